@@ -1,0 +1,207 @@
+package abi
+
+import (
+	"encoding/binary"
+	"unicode/utf8"
+)
+
+// Layout of a frame's header. Every slot is a u32 unless it says otherwise.
+const (
+	FrameSize        = 0  // bytes of header and blobs together
+	FrameMinor       = 4  // u16: [Minor] of the host
+	FrameHook        = 6  // u16
+	FrameFlags       = 8  // [FlagJSON]
+	FrameReceivers   = 12 // how many receivers
+	FrameEvent       = 16 // offset of the event blob
+	FrameConnection  = 20 // offset of the connection blob; 0: none (system, or on_say)
+	FrameReceiverTab = 24 // offset of the receivers: one u32 offset of a connection blob each
+	FrameVerdicts    = 28 // offset of the verdict bytes, one per receiver, 0 when the guest is called
+
+	// Result slots: 0 when the guest is called, read when it returns.
+	ResultCode         = 32 // deny: a number of the module's own, 0 for none
+	ResultReason       = 36 // ptr, len
+	ResultMessage      = 44 // ptr, len
+	ResultMessageKind  = 52 // [KindNone] [KindText] [KindJSON]
+	ResultExtra        = 56 // ptr, len of a JSON object merged into the payload
+	ResultRoom         = 64 // ptr, len
+	ResultFrom         = 72 // ptr, len
+	ResultSentAt       = 80 // u64, ms since 1970; 0: not rewritten
+	ResultReply        = 88 // ptr, len of a JSON object: the answer of an action
+	ResultVariants     = 96 // ptr of an array of variants
+	ResultVariantCount = 100
+	HeaderSize         = 104
+)
+
+// Layout of a variant of on_say, which the guest writes in its own memory.
+const (
+	VariantMessage = 0 // ptr, len
+	VariantKind    = 8 // [KindNone]: the message is not rewritten
+	VariantExtra   = 12
+	VariantSize    = 20
+)
+
+// FlagJSON in [FrameFlags] says that the event's message is JSON, not text.
+const FlagJSON = 1
+
+// Layout of a blob: u32 size, u16 kind, u16 field count, two u64, then an
+// offset and a length (u32 each) per field, then the fields' bytes, padded to a
+// multiple of 8. An offset of 0 says that the field is absent or not shown; an
+// empty field has an offset and the length 0.
+const (
+	BlobSize   = 0
+	BlobKind   = 4
+	BlobFields = 6
+	BlobA      = 8  // event: sentAt; connection: connectedAt; ms since 1970
+	BlobB      = 16 // event: sequence; connection: joinedAt of this room, 0 outside one
+	BlobTable  = 24
+)
+
+// Kinds of a blob.
+const (
+	BlobEvent      = 1
+	BlobConnection = 2
+)
+
+// Field numbers a field of a blob.
+type Field uint8
+
+// Fields of an event.
+const (
+	EventRoom Field = iota
+	EventTenant
+	EventFrom
+	EventMessage
+	EventContext
+	EventCause  // leave: roomLeave, destroyed, disconnect, removed, node_lost; join: "", rejoined
+	EventAction // name of the action
+	EventParams // its parameters, a JSON object
+	EventFieldCount
+)
+
+// Fields of a connection.
+const (
+	ConnID Field = iota
+	ConnFingerprint
+	ConnUser
+	ConnTransport // websocket, socket
+	ConnRemoteIP
+	ConnTenant
+	ConnLocale
+	ConnProperties // see [AppendProperty]
+	ConnFieldCount
+)
+
+var eventFields = [...]string{"room", "tenant", "from", "message", "context", "cause", "action", "params"}
+var connFields = [...]string{"id", "fingerprint", "user", "transport", "remoteIP", "tenant", "locale", "properties"}
+
+// EventField is the event field that a manifest's reads calls name, such as
+// "message"; ok says whether there is one. The times sentAt and sequence are in
+// every event and are not declared. "tenant" names the field of the event and
+// of the connection alike.
+func EventField(name string) (f Field, ok bool) { return fieldNamed(eventFields[:], name) }
+
+// ConnectionField is the connection field that a manifest's reads and vary call
+// name, such as "locale". Properties are declared one by one: for
+// "properties.role" the field is [ConnProperties] and property is "role".
+// The times "connectedAt" and "joinedAt" have no field number; [ConnectionTime]
+// knows them.
+func ConnectionField(name string) (f Field, property string, ok bool) {
+	const prefix = "properties."
+	if len(name) > len(prefix) && name[:len(prefix)] == prefix {
+		return ConnProperties, name[len(prefix):], true
+	}
+	f, ok = fieldNamed(connFields[:], name)
+	return f, "", ok && f != ConnProperties
+}
+
+// ConnectionTime is the slot of a connection blob, [BlobA] or [BlobB], that a
+// manifest's reads calls name; 0 if it is neither "connectedAt" nor "joinedAt".
+// A time that is not declared is 0 in the blob.
+func ConnectionTime(name string) int {
+	switch name {
+	case "connectedAt":
+		return BlobA
+	case "joinedAt":
+		return BlobB
+	}
+	return 0
+}
+
+func fieldNamed(names []string, name string) (Field, bool) {
+	for i, n := range names {
+		if n == name {
+			return Field(i), true
+		}
+	}
+	return 0, false
+}
+
+// AppendBlob appends a blob of the kind with the fields to dst and returns it.
+// A nil field is absent, an empty one is not. dst's length must be a multiple
+// of 8, and so is the result's.
+func AppendBlob(dst []byte, kind uint16, a, b uint64, fields [][]byte) []byte {
+	start := len(dst)
+	le := binary.LittleEndian
+	dst = le.AppendUint32(dst, 0)
+	dst = le.AppendUint16(dst, kind)
+	dst = le.AppendUint16(dst, uint16(len(fields)))
+	dst = le.AppendUint64(dst, a)
+	dst = le.AppendUint64(dst, b)
+	at := BlobTable + 8*len(fields)
+	for _, f := range fields {
+		if f == nil {
+			dst = le.AppendUint64(dst, 0)
+			continue
+		}
+		dst = le.AppendUint32(dst, uint32(at))
+		dst = le.AppendUint32(dst, uint32(len(f)))
+		at += len(f)
+	}
+	for _, f := range fields {
+		dst = append(dst, f...)
+	}
+	for len(dst)%8 != 0 {
+		dst = append(dst, 0)
+	}
+	le.PutUint32(dst[start+BlobSize:], uint32(len(dst)-start))
+	return dst
+}
+
+// AppendProperty appends one property to the value of [ConnProperties]: u32
+// length of the name, u32 length of the value, the name, the value as JSON
+// text. Properties follow each other without padding, in the order of their
+// names.
+func AppendProperty(dst []byte, name, value string) []byte {
+	dst = binary.LittleEndian.AppendUint32(dst, uint32(len(name)))
+	dst = binary.LittleEndian.AppendUint32(dst, uint32(len(value)))
+	dst = append(dst, name...)
+	return append(dst, value...)
+}
+
+// Span is a range of a guest's memory that the guest named.
+type Span struct{ Ptr, Len uint32 }
+
+// SpanAt reads the pointer and length at offset slot of a frame or variant. The
+// slice must reach 8 bytes past slot.
+func SpanAt(frame []byte, slot int) Span {
+	return Span{
+		binary.LittleEndian.Uint32(frame[slot:]),
+		binary.LittleEndian.Uint32(frame[slot+4:]),
+	}
+}
+
+// In is the part of memory that the span names. ok is false when it reaches out
+// of memory, is longer than limit, or is not valid UTF-8. The slice aliases
+// memory: copy it before the guest is called again. A span of length 0 is empty
+// wherever it points.
+func (s Span) In(memory []byte, limit int) (b []byte, ok bool) {
+	if s.Len == 0 {
+		return nil, true
+	}
+	end := uint64(s.Ptr) + uint64(s.Len)
+	if end > uint64(len(memory)) || uint64(s.Len) > uint64(limit) {
+		return nil, false
+	}
+	b = memory[s.Ptr:end]
+	return b, utf8.Valid(b)
+}
