@@ -1,0 +1,140 @@
+// Package meter makes a guest module safe to run before it is compiled. It is a security boundary: bytes in,
+// bytes out, no runtime, no state, nothing of ours imported.
+//
+// [Rewrite] reads a WebAssembly binary strictly, refuses what the features or the [Limits] do not allow, and
+// writes a module that does the same as the guest's own, except that it cannot run, recurse or grow unseen:
+//
+//   - Every function entry and every loop header pays the number of instructions that follow it; bulk memory and
+//     table operations and the two grows pay for their size as well. Who pays below zero calls the host.
+//   - Functions that call others count the frames they stand on and trap when there are too many.
+//   - Memory and tables get a maximum, no larger than the limit.
+//   - The start section is gone: the host calls the start function when it has a budget for it.
+//   - Custom sections are gone, but for the names of functions.
+//
+// # What the host does
+//
+// The rewritten module imports one function more than the guest did and exports up to three names more:
+//
+//	import  moot_meter.refuel (left i64) -> i64   function, see below
+//	export  moot_meter_fuel                       mutable global i64: fuel left; 0 in a new instance
+//	export  moot_meter_depth                      mutable global i64: frames left; Limits.CallDepth in a new instance
+//	export  moot_meter_start                      function () -> (): only if the module has a start function
+//
+// A guest that imports from [ImportModule] or exports a name that begins with it is refused, so these names are
+// the host's alone. Guest code cannot name the added function, types, globals or locals: every index is checked
+// against the guest's own numbering before it is moved to the new one.
+//
+// Fuel. One unit is roughly one instruction (0.2 to 0.4 ns; slow instructions count more), one call into the host 64,
+// and 16 bytes or two table elements of a bulk operation. Fuel paces the checks and is no measure of time: the host hands
+// out slices ([Slice] is a good size) and looks at the clock at each. When a charge leaves the fuel below zero
+// the guest calls refuel with what is left (negative: the debt). What refuel returns becomes the fuel, and the guest runs on; returning 0
+// or less is allowed and brings the next call at the next charge. To stop the guest, refuel panics: the panic
+// comes out of the exported function's Call as its error, and the instance must be discarded. The debt of one charge is at most
+// a function body's or the size of one bulk operation.
+//
+// Before each call the host may set the fuel to a slice; left alone it carries on from the last call, which
+// is as safe. Host functions that work on a guest's behalf subtract from the same global.
+// Code that runs while no fuel was set (data segments, table segments) is bounded by the limits.
+//
+// Depth. The count is right again after every return, so the host need not touch it. When a call ends with a trap, a panic in
+// a host function or an exit, both globals are whatever they were in the middle: discard the instance. If the depth is then below
+// zero, the reason was the call depth ("unreachable" is what the runtime says); a guest's own trap leaves it at zero or more.
+// A frame with more than 32 parameters and locals counts once more for every 32 of them.
+//
+// Start. Instantiate with no start functions, then call the export [StartExport] if [Module.Start] says there is
+// one, then _initialize: each under a budget of its own, with refuel working. Instantiation itself runs no guest code.
+//
+// What remains the host's job: the page limit and the deadline, refusing imports it does not grant, the signatures of exports,
+// an allocator that does not commit memory it was not asked for, discarding instances. The runtime must be configured with WebAssembly 2.0
+// features and no more.
+package meter
+
+import "fmt"
+
+// Names that the rewritten module adds. No guest may use ImportModule as a module to import from, nor export
+// a name that begins with it.
+const (
+	ImportModule = "moot_meter"
+	RefuelImport = "refuel"           // function (left i64) -> i64
+	FuelExport   = "moot_meter_fuel"  // mutable global i64
+	DepthExport  = "moot_meter_depth" // mutable global i64
+	StartExport  = "moot_meter_start" // function () -> ()
+)
+
+// ManifestSection is the custom section whose content [Module.Manifest] hands back.
+const ManifestSection = "moot.manifest"
+
+// Slice is the fuel to give at a time: 0.2 to 0.4 ms of work, short enough to leave the garbage collector's pauses
+// alone, long enough to cost nothing.
+const Slice = 1 << 20
+
+// A Module is what Rewrite made, and what there is to know of it without compiling it. It holds no
+// memory of the input; the caller owns it.
+type Module struct {
+	Wasm     []byte   // the rewritten binary
+	Imports  []Import // the guest's own, in order; refuel is not among them
+	Exports  []Export // the guest's own, in order
+	Memory   *Memory  // nil without a memory
+	Start    bool     // StartExport exists and is to be called before anything else
+	Manifest []byte   // content of the custom section moot.manifest; nil without one
+	Usage    []Usage  // what the module uses of each limit, in the order of Limits
+}
+
+// Import is one function that the guest asks for. Other kinds of import are refused.
+type Import struct {
+	Module, Name string
+	Type         Signature
+}
+
+// Export is one name that the guest gives.
+type Export struct {
+	Name string
+	Kind Kind
+	Type Signature // of a Func; zero for the other kinds
+}
+
+// Kind is what an export is, numbered as in the binary format (and as in wazero's api.ExternType).
+type Kind byte
+
+// The kinds of export.
+const (
+	Func Kind = iota
+	Table
+	Mem
+	Global
+)
+
+// String returns the word the text format has for k.
+func (k Kind) String() string {
+	if int(k) < len(kindNames) {
+		return kindNames[k]
+	}
+	return fmt.Sprintf("kind(%d)", byte(k))
+}
+
+// ValueType is the binary format's byte for a type, the same as wazero's api.ValueType.
+type ValueType = byte
+
+// Signature is the type of a function.
+type Signature struct {
+	Params, Results []ValueType
+}
+
+// String returns the signature in one canonical form, such as "(i32, i64) -> (i32)" or "() -> ()"; two signatures
+// are equal if their strings are.
+func (s Signature) String() string {
+	return list(s.Params) + " -> " + list(s.Results)
+}
+
+// Memory is the size a memory starts with and the largest it may grow to, in pages of 64 KiB. Max is at most
+// Limits.MemoryPages, whatever the guest declared.
+type Memory struct {
+	Min, Max uint32
+}
+
+// Usage is how much of one limit a module uses. Have is the sum over the module where the limit is for the module,
+// else the largest of its functions, tables or memories.
+type Usage struct {
+	Limit     string // the words of the error that would say it is exceeded
+	Have, Max uint64
+}
