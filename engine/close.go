@@ -1,0 +1,34 @@
+package engine
+
+import "fmt"
+
+// Close says why a connection ends, in the words and the number that its
+// WebSocket close frame carries. The zero Close is a connection that was lost.
+//
+// Application codes tell a client what to do next: 3000-3499 come back,
+// 3500-3999 do not.
+type Close struct {
+	Code   int
+	Reason string // at most 123 bytes reach the client
+}
+
+// The reasons Moot itself closes for. 1003, 1007 and 1009 are RFC 6455, section
+// 7.4.1.
+var (
+	CloseQuit       = Close{1000, "quit"}
+	CloseBinary     = Close{1003, "binary frames are not supported"}
+	CloseInvalid    = Close{1007, "text is not valid UTF-8"}
+	CloseTooBig     = Close{1009, "message too big"}
+	CloseShutdown   = Close{3001, "shutdown"}
+	CloseSlowReader = Close{3008, "slow reader"}
+	CloseIdle       = Close{3009, "idle"}
+	CloseFailed     = Close{3010, "middleware error"}
+	CloseDenied     = Close{3501, "denied"}
+	CloseRemoved    = Close{3503, "removed by the server"}
+	CloseOrigin     = Close{3504, "origin not allowed"}
+)
+
+// Final reports whether a client that hears c should not come back by itself.
+func (c Close) Final() bool { return c.Code == 1000 || c.Code >= 3500 && c.Code < 4000 }
+
+func (c Close) Error() string { return fmt.Sprintf("%s (%d)", c.Reason, c.Code) }

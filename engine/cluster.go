@@ -1,0 +1,110 @@
+package engine
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+)
+
+// Errors of a cluster. Implementations wrap them; callers test with errors.Is.
+var (
+	ErrNoRoom      = errors.New("room does not exist")
+	ErrRoomExists  = errors.New("room exists")
+	ErrUnavailable = errors.New("cluster unavailable")        // tried for the time it may take; nothing was done
+	ErrUnknown     = errors.New("outcome unknown")            // it may have been done
+	ErrNoNode      = errors.New("node is not in the cluster") // it never was, or its lease ended
+)
+
+// RoomID names a room of a tenant. Equal values are the same room on all nodes.
+type RoomID struct{ Tenant, Room string }
+
+// Cluster is all that the engine needs of the nodes' common ground. One node's
+// handle is used by one engine. All its methods may be called concurrently.
+type Cluster struct {
+	Broker   Broker
+	Rooms    Rooms
+	Presence Presence
+	Nodes    Nodes
+}
+
+// Handler is the engine, as a cluster calls it.
+type Handler interface {
+	// Deliver hands over a published message. It is called for one room in the
+	// order of the room, never twice at a time; for different rooms it may be
+	// called at once. It returns when the message is in the hands of the
+	// writers, after the say chain. payload is the caller's again then.
+	Deliver(ctx context.Context, room RoomID, payload []byte)
+
+	// Answer carries out a call from another node (or this one).
+	Answer(ctx context.Context, call []byte) ([]byte, error)
+
+	// Lost hands over the members of a node that died: the handler runs leave
+	// for each and calls Presence.Remove after it.
+	Lost(ctx context.Context, room RoomID, members []Presentee)
+}
+
+// Broker carries a room's messages to every node that has members of it, in one
+// order for all.
+type Broker interface {
+	// Publish returns when the room's message is accepted and its place in the
+	// room's order is fixed, not when anyone has received it; payload may then
+	// be reused. Errors: ErrUnavailable, ErrUnknown.
+	Publish(ctx context.Context, room RoomID, payload []byte) error
+
+	// Subscribe returns when every message published from now on will reach
+	// this node's Handler. It is called before the first member of the room is
+	// recorded here.
+	Subscribe(ctx context.Context, room RoomID) error
+
+	// Unsubscribe is called after the last member has gone. The calls for one
+	// room come one after the other.
+	Unsubscribe(ctx context.Context, room RoomID) error
+}
+
+// Rooms is the list of the rooms that exist.
+type Rooms interface {
+	// Create returns ErrRoomExists if there is such a room.
+	Create(ctx context.Context, room RoomID) error
+	// Destroy takes it off the list; ErrNoRoom if it is not on it. Its members
+	// are the engine's to let go before.
+	Destroy(ctx context.Context, room RoomID) error
+	Exists(ctx context.Context, room RoomID) (bool, error)
+	// List gives the tenant's rooms in the order of their names.
+	List(ctx context.Context, tenant string) ([]string, error)
+}
+
+// Presentee is a member of a room as the whole cluster knows it.
+type Presentee struct {
+	ID       string          // the connection's
+	JoinedAt int64           // ms since 1970
+	Profile  json.RawMessage // what leave needs when its node is gone; see Profile
+}
+
+// Presence records who is in a room, on which node.
+type Presence interface {
+	// Add records a member; ErrNoRoom if the room does not exist. Adding who is
+	// there changes nothing.
+	Add(ctx context.Context, room RoomID, m Presentee) error
+	// Remove takes a member out; who is not there is no error.
+	Remove(ctx context.Context, room RoomID, id string) error
+	// Members gives at most limit members after cursor, in an order that
+	// holds still for who stays, and the cursor of the next page, "" at the
+	// end. The first page's cursor is "".
+	Members(ctx context.Context, room RoomID, cursor string, limit int) (page []Presentee, next string, err error)
+	// Count is how many members the room has on all nodes.
+	Count(ctx context.Context, room RoomID) (int, error)
+}
+
+// Nodes is the list of nodes, and the way to call one.
+type Nodes interface {
+	// Run serves the node until ctx ends, and calls h. It returns nil when ctx
+	// ended it, after the node was taken off the list.
+	Run(ctx context.Context, h Handler) error
+	// Self is this node's name: [a-z0-9-]{1,63}.
+	Self() string
+	// List gives the names of the nodes alive.
+	List(ctx context.Context) ([]string, error)
+	// Call has the node's Handler answer. Errors: what it answered, ErrNoNode,
+	// a deadline's error that names the node.
+	Call(ctx context.Context, node string, call []byte) ([]byte, error)
+}

@@ -1,0 +1,220 @@
+package engine
+
+import (
+	"context"
+	"encoding/json"
+	"sync/atomic"
+
+	"github.com/mootchat/moot/engine/wire"
+)
+
+// Hook is a place where the engine asks its middleware.
+type Hook uint8
+
+// The hooks. See the fields of [Event] for what each is given.
+const (
+	HookConnect Hook = iota + 1
+	HookJoin
+	HookOnSayReceive
+	HookSay
+	HookLeave
+	HookDisconnect
+	HookAction
+)
+
+var hookNames = [...]string{"", "connect", "join", "onSayReceive", "say", "leave", "disconnect", "action"}
+
+// String is the hook's name in config, logs and docs.
+func (h Hook) String() string { return hookNames[h] }
+
+// Cause says why a membership began or ended.
+type Cause string
+
+// The causes. A join that a client or the server asked for has none.
+const (
+	CauseRoomLeave  Cause = "roomLeave"  // the client asked
+	CauseDestroyed  Cause = "destroyed"  // the room was destroyed
+	CauseDisconnect Cause = "disconnect" // the connection ended
+	CauseRemoved    Cause = "removed"    // the server removed the member
+	CauseNodeLost   Cause = "node_lost"  // the node that held the connection died
+	CauseRejoined   Cause = "rejoined"   // a join: the node was cut off, and its members had been let go
+)
+
+// Middleware decides what happens: it is asked at every hook, and the engine
+// does what it says. A nil Middleware allows everything.
+//
+// Its methods are called concurrently, never with a lock of the engine held,
+// and answer within the time their chains have; ctx ends when the engine does.
+// They keep no argument after they return, except a [Profile], which does not
+// change.
+type Middleware interface {
+	// Decide runs the tenant's chain for every hook but say. It edits the event
+	// in place where a module rewrites it (onSayReceive: Message, Room, From,
+	// SentAt, Extra).
+	Decide(ctx context.Context, ev *Event) Verdict
+
+	// Deliver runs the say chain for one message and the members of the room
+	// on this node. It must not keep or change members.
+	Deliver(ctx context.Context, ev *Event, members []Member) Delivery
+
+	// Actions are those that the tenant's chain declares, by name. The map is
+	// not changed by anyone.
+	Actions(tenant string) map[string]ActionSpec
+}
+
+// Member is a connection in a room, as the say chain sees it.
+type Member interface {
+	// Profile is what a module may know of the connection.
+	Profile() *Profile
+	// JoinedAt is when it joined the room, ms since 1970.
+	JoinedAt() int64
+}
+
+// Event is what happens, as a chain is asked about it.
+type Event struct {
+	Hook   Hook
+	Tenant string
+	Room   string // join, leave, say, onSayReceive
+
+	// Conn is the connection it happens to: the joiner, the sender, the one
+	// that ended. nil for the system's broadcasts, and at say, where the
+	// members are the connections asked about.
+	Conn *Profile
+
+	// Caused is true when a module's emit caused it: emits that its chain asks
+	// for are dropped.
+	Caused bool
+
+	Cause Cause // leave, join
+
+	// onSayReceive and say.
+	Message  wire.Message
+	From     string
+	Context  string
+	SentAt   int64           // ms since 1970
+	Sequence uint64          // counts the messages of the room on this node
+	Extra    json.RawMessage // a JSON object; nil: nothing
+
+	// action.
+	Action string
+	Params json.RawMessage // a JSON object; nil: none
+}
+
+// Outcome is how a chain ended.
+type Outcome uint8
+
+// The outcomes.
+const (
+	Allowed Outcome = iota
+	Denied          // Reason says why, in words for the client
+	Dropped         // silently
+	Failed          // a module failed where its entry says onError: deny
+)
+
+// Verdict is what a chain decided. The zero Verdict allows.
+type Verdict struct {
+	Outcome Outcome
+	Reason  string // Denied: the module's own words
+	Module  string // who denied, dropped or failed, as module@sha#revision; "" if nobody
+
+	// Reply is the answer of an action, a JSON object; nil: {}.
+	Reply json.RawMessage
+
+	// Effects are applied after the thing itself is recorded, in order; none
+	// of a chain that did not allow.
+	Effects []Effect
+}
+
+// Effect is one thing that a module asked for. Exactly one of the fields is
+// set.
+type Effect struct {
+	Emit     *Emit
+	Property *Property
+	Room     *RoomEffect
+}
+
+// Emit is a message that a module sends, from "0", into a room of its own
+// tenant or to one connection.
+type Emit struct {
+	Room       string
+	Connection string // in place of Room
+	Message    wire.Message
+}
+
+// Property is a named JSON value on a connection.
+type Property struct {
+	Name  string
+	Value json.RawMessage // nil: removed
+}
+
+// RoomEffect creates or destroys a room.
+type RoomEffect struct {
+	Name    string
+	Destroy bool
+}
+
+// Delivery is what a say chain decided for the members it was given. The zero
+// Delivery gives the event to everyone as it is.
+type Delivery struct {
+	// Answers are the distinct forms in which the message is heard.
+	Answers []wire.Payload
+	// All is the answer of every member when For is nil; see [AsIs].
+	All int32
+	// For holds, for each member, the index of its answer, or [AsIs] or
+	// [Nothing]. The engine gives it back by calling Release.
+	For     []int32
+	Release func() // nil: For need not be given back
+}
+
+// What a member gets in place of an answer.
+const (
+	AsIs    int32 = -1 // the event as it is
+	Nothing int32 = -2
+)
+
+// ActionSpec is an action that a loaded module declares.
+type ActionSpec struct {
+	Description string
+	Inputs      map[string]InputSpec
+	Module      string // by name
+}
+
+// InputSpec is an input of an action; the engine refuses an action that lacks a
+// required one.
+type InputSpec struct {
+	Required    bool
+	Description string
+}
+
+// Profile is what modules may know of a connection. It is immutable: a change
+// makes a new one, so that what is derived from it may be kept with it.
+type Profile struct {
+	ID, Fingerprint, User string
+	Transport             string // "websocket", "socket"
+	RemoteIP              string
+	RemotePort            int
+	Tenant                string
+	Locale                string          // a language tag such as "en-GB"; "" unknown
+	ConnectedAt           int64           // ms since 1970
+	Properties            []NamedProperty // in the order of their names
+
+	// Derived is for the middleware: its own encodings of this profile. The
+	// engine does not touch it.
+	Derived atomic.Value
+}
+
+// NamedProperty is a property as a profile has it.
+type NamedProperty struct {
+	Property
+	Claim bool // from a token: read-only to modules
+}
+
+// Property is the value of the named property, nil if there is none.
+func (p *Profile) Property(name string) json.RawMessage {
+	for i := range p.Properties {
+		if p.Properties[i].Name == name {
+			return p.Properties[i].Value
+		}
+	}
+	return nil
+}
