@@ -1,0 +1,124 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"path"
+	"regexp"
+	"strconv"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/mootchat/moot/engine/glob"
+)
+
+// check asks one rule about a text; the error is what a message has to say after the
+// text. "" is allowed wherever it is not said to be an error: it stands for "none".
+func check(rule, text string) error {
+	switch rule {
+	case "address":
+		return checkAddress(text)
+	case "capability":
+		return checkCapability(text)
+	case "delimiter":
+		return must(text != "" && len(text) <= 16, "is not a delimiter: want 1 to 16 bytes")
+	case "glob":
+		return checkGlob(text)
+	case "host":
+		return must(matches(`^[a-z0-9_-]+(\.[a-z0-9_-]+)*$`, text), "is not a host: want a name in lower case without scheme, port or path")
+	case "name":
+		return must(matches(`^[a-z0-9-]{1,63}$`, text), "is an invalid name: want 1 to 63 of a-z, 0-9 and -")
+	case "node":
+		return must(matches(`^[a-z0-9-]{0,63}$`, text), "is an invalid name: want at most 63 of a-z, 0-9 and -")
+	case "origin":
+		return must(matches(`^(\*|([a-z][a-z0-9+.-]*://)?[^\s/?#]+)$`, text), `is not an origin: want "*", "https://host" or "host", without a path`)
+	case "path":
+		return must(strings.HasPrefix(text, "/") && path.Clean(text) == text && text != "/", `is not a path: want one such as "/acme", without "/" at its end`)
+	case "room":
+		return must(isRoomName(text), "is an invalid room name: want 1 to 200 bytes of UTF-8 without control characters")
+	case "sha256":
+		return must(matches(`^([0-9a-f]{64})?$`, text), "is not a sha256: want 64 hex digits in lower case")
+	}
+	return nil
+}
+
+func must(ok bool, message string) error {
+	if ok {
+		return nil
+	}
+	return errors.New(message)
+}
+
+func matches(pattern, text string) bool { return regexp.MustCompile(pattern).MatchString(text) }
+
+func isRoomName(text string) bool {
+	return text != "" && len(text) <= 200 && utf8.ValidString(text) && !strings.ContainsFunc(text, unicode.IsControl)
+}
+
+func checkAddress(text string) error {
+	if text == "" {
+		return nil
+	}
+	_, port, err := net.SplitHostPort(text)
+	if err == nil {
+		_, err = strconv.ParseUint(port, 10, 16)
+	}
+	return must(err == nil, `is not an address such as ":8080" or "127.0.0.1:8080"`)
+}
+
+func checkGlob(text string) error {
+	if _, err := glob.Compile(text); err != nil {
+		return fmt.Errorf("is not a pattern: %w", err)
+	}
+	return nil
+}
+
+func checkCapability(text string) error {
+	names, ok := strings.CutPrefix(text, "properties:")
+	if ok {
+		return must(matches(`^[^\s,]{1,64}(,[^\s,]{1,64})*$`, names), `is not a capability: want the names of properties, such as "properties:role,locale"`)
+	}
+	switch text {
+	case "kv", "rate", "emit", "rooms":
+		return nil
+	}
+	return errors.New("is not a capability" + suggest(text, []string{"kv", "rate", "emit", "rooms", "properties:NAME"}))
+}
+
+// check asks what concerns more than one setting.
+func (l *load) check(c *Config) {
+	hosts, paths := map[string]string{}, map[string]string{}
+	for _, name := range sorted(c.Tenants) {
+		t := c.Tenants[name]
+		at := cursor{path: "tenants"}.key(name)
+		l.claim(hosts, t.Match.Host, name, at.key("match").key("host"))
+		l.claim(paths, t.Match.Path, name, at.key("match").key("path"))
+		for i, entry := range t.Chain {
+			_, ok := c.Modules[entry.Module]
+			if path := at.key("chain").index(i).key("module").path; !ok && !l.bad[path] {
+				l.problem(l.pos(path), path, unknown("module", entry.Module, sorted(c.Modules)))
+			}
+		}
+	}
+	if _, ok := c.Tenants[c.Socket.Tenant]; !ok && c.Socket.Listen != "" && !l.bad["socket.tenant"] {
+		l.problem(l.pos("socket.tenant"), "socket.tenant", unknown("tenant", c.Socket.Tenant, sorted(c.Tenants)))
+	}
+}
+
+// claim gives hosts or paths to a tenant, each to one only: a tie has no right answer.
+func (l *load) claim(taken map[string]string, texts []string, tenant string, at cursor) {
+	for i, text := range texts {
+		path := at.index(i).path
+		if owner, ok := taken[text]; ok && owner != tenant {
+			l.problem(l.pos(path), path, fmt.Sprintf("%s already leads to tenant %s (%s)", quote(text), quote(owner), l.pos("tenants."+owner)))
+			continue
+		}
+		taken[text] = tenant
+	}
+}
+
+func unknown(kind, name string, valid []string) string {
+	return fmt.Sprintf("unknown %s %s%s", kind, quote(name), suggest(name, valid))
+}

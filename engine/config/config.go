@@ -1,0 +1,167 @@
+// Package config reads config.yaml into plain data.
+//
+// A Config is the sum of four sources, each stronger than the one before: the defaults
+// (the tags of the structs in this package), the file, the environment (${NAME} in a
+// value), and overrides such as "http.listen=:9999".
+//
+// Decoding is strict. What is not known, not of its type or out of its range is a
+// [Problem] that names the file, the line and the path of the setting; all of them are
+// reported together, as [Problems]. Whether a module's file exists and is sound is not
+// asked here; [Pos] lets who asks name the same lines.
+//
+// A setting is one field: its name in YAML, its default and its limits are tags, which
+// decode.go reads.
+//
+//	yaml:"name"          the key; "-" is not a setting
+//	default:"50ms"       as one would write it in YAML
+//	min:"1" max:"100"    limits of a number, duration or size, both allowed values
+//	oneof:"text json"    the only values
+//	check:"glob"         a rule of check.go, for each value of a list
+//	key:"name"           the same for the keys of a map
+//	required:"true"      may not be left out or empty
+package config
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+)
+
+// Config is all of the configuration, checked, with defaults where nothing was said.
+// It belongs to the caller; this package keeps no reference to it.
+type Config struct {
+	File    Path              `yaml:"-"`       // the file itself
+	Include []string          `yaml:"include"` // patterns of files with more modules and tenants; read already
+	HTTP    HTTP              `yaml:"http"`
+	Socket  Socket            `yaml:"socket"`
+	Cluster Cluster           `yaml:"cluster"`
+	Limits  Limits            `yaml:"limits"`
+	Drain   time.Duration     `yaml:"drain" default:"30s" min:"0s" max:"1h"` // time to let clients go on shutdown; 0 = at once
+	Log     Log               `yaml:"log"`
+	Modules map[string]Module `yaml:"modules" key:"name"`
+	Tenants map[string]Tenant `yaml:"tenants" key:"name"` // never empty: where the file has none, it is "default" alone
+}
+
+// HTTP is the listener of WebSocket clients.
+type HTTP struct {
+	Listen         string   `yaml:"listen" default:":8080" check:"address" required:"true"`
+	AllowedOrigins []string `yaml:"allowedOrigins" check:"origin"` // empty = same host; "*" = any; else "https://host[:port]" or "host"
+}
+
+// Socket is the listener of TCP clients.
+type Socket struct {
+	Listen    string `yaml:"listen" default:":5000" check:"address"` // "" = no TCP server
+	Tenant    string `yaml:"tenant" default:"default" check:"name"`  // of all its clients; exists, unless Listen is ""
+	Delimiter string `yaml:"delimiter" default:"\n" check:"delimiter"`
+}
+
+// Cluster says how nodes find each other.
+type Cluster struct {
+	Backend string `yaml:"backend" default:"memory" oneof:"memory"`
+	Node    string `yaml:"node" check:"node"` // "" = made from the host's name at start
+}
+
+// Limits hold for every client of this node.
+type Limits struct {
+	MessageBytes        ByteSize      `yaml:"messageBytes" default:"64KiB" min:"64" max:"1MiB"`      // of one frame or line from a client
+	Connections         int           `yaml:"connections" default:"100000" min:"1" max:"10000000"`   // on this node
+	ConnectionsPerIP    int           `yaml:"connectionsPerIP" default:"0" min:"0" max:"10000000"`   // 0 = no limit
+	RoomsPerConnection  int           `yaml:"roomsPerConnection" default:"100" min:"1" max:"100000"` // a connection may be in at once
+	VerbsPerSecond      int           `yaml:"verbsPerSecond" default:"50" min:"1" max:"1000000"`     // of one connection; the burst is twice that
+	SimultaneousActions int           `yaml:"simultaneousActions" default:"5" min:"1" max:"1000"`    // of one connection
+	OutboxBytes         ByteSize      `yaml:"outboxBytes" default:"1MiB" min:"1KiB" max:"1GiB"`      // waiting for one reader; a slower one is disconnected
+	WriteTimeout        time.Duration `yaml:"writeTimeout" default:"5s" min:"10ms" max:"10m"`        // of one write to a client
+}
+
+// Log says what is logged, and how. Levels are those of log/slog.
+type Log struct {
+	Level  string `yaml:"level" default:"info" oneof:"debug info warn error"`
+	Format string `yaml:"format" default:"text" oneof:"text json"`
+}
+
+// Module is a file that chain entries name.
+type Module struct {
+	Pos    Pos    `yaml:"-"` // of its name
+	File   Path   `yaml:"file" required:"true"`
+	SHA256 string `yaml:"sha256" check:"sha256"` // of the file: 64 hex digits in lower case; "" = not checked
+}
+
+// Tenant is one isolated world.
+type Tenant struct {
+	Pos    Pos          `yaml:"-"` // of its name
+	Match  Match        `yaml:"match"`
+	Rooms  Rooms        `yaml:"rooms"`
+	Limits TenantLimits `yaml:"limits"`
+	Chain  []Entry      `yaml:"chain"` // as written, not sorted by priority
+}
+
+// Match says which HTTP clients are a tenant's: see [Config.TenantOf].
+type Match struct {
+	Host []string `yaml:"host" check:"host"` // names without port, in lower case
+	Path []string `yaml:"path" check:"path"` // of the URL, whole segments from its start, such as "/acme"
+}
+
+// Rooms says which rooms a tenant has.
+type Rooms struct {
+	Starting         []string       `yaml:"starting" check:"room"` // made at start and at reload
+	ClientsMayCreate bool           `yaml:"clientsMayCreate" default:"false"`
+	Settings         []RoomSettings `yaml:"settings"` // the first whose Match fits a room holds for it
+}
+
+// RoomSettings hold for the rooms whose names fit Match.
+type RoomSettings struct {
+	Match      string `yaml:"match" default:"*" check:"glob"`
+	MaxMembers int    `yaml:"maxMembers" default:"0" min:"0" max:"10000000"` // 0 = no limit
+}
+
+// TenantLimits hold for one tenant, besides those of the node.
+type TenantLimits struct {
+	Connections int `yaml:"connections" default:"0" min:"0" max:"10000000"` // on this node; 0 = only the node's limit
+	Rooms       int `yaml:"rooms" default:"0" min:"0" max:"10000000"`       // 0 = no limit
+}
+
+// Entry is a module's place in a tenant's chain.
+type Entry struct {
+	Pos      Pos             `yaml:"-"`
+	Module   string          `yaml:"module" required:"true"`                                              // a key of Config.Modules
+	Rooms    []string        `yaml:"room" default:"*" check:"glob"`                                       // patterns of package glob; one that fits is enough
+	Hooks    []string        `yaml:"hooks" oneof:"connect join onSayReceive say leave disconnect action"` // empty = all that the module has
+	Priority int             `yaml:"priority" default:"100" min:"-1000000" max:"1000000"`                 // low ones first, equal ones as written
+	Timeout  time.Duration   `yaml:"timeout" default:"50ms" min:"1ms" max:"10s"`                          // of one message
+	Memory   ByteSize        `yaml:"memory" default:"16MiB" min:"64KiB" max:"1GiB"`                       // of one instance
+	OnError  string          `yaml:"onError" default:"deny" oneof:"deny allow"`
+	Breaker  Breaker         `yaml:"breaker"`
+	Grants   []string        `yaml:"grants" check:"capability"` // kv, rate, emit, rooms, properties:NAME,...
+	Mode     string          `yaml:"mode" default:"enforce" oneof:"enforce"`
+	Config   json.RawMessage `yaml:"config"` // any YAML, as JSON with sorted keys; nil = not given
+}
+
+// Breaker opens an entry that keeps failing.
+type Breaker struct {
+	Failures int           `yaml:"failures" default:"5" min:"1" max:"1000000"` // within Window open it
+	Window   time.Duration `yaml:"window" default:"10s" min:"10ms" max:"1h"`
+	Cooldown time.Duration `yaml:"cooldown" default:"5s" min:"10ms" max:"1h"` // until it is tried again
+}
+
+// Path is a file's name. A relative one is relative to the file that names it.
+type Path struct {
+	Written  string // as in the file, for messages
+	Absolute string // for opening it
+}
+
+// String is the path as it was written.
+func (p Path) String() string { return p.Written }
+
+// Pos is the place of a setting.
+type Pos struct {
+	File string // as the file was named, or "--set" for an override
+	Line int    // from 1; 0 = no line, as in an override or a default
+}
+
+// String is "config.yaml:42".
+func (p Pos) String() string {
+	if p.Line == 0 {
+		return p.File
+	}
+	return fmt.Sprintf("%s:%d", p.File, p.Line)
+}

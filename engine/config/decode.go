@@ -1,0 +1,296 @@
+package config
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"reflect"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"gopkg.in/yaml.v3"
+)
+
+const (
+	maxDepth   = 64      // of values in values
+	maxAliased = 100_000 // values that all aliases of a load stand for
+)
+
+// decoder fills structs from the nodes of one file.
+type decoder struct {
+	*load
+	file  Path
+	loose bool // for an override: the field decides what type the text has
+}
+
+// cursor is where in the tree a decoder is.
+type cursor struct {
+	path    string
+	depth   int
+	aliased bool // behind an alias
+}
+
+func (at cursor) key(key string) cursor {
+	at.depth++
+	if !plainKey(key) {
+		key = quote(key)
+	}
+	if at.path != "" {
+		key = at.path + "." + key
+	}
+	at.path = key
+	return at
+}
+
+func (at cursor) index(i int) cursor {
+	at.depth++
+	at.path = fmt.Sprintf("%s[%d]", at.path, i)
+	return at
+}
+
+func plainKey(key string) bool {
+	return key != "" && len(key) <= maxQuoted && strings.Trim(strings.ToLower(key), "abcdefghijklmnopqrstuvwxyz0123456789_-") == ""
+}
+
+func (l *load) decoder(file Path) *decoder { return &decoder{load: l, file: file} }
+
+// place is where a node is. An override has no lines.
+func (d *decoder) place(line int) Pos {
+	if d.loose {
+		line = 0
+	}
+	return Pos{d.file.Written, line}
+}
+
+// decode fills the struct behind target with its defaults and with what text says.
+func (l *load) decode(target any, file Path, text []byte) {
+	d := l.decoder(file)
+	v := reflect.ValueOf(target).Elem()
+	d.defaults(v)
+	root, err := parse(text)
+	if err != nil {
+		l.unread = true
+		l.problem(Pos{file.Written, err.line}, "", err.text)
+		return
+	}
+	if root != nil {
+		d.value(root, v, cursor{}, "")
+	}
+}
+
+// syntaxError is what is wrong with the YAML of a file.
+type syntaxError struct {
+	line int
+	text string
+}
+
+// parse makes the tree of text, nil where it holds nothing.
+func parse(text []byte) (root *yaml.Node, failed *syntaxError) {
+	if len(text) > maxFile {
+		return nil, &syntaxError{0, "the file is larger than " + ByteSize(maxFile).String()}
+	}
+	// The parser panics on some inputs that it has no answer to.
+	defer func() {
+		if r := recover(); r != nil {
+			root, failed = nil, &syntaxError{0, "this is not YAML"}
+		}
+	}()
+	var first, second yaml.Node
+	decoder := yaml.NewDecoder(bytes.NewReader(text))
+	switch err := decoder.Decode(&first); {
+	case errors.Is(err, io.EOF):
+		return nil, nil
+	case err != nil:
+		return nil, syntax(err)
+	}
+	switch err := decoder.Decode(&second); {
+	case err == nil:
+		return nil, &syntaxError{second.Line, "a second document begins here; one file is one document"}
+	case !errors.Is(err, io.EOF):
+		return nil, syntax(err)
+	}
+	return first.Content[0], nil
+}
+
+// syntax takes the line out of an error of the parser. It leaves out the first line,
+// and where it expected something it counts lines from 0.
+func syntax(err error) *syntaxError {
+	text := strings.TrimPrefix(err.Error(), "yaml: ")
+	line := 1
+	if m := regexp.MustCompile(`(?s)^line (\d+): (.*)$`).FindStringSubmatch(text); m != nil {
+		line, _ = strconv.Atoi(m[1])
+		text = m[2]
+		if strings.HasPrefix(text, "did not find expected") {
+			line++
+		}
+	}
+	return &syntaxError{line, "bad YAML: " + text}
+}
+
+// defaults sets the fields of a struct, and of the structs in it, to their defaults.
+func (d *decoder) defaults(v reflect.Value) {
+	for i := range v.NumField() {
+		field := v.Type().Field(i)
+		text, ok := field.Tag.Lookup("default")
+		switch {
+		case ok:
+			if err := d.scalar(v.Field(i), text, field.Tag); err != nil {
+				panic(fmt.Sprintf("config: the default of %s %v", field.Name, err)) // a tag of this package
+			}
+		case isTree(field.Type) && field.Type.Kind() == reflect.Struct:
+			d.defaults(v.Field(i))
+		}
+	}
+}
+
+// isTree tells the structs, maps and lists that hold settings from the types that are
+// one setting.
+func isTree(t reflect.Type) bool {
+	switch t {
+	case reflect.TypeFor[Path](), reflect.TypeFor[Secret](), reflect.TypeFor[json.RawMessage](), reflect.TypeFor[Pos]():
+		return false
+	}
+	return t.Kind() == reflect.Struct || t.Kind() == reflect.Map || t.Kind() == reflect.Slice
+}
+
+// value decodes n into v, whose field has the tags given.
+func (d *decoder) value(n *yaml.Node, v reflect.Value, at cursor, tag reflect.StructTag) {
+	n, at, ok := d.follow(n, at)
+	if !ok {
+		return
+	}
+	pos := d.place(n.Line)
+	if _, ok := d.places[at.path]; !ok || d.loose {
+		d.places[at.path] = pos
+	}
+	switch {
+	case v.Type() == reflect.TypeFor[json.RawMessage]():
+		v.SetBytes(d.json(n, at))
+	case !isTree(v.Type()):
+		if text, shown, ok := d.text(n, v, at); ok {
+			if err := d.scalar(v, text, tag); err != nil {
+				d.problem(pos, at.path, shown+" "+err.Error())
+			}
+		}
+	case v.Kind() == reflect.Struct:
+		d.fields(n, v, at)
+	case v.Kind() == reflect.Map:
+		d.entries(n, v, at, tag)
+	default:
+		d.list(n, v, at, tag)
+	}
+}
+
+// follow goes through an alias. It answers false where the tree is deeper or, with
+// aliases followed, larger than it may be.
+func (d *decoder) follow(n *yaml.Node, at cursor) (*yaml.Node, cursor, bool) {
+	if n.Kind == yaml.AliasNode {
+		n, at.aliased = n.Alias, true
+	}
+	if at.depth > maxDepth {
+		d.problem(d.place(n.Line), at.path, fmt.Sprintf("more than %d values in one another", maxDepth))
+		return nil, at, false
+	}
+	return n, at, !at.aliased || d.expand(1+len(n.Content), n, at)
+}
+
+// expand counts what stands behind aliases: nine lines of them can stand for billions.
+func (d *decoder) expand(nodes int, n *yaml.Node, at cursor) bool {
+	before := d.aliased
+	d.aliased += nodes
+	if before <= maxAliased && d.aliased > maxAliased {
+		d.problem(d.place(n.Line), at.path, fmt.Sprintf("aliases stand for more than %d values", maxAliased))
+	}
+	return d.aliased <= maxAliased
+}
+
+func (d *decoder) fields(n *yaml.Node, v reflect.Value, at cursor) {
+	t := v.Type()
+	for _, p := range d.pairs(n, at) {
+		i := fieldOf(t, p.key)
+		if i < 0 {
+			d.problem(d.place(p.line), at.key(p.key).path, "unknown key"+suggest(p.key, keysOf(t)))
+			continue
+		}
+		d.value(p.value, v.Field(i), p.at.key(p.key), t.Field(i).Tag)
+	}
+	for i := range t.NumField() {
+		path := at.key(t.Field(i).Tag.Get("yaml")).path
+		if t.Field(i).Tag.Get("required") != "" && v.Field(i).IsZero() && !d.bad[at.path] && !d.bad[path] {
+			d.problem(d.place(n.Line), path, "is required")
+		}
+	}
+}
+
+func (d *decoder) entries(n *yaml.Node, v reflect.Value, at cursor, tag reflect.StructTag) {
+	if v.IsNil() {
+		v.Set(reflect.MakeMap(v.Type()))
+	}
+	for _, p := range d.pairs(n, at) {
+		pos := d.place(p.line)
+		if err := check(tag.Get("key"), p.key); err != nil {
+			d.problem(pos, at.key(p.key).path, quote(p.key)+" "+err.Error())
+		}
+		key := reflect.ValueOf(p.key)
+		elem := d.element(v.Type().Elem(), pos)
+		if old := v.MapIndex(key); old.IsValid() {
+			elem.Set(old)
+		}
+		d.value(p.value, elem, p.at.key(p.key), "")
+		v.SetMapIndex(key, elem)
+	}
+}
+
+// list decodes a list. A list of texts may be written as one text.
+func (d *decoder) list(n *yaml.Node, v reflect.Value, at cursor, tag reflect.StructTag) {
+	items := n.Content
+	switch elem := v.Type().Elem(); {
+	case isNull(n):
+		return
+	case n.Kind == yaml.ScalarNode && elem.Kind() == reflect.String:
+		items = []*yaml.Node{n}
+	case n.Kind != yaml.SequenceNode || n.ShortTag() != "!!seq":
+		d.problem(d.place(n.Line), at.path, "want a list, found "+describe(n))
+		return
+	}
+	v.Set(reflect.MakeSlice(v.Type(), 0, len(items)))
+	for i, item := range items {
+		elem := d.element(v.Type().Elem(), d.place(item.Line))
+		d.value(item, elem, at.index(i), tag)
+		v.Set(reflect.Append(v, elem))
+	}
+}
+
+// element is a new element of a map or a list, with its defaults and its place.
+func (d *decoder) element(t reflect.Type, pos Pos) reflect.Value {
+	v := reflect.New(t).Elem()
+	if t.Kind() == reflect.Struct {
+		d.defaults(v)
+		if f := v.FieldByName("Pos"); f.IsValid() {
+			f.Set(reflect.ValueOf(pos))
+		}
+	}
+	return v
+}
+
+// fieldOf is the index of the field that a key names, or -1.
+func fieldOf(t reflect.Type, key string) int {
+	for i := range t.NumField() {
+		if name := t.Field(i).Tag.Get("yaml"); name == key && name != "-" {
+			return i
+		}
+	}
+	return -1
+}
+
+func keysOf(t reflect.Type) (keys []string) {
+	for i := range t.NumField() {
+		if name := t.Field(i).Tag.Get("yaml"); name != "-" {
+			keys = append(keys, name)
+		}
+	}
+	return keys
+}

@@ -1,0 +1,80 @@
+package config
+
+import (
+	"encoding/json"
+	"errors"
+
+	"gopkg.in/yaml.v3"
+)
+
+// json is any value as JSON, or nil where it cannot be or says nothing.
+func (d *decoder) json(n *yaml.Node, at cursor) json.RawMessage {
+	before := len(d.problems)
+	value := d.any(n, at)
+	if value == nil || len(d.problems) > before {
+		return nil
+	}
+	text, err := json.Marshal(value)
+	if err != nil {
+		d.problem(d.place(n.Line), at.path, err.Error())
+	}
+	return text
+}
+
+// any is a value as package json writes it.
+func (d *decoder) any(n *yaml.Node, at cursor) any {
+	n, at, ok := d.follow(n, at)
+	if !ok {
+		return nil
+	}
+	switch n.Kind {
+	case yaml.MappingNode:
+		m := map[string]any{}
+		for _, p := range d.pairs(n, at) {
+			m[p.key] = d.any(p.value, p.at.key(p.key))
+		}
+		return m
+	case yaml.SequenceNode:
+		list := make([]any, 0, len(n.Content))
+		for i, item := range n.Content {
+			list = append(list, d.any(item, at.index(i)))
+		}
+		return list
+	}
+	text, filled, err := d.fill(n.Value)
+	if err == nil {
+		resolved := *n
+		if resolved.Value = text; filled && n.Style == 0 { // as if it stood here: 5 is a number, "5" is not
+			resolved.Tag = ""
+		}
+		var value any
+		if value, err = anyScalar(&resolved); err == nil {
+			return value
+		}
+	}
+	d.problem(d.place(n.Line), at.path, err.Error())
+	return nil
+}
+
+func anyScalar(n *yaml.Node) (value any, err error) {
+	switch n.ShortTag() {
+	case "!!str", "!!timestamp":
+		return n.Value, nil
+	case "!!null":
+		return nil, nil
+	case "!!bool":
+		return parseBool(n.Value)
+	case "!!int", "!!float":
+		if number := json.Number(n.Value); json.Valid([]byte(number)) {
+			return number, nil // keeps every digit
+		}
+		if err = n.Decode(&value); err == nil {
+			_, err = json.Marshal(value)
+		}
+		if err != nil {
+			err = errors.New("JSON has no such number")
+		}
+		return value, err
+	}
+	return nil, errors.New("want text, a number, true, false or null, found " + describe(n))
+}

@@ -1,0 +1,248 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+)
+
+const (
+	maxFile  = 1 << 20 // bytes of one file
+	maxFiles = 10_000  // that one configuration includes
+)
+
+// Lookup finds a variable of the environment, as [os.LookupEnv] does. nil is an empty
+// environment.
+type Lookup func(name string) (value string, ok bool)
+
+// Load reads the file at path and what it includes.
+//
+// Each override is a setting and its value, such as "http.listen=:9999"; lists are
+// written "[a, b]", and elements of lists cannot be named. They are applied last, and
+// paths in them are relative to the directory of the file.
+//
+// If the file itself cannot be read the error wraps that of package os; every other
+// error is [Problems]. There is no Config beside an error.
+func Load(path string, env Lookup, overrides ...string) (*Config, error) {
+	text, err := readFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("config: %w", err)
+	}
+	return Parse(path, text, env, overrides...)
+}
+
+// Parse is [Load] with the text of the file given. Files that it names are looked for
+// where path would be. It does not keep text.
+func Parse(path string, text []byte, env Lookup, overrides ...string) (*Config, error) {
+	absolute, err := filepath.Abs(path)
+	if err != nil {
+		return nil, fmt.Errorf("config: %w", err)
+	}
+	return newLoad(env, disk{}).run(Path{path, absolute}, text, overrides)
+}
+
+// Default is the configuration of an empty file, with an empty File.
+func Default() *Config {
+	c := &Config{}
+	l := newLoad(nil, nil)
+	l.decode(c, Path{}, nil)
+	l.finish(c)
+	return c
+}
+
+// files is what a load needs of the file system.
+type files interface {
+	Read(path string) ([]byte, error)
+	Glob(pattern string) ([]string, error)
+}
+
+// load is one configuration being put together.
+type load struct {
+	env      Lookup
+	files    files
+	problems Problems
+	bad      map[string]bool // the paths of problems
+	places   map[string]Pos  // of every setting that was given, by its path
+	unread   bool            // a file could not be parsed: do not complain of what it may hold
+	aliased  int             // values that stood behind aliases
+	filled   int             // bytes that ${...} brought in
+}
+
+func newLoad(env Lookup, files files) *load {
+	if env == nil {
+		env = func(string) (string, bool) { return "", false }
+	}
+	return &load{env: env, files: files, bad: map[string]bool{}, places: map[string]Pos{}}
+}
+
+func (l *load) run(file Path, text []byte, overrides []string) (*Config, error) {
+	c := &Config{File: file}
+	l.decode(c, file, text)
+	l.include(c)
+	l.override(c, overrides)
+	l.finish(c)
+	if !l.unread {
+		l.check(c)
+	}
+	if len(l.problems) > 0 {
+		l.problems.sort()
+		return nil, l.problems
+	}
+	return c, nil
+}
+
+// finish makes what is there even if nobody wrote it.
+func (l *load) finish(c *Config) {
+	if c.Modules == nil {
+		c.Modules = map[string]Module{}
+	}
+	if len(c.Tenants) == 0 {
+		v := l.decoder(c.File).element(reflect.TypeFor[Tenant](), Pos{File: c.File.Written})
+		c.Tenants = map[string]Tenant{"default": v.Interface().(Tenant)}
+	}
+}
+
+// included is what a file that another one includes may hold.
+type included struct {
+	Modules map[string]Module `yaml:"modules" key:"name"`
+	Tenants map[string]Tenant `yaml:"tenants" key:"name"`
+}
+
+// include reads the files that the patterns of c.Include name, each once.
+func (l *load) include(c *Config) {
+	done := map[string]bool{c.File.Absolute: true}
+	for i, pattern := range c.Include {
+		at := fmt.Sprintf("include[%d]", i)
+		for _, name := range l.match(c, pattern, at) {
+			file := relative(c.File, name)
+			if done[file.Absolute] {
+				continue
+			}
+			if len(done) > maxFiles {
+				l.problem(l.pos(at), at, fmt.Sprintf("more than %d files are included", maxFiles))
+				return
+			}
+			done[file.Absolute] = true
+			l.includeFile(c, file, at)
+		}
+	}
+}
+
+// match is the files that fit a pattern, in order of name. Hidden ones are left out:
+// editors keep their locks and copies there.
+func (l *load) match(c *Config, pattern, at string) (names []string) {
+	full := filepath.Clean(pattern)
+	if !filepath.IsAbs(pattern) {
+		full = filepath.Join(literal(filepath.Dir(c.File.Absolute)), pattern)
+	}
+	found, err := l.files.Glob(full)
+	if err == nil && len(found) == 0 {
+		err = l.absent(full)
+	}
+	if err != nil {
+		l.problem(l.pos(at), at, fmt.Sprintf("cannot include %s: %s", quote(pattern), reason(err)))
+	}
+	for _, path := range found {
+		if strings.HasPrefix(filepath.Base(path), ".") {
+			continue
+		}
+		if !filepath.IsAbs(pattern) {
+			if short, err := filepath.Rel(filepath.Dir(c.File.Absolute), path); err == nil {
+				path = short
+			}
+		}
+		names = append(names, path)
+	}
+	return names
+}
+
+// absent says why nothing fits a pattern, or nil where that may well be: a directory
+// that has no tenants yet.
+func (l *load) absent(pattern string) error {
+	if !strings.ContainsAny(filepath.Base(pattern), `*?[\`) {
+		return errors.New("there is no such file")
+	}
+	if dirs, _ := l.files.Glob(filepath.Dir(pattern)); len(dirs) == 0 {
+		return errors.New("there is no such directory")
+	}
+	return nil
+}
+
+// literal is a pattern that fits path alone.
+func literal(path string) string {
+	if filepath.Separator == '\\' { // where package filepath knows no escapes
+		return path
+	}
+	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(path)
+}
+
+func (l *load) includeFile(c *Config, file Path, at string) {
+	// Named as the file that includes it was: beside it.
+	shown := Path{filepath.Join(filepath.Dir(c.File.Written), file.Written), file.Absolute}
+	if filepath.IsAbs(file.Written) {
+		shown.Written = file.Written
+	}
+	text, err := l.files.Read(file.Absolute)
+	if err != nil {
+		l.unread = true
+		l.problem(l.pos(at), at, fmt.Sprintf("cannot read %s: %s", quote(shown.Written), reason(err)))
+		return
+	}
+	var more included
+	l.decode(&more, shown, text)
+	merge(l, &c.Modules, more.Modules, "modules", func(m Module) Pos { return m.Pos })
+	merge(l, &c.Tenants, more.Tenants, "tenants", func(t Tenant) Pos { return t.Pos })
+}
+
+func merge[T any](l *load, into *map[string]T, more map[string]T, section string, pos func(T) Pos) {
+	if *into == nil {
+		*into = map[string]T{}
+	}
+	for name, value := range more {
+		if first, ok := (*into)[name]; ok {
+			l.problem(pos(value), cursor{path: section}.key(name).path, "defined twice, first at "+pos(first).String())
+			continue
+		}
+		(*into)[name] = value
+	}
+}
+
+// relative is a path that is written in file.
+func relative(file Path, path string) Path {
+	if filepath.IsAbs(path) {
+		return Path{path, filepath.Clean(path)}
+	}
+	return Path{path, filepath.Join(filepath.Dir(file.Absolute), path)}
+}
+
+// disk is the real file system.
+type disk struct{}
+
+func (disk) Read(path string) ([]byte, error)      { return readFile(path) }
+func (disk) Glob(pattern string) ([]string, error) { return filepath.Glob(pattern) }
+
+func readFile(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	if err == nil && len(text) > maxFile {
+		err = &fs.PathError{Op: "read", Path: path, Err: fmt.Errorf("the file is larger than %s", ByteSize(maxFile))}
+	}
+	return text, err
+}
+
+// reason is what an error of the file system says, without the operation and the path.
+func reason(err error) string {
+	if p, ok := errors.AsType[*fs.PathError](err); ok {
+		return p.Err.Error()
+	}
+	return err.Error()
+}

@@ -1,0 +1,101 @@
+package config
+
+import (
+	"fmt"
+
+	"gopkg.in/yaml.v3"
+)
+
+// pair is one "key: value" of a mapping.
+type pair struct {
+	key   string
+	line  int
+	value *yaml.Node
+	at    cursor // of the mapping that it was written in
+}
+
+// pairs is what a mapping holds: its own keys, each once, then those that "<<" brings
+// in and it does not have itself. Nothing at all (null) is an empty mapping.
+func (d *decoder) pairs(n *yaml.Node, at cursor) (pairs []pair) {
+	if isNull(n) {
+		return nil
+	}
+	if n.Kind != yaml.MappingNode || n.ShortTag() != "!!map" {
+		d.problem(d.place(n.Line), at.path, "want a mapping, found "+describe(n))
+		return nil
+	}
+	lines := map[string]int{}
+	var merged []*yaml.Node
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		key, value := n.Content[i], n.Content[i+1]
+		pos := d.place(key.Line)
+		if key.Kind == yaml.AliasNode {
+			key = key.Alias
+		}
+		switch {
+		case key.ShortTag() == "!!merge":
+			merged = append(merged, value)
+		case key.Kind != yaml.ScalarNode:
+			d.problem(pos, at.path, "a key must be text, found "+describe(key))
+		case !isText(key):
+			d.problem(pos, at.key(key.Value).path, "a key must be text: put it in quotes")
+		case lines[key.Value] > 0:
+			d.problem(pos, at.key(key.Value).path, fmt.Sprintf("duplicate key, first on line %d", lines[key.Value]))
+		default:
+			lines[key.Value] = pos.Line
+			pairs = append(pairs, pair{key.Value, pos.Line, value, at})
+		}
+	}
+	for _, value := range merged {
+		for _, p := range d.merged(value, at) {
+			if lines[p.key] == 0 {
+				lines[p.key] = p.line
+				pairs = append(pairs, p)
+			}
+		}
+	}
+	return pairs
+}
+
+// merged is what the value of "<<" stands for: a mapping or a list of them.
+func (d *decoder) merged(n *yaml.Node, at cursor) (pairs []pair) {
+	at.depth++ // an anchor may merge itself
+	n, at, ok := d.follow(n, at)
+	if !ok {
+		return nil
+	}
+	if n.Kind != yaml.SequenceNode {
+		return d.pairs(n, at)
+	}
+	for _, item := range n.Content {
+		pairs = append(pairs, d.merged(item, at)...)
+	}
+	return pairs
+}
+
+func isNull(n *yaml.Node) bool { return n.Kind == yaml.ScalarNode && n.ShortTag() == "!!null" }
+
+// isText tells whether a scalar is text. A date is: YAML has a type for it, we have not.
+func isText(n *yaml.Node) bool {
+	return n.Kind == yaml.ScalarNode && (n.ShortTag() == "!!str" || n.ShortTag() == "!!timestamp")
+}
+
+// describe names a node's type, never its value, which may be a secret.
+func describe(n *yaml.Node) string {
+	tag := n.ShortTag()
+	switch {
+	case n.Kind == yaml.MappingNode && tag == "!!map":
+		return "a mapping"
+	case n.Kind == yaml.SequenceNode && tag == "!!seq":
+		return "a list"
+	case isText(n):
+		return "text"
+	case n.Kind == yaml.ScalarNode && (tag == "!!int" || tag == "!!float"):
+		return "a number"
+	case n.Kind == yaml.ScalarNode && tag == "!!bool":
+		return "true or false"
+	case isNull(n):
+		return "nothing"
+	}
+	return "the unknown tag " + quote(n.Tag)
+}

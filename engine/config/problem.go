@@ -1,0 +1,70 @@
+package config
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+	"unicode"
+)
+
+// Problem is one thing that is wrong with the configuration.
+type Problem struct {
+	File    string // as the file was named, or "--set" for an override
+	Line    int    // from 1; 0 = the whole file
+	Path    string // of the setting, such as tenants.default.chain[0].hooks[1]; "" = the whole file
+	Message string // one line, without the place
+}
+
+// Error is one line: "config.yaml:42: tenants.default.chain[0].timeout: what is wrong".
+func (p Problem) Error() string {
+	place := Pos{p.File, p.Line}.String()
+	if p.Path == "" {
+		return place + ": " + p.Message
+	}
+	return place + ": " + p.Path + ": " + p.Message
+}
+
+// Problems is everything that is wrong, at least one thing, sorted by file and line.
+type Problems []Problem
+
+// Error has one line for each problem, without a newline after the last.
+func (p Problems) Error() string {
+	lines := make([]string, len(p))
+	for i, problem := range p {
+		lines[i] = problem.Error()
+	}
+	return strings.Join(lines, "\n")
+}
+
+func (p Problems) sort() {
+	slices.SortStableFunc(p, func(a, b Problem) int {
+		return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line))
+	})
+}
+
+func (l *load) problem(pos Pos, path, message string) {
+	l.bad[path] = true
+	l.problems = append(l.problems, Problem{pos.File, pos.Line, path, oneLine(message)})
+}
+
+// oneLine keeps what others put into a message, such as the name of a file, from
+// looking like a second problem.
+func oneLine(text string) string {
+	return strings.Map(func(c rune) rune {
+		if unicode.IsControl(c) {
+			return ' '
+		}
+		return c
+	}, strings.ToValidUTF8(text, "?"))
+}
+
+// pos is where a setting was given, or else the nearest that it is part of.
+func (l *load) pos(path string) Pos {
+	for path != "" {
+		if pos, ok := l.places[path]; ok {
+			return pos
+		}
+		path = path[:max(strings.LastIndexAny(path, ".["), 0)]
+	}
+	return l.places[""]
+}

@@ -1,0 +1,148 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"gopkg.in/yaml.v3"
+)
+
+// text is the text of a scalar for a field, ${...} filled in, if it is of a type that
+// the field can have. shown is how a message may quote it: what was filled in may be a
+// secret, so that is quoted as it was written.
+func (d *decoder) text(n *yaml.Node, v reflect.Value, at cursor) (text, shown string, ok bool) {
+	want, is := wants(n, v)
+	text, filled, err := n.Value, false, error(nil)
+	if n.Kind == yaml.ScalarNode {
+		text, filled, err = d.fill(n.Value)
+		is = is || filled || d.loose
+	}
+	switch {
+	case err != nil:
+		d.problem(d.place(n.Line), at.path, err.Error())
+	case n.Kind != yaml.ScalarNode || !is:
+		d.problem(d.place(n.Line), at.path, "want "+want+", found "+describe(n)+hint(n, want))
+	case filled:
+		return text, quote(n.Value) + " as filled in", true
+	default:
+		return text, quote(text), true
+	}
+	return "", "", false
+}
+
+// wants says what a field wants and whether a scalar as written is that.
+func wants(n *yaml.Node, v reflect.Value) (what string, is bool) {
+	tag := n.ShortTag()
+	switch v.Interface().(type) {
+	case time.Duration:
+		return "a duration such as 250ms or 10s", isText(n) || tag == "!!int"
+	case ByteSize:
+		return "a size such as 65536, 64KiB or 1MiB", isText(n) || tag == "!!int"
+	case int:
+		return "a whole number", tag == "!!int"
+	case bool:
+		return "true or false", tag == "!!bool"
+	}
+	return "text", isText(n)
+}
+
+// hint says how to write what was likely meant.
+func hint(n *yaml.Node, want string) string {
+	switch tag := n.ShortTag(); {
+	case want == "text" && tag == "!!null":
+		return `: write "" for none`
+	case want == "text" && (tag == "!!int" || tag == "!!float" || tag == "!!bool"):
+		return ": put it in quotes"
+	case want != "text" && isText(n) && n.Style&(yaml.DoubleQuotedStyle|yaml.SingleQuotedStyle) != 0:
+		return ": leave out the quotes"
+	}
+	return ""
+}
+
+// scalar sets v to what text says. The error is what a message has to say after the
+// text itself.
+func (d *decoder) scalar(v reflect.Value, text string, tag reflect.StructTag) error {
+	switch v.Interface().(type) {
+	case Secret:
+		v.Set(reflect.ValueOf(NewSecret(text)))
+	case Path:
+		v.Set(reflect.ValueOf(relative(d.file, text)))
+	case []string: // a default
+		v.Set(reflect.ValueOf([]string{text}))
+	case bool:
+		b, err := parseBool(text)
+		v.SetBool(b)
+		return err
+	case string:
+		v.SetString(text)
+		return allowed(text, tag)
+	default:
+		n, err := number(text, v.Type())
+		if err != nil {
+			return err
+		}
+		v.SetInt(n)
+		return inRange(n, v.Type(), tag)
+	}
+	return nil
+}
+
+// allowed asks the tags oneof and check.
+func allowed(text string, tag reflect.StructTag) error {
+	if names := strings.Fields(tag.Get("oneof")); len(names) > 0 && !slices.Contains(names, text) {
+		return errors.New("is not supported" + suggest(text, names))
+	}
+	return check(tag.Get("check"), text)
+}
+
+func parseBool(text string) (bool, error) {
+	switch text {
+	case "true", "True", "TRUE":
+		return true, nil
+	case "false", "False", "FALSE":
+		return false, nil
+	}
+	return false, errors.New("is not true or false")
+}
+
+// number reads an int, a duration or a size, as t has it.
+func number(text string, t reflect.Type) (int64, error) {
+	switch t {
+	case reflect.TypeFor[time.Duration]():
+		n, err := time.ParseDuration(text)
+		if err != nil {
+			return 0, errors.New("is not a duration such as 250ms or 10s")
+		}
+		return int64(n), nil
+	case reflect.TypeFor[ByteSize]():
+		n, err := parseSize(text)
+		return int64(n), err
+	}
+	n, err := strconv.ParseInt(text, 10, 64)
+	if err != nil {
+		return 0, errors.New("is not a whole number such as 1000")
+	}
+	return n, nil
+}
+
+// inRange asks the tags min and max, which are written as the values are.
+func inRange(n int64, t reflect.Type, tag reflect.StructTag) error {
+	low, err := number(tag.Get("min"), t)
+	if err != nil {
+		return err
+	}
+	high, err := number(tag.Get("max"), t)
+	if err != nil {
+		return err
+	}
+	if n < low || n > high {
+		show := func(n int64) any { return reflect.ValueOf(n).Convert(t).Interface() }
+		return fmt.Errorf("is out of range, want %v to %v", show(low), show(high))
+	}
+	return nil
+}

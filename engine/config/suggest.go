@@ -1,0 +1,93 @@
+package config
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+)
+
+// maxQuoted is how much of a value a message shows, in bytes.
+const maxQuoted = 64
+
+// maxListed is how many names a message lists.
+const maxListed = 12
+
+// quote shows a value in a message: in quotes, on one line, cut where it is long.
+func quote(text string) string {
+	if len(text) <= maxQuoted {
+		return strconv.Quote(text)
+	}
+	end := maxQuoted
+	for end > maxQuoted-utf8.UTFMax && !utf8.RuneStart(text[end]) {
+		end--
+	}
+	return strconv.Quote(text[:end]) + "..."
+}
+
+// suggest ends a message about a name that is not one of those valid: with the nearest
+// of them, or all where none is near and they are few.
+func suggest(name string, valid []string) string {
+	best, least := "", len(name)/3+2
+	for _, v := range valid {
+		if len(name) > maxQuoted {
+			break
+		}
+		if n := distance(strings.ToLower(name), strings.ToLower(v)); n < least {
+			best, least = v, n
+		}
+	}
+	switch {
+	case best != "":
+		return ", did you mean " + quote(best) + "?"
+	case len(valid) == 0:
+		return ", there is none"
+	case len(valid) > maxListed:
+		return ""
+	}
+	return ", want " + either(valid)
+}
+
+// either is "a, b or c".
+func either(names []string) string {
+	if len(names) < 2 {
+		return strings.Join(names, "")
+	}
+	last := len(names) - 1
+	return strings.Join(names[:last], ", ") + " or " + names[last]
+}
+
+// distance is the least number of letters to insert, leave out, replace or swap with
+// the next that makes b of a.
+func distance(a, b string) int {
+	var before, previous []int
+	current := make([]int, len(b)+1)
+	for j := range current {
+		current[j] = j
+	}
+	for i := 1; i <= len(a); i++ {
+		before, previous, current = previous, current, make([]int, len(b)+1)
+		current[0] = i
+		for j := 1; j <= len(b); j++ {
+			cost := 1
+			if a[i-1] == b[j-1] {
+				cost = 0
+			}
+			current[j] = min(previous[j]+1, current[j-1]+1, previous[j-1]+cost)
+			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
+				current[j] = min(current[j], before[j-2]+1)
+			}
+		}
+	}
+	return current[len(b)]
+}
+
+// sorted is the keys of a map in order.
+func sorted[T any](m map[string]T) []string {
+	keys := make([]string, 0, len(m))
+	for key := range m {
+		keys = append(keys, key)
+	}
+	slices.Sort(keys)
+	return keys
+}
