@@ -15,7 +15,7 @@ var (
 // Error says why a module was refused.
 type Error struct {
 	Kind     error  // ErrMalformed, ErrNotAllowed or ErrLimit
-	What     string // what was found, in words for the operator: "body of 700000 bytes, the limit is 524288"
+	What     string // what was found, in words for the operator: "700000 bytes of code in one function, the limit is 524288"
 	Function int    // the function it was found in, in the guest's own numbering; -1 if in none
 	Offset   int    // where in the binary, in bytes from its start
 }

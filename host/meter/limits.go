@@ -1,11 +1,12 @@
 package meter
 
-// Limits bound what a module may ask of the compiler and of an instance before it runs. In every field zero
-// means the default, which is in parentheses; a negative number is as zero. The defaults fit guests in C, Rust, Go, AssemblyScript and
-// interpreters of scripting languages, and hold the time to compile the worst module known to a few seconds.
+// Limits bound what a module may ask of the compiler and of an instance before it runs. In every field zero or less
+// means the default, which is in parentheses. The defaults fit guests in C, Rust, Go and AssemblyScript, and
+// interpreters of scripting languages.
 type Limits struct {
-	FileBytes       int // the binary as it was handed in (16 MiB)
+	FileBytes       int // bytes of the binary as it was handed in (16 MiB)
 	Types           int // function types (10,000)
+	Params          int // parameters, and results, of one function type (1,000)
 	Imports         int // imported functions (1,000)
 	Functions       int // functions with a body (50,000)
 	Tables          int // tables (16)
@@ -16,10 +17,119 @@ type Limits struct {
 	ElementSegments int // element segments (10,000)
 	Elements        int // elements of all element segments (1,000,000)
 	DataSegments    int // data segments (10,000)
-	BodyBytes       int // code of one function (512 KiB)
+	BodyBytes       int // bytes of code of one function (512 KiB)
 	Locals          int // parameters and locals of one function (10,000)
 	Nesting         int // blocks within blocks of one function (1,000)
 	BlocksLocals    int // blocks and conditional branches times locals, of one function (16,000,000)
 	BranchTargets   int // targets of all br_table of the module (500,000)
-	CallDepth       int // frames on the stack of one call (8,000)
+	CallDepth       int // frames on the stack of one call (8,000); not a limit to the module, but to its calls
+}
+
+// limit is the place of one of them in the tables below.
+type limit int
+
+const (
+	fileBytes limit = iota
+	types
+	params
+	imports
+	functions
+	tables
+	tableElements
+	memoryPages
+	globals
+	exports
+	elementSegments
+	elements
+	dataSegments
+	bodyBytes
+	locals
+	nesting
+	blocksLocals
+	branchTargets
+	limitCount
+)
+
+var limitWords = [limitCount]string{
+	fileBytes:       "bytes",
+	types:           "types",
+	params:          "parameters or results of one type",
+	imports:         "imports",
+	functions:       "functions",
+	tables:          "tables",
+	tableElements:   "elements in one table",
+	memoryPages:     "pages of memory",
+	globals:         "globals",
+	exports:         "exports",
+	elementSegments: "element segments",
+	elements:        "elements in segments",
+	dataSegments:    "data segments",
+	bodyBytes:       "bytes of code in one function",
+	locals:          "parameters and locals in one function",
+	nesting:         "nested blocks in one function",
+	blocksLocals:    "blocks times locals in one function",
+	branchTargets:   "targets of br_table",
+}
+
+func (l *Limits) values() [limitCount]uint64 {
+	or := func(n, byDefault int) uint64 {
+		if n <= 0 {
+			n = byDefault
+		}
+		return uint64(n)
+	}
+	return [limitCount]uint64{
+		fileBytes:       or(l.FileBytes, 16<<20),
+		types:           or(l.Types, 10_000),
+		params:          or(l.Params, 1_000),
+		imports:         or(l.Imports, 1_000),
+		functions:       or(l.Functions, 50_000),
+		tables:          or(l.Tables, 16),
+		tableElements:   min(or(l.TableElements, 1<<16), 1<<27),
+		memoryPages:     min(or(l.MemoryPages, 256), maxPages),
+		globals:         or(l.Globals, 10_000),
+		exports:         or(l.Exports, 10_000),
+		elementSegments: or(l.ElementSegments, 10_000),
+		elements:        or(l.Elements, 1_000_000),
+		dataSegments:    or(l.DataSegments, 10_000),
+		bodyBytes:       or(l.BodyBytes, 512<<10),
+		locals:          or(l.Locals, 10_000),
+		nesting:         or(l.Nesting, 1_000),
+		blocksLocals:    or(l.BlocksLocals, 16_000_000),
+		branchTargets:   or(l.BranchTargets, 500_000),
+	}
+}
+
+func (l *Limits) callDepth() int64 {
+	if l.CallDepth <= 0 {
+		return 8_000
+	}
+	return int64(l.CallDepth)
+}
+
+// maxPages is the most that 32 bits of address can reach.
+const maxPages = 1 << 16
+
+// budget holds what a module has used of each limit.
+type budget struct {
+	max, have [limitCount]uint64
+}
+
+// atMost records that one thing of the kind has n, and fails if that is too many.
+func (b *budget) atMost(r *reader, l limit, n uint64) {
+	b.have[l] = max(b.have[l], n)
+	if n > b.max[l] {
+		r.fail(ErrLimit, "%d %s, the limit is %d", n, limitWords[l], b.max[l])
+	}
+}
+
+// add records n more of the kind in the whole module, and fails if that is too many.
+func (b *budget) add(r *reader, l limit, n uint64) { b.atMost(r, l, b.have[l]+n) }
+
+func (b *budget) usage() []Usage {
+	u := make([]Usage, limitCount)
+	for l := range u {
+		u[l] = Usage{Limit: limitWords[l], Have: b.have[l], Max: b.max[l]}
+	}
+	return u
 }

@@ -123,7 +123,7 @@ type Signature struct {
 // String returns the signature in one canonical form, such as "(i32, i64) -> (i32)" or "() -> ()"; two signatures
 // are equal if their strings are.
 func (s Signature) String() string {
-	return list(s.Params) + " -> " + list(s.Results)
+	return typeList(s.Params) + " -> " + typeList(s.Results)
 }
 
 // Memory is the size a memory starts with and the largest it may grow to, in pages of 64 KiB. Max is at most

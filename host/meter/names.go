@@ -2,32 +2,45 @@ package meter
 
 import "strings"
 
-var kindNames = [...]string{"func", "table", "memory", "global"}
+// The value types of WebAssembly 2.0, by their byte.
+const (
+	i32       ValueType = 0x7f
+	i64       ValueType = 0x7e
+	f32       ValueType = 0x7d
+	f64       ValueType = 0x7c
+	v128      ValueType = 0x7b
+	funcref   ValueType = 0x70
+	externref ValueType = 0x6f
+)
 
-func list(types []ValueType) string {
-	var names []string
-	for _, t := range types {
-		names = append(names, typeName(t))
-	}
-	return "(" + strings.Join(names, ", ") + ")"
-}
+var kindNames = [...]string{Func: "func", Table: "table", Mem: "memory", Global: "global"}
+
+func isValueType(t ValueType) bool { return typeName(t) != "unknown" }
 
 func typeName(t ValueType) string {
 	switch t {
-	case 0x7f:
+	case i32:
 		return "i32"
-	case 0x7e:
+	case i64:
 		return "i64"
-	case 0x7d:
+	case f32:
 		return "f32"
-	case 0x7c:
+	case f64:
 		return "f64"
-	case 0x7b:
+	case v128:
 		return "v128"
-	case 0x70:
+	case funcref:
 		return "funcref"
-	case 0x6f:
+	case externref:
 		return "externref"
 	}
 	return "unknown"
+}
+
+func typeList(types []ValueType) string {
+	names := make([]string, len(types))
+	for i, t := range types {
+		names[i] = typeName(t)
+	}
+	return "(" + strings.Join(names, ", ") + ")"
 }

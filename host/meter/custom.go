@@ -1,0 +1,62 @@
+package meter
+
+import "bytes"
+
+// maxFuncName is the longest name of a function that is kept, in bytes. Names end up in the errors of traps.
+const maxFuncName = 512
+
+// readCustom keeps the manifest, remembers where the names are and drops everything else.
+func (w *rewriter) readCustom(r *reader) {
+	switch r.name() {
+	case ManifestSection:
+		if w.module.Manifest != nil {
+			r.fail(ErrNotAllowed, "a second custom section %q", ManifestSection)
+		}
+		w.module.Manifest = bytes.Clone(r.b[r.p:])
+	case "name":
+		if w.nameReader == nil {
+			w.nameReader = r
+		}
+	}
+}
+
+// readNames keeps the names of functions, which make the stack of a trap readable, under their new numbers. It drops the
+// name of the module, which could take the place of a host module's. Names that are
+// not as they should be are no reason to refuse a module; they are left out.
+func (w *rewriter) readNames() {
+	if w.nameReader == nil {
+		return
+	}
+	defer func() {
+		if p := recover(); p != nil {
+			if _, ok := p.(*Error); !ok {
+				panic(p)
+			}
+			w.names = nil
+		}
+	}()
+	const functionNames = 1
+	for r := w.nameReader; !r.done(); {
+		id := r.byte()
+		sub := r.sub(r.u32())
+		if id != functionNames {
+			continue
+		}
+		count, list := w.funcNames(sub)
+		list = append(appendU32(nil, count), list...)
+		w.names = append(appendName(nil, "name"), functionNames)
+		w.names = append(appendU32(w.names, uint32(len(list))), list...)
+		return
+	}
+}
+
+func (w *rewriter) funcNames(r *reader) (count uint32, list []byte) {
+	for n := r.count(); n > 0; n-- {
+		f, name := r.index("function", len(w.funcs)), r.name()
+		if len(name) <= maxFuncName {
+			count++
+			list = appendName(appendU32(list, w.funcIndex(f)), name)
+		}
+	}
+	return count, list
+}

@@ -1,0 +1,64 @@
+package meter
+
+// What the rewriter adds to a module, and where it comes to lie: the import of refuel behind the guest's own
+// imports, so that the guest's functions with a body move up by one; everything else behind what the guest has.
+
+func (w *rewriter) refuelType() uint32  { return uint32(len(w.types)) }
+func (w *rewriter) refuelFunc() uint32  { return uint32(w.imported) }
+func (w *rewriter) fuelGlobal() uint32  { return uint32(w.globals) }
+func (w *rewriter) depthGlobal() uint32 { return uint32(w.globals) + 1 }
+
+// funcIndex turns the guest's number of a function into the new one.
+func (w *rewriter) funcIndex(f uint32) uint32 {
+	if int(f) >= w.imported {
+		return f + 1
+	}
+	return f
+}
+
+// addHidden appends to one section what the guest is not to see.
+func (w *rewriter) addHidden(id byte, s *section) {
+	switch id {
+	case typeSection:
+		s.items += 1 + len(w.wide)
+		s.body = appendFuncType(s.body, []ValueType{i64}, []ValueType{i64})
+		for _, results := range w.wide {
+			s.body = appendFuncType(s.body, nil, results)
+		}
+	case importSection:
+		s.items++
+		s.body = appendImport(s.body, ImportModule, RefuelImport, w.refuelType())
+	case globalSection:
+		s.items += 2
+		s.body = appendCounter(s.body, 0)
+		s.body = appendCounter(s.body, w.callDepth)
+	case exportSection:
+		s.items += 2
+		s.body = appendExport(s.body, FuelExport, Global, w.fuelGlobal())
+		s.body = appendExport(s.body, DepthExport, Global, w.depthGlobal())
+		if w.startFunc >= 0 {
+			s.items++
+			s.body = appendExport(s.body, StartExport, Func, w.funcIndex(uint32(w.startFunc)))
+		}
+	}
+}
+
+func appendFuncType(b []byte, params, results []ValueType) []byte {
+	b = append(appendU32(append(b, 0x60), uint32(len(params))), params...)
+	return append(appendU32(b, uint32(len(results))), results...)
+}
+
+func appendImport(b []byte, module, name string, t uint32) []byte {
+	b = appendName(appendName(b, module), name)
+	return appendU32(append(b, byte(Func)), t)
+}
+
+func appendExport(b []byte, name string, kind Kind, i uint32) []byte {
+	return appendU32(append(appendName(b, name), byte(kind)), i)
+}
+
+// appendCounter writes a mutable global that begins with v.
+func appendCounter(b []byte, v int64) []byte {
+	b = append(b, i64, 1, opI64Const)
+	return append(appendSigned(b, v), opEnd)
+}

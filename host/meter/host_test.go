@@ -1,0 +1,124 @@
+package meter
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/tetratelabs/wazero"
+	"github.com/tetratelabs/wazero/api"
+)
+
+// errStopped is what the test's refuel panics with when the deadline has passed or the slices are used up.
+var errStopped = errors.New("stopped by refuel")
+
+// allowance is what one call may use. It is the context of the call, as in a real host.
+type allowance struct {
+	context.Context
+	slices   int       // refuels left
+	used     int       // refuels so far
+	slice    int64     // fuel given each time
+	deadline time.Time // zero: none
+}
+
+func allow(slices int) *allowance {
+	return &allowance{Context: context.Background(), slices: slices, slice: Slice}
+}
+
+func refuel(ctx context.Context, _ api.Module, stack []uint64) {
+	a := ctx.(*allowance)
+	a.used++
+	if a.used > a.slices || !a.deadline.IsZero() && time.Now().After(a.deadline) {
+		panic(errStopped)
+	}
+	stack[0] = uint64(a.slice)
+}
+
+// newRuntime returns a runtime with refuel in it and a host function env.nop.
+func newRuntime(t testing.TB, config wazero.RuntimeConfig, limitPages uint32) wazero.Runtime {
+	t.Helper()
+	rt := wazero.NewRuntimeWithConfig(t.Context(), config.WithMemoryLimitPages(limitPages).WithDebugInfoEnabled(false))
+	t.Cleanup(func() { rt.Close(context.Background()) })
+	_, err := rt.NewHostModuleBuilder(ImportModule).NewFunctionBuilder().
+		WithGoModuleFunction(api.GoModuleFunc(refuel), []ValueType{i64}, []ValueType{i64}).Export(RefuelImport).Instantiate(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = rt.NewHostModuleBuilder("env").NewFunctionBuilder().
+		WithGoModuleFunction(api.GoModuleFunc(func(context.Context, api.Module, []uint64) {}), nil, nil).Export("nop").Instantiate(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return rt
+}
+
+// guest is a metered instance.
+type guest struct {
+	t      testing.TB
+	mod    api.Module
+	module *Module
+}
+
+// instantiate rewrites wasm and starts it, without its start function.
+func instantiate(t testing.TB, rt wazero.Runtime, wasm []byte, limits Limits) *guest {
+	t.Helper()
+	m, err := Rewrite(wasm, limits)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := rt.CompileModule(t.Context(), m.Wasm)
+	if err != nil {
+		t.Fatalf("the rewritten module does not compile: %v", err)
+	}
+	mod, err := rt.InstantiateModule(t.Context(), c, anonymous())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &guest{t: t, mod: mod, module: m}
+}
+
+func anonymous() wazero.ModuleConfig {
+	return wazero.NewModuleConfig().WithName("").WithStartFunctions()
+}
+
+func newGuest(t testing.TB, wasm []byte, limits Limits) *guest {
+	return instantiate(t, newRuntime(t, wazero.NewRuntimeConfigCompiler(), 256), wasm, limits)
+}
+
+func (g *guest) global(name string) api.MutableGlobal {
+	return g.mod.ExportedGlobal(name).(api.MutableGlobal)
+}
+
+func (g *guest) fuel() int64  { return int64(g.global(FuelExport).Get()) }
+func (g *guest) depth() int64 { return int64(g.global(DepthExport).Get()) }
+
+// call calls an export with that much fuel in the tank.
+func (g *guest) call(a *allowance, fuel int64, name string, args ...uint64) ([]uint64, error) {
+	g.t.Helper()
+	f := g.mod.ExportedFunction(name)
+	if f == nil {
+		g.t.Fatalf("no export %q", name)
+	}
+	g.global(FuelExport).Set(uint64(fuel))
+	return f.Call(a, args...)
+}
+
+// cost is what a call takes from the fuel, which must be enough.
+func (g *guest) cost(name string, args ...uint64) int64 {
+	g.t.Helper()
+	const tank = 1 << 40
+	if _, err := g.call(allow(0), tank, name, args...); err != nil {
+		g.t.Fatal(err)
+	}
+	return tank - g.fuel()
+}
+
+func firstLine(err error) string {
+	if err == nil {
+		return ""
+	}
+	line, _, _ := strings.Cut(err.Error(), "\n")
+	return line
+}

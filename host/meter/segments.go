@@ -1,0 +1,125 @@
+package meter
+
+// constant reads the expression that gives a global or an offset its value, and appends it to b. One instruction and an end
+// is all that WebAssembly 2.0 has; reading an imported global falls away with the imports.
+func (w *rewriter) constant(r *reader, b []byte) []byte {
+	op := r.byte()
+	b = append(b, op)
+	switch op {
+	case opI32Const:
+		b = appendSigned(b, r.signed(32))
+	case opI64Const:
+		b = appendSigned(b, r.signed(64))
+	case opF32Const:
+		b = append(b, r.take(4)...)
+	case opF64Const:
+		b = append(b, r.take(8)...)
+	case opRefNull:
+		b = append(b, r.refType())
+	case opRefFunc:
+		b = appendU32(b, w.funcIndex(r.index("function", len(w.funcs))))
+	case prefixVector:
+		if v := r.byte(); v != 12 {
+			r.malformed("instruction %#x %d in a constant", op, v)
+		}
+		b = append(append(b, 12), r.take(16)...)
+	case opGlobalGet:
+		r.malformed("a constant can read imported globals only, and there are none")
+	default:
+		r.malformed("instruction %#x in a constant", op)
+	}
+	if r.byte() != opEnd {
+		r.p--
+		r.fail(ErrNotAllowed, "more than one instruction in a constant: extended constants are not supported")
+	}
+	return append(b, opEnd)
+}
+
+// The bits of an element segment's kind.
+const (
+	notActive   = 1 // passive or declared; else it is copied into a table at instantiation
+	explicit    = 2 // an active one names its table; one that is not is declared only
+	expressions = 4 // items are expressions, else numbers of functions
+)
+
+func (w *rewriter) readElements(r *reader) {
+	n := r.count()
+	w.budget.atMost(r, elementSegments, uint64(n))
+	s := &w.sections[elementSection]
+	for ; n > 0; n-- {
+		kind := r.u32()
+		if kind > 7 {
+			r.malformed("element segment of kind %d", kind)
+		}
+		s.items++
+		s.body = append(s.body, byte(kind))
+		if kind&notActive == 0 {
+			table := uint32(0)
+			if kind&explicit != 0 {
+				table = r.u32()
+				s.body = appendU32(s.body, table)
+			}
+			if int(table) >= w.tables {
+				r.malformed("table %d of %d", table, w.tables)
+			}
+			s.body = w.constant(r, s.body)
+		}
+		if kind&(notActive|explicit) != 0 {
+			s.body = append(s.body, r.elementType(kind))
+		}
+		s.body = w.appendItems(r, s.body, kind&expressions != 0)
+	}
+}
+
+func (r *reader) elementType(kind uint32) byte {
+	if kind&expressions != 0 {
+		return r.refType()
+	}
+	if t := r.byte(); t != 0 {
+		r.malformed("elements of kind %d", t)
+	}
+	return 0
+}
+
+func (w *rewriter) appendItems(r *reader, b []byte, exprs bool) []byte {
+	n := r.count()
+	w.budget.add(r, elements, uint64(n))
+	b = appendU32(b, n)
+	for ; n > 0; n-- {
+		if exprs {
+			b = w.constant(r, b)
+		} else {
+			b = appendU32(b, w.funcIndex(r.index("function", len(w.funcs))))
+		}
+	}
+	return b
+}
+
+func (w *rewriter) readData(r *reader) {
+	n := r.count()
+	w.budget.atMost(r, dataSegments, uint64(n))
+	s := &w.sections[dataSection]
+	s.body = make([]byte, 0, len(r.b)-r.p)
+	for ; n > 0; n-- {
+		kind := r.u32()
+		if kind > 2 {
+			r.malformed("data segment of kind %d", kind)
+		}
+		s.items++
+		s.body = append(s.body, byte(kind))
+		if kind == 2 && r.u32() != 0 {
+			r.fail(ErrNotAllowed, "data for a second memory")
+		}
+		if kind == 2 {
+			s.body = append(s.body, 0)
+		}
+		if kind != 1 {
+			if w.module.Memory == nil {
+				r.malformed("data without a memory")
+			}
+			s.body = w.constant(r, s.body)
+		}
+		bytes := r.take(int(r.u32()))
+		s.body = append(appendU32(s.body, uint32(len(bytes))), bytes...)
+	}
+}
