@@ -27,12 +27,15 @@ type Cluster struct {
 	Nodes    Nodes
 }
 
-// Handler is the engine, as a cluster calls it.
+// Handler is the engine, as a cluster calls it. The ctx of every call ends when
+// that of Nodes.Run does, and none runs once Run has returned.
 type Handler interface {
 	// Deliver hands over a published message. It is called for one room in the
 	// order of the room, never twice at a time; for different rooms it may be
-	// called at once. It returns when the message is in the hands of the
-	// writers, after the say chain. payload is the caller's again then.
+	// called at once, and one that takes long does not hold up the others. It
+	// returns when the message is in the hands of the writers, after the say
+	// chain. payload is only read; it is the caller's again then. Deliver does
+	// not publish: that could wait for itself.
 	Deliver(ctx context.Context, room RoomID, payload []byte)
 
 	// Answer carries out a call from another node (or this one).
@@ -53,11 +56,14 @@ type Broker interface {
 
 	// Subscribe returns when every message published from now on will reach
 	// this node's Handler. It is called before the first member of the room is
-	// recorded here.
+	// recorded here. Who is subscribed may subscribe, which changes nothing.
+	// Errors: ErrUnavailable.
 	Subscribe(ctx context.Context, room RoomID) error
 
-	// Unsubscribe is called after the last member has gone. The calls for one
-	// room come one after the other.
+	// Unsubscribe is called after the last member has gone: nothing published
+	// after it returns reaches the Handler. Who is not subscribed is no error. A
+	// node's calls of Subscribe and Unsubscribe for one room come one after the
+	// other.
 	Unsubscribe(ctx context.Context, room RoomID) error
 }
 
@@ -66,7 +72,7 @@ type Rooms interface {
 	// Create returns ErrRoomExists if there is such a room.
 	Create(ctx context.Context, room RoomID) error
 	// Destroy takes it off the list; ErrNoRoom if it is not on it. Its members
-	// are the engine's to let go before.
+	// stay on record until each is removed, but nobody is added any more.
 	Destroy(ctx context.Context, room RoomID) error
 	Exists(ctx context.Context, room RoomID) (bool, error)
 	// List gives the tenant's rooms in the order of their names.
@@ -83,13 +89,14 @@ type Presentee struct {
 // Presence records who is in a room, on which node.
 type Presence interface {
 	// Add records a member; ErrNoRoom if the room does not exist. Adding who is
-	// there changes nothing.
+	// there changes nothing. m.Profile may be kept: nobody writes to it again.
 	Add(ctx context.Context, room RoomID, m Presentee) error
 	// Remove takes a member out; who is not there is no error.
 	Remove(ctx context.Context, room RoomID, id string) error
 	// Members gives at most limit members after cursor, in an order that
 	// holds still for who stays, and the cursor of the next page, "" at the
-	// end. The first page's cursor is "".
+	// end. The first page's cursor is "". A room that does not exist has no
+	// members. A limit below 1 and what is no cursor are errors.
 	Members(ctx context.Context, room RoomID, cursor string, limit int) (page []Presentee, next string, err error)
 	// Count is how many members the room has on all nodes.
 	Count(ctx context.Context, room RoomID) (int, error)
@@ -97,14 +104,16 @@ type Presence interface {
 
 // Nodes is the list of nodes, and the way to call one.
 type Nodes interface {
-	// Run serves the node until ctx ends, and calls h. It returns nil when ctx
-	// ended it, after the node was taken off the list.
+	// Run serves the node until ctx ends, and calls h; what needs a running
+	// node waits for it to begin. It returns nil when ctx ended it, after the
+	// node was taken off the list. Members it still has are lost, as those of
+	// a node that died: another node's Handler lets them go.
 	Run(ctx context.Context, h Handler) error
 	// Self is this node's name: [a-z0-9-]{1,63}.
 	Self() string
 	// List gives the names of the nodes alive.
 	List(ctx context.Context) ([]string, error)
-	// Call has the node's Handler answer. Errors: what it answered, ErrNoNode,
-	// a deadline's error that names the node.
+	// Call has the node's Handler answer. Errors: the text of what it answered,
+	// ErrNoNode, ctx's error, naming the node.
 	Call(ctx context.Context, node string, call []byte) ([]byte, error)
 }

@@ -48,6 +48,11 @@ const (
 // They keep no argument after they return, except a [Profile], which does not
 // change.
 type Middleware interface {
+	// Asks says whether anyone listens: whether the tenant has a chain for the
+	// hook and, where hooks have a room, for this room. It is called for every
+	// message and costs next to nothing.
+	Asks(hook Hook, tenant, room string) bool
+
 	// Decide runs the tenant's chain for every hook but say. It edits the event
 	// in place where a module rewrites it (onSayReceive: Message, Room, From,
 	// SentAt, Extra).

@@ -2,23 +2,23 @@ package wire
 
 import "encoding/binary"
 
-// Frame is one message to clients, in the form of every transport at once: one
-// allocation holds a WebSocket text frame (RFC 6455, section 5.2; unmasked, not
-// fragmented) and, in the same bytes, a line ended by \r\n. It is immutable and
-// shared by all connections that are sent it.
+// Frame is one message to clients, or several that go out together, in the form
+// of every transport at once. It is immutable and shared by all connections that
+// are sent it: nobody writes to the slices it gives.
 type Frame struct {
-	buf  []byte // header, payload, "\r\n"
-	head int    // bytes of header
+	webSocket []byte
+	line      []byte
 }
 
 // maxHeader is the longest header of an unmasked frame.
 const maxHeader = 10
 
-// NewFrame makes a frame of what append adds to its argument: the JSON text of
-// one message, without a line end.
+// NewFrame makes a frame of what appendTo adds to its argument: the JSON text of
+// one message, without a line end. One allocation holds both forms: a WebSocket
+// text frame (RFC 6455, section 5.2; unmasked, not fragmented) and, in the same
+// bytes, a line ended by \r\n.
 func NewFrame(appendTo func(dst []byte) []byte) *Frame {
-	buf := appendTo(make([]byte, maxHeader, 512))
-	return frameIn(buf)
+	return frameIn(appendTo(make([]byte, maxHeader, 512)))
 }
 
 // FrameOf makes a frame of a copy of payload.
@@ -49,14 +49,36 @@ func frameIn(buf []byte) *Frame {
 		buf[1] = 127
 		binary.BigEndian.PutUint64(buf[2:], uint64(n))
 	}
-	return &Frame{buf: buf, head: head}
+	end := len(buf) - 2
+	return &Frame{webSocket: buf[:end:end], line: buf[head:]}
+}
+
+// Join makes one frame of several, in their order: whole and separate for the
+// client, one write for the server.
+func Join(frames []*Frame) *Frame {
+	if len(frames) == 1 {
+		return frames[0]
+	}
+	var w, l int
+	for _, f := range frames {
+		w += len(f.webSocket)
+		l += len(f.line)
+	}
+	buf := make([]byte, 0, w+l)
+	for _, f := range frames {
+		buf = append(buf, f.webSocket...)
+	}
+	for _, f := range frames {
+		buf = append(buf, f.line...)
+	}
+	return &Frame{webSocket: buf[:w:w], line: buf[w:]}
 }
 
 // WebSocket is the frame as a WebSocket server sends it.
-func (f *Frame) WebSocket() []byte { return f.buf[: len(f.buf)-2 : len(f.buf)-2] }
+func (f *Frame) WebSocket() []byte { return f.webSocket }
 
-// Line is the payload and \r\n.
-func (f *Frame) Line() []byte { return f.buf[f.head:] }
+// Line is the JSON text and \r\n.
+func (f *Frame) Line() []byte { return f.line }
 
-// Payload is the JSON text alone.
-func (f *Frame) Payload() []byte { return f.buf[f.head : len(f.buf)-2] }
+// Len is the size of the larger form, in bytes.
+func (f *Frame) Len() int { return max(len(f.webSocket), len(f.line)) }
