@@ -1,0 +1,173 @@
+package memory
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"sync"
+
+	"github.com/mootchat/moot/engine"
+)
+
+// directory is the list of rooms and of who is in them. One lock for both: a
+// member is added only to a room that is on the list at that moment.
+type directory struct {
+	mu      sync.RWMutex
+	tenants map[string]map[string]struct{} // the names of the rooms that exist
+	rosters map[engine.RoomID]*roster      // of the rooms with members
+	seat    uint64                         // the last one given, in any room
+}
+
+// Create implements engine.Rooms.
+func (d *directory) Create(_ context.Context, room engine.RoomID) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.has(room) {
+		return fmt.Errorf("create %q: %w", room.Room, engine.ErrRoomExists)
+	}
+	rooms := d.tenants[room.Tenant]
+	if rooms == nil {
+		rooms = map[string]struct{}{}
+		d.tenants[room.Tenant] = rooms
+	}
+	rooms[room.Room] = struct{}{}
+	return nil
+}
+
+// Destroy implements engine.Rooms. Members who are still there stay until they
+// are removed, or lost with their node.
+func (d *directory) Destroy(_ context.Context, room engine.RoomID) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if !d.has(room) {
+		return fmt.Errorf("destroy %q: %w", room.Room, engine.ErrNoRoom)
+	}
+	rooms := d.tenants[room.Tenant]
+	delete(rooms, room.Room)
+	if len(rooms) == 0 {
+		delete(d.tenants, room.Tenant)
+	}
+	return nil
+}
+
+// Exists implements engine.Rooms.
+func (d *directory) Exists(_ context.Context, room engine.RoomID) (bool, error) {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	return d.has(room), nil
+}
+
+// List implements engine.Rooms.
+func (d *directory) List(_ context.Context, tenant string) ([]string, error) {
+	d.mu.RLock()
+	names := slices.Collect(maps.Keys(d.tenants[tenant]))
+	d.mu.RUnlock()
+	slices.Sort(names)
+	return names, nil
+}
+
+func (d *directory) has(room engine.RoomID) bool {
+	_, ok := d.tenants[room.Tenant][room.Room]
+	return ok
+}
+
+// Add implements engine.Presence. m.Profile is kept, and given to readers as it
+// is.
+func (n *node) Add(ctx context.Context, room engine.RoomID, m engine.Presentee) error {
+	s, err := n.up(ctx)
+	if err != nil {
+		return err
+	}
+	return n.hub.directory.add(room, m, s)
+}
+
+// Remove implements engine.Presence.
+func (n *node) Remove(_ context.Context, room engine.RoomID, id string) error {
+	n.hub.directory.remove(room, id)
+	return nil
+}
+
+// Members implements engine.Presence, in the order of joining.
+func (n *node) Members(_ context.Context, room engine.RoomID, cursor string, limit int) ([]engine.Presentee, string, error) {
+	if limit < 1 {
+		return nil, "", fmt.Errorf("members: limit %d: must be 1 or more", limit)
+	}
+	var after uint64
+	if cursor != "" {
+		var err error
+		if after, err = strconv.ParseUint(cursor, 36, 64); err != nil {
+			return nil, "", fmt.Errorf("members: %q is not a cursor", cursor)
+		}
+	}
+	page, last := n.hub.directory.page(room, after, limit)
+	if last == 0 {
+		return page, "", nil
+	}
+	return page, strconv.FormatUint(last, 36), nil
+}
+
+// Count implements engine.Presence.
+func (n *node) Count(_ context.Context, room engine.RoomID) (int, error) {
+	d := &n.hub.directory
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	return d.rosters[room].len(), nil
+}
+
+func (d *directory) add(room engine.RoomID, m engine.Presentee, s *session) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if s.ctx.Err() != nil { // looked at under the lock: what comes later, harvest would miss
+		return s.gone()
+	}
+	if !d.has(room) {
+		return fmt.Errorf("add to %q: %w", room.Room, engine.ErrNoRoom)
+	}
+	r := d.rosters[room]
+	if r == nil {
+		r = &roster{byID: map[string]uint64{}}
+		d.rosters[room] = r
+	}
+	d.seat++
+	r.add(seat{number: d.seat, by: s, member: m})
+	return nil
+}
+
+func (d *directory) remove(room engine.RoomID, id string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	r := d.rosters[room]
+	if r == nil {
+		return
+	}
+	r.remove(id)
+	d.sweep(room, r)
+}
+
+func (d *directory) sweep(room engine.RoomID, r *roster) {
+	if r.len() == 0 {
+		delete(d.rosters, room)
+	}
+}
+
+func (d *directory) page(room engine.RoomID, after uint64, limit int) ([]engine.Presentee, uint64) {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	return d.rosters[room].page(after, limit)
+}
+
+// harvest takes out all that a session has added and not removed.
+func (d *directory) harvest(s *session) []loss {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	var losses []loss
+	for room, r := range d.rosters {
+		if members := r.harvest(s); len(members) > 0 {
+			losses = append(losses, loss{room, members})
+			d.sweep(room, r)
+		}
+	}
+	return losses
+}
