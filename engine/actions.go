@@ -1,0 +1,106 @@
+package engine
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/mootchat/moot/engine/wire"
+)
+
+// createChatRoom is the one action that is built in, where the tenant's clients
+// may create rooms and no module declares one of that name.
+const createChatRoom = "createChatRoom"
+
+var createChatRoomSpec = ActionSpec{
+	Description: "creates a room",
+	Inputs:      map[string]InputSpec{"name": {Required: true, Description: "of the room"}},
+}
+
+// action begins an action, which answers when it is done: actions do not keep
+// the order of verbs.
+func (c *Connection) action(ctx context.Context, r wire.Request, id json.RawMessage) {
+	name, params := c.actionOf(&r)
+	if err := c.beginAction(); err != nil {
+		c.respondAction(id, nil, err)
+		return
+	}
+	c.actions.Go(func() {
+		reply, later, err := c.act(ctx, name, params)
+		c.mu.Lock()
+		c.pending--
+		c.mu.Unlock()
+		c.respondAction(id, reply, err)
+		c.engine.applyLater(ctx, c.tenant, later, false)
+	})
+}
+
+func (c *Connection) beginAction() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case c.why == CloseShutdown:
+		return &VerbError{"the server is shutting down"}
+	case c.pending >= c.engine.limits.SimultaneousActions:
+		return &VerbError{"you have too many pending requests"}
+	}
+	c.total++
+	c.pending++
+	return nil
+}
+
+func (c *Connection) respondAction(id, reply json.RawMessage, err error) {
+	r := wire.Response{ID: id, Action: true, Reply: reply}
+	if err != nil {
+		r.Error = c.engine.textFor(err)
+	}
+	c.respond(r)
+}
+
+// act carries out an action: the module that declared it decides.
+func (c *Connection) act(ctx context.Context, name string, params map[string]json.RawMessage) (json.RawMessage, []Effect, error) {
+	e := c.engine
+	spec, declared := e.middleware.Actions(c.tenant.cfg.Name)[name]
+	if !declared {
+		if name != createChatRoom || !c.tenant.cfg.ClientsMayCreate {
+			return nil, nil, &VerbError{"unknown action or invalid apiVersion"}
+		}
+		spec = createChatRoomSpec
+	}
+	for _, input := range slices.Sorted(maps.Keys(spec.Inputs)) {
+		if v := params[input]; spec.Inputs[input].Required && (v == nil || string(v) == "null" || string(v) == `""`) {
+			return nil, nil, &VerbError{fmt.Sprintf("%s is a required parameter for this action", input)}
+		}
+	}
+	if !declared {
+		return c.createChatRoom(ctx, params)
+	}
+	encoded, err := json.Marshal(params)
+	if err != nil {
+		return nil, nil, err
+	}
+	v := e.decide(ctx, &Event{Hook: HookAction, Tenant: c.tenant.cfg.Name, Conn: c.profile.Load(), Action: name, Params: encoded})
+	if err := v.refusal(); err != nil {
+		return nil, nil, err
+	}
+	return v.Reply, e.applyNow(ctx, c, v.Effects), nil
+}
+
+func (c *Connection) createChatRoom(ctx context.Context, params map[string]json.RawMessage) (json.RawMessage, []Effect, error) {
+	var name string
+	if err := json.Unmarshal(params["name"], &name); err != nil {
+		return nil, nil, &VerbError{"name must be text"}
+	}
+	err := c.engine.createRoom(ctx, c.tenant, name)
+	if err != nil && !errors.Is(err, ErrRoomExists) {
+		return nil, nil, err
+	}
+	reply, merr := json.Marshal(struct {
+		Name      string `json:"name"`
+		DidCreate bool   `json:"didCreate"`
+	}{name, err == nil})
+	return reply, nil, merr
+}

@@ -1,0 +1,199 @@
+package engine
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/mootchat/moot/engine/wire"
+)
+
+// call is what one node asks of another, or of itself. There is a fixed list of
+// what can be asked.
+type call struct {
+	Do         string          `json:"do"`
+	Tenant     string          `json:"tenant,omitempty"`
+	Connection string          `json:"connection,omitempty"`
+	Room       string          `json:"room,omitempty"`
+	Name       string          `json:"name,omitempty"`
+	Value      json.RawMessage `json:"value,omitempty"`
+}
+
+const (
+	callEvict   = "evict"
+	callDetails = "details"
+	callSend    = "send"
+	callSay     = "say"
+	callSet     = "set"
+	callJoin    = "join"
+	callLeave   = "leave"
+	callClose   = "close"
+)
+
+// answer is what the node says. Error is one of a *VerbError when Verb is set.
+type answer struct {
+	Value json.RawMessage `json:"value,omitempty"`
+	Error string          `json:"error,omitempty"`
+	Kind  string          `json:"kind,omitempty"` // "", or which error
+}
+
+// errorKinds are the errors that keep their identity on the way from node to
+// node.
+var errorKinds = map[string]error{
+	"room": ErrNoRoom, "roomExists": ErrRoomExists, "unavailable": ErrUnavailable,
+	"unknown": ErrUnknown, "tenant": ErrNoTenant, "connection": ErrNoConnection,
+}
+
+// Answer implements Handler.
+func (e *Engine) Answer(ctx context.Context, request []byte) ([]byte, error) {
+	var c call
+	if err := json.Unmarshal(request, &c); err != nil {
+		return nil, fmt.Errorf("call is not understood: %w", err)
+	}
+	value, err := e.carryOut(ctx, c)
+	a := answer{Value: value}
+	if err != nil {
+		a.Error = err.Error()
+		if verb := (*VerbError)(nil); errors.As(err, &verb) {
+			a.Kind = "verb"
+		}
+		for kind, known := range errorKinds {
+			if errors.Is(err, known) {
+				a.Kind = kind
+			}
+		}
+	}
+	return json.Marshal(a)
+}
+
+func (a *answer) err() error {
+	switch {
+	case a.Error == "":
+		return nil
+	case a.Kind == "verb":
+		return &VerbError{a.Error}
+	case errorKinds[a.Kind] != nil:
+		return errorKinds[a.Kind]
+	}
+	return errors.New(a.Error)
+}
+
+// ask has a node, perhaps this one, carry out c.
+func (e *Engine) ask(ctx context.Context, node string, c call) (json.RawMessage, error) {
+	if node == e.cluster.Nodes.Self() {
+		return e.carryOut(ctx, c)
+	}
+	request, err := json.Marshal(c)
+	if err != nil {
+		return nil, err
+	}
+	reply, err := e.cluster.Nodes.Call(ctx, node, request)
+	if err != nil {
+		return nil, err
+	}
+	var a answer
+	if err := json.Unmarshal(reply, &a); err != nil {
+		return nil, fmt.Errorf("answer of node %s is not understood: %w", node, err)
+	}
+	return a.Value, a.err()
+}
+
+func (e *Engine) askConnection(ctx context.Context, tenant, id string, c call) (json.RawMessage, error) {
+	c.Tenant, c.Connection = tenant, id
+	value, err := e.ask(ctx, nodeOf(id), c)
+	if errors.Is(err, ErrNoNode) {
+		return nil, fmt.Errorf("%w: %q", ErrNoConnection, id)
+	}
+	return value, err
+}
+
+func (e *Engine) onConnection(ctx context.Context, tenant, id string, c call) error {
+	_, err := e.askConnection(ctx, tenant, id, c)
+	return err
+}
+
+// onEveryNode has all nodes carry out c, and gives how many did. A node that is
+// gone by then is no error.
+func (e *Engine) onEveryNode(ctx context.Context, c call) (int, error) {
+	nodes, err := e.cluster.Nodes.List(ctx)
+	if err != nil {
+		return 0, err
+	}
+	done := 0
+	var errs []error
+	for _, n := range nodes {
+		switch _, err := e.ask(ctx, n, c); {
+		case err == nil:
+			done++
+		case !errors.Is(err, ErrNoNode):
+			errs = append(errs, fmt.Errorf("node %s: %w", n, err))
+		}
+	}
+	return done, errors.Join(errs...)
+}
+
+func (e *Engine) carryOut(ctx context.Context, c call) (json.RawMessage, error) {
+	t, err := e.tenant(c.Tenant)
+	if err != nil {
+		return nil, err
+	}
+	if c.Do == callEvict {
+		e.evict(ctx, t, c.Room)
+		return nil, nil
+	}
+	conn := e.here(c.Connection)
+	if conn == nil || conn.tenant != t {
+		return nil, fmt.Errorf("%w: %q", ErrNoConnection, c.Connection)
+	}
+	switch c.Do {
+	case callDetails:
+		return conn.details(), nil
+	case callSend:
+		return nil, conn.sendValue(c.Value)
+	case callSet:
+		return nil, conn.set(Property{c.Name, c.Value})
+	case callSay:
+		m, err := jsonMessage(c.Value)
+		if err != nil {
+			return nil, err
+		}
+		if !conn.isIn(c.Room) {
+			return nil, errNotIn(c.Room)
+		}
+		return nil, e.send(ctx, t, c.Room, said{conn: conn, from: conn.ID(), message: m})
+	case callJoin:
+		effects, err := e.join(ctx, conn, c.Room, "")
+		e.applyLater(ctx, t, effects, false)
+		return nil, err
+	case callLeave:
+		_, err := e.leave(ctx, conn, c.Room, CauseRemoved)
+		return nil, err
+	case callClose:
+		conn.Close(CloseRemoved)
+		return nil, nil
+	}
+	return nil, fmt.Errorf("call %q is not known to this node", c.Do)
+}
+
+// sendValue sends a JSON value: an object as it is, anything else as the message
+// of an object from the system. Without a context it gets "api": "response" is
+// for answers alone.
+func (c *Connection) sendValue(value json.RawMessage) error {
+	if !json.Valid(value) {
+		return &VerbError{"message is not JSON"}
+	}
+	var object map[string]json.RawMessage
+	if json.Unmarshal(value, &object) != nil || object == nil {
+		object = map[string]json.RawMessage{"from": json.RawMessage(`"` + system + `"`), "message": value}
+	}
+	if object["context"] == nil {
+		object["context"] = json.RawMessage(`"api"`)
+	}
+	b, err := json.Marshal(object)
+	if err != nil {
+		return err
+	}
+	c.out.send(wire.FrameOf(b))
+	return nil
+}

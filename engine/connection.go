@@ -1,0 +1,238 @@
+package engine
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/mootchat/moot/engine/wire"
+)
+
+// Connection is one client on one transport. The transport's reader calls Do for
+// each request, one at a time, and Done when it ends; the other methods may be
+// called from any goroutine.
+type Connection struct {
+	engine  *Engine
+	tenant  *tenant
+	seat    *Seat
+	dialect wire.Dialect
+	writer  int // index of its writer
+	out     outbox
+	profile atomic.Pointer[Profile]
+	actions sync.WaitGroup // under way
+
+	mu      sync.Mutex
+	rooms   []*member // also those that are being joined or left
+	params  []param   // the socket transport's sticky parameters
+	bucket  bucket
+	total   int // actions since it opened
+	pending int // actions under way
+	ended   bool
+	why     Close // set by the first Close
+}
+
+// param is a sticky parameter: a JSON value.
+type param struct {
+	name  string
+	value json.RawMessage
+}
+
+func (e *Engine) newConnection(s *Seat, info Info, sink Sink) *Connection {
+	n := int(e.next.Add(1) % uint64(len(e.writers)))
+	c := &Connection{engine: e, tenant: s.t, seat: s, dialect: info.Dialect, writer: n}
+	c.out = outbox{sink: sink, writer: e.writers[n], limit: e.limits.OutboxBytes, timeout: e.limits.WriteTimeout, slow: c.slow}
+	id := e.newID()
+	c.profile.Store(&Profile{
+		ID:          id,
+		Fingerprint: cmp.Or(info.Fingerprint, id),
+		Transport:   info.Transport,
+		RemoteIP:    info.RemoteIP,
+		RemotePort:  info.RemotePort,
+		Tenant:      s.t.cfg.Name,
+		Locale:      info.Locale,
+		ConnectedAt: time.Now().UnixMilli(),
+	})
+	return c
+}
+
+// ID is the connection's id, unique in the cluster.
+func (c *Connection) ID() string { return c.profile.Load().ID }
+
+// Profile is what modules may know of the connection, as it is now.
+func (c *Connection) Profile() *Profile { return c.profile.Load() }
+
+// Send sends a frame, behind all that was sent before.
+func (c *Connection) Send(f *wire.Frame) { c.out.send(f) }
+
+// SendRaw sends bytes that have the transport's form already, such as a WebSocket
+// control frame. They are the connection's from now on.
+func (c *Connection) SendRaw(b []byte) { c.out.sendBytes(b) }
+
+// Reject answers what is no request with an error. A nil id leaves messageId out.
+func (c *Connection) Reject(text string, id json.RawMessage) {
+	c.respond(wire.Response{ID: id, Error: text})
+}
+
+func (c *Connection) respond(r wire.Response) {
+	c.out.send(wire.NewFrame(func(dst []byte) []byte { return c.dialect.AppendResponse(dst, r) }))
+}
+
+// Close begins the end: the client is told, what waits for it is sent, and the
+// socket is closed. The first call counts. It does not wait.
+func (c *Connection) Close(why Close) {
+	c.mu.Lock()
+	first := c.why == Close{}
+	if first {
+		c.why = why
+	}
+	c.mu.Unlock()
+	if first {
+		c.out.end(c.out.sink.Farewell(why))
+	}
+}
+
+// slow is called when the reader was given up.
+func (c *Connection) slow() {
+	c.mu.Lock()
+	if c.why == (Close{}) {
+		c.why = CloseSlowReader
+	}
+	c.mu.Unlock()
+	c.engine.stats.slowReaders.Add(1)
+	c.engine.log.Warn("slow reader closed", "connection", c.ID(), "tenant", c.tenant.cfg.Name, "code", CloseSlowReader.Code)
+}
+
+// Done ends the connection after its socket has: it leaves every room, runs the
+// disconnect chain and gives the seat back. It waits for all of it.
+func (c *Connection) Done(ctx context.Context) {
+	c.Close(Close{})
+	c.mu.Lock()
+	c.ended = true // no join begins after this
+	c.mu.Unlock()
+	c.actions.Wait()
+	for _, m := range c.memberships() {
+		c.engine.leave(ctx, c, m.room.id.Room, CauseDisconnect)
+	}
+	v := c.engine.decide(ctx, &Event{Hook: HookDisconnect, Tenant: c.tenant.cfg.Name, Conn: c.profile.Load()})
+	if err := v.refusal(); err != nil {
+		c.engine.log.Info("disconnect hook denied", "connection", c.ID(), "module", v.Module, "reason", err)
+	}
+	c.engine.applyLater(ctx, c.tenant, v.Effects, false)
+	c.engine.unregister(c)
+	c.seat.free()
+}
+
+// memberships are those there are, also under way.
+func (c *Connection) memberships() []*member {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Clone(c.rooms)
+}
+
+// in is the membership in the room, also under way, nil if there is none. It is
+// called with mu held.
+func (c *Connection) in(name string) *member {
+	for _, m := range c.rooms {
+		if m.room.id.Room == name {
+			return m
+		}
+	}
+	return nil
+}
+
+// isIn says whether the connection is a member.
+func (c *Connection) isIn(name string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	m := c.in(name)
+	return m != nil && m.stage != joining
+}
+
+// Rooms are the names of the rooms it is in, in the order it joined them.
+func (c *Connection) Rooms() []string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	names := make([]string, 0, len(c.rooms))
+	for _, m := range c.rooms {
+		if m.stage != joining {
+			names = append(names, m.room.id.Room)
+		}
+	}
+	return names
+}
+
+// settle ends the stage under way: the membership is joined, or over.
+func (c *Connection) settle(m *member, over bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if over {
+		c.rooms = slices.DeleteFunc(c.rooms, func(o *member) bool { return o == m })
+	} else {
+		m.stage = joined
+	}
+	if m.settled != nil {
+		close(m.settled)
+		m.settled = nil
+	}
+}
+
+// wait lets go of mu and waits for the end of m's stage under way. It is called
+// with mu held.
+func (c *Connection) wait(ctx context.Context, m *member) error {
+	if m.settled == nil {
+		m.settled = make(chan struct{})
+	}
+	settled := m.settled
+	c.mu.Unlock()
+	select {
+	case <-settled:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// maxProperties bounds the properties of a connection, in bytes of names and
+// values.
+const maxProperties = 16 << 10
+
+// set changes properties. Those of a token's claims stay as they are.
+func (c *Connection) set(changes ...Property) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	old := c.profile.Load()
+	next := &Profile{
+		ID: old.ID, Fingerprint: old.Fingerprint, User: old.User, Transport: old.Transport,
+		RemoteIP: old.RemoteIP, RemotePort: old.RemotePort, Tenant: old.Tenant, Locale: old.Locale,
+		ConnectedAt: old.ConnectedAt, Properties: slices.Clone(old.Properties),
+	}
+	for _, p := range changes {
+		at, found := slices.BinarySearchFunc(next.Properties, p.Name, func(n NamedProperty, name string) int {
+			return strings.Compare(n.Name, name)
+		})
+		switch {
+		case found && next.Properties[at].Claim:
+			return &VerbError{Text: "property " + p.Name + " comes from the token and cannot be changed"}
+		case found && p.Value == nil:
+			next.Properties = slices.Delete(next.Properties, at, at+1)
+		case found:
+			next.Properties[at].Value = p.Value
+		case p.Value != nil:
+			next.Properties = slices.Insert(next.Properties, at, NamedProperty{Property: p})
+		}
+	}
+	size := 0
+	for _, p := range next.Properties {
+		size += len(p.Name) + len(p.Value)
+	}
+	if size > maxProperties {
+		return &VerbError{Text: "properties too large"}
+	}
+	c.profile.Store(next)
+	return nil
+}

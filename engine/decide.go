@@ -1,0 +1,132 @@
+package engine
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+)
+
+// VerbError is why a verb failed, in words for the client. Its text is the
+// error's.
+type VerbError struct{ Text string }
+
+func (e *VerbError) Error() string { return e.Text }
+
+var (
+	errRoomBusy   = &VerbError{"room busy"}
+	errMiddleware = &VerbError{"middleware error"}
+	errGone       = &VerbError{"connection closed"}
+)
+
+// textFor is what the client is told of err. What it need not know is logged.
+func (e *Engine) textFor(err error) string {
+	if verb := (*VerbError)(nil); errors.As(err, &verb) {
+		return verb.Text
+	}
+	for _, known := range []error{ErrNoRoom, ErrRoomExists, ErrUnavailable, ErrUnknown, ErrNoNode} {
+		if errors.Is(err, known) {
+			if known == ErrUnavailable || known == ErrUnknown {
+				e.log.Warn("cluster trouble", "error", err)
+			}
+			return known.Error()
+		}
+	}
+	e.log.Error("verb failed", "error", err)
+	return "internal error"
+}
+
+// allowAll is the middleware of an engine that has none.
+type allowAll struct{}
+
+func (allowAll) Asks(Hook, string, string) bool { return false }
+
+func (allowAll) Decide(context.Context, *Event) Verdict { return Verdict{} }
+
+func (allowAll) Deliver(context.Context, *Event, []Member) Delivery { return Delivery{All: AsIs} }
+
+func (allowAll) Actions(string) map[string]ActionSpec { return nil }
+
+// decide asks the middleware, unless nobody listens.
+func (e *Engine) decide(ctx context.Context, ev *Event) Verdict {
+	if !e.middleware.Asks(ev.Hook, ev.Tenant, ev.Room) {
+		return Verdict{}
+	}
+	return e.middleware.Decide(ctx, ev)
+}
+
+// refusal is the error of a verdict that does not allow.
+func (v *Verdict) refusal() error {
+	switch v.Outcome {
+	case Allowed:
+		return nil
+	case Failed:
+		return errMiddleware
+	case Dropped:
+		return &VerbError{"denied"}
+	}
+	if v.Reason == "" {
+		return &VerbError{"denied"}
+	}
+	return &VerbError{v.Reason}
+}
+
+// applyNow applies what the client's answer must not precede: properties, and
+// rooms that come or go. It returns the other effects.
+func (e *Engine) applyNow(ctx context.Context, c *Connection, effects []Effect) (later []Effect) {
+	for _, f := range effects {
+		switch {
+		case f.Property != nil:
+			if err := c.set(*f.Property); err != nil {
+				e.log.Warn("a module's property was not set", "connection", c.ID(), "tenant", c.tenant.cfg.Name, "property", f.Property.Name, "error", err)
+			}
+		case f.Room != nil:
+			if err := e.changeRoom(ctx, c.tenant, *f.Room); err != nil {
+				e.log.Warn("a module's room change failed", "tenant", c.tenant.cfg.Name, "room", f.Room.Name, "error", err)
+			}
+		default:
+			later = append(later, f)
+		}
+	}
+	return later
+}
+
+func (e *Engine) changeRoom(ctx context.Context, t *tenant, f RoomEffect) error {
+	if f.Destroy {
+		return e.destroyRoom(ctx, t, f.Name)
+	}
+	return e.createRoom(ctx, t, f.Name)
+}
+
+// applyLater sends what modules emit. caused says that an emit caused it: its
+// own emits are dropped, and counted. Whoever caused the emits waits for their
+// lanes, nobody else.
+func (e *Engine) applyLater(ctx context.Context, t *tenant, effects []Effect, caused bool) {
+	for _, f := range effects {
+		m := f.Emit
+		if m == nil {
+			continue
+		}
+		if caused {
+			e.stats.emitsDropped.Add(1)
+			continue
+		}
+		if err := e.emit(ctx, t, m); err != nil {
+			e.stats.emitsDropped.Add(1)
+			e.log.Debug("emit dropped", "tenant", t.cfg.Name, "room", m.Room, "connection", m.Connection, "error", err)
+		}
+	}
+}
+
+func (e *Engine) emit(ctx context.Context, t *tenant, m *Emit) error {
+	if m.Connection == "" {
+		return e.send(ctx, t, m.Room, said{from: system, message: m.Message, caused: true})
+	}
+	value, err := json.Marshal(m.Message.Text)
+	if m.Message.JSON {
+		value = []byte(m.Message.Text)
+	}
+	if err != nil {
+		return err
+	}
+	return e.onConnection(ctx, t.cfg.Name, m.Connection, call{Do: callSend, Value: value})
+}

@@ -1,0 +1,244 @@
+// Package engine is the rules of chat: tenants, rooms, members, verbs, and the
+// order of it all. It has no sockets, no YAML, no modules and no Redis: transports
+// bring a [Sink] for each connection, a [Middleware] decides what may happen, and
+// a [Cluster] is what nodes have in common.
+//
+// # The life of a message
+//
+// A transport reads a frame and calls [Connection.Do]. The say verb enters the
+// room's lane, has the middleware asked once (onSayReceive), and publishes the
+// payload. On every node with members of the room [Engine.Deliver] is called; it
+// has the middleware asked about the members (say), makes one frame for each
+// distinct answer, and posts it to the writers, which write it to the members'
+// sockets.
+//
+// # Locks
+//
+// Engine.mu, tenant.mu, room.mu, Connection.mu, outbox.mu and writer.mu are
+// leaves: none is held while another is taken, or while anything outside the
+// engine is called. What must be ordered over such a call waits in a lane.
+package engine
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/mootchat/moot/engine/wire"
+)
+
+// Config is what an engine is made of.
+type Config struct {
+	Name       string // in the welcome; "": moot
+	Tenants    []TenantConfig
+	Limits     Limits
+	Middleware Middleware // nil: everything is allowed
+	Cluster    Cluster
+	Log        *slog.Logger // nil: slog.Default()
+}
+
+// Engine is a running node. Its methods may be called concurrently.
+type Engine struct {
+	tenants    map[string]*tenant // does not change
+	limits     Limits
+	middleware Middleware
+	cluster    Cluster
+	log        *slog.Logger
+	welcome    *wire.Frame
+	writers    []*writer
+	next       atomic.Uint64 // spreads connections over writers
+	stats      stats
+	ready      chan struct{}
+
+	mu          sync.Mutex
+	connections map[string]*Connection
+	seats       int
+	perIP       map[string]int
+	closing     bool
+	emptied     chan struct{} // closed when the last connection has gone after closing
+}
+
+// New makes an engine; Run starts it.
+func New(cfg Config) (*Engine, error) {
+	e := &Engine{
+		tenants:     map[string]*tenant{},
+		limits:      cfg.Limits.withDefaults(),
+		middleware:  cfg.Middleware,
+		cluster:     cfg.Cluster,
+		log:         cfg.Log,
+		ready:       make(chan struct{}),
+		connections: map[string]*Connection{},
+		perIP:       map[string]int{},
+		emptied:     make(chan struct{}),
+	}
+	if e.log == nil {
+		e.log = slog.Default()
+	}
+	if e.middleware == nil {
+		e.middleware = allowAll{}
+	}
+	name := cfg.Name
+	if name == "" {
+		name = "moot"
+	}
+	e.welcome = wire.NewFrame(func(dst []byte) []byte { return wire.AppendWelcome(dst, name) })
+	for range runtime.GOMAXPROCS(0) {
+		e.writers = append(e.writers, newWriter())
+	}
+	for _, t := range cfg.Tenants {
+		if e.tenants[t.Name] != nil {
+			return nil, fmt.Errorf("tenant %s is there twice", t.Name)
+		}
+		for _, room := range t.StartingRooms {
+			if err := wire.ValidRoom(room); err != nil {
+				return nil, fmt.Errorf("tenant %s: starting room %q: %w", t.Name, room, err)
+			}
+		}
+		e.tenants[t.Name] = newTenant(t, e.writers)
+	}
+	return e, nil
+}
+
+// Run serves until ctx ends. Call Shutdown first for an end that clients are
+// told of: connections that are still there when ctx ends are closed hard.
+func (e *Engine) Run(ctx context.Context) error {
+	var writers, node sync.WaitGroup
+	for _, w := range e.writers {
+		writers.Go(w.run)
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	failed := make(chan error, 1)
+	node.Go(func() {
+		failed <- e.cluster.Nodes.Run(ctx, e)
+		cancel()
+	})
+	err := e.createStartingRooms(ctx)
+	if err == nil {
+		close(e.ready)
+		<-ctx.Done()
+	}
+	e.closeAll(CloseShutdown)
+	cancel()
+	node.Wait()
+	for _, w := range e.writers {
+		w.close()
+	}
+	writers.Wait()
+	return errors.Join(err, <-failed)
+}
+
+// Ready is closed when the starting rooms are there and clients may come.
+func (e *Engine) Ready() <-chan struct{} { return e.ready }
+
+// Limits are the engine's, with the defaults filled in.
+func (e *Engine) Limits() Limits { return e.limits }
+
+func (e *Engine) createStartingRooms(ctx context.Context) error {
+	for _, t := range e.tenants {
+		for _, room := range t.cfg.StartingRooms {
+			err := e.cluster.Rooms.Create(ctx, RoomID{t.cfg.Name, room})
+			if err != nil && !errors.Is(err, ErrRoomExists) {
+				return fmt.Errorf("create starting room %q of tenant %s: %w", room, t.cfg.Name, err)
+			}
+		}
+	}
+	return nil
+}
+
+// batches is in how many steps Shutdown closes the connections.
+const batches = 20
+
+// Shutdown lets nobody in any more, closes all connections in batches spread over
+// the time, so that they do not all come back at once, and returns when the last
+// has gone or ctx has ended.
+func (e *Engine) Shutdown(ctx context.Context, over time.Duration) error {
+	all := e.beginClosing()
+	for batch := range slices.Chunk(all, max(1, (len(all)+batches-1)/batches)) {
+		for _, c := range batch {
+			c.Close(CloseShutdown)
+		}
+		select {
+		case <-e.emptied:
+		case <-time.After(over / batches):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	select {
+	case <-e.emptied:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (e *Engine) beginClosing() []*Connection {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if !e.closing {
+		e.closing = true
+		if len(e.connections) == 0 {
+			close(e.emptied)
+		}
+	}
+	all := make([]*Connection, 0, len(e.connections))
+	for _, c := range e.connections {
+		all = append(all, c)
+	}
+	return all
+}
+
+// closeAll closes every connection and waits until their transports have let
+// them go.
+func (e *Engine) closeAll(why Close) {
+	for _, c := range e.beginClosing() {
+		c.Close(why)
+	}
+	<-e.emptied
+}
+
+// register lets c be found. It fails when the engine is closing.
+func (e *Engine) register(c *Connection) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.closing {
+		return false
+	}
+	e.connections[c.ID()] = c
+	return true
+}
+
+func (e *Engine) unregister(c *Connection) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	delete(e.connections, c.ID())
+	if e.closing && len(e.connections) == 0 {
+		close(e.emptied)
+	}
+}
+
+// here is the connection of that id if this node holds it, else nil.
+func (e *Engine) here(id string) *Connection {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.connections[id]
+}
+
+// newID makes a connection's id: the node's name, "-", and 80 random bits.
+func (e *Engine) newID() string {
+	return e.cluster.Nodes.Self() + "-" + strings.ToLower(rand.Text()[:16])
+}
+
+// nodeOf is the node in a connection's id; "" if it is no such id.
+func nodeOf(id string) string {
+	i := strings.LastIndexByte(id, '-')
+	return id[:max(i, 0)]
+}

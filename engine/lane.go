@@ -1,0 +1,68 @@
+package engine
+
+import (
+	"context"
+	"sync"
+)
+
+// laneLength is how many messages wait in a room's lane before its senders hear
+// "room busy".
+const laneLength = 256
+
+// lane lets one caller through at a time, in the order they came: the messages of
+// a room, or the changes of its subscription.
+// The sender's own goroutine does the work while it is in the lane: no goroutine
+// per message, and who sends faster than a room can take waits for itself.
+type lane struct {
+	limit int // of those who wait; 0: none
+
+	mu      sync.Mutex
+	taken   bool
+	waiting []chan struct{}
+}
+
+// enter returns when it is the caller's turn; leave must follow. It fails at
+// once when the lane is full, or when ctx ends first.
+func (l *lane) enter(ctx context.Context) error {
+	l.mu.Lock()
+	if !l.taken {
+		l.taken = true
+		l.mu.Unlock()
+		return nil
+	}
+	if l.limit > 0 && len(l.waiting) >= l.limit {
+		l.mu.Unlock()
+		return errRoomBusy
+	}
+	turn := make(chan struct{})
+	l.waiting = append(l.waiting, turn)
+	l.mu.Unlock()
+	select {
+	case <-turn:
+		return nil
+	case <-ctx.Done():
+	}
+	l.mu.Lock()
+	for i, w := range l.waiting {
+		if w == turn {
+			l.waiting = append(l.waiting[:i], l.waiting[i+1:]...)
+			l.mu.Unlock()
+			return ctx.Err()
+		}
+	}
+	l.mu.Unlock()
+	l.leave() // the turn came between: pass it on
+	return ctx.Err()
+}
+
+func (l *lane) leave() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.waiting) == 0 {
+		l.taken = false
+		l.waiting = nil
+		return
+	}
+	close(l.waiting[0])
+	l.waiting = l.waiting[1:]
+}

@@ -1,0 +1,47 @@
+package engine
+
+import (
+	"cmp"
+	"time"
+)
+
+// Limits of a node. A zero field means the default that its comment names.
+type Limits struct {
+	MessageBytes        int           // of a frame or line from a client; 64 KiB
+	Connections         int           // 100,000
+	ConnectionsPerIP    int           // 0: no limit
+	RoomsPerConnection  int           // 100
+	VerbsPerSecond      float64       // per connection, burst twice that; 50
+	SimultaneousActions int           // of one connection; 5
+	OutboxBytes         int           // that wait for one connection; 1 MiB
+	WriteTimeout        time.Duration // a reader that is behind and takes nothing for this long is closed; 5 s
+}
+
+func (l Limits) withDefaults() Limits {
+	l.MessageBytes = cmp.Or(l.MessageBytes, 64<<10)
+	l.Connections = cmp.Or(l.Connections, 100_000)
+	l.RoomsPerConnection = cmp.Or(l.RoomsPerConnection, 100)
+	l.VerbsPerSecond = cmp.Or(l.VerbsPerSecond, 50)
+	l.SimultaneousActions = cmp.Or(l.SimultaneousActions, 5)
+	l.OutboxBytes = cmp.Or(l.OutboxBytes, 1<<20)
+	l.WriteTimeout = cmp.Or(l.WriteTimeout, 5*time.Second)
+	return l
+}
+
+// bucket is a token bucket: perSecond tokens come in a second, and at most two
+// seconds' worth are kept. The zero bucket is full.
+type bucket struct {
+	spent float64 // tokens that are missing
+	at    time.Time
+}
+
+// take takes n tokens, or says how long to wait for them.
+func (b *bucket) take(now time.Time, perSecond, n float64) (wait time.Duration) {
+	b.spent = max(0, b.spent-now.Sub(b.at).Seconds()*perSecond)
+	b.at = now
+	if over := b.spent + n - 2*perSecond; over > 0 {
+		return time.Duration(over / perSecond * float64(time.Second))
+	}
+	b.spent += n
+	return 0
+}

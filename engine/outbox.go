@@ -1,0 +1,275 @@
+package engine
+
+import (
+	"errors"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/mootchat/moot/engine/wire"
+)
+
+// linger is how long a connection that ends may take to send what waits for it.
+const linger = time.Second
+
+// spillChunk is how many bytes a reader that is behind must take within the
+// write timeout, so that a slow but living one is told from one that stopped.
+const spillChunk = 32 << 10
+
+// outbox holds what waits for one connection. Its writer's goroutine alone
+// writes to the sink, without ever waiting; a reader whose socket is full is
+// behind, and a goroutine of its own then waits in the writer's place until it
+// has caught up. What waits is bounded in bytes.
+type outbox struct {
+	sink    Sink
+	writer  *writer
+	limit   int           // bytes
+	timeout time.Duration // for spillChunk bytes, once behind
+	slow    func()        // called once, from any goroutine, when the reader is given up
+
+	mu       sync.Mutex
+	waiting  [][]byte // whole frames, shared: not ours to change
+	bytes    int      // of waiting, and of what the spill goroutine has in hand
+	queued   bool     // the writer knows that something waits
+	behind   bool     // the spill goroutine owns the sink
+	ending   bool     // nothing more is taken; the sink is closed when all has left
+	finished bool     // the sink was closed
+}
+
+// send queues the frame. After end it does nothing.
+func (o *outbox) send(f *wire.Frame) { o.sendBytes(o.sink.Bytes(f)) }
+
+func (o *outbox) sendBytes(b []byte) {
+	if len(b) == 0 {
+		return
+	}
+	o.mu.Lock()
+	if !o.admit(len(b)) {
+		return
+	}
+	o.waiting = append(o.waiting, b)
+	wake := !o.queued && !o.behind
+	o.queued = true
+	o.mu.Unlock()
+	if wake {
+		o.writer.flushSoon(o)
+	}
+}
+
+// admit counts n bytes. It is called with mu held and lets go of it when it
+// returns false: the bytes are not taken.
+func (o *outbox) admit(n int) bool {
+	if o.ending {
+		o.mu.Unlock()
+		return false
+	}
+	if o.bytes+n > o.limit {
+		o.abandon()
+		o.slow()
+		return false
+	}
+	o.bytes += n
+	return true
+}
+
+// abandon gives the connection up, with all that waits. It is called with mu
+// held and lets go of it.
+func (o *outbox) abandon() {
+	o.ending = true
+	o.waiting = nil
+	o.bytes = 0
+	first := !o.finished
+	o.finished = true
+	o.mu.Unlock()
+	if first {
+		o.sink.Close()
+	}
+}
+
+// end sends b last, if there is any, and has the sink closed when all has left,
+// at the latest after linger.
+func (o *outbox) end(b []byte) {
+	o.mu.Lock()
+	if o.ending {
+		o.mu.Unlock()
+		return
+	}
+	o.ending = true
+	if len(b) > 0 {
+		o.waiting = append(o.waiting, b)
+		o.bytes += len(b)
+	}
+	wake := !o.queued && !o.behind
+	o.queued = true
+	behind := o.behind
+	o.mu.Unlock()
+	if wake {
+		o.writer.flushSoon(o)
+	}
+	if behind {
+		o.sink.SetWriteDeadline(time.Now().Add(linger))
+	}
+}
+
+// put is the writer's: it writes b, which is shared, behind all that waits
+// already. scratch is the writer's own and is returned, perhaps grown.
+func (o *outbox) put(b, scratch []byte) []byte {
+	o.mu.Lock()
+	if o.behind {
+		if o.admit(len(b)) {
+			o.waiting = append(o.waiting, b)
+			o.mu.Unlock()
+		}
+		return scratch
+	}
+	if o.ending {
+		o.mu.Unlock()
+		return scratch
+	}
+	if len(o.waiting) == 0 {
+		o.mu.Unlock()
+		o.write(b)
+		return scratch
+	}
+	scratch = append(o.take(scratch[:0]), b...)
+	o.mu.Unlock()
+	o.write(scratch)
+	return scratch
+}
+
+// add is the writer's: it puts the frame behind all that waits; flush must
+// follow.
+func (o *outbox) add(f *wire.Frame) {
+	b := o.sink.Bytes(f)
+	o.mu.Lock()
+	if o.admit(len(b)) {
+		o.waiting = append(o.waiting, b)
+		o.mu.Unlock()
+	}
+}
+
+// flush is the writer's: it writes all that waits.
+func (o *outbox) flush(scratch []byte) []byte {
+	o.mu.Lock()
+	o.queued = false
+	if o.behind || o.finished {
+		o.mu.Unlock()
+		return scratch
+	}
+	switch len(o.waiting) {
+	case 0:
+		o.settle()
+	case 1:
+		b := o.waiting[0]
+		o.forget()
+		o.mu.Unlock()
+		o.write(b)
+	default:
+		scratch = o.take(scratch[:0])
+		o.mu.Unlock()
+		o.write(scratch)
+	}
+	return scratch
+}
+
+// take moves all that waits behind dst.
+func (o *outbox) take(dst []byte) []byte {
+	for _, b := range o.waiting {
+		dst = append(dst, b...)
+	}
+	o.forget()
+	return dst
+}
+
+func (o *outbox) forget() {
+	clear(o.waiting)
+	o.waiting = o.waiting[:0]
+	if cap(o.waiting) > 16 {
+		o.waiting = nil
+	}
+	o.bytes = 0
+}
+
+// settle closes the sink of a connection that ends and has nothing waiting. It
+// is called with mu held and lets go of it.
+func (o *outbox) settle() {
+	last := o.ending && !o.finished && len(o.waiting) == 0
+	if last {
+		o.finished = true
+	}
+	o.mu.Unlock()
+	if last {
+		o.sink.Close()
+	}
+}
+
+// write gives b to the socket; what it does not take at once is left to a
+// goroutine that waits. b is not kept.
+func (o *outbox) write(b []byte) {
+	n, err := o.sink.TryWrite(b)
+	if err == nil && n == len(b) {
+		o.mu.Lock()
+		o.settle()
+		return
+	}
+	o.mu.Lock()
+	if err != nil {
+		o.abandon()
+		return
+	}
+	rest := append([]byte(nil), b[n:]...)
+	o.bytes += len(rest)
+	o.behind = true
+	o.mu.Unlock()
+	o.writer.spills.Add(1)
+	go o.spill(rest)
+}
+
+// spill writes, waiting as long as it may, until the connection has caught up.
+func (o *outbox) spill(rest []byte) {
+	defer o.writer.spills.Done()
+	for {
+		size := len(rest)
+		for len(rest) > 0 {
+			chunk := rest[:min(len(rest), spillChunk)]
+			if _, err := o.writeChunk(chunk); err != nil {
+				o.mu.Lock()
+				given := o.ending
+				o.abandon()
+				if !given && errors.Is(err, os.ErrDeadlineExceeded) {
+					o.slow()
+				}
+				return
+			}
+			rest = rest[len(chunk):]
+		}
+		o.mu.Lock()
+		o.bytes -= size
+		if len(o.waiting) == 0 || o.finished {
+			o.behind = false
+			o.queued = false
+			if !o.ending {
+				o.sink.SetWriteDeadline(time.Time{})
+			}
+			o.settle()
+			return
+		}
+		bytes := o.bytes
+		rest = o.take(make([]byte, 0, bytes))
+		o.bytes = bytes // still in hand
+		o.mu.Unlock()
+	}
+}
+
+func (o *outbox) writeChunk(b []byte) (int, error) {
+	o.mu.Lock()
+	wait := o.timeout
+	if o.ending {
+		wait = min(wait, linger)
+	}
+	o.mu.Unlock()
+	if err := o.sink.SetWriteDeadline(time.Now().Add(wait)); err != nil {
+		return 0, err
+	}
+	return o.sink.Write(b)
+}

@@ -1,0 +1,161 @@
+package engine
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+
+	"github.com/mootchat/moot/engine/wire"
+)
+
+// The socket transport's parameters stick to the connection: paramAdd sets one,
+// and every action after it has it, until it is deleted or a JSON line replaces
+// them all. Methods of this file without ctx are called with Connection.mu held.
+
+var paramVerbs = []string{"paramAdd", "paramDelete", "paramView", "paramsView", "paramsDelete"}
+
+// mostParams bounds the sticky parameters of a connection, in bytes of names and
+// values.
+const mostParams = 64 << 10
+
+func paramVerbOf(name string) verb {
+	switch name {
+	case "paramAdd":
+		return (*Connection).paramAdd
+	case "paramDelete":
+		return (*Connection).paramDelete
+	case "paramView":
+		return (*Connection).paramView
+	case "paramsView":
+		return (*Connection).paramsView
+	case "paramsDelete":
+		return (*Connection).paramsDelete
+	}
+	return nil
+}
+
+func (c *Connection) param(name string) json.RawMessage {
+	for _, p := range c.params {
+		if p.name == name {
+			return p.value
+		}
+	}
+	return nil
+}
+
+func (c *Connection) setParam(name string, value json.RawMessage) {
+	c.deleteParam(name)
+	c.params = append(c.params, param{name, value})
+}
+
+func (c *Connection) deleteParam(name string) {
+	c.params = slices.DeleteFunc(c.params, func(p param) bool { return p.name == name })
+}
+
+func (c *Connection) allParams() map[string]json.RawMessage {
+	all := make(map[string]json.RawMessage, len(c.params))
+	for _, p := range c.params {
+		all[p.name] = p.value
+	}
+	return all
+}
+
+// actionOf is the name and the parameters of an action. On the socket they
+// stick.
+func (c *Connection) actionOf(r *wire.Request) (name string, params map[string]json.RawMessage) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.dialect != wire.Socket {
+		return r.Action, paramsIn(r.Params)
+	}
+	if r.Params != nil {
+		c.params = nil
+		for k, v := range paramsIn(r.Params) {
+			c.params = append(c.params, param{k, v})
+		}
+	}
+	if r.Action != "" {
+		c.setParam("action", jsonText(r.Action))
+	}
+	if json.Unmarshal(c.param("action"), &name) != nil {
+		name = ""
+	}
+	return name, c.allParams()
+}
+
+func paramsIn(object json.RawMessage) map[string]json.RawMessage {
+	params := map[string]json.RawMessage{}
+	_ = json.Unmarshal(object, &params) // wire made sure that it is an object
+	for k, v := range params {
+		params[k] = bytes.Clone(v)
+	}
+	return params
+}
+
+func jsonText(s string) json.RawMessage {
+	return json.RawMessage(wire.AppendString(nil, s))
+}
+
+// paramAdd keeps a parameter that some action takes; it passes over others, as
+// ActionHero does.
+func (c *Connection) paramAdd(_ context.Context, r *wire.Request) (result, error) {
+	if !c.takesParam(r.Key) {
+		return result{}, nil
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	size := len(r.Key) + len(r.Value)
+	for _, p := range c.params {
+		size += len(p.name) + len(p.value)
+	}
+	if size > mostParams {
+		return result{}, &VerbError{fmt.Sprintf("too many parameters (at most %d bytes)", mostParams)}
+	}
+	c.setParam(r.Key, jsonText(r.Value))
+	return result{}, nil
+}
+
+func (c *Connection) takesParam(name string) bool {
+	switch name {
+	case "file", "apiVersion", "callback", "action", "messageId":
+		return true
+	}
+	if _, ok := createChatRoomSpec.Inputs[name]; ok && c.tenant.cfg.ClientsMayCreate {
+		return true
+	}
+	for _, a := range c.engine.middleware.Actions(c.tenant.cfg.Name) {
+		if _, ok := a.Inputs[name]; ok {
+			return true
+		}
+	}
+	return false
+}
+
+func (c *Connection) paramDelete(_ context.Context, r *wire.Request) (result, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.deleteParam(r.Key)
+	return result{}, nil
+}
+
+func (c *Connection) paramView(_ context.Context, r *wire.Request) (result, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return result{data: c.param(r.Key)}, nil
+}
+
+func (c *Connection) paramsView(context.Context, *wire.Request) (result, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	data, err := json.Marshal(c.allParams())
+	return result{data: data}, err
+}
+
+func (c *Connection) paramsDelete(context.Context, *wire.Request) (result, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.params = nil
+	return result{}, nil
+}

@@ -1,0 +1,179 @@
+package engine
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+)
+
+// room is a room as this node knows it while somebody here is in it or speaks
+// in it. What exists in the whole cluster is known to Cluster.Rooms.
+type room struct {
+	id         RoomID
+	uses       int  // members, and calls under way; under tenant.mu
+	lane       lane // of messages that are said
+	change     lane // of the subscription
+	subscribed int  // members, and joins under way, that need it; in change
+
+	streams  []stream // one for each writer
+	sequence uint64   // of Deliver's calls, which come one at a time
+
+	mu      sync.Mutex
+	members []*member
+	crowd   *crowd // of members; nil when they have changed since
+	evicted int    // how often the room was destroyed
+}
+
+// member is a connection in a room. It implements Member.
+type member struct {
+	conn     *Connection
+	room     *room
+	joinedAt int64       // ms since 1970; set when it is joined
+	index    int         // in room.members, under room.mu
+	gone     atomic.Bool // it has left: what is still on its way is not for it
+
+	// Under conn.mu.
+	stage   stage
+	settled chan struct{} // closed when the stage under way ends; nil: nobody waits
+}
+
+// stage is how far a membership has come.
+type stage uint8
+
+const (
+	joining stage = iota
+	joined
+	leaving
+)
+
+// Profile implements Member.
+func (m *member) Profile() *Profile { return m.conn.profile.Load() }
+
+// JoinedAt implements Member.
+func (m *member) JoinedAt() int64 { return m.joinedAt }
+
+// crowd is a room's members at one moment, grouped by their writers. It does not
+// change.
+type crowd struct {
+	members []*member
+	asked   []Member // the same, for the middleware; made when it is first asked
+	starts  []int    // writer w serves members[starts[w]:starts[w+1]]
+}
+
+func newRoom(id RoomID, writers []*writer) *room {
+	r := &room{id: id, lane: lane{limit: laneLength}, streams: make([]stream, len(writers))}
+	for i, w := range writers {
+		r.streams[i].w = w
+		r.streams[i].space.L = &w.mu
+	}
+	return r
+}
+
+// add makes m a member. It fails if the room was destroyed since evicted was
+// read.
+func (r *room) add(m *member, evicted int) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.evicted != evicted {
+		return ErrNoRoom
+	}
+	m.index = len(r.members)
+	r.members = append(r.members, m)
+	r.crowd = nil
+	return nil
+}
+
+// remove takes m out, at the same cost in a room of any size.
+func (r *room) remove(m *member) {
+	m.gone.Store(true)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	last := len(r.members) - 1
+	r.members[m.index] = r.members[last]
+	r.members[m.index].index = m.index
+	r.members[last] = nil
+	r.members = r.members[:last]
+	r.crowd = nil
+}
+
+// evictions is how often the room was destroyed.
+func (r *room) evictions() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.evicted
+}
+
+// evict keeps joins that are under way out and gives the members there are.
+func (r *room) evict() []*member {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.evicted++
+	return append([]*member(nil), r.members...)
+}
+
+// present is the room's crowd.
+func (r *room) present() *crowd {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.crowd == nil {
+		r.crowd = newCrowd(r.members, len(r.streams))
+	}
+	return r.crowd
+}
+
+func newCrowd(members []*member, writers int) *crowd {
+	c := &crowd{members: make([]*member, len(members)), starts: make([]int, writers+1)}
+	for _, m := range members {
+		c.starts[m.conn.writer+1]++
+	}
+	for w := range writers {
+		c.starts[w+1] += c.starts[w]
+	}
+	at := append([]int(nil), c.starts...)
+	for _, m := range members {
+		w := m.conn.writer
+		c.members[at[w]] = m
+		at[w]++
+	}
+	return c
+}
+
+// forMiddleware is the members as the middleware sees them.
+func (c *crowd) forMiddleware() []Member {
+	if c.asked == nil {
+		c.asked = make([]Member, len(c.members))
+		for i, m := range c.members {
+			c.asked[i] = m
+		}
+	}
+	return c.asked
+}
+
+// subscribe makes sure that the room's messages reach this node, for one member
+// more.
+func (r *room) subscribe(ctx context.Context, b Broker) error {
+	if err := r.change.enter(ctx); err != nil {
+		return err
+	}
+	defer r.change.leave()
+	if r.subscribed == 0 {
+		if err := b.Subscribe(ctx, r.id); err != nil {
+			return err
+		}
+	}
+	r.subscribed++
+	return nil
+}
+
+// unsubscribe is subscribe undone, for one member.
+func (r *room) unsubscribe(ctx context.Context, b Broker) error {
+	if err := r.change.enter(ctx); err != nil {
+		return err
+	}
+	defer r.change.leave()
+	r.subscribed--
+	if r.subscribed > 0 {
+		return nil
+	}
+	return b.Unsubscribe(ctx, r.id)
+}

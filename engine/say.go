@@ -1,0 +1,217 @@
+package engine
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/mootchat/moot/engine/wire"
+)
+
+// system is who messages of the server are from.
+const system = "0"
+
+// maxMessage bounds a message that a rule or the server made, in bytes.
+const maxMessage = 1 << 20
+
+// said is a message on its way into a room.
+type said struct {
+	conn    *Connection // nil: not a connection of this node
+	from    string
+	message wire.Message
+	caused  bool // by a module's emit
+}
+
+// say is the verb's part that needs the sender.
+func (e *Engine) say(ctx context.Context, c *Connection, room, text string) ([]Effect, error) {
+	if room == "" || text == "" {
+		return nil, &VerbError{"both room and message are required"}
+	}
+	if !c.isIn(room) {
+		return nil, errNotIn(room)
+	}
+	return e.publish(ctx, c.tenant, room, said{conn: c, from: c.ID(), message: wire.Message{Text: text}})
+}
+
+// send publishes a message and applies its effects.
+func (e *Engine) send(ctx context.Context, t *tenant, room string, s said) error {
+	effects, err := e.publish(ctx, t, room, s)
+	if err != nil {
+		return err
+	}
+	e.applyLater(ctx, t, effects, s.caused)
+	return nil
+}
+
+// publish takes the message through the room's lane: onSayReceive is asked once,
+// and what it left is published. The effects are to be applied after the sender
+// was answered.
+func (e *Engine) publish(ctx context.Context, t *tenant, name string, s said) ([]Effect, error) {
+	r := t.hold(name)
+	defer t.release(r)
+	if err := r.lane.enter(ctx); err != nil {
+		if err == errRoomBusy {
+			e.stats.busy.Add(1)
+		}
+		return nil, err
+	}
+	defer r.lane.leave()
+
+	ev := Event{Hook: HookOnSayReceive, Tenant: t.cfg.Name, Room: name, Caused: s.caused,
+		Message: s.message, From: s.from, Context: "user", SentAt: time.Now().UnixMilli()}
+	if s.conn != nil {
+		ev.Conn = s.conn.profile.Load()
+	}
+	v := e.decide(ctx, &ev)
+	if v.Outcome == Dropped {
+		return nil, nil
+	}
+	if err := v.refusal(); err != nil {
+		return nil, err
+	}
+	if ev.Room != name {
+		if err := e.exists(ctx, RoomID{t.cfg.Name, ev.Room}); err != nil {
+			return nil, fmt.Errorf("rewritten to room %q by %s: %w", ev.Room, v.Module, err)
+		}
+	}
+	if len(ev.Message.Text) > maxMessage {
+		return nil, &VerbError{"message too large"}
+	}
+	payload := wire.AppendPayload(make([]byte, 0, 256+len(ev.Message.Text)), payloadOf(&ev))
+	if err := e.cluster.Broker.Publish(ctx, RoomID{t.cfg.Name, ev.Room}, payload); err != nil {
+		return nil, err
+	}
+	e.stats.messages.Add(1)
+	var later []Effect
+	if s.conn != nil {
+		later = e.applyNow(ctx, s.conn, v.Effects)
+	} else {
+		later = v.Effects
+	}
+	return later, nil
+}
+
+func payloadOf(ev *Event) wire.Payload {
+	return wire.Payload{Message: ev.Message, Room: ev.Room, From: ev.From, Context: ev.Context, SentAt: ev.SentAt, Extra: ev.Extra}
+}
+
+// Deliver implements Handler.
+func (e *Engine) Deliver(ctx context.Context, id RoomID, payload []byte) {
+	t := e.tenants[id.Tenant]
+	if t == nil {
+		return
+	}
+	r := t.known(id.Room)
+	if r == nil {
+		return
+	}
+	defer t.release(r)
+	crowd := r.present()
+	if len(crowd.members) == 0 {
+		return
+	}
+	r.sequence++
+	if !e.middleware.Asks(HookSay, id.Tenant, id.Room) {
+		frame := wire.FrameOf(payload)
+		r.post(crowd, job{frame: frame, size: frame.Len()})
+		e.stats.deliveries.Add(uint64(len(crowd.members)))
+		return
+	}
+	p, err := wire.ParsePayload(payload)
+	if err != nil {
+		e.log.Error("message dropped: not a payload", "tenant", id.Tenant, "room", id.Room, "error", err)
+		return
+	}
+	e.deliverAsked(ctx, r, crowd, payload, p)
+}
+
+// deliverAsked delivers what the say chain leaves of the message.
+func (e *Engine) deliverAsked(ctx context.Context, r *room, crowd *crowd, payload []byte, p wire.Payload) {
+	ev := Event{Hook: HookSay, Tenant: r.id.Tenant, Room: r.id.Room, Message: p.Message, From: p.From,
+		Context: p.Context, SentAt: p.SentAt, Extra: p.Extra, Sequence: r.sequence}
+	d := e.middleware.Deliver(ctx, &ev, crowd.forMiddleware())
+	if d.Release != nil {
+		defer d.Release()
+	}
+	if d.For == nil && d.All == Nothing {
+		return
+	}
+	if d.For == nil && d.All == AsIs {
+		frame := wire.FrameOf(payload)
+		r.post(crowd, job{frame: frame, size: frame.Len()})
+		e.stats.deliveries.Add(uint64(len(crowd.members)))
+		return
+	}
+	if d.For == nil {
+		frame := wire.NewFrame(func(dst []byte) []byte { return wire.AppendPayload(dst, d.Answers[d.All]) })
+		r.post(crowd, job{frame: frame, size: frame.Len()})
+		e.stats.deliveries.Add(uint64(len(crowd.members)))
+		return
+	}
+	e.deliverEach(r, crowd, payload, &d)
+}
+
+// deliverEach gives every member its own answer; each answer is encoded once,
+// and only if somebody hears it.
+func (e *Engine) deliverEach(r *room, crowd *crowd, payload []byte, d *Delivery) {
+	frames := make([]*wire.Frame, len(d.Answers)+1)
+	which := make([]int32, len(crowd.members))
+	asIs := len(d.Answers)
+	j := job{from: frames, which: which}
+	heard := uint64(0)
+	for i, k := range d.For {
+		switch {
+		case k == AsIs:
+			k = int32(asIs)
+		case k < 0 || int(k) >= asIs:
+			which[i] = Nothing
+			continue
+		}
+		if frames[k] == nil {
+			if int(k) == asIs {
+				frames[k] = wire.FrameOf(payload)
+			} else {
+				frames[k] = wire.NewFrame(func(dst []byte) []byte { return wire.AppendPayload(dst, d.Answers[k]) })
+			}
+			j.size = max(j.size, frames[k].Len())
+		}
+		which[i] = k
+		heard++
+	}
+	e.stats.deliveries.Add(heard)
+	if heard > 0 {
+		r.post(crowd, j)
+	}
+}
+
+// post gives the job to the writers of the crowd, each its part.
+func (r *room) post(c *crowd, j job) {
+	which := j.which
+	for w := range r.streams {
+		from, to := c.starts[w], c.starts[w+1]
+		if from == to {
+			continue
+		}
+		j.to = c.members[from:to]
+		if which != nil {
+			j.which = which[from:to]
+		}
+		r.streams[w].post(j)
+	}
+}
+
+// roomDeleted is what the members of a room hear before it goes.
+var roomDeleted = wire.Message{Text: "this room has been deleted"}
+
+// jsonMessage is a message that came as JSON: a string is text.
+func jsonMessage(value json.RawMessage) (wire.Message, error) {
+	var text string
+	if json.Unmarshal(value, &text) == nil {
+		return wire.Message{Text: text}, nil
+	}
+	if !json.Valid(value) {
+		return wire.Message{}, &VerbError{"message is not JSON"}
+	}
+	return wire.Message{Text: string(value), JSON: true}, nil
+}

@@ -1,0 +1,198 @@
+package engine
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+
+	"github.com/mootchat/moot/engine/wire"
+)
+
+// What the server itself does with rooms and connections: the API's verbs. A
+// connection is reached on whichever node holds it. Errors for want of a room or
+// a node are those of cluster.go; what a client would hear is a *VerbError.
+
+// ErrNoTenant says that the node has no tenant of that name.
+var ErrNoTenant = errors.New("no such tenant")
+
+// ErrNoConnection says that no node holds a connection of that id and tenant.
+var ErrNoConnection = errors.New("no such connection")
+
+func (e *Engine) tenant(name string) (*tenant, error) {
+	t := e.tenants[name]
+	if t == nil {
+		return nil, fmt.Errorf("%w: %q", ErrNoTenant, name)
+	}
+	return t, nil
+}
+
+// CreateRoom makes a room; ErrRoomExists if it is there.
+func (e *Engine) CreateRoom(ctx context.Context, id RoomID) error {
+	t, err := e.tenant(id.Tenant)
+	if err != nil {
+		return err
+	}
+	return e.createRoom(ctx, t, id.Room)
+}
+
+func (e *Engine) createRoom(ctx context.Context, t *tenant, name string) error {
+	if err := wire.ValidRoom(name); err != nil {
+		return &VerbError{err.Error()}
+	}
+	if most := t.cfg.MaxRooms; most > 0 {
+		rooms, err := e.cluster.Rooms.List(ctx, t.cfg.Name)
+		if err != nil {
+			return err
+		}
+		if len(rooms) >= most {
+			return &VerbError{fmt.Sprintf("too many rooms (at most %d)", most)}
+		}
+	}
+	return e.cluster.Rooms.Create(ctx, RoomID{t.cfg.Name, name})
+}
+
+// RoomExists says whether there is such a room.
+func (e *Engine) RoomExists(ctx context.Context, id RoomID) (bool, error) {
+	return e.cluster.Rooms.Exists(ctx, id)
+}
+
+// Rooms are the tenant's rooms, in the order of their names.
+func (e *Engine) Rooms(ctx context.Context, tenant string) ([]string, error) {
+	return e.cluster.Rooms.List(ctx, tenant)
+}
+
+// RoomStatus is who is in a room.
+type RoomStatus struct {
+	Room         string
+	Members      []Presentee // one page, in an order that holds still for who stays
+	MembersCount int         // on all nodes, all pages
+	Cursor       string      // of the next page; "" at the end
+}
+
+// mostMembers is how many members one page of a room's status holds.
+const mostMembers = 1000
+
+// RoomStatus gives a page of at most limit members after cursor; limits below 1
+// and above 1000 mean 1000. ErrNoRoom if there is no such room.
+func (e *Engine) RoomStatus(ctx context.Context, id RoomID, cursor string, limit int) (RoomStatus, error) {
+	if err := e.exists(ctx, id); err != nil {
+		return RoomStatus{}, err
+	}
+	if limit < 1 || limit > mostMembers {
+		limit = mostMembers
+	}
+	members, next, err := e.cluster.Presence.Members(ctx, id, cursor, limit)
+	if err != nil {
+		return RoomStatus{}, err
+	}
+	s := RoomStatus{Room: id.Room, Members: members, MembersCount: len(members), Cursor: next}
+	if cursor != "" || next != "" {
+		if s.MembersCount, err = e.cluster.Presence.Count(ctx, id); err != nil {
+			return RoomStatus{}, err
+		}
+	}
+	return s, nil
+}
+
+// DestroyRoom ends a room: nobody can join it any more, its members hear that it
+// has been deleted, and each leaves it (cause destroyed) on its own node.
+func (e *Engine) DestroyRoom(ctx context.Context, id RoomID) error {
+	t, err := e.tenant(id.Tenant)
+	if err != nil {
+		return err
+	}
+	return e.destroyRoom(ctx, t, id.Room)
+}
+
+func (e *Engine) destroyRoom(ctx context.Context, t *tenant, name string) error {
+	if err := e.cluster.Rooms.Destroy(ctx, RoomID{t.cfg.Name, name}); err != nil {
+		return err
+	}
+	if err := e.send(ctx, t, name, said{from: system, message: roomDeleted}); err != nil {
+		e.log.Warn("the notice of a room's end was not sent", "tenant", t.cfg.Name, "room", name, "error", err)
+	}
+	_, err := e.onEveryNode(ctx, call{Do: callEvict, Tenant: t.cfg.Name, Room: name})
+	return err
+}
+
+// evictors is how many members of a room that ends leave at a time.
+const evictors = 16
+
+// evict has every member on this node leave a room that was destroyed.
+func (e *Engine) evict(ctx context.Context, t *tenant, name string) {
+	r := t.known(name)
+	if r == nil {
+		return
+	}
+	defer t.release(r)
+	var wg sync.WaitGroup
+	places := make(chan struct{}, evictors)
+	for _, m := range r.evict() {
+		places <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-places }()
+			// One that left meanwhile, by itself, has left: no error.
+			_, _ = e.leave(ctx, m.conn, name, CauseDestroyed)
+		})
+	}
+	wg.Wait()
+}
+
+// Broadcast sends a message into a room: from the system when from is "", else
+// as the member of that id. message is any JSON value.
+func (e *Engine) Broadcast(ctx context.Context, id RoomID, from string, message json.RawMessage) error {
+	t, err := e.tenant(id.Tenant)
+	if err != nil {
+		return err
+	}
+	m, err := jsonMessage(message)
+	if err != nil {
+		return err
+	}
+	if id.Room == "" || m.Text == "" {
+		return &VerbError{"both room and message are required"}
+	}
+	if from != "" {
+		return e.onConnection(ctx, id.Tenant, from, call{Do: callSay, Room: id.Room, Value: message})
+	}
+	return e.send(ctx, t, id.Room, said{from: system, message: m})
+}
+
+// Connection gives what is known of a connection.
+func (e *Engine) Connection(ctx context.Context, tenant, id string) (json.RawMessage, error) {
+	return e.askConnection(ctx, tenant, id, call{Do: callDetails})
+}
+
+// SendMessage sends a JSON value to one connection. An object without a context
+// gets the context "api".
+func (e *Engine) SendMessage(ctx context.Context, tenant, id string, value json.RawMessage) error {
+	return e.onConnection(ctx, tenant, id, call{Do: callSend, Value: value})
+}
+
+// SetProperty sets a property of a connection; a nil value removes it.
+func (e *Engine) SetProperty(ctx context.Context, tenant, id, name string, value json.RawMessage) error {
+	return e.onConnection(ctx, tenant, id, call{Do: callSet, Name: name, Value: value})
+}
+
+// AddMember joins a connection to a room, through the room's rules.
+func (e *Engine) AddMember(ctx context.Context, id RoomID, connection string) error {
+	return e.onConnection(ctx, id.Tenant, connection, call{Do: callJoin, Room: id.Room})
+}
+
+// RemoveMember takes a connection out of a room (cause removed).
+func (e *Engine) RemoveMember(ctx context.Context, id RoomID, connection string) error {
+	return e.onConnection(ctx, id.Tenant, connection, call{Do: callLeave, Room: id.Room})
+}
+
+// Disconnect closes a connection with the reason "removed by the server".
+func (e *Engine) Disconnect(ctx context.Context, tenant, id string) error {
+	return e.onConnection(ctx, tenant, id, call{Do: callClose})
+}
+
+func sortProperties(p []NamedProperty) {
+	slices.SortFunc(p, func(a, b NamedProperty) int { return cmp.Compare(a.Name, b.Name) })
+}

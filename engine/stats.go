@@ -1,0 +1,29 @@
+package engine
+
+import "sync/atomic"
+
+type stats struct {
+	messages, deliveries, emitsDropped, busy, slowReaders, refused, limited atomic.Uint64
+}
+
+// Stats counts what happened since the engine started.
+type Stats struct {
+	Connections  int    // now
+	Messages     uint64 // published by this node
+	Deliveries   uint64 // messages given to a member's outbox
+	EmitsDropped uint64 // by a full lane, by the rule against emits that cause emits, or for want of a target
+	RoomBusy     uint64 // messages refused by a full lane
+	SlowReaders  uint64 // connections given up (3008)
+	Refused      uint64 // connections not let in
+	RateLimited  uint64 // verbs refused
+}
+
+// Stats is a snapshot; its numbers are not of one instant.
+func (e *Engine) Stats() Stats {
+	e.mu.Lock()
+	n := len(e.connections)
+	e.mu.Unlock()
+	s := &e.stats
+	return Stats{n, s.messages.Load(), s.deliveries.Load(), s.emitsDropped.Load(), s.busy.Load(),
+		s.slowReaders.Load(), s.refused.Load(), s.limited.Load()}
+}

@@ -1,0 +1,238 @@
+package engine
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/mootchat/moot/engine/wire"
+)
+
+// result is what a verb came to: data for the client, and effects to apply once
+// it has its answer.
+type result struct {
+	data    json.RawMessage
+	effects []Effect
+}
+
+var done = json.RawMessage("true")
+
+// verb carries out one verb of a connection.
+type verb func(c *Connection, ctx context.Context, r *wire.Request) (result, error)
+
+// verbsOf gives the verb's function for a dialect, nil if it has no such verb.
+// "action", "quit" and "exit" are not among them: Do knows them.
+func verbOf(d wire.Dialect, name string) verb {
+	switch name {
+	case "roomAdd":
+		return (*Connection).roomAdd
+	case "roomLeave":
+		return (*Connection).roomLeave
+	case "roomView":
+		return (*Connection).roomView
+	case "say":
+		return (*Connection).say
+	case "detailsView":
+		return (*Connection).detailsView
+	case "documentation":
+		return (*Connection).documentation
+	}
+	if d == wire.Socket {
+		return paramVerbOf(name)
+	}
+	return nil
+}
+
+// Do carries out one request and answers it, or begins it where it is an action:
+// actions run beside verbs. After quit and exit the connection has begun to
+// close.
+func (c *Connection) Do(ctx context.Context, r wire.Request) {
+	id := c.messageID(&r)
+	if wait := c.pay(&r); wait > 0 {
+		c.engine.stats.limited.Add(1)
+		c.respond(wire.Response{ID: id, Error: "rate limit exceeded", Request: r.Data, RetryAfter: max(1, wait.Milliseconds()),
+			Action: r.Verb == "action"})
+		return
+	}
+	switch r.Verb {
+	case "quit", "exit":
+		c.Close(CloseQuit)
+		return
+	case "action":
+		c.action(ctx, r, id)
+		return
+	}
+	res, err := c.carryOut(ctx, &r)
+	if err != nil {
+		c.respond(wire.Response{ID: id, Error: c.engine.textFor(err), Request: r.Data})
+		return
+	}
+	c.respond(wire.Response{ID: id, Data: res.data})
+	c.engine.applyLater(ctx, c.tenant, res.effects, false)
+}
+
+func (c *Connection) carryOut(ctx context.Context, r *wire.Request) (result, error) {
+	v := verbOf(c.dialect, r.Verb)
+	switch {
+	case v == nil && r.Verb == "":
+		return result{}, &VerbError{"verb not found or not allowed (undefined)"}
+	case v == nil:
+		return result{}, &VerbError{fmt.Sprintf("verb not found or not allowed (%s)", r.Verb)}
+	case r.Fault != "":
+		return result{}, &VerbError{r.Fault}
+	}
+	return v(c, ctx, r)
+}
+
+// messageID is the id of the answer: the request's own, the sticky one, or a new
+// one, as ActionHero makes it.
+func (c *Connection) messageID(r *wire.Request) json.RawMessage {
+	if r.ID != nil {
+		return r.ID
+	}
+	c.mu.Lock()
+	sticky := c.param("messageId")
+	c.mu.Unlock()
+	if sticky != nil {
+		return sticky
+	}
+	return json.RawMessage(`"` + uuid.NewString() + `"`)
+}
+
+// pay takes what the request costs from the connection's bucket, or says how
+// long to wait. What ActionHero's client sends again and again costs a tenth.
+func (c *Connection) pay(r *wire.Request) time.Duration {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	price := 1.0
+	if r.Verb == "detailsView" || r.Verb == "roomAdd" && c.in(r.Room) != nil || paramVerbOf(r.Verb) != nil {
+		price = 0.1
+	}
+	return c.bucket.take(time.Now(), c.engine.limits.VerbsPerSecond, price)
+}
+
+func named(r *wire.Request) string {
+	if !r.RoomGiven {
+		return "undefined"
+	}
+	return r.Room
+}
+
+func (c *Connection) roomAdd(ctx context.Context, r *wire.Request) (result, error) {
+	effects, err := c.engine.join(ctx, c, r.Room, "")
+	return result{done, effects}, err
+}
+
+func (c *Connection) roomLeave(ctx context.Context, r *wire.Request) (result, error) {
+	effects, err := c.engine.leave(ctx, c, r.Room, CauseRoomLeave)
+	if err != nil && !r.RoomGiven {
+		err = errNotIn(named(r))
+	}
+	return result{done, effects}, err
+}
+
+func (c *Connection) say(ctx context.Context, r *wire.Request) (result, error) {
+	effects, err := c.engine.say(ctx, c, r.Room, r.Text)
+	return result{effects: effects}, err
+}
+
+// memberView is a member as roomView shows it.
+type memberView struct {
+	ID       string `json:"id"`
+	JoinedAt int64  `json:"joinedAt"`
+}
+
+func (c *Connection) roomView(ctx context.Context, r *wire.Request) (result, error) {
+	if !c.isIn(r.Room) {
+		return result{}, errNotIn(named(r))
+	}
+	s, err := c.engine.RoomStatus(ctx, RoomID{c.tenant.cfg.Name, r.Room}, r.Cursor, r.Limit)
+	if err != nil {
+		return result{}, err
+	}
+	view := struct {
+		Room         string                `json:"room"`
+		Members      map[string]memberView `json:"members"`
+		MembersCount int                   `json:"membersCount"`
+		Cursor       string                `json:"cursor,omitempty"`
+	}{s.Room, make(map[string]memberView, len(s.Members)), s.MembersCount, s.Cursor}
+	for _, m := range s.Members {
+		view.Members[m.ID] = memberView{m.ID, m.JoinedAt}
+	}
+	data, err := json.Marshal(view)
+	return result{data: data}, err
+}
+
+func (c *Connection) detailsView(context.Context, *wire.Request) (result, error) {
+	return result{data: c.details()}, nil
+}
+
+func (c *Connection) details() json.RawMessage {
+	p := c.profile.Load()
+	rooms := c.Rooms()
+	c.mu.Lock()
+	params := c.allParams()
+	total, pending := c.total, c.pending
+	c.mu.Unlock()
+	data, err := json.Marshal(struct {
+		ID             string                     `json:"id"`
+		Fingerprint    string                     `json:"fingerprint"`
+		RemoteIP       string                     `json:"remoteIP"`
+		RemotePort     int                        `json:"remotePort"`
+		Params         map[string]json.RawMessage `json:"params"`
+		ConnectedAt    int64                      `json:"connectedAt"`
+		Rooms          []string                   `json:"rooms"`
+		TotalActions   int                        `json:"totalActions"`
+		PendingActions int                        `json:"pendingActions"`
+	}{p.ID, p.Fingerprint, p.RemoteIP, p.RemotePort, params, p.ConnectedAt, rooms, total, pending})
+	if err != nil {
+		c.engine.log.Error("details were not encoded", "connection", p.ID, "error", err)
+		return json.RawMessage("{}")
+	}
+	return data
+}
+
+// documentationOf is what the verb documentation answers.
+type documentationOf struct {
+	Verbs   []string             `json:"verbs"`
+	Actions map[string]actionDoc `json:"actions"`
+}
+
+type actionDoc struct {
+	Name        string              `json:"name"`
+	Description string              `json:"description"`
+	Inputs      map[string]inputDoc `json:"inputs"`
+}
+
+type inputDoc struct {
+	Required    bool   `json:"required"`
+	Description string `json:"description,omitempty"`
+}
+
+func (c *Connection) documentation(context.Context, *wire.Request) (result, error) {
+	doc := documentationOf{Verbs: []string{"roomAdd", "roomLeave", "roomView", "say", "detailsView", "documentation", "quit", "exit", "action"},
+		Actions: map[string]actionDoc{}}
+	if c.dialect == wire.Socket {
+		doc.Verbs = append(doc.Verbs, paramVerbs...)
+	}
+	actions := c.engine.middleware.Actions(c.tenant.cfg.Name)
+	for name, a := range actions {
+		doc.Actions[name] = documented(name, a)
+	}
+	if _, taken := actions[createChatRoom]; !taken && c.tenant.cfg.ClientsMayCreate {
+		doc.Actions[createChatRoom] = documented(createChatRoom, createChatRoomSpec)
+	}
+	data, err := json.Marshal(doc)
+	return result{data: data}, err
+}
+
+func documented(name string, a ActionSpec) actionDoc {
+	d := actionDoc{Name: name, Description: a.Description, Inputs: map[string]inputDoc{}}
+	for input, spec := range a.Inputs {
+		d.Inputs[input] = inputDoc{spec.Required, spec.Description}
+	}
+	return d
+}

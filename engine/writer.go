@@ -1,0 +1,231 @@
+package engine
+
+import (
+	"sync"
+
+	"github.com/mootchat/moot/engine/wire"
+)
+
+// Bounds of a writer's work.
+const (
+	slice      = 256      // members that are written to before other rooms get their turn
+	batchBytes = 64 << 10 // of messages that go out together
+	backlog    = 256      // messages of one room that wait for a writer before the room does
+)
+
+// writer sends to a share of the node's connections. There is one for each
+// processor: a fixed number of goroutines does all writing, and none of them
+// ever waits for a socket. Rooms take turns, a slice of their members at a
+// time, so that a room of thousands does not hold up a room of two.
+//
+// Lock order: a writer's lock is taken last, and nothing is called under it.
+type writer struct {
+	spills sync.WaitGroup // goroutines of outboxes that are behind
+
+	mu       sync.Mutex
+	wake     sync.Cond
+	outboxes []*outbox // that have something waiting
+	streams  []*stream // that have a message to send, in the order of their turns
+	closed   bool
+}
+
+func newWriter() *writer {
+	w := &writer{}
+	w.wake.L = &w.mu
+	return w
+}
+
+// stream is the messages of one room on their way to those of its members that
+// one writer serves.
+type stream struct {
+	w     *writer
+	space sync.Cond // of w.mu: waiting has room again
+
+	// Under w.mu.
+	waiting []job
+	listed  bool // in w.streams, or in the writer's hands
+
+	// The writer's own.
+	batch []job
+	joint *wire.Frame // all frames of the batch, when every member gets them all
+	next  int         // the first member that has not been written to
+}
+
+// job is one message for the members of one writer.
+type job struct {
+	to    []*member
+	frame *wire.Frame   // for every member, when which is nil
+	from  []*wire.Frame // the distinct answers
+	which []int32       // for each member an index in from, or Nothing
+	size  int           // bytes of the largest answer
+}
+
+// frameFor is what member i gets; nil for nothing.
+func (j *job) frameFor(i int) *wire.Frame {
+	if j.which == nil {
+		return j.frame
+	}
+	if k := j.which[i]; k >= 0 {
+		return j.from[k]
+	}
+	return nil
+}
+
+// flushSoon has the writer send what waits in o.
+func (w *writer) flushSoon(o *outbox) {
+	w.mu.Lock()
+	w.outboxes = append(w.outboxes, o)
+	w.mu.Unlock()
+	w.wake.Signal()
+}
+
+// post hands over a message of the room. It waits while the backlog is full: the
+// room's senders are then held up, and nobody else.
+func (s *stream) post(j job) {
+	w := s.w
+	w.mu.Lock()
+	for len(s.waiting) >= backlog && !w.closed {
+		s.space.Wait()
+	}
+	s.waiting = append(s.waiting, j)
+	if !s.listed {
+		s.listed = true
+		w.streams = append(w.streams, s)
+	}
+	w.mu.Unlock()
+	w.wake.Signal()
+}
+
+// run works until close, and then until nothing is left to do.
+func (w *writer) run() {
+	var (
+		scratch  []byte
+		outboxes []*outbox
+	)
+	for {
+		w.mu.Lock()
+		for len(w.outboxes) == 0 && len(w.streams) == 0 {
+			if w.closed {
+				w.mu.Unlock()
+				w.spills.Wait()
+				return
+			}
+			w.wake.Wait()
+		}
+		outboxes, w.outboxes = w.outboxes, outboxes[:0]
+		var s *stream
+		if len(w.streams) > 0 {
+			s = w.streams[0]
+			w.streams[0] = nil
+			w.streams = w.streams[1:]
+			if s.next == 0 {
+				s.fill()
+			}
+		}
+		w.mu.Unlock()
+
+		if s != nil {
+			scratch = s.write(scratch)
+			w.again(s)
+		}
+		for i, o := range outboxes {
+			scratch = o.flush(scratch)
+			outboxes[i] = nil
+		}
+		if cap(scratch) > 4*batchBytes {
+			scratch = nil
+		}
+	}
+}
+
+// again gives s its next turn, behind the others, if it has anything left.
+func (w *writer) again(s *stream) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if s.next > 0 || len(s.waiting) > 0 {
+		w.streams = append(w.streams, s)
+		return
+	}
+	s.listed = false
+}
+
+// close ends run once all is written.
+func (w *writer) close() {
+	w.mu.Lock()
+	w.closed = true
+	w.mu.Unlock()
+	w.wake.Broadcast()
+}
+
+// fill takes the messages that can go out in one write: those for the same
+// members, up to batchBytes. It is called with w.mu held.
+func (s *stream) fill() {
+	n, size := 0, 0
+	for _, j := range s.waiting {
+		if n > 0 && (size+j.size > batchBytes || !sameMembers(j.to, s.waiting[0].to)) {
+			break
+		}
+		n++
+		size += j.size
+	}
+	s.batch = append(s.batch[:0], s.waiting[:n]...)
+	rest := copy(s.waiting, s.waiting[n:])
+	clear(s.waiting[rest:])
+	s.waiting = s.waiting[:rest]
+	s.space.Broadcast()
+}
+
+func sameMembers(a, b []*member) bool {
+	return len(a) == len(b) && (len(a) == 0 || &a[0] == &b[0])
+}
+
+// write sends the batch to the next slice of its members.
+func (s *stream) write(scratch []byte) []byte {
+	to := s.batch[0].to
+	end := min(s.next+slice, len(to))
+	if s.next == 0 {
+		s.joint = joint(s.batch)
+	}
+	for i := s.next; i < end; i++ {
+		m := to[i]
+		if m.gone.Load() {
+			continue
+		}
+		if s.joint != nil {
+			o := &m.conn.out
+			scratch = o.put(o.sink.Bytes(s.joint), scratch)
+			continue
+		}
+		for k := range s.batch {
+			if f := s.batch[k].frameFor(i); f != nil {
+				m.conn.out.add(f)
+			}
+		}
+		scratch = m.conn.out.flush(scratch)
+	}
+	s.next = end
+	if end == len(to) {
+		s.next = 0
+		s.joint = nil
+		clear(s.batch)
+	}
+	return scratch
+}
+
+// joint is one frame for all members, nil if they do not all get the same.
+func joint(batch []job) *wire.Frame {
+	if len(batch) == 1 {
+		if batch[0].which == nil {
+			return batch[0].frame
+		}
+		return nil
+	}
+	frames := make([]*wire.Frame, len(batch))
+	for i := range batch {
+		if batch[i].which != nil {
+			return nil
+		}
+		frames[i] = batch[i].frame
+	}
+	return wire.Join(frames)
+}
