@@ -1,6 +1,9 @@
 package wire
 
-import "encoding/json"
+import (
+	"encoding/json"
+	"strconv"
+)
 
 // Dialect is how a transport words its responses.
 type Dialect uint8
@@ -28,4 +31,54 @@ type Response struct {
 	// top level, and there is no status.
 	Action bool
 	Reply  json.RawMessage // a JSON object; nil: {}
+}
+
+// AppendResponse appends the JSON text of r, its members in ActionHero's order.
+func (d Dialect) AppendResponse(dst []byte, r Response) []byte {
+	switch {
+	case r.Action:
+		dst = appendAction(dst, r)
+	case r.Error == "":
+		dst = append(dst, `{"status":"OK","context":"response"`...)
+		if r.Data != nil {
+			dst = appendJSON(append(dst, `,"data":`...), r.Data)
+		}
+	case d == Socket:
+		dst = AppendString(append(dst, `{"error":`...), r.Error)
+		dst = append(dst, `,"context":"response"`...)
+	default:
+		text := "Error: " + r.Error
+		dst = AppendString(append(dst, `{"status":`...), text)
+		dst = AppendString(append(dst, `,"error":`...), text)
+		dst = append(dst, `,"context":"response","data":`...)
+		if r.Request == nil {
+			dst = append(dst, "{}"...)
+		}
+		dst = appendJSON(dst, r.Request)
+	}
+	if r.RetryAfter > 0 {
+		dst = strconv.AppendInt(append(dst, `,"retryAfter":`...), r.RetryAfter, 10)
+	}
+	if r.ID != nil {
+		dst = appendJSON(append(dst, `,"messageId":`...), r.ID)
+	}
+	return append(dst, '}')
+}
+
+// appendAction appends the response of an action, without its end.
+func appendAction(dst []byte, r Response) []byte {
+	dst = append(dst, '{')
+	start := len(dst)
+	dst = appendMembers(dst, r.Reply)
+	if r.Error != "" {
+		dst = AppendString(append(dst, `,"error":`...), r.Error)
+	}
+	dst = append(dst, `,"context":"response"`...)
+	return append(dst[:start], dst[start+1:]...) // without the first comma
+}
+
+// AppendWelcome appends what a client hears first: {"welcome":TEXT,"context":"api"}.
+func AppendWelcome(dst []byte, text string) []byte {
+	dst = AppendString(append(dst, `{"welcome":`...), text)
+	return append(dst, `,"context":"api"}`...)
 }

@@ -1,0 +1,164 @@
+package wire
+
+import (
+	"errors"
+	"reflect"
+	"strings"
+	"testing"
+)
+
+func TestLinesOfTheSocketTransport(t *testing.T) {
+	for _, c := range []struct {
+		line string
+		want Request
+	}{
+		{"detailsView", Request{Verb: "detailsView"}},
+		{"roomAdd r", Request{Verb: "roomAdd", Room: "r", RoomGiven: true}},
+		{"roomAdd", Request{Verb: "roomAdd"}},
+		{"roomAdd   otherRoom", Request{Verb: "roomAdd", RoomGiven: true, Text: " otherRoom"}}, // repeated spaces give empty words
+		{"say r some  text ", Request{Verb: "say", Room: "r", RoomGiven: true, Text: "some  text "}},
+		{"say r", Request{Verb: "say", Room: "r", RoomGiven: true}},
+		{"auth abc.def.ghi", Request{Verb: "auth", Token: "abc.def.ghi"}},
+		{"paramAdd k=v=w", Request{Verb: "paramAdd", Key: "k", Value: "v", Room: "k=v=w", RoomGiven: true}},
+		{"paramAdd k v w", Request{Verb: "paramAdd", Key: "k", Value: "v", Room: "k", RoomGiven: true, Text: "v w"}},
+		{"paramView k", Request{Verb: "paramView", Key: "k", Room: "k", RoomGiven: true}},
+		{"paramDelete k", Request{Verb: "paramDelete", Key: "k", Room: "k", RoomGiven: true}},
+		{"paramsView", Request{Verb: "paramsView"}},
+		{"exit", Request{Verb: "exit"}},
+
+		{"login", Request{Verb: "action", Action: "login"}},
+		{"login now", Request{Verb: "action", Action: "login"}},
+		{"close", Request{Verb: "action", Action: "close"}},
+		{" say r hi", Request{Verb: "action", Action: "say"}}, // a leading space breaks it
+		{"null", Request{Verb: "action", Action: "null"}},
+		{"42", Request{Verb: "action"}},
+		{`{"action":"login","params":{"token":"t","messageId":"m"}}`,
+			Request{Verb: "action", ID: raw(`"m"`), Action: "login", Params: raw(`{"token":"t","messageId":"m"}`)}},
+		{`{"params":{"action":"login"},"messageId":3}`, Request{Verb: "action", Action: "login", Params: raw(`{"action":"login"}`)}},
+		{`{"params":5}`, Request{Verb: "action", Params: raw(`{}`)}},
+		{`{}`, Request{Verb: "action"}},
+
+		{`{"event":"roomAdd","room":"r","messageId":1}`, Request{Verb: "roomAdd", ID: raw("1"), Room: "r", RoomGiven: true}},
+		{`{"event":"action","messageId":1,"params":{"action":"login"}}`,
+			Request{Verb: "action", ID: raw("1"), Action: "login", Params: raw(`{"action":"login"}`)}},
+		{`{"event":"paramAdd","key":"k","value":"v"}`, Request{Verb: "paramAdd", Key: "k", Value: "v", Room: "k", RoomGiven: true, Text: "v"}},
+	} {
+		got, err := ParseLine([]byte(c.line))
+		if err != nil || !reflect.DeepEqual(got, c.want) {
+			t.Errorf("%s\n got %+v, %v\nwant %+v", c.line, got, err, c.want)
+		}
+	}
+	for line, want := range map[string]error{`{"event":`: ErrJSON, "[1": ErrJSON, "": ErrJSON, "  ": ErrJSON, "say r \xff": ErrUTF8, "\xff": ErrUTF8} {
+		if _, err := ParseLine([]byte(line)); !errors.Is(err, want) {
+			t.Errorf("%q: %v, want %v", line, err, want)
+		}
+	}
+}
+
+// feed gives what comes out of l for chunks.
+func feed(l *Lines, chunks ...string) (out []string) {
+	for _, c := range chunks {
+		for line, err := range l.Feed([]byte(c)) {
+			if err != nil {
+				line = []byte("!" + err.Error())
+			}
+			out = append(out, string(line))
+		}
+	}
+	return out
+}
+
+func TestLinesAreSplit(t *testing.T) {
+	const long, bad, quit = "!DATA_LENGTH_TOO_LONG", "!text is not valid UTF-8", "!quit"
+	for _, c := range []struct {
+		name   string
+		lines  Lines
+		chunks []string
+		want   []string
+	}{
+		{"all ends", Lines{}, []string{"a\nb\r\nc\rd\n\n  \r\n\re"}, []string{"a", "b", "c", "d"}},
+		{"an end between chunks", Lines{}, []string{"a\r", "\nb", "c", "\n"}, []string{"a", "bc"}},
+		{"a character between chunks", Lines{}, []string{"say r \xc3", "\xa9\n"}, []string{"say r é"}},
+		{"a delimiter", Lines{Delimiter: "||"}, []string{"a|b||c|", "|d\r\n||"}, []string{"a|b", "c", "d\r\n"}},
+		{"just long enough", Lines{Max: 3}, []string{"abc", "\nabc\n"}, []string{"abc", "abc"}},
+		{"long, in one", Lines{Max: 3}, []string{"abcd\nx\n"}, []string{long, "x"}},
+		{"long, said while it arrives, once", Lines{Max: 3}, []string{"ab", "cd", "efghijkl", "mn\nx\n"}, []string{long, "x"}},
+		{"long, with a delimiter", Lines{Max: 3, Delimiter: "--"}, []string{"abc-", "-abc", "d-e", "ef-", "-x--"}, []string{"abc", long, "x"}},
+		{"not UTF-8", Lines{}, []string{"\xff\xfe\nx\n"}, []string{bad, "x"}},
+		{"Ctrl-D", Lines{}, []string{"ab", "\x04"}, []string{quit}},
+		{"Ctrl-D in a line", Lines{}, []string{"a\x04\n"}, []string{"a\x04"}},
+		{"telnet Ctrl-C", Lines{}, []string{"\xff\xf4\xff\xfd\x06"}, []string{quit}},
+	} {
+		if got := feed(&c.lines, c.chunks...); !reflect.DeepEqual(got, c.want) {
+			t.Errorf("%s: got %q, want %q", c.name, got, c.want)
+		}
+	}
+}
+
+func TestLongLineIsNotKept(t *testing.T) {
+	l := Lines{Max: 100}
+	for range 1000 {
+		feed(&l, strings.Repeat("x", 1000))
+	}
+	if cap(l.pending) > 2000 {
+		t.Errorf("%d bytes kept of a line that was refused", cap(l.pending))
+	}
+}
+
+func FuzzParseLine(f *testing.F) {
+	for _, s := range []string{"say r hi there", "paramAdd a=b=c", `{"event":"say","room":"r","m":"x"}`, `{"action":"a","params":{"messageId":[1]}}`, "login", " x", "null", "-1", "{"} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, line []byte) {
+		r, err := ParseLine(line)
+		if err == nil {
+			checkRequest(t, r)
+		}
+	})
+}
+
+// However the bytes are cut into chunks, the same lines come out.
+func FuzzLines(f *testing.F) {
+	f.Add([]byte("a\r\nbc\rd\n\xc3\xa9\n"), uint8(1), uint8(3), "")
+	f.Add([]byte("a||b|c||"), uint8(2), uint8(2), "||")
+	f.Add([]byte("aabaaab"), uint8(1), uint8(9), "aab")
+	f.Fuzz(func(t *testing.T, b []byte, size, limit uint8, delimiter string) {
+		if size < 2 { // a chunk may be Ctrl-D
+			size = 6
+		}
+		whole := Lines{Max: int(limit), Delimiter: delimiter}
+		cut := whole
+		want := feed(&whole, string(b)+" ", delimiterOf(&whole)) // never just Ctrl-C or Ctrl-D
+		var got []string
+		for rest := string(b) + " "; rest != ""; {
+			n := min(int(size), len(rest))
+			if c := rest[:n]; c == "\x04" || c == string(ctrlC) {
+				return
+			}
+			got = append(got, feed(&cut, rest[:n])...)
+			rest = rest[n:]
+		}
+		got = append(got, feed(&cut, delimiterOf(&cut))...)
+		if !reflect.DeepEqual(got, want) {
+			t.Fatalf("in chunks of %d: %q\nat once: %q", size, got, want)
+		}
+	})
+}
+
+func delimiterOf(l *Lines) string {
+	if l.Delimiter == "" {
+		return "\n"
+	}
+	return l.Delimiter
+}
+
+func BenchmarkLines(b *testing.B) {
+	chunk := []byte(strings.Repeat("say lobby Hello you, how are you today?\r\n", 20))
+	b.SetBytes(int64(len(chunk)))
+	b.ReportAllocs()
+	var l Lines
+	for b.Loop() {
+		for range l.Feed(chunk) {
+		}
+	}
+}

@@ -1,0 +1,121 @@
+package wire
+
+import (
+	"bytes"
+	"errors"
+	"iter"
+	"unicode/utf8"
+)
+
+// What may come out of [Lines] in place of a line.
+var (
+	ErrLong = errors.New("DATA_LENGTH_TOO_LONG") // ActionHero's name for it
+	ErrQuit = errors.New("quit")                 // Ctrl-D, or telnet's Ctrl-C
+)
+
+// Lines makes lines of the bytes that come from one client. The zero Lines is
+// ready to use. It is for one goroutine.
+type Lines struct {
+	Max       int    // bytes of a line without its end; 0: 64 KiB
+	Delimiter string // what ends a line; "": \n, \r\n or \r
+
+	pending   []byte // of a line that has not ended; while dropping, what may be part of its end
+	dropping  bool   // the line that comes is too long, and that was said
+	delimiter []byte
+}
+
+const defaultMax = 64 << 10
+
+// keep is how large a buffer is kept for the next long line.
+const keep = 4 << 10
+
+var ctrlC = []byte{0xff, 0xf4, 0xff, 0xfd, 0x06}
+
+// Feed takes the next bytes and gives the lines that they end, in order, without
+// their ends; blank ones are passed over. A line is valid until the next one.
+// In place of a line there may be an error: ErrLong, as soon as a line is
+// longer than Max, however much of it is still to come; ErrUTF8; or ErrQuit, if
+// chunk is just that, as a terminal sends it.
+//
+// The loop may be left early only if Feed is not called again.
+func (l *Lines) Feed(chunk []byte) iter.Seq2[[]byte, error] {
+	return func(yield func([]byte, error) bool) {
+		if len(chunk) == 1 && chunk[0] == 4 || bytes.Equal(chunk, ctrlC) {
+			yield(nil, ErrQuit)
+			return
+		}
+		from := 0 // nothing before it can begin an end
+		if len(l.pending) > 0 {
+			from = max(0, len(l.pending)-l.tail())
+			l.pending = append(l.pending, chunk...)
+			chunk = l.pending
+		}
+		for {
+			n, width := l.end(chunk[from:])
+			if n < 0 {
+				break
+			}
+			if !l.give(chunk[:from+n], yield) {
+				return
+			}
+			chunk = chunk[from+n+width:]
+			from = 0
+		}
+		if !l.dropping && len(chunk) > l.max()+l.tail() {
+			l.dropping = true
+			if !yield(nil, ErrLong) {
+				return
+			}
+		}
+		l.store(chunk)
+	}
+}
+
+// end finds the end of the first line of b: its place, -1 if there is none, and
+// its width.
+func (l *Lines) end(b []byte) (n, width int) {
+	if l.Delimiter == "" {
+		return bytes.IndexAny(b, "\r\n"), 1
+	}
+	if l.delimiter == nil {
+		l.delimiter = []byte(l.Delimiter)
+	}
+	return bytes.Index(b, l.delimiter), len(l.delimiter)
+}
+
+// tail is how many of the last bytes may belong to an end that is not complete.
+func (l *Lines) tail() int { return max(0, len(l.Delimiter)-1) }
+
+func (l *Lines) max() int {
+	if l.Max <= 0 {
+		return defaultMax
+	}
+	return l.Max
+}
+
+func (l *Lines) give(line []byte, yield func([]byte, error) bool) bool {
+	switch {
+	case l.dropping:
+		l.dropping = false
+		return true
+	case len(line) > l.max():
+		return yield(nil, ErrLong)
+	case len(bytes.TrimLeft(line, " ")) == 0:
+		return true
+	case !utf8.Valid(line):
+		return yield(nil, ErrUTF8)
+	}
+	return yield(line, nil)
+}
+
+// store keeps rest, which may be part of pending, for the next chunk.
+func (l *Lines) store(rest []byte) {
+	if l.dropping {
+		rest = rest[max(0, len(rest)-l.tail()):]
+	}
+	if len(rest) == 0 && cap(l.pending) > keep {
+		l.pending = nil
+		return
+	}
+	l.pending = append(l.pending[:0], rest...)
+}

@@ -1,0 +1,155 @@
+package wire
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"unicode"
+	"unicode/utf8"
+)
+
+// ErrPayload is wrapped by what ParsePayload returns.
+var ErrPayload = errors.New("not a chat payload")
+
+// AppendPayload appends the JSON text of p:
+// {"message","room","from","context","sentAt"} and then the members of Extra. A
+// Message or Extra that says it is JSON and is not goes as text, or not at all:
+// what is appended is always one valid JSON object on one line.
+func AppendPayload(dst []byte, p Payload) []byte {
+	dst = append(dst, `{"message":`...)
+	dst = appendMessage(dst, p.Message)
+	dst = AppendString(append(dst, `,"room":`...), p.Room)
+	dst = AppendString(append(dst, `,"from":`...), p.From)
+	dst = AppendString(append(dst, `,"context":`...), p.Context)
+	dst = strconv.AppendInt(append(dst, `,"sentAt":`...), p.SentAt, 10)
+	if p.Extra != nil && CheckExtra(p.Extra) == nil {
+		dst = appendMembers(dst, p.Extra)
+	}
+	return append(dst, '}')
+}
+
+func appendMessage(dst []byte, m Message) []byte {
+	if m.JSON {
+		if value, err := check([]byte(m.Text)); err == nil {
+			return appendJSON(dst, value)
+		}
+	}
+	return AppendString(dst, m.Text)
+}
+
+// ParsePayload is the inverse of AppendPayload. It trusts nothing: all five
+// members must be there and of their type. Every other one goes into Extra. Of
+// members with one name the last counts. p shares no memory with b.
+func ParsePayload(b []byte) (p Payload, err error) {
+	value, err := check(b)
+	if err != nil {
+		return p, fmt.Errorf("%w: %w", ErrPayload, err)
+	}
+	if value[0] != '{' {
+		return p, fmt.Errorf("%w: no object", ErrPayload)
+	}
+	var few [16]member
+	missing := 5
+	for _, m := range collect(few[:0], value) {
+		ok := true
+		switch name := string(m.name()); name {
+		case "message":
+			p.Message = messageOf(m.value)
+		case "room":
+			ok = setString(&p.Room, m.value) == ""
+		case "from":
+			ok = setString(&p.From, m.value) == ""
+		case "context":
+			ok = setString(&p.Context, m.value) == ""
+		case "sentAt":
+			p.SentAt, err = strconv.ParseInt(string(m.value), 10, 64)
+			ok = err == nil
+		default:
+			if isReserved(name) {
+				return p, fmt.Errorf("%w: %q has no place in it", ErrPayload, name)
+			}
+			p.Extra = appendExtra(p.Extra, m)
+			continue
+		}
+		if !ok {
+			return p, fmt.Errorf("%w: %s is %.20q", ErrPayload, m.key, m.value)
+		}
+		missing--
+	}
+	if missing > 0 {
+		return p, fmt.Errorf("%w: members are missing", ErrPayload)
+	}
+	if p.Extra != nil {
+		p.Extra = append(p.Extra, '}')
+	}
+	return p, nil
+}
+
+func messageOf(value []byte) Message {
+	if value[0] == '"' {
+		return Message{Text: unquote(value)}
+	}
+	return Message{Text: string(value), JSON: true}
+}
+
+func appendExtra(dst []byte, m member) []byte {
+	if dst == nil {
+		dst = append(dst, '{')
+	} else {
+		dst = append(dst, ',')
+	}
+	return append(append(append(dst, m.key...), ':'), m.value...)
+}
+
+// CheckExtra returns what is wrong with JSON that is to be merged into a
+// payload, nil if nothing is: it must be an object, and may not use the names
+// that are a payload's own.
+func CheckExtra(extra []byte) error { return checkMerge("extra", extra, "message") }
+
+// CheckReply is CheckExtra for the reply of an action.
+func CheckReply(reply []byte) error { return checkMerge("reply", reply, "messageId") }
+
+func checkMerge(what string, object []byte, also string) error {
+	value, err := check(object)
+	if err != nil {
+		return fmt.Errorf("%s: %w", what, err)
+	}
+	if value[0] != '{' {
+		return fmt.Errorf("%s is not a JSON object", what)
+	}
+	for w := walkInto(value); !w.done(); {
+		name := string(w.member().name())
+		if name == also || isReserved(name) {
+			return fmt.Errorf("%s may not use the name %q", what, name)
+		}
+	}
+	return nil
+}
+
+func isReserved(name string) bool {
+	for _, r := range reserved {
+		if name == r {
+			return true
+		}
+	}
+	return false
+}
+
+// ErrRoomName is what ValidRoom returns.
+var ErrRoomName = errors.New("invalid room name")
+
+const maxRoomName = 200
+
+// ValidRoom reports whether name may be the name of a room: 1 to 200 bytes of
+// UTF-8 without control characters.
+func ValidRoom(name string) error {
+	if name == "" || len(name) > maxRoomName || !utf8.ValidString(name) {
+		return ErrRoomName
+	}
+	for _, r := range name {
+		if unicode.IsControl(r) {
+			return ErrRoomName
+		}
+	}
+	return nil
+}

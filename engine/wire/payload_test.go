@@ -1,0 +1,173 @@
+package wire
+
+import (
+	"encoding/json"
+	"errors"
+	"reflect"
+	"strings"
+	"testing"
+)
+
+func TestResponsesHaveActionHerosShape(t *testing.T) {
+	for _, c := range []struct {
+		d    Dialect
+		r    Response
+		want string
+	}{
+		{WebSocket, Response{ID: raw("1"), Data: raw("true")}, `{"status":"OK","context":"response","data":true,"messageId":1}`},
+		{Socket, Response{ID: raw(`"a"`), Data: raw("[1,\n2]")}, `{"status":"OK","context":"response","data":[1,2],"messageId":"a"}`},
+		{WebSocket, Response{ID: raw("1")}, `{"status":"OK","context":"response","messageId":1}`},
+		{WebSocket, Response{ID: raw("2"), Error: "room does not exist", Request: raw(`{"x":1}`)},
+			`{"status":"Error: room does not exist","error":"Error: room does not exist","context":"response","data":{"x":1},"messageId":2}`},
+		{WebSocket, Response{Error: "invalid JSON"}, `{"status":"Error: invalid JSON","error":"Error: invalid JSON","context":"response","data":{}}`},
+		{Socket, Response{ID: raw("2"), Error: "room does not exist", Request: raw(`{"x":1}`)}, `{"error":"room does not exist","context":"response","messageId":2}`},
+		{Socket, Response{ID: raw("2"), Error: "rate limit exceeded", RetryAfter: 40}, `{"error":"rate limit exceeded","context":"response","retryAfter":40,"messageId":2}`},
+		{WebSocket, Response{ID: raw("3"), Action: true, Reply: raw("{ \"a\":1,\r\n \"b\":\"\u2028\" }")}, `{"a":1, "b":"\u2028","context":"response","messageId":3}`},
+		{Socket, Response{ID: raw("3"), Action: true, Reply: raw(`{}`)}, `{"context":"response","messageId":3}`},
+		{WebSocket, Response{ID: raw("3"), Action: true, Error: "no"}, `{"error":"no","context":"response","messageId":3}`},
+	} {
+		got := string(c.d.AppendResponse([]byte("x"), c.r))
+		if got != "x"+c.want {
+			t.Errorf("got %s\nwant %s", got[1:], c.want)
+		}
+	}
+	if got := string(AppendWelcome(nil, "Hi <you>")); got != `{"welcome":"Hi <you>","context":"api"}` {
+		t.Error(got)
+	}
+}
+
+func TestPayloads(t *testing.T) {
+	for _, c := range []struct {
+		p    Payload
+		want string
+	}{
+		{Payload{Message{Text: "hi <b>&\u2028\"\\\n\x01\x7f\xff"}, "r", "0", "user", 12, nil},
+			`{"message":"hi <b>&\u2028\"\\\n\u0001` + "\x7f\uFFFD" + `","room":"r","from":"0","context":"user","sentAt":12}`},
+		{Payload{Message{Text: "{\"a\":\n\"\u2029\"}", JSON: true}, "r", "id", "user", -1, raw(`{ "x" : [1] }`)},
+			`{"message":{"a":"\u2029"},"room":"r","from":"id","context":"user","sentAt":-1,"x" : [1]}`},
+		{Payload{Message: Message{Text: "{", JSON: true}, Extra: raw(`{"room":"other"}`)}, // neither is what it says
+			`{"message":"{","room":"","from":"","context":"","sentAt":0}`},
+	} {
+		got := AppendPayload(nil, c.p)
+		if string(got) != c.want {
+			t.Errorf("got %s\nwant %s", got, c.want)
+		}
+		checkLine(t, got)
+	}
+}
+
+func TestPayloadComesBack(t *testing.T) {
+	for _, p := range []Payload{
+		{Message{Text: "hi \"you\"\u2028"}, "r", "0", "user", 1700000000000, nil},
+		{Message{Text: `{"a":[1,2.50]}`, JSON: true}, "r", "0", "other", 1, raw(`{"x":1,"y":{"z":"é"}}`)},
+		{Message{Text: "null", JSON: true}, "", "", "", -5, nil},
+	} {
+		got, err := ParsePayload(AppendPayload(nil, p))
+		if err != nil || !reflect.DeepEqual(got, p) {
+			t.Errorf("got %+v, %v\nwant %+v", got, err, p)
+		}
+	}
+}
+
+func TestPayloadsOfOthersAreNotTrusted(t *testing.T) {
+	const good = `"message":"m","room":"r","from":"0","context":"user","sentAt":1`
+	for _, s := range []string{
+		``, `[]`, `{}`, `{"message":"m","room":"r","from":"0","context":"user"}`, `{` + good + `,"messageId":1}`,
+		strings.Replace(`{`+good+`}`, `"r"`, `5`, 1), strings.Replace(`{`+good+`}`, `:1`, `:1.5`, 1), `{` + good, "{" + good + ",\"x\":\"\xff\"}",
+	} {
+		if p, err := ParsePayload([]byte(s)); !errors.Is(err, ErrPayload) {
+			t.Errorf("%s: %+v, %v", s, p, err)
+		}
+	}
+}
+
+func TestNamesThatMayNotBeUsed(t *testing.T) {
+	for _, name := range reserved {
+		for _, object := range []string{`{"` + name + `":1}`, `{"a":1,"\u00` + "" + hexOf(name[0]) + name[1:] + `":1}`} {
+			if CheckExtra(raw(object)) == nil || CheckReply(raw(object)) == nil {
+				t.Errorf("%s is let through", object)
+			}
+		}
+	}
+	if CheckExtra(raw(`{"message":1}`)) == nil {
+		t.Error("extra may replace the message")
+	}
+	for _, object := range []string{`[]`, `{`, `1`, ` `} {
+		if CheckExtra(raw(object)) == nil {
+			t.Errorf("%s is let through", object)
+		}
+	}
+	if err := CheckExtra(raw(` {"a":{"room":1}} `)); err != nil {
+		t.Error(err)
+	}
+	if err := CheckReply(raw(`{"message":1}`)); err != nil {
+		t.Error(err)
+	}
+}
+
+func hexOf(c byte) string { return string([]byte{hexDigits[c>>4], hexDigits[c&15]}) }
+
+func TestRoomNames(t *testing.T) {
+	for name, ok := range map[string]bool{
+		"r": true, "a room/über:1": true, strings.Repeat("x", 200): true,
+		"": false, strings.Repeat("x", 201): false, "a\nb": false, "\x7f": false, "\u0085": false, "\xff": false,
+	} {
+		if err := ValidRoom(name); (err == nil) != ok {
+			t.Errorf("%q: %v", name, err)
+		}
+	}
+}
+
+func FuzzPayload(f *testing.F) {
+	f.Add("hi", false, "r", "0", "user", int64(5), "")
+	f.Add(`{"a":1}`, true, "r\u2028", "\xff", "user", int64(-5), `{"x":1,"x":2,"message":5}`)
+	f.Add("{\n}", true, "", "", "", int64(0), "{\"y\":\n[]}")
+	f.Fuzz(func(t *testing.T, text string, isJSON bool, room, from, context string, at int64, extra string) {
+		first := AppendPayload(nil, Payload{Message{text, isJSON}, room, from, context, at, raw(extra)})
+		checkLine(t, first)
+		p, err := ParsePayload(first)
+		if err != nil {
+			t.Fatalf("%v: %s", err, first)
+		}
+		// What has been through once stays the same.
+		again, err := ParsePayload(AppendPayload(nil, p))
+		if err != nil || !reflect.DeepEqual(again, p) {
+			t.Fatalf("%v:\n%+v\n%+v", err, p, again)
+		}
+		// Bytes from anywhere never end the process, nor make an Extra that is none.
+		if p, err := ParsePayload([]byte(text)); err == nil && p.Extra != nil && CheckExtra(p.Extra) != nil {
+			t.Fatalf("%q gave %q", text, p.Extra)
+		}
+	})
+}
+
+func FuzzAppendString(f *testing.F) {
+	f.Add("a\"\\\u2028\xff\x00<é")
+	f.Fuzz(func(t *testing.T, s string) {
+		b := AppendString(nil, s)
+		checkLine(t, b)
+		var back string
+		if err := json.Unmarshal(b, &back); err != nil || back != string([]rune(s)) {
+			t.Fatalf("%q came back as %q, %v", s, back, err)
+		}
+	})
+}
+
+func BenchmarkAppendPayload(b *testing.B) {
+	p := Payload{Message{Text: strings.Repeat("Hello you. ", 13)}, "lobby", "3f2b7c0e-1111-4c4c-9b9b-0123456789ab", "user", 1700000000000, nil}
+	dst := make([]byte, 0, 1024)
+	b.ReportAllocs()
+	for b.Loop() {
+		dst = AppendPayload(dst[:0], p)
+	}
+}
+
+func BenchmarkParsePayload(b *testing.B) {
+	text := AppendPayload(nil, Payload{Message{Text: strings.Repeat("Hello you. ", 13)}, "lobby", "3f2b7c0e-1111-4c4c-9b9b-0123456789ab", "user", 1700000000000, raw(`{"x":1}`)})
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := ParsePayload(text); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
