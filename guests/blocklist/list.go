@@ -1,0 +1,117 @@
+package main
+
+import (
+	"errors"
+	"unicode"
+	"unicode/utf8"
+)
+
+// list is words and phrases, each a path of folded words from the root. A text
+// is looked through word by word, so that what it costs depends on the text and
+// the longest phrase, not on how many words are listed.
+type list struct{ root node }
+
+type node struct {
+	next map[string]*node
+	end  bool // a listed word or phrase ends here
+}
+
+// span is a range of bytes of a text.
+type span struct{ start, end int }
+
+// add lists a word or phrase. Its words are told apart as those of a text are.
+func (l *list) add(phrase string) error {
+	first, _ := utf8.DecodeRuneInString(phrase)
+	last, _ := utf8.DecodeLastRuneInString(phrase)
+	if !inWord(first) || !inWord(last) {
+		return errors.New("must begin and end with a letter or a digit")
+	}
+	n := &l.root
+	for _, w := range words(phrase) {
+		key := string(fold(nil, phrase[w.start:w.end]))
+		if n.next == nil {
+			n.next = make(map[string]*node)
+		}
+		if n.next[key] == nil {
+			n.next[key] = new(node)
+		}
+		n = n.next[key]
+	}
+	n.end = true
+	return nil
+}
+
+// find is where listed words are in text, in order, the longest at each place.
+func (l *list) find(text string) []span {
+	var found []span
+	var key []byte
+	all := words(text)
+	for i := 0; i < len(all); i++ {
+		n, last := &l.root, -1
+		for j := i; j < len(all) && n.next != nil; j++ {
+			key = fold(key[:0], text[all[j].start:all[j].end])
+			if n = n.next[string(key)]; n == nil {
+				break
+			}
+			if n.end {
+				last = j
+			}
+		}
+		if last >= 0 {
+			found = append(found, span{all[i].start, all[last].end})
+			i = last
+		}
+	}
+	return found
+}
+
+// words are the longest runs of letters, digits and marks in text.
+func words(text string) []span {
+	var all []span
+	start := -1
+	for i, r := range text {
+		switch in := inWord(r); {
+		case in && start < 0:
+			start = i
+		case !in && start >= 0:
+			all = append(all, span{start, i})
+			start = -1
+		}
+	}
+	if start >= 0 {
+		all = append(all, span{start, len(text)})
+	}
+	return all
+}
+
+func inWord(r rune) bool {
+	if r < utf8.RuneSelf {
+		return 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9'
+	}
+	return r != utf8.RuneError && (unicode.IsLetter(r) || unicode.IsDigit(r) || unicode.IsMark(r))
+}
+
+// fold appends s in a form that is the same for all its spellings in capitals
+// and small letters.
+func fold(dst []byte, s string) []byte {
+	for _, r := range s {
+		if r >= utf8.RuneSelf {
+			r = smallest(r)
+		}
+		if 'A' <= r && r <= 'Z' {
+			r += 'a' - 'A'
+		}
+		dst = utf8.AppendRune(dst, r)
+	}
+	return dst
+}
+
+// smallest is the first of the characters that differ from r only in case: the
+// Kelvin sign is a K.
+func smallest(r rune) rune {
+	least := r
+	for f := unicode.SimpleFold(r); f != r; f = unicode.SimpleFold(f) {
+		least = min(least, f)
+	}
+	return least
+}

@@ -1,0 +1,91 @@
+// Blocklist is a Moot module that keeps words out of messages: it masks them,
+// or denies the message. See README.md.
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	moot "github.com/mootchat/moot/sdk/go"
+)
+
+func init() { moot.Register(module()) }
+
+func main() {}
+
+func module() moot.Module {
+	r := &rule{Action: "mask"}
+	return moot.Module{
+		Name:         "blocklist",
+		Version:      "1.0.0",
+		Reads:        []string{"message"},
+		Pure:         true,
+		Config:       moot.Into(r),
+		ConfigSchema: schema,
+		Init:         r.compile,
+		OnSayReceive: r.receive,
+	}
+}
+
+const schema = `{"type":"object","additionalProperties":false,"properties":{` +
+	`"words":{"type":"array","items":{"type":"string"},"description":"words and phrases to keep out"},` +
+	`"action":{"enum":["mask","deny"],"default":"mask"}}}`
+
+// rule is the entry's config, and the words as they are looked for.
+type rule struct {
+	Words  []string `json:"words"`
+	Action string   `json:"action"`
+
+	list list
+}
+
+func (r *rule) compile() error {
+	if r.Action != "mask" && r.Action != "deny" {
+		return fmt.Errorf("config: action: %q is neither mask nor deny", r.Action)
+	}
+	for i, w := range r.Words {
+		if err := r.list.add(w); err != nil {
+			return fmt.Errorf("config: words[%d]: %q %w", i, w, err)
+		}
+	}
+	return nil
+}
+
+func (r *rule) receive(e *moot.Event) moot.Verdict {
+	message := e.Message()
+	clean := r.list.mask
+	if e.IsJSON() {
+		clean = r.list.maskJSON
+	}
+	masked := clean(message)
+	switch {
+	case masked == message:
+		return moot.Allow()
+	case r.Action == "deny":
+		return moot.Deny("the message holds a blocked word")
+	case e.IsJSON():
+		return moot.Rewrite().JSON(masked)
+	}
+	return moot.Rewrite().Text(masked)
+}
+
+// mask is text with a * for each letter or digit of a listed word.
+func (l *list) mask(text string) string {
+	var b strings.Builder
+	done := 0
+	for _, s := range l.find(text) {
+		b.WriteString(text[done:s.start])
+		for _, r := range text[s.start:s.end] {
+			if inWord(r) {
+				r = '*'
+			}
+			b.WriteRune(r)
+		}
+		done = s.end
+	}
+	if done == 0 {
+		return text
+	}
+	b.WriteString(text[done:])
+	return b.String()
+}

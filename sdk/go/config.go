@@ -1,0 +1,30 @@
+package moot
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"strings"
+)
+
+// Into is a [Module].Config that decodes the entry's config into what pointer
+// points at, with encoding/json. What the config does not name keeps its value,
+// which is thus the default; a name that is not a field's is refused.
+func Into(pointer any) func(config []byte) error {
+	return func(config []byte) error {
+		if len(config) == 0 {
+			return nil
+		}
+		d := json.NewDecoder(bytes.NewReader(config))
+		d.DisallowUnknownFields()
+		err := d.Decode(pointer)
+		var wrong *json.UnmarshalTypeError
+		if errors.As(err, &wrong) {
+			return errors.New("config: " + wrong.Field + ": a " + wrong.Value + " where " + wrong.Type.String() + " is wanted")
+		}
+		if err != nil {
+			return errors.New("config: " + strings.TrimPrefix(err.Error(), "json: "))
+		}
+		return nil
+	}
+}

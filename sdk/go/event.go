@@ -1,0 +1,184 @@
+package moot
+
+import (
+	"encoding/binary"
+	"time"
+)
+
+// Layout of a frame and a blob: see ABI.md.
+const (
+	frameHook        = 6
+	frameFlags       = 8
+	frameReceivers   = 12
+	frameEvent       = 16
+	frameConnection  = 20
+	frameReceiverTab = 24
+	frameVerdicts    = 28
+
+	blobFields = 6
+	blobA      = 8
+	blobB      = 16
+	blobTable  = 24
+
+	flagJSON = 1
+)
+
+// Event is what happens, as the host tells it. It and its connections are valid
+// until the handler returns; the strings they give are copies, to be kept as
+// long as wanted. A field that the module does not read is empty.
+type Event struct {
+	Host
+	frame []byte
+	blob  blob
+	conn  Connection
+}
+
+// Hook is the number of the hook: 1 connect, 2 join, 3 onSayReceive, 4 say, 5
+// leave, 6 disconnect, 7 action.
+func (e *Event) Hook() int { return int(binary.LittleEndian.Uint16(e.frame[frameHook:])) }
+
+// Connection is whose event it is: the joiner, the sender, the one that ended.
+// nil for a message of the system and at say; its methods then give nothing.
+func (e *Event) Connection() *Connection {
+	if e.conn.blob == nil {
+		return nil
+	}
+	return &e.conn
+}
+
+// Room is the room it happens in.
+func (e *Event) Room() string { return e.blob.text(0) }
+
+// Tenant is the world it happens in.
+func (e *Event) Tenant() string { return e.blob.text(1) }
+
+// From is who the message is from: the id of a connection, "0" for the system.
+func (e *Event) From() string { return e.blob.text(2) }
+
+// Message is the message: text, or JSON text if [Event.IsJSON] says so.
+func (e *Event) Message() string { return e.blob.text(3) }
+
+// MessageBytes is Message without the copy: for reading only, and only until
+// the handler returns.
+func (e *Event) MessageBytes() []byte { return e.blob.field(3) }
+
+// IsJSON says whether the message is JSON text.
+func (e *Event) IsJSON() bool { return e.u32(frameFlags)&flagJSON != 0 }
+
+// Context is what the message was said as, "user" of a client.
+func (e *Event) Context() string { return e.blob.text(4) }
+
+// Cause is why: at leave "roomLeave", "destroyed", "disconnect", "removed" or
+// "node_lost"; at join "" or "rejoined".
+func (e *Event) Cause() string { return e.blob.text(5) }
+
+// Action is the name of the action.
+func (e *Event) Action() string { return e.blob.text(6) }
+
+// Params are the action's parameters, a JSON object; "" for none.
+func (e *Event) Params() string { return e.blob.text(7) }
+
+// SentAt is when the message was sent; the zero Time at hooks without one.
+func (e *Event) SentAt() time.Time { return e.blob.time(blobA) }
+
+// Sequence counts the messages of the room on this node.
+func (e *Event) Sequence() uint64 { return e.blob.u64(blobB) }
+
+func (e *Event) u32(slot int) int { return int(binary.LittleEndian.Uint32(e.frame[slot:])) }
+
+func (e *Event) blobAt(slot int) blob {
+	at := e.u32(slot)
+	if at == 0 {
+		return nil
+	}
+	return blob(e.frame[at:])
+}
+
+// Connection is one client's connection. The methods of a nil Connection give
+// what an empty one has.
+type Connection struct{ blob blob }
+
+// ID is the id of the connection, the name it goes by in messages.
+func (c *Connection) ID() string { return c.fields().text(0) }
+
+// Fingerprint is what the client is known by across connections.
+func (c *Connection) Fingerprint() string { return c.fields().text(1) }
+
+// User is who its token says it is.
+func (c *Connection) User() string { return c.fields().text(2) }
+
+// Transport is "websocket" or "socket".
+func (c *Connection) Transport() string { return c.fields().text(3) }
+
+// RemoteIP is the client's address.
+func (c *Connection) RemoteIP() string { return c.fields().text(4) }
+
+// Tenant is the world it is in.
+func (c *Connection) Tenant() string { return c.fields().text(5) }
+
+// Locale is a language tag such as "en-GB".
+func (c *Connection) Locale() string { return c.fields().text(6) }
+
+// Property is the value of the named property as JSON text, "" if it has none
+// or the module does not read it.
+func (c *Connection) Property(name string) string {
+	rest := c.fields().field(7)
+	for len(rest) >= 8 {
+		n := 8 + int(binary.LittleEndian.Uint32(rest))
+		end := n + int(binary.LittleEndian.Uint32(rest[4:]))
+		if string(rest[8:n]) == name {
+			return string(rest[n:end])
+		}
+		rest = rest[end:]
+	}
+	return ""
+}
+
+// ConnectedAt is when it connected; the zero Time if the module does not read
+// it.
+func (c *Connection) ConnectedAt() time.Time { return c.fields().time(blobA) }
+
+// JoinedAt is when it joined the event's room; the zero Time outside one, or if
+// the module does not read it.
+func (c *Connection) JoinedAt() time.Time { return c.fields().time(blobB) }
+
+func (c *Connection) fields() blob {
+	if c == nil {
+		return nil
+	}
+	return c.blob
+}
+
+// blob is an event's or connection's fields, and whatever the frame has behind
+// them; nil has none.
+type blob []byte
+
+// field is the bytes of a field, nil if it is absent or newer than the host.
+func (b blob) field(n int) []byte {
+	if b == nil || n >= int(binary.LittleEndian.Uint16(b[blobFields:])) {
+		return nil
+	}
+	at := int(binary.LittleEndian.Uint32(b[blobTable+8*n:]))
+	if at == 0 {
+		return nil
+	}
+	end := at + int(binary.LittleEndian.Uint32(b[blobTable+8*n+4:]))
+	return b[at:end:end]
+}
+
+func (b blob) text(n int) string { return string(b.field(n)) }
+
+func (b blob) u64(slot int) uint64 {
+	if b == nil {
+		return 0
+	}
+	return binary.LittleEndian.Uint64(b[slot:])
+}
+
+func (b blob) time(slot int) time.Time {
+	ms := b.u64(slot)
+	if ms == 0 {
+		return time.Time{}
+	}
+	return time.UnixMilli(int64(ms))
+}

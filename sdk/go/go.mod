@@ -1,0 +1,3 @@
+module github.com/mootchat/moot/sdk/go
+
+go 1.24

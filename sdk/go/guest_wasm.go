@@ -1,0 +1,102 @@
+package moot
+
+import "unsafe"
+
+// guest is this program as the host sees it: one instance of one module.
+var guest instance
+
+// exchange is where the host writes frames. Of uint64, so that it is aligned.
+var exchange = make([]uint64, exchangeSize/8)
+
+const (
+	exchangeSize = 64 << 10
+	exchangeMax  = 1 << 20
+)
+
+// kept are texts that the host was given the address of.
+var kept struct{ manifest, reason string }
+
+// memory gives the address of what results point at. Go's collector does not
+// move what it keeps.
+type memory struct{}
+
+func (memory) pointer(s string) uint32 { return uint32(uintptr(unsafe.Pointer(unsafe.StringData(s)))) }
+
+func register(m Module) {
+	if guest.module.Name != "" {
+		panic("moot: Register called twice")
+	}
+	guest.module = m
+}
+
+func exchangeBytes() []byte {
+	return unsafe.Slice((*byte)(unsafe.Pointer(&exchange[0])), len(exchange)*8)
+}
+
+// inExchange is the exchange buffer from address p on.
+func inExchange(p uint32) []byte {
+	return exchangeBytes()[p-uint32(uintptr(unsafe.Pointer(&exchange[0]))):]
+}
+
+func span(s string) int64 {
+	return int64(uint64(memory{}.pointer(s))<<32 | uint64(len(s)))
+}
+
+//go:wasmexport moot_abi_1
+func marker() {}
+
+//go:wasmexport moot_alloc
+func alloc(size uint32) uint32 {
+	if size > exchangeMax {
+		return 0
+	}
+	if int(size) > len(exchange)*8 {
+		exchange = make([]uint64, (size+7)/8)
+	}
+	return uint32(uintptr(unsafe.Pointer(&exchange[0])))
+}
+
+//go:wasmexport moot_manifest
+func manifest() int64 {
+	kept.manifest = guest.module.manifest()
+	return span(kept.manifest)
+}
+
+//go:wasmexport moot_init
+func initialize(minor, p, n uint32) int32 {
+	var config []byte
+	if n > 0 {
+		config = inExchange(p)[:n]
+	}
+	if err := guest.init(config); err != nil {
+		kept.reason = err.Error()
+		return 1
+	}
+	return 0
+}
+
+//go:wasmexport moot_reason
+func reason() int64 { return span(kept.reason) }
+
+// A frame says which hook it is of, so that all are one.
+
+//go:wasmexport on_connect
+func onConnect(frame uint32) int32 { return guest.call(inExchange(frame)) }
+
+//go:wasmexport on_join
+func onJoin(frame uint32) int32 { return guest.call(inExchange(frame)) }
+
+//go:wasmexport on_say_receive
+func onSayReceive(frame uint32) int32 { return guest.call(inExchange(frame)) }
+
+//go:wasmexport on_say
+func onSay(frame uint32) int32 { return guest.call(inExchange(frame)) }
+
+//go:wasmexport on_leave
+func onLeave(frame uint32) int32 { return guest.call(inExchange(frame)) }
+
+//go:wasmexport on_disconnect
+func onDisconnect(frame uint32) int32 { return guest.call(inExchange(frame)) }
+
+//go:wasmexport on_action
+func onAction(frame uint32) int32 { return guest.call(inExchange(frame)) }

@@ -1,0 +1,210 @@
+package moot
+
+import (
+	"encoding/binary"
+	"errors"
+	"unsafe"
+)
+
+// Layout of the result slots and of a variant: see ABI.md.
+const (
+	resultCode         = 32
+	resultReason       = 36
+	resultMessage      = 44
+	resultKind         = 52
+	resultExtra        = 56
+	resultRoom         = 64
+	resultFrom         = 72
+	resultSentAt       = 80
+	resultReply        = 88
+	resultVariants     = 96
+	resultVariantCount = 100
+
+	variantMessage = 0
+	variantKind    = 8
+	variantExtra   = 12
+	variantSize    = 20
+
+	maxVariants    = 253
+	verdictDrop    = 1
+	verdictVariant = 2
+)
+
+// instance is a module with the memory of one call: what the result slots point
+// at is kept here until the next.
+type instance struct {
+	memory
+	module   Module
+	host     Host
+	event    Event
+	receiver Connection
+
+	last     Verdict
+	variants []Verdict
+	index    map[Verdict]byte // variant to verdict byte
+	table    []byte
+}
+
+// init gives the module its config and lets it check it.
+func (g *instance) init(config []byte) error {
+	if g.module.Config != nil {
+		if err := g.module.Config(config); err != nil {
+			return err
+		}
+	} else if s := string(config); s != "" && s != "{}" && s != "null" {
+		return errors.New("config: this module takes none")
+	}
+	if g.module.Init != nil {
+		return g.module.Init()
+	}
+	return nil
+}
+
+// call answers the hook that frame is of. frame may reach past the frame's end.
+func (g *instance) call(frame []byte) int32 {
+	e := &g.event
+	*e = Event{Host: g.host, frame: frame}
+	e.blob = e.blobAt(frameEvent)
+	e.conn.blob = e.blobAt(frameConnection)
+	g.reset()
+	m := &g.module
+	switch e.Hook() {
+	case 1:
+		return g.ask(m.OnConnect)
+	case 2:
+		return g.ask(m.OnJoin)
+	case 3:
+		return g.ask(m.OnSayReceive)
+	case 4:
+		return g.say()
+	case 5:
+		return g.ask(m.OnLeave)
+	case 6:
+		return g.ask(m.OnDisconnect)
+	case 7:
+		name := e.blob.field(6)
+		for i := range m.Actions {
+			if m.Actions[i].Name == string(name) {
+				return g.ask(m.Actions[i].Run)
+			}
+		}
+	}
+	return allow
+}
+
+func (g *instance) ask(handler func(*Event) Verdict) int32 {
+	if handler == nil {
+		return allow
+	}
+	return g.answer(handler(&g.event))
+}
+
+// say asks OnSay for each receiver. When all have the same verdict, that is the
+// answer; else each gets a byte, and equal rewrites share a variant.
+func (g *instance) say() int32 {
+	e, m := &g.event, &g.module
+	n := e.u32(frameReceivers)
+	if m.OnSayAll != nil || m.OnSay == nil {
+		return g.ask(m.OnSayAll)
+	}
+	if n == 0 {
+		return g.answer(m.OnSay(e, nil).heard())
+	}
+	tab, verdicts := e.frame[e.u32(frameReceiverTab):], e.frame[e.u32(frameVerdicts):][:n]
+	first, same := Verdict{}, true
+	for i := range verdicts {
+		g.receiver.blob = blob(e.frame[binary.LittleEndian.Uint32(tab[4*i:]):])
+		v := m.OnSay(e, &g.receiver).heard()
+		if i == 0 {
+			first = v
+		}
+		same = same && v == first
+		b, ok := g.verdictByte(v)
+		if !ok {
+			println("moot: OnSay made more than 253 different rewrites of one message")
+			return guestError
+		}
+		verdicts[i] = b
+	}
+	if same {
+		return g.answer(first)
+	}
+	g.putVariants(e.frame)
+	return perReceiver
+}
+
+// heard is v without what a receiver's verdict cannot hold.
+func (v Verdict) heard() Verdict {
+	if v.answer != rewritten {
+		return Verdict{answer: v.answer, code: v.code, reason: v.reason}
+	}
+	return Verdict{answer: rewritten, kind: v.kind, message: v.message, extra: v.extra}
+}
+
+func (g *instance) verdictByte(v Verdict) (b byte, ok bool) {
+	switch v.answer {
+	case deny, drop:
+		return verdictDrop, true
+	case allow, allowEnd:
+		return 0, true
+	}
+	n := len(g.variants)
+	if n > 0 && v == g.variants[n-1] {
+		return byte(verdictVariant + n - 1), true
+	}
+	if b, ok := g.index[v]; ok {
+		return b, true
+	}
+	if n == maxVariants {
+		return 0, false
+	}
+	if g.index == nil {
+		g.index = make(map[Verdict]byte)
+	}
+	g.variants = append(g.variants, v)
+	g.index[v] = byte(verdictVariant + n)
+	return g.index[v], true
+}
+
+func (g *instance) reset() {
+	clear(g.variants)
+	clear(g.index)
+	g.variants, g.last = g.variants[:0], Verdict{}
+}
+
+// answer writes v into the result slots and is what the hook returns.
+func (g *instance) answer(v Verdict) int32 {
+	g.last = v
+	f, le := g.event.frame, binary.LittleEndian
+	le.PutUint32(f[resultCode:], v.code)
+	g.put(f, resultReason, v.reason)
+	g.put(f, resultMessage, v.message)
+	le.PutUint32(f[resultKind:], v.kind)
+	g.put(f, resultExtra, v.extra)
+	g.put(f, resultRoom, v.room)
+	g.put(f, resultFrom, v.from)
+	le.PutUint64(f[resultSentAt:], uint64(v.sentAt))
+	g.put(f, resultReply, v.reply)
+	return v.answer
+}
+
+func (g *instance) putVariants(frame []byte) {
+	g.table = append(g.table[:0], make([]byte, variantSize*len(g.variants))...)
+	for i, v := range g.variants {
+		t := g.table[variantSize*i:]
+		g.put(t, variantMessage, v.message)
+		binary.LittleEndian.PutUint32(t[variantKind:], v.kind)
+		g.put(t, variantExtra, v.extra)
+	}
+	table := unsafe.String(unsafe.SliceData(g.table), len(g.table))
+	binary.LittleEndian.PutUint32(frame[resultVariants:], g.pointer(table))
+	binary.LittleEndian.PutUint32(frame[resultVariantCount:], uint32(len(g.variants)))
+}
+
+func (g *instance) put(b []byte, slot int, s string) {
+	if s == "" {
+		return
+	}
+	binary.LittleEndian.PutUint32(b[slot:], g.pointer(s))
+	binary.LittleEndian.PutUint32(b[slot+4:], uint32(len(s)))
+}

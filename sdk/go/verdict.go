@@ -1,0 +1,67 @@
+package moot
+
+import "time"
+
+// What a hook returns, and the kinds of a message.
+const (
+	allow       = 0
+	deny        = 1
+	rewritten   = 2
+	perReceiver = 3
+	allowEnd    = 4
+	drop        = 5
+	guestError  = -1
+
+	kindText = 1
+	kindJSON = 2
+)
+
+// Verdict is a module's answer. The zero Verdict allows.
+type Verdict struct {
+	answer                             int32
+	code, kind                         uint32
+	reason, message, extra, room, from string
+	reply                              string
+	sentAt                             int64
+}
+
+// Allow lets it happen; the next module of the chain is asked.
+func Allow() Verdict { return Verdict{} }
+
+// AllowEnd lets it happen and asks no later module. At say it is Allow, unless
+// every receiver has it.
+func AllowEnd() Verdict { return Verdict{answer: allowEnd} }
+
+// Deny refuses it and tells the client why, in at most 1024 bytes.
+func Deny(reason string) Verdict { return Verdict{answer: deny, reason: reason} }
+
+// Drop makes a message vanish: at onSayReceive for all, and the sender hears
+// that it was said; at say for the receiver.
+func Drop() Verdict { return Verdict{answer: drop} }
+
+// Rewrite lets it happen changed: the methods of the verdict say in what.
+func Rewrite() Verdict { return Verdict{answer: rewritten} }
+
+// Reply answers an action with a JSON object.
+func Reply(json string) Verdict { return Verdict{reply: json} }
+
+// Text makes the message this text.
+func (v Verdict) Text(s string) Verdict { v.message, v.kind = s, kindText; return v }
+
+// JSON makes the message this JSON text.
+func (v Verdict) JSON(json string) Verdict { v.message, v.kind = json, kindJSON; return v }
+
+// Extra adds the members of this JSON object to the payload that clients get.
+func (v Verdict) Extra(json string) Verdict { v.extra = json; return v }
+
+// Room moves the message to this room, which must exist.
+func (v Verdict) Room(name string) Verdict { v.room = name; return v }
+
+// From makes the message come from this sender.
+func (v Verdict) From(id string) Verdict { v.from = id; return v }
+
+// SentAt makes this the time of the message.
+func (v Verdict) SentAt(t time.Time) Verdict { v.sentAt = t.UnixMilli(); return v }
+
+// Code gives a denial a number of the module's own; 0 is none.
+func (v Verdict) Code(n uint32) Verdict { v.code = n; return v }
