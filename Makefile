@@ -1,0 +1,84 @@
+# make run     builds what is needed and serves config.yaml
+# make test    installs what the tests need and runs all of them
+SHELL := /bin/bash
+.ONESHELL:
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := run
+.PHONY: run moot guests check test race lint fuzz bench tools clean
+
+GUESTS      := $(notdir $(patsubst %/main.go,%,$(wildcard guests/*/main.go)))
+GUEST_FILES := $(foreach g,$(GUESTS),guests/$(g)/$(g).wasm)
+GUEST_BUILD := GOOS=wasip1 GOARCH=wasm go build -buildmode=c-shared -ldflags='-s -w'
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+FUZZTIME    ?= 30s
+NPM_DIRS    := engine/compat engine/demo/browsertest
+
+run: moot guests
+	exec ./moot serve
+
+moot:
+	go build -o moot .
+
+guests: $(GUEST_FILES)
+
+# A guest is built anew when any source of it or of the SDK has changed.
+SDK_SOURCES := $(wildcard sdk/go/*.go) go.mod
+define guest_rule
+guests/$(1)/$(1).wasm: $(wildcard guests/$(1)/*.go) $(SDK_SOURCES)
+	$(GUEST_BUILD) -o $$@ ./guests/$(1)
+endef
+$(foreach g,$(GUESTS),$(eval $(call guest_rule,$(g))))
+
+check: moot guests
+	./moot check
+
+test: tools guests race
+
+# All tests, under the race detector. What has its own go.mod is tested in its
+# own folder.
+race: guests
+	go test -race -timeout 15m ./...
+	cd sdk/go && go test -race ./...
+
+lint:
+	unformatted=$$(gofmt -l $$(git ls-files -co --exclude-standard '*.go'))
+	if [ -n "$$unformatted" ]; then echo "not formatted (run gofmt -w):"; echo "$$unformatted"; exit 1; fi
+	go vet ./...
+	cd sdk/go && go vet ./... && cd ../..
+	go run $(STATICCHECK) ./...
+
+# Every fuzz target of the tree, each for FUZZTIME.
+fuzz:
+	for package in $$(go list ./...); do
+		for target in $$(go test -list '^Fuzz' "$$package" 2>/dev/null | grep '^Fuzz' || true); do
+			echo "== $$package $$target"
+			go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) "$$package"
+		done
+	done
+
+bench: guests
+	go test -run '^$$' -bench . -benchmem ./...
+
+# What the tests need besides Go and Node.js: a browser, and the npm packages
+# that the lock files name.
+tools:
+	if ! command -v node >/dev/null || ! command -v npm >/dev/null; then
+		echo "make test needs Node.js 20 or newer, with npm: install it and try again" >&2; exit 1
+	fi
+	if ! command -v chromium >/dev/null; then
+		if ! command -v apt-get >/dev/null; then
+			echo "make test needs Chromium: install it so that 'chromium' is on the PATH, and try again" >&2; exit 1
+		fi
+		sudo=; [ "$$(id -u)" = 0 ] || sudo=sudo
+		$$sudo apt-get update -qq
+		$$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium
+	fi
+	for dir in $(NPM_DIRS); do
+		if ! cmp -s $$dir/package-lock.json $$dir/node_modules/.installed; then
+			npm ci --prefix $$dir --ignore-scripts --no-audit --no-fund
+			cp $$dir/package-lock.json $$dir/node_modules/.installed
+		fi
+	done
+
+clean:
+	rm -rf moot build $(GUEST_FILES) $(addsuffix /node_modules,$(NPM_DIRS))
