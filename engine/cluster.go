@@ -38,7 +38,8 @@ type Handler interface {
 	// not publish: that could wait for itself.
 	Deliver(ctx context.Context, room RoomID, payload []byte)
 
-	// Answer carries out a call from another node (or this one).
+	// Answer carries out a call from another node (or this one). ctx ends by the
+	// caller's deadline.
 	Answer(ctx context.Context, call []byte) ([]byte, error)
 
 	// Lost hands over the members of a node that died: the handler runs leave
@@ -95,8 +96,8 @@ type Presence interface {
 	Remove(ctx context.Context, room RoomID, id string) error
 	// Members gives at most limit members after cursor, in an order that
 	// holds still for who stays, and the cursor of the next page, "" at the
-	// end. The first page's cursor is "". A room that does not exist has no
-	// members. A limit below 1 and what is no cursor are errors.
+	// end. The first page's cursor is "". Where nobody is, the page is
+	// empty. A limit below 1 and what is no cursor are errors.
 	Members(ctx context.Context, room RoomID, cursor string, limit int) (page []Presentee, next string, err error)
 	// Count is how many members the room has on all nodes.
 	Count(ctx context.Context, room RoomID) (int, error)

@@ -1,0 +1,259 @@
+package clustertest
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync/atomic"
+
+	"github.com/mootchat/moot/engine"
+)
+
+func broker() []promise {
+	return []promise{
+		{"EveryNodeHearsOneOrderOnce", everyNodeHearsOneOrderOnce},
+		{"SubscriberMissesNothing", subscriberMissesNothing},
+		{"SubscribingTwiceIsSubscribingOnce", subscribingTwice},
+		{"UnsubscribedHearsNothing", unsubscribedHearsNothing},
+		{"LeaverDoesNotDeafenJoiner", leaverDoesNotDeafenJoiner},
+		{"PublishingToNobodyIsFine", publishingToNobody},
+		{"ManyRoomsAtOnce", manyRoomsAtOnce},
+		{"SlowRoomDoesNotHoldUpOthers", slowRoomDoesNotHoldUpOthers},
+		{"PayloadIsThePublishersAgain", payloadIsThePublishersAgain},
+		{"PayloadArrivesAsItWas", payloadArrivesAsItWas},
+		{"RoomsOfAnyNameAreApart", roomsOfAnyNameAreApart},
+	}
+}
+
+// stream publishes a sender's messages 0 to n-1 into the room.
+func (w *world) stream(p *peer, room engine.RoomID, sender, n int) error {
+	for k := range n {
+		if err := p.Broker.Publish(w.ctx, room, fmt.Appendf(nil, "%s sender%d %d", room.Room, sender, k)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// inOrder fails the test unless each sender's n messages are there, once, in the
+// order of sending.
+func (w *world) inOrder(p *peer, room engine.RoomID, senders, n int) {
+	w.Helper()
+	w.eventually(fmt.Sprintf("%s hears all of %q", p.name, room.Room), func() bool { return len(p.heardIn(room)) >= senders*n })
+	next := map[string]int{}
+	for _, payload := range p.heardIn(room) {
+		cut := strings.LastIndexByte(payload, ' ')
+		sender := payload[:cut]
+		if want := fmt.Sprintf("%s %d", sender, next[sender]); payload != want {
+			w.Fatalf("%s heard %q, want %q", p.name, payload, want)
+		}
+		next[sender]++
+	}
+	if len(next) != senders {
+		w.Fatalf("%s heard %d senders, want %d", p.name, len(next), senders)
+	}
+}
+
+func everyNodeHearsOneOrderOnce(w *world) {
+	peers, hall := w.nodes("a", "b", "c"), room("hall")
+	w.subscribe(hall, peers...)
+	w.together(6, func(i int) error { return w.stream(peers[i%3], hall, i, 100) })
+	for _, p := range peers {
+		w.inOrder(p, hall, 6, 100)
+	}
+	for _, p := range peers[1:] {
+		if !slices.Equal(p.heardIn(hall), peers[0].heardIn(hall)) {
+			w.Errorf("%s and %s heard different orders", peers[0].name, p.name)
+		}
+	}
+}
+
+// subscriberMissesNothing lets a node subscribe in the middle of a stream: from
+// the first message whose publishing had not begun when Subscribe returned, it
+// hears all, and none twice.
+func subscriberMissesNothing(w *world) {
+	peers := w.nodes("a", "b")
+	for round := range 50 {
+		r := room(fmt.Sprintf("room %d", round))
+		var begun, end atomic.Int64
+		begun.Store(-1)
+		end.Store(1 << 40)
+		sent := make(chan error, 1)
+		go func() {
+			for i := int64(0); i < end.Load(); i++ {
+				begun.Store(i)
+				if err := peers[0].Broker.Publish(w.ctx, r, fmt.Append(nil, i)); err != nil {
+					sent <- err
+					return
+				}
+			}
+			sent <- nil
+		}()
+		err := peers[1].Broker.Subscribe(w.ctx, r)
+		from := begun.Load() + 1
+		end.Store(from + 20)
+		w.must(<-sent)
+		w.must(err)
+
+		last := begun.Load()
+		w.eventually("the last message is heard", func() bool { return peers[1].hasHeard(r, fmt.Sprint(last)) })
+		heard := peers[1].heardIn(r)
+		first := last - int64(len(heard)) + 1
+		for i, payload := range heard {
+			if payload != fmt.Sprint(first+int64(i)) {
+				w.Fatalf("heard %q: not all, each once", heard)
+			}
+		}
+		if first > from {
+			w.Fatalf("the first heard is %d: %d was published after Subscribe", first, from)
+		}
+	}
+}
+
+func subscribingTwice(w *world) {
+	p, hall := w.node("a"), room("hall")
+	w.subscribe(hall, p, p)
+	w.publish(p, hall, "1")
+	w.publish(p, hall, "2")
+	w.hears(p, hall, "1", "2")
+	w.must(p.Broker.Unsubscribe(w.ctx, hall))
+	w.publish(p, hall, "3")
+	w.subscribe(hall, p)
+	w.publish(p, hall, "4")
+	w.hears(p, hall, "1", "2", "4")
+}
+
+func unsubscribedHearsNothing(w *world) {
+	peers, hall := w.nodes("a", "b"), room("hall")
+	w.subscribe(hall, peers...)
+	w.publish(peers[0], hall, "1")
+	w.hears(peers[1], hall, "1")
+	w.must(peers[1].Broker.Unsubscribe(w.ctx, hall))
+	w.must(peers[1].Broker.Unsubscribe(w.ctx, hall)) // who is not subscribed is no error
+	for _, p := range peers {
+		w.publish(p, hall, "2 from "+p.name)
+	}
+	w.subscribe(hall, peers[1])
+	w.publish(peers[0], hall, "3")
+	w.hears(peers[1], hall, "1", "3")
+	w.hears(peers[0], hall, "1", "2 from a", "2 from b", "3")
+}
+
+// leaverDoesNotDeafenJoiner has every node come and go in the same rooms. Each
+// must hear itself while it is there, whatever the others do.
+func leaverDoesNotDeafenJoiner(w *world) {
+	peers := w.nodes("a", "b", "c")
+	halls := []engine.RoomID{room("hall"), room("hall 2")}
+	w.together(len(peers)*len(halls), func(i int) error {
+		p, hall := peers[i/len(halls)], halls[i%len(halls)]
+		for round := range 40 {
+			mark := fmt.Sprintf("%s %d", p.name, round)
+			if err := p.Broker.Subscribe(w.ctx, hall); err != nil {
+				return err
+			}
+			if err := p.Broker.Publish(w.ctx, hall, []byte(mark)); err != nil {
+				return err
+			}
+			if err := w.wait(func() bool { return p.hasHeard(hall, mark) }); err != nil {
+				return fmt.Errorf("%s is deaf in %q: %w", p.name, hall.Room, err)
+			}
+			if err := p.Broker.Unsubscribe(w.ctx, hall); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+func publishingToNobody(w *world) {
+	peers, hall := w.nodes("a", "b"), room("hall")
+	w.publish(peers[0], hall, "1")
+	w.subscribe(hall, peers[1])
+	w.publish(peers[0], hall, "2")
+	w.hears(peers[1], hall, "2") // and nothing of the time before
+}
+
+func manyRoomsAtOnce(w *world) {
+	peers := w.nodes("a", "b")
+	var halls []engine.RoomID
+	for i := range 50 {
+		halls = append(halls, room(fmt.Sprintf("room %d", i)))
+		w.subscribe(halls[i], peers...)
+	}
+	w.together(2*len(halls), func(i int) error { return w.stream(peers[i%2], halls[i/2], i%2, 20) })
+	for _, hall := range halls {
+		for _, p := range peers {
+			w.inOrder(p, hall, 2, 20)
+			for _, payload := range p.heardIn(hall) {
+				if !strings.HasPrefix(payload, hall.Room+" sender") {
+					w.Fatalf("%q was heard in %q", payload, hall.Room)
+				}
+			}
+		}
+	}
+}
+
+func slowRoomDoesNotHoldUpOthers(w *world) {
+	peers := w.nodes("a", "b")
+	slow, quick := room("slow"), engine.RoomID{Tenant: "another", Room: "quick"}
+	w.subscribe(slow, peers[1])
+	w.subscribe(quick, peers[1])
+	sent := make(chan error, 1)
+	go func() { sent <- peers[0].Broker.Publish(w.ctx, slow, []byte(held)) }()
+	w.eventually("the slow room is being delivered", func() bool { return peers[1].holds(slow) })
+	w.publish(peers[0], quick, "1")
+	w.hears(peers[1], quick, "1")
+	if !peers[1].holds(slow) {
+		w.Error("the slow room did not stay slow")
+	}
+	close(peers[1].release)
+	w.must(<-sent)
+	w.hears(peers[1], slow, held)
+}
+
+func payloadIsThePublishersAgain(w *world) {
+	peers, hall := w.nodes("a", "b"), room("hall")
+	w.subscribe(hall, peers...)
+	var want []string
+	buf := make([]byte, 8)
+	for i := range 200 {
+		want = append(want, fmt.Sprintf("%08d", i))
+		copy(buf, want[i])
+		w.must(peers[0].Broker.Publish(w.ctx, hall, buf))
+		copy(buf, "XXXXXXXX")
+	}
+	for _, p := range peers {
+		w.hears(p, hall, want...)
+	}
+}
+
+func payloadArrivesAsItWas(w *world) {
+	peers, hall := w.nodes("a", "b"), room("hall")
+	w.subscribe(hall, peers...)
+	big := make([]byte, 64<<10)
+	for i := range big {
+		big[i] = byte(rand.Uint32())
+	}
+	want := []string{"", "\x00\xff\r\n", "1:2:3", " ", string(big), "end"}
+	for _, payload := range want {
+		w.publish(peers[0], hall, payload)
+	}
+	for _, p := range peers {
+		w.hears(p, hall, want...)
+	}
+}
+
+func roomsOfAnyNameAreApart(w *world) {
+	peers := w.nodes("a", "b")
+	for _, r := range oddRooms() {
+		w.subscribe(r, peers[1])
+	}
+	for _, r := range oddRooms() {
+		w.publish(peers[0], r, fmt.Sprintf("for %q", r))
+		w.publish(peers[0], r, "end")
+	}
+	for _, r := range oddRooms() {
+		w.hears(peers[1], r, fmt.Sprintf("for %q", r), "end")
+	}
+}

@@ -1,0 +1,147 @@
+package clustertest
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/mootchat/moot/engine"
+)
+
+// handler stands in for the engine: it writes down what it is told, and fails the
+// test where it is called against the rules.
+type handler struct {
+	t       *testing.T
+	name    string
+	cluster engine.Cluster
+	release chan struct{} // what waits in Deliver goes on when it is closed
+
+	mu     sync.Mutex
+	over   bool                       // Run has returned
+	heard  map[engine.RoomID][]string // payloads
+	within map[engine.RoomID]bool     // Deliver runs
+	lost   map[member]int             // how often each was handed over
+	hangs  int                        // calls that wait for their ctx to end
+}
+
+// member is a membership as the kit compares it.
+type member struct {
+	room     engine.RoomID
+	id       string
+	joinedAt int64
+	profile  string
+}
+
+// held is a payload whose Deliver waits for release.
+const held = "held"
+
+func newHandler(t *testing.T, name string, c engine.Cluster) *handler {
+	return &handler{
+		t: t, name: name, cluster: c, release: make(chan struct{}),
+		heard:  map[engine.RoomID][]string{},
+		within: map[engine.RoomID]bool{},
+		lost:   map[member]int{},
+	}
+}
+
+func (h *handler) retire() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.over = true
+}
+
+// rule fails the test if the handler may not be called; the lock is held.
+func (h *handler) rule(call string) {
+	if h.over {
+		h.t.Errorf("%s of %s was called after Run had returned", call, h.name)
+	}
+}
+
+func (h *handler) Deliver(ctx context.Context, room engine.RoomID, payload []byte) {
+	h.mu.Lock()
+	h.rule("Deliver")
+	if h.within[room] {
+		h.t.Errorf("%s was handed two messages of %q at once", h.name, room)
+	}
+	h.within[room] = true
+	h.mu.Unlock()
+
+	if string(payload) == held {
+		select {
+		case <-h.release:
+		case <-ctx.Done():
+		}
+	}
+
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.within[room] = false
+	h.heard[room] = append(h.heard[room], string(payload))
+}
+
+// Answer does what the call says: "echo X", "fail X", or "hang" until ctx ends.
+func (h *handler) Answer(ctx context.Context, call []byte) ([]byte, error) {
+	h.mu.Lock()
+	h.rule("Answer")
+	h.mu.Unlock()
+	verb, rest, _ := strings.Cut(string(call), " ")
+	switch verb {
+	case "echo":
+		return []byte(h.name + ": " + rest), nil
+	case "hang":
+		h.hang(1)
+		defer h.hang(-1)
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
+	return nil, errors.New(rest)
+}
+
+func (h *handler) hang(n int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.hangs += n
+}
+
+func (h *handler) isHanging() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.hangs > 0
+}
+
+func (h *handler) Lost(ctx context.Context, room engine.RoomID, members []engine.Presentee) {
+	h.mu.Lock()
+	h.rule("Lost")
+	for _, m := range members {
+		h.lost[member{room, m.ID, m.JoinedAt, string(m.Profile)}]++
+	}
+	h.mu.Unlock()
+	for _, m := range members {
+		if err := h.cluster.Presence.Remove(ctx, room, m.ID); err != nil && ctx.Err() == nil {
+			h.t.Errorf("%s removes %s, who was lost: %v", h.name, m.ID, err)
+		}
+	}
+}
+
+// heardIn is what came, in the order in which it came.
+func (h *handler) heardIn(room engine.RoomID) []string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return slices.Clone(h.heard[room])
+}
+
+// hasHeard says whether the payload came.
+func (h *handler) hasHeard(room engine.RoomID, payload string) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return slices.Contains(h.heard[room], payload)
+}
+
+func (h *handler) holds(room engine.RoomID) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.within[room]
+}

@@ -1,0 +1,147 @@
+package clustertest
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/mootchat/moot/engine"
+)
+
+func lost() []promise {
+	return []promise{
+		{"DeadNodesMembersAreHandedOverOnce", deadNodesMembersAreHandedOverOnce},
+		{"LeavingNodesMembersAreHandedOverOnce", leavingNodesMembersAreHandedOverOnce},
+		{"NewcomerTakesWhatNobodyWasLeftToTake", newcomerTakesWhatWasLeft},
+		{"DeadNodeIsOffTheList", deadNodeIsOffTheList},
+		{"SurvivorsGoOnTalking", survivorsGoOnTalking},
+	}
+}
+
+// seats adds to every room members of the node, and gives them as Lost should.
+func (w *world) seats(p *peer, rooms []engine.RoomID, perRoom int) []member {
+	w.Helper()
+	var all []member
+	for _, room := range rooms {
+		for i := range perRoom {
+			m := p.member(i)
+			w.must(p.Presence.Add(w.ctx, room, m))
+			all = append(all, member{room, m.ID, m.JoinedAt, string(m.Profile)})
+		}
+	}
+	return all
+}
+
+func halls(n int) []engine.RoomID {
+	var rooms []engine.RoomID
+	for i := range n {
+		rooms = append(rooms, room(fmt.Sprintf("room %d", i)))
+	}
+	return rooms
+}
+
+// handed waits until all of want was handed to one of the peers, and fails the
+// test if something came twice, or anything else.
+func (w *world) handed(peers []*peer, want []member) {
+	w.Helper()
+	total := func() map[member]int {
+		all := map[member]int{}
+		for _, p := range peers {
+			p.mu.Lock()
+			for m, n := range p.lost {
+				all[m] += n
+			}
+			p.mu.Unlock()
+		}
+		return all
+	}
+	w.eventually("all lost members are handed over", func() bool {
+		all := total()
+		return !slices.ContainsFunc(want, func(m member) bool { return all[m] == 0 })
+	})
+	all := total()
+	for m, n := range all {
+		if n != 1 || !slices.Contains(want, m) {
+			w.Fatalf("%+v was handed over %d times", m, n)
+		}
+	}
+}
+
+// counts waits until every peer reads that many members in each room.
+func (w *world) counts(peers []*peer, rooms []engine.RoomID, want int) {
+	w.Helper()
+	for _, p := range peers {
+		for _, room := range rooms {
+			w.eventually(fmt.Sprintf("%s reads %d in %q", p.name, want, room.Room), func() bool {
+				n, err := p.Presence.Count(w.ctx, room)
+				w.must(err)
+				return n == want && len(w.walk(p, room, 100)) == want
+			})
+		}
+	}
+}
+
+// deadNodesMembersAreHandedOverOnce kills one node after another: what comes of
+// the second shows that nothing of the first came again.
+func deadNodesMembersAreHandedOverOnce(w *world) {
+	peers, rooms := w.nodes("a", "b", "c", "d"), halls(10)
+	w.create(peers[0], rooms...)
+	mine := w.seats(peers[0], rooms, 20)
+	others := w.seats(peers[1], rooms, 5)
+	w.seats(peers[2], rooms, 3)
+	gone := peers[0].member(100) // removed in time: not for others to let go
+	w.must(peers[0].Presence.Add(w.ctx, rooms[0], gone))
+	w.must(peers[0].Presence.Remove(w.ctx, rooms[0], gone.ID))
+
+	w.kill(peers[0])
+	w.handed(peers[1:], mine)
+	w.counts(peers[1:], rooms, 8)
+	w.kill(peers[1])
+	w.handed(peers[1:], append(mine, others...))
+	w.counts(peers[2:], rooms, 3)
+	w.handed(peers[1:], append(mine, others...))
+}
+
+func leavingNodesMembersAreHandedOverOnce(w *world) {
+	peers, rooms := w.nodes("a", "b", "c"), halls(3)
+	w.create(peers[0], rooms...)
+	mine := w.seats(peers[0], rooms, 5)
+	others := w.seats(peers[1], rooms, 2)
+	w.leaves(peers[0])
+	w.handed(peers[1:], mine)
+	w.counts(peers[1:], rooms, 2)
+	w.leaves(peers[1])
+	w.handed(peers[1:], append(mine, others...))
+	w.counts(peers[2:], rooms, 0)
+}
+
+func newcomerTakesWhatWasLeft(w *world) {
+	old, rooms := w.node("a"), halls(3)
+	w.create(old, rooms...)
+	mine := w.seats(old, rooms, 5)
+	w.kill(old)
+	heir := w.node("b")
+	w.handed([]*peer{heir}, mine)
+	w.counts([]*peer{heir}, rooms, 0)
+}
+
+func deadNodeIsOffTheList(w *world) {
+	peers := w.nodes("a", "b", "c")
+	w.kill(peers[0])
+	for _, p := range peers[1:] {
+		w.eventually("the dead node is off the list", func() bool { return slices.Equal(w.list(p), []string{"b", "c"}) })
+		_, err := p.Nodes.Call(w.ctx, "a", []byte("echo 1"))
+		w.mustBe("call the dead", err, engine.ErrNoNode)
+	}
+}
+
+func survivorsGoOnTalking(w *world) {
+	peers, hall := w.nodes("a", "b", "c"), room("hall")
+	w.subscribe(hall, peers...)
+	w.publish(peers[0], hall, "1")
+	w.kill(peers[0])
+	w.publish(peers[1], hall, "2")
+	w.publish(peers[2], hall, "3")
+	for _, p := range peers[1:] {
+		w.hears(p, hall, "1", "2", "3")
+	}
+}
