@@ -41,11 +41,11 @@ type rule struct {
 
 func (r *rule) compile() error {
 	if r.Action != "mask" && r.Action != "deny" {
-		return fmt.Errorf("config: action: %q is neither mask nor deny", r.Action)
+		return fmt.Errorf("action: %q is neither mask nor deny", r.Action)
 	}
 	for i, w := range r.Words {
 		if err := r.list.add(w); err != nil {
-			return fmt.Errorf("config: words[%d]: %q %w", i, w, err)
+			return fmt.Errorf("words[%d]: %q %w", i, w, err)
 		}
 	}
 	return nil

@@ -20,10 +20,10 @@ func Into(pointer any) func(config []byte) error {
 		err := d.Decode(pointer)
 		var wrong *json.UnmarshalTypeError
 		if errors.As(err, &wrong) {
-			return errors.New("config: " + wrong.Field + ": a " + wrong.Value + " where " + wrong.Type.String() + " is wanted")
+			return errors.New(wrong.Field + ": got " + wrong.Value + ", want " + wrong.Type.String())
 		}
 		if err != nil {
-			return errors.New("config: " + strings.TrimPrefix(err.Error(), "json: "))
+			return errors.New(strings.TrimPrefix(err.Error(), "json: "))
 		}
 		return nil
 	}

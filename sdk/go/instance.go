@@ -52,7 +52,7 @@ func (g *instance) init(config []byte) error {
 			return err
 		}
 	} else if s := string(config); s != "" && s != "{}" && s != "null" {
-		return errors.New("config: this module takes none")
+		return errors.New("this module takes no config")
 	}
 	if g.module.Init != nil {
 		return g.module.Init()

@@ -8,7 +8,7 @@ func (m *Module) manifest() string {
 	b := append([]byte(`{"name":`), Quote(m.Name)...)
 	b = append(append(b, `,"version":`...), Quote(m.Version)...)
 	b = appendList(append(b, `,"hooks":`...), m.hooks())
-	b = appendList(append(b, `,"reads":`...), m.Reads)
+	b = appendList(append(b, `,"reads":`...), m.reads())
 	vary := m.Vary
 	if m.OnSayAll != nil {
 		vary = []string{}
@@ -27,6 +27,14 @@ func (m *Module) manifest() string {
 		b = append(append(b, `,"config":`...), m.ConfigSchema...)
 	}
 	return string(append(b, '}'))
+}
+
+// reads are Reads and what it takes to tell actions apart.
+func (m *Module) reads() []string {
+	if m.Reads == nil || len(m.Actions) == 0 {
+		return m.Reads
+	}
+	return append(m.Reads[:len(m.Reads):len(m.Reads)], "action")
 }
 
 func (m *Module) hooks() []string {

@@ -34,8 +34,8 @@ type Module struct {
 	Version string // any text
 
 	// Reads names the fields that the module may see, such as "message", "id"
-	// and "properties.role". Undeclared ones read as empty. nil: all but
-	// properties.
+	// and "properties.role". Undeclared ones read as empty; "action" is seen by
+	// any module with Actions. nil: all but properties.
 	Reads []string
 	// Vary names the fields of a receiver that OnSay's answer depends on, each
 	// in Reads too: the host then asks once per distinct set of their values.
@@ -56,7 +56,7 @@ type Module struct {
 	// ConfigSchema is a JSON Schema of the config, for people and tools.
 	ConfigSchema string
 	// Init is called once per instance, after Config and before all
-	// handlers. Its error is why the load fails: name the setting in it.
+	// handlers. Its error is why the load fails: begin it with the setting's name.
 	Init func() error
 
 	OnConnect    func(*Event) Verdict

@@ -1,0 +1,162 @@
+//go:build !wasm
+
+package moottest
+
+import (
+	"crypto/rand"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	moot "github.com/mootchat/moot/sdk/go"
+)
+
+// Host is what a module finds outside of itself. Tests may set and read its
+// fields between questions.
+type Host struct {
+	Clock   time.Time         // the time that it is
+	KV      map[string]string // the module's store; what has outlived its time is removed
+	Rooms   map[string]int    // the rooms there are, and how many members each has
+	Metrics map[string]int64
+	Logged  []string // lines such as "info hello"
+
+	capabilities                  []string
+	say                           bool
+	room                          string
+	expires                       map[string]time.Time
+	buckets                       map[string]bucket
+	emitted                       []moot.Emit
+	properties                    map[string]string
+	created, destroyed, permitted []string
+}
+
+type bucket struct {
+	tokens float64
+	at     time.Time
+}
+
+// Numbers of the host's errors.
+const (
+	absent     = -1
+	notGranted = -2
+	overBudget = -3
+	tooLarge   = -5
+
+	maxEmits  = 4
+	maxResult = 64 << 10
+)
+
+func (h *Host) init(capabilities []string) {
+	h.Clock = time.UnixMilli(1_700_000_000_000)
+	h.KV, h.Rooms, h.Metrics = map[string]string{}, map[string]int{}, map[string]int64{}
+	h.expires, h.buckets = map[string]time.Time{}, map[string]bucket{}
+	for _, c := range capabilities {
+		if names, ok := strings.CutPrefix(c, "properties:"); ok {
+			h.permitted = append(h.permitted, strings.Split(names, ",")...)
+		} else {
+			h.capabilities = append(h.capabilities, c)
+		}
+	}
+}
+
+func (h *Host) begin(hook int, e *Event) {
+	h.say, h.room = hooks[hook] == "say", e.Room
+	h.emitted, h.properties, h.created, h.destroyed = nil, nil, nil, nil
+}
+
+func (h *Host) granted(capability string) bool { return slices.Contains(h.capabilities, capability) }
+
+// may says whether the module may change something that needs capability: not
+// at say.
+func (h *Host) may(capability string) bool { return h.granted(capability) && !h.say }
+
+// Log and the other methods with bare numbers are those of [moot.Imports].
+func (h *Host) Log(level int32, text string) {
+	h.Logged = append(h.Logged, fmt.Sprint([...]string{"debug", "info", "warn", "error"}[level], " ", text))
+}
+
+func (h *Host) NowMS() int64 { return h.Clock.UnixMilli() }
+
+func (h *Host) Random(b []byte) int32 {
+	if len(b) > maxResult {
+		return tooLarge
+	}
+	rand.Read(b)
+	return 0
+}
+
+func (h *Host) PropertySet(name, json string) int32 {
+	if h.say || !slices.Contains(h.permitted, name) {
+		return notGranted
+	}
+	if h.properties == nil {
+		h.properties = map[string]string{}
+	}
+	h.properties[name] = json
+	return 0
+}
+
+func (h *Host) RoomSize() int32 { return int32(h.Rooms[h.room]) }
+
+func (h *Host) RoomGet(room string, buf []byte) int32 {
+	if !h.granted("rooms") {
+		return notGranted
+	}
+	n, ok := h.Rooms[room]
+	if !ok {
+		return absent
+	}
+	return fill(buf, fmt.Sprintf(`{"room":%s,"membersCount":%d}`, moot.Quote(room), n))
+}
+
+func (h *Host) RoomCreate(room string) int32 {
+	if !h.may("rooms") {
+		return notGranted
+	}
+	h.created = append(h.created, room)
+	return 0
+}
+
+func (h *Host) RoomDestroy(room string) int32 {
+	if !h.may("rooms") {
+		return notGranted
+	}
+	h.destroyed = append(h.destroyed, room)
+	return 0
+}
+
+func (h *Host) Emit(kind int32, target, body string) int32 {
+	if !h.may("emit") {
+		return notGranted
+	}
+	if len(h.emitted) == maxEmits {
+		return overBudget
+	}
+	var m moot.Emit
+	if kind&2 != 0 {
+		m.Connection = target
+	} else {
+		m.Room = target
+	}
+	if kind&1 != 0 {
+		m.JSON = body
+	} else {
+		m.Text = body
+	}
+	h.emitted = append(h.emitted, m)
+	return 0
+}
+
+func (h *Host) MetricAdd(name string, delta int64) int32 {
+	h.Metrics[name] += delta
+	return 0
+}
+
+// fill is what a function does that gives a text in a buffer of the guest.
+func fill(buf []byte, s string) int32 {
+	if len(s) <= len(buf) {
+		copy(buf, s)
+	}
+	return int32(len(s))
+}

@@ -1,0 +1,104 @@
+//go:build !wasm
+
+package moottest
+
+import (
+	"math"
+	"strconv"
+	"time"
+)
+
+// held is the value of key that has not outlived its time.
+func (h *Host) held(key string) (string, bool) {
+	if end, ok := h.expires[key]; ok && !h.Clock.Before(end) {
+		delete(h.KV, key)
+		delete(h.expires, key)
+	}
+	value, ok := h.KV[key]
+	return value, ok
+}
+
+func (h *Host) hold(key, value string, ttlMS int64) {
+	h.KV[key] = value
+	delete(h.expires, key)
+	if ttlMS > 0 {
+		h.expires[key] = h.Clock.Add(time.Duration(ttlMS) * time.Millisecond)
+	}
+}
+
+func (h *Host) KVGet(key string, buf []byte) int32 {
+	if !h.granted("kv") {
+		return notGranted
+	}
+	value, ok := h.held(key)
+	if !ok {
+		return absent
+	}
+	return fill(buf, value)
+}
+
+func (h *Host) KVSet(key, value string, ttlMS int64) int32 {
+	if !h.may("kv") {
+		return notGranted
+	}
+	h.hold(key, value, ttlMS)
+	return 0
+}
+
+func (h *Host) KVDel(key string) int32 {
+	if !h.may("kv") {
+		return notGranted
+	}
+	_, ok := h.held(key)
+	delete(h.KV, key)
+	return truth(ok)
+}
+
+func (h *Host) KVAdd(key string, delta, ttlMS int64, sum *int64) int32 {
+	if !h.may("kv") {
+		return notGranted
+	}
+	value, _ := h.held(key)
+	n, _ := strconv.ParseInt(value, 10, 64)
+	*sum = n + delta
+	h.hold(key, strconv.FormatInt(*sum, 10), ttlMS)
+	return 0
+}
+
+func (h *Host) KVCAS(key, old, value string, ttlMS int64) int32 {
+	if !h.may("kv") {
+		return notGranted
+	}
+	if now, _ := h.held(key); now != old {
+		return 0
+	}
+	h.hold(key, value, ttlMS)
+	return 1
+}
+
+func (h *Host) RateTake(key string, tokens, perMS, burst int32) int32 {
+	if !h.may("rate") {
+		return notGranted
+	}
+	b, ok := h.buckets[key]
+	if !ok {
+		b = bucket{float64(burst), h.Clock}
+	}
+	perToken := float64(perMS) / float64(tokens)
+	b.tokens = min(float64(burst), b.tokens+float64(h.Clock.Sub(b.at).Milliseconds())/perToken)
+	b.at = h.Clock
+	wait := math.Ceil((1 - b.tokens) * perToken)
+	if wait <= 0 {
+		b.tokens--
+		wait = 0
+	}
+	h.buckets[key] = b
+	return int32(wait)
+}
+
+func truth(b bool) int32 {
+	if b {
+		return 1
+	}
+	return 0
+}

@@ -1,0 +1,57 @@
+//go:build !wasm
+
+package moottest
+
+var answers = map[int32]Answer{0: Allow, 1: Deny, 2: Rewrite, 4: AllowEnd, 5: Drop}
+
+// decode reads what a guest answered: the number it returned, the frame's result
+// slots and the memory they point into.
+func decode(returned int32, frame, memory []byte) Verdict {
+	text := func(b []byte, slot int) string {
+		at := le.Uint32(b[slot:])
+		return string(memory[at : at+le.Uint32(b[slot+4:])])
+	}
+	receivers := int(le.Uint32(frame[12:]))
+	if returned == 3 {
+		verdicts := frame[le.Uint32(frame[28:]):][:receivers]
+		return Verdict{Answer: Rewrite, Receivers: each(verdicts, memory[le.Uint32(frame[96:]):], text)}
+	}
+	answer, ok := answers[returned]
+	if !ok {
+		return Verdict{Answer: Failed}
+	}
+	v := Verdict{
+		Answer:  answer,
+		Code:    le.Uint32(frame[32:]),
+		Reason:  text(frame, 36),
+		Message: text(frame, 44),
+		Kind:    le.Uint32(frame[52:]),
+		Extra:   text(frame, 56),
+		Room:    text(frame, 64),
+		From:    text(frame, 72),
+		SentAt:  int64(le.Uint64(frame[80:])),
+		Reply:   text(frame, 88),
+	}
+	one := v
+	for range receivers {
+		v.Receivers = append(v.Receivers, one)
+	}
+	return v
+}
+
+// each is the verdict of each receiver by its byte.
+func each(verdicts, variants []byte, text func([]byte, int) string) []Verdict {
+	var list []Verdict
+	for _, b := range verdicts {
+		switch b {
+		case 0:
+			list = append(list, Verdict{Answer: Allow})
+		case 1:
+			list = append(list, Verdict{Answer: Drop})
+		default:
+			k := variants[20*int(b-2):]
+			list = append(list, Verdict{Answer: Rewrite, Message: text(k, 0), Kind: le.Uint32(k[8:]), Extra: text(k, 12)})
+		}
+	}
+	return list
+}
