@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"encoding/json"
+	"slices"
 	"sync/atomic"
 
 	"github.com/mootchat/moot/engine/wire"
@@ -26,6 +27,11 @@ var hookNames = [...]string{"", "connect", "join", "onSayReceive", "say", "leave
 
 // String is the hook's name in config, logs and docs.
 func (h Hook) String() string { return hookNames[h] }
+
+// HookNamed is the hook of that name, 0 if there is none.
+func HookNamed(name string) Hook {
+	return Hook(max(0, slices.Index(hookNames[:], name)))
+}
 
 // Cause says why a membership began or ended.
 type Cause string

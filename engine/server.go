@@ -98,6 +98,15 @@ func (e *Engine) RoomStatus(ctx context.Context, id RoomID, cursor string, limit
 	return s, nil
 }
 
+// Members is how many members the room has on all nodes; ErrNoRoom if there is no
+// such room.
+func (e *Engine) Members(ctx context.Context, id RoomID) (int, error) {
+	if err := e.exists(ctx, id); err != nil {
+		return 0, err
+	}
+	return e.cluster.Presence.Count(ctx, id)
+}
+
 // DestroyRoom ends a room: nobody can join it any more, its members hear that it
 // has been deleted, and each leaves it (cause destroyed) on its own node.
 func (e *Engine) DestroyRoom(ctx context.Context, id RoomID) error {

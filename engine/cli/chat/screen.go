@@ -1,0 +1,173 @@
+package chat
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"os"
+	"strings"
+
+	"github.com/charmbracelet/bubbles/textinput"
+	"github.com/charmbracelet/bubbles/viewport"
+	tea "github.com/charmbracelet/bubbletea"
+	"github.com/charmbracelet/lipgloss"
+)
+
+// The looks of the screen. Colours are the terminal's own sixteen.
+var (
+	roomStyle   = lipgloss.NewStyle().Foreground(lipgloss.Color("6"))
+	fromStyle   = lipgloss.NewStyle().Bold(true)
+	noticeStyle = lipgloss.NewStyle().Faint(true)
+	deniedStyle = lipgloss.NewStyle().Foreground(lipgloss.Color("1"))
+	barStyle    = lipgloss.NewStyle().Reverse(true)
+)
+
+// mostLines is how far back one can scroll.
+const mostLines = 2000
+
+// screen is the chat that fills a terminal.
+func (l *link) screen(ctx context.Context, in, out *os.File) error {
+	input := textinput.New()
+	input.Placeholder = "say something, or /help"
+	input.Focus()
+	m := &model{link: l, ctx: ctx, input: input}
+	_, err := tea.NewProgram(m, tea.WithContext(ctx), tea.WithInput(in), tea.WithOutput(out), tea.WithAltScreen()).Run()
+	if errors.Is(err, tea.ErrProgramKilled) && ctx.Err() != nil {
+		err = nil
+	}
+	return cmp.Or(m.err, err)
+}
+
+// model is the screen's state, as bubbletea wants it.
+type model struct {
+	link  *link
+	ctx   context.Context // of the program: bubbletea's commands are given none
+	input textinput.Model
+	view  viewport.Model
+	shown []string
+	err   error
+}
+
+type (
+	frameMsg  []byte
+	closedMsg struct{ err error }
+)
+
+// Init implements tea.Model.
+func (m *model) Init() tea.Cmd { return tea.Batch(textinput.Blink, m.wait) }
+
+// wait gives the next thing that the server does.
+func (m *model) wait() tea.Msg {
+	select {
+	case b := <-m.link.frames:
+		return frameMsg(b)
+	case err := <-m.link.closed:
+		return closedMsg{err}
+	case <-m.ctx.Done():
+		return closedMsg{}
+	}
+}
+
+// Update implements tea.Model.
+func (m *model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
+	switch msg := msg.(type) {
+	case tea.WindowSizeMsg:
+		m.view.Width, m.view.Height = msg.Width, max(1, msg.Height-2)
+		m.input.Width = max(1, msg.Width-len(m.input.Prompt)-1)
+		m.fill()
+		return m, nil
+	case frameMsg:
+		m.show(m.link.session.heard(msg))
+		return m, m.wait
+	case closedMsg:
+		m.err = msg.err
+		return m, tea.Quit
+	case tea.KeyMsg:
+		return m.key(msg)
+	}
+	var cmd tea.Cmd
+	m.input, cmd = m.input.Update(msg)
+	return m, cmd
+}
+
+func (m *model) key(key tea.KeyMsg) (tea.Model, tea.Cmd) {
+	switch key.Type {
+	case tea.KeyCtrlC, tea.KeyCtrlD:
+		return m, tea.Quit
+	case tea.KeyTab:
+		m.nextRoom()
+		return m, nil
+	case tea.KeyPgUp, tea.KeyPgDown:
+		var cmd tea.Cmd
+		m.view, cmd = m.view.Update(key)
+		return m, cmd
+	case tea.KeyEnter:
+		requests, lines, quit := m.link.session.typed(m.input.Value())
+		m.input.Reset()
+		m.show(lines)
+		if err := m.link.send(m.ctx, requests); err != nil {
+			m.err = err
+			return m, tea.Quit
+		}
+		if quit {
+			return m, tea.Quit
+		}
+		return m, nil
+	}
+	var cmd tea.Cmd
+	m.input, cmd = m.input.Update(key)
+	return m, cmd
+}
+
+// nextRoom has the person speak in the next of the rooms.
+func (m *model) nextRoom() {
+	s := m.link.session
+	for i, r := range s.rooms {
+		if r == s.room {
+			s.room = s.rooms[(i+1)%len(s.rooms)]
+			return
+		}
+	}
+}
+
+func (m *model) show(lines []line) {
+	for _, l := range lines {
+		m.shown = append(m.shown, l.styled())
+	}
+	m.shown = m.shown[max(0, len(m.shown)-mostLines):]
+	m.fill()
+}
+
+func (m *model) fill() {
+	end := m.view.AtBottom()
+	m.view.SetContent(lipgloss.NewStyle().Width(m.view.Width).Render(strings.Join(m.shown, "\n")))
+	if end {
+		m.view.GotoBottom()
+	}
+}
+
+// styled is the line in colour.
+func (l line) styled() string {
+	at := ""
+	if !l.at.IsZero() {
+		at = noticeStyle.Render(l.at.Format("15:04:05 "))
+	}
+	switch l.kind {
+	case deniedLine:
+		return deniedStyle.Render(l.String())
+	case noticeLine:
+		return at + noticeStyle.Render(l.String())
+	}
+	return at + roomStyle.Render("["+harmless(l.room)+"] ") + fromStyle.Render(harmless(l.from)+": ") + harmless(l.text)
+}
+
+// View implements tea.Model.
+func (m *model) View() string {
+	s := m.link.session
+	bar := " " + cmp.Or(s.room, "no room: /join ROOM")
+	if len(s.rooms) > 1 {
+		bar += "   (Tab: next of " + strings.Join(s.rooms, ", ") + ")"
+	}
+	bar += "   /help   Ctrl-C leaves"
+	return m.view.View() + "\n" + barStyle.Width(m.view.Width).MaxHeight(1).Render(harmless(bar)) + "\n" + m.input.View()
+}

@@ -1,0 +1,44 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+)
+
+type checkCommand struct {
+	configFlags
+}
+
+// Run loads everything, as serve would, and says that it is good; what is wrong
+// is printed with its line, all of it at once.
+func (c *checkCommand) Run(ctx context.Context, t terminal) error {
+	cfg, err := c.load()
+	if err != nil {
+		return err
+	}
+	rules, err := loadRules(ctx, cfg, slog.New(slog.DiscardHandler), nil)
+	if err != nil {
+		return err
+	}
+	defer rules.Close()
+	entries := 0
+	for _, tenant := range cfg.Tenants {
+		entries += len(tenant.Chain)
+	}
+	_, err = fmt.Fprintf(t.out, "%s is good: %s, %s, %s\n", c.Config,
+		counted(len(cfg.Modules), "module"), counted(len(cfg.Tenants), "tenant"), counted(entries, "chain entry", "chain entries"))
+	return err
+}
+
+// counted is a number with its noun: "1 module", "2 modules". The plural may be
+// given where an s does not make it.
+func counted(n int, noun string, plural ...string) string {
+	switch {
+	case n == 1:
+		return "1 " + noun
+	case len(plural) > 0:
+		return fmt.Sprint(n, " ", plural[0])
+	}
+	return fmt.Sprint(n, " ", noun, "s")
+}

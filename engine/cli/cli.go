@@ -1,0 +1,83 @@
+// Package cli is the program: it reads the command line and the configuration,
+// and is the only place that knows every other package.
+package cli
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+)
+
+// Exit codes of the program.
+const (
+	exitOK      = 0
+	exitFailed  = 1 // the work could not be done; stderr says why
+	exitMisused = 2 // the command line or the configuration is wrong; stderr says where
+)
+
+// program is the command line.
+type program struct {
+	Serve   serveCommand   `cmd:"" help:"Serve the configuration until SIGTERM or SIGINT."`
+	Check   checkCommand   `cmd:"" help:"Load the configuration and its modules as serve would, and change nothing."`
+	Chat    chatCommand    `cmd:"" help:"Talk to a server in the terminal."`
+	Version versionCommand `cmd:"" help:"Print the version."`
+}
+
+// terminal is what a command reads and writes.
+type terminal struct {
+	in       io.Reader
+	out, err io.Writer
+}
+
+// Run carries out the command line, without the program's name, and gives the
+// code to exit with. It ends early when the process is sent SIGTERM or SIGINT;
+// a second one ends the process at once.
+func Run(args []string, in io.Reader, out, err io.Writer) int {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
+	defer stop()
+	context.AfterFunc(ctx, stop) // from here on a signal has its usual effect
+
+	var p program
+	exited := -1
+	parser, perr := kong.New(&p,
+		kong.Name("moot"),
+		kong.Description("A chat server whose rules are WebAssembly modules."),
+		kong.Writers(out, err),
+		kong.Exit(func(code int) { exited = code }),
+		kong.UsageOnError(),
+		kong.BindTo(ctx, (*context.Context)(nil)),
+		kong.Bind(terminal{in, out, err}),
+	)
+	if perr != nil {
+		fmt.Fprintln(err, "moot:", perr)
+		return exitFailed
+	}
+	command, perr := parser.Parse(args)
+	if exited >= 0 { // --help
+		return exited
+	}
+	if perr != nil {
+		fmt.Fprintln(err, "moot:", perr)
+		fmt.Fprintln(err, `Run "moot --help" for the commands.`)
+		return exitMisused
+	}
+	switch perr := command.Run(); e := perr.(type) {
+	case nil:
+		return exitOK
+	case misuse:
+		fmt.Fprintln(err, e.Error())
+		return exitMisused
+	default:
+		fmt.Fprintln(err, "moot:", perr)
+		return exitFailed
+	}
+}
+
+// misuse is an error in what the operator wrote: it is printed as it is, a line
+// for each problem.
+type misuse struct{ error }

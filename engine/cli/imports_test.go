@@ -1,0 +1,65 @@
+package cli
+
+import (
+	"encoding/json"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// mayKnow is the table of ARCHITECTURE.md: which of our packages each may
+// import. A package that is not named may import none.
+var mayKnow = map[string][]string{
+	"":                           {"engine/cli"},
+	"engine":                     {"engine/wire"},
+	"engine/ws":                  {"engine", "engine/wire"},
+	"engine/tcp":                 {"engine", "engine/wire"},
+	"engine/cluster/memory":      {"engine", "engine/wire"},
+	"engine/cluster/clustertest": {"engine", "engine/wire"},
+	"engine/config":              {"engine/glob"},
+	"engine/cli":                 {"engine", "engine/cli/chat", "engine/cluster/memory", "engine/config", "engine/demo", "engine/glob", "engine/tcp", "engine/wire", "engine/ws", "host"},
+	"host":                       {"engine", "engine/glob", "engine/wire", "host/abi", "host/meter", "host/wasi"},
+	"host/hosttest":              {"engine", "engine/wire", "host", "host/abi"},
+}
+
+func TestPackagesKnowOnlyWhomTheyMay(t *testing.T) {
+	const module = "github.com/mootchat/moot"
+	out, err := exec.Command("go", "list", "-json=ImportPath,Imports", module+"/...").Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	seen := 0
+	for d := json.NewDecoder(strings.NewReader(string(out))); d.More(); {
+		var p struct {
+			ImportPath string
+			Imports    []string
+		}
+		if err := d.Decode(&p); err != nil {
+			t.Fatal(err)
+		}
+		name := strings.Trim(strings.TrimPrefix(p.ImportPath, module), "/")
+		allowed := mayKnow[name]
+		if strings.HasPrefix(name, "guests/") {
+			allowed = []string{"sdk/go", "sdk/go/moottest"}
+		}
+		seen++
+		for _, i := range p.Imports {
+			if rest, ours := strings.CutPrefix(i, module); ours {
+				if dep := strings.Trim(rest, "/"); !slices.Contains(allowed, dep) {
+					t.Errorf("%s imports %s; it may import %v", cmpName(name), dep, allowed)
+				}
+			}
+		}
+	}
+	if seen < len(mayKnow) {
+		t.Errorf("go list named %d packages, the table %d", seen, len(mayKnow))
+	}
+}
+
+func cmpName(name string) string {
+	if name == "" {
+		return "main"
+	}
+	return name
+}

@@ -1,0 +1,150 @@
+package cli
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/config"
+	"github.com/mootchat/moot/engine/glob"
+	"github.com/mootchat/moot/host"
+)
+
+// configFlags are what serve and check have in common.
+type configFlags struct {
+	Config string   `short:"c" default:"config.yaml" help:"The configuration." placeholder:"FILE"`
+	Set    []string `sep:"none" help:"Set one setting, stronger than the file, such as --set http.listen=:9000. May be repeated." placeholder:"PATH=VALUE"`
+}
+
+// load reads the configuration; what is wrong with it is a misuse.
+func (f *configFlags) load() (*config.Config, error) {
+	cfg, err := config.Load(f.Config, os.LookupEnv, f.Set...)
+	if problems := (config.Problems)(nil); errors.As(err, &problems) {
+		return nil, misuse{problems}
+	}
+	return cfg, err
+}
+
+// logger is what the configuration asks for, on w.
+func logger(c config.Log, w io.Writer) *slog.Logger {
+	var level slog.Level
+	_ = level.UnmarshalText([]byte(c.Level)) // config let only levels through
+	options := &slog.HandlerOptions{Level: level}
+	if c.Format == "json" {
+		return slog.New(slog.NewJSONHandler(w, options))
+	}
+	return slog.New(slog.NewTextHandler(w, options))
+}
+
+// loadRules makes a host of the configuration's modules and chains. A module
+// that does not load is a misuse: the operator named it.
+func loadRules(ctx context.Context, cfg *config.Config, log *slog.Logger, rooms host.Rooms) (*host.Host, error) {
+	h, err := host.New(host.Config{Log: log, CacheDir: cacheDir(), Rooms: rooms})
+	if err != nil {
+		return nil, err
+	}
+	revision, err := h.Load(ctx, rulesOf(cfg))
+	if err != nil {
+		err = errors.Join(err, h.Close())
+		if problems := (host.Problems)(nil); errors.As(err, &problems) {
+			return nil, misuse{problems}
+		}
+		return nil, err
+	}
+	h.Swap(revision)
+	return h, nil
+}
+
+// cacheDir is where compiled modules are kept from start to start; "" if the
+// user has no place for such things.
+func cacheDir() string {
+	dir, err := os.UserCacheDir()
+	if err != nil {
+		return ""
+	}
+	return filepath.Join(dir, "moot", "modules")
+}
+
+func rulesOf(cfg *config.Config) host.Rules {
+	var rules host.Rules
+	for _, name := range slices.Sorted(maps.Keys(cfg.Modules)) {
+		m := cfg.Modules[name]
+		rules.Modules = append(rules.Modules, host.Module{
+			Name: name, File: m.File.Written, Where: fmt.Sprintf("%s: modules.%s", m.Pos, name), SHA256: m.SHA256,
+			Open: func() (io.ReadCloser, error) { return os.Open(m.File.Absolute) },
+		})
+	}
+	for _, name := range slices.Sorted(maps.Keys(cfg.Tenants)) {
+		t := host.Tenant{Name: name}
+		for i, e := range cfg.Tenants[name].Chain {
+			t.Chain = append(t.Chain, entryOf(e, fmt.Sprintf("%s: tenants.%s.chain[%d]", e.Pos, name, i)))
+		}
+		rules.Tenants = append(rules.Tenants, t)
+	}
+	return rules
+}
+
+func entryOf(e config.Entry, where string) host.Entry {
+	entry := host.Entry{
+		Module: e.Module, Where: where, Rooms: e.Rooms, Priority: e.Priority, Timeout: e.Timeout,
+		Memory: int64(e.Memory), Breaker: host.Breaker(e.Breaker), Grants: e.Grants, Config: e.Config,
+	}
+	if e.OnError == "allow" {
+		entry.OnError = host.AllowOnError
+	}
+	for _, name := range e.Hooks {
+		entry.Hooks = append(entry.Hooks, engine.HookNamed(name))
+	}
+	return entry
+}
+
+func engineConfig(cfg *config.Config) engine.Config {
+	l := cfg.Limits
+	c := engine.Config{Limits: engine.Limits{
+		MessageBytes: int(l.MessageBytes), Connections: l.Connections, ConnectionsPerIP: l.ConnectionsPerIP,
+		RoomsPerConnection: l.RoomsPerConnection, VerbsPerSecond: float64(l.VerbsPerSecond),
+		SimultaneousActions: l.SimultaneousActions, OutboxBytes: int(l.OutboxBytes), WriteTimeout: l.WriteTimeout,
+	}}
+	for _, name := range slices.Sorted(maps.Keys(cfg.Tenants)) {
+		t := cfg.Tenants[name]
+		tenant := engine.TenantConfig{
+			Name: name, Hosts: t.Match.Host, Paths: t.Match.Path, StartingRooms: t.Rooms.Starting,
+			ClientsMayCreate: t.Rooms.ClientsMayCreate, Connections: t.Limits.Connections, MaxRooms: t.Limits.Rooms,
+		}
+		for _, s := range t.Rooms.Settings {
+			tenant.Rooms = append(tenant.Rooms, engine.RoomSettings{Match: glob.MustCompile(s.Match).Match, MaxMembers: s.MaxMembers})
+		}
+		c.Tenants = append(c.Tenants, tenant)
+	}
+	return c
+}
+
+// nodeName is the configured one, or one made from the host's name, so that two
+// nodes of one host differ.
+func nodeName(configured string) string {
+	if configured != "" {
+		return configured
+	}
+	name, err := os.Hostname()
+	if err != nil {
+		name = "node"
+	}
+	name = strings.Map(func(r rune) rune {
+		if r >= 'a' && r <= 'z' || r >= '0' && r <= '9' {
+			return r
+		}
+		return '-'
+	}, strings.ToLower(name))
+	name = strings.Trim(name[:min(len(name), 48)], "-")
+	return cmp.Or(name, "node") + "-" + strings.ToLower(rand.Text()[:6])
+}
