@@ -93,11 +93,11 @@ func (l *load) check(c *Config) {
 	for _, name := range sorted(c.Tenants) {
 		t := c.Tenants[name]
 		at := cursor{path: "tenants"}.key(name)
-		l.claim(hosts, t.Match.Host, name, at.key("match").key("host"))
-		l.claim(paths, t.Match.Path, name, at.key("match").key("path"))
+		l.claim(hosts, t.Match.Host, name, at.key("match").key("host").path)
+		l.claim(paths, t.Match.Path, name, at.key("match").key("path").path)
 		for i, entry := range t.Chain {
-			_, ok := c.Modules[entry.Module]
-			if path := at.key("chain").index(i).key("module").path; !ok && !l.bad[path] {
+			path := at.key("chain").index(i).key("module").path
+			if _, ok := c.Modules[entry.Module]; !ok && entry.Module != "" {
 				l.problem(l.pos(path), path, unknown("module", entry.Module, sorted(c.Modules)))
 			}
 		}
@@ -108,9 +108,9 @@ func (l *load) check(c *Config) {
 }
 
 // claim gives hosts or paths to a tenant, each to one only: a tie has no right answer.
-func (l *load) claim(taken map[string]string, texts []string, tenant string, at cursor) {
+func (l *load) claim(taken map[string]string, texts []string, tenant, at string) {
 	for i, text := range texts {
-		path := at.index(i).path
+		path := l.item(at, i)
 		if owner, ok := taken[text]; ok && owner != tenant {
 			l.problem(l.pos(path), path, fmt.Sprintf("%s already leads to tenant %s (%s)", quote(text), quote(owner), l.pos("tenants."+owner)))
 			continue

@@ -1,22 +1,18 @@
 package config
 
 import (
-	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"reflect"
-	"regexp"
-	"strconv"
 	"strings"
 
 	"gopkg.in/yaml.v3"
 )
 
 const (
-	maxDepth   = 64      // of values in values
-	maxAliased = 100_000 // values that all aliases of a load stand for
+	maxDepth   = 64       // of values in values
+	maxAliased = 16 << 20 // bytes that all aliases of a load stand for: their texts, and nodeBytes for each value
+	nodeBytes  = 16
 )
 
 // decoder fills structs from the nodes of one file.
@@ -70,64 +66,15 @@ func (l *load) decode(target any, file Path, text []byte) {
 	d := l.decoder(file)
 	v := reflect.ValueOf(target).Elem()
 	d.defaults(v)
-	root, err := parse(text)
+	root, line, err := parse(text)
 	if err != nil {
-		l.unread = true
-		l.problem(Pos{file.Written, err.line}, "", err.text)
+		d.unread = true
+		d.problem(d.place(line), "", err.Error())
 		return
 	}
 	if root != nil {
 		d.value(root, v, cursor{}, "")
 	}
-}
-
-// syntaxError is what is wrong with the YAML of a file.
-type syntaxError struct {
-	line int
-	text string
-}
-
-// parse makes the tree of text, nil where it holds nothing.
-func parse(text []byte) (root *yaml.Node, failed *syntaxError) {
-	if len(text) > maxFile {
-		return nil, &syntaxError{0, "the file is larger than " + ByteSize(maxFile).String()}
-	}
-	// The parser panics on some inputs that it has no answer to.
-	defer func() {
-		if r := recover(); r != nil {
-			root, failed = nil, &syntaxError{0, "this is not YAML"}
-		}
-	}()
-	var first, second yaml.Node
-	decoder := yaml.NewDecoder(bytes.NewReader(text))
-	switch err := decoder.Decode(&first); {
-	case errors.Is(err, io.EOF):
-		return nil, nil
-	case err != nil:
-		return nil, syntax(err)
-	}
-	switch err := decoder.Decode(&second); {
-	case err == nil:
-		return nil, &syntaxError{second.Line, "a second document begins here; one file is one document"}
-	case !errors.Is(err, io.EOF):
-		return nil, syntax(err)
-	}
-	return first.Content[0], nil
-}
-
-// syntax takes the line out of an error of the parser. It leaves out the first line,
-// and where it expected something it counts lines from 0.
-func syntax(err error) *syntaxError {
-	text := strings.TrimPrefix(err.Error(), "yaml: ")
-	line := 1
-	if m := regexp.MustCompile(`(?s)^line (\d+): (.*)$`).FindStringSubmatch(text); m != nil {
-		line, _ = strconv.Atoi(m[1])
-		text = m[2]
-		if strings.HasPrefix(text, "did not find expected") {
-			line++
-		}
-	}
-	return &syntaxError{line, "bad YAML: " + text}
 }
 
 // defaults sets the fields of a struct, and of the structs in it, to their defaults.
@@ -163,7 +110,7 @@ func (d *decoder) value(n *yaml.Node, v reflect.Value, at cursor, tag reflect.St
 		return
 	}
 	pos := d.place(n.Line)
-	if _, ok := d.places[at.path]; !ok || d.loose {
+	if _, ok := d.places[at.path]; !ok || d.loose && n.Kind != yaml.MappingNode {
 		d.places[at.path] = pos
 	}
 	switch {
@@ -194,15 +141,15 @@ func (d *decoder) follow(n *yaml.Node, at cursor) (*yaml.Node, cursor, bool) {
 		d.problem(d.place(n.Line), at.path, fmt.Sprintf("more than %d values in one another", maxDepth))
 		return nil, at, false
 	}
-	return n, at, !at.aliased || d.expand(1+len(n.Content), n, at)
+	return n, at, !at.aliased || d.expand(n, at)
 }
 
 // expand counts what stands behind aliases: nine lines of them can stand for billions.
-func (d *decoder) expand(nodes int, n *yaml.Node, at cursor) bool {
+func (d *decoder) expand(n *yaml.Node, at cursor) bool {
 	before := d.aliased
-	d.aliased += nodes
+	d.aliased += len(n.Value) + nodeBytes*(1+len(n.Content))
 	if before <= maxAliased && d.aliased > maxAliased {
-		d.problem(d.place(n.Line), at.path, fmt.Sprintf("aliases stand for more than %d values", maxAliased))
+		d.problem(d.place(n.Line), at.path, fmt.Sprintf("aliases stand for more than %s", ByteSize(maxAliased)))
 	}
 	return d.aliased <= maxAliased
 }
@@ -246,18 +193,19 @@ func (d *decoder) entries(n *yaml.Node, v reflect.Value, at cursor, tag reflect.
 
 // list decodes a list. A list of texts may be written as one text.
 func (d *decoder) list(n *yaml.Node, v reflect.Value, at cursor, tag reflect.StructTag) {
-	items := n.Content
 	switch elem := v.Type().Elem(); {
 	case isNull(n):
 		return
 	case n.Kind == yaml.ScalarNode && elem.Kind() == reflect.String:
-		items = []*yaml.Node{n}
+		v.Set(reflect.MakeSlice(v.Type(), 1, 1))
+		d.value(n, v.Index(0), at, tag)
+		return
 	case n.Kind != yaml.SequenceNode || n.ShortTag() != "!!seq":
 		d.problem(d.place(n.Line), at.path, "want a list, found "+describe(n))
 		return
 	}
-	v.Set(reflect.MakeSlice(v.Type(), 0, len(items)))
-	for i, item := range items {
+	v.Set(reflect.MakeSlice(v.Type(), 0, len(n.Content)))
+	for i, item := range n.Content {
 		elem := d.element(v.Type().Elem(), d.place(item.Line))
 		d.value(item, elem, at.index(i), tag)
 		v.Set(reflect.Append(v, elem))

@@ -31,7 +31,11 @@ func (d *decoder) fill(text string) (_ string, filled bool, _ error) {
 		if !closed {
 			return "", true, errors.New(`"${" is never closed; write "$${" for the two characters`)
 		}
-		value, err := d.resolve(reference)
+		value := ""
+		var err error
+		if d.filled <= maxFilled { // else do not even read it
+			value, err = d.resolve(reference)
+		}
 		if err != nil {
 			return "", true, fmt.Errorf("%s: %w", quote("${"+reference+"}"), err)
 		}

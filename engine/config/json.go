@@ -3,6 +3,7 @@ package config
 import (
 	"encoding/json"
 	"errors"
+	"strings"
 
 	"gopkg.in/yaml.v3"
 )
@@ -62,17 +63,15 @@ func anyScalar(n *yaml.Node) (value any, err error) {
 		return n.Value, nil
 	case "!!null":
 		return nil, nil
-	case "!!bool":
-		return parseBool(n.Value)
-	case "!!int", "!!float":
-		if number := json.Number(n.Value); json.Valid([]byte(number)) {
+	case "!!bool", "!!int", "!!float":
+		if number := json.Number(n.Value); strings.Trim(n.Value, "0123456789+-.eE") == "" && json.Valid([]byte(number)) {
 			return number, nil // keeps every digit
 		}
 		if err = n.Decode(&value); err == nil {
 			_, err = json.Marshal(value)
 		}
 		if err != nil {
-			err = errors.New("JSON has no such number")
+			err = errors.New("JSON has no such value")
 		}
 		return value, err
 	}

@@ -68,8 +68,8 @@ type load struct {
 	problems Problems
 	bad      map[string]bool // the paths of problems
 	places   map[string]Pos  // of every setting that was given, by its path
-	unread   bool            // a file could not be parsed: do not complain of what it may hold
-	aliased  int             // values that stood behind aliases
+	unread   bool            // a file could not be read: do not complain of what it may hold
+	aliased  int             // bytes that stood behind aliases
 	filled   int             // bytes that ${...} brought in
 }
 
@@ -117,7 +117,11 @@ type included struct {
 func (l *load) include(c *Config) {
 	done := map[string]bool{c.File.Absolute: true}
 	for i, pattern := range c.Include {
-		at := fmt.Sprintf("include[%d]", i)
+		at := l.item("include", i)
+		if l.bad[at] {
+			l.unread = true
+			continue
+		}
 		for _, name := range l.match(c, pattern, at) {
 			file := relative(c.File, name)
 			if done[file.Absolute] {
@@ -145,6 +149,7 @@ func (l *load) match(c *Config, pattern, at string) (names []string) {
 		err = l.absent(full)
 	}
 	if err != nil {
+		l.unread = true
 		l.problem(l.pos(at), at, fmt.Sprintf("cannot include %s: %s", quote(pattern), reason(err)))
 	}
 	for _, path := range found {
@@ -203,7 +208,8 @@ func merge[T any](l *load, into *map[string]T, more map[string]T, section string
 	if *into == nil {
 		*into = map[string]T{}
 	}
-	for name, value := range more {
+	for _, name := range sorted(more) {
+		value := more[name]
 		if first, ok := (*into)[name]; ok {
 			l.problem(pos(value), cursor{path: section}.key(name).path, "defined twice, first at "+pos(first).String())
 			continue

@@ -39,7 +39,7 @@ func branch(keys []string, value string) *yaml.Node {
 // "[::1]:8080" is an address.
 func leaf(value string) *yaml.Node {
 	if strings.HasPrefix(value, "[") || strings.HasPrefix(value, "{") {
-		if root, err := parse([]byte(value)); err == nil && root != nil && root.Kind != yaml.ScalarNode {
+		if root, _, err := parse([]byte(value)); err == nil && root != nil && root.Kind != yaml.ScalarNode {
 			return root
 		}
 	}

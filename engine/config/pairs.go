@@ -1,10 +1,6 @@
 package config
 
-import (
-	"fmt"
-
-	"gopkg.in/yaml.v3"
-)
+import "gopkg.in/yaml.v3"
 
 // pair is one "key: value" of a mapping.
 type pair struct {
@@ -24,32 +20,32 @@ func (d *decoder) pairs(n *yaml.Node, at cursor) (pairs []pair) {
 		d.problem(d.place(n.Line), at.path, "want a mapping, found "+describe(n))
 		return nil
 	}
-	lines := map[string]int{}
+	first := map[string]Pos{}
 	var merged []*yaml.Node
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		key, value := n.Content[i], n.Content[i+1]
 		pos := d.place(key.Line)
-		if key.Kind == yaml.AliasNode {
-			key = key.Alias
-		}
+		before, again := first[key.Value]
 		switch {
+		case key.Kind == yaml.AliasNode:
+			d.problem(pos, at.path, "a key must be text, found an alias")
 		case key.ShortTag() == "!!merge":
 			merged = append(merged, value)
 		case key.Kind != yaml.ScalarNode:
 			d.problem(pos, at.path, "a key must be text, found "+describe(key))
 		case !isText(key):
 			d.problem(pos, at.key(key.Value).path, "a key must be text: put it in quotes")
-		case lines[key.Value] > 0:
-			d.problem(pos, at.key(key.Value).path, fmt.Sprintf("duplicate key, first on line %d", lines[key.Value]))
+		case again:
+			d.problem(pos, at.key(key.Value).path, "duplicate key, first at "+before.String())
 		default:
-			lines[key.Value] = pos.Line
+			first[key.Value] = pos
 			pairs = append(pairs, pair{key.Value, pos.Line, value, at})
 		}
 	}
 	for _, value := range merged {
 		for _, p := range d.merged(value, at) {
-			if lines[p.key] == 0 {
-				lines[p.key] = p.line
+			if _, own := first[p.key]; !own {
+				first[p.key] = d.place(p.line)
 				pairs = append(pairs, p)
 			}
 		}

@@ -58,6 +58,16 @@ func oneLine(text string) string {
 	}, strings.ToValidUTF8(text, "?"))
 }
 
+// item is the path of an element of a list, which is that of the list where the element
+// was written without brackets.
+func (l *load) item(list string, i int) string {
+	path := cursor{path: list}.index(i).path
+	if _, ok := l.places[path]; !ok {
+		return list
+	}
+	return path
+}
+
 // pos is where a setting was given, or else the nearest that it is part of.
 func (l *load) pos(path string) Pos {
 	for path != "" {

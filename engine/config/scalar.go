@@ -44,7 +44,7 @@ func wants(n *yaml.Node, v reflect.Value) (what string, is bool) {
 	case ByteSize:
 		return "a size such as 65536, 64KiB or 1MiB", isText(n) || tag == "!!int"
 	case int:
-		return "a whole number", tag == "!!int"
+		return "a whole number", tag == "!!int" || tag == "!!float" // too large, for one
 	case bool:
 		return "true or false", tag == "!!bool"
 	}
@@ -71,7 +71,9 @@ func (d *decoder) scalar(v reflect.Value, text string, tag reflect.StructTag) er
 	case Secret:
 		v.Set(reflect.ValueOf(NewSecret(text)))
 	case Path:
-		v.Set(reflect.ValueOf(relative(d.file, text)))
+		if text != "" {
+			v.Set(reflect.ValueOf(relative(d.file, text)))
+		}
 	case []string: // a default
 		v.Set(reflect.ValueOf([]string{text}))
 	case bool:

@@ -28,7 +28,7 @@ func quote(text string) string {
 // suggest ends a message about a name that is not one of those valid: with the nearest
 // of them, or all where none is near and they are few.
 func suggest(name string, valid []string) string {
-	best, least := "", len(name)/3+2
+	best, least := "", (len(name)+1)/3+1
 	for _, v := range valid {
 		if len(name) > maxQuoted {
 			break
