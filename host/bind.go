@@ -1,0 +1,211 @@
+package host
+
+import (
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"runtime"
+	"slices"
+	"strings"
+
+	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/glob"
+	"github.com/mootchat/moot/host/abi"
+	"github.com/mootchat/moot/host/meter"
+)
+
+// tenant adds a tenant's chains to the revision.
+func (l *loader) tenant(config Tenant) {
+	if _, twice := l.next.tenants[config.Name]; twice {
+		l.problems.add("", "", "there are two tenants of the name %q", config.Name)
+		return
+	}
+	t := &tenant{name: config.Name, share: config.CPU * float64(runtime.GOMAXPROCS(0))}
+	if config.CPU <= 0 || config.CPU > 1 {
+		t.share = 0.5 * float64(runtime.GOMAXPROCS(0))
+	}
+	if l.old != nil && l.old.tenants[config.Name] != nil {
+		t.gate = l.old.tenants[config.Name].gate
+	} else {
+		t.gate = new(gate)
+		t.gate.set(t.share)
+	}
+	l.next.tenants[config.Name] = t
+	l.next.names = append(l.next.names, config.Name)
+	for _, e := range config.Chain {
+		if l.ctx.Err() != nil {
+			return
+		}
+		if e := l.entry(t, e.withDefaults()); e != nil {
+			t.entries = append(t.entries, e)
+		}
+	}
+	slices.SortStableFunc(t.entries, func(a, b *entry) int { return a.Priority - b.Priority })
+	t.index()
+	for _, clash := range t.clashes {
+		l.problems.add(clash.Where, clash.Module, "it declares an action that another module of the chain declares too: leave the hook action out for one of them")
+	}
+}
+
+// entry makes an entry; nil: something is wrong with it, and was told.
+func (l *loader) entry(t *tenant, config Entry) *entry {
+	before := len(l.problems)
+	told := func(errs ...error) {
+		for _, err := range errs {
+			if err != nil {
+				l.problems.add(config.Where, config.Module, "%w", err)
+			}
+		}
+	}
+	given, err := parseGrants(config.Grants)
+	told(err)
+	rooms, err := compileRooms(config.Rooms)
+	told(err)
+	if config.Memory < minMemory || config.Memory > maxMemory {
+		told(fmt.Errorf("memory is %d bytes, it must be from %d to %d", config.Memory, minMemory, maxMemory))
+	}
+	if !json.Valid(config.Config) {
+		told(fmt.Errorf("its config is not JSON"))
+	}
+	s, known := l.modules[config.Module]
+	if !known {
+		told(fmt.Errorf("there is no module of this name: name it under modules, with its file"))
+	}
+	if s == nil || len(l.problems) > before {
+		return nil
+	}
+	g, errs := l.generation(t, s, config, given)
+	told(errs...)
+	if g == nil {
+		return nil
+	}
+	e := &entry{Entry: config, tenant: t, rooms: rooms, generation: g, breaker: newBreaker(config.Breaker),
+		label: g.name + "#" + l.next.id[:8]}
+	told(e.setHooks(config.Hooks))
+	return e
+}
+
+func compileRooms(patterns []string) (globs []*glob.Glob, err error) {
+	for _, p := range patterns {
+		if p == "*" {
+			return nil, nil
+		}
+		g, err := glob.Compile(p)
+		if err != nil {
+			return nil, fmt.Errorf("room pattern %q: %w", p, err)
+		}
+		globs = append(globs, g)
+	}
+	return globs, nil
+}
+
+// generation is the one that the entry's binding has, or a new one.
+func (l *loader) generation(t *tenant, s *source, config Entry, given grants) (*generation, []error) {
+	sorted := slices.Clone(config.Grants)
+	slices.Sort(sorted)
+	b := binding{module: s.Name, digest: s.digest, tenant: t.name, memory: config.Memory,
+		config: string(config.Config), grants: strings.Join(slices.Compact(sorted), " ")}
+	for _, g := range l.next.generations {
+		if g.binding == b {
+			return g, nil
+		}
+	}
+	if g := l.kept[b]; g != nil {
+		l.next.generations = append(l.next.generations, g.retain())
+		return g, nil
+	}
+	m, err := s.meter(config.Memory)
+	if err != nil {
+		return nil, []error{err}
+	}
+	if errs := append(checkExports(m), checkImports(m.Imports, given)...); len(errs) > 0 {
+		return nil, errs
+	}
+	g := &generation{host: l.host, binding: b, name: s.Name + "@" + hex.EncodeToString(s.digest[:4]), given: given,
+		config: config.Config, module: m, gate: t.gate, counters: l.counters(t.name, s.Name)}
+	if errs := l.start(g, m); len(errs) > 0 {
+		return nil, errs
+	}
+	g.users.Store(1)
+	l.next.generations = append(l.next.generations, g)
+	return g, nil
+}
+
+// meter is the module rewritten for an entry with that much memory.
+func (s *source) meter(memory int64) (*meter.Module, error) {
+	pages := uint32(memory >> 16)
+	if m, done := s.metered[pages]; done {
+		return m.Module, m.err
+	}
+	m, err := meter.Rewrite(s.wasm, meter.Limits{
+		FileBytes:    maxModule,
+		MemoryPages:  int(pages),
+		DataSegments: 200_000, // Go's linker makes one wherever there are no zeros: tens of thousands
+	})
+	s.metered[pages] = metered{m, err}
+	return m, err
+}
+
+// start compiles a generation, makes its first instance and reads its manifest.
+func (l *loader) start(g *generation, m *meter.Module) []error {
+	_ = json.Unmarshal(g.config, &g.settings) // what is no object has no keys
+	rest := *m
+	rest.Wasm = nil
+	g.module = &rest
+	if err := g.compile(l.ctx, m.Wasm); err != nil {
+		return []error{err}
+	}
+	errs := g.selfTest()
+	if len(errs) > 0 {
+		g.close()
+	}
+	return errs
+}
+
+// selfTest makes the first instance, which is kept, and asks it for its manifest.
+func (g *generation) selfTest() []error {
+	exported := make(map[string]bool)
+	for _, e := range g.module.Exports {
+		exported[e.Name] = true
+	}
+	for h := abi.Connect; h <= abi.Hooks; h++ {
+		g.hooks[h] = exported[h.Export()]
+	}
+	in, f := g.newInstance()
+	if f != nil {
+		return []error{fmt.Errorf("it does not start: %w", f)}
+	}
+	g.pool.alive.Add(1)
+	defer g.pool.put(in)
+	manifest := g.module.Manifest
+	if fn := in.module.ExportedFunction(abi.ExportManifest); fn != nil && manifest == nil {
+		in.begin(now()+int64(g.host.cfg.StartTimeout), g.name, 0, nil)
+		defer in.end()
+		if manifest, f = in.text(fn, abi.MaxManifest); f != nil {
+			return []error{fmt.Errorf("its manifest cannot be read: %w", f)}
+		}
+	}
+	var err error
+	g.declared, err = declare(manifest, g.binding.module, func(name string) bool { return exported[name] })
+	if err != nil {
+		return []error{err}
+	}
+	return checkCapabilities(g.requires, g.given)
+}
+
+// counters are those that the tenant's module had before, or new ones.
+func (l *loader) counters(tenant, module string) *counters {
+	generations := l.next.generations
+	if l.old != nil {
+		generations = slices.Concat(generations, l.old.generations)
+	}
+	for _, g := range generations {
+		if g.binding.tenant == tenant && g.binding.module == module {
+			return g.counters
+		}
+	}
+	return &counters{tenant: tenant, module: module}
+}
+
+// hookOf is the contract's number for an engine's hook. They are the same.
+func hookOf(h engine.Hook) abi.Hook { return abi.Hook(h) }

@@ -1,0 +1,111 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"runtime"
+	"time"
+
+	"github.com/tetratelabs/wazero/api"
+	"github.com/tetratelabs/wazero/sys"
+
+	"github.com/mootchat/moot/host/meter"
+)
+
+// slicesPerMillisecond bounds the fuel of a call should the clock stand still:
+// 2^30 units for each millisecond it has.
+const slicesPerMillisecond = 1 << 30 / meter.Slice
+
+// epoch is where the host's clock begins. It is monotonic.
+var epoch = time.Now()
+
+// now is the host's clock, in nanoseconds.
+func now() int64 { return int64(time.Since(epoch)) }
+
+// call runs one exported function and gives its first result. After a failure the
+// instance is broken.
+func (in *instance) call(fn api.Function, args ...uint64) (uint64, *failure) {
+	in.stack[0] = 0
+	copy(in.stack[:], args)
+	in.fuel.Set(meter.Slice)
+	err := fn.CallWithStack(in, in.stack[:])
+	if err != nil {
+		in.broken = true
+		return 0, in.classify(err)
+	}
+	return in.stack[0], nil
+}
+
+// refuel is called by the guest each time a slice of fuel is used up. It is where
+// others get their turn: the garbage collector, other goroutines, other tenants.
+func (in *instance) refuel() int64 {
+	t := now()
+	gate := in.generation.gate
+	gate.spend(t, t-in.mark)
+	in.mark = t
+	in.slices--
+	if t >= in.deadline || in.slices < 0 {
+		panic(errDeadline)
+	}
+	if wait := gate.wait(t); wait > 0 {
+		in.sleep(wait)
+	} else {
+		runtime.Gosched()
+	}
+	return meter.Slice
+}
+
+// sleep waits, but not past the deadline, and the time is not charged to the gate.
+func (in *instance) sleep(d time.Duration) {
+	time.Sleep(min(d, time.Duration(in.deadline-now())))
+	in.mark = now()
+	if in.mark >= in.deadline {
+		panic(errDeadline)
+	}
+}
+
+// pace waits before a call if the tenant has used more than its share.
+func (in *instance) pace() *failure {
+	if wait := in.generation.gate.wait(in.mark); wait > 0 {
+		time.Sleep(min(wait, time.Duration(in.deadline-in.mark)))
+		in.mark = now()
+	}
+	if in.mark >= in.deadline {
+		return &failure{Deadline, errDeadline}
+	}
+	return nil
+}
+
+// charge makes the guest pay for work that the host does for it, at 16 bytes a unit.
+func (in *instance) charge(bytes uint32) {
+	in.fuel.Set(uint64(int64(in.fuel.Get()) - int64(bytes/16)))
+}
+
+// wait is the context for what waits on others: it ends at the call's deadline.
+func (in *instance) wait() context.Context {
+	if in.calls == nil {
+		in.calls, in.cancel = context.WithDeadline(context.Background(), epoch.Add(time.Duration(in.deadline)))
+	}
+	return in.calls
+}
+
+// classify says what an error that came out of the guest is.
+func (in *instance) classify(err error) *failure {
+	var exit *sys.ExitError
+	var bug runtime.Error
+	kind := Trap
+	switch {
+	case errors.Is(err, errDeadline):
+		return &failure{Deadline, errDeadline}
+	case errors.As(err, &bug):
+		return &failure{HostFault, err}
+	case errors.As(err, &exit):
+		kind = Exit
+	case int64(in.depth.Get()) < 0:
+		return fail(Trap, "call stack too deep")
+	}
+	if uint64(in.mem.Size()) > in.linear.max/4*3 {
+		kind = Memory
+	}
+	return fail(kind, "%s%w", in.said(), err)
+}

@@ -1,0 +1,157 @@
+package host
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/glob"
+)
+
+// entry is a module's place in a tenant's chain, ready to be asked.
+type entry struct {
+	Entry
+	tenant     *tenant
+	rooms      []*glob.Glob // nil: every room
+	hooks      [engine.HookAction + 1]bool
+	generation *generation
+	breaker    *breaker
+	label      string // module@sha256#revision
+}
+
+// setHooks checks the hooks asked for against those that the module has; nil is all
+// it has.
+func (e *entry) setHooks(wanted []engine.Hook) error {
+	var errs []error
+	for _, h := range wanted {
+		if h < engine.HookConnect || h > engine.HookAction || !e.generation.hooks[hookOf(h)] {
+			errs = append(errs, fmt.Errorf("the entry asks for the hook %v, which the module does not have", h))
+			continue
+		}
+		e.hooks[h] = true
+	}
+	if len(wanted) == 0 {
+		for h := engine.HookConnect; h <= engine.HookAction; h++ {
+			e.hooks[h] = e.generation.hooks[hookOf(h)]
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// listens reports whether the entry is asked about the room.
+func (e *entry) listens(room string) bool {
+	for _, g := range e.rooms {
+		if g.Match(room) {
+			return true
+		}
+	}
+	return e.rooms == nil
+}
+
+// hookChain is a tenant's entries for one hook, in the order they are asked.
+type hookChain struct {
+	all     []*entry
+	choosy  bool // some listen to some rooms only
+	mu      sync.RWMutex
+	matched map[string][]*entry // by room; nil until choosy
+}
+
+// maxMatched bounds the rooms that a chain remembers its entries for.
+const maxMatched = 4096
+
+// in is the chain for a room. A hook without rooms is asked with "".
+func (c *hookChain) in(room string) []*entry {
+	if !c.choosy {
+		return c.all
+	}
+	c.mu.RLock()
+	list, known := c.matched[room]
+	c.mu.RUnlock()
+	if known {
+		return list
+	}
+	for _, e := range c.all {
+		if e.listens(room) {
+			list = append(list, e)
+		}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.matched) >= maxMatched {
+		clear(c.matched)
+	}
+	c.matched[room] = list
+	return list
+}
+
+// index sorts the entries by hook and by action.
+func (t *tenant) index() {
+	t.actions = make(map[string]engine.ActionSpec)
+	t.doers = make(map[string][]*entry)
+	for _, e := range t.entries {
+		for h := engine.HookConnect; h <= engine.HookAction; h++ {
+			if !e.hooks[h] {
+				continue
+			}
+			c := &t.chains[h]
+			c.all = append(c.all, e)
+			if e.rooms != nil && inRoom(h) {
+				c.choosy, c.matched = true, make(map[string][]*entry)
+			}
+		}
+		if e.hooks[engine.HookAction] {
+			t.indexActions(e)
+		}
+	}
+}
+
+// indexActions has the first entry of the module that declares an action answer it.
+func (t *tenant) indexActions(e *entry) {
+	for name, spec := range e.generation.actions {
+		switch first, taken := t.actions[name]; {
+		case !taken:
+			t.actions[name] = spec
+			t.doers[name] = []*entry{e}
+		case first.Module != spec.Module:
+			t.clashes = append(t.clashes, e)
+		}
+	}
+}
+
+// inRoom reports whether a hook is about a room.
+func inRoom(h engine.Hook) bool {
+	switch h {
+	case engine.HookJoin, engine.HookLeave, engine.HookSay, engine.HookOnSayReceive:
+		return true
+	}
+	return false
+}
+
+// chain is who is asked about the event.
+func (t *tenant) chain(hook engine.Hook, room, action string) []*entry {
+	if hook == engine.HookAction {
+		return t.doers[action]
+	}
+	return t.chains[hook].in(room)
+}
+
+// Asks implements [engine.Middleware].
+func (h *Host) Asks(hook engine.Hook, tenant, room string) bool {
+	r := h.running()
+	if r == nil {
+		return false
+	}
+	defer r.release()
+	t := r.tenants[tenant]
+	return t != nil && len(t.chains[hook].in(room)) > 0
+}
+
+// Actions implements [engine.Middleware].
+func (h *Host) Actions(tenant string) map[string]engine.ActionSpec {
+	r := h.current.Load()
+	if r == nil || r.tenants[tenant] == nil {
+		return nil
+	}
+	return r.tenants[tenant].actions
+}

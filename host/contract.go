@@ -1,0 +1,137 @@
+package host
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/mootchat/moot/host/abi"
+	"github.com/mootchat/moot/host/meter"
+)
+
+// grants are what an entry lets its module do.
+type grants struct {
+	capabilities map[string]bool // of abi, without properties
+	properties   []string        // that it may set
+}
+
+func (g grants) has(capability string) bool {
+	if capability == abi.CapabilityProperties {
+		return len(g.properties) > 0
+	}
+	return capability == "" || g.capabilities[capability]
+}
+
+func parseGrants(list []string) (grants, error) {
+	g := grants{capabilities: make(map[string]bool)}
+	for _, grant := range list {
+		name, rest, found := strings.Cut(grant, ":")
+		switch name {
+		case abi.CapabilityKV, abi.CapabilityRate, abi.CapabilityEmit, abi.CapabilityRooms:
+			if !found {
+				g.capabilities[name] = true
+				continue
+			}
+		case abi.CapabilityProperties:
+			if names := strings.Split(rest, ","); !slices.Contains(names, "") {
+				g.properties = append(g.properties, names...)
+				continue
+			}
+		}
+		return g, fmt.Errorf("grants: there is no capability %q; there are kv, rate, emit, rooms and properties:NAME,...", grant)
+	}
+	return g, nil
+}
+
+// exportTypes are the signatures of the exports that the contract names.
+func exportTypes() map[string]string {
+	types := map[string]string{
+		abi.ExportMarker:     "() -> ()",
+		abi.ExportAlloc:      "(i32) -> (i32)",
+		abi.ExportManifest:   "() -> (i64)",
+		abi.ExportInit:       "(i32, i32, i32) -> (i32)",
+		abi.ExportReason:     "() -> (i64)",
+		abi.ExportInitialize: "() -> ()",
+	}
+	for h := abi.Connect; h <= abi.Hooks; h++ {
+		types[h.Export()] = "(i32) -> (i32)"
+	}
+	return types
+}
+
+// checkExports says what is wrong with what a module gives.
+func checkExports(m *meter.Module) (errs []error) {
+	types := exportTypes()
+	have := make(map[string]bool)
+	for _, e := range m.Exports {
+		want, known := types[e.Name]
+		switch {
+		case known && e.Kind != meter.Func:
+			errs = append(errs, fmt.Errorf("export %s is a %v, it must be a function %s", e.Name, e.Kind, want))
+		case known && e.Type.String() != want:
+			errs = append(errs, fmt.Errorf("export %s is %v, it must be %s", e.Name, e.Type, want))
+		case e.Name == abi.ExportMemory && e.Kind != meter.Mem:
+			errs = append(errs, fmt.Errorf("export %s is a %v, it must be the memory", e.Name, e.Kind))
+		}
+		have[e.Name] = true
+	}
+	switch {
+	case !have[abi.ExportMarker] && !have[abi.ExportAlloc]:
+		errs = append(errs, fmt.Errorf("not a Moot module: it does not export %s; build it with an SDK, or see the guest ABI", abi.ExportMarker))
+	case !have[abi.ExportMarker]:
+		errs = append(errs, fmt.Errorf("it does not export %s: it speaks no version of the ABI that this host does", abi.ExportMarker))
+	case !have[abi.ExportAlloc]:
+		errs = append(errs, fmt.Errorf("it does not export %s", abi.ExportAlloc))
+	}
+	if m.Memory == nil || !have[abi.ExportMemory] {
+		errs = append(errs, fmt.Errorf("it does not export its memory as %q", abi.ExportMemory))
+	}
+	return errs
+}
+
+// checkImports says what a module asks for and is not given.
+func checkImports(imports []meter.Import, given grants) (errs []error) {
+	for _, im := range imports {
+		name := im.Module + "." + im.Name
+		fn, known := lookup(im.Module, im.Name)
+		switch {
+		case !known && im.Module == abi.ImportModule:
+			errs = append(errs, fmt.Errorf("it imports %s, which this host does not have; is the module newer than the host?", name))
+		case !known:
+			errs = append(errs, fmt.Errorf("it imports %s, but a module may import from %s and %s alone", name, abi.ImportModule, wasiModule))
+		case im.Type.String() != fn.Signature.String():
+			errs = append(errs, fmt.Errorf("it imports %s as %v, but it is %v", name, im.Type, fn.Signature))
+		case !given.has(fn.capability):
+			errs = append(errs, fmt.Errorf("it imports %s, which needs the capability %q: add it to the entry's grants, or do not use the module",
+				name, grantFor(fn.capability)))
+		}
+	}
+	return errs
+}
+
+func grantFor(capability string) string {
+	if capability == abi.CapabilityProperties {
+		return abi.CapabilityProperties + ":NAME"
+	}
+	return capability
+}
+
+// checkCapabilities compares what a manifest asks for with what is given.
+func checkCapabilities(want []string, given grants) (errs []error) {
+	for _, capability := range want {
+		name, rest, _ := strings.Cut(capability, ":")
+		if _, err := parseGrants([]string{cmp.Or(rest, name)}); err != nil && rest == "" {
+			errs = append(errs, fmt.Errorf("its manifest asks for a capability %q that this host does not have", capability))
+			continue
+		}
+		missing := !given.has(name)
+		for _, property := range strings.Split(rest, ",") {
+			missing = missing || property != "" && !slices.Contains(given.properties, property)
+		}
+		if missing {
+			errs = append(errs, fmt.Errorf("it needs the capability %q: add it to the entry's grants", capability))
+		}
+	}
+	return errs
+}

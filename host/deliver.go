@@ -1,0 +1,344 @@
+package host
+
+import (
+	"context"
+	"slices"
+
+	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/wire"
+	"github.com/mootchat/moot/host/abi"
+)
+
+// Deliver implements [engine.Middleware]. Each entry is asked once for all receivers
+// that have the same form of the message so far, in batches, or where it declares
+// what its answer varies by, once for each class of them.
+func (h *Host) Deliver(ctx context.Context, ev *engine.Event, members []engine.Member) engine.Delivery {
+	r := h.running()
+	if r == nil {
+		return engine.Delivery{All: engine.AsIs}
+	}
+	defer r.release()
+	t := r.tenants[ev.Tenant]
+	if t == nil || len(members) == 0 {
+		return engine.Delivery{All: engine.AsIs}
+	}
+	entries := t.chain(engine.HookSay, ev.Room, "")
+	if len(entries) == 0 {
+		return engine.Delivery{All: engine.AsIs}
+	}
+	s := h.scratch()
+	s.begin(ctx, ev, members)
+	for _, e := range entries {
+		s.ask(e)
+	}
+	return s.delivery()
+}
+
+// form is the message as some of the members hear it.
+type form struct {
+	payload wire.Payload
+	asIs    bool // nothing was changed
+	ended   bool // no later module is asked about it
+	index   int32
+	head    int32 // the first of its members, or -1: see scratch.next
+}
+
+// scratch is the working memory of one delivery. It is used again, so that a
+// delivery in which nothing is rewritten allocates nothing.
+type scratch struct {
+	host    *Host
+	ctx     context.Context
+	members []engine.Member
+	event   engine.Event // as the form at hand has it
+	end     int64        // of the chain, on the host's clock
+
+	forms []form // the first is the message as it is
+	split bool   // the members do not all have the same form
+	all   int32  // their form, until they are split
+	of    []int32
+	next  []int32 // of the members of one form, linked
+	group []int32 // members that an entry is asked about
+
+	units   []unit
+	most    int     // units that there were at once
+	unitOf  []int32 // by place in group
+	outcome []int32 // by unit: a form or nothing
+	classes []int32 // a hash table of units, plus one
+
+	verdicts []byte // of one batch
+	variants []rewrite
+
+	delivered []int32 // For of the delivery
+	release   func()
+}
+
+// maxScratch bounds the working memory that is kept for the next delivery, in units.
+const maxScratch = 1 << 14
+
+// nothing is the form of members who get none.
+const nothing = engine.Nothing
+
+func (h *Host) scratch() *scratch {
+	select {
+	case s := <-h.scratches:
+		return s
+	default:
+	}
+	s := &scratch{host: h}
+	s.release = s.free
+	return s
+}
+
+// free gives the scratch back, without what it pointed at.
+func (s *scratch) free() {
+	s.ctx, s.members, s.event = nil, nil, engine.Event{}
+	clear(s.forms)
+	clear(s.units[:s.most])
+	clear(s.variants[:cap(s.variants)])
+	if s.most > maxScratch {
+		return // the next room is likely to be smaller
+	}
+	s.most = 0
+	select {
+	case s.host.scratches <- s:
+	default:
+	}
+}
+
+func (s *scratch) begin(ctx context.Context, ev *engine.Event, members []engine.Member) {
+	s.ctx, s.members, s.event = ctx, members, *ev
+	s.end = now() + int64(chainTimeout)
+	s.forms = append(s.forms[:0], form{asIs: true, payload: wire.Payload{
+		Message: ev.Message, Room: ev.Room, From: ev.From, Context: ev.Context, SentAt: ev.SentAt, Extra: ev.Extra}})
+	s.split, s.all = false, 0
+}
+
+// ask has one entry decide about every form that members have.
+func (s *scratch) ask(e *entry) {
+	deadline := min(now()+int64(e.Timeout), s.end)
+	if !s.split {
+		if s.all != nothing && !s.forms[s.all].ended {
+			s.group = nil
+			s.about(e, s.all, deadline)
+		}
+		return
+	}
+	s.link()
+	for f := range int32(len(s.forms)) {
+		if s.forms[f].head >= 0 && !s.forms[f].ended {
+			s.group = s.group[:0]
+			for i := s.forms[f].head; i >= 0; i = s.next[i] {
+				s.group = append(s.group, i)
+			}
+			s.about(e, f, deadline)
+		}
+	}
+}
+
+// link chains the members of each form.
+func (s *scratch) link() {
+	for f := range s.forms {
+		s.forms[f].head = -1
+	}
+	s.next = resize(s.next, len(s.members))
+	for i := len(s.of) - 1; i >= 0; i-- {
+		if f := s.of[i]; f != nothing {
+			s.next[i] = s.forms[f].head
+			s.forms[f].head = int32(i)
+		}
+	}
+}
+
+// about asks e about the members of one form: those of s.group, or all.
+func (s *scratch) about(e *entry, f int32, deadline int64) {
+	s.collect(&e.generation.declared)
+	s.most = max(s.most, len(s.units))
+	s.show(&s.forms[f].payload)
+	s.outcome = resize(s.outcome, len(s.units))
+	for from := 0; from < len(s.units); {
+		to := batch(s.units, from)
+		s.batch(e, f, from, to, deadline)
+		from = to
+	}
+	if e.Mode == Enforce {
+		s.apply()
+	}
+}
+
+// show makes the event that of the form.
+func (s *scratch) show(p *wire.Payload) {
+	ev := &s.event
+	ev.Message, ev.Room, ev.From, ev.Context, ev.SentAt, ev.Extra = p.Message, p.Room, p.From, p.Context, p.SentAt, p.Extra
+}
+
+// batch is the end of as many units as one frame holds.
+func batch(units []unit, from int) int {
+	size := 0
+	for to := from; to < len(units); to++ {
+		size += len(units[to].blob)
+		if to > from && (to-from == abi.MaxReceivers || size > abi.MaxReceiverBytes) {
+			return to
+		}
+	}
+	return len(units)
+}
+
+// batch asks about some of the units and notes the outcome of each.
+func (s *scratch) batch(e *entry, f int32, from, to int, deadline int64) {
+	code, fail := e.say(s, s.units[from:to], deadline)
+	outcome := s.outcome[from:to]
+	if fail != nil {
+		e.failed(fail, &s.event)
+		into := f
+		if e.OnError == DenyOnError {
+			into = nothing
+		}
+		fill(outcome, into)
+		return
+	}
+	switch code {
+	case abi.PerReceiver:
+		s.perReceiver(e, f, outcome)
+		return
+	case abi.Deny, abi.Drop:
+		fill(outcome, nothing)
+	case abi.Rewritten:
+		fill(outcome, s.derive(f, &s.variants[0]))
+	case abi.AllowEnd:
+		fill(outcome, s.ending(f))
+	default:
+		fill(outcome, f)
+	}
+	e.count(code, len(outcome))
+}
+
+// perReceiver reads the verdict bytes, which were checked.
+func (s *scratch) perReceiver(e *entry, f int32, outcome []int32) {
+	var variants [abi.MaxVariants]int32 // forms, plus one
+	var counts [3]int
+	for i, v := range s.verdicts {
+		switch v {
+		case abi.VerdictDeliver:
+			outcome[i] = f
+		case abi.VerdictDrop:
+			outcome[i] = nothing
+		default:
+			k := v - abi.VerdictVariant
+			if variants[k] == 0 {
+				variants[k] = s.derive(f, &s.variants[k]) + 1
+			}
+			outcome[i] = variants[k] - 1
+		}
+		counts[min(v, 2)]++
+	}
+	e.count(abi.Allow, counts[abi.VerdictDeliver])
+	e.count(abi.Drop, counts[abi.VerdictDrop])
+	e.count(abi.Rewritten, counts[abi.VerdictVariant])
+}
+
+// derive is the form f rewritten: one that there is already, or a new one.
+func (s *scratch) derive(f int32, w *rewrite) int32 {
+	p := s.forms[f].payload
+	if w.newMessage {
+		p.Message = w.message
+	}
+	if w.room != "" {
+		p.Room = w.room
+	}
+	if w.from != "" {
+		p.From = w.from
+	}
+	if w.sentAt != 0 {
+		p.SentAt = w.sentAt
+	}
+	if w.extra != nil {
+		p.Extra = merge(p.Extra, w.extra)
+	}
+	for i := range s.forms {
+		if !s.forms[i].ended && equal(&s.forms[i].payload, &p) {
+			return int32(i)
+		}
+	}
+	s.forms = append(s.forms, form{payload: p, head: -1})
+	return int32(len(s.forms) - 1)
+}
+
+func equal(a, b *wire.Payload) bool {
+	return a.Message == b.Message && a.Room == b.Room && a.From == b.From && a.SentAt == b.SentAt &&
+		string(a.Extra) == string(b.Extra)
+}
+
+// ending is the form f, about which no later module is asked.
+func (s *scratch) ending(f int32) int32 {
+	for i := range s.forms {
+		if s.forms[i].ended && s.forms[i].asIs == s.forms[f].asIs && equal(&s.forms[i].payload, &s.forms[f].payload) {
+			return int32(i)
+		}
+	}
+	ended := s.forms[f]
+	ended.ended = true
+	s.forms = append(s.forms, ended)
+	return int32(len(s.forms) - 1)
+}
+
+// apply gives the members the outcome of their units.
+func (s *scratch) apply() {
+	first := s.outcome[0]
+	if !s.split && !slices.ContainsFunc(s.outcome, func(f int32) bool { return f != first }) {
+		s.all = first
+		return
+	}
+	if !s.split {
+		s.split = true
+		s.of = resize(s.of, len(s.members))
+		for i := range s.of {
+			s.of[i] = s.outcome[s.unitOf[i]]
+		}
+		return
+	}
+	for k, i := range s.group {
+		s.of[i] = s.outcome[s.unitOf[k]]
+	}
+}
+
+// delivery is the outcome as the engine wants it.
+func (s *scratch) delivery() engine.Delivery {
+	var answers []wire.Payload
+	index := func(f int32) int32 {
+		switch {
+		case f == nothing:
+			return engine.Nothing
+		case s.forms[f].asIs:
+			return engine.AsIs
+		case s.forms[f].index == 0:
+			answers = append(answers, s.forms[f].payload)
+			s.forms[f].index = int32(len(answers))
+		}
+		return s.forms[f].index - 1
+	}
+	if !s.split {
+		d := engine.Delivery{All: index(s.all)}
+		d.Answers = answers
+		s.free()
+		return d
+	}
+	s.delivered = resize(s.delivered, len(s.of))
+	for i, f := range s.of {
+		s.delivered[i] = index(f)
+	}
+	return engine.Delivery{Answers: answers, For: s.delivered, Release: s.release}
+}
+
+// resize is s with the length n; what is in it is not kept.
+func resize(s []int32, n int) []int32 {
+	if cap(s) < n {
+		return make([]int32, n)
+	}
+	return s[:n]
+}
+
+func fill(s []int32, with int32) {
+	for i := range s {
+		s[i] = with
+	}
+}

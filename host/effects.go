@@ -1,0 +1,120 @@
+package host
+
+import (
+	"bytes"
+	"encoding/json"
+	"slices"
+	"unicode/utf8"
+
+	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/wire"
+	"github.com/mootchat/moot/host/abi"
+)
+
+// maxEffects bounds what one call asks for besides emits.
+const maxEffects = 16
+
+// readOnly reports whether the call under way may have no effects: say is decided
+// many times for one message, and a module that starts is asked by nobody.
+func (in *instance) readOnly() bool { return in.hook == abi.Say || in.hook == 0 }
+
+// effect notes an effect, for after the chain has allowed.
+func (in *instance) effect(e engine.Effect) int32 {
+	if len(in.effects)-in.emits >= maxEffects {
+		return abi.OverBudget
+	}
+	in.effects = append(in.effects, e)
+	return 0
+}
+
+func (in *instance) propertySet(stack []uint64) {
+	result(stack, in.setProperty(stack))
+}
+
+func (in *instance) setProperty(stack []uint64) int32 {
+	name, refused := in.name(stack[0], stack[1], maxKey)
+	if refused != 0 {
+		return refused
+	}
+	b, refused := in.bytes(stack[2], stack[3], abi.MaxProperties)
+	if refused != 0 {
+		return refused
+	}
+	switch {
+	case in.readOnly(), !slices.Contains(in.generation.given.properties, name):
+		return abi.NotGranted
+	case in.event.Conn == nil:
+		return abi.Absent
+	}
+	for _, p := range in.event.Conn.Properties {
+		if p.Name == name && p.Claim {
+			return abi.NotGranted // who the token says somebody is, no module changes
+		}
+	}
+	p := &engine.Property{Name: name}
+	if len(b) > 0 {
+		var value bytes.Buffer
+		if json.Compact(&value, b) != nil {
+			return abi.BadPointer
+		}
+		p.Value = value.Bytes()
+	}
+	return in.effect(engine.Effect{Property: p})
+}
+
+func (in *instance) roomCreate(stack []uint64)  { result(stack, in.room(stack, false)) }
+func (in *instance) roomDestroy(stack []uint64) { result(stack, in.room(stack, true)) }
+
+func (in *instance) room(stack []uint64, destroy bool) int32 {
+	name, refused := in.name(stack[0], stack[1], maxName)
+	switch {
+	case refused != 0:
+		return refused
+	case in.readOnly():
+		return abi.NotGranted
+	case !validName(name):
+		return abi.BadPointer
+	}
+	return in.effect(engine.Effect{Room: &engine.RoomEffect{Name: name, Destroy: destroy}})
+}
+
+func (in *instance) emit(stack []uint64) {
+	result(stack, in.send(stack))
+}
+
+func (in *instance) send(stack []uint64) int32 {
+	kind := uint32(stack[0])
+	to, refused := in.name(stack[1], stack[2], maxName)
+	if refused != 0 {
+		return refused
+	}
+	b, refused := in.bytes(stack[3], stack[4], abi.MaxResult)
+	if refused != 0 {
+		return refused
+	}
+	r := results{memory: b}
+	var m wire.Message
+	if kind&abi.EmitJSON != 0 {
+		m = wire.Message{JSON: true, Text: string(r.compact(b, "emit"))}
+	} else {
+		m = wire.Message{Text: string(b)}
+	}
+	switch {
+	case in.readOnly():
+		return abi.NotGranted
+	case kind > abi.EmitJSON+abi.EmitToConnection, !validName(to), r.err != nil, !utf8.Valid(b):
+		return abi.BadPointer
+	case in.emits == abi.MaxEmits:
+		return abi.OverBudget
+	case in.event.Caused: // one emit does not lead to another
+		in.generation.counters.lostEmits.Add(1)
+		return abi.OverBudget
+	}
+	e := &engine.Emit{Room: to, Message: m}
+	if kind&abi.EmitToConnection != 0 {
+		e.Room, e.Connection = "", to
+	}
+	in.emits++
+	in.effects = append(in.effects, engine.Effect{Emit: e})
+	return 0
+}

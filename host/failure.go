@@ -1,0 +1,57 @@
+package host
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// Kind says in what way a module failed.
+type Kind uint8
+
+// The kinds.
+const (
+	Trap       Kind = iota // the guest trapped, ran too deep or said itself that it failed
+	Deadline               // it ran out of time
+	Memory                 // it trapped or exited with its memory used up, or no instance could get any
+	Protocol               // its answer is against the contract
+	Exit                   // it ended itself
+	HostFault              // something of the host's failed under it
+	NoInstance             // all instances were taken for as long as the call had
+	Open                   // it was not asked: its breaker is open
+	kinds
+)
+
+var kindNames = [...]string{"trap", "deadline", "memory", "protocol", "exit", "host", "pool", "open"}
+
+// String is the kind's name in logs and metrics.
+func (k Kind) String() string { return kindNames[k] }
+
+// failure is one call that went wrong. nil is none.
+type failure struct {
+	kind Kind
+	err  error
+}
+
+func (f *failure) Error() string { return f.kind.String() + ": " + f.err.Error() }
+func (f *failure) Unwrap() error { return f.err }
+
+func fail(kind Kind, format string, args ...any) *failure {
+	return &failure{kind, fmt.Errorf(format, args...)}
+}
+
+var (
+	errDeadline = errors.New("deadline exceeded")
+	errLate     = errors.New("the chain ran out of time before it was asked")
+	errOpen     = errors.New("breaker is open")
+)
+
+// brief is an error's text for a log line: a guest can make a stack trace long.
+func brief(err error) string {
+	const limit = 4 << 10
+	text := strings.TrimSpace(err.Error())
+	if len(text) > limit {
+		text = strings.ToValidUTF8(text[:limit], "") + " ..."
+	}
+	return text
+}

@@ -1,0 +1,152 @@
+package host
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/wire"
+)
+
+// goGuest is testdata/guest, built once, and cacheDir where it is compiled once.
+var (
+	goGuest  []byte
+	cacheDir string
+)
+
+func TestMain(m *testing.M) {
+	dir, err := os.MkdirTemp("", "moot-host")
+	if err != nil {
+		panic(err)
+	}
+	file := filepath.Join(dir, "guest.wasm")
+	build := exec.Command("go", "build", "-buildmode=c-shared", "-ldflags=-s -w", "-o", file, "./testdata/guest")
+	build.Env = append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm", "GOFLAGS=")
+	build.Stderr = os.Stderr
+	if err := build.Run(); err != nil {
+		panic(err)
+	}
+	if goGuest, err = os.ReadFile(file); err != nil {
+		panic(err)
+	}
+	cacheDir = filepath.Join(dir, "cache")
+	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
+		os.RemoveAll(dir)
+		os.Exit(code)
+	}))
+}
+
+// allGrants are what the guest in testdata needs to link.
+var allGrants = []string{"kv", "rate", "emit", "rooms", "properties:mood,role"}
+
+// goEntry is an entry for the guest in testdata.
+func goEntry(config string) Entry {
+	return Entry{Module: "go", Grants: allGrants, Config: json.RawMessage(config), Where: "config.yaml:1"}
+}
+
+// logged collects log lines.
+type logged struct {
+	mu sync.Mutex
+	bytes.Buffer
+}
+
+func (l *logged) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.Buffer.Write(p)
+}
+
+func (l *logged) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.Buffer.String()
+}
+
+// start gives a host that runs the chain for tenant "t", and what it logs.
+func start(t testing.TB, cfg Config, chain ...Entry) (*Host, *logged) {
+	t.Helper()
+	log := new(logged)
+	cfg.CacheDir = cacheDir
+	cfg.Log = slog.New(slog.NewTextHandler(log, nil))
+	h, err := New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := h.Close(); err != nil {
+			t.Error(err)
+		}
+		if used := h.budget.used.Load(); used != 0 {
+			t.Errorf("%d bytes of guests' memory are left", used)
+		}
+	})
+	swap(t, h, rulesFor(chain...))
+	return h, log
+}
+
+// rulesFor is a chain for tenant "t". Modules that are not "go" are hand made: see
+// handMade.
+func rulesFor(chain ...Entry) Rules {
+	r := Rules{Tenants: []Tenant{{Name: "t", CPU: 1, Chain: chain}}}
+	have := make(map[string]bool)
+	for _, e := range chain {
+		if have[e.Module] {
+			continue
+		}
+		have[e.Module] = true
+		m := Module{Name: e.Module, File: e.Module + ".wasm", Wasm: goGuest}
+		if e.Module != "go" {
+			m.Wasm = handMade(e.Module)
+		}
+		r.Modules = append(r.Modules, m)
+	}
+	return r
+}
+
+func swap(t testing.TB, h *Host, rules Rules) {
+	t.Helper()
+	r, err := h.Load(context.Background(), rules)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.Swap(r)
+}
+
+// problems loads rules that cannot be loaded.
+func problems(t *testing.T, rules Rules) string {
+	t.Helper()
+	h, err := New(Config{CacheDir: cacheDir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer h.Close()
+	r, err := h.Load(context.Background(), rules)
+	if err == nil {
+		r.Close()
+		t.Fatal("they could be loaded")
+	}
+	return err.Error()
+}
+
+// said is a message in room "r".
+func said(text string) *engine.Event {
+	return &engine.Event{Hook: engine.HookOnSayReceive, Tenant: "t", Room: "r", From: "c1", Context: "user", SentAt: 1000,
+		Message: wire.Message{Text: text}, Conn: alice()}
+}
+
+func alice() *engine.Profile {
+	return &engine.Profile{ID: "c1", Fingerprint: "f1", User: "alice", Transport: "websocket", RemoteIP: "10.0.0.1", Tenant: "t", Locale: "en",
+		ConnectedAt: 500, Properties: []engine.NamedProperty{
+			{Property: engine.Property{Name: "mood", Value: json.RawMessage(`"good"`)}},
+			{Property: engine.Property{Name: "role", Value: json.RawMessage(`"admin"`)}, Claim: true},
+		}}
+}

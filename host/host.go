@@ -1,0 +1,154 @@
+package host
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/tetratelabs/wazero"
+
+	"github.com/mootchat/moot/engine"
+)
+
+// Config says how a host works. The zero Config is a host in good order.
+type Config struct {
+	CacheDir     string        // where compiled modules are kept, made if it is not there; "": in memory alone
+	Memory       int64         // bytes that all instances may use together; 0: 1 GiB
+	Instances    int           // of one generation at most; 0: one for each processor, at least 2
+	StartTimeout time.Duration // for a module's own start, its _initialize and moot_init; 0: 5 s
+	Log          *slog.Logger  // nil: nothing is logged
+	Rooms        Rooms         // nil: modules find the size of rooms unavailable
+	Store        Store         // nil: a MemoryStore
+}
+
+// Rooms is what modules may ask about rooms.
+type Rooms interface {
+	// Members is how many members the room has on all nodes. Errors:
+	// engine.ErrNoRoom; every other one is told to the module as unavailable. It
+	// returns when ctx ends.
+	Members(ctx context.Context, room engine.RoomID) (int, error)
+}
+
+// Host runs modules. Its methods may be called concurrently.
+type Host struct {
+	cfg       Config
+	budget    budget
+	cache     wazero.CompilationCache
+	scratches chan *scratch // of deliveries
+	current   atomic.Pointer[Revision]
+	revisions sync.WaitGroup // loaded and not yet closed
+
+	loading sync.Mutex // held by Load, Swap and Close
+	closed  bool
+}
+
+// New makes a host without rules: it allows everything until the first Swap.
+func New(cfg Config) (*Host, error) {
+	cfg.Memory = cmp.Or(cfg.Memory, 1<<30)
+	cfg.Instances = max(2, cmp.Or(cfg.Instances, runtime.GOMAXPROCS(0)))
+	cfg.StartTimeout = cmp.Or(cfg.StartTimeout, 5*time.Second)
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Store == nil {
+		cfg.Store = NewMemoryStore()
+	}
+	h := &Host{cfg: cfg, scratches: make(chan *scratch, 4*runtime.GOMAXPROCS(0))}
+	h.budget.limit = cfg.Memory
+	if cfg.CacheDir == "" {
+		h.cache = wazero.NewCompilationCache()
+		return h, nil
+	}
+	if err := private(cfg.CacheDir); err != nil {
+		return nil, err
+	}
+	var err error
+	h.cache, err = wazero.NewCompilationCacheWithDir(cfg.CacheDir)
+	return h, err
+}
+
+// private makes dir if need be, and refuses one that others can write to: what is
+// in it runs as machine code in this process.
+func private(dir string) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("compilation cache: %w", err)
+	}
+	info, err := os.Stat(dir)
+	if err != nil {
+		return fmt.Errorf("compilation cache: %w", err)
+	}
+	if runtime.GOOS != "windows" && info.Mode().Perm()&0o022 != 0 {
+		return fmt.Errorf("compilation cache: others can write to %s: chmod 700 it", dir)
+	}
+	return nil
+}
+
+// Swap puts r into use in place of the rules before. Calls in flight finish
+// on those; the last one closes them. r is the host's from then on.
+func (h *Host) Swap(r *Revision) {
+	h.loading.Lock()
+	defer h.loading.Unlock()
+	for _, t := range r.tenants {
+		t.gate.set(t.share)
+	}
+	if old := h.current.Swap(r); old != nil {
+		old.release()
+	}
+}
+
+// Close lets go of the rules and waits for calls in flight and for every revision
+// to be closed. Those that were loaded and neither swapped in nor closed make it
+// wait for ever.
+func (h *Host) Close() error {
+	h.loading.Lock()
+	h.closed = true
+	if r := h.current.Swap(nil); r != nil {
+		r.release()
+	}
+	h.loading.Unlock()
+	h.revisions.Wait()
+	return h.cache.Close(context.Background())
+}
+
+// Revision is the ID of the rules in use, "" before the first Swap.
+func (h *Host) Revision() string {
+	if r := h.current.Load(); r != nil {
+		return r.id
+	}
+	return ""
+}
+
+// running is the revision in use, to be released; nil: there is none.
+func (h *Host) running() *Revision {
+	for {
+		// A revision that cannot be retained was swapped out just now.
+		if r := h.current.Load(); r == nil || r.retain() {
+			return r
+		}
+	}
+}
+
+// Stats is one Stats for each module of each tenant, in the order of the chains.
+func (h *Host) Stats() []Stats {
+	r := h.running()
+	if r == nil {
+		return nil
+	}
+	defer r.release()
+	return r.stats()
+}
+
+// line writes a log line about a module, unless it has had too many.
+func (h *Host) line(level slog.Level, c *counters, message string, args ...any) {
+	if h.cfg.Log.Enabled(context.Background(), level) && c.lines.take(now()) {
+		h.cfg.Log.Log(context.Background(), level, message, args...)
+	}
+}
+
+var _ engine.Middleware = (*Host)(nil)

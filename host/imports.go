@@ -1,0 +1,206 @@
+package host
+
+import (
+	"crypto/rand"
+	"encoding/json"
+	"log/slog"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/tetratelabs/wazero/api"
+
+	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/host/abi"
+	"github.com/mootchat/moot/host/meter"
+)
+
+const (
+	i32 = api.ValueTypeI32
+	i64 = api.ValueTypeI64
+)
+
+// imports are the functions of the contract, by name. An i32 on the stack may have
+// anything in its upper half.
+var imports = map[string]hostFunction{
+	abi.ImportLog:         {signature(nil, i32, i32, i32), "", (*instance).log},
+	abi.ImportNow:         {signature(is(i64)), "", (*instance).now},
+	abi.ImportRandom:      {signature(is(i32), i32, i32), "", (*instance).random},
+	abi.ImportConfigGet:   {signature(is(i32), i32, i32, i32, i32), "", (*instance).configGet},
+	abi.ImportPropertyGet: {signature(is(i32), i32, i32, i32, i32, i32), "", (*instance).propertyGet},
+	abi.ImportPropertySet: {signature(is(i32), i32, i32, i32, i32), abi.CapabilityProperties, (*instance).propertySet},
+	abi.ImportRoomGet:     {signature(is(i32), i32, i32, i32, i32), abi.CapabilityRooms, (*instance).roomGet},
+	abi.ImportRoomSize:    {signature(is(i32)), "", (*instance).roomSize},
+	abi.ImportRoomCreate:  {signature(is(i32), i32, i32), abi.CapabilityRooms, (*instance).roomCreate},
+	abi.ImportRoomDestroy: {signature(is(i32), i32, i32), abi.CapabilityRooms, (*instance).roomDestroy},
+	abi.ImportKVGet:       {signature(is(i32), i32, i32, i32, i32), abi.CapabilityKV, (*instance).kvGet},
+	abi.ImportKVSet:       {signature(is(i32), i32, i32, i32, i32, i64), abi.CapabilityKV, (*instance).kvSet},
+	abi.ImportKVDel:       {signature(is(i32), i32, i32), abi.CapabilityKV, (*instance).kvDel},
+	abi.ImportKVAdd:       {signature(is(i32), i32, i32, i64, i64, i32), abi.CapabilityKV, (*instance).kvAdd},
+	abi.ImportKVCAS:       {signature(is(i32), i32, i32, i32, i32, i32, i32, i64), abi.CapabilityKV, (*instance).kvCAS},
+	abi.ImportRateTake:    {signature(is(i32), i32, i32, i32, i32, i32), abi.CapabilityRate, (*instance).rateTake},
+	abi.ImportEmit:        {signature(is(i32), i32, i32, i32, i32, i32), abi.CapabilityEmit, (*instance).emit},
+	abi.ImportMetricAdd:   {signature(is(i32), i32, i32, i64), "", (*instance).metricAdd},
+}
+
+func is(results ...byte) []byte { return results }
+
+func signature(results []byte, params ...byte) meter.Signature {
+	return meter.Signature{Params: params, Results: results}
+}
+
+// Bounds of what a module hands to the host in one call.
+const (
+	maxLog    = 4 << 10  // bytes of a log line
+	maxRandom = 64 << 10 // bytes of random at a time
+	maxKey    = 256      // bytes of the key of anything
+	maxMetric = 64       // bytes of a metric's name
+)
+
+// result makes n what a host function returns.
+func result(stack []uint64, n int32) { stack[0] = uint64(uint32(n)) }
+
+// bytes is the guest's memory at p, at most limit bytes of it, and has the guest pay
+// for them; refused is what to return if it is not nil.
+func (in *instance) bytes(p, n uint64, limit uint32) (b []byte, refused int32) {
+	if uint32(n) > limit {
+		return nil, abi.TooLarge
+	}
+	in.charge(uint32(n))
+	b, ok := in.mem.Read(uint32(p), uint32(n))
+	if !ok {
+		return nil, abi.BadPointer
+	}
+	return b, 0
+}
+
+// name is a short text in the guest's memory, copied.
+func (in *instance) name(p, n uint64, limit uint32) (s string, refused int32) {
+	b, refused := in.bytes(p, n, limit)
+	if refused == 0 && !utf8.Valid(b) {
+		return "", abi.BadPointer
+	}
+	return string(b), refused
+}
+
+// give writes a value into the guest's buffer, if it has the room, and returns its
+// length.
+func (in *instance) give(value []byte, p, capacity uint64) int32 {
+	if uint32(len(value)) > uint32(capacity) {
+		return int32(len(value))
+	}
+	in.charge(uint32(len(value)))
+	if !in.mem.Write(uint32(p), value) {
+		return abi.BadPointer
+	}
+	return int32(len(value))
+}
+
+func (in *instance) log(stack []uint64) {
+	b, refused := in.bytes(stack[1], min(uint64(uint32(stack[2])), maxLog), maxLog)
+	if refused != 0 {
+		return
+	}
+	levels := [...]slog.Level{slog.LevelDebug, slog.LevelInfo, slog.LevelWarn, slog.LevelError}
+	in.says(levels[min(uint32(stack[0]), 3)], strings.ToValidUTF8(string(b), "?"))
+}
+
+func (in *instance) now(stack []uint64) { stack[0] = uint64(time.Now().UnixMilli()) }
+
+func (in *instance) random(stack []uint64) {
+	b, refused := in.bytes(stack[0], stack[1], maxRandom)
+	if refused == 0 {
+		_, _ = rand.Read(b) // it never fails: see its documentation
+	}
+	result(stack, refused)
+}
+
+func (in *instance) configGet(stack []uint64) {
+	key, refused := in.name(stack[0], stack[1], maxKey)
+	value := in.generation.settings[key]
+	switch {
+	case refused == 0 && value == nil:
+		refused = abi.Absent
+	case refused == 0:
+		refused = in.give(value, stack[2], stack[3])
+	}
+	result(stack, refused)
+}
+
+func (in *instance) propertyGet(stack []uint64) {
+	name, refused := in.name(stack[1], stack[2], maxKey)
+	if refused != 0 {
+		result(stack, refused)
+		return
+	}
+	value := in.property(uint32(stack[0]), name)
+	if value == nil {
+		result(stack, abi.Absent)
+		return
+	}
+	result(stack, in.give(value, stack[3], stack[4]))
+}
+
+// property is a property of the event's connection (0) or of receiver i-1, if the
+// module may see it.
+func (in *instance) property(i uint32, name string) json.RawMessage {
+	var of *engine.Profile
+	shows := &in.generation.sees.conn
+	switch {
+	case i == 0 && in.event != nil:
+		of = in.event.Conn
+	case i > 0 && uint64(i) <= uint64(len(in.units)):
+		of, shows = in.units[i-1].profile, &in.generation.perUnit
+	}
+	if of == nil || !slices.Contains(shows.properties, name) {
+		return nil
+	}
+	return of.Property(name)
+}
+
+// members asks how many members a room has.
+func (in *instance) members(room string) (n int32) {
+	rooms := in.generation.host.cfg.Rooms
+	switch {
+	case room == "":
+		return abi.Absent
+	case rooms == nil || in.readOnly():
+		return abi.Unavailable // say is asked too often to ask others
+	}
+	count, err := rooms.Members(in.wait(), engine.RoomID{Tenant: in.generation.binding.tenant, Room: room})
+	return in.outcome(int32(min(count, 1<<31-1)), err)
+}
+
+func (in *instance) roomSize(stack []uint64) {
+	room := ""
+	if in.event != nil {
+		room = in.event.Room
+	}
+	result(stack, in.members(room))
+}
+
+func (in *instance) roomGet(stack []uint64) {
+	room, refused := in.name(stack[0], stack[1], maxName)
+	n := refused
+	if refused == 0 {
+		n = in.members(room)
+	}
+	if n < 0 {
+		result(stack, n)
+		return
+	}
+	name, _ := json.Marshal(room) // a string
+	value := append(append([]byte(`{"room":`), name...), `,"membersCount":`...)
+	value = append(strconv.AppendInt(value, int64(n), 10), '}')
+	result(stack, in.give(value, stack[2], stack[3]))
+}
+
+func (in *instance) metricAdd(stack []uint64) {
+	name, refused := in.name(stack[0], stack[1], maxMetric)
+	if refused == 0 && !in.generation.counters.add(name, int64(stack[2])) {
+		refused = abi.OverBudget
+	}
+	result(stack, refused)
+}

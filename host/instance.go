@@ -1,0 +1,219 @@
+package host
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"slices"
+	"time"
+
+	"github.com/tetratelabs/wazero"
+	"github.com/tetratelabs/wazero/api"
+	"github.com/tetratelabs/wazero/experimental"
+
+	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/host/abi"
+	"github.com/mootchat/moot/host/meter"
+)
+
+// instance is a module with its memory, used by one goroutine at a time. It is
+// the context of its own calls: host functions find it there without a lookup, and
+// a call makes none.
+type instance struct {
+	context.Context // of the host; its Done is not used
+	generation      *generation
+	linear          *linear
+	module          api.Module
+	mem             api.Memory
+	fuel, depth     api.MutableGlobal
+	hooks           [abi.Hooks + 1]api.Function
+	alloc           api.Function
+	buffer          uint32 // the exchange buffer
+	capacity        int    // bytes of it
+	stack           [4]uint64
+
+	// Of the call under way, or the last one.
+	deadline int64    // on the host's clock
+	slices   int64    // of fuel that it may still get
+	mark     int64    // up to here its time is charged to the gate
+	label    string   // of the entry that asks, for logs
+	hook     abi.Hook // 0: none, the module starts
+	event    *engine.Event
+	units    []unit
+	verdicts int // offset of the verdict bytes in the frame
+	effects  []engine.Effect
+	emits    int
+	calls    context.Context // for what waits on others; nil: not needed yet
+	cancel   context.CancelFunc
+	output   []byte // the last that it wrote, at most maxOutput
+	broken   bool   // not to be called again
+}
+
+const maxOutput = 2 << 10
+
+// newInstance makes an instance and has it start: its start function, _initialize,
+// moot_alloc and moot_init. What fails is told by the error; it may be the module's
+// own reason.
+func (g *generation) newInstance() (*instance, *failure) {
+	memory := g.module.Memory
+	l, err := newLinear(&g.host.budget, uint64(memory.Min)<<16, uint64(memory.Max)<<16)
+	if err != nil {
+		return nil, &failure{Memory, err}
+	}
+	in := &instance{Context: context.Background(), generation: g, linear: l}
+	if err := in.instantiate(); err != nil {
+		l.Free()
+		return nil, &failure{HostFault, err}
+	}
+	in.mem = in.module.Memory()
+	in.fuel, _ = in.module.ExportedGlobal(meter.FuelExport).(api.MutableGlobal)
+	in.depth, _ = in.module.ExportedGlobal(meter.DepthExport).(api.MutableGlobal)
+	for h := abi.Connect; h <= abi.Hooks; h++ {
+		if g.hooks[h] {
+			in.hooks[h] = in.module.ExportedFunction(h.Export())
+		}
+	}
+	in.alloc = in.module.ExportedFunction(abi.ExportAlloc)
+	in.begin(now()+int64(g.host.cfg.StartTimeout), g.name, 0, nil)
+	defer in.end()
+	f := in.start()
+	if f == nil && in.worn() {
+		f = fail(Memory, "it uses %d of its %d bytes of memory before its first call: give the entry more memory", in.mem.Size(), in.linear.max)
+	}
+	if f != nil {
+		in.close()
+		return nil, f
+	}
+	return in, nil
+}
+
+func (in *instance) instantiate() (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("instantiate: %v", r)
+		}
+	}()
+	g := in.generation
+	ctx := experimental.WithMemoryAllocator(in, in.linear)
+	in.module, err = g.runtime.InstantiateModule(ctx, g.compiled, wazero.NewModuleConfig().WithName("").WithStartFunctions())
+	return err
+}
+
+func (in *instance) start() *failure {
+	for _, name := range []string{meter.StartExport, abi.ExportInitialize} {
+		if fn := in.module.ExportedFunction(name); fn != nil {
+			if _, f := in.call(fn); f != nil {
+				return f
+			}
+		}
+	}
+	config := in.generation.config
+	if f := in.ensure(max(abi.ExchangeSize, len(config))); f != nil {
+		return f
+	}
+	init := in.module.ExportedFunction(abi.ExportInit)
+	if init == nil {
+		return nil
+	}
+	copy(in.memory()[in.buffer:], config)
+	result, f := in.call(init, abi.Minor, uint64(in.buffer), uint64(len(config)))
+	if f != nil {
+		return f
+	}
+	if uint32(result) != 0 {
+		return in.refused(int32(result))
+	}
+	return nil
+}
+
+// refused asks why moot_init did not accept its config.
+func (in *instance) refused(code int32) *failure {
+	fn := in.module.ExportedFunction(abi.ExportReason)
+	if fn == nil {
+		return fail(Protocol, "%s refused its config: %d", abi.ExportInit, code)
+	}
+	reason, f := in.text(fn, abi.MaxReason)
+	if f != nil {
+		return f
+	}
+	return fail(Protocol, "%s refused its config: %s", abi.ExportInit, reason)
+}
+
+// text is what a function says that returns ptr<<32 | len, copied.
+func (in *instance) text(fn api.Function, limit int) ([]byte, *failure) {
+	packed, f := in.call(fn)
+	if f != nil {
+		return nil, f
+	}
+	span := abi.Span{Ptr: uint32(packed >> 32), Len: uint32(packed)}
+	b, ok := span.In(in.memory(), limit)
+	if !ok {
+		return nil, fail(Protocol, "%s: %d bytes at %#x are not UTF-8 text of at most %d bytes in its memory",
+			fn.Definition().Name(), span.Len, span.Ptr, limit)
+	}
+	return slices.Clone(b), nil
+}
+
+// ensure makes the exchange buffer at least size bytes large.
+func (in *instance) ensure(size int) *failure {
+	if size <= in.capacity {
+		return nil
+	}
+	if size > abi.ExchangeMax {
+		return fail(HostFault, "a frame of %d bytes, the limit is %d", size, abi.ExchangeMax)
+	}
+	for in.capacity = abi.ExchangeSize; in.capacity < size; {
+		in.capacity *= 2
+	}
+	result, f := in.call(in.alloc, uint64(in.capacity))
+	if f != nil {
+		return f
+	}
+	in.buffer = uint32(result)
+	if in.buffer == 0 {
+		return fail(Memory, "%s refused %d bytes", abi.ExportAlloc, in.capacity)
+	}
+	if in.buffer%8 != 0 || uint64(in.buffer)+uint64(in.capacity) > uint64(in.mem.Size()) {
+		return fail(Protocol, "%s gave %#x: %d bytes there are not in its memory or not 8-aligned", abi.ExportAlloc, in.buffer, in.capacity)
+	}
+	return nil
+}
+
+// memory is all of the guest's memory. A call into the guest may move it.
+func (in *instance) memory() []byte {
+	b, _ := in.mem.Read(0, in.mem.Size())
+	return b
+}
+
+// worn reports whether the instance should be replaced: it failed, or its memory
+// is nearly used up, as that of a guest that does not collect its garbage.
+func (in *instance) worn() bool {
+	return in.broken || uint64(in.mem.Size()) > in.linear.max/4*3
+}
+
+func (in *instance) close() {
+	_ = in.module.Close(in) // it has no files, and no exit code is of interest
+	in.linear.Free()
+}
+
+// begin prepares for the calls into the guest that one event needs.
+func (in *instance) begin(deadline int64, label string, hook abi.Hook, ev *engine.Event) {
+	in.deadline, in.mark = deadline, now()
+	in.slices = max(1, (deadline-in.mark)/int64(time.Millisecond)) * slicesPerMillisecond
+	in.label, in.hook, in.event = label, hook, ev
+	in.effects, in.emits = in.effects[:0], 0
+}
+
+// end lets go of what the event brought.
+func (in *instance) end() {
+	in.generation.gate.spend(now(), now()-in.mark)
+	if text := in.said(); text != "" {
+		in.says(slog.LevelInfo, text)
+	}
+	clear(in.effects)
+	in.event, in.units = nil, nil
+	if in.cancel != nil {
+		in.cancel()
+		in.calls, in.cancel = nil, nil
+	}
+}

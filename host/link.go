@@ -1,0 +1,66 @@
+package host
+
+import (
+	"context"
+
+	"github.com/tetratelabs/wazero"
+	"github.com/tetratelabs/wazero/api"
+
+	"github.com/mootchat/moot/host/abi"
+	"github.com/mootchat/moot/host/meter"
+)
+
+// hostFunction is a function that guests can import.
+type hostFunction struct {
+	meter.Signature
+	capability string // that an entry must grant; "": none
+	call       func(in *instance, stack []uint64)
+}
+
+const wasiModule = "wasi_snapshot_preview1"
+
+// lookup is the function of that name. It is false for names there are not.
+func lookup(module, name string) (fn hostFunction, ok bool) {
+	switch module {
+	case abi.ImportModule:
+		fn, ok = imports[name]
+	case wasiModule:
+		fn, ok = wasiImports[name]
+	}
+	return fn, ok
+}
+
+// link makes the host modules that the guest's imports need, and those functions
+// alone. All of them are Go functions on the raw stack: what goes through reflection
+// costs thirty times as much.
+func link(ctx context.Context, rt wazero.Runtime, imports []meter.Import) error {
+	refuel := hostFunction{
+		Signature: meter.Signature{Params: []byte{api.ValueTypeI64}, Results: []byte{api.ValueTypeI64}},
+		call:      func(in *instance, stack []uint64) { stack[0] = uint64(in.refuel()) },
+	}
+	modules := map[string]wazero.HostModuleBuilder{meter.ImportModule: rt.NewHostModuleBuilder(meter.ImportModule)}
+	export(modules[meter.ImportModule], meter.RefuelImport, refuel)
+	for _, im := range imports {
+		fn, ok := lookup(im.Module, im.Name)
+		if !ok {
+			continue // instantiating will say so
+		}
+		if modules[im.Module] == nil {
+			modules[im.Module] = rt.NewHostModuleBuilder(im.Module)
+		}
+		export(modules[im.Module], im.Name, fn)
+	}
+	for _, m := range modules {
+		if _, err := m.Instantiate(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func export(b wazero.HostModuleBuilder, name string, fn hostFunction) {
+	call := api.GoModuleFunc(func(ctx context.Context, _ api.Module, stack []uint64) {
+		fn.call(ctx.(*instance), stack)
+	})
+	b.NewFunctionBuilder().WithGoModuleFunction(call, fn.Params, fn.Results).Export(name)
+}

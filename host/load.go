@@ -1,0 +1,157 @@
+package host
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/mootchat/moot/host/abi"
+	"github.com/mootchat/moot/host/meter"
+)
+
+// loader builds one revision. Loads come one at a time: compiling may take a second
+// and a processor.
+type loader struct {
+	host     *Host
+	ctx      context.Context
+	old      *Revision // in use; may be nil
+	next     *Revision
+	problems Problems
+	modules  map[string]*source // by name; nil: it cannot be used, and was told
+	kept     map[binding]*generation
+}
+
+// source is a module as it was read.
+type source struct {
+	Module
+	digest  [32]byte
+	wasm    []byte
+	metered map[uint32]metered // by pages of memory
+}
+
+// metered is what package meter made of a module.
+type metered struct {
+	*meter.Module
+	err error
+}
+
+// Load reads, checks, compiles and starts all modules of the rules beside those in
+// use, and changes nothing. What is the same as in the revision in use is carried
+// over. The error is [Problems]: all that is wrong. The caller hands the revision to
+// Swap or closes it.
+func (h *Host) Load(ctx context.Context, rules Rules) (*Revision, error) {
+	h.loading.Lock()
+	defer h.loading.Unlock()
+	if h.closed {
+		return nil, errors.New("the host is closed")
+	}
+	h.revisions.Add(1)
+	next := &Revision{host: h, tenants: make(map[string]*tenant)}
+	next.users.Store(1)
+	l := &loader{host: h, ctx: ctx, next: next, modules: make(map[string]*source), kept: make(map[binding]*generation)}
+	if l.old = h.running(); l.old != nil {
+		defer l.old.release()
+		for _, g := range l.old.generations {
+			l.kept[g.binding] = g
+		}
+	}
+	for _, m := range rules.Modules {
+		l.read(m)
+	}
+	next.id = l.digest(rules)
+	for _, t := range rules.Tenants {
+		l.tenant(t)
+	}
+	if err := ctx.Err(); err != nil {
+		l.problems.add("", "", "loading was given up: %w", err)
+	}
+	if len(l.problems) > 0 {
+		next.Close()
+		return nil, l.problems
+	}
+	return next, nil
+}
+
+// read reads a module and checks what it is.
+func (l *loader) read(m Module) {
+	if _, twice := l.modules[m.Name]; twice {
+		l.problems.add(m.Where, m.Name, "there are two modules of this name")
+		return
+	}
+	l.modules[m.Name] = nil
+	wasm, err := m.binary()
+	if err != nil {
+		l.problems.add(m.Where, m.Name, "%w", err)
+		return
+	}
+	s := &source{Module: m, wasm: wasm, digest: sha256.Sum256(wasm), metered: make(map[uint32]metered)}
+	switch have := hex.EncodeToString(s.digest[:]); {
+	case m.SHA256 != "" && !strings.EqualFold(m.SHA256, have):
+		l.problems.add(m.Where, m.Name, "%s has the sha256 %s, not %s: if the change is meant, put the new one here", m.File, have, m.SHA256)
+	case !bytes.HasPrefix(wasm, []byte("\x00asm")):
+		l.problems.add(m.Where, m.Name, "%s is not a WebAssembly module: it begins with %q where one begins with %q",
+			m.File, wasm[:min(len(wasm), 8)], "\x00asm")
+	default:
+		l.modules[m.Name] = s
+	}
+}
+
+// binary is at most maxModule bytes.
+func (m *Module) binary() ([]byte, error) {
+	wasm := m.Wasm
+	if wasm == nil {
+		if m.Open == nil {
+			return nil, errors.New("there is nothing to read it from")
+		}
+		r, err := m.Open()
+		if errors.Is(err, os.ErrNotExist) {
+			return nil, fmt.Errorf("there is no file %s: build it, or correct the path: %w", m.File, err)
+		}
+		if err != nil {
+			return nil, err
+		}
+		defer r.Close()
+		if wasm, err = io.ReadAll(io.LimitReader(r, maxModule+1)); err != nil {
+			return nil, fmt.Errorf("read %s: %w", m.File, err)
+		}
+	}
+	if len(wasm) > maxModule {
+		return nil, fmt.Errorf("%s has more than %d bytes", m.File, maxModule)
+	}
+	return wasm, nil
+}
+
+// digest is that of everything that decides what the chains do.
+func (l *loader) digest(rules Rules) string {
+	h := sha256.New()
+	digests := make(map[string]string)
+	for name, s := range l.modules {
+		if s != nil {
+			digests[name] = hex.EncodeToString(s.digest[:])
+		}
+	}
+	tenants := slices.Clone(rules.Tenants)
+	slices.SortStableFunc(tenants, func(a, b Tenant) int { return strings.Compare(a.Name, b.Name) })
+	for i := range tenants {
+		tenants[i].Chain = slices.Clone(tenants[i].Chain)
+		for k := range tenants[i].Chain {
+			e := tenants[i].Chain[k].withDefaults()
+			e.Where = "" // a line that moved changes nothing
+			if !json.Valid(e.Config) {
+				e.Config = nil // a problem later on
+			}
+			tenants[i].Chain[k] = e
+		}
+	}
+	// What is encoded are plain values: it cannot fail.
+	_ = json.NewEncoder(h).Encode([]any{abi.Minor, digests, tenants})
+	return hex.EncodeToString(h.Sum(nil))
+}

@@ -1,0 +1,80 @@
+package host
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/host/abi"
+)
+
+// declared is what a module says of itself, checked.
+type declared struct {
+	hooks    [abi.Hooks + 1]bool // that it has
+	sees     view
+	perUnit  shape // what a receiver of on_say is shown as
+	varies   bool  // on_say is asked once for each class of receivers
+	actions  map[string]engine.ActionSpec
+	requires []string // capabilities
+}
+
+// declare reads a manifest, which may be empty: the module then has every hook
+// that it exports and sees all but properties. exports reports whether the module
+// exports a name.
+func declare(manifest []byte, module string, exports func(string) bool) (declared, error) {
+	var m abi.Manifest
+	if len(bytes.TrimSpace(manifest)) > 0 {
+		if err := json.Unmarshal(manifest, &m); err != nil {
+			return declared{}, fmt.Errorf("its manifest is not what a manifest is: %w", err)
+		}
+	}
+	d := declared{requires: m.Capabilities, varies: m.Vary != nil}
+	errs := []error{d.setHooks(m.Hooks, exports)}
+	var err error
+	d.sees, err = viewOf(m.Reads)
+	errs = append(errs, err)
+	d.perUnit = d.sees.conn
+	if d.varies {
+		d.perUnit, err = varyOf(m.Vary, &d.sees.conn)
+		errs = append(errs, err)
+	}
+	return d, errors.Join(append(errs, d.setActions(m.Actions, module))...)
+}
+
+func (d *declared) setHooks(names []string, exports func(string) bool) error {
+	var errs []error
+	for _, name := range names {
+		h := abi.HookNamed(name)
+		if h == 0 || !exports(h.Export()) {
+			errs = append(errs, fmt.Errorf("its manifest names the hook %q, for which it exports nothing", name))
+			continue
+		}
+		d.hooks[h] = true
+	}
+	if len(names) == 0 {
+		for h := abi.Connect; h <= abi.Hooks; h++ {
+			d.hooks[h] = exports(h.Export())
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (d *declared) setActions(list []abi.ActionSpec, module string) error {
+	if len(list) > 0 && !d.hooks[abi.Action] {
+		return fmt.Errorf("its manifest declares actions, but it has no %s", abi.Action.Export())
+	}
+	d.actions = make(map[string]engine.ActionSpec, len(list))
+	for _, a := range list {
+		if _, twice := d.actions[a.Name]; twice || a.Name == "" {
+			return fmt.Errorf("its manifest declares the action %q twice, or without a name", a.Name)
+		}
+		spec := engine.ActionSpec{Description: a.Description, Module: module, Inputs: make(map[string]engine.InputSpec, len(a.Inputs))}
+		for name, in := range a.Inputs {
+			spec.Inputs[name] = engine.InputSpec{Required: in.Required, Description: in.Description}
+		}
+		d.actions[a.Name] = spec
+	}
+	return nil
+}

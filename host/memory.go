@@ -1,0 +1,78 @@
+package host
+
+import (
+	"fmt"
+	"sync/atomic"
+
+	"github.com/tetratelabs/wazero/experimental"
+)
+
+// budget bounds the memory that all instances of a node can use together.
+type budget struct {
+	limit int64
+	used  atomic.Int64
+}
+
+func (b *budget) take(n int64) bool {
+	if b.used.Add(n) <= b.limit {
+		return true
+	}
+	b.used.Add(-n)
+	return false
+}
+
+// linear is the memory of one instance. Its address space is reserved at once
+// and never moves; what the guest has grown into is charged to the budget. It is
+// its own allocator, and is made before wazero asks: an allocator that refuses
+// the first pages makes wazero panic.
+type linear struct {
+	budget *budget
+	region region
+	size   uint64
+	max    uint64
+}
+
+func newLinear(b *budget, first, max uint64) (*linear, error) {
+	if !b.take(int64(first)) {
+		return nil, fmt.Errorf("all modules together may use %d bytes of memory, and %d more were asked for", b.limit, first)
+	}
+	r, err := reserve(max)
+	if err != nil {
+		b.used.Add(-int64(first))
+		return nil, fmt.Errorf("reserve %d bytes: %w", max, err)
+	}
+	l := &linear{budget: b, region: r, size: first, max: max}
+	if l.region.grow(first) == nil {
+		l.Free()
+		return nil, fmt.Errorf("the system refused %d bytes of memory", first)
+	}
+	return l, nil
+}
+
+// Allocate implements experimental.MemoryAllocator.
+func (l *linear) Allocate(_, _ uint64) experimental.LinearMemory { return l }
+
+// Reallocate implements experimental.LinearMemory.
+func (l *linear) Reallocate(size uint64) []byte {
+	if size > l.max || size < l.size {
+		return nil
+	}
+	more := int64(size - l.size)
+	if !l.budget.take(more) {
+		return nil
+	}
+	b := l.region.grow(size)
+	if b == nil {
+		l.budget.used.Add(-more)
+		return nil
+	}
+	l.size = size
+	return b
+}
+
+// Free implements experimental.LinearMemory. A second call does nothing.
+func (l *linear) Free() {
+	l.budget.used.Add(-int64(l.size))
+	l.size, l.max = 0, 0
+	l.region.free()
+}

@@ -1,0 +1,198 @@
+package host
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"strconv"
+	"sync"
+	"time"
+)
+
+// MemoryStore is a [Store] for one node. It forgets everything with the process.
+// A namespace has at most 10,000 keys, and as many buckets, and 16 MiB of values.
+type MemoryStore struct {
+	now    func() time.Time
+	mu     sync.Mutex
+	spaces map[space]*values
+}
+
+// space is a namespace.
+type space struct{ tenant, module string }
+
+// values are those of one namespace.
+type values struct {
+	mu      sync.Mutex
+	keys    map[string]value
+	size    int                  // bytes of keys and their names
+	buckets map[string]time.Time // by name: when it is full again
+	swept   time.Time
+}
+
+type value struct {
+	data []byte    // not nil; it does not change
+	ends time.Time // zero: never
+}
+
+func (v value) ended(now time.Time) bool { return !v.ends.IsZero() && !now.Before(v.ends) }
+
+const (
+	maxKeys      = 10_000
+	maxSpaceSize = 16 << 20
+	sweepEvery   = time.Second // at most: a full namespace is not searched at every call
+)
+
+// NewMemoryStore makes an empty store.
+func NewMemoryStore() *MemoryStore {
+	return &MemoryStore{now: time.Now, spaces: make(map[space]*values)}
+}
+
+// lock gives the namespace of a key, locked.
+func (m *MemoryStore) lock(k Key) *values {
+	m.mu.Lock()
+	s := m.spaces[space{k.Tenant, k.Module}]
+	if s == nil {
+		s = &values{keys: make(map[string]value), buckets: make(map[string]time.Time)}
+		m.spaces[space{k.Tenant, k.Module}] = s
+	}
+	m.mu.Unlock()
+	s.mu.Lock()
+	return s
+}
+
+// Get implements [Store].
+func (m *MemoryStore) Get(_ context.Context, k Key) ([]byte, error) { return m.Recent(k), nil }
+
+// Recent implements [Store].
+func (m *MemoryStore) Recent(k Key) []byte {
+	s := m.lock(k)
+	defer s.mu.Unlock()
+	v, _ := s.get(k.Name, m.now())
+	return v.data
+}
+
+// Set implements [Store].
+func (m *MemoryStore) Set(_ context.Context, k Key, data []byte, ttl time.Duration) (had bool, err error) {
+	s := m.lock(k)
+	defer s.mu.Unlock()
+	now := m.now()
+	_, had = s.get(k.Name, now)
+	return had, s.put(k.Name, data, until(now, ttl), now)
+}
+
+// Swap implements [Store].
+func (m *MemoryStore) Swap(_ context.Context, k Key, old, data []byte, ttl time.Duration) (done bool, err error) {
+	s := m.lock(k)
+	defer s.mu.Unlock()
+	now := m.now()
+	v, had := s.get(k.Name, now)
+	if had != (old != nil) || !bytes.Equal(v.data, old) {
+		return false, nil
+	}
+	err = s.put(k.Name, data, until(now, ttl), now)
+	return err == nil, err
+}
+
+// Add implements [Store].
+func (m *MemoryStore) Add(_ context.Context, k Key, delta int64, ttl time.Duration) (sum int64, err error) {
+	s := m.lock(k)
+	defer s.mu.Unlock()
+	now := m.now()
+	v, had := s.get(k.Name, now)
+	ends := v.ends
+	if !had {
+		ends = until(now, ttl)
+	} else if sum, err = strconv.ParseInt(string(v.data), 10, 64); err != nil {
+		return 0, errors.New("the key holds no number")
+	}
+	sum += delta
+	return sum, s.put(k.Name, strconv.AppendInt(nil, sum, 10), ends, now)
+}
+
+// Take implements [Store].
+func (m *MemoryStore) Take(_ context.Context, k Key, tokens, burst int, per time.Duration) (wait time.Duration, err error) {
+	s := m.lock(k)
+	defer s.mu.Unlock()
+	now := m.now()
+	full, had := s.buckets[k.Name]
+	if full.Before(now) {
+		full = now
+	}
+	full = full.Add(time.Duration(tokens) * per)
+	if over := full.Sub(now) - time.Duration(burst)*per; over > 0 {
+		return over, nil
+	}
+	if !had && len(s.buckets) >= maxKeys {
+		if s.sweep(now); len(s.buckets) >= maxKeys {
+			return 0, ErrFull
+		}
+	}
+	s.buckets[k.Name] = full
+	return 0, nil
+}
+
+func until(now time.Time, ttl time.Duration) time.Time {
+	if ttl == 0 {
+		return time.Time{}
+	}
+	return now.Add(ttl)
+}
+
+// get is the value of a key that has not ended.
+func (s *values) get(name string, now time.Time) (v value, ok bool) {
+	v, ok = s.keys[name]
+	if ok && v.ended(now) {
+		s.remove(name)
+		return value{}, false
+	}
+	return v, ok
+}
+
+// put sets a value to a copy of data; nil removes it.
+func (s *values) put(name string, data []byte, ends, now time.Time) error {
+	if data == nil {
+		s.remove(name)
+		return nil
+	}
+	old, had := s.keys[name]
+	if !had && len(s.keys) >= maxKeys {
+		if s.sweep(now); len(s.keys) >= maxKeys {
+			return ErrFull
+		}
+	}
+	size := s.size + len(data) - len(old.data)
+	if !had {
+		size += len(name)
+	}
+	if size > maxSpaceSize {
+		return ErrFull
+	}
+	s.keys[name] = value{append([]byte{}, data...), ends}
+	s.size = size
+	return nil
+}
+
+func (s *values) remove(name string) {
+	if v, ok := s.keys[name]; ok {
+		s.size -= len(name) + len(v.data)
+		delete(s.keys, name)
+	}
+}
+
+// sweep removes what has ended, and buckets that are full: a new one is full too.
+func (s *values) sweep(now time.Time) {
+	if now.Sub(s.swept) < sweepEvery {
+		return
+	}
+	s.swept = now
+	for name, v := range s.keys {
+		if v.ended(now) {
+			s.remove(name)
+		}
+	}
+	for name, full := range s.buckets {
+		if !full.After(now) {
+			delete(s.buckets, name)
+		}
+	}
+}

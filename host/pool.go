@@ -1,0 +1,113 @@
+package host
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// pool hands out the instances of a generation, one goroutine each. They are made
+// when they are first needed, in the background: who waits for one waits no
+// longer than its own deadline, whatever making one takes.
+type pool struct {
+	make    func() (*instance, *failure)
+	report  func(*failure) // of a making that failed
+	idle    chan *instance
+	actions chan struct{} // one for each action under way: they leave one instance for messages
+	alive   atomic.Int32  // instances there are or are being made, at most cap(idle)
+	makers  sync.WaitGroup
+}
+
+func newPool(size int, make_ func() (*instance, *failure), report func(*failure)) *pool {
+	return &pool{
+		make:    make_,
+		report:  report,
+		idle:    make(chan *instance, size),
+		actions: make(chan struct{}, size-1),
+	}
+}
+
+// take gives an instance, to be returned by put. It waits until the deadline, on the
+// host's clock.
+func (p *pool) take(ctx context.Context, deadline int64) (*instance, *failure) {
+	select {
+	case in := <-p.idle:
+		return in, nil
+	default:
+	}
+	p.grow()
+	t := time.NewTimer(time.Duration(deadline - now()))
+	defer t.Stop()
+	select {
+	case in := <-p.idle:
+		return in, nil
+	case <-t.C:
+		return nil, fail(NoInstance, "no instance was free in time")
+	case <-ctx.Done():
+		return nil, &failure{NoInstance, ctx.Err()}
+	}
+}
+
+// put takes an instance back, or replaces it.
+func (p *pool) put(in *instance) {
+	if !in.worn() {
+		p.idle <- in
+		return
+	}
+	in.close()
+	p.alive.Add(-1)
+	p.grow()
+}
+
+// grow makes one more instance, if there may be one more.
+func (p *pool) grow() {
+	if n := p.alive.Add(1); int(n) > cap(p.idle) {
+		p.alive.Add(-1)
+		return
+	}
+	p.makers.Go(func() {
+		in, f := p.make()
+		if f != nil {
+			p.alive.Add(-1)
+			p.report(f)
+			return
+		}
+		p.idle <- in
+	})
+}
+
+// enter lets an action in, if it leaves an instance for others; leave is called
+// after it.
+func (p *pool) enter(ctx context.Context, deadline int64) *failure {
+	select {
+	case p.actions <- struct{}{}:
+		return nil
+	default:
+	}
+	t := time.NewTimer(time.Duration(deadline - now()))
+	defer t.Stop()
+	select {
+	case p.actions <- struct{}{}:
+		return nil
+	case <-t.C:
+		return fail(NoInstance, "no instance was free for an action in time")
+	case <-ctx.Done():
+		return &failure{NoInstance, ctx.Err()}
+	}
+}
+
+func (p *pool) leave() { <-p.actions }
+
+// close waits for what is being made and closes all instances. None may be out.
+func (p *pool) close() {
+	p.makers.Wait()
+	for {
+		select {
+		case in := <-p.idle:
+			in.close()
+		default:
+			return
+		}
+	}
+}

@@ -1,0 +1,146 @@
+package host
+
+import (
+	"bytes"
+	"encoding/binary"
+	"encoding/json"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/mootchat/moot/engine/wire"
+	"github.com/mootchat/moot/host/abi"
+)
+
+// rewrite is what a module makes of a message. What is zero is left as it was.
+type rewrite struct {
+	message    wire.Message
+	newMessage bool
+	extra      json.RawMessage // merged into what was added before
+	room, from string
+	sentAt     int64
+}
+
+// results reads what a guest left in its result slots, and copies it.
+type results struct {
+	frame  []byte // the header
+	memory []byte
+	err    *failure // the first
+}
+
+func (in *instance) results() results {
+	m := in.memory()
+	return results{frame: m[in.buffer:][:abi.HeaderSize], memory: m}
+}
+
+// bytes is what the span at a slot names, still in the guest's memory.
+func (r *results) bytes(record []byte, slot, limit int, what string) []byte {
+	span := abi.SpanAt(record, slot)
+	b, ok := span.In(r.memory, limit)
+	if !ok && r.err == nil {
+		r.err = fail(Protocol, "%s: %d bytes at %#x are not UTF-8 text of at most %d bytes in its memory", what, span.Len, span.Ptr, limit)
+	}
+	return b
+}
+
+func (r *results) text(slot, limit int, what string) string {
+	return string(r.bytes(r.frame, slot, limit, what))
+}
+
+// message reads a message and its kind.
+func (r *results) message(record []byte, slot, kindSlot int) (m wire.Message, given bool) {
+	kind := binary.LittleEndian.Uint32(record[kindSlot:])
+	if kind == abi.KindNone {
+		return m, false
+	}
+	b := r.bytes(record, slot, abi.MaxResult, "message")
+	switch {
+	case r.err != nil:
+	case kind == abi.KindText:
+		m.Text = string(b)
+	case kind == abi.KindJSON:
+		m.JSON, m.Text = true, string(r.compact(b, "message"))
+	default:
+		r.err = fail(Protocol, "message: there is no kind %d", kind)
+	}
+	return m, r.err == nil
+}
+
+// compact is a copy of JSON text without white space: on some transports a line
+// end ends a message.
+func (r *results) compact(b []byte, what string) []byte {
+	var to bytes.Buffer
+	if err := json.Compact(&to, b); err != nil && r.err == nil {
+		r.err = fail(Protocol, "%s: not JSON: %w", what, err)
+	}
+	return to.Bytes()
+}
+
+// object reads a JSON object that uses none of the reserved names; nil: none.
+func (r *results) object(record []byte, slot int, what string, reserved []string) json.RawMessage {
+	b := r.bytes(record, slot, abi.MaxResult, what)
+	if len(b) == 0 || r.err != nil {
+		return nil
+	}
+	var members map[string]json.RawMessage
+	if err := json.Unmarshal(b, &members); err != nil || members == nil {
+		r.err = fail(Protocol, "%s: not a JSON object", what)
+		return nil
+	}
+	for _, name := range reserved {
+		if _, used := members[name]; used {
+			r.err = fail(Protocol, "%s: the name %q is reserved", what, name)
+			return nil
+		}
+	}
+	return r.compact(b, what)
+}
+
+// rewrite reads the slots of what the event had.
+func (r *results) rewrite() (w rewrite) {
+	w.message, w.newMessage = r.message(r.frame, abi.ResultMessage, abi.ResultMessageKind)
+	w.extra = r.object(r.frame, abi.ResultExtra, "extra", reservedInExtra[:])
+	w.room = r.text(abi.ResultRoom, abi.MaxResult, "room")
+	w.from = r.text(abi.ResultFrom, abi.MaxResult, "from")
+	w.sentAt = int64(binary.LittleEndian.Uint64(r.frame[abi.ResultSentAt:]))
+	switch {
+	case r.err != nil:
+	case w.room != "" && !validName(w.room):
+		r.err = fail(Protocol, "room: %q is no name for a room", w.room)
+	case w.from != "" && !validName(w.from):
+		r.err = fail(Protocol, "from: %q is no sender", w.from)
+	case w.sentAt < 0:
+		r.err = fail(Protocol, "sentAt: %d ms since 1970", w.sentAt)
+	}
+	return w
+}
+
+// Names that belong to the engine. In a payload the message is among them: it has a
+// slot of its own.
+var (
+	reservedInReply = [...]string{"context", "messageId", "status", "error", "offset", "epoch", "room", "from", "sentAt"}
+	reservedInExtra = [...]string{"context", "messageId", "status", "error", "offset", "epoch", "room", "from", "sentAt", "message"}
+)
+
+// maxName bounds the name of a room, and a connection's id, in bytes.
+const maxName = 256
+
+func validName(name string) bool {
+	return name != "" && len(name) <= maxName && utf8.ValidString(name) && !strings.ContainsFunc(name, unicode.IsControl)
+}
+
+// merge adds the members of b to the object a; b's win.
+func merge(a, b json.RawMessage) json.RawMessage {
+	if a == nil {
+		return b
+	}
+	members := make(map[string]json.RawMessage)
+	if json.Unmarshal(a, &members) != nil || json.Unmarshal(b, &members) != nil {
+		return b // neither can be: both were read as objects before
+	}
+	merged, err := json.Marshal(members)
+	if err != nil {
+		return b
+	}
+	return merged
+}

@@ -1,0 +1,64 @@
+package host
+
+import (
+	"sync/atomic"
+
+	"github.com/mootchat/moot/engine"
+)
+
+// Revision is a loaded set of rules: what [Host.Load] makes, and [Host.Swap] puts
+// into use. It does not change.
+type Revision struct {
+	host        *Host
+	id          string
+	tenants     map[string]*tenant
+	names       []string // of the tenants, in the order of the rules
+	generations []*generation
+	users       atomic.Int64 // who loaded or swapped it, and calls in flight
+}
+
+// ID is the digest of the rules and of all the modules in them, in hex.
+func (r *Revision) ID() string { return r.id }
+
+// Close lets go of a revision that is not swapped in. Instances that no other
+// revision uses are closed.
+func (r *Revision) Close() { r.release() }
+
+// retain keeps the revision from closing; false: it is closed.
+func (r *Revision) retain() bool {
+	for {
+		n := r.users.Load()
+		if n == 0 {
+			return false
+		}
+		if r.users.CompareAndSwap(n, n+1) {
+			return true
+		}
+	}
+}
+
+func (r *Revision) release() {
+	if r.users.Add(-1) > 0 {
+		return
+	}
+	// Not here: the last to let go is a message, and closing may wait for an
+	// instance that is being made.
+	go func() {
+		defer r.host.revisions.Done()
+		for _, g := range r.generations {
+			g.release()
+		}
+	}()
+}
+
+// tenant is a tenant's chains.
+type tenant struct {
+	name    string
+	gate    *gate
+	share   float64 // of the processors
+	chains  [engine.HookAction + 1]hookChain
+	actions map[string]engine.ActionSpec
+	doers   map[string][]*entry // by action: the entry that answers it
+	entries []*entry            // in the order they are asked
+	clashes []*entry            // that declare what another module declared
+}

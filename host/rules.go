@@ -1,0 +1,99 @@
+package host
+
+import (
+	"cmp"
+	"encoding/json"
+	"io"
+	"time"
+
+	"github.com/mootchat/moot/engine"
+)
+
+// Rules are the modules there are and the chains of all tenants. [Host.Load]
+// keeps nothing of them.
+type Rules struct {
+	Modules []Module
+	Tenants []Tenant
+}
+
+// Module is a WebAssembly module that entries name.
+type Module struct {
+	Name   string
+	File   string                        // for messages
+	Where  string                        // for messages: "config.yaml:12: modules.blocklist"
+	Wasm   []byte                        // the binary; nil: Open is called
+	Open   func() (io.ReadCloser, error) // gives the binary; at most 16 MiB are read
+	SHA256 string                        // of the binary, in hex; "": not checked
+}
+
+// Tenant is the chain of one tenant, for all hooks.
+type Tenant struct {
+	Name  string
+	CPU   float64 // share of the processors that its modules may use, up to 1; 0: one half
+	Chain []Entry
+}
+
+// Entry is a module's place in a chain.
+type Entry struct {
+	Module   string
+	Where    string        // for messages: "config.yaml:42: tenants.default.chain[0]"
+	Rooms    []string      // patterns of package glob, one that fits is enough; nil: every room
+	Hooks    []engine.Hook // nil: all that the module has
+	Priority int           // low ones are asked first, equal ones in the order given
+	Timeout  time.Duration // for one event, all calls together; 0: 50 ms
+	Memory   int64         // bytes of one instance, 64 KiB to 1 GiB; 0: 16 MiB
+	OnError  Policy
+	Breaker  Breaker
+	Grants   []string // kv, rate, emit, rooms, properties:NAME,...
+	Mode     Mode
+	Config   json.RawMessage // JSON for the module; nil: {}
+}
+
+// Policy is what a chain makes of an entry that failed.
+type Policy uint8
+
+// The policies.
+const (
+	DenyOnError  Policy = iota // the event fails; at say, the receivers asked about get nothing
+	AllowOnError               // as if the entry were not there
+)
+
+// Mode says what a module's verdict is worth.
+type Mode uint8
+
+// The modes.
+const (
+	Enforce Mode = iota
+	Shadow       // the module is asked and counted, and nothing comes of it
+)
+
+// Breaker keeps an entry that fails again and again from being asked: it then
+// answers by its OnError at once.
+type Breaker struct {
+	Failures int           // within Window open it; 0: 5, at most 1000 are told apart
+	Window   time.Duration // 0: 10 s
+	Cooldown time.Duration // it is tried again after this; 0: 5 s
+}
+
+const (
+	defaultTimeout = 50 * time.Millisecond
+	defaultMemory  = 16 << 20
+	minMemory      = 64 << 10
+	maxMemory      = 1 << 30
+	maxModule      = 16 << 20 // bytes of a binary
+
+	// chainTimeout is how long all entries of a chain have together for one event.
+	chainTimeout = 250 * time.Millisecond
+)
+
+func (e Entry) withDefaults() Entry {
+	e.Timeout = cmp.Or(e.Timeout, defaultTimeout)
+	e.Memory = cmp.Or(e.Memory, defaultMemory)
+	e.Breaker.Failures = min(cmp.Or(e.Breaker.Failures, 5), 1000)
+	e.Breaker.Window = cmp.Or(e.Breaker.Window, 10*time.Second)
+	e.Breaker.Cooldown = cmp.Or(e.Breaker.Cooldown, 5*time.Second)
+	if e.Config == nil {
+		e.Config = json.RawMessage("{}")
+	}
+	return e
+}

@@ -1,0 +1,201 @@
+package host
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"time"
+
+	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/host/abi"
+)
+
+// Store keeps what modules with the capabilities kv and rate keep. Its methods
+// may be called concurrently and return when ctx ends; they keep no value they
+// are given, and the caller changes none it gets. A ttl of 0 is no end.
+//
+// Any error but [ErrFull] is told to the module as unavailable.
+type Store interface {
+	// Get gives the value of a key; nil: there is none.
+	Get(ctx context.Context, key Key) ([]byte, error)
+
+	// Recent is Get from this node's memory alone, without waiting: a value may be
+	// as old as the store's copy of it.
+	Recent(key Key) []byte
+
+	// Set sets the value, and removes the key if value is nil. It reports whether the
+	// key was there.
+	Set(ctx context.Context, key Key, value []byte, ttl time.Duration) (had bool, err error)
+
+	// Swap sets the value if the key has the old one; nil is an absent key. It
+	// reports whether it did.
+	Swap(ctx context.Context, key Key, old, value []byte, ttl time.Duration) (done bool, err error)
+
+	// Add adds to the number that the key holds, in decimal, and gives the sum. An
+	// absent key holds 0; ttl counts from when it was absent. What is no number
+	// is an error.
+	Add(ctx context.Context, key Key, delta int64, ttl time.Duration) (sum int64, err error)
+
+	// Take takes tokens from a bucket that is full with burst of them and gains one
+	// each per. It gives the time until they are there, 0 if they were taken.
+	Take(ctx context.Context, key Key, tokens, burst int, per time.Duration) (wait time.Duration, err error)
+}
+
+// Key is a key in the namespace of one tenant's module.
+type Key struct{ Tenant, Module, Name string }
+
+// ErrFull says that a namespace has as many keys as it may have.
+var ErrFull = errors.New("too many keys")
+
+// MaxValue bounds a value, in bytes.
+const MaxValue = 64 << 10
+
+// maxRefill bounds the time in which an empty bucket becomes full.
+const maxRefill = 365 * 24 * time.Hour
+
+// key reads a key.
+func (in *instance) key(p, n uint64) (k Key, refused int32) {
+	name, refused := in.name(p, n, maxKey)
+	if refused == 0 && name == "" {
+		refused = abi.BadPointer
+	}
+	return Key{in.generation.binding.tenant, in.generation.binding.module, name}, refused
+}
+
+// outcome is what a host function returns that waited on others.
+func (in *instance) outcome(n int32, err error) int32 {
+	switch {
+	case err == nil:
+		return n
+	case errors.Is(err, ErrFull):
+		return abi.OverBudget
+	case errors.Is(err, engine.ErrNoRoom):
+		return abi.Absent
+	}
+	in.generation.counters.errors[HostFault].Add(1)
+	return abi.Unavailable
+}
+
+func ttlOf(ms uint64) time.Duration {
+	const forever = 100 * 365 * 24 * time.Hour
+	if int64(ms) <= 0 {
+		return 0
+	}
+	return time.Duration(min(int64(ms), forever.Milliseconds())) * time.Millisecond
+}
+
+func (in *instance) kvGet(stack []uint64) {
+	k, refused := in.key(stack[0], stack[1])
+	if refused != 0 {
+		result(stack, refused)
+		return
+	}
+	var value []byte
+	var err error
+	if in.readOnly() {
+		value = in.generation.host.cfg.Store.Recent(k)
+	} else {
+		value, err = in.generation.host.cfg.Store.Get(in.wait(), k)
+	}
+	switch {
+	case err != nil:
+		result(stack, in.outcome(0, err))
+	case value == nil:
+		result(stack, abi.Absent)
+	default:
+		result(stack, in.give(value, stack[2], stack[3]))
+	}
+}
+
+func (in *instance) kvSet(stack []uint64) {
+	k, refused := in.keyToChange(stack[0], stack[1])
+	value, refused2 := in.bytes(stack[2], stack[3], MaxValue)
+	if refused = orElse(refused, refused2); refused == 0 {
+		_, err := in.generation.host.cfg.Store.Set(in.wait(), k, present(value), ttlOf(stack[4]))
+		refused = in.outcome(0, err)
+	}
+	result(stack, refused)
+}
+
+func (in *instance) kvDel(stack []uint64) {
+	k, refused := in.keyToChange(stack[0], stack[1])
+	if refused == 0 {
+		had, err := in.generation.host.cfg.Store.Set(in.wait(), k, nil, 0)
+		refused = in.outcome(oneIf(had), err)
+	}
+	result(stack, refused)
+}
+
+func (in *instance) kvAdd(stack []uint64) {
+	k, refused := in.keyToChange(stack[0], stack[1])
+	out, ok := in.mem.Read(uint32(stack[4]), 8)
+	if refused == 0 && !ok {
+		refused = abi.BadPointer
+	}
+	if refused == 0 {
+		sum, err := in.generation.host.cfg.Store.Add(in.wait(), k, int64(stack[2]), ttlOf(stack[3]))
+		if err == nil {
+			binary.LittleEndian.PutUint64(out, uint64(sum))
+		}
+		refused = in.outcome(0, err)
+	}
+	result(stack, refused)
+}
+
+func (in *instance) kvCAS(stack []uint64) {
+	k, refused := in.keyToChange(stack[0], stack[1])
+	old, refused2 := in.bytes(stack[2], stack[3], MaxValue)
+	value, refused3 := in.bytes(stack[4], stack[5], MaxValue)
+	if refused = orElse(refused, orElse(refused2, refused3)); refused == 0 {
+		if len(old) == 0 {
+			old = nil
+		}
+		done, err := in.generation.host.cfg.Store.Swap(in.wait(), k, old, present(value), ttlOf(stack[6]))
+		refused = in.outcome(oneIf(done), err)
+	}
+	result(stack, refused)
+}
+
+func (in *instance) rateTake(stack []uint64) {
+	k, refused := in.keyToChange(stack[0], stack[1])
+	tokens, per, burst := int32(stack[2]), int32(stack[3]), int32(stack[4])
+	if refused == 0 && (tokens <= 0 || per <= 0 || burst < tokens || int64(burst)*int64(per) > maxRefill.Milliseconds()) {
+		refused = abi.TooLarge
+	}
+	if refused == 0 {
+		wait, err := in.generation.host.cfg.Store.Take(in.wait(), k, int(tokens), int(burst), time.Duration(per)*time.Millisecond)
+		ms := (wait + time.Millisecond - 1).Milliseconds()
+		refused = in.outcome(int32(min(ms, 1<<31-1)), err)
+	}
+	result(stack, refused)
+}
+
+// keyToChange is key, where something may be changed.
+func (in *instance) keyToChange(p, n uint64) (k Key, refused int32) {
+	if in.readOnly() {
+		return k, abi.NotGranted
+	}
+	return in.key(p, n)
+}
+
+// present is value, not nil.
+func present(value []byte) []byte {
+	if value == nil {
+		return []byte{}
+	}
+	return value
+}
+
+func orElse(refused, other int32) int32 {
+	if refused != 0 {
+		return refused
+	}
+	return other
+}
+
+func oneIf(b bool) int32 {
+	if b {
+		return 1
+	}
+	return 0
+}
