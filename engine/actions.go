@@ -42,7 +42,7 @@ func (c *Connection) beginAction() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
-	case c.why == CloseShutdown:
+	case c.engine.closing.Load():
 		return &VerbError{"the server is shutting down"}
 	case c.pending >= c.engine.limits.SimultaneousActions:
 		return &VerbError{"you have too many pending requests"}
@@ -86,7 +86,7 @@ func (c *Connection) act(ctx context.Context, name string, params map[string]jso
 	if err := v.refusal(); err != nil {
 		return nil, nil, err
 	}
-	return v.Reply, e.applyNow(ctx, c, v.Effects), nil
+	return v.Reply, e.applyNow(ctx, c.tenant, c, v.Effects, false), nil
 }
 
 func (c *Connection) createChatRoom(ctx context.Context, params map[string]json.RawMessage) (json.RawMessage, []Effect, error) {

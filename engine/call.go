@@ -152,6 +152,9 @@ func (e *Engine) carryOut(ctx context.Context, c call) (json.RawMessage, error) 
 	case callSend:
 		return nil, conn.sendValue(c.Value)
 	case callSet:
+		if c.Name == "" || c.Value != nil && !json.Valid(c.Value) {
+			return nil, &VerbError{"a property needs a name and a JSON value"}
+		}
 		return nil, conn.set(Property{c.Name, c.Value})
 	case callSay:
 		m, err := jsonMessage(c.Value)

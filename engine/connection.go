@@ -96,6 +96,12 @@ func (c *Connection) Close(why Close) {
 	}
 }
 
+func (c *Connection) closing() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.why != Close{}
+}
+
 // slow is called when the reader was given up.
 func (c *Connection) slow() {
 	c.mu.Lock()
@@ -108,8 +114,10 @@ func (c *Connection) slow() {
 }
 
 // Done ends the connection after its socket has: it leaves every room, runs the
-// disconnect chain and gives the seat back. It waits for all of it.
+// disconnect chain and gives the seat back. It waits for all of it, also when ctx
+// has ended: what was joined is left.
 func (c *Connection) Done(ctx context.Context) {
+	ctx = context.WithoutCancel(ctx)
 	c.Close(Close{})
 	c.mu.Lock()
 	c.ended = true // no join begins after this
@@ -122,7 +130,8 @@ func (c *Connection) Done(ctx context.Context) {
 	if err := v.refusal(); err != nil {
 		c.engine.log.Info("disconnect hook denied", "connection", c.ID(), "module", v.Module, "reason", err)
 	}
-	c.engine.applyLater(ctx, c.tenant, v.Effects, false)
+	later := c.engine.applyNow(ctx, c.tenant, nil, v.Effects, false)
+	c.engine.applyLater(ctx, c.tenant, later, false)
 	c.engine.unregister(c)
 	c.seat.free()
 }

@@ -71,17 +71,27 @@ func (v *Verdict) refusal() error {
 }
 
 // applyNow applies what the client's answer must not precede: properties, and
-// rooms that come or go. It returns the other effects.
-func (e *Engine) applyNow(ctx context.Context, c *Connection, effects []Effect) (later []Effect) {
+// rooms that come or go. It returns the other effects. c is nil where there is no
+// connection, and nothing to set properties on. caused says that an effect caused
+// it: rooms are then left alone, as no emit causes another, and counted.
+//
+// It is called outside of lanes, and with no membership of c under way: a room
+// that is destroyed sends a notice through its lane, and has its members leave.
+func (e *Engine) applyNow(ctx context.Context, t *tenant, c *Connection, effects []Effect, caused bool) (later []Effect) {
 	for _, f := range effects {
 		switch {
 		case f.Property != nil:
-			if err := c.set(*f.Property); err != nil {
-				e.log.Warn("a module's property was not set", "connection", c.ID(), "tenant", c.tenant.cfg.Name, "property", f.Property.Name, "error", err)
+			if c == nil {
+				continue
 			}
+			if err := c.set(*f.Property); err != nil {
+				e.log.Warn("a module's property was not set", "connection", c.ID(), "tenant", t.cfg.Name, "property", f.Property.Name, "error", err)
+			}
+		case f.Room != nil && caused:
+			e.stats.emitsDropped.Add(1)
 		case f.Room != nil:
-			if err := e.changeRoom(ctx, c.tenant, *f.Room); err != nil {
-				e.log.Warn("a module's room change failed", "tenant", c.tenant.cfg.Name, "room", f.Room.Name, "error", err)
+			if err := e.changeRoom(ctx, t, *f.Room); err != nil {
+				e.log.Warn("a module's room change failed", "tenant", t.cfg.Name, "room", f.Room.Name, "error", err)
 			}
 		default:
 			later = append(later, f)
@@ -92,7 +102,7 @@ func (e *Engine) applyNow(ctx context.Context, c *Connection, effects []Effect) 
 
 func (e *Engine) changeRoom(ctx context.Context, t *tenant, f RoomEffect) error {
 	if f.Destroy {
-		return e.destroyRoom(ctx, t, f.Name)
+		return e.destroyRoom(ctx, t, f.Name, true)
 	}
 	return e.createRoom(ctx, t, f.Name)
 }

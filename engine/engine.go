@@ -62,7 +62,7 @@ type Engine struct {
 	connections map[string]*Connection
 	seats       int
 	perIP       map[string]int
-	closing     bool
+	closing     atomic.Bool   // changes with mu held
 	emptied     chan struct{} // closed when the last connection has gone after closing
 }
 
@@ -89,7 +89,7 @@ func New(cfg Config) (*Engine, error) {
 	if name == "" {
 		name = "moot"
 	}
-	e.welcome = wire.NewFrame(func(dst []byte) []byte { return wire.AppendWelcome(dst, name) })
+	e.welcome = wire.NewFrame(func(dst []byte) []byte { return wire.AppendWelcome(dst, "Welcome to the "+name+" api") })
 	for range runtime.GOMAXPROCS(0) {
 		e.writers = append(e.writers, newWriter())
 	}
@@ -110,29 +110,33 @@ func New(cfg Config) (*Engine, error) {
 // Run serves until ctx ends. Call Shutdown first for an end that clients are
 // told of: connections that are still there when ctx ends are closed hard.
 func (e *Engine) Run(ctx context.Context) error {
-	var writers, node sync.WaitGroup
+	var writers sync.WaitGroup
 	for _, w := range e.writers {
 		writers.Go(w.run)
 	}
+	// The node outlives ctx until its connections have left their rooms: to the
+	// others it would else be dead, and leave would run twice.
+	living, die := context.WithCancel(context.WithoutCancel(ctx))
 	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	failed := make(chan error, 1)
-	node.Go(func() {
-		failed <- e.cluster.Nodes.Run(ctx, e)
+	go func() {
+		failed <- e.cluster.Nodes.Run(living, e)
 		cancel()
-	})
+	}()
 	err := e.createStartingRooms(ctx)
 	if err == nil {
 		close(e.ready)
 		<-ctx.Done()
 	}
 	e.closeAll(CloseShutdown)
-	cancel()
-	node.Wait()
+	die()
+	err = errors.Join(err, <-failed)
 	for _, w := range e.writers {
 		w.close()
 	}
 	writers.Wait()
-	return errors.Join(err, <-failed)
+	return err
 }
 
 // Ready is closed when the starting rooms are there and clients may come.
@@ -183,8 +187,8 @@ func (e *Engine) Shutdown(ctx context.Context, over time.Duration) error {
 func (e *Engine) beginClosing() []*Connection {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if !e.closing {
-		e.closing = true
+	if !e.closing.Load() {
+		e.closing.Store(true)
 		if len(e.connections) == 0 {
 			close(e.emptied)
 		}
@@ -209,7 +213,7 @@ func (e *Engine) closeAll(why Close) {
 func (e *Engine) register(c *Connection) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.closing {
+	if e.closing.Load() {
 		return false
 	}
 	e.connections[c.ID()] = c
@@ -220,7 +224,7 @@ func (e *Engine) unregister(c *Connection) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	delete(e.connections, c.ID())
-	if e.closing && len(e.connections) == 0 {
+	if e.closing.Load() && len(e.connections) == 0 {
 		close(e.emptied)
 	}
 }

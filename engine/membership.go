@@ -25,19 +25,24 @@ func (e *Engine) join(ctx context.Context, c *Connection, name string, cause Cau
 	if wire.ValidRoom(name) != nil && name != "" {
 		return nil, &VerbError{"invalid room name"}
 	}
-	m, err := e.beginJoin(ctx, c, name)
+	r := c.tenant.hold(name)
+	m, err := e.beginJoin(ctx, c, r)
 	if err != nil {
+		c.tenant.release(r)
 		return nil, err
 	}
 	effects, err := e.admit(ctx, m, cause)
 	c.settle(m, err != nil)
 	if err != nil {
-		c.tenant.release(m.room)
+		c.tenant.release(r)
+		return nil, err
 	}
-	return effects, err
+	return e.applyNow(ctx, c.tenant, c, effects, false), nil
 }
 
-func (e *Engine) beginJoin(ctx context.Context, c *Connection, name string) (*member, error) {
+// beginJoin begins a membership, which then keeps r.
+func (e *Engine) beginJoin(ctx context.Context, c *Connection, r *room) (*member, error) {
+	name := r.id.Room
 	for {
 		c.mu.Lock()
 		m := c.in(name)
@@ -57,7 +62,7 @@ func (e *Engine) beginJoin(ctx context.Context, c *Connection, name string) (*me
 			c.mu.Unlock()
 			return nil, &VerbError{fmt.Sprintf("too many rooms (at most %d)", e.limits.RoomsPerConnection)}
 		}
-		m = &member{conn: c, room: c.tenant.hold(name)}
+		m = &member{conn: c, room: r}
 		c.rooms = append(c.rooms, m)
 		c.mu.Unlock()
 		return m, nil
@@ -98,7 +103,7 @@ func (e *Engine) admit(ctx context.Context, m *member, cause Cause) ([]Effect, e
 		e.unsubscribe(ctx, r)
 		return nil, err
 	}
-	return e.applyNow(ctx, c, v.Effects), nil
+	return v.Effects, nil
 }
 
 func (e *Engine) unsubscribe(ctx context.Context, r *room) {
@@ -133,9 +138,9 @@ func (e *Engine) leave(ctx context.Context, c *Connection, name string, cause Ca
 	r.remove(m)
 	e.forget(ctx, r, c.ID())
 	e.unsubscribe(ctx, r)
-	later := e.applyNow(ctx, c, v.Effects)
 	c.settle(m, true)
 	c.tenant.release(r)
+	later := e.applyNow(ctx, c.tenant, c, v.Effects, false)
 	if cause != CauseRoomLeave {
 		e.applyLater(ctx, c.tenant, later, false)
 		return nil, nil
@@ -206,6 +211,9 @@ func decodeProfile(tenant string, m Presentee) *Profile {
 func (e *Engine) Lost(ctx context.Context, id RoomID, members []Presentee) {
 	t := e.tenants[id.Tenant]
 	for _, m := range members {
+		if ctx.Err() != nil {
+			return // who is still on record is for another node
+		}
 		v := e.decide(ctx, &Event{Hook: HookLeave, Tenant: id.Tenant, Room: id.Room, Conn: decodeProfile(id.Tenant, m), Cause: CauseNodeLost})
 		if err := v.refusal(); err != nil {
 			e.log.Warn("leave hook denied, the member goes all the same", "connection", m.ID, "tenant", id.Tenant,
@@ -215,7 +223,7 @@ func (e *Engine) Lost(ctx context.Context, id RoomID, members []Presentee) {
 			e.log.Warn("presence was not removed", "tenant", id.Tenant, "room", id.Room, "connection", m.ID, "error", err)
 		}
 		if t != nil {
-			e.applyLater(ctx, t, v.Effects, false)
+			e.applyLater(ctx, t, e.applyNow(ctx, t, nil, v.Effects, false), false)
 		}
 	}
 }

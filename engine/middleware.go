@@ -92,8 +92,8 @@ type Event struct {
 	// members are the connections asked about.
 	Conn *Profile
 
-	// Caused is true when a module's emit caused it: emits that its chain asks
-	// for are dropped.
+	// Caused is true when a module's effect caused it: emits that its chain asks
+	// for are dropped, and so are rooms to create or destroy.
 	Caused bool
 
 	Cause Cause // leave, join

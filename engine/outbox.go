@@ -28,12 +28,13 @@ type outbox struct {
 	slow    func()        // called once, from any goroutine, when the reader is given up
 
 	mu       sync.Mutex
-	waiting  [][]byte // whole frames, shared: not ours to change
-	bytes    int      // of waiting, and of what the spill goroutine has in hand
-	queued   bool     // the writer knows that something waits
-	behind   bool     // the spill goroutine owns the sink
-	ending   bool     // nothing more is taken; the sink is closed when all has left
-	finished bool     // the sink was closed
+	waiting  [][]byte  // whole frames, shared: not ours to change
+	bytes    int       // of waiting, and of what the spill goroutine has in hand
+	queued   bool      // the writer knows that something waits
+	behind   bool      // the spill goroutine owns the sink
+	ending   bool      // nothing more is taken; the sink is closed when all has left
+	last     time.Time // when all must have left; zero until ending
+	finished bool      // the sink was closed
 }
 
 // send queues the frame. After end it does nothing.
@@ -95,6 +96,8 @@ func (o *outbox) end(b []byte) {
 		return
 	}
 	o.ending = true
+	last := time.Now().Add(linger)
+	o.last = last
 	if len(b) > 0 {
 		o.waiting = append(o.waiting, b)
 		o.bytes += len(b)
@@ -107,7 +110,7 @@ func (o *outbox) end(b []byte) {
 		o.writer.flushSoon(o)
 	}
 	if behind {
-		o.sink.SetWriteDeadline(time.Now().Add(linger))
+		o.sink.SetWriteDeadline(last)
 	}
 }
 
@@ -243,14 +246,12 @@ func (o *outbox) spill(rest []byte) {
 			}
 			rest = rest[len(chunk):]
 		}
+		o.sink.SetWriteDeadline(time.Time{}) // the writer's next TryWrite has none
 		o.mu.Lock()
 		o.bytes -= size
 		if len(o.waiting) == 0 || o.finished {
 			o.behind = false
 			o.queued = false
-			if !o.ending {
-				o.sink.SetWriteDeadline(time.Time{})
-			}
 			o.settle()
 			return
 		}
@@ -261,15 +262,29 @@ func (o *outbox) spill(rest []byte) {
 	}
 }
 
+// writeChunk writes b within the timeout, and within linger once the connection
+// ends, though the end may come at any moment: either end sees the new deadline
+// and sets it, or it is seen here.
 func (o *outbox) writeChunk(b []byte) (int, error) {
+	last := o.deadline()
+	for {
+		by := time.Now().Add(o.timeout)
+		if !last.IsZero() && last.Before(by) {
+			by = last
+		}
+		if err := o.sink.SetWriteDeadline(by); err != nil {
+			return 0, err
+		}
+		now := o.deadline()
+		if now == last {
+			return o.sink.Write(b)
+		}
+		last = now
+	}
+}
+
+func (o *outbox) deadline() time.Time {
 	o.mu.Lock()
-	wait := o.timeout
-	if o.ending {
-		wait = min(wait, linger)
-	}
-	o.mu.Unlock()
-	if err := o.sink.SetWriteDeadline(time.Now().Add(wait)); err != nil {
-		return 0, err
-	}
-	return o.sink.Write(b)
+	defer o.mu.Unlock()
+	return o.last
 }

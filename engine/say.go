@@ -44,12 +44,21 @@ func (e *Engine) send(ctx context.Context, t *tenant, room string, s said) error
 	return nil
 }
 
-// publish takes the message through the room's lane: onSayReceive is asked once,
-// and what it left is published. The effects are to be applied after the sender
-// was answered.
+// publish takes the message through the room's lane. The effects are to be
+// applied after the sender was answered.
 func (e *Engine) publish(ctx context.Context, t *tenant, name string, s said) ([]Effect, error) {
 	r := t.hold(name)
 	defer t.release(r)
+	effects, err := e.receive(ctx, r, s)
+	if err != nil {
+		return nil, err
+	}
+	return e.applyNow(ctx, t, s.conn, effects, s.caused), nil
+}
+
+// receive is publish while it is in the lane: onSayReceive is asked once, and
+// what it left is published.
+func (e *Engine) receive(ctx context.Context, r *room, s said) ([]Effect, error) {
 	if err := r.lane.enter(ctx); err != nil {
 		if err == errRoomBusy {
 			e.stats.busy.Add(1)
@@ -58,7 +67,7 @@ func (e *Engine) publish(ctx context.Context, t *tenant, name string, s said) ([
 	}
 	defer r.lane.leave()
 
-	ev := Event{Hook: HookOnSayReceive, Tenant: t.cfg.Name, Room: name, Caused: s.caused,
+	ev := Event{Hook: HookOnSayReceive, Tenant: r.id.Tenant, Room: r.id.Room, Caused: s.caused,
 		Message: s.message, From: s.from, Context: "user", SentAt: time.Now().UnixMilli()}
 	if s.conn != nil {
 		ev.Conn = s.conn.profile.Load()
@@ -70,8 +79,9 @@ func (e *Engine) publish(ctx context.Context, t *tenant, name string, s said) ([
 	if err := v.refusal(); err != nil {
 		return nil, err
 	}
-	if ev.Room != name {
-		if err := e.exists(ctx, RoomID{t.cfg.Name, ev.Room}); err != nil {
+	to := RoomID{r.id.Tenant, ev.Room}
+	if to != r.id {
+		if err := e.exists(ctx, to); err != nil {
 			return nil, fmt.Errorf("rewritten to room %q by %s: %w", ev.Room, v.Module, err)
 		}
 	}
@@ -79,17 +89,11 @@ func (e *Engine) publish(ctx context.Context, t *tenant, name string, s said) ([
 		return nil, &VerbError{"message too large"}
 	}
 	payload := wire.AppendPayload(make([]byte, 0, 256+len(ev.Message.Text)), payloadOf(&ev))
-	if err := e.cluster.Broker.Publish(ctx, RoomID{t.cfg.Name, ev.Room}, payload); err != nil {
+	if err := e.cluster.Broker.Publish(ctx, to, payload); err != nil {
 		return nil, err
 	}
 	e.stats.messages.Add(1)
-	var later []Effect
-	if s.conn != nil {
-		later = e.applyNow(ctx, s.conn, v.Effects)
-	} else {
-		later = v.Effects
-	}
-	return later, nil
+	return v.Effects, nil
 }
 
 func payloadOf(ev *Event) wire.Payload {
@@ -113,9 +117,7 @@ func (e *Engine) Deliver(ctx context.Context, id RoomID, payload []byte) {
 	}
 	r.sequence++
 	if !e.middleware.Asks(HookSay, id.Tenant, id.Room) {
-		frame := wire.FrameOf(payload)
-		r.post(crowd, job{frame: frame, size: frame.Len()})
-		e.stats.deliveries.Add(uint64(len(crowd.members)))
+		e.deliverAll(r, crowd, wire.FrameOf(payload))
 		return
 	}
 	p, err := wire.ParsePayload(payload)
@@ -134,22 +136,22 @@ func (e *Engine) deliverAsked(ctx context.Context, r *room, crowd *crowd, payloa
 	if d.Release != nil {
 		defer d.Release()
 	}
-	if d.For == nil && d.All == Nothing {
-		return
+	switch {
+	case d.For != nil && len(d.For) != len(crowd.members):
+		e.log.Error("message dropped: the say chain did not answer for every member", "tenant", r.id.Tenant, "room", r.id.Room)
+	case d.For != nil:
+		e.deliverEach(r, crowd, payload, &d)
+	case d.All == AsIs, d.All == 0 && len(d.Answers) == 0:
+		e.deliverAll(r, crowd, wire.FrameOf(payload))
+	case d.All >= 0 && int(d.All) < len(d.Answers):
+		e.deliverAll(r, crowd, wire.NewFrame(func(dst []byte) []byte { return wire.AppendPayload(dst, d.Answers[d.All]) }))
 	}
-	if d.For == nil && d.All == AsIs {
-		frame := wire.FrameOf(payload)
-		r.post(crowd, job{frame: frame, size: frame.Len()})
-		e.stats.deliveries.Add(uint64(len(crowd.members)))
-		return
-	}
-	if d.For == nil {
-		frame := wire.NewFrame(func(dst []byte) []byte { return wire.AppendPayload(dst, d.Answers[d.All]) })
-		r.post(crowd, job{frame: frame, size: frame.Len()})
-		e.stats.deliveries.Add(uint64(len(crowd.members)))
-		return
-	}
-	e.deliverEach(r, crowd, payload, &d)
+}
+
+// deliverAll gives every member the same.
+func (e *Engine) deliverAll(r *room, crowd *crowd, frame *wire.Frame) {
+	r.post(crowd, job{frame: frame, size: frame.Len()})
+	e.stats.deliveries.Add(uint64(len(crowd.members)))
 }
 
 // deliverEach gives every member its own answer; each answer is encoded once,

@@ -44,7 +44,7 @@ func (e *Engine) Seat(r SeatRequest) (*Seat, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	switch {
-	case e.closing:
+	case e.closing.Load():
 		return nil, &Refusal{"the server is shutting down", fullRetry}
 	case e.seats >= e.limits.Connections, t.cfg.Connections > 0 && t.connections >= t.cfg.Connections:
 		e.stats.refused.Add(1)
@@ -114,7 +114,7 @@ func (s *Seat) Open(ctx context.Context, info Info, sink Sink) (*Connection, err
 		}
 		return nil, Close{CloseDenied.Code, err.Error()}
 	}
-	later := s.e.applyNow(ctx, c, v.Effects)
+	later := s.e.applyNow(ctx, c.tenant, c, v.Effects, false)
 	if !s.e.register(c) {
 		s.free()
 		return nil, CloseShutdown

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/mootchat/moot/engine/wire"
 )
@@ -114,14 +115,22 @@ func (e *Engine) DestroyRoom(ctx context.Context, id RoomID) error {
 	if err != nil {
 		return err
 	}
-	return e.destroyRoom(ctx, t, id.Room)
+	return e.destroyRoom(ctx, t, id.Room, false)
 }
 
-func (e *Engine) destroyRoom(ctx context.Context, t *tenant, name string) error {
+// destroyTime is how long the members of a room that is destroyed may take to
+// leave, on all nodes.
+const destroyTime = 30 * time.Second
+
+// destroyRoom is DestroyRoom; caused says that a module's effect asked for it.
+// Once the room is off the list its members leave, whoever waits for it.
+func (e *Engine) destroyRoom(ctx context.Context, t *tenant, name string, caused bool) error {
 	if err := e.cluster.Rooms.Destroy(ctx, RoomID{t.cfg.Name, name}); err != nil {
 		return err
 	}
-	if err := e.send(ctx, t, name, said{from: system, message: roomDeleted}); err != nil {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), destroyTime)
+	defer cancel()
+	if err := e.send(ctx, t, name, said{from: system, message: roomDeleted, caused: caused}); err != nil {
 		e.log.Warn("the notice of a room's end was not sent", "tenant", t.cfg.Name, "room", name, "error", err)
 	}
 	_, err := e.onEveryNode(ctx, call{Do: callEvict, Tenant: t.cfg.Name, Room: name})
@@ -164,6 +173,9 @@ func (e *Engine) Broadcast(ctx context.Context, id RoomID, from string, message 
 	}
 	if id.Room == "" || m.Text == "" {
 		return &VerbError{"both room and message are required"}
+	}
+	if err := wire.ValidRoom(id.Room); err != nil {
+		return &VerbError{err.Error()}
 	}
 	if from != "" {
 		return e.onConnection(ctx, id.Tenant, from, call{Do: callSay, Room: id.Room, Value: message})

@@ -11,7 +11,7 @@ type Stats struct {
 	Connections  int    // now
 	Messages     uint64 // published by this node
 	Deliveries   uint64 // messages given to a member's outbox
-	EmitsDropped uint64 // by a full lane, by the rule against emits that cause emits, or for want of a target
+	EmitsDropped uint64 // effects: by a full lane, by the rule against effects that cause effects, or for want of a target
 	RoomBusy     uint64 // messages refused by a full lane
 	SlowReaders  uint64 // connections given up (3008)
 	Refused      uint64 // connections not let in

@@ -48,12 +48,15 @@ func verbOf(d wire.Dialect, name string) verb {
 
 // Do carries out one request and answers it, or begins it where it is an action:
 // actions run beside verbs. After quit and exit the connection has begun to
-// close.
+// close, and what still comes is passed over: nobody would hear the answer.
 func (c *Connection) Do(ctx context.Context, r wire.Request) {
+	if c.closing() {
+		return
+	}
 	id := c.messageID(&r)
 	if wait := c.pay(&r); wait > 0 {
 		c.engine.stats.limited.Add(1)
-		c.respond(wire.Response{ID: id, Error: "rate limit exceeded", Request: r.Data, RetryAfter: max(1, wait.Milliseconds()),
+		c.respond(wire.Response{ID: id, Error: "rate limit exceeded", Request: r.Data, RetryAfter: (wait + time.Millisecond - 1).Milliseconds(),
 			Action: r.Verb == "action"})
 		return
 	}
