@@ -1,0 +1,123 @@
+package engine
+
+import (
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func TestFarewellIsSentLast(t *testing.T) {
+	atDesk(t, func(d *desk) {
+		b := d.box()
+		b.send(text("one"))
+		b.end([]byte("bye\r\n"))
+		b.send(text("too late"))
+		b.end([]byte("bye again\r\n"))
+		d.got(b, "one", "bye")
+		d.closes(b, 1)
+	})
+}
+
+func TestEndWithoutFarewellSendsWhatWaits(t *testing.T) {
+	atDesk(t, func(d *desk) {
+		b := d.box()
+		b.send(text("one"))
+		b.end(nil)
+		d.got(b, "one")
+		d.closes(b, 1)
+
+		idle := d.box()
+		idle.end(nil)
+		d.closes(idle, 1)
+	})
+}
+
+func TestFarewellWaitsForAReaderThatIsBehind(t *testing.T) {
+	atDesk(t, func(d *desk) {
+		b := d.box()
+		b.sink.Room(0)
+		b.send(text("one"))
+		synctest.Wait()
+		b.end([]byte("bye\r\n"))
+		time.Sleep(linger - time.Millisecond)
+		d.closes(b, 0)
+		b.sink.Drain()
+		d.got(b, "one", "bye")
+		d.closes(b, 1)
+	})
+}
+
+func TestStuckReaderIsClosedWithinLinger(t *testing.T) {
+	for name, begin := range map[string]func(b *box){
+		"behind before the end": func(b *box) { b.send(text("one")); synctest.Wait(); b.end([]byte("bye\r\n")) },
+		"behind at the end":     func(b *box) { b.end([]byte("bye\r\n")) },
+		"both at once":          func(b *box) { b.send(text("one")); b.end([]byte("bye\r\n")) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			atDesk(t, func(d *desk) {
+				b := d.box()
+				b.sink.Room(0)
+				begin(b)
+				time.Sleep(linger)
+				d.closes(b, 1)
+				if b.slow != 0 {
+					t.Error("who was told to go was counted as a slow reader")
+				}
+			})
+		})
+	}
+}
+
+// A reader that takes a little at a time does not stay longer than any other.
+func TestTricklingReaderIsClosedWithinLinger(t *testing.T) {
+	atDesk(t, func(d *desk) {
+		b := d.box()
+		b.limit = 1 << 20
+		b.sink.Room(0)
+		b.send(text(strings.Repeat("x", 10*spillChunk)))
+		synctest.Wait()
+		b.end([]byte("bye\r\n"))
+		for range 2 {
+			time.Sleep(linger / 2)
+			b.sink.Room(spillChunk)
+		}
+		d.closes(b, 1)
+	})
+}
+
+func TestEndIsSeenWhileADeadlineIsSet(t *testing.T) {
+	for range 200 {
+		atDesk(t, func(d *desk) {
+			b := d.box()
+			b.sink.Room(0)
+			b.send(text("one"))
+			go b.end(nil) // beside the goroutine that begins to wait
+			time.Sleep(linger)
+			d.closes(b, 1)
+		})
+	}
+}
+
+func TestWriterThatClosesDrains(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := &desk{t, newWriter()}
+		behind, quick := d.box(), d.box()
+		behind.sink.Room(0)
+		behind.send(text("late"))
+		quick.send(text("early"))
+		d.w.close()
+		ended := make(chan struct{})
+		go func() { d.w.run(); close(ended) }()
+		time.Sleep(time.Second)
+		select {
+		case <-ended:
+			t.Fatal("the writer ended before all was sent")
+		default:
+		}
+		behind.sink.Drain()
+		<-ended
+		d.got(quick, "early")
+		d.got(behind, "late")
+	})
+}

@@ -1,0 +1,235 @@
+package engine
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/mootchat/moot/engine/wire"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// desk is a writer and the outboxes that it serves.
+type desk struct {
+	*testing.T
+	w *writer
+}
+
+// atDesk runs a test with a writer, which must drain and end.
+func atDesk(t *testing.T, test func(d *desk)) {
+	synctest.Test(t, func(t *testing.T) {
+		d := &desk{t, newWriter()}
+		ended := make(chan struct{})
+		go func() { d.w.run(); close(ended) }()
+		defer func() { d.w.close(); <-ended }()
+		test(d)
+	})
+}
+
+// box is an outbox, and the times its reader was given up.
+type box struct {
+	*outbox
+	sink *FakeSink
+	slow int
+}
+
+func (d *desk) box() *box {
+	b := &box{sink: NewFakeSink(wire.Socket)}
+	b.outbox = &outbox{sink: b.sink, writer: d.w, limit: 64 << 10, timeout: 5 * time.Second, slow: func() { b.slow++ }}
+	return b
+}
+
+func text(s string) *wire.Frame { return wire.FrameOf([]byte(s)) }
+
+// got checks what has been sent once nobody moves.
+func (d *desk) got(b *box, want ...string) {
+	d.Helper()
+	synctest.Wait()
+	sent, rest := b.sink.Sent()
+	if !slices.Equal(sent, want) || rest != "" {
+		d.Errorf("sent %q and %q of another, want %q", sent, rest, want)
+	}
+	if n := b.sink.Overlaps(); n > 0 {
+		d.Errorf("%d writes ran at once", n)
+	}
+}
+
+func (d *desk) closes(b *box, want int) {
+	d.Helper()
+	synctest.Wait()
+	if _, _, n := b.sink.Counts(); n != want {
+		d.Errorf("the sink was closed %d times, want %d", n, want)
+	}
+}
+
+func TestFramesAreSentInOrder(t *testing.T) {
+	atDesk(t, func(d *desk) {
+		b := d.box()
+		b.send(text("one"))
+		b.send(text("two"))
+		d.got(b, "one", "two")
+		b.sendBytes([]byte("raw\r\n"))
+		b.sendBytes(nil)
+		d.got(b, "one", "two", "raw")
+	})
+}
+
+func TestWhatWaitsIsOneWrite(t *testing.T) {
+	atDesk(t, func(d *desk) {
+		b := d.box()
+		d.w.mu.Lock() // the writer wakes up when all is there
+		b.mu.Lock()
+		var want []string
+		for i := range 50 {
+			want = append(want, fmt.Sprint("message ", i))
+			b.waiting = append(b.waiting, text(want[i]).Line())
+			b.bytes += len(want[i]) + 2
+		}
+		b.queued = true
+		d.w.outboxes = append(d.w.outboxes, b.outbox)
+		b.mu.Unlock()
+		d.w.mu.Unlock()
+		d.w.wake.Signal()
+		d.got(b, want...)
+		if tries, waits, _ := b.sink.Counts(); tries != 1 || waits != 0 {
+			t.Errorf("%d tries and %d waiting writes for what waited together, want one try", tries, waits)
+		}
+		if b.bytes != 0 {
+			t.Errorf("%d bytes are counted with nothing waiting", b.bytes)
+		}
+	})
+}
+
+func TestPartialWritesGoOnWhereTheyStopped(t *testing.T) {
+	atDesk(t, func(d *desk) {
+		b := d.box()
+		b.sink.Room(2)
+		b.send(text("first"))
+		synctest.Wait()
+		b.send(text("second"))
+		b.send(text("third"))
+		synctest.Wait()
+		if sent, rest := b.sink.Sent(); sent != nil || rest != "fi" {
+			t.Fatalf("sent %q and %q, want two bytes", sent, rest)
+		}
+		b.sink.Room(7)
+		synctest.Wait()
+		b.sink.Drain()
+		d.got(b, "first", "second", "third")
+
+		b.send(text("fourth")) // the writer has its place back, without a deadline
+		time.Sleep(time.Minute)
+		b.send(text("fifth"))
+		d.got(b, "first", "second", "third", "fourth", "fifth")
+		if b.behind || b.bytes != 0 {
+			t.Errorf("behind %t, %d bytes, after it has caught up", b.behind, b.bytes)
+		}
+	})
+}
+
+func TestFullSocketIsNotAnError(t *testing.T) {
+	atDesk(t, func(d *desk) {
+		b := d.box()
+		b.sink.Room(0) // EAGAIN
+		b.send(text("late"))
+		synctest.Wait()
+		time.Sleep(4 * time.Second)
+		b.sink.Drain()
+		d.got(b, "late")
+		d.closes(b, 0)
+	})
+}
+
+func TestSinkThatCannotTryIsWrittenByItself(t *testing.T) {
+	atDesk(t, func(d *desk) {
+		b := d.box()
+		b.sink.TLS = true
+		for i := range 3 {
+			b.send(text(fmt.Sprint(i)))
+			synctest.Wait()
+		}
+		d.got(b, "0", "1", "2")
+		if _, waits, _ := b.sink.Counts(); waits != 3 {
+			t.Errorf("%d writes, want 3", waits)
+		}
+	})
+}
+
+func TestSlowReaderIsDisconnectedAtTheLimit(t *testing.T) {
+	atDesk(t, func(d *desk) {
+		slow, quick := d.box(), d.box()
+		slow.sink.Room(0)
+		slow.limit = 100
+		for range 9 {
+			slow.send(text("0123456789")) // 12 bytes with the line's end
+			quick.send(text("go"))
+			synctest.Wait()
+		}
+		d.closes(slow, 1)
+		if slow.slow != 1 {
+			t.Errorf("given up %d times, want once", slow.slow)
+		}
+		d.got(quick, slices.Repeat([]string{"go"}, 9)...)
+		slow.send(text("more"))
+		slow.end([]byte("bye\r\n"))
+		d.closes(slow, 1)
+		if sent, rest := slow.sink.Sent(); sent != nil || rest != "" {
+			t.Errorf("sent %q and %q after it was given up", sent, rest)
+		}
+		if slow.waiting != nil {
+			t.Error("what waited is kept")
+		}
+	})
+}
+
+func TestReaderThatTakesNothingIsDisconnected(t *testing.T) {
+	atDesk(t, func(d *desk) {
+		b := d.box()
+		b.sink.Room(1)
+		b.send(text("stuck"))
+		time.Sleep(b.timeout - time.Millisecond)
+		d.closes(b, 0)
+		time.Sleep(time.Millisecond)
+		d.closes(b, 1)
+		if b.slow != 1 {
+			t.Errorf("given up %d times, want once", b.slow)
+		}
+	})
+}
+
+func TestSlowButLivingReaderIsKept(t *testing.T) {
+	atDesk(t, func(d *desk) {
+		b := d.box()
+		b.limit = 1 << 20
+		b.sink.Room(0)
+		b.send(text(strings.Repeat("x", 10*spillChunk)))
+		for range 11 {
+			time.Sleep(b.timeout - time.Second)
+			b.sink.Room(spillChunk)
+			synctest.Wait()
+		}
+		d.got(b, strings.Repeat("x", 10*spillChunk))
+		d.closes(b, 0)
+	})
+}
+
+func TestBrokenSocketIsClosedAndNotCalledSlow(t *testing.T) {
+	atDesk(t, func(d *desk) {
+		b := d.box()
+		b.sink.Break(errors.New("connection reset"))
+		b.send(text("lost"))
+		d.closes(b, 1)
+		b.send(text("lost too"))
+		d.got(b)
+		if b.slow != 0 {
+			t.Error("a broken socket was counted as a slow reader")
+		}
+	})
+}
