@@ -10,9 +10,9 @@ import (
 func TestFarewellIsSentLast(t *testing.T) {
 	atDesk(t, func(d *desk) {
 		b := d.box()
-		b.send(text("one"))
+		b.send(frameText("one"))
 		b.end([]byte("bye\r\n"))
-		b.send(text("too late"))
+		b.send(frameText("too late"))
 		b.end([]byte("bye again\r\n"))
 		d.got(b, "one", "bye")
 		d.closes(b, 1)
@@ -22,7 +22,7 @@ func TestFarewellIsSentLast(t *testing.T) {
 func TestEndWithoutFarewellSendsWhatWaits(t *testing.T) {
 	atDesk(t, func(d *desk) {
 		b := d.box()
-		b.send(text("one"))
+		b.send(frameText("one"))
 		b.end(nil)
 		d.got(b, "one")
 		d.closes(b, 1)
@@ -37,7 +37,7 @@ func TestFarewellWaitsForAReaderThatIsBehind(t *testing.T) {
 	atDesk(t, func(d *desk) {
 		b := d.box()
 		b.sink.Room(0)
-		b.send(text("one"))
+		b.send(frameText("one"))
 		synctest.Wait()
 		b.end([]byte("bye\r\n"))
 		time.Sleep(linger - time.Millisecond)
@@ -50,9 +50,9 @@ func TestFarewellWaitsForAReaderThatIsBehind(t *testing.T) {
 
 func TestStuckReaderIsClosedWithinLinger(t *testing.T) {
 	for name, begin := range map[string]func(b *box){
-		"behind before the end": func(b *box) { b.send(text("one")); synctest.Wait(); b.end([]byte("bye\r\n")) },
+		"behind before the end": func(b *box) { b.send(frameText("one")); synctest.Wait(); b.end([]byte("bye\r\n")) },
 		"behind at the end":     func(b *box) { b.end([]byte("bye\r\n")) },
-		"both at once":          func(b *box) { b.send(text("one")); b.end([]byte("bye\r\n")) },
+		"both at once":          func(b *box) { b.send(frameText("one")); b.end([]byte("bye\r\n")) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			atDesk(t, func(d *desk) {
@@ -75,7 +75,7 @@ func TestTricklingReaderIsClosedWithinLinger(t *testing.T) {
 		b := d.box()
 		b.limit = 1 << 20
 		b.sink.Room(0)
-		b.send(text(strings.Repeat("x", 10*spillChunk)))
+		b.send(frameText(strings.Repeat("x", 10*spillChunk)))
 		synctest.Wait()
 		b.end([]byte("bye\r\n"))
 		for range 2 {
@@ -91,7 +91,7 @@ func TestEndIsSeenWhileADeadlineIsSet(t *testing.T) {
 		atDesk(t, func(d *desk) {
 			b := d.box()
 			b.sink.Room(0)
-			b.send(text("one"))
+			b.send(frameText("one"))
 			go b.end(nil) // beside the goroutine that begins to wait
 			time.Sleep(linger)
 			d.closes(b, 1)
@@ -104,8 +104,8 @@ func TestWriterThatClosesDrains(t *testing.T) {
 		d := &desk{t, newWriter()}
 		behind, quick := d.box(), d.box()
 		behind.sink.Room(0)
-		behind.send(text("late"))
-		quick.send(text("early"))
+		behind.send(frameText("late"))
+		quick.send(frameText("early"))
 		d.w.close()
 		ended := make(chan struct{})
 		go func() { d.w.run(); close(ended) }()

@@ -46,7 +46,9 @@ func (d *desk) box() *box {
 	return b
 }
 
-func text(s string) *wire.Frame { return wire.FrameOf([]byte(s)) }
+func frameText(s string) *wire.Frame { return wire.FrameOf([]byte(s)) }
+
+func frames(f ...*wire.Frame) []*wire.Frame { return f }
 
 // got checks what has been sent once nobody moves.
 func (d *desk) got(b *box, want ...string) {
@@ -72,8 +74,8 @@ func (d *desk) closes(b *box, want int) {
 func TestFramesAreSentInOrder(t *testing.T) {
 	atDesk(t, func(d *desk) {
 		b := d.box()
-		b.send(text("one"))
-		b.send(text("two"))
+		b.send(frameText("one"))
+		b.send(frameText("two"))
 		d.got(b, "one", "two")
 		b.sendBytes([]byte("raw\r\n"))
 		b.sendBytes(nil)
@@ -89,7 +91,7 @@ func TestWhatWaitsIsOneWrite(t *testing.T) {
 		var want []string
 		for i := range 50 {
 			want = append(want, fmt.Sprint("message ", i))
-			b.waiting = append(b.waiting, text(want[i]).Line())
+			b.waiting = append(b.waiting, frameText(want[i]).Line())
 			b.bytes += len(want[i]) + 2
 		}
 		b.queued = true
@@ -111,10 +113,10 @@ func TestPartialWritesGoOnWhereTheyStopped(t *testing.T) {
 	atDesk(t, func(d *desk) {
 		b := d.box()
 		b.sink.Room(2)
-		b.send(text("first"))
+		b.send(frameText("first"))
 		synctest.Wait()
-		b.send(text("second"))
-		b.send(text("third"))
+		b.send(frameText("second"))
+		b.send(frameText("third"))
 		synctest.Wait()
 		if sent, rest := b.sink.Sent(); sent != nil || rest != "fi" {
 			t.Fatalf("sent %q and %q, want two bytes", sent, rest)
@@ -124,9 +126,9 @@ func TestPartialWritesGoOnWhereTheyStopped(t *testing.T) {
 		b.sink.Drain()
 		d.got(b, "first", "second", "third")
 
-		b.send(text("fourth")) // the writer has its place back, without a deadline
+		b.send(frameText("fourth")) // the writer has its place back, without a deadline
 		time.Sleep(time.Minute)
-		b.send(text("fifth"))
+		b.send(frameText("fifth"))
 		d.got(b, "first", "second", "third", "fourth", "fifth")
 		if b.behind || b.bytes != 0 {
 			t.Errorf("behind %t, %d bytes, after it has caught up", b.behind, b.bytes)
@@ -138,7 +140,7 @@ func TestFullSocketIsNotAnError(t *testing.T) {
 	atDesk(t, func(d *desk) {
 		b := d.box()
 		b.sink.Room(0) // EAGAIN
-		b.send(text("late"))
+		b.send(frameText("late"))
 		synctest.Wait()
 		time.Sleep(4 * time.Second)
 		b.sink.Drain()
@@ -152,7 +154,7 @@ func TestSinkThatCannotTryIsWrittenByItself(t *testing.T) {
 		b := d.box()
 		b.sink.TLS = true
 		for i := range 3 {
-			b.send(text(fmt.Sprint(i)))
+			b.send(frameText(fmt.Sprint(i)))
 			synctest.Wait()
 		}
 		d.got(b, "0", "1", "2")
@@ -168,8 +170,8 @@ func TestSlowReaderIsDisconnectedAtTheLimit(t *testing.T) {
 		slow.sink.Room(0)
 		slow.limit = 100
 		for range 9 {
-			slow.send(text("0123456789")) // 12 bytes with the line's end
-			quick.send(text("go"))
+			slow.send(frameText("0123456789")) // 12 bytes with the line's end
+			quick.send(frameText("go"))
 			synctest.Wait()
 		}
 		d.closes(slow, 1)
@@ -177,7 +179,7 @@ func TestSlowReaderIsDisconnectedAtTheLimit(t *testing.T) {
 			t.Errorf("given up %d times, want once", slow.slow)
 		}
 		d.got(quick, slices.Repeat([]string{"go"}, 9)...)
-		slow.send(text("more"))
+		slow.send(frameText("more"))
 		slow.end([]byte("bye\r\n"))
 		d.closes(slow, 1)
 		if sent, rest := slow.sink.Sent(); sent != nil || rest != "" {
@@ -193,7 +195,7 @@ func TestReaderThatTakesNothingIsDisconnected(t *testing.T) {
 	atDesk(t, func(d *desk) {
 		b := d.box()
 		b.sink.Room(1)
-		b.send(text("stuck"))
+		b.send(frameText("stuck"))
 		time.Sleep(b.timeout - time.Millisecond)
 		d.closes(b, 0)
 		time.Sleep(time.Millisecond)
@@ -209,7 +211,7 @@ func TestSlowButLivingReaderIsKept(t *testing.T) {
 		b := d.box()
 		b.limit = 1 << 20
 		b.sink.Room(0)
-		b.send(text(strings.Repeat("x", 10*spillChunk)))
+		b.send(frameText(strings.Repeat("x", 10*spillChunk)))
 		for range 11 {
 			time.Sleep(b.timeout - time.Second)
 			b.sink.Room(spillChunk)
@@ -224,9 +226,9 @@ func TestBrokenSocketIsClosedAndNotCalledSlow(t *testing.T) {
 	atDesk(t, func(d *desk) {
 		b := d.box()
 		b.sink.Break(errors.New("connection reset"))
-		b.send(text("lost"))
+		b.send(frameText("lost"))
 		d.closes(b, 1)
-		b.send(text("lost too"))
+		b.send(frameText("lost too"))
 		d.got(b)
 		if b.slow != 0 {
 			t.Error("a broken socket was counted as a slow reader")

@@ -1,0 +1,237 @@
+package engine
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+)
+
+// hall is a room with members that one writer serves.
+type hall struct {
+	d     *desk
+	s     *stream
+	boxes []*box
+	to    []*member
+}
+
+func (d *desk) hall(members int) *hall {
+	h := &hall{d: d, s: &stream{w: d.w}}
+	h.s.space.L = &d.w.mu
+	for range members {
+		h.join(d.box())
+	}
+	return h
+}
+
+func (h *hall) join(b *box) {
+	c := &Connection{}
+	c.out.sink, c.out.writer, c.out.limit, c.out.timeout, c.out.slow = b.sink, b.writer, b.limit, b.timeout, b.outbox.slow
+	b.outbox = &c.out
+	h.boxes = append(h.boxes, b)
+	h.to = append(h.to, &member{conn: c})
+}
+
+func (h *hall) post(text string) {
+	f := frameText(text)
+	h.s.post(job{to: h.to, frame: f, size: f.Len()})
+}
+
+// hold keeps the writer at its desk's first sink until the function it gives is
+// called.
+func (d *desk) hold() (release func()) {
+	b := d.box()
+	gate := make(chan struct{})
+	b.outbox.sink = gatedSink{b.sink, gate}
+	b.send(frameText("gate"))
+	synctest.Wait()
+	return func() { close(gate); synctest.Wait() }
+}
+
+// gatedSink holds up the writer, as no real sink may.
+type gatedSink struct {
+	*FakeSink
+	gate chan struct{}
+}
+
+func (g gatedSink) TryWrite(p []byte) (int, error) {
+	<-g.gate
+	return g.FakeSink.TryWrite(p)
+}
+
+func TestMessagesOfARoomThatWaitAreOneWriteForEachMember(t *testing.T) {
+	atDesk(t, func(d *desk) {
+		h := d.hall(3)
+		release := d.hold()
+		h.post("one")
+		h.post("two")
+		h.post("three")
+		release()
+		for _, b := range h.boxes {
+			d.got(b, "one", "two", "three")
+			if tries, _, _ := b.sink.Counts(); tries != 1 {
+				t.Errorf("%d writes of messages that waited together, want one", tries)
+			}
+		}
+	})
+}
+
+func TestWhatWaitsForAMemberGoesBeforeTheRoomsMessage(t *testing.T) {
+	atDesk(t, func(d *desk) {
+		h := d.hall(1)
+		release := d.hold()
+		h.post("to the room")
+		h.boxes[0].send(frameText("to one"))
+		release()
+		d.got(h.boxes[0], "to one", "to the room")
+		if tries, _, _ := h.boxes[0].sink.Counts(); tries != 1 {
+			t.Errorf("%d writes, want one", tries)
+		}
+	})
+}
+
+func TestEveryMemberHasItsOwnAnswer(t *testing.T) {
+	atDesk(t, func(d *desk) {
+		h := d.hall(3)
+		a, b := frameText("a"), frameText("b")
+		h.s.post(job{to: h.to, from: frames(a, b), which: []int32{0, 1, Nothing}, size: 9})
+		h.s.post(job{to: h.to, from: frames(a, b), which: []int32{1, Nothing, 0}, size: 9})
+		h.post("c")
+		d.got(h.boxes[0], "a", "b", "c")
+		d.got(h.boxes[1], "b", "c")
+		d.got(h.boxes[2], "a", "c")
+	})
+}
+
+func TestWhoHasLeftIsSkipped(t *testing.T) {
+	atDesk(t, func(d *desk) {
+		h := d.hall(3)
+		release := d.hold()
+		h.post("one")
+		h.to[1].gone.Store(true)
+		release()
+		d.got(h.boxes[0], "one")
+		d.got(h.boxes[1])
+		d.got(h.boxes[2], "one")
+	})
+}
+
+func TestSlowMemberDoesNotHoldUpTheOthers(t *testing.T) {
+	atDesk(t, func(d *desk) {
+		h := d.hall(3)
+		h.boxes[0].sink.Room(3)
+		var want []string
+		for i := range 3000 {
+			want = append(want, fmt.Sprintf("message %04d of thirty bytes..", i))
+			h.post(want[i])
+			if i%100 == 0 {
+				synctest.Wait()
+			}
+		}
+		d.got(h.boxes[1], want...)
+		d.got(h.boxes[2], want...)
+		d.closes(h.boxes[0], 1)
+		if h.boxes[0].slow != 1 {
+			t.Errorf("the slow one was given up %d times, want once", h.boxes[0].slow)
+		}
+	})
+}
+
+func TestMemberThatCatchesUpHasMissedNothing(t *testing.T) {
+	atDesk(t, func(d *desk) {
+		h := d.hall(2)
+		h.boxes[0].sink.Room(1)
+		var want []string
+		for i := range 100 {
+			want = append(want, fmt.Sprint("message ", i))
+			h.post(want[i])
+			synctest.Wait()
+		}
+		h.boxes[0].sink.Drain()
+		d.got(h.boxes[0], want...)
+		d.got(h.boxes[1], want...)
+	})
+}
+
+// order records which room wrote when.
+type order struct {
+	mu  sync.Mutex
+	log []string
+}
+
+type loggedSink struct {
+	*FakeSink
+	name  string
+	order *order
+}
+
+func (l loggedSink) TryWrite(p []byte) (int, error) {
+	l.order.mu.Lock()
+	l.order.log = append(l.order.log, l.name)
+	l.order.mu.Unlock()
+	return l.FakeSink.TryWrite(p)
+}
+
+func TestLargeRoomDoesNotHoldUpASmallOne(t *testing.T) {
+	atDesk(t, func(d *desk) {
+		var o order
+		large, small := d.hall(20_000), d.hall(2)
+		for name, h := range map[string]*hall{"large": large, "small": small} {
+			for _, b := range h.boxes {
+				b.outbox.sink = loggedSink{b.sink, name, &o}
+			}
+		}
+		release := d.hold()
+		large.post("to many")
+		small.post("to two")
+		release()
+		if at := slices.Index(o.log, "small"); at > slice {
+			t.Errorf("the small room waited for %d members of the large one, want at most %d", at, slice)
+		}
+		if len(o.log) != 20_002 {
+			t.Errorf("%d writes, want 20,002", len(o.log))
+		}
+	})
+}
+
+func TestFullBacklogHoldsUpItsRoomAlone(t *testing.T) {
+	atDesk(t, func(d *desk) {
+		busy, calm := d.hall(1), d.hall(1)
+		release := d.hold()
+		posted := make(chan int, 2*backlog)
+		go func() {
+			for i := range backlog + 10 {
+				busy.post("busy")
+				posted <- i
+			}
+			close(posted)
+		}()
+		synctest.Wait()
+		if n := len(posted); n != backlog {
+			t.Errorf("%d messages were taken, want %d and no more", n, backlog)
+		}
+		calm.post("calm") // does not wait
+		release()
+		d.got(calm.boxes[0], "calm")
+		d.got(busy.boxes[0], slices.Repeat([]string{"busy"}, backlog+10)...)
+	})
+}
+
+func TestBatchesAreBounded(t *testing.T) {
+	atDesk(t, func(d *desk) {
+		h := d.hall(1)
+		h.boxes[0].limit = 10 * batchBytes
+		release := d.hold()
+		long := strings.Repeat("x", batchBytes/2)
+		for range 4 {
+			h.post(long)
+		}
+		release()
+		d.got(h.boxes[0], long, long, long, long)
+		if tries, _, _ := h.boxes[0].sink.Counts(); tries != 4 {
+			t.Errorf("%d writes, want 4: two do not fit into a batch", tries)
+		}
+	})
+}
