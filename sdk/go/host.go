@@ -6,7 +6,7 @@ import "time"
 // the [Event]. Some of it must be granted by the module's entry in config; the
 // capability is named with the method, and is to be listed in the module's
 // Capabilities. At say the host only answers: what would change something is
-// refused, and KV is the node's own recent copy.
+// ErrNotGranted, and KV is the node's own recent copy.
 type Host struct{ raw imports }
 
 // Errors of the host.
@@ -89,7 +89,8 @@ func (h Host) Random(b []byte) error { return failure(h.raw.Random(b)) }
 // "properties:NAME".
 func (h Host) SetProperty(name, json string) error { return failure(h.raw.PropertySet(name, json)) }
 
-// RoomSize is how many members the event's room has on all nodes.
+// RoomSize is how many members the event's room has on all nodes; at say it is
+// ErrUnavailable.
 func (h Host) RoomSize() (int, error) { return result(h.raw.RoomSize()) }
 
 // Room is the room of that name, as the JSON object {"room", "membersCount"};
@@ -127,11 +128,11 @@ func (h Host) Emit(m Emit) error {
 // Count adds delta to the module's metric of that name.
 func (h Host) Count(metric string, delta int64) error { return failure(h.raw.MetricAdd(metric, delta)) }
 
-// Take takes one token out of the bucket key, which holds at most burst and
-// regains tokens per period. It is how long to wait for one, 0 if it was taken.
-// All nodes share the bucket. Needs "rate".
-func (h Host) Take(key string, tokens int, period time.Duration, burst int) (time.Duration, error) {
-	ms, err := result(h.raw.RateTake(key, int32(tokens), int32(period.Milliseconds()), int32(burst)))
+// Take takes tokens out of the bucket key, which holds at most burst, is full at
+// first and regains one each per. It is how long to wait for them, 0 if they
+// were taken. All nodes share the bucket. Needs "rate".
+func (h Host) Take(key string, tokens, burst int, per time.Duration) (time.Duration, error) {
+	ms, err := result(h.raw.RateTake(key, int32(tokens), int32(per.Milliseconds()), int32(burst)))
 	return time.Duration(ms) * time.Millisecond, err
 }
 

@@ -36,13 +36,15 @@ func AllowEnd() Verdict { return Verdict{answer: allowEnd} }
 func Deny(reason string) Verdict { return Verdict{answer: deny, reason: reason} }
 
 // Drop makes a message vanish: at onSayReceive for all, and the sender hears
-// that it was said; at say for the receiver.
+// that it was said; at say for the receiver. Elsewhere it is an error.
 func Drop() Verdict { return Verdict{answer: drop} }
 
-// Rewrite lets it happen changed: the methods of the verdict say in what.
+// Rewrite lets a message go on changed: the methods of the verdict say in what.
+// It is for onSayReceive and say; elsewhere it is an error.
 func Rewrite() Verdict { return Verdict{answer: rewritten} }
 
-// Reply answers an action with a JSON object.
+// Reply answers an action with a JSON object. The names context, messageId,
+// status, error, offset, epoch, room, from and sentAt are taken.
 func Reply(json string) Verdict { return Verdict{reply: json} }
 
 // Text makes the message this text.
@@ -51,7 +53,9 @@ func (v Verdict) Text(s string) Verdict { v.message, v.kind = s, kindText; retur
 // JSON makes the message this JSON text.
 func (v Verdict) JSON(json string) Verdict { v.message, v.kind = json, kindJSON; return v }
 
-// Extra adds the members of this JSON object to the payload that clients get.
+// Extra adds the members of this JSON object to the payload that clients get. The
+// names context, messageId, status, error, offset, epoch, room, from, sentAt and
+// message are taken.
 func (v Verdict) Extra(json string) Verdict { v.extra = json; return v }
 
 // Room moves the message to this room, which must exist.

@@ -4,6 +4,7 @@ package moottest
 
 import (
 	"crypto/rand"
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -22,7 +23,7 @@ type Host struct {
 	Logged  []string // lines such as "info hello"
 
 	capabilities                  []string
-	say                           bool
+	say, hasConnection            bool
 	room                          string
 	expires                       map[string]time.Time
 	buckets                       map[string]bucket
@@ -38,10 +39,12 @@ type bucket struct {
 
 // Numbers of the host's errors.
 const (
-	absent     = -1
-	notGranted = -2
-	overBudget = -3
-	tooLarge   = -5
+	absent      = -1
+	notGranted  = -2
+	overBudget  = -3
+	badPointer  = -4
+	tooLarge    = -5
+	unavailable = -6
 
 	maxEmits  = 4
 	maxResult = 64 << 10
@@ -61,7 +64,7 @@ func (h *Host) init(capabilities []string) {
 }
 
 func (h *Host) begin(hook int, e *Event) {
-	h.say, h.room = hooks[hook] == "say", e.Room
+	h.say, h.room, h.hasConnection = hooks[hook] == "say", e.Room, e.Connection != nil
 	h.emitted, h.properties, h.created, h.destroyed = nil, nil, nil, nil
 }
 
@@ -90,6 +93,12 @@ func (h *Host) PropertySet(name, json string) int32 {
 	if h.say || !slices.Contains(h.permitted, name) {
 		return notGranted
 	}
+	if !h.hasConnection {
+		return absent
+	}
+	if json != "" && !valid(json) {
+		return badPointer
+	}
 	if h.properties == nil {
 		h.properties = map[string]string{}
 	}
@@ -97,7 +106,12 @@ func (h *Host) PropertySet(name, json string) int32 {
 	return 0
 }
 
-func (h *Host) RoomSize() int32 { return int32(h.Rooms[h.room]) }
+func (h *Host) RoomSize() int32 {
+	if h.say {
+		return unavailable
+	}
+	return int32(h.Rooms[h.room])
+}
 
 func (h *Host) RoomGet(room string, buf []byte) int32 {
 	if !h.granted("rooms") {
@@ -130,6 +144,9 @@ func (h *Host) Emit(kind int32, target, body string) int32 {
 	if !h.may("emit") {
 		return notGranted
 	}
+	if target == "" || kind&1 != 0 && !valid(body) {
+		return badPointer
+	}
 	if len(h.emitted) == maxEmits {
 		return overBudget
 	}
@@ -152,6 +169,8 @@ func (h *Host) MetricAdd(name string, delta int64) int32 {
 	h.Metrics[name] += delta
 	return 0
 }
+
+func valid(text string) bool { return json.Valid([]byte(text)) }
 
 // fill is what a function does that gives a text in a buffer of the guest.
 func fill(buf []byte, s string) int32 {

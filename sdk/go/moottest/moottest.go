@@ -52,7 +52,8 @@ type Connection struct {
 // Answer is what a verdict comes down to.
 type Answer string
 
-// The answers. Failed is the module's own error.
+// The answers. Failed is what the host's log would tell of, and onError decide:
+// an error of the module's own, or an answer that the contract does not have.
 const (
 	Allow    Answer = "allow"
 	AllowEnd Answer = "allowEnd"
@@ -65,7 +66,7 @@ const (
 // Verdict is what the module answered. What it does not say is empty.
 type Verdict struct {
 	Answer  Answer
-	Reason  string // of a denial
+	Reason  string // of a denial, or what failed
 	Code    uint32 // of a denial: the module's own
 	Message string
 	Kind    uint32 // of Message: 0 not rewritten, 1 text, 2 JSON text
@@ -130,7 +131,7 @@ func (g *Guest) Ask(e Event) Verdict {
 	}
 	frame := g.sees.frame(hook, &e)
 	g.Host.begin(hook, &e)
-	v := decode(g.guest.Call(frame), frame, g.guest.Memory())
+	v := judged(hook, decode(g.guest.Call(frame), frame, g.guest.Memory()))
 	if v.Answer == Allow || v.Answer == AllowEnd || v.Answer == Rewrite {
 		v.Emitted, v.Properties = g.Host.emitted, g.Host.properties
 		v.Created, v.Destroyed = g.Host.created, g.Host.destroyed

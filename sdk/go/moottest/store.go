@@ -80,16 +80,18 @@ func (h *Host) RateTake(key string, tokens, perMS, burst int32) int32 {
 	if !h.may("rate") {
 		return notGranted
 	}
+	if tokens <= 0 || perMS <= 0 || burst < tokens {
+		return tooLarge
+	}
 	b, ok := h.buckets[key]
 	if !ok {
 		b = bucket{float64(burst), h.Clock}
 	}
-	perToken := float64(perMS) / float64(tokens)
-	b.tokens = min(float64(burst), b.tokens+float64(h.Clock.Sub(b.at).Milliseconds())/perToken)
-	b.at = h.Clock
-	wait := math.Ceil((1 - b.tokens) * perToken)
+	gained := float64(h.Clock.Sub(b.at).Milliseconds()) / float64(perMS)
+	b = bucket{min(float64(burst), b.tokens+gained), h.Clock}
+	wait := math.Ceil((float64(tokens) - b.tokens) * float64(perMS))
 	if wait <= 0 {
-		b.tokens--
+		b.tokens -= float64(tokens)
 		wait = 0
 	}
 	h.buckets[key] = b

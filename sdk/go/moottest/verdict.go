@@ -2,6 +2,40 @@
 
 package moottest
 
+import "encoding/json"
+
+// judged is v, or the failure that the host would make of it.
+func judged(hook int, v Verdict) Verdict {
+	spoken := hook == 3 || hook == 4
+	switch {
+	case v.Answer == Drop && !spoken, v.Answer == Rewrite && !spoken && hook != 7:
+		return Verdict{Answer: Failed, Reason: string(v.Answer) + " means nothing at " + hooks[hook]}
+	case v.Kind == 2 && !valid(v.Message):
+		return Verdict{Answer: Failed, Reason: "the message is not JSON"}
+	}
+	for _, o := range []struct{ what, text string }{{"extra", v.Extra}, {"reply", v.Reply}} {
+		var members map[string]json.RawMessage
+		if o.text == "" {
+			continue
+		}
+		if json.Unmarshal([]byte(o.text), &members) != nil || members == nil {
+			return Verdict{Answer: Failed, Reason: o.what + " is not a JSON object"}
+		}
+		for _, name := range reserved {
+			if _, used := members[name]; used && (name != "message" || o.what == "extra") {
+				return Verdict{Answer: Failed, Reason: o.what + " uses the reserved name " + name}
+			}
+		}
+	}
+	for i, r := range v.Receivers {
+		v.Receivers[i] = judged(hook, r)
+	}
+	return v
+}
+
+// reserved are names that belong to the engine; in a reply message does not.
+var reserved = [...]string{"context", "messageId", "status", "error", "offset", "epoch", "room", "from", "sentAt", "message"}
+
 var answers = map[int32]Answer{0: Allow, 1: Deny, 2: Rewrite, 4: AllowEnd, 5: Drop}
 
 // decode reads what a guest answered: the number it returned, the frame's result

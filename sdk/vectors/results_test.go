@@ -1,0 +1,175 @@
+package vectors_test
+
+import (
+	"encoding/hex"
+
+	"github.com/mootchat/moot/host/abi"
+)
+
+// result is a golden answer: what a guest was asked, what it says, and one way
+// to say it.
+type result struct {
+	Name    string  `json:"name"`
+	Hook    string  `json:"hook"`
+	Frame   string  `json:"frame"`   // hex: the question, without results
+	Verdict verdict `json:"verdict"` // what the answer means
+	// Receivers are the verdicts of a say's receivers; they are Verdict, each,
+	// unless Returns is 3.
+	Receivers []verdict `json:"receivers,omitempty"`
+	Returns   int       `json:"returns"`
+	FrameAt   int       `json:"frameAt"` // address of the frame in Memory
+	Memory    string    `json:"memory"`  // hex: the guest's memory from address 0 on, after the call
+}
+
+// verdict is an answer in words; what is not there was not said.
+type verdict struct {
+	Answer  string  `json:"answer"` // allow, allowEnd, deny, drop, rewrite
+	Code    uint32  `json:"code,omitempty"`
+	Reason  string  `json:"reason,omitempty"`
+	Message *string `json:"message,omitempty"` // null: not rewritten
+	Kind    uint32  `json:"kind,omitempty"`    // of the message
+	Extra   string  `json:"extra,omitempty"`
+	Room    string  `json:"room,omitempty"`
+	From    string  `json:"from,omitempty"`
+	SentAt  uint64  `json:"sentAt,omitempty"`
+	Reply   string  `json:"reply,omitempty"`
+}
+
+func text(s string) verdict { return verdict{Answer: "rewrite", Message: &s, Kind: abi.KindText} }
+func js(s string) verdict   { return verdict{Answer: "rewrite", Message: &s, Kind: abi.KindJSON} }
+
+func results() []result {
+	all := text("HELLO")
+	all.Extra, all.Room, all.From, all.SentAt = `{"shouted":true}`, "otherRoom", "77", noon+1
+	greeting := text("Guten Tag, 世界")
+	greeting.Extra = `{"translated":"de"}`
+	extra := verdict{Answer: "rewrite", Extra: `{"seen":1}`}
+	allow, drop := verdict{Answer: "allow"}, verdict{Answer: "drop"}
+
+	list := []result{
+		{Name: "allow", Hook: "onSayReceive", Verdict: allow},
+		{Name: "allow and end the chain", Hook: "onSayReceive", Verdict: verdict{Answer: "allowEnd"}},
+		{Name: "deny", Hook: "join", Verdict: verdict{Answer: "deny", Reason: "members only: grüß Gott"}},
+		{Name: "deny with a code", Hook: "onSayReceive", Verdict: verdict{Answer: "deny", Reason: "slow down", Code: 429}},
+		{Name: "deny without a reason", Hook: "connect", Verdict: verdict{Answer: "deny"}},
+		{Name: "drop", Hook: "onSayReceive", Verdict: drop},
+		{Name: "rewrite the message", Hook: "onSayReceive", Verdict: text("HELLO")},
+		{Name: "rewrite the message as JSON", Hook: "onSayReceive", Verdict: js(`{"text":"hello"}`)},
+		{Name: "rewrite the message to nothing", Hook: "onSayReceive", Verdict: text("")},
+		{Name: "rewrite extra alone", Hook: "onSayReceive", Verdict: extra},
+		{Name: "rewrite everything", Hook: "onSayReceive", Verdict: all},
+		{Name: "reply", Hook: "action", Verdict: verdict{Answer: "allow", Reply: `{"authorized":true}`}},
+		{Name: "no reply", Hook: "action", Verdict: allow},
+		{Name: "deny an action", Hook: "action", Verdict: verdict{Answer: "deny", Reason: "unknown token"}},
+		{Name: "say: the same to all", Hook: "say", Verdict: greeting, Receivers: []verdict{greeting, greeting, greeting}},
+		{Name: "say: to nobody", Hook: "say", Verdict: drop, Receivers: []verdict{drop, drop, drop}},
+		{Name: "say: as it is", Hook: "say", Verdict: allow, Receivers: []verdict{allow, allow}},
+		{Name: "say: some and not others", Hook: "say", Receivers: []verdict{allow, drop, allow, drop, drop}},
+		{Name: "say: variants, one of them shared", Hook: "say", Receivers: []verdict{greeting, allow, js(`[1]`), drop, greeting, extra, text("")}},
+	}
+	for i := range list {
+		list[i].finish()
+	}
+	return list
+}
+
+func (r *result) finish() {
+	f := frame{Hook: r.Hook, Event: event{fields{"room": "lobby", "message": "hello"}, noon, 1}}
+	switch r.Hook {
+	case "say":
+		for i := range r.Receivers {
+			f.Receivers = append(f.Receivers, connection{Fields: fields{"id": string(rune('a' + i))}})
+		}
+	case "action":
+		f.Event = event{Fields: fields{"action": "login"}}
+		fallthrough
+	default:
+		f.Connection = &connection{Fields: fields{"id": "a"}}
+	}
+	f.finish(0)
+	r.Frame = f.Hex
+	m := &memory{bytes: f.bytes(0)}
+	m.bytes = append(make([]byte, 64), m.bytes...)
+	r.FrameAt = 64
+	if r.Verdict.Answer == "" {
+		r.Verdict.Answer, r.Returns = "perReceiver", abi.PerReceiver
+		m.receivers(r.FrameAt, r.Receivers)
+	} else {
+		r.Returns = returns[r.Verdict.Answer]
+		m.results(r.FrameAt, &r.Verdict)
+	}
+	r.Memory = hex.EncodeToString(m.bytes)
+}
+
+var returns = map[string]int{"allow": abi.Allow, "deny": abi.Deny, "rewrite": abi.Rewritten, "allowEnd": abi.AllowEnd, "drop": abi.Drop}
+
+// memory is a guest's, in which results are put at the end.
+type memory struct{ bytes []byte }
+
+// put writes s and the pointer and length of it at slot.
+func (m *memory) put(slot int, s string) {
+	if s != "" {
+		m.putUint32(slot, uint32(len(m.bytes)))
+		m.putUint32(slot+4, uint32(len(s)))
+		m.bytes = append(m.bytes, s...)
+	}
+}
+
+func (m *memory) putUint32(slot int, n uint32) { le.PutUint32(m.bytes[slot:], n) }
+
+func (m *memory) results(at int, v *verdict) {
+	m.putUint32(at+abi.ResultCode, v.Code)
+	m.put(at+abi.ResultReason, v.Reason)
+	m.putUint32(at+abi.ResultMessageKind, v.Kind)
+	if v.Message != nil {
+		m.put(at+abi.ResultMessage, *v.Message)
+	}
+	m.put(at+abi.ResultExtra, v.Extra)
+	m.put(at+abi.ResultRoom, v.Room)
+	m.put(at+abi.ResultFrom, v.From)
+	le.PutUint64(m.bytes[at+abi.ResultSentAt:], v.SentAt)
+	m.put(at+abi.ResultReply, v.Reply)
+}
+
+// receivers writes a verdict byte for each, and equal rewrites as one variant.
+func (m *memory) receivers(at int, list []verdict) {
+	verdicts := at + int(le.Uint32(m.bytes[at+abi.FrameVerdicts:]))
+	var variants []verdict
+	for i, v := range list {
+		switch v.Answer {
+		case "drop":
+			m.bytes[verdicts+i] = abi.VerdictDrop
+		case "rewrite":
+			k := index(variants, v)
+			if k == len(variants) {
+				variants = append(variants, v)
+			}
+			m.bytes[verdicts+i] = byte(abi.VerdictVariant + k)
+		}
+	}
+	m.bytes = pad(m.bytes)
+	table := len(m.bytes)
+	m.putUint32(at+abi.ResultVariantCount, uint32(len(variants)))
+	if len(variants) > 0 {
+		m.putUint32(at+abi.ResultVariants, uint32(table))
+	}
+	m.bytes = append(m.bytes, make([]byte, abi.VariantSize*len(variants))...)
+	for k, v := range variants {
+		record := table + abi.VariantSize*k
+		m.putUint32(record+abi.VariantKind, v.Kind)
+		if v.Message != nil {
+			m.put(record+abi.VariantMessage, *v.Message)
+		}
+		m.put(record+abi.VariantExtra, v.Extra)
+	}
+}
+
+func index(list []verdict, v verdict) int {
+	for i, o := range list {
+		same := (o.Message == nil) == (v.Message == nil) && (o.Message == nil || *o.Message == *v.Message)
+		if same && o.Kind == v.Kind && o.Extra == v.Extra {
+			return i
+		}
+	}
+	return len(list)
+}
