@@ -4,12 +4,12 @@ package meter
 type scan struct {
 	costs  []int64 // of each region in order of appearance: the function without its loops, then each loop without loops in it
 	frames []frame
-	params int
 	locals int  // with the parameters
 	calls  bool // calls other functions, so it can be part of a recursion
 	bulk   bool // has an operation that pays by its size
 	grows  bool
 	in     instr
+	effort effort
 }
 
 // frame is one open block of the body, or the body itself.
@@ -47,7 +47,7 @@ func (w *rewriter) readCode(r *reader) {
 // loops in it, runs at most once: paying for all of them at the head is never too little.
 func (w *rewriter) scanBody(r *reader, t Signature) {
 	s := &w.scan
-	*s = scan{costs: s.costs[:0], frames: s.frames[:0], in: s.in, params: len(t.Params), locals: len(t.Params)}
+	*s = scan{costs: s.costs[:0], frames: s.frames[:0], in: s.in, locals: len(t.Params)}
 	for n := r.count(); n > 0; n-- {
 		k := r.u32()
 		r.valueType()
@@ -56,23 +56,24 @@ func (w *rewriter) scanBody(r *reader, t Signature) {
 	}
 	s.frames = append(s.frames, frame{})
 	s.costs = append(s.costs, costPlain+int64(s.locals)/2)
-	for blocks := uint64(1); len(s.frames) > 0; {
+	s.effort.blocks = 1
+	for len(s.frames) > 0 {
 		start := r.p
 		r.next(&s.in)
 		s.costs[s.frames[len(s.frames)-1].region] += w.cost(&s.in)
-		blocks += w.scanInstr(r, start)
-		w.budget.atMost(r, blocksLocals, blocks*uint64(s.locals+1))
+		s.effort.add(&s.in)
+		w.scanInstr(r, start)
 	}
 	r.end("function body")
+	w.addEffort(r)
 }
 
-// scanInstr checks the instruction just read, which starts at start, and returns how many places it makes where
-// control flow splits or joins.
-func (w *rewriter) scanInstr(r *reader, start int) (blocks uint64) {
+// scanInstr checks the instruction just read, which starts at start.
+func (w *rewriter) scanInstr(r *reader, start int) {
 	s := &w.scan
 	in := &s.in
-	fail := func(what string, i uint32, n int) {
-		if int64(i) >= int64(n) {
+	below := func(n int, what string, i uint32) {
+		if uint64(i) >= uint64(n) {
 			r.p = start
 			r.malformed("%s %d of %d", what, i, n)
 		}
@@ -87,41 +88,42 @@ func (w *rewriter) scanInstr(r *reader, start int) (blocks uint64) {
 		}
 		s.frames = append(s.frames, frame{op: in.op, region: region})
 		w.budget.atMost(r, nesting, uint64(len(s.frames)-1))
-		return 1 + w.blockArity(r, in.v)
+		s.effort.values += w.blockArity(r, in.v)
 	case opElse:
 		if top.op != opIf {
 			r.malformed("else without if")
 		}
 		top.op = opElse
-		return 1
 	case opEnd:
 		s.frames = s.frames[:len(s.frames)-1]
-	case opBr, opBrIf:
-		fail("label", in.a, len(s.frames))
-		return 1
 	case opBrTable:
 		for _, l := range in.labels {
-			fail("label", l, len(s.frames))
+			below(len(s.frames), "label", l)
 		}
-		fail("label", in.a, len(s.frames))
-		w.budget.add(r, branchTargets, uint64(len(in.labels))+1)
-		return uint64(len(in.labels)) + 1
-	case opCall, opRefFunc:
-		fail("function", in.a, len(w.funcs))
-		s.calls = s.calls || in.op == opCall
+		below(len(s.frames), "label", in.a)
+	case opBr, opBrIf:
+		below(len(s.frames), "label", in.a)
+	case opCall:
+		below(len(w.funcs), "function", in.a)
+		s.call(&w.types[w.funcs[in.a]])
 	case opCallIndirect:
-		fail("type", in.a, len(w.types))
-		s.calls = true
+		below(len(w.types), "type", in.a)
+		s.call(&w.types[in.a])
+	case opRefFunc:
+		below(len(w.funcs), "function", in.a)
 	case opLocalGet, opLocalSet, opLocalTee:
-		fail("local", in.a, s.locals)
+		below(s.locals, "local", in.a)
 	case opGlobalGet, opGlobalSet:
-		fail("global", in.a, w.globals)
+		below(w.globals, "global", in.a)
 	}
-	if _, ok := bulkShift(in.op); ok {
-		s.bulk = true
-	}
+	_, bulk := bulkShift(in.op)
+	s.bulk = s.bulk || bulk
 	s.grows = s.grows || w.growCost(in.op) > 0
-	return 0
+}
+
+func (s *scan) call(t *Signature) {
+	s.calls = true
+	s.effort.values += uint64(len(t.Params) + len(t.Results))
 }
 
 // blockArity checks the type of a block and returns how many values it takes and leaves.

@@ -3,6 +3,7 @@ package meter
 import (
 	"bytes"
 	"encoding/binary"
+	"time"
 )
 
 // Rewrite checks wasm and returns the metered module. It does not keep or change wasm. Every error is an
@@ -47,6 +48,7 @@ type rewriter struct {
 	bodies     int // function bodies read
 	dataCount  int // data segments as announced, -1: not announced
 	nameReader *reader
+	compile    time.Duration // estimated so far
 
 	sections [lastSection + 1]section
 	names    []byte // the content of the custom section to write; nil for none
