@@ -132,8 +132,8 @@ func (c *Connection) Done(ctx context.Context) {
 	}
 	later := c.engine.applyNow(ctx, c.tenant, nil, v.Effects, false)
 	c.engine.applyLater(ctx, c.tenant, later, false)
-	c.engine.unregister(c)
 	c.seat.free()
+	c.engine.unregister(c) // who waits for the last one waits for all of the above
 }
 
 // memberships are those there are, also under way.

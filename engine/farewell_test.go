@@ -62,7 +62,7 @@ func TestStuckReaderIsClosedWithinLinger(t *testing.T) {
 				time.Sleep(linger)
 				d.closes(b, 1)
 				if b.slow != 0 {
-					t.Error("who was told to go was counted as a slow reader")
+					d.Error("who was told to go was counted as a slow reader")
 				}
 			})
 		})
@@ -112,7 +112,7 @@ func TestWriterThatClosesDrains(t *testing.T) {
 		time.Sleep(time.Second)
 		select {
 		case <-ended:
-			t.Fatal("the writer ended before all was sent")
+			d.Fatal("the writer ended before all was sent")
 		default:
 		}
 		behind.sink.Drain()

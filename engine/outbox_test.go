@@ -101,10 +101,10 @@ func TestWhatWaitsIsOneWrite(t *testing.T) {
 		d.w.wake.Signal()
 		d.got(b, want...)
 		if tries, waits, _ := b.sink.Counts(); tries != 1 || waits != 0 {
-			t.Errorf("%d tries and %d waiting writes for what waited together, want one try", tries, waits)
+			d.Errorf("%d tries and %d waiting writes for what waited together, want one try", tries, waits)
 		}
 		if b.bytes != 0 {
-			t.Errorf("%d bytes are counted with nothing waiting", b.bytes)
+			d.Errorf("%d bytes are counted with nothing waiting", b.bytes)
 		}
 	})
 }
@@ -119,7 +119,7 @@ func TestPartialWritesGoOnWhereTheyStopped(t *testing.T) {
 		b.send(frameText("third"))
 		synctest.Wait()
 		if sent, rest := b.sink.Sent(); sent != nil || rest != "fi" {
-			t.Fatalf("sent %q and %q, want two bytes", sent, rest)
+			d.Fatalf("sent %q and %q, want two bytes", sent, rest)
 		}
 		b.sink.Room(7)
 		synctest.Wait()
@@ -131,7 +131,7 @@ func TestPartialWritesGoOnWhereTheyStopped(t *testing.T) {
 		b.send(frameText("fifth"))
 		d.got(b, "first", "second", "third", "fourth", "fifth")
 		if b.behind || b.bytes != 0 {
-			t.Errorf("behind %t, %d bytes, after it has caught up", b.behind, b.bytes)
+			d.Errorf("behind %t, %d bytes, after it has caught up", b.behind, b.bytes)
 		}
 	})
 }
@@ -159,7 +159,7 @@ func TestSinkThatCannotTryIsWrittenByItself(t *testing.T) {
 		}
 		d.got(b, "0", "1", "2")
 		if _, waits, _ := b.sink.Counts(); waits != 3 {
-			t.Errorf("%d writes, want 3", waits)
+			d.Errorf("%d writes, want 3", waits)
 		}
 	})
 }
@@ -176,17 +176,17 @@ func TestSlowReaderIsDisconnectedAtTheLimit(t *testing.T) {
 		}
 		d.closes(slow, 1)
 		if slow.slow != 1 {
-			t.Errorf("given up %d times, want once", slow.slow)
+			d.Errorf("given up %d times, want once", slow.slow)
 		}
 		d.got(quick, slices.Repeat([]string{"go"}, 9)...)
 		slow.send(frameText("more"))
 		slow.end([]byte("bye\r\n"))
 		d.closes(slow, 1)
 		if sent, rest := slow.sink.Sent(); sent != nil || rest != "" {
-			t.Errorf("sent %q and %q after it was given up", sent, rest)
+			d.Errorf("sent %q and %q after it was given up", sent, rest)
 		}
 		if slow.waiting != nil {
-			t.Error("what waited is kept")
+			d.Error("what waited is kept")
 		}
 	})
 }
@@ -201,7 +201,7 @@ func TestReaderThatTakesNothingIsDisconnected(t *testing.T) {
 		time.Sleep(time.Millisecond)
 		d.closes(b, 1)
 		if b.slow != 1 {
-			t.Errorf("given up %d times, want once", b.slow)
+			d.Errorf("given up %d times, want once", b.slow)
 		}
 	})
 }
@@ -231,7 +231,7 @@ func TestBrokenSocketIsClosedAndNotCalledSlow(t *testing.T) {
 		b.send(frameText("lost too"))
 		d.got(b)
 		if b.slow != 0 {
-			t.Error("a broken socket was counted as a slow reader")
+			d.Error("a broken socket was counted as a slow reader")
 		}
 	})
 }

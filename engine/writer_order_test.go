@@ -58,7 +58,7 @@ func TestNothingIsLostOrReordered(t *testing.T) {
 			all.Wait()
 			synctest.Wait()
 			for i, b := range boxes {
-				checkStreams(t, b, i%3 == 0, messages, fmt.Sprintf("room%d", i%rooms), fmt.Sprintf("room%d", (i+1)%rooms), "direct")
+				checkStreams(d.T, b, i%3 == 0, messages, fmt.Sprintf("room%d", i%rooms), fmt.Sprintf("room%d", (i+1)%rooms), "direct")
 			}
 		})
 	}

@@ -72,7 +72,7 @@ func TestMessagesOfARoomThatWaitAreOneWriteForEachMember(t *testing.T) {
 		for _, b := range h.boxes {
 			d.got(b, "one", "two", "three")
 			if tries, _, _ := b.sink.Counts(); tries != 1 {
-				t.Errorf("%d writes of messages that waited together, want one", tries)
+				d.Errorf("%d writes of messages that waited together, want one", tries)
 			}
 		}
 	})
@@ -87,7 +87,7 @@ func TestWhatWaitsForAMemberGoesBeforeTheRoomsMessage(t *testing.T) {
 		release()
 		d.got(h.boxes[0], "to one", "to the room")
 		if tries, _, _ := h.boxes[0].sink.Counts(); tries != 1 {
-			t.Errorf("%d writes, want one", tries)
+			d.Errorf("%d writes, want one", tries)
 		}
 	})
 }
@@ -134,7 +134,7 @@ func TestSlowMemberDoesNotHoldUpTheOthers(t *testing.T) {
 		d.got(h.boxes[2], want...)
 		d.closes(h.boxes[0], 1)
 		if h.boxes[0].slow != 1 {
-			t.Errorf("the slow one was given up %d times, want once", h.boxes[0].slow)
+			d.Errorf("the slow one was given up %d times, want once", h.boxes[0].slow)
 		}
 	})
 }
@@ -188,10 +188,10 @@ func TestLargeRoomDoesNotHoldUpASmallOne(t *testing.T) {
 		small.post("to two")
 		release()
 		if at := slices.Index(o.log, "small"); at > slice {
-			t.Errorf("the small room waited for %d members of the large one, want at most %d", at, slice)
+			d.Errorf("the small room waited for %d members of the large one, want at most %d", at, slice)
 		}
 		if len(o.log) != 20_002 {
-			t.Errorf("%d writes, want 20,002", len(o.log))
+			d.Errorf("%d writes, want 20,002", len(o.log))
 		}
 	})
 }
@@ -210,7 +210,7 @@ func TestFullBacklogHoldsUpItsRoomAlone(t *testing.T) {
 		}()
 		synctest.Wait()
 		if n := len(posted); n != backlog {
-			t.Errorf("%d messages were taken, want %d and no more", n, backlog)
+			d.Errorf("%d messages were taken, want %d and no more", n, backlog)
 		}
 		calm.post("calm") // does not wait
 		release()
@@ -231,7 +231,7 @@ func TestBatchesAreBounded(t *testing.T) {
 		release()
 		d.got(h.boxes[0], long, long, long, long)
 		if tries, _, _ := h.boxes[0].sink.Counts(); tries != 4 {
-			t.Errorf("%d writes, want 4: two do not fit into a batch", tries)
+			d.Errorf("%d writes, want 4: two do not fit into a batch", tries)
 		}
 	})
 }

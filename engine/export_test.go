@@ -1,0 +1,20 @@
+package engine
+
+// HeldRooms is how many rooms of a tenant this node holds: none when nobody is in
+// one and nothing is under way.
+func (e *Engine) HeldRooms(tenant string) int {
+	t := e.tenants[tenant]
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return len(t.rooms)
+}
+
+// Seats are how many places are taken.
+func (e *Engine) Seats() int {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.seats
+}
+
+// LaneLength is how many messages wait in a room's lane.
+const LaneLength = laneLength

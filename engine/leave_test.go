@@ -1,0 +1,194 @@
+package engine_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"testing"
+	"testing/synctest"
+
+	"github.com/mootchat/moot/engine"
+)
+
+// leavers counts what the leave hook was asked, by connection, room and cause.
+type leavers struct {
+	mu     sync.Mutex
+	joined map[string]int // by connection and room
+	left   map[string]int
+	causes map[engine.Cause]int
+}
+
+func (n *node) countLeavers(verdict func(ev *engine.Event) engine.Verdict) *leavers {
+	l := &leavers{joined: map[string]int{}, left: map[string]int{}, causes: map[engine.Cause]int{}}
+	n.on(engine.HookJoin, func(ev *engine.Event) engine.Verdict {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.joined[ev.Conn.ID+" "+ev.Room]++
+		return allow()
+	})
+	n.on(engine.HookLeave, func(ev *engine.Event) engine.Verdict {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.causes[ev.Cause]++
+		l.left[ev.Conn.ID+" "+ev.Room]++
+		return verdict(ev)
+	})
+	return l
+}
+
+func allowed(*engine.Event) engine.Verdict { return allow() }
+
+func (l *leavers) check(w *world, cause engine.Cause, want int) {
+	w.Helper()
+	synctest.Wait()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	total := 0
+	for _, n := range l.causes {
+		total += n
+	}
+	if l.causes[cause] != want || total != want {
+		w.Errorf("leave ran for %v, want %d times for %s", l.causes, want, cause)
+	}
+}
+
+func TestEveryLeaveHasItsCause(t *testing.T) {
+	for cause, leave := range map[engine.Cause]func(w *world, n *node, c *client){
+		engine.CauseRoomLeave:  func(_ *world, _ *node, c *client) { c.do(roomLeave("r")) },
+		engine.CauseDisconnect: func(_ *world, _ *node, c *client) { c.hangUp() },
+		engine.CauseDestroyed:  func(w *world, n *node, _ *client) { w.must(n.DestroyRoom(w.Context(), in("r")), nil) },
+		engine.CauseRemoved:    func(w *world, n *node, c *client) { w.must(n.RemoveMember(w.Context(), in("r"), c.ID()), nil) },
+	} {
+		t.Run(string(cause), func(t *testing.T) {
+			inWorld(t, func(w *world) {
+				n := w.node("n")
+				l := n.countLeavers(allowed)
+				c := n.client().do(roomAdd("r"))
+				leave(w, n, c)
+				l.check(w, cause, 1)
+				n.isEmpty("r")
+			})
+		})
+	}
+}
+
+func TestOnlyRoomLeaveCanBeDenied(t *testing.T) {
+	for _, verdict := range []engine.Verdict{deny("stay"), {Outcome: engine.Failed}, {Outcome: engine.Dropped}} {
+		inWorld(t, func(w *world) {
+			n := w.node("n")
+			var causes []engine.Cause
+			n.countLeavers(func(ev *engine.Event) engine.Verdict {
+				causes = append(causes, ev.Cause)
+				return verdict
+			})
+			a, b, c := n.client().do(roomAdd("r")), n.client().do(roomAdd("r")), n.client().do(roomAdd("r"))
+			text := map[engine.Outcome]string{engine.Denied: "stay", engine.Failed: "middleware error", engine.Dropped: "denied"}[verdict.Outcome]
+			a.says(roomLeave("r"), failed(text))
+			n.has("r", a, b, c)
+			a.says(say("r", "still here"), ok, chat("r", a.ID(), "still here"))
+			a.hangUp()
+			n.has("r", b, c)
+			w.must(n.RemoveMember(w.Context(), in("r"), b.ID()), nil)
+			n.has("r", c)
+			w.must(n.DestroyRoom(w.Context(), in("r")), nil)
+			n.isEmpty("r")
+			want := []engine.Cause{engine.CauseRoomLeave, engine.CauseDisconnect, engine.CauseRemoved, engine.CauseDestroyed}
+			if fmt.Sprint(causes) != fmt.Sprint(want) {
+				w.Errorf("leave ran for %v, want %v", causes, want)
+			}
+		})
+	}
+}
+
+// Everything at once that ends a membership, and joins beside it: each membership
+// is left once, and nothing of it stays.
+func TestLeaveRunsOnceHoweverAMembershipEnds(t *testing.T) {
+	for seed := range uint64(40) {
+		inWorld(t, func(w *world) {
+			n := w.node("n")
+			l := n.countLeavers(allowed)
+			random := rand.New(rand.NewPCG(seed, 1))
+			var all sync.WaitGroup
+			for range 12 {
+				c := n.client()
+				var ways []func()
+				ways = append(ways,
+					func() { c.sink.Close() },
+					func() { _ = n.RemoveMember(w.Context(), in("r"), c.ID()) },
+					func() { <-c.begin(roomLeave("r")) },
+					func() { <-c.begin(roomAdd("r")) },
+					func() { _ = n.AddMember(w.Context(), in("r"), c.ID()) },
+					func() { _ = n.AddMember(w.Context(), in("q"), c.ID()) },
+				)
+				<-c.begin(roomAdd("r"))
+				random.Shuffle(len(ways), func(i, j int) { ways[i], ways[j] = ways[j], ways[i] })
+				for _, way := range ways[:2+random.IntN(5)] {
+					all.Go(way)
+				}
+			}
+			destroyed := seed%2 == 1
+			if destroyed {
+				all.Go(func() { _ = n.DestroyRoom(w.Context(), in("r")) })
+			}
+			all.Wait()
+			w.must(n.Shutdown(w.Context(), 0), nil)
+			for membership, joined := range l.joined {
+				// A join that meets the room's end may be allowed and come to nothing.
+				if left := l.left[membership]; left != joined && !destroyed || left > joined {
+					w.Errorf("seed %d: %s was joined %d times and left %d times", seed, membership, joined, left)
+				}
+			}
+			n.isEmpty("r")
+			n.isEmpty("q")
+		})
+	}
+}
+
+func TestDestroyWhileJoinsAreUnderWayLeavesNoGhosts(t *testing.T) {
+	inWorld(t, func(w *world) {
+		n := w.node("n")
+		gate := make(chan struct{})
+		n.on(engine.HookJoin, func(*engine.Event) engine.Verdict { <-gate; return allow() })
+		var joins []<-chan struct{}
+		var clients []*client
+		for range 10 {
+			c := n.client()
+			clients = append(clients, c)
+			joins = append(joins, c.begin(roomAdd("r")))
+		}
+		synctest.Wait()
+		w.must(n.DestroyRoom(w.Context(), in("r")), nil)
+		w.must(n.CreateRoom(w.Context(), in("r")), nil) // the next of that name is another room
+		close(gate)
+		for i, c := range clients {
+			<-joins[i]
+			c.hears(failed("room does not exist"))
+			if len(c.Rooms()) > 0 {
+				w.Errorf("it is in %v", c.Rooms())
+			}
+		}
+		n.has("r")
+		clients[0].says(roomAdd("r"), isTrue)
+	})
+}
+
+func TestConnectionThatEndsDuringAJoinIsNoGhost(t *testing.T) {
+	inWorld(t, func(w *world) {
+		n := w.node("n")
+		gate := make(chan struct{})
+		l := n.countLeavers(allowed)
+		n.on(engine.HookJoin, func(*engine.Event) engine.Verdict { <-gate; return allow() })
+		c := n.client()
+		added := make(chan error, 1)
+		go func() { added <- n.AddMember(w.Context(), in("r"), c.ID()) }()
+		synctest.Wait()
+		c.sink.Close()
+		synctest.Wait() // Done waits for the join
+		w.must(n.AddMember(w.Context(), in("q"), c.ID()), &engine.VerbError{Text: "connection closed"})
+		close(gate)
+		<-c.gone
+		w.must(<-added, nil)
+		l.check(w, engine.CauseDisconnect, 1)
+		n.has("r")
+	})
+}

@@ -1,0 +1,215 @@
+package engine_test
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	"github.com/mootchat/moot/engine"
+)
+
+func TestJoinAndLeave(t *testing.T) {
+	inWorld(t, func(w *world) {
+		n := w.node("n")
+		a, b := n.client(), n.socket()
+		a.says(roomAdd("r"), isTrue)
+		b.says(`{"event":"roomAdd","room":"r","messageId":1}`, isTrue)
+		n.has("r", a, b)
+		a.says(roomAdd("q"), isTrue)
+		if got := a.Rooms(); !slices.Equal(got, []string{"r", "q"}) {
+			w.Errorf("rooms are %v", got)
+		}
+		a.says(roomLeave("r"), isTrue)
+		n.has("r", b)
+		a.says(roomAdd("r"), isTrue)
+		n.has("r", b, a)
+		a.says(`{"event":"quit"}`, "bye quit (1000)")
+		<-a.gone
+		n.has("r", b)
+		n.has("q")
+	})
+}
+
+func TestErrorsOfJoinAndLeave(t *testing.T) {
+	inWorld(t, func(w *world) {
+		n := w.node("n")
+		a := n.client()
+		a.do(roomAdd("r"))
+		for request, text := range map[string]string{
+			roomAdd("nowhere"):            "room does not exist",
+			roomAdd("r"):                  "connection already in this room (r)",
+			roomLeave("q"):                "connection not in this room (q)",
+			roomLeave("nowhere"):          "connection not in this room (nowhere)",
+			roomAdd(`a\nb`):               "invalid room name",
+			roomAdd(`a\u0000b`):           "invalid room name",
+			roomAdd(`a\u009fb`):           "invalid room name",
+			roomAdd(long(201)):            "invalid room name",
+			roomAdd(long(200)):            "room does not exist",
+			say("q", "hello"):             "connection not in this room (q)",
+			say("r", ""):                  "both room and message are required",
+			say("nowhere", "x"):           "connection not in this room (nowhere)",
+			roomView("q"):                 "connection not in this room (q)",
+			roomView("nowhere"):           "connection not in this room (nowhere)",
+			event("roomAdd"):              "room does not exist",
+			event("roomLeave"):            "connection not in this room (undefined)",
+			event("roomView"):             "connection not in this room (undefined)",
+			event("say"):                  "both room and message are required",
+			event("file"):                 "verb not found or not allowed (file)",
+			event("paramsView"):           "verb not found or not allowed (paramsView)",
+			event("toString"):             "verb not found or not allowed (toString)",
+			`{"messageId":1}`:             "verb not found or not allowed (undefined)",
+			event(""):                     "verb not found or not allowed (undefined)",
+			event("roomAdd", `"room":""`): `room does not exist`,
+		} {
+			<-a.begin(request)
+			got := a.heard()
+			if len(got) != 1 || !strings.HasPrefix(got[0], failed(text)[:len(failed(text))-len(`{},"messageId":1}`)]) {
+				w.Errorf("%s: heard %q, want the error %q", request, got, text)
+			}
+		}
+		n.has("r", a)
+		if got := a.Rooms(); len(got) != 1 {
+			w.Errorf("rooms are %v after errors, want r alone", got)
+		}
+	})
+}
+
+func long(n int) string { return strings.Repeat("r", n) }
+
+func event(verb string, fields ...string) string {
+	return fmt.Sprintf(`{"event":%q,"messageId":1%s}`, verb, strings.Join(append([]string{""}, fields...), ","))
+}
+
+func roomView(room string) string { return event("roomView", fmt.Sprintf(`"room":%q`, room)) }
+
+func TestJoinsInFlightRunTheHookOnce(t *testing.T) {
+	inWorld(t, func(w *world) {
+		n := w.node("n")
+		gate, hooks := make(chan struct{}), 0
+		n.on(engine.HookJoin, func(*engine.Event) engine.Verdict {
+			hooks++
+			<-gate
+			return allow()
+		})
+		a := n.client()
+		verb := a.begin(roomAdd("r"))
+		synctest.Wait()
+		api := make(chan error, 1)
+		go func() { api <- n.AddMember(w.Context(), in("r"), a.ID()) }()
+		synctest.Wait()
+		if len(api) > 0 {
+			w.Fatal("the second join did not wait for the first")
+		}
+		close(gate)
+		<-verb
+		a.hears(isTrue)
+		w.must(<-api, &engine.VerbError{Text: "connection already in this room (r)"})
+		if hooks != 1 {
+			w.Errorf("the hook ran %d times", hooks)
+		}
+		n.has("r", a)
+	})
+}
+
+func TestDeniedJoinLeavesNoTrace(t *testing.T) {
+	inWorld(t, func(w *world) {
+		n := w.node("n")
+		verdict := engine.Verdict{Outcome: engine.Denied, Reason: "members only", Effects: []engine.Effect{emit("q", "never")}}
+		n.on(engine.HookJoin, func(ev *engine.Event) engine.Verdict {
+			if ev.Room == "q" {
+				return allow()
+			}
+			return verdict
+		})
+		a, listener := n.client(), n.client()
+		listener.do(roomAdd("q"))
+		for _, c := range []struct {
+			engine.Outcome
+			reason, text string
+		}{
+			{engine.Denied, "members only", "members only"}, {engine.Denied, "", "denied"},
+			{engine.Dropped, "", "denied"}, {engine.Failed, "secrets of a module", "middleware error"},
+		} {
+			verdict.Outcome, verdict.Reason = c.Outcome, c.reason
+			a.says(roomAdd("r"), failed(c.text))
+		}
+		listener.hears()
+		n.has("r")
+		w.must(n.Broadcast(w.Context(), in("r"), "", []byte(`"hello"`)), nil)
+		a.hears()
+		if n.HeldRooms("default") != 1 {
+			w.Error("a room that nobody is in is held")
+		}
+	})
+}
+
+func TestEffectsOfAJoinComeAfterItsAnswer(t *testing.T) {
+	inWorld(t, func(w *world) {
+		n := w.node("n")
+		n.on(engine.HookJoin, func(ev *engine.Event) engine.Verdict {
+			return allow(emit("r", "welcome"), property("guest", "true"),
+				engine.Effect{Emit: &engine.Emit{Connection: ev.Conn.ID, Message: jsonMessage(`{"hint":1}`)}})
+		})
+		a := n.client()
+		<-a.begin(roomAdd("r"))
+		heard := a.heard()
+		if len(heard) != 3 || heard[0] != isTrue || !slices.Contains(heard, chat("r", "0", "welcome")) || !slices.Contains(heard, `{"context":"api","hint":1}`) {
+			w.Errorf("heard %q", heard)
+		}
+		if got := string(a.Profile().Property("guest")); got != "true" {
+			w.Errorf("the property is %q", got)
+		}
+	})
+}
+
+// A rule may destroy the room that is being joined, or said in: nobody waits for
+// himself.
+func TestRuleMayDestroyTheRoomItIsAskedAbout(t *testing.T) {
+	for _, hook := range []engine.Hook{engine.HookJoin, engine.HookLeave, engine.HookOnSayReceive} {
+		t.Run(hook.String(), func(t *testing.T) {
+			inWorld(t, func(w *world) {
+				n := w.node("n")
+				a, b := n.client(), n.client()
+				b.do(roomAdd("r"))
+				n.on(hook, func(ev *engine.Event) engine.Verdict {
+					if ev.Message.Text == "this room has been deleted" {
+						// Once is enough: this would not end.
+						return allow(engine.Effect{Room: &engine.RoomEffect{Name: "r"}}, destroy("r"))
+					}
+					return allow(destroy("r"))
+				})
+				a.do(roomAdd("r"), say("r", "close"), roomLeave("r"))
+				if exists, err := n.RoomExists(w.Context(), in("r")); exists || err != nil {
+					w.Errorf("the room exists: %t, %v", exists, err)
+				}
+				if got := append(a.Rooms(), b.Rooms()...); len(got) != 0 {
+					w.Errorf("members are left in %v", got)
+				}
+			})
+		})
+	}
+}
+
+func TestLimitsOfRooms(t *testing.T) {
+	inWorld(t, func(w *world) {
+		n := w.node("n", func(c *engine.Config) {
+			c.Limits.RoomsPerConnection = 2
+			c.Tenants[0].MaxRooms = 4
+			c.Tenants[0].Rooms = []engine.RoomSettings{{Match: func(r string) bool { return r == "two" }, MaxMembers: 2}, {}}
+		})
+		w.must(n.CreateRoom(w.Context(), in("two")), nil)
+		w.must(n.CreateRoom(w.Context(), in("four")), nil)
+		w.must(n.CreateRoom(w.Context(), in("five")), &engine.VerbError{Text: "too many rooms (at most 4)"})
+		w.must(n.CreateRoom(w.Context(), in("a\tb")), &engine.VerbError{Text: "invalid room name"})
+		a, b, c := n.client(), n.client(), n.client()
+		a.do(roomAdd("two"), roomAdd("r"))
+		a.says(roomAdd("q"), failed("too many rooms (at most 2)"))
+		b.do(roomAdd("two"))
+		c.says(roomAdd("two"), failed("room is full (at most 2 members)"))
+		b.says(roomLeave("two"), isTrue)
+		c.says(roomAdd("two"), isTrue)
+		n.has("two", a, c)
+	})
+}
