@@ -93,9 +93,9 @@ func (h Host) SetProperty(name, json string) error { return failure(h.raw.Proper
 // ErrUnavailable.
 func (h Host) RoomSize() (int, error) { return result(h.raw.RoomSize()) }
 
-// Room is the room of that name, as the JSON object {"room", "membersCount"};
+// FindRoom is the room of that name, as the JSON object {"room", "membersCount"};
 // ErrAbsent if there is none. Needs "rooms".
-func (h Host) Room(name string) (string, error) {
+func (h Host) FindRoom(name string) (string, error) {
 	return fetch(func(buf []byte) int32 { return h.raw.RoomGet(name, buf) })
 }
 
