@@ -14,8 +14,17 @@ import (
 	"github.com/mootchat/moot/engine/glob"
 )
 
-// check asks one rule about a text; the error is what a message has to say after the
-// text. "" is allowed wherever it is not said to be an error: it stands for "none".
+var (
+	hostShape       = regexp.MustCompile(`^[a-z0-9_-]+(\.[a-z0-9_-]+)*$`)
+	nameShape       = regexp.MustCompile(`^[a-z0-9-]{1,63}$`)
+	nodeShape       = regexp.MustCompile(`^[a-z0-9-]{0,63}$`)
+	originShape     = regexp.MustCompile(`^(\*|([a-z][a-z0-9+.-]*://)?[^\s/?#]+)$`)
+	digestShape     = regexp.MustCompile(`^([0-9a-f]{64})?$`)
+	propertiesShape = regexp.MustCompile(`^[^\s,]{1,64}(,[^\s,]{1,64})*$`)
+)
+
+// check asks one rule, "" for none, about a text. The error is what a message has to say
+// after the text.
 func check(rule, text string) error {
 	switch rule {
 	case "address":
@@ -27,21 +36,23 @@ func check(rule, text string) error {
 	case "glob":
 		return checkGlob(text)
 	case "host":
-		return must(matches(`^[a-z0-9_-]+(\.[a-z0-9_-]+)*$`, text), "is not a host: want a name in lower case without scheme, port or path")
+		return must(hostShape.MatchString(text), "is not a host: want a name in lower case without scheme, port or path")
 	case "name":
-		return must(matches(`^[a-z0-9-]{1,63}$`, text), "is an invalid name: want 1 to 63 of a-z, 0-9 and -")
+		return must(nameShape.MatchString(text), "is an invalid name: want 1 to 63 of a-z, 0-9 and -")
 	case "node":
-		return must(matches(`^[a-z0-9-]{0,63}$`, text), "is an invalid name: want at most 63 of a-z, 0-9 and -")
+		return must(nodeShape.MatchString(text), "is an invalid name: want at most 63 of a-z, 0-9 and -")
 	case "origin":
-		return must(matches(`^(\*|([a-z][a-z0-9+.-]*://)?[^\s/?#]+)$`, text), `is not an origin: want "*", "https://host" or "host", without a path`)
+		return must(originShape.MatchString(text), `is not an origin: want "*", "https://host" or "host", without a path`)
 	case "path":
 		return must(strings.HasPrefix(text, "/") && path.Clean(text) == text && text != "/", `is not a path: want one such as "/acme", without "/" at its end`)
 	case "room":
 		return must(isRoomName(text), "is an invalid room name: want 1 to 200 bytes of UTF-8 without control characters")
 	case "sha256":
-		return must(matches(`^([0-9a-f]{64})?$`, text), "is not a sha256: want 64 hex digits in lower case")
+		return must(digestShape.MatchString(text), "is not a sha256: want 64 hex digits in lower case")
+	case "":
+		return nil
 	}
-	return nil
+	return errors.New("has a rule that does not exist: " + rule)
 }
 
 func must(ok bool, message string) error {
@@ -50,8 +61,6 @@ func must(ok bool, message string) error {
 	}
 	return errors.New(message)
 }
-
-func matches(pattern, text string) bool { return regexp.MustCompile(pattern).MatchString(text) }
 
 func isRoomName(text string) bool {
 	return text != "" && len(text) <= 200 && utf8.ValidString(text) && !strings.ContainsFunc(text, unicode.IsControl)
@@ -78,7 +87,7 @@ func checkGlob(text string) error {
 func checkCapability(text string) error {
 	names, ok := strings.CutPrefix(text, "properties:")
 	if ok {
-		return must(matches(`^[^\s,]{1,64}(,[^\s,]{1,64})*$`, names), `is not a capability: want the names of properties, such as "properties:role,locale"`)
+		return must(propertiesShape.MatchString(names), `is not a capability: want the names of properties, such as "properties:role,locale"`)
 	}
 	switch text {
 	case "kv", "rate", "emit", "rooms":

@@ -12,6 +12,8 @@ import (
 // one very often.
 const maxFilled = 16 << 20
 
+var variableShape = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+
 // fill replaces ${NAME}, ${NAME:-default} and ${file:PATH} in a value, and tells
 // whether there was one. "$${" stands for "${" itself.
 func (d *decoder) fill(text string) (_ string, filled bool, _ error) {
@@ -53,7 +55,7 @@ func (d *decoder) resolve(reference string) (string, error) {
 		return d.secretFile(path)
 	}
 	name, fallback, hasFallback := strings.Cut(reference, ":-")
-	if !regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`).MatchString(name) {
+	if !variableShape.MatchString(name) {
 		return "", errors.New("want ${NAME}, ${NAME:-default} or ${file:PATH}")
 	}
 	if strings.Contains(fallback, "${") {

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 )
 
@@ -91,7 +92,7 @@ func (l *load) run(file Path, text []byte, overrides []string) (*Config, error) 
 	}
 	if len(l.problems) > 0 {
 		l.problems.sort()
-		return nil, l.problems
+		return nil, slices.Compact(l.problems) // what is merged in twice is wrong twice
 	}
 	return c, nil
 }

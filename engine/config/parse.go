@@ -12,6 +12,8 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
+var placeOfError = regexp.MustCompile(`^yaml: (line \d+: )?`)
+
 // parse makes the tree of text, nil where it holds nothing. line is that of the error,
 // 0 where the whole text is wrong.
 func parse(text []byte) (root *yaml.Node, line int, err error) {
@@ -69,5 +71,5 @@ func lineOf(text []byte, wrong error) int {
 }
 
 func withoutLine(err error) string {
-	return regexp.MustCompile(`^yaml: (line \d+: )?`).ReplaceAllString(err.Error(), "")
+	return placeOfError.ReplaceAllString(err.Error(), "")
 }

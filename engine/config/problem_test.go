@@ -179,6 +179,11 @@ c:10: limits.conections: unknown key, did you mean "connections"?
 c:11: drain: "long" is not a duration such as 250ms or 10s`, "log.level=loud")
 }
 
+func TestWhatIsMergedInTwiceIsWrongOnce(t *testing.T) {
+	expect(t, "modules: {m: {file: x}}\ntenants:\n  default:\n    chain:\n    - {module: m, config: {a: {<<: [&a {5: x}, *a]}}}",
+		`c:5: tenants.default.chain[0].config.a.5: a key must be text: put it in quotes`)
+}
+
 func TestManyNamesAreNotListed(t *testing.T) {
 	var modules strings.Builder
 	for i := range 20 {
