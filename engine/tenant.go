@@ -2,6 +2,8 @@ package engine
 
 import (
 	"context"
+	"net"
+	"slices"
 	"strings"
 	"sync"
 )
@@ -11,8 +13,8 @@ type TenantConfig struct {
 	Name string // [a-z0-9-]{1,63}
 
 	// Hosts and Paths are what a WebSocket client asks for when it belongs
-	// here: a host name without a port, a path prefix such as "/acme". A tenant
-	// with both needs both. The tenant "default" takes the rest.
+	// here: host names without a port, in lower case, and whole segments that
+	// paths begin with, such as "/acme". No two tenants share one.
 	Hosts, Paths []string
 
 	StartingRooms    []string       // created when the engine starts; they may exist
@@ -86,55 +88,25 @@ func (t *tenant) settings(name string) RoomSettings {
 	return RoomSettings{}
 }
 
-// specificity is how well a WebSocket request fits the tenant: 0 not at all. A
-// host counts more than any path.
-func (c *TenantConfig) specificity(host, path string) int {
-	score := 0
-	if len(c.Hosts) > 0 {
-		for _, h := range c.Hosts {
-			if strings.EqualFold(h, host) {
-				score = 1 << 16
-			}
-		}
-		if score == 0 {
-			return 0
-		}
-	}
-	if len(c.Paths) > 0 {
-		prefix, ok := c.prefix(path)
-		if !ok {
-			return 0
-		}
-		score += 1 + len(prefix)
-	}
-	return score
-}
-
-// prefix is the longest of the tenant's path prefixes that path has.
-func (c *TenantConfig) prefix(path string) (longest string, ok bool) {
-	for _, p := range c.Paths {
-		p = strings.TrimSuffix(p, "/")
-		if rest, has := strings.CutPrefix(path, p); has && (rest == "" || rest[0] == '/') {
-			if !ok || len(p) > len(longest) {
-				longest, ok = p, true
-			}
-		}
-	}
-	return longest, ok
-}
-
-// Match finds the tenant of a WebSocket request, and the path that is left
-// without the tenant's prefix. host may have a port.
+// Match finds the tenant of a WebSocket request by its Host header, with or
+// without a port, and the path of its URL; rest is the path without the tenant's
+// prefix. A host or a path is enough; a path is more specific than a host, and a
+// longer path than a shorter one. What matches nothing is DefaultTenant's.
 func (e *Engine) Match(host, path string) (tenant, rest string) {
-	if i := strings.LastIndexByte(host, ':'); i > strings.LastIndexByte(host, ']') {
-		host = host[:i]
+	if h, _, err := net.SplitHostPort(host); err == nil {
+		host = h
 	}
-	best, rest := 0, path
-	tenant = DefaultTenant
+	host = strings.ToLower(strings.TrimSuffix(host, "."))
+	tenant, rest = DefaultTenant, path
+	longest := 0
 	for name, t := range e.tenants {
-		if s := t.cfg.specificity(host, path); s > best {
-			prefix, _ := t.cfg.prefix(path)
-			best, tenant, rest = s, name, path[len(prefix):]
+		for _, p := range t.cfg.Paths {
+			if after, ok := strings.CutPrefix(path, p); ok && len(p) > longest && (after == "" || after[0] == '/') {
+				tenant, rest, longest = name, after, len(p)
+			}
+		}
+		if longest == 0 && slices.Contains(t.cfg.Hosts, host) {
+			tenant = name
 		}
 	}
 	return tenant, rest

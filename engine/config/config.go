@@ -95,7 +95,10 @@ type Tenant struct {
 	Chain  []Entry      `yaml:"chain"` // as written, not sorted by priority
 }
 
-// Match says which HTTP clients are a tenant's: see [Config.TenantOf].
+// Match says which HTTP clients are a tenant's: those that asked for one of the hosts, or
+// for a path that begins with one of the paths. A path goes before a host, a longer path
+// before a shorter one; no two tenants have the same. What matches nothing is the tenant
+// "default".
 type Match struct {
 	Host []string `yaml:"host" check:"host"` // names without port, in lower case
 	Path []string `yaml:"path" check:"path"` // of the URL, whole segments from its start, such as "/acme"

@@ -195,38 +195,6 @@ func TestOverridesAreCheckedLikeTheFile(t *testing.T) {
 	}
 }
 
-func TestTenantOfARequest(t *testing.T) {
-	c := parse(t, `
-tenants:
-  default:
-  host: { match: { host: [a.example, "10.0.0.1"] } }
-  path: { match: { path: [/p, /p/q/r] } }
-  both: { match: { host: b.example, path: /p/q } }
-`)
-	for _, test := range []struct{ host, path, want string }{
-		{"", "", "default"},
-		{"c.example", "/ws", "default"},
-		{"a.example", "/ws", "host"},
-		{"A.Example.:8080", "/ws", "host"},
-		{"10.0.0.1:80", "/", "host"},
-		{"b.example", "/ws", "both"},
-		{"a.example", "/p/ws", "path"},
-		{"c.example", "/p", "path"},
-		{"c.example", "/pp", "default"},
-		{"c.example", "/p/q/x", "both"},
-		{"b.example", "/p/q/r/s", "path"},
-		{"b.example", "/p/qq", "path"},
-	} {
-		if got, ok := c.TenantOf(test.host, test.path); got != test.want || !ok {
-			t.Errorf("%s%s is of %s (%v), want %s", test.host, test.path, got, ok, test.want)
-		}
-	}
-	only := parse(t, "socket: {listen: ''}\ntenants: {a: {match: {host: a}}}")
-	if name, ok := only.TenantOf("b", "/"); ok {
-		t.Errorf("%s takes what matches nothing, though there is no default", name)
-	}
-}
-
 func TestAMissingFileCanBeToldFromABadOne(t *testing.T) {
 	_, err := config.Load(filepath.Join(t.TempDir(), "config.yaml"), nil)
 	if !errors.Is(err, fs.ErrNotExist) {
