@@ -39,8 +39,9 @@ type bucket struct {
 func (b *bucket) take(now time.Time, perSecond, n float64) (wait time.Duration) {
 	b.spent = max(0, b.spent-now.Sub(b.at).Seconds()*perSecond)
 	b.at = now
-	if over := b.spent + n - 2*perSecond; over > 0 {
-		return time.Duration(over / perSecond * float64(time.Second))
+	over := b.spent + n - 2*perSecond
+	if wait = time.Duration(over / perSecond * float64(time.Second)); wait > 0 {
+		return wait
 	}
 	b.spent += n
 	return 0

@@ -1,0 +1,184 @@
+package engine_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/mootchat/moot/engine"
+)
+
+func TestResponsesOnTheWebSocket(t *testing.T) {
+	inWorld(t, func(w *world) {
+		n := w.node("n")
+		a := n.client()
+		a.says(`{"event":"roomAdd","room":"r","messageId":"abc"}`, `{"status":"OK","context":"response","data":true,"messageId":"abc"}`)
+		a.says(`{"event":"roomAdd","room":"r","messageId":{"a":[1]}}`,
+			`{"status":"Error: connection already in this room (r)","error":"Error: connection already in this room (r)","context":"response","data":{},"messageId":{"a":[1]}}`)
+		a.says(roomView("r"), fmt.Sprintf(
+			`{"status":"OK","context":"response","data":{"room":"r","members":{%q:{"id":%[1]q,"joinedAt":%s}},"membersCount":1},"messageId":1}`, a.ID(), now))
+		a.says(say("r", "hello"), ok, chat("r", a.ID(), "hello"))
+		a.says(event("detailsView"), fmt.Sprintf(`{"status":"OK","context":"response","data":{"id":%q,"fingerprint":%[1]q,"remoteIP":"10.0.0.1",`+
+			`"remotePort":4000,"params":{},"connectedAt":%s,"rooms":["r"],"totalActions":0,"pendingActions":0},"messageId":1}`, a.ID(), now))
+		a.says(event("say", `"room":"q","message":"x","extra":1`),
+			`{"status":"Error: connection not in this room (q)","error":"Error: connection not in this room (q)","context":"response","data":{"message":"x","extra":1},"messageId":1}`)
+		a.says(event("file", `"file":{"a":1}`),
+			`{"status":"Error: verb not found or not allowed (file)","error":"Error: verb not found or not allowed (file)","context":"response","data":{"file":{"a":1}},"messageId":1}`)
+		a.says(roomLeave("r"), isTrue)
+		a.says(event("action", `"params":{"action":"nope"}`), `{"error":"unknown action or invalid apiVersion","context":"response","messageId":1}`)
+		a.says(event("exit"), "bye quit (1000)")
+	})
+}
+
+func TestResponsesOnTheSocket(t *testing.T) {
+	inWorld(t, func(w *world) {
+		n := w.node("n")
+		a := n.socket()
+		a.do("paramAdd messageId=1")
+		a.says("roomAdd r", `{"status":"OK","context":"response","data":true,"messageId":"1"}`)
+		a.says("roomAdd r", `{"error":"connection already in this room (r)","context":"response","messageId":"1"}`)
+		a.says("roomAdd nowhere", `{"error":"room does not exist","context":"response","messageId":"1"}`)
+		a.says("roomAdd", `{"error":"room does not exist","context":"response","messageId":"1"}`)
+		a.says("say r two  words ", `{"status":"OK","context":"response","messageId":"1"}`, chat("r", a.ID(), "two  words "))
+		a.says("say r", `{"error":"both room and message are required","context":"response","messageId":"1"}`)
+		a.says("say q hello", `{"error":"connection not in this room (q)","context":"response","messageId":"1"}`)
+		a.says("roomView r", fmt.Sprintf(`{"status":"OK","context":"response","data":{"room":"r","members":{%q:{"id":%[1]q,"joinedAt":%s}},"membersCount":1},"messageId":"1"}`, a.ID(), now))
+		a.says("roomLeave", `{"error":"connection not in this room (undefined)","context":"response","messageId":"1"}`)
+		a.says("roomLeave r", `{"status":"OK","context":"response","data":true,"messageId":"1"}`)
+		a.says("close", `{"error":"unknown action or invalid apiVersion","context":"response","messageId":"1"}`)
+		a.says(`{"event":"roomAdd","room":"r","messageId":7}`, `{"status":"OK","context":"response","data":true,"messageId":7}`)
+		a.says("quit now", "bye quit (1000)")
+	})
+}
+
+func TestMessageIDIsMadeWhereThereIsNone(t *testing.T) {
+	inWorld(t, func(w *world) {
+		a := w.node("n").client()
+		for _, request := range []string{`{"event":"detailsView"}`, `{"event":"detailsView","messageId":0}`, `{}`} {
+			<-a.begin(request)
+			var r struct{ MessageID string }
+			if err := json.Unmarshal([]byte(a.heard()[0]), &r); err != nil || len(r.MessageID) != 36 {
+				w.Errorf("%s: messageId %q, %v", request, r.MessageID, err)
+			}
+		}
+	})
+}
+
+func TestRejectAnswersWhatIsNoRequest(t *testing.T) {
+	inWorld(t, func(w *world) {
+		n := w.node("n")
+		a, b := n.client(), n.socket()
+		a.Reject("invalid JSON", nil)
+		a.hears(`{"status":"Error: invalid JSON","error":"Error: invalid JSON","context":"response","data":{}}`)
+		b.Reject("DATA_LENGTH_TOO_LONG", json.RawMessage("3"))
+		b.hears(`{"error":"DATA_LENGTH_TOO_LONG","context":"response","messageId":3}`)
+	})
+}
+
+func TestNothingIsDoneAfterQuit(t *testing.T) {
+	inWorld(t, func(w *world) {
+		n := w.node("n")
+		a, b := n.client().do(roomAdd("r")), n.client().do(roomAdd("r"))
+		a.sink.Room(0) // its farewell is still on the way
+		<-a.begin(event("quit"))
+		<-a.begin(say("r", "one more thing"))
+		b.hears()
+		time.Sleep(time.Second)
+		<-a.gone
+	})
+}
+
+func TestRateLimit(t *testing.T) {
+	inWorld(t, func(w *world) {
+		n := w.node("n", func(c *engine.Config) { c.Limits.VerbsPerSecond = 10 })
+		a := n.client().do(roomAdd("r")) // a burst of 20, of which 19 are left
+		for range 9 {
+			a.do(event("detailsView"), roomAdd("r")) // a tenth each: 17.2 left
+		}
+		for range 17 {
+			a.do(event("roomView", `"room":"r"`))
+		}
+		a.says(say("r", "too many"), `{"status":"Error: rate limit exceeded","error":"Error: rate limit exceeded","context":"response","data":{"message":"too many"},"retryAfter":80,"messageId":1}`)
+		a.says(event("action", `"params":{"action":"x"}`), `{"error":"rate limit exceeded","context":"response","retryAfter":80,"messageId":1}`)
+		a.says(roomAdd("r"), failed("connection already in this room (r)"))
+		if got := n.Stats().RateLimited; got != 2 {
+			w.Errorf("%d verbs were refused, want 2", got)
+		}
+		time.Sleep(90 * time.Millisecond)
+		a.says(say("r", "now"), ok, strings.Replace(chat("r", a.ID(), "now"), "800000}", "800090}", 1))
+	})
+}
+
+func TestWaitingAsLongAsToldIsEnough(t *testing.T) {
+	inWorld(t, func(w *world) {
+		n := w.node("n", func(c *engine.Config) { c.Limits.VerbsPerSecond = 7 })
+		a := n.client()
+		for range 14 {
+			a.do(roomLeave("r"))
+		}
+		for i := range 50 {
+			<-a.begin(roomLeave("r"))
+			var r struct{ RetryAfter int }
+			if err := json.Unmarshal([]byte(a.heard()[0]), &r); err != nil || r.RetryAfter == 0 {
+				w.Fatalf("%d: retryAfter %d, %v", i, r.RetryAfter, err)
+			}
+			time.Sleep(time.Duration(r.RetryAfter) * time.Millisecond)
+			a.says(roomLeave("r"), failed("connection not in this room (r)"))
+		}
+	})
+}
+
+func TestRoomViewComesInPages(t *testing.T) {
+	inWorld(t, func(w *world) {
+		n := w.node("n")
+		seen := map[string]bool{}
+		var a *client
+		for range 5 {
+			a = n.client().do(roomAdd("r"))
+		}
+		cursor, pages := "", 0
+		for {
+			<-a.begin(event("roomView", `"room":"r","limit":2`, fmt.Sprintf(`"cursor":%q`, cursor)))
+			var r struct {
+				Data struct {
+					Members      map[string]struct{ ID string }
+					MembersCount int
+					Cursor       string
+				}
+			}
+			if err := json.Unmarshal([]byte(a.heard()[0]), &r); err != nil || r.Data.MembersCount != 5 || len(r.Data.Members) > 2 {
+				w.Fatalf("page %d is %+v, %v", pages, r.Data, err)
+			}
+			for id, m := range r.Data.Members {
+				if seen[id] || m.ID != id {
+					w.Errorf("%s is there twice, or as %s", id, m.ID)
+				}
+				seen[id] = true
+			}
+			pages++
+			if cursor = r.Data.Cursor; cursor == "" {
+				break
+			}
+		}
+		if len(seen) != 5 || pages != 3 {
+			w.Errorf("%d members on %d pages, want 5 on 3", len(seen), pages)
+		}
+		a.says(event("roomView", `"room":"r","limit":"many"`), `{"status":"Error: limit must be a whole number","error":"Error: limit must be a whole number","context":"response","data":{"limit":"many"},"messageId":1}`)
+	})
+}
+
+func TestDocumentation(t *testing.T) {
+	inWorld(t, func(w *world) {
+		n := w.node("n", func(c *engine.Config) { c.Tenants[0].ClientsMayCreate = true })
+		n.mw.Declared = map[string]engine.ActionSpec{"login": {Description: "lets in", Inputs: map[string]engine.InputSpec{
+			"token": {Required: true, Description: "of the user"}, "remember": {}}}}
+		actions := `"actions":{"createChatRoom":{"name":"createChatRoom","description":"creates a room","inputs":{"name":{"required":true,"description":"of the room"}}},` +
+			`"login":{"name":"login","description":"lets in","inputs":{"remember":{"required":false},"token":{"required":true,"description":"of the user"}}}}`
+		n.client().says(event("documentation"), `{"status":"OK","context":"response","data":{"verbs":["roomAdd","roomLeave","roomView","say",`+
+			`"detailsView","documentation","quit","exit","action"],`+actions+`},"messageId":1}`)
+		n.socket().says(event("documentation"), `{"status":"OK","context":"response","data":{"verbs":["roomAdd","roomLeave","roomView","say",`+
+			`"detailsView","documentation","quit","exit","action","paramAdd","paramDelete","paramView","paramsView","paramsDelete"],`+actions+`},"messageId":1}`)
+	})
+}
