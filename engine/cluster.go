@@ -43,7 +43,7 @@ type Handler interface {
 	Answer(ctx context.Context, call []byte) ([]byte, error)
 
 	// Lost hands over the members of a node that died: the handler runs leave
-	// for each and calls Presence.Remove after it.
+	// for each and calls Presence.Remove after it. Nobody reads them any more.
 	Lost(ctx context.Context, room RoomID, members []Presentee)
 }
 

@@ -26,10 +26,15 @@ func broker() []promise {
 	}
 }
 
-// stream publishes a sender's messages 0 to n-1 into the room.
-func (w *world) stream(p *peer, room engine.RoomID, sender, n int) error {
+// says is a sender's k-th message.
+func says(room engine.RoomID, sender int, k int64) string {
+	return fmt.Sprintf("%s sender%d %d", room.Room, sender, k)
+}
+
+// send publishes a sender's messages 0 to n-1.
+func (w *world) send(p *peer, room engine.RoomID, sender, n int) error {
 	for k := range n {
-		if err := p.Broker.Publish(w.ctx, room, fmt.Appendf(nil, "%s sender%d %d", room.Room, sender, k)); err != nil {
+		if err := p.Broker.Publish(w.ctx, room, []byte(says(room, sender, int64(k)))); err != nil {
 			return err
 		}
 	}
@@ -58,7 +63,7 @@ func (w *world) inOrder(p *peer, room engine.RoomID, senders, n int) {
 func everyNodeHearsOneOrderOnce(w *world) {
 	peers, hall := w.nodes("a", "b", "c"), room("hall")
 	w.subscribe(hall, peers...)
-	w.together(6, func(i int) error { return w.stream(peers[i%3], hall, i, 100) })
+	w.together(6, func(i int) error { return w.send(peers[i%3], hall, i, 100) })
 	for _, p := range peers {
 		w.inOrder(p, hall, 6, 100)
 	}
@@ -69,46 +74,66 @@ func everyNodeHearsOneOrderOnce(w *world) {
 	}
 }
 
-// subscriberMissesNothing lets a node subscribe in the middle of a stream: from
-// the first message whose publishing had not begun when Subscribe returned, it
-// hears all, and none twice.
+// subscriberMissesNothing lets a node subscribe in the middle of many streams. It
+// hears the room's order from some place on, and in it all that was not yet being
+// published when Subscribe returned.
 func subscriberMissesNothing(w *world) {
-	peers := w.nodes("a", "b")
+	peers := w.nodes("a", "b", "c")
 	for round := range 50 {
 		r := room(fmt.Sprintf("room %d", round))
-		var begun, end atomic.Int64
-		begun.Store(-1)
-		end.Store(1 << 40)
-		sent := make(chan error, 1)
-		go func() {
-			for i := int64(0); i < end.Load(); i++ {
-				begun.Store(i)
-				if err := peers[0].Broker.Publish(w.ctx, r, fmt.Append(nil, i)); err != nil {
-					sent <- err
-					return
-				}
-			}
-			sent <- nil
-		}()
-		err := peers[1].Broker.Subscribe(w.ctx, r)
-		from := begun.Load() + 1
-		end.Store(from + 20)
-		w.must(<-sent)
-		w.must(err)
-
-		last := begun.Load()
-		w.eventually("the last message is heard", func() bool { return peers[1].hasHeard(r, fmt.Sprint(last)) })
-		heard := peers[1].heardIn(r)
-		first := last - int64(len(heard)) + 1
-		for i, payload := range heard {
-			if payload != fmt.Sprint(first+int64(i)) {
-				w.Fatalf("heard %q: not all, each once", heard)
-			}
+		w.subscribe(r, peers[0])
+		streams := make([]stream, 4)
+		for i := range streams {
+			streams[i].start(w, peers[i%3], r, i)
 		}
-		if first > from {
-			w.Fatalf("the first heard is %d: %d was published after Subscribe", first, from)
+		w.subscribe(r, peers[1])
+		var from []int64
+		for i := range streams {
+			from = append(from, streams[i].finish(w))
+		}
+		w.publish(peers[2], r, "end")
+		for _, p := range peers[:2] {
+			w.eventually(p.name+" hears the end", func() bool { return p.hasHeard(r, "end") })
+		}
+		all, heard := peers[0].heardIn(r), peers[1].heardIn(r)
+		if len(heard) > len(all) || !slices.Equal(heard, all[len(all)-len(heard):]) {
+			w.Fatalf("who subscribed late heard\n%q\nand who was there\n%q", heard, all)
+		}
+		for i, k := range from {
+			if !slices.Contains(heard, says(r, i, k)) {
+				w.Fatalf("%q was published after Subscribe, and not heard", says(r, i, k))
+			}
 		}
 	}
+}
+
+// stream is a sender who goes on until told to finish.
+type stream struct {
+	begun atomic.Int64 // how many publishes
+	last  atomic.Int64 // how many there will be; 0: open
+	sent  chan error
+}
+
+func (s *stream) start(w *world, p *peer, room engine.RoomID, sender int) {
+	s.sent = make(chan error, 1)
+	go func() {
+		for k := int64(0); s.last.Load() == 0 || k < s.last.Load(); k++ {
+			s.begun.Store(k + 1)
+			if err := p.Broker.Publish(w.ctx, room, []byte(says(room, sender, k))); err != nil {
+				s.sent <- err
+				return
+			}
+		}
+		s.sent <- nil
+	}()
+}
+
+// finish has a few more sent, and gives the first that had not begun.
+func (s *stream) finish(w *world) int64 {
+	next := s.begun.Load()
+	s.last.Store(next + 5)
+	w.must(<-s.sent)
+	return next
 }
 
 func subscribingTwice(w *world) {
@@ -181,7 +206,7 @@ func manyRoomsAtOnce(w *world) {
 		halls = append(halls, room(fmt.Sprintf("room %d", i)))
 		w.subscribe(halls[i], peers...)
 	}
-	w.together(2*len(halls), func(i int) error { return w.stream(peers[i%2], halls[i/2], i%2, 20) })
+	w.together(2*len(halls), func(i int) error { return w.send(peers[i%2], halls[i/2], i%2, 20) })
 	for _, hall := range halls {
 		for _, p := range peers {
 			w.inOrder(p, hall, 2, 20)

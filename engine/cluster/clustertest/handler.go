@@ -3,6 +3,7 @@ package clustertest
 import (
 	"context"
 	"errors"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -18,6 +19,7 @@ type handler struct {
 	name    string
 	cluster engine.Cluster
 	release chan struct{} // what waits in Deliver goes on when it is closed
+	letGo   chan struct{} // Lost waits for it; nil: it does not wait
 
 	mu     sync.Mutex
 	over   bool                       // Run has returned
@@ -35,8 +37,11 @@ type member struct {
 	profile  string
 }
 
-// held is a payload whose Deliver waits for release.
-const held = "held"
+// Payloads whose Deliver waits for release.
+const (
+	held     = "held"     // or until ctx ends
+	stubborn = "stubborn" // even when ctx has ended
+)
 
 func newHandler(t *testing.T, name string, c engine.Cluster) *handler {
 	return &handler{
@@ -53,10 +58,10 @@ func (h *handler) retire() {
 	h.over = true
 }
 
-// rule fails the test if the handler may not be called; the lock is held.
+// rule fails the test if the handler may not run; the lock is held.
 func (h *handler) rule(call string) {
 	if h.over {
-		h.t.Errorf("%s of %s was called after Run had returned", call, h.name)
+		h.t.Errorf("%s of %s runs after Run has returned", call, h.name)
 	}
 }
 
@@ -69,15 +74,21 @@ func (h *handler) Deliver(ctx context.Context, room engine.RoomID, payload []byt
 	h.within[room] = true
 	h.mu.Unlock()
 
-	if string(payload) == held {
+	switch string(payload) {
+	case held:
 		select {
 		case <-h.release:
 		case <-ctx.Done():
 		}
+	case stubborn:
+		<-h.release
+	default:
+		runtime.Gosched() // an opening for who should be waiting
 	}
 
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	h.rule("Deliver")
 	h.within[room] = false
 	h.heard[room] = append(h.heard[room], string(payload))
 }
@@ -95,6 +106,9 @@ func (h *handler) Answer(ctx context.Context, call []byte) ([]byte, error) {
 		h.hang(1)
 		defer h.hang(-1)
 		<-ctx.Done()
+		if string(call) != verb {
+			h.t.Errorf("the call changed while %s answered it", h.name)
+		}
 		return nil, ctx.Err()
 	}
 	return nil, errors.New(rest)
@@ -119,6 +133,9 @@ func (h *handler) Lost(ctx context.Context, room engine.RoomID, members []engine
 		h.lost[member{room, m.ID, m.JoinedAt, string(m.Profile)}]++
 	}
 	h.mu.Unlock()
+	if h.letGo != nil {
+		<-h.letGo
+	}
 	for _, m := range members {
 		if err := h.cluster.Presence.Remove(ctx, room, m.ID); err != nil && ctx.Err() == nil {
 			h.t.Errorf("%s removes %s, who was lost: %v", h.name, m.ID, err)

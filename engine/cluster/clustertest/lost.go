@@ -12,6 +12,7 @@ func lost() []promise {
 		{"DeadNodesMembersAreHandedOverOnce", deadNodesMembersAreHandedOverOnce},
 		{"LeavingNodesMembersAreHandedOverOnce", leavingNodesMembersAreHandedOverOnce},
 		{"NewcomerTakesWhatNobodyWasLeftToTake", newcomerTakesWhatWasLeft},
+		{"DeadNodesMembersAreNotReadWhileTheyAreLetGo", deadMembersAreNotRead},
 		{"DeadNodeIsOffTheList", deadNodeIsOffTheList},
 		{"SurvivorsGoOnTalking", survivorsGoOnTalking},
 	}
@@ -122,6 +123,18 @@ func newcomerTakesWhatWasLeft(w *world) {
 	heir := w.node("b")
 	w.handed([]*peer{heir}, mine)
 	w.counts([]*peer{heir}, rooms, 0)
+}
+
+// deadMembersAreNotRead has the survivor take long over the leave of each.
+func deadMembersAreNotRead(w *world) {
+	peers, rooms := w.nodes("a", "b"), halls(2)
+	peers[1].letGo = make(chan struct{})
+	w.create(peers[0], rooms...)
+	mine := w.seats(peers[0], rooms, 5)
+	w.kill(peers[0])
+	w.counts(peers[1:], rooms, 0)
+	close(peers[1].letGo)
+	w.handed(peers[1:], mine)
 }
 
 func deadNodeIsOffTheList(w *world) {

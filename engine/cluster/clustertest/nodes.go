@@ -16,6 +16,8 @@ func nodes() []promise {
 	return []promise{
 		{"NodeIsOnTheListWhileItRuns", nodeIsOnTheListWhileItRuns},
 		{"NodeIsWaitedForWhenItBegins", nodeIsWaitedFor},
+		{"RunWaitsForWhatItCalled", runWaitsForWhatItCalled},
+		{"NothingIsCalledAfterRun", nothingIsCalledAfterRun},
 		{"CallIsAnsweredByTheNodeCalled", callIsAnswered},
 		{"CallBringsTheErrorsText", callBringsTheErrorsText},
 		{"CallToNobodyIsNoNode", callToNobody},
@@ -54,6 +56,39 @@ func nodeIsWaitedFor(w *world) {
 	w.publish(p, hall, "1")
 	w.hears(p, hall, "1")
 	w.count(p, hall, 1)
+}
+
+// runWaitsForWhatItCalled: the handler's rule fails the test if Run returns while
+// the message is being delivered. The calls are there to give it time to.
+func runWaitsForWhatItCalled(w *world) {
+	peers, hall := w.nodes("a", "b"), room("hall")
+	w.subscribe(hall, peers[1])
+	sent := make(chan error, 1)
+	go func() { sent <- peers[0].Broker.Publish(w.ctx, hall, []byte(stubborn)) }()
+	w.eventually("a message is being delivered", func() bool { return peers[1].holds(hall) })
+	left := make(chan error, 1)
+	go func() { left <- peers[1].end() }()
+	for range 100 {
+		_, err := peers[0].Nodes.Call(w.ctx, "a", []byte("echo 1"))
+		w.must(err)
+	}
+	close(peers[1].release)
+	w.must(<-left)
+	w.must(<-sent)
+	w.hears(peers[1], hall, stubborn)
+}
+
+// nothingIsCalledAfterRun ends a node that is next in line for a message.
+func nothingIsCalledAfterRun(w *world) {
+	peers, hall := w.nodes("a", "b"), room("hall")
+	w.subscribe(hall, peers...)
+	sent := make(chan error, 1)
+	go func() { sent <- peers[0].Broker.Publish(w.ctx, hall, []byte(held)) }()
+	w.eventually("a message is being delivered", func() bool { return peers[0].holds(hall) })
+	w.leaves(peers[1])
+	close(peers[0].release)
+	w.must(<-sent)
+	w.hears(peers[0], hall, held)
 }
 
 func callIsAnswered(w *world) {
@@ -102,7 +137,9 @@ func callThatTakesTooLong(w *world) {
 	peers := w.nodes("a", "slowpoke")
 	ctx, cancel := context.WithTimeout(w.ctx, 50*time.Millisecond)
 	defer cancel()
-	_, err := peers[0].Nodes.Call(ctx, "slowpoke", []byte("hang"))
+	call := []byte("hang")
+	_, err := peers[0].Nodes.Call(ctx, "slowpoke", call)
+	clear(call) // the caller's again, though the answer is not there
 	w.givenUp(err, context.DeadlineExceeded, "slowpoke")
 	w.eventually("the answer is given up", func() bool { return !peers[1].isHanging() })
 	got, err := peers[0].Nodes.Call(w.ctx, "slowpoke", []byte("echo 1"))

@@ -48,11 +48,12 @@ func (w *world) node(name string) *peer {
 	return p
 }
 
+// nodes starts nodes that know of each other.
 func (w *world) nodes(names ...string) []*peer {
 	w.Helper()
 	var peers []*peer
 	for _, name := range names {
-		peers = append(peers, w.node(name))
+		peers = append(peers, w.launch(name))
 	}
 	for _, p := range peers {
 		w.eventually(p.name+" knows all nodes", func() bool { return slices.Equal(w.list(p), sorted(names)) })

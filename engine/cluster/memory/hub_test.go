@@ -1,0 +1,229 @@
+package memory
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/mootchat/moot/engine"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+var hall = engine.RoomID{Tenant: "default", Room: "hall"}
+
+// ear is a Handler that hears.
+type ear struct{ deliver func(payload []byte) }
+
+func (e ear) Deliver(_ context.Context, _ engine.RoomID, payload []byte) { e.deliver(payload) }
+func (e ear) Answer(context.Context, []byte) ([]byte, error)             { return nil, nil }
+func (e ear) Lost(context.Context, engine.RoomID, []engine.Presentee)    {}
+func deaf([]byte)                                                        {}
+
+// run runs a node until the test ends, or stop is called; stop gives what Run
+// returned.
+func run(t testing.TB, c engine.Cluster, deliver func([]byte)) (stop func() error) {
+	ctx, cancel := context.WithCancel(context.Background())
+	ran := make(chan error, 1)
+	go func() { ran <- c.Nodes.Run(ctx, ear{deliver}) }()
+	stop = sync.OnceValue(func() error {
+		cancel()
+		return <-ran
+	})
+	t.Cleanup(func() { _ = stop() })
+	return stop
+}
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestNamesThatNoNodeMayHave(t *testing.T) {
+	for _, name := range []string{"", "Moot", "a_b", "a b", "ä", "a/b", string(make([]byte, 64))} {
+		c := New().Node(name)
+		if err := c.Nodes.Run(t.Context(), ear{deaf}); err == nil {
+			t.Errorf("%q may run", name)
+		}
+		if err := c.Broker.Publish(t.Context(), hall, nil); !errors.Is(err, engine.ErrUnavailable) {
+			t.Errorf("%q publishes: %v", name, err)
+		}
+	}
+}
+
+func TestOneNodeOfAName(t *testing.T) {
+	hub := New()
+	first := hub.Node("a")
+	stop := run(t, first, deaf)
+	must(t, first.Broker.Subscribe(t.Context(), hall))
+	if err := hub.Node("a").Nodes.Run(t.Context(), ear{deaf}); err == nil {
+		t.Error("two nodes of one name run")
+	}
+	if err := first.Nodes.Run(t.Context(), ear{deaf}); err == nil {
+		t.Error("a handle runs twice")
+	}
+	must(t, stop())
+}
+
+func TestNodeThatDoesNotRun(t *testing.T) {
+	hub := New()
+	c := hub.Node("a")
+	must(t, c.Rooms.Create(t.Context(), hall))
+	check := func(state string) {
+		t.Helper()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+		defer cancel()
+		_, callErr := c.Nodes.Call(ctx, "a", nil)
+		for what, err := range map[string]error{
+			"publish":   c.Broker.Publish(ctx, hall, nil),
+			"subscribe": c.Broker.Subscribe(ctx, hall),
+			"add":       c.Presence.Add(ctx, hall, engine.Presentee{ID: "1"}),
+			"call":      callErr,
+		} {
+			if !errors.Is(err, engine.ErrUnavailable) {
+				t.Errorf("%s %s: %v, want unavailable", what, state, err)
+			}
+		}
+		must(t, c.Broker.Unsubscribe(ctx, hall))
+		must(t, c.Presence.Remove(ctx, hall, "1"))
+	}
+	check("before Run")
+	stop := run(t, c, deaf)
+	must(t, c.Broker.Subscribe(t.Context(), hall))
+	must(t, stop())
+	check("after Run")
+}
+
+func TestKilledNode(t *testing.T) {
+	hub := New()
+	if err := hub.Kill("a"); !errors.Is(err, engine.ErrNoNode) {
+		t.Errorf("kill nobody: %v", err)
+	}
+	a := hub.Node("a")
+	ran := make(chan error, 1)
+	go func() { ran <- a.Nodes.Run(t.Context(), ear{deaf}) }()
+	must(t, a.Broker.Subscribe(t.Context(), hall))
+	must(t, hub.Kill("a"))
+	if err := <-ran; err == nil {
+		t.Error("Run of a killed node returns nil")
+	}
+	if err := a.Broker.Publish(t.Context(), hall, nil); !errors.Is(err, engine.ErrUnavailable) {
+		t.Errorf("a ghost publishes: %v", err)
+	}
+}
+
+// TestLateComersOfADeadNode does what a goroutine does that was about to add and
+// subscribe when its node died: it must not leave what nobody takes away.
+func TestLateComersOfADeadNode(t *testing.T) {
+	hub := New()
+	a := hub.Node("a")
+	stop := run(t, a, deaf)
+	must(t, a.Rooms.Create(t.Context(), hall))
+	must(t, a.Broker.Subscribe(t.Context(), hall))
+	s := hub.find("a")
+	must(t, stop())
+	if err := hub.directory.add(hall, engine.Presentee{ID: "1"}, s); !errors.Is(err, engine.ErrUnavailable) {
+		t.Errorf("add: %v", err)
+	}
+	if err := hub.topics.subscribe(hall, s); !errors.Is(err, engine.ErrUnavailable) {
+		t.Errorf("subscribe: %v", err)
+	}
+	if s.enter() {
+		t.Error("the handler of a dead node is called")
+	}
+}
+
+// TestRoomKeepsItsLane comes back to a room while its last message is still being
+// delivered: the next one waits.
+func TestRoomKeepsItsLane(t *testing.T) {
+	a := New().Node("a")
+	within, release := make(chan struct{}), make(chan struct{})
+	run(t, a, func(payload []byte) {
+		if string(payload) == "1" {
+			close(within)
+			<-release
+		}
+	})
+	must(t, a.Broker.Subscribe(t.Context(), hall))
+	sent := make(chan error, 1)
+	go func() { sent <- a.Broker.Publish(t.Context(), hall, []byte("1")) }()
+	<-within
+	must(t, a.Broker.Unsubscribe(t.Context(), hall))
+	must(t, a.Broker.Subscribe(t.Context(), hall))
+
+	ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+	defer cancel()
+	err := a.Broker.Publish(ctx, hall, []byte("2"))
+	if !errors.Is(err, engine.ErrUnavailable) || !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("a message for a busy room: %v", err)
+	}
+	close(release)
+	must(t, <-sent)
+}
+
+// TestHandlerMayLeaveTheRoom: an outbox may answer Deliver by leaving.
+func TestHandlerMayLeaveTheRoom(t *testing.T) {
+	a := New().Node("a")
+	heard := 0
+	run(t, a, func([]byte) {
+		heard++
+		must(t, a.Presence.Remove(t.Context(), hall, "1"))
+		must(t, a.Broker.Unsubscribe(t.Context(), hall))
+	})
+	must(t, a.Rooms.Create(t.Context(), hall))
+	must(t, a.Broker.Subscribe(t.Context(), hall))
+	must(t, a.Presence.Add(t.Context(), hall, engine.Presentee{ID: "1"}))
+	for range 2 {
+		must(t, a.Broker.Publish(t.Context(), hall, []byte("1")))
+	}
+	if heard != 1 {
+		t.Errorf("heard %d, want 1", heard)
+	}
+}
+
+func TestNothingIsKeptOfWhoHasGone(t *testing.T) {
+	hub := New()
+	a, b := hub.Node("a"), hub.Node("b")
+	stopA, stopB := run(t, a, deaf), run(t, b, deaf)
+	for _, name := range []string{"1", "2", "3"} {
+		room := engine.RoomID{Tenant: "default", Room: name}
+		must(t, a.Rooms.Create(t.Context(), room))
+		for i, c := range []engine.Cluster{a, b} {
+			must(t, c.Broker.Subscribe(t.Context(), room))
+			must(t, c.Presence.Add(t.Context(), room, engine.Presentee{ID: c.Nodes.Self()}))
+			must(t, c.Broker.Publish(t.Context(), room, nil))
+			if i == 0 {
+				must(t, c.Broker.Unsubscribe(t.Context(), room))
+				must(t, c.Presence.Remove(t.Context(), room, "a"))
+			}
+		}
+		must(t, a.Rooms.Destroy(t.Context(), room))
+	}
+	must(t, stopB())
+	must(t, stopA())
+	if n := len(hub.topics.byRoom); n != 0 {
+		t.Errorf("%d topics are kept", n)
+	}
+	if n := len(hub.directory.rosters) + len(hub.directory.tenants); n != 0 {
+		t.Errorf("%d rosters and tenants are kept", n)
+	}
+	if n := len(hub.nodes); n != 0 {
+		t.Errorf("%d nodes are kept", n)
+	}
+}
+
+func TestPublishDoesNotAllocate(t *testing.T) {
+	a := New().Node("a")
+	run(t, a, deaf)
+	must(t, a.Broker.Subscribe(t.Context(), hall))
+	payload := []byte("quack")
+	if n := testing.AllocsPerRun(1000, func() { _ = a.Broker.Publish(t.Context(), hall, payload) }); n != 0 {
+		t.Errorf("a message costs %v allocations", n)
+	}
+}
