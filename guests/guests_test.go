@@ -1,0 +1,222 @@
+// Package guests_test runs the guests, and the Go SDK, in the sandbox that they
+// are made for.
+package guests_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/wire"
+	"github.com/mootchat/moot/host"
+)
+
+// dir holds what is built, and what is compiled of it, for all tests.
+var dir string
+
+func TestMain(m *testing.M) {
+	var err error
+	if dir, err = os.MkdirTemp("", "moot-guests"); err != nil {
+		panic(err)
+	}
+	code := m.Run()
+	os.RemoveAll(dir)
+	os.Exit(code)
+}
+
+// guest is a module's binary, built once. It looks at the sources, so that the
+// go command does not take an old test result for that of new ones.
+func guest(t *testing.T, path string) []byte {
+	t.Helper()
+	for _, pattern := range []string{path + "/*.go", "../sdk/go/*.go", "../engine/glob/*.go"} {
+		sources, _ := filepath.Glob(pattern)
+		for _, file := range sources {
+			if _, err := os.Stat(file); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	file := filepath.Join(dir, filepath.Base(path)+".wasm")
+	if wasm, err := os.ReadFile(file); err == nil {
+		return wasm
+	}
+	build := exec.Command("go", "build", "-buildmode=c-shared", "-ldflags=-s -w", "-o", file, "./"+path)
+	build.Env = append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm", "GOFLAGS=")
+	if said, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("building %s: %v\n%s", path, err, said)
+	}
+	wasm, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return wasm
+}
+
+type logged struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *logged) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *logged) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+// load is a host with the guest as the chain of the tenant default, or why it
+// does not load.
+func load(t *testing.T, path, config string, grants ...string) (*host.Host, *logged, error) {
+	t.Helper()
+	log := new(logged)
+	h, err := host.New(host.Config{CacheDir: filepath.Join(dir, "cache"), Log: slog.New(slog.NewTextHandler(log, nil))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := h.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	name := filepath.Base(path)
+	r, err := h.Load(t.Context(), host.Rules{
+		Modules: []host.Module{{Name: name, Wasm: guest(t, path)}},
+		Tenants: []host.Tenant{{Name: "default", CPU: 1, Chain: []host.Entry{{Module: name, Grants: grants, Config: json.RawMessage(config)}}}},
+	})
+	if err == nil {
+		h.Swap(r)
+	}
+	return h, log, err
+}
+
+func loaded(t *testing.T, path, config string, grants ...string) (*host.Host, *logged) {
+	t.Helper()
+	h, log, err := load(t, path, config, grants...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return h, log
+}
+
+func profile(id string, properties ...engine.NamedProperty) *engine.Profile {
+	return &engine.Profile{ID: id, Tenant: "default", Transport: "websocket", Properties: properties}
+}
+
+func role(json string) engine.NamedProperty {
+	return engine.NamedProperty{Property: engine.Property{Name: "role", Value: []byte(json)}}
+}
+
+func ask(h *host.Host, ev *engine.Event) engine.Verdict {
+	ev.Tenant = "default"
+	return h.Decide(context.Background(), ev)
+}
+
+func TestBlocklist(t *testing.T) {
+	h, _ := loaded(t, "blocklist", `{"words":["darn","what the heck"]}`)
+	tests := []struct{ message, want wire.Message }{
+		{wire.Message{Text: "hello"}, wire.Message{Text: "hello"}},
+		{wire.Message{Text: "oh Darn, WHAT THE HECK"}, wire.Message{Text: "oh ****, **** *** ****"}},
+		{wire.Message{Text: `{"darn":"darn it"}`, JSON: true}, wire.Message{Text: `{"darn":"**** it"}`, JSON: true}},
+		{wire.Message{Text: strings.Repeat("darn ", 12000)}, wire.Message{Text: strings.Repeat("**** ", 12000)}},
+	}
+	for _, test := range tests {
+		ev := &engine.Event{Hook: engine.HookOnSayReceive, Room: "lobby", Conn: profile("1"), Message: test.message}
+		if v := ask(h, ev); v.Outcome != engine.Allowed || ev.Message != test.want {
+			t.Errorf("%.40q: outcome %d, %.40q", test.message.Text, v.Outcome, ev.Message.Text)
+		}
+	}
+}
+
+func TestBlocklistDenies(t *testing.T) {
+	h, _ := loaded(t, "blocklist", `{"words":["darn"],"action":"deny"}`)
+	v := ask(h, &engine.Event{Hook: engine.HookOnSayReceive, Room: "lobby", Conn: profile("1"), Message: wire.Message{Text: "darn"}})
+	if v.Outcome != engine.Denied || v.Reason != "the message holds a blocked word" {
+		t.Errorf("got %+v", v)
+	}
+}
+
+func TestAnnouncer(t *testing.T) {
+	h, _ := loaded(t, "announcer", `{"join":"{user} is in {room}"}`, "emit")
+	tests := []struct {
+		hook  engine.Hook
+		cause engine.Cause
+		want  string
+	}{
+		{engine.HookJoin, "", "17 is in lobby"},
+		{engine.HookJoin, engine.CauseRejoined, ""},
+		{engine.HookLeave, engine.CauseDisconnect, "17 left"},
+		{engine.HookLeave, engine.CauseNodeLost, ""},
+	}
+	for _, test := range tests {
+		v := ask(h, &engine.Event{Hook: test.hook, Room: "lobby", Conn: profile("17"), Cause: test.cause})
+		got := ""
+		if len(v.Effects) == 1 && v.Effects[0].Emit.Room == "lobby" {
+			got = v.Effects[0].Emit.Message.Text
+		}
+		if v.Outcome != engine.Allowed || got != test.want {
+			t.Errorf("%v %s: %q, want %q", test.hook, test.cause, got, test.want)
+		}
+	}
+}
+
+func TestGate(t *testing.T) {
+	h, _ := loaded(t, "gate", `{"tokens":{"open-sesame":"member"}}`, "properties:role")
+	login := func(token string) engine.Verdict {
+		return ask(h, &engine.Event{Hook: engine.HookAction, Action: "login", Params: []byte(`{"token":"` + token + `"}`), Conn: profile("1")})
+	}
+	join := func(room string, properties ...engine.NamedProperty) engine.Verdict {
+		return ask(h, &engine.Event{Hook: engine.HookJoin, Room: room, Conn: profile("1", properties...)})
+	}
+	if v := join("secure:vault"); v.Outcome != engine.Denied || v.Reason != "members only: log in first" {
+		t.Errorf("without a role: %+v", v)
+	}
+	if v := join("lobby"); v.Outcome != engine.Allowed {
+		t.Errorf("a room that is not guarded: %+v", v)
+	}
+	if v := join("secure:vault", role(`"member"`)); v.Outcome != engine.Allowed {
+		t.Errorf("with a role: %+v", v)
+	}
+	if v := login("sesame"); v.Outcome != engine.Denied || v.Reason != "login: unknown token" || v.Effects != nil {
+		t.Errorf("wrong token: %+v", v)
+	}
+	v := login("open-sesame")
+	if v.Outcome != engine.Allowed || string(v.Reply) != `{"authorized":true,"role":"member"}` || len(v.Effects) != 1 ||
+		v.Effects[0].Property.Name != "role" || string(v.Effects[0].Property.Value) != `"member"` {
+		t.Errorf("login: %+v", v)
+	}
+	if in := h.Actions("default")["login"].Inputs["token"]; !in.Required {
+		t.Errorf("the input token is %+v", in)
+	}
+}
+
+func TestLoadSaysWhatIsWrong(t *testing.T) {
+	tests := []struct {
+		guest, config, want string
+		grants              []string
+	}{
+		{"blocklist", `{"action":"hide"}`, `action: "hide" is neither mask nor deny`, nil},
+		{"blocklist", `{"wrds":[]}`, `unknown field "wrds"`, nil},
+		{"announcer", `{}`, `"emit"`, nil},
+		{"announcer", `{"quiet":["kicked"]}`, `quiet[0]: "kicked" is not a cause`, []string{"emit"}},
+		{"gate", `{}`, `"properties:`, nil},
+		{"gate", `{"rooms":["["]}`, "rooms[0]: ", []string{"properties:role"}},
+	}
+	for _, test := range tests {
+		if _, _, err := load(t, test.guest, test.config, test.grants...); err == nil || !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%s with %s: %v, want %s", test.guest, test.config, err, test.want)
+		}
+	}
+}
