@@ -1,0 +1,46 @@
+package ws
+
+import (
+	"bytes"
+	"net/http"
+	"strconv"
+	"time"
+	"unicode/utf8"
+
+	"github.com/mootchat/moot/engine/wire"
+)
+
+// Primus, the library under ActionHero's clients, has a few strings of its own
+// among the messages.
+
+// primusClose tells a client not to come back by itself.
+var primusClose = wire.FrameOf([]byte(`"primus::server::close"`))
+
+// primusPing is the heartbeat of a moment.
+func primusPing(now time.Time) *wire.Frame {
+	return wire.NewFrame(func(dst []byte) []byte {
+		dst = strconv.AppendInt(append(dst, `"primus::ping::`...), now.UnixMilli(), 10)
+		return append(dst, '"')
+	})
+}
+
+// answerPrimus says whether the message is one of those strings that are no
+// request, and answers it.
+func (c *conn) answerPrimus(text []byte) bool {
+	const pong, id = `"primus::pong::`, `"primus::id::"`
+	switch {
+	case bytes.HasPrefix(text, []byte(pong)):
+		return utf8.Valid(text)
+	case string(text) == id:
+		c.peer.Send(wire.FrameOf([]byte(`"primus::id::` + c.peer.ID() + `"`)))
+		return true
+	}
+	return false
+}
+
+// serveSpec answers what a Primus client may ask before it connects.
+func (s *Server) serveSpec(w http.ResponseWriter) {
+	w.Header().Set("Content-Type", "application/json")
+	interval := strconv.FormatInt(s.cfg.PingInterval.Milliseconds(), 10)
+	w.Write([]byte(`{"pingInterval":` + interval + `,"pathname":"/primus","version":"8.0.9","parser":"json","transformer":"websockets"}`))
+}

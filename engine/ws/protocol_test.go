@@ -1,0 +1,175 @@
+package ws_test
+
+import (
+	"encoding/binary"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/ws"
+)
+
+// heard is a frame that a client is to hear.
+type heard struct {
+	first   byte
+	payload string
+}
+
+func closed(code uint16, reason string) heard {
+	return heard{closing, string(binary.BigEndian.AppendUint16(nil, code)) + reason}
+}
+
+// What RFC 6455 asks of a server, and what of it is left to us.
+func TestConformance(t *testing.T) {
+	big := strings.Repeat("x", 1000)
+	answer := func(s string) heard { return heard{text, notThere(s)} }
+	const bye = "\x03\xe8bye"
+	for _, c := range []struct {
+		name string
+		send string
+		want []heard // if the last is no close frame, the connection goes on
+	}{
+		{"a text", frame(text, nope("é")), []heard{answer("é")}},
+		{"fragments", frame(startText, `{"event":"`) + frame(more, "no") + frame(more, "") + frame(end, `pe","messageId":1}`), []heard{answer("nope")}},
+		{"a character in two fragments", frame(startText, "{\"event\":\"\xc3") + frame(end, "\xa9\",\"messageId\":1}"), []heard{answer("é")}},
+		{"a ping", frame(ping, "you"), []heard{{pong, "you"}}},
+		{"the longest ping", frame(ping, big[:125]), []heard{{pong, big[:125]}}},
+		{"a ping between fragments", frame(startText, `{"event":"x",`) + frame(ping, "1") + frame(end, `"messageId":1}`), []heard{{pong, "1"}, answer("x")}},
+		{"pings among texts, in order", frame(ping, "1") + frame(text, nope("2")) + frame(ping, "3") + frame(text, nope("4")),
+			[]heard{{pong, "1"}, answer("2"), {pong, "3"}, answer("4")}},
+		{"a pong that nobody asked for", frame(pong, "x") + frame(text, nope("on")), []heard{answer("on")}},
+		{"an empty text", frame(text, ""), []heard{{text, `{"status":"Error: invalid JSON","error":"Error: invalid JSON","context":"response","data":{}}`}}},
+		{"what is no JSON", frame(text, "{"), []heard{{text, `{"status":"Error: invalid JSON","error":"Error: invalid JSON","context":"response","data":{}}`}}},
+		{"JSON that is no object", frame(text, `{"messageId":1}`) + frame(text, nope("on")), []heard{answer("undefined"), answer("on")}},
+		{"a text of 2000 bytes", frame(text, `{"event":"x","messageId":1,"a":"`+strings.Repeat("y", 1966)+`"}`), []heard{
+			{text, strings.Replace(notThere("x"), `"data":{}`, `"data":{"a":"`+strings.Repeat("y", 1966)+`"}`, 1)}}},
+
+		{"a close", frame(closing, bye), []heard{{closing, bye}}},
+		{"a close without a code", frame(closing, ""), []heard{{closing, ""}}},
+		{"a close with a code of an application", frame(closing, "\x0b\xb8"), []heard{{closing, "\x0b\xb8"}}},
+		{"a close in a message", frame(startText, "{") + frame(closing, bye), []heard{{closing, bye}}},
+		{"nothing after a close", frame(ping, "1") + frame(closing, bye) + frame(ping, "2") + frame(text, nope("x")), []heard{{pong, "1"}, {closing, bye}}},
+		{"a close whose reason is no UTF-8", frame(closing, "\x03\xe8\xff"), []heard{closed(1007, "text is not valid UTF-8")}},
+		{"a binary frame", frame(binaryFrame, "x"), []heard{closed(1003, "binary frames are not supported")}},
+		{"a text that is no UTF-8", frame(text, "\"\xff\""), []heard{closed(1007, "text is not valid UTF-8")}},
+		{"fragments that are no UTF-8", frame(startText, "\"\xc3") + frame(end, "\""), []heard{closed(1007, "text is not valid UTF-8")}},
+		{"a text that is too big", frame(text, strings.Repeat("x", 2001)), []heard{closed(1009, "message too big")}},
+		{"fragments that are too big", frame(startText, big) + frame(more, big) + frame(end, "x"), []heard{closed(1009, "message too big")}},
+		{"no mask", "\x81\x02{}", []heard{closed(1002, "protocol error")}},
+		{"a length that is negative", "\x81\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01\x02\x03\x04", []heard{closed(1002, "protocol error")}},
+
+		// These close frames have the library's own reasons.
+		{"a close code that is no one's", frame(closing, "\x03\xec"), []heard{{closing, "\x03\xea*"}}},
+		{"half a close code", frame(closing, "\x03"), []heard{{closing, "\x03\xea*"}}},
+		{"reserved bit 1", frame(0xc1, "{}"), []heard{{closing, "\x03\xea*"}}},
+		{"reserved bit 2", frame(0xa1, "{}"), []heard{{closing, "\x03\xea*"}}},
+		{"reserved bit 3 of a ping", frame(0x99, ""), []heard{{closing, "\x03\xea*"}}},
+		{"an opcode for data that there is not", frame(0x83, "{}"), []heard{{closing, "\x03\xea*"}}},
+		{"an opcode for control that there is not", frame(0x8b, ""), []heard{{closing, "\x03\xea*"}}},
+		{"a ping in fragments", frame(0x09, "x"), []heard{{closing, "\x03\xea*"}}},
+		{"a ping that is too long", frame(ping, big[:126]), []heard{{closing, "\x03\xea*"}}},
+		{"a fragment of nothing", frame(end, "x"), []heard{{closing, "\x03\xea*"}}},
+		{"a text within a text", frame(startText, "{") + frame(text, "}"), []heard{{closing, "\x03\xea*"}}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			limit := func(e *engine.Config, _ *ws.Config) { e.Limits.MessageBytes = 2000 }
+			for _, s := range []*site{newSite(t, limit), newTLSSite(t, limit)} {
+				for _, path := range []string{"/ws", "/primus"} {
+					conn := s.dial(path)
+					conn.raw(c.send)
+					conn.wantsAll(c.want)
+				}
+			}
+		})
+	}
+}
+
+func (c *client) wantsAll(want []heard) {
+	c.Helper()
+	for _, w := range want {
+		first, got := c.hears()
+		if start, cut := strings.CutSuffix(w.payload, "*"); cut && strings.HasPrefix(got, start) {
+			got = w.payload
+		}
+		if (heard{first, got}) != w {
+			c.Fatalf("heard %#x %q, want %#x %q", first, got, w.first, w.payload)
+		}
+	}
+	if want[len(want)-1].first == closing {
+		c.wantsEnd()
+		return
+	}
+	c.says(nope("alive"))
+	c.wants(notThere("alive"))
+}
+
+func TestFrameBehindTheHandshakeIsRead(t *testing.T) {
+	s := newSite(t)
+	c := s.connect()
+	c.raw(s.handshake("/ws") + frame(text, nope("early")))
+	c.upgraded()
+	c.hears() // the welcome
+	c.wants(notThere("early"))
+}
+
+func TestFramesComeInPieces(t *testing.T) {
+	s := newSite(t)
+	c := s.dial("/ws")
+	for _, b := range []byte(frame(ping, "slow") + frame(text, nope("slow"))) {
+		c.raw(string([]byte{b}))
+	}
+	c.wantsAll([]heard{{pong, "slow"}, {text, notThere("slow")}})
+}
+
+// Whole frames, in order, whoever sends: the room, the requests' answers, and
+// the answers to pings.
+func TestFramesAreNotTorn(t *testing.T) {
+	for name, s := range map[string]*site{"plain": newSite(t), "TLS": newTLSSite(t)} {
+		t.Run(name, func(t *testing.T) {
+			const messages = 300
+			c, speaker := s.dial("/ws"), s.dial("/ws")
+			for _, m := range []*client{c, speaker} {
+				m.says(`{"event":"roomAdd","room":"r","messageId":1}`)
+				m.wants(`{"status":"OK","context":"response","data":true,"messageId":1}`)
+			}
+			go func() {
+				for i := range messages {
+					speaker.Write([]byte(frame(text, fmt.Sprintf(`{"event":"say","room":"r","message":"%d %s"}`, i, strings.Repeat("z", i*7)))))
+				}
+			}()
+			go func() {
+				for i := range messages {
+					c.Write([]byte(frame(ping, fmt.Sprint(i)) + frame(text, fmt.Sprintf(`{"event":"x","messageId":%d}`, i+1))))
+				}
+			}()
+			var said, pongs, answers int
+			for said+pongs+answers < 3*messages {
+				first, payload := c.hears()
+				switch {
+				case first == pong && payload == fmt.Sprint(pongs):
+					pongs++
+				case first == text && strings.HasPrefix(payload, fmt.Sprintf(`{"message":"%d %s","room"`, said, strings.Repeat("z", said*7))):
+					said++
+				case first == text && strings.HasSuffix(payload, fmt.Sprintf(`,"messageId":%d}`, answers+1)):
+					answers++
+				default:
+					t.Fatalf("after %d messages, %d pongs, %d answers: %#x %q", said, pongs, answers, first, payload)
+				}
+			}
+		})
+	}
+}
+
+// A client that still sends when it is closed gets the close frame all the same.
+func TestCloseFrameIsNotDestroyed(t *testing.T) {
+	s := newSite(t)
+	flood := strings.Repeat(frame(text, nope("x")), 200)
+	for range 20 {
+		c := s.dial("/ws")
+		c.raw(frame(text, `{"event":"quit"}`) + flood)
+		c.wantsClose(1000, "quit")
+		c.Close()
+	}
+}

@@ -1,0 +1,190 @@
+// Package ws is the WebSocket transport: requests come in as text frames and are
+// carried out by the engine; all that goes out, goes through the connection's
+// outbox.
+//
+// github.com/coder/websocket does the handshake, reads, and answers control
+// frames. It never writes to the socket itself: its control frames come to
+// [control.Write], whole, and go through the outbox like all others, so that no
+// frame is torn by another; data frames are made once for all receivers by
+// package wire and never pass through it.
+//
+// A connection costs one goroutine, which reads. net/http's own goroutine, with
+// its request and buffers, ends with the handshake.
+package ws
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/coder/websocket"
+
+	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/wire"
+)
+
+// Config is what a Server is made of. Only Engine is needed.
+type Config struct {
+	Engine *engine.Engine
+
+	// AllowedOrigins are the origins of the web pages that may connect:
+	// "https://host[:port]", "host[:port]", or "*" for any. Pages of the host
+	// that is connected to may always, and so may clients that are no browsers.
+	AllowedOrigins []string
+
+	// TrustedProxies are the networks whose X-Forwarded-For is believed.
+	TrustedProxies []netip.Prefix
+
+	// PingInterval is the time between two heartbeats of a connection; 30 s.
+	// The clients of ActionHero need one every 45 s.
+	PingInterval time.Duration
+
+	// IdleTimeout is how long a client may send nothing after a heartbeat, not
+	// even the answer to it; 45 s. It is rounded up to whole intervals.
+	IdleTimeout time.Duration
+
+	Fallback http.Handler // for requests to other paths; nil: 404
+	Log      *slog.Logger // nil: slog.Default()
+}
+
+// Server is the handler of the HTTP port: a tenant's /primus (and what begins
+// like it) is ActionHero's protocol, /ws the same without its heartbeat strings.
+// The http.Server around it bounds slow handshakes (ReadHeaderTimeout).
+type Server struct {
+	cfg      Config
+	buffers  sync.Pool // of *bytes.Buffer
+	arrivals chan arrival
+	ended    chan struct{} // when Run takes no more arrivals
+	wheel    wheel
+}
+
+// arrival is a connection after its handshake.
+type arrival struct {
+	*conn
+	seat *engine.Seat
+	info engine.Info
+}
+
+// New makes a server; Run starts it.
+func New(cfg Config) *Server {
+	cfg.PingInterval = cmp.Or(cfg.PingInterval, 30*time.Second)
+	cfg.IdleTimeout = cmp.Or(cfg.IdleTimeout, 45*time.Second)
+	if cfg.Fallback == nil {
+		cfg.Fallback = http.NotFoundHandler()
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.Default()
+	}
+	s := &Server{cfg: cfg, arrivals: make(chan arrival), ended: make(chan struct{})}
+	s.buffers.New = func() any { return new(bytes.Buffer) }
+	s.wheel.patience = int((cfg.IdleTimeout + cfg.PingInterval - 1) / cfg.PingInterval)
+	return s
+}
+
+// Run serves the connections until ctx ends; then it closes those that are left,
+// waits until all have ended, and returns nil. It is called once. Connections
+// that come before Run wait for it.
+//
+// http.Server.Shutdown knows nothing of these connections: end it first, then
+// the engine, then ctx.
+func (s *Server) Run(ctx context.Context) error {
+	var readers sync.WaitGroup
+	beat := time.NewTicker(max(1, s.cfg.PingInterval/slots))
+	defer beat.Stop()
+	for {
+		select {
+		case a := <-s.arrivals:
+			readers.Go(func() { a.serve(ctx, a.seat, a.info) })
+		case now := <-beat.C:
+			s.wheel.beat(now)
+		case <-ctx.Done():
+			close(s.ended)
+			for _, c := range s.wheel.stop() {
+				c.peer.Close(engine.CloseShutdown)
+			}
+			readers.Wait()
+			return nil
+		}
+	}
+}
+
+// ServeHTTP returns when the handshake is over.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	tenant, path := s.cfg.Engine.Match(r.Host, r.URL.Path)
+	primus := strings.HasPrefix(path, "/primus")
+	switch {
+	case !primus && path != "/ws":
+		s.cfg.Fallback.ServeHTTP(w, r)
+	case path == "/primus/spec":
+		s.serveSpec(w)
+	case !strings.EqualFold(r.Header.Get("Upgrade"), "websocket"):
+		w.Header().Set("Connection", "Upgrade")
+		w.Header().Set("Upgrade", "websocket")
+		http.Error(w, "this is a WebSocket", http.StatusUpgradeRequired)
+	case !s.originAllowed(r):
+		http.Error(w, fmt.Sprintf("origin %q is not allowed here", r.Header.Get("Origin")), http.StatusForbidden)
+	default:
+		s.upgrade(w, r, tenant, primus)
+	}
+}
+
+func (s *Server) upgrade(w http.ResponseWriter, r *http.Request, tenant string, primus bool) {
+	info := s.infoOf(r)
+	seat, err := s.cfg.Engine.Seat(engine.SeatRequest{Tenant: tenant, RemoteIP: info.RemoteIP})
+	if err != nil {
+		s.refuse(w, err)
+		return
+	}
+	h := &hijacker{ResponseWriter: w, conn: &conn{server: s, primus: primus}}
+	ws, err := websocket.Accept(h, r, &websocket.AcceptOptions{
+		InsecureSkipVerify: true, // the origin was looked at already
+		CompressionMode:    websocket.CompressionDisabled,
+	})
+	if err != nil { // the client was told by Accept
+		seat.Release()
+		s.cfg.Log.Debug("websocket handshake failed", "remote", info.RemoteIP, "error", err)
+		return
+	}
+	ws.SetReadLimit(int64(s.cfg.Engine.Limits().MessageBytes))
+	h.conn.ws = ws
+	select {
+	case s.arrivals <- arrival{h.conn, seat, info}:
+	case <-s.ended:
+		seat.Release()
+		h.conn.turnAway(engine.CloseShutdown)
+	}
+}
+
+// refuse tells a client before the upgrade why there is no place for it.
+func (s *Server) refuse(w http.ResponseWriter, err error) {
+	status := http.StatusForbidden
+	if refusal, ok := err.(*engine.Refusal); ok && refusal.RetryAfter > 0 {
+		status = http.StatusServiceUnavailable
+		seconds := (refusal.RetryAfter + time.Second - 1) / time.Second
+		w.Header().Set("Retry-After", strconv.Itoa(int(seconds)))
+	}
+	http.Error(w, err.Error(), status)
+}
+
+func (s *Server) infoOf(r *http.Request) engine.Info {
+	remote := s.remoteOf(r)
+	info := engine.Info{
+		Transport:   "websocket",
+		Dialect:     wire.WebSocket,
+		Fingerprint: fingerprintOf(r.URL.Query().Get("sessionID")),
+		RemotePort:  int(remote.Port()),
+		Locale:      localeOf(r.Header.Get("Accept-Language")),
+	}
+	if remote.Addr().IsValid() {
+		info.RemoteIP = remote.Addr().String()
+	}
+	return info
+}

@@ -1,0 +1,251 @@
+package ws_test
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/cluster/memory"
+	"github.com/mootchat/moot/engine/ws"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const patience = 10 * time.Second
+
+// site is a node with its HTTP port.
+type site struct {
+	*testing.T
+	engine *engine.Engine
+	server *ws.Server
+	http   *httptest.Server
+	stop   func() // ends the node as a signal would
+}
+
+// option changes what a site is made of.
+type option func(*engine.Config, *ws.Config)
+
+func newSite(t *testing.T, options ...option) *site {
+	return startSite(t, (*httptest.Server).Start, options)
+}
+
+func newTLSSite(t *testing.T, options ...option) *site {
+	return startSite(t, (*httptest.Server).StartTLS, options)
+}
+
+func startSite(t *testing.T, start func(*httptest.Server), options []option) *site {
+	t.Helper()
+	quiet := slog.New(slog.NewTextHandler(io.Discard, nil))
+	ec := engine.Config{
+		Name:    "test",
+		Tenants: []engine.TenantConfig{{Name: "default", StartingRooms: []string{"r"}}},
+		Cluster: memory.New().Node("n"),
+		Limits:  engine.Limits{VerbsPerSecond: 1e6},
+		Log:     quiet,
+	}
+	wc := ws.Config{Log: quiet, PingInterval: time.Hour}
+	for _, o := range options {
+		o(&ec, &wc)
+	}
+	e, err := engine.New(ec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wc.Engine = e
+	s := &site{T: t, engine: e, server: ws.New(wc)}
+	s.http = httptest.NewUnstartedServer(s.server)
+	start(s.http)
+	ctx, cancel := context.WithCancel(context.Background())
+	ran := make(chan error, 2)
+	go func() { ran <- e.Run(ctx) }()
+	go func() { ran <- s.server.Run(ctx) }()
+	stopped := false
+	s.stop = func() {
+		if stopped {
+			return
+		}
+		stopped = true
+		cancel()
+		for range 2 {
+			if err := <-ran; err != nil {
+				t.Errorf("Run: %v", err)
+			}
+		}
+	}
+	t.Cleanup(func() {
+		s.stop()
+		s.http.Close()
+		if n := e.Stats().Connections; n != 0 {
+			t.Errorf("%d connections are left", n)
+		}
+	})
+	<-e.Ready()
+	return s
+}
+
+// client speaks the protocol byte by byte.
+type client struct {
+	*testing.T
+	net.Conn
+	r *bufio.Reader
+}
+
+// handshake is an upgrade request; headers are lines.
+func (s *site) handshake(path string, headers ...string) string {
+	return fmt.Sprintf("GET %s HTTP/1.1\r\nHost: %s\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"+
+		"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n%s\r\n", path, s.http.Listener.Addr(), strings.Join(append(headers, ""), "\r\n"))
+}
+
+func (s *site) connect() *client {
+	s.Helper()
+	var c net.Conn
+	var err error
+	if s.http.TLS != nil {
+		c, err = tls.Dial("tcp", s.http.Listener.Addr().String(), &tls.Config{InsecureSkipVerify: true})
+	} else {
+		c, err = net.Dial("tcp", s.http.Listener.Addr().String())
+	}
+	if err != nil {
+		s.Fatal(err)
+	}
+	s.Cleanup(func() { c.Close() })
+	c.SetDeadline(time.Now().Add(patience))
+	return &client{s.T, c, bufio.NewReader(c)}
+}
+
+// dial connects and hears the welcome.
+func (s *site) dial(path string, headers ...string) *client {
+	s.Helper()
+	c := s.connect()
+	c.raw(s.handshake(path, headers...))
+	c.upgraded()
+	c.wants(`{"welcome":"Welcome to the test api","context":"api"}`)
+	return c
+}
+
+func (c *client) upgraded() {
+	c.Helper()
+	res, err := http.ReadResponse(c.r, nil)
+	if err != nil {
+		c.Fatal(err)
+	}
+	if res.StatusCode != http.StatusSwitchingProtocols || res.Header.Get("Sec-WebSocket-Accept") != "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=" {
+		c.Fatalf("the upgrade was answered by %s %v", res.Status, res.Header)
+	}
+	if x := res.Header.Get("Sec-WebSocket-Extensions"); x != "" {
+		c.Errorf("extensions %q", x)
+	}
+}
+
+func (c *client) raw(s string) {
+	c.Helper()
+	if _, err := io.WriteString(c.Conn, s); err != nil {
+		c.Fatal(err)
+	}
+}
+
+// frame is a masked frame; first is its first byte.
+func frame(first byte, payload string) string {
+	b := []byte{first}
+	switch n := len(payload); {
+	case n <= 125:
+		b = append(b, 0x80|byte(n))
+	case n <= 0xffff:
+		b = binary.BigEndian.AppendUint16(append(b, 0x80|126), uint16(n))
+	default:
+		b = binary.BigEndian.AppendUint64(append(b, 0x80|127), uint64(n))
+	}
+	mask := []byte{1, 2, 3, 4}
+	b = append(b, mask...)
+	for i := range payload {
+		b = append(b, payload[i]^mask[i%4])
+	}
+	return string(b)
+}
+
+// First bytes of frames.
+const (
+	text, binaryFrame, ping, pong, closing = 0x81, 0x82, 0x89, 0x8a, 0x88
+	startText, more, end                   = 0x01, 0x00, 0x80
+)
+
+func (c *client) says(message string) { c.Helper(); c.raw(frame(text, message)) }
+
+// hears is the next frame.
+func (c *client) hears() (first byte, payload string) {
+	c.Helper()
+	first, payload, err := c.next()
+	if err != nil {
+		c.Fatalf("a frame was to come: %v", err)
+	}
+	return first, payload
+}
+
+func (c *client) next() (first byte, payload string, err error) {
+	var head [2]byte
+	if _, err = io.ReadFull(c.r, head[:]); err != nil {
+		return 0, "", err
+	}
+	n := uint64(head[1])
+	var length [8]byte
+	switch n {
+	case 126:
+		_, err = io.ReadFull(c.r, length[6:])
+	case 127:
+		_, err = io.ReadFull(c.r, length[:])
+	}
+	if n >= 126 {
+		n = binary.BigEndian.Uint64(length[:])
+	}
+	b := make([]byte, n)
+	if err == nil {
+		_, err = io.ReadFull(c.r, b)
+	}
+	return head[0], string(b), err
+}
+
+// wants hears a text.
+func (c *client) wants(message string) {
+	c.Helper()
+	if first, got := c.hears(); first != text || got != message {
+		c.Fatalf("heard %#x %q, want the text %q", first, got, message)
+	}
+}
+
+// wantsClose hears a close frame, and then the end of the connection.
+func (c *client) wantsClose(code uint16, reason string) {
+	c.Helper()
+	want := string(binary.BigEndian.AppendUint16(nil, code)) + reason
+	if first, got := c.hears(); first != closing || got != want {
+		c.Fatalf("heard %#x %q, want the close frame %q", first, got, want)
+	}
+	c.wantsEnd()
+}
+
+func (c *client) wantsEnd() {
+	c.Helper()
+	if first, got, err := c.next(); err != io.EOF {
+		c.Fatalf("heard %#x %q, %v, want the end", first, got, err)
+	}
+}
+
+// nope is a request that is answered by itself, and notThere its answer.
+func nope(what string) string { return `{"event":"` + what + `","messageId":1}` }
+
+func notThere(what string) string {
+	const text = `"Error: verb not found or not allowed (%s)"`
+	return fmt.Sprintf(`{"status":`+text+`,"error":`+text+`,"context":"response","data":{},"messageId":1}`, what, what)
+}
