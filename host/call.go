@@ -104,7 +104,7 @@ func (in *instance) classify(err error) *failure {
 	case int64(in.depth.Get()) < 0:
 		return fail(Trap, "call stack too deep")
 	}
-	if uint64(in.mem.Size()) > in.linear.max/4*3 {
+	if in.linear.short() {
 		kind = Memory
 	}
 	return fail(kind, "%s%w", in.said(), err)

@@ -2,6 +2,10 @@ package host
 
 import (
 	"context"
+	"encoding/json"
+	"fmt"
+	"reflect"
+	"strings"
 	"testing"
 
 	"github.com/mootchat/moot/engine"
@@ -12,15 +16,199 @@ func decide(h *Host, text string) (engine.Verdict, *engine.Event) {
 	return h.Decide(context.Background(), ev), ev
 }
 
-func TestAModuleAllowsDeniesAndRewrites(t *testing.T) {
+func TestWhatAModuleAnswersAtOnSayReceive(t *testing.T) {
+	h, log := start(t, Config{}, goEntry(`{}`))
+	label := h.Stats()[0].Version
+	for _, c := range []struct {
+		say     string
+		verdict engine.Verdict
+		heard   string // what of the event changed
+	}{
+		{"hello", engine.Verdict{}, ""},
+		{"deny no such words", engine.Verdict{Outcome: engine.Denied, Reason: "no such words", Module: label}, ""},
+		{"code 5", engine.Verdict{Outcome: engine.Dropped, Module: label}, ""},
+		{"code 4", engine.Verdict{}, ""},
+		{"rewrite other", engine.Verdict{}, "text=other"},
+		{`json {"a":  1}`, engine.Verdict{}, `json={"a":1}`},
+		{`extra {"flag": "de"}`, engine.Verdict{}, `extra={"flag":"de"}`},
+		{"from c9", engine.Verdict{}, "from=c9 sentAt=1234"},
+		{"room q", engine.Verdict{Module: label}, "room=q"},
+		{"room a\x00b", engine.Verdict{Outcome: engine.Failed, Module: label}, ""},
+		{"json {", engine.Verdict{Outcome: engine.Failed, Module: label}, ""},
+		{"extra []", engine.Verdict{Outcome: engine.Failed, Module: label}, ""},
+	} {
+		v, ev := decide(h, c.say)
+		if !reflect.DeepEqual(v, c.verdict) {
+			t.Errorf("%q: verdict %+v, want %+v", c.say, v, c.verdict)
+		}
+		if heard := changes(ev, c.say); heard != c.heard {
+			t.Errorf("%q: %q changed, want %q", c.say, heard, c.heard)
+		}
+	}
+	if n := strings.Count(log.String(), "kind=protocol"); n != 3 {
+		t.Errorf("%d protocol errors were logged, want 3:\n%s", n, log)
+	}
+}
+
+// changes is how ev differs from what said makes.
+func changes(ev *engine.Event, text string) string {
+	var c []string
+	add := func(changed bool, name string, value any) {
+		if changed {
+			c = append(c, fmt.Sprintf("%s=%v", name, value))
+		}
+	}
+	add(!ev.Message.JSON && ev.Message.Text != text, "text", ev.Message.Text)
+	add(ev.Message.JSON, "json", ev.Message.Text)
+	add(ev.Extra != nil, "extra", string(ev.Extra))
+	add(ev.Room != "r", "room", ev.Room)
+	add(ev.From != "c1", "from", ev.From)
+	add(ev.SentAt != 1000, "sentAt", ev.SentAt)
+	return strings.Join(c, " ")
+}
+
+func TestReservedNamesAreRefused(t *testing.T) {
+	entry := goEntry(`{}`)
+	entry.Breaker.Failures = 100
+	h, _ := start(t, Config{}, entry)
+	for _, name := range reservedInExtra {
+		if v, _ := decide(h, fmt.Sprintf(`extra {"a": 1, %q: 1}`, name)); v.Outcome != engine.Failed {
+			t.Errorf("%s: %+v", name, v)
+		}
+	}
+	if v, _ := decide(h, `extra {"fr\u006fm": 1}`); v.Outcome != engine.Failed {
+		t.Errorf("from, escaped: %+v", v)
+	}
+}
+
+func TestEveryHookIsAsked(t *testing.T) {
 	h, _ := start(t, Config{}, goEntry(`{}`))
-	if v, ev := decide(h, "hello"); v.Outcome != engine.Allowed || ev.Message.Text != "hello" {
-		t.Errorf("allow: %+v, %+v", v, ev)
+	for _, hook := range []engine.Hook{engine.HookConnect, engine.HookJoin, engine.HookLeave, engine.HookDisconnect} {
+		ev := &engine.Event{Hook: hook, Tenant: "t", Room: "deny me", Conn: &engine.Profile{User: "deny me"}}
+		if !h.Asks(hook, "t", "deny me") {
+			t.Errorf("%v: not asked", hook)
+		}
+		if v := h.Decide(context.Background(), ev); v.Outcome != engine.Denied || v.Reason != "me" {
+			t.Errorf("%v: %+v", hook, v)
+		}
+		ev.Room, ev.Conn = "rewrite x", &engine.Profile{User: "rewrite x"}
+		if v := h.Decide(context.Background(), ev); v.Outcome != engine.Failed {
+			t.Errorf("%v: nothing can be rewritten there: %+v", hook, v)
+		}
 	}
-	if v, _ := decide(h, "deny no such words"); v.Outcome != engine.Denied || v.Reason != "no such words" {
-		t.Errorf("deny: %+v", v)
+}
+
+func TestAnActionIsAnsweredByItsModuleAlone(t *testing.T) {
+	h, _ := start(t, Config{},
+		goEntry(`{"manifest": {"name": "a", "actions": [{"name": "login", "description": "d", "inputs": {"token": {"required": true}}}]}}`))
+	want := map[string]engine.ActionSpec{"login": {Description: "d", Module: "go", Inputs: map[string]engine.InputSpec{"token": {Required: true}}}}
+	if got := h.Actions("t"); !reflect.DeepEqual(got, want) {
+		t.Errorf("actions %+v, want %+v", got, want)
 	}
-	if v, ev := decide(h, "rewrite other words"); v.Outcome != engine.Allowed || ev.Message.Text != "other words" {
-		t.Errorf("rewrite: %+v, %+v", v, ev)
+	ev := &engine.Event{Hook: engine.HookAction, Tenant: "t", Action: "login", Params: json.RawMessage(`{"token":"x"}`), Conn: alice()}
+	v := h.Decide(context.Background(), ev)
+	if want := `{"did":"login","params":{"token":"x"}}`; v.Outcome != engine.Allowed || string(v.Reply) != want {
+		t.Errorf("%+v, reply %s, want %s", v, v.Reply, want)
+	}
+	ev.Action = "other"
+	if v := h.Decide(context.Background(), ev); v.Reply != nil || v.Outcome != engine.Allowed {
+		t.Errorf("an action that nobody declared: %+v", v)
+	}
+}
+
+func TestEntriesRunInOrderAndSeeRewrites(t *testing.T) {
+	last := goEntry(`{}`)
+	last.Priority, last.Mode = 3, Shadow // it denies what the second makes of the message, and is not heard
+	second := goEntry(`{"n": 2}`)
+	second.Priority = 2
+	first := goEntry(`{"n": 1}`)
+	h, _ := start(t, Config{}, last, second, first)
+	v, ev := decide(h, "rewrite rewrite deny me")
+	if v.Outcome != engine.Allowed || ev.Message.Text != "deny me" {
+		t.Errorf("%+v, %q", v, ev.Message.Text)
+	}
+	if s := h.Stats()[0]; s.Denied != 1 || s.Rewritten != 2 || s.Calls != 3 {
+		t.Errorf("%+v", s)
+	}
+	if v, _ := decide(h, "rewrite deny me"); v.Outcome != engine.Denied || v.Reason != "me" {
+		t.Errorf("%+v", v)
+	}
+}
+
+func TestAllowEndEndsTheChain(t *testing.T) {
+	deny := Entry{Module: "code-1", Priority: 2}
+	h, _ := start(t, Config{}, goEntry(`{}`), deny)
+	if v, _ := decide(h, "hello"); v.Outcome != engine.Denied {
+		t.Errorf("allow: %+v", v)
+	}
+	if v, _ := decide(h, "code 4"); v.Outcome != engine.Allowed {
+		t.Errorf("allow and end: %+v", v)
+	}
+}
+
+func TestEntriesListenToTheirRooms(t *testing.T) {
+	deny := Entry{Module: "code-1", Rooms: []string{"x*", "only"}}
+	h, _ := start(t, Config{}, deny)
+	for room, want := range map[string]engine.Outcome{"r": engine.Allowed, "xy": engine.Denied, "only": engine.Denied, "only2": engine.Allowed} {
+		ev := said("hello")
+		ev.Room = room
+		for range 2 { // the second time from what the chain remembers
+			if v := h.Decide(context.Background(), ev); v.Outcome != want {
+				t.Errorf("%s: %+v", room, v)
+			}
+		}
+		if asks := h.Asks(engine.HookOnSayReceive, "t", room); asks != (want == engine.Denied) {
+			t.Errorf("%s: asks is %v", room, asks)
+		}
+	}
+	if h.Asks(engine.HookJoin, "t", "xy") || h.Asks(engine.HookOnSayReceive, "other", "xy") {
+		t.Error("it asks about what nobody listens to")
+	}
+}
+
+func TestAMovedMessageRunsTheChainOfItsNewRoomOnce(t *testing.T) {
+	mover := goEntry(`{}`)
+	mover.Rooms = []string{"r"}
+	guard := Entry{Module: "code-1", Rooms: []string{"guarded"}}
+	again := goEntry(`{"n": 2}`) // it hears the same words, and moves it to where it is
+	again.Rooms = []string{"again"}
+	h, _ := start(t, Config{}, mover, guard, again)
+	if v, ev := decide(h, "room free"); v.Outcome != engine.Allowed || ev.Room != "free" {
+		t.Errorf("%+v %s", v, ev.Room)
+	}
+	if v, _ := decide(h, "room guarded"); v.Outcome != engine.Denied {
+		t.Errorf("%+v", v)
+	}
+	ev := said(`room again`)
+	v := h.Decide(context.Background(), ev)
+	if v.Outcome != engine.Allowed || ev.Room != "again" {
+		t.Errorf("moved to where it is: %+v %s", v, ev.Room)
+	}
+}
+
+func TestAMessageIsMovedOnce(t *testing.T) {
+	away := Entry{Module: "room-b", Rooms: []string{"r"}}
+	back := Entry{Module: "room-r", Rooms: []string{"b"}}
+	h, log := start(t, Config{}, away, back)
+	if v, ev := decide(h, "hello"); v.Outcome != engine.Failed || ev.Room != "b" {
+		t.Errorf("%+v %s", v, ev.Room)
+	}
+	if !strings.Contains(log.String(), "was moved") {
+		t.Errorf("it is not in the log:\n%s", log)
+	}
+}
+
+func TestAModuleSeesWhatItReads(t *testing.T) {
+	for manifest, want := range map[string]string{
+		`{}`: "r|t|c1|see|user|-|-|-|c1|f1|alice|websocket|10.0.0.1|t|en|-",
+		`{"reads": ["message", "room", "id"]}`:            "r|-|-|see|-|-|-|-|c1|-|-|-|-|-|-|-",
+		`{"reads": ["message", "tenant"]}`:                "-|t|-|see|-|-|-|-|-|-|-|-|-|t|-|-",
+		`{"reads": ["message", "properties.mood"]}`:       "-|-|-|see|-|-|-|-|-|-|-|-|-|-|-|\x04\x00\x00\x00\x06\x00\x00\x00mood\"good\"",
+		`{"reads": ["message", "properties.none", "id"]}`: "-|-|-|see|-|-|-|-|c1|-|-|-|-|-|-|",
+	} {
+		h, _ := start(t, Config{}, goEntry(`{"manifest": `+manifest+`}`))
+		if _, ev := decide(h, "see"); ev.Message.Text != want {
+			t.Errorf("%s: it saw %q, want %q", manifest, ev.Message.Text, want)
+		}
 	}
 }

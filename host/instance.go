@@ -188,7 +188,7 @@ func (in *instance) memory() []byte {
 // worn reports whether the instance should be replaced: it failed, or its memory
 // is nearly used up, as that of a guest that does not collect its garbage.
 func (in *instance) worn() bool {
-	return in.broken || uint64(in.mem.Size()) > in.linear.max/4*3
+	return in.broken || in.linear.size > in.linear.max/4*3
 }
 
 func (in *instance) close() {
@@ -202,6 +202,7 @@ func (in *instance) begin(deadline int64, label string, hook abi.Hook, ev *engin
 	in.slices = max(1, (deadline-in.mark)/int64(time.Millisecond)) * slicesPerMillisecond
 	in.label, in.hook, in.event = label, hook, ev
 	in.effects, in.emits = in.effects[:0], 0
+	in.linear.refused = false
 }
 
 // end lets go of what the event brought.

@@ -26,10 +26,11 @@ func (b *budget) take(n int64) bool {
 // its own allocator, and is made before wazero asks: an allocator that refuses
 // the first pages makes wazero panic.
 type linear struct {
-	budget *budget
-	region region
-	size   uint64
-	max    uint64
+	budget  *budget
+	region  region
+	size    uint64
+	max     uint64
+	refused bool // it could not grow as far as its own limit
 }
 
 func newLinear(b *budget, first, max uint64) (*linear, error) {
@@ -59,16 +60,21 @@ func (l *linear) Reallocate(size uint64) []byte {
 	}
 	more := int64(size - l.size)
 	if !l.budget.take(more) {
+		l.refused = true
 		return nil
 	}
 	b := l.region.grow(size)
 	if b == nil {
+		l.refused = true
 		l.budget.used.Add(-more)
 		return nil
 	}
 	l.size = size
 	return b
 }
+
+// short reports whether the guest has hardly any memory left to grow into.
+func (l *linear) short() bool { return l.refused || l.size > l.max/4*3 }
 
 // Free implements experimental.LinearMemory. A second call does nothing.
 func (l *linear) Free() {

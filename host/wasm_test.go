@@ -155,6 +155,9 @@ func handMade(name string) []byte {
 	case "exit":
 		exit := a.imported("wasi_snapshot_preview1", "proc_exit", "i32 ->")
 		code = slices.Concat(constant(7), []byte{opCall}, uleb(exit), constant(0))
+	case "room": // moves the message into the room
+		room := int(arg[0])
+		code = slices.Concat(constant(8), constant(room), []byte{opStore, 2, 0}, store(64, 8), store(68, 1), constant(2))
 	case "hungry": // takes all memory it can get, and traps
 		code = slices.Concat([]byte{opLoop, 0x40}, constant(1), []byte{opGrow, 0}, constant(-1), []byte{0x47, 0x0d, 0, opEnd, opUnreachable})
 	case "class": // as allow, and one class of receivers for each locale

@@ -131,7 +131,8 @@ func do(command string) int32 {
 		le.PutUint64(exchange[80:], 1234)
 		return 2
 	case "code":
-		n, _ := strconv.Atoi(arg)
+		first, _, _ := strings.Cut(arg, " ")
+		n, _ := strconv.Atoi(first)
 		return int32(n)
 	case "see":
 		event, conn := le.Uint32(exchange[16:]), le.Uint32(exchange[20:])

@@ -1,0 +1,63 @@
+package host
+
+import (
+	"context"
+	"testing"
+
+	"github.com/mootchat/moot/engine"
+)
+
+// what is measured: the name of the case, the module, and how many receivers at say.
+var measured = []struct {
+	name    string
+	entry   Entry
+	members int
+}{
+	{"onSayReceive", Entry{Module: "allow"}, 0},
+	{"onSayReceive in Go", goEntry(`{}`), 0},
+	{"say to 1000 in batches", Entry{Module: "allow"}, 1000},
+	{"say to 1000 by locale", Entry{Module: "class"}, 1000},
+	{"say to 1000 at once", Entry{Module: "once"}, 1000},
+	{"say to 1000 each, in Go", goEntry(`{"say": "receivers"}`), 1000},
+}
+
+func ask(h *Host, ev *engine.Event, members []engine.Member) {
+	if members == nil {
+		h.Decide(context.Background(), ev)
+	} else if d := h.Deliver(context.Background(), ev, members); d.Release != nil {
+		d.Release()
+	}
+}
+
+// one is the event and members of a case.
+func one(members int) (*engine.Event, []engine.Member) {
+	ev := said("a message of ordinary length, such as people write them")
+	if members == 0 {
+		return ev, nil
+	}
+	ev.Hook, ev.Conn = engine.HookSay, nil
+	return ev, crowd(members)
+}
+
+func BenchmarkHost(b *testing.B) {
+	for _, c := range measured {
+		b.Run(c.name, func(b *testing.B) {
+			h, _ := start(b, Config{}, c.entry)
+			ev, members := one(c.members)
+			b.ReportAllocs()
+			for b.Loop() {
+				ask(h, ev, members)
+			}
+		})
+	}
+}
+
+func TestNothingIsAllocatedWhereNothingIsRewritten(t *testing.T) {
+	for _, c := range measured[:5] {
+		h, _ := start(t, Config{}, c.entry)
+		ev, members := one(c.members)
+		if n := testing.AllocsPerRun(100, func() { ask(h, ev, members) }); n > 0 {
+			t.Errorf("%s: %v allocations", c.name, n)
+		}
+	}
+}

@@ -1,0 +1,175 @@
+package host
+
+import (
+	"context"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/mootchat/moot/engine"
+)
+
+func TestHostileModulesFailAndTheNextCallIsAnswered(t *testing.T) {
+	for module, want := range map[string]string{
+		"loop":       "kind=deadline error=\"deadline exceeded\"",
+		"trap":       "kind=trap error=\"wasm error: unreachable",
+		"deep":       "kind=trap error=\"call stack too deep\"",
+		"hungry":     "kind=memory",
+		"exit":       "kind=exit",
+		"badpointer": "kind=protocol error=\"reason: 100 bytes at 0xfffffff0",
+		"code-7":     "kind=protocol error=\"on_say_receive returned 7",
+		"code-3":     "kind=protocol",
+		"code--1":    "kind=trap error=\"on_say_receive says that it failed: -1\"",
+	} {
+		for policy, outcome := range map[Policy]engine.Outcome{DenyOnError: engine.Failed, AllowOnError: engine.Allowed} {
+			entry := Entry{Module: module, OnError: policy, Timeout: 20 * time.Millisecond, Breaker: Breaker{Failures: 100}}
+			h, log := start(t, Config{}, entry)
+			for range 5 { // more than there are instances
+				if v, _ := decide(h, "hello"); v.Outcome != outcome {
+					t.Errorf("%s: %+v", module, v)
+				}
+			}
+			if n := strings.Count(log.String(), want); n != 5 {
+				t.Errorf("%s: %q is in the log %d times, want 5:\n%s", module, want, n, log)
+			}
+		}
+	}
+}
+
+func TestAGoGuestFailsAsItSays(t *testing.T) {
+	entry := goEntry(`{}`)
+	entry.Breaker.Failures, entry.Timeout = 100, 2*time.Second
+	h, log := start(t, Config{}, entry)
+	for say, want := range map[string]string{
+		"panic with these words": "with these words",
+		"exit":                   "kind=exit",
+		"deep":                   "kind=trap",
+		"hoard":                  "kind=memory",
+		"badpointer":             "kind=protocol",
+	} {
+		if v, _ := decide(h, say); v.Outcome != engine.Failed || v.Reason != "" {
+			t.Errorf("%s: %+v", say, v)
+		}
+		if !strings.Contains(log.String(), want) {
+			t.Errorf("%s: %q is not in the log:\n%s", say, want, log)
+		}
+		if v, _ := decide(h, "deny next"); v.Reason != "next" {
+			t.Errorf("the call after %s: %+v", say, v)
+		}
+	}
+}
+
+func TestTheCollectorRunsWhileAGuestLoops(t *testing.T) {
+	h, _ := start(t, Config{}, Entry{Module: "loop", Timeout: 200 * time.Millisecond})
+	done := make(chan engine.Verdict)
+	go func() {
+		v, _ := decide(h, "hello")
+		done <- v
+	}()
+	collections := 0
+	for {
+		select {
+		case v := <-done:
+			if v.Outcome != engine.Failed || collections < 3 {
+				t.Errorf("%+v after %d collections", v, collections)
+			}
+			return
+		default:
+			runtime.GC()
+			collections++
+		}
+	}
+}
+
+func TestAnInstanceIsReplacedBeforeItsMemoryIsUsedUp(t *testing.T) {
+	entry := goEntry(`{}`)
+	entry.Timeout = time.Second
+	h, _ := start(t, Config{}, entry)
+	for range 4 {
+		if v, _ := decide(h, "grow"); v.Outcome != engine.Allowed {
+			t.Errorf("%+v", v)
+		}
+	}
+	if s := h.Stats()[0]; len(s.Errors) > 0 {
+		t.Errorf("%+v", s)
+	}
+}
+
+func TestAllModulesTogetherStayWithinTheBudget(t *testing.T) {
+	h, log := start(t, Config{Memory: 4 << 20}, Entry{Module: "hungry"})
+	if v, _ := decide(h, "hello"); v.Outcome != engine.Failed || !strings.Contains(log.String(), "kind=memory") {
+		t.Errorf("%+v\n%s", v, log)
+	}
+	more := rulesFor(Entry{Module: "allow"}, Entry{Module: "once"}, Entry{Module: "class"})
+	r, err := h.Load(context.Background(), more)
+	if err == nil {
+		r.Close()
+		t.Fatal("there was memory for more")
+	}
+	if want := "all modules together may use 4194304 bytes of memory"; !strings.Contains(err.Error(), want) {
+		t.Errorf("%v, want %q", err, want)
+	}
+}
+
+func TestABreakerOpensAndCloses(t *testing.T) {
+	b := newBreaker(Breaker{Failures: 3, Window: 10 * time.Second, Cooldown: 5 * time.Second})
+	second := int64(time.Second)
+	for _, at := range []int64{1, 8, 12} { // three, but never within ten seconds
+		if b.failed(at*second) || b.open(at*second) {
+			t.Errorf("it opened after %d s", at)
+		}
+	}
+	if !b.failed(13*second) || !b.open(13*second) || !b.open(17*second) || b.open(18*second) {
+		t.Error("three failures within the window did not open it for its cooldown")
+	}
+	if !b.failed(18 * second) {
+		t.Error("it failed at once, and did not open again")
+	}
+}
+
+func TestAnOpenBreakerAnswersByThePolicy(t *testing.T) {
+	for policy, outcome := range map[Policy]engine.Outcome{DenyOnError: engine.Failed, AllowOnError: engine.Allowed} {
+		h, log := start(t, Config{}, Entry{Module: "trap", OnError: policy, Where: "config.yaml:9", Breaker: Breaker{Failures: 2, Cooldown: time.Hour}})
+		for range 6 {
+			if v, _ := decide(h, "hello"); v.Outcome != outcome {
+				t.Errorf("%+v", v)
+			}
+		}
+		s := h.Stats()[0]
+		if s.Calls != 2 || s.Errors["trap"] != 2 || s.Errors["open"] != 4 || s.Breaker != 1 {
+			t.Errorf("%+v", s)
+		}
+		if !strings.Contains(log.String(), "breaker opened") {
+			t.Errorf("it is not in the log:\n%s", log)
+		}
+	}
+}
+
+func TestAChainOutOfTimeIsNotTheNextModulesFault(t *testing.T) {
+	slow := Entry{Module: "loop", OnError: AllowOnError, Timeout: time.Second}
+	next := Entry{Module: "allow", Breaker: Breaker{Failures: 1}}
+	h, _ := start(t, Config{}, slow, next)
+	begin := time.Now()
+	v, _ := decide(h, "hello")
+	if took := time.Since(begin); v.Outcome != engine.Failed || took > 2*chainTimeout {
+		t.Errorf("%+v after %v", v, took)
+	}
+	if s := h.Stats()[1]; s.Breaker != 0 || s.Errors["deadline"] != 1 {
+		t.Errorf("%+v", s)
+	}
+}
+
+func TestLogLinesOfAModuleAreBounded(t *testing.T) {
+	h, log := start(t, Config{}, goEntry(`{}`))
+	for range 1000 {
+		decide(h, "log words of a guest")
+	}
+	n := strings.Count(log.String(), "words of a guest")
+	if n < linesPerSecond || n > 10*linesPerSecond {
+		t.Errorf("%d lines", n)
+	}
+	if s := h.Stats()[0]; s.LogsDropped == 0 {
+		t.Errorf("%+v", s)
+	}
+}
