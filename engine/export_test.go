@@ -18,3 +18,14 @@ func (e *Engine) Seats() int {
 
 // LaneLength is how many messages wait in a room's lane.
 const LaneLength = laneLength
+
+// Claim gives a connection a property as a token would.
+func Claim(c *Connection, name, value string) {
+	_ = c.set(Property{name, []byte(value)})
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	p := c.profile.Load()
+	for i := range p.Properties {
+		p.Properties[i].Claim = p.Properties[i].Claim || p.Properties[i].Name == name
+	}
+}

@@ -135,6 +135,8 @@ func (e *Engine) leave(ctx context.Context, c *Connection, name string, cause Ca
 		e.log.Warn("leave hook denied, the member goes all the same", "connection", c.ID(), "tenant", r.id.Tenant,
 			"room", name, "cause", cause, "module", v.Module, "reason", err)
 	}
+	// The notice of a room's end is for who was in it till then.
+	m.gone.Store(cause != CauseDestroyed)
 	r.remove(m)
 	e.forget(ctx, r, c.ID())
 	e.unsubscribe(ctx, r)

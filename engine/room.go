@@ -85,7 +85,6 @@ func (r *room) add(m *member, evicted int) error {
 
 // remove takes m out, at the same cost in a room of any size.
 func (r *room) remove(m *member) {
-	m.gone.Store(true)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	last := len(r.members) - 1

@@ -1,0 +1,232 @@
+package engine_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+
+	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/wire"
+)
+
+func TestMembersHearWhatIsSaidTheSenderToo(t *testing.T) {
+	inWorld(t, func(w *world) {
+		n := w.node("n")
+		a, b, c := n.client(), n.socket(), n.client()
+		a.do(roomAdd("r"))
+		b.do("roomAdd r")
+		c.do(roomAdd("q"))
+		a.says(say("r", "héllo \u2028 \"x\""), ok, `{"message":"héllo \u2028 \"x\"","room":"r","from":"`+a.ID()+`","context":"user","sentAt":`+now+`}`)
+		b.hears(`{"message":"héllo \u2028 \"x\"","room":"r","from":"` + a.ID() + `","context":"user","sentAt":` + now + `}`)
+		c.hears()
+		if s := n.Stats(); s.Messages != 1 || s.Deliveries != 2 || s.Connections != 3 {
+			w.Errorf("stats are %+v", s)
+		}
+	})
+}
+
+func TestRulesOfSaying(t *testing.T) {
+	inWorld(t, func(w *world) {
+		n := w.node("n")
+		a, b, c := n.client(), n.client(), n.client()
+		a.do(roomAdd("r"))
+		b.do(roomAdd("r"))
+		c.do(roomAdd("q"))
+		var asked []engine.Event
+		rule := func(*engine.Event) engine.Verdict { return allow() }
+		n.on(engine.HookOnSayReceive, func(ev *engine.Event) engine.Verdict {
+			asked = append(asked, *ev)
+			return rule(ev)
+		})
+		saying := say("r", "hello")
+
+		rule = func(ev *engine.Event) engine.Verdict {
+			ev.Message, ev.From, ev.SentAt, ev.Extra = jsonMessage(`{"n":1}`), "someone", 5, json.RawMessage(`{"receivedAt":6}`)
+			return allow()
+		}
+		rewritten := `{"message":{"n":1},"room":"r","from":"someone","context":"user","sentAt":5,"receivedAt":6}`
+		a.says(saying, ok, rewritten)
+		b.hears(rewritten)
+
+		rule = func(ev *engine.Event) engine.Verdict { ev.Room = "q"; return allow() }
+		a.says(saying, ok)
+		b.hears()
+		c.hears(chat("q", a.ID(), "hello")) // no member of q said it
+
+		rule = func(ev *engine.Event) engine.Verdict { ev.Room = "nowhere"; return allow(emit("r", "never")) }
+		a.says(saying, failedSaying("room does not exist"))
+
+		rule = func(ev *engine.Event) engine.Verdict { return engine.Verdict{Outcome: engine.Dropped} }
+		a.says(saying, ok)
+		rule = func(ev *engine.Event) engine.Verdict { return deny("mind your words") }
+		a.says(saying, failedSaying("mind your words"))
+		rule = func(ev *engine.Event) engine.Verdict {
+			return engine.Verdict{Outcome: engine.Failed, Reason: "unreachable executed at 0x7f"}
+		}
+		a.says(saying, failedSaying("middleware error"))
+		rule = func(ev *engine.Event) engine.Verdict { ev.Message.Text = strings.Repeat("x", 1<<20+1); return allow() }
+		a.says(saying, failedSaying("message too large"))
+		b.hears()
+		c.hears()
+		if len(asked) != 7 {
+			w.Errorf("onSayReceive was asked %d times for 7 messages", len(asked))
+		}
+		first := asked[0]
+		if first.Conn.ID != a.ID() || first.Room != "r" || first.From != a.ID() || first.Context != "user" || first.Message.Text != "hello" || fmt.Sprint(first.SentAt) != now {
+			w.Errorf("it was asked about %+v", first)
+		}
+	})
+}
+
+func failedSaying(text string) string {
+	return strings.Replace(failed(text), `"data":{}`, `"data":{"message":"hello"}`, 1)
+}
+
+func TestSystemsMessages(t *testing.T) {
+	inWorld(t, func(w *world) {
+		n := w.node("n")
+		a := n.client().do(roomAdd("r"))
+		var from []*engine.Profile
+		n.on(engine.HookOnSayReceive, func(ev *engine.Event) engine.Verdict { from = append(from, ev.Conn); return allow() })
+		ctx := w.Context()
+		w.must(n.Broadcast(ctx, in("r"), "", json.RawMessage(`"hello"`)), nil)
+		a.hears(chat("r", "0", "hello"))
+		w.must(n.Broadcast(ctx, in("r"), "", json.RawMessage(`{"a": [1]}`)), nil)
+		a.hears(`{"message":{"a": [1]},"room":"r","from":"0","context":"user","sentAt":` + now + `}`)
+		w.must(n.Broadcast(ctx, in("r"), a.ID(), json.RawMessage(`"as a"`)), nil)
+		a.hears(chat("r", a.ID(), "as a"))
+		if len(from) != 3 || from[0] != nil || from[2] == nil || from[2].ID != a.ID() {
+			w.Errorf("onSayReceive was asked about %v", from)
+		}
+		w.must(n.Broadcast(ctx, in("nowhere"), "", json.RawMessage(`"hello"`)), nil) // as in ActionHero
+		both := &engine.VerbError{Text: "both room and message are required"}
+		w.must(n.Broadcast(ctx, in(""), "", json.RawMessage(`"x"`)), both)
+		for _, nothing := range []string{`""`, `null`} {
+			w.must(n.Broadcast(ctx, in("r"), "", json.RawMessage(nothing)), both)
+		}
+		w.must(n.Broadcast(ctx, in("r"), "", json.RawMessage(`{"`)), &engine.VerbError{Text: "message is not JSON"})
+		w.must(n.Broadcast(ctx, in("a\nb"), "", json.RawMessage(`"x"`)), &engine.VerbError{Text: "invalid room name"})
+		w.must(n.Broadcast(ctx, in("q"), a.ID(), json.RawMessage(`"x"`)), &engine.VerbError{Text: "connection not in this room (q)"})
+		w.must(n.Broadcast(ctx, in("r"), "n-nobody", json.RawMessage(`"x"`)), fmt.Errorf(`no such connection: "n-nobody"`))
+		w.must(n.Broadcast(ctx, in("r"), "nobody", json.RawMessage(`"x"`)), fmt.Errorf(`no such connection: "nobody"`))
+		w.must(n.Broadcast(ctx, engine.RoomID{Tenant: "other", Room: "r"}, "", json.RawMessage(`"x"`)), fmt.Errorf(`no such tenant: "other"`))
+		a.hears()
+		w.must(n.DestroyRoom(ctx, in("r")), nil)
+		a.hears(chat("r", "0", "this room has been deleted"))
+		w.must(n.DestroyRoom(ctx, in("r")), fmt.Errorf(`destroy "r": room does not exist`))
+	})
+}
+
+func TestEffectsOfEffectsAreDropped(t *testing.T) {
+	inWorld(t, func(w *world) {
+		n := w.node("n")
+		a := n.client().do(roomAdd("r"))
+		var caused []bool
+		n.on(engine.HookOnSayReceive, func(ev *engine.Event) engine.Verdict {
+			caused = append(caused, ev.Caused)
+			return allow(emit("r", "echo of "+ev.Message.Text), property("said", `"`+ev.Message.Text+`"`),
+				engine.Effect{Room: &engine.RoomEffect{Name: "room of " + ev.Message.Text}},
+				engine.Effect{Emit: &engine.Emit{Connection: "n-nobody"}})
+		})
+		a.says(say("r", "hello"), ok, chat("r", a.ID(), "hello"), chat("r", "0", "echo of hello"))
+		if fmt.Sprint(caused) != "[false true]" {
+			w.Errorf("caused was %v", caused)
+		}
+		if got := string(a.Profile().Property("said")); got != `"hello"` {
+			w.Errorf("the property is %s", got)
+		}
+		if rooms, err := n.Rooms(w.Context(), "default"); fmt.Sprint(rooms) != "[q r room of hello]" || err != nil {
+			w.Errorf("rooms are %v, %v", rooms, err)
+		}
+		if got := n.Stats().EmitsDropped; got != 4 { // one to nobody, three of the echo
+			w.Errorf("%d effects were dropped, want 4", got)
+		}
+	})
+}
+
+func TestRoomIsBusyWhenItsLaneIsFull(t *testing.T) {
+	inWorld(t, func(w *world) {
+		n := w.node("n")
+		a, calm := n.client().do(roomAdd("r")), n.client().do(roomAdd("q"))
+		gate := make(chan struct{})
+		n.on(engine.HookOnSayReceive, func(ev *engine.Event) engine.Verdict {
+			if ev.Room == "r" {
+				<-gate
+			}
+			return allow()
+		})
+		var senders sync.WaitGroup
+		for range 1 + engine.LaneLength { // one is being asked about, the others wait
+			senders.Go(func() { w.must(n.Broadcast(w.Context(), in("r"), "", json.RawMessage(`"x"`)), nil) })
+		}
+		synctest.Wait()
+		a.says(say("r", "hello"), failedSaying("room busy"))
+		calm.says(say("q", "hello"), ok, chat("q", calm.ID(), "hello"))
+		close(gate)
+		senders.Wait()
+		if heard := a.heard(); len(heard) != 257 {
+			w.Errorf("heard %d messages, want 257", len(heard))
+		}
+		if got := n.Stats().RoomBusy; got != 1 {
+			w.Errorf("the room was busy %d times, want once", got)
+		}
+		a.says(say("r", "again"), ok, chat("r", a.ID(), "again"))
+	})
+}
+
+// Many speak at once, through a rule, in two rooms: everyone in a room hears the
+// same order, and each sender's own.
+func TestOneOrderForAll(t *testing.T) {
+	inWorld(t, func(w *world) {
+		n := w.node("n", func(c *engine.Config) { c.Limits.VerbsPerSecond = 1e6 })
+		n.on(engine.HookOnSayReceive, func(ev *engine.Event) engine.Verdict { return allow() })
+		const senders, messages = 8, 50
+		var clients []*client
+		for i := range senders {
+			c := n.client()
+			if i%2 == 1 {
+				c = n.open(wire.Socket, engine.SeatRequest{Tenant: "default"})
+			}
+			<-c.begin(`{"event":"roomAdd","room":"r"}`)
+			clients = append(clients, c)
+		}
+		for _, c := range clients {
+			c.heard()
+		}
+		var all sync.WaitGroup
+		for i, c := range clients {
+			all.Go(func() {
+				for k := range messages {
+					<-c.begin(fmt.Sprintf(`{"event":"say","room":"r","message":"%d %d","messageId":1}`, i, k))
+				}
+			})
+		}
+		all.Wait()
+		var want []string
+		for _, c := range clients {
+			var got []string
+			next := map[string]int{}
+			for _, m := range c.heard() {
+				p, err := wire.ParsePayload([]byte(m))
+				if err != nil {
+					continue // its own answers
+				}
+				got = append(got, p.Message.Text)
+				who, number, _ := strings.Cut(p.Message.Text, " ")
+				if number != fmt.Sprint(next[who]) {
+					w.Fatalf("%s is out of order, want %d", p.Message.Text, next[who])
+				}
+				next[who]++
+			}
+			if want == nil {
+				want = got
+			}
+			if len(got) != senders*messages || strings.Join(got, ",") != strings.Join(want, ",") {
+				w.Fatalf("two members heard different orders: %d and %d messages", len(got), len(want))
+			}
+		}
+	})
+}
