@@ -1,0 +1,156 @@
+package meter
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/tetratelabs/wazero"
+)
+
+// bombs are small modules that take the compiler long: each gets worse with n. Found by measuring wazero 1.12.
+var bombs = map[string]func(n int) []byte{
+	"ifs with many locals": func(n int) []byte {
+		return longBody(n, repeat(n, func(i int) []byte {
+			return cat(at(opLocalGet, uint32(i)), ops(opIf, 0x40), i32c(int32(i)), at(opLocalSet, uint32(i*7%n)), ops(opEnd))
+		}), useAll(n))
+	},
+	"loops with many locals": func(n int) []byte {
+		return longBody(n, repeat(n, func(i int) []byte {
+			return cat(ops(opLoop, 0x40), at(opLocalGet, uint32(i)), i32c(1), ops(0x6a), at(opLocalTee, uint32(i*7%n)), ops(opBrIf, 0, opEnd))
+		}), useAll(n))
+	},
+	"ifs": func(n int) []byte {
+		return longBody(1, repeat(5*n, func(int) []byte { return cat(at(opLocalGet, 0), ops(opIf, 0x40, opEnd)) }))
+	},
+	"fills": func(n int) []byte {
+		return longBody(1, repeat(2*n, func(int) []byte { return cat(i32c(0), i32c(0), i32c(0), ops(0xfc, 11, 0)) }))
+	},
+	"grows": func(n int) []byte {
+		return longBody(1, repeat(4*n, func(int) []byte { return cat(i32c(0), ops(0x40, 0, 0x1a)) }))
+	},
+	"br_table": func(n int) []byte {
+		return longBody(200, repeat(100, func(int) []byte { return ops(opBlock, 0x40) }),
+			repeat(200, func(i int) []byte { return cat(i32c(int32(i)), at(opLocalSet, uint32(i))) }),
+			at(opLocalGet, 0), at(opBrTable, uint32(10*n)), repeat(10*n+1, func(i int) []byte { return ops(byte(i % 100)) }),
+			repeat(100, func(i int) []byte { return cat(ops(opEnd), i32c(int32(i)), at(opLocalSet, uint32(i*7%200))) }), useAll(200))
+	},
+	"calls with many results": func(n int) []byte {
+		b := newBuilder()
+		many := make([]ValueType, 1000)
+		for i := range many {
+			many[i] = i32
+		}
+		b.fn("g", many, many, nil, ops(opUnreachable))
+		b.fn("f", many, many, nil, repeat(1000, func(i int) []byte { return at(opLocalGet, uint32(i)) }), repeat(n/2, func(int) []byte { return at(opCall, 0) }))
+		return b.wasm()
+	},
+	"blocks with many values": func(n int) []byte {
+		b := newBuilder()
+		many := make([]ValueType, 500)
+		for i := range many {
+			many[i] = i32
+		}
+		t := b.typ(many, many)
+		b.fn("f", many, many, nil, repeat(500, func(i int) []byte { return at(opLocalGet, uint32(i)) }),
+			repeat(n/2, func(int) []byte { return cat(at(opBlock, t), i32c(0), ops(opBrIf, 0, opEnd)) }))
+		return b.wasm()
+	},
+	"loads": func(n int) []byte {
+		b := newBuilder()
+		b.memory(1, -1)
+		for range n {
+			b.fn("", nil, nil, nil, repeat(1000, func(i int) []byte { return cat(i32c(int32(i)), ops(0x28, 2, 0, 0x1a)) }))
+		}
+		return b.wasm()
+	},
+	"functions": func(n int) []byte {
+		b := newBuilder()
+		for range 50 * n {
+			b.fn("", nil, nil, nil)
+		}
+		return b.wasm()
+	},
+	"nested blocks": func(n int) []byte {
+		return longBody(1, repeat(4*n, func(int) []byte { return ops(opBlock, 0x40) }), repeat(4*n, func(int) []byte { return ops(opEnd) }))
+	},
+}
+
+func longBody(locals int, code ...[]byte) []byte {
+	b := newBuilder()
+	b.memory(1, -1)
+	b.add(functionSection, appendU32(nil, b.typ(nil, nil)))
+	b.body("", append(cat(append(appendU32([]byte{1}, uint32(locals)), i32), cat(code...)), opEnd))
+	return b.wasm()
+}
+
+func useAll(n int) []byte {
+	return repeat(n, func(i int) []byte { return cat(at(opLocalGet, uint32(i)), ops(0x1a)) })
+}
+
+// TestLimitsHoldCompileTime lets each bomb grow until it is refused, under a limit that keeps the test short, and compiles the
+// largest that is not. Compared with ordinary code, on whatever machine this is, it must not take many times what was
+// estimated.
+func TestLimitsHoldCompileTime(t *testing.T) {
+	limits := Limits{CompileTime: 200 * time.Millisecond}
+	const margin = 6 // the estimate is off by two or three; the rest is for other work on the machine
+	ordinary, err := Rewrite(ordinaryCode(), limits)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pace := max(compilePace(t, ordinary), compilePace(t, ordinary))
+	for name, bomb := range bombs {
+		var last *Module
+		var err error
+		n := 20
+		for ; err == nil && n < 20_000; n += n/4 {
+			var m *Module
+			if m, err = Rewrite(bomb(n), limits); err == nil {
+				last = m
+			}
+		}
+		if !errors.Is(err, ErrLimit) || last == nil {
+			t.Errorf("%s: at %d: %v", name, n, err)
+			continue
+		}
+		p := compilePace(t, last)
+		t.Logf("%-24s %7d bytes: %.1f times the estimate, ordinary code %.1f times", name, last.Usage[fileBytes].Have, p, pace)
+		if p > margin*pace {
+			t.Errorf("%s: takes %.1f times the estimate, ordinary code %.1f times", name, p, pace)
+		}
+	}
+}
+
+// compilePace compiles m and returns how many times the estimate it took.
+func compilePace(t *testing.T, m *Module) float64 {
+	t.Helper()
+	rt := newRuntime(t, wazero.NewRuntimeConfigCompiler(), 256)
+	begin := time.Now()
+	if _, err := rt.CompileModule(t.Context(), m.Wasm); err != nil {
+		t.Fatal(err)
+	}
+	estimate := time.Duration(m.Usage[compileMillis].Have) * time.Millisecond
+	return float64(time.Since(begin)) / float64(estimate)
+}
+
+func ordinaryCode() []byte {
+	b := newBuilder()
+	x, y := at(opLocalGet, 0), at(opLocalGet, 1)
+	for range 300 {
+		b.fn("", nil, nil, ops(4, i32), repeat(60, func(int) []byte {
+			return cat(x, y, ops(0x6a), at(opLocalTee, 2), i32c(3), ops(0x71, opIf, 0x40), x, i32c(1), ops(0x6a), at(opLocalSet, 0), ops(opEnd))
+		}))
+	}
+	return b.wasm()
+}
+
+// The worst module at hand when the limits were made: 46 KB that took 20 seconds and 1.7 GB.
+func TestDefaultLimitsRefuseTheWorst(t *testing.T) {
+	for name, n := range map[string]int{"ifs with many locals": 3000, "br_table": 10_000, "calls with many results": 4000, "fills": 10_000} {
+		begin := time.Now()
+		_, err := Rewrite(bombs[name](n), Limits{})
+		if took := time.Since(begin); !errors.Is(err, ErrLimit) || took > time.Second {
+			t.Errorf("%s: %v after %v", name, err, took)
+		}
+	}
+}

@@ -1,0 +1,246 @@
+package meter
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/tetratelabs/wazero"
+	"github.com/tetratelabs/wazero/api"
+)
+
+// forever is a loop that does nothing but go on.
+var forever = ops(opLoop, 0x40, opBr, 0, opEnd)
+
+func TestEndlessLoopIsStopped(t *testing.T) {
+	b := newBuilder()
+	b.fn("loop", nil, nil, nil, forever)
+	a := allow(10)
+	_, err := newGuest(t, b.wasm(), Limits{}).call(a, 0, "loop")
+	if !errors.Is(err, errStopped) || a.used != 11 {
+		t.Errorf("%v after %d refuels", err, a.used)
+	}
+}
+
+func TestDeadlineStopsLoop(t *testing.T) {
+	b := newBuilder()
+	b.fn("loop", nil, nil, nil, forever)
+	g := newGuest(t, b.wasm(), Limits{})
+	a := allow(1 << 30)
+	begin := time.Now()
+	a.deadline = begin.Add(10 * time.Millisecond)
+	_, err := g.call(a, Slice, "loop")
+	if late := time.Since(a.deadline); !errors.Is(err, errStopped) || late < 0 || late > time.Second {
+		t.Errorf("%v, %v after the deadline", err, late)
+	}
+}
+
+// fib is a recursion without a loop: 2^n calls, but only n deep.
+func fib(b *builder) {
+	n := at(opLocalGet, 0)
+	b.fn("fib", vals(i32), vals(i32), nil, n, i32c(2), ops(0x48, opIf, i32), n, ops(opElse),
+		n, i32c(1), ops(0x6b), at(opCall, b.imports), n, i32c(2), ops(0x6b), at(opCall, b.imports), ops(0x6a, opEnd))
+}
+
+func TestRecursionWithoutLoopsIsStopped(t *testing.T) {
+	b := newBuilder()
+	fib(b)
+	g := newGuest(t, b.wasm(), Limits{})
+	if r, err := g.call(allow(1), Slice, "fib", 20); err != nil || r[0] != 6765 {
+		t.Errorf("fib(20) = %v, %v", r, err)
+	}
+	a := allow(20)
+	if _, err := g.call(a, 0, "fib", 60); !errors.Is(err, errStopped) {
+		t.Error(err)
+	}
+}
+
+func TestEveryIterationIsPaid(t *testing.T) {
+	n := at(opLocalGet, 0)
+	count := cat(n, i32c(1), ops(0x6b), at(opLocalTee, 0), ops(opBrIf, 0)) // 5 instructions and the head
+	b := newBuilder()
+	b.importFunc("env", "nop", nil, nil)
+	b.fn("tight", vals(i32), nil, nil, ops(opLoop, 0x40), count, ops(opEnd))
+	b.fn("calls", vals(i32), nil, nil, ops(opLoop, 0x40), at(opCall, 1+3), count, ops(opEnd))
+	b.fn("hosted", vals(i32), nil, nil, ops(opLoop, 0x40), at(opCall, 0), count, ops(opEnd))
+	b.fn("leaf", nil, nil, nil)
+	b.fn("nested", vals(i32), nil, ops(1, i32), ops(opLoop, 0x40),
+		i32c(10), at(opLocalSet, 1), ops(opLoop, 0x40), at(opLocalGet, 1), i32c(1), ops(0x6b), at(opLocalTee, 1), ops(opBrIf, 0, opEnd),
+		count, ops(opEnd))
+	g := newGuest(t, b.wasm(), Limits{})
+	for name, least := range map[string]int64{"tight": 5, "calls": 5 + 1, "hosted": 5 + costHost, "nested": 5 + 2 + 10*5} {
+		if per := (g.cost(name, 1001) - g.cost(name, 1)) / 1000; per < least || per > 2*least {
+			t.Errorf("%s: an iteration costs %d, it has at least %d", name, per, least)
+		}
+	}
+}
+
+func TestStraightCodeIsPaidAtOnce(t *testing.T) {
+	b := newBuilder()
+	b.fn("line", nil, nil, nil, repeat(1000, func(int) []byte { return ops(0x01) }))
+	b.fn("locals", nil, nil, cat(appendU32(nil, 100), ops(i32)))
+	b.fn("slow", nil, vals(i32), nil, i32c(1), repeat(100, func(int) []byte { return cat(i32c(1), ops(0x6d)) }))
+	g := newGuest(t, b.wasm(), Limits{})
+	if c := g.cost("line"); c < 1000 || c > 1010 {
+		t.Errorf("1000 instructions cost %d", c)
+	}
+	if c := g.cost("locals"); c < 50 {
+		t.Errorf("100 locals cost %d", c)
+	}
+	if c := g.cost("slow"); c < 100*costSlow {
+		t.Errorf("100 divisions cost %d", c)
+	}
+}
+
+func TestWhatRefuelReturnsIsTheFuel(t *testing.T) {
+	b := newBuilder()
+	b.fn("line", nil, nil, nil, ops(0x01))
+	b.fn("loop", nil, nil, ops(1, i32), i32c(100), at(opLocalSet, 0),
+		ops(opLoop, 0x40), at(opLocalGet, 0), i32c(1), ops(0x6b), at(opLocalTee, 0), ops(opBrIf, 0, opEnd))
+	g := newGuest(t, b.wasm(), Limits{})
+	a := allow(1000)
+	a.slice = 12345
+	if _, err := g.call(a, 0, "line"); err != nil || a.used != 1 || g.fuel() != 12345 {
+		t.Errorf("%v, %d refuels, fuel %d", err, a.used, g.fuel())
+	}
+	for _, slice := range []int64{0, -1, -1 << 62} {
+		a = allow(1000)
+		a.slice = slice // brings the next refuel at the next charge
+		if _, err := g.call(a, 0, "loop"); err != nil || a.used != 101 {
+			t.Errorf("slice %d: %v, %d refuels for a function and 100 iterations", slice, err, a.used)
+		}
+	}
+}
+
+// A host function may take fuel for its work, and the guest's copy of the fuel must not bring it back.
+func TestFuelTakenByTheHostStaysTaken(t *testing.T) {
+	b := newBuilder()
+	host := b.importFunc("host", "work", nil, nil)
+	b.fn("loop", vals(i32), nil, nil, ops(opLoop, 0x40), at(opCall, host),
+		at(opLocalGet, 0), i32c(1), ops(0x6b), at(opLocalTee, 0), ops(opBrIf, 0, opEnd))
+	rt := newRuntime(t, wazero.NewRuntimeConfigCompiler(), 1)
+	work := func(_ context.Context, m api.Module, _ []uint64) {
+		fuel := m.ExportedGlobal(FuelExport).(api.MutableGlobal)
+		fuel.Set(fuel.Get() - 1_000_000)
+	}
+	if _, err := rt.NewHostModuleBuilder("host").NewFunctionBuilder().
+		WithGoModuleFunction(api.GoModuleFunc(work), nil, nil).Export("work").Instantiate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	g := instantiate(t, rt, b.wasm(), Limits{})
+	if c := g.cost("loop", 10); c < 10_000_000 {
+		t.Errorf("ten calls that take a million each cost %d", c)
+	}
+}
+
+// bulkGuest has a function for every operation that pays by its size; each takes the size.
+func bulkGuest() []byte {
+	b := newBuilder()
+	b.memory(64, -1)
+	b.table(4000, -1)
+	b.add(tableSection, append([]byte{externref}, sizes(4000, -1)...))
+	n, zero := at(opLocalGet, 0), i32c(0)
+	def := func(name string, code ...[]byte) { b.fn(name, vals(i32), nil, nil, code...) }
+	def("memory.init", zero, zero, n, ops(0xfc, 8, 0, 0))
+	def("memory.copy", zero, i32c(1), n, ops(0xfc, 10, 0, 0))
+	def("memory.fill", zero, zero, n, ops(0xfc, 11, 0))
+	def("table.init", zero, zero, n, ops(0xfc, 12, 0, 0))
+	def("table.copy", zero, i32c(1), n, ops(0xfc, 14, 0, 0))
+	def("table.fill", zero, ops(opRefNull, externref), n, ops(0xfc, 17, 1))
+	def("memory.grow", n, ops(0x40, 0, 0x1a))
+	def("table.grow", ops(opRefNull, funcref), n, ops(0xfc, 15, 0, 0x1a))
+	def("copies", repeat(3, func(int) []byte { return cat(zero, i32c(1), n, ops(0xfc, 10, 0, 0)) }))
+	b.add(elementSection, cat([]byte{1, 0}, appendU32(nil, 3000), make([]byte, 3000)))
+	b.raw(dataCountSection, 1)
+	b.add(dataSection, cat([]byte{1}, appendU32(nil, 1<<20), make([]byte, 1<<20)))
+	return b.wasm()
+}
+
+func TestBulkOperationsPayBySize(t *testing.T) {
+	g := newGuest(t, bulkGuest(), Limits{})
+	for _, c := range []struct {
+		name string
+		size uint64
+		cost int64
+	}{
+		{"memory.init", 1 << 20, 1 << 16},
+		{"memory.copy", 1 << 20, 1 << 16},
+		{"memory.fill", 1 << 20, 1 << 16},
+		{"table.init", 3000, 1500},
+		{"table.copy", 3000, 1500},
+		{"table.fill", 4000, 2000},
+	} {
+		small, large := g.cost(c.name, 0), g.cost(c.name, c.size)
+		if small > 50 || large-small != c.cost {
+			t.Errorf("%s: 0 costs %d, %d costs %d more; it should be %d", c.name, small, c.size, large-small, c.cost)
+		}
+	}
+}
+
+func TestGrowthPaysForTheLargestPossible(t *testing.T) {
+	g := newGuest(t, bulkGuest(), Limits{MemoryPages: 100, TableElements: 8000})
+	for name, cost := range map[string]int64{"memory.grow": 100 << 12, "table.grow": 4000} {
+		for _, size := range []uint64{0, 1, 1 << 31, 1<<32 - 1} {
+			if c := g.cost(name, size); c < cost || c > cost+200 {
+				t.Errorf("%s %d costs %d, the largest costs %d", name, size, c, cost)
+			}
+		}
+	}
+}
+
+// Every bulk operation asks by itself, so a line of them does not run unseen.
+func TestLineOfBulkOperationsIsChecked(t *testing.T) {
+	g := newGuest(t, bulkGuest(), Limits{})
+	a := allow(100)
+	if _, err := g.call(a, 20, "copies", 1<<20); err != nil || a.used == 0 {
+		t.Fatal(err, a.used)
+	}
+	a = allow(100)
+	a.slice = 0
+	if _, err := g.call(a, 0, "copies", 1<<20); err != nil || a.used != 4 {
+		t.Errorf("%v, %d refuels for a function and three copies", err, a.used)
+	}
+	if _, err := g.call(allow(2), 0, "copies", 1<<20); err != nil {
+		t.Error("two refuels are enough with slices:", err)
+	}
+}
+
+func TestBulkSizeIsUnsigned(t *testing.T) {
+	g := newGuest(t, bulkGuest(), Limits{})
+	a := allow(1)
+	_, err := g.call(a, Slice, "memory.fill", 1<<32-1) // out of bounds, but first it pays
+	if err == nil || errors.Is(err, errStopped) || a.used != 1 {
+		t.Errorf("%v, %d refuels", err, a.used)
+	}
+}
+
+func TestStartIsTheHostsToCall(t *testing.T) {
+	b := newBuilder()
+	b.memory(1, 1)
+	b.export("memory", Mem, 0)
+	start := b.fn("", nil, nil, nil, i32c(0), i32c(7), ops(0x36, 2, 0))
+	b.start(start)
+	g := newGuest(t, b.wasm(), Limits{})
+	if v, _ := g.mod.Memory().ReadUint32Le(0); v != 0 || !g.module.Start {
+		t.Errorf("instantiation ran the start function: %d, %v", v, g.module.Start)
+	}
+	if _, err := g.call(allow(1), 0, StartExport); err != nil {
+		t.Fatal(err)
+	}
+	if v, _ := g.mod.Memory().ReadUint32Le(0); v != 7 {
+		t.Errorf("the start function wrote %d", v)
+	}
+
+	b = newBuilder()
+	b.start(b.fn("", nil, nil, nil, forever))
+	if _, err := newGuest(t, b.wasm(), Limits{}).call(allow(3), 0, StartExport); !errors.Is(err, errStopped) {
+		t.Error(err)
+	}
+
+	b = newBuilder()
+	b.start(b.importFunc("env", "nop", nil, nil))
+	if _, err := newGuest(t, b.wasm(), Limits{}).call(allow(0), 0, StartExport); err != nil {
+		t.Error("imported start function:", err)
+	}
+}
