@@ -170,7 +170,7 @@ func frame(first byte, payload string) string {
 	}
 	mask := []byte{1, 2, 3, 4}
 	b = append(b, mask...)
-	for i := range payload {
+	for i := range len(payload) {
 		b = append(b, payload[i]^mask[i%4])
 	}
 	return string(b)

@@ -1,0 +1,372 @@
+package ws_test
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"net/netip"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/ws"
+)
+
+// rule is a middleware with a rule about who may connect.
+type rule struct {
+	engine.Middleware // nil: only what is below is called
+	connect           func(p *engine.Profile) engine.Verdict
+}
+
+func (r rule) Decide(_ context.Context, e *engine.Event) engine.Verdict {
+	return r.connect(e.Conn)
+}
+
+func (rule) Asks(h engine.Hook, _, _ string) bool { return h == engine.HookConnect }
+
+func connecting(f func(p *engine.Profile) engine.Verdict) option {
+	return func(e *engine.Config, _ *ws.Config) { e.Middleware = rule{connect: f} }
+}
+
+// get is an answer to a request that is no upgrade, or is refused.
+func (s *site) get(path string, headers ...string) (*http.Response, string) {
+	s.Helper()
+	req, err := http.NewRequest("GET", s.http.URL+path, nil)
+	if err != nil {
+		s.Fatal(err)
+	}
+	for i := 0; i < len(headers); i += 2 {
+		req.Header.Set(headers[i], headers[i+1])
+	}
+	res, err := s.http.Client().Do(req)
+	if err != nil {
+		s.Fatal(err)
+	}
+	defer res.Body.Close()
+	body, err := io.ReadAll(res.Body)
+	if err != nil {
+		s.Fatal(err)
+	}
+	return res, string(body)
+}
+
+func TestPlainRequests(t *testing.T) {
+	s := newSite(t, func(_ *engine.Config, c *ws.Config) { c.PingInterval = 0 })
+	for _, c := range []struct {
+		path   string
+		status int
+		body   string
+	}{
+		{"/primus/spec", 200, `{"pingInterval":30000,"pathname":"/primus","version":"8.0.9","parser":"json","transformer":"websockets"}`},
+		{"/primus", 426, "this is a WebSocket\n"},
+		{"/ws", 426, "this is a WebSocket\n"},
+		{"/wsx", 404, "404 page not found\n"},
+		{"/", 404, "404 page not found\n"},
+	} {
+		res, body := s.get(c.path)
+		if res.StatusCode != c.status || body != c.body {
+			t.Errorf("%s: %d %q", c.path, res.StatusCode, body)
+		}
+	}
+	if res, _ := s.get("/ws", "Upgrade", "websocket", "Connection", "Upgrade"); res.StatusCode != http.StatusBadRequest {
+		t.Errorf("a handshake without a key: %s", res.Status)
+	}
+}
+
+func TestPathsOfTheWebSocket(t *testing.T) {
+	s := newSite(t)
+	for _, path := range []string{"/primus", "/primus/", "/primusXYZ", "/primus?sessionID=a&_primuscb=b", "/ws", "/ws?x=1"} {
+		s.dial(path)
+	}
+}
+
+func TestOrigins(t *testing.T) {
+	any := func(*engine.Config, *ws.Config) {}
+	allow := func(origins ...string) option {
+		return func(_ *engine.Config, c *ws.Config) { c.AllowedOrigins = origins }
+	}
+	for _, c := range []struct {
+		name   string
+		option option
+		origin string
+		status int
+	}{
+		{"no browser", any, "", 101},
+		{"the same host", any, "http://HOST", 101},
+		{"another host", any, "http://evil.example", 403},
+		{"another port", any, "http://127.0.0.1:1", 403},
+		{"no host", any, "null", 403},
+		{"any", allow("*"), "http://evil.example", 101},
+		{"any, and no host", allow("*"), "null", 101},
+		{"a host", allow("a.example"), "https://A.example:8443", 101},
+		{"a host and its port", allow("a.example:8443"), "https://a.example:8443", 101},
+		{"a host and another port", allow("a.example:8443"), "https://a.example", 403},
+		{"a scheme", allow("https://a.example"), "https://a.example", 101},
+		{"another scheme", allow("https://a.example"), "http://a.example", 403},
+		{"a longer name", allow("a.example"), "https://xa.example", 403},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := newSite(t, c.option)
+			origin := strings.Replace(c.origin, "HOST", s.http.Listener.Addr().String(), 1)
+			conn := s.connect()
+			if origin != "" {
+				conn.raw(s.handshake("/ws", "Origin: "+origin))
+			} else {
+				conn.raw(s.handshake("/ws"))
+			}
+			res, err := http.ReadResponse(conn.r, nil)
+			if err != nil || res.StatusCode != c.status {
+				t.Fatalf("%v, %v; want %d", res, err, c.status)
+			}
+			if c.status == 403 {
+				body, _ := io.ReadAll(res.Body)
+				if want := fmt.Sprintf("origin %q is not allowed here\n", origin); string(body) != want {
+					t.Errorf("%q, want %q", body, want)
+				}
+			}
+		})
+	}
+}
+
+func TestFullNodeSaysSoBeforeTheUpgrade(t *testing.T) {
+	s := newSite(t, func(e *engine.Config, _ *ws.Config) { e.Limits.Connections = 1 })
+	first := s.dial("/ws")
+	late := s.connect()
+	late.raw(s.handshake("/ws"))
+	res, err := http.ReadResponse(late.r, nil)
+	if err != nil || res.StatusCode != 503 || res.Header.Get("Retry-After") != "5" {
+		t.Fatalf("%v, %v", res, err)
+	}
+	if body, _ := io.ReadAll(res.Body); string(body) != "too many connections\n" {
+		t.Errorf("%q", body)
+	}
+	first.raw(frame(closing, ""))
+	first.hears()
+	first.wantsEnd()
+	first.Close()
+	for { // the place is free again as soon as the connection is done
+		c := s.connect()
+		c.raw(s.handshake("/ws"))
+		if res, err := http.ReadResponse(c.r, nil); err != nil || res.StatusCode == 101 {
+			if err != nil {
+				t.Fatal(err)
+			}
+			return
+		}
+	}
+}
+
+func TestFailedHandshakeTakesNoPlace(t *testing.T) {
+	s := newSite(t, func(e *engine.Config, _ *ws.Config) { e.Limits.Connections = 1 })
+	for range 3 {
+		c := s.connect()
+		c.raw(strings.Replace(s.handshake("/ws"), "Version: 13", "Version: 12", 1))
+		if res, err := http.ReadResponse(c.r, nil); err != nil || res.StatusCode != 400 {
+			t.Fatalf("%v, %v", res, err)
+		}
+	}
+	s.dial("/ws")
+}
+
+func TestWhatIsKnownOfAClient(t *testing.T) {
+	seen := make(chan *engine.Profile, 1)
+	proxy := func(_ *engine.Config, c *ws.Config) {
+		c.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("10.0.0.0/8")}
+	}
+	know := connecting(func(p *engine.Profile) engine.Verdict { seen <- p; return engine.Verdict{} })
+	direct, behind := newSite(t, know), newSite(t, know, proxy)
+	for _, c := range []struct {
+		site              *site
+		path, header      string
+		fingerprint, ip   string // "ID": the connection's id
+		locale            string
+		portOfTheirSocket bool
+	}{
+		{direct, "/primus?sessionID=abc", "Accept-Language: de-CH,de;q=0.9", "abc", "127.0.0.1", "de-CH", true},
+		{direct, "/ws", "Accept-Language: en;q=0.5, fr", "ID", "127.0.0.1", "en", true},
+		{direct, "/ws?sessionID=%00", "Accept-Language: *", "ID", "127.0.0.1", "", true},
+		{direct, "/ws?sessionID=" + strings.Repeat("x", 129), "X-Forwarded-For: 1.2.3.4", "ID", "127.0.0.1", "", true},
+		{behind, "/ws", "X-Forwarded-For: 9.9.9.9, 1.2.3.4, 10.0.0.7", "ID", "1.2.3.4", "", false},
+		{behind, "/ws", "X-Forwarded-For: nonsense, 10.0.0.7", "ID", "10.0.0.7", "", false},
+		{behind, "/ws", "X-Forwarded-For: 2001:db8::1", "ID", "2001:db8::1", "", false},
+		{behind, "/ws", "X-Other: 1", "ID", "127.0.0.1", "", true},
+	} {
+		conn := c.site.dial(c.path, c.header)
+		p := <-seen
+		port := 0
+		if c.portOfTheirSocket {
+			_, p, _ := strings.Cut(conn.LocalAddr().String(), ":")
+			port, _ = strconv.Atoi(p)
+		}
+		if c.fingerprint == "ID" {
+			c.fingerprint = p.ID
+		}
+		if p.Transport != "websocket" || p.Fingerprint != c.fingerprint || p.RemoteIP != c.ip || p.RemotePort != port || p.Locale != c.locale {
+			t.Errorf("%s, %s: %+v", c.path, c.header, p)
+		}
+	}
+}
+
+func TestDeniedConnectionHearsTheReason(t *testing.T) {
+	s := newSite(t, connecting(func(*engine.Profile) engine.Verdict {
+		return engine.Verdict{Outcome: engine.Denied, Reason: "no " + strings.Repeat("é", 100)}
+	}))
+	reason := "no " + strings.Repeat("é", 60) // what of it fits into 123 bytes
+	for _, path := range []string{"/ws", "/primus"} {
+		c := s.connect()
+		c.raw(s.handshake(path))
+		c.upgraded()
+		if path == "/primus" {
+			c.wants(`"primus::server::close"`)
+		}
+		c.wantsClose(3501, reason)
+	}
+}
+
+func TestFailedModuleAsksTheClientToComeBack(t *testing.T) {
+	s := newSite(t, connecting(func(*engine.Profile) engine.Verdict { return engine.Verdict{Outcome: engine.Failed} }))
+	c := s.connect()
+	c.raw(s.handshake("/primus"))
+	c.upgraded()
+	c.wantsClose(3010, "middleware error")
+}
+
+func TestQuit(t *testing.T) {
+	for name, s := range map[string]*site{"plain": newSite(t), "TLS": newTLSSite(t)} {
+		t.Run(name, func(t *testing.T) {
+			c := s.dial("/primus")
+			c.says(`{"event":"quit","messageId":1}`)
+			c.wants(`"primus::server::close"`)
+			c.wantsClose(1000, "quit")
+			c = s.dial("/ws")
+			c.raw(frame(text, `{"event":"exit"}`) + frame(text, nope("late"))) // what follows is not carried out
+			c.wantsClose(1000, "quit")
+		})
+	}
+}
+
+func TestShutdownAsksClientsToComeBack(t *testing.T) {
+	s := newSite(t)
+	a, b := s.dial("/primus"), s.dial("/ws")
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	go s.engine.Shutdown(ctx, 10*time.Millisecond)
+	a.wantsClose(3001, "shutdown") // without primus::server::close
+	b.wantsClose(3001, "shutdown")
+	if res, body := s.get("/ws", "Upgrade", "websocket"); res.StatusCode != 503 || body != "the server is shutting down\n" {
+		t.Errorf("%s %q", res.Status, body)
+	}
+}
+
+func TestEndOfRunClosesAllConnections(t *testing.T) {
+	s := newSite(t)
+	c := s.dial("/ws")
+	s.stop()
+	if n := s.engine.Stats().Connections; n != 0 {
+		t.Errorf("%d connections outlive Run", n)
+	}
+	c.wantsClose(3001, "shutdown")
+}
+
+func TestLostClientIsDone(t *testing.T) {
+	for name, s := range map[string]*site{"plain": newSite(t), "TLS": newTLSSite(t)} {
+		t.Run(name, func(t *testing.T) {
+			c, other := s.dial("/ws"), s.dial("/ws")
+			for _, m := range []*client{other, c} {
+				m.says(`{"event":"roomAdd","room":"r","messageId":1}`)
+				m.hears()
+			}
+			c.raw(frame(startText, "{")) // in the midst of a message
+			c.Close()
+			for { // until it has left the room
+				other.says(`{"event":"roomView","room":"r","messageId":2}`)
+				if _, view := other.hears(); strings.Contains(view, `"membersCount":1`) {
+					break
+				}
+			}
+		})
+	}
+}
+
+func TestHeartbeats(t *testing.T) {
+	s := newSite(t, func(_ *engine.Config, c *ws.Config) {
+		c.PingInterval, c.IdleTimeout = 150*time.Millisecond, 225*time.Millisecond
+	})
+	t.Run("primus", func(t *testing.T) {
+		c := s.dial("/primus")
+		for range 4 { // any frame is an answer
+			_, beat := c.hears()
+			ms, ok := strings.CutPrefix(beat, `"primus::ping::`)
+			at, err := strconv.ParseInt(strings.TrimSuffix(ms, `"`), 10, 64)
+			if since := time.Since(time.UnixMilli(at)); !ok || err != nil || since < -time.Second || since > patience {
+				t.Fatalf("heard %q, want a heartbeat", beat)
+			}
+			c.says(`"primus::pong::` + ms)
+		}
+		c.isSilent()
+	})
+	t.Run("ws", func(t *testing.T) {
+		c := s.dial("/ws")
+		for range 4 {
+			if first, payload := c.hears(); first != ping || payload != "" {
+				t.Fatalf("heard %#x %q, want a ping", first, payload)
+			}
+			c.raw(frame(pong, ""))
+		}
+		c.isSilent()
+	})
+}
+
+// isSilent wants to be closed for it after two heartbeats.
+func (c *client) isSilent() {
+	c.Helper()
+	for range 2 {
+		if first, beat := c.hears(); first == closing {
+			c.Fatalf("closed too soon: %q", beat)
+		}
+	}
+	c.wantsClose(3009, "idle")
+}
+
+func TestPrimusStrings(t *testing.T) {
+	s := newSite(t)
+	c := s.dial("/primus")
+	c.says(`"primus::id::"`)
+	first, id := c.hears()
+	if first != text || !strings.HasPrefix(id, `"primus::id::n-`) {
+		t.Errorf("%#x %q", first, id)
+	}
+	c.says(`"primus::pong::17"`)
+	c.says(nope("on"))
+	c.wants(notThere("on"))
+	c.says(`"primus::other"`) // as any string
+	if _, got := c.hears(); !strings.Contains(got, "verb not found or not allowed (undefined)") {
+		t.Errorf("%q", got)
+	}
+	c.raw(frame(text, "\"primus::pong::\xff\""))
+	c.wantsClose(1007, "text is not valid UTF-8")
+
+	plain := s.dial("/ws") // knows nothing of them
+	plain.says(`"primus::id::"`)
+	if _, got := plain.hears(); !strings.Contains(got, "verb not found or not allowed (undefined)") {
+		t.Errorf("%q", got)
+	}
+}
+
+func TestTenantsAreFoundByPath(t *testing.T) {
+	seen := make(chan *engine.Profile, 1)
+	s := newSite(t, connecting(func(p *engine.Profile) engine.Verdict { seen <- p; return engine.Verdict{} }), func(e *engine.Config, _ *ws.Config) {
+		e.Tenants = append(e.Tenants, engine.TenantConfig{Name: "acme", Paths: []string{"/acme"}})
+	})
+	s.dial("/acme/primus")
+	if p := <-seen; p.Tenant != "acme" {
+		t.Errorf("tenant %s", p.Tenant)
+	}
+	s.dial("/ws")
+	if p := <-seen; p.Tenant != "default" {
+		t.Errorf("tenant %s", p.Tenant)
+	}
+}
