@@ -27,6 +27,7 @@ type FakeSink struct {
 	writing  bool
 	overlaps int // writes that ran at once
 	deadline time.Time
+	onWrite  func(p []byte)
 	changed  chan struct{} // closed, and replaced, at every change
 	closed   chan struct{}
 }
@@ -75,6 +76,9 @@ func (s *FakeSink) Write(p []byte) (n int, err error) {
 }
 
 func (s *FakeSink) take(p []byte) int {
+	if s.onWrite != nil {
+		s.onWrite(p)
+	}
 	n := len(p)
 	if s.full {
 		n = min(n, s.room)
@@ -140,6 +144,9 @@ func (s *FakeSink) Drain() { s.change(func() { s.full = false }) }
 
 // Break fails what is tried from now on.
 func (s *FakeSink) Break(err error) { s.change(func() { s.broken = err }) }
+
+// OnWrite has f see what is written, as it is given: the slice itself.
+func (s *FakeSink) OnWrite(f func(p []byte)) { s.change(func() { s.onWrite = f }) }
 
 func (s *FakeSink) Bytes(f *wire.Frame) []byte {
 	if s.Dialect == wire.Socket {

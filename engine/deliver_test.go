@@ -1,0 +1,182 @@
+package engine_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"testing"
+	"testing/synctest"
+
+	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/wire"
+)
+
+// crowd is three members, in the order in which the say chain is asked about them.
+func (n *node) crowd() (clients []*client) {
+	byID := map[string]*client{}
+	for range 3 {
+		c := n.client().do(roomAdd("r"))
+		byID[c.ID()] = c
+	}
+	n.mw.Say = func(ev *engine.Event, members []engine.Member) engine.Delivery {
+		for _, m := range members {
+			clients = append(clients, byID[m.Profile().ID])
+		}
+		return engine.Delivery{All: engine.Nothing}
+	}
+	n.w.must(n.Broadcast(n.w.Context(), in("r"), "", json.RawMessage(`"who is there?"`)), nil)
+	synctest.Wait()
+	return clients
+}
+
+func answers(texts ...string) (all []wire.Payload) {
+	for _, t := range texts {
+		all = append(all, wire.Payload{Message: wire.Message{Text: t}, Room: "r", From: "0", Context: "user", SentAt: 1})
+	}
+	return all
+}
+
+func heardAs(text string) string {
+	return fmt.Sprintf(`{"message":%q,"room":"r","from":"0","context":"user","sentAt":1}`, text)
+}
+
+func TestDeliveries(t *testing.T) {
+	asIs := chat("r", "0", "hello")
+	for name, c := range map[string]struct {
+		delivery engine.Delivery
+		want     [3]string // "": nothing
+	}{
+		"zero":                  {engine.Delivery{}, [3]string{asIs, asIs, asIs}},
+		"as it is":              {engine.Delivery{All: engine.AsIs}, [3]string{asIs, asIs, asIs}},
+		"nothing":               {engine.Delivery{All: engine.Nothing}, [3]string{}},
+		"one answer for all":    {engine.Delivery{Answers: answers("a", "b"), All: 1}, [3]string{heardAs("b"), heardAs("b"), heardAs("b")}},
+		"each its own":          {engine.Delivery{Answers: answers("a", "b"), For: []int32{1, engine.AsIs, 0}}, [3]string{heardAs("b"), asIs, heardAs("a")}},
+		"some nothing":          {engine.Delivery{Answers: answers("a"), For: []int32{engine.Nothing, 0, engine.Nothing}}, [3]string{"", heardAs("a"), ""}},
+		"nobody anything":       {engine.Delivery{For: []int32{engine.Nothing, engine.Nothing, engine.Nothing}}, [3]string{}},
+		"no such answer":        {engine.Delivery{Answers: answers("a"), For: []int32{1, 0, -9}}, [3]string{"", heardAs("a"), ""}},
+		"no such answer, all":   {engine.Delivery{Answers: answers("a"), All: 1}, [3]string{}},
+		"no such answer at all": {engine.Delivery{All: -9}, [3]string{}},
+		"too few":               {engine.Delivery{Answers: answers("a"), For: []int32{0}}, [3]string{}},
+		"too many":              {engine.Delivery{Answers: answers("a"), For: []int32{0, 0, 0, 0}}, [3]string{}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, func(w *world) {
+				n := w.node("n")
+				clients := n.crowd()
+				released := 0
+				c.delivery.Release = func() { released++ }
+				n.mw.Say = func(*engine.Event, []engine.Member) engine.Delivery { return c.delivery }
+				before := n.Stats().Deliveries
+				w.must(n.Broadcast(w.Context(), in("r"), "", json.RawMessage(`"hello"`)), nil)
+				heard := uint64(0)
+				for i, client := range clients {
+					if c.want[i] == "" {
+						client.hears()
+						continue
+					}
+					client.hears(c.want[i])
+					heard++
+				}
+				if released != 1 {
+					w.Errorf("released %d times", released)
+				}
+				if got := n.Stats().Deliveries - before; got != heard {
+					w.Errorf("%d deliveries are counted, want %d", got, heard)
+				}
+			})
+		})
+	}
+}
+
+func TestSayChainIsAskedOnceForAllMembers(t *testing.T) {
+	inWorld(t, func(w *world) {
+		n := w.node("n")
+		clients := n.crowd()
+		var asked []engine.Event
+		var ids []string
+		n.mw.Say = func(ev *engine.Event, members []engine.Member) engine.Delivery {
+			asked = append(asked, *ev)
+			for _, m := range members {
+				ids = append(ids, m.Profile().ID)
+				if fmt.Sprint(m.JoinedAt()) != now {
+					w.Errorf("joined at %d", m.JoinedAt())
+				}
+			}
+			return engine.Delivery{All: engine.AsIs}
+		}
+		n.on(engine.HookOnSayReceive, func(ev *engine.Event) engine.Verdict {
+			ev.Extra = json.RawMessage(`{"flag":true}`)
+			return allow()
+		})
+		w.must(n.Broadcast(w.Context(), in("r"), "", json.RawMessage(`{"n":1}`)), nil)
+		w.must(n.Broadcast(w.Context(), in("r"), "", json.RawMessage(`{"n":2}`)), nil)
+		if len(asked) != 2 || len(ids) != 6 {
+			w.Fatalf("asked %d times about %d members, want twice about three", len(asked), len(ids))
+		}
+		ev := asked[0]
+		if ev.Conn != nil || ev.Message != jsonMessage(`{"n":1}`) || ev.From != "0" || ev.Room != "r" || ev.Context != "user" ||
+			string(ev.Extra) != `{"flag":true}` || fmt.Sprint(ev.SentAt) != now || asked[1].Sequence != ev.Sequence+1 {
+			w.Errorf("asked about %+v", ev)
+		}
+		for i, c := range clients {
+			if ids[i] != c.ID() {
+				w.Error("the members have changed places")
+			}
+		}
+	})
+}
+
+// Answer k is for member k of those that were there; who has left meanwhile hears
+// nothing, and nobody else takes that place.
+func TestWhoLeavesWhileTheChainRunsHearsNothing(t *testing.T) {
+	inWorld(t, func(w *world) {
+		n := w.node("n")
+		clients := n.crowd()
+		n.mw.Say = func(_ *engine.Event, members []engine.Member) engine.Delivery {
+			w.must(n.RemoveMember(w.Context(), in("r"), clients[0].ID()), nil)
+			return engine.Delivery{Answers: answers("zero", "one", "two"), For: []int32{0, 1, 2}}
+		}
+		w.must(n.Broadcast(w.Context(), in("r"), "", json.RawMessage(`"hello"`)), nil)
+		clients[0].hears()
+		clients[1].hears(heardAs("one"))
+		clients[2].hears(heardAs("two"))
+	})
+}
+
+func TestEachDistinctAnswerIsEncodedOnce(t *testing.T) {
+	inWorld(t, func(w *world) {
+		n := w.node("n")
+		clients := n.crowd()
+		n.mw.Say = func(*engine.Event, []engine.Member) engine.Delivery {
+			return engine.Delivery{Answers: answers("a", "b", "never"), For: []int32{0, 1, 0}}
+		}
+		var frames [3][]byte
+		for i, c := range clients {
+			c.sink.OnWrite(func(p []byte) { frames[i] = p })
+		}
+		w.must(n.Broadcast(w.Context(), in("r"), "", json.RawMessage(`"hello"`)), nil)
+		synctest.Wait()
+		if &frames[0][0] != &frames[2][0] || &frames[0][0] == &frames[1][0] {
+			w.Error("the members who get the same do not share it")
+		}
+	})
+}
+
+func TestMessageThatIsNoPayloadIsDropped(t *testing.T) {
+	inWorld(t, func(w *world) {
+		n := w.node("n")
+		clients := n.crowd()
+		n.mw.Say = func(*engine.Event, []engine.Member) engine.Delivery { return engine.Delivery{} }
+		for _, garbage := range []string{"", "{}", "null", "\xff"} {
+			n.Deliver(w.Context(), in("r"), []byte(garbage))
+		}
+		n.Deliver(w.Context(), in("nowhere"), []byte("{}"))
+		n.Deliver(w.Context(), engine.RoomID{Tenant: "nobody", Room: "r"}, []byte("{}"))
+		for _, c := range clients {
+			c.hears()
+		}
+		if slices.ContainsFunc(clients, func(c *client) bool { return c == nil }) {
+			w.Error("the crowd is not complete")
+		}
+	})
+}

@@ -1,0 +1,250 @@
+package engine_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/cluster/memory"
+	"github.com/mootchat/moot/engine/wire"
+)
+
+func TestWelcomeIsHeardFirst(t *testing.T) {
+	inWorld(t, func(w *world) {
+		n := w.node("n", func(c *engine.Config) { c.Name = "acme" })
+		n.on(engine.HookConnect, func(ev *engine.Event) engine.Verdict {
+			return allow(property("vip", "true"), engine.Effect{Emit: &engine.Emit{Connection: ev.Conn.ID, Message: jsonMessage(`{"hint":1}`)}})
+		})
+		c := n.client()
+		sent, _ := c.sink.Sent()
+		if want := `[{"welcome":"Welcome to the acme api","context":"api"} {"context":"api","hint":1}]`; fmt.Sprint(sent) != want {
+			w.Errorf("heard %v, want %s", sent, want)
+		}
+		if got := string(c.Profile().Property("vip")); got != "true" {
+			w.Errorf("the property is %q", got)
+		}
+	})
+}
+
+func TestConnectMayBeDenied(t *testing.T) {
+	for want, verdict := range map[engine.Close]engine.Verdict{
+		{Code: 3501, Reason: "members only"}: deny("members only"),
+		{Code: 3501, Reason: "denied"}:       {Outcome: engine.Dropped},
+		engine.CloseFailed:                   {Outcome: engine.Failed, Reason: "secret"},
+	} {
+		inWorld(t, func(w *world) {
+			n := w.node("n")
+			ended := 0
+			n.on(engine.HookConnect, func(*engine.Event) engine.Verdict { return verdict })
+			n.on(engine.HookDisconnect, func(*engine.Event) engine.Verdict { ended++; return allow() })
+			_, err := n.tryOpen(wire.WebSocket, engine.SeatRequest{Tenant: "default"})
+			if err != want {
+				w.Errorf("got %v, want %v", err, want)
+			}
+			if n.Seats() != 0 || n.Stats().Connections != 0 || ended != 0 {
+				w.Errorf("%d seats are taken, disconnect ran %d times", n.Seats(), ended)
+			}
+		})
+	}
+}
+
+func TestDisconnectRunsAfterEveryRoomWasLeft(t *testing.T) {
+	for _, verdict := range []engine.Verdict{allow(emit("q", "gone")), deny("stay"), {Outcome: engine.Failed}} {
+		inWorld(t, func(w *world) {
+			n := w.node("n")
+			var log []string
+			for _, h := range []engine.Hook{engine.HookLeave, engine.HookDisconnect} {
+				n.on(h, func(ev *engine.Event) engine.Verdict {
+					log = append(log, ev.Hook.String()+" "+ev.Room)
+					if h == engine.HookDisconnect {
+						return verdict
+					}
+					return allow()
+				})
+			}
+			a, b := n.client().do(roomAdd("r"), roomAdd("q")), n.client().do(roomAdd("q"))
+			a.hangUp()
+			if fmt.Sprint(log) != "[leave r leave q disconnect ]" {
+				w.Errorf("hooks ran %v", log)
+			}
+			if verdict.Outcome == engine.Allowed {
+				b.hears(chat("q", "0", "gone"))
+			}
+			w.must(n.SendMessage(w.Context(), "default", a.ID(), []byte(`{}`)), fmt.Errorf("no such connection: %q", a.ID()))
+		})
+	}
+}
+
+func TestSeatsAreLimited(t *testing.T) {
+	inWorld(t, func(w *world) {
+		n := w.node("n", func(c *engine.Config) {
+			c.Tenants = append(c.Tenants, engine.TenantConfig{Name: "acme", Connections: 1})
+			c.Limits.Connections = 4
+			c.Limits.ConnectionsPerIP = 2
+		})
+		seat := func(tenant, ip, refusal string) *engine.Seat {
+			w.Helper()
+			s, err := n.Seat(engine.SeatRequest{Tenant: tenant, RemoteIP: ip})
+			var r *engine.Refusal
+			if refusal == "" && err != nil || refusal != "" && (!errors.As(err, &r) || r.Message != refusal || r.RetryAfter != 5*time.Second) {
+				w.Errorf("got %+v, want %q", err, refusal)
+			}
+			return s
+		}
+		s1 := seat("default", "10.0.0.1", "")
+		s2 := seat("acme", "10.0.0.1", "")
+		seat("default", "10.0.0.1", "too many connections from this address")
+		seat("acme", "10.0.0.2", "too many connections")
+		s3 := seat("default", "", "")
+		s4 := seat("default", "", "") // no address counts for none
+		seat("default", "10.0.0.2", "too many connections")
+		if got := n.Stats().Refused; got != 3 {
+			w.Errorf("%d were refused, want 3", got)
+		}
+		s1.Release()
+		s1.Release() // once is once
+		seat("default", "10.0.0.1", "").Release()
+		if s2.Tenant() != "acme" {
+			w.Errorf("the tenant is %s", s2.Tenant())
+		}
+		for _, s := range []*engine.Seat{s2, s3, s4} {
+			s.Release()
+		}
+		if n.Seats() != 0 {
+			w.Errorf("%d seats are taken", n.Seats())
+		}
+	})
+}
+
+func TestReleaseAfterOpenDoesNothing(t *testing.T) {
+	inWorld(t, func(w *world) {
+		n := w.node("n")
+		s, err := n.Seat(engine.SeatRequest{Tenant: "default"})
+		w.must(err, nil)
+		sink := engine.NewFakeSink(wire.WebSocket)
+		c, err := s.Open(w.Context(), engine.Info{Fingerprint: "f"}, sink)
+		w.must(err, nil)
+		s.Release()
+		if n.Seats() != 1 || c.Profile().Fingerprint != "f" {
+			w.Errorf("%d seats, fingerprint %s", n.Seats(), c.Profile().Fingerprint)
+		}
+		c.Done(w.Context())
+	})
+}
+
+func TestShutdownClosesInBatches(t *testing.T) {
+	inWorld(t, func(w *world) {
+		n := w.node("n")
+		var clients []*client
+		for range 100 {
+			clients = append(clients, n.client().do(roomAdd("r")))
+		}
+		begun := time.Now()
+		over := make(chan error, 1)
+		go func() { over <- n.Shutdown(w.Context(), 20*time.Second) }()
+		for second := range 20 {
+			synctest.Wait()
+			if left := n.Stats().Connections; left != 95-5*second {
+				w.Errorf("after %d s %d connections are left, want %d", second, left, 95-5*second)
+			}
+			time.Sleep(time.Second)
+		}
+		w.must(<-over, nil)
+		if took := time.Since(begun); took > 20*time.Second {
+			w.Errorf("it took %v", took)
+		}
+		for _, c := range clients {
+			c.hears("bye shutdown (3001)")
+		}
+		_, err := n.Seat(engine.SeatRequest{Tenant: "default"})
+		var r *engine.Refusal
+		if !errors.As(err, &r) || r.Message != "the server is shutting down" || r.RetryAfter == 0 {
+			w.Errorf("a seat after the end: %v", err)
+		}
+	})
+}
+
+func TestShutdownGivesUpWithItsContext(t *testing.T) {
+	inWorld(t, func(w *world) {
+		n := w.node("n")
+		gate := n.slowActions()
+		a := n.client().do(action("slow", ""))
+		ctx, cancel := context.WithTimeout(w.Context(), 3*time.Second)
+		defer cancel()
+		w.must(n.Shutdown(ctx, time.Second), context.DeadlineExceeded)
+		close(gate)
+		<-a.gone
+		w.must(n.Shutdown(w.Context(), time.Second), nil)
+	})
+}
+
+func TestSeatTakenBeforeShutdownDoesNotOpenAfterIt(t *testing.T) {
+	inWorld(t, func(w *world) {
+		n := w.node("n")
+		s, err := n.Seat(engine.SeatRequest{Tenant: "default"})
+		w.must(err, nil)
+		w.must(n.Shutdown(w.Context(), 0), nil)
+		_, err = s.Open(w.Context(), engine.Info{}, engine.NewFakeSink(wire.WebSocket))
+		w.must(err, engine.CloseShutdown)
+	})
+}
+
+func TestRunFailsWithItsNode(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.node("n")
+		e, err := engine.New(engine.Config{Cluster: w.hub.Node("n")})
+		w.must(err, nil)
+		w.must(e.Run(w.Context()), errors.New(`a node named "n" is running`))
+	})
+}
+
+func TestNewSaysWhatIsWrong(t *testing.T) {
+	for want, tenants := range map[string][]engine.TenantConfig{
+		"tenant a is there twice":                          {{Name: "a"}, {Name: "a"}},
+		`tenant a: starting room "": invalid room name`:    {{Name: "a", StartingRooms: []string{""}}},
+		`tenant a: starting room "x\n": invalid room name`: {{Name: "a", StartingRooms: []string{"x\n"}}},
+	} {
+		_, err := engine.New(engine.Config{Tenants: tenants, Cluster: memory.New().Node("n")})
+		if err == nil || err.Error() != want {
+			t.Errorf("got %v, want %s", err, want)
+		}
+	}
+}
+
+func TestMatch(t *testing.T) {
+	e, err := engine.New(engine.Config{Cluster: memory.New().Node("n"), Tenants: []engine.TenantConfig{
+		{Name: "default"},
+		{Name: "host", Hosts: []string{"chat.example.com"}},
+		{Name: "path", Paths: []string{"/acme"}},
+		{Name: "deep", Paths: []string{"/acme/deep", "/more"}},
+		{Name: "both", Hosts: []string{"both.example.com"}, Paths: []string{"/both"}},
+		{Name: "neither"},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct{ host, path, tenant, rest string }{
+		{"", "/primus", "default", "/primus"},
+		{"other.example.com:8080", "/ws", "default", "/ws"},
+		{"chat.example.com", "/ws", "host", "/ws"},
+		{"CHAT.example.COM.:443", "/ws", "host", "/ws"},
+		{"[::1]:80", "/ws", "default", "/ws"},
+		{"x", "/acme/primus", "path", "/primus"},
+		{"x", "/acme", "path", ""},
+		{"x", "/acmeXYZ", "default", "/acmeXYZ"},
+		{"x", "/acme/deep/ws", "deep", "/ws"},
+		{"x", "/more/ws", "deep", "/ws"},
+		{"x", "/acme/deeper/ws", "path", "/deeper/ws"},
+		{"x", "/both/ws", "both", "/ws"},
+		{"both.example.com", "/ws", "both", "/ws"},
+		{"both.example.com", "/acme/ws", "path", "/ws"},
+	} {
+		if tenant, rest := e.Match(c.host, c.path); tenant != c.tenant || rest != c.rest {
+			t.Errorf("%s%s is %s of %s, want %s of %s", c.host, c.path, rest, tenant, c.rest, c.tenant)
+		}
+	}
+}
