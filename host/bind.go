@@ -42,8 +42,9 @@ func (l *loader) tenant(config Tenant) {
 	}
 	slices.SortStableFunc(t.entries, func(a, b *entry) int { return a.Priority - b.Priority })
 	t.index()
-	for _, clash := range t.clashes {
-		l.problems.add(clash.Where, clash.Module, "it declares an action that another module of the chain declares too: leave the hook action out for one of them")
+	for _, c := range t.clashes {
+		l.problems.add(c.entry.Where, c.entry.Module, "it declares the action %q, as module %s does: leave the hook action out of one of their entries",
+			c.action, t.actions[c.action].Module)
 	}
 }
 

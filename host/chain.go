@@ -3,6 +3,8 @@ package host
 import (
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 
 	"github.com/mootchat/moot/engine"
@@ -108,15 +110,22 @@ func (t *tenant) index() {
 
 // indexActions has the first entry of the module that declares an action answer it.
 func (t *tenant) indexActions(e *entry) {
-	for name, spec := range e.generation.actions {
+	for _, name := range slices.Sorted(maps.Keys(e.generation.actions)) {
+		spec := e.generation.actions[name]
 		switch first, taken := t.actions[name]; {
 		case !taken:
 			t.actions[name] = spec
 			t.doers[name] = []*entry{e}
 		case first.Module != spec.Module:
-			t.clashes = append(t.clashes, e)
+			t.clashes = append(t.clashes, clash{e, name})
 		}
 	}
+}
+
+// clash is an entry with an action that another module declared before.
+type clash struct {
+	entry  *entry
+	action string
 }
 
 // inRoom reports whether a hook is about a room.

@@ -200,7 +200,7 @@ func TestAMessageIsMovedOnce(t *testing.T) {
 
 func TestAModuleSeesWhatItReads(t *testing.T) {
 	for manifest, want := range map[string]string{
-		`{}`: "r|t|c1|see|user|-|-|-|c1|f1|alice|websocket|10.0.0.1|t|en|-",
+		`{}`:                                              "r|t|c1|see|user|-|-|-|c1|f1|alice|websocket|10.0.0.1|t|en|-",
 		`{"reads": ["message", "room", "id"]}`:            "r|-|-|see|-|-|-|-|c1|-|-|-|-|-|-|-",
 		`{"reads": ["message", "tenant"]}`:                "-|t|-|see|-|-|-|-|-|-|-|-|-|t|-|-",
 		`{"reads": ["message", "properties.mood"]}`:       "-|-|-|see|-|-|-|-|-|-|-|-|-|-|-|\x04\x00\x00\x00\x06\x00\x00\x00mood\"good\"",

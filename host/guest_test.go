@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"sync"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 
@@ -124,7 +125,7 @@ func swap(t testing.TB, h *Host, rules Rules) {
 // problems loads rules that cannot be loaded.
 func problems(t *testing.T, rules Rules) string {
 	t.Helper()
-	h, err := New(Config{CacheDir: cacheDir})
+	h, err := New(Config{CacheDir: cacheDir, StartTimeout: time.Second})
 	if err != nil {
 		t.Fatal(err)
 	}

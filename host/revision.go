@@ -60,5 +60,5 @@ type tenant struct {
 	actions map[string]engine.ActionSpec
 	doers   map[string][]*entry // by action: the entry that answers it
 	entries []*entry            // in the order they are asked
-	clashes []*entry            // that declare what another module declared
+	clashes []clash
 }

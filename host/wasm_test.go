@@ -160,6 +160,9 @@ func handMade(name string) []byte {
 		code = slices.Concat(constant(8), constant(room), []byte{opStore, 2, 0}, store(64, 8), store(68, 1), constant(2))
 	case "hungry": // takes all memory it can get, and traps
 		code = slices.Concat([]byte{opLoop, 0x40}, constant(1), []byte{opGrow, 0}, constant(-1), []byte{0x47, 0x0d, 0, opEnd, opUnreachable})
+	case "busy": // as allow, and its action never ends
+		a.manifest(`{"actions": [{"name": "loop"}]}`)
+		code = constant(0)
 	case "class": // as allow, and one class of receivers for each locale
 		a.manifest(`{"vary": ["locale"]}`)
 		code = constant(0)
@@ -171,6 +174,9 @@ func handMade(name string) []byte {
 	if verb == "deep" {
 		self := len(a.imports) + len(a.funcs)
 		code = slices.Concat([]byte{opGet, 0, opCall}, uleb(self), constant(0), []byte{0x6a})
+	}
+	if verb == "busy" {
+		a.fn("on_action", "i32 -> i32", forever(), constant(0))
 	}
 	f := a.fn("on_say_receive", "i32 -> i32", code)
 	a.exports = append(a.exports, slices.Concat(sized([]byte("on_say")), []byte{0}, uleb(f)))

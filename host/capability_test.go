@@ -1,0 +1,218 @@
+package host
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"reflect"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/wire"
+)
+
+// hall is a node with one room.
+type hall struct{ err error }
+
+func (h hall) Members(_ context.Context, room engine.RoomID) (int, error) {
+	if room != (engine.RoomID{Tenant: "t", Room: "r"}) && h.err == nil {
+		return 0, engine.ErrNoRoom
+	}
+	return 7, h.err
+}
+
+func TestHostFunctions(t *testing.T) {
+	h, log := start(t, Config{Rooms: hall{}}, goEntry(`{"say": "receivers", "manifest": {"reads": ["message", "properties.mood"]}}`))
+	for _, c := range [][2]string{
+		{"config say", `"receivers"`},
+		{"config none", "-1"},
+		{"config " + strings.Repeat("x", 257), "-5"},
+		{"property mood", `"good"`},
+		{"property role", "-1"}, // not read
+		{"property none", "-1"},
+		{"members r", `{"room":"r","membersCount":7}`},
+		{"members q", "-1"},
+		{"size", "7"},
+		{"kvget k", "-1"},
+		{"kvset k v1", "0"},
+		{"kvget k", "v1"},
+		{"kvcas k v2 v3", "0"},
+		{"kvcas k v1 v2", "1"},
+		{"kvget k", "v2"},
+		{"kvadd k 1", "-6"}, // not a number
+		{"kvdel k", "1"},
+		{"kvdel k", "0"},
+		{"kvadd n 5", "5"},
+		{"kvadd n -2", "3"},
+		{"kvget n", "3"},
+		{"kvset  v", "-4"}, // no key
+		{"take b", "0"},
+		{"take b", "0"},
+		{"take c", "0"},
+		{"metric m", "0"},
+		{"random", "0"},
+		{"set", "-2"},
+		{"set level 1", "-2"},     // not granted
+		{"set role \"x\"", "-2"},  // a claim
+		{"set mood {", "-4"},      // not JSON
+		{"create a\x00b", "-4"},   // not a name
+		{"emit r" + "\xff", "-4"}, // not UTF-8
+	} {
+		if _, ev := decide(h, c[0]); ev.Message.Text != c[1] {
+			t.Errorf("%s: %s, want %s", c[0], ev.Message.Text, c[1])
+		}
+	}
+	_, ev := decide(h, "take b")
+	if wait, _ := strconv.Atoi(ev.Message.Text); wait < 1 || wait > 1000 {
+		t.Errorf("an empty bucket: %s ms", ev.Message.Text)
+	}
+	_, ev = decide(h, "now")
+	if s, _ := strconv.Atoi(ev.Message.Text); time.Since(time.Unix(int64(s), 0)).Abs() > 5*time.Second {
+		t.Errorf("now is %s", ev.Message.Text)
+	}
+	if decide(h, "log its words"); !strings.Contains(log.String(), `msg="its words" module=go@`) {
+		t.Errorf("not in the log:\n%s", log)
+	}
+	if s := h.Stats()[0]; s.Metrics["m"] != 2 {
+		t.Errorf("%+v", s)
+	}
+}
+
+func TestWhatRoomsCannotTellIsUnavailable(t *testing.T) {
+	for name, rooms := range map[string]Rooms{"nobody to ask": nil, "an error": hall{errors.New("no connection")}} {
+		h, _ := start(t, Config{Rooms: rooms}, goEntry(`{}`))
+		if _, ev := decide(h, "size"); ev.Message.Text != "-6" {
+			t.Errorf("%s: %s", name, ev.Message.Text)
+		}
+	}
+}
+
+func TestEffectsComeWithTheChainsAllow(t *testing.T) {
+	first := goEntry(`{}`)
+	second := goEntry(`{}`)
+	second.Priority = 1
+	h, _ := start(t, Config{}, first, second)
+	for say, want := range map[string][]engine.Effect{
+		"set mood  \"bad\" ": {{Property: &engine.Property{Name: "mood", Value: json.RawMessage(`"bad"`)}}},
+		"set mood":           {{Property: &engine.Property{Name: "mood"}}},
+		"create q":           {{Room: &engine.RoomEffect{Name: "q"}}},
+		"emit q hello you":   {{Emit: &engine.Emit{Room: "q", Message: wire.Message{Text: "hello you"}}}},
+	} {
+		v, _ := decide(h, say)
+		if !reflect.DeepEqual(v.Effects, want) {
+			t.Errorf("%s: %+v", say, v.Effects)
+		}
+	}
+	v, ev := decide(h, "emits q x")
+	if len(v.Effects) != 4 || ev.Message.Text != "4" {
+		t.Errorf("%d emits, and it heard of %s", len(v.Effects), ev.Message.Text)
+	}
+	third := Entry{Module: "code-1", Priority: 2}
+	swap(t, h, rulesFor(first, second, third))
+	if v, _ := decide(h, "emit q x"); v.Outcome != engine.Denied || v.Effects != nil {
+		t.Errorf("%+v", v)
+	}
+}
+
+func TestAnEmitCausesNoOther(t *testing.T) {
+	h, _ := start(t, Config{}, goEntry(`{}`))
+	ev := said("emit q x")
+	ev.Caused = true
+	if v := h.Decide(context.Background(), ev); len(v.Effects) > 0 || ev.Message.Text != "-3" {
+		t.Errorf("%+v %s", v, ev.Message.Text)
+	}
+	if s := h.Stats()[0]; s.EmitsDropped != 1 {
+		t.Errorf("%+v", s)
+	}
+}
+
+func TestSayReadsAndHasNoEffects(t *testing.T) {
+	h, _ := start(t, Config{Rooms: hall{}}, goEntry(`{}`))
+	decide(h, "kvset k v")
+	for say, want := range map[string]string{
+		"kvget k": "v", "kvset k w": "-2", "kvdel k": "-2", "kvadd n 1": "-2", "kvcas k v w": "-2", "take b": "-2",
+		"emit r x": "-2", "create q": "-2", "set mood 1": "-2", "size": "-6", "property mood": "-1",
+	} {
+		if got := heard(t, h, say, crowd(1))[0]; got != want {
+			t.Errorf("%s: %s, want %s", say, got, want)
+		}
+	}
+}
+
+func TestNamespacesAreApart(t *testing.T) {
+	h, _ := start(t, Config{}, goEntry(`{}`))
+	rules := rulesFor(goEntry(`{}`))
+	rules.Tenants = append(rules.Tenants, Tenant{Name: "u", Chain: []Entry{goEntry(`{}`)}})
+	swap(t, h, rules)
+	decide(h, "kvset k mine")
+	ev := said("kvget k")
+	ev.Tenant = "u"
+	if h.Decide(context.Background(), ev); ev.Message.Text != "-1" {
+		t.Errorf("another tenant reads %s", ev.Message.Text)
+	}
+}
+
+func TestTheMemoryStoreIsBoundedAndForgets(t *testing.T) {
+	m := NewMemoryStore()
+	clock := time.Unix(1000, 0)
+	m.now = func() time.Time { return clock }
+	ctx := context.Background()
+	key := func(i int) Key { return Key{"t", "m", fmt.Sprint(i)} }
+	for i := range maxKeys {
+		if _, err := m.Set(ctx, key(i), []byte{}, time.Minute); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := m.Set(ctx, key(-1), []byte("x"), 0); !errors.Is(err, ErrFull) {
+		t.Error(err)
+	}
+	if v, _ := m.Get(ctx, key(1)); v == nil {
+		t.Error("an empty value is none")
+	}
+	clock = clock.Add(time.Minute)
+	if v, _ := m.Get(ctx, key(1)); v != nil {
+		t.Error("it was not forgotten")
+	}
+	for i := range 2 { // the first takes the place of what was forgotten
+		if _, err := m.Set(ctx, key(-1-i), []byte("x"), 0); err != nil {
+			t.Error(err)
+		}
+	}
+	if n := len(m.spaces[space{"t", "m"}].keys); n != 2 {
+		t.Errorf("%d keys are left", n)
+	}
+	if had, err := m.Set(ctx, key(-2), nil, 0); !had || err != nil {
+		t.Errorf("%v, %v", had, err)
+	}
+	big := make([]byte, maxSpaceSize)
+	if _, err := m.Set(ctx, key(-2), big, 0); !errors.Is(err, ErrFull) {
+		t.Error(err)
+	}
+	if _, err := m.Set(ctx, key(-1), nil, 0); err != nil || m.spaces[space{"t", "m"}].size != 0 {
+		t.Errorf("%v, %d bytes are left", err, m.spaces[space{"t", "m"}].size)
+	}
+}
+
+func TestBucketsFillAgain(t *testing.T) {
+	m := NewMemoryStore()
+	clock := time.Unix(1000, 0)
+	m.now = func() time.Time { return clock }
+	take := func(want time.Duration) {
+		t.Helper()
+		if wait, err := m.Take(context.Background(), Key{"t", "m", "b"}, 1, 2, time.Second); wait != want || err != nil {
+			t.Errorf("wait %v, %v, want %v", wait, err, want)
+		}
+	}
+	take(0)
+	take(0)
+	take(time.Second)
+	clock = clock.Add(400 * time.Millisecond)
+	take(600 * time.Millisecond)
+	clock = clock.Add(600 * time.Millisecond)
+	take(0)
+	take(time.Second)
+}

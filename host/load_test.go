@@ -1,0 +1,225 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/mootchat/moot/engine"
+)
+
+// broken is a module with one thing wrong with it.
+func broken(name string) []byte {
+	a := new(assembly)
+	switch name {
+	case "no marker":
+		a.fn("moot_alloc", "i32 -> i32", constant(exchange))
+	case "no alloc":
+		a.fn("moot_abi_1", "->")
+	case "nothing":
+		a.fn("hello", "->")
+	case "no memory":
+		a.noMemory = true
+		a.abi()
+	case "signature":
+		a.abi().fn("on_say_receive", "i32 i32 -> i32", constant(0))
+	case "refuses":
+		a.fn("moot_init", "i32 i32 i32 -> i32", constant(1))
+		a.fn("moot_reason", "-> i64", []byte{0x42}, leb(0x4_0000_0004)) // the 4 bytes at 4
+		a.abi()
+	case "traps":
+		f := a.fn("", "->", []byte{opUnreachable})
+		a.start = uleb(f)
+		a.abi()
+	case "loops":
+		a.fn("_initialize", "->", forever())
+		a.abi()
+	case "null":
+		a.fn("moot_alloc", "i32 -> i32", constant(0))
+		a.fn("moot_abi_1", "->")
+	case "odd":
+		a.fn("moot_alloc", "i32 -> i32", constant(exchange+4))
+		a.fn("moot_abi_1", "->")
+	case "outside":
+		a.fn("moot_alloc", "i32 -> i32", constant(24<<16-8))
+		a.fn("moot_abi_1", "->")
+	case "unknown import":
+		a.imported("moot_1", "self_destruct", "->")
+		a.abi()
+	case "foreign import":
+		a.imported("env", "abort", "->")
+		a.abi()
+	case "import as":
+		a.imported("moot_1", "now_ms", "-> i32")
+		a.abi()
+	case "kv":
+		a.imported("moot_1", "kv_del", "i32 i32 -> i32")
+		a.abi()
+	case "properties":
+		a.imported("moot_1", "property_set", "i32 i32 i32 i32 -> i32")
+		a.abi()
+	default: // a manifest
+		a.manifest(name).abi()
+	}
+	return a.bytes()
+}
+
+func TestEachProblemSaysWhatIsWrongAndWhatToDo(t *testing.T) {
+	for name, want := range map[string]string{
+		"no marker":                           "it does not export moot_abi_1: it speaks no version of the ABI that this host does",
+		"no alloc":                            "it does not export moot_alloc",
+		"nothing":                             "not a Moot module: it does not export moot_abi_1; build it with an SDK, or see the guest ABI",
+		"no memory":                           `it does not export its memory as "memory"`,
+		"signature":                           "export on_say_receive is (i32, i32) -> (i32), it must be (i32) -> (i32)",
+		"refuses":                             "it does not start: protocol: moot_init refused its config: \x00\x00\x00\x00",
+		"traps":                               "it does not start: trap: wasm error: unreachable",
+		"loops":                               "it does not start: deadline: deadline exceeded",
+		"null":                                "it does not start: memory: moot_alloc refused 65536 bytes",
+		"odd":                                 "it does not start: protocol: moot_alloc gave 0x10004: 65536 bytes there are not in its memory or not 8-aligned",
+		"outside":                             "it does not start: protocol: moot_alloc gave 0x17fff8",
+		"unknown import":                      "it imports moot_1.self_destruct, which this host does not have",
+		"foreign import":                      "it imports env.abort, but a module may import from moot_1 and wasi_snapshot_preview1 alone",
+		"import as":                           "it imports moot_1.now_ms as () -> (i32), but it is () -> (i64)",
+		"kv":                                  `it imports moot_1.kv_del, which needs the capability "kv": add it to the entry's grants`,
+		"properties":                          `it imports moot_1.property_set, which needs the capability "properties:NAME"`,
+		"{":                                   "its manifest is not what a manifest is: unexpected end of JSON input",
+		`{"hooks": ["join"]}`:                 `its manifest names the hook "join", for which it exports nothing`,
+		`{"reads": ["nam"]}`:                  `reads: there is no field "nam"; there are room, tenant`,
+		`{"vary": ["room"]}`:                  `vary: a connection has no field "room"`,
+		`{"vary": ["properties.x"]}`:          `vary: "properties.x" is not among reads`,
+		`{"reads": ["id"], "vary": ["user"]}`: `vary: "user" is not among reads`,
+		`{"actions": [{"name": "a"}]}`:        "its manifest declares actions, but it has no on_action",
+		`{"capabilities": ["rate"]}`:          `it needs the capability "rate": add it to the entry's grants`,
+		`{"capabilities": ["telepathy"]}`:     `its manifest asks for a capability "telepathy" that this host does not have`,
+		`{"capabilities": ["properties:mood,level"]}`: `it needs the capability "properties:mood,level"`,
+	} {
+		rules := Rules{
+			Modules: []Module{{Name: "m", File: "m.wasm", Wasm: broken(name)}},
+			Tenants: []Tenant{{Name: "t", Chain: []Entry{{Module: "m", Where: "config.yaml:42: tenants.t.chain[0]"}}}},
+		}
+		want = "config.yaml:42: tenants.t.chain[0]: module m: " + want
+		if got := problems(t, rules); !strings.HasPrefix(got, want) {
+			t.Errorf("%s:\n%s, want\n%s", name, got, want)
+		}
+	}
+}
+
+func TestAllProblemsAreToldAtOnce(t *testing.T) {
+	dir := t.TempDir()
+	missing := func() (io.ReadCloser, error) { return os.Open(filepath.Join(dir, "gone.wasm")) }
+	long := func() (io.ReadCloser, error) { return io.NopCloser(zeros{}), nil }
+	rules := Rules{
+		Modules: []Module{
+			{Name: "text", File: "text.wasm", Wasm: []byte("#!/bin/sh"), Where: "w1"},
+			{Name: "gone", File: "gone.wasm", Open: missing, Where: "w2"},
+			{Name: "allow", File: "allow.wasm", Wasm: handMade("allow"), SHA256: strings.Repeat("0", 64), Where: "w3"},
+			{Name: "long", File: "long.wasm", Open: long, Where: "w4"},
+			{Name: "cut", File: "cut.wasm", Wasm: handMade("allow")[:60]},
+			{Name: "good", Wasm: handMade("allow")},
+			{Name: "good", Wasm: handMade("allow"), Where: "w5"},
+		},
+		Tenants: []Tenant{{Name: "a", Chain: []Entry{
+			{Module: "nobody", Where: "e0"},
+			{Module: "text", Where: "e1"}, // told once, where the module is
+			{Module: "good", Where: "e2", Hooks: []engine.Hook{engine.HookJoin}},
+			{Module: "good", Where: "e3", Rooms: []string{"["}, Grants: []string{"telepathy"}, Memory: 5, Config: []byte("{")},
+			{Module: "good", Where: "e4"},
+			{Module: "cut", Where: "e5"},
+		}}, {Name: "a"}},
+	}
+	got := strings.Split(problems(t, rules), "\n")
+	for i, want := range []string{
+		`w1: module text: text.wasm is not a WebAssembly module: it begins with "#!/bin/s" where one begins with "\x00asm"`,
+		"w2: module gone: there is no file gone.wasm: build it, or correct the path: open ",
+		"w3: module allow: allow.wasm has the sha256 ",
+		"w4: module long: long.wasm has more than 16777216 bytes",
+		"w5: module good: there are two modules of this name",
+		"e0: module nobody: there is no module of this name: name it under modules, with its file",
+		"e2: module good: the entry asks for the hook join, which the module does not have",
+		`e3: module good: grants: there is no capability "telepathy"; there are kv, rate, emit, rooms and properties:NAME,...`,
+		`e3: module good: room pattern "[": a "[" is never closed`,
+		"e3: module good: memory is 5 bytes, it must be from 65536 to 1073741824",
+		"e3: module good: its config is not JSON",
+		"e5: module cut: not a valid WebAssembly module",
+		`there are two tenants of the name "a"`,
+	} {
+		if i >= len(got) || !strings.HasPrefix(got[i], want) {
+			t.Errorf("line %d of\n%s\nwant %s", i, strings.Join(got, "\n"), want)
+		}
+	}
+}
+
+type zeros struct{}
+
+func (zeros) Read(p []byte) (int, error) { return len(p), nil }
+
+func TestAModulesOwnReasonIsTold(t *testing.T) {
+	got := problems(t, rulesFor(goEntry(`{"refuse": "words: there are none"}`)))
+	if want := "config.yaml:1: module go: it does not start: protocol: moot_init refused its config: words: there are none"; got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+}
+
+func TestAnActionOfTwoModulesIsAProblem(t *testing.T) {
+	rules := rulesFor(goEntry(`{"manifest": {"actions": [{"name": "login"}]}}`))
+	other := rules.Modules[0]
+	other.Name = "other"
+	rules.Modules = append(rules.Modules, other)
+	entry := rules.Tenants[0].Chain[0]
+	entry.Module = "other"
+	rules.Tenants[0].Chain = append(rules.Tenants[0].Chain, entry)
+	if got := problems(t, rules); !strings.Contains(got, `module other: it declares the action "login", as module go does`) {
+		t.Error(got)
+	}
+}
+
+func TestProblemsCanBeToldApart(t *testing.T) {
+	h, _ := start(t, Config{})
+	_, err := h.Load(context.Background(), Rules{Modules: []Module{{Name: "m", Open: func() (io.ReadCloser, error) { return nil, os.ErrPermission }}}})
+	var p Problem
+	if !errors.Is(err, os.ErrPermission) || !errors.As(err, &p) || p.Module != "m" {
+		t.Errorf("%#v", err)
+	}
+}
+
+func TestABadLoadChangesNothing(t *testing.T) {
+	h, _ := start(t, Config{}, Entry{Module: "code-1"})
+	before := h.Revision()
+	if _, err := h.Load(context.Background(), rulesFor(Entry{Module: "nothing"})); err == nil {
+		t.Error("it could be loaded")
+	}
+	if v, _ := decide(h, "hello"); v.Outcome != engine.Denied || h.Revision() != before {
+		t.Errorf("%+v", v)
+	}
+}
+
+func TestLoadingCanBeGivenUp(t *testing.T) {
+	h, _ := start(t, Config{})
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if _, err := h.Load(ctx, rulesFor(Entry{Module: "allow"})); !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+}
+
+func TestACacheThatOthersCanWriteToIsRefused(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "cache")
+	h, err := New(Config{CacheDir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.Close()
+	if info, err := os.Stat(dir); err != nil || info.Mode().Perm() != 0o700 {
+		t.Errorf("%v, %v", info, err)
+	}
+	if err := os.Chmod(dir, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := New(Config{CacheDir: dir}); err == nil || !strings.Contains(err.Error(), "chmod 700") {
+		t.Error(err)
+	}
+}

@@ -1,0 +1,179 @@
+package host
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/mootchat/moot/engine"
+)
+
+func TestASwapIsSeenByTheNextEventAndNoEarlier(t *testing.T) {
+	h, _ := start(t, Config{}, Entry{Module: "allow"}, Entry{Module: "allow-2"})
+	stop := make(chan struct{})
+	var callers sync.WaitGroup
+	for range 4 {
+		callers.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				v, _ := decide(h, "hello")
+				if mixed := v.Outcome == engine.Failed || v.Outcome == engine.Denied && !strings.HasPrefix(v.Module, "code-1@"); mixed {
+					t.Errorf("%+v", v)
+					return
+				}
+			}
+		})
+	}
+	for i := range 30 {
+		chain := []Entry{{Module: "allow"}, {Module: "allow-2"}}
+		if i%2 == 0 {
+			chain = []Entry{{Module: "allow", Config: fmt.Appendf(nil, `{"n": %d}`, i)}, {Module: "code-1"}}
+		}
+		swap(t, h, rulesFor(chain...))
+	}
+	close(stop)
+	callers.Wait()
+	if v, _ := decide(h, "hello"); v.Outcome != engine.Allowed {
+		t.Errorf("%+v", v)
+	}
+}
+
+func TestWhatIsTheSameIsCarriedOver(t *testing.T) {
+	entry := Entry{Module: "allow"}
+	h, _ := start(t, Config{}, entry)
+	before := h.current.Load()
+	kept := before.generations[0]
+	decide(h, "hello")
+	for name, change := range map[string]func(*Entry){
+		"nothing":  func(*Entry) {},
+		"policy":   func(e *Entry) { e.OnError = AllowOnError },
+		"priority": func(e *Entry) { e.Priority, e.Rooms, e.Timeout = 7, []string{"r"}, time.Second },
+	} {
+		next := entry
+		change(&next)
+		swap(t, h, rulesFor(next))
+		if got := h.current.Load().generations[0]; got != kept {
+			t.Errorf("%s: the module was started anew", name)
+		}
+		if same := h.Revision() == before.id; same != (name == "nothing") {
+			t.Errorf("%s: the revision is the same: %v", name, same)
+		}
+	}
+	for name, change := range map[string]func(*Entry){
+		"config": func(e *Entry) { e.Config = []byte(`{"n": 1}`) },
+		"memory": func(e *Entry) { e.Memory = 32 << 20 },
+		"grants": func(e *Entry) { e.Grants = []string{"kv"} },
+	} {
+		next := entry
+		change(&next)
+		swap(t, h, rulesFor(next))
+		if got := h.current.Load().generations[0]; got == kept {
+			t.Errorf("%s: the module was not started anew", name)
+		}
+	}
+	if s := h.Stats()[0]; s.Calls != 1 {
+		t.Errorf("what was counted before is gone: %+v", s)
+	}
+}
+
+func TestTheRevisionIsThatOfWhatDecides(t *testing.T) {
+	h, _ := start(t, Config{}, Entry{Module: "allow", Where: "config.yaml:1"})
+	before := h.Revision()
+	swap(t, h, rulesFor(Entry{Module: "allow", Where: "config.yaml:2", Timeout: defaultTimeout}))
+	if h.Revision() != before {
+		t.Error("a line that moved, or a default that is written down, changed it")
+	}
+	rules := rulesFor(Entry{Module: "allow"})
+	rules.Modules[0].Wasm = handMade("allow-2")
+	rules.Modules[0].Wasm = append(rules.Modules[0].Wasm, 0, 2, 1, 'x') // a custom section
+	swap(t, h, rules)
+	if h.Revision() == before {
+		t.Error("another binary did not change it")
+	}
+}
+
+func TestACallInFlightFinishesOnTheOldRevision(t *testing.T) {
+	h, _ := start(t, Config{}, Entry{Module: "loop", Timeout: 100 * time.Millisecond})
+	done := make(chan engine.Verdict)
+	go func() {
+		v, _ := decide(h, "hello")
+		done <- v
+	}()
+	old := h.current.Load()
+	for old.users.Load() < 2 { // until it is in flight
+		runtime.Gosched()
+	}
+	swap(t, h, rulesFor(Entry{Module: "allow"}))
+	if v, _ := decide(h, "hello"); v.Outcome != engine.Allowed {
+		t.Errorf("%+v", v)
+	}
+	if v := <-done; v.Outcome != engine.Failed || !strings.HasSuffix(v.Module, "#"+old.id[:8]) {
+		t.Errorf("%+v", v)
+	}
+}
+
+func TestACloseWaitsForCallsInFlight(t *testing.T) {
+	h, err := New(Config{CacheDir: cacheDir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	swap(t, h, rulesFor(Entry{Module: "loop"}))
+	var calls sync.WaitGroup
+	for range 8 {
+		calls.Go(func() { decide(h, "hello") })
+	}
+	if err := h.Close(); err != nil {
+		t.Error(err)
+	}
+	calls.Wait()
+	if used := h.budget.used.Load(); used != 0 {
+		t.Errorf("%d bytes are left", used)
+	}
+	if _, err := h.Load(context.Background(), Rules{}); err == nil {
+		t.Error("a closed host loads rules")
+	}
+	if v, _ := decide(h, "hello"); v.Outcome != engine.Allowed {
+		t.Errorf("a host without rules: %+v", v)
+	}
+}
+
+func TestWaitingForAnInstanceIsBounded(t *testing.T) {
+	h, log := start(t, Config{Instances: 2}, Entry{Module: "loop", Timeout: 60 * time.Millisecond, Breaker: Breaker{Failures: 1000}})
+	var calls sync.WaitGroup
+	begin := time.Now()
+	for range 12 {
+		calls.Go(func() { decide(h, "hello") })
+	}
+	calls.Wait()
+	if took := time.Since(begin); took > 2*time.Second {
+		t.Errorf("it took %v", took)
+	}
+	if s := h.Stats()[0]; s.Errors["pool"] == 0 || s.Errors["pool"]+s.Errors["deadline"] != 12 || s.Instances > 2 {
+		t.Errorf("%+v\n%s", s, log)
+	}
+}
+
+func TestActionsLeaveAnInstanceForMessages(t *testing.T) {
+	entry := Entry{Module: "busy", Timeout: 150 * time.Millisecond, Breaker: Breaker{Failures: 1000}}
+	h, _ := start(t, Config{Instances: 2}, entry)
+	var actions sync.WaitGroup
+	for range 6 {
+		actions.Go(func() {
+			h.Decide(context.Background(), &engine.Event{Hook: engine.HookAction, Tenant: "t", Action: "loop"})
+		})
+	}
+	for range 20 {
+		if v, _ := decide(h, "hello"); v.Outcome != engine.Allowed {
+			t.Errorf("%+v", v)
+		}
+	}
+	actions.Wait()
+}
