@@ -1,0 +1,184 @@
+package engine_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/cluster/memory"
+	"github.com/mootchat/moot/engine/wire"
+)
+
+// floor counts what reaches the sockets of all members, and writes nowhere.
+type floor struct {
+	bytes  atomic.Int64
+	target atomic.Int64
+	full   chan struct{}
+}
+
+// discard is the socket of one of them.
+type discard struct{ *floor }
+
+// expect has full hear when so many bytes more have come.
+func (f *floor) expect(bytes int64) { f.target.Store(f.bytes.Load() + bytes) }
+
+func (d discard) TryWrite(p []byte) (int, error) {
+	if d.bytes.Add(int64(len(p))) == d.target.Load() {
+		d.full <- struct{}{}
+	}
+	return len(p), nil
+}
+
+func (discard) Write(p []byte) (int, error)         { return len(p), nil }
+func (discard) SetWriteDeadline(time.Time) error    { return nil }
+func (discard) Bytes(f *wire.Frame) []byte          { return f.WebSocket() }
+func (discard) Farewell(engine.Close) (last []byte) { return nil }
+func (discard) Close() error                        { return nil }
+
+// hall is an engine with a room.
+type hall struct {
+	*engine.Engine
+	mw      *engine.FakeMiddleware
+	floor   *floor
+	members []*engine.Connection
+	stop    func()
+}
+
+func newHall(tb testing.TB) *hall {
+	h := &hall{mw: &engine.FakeMiddleware{}, floor: &floor{full: make(chan struct{}, 1)}}
+	var err error
+	h.Engine, err = engine.New(engine.Config{
+		Tenants:    []engine.TenantConfig{{Name: "default", StartingRooms: []string{"r"}}},
+		Limits:     engine.Limits{Connections: 1 << 20, VerbsPerSecond: 1e12},
+		Middleware: h.mw,
+		Cluster:    memory.New().Node("n"),
+		Log:        slog.New(slog.NewTextHandler(io.Discard, nil)),
+	})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	ran := make(chan error, 1)
+	go func() { ran <- h.Run(ctx) }()
+	<-h.Ready()
+	h.stop = func() {
+		for _, c := range h.members {
+			c.Done(context.Background())
+		}
+		cancel()
+		if err := <-ran; err != nil {
+			tb.Error(err)
+		}
+	}
+	return h
+}
+
+// greeting is what a client hears until it is in the room.
+var greeting = int64(len(wire.FrameOf(wire.AppendWelcome(nil, "Welcome to the moot api")).WebSocket()) + len(wire.FrameOf([]byte(isTrue)).WebSocket()))
+
+// enter opens connections and joins them to the room.
+func (h *hall) enter(tb testing.TB, members int) {
+	for range members {
+		h.floor.expect(greeting)
+		seat, err := h.Seat(engine.SeatRequest{Tenant: "default"})
+		if err != nil {
+			tb.Fatal(err)
+		}
+		c, err := seat.Open(context.Background(), engine.Info{}, discard{h.floor})
+		if err != nil {
+			tb.Fatal(err)
+		}
+		c.Do(context.Background(), wire.Request{Verb: "roomAdd", Room: "r", RoomGiven: true, ID: json.RawMessage("1")})
+		<-h.floor.full
+		h.members = append(h.members, c)
+	}
+}
+
+// deliver sends one message and waits until all members have it.
+func (h *hall) deliver(tb testing.TB) {
+	frame := wire.FrameOf(wire.AppendPayload(nil, wire.Payload{Message: wire.Message{Text: line}, Room: "r", From: "0", Context: "user", SentAt: time.Now().UnixMilli()}))
+	h.floor.expect(int64(len(h.members) * len(frame.WebSocket())))
+	if err := h.Broadcast(context.Background(), engine.RoomID{Tenant: "default", Room: "r"}, "", json.RawMessage(`"`+line+`"`)); err != nil {
+		tb.Fatal(err)
+	}
+	<-h.floor.full
+}
+
+const line = "a line of about two hundred bytes, as people and programs write them to each other in rooms: " +
+	"long enough to say something, short enough to be read by everyone who happens to be in the room"
+
+// forms are the ways in which a say chain may answer; nil: there is none.
+func forms(members int) map[string]func(*engine.Event, []engine.Member) engine.Delivery {
+	which := make([]int32, members)
+	for i := range which {
+		which[i] = int32(i % 5)
+	}
+	return map[string]func(*engine.Event, []engine.Member) engine.Delivery{
+		"no chain": nil,
+		"as it is": func(*engine.Event, []engine.Member) engine.Delivery { return engine.Delivery{All: engine.AsIs} },
+		"5 classes": func(ev *engine.Event, _ []engine.Member) engine.Delivery {
+			p := wire.Payload{Message: ev.Message, Room: ev.Room, From: ev.From, Context: ev.Context, SentAt: ev.SentAt}
+			return engine.Delivery{Answers: []wire.Payload{p, p, p, p, p}, For: which}
+		},
+	}
+}
+
+func BenchmarkDeliver(b *testing.B) {
+	for name, say := range forms(1000) {
+		b.Run(name, func(b *testing.B) {
+			h := newHall(b)
+			defer h.stop()
+			h.enter(b, 1000)
+			h.mw.Say = say
+			b.ReportAllocs()
+			for b.Loop() {
+				h.deliver(b)
+			}
+		})
+	}
+}
+
+func BenchmarkJoin(b *testing.B) {
+	for _, members := range []int{10, 100_000} {
+		b.Run(fmt.Sprint(members), func(b *testing.B) {
+			h := newHall(b)
+			defer h.stop()
+			h.enter(b, members)
+			c := h.members[members/2]
+			room := engine.RoomID{Tenant: "default", Room: "r"}
+			b.ReportAllocs()
+			for b.Loop() {
+				if err := h.RemoveMember(context.Background(), room, c.ID()); err != nil {
+					b.Fatal(err)
+				}
+				if err := h.AddMember(context.Background(), room, c.ID()); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+func TestDeliveryAllocatesNothingForAMember(t *testing.T) {
+	for name := range forms(0) {
+		t.Run(name, func(t *testing.T) {
+			var allocs [2]float64
+			for i, members := range []int{10, 1000} {
+				h := newHall(t)
+				h.enter(t, members)
+				h.mw.Say = forms(members)[name]
+				allocs[i] = testing.AllocsPerRun(20, func() { h.deliver(t) })
+				h.stop()
+			}
+			if allocs[1] > allocs[0]+10 {
+				t.Errorf("%.0f allocations for 10 members, %.0f for 1000", allocs[0], allocs[1])
+			}
+		})
+	}
+}
