@@ -1,0 +1,154 @@
+// Package tcp is the socket transport: requests come in as lines of text and are
+// carried out by the engine; answers and messages go out as lines of JSON,
+// through the connection's outbox.
+//
+// A connection costs one goroutine, which reads. Whether a silent client is
+// still there is for TCP to find out (keepalive, which Go's listeners turn on):
+// the protocol has no heartbeat, and someone at a terminal may well be silent.
+package tcp
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"log/slog"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/tcp/stream"
+	"github.com/mootchat/moot/engine/wire"
+)
+
+// Server serves the socket transport. Only Engine is needed.
+type Server struct {
+	Engine *engine.Engine
+
+	// Tenant is that of the clients; "": default. A TLS client that names the
+	// host of another tenant belongs to that one.
+	Tenant string
+
+	// Delimiter ends a line of a client; "": \n, \r\n or \r. Lines to clients end
+	// with \r\n always.
+	Delimiter string
+
+	// HandshakeTimeout is how long TLS may take to begin; 0: 10 s.
+	HandshakeTimeout time.Duration
+
+	Log *slog.Logger // nil: slog.Default()
+}
+
+// Serve accepts clients, with TLS if l does, until l is closed or ctx ends, and
+// waits until all their connections have ended. When ctx ends it closes l and
+// the connections that are left. It returns nil then, and what was wrong with l
+// otherwise.
+func (s *Server) Serve(ctx context.Context, l net.Listener) error {
+	stop := context.AfterFunc(ctx, func() { l.Close() })
+	defer stop()
+	var readers sync.WaitGroup
+	defer readers.Wait()
+	defer l.Close()
+	for {
+		c, err := s.accept(ctx, l)
+		switch {
+		case errors.Is(err, net.ErrClosed):
+			return nil
+		case err != nil:
+			return err
+		}
+		readers.Go(func() { s.serve(ctx, c) })
+	}
+}
+
+// accept waits where the system has no more sockets to give for a moment.
+func (s *Server) accept(ctx context.Context, l net.Listener) (net.Conn, error) {
+	for wait := 5 * time.Millisecond; ; wait = min(2*wait, time.Second) {
+		c, err := l.Accept()
+		// Deprecated for its vagueness, and yet what net/http goes by.
+		if e, ok := err.(interface{ Temporary() bool }); !ok || !e.Temporary() {
+			return c, err
+		}
+		s.log().Error("accept failed, trying again", "listener", l.Addr(), "error", err)
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+			return nil, net.ErrClosed
+		}
+	}
+}
+
+func (s *Server) log() *slog.Logger {
+	if s.Log == nil {
+		return slog.Default()
+	}
+	return s.Log
+}
+
+// serve is the reader's goroutine: the life of a connection.
+func (s *Server) serve(ctx context.Context, socket net.Conn) {
+	tenant, err := s.handshake(ctx, socket)
+	if err != nil {
+		socket.Close()
+		s.log().Debug("TLS handshake failed", "remote", socket.RemoteAddr(), "error", err)
+		return
+	}
+	c := &conn{Stream: stream.New(socket, nil)}
+	defer c.End()
+	info := infoOf(socket)
+	seat, err := s.Engine.Seat(engine.SeatRequest{Tenant: tenant, RemoteIP: info.RemoteIP})
+	if err != nil {
+		c.turnAway(refusal(err))
+		return
+	}
+	peer, err := seat.Open(ctx, info, c)
+	if err != nil {
+		var why engine.Close
+		errors.As(err, &why)
+		c.turnAway(c.Farewell(why))
+		return
+	}
+	stop := context.AfterFunc(ctx, func() { peer.Close(engine.CloseShutdown) })
+	lines := &wire.Lines{Max: s.Engine.Limits().MessageBytes, Delimiter: s.Delimiter}
+	peer.Close(c.read(ctx, peer, lines))
+	stop()
+	peer.Done(context.WithoutCancel(ctx)) // also at the end of all: others must hear that it left
+}
+
+// handshake finds the client's tenant, after the handshake of TLS if there is
+// one.
+func (s *Server) handshake(ctx context.Context, socket net.Conn) (tenant string, err error) {
+	tenant = s.Tenant
+	if tenant == "" {
+		tenant = engine.DefaultTenant
+	}
+	secure, ok := socket.(*tls.Conn)
+	if !ok {
+		return tenant, nil
+	}
+	timeout := s.HandshakeTimeout
+	if timeout <= 0 {
+		timeout = 10 * time.Second
+	}
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	if err := secure.HandshakeContext(ctx); err != nil {
+		return "", err
+	}
+	if name := secure.ConnectionState().ServerName; name != "" {
+		if named, _ := s.Engine.Match(name, ""); named != engine.DefaultTenant {
+			tenant = named
+		}
+	}
+	return tenant, nil
+}
+
+func infoOf(socket net.Conn) engine.Info {
+	info := engine.Info{Transport: "socket", Dialect: wire.Socket}
+	if remote, err := netip.ParseAddrPort(socket.RemoteAddr().String()); err == nil {
+		info.RemoteIP = remote.Addr().Unmap().String()
+		info.RemotePort = int(remote.Port())
+	}
+	return info
+}

@@ -1,0 +1,172 @@
+package tcp_test
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"io"
+	"log/slog"
+	"net"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/cluster/memory"
+	"github.com/mootchat/moot/engine/tcp"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const patience = 10 * time.Second
+
+// site is a node with its socket port.
+type site struct {
+	*testing.T
+	engine *engine.Engine
+	addr   string
+	tls    *tls.Config // for clients; nil: there is none
+	stop   func()      // ends the node as a signal would
+}
+
+// option changes what a site is made of.
+type option func(*engine.Config, *tcp.Server)
+
+func newSite(t *testing.T, options ...option) *site {
+	t.Helper()
+	return startSite(t, listen(t), nil, options)
+}
+
+// newTLSSite has a certificate for example.com.
+func newTLSSite(t *testing.T, options ...option) *site {
+	t.Helper()
+	lender := httptest.NewUnstartedServer(nil) // has a certificate at hand
+	lender.StartTLS()
+	defer lender.Close()
+	server := &tls.Config{Certificates: lender.TLS.Certificates}
+	return startSite(t, tls.NewListener(listen(t), server), &tls.Config{InsecureSkipVerify: true, ServerName: "example.com"}, options)
+}
+
+func listen(t *testing.T) net.Listener {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+func startSite(t *testing.T, l net.Listener, clients *tls.Config, options []option) *site {
+	t.Helper()
+	quiet := slog.New(slog.NewTextHandler(io.Discard, nil))
+	cfg := engine.Config{
+		Name:    "test",
+		Tenants: []engine.TenantConfig{{Name: "default", StartingRooms: []string{"r"}}},
+		Cluster: memory.New().Node("n"),
+		Limits:  engine.Limits{VerbsPerSecond: 1e6},
+		Log:     quiet,
+	}
+	server := &tcp.Server{Log: quiet}
+	for _, o := range options {
+		o(&cfg, server)
+	}
+	e, err := engine.New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server.Engine = e
+	ctx, cancel := context.WithCancel(context.Background())
+	ran := make(chan error, 2)
+	go func() { ran <- e.Run(ctx) }()
+	go func() { ran <- server.Serve(ctx, l) }()
+	stopped := false
+	s := &site{t, e, l.Addr().String(), clients, func() {
+		if stopped {
+			return
+		}
+		stopped = true
+		cancel()
+		for range 2 {
+			if err := <-ran; err != nil {
+				t.Errorf("Run: %v", err)
+			}
+		}
+	}}
+	t.Cleanup(func() {
+		s.stop()
+		if n := e.Stats().Connections; n != 0 {
+			t.Errorf("%d connections are left", n)
+		}
+	})
+	<-e.Ready()
+	return s
+}
+
+type client struct {
+	*testing.T
+	net.Conn
+	r *bufio.Reader
+}
+
+func (s *site) connect() *client {
+	s.Helper()
+	c, err := net.Dial("tcp", s.addr)
+	if err != nil {
+		s.Fatal(err)
+	}
+	c.SetDeadline(time.Now().Add(patience))
+	if s.tls != nil {
+		c = tls.Client(c, s.tls)
+	}
+	s.Cleanup(func() { c.Close() })
+	return &client{s.T, c, bufio.NewReader(c)}
+}
+
+// dial connects and hears the welcome.
+func (s *site) dial() *client {
+	s.Helper()
+	c := s.connect()
+	c.wants(`{"welcome":"Welcome to the test api","context":"api"}`)
+	return c
+}
+
+func (c *client) raw(s string) {
+	c.Helper()
+	if _, err := io.WriteString(c.Conn, s); err != nil {
+		c.Fatal(err)
+	}
+}
+
+// says sends lines.
+func (c *client) says(lines ...string) { c.Helper(); c.raw(strings.Join(lines, "\n") + "\n") }
+
+func (c *client) hears() string {
+	c.Helper()
+	line, err := c.r.ReadString('\n')
+	if err != nil {
+		c.Fatalf("a line was to come: %q, %v", line, err)
+	}
+	line, ok := strings.CutSuffix(line, "\r\n")
+	if !ok {
+		c.Errorf("%q does not end with \\r\\n", line)
+	}
+	return line
+}
+
+func (c *client) wants(lines ...string) {
+	c.Helper()
+	for _, want := range lines {
+		if got := c.hears(); got != want {
+			c.Fatalf("heard %s\nwant  %s", got, want)
+		}
+	}
+}
+
+func (c *client) wantsEnd() {
+	c.Helper()
+	if rest, err := io.ReadAll(c.r); err != nil || len(rest) > 0 {
+		c.Fatalf("heard %q, %v, want the end", rest, err)
+	}
+}
