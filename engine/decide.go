@@ -23,6 +23,9 @@ func (e *Engine) textFor(err error) string {
 	if verb := (*VerbError)(nil); errors.As(err, &verb) {
 		return verb.Text
 	}
+	if errors.Is(err, context.Canceled) {
+		return errGone.Text // nobody listens, or the node ends
+	}
 	for _, known := range []error{ErrNoRoom, ErrRoomExists, ErrUnavailable, ErrUnknown, ErrNoNode} {
 		if errors.Is(err, known) {
 			if known == ErrUnavailable || known == ErrUnknown {

@@ -95,11 +95,10 @@ func (e *Engine) admit(ctx context.Context, m *member, cause Cause) ([]Effect, e
 	m.joinedAt = time.Now().UnixMilli()
 	err := e.cluster.Presence.Add(ctx, r.id, Presentee{ID: c.ID(), JoinedAt: m.joinedAt, Profile: encodeProfile(c.profile.Load())})
 	if err == nil {
-		if err = r.add(m, evicted); err != nil {
-			e.forget(ctx, r, c.ID())
-		}
+		err = r.add(m, evicted)
 	}
 	if err != nil {
+		e.forget(ctx, r, c.ID()) // it may be on record whatever the error was
 		e.unsubscribe(ctx, r)
 		return nil, err
 	}
@@ -119,8 +118,12 @@ func (e *Engine) forget(ctx context.Context, r *room, id string) {
 }
 
 // leave ends c's membership of the room. Only a client's own roomLeave can be
-// denied; in every other case the member goes, and the deny is logged.
+// denied; in every other case the member goes, the deny is logged, and nobody who
+// stops waiting stops it.
 func (e *Engine) leave(ctx context.Context, c *Connection, name string, cause Cause) ([]Effect, error) {
+	if cause != CauseRoomLeave {
+		ctx = context.WithoutCancel(ctx)
+	}
 	m, err := e.beginLeave(ctx, c, name)
 	if err != nil {
 		return nil, err

@@ -50,7 +50,8 @@ const (
 // does what it says. A nil Middleware allows everything.
 //
 // Its methods are called concurrently, never with a lock of the engine held,
-// and answer within the time their chains have; ctx ends when the engine does.
+// and answer within the time their chains have. ctx ends when nobody waits for
+// the answer any more; that of a leave which cannot be denied does not end.
 // They keep no argument after they return, except a [Profile], which does not
 // change.
 type Middleware interface {

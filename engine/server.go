@@ -49,7 +49,7 @@ func (e *Engine) createRoom(ctx context.Context, t *tenant, name string) error {
 		if err != nil {
 			return err
 		}
-		if len(rooms) >= most {
+		if len(rooms) >= most && !slices.Contains(rooms, name) {
 			return &VerbError{fmt.Sprintf("too many rooms (at most %d)", most)}
 		}
 	}

@@ -1,0 +1,198 @@
+package engine_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"testing"
+	"testing/synctest"
+
+	"github.com/mootchat/moot/engine"
+)
+
+// shaky is a cluster whose calls fail as the test says, and that checks the
+// promises made to a broker.
+type shaky struct {
+	engine.Broker
+	engine.Presence
+
+	mu         sync.Mutex
+	fail       map[string]error // by method
+	added      error            // what Add says after it has added
+	subscribed map[engine.RoomID]int
+	busy       map[engine.RoomID]bool
+	broken     string
+}
+
+func (s *shaky) config(cfg *engine.Config) {
+	s.Broker, s.Presence = cfg.Cluster.Broker, cfg.Cluster.Presence
+	s.fail, s.subscribed, s.busy = map[string]error{}, map[engine.RoomID]int{}, map[engine.RoomID]bool{}
+	cfg.Cluster.Broker, cfg.Cluster.Presence = s, s
+}
+
+func (s *shaky) begin(room engine.RoomID, method string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.busy[room] {
+		s.broken = method + " while another call for the room ran"
+	}
+	s.busy[room] = true
+	return s.fail[method]
+}
+
+func (s *shaky) end(room engine.RoomID, change int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.busy[room] = false
+	if s.subscribed[room] += change; s.subscribed[room] < 0 || s.subscribed[room] > 1 {
+		s.broken = fmt.Sprintf("subscribed %d times", s.subscribed[room])
+	}
+	if s.subscribed[room] == 0 {
+		delete(s.subscribed, room)
+	}
+}
+
+func (s *shaky) Subscribe(ctx context.Context, room engine.RoomID) error {
+	err := s.begin(room, "Subscribe")
+	if err != nil {
+		s.end(room, 0)
+		return err
+	}
+	defer s.end(room, 1)
+	return s.Broker.Subscribe(ctx, room)
+}
+
+func (s *shaky) Unsubscribe(ctx context.Context, room engine.RoomID) error {
+	defer s.end(room, -1)
+	_ = s.begin(room, "Unsubscribe")
+	return s.Broker.Unsubscribe(ctx, room)
+}
+
+func (s *shaky) Publish(ctx context.Context, room engine.RoomID, payload []byte) error {
+	if err := s.fail["Publish"]; err != nil {
+		return err
+	}
+	return s.Broker.Publish(ctx, room, payload)
+}
+
+func (s *shaky) Add(ctx context.Context, room engine.RoomID, m engine.Presentee) error {
+	if err := s.fail["Add"]; err != nil {
+		return err
+	}
+	if err := s.Presence.Add(ctx, room, m); err != nil {
+		return err
+	}
+	return s.added
+}
+
+func (s *shaky) check(w *world) {
+	w.Helper()
+	synctest.Wait()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.subscribed) > 0 || s.broken != "" {
+		w.Errorf("still subscribed to %v; %s", s.subscribed, s.broken)
+	}
+}
+
+func TestSubscriptionsBalance(t *testing.T) {
+	inWorld(t, func(w *world) {
+		var s shaky
+		n := w.node("n", s.config)
+		l := n.countLeavers(allowed)
+		var all sync.WaitGroup
+		for i := range 20 {
+			c := n.client()
+			random := rand.New(rand.NewPCG(1, uint64(i)))
+			all.Go(func() {
+				for range 30 {
+					room := []string{"r", "q"}[random.IntN(2)]
+					<-c.begin([]string{roomAdd(room), roomLeave(room)}[random.IntN(2)])
+				}
+				if i%2 == 0 {
+					c.hangUp()
+				}
+			})
+		}
+		all.Wait()
+		w.must(n.DestroyRoom(w.Context(), in("r")), nil)
+		w.must(n.DestroyRoom(w.Context(), in("q")), nil)
+		s.check(w)
+		if fmt.Sprint(l.joined) != fmt.Sprint(l.left) {
+			w.Errorf("joined %v, left %v", l.joined, l.left)
+		}
+	})
+}
+
+func TestJoinThatTheClusterRefusesLeavesNoTrace(t *testing.T) {
+	for _, method := range []string{"Subscribe", "Add"} {
+		for _, c := range []struct {
+			err  error
+			text string
+		}{
+			{fmt.Errorf("redis: %w", engine.ErrUnavailable), "cluster unavailable"},
+			{fmt.Errorf("redis: %w", engine.ErrUnknown), "outcome unknown"},
+			{fmt.Errorf("dial tcp 10.1.2.3: secret"), "internal error"},
+		} {
+			inWorld(t, func(w *world) {
+				var s shaky
+				n := w.node("n", s.config)
+				s.fail[method] = c.err
+				a := n.client()
+				a.says(roomAdd("r"), failed(c.text))
+				n.has("r")
+				s.check(w)
+				delete(s.fail, method)
+				a.says(roomAdd("r"), isTrue)
+			})
+		}
+	}
+}
+
+func TestJoinWithAnUnknownOutcomeIsUndone(t *testing.T) {
+	inWorld(t, func(w *world) {
+		var s shaky
+		n := w.node("n", s.config)
+		s.added = engine.ErrUnknown
+		n.client().says(roomAdd("r"), failed("outcome unknown"))
+		n.has("r")
+		s.check(w)
+	})
+}
+
+func TestMessageThatTheClusterDoesNotTake(t *testing.T) {
+	inWorld(t, func(w *world) {
+		var s shaky
+		n := w.node("n", s.config)
+		a := n.client().do(roomAdd("r"))
+		n.on(engine.HookOnSayReceive, func(*engine.Event) engine.Verdict { return allow(emit("q", "never"), property("p", "1")) })
+		for text, err := range map[string]error{"cluster unavailable": engine.ErrUnavailable, "outcome unknown": engine.ErrUnknown} {
+			s.fail["Publish"] = err
+			a.says(say("r", "hello"), failedSaying(text))
+			w.must(n.Broadcast(w.Context(), in("r"), "", json.RawMessage(`"x"`)), err)
+		}
+		if a.Profile().Property("p") != nil || n.Stats().Messages != 0 {
+			w.Error("there are effects of a message that was not published")
+		}
+		delete(s.fail, "Publish")
+		a.says(say("r", "hello"), ok, chat("r", a.ID(), "hello"))
+	})
+}
+
+// Whoever asked may stop waiting: who was to leave leaves.
+func TestLeaveGoesOnWhenNobodyWaits(t *testing.T) {
+	inWorld(t, func(w *world) {
+		n := w.node("n")
+		a := n.client().do(roomAdd("r"))
+		ctx, cancel := context.WithCancel(w.Context())
+		n.mw.Hooks[engine.HookLeave] = func(asked context.Context, _ *engine.Event) engine.Verdict {
+			cancel()
+			w.must(asked.Err(), nil)
+			return allow()
+		}
+		w.must(n.RemoveMember(ctx, in("r"), a.ID()), nil)
+		n.has("r")
+	})
+}
