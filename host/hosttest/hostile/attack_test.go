@@ -1,0 +1,153 @@
+package hostile
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/host"
+	"github.com/mootchat/moot/host/hosttest/asm"
+)
+
+// attack is a hostile module and what comes of it.
+type attack struct {
+	name  string
+	tries string        // what it tries
+	hooks []engine.Hook // where it is asked; nil: at onSayReceive
+	entry host.Entry    // what the config gives it
+	build func(g *guest) asm.Code
+	wasm  func() []byte // in place of build
+
+	// What comes of it: the first that is set, or it is harmless and allows.
+	refused string // it is not loaded, and this is in the error
+	kind    string // each call fails in this way, and Stats and log say so
+	says    string // of kind: this too is in the log line
+}
+
+// calls is how often each hook is asked: more often than a generation has instances.
+const calls = 5
+
+func run(t *testing.T, attacks []attack) {
+	for _, a := range attacks {
+		t.Run(a.name, func(t *testing.T) {
+			t.Parallel()
+			w := open(t)
+			defer w.end()
+			begin := time.Now()
+			switch {
+			case a.refused != "":
+				a.isRefused(w)
+			case a.kind != "":
+				a.fails(w)
+			default:
+				a.isHarmless(w)
+			}
+			if took := time.Since(begin); took > patience {
+				t.Errorf("it took %v (it tries %s)", took, a.tries)
+			}
+			w.goodAnswers()
+			if t.Failed() {
+				t.Logf("it tries %s; the log is\n%s", a.tries, w.log)
+			}
+		})
+	}
+}
+
+func (a *attack) module() module {
+	m := module{entry: a.entry}
+	if a.wasm != nil {
+		m.wasm = a.wasm()
+	} else {
+		m.wasm = guestOf(a.at(), a.build)
+	}
+	return m
+}
+
+func (a *attack) at() []engine.Hook {
+	if a.hooks == nil {
+		return []engine.Hook{engine.HookOnSayReceive}
+	}
+	return a.hooks
+}
+
+// isRefused sees that the module is not loaded, that the error is of use, and
+// that the rules in use stay.
+func (a *attack) isRefused(w *world) {
+	before := w.Revision()
+	a.entry.Where = "config.yaml:7: tenants.hostile.chain[0]"
+	err := w.load([]module{a.module()})
+	if err == nil {
+		w.t.Fatal("it was loaded")
+	}
+	text := err.Error()
+	if !strings.Contains(text, a.refused) || !strings.Contains(text, "module hostile: ") || len(text) > 8<<10 {
+		w.t.Errorf("the error (%d bytes) is\n%.2000s\nwithout %q, or it does not name the module, or it is too long", len(text), text, a.refused)
+	}
+	if w.Revision() != before {
+		w.t.Error("the rules in use were changed")
+	}
+}
+
+// fails asks at every hook, sees that the call fails as it is documented, and that the
+// good module answers in between.
+func (a *attack) fails(w *world) {
+	w.must(w.load([]module{a.module()}))
+	for _, hook := range a.at() {
+		before := w.failures()
+		for range calls {
+			if outcome := w.ask("hostile", hook); outcome != engine.Failed {
+				w.t.Errorf("%v: the outcome is %d", hook, outcome)
+			}
+			w.goodAnswers()
+		}
+		after := w.failures()
+		a.counted(w, hook, after, before)
+		if !w.log.has("module failed", "module=hostile@", "tenant=hostile", "hook="+hook.String(), "kind="+a.kind, a.says) {
+			w.t.Errorf("%v: the log has no line with kind %s and %q", hook, a.kind, a.says)
+		}
+	}
+}
+
+// counted sees that every call was counted as a failure. On a busy machine, one that
+// should have failed at once may find no time or no instance instead.
+func (a *attack) counted(w *world, hook engine.Hook, after, before map[string]uint64) {
+	sum := uint64(0)
+	for kind, n := range after {
+		n -= before[kind]
+		sum += n
+		if n > 0 && kind != a.kind && kind != "deadline" && kind != "pool" {
+			w.t.Errorf("%v: %d failures of kind %s", hook, n, kind)
+		}
+	}
+	if sum < calls {
+		w.t.Errorf("%v: %d failures were counted for %d calls", hook, sum, calls)
+	}
+}
+
+func (a *attack) isHarmless(w *world) {
+	w.must(w.load([]module{a.module()}))
+	for _, hook := range a.at() {
+		for range calls {
+			if outcome := w.ask("hostile", hook); outcome != engine.Allowed {
+				w.t.Errorf("%v: the outcome is %d", hook, outcome)
+			}
+			w.goodAnswers()
+		}
+	}
+	if failures := w.failures(); len(failures) > 0 {
+		w.t.Errorf("failures were counted: %v", failures)
+	}
+}
+
+// stats are those of the hostile module.
+func (w *world) stats() host.Stats {
+	for _, s := range w.Stats() {
+		if s.Tenant == "hostile" {
+			return s
+		}
+	}
+	return host.Stats{}
+}
+
+func (w *world) failures() map[string]uint64 { return w.stats().Errors }

@@ -1,0 +1,97 @@
+package hostile
+
+import (
+	"slices"
+
+	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/host/abi"
+	"github.com/mootchat/moot/host/hosttest/asm"
+)
+
+// guest is a module in the making that speaks the ABI.
+type guest struct {
+	asm.Module
+	alloc    asm.Code // of moot_alloc
+	manifest string
+}
+
+// frame is where the exchange buffer of these modules is, and below are addresses that
+// are theirs to use.
+const (
+	frame   = 1 << 16
+	scratch = 1 << 10 // for what the code writes
+	text    = 8       // where hello is
+	hello   = "hello"
+)
+
+// Locals of every hook, after its parameter 0, the frame.
+const (
+	i, j = 1, 2 // i32
+	long = 3    // i64
+)
+
+var everyHook = []engine.Hook{engine.HookConnect, engine.HookJoin, engine.HookOnSayReceive, engine.HookSay,
+	engine.HookLeave, engine.HookDisconnect, engine.HookAction}
+
+// guestOf is a module whose hooks run the code that build gives, which leaves an i32.
+// build may change all that is in the guest before.
+func guestOf(hooks []engine.Hook, build func(g *guest) asm.Code) []byte {
+	g := &guest{alloc: asm.I32(frame)}
+	if slices.Contains(hooks, engine.HookAction) {
+		g.manifest = `{"actions": [{"name": "act"}]}`
+	}
+	g.Memory(24, asm.NoMax) // 1.5 MiB
+	g.Export(abi.ExportMemory, asm.Memory, 0)
+	g.Data(text, []byte(hello))
+	f := g.hook(build(g))
+	for _, h := range hooks {
+		g.Export(abi.Hook(h).Export(), asm.Func, f)
+	}
+	g.Func(abi.ExportMarker, "->", "")
+	g.Func(abi.ExportAlloc, "i32 -> i32", g.alloc)
+	if g.manifest != "" {
+		g.Custom(abi.ManifestSection, []byte(g.manifest))
+	}
+	return g.Wasm()
+}
+
+// hook adds a function that is fit to be one.
+func (g *guest) hook(code asm.Code) int { return g.FuncWith("", "i32 -> i32", "i32 i32 i64", code) }
+
+// host imports a function of the host's.
+func (g *guest) host(name, signature string) asm.Code {
+	return asm.Call(g.Import(abi.ImportModule, name, signature))
+}
+
+// does is an attack's build for code that needs nothing.
+func does(code asm.Code) func(*guest) asm.Code {
+	return func(*guest) asm.Code { return code }
+}
+
+// forever never ends. What would follow is for the validator.
+func forever(code asm.Code) asm.Code { return asm.Loop(code+asm.Br(0)) + asm.I32(abi.Allow) }
+
+// times runs the code n times. It uses local j.
+func times(n int, code asm.Code) asm.Code {
+	return asm.I32(n) + asm.Set(j) + asm.Loop(code+asm.Get(j)+asm.I32(1)+asm.Sub+asm.Tee(j)+asm.BrIf(0))
+}
+
+// put writes a number into the frame.
+func put(slot, n int) asm.Code { return poke(frame+slot, n) }
+
+func poke(at, n int) asm.Code { return asm.I32(at) + asm.I32(n) + asm.Store32(0) }
+
+// span writes a pointer and a length into the frame.
+func span(slot, ptr, n int) asm.Code { return put(slot, ptr) + put(slot+4, n) }
+
+// answers is code that ends a hook with a number.
+func answers(n int) asm.Code { return asm.I32(n) }
+
+// goodGuest adds {"good":1} to what is said, and allows everything else.
+func goodGuest() []byte {
+	return guestOf([]engine.Hook{engine.HookOnSayReceive}, func(g *guest) asm.Code {
+		const extra = `{"good":1}`
+		g.Data(64, []byte(extra))
+		return span(abi.ResultExtra, 64, len(extra)) + answers(abi.Rewritten)
+	})
+}

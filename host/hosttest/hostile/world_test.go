@@ -1,0 +1,226 @@
+package hostile
+
+import (
+	"bytes"
+	"context"
+	"log/slog"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/wire"
+	"github.com/mootchat/moot/host"
+	"github.com/mootchat/moot/host/abi"
+	"github.com/mootchat/moot/host/hosttest/asm"
+)
+
+// cacheDir is where what is compiled again and again is kept.
+var cacheDir string
+
+func TestMain(m *testing.M) {
+	dir, err := os.MkdirTemp("", "moot-hostile")
+	if err != nil {
+		panic(err)
+	}
+	cacheDir = dir
+	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
+		os.RemoveAll(dir)
+		os.Exit(code)
+	}))
+}
+
+// world is a host with two tenants: one with a good module, one with hostile ones.
+type world struct {
+	*host.Host
+	t   testing.TB
+	log *logged
+}
+
+// memory is what all instances of a world may use together.
+const memory = 96 << 20
+
+// open makes a world in which no hostile module is loaded yet.
+func open(t testing.TB) *world {
+	t.Helper()
+	w := &world{t: t, log: new(logged)}
+	var err error
+	w.Host, err = host.New(host.Config{CacheDir: cacheDir, Memory: memory, StartTimeout: 200 * time.Millisecond,
+		Log: slog.New(slog.NewTextHandler(w.log, nil))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.must(w.load(nil))
+	return w
+}
+
+// module is a hostile module and its entry.
+type module struct {
+	wasm  []byte
+	entry host.Entry
+}
+
+// load loads the good module and hostile ones beside it, and uses them.
+func (w *world) load(hostile []module) error {
+	r, err := w.Load(context.Background(), rules(hostile))
+	if err == nil {
+		w.Swap(r)
+	}
+	return err
+}
+
+func rules(hostile []module) host.Rules {
+	bad := host.Tenant{Name: "hostile"}
+	all := host.Rules{Modules: []host.Module{{Name: "good", File: "good.wasm", Wasm: goodGuest()}}}
+	for _, m := range hostile {
+		m.entry.Breaker.Failures = 1000 // each attack is to reach the guest
+		if m.entry.Module == "" {
+			m.entry.Module = "hostile"
+		}
+		all.Modules = append(all.Modules, host.Module{Name: m.entry.Module, File: m.entry.Module + ".wasm", Wasm: m.wasm})
+		bad.Chain = append(bad.Chain, m.entry)
+	}
+	all.Tenants = []host.Tenant{{Name: "good", Chain: []host.Entry{{Module: "good", Timeout: time.Second}}}, bad}
+	return all
+}
+
+func (w *world) must(err error) {
+	w.t.Helper()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// patience is how long anything may take in a test, on a machine that is busy with
+// others: it tells slow from hung.
+const patience = 10 * time.Second
+
+// ask asks a tenant's chain about an event. Whoever gets nothing of a say has failed
+// or was dropped: Stats say which.
+func (w *world) ask(tenant string, hook engine.Hook) engine.Outcome {
+	return w.askAbout(event(tenant, hook))
+}
+
+func (w *world) askAbout(ev *engine.Event) engine.Outcome {
+	if ev.Hook != engine.HookSay {
+		return w.Decide(context.Background(), ev).Outcome
+	}
+	d := w.Deliver(context.Background(), ev, members)
+	if d.Release != nil {
+		defer d.Release()
+	}
+	for m := range members {
+		if d.For != nil && d.For[m] != engine.Nothing || d.For == nil && d.All != engine.Nothing {
+			return engine.Allowed
+		}
+	}
+	return engine.Failed
+}
+
+// goodAnswers asks the good module. A busy machine may make it miss a deadline, so it
+// is given more than one chance.
+func (w *world) goodAnswers() {
+	w.t.Helper()
+	var v engine.Verdict
+	for begin := time.Now(); time.Since(begin) < patience; {
+		ev := event("good", engine.HookOnSayReceive)
+		if v = w.Decide(context.Background(), ev); v.Outcome == engine.Allowed && string(ev.Extra) == `{"good":1}` {
+			return
+		}
+	}
+	w.t.Errorf("the good module gave %+v", v)
+}
+
+// end unloads everything, sees that all memory of the guests can be had again, and
+// closes the host.
+func (w *world) end() {
+	w.t.Helper()
+	r, err := w.Load(context.Background(), host.Rules{})
+	w.must(err)
+	w.Swap(r)
+	begin := time.Now()
+	for err = w.takeAll(); err != nil && time.Since(begin) < patience; {
+		err = w.takeAll()
+	}
+	if err != nil {
+		w.t.Errorf("the guests' memory is not free again: %v", err)
+	}
+	w.must(w.Close())
+	if closing := time.Since(begin); closing > patience {
+		w.t.Errorf("closing took %v", closing)
+	}
+}
+
+// takeAll loads a module that needs all the memory there is.
+func (w *world) takeAll() error {
+	all := guestOf(nil, func(g *guest) asm.Code {
+		g.Section(asm.Memories, append([]byte{1, 0}, asm.Uint(memory>>16)...))
+		return answers(abi.Allow)
+	})
+	r, err := w.Load(context.Background(), host.Rules{
+		Modules: []host.Module{{Name: "all", Wasm: all}},
+		Tenants: []host.Tenant{{Name: "t", Chain: []host.Entry{{Module: "all", Memory: 2 * memory}}}},
+	})
+	if err == nil {
+		r.Close()
+	}
+	return err
+}
+
+func event(tenant string, hook engine.Hook) *engine.Event {
+	ev := &engine.Event{Hook: hook, Tenant: tenant, Room: "r", From: "c1", Context: "user", SentAt: 1000, Sequence: 1,
+		Message: wire.Message{Text: "hello"}, Action: "act"}
+	if hook != engine.HookSay {
+		ev.Conn = member{}.Profile()
+	}
+	return ev
+}
+
+// member is a connection in a room.
+type member struct{}
+
+var (
+	profile = &engine.Profile{ID: "c1", User: "alice", Transport: "websocket", RemoteIP: "10.0.0.1", Locale: "en"}
+	members = []engine.Member{member{}, member{}, member{}}
+)
+
+func (member) Profile() *engine.Profile { return profile }
+func (member) JoinedAt() int64          { return 1 }
+
+// logged collects log lines.
+type logged struct {
+	mu    sync.Mutex
+	lines bytes.Buffer
+}
+
+func (l *logged) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.lines.Write(p)
+}
+
+// has reports whether one line has all the words.
+func (l *logged) has(words ...string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+line:
+	for line := range strings.Lines(l.lines.String()) {
+		for _, word := range words {
+			if !strings.Contains(line, word) {
+				continue line
+			}
+		}
+		return true
+	}
+	return false
+}
+
+func (l *logged) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.lines.String()
+}
