@@ -8,8 +8,17 @@ import (
 
 // list is words and phrases, each a path of folded words from the root. A text
 // is looked through word by word, so that what it costs depends on the text and
-// the longest phrase, not on how many words are listed.
-type list struct{ root node }
+// the longest phrase, not on how many words are listed. It is for one goroutine at
+// a time.
+type list struct {
+	root node
+
+	// Of the text looked through last, to be used again: a module that makes no
+	// garbage is not held up by its collector.
+	words []span
+	key   []byte
+	found []span
+}
 
 type node struct {
 	next map[string]*node
@@ -27,7 +36,7 @@ func (l *list) add(phrase string) error {
 		return errors.New("must begin and end with a letter or a digit")
 	}
 	n := &l.root
-	for _, w := range words(phrase) {
+	for _, w := range words(nil, phrase) {
 		key := string(fold(nil, phrase[w.start:w.end]))
 		if n.next == nil {
 			n.next = make(map[string]*node)
@@ -41,33 +50,37 @@ func (l *list) add(phrase string) error {
 	return nil
 }
 
-// find is where listed words are in text, in order, the longest at each place.
+// find is where listed words are in text, in order, the longest at each place. The
+// spans hold until the next call.
 func (l *list) find(text string) []span {
-	var found []span
-	var key []byte
-	all := words(text)
-	for i := 0; i < len(all); i++ {
-		n, last := &l.root, -1
-		for j := i; j < len(all) && n.next != nil; j++ {
-			key = fold(key[:0], text[all[j].start:all[j].end])
-			if n = n.next[string(key)]; n == nil {
-				break
-			}
-			if n.end {
-				last = j
-			}
-		}
-		if last >= 0 {
-			found = append(found, span{all[i].start, all[last].end})
+	l.words, l.found = words(l.words[:0], text), l.found[:0]
+	for i := 0; i < len(l.words); i++ {
+		if last := l.longest(text, i); last >= i {
+			l.found = append(l.found, span{l.words[i].start, l.words[last].end})
 			i = last
 		}
 	}
-	return found
+	return l.found
 }
 
-// words are the longest runs of letters, digits and marks in text.
-func words(text string) []span {
-	var all []span
+// longest is the last word of the longest listed phrase that begins with word
+// first; -1 if none does.
+func (l *list) longest(text string, first int) int {
+	n, last := &l.root, -1
+	for i := first; i < len(l.words) && n.next != nil; i++ {
+		l.key = fold(l.key[:0], text[l.words[i].start:l.words[i].end])
+		if n = n.next[string(l.key)]; n == nil {
+			break
+		}
+		if n.end {
+			last = i
+		}
+	}
+	return last
+}
+
+// words appends the longest runs of letters, digits and marks in text.
+func words(all []span, text string) []span {
 	start := -1
 	for i, r := range text {
 		switch in := inWord(r); {

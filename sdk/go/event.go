@@ -30,6 +30,7 @@ type Event struct {
 	Host
 	frame []byte
 	blob  blob
+	texts [8]string // those asked for before: OnSay may ask for each receiver
 	conn  Connection
 }
 
@@ -40,23 +41,23 @@ func (e *Event) Hook() int { return int(binary.LittleEndian.Uint16(e.frame[frame
 // Connection is whose event it is: the joiner, the sender, the one that ended.
 // nil for a message of the system and at say; its methods then give nothing.
 func (e *Event) Connection() *Connection {
-	if e.conn.blob == nil {
+	if e.conn.blob.bytes == nil {
 		return nil
 	}
 	return &e.conn
 }
 
 // Room is the room it happens in.
-func (e *Event) Room() string { return e.blob.text(0) }
+func (e *Event) Room() string { return e.text(0) }
 
 // Tenant is the world it happens in.
-func (e *Event) Tenant() string { return e.blob.text(1) }
+func (e *Event) Tenant() string { return e.text(1) }
 
 // From is who the message is from: the id of a connection, "0" for the system.
-func (e *Event) From() string { return e.blob.text(2) }
+func (e *Event) From() string { return e.text(2) }
 
 // Message is the message: text, or JSON text if [Event.IsJSON] says so.
-func (e *Event) Message() string { return e.blob.text(3) }
+func (e *Event) Message() string { return e.text(3) }
 
 // MessageBytes is Message without the copy: for reading only, and only until
 // the handler returns.
@@ -66,17 +67,17 @@ func (e *Event) MessageBytes() []byte { return e.blob.field(3) }
 func (e *Event) IsJSON() bool { return e.u32(frameFlags)&flagJSON != 0 }
 
 // Context is what the message was said as, "user" of a client.
-func (e *Event) Context() string { return e.blob.text(4) }
+func (e *Event) Context() string { return e.text(4) }
 
 // Cause is why: at leave "roomLeave", "destroyed", "disconnect", "removed" or
 // "node_lost"; at join "" or "rejoined".
-func (e *Event) Cause() string { return e.blob.text(5) }
+func (e *Event) Cause() string { return e.text(5) }
 
 // Action is the name of the action.
-func (e *Event) Action() string { return e.blob.text(6) }
+func (e *Event) Action() string { return e.text(6) }
 
 // Params are the action's parameters, a JSON object; "" for none.
-func (e *Event) Params() string { return e.blob.text(7) }
+func (e *Event) Params() string { return e.text(7) }
 
 // SentAt is when the message was sent; the zero Time at hooks without one.
 func (e *Event) SentAt() time.Time { return e.blob.time(blobA) }
@@ -86,12 +87,19 @@ func (e *Event) Sequence() uint64 { return e.blob.u64(blobB) }
 
 func (e *Event) u32(slot int) int { return int(binary.LittleEndian.Uint32(e.frame[slot:])) }
 
-func (e *Event) blobAt(slot int) blob {
-	at := e.u32(slot)
-	if at == 0 {
-		return nil
+func (e *Event) text(n int) string {
+	if e.texts[n] == "" {
+		e.texts[n] = e.blob.text(n)
 	}
-	return blob(e.frame[at:])
+	return e.texts[n]
+}
+
+// at is the part of the frame that the offset in slot names; nil if that is 0.
+func (e *Event) at(slot int) []byte {
+	if at := e.u32(slot); at != 0 {
+		return e.frame[at:]
+	}
+	return nil
 }
 
 // Connection is one client's connection. The methods of a nil Connection give
@@ -144,35 +152,38 @@ func (c *Connection) JoinedAt() time.Time { return c.fields().time(blobB) }
 
 func (c *Connection) fields() blob {
 	if c == nil {
-		return nil
+		return blob{}
 	}
 	return c.blob
 }
 
-// blob is an event's or connection's fields, and whatever the frame has behind
-// them; nil has none.
-type blob []byte
+// blob is an event's or connection's fields. The zero blob has none.
+type blob struct {
+	bytes  []byte // and whatever the frame has behind them
+	recent *recent
+}
 
 // field is the bytes of a field, nil if it is absent or newer than the host.
 func (b blob) field(n int) []byte {
-	if b == nil || n >= int(binary.LittleEndian.Uint16(b[blobFields:])) {
+	if b.bytes == nil || n >= int(binary.LittleEndian.Uint16(b.bytes[blobFields:])) {
 		return nil
 	}
-	at := int(binary.LittleEndian.Uint32(b[blobTable+8*n:]))
+	entry := b.bytes[blobTable+8*n:]
+	at := int(binary.LittleEndian.Uint32(entry))
 	if at == 0 {
 		return nil
 	}
-	end := at + int(binary.LittleEndian.Uint32(b[blobTable+8*n+4:]))
-	return b[at:end:end]
+	end := at + int(binary.LittleEndian.Uint32(entry[4:]))
+	return b.bytes[at:end:end]
 }
 
-func (b blob) text(n int) string { return string(b.field(n)) }
+func (b blob) text(n int) string { return b.recent.text(b.field(n)) }
 
 func (b blob) u64(slot int) uint64 {
-	if b == nil {
+	if b.bytes == nil {
 		return 0
 	}
-	return binary.LittleEndian.Uint64(b[slot:])
+	return binary.LittleEndian.Uint64(b.bytes[slot:])
 }
 
 func (b blob) time(slot int) time.Time {
@@ -181,4 +192,19 @@ func (b blob) time(slot int) time.Time {
 		return time.Time{}
 	}
 	return time.UnixMilli(int64(ms))
+}
+
+// recent are short texts seen lately. A room, a tenant, a locale comes again and
+// again: the same string is given, and nothing is left for the collector.
+type recent [64]string
+
+func (r *recent) text(b []byte) string {
+	if len(b) == 0 || len(b) > 32 {
+		return string(b)
+	}
+	s := &r[(int(b[0])*31+int(b[len(b)-1])*7+len(b))%len(r)]
+	if *s != string(b) {
+		*s = string(b)
+	}
+	return *s
 }

@@ -38,11 +38,22 @@ type instance struct {
 	host     Host
 	event    Event
 	receiver Connection
+	recent   recent
 
 	last     Verdict
-	variants []Verdict
-	index    map[Verdict]byte // variant to verdict byte
+	variants []variant
+	index    map[variant]byte // to verdict byte
 	table    []byte
+}
+
+// variant is what some receivers get in place of a message.
+type variant struct {
+	kind        uint32
+	text, extra string
+}
+
+func (k *variant) is(v *Verdict) bool {
+	return k.kind == v.kind && k.text == v.text && k.extra == v.extra
 }
 
 // init gives the module its config and lets it check it.
@@ -64,8 +75,8 @@ func (g *instance) init(config []byte) error {
 func (g *instance) call(frame []byte) int32 {
 	e := &g.event
 	*e = Event{Host: g.host, frame: frame}
-	e.blob = e.blobAt(frameEvent)
-	e.conn.blob = e.blobAt(frameConnection)
+	e.blob = blob{e.at(frameEvent), &g.recent}
+	e.conn.blob = blob{e.at(frameConnection), &g.recent}
 	g.reset()
 	m := &g.module
 	switch e.Hook() {
@@ -103,45 +114,40 @@ func (g *instance) ask(handler func(*Event) Verdict) int32 {
 // answer; else each gets a byte, and equal rewrites share a variant.
 func (g *instance) say() int32 {
 	e, m := &g.event, &g.module
-	n := e.u32(frameReceivers)
 	if m.OnSayAll != nil || m.OnSay == nil {
 		return g.ask(m.OnSayAll)
 	}
+	n := e.u32(frameReceivers)
 	if n == 0 {
-		return g.answer(m.OnSay(e, nil).heard())
+		return g.answer(m.OnSay(e, nil))
 	}
 	tab, verdicts := e.frame[e.u32(frameReceiverTab):], e.frame[e.u32(frameVerdicts):][:n]
 	first, same := Verdict{}, true
 	for i := range verdicts {
-		g.receiver.blob = blob(e.frame[binary.LittleEndian.Uint32(tab[4*i:]):])
-		v := m.OnSay(e, &g.receiver).heard()
-		if i == 0 {
-			first = v
-		}
-		same = same && v == first
-		b, ok := g.verdictByte(v)
+		g.receiver.blob = blob{e.frame[binary.LittleEndian.Uint32(tab[4*i:]):], &g.recent}
+		v := m.OnSay(e, &g.receiver)
+		b, ok := g.verdictByte(&v)
 		if !ok {
 			println("moot: OnSay made more than 253 different rewrites of one message")
 			return guestError
 		}
 		verdicts[i] = b
+		if i == 0 {
+			first = v
+		}
+		same = same && v.answer == first.answer && b == verdicts[0]
 	}
 	if same {
+		first.envelope = nil // as in a variant, where there is no place for it
 		return g.answer(first)
 	}
 	g.putVariants(e.frame)
 	return perReceiver
 }
 
-// heard is v without what a receiver's verdict cannot hold.
-func (v Verdict) heard() Verdict {
-	if v.answer != rewritten {
-		return Verdict{answer: v.answer, code: v.code, reason: v.reason}
-	}
-	return Verdict{answer: rewritten, kind: v.kind, message: v.message, extra: v.extra}
-}
-
-func (g *instance) verdictByte(v Verdict) (b byte, ok bool) {
+// verdictByte is how a receiver's verdict is told; false: there are too many
+// different ones.
+func (g *instance) verdictByte(v *Verdict) (b byte, ok bool) {
 	switch v.answer {
 	case deny, drop:
 		return verdictDrop, true
@@ -149,21 +155,22 @@ func (g *instance) verdictByte(v Verdict) (b byte, ok bool) {
 		return 0, true
 	}
 	n := len(g.variants)
-	if n > 0 && v == g.variants[n-1] {
+	if n > 0 && g.variants[n-1].is(v) {
 		return byte(verdictVariant + n - 1), true
 	}
-	if b, ok := g.index[v]; ok {
+	k := variant{v.kind, v.text, v.extra}
+	if b, ok := g.index[k]; ok {
 		return b, true
 	}
 	if n == maxVariants {
 		return 0, false
 	}
 	if g.index == nil {
-		g.index = make(map[Verdict]byte)
+		g.index = make(map[variant]byte)
 	}
-	g.variants = append(g.variants, v)
-	g.index[v] = byte(verdictVariant + n)
-	return g.index[v], true
+	g.variants = append(g.variants, k)
+	g.index[k] = byte(verdictVariant + n)
+	return g.index[k], true
 }
 
 func (g *instance) reset() {
@@ -175,16 +182,23 @@ func (g *instance) reset() {
 // answer writes v into the result slots and is what the hook returns.
 func (g *instance) answer(v Verdict) int32 {
 	g.last = v
-	f, le := g.event.frame, binary.LittleEndian
-	le.PutUint32(f[resultCode:], v.code)
-	g.put(f, resultReason, v.reason)
-	g.put(f, resultMessage, v.message)
-	le.PutUint32(f[resultKind:], v.kind)
-	g.put(f, resultExtra, v.extra)
-	g.put(f, resultRoom, v.room)
-	g.put(f, resultFrom, v.from)
-	le.PutUint64(f[resultSentAt:], uint64(v.sentAt))
-	g.put(f, resultReply, v.reply)
+	f := g.event.frame
+	switch v.answer {
+	case allow, allowEnd:
+		g.put(f, resultReply, v.text)
+	case deny:
+		binary.LittleEndian.PutUint32(f[resultCode:], v.code)
+		g.put(f, resultReason, v.text)
+	case rewritten:
+		g.put(f, resultMessage, v.text)
+		binary.LittleEndian.PutUint32(f[resultKind:], v.kind)
+		g.put(f, resultExtra, v.extra)
+		if v.envelope != nil {
+			g.put(f, resultRoom, v.envelope.room)
+			g.put(f, resultFrom, v.envelope.from)
+			binary.LittleEndian.PutUint64(f[resultSentAt:], uint64(v.envelope.sentAt))
+		}
+	}
 	return v.answer
 }
 
@@ -192,7 +206,7 @@ func (g *instance) putVariants(frame []byte) {
 	g.table = append(g.table[:0], make([]byte, variantSize*len(g.variants))...)
 	for i, v := range g.variants {
 		t := g.table[variantSize*i:]
-		g.put(t, variantMessage, v.message)
+		g.put(t, variantMessage, v.text)
 		binary.LittleEndian.PutUint32(t[variantKind:], v.kind)
 		g.put(t, variantExtra, v.extra)
 	}

@@ -287,3 +287,28 @@ func TestGoldenFramesCoverEveryHook(t *testing.T) {
 		}
 	}
 }
+
+func TestTextsOutliveTheirFrame(t *testing.T) {
+	for _, f := range load[goldenFrame](t, "frames.json") {
+		if f.Hook != "onSayReceive" {
+			continue
+		}
+		var got []string
+		g := moot.NewGuest(moot.Module{OnSayReceive: func(e *moot.Event) moot.Verdict {
+			got = append(got, e.Room(), e.Message(), e.Connection().Locale(), e.Connection().Property("role"))
+			return moot.Allow()
+		}}, nil)
+		frame := fromHex(t, f.Hex)
+		g.Call(frame)
+		want := slices.Clone(got)
+		for i := range want {
+			want[i] = string([]byte(got[i]))
+		}
+		for i := 104; i < len(frame); i++ {
+			frame[i] = 'x'
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("%s: %q became %q", f.Name, want, got)
+		}
+	}
+}
