@@ -137,7 +137,7 @@ func (h Host) Take(key string, tokens, burst int, per time.Duration) (time.Durat
 }
 
 // KV is the module's own store in its tenant. Needs "kv".
-func (h Host) KV() KV { return KV{h.raw} }
+func (h Host) KV() KV { return KV(h) }
 
 // KV is a store of texts by key. A time to live of 0 has no end.
 type KV struct{ raw imports }
