@@ -86,17 +86,29 @@ func TestTricklingReaderIsClosedWithinLinger(t *testing.T) {
 	})
 }
 
-func TestEndIsSeenWhileADeadlineIsSet(t *testing.T) {
-	for range 200 {
-		atDesk(t, func(d *desk) {
-			b := d.box()
-			b.sink.Room(0)
-			b.send(frameText("one"))
-			go b.end(nil) // beside the goroutine that begins to wait
-			time.Sleep(linger)
-			d.closes(b, 1)
-		})
+// endingSink has the connection end while its write deadline is being set.
+type endingSink struct {
+	*FakeSink
+	end func()
+}
+
+func (s *endingSink) SetWriteDeadline(t time.Time) error {
+	if end := s.end; end != nil {
+		s.end = nil
+		end()
 	}
+	return s.FakeSink.SetWriteDeadline(t)
+}
+
+func TestEndIsSeenWhileADeadlineIsSet(t *testing.T) {
+	atDesk(t, func(d *desk) {
+		b := d.box()
+		b.outbox.sink = &endingSink{b.sink, func() { b.end(nil) }}
+		b.sink.Room(0)
+		b.send(frameText("one"))
+		time.Sleep(linger)
+		d.closes(b, 1)
+	})
 }
 
 func TestWriterThatClosesDrains(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/mootchat/moot/engine"
 )
@@ -185,7 +186,10 @@ func (w *world) doomed(name string) *node {
 func TestMembersOfAStoppedNodeLeaveOnce(t *testing.T) {
 	inWorld(t, func(w *world) {
 		one, two, a, b := w.pair()
-		l1, l2 := one.countLeavers(allowed), two.countLeavers(allowed)
+		l1, l2 := one.countLeavers(allowed), two.countLeavers(func(*engine.Event) engine.Verdict {
+			time.Sleep(time.Second) // the others would find it dead by now
+			return allow()
+		})
 		a.do(roomAdd("r"))
 		b.do(roomAdd("r"))
 		w.must(two.stop(), nil)
