@@ -1,4 +1,4 @@
-# make run     builds what is needed and serves config.yaml
+# make run     builds what is needed and serves config.yaml (ARGS="--set http.listen=:9000")
 # make test    installs what the tests need and runs all of them
 SHELL := /bin/bash
 .ONESHELL:
@@ -14,7 +14,7 @@ FUZZTIME    ?= 30s
 NPM_DIRS    := engine/compat engine/demo/browsertest
 
 run: moot guests
-	exec ./moot serve
+	exec ./moot serve $(ARGS)
 
 moot:
 	go build -o moot .

@@ -91,8 +91,13 @@ func (c *Connection) Close(why Close) {
 		c.why = why
 	}
 	c.mu.Unlock()
-	if first {
-		c.out.end(c.out.sink.Farewell(why))
+	if !first {
+		return
+	}
+	if farewell := c.out.sink.Farewell(why); farewell != nil {
+		c.out.writer.endSoon(&c.out, farewell)
+	} else {
+		c.out.end(nil)
 	}
 }
 

@@ -62,6 +62,7 @@ func (c *Connection) Do(ctx context.Context, r wire.Request) {
 	}
 	switch r.Verb {
 	case "quit", "exit":
+		c.actions.Wait() // what was asked before is answered
 		c.Close(CloseQuit)
 		return
 	case "action":

@@ -26,7 +26,17 @@ type writer struct {
 	wake     sync.Cond
 	outboxes []*outbox // that have something waiting
 	streams  []*stream // that have a message to send, in the order of their turns
+	endings  []ending  // in the order they came
+	turns    uint64    // that streams have had
 	closed   bool
+}
+
+// ending is a connection that is to be told farewell, after the turn that brings
+// it what was said before.
+type ending struct {
+	o        *outbox
+	farewell []byte
+	turn     uint64
 }
 
 func newWriter() *writer {
@@ -79,6 +89,28 @@ func (w *writer) flushSoon(o *outbox) {
 	w.wake.Signal()
 }
 
+// endSoon ends o once the rooms that have a message to send have had their turn.
+func (w *writer) endSoon(o *outbox, farewell []byte) {
+	w.mu.Lock()
+	w.endings = append(w.endings, ending{o, farewell, w.turns + uint64(len(w.streams)) + 1})
+	w.mu.Unlock()
+	w.wake.Signal()
+}
+
+// due takes the endings whose turn it is: all, when no room has anything to
+// send. It is called with w.mu held.
+func (w *writer) due(dst []ending, quiet bool) []ending {
+	n := 0
+	for n < len(w.endings) && (quiet || w.endings[n].turn <= w.turns) {
+		n++
+	}
+	dst = append(dst, w.endings[:n]...)
+	rest := copy(w.endings, w.endings[n:])
+	clear(w.endings[rest:])
+	w.endings = w.endings[:rest]
+	return dst
+}
+
 // post hands over a message of the room. It waits while the backlog is full: the
 // room's senders are then held up, and nobody else.
 func (s *stream) post(j job) {
@@ -101,10 +133,11 @@ func (w *writer) run() {
 	var (
 		scratch  []byte
 		outboxes []*outbox
+		endings  []ending
 	)
 	for {
 		w.mu.Lock()
-		for len(w.outboxes) == 0 && len(w.streams) == 0 {
+		for len(w.outboxes) == 0 && len(w.streams) == 0 && len(w.endings) == 0 {
 			if w.closed {
 				w.mu.Unlock()
 				w.spills.Wait()
@@ -118,10 +151,12 @@ func (w *writer) run() {
 			s = w.streams[0]
 			w.streams[0] = nil
 			w.streams = w.streams[1:]
+			w.turns++
 			if s.next == 0 {
 				s.fill()
 			}
 		}
+		endings = w.due(endings[:0], s == nil)
 		w.mu.Unlock()
 
 		if s != nil {
@@ -131,6 +166,10 @@ func (w *writer) run() {
 		for i, o := range outboxes {
 			scratch = o.flush(scratch)
 			outboxes[i] = nil
+		}
+		for i, e := range endings {
+			e.o.end(e.farewell)
+			endings[i] = ending{}
 		}
 		if cap(scratch) > 4*batchBytes {
 			scratch = nil

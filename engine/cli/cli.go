@@ -4,6 +4,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -66,16 +67,17 @@ func Run(args []string, in io.Reader, out, err io.Writer) int {
 		fmt.Fprintln(err, `Run "moot --help" for the commands.`)
 		return exitMisused
 	}
-	switch perr := command.Run(); e := perr.(type) {
-	case nil:
+	perr = command.Run()
+	var wrong misuse
+	switch {
+	case perr == nil:
 		return exitOK
-	case misuse:
-		fmt.Fprintln(err, e.Error())
+	case errors.As(perr, &wrong):
+		fmt.Fprintln(err, wrong.Error())
 		return exitMisused
-	default:
-		fmt.Fprintln(err, "moot:", perr)
-		return exitFailed
 	}
+	fmt.Fprintln(err, "moot:", perr)
+	return exitFailed
 }
 
 // misuse is an error in what the operator wrote: it is printed as it is, a line

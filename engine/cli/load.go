@@ -77,7 +77,10 @@ func cacheDir() string {
 
 func rulesOf(cfg *config.Config) host.Rules {
 	var rules host.Rules
-	for _, name := range slices.Sorted(maps.Keys(cfg.Modules)) {
+	names := slices.SortedFunc(maps.Keys(cfg.Modules), func(a, b string) int {
+		return cmp.Or(cmp.Compare(cfg.Modules[a].Pos.File, cfg.Modules[b].Pos.File), cmp.Compare(cfg.Modules[a].Pos.Line, cfg.Modules[b].Pos.Line))
+	})
+	for _, name := range names {
 		m := cfg.Modules[name]
 		rules.Modules = append(rules.Modules, host.Module{
 			Name: name, File: m.File.Written, Where: fmt.Sprintf("%s: modules.%s", m.Pos, name), SHA256: m.SHA256,
@@ -108,7 +111,7 @@ func entryOf(e config.Entry, where string) host.Entry {
 	return entry
 }
 
-func engineConfig(cfg *config.Config) engine.Config {
+func engineConfig(cfg *config.Config) (engine.Config, error) {
 	l := cfg.Limits
 	c := engine.Config{Limits: engine.Limits{
 		MessageBytes: int(l.MessageBytes), Connections: l.Connections, ConnectionsPerIP: l.ConnectionsPerIP,
@@ -122,11 +125,15 @@ func engineConfig(cfg *config.Config) engine.Config {
 			ClientsMayCreate: t.Rooms.ClientsMayCreate, Connections: t.Limits.Connections, MaxRooms: t.Limits.Rooms,
 		}
 		for _, s := range t.Rooms.Settings {
-			tenant.Rooms = append(tenant.Rooms, engine.RoomSettings{Match: glob.MustCompile(s.Match).Match, MaxMembers: s.MaxMembers})
+			g, err := glob.Compile(s.Match)
+			if err != nil { // config checked it
+				return c, fmt.Errorf("rooms.settings of tenant %s: %w", name, err)
+			}
+			tenant.Rooms = append(tenant.Rooms, engine.RoomSettings{Match: g.Match, MaxMembers: s.MaxMembers})
 		}
 		c.Tenants = append(c.Tenants, tenant)
 	}
-	return c
+	return c, nil
 }
 
 // nodeName is the configured one, or one made from the host's name, so that two

@@ -7,8 +7,9 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"sync"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/mootchat/moot/engine"
 	"github.com/mootchat/moot/engine/cluster/memory"
@@ -35,7 +36,10 @@ func (c *serveCommand) Run(ctx context.Context, t terminal) error {
 		return err
 	}
 	n := &node{cfg: cfg, log: log}
-	ec := engineConfig(cfg)
+	ec, err := engineConfig(cfg)
+	if err != nil {
+		return errors.Join(err, rules.Close())
+	}
 	ec.Middleware, ec.Log = rules, log
 	ec.Cluster = memory.New().Node(nodeName(cfg.Cluster.Node))
 	if n.engine, err = engine.New(ec); err != nil {
@@ -43,7 +47,11 @@ func (c *serveCommand) Run(ctx context.Context, t terminal) error {
 	}
 	sizes.engine = n.engine
 	log.Info("moot", "version", version(), "config", c.Config, "revision", rules.Revision(), "node", ec.Cluster.Nodes.Self())
-	return errors.Join(n.run(ctx), rules.Close())
+	if err := errors.Join(n.run(ctx), rules.Close()); err != nil {
+		return err
+	}
+	log.Info("stopped")
+	return nil
 }
 
 // roomSizes tells modules how many members a room has. The engine that knows is
@@ -64,40 +72,37 @@ type node struct {
 	log    *slog.Logger
 	engine *engine.Engine
 	http   *http.Server
-	ws     *ws.Server
-	tcp    *tcp.Server
-	failed chan error
 }
 
 // afterDrain is how long, beyond the time to let clients go, the rest may take.
 const afterDrain = 10 * time.Second
 
-// run serves until ctx ends: listeners close first, then clients are let go over
-// the drain time, then the engine ends.
+// run serves until ctx ends or a part of the node fails: then nobody is let in
+// any more, the clients are let go over the drain time, and the rest ends.
 func (n *node) run(ctx context.Context) error {
 	web, socket, err := n.listen()
 	if err != nil {
 		return err
 	}
-	n.failed = make(chan error, 3)
-	running, stop := context.WithCancel(context.WithoutCancel(ctx))
-	var wg sync.WaitGroup
-	defer wg.Wait()
-	defer stop()
-	wg.Go(func() { n.failed <- n.engine.Run(running) })
+	living, end := context.WithCancel(context.WithoutCancel(ctx))
+	defer end()
+	parts, failed := errgroup.WithContext(living)
+	parts.Go(func() error { return n.engine.Run(failed) })
 	select {
 	case <-n.engine.Ready():
-	case err := <-n.failed:
-		return errors.Join(err, web.Close(), closeListener(socket))
+	case <-failed.Done():
+		return errors.Join(parts.Wait(), web.Close(), closeListener(socket))
 	}
-	n.serve(running, &wg, web, socket)
+	n.serve(failed, parts, web, socket)
 
 	select {
 	case <-ctx.Done():
-		n.log.Info("shutting down", "drain", n.cfg.Drain)
-	case err = <-n.failed:
+	case <-failed.Done():
 	}
-	return errors.Join(err, n.drain(running))
+	n.log.Info("shutting down", "drain", n.cfg.Drain)
+	err = errors.Join(closeListener(socket), n.drain(living))
+	end()
+	return errors.Join(parts.Wait(), err)
 }
 
 func closeListener(l net.Listener) error {
@@ -127,36 +132,33 @@ const (
 	headerBytes   = 8 << 10
 )
 
-func (n *node) serve(ctx context.Context, wg *sync.WaitGroup, web, socket net.Listener) {
-	n.ws = ws.New(n.engine, ws.Config{AllowedOrigins: n.cfg.HTTP.AllowedOrigins, Log: n.log})
-	mux := http.NewServeMux()
-	mux.Handle("/", n.ws.Or(demo.Handler()))
-	n.http = &http.Server{Handler: mux, ReadHeaderTimeout: headerTimeout, MaxHeaderBytes: headerBytes,
+// serve starts the transports: they end with ctx.
+func (n *node) serve(ctx context.Context, parts *errgroup.Group, web, socket net.Listener) {
+	sockets := ws.New(ws.Config{Engine: n.engine, AllowedOrigins: n.cfg.HTTP.AllowedOrigins, Fallback: demo.Handler(), Log: n.log})
+	n.http = &http.Server{Handler: sockets, ReadHeaderTimeout: headerTimeout, MaxHeaderBytes: headerBytes,
 		ErrorLog: slog.NewLogLogger(n.log.Handler(), slog.LevelDebug)}
-	wg.Go(func() {
+	parts.Go(func() error { return sockets.Run(ctx) })
+	parts.Go(func() error {
 		if err := n.http.Serve(web); !errors.Is(err, http.ErrServerClosed) {
-			n.failed <- err
+			return err
 		}
+		return nil
 	})
 	n.log.Info("serving", "http", web.Addr().String())
 	if socket == nil {
 		return
 	}
-	n.tcp = tcp.New(n.engine, tcp.Config{Tenant: n.cfg.Socket.Tenant, Delimiter: n.cfg.Socket.Delimiter, Log: n.log})
-	wg.Go(func() {
-		if err := n.tcp.Serve(ctx, socket); err != nil {
-			n.failed <- err
-		}
-	})
+	lines := &tcp.Server{Engine: n.engine, Tenant: n.cfg.Socket.Tenant, Delimiter: n.cfg.Socket.Delimiter, Log: n.log}
+	if lines.Delimiter == "\n" {
+		lines.Delimiter = "" // every end of a line
+	}
+	parts.Go(func() error { return lines.Serve(ctx, socket) })
 	n.log.Info("serving", "socket", socket.Addr().String())
 }
 
-// drain lets nobody in any more and lets the clients go.
+// drain lets the clients go.
 func (n *node) drain(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, n.cfg.Drain+afterDrain)
 	defer cancel()
-	var errs []error
-	errs = append(errs, n.http.Shutdown(ctx))
-	errs = append(errs, n.engine.Shutdown(ctx, n.cfg.Drain))
-	return errors.Join(errs...)
+	return errors.Join(n.http.Shutdown(ctx), n.engine.Shutdown(ctx, n.cfg.Drain))
 }

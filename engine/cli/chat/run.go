@@ -134,34 +134,28 @@ func (l *link) send(ctx context.Context, requests []json.RawMessage) error {
 	return nil
 }
 
-// lines is the chat without a screen.
+// lines is the chat without a screen. Each line waits for the answers to the one
+// before, as a person would; at the end it quits and shows what still comes.
 func (l *link) lines(ctx context.Context, in io.Reader, out io.Writer) error {
-	typed := make(chan string)
 	stop := make(chan struct{})
 	defer close(stop)
-	go func() { // ends with the input: a read of stdin cannot be ended from here
-		defer close(typed)
-		for s := bufio.NewScanner(in); s.Scan(); {
-			select {
-			case typed <- s.Text():
-			case <-stop:
-				return
-			}
-		}
-	}()
+	typed := scan(in, stop)
 	for {
-		if typed == nil && len(l.session.asked) == 0 {
-			return nil
+		next := typed
+		if len(l.session.asked) > 0 {
+			next = nil
 		}
 		var show []line
 		select {
-		case text, ok := <-typed:
+		case text, ok := <-next:
 			if !ok {
-				typed = nil
-				continue
+				text, typed = "/quit", nil
 			}
 			requests, lines, quit := l.session.typed(text)
-			if err := l.send(ctx, requests); err != nil || quit {
+			if quit {
+				typed = nil
+			}
+			if err := l.send(ctx, requests); err != nil {
 				return err
 			}
 			show = lines
@@ -178,4 +172,21 @@ func (l *link) lines(ctx context.Context, in io.Reader, out io.Writer) error {
 			}
 		}
 	}
+}
+
+// scan gives the lines of in. Its goroutine ends with the input, or with the
+// first line after stop: a read of stdin cannot be ended from here.
+func scan(in io.Reader, stop <-chan struct{}) <-chan string {
+	typed := make(chan string)
+	go func() {
+		defer close(typed)
+		for s := bufio.NewScanner(in); s.Scan(); {
+			select {
+			case typed <- s.Text():
+			case <-stop:
+				return
+			}
+		}
+	}()
+	return typed
 }

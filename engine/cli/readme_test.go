@@ -1,0 +1,140 @@
+package cli
+
+import (
+	"bytes"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// snippet is a fenced block of a Markdown file.
+type snippet struct{ language, text string }
+
+func snippetsOf(t *testing.T, file string) []snippet {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []snippet
+	for _, m := range regexp.MustCompile("(?ms)^```(\\w+)\n(.*?)^```$").FindAllStringSubmatch(string(text), -1) {
+		all = append(all, snippet{m[1], m[2]})
+	}
+	return all
+}
+
+// TestReadmeIsTrue does what the README tells a newcomer to do, in a copy of the
+// tree: every command, the program, the configuration.
+func TestReadmeIsTrue(t *testing.T) {
+	root := treeCopy(t)
+	var commands []string
+	served := false
+	for _, s := range snippetsOf(t, filepath.Join(root, "README.md")) {
+		switch s.language {
+		case "sh":
+			for command := range strings.Lines(s.text) {
+				commands = append(commands, strings.TrimSpace(command))
+			}
+		case "go":
+			path, _, ok := strings.Cut(strings.TrimPrefix(s.text, "// "), "\n")
+			if !ok || !strings.HasSuffix(path, ".go") {
+				t.Fatalf("the Go snippet does not begin with its path: %q", path)
+			}
+			write(t, filepath.Join(root, path), s.text)
+		case "yaml":
+			write(t, filepath.Join(root, "snippet.yaml"), s.text)
+			served = true
+		default:
+			t.Errorf("nothing tests a snippet in %q", s.language)
+		}
+	}
+	want := []string{"make run", "./moot chat ws://localhost:8080 --room defaultRoom", "make test", "make guests", "./moot check"}
+	if !slices.Equal(commands, want) {
+		t.Fatalf("the README's commands are %q; this test knows %q", commands, want)
+	}
+	if !served {
+		t.Fatal("the README has no configuration")
+	}
+
+	run := startServer(t, root, "make", "run", "ARGS=--set http.listen=127.0.0.1:0 --set socket.listen=127.0.0.1:0 --set drain=0s")
+	said := chatWith(t, root, run.http, "defaultRoom", "what the darn")
+	if !strings.Contains(said, "[defaultRoom] you: what the ****") {
+		t.Errorf("defaultRoom heard:\n%s", said)
+	}
+	run.stop(t)
+
+	command(t, root, "make", "guests")
+	command(t, root, "./moot", "check")
+	command(t, root, "./moot", "check", "-c", "snippet.yaml")
+	run = startServer(t, root, "./moot", "serve", "-c", "snippet.yaml", "--set", "http.listen=127.0.0.1:0", "--set", "socket.listen=127.0.0.1:0", "--set", "drain=0s")
+	if said := chatWith(t, root, run.http, "loud", "hello"); !strings.Contains(said, "[loud] you: HELLO") {
+		t.Errorf("loud heard:\n%s", said)
+	}
+	run.stop(t)
+}
+
+// treeCopy is a copy of the files that belong to the project.
+func treeCopy(t *testing.T) string {
+	t.Helper()
+	from, err := filepath.Abs("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	list := exec.Command("git", "ls-files", "-z", "-co", "--exclude-standard")
+	list.Dir = from
+	out, err := list.Output()
+	if err != nil {
+		t.Fatalf("git ls-files: %v", err)
+	}
+	to := t.TempDir()
+	for name := range strings.SplitSeq(strings.TrimSuffix(string(out), "\x00"), "\x00") {
+		text, err := os.ReadFile(filepath.Join(from, name))
+		if os.IsNotExist(err) {
+			continue // removed, and not yet committed
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		write(t, filepath.Join(to, name), string(text))
+	}
+	return to
+}
+
+func write(t *testing.T, path, text string) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(text), 0o666); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func command(t *testing.T, dir string, args ...string) string {
+	t.Helper()
+	cmd := exec.Command(args[0], args[1:]...)
+	cmd.Dir = dir
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%s: %v\n%s", strings.Join(args, " "), err, out)
+	}
+	return string(out)
+}
+
+// chatWith says one thing in a room and gives what was shown.
+func chatWith(t *testing.T, root, address, room, say string) string {
+	t.Helper()
+	cmd := exec.Command("./moot", "chat", "ws://"+address, "--room", room)
+	cmd.Dir = root
+	cmd.Stdin = strings.NewReader("/room " + room + "\n" + say + "\n")
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	if err := cmd.Run(); err != nil {
+		t.Fatalf("moot chat: %v\n%s", err, &out)
+	}
+	return out.String()
+}

@@ -1,0 +1,97 @@
+package cli
+
+import (
+	"context"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){
+		"moot": func() { os.Exit(Run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) },
+	})
+}
+
+// TestScripts runs the program as a user does. Besides testscript's own commands
+// there are:
+//
+// empty.wasm is a module with nothing in it.
+//
+//	serve [FLAG ...]   starts moot serve on free ports, and waits until it serves; $HTTP and $SOCKET are its addresses
+//	stop               sends it SIGTERM and waits; its log is then in serve.log
+//	socket FILE        sends the lines of the file over TCP and gives what comes until the server closes
+func TestScripts(t *testing.T) {
+	guests, err := filepath.Abs("../../guests")
+	if err != nil {
+		t.Fatal(err)
+	}
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata/script",
+		Setup: func(env *testscript.Env) error {
+			env.Setenv("GUESTS", guests)
+			env.Setenv("HOME", env.WorkDir)
+			return os.WriteFile(filepath.Join(env.WorkDir, "empty.wasm"), []byte("\x00asm\x01\x00\x00\x00"), 0o666)
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"serve":  serveScript,
+			"stop":   stopScript,
+			"socket": socketScript,
+		},
+	})
+}
+
+// servers are those of the scripts, by their folders.
+var servers sync.Map
+
+func serveScript(ts *testscript.TestScript, neg bool, args []string) {
+	self, err := os.Executable()
+	ts.Check(err)
+	cmd := exec.Command(self, append([]string{"serve", "--set", "http.listen=127.0.0.1:0",
+		"--set", "socket.listen=127.0.0.1:0", "--set", "drain=0s"}, args...)...)
+	cmd.Args[0] = "moot" // what testscript.Main goes by
+	cmd.Dir = ts.Getenv("WORK")
+	cmd.Env = append(os.Environ(), "HOME="+ts.Getenv("HOME"), "GUESTS="+ts.Getenv("GUESTS"))
+	s, err := start(cmd)
+	ts.Check(err)
+	ts.Defer(s.kill)
+	ts.Setenv("HTTP", s.http)
+	ts.Setenv("SOCKET", s.socket)
+	servers.Store(ts.Getenv("WORK"), s)
+}
+
+func stopScript(ts *testscript.TestScript, neg bool, args []string) {
+	v, ok := servers.LoadAndDelete(ts.Getenv("WORK"))
+	if !ok {
+		ts.Fatalf("stop: nothing is served")
+	}
+	log, err := v.(*server).terminate()
+	ts.Check(err)
+	ts.Check(os.WriteFile(ts.MkAbs("serve.log"), []byte(log), 0o666))
+}
+
+func socketScript(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) != 1 {
+		ts.Fatalf("usage: socket FILE")
+	}
+	var d net.Dialer
+	ctx, cancel := context.WithTimeout(context.Background(), deadline)
+	defer cancel()
+	conn, err := d.DialContext(ctx, "tcp", ts.Getenv("SOCKET"))
+	ts.Check(err)
+	defer conn.Close()
+	ts.Check(conn.SetDeadline(time.Now().Add(deadline)))
+	_, err = io.WriteString(conn, ts.ReadFile(args[0]))
+	ts.Check(err)
+	out, err := io.ReadAll(conn)
+	ts.Check(err)
+	_, err = ts.Stdout().Write(out)
+	ts.Check(err)
+}
