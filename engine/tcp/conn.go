@@ -20,7 +20,8 @@ type conn struct {
 
 const readBuffer = 1 << 10
 
-// read carries out requests until the connection ends, and says why it does.
+// read carries out requests until the connection ends, and says why it does. It
+// is where silent connections wait, on a stack that is small for that.
 func (c *conn) read(ctx context.Context, peer *engine.Connection, lines *wire.Lines) engine.Close {
 	buf := make([]byte, readBuffer)
 	for {
@@ -32,20 +33,24 @@ func (c *conn) read(ctx context.Context, peer *engine.Connection, lines *wire.Li
 			if err == wire.ErrQuit {
 				return engine.CloseQuit
 			}
-			var req wire.Request
-			if err == nil {
-				req, err = wire.ParseLine(line)
-			}
-			if err != nil {
-				peer.Reject(err.Error(), nil)
-				continue
-			}
-			peer.Do(ctx, req)
+			carryOut(ctx, peer, line, err)
 		}
 		if end != nil {
 			return engine.Close{}
 		}
 	}
+}
+
+func carryOut(ctx context.Context, peer *engine.Connection, line []byte, err error) {
+	var req wire.Request
+	if err == nil {
+		req, err = wire.ParseLine(line)
+	}
+	if err != nil {
+		peer.Reject(err.Error(), nil)
+		return
+	}
+	peer.Do(ctx, req)
 }
 
 // turnAway ends a connection that did not open.

@@ -12,21 +12,32 @@ var verbs = [...]string{
 }
 
 // fields are the fields of a request that ActionHero does not have. At their
-// verb they are no words. set returns what is wrong with the value, "" if
-// nothing is.
+// verb they are no words.
 var fields = [...]struct {
 	verb, name string
-	set        func(r *Request, value []byte) (fault string)
+	field      field
 }{
-	{"say", "key", (*Request).setKey},
-	{"roomAdd", "since", (*Request).setSince},
-	{"roomAdd", "presence", (*Request).setPresence},
-	{"roomView", "limit", (*Request).setLimit},
-	{"roomView", "cursor", (*Request).setCursor},
-	{"roomHistory", "limit", (*Request).setLimit},
-	{"roomHistory", "before", (*Request).setBefore},
-	{"auth", "token", (*Request).setToken},
+	{"say", "key", fieldKey},
+	{"roomAdd", "since", fieldSince},
+	{"roomAdd", "presence", fieldPresence},
+	{"roomView", "limit", fieldLimit},
+	{"roomView", "cursor", fieldCursor},
+	{"roomHistory", "limit", fieldLimit},
+	{"roomHistory", "before", fieldBefore},
+	{"auth", "token", fieldToken},
 }
+
+type field uint8
+
+const (
+	fieldKey field = iota
+	fieldSince
+	fieldPresence
+	fieldLimit
+	fieldCursor
+	fieldBefore
+	fieldToken
+)
 
 // ParseRequest parses the text of a WebSocket message. JSON that is no object
 // is a request without a verb. Of members with one name the last counts, as in
@@ -191,13 +202,34 @@ func (r *Request) setField(name, value []byte) bool {
 			continue
 		}
 		if value[0] != 'n' { // null is as good as nothing
-			if fault := f.set(r, value); fault != "" {
-				r.Fault = f.name + " must be " + fault
+			if want := r.set(f.field, value); want != "" {
+				r.Fault = f.name + " must be " + want
 			}
 		}
 		return true
 	}
 	return false
+}
+
+// set returns what the value should have been, "" if it is that. It is a switch,
+// and no function in the table, so that a Request need not be on the heap.
+func (r *Request) set(f field, value []byte) (want string) {
+	switch f {
+	case fieldKey:
+		return r.setKey(value)
+	case fieldSince:
+		return r.setSince(value)
+	case fieldPresence:
+		return r.setPresence(value)
+	case fieldLimit:
+		return r.setLimit(value)
+	case fieldCursor:
+		return setString(&r.Cursor, value)
+	case fieldBefore:
+		return setOffset(&r.Before, value)
+	default:
+		return setString(&r.Token, value)
+	}
 }
 
 func (r *Request) setKey(value []byte) string {
@@ -216,9 +248,6 @@ func (r *Request) setPresence(value []byte) string {
 	return ""
 }
 
-func (r *Request) setCursor(value []byte) string { return setString(&r.Cursor, value) }
-func (r *Request) setToken(value []byte) string  { return setString(&r.Token, value) }
-
 func setString(dst *string, value []byte) string {
 	if value[0] != '"' {
 		return "a string"
@@ -235,8 +264,6 @@ func (r *Request) setLimit(value []byte) string {
 	r.Limit = int(n)
 	return ""
 }
-
-func (r *Request) setBefore(value []byte) string { return setOffset(&r.Before, value) }
 
 func setOffset(dst *uint64, value []byte) string {
 	n, err := strconv.ParseUint(string(value), 10, 64)

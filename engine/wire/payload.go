@@ -52,7 +52,7 @@ func ParsePayload(b []byte) (p Payload, err error) {
 	missing := 5
 	for _, m := range collect(few[:0], value) {
 		ok := true
-		switch name := string(m.name()); name {
+		switch name := m.name(); string(name) {
 		case "message":
 			p.Message = messageOf(m.value)
 		case "room":
@@ -118,17 +118,17 @@ func checkMerge(what string, object []byte, also string) error {
 		return fmt.Errorf("%s is not a JSON object", what)
 	}
 	for w := walkInto(value); !w.done(); {
-		name := string(w.member().name())
-		if name == also || isReserved(name) {
+		name := w.member().name()
+		if string(name) == also || isReserved(name) {
 			return fmt.Errorf("%s may not use the name %q", what, name)
 		}
 	}
 	return nil
 }
 
-func isReserved(name string) bool {
+func isReserved(name []byte) bool {
 	for _, r := range reserved {
-		if name == r {
+		if string(name) == r {
 			return true
 		}
 	}

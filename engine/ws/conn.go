@@ -70,47 +70,50 @@ func (c *conn) turnAway(why engine.Close) {
 	c.End()
 }
 
-// read carries out requests until the connection ends, and says why it does.
+// read carries out requests until the connection ends, and says why it does. It
+// is where silent connections wait: what it holds on its stack, and what it calls
+// down to the socket, is paid for by every one of them.
 func (c *conn) read(ctx context.Context) engine.Close {
 	// A context that can end costs coder/websocket two allocations and a lock for
 	// each read. It is Close of the socket that ends reading.
 	forever := context.WithoutCancel(ctx)
 	for {
-		req, err := c.next(forever)
-		why, ended := err.(engine.Close)
+		kind, message, err := c.ws.Reader(forever)
 		switch {
-		case ended:
-			return why
-		case c.leaving.Load():
-			return engine.Close{}
 		case err != nil:
-			c.peer.Reject(err.Error(), nil)
-		default:
-			c.peer.Do(ctx, req)
+			return c.whyEnded(err)
+		case kind == websocket.MessageBinary:
+			return engine.CloseBinary
+		}
+		if why, ended := c.receive(ctx, message); ended {
+			return why
 		}
 	}
 }
 
-// next is the next request. The error is an engine.Close if the connection has
-// ended; any other says what was wrong with the message.
-func (c *conn) next(ctx context.Context) (wire.Request, error) {
-	for {
-		kind, message, err := c.ws.Reader(ctx)
-		if err != nil {
-			return wire.Request{}, c.whyEnded(err)
-		}
-		if kind == websocket.MessageBinary {
-			return wire.Request{}, engine.CloseBinary
-		}
-		if req, err := c.parse(message); err != errHeartbeat {
-			return req, err
-		}
+// receive reads a message and carries out the request in it. It says whether the
+// connection ends by it, and why.
+func (c *conn) receive(ctx context.Context, message io.Reader) (why engine.Close, ended bool) {
+	req, err := c.parse(message)
+	why, ended = err.(engine.Close)
+	switch {
+	case ended:
+		return why, true
+	case c.leaving.Load():
+		return engine.Close{}, true
+	case err == nil:
+		c.peer.Do(ctx, req)
+	case err != errHeartbeat:
+		c.peer.Reject(err.Error(), nil)
 	}
+	return engine.Close{}, false
 }
 
 // errHeartbeat is for a message that was one of Primus's own strings.
 var errHeartbeat = errors.New("heartbeat")
 
+// parse reads a message. The error is an engine.Close if the connection ends by
+// it; any other is for the client.
 func (c *conn) parse(message io.Reader) (wire.Request, error) {
 	// One buffer for whoever has a message on its way, none for who is silent.
 	buf := c.server.buffers.Get().(*bytes.Buffer)

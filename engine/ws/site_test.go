@@ -28,7 +28,7 @@ const patience = 10 * time.Second
 
 // site is a node with its HTTP port.
 type site struct {
-	*testing.T
+	testing.TB
 	engine *engine.Engine
 	server *ws.Server
 	http   *httptest.Server
@@ -38,15 +38,15 @@ type site struct {
 // option changes what a site is made of.
 type option func(*engine.Config, *ws.Config)
 
-func newSite(t *testing.T, options ...option) *site {
+func newSite(t testing.TB, options ...option) *site {
 	return startSite(t, (*httptest.Server).Start, options)
 }
 
-func newTLSSite(t *testing.T, options ...option) *site {
+func newTLSSite(t testing.TB, options ...option) *site {
 	return startSite(t, (*httptest.Server).StartTLS, options)
 }
 
-func startSite(t *testing.T, start func(*httptest.Server), options []option) *site {
+func startSite(t testing.TB, start func(*httptest.Server), options []option) *site {
 	t.Helper()
 	quiet := slog.New(slog.NewTextHandler(io.Discard, nil))
 	ec := engine.Config{
@@ -65,7 +65,7 @@ func startSite(t *testing.T, start func(*httptest.Server), options []option) *si
 		t.Fatal(err)
 	}
 	wc.Engine = e
-	s := &site{T: t, engine: e, server: ws.New(wc)}
+	s := &site{TB: t, engine: e, server: ws.New(wc)}
 	s.http = httptest.NewUnstartedServer(s.server)
 	start(s.http)
 	ctx, cancel := context.WithCancel(context.Background())
@@ -98,7 +98,7 @@ func startSite(t *testing.T, start func(*httptest.Server), options []option) *si
 
 // client speaks the protocol byte by byte.
 type client struct {
-	*testing.T
+	testing.TB
 	net.Conn
 	r *bufio.Reader
 }
@@ -123,7 +123,7 @@ func (s *site) connect() *client {
 	}
 	s.Cleanup(func() { c.Close() })
 	c.SetDeadline(time.Now().Add(patience))
-	return &client{s.T, c, bufio.NewReader(c)}
+	return &client{s.TB, c, bufio.NewReader(c)}
 }
 
 // dial connects and hears the welcome.

@@ -1,0 +1,45 @@
+package ws_test
+
+import (
+	"io"
+	"runtime"
+	"testing"
+
+	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/ws"
+)
+
+// What a connection costs that has nothing to say: memory of this process, its
+// client's share (about 1.5 KB) included.
+func BenchmarkIdleConnection(b *testing.B) {
+	s := newSite(b)
+	before := inUse()
+	for b.Loop() {
+		s.dial("/ws")
+	}
+	b.ReportMetric(float64(inUse()-before)/float64(b.N), "B/conn")
+}
+
+func inUse() uint64 {
+	var m runtime.MemStats
+	runtime.GC()
+	runtime.GC() // stacks shrink at a collection
+	runtime.ReadMemStats(&m)
+	return m.HeapInuse + m.StackInuse
+}
+
+// A request and its answer, over a socket.
+func BenchmarkRequest(b *testing.B) {
+	s := newSite(b, func(e *engine.Config, _ *ws.Config) { e.Limits.VerbsPerSecond = 1e9 })
+	c := s.dial("/ws")
+	request, answer := []byte(frame(text, nope("x"))), make([]byte, len(notThere("x"))+4)
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := c.Write(request); err != nil {
+			b.Fatal(err)
+		}
+		if _, err := io.ReadFull(c.r, answer); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
