@@ -51,7 +51,7 @@ setInterval(() => !document.hidden && current && count(current), 15_000);
 
 function roomOf(name) {
   if (rooms.has(name)) return rooms.get(name);
-  const row = fill("room-template"), log = document.createElement("ol");
+  const row = fill("room-template"), log = document.createElement("div");
   const room = { name, row, log, joined: false, wanted: false, unread: 0, members: null, said: [] };
   const [open, toggle] = row.querySelectorAll("button");
   row.dataset.testid = `room-${name}`;
@@ -206,7 +206,7 @@ function wroteOtherwise(room, text) {
 }
 
 function note(room, text) {
-  const item = document.createElement("li");
+  const item = document.createElement("div");
   item.className = "divider faint";
   item.textContent = text;
   append(room, item);
@@ -249,10 +249,10 @@ function actionForm({ name, description, inputs }) {
     const params = Object.fromEntries([...new FormData(form)].filter(([, value]) => value !== ""));
     try {
       const { context, messageId, ...reply } = await connection.request("action", { params: { ...params, action: name } });
-      complain(output, `${name}: ${JSON.stringify(reply)}`);
+      complain(output, JSON.stringify(reply));
       output.className = "";
     } catch (err) {
-      complain(output, `${name}: ${err.message}`);
+      complain(output, err.message);
       output.className = "error";
     }
   };

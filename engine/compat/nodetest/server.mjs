@@ -1,0 +1,51 @@
+// A server to test against: the program $MOOT with the configuration $MOOT_CONFIG.
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { createInterface } from "node:readline";
+
+const startsWithin = 30_000; // ms
+for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, () => process.exit(1)); // runs what waits for exit
+
+// start gives a running server: where its clients find it, and stop. Listeners that
+// are not given get free ports.
+export async function start({ http = "127.0.0.1:0", socket = "127.0.0.1:0" } = {}) {
+  const settings = { "http.listen": http, "socket.listen": socket, "log.format": "json", "log.level": "info", drain: "0s" };
+  const args = Object.entries(settings).flatMap(([path, value]) => ["--set", `${path}=${value}`]);
+  const child = spawn(process.env.MOOT, ["serve", "--config", process.env.MOOT_CONFIG, ...args], { stdio: ["ignore", "ignore", "pipe"] });
+  const kill = () => child.kill("SIGKILL");
+  process.once("exit", kill);
+  const exited = once(child, "exit");
+  const log = [];
+  const addresses = await new Promise((resolve, reject) => {
+    const found = {};
+    const fail = (why) => reject(new Error(`${why}\n${log.join("\n")}`));
+    const timer = setTimeout(fail, startsWithin, "the server did not start in time");
+    createInterface({ input: child.stderr }).on("line", (line) => {
+      log.push(line);
+      const entry = parse(line);
+      if (entry.msg === "serving") Object.assign(found, entry);
+      if (found.http && found.socket) resolve(found);
+    });
+    exited.then(([code]) => fail(`the server ended with ${code}`));
+    timer.unref();
+  });
+  return {
+    ...addresses, // http, socket: host:port
+    // stop ends the server as an operator would. What it logged is in the error if it
+    // did not end well.
+    async stop() {
+      child.kill("SIGTERM");
+      const [code] = await exited;
+      process.off("exit", kill);
+      if (code !== 0) throw new Error(`the server ended with ${code}\n${log.join("\n")}`);
+    },
+  };
+}
+
+function parse(line) {
+  try {
+    return JSON.parse(line);
+  } catch {
+    return {}; // not of the log: the race detector, a panic
+  }
+}
