@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bytes"
+	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -9,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/mootchat/moot/engine/config"
 )
 
 // snippet is a fenced block of a Markdown file.
@@ -75,6 +78,40 @@ func TestReadmeIsTrue(t *testing.T) {
 		t.Errorf("loud heard:\n%s", said)
 	}
 	run.stop(t)
+}
+
+// TestConfigurationsInGuestReadmesLoad loads every configuration that a README of
+// a guest shows, modules included, as if it stood at the root.
+func TestConfigurationsInGuestReadmesLoad(t *testing.T) {
+	files, err := filepath.Glob("../../guests/*/README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	loaded := 0
+	for _, file := range files {
+		for _, s := range snippetsOf(t, file) {
+			if s.language != "yaml" {
+				continue
+			}
+			cfg, err := config.Parse("../../snippet.yaml", []byte(s.text), os.LookupEnv)
+			if err != nil {
+				t.Errorf("%s: %v", file, err)
+				continue
+			}
+			rules, err := loadRules(t.Context(), cfg, slog.New(slog.DiscardHandler), nil)
+			if err != nil {
+				t.Errorf("%s: %v", file, err)
+				continue
+			}
+			if err := rules.Close(); err != nil {
+				t.Error(err)
+			}
+			loaded++
+		}
+	}
+	if loaded < 3 {
+		t.Errorf("only %d configurations were found", loaded)
+	}
 }
 
 // treeCopy is a copy of the files that belong to the project.
