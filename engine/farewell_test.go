@@ -111,6 +111,27 @@ func TestEndIsSeenWhileADeadlineIsSet(t *testing.T) {
 	})
 }
 
+func TestFarewellFollowsWhatRoomsHadToSend(t *testing.T) {
+	atDesk(t, func(d *desk) {
+		var halls []*hall
+		for range 5 {
+			halls = append(halls, d.hall(1))
+		}
+		for _, h := range halls[1:] { // it is in all of the rooms
+			h.to = halls[0].to
+		}
+		b := halls[0].boxes[0]
+		release := d.hold()
+		for _, h := range halls {
+			h.post("before")
+		}
+		d.w.endSoon(b.outbox, []byte("bye\r\n"))
+		release()
+		d.got(b, "before", "before", "before", "before", "before", "bye")
+		d.closes(b, 1)
+	})
+}
+
 func TestWriterThatClosesDrains(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := &desk{t, newWriter()}

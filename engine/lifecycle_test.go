@@ -215,36 +215,22 @@ func TestNewSaysWhatIsWrong(t *testing.T) {
 	}
 }
 
-func TestMatch(t *testing.T) {
-	e, err := engine.New(engine.Config{Cluster: memory.New().Node("n"), Tenants: []engine.TenantConfig{
-		{Name: "default"},
-		{Name: "host", Hosts: []string{"chat.example.com"}},
-		{Name: "path", Paths: []string{"/acme"}},
-		{Name: "deep", Paths: []string{"/acme/deep", "/more"}},
-		{Name: "both", Hosts: []string{"both.example.com"}, Paths: []string{"/both"}},
-		{Name: "neither"},
-	}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, c := range []struct{ host, path, tenant, rest string }{
-		{"", "/primus", "default", "/primus"},
-		{"other.example.com:8080", "/ws", "default", "/ws"},
-		{"chat.example.com", "/ws", "host", "/ws"},
-		{"CHAT.example.COM.:443", "/ws", "host", "/ws"},
-		{"[::1]:80", "/ws", "default", "/ws"},
-		{"x", "/acme/primus", "path", "/primus"},
-		{"x", "/acme", "path", ""},
-		{"x", "/acmeXYZ", "default", "/acmeXYZ"},
-		{"x", "/acme/deep/ws", "deep", "/ws"},
-		{"x", "/more/ws", "deep", "/ws"},
-		{"x", "/acme/deeper/ws", "path", "/deeper/ws"},
-		{"x", "/both/ws", "both", "/ws"},
-		{"both.example.com", "/ws", "both", "/ws"},
-		{"both.example.com", "/acme/ws", "path", "/ws"},
-	} {
-		if tenant, rest := e.Match(c.host, c.path); tenant != c.tenant || rest != c.rest {
-			t.Errorf("%s%s is %s of %s, want %s of %s", c.host, c.path, rest, tenant, c.rest, c.tenant)
+func TestWhoQuitsHearsWhatWasSaidBefore(t *testing.T) {
+	inWorld(t, func(w *world) {
+		n := w.node("n")
+		gate := n.slowActions()
+		a := n.client().do(roomAdd("r"))
+		<-a.begin(action("slow", ""))
+		<-a.begin(say("r", "one"))
+		w.must(n.Broadcast(w.Context(), in("r"), "", []byte(`"two"`)), nil)
+		quit := a.begin(event("quit"))
+		synctest.Wait()
+		close(gate)
+		<-quit
+		<-a.gone
+		heard := a.heard()
+		if last := len(heard) - 1; len(heard) != 5 || heard[last] != "bye quit (1000)" {
+			w.Errorf("heard %q, want three answers and messages of before, then the farewell", heard)
 		}
-	}
+	})
 }

@@ -21,13 +21,13 @@ type TenantConfig struct {
 	ClientsMayCreate bool           // the action createChatRoom
 	Rooms            []RoomSettings // the first that matches counts
 	Connections      int            // limit; 0: only the node's
-	MaxRooms         int            // limit of rooms that exist; 0: none
+	MaxRooms         int            // limit of rooms that exist, passed at most by those made at once; 0: none
 }
 
 // RoomSettings are those of the rooms that match.
 type RoomSettings struct {
 	Match      func(room string) bool
-	MaxMembers int // on all nodes; 0: no limit
+	MaxMembers int // on all nodes; joins at the same moment may pass it; 0: no limit
 }
 
 // DefaultTenant is the tenant of clients that no other tenant matches.
