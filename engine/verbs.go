@@ -236,7 +236,7 @@ func (c *Connection) documentation(context.Context, *wire.Request) (result, erro
 func documented(name string, a ActionSpec) actionDoc {
 	d := actionDoc{Name: name, Description: a.Description, Inputs: map[string]inputDoc{}}
 	for input, spec := range a.Inputs {
-		d.Inputs[input] = inputDoc{spec.Required, spec.Description}
+		d.Inputs[input] = inputDoc(spec)
 	}
 	return d
 }
