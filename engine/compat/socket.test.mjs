@@ -4,7 +4,7 @@ import { after, before, test } from "node:test";
 import { browserClient, heard, nodeClient } from "./clients.mjs";
 import { start } from "./nodetest/server.mjs";
 
-const timeout = 20_000; // ms, of one test
+const timeout = 60_000; // ms, of one test
 let server;
 before(async () => (server = await start()));
 after(() => server.stop());

@@ -4,7 +4,7 @@ import { after, before, test } from "node:test";
 import { browserClient, heard } from "./clients.mjs";
 import { start } from "./nodetest/server.mjs";
 
-const timeout = 20_000; // ms, of one test
+const timeout = 60_000; // ms, of one test
 const same = (found, wanted, about) => assert.deepEqual(structuredClone(found), wanted, about); // Primus is a realm of its own
 let server;
 before(async () => (server = await start()));

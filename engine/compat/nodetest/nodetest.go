@@ -16,7 +16,7 @@ import (
 )
 
 const (
-	atMost = 3 * time.Minute // for all tests of a folder
+	atMost = 5 * time.Minute // for all tests of a folder
 	ending = 5 * time.Second // for Node.js to end after that
 )
 

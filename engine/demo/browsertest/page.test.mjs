@@ -3,7 +3,7 @@ import { after, afterEach, before, test } from "node:test";
 import { chromium } from "playwright-core";
 import { start } from "../../compat/nodetest/server.mjs";
 
-const timeout = 30_000; // ms, of one test
+const timeout = 60_000; // ms, of one test
 let server, browser, open = [];
 
 before(async () => {
@@ -31,7 +31,7 @@ afterEach(async () => {
 // openTab gives a tab that is connected. Its methods do what a user does.
 async function openTab() {
   const page = await browser.newPage(); // in a window of its own: what is behind others is slow
-  page.setDefaultTimeout(10_000);
+  page.setDefaultTimeout(20_000);
   const complaints = [];
   page.on("pageerror", (err) => complaints.push(err.message));
   page.on("console", (m) => m.type() === "error" && !/ERR_CONNECTION_REFUSED/.test(m.text()) && complaints.push(m.text()));
@@ -111,7 +111,7 @@ test("a gate keeps out, says why, and a login opens it", { timeout }, async () =
   await login.getByText("unknown token").waitFor();
   await login.getByLabel("token").fill("letmein");
   await login.getByLabel("token").press("Enter");
-  await login.getByText(`"role":"member"`).waitFor();
+  await login.getByText("role: member").waitFor();
   await tab.join("secure");
   assert.equal(await tab.room("secure").getByRole("alert").count(), 0);
   await tab.say("inside");
@@ -189,6 +189,5 @@ test("a server that was restarted is found again, and its rooms joined", { timeo
   await ann.room("otherRoom").getByRole("button", { name: "Join otherRoom" }).waitFor();
   await ann.room("defaultRoom").getByRole("button", { name: /^defaultRoom/ }).click();
   await ann.say("still here");
-  await bob.room("defaultRoom").getByRole("button", { name: /^defaultRoom/ }).click();
-  await bob.hears("still here");
+  await bob.hears("still here"); // in the room that was shown before
 });

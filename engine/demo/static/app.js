@@ -32,7 +32,7 @@ function arrive() {
   for (const room of rooms.values()) {
     if (!room.wanted) continue;
     note(room, "connected again; what was said meanwhile is not shown");
-    join(room);
+    enter(room);
   }
 }
 
@@ -68,13 +68,16 @@ function roomOf(name) {
 }
 
 async function join(room) {
+  await enter(room);
+  if (room.joined) show(room);
+}
+
+async function enter(room) {
   await attempt(room, async () => {
     await connection.request("roomAdd", { room: room.name });
     room.joined = room.wanted = true;
   });
-  if (!room.joined) return;
   count(room);
-  if (!current?.joined || !$("say-text").value) show(room);
 }
 
 async function leave(room) {
@@ -175,13 +178,14 @@ $("say").onsubmit = async (event) => {
 
 const nameOf = (id) => (id === "0" ? "system" : id === connection.id ? "you" : id.slice(-6));
 const textOf = (value) => (typeof value === "string" ? value : JSON.stringify(value));
+const listed = (entries) => entries.map(([key, value]) => `${key}: ${textOf(value)}`).join("; ");
 
 function hear(room, payload) {
   const item = fill("message-template"), time = item.querySelector("time"), sent = new Date(payload.sentAt);
   const text = textOf(payload.message), own = payload.from === connection.id;
-  const extra = Object.entries(payload).filter(([key]) => !known.has(key)).map(([key, value]) => `${key}: ${textOf(value)}`);
+  const extra = Object.entries(payload).filter(([key]) => !known.has(key));
   const said = own ? wroteOtherwise(room, text) : "";
-  if (said) extra.unshift(`changed by a rule; you wrote: ${said}`);
+  if (said) extra.unshift(["changed by a rule; you wrote", said]);
   item.classList.toggle("system", payload.from === "0");
   item.classList.toggle("own", own);
   item.querySelector(".from").textContent = nameOf(payload.from);
@@ -189,7 +193,7 @@ function hear(room, payload) {
   item.querySelector(".text").textContent = text;
   time.textContent = sent.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: "2-digit" });
   time.dateTime = sent.toISOString();
-  complain(item.querySelector(".note"), extra.join("; "));
+  complain(item.querySelector(".note"), listed(extra));
   append(room, item);
   if (room === current) return;
   room.unread++;
@@ -249,7 +253,7 @@ function actionForm({ name, description, inputs }) {
     const params = Object.fromEntries([...new FormData(form)].filter(([, value]) => value !== ""));
     try {
       const { context, messageId, ...reply } = await connection.request("action", { params: { ...params, action: name } });
-      complain(output, JSON.stringify(reply));
+      complain(output, listed(Object.entries(reply)) || "done");
       output.className = "";
     } catch (err) {
       complain(output, err.message);
