@@ -1,0 +1,115 @@
+package wasi
+
+import (
+	"context"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/tetratelabs/wazero"
+	"github.com/tetratelabs/wazero/api"
+	"github.com/tetratelabs/wazero/sys"
+)
+
+// program builds the Go program in testdata and starts it.
+func program(t *testing.T) (api.Module, *person) {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "guest.wasm")
+	build := exec.Command("go", "build", "-buildmode=c-shared", "-o", file, "./testdata/guest")
+	build.Env = append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	wasm, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rt := wazero.NewRuntime(t.Context())
+	t.Cleanup(func() { rt.Close(context.Background()) })
+	if err := Instantiate(t.Context(), rt, func(ctx context.Context) Guest { return ctx.(Guest) }); err != nil {
+		t.Fatal(err)
+	}
+	p := newPerson()
+	m, err := rt.InstantiateWithConfig(p, wasm, wazero.NewModuleConfig().WithName("").WithStartFunctions("_initialize"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m, p
+}
+
+func TestGoProgram(t *testing.T) {
+	m, p := program(t)
+	say := func(name string, params ...uint64) (int64, error) {
+		t.Helper()
+		p.lines, p.slept = nil, nil
+		p.output.Begin()
+		r, err := m.ExportedFunction(name).Call(p, params...)
+		p.output.End(p)
+		if len(r) == 0 {
+			return 0, err
+		}
+		return int64(r[0]), err
+	}
+	lines := func(name string, want ...string) {
+		t.Helper()
+		if _, err := say(name); err != nil || !slices.Equal(p.lines, want) {
+			t.Errorf("%s: %q, %v", name, p.lines, err)
+		}
+	}
+	lines("printing", "1 to the output", "2 to the errors", "1 no end")
+	lines("surroundings", "1 0 0 true", `1 directory ""`)
+	lines("opening", "1 /etc/passwd true", "1 . true", "1 main.go true", "1 /dev/stdin true", "1 created false", "1 dialed false", "1 read 0 EOF")
+
+	a, err := say("random")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if b, err := say("random"); err != nil || a == b {
+		t.Errorf("random %d, then %d, %v", a, b, err)
+	}
+	if ns, err := say("now"); err != nil || time.Since(time.Unix(0, ns)).Abs() > time.Minute {
+		t.Errorf("now %v, %v", time.Unix(0, ns), err)
+	}
+
+	s := &sleeper{person: p}
+	r, err := m.ExportedFunction("sleeping").Call(s, 20)
+	if err != nil || time.Duration(r[0]) < 20*time.Millisecond || s.slept < 15*time.Millisecond {
+		t.Errorf("slept %v, %v of it by the host: %v", r, s.slept, err)
+	}
+	if _, err := m.ExportedFunction("sleeping").Call(s, 3_600_000); !errors.Is(err, errTooLong) {
+		t.Errorf("sleeping for an hour: %v", err)
+	}
+}
+
+var errTooLong = errors.New("longer than the call has")
+
+// sleeper is a guest for which time passes when it sleeps: Go asks again until its clock says that the time is over.
+type sleeper struct {
+	*person
+	slept time.Duration
+}
+
+func (s *sleeper) Sleep(d time.Duration) {
+	if d > time.Second {
+		panic(errTooLong)
+	}
+	<-time.After(d)
+	s.slept += d
+}
+
+func TestGoProgramExits(t *testing.T) {
+	m, p := program(t)
+	_, err := m.ExportedFunction("exiting").Call(p, 3)
+	var exit *sys.ExitError
+	if !errors.As(err, &exit) || exit.ExitCode() != 3 {
+		t.Errorf("%v", err)
+	}
+	if s := strings.Join(p.lines, "\n"); s != "" {
+		t.Error(s)
+	}
+}
