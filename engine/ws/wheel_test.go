@@ -1,0 +1,36 @@
+package ws
+
+import (
+	"math/rand/v2"
+	"testing"
+)
+
+// Turns are spread over the slots, and stay findable however connections go.
+func TestWheelSpreadsConnections(t *testing.T) {
+	var w wheel
+	var all []*conn
+	for range 4 * slots {
+		c := &conn{}
+		if !w.add(c) {
+			t.Fatal("a running wheel refused a connection")
+		}
+		all = append(all, c)
+	}
+	for i, s := range w.slots {
+		if len(s) != 4 {
+			t.Errorf("slot %d has %d connections, want 4", i, len(s))
+		}
+	}
+	rand.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
+	for i, c := range all {
+		w.remove(c)
+		for _, rest := range all[i+1:] {
+			if w.slots[rest.slot][rest.index] != rest {
+				t.Fatal("a connection is not in its place")
+			}
+		}
+	}
+	if left := w.stop(); len(left) > 0 || w.add(&conn{}) {
+		t.Errorf("%d connections are left, or one came after the end", len(left))
+	}
+}
