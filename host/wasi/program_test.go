@@ -7,7 +7,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
@@ -16,8 +15,8 @@ import (
 	"github.com/tetratelabs/wazero/sys"
 )
 
-// program builds the Go program in testdata and starts it.
-func program(t *testing.T) (api.Module, *person) {
+// program builds the Go program in testdata.
+func program(t *testing.T) []byte {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "guest.wasm")
 	build := exec.Command("go", "build", "-buildmode=c-shared", "-o", file, "./testdata/guest")
@@ -29,13 +28,13 @@ func program(t *testing.T) (api.Module, *person) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	rt := wazero.NewRuntime(t.Context())
-	t.Cleanup(func() { rt.Close(context.Background()) })
-	if err := Instantiate(t.Context(), rt, func(ctx context.Context) Guest { return ctx.(Guest) }); err != nil {
-		t.Fatal(err)
-	}
+	return wasm
+}
+
+func start(t *testing.T, rt wazero.Runtime, program wazero.CompiledModule) (api.Module, *person) {
+	t.Helper()
 	p := newPerson()
-	m, err := rt.InstantiateWithConfig(p, wasm, wazero.NewModuleConfig().WithName("").WithStartFunctions("_initialize"))
+	m, err := rt.InstantiateModule(p, program, wazero.NewModuleConfig().WithName("").WithStartFunctions("_initialize"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -43,7 +42,16 @@ func program(t *testing.T) (api.Module, *person) {
 }
 
 func TestGoProgram(t *testing.T) {
-	m, p := program(t)
+	rt := wazero.NewRuntime(t.Context())
+	t.Cleanup(func() { rt.Close(context.Background()) })
+	if err := Instantiate(t.Context(), rt, func(ctx context.Context) Guest { return ctx.(Guest) }); err != nil {
+		t.Fatal(err)
+	}
+	wasm, err := rt.CompileModule(t.Context(), program(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, p := start(t, rt, wasm)
 	say := func(name string, params ...uint64) (int64, error) {
 		t.Helper()
 		p.lines, p.slept = nil, nil
@@ -84,6 +92,12 @@ func TestGoProgram(t *testing.T) {
 	if _, err := m.ExportedFunction("sleeping").Call(s, 3_600_000); !errors.Is(err, errTooLong) {
 		t.Errorf("sleeping for an hour: %v", err)
 	}
+
+	m, p = start(t, rt, wasm)
+	var exit *sys.ExitError
+	if _, err := say("exiting", 3); !errors.As(err, &exit) || exit.ExitCode() != 3 || len(p.lines) > 0 {
+		t.Errorf("%v, %q", err, p.lines)
+	}
 }
 
 var errTooLong = errors.New("longer than the call has")
@@ -100,16 +114,4 @@ func (s *sleeper) Sleep(d time.Duration) {
 	}
 	<-time.After(d)
 	s.slept += d
-}
-
-func TestGoProgramExits(t *testing.T) {
-	m, p := program(t)
-	_, err := m.ExportedFunction("exiting").Call(p, 3)
-	var exit *sys.ExitError
-	if !errors.As(err, &exit) || exit.ExitCode() != 3 {
-		t.Errorf("%v", err)
-	}
-	if s := strings.Join(p.lines, "\n"); s != "" {
-		t.Error(s)
-	}
 }
