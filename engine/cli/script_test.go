@@ -33,11 +33,15 @@ func TestScripts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	cache, err := os.UserCacheDir() // compiled modules are good for every script, and for the next run
+	if err != nil {
+		t.Fatal(err)
+	}
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script",
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("GUESTS", guests)
-			env.Setenv("HOME", env.WorkDir)
+			env.Setenv("XDG_CACHE_HOME", cache)
 			return os.WriteFile(filepath.Join(env.WorkDir, "empty.wasm"), []byte("\x00asm\x01\x00\x00\x00"), 0o666)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
@@ -58,7 +62,7 @@ func serveScript(ts *testscript.TestScript, neg bool, args []string) {
 		"--set", "socket.listen=127.0.0.1:0", "--set", "drain=0s"}, args...)...)
 	cmd.Args[0] = "moot" // what testscript.Main goes by
 	cmd.Dir = ts.Getenv("WORK")
-	cmd.Env = append(os.Environ(), "HOME="+ts.Getenv("HOME"), "GUESTS="+ts.Getenv("GUESTS"))
+	cmd.Env = append(os.Environ(), "XDG_CACHE_HOME="+ts.Getenv("XDG_CACHE_HOME"), "GUESTS="+ts.Getenv("GUESTS"))
 	s, err := start(cmd)
 	ts.Check(err)
 	ts.Defer(s.kill)
