@@ -3,7 +3,7 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { createInterface } from "node:readline";
 
-const startsWithin = 30_000; // ms
+const startsWithin = 60_000; // ms
 for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, () => process.exit(1)); // runs what waits for exit
 
 // start gives a running server: where its clients find it, and stop. Listeners that
