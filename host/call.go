@@ -82,11 +82,22 @@ func (in *instance) charge(bytes uint32) {
 }
 
 // wait is the context for what waits on others: it ends at the call's deadline.
+// waited is called after it.
 func (in *instance) wait() context.Context {
 	if in.calls == nil {
 		in.calls, in.cancel = context.WithDeadline(context.Background(), epoch.Add(time.Duration(in.deadline)))
 	}
+	in.waiting = now()
 	return in.calls
+}
+
+// waited keeps the time from the gate's account: who waits uses no processor. What
+// is short was no waiting.
+func (in *instance) waited() {
+	const work = int64(100 * time.Microsecond)
+	if d := now() - in.waiting; d > work {
+		in.mark += d
+	}
 }
 
 // classify says what an error that came out of the guest is.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/mootchat/moot/host/abi"
 	"github.com/mootchat/moot/host/meter"
+	"github.com/mootchat/moot/host/wasi"
 )
 
 // grants are what an entry lets its module do.
@@ -90,16 +91,22 @@ func checkExports(m *meter.Module) (errs []error) {
 	return errs
 }
 
+// maxErrors bounds how many errors there are about the imports of one module.
+const maxErrors = 8
+
 // checkImports says what a module asks for and is not given.
 func checkImports(imports []meter.Import, given grants) (errs []error) {
-	for _, im := range imports {
-		name := im.Module + "." + im.Name
+	for i, im := range imports {
+		if len(errs) == maxErrors {
+			return append(errs, fmt.Errorf("it has %d imports more that were not looked at", len(imports)-i))
+		}
+		name := fmt.Sprintf("%.100s.%.100s", im.Module, im.Name)
 		fn, known := lookup(im.Module, im.Name)
 		switch {
 		case !known && im.Module == abi.ImportModule:
 			errs = append(errs, fmt.Errorf("it imports %s, which this host does not have; is the module newer than the host?", name))
 		case !known:
-			errs = append(errs, fmt.Errorf("it imports %s, but a module may import from %s and %s alone", name, abi.ImportModule, wasiModule))
+			errs = append(errs, fmt.Errorf("it imports %s, but a module may import from %s and %s alone", name, abi.ImportModule, wasi.ModuleName))
 		case im.Type.String() != fn.Signature.String():
 			errs = append(errs, fmt.Errorf("it imports %s as %v, but it is %v", name, im.Type, fn.Signature))
 		case !given.has(fn.capability):

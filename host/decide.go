@@ -31,7 +31,7 @@ func (h *Host) Decide(ctx context.Context, ev *engine.Event) engine.Verdict {
 	if t == nil {
 		return engine.Verdict{}
 	}
-	run := run{ctx: ctx, ev: ev, end: now() + int64(chainTimeout)}
+	run := run{ctx: ctx, ev: ev, end: now() + int64(h.cfg.ChainTimeout)}
 	asked := ev.Room
 	run.chain(t.chain(ev.Hook, ev.Room, ev.Action))
 	if ev.Room != asked && run.verdict.Outcome == engine.Allowed {

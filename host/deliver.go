@@ -2,7 +2,6 @@ package host
 
 import (
 	"context"
-	"slices"
 
 	"github.com/mootchat/moot/engine"
 	"github.com/mootchat/moot/engine/wire"
@@ -32,15 +31,6 @@ func (h *Host) Deliver(ctx context.Context, ev *engine.Event, members []engine.M
 		s.ask(e)
 	}
 	return s.delivery()
-}
-
-// form is the message as some of the members hear it.
-type form struct {
-	payload wire.Payload
-	asIs    bool // nothing was changed
-	ended   bool // no later module is asked about it
-	index   int32
-	head    int32 // the first of its members, or -1: see scratch.next
 }
 
 // scratch is the working memory of one delivery. It is used again, so that a
@@ -107,7 +97,7 @@ func (s *scratch) free() {
 
 func (s *scratch) begin(ctx context.Context, ev *engine.Event, members []engine.Member) {
 	s.ctx, s.members, s.event = ctx, members, *ev
-	s.end = now() + int64(chainTimeout)
+	s.end = now() + int64(s.host.cfg.ChainTimeout)
 	s.forms = append(s.forms[:0], form{asIs: true, payload: wire.Payload{
 		Message: ev.Message, Room: ev.Room, From: ev.From, Context: ev.Context, SentAt: ev.SentAt, Extra: ev.Extra}})
 	s.split, s.all = false, 0
@@ -234,99 +224,6 @@ func (s *scratch) perReceiver(e *entry, f int32, outcome []int32) {
 	e.count(abi.Allow, counts[abi.VerdictDeliver])
 	e.count(abi.Drop, counts[abi.VerdictDrop])
 	e.count(abi.Rewritten, counts[abi.VerdictVariant])
-}
-
-// derive is the form f rewritten: one that there is already, or a new one.
-func (s *scratch) derive(f int32, w *rewrite) int32 {
-	p := s.forms[f].payload
-	if w.newMessage {
-		p.Message = w.message
-	}
-	if w.room != "" {
-		p.Room = w.room
-	}
-	if w.from != "" {
-		p.From = w.from
-	}
-	if w.sentAt != 0 {
-		p.SentAt = w.sentAt
-	}
-	if w.extra != nil {
-		p.Extra = merge(p.Extra, w.extra)
-	}
-	for i := range s.forms {
-		if !s.forms[i].ended && equal(&s.forms[i].payload, &p) {
-			return int32(i)
-		}
-	}
-	s.forms = append(s.forms, form{payload: p, head: -1})
-	return int32(len(s.forms) - 1)
-}
-
-func equal(a, b *wire.Payload) bool {
-	return a.Message == b.Message && a.Room == b.Room && a.From == b.From && a.SentAt == b.SentAt &&
-		string(a.Extra) == string(b.Extra)
-}
-
-// ending is the form f, about which no later module is asked.
-func (s *scratch) ending(f int32) int32 {
-	for i := range s.forms {
-		if s.forms[i].ended && s.forms[i].asIs == s.forms[f].asIs && equal(&s.forms[i].payload, &s.forms[f].payload) {
-			return int32(i)
-		}
-	}
-	ended := s.forms[f]
-	ended.ended = true
-	s.forms = append(s.forms, ended)
-	return int32(len(s.forms) - 1)
-}
-
-// apply gives the members the outcome of their units.
-func (s *scratch) apply() {
-	first := s.outcome[0]
-	if !s.split && !slices.ContainsFunc(s.outcome, func(f int32) bool { return f != first }) {
-		s.all = first
-		return
-	}
-	if !s.split {
-		s.split = true
-		s.of = resize(s.of, len(s.members))
-		for i := range s.of {
-			s.of[i] = s.outcome[s.unitOf[i]]
-		}
-		return
-	}
-	for k, i := range s.group {
-		s.of[i] = s.outcome[s.unitOf[k]]
-	}
-}
-
-// delivery is the outcome as the engine wants it.
-func (s *scratch) delivery() engine.Delivery {
-	var answers []wire.Payload
-	index := func(f int32) int32 {
-		switch {
-		case f == nothing:
-			return engine.Nothing
-		case s.forms[f].asIs:
-			return engine.AsIs
-		case s.forms[f].index == 0:
-			answers = append(answers, s.forms[f].payload)
-			s.forms[f].index = int32(len(answers))
-		}
-		return s.forms[f].index - 1
-	}
-	if !s.split {
-		d := engine.Delivery{All: index(s.all)}
-		d.Answers = answers
-		s.free()
-		return d
-	}
-	s.delivered = resize(s.delivered, len(s.of))
-	for i, f := range s.of {
-		s.delivered[i] = index(f)
-	}
-	return engine.Delivery{Answers: answers, For: s.delivered, Release: s.release}
 }
 
 // resize is s with the length n; what is in it is not kept.

@@ -93,7 +93,7 @@ func TestEveryReceiverGetsItsOwnVerdict(t *testing.T) {
 		members := crowd(c.members)
 		for range 2 { // the second time with what was kept of the first
 			if got := heard(t, h, "hi", members); !slices.Equal(got, locally(members)) {
-				t.Errorf("%+v: they heard %q", c, got)
+				t.Errorf("%+v: they heard %.300q", c, got)
 			}
 		}
 		s := h.Stats()[0]

@@ -40,13 +40,18 @@ func fail(kind Kind, format string, args ...any) *failure {
 	return &failure{kind, fmt.Errorf(format, args...)}
 }
 
+// excused reports whether the failure says nothing about the module: a client that
+// could open a breaker could switch a rule off.
+func (f *failure) excused() bool { return f.err == errLate || f.err == errFrame }
+
 var (
 	errDeadline = errors.New("deadline exceeded")
+	errFrame    = errors.New("the event is too large for the module's exchange buffer")
 	errLate     = errors.New("the chain ran out of time before it was asked")
 	errOpen     = errors.New("breaker is open")
 )
 
-// brief is an error's text for a log line: a guest can make a stack trace long.
+// brief is an error's text for people: a guest can make a stack trace long.
 func brief(err error) string {
 	const limit = 4 << 10
 	text := strings.TrimSpace(err.Error())

@@ -2,12 +2,14 @@ package host
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -77,6 +79,8 @@ func start(t testing.TB, cfg Config, chain ...Entry) (*Host, *logged) {
 	t.Helper()
 	log := new(logged)
 	cfg.CacheDir = cacheDir
+	cfg.StartTimeout = patience
+	cfg.ChainTimeout = cmp.Or(cfg.ChainTimeout, patience)
 	cfg.Log = slog.New(slog.NewTextHandler(log, nil))
 	h, err := New(cfg)
 	if err != nil {
@@ -94,9 +98,16 @@ func start(t testing.TB, cfg Config, chain ...Entry) (*Host, *logged) {
 	return h, log
 }
 
+// patience is for what is not to fail when the machine is busy.
+const patience = 20 * time.Second
+
 // rulesFor is a chain for tenant "t". Modules that are not "go" are hand made: see
-// handMade.
+// handMade. Entries that do not say how long they may take are patient.
 func rulesFor(chain ...Entry) Rules {
+	chain = slices.Clone(chain)
+	for i := range chain {
+		chain[i].Timeout = cmp.Or(chain[i].Timeout, patience)
+	}
 	r := Rules{Tenants: []Tenant{{Name: "t", CPU: 1, Chain: chain}}}
 	have := make(map[string]bool)
 	for _, e := range chain {

@@ -22,6 +22,7 @@ type Config struct {
 	Memory       int64         // bytes that all instances may use together; 0: 1 GiB
 	Instances    int           // of one generation at most; 0: one for each processor, at least 2
 	StartTimeout time.Duration // for a module's own start, its _initialize and moot_init; 0: 5 s
+	ChainTimeout time.Duration // for all entries of a chain together, about one event; 0: 250 ms
 	Log          *slog.Logger  // nil: nothing is logged
 	Rooms        Rooms         // nil: modules find the size of rooms unavailable
 	Store        Store         // nil: a MemoryStore
@@ -53,6 +54,7 @@ func New(cfg Config) (*Host, error) {
 	cfg.Memory = cmp.Or(cfg.Memory, 1<<30)
 	cfg.Instances = max(2, cmp.Or(cfg.Instances, runtime.GOMAXPROCS(0)))
 	cfg.StartTimeout = cmp.Or(cfg.StartTimeout, 5*time.Second)
+	cfg.ChainTimeout = cmp.Or(cfg.ChainTimeout, 250*time.Millisecond)
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}

@@ -85,6 +85,15 @@ func (in *instance) name(p, n uint64, limit uint32) (s string, refused int32) {
 	return string(b), refused
 }
 
+// question reads a name and checks the buffer for the answer: the first four
+// parameters of args.
+func (in *instance) question(args []uint64, limit uint32) (name string, refused int32) {
+	if _, ok := in.mem.Read(uint32(args[2]), uint32(args[3])); !ok {
+		return "", abi.BadPointer
+	}
+	return in.name(args[0], args[1], limit)
+}
+
 // give writes a value into the guest's buffer, if it has the room, and returns its
 // length.
 func (in *instance) give(value []byte, p, capacity uint64) int32 {
@@ -92,9 +101,7 @@ func (in *instance) give(value []byte, p, capacity uint64) int32 {
 		return int32(len(value))
 	}
 	in.charge(uint32(len(value)))
-	if !in.mem.Write(uint32(p), value) {
-		return abi.BadPointer
-	}
+	in.mem.Write(uint32(p), value) // the buffer was checked
 	return int32(len(value))
 }
 
@@ -118,7 +125,7 @@ func (in *instance) random(stack []uint64) {
 }
 
 func (in *instance) configGet(stack []uint64) {
-	key, refused := in.name(stack[0], stack[1], maxKey)
+	key, refused := in.question(stack, maxKey)
 	value := in.generation.settings[key]
 	switch {
 	case refused == 0 && value == nil:
@@ -130,7 +137,7 @@ func (in *instance) configGet(stack []uint64) {
 }
 
 func (in *instance) propertyGet(stack []uint64) {
-	name, refused := in.name(stack[1], stack[2], maxKey)
+	name, refused := in.question(stack[1:], maxKey)
 	if refused != 0 {
 		result(stack, refused)
 		return
@@ -182,9 +189,8 @@ func (in *instance) roomSize(stack []uint64) {
 }
 
 func (in *instance) roomGet(stack []uint64) {
-	room, refused := in.name(stack[0], stack[1], maxName)
-	n := refused
-	if refused == 0 {
+	room, n := in.question(stack, maxName)
+	if n == 0 {
 		n = in.members(room)
 	}
 	if n < 0 {

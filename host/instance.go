@@ -14,6 +14,7 @@ import (
 	"github.com/mootchat/moot/engine"
 	"github.com/mootchat/moot/host/abi"
 	"github.com/mootchat/moot/host/meter"
+	"github.com/mootchat/moot/host/wasi"
 )
 
 // instance is a module with its memory, used by one goroutine at a time. It is
@@ -44,12 +45,14 @@ type instance struct {
 	effects  []engine.Effect
 	emits    int
 	calls    context.Context // for what waits on others; nil: not needed yet
+	waiting  int64           // since when it waits on others
 	cancel   context.CancelFunc
-	output   []byte // the last that it wrote, at most maxOutput
+	output   wasi.Output
+	words    []byte // the last lines that it wrote, at most maxWords
 	broken   bool   // not to be called again
 }
 
-const maxOutput = 2 << 10
+const maxWords = 2 << 10
 
 // newInstance makes an instance and has it start: its start function, _initialize,
 // moot_alloc and moot_init. What fails is told by the error; it may be the module's
@@ -108,7 +111,10 @@ func (in *instance) start() *failure {
 		}
 	}
 	config := in.generation.config
-	if f := in.ensure(max(abi.ExchangeSize, len(config))); f != nil {
+	size := max(abi.ExchangeSize, len(config))
+	if f := in.ensure(size); f != nil && f.err == errFrame {
+		return fail(f.kind, "no exchange buffer of %d bytes: %s refused, or the config is too large", size, abi.ExportAlloc)
+	} else if f != nil {
 		return f
 	}
 	init := in.module.ExportedFunction(abi.ExportInit)
@@ -160,22 +166,25 @@ func (in *instance) ensure(size int) *failure {
 		return nil
 	}
 	if size > abi.ExchangeMax {
-		return fail(HostFault, "a frame of %d bytes, the limit is %d", size, abi.ExchangeMax)
+		return &failure{HostFault, errFrame}
 	}
-	for in.capacity = abi.ExchangeSize; in.capacity < size; {
-		in.capacity *= 2
+	capacity := abi.ExchangeSize
+	for capacity < size {
+		capacity *= 2
 	}
-	result, f := in.call(in.alloc, uint64(in.capacity))
+	result, f := in.call(in.alloc, uint64(capacity))
 	if f != nil {
 		return f
 	}
-	in.buffer = uint32(result)
-	if in.buffer == 0 {
-		return fail(Memory, "%s refused %d bytes", abi.ExportAlloc, in.capacity)
+	buffer := uint32(result)
+	if buffer == 0 {
+		return &failure{Memory, errFrame} // the buffer that there was is still good
 	}
-	if in.buffer%8 != 0 || uint64(in.buffer)+uint64(in.capacity) > uint64(in.mem.Size()) {
-		return fail(Protocol, "%s gave %#x: %d bytes there are not in its memory or not 8-aligned", abi.ExportAlloc, in.buffer, in.capacity)
+	if buffer%8 != 0 || uint64(buffer)+uint64(capacity) > uint64(in.mem.Size()) {
+		in.broken = true
+		return fail(Protocol, "%s gave %#x: %d bytes there are not in its memory or not 8-aligned", abi.ExportAlloc, buffer, capacity)
 	}
+	in.buffer, in.capacity = buffer, capacity
 	return nil
 }
 
@@ -203,6 +212,7 @@ func (in *instance) begin(deadline int64, label string, hook abi.Hook, ev *engin
 	in.label, in.hook, in.event = label, hook, ev
 	in.effects, in.emits = in.effects[:0], 0
 	in.linear.refused = false
+	in.output.Begin()
 }
 
 // end lets go of what the event brought.

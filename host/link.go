@@ -8,6 +8,7 @@ import (
 
 	"github.com/mootchat/moot/host/abi"
 	"github.com/mootchat/moot/host/meter"
+	"github.com/mootchat/moot/host/wasi"
 )
 
 // hostFunction is a function that guests can import.
@@ -17,15 +18,13 @@ type hostFunction struct {
 	call       func(in *instance, stack []uint64)
 }
 
-const wasiModule = "wasi_snapshot_preview1"
-
 // lookup is the function of that name. It is false for names there are not.
 func lookup(module, name string) (fn hostFunction, ok bool) {
 	switch module {
 	case abi.ImportModule:
 		fn, ok = imports[name]
-	case wasiModule:
-		fn, ok = wasiImports[name]
+	case wasi.ModuleName:
+		fn, ok = wasiFunction(name)
 	}
 	return fn, ok
 }

@@ -10,62 +10,67 @@ import (
 	"testing"
 
 	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/host/abi"
+	"github.com/mootchat/moot/host/hosttest/asm"
 )
 
 // broken is a module with one thing wrong with it.
 func broken(name string) []byte {
-	a := new(assembly)
+	m := blank()
+	alloc := func(result int) {
+		m.Func(abi.ExportAlloc, "i32 -> i32", asm.I32(result))
+		m.Func(abi.ExportMarker, "->", "")
+	}
 	switch name {
 	case "no marker":
-		a.fn("moot_alloc", "i32 -> i32", constant(exchange))
+		m.Func(abi.ExportAlloc, "i32 -> i32", asm.I32(exchange))
 	case "no alloc":
-		a.fn("moot_abi_1", "->")
+		m.Func(abi.ExportMarker, "->", "")
 	case "nothing":
-		a.fn("hello", "->")
+		m.Func("hello", "->", "")
 	case "no memory":
-		a.noMemory = true
-		a.abi()
+		m = new(asm.Module)
+		speak(m)
 	case "signature":
-		a.abi().fn("on_say_receive", "i32 i32 -> i32", constant(0))
+		speak(m)
+		m.Func("on_say_receive", "i32 i32 -> i32", asm.I32(0))
 	case "refuses":
-		a.fn("moot_init", "i32 i32 i32 -> i32", constant(1))
-		a.fn("moot_reason", "-> i64", []byte{0x42}, leb(0x4_0000_0004)) // the 4 bytes at 4
-		a.abi()
+		m.Data(4, []byte("bad\n"))
+		m.Func(abi.ExportInit, "i32 i32 i32 -> i32", asm.I32(1))
+		m.Func(abi.ExportReason, "-> i64", asm.I64(4<<32|4))
+		speak(m)
 	case "traps":
-		f := a.fn("", "->", []byte{opUnreachable})
-		a.start = uleb(f)
-		a.abi()
+		m.Start(m.Func("", "->", asm.Unreachable))
+		speak(m)
 	case "loops":
-		a.fn("_initialize", "->", forever())
-		a.abi()
+		m.Func(abi.ExportInitialize, "->", forever)
+		speak(m)
 	case "null":
-		a.fn("moot_alloc", "i32 -> i32", constant(0))
-		a.fn("moot_abi_1", "->")
+		alloc(0)
 	case "odd":
-		a.fn("moot_alloc", "i32 -> i32", constant(exchange+4))
-		a.fn("moot_abi_1", "->")
+		alloc(exchange + 4)
 	case "outside":
-		a.fn("moot_alloc", "i32 -> i32", constant(24<<16-8))
-		a.fn("moot_abi_1", "->")
+		alloc(24<<16 - 8)
 	case "unknown import":
-		a.imported("moot_1", "self_destruct", "->")
-		a.abi()
+		m.Import(abi.ImportModule, "self_destruct", "->")
+		speak(m)
 	case "foreign import":
-		a.imported("env", "abort", "->")
-		a.abi()
+		m.Import("env", "abort", "->")
+		speak(m)
 	case "import as":
-		a.imported("moot_1", "now_ms", "-> i32")
-		a.abi()
+		m.Import(abi.ImportModule, abi.ImportNow, "-> i32")
+		speak(m)
 	case "kv":
-		a.imported("moot_1", "kv_del", "i32 i32 -> i32")
-		a.abi()
+		m.Import(abi.ImportModule, abi.ImportKVDel, "i32 i32 -> i32")
+		speak(m)
 	case "properties":
-		a.imported("moot_1", "property_set", "i32 i32 i32 i32 -> i32")
-		a.abi()
+		m.Import(abi.ImportModule, abi.ImportPropertySet, "i32 i32 i32 i32 -> i32")
+		speak(m)
 	default: // a manifest
-		a.manifest(name).abi()
+		m.Custom(abi.ManifestSection, []byte(name))
+		speak(m)
 	}
-	return a.bytes()
+	return m.Wasm()
 }
 
 func TestEachProblemSaysWhatIsWrongAndWhatToDo(t *testing.T) {
@@ -75,10 +80,10 @@ func TestEachProblemSaysWhatIsWrongAndWhatToDo(t *testing.T) {
 		"nothing":                             "not a Moot module: it does not export moot_abi_1; build it with an SDK, or see the guest ABI",
 		"no memory":                           `it does not export its memory as "memory"`,
 		"signature":                           "export on_say_receive is (i32, i32) -> (i32), it must be (i32) -> (i32)",
-		"refuses":                             "it does not start: protocol: moot_init refused its config: \x00\x00\x00\x00",
+		"refuses":                             "it does not start: protocol: moot_init refused its config: bad",
 		"traps":                               "it does not start: trap: wasm error: unreachable",
 		"loops":                               "it does not start: deadline: deadline exceeded",
-		"null":                                "it does not start: memory: moot_alloc refused 65536 bytes",
+		"null":                                "it does not start: memory: no exchange buffer of 65536 bytes: moot_alloc refused",
 		"odd":                                 "it does not start: protocol: moot_alloc gave 0x10004: 65536 bytes there are not in its memory or not 8-aligned",
 		"outside":                             "it does not start: protocol: moot_alloc gave 0x17fff8",
 		"unknown import":                      "it imports moot_1.self_destruct, which this host does not have",
@@ -102,7 +107,7 @@ func TestEachProblemSaysWhatIsWrongAndWhatToDo(t *testing.T) {
 			Tenants: []Tenant{{Name: "t", Chain: []Entry{{Module: "m", Where: "config.yaml:42: tenants.t.chain[0]"}}}},
 		}
 		want = "config.yaml:42: tenants.t.chain[0]: module m: " + want
-		if got := problems(t, rules); !strings.HasPrefix(got, want) {
+		if got := problems(t, rules); !strings.HasPrefix(got, want) || strings.Contains(got, "\n") {
 			t.Errorf("%s:\n%s, want\n%s", name, got, want)
 		}
 	}
@@ -189,7 +194,10 @@ func TestProblemsCanBeToldApart(t *testing.T) {
 func TestABadLoadChangesNothing(t *testing.T) {
 	h, _ := start(t, Config{}, Entry{Module: "code-1"})
 	before := h.Revision()
-	if _, err := h.Load(context.Background(), rulesFor(Entry{Module: "nothing"})); err == nil {
+	rules := rulesFor(Entry{Module: "allow"}, Entry{Module: "nothing"})
+	rules.Modules[1].Wasm = broken("nothing")
+	if r, err := h.Load(context.Background(), rules); err == nil {
+		r.Close()
 		t.Error("it could be loaded")
 	}
 	if v, _ := decide(h, "hello"); v.Outcome != engine.Denied || h.Revision() != before {

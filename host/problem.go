@@ -3,6 +3,7 @@ package host
 import (
 	"fmt"
 	"strings"
+	"unicode"
 )
 
 // Problem is one thing that keeps rules from being loaded.
@@ -21,8 +22,13 @@ func (p Problem) Error() string {
 	if p.Module != "" {
 		b.WriteString("module " + p.Module + ": ")
 	}
-	b.WriteString(p.Err.Error())
-	return b.String()
+	b.WriteString(brief(p.Err))
+	return strings.Map(func(c rune) rune {
+		if unicode.IsControl(c) { // a module's own words must not look like another problem
+			return ' '
+		}
+		return c
+	}, b.String())
 }
 
 // Unwrap returns Err.

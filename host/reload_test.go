@@ -87,7 +87,7 @@ func TestWhatIsTheSameIsCarriedOver(t *testing.T) {
 func TestTheRevisionIsThatOfWhatDecides(t *testing.T) {
 	h, _ := start(t, Config{}, Entry{Module: "allow", Where: "config.yaml:1"})
 	before := h.Revision()
-	swap(t, h, rulesFor(Entry{Module: "allow", Where: "config.yaml:2", Timeout: defaultTimeout}))
+	swap(t, h, rulesFor(Entry{Module: "allow", Where: "config.yaml:2", Memory: defaultMemory}))
 	if h.Revision() != before {
 		t.Error("a line that moved, or a default that is written down, changed it")
 	}
@@ -125,7 +125,7 @@ func TestACloseWaitsForCallsInFlight(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	swap(t, h, rulesFor(Entry{Module: "loop"}))
+	swap(t, h, rulesFor(Entry{Module: "loop", Timeout: 50 * time.Millisecond}))
 	var calls sync.WaitGroup
 	for range 8 {
 		calls.Go(func() { decide(h, "hello") })
@@ -146,26 +146,39 @@ func TestACloseWaitsForCallsInFlight(t *testing.T) {
 }
 
 func TestWaitingForAnInstanceIsBounded(t *testing.T) {
-	h, log := start(t, Config{Instances: 2}, Entry{Module: "loop", Timeout: 60 * time.Millisecond, Breaker: Breaker{Failures: 1000}})
-	var calls sync.WaitGroup
-	begin := time.Now()
-	for range 12 {
-		calls.Go(func() { decide(h, "hello") })
+	h, _ := start(t, Config{Instances: 2}, Entry{Module: "allow", Timeout: 20 * time.Millisecond})
+	p := h.current.Load().generations[0].pool
+	var taken []*instance
+	for range 2 {
+		in, f := p.take(t.Context(), now()+int64(time.Second))
+		if f != nil {
+			t.Fatal(f)
+		}
+		taken = append(taken, in)
 	}
-	calls.Wait()
-	if took := time.Since(begin); took > 2*time.Second {
-		t.Errorf("it took %v", took)
+	if v, _ := decide(h, "hello"); v.Outcome != engine.Failed {
+		t.Errorf("%+v", v)
 	}
-	if s := h.Stats()[0]; s.Errors["pool"] == 0 || s.Errors["pool"]+s.Errors["deadline"] != 12 || s.Instances > 2 {
-		t.Errorf("%+v\n%s", s, log)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, f := p.take(ctx, now()+int64(time.Hour)); f == nil || f.kind != NoInstance {
+		t.Errorf("the engine ended: %v", f)
+	}
+	if s := h.Stats()[0]; s.Errors["pool"] != 1 || s.Instances != 2 || s.Calls != 0 {
+		t.Errorf("%+v", s)
+	}
+	for _, in := range taken {
+		p.put(in)
+	}
+	if v, _ := decide(h, "hello"); v.Outcome != engine.Allowed {
+		t.Errorf("%+v", v)
 	}
 }
 
 func TestActionsLeaveAnInstanceForMessages(t *testing.T) {
-	entry := Entry{Module: "busy", Timeout: 150 * time.Millisecond, Breaker: Breaker{Failures: 1000}}
-	h, _ := start(t, Config{Instances: 2}, entry)
+	h, _ := start(t, Config{Instances: 2, ChainTimeout: 2 * time.Second}, Entry{Module: "busy", Breaker: Breaker{Failures: 1000}})
 	var actions sync.WaitGroup
-	for range 6 {
+	for range 3 {
 		actions.Go(func() {
 			h.Decide(context.Background(), &engine.Event{Hook: engine.HookAction, Tenant: "t", Action: "loop"})
 		})

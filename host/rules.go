@@ -81,9 +81,6 @@ const (
 	minMemory      = 64 << 10
 	maxMemory      = 1 << 30
 	maxModule      = 16 << 20 // bytes of a binary
-
-	// chainTimeout is how long all entries of a chain have together for one event.
-	chainTimeout = 250 * time.Millisecond
 )
 
 func (e Entry) withDefaults() Entry {

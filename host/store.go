@@ -53,9 +53,8 @@ const MaxValue = 64 << 10
 // maxRefill bounds the time in which an empty bucket becomes full.
 const maxRefill = 365 * 24 * time.Hour
 
-// key reads a key.
-func (in *instance) key(p, n uint64) (k Key, refused int32) {
-	name, refused := in.name(p, n, maxKey)
+// key is a key in the module's namespace.
+func (in *instance) key(name string, refused int32) (Key, int32) {
 	if refused == 0 && name == "" {
 		refused = abi.BadPointer
 	}
@@ -64,6 +63,7 @@ func (in *instance) key(p, n uint64) (k Key, refused int32) {
 
 // outcome is what a host function returns that waited on others.
 func (in *instance) outcome(n int32, err error) int32 {
+	in.waited()
 	switch {
 	case err == nil:
 		return n
@@ -85,26 +85,28 @@ func ttlOf(ms uint64) time.Duration {
 }
 
 func (in *instance) kvGet(stack []uint64) {
-	k, refused := in.key(stack[0], stack[1])
-	if refused != 0 {
-		result(stack, refused)
-		return
-	}
+	k, n := in.key(in.question(stack, maxKey))
 	var value []byte
-	var err error
-	if in.readOnly() {
-		value = in.generation.host.cfg.Store.Recent(k)
-	} else {
-		value, err = in.generation.host.cfg.Store.Get(in.wait(), k)
+	if n == 0 {
+		value, n = in.value(k)
 	}
 	switch {
-	case err != nil:
-		result(stack, in.outcome(0, err))
+	case n != 0:
 	case value == nil:
-		result(stack, abi.Absent)
+		n = abi.Absent
 	default:
-		result(stack, in.give(value, stack[2], stack[3]))
+		n = in.give(value, stack[2], stack[3])
 	}
+	result(stack, n)
+}
+
+// value is the value of a key; at say, this node's copy of it.
+func (in *instance) value(k Key) (value []byte, refused int32) {
+	if in.readOnly() {
+		return in.generation.host.cfg.Store.Recent(k), 0
+	}
+	value, err := in.generation.host.cfg.Store.Get(in.wait(), k)
+	return value, in.outcome(0, err)
 }
 
 func (in *instance) kvSet(stack []uint64) {
@@ -175,7 +177,7 @@ func (in *instance) keyToChange(p, n uint64) (k Key, refused int32) {
 	if in.readOnly() {
 		return k, abi.NotGranted
 	}
-	return in.key(p, n)
+	return in.key(in.name(p, n, maxKey))
 }
 
 // present is value, not nil.

@@ -1,0 +1,172 @@
+package host
+
+import (
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"os"
+	"sync"
+	"testing"
+
+	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/wire"
+	"github.com/mootchat/moot/host/abi"
+)
+
+func TestAProfileIsEncodedOnceForEachShape(t *testing.T) {
+	p := alice()
+	a, b := fullView().conn, fullView().conn
+	if encode(p, &a) != encode(p, &b) {
+		t.Error("equal shapes have their own encodings")
+	}
+	first := encode(p, &a)
+	for i := range 3 * maxDerived {
+		v, err := viewOf([]string{fmt.Sprintf("properties.p%d", i)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		encode(p, &v.conn)
+	}
+	if n := len(p.Derived.Load().(*derived).list); n != maxDerived {
+		t.Errorf("%d encodings are kept", n)
+	}
+	if again := encode(p, &a); again == first || string(again.blob) != string(first.blob) || again.hash != first.hash {
+		t.Error("made anew, it is another")
+	}
+}
+
+func TestProfilesAreEncodedByManyAtOnce(t *testing.T) {
+	p := alice()
+	var all sync.WaitGroup
+	for i := range 8 {
+		all.Go(func() {
+			for k := range 100 {
+				v, _ := viewOf([]string{"id", fmt.Sprintf("properties.p%d", (i+k)%12)})
+				if e := encode(p, &v.conn); e.key != v.conn.key {
+					t.Error("it has another shape")
+				}
+			}
+		})
+	}
+	all.Wait()
+}
+
+func TestPropertiesThatDoNotFitAreLeftOut(t *testing.T) {
+	p := alice()
+	large := json.RawMessage(`"` + string(make([]byte, abi.MaxProperties)) + `"`)
+	p.Properties[0].Value = large
+	v, _ := viewOf([]string{"properties.mood", "properties.role"})
+	blob := encode(p, &v.conn).blob
+	if want := len(appendConnection(nil, alice(), &v.conn)); len(blob) >= want {
+		t.Errorf("the blob has %d bytes", len(blob))
+	}
+}
+
+// goldenFrame is a frame as SDKs are tested with it.
+type goldenFrame struct {
+	Name   string
+	Number int
+	Minor  int
+	JSON   bool
+	Event  struct {
+		Fields           map[string]string
+		SentAt, Sequence uint64
+	}
+	Connection *goldenConnection
+	Receivers  []goldenConnection
+	Hex        string
+}
+
+type goldenConnection struct {
+	Fields                map[string]string
+	Properties            []struct{ Name, Value string }
+	ConnectedAt, JoinedAt int64
+}
+
+// unit is the connection as a unit of which exactly what it has is shown.
+func (g *goldenConnection) unit() unit {
+	p := &engine.Profile{ID: g.Fields["id"], Fingerprint: g.Fields["fingerprint"], User: g.Fields["user"], Transport: g.Fields["transport"],
+		RemoteIP: g.Fields["remoteIP"], Tenant: g.Fields["tenant"], Locale: g.Fields["locale"], ConnectedAt: g.ConnectedAt}
+	shows := fullView().conn
+	for _, property := range g.Properties {
+		shows.add("properties." + property.Name)
+		p.Properties = append(p.Properties, engine.NamedProperty{Property: engine.Property{Name: property.Name, Value: json.RawMessage(property.Value)}})
+	}
+	shows.seal()
+	return unit{encoded: encode(p, &shows), profile: p, joinedAt: g.JoinedAt}
+}
+
+func TestFramesAreTheGoldenOnes(t *testing.T) {
+	data, err := os.ReadFile("../sdk/vectors/frames.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var frames []goldenFrame
+	if err := json.Unmarshal(data, &frames); err != nil {
+		t.Fatal(err)
+	}
+	h, _ := start(t, Config{}, Entry{Module: "allow"})
+	g := h.current.Load().generations[0]
+	in, f := g.pool.take(t.Context(), now()+1e9)
+	if f != nil {
+		t.Fatal(f)
+	}
+	defer g.pool.put(in)
+	compared := 0
+	for _, frame := range frames {
+		if !frame.plain() {
+			continue
+		}
+		compared++
+		ev := frame.event()
+		var conn *encoded
+		if frame.Connection != nil {
+			conn = frame.Connection.unit().encoded
+		}
+		var units []unit
+		for _, r := range frame.Receivers {
+			units = append(units, r.unit())
+		}
+		if f := in.writeFrame(abi.Hook(frame.Number), ev, conn, units); f != nil {
+			t.Errorf("%s: %v", frame.Name, f)
+			continue
+		}
+		if got := hex.EncodeToString(in.memory()[in.buffer:][:len(frame.Hex)/2]); got != frame.Hex {
+			t.Errorf("%s:\n%s, want\n%s", frame.Name, got, frame.Hex)
+		}
+	}
+	if compared < 8 {
+		t.Errorf("only %d frames were compared", compared)
+	}
+}
+
+// plain reports whether a module that sees everything gets the frame from this host:
+// some show a module that sees less, a field that is empty and there, or what is yet
+// to come.
+func (g *goldenFrame) plain() bool {
+	all := append([]goldenConnection(nil), g.Receivers...)
+	if g.Connection != nil {
+		if g.Connection.JoinedAt != 0 {
+			return false // the engine does not tell it
+		}
+		all = append(all, *g.Connection)
+	}
+	for _, c := range all {
+		if _, empty := c.Fields["locale"]; empty && c.Fields["locale"] == "" || c.ConnectedAt == 0 && len(c.Fields) > 0 {
+			return false
+		}
+	}
+	room, hasRoom := g.Event.Fields["room"]
+	return g.Minor == 0 && (!hasRoom || room != "")
+}
+
+func (g *goldenFrame) event() *engine.Event {
+	f := g.Event.Fields
+	ev := &engine.Event{Hook: engine.Hook(g.Number), Tenant: f["tenant"], Room: f["room"], From: f["from"], Context: f["context"],
+		Message: wire.Message{Text: f["message"], JSON: g.JSON}, Cause: engine.Cause(f["cause"]), Action: f["action"],
+		SentAt: int64(g.Event.SentAt), Sequence: g.Event.Sequence}
+	if params, ok := f["params"]; ok {
+		ev.Params = json.RawMessage(params)
+	}
+	return ev
+}

@@ -1,0 +1,66 @@
+package host
+
+import (
+	"log/slog"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/mootchat/moot/host/meter"
+	"github.com/mootchat/moot/host/wasi"
+)
+
+// wasiFunction is a function of WASI preview 1, as guests import it.
+func wasiFunction(name string) (hostFunction, bool) {
+	f, ok := wasi.Lookup(name)
+	return hostFunction{
+		Signature: meter.Signature{Params: f.Params, Results: f.Results},
+		call:      func(in *instance, stack []uint64) { f.Call(in, in.mem, stack) },
+	}, ok
+}
+
+// Charge implements [wasi.Guest].
+func (in *instance) Charge(n uint32) { in.charge(n) }
+
+// Sleep implements [wasi.Guest].
+func (in *instance) Sleep(d time.Duration) { in.sleep(d) }
+
+// Output implements [wasi.Guest].
+func (in *instance) Output() *wasi.Output { return &in.output }
+
+// Line implements [wasi.Guest]. Lines are told at the end of the call, in one piece:
+// the last words of a runtime that panics are twenty.
+func (in *instance) Line(_ wasi.Stream, text string) {
+	in.words = append(append(in.words, text...), '\n')
+	if over := len(in.words) - maxWords; over > 0 {
+		in.words = append(in.words[:0], in.words[over:]...)
+	}
+}
+
+// said is what the guest wrote since it was last told, and a line end; "" if that is
+// nothing.
+func (in *instance) said() string {
+	if dropped := in.output.End(in); dropped > 0 {
+		in.Line(wasi.Stderr, "and "+strconv.Itoa(dropped)+" lines more")
+		in.output.Begin()
+	}
+	if len(in.words) == 0 {
+		return ""
+	}
+	text := strings.TrimSpace(strings.ToValidUTF8(string(in.words), "?"))
+	in.words = in.words[:0]
+	if text == "" {
+		return ""
+	}
+	return text + "\n"
+}
+
+// says writes a guest's own words to the log.
+func (in *instance) says(level slog.Level, text string) {
+	g := in.generation
+	room := ""
+	if in.event != nil {
+		room = in.event.Room
+	}
+	g.host.line(level, g.counters, strings.TrimSpace(text), "module", in.label, "hook", in.hook.String(), "tenant", g.binding.tenant, "room", room)
+}
