@@ -138,11 +138,7 @@ func (s *source) meter(memory int64) (*meter.Module, error) {
 	if m, done := s.metered[pages]; done {
 		return m.Module, m.err
 	}
-	m, err := meter.Rewrite(s.wasm, meter.Limits{
-		FileBytes:    maxModule,
-		MemoryPages:  int(pages),
-		DataSegments: 200_000, // Go's linker makes one wherever there are no zeros: tens of thousands
-	})
+	m, err := meter.Rewrite(s.wasm, meter.Limits{FileBytes: maxModule, MemoryPages: int(pages)})
 	s.metered[pages] = metered{m, err}
 	return m, err
 }
@@ -180,7 +176,8 @@ func (g *generation) selfTest() []error {
 	defer g.pool.put(in)
 	manifest := g.module.Manifest
 	if fn := in.module.ExportedFunction(abi.ExportManifest); fn != nil && manifest == nil {
-		in.begin(now()+int64(g.host.cfg.StartTimeout), g.name, 0, nil)
+		in.mark = now()
+		in.begin(in.mark+int64(g.host.cfg.StartTimeout), g.name, 0, nil)
 		defer in.end()
 		if manifest, f = in.text(fn, abi.MaxManifest); f != nil {
 			return []error{fmt.Errorf("its manifest cannot be read: %w", f)}

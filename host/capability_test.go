@@ -118,14 +118,16 @@ func TestEffectsComeWithTheChainsAllow(t *testing.T) {
 	}
 }
 
-func TestAnEmitCausesNoOther(t *testing.T) {
+func TestAnEffectCausesNoOther(t *testing.T) {
 	h, _ := start(t, Config{}, goEntry(`{}`))
-	ev := said("emit q x")
-	ev.Caused = true
-	if v := h.Decide(context.Background(), ev); len(v.Effects) > 0 || ev.Message.Text != "-3" {
-		t.Errorf("%+v %s", v, ev.Message.Text)
+	for _, text := range []string{"emit q x", "create q"} {
+		ev := said(text)
+		ev.Caused = true
+		if v := h.Decide(context.Background(), ev); len(v.Effects) > 0 || ev.Message.Text != "-3" {
+			t.Errorf("%+v %s", v, ev.Message.Text)
+		}
 	}
-	if s := h.Stats()[0]; s.EmitsDropped != 1 {
+	if s := h.Stats()[0]; s.EffectsDropped != 2 {
 		t.Errorf("%+v", s)
 	}
 }

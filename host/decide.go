@@ -136,12 +136,11 @@ func (e *entry) decide(ctx context.Context, ev *engine.Event, end int64) (a answ
 		}
 		defer p.leave()
 	}
-	in, f := p.take(ctx, deadline)
+	in, f := p.take(ctx, start, deadline)
 	if f != nil {
 		return a, f
 	}
 	a, f = in.decide(e, ev, deadline)
-	e.booked(start)
 	p.put(in)
 	return a, f
 }
@@ -204,13 +203,6 @@ func (in *instance) unknown(hook abi.Hook, code int32) *failure {
 		return fail(Trap, "%s%s says that it failed: %d", in.said(), hook.Export(), code)
 	}
 	return fail(Protocol, "%s returned %d, which means nothing there", hook.Export(), code)
-}
-
-// booked counts a call that began at start.
-func (e *entry) booked(start int64) {
-	c := e.generation.counters
-	c.calls.Add(1)
-	c.nanoseconds.Add(now() - start)
 }
 
 // count books n verdicts.

@@ -74,6 +74,9 @@ func (in *instance) room(stack []uint64, destroy bool) int32 {
 		return abi.NotGranted
 	case !validName(name):
 		return abi.BadPointer
+	case in.event.Caused: // as with emits
+		in.generation.counters.lostEffects.Add(1)
+		return abi.OverBudget
 	}
 	return in.effect(engine.Effect{Room: &engine.RoomEffect{Name: name, Destroy: destroy}})
 }
@@ -106,8 +109,8 @@ func (in *instance) send(stack []uint64) int32 {
 		return abi.BadPointer
 	case in.emits == abi.MaxEmits:
 		return abi.OverBudget
-	case in.event.Caused: // one emit does not lead to another
-		in.generation.counters.lostEmits.Add(1)
+	case in.event.Caused: // one effect does not lead to another
+		in.generation.counters.lostEffects.Add(1)
 		return abi.OverBudget
 	}
 	e := &engine.Emit{Room: to, Message: m}

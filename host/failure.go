@@ -42,12 +42,13 @@ func fail(kind Kind, format string, args ...any) *failure {
 
 // excused reports whether the failure says nothing about the module: a client that
 // could open a breaker could switch a rule off.
-func (f *failure) excused() bool { return f.err == errLate || f.err == errFrame }
+func (f *failure) excused() bool { return f.err == errLate || f.err == errFrame || f.err == errGone }
 
 var (
 	errDeadline = errors.New("deadline exceeded")
 	errFrame    = errors.New("the event is too large for the module's exchange buffer")
 	errLate     = errors.New("the chain ran out of time before it was asked")
+	errGone     = errors.New("nobody waits for the answer any more")
 	errOpen     = errors.New("breaker is open")
 )
 

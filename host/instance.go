@@ -36,7 +36,8 @@ type instance struct {
 	// Of the call under way, or the last one.
 	deadline int64    // on the host's clock
 	slices   int64    // of fuel that it may still get
-	mark     int64    // up to here its time is charged to the gate
+	mark     int64    // up to here its time is charged to the gate; at first, when it was taken
+	began    int64
 	label    string   // of the entry that asks, for logs
 	hook     abi.Hook // 0: none, the module starts
 	event    *engine.Event
@@ -77,7 +78,8 @@ func (g *generation) newInstance() (*instance, *failure) {
 		}
 	}
 	in.alloc = in.module.ExportedFunction(abi.ExportAlloc)
-	in.begin(now()+int64(g.host.cfg.StartTimeout), g.name, 0, nil)
+	in.mark = now()
+	in.begin(in.mark+int64(g.host.cfg.StartTimeout), g.name, 0, nil)
 	defer in.end()
 	f := in.start()
 	if f == nil && in.worn() {
@@ -205,9 +207,9 @@ func (in *instance) close() {
 	in.linear.Free()
 }
 
-// begin prepares for the calls into the guest that one event needs.
+// begin prepares for the calls into the guest that one event needs. mark is the time.
 func (in *instance) begin(deadline int64, label string, hook abi.Hook, ev *engine.Event) {
-	in.deadline, in.mark = deadline, now()
+	in.deadline, in.began = deadline, in.mark
 	in.slices = max(1, (deadline-in.mark)/int64(time.Millisecond)) * slicesPerMillisecond
 	in.label, in.hook, in.event = label, hook, ev
 	in.effects, in.emits = in.effects[:0], 0
@@ -215,9 +217,14 @@ func (in *instance) begin(deadline int64, label string, hook abi.Hook, ev *engin
 	in.output.Begin()
 }
 
-// end lets go of what the event brought.
+// end counts the call and lets go of what the event brought.
 func (in *instance) end() {
-	in.generation.gate.spend(now(), now()-in.mark)
+	t, c := now(), in.generation.counters
+	in.generation.gate.spend(t, t-in.mark)
+	if in.hook != 0 {
+		c.calls.Add(1)
+		c.nanoseconds.Add(t - in.began)
+	}
 	if text := in.said(); text != "" {
 		in.says(slog.LevelInfo, text)
 	}

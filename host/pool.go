@@ -28,24 +28,26 @@ func newPool(size int, make_ func() (*instance, *failure), report func(*failure)
 	}
 }
 
-// take gives an instance, to be returned by put. It waits until the deadline, on the
-// host's clock.
-func (p *pool) take(ctx context.Context, deadline int64) (*instance, *failure) {
+// take gives an instance, to be returned by put. It is asked for at time t, and waits
+// until the deadline. The instance's mark is when it was handed out.
+func (p *pool) take(ctx context.Context, t, deadline int64) (*instance, *failure) {
 	select {
 	case in := <-p.idle:
+		in.mark = t
 		return in, nil
 	default:
 	}
 	p.grow()
-	t := time.NewTimer(time.Duration(deadline - now()))
-	defer t.Stop()
+	timer := time.NewTimer(time.Duration(deadline - t))
+	defer timer.Stop()
 	select {
 	case in := <-p.idle:
+		in.mark = now()
 		return in, nil
-	case <-t.C:
+	case <-timer.C:
 		return nil, fail(NoInstance, "no instance was free in time")
 	case <-ctx.Done():
-		return nil, &failure{NoInstance, ctx.Err()}
+		return nil, &failure{NoInstance, errGone}
 	}
 }
 
@@ -93,7 +95,7 @@ func (p *pool) enter(ctx context.Context, deadline int64) *failure {
 	case <-t.C:
 		return fail(NoInstance, "no instance was free for an action in time")
 	case <-ctx.Done():
-		return &failure{NoInstance, ctx.Err()}
+		return &failure{NoInstance, errGone}
 	}
 }
 

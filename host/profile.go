@@ -9,52 +9,44 @@ import (
 )
 
 // encoded is a connection's blob in one shape. joinedAt is 0 in it: the same
-// connection is in many rooms.
+// connection is in many rooms. It is immutable, and what the host keeps in a profile:
+// the newest, which leads to the others.
 type encoded struct {
 	key  unique.Handle[string] // of the shape
+	hash uint64                // of blob
 	blob []byte
-	hash uint64 // of blob
+	next *encoded
+	more int // how many follow
 }
 
-// derived is what the host keeps in a profile: its encodings, newest last. It is
-// immutable.
-type derived struct{ list []*encoded }
-
-// maxDerived bounds how many shapes a profile is kept in: long-lived connections
-// see many reloads.
-const maxDerived = 8
+// maxEncoded bounds how many shapes a profile is kept in: long-lived connections see
+// many reloads.
+const maxEncoded = 8
 
 // seed makes the hashes of all profiles comparable.
 var seed = maphash.MakeSeed()
 
 // encode is p in the shape s, made once for each profile and shape.
 func encode(p *engine.Profile, s *shape) *encoded {
-	old, _ := p.Derived.Load().(*derived)
-	if old != nil {
-		for _, e := range old.list {
-			if e.key == s.key {
-				return e
-			}
+	newest, _ := p.Derived.Load().(*encoded)
+	for e := newest; e != nil; e = e.next {
+		if e.key == s.key {
+			return e
 		}
 	}
-	blob := appendConnection(nil, p, s)
-	e := &encoded{s.key, blob, maphash.Bytes(seed, blob)}
-	keep(p, old, e)
+	e := &encoded{key: s.key, blob: appendConnection(nil, p, s)}
+	e.hash = maphash.Bytes(seed, e.blob)
+	// If another goroutine was quicker, e is made anew next time.
+	switch {
+	case newest == nil:
+		p.Derived.CompareAndSwap(nil, e)
+	case newest.more+1 < maxEncoded:
+		e.next, e.more = newest, newest.more+1
+		p.Derived.CompareAndSwap(newest, e)
+	default: // all but e are forgotten, and those in use made again
+		p.Derived.CompareAndSwap(newest, e)
+	}
 	return e
-}
-
-// keep adds e to what p has. If another goroutine changed that meanwhile, e is
-// made anew next time.
-func keep(p *engine.Profile, old *derived, e *encoded) {
-	if old == nil {
-		p.Derived.CompareAndSwap(nil, &derived{[]*encoded{e}})
-		return
-	}
-	list := append(make([]*encoded, 0, len(old.list)+1), old.list...)
-	if len(list) == maxDerived {
-		list = list[1:]
-	}
-	p.Derived.CompareAndSwap(old, &derived{append(list, e)})
 }
 
 func appendConnection(dst []byte, p *engine.Profile, s *shape) []byte {

@@ -7,6 +7,7 @@ import (
 	"os"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/mootchat/moot/engine"
 	"github.com/mootchat/moot/engine/wire"
@@ -20,15 +21,15 @@ func TestAProfileIsEncodedOnceForEachShape(t *testing.T) {
 		t.Error("equal shapes have their own encodings")
 	}
 	first := encode(p, &a)
-	for i := range 3 * maxDerived {
+	for i := range 3 * maxEncoded {
 		v, err := viewOf([]string{fmt.Sprintf("properties.p%d", i)})
 		if err != nil {
 			t.Fatal(err)
 		}
 		encode(p, &v.conn)
-	}
-	if n := len(p.Derived.Load().(*derived).list); n != maxDerived {
-		t.Errorf("%d encodings are kept", n)
+		if n := p.Derived.Load().(*encoded).more; n >= maxEncoded {
+			t.Fatalf("%d encodings are kept", n+1)
+		}
 	}
 	if again := encode(p, &a); again == first || string(again.blob) != string(first.blob) || again.hash != first.hash {
 		t.Error("made anew, it is another")
@@ -107,7 +108,7 @@ func TestFramesAreTheGoldenOnes(t *testing.T) {
 	}
 	h, _ := start(t, Config{}, Entry{Module: "allow"})
 	g := h.current.Load().generations[0]
-	in, f := g.pool.take(t.Context(), now()+1e9)
+	in, f := g.pool.take(t.Context(), now(), now()+int64(time.Minute))
 	if f != nil {
 		t.Fatal(f)
 	}

@@ -150,7 +150,7 @@ func TestWaitingForAnInstanceIsBounded(t *testing.T) {
 	p := h.current.Load().generations[0].pool
 	var taken []*instance
 	for range 2 {
-		in, f := p.take(t.Context(), now()+int64(time.Second))
+		in, f := p.take(t.Context(), now(), now()+int64(patience))
 		if f != nil {
 			t.Fatal(f)
 		}
@@ -161,7 +161,7 @@ func TestWaitingForAnInstanceIsBounded(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, f := p.take(ctx, now()+int64(time.Hour)); f == nil || f.kind != NoInstance {
+	if _, f := p.take(ctx, now(), now()+int64(time.Hour)); f == nil || f.kind != NoInstance {
 		t.Errorf("the engine ended: %v", f)
 	}
 	if s := h.Stats()[0]; s.Errors["pool"] != 1 || s.Instances != 2 || s.Calls != 0 {

@@ -18,12 +18,11 @@ func (e *entry) say(s *scratch, units []unit, deadline int64) (int32, *failure) 
 		return 0, &failure{Deadline, errLate}
 	}
 	p := e.generation.pool
-	in, f := p.take(s.ctx, deadline)
+	in, f := p.take(s.ctx, start, deadline)
 	if f != nil {
 		return 0, f
 	}
 	code, f := in.say(e, s, units, deadline)
-	e.booked(start)
 	p.put(in)
 	return code, f
 }

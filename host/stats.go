@@ -10,28 +10,28 @@ import (
 // tenant's chain first named it.
 type Stats struct {
 	Tenant, Module string
-	Version        string // as in verdicts: module@sha256#revision
-	Breaker        int    // entries whose breaker is open now
-	Instances      int    // now
-	Calls          uint64 // into the guest; many receivers of a say are one call
-	Time           time.Duration
-	Allowed        uint64 // verdicts, of them say's by receiver
+	Version        string        // as in verdicts: module@sha256#revision
+	Breaker        int           // entries whose breaker is open now
+	Instances      int           // now
+	Calls          uint64        // into the guest; many receivers of a say are one call
+	Time           time.Duration // of the calls
+	Allowed        uint64        // verdicts, of them say's by receiver
 	Rewritten      uint64
 	Denied         uint64
 	Dropped        uint64
 	Errors         map[string]uint64 // by the name of their Kind
-	EmitsDropped   uint64            // because an emit had caused the event
+	EffectsDropped uint64            // emits and rooms, because a module's effect had caused the event
 	LogsDropped    uint64            // because there were too many
 	Metrics        map[string]int64  // that the module counts itself
 }
 
 // counters are what Stats is made of. They outlive revisions.
 type counters struct {
-	tenant, module                                        string
-	calls, allowed, rewritten, denied, dropped, lostEmits atomic.Uint64
-	nanoseconds                                           atomic.Int64
-	errors                                                [kinds]atomic.Uint64
-	lines                                                 meterOfLines
+	tenant, module                                          string
+	calls, allowed, rewritten, denied, dropped, lostEffects atomic.Uint64
+	nanoseconds                                             atomic.Int64
+	errors                                                  [kinds]atomic.Uint64
+	lines                                                   meterOfLines
 
 	mu      sync.Mutex
 	metrics map[string]int64
@@ -59,7 +59,7 @@ func (c *counters) snapshot() Stats {
 		Tenant: c.tenant, Module: c.module,
 		Calls: c.calls.Load(), Time: time.Duration(c.nanoseconds.Load()),
 		Allowed: c.allowed.Load(), Rewritten: c.rewritten.Load(), Denied: c.denied.Load(), Dropped: c.dropped.Load(),
-		EmitsDropped: c.lostEmits.Load(), LogsDropped: c.lines.lost.Load(),
+		EffectsDropped: c.lostEffects.Load(), LogsDropped: c.lines.lost.Load(),
 		Errors: make(map[string]uint64), Metrics: make(map[string]int64),
 	}
 	for k := range kinds {
