@@ -3,6 +3,7 @@ package hostile
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"log/slog"
 	"os"
 	"strings"
@@ -37,8 +38,9 @@ func TestMain(m *testing.M) {
 // world is a host with two tenants: one with a good module, one with hostile ones.
 type world struct {
 	*host.Host
-	t   testing.TB
-	log *logged
+	t     testing.TB
+	log   *logged
+	store *host.MemoryStore
 }
 
 // memory is what all instances of a world may use together.
@@ -47,10 +49,10 @@ const memory = 96 << 20
 // open makes a world in which no hostile module is loaded yet.
 func open(t testing.TB) *world {
 	t.Helper()
-	w := &world{t: t, log: new(logged)}
+	w := &world{t: t, log: new(logged), store: host.NewMemoryStore()}
 	var err error
 	w.Host, err = host.New(host.Config{CacheDir: cacheDir, Memory: memory, StartTimeout: 200 * time.Millisecond,
-		Log: slog.New(slog.NewTextHandler(w.log, nil))})
+		Log: slog.New(slog.NewTextHandler(w.log, nil)), Rooms: rooms{}, Store: w.store})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -97,7 +99,7 @@ func (w *world) must(err error) {
 
 // patience is how long anything may take in a test, on a machine that is busy with
 // others: it tells slow from hung.
-const patience = 10 * time.Second
+const patience = 20 * time.Second
 
 // ask asks a tenant's chain about an event. Whoever gets nothing of a say has failed
 // or was dropped: Stats say which.
@@ -184,9 +186,24 @@ func event(tenant string, hook engine.Hook) *engine.Event {
 type member struct{}
 
 var (
-	profile = &engine.Profile{ID: "c1", User: "alice", Transport: "websocket", RemoteIP: "10.0.0.1", Locale: "en"}
+	profile = &engine.Profile{ID: "c1", User: "alice", Transport: "websocket", RemoteIP: "10.0.0.1", Locale: "en",
+		Properties: []engine.NamedProperty{property("hello"), property("secret")}}
 	members = []engine.Member{member{}, member{}, member{}}
 )
+
+func property(name string) engine.NamedProperty {
+	return engine.NamedProperty{Property: engine.Property{Name: name, Value: json.RawMessage(`"value"`)}}
+}
+
+// rooms are those of the tenant "hostile": hello alone, with three members.
+type rooms struct{}
+
+func (rooms) Members(_ context.Context, room engine.RoomID) (int, error) {
+	if room != (engine.RoomID{Tenant: "hostile", Room: hello}) {
+		return 0, engine.ErrNoRoom
+	}
+	return 3, nil
+}
 
 func (member) Profile() *engine.Profile { return profile }
 func (member) JoinedAt() int64          { return 1 }

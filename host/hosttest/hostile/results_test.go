@@ -1,0 +1,174 @@
+package hostile
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/host/abi"
+	"github.com/mootchat/moot/host/hosttest/asm"
+)
+
+// lie is a pointer and a length that a result must not have.
+type lie struct {
+	name   string
+	ptr, n int
+	says   string
+}
+
+// end is that of the memory of a guest.
+const end = 24 << 16
+
+var lies = []lie{
+	{"beyond the memory", end, 1, "in its memory"},
+	{"over the end of the memory", end - 4, 5, "in its memory"},
+	{"wraps around", -16, 100, "in its memory"},
+	{"wraps around to all of it", -1, -1, "in its memory"},
+	{"negative length", text, -5, "in its memory"},
+	{"length of 4 GiB", 0, -1, "in its memory"},
+	{"too long", 1 << 17, abi.MaxResult + 1, "in its memory"},
+	{"not UTF-8", 64, 4, "UTF-8"},
+	{"cut within a letter", 80, 1, "UTF-8"},
+}
+
+// slot is a result that a guest gives by pointer and length.
+type slot struct {
+	name   string
+	hook   engine.Hook
+	code   int      // what the hook returns for the slot to be read
+	before asm.Code // what else must be there
+	at     int      // address of the pointer, the length is behind it
+}
+
+const variant = scratch // where guests that give variants have the first
+
+var slots = []slot{
+	{"reason", engine.HookOnSayReceive, abi.Deny, "", frame + abi.ResultReason},
+	{"reason", engine.HookJoin, abi.Deny, "", frame + abi.ResultReason},
+	{"reason", engine.HookAction, abi.Deny, "", frame + abi.ResultReason},
+	{"message", engine.HookOnSayReceive, abi.Rewritten, put(abi.ResultMessageKind, abi.KindText), frame + abi.ResultMessage},
+	{"message", engine.HookSay, abi.Rewritten, put(abi.ResultMessageKind, abi.KindJSON), frame + abi.ResultMessage},
+	{"extra", engine.HookOnSayReceive, abi.Rewritten, "", frame + abi.ResultExtra},
+	{"extra", engine.HookSay, abi.Rewritten, "", frame + abi.ResultExtra},
+	{"room", engine.HookOnSayReceive, abi.Rewritten, "", frame + abi.ResultRoom},
+	{"from", engine.HookOnSayReceive, abi.Rewritten, "", frame + abi.ResultFrom},
+	{"reply", engine.HookAction, abi.Allow, "", frame + abi.ResultReply},
+	{"message", engine.HookSay, abi.PerReceiver, oneVariant + poke(variant+abi.VariantKind, abi.KindText), variant + abi.VariantMessage},
+	{"extra", engine.HookSay, abi.PerReceiver, oneVariant, variant + abi.VariantExtra},
+}
+
+// oneVariant offers one variant, at variant.
+var oneVariant = put(abi.ResultVariants, variant) + put(abi.ResultVariantCount, 1)
+
+func TestNoResultFromElsewhere(t *testing.T) {
+	var attacks []attack
+	for n, s := range slots {
+		for _, l := range lies {
+			attacks = append(attacks, attack{
+				name:  fmt.Sprintf("%d %s at %v %s", n, s.name, s.hook, l.name),
+				tries: "to have the host read there, and tell others what it found",
+				hooks: []engine.Hook{s.hook}, kind: "protocol", says: s.name + ": ",
+				build: func(g *guest) asm.Code {
+					g.Data(64, []byte("ab\xff\xfe"))
+					g.Data(80, []byte("é"))
+					return s.before + poke(s.at, l.ptr) + poke(s.at+4, l.n) + answers(s.code)
+				},
+			})
+		}
+	}
+	run(t, attacks)
+}
+
+func TestNoAnswerThatMeansNothing(t *testing.T) {
+	var attacks []attack
+	for _, code := range []int{6, 7, 255, 1 << 16, 1<<31 - 1} {
+		attacks = append(attacks, attack{name: fmt.Sprintf("code %d", code), tries: "an answer that there is not", hooks: everyHook,
+			kind: "protocol", says: fmt.Sprintf("returned %d, which means nothing there", code), build: does(answers(code))})
+	}
+	for _, code := range []int{-1, -1 << 31} {
+		attacks = append(attacks, attack{name: fmt.Sprintf("code %d", code), tries: "an answer below all others", hooks: everyHook,
+			kind: "trap", says: fmt.Sprintf("says that it failed: %d", code), build: does(answers(code))})
+	}
+	run(t, append(attacks,
+		attack{name: "rewrites where nothing can be", tries: "to change what is recorded already", kind: "protocol", says: "means nothing there",
+			hooks: []engine.Hook{engine.HookConnect, engine.HookJoin, engine.HookLeave, engine.HookDisconnect}, build: does(answers(abi.Rewritten))},
+		attack{name: "drops where nothing can be", tries: "to have a join that never was", kind: "protocol", says: "means nothing there",
+			hooks: []engine.Hook{engine.HookConnect, engine.HookJoin, engine.HookLeave, engine.HookDisconnect, engine.HookAction}, build: does(answers(abi.Drop))},
+		attack{name: "per receiver where there are none", tries: "to have verdicts read that nobody made room for", kind: "protocol", says: "means nothing there",
+			hooks: []engine.Hook{engine.HookConnect, engine.HookJoin, engine.HookOnSayReceive, engine.HookLeave, engine.HookDisconnect, engine.HookAction},
+			build: does(answers(abi.PerReceiver))},
+	))
+}
+
+func TestNoContentThatIsAgainstTheContract(t *testing.T) {
+	attacks := []attack{
+		rewriting("kind of message there is not", "message: there is no kind 3", "", put(abi.ResultMessageKind, 3)+span(abi.ResultMessage, text, 5)),
+		rewriting("message that is not JSON", "message: not JSON", "{", put(abi.ResultMessageKind, abi.KindJSON)+span(abi.ResultMessage, 64, 1)),
+		rewriting("JSON after JSON", "message: not JSON", "{}\r\n{}", put(abi.ResultMessageKind, abi.KindJSON)+span(abi.ResultMessage, 64, 6)),
+		rewriting("deep JSON", "message: not JSON", strings.Repeat("[", 30_000)+strings.Repeat("]", 30_000),
+			put(abi.ResultMessageKind, abi.KindJSON)+span(abi.ResultMessage, 64, 60_000)),
+		rewriting("extra that is no object", "extra: not a JSON object", "[]", span(abi.ResultExtra, 64, 2)),
+		rewriting("extra that is null", "extra: not a JSON object", "null", span(abi.ResultExtra, 64, 4)),
+		rewriting("sent before 1970", "sentAt: -1 ms", "", asm.I32(frame)+asm.I64(-1)+asm.Store64(abi.ResultSentAt)),
+		rewriting("room with a line end", "is no name for a room", "a\r\nb", span(abi.ResultRoom, 64, 4)),
+		rewriting("room of 300 bytes", "is no name for a room", strings.Repeat("r", 300), span(abi.ResultRoom, 64, 300)),
+		rewriting("from with a line end", "is no sender", "a\nb", span(abi.ResultFrom, 64, 3)),
+	}
+	for _, name := range []string{"context", "messageId", "status", "error", "offset", "epoch", "room", "from", "sentAt", "message", `fr\u006fm`} {
+		extra := `{"a":1,"` + name + `":2}`
+		attacks = append(attacks, rewriting("extra "+name, "is reserved", extra, span(abi.ResultExtra, 64, len(extra))))
+		if name == "message" {
+			continue // a reply may have a message
+		}
+		reply := rewriting("reply "+name, "is reserved", extra, span(abi.ResultReply, 64, len(extra)))
+		reply.hooks = []engine.Hook{engine.HookAction}
+		attacks = append(attacks, reply)
+	}
+	run(t, attacks)
+}
+
+// rewriting is an attack with content at address 64, of which the code makes results.
+func rewriting(name, says, content string, code asm.Code) attack {
+	return attack{name: name, tries: "to send clients what is no part of the protocol", kind: "protocol", says: says,
+		build: func(g *guest) asm.Code {
+			g.Data(64, []byte(content))
+			return code + answers(abi.Rewritten)
+		}}
+}
+
+func TestNoVariantFromElsewhere(t *testing.T) {
+	verdict := func(k, n int) asm.Code { // of receiver k
+		return asm.I32(frame) + asm.Load32(abi.FrameVerdicts) + asm.I32(n) + asm.Store8(frame+k)
+	}
+	at := func(ptr, n int) asm.Code { return put(abi.ResultVariants, ptr) + put(abi.ResultVariantCount, n) }
+	var attacks []attack
+	add := func(name, tries, says string, code asm.Code) {
+		attacks = append(attacks, attack{name: name, tries: tries, hooks: []engine.Hook{engine.HookSay}, kind: "protocol", says: says,
+			build: func(g *guest) asm.Code {
+				g.Data(1<<17, []byte(strings.Repeat("x", abi.MaxResult)))
+				return code + answers(abi.PerReceiver)
+			}})
+	}
+	const where = "or not in its memory"
+	add("list beyond the memory", "to have the host read its variants there", where, at(end, 1))
+	add("list over the end", "to have the host read half a variant", where, at(end-abi.VariantSize+1, 1))
+	add("list that wraps around", "to have the address wrap", where, at(-abi.VariantSize, 2))
+	add("254 variants", "more variants than there are verdicts for", where, at(0, abi.MaxVariants+1))
+	add("4 billion variants", "to have their size wrap to 0", where, at(0, -1))
+	add("variants whose size is 2^32", "to have their size wrap to 0", where, at(0, 1<<30))
+	add("variant that there is not", "to have receivers given what is behind the variants", "receiver 2 has variant 1 of 1", oneVariant+verdict(2, abi.VerdictVariant+1))
+	add("variant without any", "to have receivers given what is not there", "receiver 0 has variant 0 of 0", verdict(0, abi.VerdictVariant))
+	add("verdict 255", "a verdict that means nothing", "receiver 1 has variant 253 of 1", oneVariant+verdict(1, 255))
+	add("garbage for verdicts", "anything at all", "has variant", asm.I32(frame)+asm.Load32(abi.FrameVerdicts)+asm.I32(frame)+asm.Add+asm.I32(0xaa)+asm.I32(3)+asm.MemoryFill)
+	add("variants of 16 MiB", "to have 253 copies made of one text of 64 KiB", "more than 1048576 bytes",
+		times(abi.MaxVariants, asm.Get(j)+asm.I32(abi.VariantSize)+multiply+asm.Set(i)+
+			pokeAt(abi.VariantMessage, 1<<17)+pokeAt(abi.VariantMessage+4, abi.MaxResult)+pokeAt(abi.VariantKind, abi.KindText))+
+			at(abi.VariantSize, abi.MaxVariants))
+	run(t, attacks)
+}
+
+const multiply asm.Code = "\x6c"
+
+// pokeAt writes a number to the address in local i plus offset.
+func pokeAt(offset, n int) asm.Code { return asm.Get(i) + asm.I32(n) + asm.Store32(offset) }

@@ -1,0 +1,112 @@
+package hostile
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/host"
+	"github.com/mootchat/moot/host/abi"
+	"github.com/mootchat/moot/host/hosttest/asm"
+)
+
+// starts adds to a guest a function that runs while it is loaded.
+var starts = map[string]func(g *guest, code asm.Code){
+	"start function": func(g *guest, code asm.Code) { g.Start(g.Func("", "->", code)) },
+	"_initialize":    func(g *guest, code asm.Code) { g.Func(abi.ExportInitialize, "->", code) },
+	"moot_alloc":     func(g *guest, code asm.Code) { g.alloc = code + asm.I32(frame) },
+	"moot_init":      func(g *guest, code asm.Code) { g.Func(abi.ExportInit, "i32 i32 i32 -> i32", code+asm.I32(0)) },
+	"moot_manifest":  func(g *guest, code asm.Code) { g.Func(abi.ExportManifest, "-> i64", code+asm.I64(0)) },
+	"moot_reason": func(g *guest, code asm.Code) {
+		g.Func(abi.ExportInit, "i32 i32 i32 -> i32", asm.I32(1))
+		g.Func(abi.ExportReason, "-> i64", code+asm.I64(0))
+	},
+}
+
+func TestNoStartNeverEnds(t *testing.T) {
+	var attacks []attack
+	for name, add := range starts {
+		in := func(what, tries, refused string, code func(g *guest) asm.Code) {
+			attacks = append(attacks, attack{name: name + " " + what, tries: tries, refused: refused, build: func(g *guest) asm.Code {
+				add(g, code(g))
+				return answers(abi.Allow)
+			}})
+		}
+		in("loops", "never to have been loaded", "it does not start: deadline", does(asm.Loop(asm.Br(0))))
+		in("traps", "to be loaded in spite of a trap", "it does not start: trap", does(asm.Unreachable))
+		in("recurses", "to use up the stack of who loads it", "call stack too deep", func(g *guest) asm.Code {
+			self := g.Next()
+			g.Func("", "->", asm.Call(self)+asm.Call(self))
+			return asm.Call(self)
+		})
+		in("takes all memory", "to be loaded without a page to spare", "give the entry more memory", does(growToTheEnd))
+		in("sleeps", "to hold up loading with a sleep of an hour", "it does not start: deadline", func(g *guest) asm.Code { return sleep(g, time.Hour) })
+		in("exits", "to end the process", "it does not start: exit", func(g *guest) asm.Code { return exit(g, 0) })
+	}
+	for i := range attacks {
+		switch a := &attacks[i]; {
+		case a.name == "moot_manifest takes all memory":
+			a.refused = "" // it comes after the check, and has cost nobody anything
+		case a.name == "moot_reason takes all memory":
+			a.refused = "it does not start: protocol: moot_init refused its config"
+		case strings.HasPrefix(a.name, "moot_manifest"):
+			a.refused = strings.Replace(a.refused, "it does not start", "its manifest cannot be read", 1)
+		}
+	}
+	run(t, attacks)
+}
+
+// TestStartsOnceAndNeverAgain has a module load, and loop whenever another instance of
+// it is made: it knows by a key in its own store. Its calls find no instance; nobody else notices.
+func TestStartsOnceAndNeverAgain(t *testing.T) {
+	t.Parallel()
+	w := open(t)
+	defer w.end()
+	a := attack{entry: host.Entry{Grants: []string{"kv"}, Timeout: 30 * time.Millisecond}, build: func(g *guest) asm.Code {
+		get := g.host(abi.ImportKVGet, "i32 i32 i32 i32 -> i32")
+		set := g.host(abi.ImportKVSet, "i32 i32 i32 i32 i64 -> i32")
+		g.Func(abi.ExportInitialize, "->", asm.Loop(
+			asm.I32(text)+asm.I32(5)+asm.I32(scratch)+asm.I32(5)+get+asm.I32(5)+asm.Equal+asm.BrIf(0)))
+		return asm.I32(text) + asm.I32(5) + asm.I32(text) + asm.I32(5) + asm.I64(0) + set + asm.Drop + asm.Unreachable
+	}}
+	w.must(w.load([]module{a.module()}))
+	for range calls {
+		if outcome := w.ask("hostile", engine.HookOnSayReceive); outcome != engine.Failed {
+			t.Errorf("the outcome is %d", outcome)
+		}
+		w.goodAnswers()
+	}
+	f := w.failures()
+	if f["trap"] != 1 || f["pool"] < calls-1 {
+		t.Errorf("the failures are %v", f)
+	}
+}
+
+// TestLoadingGivesUpWhenItsCallerDoes sees that rules with many modules that never start are
+// given up with the context, not after the sum of their time.
+func TestLoadingGivesUpWhenItsCallerDoes(t *testing.T) {
+	t.Parallel()
+	w := open(t)
+	defer w.end()
+	var many []module
+	for n := range 100 {
+		a := attack{build: func(g *guest) asm.Code {
+			starts["_initialize"](g, asm.Loop(asm.Br(0)))
+			g.Data(100, []byte{byte(n)})
+			return answers(abi.Allow)
+		}}
+		m := a.module()
+		m.entry.Module = "hostile" + string(rune('A'+n))
+		many = append(many, m)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
+	defer cancel()
+	begin := time.Now()
+	_, err := w.Load(ctx, rules(many))
+	if err == nil || !strings.Contains(err.Error(), "loading was given up") || time.Since(begin) > patience {
+		t.Errorf("after %v: %v", time.Since(begin), err)
+	}
+	w.goodAnswers()
+}
