@@ -64,7 +64,7 @@ bench: guests
 # that the lock files name.
 tools:
 	if ! command -v node >/dev/null || ! command -v npm >/dev/null; then
-		echo "make test needs Node.js 20 or newer, with npm: install it and try again" >&2; exit 1
+		echo "make test needs Node.js 20.11 or newer, with npm: install it and try again" >&2; exit 1
 	fi
 	if ! command -v chromium >/dev/null; then
 		if ! command -v apt-get >/dev/null; then
@@ -80,6 +80,7 @@ tools:
 			cp $$dir/package-lock.json $$dir/node_modules/.installed
 		fi
 	done
+	npm run --silent --prefix engine/compat client
 
 clean:
 	rm -rf moot build $(GUEST_FILES) $(addsuffix /node_modules,$(NPM_DIRS))
