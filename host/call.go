@@ -76,9 +76,14 @@ func (in *instance) pace() *failure {
 	return nil
 }
 
-// charge makes the guest pay for work that the host does for it, at 16 bytes a unit.
-func (in *instance) charge(bytes uint32) {
-	in.fuel.Set(uint64(int64(in.fuel.Get()) - int64(bytes/16)))
+// unitsPerNanosecond is what a fast machine gets done.
+const unitsPerNanosecond = 4
+
+// charge makes the guest pay for bytes that were moved for it, at 16 bytes a unit.
+func (in *instance) charge(bytes uint32) { in.pay(int64(bytes / 16)) }
+
+func (in *instance) pay(units int64) {
+	in.fuel.Set(uint64(int64(in.fuel.Get()) - units))
 }
 
 // wait is the context for what waits on others: it ends at the call's deadline.

@@ -37,10 +37,9 @@ func (in *instance) setProperty(stack []uint64) int32 {
 		return refused
 	}
 	b, refused := in.bytes(stack[2], stack[3], abi.MaxProperties)
-	if refused != 0 {
-		return refused
-	}
 	switch {
+	case refused != 0:
+		return refused
 	case in.readOnly(), !slices.Contains(in.generation.given.properties, name):
 		return abi.NotGranted
 	case in.event.Conn == nil:
@@ -92,20 +91,12 @@ func (in *instance) send(stack []uint64) int32 {
 		return refused
 	}
 	b, refused := in.bytes(stack[3], stack[4], abi.MaxResult)
-	if refused != 0 {
-		return refused
-	}
-	r := results{memory: b}
-	var m wire.Message
-	if kind&abi.EmitJSON != 0 {
-		m = wire.Message{JSON: true, Text: string(r.compact(b, "emit"))}
-	} else {
-		m = wire.Message{Text: string(b)}
-	}
 	switch {
+	case refused != 0:
+		return refused
 	case in.readOnly():
 		return abi.NotGranted
-	case kind > abi.EmitJSON+abi.EmitToConnection, !validName(to), r.err != nil, !utf8.Valid(b):
+	case kind > abi.EmitJSON+abi.EmitToConnection, !validName(to):
 		return abi.BadPointer
 	case in.emits == abi.MaxEmits:
 		return abi.OverBudget
@@ -113,9 +104,18 @@ func (in *instance) send(stack []uint64) int32 {
 		in.generation.counters.lostEffects.Add(1)
 		return abi.OverBudget
 	}
-	e := &engine.Emit{Room: to, Message: m}
+	e := &engine.Emit{Room: to, Message: wire.Message{JSON: kind&abi.EmitJSON != 0}}
 	if kind&abi.EmitToConnection != 0 {
 		e.Room, e.Connection = "", to
+	}
+	var value bytes.Buffer
+	switch {
+	case !utf8.Valid(b), e.Message.JSON && json.Compact(&value, b) != nil:
+		return abi.BadPointer
+	case e.Message.JSON:
+		e.Message.Text = value.String()
+	default:
+		e.Message.Text = string(b)
 	}
 	in.emits++
 	in.effects = append(in.effects, engine.Effect{Emit: e})

@@ -25,25 +25,31 @@ const (
 // imports are the functions of the contract, by name. An i32 on the stack may have
 // anything in its upper half.
 var imports = map[string]hostFunction{
-	abi.ImportLog:         {signature(nil, i32, i32, i32), "", (*instance).log},
-	abi.ImportNow:         {signature(is(i64)), "", (*instance).now},
-	abi.ImportRandom:      {signature(is(i32), i32, i32), "", (*instance).random},
-	abi.ImportConfigGet:   {signature(is(i32), i32, i32, i32, i32), "", (*instance).configGet},
-	abi.ImportPropertyGet: {signature(is(i32), i32, i32, i32, i32, i32), "", (*instance).propertyGet},
-	abi.ImportPropertySet: {signature(is(i32), i32, i32, i32, i32), abi.CapabilityProperties, (*instance).propertySet},
-	abi.ImportRoomGet:     {signature(is(i32), i32, i32, i32, i32), abi.CapabilityRooms, (*instance).roomGet},
-	abi.ImportRoomSize:    {signature(is(i32)), "", (*instance).roomSize},
-	abi.ImportRoomCreate:  {signature(is(i32), i32, i32), abi.CapabilityRooms, (*instance).roomCreate},
-	abi.ImportRoomDestroy: {signature(is(i32), i32, i32), abi.CapabilityRooms, (*instance).roomDestroy},
-	abi.ImportKVGet:       {signature(is(i32), i32, i32, i32, i32), abi.CapabilityKV, (*instance).kvGet},
-	abi.ImportKVSet:       {signature(is(i32), i32, i32, i32, i32, i64), abi.CapabilityKV, (*instance).kvSet},
-	abi.ImportKVDel:       {signature(is(i32), i32, i32), abi.CapabilityKV, (*instance).kvDel},
-	abi.ImportKVAdd:       {signature(is(i32), i32, i32, i64, i64, i32), abi.CapabilityKV, (*instance).kvAdd},
-	abi.ImportKVCAS:       {signature(is(i32), i32, i32, i32, i32, i32, i32, i64), abi.CapabilityKV, (*instance).kvCAS},
-	abi.ImportRateTake:    {signature(is(i32), i32, i32, i32, i32, i32), abi.CapabilityRate, (*instance).rateTake},
-	abi.ImportEmit:        {signature(is(i32), i32, i32, i32, i32, i32), abi.CapabilityEmit, (*instance).emit},
-	abi.ImportMetricAdd:   {signature(is(i32), i32, i32, i64), "", (*instance).metricAdd},
+	abi.ImportLog:         {signature(nil, i32, i32, i32), "", (*instance).log, timed},
+	abi.ImportNow:         {signature(is(i64)), "", (*instance).now, quick},
+	abi.ImportRandom:      {signature(is(i32), i32, i32), "", (*instance).random, timed},
+	abi.ImportConfigGet:   {signature(is(i32), i32, i32, i32, i32), "", (*instance).configGet, quick},
+	abi.ImportPropertyGet: {signature(is(i32), i32, i32, i32, i32, i32), "", (*instance).propertyGet, quick},
+	abi.ImportPropertySet: {signature(is(i32), i32, i32, i32, i32), abi.CapabilityProperties, (*instance).propertySet, timed},
+	abi.ImportRoomGet:     {signature(is(i32), i32, i32, i32, i32), abi.CapabilityRooms, (*instance).roomGet, timed},
+	abi.ImportRoomSize:    {signature(is(i32)), "", (*instance).roomSize, timed},
+	abi.ImportRoomCreate:  {signature(is(i32), i32, i32), abi.CapabilityRooms, (*instance).roomCreate, timed},
+	abi.ImportRoomDestroy: {signature(is(i32), i32, i32), abi.CapabilityRooms, (*instance).roomDestroy, timed},
+	abi.ImportKVGet:       {signature(is(i32), i32, i32, i32, i32), abi.CapabilityKV, (*instance).kvGet, timed},
+	abi.ImportKVSet:       {signature(is(i32), i32, i32, i32, i32, i64), abi.CapabilityKV, (*instance).kvSet, timed},
+	abi.ImportKVDel:       {signature(is(i32), i32, i32), abi.CapabilityKV, (*instance).kvDel, timed},
+	abi.ImportKVAdd:       {signature(is(i32), i32, i32, i64, i64, i32), abi.CapabilityKV, (*instance).kvAdd, timed},
+	abi.ImportKVCAS:       {signature(is(i32), i32, i32, i32, i32, i32, i32, i64), abi.CapabilityKV, (*instance).kvCAS, timed},
+	abi.ImportRateTake:    {signature(is(i32), i32, i32, i32, i32, i32), abi.CapabilityRate, (*instance).rateTake, timed},
+	abi.ImportEmit:        {signature(is(i32), i32, i32, i32, i32, i32), abi.CapabilityEmit, (*instance).emit, timed},
+	abi.ImportMetricAdd:   {signature(is(i32), i32, i32, i64), "", (*instance).metricAdd, quick},
 }
+
+// Whether a function is timed.
+const (
+	quick = false
+	timed = true
+)
 
 func is(results ...byte) []byte { return results }
 

@@ -34,9 +34,9 @@ type instance struct {
 	stack           [4]uint64
 
 	// Of the call under way, or the last one.
-	deadline int64    // on the host's clock
-	slices   int64    // of fuel that it may still get
-	mark     int64    // up to here its time is charged to the gate; at first, when it was taken
+	deadline int64 // on the host's clock
+	slices   int64 // of fuel that it may still get
+	mark     int64 // up to here its time is charged to the gate; at first, when it was taken
 	began    int64
 	label    string   // of the entry that asks, for logs
 	hook     abi.Hook // 0: none, the module starts

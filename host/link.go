@@ -16,6 +16,7 @@ type hostFunction struct {
 	meter.Signature
 	capability string // that an entry must grant; "": none
 	call       func(in *instance, stack []uint64)
+	timed      bool // it may take long: the guest pays for its time, not by its bytes alone
 }
 
 // lookup is the function of that name. It is false for names there are not.
@@ -61,5 +62,12 @@ func export(b wazero.HostModuleBuilder, name string, fn hostFunction) {
 	call := api.GoModuleFunc(func(ctx context.Context, _ api.Module, stack []uint64) {
 		fn.call(ctx.(*instance), stack)
 	})
+	if fn.timed {
+		call = func(ctx context.Context, _ api.Module, stack []uint64) {
+			in, t := ctx.(*instance), now()
+			fn.call(in, stack)
+			in.pay((now() - t) * unitsPerNanosecond)
+		}
+	}
 	b.NewFunctionBuilder().WithGoModuleFunction(call, fn.Params, fn.Results).Export(name)
 }

@@ -16,6 +16,7 @@ func wasiFunction(name string) (hostFunction, bool) {
 	return hostFunction{
 		Signature: meter.Signature{Params: f.Params, Results: f.Results},
 		call:      func(in *instance, stack []uint64) { f.Call(in, in.mem, stack) },
+		timed:     true,
 	}, ok
 }
 
