@@ -195,3 +195,28 @@ func TestWhatFailsAtSayFailsForThoseAskedAboutAlone(t *testing.T) {
 		}
 	}
 }
+
+func TestAVerdictByteMustHaveItsVariant(t *testing.T) {
+	for module, want := range map[string]string{"verdict-0": "= =", "verdict-1": "- =", "verdict-2": "- -", "verdict-255": "- -"} {
+		h, _ := start(t, Config{}, Entry{Module: module})
+		if got := strings.Join(heard(t, h, "hi", crowd(2)), " "); got != want {
+			t.Errorf("%s: they heard %s, want %s", module, got, want)
+		}
+	}
+}
+
+func TestExtrasAreMerged(t *testing.T) {
+	for _, c := range [][3]string{
+		{``, `{"a":1}`, `{"a":1}`},
+		{`{"a":1}`, `{"b":[2]}`, `{"a":1,"b":[2]}`},
+		{`{"a":1,"b":2}`, `{"b":{"c":3}}`, `{"a":1,"b":{"c":3}}`},
+	} {
+		var first json.RawMessage
+		if c[0] != "" {
+			first = json.RawMessage(c[0])
+		}
+		if got := merge(first, json.RawMessage(c[1])); string(got) != c[2] {
+			t.Errorf("%s and %s: %s, want %s", c[0], c[1], got, c[2])
+		}
+	}
+}
