@@ -147,6 +147,32 @@ func TestManifests(t *testing.T) {
 	})
 }
 
+// TestHostFunctionsForHooks has modules give functions of the host's, which they import,
+// for their own: the host calls them like any other.
+func TestHostFunctionsForHooks(t *testing.T) {
+	run(t, []attack{
+		{name: "as hooks", tries: "to have the host call itself, with the frame for a file", kind: "protocol", says: "returned 8, which means nothing there",
+			wasm: func() []byte {
+				return guestOf(nil, func(g *guest) asm.Code {
+					g.Export(abi.OnSayReceive.Export(), asm.Func, g.Import(wasi, "fd_close", "i32 -> i32"))
+					return answers(0)
+				})
+			}},
+		{name: "as moot_alloc", tries: "to have the host allocate for it: address 8 is its own", wasm: func() []byte {
+			m := new(asm.Module)
+			close := m.Import(wasi, "fd_close", "i32 -> i32")
+			m.Memory(2, 16)
+			m.Export(abi.ExportMemory, asm.Memory, 0)
+			m.Export(abi.ExportAlloc, asm.Func, close)
+			m.Func(abi.ExportMarker, "->", "")
+			m.Func(abi.OnSayReceive.Export(), "i32 -> i32", asm.I32(abi.Allow))
+			return m.Wasm()
+		}},
+		{name: "as _initialize", tries: "to have the host end the process", refused: "export _initialize is (i32) -> (), it must be () -> ()",
+			wasm: abiAnd(func(g *guest) { g.Export(abi.ExportInitialize, asm.Func, g.Import(wasi, "proc_exit", "i32 ->")) })},
+	})
+}
+
 // manifest has the content in the custom section.
 func manifest(json string) func(*guest) asm.Code {
 	return func(g *guest) asm.Code { g.manifest = json; return answers(0) }

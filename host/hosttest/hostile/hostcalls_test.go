@@ -52,11 +52,11 @@ var hostCalls = []hostCall{
 	{abi.ImportRoomDestroy, "i32 i32 -> i32", []int{text, 5}, []int{0}, nil, []int{256}, nil},
 	{abi.ImportKVGet, "i32 i32 i32 i32 -> i32", []int{text, 4, everything, 100}, []int{0}, []int{2}, []int{256}, []asking{
 		{"no key", []int{text, 0, everything, 100}, abi.BadPointer},
-		{"another tenant's key", []int{72, 6, everything, 100}, abi.Absent},
+		{"another module's key", []int{72, 6, everything, 100}, abi.Absent},
 	}},
 	{abi.ImportKVSet, "i32 i32 i32 i32 i64 -> i32", []int{text, 4, 64, 2, 0}, []int{0, 2}, nil, []int{256, host.MaxValue}, nil},
 	{abi.ImportKVDel, "i32 i32 -> i32", []int{text, 5}, []int{0}, nil, []int{256}, []asking{
-		{"another tenant's key", []int{72, 6}, 0},
+		{"another module's key", []int{72, 6}, 0},
 	}},
 	{abi.ImportKVAdd, "i32 i32 i64 i64 i32 -> i32", []int{text, 3, 1, 0, everything}, []int{0}, []int{4}, []int{256}, []asking{
 		{"what is no number", []int{text, 4, 1, 0, everything}, abi.Unavailable},
@@ -130,8 +130,12 @@ func TestNoHostCallReadsOrWritesElsewhere(t *testing.T) {
 			a := attack{entry: host.Entry{Grants: allGrants, Timeout: patient.Timeout, Config: []byte(`{"hello":"secret"}`)},
 				build: func(g *guest) asm.Code { return g.probe(&c, probes) }}
 			w.must(w.load([]module{a.module()}))
-			_, err := w.store.Set(context.Background(), host.Key{Tenant: "hostile", Module: "hostile", Name: "hell"}, []byte("value"), 0)
-			w.must(err)
+			ctx := context.Background()
+			others := []host.Key{{Tenant: "good", Module: "hostile", Name: "secret"}, {Tenant: "hostile", Module: "other", Name: "secret"}}
+			for _, key := range append(others, host.Key{Tenant: "hostile", Module: "hostile", Name: "hell"}) {
+				_, err := w.store.Set(ctx, key, []byte("value"), 0)
+				w.must(err)
+			}
 			ev := event("hostile", engine.HookOnSayReceive)
 			if outcome := w.askAbout(ev); outcome != engine.Allowed {
 				t.Errorf("the outcome is %d, the failures are %v", outcome, w.failures())
@@ -140,6 +144,11 @@ func TestNoHostCallReadsOrWritesElsewhere(t *testing.T) {
 			for _, p := range probes {
 				if n, asked := got[p.name]; !asked || n != p.want {
 					t.Errorf("%s: %d (asked: %v), want %d", p.name, n, asked, p.want)
+				}
+			}
+			for _, key := range others {
+				if value, err := w.store.Get(ctx, key); err != nil || string(value) != "value" {
+					t.Errorf("%v is %q, %v", key, value, err)
 				}
 			}
 			w.goodAnswers()

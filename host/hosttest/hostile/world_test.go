@@ -49,10 +49,16 @@ const memory = 96 << 20
 // open makes a world in which no hostile module is loaded yet.
 func open(t testing.TB) *world {
 	t.Helper()
+	return openWith(t, host.Config{CacheDir: cacheDir})
+}
+
+func openWith(t testing.TB, cfg host.Config) *world {
+	t.Helper()
 	w := &world{t: t, log: new(logged), store: host.NewMemoryStore()}
+	cfg.Memory, cfg.StartTimeout, cfg.Rooms, cfg.Store = memory, 200*time.Millisecond, rooms{}, w.store
+	cfg.Log = slog.New(slog.NewTextHandler(w.log, nil))
 	var err error
-	w.Host, err = host.New(host.Config{CacheDir: cacheDir, Memory: memory, StartTimeout: 200 * time.Millisecond,
-		Log: slog.New(slog.NewTextHandler(w.log, nil)), Rooms: rooms{}, Store: w.store})
+	w.Host, err = host.New(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
