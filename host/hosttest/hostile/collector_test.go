@@ -1,0 +1,117 @@
+package hostile
+
+import (
+	"runtime"
+	"runtime/debug"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/host"
+	"github.com/mootchat/moot/host/hosttest/asm"
+)
+
+// TestTheCollectorIsNeverHeldUp collects garbage again and again while guests loop in every
+// hook, and while they are loaded. A guest that cannot be stopped would freeze
+// every goroutine of the process here. The bound is on the best of some: one of
+// them may have waited for a processor.
+func TestTheCollectorIsNeverHeldUp(t *testing.T) {
+	for name, code := range map[string]asm.Code{
+		"loop": asm.Loop(asm.Br(0)),
+		"bulk": asm.I32(232) + asm.MemoryGrow + asm.Drop + asm.Loop(asm.I32(end)+asm.I32(1)+asm.I32(14<<20)+asm.MemoryFill+asm.Br(0)),
+	} {
+		t.Run(name, func(t *testing.T) {
+			for _, hook := range everyHook {
+				a := attack{hooks: everyHook, build: does(code + answers(0))}
+				w := open(t)
+				m := a.module()
+				m.entry.Timeout = 200 * time.Millisecond
+				w.must(w.load([]module{m}))
+				collected(t, hook.String(), func() { w.ask("hostile", hook) })
+				w.end()
+			}
+		})
+	}
+	for name, add := range starts {
+		t.Run(name, func(t *testing.T) {
+			w := open(t)
+			defer w.end()
+			a := attack{build: func(g *guest) asm.Code {
+				add(g, asm.Loop(asm.Br(0)))
+				return answers(0)
+			}}
+			m := a.module()
+			collected(t, name, func() {
+				if err := w.load([]module{m}); err == nil {
+					t.Error("it was loaded")
+				}
+			})
+		})
+	}
+}
+
+// collected collects garbage while two goroutines run guests.
+func collected(t *testing.T, where string, guests func()) {
+	t.Helper()
+	done := make(chan struct{})
+	go func() { guests(); done <- struct{}{} }()
+	go func() { guests(); done <- struct{}{} }()
+	var took []time.Duration
+	for running := 2; running > 0; {
+		select {
+		case <-done:
+			running--
+		default:
+			begin := time.Now()
+			runtime.GC()
+			took = append(took, time.Since(begin))
+			if len(took) == 3 {
+				debug.FreeOSMemory()
+			}
+		}
+	}
+	slices.Sort(took)
+	median := took[len(took)/2]
+	if len(took) < 3 || median > 100*time.Millisecond {
+		t.Errorf("%s: %d collections, half of them in %v, the longest in %v", where, len(took), median, took[len(took)-1])
+	}
+}
+
+// TestNothingIsLeft runs attacks one after the other, closes the host, and sees that goroutines and memory are
+// back where they were.
+func TestNothingIsLeft(t *testing.T) {
+	before := inUse()
+	goroutines := runtime.NumGoroutine()
+	for range 3 {
+		for _, chapter := range [][]attack{loops, hungry, system} {
+			for _, a := range chapter {
+				w := open(t)
+				m := a.module()
+				m.entry.Timeout, m.entry.OnError = short.Timeout, host.AllowOnError
+				w.must(w.load([]module{m}))
+				for range 3 {
+					w.ask("hostile", engine.HookOnSayReceive)
+				}
+				w.end()
+			}
+		}
+	}
+	for begin := time.Now(); runtime.NumGoroutine() > goroutines && time.Since(begin) < patience; {
+		runtime.Gosched()
+	}
+	if n := runtime.NumGoroutine(); n > goroutines {
+		t.Errorf("%d goroutines, there were %d", n, goroutines)
+	}
+	if after := inUse(); after > before+16<<20 {
+		t.Errorf("%d bytes of heap are in use, there were %d", after, before)
+	}
+}
+
+func inUse() uint64 {
+	runtime.GC()
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.HeapInuse
+}
