@@ -103,7 +103,7 @@ func TestLimitsHoldCompileTime(t *testing.T) {
 		var last *Module
 		var err error
 		n := 20
-		for ; err == nil && n < 20_000; n += n/4 {
+		for ; err == nil && n < 20_000; n += n / 4 {
 			var m *Module
 			if m, err = Rewrite(bomb(n), limits); err == nil {
 				last = m
