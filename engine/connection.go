@@ -74,7 +74,15 @@ func (c *Connection) Send(f *wire.Frame) { c.out.send(f) }
 func (c *Connection) SendRaw(b []byte) { c.out.sendBytes(b) }
 
 // Reject answers what is no request with an error. A nil id leaves messageId out.
+// It costs the client as much as a verb.
 func (c *Connection) Reject(text string, id json.RawMessage) {
+	if c.closing() {
+		return
+	}
+	if wait := c.pay(&wire.Request{}); wait > 0 {
+		c.limited(wire.Response{ID: id}, wait)
+		return
+	}
 	c.respond(wire.Response{ID: id, Error: text})
 }
 
@@ -165,6 +173,16 @@ func (c *Connection) isIn(name string) bool {
 	defer c.mu.Unlock()
 	m := c.in(name)
 	return m != nil && m.stage != joining
+}
+
+// joinedAt is when it joined the room, ms since 1970; 0 if it is not in it.
+func (c *Connection) joinedAt(name string) int64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if m := c.in(name); m != nil && m.stage != joining {
+		return m.joinedAt
+	}
+	return 0
 }
 
 // Rooms are the names of the rooms it is in, in the order it joined them.

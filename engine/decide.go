@@ -15,6 +15,7 @@ func (e *VerbError) Error() string { return e.Text }
 var (
 	errRoomBusy   = &VerbError{"room busy"}
 	errMiddleware = &VerbError{"middleware error"}
+	errTooLarge   = &VerbError{"message too large"}
 	errGone       = &VerbError{"connection closed"}
 )
 

@@ -129,7 +129,7 @@ func (e *Engine) leave(ctx context.Context, c *Connection, name string, cause Ca
 		return nil, err
 	}
 	r := m.room
-	v := e.decide(ctx, &Event{Hook: HookLeave, Tenant: r.id.Tenant, Room: r.id.Room, Conn: c.profile.Load(), Cause: cause})
+	v := e.decide(ctx, &Event{Hook: HookLeave, Tenant: r.id.Tenant, Room: r.id.Room, Conn: c.profile.Load(), JoinedAt: m.joinedAt, Cause: cause})
 	if err := v.refusal(); err != nil {
 		if cause == CauseRoomLeave {
 			c.settle(m, false)
@@ -219,7 +219,7 @@ func (e *Engine) Lost(ctx context.Context, id RoomID, members []Presentee) {
 		if ctx.Err() != nil {
 			return // who is still on record is for another node
 		}
-		v := e.decide(ctx, &Event{Hook: HookLeave, Tenant: id.Tenant, Room: id.Room, Conn: decodeProfile(id.Tenant, m), Cause: CauseNodeLost})
+		v := e.decide(ctx, &Event{Hook: HookLeave, Tenant: id.Tenant, Room: id.Room, Conn: decodeProfile(id.Tenant, m), JoinedAt: m.JoinedAt, Cause: CauseNodeLost})
 		if err := v.refusal(); err != nil {
 			e.log.Warn("leave hook denied, the member goes all the same", "connection", m.ID, "tenant", id.Tenant,
 				"room", id.Room, "cause", CauseNodeLost, "module", v.Module, "reason", err)

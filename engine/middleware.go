@@ -93,6 +93,10 @@ type Event struct {
 	// members are the connections asked about.
 	Conn *Profile
 
+	// JoinedAt is when Conn joined the room, ms since 1970, where it is a member:
+	// onSayReceive of a member's own message, leave. 0 elsewhere.
+	JoinedAt int64
+
 	// Caused is true when a module's effect caused it: emits that its chain asks
 	// for are dropped, and so are rooms to create or destroy.
 	Caused bool

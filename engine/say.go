@@ -31,6 +31,9 @@ func (e *Engine) say(ctx context.Context, c *Connection, room, text string) ([]E
 	if !c.isIn(room) {
 		return nil, errNotIn(room)
 	}
+	if len(text) > e.limits.MessageBytes { // as text, JSON can be longer than the frame it came in
+		return nil, errTooLarge
+	}
 	return e.publish(ctx, c.tenant, room, said{conn: c, from: c.ID(), message: wire.Message{Text: text}})
 }
 
@@ -71,6 +74,7 @@ func (e *Engine) receive(ctx context.Context, r *room, s said) ([]Effect, error)
 		Message: s.message, From: s.from, Context: "user", SentAt: time.Now().UnixMilli()}
 	if s.conn != nil {
 		ev.Conn = s.conn.profile.Load()
+		ev.JoinedAt = s.conn.joinedAt(ev.Room)
 	}
 	v := e.decide(ctx, &ev)
 	if v.Outcome == Dropped {
@@ -86,7 +90,7 @@ func (e *Engine) receive(ctx context.Context, r *room, s said) ([]Effect, error)
 		}
 	}
 	if len(ev.Message.Text) > maxMessage {
-		return nil, &VerbError{"message too large"}
+		return nil, errTooLarge
 	}
 	payload := wire.AppendPayload(make([]byte, 0, 256+len(ev.Message.Text)), payloadOf(&ev))
 	if err := e.cluster.Broker.Publish(ctx, to, payload); err != nil {

@@ -55,9 +55,7 @@ func (c *Connection) Do(ctx context.Context, r wire.Request) {
 	}
 	id := c.messageID(&r)
 	if wait := c.pay(&r); wait > 0 {
-		c.engine.stats.limited.Add(1)
-		c.respond(wire.Response{ID: id, Error: "rate limit exceeded", Request: r.Data, RetryAfter: (wait + time.Millisecond - 1).Milliseconds(),
-			Action: r.Verb == "action"})
+		c.limited(wire.Response{ID: id, Request: r.Data, Action: r.Verb == "action"}, wait)
 		return
 	}
 	switch r.Verb {
@@ -116,6 +114,14 @@ func (c *Connection) pay(r *wire.Request) time.Duration {
 		price = 0.1
 	}
 	return c.bucket.take(time.Now(), c.engine.limits.VerbsPerSecond, price)
+}
+
+// limited tells the client when it may go on.
+func (c *Connection) limited(r wire.Response, wait time.Duration) {
+	c.engine.stats.limited.Add(1)
+	r.Error = "rate limit exceeded"
+	r.RetryAfter = (wait + time.Millisecond - 1).Milliseconds()
+	c.respond(r)
 }
 
 func named(r *wire.Request) string {

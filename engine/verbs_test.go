@@ -3,6 +3,7 @@ package engine_test
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"strings"
 	"testing"
 	"time"
@@ -74,6 +75,46 @@ func TestRejectAnswersWhatIsNoRequest(t *testing.T) {
 		a.hears(`{"status":"Error: invalid JSON","error":"Error: invalid JSON","context":"response","data":{}}`)
 		b.Reject("DATA_LENGTH_TOO_LONG", json.RawMessage("3"))
 		b.hears(`{"error":"DATA_LENGTH_TOO_LONG","context":"response","messageId":3}`)
+	})
+}
+
+func TestWhatIsNoRequestCostsAsMuchAsOne(t *testing.T) {
+	inWorld(t, func(w *world) {
+		a := w.node("n", func(c *engine.Config) { c.Limits.VerbsPerSecond = 10 }).client()
+		for range 20 {
+			a.Reject("invalid JSON", nil)
+		}
+		a.heard()
+		a.Reject("invalid JSON", nil)
+		a.hears(`{"status":"Error: rate limit exceeded","error":"Error: rate limit exceeded","context":"response","data":{},"retryAfter":100}`)
+	})
+}
+
+func TestATextLongerThanAMessageMayBeIsRefused(t *testing.T) {
+	inWorld(t, func(w *world) {
+		a := w.node("n", func(c *engine.Config) { c.Limits.MessageBytes = 64 }).client().do(roomAdd("r"))
+		a.says(say("r", strings.Repeat("x", 65)), strings.Replace(failed("message too large"), "{}", `{"message":"`+strings.Repeat("x", 65)+`"}`, 1))
+		a.says(say("r", strings.Repeat("x", 64)), ok, chat("r", a.ID(), strings.Repeat("x", 64)))
+	})
+}
+
+func TestRulesHearWhenAMemberJoined(t *testing.T) {
+	inWorld(t, func(w *world) {
+		n := w.node("n")
+		heard := map[engine.Hook]int64{}
+		for _, hook := range []engine.Hook{engine.HookJoin, engine.HookOnSayReceive, engine.HookLeave} {
+			n.on(hook, func(ev *engine.Event) engine.Verdict {
+				heard[hook] = ev.JoinedAt
+				return allow()
+			})
+		}
+		a := n.client().do(roomAdd("r"))
+		joined := time.Now().UnixMilli()
+		time.Sleep(time.Second)
+		a.do(say("r", "x"), roomLeave("r"))
+		if want := map[engine.Hook]int64{engine.HookJoin: 0, engine.HookOnSayReceive: joined, engine.HookLeave: joined}; !maps.Equal(heard, want) {
+			w.Errorf("joined at %v, want %v", heard, want)
+		}
 	})
 }
 

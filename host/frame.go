@@ -16,8 +16,8 @@ type unit struct {
 	joinedAt int64           // 0 if it is not shown
 }
 
-// writeFrame puts what the call is about into the exchange buffer. conn may be nil. It runs guest code if the frame
-// needs a larger exchange buffer.
+// writeFrame puts what the call is about into the exchange buffer. conn may be
+// nil. It runs guest code if the frame needs a larger exchange buffer.
 func (in *instance) writeFrame(hook abi.Hook, ev *engine.Event, conn *encoded, units []unit) *failure {
 	var fields [abi.EventFieldCount][]byte
 	eventFields(&fields, ev, &in.generation.sees.event)
@@ -39,6 +39,9 @@ func (in *instance) writeFrame(hook abi.Hook, ev *engine.Event, conn *encoded, u
 	if conn != nil {
 		le.PutUint32(b[abi.FrameConnection:], uint32(at.conn))
 		copy(b[at.conn:], conn.blob)
+		if in.generation.sees.conn.joined {
+			le.PutUint64(b[at.conn+abi.BlobB:], uint64(ev.JoinedAt))
+		}
 	}
 	if len(units) > 0 {
 		le.PutUint32(b[abi.FrameReceivers:], uint32(len(units)))

@@ -52,7 +52,7 @@ const (
 
 // Bounds of one call.
 const (
-	MaxReceivers     = 1024      // receivers in one frame of on_say
+	MaxReceivers     = 253       // receivers in one frame of on_say: each may have a variant of its own
 	MaxReceiverBytes = 256 << 10 // bytes of their blobs
 	MaxVariants      = 253       // variants one on_say may offer: verdict bytes 2..254
 	MaxReason        = 1 << 10   // bytes of a deny's reason
