@@ -88,9 +88,9 @@ func useAll(n int) []byte {
 	return repeat(n, func(i int) []byte { return cat(at(opLocalGet, uint32(i)), ops(0x1a)) })
 }
 
-// TestLimitsHoldCompileTime lets each bomb grow until it is refused, under a limit that keeps the test short, and compiles the
-// largest that is not. Compared with ordinary code, on whatever machine this is, it must not take many times what was
-// estimated.
+// TestLimitsHoldCompileTime lets each bomb grow until it is refused, under a limit that keeps the test short, and
+// compiles the largest that is not. Compared with ordinary code, on whatever machine this is, it must not take many
+// times what was estimated.
 func TestLimitsHoldCompileTime(t *testing.T) {
 	limits := Limits{CompileTime: 200 * time.Millisecond}
 	const margin = 6 // the estimate is off by two or three; the rest is for other work on the machine

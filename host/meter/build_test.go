@@ -42,8 +42,8 @@ func (b *builder) importFunc(module, name string, params, results []ValueType) u
 	return b.add(importSection, appendImport(nil, module, name, b.typ(params, results)))
 }
 
-// fn adds a function and exports it under its name, if it has one. The code is without its last end. Locals are groups of
-// a count and a type.
+// fn adds a function and exports it under its name, if it has one. The code is without its last end. Locals are groups
+// of a count and a type.
 func (b *builder) fn(name string, params, results []ValueType, locals []byte, code ...[]byte) uint32 {
 	b.add(functionSection, appendU32(nil, b.typ(params, results)))
 	body := append([]byte{byte(len(locals) / 2)}, locals...)

@@ -43,8 +43,8 @@ func (w *rewriter) readCode(r *reader) {
 
 // scanBody reads the body to its end, checks what rewriting depends on, and adds up costs.
 //
-// Control goes back only to the head of a loop, so between two heads of the same loop each of its instructions, outside of
-// loops in it, runs at most once: paying for all of them at the head is never too little.
+// Control goes back only to the head of a loop, so between two heads of the same loop each of its instructions,
+// outside of loops in it, runs at most once: paying for all of them at the head is never too little.
 func (w *rewriter) scanBody(r *reader, t Signature) {
 	s := &w.scan
 	*s = scan{costs: s.costs[:0], frames: s.frames[:0], in: s.in, locals: len(t.Params)}

@@ -20,9 +20,9 @@ func (w *rewriter) readCustom(r *reader) {
 	}
 }
 
-// readNames keeps the names of functions, which make the stack of a trap readable, under their new numbers. It drops the
-// name of the module, which could take the place of a host module's. Names that are
-// not as they should be are no reason to refuse a module; they are left out.
+// readNames keeps the names of functions, which make the stack of a trap readable, under their new numbers. It drops
+// the name of the module, which could take the place of a host module's. Names that are not as they should be are no
+// reason to refuse a module; they are left out.
 func (w *rewriter) readNames() {
 	if w.nameReader == nil {
 		return

@@ -107,8 +107,8 @@ func TestDepthIsRightOnEveryWayOut(t *testing.T) {
 	compareWithPlain(t, b.wasm(), names, 8)
 }
 
-// compareWithPlain calls the functions with 0 to n in the module as it is and rewritten, and compares results, traps and
-// the exported global "ticks".
+// compareWithPlain calls the functions with 0 to n in the module as it is and rewritten, and compares results, traps
+// and the exported global "ticks".
 func compareWithPlain(t *testing.T, wasm []byte, names []string, n uint64) {
 	t.Helper()
 	rt := wazero.NewRuntime(t.Context())

@@ -2,9 +2,9 @@ package meter
 
 import "time"
 
-// effort is what makes a function dear to compile. The compiler is fast on ordinary code, but its time grows with the square of
-// the number of places where control flow splits or joins, and at each of them with the number of
-// locals: 46 KB with 3000 ifs and 3000 locals take 20 s and 1.7 GB.
+// effort is what makes a function dear to compile. The compiler is fast on ordinary code, but its time grows with the
+// square of the number of places where control flow splits or joins, and at each of them with the number of locals: 46
+// KB with 3000 ifs and 3000 locals take 20 s and 1.7 GB.
 type effort struct {
 	instrs   uint64
 	accesses uint64 // to memory; each brings a check of the bounds with it
@@ -52,7 +52,8 @@ func (w *rewriter) addEffort(r *reader) {
 	have, limit := uint64(w.compile.Milliseconds()), w.budget.max[compileMillis]
 	w.budget.have[compileMillis] = have
 	if have > limit {
-		r.fail(ErrLimit, "an estimated %d ms to compile up to here, the limit is %d; %v of it for this function: %d instructions, %d blocks, %d targets of br_table, %d values passed, %d locals",
+		r.fail(ErrLimit, "an estimated %d ms to compile up to here, the limit is %d; %v of it for this function: "+
+			"%d instructions, %d blocks, %d targets of br_table, %d values passed, %d locals",
 			have, limit, d.Round(time.Millisecond), e.instrs, e.blocks, e.targets, e.values, locals)
 	}
 }

@@ -65,11 +65,14 @@ func TestEveryIterationIsPaid(t *testing.T) {
 	b.fn("calls", vals(i32), nil, nil, ops(opLoop, 0x40), at(opCall, 1+3), count, ops(opEnd))
 	b.fn("hosted", vals(i32), nil, nil, ops(opLoop, 0x40), at(opCall, 0), count, ops(opEnd))
 	b.fn("leaf", nil, nil, nil)
+	b.table(1, 1)
+	b.add(elementSection, cat([]byte{0}, i32c(0), ops(opEnd, 1, 0)))
+	b.fn("indirect", vals(i32), nil, nil, ops(opLoop, 0x40), i32c(0), ops(opCallIndirect, 0, 0), count, ops(opEnd))
 	b.fn("nested", vals(i32), nil, ops(1, i32), ops(opLoop, 0x40),
 		i32c(10), at(opLocalSet, 1), ops(opLoop, 0x40), at(opLocalGet, 1), i32c(1), ops(0x6b), at(opLocalTee, 1), ops(opBrIf, 0, opEnd),
 		count, ops(opEnd))
 	g := newGuest(t, b.wasm(), Limits{})
-	for name, least := range map[string]int64{"tight": 5, "calls": 5 + 1, "hosted": 5 + costHost, "nested": 5 + 2 + 10*5} {
+	for name, least := range map[string]int64{"tight": 5, "calls": 5 + 1, "hosted": 5 + costHost, "indirect": 5 + costHost, "nested": 5 + 2 + 10*5} {
 		if per := (g.cost(name, 1001) - g.cost(name, 1)) / 1000; per < least || per > 2*least {
 			t.Errorf("%s: an iteration costs %d, it has at least %d", name, per, least)
 		}

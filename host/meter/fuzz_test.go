@@ -18,8 +18,9 @@ var fuzzLimits = Limits{
 	FileBytes: 64 << 10, MemoryPages: 16, TableElements: 1000, Functions: 200, CompileTime: 100 * time.Millisecond, CallDepth: 1000,
 }
 
-// FuzzRewrite damages modules. Whatever comes of it, Rewrite does not panic; what it accepts and wazero compiles, wazero
-// would compile unchanged too (so both read the same module); and no call of an export outlives its slices by much.
+// FuzzRewrite damages modules. Whatever comes of it, Rewrite does not panic; what it accepts and wazero compiles,
+// wazero would compile unchanged too (so both read the same module); and no call of an export outlives its slices by
+// much.
 func FuzzRewrite(f *testing.F) {
 	for _, wasm := range seeds(f) {
 		f.Add(wasm)
@@ -53,7 +54,8 @@ func FuzzRewrite(f *testing.F) {
 	})
 }
 
-// withoutCustom drops the custom sections of a module that Rewrite accepts: wazero minds what is wrong in them, we do not.
+// withoutCustom drops the custom sections of a module that Rewrite accepts: wazero minds what is wrong in them, we do
+// not.
 func withoutCustom(wasm []byte) []byte {
 	out := []byte(magic)
 	for r := (&reader{b: wasm, p: len(magic), fn: -1}); !r.done(); {
@@ -67,8 +69,8 @@ func withoutCustom(wasm []byte) []byte {
 	return out
 }
 
-// wazeroMisreads says whether a module that Rewrite accepts has the number of a vector instruction in more bytes than it
-// needs: see TestVectorNumberWrittenLonger.
+// wazeroMisreads says whether a module that Rewrite accepts has the number of a vector instruction in more bytes than
+// it needs: see TestVectorNumberWrittenLonger.
 func wazeroMisreads(wasm []byte) bool {
 	for r := (&reader{b: wasm, p: len(magic), fn: -1}); !r.done(); {
 		id := r.byte()

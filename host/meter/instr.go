@@ -151,9 +151,9 @@ func (r *reader) prefixed(prefix uint16) uint16 {
 	return prefix<<8 | uint16(n)
 }
 
-// append writes the instruction the shortest way. That is more than tidiness: wazero takes the byte behind the vector prefix
-// for the whole number, so a number written longer than it need be would have it see other instructions
-// from there on, loops among them that nobody metered.
+// append writes the instruction the shortest way. That is more than tidiness: wazero takes the byte behind the vector
+// prefix for the whole number, so a number written longer than it need be would have it see other instructions from
+// there on, loops among them that nobody metered.
 func (in *instr) append(b []byte) []byte {
 	if in.op > 0xff {
 		b = appendU32(append(b, byte(in.op>>8)), uint32(in.op&0xff))

@@ -23,9 +23,10 @@ type Limits struct {
 	Locals          int // parameters and locals of one function (10,000)
 	Nesting         int // blocks within blocks of one function (5,000)
 
-	// CompileTime bounds an estimate of what the compiler will need on one core (5 s). It grows with the code, and much faster with the branches,
-	// locals, br_table targets and values passed in one function; the estimate is not the time it really takes, but
-	// the same module always has the same. A Go program with fmt is at 1.2 s, one with net/http and go/types at 10 s.
+	// CompileTime bounds an estimate of what the compiler will need on one core (5 s). It grows with the code, and
+	// much faster with the branches, locals, br_table targets and values passed in one function; the estimate is not
+	// the time it really takes, but the same module always has the same. A Go program with fmt is at 1.2 s, one with
+	// net/http and go/types at 10 s.
 	CompileTime time.Duration
 
 	// CallDepth is how many frames the stack of one call may have (8,000). It limits the calls, not the module.

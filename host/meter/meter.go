@@ -10,6 +10,7 @@
 //   - Memory and tables get a maximum, no larger than the limit.
 //   - The start section is gone: the host calls the start function when it has a budget for it.
 //   - Custom sections are gone, but for the names of functions.
+//   - Nothing but functions is imported.
 //
 // # What the host does
 //
@@ -24,29 +25,30 @@
 // the host's alone. Guest code cannot name the added function, types, globals or locals: every index is checked
 // against the guest's own numbering before it is moved to the new one.
 //
-// Fuel. One unit is roughly one instruction (0.2 to 0.4 ns; slow instructions count more), one call into the host 64,
-// and 16 bytes or two table elements of a bulk operation. Fuel paces the checks and is no measure of time: the host hands
-// out slices ([Slice] is a good size) and looks at the clock at each. When a charge leaves the fuel below zero
-// the guest calls refuel with what is left (negative: the debt). What refuel returns becomes the fuel, and the guest runs on; returning 0
-// or less is allowed and brings the next call at the next charge. To stop the guest, refuel panics: the panic
-// comes out of the exported function's Call as its error, and the instance must be discarded. The debt of one charge is at most
-// a function body's or the size of one bulk operation.
+// Fuel. One unit is roughly one instruction (0.2 to 0.4 ns; slow instructions count more), a call that may be the host's 64,
+// and 16 bytes or two table elements of a bulk operation. Fuel paces the checks and is no measure of time: the host
+// hands out slices ([Slice] is a good size) and looks at the clock at each. When a charge leaves the fuel below zero
+// the guest calls refuel with what is left (negative: the debt). What refuel returns becomes the fuel, and the guest
+// runs on; returning 0 or less is allowed and brings the next call at the next charge. To stop the guest, refuel
+// panics: the panic comes out of the exported function's Call as its error, and the instance must be discarded. The
+// debt of one charge is at most a function body's or the size of one bulk operation.
 //
 // Before each call the host may set the fuel to a slice; left alone it carries on from the last call, which
 // is as safe. Host functions that work on a guest's behalf subtract from the same global.
 // Code that runs while no fuel was set (data segments, table segments) is bounded by the limits.
 //
-// Depth. The count is right again after every return, so the host need not touch it. When a call ends with a trap, a panic in
-// a host function or an exit, both globals are whatever they were in the middle: discard the instance. If the depth is then below
-// zero, the reason was the call depth ("unreachable" is what the runtime says); a guest's own trap leaves it at zero or more.
-// A frame with more than 32 parameters and locals counts once more for every 32 of them.
+// Depth. The count is right again after every return, so the host need not touch it. When a call ends with a trap, a
+// panic in a host function or an exit, both globals are whatever they were in the middle: discard the instance. If the
+// depth is then below zero, the reason was the call depth ("unreachable" is what the runtime says); a guest's own trap
+// leaves it at zero or more. A function counts one frame, and one more for every 32 parameters and locals it has; one
+// that calls nothing is not counted.
 //
 // Start. Instantiate with no start functions, then call the export [StartExport] if [Module.Start] says there is
 // one, then _initialize: each under a budget of its own, with refuel working. Instantiation itself runs no guest code.
 //
-// What remains the host's job: the page limit and the deadline, refusing imports it does not grant, the signatures of exports,
-// an allocator that does not commit memory it was not asked for, discarding instances. The runtime must be configured with WebAssembly 2.0
-// features and no more.
+// What remains the host's job: the page limit and the deadline, refusing imports it does not grant, the signatures of
+// exports, an allocator that does not commit memory it was not asked for, discarding instances. The runtime must be
+// configured with WebAssembly 2.0 features and no more.
 package meter
 
 import "fmt"

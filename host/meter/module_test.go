@@ -121,9 +121,9 @@ func TestSizesAreClamped(t *testing.T) {
 	}
 }
 
-// wazero takes the byte behind the vector prefix for the whole number. Here the number 12, v128.const, is written with two
-// bytes; taken for 0x8c, the 16 bytes of the constant would be code: a way out of the block that
-// the branch reaches, and then an endless loop that was not metered.
+// wazero takes the byte behind the vector prefix for the whole number. Here the number 12, v128.const, is written with
+// two bytes; taken for 0x8c, the 16 bytes of the constant would be code: a way out of the block that the branch
+// reaches, and then an endless loop that was not metered.
 func TestVectorNumberWrittenLonger(t *testing.T) {
 	constant := cat(ops(opEnd), forever, make([]byte, 10))
 	b := newBuilder()

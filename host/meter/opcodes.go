@@ -115,8 +115,8 @@ func (w *rewriter) cost(in *instr) int64 {
 	switch in.op {
 	case 0x6d, 0x6e, 0x6f, 0x70, 0x7f, 0x80, 0x81, 0x82, 0x91, 0x95, 0x9f, 0xa3, 0xfde3, 0xfde7, 0xfdef, 0xfdf3:
 		return costSlow
-	case opRefFunc, opMemoryGrow, opTableGrow:
-		return costHost
+	case opCallIndirect, opRefFunc, opMemoryGrow, opTableGrow:
+		return costHost // an indirect call may be one of the host's functions
 	case opCall:
 		if int(in.a) < w.imported {
 			return costHost
@@ -125,7 +125,8 @@ func (w *rewriter) cost(in *instr) int64 {
 	return costPlain
 }
 
-// bulkShift says whether op moves as much as its last operand says, and by how many bits to shift that to get what it costs.
+// bulkShift says whether op moves as much as its last operand says, and by how many bits to shift that to get what it
+// costs.
 func bulkShift(op uint16) (shift int64, ok bool) {
 	switch op {
 	case opMemoryInit, opMemoryCopy, opMemoryFill:
@@ -136,8 +137,8 @@ func bulkShift(op uint16) (shift int64, ok bool) {
 	return 0, false
 }
 
-// growCost is what the largest growth the limits allow costs. Every growth pays that much, which is about a slice, so the host looks
-// at the clock before each; what it really takes is the allocator's secret.
+// growCost is what the largest growth the limits allow costs. Every growth pays that much, which is about a slice, so
+// the host looks at the clock before each; what it really takes is the allocator's secret.
 func (w *rewriter) growCost(op uint16) int64 {
 	switch op {
 	case opMemoryGrow:

@@ -5,9 +5,9 @@ import (
 	"testing"
 )
 
-// programmer makes programs out of bytes: any bytes give a valid module of functions (i32) -> i32 that ends by itself, with
-// every way to enter and leave blocks, loops and functions. Local 0 is the parameter and the value computed; functions
-// call only those before them, and loops count.
+// programmer makes programs out of bytes: any bytes give a valid module of functions (i32) -> i32 that ends by itself,
+// with every way to enter and leave blocks, loops and functions. Local 0 is the parameter and the value computed;
+// functions call only those before them, and loops count.
 type programmer struct {
 	bytes  []byte
 	code   []byte

@@ -1,7 +1,7 @@
 package meter
 
-// constant reads the expression that gives a global or an offset its value, and appends it to b. One instruction and an end
-// is all that WebAssembly 2.0 has; reading an imported global falls away with the imports.
+// constant reads the expression that gives a global or an offset its value, and appends it to b. One instruction and
+// an end is all that WebAssembly 2.0 has; reading an imported global falls away with the imports.
 func (w *rewriter) constant(r *reader, b []byte) []byte {
 	op := r.byte()
 	b = append(b, op)

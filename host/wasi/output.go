@@ -35,8 +35,8 @@ type Output struct {
 // Begin starts a call: it may write MaxLines lines.
 func (o *Output) Begin() { o.lines, o.dropped = 0, 0 }
 
-// End hands what was written without an end of line over to g, and returns how many lines of the call were dropped because there were more than
-// MaxLines. It is right to call it after a call that failed.
+// End hands what was written without an end of line over to g, and returns how many lines of the call were dropped
+// because there were more than MaxLines. It is right to call it after a call that failed.
 func (o *Output) End(g Guest) (dropped int) {
 	for s := Stdout; s <= Stderr; s++ {
 		if len(o.open[s]) > 0 {
@@ -71,8 +71,8 @@ func (o *Output) flush(g Guest, s Stream) {
 	g.Line(s, strings.ToValidUTF8(string(line), "?"))
 }
 
-// fdWrite(fd, vectors, count, written): each vector is a pointer and a length. The guest hears that all was written that it was
-// asked to look at, dropped or not, so that it does not try again.
+// fdWrite(fd, vectors, count, written): each vector is a pointer and a length. The guest hears that all was written
+// that it was asked to look at, dropped or not, so that it does not try again.
 func fdWrite(c *call) errno {
 	s, vectors, n := Stream(c.u32(0)), c.u32(1), min(c.u32(2), maxVectors)
 	if s != Stdout && s != Stderr {

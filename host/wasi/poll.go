@@ -70,8 +70,8 @@ func pollOneoff(c *call) errno {
 	return c.memory.putU32(c.u32(3), happened)
 }
 
-// parseSubscription reads userdata u64, kind u8 at 8, and from 16 on the clock (id u32, time u64 at 24, precision, flags u16 at 40) or the
-// descriptor u32.
+// parseSubscription reads userdata u64, kind u8 at 8, and from 16 on the clock (id u32, time u64 at 24, precision,
+// flags u16 at 40) or the descriptor u32.
 func parseSubscription(b []byte) (s subscription, e errno) {
 	s = subscription{userdata: binary.LittleEndian.Uint64(b), kind: b[8]}
 	id := binary.LittleEndian.Uint32(b[16:])
@@ -97,8 +97,8 @@ func parseSubscription(b []byte) (s subscription, e errno) {
 	return s, success
 }
 
-// event is what the guest gets for a subscription: userdata u64, errno u16 at 8, kind u8 at 10, and for descriptors how much is ready: nobody
-// can say, so a byte, u64 at 16; for the input none, it is at its end (flags u16 at 24).
+// event is what the guest gets for a subscription: userdata u64, errno u16 at 8, kind u8 at 10, and for descriptors
+// how much is ready: nobody can say, so a byte, u64 at 16; for the input none, it is at its end (flags u16 at 24).
 func (s *subscription) event() []byte {
 	b := make([]byte, eventSize)
 	binary.LittleEndian.PutUint64(b, s.userdata)

@@ -1,6 +1,6 @@
-// Package wasi is WASI preview 1 for guests that are granted nothing. Every function of wasi_snapshot_preview1 links, so that
-// what compilers put into a program by themselves starts; none of them reaches the host's files, sockets, environment
-// or arguments.
+// Package wasi is WASI preview 1 for guests that are granted nothing. Every function of wasi_snapshot_preview1 links,
+// so that what compilers put into a program by themselves starts; none of them reaches the host's files, sockets,
+// environment or arguments.
 //
 // What a guest gets:
 //
@@ -11,8 +11,9 @@
 //   - Sleep, by poll_oneoff, out of the time that the call has left.
 //   - proc_exit, which ends the call: its error is wazero's *sys.ExitError, and the instance must be discarded, whatever the code.
 //
-// Every function bounds its own work and has the guest pay for what it moves. A pointer outside of the guest's memory answers EFAULT,
-// and nothing was written. The upper halves of i32 parameters are ignored: compiled code leaves anything there.
+// Every function bounds its own work and has the guest pay for what it moves. A pointer outside of the guest's memory
+// answers EFAULT, and nothing was written. The upper halves of i32 parameters are ignored: compiled code leaves
+// anything there.
 //
 // The package keeps no state: what there is belongs to the instance, and comes with the [Guest]. Its functions may be
 // called for any number of guests at once, but for one guest at a time.
@@ -34,8 +35,8 @@ const ModuleName = "wasi_snapshot_preview1"
 type Guest interface {
 	// Charge makes the guest pay for n bytes that were moved for it.
 	Charge(n uint32)
-	// Sleep returns after d, which is not negative. If that is longer than the call has left, it may return earlier or end the
-	// call with a panic, as refuel does.
+	// Sleep returns after d, which is not negative. If that is longer than the call has left, it may return earlier or
+	// end the call with a panic, as refuel does.
 	Sleep(d time.Duration)
 	// Line takes one line that the guest wrote, valid UTF-8 without its end, at most MaxLine bytes.
 	Line(stream Stream, text string)
@@ -46,8 +47,8 @@ type Guest interface {
 // Function is one function of preview 1.
 type Function struct {
 	Params, Results []api.ValueType
-	// Call runs it for a guest. The stack holds the parameters, and has room for one result at least. Memory is what the guest
-	// exports as its memory; nil if it has none.
+	// Call runs it for a guest. The stack holds the parameters, and has room for one result at least. Memory is what
+	// the guest exports as its memory; nil if it has none.
 	Call func(g Guest, memory api.Memory, stack []uint64)
 }
 
@@ -70,8 +71,8 @@ func Names() []string {
 	return names
 }
 
-// Instantiate makes the host module with all functions in rt. Guest finds the guest from the context of its call; it must not
-// return nil. For a host that links only what is imported there is Lookup.
+// Instantiate makes the host module with all functions in rt. Guest finds the guest from the context of its call; it
+// must not return nil. For a host that links only what is imported there is Lookup.
 func Instantiate(ctx context.Context, rt wazero.Runtime, guest func(context.Context) Guest) error {
 	b := rt.NewHostModuleBuilder(ModuleName)
 	for _, d := range functions() {

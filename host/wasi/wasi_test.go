@@ -100,8 +100,8 @@ func TestEveryFunctionOfPreview1Links(t *testing.T) {
 	}
 }
 
-// Without arguments that make sense, and with pointers to nowhere, nothing happens but an answer, and no more is told than that
-// there is nothing.
+// Without arguments that make sense, and with pointers to nowhere, nothing happens but an answer, and no more is told
+// than that there is nothing.
 func TestNothingIsGranted(t *testing.T) {
 	m := newMemory(t)
 	for _, name := range Names() {
