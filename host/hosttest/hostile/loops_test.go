@@ -1,6 +1,7 @@
 package hostile
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -116,5 +117,29 @@ func TestGoodAtFirst(t *testing.T) {
 				t.Errorf("%d of %d calls failed, the failures are %v", failed, asked, w.failures())
 			}
 		})
+	}
+}
+
+// TestAChainOfHostileModulesHasOneTime asks a chain of twenty modules that never end, each of which has a second:
+// all of them together have a quarter of one.
+func TestAChainOfHostileModulesHasOneTime(t *testing.T) {
+	t.Parallel()
+	w := open(t)
+	defer w.end()
+	var chain []module
+	for n := range 20 {
+		a := attack{build: does(forever("")), entry: host.Entry{Module: fmt.Sprintf("hostile%d", n), Timeout: time.Second, OnError: host.AllowOnError}}
+		chain = append(chain, a.module())
+	}
+	w.must(w.load(chain))
+	best := patience
+	for range calls {
+		begin := time.Now()
+		w.ask("hostile", engine.HookOnSayReceive)
+		best = min(best, time.Since(begin))
+		w.goodAnswers()
+	}
+	if best > 500*time.Millisecond {
+		t.Errorf("one message took %v at best", best)
 	}
 }

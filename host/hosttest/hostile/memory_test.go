@@ -1,9 +1,12 @@
 package hostile
 
 import (
+	"fmt"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/mootchat/moot/engine"
 	"github.com/mootchat/moot/host"
 	"github.com/mootchat/moot/host/abi"
 	"github.com/mootchat/moot/host/hosttest/asm"
@@ -88,6 +91,37 @@ var hungry = []attack{
 			g.Elements(1, log)
 			return code
 		}},
+}
+
+// TestNoTenantTakesTheMemoryOfAll loads hostile modules, each within its limit, until
+// there is no more memory for all modules together.
+func TestNoTenantTakesTheMemoryOfAll(t *testing.T) {
+	t.Parallel()
+	w := open(t)
+	defer w.end()
+	var many []module
+	for n := range 2 * budget >> 24 {
+		a := attack{entry: patient, build: func(g *guest) asm.Code {
+			g.Section(asm.Memories, append([]byte{1, 0}, asm.Uint(160)...)) // 10 MiB
+			return growToTheEnd + asm.Unreachable
+		}}
+		m := a.module()
+		m.entry.Module, m.entry.OnError = fmt.Sprintf("hostile%d", n), host.AllowOnError
+		many = append(many, m)
+	}
+	if err := w.load(many); err == nil || !strings.Contains(err.Error(), fmt.Sprintf("all modules together may use %d bytes of memory", budget)) {
+		t.Errorf("more memory than there is was promised: %v", err)
+	}
+	w.goodAnswers()
+	err := w.load(many[:budget>>24])
+	for begin := time.Now(); err != nil && time.Since(begin) < patience; { // the refused ones give theirs back
+		err = w.load(many[:budget>>24])
+	}
+	w.must(err)
+	for range calls {
+		w.ask("hostile", engine.HookOnSayReceive) // all of them take what they can get, at once
+		w.goodAnswers()
+	}
 }
 
 const shiftLeft asm.Code = "\x74"

@@ -43,8 +43,8 @@ type world struct {
 	store *host.MemoryStore
 }
 
-// memory is what all instances of a world may use together.
-const memory = 96 << 20
+// budget is what all instances of a world may use together.
+const budget = 96 << 20
 
 // open makes a world in which no hostile module is loaded yet.
 func open(t testing.TB) *world {
@@ -55,7 +55,7 @@ func open(t testing.TB) *world {
 func openWith(t testing.TB, cfg host.Config) *world {
 	t.Helper()
 	w := &world{t: t, log: new(logged), store: host.NewMemoryStore()}
-	cfg.Memory, cfg.StartTimeout, cfg.Rooms, cfg.Store = memory, 200*time.Millisecond, rooms{}, w.store
+	cfg.Memory, cfg.StartTimeout, cfg.Rooms, cfg.Store = budget, 200*time.Millisecond, rooms{}, w.store
 	cfg.Log = slog.New(slog.NewTextHandler(w.log, nil))
 	var err error
 	w.Host, err = host.New(cfg)
@@ -166,12 +166,12 @@ func (w *world) end() {
 // takeAll loads a module that needs all the memory there is.
 func (w *world) takeAll() error {
 	all := guestOf(nil, func(g *guest) asm.Code {
-		g.Section(asm.Memories, append([]byte{1, 0}, asm.Uint(memory>>16)...))
+		g.Section(asm.Memories, append([]byte{1, 0}, asm.Uint(budget>>16)...))
 		return answers(abi.Allow)
 	})
 	r, err := w.Load(context.Background(), host.Rules{
 		Modules: []host.Module{{Name: "all", Wasm: all}},
-		Tenants: []host.Tenant{{Name: "t", Chain: []host.Entry{{Module: "all", Memory: 2 * memory}}}},
+		Tenants: []host.Tenant{{Name: "t", Chain: []host.Entry{{Module: "all", Memory: 2 * budget}}}},
 	})
 	if err == nil {
 		r.Close()

@@ -1,0 +1,193 @@
+package hostile
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/host"
+	"github.com/mootchat/moot/host/hosttest/asm"
+)
+
+const (
+	// slower is how much more time than without hostile modules the message of another tenant may take, all but one in a hundred.
+	slower = 25 * time.Millisecond
+
+	samples     = 100
+	pace        = 2 * time.Millisecond
+	comparisons = 3
+	talkers     = 4 // of the hostile tenant, each in a room of its own
+)
+
+// classes are modules by what they are hard on.
+var classes = []attack{
+	{name: "processor", build: does(forever(""))},
+	{name: "processor, without loops", build: func(g *guest) asm.Code {
+		self := g.Next()
+		g.Func("", "i32 ->", asm.Get(0)+asm.If(asm.Get(0)+asm.I32(1)+asm.Sub+asm.Call(self)+asm.Get(0)+asm.I32(1)+asm.Sub+asm.Call(self)))
+		return asm.I32(1000) + asm.Call(self) + answers(0)
+	}},
+	{name: "all its time but a little", build: func(g *guest) asm.Code { return burn(g, 40) + answers(0) }},
+	{name: "stack", build: func(g *guest) asm.Code { return asm.I32(0) + asm.Call(g.Next()) }},
+	{name: "memory", build: does(growToTheEnd + asm.I32(end) + asm.I32(1) + asm.I32(14<<20) + asm.MemoryFill + asm.Unreachable)},
+	{name: "bulk operations", build: does(growToTheEnd + forever(asm.I32(0)+asm.I32(end)+asm.I32(14<<20)+asm.MemoryCopy))},
+	{name: "new instances", build: func(g *guest) asm.Code { return exit(g, 1) + answers(0) }},
+	{name: "sleep", build: func(g *guest) asm.Code { return sleep(g, time.Hour) + answers(0) }},
+	{name: "store", build: func(g *guest) asm.Code { return forever(spam["kv_set"](g)) }},
+	{name: "JSON", build: func(g *guest) asm.Code { g.json(); return forever(spam["emit"](g)) }},
+	{name: "log", build: func(g *guest) asm.Code { return forever(spam["log"](g)) }},
+	{name: "WASI", build: func(g *guest) asm.Code { return forever(iovecs(g)) }},
+	{name: "receivers", hooks: []engine.Hook{engine.HookSay}, build: does(forever(""))},
+}
+
+// TestAHostileTenantDelaysNobodyElse measures how long messages of the good tenant take
+// to a member of its room, alone and beside each class of hostile module, turn by turn. A
+// busy machine can spoil a comparison, not three in a row.
+func TestAHostileTenantDelaysNobodyElse(t *testing.T) {
+	tn := settle(t)
+	defer tn.stop()
+	d := tn.dialogue()
+	defer d.end()
+	for _, class := range classes {
+		d.compare(class.name, func() (quiet func()) { return tn.attackedBy(class) })
+	}
+}
+
+// TestLoadingDelaysNobody measures the same while modules are loaded one after the other: some that are
+// refused after much reading, some that take long to compile.
+func TestLoadingDelaysNobody(t *testing.T) {
+	tn := settle(t)
+	defer tn.stop()
+	d := tn.dialogue()
+	defer d.end()
+	var modules [][]byte
+	for _, b := range bombs {
+		modules = append(modules, b.wasm())
+	}
+	dear := abiAndNumber(func(g *guest) {
+		statement := asm.Get(i) + asm.If(asm.Get(j)+asm.Load32(0)+asm.Set(i))
+		repeat(200, func(int) { g.hook(asm.Repeat(100, statement) + answers(0)) })
+	})
+	d.compare("loading bombs", func() func() {
+		return tn.loading(func(n int) (wasm []byte, good bool) { return modules[n%len(modules)], false })
+	})
+	d.compare("compiling", func() func() {
+		return tn.loading(func(n int) (wasm []byte, good bool) { return dear(n), true })
+	})
+}
+
+// dialogue is two members of a room of the good tenant, one of whom speaks.
+type dialogue struct {
+	t                 *testing.T
+	speaker, listener *client
+}
+
+func (tn *town) dialogue() *dialogue {
+	return &dialogue{tn.t.(*testing.T), tn.member("good", "r"), tn.member("good", "r")}
+}
+
+func (d *dialogue) end() {
+	d.speaker.Done(context.Background())
+	d.listener.Done(context.Background())
+}
+
+// compare measures alone and beside what attack begins.
+func (d *dialogue) compare(name string, attack func() (quiet func())) {
+	var alone, beside time.Duration
+	for range comparisons {
+		alone = d.measure()
+		quiet := attack()
+		beside = d.measure()
+		quiet()
+		if beside <= alone+slower {
+			d.t.Logf("%-26s alone %8v, beside it %8v", name, alone.Round(time.Microsecond), beside.Round(time.Microsecond))
+			return
+		}
+	}
+	d.t.Errorf("%s: 99 of 100 messages take up to %v alone, and up to %v beside it", name, alone, beside)
+}
+
+// measure says something every few milliseconds, and gives the time in which all but one in a hundred were heard.
+func (d *dialogue) measure() time.Duration {
+	turn := time.NewTicker(pace)
+	defer turn.Stop()
+	took := make([]time.Duration, samples)
+	for n := range took {
+		<-turn.C
+		begin := time.Now()
+		if answer := d.speaker.asks("say r hello"); !ok(answer) {
+			took[n] = patience // it ran out of time on its way
+			continue
+		}
+		d.listener.next(d.listener.sink.chat)
+		took[n] = time.Since(begin)
+		d.speaker.next(d.speaker.sink.chat)
+	}
+	slices.Sort(took)
+	return took[samples-1-samples/100]
+}
+
+// attackedBy loads the class and has clients of the hostile tenant talk without a pause, until
+// it is told to be quiet.
+func (tn *town) attackedBy(class attack) (quiet func()) {
+	tn.t.Helper()
+	class.entry = host.Entry{Grants: []string{"kv", "emit"}}
+	tn.must(tn.load([]module{class.module()}))
+	var stopped atomic.Bool
+	var talking sync.WaitGroup
+	for n := range talkers {
+		room := fmt.Sprintf("r%d", n)
+		c := tn.member("hostile", room)
+		talking.Go(func() {
+			for !stopped.Load() {
+				c.asks("say " + room + " hello")
+			}
+			c.Done(context.Background())
+		})
+	}
+	return func() {
+		stopped.Store(true)
+		talking.Wait()
+		if tn.stats().Calls == 0 {
+			tn.t.Errorf("nobody met %s", class.name)
+		}
+	}
+}
+
+// loading loads one module after the other, until it is told to be quiet.
+func (tn *town) loading(next func(n int) (wasm []byte, good bool)) (quiet func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	var loading sync.WaitGroup
+	loading.Go(func() {
+		for n := 0; ctx.Err() == nil; n++ {
+			wasm, good := next(n)
+			r, err := tn.Load(ctx, rules([]module{{wasm: wasm}}))
+			if ctx.Err() == nil && good != (err == nil) {
+				tn.t.Errorf("module %d: %v", n, err)
+			}
+			if err == nil {
+				r.Close()
+			}
+		}
+	})
+	return func() {
+		cancel()
+		loading.Wait()
+	}
+}
+
+// abiAndNumber makes modules that are the same but for a number in their data: each is compiled anew.
+func abiAndNumber(add func(g *guest)) func(n int) []byte {
+	return func(n int) []byte {
+		return abiAnd(func(g *guest) {
+			add(g)
+			g.Data(scratch, binary.LittleEndian.AppendUint64(nil, uint64(n)))
+		})()
+	}
+}

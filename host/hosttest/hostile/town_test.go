@@ -1,0 +1,156 @@
+package hostile
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/cluster/memory"
+	"github.com/mootchat/moot/engine/wire"
+)
+
+// town is a world with an engine in front of its host, where the tenants chat.
+type town struct {
+	*world
+	*engine.Engine
+	stop func()
+}
+
+// settle opens a town. The tenants have the rooms r, r0, r1 and so on.
+func settle(t testing.TB) *town {
+	t.Helper()
+	w := open(t)
+	starting := []string{"r"}
+	for n := range 12 {
+		starting = append(starting, fmt.Sprintf("r%d", n))
+	}
+	e, err := engine.New(engine.Config{
+		Tenants:    []engine.TenantConfig{{Name: "good", StartingRooms: starting}, {Name: "hostile", StartingRooms: starting}},
+		Limits:     engine.Limits{VerbsPerSecond: 1e6},
+		Middleware: w.Host,
+		Cluster:    memory.New().Node("n"),
+		Log:        slog.New(slog.DiscardHandler),
+	})
+	w.must(err)
+	ctx, cancel := context.WithCancel(context.Background())
+	ran := make(chan error, 1)
+	go func() { ran <- e.Run(ctx) }()
+	<-e.Ready()
+	return &town{world: w, Engine: e, stop: sync.OnceFunc(func() {
+		cancel()
+		w.must(<-ran)
+		w.end()
+	})}
+}
+
+// client is a connection and what it hears: answers to what it asks, and chat.
+type client struct {
+	*engine.Connection
+	t    testing.TB
+	sink *sink
+}
+
+// visit opens a connection.
+func (tn *town) visit(tenant string) (*client, error) {
+	seat, err := tn.Seat(engine.SeatRequest{Tenant: tenant})
+	if err != nil {
+		return nil, err
+	}
+	c := &client{t: tn.t, sink: &sink{answers: make(chan string, 1<<10), chat: make(chan string, 1<<10), closed: make(chan struct{})}}
+	c.Connection, err = seat.Open(context.Background(), engine.Info{Transport: "socket", Dialect: wire.Socket}, c.sink)
+	return c, err
+}
+
+// member opens a connection that joins a room.
+func (tn *town) member(tenant, room string) *client {
+	tn.t.Helper()
+	c, err := tn.visit(tenant)
+	tn.must(err)
+	if answer := c.asks("roomAdd " + room); !ok(answer) {
+		tn.t.Fatalf("%s cannot join %s: %s", tenant, room, answer)
+	}
+	return c
+}
+
+// asks carries out a request and gives its answer.
+func (c *client) asks(line string) string {
+	c.t.Helper()
+	r, err := wire.ParseLine([]byte(line))
+	if err != nil {
+		c.t.Errorf("%s: %v", line, err)
+		return ""
+	}
+	c.Do(context.Background(), r)
+	return c.next(c.sink.answers)
+}
+
+func ok(answer string) bool { return strings.Contains(answer, `"status":"OK"`) }
+
+func (c *client) next(lines <-chan string) string {
+	c.t.Helper()
+	select {
+	case line := <-lines:
+		return line
+	case <-time.After(patience):
+		c.t.Error("nothing was heard")
+		return ""
+	}
+}
+
+// sink is a socket that takes everything.
+type sink struct {
+	mu            sync.Mutex
+	rest          []byte
+	answers, chat chan string // what a test does not take from a full one is lost
+	once          sync.Once
+	closed        chan struct{}
+}
+
+func (s *sink) TryWrite(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.rest = append(s.rest, p...)
+	for {
+		line, rest, whole := bytes.Cut(s.rest, []byte("\r\n"))
+		if !whole {
+			return len(p), nil
+		}
+		s.rest = rest
+		to := s.chat
+		switch {
+		case bytes.Contains(line, []byte(`"context":"response"`)):
+			to = s.answers
+		case !bytes.Contains(line, []byte(`"context":"user"`)):
+			continue // the welcome
+		}
+		select {
+		case to <- string(line):
+		default:
+		}
+	}
+}
+
+func (s *sink) Write(p []byte) (int, error)      { return s.TryWrite(p) }
+func (s *sink) SetWriteDeadline(time.Time) error { return nil }
+func (s *sink) Bytes(f *wire.Frame) []byte       { return f.Line() }
+func (s *sink) Farewell(engine.Close) []byte     { return nil }
+
+func (s *sink) Close() error {
+	s.once.Do(func() { close(s.closed) })
+	return nil
+}
+
+func (c *client) isClosed() bool {
+	select {
+	case <-c.sink.closed:
+		return true
+	default:
+		return false
+	}
+}
