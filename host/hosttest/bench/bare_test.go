@@ -1,0 +1,112 @@
+package bench
+
+import (
+	"context"
+	"testing"
+
+	"github.com/tetratelabs/wazero"
+	"github.com/tetratelabs/wazero/api"
+	wasi "github.com/tetratelabs/wazero/imports/wasi_snapshot_preview1"
+
+	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/host/abi"
+	"github.com/mootchat/moot/host/meter"
+)
+
+// bare is the module in a runtime of its own, without any limit. What it imports is
+// there and answers "unavailable".
+func bare(t testing.TB, wasm []byte) api.Module {
+	t.Helper()
+	ctx := context.Background()
+	rt := wazero.NewRuntime(ctx)
+	t.Cleanup(func() { rt.Close(ctx) })
+	wasi.MustInstantiate(ctx, rt)
+	compiled, err := rt.CompileModule(ctx, wasm)
+	if err != nil {
+		t.Fatal(err)
+	}
+	imports := rt.NewHostModuleBuilder(abi.ImportModule)
+	for _, f := range compiled.ImportedFunctions() {
+		module, name, _ := f.Import()
+		if module != abi.ImportModule {
+			continue
+		}
+		unavailable := func(_ context.Context, _ api.Module, stack []uint64) { stack[0] = api.EncodeI32(abi.Unavailable) }
+		if len(f.ResultTypes()) == 0 {
+			unavailable = func(context.Context, api.Module, []uint64) {}
+		}
+		imports.NewFunctionBuilder().WithGoModuleFunction(api.GoModuleFunc(unavailable), f.ParamTypes(), f.ResultTypes()).Export(name)
+	}
+	if _, err := imports.Instantiate(ctx); err != nil {
+		t.Fatal(err)
+	}
+	m, err := rt.InstantiateModule(ctx, compiled, wazero.NewModuleConfig().WithName("").WithStartFunctions(abi.ExportInitialize))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+// bareOnSayReceive calls the hook of the bare module about a frame that is in
+// its memory already.
+func bareOnSayReceive(t testing.TB, wasm []byte, ev *engine.Event) func(n int) {
+	m := bare(t, wasm)
+	ctx := context.Background()
+	buffer, err := m.ExportedFunction(abi.ExportAlloc).Call(ctx, abi.ExchangeSize)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !m.Memory().Write(uint32(buffer[0]), frame(ev)) {
+		t.Fatal("the frame does not fit")
+	}
+	return called(ctx, m.ExportedFunction(abi.OnSayReceive.Export()), buffer[0], func() {})
+}
+
+// called calls the hook n times, after before; it must allow.
+func called(ctx context.Context, hook api.Function, frame uint64, before func()) func(n int) {
+	stack := make([]uint64, 1)
+	return func(n int) {
+		for range n {
+			stack[0] = frame
+			before()
+			if err := hook.CallWithStack(ctx, stack); err != nil || stack[0] != abi.Allow {
+				panic(err)
+			}
+		}
+	}
+}
+
+// frame is what the host shows of the event, less what these guests do not read.
+func frame(ev *engine.Event) []byte {
+	b := make([]byte, abi.HeaderSize)
+	var fields [abi.EventFieldCount][]byte
+	fields[abi.EventMessage] = []byte(ev.Message.Text)
+	b = abi.AppendBlob(b, abi.BlobEvent, uint64(ev.SentAt), ev.Sequence, fields[:])
+	b[abi.FrameHook] = byte(abi.OnSayReceive)
+	b[abi.FrameEvent] = abi.HeaderSize
+	return b
+}
+
+// meteredCall calls the hook as package meter wants it called, and does nothing else.
+func meteredCall(t testing.TB, wasm []byte) func(n int) {
+	m, err := meter.Rewrite(wasm, meter.Limits{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx := context.Background()
+	rt := wazero.NewRuntime(ctx)
+	t.Cleanup(func() { rt.Close(ctx) })
+	refuel := api.GoModuleFunc(func(_ context.Context, _ api.Module, stack []uint64) { stack[0] = meter.Slice })
+	i64 := []api.ValueType{api.ValueTypeI64}
+	_, err = rt.NewHostModuleBuilder(meter.ImportModule).NewFunctionBuilder().
+		WithGoModuleFunction(refuel, i64, i64).Export(meter.RefuelImport).Instantiate(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	in, err := rt.InstantiateWithConfig(ctx, m.Wasm, wazero.NewModuleConfig().WithName("").WithStartFunctions())
+	if err != nil {
+		t.Fatal(err)
+	}
+	fuel := in.ExportedGlobal(meter.FuelExport).(api.MutableGlobal)
+	return called(ctx, in.ExportedFunction(abi.OnSayReceive.Export()), exchange, func() { fuel.Set(meter.Slice) })
+}

@@ -1,0 +1,120 @@
+package bench
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+
+	"github.com/mootchat/moot/engine"
+)
+
+// TestMain prints the table of what was measured.
+func TestMain(m *testing.M) {
+	code := m.Run()
+	fmt.Print(&table)
+	os.Exit(code)
+}
+
+var table Table
+
+// Manifests of the hand-made filter.
+const (
+	undeclared = `{"reads": ["message", "id", "locale"]}`
+	byLocale   = `{"reads": ["message", "id", "locale"], "vary": ["locale"]}`
+	once       = `{"reads": ["message", "id", "locale"], "vary": []}`
+)
+
+// goFilter builds the filter in Go.
+func goFilter(t testing.TB) []byte {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "filter.wasm")
+	build := exec.Command("go", "build", "-buildmode=c-shared", "-ldflags=-s -w", "-o", file, "./testdata/filter")
+	build.Env = append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm", "GOFLAGS=")
+	build.Stderr = os.Stderr
+	if err := build.Run(); err != nil {
+		t.Fatal(err)
+	}
+	wasm, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return wasm
+}
+
+func BenchmarkSandboxCall(b *testing.B) {
+	table.Compare(b, 1.5,
+		Case{"a call that does nothing, metered", meteredCall(b, Nothing())},
+		Case{"not metered", called(context.Background(), bare(b, Nothing()).ExportedFunction("on_say_receive"), exchange, func() {})})
+}
+
+func BenchmarkSandboxFilter(b *testing.B) {
+	compare := func(name string, wasm []byte, bound float64) {
+		b.Run(name, func(b *testing.B) {
+			ev := Said(Message)
+			table.Compare(b, bound,
+				Case{"onSayReceive of 200 bytes, " + name, OnSayReceive(Start(b, wasm), ev)},
+				Case{"the guest's function alone, no limits", bareOnSayReceive(b, wasm, ev)})
+		})
+	}
+	compare("by hand", Filter(undeclared), 2.5)
+	compare("in Go", goFilter(b), 2)
+}
+
+func BenchmarkSandboxSay(b *testing.B) {
+	five := Members(1000, "en", "de", "fr", "es", "it")
+	fifth := Members(1000, "en", "de", "fr", "es", "xx")
+	compare := func(name string, wasm []byte, members []engine.Member, bound float64) {
+		b.Run(name, func(b *testing.B) {
+			h := Start(b, wasm)
+			table.Compare(b, bound,
+				Case{"say to 1000, " + name, Say(h, members)},
+				Case{"one onSayReceive", OnSayReceive(h, Said(Message))})
+		})
+	}
+	compare("each, all get it", Filter(undeclared), five, 20)
+	compare("each, a fifth gets nothing", Filter(undeclared), fifth, 20)
+	compare("vary: [locale], 5 classes", Filter(byLocale), five, 0)
+	compare("vary: []", Filter(once), five, 3)
+	compare("each, in Go", goFilter(b), five, 0)
+}
+
+func TestNothingIsAllocated(t *testing.T) {
+	for name, run := range map[string]func(int){
+		"onSayReceive":   OnSayReceive(Start(t, Filter(undeclared)), Said(Message)),
+		"say each":       Say(Start(t, Filter(undeclared)), Members(1000, "en", "de", "xx")),
+		"say by classes": Say(Start(t, Filter(byLocale)), Members(1000, "en", "de", "xx")),
+		"say once":       Say(Start(t, Filter(once)), Members(1000, "en")),
+	} {
+		if n := testing.AllocsPerRun(1000, func() { run(1) }); n > 0 {
+			t.Errorf("%s: %v allocations", name, n)
+		}
+	}
+}
+
+// What is measured does what it is said to do.
+func TestTheFiltersFilter(t *testing.T) {
+	for name, wasm := range map[string][]byte{"by hand": Filter(undeclared), "in Go": goFilter(t)} {
+		h := Start(t, wasm)
+		for text, want := range map[string]engine.Outcome{
+			Message: engine.Allowed, "": engine.Allowed, "spa": engine.Allowed, "spam": engine.Denied, Message + "spam": engine.Denied, "no spam please": engine.Denied,
+		} {
+			if v := h.Decide(context.Background(), Said(text)); v.Outcome != want {
+				t.Errorf("%s: %q: outcome %d, want %d", name, text, v.Outcome, want)
+			}
+		}
+		ev := Said(Message)
+		ev.Hook, ev.Conn = engine.HookSay, nil
+		d := h.Deliver(context.Background(), ev, Members(600, "en", "de", "xx"))
+		for i, heard := range d.For {
+			if got := heard != engine.Nothing; got != (i%3 != 2) {
+				t.Fatalf("%s: receiver %d heard: %v", name, i, got)
+			}
+		}
+		if len(d.For) != 600 {
+			t.Errorf("%s: %d receivers", name, len(d.For))
+		}
+	}
+}

@@ -1,0 +1,96 @@
+package bench
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/wire"
+	"github.com/mootchat/moot/host"
+)
+
+// Message is an ordinary one of 200 bytes.
+var Message = strings.Repeat("hello there my friend, how are you? Fine. ", 5)[:200]
+
+// Start gives a host that runs the module for tenant "t", with the limits that an entry
+// has by itself; it is closed when the test is over.
+func Start(t testing.TB, wasm []byte) *host.Host {
+	t.Helper()
+	h, err := host.New(host.Config{StartTimeout: time.Minute})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := h.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	r, err := h.Load(context.Background(), host.Rules{
+		Modules: []host.Module{{Name: "guest", Wasm: wasm}},
+		// A tenant that is measured asks for more than its half of the processors.
+		Tenants: []host.Tenant{{Name: "t", CPU: 1, Chain: []host.Entry{{Module: "guest"}}}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.Swap(r)
+	return h
+}
+
+// Said is the text as a message at onSayReceive.
+func Said(text string) *engine.Event {
+	return &engine.Event{Hook: engine.HookOnSayReceive, Tenant: "t", Room: "general", From: "c0", Context: "user",
+		SentAt: 1800000000000, Sequence: 1, Message: wire.Message{Text: text}, Conn: profile(0)}
+}
+
+// OnSayReceive has the host decide about the event n times; it must allow it.
+func OnSayReceive(h *host.Host, ev *engine.Event) func(n int) {
+	return func(n int) {
+		for range n {
+			if v := h.Decide(context.Background(), ev); v.Outcome != engine.Allowed {
+				panic(fmt.Sprintf("%+v", v))
+			}
+		}
+	}
+}
+
+// Say has the host deliver the message to the members n times; nothing in it may be rewritten.
+func Say(h *host.Host, members []engine.Member) func(n int) {
+	ev := Said(Message)
+	ev.Hook, ev.Conn = engine.HookSay, nil
+	return func(n int) {
+		for range n {
+			d := h.Deliver(context.Background(), ev, members)
+			if d.Answers != nil || d.For == nil && d.All != engine.AsIs {
+				panic(fmt.Sprintf("%+v", d))
+			}
+			if d.Release != nil {
+				d.Release()
+			}
+		}
+	}
+}
+
+// Members are n of a room, in the locales by turns.
+func Members(n int, locales ...string) []engine.Member {
+	members := make([]engine.Member, n)
+	for i := range members {
+		p := profile(i)
+		p.Locale = locales[i%len(locales)]
+		members[i] = member{p}
+	}
+	return members
+}
+
+type member struct{ profile *engine.Profile }
+
+func (m member) Profile() *engine.Profile { return m.profile }
+func (m member) JoinedAt() int64          { return 1800000000000 }
+
+func profile(i int) *engine.Profile {
+	return &engine.Profile{ID: fmt.Sprintf("c%d", i), Fingerprint: "0123456789abcdef", User: "alice", Transport: "websocket",
+		RemoteIP: "10.0.0.1", Tenant: "t", Locale: "en", ConnectedAt: 1700000000000}
+}
