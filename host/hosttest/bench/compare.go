@@ -2,6 +2,7 @@ package bench
 
 import (
 	"fmt"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -31,6 +32,7 @@ func (t *Table) Compare(b *testing.B, bound float64, cases ...Case) {
 	costs := make([][]float64, len(cases)) // ns, by round
 	for b.Loop() {
 		for i, c := range cases {
+			runtime.GC()
 			before := processorTime()
 			c.Run(times[i])
 			costs[i] = append(costs[i], float64(processorTime()-before)/float64(times[i]))

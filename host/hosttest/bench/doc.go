@@ -5,8 +5,8 @@
 // milliseconds, as long as -benchtime says. Each is charged the processor time
 // that the process used, not what a clock on the wall says; a ratio is taken within each
 // round, and what is told is the median of all rounds. So what else a machine
-// does moves all cases alike. Memory that a case allocates is paid for by whoever
-// runs when the collector does, within a round.
+// does moves all cases alike. Garbage is collected between turns and charged to
+// nobody, which favours those who make it.
 //
 //	go test -run '^$' -bench . ./host/hosttest/bench
 //

@@ -10,8 +10,8 @@ const exchange = 1 << 16
 
 // Instructions of this package's guests alone.
 const (
-	load8      asm.Code = "\x2d\x00\x00" // address
-	greaterEqU asm.Code = "\x4f"         // i32
+	load8     asm.Code = "\x2d\x00\x00" // address
+	greaterEq asm.Code = "\x4e"         // i32, signed: the end may be before 0
 )
 
 // word is what the filter looks for.
@@ -39,7 +39,7 @@ func Scan(at, end int) asm.Code {
 	wanted := int(word[0]) | int(word[1])<<8 | int(word[2])<<16 | int(word[3])<<24
 	return asm.Get(end) + asm.I32(len(word)-1) + asm.Sub + asm.Set(end) +
 		asm.Block(asm.Loop(
-			asm.Get(at)+asm.Get(end)+greaterEqU+asm.BrIf(1)+
+			asm.Get(at)+asm.Get(end)+greaterEq+asm.BrIf(1)+
 				asm.Get(at)+asm.Load32(0)+asm.I32(wanted)+asm.Equal+asm.If(asm.I32(abi.Deny)+asm.Return)+
 				asm.Get(at)+asm.I32(1)+asm.Add+asm.Set(at)+asm.Br(0))) +
 		asm.I32(abi.Allow)
@@ -55,7 +55,7 @@ func perReceiver() asm.Code {
 		inFrame(abi.FrameVerdicts) + asm.Tee(verdict) +
 		asm.Get(frame) + asm.Load32(abi.FrameReceivers) + asm.Add + asm.Set(last) +
 		asm.Block(asm.Loop(
-			asm.Get(verdict)+asm.Get(last)+greaterEqU+asm.BrIf(1)+
+			asm.Get(verdict)+asm.Get(last)+greaterEq+asm.BrIf(1)+
 				asm.Get(frame)+asm.Get(table)+asm.Load32(0)+asm.Add+asm.Tee(blob)+
 				asm.Get(blob)+field(abi.ConnLocale)+asm.Add+load8+asm.I32('x')+asm.Equal+
 				asm.If(asm.Get(verdict)+asm.I32(abi.VerdictDrop)+asm.Store8(0))+
