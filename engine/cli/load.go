@@ -88,7 +88,7 @@ func rulesOf(cfg *config.Config) host.Rules {
 		})
 	}
 	for _, name := range slices.Sorted(maps.Keys(cfg.Tenants)) {
-		t := host.Tenant{Name: name}
+		t := host.Tenant{Name: name, CPU: cfg.Limits.ModuleCPU.Fraction()}
 		for i, e := range cfg.Tenants[name].Chain {
 			t.Chain = append(t.Chain, entryOf(e, fmt.Sprintf("%s: tenants.%s.chain[%d]", e.Pos, name, i)))
 		}

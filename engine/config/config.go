@@ -69,6 +69,7 @@ type Limits struct {
 	RoomsPerConnection  int           `yaml:"roomsPerConnection" default:"100" min:"1" max:"100000"` // a connection may be in at once
 	VerbsPerSecond      int           `yaml:"verbsPerSecond" default:"50" min:"1" max:"1000000"`     // of one connection; the burst is twice that
 	SimultaneousActions int           `yaml:"simultaneousActions" default:"5" min:"1" max:"1000"`    // of one connection
+	ModuleCPU           Share         `yaml:"moduleCPU" default:"0.5" min:"0.01" max:"1"`            // of the processors, that one tenant's modules may use
 	OutboxBytes         ByteSize      `yaml:"outboxBytes" default:"1MiB" min:"1KiB" max:"1GiB"`      // waiting for one reader; a slower one is disconnected
 	WriteTimeout        time.Duration `yaml:"writeTimeout" default:"5s" min:"10ms" max:"10m"`        // of one write to a client
 }

@@ -56,7 +56,7 @@ func TestEveryTypeOfValue(t *testing.T) {
 	c := parse(t, `
 http: { listen: "[::1]:80", allowedOrigins: "*" }
 socket: { delimiter: "\r\n", listen: "" }
-limits: { messageBytes: 1024, outboxBytes: 2MiB, writeTimeout: 1m30s, connections: 7 }
+limits: { messageBytes: 1024, outboxBytes: 2MiB, writeTimeout: 1m30s, connections: 7, moduleCPU: 0.25 }
 drain: 0
 modules:
   mask: { file: rules/mask.wasm, sha256: `+strings.Repeat("0a", 32)+` }
@@ -76,6 +76,7 @@ tenants:
 		{"listen", c.HTTP.Listen, "[::1]:80"},
 		{"one text for a list", c.HTTP.AllowedOrigins, []string{"*"}},
 		{"delimiter", c.Socket.Delimiter, "\r\n"},
+		{"share", c.Limits.ModuleCPU.Fraction(), 0.25},
 		{"plain size", c.Limits.MessageBytes, config.ByteSize(1024)},
 		{"size with a unit", c.Limits.OutboxBytes, config.ByteSize(2 << 20)},
 		{"duration", c.Limits.WriteTimeout, 90 * time.Second},
@@ -182,6 +183,8 @@ func TestOverridesAreCheckedLikeTheFile(t *testing.T) {
 		{"http.listen=x", `--set: http.listen: "x" is not an address such as ":8080" or "127.0.0.1:8080"`},
 		{"http.listen.port=5", `--set: http.listen: want text, found a mapping`},
 		{"limits.connections=0", `--set: limits.connections: "0" is out of range, want 1 to 10000000`},
+		{"limits.moduleCPU=half", `--set: limits.moduleCPU: "half" is not a share such as 0.5`},
+		{"limits.moduleCPU=1.5", `--set: limits.moduleCPU: "1.5" is out of range, want 0.01 to 1`},
 		{"limits.connections=many", `--set: limits.connections: "many" is not a whole number such as 1000`},
 		{"limits={connections: 5, connections: 6}", `--set: limits.connections: duplicate key, first at --set`},
 		{"modules.m.sha256=" + strings.Repeat("0", 64), `--set: modules.m.file: is required`},

@@ -43,6 +43,8 @@ func wants(n *yaml.Node, v reflect.Value) (what string, is bool) {
 		return "a duration such as 250ms or 10s", isText(n) || tag == "!!int"
 	case ByteSize:
 		return "a size such as 65536, 64KiB or 1MiB", isText(n) || tag == "!!int"
+	case Share:
+		return "a share such as 0.5", tag == "!!int" || tag == "!!float"
 	case int:
 		return "a whole number", tag == "!!int" || tag == "!!float" // too large, for one
 	case bool:
@@ -123,6 +125,9 @@ func number(text string, t reflect.Type) (int64, error) {
 		return int64(n), nil
 	case reflect.TypeFor[ByteSize]():
 		n, err := parseSize(text)
+		return int64(n), err
+	case reflect.TypeFor[Share]():
+		n, err := parseShare(text)
 		return int64(n), err
 	}
 	n, err := strconv.ParseInt(text, 10, 64)
