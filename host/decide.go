@@ -31,7 +31,7 @@ func (h *Host) Decide(ctx context.Context, ev *engine.Event) engine.Verdict {
 	if t == nil {
 		return engine.Verdict{}
 	}
-	run := run{ctx: ctx, ev: ev, end: now() + int64(h.cfg.ChainTimeout)}
+	run := run{ctx: ctx, ev: ev, timeout: int64(h.cfg.ChainTimeout)}
 	asked := ev.Room
 	run.chain(t.chain(ev.Hook, ev.Room, ev.Action))
 	if ev.Room != asked && run.verdict.Outcome == engine.Allowed {
@@ -48,9 +48,11 @@ func (h *Host) Decide(ctx context.Context, ev *engine.Event) engine.Verdict {
 type run struct {
 	ctx     context.Context
 	ev      *engine.Event
-	end     int64 // on the host's clock
+	timeout int64 // of all entries together
+	end     int64 // on the host's clock; 0: the first is not asked yet
 	moved   bool  // it is the chain of the room that another chain moved the message to
 	verdict engine.Verdict
+	answer  answer // of the entry asked last
 }
 
 // chain asks the entries in order, until one ends it.
@@ -64,7 +66,7 @@ func (r *run) chain(entries []*entry) {
 
 // ask has one entry decide and takes over what it says; false: it ends the chain.
 func (r *run) ask(e *entry) (more bool) {
-	a, f := e.decide(r.ctx, r.ev, r.end)
+	f, a := r.decide(e), &r.answer
 	if f == nil && r.moved && a.rewrite.room != "" && a.rewrite.room != r.ev.Room {
 		f = fail(Protocol, "room: the message was moved from %q to %q already", r.ev.Room, a.rewrite.room)
 	}
@@ -88,7 +90,7 @@ func (r *run) ask(e *entry) (more bool) {
 		r.verdict.Outcome, r.verdict.Module = engine.Dropped, e.label
 		return false
 	}
-	r.take(e, &a)
+	r.take(e, a)
 	return a.code != abi.AllowEnd
 }
 
@@ -119,66 +121,71 @@ func (r *run) take(e *entry, a *answer) {
 	}
 }
 
-// decide asks the module about an event, in at most the entry's timeout.
-func (e *entry) decide(ctx context.Context, ev *engine.Event, end int64) (a answer, f *failure) {
+// decide asks the module, in at most the entry's timeout.
+func (r *run) decide(e *entry) *failure {
+	r.answer = answer{}
 	start := now()
-	if e.breaker.open(start) {
-		return a, &failure{Open, errOpen}
+	if r.end == 0 {
+		r.end = start + r.timeout
 	}
-	deadline := min(start+int64(e.Timeout), end)
+	if e.breaker.open(start) {
+		return &failure{Open, errOpen}
+	}
+	deadline := min(start+int64(e.Timeout), r.end)
 	if deadline <= start {
-		return a, &failure{Deadline, errLate}
+		return &failure{Deadline, errLate}
 	}
 	p := e.generation.pool
-	if ev.Hook == engine.HookAction {
-		if f := p.enter(ctx, deadline); f != nil {
-			return a, f
+	if r.ev.Hook == engine.HookAction {
+		if f := p.enter(r.ctx, deadline); f != nil {
+			return f
 		}
 		defer p.leave()
 	}
-	in, f := p.take(ctx, start, deadline)
+	in, f := p.take(r.ctx, start, deadline)
 	if f != nil {
-		return a, f
+		return f
 	}
-	a, f = in.decide(e, ev, deadline)
+	f = in.decide(e, r.ev, deadline, &r.answer)
 	p.put(in)
-	return a, f
+	return f
 }
 
-// decide is one call of a hook but say.
-func (in *instance) decide(e *entry, ev *engine.Event, deadline int64) (a answer, f *failure) {
+// decide is one call of a hook but say. What it answers is put into a.
+func (in *instance) decide(e *entry, ev *engine.Event, deadline int64, a *answer) *failure {
 	hook := hookOf(ev.Hook)
 	in.begin(deadline, e.label, hook, ev)
 	defer in.end()
 	if f := in.pace(); f != nil {
-		return a, f
+		return f
 	}
 	var conn *encoded
 	if ev.Conn != nil {
 		conn = encode(ev.Conn, &in.generation.sees.conn)
 	}
 	if f := in.writeFrame(hook, ev, conn, nil); f != nil {
-		return a, f
+		return f
 	}
 	result, f := in.call(in.hooks[hook], uint64(in.buffer))
 	if f != nil {
-		return a, f
+		return f
 	}
-	if a, f = in.answer(hook, int32(result)); f != nil {
+	a.code = int32(result)
+	if f = in.answer(hook, a); f != nil {
 		in.broken = true
-		return a, f
+		return f
 	}
 	if len(in.effects) > 0 {
 		a.effects = slices.Clone(in.effects)
 	}
-	return a, nil
+	return nil
 }
 
-// answer reads what the guest's return value says there is to read.
-func (in *instance) answer(hook abi.Hook, code int32) (answer, *failure) {
-	a := answer{code: code}
+// answer reads what the guest's return value, a's code, says there is to read.
+func (in *instance) answer(hook abi.Hook, a *answer) *failure {
+	code := a.code
 	if code == abi.Allow && hook != abi.Action {
-		return a, nil
+		return nil
 	}
 	r := in.results()
 	switch {
@@ -192,9 +199,9 @@ func (in *instance) answer(hook abi.Hook, code int32) (answer, *failure) {
 			a.reply = r.object(r.frame, abi.ResultReply, "reply", reservedInReply[:])
 		}
 	default:
-		return a, in.unknown(hook, code)
+		return in.unknown(hook, code)
 	}
-	return a, r.err
+	return r.err
 }
 
 // unknown is what a return value is that has no meaning at the hook.
