@@ -2,6 +2,7 @@ package host
 
 import (
 	"bytes"
+	"slices"
 
 	"github.com/mootchat/moot/engine"
 )
@@ -26,8 +27,9 @@ func (s *scratch) collect(d *declared) {
 	case d.varies:
 		s.classify(&d.perUnit)
 	default:
-		for k := range s.unitOf {
-			s.units = append(s.units, s.unit(k, &d.perUnit))
+		s.units = slices.Grow(s.units, n)[:n]
+		for k := range s.units {
+			s.units[k] = s.unit(k, &d.perUnit)
 			s.unitOf[k] = int32(k)
 		}
 	}
@@ -39,8 +41,7 @@ func (s *scratch) unit(k int, shows *shape) unit {
 		k = int(s.group[k])
 	}
 	m := s.members[k]
-	u := unit{profile: m.Profile()}
-	u.encoded = encode(u.profile, shows)
+	u := unit{encoded: encode(m.Profile(), shows)}
 	if shows.joined {
 		u.joinedAt = m.JoinedAt()
 	}

@@ -9,11 +9,11 @@ import (
 )
 
 // unit is a receiver as a frame shows it: a member, or the class of members that
-// look the same to the module.
+// look the same to the module. property_get may read from the profile: of a class, any
+// member's; of [nobody], none.
 type unit struct {
 	*encoded
-	profile  *engine.Profile // whose properties property_get may read; of a class, any member's
-	joinedAt int64           // 0 if it is not shown
+	joinedAt int64 // 0 if it is not shown
 }
 
 // writeFrame puts what the call is about into the exchange buffer. conn may be

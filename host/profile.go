@@ -12,11 +12,12 @@ import (
 // connection is in many rooms. It is immutable, and what the host keeps in a profile:
 // the newest, which leads to the others.
 type encoded struct {
-	key  unique.Handle[string] // of the shape
-	hash uint64                // of blob
-	blob []byte
-	next *encoded
-	more int // how many follow
+	key     unique.Handle[string] // of the shape
+	hash    uint64                // of blob
+	blob    []byte
+	profile *engine.Profile
+	next    *encoded
+	more    int // how many follow
 }
 
 // maxEncoded bounds how many shapes a profile is kept in: long-lived connections see
@@ -34,7 +35,7 @@ func encode(p *engine.Profile, s *shape) *encoded {
 			return e
 		}
 	}
-	e := &encoded{key: s.key, blob: appendConnection(nil, p, s)}
+	e := &encoded{key: s.key, blob: appendConnection(nil, p, s), profile: p}
 	e.hash = maphash.Bytes(seed, e.blob)
 	// If another goroutine was quicker, e is made anew next time.
 	switch {

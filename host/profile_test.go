@@ -94,7 +94,7 @@ func (g *goldenConnection) unit() unit {
 		p.Properties = append(p.Properties, engine.NamedProperty{Property: engine.Property{Name: property.Name, Value: json.RawMessage(property.Value)}})
 	}
 	shows.seal()
-	return unit{encoded: encode(p, &shows), profile: p, joinedAt: g.JoinedAt}
+	return unit{encoded: encode(p, &shows), joinedAt: g.JoinedAt}
 }
 
 func TestFramesAreTheGoldenOnes(t *testing.T) {
