@@ -124,18 +124,19 @@ func (a *attack) counted(w *world) {
 	}
 }
 
+// isHarmless sees that every call allows.
 func (a *attack) isHarmless(w *world, m module) {
 	w.must(w.load([]module{m}))
 	for _, hook := range a.at() {
 		for range calls {
-			if outcome := w.ask("hostile", hook); outcome != engine.Allowed {
-				w.t.Errorf("%v: the outcome is %d", hook, outcome)
-			}
+			w.allows("hostile", hook)
 			w.goodAnswers()
 		}
 	}
-	if failures := w.failures(); len(failures) > 0 {
-		w.t.Errorf("failures were counted: %v", failures)
+	for kind, n := range w.failures() {
+		if kind != "deadline" && kind != "pool" {
+			w.t.Errorf("%d failures of kind %s", n, kind)
+		}
 	}
 }
 

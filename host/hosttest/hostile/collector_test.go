@@ -14,8 +14,7 @@ import (
 
 // TestTheCollectorIsNeverHeldUp collects garbage again and again while guests loop in every
 // hook, and while they are loaded. A guest that cannot be stopped would freeze
-// every goroutine of the process here. The bound is on the best of some: one of
-// them may have waited for a processor.
+// every goroutine of the process here. A busy machine is given three chances.
 func TestTheCollectorIsNeverHeldUp(t *testing.T) {
 	for name, code := range map[string]asm.Code{
 		"loop": asm.Loop(asm.Br(0)),
@@ -51,13 +50,26 @@ func TestTheCollectorIsNeverHeldUp(t *testing.T) {
 	}
 }
 
-// collected collects garbage while two goroutines run guests.
+// collected collects garbage while two goroutines run guests. Where a guest holds the collector up, the first collection takes as
+// long as the guest, and there is no third.
 func collected(t *testing.T, where string, guests func()) {
 	t.Helper()
-	done := make(chan struct{})
-	go func() { guests(); done <- struct{}{} }()
-	go func() { guests(); done <- struct{}{} }()
 	var took []time.Duration
+	for range comparisons {
+		took = beside(guests)
+		if len(took) >= 3 && took[len(took)/2] < 100*time.Millisecond {
+			return
+		}
+	}
+	t.Errorf("%s: the collections took %v", where, took)
+}
+
+// beside gives what each collection took while the guests ran, in the order of their length.
+func beside(guests func()) (took []time.Duration) {
+	done := make(chan struct{})
+	for range 2 {
+		go func() { guests(); done <- struct{}{} }()
+	}
 	for running := 2; running > 0; {
 		select {
 		case <-done:
@@ -72,10 +84,7 @@ func collected(t *testing.T, where string, guests func()) {
 		}
 	}
 	slices.Sort(took)
-	median := took[len(took)/2]
-	if len(took) < 3 || median > 100*time.Millisecond {
-		t.Errorf("%s: %d collections, half of them in %v, the longest in %v", where, len(took), median, took[len(took)-1])
-	}
+	return took
 }
 
 // TestNothingIsLeft runs attacks one after the other, closes the host, and sees that goroutines and memory are

@@ -3,9 +3,12 @@
 //
 // It is tests alone. An attack is a module put together by hand (see package asm),
 // a word on what it tries, and what comes of it: the error of Load, the kind of
-// its failures in Stats and log, or nothing at all. The chapters of attacks are
-// tables; [each of them] is run against a host that serves a good tenant too, and the
-// good one is asked again after every attack.
+// its failures in Stats and log, or nothing at all. Each runs against a host that
+// serves a good tenant too; the good module is asked again after every call, and in the end all of the
+// guests' memory must be free.
 //
-// [each of them]: https://pkg.go.dev/testing#T.Run
+// The chapters: contract and bombs (what is not loaded), start, loops, memory,
+// results, hostcalls, spam, wasi, secrets, damage (any bytes at all); then the
+// whole of it: collector (Go's runtime beside guests, and what is left), chat
+// (engine and clients), latency (what others notice).
 package hostile

@@ -64,7 +64,7 @@ func TestStartsOnceAndNeverAgain(t *testing.T) {
 	t.Parallel()
 	w := open(t)
 	defer w.end()
-	a := attack{entry: host.Entry{Grants: []string{"kv"}, Timeout: 30 * time.Millisecond}, build: func(g *guest) asm.Code {
+	a := attack{entry: host.Entry{Grants: []string{"kv"}, Timeout: patient.Timeout}, build: func(g *guest) asm.Code {
 		get := g.host(abi.ImportKVGet, "i32 i32 i32 i32 -> i32")
 		set := g.host(abi.ImportKVSet, "i32 i32 i32 i32 i64 -> i32")
 		g.Func(abi.ExportInitialize, "->", asm.Loop(

@@ -62,7 +62,7 @@ func TestWASIGivesNothing(t *testing.T) {
 		{"random to beyond", "random_get", "i32 i32 -> i32", []int{end - 1, 2}, fault},
 		{"poll from beyond", "poll_oneoff", "i32 i32 i32 i32 -> i32", []int{end - 1, 0, 1, scratch}, fault},
 	}
-	a := attack{build: func(g *guest) asm.Code {
+	a := attack{entry: patient, build: func(g *guest) asm.Code {
 		metric := g.host(abi.ImportMetricAdd, "i32 i32 i64 -> i32")
 		var code asm.Code
 		for n, p := range probes {
