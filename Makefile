@@ -4,13 +4,14 @@ SHELL := /bin/bash
 .ONESHELL:
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := run
-.PHONY: run moot guests check test race lint fuzz bench tools clean
+.PHONY: run moot guests check test race lint fuzz bench soak tools clean
 
 GUESTS      := $(notdir $(patsubst %/main.go,%,$(wildcard guests/*/main.go)))
 GUEST_FILES := $(foreach g,$(GUESTS),guests/$(g)/$(g).wasm)
 GUEST_BUILD := GOOS=wasip1 GOARCH=wasm go build -buildmode=c-shared -ldflags='-s -w'
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 FUZZTIME    ?= 30s
+SOAK        ?= 10m
 NPM_DIRS    := engine/compat engine/demo/browsertest
 
 run: moot guests
@@ -44,7 +45,7 @@ race: check
 lint:
 	unformatted=$$(gofmt -l $$(git ls-files -co --exclude-standard '*.go'))
 	if [ -n "$$unformatted" ]; then echo "not formatted (run gofmt -w):"; echo "$$unformatted"; exit 1; fi
-	go vet ./...
+	go vet -tags soak ./...
 	cd sdk/go && go vet ./... && cd ../..
 	go run $(STATICCHECK) ./...
 
@@ -57,8 +58,15 @@ fuzz:
 		done
 	done
 
+# The sandbox's are last: they print tables.
 bench: guests
-	go test -run '^$$' -bench . -benchmem ./...
+	go test -run '^$$' -bench . -skip '^BenchmarkSandbox' -benchmem ./...
+	go test -run '^$$' -bench . ./host/hosttest/bench
+	cd host/hosttest/bench/extism && go test -run '^$$' -bench . .
+
+# Clients come and go for SOAK: memory must stay flat.
+soak: guests
+	SOAK=$(SOAK) go test -tags soak -count=1 -timeout 0 -v -run TestMemoryStaysFlat ./engine/cli
 
 # What the tests need besides Go and Node.js: a browser, and the npm packages
 # that the lock files name.
