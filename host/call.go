@@ -39,15 +39,12 @@ func (in *instance) call(fn api.Function, args ...uint64) (uint64, *failure) {
 // refuel is called by the guest each time a slice of fuel is used up. It is where
 // others get their turn: the garbage collector, other goroutines, other tenants.
 func (in *instance) refuel() int64 {
-	t := now()
-	gate := in.generation.gate
-	gate.spend(t, t-in.mark)
-	in.mark = t
+	in.settle()
 	in.slices--
-	if t >= in.deadline || in.slices < 0 {
+	if in.mark >= in.deadline || in.slices < 0 {
 		panic(errDeadline)
 	}
-	if wait := gate.wait(t); wait > 0 {
+	if wait := in.generation.gate.wait(in.mark); wait > 0 {
 		in.sleep(wait)
 	} else {
 		runtime.Gosched()
@@ -55,9 +52,18 @@ func (in *instance) refuel() int64 {
 	return meter.Slice
 }
 
+// settle charges the time since the mark to the gate, and moves the mark.
+func (in *instance) settle() {
+	t := now()
+	in.generation.gate.spend(t, t-in.mark)
+	in.mark = t
+}
+
 // sleep waits, but not past the deadline, and the time is not charged to the gate.
+// What came before it is: else a guest that naps now and then would work for nothing.
 func (in *instance) sleep(d time.Duration) {
-	time.Sleep(min(d, time.Duration(in.deadline-now())))
+	in.settle()
+	time.Sleep(min(d, time.Duration(in.deadline-in.mark)))
 	in.mark = now()
 	if in.mark >= in.deadline {
 		panic(errDeadline)
