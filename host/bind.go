@@ -183,6 +183,9 @@ func (g *generation) selfTest() []error {
 			return []error{fmt.Errorf("its manifest cannot be read: %w", f)}
 		}
 	}
+	if len(manifest) > abi.MaxManifest { // that of a section
+		return []error{fmt.Errorf("its manifest has more than %d bytes", abi.MaxManifest)}
+	}
 	var err error
 	g.declared, err = declare(manifest, g.binding.module, func(name string) bool { return exported[name] })
 	if err != nil {

@@ -1,9 +1,22 @@
 package host
 
 import (
+	"fmt"
+	"strings"
 	"testing"
 	"time"
+
+	"github.com/mootchat/moot/host/abi"
+	"github.com/mootchat/moot/host/hosttest/asm"
 )
+
+// rulesOf is a chain of one hand-made module, whose code is given.
+func rulesOf(wasm []byte, e Entry) Rules {
+	e.Module = "made"
+	r := rulesFor(e)
+	r.Modules[0].Wasm = wasm
+	return r
+}
 
 // charged all the same.
 func TestSleepIsNoWayAroundTheGate(t *testing.T) {
@@ -14,5 +27,20 @@ func TestSleepIsNoWayAroundTheGate(t *testing.T) {
 	in.Sleep(1)
 	if due := g.due.Load(); due < t0 {
 		t.Errorf("after a second of work the account is at %v", time.Duration(due-t0))
+	}
+}
+
+// TestAManifestInASectionIsBounded has a manifest that would take hours to read.
+func TestAManifestInASectionIsBounded(t *testing.T) {
+	m := blank()
+	speak(m)
+	m.Func("on_say", "i32 -> i32", asm.I32(abi.Allow))
+	var reads strings.Builder
+	for i := range 6000 {
+		fmt.Fprintf(&reads, `"properties.%d",`, i)
+	}
+	m.Custom(abi.ManifestSection, []byte(`{"reads": [`+reads.String()+`"id"]}`))
+	if told := problems(t, rulesOf(m.Wasm(), Entry{})); !strings.Contains(told, "manifest has more than 65536 bytes") {
+		t.Error(told)
 	}
 }
