@@ -1,6 +1,7 @@
 package host
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"testing"
@@ -42,5 +43,32 @@ func TestAManifestInASectionIsBounded(t *testing.T) {
 	m.Custom(abi.ManifestSection, []byte(`{"reads": [`+reads.String()+`"id"]}`))
 	if told := problems(t, rulesOf(m.Wasm(), Entry{})); !strings.Contains(told, "manifest has more than 65536 bytes") {
 		t.Error(told)
+	}
+}
+
+// TestManyReadsDoNotOutlastTheDeadline asks for the last of thousands of properties that a module may read, for ever.
+func TestManyReadsDoNotOutlastTheDeadline(t *testing.T) {
+	m := blank()
+	get := m.Import(abi.ImportModule, abi.ImportPropertyGet, "i32 i32 i32 i32 i32 -> i32")
+	speak(m)
+	name := strings.Repeat("x", 16) + "%04d"
+	var reads strings.Builder
+	for i := range 1800 {
+		fmt.Fprintf(&reads, `"properties.`+name+`",`, i)
+	}
+	m.Custom(abi.ManifestSection, []byte(`{"reads": [`+reads.String()+`"id"]}`))
+	m.Data(8, fmt.Appendf(nil, name, 1799))
+	m.Func("on_say_receive", "i32 -> i32", asm.Loop(asm.I32(0)+asm.I32(8)+asm.I32(20)+asm.I32(64)+asm.I32(64)+asm.Call(get)+asm.Drop+asm.Br(0))+asm.I32(0))
+	h, _ := start(t, Config{})
+	const timeout = 20 * time.Millisecond
+	swap(t, h, rulesOf(m.Wasm(), Entry{Timeout: timeout}))
+	best := patience
+	for range 5 {
+		begin := time.Now()
+		h.Decide(context.Background(), said("hello"))
+		best = min(best, time.Since(begin))
+	}
+	if best > 2*timeout {
+		t.Errorf("a call with %v takes %v at best", timeout, best)
 	}
 }
