@@ -53,8 +53,8 @@ func (in *instance) setProperty(stack []uint64) int32 {
 	p := &engine.Property{Name: name}
 	if len(b) > 0 {
 		var value bytes.Buffer
-		if json.Compact(&value, b) != nil {
-			return abi.BadPointer
+		if !utf8.Valid(b) || json.Compact(&value, b) != nil {
+			return abi.BadPointer // clients are told of properties, and close on what is no text
 		}
 		p.Value = value.Bytes()
 	}

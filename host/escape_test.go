@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mootchat/moot/engine"
 	"github.com/mootchat/moot/host/abi"
 	"github.com/mootchat/moot/host/hosttest/asm"
 )
@@ -70,5 +71,20 @@ func TestManyReadsDoNotOutlastTheDeadline(t *testing.T) {
 	}
 	if best > 2*timeout {
 		t.Errorf("a call with %v takes %v at best", timeout, best)
+	}
+}
+
+// TestNoPropertyThatIsNotText sets one that is JSON but for its encoding.
+func TestNoPropertyThatIsNotText(t *testing.T) {
+	m := blank()
+	set := m.Import(abi.ImportModule, abi.ImportPropertySet, "i32 i32 i32 i32 -> i32")
+	speak(m)
+	m.Data(8, []byte("mood\"\xff\xfe\""))
+	m.Func("on_say_receive", "i32 -> i32", asm.I32(8)+asm.I32(4)+asm.I32(12)+asm.I32(4)+asm.Call(set)+
+		asm.I32(abi.BadPointer)+asm.Unequal) // deny, if it was taken
+	h, _ := start(t, Config{})
+	swap(t, h, rulesOf(m.Wasm(), Entry{Grants: []string{"properties:mood"}}))
+	if v := h.Decide(context.Background(), said("hello")); v.Outcome != engine.Allowed || len(v.Effects) > 0 {
+		t.Errorf("%+v", v)
 	}
 }
