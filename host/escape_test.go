@@ -3,6 +3,7 @@ package host
 import (
 	"context"
 	"fmt"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -87,4 +88,38 @@ func TestNoPropertyThatIsNotText(t *testing.T) {
 	if v := h.Decide(context.Background(), said("hello")); v.Outcome != engine.Allowed || len(v.Effects) > 0 {
 		t.Errorf("%+v", v)
 	}
+}
+
+// TestASwapAfterCloseHoldsNothingUp swaps rules in that were loaded before the host was closed.
+func TestASwapAfterCloseHoldsNothingUp(t *testing.T) {
+	h, err := New(Config{CacheDir: cacheDir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := h.Load(context.Background(), rulesFor(Entry{Module: "code-0"}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	closed := make(chan error)
+	go func() { closed <- h.Close() }()
+	for !closing(h) {
+		runtime.Gosched()
+	}
+	h.Swap(r)
+	select {
+	case err := <-closed:
+		if err != nil {
+			t.Error(err)
+		}
+	case <-time.After(patience):
+		h.current.Load().release()
+		<-closed
+		t.Error("the host does not close")
+	}
+}
+
+func closing(h *Host) bool {
+	h.loading.Lock()
+	defer h.loading.Unlock()
+	return h.closed
 }

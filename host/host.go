@@ -92,10 +92,15 @@ func private(dir string) error {
 }
 
 // Swap puts r into use in place of the rules before. Calls in flight finish
-// on those; the last one closes them. r is the host's from then on.
+// on those; the last one closes them. r is the host's from then on. A host that is
+// closed closes r.
 func (h *Host) Swap(r *Revision) {
 	h.loading.Lock()
 	defer h.loading.Unlock()
+	if h.closed {
+		r.release()
+		return
+	}
 	for _, t := range r.tenants {
 		t.gate.set(t.share)
 	}
