@@ -199,7 +199,7 @@ func (in *instance) memory() []byte {
 // worn reports whether the instance should be replaced: it failed, or its memory
 // is nearly used up, as that of a guest that does not collect its garbage.
 func (in *instance) worn() bool {
-	return in.broken || in.linear.size > in.linear.max/4*3
+	return in.broken || in.linear.full()
 }
 
 func (in *instance) close() {

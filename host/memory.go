@@ -30,6 +30,7 @@ type linear struct {
 	region  region
 	size    uint64
 	max     uint64
+	fixed   bool // it was made as large as it may become
 	refused bool // it could not grow as far as its own limit
 }
 
@@ -42,7 +43,7 @@ func newLinear(b *budget, first, max uint64) (*linear, error) {
 		b.used.Add(-int64(first))
 		return nil, fmt.Errorf("reserve %d bytes: %w", max, err)
 	}
-	l := &linear{budget: b, region: r, size: first, max: max}
+	l := &linear{budget: b, region: r, size: first, max: max, fixed: first == max}
 	if l.region.grow(first) == nil {
 		l.Free()
 		return nil, fmt.Errorf("the system refused %d bytes of memory", first)
@@ -73,8 +74,11 @@ func (l *linear) Reallocate(size uint64) []byte {
 	return b
 }
 
-// short reports whether the guest has hardly any memory left to grow into.
-func (l *linear) short() bool { return l.refused || l.size > l.max/4*3 }
+// full reports whether what the guest may grow into is nearly used up.
+func (l *linear) full() bool { return !l.fixed && l.size > l.max/4*3 }
+
+// short reports whether that may be why the guest failed.
+func (l *linear) short() bool { return l.refused || l.full() }
 
 // Free implements experimental.LinearMemory. A second call does nothing.
 func (l *linear) Free() {
