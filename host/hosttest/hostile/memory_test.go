@@ -30,6 +30,13 @@ var hungry = []attack{
 		entry: patient, build: does(growToTheEnd + answers(abi.Allow)),
 	},
 	{
+		name: "memory that cannot grow", tries: "nothing: compilers make such modules, and all of it is in use from the start",
+		build: func(g *guest) asm.Code {
+			g.Section(asm.Memories, []byte{1, 1, 24, 24})
+			return answers(abi.Allow)
+		},
+	},
+	{
 		name: "memory beyond the limit", tries: "to grow by 4 GiB, 2 GiB and what 32 bits make of minus one",
 		entry: patient, build: does(refusedGrow(65535) + refusedGrow(32768) + refusedGrow(-1) + answers(abi.Allow)),
 	},
