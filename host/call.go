@@ -22,17 +22,23 @@ var epoch = time.Now()
 // now is the host's clock, in nanoseconds.
 func now() int64 { return int64(time.Since(epoch)) }
 
+// largeStack is the fuel of a call whose stack may have become large: a guest pays
+// for every value that it can leave there.
+const largeStack = meter.Slice / 4
+
 // call runs one exported function and gives its first result. After a failure the
 // instance is broken.
 func (in *instance) call(fn api.Function, args ...uint64) (uint64, *failure) {
 	in.stack[0] = 0
 	copy(in.stack[:], args)
 	in.fuel.Set(meter.Slice)
+	slices := in.slices
 	err := fn.CallWithStack(in, in.stack[:])
 	if err != nil {
 		in.broken = true
 		return 0, in.classify(err)
 	}
+	in.large = in.large || in.slices < slices || int64(in.fuel.Get()) < meter.Slice-largeStack
 	return in.stack[0], nil
 }
 

@@ -21,6 +21,7 @@ func rulesOf(wasm []byte, e Entry) Rules {
 	return r
 }
 
+// TestSleepIsNoWayAroundTheGate has a guest that worked for a while sleep for a moment: its work is
 // charged all the same.
 func TestSleepIsNoWayAroundTheGate(t *testing.T) {
 	g := new(gate)
@@ -74,6 +75,37 @@ func TestManyReadsDoNotOutlastTheDeadline(t *testing.T) {
 		t.Errorf("a call with %v takes %v at best", timeout, best)
 	}
 }
+
+// TestADeepStackIsNotKept has a guest go deep with large frames, and come back.
+func TestADeepStackIsNotKept(t *testing.T) {
+	m := blank()
+	speak(m)
+	const values, depth = 10_000, 800
+	code := asm.Get(0) + asm.Eqz + asm.If(asm.I32(1)+asm.Return)
+	for k := range values {
+		code += asm.Get(0) + asm.I32(2*k+1) + multiply
+	}
+	code += asm.Get(0) + asm.I32(1) + asm.Sub + asm.Call(m.Next()) + asm.Repeat(values, asm.Add)
+	f := m.Func("", "i32 -> i32", code)
+	m.Func("on_say_receive", "i32 -> i32", asm.I32(depth)+asm.Call(f)+asm.Drop+asm.I32(abi.Allow))
+	h, _ := start(t, Config{})
+	swap(t, h, rulesOf(m.Wasm(), Entry{}))
+	heap := func() int64 {
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		return int64(m.HeapAlloc)
+	}
+	before := heap()
+	if v := h.Decide(context.Background(), said("hello")); v.Outcome != engine.Allowed {
+		t.Fatalf("%+v", v)
+	}
+	if kept := heap() - before; kept > 8<<20 {
+		t.Errorf("%d bytes of stack are kept, and in no budget", kept)
+	}
+}
+
+const multiply asm.Code = "\x6c" // i32
 
 // TestNoPropertyThatIsNotText sets one that is JSON but for its encoding.
 func TestNoPropertyThatIsNotText(t *testing.T) {

@@ -50,6 +50,7 @@ type instance struct {
 	cancel   context.CancelFunc
 	output   wasi.Output
 	words    []byte // the last lines that it wrote, at most maxWords
+	large    bool   // a stack may have become large: see renew
 	broken   bool   // not to be called again
 }
 
@@ -202,7 +203,18 @@ func (in *instance) worn() bool {
 	return in.broken || in.linear.full()
 }
 
+// renew gives the stacks of what was called back. wazero keeps each as large as it
+// ever was, up to 100 MB for each function, and they are in nobody's budget.
+func (in *instance) renew() {
+	in.large = false
+	in.alloc = in.module.ExportedFunction(abi.ExportAlloc)
+	if in.hook != 0 {
+		in.hooks[in.hook] = in.module.ExportedFunction(in.hook.Export())
+	}
+}
+
 func (in *instance) close() {
+	in.broken = true
 	_ = in.module.Close(in) // it has no files, and no exit code is of interest
 	in.linear.Free()
 }
@@ -233,5 +245,8 @@ func (in *instance) end() {
 	if in.cancel != nil {
 		in.cancel()
 		in.calls, in.cancel = nil, nil
+	}
+	if in.large && !in.broken {
+		in.renew()
 	}
 }
