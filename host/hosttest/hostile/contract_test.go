@@ -173,6 +173,17 @@ func TestHostFunctionsForHooks(t *testing.T) {
 	})
 }
 
+func TestNamesOfTheHostsModules(t *testing.T) {
+	var attacks []attack
+	for _, name := range []string{abi.ImportModule, "moot_meter", wasi} {
+		attacks = append(attacks, attack{name: name, tries: "to stand where others look for the host's functions", build: func(g *guest) asm.Code {
+			g.Custom("name", append([]byte{0, byte(len(name) + 1)}, asm.Name(name)...))
+			return g.host(abi.ImportNow, "-> i64") + asm.Drop + answers(abi.Allow)
+		}})
+	}
+	run(t, attacks)
+}
+
 // manifest has the content in the custom section.
 func manifest(json string) func(*guest) asm.Code {
 	return func(g *guest) asm.Code { g.manifest = json; return answers(0) }

@@ -110,3 +110,50 @@ func TestLoadingGivesUpWhenItsCallerDoes(t *testing.T) {
 	}
 	w.goodAnswers()
 }
+
+// TestTheSecondExchangeBuffer has moot_alloc behave once, and not when a larger message needs a larger
+// buffer. That message fails; small ones go on as before.
+func TestTheSecondExchangeBuffer(t *testing.T) {
+	for name, a := range map[string]struct {
+		code asm.Code // of the second call
+		kind string
+	}{
+		"loops":        {forever(""), "deadline"},
+		"traps":        {asm.Unreachable, "trap"},
+		"refuses":      {asm.I32(0), "memory"},
+		"beyond":       {asm.I32(end), "protocol"},
+		"near the end": {asm.I32(end - abi.ExchangeSize), "protocol"},
+		"wraps around": {asm.I32(-8), "protocol"},
+		"not aligned":  {asm.I32(frame + 4), "protocol"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := open(t)
+			defer w.end()
+			second := attack{entry: patient, hooks: []engine.Hook{engine.HookOnSayReceive, engine.HookSay}, build: func(g *guest) asm.Code {
+				g.alloc = asm.I32(abi.ExchangeSize) + asm.Get(0) + asm.LessU + asm.If(a.code+asm.Return) + asm.I32(frame)
+				return answers(abi.Allow)
+			}}
+			w.must(w.load([]module{second.module()}))
+			for _, hook := range second.hooks {
+				for range calls {
+					large := event("hostile", hook)
+					large.Message.Text = strings.Repeat("x", 2*abi.ExchangeSize)
+					if outcome := w.askAbout(large); outcome != engine.Failed {
+						t.Errorf("%v: the outcome is %d", hook, outcome)
+					}
+					w.allows("hostile", hook)
+					w.goodAnswers()
+				}
+			}
+			if w.failures()[a.kind] == 0 {
+				t.Errorf("the failures are %v, want %s", w.failures(), a.kind)
+			}
+			for kind := range w.failures() {
+				if kind != a.kind && kind != "deadline" && kind != "pool" {
+					t.Errorf("the failures are %v, want %s", w.failures(), a.kind)
+				}
+			}
+		})
+	}
+}
