@@ -2,6 +2,7 @@ package host
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"runtime"
 	"strings"
@@ -154,4 +155,24 @@ func closing(h *Host) bool {
 	h.loading.Lock()
 	defer h.loading.Unlock()
 	return h.closed
+}
+
+// TestReceiversThatDifferAreNotOneClass has two whose large property leaves no place for the one in which they differ: a
+// module can ask for it, so an answer for one is none for the other.
+func TestReceiversThatDifferAreNotOneClass(t *testing.T) {
+	receiver := func(mood string) engine.Member {
+		return seat{&engine.Profile{Properties: []engine.NamedProperty{
+			{Property: engine.Property{Name: "large", Value: json.RawMessage(`"` + strings.Repeat("x", abi.MaxProperties-40) + `"`)}},
+			{Property: engine.Property{Name: "mood", Value: json.RawMessage(mood)}},
+		}}, 0}
+	}
+	m := blank()
+	speak(m)
+	m.Custom(abi.ManifestSection, []byte(`{"reads": ["properties.large", "properties.mood"], "vary": ["properties.large", "properties.mood"]}`))
+	m.Func("on_say", "i32 -> i32", asm.I32(exchange)+asm.Load32(abi.FrameReceivers)+asm.I32(2)+asm.Unequal) // deny, unless there are two classes
+	h, _ := start(t, Config{})
+	swap(t, h, rulesOf(m.Wasm(), Entry{}))
+	if got := heard(t, h, "hello", []engine.Member{receiver(`"a mood of 30 and more letters"`), receiver(`"some mood of as many letters!"`)}); got[0] != "=" {
+		t.Errorf("they hear %q", got)
+	}
 }

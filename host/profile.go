@@ -37,6 +37,9 @@ func encode(p *engine.Profile, s *shape) *encoded {
 	}
 	e := &encoded{key: s.key, blob: appendConnection(nil, p, s), profile: p}
 	e.hash = maphash.Bytes(seed, e.blob)
+	if omits(p, s) { // property_get tells of what is left out: it looks like no other
+		e.hash = maphash.Comparable(seed, p)
+	}
 	// If another goroutine was quicker, e is made anew next time.
 	switch {
 	case newest == nil:
@@ -74,6 +77,17 @@ func appendConnection(dst []byte, p *engine.Profile, s *shape) []byte {
 		connectedAt = uint64(p.ConnectedAt)
 	}
 	return abi.AppendBlob(dst, abi.BlobConnection, connectedAt, 0, fields[:])
+}
+
+// omits reports whether appendProperties leaves something out.
+func omits(p *engine.Profile, s *shape) bool {
+	size := 0
+	for _, name := range s.properties {
+		if value := p.Property(name); value != nil {
+			size += 8 + len(name) + len(value)
+		}
+	}
+	return size > abi.MaxProperties
 }
 
 // appendProperties leaves out what does not fit into the bound of the contract.
