@@ -2,18 +2,18 @@
 // carried out by the engine; all that goes out, goes through the connection's
 // outbox.
 //
-// github.com/coder/websocket does the handshake, reads, and answers control
-// frames. It never writes to the socket itself: its control frames come to
-// [control.Write], whole, and go through the outbox like all others, so that no
-// frame is torn by another; data frames are made once for all receivers by
-// package wire and never pass through it.
+// github.com/coder/websocket does the handshake and reads. It never writes to the
+// socket itself: its control frames come to [reader.Write], whole, and go through
+// the outbox like all others, so that no frame is torn by another; data frames
+// are made once for all receivers by package wire and never pass through it.
 //
-// A connection costs one goroutine, which reads. net/http's own goroutine, with
+// A connection that is silent costs its socket and its place in the engine: on
+// Linux no goroutine, elsewhere and with TLS a small one. What reads, reads for
+// one connection after another (see [reader]). net/http's own goroutine, with
 // its request and buffers, ends with the handshake.
 package ws
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"fmt"
@@ -28,6 +28,7 @@ import (
 	"github.com/coder/websocket"
 
 	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/tcp/stream"
 	"github.com/mootchat/moot/engine/wire"
 )
 
@@ -51,6 +52,15 @@ type Config struct {
 	// even the answer to it; 45 s. It is rounded up to whole intervals.
 	IdleTimeout time.Duration
 
+	// MessageTimeout is how long a message may take to arrive, from its first
+	// byte to its last; 10 s. Only the client's own network counts: a message is
+	// read before it is carried out.
+	MessageTimeout time.Duration
+
+	// Reading is how silent clients are waited for. The zero value is best; with
+	// TLS and outside Linux it makes no difference.
+	Reading stream.Reading
+
 	Fallback http.Handler // for requests to other paths; nil: 404
 	Log      *slog.Logger // nil: slog.Default()
 }
@@ -60,7 +70,7 @@ type Config struct {
 // The http.Server around it bounds slow handshakes (ReadHeaderTimeout).
 type Server struct {
 	cfg      Config
-	buffers  sync.Pool // of *bytes.Buffer
+	readers  readers
 	arrivals chan arrival
 	ended    chan struct{} // when Run takes no more arrivals
 	wheel    wheel
@@ -77,6 +87,7 @@ type arrival struct {
 func New(cfg Config) *Server {
 	cfg.PingInterval = cmp.Or(cfg.PingInterval, 30*time.Second)
 	cfg.IdleTimeout = cmp.Or(cfg.IdleTimeout, 45*time.Second)
+	cfg.MessageTimeout = cmp.Or(cfg.MessageTimeout, 10*time.Second)
 	if cfg.Fallback == nil {
 		cfg.Fallback = http.NotFoundHandler()
 	}
@@ -84,7 +95,7 @@ func New(cfg Config) *Server {
 		cfg.Log = slog.Default()
 	}
 	s := &Server{cfg: cfg, arrivals: make(chan arrival), ended: make(chan struct{})}
-	s.buffers.New = func() any { return new(bytes.Buffer) }
+	s.readers.longest = cfg.Engine.Limits().MessageBytes
 	s.wheel.patience = int((cfg.IdleTimeout + cfg.PingInterval - 1) / cfg.PingInterval)
 	return s
 }
@@ -96,22 +107,45 @@ func New(cfg Config) *Server {
 // http.Server.Shutdown knows nothing of these connections: end it first, then
 // the engine, then ctx.
 func (s *Server) Run(ctx context.Context) error {
-	var readers sync.WaitGroup
+	poller, err := stream.NewPoller(s.cfg.Reading)
+	if err != nil {
+		return err
+	}
+	polling, stop := context.WithCancel(context.WithoutCancel(ctx)) // until all have ended
+	polled := make(chan error, 1)
+	ctx, end := context.WithCancel(ctx)
+	go func() {
+		polled <- poller.Run(polling)
+		end() // also where it failed
+	}()
+
+	var open sync.WaitGroup
+	s.serve(ctx, func(a arrival) {
+		poller.Watch(a.Stream)
+		open.Add(1)
+		go a.open(ctx, a.seat, a.info, open.Done)
+	})
+	for _, c := range s.wheel.stop() {
+		c.peer.Close(engine.CloseShutdown)
+	}
+	open.Wait()
+	stop()
+	return <-polled
+}
+
+// serve lets connections in, and has hearts beat, until ctx ends.
+func (s *Server) serve(ctx context.Context, let func(arrival)) {
+	defer close(s.ended)
 	beat := time.NewTicker(max(1, s.cfg.PingInterval/slots))
 	defer beat.Stop()
 	for {
 		select {
 		case a := <-s.arrivals:
-			readers.Go(func() { a.serve(ctx, a.seat, a.info) })
+			let(a)
 		case now := <-beat.C:
 			s.wheel.beat(now)
 		case <-ctx.Done():
-			close(s.ended)
-			for _, c := range s.wheel.stop() {
-				c.peer.Close(engine.CloseShutdown)
-			}
-			readers.Wait()
-			return nil
+			return
 		}
 	}
 }
@@ -143,23 +177,20 @@ func (s *Server) upgrade(w http.ResponseWriter, r *http.Request, tenant string, 
 		s.refuse(w, err)
 		return
 	}
-	h := &hijacker{ResponseWriter: w, conn: &conn{server: s, primus: primus}}
-	ws, err := websocket.Accept(h, r, &websocket.AcceptOptions{
-		InsecureSkipVerify: true, // the origin was looked at already
-		CompressionMode:    websocket.CompressionDisabled,
-	})
+	h := &hijacker{ResponseWriter: w}
+	ws, err := websocket.Accept(h, r, &acceptOptions)
 	if err != nil { // the client was told by Accept
 		seat.Release()
 		s.cfg.Log.Debug("websocket handshake failed", "remote", info.RemoteIP, "error", err)
 		return
 	}
-	ws.SetReadLimit(int64(s.cfg.Engine.Limits().MessageBytes))
-	h.conn.ws = ws
+	ws.CloseNow() // it has no socket, see hijacker
+	c := &conn{Stream: h.stream, server: s, primus: primus}
 	select {
-	case s.arrivals <- arrival{h.conn, seat, info}:
+	case s.arrivals <- arrival{c, seat, info}:
 	case <-s.ended:
 		seat.Release()
-		h.conn.turnAway(engine.CloseShutdown)
+		c.turnAway(engine.CloseShutdown)
 	}
 }
 

@@ -1,5 +1,6 @@
 // Package stream is the socket under a connection, TCP or TLS: writes that never
-// wait, and an end that does not destroy what was written last.
+// wait, silence that costs little, and an end that does not destroy what was
+// written last.
 package stream
 
 import (
@@ -13,14 +14,18 @@ import (
 // side.
 const linger = time.Second
 
+// past is a deadline that has passed.
+var past = time.Unix(1, 0)
+
 // Stream is a socket with the methods that an engine.Sink has of it. One
-// goroutine reads, and calls End when it has done; one at a time writes; Close
-// and Heard may be called from any.
+// goroutine at a time reads, and calls End when all has been read; one at a time
+// writes; Close and Heard may be called from any.
 type Stream struct {
 	net.Conn          // TCP or TLS: what is read and written
 	socket   net.Conn // under TLS; else the same
 	out      direct
-	ahead    []byte // read already, before the stream was made
+	rest     rest
+	ahead    []byte // read already
 	heard    atomic.Bool
 	closing  atomic.Bool
 	closed   chan struct{} // after closing is set and until is
@@ -61,6 +66,15 @@ func (s *Stream) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// SetReadDeadline is net.Conn's. What Close has ended stays ended.
+func (s *Stream) SetReadDeadline(t time.Time) error {
+	err := s.Conn.SetReadDeadline(t)
+	if s.closing.Load() { // perhaps t took the place of Close's own
+		return s.Conn.SetReadDeadline(past)
+	}
+	return err
+}
+
 // Heard reports whether anything was read since it was called last.
 func (s *Stream) Heard() bool { return s.heard.Swap(false) }
 
@@ -69,7 +83,7 @@ func (s *Stream) Heard() bool { return s.heard.Swap(false) }
 func (s *Stream) TryWrite(p []byte) (int, error) { return s.out.tryWrite(p) }
 
 // Close begins the end, after the last write: the client is told that nothing
-// more comes, and Read returns. It does not wait.
+// more comes, Read returns, and a stream that rests is woken. It does not wait.
 func (s *Stream) Close() error {
 	if s.closing.Swap(true) {
 		return nil
@@ -78,8 +92,9 @@ func (s *Stream) Close() error {
 	if s.socket == s.Conn { // to end TLS is a write, and that may wait: End does it
 		closeWrite(s.Conn)
 	}
-	s.SetReadDeadline(time.Unix(1, 0)) // long gone
+	s.Conn.SetReadDeadline(past)
 	close(s.closed)
+	s.rest.wakeUp()
 	return nil
 }
 
@@ -100,6 +115,7 @@ func (s *Stream) End() {
 			break
 		}
 	}
+	s.rest.forget() // while the socket still has its number
 	s.Conn.Close()
 }
 
