@@ -54,13 +54,11 @@ func perReceiver() asm.Code {
 	return inFrame(abi.FrameReceiverTab) + asm.Set(table) +
 		inFrame(abi.FrameVerdicts) + asm.Tee(verdict) +
 		asm.Get(frame) + asm.Load32(abi.FrameReceivers) + asm.Add + asm.Set(last) +
-		asm.Block(asm.Loop(
-			asm.Get(verdict)+asm.Get(last)+greaterEq+asm.BrIf(1)+
-				asm.Get(frame)+asm.Get(table)+asm.Load32(0)+asm.Add+asm.Tee(blob)+
-				asm.Get(blob)+field(abi.ConnLocale)+asm.Add+load8+asm.I32('x')+asm.Equal+
-				asm.If(asm.Get(verdict)+asm.I32(abi.VerdictDrop)+asm.Store8(0))+
-				asm.Get(table)+asm.I32(4)+asm.Add+asm.Set(table)+
-				asm.Get(verdict)+asm.I32(1)+asm.Add+asm.Set(verdict)+asm.Br(0))) +
+		asm.Loop(asm.Get(frame)+asm.Get(table)+asm.Load32(0)+asm.Add+asm.Tee(blob)+
+			asm.Get(blob)+field(abi.ConnLocale)+asm.Add+load8+asm.I32('x')+asm.Equal+
+			asm.If(asm.Get(verdict)+asm.I32(abi.VerdictDrop)+asm.Store8(0))+
+			asm.Get(table)+asm.I32(4)+asm.Add+asm.Set(table)+
+			asm.Get(verdict)+asm.I32(1)+asm.Add+asm.Tee(verdict)+asm.Get(last)+asm.LessU+asm.BrIf(0)) +
 		asm.I32(abi.PerReceiver)
 }
 

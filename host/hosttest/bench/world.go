@@ -15,11 +15,14 @@ import (
 // Message is an ordinary one of 200 bytes.
 var Message = strings.Repeat("hello there my friend, how are you? Fine. ", 5)[:200]
 
-// Start gives a host that runs the module for tenant "t", with the limits that an entry
-// has by itself; it is closed when the test is over.
+// patience is for what is not to fail when the machine is busy.
+const patience = time.Minute
+
+// Start gives a host that runs the module for tenant "t"; it is closed when the test
+// is over.
 func Start(t testing.TB, wasm []byte) *host.Host {
 	t.Helper()
-	h, err := host.New(host.Config{StartTimeout: time.Minute})
+	h, err := host.New(host.Config{StartTimeout: patience, ChainTimeout: patience})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -30,8 +33,8 @@ func Start(t testing.TB, wasm []byte) *host.Host {
 	})
 	r, err := h.Load(context.Background(), host.Rules{
 		Modules: []host.Module{{Name: "guest", Wasm: wasm}},
-		// A tenant that is measured asks for more than its half of the processors.
-		Tenants: []host.Tenant{{Name: "t", CPU: 1, Chain: []host.Entry{{Module: "guest"}}}},
+		// What is measured asks for more than a tenant's half of the processors.
+		Tenants: []host.Tenant{{Name: "t", CPU: 1, Chain: []host.Entry{{Module: "guest", Timeout: patience}}}},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -80,15 +83,18 @@ func Members(n int, locales ...string) []engine.Member {
 	for i := range members {
 		p := profile(i)
 		p.Locale = locales[i%len(locales)]
-		members[i] = member{p}
+		members[i] = &member{p, 1800000000000}
 	}
 	return members
 }
 
-type member struct{ profile *engine.Profile }
+type member struct {
+	profile  *engine.Profile
+	joinedAt int64
+}
 
-func (m member) Profile() *engine.Profile { return m.profile }
-func (m member) JoinedAt() int64          { return 1800000000000 }
+func (m *member) Profile() *engine.Profile { return m.profile }
+func (m *member) JoinedAt() int64          { return m.joinedAt }
 
 func profile(i int) *engine.Profile {
 	return &engine.Profile{ID: fmt.Sprintf("c%d", i), Fingerprint: "0123456789abcdef", User: "alice", Transport: "websocket",
