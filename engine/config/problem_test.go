@@ -123,7 +123,7 @@ func TestProblemsOfAChainEntry(t *testing.T) {
 		{"module: mask, onError: drop", `.onError: "drop" is not supported, want deny or allow`},
 		{"module: mask, mode: shadow", `.mode: "shadow" is not supported, want enforce`},
 		{"module: mask, timeout: 11s", `.timeout: "11s" is out of range, want 1ms to 10s`},
-		{"module: mask, memory: 1KiB", `.memory: "1KiB" is out of range, want 64KiB to 1GiB`},
+		{"module: mask, memory: 1KiB", `.memory: "1KiB" is out of range, want 64KiB to 64MiB`},
 		{"module: mask, priority: high", `.priority: want a whole number, found text`},
 		{"module: mask, breaker: {failures: 0}", `.breaker.failures: "0" is out of range, want 1 to 1000000`},
 		{"module: mask, config: {a: {5: x}}", `.config.a.5: a key must be text: put it in quotes`},

@@ -44,7 +44,7 @@ type world struct {
 }
 
 // budget is what all instances of a world may use together.
-const budget = 96 << 20
+const budget = 48 << 20
 
 // open makes a world in which no hostile module is loaded yet.
 func open(t testing.TB) *world {
@@ -183,7 +183,7 @@ func (w *world) takeAll() error {
 	})
 	r, err := w.Load(context.Background(), host.Rules{
 		Modules: []host.Module{{Name: "all", Wasm: all}},
-		Tenants: []host.Tenant{{Name: "t", Chain: []host.Entry{{Module: "all", Memory: 2 * budget}}}},
+		Tenants: []host.Tenant{{Name: "t", Chain: []host.Entry{{Module: "all", Memory: 64 << 20}}}},
 	})
 	if err == nil {
 		r.Close()
