@@ -177,6 +177,9 @@ func batch(units []unit, from int) int {
 func (s *scratch) batch(e *entry, f int32, from, to int, deadline int64) {
 	code, fail := e.say(s, s.units[from:to], deadline)
 	outcome := s.outcome[from:to]
+	if fail == nil {
+		fail = s.heed(e, f, code, outcome, deadline)
+	}
 	if fail != nil {
 		e.failed(fail, &s.event)
 		into := f
@@ -184,26 +187,44 @@ func (s *scratch) batch(e *entry, f int32, from, to int, deadline int64) {
 			into = nothing
 		}
 		fill(outcome, into)
-		return
 	}
+}
+
+// heed notes and counts what was answered about the form.
+func (s *scratch) heed(e *entry, f, code int32, outcome []int32, deadline int64) (fail *failure) {
+	into := f
 	switch code {
 	case abi.PerReceiver:
-		s.perReceiver(e, f, outcome)
-		return
+		return s.perReceiver(e, f, outcome, deadline)
 	case abi.Deny, abi.Drop:
-		fill(outcome, nothing)
+		into = nothing
 	case abi.Rewritten:
-		fill(outcome, s.derive(f, &s.variants[0]))
+		into, fail = s.rewritten(e, f, 0, deadline)
 	case abi.AllowEnd:
-		fill(outcome, s.ending(f))
-	default:
-		fill(outcome, f)
+		into = s.ending(f)
 	}
-	e.count(code, len(outcome))
+	if fail == nil {
+		fill(outcome, into)
+		e.count(code, len(outcome))
+	}
+	return fail
+}
+
+// rewritten is the form that the k-th variant makes of f. What that takes, a large
+// extra milliseconds, counts as the module's own time.
+func (s *scratch) rewritten(e *entry, f int32, k int, deadline int64) (int32, *failure) {
+	begin := now()
+	if begin >= deadline {
+		return 0, &failure{Deadline, errDeadline}
+	}
+	form := s.derive(f, &s.variants[k])
+	end := now()
+	e.tenant.gate.spend(end, end-begin)
+	return form, nil
 }
 
 // perReceiver reads the verdict bytes, which were checked.
-func (s *scratch) perReceiver(e *entry, f int32, outcome []int32) {
+func (s *scratch) perReceiver(e *entry, f int32, outcome []int32, deadline int64) *failure {
 	var variants [abi.MaxVariants]int32 // forms, plus one
 	var counts [3]int
 	for i, v := range s.verdicts {
@@ -215,7 +236,11 @@ func (s *scratch) perReceiver(e *entry, f int32, outcome []int32) {
 		default:
 			k := v - abi.VerdictVariant
 			if variants[k] == 0 {
-				variants[k] = s.derive(f, &s.variants[k]) + 1
+				form, fail := s.rewritten(e, f, int(k), deadline)
+				if fail != nil {
+					return fail
+				}
+				variants[k] = form + 1
 			}
 			outcome[i] = variants[k] - 1
 		}
@@ -224,6 +249,7 @@ func (s *scratch) perReceiver(e *entry, f int32, outcome []int32) {
 	e.count(abi.Allow, counts[abi.VerdictDeliver])
 	e.count(abi.Drop, counts[abi.VerdictDrop])
 	e.count(abi.Rewritten, counts[abi.VerdictVariant])
+	return nil
 }
 
 // resize is s with the length n; what is in it is not kept.

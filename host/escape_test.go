@@ -176,3 +176,62 @@ func TestReceiversThatDifferAreNotOneClass(t *testing.T) {
 		t.Errorf("they hear %q", got)
 	}
 }
+
+// manyVariants gives each of its receivers a variant with an extra of its own.
+func manyVariants() []byte {
+	m := blank()
+	speak(m)
+	const array, extras = 8, 1 << 14
+	var records, texts []byte
+	for k := range abi.MaxVariants {
+		text := fmt.Sprintf(`{"n":%d}`, k)
+		for _, n := range []int{0, 0, 0, extras + len(texts), len(text)} {
+			records = append(records, byte(n), byte(n>>8), byte(n>>16), byte(n>>24))
+		}
+		texts = append(texts, text...)
+	}
+	m.Data(array, records)
+	m.Data(extras, texts)
+	code := put(abi.ResultVariants, array) + put(abi.ResultVariantCount, abi.MaxVariants)
+	for k := range abi.MaxVariants {
+		code += asm.I32(exchange) + asm.Load32(abi.FrameVerdicts) + asm.I32(exchange) + asm.Add + asm.I32(abi.VerdictVariant+k) + asm.Store8(k)
+	}
+	m.Func("on_say", "i32 -> i32", code+asm.I32(abi.PerReceiver))
+	return m.Wasm()
+}
+
+// largeExtra adds as much to a message as it may, in as many members as that has.
+func largeExtra() []byte {
+	m := blank()
+	speak(m)
+	var extra strings.Builder
+	for k := range 7000 {
+		fmt.Fprintf(&extra, `,"%d":0`, k)
+	}
+	text := "{" + extra.String()[1:] + "}"
+	m.Data(1<<18, []byte(text))
+	m.Func("on_say", "i32 -> i32", put(abi.ResultExtra, 1<<18)+put(abi.ResultExtra+4, len(text))+asm.I32(abi.Rewritten))
+	return m.Wasm()
+}
+
+// TestMergingCountsAgainstTheDeadline has one module make a message large, and another have it merged with something for each
+// receiver: what the host does for it is the module's time.
+func TestMergingCountsAgainstTheDeadline(t *testing.T) {
+	const timeout = 50 * time.Millisecond
+	h, _ := start(t, Config{ChainTimeout: 2 * timeout})
+	r := rulesFor(Entry{Module: "large", Timeout: timeout}, Entry{Module: "many", Timeout: timeout})
+	r.Modules[0].Wasm, r.Modules[1].Wasm = largeExtra(), manyVariants()
+	swap(t, h, r)
+	best, members := patience, crowd(abi.MaxReceivers)
+	for range 3 {
+		begin := time.Now()
+		heard(t, h, "hello", members)
+		best = min(best, time.Since(begin))
+	}
+	if best > 8*timeout {
+		t.Errorf("a chain with %v takes %v at best", 2*timeout, best)
+	}
+	if n := h.Stats()[1].Errors[Deadline.String()]; n == 0 {
+		t.Error("no deadline was missed")
+	}
+}
