@@ -141,6 +141,7 @@ func (r *run) decide(e *entry) *failure {
 			return f
 		}
 		defer p.leave()
+		start = now() // who waited used no processor
 	}
 	in, f := p.take(r.ctx, start, deadline)
 	if f != nil {

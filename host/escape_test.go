@@ -235,3 +235,37 @@ func TestMergingCountsAgainstTheDeadline(t *testing.T) {
 		t.Error("no deadline was missed")
 	}
 }
+
+// TestWaitingForOtherActionsIsNotWork has an action wait until another one ends: it uses no processor meanwhile.
+func TestWaitingForOtherActionsIsNotWork(t *testing.T) {
+	m := blank()
+	speak(m)
+	m.Custom(abi.ManifestSection, []byte(`{"actions": [{"name": "act"}]}`))
+	m.Func("on_action", "i32 -> i32", asm.I32(abi.Allow))
+	h, _ := start(t, Config{})
+	r := rulesOf(m.Wasm(), Entry{})
+	r.Tenants[0].CPU = 0.01 // what is charged is dear
+	swap(t, h, r)
+	g := h.current.Load().generations[0]
+	for range cap(g.pool.actions) {
+		g.pool.actions <- struct{}{}
+	}
+	asked := make(chan engine.Verdict)
+	go func() {
+		asked <- h.Decide(context.Background(), &engine.Event{Hook: engine.HookAction, Tenant: "t", Action: "act", Conn: alice()})
+	}()
+	const waited = 200 * time.Millisecond
+	for begin := time.Now(); time.Since(begin) < waited; {
+		runtime.Gosched()
+	}
+	before := max(now(), g.gate.due.Load())
+	for range cap(g.pool.actions) {
+		g.pool.leave()
+	}
+	if v := <-asked; v.Outcome != engine.Allowed {
+		t.Errorf("%+v", v)
+	}
+	if charged := time.Duration(float64(g.gate.due.Load()-before) * h.current.Load().tenants["t"].share); charged > waited/2 {
+		t.Errorf("%v of waiting cost %v", waited, charged)
+	}
+}
