@@ -47,11 +47,16 @@ func bare(t testing.TB, wasm []byte) api.Module {
 	return m
 }
 
-// bareOnSayReceive calls the hook of the bare module about a frame that is in
-// its memory already.
-func bareOnSayReceive(t testing.TB, wasm []byte, ev *engine.Event) func(n int) {
-	m := bare(t, wasm)
-	ctx := context.Background()
+// unlimited calls onSayReceive of the bare module n times, about a frame that is in its
+// memory already.
+func unlimited(t testing.TB, wasm []byte, ev *engine.Event) func(n int) {
+	return called(t, context.Background(), bare(t, wasm), ev, func() {})
+}
+
+// called calls onSayReceive n times, after before; it must allow.
+func called(t testing.TB, ctx context.Context, m api.Module, ev *engine.Event, before func()) func(n int) {
+	t.Helper()
+	before()
 	buffer, err := m.ExportedFunction(abi.ExportAlloc).Call(ctx, abi.ExchangeSize)
 	if err != nil {
 		t.Fatal(err)
@@ -59,15 +64,10 @@ func bareOnSayReceive(t testing.TB, wasm []byte, ev *engine.Event) func(n int) {
 	if !m.Memory().Write(uint32(buffer[0]), frame(ev)) {
 		t.Fatal("the frame does not fit")
 	}
-	return called(ctx, m.ExportedFunction(abi.OnSayReceive.Export()), buffer[0], func() {})
-}
-
-// called calls the hook n times, after before; it must allow.
-func called(ctx context.Context, hook api.Function, frame uint64, before func()) func(n int) {
-	stack := make([]uint64, 1)
+	hook, stack := m.ExportedFunction(abi.OnSayReceive.Export()), make([]uint64, 1)
 	return func(n int) {
 		for range n {
-			stack[0] = frame
+			stack[0] = buffer[0]
 			before()
 			if err := hook.CallWithStack(ctx, stack); err != nil || stack[0] != abi.Allow {
 				panic(err)
@@ -87,8 +87,10 @@ func frame(ev *engine.Event) []byte {
 	return b
 }
 
-// meteredCall calls the hook as package meter wants it called, and does nothing else.
-func meteredCall(t testing.TB, wasm []byte) func(n int) {
+// metered is unlimited of what package meter makes of the module, which must import
+// nothing.
+func metered(t testing.TB, wasm []byte, ev *engine.Event) func(n int) {
+	t.Helper()
 	m, err := meter.Rewrite(wasm, meter.Limits{})
 	if err != nil {
 		t.Fatal(err)
@@ -108,5 +110,5 @@ func meteredCall(t testing.TB, wasm []byte) func(n int) {
 		t.Fatal(err)
 	}
 	fuel := in.ExportedGlobal(meter.FuelExport).(api.MutableGlobal)
-	return called(ctx, in.ExportedFunction(abi.OnSayReceive.Export()), exchange, func() { fuel.Set(meter.Slice) })
+	return called(t, ctx, in, ev, func() { fuel.Set(meter.Slice) })
 }

@@ -45,33 +45,39 @@ func goFilter(t testing.TB) []byte {
 }
 
 func BenchmarkSandboxCall(b *testing.B) {
-	table.Compare(b, 1.5,
-		Case{"a call that does nothing, metered", meteredCall(b, Nothing())},
-		Case{"not metered", called(context.Background(), bare(b, Nothing()).ExportedFunction("on_say_receive"), exchange, func() {})})
+	ev := Said(Message)
+	table.Compare(b,
+		Case{"a call that does nothing, metered", metered(b, Nothing(), ev), 1.5},
+		Case{"not metered", unlimited(b, Nothing(), ev), 0})
 }
 
 func BenchmarkSandboxFilter(b *testing.B) {
-	compare := func(name string, wasm []byte, bound float64) {
-		b.Run(name, func(b *testing.B) {
-			ev := Said(Message)
-			table.Compare(b, bound,
-				Case{"onSayReceive of 200 bytes, " + name, OnSayReceive(Start(b, wasm), ev)},
-				Case{"the guest's function alone, no limits", bareOnSayReceive(b, wasm, ev)})
-		})
-	}
-	compare("by hand", Filter(undeclared), 2.5)
-	compare("in Go", goFilter(b), 2)
+	ev := Said(Message)
+	const alone = "the guest's function alone, no limits"
+	b.Run("by hand", func(b *testing.B) {
+		wasm := Filter(undeclared)
+		table.Compare(b,
+			Case{"onSayReceive of 200 bytes, by hand", OnSayReceive(Start(b, wasm), ev), 2.5},
+			Case{"the guest's function alone, metered", metered(b, wasm, ev), 0},
+			Case{alone, unlimited(b, wasm, ev), 0})
+	})
+	b.Run("in Go", func(b *testing.B) {
+		wasm := goFilter(b)
+		table.Compare(b,
+			Case{"onSayReceive of 200 bytes, in Go", OnSayReceive(Start(b, wasm), ev), 2},
+			Case{alone, unlimited(b, wasm, ev), 0})
+	})
 }
 
 func BenchmarkSandboxSay(b *testing.B) {
 	five := Members(1000, "en", "de", "fr", "es", "it")
 	fifth := Members(1000, "en", "de", "fr", "es", "xx")
-	compare := func(name string, wasm []byte, members []engine.Member, bound float64) {
+	compare := func(name string, wasm []byte, members []engine.Member, bound Bound) {
 		b.Run(name, func(b *testing.B) {
 			h := Start(b, wasm)
-			table.Compare(b, bound,
-				Case{"say to 1000, " + name, Say(h, members)},
-				Case{"one onSayReceive", OnSayReceive(h, Said(Message))})
+			table.Compare(b,
+				Case{"say to 1000, " + name, Say(h, members), bound},
+				Case{"one onSayReceive", OnSayReceive(h, Said(Message)), 0})
 		})
 	}
 	compare("each, all get it", Filter(undeclared), five, 20)
