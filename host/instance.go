@@ -65,7 +65,7 @@ func (g *generation) newInstance() (*instance, *failure) {
 	if err != nil {
 		return nil, &failure{Memory, err}
 	}
-	in := &instance{Context: context.Background(), generation: g, linear: l}
+	in := &instance{Context: context.Background(), generation: g, linear: l, mark: now()} // filling the memory takes time too
 	if err := in.instantiate(); err != nil {
 		l.Free()
 		return nil, &failure{HostFault, err}
@@ -79,7 +79,6 @@ func (g *generation) newInstance() (*instance, *failure) {
 		}
 	}
 	in.alloc = in.module.ExportedFunction(abi.ExportAlloc)
-	in.mark = now()
 	in.begin(in.mark+int64(g.host.cfg.StartTimeout), g.name, 0, nil)
 	defer in.end()
 	f := in.start()
