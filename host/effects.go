@@ -110,7 +110,7 @@ func (in *instance) send(stack []uint64) int32 {
 	}
 	var value bytes.Buffer
 	switch {
-	case !utf8.Valid(b), e.Message.JSON && json.Compact(&value, b) != nil:
+	case !utf8.Valid(b), e.Message.JSON && json.Compact(&value, b) != nil, e.Room == "" && forges(b):
 		return abi.BadPointer
 	case e.Message.JSON:
 		e.Message.Text = value.String()
@@ -120,4 +120,12 @@ func (in *instance) send(stack []uint64) int32 {
 	in.emits++
 	in.effects = append(in.effects, engine.Effect{Emit: e})
 	return 0
+}
+
+// forges reports whether a connection could take b, sent as it is, for something else
+// than a module's words: an answer to its request, or what others said.
+func forges(b []byte) bool {
+	var members map[string]json.RawMessage
+	_ = json.Unmarshal(b, &members) // what is no object has no members
+	return slices.ContainsFunc(reservedInReply[:], func(name string) bool { return members[name] != nil })
 }

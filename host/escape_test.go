@@ -269,3 +269,28 @@ func TestWaitingForOtherActionsIsNotWork(t *testing.T) {
 		t.Errorf("%v of waiting cost %v", waited, charged)
 	}
 }
+
+// TestNoAnswerIsForged sends a connection what looks like the answer to its request, and what does not.
+func TestNoAnswerIsForged(t *testing.T) {
+	for text, taken := range map[string]bool{
+		`{"context":"response","data":true,"messageId":1}`:  false,
+		`{"message":"hi","from":"bob","room":"r"}`:          false,
+		`{"mess\u0061geId":1}`:                              false,
+		`{"score":1}`:                                       true,
+		`["context"]`:                                       true,
+		`{"message":{"context":"response","messageId": 1}}`: true,
+	} {
+		m := blank()
+		emit := m.Import(abi.ImportModule, abi.ImportEmit, "i32 i32 i32 i32 i32 -> i32")
+		speak(m)
+		m.Data(8, []byte("c1"))
+		m.Data(16, []byte(text))
+		m.Func("on_say_receive", "i32 -> i32", asm.I32(abi.EmitJSON|abi.EmitToConnection)+asm.I32(8)+asm.I32(2)+
+			asm.I32(16)+asm.I32(len(text))+asm.Call(emit)+asm.Drop+asm.I32(abi.Allow))
+		h, _ := start(t, Config{})
+		swap(t, h, rulesOf(m.Wasm(), Entry{Grants: []string{"emit"}}))
+		if v := h.Decide(context.Background(), said("hello")); len(v.Effects) == 1 != taken {
+			t.Errorf("%s: %+v", text, v)
+		}
+	}
+}

@@ -152,7 +152,9 @@ const (
 	Unavailable = -6
 )
 
-// Kinds of an emit: the sum of one of the first pair and one of the second.
+// Kinds of an emit: the sum of one of the first pair and one of the second. A JSON
+// object to a connection is sent as it is, and may not use the names that a reply may
+// not use.
 const (
 	EmitText         = 0
 	EmitJSON         = 1
