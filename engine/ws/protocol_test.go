@@ -75,13 +75,13 @@ func TestConformance(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			limit := func(e *engine.Config, _ *ws.Config) { e.Limits.MessageBytes = 2000 }
-			for _, s := range []*site{newSite(t, limit), newTLSSite(t, limit)} {
+			everywhere(t, func(s *site) {
 				for _, path := range []string{"/ws", "/primus"} {
 					conn := s.dial(path)
 					conn.raw(c.send)
 					conn.wantsAll(c.want)
 				}
-			}
+			}, limit)
 		})
 	}
 }
@@ -106,70 +106,71 @@ func (c *client) wantsAll(want []heard) {
 }
 
 func TestFrameBehindTheHandshakeIsRead(t *testing.T) {
-	s := newSite(t)
-	c := s.connect()
-	c.raw(s.handshake("/ws") + frame(text, nope("early")))
-	c.upgraded()
-	c.hears() // the welcome
-	c.wants(notThere("early"))
+	everywhere(t, func(s *site) {
+		c := s.connect()
+		c.raw(s.handshake("/ws") + frame(text, nope("early")))
+		c.upgraded()
+		c.hears() // the welcome
+		c.wants(notThere("early"))
+	})
 }
 
 func TestFramesComeInPieces(t *testing.T) {
-	s := newSite(t)
-	c := s.dial("/ws")
-	for _, b := range []byte(frame(ping, "slow") + frame(text, nope("slow"))) {
-		c.raw(string([]byte{b}))
-	}
-	c.wantsAll([]heard{{pong, "slow"}, {text, notThere("slow")}})
+	everywhere(t, func(s *site) {
+		c := s.dial("/ws")
+		for _, b := range []byte(frame(ping, "slow") + frame(text, nope("slow"))) {
+			c.raw(string([]byte{b}))
+		}
+		c.wantsAll([]heard{{pong, "slow"}, {text, notThere("slow")}})
+	})
 }
 
 // Whole frames, in order, whoever sends: the room, the requests' answers, and
 // the answers to pings.
 func TestFramesAreNotTorn(t *testing.T) {
-	for name, s := range map[string]*site{"plain": newSite(t), "TLS": newTLSSite(t)} {
-		t.Run(name, func(t *testing.T) {
-			const messages = 300
-			c, speaker := s.dial("/ws"), s.dial("/ws")
-			for _, m := range []*client{c, speaker} {
-				m.says(`{"event":"roomAdd","room":"r","messageId":1}`)
-				m.wants(`{"status":"OK","context":"response","data":true,"messageId":1}`)
+	everywhere(t, func(s *site) {
+		const messages = 300
+		c, speaker := s.dial("/ws"), s.dial("/ws")
+		for _, m := range []*client{c, speaker} {
+			m.says(`{"event":"roomAdd","room":"r","messageId":1}`)
+			m.wants(`{"status":"OK","context":"response","data":true,"messageId":1}`)
+		}
+		go func() {
+			for i := range messages {
+				speaker.Write([]byte(frame(text, fmt.Sprintf(`{"event":"say","room":"r","message":"%d %s"}`, i, strings.Repeat("z", i*7)))))
 			}
-			go func() {
-				for i := range messages {
-					speaker.Write([]byte(frame(text, fmt.Sprintf(`{"event":"say","room":"r","message":"%d %s"}`, i, strings.Repeat("z", i*7)))))
-				}
-			}()
-			go func() {
-				for i := range messages {
-					c.Write([]byte(frame(ping, fmt.Sprint(i)) + frame(text, fmt.Sprintf(`{"event":"x","messageId":%d}`, i+1))))
-				}
-			}()
-			var said, pongs, answers int
-			for said+pongs+answers < 3*messages {
-				first, payload := c.hears()
-				switch {
-				case first == pong && payload == fmt.Sprint(pongs):
-					pongs++
-				case first == text && strings.HasPrefix(payload, fmt.Sprintf(`{"message":"%d %s","room"`, said, strings.Repeat("z", said*7))):
-					said++
-				case first == text && strings.HasSuffix(payload, fmt.Sprintf(`,"messageId":%d}`, answers+1)):
-					answers++
-				default:
-					t.Fatalf("after %d messages, %d pongs, %d answers: %#x %q", said, pongs, answers, first, payload)
-				}
+		}()
+		go func() {
+			for i := range messages {
+				c.Write([]byte(frame(ping, fmt.Sprint(i)) + frame(text, fmt.Sprintf(`{"event":"x","messageId":%d}`, i+1))))
 			}
-		})
-	}
+		}()
+		var said, pongs, answers int
+		for said+pongs+answers < 3*messages {
+			first, payload := c.hears()
+			switch {
+			case first == pong && payload == fmt.Sprint(pongs):
+				pongs++
+			case first == text && strings.HasPrefix(payload, fmt.Sprintf(`{"message":"%d %s","room"`, said, strings.Repeat("z", said*7))):
+				said++
+			case first == text && strings.HasSuffix(payload, fmt.Sprintf(`,"messageId":%d}`, answers+1)):
+				answers++
+			default:
+				s.Fatalf("after %d messages, %d pongs, %d answers: %#x %q", said, pongs, answers, first, payload)
+			}
+		}
+	})
 }
 
 // A client that still sends when it is closed gets the close frame all the same.
 func TestCloseFrameIsNotDestroyed(t *testing.T) {
-	s := newSite(t)
-	flood := strings.Repeat(frame(text, nope("x")), 200)
-	for range 20 {
-		c := s.dial("/ws")
-		c.raw(frame(text, `{"event":"quit"}`) + flood)
-		c.wantsClose(1000, "quit")
-		c.Close()
-	}
+	everywhere(t, func(s *site) {
+		flood := strings.Repeat(frame(text, nope("x")), 200)
+		for range 20 {
+			c := s.dial("/ws")
+			c.raw(frame(text, `{"event":"quit"}`) + flood)
+			c.wantsClose(1000, "quit")
+			c.Close()
+		}
+	})
 }

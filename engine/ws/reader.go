@@ -238,6 +238,9 @@ func (r *reader) Read(p []byte) (int, error) {
 		r.late = errors.Is(err, os.ErrDeadlineExceeded)
 		r.lost = !r.late
 	}
+	if err == io.EOF {
+		err = io.ErrUnexpectedEOF // between two fragments the other would end the message
+	}
 	return n, err
 }
 

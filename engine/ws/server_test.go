@@ -235,88 +235,84 @@ func TestFailedModuleAsksTheClientToComeBack(t *testing.T) {
 }
 
 func TestQuit(t *testing.T) {
-	for name, s := range map[string]*site{"plain": newSite(t), "TLS": newTLSSite(t)} {
-		t.Run(name, func(t *testing.T) {
-			c := s.dial("/primus")
-			c.says(`{"event":"quit","messageId":1}`)
-			c.wants(`"primus::server::close"`)
-			c.wantsClose(1000, "quit")
-			c = s.dial("/ws")
-			c.raw(frame(text, `{"event":"exit"}`) + frame(text, nope("late"))) // what follows is not carried out
-			c.wantsClose(1000, "quit")
-		})
-	}
+	everywhere(t, func(s *site) {
+		c := s.dial("/primus")
+		c.says(`{"event":"quit","messageId":1}`)
+		c.wants(`"primus::server::close"`)
+		c.wantsClose(1000, "quit")
+		c = s.dial("/ws")
+		c.raw(frame(text, `{"event":"exit"}`) + frame(text, nope("late"))) // what follows is not carried out
+		c.wantsClose(1000, "quit")
+	})
 }
 
 func TestShutdownAsksClientsToComeBack(t *testing.T) {
-	s := newSite(t)
-	a, b := s.dial("/primus"), s.dial("/ws")
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	defer cancel()
-	go s.engine.Shutdown(ctx, 10*time.Millisecond)
-	a.wantsClose(3001, "shutdown") // without primus::server::close
-	b.wantsClose(3001, "shutdown")
-	if res, body := s.get("/ws", "Upgrade", "websocket"); res.StatusCode != 503 || body != "the server is shutting down\n" {
-		t.Errorf("%s %q", res.Status, body)
-	}
+	everywhere(t, func(s *site) {
+		a, b := s.dial("/primus"), s.dial("/ws")
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		defer cancel()
+		go s.engine.Shutdown(ctx, 10*time.Millisecond)
+		a.wantsClose(3001, "shutdown") // without primus::server::close
+		b.wantsClose(3001, "shutdown")
+		if res, body := s.get("/ws", "Upgrade", "websocket"); res.StatusCode != 503 || body != "the server is shutting down\n" {
+			s.Errorf("%s %q", res.Status, body)
+		}
+	})
 }
 
 func TestEndOfRunClosesAllConnections(t *testing.T) {
-	s := newSite(t)
-	c := s.dial("/ws")
-	s.stop()
-	if n := s.engine.Stats().Connections; n != 0 {
-		t.Errorf("%d connections outlive Run", n)
-	}
-	c.wantsClose(3001, "shutdown")
+	everywhere(t, func(s *site) {
+		c := s.dial("/ws")
+		s.stop()
+		if n := s.engine.Stats().Connections; n != 0 {
+			s.Errorf("%d connections outlive Run", n)
+		}
+		c.wantsClose(3001, "shutdown")
+	})
 }
 
 func TestLostClientIsDone(t *testing.T) {
-	for name, s := range map[string]*site{"plain": newSite(t), "TLS": newTLSSite(t)} {
-		t.Run(name, func(t *testing.T) {
-			c, other := s.dial("/ws"), s.dial("/ws")
-			for _, m := range []*client{other, c} {
-				m.says(`{"event":"roomAdd","room":"r","messageId":1}`)
-				m.hears()
+	everywhere(t, func(s *site) {
+		c, other := s.dial("/ws"), s.dial("/ws")
+		for _, m := range []*client{other, c} {
+			m.says(`{"event":"roomAdd","room":"r","messageId":1}`)
+			m.hears()
+		}
+		c.raw(frame(startText, `{"event":"say","room":"r","message":"half"}`)) // in the midst of a message
+		c.Close()
+		for { // until it has left the room
+			other.says(`{"event":"roomView","room":"r","messageId":2}`)
+			_, view := other.hears()
+			if strings.Contains(view, `"membersCount":1`) {
+				break
 			}
-			c.raw(frame(startText, "{")) // in the midst of a message
-			c.Close()
-			for { // until it has left the room
-				other.says(`{"event":"roomView","room":"r","messageId":2}`)
-				if _, view := other.hears(); strings.Contains(view, `"membersCount":1`) {
-					break
-				}
+			if !strings.Contains(view, `"membersCount":2`) {
+				s.Fatalf("heard %s", view)
 			}
-		})
-	}
+		}
+	})
 }
 
 func TestHeartbeats(t *testing.T) {
-	s := newSite(t, func(_ *engine.Config, c *ws.Config) {
-		c.PingInterval, c.IdleTimeout = 150*time.Millisecond, 225*time.Millisecond
-	})
-	t.Run("primus", func(t *testing.T) {
-		c := s.dial("/primus")
+	everywhere(t, func(s *site) {
+		primus, plain := s.dial("/primus"), s.dial("/ws")
 		for range 4 { // any frame is an answer
-			_, beat := c.hears()
+			_, beat := primus.hears()
 			ms, ok := strings.CutPrefix(beat, `"primus::ping::`)
 			at, err := strconv.ParseInt(strings.TrimSuffix(ms, `"`), 10, 64)
 			if since := time.Since(time.UnixMilli(at)); !ok || err != nil || since < -time.Second || since > patience {
-				t.Fatalf("heard %q, want a heartbeat", beat)
+				s.Fatalf("heard %q, want a heartbeat", beat)
 			}
-			c.says(`"primus::pong::` + ms)
-		}
-		c.isSilent()
-	})
-	t.Run("ws", func(t *testing.T) {
-		c := s.dial("/ws")
-		for range 4 {
-			if first, payload := c.hears(); first != ping || payload != "" {
-				t.Fatalf("heard %#x %q, want a ping", first, payload)
+			primus.says(`"primus::pong::` + ms)
+			if first, payload := plain.hears(); first != ping || payload != "" {
+				s.Fatalf("heard %#x %q, want a ping", first, payload)
 			}
-			c.raw(frame(pong, ""))
+			plain.raw(frame(pong, ""))
 		}
-		c.isSilent()
+		primus.isSilent()
+		plain.isSilent()
+	}, func(_ *engine.Config, c *ws.Config) {
+		c.PingInterval, c.IdleTimeout = 150*time.Millisecond, 225*time.Millisecond
 	})
 }
 
@@ -332,28 +328,29 @@ func (c *client) isSilent() {
 }
 
 func TestPrimusStrings(t *testing.T) {
-	s := newSite(t)
-	c := s.dial("/primus")
-	c.says(`"primus::id::"`)
-	first, id := c.hears()
-	if first != text || !strings.HasPrefix(id, `"primus::id::n-`) {
-		t.Errorf("%#x %q", first, id)
-	}
-	c.says(`"primus::pong::17"`)
-	c.says(nope("on"))
-	c.wants(notThere("on"))
-	c.says(`"primus::other"`) // as any string
-	if _, got := c.hears(); !strings.Contains(got, "verb not found or not allowed (undefined)") {
-		t.Errorf("%q", got)
-	}
-	c.raw(frame(text, "\"primus::pong::\xff\""))
-	c.wantsClose(1007, "text is not valid UTF-8")
+	everywhere(t, func(s *site) {
+		c := s.dial("/primus")
+		c.says(`"primus::id::"`)
+		first, id := c.hears()
+		if first != text || !strings.HasPrefix(id, `"primus::id::n-`) {
+			s.Errorf("%#x %q", first, id)
+		}
+		c.says(`"primus::pong::17"`)
+		c.says(nope("on"))
+		c.wants(notThere("on"))
+		c.says(`"primus::other"`) // as any string
+		if _, got := c.hears(); !strings.Contains(got, "verb not found or not allowed (undefined)") {
+			s.Errorf("%q", got)
+		}
+		c.raw(frame(text, "\"primus::pong::\xff\""))
+		c.wantsClose(1007, "text is not valid UTF-8")
 
-	plain := s.dial("/ws") // knows nothing of them
-	plain.says(`"primus::id::"`)
-	if _, got := plain.hears(); !strings.Contains(got, "verb not found or not allowed (undefined)") {
-		t.Errorf("%q", got)
-	}
+		plain := s.dial("/ws") // knows nothing of them
+		plain.says(`"primus::id::"`)
+		if _, got := plain.hears(); !strings.Contains(got, "verb not found or not allowed (undefined)") {
+			s.Errorf("%q", got)
+		}
+	})
 }
 
 func TestTenantsAreFoundByPath(t *testing.T) {

@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -19,6 +20,7 @@ import (
 
 	"github.com/mootchat/moot/engine"
 	"github.com/mootchat/moot/engine/cluster/memory"
+	"github.com/mootchat/moot/engine/tcp/stream"
 	"github.com/mootchat/moot/engine/ws"
 )
 
@@ -96,6 +98,23 @@ func startSite(t testing.TB, start func(*httptest.Server), options []option) *si
 	return s
 }
 
+// everywhere runs a test once for each way to wait for clients.
+func everywhere(t *testing.T, test func(s *site), options ...option) {
+	t.Helper()
+	each := func(_ *engine.Config, c *ws.Config) { c.Reading = stream.Goroutines }
+	for _, way := range []struct {
+		name string
+		site func(testing.TB, ...option) *site
+		with []option
+	}{
+		{"polled", newSite, nil},
+		{"a goroutine each", newSite, []option{each}},
+		{"TLS", newTLSSite, nil},
+	} {
+		t.Run(way.name, func(t *testing.T) { test(way.site(t, slices.Concat(way.with, options)...)) })
+	}
+}
+
 // client speaks the protocol byte by byte.
 type client struct {
 	testing.TB
@@ -111,19 +130,25 @@ func (s *site) handshake(path string, headers ...string) string {
 
 func (s *site) connect() *client {
 	s.Helper()
-	var c net.Conn
-	var err error
-	if s.http.TLS != nil {
-		c, err = tls.Dial("tcp", s.http.Listener.Addr().String(), &tls.Config{InsecureSkipVerify: true})
-	} else {
-		c, err = net.Dial("tcp", s.http.Listener.Addr().String())
-	}
+	c, err := s.socket()
 	if err != nil {
 		s.Fatal(err)
 	}
 	s.Cleanup(func() { c.Close() })
+	return c
+}
+
+// socket is the caller's to close.
+func (s *site) socket() (*client, error) {
+	c, err := net.Dial("tcp", s.http.Listener.Addr().String())
+	if err != nil {
+		return nil, err
+	}
 	c.SetDeadline(time.Now().Add(patience))
-	return &client{s.TB, c, bufio.NewReader(c)}
+	if s.http.TLS != nil {
+		c = tls.Client(c, &tls.Config{InsecureSkipVerify: true})
+	}
+	return &client{s.TB, c, bufio.NewReader(c)}, nil
 }
 
 // dial connects and hears the welcome.

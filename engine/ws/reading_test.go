@@ -1,0 +1,209 @@
+package ws_test
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/tcp/stream"
+	"github.com/mootchat/moot/engine/ws"
+)
+
+func TestRequestsKeepTheirOrder(t *testing.T) {
+	everywhere(t, func(s *site) {
+		c := s.dial("/ws")
+		const requests = 2000
+		var all strings.Builder
+		for i := range requests {
+			all.WriteString(frame(text, nope(fmt.Sprint(i))))
+		}
+		go func() {
+			for rest := all.String(); rest != ""; { // in segments that end anywhere
+				n := min(len(rest), 1+rand.IntN(5000))
+				c.Write([]byte(rest[:n]))
+				rest = rest[n:]
+			}
+		}()
+		for i := range requests {
+			c.wants(notThere(fmt.Sprint(i)))
+		}
+	})
+}
+
+func TestPingsOfSilentClientsAreAnswered(t *testing.T) {
+	everywhere(t, func(s *site) {
+		c := s.dial("/ws")
+		for i := range 100 {
+			payload := strings.Repeat("p", i)
+			c.raw(frame(pong, "") + frame(ping, payload))
+			c.wantsAll([]heard{{pong, payload}})
+		}
+	})
+}
+
+func TestMessageThatDoesNotArriveEndsTheConnection(t *testing.T) {
+	everywhere(t, func(s *site) {
+		for _, half := range []string{
+			frame(text, "")[:1], frame(text, "x")[:3], frame(text, nope("x"))[:20], frame(text, strings.Repeat("x", 10_000))[:9000],
+			frame(ping, "x")[:1], frame(ping, "hello")[:8], frame(closing, "")[:5],
+			frame(startText, "{"), frame(startText, "{") + frame(more, "") + frame(pong, ""), frame(text, nope("x")) + frame(text, nope("y"))[:30],
+		} {
+			c := s.dial("/ws")
+			c.raw(half)
+			if strings.HasPrefix(half, frame(text, nope("x"))) {
+				c.wants(notThere("x"))
+			}
+			c.wantsClose(3009, "message took too long")
+		}
+	}, func(_ *engine.Config, c *ws.Config) { c.MessageTimeout = 20 * time.Millisecond })
+}
+
+// The time that counts is a message's own.
+func TestSlowMessageLeavesNoDeadline(t *testing.T) {
+	everywhere(t, func(s *site) {
+		c := s.dial("/ws")
+		slow := frame(text, nope(strings.Repeat("x", 300)))
+		for range 3 {
+			c.raw(slow[:200])
+			c.raw(slow[200:])
+			c.wants(notThere(strings.Repeat("x", 300)))
+			for range 4 { // twice the time
+				if first, _ := c.hears(); first != ping {
+					s.Fatalf("heard %#x, want a ping", first)
+				}
+				c.raw(frame(pong, ""))
+			}
+		}
+	}, func(_ *engine.Config, c *ws.Config) {
+		c.PingInterval, c.MessageTimeout = 250*time.Millisecond, 500*time.Millisecond
+	})
+}
+
+// gate is a middleware that keeps who joins waiting.
+type gate struct {
+	engine.Middleware
+	came chan struct{}
+	open chan struct{}
+}
+
+func (gate) Asks(h engine.Hook, _, _ string) bool { return h == engine.HookJoin }
+
+func (g gate) Decide(context.Context, *engine.Event) engine.Verdict {
+	g.came <- struct{}{}
+	<-g.open
+	return engine.Verdict{}
+}
+
+func TestWhoseRequestTakesLongHoldsUpNobody(t *testing.T) {
+	const held = 100
+	g := gate{came: make(chan struct{}), open: make(chan struct{})}
+	s := newSite(t, func(e *engine.Config, _ *ws.Config) { e.Middleware = g })
+	var waiting []*client
+	for range held {
+		c := s.dial("/ws")
+		c.says(`{"event":"roomAdd","room":"r","messageId":1}`)
+		c.says(nope("next")) // in its turn
+		<-g.came
+		waiting = append(waiting, c)
+	}
+	other := s.dial("/ws")
+	other.says(nope("on"))
+	other.wants(notThere("on"))
+	close(g.open)
+	for _, c := range waiting {
+		c.wants(`{"status":"OK","context":"response","data":true,"messageId":1}`)
+		c.wants(notThere("next"))
+	}
+}
+
+// Connections come and go by the thousand, in every way there is. Their sockets
+// take each other's numbers, and yet each hears what is its own; nothing is left
+// of them.
+func TestChurn(t *testing.T) {
+	for name, reading := range map[string]stream.Reading{"polled": stream.Polled, "a goroutine each": stream.Goroutines} {
+		t.Run(name, func(t *testing.T) {
+			s := newSite(t, func(_ *engine.Config, c *ws.Config) { c.Reading = reading })
+			s.dial("/ws").Close()
+			settles(t, "connections", 0, func() int { return s.engine.Stats().Connections })
+			goroutines, files := runtime.NumGoroutine(), openFiles(t)
+			var wg sync.WaitGroup
+			for worker := range 20 {
+				wg.Go(func() {
+					for i := range 100 {
+						s.visit(fmt.Sprintf("%d of %d", i, worker), i)
+					}
+				})
+			}
+			wg.Wait()
+			settles(t, "connections", 0, func() int { return s.engine.Stats().Connections })
+			settles(t, "goroutines", goroutines, runtime.NumGoroutine)
+			settles(t, "open files", files, func() int { return openFiles(t) })
+		})
+	}
+}
+
+// visit is a short life of a client of that name.
+func (s *site) visit(name string, way int) {
+	c, err := s.socket()
+	if err != nil {
+		s.Error(err)
+		return
+	}
+	defer c.Close()
+	io.WriteString(c, s.handshake("/ws"))
+	if res, err := http.ReadResponse(c.r, nil); err != nil || res.StatusCode != http.StatusSwitchingProtocols {
+		s.Errorf("%v, %v", res, err)
+		return
+	}
+	c.next() // the welcome
+	for k := range 3 {
+		id := fmt.Sprintf("%s: %d", name, k)
+		c.Write([]byte(frame(ping, id) + frame(text, nope(id))))
+		for _, want := range []heard{{pong, id}, {text, notThere(id)}} {
+			if first, got, err := c.next(); (heard{first, got}) != want {
+				s.Errorf("%s heard %#x %q, %v, want %q", name, first, got, err, want)
+				return
+			}
+		}
+	}
+	switch way % 4 {
+	case 0:
+		c.Write([]byte(frame(closing, "")))
+		c.next()
+	case 1:
+		c.Write([]byte(frame(text, nope("half"))[:10]))
+	case 2:
+		c.Write([]byte(frame(text, `{"event":"quit"}`) + frame(text, nope("late"))))
+	}
+}
+
+func openFiles(t *testing.T) int {
+	if runtime.GOOS != "linux" {
+		return 0
+	}
+	files, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(files)
+}
+
+// settles waits until a number is no more than most.
+func settles(t *testing.T, what string, most int, n func() int) {
+	t.Helper()
+	for end := time.Now().Add(patience); n() > most; runtime.Gosched() {
+		if time.Now().After(end) {
+			stacks := make([]byte, 1<<16)
+			t.Fatalf("%d %s, want %d\n%s", n(), what, most, stacks[:runtime.Stack(stacks, true)])
+		}
+	}
+}
