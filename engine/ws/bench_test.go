@@ -6,18 +6,30 @@ import (
 	"testing"
 
 	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/tcp/stream"
 	"github.com/mootchat/moot/engine/ws"
 )
+
+// bothWays runs a benchmark with sockets that are polled, and with a goroutine
+// for each.
+func bothWays(b *testing.B, bench func(b *testing.B, s *site), options ...option) {
+	for name, reading := range map[string]stream.Reading{"polled": stream.Polled, "goroutines": stream.Goroutines} {
+		b.Run(name, func(b *testing.B) {
+			bench(b, newSite(b, append(options, func(_ *engine.Config, c *ws.Config) { c.Reading = reading })...))
+		})
+	}
+}
 
 // What a connection costs that has nothing to say: memory of this process, its
 // client's share (about 1.5 KB) included.
 func BenchmarkIdleConnection(b *testing.B) {
-	s := newSite(b)
-	before := inUse()
-	for b.Loop() {
-		s.dial("/ws")
-	}
-	b.ReportMetric(float64(inUse()-before)/float64(b.N), "B/conn")
+	bothWays(b, func(b *testing.B, s *site) {
+		before := inUse()
+		for b.Loop() {
+			s.dial("/ws")
+		}
+		b.ReportMetric(float64(inUse()-before)/float64(b.N), "B/conn")
+	})
 }
 
 func inUse() uint64 {
@@ -30,16 +42,17 @@ func inUse() uint64 {
 
 // A request and its answer, over a socket.
 func BenchmarkRequest(b *testing.B) {
-	s := newSite(b, func(e *engine.Config, _ *ws.Config) { e.Limits.VerbsPerSecond = 1e9 })
-	c := s.dial("/ws")
-	request, answer := []byte(frame(text, nope("x"))), make([]byte, len(notThere("x"))+4)
-	b.ReportAllocs()
-	for b.Loop() {
-		if _, err := c.Write(request); err != nil {
-			b.Fatal(err)
+	bothWays(b, func(b *testing.B, s *site) {
+		c := s.dial("/ws")
+		request, answer := []byte(frame(text, nope("x"))), make([]byte, len(notThere("x"))+4)
+		b.ReportAllocs()
+		for b.Loop() {
+			if _, err := c.Write(request); err != nil {
+				b.Fatal(err)
+			}
+			if _, err := io.ReadFull(c.r, answer); err != nil {
+				b.Fatal(err)
+			}
 		}
-		if _, err := io.ReadFull(c.r, answer); err != nil {
-			b.Fatal(err)
-		}
-	}
+	}, func(e *engine.Config, _ *ws.Config) { e.Limits.VerbsPerSecond = 1e9 })
 }

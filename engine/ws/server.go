@@ -123,7 +123,7 @@ func (s *Server) Run(ctx context.Context) error {
 	s.serve(ctx, func(a arrival) {
 		poller.Watch(a.Stream)
 		open.Add(1)
-		go a.open(ctx, a.seat, a.info, open.Done)
+		poller.Go(func() { a.open(ctx, a.seat, a.info, open.Done) })
 	})
 	for _, c := range s.wheel.stop() {
 		c.peer.Close(engine.CloseShutdown)

@@ -16,57 +16,62 @@ const (
 
 // rest is how a stream waits for its client.
 type rest struct {
-	poller     *Poller // nil: in a goroutine of its own
-	fd         int32   // in the poller, with its generation
+	poller *Poller
+	first  []byte // where a goroutine of its own reads to
+
+	// In an epoll.
+	polled     bool
+	fd         int32
 	generation uint32
-	waiting    atomic.Bool // the poller, or Close, is to call wake
+	waiting    atomic.Bool // the epoll, or Close, is to have wake called
 	wake       func()
-	first      []byte // where a goroutine of its own reads to
 }
 
 // firstBytes is how much of a request is read at once by a goroutine that waits:
 // more than most of them have, and little enough for a connection that is silent.
 const firstBytes = 256
 
-// Rest gives the stream out of its reader's hands until there is something to
-// read, the client has gone, or Close was called: wake is then called, once, on a
-// goroutine of its own, and reads. The caller's goroutine should end: whatever
-// it has on its stack would be paid for by every silent connection.
+// Rest takes the stream out of its reader's hands until there is something to
+// read, the client has gone, or Close was called: then wake is called, once, on
+// another goroutine, and reads. The stream's Poller must run.
 func (s *Stream) Rest(wake func()) {
+	r := &s.rest
 	switch {
 	case len(s.ahead) > 0:
-		go wake()
-	case s.rest.poller != nil:
-		s.rest.wake = wake
-		s.rest.waiting.Store(true)
-		if err := s.rest.poller.arm(s); err != nil || s.closing.Load() {
-			s.rest.wakeUp()
-		}
-	default:
+		r.poller.crew.do(wake)
+	case !r.polled:
 		go s.await(wake)
+	default:
+		r.wake = wake
+		r.waiting.Store(true)
+		if err := r.poller.epoll.arm(s); err != nil || s.closing.Load() {
+			r.poller.wake(r) // who reads will hear of it
+		}
 	}
 }
 
 // await is where a silent connection waits. Its goroutine is a fresh one, with
-// the smallest of stacks.
+// the smallest of stacks, and stays so: others do what comes next.
 func (s *Stream) await(wake func()) {
-	if s.rest.first == nil {
-		s.rest.first = make([]byte, firstBytes)
+	r := &s.rest
+	if r.first == nil {
+		r.first = make([]byte, firstBytes)
 	}
-	n, _ := s.Read(s.rest.first) // of an error the reader hears when it reads on
-	s.ahead = s.rest.first[:n]
-	wake()
+	n, _ := s.Read(r.first) // who reads on will hear of an error
+	s.ahead = r.first[:n]
+	r.poller.crew.do(wake)
 }
 
-// wakeUp ends the wait in a poller.
-func (r *rest) wakeUp() {
-	if r.waiting.CompareAndSwap(true, false) {
-		go r.wake()
+// end wakes the stream, if a goroutine in Read does not do it.
+func (r *rest) end() {
+	if r.polled {
+		r.poller.wake(r)
 	}
 }
 
+// forget is called before the socket is closed.
 func (r *rest) forget() {
-	if r.poller != nil {
-		r.poller.forget(r)
+	if r.polled {
+		r.poller.epoll.forget(r)
 	}
 }

@@ -14,9 +14,6 @@ import (
 // side.
 const linger = time.Second
 
-// past is a deadline that has passed.
-var past = time.Unix(1, 0)
-
 // Stream is a socket with the methods that an engine.Sink has of it. One
 // goroutine at a time reads, and calls End when all has been read; one at a time
 // writes; Close and Heard may be called from any.
@@ -94,7 +91,7 @@ func (s *Stream) Close() error {
 	}
 	s.Conn.SetReadDeadline(past)
 	close(s.closed)
-	s.rest.wakeUp()
+	s.rest.end()
 	return nil
 }
 

@@ -1,0 +1,98 @@
+package stream
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+// Poller waits for the streams that rest, and wakes them.
+type Poller struct {
+	epoll *epoll // nil: each stream waits in a goroutine of its own
+	crew  crew
+}
+
+// NewPoller makes a poller; Run starts it. The error is the system's, and says
+// that it has no epoll to give.
+func NewPoller(r Reading) (*Poller, error) {
+	p := &Poller{crew: crew{work: make(chan func()), idle: make(chan struct{}, idleWorkers), over: make(chan struct{})}}
+	var err error
+	if r == Polled {
+		p.epoll, err = newEpoll()
+	}
+	return p, err
+}
+
+// Run serves until ctx ends. All streams that p watches must have ended by then:
+// nothing wakes one that is left. It is called once.
+func (p *Poller) Run(ctx context.Context) error {
+	defer p.crew.end()
+	if p.epoll == nil {
+		<-ctx.Done()
+		return nil
+	}
+	return p.epoll.run(ctx, p.wake)
+}
+
+// Watch has s rest in p. It is called before the first Rest.
+func (p *Poller) Watch(s *Stream) {
+	s.rest.poller = p
+	s.rest.polled = p.epoll != nil && p.epoll.add(s)
+}
+
+// Go calls f on a goroutine that is not the caller's.
+func (p *Poller) Go(f func()) { p.crew.do(f) }
+
+// wake wakes the stream if it waits in the epoll.
+func (p *Poller) wake(r *rest) {
+	if r.waiting.CompareAndSwap(true, false) {
+		p.crew.do(r.wake)
+	}
+}
+
+// crew is goroutines that call functions. One that has done it before has a
+// stack that is large enough; in a fresh one the stack would grow each time, and
+// that costs more than to read and answer a request does.
+type crew struct {
+	work chan func()
+	idle chan struct{} // as many as wait for work
+	over chan struct{}
+	all  sync.WaitGroup
+}
+
+// idleWorkers is how many goroutines of a crew are kept. There may be many more:
+// a function that waits holds up no other one.
+const idleWorkers = 32
+
+func (c *crew) do(f func()) {
+	select {
+	case c.work <- f:
+	default:
+		c.all.Go(func() { c.serve(f) })
+	}
+}
+
+func (c *crew) serve(f func()) {
+	for {
+		f()
+		select {
+		case c.idle <- struct{}{}:
+		default:
+			return
+		}
+		select {
+		case f = <-c.work:
+			<-c.idle
+		case <-c.over:
+			return
+		}
+	}
+}
+
+func (c *crew) end() {
+	close(c.over)
+	c.all.Wait()
+}
+
+// past is a deadline that has passed.
+var past = time.Unix(1, 0)
