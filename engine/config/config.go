@@ -132,7 +132,7 @@ type Entry struct {
 	Hooks    []string        `yaml:"hooks" oneof:"connect join onSayReceive say leave disconnect action"` // empty = all that the module has
 	Priority int             `yaml:"priority" default:"100" min:"-1000000" max:"1000000"`                 // low ones first, equal ones as written
 	Timeout  time.Duration   `yaml:"timeout" default:"50ms" min:"1ms" max:"10s"`                          // of one message
-	Memory   ByteSize        `yaml:"memory" default:"16MiB" min:"64KiB" max:"64MiB"`                       // of one instance
+	Memory   ByteSize        `yaml:"memory" default:"16MiB" min:"64KiB" max:"64MiB"`                      // of one instance
 	OnError  string          `yaml:"onError" default:"deny" oneof:"deny allow"`
 	Breaker  Breaker         `yaml:"breaker"`
 	Grants   []string        `yaml:"grants" check:"capability"` // kv, rate, emit, rooms, properties:NAME,...
