@@ -15,30 +15,53 @@ import (
 // conn is the engine's Sink for one client.
 type conn struct {
 	*stream.Stream
+	server  *Server
+	peer    *engine.Connection
+	lines   wire.Lines
 	leaving atomic.Bool // no more requests are carried out
 }
 
-const readBuffer = 1 << 10
+// chunk is what is read at once. Who is silent has none.
+type chunk [4 << 10]byte
 
-// read carries out requests until the connection ends, and says why it does. It
-// is where silent connections wait, on a stack that is small for that.
-func (c *conn) read(ctx context.Context, peer *engine.Connection, lines *wire.Lines) engine.Close {
-	buf := make([]byte, readBuffer)
-	for {
-		n, end := c.Read(buf)
-		for line, err := range lines.Feed(buf[:n]) {
-			if c.leaving.Load() {
-				return engine.Close{}
-			}
-			if err == wire.ErrQuit {
-				return engine.CloseQuit
-			}
-			carryOut(ctx, peer, line, err)
+// live reads until the connection ends; over is called after its socket has.
+func (c *conn) live(ctx context.Context, over func()) {
+	stop := context.AfterFunc(ctx, func() { c.peer.Close(engine.CloseShutdown) })
+	var wake func()
+	wake = func() {
+		why, ended := c.read(ctx)
+		if !ended {
+			c.Rest(wake)
+			return
 		}
-		if end != nil {
-			return engine.Close{}
-		}
+		c.peer.Close(why)
+		stop()
+		c.peer.Done(context.WithoutCancel(ctx)) // also at the end of all: others must hear that it left
+		c.End()
+		over()
 	}
+	c.Rest(wake)
+}
+
+// read carries out the requests in what has come. It says whether the connection
+// ends by it, and why.
+func (c *conn) read(ctx context.Context) (why engine.Close, ended bool) {
+	buf, ok := c.server.chunks.Get().(*chunk)
+	if !ok {
+		buf = new(chunk)
+	}
+	defer c.server.chunks.Put(buf)
+	n, end := c.Read(buf[:])
+	for line, err := range c.lines.Feed(buf[:n]) {
+		if c.leaving.Load() {
+			return engine.Close{}, true
+		}
+		if err == wire.ErrQuit {
+			return engine.CloseQuit, true
+		}
+		carryOut(ctx, c.peer, line, err)
+	}
+	return engine.Close{}, end != nil
 }
 
 func carryOut(ctx context.Context, peer *engine.Connection, line []byte, err error) {
@@ -58,6 +81,7 @@ func (c *conn) turnAway(last []byte) {
 	c.SetWriteDeadline(time.Now().Add(time.Second))
 	c.Write(last)
 	c.Close()
+	c.End()
 }
 
 // Bytes is engine.Sink's.

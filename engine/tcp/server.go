@@ -2,12 +2,14 @@
 // carried out by the engine; answers and messages go out as lines of JSON,
 // through the connection's outbox.
 //
-// A connection costs one goroutine, which reads. Whether a silent client is
+// A connection that is silent costs its socket and its place in the engine: on
+// Linux no goroutine, elsewhere and with TLS a small one. Whether the client is
 // still there is for TCP to find out (keepalive, which Go's listeners turn on):
 // the protocol has no heartbeat, and someone at a terminal may well be silent.
 package tcp
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -37,7 +39,13 @@ type Server struct {
 	// HandshakeTimeout is how long TLS may take to begin; 0: 10 s.
 	HandshakeTimeout time.Duration
 
+	// Reading is how silent clients are waited for. The zero value is best; with
+	// TLS and outside Linux it makes no difference.
+	Reading stream.Reading
+
 	Log *slog.Logger // nil: slog.Default()
+
+	chunks sync.Pool // of *chunk
 }
 
 // Serve accepts clients, with TLS if l does, until l is closed or ctx ends, and
@@ -45,20 +53,32 @@ type Server struct {
 // the connections that are left. It returns nil then, and what was wrong with l
 // otherwise.
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
-	stop := context.AfterFunc(ctx, func() { l.Close() })
-	defer stop()
-	var readers sync.WaitGroup
-	defer readers.Wait()
+	defer l.Close()
+	poller, err := stream.NewPoller(s.Reading)
+	if err != nil {
+		return err
+	}
+	var failed error
+	err = poller.Run(ctx, func(ctx context.Context) { failed = s.serve(ctx, l, poller) })
+	return cmp.Or(failed, err)
+}
+
+// serve returns when l has no more clients to give and all have ended.
+func (s *Server) serve(ctx context.Context, l net.Listener, poller *stream.Poller) error {
+	defer context.AfterFunc(ctx, func() { l.Close() })()
+	var open sync.WaitGroup
+	defer open.Wait()
 	defer l.Close()
 	for {
-		c, err := s.accept(ctx, l)
+		socket, err := s.accept(ctx, l)
 		switch {
 		case errors.Is(err, net.ErrClosed):
 			return nil
 		case err != nil:
 			return err
 		}
-		readers.Go(func() { s.serve(ctx, c) })
+		open.Add(1)
+		poller.Go(func() { s.open(ctx, socket, poller, open.Done) })
 	}
 }
 
@@ -86,34 +106,33 @@ func (s *Server) log() *slog.Logger {
 	return s.Log
 }
 
-// serve is the reader's goroutine: the life of a connection.
-func (s *Server) serve(ctx context.Context, socket net.Conn) {
+// open lets a client in; over is called when its socket has ended.
+func (s *Server) open(ctx context.Context, socket net.Conn, poller *stream.Poller, over func()) {
 	tenant, err := s.handshake(ctx, socket)
 	if err != nil {
 		socket.Close()
 		s.log().Debug("TLS handshake failed", "remote", socket.RemoteAddr(), "error", err)
+		over()
 		return
 	}
-	c := &conn{Stream: stream.New(socket, nil)}
-	defer c.End()
+	c := &conn{Stream: stream.New(socket, nil), server: s}
+	poller.Watch(c.Stream)
 	info := infoOf(socket)
 	seat, err := s.Engine.Seat(engine.SeatRequest{Tenant: tenant, RemoteIP: info.RemoteIP})
 	if err != nil {
 		c.turnAway(refusal(err))
+		over()
 		return
 	}
-	peer, err := seat.Open(ctx, info, c)
-	if err != nil {
+	if c.peer, err = seat.Open(ctx, info, c); err != nil {
 		var why engine.Close
 		errors.As(err, &why)
 		c.turnAway(c.Farewell(why))
+		over()
 		return
 	}
-	stop := context.AfterFunc(ctx, func() { peer.Close(engine.CloseShutdown) })
-	lines := &wire.Lines{Max: s.Engine.Limits().MessageBytes, Delimiter: s.Delimiter}
-	peer.Close(c.read(ctx, peer, lines))
-	stop()
-	peer.Done(context.WithoutCancel(ctx)) // also at the end of all: others must hear that it left
+	c.lines = wire.Lines{Max: s.Engine.Limits().MessageBytes, Delimiter: s.Delimiter}
+	c.live(ctx, over)
 }
 
 // handshake finds the client's tenant, after the handshake of TLS if there is

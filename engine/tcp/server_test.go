@@ -26,26 +26,24 @@ func ok(id int, data string) string {
 }
 
 func TestLinesAreCarriedOutInOrder(t *testing.T) {
-	for name, s := range map[string]*site{"plain": newSite(t), "TLS": newTLSSite(t)} {
-		t.Run(name, func(t *testing.T) {
-			c := s.dial()
-			c.raw(withID(1, "roomAdd") + "\n" + withID(2, "paramsView") + "\r\n\r\n" + withID(3, "paramsDelete") + "\r" +
-				`{"event":"roomAdd","messageId":4}` + "\n") // in one segment
-			c.wants(ok(1, "true"), ok(2, "{}"), ok(3, ""), `{"error":"room does not exist","context":"response","messageId":4}`)
-			c.raw("say r some  t\xc3")
-			c.raw("\xabxt \n") // half a character was in the other segment
-			first, second := c.hears(), c.hears()
-			if strings.Contains(second, `"status"`) { // the answer and the message may come either way round
-				first = second + first
-			} else {
-				first += second
-			}
-			if !strings.HasPrefix(first, `{"status":"OK","context":"response","messageId":"`) ||
-				!strings.Contains(first, `{"message":"some  tëxt ","room":"r","from":"n-`) {
-				t.Errorf("%s", first)
-			}
-		})
-	}
+	everywhere(t, func(s *site) {
+		c := s.dial()
+		c.raw(withID(1, "roomAdd") + "\n" + withID(2, "paramsView") + "\r\n\r\n" + withID(3, "paramsDelete") + "\r" +
+			`{"event":"roomAdd","messageId":4}` + "\n") // in one segment
+		c.wants(ok(1, "true"), ok(2, "{}"), ok(3, ""), `{"error":"room does not exist","context":"response","messageId":4}`)
+		c.raw("say r some  t\xc3")
+		c.raw("\xabxt \n") // half a character was in the other segment
+		first, second := c.hears(), c.hears()
+		if strings.Contains(second, `"status"`) { // the answer and the message may come either way round
+			first = second + first
+		} else {
+			first += second
+		}
+		if !strings.HasPrefix(first, `{"status":"OK","context":"response","messageId":"`) ||
+			!strings.Contains(first, `{"message":"some  tëxt ","room":"r","from":"n-`) {
+			s.Errorf("%s", first)
+		}
+	})
 }
 
 // As actionhero-node-client needs it: the answer to paramAdd has the id from
@@ -66,66 +64,68 @@ func TestStickyMessageID(t *testing.T) {
 
 func TestGoodbyes(t *testing.T) {
 	const plain = `{"status":"Bye","context":"api"}`
-	for name, s := range map[string]*site{"plain": newSite(t), "TLS": newTLSSite(t)} {
+	everywhere(t, func(s *site) {
 		for _, last := range []string{"quit\n", "exit\r\n", "\x04", "\xff\xf4\xff\xfd\x06", `{"event":"quit"}` + "\n", "quit\nroomAdd r\nnothing\n"} {
-			t.Run(fmt.Sprintf("%s %q", name, last), func(t *testing.T) {
-				c := s.dial()
-				c.raw(last)
-				c.wants(plain)
-				c.wantsEnd()
-				c.Close()
-			})
+			c := s.dial()
+			c.raw(last)
+			c.wants(plain)
+			c.wantsEnd()
+			c.Close()
 		}
-	}
+	})
 }
 
 // Who closes only its own side still hears the answers.
 func TestEndOfTheClient(t *testing.T) {
-	s := newSite(t)
-	c := s.dial()
-	c.says(withID(1, "roomAdd"), withID(2, "roomLeave"))
-	c.Conn.(interface{ CloseWrite() error }).CloseWrite()
-	c.wants(ok(1, "true"), ok(2, "true"))
-	c.wantsEnd() // and no goodbye
+	everywhere(t, func(s *site) {
+		c := s.dial()
+		c.says(withID(1, "roomAdd"), withID(2, "roomLeave"))
+		c.Conn.(interface{ CloseWrite() error }).CloseWrite()
+		c.wants(ok(1, "true"), ok(2, "true"))
+		c.wantsEnd() // and no goodbye
+	})
 }
 
 func TestLostClientIsDone(t *testing.T) {
-	s := newSite(t)
-	c, other := s.dial(), s.dial()
-	for _, m := range []*client{other, c} {
-		m.says(withID(1, "roomAdd"))
-		m.wants(ok(1, "true"))
-	}
-	c.raw("say r half a line")
-	c.Close()
-	for { // until it has left the room
-		other.says(withID(2, "roomView"))
-		if strings.Contains(other.hears(), `"membersCount":1`) {
-			break
+	everywhere(t, func(s *site) {
+		c, other := s.dial(), s.dial()
+		for _, m := range []*client{other, c} {
+			m.says(withID(1, "roomAdd"))
+			m.wants(ok(1, "true"))
 		}
-	}
+		c.raw("say r half a line")
+		c.Close()
+		for { // until it has left the room
+			other.says(withID(2, "roomView"))
+			if strings.Contains(other.hears(), `"membersCount":1`) {
+				break
+			}
+		}
+	})
 }
 
 func TestLongLineIsRefusedWhileItArrives(t *testing.T) {
-	s := newSite(t, func(e *engine.Config, _ *tcp.Server) { e.Limits.MessageBytes = 100 })
-	c := s.dial()
-	c.raw("say r " + strings.Repeat("x", 95)) // has not ended
-	c.wants(`{"error":"DATA_LENGTH_TOO_LONG","context":"response"}`)
-	c.raw(strings.Repeat("x", 100_000))
-	c.says("", withID(1, "roomAdd"))
-	c.wants(ok(1, "true"))
-	c.says(`{"event":`, "say r \xff", strings.Repeat("[", 99))
-	c.wants(`{"error":"invalid JSON","context":"response"}`, `{"error":"text is not valid UTF-8","context":"response"}`,
-		`{"error":"JSON is nested too deep","context":"response"}`)
+	everywhere(t, func(s *site) {
+		c := s.dial()
+		c.raw("say r " + strings.Repeat("x", 95)) // has not ended
+		c.wants(`{"error":"DATA_LENGTH_TOO_LONG","context":"response"}`)
+		c.raw(strings.Repeat("x", 100_000))
+		c.says("", withID(1, "roomAdd"))
+		c.wants(ok(1, "true"))
+		c.says(`{"event":`, "say r \xff", strings.Repeat("[", 99))
+		c.wants(`{"error":"invalid JSON","context":"response"}`, `{"error":"text is not valid UTF-8","context":"response"}`,
+			`{"error":"JSON is nested too deep","context":"response"}`)
+	}, func(e *engine.Config, _ *tcp.Server) { e.Limits.MessageBytes = 100 })
 }
 
 func TestDelimiter(t *testing.T) {
-	s := newSite(t, func(_ *engine.Config, s *tcp.Server) { s.Delimiter = "||" })
-	c := s.dial()
-	c.raw(withID(1, "roomAdd") + "||" + withID(2, "roomLeave") + "|")
-	c.wants(ok(1, "true"))
-	c.raw("|")
-	c.wants(ok(2, "true"))
+	everywhere(t, func(s *site) {
+		c := s.dial()
+		c.raw(withID(1, "roomAdd") + "||" + withID(2, "roomLeave") + "|")
+		c.wants(ok(1, "true"))
+		c.raw("|")
+		c.wants(ok(2, "true"))
+	}, func(_ *engine.Config, s *tcp.Server) { s.Delimiter = "||" })
 }
 
 func TestFullNodeSaysSo(t *testing.T) {
@@ -152,24 +152,26 @@ func TestDeniedConnectionHearsTheReason(t *testing.T) {
 }
 
 func TestShutdown(t *testing.T) {
-	s := newSite(t)
-	c := s.dial()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	defer cancel()
-	go s.engine.Shutdown(ctx, 10*time.Millisecond)
-	c.wants(`{"status":"Bye","context":"api","reason":"shutdown"}`)
-	c.wantsEnd()
+	everywhere(t, func(s *site) {
+		c := s.dial()
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		defer cancel()
+		go s.engine.Shutdown(ctx, 10*time.Millisecond)
+		c.wants(`{"status":"Bye","context":"api","reason":"shutdown"}`)
+		c.wantsEnd()
+	})
 }
 
 func TestEndOfServeClosesAllConnections(t *testing.T) {
-	s := newSite(t)
-	c := s.dial()
-	s.stop()
-	if n := s.engine.Stats().Connections; n != 0 {
-		t.Errorf("%d connections outlive Serve", n)
-	}
-	c.wants(`{"status":"Bye","context":"api","reason":"shutdown"}`)
-	c.wantsEnd()
+	everywhere(t, func(s *site) {
+		c := s.dial()
+		s.stop()
+		if n := s.engine.Stats().Connections; n != 0 {
+			s.Errorf("%d connections outlive Serve", n)
+		}
+		c.wants(`{"status":"Bye","context":"api","reason":"shutdown"}`)
+		c.wantsEnd()
+	})
 }
 
 func TestSlowHandshakeIsEnded(t *testing.T) {
@@ -206,34 +208,35 @@ func TestListenerOfAnotherTenant(t *testing.T) {
 // Whole lines, in order, for everyone, whoever speaks.
 func TestManySpeakers(t *testing.T) {
 	const speakers, messages = 5, 100
-	s := newSite(t)
-	clients := make([]*client, speakers)
-	for i := range clients {
-		clients[i] = s.dial()
-		clients[i].says(withID(1, "roomAdd"))
-		clients[i].wants(ok(1, "true"))
-	}
-	for i, c := range clients {
-		go func() {
-			for k := range messages {
-				c.Write([]byte(fmt.Sprintf("say r %d %d %s\r\n", i, k, strings.Repeat("z", k*10))))
-			}
-		}()
-	}
-	for _, c := range clients {
-		var next [speakers]int
-		for heard := 0; heard < speakers*messages; {
-			line := c.hears()
-			if strings.HasPrefix(line, `{"status":"OK"`) {
-				continue
-			}
-			var who, k int
-			if _, err := fmt.Sscanf(line, `{"message":"%d %d`, &who, &k); err != nil || k != next[who] ||
-				!strings.HasPrefix(line, fmt.Sprintf(`{"message":"%d %d %s",`, who, k, strings.Repeat("z", k*10))) {
-				t.Fatalf("message %d of %d: %.80s, %v", next[who], who, line, err)
-			}
-			next[who]++
-			heard++
+	everywhere(t, func(s *site) {
+		clients := make([]*client, speakers)
+		for i := range clients {
+			clients[i] = s.dial()
+			clients[i].says(withID(1, "roomAdd"))
+			clients[i].wants(ok(1, "true"))
 		}
-	}
+		for i, c := range clients {
+			go func() {
+				for k := range messages {
+					c.Write([]byte(fmt.Sprintf("say r %d %d %s\r\n", i, k, strings.Repeat("z", k*10))))
+				}
+			}()
+		}
+		for _, c := range clients {
+			var next [speakers]int
+			for heard := 0; heard < speakers*messages; {
+				line := c.hears()
+				if strings.HasPrefix(line, `{"status":"OK"`) {
+					continue
+				}
+				var who, k int
+				if _, err := fmt.Sscanf(line, `{"message":"%d %d`, &who, &k); err != nil || k != next[who] ||
+					!strings.HasPrefix(line, fmt.Sprintf(`{"message":"%d %d %s",`, who, k, strings.Repeat("z", k*10))) {
+					s.Fatalf("message %d of %d: %.80s, %v", next[who], who, line, err)
+				}
+				next[who]++
+				heard++
+			}
+		}
+	})
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/mootchat/moot/engine"
 	"github.com/mootchat/moot/engine/cluster/memory"
 	"github.com/mootchat/moot/engine/tcp"
+	"github.com/mootchat/moot/engine/tcp/stream"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -102,6 +103,15 @@ func startSite(t *testing.T, l net.Listener, clients *tls.Config, options []opti
 	})
 	<-e.Ready()
 	return s
+}
+
+// everywhere runs a test once for each way to wait for clients.
+func everywhere(t *testing.T, test func(s *site), options ...option) {
+	t.Helper()
+	each := func(_ *engine.Config, s *tcp.Server) { s.Reading = stream.Goroutines }
+	t.Run("polled", func(t *testing.T) { test(newSite(t, options...)) })
+	t.Run("a goroutine each", func(t *testing.T) { test(newSite(t, append(options, each)...)) })
+	t.Run("TLS", func(t *testing.T) { test(newTLSSite(t, options...)) })
 }
 
 type client struct {

@@ -111,26 +111,18 @@ func (s *Server) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	polling, stop := context.WithCancel(context.WithoutCancel(ctx)) // until all have ended
-	polled := make(chan error, 1)
-	ctx, end := context.WithCancel(ctx)
-	go func() {
-		polled <- poller.Run(polling)
-		end() // also where it failed
-	}()
-
-	var open sync.WaitGroup
-	s.serve(ctx, func(a arrival) {
-		poller.Watch(a.Stream)
-		open.Add(1)
-		poller.Go(func() { a.open(ctx, a.seat, a.info, open.Done) })
+	return poller.Run(ctx, func(ctx context.Context) {
+		var open sync.WaitGroup
+		s.serve(ctx, func(a arrival) {
+			poller.Watch(a.Stream)
+			open.Add(1)
+			poller.Go(func() { a.open(ctx, a.seat, a.info, open.Done) })
+		})
+		for _, c := range s.wheel.stop() {
+			c.peer.Close(engine.CloseShutdown)
+		}
+		open.Wait()
 	})
-	for _, c := range s.wheel.stop() {
-		c.peer.Close(engine.CloseShutdown)
-	}
-	open.Wait()
-	stop()
-	return <-polled
 }
 
 // serve lets connections in, and has hearts beat, until ctx ends.

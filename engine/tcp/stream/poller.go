@@ -23,15 +23,26 @@ func NewPoller(r Reading) (*Poller, error) {
 	return p, err
 }
 
-// Run serves until ctx ends. All streams that p watches must have ended by then:
-// nothing wakes one that is left. It is called once.
-func (p *Poller) Run(ctx context.Context) error {
+// Run serves while serve does, which returns when all streams that p watches
+// have ended: nothing wakes one that is left. serve's context ends with ctx, or
+// when the system fails p; that is Run's error then. Run is called once.
+func (p *Poller) Run(ctx context.Context, serve func(context.Context)) error {
 	defer p.crew.end()
 	if p.epoll == nil {
-		<-ctx.Done()
+		serve(ctx)
 		return nil
 	}
-	return p.epoll.run(ctx, p.wake)
+	serving, fail := context.WithCancel(ctx)
+	defer fail()
+	polling, stop := context.WithCancel(context.WithoutCancel(ctx))
+	ran := make(chan error, 1)
+	go func() {
+		ran <- p.epoll.run(polling, p.wake)
+		fail()
+	}()
+	serve(serving)
+	stop()
+	return <-ran
 }
 
 // Watch has s rest in p. It is called before the first Rest.

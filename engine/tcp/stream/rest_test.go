@@ -17,12 +17,7 @@ func polling(t *testing.T, test func(t *testing.T, p *Poller)) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			ctx, cancel := context.WithCancel(context.Background())
-			ran := make(chan error)
-			go func() { ran <- p.Run(ctx) }()
-			test(t, p)
-			cancel()
-			if err := <-ran; err != nil {
+			if err := p.Run(context.Background(), func(context.Context) { test(t, p) }); err != nil {
 				t.Errorf("Run: %v", err)
 			}
 		})
