@@ -9,9 +9,12 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strconv"
 	"syscall"
 
 	"github.com/alecthomas/kong"
+
+	"github.com/mootchat/moot/engine/cli/bench"
 )
 
 // Exit codes of the program.
@@ -26,6 +29,7 @@ type program struct {
 	Serve   serveCommand   `cmd:"" help:"Serve the configuration until SIGTERM or SIGINT."`
 	Check   checkCommand   `cmd:"" help:"Load the configuration and its modules as serve would, and change nothing."`
 	Chat    chatCommand    `cmd:"" help:"Talk to a server in the terminal."`
+	Bench   benchCommand   `cmd:"" help:"Load a server, and measure what it delivers and how fast."`
 	Version versionCommand `cmd:"" help:"Print the version."`
 }
 
@@ -51,6 +55,7 @@ func Run(args []string, in io.Reader, out, err io.Writer) int {
 		kong.Writers(out, err),
 		kong.Exit(func(code int) { exited = code }),
 		kong.UsageOnError(),
+		kong.Vars{"minSize": strconv.Itoa(bench.MinSize)},
 		kong.BindTo(ctx, (*context.Context)(nil)),
 		kong.Bind(terminal{in, out, err}),
 	)

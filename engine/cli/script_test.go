@@ -28,6 +28,8 @@ func TestMain(m *testing.M) {
 //	serve [FLAG ...]   starts moot serve on free ports, and waits until it serves; $HTTP and $SOCKET are its addresses
 //	stop               sends it SIGTERM and waits; its log is then in serve.log
 //	socket FILE        sends the lines of the file over TCP and gives what comes until the server closes
+//	benched FILE RATE MEMBERS   the JSON of moot bench tells of so many messages/s to rooms of so many members
+//	picture FILE       the file is the picture that its name promises
 func TestScripts(t *testing.T) {
 	guests, err := filepath.Abs("../../guests")
 	if err != nil {
@@ -45,9 +47,11 @@ func TestScripts(t *testing.T) {
 			return os.WriteFile(filepath.Join(env.WorkDir, "empty.wasm"), []byte("\x00asm\x01\x00\x00\x00"), 0o666)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"serve":  serveScript,
-			"stop":   stopScript,
-			"socket": socketScript,
+			"serve":   serveScript,
+			"stop":    stopScript,
+			"socket":  socketScript,
+			"benched": benchedScript,
+			"picture": pictureScript,
 		},
 	})
 }

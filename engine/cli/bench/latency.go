@@ -1,0 +1,48 @@
+package bench
+
+import (
+	"sync"
+	"time"
+
+	"github.com/HdrHistogram/hdrhistogram-go"
+)
+
+// Latencies are kept in whole microseconds, to three digits; a longer one counts
+// as the longest.
+const (
+	longestLatency = 10 * time.Minute
+	latencyDigits  = 3
+)
+
+func newHistogram() *hdrhistogram.Histogram {
+	return hdrhistogram.New(1, longestLatency.Microseconds(), latencyDigits)
+}
+
+// shard gathers the deliveries of some of the members, until take.
+type shard struct {
+	mu       sync.Mutex
+	warming  *hdrhistogram.Histogram // of messages that were sent in the warm-up
+	measured *hdrhistogram.Histogram
+}
+
+func newShard() *shard { return &shard{warming: newHistogram(), measured: newHistogram()} }
+
+// add takes one delivery; s.mu is held.
+func (s *shard) add(latency time.Duration, measured bool) {
+	h := s.warming
+	if measured {
+		h = s.measured
+	}
+	_ = h.RecordValue(min(max(0, latency), longestLatency).Microseconds()) // which is within its range
+}
+
+// take moves what s has gathered to the two histograms.
+func (s *shard) take(all, measured *hdrhistogram.Histogram) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	all.Merge(s.warming)
+	all.Merge(s.measured)
+	measured.Merge(s.measured)
+	s.warming.Reset()
+	s.measured.Reset()
+}

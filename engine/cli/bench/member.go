@@ -1,0 +1,156 @@
+package bench
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"sync/atomic"
+	"time"
+)
+
+// member is one connection in one room. Its goroutine, listen, owns all but the
+// writing side of conn.
+type member struct {
+	*conn
+	run   *run
+	room  *room
+	shard *shard
+
+	orders           []order // by the index of the sender
+	late, duplicated int
+	closed           string      // why the server ended the connection; "" if it did not
+	ended            atomic.Bool // the connection has
+}
+
+func closeReason(payload []byte) string {
+	if len(payload) < 2 {
+		return "without a reason"
+	}
+	return strings.TrimSpace(fmt.Sprintf("%d %s", binary.BigEndian.Uint16(payload), payload[2:]))
+}
+
+// listen takes what comes until the connection ends.
+func (m *member) listen() {
+	err := error(nil)
+	for err == nil {
+		if err = m.takeAll(); err == nil {
+			err = m.fill()
+		}
+	}
+	m.Close()
+	m.ended.Store(true)
+	if m.run.over.Load() {
+		return
+	}
+	if m.closed == "" {
+		m.closed = breakReason(err)
+	}
+	for i, s := range m.room.senders { // who waits for this member waits no more
+		s.settled.Add(-int64(m.orders[i].next))
+		s.listeners.Add(-1)
+		s.wake()
+	}
+}
+
+// breakReason is why a connection ended without a close frame, in words that are
+// the same for all connections.
+func breakReason(err error) string {
+	var broken *net.OpError
+	switch {
+	case errors.Is(err, io.EOF):
+		return "without a close frame"
+	case errors.As(err, &broken):
+		return broken.Op + ": " + broken.Err.Error()
+	}
+	return err.Error()
+}
+
+// errClosed ends listen after a close frame.
+var errClosed = errors.New("the server closed")
+
+// takeAll takes the frames that were read.
+func (m *member) takeAll() error {
+	ping, err := m.takeMessages()
+	if ping != nil && m.writing.TryLock() { // who is writing just now shows life anyway
+		defer m.writing.Unlock()
+		return cmp.Or(m.writeLocked(opPong, ping), err)
+	}
+	return err
+}
+
+// takeMessages is takeAll without the answer to a ping: that could have to wait,
+// and the others of the shard with it.
+func (m *member) takeMessages() (ping []byte, err error) {
+	now := m.run.now()
+	m.shard.mu.Lock()
+	defer m.shard.mu.Unlock()
+	for {
+		op, payload, ok, err := m.next()
+		switch {
+		case err != nil || !ok:
+			return ping, err
+		case op == opText:
+			m.take(payload, now)
+		case op == opPing:
+			ping = payload
+		case op == opClose:
+			m.closed = closeReason(payload)
+			return nil, errClosed
+		}
+	}
+}
+
+var (
+	sayOK    = []byte(`{"status":"OK"`)
+	hasError = []byte(`"error":`)
+)
+
+// take takes one frame of text: a message of this run, an answer to a sender, or
+// something that is none of ours.
+func (m *member) take(payload []byte, now time.Duration) {
+	text, ours := bytes.CutPrefix(payload, m.run.beginning)
+	if !ours {
+		if !bytes.HasPrefix(payload, sayOK) && bytes.Contains(payload, hasError) {
+			m.refused(payload)
+		}
+		return
+	}
+	h, ok := parseHeader(text)
+	if !ok {
+		return // a rule of the server has changed it: it will be missing
+	}
+	index := int(h.sender) - m.room.first
+	if index < 0 || index >= len(m.orders) { // of another room
+		m.duplicated++
+		return
+	}
+	what, settled := m.orders[index].heard(h.seq)
+	switch what {
+	case again:
+		m.duplicated++
+		return
+	case late:
+		m.late++
+	}
+	m.shard.add(now-time.Duration(h.at), h.measured)
+	if settled > 0 {
+		m.room.senders[index].settle(settled)
+	}
+}
+
+// refused ends the run: what a server refuses to pass on cannot be measured.
+func (m *member) refused(payload []byte) {
+	a, ok := answerOf(payload)
+	switch {
+	case !ok:
+	case strings.Contains(a.Error, errLimited):
+		m.run.fail(tooFast())
+	default:
+		m.run.fail(fmt.Errorf("room %s: the server refused a message: %s", m.room.name, strings.TrimPrefix(a.Error, "Error: ")))
+	}
+}

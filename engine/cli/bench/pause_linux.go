@@ -1,0 +1,20 @@
+package bench
+
+import (
+	"context"
+	"syscall"
+	"time"
+)
+
+// pause waits for d, or until ctx ends. Go's timers are a millisecond late on an
+// idle processor, since epoll counts in milliseconds; the system's own are not.
+func pause(ctx context.Context, d time.Duration) {
+	if d > grain {
+		rest(ctx, d-grain)
+		d = grain
+	}
+	if d > 0 && ctx.Err() == nil {
+		t := syscall.NsecToTimespec(int64(d))
+		_ = syscall.Nanosleep(&t, nil) // a signal may end it early: the next message is then early by less than grain
+	}
+}

@@ -1,0 +1,44 @@
+package bench
+
+import (
+	"os"
+	"os/exec"
+	"runtime"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+func TestUsageIsReadFromProc(t *testing.T) {
+	stat := "4242 (moot (a) b) S 1 4242 4242 0 -1 4194560 9 8 7 6 1234 66 5 4 20 0 9 0 100 200 300\n"
+	status := "Name:\tmoot\nVmPeak:\t  999 kB\nVmRSS:\t   2048 kB\nThreads:\t9\n"
+	if got, want := parseUsage([]byte(stat), []byte(status)), (usage{cpu: 13, rss: 2 << 20}); got != want {
+		t.Errorf("usage is %+v; want %+v", got, want)
+	}
+	for _, broken := range []string{"", ")", "1 (x", "1 (x) S 1 2"} {
+		if got := parseUsage([]byte(broken), []byte("VmRSS:\nVmRSS")); got != (usage{}) {
+			t.Errorf("of %q usage is %+v", broken, got)
+		}
+	}
+}
+
+func TestUsageOfAProcess(t *testing.T) {
+	ended := exec.Command("go", "version")
+	if err := ended.Run(); err != nil {
+		t.Fatal(err)
+	}
+	u, err := usageOf(os.Getpid())
+	_, gone := usageOf(ended.Process.Pid)
+	if runtime.GOOS != "linux" {
+		if err == nil || !strings.Contains(err.Error(), runtime.GOOS) {
+			t.Errorf("usage without /proc: %v", err)
+		}
+		return
+	}
+	if err != nil || u.rss == 0 {
+		t.Errorf("usage of this process: %+v, %v", u, err)
+	}
+	if gone == nil || !strings.Contains(gone.Error(), "no process "+strconv.Itoa(ended.Process.Pid)+" is running") {
+		t.Errorf("usage of a process that has ended: %v", gone)
+	}
+}

@@ -1,0 +1,36 @@
+package bench
+
+import (
+	"fmt"
+	"time"
+)
+
+// Progress is how far a run has come.
+type Progress struct {
+	Phase       Phase
+	Connected   int // of Connections
+	Connections int
+
+	// Of the last second, once the phase is Warmup or Measuring:
+	Elapsed    time.Duration // since the phase began
+	Deliveries float64       // per second
+	P99        time.Duration // of their latencies
+}
+
+// Phase is a part of a run.
+type Phase string
+
+// The phases, in their order.
+const (
+	Connecting Phase = "connecting"
+	Warmup     Phase = "warm-up"
+	Measuring  Phase = "measuring"
+)
+
+// String is p in one line.
+func (p Progress) String() string {
+	if p.Phase == Connecting {
+		return fmt.Sprintf("connected %d/%d", p.Connected, p.Connections)
+	}
+	return fmt.Sprintf("%s %.0f s: %s deliveries/s, p99 %s", p.Phase, p.Elapsed.Seconds(), grouped(p.Deliveries), millis(p.P99.Seconds()*1000))
+}
