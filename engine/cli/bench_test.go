@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"math"
+	"reflect"
 	"strconv"
 	"strings"
 	"testing"
@@ -59,7 +60,7 @@ func TestBenchFlagsBecomeOptions(t *testing.T) {
 	}
 	want := bench.Options{URL: "ws://127.0.0.1:8080/ws", Prefix: "bench-", Rooms: 1, Members: 100, Senders: 1, Window: 16,
 		Size: 128, Warmup: 2 * time.Second, Duration: 10 * time.Second, MaxMessages: 10_000_000}
-	if got, _, err := c.options(); err != nil || !sameOptions(got, want) {
+	if got, _, err := c.options(); err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("without flags the options are %+v, %v; want %+v", got, err, want)
 	}
 	if _, err := parser.Parse(strings.Fields("--url wss://example.com/a/ws --remote --prefix p --rooms 2 --members 3 --senders 2 --rate 1.5 " +
@@ -68,19 +69,9 @@ func TestBenchFlagsBecomeOptions(t *testing.T) {
 	}
 	want = bench.Options{URL: "wss://example.com/a/ws", Remote: true, Prefix: "p", Rooms: 2, Members: 3, Senders: 2, Rate: 1.5,
 		Size: 200, Duration: time.Minute, MaxMessages: 9, PID: 7}
-	if got, format, err := c.options(); err != nil || !sameOptions(got, want) || format != bench.SVG || !c.JSON {
+	if got, format, err := c.options(); err != nil || !reflect.DeepEqual(got, want) || format != bench.SVG || !c.JSON {
 		t.Errorf("the options are %+v, %s, %v; want %+v", got, format, err, want)
 	}
-}
-
-// sameOptions compares all but Watch, which options leaves nil.
-func sameOptions(a, b bench.Options) bool {
-	text := func(o bench.Options) string {
-		o.Watch = nil
-		b, _ := json.Marshal(o) // numbers and texts always can be
-		return string(b)
-	}
-	return text(a) == text(b)
 }
 
 func TestBenchProgressIsLinesOrOneLine(t *testing.T) {

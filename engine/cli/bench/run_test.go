@@ -115,6 +115,36 @@ func TestAClosedMemberHoldsUpNobody(t *testing.T) {
 	}
 }
 
+func TestPingsAreAnswered(t *testing.T) {
+	s := &server{pings: true}
+	if _, err := run1(t, s, nil); err != nil {
+		t.Fatal(err)
+	}
+	s.ponged.Wait()
+	if n := s.unponged.Load(); n > 0 {
+		t.Errorf("%d pings were not answered", n)
+	}
+}
+
+// TestMessagesOfAnotherRoomAreTooMany: they were not lost where they belong, and
+// do not belong where they came.
+func TestMessagesOfAnotherRoomAreTooMany(t *testing.T) {
+	o := good()
+	o.Rooms = 2
+	r, err := newRun(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	payload := append(r.beginning, make([]byte, digits)...)
+	for i, s := range r.senders {
+		header{sender: uint32(s.index)}.put(payload[len(r.beginning):])
+		m := r.members[0]
+		if m.take(payload, time.Second); m.duplicated != i || m.orders[0].next != 1 {
+			t.Errorf("after a message of room %d: %d too many, %d heard", i, m.duplicated, m.orders[0].next)
+		}
+	}
+}
+
 func TestRoomsAreMadeWhereClientsMay(t *testing.T) {
 	s := &server{rooms: map[string][]string{}, mayCreate: true}
 	if res, err := run1(t, s, nil); err != nil || res.Fault() != nil {

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/coder/websocket"
@@ -29,6 +30,10 @@ type server struct {
 
 	closeAt     int  // when so many were said in a room, one member is closed; 0: none
 	closeSender bool // the one who said it, not another
+
+	pings    bool // every member is pinged when it joins
+	ponged   sync.WaitGroup
+	unponged atomic.Int32 // the pings that were not answered
 
 	mu      sync.Mutex
 	members map[string][]*websocket.Conn
@@ -82,6 +87,13 @@ func (s *server) do(c *websocket.Conn, event, room, message string) (refusal str
 		return "room does not exist"
 	case event == "roomAdd":
 		s.members[room] = append(s.members[room], c)
+		if s.pings {
+			s.ponged.Go(func() {
+				if c.Ping(context.Background()) != nil {
+					s.unponged.Add(1)
+				}
+			})
+		}
 	case s.refuse != "":
 		return s.refuse
 	default:
