@@ -75,7 +75,17 @@ func TestSlowMessageLeavesNoDeadline(t *testing.T) {
 		for range 3 {
 			c.raw(slow[:200])
 			c.raw(slow[200:])
-			c.wants(notThere(strings.Repeat("x", 300)))
+			for { // the answer; a ping may come before it
+				first, got := c.hears()
+				if first == ping {
+					c.raw(frame(pong, ""))
+					continue
+				}
+				if first != text || got != notThere(strings.Repeat("x", 300)) {
+					s.Fatalf("heard %#x %q, want the answer", first, got)
+				}
+				break
+			}
 			for range 4 { // twice the time
 				if first, _ := c.hears(); first != ping {
 					s.Fatalf("heard %#x, want a ping", first)
