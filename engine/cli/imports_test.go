@@ -17,6 +17,7 @@ var mayKnow = map[string][]string{
 	"engine/tcp":                 {"engine", "engine/tcp/stream", "engine/wire"},
 	"sdk/go/moottest":            {"sdk/go"},
 	"engine/cluster/memory":      {"engine", "engine/wire"},
+	"engine/cluster/redis":       {"engine", "engine/wire"},
 	"engine/cluster/clustertest": {"engine", "engine/wire"},
 	"engine/config":              {"engine/glob"},
 	"engine/cli":                 {"engine", "engine/cli/bench", "engine/cli/chat", "engine/cluster/memory", "engine/config", "engine/demo", "engine/glob", "engine/tcp", "engine/wire", "engine/ws", "host"},

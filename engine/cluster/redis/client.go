@@ -1,0 +1,161 @@
+package redis
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/maintnotifications"
+)
+
+type dialer func(ctx context.Context, network, address string) (net.Conn, error)
+
+// Timeouts of a connection: what is slower is taken for broken and asked again on
+// another one.
+const (
+	dialTimeout = time.Second
+	readTimeout = time.Second
+	reloadEvery = 2 * time.Second // of a Redis Cluster's layout
+)
+
+// dial makes a client. It retries nothing by itself: whether something may be
+// asked again is for who asks.
+func (c *Config) dial() redis.UniversalClient {
+	u := &redis.UniversalOptions{
+		Addrs: c.Addresses, MasterName: c.MasterName, DB: c.Database,
+		Username: c.Username, Password: c.Password, TLSConfig: c.TLS, Dialer: c.dialer,
+		OnConnect: c.checkGeneration,
+		Protocol:  2, DisableIdentity: true,
+		MaxRetries: -1, DialerRetries: 1, DialTimeout: dialTimeout,
+		ReadTimeout: readTimeout, WriteTimeout: readTimeout, ContextTimeoutEnabled: true,
+		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
+	}
+	switch c.Mode {
+	case Sentinel:
+		return redis.NewFailoverClient(u.Failover())
+	case Cluster:
+		o := u.Cluster()
+		o.ClusterStateReloadInterval = reloadEvery
+		return redis.NewClusterClient(o)
+	}
+	return redis.NewClient(u.Simple())
+}
+
+// generationScript notes whose life a partition is in: the replication id is
+// another after a failover, the run id after a restart. KEYS gen
+const generationScript = `
+local info = redis.call('INFO', 'server') .. redis.call('INFO', 'replication')
+local id = string.sub(string.match(info, 'master_replid:(%w+)'), 1, 12) .. string.sub(string.match(info, 'run_id:(%w+)'), 1, 8)
+if redis.call('GET', KEYS[1]) == id then return 0 end
+redis.call('SET', KEYS[1], id)
+return 1`
+
+// checkGeneration runs before anything else on every new connection, and a new
+// master is reached by new connections only: all that it writes carries a new
+// epoch. Errors are for what comes after to meet: this server may not be the
+// partition's, or a sentinel.
+func (c *Config) checkGeneration(ctx context.Context, conn *redis.Conn) error {
+	pipe := conn.Pipeline()
+	for _, tag := range tags(c.Partitions) {
+		pipe.Eval(ctx, generationScript, []string{keys{c.Prefix, tag}.of("gen")})
+	}
+	_, err := pipe.Exec(ctx)
+	var reply redis.Error
+	if err != nil && !errors.As(err, &reply) {
+		return err
+	}
+	return nil
+}
+
+// check fails unless the servers are such as a cluster can stand on.
+func (c *Config) check(ctx context.Context, client redis.UniversalClient) error {
+	cc, ok := client.(*redis.ClusterClient)
+	if !ok {
+		return c.checkServer(ctx, client)
+	}
+	if err := client.Ping(ctx).Err(); err != nil {
+		return c.explain(err)
+	}
+	var first sync.Mutex
+	return cc.ForEachMaster(ctx, func(ctx context.Context, master *redis.Client) error {
+		first.Lock()
+		defer first.Unlock()
+		return c.checkServer(ctx, master)
+	})
+}
+
+func (c *Config) checkServer(ctx context.Context, client redis.UniversalClient) error {
+	text, err := client.Info(ctx).Result()
+	if err != nil {
+		return c.explain(err)
+	}
+	info := map[string]string{}
+	for line := range strings.Lines(text) {
+		k, v, _ := strings.Cut(strings.TrimSpace(line), ":")
+		info[k] = v
+	}
+	return c.judge(info)
+}
+
+func (c *Config) judge(info map[string]string) error {
+	major, _, _ := strings.Cut(info["redis_version"], ".")
+	if n, err := strconv.Atoi(major); err != nil || n < 7 {
+		return fmt.Errorf("redis: %s is version %.20q: 7.0 or newer is needed", c.where(), info["redis_version"])
+	}
+	want := "standalone"
+	if c.Mode == Cluster {
+		want = "cluster"
+	}
+	if got := info["redis_mode"]; got != want {
+		return fmt.Errorf("redis: %s runs in mode %.20q: mode %q is not for it", c.where(), got, c.Mode)
+	}
+	if c.Mode == Standalone && info["role"] != "master" {
+		return fmt.Errorf("redis: %s is a replica: want its master, or mode sentinel", c.where())
+	}
+	return c.checkMemory(info)
+}
+
+// checkMemory refuses a Redis that may throw our keys away: offsets would begin
+// again, and members and rooms be lost.
+func (c *Config) checkMemory(info map[string]string) error {
+	policy := info["maxmemory_policy"]
+	if policy == "noeviction" || policy == "" {
+		return nil
+	}
+	if info["maxmemory"] != "0" {
+		return fmt.Errorf("redis: %s evicts keys when its memory is full (maxmemory-policy %.20s): want noeviction", c.where(), policy)
+	}
+	c.Log.Warn("redis would evict keys if it had a maxmemory: set maxmemory-policy noeviction", "policy", policy)
+	return nil
+}
+
+// explain says what was wrong when the servers were first spoken to.
+func (c *Config) explain(err error) error {
+	text := err.Error()
+	has := func(part string) bool { return strings.Contains(text, part) }
+	switch {
+	case has("WRONGPASS"), has("NOAUTH"), has("without any password configured"):
+		return fmt.Errorf("redis: %s: wrong username or password: %w", c.where(), err)
+	case has("NOPERM"):
+		return fmt.Errorf("redis: %s: the user may not do what is needed: %w", c.where(), err)
+	case has("cluster support disabled"):
+		return fmt.Errorf("redis: %s is no Redis Cluster: mode %q is not for it: %w", c.where(), c.Mode, err)
+	case c.Mode == Sentinel:
+		return fmt.Errorf("redis: %s: no sentinel leads to a master named %q: %w", c.where(), c.MasterName, err)
+	}
+	return fmt.Errorf("redis: cannot reach %s: %w", c.where(), err)
+}
+
+// reload has a Redis Cluster's client look where the partitions are now: it would
+// do so only when a server tells it, and a dead one tells nothing.
+func reload(ctx context.Context, client redis.UniversalClient) {
+	if cc, ok := client.(*redis.ClusterClient); ok {
+		cc.ReloadState(ctx)
+	}
+}

@@ -1,0 +1,119 @@
+package redis
+
+import (
+	"cmp"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Mode is how the Redis servers stand together.
+type Mode string
+
+// The modes. The zero Mode is Standalone.
+const (
+	Standalone Mode = "standalone" // one server
+	Sentinel   Mode = "sentinel"   // a master, its replicas, and sentinels that choose the next master
+	Cluster    Mode = "cluster"    // many masters that share the keys
+)
+
+// Config says where Redis is, and who this node is.
+type Config struct {
+	Mode Mode
+
+	// Addresses are host:port: of the server, of the sentinels, or of some of
+	// the cluster's servers. None is 127.0.0.1:6379, unless the mode is Sentinel.
+	Addresses []string
+
+	Username string // "" is Redis' default user
+	Password string // "" sends none; sentinels are sent none
+	Database int    // 0 in Cluster
+
+	// MasterName is what the sentinels call the master. For Sentinel only, which
+	// needs it.
+	MasterName string
+
+	TLS *tls.Config // nil: none
+
+	// Prefix is the first part of every key and channel: [a-z0-9-]{1,63}, "" is
+	// moot. Clusters with different prefixes may share a Redis.
+	Prefix string
+
+	// Node is this node's name: [a-z0-9-]{1,63}, and no other node's.
+	Node string
+
+	// Lease is how long a silent node is believed to live: 1 s to 1 h, 0 is 10 s.
+	// Its members are gone then.
+	Lease time.Duration
+
+	// PublishTimeout is how long Redis may be out of reach before a call gives up:
+	// 100 ms or more, 0 is 10 s.
+	PublishTimeout time.Duration
+
+	// Partitions are the parts into which the keys are divided: 1 to 1024, 0 is
+	// 16. For Cluster only, and the same on all nodes for the life of a
+	// deployment; the other modes have one.
+	Partitions int
+
+	Log *slog.Logger // nil: nothing is logged
+
+	// dialer reaches a server; nil is by TCP. Tests cut nodes off with it.
+	dialer dialer
+}
+
+var name = regexp.MustCompile(`^[a-z0-9-]{1,63}$`)
+
+// complete gives the config with its defaults, or an error that names all that is
+// wrong with it.
+func (c Config) complete() (Config, error) {
+	c.Mode = cmp.Or(c.Mode, Standalone)
+	c.Prefix = cmp.Or(c.Prefix, "moot")
+	c.Lease = cmp.Or(c.Lease, 10*time.Second)
+	c.PublishTimeout = cmp.Or(c.PublishTimeout, 10*time.Second)
+	if c.Mode != Cluster {
+		c.Partitions = 1
+	}
+	c.Partitions = cmp.Or(c.Partitions, 16)
+	if len(c.Addresses) == 0 && c.Mode != Sentinel {
+		c.Addresses = []string{"127.0.0.1:6379"}
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	return c, c.problems()
+}
+
+func (c *Config) problems() error {
+	var wrong []error
+	say := func(is bool, format string, args ...any) {
+		if is {
+			wrong = append(wrong, fmt.Errorf("redis: "+format, args...))
+		}
+	}
+	say(!slices.Contains([]Mode{Standalone, Sentinel, Cluster}, c.Mode), "mode %q: want standalone, sentinel or cluster", c.Mode)
+	say(c.Mode == Standalone && len(c.Addresses) > 1, "%d addresses: a standalone Redis has one", len(c.Addresses))
+	say(c.Mode == Sentinel && len(c.Addresses) == 0, "no addresses: want those of the sentinels")
+	for _, a := range c.Addresses {
+		_, port, err := net.SplitHostPort(a)
+		say(err != nil || port == "", "address %q: want host:port", a)
+	}
+	say(c.Mode == Sentinel && c.MasterName == "", "no master name: sentinels are asked for a master by name")
+	say(c.Mode != Sentinel && c.MasterName != "", "master name %q: only sentinels know masters by name", c.MasterName)
+	say(c.Database < 0, "database %d: want 0 or more", c.Database)
+	say(c.Mode == Cluster && c.Database != 0, "database %d: a Redis Cluster has only database 0", c.Database)
+	say(!name.MatchString(c.Prefix), "prefix %q: want 1 to 63 of a-z, 0-9 and -", c.Prefix)
+	say(!name.MatchString(c.Node), "node name %q: want 1 to 63 of a-z, 0-9 and -", c.Node)
+	say(c.Lease < time.Second || c.Lease > time.Hour, "lease %v: want 1s to 1h", c.Lease)
+	say(c.PublishTimeout < 100*time.Millisecond, "publish timeout %v: want 100ms or more", c.PublishTimeout)
+	say(c.Partitions < 1 || c.Partitions > 1024, "%d partitions: want 1 to 1024", c.Partitions)
+	return errors.Join(wrong...)
+}
+
+// where names the servers in errors.
+func (c *Config) where() string { return string(c.Mode) + " " + strings.Join(c.Addresses, ", ") }

@@ -1,0 +1,89 @@
+//go:build redis
+
+package redis
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+func TestConfigThatCannotBeIsRefused(t *testing.T) {
+	for want, cfg := range map[string]Config{
+		"mode":                 {Node: "a", Mode: "galaxy"},
+		"node name":            {Node: "A b"},
+		"prefix":               {Node: "a", Prefix: "x:y"},
+		"host:port":            {Node: "a", Addresses: []string{"localhost"}},
+		"has one":              {Node: "a", Addresses: []string{"a:1", "b:1"}},
+		"those of the sentine": {Node: "a", Mode: Sentinel, MasterName: "m"},
+		"no master name":       {Node: "a", Mode: Sentinel, Addresses: []string{"a:1"}},
+		"only sentinels":       {Node: "a", MasterName: "m"},
+		"only database 0":      {Node: "a", Mode: Cluster, Database: 1},
+		"want 0 or more":       {Node: "a", Database: -1},
+		"lease":                {Node: "a", Lease: time.Millisecond},
+		"publish timeout":      {Node: "a", PublishTimeout: -1},
+		"partitions":           {Node: "a", Mode: Cluster, Partitions: 1025},
+	} {
+		refuses(t, cfg, want)
+	}
+}
+
+// refuses fails the test unless Open fails, and says why.
+func refuses(t *testing.T, cfg Config, want string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	n, err := Open(ctx, cfg)
+	if err == nil {
+		n.Close()
+		t.Fatalf("%+v: opened, want an error with %q", cfg, want)
+	}
+	if !strings.Contains(err.Error(), want) {
+		t.Errorf("error %q, want one with %q", err, want)
+	}
+}
+
+func TestRedisThatWillNotDoIsRefused(t *testing.T) {
+	s := startServer(t, "--requirepass", "secret", "--maxmemory", "100mb", "--maxmemory-policy", "allkeys-lru")
+	cfg := Config{Node: "a", Addresses: []string{s.address()}}
+	refuses(t, cfg, "wrong username or password")
+	cfg.Password = "guess"
+	refuses(t, cfg, "wrong username or password")
+	cfg.Password = "secret"
+	refuses(t, cfg, "want noeviction")
+	admin := redis.NewClient(&redis.Options{Addr: s.address(), Password: "secret"})
+	defer admin.Close()
+	if err := admin.ConfigSet(context.Background(), "maxmemory-policy", "noeviction").Err(); err != nil {
+		t.Fatal(err)
+	}
+	open(t, cfg)
+	cfg.Mode, cfg.Partitions = Cluster, 1
+	refuses(t, cfg, "no Redis Cluster")
+	cfg.Mode, cfg.MasterName = Sentinel, "main"
+	refuses(t, cfg, `named "main"`)
+	nobody := Config{Node: "a", Addresses: []string{"127.0.0.1:1"}}
+	refuses(t, nobody, "cannot reach standalone 127.0.0.1:1")
+}
+
+func TestServerIsJudgedByItsInfo(t *testing.T) {
+	replica := startServer(t)
+	if err := replica.do("REPLICAOF", "127.0.0.1", "1"); err != nil {
+		t.Fatal(err)
+	}
+	refuses(t, Config{Node: "a", Addresses: []string{replica.address()}}, "is a replica")
+	old := map[string]string{"redis_version": "6.2.14", "redis_mode": "standalone", "role": "master"}
+	cfg, err := (Config{Node: "a"}).complete()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cfg.judge(old); err == nil || !strings.Contains(err.Error(), "7.0 or newer") {
+		t.Errorf("Redis 6.2: error %v", err)
+	}
+	clustered := map[string]string{"redis_version": "7.0.15", "redis_mode": "cluster", "role": "master"}
+	if err := cfg.judge(clustered); err == nil || !strings.Contains(err.Error(), `mode "standalone" is not for it`) {
+		t.Errorf("a cluster's server: error %v", err)
+	}
+}

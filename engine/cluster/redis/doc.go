@@ -1,0 +1,29 @@
+// Package redis is the common ground of nodes on different machines: a Redis 7.0
+// or newer, alone, watched by sentinels, or a Redis Cluster.
+//
+// A [Node] is one engine's handle. The keys are divided into partitions, one
+// unless Redis is a Cluster; keys.go lists them. In each partition a node has a
+// lane, which publishes batch after batch, and a session, the connection through
+// which subscribed rooms are heard. A sub is such a room: its own lane hands
+// messages to the engine in their order, and reads from the room's history what
+// did not come. A process is a node's life on record, whose lease it renews; the
+// members of one whose lease ended are let go by whichever node takes them first.
+// An inbox is a stream through which nodes call each other.
+//
+// What holds:
+//   - Publish returns when the message has its place in the room's history. Sent
+//     again after a lost answer, it is there once.
+//   - A subscribed node hands over every message of the room once, in order. What
+//     a broken connection, a silent server or a failover kept from it, it reads
+//     from history: 256 messages, or 5 minutes. What left history before, it
+//     counts (Counters.Gaps) and logs.
+//   - After a failover, who published a message that the new master lacks within
+//     15 s publishes it again, in its old order among his own.
+//   - leave is run for a dead node's members by one survivor. If that dies in the
+//     midst, it is not run again, and is counted (Counters.LeaveUnknown).
+//   - Nothing that is read from Redis is trusted: what is malformed is counted
+//     (Counters.Malformed), logged and skipped.
+//
+// Locks: a partition's before a sub's, a session's before both. None is held over
+// a call of the engine, and only roster.settled over a call of Redis.
+package redis

@@ -1,0 +1,79 @@
+package redis
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// entry is a message as it stands in a room's stream: "1 <id> <payload>". The 1
+// is the form's version: nodes of two releases may share a cluster, and skip what
+// they cannot read.
+type entry struct {
+	id      string // <producer>.<number>: the same when it is published again
+	payload string
+}
+
+const entryVersion = "1"
+
+// maxID bounds ids: 63 of a node's name, a random part, and a number.
+const maxID = 128
+
+var errVersion = errors.New("entry of another version")
+
+func (e entry) String() string { return entryVersion + " " + e.id + " " + e.payload }
+
+func parseEntry(s string) (entry, error) {
+	version, rest, ok := strings.Cut(s, " ")
+	if ok && version != entryVersion {
+		return entry{}, fmt.Errorf("%w: %.20q", errVersion, version)
+	}
+	id, payload, ok := strings.Cut(rest, " ")
+	if !ok || id == "" || len(id) > maxID {
+		return entry{}, fmt.Errorf("%.40q is no entry", s)
+	}
+	return entry{id, payload}, nil
+}
+
+// position is a place in a room's order. Offsets go up by one while the epoch
+// stays; another epoch says that they may have been counted anew. The zero
+// position is before the first message.
+type position struct {
+	epoch  string
+	offset uint64
+}
+
+// envelope is an entry as it comes through the room's channel:
+// "<epoch>:<offset>:<entry>".
+type envelope struct {
+	position
+	entry string
+}
+
+// maxEpoch bounds what is taken for an epoch; ours have 16 characters.
+const maxEpoch = 64
+
+func parseEnvelope(s string) (envelope, error) {
+	epoch, rest, _ := strings.Cut(s, ":")
+	offset, e, ok := strings.Cut(rest, ":")
+	if !ok || epoch == "" || len(epoch) > maxEpoch {
+		return envelope{}, fmt.Errorf("%.40q is no envelope", s)
+	}
+	n, err := parseOffset(offset)
+	if err != nil || n == 0 {
+		return envelope{}, fmt.Errorf("%.40q is no envelope: offset %.20q", s, offset)
+	}
+	return envelope{position{epoch, n}, e}, nil
+}
+
+// maxOffset is what a script's numbers hold exactly, written without an exponent.
+const maxOffset = 99_999_999_999_999
+
+func parseOffset(s string) (uint64, error) {
+	n, err := strconv.ParseUint(s, 10, 64)
+	if err != nil || n > maxOffset {
+		return 0, fmt.Errorf("%.20q is no offset", s)
+	}
+	return n, nil
+}

@@ -1,0 +1,93 @@
+package redis
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/mootchat/moot/engine"
+)
+
+// passing are the answers of a Redis that is in between: another try, perhaps at
+// another server, may succeed. Nothing was done.
+var passing = []string{"LOADING", "READONLY", "CLUSTERDOWN", "MASTERDOWN", "TRYAGAIN", "MOVED", "ASK", "BUSY", "NOREPLICAS", "MISCONF", "OOM", "ERR max number of clients"}
+
+// isPassing says whether to ask again.
+func isPassing(err error) bool {
+	var reply redis.Error
+	if !errors.As(err, &reply) {
+		return !errors.Is(err, redis.ErrClosed)
+	}
+	for _, p := range passing {
+		if strings.HasPrefix(reply.Error(), p) {
+			return true
+		}
+	}
+	return false
+}
+
+// isRefusal says whether nothing was done for sure: nobody was there, or who was
+// said no before beginning.
+func isRefusal(err error) bool {
+	var reply redis.Error
+	if errors.As(err, &reply) {
+		return isPassing(err) || strings.HasPrefix(reply.Error(), "NOPERM") || strings.HasPrefix(reply.Error(), "NOAUTH")
+	}
+	var op *net.OpError
+	return errors.As(err, &op) && op.Op == "dial" || errors.Is(err, redis.ErrPoolTimeout) || errors.Is(err, redis.ErrClosed)
+}
+
+// backoff waits longer each time, up to a bound.
+type backoff struct{ wait, most time.Duration }
+
+// pause returns false if ctx ended meanwhile.
+func (b *backoff) pause(ctx context.Context) bool {
+	t := time.NewTimer(b.wait)
+	defer t.Stop()
+	b.wait = min(2*b.wait, b.most)
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// ask has f ask Redis until it answers, for at most Config.PublishTimeout. f must
+// be such that asking twice is asking once. Errors: engine.ErrUnavailable,
+// engine.ErrUnknown if a try may have succeeded unheard, or what Redis answered.
+func (n *Node) ask(ctx context.Context, what string, f func(ctx context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, n.cfg.PublishTimeout)
+	defer cancel()
+	outcome := engine.ErrUnavailable
+	for b := (backoff{10 * time.Millisecond, 500 * time.Millisecond}); ; {
+		err := f(ctx)
+		if err == nil {
+			return nil
+		}
+		if !isPassing(err) && n.alive() {
+			return fmt.Errorf("%s: %w", what, err)
+		}
+		if !isRefusal(err) {
+			outcome = engine.ErrUnknown
+		}
+		reload(ctx, n.client)
+		if !n.alive() || !b.pause(ctx) {
+			return fmt.Errorf("%s: %w: %w", what, outcome, err)
+		}
+	}
+}
+
+// read is ask for what changes nothing: that has no outcome that could be unknown.
+func (n *Node) read(ctx context.Context, what string, f func(ctx context.Context) error) error {
+	err := n.ask(ctx, what, f)
+	if errors.Is(err, engine.ErrUnknown) {
+		return fmt.Errorf("%w: %s", engine.ErrUnavailable, err)
+	}
+	return err
+}

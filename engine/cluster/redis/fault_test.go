@@ -1,0 +1,312 @@
+//go:build redis
+
+package redis
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/mootchat/moot/engine"
+)
+
+// witness is a node whose handler writes down what it hears.
+type witness struct {
+	*Node
+	wire *wire
+	hold chan struct{} // Lost waits for it, or for its ctx; nil: it does not
+	end  func()        // ends Run
+
+	mu    sync.Mutex
+	heard map[engine.RoomID][]string
+	lost  map[string]int // members handed over, by id
+}
+
+func (w *witness) Deliver(_ context.Context, room engine.RoomID, payload []byte) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.heard[room] = append(w.heard[room], string(payload))
+}
+
+func (w *witness) Answer(_ context.Context, call []byte) ([]byte, error) { return call, nil }
+
+func (w *witness) Lost(ctx context.Context, room engine.RoomID, members []engine.Presentee) {
+	if w.hold != nil {
+		w.hold <- struct{}{}
+		<-ctx.Done()
+		return
+	}
+	for _, m := range members {
+		w.mu.Lock()
+		w.lost[m.ID]++
+		w.mu.Unlock()
+		_ = w.Remove(ctx, room, m.ID)
+	}
+}
+
+func (w *witness) heardIn(room engine.RoomID) []string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Clone(w.heard[room])
+}
+
+// trial is a cluster of nodes that talk in rooms while something breaks, and a
+// book of what was said.
+type trial struct {
+	*testing.T
+	ctx   context.Context
+	nodes []*witness
+	rooms []engine.RoomID
+
+	over     atomic.Bool
+	senders  sync.WaitGroup
+	mu       sync.Mutex
+	accepted map[engine.RoomID][]string
+	unsure   map[string]bool // outcome unknown
+	count    atomic.Int64
+	slowest  time.Duration // of all that were published
+}
+
+// newTrial runs three nodes that hear all rooms.
+func newTrial(t *testing.T, base Config) *trial {
+	tr := emptyTrial(t)
+	for i := range 3 {
+		tr.node(base, fmt.Sprint("node-", i))
+	}
+	for _, w := range tr.nodes {
+		for _, r := range tr.rooms {
+			tr.must(w.Subscribe(tr.ctx, r))
+		}
+	}
+	return tr
+}
+
+func emptyTrial(t *testing.T) *trial {
+	before := goleak.IgnoreCurrent()
+	t.Cleanup(func() { goleak.VerifyNone(t, before) })
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	t.Cleanup(cancel)
+	tr := &trial{T: t, ctx: ctx, accepted: map[engine.RoomID][]string{}, unsure: map[string]bool{}}
+	for i := range 6 {
+		tr.rooms = append(tr.rooms, engine.RoomID{Tenant: "default", Room: fmt.Sprint("room ", i)})
+	}
+	return tr
+}
+
+// node runs a node until the trial ends.
+func (tr *trial) node(cfg Config, name string) *witness {
+	return tr.run(&witness{}, cfg, name)
+}
+
+func (tr *trial) run(w *witness, cfg Config, name string) *witness {
+	w.wire, w.heard, w.lost = &wire{}, map[engine.RoomID][]string{}, map[string]int{}
+	cfg.Node, cfg.dialer, cfg.Lease = name, w.wire.dial, testLease
+	cfg.PublishTimeout = 30 * time.Second
+	cfg.Log = slog.New(slog.NewTextHandler(tr.Output(), nil))
+	w.Node = open(tr.T, cfg)
+	ctx, cancel := context.WithCancel(context.Background())
+	ran := make(chan error, 1)
+	go func() { ran <- w.Cluster().Nodes.Run(ctx, w) }()
+	w.end = sync.OnceFunc(func() {
+		cancel()
+		if err := <-ran; err != nil {
+			tr.Errorf("Run of %s: %v", name, err)
+		}
+	})
+	tr.Cleanup(w.end)
+	tr.must(w.up(tr.ctx))
+	tr.nodes = append(tr.nodes, w)
+	return w
+}
+
+func (tr *trial) must(err error) {
+	tr.Helper()
+	if err != nil {
+		tr.Fatal(err)
+	}
+}
+
+// talk has every node speak in every room, about a hundred times a second, until
+// the trial is over.
+func (tr *trial) talk() {
+	for _, w := range tr.nodes {
+		for _, r := range tr.rooms {
+			tr.senders.Go(func() { tr.speak(w, r) })
+		}
+	}
+	tr.says(300)
+}
+
+func (tr *trial) speak(w *witness, r engine.RoomID) {
+	pace := time.NewTicker(20 * time.Millisecond)
+	defer pace.Stop()
+	for k := 0; !tr.over.Load(); k++ {
+		payload := fmt.Sprintf("%s %d", w.cfg.Node, k)
+		began := time.Now()
+		err := w.Publish(tr.ctx, r, []byte(payload))
+		tr.note(r, payload, err, time.Since(began))
+		<-pace.C
+	}
+}
+
+func (tr *trial) note(r engine.RoomID, payload string, err error, took time.Duration) {
+	tr.mu.Lock()
+	defer tr.mu.Unlock()
+	tr.slowest = max(tr.slowest, took)
+	switch {
+	case err == nil:
+		tr.count.Add(1)
+		tr.accepted[r] = append(tr.accepted[r], payload)
+	case errors.Is(err, engine.ErrUnknown):
+		tr.unsure[r.Room+payload] = true
+	case !errors.Is(err, engine.ErrUnavailable):
+		tr.Errorf("publish: %v", err)
+	}
+}
+
+// says waits until that many more messages were accepted.
+func (tr *trial) says(n int64) {
+	tr.Helper()
+	want := tr.count.Load() + n
+	eventually(tr.T, "messages are accepted", func() bool { return tr.count.Load() >= want })
+}
+
+// settle ends the talk and compares what was heard with the book: each accepted
+// message once on every node, a sender's in the order of sending, and the same
+// order on all nodes.
+func (tr *trial) settle() {
+	tr.Helper()
+	tr.over.Store(true)
+	tr.senders.Wait()
+	for _, w := range tr.nodes {
+		for _, r := range tr.rooms {
+			eventually(tr.T, w.cfg.Node+" hears all that was accepted in "+r.Room, func() bool { return len(tr.missing(w, r)) == 0 })
+			tr.inOrder(w, r)
+		}
+	}
+	for _, w := range tr.nodes[1:] {
+		for _, r := range tr.rooms {
+			if a, b := tr.nodes[0].heardIn(r), w.heardIn(r); !slices.Equal(a, b) {
+				tr.Errorf("%s: %s and %s heard different orders", r.Room, tr.nodes[0].cfg.Node, w.cfg.Node)
+			}
+		}
+	}
+	var healed, replayed, reopened int64
+	for _, w := range tr.nodes {
+		c := w.Counters()
+		healed, replayed, reopened = healed+c.Healed.Load(), replayed+c.Replayed.Load(), reopened+c.Reopened.Load()
+		if c.Gaps.Load() > 0 || c.Malformed.Load() > 0 {
+			tr.Errorf("%s counts %d gaps and %d malformed", w.cfg.Node, c.Gaps.Load(), c.Malformed.Load())
+		}
+	}
+	tr.Logf("accepted %d, unsure %d, slowest publish %v, healed %d, replayed %d, reopened %d", tr.count.Load(), len(tr.unsure), tr.slowest, healed, replayed, reopened)
+}
+
+func (tr *trial) missing(w *witness, r engine.RoomID) []string {
+	heard := map[string]bool{}
+	for _, p := range w.heardIn(r) {
+		heard[p] = true
+	}
+	tr.mu.Lock()
+	defer tr.mu.Unlock()
+	return slices.DeleteFunc(slices.Clone(tr.accepted[r]), func(p string) bool { return heard[p] })
+}
+
+func (tr *trial) inOrder(w *witness, r engine.RoomID) {
+	last := map[string]int{}
+	for _, p := range w.heardIn(r) {
+		sender, number, _ := strings.Cut(p, " ")
+		k, err := strconv.Atoi(number)
+		tr.must(err)
+		if before, ok := last[sender]; ok && k <= before {
+			tr.Errorf("%s: %s heard %q after number %d", r.Room, w.cfg.Node, p, before)
+		}
+		last[sender] = k
+	}
+}
+
+func TestNothingIsLostWhenSubscriptionsAreKilled(t *testing.T) {
+	s := startServer(t)
+	tr := newTrial(t, Config{Addresses: []string{s.address()}})
+	tr.talk()
+	for range 5 {
+		tr.must(s.do("CLIENT", "KILL", "TYPE", "pubsub"))
+		tr.says(300)
+	}
+	tr.settle()
+}
+
+func TestNothingIsLostWhenConnectionsAreKilled(t *testing.T) {
+	s := startServer(t)
+	tr := newTrial(t, Config{Addresses: []string{s.address()}})
+	tr.talk()
+	for range 5 {
+		tr.must(s.do("CLIENT", "KILL", "TYPE", "pubsub"))
+		tr.must(s.do("CLIENT", "KILL", "TYPE", "normal"))
+		tr.says(300)
+	}
+	tr.settle()
+}
+
+func TestNothingIsLostWhenRedisFreezes(t *testing.T) {
+	s := startServer(t)
+	tr := newTrial(t, Config{Addresses: []string{s.address()}})
+	tr.talk()
+	s.signal(syscall.SIGSTOP)
+	thaw := time.AfterFunc(4*time.Second, func() { s.signal(syscall.SIGCONT) })
+	defer thaw.Stop()
+	tr.says(600)
+	tr.settle()
+}
+
+func TestNothingIsLostWhenRedisBeginsAnew(t *testing.T) {
+	s := startServer(t)
+	tr := newTrial(t, Config{Addresses: []string{s.address()}})
+	tr.talk()
+	for range 2 {
+		s.kill()
+		s.start()
+		tr.says(600)
+	}
+	tr.settle()
+}
+
+func TestNothingIsLostWhenANodeIsCutOff(t *testing.T) {
+	s := startServer(t)
+	tr := newTrial(t, Config{Addresses: []string{s.address()}})
+	tr.talk()
+	tr.nodes[1].wire.sever()
+	tr.says(300)
+	tr.nodes[1].wire.mend()
+	tr.says(300)
+	tr.settle()
+}
+
+func TestNothingIsLostWhenSentinelsFailOver(t *testing.T) {
+	master, _, sentinel := startSentinels(t, 1)
+	tr := newTrial(t, Config{Mode: Sentinel, MasterName: "main", Addresses: []string{sentinel.address()}})
+	tr.talk()
+	master.kill()
+	tr.says(600)
+	tr.settle()
+}
+
+func TestNothingIsLostWhenAClustersMasterDies(t *testing.T) {
+	all := startCluster(t, 3, 3)
+	tr := newTrial(t, Config{Mode: Cluster, Addresses: addresses(all), Partitions: 6})
+	tr.talk()
+	all[1].kill()
+	tr.says(1500)
+	tr.settle()
+}

@@ -1,0 +1,285 @@
+package redis
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/mootchat/moot/engine"
+)
+
+// Bounds of calls between nodes.
+const (
+	inboxLength  = 10_000 // calls and answers that wait in Redis for one node, about
+	inboxPage    = 64     // those read at once
+	inboxBlock   = 500 * time.Millisecond
+	callsAtOnce  = 1024             // that a node answers; more are refused
+	callTimeout  = 30 * time.Second // of who sets none
+	executed     = 10_000           // calls that are known to have been carried out, in case they come again
+	lookAtCallee = time.Second      // whether it still lives, while its answer is waited for
+)
+
+// calls are those that this node has made and waits for.
+type calls struct {
+	mu     sync.Mutex
+	number uint64
+	open   map[string]chan reply // by id; one slot
+}
+
+type reply struct {
+	answer []byte
+	err    error
+}
+
+// sendScript puts something into a node's inbox, and answers with the process that
+// will read it; "" if the node is not there. KEYS lease inbox   ARGV length (field value)*
+var sendScript = redis.NewScript(`
+local process = redis.call('GET', KEYS[1])
+if not process then return '' end
+redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[1], '*', unpack(ARGV, 2))
+return process`)
+
+// The fields of what is in an inbox. Another version is skipped.
+const (
+	fieldVersion = "v"
+	fieldKind    = "k" // kindCall, kindAnswer or kindError
+	fieldID      = "i" // of the call
+	fieldFrom    = "f" // the node that calls
+	fieldTTL     = "t" // ms that the call may take, from when it was put there
+	fieldBody    = "b"
+
+	callVersion = "1"
+	kindCall    = "call"
+	kindAnswer  = "answer"
+	kindError   = "error"
+)
+
+func (n *Node) send(ctx context.Context, node string, fields ...any) (process string, err error) {
+	k := nodeKeys(n.cfg.Prefix, node)
+	args := append([]any{inboxLength, fieldVersion, callVersion}, fields...)
+	err = n.ask(ctx, "send", func(ctx context.Context) (err error) {
+		process, err = sendScript.Run(ctx, n.client, []string{k.of("lease"), k.of("in")}, args...).Text()
+		return err
+	})
+	return process, err
+}
+
+// Call implements engine.Nodes. A call without a deadline has 30 s. It is carried
+// out at most once, though it may reach the node twice.
+func (ns *nodes) Call(ctx context.Context, node string, call []byte) ([]byte, error) {
+	n := (*Node)(ns)
+	if err := n.up(ctx); err != nil {
+		return nil, err
+	}
+	if !name.MatchString(node) {
+		return nil, fmt.Errorf("call node %q: %w", node, engine.ErrNoNode)
+	}
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	answer, err := n.call(ctx, node, call)
+	if err != nil {
+		return nil, fmt.Errorf("call node %q: %w", node, err)
+	}
+	return answer, nil
+}
+
+func (n *Node) call(ctx context.Context, node string, call []byte) ([]byte, error) {
+	id, answered := n.calls.begin(n.process)
+	defer n.calls.end(id)
+	deadline, _ := ctx.Deadline()
+	process, err := n.send(ctx, node, fieldKind, kindCall, fieldID, id, fieldFrom, n.cfg.Node,
+		fieldTTL, max(time.Until(deadline).Milliseconds(), 1), fieldBody, call)
+	switch {
+	case ctx.Err() != nil:
+		return nil, ctx.Err()
+	case err != nil:
+		return nil, err
+	case process == "":
+		return nil, engine.ErrNoNode
+	}
+	look := time.NewTicker(lookAtCallee)
+	defer look.Stop()
+	for {
+		select {
+		case r := <-answered:
+			return r.answer, r.err
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-n.life.Done():
+			return nil, n.gone()
+		case <-look.C:
+			if n.isOver(ctx, node, process) {
+				return nil, fmt.Errorf("its lease ended before it answered: %w", engine.ErrNoNode)
+			}
+		}
+	}
+}
+
+// isOver says whether the process is known to be the node no more.
+func (n *Node) isOver(ctx context.Context, node, process string) bool {
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	now, err := n.client.Get(ctx, nodeKeys(n.cfg.Prefix, node).of("lease")).Result()
+	return errors.Is(err, redis.Nil) || err == nil && now != process
+}
+
+func (c *calls) begin(process string) (id string, answered <-chan reply) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.number++
+	id = process + "." + strconv.FormatUint(c.number, 10)
+	ch := make(chan reply, 1)
+	c.open[id] = ch
+	return id, ch
+}
+
+func (c *calls) end(id string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.open, id)
+}
+
+// answer hands an answer to who waits for it, if anyone does.
+func (c *calls) answer(id string, r reply) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if ch := c.open[id]; ch != nil {
+		ch <- r
+		delete(c.open, id)
+	}
+}
+
+// readInbox reads what comes for this node until its life ends. It goes on where
+// it was after any interruption.
+func (n *Node) readInbox() {
+	ctx := n.life
+	stop := context.AfterFunc(ctx, func() { _ = n.reader.Close() }) // it may be waiting in Redis
+	defer stop()
+	k := nodeKeys(n.cfg.Prefix, n.cfg.Node)
+	last := "0"
+	done := newDone()
+	for b := (backoff{50 * time.Millisecond, time.Second}); ctx.Err() == nil; {
+		page, err := n.readSome(ctx, k.of("in"), last)
+		if err != nil {
+			reload(ctx, n.reader)
+			b.pause(ctx)
+			continue
+		}
+		b.wait = 50 * time.Millisecond
+		for _, m := range page {
+			last = m.ID
+			n.received(m, done)
+		}
+		if len(page) > 0 {
+			// What is read needs no room any more; if this fails the next one does it.
+			_ = n.client.XTrimMinID(ctx, k.of("in"), last).Err()
+		}
+	}
+}
+
+func (n *Node) readSome(ctx context.Context, stream, last string) ([]redis.XMessage, error) {
+	ctx, cancel := context.WithTimeout(ctx, inboxBlock+readTimeout)
+	defer cancel()
+	streams, err := n.reader.XRead(ctx, &redis.XReadArgs{Streams: []string{stream, last}, Count: inboxPage, Block: inboxBlock}).Result()
+	if errors.Is(err, redis.Nil) || err == nil && len(streams) == 0 {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return streams[0].Messages, nil
+}
+
+// received takes what was in the inbox.
+func (n *Node) received(m redis.XMessage, done *done) {
+	text := func(field string) string { s, _ := m.Values[field].(string); return s }
+	if text(fieldVersion) != callVersion {
+		n.malformed("inbox", fmt.Errorf("version %.20q", text(fieldVersion)))
+		return
+	}
+	id, body := text(fieldID), text(fieldBody)
+	switch text(fieldKind) {
+	case kindAnswer:
+		n.calls.answer(id, reply{answer: []byte(body)})
+	case kindError:
+		n.calls.answer(id, reply{err: errors.New(body)})
+	case kindCall:
+		left, err := n.left(m.ID, text(fieldTTL))
+		if from := text(fieldFrom); err != nil || id == "" || len(id) > maxID || !name.MatchString(from) {
+			n.malformed("inbox", fmt.Errorf("call %.40q from %.40q: %v", id, from, err))
+		} else if left > 0 && done.add(id) {
+			n.answer(from, id, []byte(body), left)
+		}
+	default:
+		n.malformed("inbox", fmt.Errorf("kind %.20q", text(fieldKind)))
+	}
+}
+
+// left is how long a call still has, going by when it was put into the stream.
+func (n *Node) left(streamID, ttl string) (time.Duration, error) {
+	ms, _, _ := strings.Cut(streamID, "-")
+	at, err := strconv.ParseInt(ms, 10, 64)
+	t, err2 := strconv.ParseInt(ttl, 10, 32)
+	if err := errors.Join(err, err2); err != nil {
+		return 0, err
+	}
+	age := max(time.Now().UnixMilli()+n.skew.Load()-at, 0)
+	return time.Duration(t-age) * time.Millisecond, nil
+}
+
+// answer has the handler answer, in a goroutine of its own.
+func (n *Node) answer(to, id string, call []byte, left time.Duration) {
+	if !n.begin() {
+		return
+	}
+	ctx, cancel := context.WithTimeout(n.life, left)
+	finish := func(kind string, body []byte) {
+		defer n.tasks.Done()
+		defer cancel()
+		if _, err := n.send(ctx, to, fieldKind, kind, fieldID, id, fieldBody, body); err != nil && ctx.Err() == nil {
+			n.cfg.Log.Warn("an answer is lost", "to", to, "error", err)
+		}
+	}
+	select {
+	case n.answering <- struct{}{}:
+	default:
+		go finish(kindError, fmt.Appendf(nil, "node %s is busy: it answers %d calls", n.cfg.Node, callsAtOnce))
+		return
+	}
+	go func() {
+		b, err := n.handler.Answer(ctx, call)
+		<-n.answering
+		if err != nil {
+			finish(kindError, []byte(err.Error()))
+		} else {
+			finish(kindAnswer, b)
+		}
+	}()
+}
+
+// done knows which calls were carried out lately.
+type done struct {
+	ids  map[string]struct{}
+	ring []string
+	next int
+}
+
+func newDone() *done { return &done{ids: map[string]struct{}{}, ring: make([]string, executed)} }
+
+// add returns false if id is there already.
+func (d *done) add(id string) bool {
+	if _, ok := d.ids[id]; ok {
+		return false
+	}
+	delete(d.ids, d.ring[d.next])
+	d.ring[d.next] = id
+	d.next = (d.next + 1) % len(d.ring)
+	d.ids[id] = struct{}{}
+	return true
+}

@@ -1,0 +1,35 @@
+package redis
+
+import (
+	"testing"
+
+	"github.com/mootchat/moot/engine"
+)
+
+func TestTagsSpreadEvenlyOverTheSlots(t *testing.T) {
+	for _, n := range []int{1, 3, 16, 64, 1024} {
+		for k, tag := range tags(n) {
+			if got := slot(tag) * n / slots; got != k {
+				t.Errorf("tag %d of %d, %q, lies in range %d", k, n, tag, got)
+			}
+		}
+	}
+	if got := slot("123456789"); got != 0x31c3 { // the check value of Redis' specification
+		t.Errorf("slot of 123456789 is %#x, want 0x31c3", got)
+	}
+}
+
+func FuzzRoomKey(f *testing.F) {
+	for _, s := range []string{"default/hall", "a%2Fb/c", "a/b/c", "a%2fb/c", "%/", "/", ""} {
+		f.Add(s, s)
+	}
+	f.Fuzz(func(t *testing.T, a, b string) {
+		id := engine.RoomID{Tenant: a, Room: b}
+		if got, err := parseRoomKey(roomKey(id)); err != nil || got != id {
+			t.Errorf("%q became %q, %v", id, got, err)
+		}
+		if id, err := parseRoomKey(a); err == nil && roomKey(id) != a {
+			t.Errorf("%q and %q are the key of one room", a, roomKey(id))
+		}
+	})
+}

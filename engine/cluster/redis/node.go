@@ -1,0 +1,231 @@
+package redis
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/mootchat/moot/engine"
+)
+
+// Node is one engine's handle on a cluster: its Broker, Rooms, Presence and Nodes.
+type Node struct {
+	cfg       Config
+	client    redis.UniversalClient
+	reader    redis.UniversalClient // of the inbox: it waits in Redis for what comes
+	process   string                // <node>#<random>: no other ever had it
+	parts     []*partition
+	calls     calls
+	roster    roster
+	ended     chan deaths   // one slot for each partition
+	answering chan struct{} // a slot for each call that the handler is answering
+	skew      atomic.Int64  // Redis' clock less ours, ms
+	queued    queue         // what waits to be published, in all partitions
+
+	ran     atomic.Bool
+	started chan struct{} // closed when Run has begun, or failed to
+	life    context.Context
+	stop    context.CancelCauseFunc
+	handler engine.Handler
+
+	mu    sync.RWMutex
+	over  bool
+	tasks sync.WaitGroup // those that may call the handler; none begins once over
+
+	counters Counters
+}
+
+// Counters are what a cluster's keeper wants to know. They only go up.
+type Counters struct {
+	Reopened     atomic.Int64 // subscriptions that broke and were made again
+	Healed       atomic.Int64 // messages read from history since they did not come
+	Replayed     atomic.Int64 // messages published again after a failover had lost them
+	Gaps         atomic.Int64 // messages that had left history before they were read: lost to this node
+	Malformed    atomic.Int64 // what was read from Redis, and is not ours
+	LeaveUnknown atomic.Int64 // members whom a node was letting go when it died: leave may have run
+	Rejoined     atomic.Int64 // members put back on record after this node had been taken for dead
+}
+
+// Open connects to Redis and checks that it will do: reachable, with these
+// credentials, of version 7.0 or newer, in the mode, not evicting keys. Close
+// ends what it began.
+func Open(ctx context.Context, cfg Config) (*Node, error) {
+	cfg, err := cfg.complete()
+	if err != nil {
+		return nil, err
+	}
+	n := &Node{cfg: cfg, client: cfg.dial(), reader: cfg.dial(), started: make(chan struct{})}
+	n.process = cfg.Node + "#" + token()
+	n.calls.open = map[string]chan reply{}
+	n.roster.members = map[engine.RoomID]map[string]engine.Presentee{}
+	n.answering = make(chan struct{}, callsAtOnce)
+	n.ended = make(chan deaths, cfg.Partitions)
+	for _, tag := range tags(cfg.Partitions) {
+		n.parts = append(n.parts, newPartition(n, keys{cfg.Prefix, tag}))
+	}
+	if err := cfg.check(ctx, n.client); err != nil {
+		n.Close()
+		return nil, err
+	}
+	return n, nil
+}
+
+// token is unique, and lower case.
+func token() string { return strings.ToLower(rand.Text()[:16]) }
+
+// Cluster gives the node to an engine. Before Nodes.Run only the list of rooms
+// and of nodes can be used; Publish, Subscribe, Add and Call wait for it, and
+// after it they fail with engine.ErrUnavailable.
+func (n *Node) Cluster() engine.Cluster {
+	return engine.Cluster{Broker: n, Rooms: (*rooms)(n), Presence: n, Nodes: (*nodes)(n)}
+}
+
+// Counters gives the node's counters, which go on counting.
+func (n *Node) Counters() *Counters { return &n.counters }
+
+// Close ends the connections. It is called after Nodes.Run has returned, if that
+// ran; closing twice is harmless.
+func (n *Node) Close() error {
+	var failed []error
+	for _, c := range []redis.UniversalClient{n.client, n.reader} {
+		if err := c.Close(); err != nil && !errors.Is(err, redis.ErrClosed) {
+			failed = append(failed, err)
+		}
+	}
+	return errors.Join(failed...)
+}
+
+// nodes is the node as engine.Nodes.
+type nodes Node
+
+// Run implements engine.Nodes. A name that a node has which still lives, or died
+// less than a lease ago, is waited for.
+func (ns *nodes) Run(ctx context.Context, h engine.Handler) error {
+	n := (*Node)(ns)
+	if !n.ran.CompareAndSwap(false, true) {
+		return fmt.Errorf("node %q has run: a handle runs once", n.cfg.Node)
+	}
+	n.life, n.stop = context.WithCancelCause(ctx)
+	defer n.stop(nil)
+	n.handler = h
+	err := n.arrive(n.life)
+	if err != nil {
+		n.stop(err)
+	}
+	close(n.started)
+	if err == nil {
+		n.work()
+		n.depart()
+	}
+	if ctx.Err() == nil {
+		return context.Cause(n.life)
+	}
+	return nil
+}
+
+// work does all that a node does, until its life ends and no call of the handler
+// runs any more.
+func (n *Node) work() {
+	var all sync.WaitGroup
+	for _, p := range n.parts {
+		all.Go(p.publish)
+		all.Go(p.listen)
+	}
+	all.Go(n.keepLease)
+	all.Go(n.reap)
+	all.Go(n.readInbox)
+	<-n.life.Done()
+	n.shut()
+	all.Wait()
+	n.tasks.Wait()
+}
+
+func (n *Node) shut() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.over = true
+}
+
+// begin begins a task that may call the handler; false if no more may. The caller
+// ends it with tasks.Done.
+func (n *Node) begin() bool {
+	n.mu.RLock()
+	defer n.mu.RUnlock()
+	if !n.over {
+		n.tasks.Add(1)
+	}
+	return !n.over
+}
+
+// up waits for Run to begin.
+func (n *Node) up(ctx context.Context) error {
+	select {
+	case <-n.started:
+	case <-ctx.Done():
+		return fmt.Errorf("node %q does not run yet: %w: %w", n.cfg.Node, engine.ErrUnavailable, ctx.Err())
+	}
+	if !n.alive() {
+		return n.gone()
+	}
+	return nil
+}
+
+func (n *Node) gone() error {
+	return fmt.Errorf("node %q runs no more: %w", n.cfg.Node, engine.ErrUnavailable)
+}
+
+// alive is false once Run has been told to end.
+func (n *Node) alive() bool {
+	select {
+	case <-n.started:
+		return n.life.Err() == nil
+	default:
+		return true
+	}
+}
+
+// Self implements engine.Nodes.
+func (ns *nodes) Self() string { return ns.cfg.Node }
+
+// List implements engine.Nodes, in the order of the names.
+func (ns *nodes) List(ctx context.Context) ([]string, error) {
+	n := (*Node)(ns)
+	return n.listNodes(ctx)
+}
+
+// partition is a part of the keys, and this node's dealings with it.
+type partition struct {
+	n    *Node
+	keys keys
+	lane lane
+
+	missing bool // members may be off record; of who keeps the lease
+
+	mu      sync.Mutex
+	session *session        // nil while there is none
+	subs    map[string]*sub // by channel
+}
+
+func newPartition(n *Node, k keys) *partition {
+	p := &partition{n: n, keys: k, subs: map[string]*sub{}}
+	p.lane = lane{p: p, wake: make(chan struct{}, 1)}
+	return p
+}
+
+// at gives the room's partition and its key.
+func (n *Node) at(room engine.RoomID) (*partition, string) {
+	key := roomKey(room)
+	return n.parts[partitionOf(key, len(n.parts))], key
+}
+
+// malformed notes something in Redis that is not ours.
+func (n *Node) malformed(where string, err error) {
+	n.counters.Malformed.Add(1)
+	n.cfg.Log.Warn("redis holds what is not ours", "where", where, "error", err)
+}

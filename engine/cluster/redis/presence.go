@@ -1,0 +1,229 @@
+package redis
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/mootchat/moot/engine"
+)
+
+// luaNow is the time by Redis' clock, in ms: the nodes' own may differ.
+const luaNow = `
+local t = redis.call('TIME')
+local now = t[1] * 1000 + math.floor(t[2] / 1000)
+`
+
+// What addScript answers.
+const (
+	added = iota
+	thereAlready
+	noRoom
+	lapsed // the process's lease ended
+)
+
+// addScript records a member. KEYS rooms rn rm ri nr alive
+// ARGV process connection record roomKey roomName
+var addScript = redis.NewScript(luaNow + `
+local lease = redis.call('ZSCORE', KEYS[6], ARGV[1])
+if not lease or tonumber(lease) <= now then return 3 end
+if redis.call('HEXISTS', KEYS[3], ARGV[2]) == 1 then return 1 end
+if redis.call('HEXISTS', KEYS[1], ARGV[5]) == 0 then return 2 end
+redis.call('HSET', KEYS[3], ARGV[2], ARGV[3])
+redis.call('ZADD', KEYS[4], 0, ARGV[2])
+redis.call('HINCRBY', KEYS[2], ARGV[1], 1)
+redis.call('SADD', KEYS[5], ARGV[4])
+return 0`)
+
+// removeScript takes out a member of the process, or one whom it is letting go.
+// KEYS rn rm ri nr lv   ARGV process connection roomKey
+var removeScript = redis.NewScript(`
+if redis.call('HDEL', KEYS[2], ARGV[2]) == 1 then
+  redis.call('ZREM', KEYS[3], ARGV[2])
+  if redis.call('HINCRBY', KEYS[1], ARGV[1], -1) <= 0 then
+    redis.call('HDEL', KEYS[1], ARGV[1])
+    redis.call('SREM', KEYS[4], ARGV[3])
+  end
+  return 1
+end
+if redis.call('HGET', KEYS[5], '#room') == ARGV[3] then redis.call('HDEL', KEYS[5], 'm' .. ARGV[2]) end
+return 0`)
+
+// countScript leaves out those whose node's lease has ended. KEYS rn alive
+var countScript = redis.NewScript(luaNow + `
+local h, n = redis.call('HGETALL', KEYS[1]), 0
+for i = 1, #h, 2 do
+  local lease = redis.call('ZSCORE', KEYS[2], h[i])
+  if lease and tonumber(lease) > now then n = n + tonumber(h[i + 1]) end
+end
+return n`)
+
+// membersScript reads a page: 1 if there is more, the process and pairs of
+// connection and record. The page ends with its process, or with the limit; an
+// empty one is the end. The keys it makes up have the tag of those it is given.
+//
+// KEYS rn alive   ARGV base roomKey afterProcess afterConnection limit
+var membersScript = redis.NewScript(luaNow + `
+local h, names = redis.call('HGETALL', KEYS[1]), {}
+for i = 1, #h, 2 do
+  local lease = redis.call('ZSCORE', KEYS[2], h[i])
+  if h[i] >= ARGV[3] and lease and tonumber(lease) > now then names[#names + 1] = h[i] end
+end
+table.sort(names)
+local limit = tonumber(ARGV[5])
+for k, name in ipairs(names) do
+  local after = '-'
+  if name == ARGV[3] then after = '(' .. ARGV[4] end
+  local ids = redis.call('ZRANGEBYLEX', ARGV[1] .. 'ri:' .. name .. ':' .. ARGV[2], after, '+', 'LIMIT', 0, limit + 1)
+  if #ids > 0 then
+    local more = k < #names and 1 or 0
+    if #ids > limit then ids[#ids], more = nil, 1 end
+    local records = redis.call('HMGET', ARGV[1] .. 'rm:' .. name .. ':' .. ARGV[2], unpack(ids))
+    local out = {more, name}
+    for i, id in ipairs(ids) do
+      out[#out + 1] = id
+      out[#out + 1] = records[i] or ''
+    end
+    return out
+  end
+end
+return {0, ''}`)
+
+// mostOfPage is how many members one script reads, and lets go.
+const mostOfPage = 500
+
+// Add implements engine.Presence. While this node's lease has ended and is not
+// renewed it waits.
+func (n *Node) Add(ctx context.Context, room engine.RoomID, m engine.Presentee) error {
+	if err := n.up(ctx); err != nil {
+		return err
+	}
+	fresh := n.roster.add(room, m)
+	answer, err := n.add(ctx, room, m)
+	if err == nil && answer == noRoom {
+		err = fmt.Errorf("add to %q: %w", room.Room, engine.ErrNoRoom)
+	}
+	if err != nil && fresh {
+		n.roster.remove(room, m.ID)
+	}
+	return err
+}
+
+func (n *Node) add(ctx context.Context, room engine.RoomID, m engine.Presentee) (int, error) {
+	deadline := time.Now().Add(n.cfg.PublishTimeout)
+	for b := (backoff{10 * time.Millisecond, 200 * time.Millisecond}); ; {
+		answer, err := n.addOnce(ctx, room, m)
+		if err != nil || answer != lapsed {
+			return answer, err
+		}
+		if time.Now().After(deadline) || !b.pause(ctx) || !n.alive() {
+			return 0, fmt.Errorf("add to %q: this node's lease has ended: %w", room.Room, engine.ErrUnavailable)
+		}
+	}
+}
+
+func (n *Node) addOnce(ctx context.Context, room engine.RoomID, m engine.Presentee) (answer int, err error) {
+	n.roster.settled.RLock()
+	defer n.roster.settled.RUnlock()
+	err = n.ask(ctx, "add", func(ctx context.Context) (err error) {
+		keys, args := n.addition(room, m)
+		answer, err = addScript.Run(ctx, n.client, keys, args...).Int()
+		return err
+	})
+	return answer, err
+}
+
+// addition is what addScript takes.
+func (n *Node) addition(room engine.RoomID, m engine.Presentee) (keys []string, args []any) {
+	p, key := n.at(room)
+	k, process := p.keys, n.process
+	return []string{p.roomsKey(room.Tenant), k.of("rn", key), k.of("rm", process, key), k.of("ri", process, key), k.of("nr", process), k.of("alive")},
+		[]any{process, m.ID, record(m), key, room.Room}
+}
+
+// Remove implements engine.Presence. It takes out a member of this node, or one
+// whom Handler.Lost was given here; those of other living nodes are theirs to
+// remove.
+func (n *Node) Remove(ctx context.Context, room engine.RoomID, id string) error {
+	if n.roster.release(room, id) && !n.alive() {
+		ctx = context.WithoutCancel(ctx)
+	}
+	n.roster.remove(room, id)
+	n.roster.settled.RLock()
+	defer n.roster.settled.RUnlock()
+	return n.ask(ctx, "remove", func(ctx context.Context) error {
+		keys, args := n.removal(room, id)
+		return removeScript.Run(ctx, n.client, keys, args...).Err()
+	})
+}
+
+// removal is what removeScript takes.
+func (n *Node) removal(room engine.RoomID, id string) (keys []string, args []any) {
+	p, key := n.at(room)
+	k, process := p.keys, n.process
+	return []string{k.of("rn", key), k.of("rm", process, key), k.of("ri", process, key), k.of("nr", process), k.of("lv", process)},
+		[]any{process, id, key}
+}
+
+// Count implements engine.Presence.
+func (n *Node) Count(ctx context.Context, room engine.RoomID) (count int, err error) {
+	p, key := n.at(room)
+	err = n.read(ctx, "count", func(ctx context.Context) (err error) {
+		count, err = countScript.Run(ctx, n.client, []string{p.keys.of("rn", key), p.keys.of("alive")}).Int()
+		return err
+	})
+	return count, err
+}
+
+// Members implements engine.Presence, in the order of nodes and then of ids. A
+// page may have fewer than limit though others follow; it never has more than 500.
+func (n *Node) Members(ctx context.Context, room engine.RoomID, after string, limit int) ([]engine.Presentee, string, error) {
+	if limit < 1 {
+		return nil, "", fmt.Errorf("members: limit %d: must be 1 or more", limit)
+	}
+	at, err := parseCursor(after)
+	if err != nil {
+		return nil, "", err
+	}
+	p, key := n.at(room)
+	var v values
+	err = n.read(ctx, "members", func(ctx context.Context) (err error) {
+		v, err = membersScript.Run(ctx, n.client, []string{p.keys.of("rn", key), p.keys.of("alive")},
+			p.keys.base(), key, at.process, at.id, min(limit, mostOfPage)).Slice()
+		return err
+	})
+	if err != nil {
+		return nil, "", err
+	}
+	return n.parseMembers(key, v)
+}
+
+func (n *Node) parseMembers(key string, v values) ([]engine.Presentee, string, error) {
+	more, err := v.number(0)
+	texts, err2 := v.texts(1)
+	if err != nil || err2 != nil || len(texts)%2 != 1 {
+		return nil, "", fmt.Errorf("members: %w", errValues)
+	}
+	process, pairs := texts[0], texts[1:]
+	page := n.presentees(key, pairs)
+	if more == 0 || len(pairs) == 0 {
+		return page, "", nil
+	}
+	return page, cursor{process, pairs[len(pairs)-2]}.String(), nil
+}
+
+// presentees reads pairs of connection and record, leaving out what is damaged.
+func (n *Node) presentees(key string, pairs []string) []engine.Presentee {
+	page := make([]engine.Presentee, 0, len(pairs)/2)
+	for i := 0; i+1 < len(pairs); i += 2 {
+		m, err := parseRecord(pairs[i], pairs[i+1])
+		if err != nil {
+			n.malformed(key, err)
+			continue
+		}
+		page = append(page, m)
+	}
+	return page
+}

@@ -1,0 +1,84 @@
+package redis
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/mootchat/moot/engine"
+)
+
+// record is a member as Redis has it: "<joinedAt> <profile>".
+func record(m engine.Presentee) string {
+	return strconv.FormatInt(m.JoinedAt, 10) + " " + string(m.Profile)
+}
+
+func parseRecord(id, s string) (engine.Presentee, error) {
+	at, profile, ok := strings.Cut(s, " ")
+	joined, err := strconv.ParseInt(at, 10, 64)
+	if !ok || err != nil {
+		return engine.Presentee{}, fmt.Errorf("%.40q is no record of a member", s)
+	}
+	m := engine.Presentee{ID: id, JoinedAt: joined}
+	if profile != "" {
+		m.Profile = json.RawMessage(profile)
+	}
+	return m, nil
+}
+
+// cursor is the last member of a page. A room's members are ordered by process,
+// then by id.
+type cursor struct{ process, id string }
+
+func (c cursor) String() string {
+	return base64.RawURLEncoding.EncodeToString([]byte(c.process + "/" + c.id))
+}
+
+func parseCursor(s string) (cursor, error) {
+	if s == "" {
+		return cursor{}, nil
+	}
+	b, err := base64.RawURLEncoding.Strict().DecodeString(s)
+	process, id, ok := strings.Cut(string(b), "/")
+	node, _, named := strings.Cut(process, "#")
+	if err != nil || !ok || !named || !name.MatchString(node) || id == "" {
+		return cursor{}, fmt.Errorf("members: %.40q is not a cursor", s)
+	}
+	return cursor{process, id}, nil
+}
+
+// values are the answer of a script: numbers and strings.
+type values []any
+
+var errValues = errors.New("a script answered something else")
+
+func (v values) number(i int) (int64, error) {
+	if i < len(v) {
+		switch x := v[i].(type) {
+		case int64:
+			return x, nil
+		case string:
+			return strconv.ParseInt(x, 10, 64)
+		}
+	}
+	return 0, errValues
+}
+
+// texts gives the strings from i on.
+func (v values) texts(i int) ([]string, error) {
+	if i > len(v) {
+		return nil, errValues
+	}
+	out := make([]string, 0, len(v)-i)
+	for _, x := range v[i:] {
+		s, ok := x.(string)
+		if !ok {
+			return nil, errValues
+		}
+		out = append(out, s)
+	}
+	return out, nil
+}

@@ -1,0 +1,63 @@
+//go:build redis
+
+package redis
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/cluster/clustertest"
+)
+
+// testLease is short, so that the dead are gone soon, and long enough for a busy
+// machine under the race detector.
+const testLease = 2 * time.Second
+
+func TestPromisesStandalone(t *testing.T) {
+	s := startServer(t)
+	promises(t, Config{Addresses: []string{s.address()}})
+}
+
+// promises runs the kit, each test under a prefix of its own.
+func promises(t *testing.T, base Config) {
+	var tests atomic.Int64
+	clustertest.Run(t, func(t *testing.T) clustertest.Fixture {
+		cfg := base
+		cfg.Prefix = fmt.Sprintf("test%d", tests.Add(1))
+		cfg.Lease = testLease
+		cfg.Log = slog.New(slog.NewTextHandler(t.Output(), nil))
+		wires := map[string]*wire{}
+		return clustertest.Fixture{
+			Node: func(name string) engine.Cluster {
+				cfg, w := cfg, &wire{}
+				wires[name] = w
+				cfg.Node, cfg.dialer = name, w.dial
+				n := open(t, cfg)
+				return n.Cluster()
+			},
+			Kill:     func(name string) { wires[name].sever() },
+			Patience: 30 * time.Second,
+		}
+	})
+}
+
+func open(t *testing.T, cfg Config) *Node {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	n, err := Open(ctx, cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := n.Close(); err != nil {
+			t.Errorf("close: %v", err)
+		}
+	})
+	return n
+}

@@ -1,0 +1,235 @@
+package redis
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/mootchat/moot/engine"
+)
+
+// Bounds of what waits for a room's handler. What exceeds them is dropped, and
+// read from history when its turn comes.
+const (
+	inboxCount = 1024
+	inboxBytes = 4 << 20
+)
+
+// sub is a room as this node hears it. All its messages pass one lane, a goroutine
+// that runs while there is something to do: it puts them in order, reads from
+// history what did not come, and hands them to the handler. A sub stays the
+// room's while its lane runs, whoever unsubscribes and comes back, so that there
+// is one. Its lock is taken after the partition's.
+type sub struct {
+	p       *partition
+	room    engine.RoomID
+	key     string
+	channel string
+
+	mu        sync.Mutex
+	wanted    bool
+	life      uint64        // one more for each time it is wanted anew
+	waiting   chan struct{} // closed when Redis has confirmed; nil: it has
+	live      bool          // pos is known
+	pos       position      // of the last message handed over
+	inbox     []envelope
+	bytes     int
+	behind    bool // history is to be looked at when the inbox is empty
+	running   bool
+	lastHeard time.Time
+
+	seen window // of the lane
+}
+
+func (s *sub) want() (life uint64, confirmed <-chan struct{}) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.wanted && s.live {
+		return s.life, nil
+	}
+	s.life++
+	s.wanted, s.live, s.behind = true, false, false
+	s.inbox, s.bytes = nil, 0
+	s.waiting = make(chan struct{})
+	return s.life, s.waiting
+}
+
+// unwant says whether it was wanted.
+func (s *sub) unwant() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	was := s.wanted
+	s.life++
+	s.wanted, s.live, s.behind = false, false, false
+	s.inbox, s.bytes = nil, 0
+	return was
+}
+
+func (s *sub) confirm() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.waiting != nil {
+		close(s.waiting)
+		s.waiting = nil
+	}
+}
+
+// start begins the delivery of what comes after pos.
+func (s *sub) start(life uint64, pos position) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.life == life {
+		s.live, s.pos, s.lastHeard = true, pos, time.Now()
+		s.kick()
+	}
+}
+
+func (s *sub) isWanted() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.wanted
+}
+
+func (s *sub) isQuiet(now time.Time, long time.Duration) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return now.Sub(s.lastHeard) >= long
+}
+
+// idle says whether the sub may be given up.
+func (s *sub) idle() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return !s.wanted && !s.running
+}
+
+// push takes what came through the channel.
+func (s *sub) push(e envelope) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.wanted {
+		return
+	}
+	s.lastHeard = time.Now()
+	if len(s.inbox) >= inboxCount || s.bytes+len(e.entry) > inboxBytes && len(s.inbox) > 0 {
+		s.behind = true
+	} else {
+		s.inbox = append(s.inbox, e)
+		s.bytes += len(e.entry)
+	}
+	s.kick()
+}
+
+// behold takes note of how far the room is.
+func (s *sub) behold(top position) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.wanted && (!s.live || top != s.pos) {
+		s.behind = true
+		s.kick()
+	}
+}
+
+// kick starts the lane if there is something to do. The lock is held.
+func (s *sub) kick() {
+	if s.live && !s.running && (len(s.inbox) > 0 || s.behind) && s.p.n.begin() {
+		s.running = true
+		go s.run()
+	}
+}
+
+// run is the lane.
+func (s *sub) run() {
+	defer s.p.n.tasks.Done()
+	ctx := s.p.n.life
+	b := backoff{50 * time.Millisecond, time.Second}
+	for {
+		work := s.next(ctx)
+		if work == nil {
+			break
+		}
+		if err := work(ctx); err != nil {
+			s.p.n.cfg.Log.Debug("a room's history cannot be read", "room", s.key, "error", err)
+			b.pause(ctx)
+			continue
+		}
+		b.wait = 50 * time.Millisecond
+	}
+	s.p.mu.Lock()
+	defer s.p.mu.Unlock()
+	s.p.sweep(s)
+}
+
+// next gives what is to be done, nil if the lane is to end.
+func (s *sub) next(ctx context.Context) func(context.Context) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	life := s.life
+	switch {
+	case !s.live || ctx.Err() != nil || len(s.inbox) == 0 && !s.behind:
+		s.running = false
+		return nil
+	case len(s.inbox) == 0:
+		s.behind = false
+		return func(ctx context.Context) error { return s.heal(ctx, life) }
+	}
+	e := s.inbox[0]
+	s.inbox[0] = envelope{}
+	s.inbox = s.inbox[1:]
+	s.bytes -= len(e.entry)
+	return func(ctx context.Context) error { return s.take(ctx, life, e) }
+}
+
+// take hands over a message if it is the next one. What came already is dropped;
+// anything else says that something is missing, or that Redis began anew, and
+// history knows what.
+func (s *sub) take(ctx context.Context, life uint64, e envelope) error {
+	s.mu.Lock()
+	pos := s.pos
+	s.mu.Unlock()
+	fresh := pos.epoch == "" && e.offset == 1
+	switch {
+	case fresh || e.epoch == pos.epoch && e.offset == pos.offset+1:
+		if s.advance(life, e.position) {
+			s.deliver(ctx, life, e.entry)
+		}
+		return nil
+	case e.epoch == pos.epoch && e.offset <= pos.offset:
+		return nil
+	}
+	return s.heal(ctx, life)
+}
+
+// advance moves the position, unless the room was unsubscribed meanwhile.
+func (s *sub) advance(life uint64, to position) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.life != life {
+		return false
+	}
+	s.pos = to
+	return true
+}
+
+// again has history looked at once more.
+func (s *sub) again(life uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.life == life {
+		s.behind = true
+	}
+}
+
+func (s *sub) deliver(ctx context.Context, life uint64, text string) {
+	e, err := parseEntry(text)
+	if err != nil {
+		if !errors.Is(err, errVersion) {
+			s.p.n.malformed(s.key, err)
+		}
+		return
+	}
+	if s.seen.add(life, e.id, time.Now()) {
+		s.p.n.handler.Deliver(ctx, s.room, []byte(e.payload))
+	}
+}

@@ -1,0 +1,195 @@
+package redis
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/mootchat/moot/engine"
+)
+
+// Subscribe implements engine.Broker. It returns once Redis has confirmed the
+// subscription and the room's position was read after that.
+func (n *Node) Subscribe(ctx context.Context, room engine.RoomID) error {
+	if err := n.up(ctx); err != nil {
+		return err
+	}
+	p, key := n.at(room)
+	s, life, confirmed := p.want(room, key)
+	if confirmed == nil {
+		return nil
+	}
+	err := p.await(ctx, confirmed)
+	if err == nil {
+		var pos position
+		if pos, err = p.position(ctx, s); err == nil {
+			s.start(life, pos)
+		}
+	}
+	if err != nil {
+		p.unwant(s.channel)
+	}
+	return err
+}
+
+// Unsubscribe implements engine.Broker. It needs no answer from Redis: what comes
+// for the room from then on is dropped here.
+func (n *Node) Unsubscribe(_ context.Context, room engine.RoomID) error {
+	p, key := n.at(room)
+	p.unwant(p.keys.of("c", key))
+	return nil
+}
+
+// want notes that the room is to be heard, and says when Redis has confirmed it;
+// nil if it is heard already.
+func (p *partition) want(room engine.RoomID, key string) (s *sub, life uint64, confirmed <-chan struct{}) {
+	channel := p.keys.of("c", key)
+	p.mu.Lock()
+	s = p.subs[channel]
+	if s == nil {
+		s = &sub{p: p, room: room, key: key, channel: channel}
+		p.subs[channel] = s
+	}
+	life, confirmed = s.want()
+	session := p.session
+	p.mu.Unlock()
+	// Without a session the next one subscribes to all that is wanted by then.
+	if confirmed != nil && session != nil {
+		session.subscribe(channel)
+	}
+	return s, life, confirmed
+}
+
+func (p *partition) unwant(channel string) {
+	p.mu.Lock()
+	s, session := p.subs[channel], p.session
+	was := s != nil && s.unwant()
+	p.sweep(s)
+	p.mu.Unlock()
+	if was && session != nil {
+		session.unsubscribe(channel)
+	}
+}
+
+// sweep gives up a room that is neither wanted nor being delivered. The lock is
+// held.
+func (p *partition) sweep(s *sub) {
+	if s != nil && s.idle() && p.subs[s.channel] == s {
+		delete(p.subs, s.channel)
+	}
+}
+
+func (p *partition) await(ctx context.Context, confirmed <-chan struct{}) error {
+	late := time.NewTimer(p.n.cfg.PublishTimeout)
+	defer late.Stop()
+	select {
+	case <-confirmed:
+		return nil
+	case <-late.C:
+		return fmt.Errorf("subscribe: %w: not confirmed in %v", engine.ErrUnavailable, p.n.cfg.PublishTimeout)
+	case <-p.n.life.Done():
+		return p.n.gone()
+	case <-ctx.Done():
+		return fmt.Errorf("subscribe: %w: %w", engine.ErrUnavailable, ctx.Err())
+	}
+}
+
+// position reads where the room's order is.
+func (p *partition) position(ctx context.Context, s *sub) (pos position, err error) {
+	err = p.n.read(ctx, "subscribe", func(ctx context.Context) error {
+		v, err := p.n.client.HMGet(ctx, p.keys.of("m", s.key), "e", "o").Result()
+		if err == nil {
+			pos, err = parsePosition(v)
+		}
+		return err
+	})
+	return pos, err
+}
+
+// parsePosition reads the epoch and the offset of a room; of one in which nothing
+// was said they are absent.
+func parsePosition(v []any) (position, error) {
+	if len(v) != 2 {
+		return position{}, errors.New("want an epoch and an offset")
+	}
+	if v[0] == nil && v[1] == nil {
+		return position{}, nil
+	}
+	epoch, _ := v[0].(string)
+	text, _ := v[1].(string)
+	offset, err := parseOffset(text)
+	if err != nil || epoch == "" || len(epoch) > maxEpoch {
+		return position{}, fmt.Errorf("epoch %.20q, offset %.20q: no position", epoch, text)
+	}
+	return position{epoch, offset}, nil
+}
+
+// incoming takes what came through a channel.
+func (p *partition) incoming(channel, text string) {
+	p.mu.Lock()
+	s := p.subs[channel]
+	p.mu.Unlock()
+	if s == nil {
+		return // unsubscribed meanwhile
+	}
+	e, err := parseEnvelope(text)
+	if err != nil {
+		p.n.malformed(channel, err)
+		return
+	}
+	s.push(e)
+}
+
+// confirmed takes Redis' word that we are subscribed.
+func (p *partition) confirmed(channel string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if s := p.subs[channel]; s != nil {
+		s.confirm()
+	}
+}
+
+// audit compares the positions of rooms with what has come, and has those that
+// lack something heal.
+func (p *partition) audit(ctx context.Context, subs []*sub) error {
+	for len(subs) > 0 {
+		page := subs[:min(len(subs), auditPage)]
+		subs = subs[len(page):]
+		tops, err := p.tops(ctx, page)
+		if err != nil {
+			return err
+		}
+		for i, s := range page {
+			s.behold(tops[i])
+		}
+	}
+	return nil
+}
+
+// auditPage is how many rooms' positions are read at once.
+const auditPage = 100
+
+func (p *partition) tops(ctx context.Context, subs []*sub) ([]position, error) {
+	ctx, cancel := context.WithTimeout(ctx, 2*readTimeout)
+	defer cancel()
+	pipe := p.n.client.Pipeline()
+	for _, s := range subs {
+		pipe.HMGet(ctx, p.keys.of("m", s.key), "e", "o")
+	}
+	cmds, err := pipe.Exec(ctx)
+	if err != nil {
+		return nil, err
+	}
+	tops := make([]position, len(cmds))
+	for i, cmd := range cmds {
+		v, ok := cmd.(interface{ Val() []any })
+		if !ok {
+			return nil, fmt.Errorf("positions: %T", cmd)
+		}
+		if tops[i], err = parsePosition(v.Val()); err != nil {
+			p.n.malformed(subs[i].key, err)
+		}
+	}
+	return tops, nil
+}
