@@ -1,8 +1,10 @@
 package engine
 
 import (
+	"bytes"
 	"errors"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -15,6 +17,10 @@ const linger = time.Second
 // spillChunk is how many bytes a reader that is behind must take within the
 // write timeout, so that a slow but living one is told from one that stopped.
 const spillChunk = 32 << 10
+
+// perFrame is what a frame that waits takes beside its bytes. Of the answers to
+// pings, which have two, an outbox would else hold many times its limit.
+const perFrame = 32
 
 // outbox holds what waits for one connection. Its writer's goroutine alone
 // writes to the sink, without ever waiting; a reader whose socket is full is
@@ -57,14 +63,14 @@ func (o *outbox) sendBytes(b []byte) {
 	}
 }
 
-// admit counts n bytes. It is called with mu held and lets go of it when it
-// returns false: the bytes are not taken.
+// admit counts the n bytes of a frame. It is called with mu held and lets go of it
+// when it returns false: the bytes are not taken.
 func (o *outbox) admit(n int) bool {
 	if o.ending {
 		o.mu.Unlock()
 		return false
 	}
-	if o.bytes+n > o.limit {
+	if o.bytes+n+perFrame*len(o.waiting) > o.limit {
 		o.abandon()
 		o.slow()
 		return false
@@ -131,12 +137,12 @@ func (o *outbox) put(b, scratch []byte) []byte {
 	}
 	if len(o.waiting) == 0 {
 		o.mu.Unlock()
-		o.write(b)
+		o.spillOver(o.write(b))
 		return scratch
 	}
 	scratch = append(o.take(scratch[:0]), b...)
 	o.mu.Unlock()
-	o.write(scratch)
+	o.spillOver(bytes.Clone(o.write(scratch)))
 	return scratch
 }
 
@@ -166,11 +172,11 @@ func (o *outbox) flush(scratch []byte) []byte {
 		b := o.waiting[0]
 		o.forget()
 		o.mu.Unlock()
-		o.write(b)
+		o.spillOver(o.write(b))
 	default:
 		scratch = o.take(scratch[:0])
 		o.mu.Unlock()
-		o.write(scratch)
+		o.spillOver(bytes.Clone(o.write(scratch)))
 	}
 	return scratch
 }
@@ -206,60 +212,96 @@ func (o *outbox) settle() {
 	}
 }
 
-// write gives b to the socket; what it does not take at once is left to a
-// goroutine that waits. b is not kept.
-func (o *outbox) write(b []byte) {
+// write gives b to the socket and returns what it does not take at once.
+func (o *outbox) write(b []byte) (rest []byte) {
 	n, err := o.sink.TryWrite(b)
-	if err == nil && n == len(b) {
-		o.mu.Lock()
-		o.settle()
-		return
-	}
 	o.mu.Lock()
-	if err != nil {
+	switch {
+	case err != nil:
 		o.abandon()
-		return
+		return nil
+	case n == len(b):
+		o.settle()
+		return nil
 	}
-	rest := append([]byte(nil), b[n:]...)
+	rest = b[n:]
 	o.bytes += len(rest)
 	o.behind = true
 	o.mu.Unlock()
+	return rest
+}
+
+// spillOver leaves rest, if there is any, to a goroutine that waits. rest is kept:
+// it is shared, or nobody else's.
+func (o *outbox) spillOver(rest []byte) {
+	if len(rest) == 0 {
+		return
+	}
 	o.writer.spills.Add(1)
 	go o.spill(rest)
 }
 
 // spill writes, waiting as long as it may, until the connection has caught up.
-func (o *outbox) spill(rest []byte) {
+// Many may be behind in the same room: what waits stays shared, and each has no
+// more than a chunk of its own.
+func (o *outbox) spill(b []byte) {
 	defer o.writer.spills.Done()
+	var chunk []byte
 	for {
-		size := len(rest)
-		for len(rest) > 0 {
-			chunk := rest[:min(len(rest), spillChunk)]
-			if _, err := o.writeChunk(chunk); err != nil {
-				o.mu.Lock()
-				given := o.ending
-				o.abandon()
-				if !given && errors.Is(err, os.ErrDeadlineExceeded) {
-					o.slow()
-				}
-				return
+		if err := o.writeAll(b); err != nil {
+			o.mu.Lock()
+			given := o.ending
+			o.abandon()
+			if !given && errors.Is(err, os.ErrDeadlineExceeded) {
+				o.slow()
 			}
-			rest = rest[len(chunk):]
+			return
 		}
 		o.sink.SetWriteDeadline(time.Time{}) // the writer's next TryWrite has none
 		o.mu.Lock()
-		o.bytes -= size
+		o.bytes -= len(b)
 		if len(o.waiting) == 0 || o.finished {
 			o.behind = false
 			o.queued = false
 			o.settle()
 			return
 		}
-		bytes := o.bytes
-		rest = o.take(make([]byte, 0, bytes))
-		o.bytes = bytes // still in hand
+		b, chunk = o.next(chunk)
 		o.mu.Unlock()
 	}
+}
+
+// next takes what is to be written next: a frame as it is, or as many as fit into
+// spillChunk bytes. It is called with mu held; chunk is used again.
+func (o *outbox) next(chunk []byte) (b, grown []byte) {
+	n, size := 1, len(o.waiting[0])
+	for n < len(o.waiting) && size+len(o.waiting[n]) <= spillChunk {
+		size += len(o.waiting[n])
+		n++
+	}
+	b = o.waiting[0]
+	if n > 1 {
+		chunk = slices.Grow(chunk[:0], size)
+		for _, f := range o.waiting[:n] {
+			chunk = append(chunk, f...)
+		}
+		b = chunk
+	}
+	clear(o.waiting[:n])
+	if o.waiting = o.waiting[n:]; len(o.waiting) == 0 {
+		o.waiting = nil
+	}
+	return b, chunk
+}
+
+// writeAll writes b, as long as each chunk of it is taken in time.
+func (o *outbox) writeAll(b []byte) error {
+	for chunk := range slices.Chunk(b, spillChunk) {
+		if _, err := o.writeChunk(chunk); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // writeChunk writes b within the timeout, and within linger once the connection

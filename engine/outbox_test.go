@@ -235,3 +235,54 @@ func TestBrokenSocketIsClosedAndNotCalledSlow(t *testing.T) {
 		}
 	})
 }
+
+// Many may be behind in a room: what waits for them is there once.
+func TestWhatWaitsForAReaderThatIsBehindIsShared(t *testing.T) {
+	atDesk(t, func(d *desk) {
+		b := d.box()
+		b.limit = 1 << 20
+		b.sink.Room(1)
+		xs, ys := strings.Repeat("x", 3*spillChunk), strings.Repeat("y", spillChunk/3)
+		long, short := frameText(xs), frameText(ys)
+		want := []string{"first"}
+		b.send(frameText("first"))
+		for range 4 {
+			synctest.Wait()
+			b.send(long)
+			b.send(short)
+			b.send(short)
+			want = append(want, xs, ys, ys)
+		}
+		longs, copied := 0, 0
+		b.sink.OnWrite(func(p []byte) {
+			switch {
+			case &p[0] == &long.Line()[0]:
+				longs++
+			case strings.HasPrefix(string(p), "y") && len(p) > spillChunk:
+				t.Errorf("%d bytes were joined, want at most %d", len(p), spillChunk)
+			case strings.HasPrefix(string(p), "y"):
+				copied++
+			}
+		})
+		b.sink.Drain()
+		d.got(b, want...)
+		if longs != 4 || copied != 4 {
+			d.Errorf("%d long frames were written as they are, %d joined writes of short ones, want 4 of each", longs, copied)
+		}
+	})
+}
+
+// A client that sends pings and reads no pong has an outbox of tiny frames.
+func TestTinyFramesCountMoreThanTheirBytes(t *testing.T) {
+	atDesk(t, func(d *desk) {
+		b := d.box()
+		b.sink.Room(0)
+		n := 0
+		for ; b.slow == 0; n++ {
+			b.sendBytes([]byte{0x8a, 0})
+		}
+		if most := b.limit / perFrame; n > most {
+			d.Errorf("%d frames of two bytes waited, want at most %d", n, most)
+		}
+	})
+}
