@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .ONESHELL:
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := run
-.PHONY: run moot guests check test race lint fuzz bench soak redis tools clean
+.PHONY: run moot guests check test race lint fuzz bench soak chaos tools clean
 
 GUESTS      := $(notdir $(patsubst %/main.go,%,$(wildcard guests/*/main.go)))
 GUEST_FILES := $(foreach g,$(GUESTS),guests/$(g)/$(g).wasm)
@@ -49,7 +49,7 @@ race: check
 lint:
 	unformatted=$$(gofmt -l $$(git ls-files -co --exclude-standard '*.go'))
 	if [ -n "$$unformatted" ]; then echo "not formatted (run gofmt -w):"; echo "$$unformatted"; exit 1; fi
-	go vet -tags soak,redis ./...
+	go vet -tags soak,chaos ./...
 	cd sdk/go && go vet ./... && cd ../..
 	go run $(STATICCHECK) ./...
 
@@ -72,24 +72,27 @@ bench: guests
 soak: guests
 	SOAK=$(SOAK) go test -tags soak -count=1 -timeout 0 -v -run TestMemoryStaysFlat ./engine/cli
 
-# The cluster on Redis, which no configuration names yet, against real servers:
-# it needs redis-server 7.
-redis:
-	go test -race -tags redis -count=1 -timeout 15m ./engine/cluster/redis
+# The faults of a cluster on Redis that take minutes, besides those of make test.
+chaos: guests
+	go test -race -tags chaos -count=1 -timeout 30m ./engine/cluster/redis ./engine/cli
 
-# What the tests need besides Go and Node.js: a browser, and the npm packages
-# that the lock files name.
+# What the tests need besides Go and Node.js: a browser, Redis, and the npm
+# packages that the lock files name.
 tools:
 	if ! command -v node >/dev/null || ! command -v npm >/dev/null; then
 		echo "make test needs Node.js 20.11 or newer, with npm: install it and try again" >&2; exit 1
 	fi
-	if ! command -v chromium >/dev/null; then
+	missing=
+	command -v chromium >/dev/null || missing="$$missing chromium"
+	command -v redis-server >/dev/null || missing="$$missing redis-server"
+	command -v redis-sentinel >/dev/null || missing="$$missing redis-sentinel"
+	if [ -n "$$missing" ]; then
 		if ! command -v apt-get >/dev/null; then
-			echo "make test needs Chromium: install it so that 'chromium' is on the PATH, and try again" >&2; exit 1
+			echo "make test needs$$missing: install what has these names in Debian so that they are on the PATH (Redis 7.0 or newer), and try again" >&2; exit 1
 		fi
 		sudo=; [ "$$(id -u)" = 0 ] || sudo=sudo
 		$$sudo apt-get update -qq
-		$$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium
+		$$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing
 	fi
 	for dir in $(NPM_DIRS); do
 		if ! cmp -s $$dir/package-lock.json $$dir/node_modules/.installed; then

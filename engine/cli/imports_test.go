@@ -20,7 +20,7 @@ var mayKnow = map[string][]string{
 	"engine/cluster/redis":       {"engine", "engine/wire"},
 	"engine/cluster/clustertest": {"engine", "engine/wire"},
 	"engine/config":              {"engine/glob"},
-	"engine/cli":                 {"engine", "engine/cli/bench", "engine/cli/chat", "engine/cluster/memory", "engine/config", "engine/demo", "engine/glob", "engine/tcp", "engine/wire", "engine/ws", "host"},
+	"engine/cli":                 {"engine", "engine/cli/bench", "engine/cli/chat", "engine/cluster/memory", "engine/cluster/redis", "engine/config", "engine/demo", "engine/glob", "engine/tcp", "engine/wire", "engine/ws", "host"},
 	"host":                       {"engine", "engine/glob", "engine/wire", "host/abi", "host/meter", "host/wasi"},
 	"host/hosttest/bench":        {"engine", "engine/wire", "host", "host/abi", "host/hosttest/asm"},
 }

@@ -2,11 +2,13 @@ package cli
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -25,8 +27,11 @@ func TestMain(m *testing.M) {
 //
 // empty.wasm is a module with nothing in it.
 //
-//	serve [FLAG ...]   starts moot serve on free ports, and waits until it serves; $HTTP and $SOCKET are its addresses
-//	stop               sends it SIGTERM and waits; its log is then in serve.log
+//	serve [FLAG ...]   starts moot serve on free ports, and waits until it serves; $HTTP and $SOCKET are its addresses,
+//	                   $HTTP1 and $SOCKET1 those of the first, and so on
+//	stop               sends SIGTERM to all and waits; their logs are then in serve.log
+//	redis [FLAG ...]   starts redis-server; $REDIS is its address, which is in redis.address too
+//	talk FILE          holds a conversation of clients over TCP, see talkScript
 //	socket FILE        sends the lines of the file over TCP and gives what comes until the server closes
 //	benched FILE RATE MEMBERS   the JSON of moot bench tells of so many messages/s to rooms of so many members
 //	picture FILE       the file is the picture that its name promises
@@ -49,6 +54,8 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"serve":   serveScript,
 			"stop":    stopScript,
+			"redis":   redisScript,
+			"talk":    talkScript,
 			"socket":  socketScript,
 			"benched": benchedScript,
 			"picture": pictureScript,
@@ -56,8 +63,14 @@ func TestScripts(t *testing.T) {
 	})
 }
 
-// servers are those of the scripts, by their folders.
+// servers are those of the scripts, by their folders: slices of them.
 var servers sync.Map
+
+func served(ts *testscript.TestScript) []*server {
+	all, _ := servers.Load(ts.Getenv("WORK"))
+	some, _ := all.([]*server)
+	return some
+}
 
 func serveScript(ts *testscript.TestScript, neg bool, args []string) {
 	self, err := os.Executable()
@@ -72,17 +85,25 @@ func serveScript(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Defer(s.kill)
 	ts.Setenv("HTTP", s.http)
 	ts.Setenv("SOCKET", s.socket)
-	servers.Store(ts.Getenv("WORK"), s)
+	all := append(served(ts), s)
+	servers.Store(ts.Getenv("WORK"), all)
+	ts.Setenv(fmt.Sprint("HTTP", len(all)), s.http)
+	ts.Setenv(fmt.Sprint("SOCKET", len(all)), s.socket)
 }
 
 func stopScript(ts *testscript.TestScript, neg bool, args []string) {
-	v, ok := servers.LoadAndDelete(ts.Getenv("WORK"))
-	if !ok {
+	all := served(ts)
+	servers.Delete(ts.Getenv("WORK"))
+	if len(all) == 0 {
 		ts.Fatalf("stop: nothing is served")
 	}
-	log, err := v.(*server).terminate()
-	ts.Check(err)
-	ts.Check(os.WriteFile(ts.MkAbs("serve.log"), []byte(log), 0o666))
+	var logs strings.Builder
+	for _, s := range all {
+		log, err := s.terminate()
+		ts.Check(err)
+		logs.WriteString(log)
+	}
+	ts.Check(os.WriteFile(ts.MkAbs("serve.log"), []byte(logs.String()), 0o666))
 }
 
 func socketScript(ts *testscript.TestScript, neg bool, args []string) {

@@ -12,7 +12,6 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/mootchat/moot/engine"
-	"github.com/mootchat/moot/engine/cluster/memory"
 	"github.com/mootchat/moot/engine/config"
 	"github.com/mootchat/moot/engine/demo"
 	"github.com/mootchat/moot/engine/tcp"
@@ -30,6 +29,15 @@ func (c *serveCommand) Run(ctx context.Context, t terminal) error {
 		return err
 	}
 	log := logger(cfg.Log, t.err)
+	common, closeCluster, err := openCluster(ctx, cfg, log)
+	if err != nil {
+		return err
+	}
+	return errors.Join(c.serve(ctx, cfg, log, common), closeCluster())
+}
+
+// serve serves as a node of the cluster.
+func (c *serveCommand) serve(ctx context.Context, cfg *config.Config, log *slog.Logger, common engine.Cluster) error {
 	sizes := &roomSizes{}
 	rules, err := loadRules(ctx, cfg, log, sizes)
 	if err != nil {
@@ -40,8 +48,7 @@ func (c *serveCommand) Run(ctx context.Context, t terminal) error {
 	if err != nil {
 		return errors.Join(err, rules.Close())
 	}
-	ec.Middleware, ec.Log = rules, log
-	ec.Cluster = memory.New().Node(nodeName(cfg.Cluster.Node))
+	ec.Middleware, ec.Log, ec.Cluster = rules, log, common
 	if n.engine, err = engine.New(ec); err != nil {
 		return errors.Join(err, rules.Close())
 	}

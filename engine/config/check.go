@@ -47,6 +47,8 @@ func check(rule, text string) error {
 		return must(strings.HasPrefix(text, "/") && path.Clean(text) == text && text != "/", `is not a path: want one such as "/acme", without "/" at its end`)
 	case "room":
 		return must(isRoomName(text), "is an invalid room name: want 1 to 200 bytes of UTF-8 without control characters")
+	case "server":
+		return checkServer(text)
 	case "sha256":
 		return must(digestShape.MatchString(text), "is not a sha256: want 64 hex digits in lower case")
 	case "":
@@ -75,6 +77,14 @@ func checkAddress(text string) error {
 		_, err = strconv.ParseUint(port, 10, 16)
 	}
 	return must(err == nil, `is not an address such as ":8080" or "127.0.0.1:8080"`)
+}
+
+func checkServer(text string) error {
+	host, port, err := net.SplitHostPort(text)
+	if err == nil {
+		_, err = strconv.ParseUint(port, 10, 16)
+	}
+	return must(err == nil && host != "", `is not a server: want host:port, such as "127.0.0.1:6379"`)
 }
 
 func checkGlob(text string) error {
@@ -111,9 +121,27 @@ func (l *load) check(c *Config) {
 			}
 		}
 	}
+	l.checkRedis(c.Cluster.Redis)
 	if _, ok := c.Tenants[c.Socket.Tenant]; !ok && c.Socket.Listen != "" && !l.bad["socket.tenant"] {
 		l.problem(l.pos("socket.tenant"), "socket.tenant", unknown("tenant", c.Socket.Tenant, sorted(c.Tenants)))
 	}
+}
+
+// checkRedis asks what each mode has and needs.
+func (l *load) checkRedis(r Redis) {
+	say := func(is bool, key, message string) {
+		path := cursor{path: "cluster"}.key("redis").key(key).path
+		if is && !l.bad[path] {
+			l.problem(l.pos(path), path, message)
+		}
+	}
+	say(len(r.Addresses) == 0, "addresses", "is empty: want at least one host:port")
+	say(r.Mode == "standalone" && len(r.Addresses) > 1, "addresses", fmt.Sprintf("has %d servers: mode standalone has one", len(r.Addresses)))
+	say(r.Mode == "sentinel" && r.MasterName == "", "masterName", "is required in mode sentinel: what the sentinels call the master")
+	say(r.Mode != "sentinel" && r.MasterName != "", "masterName", "is for mode sentinel, and the mode is "+r.Mode)
+	say(r.Mode == "cluster" && r.Database != 0, "database", "must be 0 in mode cluster: a Redis Cluster has no other")
+	say(!r.TLS && (r.CA.Written != "" || r.Cert.Written != "" || r.Key.Written != ""), "tls", "is false, but certificates are given: set it to true")
+	say((r.Cert.Written == "") != (r.Key.Written == ""), "cert", "and key go together: both or none")
 }
 
 // claim gives hosts or paths to a tenant, each to one only: a tie has no right answer.

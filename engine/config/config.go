@@ -57,8 +57,27 @@ type Socket struct {
 
 // Cluster says how nodes find each other.
 type Cluster struct {
-	Backend string `yaml:"backend" default:"memory" oneof:"memory"`
-	Node    string `yaml:"node" check:"node"` // "" = made from the host's name at start
+	Backend        string        `yaml:"backend" default:"memory" oneof:"memory redis"`
+	Node           string        `yaml:"node" check:"node"`                                 // "" = made from the host's name at start
+	Lease          time.Duration `yaml:"lease" default:"10s" min:"1s" max:"1h"`             // how long a silent node is believed to live
+	PublishTimeout time.Duration `yaml:"publishTimeout" default:"10s" min:"100ms" max:"5m"` // how long what needs the others may wait for them
+	Partitions     int           `yaml:"partitions" default:"16" min:"1" max:"1024"`        // of a Redis Cluster; the same on all nodes, for ever
+	Redis          Redis         `yaml:"redis"`
+}
+
+// Redis is where nodes meet, if Backend is "redis".
+type Redis struct {
+	Mode       string   `yaml:"mode" default:"standalone" oneof:"standalone sentinel cluster"`
+	Addresses  []string `yaml:"addresses" default:"127.0.0.1:6379" check:"server"` // of the server; of the sentinels; of some of the cluster's servers
+	Username   string   `yaml:"username"`                                          // "" = Redis' default user
+	Password   Secret   `yaml:"password"`                                          // empty = none is sent
+	Database   int      `yaml:"database" default:"0" min:"0" max:"1000000"`        // 0 in mode cluster
+	MasterName string   `yaml:"masterName"`                                        // in mode sentinel, which needs it
+	TLS        bool     `yaml:"tls" default:"false"`
+	CA         Path     `yaml:"ca"`   // a PEM file; "" = the system's certificates
+	Cert       Path     `yaml:"cert"` // PEM files, for a Redis that wants to know its clients; "" = none
+	Key        Path     `yaml:"key"`
+	Prefix     string   `yaml:"prefix" default:"moot" check:"name"` // of all keys; clusters that differ in it may share a Redis
 }
 
 // Limits hold for every client of this node.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"strconv"
 	"strings"
@@ -47,6 +48,19 @@ func (c *Config) dial() redis.UniversalClient {
 	return redis.NewClient(u.Simple())
 }
 
+// LogLibrary has what go-redis says by itself go to log, at debug: what matters of
+// it is logged here. It holds for the whole process: call it before Open.
+func LogLibrary(log *slog.Logger) { redis.SetLogger(libraryLog{log}) }
+
+type libraryLog struct{ log *slog.Logger }
+
+// Printf is go-redis' idea of a logger.
+func (l libraryLog) Printf(ctx context.Context, format string, args ...any) {
+	if l.log.Enabled(ctx, slog.LevelDebug) {
+		l.log.DebugContext(ctx, "go-redis", "says", fmt.Sprintf(format, args...))
+	}
+}
+
 // generationScript notes whose life a partition is in: the replication id is
 // another after a failover, the run id after a restart. KEYS gen
 const generationScript = `
@@ -75,6 +89,18 @@ func (c *Config) checkGeneration(ctx context.Context, conn *redis.Conn) error {
 
 // check fails unless the servers are such as a cluster can stand on.
 func (c *Config) check(ctx context.Context, client redis.UniversalClient) error {
+	if err := c.checkServers(ctx, client); err != nil {
+		return err
+	}
+	for _, tag := range tags(c.Partitions) {
+		if err := client.Eval(ctx, generationScript, []string{keys{c.Prefix, tag}.of("gen")}).Err(); err != nil {
+			return c.explain(err)
+		}
+	}
+	return nil
+}
+
+func (c *Config) checkServers(ctx context.Context, client redis.UniversalClient) error {
 	cc, ok := client.(*redis.ClusterClient)
 	if !ok {
 		return c.checkServer(ctx, client)
@@ -103,20 +129,23 @@ func (c *Config) checkServer(ctx context.Context, client redis.UniversalClient) 
 	return c.judge(info)
 }
 
+// errUnfit marks a server that answers, and will not do.
+var errUnfit = errors.New("redis")
+
 func (c *Config) judge(info map[string]string) error {
 	major, _, _ := strings.Cut(info["redis_version"], ".")
 	if n, err := strconv.Atoi(major); err != nil || n < 7 {
-		return fmt.Errorf("redis: %s is version %.20q: 7.0 or newer is needed", c.where(), info["redis_version"])
+		return fmt.Errorf("%w: %s is version %.20q: 7.0 or newer is needed", errUnfit, c.where(), info["redis_version"])
 	}
 	want := "standalone"
 	if c.Mode == Cluster {
 		want = "cluster"
 	}
 	if got := info["redis_mode"]; got != want {
-		return fmt.Errorf("redis: %s runs in mode %.20q: mode %q is not for it", c.where(), got, c.Mode)
+		return fmt.Errorf("%w: %s runs in mode %.20q: mode %q is not for it", errUnfit, c.where(), got, c.Mode)
 	}
 	if c.Mode == Standalone && info["role"] != "master" {
-		return fmt.Errorf("redis: %s is a replica: want its master, or mode sentinel", c.where())
+		return fmt.Errorf("%w: %s is a replica: want its master, or mode sentinel", errUnfit, c.where())
 	}
 	return c.checkMemory(info)
 }
@@ -129,7 +158,7 @@ func (c *Config) checkMemory(info map[string]string) error {
 		return nil
 	}
 	if info["maxmemory"] != "0" {
-		return fmt.Errorf("redis: %s evicts keys when its memory is full (maxmemory-policy %.20s): want noeviction", c.where(), policy)
+		return fmt.Errorf("%w: %s evicts keys when its memory is full (maxmemory-policy %.20s), and would lose members and messages: set maxmemory-policy noeviction", errUnfit, c.where(), policy)
 	}
 	c.Log.Warn("redis would evict keys if it had a maxmemory: set maxmemory-policy noeviction", "policy", policy)
 	return nil
@@ -143,7 +172,7 @@ func (c *Config) explain(err error) error {
 	case has("WRONGPASS"), has("NOAUTH"), has("without any password configured"):
 		return fmt.Errorf("redis: %s: wrong username or password: %w", c.where(), err)
 	case has("NOPERM"):
-		return fmt.Errorf("redis: %s: the user may not do what is needed: %w", c.where(), err)
+		return fmt.Errorf("redis: %s: the user may not do what is needed (the README beside the cluster lists it): %w", c.where(), err)
 	case has("cluster support disabled"):
 		return fmt.Errorf("redis: %s is no Redis Cluster: mode %q is not for it: %w", c.where(), c.Mode, err)
 	case c.Mode == Sentinel:

@@ -1,5 +1,3 @@
-//go:build redis
-
 package redis
 
 import (
@@ -9,6 +7,8 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/mootchat/moot/engine/cluster/redis/redistest"
 )
 
 func TestConfigThatCannotBeIsRefused(t *testing.T) {
@@ -47,14 +47,14 @@ func refuses(t *testing.T, cfg Config, want string) {
 }
 
 func TestRedisThatWillNotDoIsRefused(t *testing.T) {
-	s := startServer(t, "--requirepass", "secret", "--maxmemory", "100mb", "--maxmemory-policy", "allkeys-lru")
-	cfg := Config{Node: "a", Addresses: []string{s.address()}}
+	s := redistest.Start(t, "--requirepass", "secret", "--maxmemory", "100mb", "--maxmemory-policy", "allkeys-lru")
+	cfg := Config{Node: "a", Addresses: []string{s.Address()}}
 	refuses(t, cfg, "wrong username or password")
 	cfg.Password = "guess"
 	refuses(t, cfg, "wrong username or password")
 	cfg.Password = "secret"
-	refuses(t, cfg, "want noeviction")
-	admin := redis.NewClient(&redis.Options{Addr: s.address(), Password: "secret"})
+	refuses(t, cfg, "set maxmemory-policy noeviction")
+	admin := redis.NewClient(&redis.Options{Addr: s.Address(), Password: "secret"})
 	defer admin.Close()
 	if err := admin.ConfigSet(context.Background(), "maxmemory-policy", "noeviction").Err(); err != nil {
 		t.Fatal(err)
@@ -62,18 +62,18 @@ func TestRedisThatWillNotDoIsRefused(t *testing.T) {
 	open(t, cfg)
 	cfg.Mode, cfg.Partitions = Cluster, 1
 	refuses(t, cfg, "no Redis Cluster")
-	cfg.Mode, cfg.MasterName = Sentinel, "main"
+	cfg.Mode, cfg.MasterName, cfg.PublishTimeout = Sentinel, "main", 200*time.Millisecond
 	refuses(t, cfg, `named "main"`)
-	nobody := Config{Node: "a", Addresses: []string{"127.0.0.1:1"}}
+	nobody := Config{Node: "a", PublishTimeout: 200 * time.Millisecond, Addresses: []string{"127.0.0.1:1"}}
 	refuses(t, nobody, "cannot reach standalone 127.0.0.1:1")
 }
 
 func TestServerIsJudgedByItsInfo(t *testing.T) {
-	replica := startServer(t)
-	if err := replica.do("REPLICAOF", "127.0.0.1", "1"); err != nil {
+	replica := redistest.Start(t)
+	if err := replica.Do("REPLICAOF", "127.0.0.1", "1"); err != nil {
 		t.Fatal(err)
 	}
-	refuses(t, Config{Node: "a", Addresses: []string{replica.address()}}, "is a replica")
+	refuses(t, Config{Node: "a", Addresses: []string{replica.Address()}}, "is a replica")
 	old := map[string]string{"redis_version": "6.2.14", "redis_mode": "standalone", "role": "master"}
 	cfg, err := (Config{Node: "a"}).complete()
 	if err != nil {
@@ -86,4 +86,31 @@ func TestServerIsJudgedByItsInfo(t *testing.T) {
 	if err := cfg.judge(clustered); err == nil || !strings.Contains(err.Error(), `mode "standalone" is not for it`) {
 		t.Errorf("a cluster's server: error %v", err)
 	}
+}
+
+func TestRedisThatComesLateIsWaitedFor(t *testing.T) {
+	s := redistest.Start(t)
+	s.Kill()
+	opened := make(chan error)
+	go func() {
+		n, err := Open(context.Background(), Config{Node: "a", Addresses: []string{s.Address()}})
+		if err == nil {
+			err = n.Close()
+		}
+		opened <- err
+	}()
+	if err := s.Restart(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-opened; err != nil {
+		t.Error(err)
+	}
+}
+
+func TestUserWhoMayTooLittleIsRefused(t *testing.T) {
+	s := redistest.Start(t)
+	if err := s.Do("ACL", "SETUSER", "weak", "on", ">pw", "~*", "&*", "+ping", "+info", "+hello"); err != nil {
+		t.Fatal(err)
+	}
+	refuses(t, Config{Node: "a", Username: "weak", Password: "pw", Addresses: []string{s.Address()}}, "may not do what is needed")
 }

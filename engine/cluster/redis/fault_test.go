@@ -1,5 +1,3 @@
-//go:build redis
-
 package redis
 
 import (
@@ -19,6 +17,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/cluster/redis/redistest"
 )
 
 // witness is a node whose handler writes down what it hears.
@@ -237,54 +236,54 @@ func (tr *trial) inOrder(w *witness, r engine.RoomID) {
 }
 
 func TestNothingIsLostWhenSubscriptionsAreKilled(t *testing.T) {
-	s := startServer(t)
-	tr := newTrial(t, Config{Addresses: []string{s.address()}})
+	s := redistest.Start(t)
+	tr := newTrial(t, Config{Addresses: []string{s.Address()}})
 	tr.talk()
 	for range 5 {
-		tr.must(s.do("CLIENT", "KILL", "TYPE", "pubsub"))
+		tr.must(s.Do("CLIENT", "KILL", "TYPE", "pubsub"))
 		tr.says(300)
 	}
 	tr.settle()
 }
 
 func TestNothingIsLostWhenConnectionsAreKilled(t *testing.T) {
-	s := startServer(t)
-	tr := newTrial(t, Config{Addresses: []string{s.address()}})
+	s := redistest.Start(t)
+	tr := newTrial(t, Config{Addresses: []string{s.Address()}})
 	tr.talk()
 	for range 5 {
-		tr.must(s.do("CLIENT", "KILL", "TYPE", "pubsub"))
-		tr.must(s.do("CLIENT", "KILL", "TYPE", "normal"))
+		tr.must(s.Do("CLIENT", "KILL", "TYPE", "pubsub"))
+		tr.must(s.Do("CLIENT", "KILL", "TYPE", "normal"))
 		tr.says(300)
 	}
 	tr.settle()
 }
 
 func TestNothingIsLostWhenRedisFreezes(t *testing.T) {
-	s := startServer(t)
-	tr := newTrial(t, Config{Addresses: []string{s.address()}})
+	s := redistest.Start(t)
+	tr := newTrial(t, Config{Addresses: []string{s.Address()}})
 	tr.talk()
-	s.signal(syscall.SIGSTOP)
-	thaw := time.AfterFunc(4*time.Second, func() { s.signal(syscall.SIGCONT) })
+	tr.must(s.Signal(syscall.SIGSTOP))
+	thaw := time.AfterFunc(4*time.Second, func() { _ = s.Signal(syscall.SIGCONT) })
 	defer thaw.Stop()
 	tr.says(600)
 	tr.settle()
 }
 
 func TestNothingIsLostWhenRedisBeginsAnew(t *testing.T) {
-	s := startServer(t)
-	tr := newTrial(t, Config{Addresses: []string{s.address()}})
+	s := redistest.Start(t)
+	tr := newTrial(t, Config{Addresses: []string{s.Address()}})
 	tr.talk()
 	for range 2 {
-		s.kill()
-		s.start()
+		s.Kill()
+		tr.must(s.Restart())
 		tr.says(600)
 	}
 	tr.settle()
 }
 
 func TestNothingIsLostWhenANodeIsCutOff(t *testing.T) {
-	s := startServer(t)
-	tr := newTrial(t, Config{Addresses: []string{s.address()}})
+	s := redistest.Start(t)
+	tr := newTrial(t, Config{Addresses: []string{s.Address()}})
 	tr.talk()
 	tr.nodes[1].wire.sever()
 	tr.says(300)
@@ -294,19 +293,10 @@ func TestNothingIsLostWhenANodeIsCutOff(t *testing.T) {
 }
 
 func TestNothingIsLostWhenSentinelsFailOver(t *testing.T) {
-	master, _, sentinel := startSentinels(t, 1)
-	tr := newTrial(t, Config{Mode: Sentinel, MasterName: "main", Addresses: []string{sentinel.address()}})
+	master, _, sentinel := redistest.StartSentinels(t, 1)
+	tr := newTrial(t, Config{Mode: Sentinel, MasterName: "main", Addresses: []string{sentinel.Address()}})
 	tr.talk()
-	master.kill()
+	master.Kill()
 	tr.says(600)
-	tr.settle()
-}
-
-func TestNothingIsLostWhenAClustersMasterDies(t *testing.T) {
-	all := startCluster(t, 3, 3)
-	tr := newTrial(t, Config{Mode: Cluster, Addresses: addresses(all), Partitions: 6})
-	tr.talk()
-	all[1].kill()
-	tr.says(1500)
 	tr.settle()
 }

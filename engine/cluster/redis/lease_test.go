@@ -1,5 +1,3 @@
-//go:build redis
-
 package redis
 
 import (
@@ -7,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/cluster/redis/redistest"
 )
 
 // seats adds members of the node to the trial's first room, which is made.
@@ -50,8 +49,8 @@ func (tr *trial) wasHanded(w *witness, ids []string) {
 }
 
 func TestNodeThatWasTakenForDeadPutsItsMembersBack(t *testing.T) {
-	s := startServer(t)
-	cfg := Config{Addresses: []string{s.address()}}
+	s := redistest.Start(t)
+	cfg := Config{Addresses: []string{s.Address()}}
 	tr := emptyTrial(t)
 	a, b := tr.node(cfg, "a"), tr.node(cfg, "b")
 	ids := tr.seats(a, 5)
@@ -77,19 +76,19 @@ func TestNodeThatWasTakenForDeadPutsItsMembersBack(t *testing.T) {
 }
 
 func TestMembersOfARedisThatBeganAnewArePutBack(t *testing.T) {
-	s := startServer(t)
+	s := redistest.Start(t)
 	tr := emptyTrial(t)
-	a := tr.node(Config{Addresses: []string{s.address()}}, "a")
+	a := tr.node(Config{Addresses: []string{s.Address()}}, "a")
 	tr.seats(a, 3)
-	s.kill()
-	s.start()
+	s.Kill()
+	tr.must(s.Restart())
 	tr.must(a.Cluster().Rooms.Create(tr.ctx, tr.rooms[0])) // rooms are not put back by themselves
 	tr.counts(a, 3)
 }
 
 func TestWhoDiesWhileLettingGoLeavesAMark(t *testing.T) {
-	s := startServer(t)
-	cfg := Config{Addresses: []string{s.address()}}
+	s := redistest.Start(t)
+	cfg := Config{Addresses: []string{s.Address()}}
 	tr := emptyTrial(t)
 	dead := tr.node(cfg, "dead")
 	tr.seats(dead, 3)
@@ -104,8 +103,8 @@ func TestWhoDiesWhileLettingGoLeavesAMark(t *testing.T) {
 }
 
 func TestWhatAReaperDoesNotFinishIsForAnother(t *testing.T) {
-	s := startServer(t)
-	cfg := Config{Addresses: []string{s.address()}}
+	s := redistest.Start(t)
+	cfg := Config{Addresses: []string{s.Address()}}
 	tr := emptyTrial(t)
 	dead := tr.node(cfg, "dead")
 	ids := tr.seats(dead, 3)
@@ -122,8 +121,8 @@ func TestWhatAReaperDoesNotFinishIsForAnother(t *testing.T) {
 }
 
 func TestNameIsOneNodes(t *testing.T) {
-	s := startServer(t)
-	cfg := Config{Addresses: []string{s.address()}}
+	s := redistest.Start(t)
+	cfg := Config{Addresses: []string{s.Address()}}
 	tr := emptyTrial(t)
 	first := tr.node(cfg, "a")
 	cfg.Node, cfg.Lease = "a", testLease

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 
@@ -53,8 +54,8 @@ type Counters struct {
 }
 
 // Open connects to Redis and checks that it will do: reachable, with these
-// credentials, of version 7.0 or newer, in the mode, not evicting keys. Close
-// ends what it began.
+// credentials, of version 7.0 or newer, in the mode, not evicting keys. One that is
+// not there yet is waited for, for Config.PublishTimeout. Close ends what it began.
 func Open(ctx context.Context, cfg Config) (*Node, error) {
 	cfg, err := cfg.complete()
 	if err != nil {
@@ -69,11 +70,31 @@ func Open(ctx context.Context, cfg Config) (*Node, error) {
 	for _, tag := range tags(cfg.Partitions) {
 		n.parts = append(n.parts, newPartition(n, keys{cfg.Prefix, tag}))
 	}
-	if err := cfg.check(ctx, n.client); err != nil {
-		n.Close()
-		return nil, err
+	if err := n.meet(ctx); err != nil {
+		return nil, errors.Join(err, n.Close())
 	}
 	return n, nil
+}
+
+// meet checks the servers, which may be starting too: it tries for
+// Config.PublishTimeout.
+func (n *Node) meet(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, n.cfg.PublishTimeout)
+	defer cancel()
+	said := false
+	for b := (backoff{50 * time.Millisecond, time.Second}); ; {
+		err := n.cfg.check(ctx, n.client)
+		if err == nil || !isPassing(err) || errors.Is(err, errUnfit) {
+			return err
+		}
+		if !said {
+			n.cfg.Log.Warn("redis is not there yet", "error", err, "waiting", n.cfg.PublishTimeout)
+			said = true
+		}
+		if !b.pause(ctx) {
+			return err
+		}
+	}
 }
 
 // token is unique, and lower case.

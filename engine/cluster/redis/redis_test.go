@@ -1,5 +1,3 @@
-//go:build redis
-
 package redis
 
 import (
@@ -12,6 +10,7 @@ import (
 
 	"github.com/mootchat/moot/engine"
 	"github.com/mootchat/moot/engine/cluster/clustertest"
+	"github.com/mootchat/moot/engine/cluster/redis/redistest"
 )
 
 // testLease is short, so that the dead are gone soon, and long enough for a busy
@@ -19,8 +18,8 @@ import (
 const testLease = 2 * time.Second
 
 func TestPromisesStandalone(t *testing.T) {
-	s := startServer(t)
-	promises(t, Config{Addresses: []string{s.address()}})
+	s := redistest.Start(t)
+	promises(t, Config{Addresses: []string{s.Address()}})
 }
 
 // promises runs the kit, each test under a prefix of its own.

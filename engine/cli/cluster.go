@@ -1,0 +1,72 @@
+package cli
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+
+	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/cluster/memory"
+	"github.com/mootchat/moot/engine/cluster/redis"
+	"github.com/mootchat/moot/engine/config"
+)
+
+// openCluster gives what the node has in common with others. close ends what it
+// began, once the engine has run.
+func openCluster(ctx context.Context, cfg *config.Config, log *slog.Logger) (c engine.Cluster, close func() error, err error) {
+	name := nodeName(cfg.Cluster.Node)
+	if cfg.Cluster.Backend == "memory" {
+		return memory.New().Node(name), func() error { return nil }, nil
+	}
+	rc, err := redisConfig(cfg.Cluster)
+	if err != nil {
+		return c, nil, err
+	}
+	rc.Node, rc.Log = name, log
+	redis.LogLibrary(log)
+	n, err := redis.Open(ctx, rc)
+	if err != nil {
+		return c, nil, fmt.Errorf("cluster.redis: %w", err)
+	}
+	return n.Cluster(), n.Close, nil
+}
+
+func redisConfig(c config.Cluster) (redis.Config, error) {
+	r := c.Redis
+	security, err := redisTLS(r)
+	return redis.Config{
+		Mode: redis.Mode(r.Mode), Addresses: r.Addresses, Username: r.Username, Password: r.Password.Reveal(),
+		Database: r.Database, MasterName: r.MasterName, TLS: security, Prefix: r.Prefix,
+		Lease: c.Lease, PublishTimeout: c.PublishTimeout, Partitions: c.Partitions,
+	}, err
+}
+
+// redisTLS is how Redis is reached; nil: without TLS.
+func redisTLS(r config.Redis) (*tls.Config, error) {
+	if !r.TLS {
+		return nil, nil
+	}
+	c := &tls.Config{MinVersion: tls.VersionTLS12}
+	if r.CA.Written != "" {
+		pem, err := os.ReadFile(r.CA.Absolute)
+		if err != nil {
+			return nil, fmt.Errorf("cluster.redis.ca: %w", err)
+		}
+		c.RootCAs = x509.NewCertPool()
+		if !c.RootCAs.AppendCertsFromPEM(pem) {
+			return nil, misuse{fmt.Errorf("cluster.redis.ca: %s holds no certificate in PEM form", r.CA)}
+		}
+	}
+	if r.Cert.Written != "" {
+		pair, err := tls.LoadX509KeyPair(r.Cert.Absolute, r.Key.Absolute)
+		if err != nil {
+			return nil, misuse{errors.New("cluster.redis.cert: " + err.Error())}
+		}
+		c.Certificates = []tls.Certificate{pair}
+	}
+	return c, nil
+}

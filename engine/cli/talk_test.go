@@ -1,0 +1,96 @@
+package cli
+
+import (
+	"bufio"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/mootchat/moot/engine/cluster/redis/redistest"
+)
+
+// redisScript starts a redis-server of the script's own: $REDIS is its address.
+func redisScript(ts *testscript.TestScript, neg bool, args []string) {
+	s, err := redistest.Run(ts.Getenv("WORK"), args...)
+	ts.Check(err)
+	ts.Defer(s.Kill)
+	ts.Setenv("REDIS", s.Address())
+	ts.Check(os.WriteFile(filepath.Join(ts.Getenv("WORK"), "redis.address"), []byte(s.Address()), 0o666))
+}
+
+// speaker is a client over TCP.
+type speaker struct {
+	conn  net.Conn
+	lines *bufio.Scanner
+}
+
+func dialSpeaker(address string) (*speaker, error) {
+	conn, err := net.DialTimeout("tcp", address, deadline)
+	if err != nil {
+		return nil, err
+	}
+	if err := conn.SetDeadline(time.Now().Add(deadline)); err != nil {
+		return nil, err
+	}
+	return &speaker{conn, bufio.NewScanner(conn)}, nil
+}
+
+// hear reads until a line fits.
+func (s *speaker) hear(fits *regexp.Regexp) error {
+	for s.lines.Scan() {
+		if fits.MatchString(s.lines.Text()) {
+			return nil
+		}
+	}
+	return fmt.Errorf("nothing like %s came: %v", fits, s.lines.Err())
+}
+
+var turn = regexp.MustCompile(`^(\w+)@(\d) ([<>]) (.*)$`)
+
+// talkScript holds a conversation: who, at which server, says or hears what.
+//
+//	ann@1 > roomAdd hall
+//	ann@1 < "data":true
+//
+// What is said is a line; what is heard is a pattern that a line must fit, after
+// others that do not.
+func talkScript(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) != 1 {
+		ts.Fatalf("usage: talk FILE")
+	}
+	speakers := map[string]*speaker{}
+	defer func() {
+		for _, s := range speakers {
+			s.conn.Close()
+		}
+	}()
+	for line := range strings.Lines(ts.ReadFile(args[0])) {
+		m := turn.FindStringSubmatch(strings.TrimSpace(line))
+		if m == nil {
+			ts.Fatalf("talk: %q is no turn", line)
+		}
+		s := speakers[m[1]]
+		if s == nil {
+			var err error
+			s, err = dialSpeaker(ts.Getenv("SOCKET" + m[2]))
+			ts.Check(err)
+			speakers[m[1]] = s
+		}
+		if m[3] == "<" {
+			fits, err := regexp.Compile(m[4])
+			ts.Check(err)
+			if err := s.hear(fits); err != nil {
+				ts.Fatalf("%s: %v", m[1], err)
+			}
+			continue
+		}
+		_, err := fmt.Fprintf(s.conn, "%s\n", m[4])
+		ts.Check(err)
+	}
+}

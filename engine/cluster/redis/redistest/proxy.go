@@ -1,0 +1,148 @@
+package redistest
+
+import (
+	"io"
+	"net"
+	"sync"
+	"testing"
+	"time"
+)
+
+// Proxy stands between Redis and who talks to it, and can be made bad. Its methods
+// may be called concurrently.
+type Proxy struct {
+	listener net.Listener
+	target   string
+	work     sync.WaitGroup
+
+	mu      sync.Mutex
+	changed sync.Cond
+	silent  bool          // bytes wait, connections stay
+	delay   time.Duration // of what comes, each way
+	closed  bool
+	conns   map[net.Conn]struct{}
+}
+
+// StartProxy runs a proxy to a server until the test ends.
+func StartProxy(t testing.TB, target string) *Proxy {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &Proxy{listener: l, target: target, conns: map[net.Conn]struct{}{}}
+	p.changed.L = &p.mu
+	p.work.Go(p.accept)
+	t.Cleanup(p.close)
+	return p
+}
+
+// Address is where the proxy listens.
+func (p *Proxy) Address() string { return p.listener.Addr().String() }
+
+// Silence makes a black hole of it: connections stay open and can be made, and
+// nothing comes through, until Mend.
+func (p *Proxy) Silence() { p.change(func() { p.silent = true }) }
+
+// Slow delays all that comes through, each way, until Mend.
+func (p *Proxy) Slow(by time.Duration) { p.change(func() { p.delay = by }) }
+
+// Mend makes it good again: what waited comes through.
+func (p *Proxy) Mend() { p.change(func() { p.silent, p.delay = false, 0 }) }
+
+// Sever closes all connections there are. New ones can be made.
+func (p *Proxy) Sever() {
+	p.change(func() {
+		for c := range p.conns {
+			_ = c.Close()
+		}
+	})
+}
+
+func (p *Proxy) change(f func()) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	f()
+	p.changed.Broadcast()
+}
+
+func (p *Proxy) close() {
+	p.change(func() { p.closed = true })
+	_ = p.listener.Close()
+	p.Sever()
+	p.work.Wait()
+}
+
+func (p *Proxy) accept() {
+	for {
+		c, err := p.listener.Accept()
+		if err != nil {
+			return // closed
+		}
+		p.work.Go(func() { p.serve(c) })
+	}
+}
+
+func (p *Proxy) serve(client net.Conn) {
+	server, err := net.Dial("tcp", p.target)
+	if err != nil {
+		_ = client.Close()
+		return
+	}
+	if !p.keep(client, server) {
+		return
+	}
+	p.work.Go(func() { p.pass(server, client) })
+	p.pass(client, server)
+}
+
+// keep notes connections; it closes them if the proxy is closed.
+func (p *Proxy) keep(conns ...net.Conn) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, c := range conns {
+		if p.closed {
+			_ = c.Close()
+		} else {
+			p.conns[c] = struct{}{}
+		}
+	}
+	return !p.closed
+}
+
+// pass copies one way until one of the two ends, and then closes both.
+func (p *Proxy) pass(to, from net.Conn) {
+	buf := make([]byte, 64<<10)
+	for {
+		n, err := from.Read(buf)
+		if n > 0 && p.wait() {
+			_, err2 := to.Write(buf[:n])
+			if err == nil {
+				err = err2
+			}
+		}
+		if err == io.EOF || err != nil {
+			break
+		}
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, c := range []net.Conn{to, from} {
+		delete(p.conns, c)
+		_ = c.Close()
+	}
+}
+
+// wait waits until bytes may pass; false if the proxy was closed meanwhile.
+func (p *Proxy) wait() bool {
+	p.mu.Lock()
+	for p.silent && !p.closed {
+		p.changed.Wait()
+	}
+	delay, closed := p.delay, p.closed
+	p.mu.Unlock()
+	if delay > 0 && !closed {
+		time.Sleep(delay) // it is what the proxy is for
+	}
+	return !closed
+}

@@ -1,0 +1,155 @@
+// Package redistest runs real Redis servers for tests: alone, watched by
+// sentinels, or as a Redis Cluster; and a proxy that stands between them and who
+// talks to them. Everything is on the loopback interface, keeps nothing on disk
+// unless it is told to, and ends with the test.
+package redistest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// patience is how long anything that a test waits for may take.
+const patience = 30 * time.Second
+
+// Server is a redis-server of the test's own, on a port that was free. One
+// goroutine uses it at a time.
+type Server struct {
+	Port     int
+	Password string // what Do and Info show; "": none
+
+	args []string
+	cmd  *exec.Cmd
+}
+
+// Start runs redis-server with args until the test ends.
+func Start(t testing.TB, args ...string) *Server {
+	t.Helper()
+	s, err := Run(t.TempDir(), args...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Kill)
+	return s
+}
+
+// Run runs redis-server with args; dir is its folder. Kill ends it.
+func Run(dir string, args ...string) (*Server, error) {
+	port, err := freePort()
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{Port: port, args: append([]string{"--port", strconv.Itoa(port), "--bind", "127.0.0.1",
+		"--save", "", "--appendonly", "no", "--dir", dir}, args...)}
+	return s, s.Restart()
+}
+
+// freePort gives a port that nobody had a moment ago.
+func freePort() (int, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return 0, err
+	}
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).Port, nil
+}
+
+// Address is where the server listens.
+func (s *Server) Address() string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(s.Port)) }
+
+// Restart runs the server again after Kill, and returns when it answers.
+func (s *Server) Restart() error {
+	path, err := exec.LookPath("redis-server")
+	if err != nil {
+		return errors.New("these tests need redis-server 7.0 or newer on the PATH: `make tools` installs it")
+	}
+	s.cmd = exec.Command(path, s.args...)
+	s.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := s.cmd.Start(); err != nil {
+		return err
+	}
+	return Await("redis-server answers", func() bool {
+		err := s.Do("PING")
+		return err == nil || strings.HasPrefix(err.Error(), "NOAUTH")
+	})
+}
+
+// Kill ends the server as a power cut would.
+func (s *Server) Kill() {
+	if s.cmd != nil {
+		_ = s.cmd.Process.Kill()
+		_ = s.cmd.Wait()
+		s.cmd = nil
+	}
+}
+
+// Signal sends it a signal: SIGSTOP freezes it, SIGCONT thaws it.
+func (s *Server) Signal(sig os.Signal) error { return s.cmd.Process.Signal(sig) }
+
+// Client is a connection of the test's own, which it closes.
+func (s *Server) Client() *redis.Client {
+	return redis.NewClient(&redis.Options{Addr: s.Address(), Password: s.Password, DisableIdentity: true, MaxRetries: -1, DialerRetries: 1})
+}
+
+// Do sends a command.
+func (s *Server) Do(args ...any) error {
+	_, err := s.Ask(args...)
+	return err
+}
+
+// Ask sends a command and gives the answer.
+func (s *Server) Ask(args ...any) (any, error) {
+	c := s.Client()
+	defer c.Close()
+	return c.Do(context.Background(), args...).Result()
+}
+
+// Info reads one value of the server's INFO, or of another command that answers in
+// its form; "" while it does not answer.
+func (s *Server) Info(key string, command ...any) string {
+	if len(command) == 0 {
+		command = []any{"INFO", "everything"}
+	}
+	answer, _ := s.Ask(command...)
+	text, _ := answer.(string)
+	for line := range strings.Lines(text) {
+		if k, v, _ := strings.Cut(strings.TrimSpace(line), ":"); k == key {
+			return v
+		}
+	}
+	return ""
+}
+
+// Await waits until cond holds, 30 s at most.
+func Await(what string, cond func() bool) error {
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	late := time.NewTimer(patience)
+	defer late.Stop()
+	for !cond() {
+		select {
+		case <-tick.C:
+		case <-late.C:
+			return fmt.Errorf("%s: not within %v", what, patience)
+		}
+	}
+	return nil
+}
+
+func await(t testing.TB, what string, cond func() bool) {
+	t.Helper()
+	if err := Await(what, cond); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -1,0 +1,85 @@
+package redis
+
+import (
+	"context"
+	"errors"
+	"net"
+	"sync"
+	"testing"
+
+	"github.com/mootchat/moot/engine/cluster/redis/redistest"
+)
+
+// eventually fails the test if cond does not come to hold within 30 s.
+func eventually(t *testing.T, what string, cond func() bool) {
+	t.Helper()
+	if err := redistest.Await(what, cond); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// wire is a node's way to Redis, which a test can cut.
+type wire struct {
+	mu    sync.Mutex
+	cut   bool
+	conns map[net.Conn]struct{}
+}
+
+var errCut = errors.New("the wire is cut")
+
+func (w *wire) dial(ctx context.Context, network, address string) (net.Conn, error) {
+	w.mu.Lock()
+	cut := w.cut
+	w.mu.Unlock()
+	if cut {
+		return nil, &net.OpError{Op: "dial", Net: network, Err: errCut}
+	}
+	d := net.Dialer{Timeout: dialTimeout}
+	c, err := d.DialContext(ctx, network, address)
+	if err != nil {
+		return nil, err
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.cut {
+		c.Close()
+		return nil, &net.OpError{Op: "dial", Net: network, Err: errCut}
+	}
+	if w.conns == nil {
+		w.conns = map[net.Conn]struct{}{}
+	}
+	w.conns[c] = struct{}{}
+	return &wired{c, w}, nil
+}
+
+// wired is a connection that the wire forgets when it is closed.
+type wired struct {
+	net.Conn
+	w *wire
+}
+
+func (c *wired) Close() error {
+	c.w.mu.Lock()
+	delete(c.w.conns, c.Conn)
+	c.w.mu.Unlock()
+	if err := c.Conn.Close(); !errors.Is(err, net.ErrClosed) { // by sever
+		return err
+	}
+	return nil
+}
+
+// sever closes all connections and allows no more.
+func (w *wire) sever() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.cut = true
+	for c := range w.conns {
+		c.Close()
+	}
+}
+
+func (w *wire) mend() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.cut = false
+}
