@@ -4,6 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"time"
+
+	"github.com/mootchat/moot/engine/wire"
 )
 
 // Errors of a cluster. Implementations wrap them; callers test with errors.Is.
@@ -13,30 +16,48 @@ var (
 	ErrUnavailable = errors.New("cluster unavailable")        // tried for the time it may take; nothing was done
 	ErrUnknown     = errors.New("outcome unknown")            // it may have been done
 	ErrNoNode      = errors.New("node is not in the cluster") // it never was, or its lease ended
+	ErrNoSession   = errors.New("session has ended")          // or it never was
 )
 
 // RoomID names a room of a tenant. Equal values are the same room on all nodes.
 type RoomID struct{ Tenant, Room string }
 
+// Position is a place in a room's order. Offsets go up by one from message to
+// message, beginning with 1, while the epoch stays the same; another epoch says
+// that they may have been counted anew.
+type Position = wire.Position
+
+// Keep is how much of what is said in a room History is to have: the last
+// Messages, each for at least so long. The zero Keep is nothing. A room's Keep is
+// the same on all nodes, but for the moment in which their configurations change.
+type Keep struct {
+	Messages int
+	For      time.Duration
+}
+
 // Cluster is all that the engine needs of the nodes' common ground. One node's
 // handle is used by one engine. All its methods may be called concurrently.
 type Cluster struct {
 	Broker   Broker
+	History  History // nil: no room can keep any
 	Rooms    Rooms
 	Presence Presence
+	Sessions Sessions // nil: sessions end with their node
 	Nodes    Nodes
 }
 
 // Handler is the engine, as a cluster calls it. The ctx of every call ends when
 // that of Nodes.Run does, and none runs once Run has returned.
 type Handler interface {
-	// Deliver hands over a published message. It is called for one room in the
-	// order of the room, never twice at a time; for different rooms it may be
-	// called at once, and one that takes long does not hold up the others. It
-	// returns when the message is in the hands of the writers, after the say
-	// chain. payload is only read; it is the caller's again then. Deliver does
-	// not publish: that could wait for itself.
-	Deliver(ctx context.Context, room RoomID, payload []byte)
+	// Deliver hands over a published message and its place in the room's order,
+	// which is the same on every node. It is called for one room in that order,
+	// never twice at a time; for different rooms it may be called at once, and
+	// one that takes long does not hold up the others. Offsets may skip where
+	// messages were lost to this node, and nowhere else. It returns when the
+	// message is in the hands of the writers, after the say chain. payload is
+	// only read; it is the caller's again then. Deliver does not publish: that
+	// could wait for itself.
+	Deliver(ctx context.Context, room RoomID, at Position, payload []byte)
 
 	// Answer carries out a call from another node (or this one). ctx ends by the
 	// caller's deadline.
@@ -45,6 +66,11 @@ type Handler interface {
 	// Lost hands over the members of a node that died: the handler runs leave
 	// for each and calls Presence.Remove after it. Nobody reads them any more.
 	Lost(ctx context.Context, room RoomID, members []Presentee)
+
+	// Expired hands over a session that was parked and that nobody took in its
+	// time: the handler ends it. No other Handler gets it. session is the
+	// handler's.
+	Expired(ctx context.Context, session []byte)
 }
 
 // Broker carries a room's messages to every node that has members of it, in one
@@ -52,8 +78,9 @@ type Handler interface {
 type Broker interface {
 	// Publish returns when the room's message is accepted and its place in the
 	// room's order is fixed, not when anyone has received it; payload may then
-	// be reused. Errors: ErrUnavailable, ErrUnknown.
-	Publish(ctx context.Context, room RoomID, payload []byte) error
+	// be reused. keep is how much of the room History is to have from now on,
+	// this message included. Errors: ErrUnavailable, ErrUnknown.
+	Publish(ctx context.Context, room RoomID, payload []byte, keep Keep) error
 
 	// Subscribe returns when every message published from now on will reach
 	// this node's Handler. It is called before the first member of the room is
@@ -66,6 +93,42 @@ type Broker interface {
 	// node's calls of Subscribe and Unsubscribe for one room come one after the
 	// other.
 	Unsubscribe(ctx context.Context, room RoomID) error
+}
+
+// History is what was said in rooms, as far as it is kept. It belongs to the room's
+// name: a room that is destroyed and made again goes on with it.
+type History interface {
+	// Read gives messages after a position: those that are kept, at most limit,
+	// in the room's order; a limit of 0 only asks where the room is. keep is the
+	// room's: what is beyond it is not given, even if it is still there. What a
+	// Handler was told of can be read, as long as it is kept. Errors:
+	// ErrUnavailable; a negative limit is an error.
+	Read(ctx context.Context, room RoomID, after Position, limit int, keep Keep) (Page, error)
+}
+
+// Page is a part of a room's history. It is the reader's.
+type Page struct {
+	Messages []Kept
+
+	// Top is where the room was when it was read: the position of its last
+	// message. Its Epoch is never empty: in a room where nothing was said, or
+	// where all is forgotten, a new one begins, with Offset 0. Who knows Top
+	// misses nothing but what is said after it: Read gives that for at least
+	// keep.For.
+	Top Position
+
+	// Missing is true if the messages after the position are not all here, up to
+	// the last of Messages or, where they are fewer than limit, up to Top:
+	// because some are not kept any more, or because the position is of another
+	// epoch, whose offsets say nothing, or beyond Top. In the two last cases
+	// there are no Messages.
+	Missing bool
+}
+
+// Kept is a message of history.
+type Kept struct {
+	Offset  uint64 // in the epoch of Page.Top
+	Payload []byte // as it was published
 }
 
 // Rooms is the list of the rooms that exist.
@@ -101,6 +164,20 @@ type Presence interface {
 	Members(ctx context.Context, room RoomID, cursor string, limit int) (page []Presentee, next string, err error)
 	// Count is how many members the room has on all nodes.
 	Count(ctx context.Context, room RoomID) (int, error)
+}
+
+// Sessions keeps the sessions of connections that no node holds: their node has
+// left, or is handing them over to another one.
+type Sessions interface {
+	// Park keeps a session for ttl, under a key that was never used before. After
+	// that a node's Handler gets it, unless it is taken: at once if a node runs
+	// then, else when one does. session may be reused when Park returns. Errors:
+	// ErrUnavailable, also where the session could not outlive this node;
+	// ErrUnknown.
+	Park(ctx context.Context, key string, session []byte, ttl time.Duration) error
+	// Take gives a parked session to one caller, on any node; it is not parked
+	// any more then. Errors: ErrNoSession, ErrUnavailable, ErrUnknown.
+	Take(ctx context.Context, key string) ([]byte, error)
 }
 
 // Nodes is the list of nodes, and the way to call one.

@@ -168,10 +168,10 @@ func TestMessageThatIsNoPayloadIsDropped(t *testing.T) {
 		clients := n.crowd()
 		n.mw.Say = func(*engine.Event, []engine.Member) engine.Delivery { return engine.Delivery{} }
 		for _, garbage := range []string{"", "{}", "null", "\xff"} {
-			n.Deliver(w.Context(), in("r"), []byte(garbage))
+			n.Deliver(w.Context(), in("r"), engine.Position{}, []byte(garbage))
 		}
-		n.Deliver(w.Context(), in("nowhere"), []byte("{}"))
-		n.Deliver(w.Context(), engine.RoomID{Tenant: "nobody", Room: "r"}, []byte("{}"))
+		n.Deliver(w.Context(), in("nowhere"), engine.Position{}, []byte("{}"))
+		n.Deliver(w.Context(), engine.RoomID{Tenant: "nobody", Room: "r"}, engine.Position{}, []byte("{}"))
 		for _, c := range clients {
 			c.hears()
 		}

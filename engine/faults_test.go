@@ -70,11 +70,11 @@ func (s *shaky) Unsubscribe(ctx context.Context, room engine.RoomID) error {
 	return s.Broker.Unsubscribe(ctx, room)
 }
 
-func (s *shaky) Publish(ctx context.Context, room engine.RoomID, payload []byte) error {
+func (s *shaky) Publish(ctx context.Context, room engine.RoomID, payload []byte, keep engine.Keep) error {
 	if err := s.fail["Publish"]; err != nil {
 		return err
 	}
-	return s.Broker.Publish(ctx, room, payload)
+	return s.Broker.Publish(ctx, room, payload, keep)
 }
 
 func (s *shaky) Add(ctx context.Context, room engine.RoomID, m engine.Presentee) error {

@@ -232,3 +232,6 @@ func (e *Engine) Lost(ctx context.Context, id RoomID, members []Presentee) {
 		}
 	}
 }
+
+// Expired implements Handler. This engine parks no sessions.
+func (e *Engine) Expired(context.Context, []byte) {}

@@ -93,7 +93,7 @@ func (e *Engine) receive(ctx context.Context, r *room, s said) ([]Effect, error)
 		return nil, errTooLarge
 	}
 	payload := wire.AppendPayload(make([]byte, 0, 256+len(ev.Message.Text)), payloadOf(&ev))
-	if err := e.cluster.Broker.Publish(ctx, to, payload); err != nil {
+	if err := e.cluster.Broker.Publish(ctx, to, payload, Keep{}); err != nil {
 		return nil, err
 	}
 	e.stats.messages.Add(1)
@@ -105,7 +105,7 @@ func payloadOf(ev *Event) wire.Payload {
 }
 
 // Deliver implements Handler.
-func (e *Engine) Deliver(ctx context.Context, id RoomID, payload []byte) {
+func (e *Engine) Deliver(ctx context.Context, id RoomID, _ Position, payload []byte) {
 	t := e.tenants[id.Tenant]
 	if t == nil {
 		return

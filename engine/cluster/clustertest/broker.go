@@ -34,7 +34,7 @@ func says(room engine.RoomID, sender int, k int64) string {
 // send publishes a sender's messages 0 to n-1.
 func (w *world) send(p *peer, room engine.RoomID, sender, n int) error {
 	for k := range n {
-		if err := p.Broker.Publish(w.ctx, room, []byte(says(room, sender, int64(k)))); err != nil {
+		if err := p.Broker.Publish(w.ctx, room, []byte(says(room, sender, int64(k))), engine.Keep{}); err != nil {
 			return err
 		}
 	}
@@ -67,9 +67,23 @@ func everyNodeHearsOneOrderOnce(w *world) {
 	for _, p := range peers {
 		w.inOrder(p, hall, 6, 100)
 	}
+	w.consecutive(peers[0].placesIn(hall))
 	for _, p := range peers[1:] {
 		if !slices.Equal(p.heardIn(hall), peers[0].heardIn(hall)) {
 			w.Errorf("%s and %s heard different orders", peers[0].name, p.name)
+		}
+		if !slices.Equal(p.placesIn(hall), peers[0].placesIn(hall)) {
+			w.Errorf("%s and %s were told of different positions", peers[0].name, p.name)
+		}
+	}
+}
+
+// consecutive fails the test unless positions follow each other.
+func (w *world) consecutive(places []engine.Position) {
+	w.Helper()
+	for i, p := range places {
+		if want := (engine.Position{Epoch: places[0].Epoch, Offset: places[0].Offset + uint64(i)}); p != want || p.Epoch == "" || p.Offset == 0 {
+			w.Fatalf("message %d is at %+v, want %+v", i, p, want)
 		}
 	}
 }
@@ -111,6 +125,7 @@ func subscriberMissesNothing(w *world) {
 type stream struct {
 	begun atomic.Int64 // how many publishes
 	last  atomic.Int64 // how many there will be; 0: open
+	keep  engine.Keep
 	sent  chan error
 }
 
@@ -119,7 +134,7 @@ func (s *stream) start(w *world, p *peer, room engine.RoomID, sender int) {
 	go func() {
 		for k := int64(0); s.last.Load() == 0 || k < s.last.Load(); k++ {
 			s.begun.Store(k + 1)
-			if err := p.Broker.Publish(w.ctx, room, []byte(says(room, sender, k))); err != nil {
+			if err := p.Broker.Publish(w.ctx, room, []byte(says(room, sender, k)), s.keep); err != nil {
 				s.sent <- err
 				return
 			}
@@ -177,7 +192,7 @@ func leaverDoesNotDeafenJoiner(w *world) {
 			if err := p.Broker.Subscribe(w.ctx, hall); err != nil {
 				return err
 			}
-			if err := p.Broker.Publish(w.ctx, hall, []byte(mark)); err != nil {
+			if err := p.Broker.Publish(w.ctx, hall, []byte(mark), engine.Keep{}); err != nil {
 				return err
 			}
 			if err := w.wait(func() bool { return p.hasHeard(hall, mark) }); err != nil {
@@ -225,7 +240,7 @@ func slowRoomDoesNotHoldUpOthers(w *world) {
 	w.subscribe(slow, peers[1])
 	w.subscribe(quick, peers[1])
 	sent := make(chan error, 1)
-	go func() { sent <- peers[0].Broker.Publish(w.ctx, slow, []byte(held)) }()
+	go func() { sent <- peers[0].Broker.Publish(w.ctx, slow, []byte(held), engine.Keep{}) }()
 	w.eventually("the slow room is being delivered", func() bool { return peers[1].holds(slow) })
 	w.publish(peers[0], quick, "1")
 	w.hears(peers[1], quick, "1")
@@ -245,7 +260,7 @@ func payloadIsThePublishersAgain(w *world) {
 	for i := range 200 {
 		want = append(want, fmt.Sprintf("%08d", i))
 		copy(buf, want[i])
-		w.must(peers[0].Broker.Publish(w.ctx, hall, buf))
+		w.must(peers[0].Broker.Publish(w.ctx, hall, buf, engine.Keep{}))
 		copy(buf, "XXXXXXXX")
 	}
 	for _, p := range peers {

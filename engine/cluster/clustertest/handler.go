@@ -22,11 +22,13 @@ type handler struct {
 	letGo   chan struct{} // Lost waits for it; nil: it does not wait
 
 	mu     sync.Mutex
-	over   bool                       // Run has returned
-	heard  map[engine.RoomID][]string // payloads
-	within map[engine.RoomID]bool     // Deliver runs
-	lost   map[member]int             // how often each was handed over
-	hangs  int                        // calls that wait for their ctx to end
+	over   bool                                // Run has returned
+	heard  map[engine.RoomID][]string          // payloads
+	places map[engine.RoomID][]engine.Position // theirs
+	within map[engine.RoomID]bool              // Deliver runs
+	lost   map[member]int                      // how often each was handed over
+	ended  map[string]int                      // sessions, and how often each was handed over
+	hangs  int                                 // calls that wait for their ctx to end
 }
 
 // member is a membership as the kit compares it.
@@ -47,8 +49,10 @@ func newHandler(t *testing.T, name string, c engine.Cluster) *handler {
 	return &handler{
 		t: t, name: name, cluster: c, release: make(chan struct{}),
 		heard:  map[engine.RoomID][]string{},
+		places: map[engine.RoomID][]engine.Position{},
 		within: map[engine.RoomID]bool{},
 		lost:   map[member]int{},
+		ended:  map[string]int{},
 	}
 }
 
@@ -65,7 +69,7 @@ func (h *handler) rule(call string) {
 	}
 }
 
-func (h *handler) Deliver(ctx context.Context, room engine.RoomID, payload []byte) {
+func (h *handler) Deliver(ctx context.Context, room engine.RoomID, at engine.Position, payload []byte) {
 	h.mu.Lock()
 	h.rule("Deliver")
 	if h.within[room] {
@@ -91,6 +95,7 @@ func (h *handler) Deliver(ctx context.Context, room engine.RoomID, payload []byt
 	h.rule("Deliver")
 	h.within[room] = false
 	h.heard[room] = append(h.heard[room], string(payload))
+	h.places[room] = append(h.places[room], at)
 }
 
 // Answer does what the call says: "echo X", "fail X", or "hang" until ctx ends.
@@ -141,6 +146,27 @@ func (h *handler) Lost(ctx context.Context, room engine.RoomID, members []engine
 			h.t.Errorf("%s removes %s, who was lost: %v", h.name, m.ID, err)
 		}
 	}
+}
+
+func (h *handler) Expired(_ context.Context, session []byte) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.rule("Expired")
+	h.ended[string(session)]++
+}
+
+// hasEnded is how often the session was handed over.
+func (h *handler) hasEnded(session string) int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.ended[session]
+}
+
+// placesIn are the positions of what came, in the order in which it came.
+func (h *handler) placesIn(room engine.RoomID) []engine.Position {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return slices.Clone(h.places[room])
 }
 
 // heardIn is what came, in the order in which it came.

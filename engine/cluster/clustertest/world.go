@@ -171,7 +171,7 @@ func (w *world) subscribe(room engine.RoomID, peers ...*peer) {
 
 func (w *world) publish(p *peer, room engine.RoomID, payload string) {
 	w.Helper()
-	w.must(p.Broker.Publish(w.ctx, room, []byte(payload)))
+	w.must(p.Broker.Publish(w.ctx, room, []byte(payload), engine.Keep{}))
 }
 
 // hears waits for the last of want, and fails the test unless the node has then

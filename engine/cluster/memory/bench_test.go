@@ -25,7 +25,7 @@ func BenchmarkPublish(b *testing.B) {
 			payload := make([]byte, 200)
 			b.ReportAllocs()
 			for b.Loop() {
-				must(b, first.Broker.Publish(b.Context(), hall, payload))
+				must(b, first.Broker.Publish(b.Context(), hall, payload, engine.Keep{}))
 			}
 		})
 	}
@@ -45,7 +45,7 @@ func BenchmarkPublishRooms(b *testing.B) {
 			b.Error(err)
 		}
 		for pb.Next() {
-			if err := c.Broker.Publish(ctx, room, payload); err != nil {
+			if err := c.Broker.Publish(ctx, room, payload, engine.Keep{}); err != nil {
 				b.Error(err)
 			}
 		}

@@ -10,7 +10,8 @@ import (
 	"github.com/mootchat/moot/engine"
 )
 
-// topics are the rooms that someone is subscribed to, or publishes into.
+// topics are the rooms that someone is subscribed to, publishes into, or that have
+// a history.
 type topics struct {
 	mu     sync.RWMutex
 	byRoom map[engine.RoomID]*topic
@@ -19,12 +20,14 @@ type topics struct {
 // topic carries the messages of a room. While a delivery runs it stays the
 // room's, whoever leaves and comes back, so that there is one lane.
 type topic struct {
-	// users counts subscribers and publishers. It goes up with topics.mu held
+	// users counts subscribers, publishers, readers of history, and the history
+	// itself while it remembers anything. From 0 it goes up with topics.mu held
 	// for reading, and a topic whose count is 0 is given up with it held for
 	// writing.
 	users atomic.Int64
 
-	lane chan struct{} // one slot, taken by who delivers
+	lane    chan struct{} // one slot, taken by who delivers
+	history history
 
 	// heard is who is subscribed. The slice is replaced, never changed, with
 	// topics.mu held for writing.
@@ -34,16 +37,20 @@ type topic struct {
 // Publish implements engine.Broker. It returns when the message is delivered. A
 // ctx that ends while others of the room are being delivered is
 // engine.ErrUnavailable.
-func (n *node) Publish(ctx context.Context, room engine.RoomID, payload []byte) error {
+func (n *node) Publish(ctx context.Context, room engine.RoomID, payload []byte, keep engine.Keep) error {
 	if _, err := n.up(ctx); err != nil {
 		return err
 	}
-	t := n.hub.topics.hold(room)
+	ts := &n.hub.topics
+	t := ts.hold(room)
 	if t == nil {
-		return nil
+		if keep.Messages <= 0 {
+			return nil
+		}
+		t = ts.open(room)
 	}
-	defer n.hub.topics.release(room, t)
-	return t.publish(ctx, room, payload)
+	defer ts.release(room, t)
+	return ts.publish(ctx, room, t, payload, keep)
 }
 
 // Subscribe implements engine.Broker.
@@ -76,6 +83,27 @@ func (ts *topics) hold(room engine.RoomID) *topic {
 	return t
 }
 
+// open is hold, and makes the topic if there is none.
+func (ts *topics) open(room engine.RoomID) *topic {
+	ts.mu.Lock()
+	defer ts.mu.Unlock()
+	t := ts.at(room)
+	t.users.Add(1)
+	return t
+}
+
+// at gives the room's topic, which it makes if there is none. The lock is held.
+func (ts *topics) at(room engine.RoomID) *topic {
+	t := ts.byRoom[room]
+	if t == nil {
+		t = &topic{lane: make(chan struct{}, 1)}
+		t.history.top.Epoch = newEpoch()
+		t.heard.Store(&[]*session{})
+		ts.byRoom[room] = t
+	}
+	return t
+}
+
 func (ts *topics) release(room engine.RoomID, t *topic) {
 	if t.users.Add(-1) > 0 {
 		return
@@ -94,8 +122,8 @@ func (ts *topics) sweep(room engine.RoomID, t *topic) {
 
 // publish waits for its turn in the lane and only then looks who is subscribed:
 // the order of turns is the order of the room, and who subscribes between two
-// of them hears the second.
-func (t *topic) publish(ctx context.Context, room engine.RoomID, payload []byte) error {
+// of them hears the second. History has what is delivered.
+func (ts *topics) publish(ctx context.Context, room engine.RoomID, t *topic, payload []byte, keep engine.Keep) error {
 	select {
 	case t.lane <- struct{}{}:
 	default:
@@ -106,18 +134,24 @@ func (t *topic) publish(ctx context.Context, room engine.RoomID, payload []byte)
 		}
 	}
 	defer func() { <-t.lane }()
+	t.history.mu.Lock()
+	at := t.history.add(payload, keep)
+	if keep.Messages > 0 {
+		ts.remember(room, t, keep)
+	}
+	t.history.mu.Unlock()
 	for _, s := range *t.heard.Load() {
-		s.deliver(room, payload)
+		s.deliver(room, at, payload)
 	}
 	return nil
 }
 
-func (s *session) deliver(room engine.RoomID, payload []byte) {
+func (s *session) deliver(room engine.RoomID, at engine.Position, payload []byte) {
 	if !s.enter() {
 		return
 	}
 	defer s.calls.Done()
-	s.handler.Deliver(s.ctx, room, payload)
+	s.handler.Deliver(s.ctx, room, at, payload)
 }
 
 func (ts *topics) subscribe(room engine.RoomID, s *session) error {
@@ -126,12 +160,7 @@ func (ts *topics) subscribe(room engine.RoomID, s *session) error {
 	if s.ctx.Err() != nil { // looked at under the lock: what comes later, forget would miss
 		return s.gone()
 	}
-	t := ts.byRoom[room]
-	if t == nil {
-		t = &topic{lane: make(chan struct{}, 1)}
-		t.heard.Store(&[]*session{})
-		ts.byRoom[room] = t
-	}
+	t := ts.at(room)
 	heard := *t.heard.Load()
 	if slices.Contains(heard, s) {
 		return nil

@@ -165,7 +165,7 @@ func (d *directory) harvest(s *session) []loss {
 	var losses []loss
 	for room, r := range d.rosters {
 		if members := r.harvest(s); len(members) > 0 {
-			losses = append(losses, loss{room, members})
+			losses = append(losses, loss{room: room, members: members})
 			d.sweep(room, r)
 		}
 	}

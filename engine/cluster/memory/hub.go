@@ -3,12 +3,12 @@
 //
 // A [Hub] is the cluster. A node is one engine's handle on it, and a session is
 // a node's life, from the start of its Run to the end. A topic is the broker's
-// side of a room: who is subscribed, and the lane in which its messages are
-// delivered one by one. A roster is the presence's side: who is in it. Neither
+// side of a room: who is subscribed, the lane in which its messages are delivered
+// one by one, and the history of those that are kept. A roster is the presence's side: who is in it. Neither
 // needs the other, and the list of rooms is a third thing.
 //
 // A message is delivered in the goroutine that publishes it, node after node,
-// and nothing is copied or queued: the handlers see the publisher's payload, and
+// and nothing is queued, nor copied but for history: the handlers see the publisher's payload, and
 // must only read it. A Handler may not publish into a room from within Deliver
 // (it would wait for itself); it may subscribe, unsubscribe and remove members.
 //
@@ -33,15 +33,17 @@ type Hub struct {
 	topics    topics
 	directory directory
 
-	mu    sync.Mutex
-	nodes map[string]*session // those running, by name
-	lost  []loss              // what survivors have yet to take
+	mu     sync.Mutex
+	nodes  map[string]*session // those running, by name
+	lost   []loss              // what survivors have yet to take
+	parked map[string]parked   // sessions, by key
 }
 
-// loss is what a dead node leaves in one room.
+// loss is what a dead node leaves in one room, or a session that nobody took.
 type loss struct {
 	room    engine.RoomID
 	members []engine.Presentee
+	session []byte // nil: members were lost
 }
 
 // New gives a cluster without rooms and nodes.
@@ -50,16 +52,18 @@ func New() *Hub {
 		topics:    topics{byRoom: map[engine.RoomID]*topic{}},
 		directory: directory{tenants: map[string]map[string]struct{}{}, rosters: map[engine.RoomID]*roster{}},
 		nodes:     map[string]*session{},
+		parked:    map[string]parked{},
 	}
 }
 
 // Node gives the handle of a new node, which is in the cluster while its
 // Nodes.Run runs. Before that the list of rooms can be used; Publish, Subscribe,
-// Add and Call wait for Run, and after it they fail with engine.ErrUnavailable.
+// Read, Add, Park, Take and Call wait for Run, and after it they fail with
+// engine.ErrUnavailable.
 // A name that no node may have, or that a running one has, is an error of Run.
 func (h *Hub) Node(name string) engine.Cluster {
 	n := &node{hub: h, name: name, started: make(chan struct{})}
-	return engine.Cluster{Broker: n, Rooms: &h.directory, Presence: n, Nodes: n}
+	return engine.Cluster{Broker: n, History: n, Rooms: &h.directory, Presence: n, Sessions: n, Nodes: n}
 }
 
 // Kill ends a node as a crash would, for tests: its Run returns an error, nothing

@@ -19,10 +19,14 @@ var hall = engine.RoomID{Tenant: "default", Room: "hall"}
 // ear is a Handler that hears.
 type ear struct{ deliver func(payload []byte) }
 
-func (e ear) Deliver(_ context.Context, _ engine.RoomID, payload []byte) { e.deliver(payload) }
-func (e ear) Answer(context.Context, []byte) ([]byte, error)             { return nil, nil }
-func (e ear) Lost(context.Context, engine.RoomID, []engine.Presentee)    {}
-func deaf([]byte)                                                        {}
+func (ear) Expired(context.Context, []byte) {}
+
+func (e ear) Deliver(_ context.Context, _ engine.RoomID, _ engine.Position, payload []byte) {
+	e.deliver(payload)
+}
+func (e ear) Answer(context.Context, []byte) ([]byte, error)          { return nil, nil }
+func (e ear) Lost(context.Context, engine.RoomID, []engine.Presentee) {}
+func deaf([]byte)                                                     {}
 
 // run runs a node until the test ends, or stop is called; stop gives what Run
 // returned.
@@ -51,7 +55,7 @@ func TestNamesThatNoNodeMayHave(t *testing.T) {
 		if err := c.Nodes.Run(t.Context(), ear{deaf}); err == nil {
 			t.Errorf("%q may run", name)
 		}
-		if err := c.Broker.Publish(t.Context(), hall, nil); !errors.Is(err, engine.ErrUnavailable) {
+		if err := c.Broker.Publish(t.Context(), hall, nil, engine.Keep{}); !errors.Is(err, engine.ErrUnavailable) {
 			t.Errorf("%q publishes: %v", name, err)
 		}
 	}
@@ -81,7 +85,7 @@ func TestNodeThatDoesNotRun(t *testing.T) {
 		defer cancel()
 		_, callErr := c.Nodes.Call(ctx, "a", nil)
 		for what, err := range map[string]error{
-			"publish":   c.Broker.Publish(ctx, hall, nil),
+			"publish":   c.Broker.Publish(ctx, hall, nil, engine.Keep{}),
 			"subscribe": c.Broker.Subscribe(ctx, hall),
 			"add":       c.Presence.Add(ctx, hall, engine.Presentee{ID: "1"}),
 			"call":      callErr,
@@ -113,7 +117,7 @@ func TestKilledNode(t *testing.T) {
 	if err := <-ran; err == nil {
 		t.Error("Run of a killed node returns nil")
 	}
-	if err := a.Broker.Publish(t.Context(), hall, nil); !errors.Is(err, engine.ErrUnavailable) {
+	if err := a.Broker.Publish(t.Context(), hall, nil, engine.Keep{}); !errors.Is(err, engine.ErrUnavailable) {
 		t.Errorf("a ghost publishes: %v", err)
 	}
 }
@@ -152,14 +156,14 @@ func TestRoomKeepsItsLane(t *testing.T) {
 	})
 	must(t, a.Broker.Subscribe(t.Context(), hall))
 	sent := make(chan error, 1)
-	go func() { sent <- a.Broker.Publish(t.Context(), hall, []byte("1")) }()
+	go func() { sent <- a.Broker.Publish(t.Context(), hall, []byte("1"), engine.Keep{}) }()
 	<-within
 	must(t, a.Broker.Unsubscribe(t.Context(), hall))
 	must(t, a.Broker.Subscribe(t.Context(), hall))
 
 	ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
 	defer cancel()
-	err := a.Broker.Publish(ctx, hall, []byte("2"))
+	err := a.Broker.Publish(ctx, hall, []byte("2"), engine.Keep{})
 	if !errors.Is(err, engine.ErrUnavailable) || !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("a message for a busy room: %v", err)
 	}
@@ -180,7 +184,7 @@ func TestHandlerMayLeaveTheRoom(t *testing.T) {
 	must(t, a.Broker.Subscribe(t.Context(), hall))
 	must(t, a.Presence.Add(t.Context(), hall, engine.Presentee{ID: "1"}))
 	for range 2 {
-		must(t, a.Broker.Publish(t.Context(), hall, []byte("1")))
+		must(t, a.Broker.Publish(t.Context(), hall, []byte("1"), engine.Keep{}))
 	}
 	if heard != 1 {
 		t.Errorf("heard %d, want 1", heard)
@@ -197,7 +201,7 @@ func TestNothingIsKeptOfWhoHasGone(t *testing.T) {
 		for i, c := range []engine.Cluster{a, b} {
 			must(t, c.Broker.Subscribe(t.Context(), room))
 			must(t, c.Presence.Add(t.Context(), room, engine.Presentee{ID: c.Nodes.Self()}))
-			must(t, c.Broker.Publish(t.Context(), room, nil))
+			must(t, c.Broker.Publish(t.Context(), room, nil, engine.Keep{}))
 			if i == 0 {
 				must(t, c.Broker.Unsubscribe(t.Context(), room))
 				must(t, c.Presence.Remove(t.Context(), room, "a"))
@@ -223,7 +227,7 @@ func TestPublishDoesNotAllocate(t *testing.T) {
 	run(t, a, deaf)
 	must(t, a.Broker.Subscribe(t.Context(), hall))
 	payload := []byte("quack")
-	if n := testing.AllocsPerRun(1000, func() { _ = a.Broker.Publish(t.Context(), hall, payload) }); n != 0 {
+	if n := testing.AllocsPerRun(1000, func() { _ = a.Broker.Publish(t.Context(), hall, payload, engine.Keep{}) }); n != 0 {
 		t.Errorf("a message costs %v allocations", n)
 	}
 }

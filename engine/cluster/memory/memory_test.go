@@ -8,12 +8,15 @@ import (
 )
 
 func TestPromises(t *testing.T) {
-	clustertest.Run(t, func(t *testing.T) clustertest.Fixture {
-		hub := memory.New()
-		return clustertest.Fixture{
-			Node:  hub.Node,
-			Kill:  func(name string) { _ = hub.Kill(name) },
-			Crowd: 100_000,
-		}
-	})
+	clustertest.Run(t, start)
+	clustertest.RunMemory(t, start)
+}
+
+func start(*testing.T) clustertest.Fixture {
+	hub := memory.New()
+	return clustertest.Fixture{
+		Node:  hub.Node,
+		Kill:  func(name string) { _ = hub.Kill(name) },
+		Crowd: 100_000,
+	}
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/mootchat/moot/engine"
 )
 
-// node is one engine's handle: its Broker, Presence and Nodes.
+// node is one engine's handle: its Broker, History, Presence, Sessions and Nodes.
 type node struct {
 	hub     *Hub
 	name    string
@@ -68,6 +68,10 @@ func (s *session) serve(h *Hub) {
 			l, ok := h.take()
 			if !ok {
 				break
+			}
+			if l.session != nil {
+				s.handler.Expired(s.ctx, l.session)
+				continue
 			}
 			s.handler.Lost(s.ctx, l.room, l.members)
 		}

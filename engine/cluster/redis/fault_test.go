@@ -32,13 +32,15 @@ type witness struct {
 	lost  map[string]int // members handed over, by id
 }
 
-func (w *witness) Deliver(_ context.Context, room engine.RoomID, payload []byte) {
+func (w *witness) Deliver(_ context.Context, room engine.RoomID, _ engine.Position, payload []byte) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.heard[room] = append(w.heard[room], string(payload))
 }
 
 func (w *witness) Answer(_ context.Context, call []byte) ([]byte, error) { return call, nil }
+
+func (*witness) Expired(context.Context, []byte) {}
 
 func (w *witness) Lost(ctx context.Context, room engine.RoomID, members []engine.Presentee) {
 	if w.hold != nil {
@@ -153,7 +155,7 @@ func (tr *trial) speak(w *witness, r engine.RoomID) {
 	for k := 0; !tr.over.Load(); k++ {
 		payload := fmt.Sprintf("%s %d", w.cfg.Node, k)
 		began := time.Now()
-		err := w.Publish(tr.ctx, r, []byte(payload))
+		err := w.Publish(tr.ctx, r, []byte(payload), engine.Keep{})
 		tr.note(r, payload, err, time.Since(began))
 		<-pace.C
 	}

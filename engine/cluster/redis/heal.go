@@ -75,7 +75,7 @@ func (s *sub) follow(ctx context.Context, life uint64, g page) bool {
 			return false
 		}
 		s.p.n.counters.Healed.Add(1)
-		s.deliver(ctx, life, m.entry)
+		s.deliver(ctx, life, m)
 	}
 	if !g.full(g.top) {
 		return true

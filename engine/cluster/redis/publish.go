@@ -108,8 +108,9 @@ type parcel struct {
 }
 
 // Publish implements engine.Broker. A node with 10,000 messages or 16 MiB waiting
-// takes no more: engine.ErrUnavailable.
-func (n *Node) Publish(ctx context.Context, room engine.RoomID, payload []byte) error {
+// takes no more: engine.ErrUnavailable. There is no engine.History yet: what is kept
+// heals nodes.
+func (n *Node) Publish(ctx context.Context, room engine.RoomID, payload []byte, _ engine.Keep) error {
 	if err := n.up(ctx); err != nil {
 		return err
 	}

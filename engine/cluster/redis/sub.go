@@ -192,7 +192,7 @@ func (s *sub) take(ctx context.Context, life uint64, e envelope) error {
 	switch {
 	case fresh || e.epoch == pos.epoch && e.offset == pos.offset+1:
 		if s.advance(life, e.position) {
-			s.deliver(ctx, life, e.entry)
+			s.deliver(ctx, life, e)
 		}
 		return nil
 	case e.epoch == pos.epoch && e.offset <= pos.offset:
@@ -221,8 +221,8 @@ func (s *sub) again(life uint64) {
 	}
 }
 
-func (s *sub) deliver(ctx context.Context, life uint64, text string) {
-	e, err := parseEntry(text)
+func (s *sub) deliver(ctx context.Context, life uint64, m envelope) {
+	e, err := parseEntry(m.entry)
 	if err != nil {
 		if !errors.Is(err, errVersion) {
 			s.p.n.malformed(s.key, err)
@@ -230,6 +230,6 @@ func (s *sub) deliver(ctx context.Context, life uint64, text string) {
 		return
 	}
 	if s.seen.add(life, e.id, time.Now()) {
-		s.p.n.handler.Deliver(ctx, s.room, []byte(e.payload))
+		s.p.n.handler.Deliver(ctx, s.room, engine.Position{Epoch: m.epoch, Offset: m.offset}, []byte(e.payload))
 	}
 }

@@ -1,0 +1,279 @@
+package clustertest
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/mootchat/moot/engine"
+)
+
+func history() []promise {
+	return []promise{
+		{"HistoryIsWhatWasDelivered", historyIsWhatWasDelivered},
+		{"HistoryOfAnEmptyRoomHasAPosition", historyOfAnEmptyRoom},
+		{"HistoryKeepsTheLast", historyKeepsTheLast},
+		{"HistoryIsKeptWithoutMembers", historyIsKeptWithoutMembers},
+		{"HistoryComesInPages", historyComesInPages},
+		{"HistoryKnowsWhatIsMissing", historyKnowsWhatIsMissing},
+		{"HistoryGoesAfterItsTime", historyGoesAfterItsTime},
+		{"HistoryIsKeptWhereAskedFor", historyIsKeptWhereAskedFor},
+		{"HistoryAndLiveMessagesMeet", historyAndLiveMessagesMeet},
+		{"HistoryOfRoomsOfAnyNameIsApart", historyOfRoomsOfAnyName},
+	}
+}
+
+// long keeps all that a promise says.
+var long = engine.Keep{Messages: 1000, For: time.Hour}
+
+// tell publishes messages "1" to "n" that are kept.
+func (w *world) tell(p *peer, room engine.RoomID, n int, keep engine.Keep) {
+	w.Helper()
+	for i := range n {
+		w.must(p.Broker.Publish(w.ctx, room, fmt.Append(nil, i+1), keep))
+	}
+}
+
+func (w *world) read(p *peer, room engine.RoomID, after engine.Position, limit int, keep engine.Keep) engine.Page {
+	w.Helper()
+	page, err := p.History.Read(w.ctx, room, after, limit, keep)
+	w.must(err)
+	if page.Top.Epoch == "" || len(page.Messages) > limit {
+		w.Fatalf("a page of %d messages, limit %d, at %+v", len(page.Messages), limit, page.Top)
+	}
+	return page
+}
+
+// readAll reads all that there is after a position, of which nothing may be
+// missing.
+func (w *world) readAll(p *peer, room engine.RoomID, after engine.Position, keep engine.Keep) (all []engine.Kept) {
+	w.Helper()
+	for {
+		page := w.read(p, room, after, 1000, keep)
+		if page.Missing {
+			w.Fatalf("something after %+v is missing", after)
+		}
+		all = append(all, page.Messages...)
+		if len(page.Messages) < 1000 {
+			return all
+		}
+		after.Offset = page.Messages[999].Offset
+	}
+}
+
+// start is the position before the first message of the room's epoch.
+func (w *world) start(p *peer, room engine.RoomID) engine.Position {
+	w.Helper()
+	return engine.Position{Epoch: w.read(p, room, engine.Position{}, 0, long).Top.Epoch}
+}
+
+// shows fails the test unless the page has these messages, and says so of what is
+// missing.
+func (w *world) shows(page engine.Page, missing bool, want ...string) {
+	w.Helper()
+	var got []string
+	for i, m := range page.Messages {
+		got = append(got, string(m.Payload))
+		if i > 0 && m.Offset <= page.Messages[i-1].Offset {
+			w.Errorf("offset %d follows %d", m.Offset, page.Messages[i-1].Offset)
+		}
+	}
+	if !slices.Equal(got, want) || page.Missing != missing {
+		w.Fatalf("history gave %.200q, missing: %v; want %.200q, missing: %v", got, page.Missing, want, missing)
+	}
+}
+
+func historyIsWhatWasDelivered(w *world) {
+	peers, hall := w.nodes("a", "b"), room("hall")
+	w.subscribe(hall, peers[1])
+	before := w.read(peers[1], hall, engine.Position{}, 0, long).Top
+	var want []string
+	buf := make([]byte, 8)
+	for i, odd := range []string{"", "\x00\xff\r\n", "1:2:3 4", strings.Repeat("x", 64<<10), "end"} {
+		want = append(want, odd)
+		buf = append(buf[:0], odd...)
+		w.must(peers[i%2].Broker.Publish(w.ctx, hall, buf, long))
+		copy(buf, "XXXXXXXX")
+	}
+	w.hears(peers[1], hall, want...)
+	places := peers[1].placesIn(hall)
+	w.consecutive(places)
+	for _, p := range peers {
+		page := w.read(p, hall, before, 100, long)
+		w.shows(page, false, want...)
+		for i, m := range page.Messages {
+			if at := (engine.Position{Epoch: page.Top.Epoch, Offset: m.Offset}); at != places[i] {
+				w.Errorf("history has %.20q at %+v, it was heard at %+v", m.Payload, at, places[i])
+			}
+		}
+		if top := places[len(places)-1]; page.Top != top {
+			w.Errorf("the room is at %+v, want %+v", page.Top, top)
+		}
+		w.shows(w.read(p, hall, places[2], 100, long), false, want[3:]...)
+		w.shows(w.read(p, hall, page.Top, 100, long), false)
+	}
+}
+
+func historyOfAnEmptyRoom(w *world) {
+	peers, hall := w.nodes("a", "b"), room("hall")
+	page := w.read(peers[0], hall, engine.Position{}, 10, long)
+	w.shows(page, true) // nobody knows what was before
+	if page.Top.Offset != 0 {
+		w.Errorf("a room in which nothing was said is at %+v", page.Top)
+	}
+	w.shows(w.read(peers[1], hall, page.Top, 10, long), false)
+	w.tell(peers[1], hall, 3, long)
+	w.shows(w.read(peers[0], hall, page.Top, 10, long), false, "1", "2", "3")
+}
+
+func historyKeepsTheLast(w *world) {
+	p, hall := w.node("a"), room("hall")
+	five := engine.Keep{Messages: 5, For: time.Hour}
+	start := w.start(p, hall)
+	w.tell(p, hall, 5, five)
+	w.shows(w.read(p, hall, start, 100, five), false, "1", "2", "3", "4", "5")
+	w.tell(p, hall, 20, five)
+	w.shows(w.read(p, hall, start, 100, five), true, "16", "17", "18", "19", "20")
+	at := func(offset uint64) engine.Position { return engine.Position{Epoch: start.Epoch, Offset: offset} }
+	w.shows(w.read(p, hall, at(19), 100, five), true, "16", "17", "18", "19", "20")
+	w.shows(w.read(p, hall, at(20), 100, five), false, "16", "17", "18", "19", "20")
+	w.shows(w.read(p, hall, at(24), 100, five), false, "20")
+	two := engine.Keep{Messages: 2, For: time.Hour}
+	w.shows(w.read(p, hall, at(20), 100, two), true, "19", "20")
+}
+
+func historyIsKeptWithoutMembers(w *world) {
+	peers, hall := w.nodes("a", "b"), room("hall")
+	w.subscribe(hall, peers[0])
+	start := w.start(peers[0], hall)
+	w.tell(peers[0], hall, 2, long)
+	w.must(peers[0].Broker.Unsubscribe(w.ctx, hall))
+	w.tell(peers[1], hall, 2, long)
+	w.subscribe(hall, peers[0])
+	w.shows(w.read(peers[0], hall, start, 100, long), false, "1", "2", "1", "2")
+	w.leaves(peers[0])
+	w.shows(w.read(peers[1], hall, start, 100, long), false, "1", "2", "1", "2")
+}
+
+func historyComesInPages(w *world) {
+	p, hall := w.node("a"), room("hall")
+	at := w.start(p, hall)
+	const n = 500
+	w.tell(p, hall, n, long)
+	for next := 1; next <= n; {
+		page := w.read(p, hall, at, 7, long)
+		if page.Missing || len(page.Messages) != min(7, n-next+1) || page.Top.Offset != n {
+			w.Fatalf("after %+v came %d messages, missing: %v, at %+v", at, len(page.Messages), page.Missing, page.Top)
+		}
+		for _, m := range page.Messages {
+			if string(m.Payload) != fmt.Sprint(next) || m.Offset != uint64(next) {
+				w.Fatalf("%q is at %d, want %d", m.Payload, m.Offset, next)
+			}
+			next++
+			at.Offset = m.Offset
+		}
+	}
+	w.shows(w.read(p, hall, at, 7, long), false)
+	if page, err := p.History.Read(w.ctx, hall, at, -1, long); err == nil {
+		w.Errorf("a limit of -1 gave %+v", page)
+	}
+}
+
+func historyKnowsWhatIsMissing(w *world) {
+	p, hall := w.node("a"), room("hall")
+	w.tell(p, hall, 3, long)
+	top := w.read(p, hall, engine.Position{}, 0, long).Top
+	for _, at := range []engine.Position{
+		{Epoch: top.Epoch, Offset: top.Offset + 1}, {Epoch: top.Epoch, Offset: 1 << 63},
+		{Epoch: "another", Offset: 1}, {Epoch: "another"}, {Offset: 1}, {Epoch: "\x00:{}*", Offset: 2},
+		{Epoch: strings.Repeat("e", 10_000), Offset: 3},
+	} {
+		page := w.read(p, hall, at, 10, long)
+		w.shows(page, true)
+		if page.Top != top {
+			w.Errorf("the room is at %+v, want %+v", page.Top, top)
+		}
+	}
+}
+
+// historyGoesAfterItsTime: also in a room in which others still speak.
+func historyGoesAfterItsTime(w *world) {
+	p, hall := w.node("a"), room("hall")
+	brief := engine.Keep{Messages: 1000, For: 50 * time.Millisecond}
+	start := w.start(p, hall)
+	w.must(p.Broker.Publish(w.ctx, hall, []byte("first"), brief))
+	w.eventually("the first message is forgotten", func() bool {
+		w.must(p.Broker.Publish(w.ctx, hall, []byte("more"), brief))
+		page := w.read(p, hall, start, 1, brief)
+		return page.Missing && (len(page.Messages) == 0 || string(page.Messages[0].Payload) != "first")
+	})
+	w.eventually("all are forgotten", func() bool {
+		page := w.read(p, hall, start, 1, brief)
+		return page.Missing && len(page.Messages) == 0
+	})
+}
+
+// historyIsKeptWhereAskedFor: what was not to be kept is missing, and the offsets
+// go on.
+func historyIsKeptWhereAskedFor(w *world) {
+	p, hall := w.node("a"), room("hall")
+	w.subscribe(hall, p)
+	start := w.start(p, hall)
+	w.publish(p, hall, "gone")
+	w.tell(p, hall, 2, long)
+	w.hears(p, hall, "gone", "1", "2")
+	w.consecutive(p.placesIn(hall))
+	none := w.read(p, hall, start, 10, engine.Keep{})
+	w.shows(none, true)
+	w.shows(w.read(p, hall, engine.Position{Epoch: start.Epoch, Offset: 1}, 10, long), false, "1", "2")
+}
+
+// historyAndLiveMessagesMeet has nodes subscribe, and read, in the middle of many
+// streams: what they read and what they hear after it is the room's order.
+func historyAndLiveMessagesMeet(w *world) {
+	peers := w.nodes("a", "b", "c")
+	all := engine.Keep{Messages: 1_000_000, For: time.Hour}
+	for round := range 20 {
+		r := room(fmt.Sprintf("room %d", round))
+		start := w.start(peers[0], r)
+		streams := make([]stream, 4)
+		for i := range streams {
+			streams[i].keep = all
+			streams[i].start(w, peers[i%3], r, i)
+		}
+		w.subscribe(r, peers[1])
+		read := w.readAll(peers[1], r, start, all)
+		for i := range streams {
+			streams[i].finish(w)
+		}
+		w.must(peers[2].Broker.Publish(w.ctx, r, []byte("end"), all))
+		w.eventually("the end is heard", func() bool { return peers[1].hasHeard(r, "end") })
+		order := w.readAll(peers[0], r, start, all)
+		next := uint64(len(read)) + 1
+		for i, at := range peers[1].placesIn(r) {
+			if at.Offset > next {
+				w.Fatalf("history ended before %d, and %d was heard next", next, at.Offset)
+			}
+			if got, want := peers[1].heardIn(r)[i], string(order[at.Offset-1].Payload); got != want {
+				w.Fatalf("%q was heard at %d, history has %q", got, at.Offset, want)
+			}
+			next = max(next, at.Offset+1)
+		}
+		if next != uint64(len(order))+1 {
+			w.Fatalf("all of %d messages were to be read or heard, and the last was %d", len(order), next-1)
+		}
+	}
+}
+
+func historyOfRoomsOfAnyName(w *world) {
+	p := w.node("a")
+	starts := map[engine.RoomID]engine.Position{}
+	for _, r := range oddRooms() {
+		starts[r] = w.start(p, r)
+		w.must(p.Broker.Publish(w.ctx, r, fmt.Appendf(nil, "for %q", r), long))
+	}
+	for _, r := range oddRooms() {
+		w.shows(w.read(p, r, starts[r], 10, long), false, fmt.Sprintf("for %q", r))
+	}
+}

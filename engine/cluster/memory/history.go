@@ -1,0 +1,111 @@
+package memory
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"sort"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/mootchat/moot/engine"
+)
+
+// history is a topic's count of messages, and those that are kept. Their offsets
+// are the last ones, without a gap.
+type history struct {
+	mu    sync.Mutex
+	top   engine.Position
+	kept  []kept
+	until time.Time   // what was kept, or asked for, is remembered
+	timer *time.Timer // for until; nil: nothing is, and nobody waits
+}
+
+type kept struct {
+	payload []byte
+	at      time.Time
+}
+
+func newEpoch() string { return strings.ToLower(rand.Text()[:16]) }
+
+// Read implements engine.History.
+func (n *node) Read(ctx context.Context, room engine.RoomID, after engine.Position, limit int, keep engine.Keep) (engine.Page, error) {
+	if limit < 0 {
+		return engine.Page{}, fmt.Errorf("history: limit %d: must be 0 or more", limit)
+	}
+	if _, err := n.up(ctx); err != nil {
+		return engine.Page{}, err
+	}
+	ts := &n.hub.topics
+	t := ts.open(room)
+	defer ts.release(room, t)
+	t.history.mu.Lock()
+	defer t.history.mu.Unlock()
+	ts.remember(room, t, keep)
+	return t.history.read(after, limit, keep, time.Now()), nil
+}
+
+// add counts a message, and keeps it if it is to be.
+func (h *history) add(payload []byte, keep engine.Keep) engine.Position {
+	h.top.Offset++
+	if keep.Messages <= 0 {
+		h.kept = nil
+		return h.top
+	}
+	now := time.Now()
+	gone := h.gone(keep.Messages-1, keep.For, now)
+	clear(h.kept[:gone])
+	h.kept = append(h.kept[gone:], kept{append(make([]byte, 0, len(payload)), payload...), now})
+	return h.top
+}
+
+// gone is how many of those kept are beyond what is to be.
+func (h *history) gone(messages int, age time.Duration, now time.Time) int {
+	old := sort.Search(len(h.kept), func(i int) bool { return now.Sub(h.kept[i].at) <= age })
+	return max(old, len(h.kept)-messages)
+}
+
+func (h *history) read(after engine.Position, limit int, keep engine.Keep, now time.Time) engine.Page {
+	page := engine.Page{Top: h.top}
+	if after.Epoch != h.top.Epoch || after.Offset > h.top.Offset {
+		page.Missing = true
+		return page
+	}
+	all := h.kept[h.gone(keep.Messages, keep.For, now):]
+	before := h.top.Offset - uint64(len(all)) // the offset of what has gone last
+	page.Missing = after.Offset < before
+	first := max(after.Offset, before)
+	all = all[first-before:]
+	for i, m := range all[:min(limit, len(all))] {
+		page.Messages = append(page.Messages, engine.Kept{Offset: first + uint64(i) + 1, Payload: append([]byte(nil), m.payload...)})
+	}
+	return page
+}
+
+// remember sees to it that the topic stays until nothing of it is kept, and
+// nobody knows a position in it. It is called with history.mu held.
+func (ts *topics) remember(room engine.RoomID, t *topic, keep engine.Keep) {
+	h := &t.history
+	if until := time.Now().Add(keep.For); until.After(h.until) {
+		h.until = until
+	}
+	if h.timer == nil && keep.For > 0 {
+		t.users.Add(1)
+		h.timer = time.AfterFunc(keep.For, func() { ts.expire(room, t) })
+	}
+}
+
+// expire forgets a topic's history once its time is over.
+func (ts *topics) expire(room engine.RoomID, t *topic) {
+	h := &t.history
+	h.mu.Lock()
+	if left := time.Until(h.until); left > 0 {
+		h.timer.Reset(left)
+		h.mu.Unlock()
+		return
+	}
+	h.timer, h.kept = nil, nil
+	h.mu.Unlock()
+	ts.release(room, t)
+}

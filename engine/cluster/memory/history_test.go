@@ -1,0 +1,99 @@
+package memory
+
+import (
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/mootchat/moot/engine"
+)
+
+var minute = engine.Keep{Messages: 10, For: time.Minute}
+
+func top(t *testing.T, c engine.Cluster) engine.Position {
+	t.Helper()
+	page, err := c.History.Read(t.Context(), hall, engine.Position{}, 0, minute)
+	must(t, err)
+	return page.Top
+}
+
+// TestHistoryIsForgottenInTime: a position is known for as long as it was
+// promised, and a room that nobody speaks in then costs nothing.
+func TestHistoryIsForgottenInTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		hub := New()
+		a := hub.Node("a")
+		run(t, a, deaf)
+		must(t, a.Broker.Publish(t.Context(), hall, []byte("1"), minute))
+		time.Sleep(59 * time.Second)
+		at := top(t, a) // lets the room be known for another minute
+		if at.Offset != 1 {
+			t.Errorf("the room is at %+v", at)
+		}
+		time.Sleep(59 * time.Second)
+		page, err := a.History.Read(t.Context(), hall, at, 10, engine.Keep{Messages: 10})
+		must(t, err)
+		if page.Missing || page.Top != at {
+			t.Errorf("a position was forgotten too early: %+v", page)
+		}
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		if n := len(hub.topics.byRoom); n != 0 {
+			t.Errorf("%d topics are kept", n)
+		}
+		if now := top(t, a); now.Epoch == at.Epoch || now.Offset != 0 {
+			t.Errorf("a forgotten room goes on at %+v", now)
+		}
+		time.Sleep(2 * time.Minute)
+		synctest.Wait()
+	})
+}
+
+// TestHistoryOfALivelyRoomIsBounded: by number and by age, while members are there.
+func TestHistoryOfALivelyRoomIsBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		hub := New()
+		a := hub.Node("a")
+		run(t, a, deaf)
+		must(t, a.Broker.Subscribe(t.Context(), hall))
+		kept := func() int {
+			h := &hub.topics.byRoom[hall].history
+			h.mu.Lock()
+			defer h.mu.Unlock()
+			return len(h.kept)
+		}
+		for range 100 {
+			must(t, a.Broker.Publish(t.Context(), hall, []byte("1"), minute))
+		}
+		if n := kept(); n != 10 {
+			t.Errorf("%d messages are kept, want 10", n)
+		}
+		time.Sleep(61 * time.Second)
+		synctest.Wait()
+		if n := kept(); n != 0 {
+			t.Errorf("%d messages are kept after their time", n)
+		}
+		if at := top(t, a); at.Offset != 100 {
+			t.Errorf("the room with a member is at %+v", at)
+		}
+		time.Sleep(2 * time.Minute)
+		synctest.Wait()
+	})
+}
+
+func TestASessionDoesNotOutliveTheLastNode(t *testing.T) {
+	hub := New()
+	a := hub.Node("a")
+	stop := run(t, a, deaf)
+	if err := a.Sessions.Park(t.Context(), "key", nil, time.Hour); !errors.Is(err, engine.ErrUnavailable) {
+		t.Errorf("a node alone parks: %v", err)
+	}
+	if _, err := a.Sessions.Take(t.Context(), "key"); !errors.Is(err, engine.ErrNoSession) {
+		t.Errorf("take: %v", err)
+	}
+	must(t, stop())
+	if err := a.Sessions.Park(t.Context(), "key", nil, time.Hour); !errors.Is(err, engine.ErrUnavailable) {
+		t.Errorf("a node that has left parks: %v", err)
+	}
+}

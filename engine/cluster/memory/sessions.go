@@ -1,0 +1,64 @@
+package memory
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/mootchat/moot/engine"
+)
+
+// parked is a session that no node holds.
+type parked struct {
+	session []byte
+	timer   *time.Timer // for its end
+}
+
+// Park implements engine.Sessions. A node that is the only one takes the hub with
+// it: then it is engine.ErrUnavailable.
+func (n *node) Park(ctx context.Context, key string, session []byte, ttl time.Duration) error {
+	if _, err := n.up(ctx); err != nil {
+		return err
+	}
+	h := n.hub
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if len(h.nodes) < 2 {
+		return fmt.Errorf("park a session: there is no other node: %w", engine.ErrUnavailable)
+	}
+	if _, taken := h.parked[key]; taken {
+		return fmt.Errorf("park a session: the key %q is taken", key)
+	}
+	h.parked[key] = parked{
+		session: append(make([]byte, 0, len(session)), session...),
+		timer:   time.AfterFunc(ttl, func() { h.expire(key) }),
+	}
+	return nil
+}
+
+// Take implements engine.Sessions.
+func (n *node) Take(ctx context.Context, key string) ([]byte, error) {
+	if _, err := n.up(ctx); err != nil {
+		return nil, err
+	}
+	p, ok := n.hub.unpark(key)
+	if !ok {
+		return nil, engine.ErrNoSession
+	}
+	p.timer.Stop()
+	return p.session, nil
+}
+
+func (h *Hub) unpark(key string) (parked, bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	p, ok := h.parked[key]
+	delete(h.parked, key)
+	return p, ok
+}
+
+func (h *Hub) expire(key string) {
+	if p, ok := h.unpark(key); ok {
+		h.lose([]loss{{session: p.session}})
+	}
+}
