@@ -12,7 +12,7 @@ GUEST_BUILD := GOOS=wasip1 GOARCH=wasm go build -buildmode=c-shared -ldflags='-s
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 FUZZTIME    ?= 30s
 SOAK        ?= 10m
-NPM_DIRS    := engine/compat engine/demo/browsertest
+NPM_DIRS    := engine/compat engine/demo/browsertest sdk/client
 
 run: moot guests
 	exec ./moot serve $(ARGS)
@@ -101,6 +101,7 @@ tools:
 		fi
 	done
 	npm run --silent --prefix engine/compat client
+	npm run --silent --prefix sdk/client build
 
 clean:
-	rm -rf moot build $(GUEST_FILES) $(addsuffix /node_modules,$(NPM_DIRS))
+	rm -rf moot build sdk/client/dist $(GUEST_FILES) $(addsuffix /node_modules,$(NPM_DIRS))

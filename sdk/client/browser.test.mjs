@@ -1,0 +1,67 @@
+import assert from "node:assert/strict";
+import { readFile } from "node:fs/promises";
+import { after, before, test } from "node:test";
+import { chromium } from "playwright-core";
+import { start } from "../../engine/compat/nodetest/server.mjs";
+
+const timeout = 60_000; // ms, of one test
+let server, browser;
+
+before(async () => {
+  server = await start();
+  browser = await chromium.launch({
+    executablePath: process.env.CHROMIUM || "/usr/bin/chromium",
+    // The sandbox needs rights that root in a container lacks; the rest asks the network for things.
+    args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+      "--disable-component-update", "--disable-sync"],
+  });
+});
+after(async () => {
+  await browser?.close();
+  await server?.stop();
+});
+
+// openPage is a page of the server that has loaded the package as it would be published.
+async function openPage() {
+  const page = await browser.newPage();
+  await page.route("**/client/*", async (route) => {
+    const file = new URL(`dist/${new URL(route.request().url()).pathname.split("/").at(-1)}`, import.meta.url);
+    await route.fulfill({ contentType: "text/javascript", body: await readFile(file) });
+  });
+  await page.goto(`http://${server.http}/`); // the demo's: one made up here would not be of this network, and kept from it
+  await page.evaluate(async () => { Object.assign(window, await import("/client/index.js")); });
+  return page;
+}
+
+test("two pages talk, with the browser's own WebSocket", { timeout }, async () => {
+  const [ann, bob] = await Promise.all([openPage(), openPage()]);
+  for (const page of [ann, bob]) {
+    await page.evaluate(async () => {
+      window.client = new Client(location.origin);
+      window.heard = [];
+      client.on("message", (m) => heard.push(m.message));
+      await client.connect();
+      await client.join("defaultRoom");
+    });
+  }
+  await ann.evaluate(() => client.say("defaultRoom", "from a page"));
+  for (const page of [ann, bob]) await page.waitForFunction(() => heard.includes("from a page"));
+  await Promise.all([ann.close(), bob.close()]);
+});
+
+test("a page comes back to its rooms when the server does", { timeout }, async () => {
+  const page = await openPage();
+  await page.evaluate(async () => {
+    window.client = new Client(location.origin, { minDelay: 20, maxDelay: 200 });
+    window.states = [];
+    client.on("state", ({ state }) => states.push(state));
+    await client.connect();
+    await client.join("otherRoom");
+  });
+  await server.stop();
+  await page.waitForFunction(() => states.includes("waiting"));
+  server = await start(server);
+  await page.waitForFunction(() => states.at(-1) === "connected");
+  assert.deepEqual(await page.evaluate(async () => (await client.details()).rooms), ["otherRoom"]);
+  await page.close();
+});

@@ -1,0 +1,192 @@
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { createServer } from "node:net";
+import { after, afterEach, before, test } from "node:test";
+import WebSocket, { WebSocketServer } from "ws";
+import { Client, ClosedError, LostError, VerbError } from "@mootchat/client";
+import { start } from "../../engine/compat/nodetest/server.mjs";
+
+const timeout = 60_000; // ms, of one test
+let server, open = [];
+
+before(async () => { server = await start(); });
+after(() => server?.stop());
+afterEach(() => { for (const client of open.splice(0)) client.close(); });
+
+// client is a new one, not yet connected, that is closed at the end of the test.
+function client(url = `ws://${server.http}`, options = {}) {
+  const c = new Client(url, { socket: WebSocket, minDelay: 20, maxDelay: 200, ...options });
+  open.push(c);
+  return c;
+}
+
+async function connected(...args) {
+  const c = client(...args);
+  await c.connect();
+  return c;
+}
+
+// next is the next event of that name which fits.
+function next(c, name, fits = () => true) {
+  return new Promise((resolve) => {
+    const off = c.on(name, (event) => fits(event) && (off(), resolve(event)));
+  });
+}
+
+test("members hear each other, and themselves", { timeout }, async () => {
+  const [ann, bob] = await Promise.all([connected(), connected()]);
+  await Promise.all([ann.join("defaultRoom"), bob.join("defaultRoom")]);
+  const hears = [ann, bob].map((c) => next(c, "message", (m) => m.message === "hello"));
+  await ann.say("defaultRoom", "hello");
+  for (const heard of await Promise.all(hears)) {
+    assert.equal(heard.from, ann.id);
+    assert.equal(heard.room, "defaultRoom");
+    assert.ok(heard.sentAt > 1.5e12);
+  }
+});
+
+test("a rule's refusal is an error with the rule's words, and its action opens the door", { timeout }, async () => {
+  const ann = await connected();
+  await assert.rejects(ann.join("secure"), (err) => err instanceof VerbError && err.message.length > 0);
+  assert.deepEqual(ann.rooms, []);
+  await ann.action("login", { token: "letmein" });
+  await ann.join("secure");
+  assert.deepEqual(ann.rooms, ["secure"]);
+});
+
+test("view and details tell who is there", { timeout }, async () => {
+  const [ann, bob] = await Promise.all([connected(), connected()]);
+  await Promise.all([ann.join("otherRoom"), bob.join("otherRoom")]);
+  const room = await ann.view("otherRoom");
+  assert.equal(room.membersCount, Object.keys(room.members).length);
+  for (const c of [ann, bob]) assert.equal(room.members[c.id].id, c.id);
+  assert.deepEqual((await bob.details()).rooms, ["otherRoom"]);
+  await bob.leave("otherRoom");
+  assert.deepEqual((await bob.details()).rooms, []);
+  await assert.rejects(bob.say("otherRoom", "am I heard?"), VerbError);
+});
+
+test("who joins twice is in the room once", { timeout }, async () => {
+  const ann = await connected();
+  await Promise.all([ann.join("otherRoom"), ann.join("otherRoom")]);
+  assert.deepEqual(ann.rooms, ["otherRoom"]);
+});
+
+test("too many requests are an error that says when to come back", { timeout }, async () => {
+  const ann = await connected();
+  await ann.join("otherRoom");
+  const answers = await Promise.allSettled(Array.from({ length: 400 }, () => ann.say("otherRoom", "again")));
+  const refused = answers.find((a) => a.status === "rejected");
+  assert.ok(refused?.reason instanceof VerbError, "none of 400 was refused");
+  assert.ok(refused.reason.retryAfter > 0);
+});
+
+test("a client comes back to its rooms when the server does", { timeout }, async () => {
+  const first = await start();
+  const ann = await connected(`ws://${first.http}`);
+  await ann.join("defaultRoom");
+  const states = [];
+  ann.on("state", ({ state }) => states.push(state));
+  const waits = next(ann, "state", ({ state }) => state === "waiting");
+  await first.stop();
+  await waits;
+  const asked = ann.say("defaultRoom", "said while away"); // waits for the connection
+  const back = next(ann, "connected"), heard = next(ann, "message", (m) => m.message === "said while away");
+  const second = await start(first);
+  try {
+    assert.equal((await back).resumed, false);
+    await asked;
+    await heard;
+    assert.deepEqual((await ann.details()).rooms, ["defaultRoom"]);
+    assert.equal(states.at(-1), "connected");
+  } finally {
+    ann.close();
+    await second.stop();
+  }
+});
+
+test("what a break leaves open fails if asking again might do harm", { timeout }, async () => {
+  const silent = new WebSocketServer({ port: 0, host: "127.0.0.1" });
+  await once(silent, "listening");
+  let connections = 0;
+  silent.on("connection", (socket) => {
+    const id = `peer-${++connections}`;
+    socket.on("message", (text) => {
+      const { event, messageId } = JSON.parse(text);
+      const data = event === "detailsView" ? { id, rooms: [] } : true;
+      if (event === "say" || event === "action") return socket.terminate(); // it may have been done
+      socket.send(JSON.stringify({ status: "OK", context: "response", data, messageId }));
+    });
+  });
+  try {
+    const ann = await connected(`ws://127.0.0.1:${silent.address().port}`);
+    const acted = ann.action("pay"), said = ann.say("r", "hello"), left = ann.leave("r"), looked = ann.details();
+    await assert.rejects(acted, LostError);
+    await assert.rejects(said, LostError);
+    await left; // by the break
+    assert.equal((await looked).id, "peer-2");
+  } finally {
+    for (const c of open) c.close();
+    silent.close();
+  }
+});
+
+test("a server that says nothing any more is left", { timeout }, async () => {
+  const deaf = new WebSocketServer({ port: 0, host: "127.0.0.1" });
+  await once(deaf, "listening");
+  const ann = client(`ws://127.0.0.1:${deaf.address().port}`, { answerWithin: 100 });
+  const waits = next(ann, "state", ({ state }) => state === "waiting");
+  void ann.connect().catch(() => {});
+  try {
+    assert.match((await waits).reason, /does not answer/);
+  } finally {
+    ann.close();
+    deaf.close();
+  }
+});
+
+test("a token's function is asked before each attempt", { timeout }, async () => {
+  const seen = [];
+  const picky = new WebSocketServer({ port: 0, host: "127.0.0.1" });
+  await once(picky, "listening");
+  picky.on("connection", (socket, request) => {
+    seen.push(new URL(request.url, "ws://here").searchParams.get("token"));
+    if (seen.length < 3) return socket.close(3001, "shutdown");
+    socket.close(3502, "token expired");
+  });
+  let asked = 0;
+  const ann = client(`ws://127.0.0.1:${picky.address().port}`, { token: async () => `token-${++asked}` });
+  try {
+    await assert.rejects(ann.connect(), (err) => err instanceof ClosedError && err.code === 3502 && err.reason === "token expired");
+    assert.deepEqual(seen, ["token-1", "token-2", "token-3"]);
+    assert.equal(ann.state, "closed");
+    await assert.rejects(ann.details(), ClosedError);
+  } finally {
+    picky.close();
+  }
+});
+
+test("connecting can be given up", { timeout }, async () => {
+  const nobody = createServer().listen(0, "127.0.0.1");
+  await once(nobody, "listening");
+  const { port } = nobody.address();
+  nobody.close();
+  const ann = client(`ws://127.0.0.1:${port}`);
+  await assert.rejects(ann.connect({ signal: AbortSignal.timeout(150) }), { name: "TimeoutError" });
+  assert.equal(ann.state, "closed");
+});
+
+test("a listener that throws keeps nobody from hearing", { timeout }, async (t) => {
+  const report = t.mock.method(console, "error", () => {});
+  const ann = await connected();
+  await ann.join("otherRoom");
+  ann.on("message", () => { throw new Error("of the listener"); });
+  const heard = next(ann, "message", (m) => m.message === "hello");
+  await ann.say("otherRoom", "hello");
+  await heard;
+  assert.match(String(report.mock.calls[0].arguments[0]), /of the listener/);
+});
+
+test("what is no URL of a server is refused at once", () => {
+  for (const url of ["localhost:8080", "ftp://localhost", ""]) assert.throws(() => new Client(url, { socket: WebSocket }), TypeError);
+});

@@ -1,0 +1,261 @@
+import { Asks, type Lost } from "./asks.js";
+import { Emitter } from "./emitter.js";
+import { ClosedError, VerbError } from "./errors.js";
+import { Link, type Frame } from "./link.js";
+import { Rooms } from "./rooms.js";
+import { address, defaultSocket, type SocketConstructor } from "./socket.js";
+import type { Details, History, Message, Position, Presence, Room } from "./types.js";
+
+export interface ClientOptions {
+  /** A JWT, or what gives one: it is asked before each attempt to connect, so that it may be fresh. */
+  token?: string | (() => string | Promise<string>);
+  /** The fingerprint that this client shows; without it the server uses the connection's id. */
+  sessionID?: string;
+  /** The WebSocket to use; without it the environment's own. Node.js before 22 has none: give that of the package ws. */
+  socket?: SocketConstructor;
+  /** The shortest and the longest time between two attempts, in ms: 500 and 20,000. The time is chosen by chance below a bound that doubles. */
+  minDelay?: number;
+  maxDelay?: number;
+  /** ms in which the server must say something while it owes an answer, else the connection counts as lost: 10,000. */
+  answerWithin?: number;
+  /** ms between two looks whether the server is there: 20,000. A network that went away says nothing by itself. */
+  lookEvery?: number;
+}
+
+/** Where a client is: before connect(), at it, there, between two attempts, or at its end. */
+export type State = "new" | "connecting" | "connected" | "waiting" | "closed";
+
+/** What a client tells. */
+export interface Events {
+  /** The state has changed. reason says why, where there is a reason; delay is the ms until the next attempt. */
+  state: { state: State; reason?: string; delay?: number };
+  /** The client is connected, its rooms are joined again. resumed: it is the same connection as before the break. */
+  connected: { id: string; resumed: boolean };
+  message: Message;
+  presence: Presence;
+  /** Messages of this room were said while the client was away, and it cannot have all of them. */
+  gap: { room: string };
+  /** The client could not join the room again after a break. */
+  left: { room: string; reason: string };
+}
+
+/**
+ * A connection to Moot that comes back by itself.
+ *
+ * After a break it joins its rooms again, and hears what was said meanwhile as far as the rooms keep history. Where
+ * the server keeps sessions it is the same connection again. What was asked and not answered is asked again if asking
+ * twice does no harm, and fails with a LostError if it might.
+ */
+export class Client extends Emitter<Events> {
+  readonly #url: URL;
+  readonly #options: Required<Omit<ClientOptions, "token" | "sessionID">> & ClientOptions;
+  readonly #asks = new Asks();
+  readonly #rooms = new Rooms();
+  #state: State = "new";
+  #link: Link | undefined;
+  #id = "";
+  #session: string | undefined;
+  #failures = 0; // in a row
+  #retry: ReturnType<typeof setTimeout> | undefined;
+  #look: ReturnType<typeof setInterval> | undefined;
+  #arrival: { promise: Promise<void>; resolve(): void; reject(err: Error): void } | undefined;
+
+  /** url is ws:, wss:, http: or https:, and /ws where it has no path. It throws a TypeError if it is none. */
+  constructor(url: string | URL, options: ClientOptions = {}) {
+    super();
+    this.#url = address(url);
+    this.#options = {
+      minDelay: 500, maxDelay: 20_000, answerWithin: 10_000, lookEvery: 20_000, ...options,
+      socket: options.socket ?? defaultSocket(),
+    };
+  }
+
+  /** Where the client is just now. */
+  get state(): State { return this.#state; }
+
+  /** The connection's id, "" before there was one. It changes with every connection that is not resumed. */
+  get id(): string { return this.#id; }
+
+  /** The rooms this client is in, or joins again after a break. */
+  get rooms(): string[] { return this.#rooms.names(); }
+
+  /**
+   * Connects, and comes back until close(). Resolves when the client is connected for the first time. Rejects with a
+   * ClosedError if the server does not want it, and with the signal's reason if that ends first, which closes it.
+   */
+  connect({ signal }: { signal?: AbortSignal } = {}): Promise<void> {
+    if (this.#arrival) return this.#arrival.promise;
+    let resolve!: () => void, reject!: (err: Error) => void;
+    const promise = new Promise<void>((yes, no) => { resolve = yes; reject = no; });
+    this.#arrival = { promise, resolve, reject };
+    const abort = () => { reject(signal!.reason); this.close(); };
+    if (signal?.aborted) abort(); else signal?.addEventListener("abort", abort, { once: true });
+    void promise.catch(() => {}).finally(() => signal?.removeEventListener("abort", abort));
+    this.#look = setInterval(() => this.#link?.request("detailsView").catch(() => {}), this.#options.lookEvery);
+    (this.#look as { unref?(): void }).unref?.();
+    if (this.#state === "new") void this.#open();
+    return promise;
+  }
+
+  /**
+   * Joins a room. With since the room's messages after that position come first; a client that was in the room before
+   * the break asks by itself. With presence it hears who comes and goes, where the room tells. recovered is whether
+   * nothing is missing, where since was given.
+   */
+  async join(room: string, options: { since?: Position; presence?: boolean } = {}): Promise<{ recovered?: boolean }> {
+    const place = this.#rooms.begin(room, options);
+    try {
+      const answer = await this.#ask("roomAdd", () => place.request(), "again");
+      this.#rooms.joined(place);
+      return typeof answer.recovered === "boolean" ? { recovered: answer.recovered } : {};
+    } catch (err) {
+      if (alreadyThere(err)) return this.#rooms.joined(place), {};
+      this.#rooms.failed(place);
+      throw err;
+    }
+  }
+
+  /** Leaves a room. A rule may forbid it: then the client stays in it. */
+  async leave(room: string): Promise<void> {
+    await this.#ask("roomLeave", () => ({ room }), "gone");
+    this.#rooms.leave(room);
+  }
+
+  /**
+   * Says something in a room the client is in. Resolves when the server has accepted it. It has a key by which the
+   * server knows it again: where the connection is resumed after a break it is never said twice.
+   */
+  async say(room: string, message: string): Promise<void> {
+    const key = crypto.randomUUID();
+    await this.#ask("say", () => ({ room, message, key }), "resumed");
+  }
+
+  /** Who is in a room: a page of at most limit members (1000), after cursor. */
+  async view(room: string, page: { limit?: number; cursor?: string } = {}): Promise<Room> {
+    return (await this.#ask("roomView", () => ({ room, ...page }), "again")).data as unknown as Room;
+  }
+
+  /** What was said in a room with history, before an offset (or until now), at most limit messages. */
+  async history(room: string, page: { limit?: number; before?: number } = {}): Promise<History> {
+    return (await this.#ask("roomHistory", () => ({ room, ...page }), "again")).data as unknown as History;
+  }
+
+  /** Runs an action that a rule offers, and gives the fields of its answer. */
+  async action(name: string, params: Frame = {}): Promise<Frame> {
+    const { context: _, messageId: __, ...reply } = await this.#ask("action", () => ({ params: { ...params, action: name } }), "lost");
+    return reply;
+  }
+
+  /** What the server knows of this connection. */
+  async details(): Promise<Details> {
+    return (await this.#ask("detailsView", () => ({}), "again")).data as Details;
+  }
+
+  /** Shows the server a new token on the connection there is, before the old one expires. */
+  async authenticate(token: string): Promise<void> {
+    await this.#ask("auth", () => ({ token }), "again");
+  }
+
+  /** Ends the connection for good. What waits for an answer is rejected with a ClosedError. */
+  close(): void {
+    if (this.#state === "closed") return;
+    void this.#link?.request("quit").catch(() => {});
+    this.#finish(1000, "closed by the client");
+  }
+
+  #ask(event: string, fields: () => Frame, lost: Lost): Promise<Frame> {
+    if (this.#state === "closed") return Promise.reject(new ClosedError(1000, "closed by the client"));
+    return this.#asks.add({ event, fields, lost }, this.#state === "connected" ? this.#link : undefined);
+  }
+
+  async #open(): Promise<void> {
+    this.#tell("connecting");
+    try {
+      const url = await this.#address();
+      if (this.#state === "closed") return;
+      const link: Link = new Link(new this.#options.socket(url), this.#options.answerWithin, {
+        opened: () => void this.#greet(link).catch(() => {}), // a link that is lost says so by ended
+        heard: (frame) => this.#hear(frame),
+        ended: (code, reason) => link === this.#link && this.#lose(code, reason),
+      });
+      this.#link = link;
+    } catch (err) { // of the token's function, or of a socket that takes no such URL
+      this.#lose(1006, String(err));
+    }
+  }
+
+  async #address(): Promise<string> {
+    const { token, sessionID } = this.#options;
+    const url = new URL(this.#url);
+    const given = typeof token === "function" ? await token() : token;
+    if (given !== undefined) url.searchParams.set("token", given);
+    if (sessionID !== undefined) url.searchParams.set("sessionID", sessionID);
+    if (this.#session !== undefined) url.searchParams.set("session", this.#session);
+    return url.href;
+  }
+
+  /** Learns who this connection is, joins the rooms again, and asks what waits. */
+  async #greet(link: Link): Promise<void> {
+    const details = (await link.request("detailsView")).data as Frame;
+    const id = String(details.id), resumed = id === this.#id;
+    this.#session = typeof details.session === "string" ? details.session : undefined;
+    if (!resumed) await Promise.all(this.#rooms.all().map((place) => this.#rejoin(link, place)));
+    if (link !== this.#link) return;
+    this.#id = id;
+    this.#failures = 0;
+    this.#tell("connected");
+    this.emit("connected", { id, resumed });
+    this.#arrival?.resolve();
+    this.#asks.sendAll(link, resumed);
+  }
+
+  async #rejoin(link: Link, place: ReturnType<Rooms["begin"]>): Promise<void> {
+    try {
+      const answer = await link.request("roomAdd", place.request());
+      if (answer.recovered === false) this.emit("gap", { room: place.room });
+    } catch (err) {
+      if (!(err instanceof VerbError)) throw err;
+      if (alreadyThere(err)) return;
+      this.#rooms.leave(place.room);
+      this.emit("left", { room: place.room, reason: err.message });
+    }
+  }
+
+  #hear(frame: Frame): void {
+    if (frame.context === "user") {
+      if (this.#rooms.heard(frame)) this.emit("message", frame as unknown as Message);
+    } else if (frame.context === "presence") {
+      this.emit("presence", frame as unknown as Presence);
+    }
+  }
+
+  #lose(code: number, reason: string): void {
+    this.#link = undefined;
+    const fresh = code === 3502 && typeof this.#options.token === "function" && this.#failures === 0 && this.#id !== "";
+    if (ClosedError.isFinal(code) && !fresh) return this.#finish(code, reason);
+    if (this.#state === "closed") return;
+    this.#asks.lost();
+    const { minDelay, maxDelay } = this.#options;
+    const delay = Math.random() * Math.min(maxDelay, minDelay * 2 ** this.#failures++); // so that not all come back at once
+    this.#retry = setTimeout(() => void this.#open(), delay);
+    this.#tell("waiting", { reason, delay });
+  }
+
+  #finish(code: number, reason: string): void {
+    clearTimeout(this.#retry);
+    clearInterval(this.#look);
+    const link = this.#link, err = new ClosedError(code, reason);
+    this.#link = undefined;
+    link?.end(code, reason);
+    this.#asks.fail(err);
+    this.#arrival?.reject(err);
+    this.#tell("closed", { reason });
+  }
+
+  #tell(state: State, more: { reason?: string; delay?: number } = {}): void {
+    this.#state = state;
+    this.emit("state", { state, ...more });
+  }
+}
+
+const alreadyThere = (err: unknown) => err instanceof VerbError && err.message.startsWith("connection already in this room");

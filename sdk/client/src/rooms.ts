@@ -1,0 +1,48 @@
+import type { Frame } from "./link.js";
+import type { Position } from "./types.js";
+
+/** A room that the client is in or joins, and how far it has heard it. */
+export class Place {
+  constructor(readonly room: string, public since: Position | undefined, readonly presence: boolean) {}
+
+  /** The fields of a roomAdd that goes on where this place has ended. */
+  request(): Frame {
+    const request: Frame = { room: this.room };
+    if (this.since) request.since = { epoch: this.since.epoch, offset: this.since.offset };
+    if (this.presence) request.presence = true;
+    return request;
+  }
+}
+
+/** The rooms of a client. */
+export class Rooms {
+  readonly #joined = new Map<string, Place>();
+  readonly #joining = new Map<string, Place>();
+
+  names(): string[] { return [...this.#joined.keys()]; }
+  all(): Place[] { return [...this.#joined.values()]; }
+
+  /** A place in a room that is about to be joined. What is heard of it counts from here on. */
+  begin(room: string, { since, presence = false }: { since?: Position; presence?: boolean }): Place {
+    const place = new Place(room, since, presence);
+    this.#joining.set(room, place);
+    return place;
+  }
+
+  joined(place: Place): void {
+    this.#joining.delete(place.room);
+    if (!this.#joined.has(place.room)) this.#joined.set(place.room, place);
+  }
+
+  failed(place: Place): void { this.#joining.delete(place.room); }
+  leave(room: string): void { this.#joined.delete(room); }
+
+  /** Notes how far the room was heard. False: this message was heard before. */
+  heard(frame: Frame): boolean {
+    const room = String(frame.room), place = this.#joined.get(room) ?? this.#joining.get(room);
+    if (!place || typeof frame.offset !== "number" || typeof frame.epoch !== "string") return true;
+    if (place.since?.epoch === frame.epoch && frame.offset <= place.since.offset) return false;
+    place.since = { epoch: frame.epoch, offset: frame.offset };
+    return true;
+  }
+}
