@@ -44,7 +44,7 @@ func (c *Connection) beginAction() error {
 	switch {
 	case c.engine.closing.Load():
 		return &VerbError{"the server is shutting down"}
-	case c.pending >= c.engine.limits.SimultaneousActions:
+	case c.pending >= c.engine.Limits().SimultaneousActions:
 		return &VerbError{"you have too many pending requests"}
 	}
 	c.total++
@@ -63,9 +63,9 @@ func (c *Connection) respondAction(id, reply json.RawMessage, err error) {
 // act carries out an action: the module that declared it decides.
 func (c *Connection) act(ctx context.Context, name string, params map[string]json.RawMessage) (json.RawMessage, []Effect, error) {
 	e := c.engine
-	spec, declared := e.middleware.Actions(c.tenant.cfg.Name)[name]
+	spec, declared := e.middleware.Actions(c.tenant.name)[name]
 	if !declared {
-		if name != createChatRoom || !c.tenant.cfg.ClientsMayCreate {
+		if name != createChatRoom || !c.tenant.cfg().ClientsMayCreate {
 			return nil, nil, &VerbError{"unknown action or invalid apiVersion"}
 		}
 		spec = createChatRoomSpec
@@ -82,7 +82,7 @@ func (c *Connection) act(ctx context.Context, name string, params map[string]jso
 	if err != nil {
 		return nil, nil, err
 	}
-	v := e.decide(ctx, &Event{Hook: HookAction, Tenant: c.tenant.cfg.Name, Conn: c.profile.Load(), Action: name, Params: encoded})
+	v := e.decide(ctx, &Event{Hook: HookAction, Tenant: c.tenant.name, Conn: c.profile.Load(), Action: name, Params: encoded})
 	if err := v.refusal(); err != nil {
 		return nil, nil, err
 	}

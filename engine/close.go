@@ -25,6 +25,7 @@ var (
 	CloseFailed     = Close{3010, "middleware error"}
 	CloseDenied     = Close{3501, "denied"}
 	CloseRemoved    = Close{3503, "removed by the server"}
+	CloseTenant     = Close{3505, "tenant removed"}
 	CloseOrigin     = Close{3504, "origin not allowed"}
 )
 

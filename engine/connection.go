@@ -45,7 +45,8 @@ type param struct {
 func (e *Engine) newConnection(s *Seat, info Info, sink Sink) *Connection {
 	n := int(e.next.Add(1) % uint64(len(e.writers)))
 	c := &Connection{engine: e, tenant: s.t, seat: s, dialect: info.Dialect, writer: n}
-	c.out = outbox{sink: sink, writer: e.writers[n], limit: e.limits.OutboxBytes, timeout: e.limits.WriteTimeout, slow: c.slow}
+	limits := e.Limits()
+	c.out = outbox{sink: sink, writer: e.writers[n], slow: c.slow, limit: limits.OutboxBytes, timeout: limits.WriteTimeout}
 	id := e.newID()
 	c.profile.Store(&Profile{
 		ID:          id,
@@ -53,7 +54,7 @@ func (e *Engine) newConnection(s *Seat, info Info, sink Sink) *Connection {
 		Transport:   info.Transport,
 		RemoteIP:    info.RemoteIP,
 		RemotePort:  info.RemotePort,
-		Tenant:      s.t.cfg.Name,
+		Tenant:      s.t.name,
 		Locale:      info.Locale,
 		ConnectedAt: time.Now().UnixMilli(),
 	})
@@ -123,7 +124,7 @@ func (c *Connection) slow() {
 	}
 	c.mu.Unlock()
 	c.engine.stats.slowReaders.Add(1)
-	c.engine.log.Warn("slow reader closed", "connection", c.ID(), "tenant", c.tenant.cfg.Name, "code", CloseSlowReader.Code)
+	c.engine.log.Warn("slow reader closed", "connection", c.ID(), "tenant", c.tenant.name, "code", CloseSlowReader.Code)
 }
 
 // Done ends the connection after its socket has: it leaves every room, runs the
@@ -139,7 +140,7 @@ func (c *Connection) Done(ctx context.Context) {
 	for _, m := range c.memberships() {
 		c.engine.leave(ctx, c, m.room.id.Room, CauseDisconnect)
 	}
-	v := c.engine.decide(ctx, &Event{Hook: HookDisconnect, Tenant: c.tenant.cfg.Name, Conn: c.profile.Load()})
+	v := c.engine.decide(ctx, &Event{Hook: HookDisconnect, Tenant: c.tenant.name, Conn: c.profile.Load()})
 	if err := v.refusal(); err != nil {
 		c.engine.log.Info("disconnect hook denied", "connection", c.ID(), "module", v.Module, "reason", err)
 	}

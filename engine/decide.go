@@ -89,13 +89,13 @@ func (e *Engine) applyNow(ctx context.Context, t *tenant, c *Connection, effects
 				continue
 			}
 			if err := c.set(*f.Property); err != nil {
-				e.log.Warn("a module's property was not set", "connection", c.ID(), "tenant", t.cfg.Name, "property", f.Property.Name, "error", err)
+				e.log.Warn("a module's property was not set", "connection", c.ID(), "tenant", t.name, "property", f.Property.Name, "error", err)
 			}
 		case f.Room != nil && caused:
 			e.stats.emitsDropped.Add(1)
 		case f.Room != nil:
 			if err := e.changeRoom(ctx, t, *f.Room); err != nil {
-				e.log.Warn("a module's room change failed", "tenant", t.cfg.Name, "room", f.Room.Name, "error", err)
+				e.log.Warn("a module's room change failed", "tenant", t.name, "room", f.Room.Name, "error", err)
 			}
 		default:
 			later = append(later, f)
@@ -126,7 +126,7 @@ func (e *Engine) applyLater(ctx context.Context, t *tenant, effects []Effect, ca
 		}
 		if err := e.emit(ctx, t, m); err != nil {
 			e.stats.emitsDropped.Add(1)
-			e.log.Debug("emit dropped", "tenant", t.cfg.Name, "room", m.Room, "connection", m.Connection, "error", err)
+			e.log.Debug("emit dropped", "tenant", t.name, "room", m.Room, "connection", m.Connection, "error", err)
 		}
 	}
 }
@@ -142,5 +142,5 @@ func (e *Engine) emit(ctx context.Context, t *tenant, m *Emit) error {
 	if err != nil {
 		return err
 	}
-	return e.onConnection(ctx, t.cfg.Name, m.Connection, call{Do: callSend, Value: value})
+	return e.onConnection(ctx, t.name, m.Connection, call{Do: callSend, Value: value})
 }

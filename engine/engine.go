@@ -23,8 +23,8 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
-	"fmt"
 	"log/slog"
+	"maps"
 	"runtime"
 	"slices"
 	"strings"
@@ -47,8 +47,8 @@ type Config struct {
 
 // Engine is a running node. Its methods may be called concurrently.
 type Engine struct {
-	tenants    map[string]*tenant // does not change
-	limits     Limits
+	settings   atomic.Pointer[settings]
+	swapping   lane // of Swap
 	middleware Middleware
 	cluster    Cluster
 	log        *slog.Logger
@@ -62,21 +62,21 @@ type Engine struct {
 	connections map[string]*Connection
 	seats       int
 	perIP       map[string]int
-	closing     atomic.Bool   // changes with mu held
-	emptied     chan struct{} // closed when the last connection has gone after closing
+	worlds      map[string]*tenant // all that somebody may still be in, by name
+	closing     atomic.Bool        // changes with mu held
+	emptied     chan struct{}      // closed when the last connection has gone after closing
 }
 
 // New makes an engine; Run starts it.
 func New(cfg Config) (*Engine, error) {
 	e := &Engine{
-		tenants:     map[string]*tenant{},
-		limits:      cfg.Limits.withDefaults(),
 		middleware:  cfg.Middleware,
 		cluster:     cfg.Cluster,
 		log:         cfg.Log,
 		ready:       make(chan struct{}),
 		connections: map[string]*Connection{},
 		perIP:       map[string]int{},
+		worlds:      map[string]*tenant{},
 		emptied:     make(chan struct{}),
 	}
 	if e.log == nil {
@@ -93,17 +93,11 @@ func New(cfg Config) (*Engine, error) {
 	for range runtime.GOMAXPROCS(0) {
 		e.writers = append(e.writers, newWriter())
 	}
-	for _, t := range cfg.Tenants {
-		if e.tenants[t.Name] != nil {
-			return nil, fmt.Errorf("tenant %s is there twice", t.Name)
-		}
-		for _, room := range t.StartingRooms {
-			if err := wire.ValidRoom(room); err != nil {
-				return nil, fmt.Errorf("tenant %s: starting room %q: %w", t.Name, room, err)
-			}
-		}
-		e.tenants[t.Name] = newTenant(t, e.writers)
+	s := Settings{Tenants: cfg.Tenants, Limits: cfg.Limits}
+	if err := s.check(); err != nil {
+		return nil, err
 	}
+	e.install(s)
 	return e, nil
 }
 
@@ -124,7 +118,7 @@ func (e *Engine) Run(ctx context.Context) error {
 		failed <- e.cluster.Nodes.Run(living, e)
 		cancel()
 	}()
-	err := e.createStartingRooms(ctx)
+	err := e.createStartingRooms(ctx, e.settings.Load().configs())
 	if err == nil {
 		close(e.ready)
 		<-ctx.Done()
@@ -142,20 +136,8 @@ func (e *Engine) Run(ctx context.Context) error {
 // Ready is closed when the starting rooms are there and clients may come.
 func (e *Engine) Ready() <-chan struct{} { return e.ready }
 
-// Limits are the engine's, with the defaults filled in.
-func (e *Engine) Limits() Limits { return e.limits }
-
-func (e *Engine) createStartingRooms(ctx context.Context) error {
-	for _, t := range e.tenants {
-		for _, room := range t.cfg.StartingRooms {
-			err := e.cluster.Rooms.Create(ctx, RoomID{t.cfg.Name, room})
-			if err != nil && !errors.Is(err, ErrRoomExists) {
-				return fmt.Errorf("create starting room %q of tenant %s: %w", room, t.cfg.Name, err)
-			}
-		}
-	}
-	return nil
-}
+// Limits are those in use, with the defaults filled in.
+func (e *Engine) Limits() Limits { return e.settings.Load().limits }
 
 // batches is in how many steps Shutdown closes the connections.
 const batches = 20
@@ -193,11 +175,14 @@ func (e *Engine) beginClosing() []*Connection {
 			close(e.emptied)
 		}
 	}
-	all := make([]*Connection, 0, len(e.connections))
-	for _, c := range e.connections {
-		all = append(all, c)
-	}
-	return all
+	return slices.Collect(maps.Values(e.connections))
+}
+
+// everyone is who is connected.
+func (e *Engine) everyone() []*Connection {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return slices.Collect(maps.Values(e.connections))
 }
 
 // closeAll closes every connection and waits until their transports have let
@@ -209,15 +194,19 @@ func (e *Engine) closeAll(why Close) {
 	<-e.emptied
 }
 
-// register lets c be found. It fails when the engine is closing.
-func (e *Engine) register(c *Connection) bool {
+// register lets c be found. It fails when the engine is closing, or when c's
+// tenant has gone meanwhile; the error is a Close.
+func (e *Engine) register(c *Connection) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.closing.Load() {
-		return false
+	switch {
+	case e.closing.Load():
+		return CloseShutdown
+	case c.tenant.gone != nil:
+		return CloseTenant
 	}
 	e.connections[c.ID()] = c
-	return true
+	return nil
 }
 
 func (e *Engine) unregister(c *Connection) {

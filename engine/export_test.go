@@ -3,7 +3,12 @@ package engine
 // HeldRooms is how many rooms of a tenant this node holds: none when nobody is in
 // one and nothing is under way.
 func (e *Engine) HeldRooms(tenant string) int {
-	t := e.tenants[tenant]
+	e.mu.Lock()
+	t := e.worlds[tenant]
+	e.mu.Unlock()
+	if t == nil {
+		return 0
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return len(t.rooms)

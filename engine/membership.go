@@ -58,9 +58,9 @@ func (e *Engine) beginJoin(ctx context.Context, c *Connection, r *room) (*member
 				return nil, err
 			}
 			continue
-		case len(c.rooms) >= e.limits.RoomsPerConnection:
+		case len(c.rooms) >= e.Limits().RoomsPerConnection:
 			c.mu.Unlock()
-			return nil, &VerbError{fmt.Sprintf("too many rooms (at most %d)", e.limits.RoomsPerConnection)}
+			return nil, &VerbError{fmt.Sprintf("too many rooms (at most %d)", e.Limits().RoomsPerConnection)}
 		}
 		m = &member{conn: c, room: r}
 		c.rooms = append(c.rooms, m)
@@ -214,7 +214,7 @@ func decodeProfile(tenant string, m Presentee) *Profile {
 
 // Lost implements Handler: it runs leave for the members of a node that died.
 func (e *Engine) Lost(ctx context.Context, id RoomID, members []Presentee) {
-	t := e.tenants[id.Tenant]
+	t := e.settings.Load().tenants[id.Tenant]
 	for _, m := range members {
 		if ctx.Err() != nil {
 			return // who is still on record is for another node

@@ -27,20 +27,27 @@ const perFrame = 32
 // behind, and a goroutine of its own then waits in the writer's place until it
 // has caught up. What waits is bounded in bytes.
 type outbox struct {
-	sink    Sink
-	writer  *writer
-	limit   int           // bytes
-	timeout time.Duration // for spillChunk bytes, once behind
-	slow    func()        // called once, from any goroutine, when the reader is given up
+	sink   Sink
+	writer *writer
+	slow   func() // called once, from any goroutine, when the reader is given up
 
 	mu       sync.Mutex
-	waiting  [][]byte  // whole frames, shared: not ours to change
-	bytes    int       // of waiting, and of what the spill goroutine has in hand
-	queued   bool      // the writer knows that something waits
-	behind   bool      // the spill goroutine owns the sink
-	ending   bool      // nothing more is taken; the sink is closed when all has left
-	last     time.Time // when all must have left; zero until ending
-	finished bool      // the sink was closed
+	limit    int           // bytes
+	timeout  time.Duration // for spillChunk bytes, once behind
+	waiting  [][]byte      // whole frames, shared: not ours to change
+	bytes    int           // of waiting, and of what the spill goroutine has in hand
+	queued   bool          // the writer knows that something waits
+	behind   bool          // the spill goroutine owns the sink
+	ending   bool          // nothing more is taken; the sink is closed when all has left
+	last     time.Time     // when all must have left; zero until ending
+	finished bool          // the sink was closed
+}
+
+// bound sets the limits.
+func (o *outbox) bound(l Limits) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.limit, o.timeout = l.OutboxBytes, l.WriteTimeout
 }
 
 // send queues the frame. After end it does nothing.
@@ -308,16 +315,16 @@ func (o *outbox) writeAll(b []byte) error {
 // ends, though the end may come at any moment: either end sees the new deadline
 // and sets it, or it is seen here.
 func (o *outbox) writeChunk(b []byte) (int, error) {
-	last := o.deadline()
+	last, timeout := o.deadline()
 	for {
-		by := time.Now().Add(o.timeout)
+		by := time.Now().Add(timeout)
 		if !last.IsZero() && last.Before(by) {
 			by = last
 		}
 		if err := o.sink.SetWriteDeadline(by); err != nil {
 			return 0, err
 		}
-		now := o.deadline()
+		now, _ := o.deadline()
 		if now == last {
 			return o.sink.Write(b)
 		}
@@ -325,8 +332,8 @@ func (o *outbox) writeChunk(b []byte) (int, error) {
 	}
 }
 
-func (o *outbox) deadline() time.Time {
+func (o *outbox) deadline() (last time.Time, timeout time.Duration) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return o.last
+	return o.last, o.timeout
 }

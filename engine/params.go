@@ -122,10 +122,10 @@ func (c *Connection) takesParam(name string) bool {
 	case "file", "apiVersion", "callback", "action", "messageId":
 		return true
 	}
-	if _, ok := createChatRoomSpec.Inputs[name]; ok && c.tenant.cfg.ClientsMayCreate {
+	if _, ok := createChatRoomSpec.Inputs[name]; ok && c.tenant.cfg().ClientsMayCreate {
 		return true
 	}
-	for _, a := range c.engine.middleware.Actions(c.tenant.cfg.Name) {
+	for _, a := range c.engine.middleware.Actions(c.tenant.name) {
 		if _, ok := a.Inputs[name]; ok {
 			return true
 		}

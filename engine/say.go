@@ -31,7 +31,7 @@ func (e *Engine) say(ctx context.Context, c *Connection, room, text string) ([]E
 	if !c.isIn(room) {
 		return nil, errNotIn(room)
 	}
-	if len(text) > e.limits.MessageBytes { // as text, JSON can be longer than the frame it came in
+	if len(text) > e.Limits().MessageBytes { // as text, JSON can be longer than the frame it came in
 		return nil, errTooLarge
 	}
 	return e.publish(ctx, c.tenant, room, said{conn: c, from: c.ID(), message: wire.Message{Text: text}})
@@ -106,7 +106,7 @@ func payloadOf(ev *Event) wire.Payload {
 
 // Deliver implements Handler.
 func (e *Engine) Deliver(ctx context.Context, id RoomID, _ Position, payload []byte) {
-	t := e.tenants[id.Tenant]
+	t := e.settings.Load().tenants[id.Tenant]
 	if t == nil {
 		return
 	}

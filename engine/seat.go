@@ -37,34 +37,35 @@ const fullRetry = 5 * time.Second
 
 // Seat takes a place for a connection. The error is a *Refusal.
 func (e *Engine) Seat(r SeatRequest) (*Seat, error) {
-	t := e.tenants[r.Tenant]
+	t := e.settings.Load().tenants[r.Tenant]
 	if t == nil {
 		return nil, &Refusal{Message: fmt.Sprintf("there is no tenant %q here", r.Tenant)}
 	}
+	limits := e.Limits()
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	switch {
 	case e.closing.Load():
 		return nil, &Refusal{"the server is shutting down", fullRetry}
-	case e.seats >= e.limits.Connections, t.cfg.Connections > 0 && t.connections >= t.cfg.Connections:
+	case t.gone != nil:
+		return nil, &Refusal{Message: fmt.Sprintf("the tenant %q is being removed", t.name)}
+	case e.seats >= limits.Connections, t.cfg().Connections > 0 && t.connections >= t.cfg().Connections:
 		e.stats.refused.Add(1)
 		return nil, &Refusal{"too many connections", fullRetry}
-	case r.RemoteIP != "" && e.limits.ConnectionsPerIP > 0 && e.perIP[r.RemoteIP] >= e.limits.ConnectionsPerIP:
+	case r.RemoteIP != "" && limits.ConnectionsPerIP > 0 && e.perIP[r.RemoteIP] >= limits.ConnectionsPerIP:
 		e.stats.refused.Add(1)
 		return nil, &Refusal{"too many connections from this address", fullRetry}
 	}
 	e.seats++
 	t.connections++
-	if r.RemoteIP != "" && e.limits.ConnectionsPerIP > 0 {
-		e.perIP[r.RemoteIP]++
-	} else {
-		r.RemoteIP = ""
+	if r.RemoteIP != "" {
+		e.perIP[r.RemoteIP]++ // also without a limit: there may be one tomorrow
 	}
 	return &Seat{e: e, t: t, ip: r.RemoteIP}, nil
 }
 
 // Tenant is the seat's tenant by name.
-func (s *Seat) Tenant() string { return s.t.cfg.Name }
+func (s *Seat) Tenant() string { return s.t.name }
 
 // Release gives the place back if the connection did not open. After Open it
 // does nothing.
@@ -78,7 +79,9 @@ func (s *Seat) free() {
 	s.e.mu.Lock()
 	defer s.e.mu.Unlock()
 	s.e.seats--
-	s.t.connections--
+	if s.t.connections--; s.t.connections == 0 && s.t.gone != nil {
+		close(s.t.gone)
+	}
 	if s.ip != "" {
 		if s.e.perIP[s.ip]--; s.e.perIP[s.ip] == 0 {
 			delete(s.e.perIP, s.ip)
@@ -106,7 +109,7 @@ func (s *Seat) Open(ctx context.Context, info Info, sink Sink) (*Connection, err
 		panic("engine: Open on a seat that is taken or released")
 	}
 	c := s.e.newConnection(s, info, sink)
-	v := s.e.decide(ctx, &Event{Hook: HookConnect, Tenant: c.tenant.cfg.Name, Conn: c.profile.Load()})
+	v := s.e.decide(ctx, &Event{Hook: HookConnect, Tenant: c.tenant.name, Conn: c.profile.Load()})
 	if err := v.refusal(); err != nil {
 		s.free()
 		if v.Outcome == Failed {
@@ -115,10 +118,11 @@ func (s *Seat) Open(ctx context.Context, info Info, sink Sink) (*Connection, err
 		return nil, Close{CloseDenied.Code, err.Error()}
 	}
 	later := s.e.applyNow(ctx, c.tenant, c, v.Effects, false)
-	if !s.e.register(c) {
+	if err := s.e.register(c); err != nil {
 		s.free()
-		return nil, CloseShutdown
+		return nil, err
 	}
+	c.out.bound(s.e.Limits()) // a swap that came between has passed it over
 	c.out.send(s.e.welcome)
 	s.e.applyLater(ctx, c.tenant, later, false)
 	return c, nil

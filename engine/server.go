@@ -24,7 +24,7 @@ var ErrNoTenant = errors.New("no such tenant")
 var ErrNoConnection = errors.New("no such connection")
 
 func (e *Engine) tenant(name string) (*tenant, error) {
-	t := e.tenants[name]
+	t := e.settings.Load().tenants[name]
 	if t == nil {
 		return nil, fmt.Errorf("%w: %q", ErrNoTenant, name)
 	}
@@ -44,8 +44,8 @@ func (e *Engine) createRoom(ctx context.Context, t *tenant, name string) error {
 	if err := wire.ValidRoom(name); err != nil {
 		return &VerbError{err.Error()}
 	}
-	if most := t.cfg.MaxRooms; most > 0 {
-		rooms, err := e.cluster.Rooms.List(ctx, t.cfg.Name)
+	if most := t.cfg().MaxRooms; most > 0 {
+		rooms, err := e.cluster.Rooms.List(ctx, t.name)
 		if err != nil {
 			return err
 		}
@@ -53,7 +53,7 @@ func (e *Engine) createRoom(ctx context.Context, t *tenant, name string) error {
 			return &VerbError{fmt.Sprintf("too many rooms (at most %d)", most)}
 		}
 	}
-	return e.cluster.Rooms.Create(ctx, RoomID{t.cfg.Name, name})
+	return e.cluster.Rooms.Create(ctx, RoomID{t.name, name})
 }
 
 // RoomExists says whether there is such a room.
@@ -125,15 +125,15 @@ const destroyTime = 30 * time.Second
 // destroyRoom is DestroyRoom; caused says that a module's effect asked for it.
 // Once the room is off the list its members leave, whoever waits for it.
 func (e *Engine) destroyRoom(ctx context.Context, t *tenant, name string, caused bool) error {
-	if err := e.cluster.Rooms.Destroy(ctx, RoomID{t.cfg.Name, name}); err != nil {
+	if err := e.cluster.Rooms.Destroy(ctx, RoomID{t.name, name}); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), destroyTime)
 	defer cancel()
 	if err := e.send(ctx, t, name, said{from: system, message: roomDeleted, caused: caused}); err != nil {
-		e.log.Warn("the notice of a room's end was not sent", "tenant", t.cfg.Name, "room", name, "error", err)
+		e.log.Warn("the notice of a room's end was not sent", "tenant", t.name, "room", name, "error", err)
 	}
-	_, err := e.onEveryNode(ctx, call{Do: callEvict, Tenant: t.cfg.Name, Room: name})
+	_, err := e.onEveryNode(ctx, call{Do: callEvict, Tenant: t.name, Room: name})
 	return err
 }
 

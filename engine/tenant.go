@@ -1,11 +1,12 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"net"
-	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 )
 
 // TenantConfig is an isolated world: its own rooms and connections.
@@ -33,17 +34,32 @@ type RoomSettings struct {
 // DefaultTenant is the tenant of clients that no other tenant matches.
 const DefaultTenant = "default"
 
+// tenant outlives every change of its settings.
 type tenant struct {
-	cfg     TenantConfig
+	name    string
+	config  atomic.Pointer[TenantConfig]
 	writers []*writer
 
-	mu          sync.Mutex
-	rooms       map[string]*room
+	mu    sync.Mutex
+	rooms map[string]*room
+
+	// Under Engine.mu.
 	connections int
+	gone        chan struct{} // not nil: it was removed, and closed when its last connection has ended
 }
 
-func newTenant(cfg TenantConfig, writers []*writer) *tenant {
-	return &tenant{cfg: cfg, writers: writers, rooms: map[string]*room{}}
+func newTenant(name string, writers []*writer) *tenant {
+	return &tenant{name: name, writers: writers, rooms: map[string]*room{}}
+}
+
+// cfg is the tenant's part of the settings in use; of one that was removed, the last.
+func (t *tenant) cfg() *TenantConfig { return t.config.Load() }
+
+// empty reports whether nobody is in any of its rooms.
+func (t *tenant) empty() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return len(t.rooms) == 0
 }
 
 // hold gives the room as this node knows it, to be given back by release.
@@ -52,7 +68,7 @@ func (t *tenant) hold(name string) *room {
 	defer t.mu.Unlock()
 	r := t.rooms[name]
 	if r == nil {
-		r = newRoom(RoomID{t.cfg.Name, name}, t.writers)
+		r = newRoom(RoomID{t.name, name}, t.writers)
 		t.rooms[name] = r
 	}
 	r.uses++
@@ -80,7 +96,7 @@ func (t *tenant) known(name string) *room {
 }
 
 func (t *tenant) settings(name string) RoomSettings {
-	for _, s := range t.cfg.Rooms {
+	for _, s := range t.cfg().Rooms {
 		if s.Match == nil || s.Match(name) {
 			return s
 		}
@@ -96,20 +112,17 @@ func (e *Engine) Match(host, path string) (tenant, rest string) {
 	if h, _, err := net.SplitHostPort(host); err == nil {
 		host = h
 	}
-	host = strings.ToLower(strings.TrimSuffix(host, "."))
-	tenant, rest = DefaultTenant, path
-	longest := 0
-	for name, t := range e.tenants {
-		for _, p := range t.cfg.Paths {
-			if after, ok := strings.CutPrefix(path, p); ok && len(p) > longest && (after == "" || after[0] == '/') {
-				tenant, rest, longest = name, after, len(p)
-			}
+	s := e.settings.Load()
+	for p := path; p != ""; p = p[:max(0, strings.LastIndexByte(p, '/'))] {
+		if len(p) > s.longest {
+			continue // a long path of many segments costs little
 		}
-		if longest == 0 && slices.Contains(t.cfg.Hosts, host) {
-			tenant = name
+		if t := s.paths[p]; t != "" {
+			return t, path[len(p):]
 		}
 	}
-	return tenant, rest
+	host = strings.ToLower(strings.TrimSuffix(host, "."))
+	return cmp.Or(s.hosts[host], DefaultTenant), path
 }
 
 // exists says whether there is such a room in the cluster.

@@ -113,7 +113,7 @@ func (c *Connection) pay(r *wire.Request) time.Duration {
 	if r.Verb == "detailsView" || r.Verb == "roomAdd" && c.in(r.Room) != nil || paramVerbOf(r.Verb) != nil {
 		price = 0.1
 	}
-	return c.bucket.take(time.Now(), c.engine.limits.VerbsPerSecond, price)
+	return c.bucket.take(time.Now(), c.engine.Limits().VerbsPerSecond, price)
 }
 
 // limited tells the client when it may go on.
@@ -159,7 +159,7 @@ func (c *Connection) roomView(ctx context.Context, r *wire.Request) (result, err
 	if !c.isIn(r.Room) {
 		return result{}, errNotIn(named(r))
 	}
-	s, err := c.engine.RoomStatus(ctx, RoomID{c.tenant.cfg.Name, r.Room}, r.Cursor, r.Limit)
+	s, err := c.engine.RoomStatus(ctx, RoomID{c.tenant.name, r.Room}, r.Cursor, r.Limit)
 	if err != nil {
 		return result{}, err
 	}
@@ -228,11 +228,11 @@ func (c *Connection) documentation(context.Context, *wire.Request) (result, erro
 	if c.dialect == wire.Socket {
 		doc.Verbs = append(doc.Verbs, paramVerbs...)
 	}
-	actions := c.engine.middleware.Actions(c.tenant.cfg.Name)
+	actions := c.engine.middleware.Actions(c.tenant.name)
 	for name, a := range actions {
 		doc.Actions[name] = documented(name, a)
 	}
-	if _, taken := actions[createChatRoom]; !taken && c.tenant.cfg.ClientsMayCreate {
+	if _, taken := actions[createChatRoom]; !taken && c.tenant.cfg().ClientsMayCreate {
 		doc.Actions[createChatRoom] = documented(createChatRoom, createChatRoomSpec)
 	}
 	data, err := json.Marshal(doc)

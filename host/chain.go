@@ -153,7 +153,7 @@ func (h *Host) Asks(hook engine.Hook, tenant, room string) bool {
 	}
 	defer r.release()
 	t := r.tenants[tenant]
-	return t != nil && len(t.chains[hook].in(room)) > 0
+	return t == nil || len(t.chains[hook].in(room)) > 0
 }
 
 // Actions implements [engine.Middleware].

@@ -29,7 +29,7 @@ func (h *Host) Decide(ctx context.Context, ev *engine.Event) engine.Verdict {
 	defer r.release()
 	t := r.tenants[ev.Tenant]
 	if t == nil {
-		return engine.Verdict{}
+		return strange(ev.Hook)
 	}
 	run := run{ctx: ctx, ev: ev, timeout: int64(h.cfg.ChainTimeout)}
 	asked := ev.Room
@@ -42,6 +42,15 @@ func (h *Host) Decide(ctx context.Context, ev *engine.Event) engine.Verdict {
 		run.verdict.Effects = nil
 	}
 	return run.verdict
+}
+
+// strange is the verdict about a tenant that the rules do not name: what no rules
+// watch over is not let through. Who leaves, leaves.
+func strange(hook engine.Hook) engine.Verdict {
+	if hook == engine.HookLeave || hook == engine.HookDisconnect {
+		return engine.Verdict{}
+	}
+	return engine.Verdict{Outcome: engine.Denied, Reason: "this tenant has no rules"}
 }
 
 // run is one run of a chain.

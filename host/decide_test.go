@@ -161,8 +161,29 @@ func TestEntriesListenToTheirRooms(t *testing.T) {
 			t.Errorf("%s: asks is %v", room, asks)
 		}
 	}
-	if h.Asks(engine.HookJoin, "t", "xy") || h.Asks(engine.HookOnSayReceive, "other", "xy") {
+	if h.Asks(engine.HookJoin, "t", "xy") {
 		t.Error("it asks about what nobody listens to")
+	}
+}
+
+func TestATenantWithoutRulesIsNotServed(t *testing.T) {
+	h, _ := start(t, Config{})
+	for hook, want := range map[engine.Hook]engine.Outcome{
+		engine.HookConnect: engine.Denied, engine.HookJoin: engine.Denied, engine.HookOnSayReceive: engine.Denied,
+		engine.HookAction: engine.Denied, engine.HookLeave: engine.Allowed, engine.HookDisconnect: engine.Allowed,
+	} {
+		if v := h.Decide(context.Background(), &engine.Event{Hook: hook, Tenant: "other", Room: "r"}); v.Outcome != want {
+			t.Errorf("%v: %+v", hook, v)
+		}
+		if !h.Asks(hook, "other", "r") {
+			t.Errorf("%v: it is not asked", hook)
+		}
+	}
+	if d := h.Deliver(context.Background(), &engine.Event{Hook: engine.HookSay, Tenant: "other", Room: "r"}, nil); d.All != engine.Nothing || !h.Asks(engine.HookSay, "other", "r") {
+		t.Errorf("say: %+v", d)
+	}
+	if v := h.Decide(context.Background(), said("x")); v.Outcome != engine.Allowed || h.Asks(engine.HookJoin, "t", "r") {
+		t.Errorf("a tenant with an empty chain: %+v", v)
 	}
 }
 

@@ -18,7 +18,10 @@ func (h *Host) Deliver(ctx context.Context, ev *engine.Event, members []engine.M
 	}
 	defer r.release()
 	t := r.tenants[ev.Tenant]
-	if t == nil || len(members) == 0 {
+	switch {
+	case t == nil:
+		return engine.Delivery{All: engine.Nothing}
+	case len(members) == 0:
 		return engine.Delivery{All: engine.AsIs}
 	}
 	entries := t.chain(engine.HookSay, ev.Room, "")

@@ -126,7 +126,7 @@ type Match struct {
 
 // Rooms says which rooms a tenant has.
 type Rooms struct {
-	Starting         []string       `yaml:"starting" check:"room"` // made at start and at reload
+	Starting         []string       `yaml:"starting" check:"room"` // made at start, and those that are new at reload
 	ClientsMayCreate bool           `yaml:"clientsMayCreate" default:"false"`
 	Settings         []RoomSettings `yaml:"settings"` // the first whose Match fits a room holds for it
 }

@@ -52,6 +52,7 @@ func (c *conn) read(ctx context.Context) (why engine.Close, ended bool) {
 	}
 	defer c.server.chunks.Put(buf)
 	n, end := c.Read(buf[:])
+	c.lines.Max = c.server.Engine.Limits().MessageBytes
 	for line, err := range c.lines.Feed(buf[:n]) {
 		if c.leaving.Load() {
 			return engine.Close{}, true

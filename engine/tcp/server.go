@@ -131,7 +131,7 @@ func (s *Server) open(ctx context.Context, socket net.Conn, poller *stream.Polle
 		over()
 		return
 	}
-	c.lines = wire.Lines{Max: s.Engine.Limits().MessageBytes, Delimiter: s.Delimiter}
+	c.lines = wire.Lines{Delimiter: s.Delimiter}
 	c.live(ctx, over)
 }
 

@@ -27,10 +27,11 @@ import (
 // It is the socket as its Conn sees it. All its methods are called by the one
 // goroutine that reads.
 type reader struct {
-	*conn // whom it reads for
-	ws    *websocket.Conn
-	in    *bufio.Reader
-	text  bytes.Buffer // the message
+	*conn   // whom it reads for
+	ws      *websocket.Conn
+	in      *bufio.Reader
+	text    bytes.Buffer // the message
+	longest int          // that it may be, in bytes
 
 	begun bool // something of the message is here: the rest of it is waited for only so long
 	timed bool // the socket has a deadline for that
@@ -46,7 +47,7 @@ const (
 
 // newReader makes a reader with a handshake that no client takes part in:
 // coder/websocket makes its Conns no other way.
-func newReader(longest int) *reader {
+func newReader() *reader {
 	r := &reader{}
 	r.in = bufio.NewReaderSize(r, readBuffer)
 	request := &http.Request{Method: http.MethodGet, ProtoMajor: 1, ProtoMinor: 1, Header: http.Header{
@@ -62,7 +63,6 @@ func newReader(longest int) *reader {
 	if err != nil {
 		panic(fmt.Sprintf("ws: a handshake without a client failed: %v", err))
 	}
-	ws.SetReadLimit(int64(longest))
 	r.ws = ws
 	r.in.Reset(r)
 	return r
@@ -82,7 +82,7 @@ func (r rehearsal) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 
 // readers are those that read for nobody now.
 type readers struct {
-	longest int // message, in bytes
+	longest func() int // message, in bytes
 	idle    sync.Pool
 }
 
@@ -91,7 +91,11 @@ type readers struct {
 func (p *readers) serve(ctx context.Context, c *conn) (why engine.Close, ended bool) {
 	r, ok := p.idle.Get().(*reader)
 	if !ok {
-		r = newReader(p.longest)
+		r = newReader()
+	}
+	if n := p.longest(); n != r.longest {
+		r.longest = n
+		r.ws.SetReadLimit(int64(n))
 	}
 	why, ended = r.serve(ctx, c)
 	if r.spent {

@@ -95,7 +95,7 @@ func New(cfg Config) *Server {
 		cfg.Log = slog.Default()
 	}
 	s := &Server{cfg: cfg, arrivals: make(chan arrival), ended: make(chan struct{})}
-	s.readers.longest = cfg.Engine.Limits().MessageBytes
+	s.readers.longest = func() int { return cfg.Engine.Limits().MessageBytes }
 	s.wheel.patience = int((cfg.IdleTimeout + cfg.PingInterval - 1) / cfg.PingInterval)
 	return s
 }

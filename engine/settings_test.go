@@ -1,0 +1,239 @@
+package engine_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/wire"
+)
+
+// tenants are settings with the tenants of these names, each with the room "r".
+func tenants(names ...string) engine.Settings {
+	var s engine.Settings
+	for _, name := range names {
+		s.Tenants = append(s.Tenants, engine.TenantConfig{Name: name, Paths: []string{"/" + name}, StartingRooms: []string{"r"}})
+	}
+	return s
+}
+
+func (n *node) swap(s engine.Settings) {
+	n.w.Helper()
+	n.w.must(n.Swap(n.w.Context(), s, nil), nil)
+}
+
+func TestATenantThatIsRemovedIsLeftAndToldAndTheOthersNoticeNothing(t *testing.T) {
+	inWorld(t, func(w *world) {
+		n := w.node("n", func(c *engine.Config) { c.Tenants = tenants("default", "acme").Tenants })
+		var left []string
+		for _, h := range []engine.Hook{engine.HookLeave, engine.HookDisconnect} {
+			n.on(h, func(ev *engine.Event) engine.Verdict {
+				left = append(left, fmt.Sprint(ev.Hook, " ", ev.Tenant, " ", ev.Room, ev.Cause))
+				return allow()
+			})
+		}
+		stays := n.client().do(roomAdd("r"))
+		goes := n.open(wire.WebSocket, engine.SeatRequest{Tenant: "acme"}).do(roomAdd("r"))
+		goes.heard()
+		between := false
+		err := n.Swap(w.Context(), tenants("default", "bolt"), func() {
+			between = true
+			if len(left) != 2 {
+				w.Errorf("rules are changed before all have left: %v", left)
+			}
+			if got, _ := n.Match("", "/bolt/ws"); got != "default" {
+				w.Errorf("a new tenant is reached before its rules are there: %q", got)
+			}
+			if _, err := n.tryOpen(wire.WebSocket, engine.SeatRequest{Tenant: "acme"}); err == nil {
+				w.Error("a tenant that goes lets somebody in")
+			}
+		})
+		w.must(err, nil)
+		if want := "[leave acme rdisconnect disconnect acme ]"; fmt.Sprint(left) != want || !between {
+			w.Errorf("left %v, want %s", left, want)
+		}
+		<-goes.gone
+		if heard := goes.heard(); fmt.Sprint(heard) != "[bye tenant removed (3505)]" {
+			w.Errorf("who goes heard %q", heard)
+		}
+		if got, _ := n.Match("", "/acme/ws"); got != "default" {
+			w.Errorf("the removed tenant is found: %q", got)
+		}
+		if _, err := n.tryOpen(wire.WebSocket, engine.SeatRequest{Tenant: "acme"}); err == nil {
+			w.Error("the removed tenant lets somebody in")
+		}
+		n.open(wire.WebSocket, engine.SeatRequest{Tenant: "bolt"}).do(roomAdd("r"))
+		stays.heard()
+		<-stays.begin(say("r", "here"))
+		if heard := strings.Join(stays.heard(), " "); !strings.Contains(heard, "here") {
+			w.Errorf("who stays heard %q", heard)
+		}
+		n.swap(tenants("default"))
+	})
+}
+
+func TestLimitsHoldForWhoIsThereAlready(t *testing.T) {
+	inWorld(t, func(w *world) {
+		n := w.node("n")
+		a := n.client().do(roomAdd("r"))
+		a.heard()
+		s := tenants("default")
+		s.Tenants[0].StartingRooms = []string{"r", "q"}
+		s.Limits = engine.Limits{RoomsPerConnection: 1, MessageBytes: 64, Connections: 1, OutboxBytes: 4 << 10}
+		n.swap(s)
+		<-a.begin(roomAdd("q"))
+		<-a.begin(say("r", strings.Repeat("x", 65)))
+		heard := strings.Join(a.heard(), " ")
+		for _, want := range []string{"too many rooms (at most 1)", "message too large"} {
+			if !strings.Contains(heard, want) {
+				w.Errorf("heard %q, want %q", heard, want)
+			}
+		}
+		if _, err := n.tryOpen(wire.WebSocket, engine.SeatRequest{Tenant: "default"}); err == nil || err.Error() != "too many connections" {
+			w.Errorf("one too many is let in: %v", err)
+		}
+		a.sink.Room(0)
+		for range 5 {
+			w.must(n.Broadcast(w.Context(), in("r"), "", []byte(`"`+strings.Repeat("x", 1<<10)+`"`)), nil)
+		}
+		<-a.gone
+		if n.Stats().SlowReaders != 1 {
+			w.Error("the new bound of the outbox does not hold")
+		}
+	})
+}
+
+func TestConnectionsOfAnAddressAreCountedBeforeThereIsALimit(t *testing.T) {
+	inWorld(t, func(w *world) {
+		n := w.node("n")
+		from := engine.SeatRequest{Tenant: "default", RemoteIP: "10.0.0.9"}
+		n.open(wire.WebSocket, from)
+		s := tenants("default")
+		s.Limits.ConnectionsPerIP = 1
+		n.swap(s)
+		if _, err := n.tryOpen(wire.WebSocket, from); err == nil {
+			w.Error("the second is let in")
+		}
+	})
+}
+
+func TestNewStartingRoomsAreMadeAndDestroyedOnesStayAway(t *testing.T) {
+	inWorld(t, func(w *world) {
+		n := w.node("n")
+		w.must(n.DestroyRoom(w.Context(), in("q")), nil)
+		s := tenants("default")
+		s.Tenants[0].StartingRooms = []string{"r", "q", "new"}
+		n.swap(s)
+		rooms, err := n.Rooms(w.Context(), "default")
+		if fmt.Sprint(rooms) != "[new r]" || err != nil {
+			w.Errorf("rooms %v, %v", rooms, err)
+		}
+	})
+}
+
+// brokenRooms makes no rooms.
+type brokenRooms struct{ engine.Rooms }
+
+func (brokenRooms) Create(context.Context, engine.RoomID) error { return engine.ErrUnavailable }
+
+func TestASwapThatFailsChangesNothing(t *testing.T) {
+	inWorld(t, func(w *world) {
+		broken := &brokenRooms{}
+		n := w.node("n", func(c *engine.Config) {
+			c.Tenants[0].StartingRooms = nil
+			broken.Rooms, c.Cluster.Rooms = c.Cluster.Rooms, broken
+		})
+		a := n.client()
+		for want, s := range map[string]engine.Settings{
+			`create starting room "r" of tenant acme: cluster unavailable`: tenants("acme"),
+			"tenant b is there twice":                                      tenants("b", "b"),
+		} {
+			s.Limits.Connections = 1
+			err := n.Swap(w.Context(), s, func() { w.Error("the rules are changed") })
+			if err == nil || err.Error() != want {
+				w.Errorf("got %v, want %s", err, want)
+			}
+		}
+		if got := n.Limits().Connections; got != 100_000 {
+			w.Errorf("the limit is %d", got)
+		}
+		<-a.begin(action("nothing", ""))
+		if heard := a.heard(); len(heard) != 1 {
+			w.Errorf("heard %q", heard)
+		}
+	})
+}
+
+func TestATenantThatComesBackSharesTheRoomsThatOthersStillLeave(t *testing.T) {
+	inWorld(t, func(w *world) {
+		n := w.node("n", func(c *engine.Config) { c.Tenants = tenants("default", "acme").Tenants })
+		going := make(chan struct{})
+		n.on(engine.HookLeave, func(*engine.Event) engine.Verdict { <-going; return allow() })
+		acme := engine.SeatRequest{Tenant: "acme"}
+		goes := n.open(wire.WebSocket, acme).do(roomAdd("r"))
+		start := time.Now()
+		n.swap(tenants("default")) // does not wait for ever
+		if took := time.Since(start); took != 5*time.Second {
+			w.Errorf("the swap took %v", took)
+		}
+		n.swap(tenants("default", "acme"))
+		comes := n.open(wire.WebSocket, acme).do(roomAdd("r"))
+		close(going)
+		<-goes.gone
+		comes.heard()
+		w.must(n.Broadcast(w.Context(), engine.RoomID{Tenant: "acme", Room: "r"}, "", []byte(`"still"`)), nil)
+		synctest.Wait()
+		if heard := comes.heard(); len(heard) != 1 || !strings.Contains(heard[0], "still") {
+			w.Errorf("heard %q", heard)
+		}
+	})
+}
+
+// TestSwapsAmidTraffic is for the race detector, and for seats that are neither
+// freed nor closed.
+func TestSwapsAmidTraffic(t *testing.T) {
+	inWorld(t, func(w *world) {
+		n := w.node("n", func(c *engine.Config) { c.Tenants = tenants("default", "acme").Tenants })
+		var all sync.WaitGroup
+		for range 8 {
+			all.Go(func() {
+				for range 40 {
+					seat, err := n.Seat(engine.SeatRequest{Tenant: "acme", RemoteIP: "10.0.0.1"})
+					if err != nil {
+						continue
+					}
+					sink := engine.NewFakeSink(wire.WebSocket)
+					c, err := seat.Open(context.Background(), engine.Info{Dialect: wire.WebSocket}, sink)
+					if why := (engine.Close{}); err != nil {
+						if !errors.As(err, &why) || why != engine.CloseTenant {
+							w.Errorf("Open: %v", err)
+						}
+						continue
+					}
+					for _, text := range []string{roomAdd("r"), say("r", "x")} {
+						r, _ := wire.ParseRequest([]byte(text))
+						c.Do(context.Background(), r)
+					}
+					c.Close(engine.CloseQuit)
+					c.Done(context.Background())
+				}
+			})
+		}
+		for i := range 60 {
+			s := tenants("default", "acme")
+			s.Limits.OutboxBytes = 1<<20 + i
+			if i%2 == 1 {
+				s = tenants("default")
+			}
+			n.swap(s)
+		}
+		all.Wait()
+		n.swap(tenants("default"))
+	})
+}
