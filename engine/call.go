@@ -134,6 +134,9 @@ func (e *Engine) onEveryNode(ctx context.Context, c call) (int, error) {
 }
 
 func (e *Engine) carryOut(ctx context.Context, c call) (json.RawMessage, error) {
+	if c.Do == callOperator {
+		return e.operate(ctx, c.Value)
+	}
 	t, err := e.tenant(c.Tenant)
 	if err != nil {
 		return nil, err

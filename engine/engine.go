@@ -42,6 +42,7 @@ type Config struct {
 	Limits     Limits
 	Middleware Middleware // nil: everything is allowed
 	Cluster    Cluster
+	Operator   Operator     // nil: operators of other nodes hear that there is none
 	Log        *slog.Logger // nil: slog.Default()
 }
 
@@ -51,6 +52,7 @@ type Engine struct {
 	swapping   lane // of Swap
 	middleware Middleware
 	cluster    Cluster
+	operator   Operator
 	log        *slog.Logger
 	welcome    *wire.Frame
 	writers    []*writer
@@ -72,6 +74,7 @@ func New(cfg Config) (*Engine, error) {
 	e := &Engine{
 		middleware:  cfg.Middleware,
 		cluster:     cfg.Cluster,
+		operator:    cfg.Operator,
 		log:         cfg.Log,
 		ready:       make(chan struct{}),
 		connections: map[string]*Connection{},

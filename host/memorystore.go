@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -107,6 +108,24 @@ func (m *MemoryStore) Add(_ context.Context, k Key, delta int64, ttl time.Durati
 	}
 	sum += delta
 	return sum, s.put(k.Name, strconv.AppendInt(nil, sum, 10), ends, now)
+}
+
+// List implements [Store], in the order of the names.
+func (m *MemoryStore) List(_ context.Context, tenant, module, cursor string, limit int) (names []string, next string, err error) {
+	s := m.lock(Key{Tenant: tenant, Module: module})
+	defer s.mu.Unlock()
+	now := m.now()
+	for name, v := range s.keys {
+		if name > cursor && !v.ended(now) {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	if limit = max(1, limit); len(names) > limit {
+		names = names[:limit]
+		next = names[limit-1]
+	}
+	return names, next, nil
 }
 
 // Take implements [Store].

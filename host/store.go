@@ -36,6 +36,12 @@ type Store interface {
 	// is an error.
 	Add(ctx context.Context, key Key, delta int64, ttl time.Duration) (sum int64, err error)
 
+	// List gives at most limit names of a namespace's keys, without its buckets, in
+	// an order of the store's own, and the cursor of the next page, "" at the end.
+	// The first page's cursor is "". A key that is there from the first page to the
+	// last is on one of them, and on one only. What is no cursor is an error.
+	List(ctx context.Context, tenant, module, cursor string, limit int) (names []string, next string, err error)
+
 	// Take takes tokens from a bucket that is full with burst of them and gains one
 	// each per. It gives the time until they are there, 0 if they were taken.
 	Take(ctx context.Context, key Key, tokens, burst int, per time.Duration) (wait time.Duration, err error)

@@ -30,6 +30,7 @@ type program struct {
 	Check   checkCommand   `cmd:"" help:"Load the configuration and its modules as serve would, and change nothing."`
 	Chat    chatCommand    `cmd:"" help:"Talk to a server in the terminal."`
 	Bench   benchCommand   `cmd:"" help:"Load a server, and measure what it delivers and how fast."`
+	Status  statusCommand  `cmd:"" help:"Show what a running server's nodes say of themselves."`
 	Version versionCommand `cmd:"" help:"Print the version."`
 }
 

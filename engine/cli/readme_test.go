@@ -63,7 +63,7 @@ func TestReadmeIsTrue(t *testing.T) {
 		t.Fatal("the README has no configuration")
 	}
 
-	run := startServer(t, root, "make", "run", "ARGS=--set http.listen=127.0.0.1:0 --set socket.listen=127.0.0.1:0 --set drain=0s")
+	run := startServer(t, root, "make", "run", "ARGS=--set http.listen=127.0.0.1:0 --set socket.listen=127.0.0.1:0 --set admin.listen=127.0.0.1:0 --set drain=0s")
 	said := chatWith(t, root, run.http, "defaultRoom", "what the darn")
 	if !strings.Contains(said, "[defaultRoom] you: what the ****") {
 		t.Errorf("defaultRoom heard:\n%s", said)
@@ -73,7 +73,7 @@ func TestReadmeIsTrue(t *testing.T) {
 	command(t, root, "make", "guests")
 	command(t, root, "./moot", "check")
 	command(t, root, "./moot", "check", "-c", "snippet.yaml")
-	run = startServer(t, root, "./moot", "serve", "-c", "snippet.yaml", "--set", "http.listen=127.0.0.1:0", "--set", "socket.listen=127.0.0.1:0", "--set", "drain=0s")
+	run = startServer(t, root, "./moot", "serve", "-c", "snippet.yaml", "--set", "http.listen=127.0.0.1:0", "--set", "socket.listen=127.0.0.1:0", "--set", "admin.listen=127.0.0.1:0", "--set", "drain=0s")
 	if said := chatWith(t, root, run.http, "loud", "hello"); !strings.Contains(said, "[loud] you: HELLO") {
 		t.Errorf("loud heard:\n%s", said)
 	}

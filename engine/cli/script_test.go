@@ -27,8 +27,8 @@ func TestMain(m *testing.M) {
 //
 // empty.wasm is a module with nothing in it.
 //
-//	serve [FLAG ...]   starts moot serve on free ports, and waits until it serves; $HTTP and $SOCKET are its addresses,
-//	                   $HTTP1 and $SOCKET1 those of the first, and so on
+//	serve [FLAG ...]   starts moot serve on free ports, and waits until it serves; $HTTP, $SOCKET and $ADMIN are its
+//	                   addresses, $HTTP1 and so on those of the first; commands that ask the API find the last
 //	stop               sends SIGTERM to all and waits; their logs are then in serve.log
 //	redis [FLAG ...]   starts redis-server; $REDIS is its address, which is in redis.address too
 //	talk FILE          holds a conversation of clients over TCP, see talkScript
@@ -72,11 +72,13 @@ func served(ts *testscript.TestScript) []*server {
 	return some
 }
 
+const adminKey = "the-admin-key-of-all-tests"
+
 func serveScript(ts *testscript.TestScript, neg bool, args []string) {
 	self, err := os.Executable()
 	ts.Check(err)
 	cmd := exec.Command(self, append([]string{"serve", "--set", "http.listen=127.0.0.1:0",
-		"--set", "socket.listen=127.0.0.1:0", "--set", "drain=0s"}, args...)...)
+		"--set", "socket.listen=127.0.0.1:0", "--set", "admin.listen=127.0.0.1:0", "--set", "admin.key=" + adminKey, "--set", "drain=0s"}, args...)...)
 	cmd.Args[0] = "moot" // what testscript.Main goes by
 	cmd.Dir = ts.Getenv("WORK")
 	cmd.Env = append(os.Environ(), "XDG_CACHE_HOME="+ts.Getenv("XDG_CACHE_HOME"), "GUESTS="+ts.Getenv("GUESTS"))
@@ -89,6 +91,10 @@ func serveScript(ts *testscript.TestScript, neg bool, args []string) {
 	servers.Store(ts.Getenv("WORK"), all)
 	ts.Setenv(fmt.Sprint("HTTP", len(all)), s.http)
 	ts.Setenv(fmt.Sprint("SOCKET", len(all)), s.socket)
+	ts.Setenv(fmt.Sprint("ADMIN", len(all)), s.admin)
+	ts.Setenv("ADMIN", s.admin)
+	ts.Setenv("MOOT_ADMIN_URL", "http://"+s.admin)
+	ts.Setenv("MOOT_ADMIN_KEY", adminKey)
 }
 
 func stopScript(ts *testscript.TestScript, neg bool, args []string) {

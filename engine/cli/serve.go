@@ -12,10 +12,12 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/api"
 	"github.com/mootchat/moot/engine/config"
 	"github.com/mootchat/moot/engine/demo"
 	"github.com/mootchat/moot/engine/tcp"
 	"github.com/mootchat/moot/engine/ws"
+	"github.com/mootchat/moot/host"
 )
 
 type serveCommand struct {
@@ -33,25 +35,27 @@ func (c *serveCommand) Run(ctx context.Context, t terminal) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(c.serve(ctx, cfg, log, common), closeCluster())
+	return errors.Join(c.serve(ctx, t, cfg, log, common), closeCluster())
 }
 
 // serve serves as a node of the cluster.
-func (c *serveCommand) serve(ctx context.Context, cfg *config.Config, log *slog.Logger, common engine.Cluster) error {
+func (c *serveCommand) serve(ctx context.Context, t terminal, cfg *config.Config, log *slog.Logger, common engine.Cluster) error {
 	sizes := &roomSizes{}
 	rules, err := loadRules(ctx, cfg, log, sizes)
 	if err != nil {
 		return err
 	}
-	n := &node{cfg: cfg, log: log}
+	n := &node{cfg: cfg, log: log, rules: rules}
 	ec, err := engineConfig(cfg)
 	if err != nil {
 		return errors.Join(err, rules.Close())
 	}
 	ec.Middleware, ec.Log, ec.Cluster = rules, log, common
+	ec.Operator = n.operator
 	if n.engine, err = engine.New(ec); err != nil {
 		return errors.Join(err, rules.Close())
 	}
+	n.api = n.newAPI(t.err)
 	sizes.engine = n.engine
 	log.Info("moot", "version", version(), "config", c.Config, "revision", rules.Revision(), "node", ec.Cluster.Nodes.Self())
 	if err := errors.Join(n.run(ctx), rules.Close()); err != nil {
@@ -77,7 +81,9 @@ func (r *roomSizes) Members(ctx context.Context, room engine.RoomID) (int, error
 type node struct {
 	cfg    *config.Config
 	log    *slog.Logger
+	rules  *host.Host
 	engine *engine.Engine
+	api    *api.Server
 	http   *http.Server
 }
 
@@ -91,10 +97,15 @@ func (n *node) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	admin, err := n.listenAdmin()
+	if err != nil {
+		return errors.Join(err, web.Close(), closeListener(socket))
+	}
 	living, end := context.WithCancel(context.WithoutCancel(ctx))
 	defer end()
 	parts, failed := errgroup.WithContext(living)
 	parts.Go(func() error { return n.engine.Run(failed) })
+	n.serveAdmin(failed, parts, admin)
 	select {
 	case <-n.engine.Ready():
 	case <-failed.Done():

@@ -18,10 +18,10 @@ const deadline = 2 * time.Minute
 
 // server is a moot that a test started.
 type server struct {
-	http, socket string // addresses
-	cmd          *exec.Cmd
-	log          strings.Builder // only for who has received from ended
-	ended        chan error
+	http, socket, admin string // addresses
+	cmd                 *exec.Cmd
+	log                 strings.Builder // only for who has received from ended
+	ended               chan error
 }
 
 // start starts a command that comes to serve, and waits until it does.
@@ -35,16 +35,12 @@ func start(cmd *exec.Cmd) (*server, error) {
 		return nil, err
 	}
 	s := &server{cmd: cmd, ended: make(chan error, 2)}
-	addresses := make(chan [2]string, 2)
+	addresses := make(chan [2]string, 3)
 	go s.read(stderr, addresses)
 	for s.http == "" || s.socket == "" {
 		select {
 		case a := <-addresses:
-			if a[0] == "http" {
-				s.http = a[1]
-			} else {
-				s.socket = a[1]
-			}
+			*map[string]*string{"http": &s.http, "socket": &s.socket, "admin": &s.admin}[a[0]] = a[1]
 		case err := <-s.ended:
 			return nil, fmt.Errorf("the server ended: %v\n%s", err, s.log.String())
 		case <-time.After(deadline):
@@ -55,7 +51,7 @@ func start(cmd *exec.Cmd) (*server, error) {
 	return s, nil
 }
 
-var serving = regexp.MustCompile(`msg=serving (http|socket)=(\S+)`)
+var serving = regexp.MustCompile(`msg=serving (http|socket|admin)=(\S+)`)
 
 func (s *server) read(stderr io.Reader, addresses chan<- [2]string) {
 	for lines := bufio.NewScanner(stderr); lines.Scan(); {

@@ -60,7 +60,7 @@ tenants:
       - { module: blocklist, config: { words: [darn] } }
       - { module: announcer, grants: [emit], onError: allow }
 `, root, strings.Join(rooms, ", ")))
-	s := startServer(t, dir, "./moot", "serve", "-c", "soak.yaml", "--set", "http.listen=127.0.0.1:0", "--set", "socket.listen=127.0.0.1:0", "--set", "drain=0s")
+	s := startServer(t, dir, "./moot", "serve", "-c", "soak.yaml", "--set", "http.listen=127.0.0.1:0", "--set", "socket.listen=127.0.0.1:0", "--set", "admin.listen=127.0.0.1:0", "--set", "drain=0s")
 
 	ctx, cancel := context.WithTimeout(t.Context(), length)
 	defer cancel()

@@ -122,6 +122,7 @@ func (l *load) check(c *Config) {
 		}
 	}
 	l.checkRedis(c.Cluster.Redis)
+	l.checkKeys(c)
 	if _, ok := c.Tenants[c.Socket.Tenant]; !ok && c.Socket.Listen != "" && !l.bad["socket.tenant"] {
 		l.problem(l.pos("socket.tenant"), "socket.tenant", unknown("tenant", c.Socket.Tenant, sorted(c.Tenants)))
 	}
@@ -142,6 +143,36 @@ func (l *load) checkRedis(r Redis) {
 	say(r.Mode == "cluster" && r.Database != 0, "database", "must be 0 in mode cluster: a Redis Cluster has no other")
 	say(!r.TLS && (r.CA.Written != "" || r.Cert.Written != "" || r.Key.Written != ""), "tls", "is false, but certificates are given: set it to true")
 	say((r.Cert.Written == "") != (r.Key.Written == ""), "cert", "and key go together: both or none")
+}
+
+// minKey is how long a key of the server API must be: guessing must be hopeless.
+const minKey = 16
+
+// checkKeys asks that each key is long, of a tenant there is, and of one owner only.
+func (l *load) checkKeys(c *Config) {
+	owners := map[string]string{}
+	claim := func(path string, key Secret) {
+		switch text := key.Reveal(); {
+		case text == "":
+		case len(text) < minKey:
+			l.problem(l.pos(path), path, fmt.Sprintf("is too short: want at least %d bytes, such as `openssl rand -hex 16` gives", minKey))
+		case owners[text] != "":
+			l.problem(l.pos(path), path, "is the same key as "+owners[text])
+		default:
+			owners[text] = path
+		}
+	}
+	claim("admin.key", c.Admin.Key)
+	for _, name := range sorted(c.Admin.TenantKeys) {
+		path := cursor{path: "admin.tenantKeys"}.key(name).path
+		if _, ok := c.Tenants[name]; !ok {
+			l.problem(l.pos(path), path, unknown("tenant", name, sorted(c.Tenants)))
+		}
+		if c.Admin.TenantKeys[name].Reveal() == "" {
+			l.problem(l.pos(path), path, "is empty: leave the tenant out, or give it a key")
+		}
+		claim(path, c.Admin.TenantKeys[name])
+	}
 }
 
 // claim gives hosts or paths to a tenant, each to one only: a tie has no right answer.

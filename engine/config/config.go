@@ -34,6 +34,7 @@ type Config struct {
 	Include []string          `yaml:"include"` // patterns of files with more modules and tenants; read already
 	HTTP    HTTP              `yaml:"http"`
 	Socket  Socket            `yaml:"socket"`
+	Admin   Admin             `yaml:"admin"`
 	Cluster Cluster           `yaml:"cluster"`
 	Limits  Limits            `yaml:"limits"`
 	Drain   time.Duration     `yaml:"drain" default:"30s" min:"0s" max:"1h"` // time to let clients go on shutdown; 0 = at once
@@ -53,6 +54,15 @@ type Socket struct {
 	Listen    string `yaml:"listen" default:":5000" check:"address"` // "" = no TCP server
 	Tenant    string `yaml:"tenant" default:"default" check:"name"`  // of all its clients; exists, unless Listen is ""
 	Delimiter string `yaml:"delimiter" default:"\n" check:"delimiter"`
+}
+
+// Admin is the listener of operators: the server API, metrics and health.
+type Admin struct {
+	Listen            string            `yaml:"listen" default:"127.0.0.1:9090" check:"address"`       // "" = none
+	Hosts             []string          `yaml:"hosts" check:"host"`                                    // names it may be asked by, besides localhost and IP addresses
+	Key               Secret            `yaml:"key"`                                                   // "" = one is made at start and logged
+	TenantKeys        map[string]Secret `yaml:"tenantKeys" key:"name"`                                 // by tenant: a key for what is that tenant's only
+	RequestsPerSecond int               `yaml:"requestsPerSecond" default:"100" min:"1" max:"1000000"` // of each key; the burst is twice that
 }
 
 // Cluster says how nodes find each other.

@@ -91,7 +91,7 @@ func dropEmpty(v reflect.Value) {
 		switch f := v.Field(i); {
 		case f.Kind() == reflect.Struct:
 			dropEmpty(f)
-		case f.Kind() == reflect.Slice && f.Len() == 0:
+		case (f.Kind() == reflect.Slice || f.Kind() == reflect.Map) && f.Len() == 0:
 			f.SetZero()
 		}
 	}

@@ -1,0 +1,118 @@
+// Package api is what operators and other programs ask of a node over HTTP: the
+// server API under /api, described by the OpenAPI document at /api/openapi.json;
+// /metrics; /health/live and /health/ready.
+//
+// The API asks for a key: the admin key, which may do everything, or a tenant's,
+// which reaches what lies under /api/tenants/NAME alone. What a key may not reach
+// looks the same whether it is there or not.
+package api
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+	"golang.org/x/net/netutil"
+
+	"github.com/mootchat/moot/engine"
+)
+
+// Config is what a Server is made of.
+type Config struct {
+	Engine            *engine.Engine
+	Rules             Rules             // nil: there is nothing to reload
+	Decisions         Decisions         // nil: none are kept
+	Version           string            // of the program
+	Key               string            // of the admin; not empty
+	TenantKeys        map[string]string // by tenant; each is a key of its own
+	Hosts             []string          // names it may be asked by, in lower case, besides localhost and IP addresses
+	RequestsPerSecond int               // of each key, burst twice that; 0: 100
+	Checks            []Check           // of /health/ready, besides the engine's own
+	Log               *slog.Logger      // nil: slog.Default()
+}
+
+// Server answers operators. Its methods may be called concurrently.
+type Server struct {
+	cfg     Config
+	log     *slog.Logger
+	started time.Time
+	api     huma.API
+	handler http.Handler
+}
+
+// New makes a server; Serve has it answer.
+func New(cfg Config) *Server {
+	s := &Server{cfg: cfg, log: cfg.Log, started: time.Now()}
+	if s.log == nil {
+		s.log = slog.Default()
+	}
+	s.cfg.RequestsPerSecond = cmp.Or(cfg.RequestsPerSecond, 100)
+	mux := http.NewServeMux()
+	s.api = humago.New(mux, describe(cfg.Version))
+	s.operations()
+	document, err := json.Marshal(s.api.OpenAPI())
+	if err != nil {
+		panic("api: the OpenAPI document: " + err.Error()) // it is made of constants
+	}
+	mux.HandleFunc("GET /api/openapi.json", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/openapi+json")
+		_, _ = w.Write(document) // who asked may have gone
+	})
+	mux.HandleFunc("/api/", func(w http.ResponseWriter, _ *http.Request) { write(w, errNoEndpoint) })
+	s.handler = s.guard(mux)
+	return s
+}
+
+// Handler is the server without a listener.
+func (s *Server) Handler() http.Handler { return s.handler }
+
+// Bounds of what one who asks may take, and of how many may ask at once.
+const (
+	headerTimeout = 5 * time.Second
+	readTimeout   = 15 * time.Second
+	writeTimeout  = 60 * time.Second
+	idleTimeout   = 2 * time.Minute
+	headerBytes   = 16 << 10
+	mostSockets   = 512
+)
+
+// Serve answers on l until ctx ends; requests under way then have a second. It
+// closes l.
+func (s *Server) Serve(ctx context.Context, l net.Listener) error {
+	web := &http.Server{
+		Handler: s.handler, ReadHeaderTimeout: headerTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout,
+		IdleTimeout: idleTimeout, MaxHeaderBytes: headerBytes, ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- web.Serve(netutil.LimitListener(l, mostSockets)) }()
+	select {
+	case err := <-ended:
+		return err
+	case <-ctx.Done():
+	}
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+	defer cancel()
+	if web.Shutdown(last) != nil {
+		_ = web.Close() // who is slow is cut off
+	}
+	<-ended
+	return nil
+}
+
+// describe is the beginning of the OpenAPI document. Nothing but JSON is spoken.
+func describe(version string) huma.Config {
+	c := huma.DefaultConfig("Moot", version)
+	c.Info.Description = "The server API of Moot. One shape of error: {\"error\":{\"code\",\"message\"}}."
+	c.OpenAPIPath, c.DocsPath, c.SchemasPath, c.CreateHooks = "", "", "", nil
+	c.RejectUnknownQueryParameters = true
+	c.Transformers = []huma.Transformer{reshape}
+	c.Components.SecuritySchemes = map[string]*huma.SecurityScheme{"key": {Type: "http", Scheme: "bearer"}}
+	c.Security = []map[string][]string{{"key": {}}}
+	return c
+}

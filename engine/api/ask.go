@@ -1,0 +1,101 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/mootchat/moot/engine"
+)
+
+// How long another node may take to answer.
+const (
+	asking  = 5 * time.Second
+	loading = 45 * time.Second // modules are compiled
+)
+
+// question is what one node's API asks of another's.
+type question struct {
+	Ask       string         `json:"ask"`
+	Decisions *DecisionQuery `json:"decisions,omitempty"`
+}
+
+const (
+	askStatus    = "status"
+	askReload    = "reload"
+	askRollback  = "rollback"
+	askDecisions = "decisions"
+)
+
+// Answer carries out a question of another node; it is the engine's Operator.
+func (s *Server) Answer(ctx context.Context, text json.RawMessage) (json.RawMessage, error) {
+	var q question
+	if err := json.Unmarshal(text, &q); err != nil {
+		return nil, fmt.Errorf("question is not understood: %w", err)
+	}
+	value, err := s.answer(ctx, q)
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(value)
+}
+
+func (s *Server) answer(ctx context.Context, q question) (any, error) {
+	switch {
+	case q.Ask == askStatus:
+		return s.status(ctx), nil
+	case q.Ask == askReload && s.cfg.Rules != nil:
+		return s.cfg.Rules.Reload(ctx), nil
+	case q.Ask == askRollback && s.cfg.Rules != nil:
+		return s.cfg.Rules.Rollback(ctx), nil
+	case q.Ask == askDecisions && s.cfg.Decisions != nil && q.Decisions != nil:
+		return s.cfg.Decisions.Recent(*q.Decisions), nil
+	}
+	return nil, fmt.Errorf("question %.40q is not known to this node (%s)", q.Ask, s.cfg.Version)
+}
+
+// reply is one node's.
+type reply[A any] struct {
+	value A
+	err   error
+}
+
+func newReply[A any](_ string, value A, err error) reply[A] { return reply[A]{value, err} }
+
+// each asks nodes at once and gives what of makes of each answer, in the order of
+// the names. A node that does not answer holds up nobody for longer than the time.
+func each[A, R any](ctx context.Context, s *Server, names []string, time time.Duration, q question, of func(string, A, error) R) []R {
+	results := make([]R, len(names))
+	var wg sync.WaitGroup
+	for i, name := range names {
+		wg.Go(func() {
+			a, err := ask[A](ctx, s, name, time, q)
+			results[i] = of(name, a, err)
+		})
+	}
+	wg.Wait()
+	return results
+}
+
+// ask asks one node.
+func ask[A any](ctx context.Context, s *Server, node string, time time.Duration, q question) (a A, err error) {
+	text, err := json.Marshal(q)
+	if err != nil {
+		return a, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, time)
+	defer cancel()
+	text, err = s.cfg.Engine.AskNode(ctx, node, text)
+	if errors.Is(err, context.DeadlineExceeded) {
+		return a, fmt.Errorf("node %s did not answer in %v: %w", node, time, context.DeadlineExceeded)
+	}
+	if err != nil {
+		return a, err
+	}
+	return a, json.Unmarshal(text, &a)
+}
+
+var _ engine.Operator = (*Server)(nil).Answer

@@ -1,0 +1,152 @@
+// Package client asks a node's server API.
+package client
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/mootchat/moot/engine/api"
+)
+
+// Client asks one node. Its methods may be called concurrently.
+type Client struct {
+	base string
+	key  string
+	http http.Client
+}
+
+// patience is how long a node may take; one that reloads compiles modules.
+const patience = time.Minute
+
+// New makes a client of the node at base, such as "http://127.0.0.1:9090".
+func New(base, key string) (*Client, error) {
+	u, err := url.Parse(base)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+		return nil, fmt.Errorf("%q is not a URL such as http://127.0.0.1:9090", base)
+	}
+	c := &Client{base: strings.TrimSuffix(base, "/"), key: key}
+	c.http.Timeout = patience
+	c.http.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse } // the key is for this server
+	return c, nil
+}
+
+// Path is the path of an endpoint: what names something is escaped.
+func Path(segments ...string) string {
+	var b strings.Builder
+	for _, s := range segments {
+		s = url.PathEscape(s)
+		if s == "." || s == ".." { // which a server would take for directories
+			s = strings.ReplaceAll(s, ".", "%2E")
+		}
+		b.WriteString("/" + s)
+	}
+	return b.String()
+}
+
+// maxAnswer bounds what an answer may have, in bytes.
+const maxAnswer = 64 << 20
+
+// Do asks for path, which [Path] made and which may have a query, with body as
+// JSON, nil for none, and reads the answer into out, nil for none. The error of a
+// node that answered with one is an *api.Fault.
+func (c *Client) Do(ctx context.Context, method, path string, body, out any) error {
+	var sent io.Reader
+	if body != nil {
+		text, err := json.Marshal(body)
+		if err != nil {
+			return err
+		}
+		sent = bytes.NewReader(text)
+	}
+	r, err := http.NewRequestWithContext(ctx, method, c.base+path, sent)
+	if err != nil {
+		return err
+	}
+	r.Header.Set("Authorization", "Bearer "+c.key)
+	if sent != nil {
+		r.Header.Set("Content-Type", "application/json")
+	}
+	answer, err := c.http.Do(r)
+	if err != nil {
+		return err
+	}
+	defer answer.Body.Close()
+	text, err := io.ReadAll(io.LimitReader(answer.Body, maxAnswer))
+	switch {
+	case err != nil:
+		return err
+	case answer.StatusCode >= 300:
+		return faultOf(answer, text)
+	case out == nil:
+		return nil
+	}
+	return json.Unmarshal(text, out)
+}
+
+func faultOf(answer *http.Response, text []byte) error {
+	f := &api.Fault{Status: answer.StatusCode}
+	if json.Unmarshal(text, f) != nil || f.What.Code == "" {
+		return fmt.Errorf("the server answered %s, which is not Moot's server API", answer.Status)
+	}
+	return f
+}
+
+// Code is the code of an error that a node answered with, "" if it is none.
+func Code(err error) string {
+	if f, ok := errors.AsType[*api.Fault](err); ok {
+		return f.What.Code
+	}
+	return ""
+}
+
+// Nodes gives all nodes of the cluster, and the name of the one that answered.
+func (c *Client) Nodes(ctx context.Context) (self string, nodes []api.Node, err error) {
+	var out struct {
+		Self  string
+		Nodes []api.Node
+	}
+	err = c.Do(ctx, http.MethodGet, "/api/nodes", nil, &out)
+	return out.Self, out.Nodes, err
+}
+
+// Reload has the node, or all nodes, load their configurations again.
+func (c *Client) Reload(ctx context.Context, all bool) ([]api.Reload, error) {
+	return c.change(ctx, "/api/reload", all)
+}
+
+// Rollback has the node, or all nodes, go back to the rules before.
+func (c *Client) Rollback(ctx context.Context, all bool) ([]api.Reload, error) {
+	return c.change(ctx, "/api/rollback", all)
+}
+
+func (c *Client) change(ctx context.Context, path string, all bool) ([]api.Reload, error) {
+	if all {
+		path += "?nodes=all"
+	}
+	var out struct{ Results []api.Reload }
+	err := c.Do(ctx, http.MethodPost, path, nil, &out)
+	return out.Results, err
+}
+
+// Decisions gives what modules decided of late, the latest first, and the nodes
+// that did not answer. q.Tenant "" is all tenants, which the admin key may ask.
+func (c *Client) Decisions(ctx context.Context, q api.DecisionQuery) (found []api.Decision, unreachable []string, err error) {
+	path := Path("api", "decisions")
+	if q.Tenant != "" {
+		path = Path("api", "tenants", q.Tenant, "decisions")
+	}
+	var out struct {
+		Decisions   []api.Decision
+		Unreachable []string
+	}
+	err = c.Do(ctx, http.MethodGet, path+"?"+q.Values().Encode(), nil, &out)
+	return out.Decisions, out.Unreachable, err
+}

@@ -1,0 +1,95 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"sync"
+	"time"
+)
+
+// Check is one thing that /health/ready asks.
+type Check struct {
+	Name string
+	// Ready returns nil when it is well. ctx ends after two seconds.
+	Ready func(ctx context.Context) error
+	// Advisory checks are shown, and do not make the node unready.
+	Advisory bool
+}
+
+const checkTime = 2 * time.Second
+
+// Readiness is what /health/ready answers, with 200 where it is ready, else 503.
+type Readiness struct {
+	Ready  bool             `json:"ready"`
+	Checks map[string]State `json:"checks"`
+}
+
+// State is how one check fared.
+type State struct {
+	OK bool `json:"ok"`
+	// Detail says what is wrong. Only the admin key is shown it.
+	Detail string `json:"detail,omitempty"`
+}
+
+// live answers as long as the process can answer.
+func (s *Server) live(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "application/json")
+	_, _ = w.Write([]byte("{\"live\":true}\n"))
+}
+
+// ready answers everybody; details are for who shows the admin key.
+func (s *Server) ready(keys keyring, wrong *failures) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		result := s.Readiness(r.Context())
+		detailed := false
+		if r.Header.Get("Authorization") != "" {
+			k, f := keyOf(keys, wrong, w, r)
+			if f != nil {
+				write(w, f)
+				return
+			}
+			detailed = k.scope.tenant == ""
+		}
+		if !detailed {
+			for name, state := range result.Checks {
+				result.Checks[name] = State{OK: state.OK}
+			}
+		}
+		w.Header().Set("Content-Type", "application/json")
+		if !result.Ready {
+			w.WriteHeader(http.StatusServiceUnavailable)
+		}
+		_ = json.NewEncoder(w).Encode(result) // who asked may have gone
+	})
+}
+
+// Readiness asks all checks at once.
+func (s *Server) Readiness(ctx context.Context) Readiness {
+	ctx, cancel := context.WithTimeout(ctx, checkTime)
+	defer cancel()
+	checks := append([]Check{{Name: "engine", Ready: s.engineReady}, {Name: "cluster", Ready: s.clusterReady}}, s.cfg.Checks...)
+	errs := make([]error, len(checks))
+	var wg sync.WaitGroup
+	for i, c := range checks {
+		wg.Go(func() { errs[i] = c.Ready(ctx) })
+	}
+	wg.Wait()
+	r := Readiness{Ready: true, Checks: map[string]State{}}
+	for i, c := range checks {
+		state := State{OK: errs[i] == nil}
+		if errs[i] != nil {
+			state.Detail = errs[i].Error()
+			r.Ready = r.Ready && c.Advisory
+		}
+		r.Checks[c.Name] = state
+	}
+	return r
+}
+
+func (s *Server) engineReady(context.Context) error { return s.cfg.Engine.Open() }
+
+func (s *Server) clusterReady(ctx context.Context) error {
+	_, err := s.cfg.Engine.Nodes(ctx)
+	return err
+}

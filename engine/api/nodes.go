@@ -1,0 +1,65 @@
+package api
+
+import (
+	"context"
+	"net/http"
+	"runtime"
+	"slices"
+
+	"github.com/danielgtaylor/huma/v2"
+)
+
+// Node is one node as it sees itself, or Error if it did not say.
+type Node struct {
+	Name        string  `json:"name"`
+	Error       string  `json:"error,omitempty" doc:"Why the node did not answer; all but the name is missing then."`
+	Version     string  `json:"version,omitempty"`
+	Go          string  `json:"go,omitempty"`
+	Revision    string  `json:"revision,omitempty" doc:"Of the rules it runs."`
+	StartedAt   int64   `json:"startedAt,omitempty" doc:"ms since 1970"`
+	Ready       bool    `json:"ready"`
+	Connections int     `json:"connections"`
+	Messages    uint64  `json:"messages" doc:"Published since the start."`
+	Deliveries  uint64  `json:"deliveries" doc:"Messages given to a member, since the start."`
+	LastReload  *Reload `json:"lastReload,omitempty"`
+}
+
+type nodeList struct {
+	Body struct {
+		Self  string `json:"self" doc:"The node that answers."`
+		Nodes []Node `json:"nodes"`
+	}
+}
+
+func (s *Server) nodeOperations() {
+	huma.Register(s.api, operation("listNodes", http.MethodGet, "/api/nodes", 200, "All nodes of the cluster"), s.listNodes)
+}
+
+func (s *Server) listNodes(ctx context.Context, _ *struct{}) (*nodeList, error) {
+	names, err := s.cfg.Engine.Nodes(ctx)
+	if err != nil {
+		return nil, s.faultOf(err)
+	}
+	slices.Sort(names)
+	out := &nodeList{}
+	out.Body.Self = s.cfg.Engine.Self()
+	out.Body.Nodes = each(ctx, s, names, asking, question{Ask: askStatus}, func(name string, n Node, err error) Node {
+		if err != nil {
+			return Node{Name: name, Error: err.Error()}
+		}
+		return n
+	})
+	return out, nil
+}
+
+func (s *Server) status(ctx context.Context) Node {
+	stats := s.cfg.Engine.Stats()
+	n := Node{
+		Name: s.cfg.Engine.Self(), Version: s.cfg.Version, Go: runtime.Version(), StartedAt: s.started.UnixMilli(),
+		Ready: s.Readiness(ctx).Ready, Connections: stats.Connections, Messages: stats.Messages, Deliveries: stats.Deliveries,
+	}
+	if s.cfg.Rules != nil {
+		n.Revision, n.LastReload = s.cfg.Rules.Revision(), s.cfg.Rules.Last()
+	}
+	return n
+}

@@ -1,0 +1,76 @@
+package api
+
+import (
+	"context"
+	"net/http"
+	"slices"
+
+	"github.com/danielgtaylor/huma/v2"
+)
+
+// Rules are the modules and chains of the node, as the program loads them. Its
+// methods may be called concurrently.
+type Rules interface {
+	// Revision is of the rules in use.
+	Revision() string
+	// Reload loads the configuration again and puts it into use, all or nothing.
+	// What went wrong is in what it returns.
+	Reload(ctx context.Context) Reload
+	// Rollback puts the rules before the last reload into use again.
+	Rollback(ctx context.Context) Reload
+	// Last is the latest reload or rollback, nil if there was none.
+	Last() *Reload
+}
+
+// Reload is what became of a reload or a rollback on one node.
+type Reload struct {
+	Node     string   `json:"node"`
+	At       int64    `json:"at,omitempty" doc:"ms since 1970"`
+	OK       bool     `json:"ok" doc:"The rules asked for are in use."`
+	Revision string   `json:"revision,omitempty" doc:"In use now."`
+	Before   string   `json:"before,omitempty" doc:"In use before."`
+	Problems []string `json:"problems,omitempty" doc:"Why nothing was changed, one thing each."`
+	Notes    []string `json:"notes,omitempty" doc:"What an operator should know, such as settings that need a restart."`
+	Took     int64    `json:"took,omitempty" doc:"ms"`
+}
+
+type reloadQuery struct {
+	Nodes string `query:"nodes" enum:"self,all" default:"self" doc:"The node that is asked, or all. Every node loads its own files."`
+}
+
+type reloaded struct {
+	Body struct {
+		OK      bool     `json:"ok" doc:"On every node asked."`
+		Results []Reload `json:"results"`
+	}
+}
+
+func (s *Server) ruleOperations() {
+	if s.cfg.Rules == nil {
+		return
+	}
+	huma.Register(s.api, operation("reload", http.MethodPost, "/api/reload", 200, "Load the configuration again and swap the rules, all or nothing"),
+		func(ctx context.Context, q *reloadQuery) (*reloaded, error) { return s.onNodes(ctx, q, askReload) })
+	huma.Register(s.api, operation("rollback", http.MethodPost, "/api/rollback", 200, "Put the rules before the last reload into use again"),
+		func(ctx context.Context, q *reloadQuery) (*reloaded, error) { return s.onNodes(ctx, q, askRollback) })
+}
+
+func (s *Server) onNodes(ctx context.Context, q *reloadQuery, what string) (*reloaded, error) {
+	names := []string{s.cfg.Engine.Self()}
+	if q.Nodes == "all" {
+		var err error
+		if names, err = s.cfg.Engine.Nodes(ctx); err != nil {
+			return nil, s.faultOf(err)
+		}
+	}
+	out := &reloaded{}
+	out.Body.Results = each(ctx, s, names, loading, question{Ask: what}, func(name string, r Reload, err error) Reload {
+		r.Node = name
+		if err != nil {
+			r.Problems = []string{err.Error()}
+		}
+		return r
+	})
+	out.Body.OK = !slices.ContainsFunc(out.Body.Results, func(r Reload) bool { return !r.OK })
+	return out, nil
+}

@@ -1,0 +1,105 @@
+package api_test
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/api"
+	"github.com/mootchat/moot/engine/cluster/memory"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const (
+	adminKey = "the-key-of-the-admin"
+	acmeKey  = "the-key-of-tenant-acme"
+)
+
+// node is a node under test.
+type node struct {
+	t      *testing.T
+	engine *engine.Engine
+	api    *api.Server
+}
+
+// start runs a node of the cluster until the test ends; change may change what it
+// is made of.
+func start(t *testing.T, cluster engine.Cluster, change ...func(*api.Config)) *node {
+	t.Helper()
+	n := &node{t: t}
+	quiet := slog.New(slog.DiscardHandler)
+	e, err := engine.New(engine.Config{
+		Tenants: []engine.TenantConfig{{Name: "default", StartingRooms: []string{"lobby"}}, {Name: "acme", StartingRooms: []string{"den"}}},
+		Cluster: cluster, Log: quiet,
+		Operator: func(ctx context.Context, q json.RawMessage) (json.RawMessage, error) { return n.api.Answer(ctx, q) },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := api.Config{Engine: e, Version: "test", Key: adminKey, TenantKeys: map[string]string{"acme": acmeKey}, Log: quiet}
+	for _, f := range change {
+		f(&cfg)
+	}
+	n.engine, n.api = e, api.New(cfg)
+	ctx, stop := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- e.Run(ctx) }()
+	t.Cleanup(func() {
+		stop()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+	select {
+	case <-e.Ready():
+	case err := <-ended:
+		t.Fatal(err)
+	}
+	return n
+}
+
+func alone(t *testing.T, change ...func(*api.Config)) *node {
+	return start(t, memory.New().Node("one"), change...)
+}
+
+// request asks the node with the admin key; change may change the request.
+func (n *node) request(method, path, body string, change ...func(*http.Request)) (status int, answer string) {
+	n.t.Helper()
+	var sent io.Reader
+	if body != "" {
+		sent = strings.NewReader(body)
+	}
+	r := httptest.NewRequest(method, "http://127.0.0.1:9090"+path, sent)
+	r.Header.Set("Authorization", "Bearer "+adminKey)
+	if body != "" {
+		r.Header.Set("Content-Type", "application/json")
+	}
+	for _, f := range change {
+		f(r)
+	}
+	w := httptest.NewRecorder()
+	n.api.Handler().ServeHTTP(w, r)
+	return w.Code, w.Body.String()
+}
+
+func withKey(key string) func(*http.Request) {
+	return func(r *http.Request) { r.Header.Set("Authorization", "Bearer "+key) }
+}
+
+// code is the code of a fault, "" if it is none.
+func code(answer string) string {
+	var f api.Fault
+	if json.Unmarshal([]byte(answer), &f) != nil {
+		return ""
+	}
+	return f.What.Code
+}

@@ -1,0 +1,83 @@
+package cli
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/mootchat/moot/engine/api"
+	"github.com/mootchat/moot/engine/api/client"
+	"github.com/mootchat/moot/engine/config"
+)
+
+// newAPI makes the server of operators. Where no key is configured one is made,
+// and shown once, on w, whatever the level of the log: it cannot be had elsewhere.
+// Other nodes are answered also where admin.listen is "".
+func (n *node) newAPI(w io.Writer) *api.Server {
+	admin := n.cfg.Admin
+	key := admin.Key.Reveal()
+	if key == "" {
+		key = rand.Text()
+		if admin.Listen != "" {
+			logger(config.Log{Level: "info", Format: n.cfg.Log.Format}, w).Info("admin.key is not set: this one holds until the server stops", "key", key)
+		}
+	}
+	keys := map[string]string{}
+	for tenant, k := range admin.TenantKeys {
+		keys[tenant] = k.Reveal()
+	}
+	return api.New(api.Config{
+		Engine: n.engine, Version: version(), Key: key, TenantKeys: keys, Hosts: admin.Hosts,
+		RequestsPerSecond: admin.RequestsPerSecond, Log: n.log,
+	})
+}
+
+// operator answers operators of other nodes. The server that can is made after
+// the engine, and before it runs.
+func (n *node) operator(ctx context.Context, question json.RawMessage) (json.RawMessage, error) {
+	return n.api.Answer(ctx, question)
+}
+
+// listenAdmin opens the listener of operators, nil if there is none.
+func (n *node) listenAdmin() (net.Listener, error) {
+	if n.cfg.Admin.Listen == "" {
+		return nil, nil
+	}
+	l, err := net.Listen("tcp", n.cfg.Admin.Listen)
+	if err != nil {
+		return nil, fmt.Errorf("admin.listen: %w", err)
+	}
+	return l, nil
+}
+
+// serveAdmin answers operators from the first to the last, also while clients are
+// let go.
+func (n *node) serveAdmin(ctx context.Context, parts *errgroup.Group, l net.Listener) {
+	if l == nil {
+		return
+	}
+	parts.Go(func() error { return n.api.Serve(ctx, l) })
+	n.log.Info("serving", "admin", l.Addr().String())
+}
+
+// adminFlags are what the commands that ask a running server have in common.
+type adminFlags struct {
+	URL string `name:"url" default:"http://127.0.0.1:9090" env:"MOOT_ADMIN_URL" help:"The server's admin.listen." placeholder:"URL"`
+	Key string `env:"MOOT_ADMIN_KEY" help:"The admin key, or a tenant's. Better in the environment, where others do not see it." placeholder:"KEY"`
+}
+
+func (f *adminFlags) client() (*client.Client, error) {
+	if f.Key == "" {
+		return nil, misuse{fmt.Errorf("moot: the server wants a key: set MOOT_ADMIN_KEY to the admin.key of its configuration, or to what its log shows at start")}
+	}
+	c, err := client.New(f.URL, f.Key)
+	if err != nil {
+		return nil, misuse{fmt.Errorf("moot: --url: %w", err)}
+	}
+	return c, nil
+}

@@ -1,0 +1,52 @@
+package engine
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+)
+
+// What operators ask of nodes, beyond the rules of chat: the engine carries the
+// questions from node to node, and does not know what they mean.
+
+// Operator answers what operators of other nodes ask of this one. The error's
+// text reaches who asked. It may be called concurrently.
+type Operator func(ctx context.Context, question json.RawMessage) (json.RawMessage, error)
+
+// callOperator has the node's Operator answer.
+const callOperator = "operator"
+
+// errNoOperator is the answer of a node whose program has none.
+var errNoOperator = errors.New("the node answers no operators")
+
+// AskNode has the Operator of a node, perhaps this one, answer. Errors: the text
+// of what it said, ErrNoNode, ctx's error, naming the node.
+func (e *Engine) AskNode(ctx context.Context, node string, question json.RawMessage) (json.RawMessage, error) {
+	return e.ask(ctx, node, call{Do: callOperator, Value: question})
+}
+
+func (e *Engine) operate(ctx context.Context, question json.RawMessage) (json.RawMessage, error) {
+	if e.operator == nil {
+		return nil, errNoOperator
+	}
+	return e.operator(ctx, question)
+}
+
+// Self is this node's name.
+func (e *Engine) Self() string { return e.cluster.Nodes.Self() }
+
+// Nodes are the names of the nodes that are alive.
+func (e *Engine) Nodes(ctx context.Context) ([]string, error) { return e.cluster.Nodes.List(ctx) }
+
+// Open returns nil while clients are let in, else why they are not.
+func (e *Engine) Open() error {
+	select {
+	case <-e.ready:
+	default:
+		return errors.New("the node is starting")
+	}
+	if e.closing.Load() {
+		return errors.New("the node is shutting down")
+	}
+	return nil
+}
