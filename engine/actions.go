@@ -44,7 +44,7 @@ func (c *Connection) beginAction() error {
 	switch {
 	case c.engine.closing.Load():
 		return &VerbError{"the server is shutting down"}
-	case c.pending >= c.engine.Limits().SimultaneousActions:
+	case c.pending >= c.tenant.cfg().Limits.SimultaneousActions:
 		return &VerbError{"you have too many pending requests"}
 	}
 	c.total++

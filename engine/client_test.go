@@ -35,7 +35,7 @@ func (n *node) open(d wire.Dialect, r engine.SeatRequest) *client {
 	return c
 }
 
-func (n *node) tryOpen(d wire.Dialect, r engine.SeatRequest) (*client, error) {
+func (n *node) tryOpen(d wire.Dialect, r engine.SeatRequest, change ...func(*engine.Info)) (*client, error) {
 	seat, err := n.Seat(r)
 	if err != nil {
 		return nil, err
@@ -45,7 +45,11 @@ func (n *node) tryOpen(d wire.Dialect, r engine.SeatRequest) (*client, error) {
 	if d == wire.Socket {
 		transport = "socket"
 	}
-	c.Connection, err = seat.Open(context.Background(), engine.Info{Transport: transport, Dialect: d, RemoteIP: "10.0.0.1", RemotePort: 4000}, c.sink)
+	info := engine.Info{Transport: transport, Dialect: d, RemoteIP: "10.0.0.1", RemotePort: 4000}
+	for _, f := range change {
+		f(&info)
+	}
+	c.Connection, err = seat.Open(context.Background(), info, c.sink)
 	if err != nil {
 		return nil, err
 	}

@@ -23,7 +23,9 @@ var (
 	CloseSlowReader = Close{3008, "slow reader"}
 	CloseIdle       = Close{3009, "idle"}
 	CloseFailed     = Close{3010, "middleware error"}
+	CloseUnchecked  = Close{3011, ErrUnchecked.Error()}
 	CloseDenied     = Close{3501, "denied"}
+	CloseToken      = Close{3502, "token missing, bad or expired"}
 	CloseRemoved    = Close{3503, "removed by the server"}
 	CloseTenant     = Close{3505, "tenant removed"}
 	CloseOrigin     = Close{3504, "origin not allowed"}

@@ -26,6 +26,9 @@ type Connection struct {
 	profile atomic.Pointer[Profile]
 	actions sync.WaitGroup // under way
 
+	admitted atomic.Bool // else it has yet to send its token
+	deadline deadline
+
 	mu      sync.Mutex
 	rooms   []*member // also those that are being joined or left
 	params  []param   // the socket transport's sticky parameters
@@ -45,7 +48,7 @@ type param struct {
 func (e *Engine) newConnection(s *Seat, info Info, sink Sink) *Connection {
 	n := int(e.next.Add(1) % uint64(len(e.writers)))
 	c := &Connection{engine: e, tenant: s.t, seat: s, dialect: info.Dialect, writer: n}
-	limits := e.Limits()
+	limits := s.t.cfg().Limits
 	c.out = outbox{sink: sink, writer: e.writers[n], slow: c.slow, limit: limits.OutboxBytes, timeout: limits.WriteTimeout}
 	id := e.newID()
 	c.profile.Store(&Profile{
@@ -137,17 +140,25 @@ func (c *Connection) Done(ctx context.Context) {
 	c.ended = true // no join begins after this
 	c.mu.Unlock()
 	c.actions.Wait()
+	c.engine.deadlines.drop(c)
 	for _, m := range c.memberships() {
 		c.engine.leave(ctx, c, m.room.id.Room, CauseDisconnect)
 	}
+	if c.admitted.Load() {
+		c.gone(ctx)
+	}
+	c.seat.free()
+	c.engine.unregister(c) // who waits for the last one waits for all of the above
+}
+
+// gone runs the disconnect chain.
+func (c *Connection) gone(ctx context.Context) {
 	v := c.engine.decide(ctx, &Event{Hook: HookDisconnect, Tenant: c.tenant.name, Conn: c.profile.Load()})
 	if err := v.refusal(); err != nil {
 		c.engine.log.Info("disconnect hook denied", "connection", c.ID(), "module", v.Module, "reason", err)
 	}
 	later := c.engine.applyNow(ctx, c.tenant, nil, v.Effects, false)
 	c.engine.applyLater(ctx, c.tenant, later, false)
-	c.seat.free()
-	c.engine.unregister(c) // who waits for the last one waits for all of the above
 }
 
 // memberships are those there are, also under way.
@@ -239,33 +250,40 @@ func (c *Connection) set(changes ...Property) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	old := c.profile.Load()
-	next := &Profile{
-		ID: old.ID, Fingerprint: old.Fingerprint, User: old.User, Transport: old.Transport,
-		RemoteIP: old.RemoteIP, RemotePort: old.RemotePort, Tenant: old.Tenant, Locale: old.Locale,
-		ConnectedAt: old.ConnectedAt, Properties: slices.Clone(old.Properties),
-	}
+	next := slices.Clone(old.Properties)
 	for _, p := range changes {
-		at, found := slices.BinarySearchFunc(next.Properties, p.Name, func(n NamedProperty, name string) int {
+		at, found := slices.BinarySearchFunc(next, p.Name, func(n NamedProperty, name string) int {
 			return strings.Compare(n.Name, name)
 		})
 		switch {
-		case found && next.Properties[at].Claim:
+		case found && next[at].Claim:
 			return &VerbError{Text: "property " + p.Name + " comes from the token and cannot be changed"}
 		case found && p.Value == nil:
-			next.Properties = slices.Delete(next.Properties, at, at+1)
+			next = slices.Delete(next, at, at+1)
 		case found:
-			next.Properties[at].Value = p.Value
+			next[at].Value = p.Value
 		case p.Value != nil:
-			next.Properties = slices.Insert(next.Properties, at, NamedProperty{Property: p})
+			next = slices.Insert(next, at, NamedProperty{Property: p})
 		}
 	}
+	return c.store(old.User, next)
+}
+
+// store makes a profile with the user and the properties, which are in order, of
+// the one there is. It is called with mu held.
+func (c *Connection) store(user string, properties []NamedProperty) error {
 	size := 0
-	for _, p := range next.Properties {
+	for _, p := range properties {
 		size += len(p.Name) + len(p.Value)
 	}
 	if size > maxProperties {
 		return &VerbError{Text: "properties too large"}
 	}
-	c.profile.Store(next)
+	old := c.profile.Load()
+	c.profile.Store(&Profile{
+		ID: old.ID, Fingerprint: old.Fingerprint, User: user, Transport: old.Transport,
+		RemoteIP: old.RemoteIP, RemotePort: old.RemotePort, Tenant: old.Tenant, Locale: old.Locale,
+		ConnectedAt: old.ConnectedAt, Properties: properties,
+	})
 	return nil
 }

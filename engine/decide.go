@@ -133,6 +133,9 @@ func (e *Engine) applyLater(ctx context.Context, t *tenant, effects []Effect, ca
 
 func (e *Engine) emit(ctx context.Context, t *tenant, m *Emit) error {
 	if m.Connection == "" {
+		if err := t.mayPublish(); err != nil {
+			return err
+		}
 		return e.send(ctx, t, m.Room, said{from: system, message: m.Message, caused: true})
 	}
 	value, err := json.Marshal(m.Message.Text)

@@ -59,12 +59,12 @@ type Engine struct {
 	next       atomic.Uint64 // spreads connections over writers
 	stats      stats
 	ready      chan struct{}
+	deadlines  *deadlines
 
 	mu          sync.Mutex
 	connections map[string]*Connection
-	seats       int
-	perIP       map[string]int
 	worlds      map[string]*tenant // all that somebody may still be in, by name
+	free        int                // places that any tenant may take
 	closing     atomic.Bool        // changes with mu held
 	emptied     chan struct{}      // closed when the last connection has gone after closing
 }
@@ -77,8 +77,8 @@ func New(cfg Config) (*Engine, error) {
 		operator:    cfg.Operator,
 		log:         cfg.Log,
 		ready:       make(chan struct{}),
+		deadlines:   newDeadlines(),
 		connections: map[string]*Connection{},
-		perIP:       map[string]int{},
 		worlds:      map[string]*tenant{},
 		emptied:     make(chan struct{}),
 	}
@@ -114,6 +114,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	// The node outlives ctx until its connections have left their rooms: to the
 	// others it would else be dead, and leave would run twice.
 	living, die := context.WithCancel(context.WithoutCancel(ctx))
+	writers.Go(func() { e.deadlines.run(living) })
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	failed := make(chan error, 1)
@@ -221,11 +222,15 @@ func (e *Engine) unregister(c *Connection) {
 	}
 }
 
-// here is the connection of that id if this node holds it, else nil.
+// here is the connection of that id if this node holds it and has let it in,
+// else nil.
 func (e *Engine) here(id string) *Connection {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return e.connections[id]
+	if c := e.connections[id]; c != nil && c.admitted.Load() {
+		return c
+	}
+	return nil
 }
 
 // newID makes a connection's id: the node's name, "-", and 80 random bits.

@@ -18,7 +18,11 @@ func (e *Engine) HeldRooms(tenant string) int {
 func (e *Engine) Seats() int {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return e.seats
+	n := 0
+	for _, t := range e.worlds {
+		n += t.places.taken
+	}
+	return n
 }
 
 // LaneLength is how many messages wait in a room's lane.

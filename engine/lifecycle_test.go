@@ -82,9 +82,9 @@ func TestDisconnectRunsAfterEveryRoomWasLeft(t *testing.T) {
 func TestSeatsAreLimited(t *testing.T) {
 	inWorld(t, func(w *world) {
 		n := w.node("n", func(c *engine.Config) {
-			c.Tenants = append(c.Tenants, engine.TenantConfig{Name: "acme", Connections: 1})
+			c.Tenants = append(c.Tenants, engine.TenantConfig{Name: "acme", Limits: engine.Limits{Connections: 1}})
 			c.Limits.Connections = 4
-			c.Limits.ConnectionsPerIP = 2
+			c.Limits.ConnectionsPerIP = 1
 		})
 		seat := func(tenant, ip, refusal string) *engine.Seat {
 			w.Helper()

@@ -5,11 +5,12 @@ import (
 	"time"
 )
 
-// Limits of a node. A zero field means the default that its comment names.
+// Limits of a node, or of one tenant. A zero field means, for a node, the default
+// that its comment names; for a tenant, what the node has.
 type Limits struct {
 	MessageBytes        int           // of a frame or line from a client; 64 KiB
-	Connections         int           // 100,000
-	ConnectionsPerIP    int           // 0: no limit
+	Connections         int           // 100,000; of a tenant, 0: only the node's
+	ConnectionsPerIP    int           // to one tenant; 0: no limit
 	RoomsPerConnection  int           // 100
 	VerbsPerSecond      float64       // per connection, burst twice that; 50
 	SimultaneousActions int           // of one connection; 5
@@ -27,6 +28,25 @@ func (l Limits) withDefaults() Limits {
 	l.WriteTimeout = cmp.Or(l.WriteTimeout, 5*time.Second)
 	return l
 }
+
+// ofTenant are the limits l of a tenant of a node.
+func (l Limits) ofTenant(node Limits) Limits {
+	l.MessageBytes = cmp.Or(l.MessageBytes, node.MessageBytes)
+	l.ConnectionsPerIP = cmp.Or(l.ConnectionsPerIP, node.ConnectionsPerIP)
+	l.RoomsPerConnection = cmp.Or(l.RoomsPerConnection, node.RoomsPerConnection)
+	l.VerbsPerSecond = cmp.Or(l.VerbsPerSecond, node.VerbsPerSecond)
+	l.SimultaneousActions = cmp.Or(l.SimultaneousActions, node.SimultaneousActions)
+	l.OutboxBytes = cmp.Or(l.OutboxBytes, node.OutboxBytes)
+	l.WriteTimeout = cmp.Or(l.WriteTimeout, node.WriteTimeout)
+	return l
+}
+
+// LimitError says that something was asked too often.
+type LimitError struct {
+	Wait time.Duration // until it may be asked again
+}
+
+func (e *LimitError) Error() string { return "rate limit exceeded" }
 
 // bucket is a token bucket: perSecond tokens come in a second, and at most two
 // seconds' worth are kept. The zero bucket is full.

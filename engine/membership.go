@@ -58,9 +58,9 @@ func (e *Engine) beginJoin(ctx context.Context, c *Connection, r *room) (*member
 				return nil, err
 			}
 			continue
-		case len(c.rooms) >= e.Limits().RoomsPerConnection:
+		case len(c.rooms) >= c.tenant.cfg().Limits.RoomsPerConnection:
 			c.mu.Unlock()
-			return nil, &VerbError{fmt.Sprintf("too many rooms (at most %d)", e.Limits().RoomsPerConnection)}
+			return nil, &VerbError{fmt.Sprintf("too many rooms (at most %d)", c.tenant.cfg().Limits.RoomsPerConnection)}
 		}
 		m = &member{conn: c, room: r}
 		c.rooms = append(c.rooms, m)

@@ -31,8 +31,11 @@ func (e *Engine) say(ctx context.Context, c *Connection, room, text string) ([]E
 	if !c.isIn(room) {
 		return nil, errNotIn(room)
 	}
-	if len(text) > e.Limits().MessageBytes { // as text, JSON can be longer than the frame it came in
+	if len(text) > c.tenant.cfg().Limits.MessageBytes { // as text, JSON can be longer than the frame it came in
 		return nil, errTooLarge
+	}
+	if err := c.tenant.mayPublish(); err != nil {
+		return nil, err
 	}
 	return e.publish(ctx, c.tenant, room, said{conn: c, from: c.ID(), message: wire.Message{Text: text}})
 }

@@ -41,25 +41,17 @@ func (e *Engine) Seat(r SeatRequest) (*Seat, error) {
 	if t == nil {
 		return nil, &Refusal{Message: fmt.Sprintf("there is no tenant %q here", r.Tenant)}
 	}
-	limits := e.Limits()
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	switch {
-	case e.closing.Load():
+	if e.closing.Load() {
 		return nil, &Refusal{"the server is shutting down", fullRetry}
-	case t.gone != nil:
-		return nil, &Refusal{Message: fmt.Sprintf("the tenant %q is being removed", t.name)}
-	case e.seats >= limits.Connections, t.cfg().Connections > 0 && t.connections >= t.cfg().Connections:
-		e.stats.refused.Add(1)
-		return nil, &Refusal{"too many connections", fullRetry}
-	case r.RemoteIP != "" && limits.ConnectionsPerIP > 0 && e.perIP[r.RemoteIP] >= limits.ConnectionsPerIP:
-		e.stats.refused.Add(1)
-		return nil, &Refusal{"too many connections from this address", fullRetry}
 	}
-	e.seats++
-	t.connections++
-	if r.RemoteIP != "" {
-		e.perIP[r.RemoteIP]++ // also without a limit: there may be one tomorrow
+	if t.gone != nil {
+		return nil, &Refusal{Message: fmt.Sprintf("the tenant %q is being removed", t.name)}
+	}
+	if why := e.take(t, r.RemoteIP); why != "" {
+		e.stats.refused.Add(1)
+		return nil, &Refusal{why, fullRetry}
 	}
 	return &Seat{e: e, t: t, ip: r.RemoteIP}, nil
 }
@@ -78,14 +70,9 @@ func (s *Seat) Release() {
 func (s *Seat) free() {
 	s.e.mu.Lock()
 	defer s.e.mu.Unlock()
-	s.e.seats--
-	if s.t.connections--; s.t.connections == 0 && s.t.gone != nil {
+	s.e.give(s.t, s.ip)
+	if s.t.places.taken == 0 && s.t.gone != nil {
 		close(s.t.gone)
-	}
-	if s.ip != "" {
-		if s.e.perIP[s.ip]--; s.e.perIP[s.ip] == 0 {
-			delete(s.e.perIP, s.ip)
-		}
 	}
 }
 
@@ -97,10 +84,15 @@ type Info struct {
 	RemoteIP    string
 	RemotePort  int
 	Locale      string // a language tag; "": unknown
+
+	Token        string // that the client has brought; ""; none
+	TokenFollows bool   // it can bring one later, by the verb auth
 }
 
-// Open makes the connection: it runs the connect chain and sends the welcome.
-// The transport then reads, gives what it reads to Do, and calls Done at the end.
+// Open makes the connection: it checks the token, runs the connect chain and
+// sends the welcome. The transport then reads, gives what it reads to Do, and
+// calls Done at the end. Where a token is needed and is to follow, all of it waits
+// for that, and the connection ends when none comes.
 //
 // On an error, which is a Close, there is no connection: the transport says
 // farewell and ends the socket, and the place is free again.
@@ -109,21 +101,50 @@ func (s *Seat) Open(ctx context.Context, info Info, sink Sink) (*Connection, err
 		panic("engine: Open on a seat that is taken or released")
 	}
 	c := s.e.newConnection(s, info, sink)
-	v := s.e.decide(ctx, &Event{Hook: HookConnect, Tenant: c.tenant.name, Conn: c.profile.Load()})
-	if err := v.refusal(); err != nil {
-		s.free()
-		if v.Outcome == Failed {
-			return nil, CloseFailed
-		}
-		return nil, Close{CloseDenied.Code, err.Error()}
-	}
-	later := s.e.applyNow(ctx, c.tenant, c, v.Effects, false)
-	if err := s.e.register(c); err != nil {
+	id, later, err := c.authenticate(ctx, info)
+	if err != nil {
 		s.free()
 		return nil, err
 	}
-	c.out.bound(s.e.Limits()) // a swap that came between has passed it over
-	c.out.send(s.e.welcome)
-	s.e.applyLater(ctx, c.tenant, later, false)
+	open := c.letIn
+	if later {
+		open = c.awaitToken
+	}
+	if err := open(ctx); err != nil {
+		s.free()
+		return nil, err
+	}
+	if !later {
+		c.endBy(id.Expires)
+	}
 	return c, nil
+}
+
+// letIn takes the connection through the connect chain; the error is a Close.
+func (c *Connection) letIn(ctx context.Context) error {
+	v := c.engine.decide(ctx, &Event{Hook: HookConnect, Tenant: c.tenant.name, Conn: c.profile.Load()})
+	if err := v.refusal(); err != nil {
+		if v.Outcome == Failed {
+			return CloseFailed
+		}
+		return Close{CloseDenied.Code, err.Error()}
+	}
+	later := c.engine.applyNow(ctx, c.tenant, c, v.Effects, false)
+	c.admitted.Store(true)
+	if err := c.engine.register(c); err != nil {
+		return err
+	}
+	c.out.bound(c.tenant.cfg().Limits) // a swap that came between has passed it over
+	c.out.send(c.engine.welcome)
+	c.engine.applyLater(ctx, c.tenant, later, false)
+	return nil
+}
+
+// awaitToken has letIn wait for the verb auth; the error is a Close.
+func (c *Connection) awaitToken(context.Context) error {
+	if err := c.engine.register(c); err != nil {
+		return err
+	}
+	c.engine.deadlines.set(c, time.Now().Add(tokenTime), Close{CloseToken.Code, "token missing"})
+	return nil
 }

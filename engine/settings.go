@@ -136,7 +136,7 @@ func (e *Engine) beginRetiring(gone map[string]*tenant) (leaving []*Connection) 
 	defer e.mu.Unlock()
 	for _, t := range gone {
 		t.gone = make(chan struct{})
-		if t.connections == 0 {
+		if t.places.taken == 0 {
 			close(t.gone)
 		}
 	}
@@ -153,7 +153,7 @@ func (e *Engine) install(s Settings) {
 	next := e.look(s)
 	e.settings.Store(next)
 	for _, c := range e.everyone() {
-		c.out.bound(next.limits)
+		c.out.bound(c.tenant.cfg().Limits)
 	}
 	e.bury(next)
 }
@@ -170,6 +170,7 @@ func (e *Engine) look(s Settings) *settings {
 			e.worlds[cfg.Name] = t
 		}
 		t.gone = nil
+		cfg.Limits = cfg.Limits.ofTenant(next.limits)
 		t.config.Store(&cfg)
 		next.tenants[cfg.Name] = t
 		for _, host := range cfg.Hosts {
@@ -180,6 +181,7 @@ func (e *Engine) look(s Settings) *settings {
 			next.longest = max(next.longest, len(path))
 		}
 	}
+	e.share(next)
 	return next
 }
 
@@ -194,7 +196,7 @@ func (e *Engine) bury(now *settings) {
 			continue
 		}
 		e.mu.Lock()
-		if t.connections == 0 {
+		if t.places.taken == 0 {
 			delete(e.worlds, name)
 		}
 		e.mu.Unlock()

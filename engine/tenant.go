@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // TenantConfig is an isolated world: its own rooms and connections.
@@ -21,8 +22,16 @@ type TenantConfig struct {
 	StartingRooms    []string       // created when the engine starts; they may exist
 	ClientsMayCreate bool           // the action createChatRoom
 	Rooms            []RoomSettings // the first that matches counts
-	Connections      int            // limit; 0: only the node's
 	MaxRooms         int            // limit of rooms that exist, passed at most by those made at once; 0: none
+
+	// Tokens checks the tokens of this tenant's clients. nil: there are none, and
+	// what comes as one is passed over. Who brings none is let in, without a user,
+	// unless TokenRequired.
+	Tokens        Tokens
+	TokenRequired bool
+
+	Limits            Limits  // where they differ from the node's
+	MessagesPerSecond float64 // from its clients and its modules, on this node, burst twice that; 0: no limit
 }
 
 // RoomSettings are those of the rooms that match.
@@ -37,15 +46,16 @@ const DefaultTenant = "default"
 // tenant outlives every change of its settings.
 type tenant struct {
 	name    string
-	config  atomic.Pointer[TenantConfig]
+	config  atomic.Pointer[TenantConfig] // its limits are those in use, the node's where it has none
 	writers []*writer
 
 	mu    sync.Mutex
 	rooms map[string]*room
+	said  bucket // messages
 
 	// Under Engine.mu.
-	connections int
-	gone        chan struct{} // not nil: it was removed, and closed when its last connection has ended
+	places places
+	gone   chan struct{} // not nil: it was removed, and closed when its last connection has ended
 }
 
 func newTenant(name string, writers []*writer) *tenant {
@@ -54,6 +64,21 @@ func newTenant(name string, writers []*writer) *tenant {
 
 // cfg is the tenant's part of the settings in use; of one that was removed, the last.
 func (t *tenant) cfg() *TenantConfig { return t.config.Load() }
+
+// mayPublish takes a message from what the tenant may say now; the error is a
+// *LimitError.
+func (t *tenant) mayPublish() error {
+	limit := t.cfg().MessagesPerSecond
+	if limit <= 0 {
+		return nil
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if wait := t.said.take(time.Now(), limit, 1); wait > 0 {
+		return &LimitError{wait}
+	}
+	return nil
+}
 
 // empty reports whether nobody is in any of its rooms.
 func (t *tenant) empty() bool {

@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -37,6 +38,8 @@ func verbOf(d wire.Dialect, name string) verb {
 		return (*Connection).say
 	case "detailsView":
 		return (*Connection).detailsView
+	case "auth":
+		return (*Connection).auth
 	case "documentation":
 		return (*Connection).documentation
 	}
@@ -58,6 +61,10 @@ func (c *Connection) Do(ctx context.Context, r wire.Request) {
 		c.limited(wire.Response{ID: id, Request: r.Data, Action: r.Verb == "action"}, wait)
 		return
 	}
+	if !c.admitted.Load() && r.Verb != "auth" && r.Verb != "quit" && r.Verb != "exit" {
+		c.respond(wire.Response{ID: id, Error: errTokenFirst.Text, Request: r.Data, Action: r.Verb == "action"})
+		return
+	}
 	switch r.Verb {
 	case "quit", "exit":
 		c.actions.Wait() // what was asked before is answered
@@ -69,11 +76,25 @@ func (c *Connection) Do(ctx context.Context, r wire.Request) {
 	}
 	res, err := c.carryOut(ctx, &r)
 	if err != nil {
-		c.respond(wire.Response{ID: id, Error: c.engine.textFor(err), Request: r.Data})
+		c.fail(wire.Response{ID: id, Request: r.Data}, err)
 		return
 	}
 	c.respond(wire.Response{ID: id, Data: res.data})
 	c.engine.applyLater(ctx, c.tenant, res.effects, false)
+}
+
+// fail answers a verb that failed; a Close ends the connection instead.
+func (c *Connection) fail(r wire.Response, err error) {
+	if why, ok := errors.AsType[Close](err); ok {
+		c.Close(why)
+		return
+	}
+	if limit, ok := errors.AsType[*LimitError](err); ok {
+		c.limited(r, limit.Wait)
+		return
+	}
+	r.Error = c.engine.textFor(err)
+	c.respond(r)
 }
 
 func (c *Connection) carryOut(ctx context.Context, r *wire.Request) (result, error) {
@@ -110,10 +131,13 @@ func (c *Connection) pay(r *wire.Request) time.Duration {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	price := 1.0
-	if r.Verb == "detailsView" || r.Verb == "roomAdd" && c.in(r.Room) != nil || paramVerbOf(r.Verb) != nil {
+	switch {
+	case r.Verb == "auth": // what it costs the node
+		price = min(10, 2*c.tenant.cfg().Limits.VerbsPerSecond)
+	case r.Verb == "detailsView", r.Verb == "roomAdd" && c.in(r.Room) != nil, paramVerbOf(r.Verb) != nil:
 		price = 0.1
 	}
-	return c.bucket.take(time.Now(), c.engine.Limits().VerbsPerSecond, price)
+	return c.bucket.take(time.Now(), c.tenant.cfg().Limits.VerbsPerSecond, price)
 }
 
 // limited tells the client when it may go on.
@@ -225,6 +249,9 @@ type inputDoc struct {
 func (c *Connection) documentation(context.Context, *wire.Request) (result, error) {
 	doc := documentationOf{Verbs: []string{"roomAdd", "roomLeave", "roomView", "say", "detailsView", "documentation", "quit", "exit", "action"},
 		Actions: map[string]actionDoc{}}
+	if c.tenant.cfg().Tokens != nil {
+		doc.Verbs = append(doc.Verbs, "auth")
+	}
 	if c.dialect == wire.Socket {
 		doc.Verbs = append(doc.Verbs, paramVerbs...)
 	}

@@ -122,7 +122,7 @@ func engineConfig(cfg *config.Config) (engine.Config, error) {
 		t := cfg.Tenants[name]
 		tenant := engine.TenantConfig{
 			Name: name, Hosts: t.Match.Host, Paths: t.Match.Path, StartingRooms: t.Rooms.Starting,
-			ClientsMayCreate: t.Rooms.ClientsMayCreate, Connections: t.Limits.Connections, MaxRooms: t.Limits.Rooms,
+			ClientsMayCreate: t.Rooms.ClientsMayCreate, Limits: engine.Limits{Connections: t.Limits.Connections}, MaxRooms: t.Limits.Rooms,
 		}
 		for _, s := range t.Rooms.Settings {
 			g, err := glob.Compile(s.Match)

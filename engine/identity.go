@@ -1,0 +1,145 @@
+package engine
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/mootchat/moot/engine/wire"
+)
+
+// Tokens checks the tokens of one tenant: they say who its clients are.
+type Tokens interface {
+	// Check says whom a token names. The error's text is for the client, and has
+	// nothing of the token in it; one that wraps ErrUnchecked says that the token
+	// may be good and cannot be checked now. Check is called concurrently.
+	Check(ctx context.Context, token string) (Identity, error)
+}
+
+// ErrUnchecked says that a token cannot be checked for want of its key.
+var ErrUnchecked = errors.New("token cannot be checked now")
+
+// Identity is what a token says of who holds it.
+type Identity struct {
+	User    string     // "": nobody in particular
+	Claims  []Property // each becomes a property that only another token changes
+	Expires time.Time  // zero: never
+}
+
+const (
+	tokenTime  = 10 * time.Second // that a client may take to send its token
+	tokenGrace = 25 * time.Second // that a connection outlives its token
+)
+
+// authenticate is what comes before a connection is let in. It fails with a
+// Close. later says that the token is still to come.
+func (c *Connection) authenticate(ctx context.Context, info Info) (id Identity, later bool, err error) {
+	cfg := c.tenant.cfg()
+	switch {
+	case cfg.Tokens == nil, info.Token == "" && !cfg.TokenRequired:
+		return Identity{}, false, nil
+	case info.Token == "" && info.TokenFollows:
+		return Identity{}, true, nil
+	}
+	id, err = c.identify(ctx, info.Token)
+	if err != nil {
+		return id, false, c.turnedAway(err)
+	}
+	return id, false, nil
+}
+
+// turnedAway is how a connection ends that has no good token.
+func (c *Connection) turnedAway(err error) Close {
+	c.engine.stats.refused.Add(1)
+	p := c.profile.Load()
+	c.engine.log.Debug("token refused", "tenant", p.Tenant, "transport", p.Transport, "remote", p.RemoteIP, "reason", err)
+	if errors.Is(err, ErrUnchecked) {
+		return CloseUnchecked
+	}
+	return Close{CloseToken.Code, err.Error()}
+}
+
+// identify takes what a token says for the connection, in place of what one
+// before it said. What is wrong is in words for the client.
+func (c *Connection) identify(ctx context.Context, token string) (Identity, error) {
+	tokens := c.tenant.cfg().Tokens
+	switch {
+	case tokens == nil:
+		return Identity{}, &VerbError{"tokens are not known here"}
+	case token == "":
+		return Identity{}, &VerbError{"token missing"}
+	}
+	id, err := tokens.Check(ctx, token)
+	if err == nil {
+		err = c.become(id)
+	}
+	return id, err
+}
+
+// become sets the user and the claims. A claim takes the place of a property that
+// a module has set.
+func (c *Connection) become(id Identity) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	old := c.profile.Load()
+	if old.User != "" && id.User != old.User {
+		return &VerbError{"token is of another user"}
+	}
+	next := make([]NamedProperty, 0, len(id.Claims)+len(old.Properties))
+	for _, claim := range id.Claims {
+		next = append(next, NamedProperty{claim, true})
+	}
+	for _, p := range old.Properties {
+		if !p.Claim && !slices.ContainsFunc(id.Claims, func(claim Property) bool { return claim.Name == p.Name }) {
+			next = append(next, p)
+		}
+	}
+	sortProperties(next)
+	return c.store(id.User, next)
+}
+
+// endBy closes the connection a while after its token's end, unless another token
+// comes.
+func (c *Connection) endBy(expires time.Time) {
+	if expires.IsZero() {
+		c.engine.deadlines.drop(c)
+		return
+	}
+	c.engine.deadlines.set(c, expires.Add(tokenGrace), Close{CloseToken.Code, "token expired"})
+}
+
+// errTokenFirst is for all that a client wants before it has sent its token.
+var errTokenFirst = &VerbError{"a token is needed first (auth TOKEN)"}
+
+// auth takes a token: the one that the connection has waited for, and is let in
+// by, or one that follows. Only in the first case does a bad one end it: by a
+// Close.
+func (c *Connection) auth(ctx context.Context, r *wire.Request) (result, error) {
+	id, err := c.identify(ctx, r.Token)
+	switch {
+	case err != nil && c.admitted.Load():
+		return result{}, wordsOf(err)
+	case err != nil:
+		return result{}, c.turnedAway(err)
+	case !c.admitted.Load():
+		if err := c.letIn(ctx); err != nil {
+			return result{}, err
+		}
+	}
+	c.endBy(id.Expires)
+	data, err := json.Marshal(struct {
+		User      string `json:"user,omitempty"`
+		ExpiresAt int64  `json:"expiresAt,omitempty"` // ms since 1970
+	}{id.User, max(0, id.Expires.UnixMilli())})
+	return result{data: data}, err
+}
+
+// wordsOf is what of an error with a token the client may hear.
+func wordsOf(err error) error {
+	if errors.Is(err, ErrUnchecked) {
+		err = ErrUnchecked
+	}
+	return &VerbError{err.Error()}
+}

@@ -1,0 +1,64 @@
+package engine
+
+// places are a tenant's connections, as the node counts them.
+type places struct {
+	taken int
+	sure  int            // that no other tenant can take
+	perIP map[string]int // nil until one is known
+}
+
+// share divides the node's places among its tenants: one half in equal parts,
+// each sure for its tenant, so that no other tenant can keep its clients out; the
+// rest is for whoever comes. It is called with mu held when tenants or limits have
+// changed; tenants that were removed may still have connections.
+func (e *Engine) share(now *settings) {
+	e.free = now.limits.Connections
+	for name, t := range e.worlds {
+		t.places.sure = 0
+		if now.tenants[name] != nil {
+			t.places.sure = now.limits.Connections / 2 / len(now.tenants)
+		}
+		if most := t.cfg().Limits.Connections; most > 0 {
+			t.places.sure = min(t.places.sure, most)
+		}
+		e.free -= max(t.places.sure, t.places.taken)
+	}
+}
+
+// take takes a place, or says why there is none. It is called with mu held.
+func (e *Engine) take(t *tenant, ip string) (why string) {
+	p, perIP := &t.places, t.cfg().Limits.ConnectionsPerIP
+	beyond := p.taken >= p.sure
+	switch most := t.cfg().Limits.Connections; {
+	case most > 0 && p.taken >= most, beyond && e.free <= 0:
+		return "too many connections"
+	case perIP > 0 && ip != "" && p.perIP[ip] >= perIP:
+		return "too many connections from this address"
+	}
+	if beyond {
+		e.free--
+	}
+	p.taken++
+	if ip != "" { // also without a limit: there may be one tomorrow
+		if p.perIP == nil {
+			p.perIP = map[string]int{}
+		}
+		p.perIP[ip]++
+	}
+	return ""
+}
+
+// give gives a place back. It is called with mu held.
+func (e *Engine) give(t *tenant, ip string) {
+	p := &t.places
+	if p.taken > p.sure {
+		e.free++
+	}
+	p.taken--
+	if ip == "" {
+		return
+	}
+	if p.perIP[ip]--; p.perIP[ip] == 0 {
+		delete(p.perIP, ip)
+	}
+}
