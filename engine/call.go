@@ -169,7 +169,7 @@ func (e *Engine) carryOut(ctx context.Context, c call) (json.RawMessage, error) 
 		}
 		return nil, e.send(ctx, t, c.Room, said{conn: conn, from: conn.ID(), message: m})
 	case callJoin:
-		effects, err := e.join(ctx, conn, c.Room, "")
+		_, effects, err := e.join(ctx, conn, c.Room, "", false)
 		e.applyLater(ctx, t, effects, false)
 		return nil, err
 	case callLeave:

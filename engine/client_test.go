@@ -36,6 +36,20 @@ func (n *node) open(d wire.Dialect, r engine.SeatRequest) *client {
 }
 
 func (n *node) tryOpen(d wire.Dialect, r engine.SeatRequest, change ...func(*engine.Info)) (*client, error) {
+	c, err := n.take(d, r, change...)
+	if err == nil {
+		synctest.Wait()
+		c.heard() // the welcome
+	}
+	return c, err
+}
+
+// connect is open for a goroutine beside the test's own.
+func (n *node) connect(d wire.Dialect) (*client, error) {
+	return n.take(d, engine.SeatRequest{Tenant: "default"})
+}
+
+func (n *node) take(d wire.Dialect, r engine.SeatRequest, change ...func(*engine.Info)) (*client, error) {
 	seat, err := n.Seat(r)
 	if err != nil {
 		return nil, err
@@ -54,8 +68,6 @@ func (n *node) tryOpen(d wire.Dialect, r engine.SeatRequest, change ...func(*eng
 		return nil, err
 	}
 	go c.read()
-	synctest.Wait()
-	c.heard() // the welcome
 	return c, nil
 }
 

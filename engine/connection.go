@@ -179,19 +179,22 @@ func (c *Connection) in(name string) *member {
 	return nil
 }
 
-// isIn says whether the connection is a member.
-func (c *Connection) isIn(name string) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	m := c.in(name)
-	return m != nil && m.stage != joining
-}
-
-// joinedAt is when it joined the room, ms since 1970; 0 if it is not in it.
-func (c *Connection) joinedAt(name string) int64 {
+// membership is that of a member, nil if the connection is none.
+func (c *Connection) membership(name string) *member {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if m := c.in(name); m != nil && m.stage != joining {
+		return m
+	}
+	return nil
+}
+
+// isIn says whether the connection is a member.
+func (c *Connection) isIn(name string) bool { return c.membership(name) != nil }
+
+// joinedAt is when it joined the room, ms since 1970; 0 if it is not in it.
+func (c *Connection) joinedAt(name string) int64 {
+	if m := c.membership(name); m != nil {
 		return m.joinedAt
 	}
 	return 0

@@ -17,6 +17,8 @@
 // Engine.mu, tenant.mu, room.mu, Connection.mu, outbox.mu and writer.mu are
 // leaves: none is held while another is taken, or while anything outside the
 // engine is called. What must be ordered over such a call waits in a lane.
+// catchUp.mu is the one that others are taken under: it orders what one member is
+// sent.
 package engine
 
 import (
@@ -97,7 +99,7 @@ func New(cfg Config) (*Engine, error) {
 		e.writers = append(e.writers, newWriter())
 	}
 	s := Settings{Tenants: cfg.Tenants, Limits: cfg.Limits}
-	if err := s.check(); err != nil {
+	if err := s.check(&e.cluster); err != nil {
 		return nil, err
 	}
 	e.install(s)

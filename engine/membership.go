@@ -21,23 +21,29 @@ func errNotIn(room string) error {
 // join makes c a member of the room. When joins of the same connection and room
 // meet, one runs and the others see what became of it. The effects are to be
 // applied after the client was answered.
-func (e *Engine) join(ctx context.Context, c *Connection, name string, cause Cause) ([]Effect, error) {
+//
+// With recover, in a room that keeps history, c is sent nothing of the room until
+// the membership's catchUp is released.
+func (e *Engine) join(ctx context.Context, c *Connection, name string, cause Cause, recover bool) (*member, []Effect, error) {
 	if wire.ValidRoom(name) != nil && name != "" {
-		return nil, &VerbError{"invalid room name"}
+		return nil, nil, &VerbError{"invalid room name"}
 	}
 	r := c.tenant.hold(name)
 	m, err := e.beginJoin(ctx, c, r)
 	if err != nil {
 		c.tenant.release(r)
-		return nil, err
+		return nil, nil, err
+	}
+	if recover && c.tenant.settings(name).Keep.Messages > 0 {
+		m.mode.Store(catching)
 	}
 	effects, err := e.admit(ctx, m, cause)
 	c.settle(m, err != nil)
 	if err != nil {
 		c.tenant.release(r)
-		return nil, err
+		return nil, nil, err
 	}
-	return e.applyNow(ctx, c.tenant, c, effects, false), nil
+	return m, e.applyNow(ctx, c.tenant, c, effects, false), nil
 }
 
 // beginJoin begins a membership, which then keeps r.
@@ -139,7 +145,9 @@ func (e *Engine) leave(ctx context.Context, c *Connection, name string, cause Ca
 			"room", name, "cause", cause, "module", v.Module, "reason", err)
 	}
 	// The notice of a room's end is for who was in it till then.
-	m.gone.Store(cause != CauseDestroyed)
+	if cause != CauseDestroyed {
+		m.mode.Store(gone)
+	}
 	r.remove(m)
 	e.forget(ctx, r, c.ID())
 	e.unsubscribe(ctx, r)

@@ -28,14 +28,23 @@ type room struct {
 type member struct {
 	conn     *Connection
 	room     *room
-	joinedAt int64       // ms since 1970; set when it is joined
-	index    int         // in room.members, under room.mu
-	gone     atomic.Bool // it has left: what is still on its way is not for it
+	joinedAt int64         // ms since 1970; set when it is joined
+	index    int           // in room.members, under room.mu
+	mode     atomic.Uint32 // how it is sent messages
+	catchUp  catchUp       // where mode is not plain
 
 	// Under conn.mu.
 	stage   stage
 	settled chan struct{} // closed when the stage under way ends; nil: nobody waits
 }
+
+// Modes of a member.
+const (
+	plain    uint32 = iota // it is sent what comes
+	catching               // what comes is held until it has caught up
+	caught                 // it has caught up; what is on its way may be what it heard already
+	gone                   // it has left: what is still on its way is not for it
+)
 
 // stage is how far a membership has come.
 type stage uint8

@@ -55,7 +55,7 @@ func (e *Engine) send(ctx context.Context, t *tenant, room string, s said) error
 func (e *Engine) publish(ctx context.Context, t *tenant, name string, s said) ([]Effect, error) {
 	r := t.hold(name)
 	defer t.release(r)
-	effects, err := e.receive(ctx, r, s)
+	effects, err := e.receive(ctx, t, r, s)
 	if err != nil {
 		return nil, err
 	}
@@ -64,7 +64,7 @@ func (e *Engine) publish(ctx context.Context, t *tenant, name string, s said) ([
 
 // receive is publish while it is in the lane: onSayReceive is asked once, and
 // what it left is published.
-func (e *Engine) receive(ctx context.Context, r *room, s said) ([]Effect, error) {
+func (e *Engine) receive(ctx context.Context, t *tenant, r *room, s said) ([]Effect, error) {
 	if err := r.lane.enter(ctx); err != nil {
 		if err == errRoomBusy {
 			e.stats.busy.Add(1)
@@ -96,7 +96,7 @@ func (e *Engine) receive(ctx context.Context, r *room, s said) ([]Effect, error)
 		return nil, errTooLarge
 	}
 	payload := wire.AppendPayload(make([]byte, 0, 256+len(ev.Message.Text)), payloadOf(&ev))
-	if err := e.cluster.Broker.Publish(ctx, to, payload, Keep{}); err != nil {
+	if err := e.cluster.Broker.Publish(ctx, to, payload, t.settings(to.Room).Keep); err != nil {
 		return nil, err
 	}
 	e.stats.messages.Add(1)
@@ -108,7 +108,7 @@ func payloadOf(ev *Event) wire.Payload {
 }
 
 // Deliver implements Handler.
-func (e *Engine) Deliver(ctx context.Context, id RoomID, _ Position, payload []byte) {
+func (e *Engine) Deliver(ctx context.Context, id RoomID, at Position, payload []byte) {
 	t := e.settings.Load().tenants[id.Tenant]
 	if t == nil {
 		return
@@ -123,8 +123,9 @@ func (e *Engine) Deliver(ctx context.Context, id RoomID, _ Position, payload []b
 		return
 	}
 	r.sequence++
+	d := delivery{room: r, crowd: crowd, payload: payload, at: at, shown: t.settings(id.Room).Keep.Messages > 0}
 	if !e.middleware.Asks(HookSay, id.Tenant, id.Room) {
-		e.deliverAll(r, crowd, wire.FrameOf(payload))
+		e.deliverAll(&d, d.asIs())
 		return
 	}
 	p, err := wire.ParsePayload(payload)
@@ -132,44 +133,75 @@ func (e *Engine) Deliver(ctx context.Context, id RoomID, _ Position, payload []b
 		e.log.Error("message dropped: not a payload", "tenant", id.Tenant, "room", id.Room, "error", err)
 		return
 	}
-	e.deliverAsked(ctx, r, crowd, payload, p)
+	e.deliverAsked(ctx, &d, p)
+}
+
+// delivery is a message and those it is for.
+type delivery struct {
+	room    *room
+	crowd   *crowd
+	payload []byte
+	at      Position
+	shown   bool // members hear of the position
+}
+
+// asIs is the message as it was published.
+func (d *delivery) asIs() *wire.Frame {
+	if d.shown {
+		return wire.FramePlaced(d.payload, d.at)
+	}
+	return wire.FrameOf(d.payload)
+}
+
+// answer is the message as the say chain wants it heard.
+func (d *delivery) answer(p wire.Payload) *wire.Frame {
+	if d.shown {
+		p.At = d.at
+	}
+	return wire.NewFrame(func(dst []byte) []byte { return wire.AppendPayload(dst, p) })
 }
 
 // deliverAsked delivers what the say chain leaves of the message.
-func (e *Engine) deliverAsked(ctx context.Context, r *room, crowd *crowd, payload []byte, p wire.Payload) {
-	ev := Event{Hook: HookSay, Tenant: r.id.Tenant, Room: r.id.Room, Message: p.Message, From: p.From,
-		Context: p.Context, SentAt: p.SentAt, Extra: p.Extra, Sequence: r.sequence}
-	d := e.middleware.Deliver(ctx, &ev, crowd.forMiddleware())
-	if d.Release != nil {
-		defer d.Release()
+func (e *Engine) deliverAsked(ctx context.Context, d *delivery, p wire.Payload) {
+	r := d.room
+	ev := eventOf(r.id, p, r.sequence)
+	v := e.middleware.Deliver(ctx, &ev, d.crowd.forMiddleware())
+	if v.Release != nil {
+		defer v.Release()
 	}
 	switch {
-	case d.For != nil && len(d.For) != len(crowd.members):
+	case v.For != nil && len(v.For) != len(d.crowd.members):
 		e.log.Error("message dropped: the say chain did not answer for every member", "tenant", r.id.Tenant, "room", r.id.Room)
-	case d.For != nil:
-		e.deliverEach(r, crowd, payload, &d)
-	case d.All == AsIs, d.All == 0 && len(d.Answers) == 0:
-		e.deliverAll(r, crowd, wire.FrameOf(payload))
-	case d.All >= 0 && int(d.All) < len(d.Answers):
-		e.deliverAll(r, crowd, wire.NewFrame(func(dst []byte) []byte { return wire.AppendPayload(dst, d.Answers[d.All]) }))
+	case v.For != nil:
+		e.deliverEach(d, &v)
+	case v.All == AsIs, v.All == 0 && len(v.Answers) == 0:
+		e.deliverAll(d, d.asIs())
+	case v.All >= 0 && int(v.All) < len(v.Answers):
+		e.deliverAll(d, d.answer(v.Answers[v.All]))
 	}
 }
 
+// eventOf is what the say chain is asked about.
+func eventOf(id RoomID, p wire.Payload, sequence uint64) Event {
+	return Event{Hook: HookSay, Tenant: id.Tenant, Room: id.Room, Message: p.Message, From: p.From,
+		Context: p.Context, SentAt: p.SentAt, Extra: p.Extra, Sequence: sequence}
+}
+
 // deliverAll gives every member the same.
-func (e *Engine) deliverAll(r *room, crowd *crowd, frame *wire.Frame) {
-	r.post(crowd, job{frame: frame, size: frame.Len()})
-	e.stats.deliveries.Add(uint64(len(crowd.members)))
+func (e *Engine) deliverAll(d *delivery, frame *wire.Frame) {
+	d.room.post(d.crowd, job{frame: frame, size: frame.Len(), at: d.at})
+	e.stats.deliveries.Add(uint64(len(d.crowd.members)))
 }
 
 // deliverEach gives every member its own answer; each answer is encoded once,
 // and only if somebody hears it.
-func (e *Engine) deliverEach(r *room, crowd *crowd, payload []byte, d *Delivery) {
-	frames := make([]*wire.Frame, len(d.Answers)+1)
-	which := make([]int32, len(crowd.members))
-	asIs := len(d.Answers)
-	j := job{from: frames, which: which}
+func (e *Engine) deliverEach(d *delivery, v *Delivery) {
+	frames := make([]*wire.Frame, len(v.Answers)+1)
+	which := make([]int32, len(d.crowd.members))
+	asIs := len(v.Answers)
+	j := job{from: frames, which: which, at: d.at}
 	heard := uint64(0)
-	for i, k := range d.For {
+	for i, k := range v.For {
 		switch {
 		case k == AsIs:
 			k = int32(asIs)
@@ -179,9 +211,9 @@ func (e *Engine) deliverEach(r *room, crowd *crowd, payload []byte, d *Delivery)
 		}
 		if frames[k] == nil {
 			if int(k) == asIs {
-				frames[k] = wire.FrameOf(payload)
+				frames[k] = d.asIs()
 			} else {
-				frames[k] = wire.NewFrame(func(dst []byte) []byte { return wire.AppendPayload(dst, d.Answers[k]) })
+				frames[k] = d.answer(v.Answers[k])
 			}
 			j.size = max(j.size, frames[k].Len())
 		}
@@ -190,7 +222,7 @@ func (e *Engine) deliverEach(r *room, crowd *crowd, payload []byte, d *Delivery)
 	}
 	e.stats.deliveries.Add(heard)
 	if heard > 0 {
-		r.post(crowd, j)
+		d.room.post(d.crowd, j)
 	}
 }
 

@@ -32,7 +32,7 @@ func (s *settings) configs() (all []TenantConfig) {
 	return all
 }
 
-func (s *Settings) check() error {
+func (s *Settings) check(c *Cluster) error {
 	names := map[string]bool{}
 	for _, t := range s.Tenants {
 		if names[t.Name] {
@@ -42,6 +42,11 @@ func (s *Settings) check() error {
 		for _, room := range t.StartingRooms {
 			if err := wire.ValidRoom(room); err != nil {
 				return fmt.Errorf("tenant %s: starting room %q: %w", t.Name, room, err)
+			}
+		}
+		for i := range t.Rooms {
+			if err := t.Rooms[i].check(c); err != nil {
+				return fmt.Errorf("tenant %s: rooms.settings[%d]: %w", t.Name, i, err)
 			}
 		}
 	}
@@ -60,7 +65,7 @@ func (s *Settings) check() error {
 //
 // Swaps come one after the other.
 func (e *Engine) Swap(ctx context.Context, s Settings, between func()) error {
-	if err := s.check(); err != nil {
+	if err := s.check(&e.cluster); err != nil {
 		return err
 	}
 	if err := e.swapping.enter(ctx); err != nil {

@@ -3,6 +3,8 @@ package engine
 import (
 	"cmp"
 	"context"
+	"errors"
+	"fmt"
 	"net"
 	"strings"
 	"sync"
@@ -37,7 +39,18 @@ type TenantConfig struct {
 // RoomSettings are those of the rooms that match.
 type RoomSettings struct {
 	Match      func(room string) bool
-	MaxMembers int // on all nodes; joins at the same moment may pass it; 0: no limit
+	MaxMembers int  // on all nodes; joins at the same moment may pass it; 0: no limit
+	Keep       Keep // history that members can ask for; the zero Keep: none
+}
+
+func (s *RoomSettings) check(c *Cluster) error {
+	switch {
+	case s.Keep.Messages < 0 || s.Keep.Messages > 0 && s.Keep.For <= 0:
+		return fmt.Errorf("history of %d messages for %v", s.Keep.Messages, s.Keep.For)
+	case s.Keep.Messages > 0 && c.History == nil:
+		return errors.New("history: this cluster keeps none")
+	}
+	return nil
 }
 
 // DefaultTenant is the tenant of clients that no other tenant matches.

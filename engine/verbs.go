@@ -12,11 +12,13 @@ import (
 	"github.com/mootchat/moot/engine/wire"
 )
 
-// result is what a verb came to: data for the client, and effects to apply once
+// result is what a verb came to: data for the client, and what is to be done once
 // it has its answer.
 type result struct {
 	data    json.RawMessage
-	effects []Effect
+	reply   json.RawMessage           // members of the answer beside data; nil: none
+	after   func(ctx context.Context) // nil: nothing
+	effects []Effect                  // applied after that
 }
 
 var done = json.RawMessage("true")
@@ -34,6 +36,8 @@ func verbOf(d wire.Dialect, name string) verb {
 		return (*Connection).roomLeave
 	case "roomView":
 		return (*Connection).roomView
+	case "roomHistory":
+		return (*Connection).roomHistory
 	case "say":
 		return (*Connection).say
 	case "detailsView":
@@ -79,7 +83,10 @@ func (c *Connection) Do(ctx context.Context, r wire.Request) {
 		c.fail(wire.Response{ID: id, Request: r.Data}, err)
 		return
 	}
-	c.respond(wire.Response{ID: id, Data: res.data})
+	c.respond(wire.Response{ID: id, Data: res.data, Reply: res.reply})
+	if res.after != nil {
+		res.after(ctx)
+	}
 	c.engine.applyLater(ctx, c.tenant, res.effects, false)
 }
 
@@ -156,8 +163,12 @@ func named(r *wire.Request) string {
 }
 
 func (c *Connection) roomAdd(ctx context.Context, r *wire.Request) (result, error) {
-	effects, err := c.engine.join(ctx, c, r.Room, "")
-	return result{done, effects}, err
+	m, effects, err := c.engine.join(ctx, c, r.Room, "", true)
+	res := result{data: done, effects: effects}
+	if err == nil && m.mode.Load() == catching {
+		c.engine.recover(ctx, m, r.Since, &res)
+	}
+	return res, err
 }
 
 func (c *Connection) roomLeave(ctx context.Context, r *wire.Request) (result, error) {
@@ -165,7 +176,7 @@ func (c *Connection) roomLeave(ctx context.Context, r *wire.Request) (result, er
 	if err != nil && !r.RoomGiven {
 		err = errNotIn(named(r))
 	}
-	return result{done, effects}, err
+	return result{data: done, effects: effects}, err
 }
 
 func (c *Connection) say(ctx context.Context, r *wire.Request) (result, error) {
@@ -247,7 +258,7 @@ type inputDoc struct {
 }
 
 func (c *Connection) documentation(context.Context, *wire.Request) (result, error) {
-	doc := documentationOf{Verbs: []string{"roomAdd", "roomLeave", "roomView", "say", "detailsView", "documentation", "quit", "exit", "action"},
+	doc := documentationOf{Verbs: []string{"roomAdd", "roomLeave", "roomView", "roomHistory", "say", "detailsView", "documentation", "quit", "exit", "action"},
 		Actions: map[string]actionDoc{}}
 	if c.tenant.cfg().Tokens != nil {
 		doc.Verbs = append(doc.Verbs, "auth")

@@ -68,6 +68,7 @@ type job struct {
 	from  []*wire.Frame // the distinct answers
 	which []int32       // for each member an index in from, or Nothing
 	size  int           // bytes of the largest answer
+	at    Position      // in the room's order
 }
 
 // frameFor is what member i gets; nil for nothing.
@@ -227,7 +228,8 @@ func (s *stream) write(scratch []byte) []byte {
 	}
 	for i := s.next; i < end; i++ {
 		m := to[i]
-		if m.gone.Load() {
+		if m.mode.Load() != plain {
+			scratch = s.writeApart(m, i, scratch)
 			continue
 		}
 		if s.joint != nil {
@@ -249,6 +251,19 @@ func (s *stream) write(scratch []byte) []byte {
 		clear(s.batch)
 	}
 	return scratch
+}
+
+// writeApart sends the batch to a member who is not sent all that comes.
+func (s *stream) writeApart(m *member, i int, scratch []byte) []byte {
+	if m.mode.Load() == gone {
+		return scratch
+	}
+	for k := range s.batch {
+		if f := s.batch[k].frameFor(i); f != nil && m.takes(f, s.batch[k].at) {
+			m.conn.out.add(f)
+		}
+	}
+	return m.conn.out.flush(scratch)
 }
 
 // joint is one frame for all members, nil if they do not all get the same.

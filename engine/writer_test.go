@@ -110,7 +110,7 @@ func TestWhoHasLeftIsSkipped(t *testing.T) {
 		h := d.hall(3)
 		release := d.hold()
 		h.post("one")
-		h.to[1].gone.Store(true)
+		h.to[1].mode.Store(gone)
 		release()
 		d.got(h.boxes[0], "one")
 		d.got(h.boxes[1])

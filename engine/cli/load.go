@@ -129,11 +129,19 @@ func engineConfig(cfg *config.Config) (engine.Config, error) {
 			if err != nil { // config checked it
 				return c, fmt.Errorf("rooms.settings of tenant %s: %w", name, err)
 			}
-			tenant.Rooms = append(tenant.Rooms, engine.RoomSettings{Match: g.Match, MaxMembers: s.MaxMembers})
+			tenant.Rooms = append(tenant.Rooms, roomSettings(s, g.Match))
 		}
 		c.Tenants = append(c.Tenants, tenant)
 	}
 	return c, nil
+}
+
+func roomSettings(s config.RoomSettings, match func(string) bool) engine.RoomSettings {
+	r := engine.RoomSettings{Match: match, MaxMembers: s.MaxMembers}
+	if s.History > 0 {
+		r.Keep = engine.Keep{Messages: s.History, For: s.HistoryTTL}
+	}
+	return r
 }
 
 // nodeName is the configured one, or one made from the host's name, so that two

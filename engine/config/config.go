@@ -143,8 +143,10 @@ type Rooms struct {
 
 // RoomSettings hold for the rooms whose names fit Match.
 type RoomSettings struct {
-	Match      string `yaml:"match" default:"*" check:"glob"`
-	MaxMembers int    `yaml:"maxMembers" default:"0" min:"0" max:"10000000"` // 0 = no limit
+	Match      string        `yaml:"match" default:"*" check:"glob"`
+	MaxMembers int           `yaml:"maxMembers" default:"0" min:"0" max:"10000000"` // 0 = no limit
+	History    int           `yaml:"history" default:"0" min:"0" max:"10000"`       // messages that are kept; 0 = none
+	HistoryTTL time.Duration `yaml:"historyTTL" default:"5m" min:"1s" max:"168h"`   // each of them, at least
 }
 
 // TenantLimits hold for one tenant, besides those of the node.

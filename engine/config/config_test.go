@@ -91,7 +91,7 @@ tenants:
 		{"list", a.Match.Host, []string{"a.example", "b.example"}},
 		{"a date is text", a.Rooms.Starting, []string{"2024-01-01"}},
 		{"bool", a.Rooms.ClientsMayCreate, true},
-		{"default in an element", a.Rooms.Settings, []config.RoomSettings{{Match: "*", MaxMembers: 5}}},
+		{"default in an element", a.Rooms.Settings, []config.RoomSettings{{Match: "*", MaxMembers: 5, HistoryTTL: 5 * time.Minute}}},
 		{"an entry with defaults", a.Chain[0], config.Entry{
 			Pos: config.Pos{File: "/etc/moot/config.yaml", Line: 15}, Module: "mask", Rooms: []string{"a*", "b"}, Hooks: []string{"join", "say"},
 			Priority: -3, Timeout: 50 * time.Millisecond, Memory: 16 << 20, OnError: "deny", Mode: "enforce",

@@ -27,6 +27,16 @@ func FrameOf(payload []byte) *Frame {
 	return frameIn(append(buf, payload...))
 }
 
+// maxPosition is more than the members of a position take, with an epoch as ours
+// are.
+const maxPosition = 80
+
+// FramePlaced makes a frame of a copy of payload, with its position in it.
+func FramePlaced(payload []byte, at Position) *Frame {
+	buf := make([]byte, maxHeader, maxHeader+len(payload)+maxPosition+2)
+	return frameIn(AppendPlaced(buf, payload, at))
+}
+
 // frameIn takes buf, whose first maxHeader bytes are free.
 func frameIn(buf []byte) *Frame {
 	n := len(buf) - maxHeader

@@ -16,6 +16,7 @@ type Payload struct {
 	From    string          // a connection's id, "0" for the system
 	Context string          // "user"
 	SentAt  int64           // ms since 1970
+	At      Position        // in the room's history; the zero Position is left out
 	Extra   json.RawMessage // a JSON object merged into the payload; nil: nothing added
 }
 

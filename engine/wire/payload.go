@@ -12,8 +12,8 @@ import (
 var ErrPayload = errors.New("not a chat payload")
 
 // AppendPayload appends the JSON text of p:
-// {"message","room","from","context","sentAt"} and then the members of Extra. A
-// Message or Extra that says it is JSON and is not goes as text, or not at all:
+// {"message","room","from","context","sentAt"}, then the members of Extra, and then
+// "offset" and "epoch" if there is a position. A Message or Extra that says it is JSON and is not goes as text, or not at all:
 // what is appended is always one valid JSON object on one line.
 func AppendPayload(dst []byte, p Payload) []byte {
 	dst = append(dst, `{"message":`...)
@@ -25,7 +25,27 @@ func AppendPayload(dst []byte, p Payload) []byte {
 	if p.Extra != nil && CheckExtra(p.Extra) == nil {
 		dst = appendMembers(dst, p.Extra)
 	}
-	return append(dst, '}')
+	return append(appendPosition(dst, p.At), '}')
+}
+
+// appendPosition appends the members of a position behind others, unless it is
+// zero.
+func appendPosition(dst []byte, at Position) []byte {
+	if at == (Position{}) {
+		return dst
+	}
+	dst = strconv.AppendUint(append(dst, `,"offset":`...), at.Offset, 10)
+	return AppendString(append(dst, `,"epoch":`...), at.Epoch)
+}
+
+// AppendPlaced appends a payload that was published, with its position: what
+// AppendPayload makes of it with At. What is no object stays as it is.
+func AppendPlaced(dst, payload []byte, at Position) []byte {
+	end := len(payload) - 1
+	if end < 2 || payload[end] != '}' {
+		return append(dst, payload...)
+	}
+	return append(appendPosition(append(dst, payload[:end]...), at), '}')
 }
 
 func appendMessage(dst []byte, m Message) []byte {
@@ -37,8 +57,8 @@ func appendMessage(dst []byte, m Message) []byte {
 	return AppendString(dst, m.Text)
 }
 
-// ParsePayload is the inverse of AppendPayload. It trusts nothing: all five
-// members must be there and of their type. Every other one goes into Extra. Of
+// ParsePayload is the inverse of AppendPayload for payloads without a position,
+// as nodes publish them. It trusts nothing: all five members must be there and of their type. Every other one goes into Extra. Of
 // members with one name the last counts. p shares no memory with b.
 func ParsePayload(b []byte) (p Payload, err error) {
 	value, err := check(b)

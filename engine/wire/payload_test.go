@@ -41,10 +41,12 @@ func TestPayloads(t *testing.T) {
 		p    Payload
 		want string
 	}{
-		{Payload{Message{Text: "hi <b>&\u2028\"\\\n\x01\x7f\xff"}, "r", "0", "user", 12, nil},
+		{Payload{Message{Text: "hi <b>&\u2028\"\\\n\x01\x7f\xff"}, "r", "0", "user", 12, Position{}, nil},
 			`{"message":"hi <b>&\u2028\"\\\n\u0001` + "\x7f\uFFFD" + `","room":"r","from":"0","context":"user","sentAt":12}`},
-		{Payload{Message{Text: "{\"a\":\n\"\u2029\"}", JSON: true}, "r", "id", "user", -1, raw(`{ "x" : [1] }`)},
+		{Payload{Message{Text: "{\"a\":\n\"\u2029\"}", JSON: true}, "r", "id", "user", -1, Position{}, raw(`{ "x" : [1] }`)},
 			`{"message":{"a":"\u2029"},"room":"r","from":"id","context":"user","sentAt":-1,"x" : [1]}`},
+		{Payload{Message: Message{Text: "hi"}, At: Position{Epoch: "e\"1", Offset: 1 << 60}, Extra: raw(`{"x":1}`)},
+			`{"message":"hi","room":"","from":"","context":"","sentAt":0,"x":1,"offset":1152921504606846976,"epoch":"e\"1"}`},
 		{Payload{Message: Message{Text: "{", JSON: true}, Extra: raw(`{"room":"other"}`)}, // neither is what it says
 			`{"message":"{","room":"","from":"","context":"","sentAt":0}`},
 	} {
@@ -58,9 +60,9 @@ func TestPayloads(t *testing.T) {
 
 func TestPayloadComesBack(t *testing.T) {
 	for _, p := range []Payload{
-		{Message{Text: "hi \"you\"\u2028"}, "r", "0", "user", 1700000000000, nil},
-		{Message{Text: `{"a":[1,2.50]}`, JSON: true}, "r", "0", "other", 1, raw(`{"x":1,"y":{"z":"é"}}`)},
-		{Message{Text: "null", JSON: true}, "", "", "", -5, nil},
+		{Message{Text: "hi \"you\"\u2028"}, "r", "0", "user", 1700000000000, Position{}, nil},
+		{Message{Text: `{"a":[1,2.50]}`, JSON: true}, "r", "0", "other", 1, Position{}, raw(`{"x":1,"y":{"z":"é"}}`)},
+		{Message{Text: "null", JSON: true}, "", "", "", -5, Position{}, nil},
 	} {
 		got, err := ParsePayload(AppendPayload(nil, p))
 		if err != nil || !reflect.DeepEqual(got, p) {
@@ -118,12 +120,33 @@ func TestRoomNames(t *testing.T) {
 	}
 }
 
+// TestPlacedPayloads: a position that is put into a payload is where AppendPayload
+// puts it, and nothing comes to be that is no JSON.
+func TestPlacedPayloads(t *testing.T) {
+	at := Position{Epoch: "e", Offset: 7}
+	p := Payload{Message: Message{Text: "hi"}, Room: "r", From: "0", Context: "user", SentAt: 5, Extra: raw(`{"x":1}`)}
+	plain := AppendPayload(nil, p)
+	p.At = at
+	want := AppendPayload(nil, p)
+	if got := AppendPlaced(nil, plain, at); string(got) != string(want) {
+		t.Errorf("got %s\nwant %s", got, want)
+	}
+	if got := FramePlaced(plain, at).Line(); string(got) != string(want)+"\r\n" {
+		t.Errorf("got %s\nwant %s", got, want)
+	}
+	for _, odd := range []string{"", "{}", "}", "[1]", "x"} {
+		if got := AppendPlaced(nil, []byte(odd), at); string(got) != odd {
+			t.Errorf("%q became %q", odd, got)
+		}
+	}
+}
+
 func FuzzPayload(f *testing.F) {
 	f.Add("hi", false, "r", "0", "user", int64(5), "")
 	f.Add(`{"a":1}`, true, "r\u2028", "\xff", "user", int64(-5), `{"x":1,"x":2,"message":5}`)
 	f.Add("{\n}", true, "", "", "", int64(0), "{\"y\":\n[]}")
 	f.Fuzz(func(t *testing.T, text string, isJSON bool, room, from, context string, at int64, extra string) {
-		first := AppendPayload(nil, Payload{Message{text, isJSON}, room, from, context, at, raw(extra)})
+		first := AppendPayload(nil, Payload{Message{text, isJSON}, room, from, context, at, Position{}, raw(extra)})
 		checkLine(t, first)
 		p, err := ParsePayload(first)
 		if err != nil {
@@ -134,6 +157,12 @@ func FuzzPayload(f *testing.F) {
 		if err != nil || !reflect.DeepEqual(again, p) {
 			t.Fatalf("%v:\n%+v\n%+v", err, p, again)
 		}
+		// A position changes nothing else.
+		placed := AppendPlaced(nil, first, Position{Epoch: room, Offset: uint64(at)})
+		if p.At = (Position{Epoch: room, Offset: uint64(at)}); string(placed) != string(AppendPayload(nil, p)) {
+			t.Fatalf("%s\nbecame %s", first, placed)
+		}
+		checkLine(t, placed)
 		// Bytes from anywhere never end the process, nor make an Extra that is none.
 		if p, err := ParsePayload([]byte(text)); err == nil && p.Extra != nil && CheckExtra(p.Extra) != nil {
 			t.Fatalf("%q gave %q", text, p.Extra)
@@ -154,7 +183,7 @@ func FuzzAppendString(f *testing.F) {
 }
 
 func BenchmarkAppendPayload(b *testing.B) {
-	p := Payload{Message{Text: strings.Repeat("Hello you. ", 13)}, "lobby", "3f2b7c0e-1111-4c4c-9b9b-0123456789ab", "user", 1700000000000, nil}
+	p := Payload{Message{Text: strings.Repeat("Hello you. ", 13)}, "lobby", "3f2b7c0e-1111-4c4c-9b9b-0123456789ab", "user", 1700000000000, Position{}, nil}
 	dst := make([]byte, 0, 1024)
 	b.ReportAllocs()
 	for b.Loop() {
@@ -163,7 +192,7 @@ func BenchmarkAppendPayload(b *testing.B) {
 }
 
 func BenchmarkParsePayload(b *testing.B) {
-	text := AppendPayload(nil, Payload{Message{Text: strings.Repeat("Hello you. ", 13)}, "lobby", "3f2b7c0e-1111-4c4c-9b9b-0123456789ab", "user", 1700000000000, raw(`{"x":1}`)})
+	text := AppendPayload(nil, Payload{Message{Text: strings.Repeat("Hello you. ", 13)}, "lobby", "3f2b7c0e-1111-4c4c-9b9b-0123456789ab", "user", 1700000000000, Position{}, raw(`{"x":1}`)})
 	b.ReportAllocs()
 	for b.Loop() {
 		if _, err := ParsePayload(text); err != nil {

@@ -64,7 +64,7 @@ type Request struct {
 	Data json.RawMessage
 }
 
-// Position is a place in the history of a room.
+// Position is a place in the history of a room. The zero Position is none.
 type Position struct {
 	Epoch  string `json:"epoch"`
 	Offset uint64 `json:"offset"`

@@ -27,10 +27,9 @@ type Response struct {
 	Request    json.RawMessage // what a verb's error on the WebSocket echoes as data; nil: {}
 	RetryAfter int64           // ms until it may be tried again; 0 leaves retryAfter out
 
-	// Action marks the response of an action: its Reply's members stand at the
-	// top level, and there is no status.
+	// Action marks the response of an action: it has no status.
 	Action bool
-	Reply  json.RawMessage // a JSON object; nil: {}
+	Reply  json.RawMessage // a JSON object, whose members stand at the top level of a success; nil: {}
 }
 
 // AppendResponse appends the JSON text of r, its members in ActionHero's order.
@@ -43,6 +42,7 @@ func (d Dialect) AppendResponse(dst []byte, r Response) []byte {
 		if r.Data != nil {
 			dst = appendJSON(append(dst, `,"data":`...), r.Data)
 		}
+		dst = appendMembers(dst, r.Reply)
 	case d == Socket:
 		dst = AppendString(append(dst, `{"error":`...), r.Error)
 		dst = append(dst, `,"context":"response"`...)

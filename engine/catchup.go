@@ -1,0 +1,159 @@
+package engine
+
+import (
+	"context"
+	"encoding/json"
+	"sync"
+
+	"github.com/mootchat/moot/engine/wire"
+)
+
+// A member that joins a room with history is told where the room is, and may want
+// to hear what it missed, before what is said from now on, and each message once.
+// So what comes is held back for it until history has been read: what is held and
+// was read as well is dropped, by its position. Whatever the node was told of is
+// in history, so that nothing lies between.
+
+// catchUp is what is held back for a member.
+type catchUp struct {
+	mu    sync.Mutex
+	held  []heldFrame
+	bytes int
+	over  bool     // more came than may be held; nothing is held then
+	at    Position // what the member has heard of, once it is released
+}
+
+type heldFrame struct {
+	frame *wire.Frame
+	at    Position
+}
+
+// takes says whether a member that is not plain is to be sent the frame now.
+func (m *member) takes(f *wire.Frame, at Position) bool {
+	u := &m.catchUp
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	switch m.mode.Load() {
+	case catching:
+		u.hold(f, at, m.conn.tenant.cfg().Limits.OutboxBytes/4)
+		return false
+	case caught:
+		if u.heard(at) {
+			return false
+		}
+		m.mode.CompareAndSwap(caught, plain)
+	case gone:
+		return false
+	}
+	return true
+}
+
+func (u *catchUp) hold(f *wire.Frame, at Position, limit int) {
+	if u.over {
+		return
+	}
+	u.held = append(u.held, heldFrame{f, at})
+	u.bytes += f.Len() + perFrame
+	if u.bytes > limit {
+		u.over = true
+		u.held, u.bytes = nil, 0
+	}
+}
+
+// heard says whether a message at that position is behind what was heard. In
+// another epoch it is not: only what is newer comes with it.
+func (u *catchUp) heard(at Position) bool {
+	return at.Epoch == u.at.Epoch && at.Offset <= u.at.Offset
+}
+
+// release lets messages after the position through. It is false if too many came:
+// those since the position are to be read from history, and release is called
+// again.
+func (m *member) release(at Position) bool {
+	u := &m.catchUp
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.over {
+		u.over = false
+		return false
+	}
+	u.at = at
+	for _, h := range u.held {
+		if !u.heard(h.at) {
+			m.conn.out.send(h.frame)
+		}
+	}
+	u.held, u.bytes = nil, 0
+	m.mode.CompareAndSwap(catching, caught)
+	return true
+}
+
+// otherEpoch says whether something is held that is of another epoch.
+func (u *catchUp) otherEpoch(epoch string) bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	for _, h := range u.held {
+		if h.at.Epoch != epoch {
+			return true
+		}
+	}
+	return false
+}
+
+// recover completes the answer to a roomAdd in a room with history, and has what
+// was missed follow it. since is what the client heard last; nil: nothing that it
+// would miss. Where history cannot be read the client is in the room all the same,
+// and hears that something may be missing.
+func (e *Engine) recover(ctx context.Context, m *member, since *Position, res *result) {
+	missed, at, err := e.missed(ctx, m, since)
+	if err != nil {
+		e.log.Warn("history cannot be read", "tenant", m.room.id.Tenant, "room", m.room.id.Room, "error", err)
+	}
+	answer := struct {
+		*Position
+		Recovered *bool `json:"recovered,omitempty"`
+	}{}
+	if at.Epoch != "" {
+		answer.Position = &at
+	}
+	if since != nil {
+		whole := err == nil && missed.whole && !m.catchUp.otherEpoch(at.Epoch)
+		answer.Recovered = &whole
+	}
+	res.reply, _ = json.Marshal(answer) // strings, numbers and a bool
+	res.after = func(ctx context.Context) { e.resume(ctx, m, missed.messages, at) }
+}
+
+// mostRounds is how often a member may fall behind while it catches up, before it
+// counts as a slow reader.
+const mostRounds = 8
+
+// resume sends what was missed and then lets through what comes.
+func (e *Engine) resume(ctx context.Context, m *member, missed []placed, at Position) {
+	e.sendHeard(ctx, m, missed)
+	for round := 0; !m.release(at); round++ {
+		more, next, err := e.missed(ctx, m, &at)
+		if err != nil || !more.whole || round == mostRounds {
+			e.stats.slowReaders.Add(1)
+			m.conn.Close(CloseSlowReader)
+			return
+		}
+		e.sendHeard(ctx, m, more.messages)
+		at = next
+	}
+}
+
+// sendHeard sends messages of the past, as the member is to hear them, in one
+// write.
+func (e *Engine) sendHeard(ctx context.Context, m *member, messages []placed) {
+	var frames []*wire.Frame
+	for _, p := range messages {
+		if text := e.heard(ctx, m, p); text != nil {
+			frames = append(frames, wire.FrameOf(text))
+		}
+	}
+	if len(frames) > 0 {
+		m.conn.out.send(wire.Join(frames))
+		e.stats.deliveries.Add(uint64(len(frames)))
+	}
+}

@@ -1,0 +1,181 @@
+package engine
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+
+	"github.com/mootchat/moot/engine/wire"
+)
+
+// historyPage is how many messages are read from history at once.
+const historyPage = 128
+
+// perMessage is what a message takes in an outbox beside its payload: its
+// position, the frame's header.
+const perMessage = 128
+
+// placed is a message of the past.
+type placed struct {
+	at      Position
+	payload []byte
+}
+
+// missed is what a client did not hear.
+type missed struct {
+	messages []placed // in order, the last that fit into half of an outbox
+	whole    bool     // nothing is missing
+}
+
+// missed reads all that was said since, and where the room is then; nil: only
+// that.
+func (e *Engine) missed(ctx context.Context, m *member, since *Position) (got missed, at Position, err error) {
+	keep := m.conn.tenant.settings(m.room.id.Room).Keep
+	if since == nil {
+		page, err := e.cluster.History.Read(ctx, m.room.id, Position{}, 0, keep)
+		return missed{whole: true}, page.Top, err
+	}
+	at, got.whole = *since, true
+	room := m.conn.tenant.cfg().Limits.OutboxBytes / 2
+	for {
+		page, err := e.cluster.History.Read(ctx, m.room.id, at, historyPage, keep)
+		if err != nil {
+			return missed{}, Position{}, err
+		}
+		got.whole = got.whole && !page.Missing
+		for _, k := range page.Messages {
+			at = Position{Epoch: page.Top.Epoch, Offset: k.Offset}
+			got.messages = append(got.messages, placed{at, k.Payload})
+			room -= len(k.Payload) + perMessage
+		}
+		for room < 0 {
+			room += len(got.messages[0].payload) + perMessage
+			got.messages, got.whole = got.messages[1:], false
+		}
+		if len(page.Messages) < historyPage {
+			return got, page.Top, nil
+		}
+	}
+}
+
+// heard is what a member hears of a message of the past: what the say chain leaves
+// of it, with its position. nil: nothing.
+func (e *Engine) heard(ctx context.Context, m *member, p placed) []byte {
+	id := m.room.id
+	if !e.middleware.Asks(HookSay, id.Tenant, id.Room) {
+		return wire.AppendPlaced(nil, p.payload, p.at)
+	}
+	payload, err := wire.ParsePayload(p.payload)
+	if err != nil {
+		e.log.Error("message dropped: not a payload", "tenant", id.Tenant, "room", id.Room, "error", err)
+		return nil
+	}
+	ev := eventOf(id, payload, p.at.Offset)
+	d := e.middleware.Deliver(ctx, &ev, []Member{m})
+	if d.Release != nil {
+		defer d.Release()
+	}
+	k := d.All
+	switch {
+	case len(d.For) == 1:
+		k = d.For[0]
+	case d.For != nil:
+		k = Nothing
+	case len(d.Answers) == 0 && k == 0:
+		k = AsIs
+	}
+	switch {
+	case k == AsIs:
+		return wire.AppendPlaced(nil, p.payload, p.at)
+	case k < 0 || int(k) >= len(d.Answers):
+		return nil
+	}
+	answer := d.Answers[k]
+	answer.At = p.at
+	return wire.AppendPayload(nil, answer)
+}
+
+// mostHistory is how many messages roomHistory gives at once, usualHistory how
+// many if it is not told.
+const (
+	mostHistory  = 1000
+	usualHistory = 50
+)
+
+// historyView is what roomHistory answers.
+type historyView struct {
+	Room     string            `json:"room"`
+	Epoch    string            `json:"epoch"`
+	Messages []json.RawMessage `json:"messages"`         // in the room's order, as chat
+	Before   uint64            `json:"before,omitempty"` // of the page before this one; 0: there is none
+}
+
+// roomHistory gives a page of what was said, the last one or that before an
+// offset, in at most a quarter of what the outbox holds.
+func (c *Connection) roomHistory(ctx context.Context, r *wire.Request) (result, error) {
+	m := c.membership(r.Room)
+	if m == nil {
+		return result{}, errNotIn(named(r))
+	}
+	if c.tenant.settings(r.Room).Keep.Messages == 0 {
+		return result{}, &VerbError{fmt.Sprintf("room keeps no history (%s)", r.Room)}
+	}
+	limit := r.Limit
+	if limit == 0 {
+		limit = usualHistory
+	}
+	view, err := c.engine.historyOf(ctx, m, r.Before, min(limit, mostHistory))
+	if err != nil {
+		return result{}, err
+	}
+	data, err := json.Marshal(view)
+	return result{data: data}, err
+}
+
+// historyOf gives the last messages before an offset, 0: the last of all.
+func (e *Engine) historyOf(ctx context.Context, m *member, before uint64, limit int) (historyView, error) {
+	page, from, err := e.pageBefore(ctx, m, before, limit)
+	if err != nil {
+		return historyView{}, err
+	}
+	view := historyView{Room: m.room.id.Room, Epoch: page.Top.Epoch, Messages: []json.RawMessage{}}
+	first, room := len(page.Messages), m.conn.tenant.cfg().Limits.OutboxBytes/4
+	var texts []json.RawMessage // the last first
+	for first > 0 {
+		k := page.Messages[first-1]
+		text := e.heard(ctx, m, placed{Position{Epoch: page.Top.Epoch, Offset: k.Offset}, k.Payload})
+		if room -= len(text); room < 0 && len(texts) > 0 {
+			break
+		}
+		first--
+		if text != nil {
+			texts = append(texts, text)
+		}
+	}
+	for _, t := range slices.Backward(texts) {
+		view.Messages = append(view.Messages, t)
+	}
+	if len(page.Messages) > 0 && (first > 0 || from > 0 && !page.Missing) {
+		view.Before = page.Messages[first].Offset
+	}
+	return view, nil
+}
+
+// pageBefore reads the messages between from and before. Offsets count from one
+// message to the next, so that it is known where they begin.
+func (e *Engine) pageBefore(ctx context.Context, m *member, before uint64, limit int) (page Page, from uint64, err error) {
+	h, keep := e.cluster.History, m.conn.tenant.settings(m.room.id.Room).Keep
+	if page, err = h.Read(ctx, m.room.id, Position{}, 0, keep); err != nil {
+		return page, 0, err
+	}
+	end := page.Top.Offset
+	if before > 0 {
+		end = min(end, before-1)
+	}
+	from = end - min(end, uint64(limit))
+	page, err = h.Read(ctx, m.room.id, Position{Epoch: page.Top.Epoch, Offset: from}, int(end-from), keep)
+	// What has left history meanwhile makes room for messages after the end.
+	page.Messages = slices.DeleteFunc(page.Messages, func(k Kept) bool { return k.Offset > end })
+	return page, from, err
+}
