@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"sync"
+	"sync/atomic"
 
 	"github.com/mootchat/moot/engine/wire"
 )
@@ -120,17 +122,21 @@ func (e *Engine) onEveryNode(ctx context.Context, c call) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	done := 0
-	var errs []error
-	for _, n := range nodes {
-		switch _, err := e.ask(ctx, n, c); {
-		case err == nil:
-			done++
-		case !errors.Is(err, ErrNoNode):
-			errs = append(errs, fmt.Errorf("node %s: %w", n, err))
-		}
+	var done atomic.Int64
+	errs := make([]error, len(nodes))
+	var all sync.WaitGroup
+	for i, n := range nodes {
+		all.Go(func() {
+			switch _, err := e.ask(ctx, n, c); {
+			case err == nil:
+				done.Add(1)
+			case !errors.Is(err, ErrNoNode):
+				errs[i] = fmt.Errorf("node %s: %w", n, err)
+			}
+		})
 	}
-	return done, errors.Join(errs...)
+	all.Wait()
+	return int(done.Load()), errors.Join(errs...)
 }
 
 func (e *Engine) carryOut(ctx context.Context, c call) (json.RawMessage, error) {

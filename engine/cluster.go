@@ -44,6 +44,28 @@ type Cluster struct {
 	Presence Presence
 	Sessions Sessions // nil: sessions end with their node
 	Nodes    Nodes
+	Status   Status // nil: all is always well
+}
+
+// Status says how the node gets on with the others.
+type Status interface {
+	// Health is nil while all is well, else what is wrong, for an operator: what
+	// needs the others is then likely to fail with ErrUnavailable.
+	Health() error
+	// Counters are a snapshot.
+	Counters() ClusterStats
+}
+
+// ClusterStats counts what happened to a node since it began.
+type ClusterStats struct {
+	Reopened     int64 // subscriptions that broke and were made again
+	Healed       int64 // messages read from history since they did not come
+	Replayed     int64 // messages published again after a failover had lost them
+	Gaps         int64 // messages that had left history before they were read: lost to this node
+	Malformed    int64 // what came from the cluster's store, and is not ours
+	LeaveUnknown int64 // members whom a node was letting go when it died: leave may have run
+	Rejoined     int64 // members whom others had let go, and who joined again
+	Restored     int64 // members put back on record, which the store had lost
 }
 
 // Handler is the engine, as a cluster calls it. The ctx of every call ends when
@@ -71,6 +93,11 @@ type Handler interface {
 	// time: the handler ends it. No other Handler gets it. session is the
 	// handler's.
 	Expired(ctx context.Context, session []byte)
+
+	// Rejoin hands back members of this node whom another took for lost: leave
+	// has run, or runs, there. The handler runs join for each, and calls
+	// Presence.Add or Presence.Remove after it.
+	Rejoin(ctx context.Context, room RoomID, members []Presentee)
 }
 
 // Broker carries a room's messages to every node that has members of it, in one
@@ -93,6 +120,11 @@ type Broker interface {
 	// node's calls of Subscribe and Unsubscribe for one room come one after the
 	// other.
 	Unsubscribe(ctx context.Context, room RoomID) error
+
+	// Flush returns when every message that was published before it is called,
+	// on any node, has been handed to this node's Handler, if that is subscribed,
+	// and Deliver has returned. Errors: ErrUnavailable.
+	Flush(ctx context.Context, room RoomID) error
 }
 
 // History is what was said in rooms, as far as it is kept. It belongs to the room's
@@ -155,7 +187,13 @@ type Presence interface {
 	// Add records a member; ErrNoRoom if the room does not exist. Adding who is
 	// there changes nothing. m.Profile may be kept: nobody writes to it again.
 	Add(ctx context.Context, room RoomID, m Presentee) error
-	// Remove takes a member out; who is not there is no error.
+	// Part begins the end of a membership of this node, before leave is run: from
+	// now on the member is handed to nobody as lost. gone says that he was: then
+	// leave is another node's to run. Remove follows, or Add, which undoes it.
+	// Asking again is asking once. Errors: ErrUnavailable, ErrUnknown.
+	Part(ctx context.Context, room RoomID, id string) (gone bool, err error)
+	// Remove takes a member out; who is not there is no error. It is done in
+	// the end, also after an error.
 	Remove(ctx context.Context, room RoomID, id string) error
 	// Members gives at most limit members after cursor, in an order that
 	// holds still for who stays, and the cursor of the next page, "" at the

@@ -62,6 +62,8 @@ type Engine struct {
 	stats      stats
 	ready      chan struct{}
 	deadlines  *deadlines
+	dying      context.Context // ends farewellTime after Run's: then nothing waits for the cluster any more
+	die        context.CancelFunc
 
 	mu          sync.Mutex
 	connections map[string]*Connection
@@ -84,6 +86,7 @@ func New(cfg Config) (*Engine, error) {
 		worlds:      map[string]*tenant{},
 		emptied:     make(chan struct{}),
 	}
+	e.dying, e.die = context.WithCancel(context.Background())
 	if e.log == nil {
 		e.log = slog.Default()
 	}
@@ -115,7 +118,8 @@ func (e *Engine) Run(ctx context.Context) error {
 	}
 	// The node outlives ctx until its connections have left their rooms: to the
 	// others it would else be dead, and leave would run twice.
-	living, die := context.WithCancel(context.WithoutCancel(ctx))
+	living, end := context.WithCancel(context.WithoutCancel(ctx))
+	defer e.die()
 	writers.Go(func() { e.deadlines.run(living) })
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -129,14 +133,29 @@ func (e *Engine) Run(ctx context.Context) error {
 		close(e.ready)
 		<-ctx.Done()
 	}
+	hurry := time.AfterFunc(farewellTime, e.die)
 	e.closeAll(CloseShutdown)
-	die()
+	hurry.Stop()
+	end()
 	err = errors.Join(err, <-failed)
 	for _, w := range e.writers {
 		w.close()
 	}
 	writers.Wait()
 	return err
+}
+
+// farewellTime is how long connections that are closed hard may take to leave
+// their rooms while the cluster does not answer. Who has not left by then is lost
+// to the other nodes, who let him go.
+const farewellTime = 5 * time.Second
+
+// patient is a ctx for what goes on when nobody waits for it any more. It ends
+// when the engine has.
+func (e *Engine) patient(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(e.dying, cancel)
+	return ctx, func() { stop(); cancel() }
 }
 
 // Ready is closed when the starting rooms are there and clients may come.

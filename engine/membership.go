@@ -2,7 +2,6 @@ package engine
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -112,13 +111,17 @@ func (e *Engine) admit(ctx context.Context, m *member, cause Cause) ([]Effect, e
 }
 
 func (e *Engine) unsubscribe(ctx context.Context, r *room) {
-	if err := r.unsubscribe(context.WithoutCancel(ctx), e.cluster.Broker); err != nil {
+	ctx, cancel := e.patient(ctx)
+	defer cancel()
+	if err := r.unsubscribe(ctx, e.cluster.Broker); err != nil {
 		e.log.Warn("unsubscribe failed", "tenant", r.id.Tenant, "room", r.id.Room, "error", err)
 	}
 }
 
 func (e *Engine) forget(ctx context.Context, r *room, id string) {
-	if err := e.cluster.Presence.Remove(context.WithoutCancel(ctx), r.id, id); err != nil {
+	ctx, cancel := e.patient(ctx)
+	defer cancel()
+	if err := e.cluster.Presence.Remove(ctx, r.id, id); err != nil {
 		e.log.Warn("presence was not removed", "tenant", r.id.Tenant, "room", r.id.Room, "connection", id, "error", err)
 	}
 }
@@ -128,37 +131,107 @@ func (e *Engine) forget(ctx context.Context, r *room, id string) {
 // stops waiting stops it.
 func (e *Engine) leave(ctx context.Context, c *Connection, name string, cause Cause) ([]Effect, error) {
 	if cause != CauseRoomLeave {
-		ctx = context.WithoutCancel(ctx)
+		var cancel context.CancelFunc
+		ctx, cancel = e.patient(ctx)
+		defer cancel()
 	}
 	m, err := e.beginLeave(ctx, c, name)
 	if err != nil {
 		return nil, err
 	}
-	r := m.room
-	v := e.decide(ctx, &Event{Hook: HookLeave, Tenant: r.id.Tenant, Room: r.id.Room, Conn: c.profile.Load(), JoinedAt: m.joinedAt, Cause: cause})
-	if err := v.refusal(); err != nil {
-		if cause == CauseRoomLeave {
-			c.settle(m, false)
-			return nil, err
-		}
-		e.log.Warn("leave hook denied, the member goes all the same", "connection", c.ID(), "tenant", r.id.Tenant,
-			"room", name, "cause", cause, "module", v.Module, "reason", err)
+	v, err := e.askLeave(ctx, m, cause)
+	if err != nil {
+		c.settle(m, false)
+		return nil, err
 	}
 	// The notice of a room's end is for who was in it till then.
 	if cause != CauseDestroyed {
 		m.mode.Store(gone)
 	}
-	r.remove(m)
-	e.forget(ctx, r, c.ID())
-	e.unsubscribe(ctx, r)
-	c.settle(m, true)
-	c.tenant.release(r)
+	e.drop(ctx, m)
 	later := e.applyNow(ctx, c.tenant, c, v.Effects, false)
 	if cause != CauseRoomLeave {
 		e.applyLater(ctx, c.tenant, later, false)
 		return nil, nil
 	}
 	return later, nil
+}
+
+// drop ends a membership, whatever the rules say.
+func (e *Engine) drop(ctx context.Context, m *member) {
+	r, c := m.room, m.conn
+	r.remove(m)
+	e.forget(ctx, r, c.ID())
+	e.unsubscribe(ctx, r)
+	c.settle(m, true)
+	c.tenant.release(r)
+}
+
+// askLeave runs leave for a member, unless another node has done so, and says what
+// came of it. An error says that the member stays.
+func (e *Engine) askLeave(ctx context.Context, m *member, cause Cause) (Verdict, error) {
+	c, r := m.conn, m.room
+	ours, err := e.part(ctx, m, cause)
+	if err != nil || !ours {
+		return Verdict{}, err
+	}
+	v := e.decide(ctx, &Event{Hook: HookLeave, Tenant: r.id.Tenant, Room: r.id.Room, Conn: c.profile.Load(), JoinedAt: m.joinedAt, Cause: cause})
+	refusal := v.refusal()
+	if refusal == nil {
+		return v, nil
+	}
+	if cause == CauseRoomLeave {
+		e.record(ctx, m)
+		return v, refusal
+	}
+	e.log.Warn("leave hook denied, the member goes all the same", "connection", c.ID(), "tenant", r.id.Tenant,
+		"room", r.id.Room, "cause", cause, "module", v.Module, "reason", refusal)
+	return v, nil
+}
+
+// partAgain is how long part waits before it asks a cluster again that did not
+// answer.
+const partAgain = time.Second
+
+// part says whether leave is this node's to run. It is not if the node was taken
+// for dead, and another lets its members go. Without an answer from the cluster
+// nobody can tell: what a client or the server asked for then fails, and the end
+// of a connection or a room waits.
+func (e *Engine) part(ctx context.Context, m *member, cause Cause) (ours bool, err error) {
+	id := m.room.id
+	if !e.middleware.Asks(HookLeave, id.Tenant, id.Room) {
+		return false, nil
+	}
+	for {
+		gone, err := e.cluster.Presence.Part(ctx, id, m.conn.ID())
+		switch {
+		case err == nil:
+			return !gone, nil
+		case cause == CauseRoomLeave || cause == CauseRemoved:
+			return false, err
+		case !errors.Is(err, ErrUnavailable) && !errors.Is(err, ErrUnknown):
+			e.log.Error("presence cannot say who lets a member go", "tenant", id.Tenant, "room", id.Room, "connection", m.conn.ID(), "error", err)
+			return true, nil
+		}
+		select {
+		case <-time.After(partAgain):
+		case <-ctx.Done():
+			e.log.Warn("leave is for the other nodes to run", "tenant", id.Tenant, "room", id.Room, "connection", m.conn.ID(), "error", err)
+			return false, nil
+		}
+	}
+}
+
+// record puts a member on record again. If the cluster does not answer now, it
+// sees to it later.
+func (e *Engine) record(ctx context.Context, m *member) {
+	ctx, cancel := e.patient(ctx)
+	defer cancel()
+	c, r := m.conn, m.room
+	err := e.cluster.Presence.Add(ctx, r.id, Presentee{ID: c.ID(), JoinedAt: m.joinedAt, Profile: encodeProfile(c.profile.Load())})
+	if err != nil {
+		e.log.Warn("a member is not on record", "tenant", r.id.Tenant, "room", r.id.Room, "connection", c.ID(), "error", err)
+	}
 }
 
 func (e *Engine) beginLeave(ctx context.Context, c *Connection, name string) (*member, error) {
@@ -179,67 +252,3 @@ func (e *Engine) beginLeave(ctx context.Context, c *Connection, name string) (*m
 		}
 	}
 }
-
-// storedProfile is what other nodes need of a connection whose node is gone.
-type storedProfile struct {
-	Fingerprint string                     `json:"fingerprint"`
-	User        string                     `json:"user,omitempty"`
-	Transport   string                     `json:"transport"`
-	RemoteIP    string                     `json:"remoteIP"`
-	RemotePort  int                        `json:"remotePort"`
-	Locale      string                     `json:"locale,omitempty"`
-	ConnectedAt int64                      `json:"connectedAt"`
-	Properties  map[string]json.RawMessage `json:"properties,omitempty"`
-}
-
-func encodeProfile(p *Profile) json.RawMessage {
-	s := storedProfile{Fingerprint: p.Fingerprint, User: p.User, Transport: p.Transport, RemoteIP: p.RemoteIP,
-		RemotePort: p.RemotePort, Locale: p.Locale, ConnectedAt: p.ConnectedAt}
-	for _, n := range p.Properties {
-		if s.Properties == nil {
-			s.Properties = map[string]json.RawMessage{}
-		}
-		s.Properties[n.Name] = n.Value
-	}
-	b, err := json.Marshal(s)
-	if err != nil {
-		return nil // a property that is no JSON: the profile is then empty elsewhere
-	}
-	return b
-}
-
-func decodeProfile(tenant string, m Presentee) *Profile {
-	var s storedProfile
-	_ = json.Unmarshal(m.Profile, &s) // what is damaged stays empty: leave runs all the same
-	p := &Profile{ID: m.ID, Tenant: tenant, Fingerprint: s.Fingerprint, User: s.User, Transport: s.Transport,
-		RemoteIP: s.RemoteIP, RemotePort: s.RemotePort, Locale: s.Locale, ConnectedAt: s.ConnectedAt}
-	for name, v := range s.Properties {
-		p.Properties = append(p.Properties, NamedProperty{Property: Property{name, v}})
-	}
-	sortProperties(p.Properties)
-	return p
-}
-
-// Lost implements Handler: it runs leave for the members of a node that died.
-func (e *Engine) Lost(ctx context.Context, id RoomID, members []Presentee) {
-	t := e.settings.Load().tenants[id.Tenant]
-	for _, m := range members {
-		if ctx.Err() != nil {
-			return // who is still on record is for another node
-		}
-		v := e.decide(ctx, &Event{Hook: HookLeave, Tenant: id.Tenant, Room: id.Room, Conn: decodeProfile(id.Tenant, m), JoinedAt: m.JoinedAt, Cause: CauseNodeLost})
-		if err := v.refusal(); err != nil {
-			e.log.Warn("leave hook denied, the member goes all the same", "connection", m.ID, "tenant", id.Tenant,
-				"room", id.Room, "cause", CauseNodeLost, "module", v.Module, "reason", err)
-		}
-		if err := e.cluster.Presence.Remove(ctx, id, m.ID); err != nil && !errors.Is(err, context.Canceled) {
-			e.log.Warn("presence was not removed", "tenant", id.Tenant, "room", id.Room, "connection", m.ID, "error", err)
-		}
-		if t != nil {
-			e.applyLater(ctx, t, e.applyNow(ctx, t, nil, v.Effects, false), false)
-		}
-	}
-}
-
-// Expired implements Handler. This engine parks no sessions.
-func (e *Engine) Expired(context.Context, []byte) {}

@@ -53,6 +53,7 @@ const (
 	joining stage = iota
 	joined
 	leaving
+	rejoining // still a member
 )
 
 // Profile implements Member.

@@ -140,13 +140,23 @@ func (e *Engine) destroyRoom(ctx context.Context, t *tenant, name string, caused
 // evictors is how many members of a room that ends leave at a time.
 const evictors = 16
 
-// evict has every member on this node leave a room that was destroyed.
+// lastWords is how long the members of a room that ends wait for what was said
+// in it before.
+const lastWords = 5 * time.Second
+
+// evict has every member on this node leave a room that was destroyed, after what
+// was said in it: the notice of its end may come later than the call to evict.
 func (e *Engine) evict(ctx context.Context, t *tenant, name string) {
 	r := t.known(name)
 	if r == nil {
 		return
 	}
 	defer t.release(r)
+	flush, cancel := context.WithTimeout(ctx, lastWords)
+	defer cancel()
+	if err := e.cluster.Broker.Flush(flush, r.id); err != nil {
+		e.log.Warn("a room ends before all that was said in it was heard", "tenant", t.name, "room", name, "error", err)
+	}
 	var wg sync.WaitGroup
 	places := make(chan struct{}, evictors)
 	for _, m := range r.evict() {

@@ -1,6 +1,9 @@
 package engine
 
-import "sync/atomic"
+import (
+	"errors"
+	"sync/atomic"
+)
 
 type stats struct {
 	messages, deliveries, emitsDropped, busy, slowReaders, refused, limited atomic.Uint64
@@ -16,6 +19,7 @@ type Stats struct {
 	SlowReaders  uint64 // connections given up (3008)
 	Refused      uint64 // connections not let in
 	RateLimited  uint64 // verbs refused
+	Cluster      ClusterStats
 }
 
 // Stats is a snapshot; its numbers are not of one instant.
@@ -24,6 +28,27 @@ func (e *Engine) Stats() Stats {
 	n := len(e.connections)
 	e.mu.Unlock()
 	s := &e.stats
+	var common ClusterStats
+	if e.cluster.Status != nil {
+		common = e.cluster.Status.Counters()
+	}
 	return Stats{n, s.messages.Load(), s.deliveries.Load(), s.emitsDropped.Load(), s.busy.Load(),
-		s.slowReaders.Load(), s.refused.Load(), s.limited.Load()}
+		s.slowReaders.Load(), s.refused.Load(), s.limited.Load(), common}
+}
+
+// Health is nil while the node serves and gets on with the cluster, else what is
+// wrong, in words for an operator.
+func (e *Engine) Health() error {
+	select {
+	case <-e.ready:
+	default:
+		return errors.New("the node is starting")
+	}
+	if e.closing.Load() {
+		return errors.New("the node is shutting down")
+	}
+	if e.cluster.Status == nil {
+		return nil
+	}
+	return e.cluster.Status.Health()
 }

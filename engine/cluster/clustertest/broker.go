@@ -23,6 +23,7 @@ func broker() []promise {
 		{"PayloadIsThePublishersAgain", payloadIsThePublishersAgain},
 		{"PayloadArrivesAsItWas", payloadArrivesAsItWas},
 		{"RoomsOfAnyNameAreApart", roomsOfAnyNameAreApart},
+		{"FlushedHasHeardAll", flushedHasHeardAll},
 	}
 }
 
@@ -296,4 +297,26 @@ func roomsOfAnyNameAreApart(w *world) {
 	for _, r := range oddRooms() {
 		w.hears(peers[1], r, fmt.Sprintf("for %q", r), "end")
 	}
+}
+
+// flushedHasHeardAll: what was published anywhere before Flush is called has been
+// heard when it returns. Where nobody listens, or nothing was said, it returns
+// too.
+func flushedHasHeardAll(w *world) {
+	peers, hall := w.nodes("a", "b"), room("hall")
+	w.must(peers[1].Broker.Flush(w.ctx, hall))
+	w.subscribe(hall, peers[1])
+	w.must(peers[1].Broker.Flush(w.ctx, hall))
+	for k := range 50 {
+		last := ""
+		for i := range 5 {
+			last = fmt.Sprint(k, " ", i)
+			w.publish(peers[0], hall, last)
+		}
+		w.must(peers[1].Broker.Flush(w.ctx, hall))
+		if !peers[1].hasHeard(hall, last) {
+			w.Fatalf("%q was not heard when Flush returned", last)
+		}
+	}
+	w.must(peers[0].Broker.Flush(w.ctx, hall)) // who does not listen
 }

@@ -169,6 +169,11 @@ func (h *handler) placesIn(room engine.RoomID) []engine.Position {
 	return slices.Clone(h.places[room])
 }
 
+// Rejoin fails the test: no node of the kit is cut off and comes back.
+func (h *handler) Rejoin(_ context.Context, room engine.RoomID, members []engine.Presentee) {
+	h.t.Errorf("%s was handed back %d members of %q", h.name, len(members), room)
+}
+
 // heardIn is what came, in the order in which it came.
 func (h *handler) heardIn(room engine.RoomID) []string {
 	h.mu.Lock()

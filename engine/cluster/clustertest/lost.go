@@ -15,6 +15,7 @@ func lost() []promise {
 		{"DeadNodesMembersAreNotReadWhileTheyAreLetGo", deadMembersAreNotRead},
 		{"DeadNodeIsOffTheList", deadNodeIsOffTheList},
 		{"SurvivorsGoOnTalking", survivorsGoOnTalking},
+		{"WhoPartsIsNotHandedOver", whoPartsIsNotHandedOver},
 	}
 }
 
@@ -157,4 +158,32 @@ func survivorsGoOnTalking(w *world) {
 	for _, p := range peers[1:] {
 		w.hears(p, hall, "1", "2", "3")
 	}
+}
+
+// whoPartsIsNotHandedOver: his node may have run leave already. Who was added
+// again after it stays, and is lost like the others.
+func whoPartsIsNotHandedOver(w *world) {
+	peers, rooms := w.nodes("a", "b"), halls(2)
+	w.create(peers[0], rooms...)
+	mine := w.seats(peers[0], rooms, 3)
+	part := func(room engine.RoomID, i int) {
+		w.Helper()
+		for range 2 { // asking again is asking once
+			gone, err := peers[0].Presence.Part(w.ctx, room, peers[0].member(i).ID)
+			w.must(err)
+			if gone {
+				w.Errorf("%s is another node's", peers[0].member(i).ID)
+			}
+		}
+	}
+	part(rooms[0], 0)
+	part(rooms[1], 1)
+	part(rooms[1], 2)
+	w.count(peers[1], rooms[1], 3)
+	w.must(peers[0].Presence.Add(w.ctx, rooms[1], peers[0].member(1)))
+	w.must(peers[0].Presence.Remove(w.ctx, rooms[1], peers[0].member(2).ID))
+	w.count(peers[1], rooms[1], 2)
+	w.kill(peers[0])
+	w.handed(peers[1:], []member{mine[1], mine[2], mine[3], mine[4]})
+	w.counts(peers[1:], rooms, 0)
 }

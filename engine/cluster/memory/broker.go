@@ -71,6 +71,12 @@ func (n *node) Unsubscribe(_ context.Context, room engine.RoomID) error {
 	return nil
 }
 
+// Flush implements engine.Broker: Publish returns when the message is delivered.
+func (n *node) Flush(ctx context.Context, _ engine.RoomID) error {
+	_, err := n.up(ctx)
+	return err
+}
+
 // hold gives the room's topic to a publisher, who releases it; nil if nobody
 // listens.
 func (ts *topics) hold(room engine.RoomID) *topic {

@@ -83,6 +83,15 @@ func (n *node) Add(ctx context.Context, room engine.RoomID, m engine.Presentee) 
 	return n.hub.directory.add(room, m, s)
 }
 
+// Part implements engine.Presence.
+func (n *node) Part(ctx context.Context, room engine.RoomID, id string) (gone bool, err error) {
+	s, err := n.up(ctx)
+	if err != nil {
+		return false, err
+	}
+	return !n.hub.directory.part(room, id, s), nil
+}
+
 // Remove implements engine.Presence.
 func (n *node) Remove(_ context.Context, room engine.RoomID, id string) error {
 	n.hub.directory.remove(room, id)
@@ -135,6 +144,14 @@ func (d *directory) add(room engine.RoomID, m engine.Presentee, s *session) erro
 	return nil
 }
 
+// part says whether the session has the member, and marks him.
+func (d *directory) part(room engine.RoomID, id string, s *session) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	r := d.rosters[room]
+	return r != nil && r.part(id, s)
+}
+
 func (d *directory) remove(room engine.RoomID, id string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -166,8 +183,8 @@ func (d *directory) harvest(s *session) []loss {
 	for room, r := range d.rosters {
 		if members := r.harvest(s); len(members) > 0 {
 			losses = append(losses, loss{room: room, members: members})
-			d.sweep(room, r)
 		}
+		d.sweep(room, r)
 	}
 	return losses
 }

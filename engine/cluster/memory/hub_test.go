@@ -24,9 +24,10 @@ func (ear) Expired(context.Context, []byte) {}
 func (e ear) Deliver(_ context.Context, _ engine.RoomID, _ engine.Position, payload []byte) {
 	e.deliver(payload)
 }
-func (e ear) Answer(context.Context, []byte) ([]byte, error)          { return nil, nil }
-func (e ear) Lost(context.Context, engine.RoomID, []engine.Presentee) {}
-func deaf([]byte)                                                     {}
+func (e ear) Answer(context.Context, []byte) ([]byte, error)            { return nil, nil }
+func (e ear) Lost(context.Context, engine.RoomID, []engine.Presentee)   {}
+func (e ear) Rejoin(context.Context, engine.RoomID, []engine.Presentee) {}
+func deaf([]byte)                                                       {}
 
 // run runs a node until the test ends, or stop is called; stop gives what Run
 // returned.

@@ -19,9 +19,10 @@ type roster struct {
 // seat is a place in a room. Numbers go up from 1 and are not given twice, so
 // that one is a cursor too: it means the same after any coming and going.
 type seat struct {
-	number uint64
-	by     *session // nil: empty
-	member engine.Presentee
+	number  uint64
+	by      *session // nil: empty
+	parting bool     // leave is being run
+	member  engine.Presentee
 }
 
 func (r *roster) len() int {
@@ -31,13 +32,29 @@ func (r *roster) len() int {
 	return len(r.byID)
 }
 
-// add takes a seat for a member; who has one keeps it.
+// add takes a seat for a member; who has one keeps it, and does not part.
 func (r *roster) add(s seat) {
-	if _, ok := r.byID[s.member.ID]; ok {
+	if number, ok := r.byID[s.member.ID]; ok {
+		i, _ := r.find(number)
+		r.seats[i].parting = false
 		return
 	}
 	r.byID[s.member.ID] = s.number
 	r.seats = append(r.seats, s)
+}
+
+// part marks a member of the session; false if it has no such member.
+func (r *roster) part(id string, by *session) bool {
+	number, ok := r.byID[id]
+	if !ok {
+		return false
+	}
+	i, _ := r.find(number)
+	if r.seats[i].by != by {
+		return false
+	}
+	r.seats[i].parting = true
+	return true
 }
 
 func (r *roster) remove(id string) {
@@ -94,16 +111,22 @@ func (r *roster) page(after uint64, limit int) ([]engine.Presentee, uint64) {
 	return page, 0
 }
 
-// harvest takes out all whom the session added.
+// harvest takes out all whom the session added, and gives those who were not
+// parting.
 func (r *roster) harvest(by *session) []engine.Presentee {
 	var members []engine.Presentee
+	var ids []string
 	for _, s := range r.seats {
-		if s.by == by {
+		if s.by != by {
+			continue
+		}
+		ids = append(ids, s.member.ID)
+		if !s.parting {
 			members = append(members, s.member)
 		}
 	}
-	for _, m := range members {
-		r.remove(m.ID)
+	for _, id := range ids {
+		r.remove(id)
 	}
 	return members
 }

@@ -20,7 +20,7 @@ func TestRosterIsAList(t *testing.T) {
 			i := slices.IndexFunc(list, func(s seat) bool { return s.member.ID == id })
 			switch random.IntN(5) {
 			case 0, 1:
-				s := seat{number, by[random.IntN(2)], engine.Presentee{ID: id, JoinedAt: int64(number)}}
+				s := seat{number: number, by: by[random.IntN(2)], member: engine.Presentee{ID: id, JoinedAt: int64(number)}}
 				r.add(s)
 				if i < 0 {
 					list = append(list, s)

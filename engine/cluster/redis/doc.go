@@ -16,13 +16,15 @@
 //   - A subscribed node hands over every message of the room once, in order. What
 //     a broken connection, a silent server or a failover kept from it, it reads
 //     from history: 256 messages, or 5 minutes. What left history before, it
-//     counts (Counters.Gaps) and logs.
+//     counts (engine.ClusterStats.Gaps) and logs.
 //   - After a failover, who published a message that the new master lacks within
 //     15 s publishes it again, in its old order among his own.
 //   - leave is run for a dead node's members by one survivor. If that dies in the
-//     midst, it is not run again, and is counted (Counters.LeaveUnknown).
+//     midst, it is not run again, and is counted (LeaveUnknown). A node that was
+//     only cut off does not run leave for those whom a survivor has let go; they
+//     join again.
 //   - Nothing that is read from Redis is trusted: what is malformed is counted
-//     (Counters.Malformed), logged and skipped.
+//     (Malformed), logged and skipped.
 //
 // Locks: a partition's before a sub's, a session's before both. None is held over
 // a call of the engine, and only roster.settled over a call of Redis.

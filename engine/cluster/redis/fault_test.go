@@ -1,6 +1,7 @@
 package redis
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -30,6 +31,8 @@ type witness struct {
 	mu    sync.Mutex
 	heard map[engine.RoomID][]string
 	lost  map[string]int // members handed over, by id
+
+	rejoined map[string]int // members handed back, by id
 }
 
 func (w *witness) Deliver(_ context.Context, room engine.RoomID, _ engine.Position, payload []byte) {
@@ -53,6 +56,15 @@ func (w *witness) Lost(ctx context.Context, room engine.RoomID, members []engine
 		w.lost[m.ID]++
 		w.mu.Unlock()
 		_ = w.Remove(ctx, room, m.ID)
+	}
+}
+
+func (w *witness) Rejoin(ctx context.Context, room engine.RoomID, members []engine.Presentee) {
+	for _, m := range members {
+		w.mu.Lock()
+		w.rejoined[m.ID]++
+		w.mu.Unlock()
+		_ = w.Add(ctx, room, m)
 	}
 }
 
@@ -111,9 +123,9 @@ func (tr *trial) node(cfg Config, name string) *witness {
 }
 
 func (tr *trial) run(w *witness, cfg Config, name string) *witness {
-	w.wire, w.heard, w.lost = &wire{}, map[engine.RoomID][]string{}, map[string]int{}
+	w.wire, w.heard, w.lost, w.rejoined = &wire{}, map[engine.RoomID][]string{}, map[string]int{}, map[string]int{}
 	cfg.Node, cfg.dialer, cfg.Lease = name, w.wire.dial, testLease
-	cfg.PublishTimeout = 30 * time.Second
+	cfg.PublishTimeout = cmp.Or(cfg.PublishTimeout, 30*time.Second)
 	cfg.Log = slog.New(slog.NewTextHandler(tr.Output(), nil))
 	w.Node = open(tr.T, cfg)
 	ctx, cancel := context.WithCancel(context.Background())
@@ -129,6 +141,12 @@ func (tr *trial) run(w *witness, cfg Config, name string) *witness {
 	tr.must(w.up(tr.ctx))
 	tr.nodes = append(tr.nodes, w)
 	return w
+}
+
+// impatient runs a node that gives up soon.
+func (tr *trial) impatient(cfg Config, name string) *witness {
+	cfg.PublishTimeout = 200 * time.Millisecond
+	return tr.node(cfg, name)
 }
 
 func (tr *trial) must(err error) {
@@ -206,9 +224,9 @@ func (tr *trial) settle() {
 	var healed, replayed, reopened int64
 	for _, w := range tr.nodes {
 		c := w.Counters()
-		healed, replayed, reopened = healed+c.Healed.Load(), replayed+c.Replayed.Load(), reopened+c.Reopened.Load()
-		if c.Gaps.Load() > 0 || c.Malformed.Load() > 0 {
-			tr.Errorf("%s counts %d gaps and %d malformed", w.cfg.Node, c.Gaps.Load(), c.Malformed.Load())
+		healed, replayed, reopened = healed+c.Healed, replayed+c.Replayed, reopened+c.Reopened
+		if c.Gaps > 0 || c.Malformed > 0 {
+			tr.Errorf("%s counts %d gaps and %d malformed", w.cfg.Node, c.Gaps, c.Malformed)
 		}
 	}
 	tr.Logf("accepted %d, unsure %d, slowest publish %v, healed %d, replayed %d, reopened %d", tr.count.Load(), len(tr.unsure), tr.slowest, healed, replayed, reopened)

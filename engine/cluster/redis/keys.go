@@ -15,6 +15,7 @@ import (
 // is the room's name as it is. A process (see lease.go) has neither / nor : in it.
 //
 //	moot:{t}:gen            which server's life this partition is in
+//	moot:{t}:data           string: a name of the data, made with it: another says that Redis began empty
 //	moot:{t}:pub:PRODUCER   string: the last batch, and its answer
 //	moot:{t}:m:ROOM         hash: e epoch, o offset of the last message, s offset before the epoch's first, g generation
 //	moot:{t}:h:ROOM         stream: id 0-<offset>, field d: an entry
@@ -26,6 +27,8 @@ import (
 //	moot:{t}:rm:PROCESS:ROOM hash: connection -> record
 //	moot:{t}:ri:PROCESS:ROOM zset: its connections in order, all scores 0
 //	moot:{t}:nr:PROCESS      set: rooms in which it has members
+//	moot:{t}:pt:PROCESS      set: <connection>/<room> of those for whom leave is being run
+//	moot:{t}:taken:PROCESS   string: how often members of a process that was taken for dead were handed to others
 //	moot:{t}:lv:PROCESS      hash: those whom it is letting go: #seq, #room, m<connection> -> record
 //	moot:{n:NODE}:lease     string: which process is the node
 //	moot:{n:NODE}:in        stream: calls and answers to it

@@ -1,6 +1,7 @@
 package redis
 
 import (
+	"errors"
 	"fmt"
 	"testing"
 
@@ -48,7 +49,24 @@ func (tr *trial) wasHanded(w *witness, ids []string) {
 	}
 }
 
-func TestNodeThatWasTakenForDeadPutsItsMembersBack(t *testing.T) {
+// hasRejoined waits until ids, and no others, were handed back once.
+func (tr *trial) hasRejoined(w *witness, ids []string) {
+	tr.Helper()
+	eventually(tr.T, "they join again", func() bool {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		return len(w.rejoined) >= len(ids)
+	})
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, id := range ids {
+		if w.rejoined[id] != 1 || len(w.rejoined) != len(ids) {
+			tr.Errorf("%v joined again, want each of %v once", w.rejoined, ids)
+		}
+	}
+}
+
+func TestMembersOfANodeThatWasTakenForDeadJoinAgain(t *testing.T) {
 	s := redistest.Start(t)
 	cfg := Config{Addresses: []string{s.Address()}}
 	tr := emptyTrial(t)
@@ -57,22 +75,71 @@ func TestNodeThatWasTakenForDeadPutsItsMembersBack(t *testing.T) {
 	a.wire.sever()
 	tr.wasHanded(b, ids)
 	tr.counts(b, 0)
-	gone := make(chan error)
-	go func() { gone <- a.Remove(tr.ctx, tr.rooms[0], ids[0]) }()
-	eventually(t, "the leaver is off the roster", func() bool { return !a.roster.has(seat{tr.rooms[0], engine.Presentee{ID: ids[0]}}) })
+	// One wants to leave, and does not hear that he has been let go until Redis
+	// answers.
+	parted := make(chan bool)
+	go func() {
+		gone, err := a.Part(tr.ctx, tr.rooms[0], ids[0])
+		if err != nil {
+			t.Error(err)
+		}
+		parted <- gone
+	}()
+	eventually(t, "the leaver is parting", func() bool {
+		s, ok := a.roster.at(place{tr.rooms[0], ids[0]})
+		return ok && s.parting
+	})
 	a.wire.mend()
-	tr.must(<-gone)
+	if !<-parted {
+		t.Error("leave is to be run by two nodes")
+	}
+	tr.must(a.Remove(tr.ctx, tr.rooms[0], ids[0]))
+	tr.hasRejoined(a, ids[1:])
 	tr.counts(b, 4)
 	tr.must(a.Add(tr.ctx, tr.rooms[0], engine.Presentee{ID: ids[0]}))
 	tr.counts(a, 5)
-	if got := a.Counters().Rejoined.Load(); got != 4 {
-		t.Errorf("%d rejoined, want 4", got)
-	}
 	for _, id := range ids {
+		gone, err := a.Part(tr.ctx, tr.rooms[0], id)
+		if err != nil || gone {
+			t.Errorf("part: %v, %v", gone, err)
+		}
 		tr.must(a.Remove(tr.ctx, tr.rooms[0], id))
 	}
 	tr.counts(b, 0)
 	tr.wasHanded(b, ids)
+}
+
+// Who leaves while Redis does not answer leaves no ghost behind.
+func TestWhatRedisDidNotHearItIsTold(t *testing.T) {
+	s := redistest.Start(t)
+	tr := emptyTrial(t)
+	cfg := Config{Addresses: []string{s.Address()}}
+	b := tr.node(cfg, "b")
+	a := tr.impatient(cfg, "a")
+	ids := tr.seats(a, 3)
+	a.wire.sever()
+	fails := func(what string, err error) {
+		if !errors.Is(err, engine.ErrUnavailable) && !errors.Is(err, engine.ErrUnknown) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	fails("remove", a.Remove(tr.ctx, tr.rooms[0], ids[0]))
+	_, err := a.Part(tr.ctx, tr.rooms[0], ids[1])
+	fails("part", err)
+	fails("add", a.Add(tr.ctx, tr.rooms[0], engine.Presentee{ID: "late"}))
+	a.wire.mend()
+	tr.counts(b, 2)
+}
+
+func TestHealthSaysWhetherRedisAnswers(t *testing.T) {
+	s := redistest.Start(t)
+	tr := emptyTrial(t)
+	a := tr.node(Config{Addresses: []string{s.Address()}}, "a")
+	eventually(t, "the node is well", func() bool { return a.Health() == nil })
+	a.wire.sever()
+	eventually(t, "the node is ill", func() bool { return a.Health() != nil })
+	a.wire.mend()
+	eventually(t, "the node is well again", func() bool { return a.Health() == nil })
 }
 
 func TestMembersOfARedisThatBeganAnewArePutBack(t *testing.T) {
@@ -82,8 +149,10 @@ func TestMembersOfARedisThatBeganAnewArePutBack(t *testing.T) {
 	tr.seats(a, 3)
 	s.Kill()
 	tr.must(s.Restart())
-	tr.must(a.Cluster().Rooms.Create(tr.ctx, tr.rooms[0])) // rooms are not put back by themselves
 	tr.counts(a, 3)
+	if got := a.Counters(); got.Restored != 3 || got.Rejoined != 0 {
+		t.Errorf("counted %+v", got)
+	}
 }
 
 func TestWhoDiesWhileLettingGoLeavesAMark(t *testing.T) {
@@ -97,7 +166,7 @@ func TestWhoDiesWhileLettingGoLeavesAMark(t *testing.T) {
 	<-reaper.hold
 	reaper.wire.sever()
 	heir := tr.node(cfg, "heir")
-	eventually(t, "the heir counts the marks", func() bool { return heir.Counters().LeaveUnknown.Load() == 3 })
+	eventually(t, "the heir counts the marks", func() bool { return heir.Counters().LeaveUnknown == 3 })
 	tr.counts(heir, 0)
 	tr.wasHanded(heir, nil)
 }
@@ -115,7 +184,7 @@ func TestWhatAReaperDoesNotFinishIsForAnother(t *testing.T) {
 	heir := tr.node(cfg, "heir")
 	tr.wasHanded(heir, ids)
 	tr.counts(heir, 0)
-	if got := heir.Counters().LeaveUnknown.Load(); got != 0 {
+	if got := heir.Counters().LeaveUnknown; got != 0 {
 		t.Errorf("%d unknown, want 0", got)
 	}
 }

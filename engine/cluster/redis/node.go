@@ -22,6 +22,7 @@ type Node struct {
 	reader    redis.UniversalClient // of the inbox: it waits in Redis for what comes
 	process   string                // <node>#<random>: no other ever had it
 	parts     []*partition
+	made      made
 	calls     calls
 	roster    roster
 	ended     chan deaths   // one slot for each partition
@@ -39,18 +40,41 @@ type Node struct {
 	over  bool
 	tasks sync.WaitGroup // those that may call the handler; none begins once over
 
-	counters Counters
+	counters counters
 }
 
-// Counters are what a cluster's keeper wants to know. They only go up.
-type Counters struct {
-	Reopened     atomic.Int64 // subscriptions that broke and were made again
-	Healed       atomic.Int64 // messages read from history since they did not come
-	Replayed     atomic.Int64 // messages published again after a failover had lost them
-	Gaps         atomic.Int64 // messages that had left history before they were read: lost to this node
-	Malformed    atomic.Int64 // what was read from Redis, and is not ours
-	LeaveUnknown atomic.Int64 // members whom a node was letting go when it died: leave may have run
-	Rejoined     atomic.Int64 // members put back on record after this node had been taken for dead
+// counters are those of engine.ClusterStats.
+type counters struct {
+	Reopened, Healed, Replayed, Gaps, Malformed, LeaveUnknown, Rejoined, Restored atomic.Int64
+}
+
+// Counters implements engine.Status.
+func (n *Node) Counters() engine.ClusterStats {
+	c := &n.counters
+	return engine.ClusterStats{
+		Reopened: c.Reopened.Load(), Healed: c.Healed.Load(), Replayed: c.Replayed.Load(), Gaps: c.Gaps.Load(),
+		Malformed: c.Malformed.Load(), LeaveUnknown: c.LeaveUnknown.Load(), Rejoined: c.Rejoined.Load(), Restored: c.Restored.Load(),
+	}
+}
+
+// sick is for how long nothing may have been heard of Redis by a healthy node.
+const sick = 2*readTimeout + time.Second
+
+// Health implements engine.Status.
+func (n *Node) Health() error {
+	if !n.alive() {
+		return n.gone()
+	}
+	now := time.Now().UnixNano()
+	for _, p := range n.parts {
+		if now-p.beaten.Load() > int64(sick) {
+			return fmt.Errorf("redis does not answer at %s: the lease of this node is not renewed, verbs that need the cluster fail", n.cfg.where())
+		}
+		if now-p.heard.Load() > int64(sick) {
+			return fmt.Errorf("redis at %s: messages of other nodes do not come, they are read later", n.cfg.where())
+		}
+	}
+	return nil
 }
 
 // Open connects to Redis and checks that it will do: reachable, with these
@@ -64,7 +88,7 @@ func Open(ctx context.Context, cfg Config) (*Node, error) {
 	n := &Node{cfg: cfg, client: cfg.dial(), reader: cfg.dial(), started: make(chan struct{})}
 	n.process = cfg.Node + "#" + token()
 	n.calls.open = map[string]chan reply{}
-	n.roster.members = map[engine.RoomID]map[string]engine.Presentee{}
+	n.roster.init()
 	n.answering = make(chan struct{}, callsAtOnce)
 	n.ended = make(chan deaths, cfg.Partitions)
 	for _, tag := range tags(cfg.Partitions) {
@@ -104,11 +128,8 @@ func token() string { return strings.ToLower(rand.Text()[:16]) }
 // and of nodes can be used; Publish, Subscribe, Add and Call wait for it, and
 // after it they fail with engine.ErrUnavailable.
 func (n *Node) Cluster() engine.Cluster {
-	return engine.Cluster{Broker: n, Rooms: (*rooms)(n), Presence: n, Nodes: (*nodes)(n)}
+	return engine.Cluster{Broker: n, Rooms: (*rooms)(n), Presence: n, Nodes: (*nodes)(n), Status: n}
 }
-
-// Counters gives the node's counters, which go on counting.
-func (n *Node) Counters() *Counters { return &n.counters }
 
 // Close ends the connections. It is called after Nodes.Run has returned, if that
 // ran; closing twice is harmless.
@@ -226,7 +247,13 @@ type partition struct {
 	keys keys
 	lane lane
 
-	missing bool // members may be off record; of who keeps the lease
+	generation string       // at the last beat, as data; of who keeps the lease
+	data       string       // which data the partition holds
+	emptied    atomic.Bool  // the rooms may be off record too
+	missing    atomic.Bool  // members may be off record
+	returning  atomic.Bool  // they are being seen to
+	beaten     atomic.Int64 // when the lease was renewed last, ns since 1970
+	heard      atomic.Int64 // when the subscriptions were sound last, ns since 1970
 
 	mu      sync.Mutex
 	session *session        // nil while there is none

@@ -2,6 +2,7 @@ package redis
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -24,12 +25,15 @@ const (
 	lapsed // the process's lease ended
 )
 
-// addScript records a member. KEYS rooms rn rm ri nr alive
+// addScript records a member, or has one stay who was parting. KEYS rooms rn rm ri nr alive pt
 // ARGV process connection record roomKey roomName
 var addScript = redis.NewScript(luaNow + `
 local lease = redis.call('ZSCORE', KEYS[6], ARGV[1])
 if not lease or tonumber(lease) <= now then return 3 end
-if redis.call('HEXISTS', KEYS[3], ARGV[2]) == 1 then return 1 end
+if redis.call('HEXISTS', KEYS[3], ARGV[2]) == 1 then
+  redis.call('SREM', KEYS[7], ARGV[2] .. '/' .. ARGV[4])
+  return 1
+end
 if redis.call('HEXISTS', KEYS[1], ARGV[5]) == 0 then return 2 end
 redis.call('HSET', KEYS[3], ARGV[2], ARGV[3])
 redis.call('ZADD', KEYS[4], 0, ARGV[2])
@@ -37,9 +41,19 @@ redis.call('HINCRBY', KEYS[2], ARGV[1], 1)
 redis.call('SADD', KEYS[5], ARGV[4])
 return 0`)
 
+// partScript marks a member as parting: who takes over from a dead process then
+// does not hand him over. It answers 1 if he was handed over already. Whom Redis
+// has lost, by beginning anew, nobody was handed. KEYS rm pt taken
+// ARGV connection roomKey
+var partScript = redis.NewScript(`
+if redis.call('HEXISTS', KEYS[1], ARGV[1]) == 0 and redis.call('EXISTS', KEYS[3]) == 1 then return 1 end
+redis.call('SADD', KEYS[2], ARGV[1] .. '/' .. ARGV[2])
+return 0`)
+
 // removeScript takes out a member of the process, or one whom it is letting go.
-// KEYS rn rm ri nr lv   ARGV process connection roomKey
+// KEYS rn rm ri nr lv pt   ARGV process connection roomKey
 var removeScript = redis.NewScript(`
+redis.call('SREM', KEYS[6], ARGV[2] .. '/' .. ARGV[3])
 if redis.call('HDEL', KEYS[2], ARGV[2]) == 1 then
   redis.call('ZREM', KEYS[3], ARGV[2])
   if redis.call('HINCRBY', KEYS[1], ARGV[1], -1) <= 0 then
@@ -105,8 +119,11 @@ func (n *Node) Add(ctx context.Context, room engine.RoomID, m engine.Presentee) 
 	if err == nil && answer == noRoom {
 		err = fmt.Errorf("add to %q: %w", room.Room, engine.ErrNoRoom)
 	}
-	if err != nil && fresh {
+	switch {
+	case err != nil && (fresh || errors.Is(err, engine.ErrNoRoom)):
 		n.roster.remove(room, m.ID)
+	case err != nil:
+		n.roster.owe(room, m.ID)
 	}
 	return err
 }
@@ -139,13 +156,34 @@ func (n *Node) addOnce(ctx context.Context, room engine.RoomID, m engine.Present
 func (n *Node) addition(room engine.RoomID, m engine.Presentee) (keys []string, args []any) {
 	p, key := n.at(room)
 	k, process := p.keys, n.process
-	return []string{p.roomsKey(room.Tenant), k.of("rn", key), k.of("rm", process, key), k.of("ri", process, key), k.of("nr", process), k.of("alive")},
+	return []string{p.roomsKey(room.Tenant), k.of("rn", key), k.of("rm", process, key), k.of("ri", process, key), k.of("nr", process), k.of("alive"), k.of("pt", process)},
 		[]any{process, m.ID, record(m), key, room.Room}
+}
+
+// Part implements engine.Presence.
+func (n *Node) Part(ctx context.Context, room engine.RoomID, id string) (gone bool, err error) {
+	if err := n.up(ctx); err != nil {
+		return false, err
+	}
+	n.roster.part(room, id, true)
+	p, key := n.at(room)
+	keys := []string{p.keys.of("rm", n.process, key), p.keys.of("pt", n.process), p.keys.of("taken", n.process)}
+	n.roster.settled.RLock()
+	defer n.roster.settled.RUnlock()
+	err = n.ask(ctx, "part", func(ctx context.Context) (err error) {
+		gone, err = partScript.Run(ctx, n.client, keys, id, key).Bool()
+		return err
+	})
+	if err != nil {
+		n.roster.part(room, id, false)
+		n.roster.owe(room, id) // it may be marked
+	}
+	return gone, err
 }
 
 // Remove implements engine.Presence. It takes out a member of this node, or one
 // whom Handler.Lost was given here; those of other living nodes are theirs to
-// remove.
+// remove. What Redis does not hear now it is told when it answers again.
 func (n *Node) Remove(ctx context.Context, room engine.RoomID, id string) error {
 	if n.roster.release(room, id) && !n.alive() {
 		ctx = context.WithoutCancel(ctx)
@@ -153,17 +191,21 @@ func (n *Node) Remove(ctx context.Context, room engine.RoomID, id string) error 
 	n.roster.remove(room, id)
 	n.roster.settled.RLock()
 	defer n.roster.settled.RUnlock()
-	return n.ask(ctx, "remove", func(ctx context.Context) error {
+	err := n.ask(ctx, "remove", func(ctx context.Context) error {
 		keys, args := n.removal(room, id)
 		return removeScript.Run(ctx, n.client, keys, args...).Err()
 	})
+	if err != nil {
+		n.roster.owe(room, id)
+	}
+	return err
 }
 
 // removal is what removeScript takes.
 func (n *Node) removal(room engine.RoomID, id string) (keys []string, args []any) {
 	p, key := n.at(room)
 	k, process := p.keys, n.process
-	return []string{k.of("rn", key), k.of("rm", process, key), k.of("ri", process, key), k.of("nr", process), k.of("lv", process)},
+	return []string{k.of("rn", key), k.of("rm", process, key), k.of("ri", process, key), k.of("nr", process), k.of("lv", process), k.of("pt", process)},
 		[]any{process, id, key}
 }
 

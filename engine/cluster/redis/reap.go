@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"strconv"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 
@@ -14,10 +15,12 @@ import (
 // takeScript takes some members of a dead process in one room off record and puts
 // them with those whom the taker is letting go: no other will be given them, and
 // nobody reads them any more. Asked again under the same number it answers the
-// same. The answer is what became of it, how many members the dead one was itself
-// letting go when it died, the room, and pairs of connection and record.
+// same. The answer is what became of it, of how many members the dead one may have
+// run leave when it died, the room, and pairs of connection and record. That some
+// were handed over is noted, for the dead one to find if it is not dead.
 //
-// KEYS alive nr-dead lv-dead lv-own   ARGV dead own seq limit base
+// KEYS alive nr-dead lv-dead lv-own pt-dead taken-dead
+// ARGV dead own seq limit base takenTTL
 var takeScript = redis.NewScript(luaNow + `
 local function answer(what, unknown)
   local out = {what, unknown, redis.call('HGET', KEYS[4], '#room') or ''}
@@ -41,9 +44,12 @@ for _, field in ipairs(redis.call('HKEYS', KEYS[3])) do
   if string.sub(field, 1, 1) == 'm' then unknown = unknown + 1 end
 end
 redis.call('DEL', KEYS[3])
+redis.call('INCR', KEYS[6])
+redis.call('PEXPIRE', KEYS[6], ARGV[6])
 local room = redis.call('SRANDMEMBER', KEYS[2])
 if not room then
   redis.call('ZREM', KEYS[1], ARGV[1])
+  redis.call('DEL', KEYS[5])
   return {'none', unknown, ''}
 end
 local rm, ri = ARGV[5] .. 'rm:' .. ARGV[1] .. ':' .. room, ARGV[5] .. 'ri:' .. ARGV[1] .. ':' .. room
@@ -51,7 +57,11 @@ local ids = redis.call('ZRANGE', ri, 0, ARGV[4] - 1)
 redis.call('HSET', KEYS[4], '#seq', ARGV[3], '#room', room)
 for _, id in ipairs(ids) do
   local record = redis.call('HGET', rm, id)
-  if record then redis.call('HSET', KEYS[4], 'm' .. id, record) end
+  if redis.call('SREM', KEYS[5], id .. '/' .. room) == 1 then
+    unknown = unknown + 1
+  elseif record then
+    redis.call('HSET', KEYS[4], 'm' .. id, record)
+  end
   redis.call('HDEL', rm, id)
 end
 redis.call('ZREMRANGEBYRANK', ri, 0, ARGV[4] - 1)
@@ -65,8 +75,10 @@ else
 end
 return answer('some', unknown)`)
 
-// takeCount is how many members Lost is given at once.
-const takeCount = 200
+const (
+	takeCount = 200       // members whom Lost is given at once
+	takenTTL  = time.Hour // within which a node that was taken for dead learns that it was
+)
 
 // offer hands processes that have ended to the reaper, if it is not at work; those
 // that wait are offered with every beat.
@@ -129,16 +141,6 @@ func (p *partition) reapSome(ctx context.Context, dead string, seq uint64) bool 
 	return ctx.Err() == nil
 }
 
-// let notes whom Lost is given.
-func (r *roster) let(room engine.RoomID, members []engine.Presentee) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.room, r.letting = room, map[string]struct{}{}
-	for _, m := range members {
-		r.letting[m.ID] = struct{}{}
-	}
-}
-
 // taking is what takeScript answered.
 type taking struct {
 	what    string // some, none, alive or lapsed
@@ -149,10 +151,10 @@ type taking struct {
 
 func (p *partition) take(ctx context.Context, dead string, seq uint64) (t taking, err error) {
 	k := p.keys
-	keys := []string{k.of("alive"), k.of("nr", dead), k.of("lv", dead), k.of("lv", p.n.process)}
+	keys := []string{k.of("alive"), k.of("nr", dead), k.of("lv", dead), k.of("lv", p.n.process), k.of("pt", dead), k.of("taken", dead)}
 	var v values
 	err = p.n.ask(ctx, "take", func(ctx context.Context) (err error) {
-		v, err = takeScript.Run(ctx, p.n.client, keys, dead, p.n.process, strconv.FormatUint(seq, 10), takeCount, k.base()).Slice()
+		v, err = takeScript.Run(ctx, p.n.client, keys, dead, p.n.process, strconv.FormatUint(seq, 10), takeCount, k.base(), takenTTL.Milliseconds()).Slice()
 		return err
 	})
 	if err != nil {

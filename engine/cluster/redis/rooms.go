@@ -3,7 +3,9 @@ package redis
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
+	"sync"
 
 	"github.com/redis/go-redis/v9"
 
@@ -12,6 +14,39 @@ import (
 
 // rooms is the node as engine.Rooms.
 type rooms Node
+
+// made are the rooms that this node has made, or has found when it wanted to: a
+// Redis that lost its data has them made again.
+type made struct {
+	mu    sync.Mutex
+	rooms map[engine.RoomID]struct{}
+}
+
+// mostMade bounds made.
+const mostMade = 10_000
+
+func (m *made) add(room engine.RoomID) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.rooms == nil {
+		m.rooms = map[engine.RoomID]struct{}{}
+	}
+	if len(m.rooms) < mostMade {
+		m.rooms[room] = struct{}{}
+	}
+}
+
+func (m *made) remove(room engine.RoomID) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.rooms, room)
+}
+
+func (m *made) list() []engine.RoomID {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.Collect(maps.Keys(m.rooms))
+}
 
 // createScript answers with the token of who created the room: a try whose answer
 // was lost finds its own. KEYS rooms   ARGV name token
@@ -29,6 +64,9 @@ func (r *rooms) Create(ctx context.Context, room engine.RoomID) error {
 		winner, err = createScript.Run(ctx, n.client, []string{p.roomsKey(room.Tenant)}, room.Room, mine).Text()
 		return err
 	})
+	if err == nil {
+		n.made.add(room)
+	}
 	if err == nil && winner != mine {
 		return fmt.Errorf("create %q: %w", room.Room, engine.ErrRoomExists)
 	}
@@ -46,6 +84,9 @@ func (r *rooms) Destroy(ctx context.Context, room engine.RoomID) error {
 		}
 		return err
 	})
+	if err == nil {
+		n.made.remove(room)
+	}
 	if err == nil && gone == 0 && tries == 0 {
 		return fmt.Errorf("destroy %q: %w", room.Room, engine.ErrNoRoom)
 	}

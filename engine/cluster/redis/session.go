@@ -221,9 +221,15 @@ func (s *session) tend(ctx context.Context) {
 			return
 		case <-synced:
 			synced, err = nil, s.p.audit(ctx, s.p.subscribed(0))
+			if err == nil {
+				s.p.heard.Store(time.Now().UnixNano())
+			}
 		case <-ticks.C:
 			if err = s.ps.Ping(ctx); err == nil {
 				err = s.late()
+			}
+			if err == nil && synced == nil {
+				s.p.heard.Store(time.Now().UnixNano())
 			}
 			if err == nil && synced == nil && time.Since(audited) > auditEvery {
 				audited = time.Now()

@@ -33,11 +33,13 @@ type sub struct {
 	waiting   chan struct{} // closed when Redis has confirmed; nil: it has
 	live      bool          // pos is known
 	pos       position      // of the last message handed over
+	handled   position      // of the last message that the handler has done with
 	inbox     []envelope
 	bytes     int
 	behind    bool // history is to be looked at when the inbox is empty
 	running   bool
 	lastHeard time.Time
+	flushes   []flush
 
 	seen window // of the lane
 }
@@ -63,6 +65,7 @@ func (s *sub) unwant() bool {
 	s.life++
 	s.wanted, s.live, s.behind = false, false, false
 	s.inbox, s.bytes = nil, 0
+	s.release()
 	return was
 }
 
@@ -80,8 +83,9 @@ func (s *sub) start(life uint64, pos position) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.life == life {
-		s.live, s.pos, s.lastHeard = true, pos, time.Now()
+		s.live, s.pos, s.handled, s.lastHeard = true, pos, pos, time.Now()
 		s.kick()
+		s.release()
 	}
 }
 
@@ -149,7 +153,9 @@ func (s *sub) run() {
 		if work == nil {
 			break
 		}
-		if err := work(ctx); err != nil {
+		err := work(ctx)
+		s.flushed()
+		if err != nil {
 			s.p.n.cfg.Log.Debug("a room's history cannot be read", "room", s.key, "error", err)
 			b.pause(ctx)
 			continue
@@ -169,6 +175,7 @@ func (s *sub) next(ctx context.Context) func(context.Context) error {
 	switch {
 	case !s.live || ctx.Err() != nil || len(s.inbox) == 0 && !s.behind:
 		s.running = false
+		s.release()
 		return nil
 	case len(s.inbox) == 0:
 		s.behind = false

@@ -1,0 +1,235 @@
+package redis
+
+import (
+	"context"
+	"errors"
+	"slices"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/mootchat/moot/engine"
+)
+
+// A node is on record as a process, <node>#<random>, whose lease it renews in
+// every partition. When it has been silent for longer, others let its members go;
+// if it then turns out to live, those who are still connected here join again,
+// through the handler. Whom Redis itself has lost, since it began anew, is put
+// back on record, and nobody need know.
+
+// comeBack sees to it that Redis has on record whom it should have. It does so in
+// a goroutine of its own: the lease must be renewed meanwhile.
+func (p *partition) comeBack(found pulse) {
+	if !found.known || p.generation != found.generation {
+		p.missing.Store(true)
+	}
+	if p.data != found.data {
+		p.emptied.Store(true)
+	}
+	p.generation, p.data = found.generation, found.data
+	all := p.missing.Load() || found.taken != "0"
+	if !all && !p.n.roster.owes() || !p.returning.CompareAndSwap(false, true) {
+		return
+	}
+	if !p.n.begin() {
+		return
+	}
+	p.missing.Store(false)
+	go func() {
+		defer p.n.tasks.Done()
+		defer p.returning.Store(false)
+		err := p.settleDebts(p.n.life)
+		if err == nil && all {
+			err = p.settleAll(p.n.life, found.taken)
+		}
+		if err != nil && p.n.life.Err() == nil {
+			p.missing.Store(all)
+			p.n.cfg.Log.Warn("this node's members are not all on record yet", "error", err)
+		}
+	}()
+}
+
+// settleAll has on record all whom the node has: those who were handed to others
+// join again, the rest is put back.
+func (p *partition) settleAll(ctx context.Context, taken string) error {
+	n := p.n
+	if p.emptied.Load() {
+		if err := p.restoreRooms(ctx); err != nil {
+			return err
+		}
+		p.emptied.Store(false)
+	}
+	for some := range slices.Chunk(n.roster.in(p), takeCount) {
+		if taken == "0" {
+			if err := p.putBack(ctx, some); err != nil {
+				return err
+			}
+			continue
+		}
+		gone, err := p.offRecord(ctx, some)
+		if err != nil {
+			return err
+		}
+		for room, members := range gone {
+			n.cfg.Log.Warn("the node was taken for dead: members join again", "room", room.Room, "members", len(members))
+			n.counters.Rejoined.Add(int64(len(members)))
+			n.handler.Rejoin(ctx, room, members)
+		}
+	}
+	if taken == "0" {
+		return p.strangers(ctx)
+	}
+	return n.ask(ctx, "come back", func(ctx context.Context) error {
+		return backScript.Run(ctx, n.client, []string{p.keys.of("taken", n.process)}, taken).Err()
+	})
+}
+
+// restoreRooms makes the rooms again that this node has made or has members in.
+func (p *partition) restoreRooms(ctx context.Context) error {
+	n := p.n
+	rooms := append(n.made.list(), n.roster.rooms()...)
+	back := int64(0)
+	for _, room := range rooms {
+		if q, _ := n.at(room); q != p {
+			continue
+		}
+		ctx, cancel := context.WithTimeout(ctx, 2*readTimeout)
+		is, err := n.client.HSetNX(ctx, p.roomsKey(room.Tenant), room.Room, token()).Result()
+		cancel()
+		if err != nil {
+			return err
+		}
+		if is {
+			back++
+		}
+	}
+	n.cfg.Log.Warn("redis began without the data that it had: rooms of this node are made again", "rooms", back)
+	return nil
+}
+
+// backScript forgets that members were handed to others, unless more were since.
+// KEYS taken   ARGV count
+var backScript = redis.NewScript(`
+if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end
+return 1`)
+
+// offRecord gives those who are not on record, by room.
+func (p *partition) offRecord(ctx context.Context, some []seat) (map[engine.RoomID][]engine.Presentee, error) {
+	ctx, cancel := context.WithTimeout(ctx, 5*readTimeout)
+	defer cancel()
+	pipe := p.n.client.Pipeline()
+	for _, s := range some {
+		pipe.HExists(ctx, p.keys.of("rm", p.n.process, roomKey(s.room)), s.member.ID)
+	}
+	cmds, err := pipe.Exec(ctx)
+	if err != nil {
+		return nil, err
+	}
+	gone := map[engine.RoomID][]engine.Presentee{}
+	for i, cmd := range cmds {
+		if is, ok := cmd.(*redis.BoolCmd); ok && !is.Val() {
+			gone[some[i].room] = append(gone[some[i].room], some[i].member)
+		}
+	}
+	return gone, nil
+}
+
+// putBack records members again.
+func (p *partition) putBack(ctx context.Context, some []seat) error {
+	n := p.n
+	n.roster.settled.Lock()
+	defer n.roster.settled.Unlock()
+	ctx, cancel := context.WithTimeout(ctx, 5*readTimeout)
+	defer cancel()
+	pipe := n.client.Pipeline()
+	for _, s := range some {
+		if now, ok := n.roster.at(place{s.room, s.member.ID}); ok && !now.parting {
+			keys, args := n.addition(s.room, s.member)
+			addScript.Eval(ctx, pipe, keys, args...)
+		}
+	}
+	if pipe.Len() == 0 {
+		return nil
+	}
+	cmds, err := pipe.Exec(ctx)
+	if err != nil {
+		return err
+	}
+	back, roomless := 0, 0
+	for _, cmd := range cmds {
+		switch answer, err := cmd.(*redis.Cmd).Int(); {
+		case err != nil:
+			return err
+		case answer == lapsed:
+			return errors.New("the lease ended again")
+		case answer == added:
+			back++
+		case answer == noRoom:
+			roomless++
+		}
+	}
+	if back+roomless > 0 {
+		n.counters.Restored.Add(int64(back))
+		n.cfg.Log.Warn("redis had lost members of this node: they are put back", "back", back, "roomless", roomless)
+	}
+	return nil
+}
+
+// strangers has those removed who are on record as this node's and are not: a
+// failover may have lost that they went.
+func (p *partition) strangers(ctx context.Context) error {
+	n := p.n
+	rooms, err := n.client.SMembers(ctx, p.keys.of("nr", n.process)).Result()
+	if err != nil {
+		return err
+	}
+	for _, key := range rooms {
+		room, err := parseRoomKey(key)
+		if err != nil {
+			n.malformed(p.keys.of("nr"), err)
+			continue
+		}
+		ids, err := n.client.HKeys(ctx, p.keys.of("rm", n.process, key)).Result()
+		if err != nil {
+			return err
+		}
+		for _, id := range ids {
+			if _, ok := n.roster.at(place{room, id}); !ok {
+				n.roster.owe(room, id)
+			}
+		}
+	}
+	return p.settleDebts(ctx)
+}
+
+// settleDebts tells Redis what it did not hear when it happened.
+func (p *partition) settleDebts(ctx context.Context) error {
+	var failed error
+	for _, at := range p.n.roster.debts(p) {
+		if failed == nil {
+			failed = p.n.settle(ctx, at)
+		}
+		if failed != nil {
+			p.n.roster.owe(at.room, at.id)
+		}
+	}
+	return failed
+}
+
+// settle tells Redis how it stands with one place. Who parts is for who runs his
+// leave to remove.
+func (n *Node) settle(ctx context.Context, at place) error {
+	n.roster.settled.Lock()
+	defer n.roster.settled.Unlock()
+	ctx, cancel := context.WithTimeout(ctx, 2*readTimeout)
+	defer cancel()
+	s, ok := n.roster.at(at)
+	if !ok {
+		keys, args := n.removal(at.room, at.id)
+		return removeScript.Run(ctx, n.client, keys, args...).Err()
+	}
+	if s.parting {
+		return nil
+	}
+	keys, args := n.addition(at.room, s.member)
+	return addScript.Run(ctx, n.client, keys, args...).Err()
+}

@@ -1,0 +1,81 @@
+package redis
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/mootchat/moot/engine"
+)
+
+// flush is someone who waits until a room has been heard up to a position.
+type flush struct {
+	to   position
+	done chan struct{}
+}
+
+// Flush implements engine.Broker. It reads how far the room is, and waits until
+// its lane has come there.
+func (n *Node) Flush(ctx context.Context, room engine.RoomID) error {
+	if err := n.up(ctx); err != nil {
+		return err
+	}
+	p, key := n.at(room)
+	p.mu.Lock()
+	s := p.subs[p.keys.of("c", key)]
+	p.mu.Unlock()
+	if s == nil || !s.isWanted() {
+		return nil
+	}
+	to, err := p.position(ctx, s)
+	if err != nil || to == (position{}) {
+		return err
+	}
+	done := s.await(to)
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("flush: %w: %w", engine.ErrUnavailable, ctx.Err())
+	case <-n.life.Done():
+		return n.gone()
+	}
+}
+
+// await gives what is closed when the room has been heard up to there, or nobody
+// here wants to hear it any more.
+func (s *sub) await(to position) <-chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f := flush{to, make(chan struct{})}
+	s.flushes = append(s.flushes, f)
+	if s.wanted && to != s.pos {
+		s.behind = true
+		s.kick()
+	}
+	s.release()
+	return f.done
+}
+
+// flushed lets those go on for whom enough was heard.
+func (s *sub) flushed() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.handled = s.pos
+	s.release()
+}
+
+// release lets those go on for whom enough was heard. In another epoch than
+// theirs the room began anew: then all that there was has been heard when nothing
+// waits. The lock is held.
+func (s *sub) release() {
+	s.flushes = slices.DeleteFunc(s.flushes, func(f flush) bool {
+		heard := s.handled.epoch == f.to.epoch && s.handled.offset >= f.to.offset ||
+			s.handled.epoch != f.to.epoch && !s.behind && len(s.inbox) == 0 && !s.running
+		if heard || !s.wanted {
+			close(f.done)
+			return true
+		}
+		return false
+	})
+}

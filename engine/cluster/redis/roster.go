@@ -1,0 +1,169 @@
+package redis
+
+import (
+	"maps"
+	"slices"
+	"sync"
+
+	"github.com/mootchat/moot/engine"
+)
+
+// roster is what this node has on record, or should have.
+type roster struct {
+	// settled is held for reading while Redis is told of one member, and for
+	// writing while it is told of many again: so that nobody who leaves meanwhile
+	// is put back. It is the one lock that is held over calls of Redis; each is
+	// bounded in time.
+	settled sync.RWMutex
+
+	mu      sync.Mutex
+	members map[engine.RoomID]map[string]*seat
+	owed    map[place]struct{} // those of whom Redis may think otherwise
+
+	letting map[string]struct{} // whom Lost was given and has not removed
+	room    engine.RoomID       // theirs
+}
+
+// seat is a member and his room.
+type seat struct {
+	room    engine.RoomID
+	member  engine.Presentee
+	parting bool // leave is being run
+}
+
+// place is where someone is a member, or was.
+type place struct {
+	room engine.RoomID
+	id   string
+}
+
+func (r *roster) init() {
+	r.members, r.owed = map[engine.RoomID]map[string]*seat{}, map[place]struct{}{}
+}
+
+// add returns false if the member is there. He parts no more.
+func (r *roster) add(room engine.RoomID, m engine.Presentee) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.members[room] == nil {
+		r.members[room] = map[string]*seat{}
+	}
+	if s, ok := r.members[room][m.ID]; ok {
+		s.parting = false
+		return false
+	}
+	r.members[room][m.ID] = &seat{room: room, member: m}
+	return true
+}
+
+func (r *roster) part(room engine.RoomID, id string, parting bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if s := r.members[room][id]; s != nil {
+		s.parting = parting
+	}
+}
+
+func (r *roster) remove(room engine.RoomID, id string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.members[room], id)
+	if len(r.members[room]) == 0 {
+		delete(r.members, room)
+	}
+}
+
+// owe notes that Redis is to be told once more how it stands with a member.
+func (r *roster) owe(room engine.RoomID, id string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.owed[place{room, id}] = struct{}{}
+}
+
+// owes says whether anything is owed.
+func (r *roster) owes() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.owed) > 0
+}
+
+// debts gives the places in the partition of which Redis is to be told. They are
+// owed no more.
+func (r *roster) debts(p *partition) []place {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var all []place
+	for at := range r.owed {
+		if q, _ := p.n.at(at.room); q == p {
+			delete(r.owed, at)
+			all = append(all, at)
+		}
+	}
+	return all
+}
+
+// at gives a copy of the seat; false if nobody sits there.
+func (r *roster) at(at place) (seat, bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if s := r.members[at.room][at.id]; s != nil {
+		return *s, true
+	}
+	return seat{}, false
+}
+
+// rooms are those that have members.
+func (r *roster) rooms() []engine.RoomID {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Collect(maps.Keys(r.members))
+}
+
+// in gives the members of the partition's rooms who do not part.
+func (r *roster) in(p *partition) []seat {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var all []seat
+	for room, members := range r.members {
+		if q, _ := p.n.at(room); q != p {
+			continue
+		}
+		for _, s := range members {
+			if !s.parting {
+				all = append(all, *s)
+			}
+		}
+	}
+	return all
+}
+
+// let notes whom Lost is given.
+func (r *roster) let(room engine.RoomID, members []engine.Presentee) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.room, r.letting = room, map[string]struct{}{}
+	for _, m := range members {
+		r.letting[m.ID] = struct{}{}
+	}
+}
+
+// release notes that Lost has done with a member; false if it was not given him.
+func (r *roster) release(room engine.RoomID, id string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	_, ok := r.letting[id]
+	if ok && r.room == room {
+		delete(r.letting, id)
+	}
+	return ok && r.room == room
+}
+
+// unfinished gives those whom Lost was given and has not removed.
+func (r *roster) unfinished() (ids []any, room engine.RoomID) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for id := range r.letting {
+		ids = append(ids, id)
+	}
+	return ids, r.room
+}
