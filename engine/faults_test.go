@@ -8,6 +8,7 @@ import (
 	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/mootchat/moot/engine"
 )
@@ -21,6 +22,8 @@ type shaky struct {
 	mu         sync.Mutex
 	fail       map[string]error // by method
 	added      error            // what Add says after it has added
+	gone       map[string]bool  // by id: Part says that another node lets them go
+	parts      int              // calls of Part
 	subscribed map[engine.RoomID]int
 	busy       map[engine.RoomID]bool
 	broken     string
@@ -29,6 +32,7 @@ type shaky struct {
 func (s *shaky) config(cfg *engine.Config) {
 	s.Broker, s.Presence = cfg.Cluster.Broker, cfg.Cluster.Presence
 	s.fail, s.subscribed, s.busy = map[string]error{}, map[engine.RoomID]int{}, map[engine.RoomID]bool{}
+	s.gone = map[string]bool{}
 	cfg.Cluster.Broker, cfg.Cluster.Presence = s, s
 }
 
@@ -85,6 +89,24 @@ func (s *shaky) Add(ctx context.Context, room engine.RoomID, m engine.Presentee)
 		return err
 	}
 	return s.added
+}
+
+func (s *shaky) Part(ctx context.Context, room engine.RoomID, id string) (bool, error) {
+	s.mu.Lock()
+	gone, err := s.gone[id], s.fail["Part"]
+	s.parts++
+	s.mu.Unlock()
+	if gone || err != nil {
+		return gone, err
+	}
+	return s.Presence.Part(ctx, room, id)
+}
+
+// fails has calls of a method fail from now on; nil: no more.
+func (s *shaky) fails(method string, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.fail[method] = err
 }
 
 func (s *shaky) check(w *world) {
@@ -195,4 +217,139 @@ func TestLeaveGoesOnWhenNobodyWaits(t *testing.T) {
 		w.must(n.RemoveMember(ctx, in("r"), a.ID()), nil)
 		n.has("r")
 	})
+}
+
+// Who has been let go by another node, since this one was taken for dead, is gone
+// without a second leave.
+func TestLeaveIsNotRunForWhomAnotherNodeLetGo(t *testing.T) {
+	inWorld(t, func(w *world) {
+		var s shaky
+		n := w.node("n", s.config)
+		l := n.countLeavers(allowed)
+		a, b := n.client().do(roomAdd("r"), roomAdd("q")), n.client().do(roomAdd("r"))
+		s.gone[a.ID()] = true
+		a.says(roomLeave("r"), isTrue)
+		n.has("r", b)
+		a.hangUp()
+		l.check(w, "", 0)
+		b.hangUp()
+		l.check(w, engine.CauseDisconnect, 1)
+	})
+}
+
+// Nobody knows whether another node runs leave: what was asked for fails, and the
+// end of a connection waits for the answer.
+func TestLeaveWaitsForTheClusterToSayWhoRunsIt(t *testing.T) {
+	inWorld(t, func(w *world) {
+		var s shaky
+		n := w.node("n", s.config)
+		l := n.countLeavers(allowed)
+		a := n.client().do(roomAdd("r"))
+		s.fails("Part", fmt.Errorf("redis: %w", engine.ErrUnavailable))
+		a.says(roomLeave("r"), failed("cluster unavailable"))
+		w.must(n.RemoveMember(w.Context(), in("r"), a.ID()), fmt.Errorf("redis: cluster unavailable"))
+		n.has("r", a)
+		a.says(say("r", "still here"), ok, chat("r", a.ID(), "still here"))
+		a.sink.Close()
+		time.Sleep(10 * time.Second)
+		l.check(w, "", 0)
+		s.fails("Part", nil)
+		<-a.gone
+		l.check(w, engine.CauseDisconnect, 1)
+		n.has("r")
+		s.check(w)
+	})
+}
+
+// The others will find out that the node is gone, and run leave.
+func TestEndOfTheNodeDoesNotWaitForTheCluster(t *testing.T) {
+	inWorld(t, func(w *world) {
+		var s shaky
+		n := w.node("n", s.config)
+		l := n.countLeavers(allowed)
+		n.client().do(roomAdd("r"))
+		s.fails("Part", fmt.Errorf("redis: %w", engine.ErrUnavailable))
+		began := time.Now()
+		w.must(n.stop(), nil)
+		if took := time.Since(began); took > 10*time.Second {
+			w.Errorf("it took %v", took)
+		}
+		l.check(w, "", 0)
+		s.check(w)
+	})
+}
+
+func TestWhoHasNoRulesForLeavingNeedNoMark(t *testing.T) {
+	inWorld(t, func(w *world) {
+		var s shaky
+		n := w.node("n", s.config)
+		n.client().do(roomAdd("r"), roomLeave("r"), roomAdd("r")).hangUp()
+		n.has("r")
+		if s.parts != 0 {
+			w.Errorf("%d marks were made", s.parts)
+		}
+	})
+}
+
+func TestDeniedLeaverIsOnRecordAgain(t *testing.T) {
+	inWorld(t, func(w *world) {
+		n := w.node("one")
+		two := w.doomed("two")
+		l := n.countLeavers(allowed)
+		two.on(engine.HookLeave, func(*engine.Event) engine.Verdict { return deny("stay") })
+		a := two.client().do(roomAdd("r"))
+		a.says(roomLeave("r"), failed("stay"))
+		n.has("r", a)
+		w.must(w.hub.Kill("two"), nil)
+		l.check(w, engine.CauseNodeLost, 1) // he was a member
+	})
+}
+
+func TestWhoWasTakenForLostJoinsAgain(t *testing.T) {
+	inWorld(t, func(w *world) {
+		n := w.node("n")
+		var causes []engine.Cause
+		n.on(engine.HookJoin, func(ev *engine.Event) engine.Verdict {
+			causes = append(causes, ev.Cause)
+			return engine.Verdict{Effects: []engine.Effect{emit("q", "again "+string(ev.Cause))}}
+		})
+		a, b := n.client().do(roomAdd("r")), n.client().do(roomAdd("q"))
+		b.heard()
+		w.must(n.presence.Remove(w.Context(), in("r"), a.ID()), nil)
+		n.Rejoin(w.Context(), in("r"), []engine.Presentee{{ID: a.ID()}, {ID: b.ID()}, {ID: "n-nobody"}})
+		n.has("r", a)
+		if fmt.Sprint(causes) != "[  rejoined]" {
+			w.Errorf("join ran for %q", causes)
+		}
+		b.hears(chat("q", "0", "again rejoined"))
+		a.says(say("r", "here"), ok, chat("r", a.ID(), "here"))
+	})
+}
+
+func TestWhoMayNotJoinAgainIsTold(t *testing.T) {
+	for reason, again := range map[string]func(w *world, n *node){
+		"full": func(_ *world, n *node) {
+			n.on(engine.HookJoin, func(*engine.Event) engine.Verdict { return deny("full") })
+		},
+		"room does not exist": func(w *world, n *node) {
+			w.must(n.presence.Remove(w.Context(), in("r"), n.members("r")[0]), nil)
+			w.must(w.hub.Node("x").Rooms.Destroy(w.Context(), in("r")), nil)
+		},
+	} {
+		inWorld(t, func(w *world) {
+			var s shaky
+			n := w.node("n", s.config)
+			l := n.countLeavers(allowed)
+			a := n.client().do(roomAdd("r"))
+			again(w, n)
+			n.Rejoin(w.Context(), in("r"), []engine.Presentee{{ID: a.ID()}})
+			a.hears(`{"context":"api","from":"0","message":"you are no longer in this room (` + reason + `)","room":"r"}`)
+			n.isEmpty("r")
+			s.check(w)
+			l.check(w, "", 0)
+			if len(a.Rooms()) != 0 {
+				w.Errorf("still in %v", a.Rooms())
+			}
+		})
+	}
 }

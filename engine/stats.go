@@ -1,9 +1,6 @@
 package engine
 
-import (
-	"errors"
-	"sync/atomic"
-)
+import "sync/atomic"
 
 type stats struct {
 	messages, deliveries, emitsDropped, busy, slowReaders, refused, limited atomic.Uint64
@@ -36,17 +33,9 @@ func (e *Engine) Stats() Stats {
 		s.slowReaders.Load(), s.refused.Load(), s.limited.Load(), common}
 }
 
-// Health is nil while the node serves and gets on with the cluster, else what is
+// ClusterHealth is nil while the node gets on with the cluster, else what is
 // wrong, in words for an operator.
-func (e *Engine) Health() error {
-	select {
-	case <-e.ready:
-	default:
-		return errors.New("the node is starting")
-	}
-	if e.closing.Load() {
-		return errors.New("the node is shutting down")
-	}
+func (e *Engine) ClusterHealth() error {
 	if e.cluster.Status == nil {
 		return nil
 	}

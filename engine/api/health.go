@@ -89,7 +89,4 @@ func (s *Server) Readiness(ctx context.Context) Readiness {
 
 func (s *Server) engineReady(context.Context) error { return s.cfg.Engine.Open() }
 
-func (s *Server) clusterReady(ctx context.Context) error {
-	_, err := s.cfg.Engine.Nodes(ctx)
-	return err
-}
+func (s *Server) clusterReady(context.Context) error { return s.cfg.Engine.ClusterHealth() }

@@ -6,6 +6,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/mootchat/moot/engine"
 )
 
 // metrics reads the counters of the engine and of the modules when it is asked:
@@ -35,6 +37,18 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 	m.counter("moot_slow_readers_total", "Connections closed because they read too slowly.", float64(st.SlowReaders))
 	m.counter("moot_refused_total", "Connections that were not let in for want of a place.", float64(st.Refused))
 	m.counter("moot_rate_limited_total", "Verbs refused because there were too many.", float64(st.RateLimited))
+	m.cluster(st.Cluster)
+}
+
+func (m sample) cluster(c engine.ClusterStats) {
+	m.counter("moot_cluster_reopened_total", "Subscriptions that broke and were made again.", float64(c.Reopened))
+	m.counter("moot_cluster_healed_total", "Messages read from history since they did not come.", float64(c.Healed))
+	m.counter("moot_cluster_replayed_total", "Messages published again after a failover had lost them.", float64(c.Replayed))
+	m.counter("moot_cluster_gaps_total", "Messages lost to this node: they had left history before they were read.", float64(c.Gaps))
+	m.counter("moot_cluster_malformed_total", "What came from the cluster's store and is not ours.", float64(c.Malformed))
+	m.counter("moot_cluster_leave_unknown_total", "Members of dead nodes for whom leave may have run.", float64(c.LeaveUnknown))
+	m.counter("moot_cluster_rejoined_total", "Members whom others had let go, and who joined again.", float64(c.Rejoined))
+	m.counter("moot_cluster_restored_total", "Members put back on record, which the cluster's store had lost.", float64(c.Restored))
 }
 
 // sample is one scrape.
