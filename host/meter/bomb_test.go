@@ -56,6 +56,27 @@ var bombs = map[string]func(n int) []byte{
 			repeat(n/2, func(int) []byte { return cat(at(opBlock, t), i32c(0), ops(opBrIf, 0, opEnd)) }))
 		return b.wasm()
 	},
+	"loops with many values": func(n int) []byte {
+		b := newBuilder()
+		many := make([]ValueType, 500)
+		for i := range many {
+			many[i] = i32
+		}
+		t := b.typ(many, many)
+		b.fn("f", many, many, nil, repeat(500, func(i int) []byte { return at(opLocalGet, uint32(i)) }),
+			repeat(n/4, func(int) []byte { return cat(at(opLoop, t), i32c(0), ops(opBrIf, 0, opEnd)) }))
+		return b.wasm()
+	},
+	"nested loops": func(n int) []byte {
+		return longBody(1, repeat(4*n, func(int) []byte { return ops(opLoop, 0x40) }),
+			repeat(4*n, func(int) []byte { return cat(at(opLocalGet, 0), ops(opBrIf, 0, opEnd)) }))
+	},
+	"nested loops with many locals": func(n int) []byte {
+		return longBody(n, repeat(n, func(i int) []byte {
+			return cat(ops(opLoop, 0x40), at(opLocalGet, uint32(i)), at(opLocalSet, uint32(i*7%n)))
+		}),
+			repeat(n, func(i int) []byte { return cat(at(opLocalGet, uint32(i)), ops(opBrIf, byte(i%min(n-i, 100)), opEnd)) }))
+	},
 	"loads": func(n int) []byte {
 		b := newBuilder()
 		b.memory(1, -1)

@@ -6,6 +6,8 @@ type scan struct {
 	frames []frame
 	locals int  // with the parameters
 	calls  bool // calls other functions, so it can be part of a recursion
+	loops  bool // comes to a loop, come what may, before it strays
+	strays bool // it has done something of note
 	bulk   bool // has an operation that pays by its size
 	grows  bool
 	in     instr
@@ -16,6 +18,7 @@ type scan struct {
 type frame struct {
 	op     uint16
 	region int // whose cost the instructions in the block are
+	loops  int // that it is in, with itself
 }
 
 func (w *rewriter) readCode(r *reader) {
@@ -79,16 +82,21 @@ func (w *rewriter) scanInstr(r *reader, start int) {
 		}
 	}
 	top := &s.frames[len(s.frames)-1]
+	s.loops = s.loops || in.op == opLoop && !s.strays
+	s.strays = s.strays || strays(in.op)
 	switch in.op {
 	case opBlock, opIf, opLoop:
-		region := top.region
+		f, values := frame{op: in.op, region: top.region, loops: top.loops}, w.blockArity(r, in.v)
 		if in.op == opLoop {
-			region = len(s.costs)
+			f.region = len(s.costs)
+			f.loops++
 			s.costs = append(s.costs, costPlain)
+			s.effort.deep += uint64(max(0, f.loops-shallow))
+			values *= 3 // there will be three blocks
 		}
-		s.frames = append(s.frames, frame{op: in.op, region: region})
+		s.frames = append(s.frames, f)
+		s.effort.values += values
 		w.budget.atMost(r, nesting, uint64(len(s.frames)-1))
-		s.effort.values += w.blockArity(r, in.v)
 	case opElse:
 		if top.op != opIf {
 			r.malformed("else without if")
@@ -117,8 +125,18 @@ func (w *rewriter) scanInstr(r *reader, start int) {
 		below(w.globals, "global", in.a)
 	}
 	_, bulk := bulkShift(in.op)
+	s.strays = s.strays || bulk || w.growCost(in.op) > 0
 	s.bulk = s.bulk || bulk
 	s.grows = s.grows || w.growCost(in.op) > 0
+}
+
+// strays says whether what comes behind op may not be reached, or not before other functions ran.
+func strays(op uint16) bool {
+	switch op {
+	case opUnreachable, opIf, opElse, opEnd, opBr, opBrIf, opBrTable, opReturn, opCall, opCallIndirect:
+		return true
+	}
+	return false
 }
 
 func (s *scan) call(t *Signature) {

@@ -107,11 +107,42 @@ func TestWhatRefuelReturnsIsTheFuel(t *testing.T) {
 	if _, err := g.call(a, 0, "line"); err != nil || a.used != 1 || g.fuel() != 12345 {
 		t.Errorf("%v, %d refuels, fuel %d", err, a.used, g.fuel())
 	}
-	for _, slice := range []int64{0, -1, -1 << 62} {
-		a = allow(1000)
-		a.slice = slice // brings the next refuel at the next charge
-		if _, err := g.call(a, 0, "loop"); err != nil || a.used != 101 {
-			t.Errorf("slice %d: %v, %d refuels for a function and 100 iterations", slice, err, a.used)
+	a = allow(1000)
+	a.slice = 0 // brings the next refuel at the next charge
+	if _, err := g.call(a, 0, "loop"); err != nil || a.used != 100 {
+		t.Errorf("%v, %d refuels for a function that has 100 turns", err, a.used)
+	}
+	a = allow(1000)
+	a.slice = -1 // not enough to go on
+	if _, err := g.call(a, 0, "loop"); !errors.Is(err, errStopped) {
+		t.Error(err)
+	}
+}
+
+// A function that loops at once asks in the loop, for both; every other one asks at its beginning.
+func TestFunctionAsksBeforeAnythingElse(t *testing.T) {
+	b := newBuilder()
+	b.importFunc("env", "nop", nil, nil)
+	loop := ops(opLoop, 0x40, opEnd)
+	asks := map[string][]byte{
+		"nothing": nil,
+		"loop":    loop,
+		"later":   cat(i32c(1), ops(0x1a, opBlock, 0x40), loop, ops(opEnd)),
+		"call":    cat(at(opCall, 0), loop),
+		"if":      cat(i32c(0), ops(opIf, 0x40), loop, ops(opEnd)),
+		"br":      cat(ops(opBlock, 0x40, opBr, 0), loop, ops(opEnd)),
+		"br_if":   cat(ops(opBlock, 0x40), i32c(1), ops(opBrIf, 0), loop, ops(opEnd)),
+		"table":   cat(ops(opBlock, 0x40), i32c(1), ops(opBrTable, 0, 0), loop, ops(opEnd)),
+		"return":  cat(ops(opReturn), loop),
+	}
+	for name, code := range asks {
+		b.fn(name, nil, nil, nil, code)
+	}
+	g := newGuest(t, b.wasm(), Limits{})
+	for name := range asks {
+		a := allow(1000)
+		if _, err := g.call(a, 0, name); err != nil || a.used != 1 && name != "call" || a.used > 2 || g.fuel() <= 0 {
+			t.Errorf("%s: %v, %d refuels, %d fuel", name, err, a.used, g.fuel())
 		}
 	}
 }

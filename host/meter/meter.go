@@ -4,8 +4,9 @@
 // [Rewrite] reads a WebAssembly binary strictly, refuses what the features or the [Limits] do not allow, and
 // writes a module that does the same as the guest's own, except that it cannot run, recurse or grow unseen:
 //
-//   - Every function entry and every loop header pays the number of instructions that follow it; bulk memory and
-//     table operations and the two grows pay for their size as well. Who pays below zero calls the host.
+//   - Every function entry and every turn of a loop pays the number of instructions that follow it; bulk memory and
+//     table operations and the two grows pay for their size as well. Who pays below zero calls the host, but for a
+//     function that comes to a loop before anything else: there the loop asks for both.
 //   - Functions that call others count the frames they stand on and trap when there are too many.
 //   - Memory and tables get a maximum, no larger than the limit.
 //   - The start section is gone: the host calls the start function when it has a budget for it.
@@ -29,9 +30,9 @@
 // and 16 bytes or two table elements of a bulk operation. Fuel paces the checks and is no measure of time: the host
 // hands out slices ([Slice] is a good size) and looks at the clock at each. When a charge leaves the fuel below zero
 // the guest calls refuel with what is left (negative: the debt). What refuel returns becomes the fuel, and the guest
-// runs on; returning 0 or less is allowed and brings the next call at the next charge. To stop the guest, refuel
-// panics: the panic comes out of the exported function's Call as its error, and the instance must be discarded. The
-// debt of one charge is at most a function body's or the size of one bulk operation.
+// runs on; returning 0 is allowed and brings the next call at the next charge, and what is below 0 is asked for again
+// at once. To stop the guest, refuel panics: the panic comes out of the exported function's Call as its error, and the
+// instance must be discarded. The debt of one charge is at most a function body's or the size of one bulk operation.
 //
 // Before each call the host may set the fuel to a slice; left alone it carries on from the last call, which
 // is as safe. Host functions that work on a guest's behalf subtract from the same global.

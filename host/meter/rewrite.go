@@ -53,6 +53,7 @@ type rewriter struct {
 	sections [lastSection + 1]section
 	names    []byte // the content of the custom section to write; nil for none
 	scan     scan   // of one body after the other
+	blocks   []open // see emitter
 }
 
 // section is what was written of one section: so many items. The section that announces the number of data segments has

@@ -17,10 +17,19 @@ import (
 // there and answers "unavailable".
 func bare(t testing.TB, wasm []byte) api.Module {
 	t.Helper()
+	return instantiate(t, newRuntime(t), wasm, abi.ExportInitialize)
+}
+
+func newRuntime(t testing.TB) wazero.Runtime {
+	rt := wazero.NewRuntime(context.Background())
+	t.Cleanup(func() { rt.Close(context.Background()) })
+	wasi.MustInstantiate(context.Background(), rt)
+	return rt
+}
+
+func instantiate(t testing.TB, rt wazero.Runtime, wasm []byte, start ...string) api.Module {
+	t.Helper()
 	ctx := context.Background()
-	rt := wazero.NewRuntime(ctx)
-	t.Cleanup(func() { rt.Close(ctx) })
-	wasi.MustInstantiate(ctx, rt)
 	compiled, err := rt.CompileModule(ctx, wasm)
 	if err != nil {
 		t.Fatal(err)
@@ -40,7 +49,7 @@ func bare(t testing.TB, wasm []byte) api.Module {
 	if _, err := imports.Instantiate(ctx); err != nil {
 		t.Fatal(err)
 	}
-	m, err := rt.InstantiateModule(ctx, compiled, wazero.NewModuleConfig().WithName("").WithStartFunctions(abi.ExportInitialize))
+	m, err := rt.InstantiateModule(ctx, compiled, wazero.NewModuleConfig().WithName("").WithStartFunctions(start...))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -87,17 +96,14 @@ func frame(ev *engine.Event) []byte {
 	return b
 }
 
-// metered is unlimited of what package meter makes of the module, which must import
-// nothing.
+// metered is unlimited of what package meter makes of the module.
 func metered(t testing.TB, wasm []byte, ev *engine.Event) func(n int) {
 	t.Helper()
 	m, err := meter.Rewrite(wasm, meter.Limits{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx := context.Background()
-	rt := wazero.NewRuntime(ctx)
-	t.Cleanup(func() { rt.Close(ctx) })
+	ctx, rt := context.Background(), newRuntime(t)
 	refuel := api.GoModuleFunc(func(_ context.Context, _ api.Module, stack []uint64) { stack[0] = meter.Slice })
 	i64 := []api.ValueType{api.ValueTypeI64}
 	_, err = rt.NewHostModuleBuilder(meter.ImportModule).NewFunctionBuilder().
@@ -105,10 +111,7 @@ func metered(t testing.TB, wasm []byte, ev *engine.Event) func(n int) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	in, err := rt.InstantiateWithConfig(ctx, m.Wasm, wazero.NewModuleConfig().WithName("").WithStartFunctions())
-	if err != nil {
-		t.Fatal(err)
-	}
+	in := instantiate(t, rt, m.Wasm, abi.ExportInitialize)
 	fuel := in.ExportedGlobal(meter.FuelExport).(api.MutableGlobal)
 	return called(t, ctx, in, ev, func() { fuel.Set(meter.Slice) })
 }

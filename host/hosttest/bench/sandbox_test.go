@@ -65,6 +65,7 @@ func BenchmarkSandboxFilter(b *testing.B) {
 		wasm := goFilter(b)
 		table.Compare(b,
 			Case{"onSayReceive of 200 bytes, in Go", OnSayReceive(Start(b, wasm), ev), 2},
+			Case{"the guest's function alone, metered", metered(b, wasm, ev), 0},
 			Case{alone, unlimited(b, wasm, ev), 0})
 	})
 }
