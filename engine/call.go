@@ -175,7 +175,7 @@ func (e *Engine) carryOut(ctx context.Context, c call) (json.RawMessage, error) 
 		}
 		return nil, e.send(ctx, t, c.Room, said{conn: conn, from: conn.ID(), message: m})
 	case callJoin:
-		_, effects, err := e.join(ctx, conn, c.Room, "", false)
+		_, effects, err := e.join(ctx, conn, c.Room, wish{})
 		e.applyLater(ctx, t, effects, false)
 		return nil, err
 	case callLeave:

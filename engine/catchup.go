@@ -41,7 +41,9 @@ func (m *member) takes(f *wire.Frame, at Position) bool {
 		if u.heard(at) {
 			return false
 		}
-		m.mode.CompareAndSwap(caught, plain)
+		if at != (Position{}) { // a notice says nothing of where the room is
+			m.mode.CompareAndSwap(caught, plain)
+		}
 	case gone:
 		return false
 	}

@@ -28,6 +28,7 @@ type Connection struct {
 
 	admitted atomic.Bool // else it has yet to send its token
 	deadline deadline
+	keys     keys // of Do
 
 	mu      sync.Mutex
 	rooms   []*member // also those that are being joined or left

@@ -61,6 +61,7 @@ type Engine struct {
 	next       atomic.Uint64 // spreads connections over writers
 	stats      stats
 	ready      chan struct{}
+	gathering  gathering
 	deadlines  *deadlines
 	dying      context.Context // ends farewellTime after Run's: then nothing waits for the cluster any more
 	die        context.CancelFunc
@@ -136,8 +137,10 @@ func (e *Engine) Run(ctx context.Context) error {
 	hurry := time.AfterFunc(farewellTime, e.die)
 	e.closeAll(CloseShutdown)
 	hurry.Stop()
+	e.tellAll()
 	end()
 	err = errors.Join(err, <-failed)
+	e.tellAll() // nobody, but that there is nothing left
 	for _, w := range e.writers {
 		w.close()
 	}

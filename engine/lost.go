@@ -64,6 +64,7 @@ func (e *Engine) Lost(ctx context.Context, id RoomID, members []Presentee) {
 			e.log.Warn("presence was not removed", "tenant", id.Tenant, "room", id.Room, "connection", m.ID, "error", err)
 		}
 		if t != nil {
+			e.announce(t, id, m.ID, false)
 			e.applyLater(ctx, t, e.applyNow(ctx, t, nil, v.Effects, false), false)
 		}
 	}
@@ -111,6 +112,7 @@ func (e *Engine) rejoin(ctx context.Context, m *member) {
 	}
 	if err == nil || errors.Is(err, ErrUnavailable) || errors.Is(err, ErrUnknown) { // the cluster sees to it later
 		c.settle(m, false)
+		e.announce(c.tenant, id, c.ID(), true)
 		e.applyLater(ctx, c.tenant, e.applyNow(ctx, c.tenant, c, v.Effects, false), false)
 		return
 	}

@@ -17,13 +17,19 @@ func errNotIn(room string) error {
 	return &VerbError{fmt.Sprintf("connection not in this room (%s)", room)}
 }
 
+// wish is what who joins wants besides.
+type wish struct {
+	recover bool // to know where the room is, and to hear what it missed
+	watch   bool // to hear who joins and leaves, where the room tells
+}
+
 // join makes c a member of the room. When joins of the same connection and room
 // meet, one runs and the others see what became of it. The effects are to be
 // applied after the client was answered.
 //
-// With recover, in a room that keeps history, c is sent nothing of the room until
-// the membership's catchUp is released.
-func (e *Engine) join(ctx context.Context, c *Connection, name string, cause Cause, recover bool) (*member, []Effect, error) {
+// With wish.recover, in a room that keeps history, c is sent nothing of the room
+// until the member is released.
+func (e *Engine) join(ctx context.Context, c *Connection, name string, wish wish) (*member, []Effect, error) {
 	if wire.ValidRoom(name) != nil && name != "" {
 		return nil, nil, &VerbError{"invalid room name"}
 	}
@@ -33,10 +39,12 @@ func (e *Engine) join(ctx context.Context, c *Connection, name string, cause Cau
 		c.tenant.release(r)
 		return nil, nil, err
 	}
-	if recover && c.tenant.settings(name).Keep.Messages > 0 {
+	settings := c.tenant.settings(name)
+	if wish.recover && settings.Keep.Messages > 0 {
 		m.mode.Store(catching)
 	}
-	effects, err := e.admit(ctx, m, cause)
+	m.watches = wish.watch && settings.Presence
+	effects, err := e.admit(ctx, m)
 	c.settle(m, err != nil)
 	if err != nil {
 		c.tenant.release(r)
@@ -75,7 +83,7 @@ func (e *Engine) beginJoin(ctx context.Context, c *Connection, r *room) (*member
 }
 
 // admit takes a membership that is under way through the room's rules.
-func (e *Engine) admit(ctx context.Context, m *member, cause Cause) ([]Effect, error) {
+func (e *Engine) admit(ctx context.Context, m *member) ([]Effect, error) {
 	c, r := m.conn, m.room
 	evicted := r.evictions()
 	if err := e.exists(ctx, r.id); err != nil {
@@ -90,11 +98,11 @@ func (e *Engine) admit(ctx context.Context, m *member, cause Cause) ([]Effect, e
 			return nil, &VerbError{fmt.Sprintf("room is full (at most %d members)", most)}
 		}
 	}
-	v := e.decide(ctx, &Event{Hook: HookJoin, Tenant: r.id.Tenant, Room: r.id.Room, Conn: c.profile.Load(), Cause: cause})
+	v := e.decide(ctx, &Event{Hook: HookJoin, Tenant: r.id.Tenant, Room: r.id.Room, Conn: c.profile.Load()})
 	if err := v.refusal(); err != nil {
 		return nil, err
 	}
-	if err := r.subscribe(ctx, e.cluster.Broker); err != nil {
+	if err := e.subscribe(ctx, m); err != nil {
 		return nil, err
 	}
 	m.joinedAt = time.Now().UnixMilli()
@@ -104,17 +112,38 @@ func (e *Engine) admit(ctx context.Context, m *member, cause Cause) ([]Effect, e
 	}
 	if err != nil {
 		e.forget(ctx, r, c.ID()) // it may be on record whatever the error was
-		e.unsubscribe(ctx, r)
+		e.unsubscribe(ctx, m)
 		return nil, err
 	}
+	e.announce(c.tenant, r.id, c.ID(), true)
 	return v.Effects, nil
 }
 
-func (e *Engine) unsubscribe(ctx context.Context, r *room) {
+// subscribe subscribes to all that the member is to hear.
+func (e *Engine) subscribe(ctx context.Context, m *member) error {
+	r := m.room
+	if err := r.messages.subscribe(ctx, e.cluster.Broker); err != nil || !m.watches {
+		return err
+	}
+	if err := r.notices.subscribe(ctx, e.cluster.Broker); err != nil {
+		e.end(ctx, &r.messages)
+		return err
+	}
+	return nil
+}
+
+func (e *Engine) unsubscribe(ctx context.Context, m *member) {
+	e.end(ctx, &m.room.messages)
+	if m.watches {
+		e.end(ctx, &m.room.notices)
+	}
+}
+
+func (e *Engine) end(ctx context.Context, s *subscription) {
 	ctx, cancel := e.patient(ctx)
 	defer cancel()
-	if err := r.unsubscribe(ctx, e.cluster.Broker); err != nil {
-		e.log.Warn("unsubscribe failed", "tenant", r.id.Tenant, "room", r.id.Room, "error", err)
+	if err := s.unsubscribe(ctx, e.cluster.Broker); err != nil {
+		e.log.Warn("unsubscribe failed", "tenant", s.topic.Tenant, "room", s.topic.Room, "error", err)
 	}
 }
 
@@ -162,7 +191,8 @@ func (e *Engine) drop(ctx context.Context, m *member) {
 	r, c := m.room, m.conn
 	r.remove(m)
 	e.forget(ctx, r, c.ID())
-	e.unsubscribe(ctx, r)
+	e.announce(c.tenant, r.id, c.ID(), false)
+	e.unsubscribe(ctx, m)
 	c.settle(m, true)
 	c.tenant.release(r)
 }

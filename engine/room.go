@@ -9,11 +9,11 @@ import (
 // room is a room as this node knows it while somebody here is in it or speaks
 // in it. What exists in the whole cluster is known to Cluster.Rooms.
 type room struct {
-	id         RoomID
-	uses       int  // members, and calls under way; under tenant.mu
-	lane       lane // of messages that are said
-	change     lane // of the subscription
-	subscribed int  // members, and joins under way, that need it; in change
+	id       RoomID
+	uses     int          // members, and calls under way; under tenant.mu
+	lane     lane         // of messages that are said
+	messages subscription // of members, and joins under way
+	notices  subscription // of those of them who watch
 
 	streams  []stream // one for each writer
 	sequence uint64   // of Deliver's calls, which come one at a time
@@ -28,6 +28,7 @@ type room struct {
 type member struct {
 	conn     *Connection
 	room     *room
+	watches  bool          // it wants to hear who joins and leaves
 	joinedAt int64         // ms since 1970; set when it is joined
 	index    int           // in room.members, under room.mu
 	mode     atomic.Uint32 // how it is sent messages
@@ -72,6 +73,7 @@ type crowd struct {
 
 func newRoom(id RoomID, writers []*writer) *room {
 	r := &room{id: id, lane: lane{limit: laneLength}, streams: make([]stream, len(writers))}
+	r.messages.topic, r.notices.topic = id, noticesOf(id)
 	for i, w := range writers {
 		r.streams[i].w = w
 		r.streams[i].space.L = &w.mu
@@ -158,31 +160,37 @@ func (c *crowd) forMiddleware() []Member {
 	return c.asked
 }
 
-// subscribe makes sure that the room's messages reach this node, for one member
-// more.
-func (r *room) subscribe(ctx context.Context, b Broker) error {
-	if err := r.change.enter(ctx); err != nil {
+// subscription is to a topic, for as many as need it.
+type subscription struct {
+	topic  RoomID
+	change lane
+	users  int // in change
+}
+
+// subscribe makes sure that what is published reaches this node, for one more.
+func (s *subscription) subscribe(ctx context.Context, b Broker) error {
+	if err := s.change.enter(ctx); err != nil {
 		return err
 	}
-	defer r.change.leave()
-	if r.subscribed == 0 {
-		if err := b.Subscribe(ctx, r.id); err != nil {
+	defer s.change.leave()
+	if s.users == 0 {
+		if err := b.Subscribe(ctx, s.topic); err != nil {
 			return err
 		}
 	}
-	r.subscribed++
+	s.users++
 	return nil
 }
 
-// unsubscribe is subscribe undone, for one member.
-func (r *room) unsubscribe(ctx context.Context, b Broker) error {
-	if err := r.change.enter(ctx); err != nil {
+// unsubscribe is subscribe undone, for one.
+func (s *subscription) unsubscribe(ctx context.Context, b Broker) error {
+	if err := s.change.enter(ctx); err != nil {
 		return err
 	}
-	defer r.change.leave()
-	r.subscribed--
-	if r.subscribed > 0 {
+	defer s.change.leave()
+	s.users--
+	if s.users > 0 {
 		return nil
 	}
-	return b.Unsubscribe(ctx, r.id)
+	return b.Unsubscribe(ctx, s.topic)
 }

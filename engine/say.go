@@ -110,7 +110,7 @@ func payloadOf(ev *Event) wire.Payload {
 // Deliver implements Handler.
 func (e *Engine) Deliver(ctx context.Context, id RoomID, at Position, payload []byte) {
 	t := e.settings.Load().tenants[id.Tenant]
-	if t == nil {
+	if t == nil || e.deliverNotice(t, id.Room, payload) {
 		return
 	}
 	r := t.known(id.Room)

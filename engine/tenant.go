@@ -41,6 +41,7 @@ type RoomSettings struct {
 	Match      func(room string) bool
 	MaxMembers int  // on all nodes; joins at the same moment may pass it; 0: no limit
 	Keep       Keep // history that members can ask for; the zero Keep: none
+	Presence   bool // members may ask to hear who joins and leaves
 }
 
 func (s *RoomSettings) check(c *Cluster) error {

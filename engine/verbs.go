@@ -163,7 +163,7 @@ func named(r *wire.Request) string {
 }
 
 func (c *Connection) roomAdd(ctx context.Context, r *wire.Request) (result, error) {
-	m, effects, err := c.engine.join(ctx, c, r.Room, "", true)
+	m, effects, err := c.engine.join(ctx, c, r.Room, wish{recover: true, watch: r.Presence})
 	res := result{data: done, effects: effects}
 	if err == nil && m.mode.Load() == catching {
 		c.engine.recover(ctx, m, r.Since, &res)
@@ -180,7 +180,7 @@ func (c *Connection) roomLeave(ctx context.Context, r *wire.Request) (result, er
 }
 
 func (c *Connection) say(ctx context.Context, r *wire.Request) (result, error) {
-	effects, err := c.engine.say(ctx, c, r.Room, r.Text)
+	effects, err := c.keys.once(r.Key, func() ([]Effect, error) { return c.engine.say(ctx, c, r.Room, r.Text) })
 	return result{effects: effects}, err
 }
 

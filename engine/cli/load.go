@@ -137,7 +137,7 @@ func engineConfig(cfg *config.Config) (engine.Config, error) {
 }
 
 func roomSettings(s config.RoomSettings, match func(string) bool) engine.RoomSettings {
-	r := engine.RoomSettings{Match: match, MaxMembers: s.MaxMembers}
+	r := engine.RoomSettings{Match: match, MaxMembers: s.MaxMembers, Presence: s.Presence}
 	if s.History > 0 {
 		r.Keep = engine.Keep{Messages: s.History, For: s.HistoryTTL}
 	}

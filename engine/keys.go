@@ -1,0 +1,70 @@
+package engine
+
+import (
+	"errors"
+	"time"
+)
+
+const (
+	maxKey   = 64              // bytes of an idempotency key
+	keyTime  = 2 * time.Minute // that a key is known
+	mostKeys = 10_000          // of one connection; with more, the oldest are forgotten early
+)
+
+var errKey = &VerbError{"key must be at most 64 bytes"}
+
+// keys are the idempotency keys under which a connection has said something: they
+// belong to its verbs, which come one after the other.
+type keys struct {
+	outcomes map[string]error // nil: it was said; ErrUnknown: it may have been
+	order    []keyed
+}
+
+// keyed is a key and when it was used.
+type keyed struct {
+	Key     string    `json:"key"`
+	At      time.Time `json:"at"`
+	Unknown bool      `json:"unknown,omitempty"`
+}
+
+// once says something by f, unless it was said under the key. What failed was not
+// said, and may be tried again; what may have been is not.
+func (k *keys) once(key string, f func() ([]Effect, error)) ([]Effect, error) {
+	if key == "" {
+		return f()
+	}
+	if len(key) > maxKey {
+		return nil, errKey
+	}
+	k.forget(time.Now(), mostKeys)
+	if outcome, ok := k.outcomes[key]; ok {
+		return nil, outcome
+	}
+	effects, err := f()
+	if unknown := errors.Is(err, ErrUnknown); err == nil || unknown {
+		k.remember(keyed{key, time.Now(), unknown})
+	}
+	return effects, err
+}
+
+func (k *keys) remember(u keyed) {
+	k.forget(u.At, mostKeys-1)
+	if k.outcomes == nil {
+		k.outcomes = map[string]error{}
+	}
+	k.outcomes[u.Key] = nil
+	if u.Unknown {
+		k.outcomes[u.Key] = ErrUnknown
+	}
+	k.order = append(k.order, u)
+}
+
+// forget forgets the oldest, as far as their time has passed or there are more.
+func (k *keys) forget(now time.Time, most int) {
+	old := 0
+	for old < len(k.order) && (now.Sub(k.order[old].At) >= keyTime || len(k.order)-old > most) {
+		delete(k.outcomes, k.order[old].Key)
+		old++
+	}
+	k.order = k.order[old:]
+}

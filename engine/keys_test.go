@@ -1,0 +1,89 @@
+package engine_test
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/mootchat/moot/engine"
+)
+
+func sayUnder(key, text string) string {
+	return fmt.Sprintf(`{"event":"say","room":"r","message":%q,"key":%q,"messageId":1}`, text, key)
+}
+
+// failedWith is the answer to say with a key.
+func failedWith(text, key, message string) string {
+	return fmt.Sprintf(`{"status":"Error: %s","error":"Error: %[1]s","context":"response","data":{"message":%q,"key":%q},"messageId":1}`, text, message, key)
+}
+
+func TestWhatHasAKeyIsSaidOnce(t *testing.T) {
+	inWorld(t, func(w *world) {
+		n := w.node("one")
+		a, b := n.client().do(roomAdd("r")), n.client().do(roomAdd("r"))
+		a.says(sayUnder("k", "1"), ok, chat("r", a.ID(), "1"))
+		a.says(sayUnder("k", "1"), ok)
+		a.says(sayUnder("k", "something else"), ok)
+		<-b.begin(sayUnder("k", "of another"))
+		a.hears(chat("r", b.ID(), "of another"))
+		a.says(say("r", "without"), ok, chat("r", a.ID(), "without"))
+		a.says(say("r", "without"), ok, chat("r", a.ID(), "without"))
+
+		time.Sleep(2*time.Minute - time.Millisecond)
+		a.says(sayUnder("k", "1"), ok)
+		time.Sleep(time.Millisecond)
+		<-a.begin(sayUnder("k", "again"))
+		if heard := a.heard(); len(heard) != 2 {
+			w.Errorf("after two minutes the key is still known: %s", heard)
+		}
+		longest := strings.Repeat("k", 64)
+		<-a.begin(sayUnder(longest, "1"))
+		if heard := a.heard(); len(heard) != 2 {
+			w.Errorf("heard %s", heard)
+		}
+		a.says(sayUnder(longest+"k", "1"), failedWith("key must be at most 64 bytes", longest+"k", "1"))
+		a.says(`{"event":"say","room":"r","message":"hi","key":{},"messageId":1}`,
+			strings.Replace(failed("key must be a string or a number"), `"data":{}`, `"data":{"message":"hi","key":{}}`, 1))
+	})
+}
+
+// TestWhatFailedMayBeTriedAgain: under its key; and what may have been said is not.
+func TestWhatFailedMayBeTriedAgain(t *testing.T) {
+	inWorld(t, func(w *world) {
+		s := &shaky{}
+		n := w.node("one", s.config)
+		asked := 0
+		n.on(engine.HookOnSayReceive, func(*engine.Event) engine.Verdict {
+			if asked++; asked == 1 {
+				return deny("not now")
+			}
+			return allow()
+		})
+		a := n.client().do(roomAdd("r"))
+		a.says(sayUnder("k", "1"), failedWith("not now", "k", "1"))
+		s.fail["Publish"] = engine.ErrUnavailable
+		a.says(sayUnder("k", "1"), failedWith("cluster unavailable", "k", "1"))
+		delete(s.fail, "Publish")
+		a.says(sayUnder("k", "1"), ok, chat("r", a.ID(), "1"))
+
+		s.fail["Publish"] = fmt.Errorf("publish: %w: %w", engine.ErrUnknown, context.DeadlineExceeded)
+		a.says(sayUnder("k2", "2"), failedWith("outcome unknown", "k2", "2"))
+		delete(s.fail, "Publish")
+		a.says(sayUnder("k2", "2"), failedWith("outcome unknown", "k2", "2"))
+	})
+}
+
+func TestKeysAreBounded(t *testing.T) {
+	inWorld(t, func(w *world) {
+		n := w.node("one", func(c *engine.Config) { c.Limits.VerbsPerSecond = 1e6 })
+		a := n.client().do(roomAdd("r"))
+		for i := range 10_001 {
+			<-a.begin(sayUnder(fmt.Sprint(i), "x"))
+		}
+		a.heard()
+		a.says(sayUnder("1", "x"), ok)
+		a.says(sayUnder("0", "x"), ok, chat("r", a.ID(), "x"))
+	})
+}
