@@ -119,11 +119,11 @@ func (l *loader) generation(t *tenant, s *source, config Entry, given grants) (*
 	if err != nil {
 		return nil, []error{err}
 	}
-	if errs := append(checkExports(m), checkImports(m.Imports, given)...); len(errs) > 0 {
+	if errs := append(checkExports(m), checkImports(m.Imports, s.needs(given))...); len(errs) > 0 {
 		return nil, errs
 	}
 	g := &generation{host: l.host, binding: b, name: s.Name + "@" + hex.EncodeToString(s.digest[:4]), given: given,
-		config: config.Config, module: m, gate: t.gate, counters: l.counters(t.name, s.Name)}
+		config: config.Config, module: m, program: s.program, gate: t.gate, counters: l.counters(t.name, s.Name)}
 	if errs := l.start(g, m); len(errs) > 0 {
 		return nil, errs
 	}
@@ -141,6 +141,15 @@ func (s *source) meter(memory int64) (*meter.Module, error) {
 	m, err := meter.Rewrite(s.wasm, meter.Limits{FileBytes: maxModule, MemoryPages: int(pages)})
 	s.metered[pages] = metered{m, err}
 	return m, err
+}
+
+// needs is what the source's imports are compared with. The runner of a script
+// imports all that there is; what the script was not granted fails when it is called.
+func (s *source) needs(given grants) grants {
+	if s.program == nil {
+		return given
+	}
+	return everything
 }
 
 // start compiles a generation, makes its first instance and reads its manifest.

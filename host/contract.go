@@ -8,6 +8,7 @@ import (
 
 	"github.com/mootchat/moot/host/abi"
 	"github.com/mootchat/moot/host/meter"
+	"github.com/mootchat/moot/host/script"
 	"github.com/mootchat/moot/host/wasi"
 )
 
@@ -23,6 +24,11 @@ func (g grants) has(capability string) bool {
 	}
 	return capability == "" || g.capabilities[capability]
 }
+
+// everything is for what links to all host functions and is granted none by it.
+var everything = grants{properties: []string{""}, capabilities: map[string]bool{
+	abi.CapabilityKV: true, abi.CapabilityRate: true, abi.CapabilityEmit: true, abi.CapabilityRooms: true,
+}}
 
 func parseGrants(list []string) (grants, error) {
 	g := grants{capabilities: make(map[string]bool)}
@@ -54,6 +60,7 @@ func exportTypes() map[string]string {
 		abi.ExportInit:       "(i32, i32, i32) -> (i32)",
 		abi.ExportReason:     "() -> (i64)",
 		abi.ExportInitialize: "() -> ()",
+		script.Export:        "(i32, i32, i32) -> (i32)",
 	}
 	for h := abi.Connect; h <= abi.Hooks; h++ {
 		types[h.Export()] = "(i32) -> (i32)"

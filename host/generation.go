@@ -10,6 +10,7 @@ import (
 	"github.com/tetratelabs/wazero"
 
 	"github.com/mootchat/moot/host/meter"
+	"github.com/mootchat/moot/host/script"
 )
 
 // binding is what entries must agree in to share a generation.
@@ -33,6 +34,7 @@ type generation struct {
 	config   []byte
 	settings map[string]json.RawMessage // the config's top level
 	module   *meter.Module              // without the binary
+	program  *script.Program // what the module, a runner, runs; nil: the module is itself
 	runtime  wazero.Runtime
 	compiled wazero.CompiledModule
 	pool     *pool
@@ -56,7 +58,7 @@ func (g *generation) compile(ctx context.Context, wasm []byte) (err error) {
 		WithCompilationCache(g.host.cache).
 		WithMemoryLimitPages(g.module.Memory.Max).
 		WithDebugInfoEnabled(false))
-	if err := link(ctx, g.runtime, g.module.Imports); err != nil {
+	if err := link(ctx, g.runtime, g.module.Imports, g.given); err != nil {
 		return fmt.Errorf("link: %w", err)
 	}
 	if g.compiled, err = g.runtime.CompileModule(ctx, wasm); err != nil {

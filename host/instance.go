@@ -14,6 +14,7 @@ import (
 	"github.com/mootchat/moot/engine"
 	"github.com/mootchat/moot/host/abi"
 	"github.com/mootchat/moot/host/meter"
+	"github.com/mootchat/moot/host/script"
 	"github.com/mootchat/moot/host/wasi"
 )
 
@@ -112,11 +113,17 @@ func (in *instance) start() *failure {
 			}
 		}
 	}
-	config := in.generation.config
+	config, program := in.generation.config, in.generation.program
 	size := max(abi.ExchangeSize, len(config))
+	if program != nil {
+		size = max(size, len(program.Name)+len(program.Text))
+	}
 	if f := in.ensure(size); f != nil && f.err == errFrame {
 		return fail(f.kind, "no exchange buffer of %d bytes: %s refused, or the config is too large", size, abi.ExportAlloc)
 	} else if f != nil {
+		return f
+	}
+	if f := in.take(program); f != nil {
 		return f
 	}
 	init := in.module.ExportedFunction(abi.ExportInit)
@@ -134,6 +141,24 @@ func (in *instance) start() *failure {
 	return nil
 }
 
+// take gives a runner its script.
+func (in *instance) take(program *script.Program) *failure {
+	if program == nil {
+		return nil
+	}
+	fn := in.module.ExportedFunction(script.Export)
+	if fn == nil {
+		return fail(Protocol, "the runner of %s has no %s", program.Name, script.Export)
+	}
+	n := copy(in.memory()[in.buffer:], program.Name)
+	copy(in.memory()[int(in.buffer)+n:], program.Text)
+	result, f := in.call(fn, uint64(in.buffer), uint64(n+len(program.Text)), uint64(n))
+	if f == nil && uint32(result) != 0 {
+		f = fail(Memory, "%s is too large for its memory", program.Name)
+	}
+	return f
+}
+
 // refused asks why moot_init did not accept its config.
 func (in *instance) refused(code int32) *failure {
 	fn := in.module.ExportedFunction(abi.ExportReason)
@@ -143,6 +168,9 @@ func (in *instance) refused(code int32) *failure {
 	reason, f := in.text(fn, abi.MaxReason)
 	if f != nil {
 		return f
+	}
+	if p := in.generation.program; p != nil {
+		return fail(Protocol, "%s", p.Locate(string(reason)))
 	}
 	return fail(Protocol, "%s refused its config: %s", abi.ExportInit, reason)
 }

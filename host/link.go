@@ -33,7 +33,7 @@ func lookup(module, name string) (fn hostFunction, ok bool) {
 // link makes the host modules that the guest's imports need, and those functions
 // alone. All of them are Go functions on the raw stack: what goes through reflection
 // costs thirty times as much.
-func link(ctx context.Context, rt wazero.Runtime, imports []meter.Import) error {
+func link(ctx context.Context, rt wazero.Runtime, imports []meter.Import, given grants) error {
 	refuel := hostFunction{
 		Signature: meter.Signature{Params: []byte{api.ValueTypeI64}, Results: []byte{api.ValueTypeI64}},
 		call:      func(in *instance, stack []uint64) { stack[0] = uint64(in.refuel()) },
@@ -44,6 +44,9 @@ func link(ctx context.Context, rt wazero.Runtime, imports []meter.Import) error 
 		fn, ok := lookup(im.Module, im.Name)
 		if !ok {
 			continue // instantiating will say so
+		}
+		if !given.has(fn.capability) { // only runners of scripts come as far as this
+			fn.call, fn.timed = func(_ *instance, stack []uint64) { stack[0] = api.EncodeI32(abi.NotGranted) }, false
 		}
 		if modules[im.Module] == nil {
 			modules[im.Module] = rt.NewHostModuleBuilder(im.Module)

@@ -15,6 +15,7 @@ import (
 
 	"github.com/mootchat/moot/host/abi"
 	"github.com/mootchat/moot/host/meter"
+	"github.com/mootchat/moot/host/script"
 )
 
 // loader builds one revision. Loads come one at a time: compiling may take a second
@@ -34,6 +35,7 @@ type source struct {
 	Module
 	digest  [32]byte
 	wasm    []byte
+	program *script.Program    // nil: it is no script
 	metered map[uint32]metered // by pages of memory
 }
 
@@ -96,6 +98,13 @@ func (l *loader) read(m Module) {
 	switch have := hex.EncodeToString(s.digest[:]); {
 	case m.SHA256 != "" && !strings.EqualFold(m.SHA256, have):
 		l.problems.add(m.Where, m.Name, "%s has the sha256 %s, not %s: if the change is meant, put the new one here", m.File, have, m.SHA256)
+	case m.Script != "":
+		if s.program, err = script.Compile(m.Script, wasm); err != nil {
+			l.problems.add(m.Where, m.Name, "%w", err)
+			return
+		}
+		s.wasm = s.program.Runner
+		l.modules[m.Name] = s
 	case !bytes.HasPrefix(wasm, []byte("\x00asm")):
 		l.problems.add(m.Where, m.Name, "%s is not a WebAssembly module: it begins with %q where one begins with %q",
 			m.File, wasm[:min(len(wasm), 8)], "\x00asm")

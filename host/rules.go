@@ -16,14 +16,15 @@ type Rules struct {
 	Tenants []Tenant
 }
 
-// Module is a WebAssembly module that entries name.
+// Module is a WebAssembly module, or a script, that entries name.
 type Module struct {
 	Name   string
+	Script string                        // the name of a script's file; "": it is a WebAssembly module
 	File   string                        // for messages
 	Where  string                        // for messages: "config.yaml:12: modules.blocklist"
-	Wasm   []byte                        // the binary; nil: Open is called
-	Open   func() (io.ReadCloser, error) // gives the binary; at most 16 MiB are read
-	SHA256 string                        // of the binary, in hex; "": not checked
+	Wasm   []byte                        // the binary, or the script's text; nil: Open is called
+	Open   func() (io.ReadCloser, error) // gives it; at most 16 MiB are read
+	SHA256 string                        // of it, in hex; "": not checked
 }
 
 // Tenant is the chain of one tenant, for all hooks.

@@ -53,7 +53,7 @@ func (in *instance) said() string {
 	if text == "" {
 		return ""
 	}
-	return text + "\n"
+	return in.generation.program.Locate(text) + "\n"
 }
 
 // says writes a guest's own words to the log.
@@ -63,5 +63,5 @@ func (in *instance) says(level slog.Level, text string) {
 	if in.event != nil {
 		room = in.event.Room
 	}
-	g.host.line(level, g.counters, strings.TrimSpace(text), "module", in.label, "hook", in.hook.String(), "tenant", g.binding.tenant, "room", room)
+	g.host.line(level, g.counters, strings.TrimSpace(g.program.Locate(text)), "module", in.label, "hook", in.hook.String(), "tenant", g.binding.tenant, "room", room)
 }

