@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .ONESHELL:
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := run
-.PHONY: run moot guests check test race lint fuzz bench soak chaos tools clean
+.PHONY: run moot guests runners check test race lint fuzz bench soak chaos tools clean
 
 GUESTS      := $(notdir $(patsubst %/main.go,%,$(wildcard guests/*/main.go)))
 GUEST_FILES := $(foreach g,$(GUESTS),guests/$(g)/$(g).wasm)
@@ -30,10 +30,17 @@ guests/$(1)/$(1).wasm: $(wildcard guests/$(1)/*.go) $(SDK_SOURCES)
 endef
 $(foreach g,$(GUESTS),$(eval $(call guest_rule,$(g))))
 
+# The runners of scripts: the program embeds those there are when it is built.
+RUNNER_SOURCES := $(wildcard host/script/runner/*)
+RUNNERS := host/script/built/js.wasm host/script/built/lua.wasm
+runners: $(RUNNERS)
+$(RUNNERS) &: $(RUNNER_SOURCES)
+	host/script/runner/build.sh
+
 check: moot guests
 	./moot check
 
-test: tools guests race
+test: tools runners guests race
 
 # What compares latencies runs by itself.
 ALONE := host/hosttest/hostile
@@ -76,8 +83,8 @@ soak: guests
 chaos: guests
 	go test -race -tags chaos -count=1 -timeout 30m ./engine/cluster/redis ./engine/cli
 
-# What the tests need besides Go and Node.js: a browser, Redis, and the npm
-# packages that the lock files name.
+# What the tests need besides Go and Node.js: a browser, Redis, a C compiler for
+# WebAssembly, and the npm packages that the lock files name.
 tools:
 	if ! command -v node >/dev/null || ! command -v npm >/dev/null; then
 		echo "make test needs Node.js 20.11 or newer, with npm: install it and try again" >&2; exit 1
@@ -86,6 +93,10 @@ tools:
 	command -v chromium >/dev/null || missing="$$missing chromium"
 	command -v redis-server >/dev/null || missing="$$missing redis-server"
 	command -v redis-sentinel >/dev/null || missing="$$missing redis-sentinel"
+	command -v clang-14 >/dev/null || missing="$$missing clang-14"
+	command -v wasm-ld-14 >/dev/null || missing="$$missing lld-14"
+	[ -e /usr/lib/wasm32-wasi/libc.a ] || missing="$$missing wasi-libc"
+	ls /usr/lib/llvm-14/lib/clang/*/lib/wasi/libclang_rt.builtins-wasm32.a >/dev/null 2>&1 || missing="$$missing libclang-rt-14-dev-wasm32"
 	if [ -n "$$missing" ]; then
 		if ! command -v apt-get >/dev/null; then
 			echo "make test needs$$missing: install what has these names in Debian so that they are on the PATH (Redis 7.0 or newer), and try again" >&2; exit 1
@@ -104,4 +115,4 @@ tools:
 	npm run --silent --prefix sdk/client build
 
 clean:
-	rm -rf moot build sdk/client/dist $(GUEST_FILES) $(addsuffix /node_modules,$(NPM_DIRS))
+	rm -rf moot build sdk/client/dist $(RUNNERS) $(GUEST_FILES) $(addsuffix /node_modules,$(NPM_DIRS))

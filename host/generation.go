@@ -34,7 +34,7 @@ type generation struct {
 	config   []byte
 	settings map[string]json.RawMessage // the config's top level
 	module   *meter.Module              // without the binary
-	program  *script.Program // what the module, a runner, runs; nil: the module is itself
+	program  *script.Program            // what the module, a runner, runs; nil: the module is itself
 	runtime  wazero.Runtime
 	compiled wazero.CompiledModule
 	pool     *pool

@@ -82,9 +82,13 @@ func rulesOf(cfg *config.Config) host.Rules {
 	})
 	for _, name := range names {
 		m := cfg.Modules[name]
+		file := m.File
+		if m.Script.Written != "" {
+			file = m.Script
+		}
 		rules.Modules = append(rules.Modules, host.Module{
-			Name: name, File: m.File.Written, Where: fmt.Sprintf("%s: modules.%s", m.Pos, name), SHA256: m.SHA256,
-			Open: func() (io.ReadCloser, error) { return os.Open(m.File.Absolute) },
+			Name: name, File: file.Written, Script: m.Script.Written, Where: fmt.Sprintf("%s: modules.%s", m.Pos, name), SHA256: m.SHA256,
+			Open: func() (io.ReadCloser, error) { return os.Open(file.Absolute) },
 		})
 	}
 	for _, name := range slices.Sorted(maps.Keys(cfg.Tenants)) {

@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"net"
 	"path"
+	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode"
@@ -121,10 +123,31 @@ func (l *load) check(c *Config) {
 			}
 		}
 	}
+	l.checkModules(c.Modules)
 	l.checkRedis(c.Cluster.Redis)
 	l.checkKeys(c)
 	if _, ok := c.Tenants[c.Socket.Tenant]; !ok && c.Socket.Listen != "" && !l.bad["socket.tenant"] {
 		l.problem(l.pos("socket.tenant"), "socket.tenant", unknown("tenant", c.Socket.Tenant, sorted(c.Tenants)))
+	}
+}
+
+// checkModules asks whether each module comes from one place.
+func (l *load) checkModules(modules map[string]Module) {
+	for _, name := range sorted(modules) {
+		m, at := modules[name], cursor{path: "modules"}.key(name)
+		from := 0
+		for _, source := range []Path{m.File, m.Script} {
+			if source.Written != "" {
+				from++
+			}
+		}
+		if from != 1 && !l.bad[at.path] && !l.bad[at.key("file").path] {
+			l.problem(l.pos(at.path), at.path, "must have one of file and script")
+		}
+		if script := m.Script.Written; script != "" && !slices.Contains([]string{".js", ".ts", ".lua"}, filepath.Ext(script)) {
+			path := at.key("script").path
+			l.problem(l.pos(path), path, fmt.Sprintf("%q is no script: want a name that ends in .js, .ts or .lua", script))
+		}
 	}
 }
 

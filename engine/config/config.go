@@ -109,10 +109,11 @@ type Log struct {
 	Format string `yaml:"format" default:"text" oneof:"text json"`
 }
 
-// Module is a file that chain entries name.
+// Module is a file that chain entries name: File or Script, one of them is set.
 type Module struct {
-	Pos    Pos    `yaml:"-"` // of its name
-	File   Path   `yaml:"file" required:"true"`
+	Pos    Pos    `yaml:"-"`                     // of its name
+	File   Path   `yaml:"file"`                  // a WebAssembly module
+	Script Path   `yaml:"script"`                // of JavaScript, TypeScript or Lua, by its ending
 	SHA256 string `yaml:"sha256" check:"sha256"` // of the file: 64 hex digits in lower case; "" = not checked
 }
 

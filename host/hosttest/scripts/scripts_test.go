@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -368,9 +369,13 @@ func TestTypings(t *testing.T) {
 	if _, err := os.Stat(tsc); err != nil {
 		t.Fatalf("%v: run `make test`, which installs what this test needs", err)
 	}
-	for _, file := range []string{"all.ts", "../../../../sdk/script/moot.d.ts"} {
+	for _, file := range []string{"testdata/all.ts", "../../../sdk/script/moot.d.ts"} {
+		file, err := filepath.Abs(file) // a relative one is mistaken by references in it
+		if err != nil {
+			t.Fatal(err)
+		}
 		out, err := exec.CommandContext(t.Context(), "node", tsc, "--noEmit", "--strict", "--target", "es2020", "--lib", "es2020",
-			"testdata/"+file).CombinedOutput()
+			file).CombinedOutput()
 		if err != nil {
 			t.Errorf("tsc %s: %v\n%s", file, err, out)
 		}
