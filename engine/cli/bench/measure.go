@@ -156,6 +156,7 @@ type look struct {
 	at             time.Duration
 	sent           int64
 	server, client usage
+	busy, all      float64 // the host's processors, see hostTime
 }
 
 func (r *run) look() (l look, err error) {
@@ -164,6 +165,7 @@ func (r *run) look() (l look, err error) {
 		l.sent += s.sent.Load()
 	}
 	l.client, _ = usageOf(os.Getpid()) // it is left out where it is not known
+	l.busy, l.all = hostTime()
 	l.server, err = r.server()
 	return l, err
 }

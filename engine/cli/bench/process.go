@@ -12,8 +12,9 @@ import (
 
 // usage is what a process has used.
 type usage struct {
-	cpu float64 // seconds, user and system, since it began
-	rss int64   // bytes
+	cpu    float64 // seconds, user and system, since it began
+	rss    int64   // bytes
+	writes int64   // calls to the system that write, since it began; 0: not known
 }
 
 // usageOf reads a process from /proc, which only Linux has.
@@ -24,7 +25,8 @@ func usageOf(pid int) (usage, error) {
 	dir := "/proc/" + strconv.Itoa(pid)
 	stat, err := os.ReadFile(dir + "/stat")
 	status, err2 := os.ReadFile(dir + "/status")
-	switch u := parseUsage(stat, status); {
+	io, _ := os.ReadFile(dir + "/io") // of another user's process: not for us
+	switch u := parseUsage(stat, status, io); {
 	case errors.Is(err, fs.ErrNotExist), err == nil && u.rss == 0:
 		return usage{}, fmt.Errorf("pid: no process %d is running", pid)
 	case err != nil || err2 != nil:
@@ -38,23 +40,58 @@ func usageOf(pid int) (usage, error) {
 // all that Go runs on.
 const ticks = 100
 
-// parseUsage reads /proc/PID/stat and /proc/PID/status, see proc(5). The name of
+// parseUsage reads /proc/PID/stat, status and io, see proc(5). The name of
 // the program, in parentheses, may hold anything; behind it utime and stime are
 // the 12th and 13th field. A process that has ended, and is not yet waited for,
 // has no VmRSS: it is 0.
-func parseUsage(stat, status []byte) (u usage) {
+func parseUsage(stat, status, io []byte) (u usage) {
 	if fields := bytes.Fields(stat[bytes.LastIndexByte(stat, ')')+1:]); len(fields) > 12 {
 		user, _ := strconv.ParseFloat(string(fields[11]), 64)
 		system, _ := strconv.ParseFloat(string(fields[12]), 64)
 		u.cpu = (user + system) / ticks
 	}
-	for line := range bytes.Lines(status) {
-		if value, ok := bytes.CutPrefix(line, []byte("VmRSS:")); ok {
+	u.rss = numberOf("VmRSS:", status) << 10
+	u.writes = numberOf("syscw:", io)
+	return u
+}
+
+// numberOf is the number behind a name at the beginning of a line; 0 if there is
+// none.
+func numberOf(name string, text []byte) int64 {
+	for line := range bytes.Lines(text) {
+		if value, ok := bytes.CutPrefix(line, []byte(name)); ok {
 			if f := bytes.Fields(value); len(f) > 0 {
-				kB, _ := strconv.ParseInt(string(f[0]), 10, 64)
-				u.rss = kB << 10
+				n, _ := strconv.ParseInt(string(f[0]), 10, 64)
+				return n
 			}
 		}
 	}
-	return u
+	return 0
+}
+
+// hostTime is how long the processors of this host were at work and how long
+// they could have been, in ticks since it began. Both are 0 where it is not
+// known.
+func hostTime() (busy, all float64) {
+	stat, _ := os.ReadFile("/proc/stat")
+	return parseHostTime(stat)
+}
+
+// parseHostTime reads the first line of /proc/stat, see proc(5): of its numbers
+// the fourth is idle time, the fifth that of waiting for disks; the last two are
+// contained in the first two.
+func parseHostTime(stat []byte) (busy, all float64) {
+	line, _, _ := bytes.Cut(stat, []byte("\n"))
+	fields := bytes.Fields(line)
+	if len(fields) < 9 || string(fields[0]) != "cpu" {
+		return 0, 0
+	}
+	for i, f := range fields[1:9] {
+		n, _ := strconv.ParseFloat(string(f), 64)
+		all += n
+		if i != 3 && i != 4 {
+			busy += n
+		}
+	}
+	return busy, all
 }

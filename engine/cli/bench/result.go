@@ -40,6 +40,7 @@ type Result struct {
 
 	Server *Server  `json:"server,omitempty"`      // nil: it was not measured
 	Client *float64 `json:"clientCores,omitempty"` // processors that bench itself kept busy; nil: not known here
+	Host   *float64 `json:"hostBusy,omitempty"`    // how busy the processors of bench's host were with all there is, 0 to 1; nil: not known here
 
 	// latencies are those of all deliveries of messages that were sent after the
 	// warm-up, in microseconds.
@@ -58,10 +59,11 @@ type Latency struct {
 
 // Server is what the server's process used.
 type Server struct {
-	Cores         float64 `json:"cores"`         // processors kept busy
-	CPUPerMillion float64 `json:"cpuPerMillion"` // seconds per 1,000,000 deliveries
-	RSS           int64   `json:"rss"`           // bytes, at the end
-	RSSPerConn    float64 `json:"rssPerConn"`    // bytes by which it grew from before the first connection to after the last, for each
+	Cores         float64 `json:"cores"`          // processors kept busy
+	CPUPerMillion float64 `json:"cpuPerMillion"`  // seconds per 1,000,000 deliveries
+	PerWrite      float64 `json:"framesPerWrite"` // deliveries for each call to the system that writes; 0: not known
+	RSS           int64   `json:"rss"`            // bytes, at the end
+	RSSPerConn    float64 `json:"rssPerConn"`     // bytes by which it grew from before the first connection to after the last, for each
 }
 
 func (r *run) result(latencies *hdrhistogram.Histogram, deliveries int64, begin, end look, ended string) *Result {
@@ -84,14 +86,27 @@ func (r *run) result(latencies *hdrhistogram.Histogram, deliveries int64, begin,
 		cpu := end.server.cpu - begin.server.cpu
 		res.Server = &Server{
 			Cores: cpu / seconds, CPUPerMillion: cpu / float64(max(1, deliveries)) * 1e6,
-			RSS: end.server.rss, RSSPerConn: float64(r.idle.rss-r.before.rss) / float64(len(r.members)),
+			PerWrite: ratio(float64(deliveries), float64(end.server.writes-begin.server.writes)),
+			RSS:      end.server.rss, RSSPerConn: float64(r.idle.rss-r.before.rss) / float64(len(r.members)),
 		}
 	}
 	if end.client != (usage{}) {
 		cores := (end.client.cpu - begin.client.cpu) / seconds
 		res.Client = &cores
 	}
+	if end.all > begin.all {
+		share := (end.busy - begin.busy) / (end.all - begin.all)
+		res.Host = &share
+	}
 	return res
+}
+
+// ratio is 0 where there is nothing to divide by.
+func ratio(a, b float64) float64 {
+	if b == 0 {
+		return 0
+	}
+	return a / b
 }
 
 func latencyOf(h *hdrhistogram.Histogram) Latency {
@@ -132,10 +147,16 @@ func (r *Result) Table(w io.Writer) error {
 	}
 	if s := r.Server; s != nil {
 		row("server CPU", "%.2f s per 1M deliveries (%.2f cores)", s.CPUPerMillion, s.Cores)
+		if s.PerWrite > 0 {
+			row("frames per write", "%s", strconv.FormatFloat(s.PerWrite, 'f', 1, 64))
+		}
 		row("server memory", "%.1f KiB RSS per connection (%.1f MiB in all)", s.RSSPerConn/1024, float64(s.RSS)/(1<<20))
 	}
 	if r.Client != nil {
 		row("client CPU", "%.2f cores", *r.Client)
+	}
+	if r.Host != nil {
+		row("this host", "%.0f%% busy", *r.Host*100)
 	}
 	return t.Flush()
 }
