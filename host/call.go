@@ -3,6 +3,7 @@ package host
 import (
 	"context"
 	"errors"
+	"reflect"
 	"runtime"
 	"time"
 
@@ -23,8 +24,23 @@ var epoch = time.Now()
 func now() int64 { return int64(time.Since(epoch)) }
 
 // largeStack is the fuel of a call whose stack may have become large: a guest pays
-// for every value that it can leave there.
+// for every value that it can leave there. Go's pay much more, and leave nothing.
 const largeStack = meter.Slice / 4
+
+// keptStack is the largest stack that is kept, in values of 8 bytes or in bytes, as
+// wazero counts it.
+const keptStack = 64 << 10
+
+// deep reports whether fn, which has been called, has a stack that is not to be kept.
+// Only wazero knows, and does not tell: where it is not found, it is.
+func deep(fn api.Function) bool {
+	v := reflect.Indirect(reflect.ValueOf(fn))
+	if v.Kind() != reflect.Struct {
+		return true
+	}
+	stack := v.FieldByName("stack")
+	return stack.Kind() != reflect.Slice || stack.Len() > keptStack
+}
 
 // call runs one exported function and gives its first result. After a failure the
 // instance is broken.
@@ -38,7 +54,8 @@ func (in *instance) call(fn api.Function, args ...uint64) (uint64, *failure) {
 		in.broken = true
 		return 0, in.classify(err)
 	}
-	in.large = in.large || in.slices < slices || int64(in.fuel.Get()) < meter.Slice-largeStack
+	much := in.slices < slices || int64(in.fuel.Get()) < meter.Slice-largeStack
+	in.large = in.large || much && deep(fn)
 	return in.stack[0], nil
 }
 

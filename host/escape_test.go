@@ -106,6 +106,28 @@ func TestADeepStackIsNotKept(t *testing.T) {
 	}
 }
 
+// TestAShallowStackIsKept has one that does much with little of it: a new stack for
+// each call is what most of a call would cost.
+func TestAShallowStackIsKept(t *testing.T) {
+	m := blank()
+	speak(m)
+	const turns = 100_000
+	m.FuncWith("on_say_receive", "i32 -> i32", "i32", asm.Loop(
+		asm.Get(1)+asm.I32(1)+asm.Add+asm.Tee(1)+asm.I32(turns)+asm.LessU+asm.BrIf(0))+asm.I32(abi.Allow))
+	h, _ := start(t, Config{})
+	swap(t, h, rulesOf(m.Wasm(), Entry{}))
+	ev := said("hello")
+	call := func() {
+		if v := h.Decide(context.Background(), ev); v.Outcome != engine.Allowed {
+			t.Fatalf("%+v", v)
+		}
+	}
+	call()
+	if n := testing.AllocsPerRun(10, call); n > 0 {
+		t.Errorf("%v allocations for a call", n)
+	}
+}
+
 const multiply asm.Code = "\x6c" // i32
 
 // TestNoPropertyThatIsNotText sets one that is JSON but for its encoding.

@@ -51,7 +51,7 @@ type instance struct {
 	cancel   context.CancelFunc
 	output   wasi.Output
 	words    []byte // the last lines that it wrote, at most maxWords
-	large    bool   // a stack may have become large: see renew
+	large    bool   // a stack has become large: see renew
 	broken   bool   // not to be called again
 }
 

@@ -11,7 +11,8 @@ import (
 // the longest phrase, not on how many words are listed. It is for one goroutine at
 // a time.
 type list struct {
-	root node
+	root    node
+	longest int // word of a listed phrase, in bytes
 
 	// Of the text looked through last, to be used again: a module that makes no
 	// garbage is not held up by its collector.
@@ -38,6 +39,7 @@ func (l *list) add(phrase string) error {
 	n := &l.root
 	for _, w := range words(nil, phrase) {
 		key := string(fold(nil, phrase[w.start:w.end]))
+		l.longest = max(l.longest, len(key))
 		if n.next == nil {
 			n.next = make(map[string]*node)
 		}
@@ -55,7 +57,7 @@ func (l *list) add(phrase string) error {
 func (l *list) find(text string) []span {
 	l.words, l.found = words(l.words[:0], text), l.found[:0]
 	for i := 0; i < len(l.words); i++ {
-		if last := l.longest(text, i); last >= i {
+		if last := l.phraseAt(text, i); last >= i {
 			l.found = append(l.found, span{l.words[i].start, l.words[last].end})
 			i = last
 		}
@@ -63,12 +65,16 @@ func (l *list) find(text string) []span {
 	return l.found
 }
 
-// longest is the last word of the longest listed phrase that begins with word
+// phraseAt is the last word of the longest listed phrase that begins with word
 // first; -1 if none does.
-func (l *list) longest(text string, first int) int {
+func (l *list) phraseAt(text string, first int) int {
 	n, last := &l.root, -1
 	for i := first; i < len(l.words) && n.next != nil; i++ {
-		l.key = fold(l.key[:0], text[l.words[i].start:l.words[i].end])
+		word := text[l.words[i].start:l.words[i].end]
+		if len(word) > utf8.UTFMax*l.longest {
+			break // folding keeps the number of characters
+		}
+		l.key = fold(l.key[:0], word)
 		if n = n.next[string(l.key)]; n == nil {
 			break
 		}
@@ -82,8 +88,16 @@ func (l *list) longest(text string, first int) int {
 // words appends the longest runs of letters, digits and marks in text.
 func words(all []span, text string) []span {
 	start := -1
-	for i, r := range text {
-		switch in := inWord(r); {
+	for i, size := 0, 0; i < len(text); i += size {
+		var in bool
+		if c := text[i]; c < utf8.RuneSelf { // most are, and calls are what costs
+			in, size = inASCII(c), 1
+		} else {
+			var r rune
+			r, size = utf8.DecodeRuneInString(text[i:])
+			in = inWord(r)
+		}
+		switch {
 		case in && start < 0:
 			start = i
 		case !in && start >= 0:
@@ -97,9 +111,13 @@ func words(all []span, text string) []span {
 	return all
 }
 
+func inASCII(c byte) bool {
+	return 'a' <= c|0x20 && c|0x20 <= 'z' || '0' <= c && c <= '9'
+}
+
 func inWord(r rune) bool {
 	if r < utf8.RuneSelf {
-		return 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9'
+		return inASCII(byte(r))
 	}
 	return r != utf8.RuneError && (unicode.IsLetter(r) || unicode.IsDigit(r) || unicode.IsMark(r))
 }
@@ -107,6 +125,21 @@ func inWord(r rune) bool {
 // fold appends s in a form that is the same for all its spellings in capitals
 // and small letters.
 func fold(dst []byte, s string) []byte {
+	for i := 0; i < len(s); i++ {
+		c := s[i]
+		if c >= utf8.RuneSelf {
+			return foldAll(dst, s[i:])
+		}
+		if 'A' <= c && c <= 'Z' {
+			c += 'a' - 'A'
+		}
+		dst = append(dst, c)
+	}
+	return dst
+}
+
+// foldAll is fold for all characters.
+func foldAll(dst []byte, s string) []byte {
 	for _, r := range s {
 		if r >= utf8.RuneSelf {
 			r = smallest(r)
