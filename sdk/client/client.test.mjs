@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import { createServer } from "node:net";
+import { connect, createServer } from "node:net";
 import { after, afterEach, before, test } from "node:test";
 import WebSocket, { WebSocketServer } from "ws";
 import { Client, ClosedError, LostError, VerbError } from "@mootchat/client";
@@ -99,6 +99,70 @@ test("a client comes back to its rooms when the server does", { timeout }, async
     await heard;
     assert.deepEqual((await ann.details()).rooms, ["defaultRoom"]);
     assert.equal(states.at(-1), "connected");
+  } finally {
+    ann.close();
+    await second.stop();
+  }
+});
+
+const history = { "tenants.default.rooms.settings": '[{match: "*", history: 100, historyTTL: 1m}]' };
+
+// A proxy whose connections can be cut, so that the server lives on.
+async function cuttable(target) {
+  const [host, port] = target.split(":");
+  const pairs = new Set();
+  const proxy = createServer((near) => {
+    const far = connect(Number(port), host);
+    for (const [a, b] of [[near, far], [far, near]]) a.pipe(b).on("error", () => {}), a.on("error", () => b.destroy());
+    pairs.add(near);
+  });
+  proxy.listen(0, "127.0.0.1");
+  await once(proxy, "listening");
+  return {
+    url: `ws://127.0.0.1:${proxy.address().port}`,
+    cut: () => { for (const socket of pairs) socket.destroy(); pairs.clear(); },
+    close: () => proxy.close(),
+  };
+}
+
+test("what was said during a break is heard after it, once and in order", { timeout }, async () => {
+  const town = await start({ more: history }), line = await cuttable(town.http);
+  try {
+    const ann = await connected(line.url), bob = await connected(`ws://${town.http}`);
+    const heard = [];
+    ann.on("message", (m) => m.from === bob.id && heard.push(m.message));
+    let gaps = 0;
+    ann.on("gap", () => gaps++);
+    await Promise.all([ann.join("otherRoom"), bob.join("otherRoom")]);
+    const said = [];
+    for (let i = 0; i < 30; i++) {
+      if (i % 10 === 5) line.cut();
+      said.push(`message ${i}`);
+      await bob.say("otherRoom", said.at(-1));
+    }
+    while (heard.length < said.length) await next(ann, "message");
+    assert.deepEqual(heard, said);
+    assert.equal(gaps, 0);
+    const pages = [await bob.history("otherRoom", { limit: 20 })]; // notices of who joined are in it too
+    while (pages[0].before) pages.unshift(await bob.history("otherRoom", { limit: 20, before: pages[0].before }));
+    assert.deepEqual(pages.flatMap((p) => p.messages).filter((m) => m.from === bob.id).map((m) => m.message), said);
+    assert.ok(pages.length > 1);
+  } finally {
+    for (const c of open) c.close();
+    line.close();
+    await town.stop();
+  }
+});
+
+test("a gap is told", { timeout }, async () => {
+  const first = await start({ more: history });
+  const ann = await connected(`ws://${first.http}`);
+  await ann.join("otherRoom");
+  const gap = next(ann, "gap"); // the memory of a single node ends with it
+  await first.stop();
+  const second = await start({ ...first, more: history });
+  try {
+    assert.deepEqual(await gap, { room: "otherRoom" });
   } finally {
     ann.close();
     await second.stop();

@@ -7,9 +7,9 @@ const startsWithin = 60_000; // ms
 for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, () => process.exit(1)); // runs what waits for exit
 
 // start gives a running server: where its clients find it, and stop. Listeners that
-// are not given get free ports.
-export async function start({ http = "127.0.0.1:0", socket = "127.0.0.1:0" } = {}) {
-  const settings = { "http.listen": http, "socket.listen": socket, "log.format": "json", "log.level": "info", drain: "0s" };
+// are not given get free ports; more are other settings, by their paths.
+export async function start({ http = "127.0.0.1:0", socket = "127.0.0.1:0", more = {} } = {}) {
+  const settings = { ...more, "http.listen": http, "socket.listen": socket, "admin.listen": "127.0.0.1:0", "log.format": "json", "log.level": "info", drain: "0s" };
   const args = Object.entries(settings).flatMap(([path, value]) => ["--set", `${path}=${value}`]);
   const child = spawn(process.env.MOOT, ["serve", "--config", process.env.MOOT_CONFIG, ...args], { stdio: ["ignore", "ignore", "pipe"] });
   const kill = () => child.kill("SIGKILL");

@@ -106,7 +106,7 @@ export class Client extends Emitter<Events> {
     const place = this.#rooms.begin(room, options);
     try {
       const answer = await this.#ask("roomAdd", () => place.request(), "again");
-      this.#rooms.joined(place);
+      this.#rooms.joined(place, answer);
       return typeof answer.recovered === "boolean" ? { recovered: answer.recovered } : {};
     } catch (err) {
       if (alreadyThere(err)) return this.#rooms.joined(place), {};
@@ -212,6 +212,7 @@ export class Client extends Emitter<Events> {
   async #rejoin(link: Link, place: ReturnType<Rooms["begin"]>): Promise<void> {
     try {
       const answer = await link.request("roomAdd", place.request());
+      place.begin(answer);
       if (answer.recovered === false) this.emit("gap", { room: place.room });
     } catch (err) {
       if (!(err instanceof VerbError)) throw err;

@@ -5,6 +5,13 @@ import type { Position } from "./types.js";
 export class Place {
   constructor(readonly room: string, public since: Position | undefined, readonly presence: boolean) {}
 
+  /** Takes from the answer to a roomAdd where the room is: what it missed before that comes behind the answer. */
+  begin(answer: Frame): void {
+    if (!this.since && typeof answer.epoch === "string" && typeof answer.offset === "number") {
+      this.since = { epoch: answer.epoch, offset: answer.offset };
+    }
+  }
+
   /** The fields of a roomAdd that goes on where this place has ended. */
   request(): Frame {
     const request: Frame = { room: this.room };
@@ -29,7 +36,8 @@ export class Rooms {
     return place;
   }
 
-  joined(place: Place): void {
+  joined(place: Place, answer: Frame = {}): void {
+    place.begin(answer);
     this.#joining.delete(place.room);
     if (!this.#joined.has(place.room)) this.#joined.set(place.room, place);
   }

@@ -51,9 +51,11 @@ export interface Room {
 
 /** A page of what was said before, oldest first. */
 export interface History {
+  room: string;
+  epoch: string;
   messages: Message[];
-  /** Whether there is more before these. */
-  more: boolean;
+  /** What to ask for to get the page before this one; absent where there is none. */
+  before?: number;
 }
 
 /** This connection, as the server knows it. */
