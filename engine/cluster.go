@@ -33,6 +33,12 @@ type Position = wire.Position
 type Keep struct {
 	Messages int
 	For      time.Duration
+
+	// Ephemeral messages have no place in the room's order, and cost least: their
+	// Position is zero, History never has them, and a node whose way to the
+	// others breaks misses those of that moment, and nobody counts them. Messages
+	// is then 0.
+	Ephemeral bool
 }
 
 // Cluster is all that the engine needs of the nodes' common ground. One node's

@@ -44,17 +44,31 @@ type position struct {
 	offset uint64
 }
 
-// envelope is an entry as it comes through the room's channel:
-// "<epoch>:<offset>:<entry>".
+// envelope is what comes through the room's channel: an entry in its place,
+// "<epoch>:<offset>:<entry>"; an ephemeral one, "~<entry>", whose position is zero;
+// or a mark that someone waits for, "!<mark>", who published it to hear that all
+// before it has come.
 type envelope struct {
 	position
-	entry string
+	entry string // "" for a mark
+	mark  string
 }
+
+const (
+	ephemeralMark = "~"
+	flushMark     = "!"
+)
 
 // maxEpoch bounds what is taken for an epoch; ours have 16 characters.
 const maxEpoch = 64
 
 func parseEnvelope(s string) (envelope, error) {
+	if e, ok := strings.CutPrefix(s, ephemeralMark); ok {
+		return envelope{entry: e}, nil
+	}
+	if m, ok := strings.CutPrefix(s, flushMark); ok && m != "" && len(m) <= maxID {
+		return envelope{mark: m}, nil
+	}
 	epoch, rest, _ := strings.Cut(s, ":")
 	offset, e, ok := strings.Cut(rest, ":")
 	if !ok || epoch == "" || len(epoch) > maxEpoch {
@@ -64,7 +78,7 @@ func parseEnvelope(s string) (envelope, error) {
 	if err != nil || n == 0 {
 		return envelope{}, fmt.Errorf("%.40q is no envelope: offset %.20q", s, offset)
 	}
-	return envelope{position{epoch, n}, e}, nil
+	return envelope{position: position{epoch, n}, entry: e}, nil
 }
 
 // maxOffset is what a script's numbers hold exactly, written without an exponent.

@@ -8,9 +8,11 @@ import (
 	"github.com/mootchat/moot/engine"
 )
 
-// flush is someone who waits until a room has been heard up to a position.
+// flush is someone who waits until a room has been heard up to a position or, where
+// nothing has one, up to a mark.
 type flush struct {
 	to   position
+	mark string // "": to a position
 	done chan struct{}
 }
 
@@ -28,10 +30,15 @@ func (n *Node) Flush(ctx context.Context, room engine.RoomID) error {
 		return nil
 	}
 	to, err := p.position(ctx, s)
-	if err != nil || to == (position{}) {
+	if err != nil {
 		return err
 	}
-	done := s.await(to)
+	done := s.await(flush{to, "", make(chan struct{})})
+	if to.offset == 0 {
+		if done, err = p.marked(ctx, s); err != nil {
+			return err
+		}
+	}
 	select {
 	case <-done:
 		return nil
@@ -42,19 +49,40 @@ func (n *Node) Flush(ctx context.Context, room engine.RoomID) error {
 	}
 }
 
+// marked publishes a mark, and gives what is closed when it has come back.
+func (p *partition) marked(ctx context.Context, s *sub) (<-chan struct{}, error) {
+	f := flush{mark: token(), done: make(chan struct{})}
+	done := s.await(f)
+	err := p.n.read(ctx, "flush", func(ctx context.Context) error {
+		return p.n.client.Do(ctx, p.n.publishCommand(), s.channel, flushMark+f.mark).Err()
+	})
+	return done, err
+}
+
 // await gives what is closed when the room has been heard up to there, or nobody
 // here wants to hear it any more.
-func (s *sub) await(to position) <-chan struct{} {
+func (s *sub) await(f flush) <-chan struct{} {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	f := flush{to, make(chan struct{})}
 	s.flushes = append(s.flushes, f)
-	if s.wanted && to != s.pos {
+	if s.wanted && f.mark == "" && f.to != s.pos {
 		s.behind = true
 		s.kick()
 	}
 	s.release()
 	return f.done
+}
+
+// reached lets who waits for a mark go on.
+func (s *sub) reached(mark string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.flushes = slices.DeleteFunc(s.flushes, func(f flush) bool {
+		if f.mark == mark {
+			close(f.done)
+		}
+		return f.mark == mark
+	})
 }
 
 // flushed lets those go on for whom enough was heard.
@@ -70,8 +98,8 @@ func (s *sub) flushed() {
 // waits. The lock is held.
 func (s *sub) release() {
 	s.flushes = slices.DeleteFunc(s.flushes, func(f flush) bool {
-		heard := s.handled.epoch == f.to.epoch && s.handled.offset >= f.to.offset ||
-			s.handled.epoch != f.to.epoch && !s.behind && len(s.inbox) == 0 && !s.running
+		heard := f.mark == "" && (s.handled.epoch == f.to.epoch && s.handled.offset >= f.to.offset ||
+			s.handled.epoch != f.to.epoch && !s.behind && len(s.inbox) == 0 && !s.running)
 		if heard || !s.wanted {
 			close(f.done)
 			return true

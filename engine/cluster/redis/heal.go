@@ -128,7 +128,7 @@ func parsePage(v []string) (page, error) {
 			return page{}, fmt.Errorf("offset %.20q does not follow", v[i])
 		}
 		next = offset + 1
-		g.messages = append(g.messages, envelope{position{g.epoch, offset}, v[i+1]})
+		g.messages = append(g.messages, envelope{position: position{g.epoch, offset}, entry: v[i+1]})
 	}
 	return g, nil
 }

@@ -17,8 +17,9 @@ import (
 //	moot:{t}:gen            which server's life this partition is in
 //	moot:{t}:data           string: a name of the data, made with it: another says that Redis began empty
 //	moot:{t}:pub:PRODUCER   string: the last batch, and its answer
-//	moot:{t}:m:ROOM         hash: e epoch, o offset of the last message, s offset before the epoch's first, g generation
-//	moot:{t}:h:ROOM         stream: id 0-<offset>, field d: an entry
+//	moot:{t}:m:ROOM         hash: e epoch, o offset of the last message, s offset before the epoch's first, g generation,
+//	                        k offset of the first that history has; without k it has none
+//	moot:{t}:h:ROOM         stream: id 0-<offset>, field d: an entry, t: ms when it came, if history is to have it
 //	moot:{t}:c:ROOM         channel of envelopes
 //	moot:{t}:probe:NODE     channel: does what we publish come to us?
 //	moot:{t}:rooms:TENANT   hash: name -> token of who created it
@@ -30,6 +31,10 @@ import (
 //	moot:{t}:pt:PROCESS      set: <connection>/<room> of those for whom leave is being run
 //	moot:{t}:taken:PROCESS   string: how often members of a process that was taken for dead were handed to others
 //	moot:{t}:lv:PROCESS      hash: those whom it is letting go: #seq, #room, m<connection> -> record
+//	moot:{t}:parked          hash: key -> session
+//	moot:{t}:ends            zset: key of a parked session -> its end, ms by Redis' clock
+//	moot:{t}:got:TOKEN       string: a session that was just taken
+//	moot:{t}:ending:PROCESS  set: keys of the sessions that it is ending
 //	moot:{n:NODE}:lease     string: which process is the node
 //	moot:{n:NODE}:in        stream: calls and answers to it
 type keys struct {

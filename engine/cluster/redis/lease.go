@@ -25,12 +25,14 @@ return {ARGV[1], tonumber(ARGV[2])}`)
 // how often its members were handed to others, in whose life the partition is and
 // which data it holds: another name says that the data before is lost. The time by
 // Redis' clock follows, and the processes whose leases have ended.
-// KEYS alive taken gen data   ARGV process lease name
+// What stands between is whether sessions are to end.
+// KEYS alive taken gen data ends   ARGV process lease name
 var beatScript = redis.NewScript(luaNow + `
 local lease = redis.call('ZSCORE', KEYS[1], ARGV[1])
 redis.call('SET', KEYS[4], ARGV[3], 'NX')
 redis.call('ZADD', KEYS[1], now + ARGV[2], ARGV[1])
-return {lease and 1 or 0, redis.call('GET', KEYS[2]) or '0', redis.call('GET', KEYS[3]) or '', redis.call('GET', KEYS[4]), now, unpack(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'LIMIT', 0, 100))}`)
+return {lease and 1 or 0, redis.call('GET', KEYS[2]) or '0', redis.call('GET', KEYS[3]) or '', redis.call('GET', KEYS[4]),
+  #redis.call('ZRANGEBYSCORE', KEYS[5], '-inf', now, 'LIMIT', 0, 1), now, unpack(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'LIMIT', 0, 100))}`)
 
 // arrive takes the node's name and puts it on the list of those alive.
 func (n *Node) arrive(ctx context.Context) error {
@@ -82,6 +84,7 @@ type pulse struct {
 	taken      string   // how often its members were handed to others; "0": never
 	generation string   // of the partition
 	data       string   // its name
+	ending     bool     // there are sessions whose time is over
 	ended      []string // the processes whose leases have ended
 }
 
@@ -89,7 +92,7 @@ type pulse struct {
 func (p *partition) beat(ctx context.Context) (found pulse, err error) {
 	ctx, cancel := context.WithTimeout(ctx, 2*readTimeout)
 	defer cancel()
-	keys := []string{p.keys.of("alive"), p.keys.of("taken", p.n.process), p.keys.of("gen"), p.keys.of("data")}
+	keys := []string{p.keys.of("alive"), p.keys.of("taken", p.n.process), p.keys.of("gen"), p.keys.of("data"), p.keys.of("ends")}
 	v, err := beatScript.Run(ctx, p.n.client, keys, p.n.process, p.n.cfg.Lease.Milliseconds(), token()).Slice()
 	if err != nil {
 		return found, err
@@ -102,9 +105,10 @@ func (p *partition) beat(ctx context.Context) (found pulse, err error) {
 
 func (p *partition) parsePulse(v values) (pulse, error) {
 	known, err1 := v.number(0)
-	now, err2 := v.number(4)
-	ended, err3 := v.texts(5)
-	if err := errors.Join(err1, err2, err3); err != nil {
+	ending, err2 := v.number(4)
+	now, err3 := v.number(5)
+	ended, err4 := v.texts(6)
+	if err := errors.Join(err1, err2, err3, err4); err != nil {
 		return pulse{}, err
 	}
 	texts, err := v[1:4].texts(0)
@@ -112,7 +116,7 @@ func (p *partition) parsePulse(v values) (pulse, error) {
 		return pulse{}, err
 	}
 	p.n.skew.Store(now - time.Now().UnixMilli())
-	return pulse{known == 1, texts[0], texts[1], texts[2], ended}, nil
+	return pulse{known == 1, texts[0], texts[1], texts[2], ending != 0, ended}, nil
 }
 
 // keepLease renews the leases until the node's life ends, or another has its name.
@@ -146,7 +150,7 @@ func (n *Node) beatAll(ctx context.Context) {
 			}
 			continue
 		}
-		n.offer(p, found.ended)
+		n.offer(p, found)
 		p.comeBack(found)
 	}
 }

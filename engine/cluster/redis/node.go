@@ -128,7 +128,7 @@ func token() string { return strings.ToLower(rand.Text()[:16]) }
 // and of nodes can be used; Publish, Subscribe, Add and Call wait for it, and
 // after it they fail with engine.ErrUnavailable.
 func (n *Node) Cluster() engine.Cluster {
-	return engine.Cluster{Broker: n, Rooms: (*rooms)(n), Presence: n, Nodes: (*nodes)(n), Status: n}
+	return engine.Cluster{Broker: n, History: n, Rooms: (*rooms)(n), Presence: n, Sessions: n, Nodes: (*nodes)(n), Status: n}
 }
 
 // Close ends the connections. It is called after Nodes.Run has returned, if that
@@ -176,7 +176,8 @@ func (ns *nodes) Run(ctx context.Context, h engine.Handler) error {
 func (n *Node) work() {
 	var all sync.WaitGroup
 	for _, p := range n.parts {
-		all.Go(p.publish)
+		all.Go(p.lane.run)
+		all.Go(p.quick.run)
 		all.Go(p.listen)
 	}
 	all.Go(n.keepLease)
@@ -243,9 +244,10 @@ func (ns *nodes) List(ctx context.Context) ([]string, error) {
 
 // partition is a part of the keys, and this node's dealings with it.
 type partition struct {
-	n    *Node
-	keys keys
-	lane lane
+	n     *Node
+	keys  keys
+	lane  lane
+	quick lane // of ephemeral messages
 
 	generation string       // at the last beat, as data; of who keeps the lease
 	data       string       // which data the partition holds
@@ -263,6 +265,7 @@ type partition struct {
 func newPartition(n *Node, k keys) *partition {
 	p := &partition{n: n, keys: k, subs: map[string]*sub{}}
 	p.lane = lane{p: p, wake: make(chan struct{}, 1)}
+	p.quick = lane{p: p, wake: make(chan struct{}, 1)}
 	return p
 }
 

@@ -33,8 +33,11 @@ const (
 // is the generation and the positions. If the generation is not the one that the
 // publisher knows, it does nothing and answers ! and the new one.
 //
+// All messages are kept for nodes to heal by. Those that history is to have know
+// when they came, and are the last ones without a gap: k is the offset of the first.
+//
 // KEYS gen pub (meta history)*
-// ARGV seq command historyTTL metaTTL historyCount epoch producerTTL generation (channel entry)*
+// ARGV seq command historyTTL metaTTL historyCount epoch producerTTL generation (channel entry keep keepFor)*
 var publishScript = redis.NewScript(`
 local done = redis.call('GET', KEYS[2])
 if done then
@@ -43,20 +46,35 @@ if done then
 end
 local gen = redis.call('GET', KEYS[1]) or ''
 if ARGV[8] ~= '' and ARGV[8] ~= gen then return '!' .. gen end
-local out = {gen}
+local out, now = {gen}, nil
 for i = 1, (#KEYS - 2) / 2 do
-  local meta, history, channel, entry = KEYS[1 + 2*i], KEYS[2 + 2*i], ARGV[7 + 2*i], ARGV[8 + 2*i]
+  local meta, history, channel, entry = KEYS[1 + 2*i], KEYS[2 + 2*i], ARGV[5 + 4*i], ARGV[6 + 4*i]
+  local keep, count, ttl, life = tonumber(ARGV[7 + 4*i]), ARGV[5], ARGV[3], ARGV[4]
   local offset = redis.call('HINCRBY', meta, 'o', 1)
-  local was = redis.call('HMGET', meta, 'e', 'g')
+  local was = redis.call('HMGET', meta, 'e', 'g', 'k')
   local epoch = was[1]
   if not epoch or was[2] ~= gen then
     epoch = ARGV[6]
     redis.call('HSET', meta, 'e', epoch, 'g', gen, 's', offset - 1)
     if offset == 1 then redis.call('DEL', history) end
   end
-  redis.call('XADD', history, 'MAXLEN', '~', ARGV[5], '0-' .. offset, 'd', entry)
-  redis.call('PEXPIRE', history, ARGV[3])
-  redis.call('PEXPIRE', meta, ARGV[4])
+  if keep == 0 then
+    if was[3] then redis.call('HDEL', meta, 'k') end
+    redis.call('XADD', history, 'MAXLEN', '~', count, '0-' .. offset, 'd', entry)
+  else
+    if not was[3] then redis.call('HSET', meta, 'k', offset) end
+    if not now then
+      local t = redis.call('TIME')
+      now = t[1] * 1000 + math.floor(t[2] / 1000)
+    end
+    local keepFor = ARGV[8 + 4*i]
+    if keep > tonumber(count) then count = keep end
+    if tonumber(keepFor) > tonumber(ttl) then ttl = keepFor end
+    if tonumber(keepFor) > tonumber(life) then life = keepFor end
+    redis.call('XADD', history, 'MAXLEN', '~', count, '0-' .. offset, 'd', entry, 't', now)
+  end
+  redis.call('PEXPIRE', history, ttl)
+  redis.call('PEXPIRE', meta, life)
   redis.call(ARGV[2], channel, epoch .. ':' .. offset .. ':' .. entry)
   out[i + 1] = epoch .. ':' .. offset
 end
@@ -98,25 +116,32 @@ type lane struct {
 	recent recent
 }
 
+// ephemeral says whether it is the lane of messages that are not kept.
+func (l *lane) ephemeral() bool { return l == &l.p.quick }
+
 // parcel is a message on its way to Redis.
 type parcel struct {
 	room     string // key
 	entry    string
+	keep     engine.Keep
 	deadline time.Time
 	taken    atomic.Bool // by the batch, or by who gave it up
 	done     chan error  // one slot
 }
 
 // Publish implements engine.Broker. A node with 10,000 messages or 16 MiB waiting
-// takes no more: engine.ErrUnavailable. There is no engine.History yet: what is kept
-// heals nodes.
-func (n *Node) Publish(ctx context.Context, room engine.RoomID, payload []byte, _ engine.Keep) error {
+// takes no more: engine.ErrUnavailable.
+func (n *Node) Publish(ctx context.Context, room engine.RoomID, payload []byte, keep engine.Keep) error {
 	if err := n.up(ctx); err != nil {
 		return err
 	}
 	p, key := n.at(room)
-	item := &parcel{room: key, deadline: time.Now().Add(n.cfg.PublishTimeout), done: make(chan error, 1)}
-	if err := p.lane.put(item, payload); err != nil {
+	item := &parcel{room: key, keep: keep, deadline: time.Now().Add(n.cfg.PublishTimeout), done: make(chan error, 1)}
+	l := &p.lane
+	if keep.Ephemeral {
+		l = &p.quick
+	}
+	if err := l.put(item, payload); err != nil {
 		return err
 	}
 	select {
@@ -150,10 +175,13 @@ func (l *lane) put(item *parcel, payload []byte) error {
 	return nil
 }
 
-// publish sends batches until the node's life ends.
-func (p *partition) publish() {
-	l := &p.lane
-	ctx := p.n.life
+// run sends batches until the node's life ends.
+func (l *lane) run() {
+	ctx := l.p.n.life
+	send := l.send
+	if l.ephemeral() {
+		send = l.fling
+	}
 	for {
 		select {
 		case <-l.wake:
@@ -162,7 +190,7 @@ func (p *partition) publish() {
 			return
 		}
 		for batch := l.take(); len(batch) > 0 && ctx.Err() == nil; batch = l.take() {
-			l.send(ctx, batch)
+			send(ctx, batch)
 		}
 	}
 }
@@ -208,7 +236,7 @@ func (l *lane) send(ctx context.Context, batch []*parcel) {
 	deadline := slices.MaxFunc(batch, func(a, b *parcel) int { return a.deadline.Compare(b.deadline) }).deadline
 	outcome := engine.ErrUnavailable
 	for b := (backoff{10 * time.Millisecond, 200 * time.Millisecond}); ; {
-		answer, err := l.run(ctx, keys, args)
+		answer, err := l.ask(ctx, keys, args)
 		if gen, changed := strings.CutPrefix(answer, "!"); err == nil && changed {
 			l.replay(ctx, gen)
 			l.seq++
@@ -234,7 +262,7 @@ func (l *lane) send(ctx context.Context, batch []*parcel) {
 	}
 }
 
-func (l *lane) run(ctx context.Context, keys []string, args []any) (string, error) {
+func (l *lane) ask(ctx context.Context, keys []string, args []any) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, 2*readTimeout)
 	defer cancel()
 	return publishScript.Run(ctx, l.p.n.client, keys, args...).Text()
@@ -242,15 +270,12 @@ func (l *lane) run(ctx context.Context, keys []string, args []any) (string, erro
 
 func (l *lane) compose(batch []*parcel) (keys []string, args []any) {
 	k := l.p.keys
-	command := "publish"
-	if l.p.n.cfg.Mode == Cluster {
-		command = "spublish"
-	}
+	command := l.p.n.publishCommand()
 	keys = append(keys, k.of("gen"), k.of("pub", l.p.n.process))
 	args = append(args, l.seq, command, historyTTL.Milliseconds(), metaTTL.Milliseconds(), historyCount, token(), producerTTL.Milliseconds(), l.gen)
 	for _, item := range batch {
 		keys = append(keys, k.of("m", item.room), k.of("h", item.room))
-		args = append(args, k.of("c", item.room), item.entry)
+		args = append(args, k.of("c", item.room), item.entry, max(item.keep.Messages, 0), max(item.keep.For.Milliseconds(), 0))
 	}
 	return keys, args
 }

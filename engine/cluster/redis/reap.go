@@ -19,7 +19,7 @@ import (
 // run leave when it died, the room, and pairs of connection and record. That some
 // were handed over is noted, for the dead one to find if it is not dead.
 //
-// KEYS alive nr-dead lv-dead lv-own pt-dead taken-dead
+// KEYS alive nr-dead lv-dead lv-own pt-dead taken-dead ending-dead
 // ARGV dead own seq limit base takenTTL
 var takeScript = redis.NewScript(luaNow + `
 local function answer(what, unknown)
@@ -49,7 +49,8 @@ redis.call('PEXPIRE', KEYS[6], ARGV[6])
 local room = redis.call('SRANDMEMBER', KEYS[2])
 if not room then
   redis.call('ZREM', KEYS[1], ARGV[1])
-  redis.call('DEL', KEYS[5])
+  unknown = unknown + redis.call('SCARD', KEYS[7])
+  redis.call('DEL', KEYS[5], KEYS[7])
   return {'none', unknown, ''}
 end
 local rm, ri = ARGV[5] .. 'rm:' .. ARGV[1] .. ':' .. room, ARGV[5] .. 'ri:' .. ARGV[1] .. ':' .. room
@@ -80,22 +81,24 @@ const (
 	takenTTL  = time.Hour // within which a node that was taken for dead learns that it was
 )
 
-// offer hands processes that have ended to the reaper, if it is not at work; those
-// that wait are offered with every beat.
-func (n *Node) offer(p *partition, ended []string) {
-	if len(ended) == 0 {
+// offer hands what has ended to the reaper, if it is not at work; what waits is
+// offered with every beat.
+func (n *Node) offer(p *partition, found pulse) {
+	if len(found.ended) == 0 && !found.ending {
 		return
 	}
 	select {
-	case n.ended <- deaths{p, ended}:
+	case n.ended <- deaths{p, found.ended, found.ending}:
 	default:
 	}
 }
 
-// deaths are processes whose leases have ended in a partition.
+// deaths are processes whose leases have ended in a partition, and whether there
+// are sessions whose time is over.
 type deaths struct {
 	p         *partition
 	processes []string
+	sessions  bool
 }
 
 // reap lets go the members of dead nodes, until the node's life ends.
@@ -103,6 +106,9 @@ func (n *Node) reap() {
 	for seq := uint64(0); ; {
 		select {
 		case d := <-n.ended:
+			if d.sessions {
+				d.p.endSessions(n.life)
+			}
 			for _, dead := range d.processes {
 				for more := true; more; {
 					seq++
@@ -151,7 +157,7 @@ type taking struct {
 
 func (p *partition) take(ctx context.Context, dead string, seq uint64) (t taking, err error) {
 	k := p.keys
-	keys := []string{k.of("alive"), k.of("nr", dead), k.of("lv", dead), k.of("lv", p.n.process), k.of("pt", dead), k.of("taken", dead)}
+	keys := []string{k.of("alive"), k.of("nr", dead), k.of("lv", dead), k.of("lv", p.n.process), k.of("pt", dead), k.of("taken", dead), k.of("ending", dead)}
 	var v values
 	err = p.n.ask(ctx, "take", func(ctx context.Context) (err error) {
 		v, err = takeScript.Run(ctx, p.n.client, keys, dead, p.n.process, strconv.FormatUint(seq, 10), takeCount, k.base(), takenTTL.Milliseconds()).Slice()

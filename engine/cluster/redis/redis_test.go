@@ -25,7 +25,7 @@ func TestPromisesStandalone(t *testing.T) {
 // promises runs the kit, each test under a prefix of its own.
 func promises(t *testing.T, base Config) {
 	var tests atomic.Int64
-	clustertest.Run(t, func(t *testing.T) clustertest.Fixture {
+	fixture := func(t *testing.T) clustertest.Fixture {
 		cfg := base
 		cfg.Prefix = fmt.Sprintf("test%d", tests.Add(1))
 		cfg.Lease = testLease
@@ -42,7 +42,9 @@ func promises(t *testing.T, base Config) {
 			Kill:     func(name string) { wires[name].sever() },
 			Patience: 30 * time.Second,
 		}
-	})
+	}
+	clustertest.Run(t, fixture)
+	clustertest.RunMemory(t, fixture)
 }
 
 func open(t *testing.T, cfg Config) *Node {

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/mootchat/moot/engine"
 )
 
 // Bounds of what a partition's lane keeps of the messages it has published.
@@ -24,11 +26,12 @@ type recent struct {
 
 type sent struct {
 	room, entry string
+	keep        engine.Keep
 	at          time.Time
 }
 
 func (r *recent) add(item *parcel, now time.Time) {
-	r.sent = append(r.sent, sent{item.room, item.entry, now})
+	r.sent = append(r.sent, sent{item.room, item.entry, item.keep, now})
 	r.bytes += len(item.entry)
 	old := 0
 	for old < len(r.sent) && (now.Sub(r.sent[old].at) > recentAge || r.bytes > recentBytes) {
@@ -72,7 +75,7 @@ func (l *lane) lost(ctx context.Context, room string, messages []sent) ([]*parce
 	var lost []*parcel
 	for _, m := range messages {
 		if !has[m.entry] {
-			lost = append(lost, &parcel{room: room, entry: m.entry, deadline: time.Now().Add(l.p.n.cfg.PublishTimeout), done: make(chan error, 1)})
+			lost = append(lost, &parcel{room: room, entry: m.entry, keep: m.keep, deadline: time.Now().Add(l.p.n.cfg.PublishTimeout), done: make(chan error, 1)})
 		}
 	}
 	return lost, nil

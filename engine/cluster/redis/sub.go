@@ -197,6 +197,12 @@ func (s *sub) take(ctx context.Context, life uint64, e envelope) error {
 	s.mu.Unlock()
 	fresh := pos.epoch == "" && e.offset == 1
 	switch {
+	case e.mark != "":
+		s.reached(e.mark)
+		return nil
+	case e.position == (position{}):
+		s.hand(ctx, life, e)
+		return nil
 	case fresh || e.epoch == pos.epoch && e.offset == pos.offset+1:
 		if s.advance(life, e.position) {
 			s.deliver(ctx, life, e)
@@ -225,6 +231,16 @@ func (s *sub) again(life uint64) {
 	defer s.mu.Unlock()
 	if s.life == life {
 		s.behind = true
+	}
+}
+
+// hand delivers an ephemeral message: as it came, or not at all.
+func (s *sub) hand(ctx context.Context, life uint64, m envelope) {
+	s.mu.Lock()
+	is := s.life == life
+	s.mu.Unlock()
+	if is {
+		s.deliver(ctx, life, m)
 	}
 }
 

@@ -1,0 +1,73 @@
+package redis
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/mootchat/moot/engine"
+)
+
+func (n *Node) publishCommand() string {
+	if n.cfg.Mode == Cluster {
+		return "spublish"
+	}
+	return "publish"
+}
+
+// fling publishes a batch of ephemeral messages: whatever waits goes in one
+// pipeline. It is tried again only while nothing can have been done.
+func (l *lane) fling(ctx context.Context, batch []*parcel) {
+	last := slices.MaxFunc(batch, func(a, b *parcel) int { return a.deadline.Compare(b.deadline) }).deadline
+	ctx, cancel := context.WithDeadline(ctx, last)
+	defer cancel()
+	for b := (backoff{10 * time.Millisecond, 200 * time.Millisecond}); ; {
+		errs, err := l.flingOnce(ctx, batch)
+		if err != nil && isRefusal(err) && !slices.ContainsFunc(errs, func(e error) bool { return e == nil }) && b.pause(ctx) {
+			reload(ctx, l.p.n.client)
+			continue
+		}
+		for i, item := range batch {
+			item.done <- flung(errs[i])
+		}
+		return
+	}
+}
+
+// flingOnce gives the error of each message, and one of them.
+func (l *lane) flingOnce(ctx context.Context, batch []*parcel) ([]error, error) {
+	ctx, cancel := context.WithTimeout(ctx, 2*readTimeout)
+	defer cancel()
+	pipe := l.p.n.client.Pipeline()
+	command := l.p.n.publishCommand()
+	for _, item := range batch {
+		pipe.Do(ctx, command, l.p.keys.of("c", item.room), ephemeralMark+item.entry)
+	}
+	cmds, err := pipe.Exec(ctx)
+	errs := make([]error, len(batch))
+	for i := range batch {
+		switch {
+		case i < len(cmds):
+			errs[i] = cmds[i].Err()
+		case err != nil:
+			errs[i] = err
+		default:
+			errs[i] = errValues
+		}
+	}
+	return errs, err
+}
+
+func flung(err error) error {
+	switch {
+	case err == nil || errors.Is(err, redis.Nil):
+		return nil
+	case isRefusal(err):
+		return fmt.Errorf("publish: %w: %w", engine.ErrUnavailable, err)
+	}
+	return fmt.Errorf("publish: %w: %w", engine.ErrUnknown, err)
+}

@@ -1,0 +1,139 @@
+package redis
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/mootchat/moot/engine"
+)
+
+// readScript reads history after a position: the epoch, the offset of the room's
+// last message, 1 if something is missing, and pairs of offset and entry. In a room
+// of which nothing is known an epoch begins. The first message that is young enough
+// is found by halving: offsets have no gaps.
+//
+// KEYS gen meta history   ARGV epoch offset limit keep keepFor newEpoch metaTTL
+var readScript = redis.NewScript(luaNow + `
+local m = redis.call('HMGET', KEYS[2], 'e', 'o', 'k')
+if not m[1] then
+  m = {ARGV[6], '0', false}
+  redis.call('HSET', KEYS[2], 'e', ARGV[6], 'o', 0, 's', 0, 'g', redis.call('GET', KEYS[1]) or '')
+  redis.call('DEL', KEYS[3])
+end
+if redis.call('PTTL', KEYS[2]) < tonumber(ARGV[7]) then redis.call('PEXPIRE', KEYS[2], ARGV[7]) end
+local top, after, limit, keep = tonumber(m[2]), tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
+if m[1] ~= ARGV[1] or after > top then return {m[1], m[2], 1} end
+local first = top + 1
+if m[3] and keep > 0 then first = math.max(tonumber(m[3]), top - keep + 1) end
+local from = math.max(after + 1, first)
+local missing = from > after + 1
+local function at(offset)
+  return redis.call('XRANGE', KEYS[3], '0-' .. offset, '0-' .. top, 'COUNT', 1)[1]
+end
+local oldest = now - tonumber(ARGV[5])
+local function young(x) return x and x[2][4] and tonumber(x[2][4]) >= oldest end
+if from <= top and not young(at(from)) then
+  missing = true
+  local low, high = from + 1, top + 1
+  while low < high do
+    local mid = math.floor((low + high) / 2)
+    if young(at(mid)) then high = mid else low = mid + 1 end
+  end
+  from = low
+end
+local out = {m[1], m[2], missing and 1 or 0}
+if from > top or limit == 0 then return out end
+local next = from
+for _, x in ipairs(redis.call('XRANGE', KEYS[3], '0-' .. from, '0-' .. top, 'COUNT', limit)) do
+  local offset = string.sub(x[1], 3)
+  if tonumber(offset) ~= next then out[3] = 1 end
+  next = tonumber(offset) + 1
+  out[#out + 1] = offset
+  out[#out + 1] = x[2][2]
+end
+return out`)
+
+// readPage is how many messages one script reads.
+const readPage = 200
+
+// Read implements engine.History.
+func (n *Node) Read(ctx context.Context, room engine.RoomID, after engine.Position, limit int, keep engine.Keep) (engine.Page, error) {
+	if limit < 0 {
+		return engine.Page{}, fmt.Errorf("history: limit %d: must be 0 or more", limit)
+	}
+	if err := n.up(ctx); err != nil {
+		return engine.Page{}, err
+	}
+	if len(after.Epoch) > maxEpoch || after.Offset > maxOffset {
+		after = engine.Position{} // it is of no epoch of ours
+	}
+	all, err := n.readOnce(ctx, room, after, min(limit, readPage), keep)
+	for err == nil && len(all.Messages) > 0 && len(all.Messages)%readPage == 0 && len(all.Messages) < limit {
+		var more engine.Page
+		after = engine.Position{Epoch: all.Top.Epoch, Offset: all.Messages[len(all.Messages)-1].Offset}
+		if more, err = n.readOnce(ctx, room, after, min(limit-len(all.Messages), readPage), keep); err != nil || len(more.Messages) == 0 {
+			break
+		}
+		all.Missing = all.Missing || more.Missing
+		all.Messages = append(all.Messages, more.Messages...)
+		all.Top = more.Top
+	}
+	return all, err
+}
+
+func (n *Node) readOnce(ctx context.Context, room engine.RoomID, after engine.Position, limit int, keep engine.Keep) (engine.Page, error) {
+	p, key := n.at(room)
+	keys := []string{p.keys.of("gen"), p.keys.of("m", key), p.keys.of("h", key)}
+	var v values
+	err := n.read(ctx, "history", func(ctx context.Context) (err error) {
+		v, err = readScript.Run(ctx, n.client, keys, after.Epoch, after.Offset, limit, max(keep.Messages, 0),
+			max(keep.For.Milliseconds(), 0), token(), max(metaTTL, keep.For).Milliseconds()).Slice()
+		return err
+	})
+	if err != nil {
+		return engine.Page{}, err
+	}
+	page, bad, err := parseHistory(v)
+	if bad != nil {
+		n.malformed(key, bad)
+	}
+	return page, err
+}
+
+// parseHistory reads what readScript answers. Entries that are not ours are left
+// out: bad says so, and something is missing then.
+func parseHistory(v values) (page engine.Page, bad, err error) {
+	missing, err := v.number(2)
+	if err != nil || len(v)%2 != 1 {
+		return page, nil, fmt.Errorf("history: %w", errValues)
+	}
+	texts, err := append(v[:2:2], v[3:]...).texts(0)
+	if err != nil || texts[0] == "" || len(texts[0]) > maxEpoch {
+		return page, nil, fmt.Errorf("history: %w", errValues)
+	}
+	page.Top.Epoch, page.Missing = texts[0], missing != 0
+	if page.Top.Offset, err = parseOffset(texts[1]); err != nil {
+		return page, nil, fmt.Errorf("history: %w", err)
+	}
+	last := uint64(0)
+	for i := 2; i+1 < len(texts); i += 2 {
+		offset, err := parseOffset(texts[i])
+		if err != nil || offset <= last || offset > page.Top.Offset {
+			return engine.Page{}, nil, fmt.Errorf("history: offset %.20q does not follow", texts[i])
+		}
+		last = offset
+		e, err := parseEntry(texts[i+1])
+		if err != nil {
+			page.Missing = true
+			if !errors.Is(err, errVersion) {
+				bad = err
+			}
+			continue
+		}
+		page.Messages = append(page.Messages, engine.Kept{Offset: offset, Payload: []byte(e.payload)})
+	}
+	return page, bad, nil
+}

@@ -1,0 +1,117 @@
+package redis
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/mootchat/moot/engine"
+)
+
+// parkScript parks a session, and answers 1, or 0 if the key is another's. KEYS
+// parked ends   ARGV key session ttl
+var parkScript = redis.NewScript(luaNow + `
+if redis.call('HSETNX', KEYS[1], ARGV[1], ARGV[2]) == 0 then
+  return redis.call('HGET', KEYS[1], ARGV[1]) == ARGV[2] and 1 or 0
+end
+redis.call('ZADD', KEYS[2], now + ARGV[3], ARGV[1])
+return 1`)
+
+// takeSessionScript takes a session. What was taken stays under the name of who
+// took it for a while: a try whose answer was lost finds it. KEYS parked ends got
+// ARGV key ttl
+var takeSessionScript = redis.NewScript(`
+local session = redis.call('HGET', KEYS[1], ARGV[1])
+if not session then return redis.call('GET', KEYS[3]) end
+redis.call('HDEL', KEYS[1], ARGV[1])
+redis.call('ZREM', KEYS[2], ARGV[1])
+redis.call('SET', KEYS[3], session, 'PX', ARGV[2])
+return session`)
+
+// endScript takes sessions whose time is over: pairs of key and session. They are
+// marked with who ends them: if he dies of it, they are counted. KEYS parked ends
+// ending   ARGV limit
+var endScript = redis.NewScript(luaNow + `
+local out = {}
+for _, key in ipairs(redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', now, 'LIMIT', 0, ARGV[1])) do
+  local session = redis.call('HGET', KEYS[1], key)
+  redis.call('ZREM', KEYS[2], key)
+  if session then
+    redis.call('HDEL', KEYS[1], key)
+    redis.call('SADD', KEYS[3], key)
+    out[#out + 1] = key
+    out[#out + 1] = session
+  end
+end
+return out`)
+
+const (
+	endCount = 50 // sessions that end at once
+	gotTTL   = time.Minute
+)
+
+// ofKey gives the partition of a session's key.
+func (n *Node) ofKey(key string) *partition { return n.parts[partitionOf(key, len(n.parts))] }
+
+// Park implements engine.Sessions.
+func (n *Node) Park(ctx context.Context, key string, session []byte, ttl time.Duration) error {
+	if err := n.up(ctx); err != nil {
+		return err
+	}
+	p, free := n.ofKey(key), false
+	err := n.ask(ctx, "park", func(ctx context.Context) (err error) {
+		free, err = parkScript.Run(ctx, n.client, []string{p.keys.of("parked"), p.keys.of("ends")}, key, session, max(ttl.Milliseconds(), 1)).Bool()
+		return err
+	})
+	if err == nil && !free {
+		err = fmt.Errorf("park a session: the key %.40q is taken", key)
+	}
+	return err
+}
+
+// Take implements engine.Sessions.
+func (n *Node) Take(ctx context.Context, key string) (session []byte, err error) {
+	if err := n.up(ctx); err != nil {
+		return nil, err
+	}
+	p := n.ofKey(key)
+	keys := []string{p.keys.of("parked"), p.keys.of("ends"), p.keys.of("got", token())}
+	none := false
+	err = n.ask(ctx, "take", func(ctx context.Context) error {
+		text, err := takeSessionScript.Run(ctx, n.client, keys, key, gotTTL.Milliseconds()).Text()
+		none = err == redis.Nil
+		if none {
+			return nil
+		}
+		session = []byte(text)
+		return err
+	})
+	if err == nil && none {
+		return nil, fmt.Errorf("take %.40q: %w", key, engine.ErrNoSession)
+	}
+	return session, err
+}
+
+// endSessions ends the sessions whose time is over, until there are none.
+func (p *partition) endSessions(ctx context.Context) {
+	n, more := p.n, true
+	for more && ctx.Err() == nil {
+		keys := []string{p.keys.of("parked"), p.keys.of("ends"), p.keys.of("ending", n.process)}
+		pairs, err := endScript.Run(ctx, n.client, keys, endCount).StringSlice()
+		if err != nil || len(pairs)%2 != 0 {
+			if ctx.Err() == nil {
+				n.cfg.Log.Warn("sessions cannot be ended yet", "error", err)
+			}
+			return
+		}
+		for i := 0; i < len(pairs); i += 2 {
+			n.handler.Expired(ctx, []byte(pairs[i+1]))
+		}
+		if len(pairs) > 0 && n.client.Del(ctx, keys[2]).Err() != nil {
+			return // they are counted as unknown if this node dies
+		}
+		more = len(pairs) == 2*endCount
+	}
+}
