@@ -48,6 +48,8 @@ func (s *RoomSettings) check(c *Cluster) error {
 	switch {
 	case s.Keep.Messages < 0 || s.Keep.Messages > 0 && s.Keep.For <= 0:
 		return fmt.Errorf("history of %d messages for %v", s.Keep.Messages, s.Keep.For)
+	case s.Keep.Messages > 0 && s.Keep.Ephemeral:
+		return errors.New("history of what is ephemeral")
 	case s.Keep.Messages > 0 && c.History == nil:
 		return errors.New("history: this cluster keeps none")
 	}

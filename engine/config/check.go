@@ -116,6 +116,11 @@ func (l *load) check(c *Config) {
 		at := cursor{path: "tenants"}.key(name)
 		l.claim(hosts, t.Match.Host, name, at.key("match").key("host").path)
 		l.claim(paths, t.Match.Path, name, at.key("match").key("path").path)
+		for i, r := range t.Rooms.Settings {
+			if path := at.key("rooms").key("settings").index(i).key("ephemeral").path; r.Ephemeral && r.History > 0 {
+				l.problem(l.pos(path), path, "and history exclude each other: of what is ephemeral nothing is kept")
+			}
+		}
 		for i, entry := range t.Chain {
 			path := at.key("chain").index(i).key("module").path
 			if _, ok := c.Modules[entry.Module]; !ok && entry.Module != "" {

@@ -148,6 +148,7 @@ type RoomSettings struct {
 	MaxMembers int           `yaml:"maxMembers" default:"0" min:"0" max:"10000000"` // 0 = no limit
 	History    int           `yaml:"history" default:"0" min:"0" max:"10000"`       // messages that are kept; 0 = none
 	HistoryTTL time.Duration `yaml:"historyTTL" default:"5m" min:"1s" max:"168h"`   // each of them, at least
+	Ephemeral  bool          `yaml:"ephemeral" default:"false"`                     // nothing is kept, not even for nodes to heal by; no history
 	Presence   bool          `yaml:"presence" default:"false"`                      // members may hear who joins and leaves
 }
 

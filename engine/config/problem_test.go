@@ -85,6 +85,7 @@ func TestEveryKindOfProblemHasItsMessage(t *testing.T) {
 		{"certificates without TLS", "cluster: {redis: {ca: x.pem}}", `c:1: cluster.redis.tls: is false, but certificates are given: set it to true`},
 		{"half a certificate", "cluster: {redis: {tls: true, key: x.pem}}", `c:1: cluster.redis.cert: and key go together: both or none`},
 		{"prefix of keys", "cluster: {redis: {prefix: 'a:b'}}", `c:1: cluster.redis.prefix: "a:b" is an invalid name: want 1 to 63 of a-z, 0-9 and -`},
+		{"ephemeral history", "tenants:\n  default:\n    rooms:\n      settings:\n        - history: 5\n          ephemeral: true", `c:6: tenants.default.rooms.settings[0].ephemeral: and history exclude each other: of what is ephemeral nothing is kept`},
 		{"lease too short", "cluster: {lease: 100ms}", `c:1: cluster.lease: "100ms" is out of range, want 1s to 1h0m0s`},
 		{"one of several, near", "log: {level: debgu}", `c:1: log.level: "debgu" is not supported, did you mean "debug"?`},
 		{"one of several, far", "log: {level: all}", `c:1: log.level: "all" is not supported, want debug, info, warn or error`},

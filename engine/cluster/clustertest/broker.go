@@ -24,6 +24,7 @@ func broker() []promise {
 		{"PayloadArrivesAsItWas", payloadArrivesAsItWas},
 		{"RoomsOfAnyNameAreApart", roomsOfAnyNameAreApart},
 		{"FlushedHasHeardAll", flushedHasHeardAll},
+		{"EphemeralMessagesHaveNoPlace", ephemeralMessagesHaveNoPlace},
 	}
 }
 
@@ -319,4 +320,43 @@ func flushedHasHeardAll(w *world) {
 		}
 	}
 	w.must(peers[0].Broker.Flush(w.ctx, hall)) // who does not listen
+}
+
+// ephemeralMessagesHaveNoPlace: they are heard in one order where nothing breaks,
+// history does not know them, and they do not move the others.
+func ephemeralMessagesHaveNoPlace(w *world) {
+	peers, hall := w.nodes("a", "b"), room("hall")
+	brief := engine.Keep{Ephemeral: true}
+	for _, p := range peers {
+		w.subscribe(hall, p)
+	}
+	var want []string
+	for k := range 100 {
+		want = append(want, says(hall, 0, int64(k)))
+		w.must(peers[0].Broker.Publish(w.ctx, hall, []byte(want[k]), brief))
+	}
+	for _, p := range peers {
+		w.must(p.Broker.Flush(w.ctx, hall))
+		w.hears(p, hall, want...)
+		for _, at := range p.placesIn(hall) {
+			if at != (engine.Position{}) {
+				w.Fatalf("an ephemeral message is at %+v", at)
+			}
+		}
+	}
+	w.publish(peers[1], hall, "first")
+	w.must(peers[1].Broker.Flush(w.ctx, hall))
+	w.must(peers[0].Broker.Publish(w.ctx, hall, []byte("brief"), brief))
+	w.must(peers[1].Broker.Flush(w.ctx, hall))
+	w.publish(peers[1], hall, "second")
+	for _, p := range peers {
+		w.eventually("the second is heard", func() bool { return p.hasHeard(hall, "second") })
+		var places []engine.Position
+		for i, text := range p.heardIn(hall) {
+			if text == "first" || text == "second" {
+				places = append(places, p.placesIn(hall)[i])
+			}
+		}
+		w.consecutive(places)
+	}
 }

@@ -140,16 +140,24 @@ func (ts *topics) publish(ctx context.Context, room engine.RoomID, t *topic, pay
 		}
 	}
 	defer func() { <-t.lane }()
-	t.history.mu.Lock()
-	at := t.history.add(payload, keep)
-	if keep.Messages > 0 {
-		ts.remember(room, t, keep)
+	var at engine.Position
+	if !keep.Ephemeral {
+		at = ts.record(room, t, payload, keep)
 	}
-	t.history.mu.Unlock()
 	for _, s := range *t.heard.Load() {
 		s.deliver(room, at, payload)
 	}
 	return nil
+}
+
+// record gives a message its place.
+func (ts *topics) record(room engine.RoomID, t *topic, payload []byte, keep engine.Keep) engine.Position {
+	t.history.mu.Lock()
+	defer t.history.mu.Unlock()
+	if keep.Messages > 0 {
+		ts.remember(room, t, keep)
+	}
+	return t.history.add(payload, keep)
 }
 
 func (s *session) deliver(room engine.RoomID, at engine.Position, payload []byte) {
