@@ -104,7 +104,9 @@ func (h *Host) Swap(r *Revision) {
 	for _, t := range r.tenants {
 		t.gate.set(t.share)
 	}
-	if old := h.current.Swap(r); old != nil {
+	old := h.current.Swap(r)
+	old.rest(r)
+	if old != nil {
 		old.release()
 	}
 }

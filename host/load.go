@@ -161,6 +161,6 @@ func (l *loader) digest(rules Rules) string {
 		}
 	}
 	// What is encoded are plain values: it cannot fail.
-	_ = json.NewEncoder(h).Encode([]any{abi.Minor, digests, tenants})
+	_ = json.NewEncoder(h).Encode([]any{abi.Minor, digests, tenants, rules.Beside})
 	return hex.EncodeToString(h.Sum(nil))
 }

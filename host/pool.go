@@ -16,6 +16,7 @@ type pool struct {
 	idle    chan *instance
 	actions chan struct{} // one for each action under way: they leave one instance for messages
 	alive   atomic.Int32  // instances there are or are being made, at most cap(idle)
+	resting atomic.Bool   // what comes back is closed
 	makers  sync.WaitGroup
 }
 
@@ -53,6 +54,11 @@ func (p *pool) take(ctx context.Context, t, deadline int64) (*instance, *failure
 
 // put takes an instance back, or replaces it.
 func (p *pool) put(in *instance) {
+	if p.resting.Load() {
+		in.close()
+		p.alive.Add(-1)
+		return
+	}
 	if !in.worn() {
 		p.idle <- in
 		return
@@ -60,6 +66,32 @@ func (p *pool) put(in *instance) {
 	in.close()
 	p.alive.Add(-1)
 	p.grow()
+}
+
+// rest closes what is idle, and what comes back. Who still asks is served.
+func (p *pool) rest() {
+	p.resting.Store(true)
+	p.drain()
+}
+
+// wake undoes rest.
+func (p *pool) wake() {
+	if p.resting.CompareAndSwap(true, false) {
+		p.grow()
+	}
+}
+
+// drain closes what is idle.
+func (p *pool) drain() {
+	for {
+		select {
+		case in := <-p.idle:
+			in.close()
+			p.alive.Add(-1)
+		default:
+			return
+		}
+	}
 }
 
 // grow makes one more instance, if there may be one more.
@@ -104,12 +136,5 @@ func (p *pool) leave() { <-p.actions }
 // close waits for what is being made and closes all instances. None may be out.
 func (p *pool) close() {
 	p.makers.Wait()
-	for {
-		select {
-		case in := <-p.idle:
-			in.close()
-		default:
-			return
-		}
-	}
+	p.drain()
 }

@@ -1,6 +1,7 @@
 package host
 
 import (
+	"slices"
 	"sync/atomic"
 
 	"github.com/mootchat/moot/engine"
@@ -20,9 +21,13 @@ type Revision struct {
 // ID is the digest of the rules and of all the modules in them, in hex.
 func (r *Revision) ID() string { return r.id }
 
-// Close lets go of a revision that is not swapped in. Instances that no other
-// revision uses are closed.
+// Close lets go of a revision that is not swapped in, or undoes Keep. Instances that
+// no other revision uses are closed.
 func (r *Revision) Close() { r.release() }
+
+// Keep has r outlast its being swapped out, so that it can be swapped in again: until
+// as many calls of Close. It is called by who has r, or has kept it.
+func (r *Revision) Keep() { r.users.Add(1) }
 
 // retain keeps the revision from closing; false: it is closed.
 func (r *Revision) retain() bool {
@@ -49,6 +54,23 @@ func (r *Revision) release() {
 			g.release()
 		}
 	}()
+}
+
+// rest closes the instances that are of no use while next is in place of r: one that
+// is kept for a swap back holds no memory of guests. Calls in flight have theirs closed
+// when they end. r may be nil.
+func (r *Revision) rest(next *Revision) {
+	for _, g := range next.generations {
+		g.pool.wake()
+	}
+	if r == nil {
+		return
+	}
+	for _, g := range r.generations {
+		if !slices.Contains(next.generations, g) {
+			g.pool.rest()
+		}
+	}
 }
 
 // tenant is a tenant's chains.

@@ -14,6 +14,7 @@ import (
 type Rules struct {
 	Modules []Module
 	Tenants []Tenant
+	Beside  []byte // what else a revision's ID stands for; nil: nothing
 }
 
 // Module is a WebAssembly module, or a script, that entries name.

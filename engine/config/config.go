@@ -19,6 +19,7 @@
 //	check:"glob"         a rule of check.go, for each value of a list
 //	key:"name"           the same for the keys of a map
 //	required:"true"      may not be left out or empty
+//	restart:"true"       a server that runs does not take it, nor what is in it
 package config
 
 import (
@@ -32,12 +33,13 @@ import (
 type Config struct {
 	File    Path              `yaml:"-"`       // the file itself
 	Include []string          `yaml:"include"` // patterns of files with more modules and tenants; read already
-	HTTP    HTTP              `yaml:"http"`
-	Socket  Socket            `yaml:"socket"`
-	Admin   Admin             `yaml:"admin"`
-	Cluster Cluster           `yaml:"cluster"`
+	HTTP    HTTP              `yaml:"http" restart:"true"`
+	Socket  Socket            `yaml:"socket" restart:"true"`
+	Admin   Admin             `yaml:"admin" restart:"true"`
+	Cluster Cluster           `yaml:"cluster" restart:"true"`
 	Limits  Limits            `yaml:"limits"`
 	Drain   time.Duration     `yaml:"drain" default:"30s" min:"0s" max:"1h"` // time to let clients go on shutdown; 0 = at once
+	Watch   bool              `yaml:"watch" default:"false"`                 // reload when a file changes
 	Log     Log               `yaml:"log"`
 	Modules map[string]Module `yaml:"modules" key:"name"`
 	Tenants map[string]Tenant `yaml:"tenants" key:"name"` // never empty: where the file has none, it is "default" alone
@@ -106,7 +108,7 @@ type Limits struct {
 // Log says what is logged, and how. Levels are those of log/slog.
 type Log struct {
 	Level  string `yaml:"level" default:"info" oneof:"debug info warn error"`
-	Format string `yaml:"format" default:"text" oneof:"text json"`
+	Format string `yaml:"format" default:"text" oneof:"text json" restart:"true"`
 }
 
 // Module is a file that chain entries name: File or Script, one of them is set.
@@ -170,7 +172,7 @@ type Entry struct {
 	OnError  string          `yaml:"onError" default:"deny" oneof:"deny allow"`
 	Breaker  Breaker         `yaml:"breaker"`
 	Grants   []string        `yaml:"grants" check:"capability"` // kv, rate, emit, rooms, properties:NAME,...
-	Mode     string          `yaml:"mode" default:"enforce" oneof:"enforce"`
+	Mode     string          `yaml:"mode" default:"enforce" oneof:"enforce shadow"`
 	Config   json.RawMessage `yaml:"config"` // any YAML, as JSON with sorted keys; nil = not given
 }
 

@@ -30,11 +30,7 @@ type Lookup func(name string) (value string, ok bool)
 // If the file itself cannot be read the error wraps that of package os; every other
 // error is [Problems]. There is no Config beside an error.
 func Load(path string, env Lookup, overrides ...string) (*Config, error) {
-	text, err := readFile(path)
-	if err != nil {
-		return nil, fmt.Errorf("config: %w", err)
-	}
-	return Parse(path, text, env, overrides...)
+	return new(Trace).Load(path, env, overrides...)
 }
 
 // Parse is [Load] with the text of the file given. Files that it names are looked for
@@ -44,7 +40,7 @@ func Parse(path string, text []byte, env Lookup, overrides ...string) (*Config, 
 	if err != nil {
 		return nil, fmt.Errorf("config: %w", err)
 	}
-	return newLoad(env, disk{}).run(Path{path, absolute}, text, overrides)
+	return newLoad(env, new(Trace)).run(Path{path, absolute}, text, overrides)
 }
 
 // Default is the configuration of an empty file, with an empty File.
@@ -226,12 +222,6 @@ func relative(file Path, path string) Path {
 	}
 	return Path{path, filepath.Join(filepath.Dir(file.Absolute), path)}
 }
-
-// disk is the real file system.
-type disk struct{}
-
-func (disk) Read(path string) ([]byte, error)      { return readFile(path) }
-func (disk) Glob(pattern string) ([]string, error) { return filepath.Glob(pattern) }
 
 func readFile(path string) ([]byte, error) {
 	f, err := os.Open(path)

@@ -1,0 +1,98 @@
+package config
+
+import (
+	"crypto/sha256"
+	"encoding/json"
+	"fmt"
+	"hash"
+	"reflect"
+	"slices"
+	"strings"
+)
+
+// NeedRestart gives the paths of the settings that a server which runs with the one
+// configuration does not take from the other, in the order of the file.
+func NeedRestart(running, next *Config) (paths []string) {
+	a, b := settingsOf(running, true), settingsOf(next, true)
+	for i, s := range a {
+		if s.text != b[i].text {
+			paths = append(paths, s.path)
+		}
+	}
+	return paths
+}
+
+// Digest is that of all settings that a server takes while it runs, wherever they
+// are written: equal ones mean the same rules, but for the contents of modules. A
+// secret counts with sixteen bits of its digest, which tell that it changed and no more.
+func Digest(c *Config) [32]byte {
+	h := sha256.New()
+	for _, s := range settingsOf(c, false) {
+		fmt.Fprintf(h, "%d %s %s\n", len(s.text), s.path, s.text)
+	}
+	return sum(h)
+}
+
+func sum(h hash.Hash) (s [32]byte) {
+	h.Sum(s[:0])
+	return s
+}
+
+// setting is one setting and its value as text.
+type setting struct{ path, text string }
+
+// settingsOf lists the settings that need a restart, or those that need none.
+func settingsOf(c *Config, restart bool) (list []setting) {
+	walk(reflect.ValueOf(c).Elem(), "", false, func(path, text string, needs bool) {
+		if needs == restart {
+			list = append(list, setting{path, text})
+		}
+	})
+	return list
+}
+
+// walk visits every setting under v, those in maps in the order of their keys. Of what
+// needs a restart, a list or map is one setting: all configurations have the same ones.
+func walk(v reflect.Value, path string, restart bool, visit func(path, text string, restart bool)) {
+	switch {
+	case !isTree(v.Type()):
+		visit(path, textOf(v), restart)
+	case restart && v.Kind() != reflect.Struct:
+		var all strings.Builder
+		walk(v, path, false, func(path, text string, _ bool) { fmt.Fprintf(&all, "%s %q\n", path, text) })
+		visit(path, all.String(), restart)
+	case v.Kind() == reflect.Struct:
+		for i := range v.NumField() {
+			f := v.Type().Field(i)
+			if key := f.Tag.Get("yaml"); key != "-" {
+				walk(v.Field(i), cursor{path: path}.key(key).path, restart || f.Tag.Get("restart") != "", visit)
+			}
+		}
+	case v.Kind() == reflect.Slice:
+		visit(path, fmt.Sprint(v.Len()), restart)
+		for i := range v.Len() {
+			walk(v.Index(i), cursor{path: path}.index(i).path, restart, visit)
+		}
+	default:
+		keys := v.MapKeys()
+		slices.SortFunc(keys, func(a, b reflect.Value) int { return strings.Compare(a.String(), b.String()) })
+		for _, key := range keys {
+			at := cursor{path: path}.key(key.String()).path
+			visit(at, "", restart)
+			walk(v.MapIndex(key), at, restart, visit)
+		}
+	}
+}
+
+func textOf(v reflect.Value) string {
+	switch value := v.Interface().(type) {
+	case Secret:
+		digest := sha256.Sum256([]byte(value.Reveal()))
+		return fmt.Sprintf("%x", digest[:2])
+	case Path:
+		return value.Written
+	case json.RawMessage:
+		return string(value)
+	}
+	return fmt.Sprintf("%#v", v.Interface())
+}
