@@ -24,7 +24,8 @@ func (n *node) newAPI(w io.Writer) *api.Server {
 	if key == "" {
 		key = rand.Text()
 		if admin.Listen != "" {
-			logger(config.Log{Level: "info", Format: n.cfg.Log.Format}, w).Info("admin.key is not set: this one holds until the server stops", "key", key)
+			log, _ := logger(config.Log{Level: "info", Format: n.cfg.Log.Format}, w)
+			log.Info("admin.key is not set: this one holds until the server stops", "key", key)
 		}
 	}
 	keys := map[string]string{}
@@ -32,8 +33,9 @@ func (n *node) newAPI(w io.Writer) *api.Server {
 		keys[tenant] = k.Reveal()
 	}
 	return api.New(api.Config{
-		Engine: n.engine, Version: version(), Key: key, TenantKeys: keys, Hosts: admin.Hosts,
+		Engine: n.engine, Rules: n.reloader, Version: version(), Key: key, TenantKeys: keys, Hosts: admin.Hosts,
 		RequestsPerSecond: admin.RequestsPerSecond, Log: n.log,
+		Checks: []api.Check{{Name: "rules", Ready: n.reloader.healthy, Advisory: true}},
 	})
 }
 

@@ -13,15 +13,16 @@ type checkCommand struct {
 // Run loads everything, as serve would, and says that it is good; what is wrong
 // is printed with its line, all of it at once.
 func (c *checkCommand) Run(ctx context.Context, t terminal) error {
-	cfg, err := c.load()
+	cfg, _, err := c.load()
 	if err != nil {
 		return err
 	}
-	rules, err := loadRules(ctx, cfg, slog.New(slog.DiscardHandler), nil)
+	rules, loaded, err := loadRules(ctx, cfg, slog.New(slog.DiscardHandler), nil)
 	if err != nil {
 		return err
 	}
 	defer rules.Close()
+	defer loaded.drop()
 	entries := 0
 	for _, tenant := range cfg.Tenants {
 		entries += len(tenant.Chain)

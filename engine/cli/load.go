@@ -27,42 +27,49 @@ type configFlags struct {
 }
 
 // load reads the configuration; what is wrong with it is a misuse.
-func (f *configFlags) load() (*config.Config, error) {
-	cfg, err := config.Load(f.Config, os.LookupEnv, f.Set...)
+func (f *configFlags) load() (*config.Config, config.Trace, error) {
+	var trace config.Trace
+	cfg, err := trace.Load(f.Config, os.LookupEnv, f.Set...)
 	if problems := (config.Problems)(nil); errors.As(err, &problems) {
-		return nil, misuse{problems}
+		return nil, trace, misuse{problems}
 	}
-	return cfg, err
+	return cfg, trace, err
 }
 
-// logger is what the configuration asks for, on w.
-func logger(c config.Log, w io.Writer) *slog.Logger {
-	var level slog.Level
-	_ = level.UnmarshalText([]byte(c.Level)) // config let only levels through
+// setLevel sets a level to the one of that name.
+func setLevel(level *slog.LevelVar, name string) {
+	_ = level.UnmarshalText([]byte(name)) // config let only levels through
+}
+
+// logger is what the configuration asks for, on w. Its level may be set again.
+func logger(c config.Log, w io.Writer) (*slog.Logger, *slog.LevelVar) {
+	level := new(slog.LevelVar)
+	setLevel(level, c.Level)
 	options := &slog.HandlerOptions{Level: level}
 	if c.Format == "json" {
-		return slog.New(slog.NewJSONHandler(w, options))
+		return slog.New(slog.NewJSONHandler(w, options)), level
 	}
-	return slog.New(slog.NewTextHandler(w, options))
+	return slog.New(slog.NewTextHandler(w, options)), level
 }
 
-// loadRules makes a host of the configuration's modules and chains. A module
-// that does not load is a misuse: the operator named it.
-func loadRules(ctx context.Context, cfg *config.Config, log *slog.Logger, rooms host.Rooms) (*host.Host, error) {
+// loadRules makes a host with the configuration's modules and chains in use, and
+// gives what it loaded: it is dropped before the host is closed. A module that does
+// not load is a misuse: the operator named it.
+func loadRules(ctx context.Context, cfg *config.Config, log *slog.Logger, rooms host.Rooms) (*host.Host, *loaded, error) {
 	h, err := host.New(host.Config{Log: log, CacheDir: cacheDir(), Rooms: rooms})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	revision, err := h.Load(ctx, rulesOf(cfg))
+	l, err := load(ctx, h, cfg)
 	if err != nil {
 		err = errors.Join(err, h.Close())
 		if problems := (host.Problems)(nil); errors.As(err, &problems) {
-			return nil, misuse{problems}
+			return nil, nil, misuse{problems}
 		}
-		return nil, err
+		return nil, nil, err
 	}
-	h.Swap(revision)
-	return h, nil
+	l.swap(h)
+	return h, l, nil
 }
 
 // cacheDir is where compiled modules are kept from start to start; "" if the
@@ -76,7 +83,8 @@ func cacheDir() string {
 }
 
 func rulesOf(cfg *config.Config) host.Rules {
-	var rules host.Rules
+	digest := config.Digest(cfg)
+	rules := host.Rules{Beside: digest[:]}
 	names := slices.SortedFunc(maps.Keys(cfg.Modules), func(a, b string) int {
 		return cmp.Or(cmp.Compare(cfg.Modules[a].Pos.File, cfg.Modules[b].Pos.File), cmp.Compare(cfg.Modules[a].Pos.Line, cfg.Modules[b].Pos.Line))
 	})
@@ -108,6 +116,9 @@ func entryOf(e config.Entry, where string) host.Entry {
 	}
 	if e.OnError == "allow" {
 		entry.OnError = host.AllowOnError
+	}
+	if e.Mode == "shadow" {
+		entry.Mode = host.Shadow
 	}
 	for _, name := range e.Hooks {
 		entry.Hooks = append(entry.Hooks, engine.HookNamed(name))

@@ -98,11 +98,12 @@ func TestConfigurationsInGuestReadmesLoad(t *testing.T) {
 				t.Errorf("%s: %v", file, err)
 				continue
 			}
-			rules, err := loadRules(t.Context(), cfg, slog.New(slog.DiscardHandler), nil)
+			rules, made, err := loadRules(t.Context(), cfg, slog.New(slog.DiscardHandler), nil)
 			if err != nil {
 				t.Errorf("%s: %v", file, err)
 				continue
 			}
+			made.drop()
 			if err := rules.Close(); err != nil {
 				t.Error(err)
 			}

@@ -8,8 +8,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -31,7 +33,9 @@ func TestMain(m *testing.M) {
 //	                   addresses, $HTTP1 and so on those of the first; commands that ask the API find the last
 //	stop               sends SIGTERM to all and waits; their logs are then in serve.log
 //	redis [FLAG ...]   starts redis-server; $REDIS is its address, which is in redis.address too
-//	talk FILE          holds a conversation of clients over TCP, see talkScript
+//	talk [-keep] FILE  holds a conversation of clients over TCP, see talkScript
+//	hup                sends SIGHUP to the server started last
+//	logged PATTERN     waits for a line in its log, after the one waited for before
 //	socket FILE        sends the lines of the file over TCP and gives what comes until the server closes
 //	benched FILE RATE MEMBERS   the JSON of moot bench tells of so many messages/s to rooms of so many members
 //	picture FILE       the file is the picture that its name promises
@@ -56,6 +60,8 @@ func TestScripts(t *testing.T) {
 			"stop":    stopScript,
 			"redis":   redisScript,
 			"talk":    talkScript,
+			"hup":     hupScript,
+			"logged":  loggedScript,
 			"socket":  socketScript,
 			"benched": benchedScript,
 			"picture": pictureScript,
@@ -95,6 +101,27 @@ func serveScript(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Setenv("ADMIN", s.admin)
 	ts.Setenv("MOOT_ADMIN_URL", "http://"+s.admin)
 	ts.Setenv("MOOT_ADMIN_KEY", adminKey)
+}
+
+func latest(ts *testscript.TestScript) *server {
+	all := served(ts)
+	if len(all) == 0 {
+		ts.Fatalf("nothing is served")
+	}
+	return all[len(all)-1]
+}
+
+func hupScript(ts *testscript.TestScript, neg bool, args []string) {
+	ts.Check(latest(ts).cmd.Process.Signal(syscall.SIGHUP))
+}
+
+func loggedScript(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) != 1 {
+		ts.Fatalf("usage: logged PATTERN")
+	}
+	fits, err := regexp.Compile("(?m)" + args[0])
+	ts.Check(err)
+	ts.Check(latest(ts).log.await(fits))
 }
 
 func stopScript(ts *testscript.TestScript, neg bool, args []string) {

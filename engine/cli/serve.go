@@ -7,6 +7,9 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
+	"os/signal"
+	"syscall"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -26,39 +29,46 @@ type serveCommand struct {
 
 // Run serves until ctx ends, and then lets the clients go.
 func (c *serveCommand) Run(ctx context.Context, t terminal) error {
-	cfg, err := c.load()
+	hup := make(chan os.Signal, 1)
+	signal.Notify(hup, syscall.SIGHUP)
+	defer signal.Stop(hup)
+	cfg, trace, err := c.load()
 	if err != nil {
 		return err
 	}
-	log := logger(cfg.Log, t.err)
+	log, level := logger(cfg.Log, t.err)
 	common, closeCluster, err := openCluster(ctx, cfg, log)
 	if err != nil {
 		return err
 	}
-	return errors.Join(c.serve(ctx, t, cfg, log, common), closeCluster())
+	n := &node{cfg: cfg, log: log, hup: hup}
+	return errors.Join(c.serve(ctx, t, n, trace, level, common), closeCluster())
 }
 
 // serve serves as a node of the cluster.
-func (c *serveCommand) serve(ctx context.Context, t terminal, cfg *config.Config, log *slog.Logger, common engine.Cluster) error {
-	sizes := &roomSizes{}
-	rules, err := loadRules(ctx, cfg, log, sizes)
+func (c *serveCommand) serve(ctx context.Context, t terminal, n *node, trace config.Trace, level *slog.LevelVar, common engine.Cluster) error {
+	cfg, log, sizes := n.cfg, n.log, &roomSizes{}
+	rules, loaded, err := loadRules(ctx, cfg, log, sizes)
 	if err != nil {
 		return err
 	}
-	n := &node{cfg: cfg, log: log, rules: rules}
+	n.rules = rules
+	n.reloader = newReloader(c.configFlags, trace, loaded, rules, log, level)
+	closeRules := func() error { n.reloader.close(); return rules.Close() }
 	ec, err := engineConfig(cfg)
 	if err != nil {
-		return errors.Join(err, rules.Close())
+		return errors.Join(err, closeRules())
 	}
 	ec.Middleware, ec.Log, ec.Cluster = rules, log, common
 	ec.Operator = n.operator
 	if n.engine, err = engine.New(ec); err != nil {
-		return errors.Join(err, rules.Close())
+		return errors.Join(err, closeRules())
 	}
+	n.reloader.engine = n.engine
 	n.api = n.newAPI(t.err)
 	sizes.engine = n.engine
 	log.Info("moot", "version", version(), "config", c.Config, "revision", rules.Revision(), "node", ec.Cluster.Nodes.Self())
-	if err := errors.Join(n.run(ctx), rules.Close()); err != nil {
+	if err := errors.Join(n.run(ctx), closeRules()); err != nil {
 		return err
 	}
 	log.Info("stopped")
@@ -79,12 +89,14 @@ func (r *roomSizes) Members(ctx context.Context, room engine.RoomID) (int, error
 
 // node is a running server: an engine and its listeners.
 type node struct {
-	cfg    *config.Config
-	log    *slog.Logger
-	rules  *host.Host
-	engine *engine.Engine
-	api    *api.Server
-	http   *http.Server
+	cfg      *config.Config
+	log      *slog.Logger
+	rules    *host.Host
+	reloader *reloader
+	hup      <-chan os.Signal // asks for a reload
+	engine   *engine.Engine
+	api      *api.Server
+	http     *http.Server
 }
 
 // afterDrain is how long, beyond the time to let clients go, the rest may take.
@@ -112,12 +124,13 @@ func (n *node) run(ctx context.Context) error {
 		return errors.Join(parts.Wait(), web.Close(), closeListener(socket))
 	}
 	n.serve(failed, parts, web, socket)
+	parts.Go(func() error { return n.reloader.run(failed, n.hup) })
 
 	select {
 	case <-ctx.Done():
 	case <-failed.Done():
 	}
-	n.log.Info("shutting down", "drain", n.cfg.Drain)
+	n.log.Info("shutting down", "drain", n.reloader.current.Load().Drain)
 	err = errors.Join(closeListener(socket), n.drain(living))
 	end()
 	return errors.Join(parts.Wait(), err)
@@ -176,7 +189,8 @@ func (n *node) serve(ctx context.Context, parts *errgroup.Group, web, socket net
 
 // drain lets the clients go.
 func (n *node) drain(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, n.cfg.Drain+afterDrain)
+	over := n.reloader.current.Load().Drain
+	ctx, cancel := context.WithTimeout(ctx, over+afterDrain)
 	defer cancel()
-	return errors.Join(n.http.Shutdown(ctx), n.engine.Shutdown(ctx, n.cfg.Drain))
+	return errors.Join(n.http.Shutdown(ctx), n.engine.Shutdown(ctx, over))
 }

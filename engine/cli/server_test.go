@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"regexp"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -20,8 +21,55 @@ const deadline = 2 * time.Minute
 type server struct {
 	http, socket, admin string // addresses
 	cmd                 *exec.Cmd
-	log                 strings.Builder // only for who has received from ended
+	log                 journal
 	ended               chan error
+}
+
+// journal is the log of a server, as far as it has come.
+type journal struct {
+	mu      sync.Mutex
+	text    strings.Builder
+	told    int           // up to here it was waited for
+	changed chan struct{} // closed at the next line, if somebody waits
+}
+
+func (j *journal) add(line string) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.text.WriteString(line + "\n")
+	if j.changed != nil {
+		close(j.changed)
+		j.changed = nil
+	}
+}
+
+func (j *journal) String() string {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.text.String()
+}
+
+// await waits for a line that fits, after those that were waited for before.
+func (j *journal) await(fits *regexp.Regexp) error {
+	patience := time.After(deadline)
+	for {
+		j.mu.Lock()
+		if at := fits.FindStringIndex(j.text.String()[j.told:]); at != nil {
+			j.told += at[1]
+			j.mu.Unlock()
+			return nil
+		}
+		if j.changed == nil {
+			j.changed = make(chan struct{})
+		}
+		changed := j.changed
+		j.mu.Unlock()
+		select {
+		case <-changed:
+		case <-patience:
+			return fmt.Errorf("nothing like %s was logged:\n%s", fits, j)
+		}
+	}
 }
 
 // start starts a command that comes to serve, and waits until it does.
@@ -55,7 +103,7 @@ var serving = regexp.MustCompile(`msg=serving (http|socket|admin)=(\S+)`)
 
 func (s *server) read(stderr io.Reader, addresses chan<- [2]string) {
 	for lines := bufio.NewScanner(stderr); lines.Scan(); {
-		fmt.Fprintln(&s.log, lines.Text())
+		s.log.add(lines.Text())
 		if m := serving.FindStringSubmatch(lines.Text()); m != nil {
 			addresses <- [2]string{m[1], m[2]}
 		}

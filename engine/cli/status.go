@@ -47,7 +47,18 @@ func printNodes(w io.Writer, nodes []api.Node) error {
 		up := time.Since(time.UnixMilli(n.StartedAt)).Round(time.Second)
 		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%d\t%d\t%d\t%s\n", n.Name, state, up, short(n.Revision), n.Connections, n.Messages, n.Deliveries, n.Version)
 	}
-	return table.Flush()
+	if err := table.Flush(); err != nil {
+		return err
+	}
+	for _, n := range nodes {
+		if n.LastReload != nil && !n.LastReload.OK {
+			fmt.Fprintf(w, "%s: the last reload was refused, at %s:\n", n.Name, time.UnixMilli(n.LastReload.At).Format(time.DateTime))
+			for _, problem := range n.LastReload.Problems {
+				fmt.Fprintln(w, "  "+problem)
+			}
+		}
+	}
+	return nil
 }
 
 // short is the beginning of a digest.

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -53,23 +54,36 @@ func (s *speaker) hear(fits *regexp.Regexp) error {
 
 var turn = regexp.MustCompile(`^(\w+)@(\d) ([<>]) (.*)$`)
 
+// conversations are those that go on, by the folders of their scripts.
+var conversations sync.Map
+
 // talkScript holds a conversation: who, at which server, says or hears what.
 //
 //	ann@1 > roomAdd hall
 //	ann@1 < "data":true
 //
 // What is said is a line; what is heard is a pattern that a line must fit, after
-// others that do not.
+// others that do not. With -keep nobody hangs up: the next talk goes on.
 func talkScript(ts *testscript.TestScript, neg bool, args []string) {
-	if len(args) != 1 {
-		ts.Fatalf("usage: talk FILE")
+	if len(args) == 0 || len(args) > 2 || len(args) == 2 && args[0] != "-keep" {
+		ts.Fatalf("usage: talk [-keep] FILE")
 	}
 	speakers := map[string]*speaker{}
-	defer func() {
+	if kept, ok := conversations.LoadAndDelete(ts.Getenv("WORK")); ok {
+		speakers = kept.(map[string]*speaker)
+	}
+	hangUp := func() {
 		for _, s := range speakers {
 			s.conn.Close()
 		}
-	}()
+	}
+	if len(args) == 2 {
+		args = args[1:]
+		conversations.Store(ts.Getenv("WORK"), speakers)
+		ts.Defer(hangUp)
+	} else {
+		defer hangUp()
+	}
 	for line := range strings.Lines(ts.ReadFile(args[0])) {
 		m := turn.FindStringSubmatch(strings.TrimSpace(line))
 		if m == nil {

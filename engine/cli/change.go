@@ -1,0 +1,70 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/mootchat/moot/engine/api"
+	"github.com/mootchat/moot/engine/api/client"
+)
+
+type reloadCommand struct {
+	adminFlags
+	All bool `help:"Ask every node of the cluster. Each loads its own files."`
+}
+
+type rollbackCommand struct {
+	adminFlags
+	All bool `help:"Ask every node of the cluster."`
+}
+
+// Run fails where a node refused, and says why.
+func (c *reloadCommand) Run(ctx context.Context, t terminal) error {
+	return c.change(t, func(ask *client.Client) ([]api.Reload, error) { return ask.Reload(ctx, c.All) })
+}
+
+// Run fails where a node refused, and says why.
+func (c *rollbackCommand) Run(ctx context.Context, t terminal) error {
+	return c.change(t, func(ask *client.Client) ([]api.Reload, error) { return ask.Rollback(ctx, c.All) })
+}
+
+func (f *adminFlags) change(t terminal, do func(*client.Client) ([]api.Reload, error)) error {
+	ask, err := f.client()
+	if err != nil {
+		return err
+	}
+	results, err := do(ask)
+	if err != nil {
+		return err
+	}
+	refused := 0
+	for _, r := range results {
+		printReload(t.out, r)
+		if !r.OK {
+			refused++
+		}
+	}
+	if refused > 0 {
+		return errors.New(counted(refused, "node") + " refused: nothing was changed there")
+	}
+	return nil
+}
+
+func printReload(w io.Writer, r api.Reload) {
+	switch {
+	case !r.OK:
+		fmt.Fprintf(w, "%s: refused, revision %s stays\n", r.Node, short(r.Revision))
+	case r.Revision == r.Before:
+		fmt.Fprintf(w, "%s: revision %s\n", r.Node, short(r.Revision))
+	default:
+		fmt.Fprintf(w, "%s: revision %s, before %s, in %d ms\n", r.Node, short(r.Revision), short(r.Before), r.Took)
+	}
+	for _, problem := range r.Problems {
+		fmt.Fprintln(w, "  "+problem)
+	}
+	for _, note := range r.Notes {
+		fmt.Fprintln(w, "  note: "+note)
+	}
+}

@@ -1,0 +1,114 @@
+package cli
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/mootchat/moot/engine/config"
+)
+
+// watchEvery is how often files are looked at. Asking for their state works on every
+// file system, through links that are swapped, and costs microseconds a file.
+const watchEvery = 250 * time.Millisecond
+
+// run reloads at every signal and, where the configuration in use says watch, when a
+// file that it was made of has changed and stays as it is. It ends with ctx.
+func (r *reloader) run(ctx context.Context, signals <-chan os.Signal) error {
+	tick := time.NewTicker(watchEvery)
+	defer tick.Stop()
+	w := watcher{taken: r.first}
+	for {
+		var before []fileState
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-signals:
+			before = r.state()
+		case <-tick.C:
+			if before = r.state(); !r.current.Load().Watch || !w.changed(before) {
+				continue
+			}
+		}
+		r.Reload(ctx)
+		w.taken = since(before, r.state())
+	}
+}
+
+// since is the state now of the files that there was no state of before: what has
+// changed meanwhile is seen at the next look.
+func since(before, now []fileState) []fileState {
+	for i := range now {
+		at, known := slices.BinarySearchFunc(before, now[i].path, func(f fileState, path string) int { return strings.Compare(f.path, path) })
+		if known {
+			now[i] = before[at]
+		}
+	}
+	return now
+}
+
+// watch has the files watched that a load looked at, besides those of the configuration
+// in use. cfg is nil if it was not understood.
+func (r *reloader) watch(trace *config.Trace, cfg *config.Config) {
+	if cfg != nil {
+		for _, m := range cfg.Modules {
+			trace.Files = append(trace.Files, m.File.Absolute)
+		}
+	}
+	if old := r.watched.Load(); old != nil && cfg == nil {
+		trace.Files = append(trace.Files, old.Files...)
+		trace.Patterns = append(trace.Patterns, old.Patterns...)
+	}
+	slices.Sort(trace.Files)
+	trace.Files = slices.Compact(trace.Files)
+	r.watched.Store(trace)
+}
+
+// fileState is a file as it is now; info is nil if it is not there.
+type fileState struct {
+	path string
+	info os.FileInfo
+}
+
+// state is that of all files watched, in the order of their paths.
+func (r *reloader) state() []fileState {
+	trace := r.watched.Load()
+	paths := slices.Clone(trace.Files)
+	for _, pattern := range trace.Patterns {
+		found, _ := filepath.Glob(pattern) // a bad pattern is told by the load
+		paths = append(paths, found...)
+	}
+	slices.Sort(paths)
+	paths = slices.Compact(paths)
+	states := make([]fileState, len(paths))
+	for i, path := range paths {
+		states[i].path = path
+		if info, err := os.Stat(path); err == nil {
+			states[i].info = info
+		}
+	}
+	return states
+}
+
+func sameState(a, b fileState) bool {
+	if a.path != b.path || a.info == nil || b.info == nil {
+		return a.path == b.path && a.info == nil && b.info == nil
+	}
+	return os.SameFile(a.info, b.info) && a.info.Size() == b.info.Size() && a.info.ModTime().Equal(b.info.ModTime())
+}
+
+// watcher tells when files have changed and are quiet again: who writes one is not
+// met halfway.
+type watcher struct {
+	taken []fileState // at the last reload
+	seen  []fileState // at the last look
+}
+
+func (w *watcher) changed(now []fileState) bool {
+	quiet := slices.EqualFunc(now, w.seen, sameState)
+	w.seen = now
+	return quiet && !slices.EqualFunc(now, w.taken, sameState)
+}
