@@ -55,7 +55,11 @@ func since(before, now []fileState) []fileState {
 func (r *reloader) watch(trace *config.Trace, cfg *config.Config) {
 	if cfg != nil {
 		for _, m := range cfg.Modules {
-			trace.Files = append(trace.Files, m.File.Absolute)
+			for _, path := range []string{m.File.Absolute, m.Script.Absolute} {
+				if path != "" {
+					trace.Files = append(trace.Files, path)
+				}
+			}
 		}
 	}
 	if old := r.watched.Load(); old != nil && cfg == nil {
