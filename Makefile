@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .ONESHELL:
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := run
-.PHONY: run moot guests runners check test race lint fuzz bench soak chaos tools clean
+.PHONY: run moot guests sdk runners check test race lint fuzz bench soak chaos tools clean
 
 GUESTS      := $(notdir $(patsubst %/main.go,%,$(wildcard guests/*/main.go)))
 GUEST_FILES := $(foreach g,$(GUESTS),guests/$(g)/$(g).wasm)
@@ -12,7 +12,7 @@ GUEST_BUILD := GOOS=wasip1 GOARCH=wasm go build -buildmode=c-shared -ldflags='-s
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 FUZZTIME    ?= 30s
 SOAK        ?= 10m
-NPM_DIRS    := engine/compat engine/demo/browsertest sdk/client
+NPM_DIRS    := engine/compat engine/demo/browsertest sdk/client sdk/assemblyscript sdk/zig
 
 run: moot guests
 	exec ./moot serve $(ARGS)
@@ -37,6 +37,11 @@ runners: $(RUNNERS)
 $(RUNNERS) &: $(RUNNER_SOURCES)
 	host/script/runner/build.sh
 
+# The SDKs' own modules, in their folders. tools installs the compilers.
+SDK_PROJECTS := $(wildcard sdk/*/conformance sdk/*/examples/*)
+sdk: moot
+	for project in $(SDK_PROJECTS); do ./moot module build $$project; done
+
 check: moot guests
 	./moot check
 
@@ -45,12 +50,17 @@ test: tools runners guests race
 # What compares latencies runs by itself.
 ALONE := host/hosttest/hostile
 
+# What compiles modules of all languages has no goroutines of its own, and takes
+# minutes under the race detector.
+PLAIN := moot/sdk$$
+
 # All tests, under the race detector. What has its own go.mod is tested in its
 # own folder. check leaves the guests' machine code in the user's cache: under
 # the race detector compiling them takes minutes.
 race: check
-	go test -race -timeout 15m $$(go list ./... | grep -v $(ALONE))
+	go test -race -timeout 15m $$(go list ./... | grep -v -e $(ALONE) -e '$(PLAIN)')
 	go test -race -timeout 15m ./$(ALONE)
+	go test ./sdk
 	cd sdk/go && go test -race ./...
 
 lint:
@@ -83,8 +93,9 @@ soak: guests
 chaos: guests
 	go test -race -tags chaos -count=1 -timeout 30m ./engine/cluster/redis ./engine/cli
 
-# What the tests need besides Go and Node.js: a browser, Redis, a C compiler for
-# WebAssembly, and the npm packages that the lock files name.
+# What the tests need besides Go and Node.js: a browser, Redis, the compilers of the
+# SDKs and the runners, and the npm packages that the lock files name. Rust is
+# Debian's: a rustup beside it may have no std for WebAssembly.
 tools:
 	if ! command -v node >/dev/null || ! command -v npm >/dev/null; then
 		echo "make test needs Node.js 20.11 or newer, with npm: install it and try again" >&2; exit 1
@@ -97,6 +108,8 @@ tools:
 	command -v wasm-ld-14 >/dev/null || missing="$$missing lld-14"
 	[ -e /usr/lib/wasm32-wasi/libc.a ] || missing="$$missing wasi-libc"
 	ls /usr/lib/llvm-14/lib/clang/*/lib/wasi/libclang_rt.builtins-wasm32.a >/dev/null 2>&1 || missing="$$missing libclang-rt-14-dev-wasm32"
+	command -v wat2wasm >/dev/null || missing="$$missing wabt"
+	[ -x /usr/bin/cargo ] && [ -d /usr/lib/rustlib/wasm32-unknown-unknown ] || missing="$$missing cargo rustc libstd-rust-dev-wasm32"
 	if [ -n "$$missing" ]; then
 		if ! command -v apt-get >/dev/null; then
 			echo "make test needs$$missing: install what has these names in Debian so that they are on the PATH (Redis 7.0 or newer), and try again" >&2; exit 1
@@ -115,4 +128,6 @@ tools:
 	npm run --silent --prefix sdk/client build
 
 clean:
+	rm -rf sdk/*/target sdk/rust/*/target sdk/rust/examples/*/target
+	find sdk -name '*.wasm' -not -path '*/node_modules/*' -delete
 	rm -rf moot build sdk/client/dist $(RUNNERS) $(GUEST_FILES) $(addsuffix /node_modules,$(NPM_DIRS))

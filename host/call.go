@@ -50,6 +50,9 @@ func (in *instance) call(fn api.Function, args ...uint64) (uint64, *failure) {
 	in.fuel.Set(meter.Slice)
 	slices := in.slices
 	err := fn.CallWithStack(in, in.stack[:])
+	if in.tracing != nil {
+		in.tracing.used(slices-in.slices, int64(in.fuel.Get()))
+	}
 	if err != nil {
 		in.broken = true
 		return 0, in.classify(err)

@@ -34,7 +34,7 @@ func (h *Host) Decide(ctx context.Context, ev *engine.Event) engine.Verdict {
 	run := run{ctx: ctx, ev: ev, timeout: int64(h.cfg.ChainTimeout)}
 	asked := ev.Room
 	run.chain(t.chain(ev.Hook, ev.Room, ev.Action))
-	if ev.Room != asked && run.verdict.Outcome == engine.Allowed {
+	if ev.Room != asked && run.verdict.Outcome == engine.Allowed && !h.cfg.Alone {
 		run.moved = true
 		run.chain(t.chain(ev.Hook, ev.Room, ""))
 	}
@@ -166,6 +166,12 @@ func (in *instance) decide(e *entry, ev *engine.Event, deadline int64, a *answer
 	hook := hookOf(ev.Hook)
 	in.begin(deadline, e.label, hook, ev)
 	defer in.end()
+	f := in.decided(hook, ev, a)
+	in.traced(f, func(s *Said) { a.tell(s, in) })
+	return f
+}
+
+func (in *instance) decided(hook abi.Hook, ev *engine.Event, a *answer) *failure {
 	if f := in.pace(); f != nil {
 		return f
 	}

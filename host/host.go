@@ -26,6 +26,8 @@ type Config struct {
 	Log          *slog.Logger  // nil: nothing is logged
 	Rooms        Rooms         // nil: modules find the size of rooms unavailable
 	Store        Store         // nil: a MemoryStore
+	Fresh        bool          // each event finds a new instance, as a replay needs it
+	Alone        bool          // the chain of a room that a message is moved to is not asked
 }
 
 // Rooms is what modules may ask about rooms.
@@ -43,7 +45,8 @@ type Host struct {
 	cache     wazero.CompilationCache
 	scratches chan *scratch // of deliveries
 	current   atomic.Pointer[Revision]
-	revisions sync.WaitGroup // loaded and not yet closed
+	tracer    atomic.Pointer[Tracer] // nil: nobody looks
+	revisions sync.WaitGroup         // loaded and not yet closed
 
 	loading sync.Mutex // held by Load, Swap and Close
 	closed  bool

@@ -53,6 +53,8 @@ type instance struct {
 	words    []byte // the last lines that it wrote, at most maxWords
 	large    bool   // a stack has become large: see renew
 	broken   bool   // not to be called again
+	asked    bool   // about an event, by now
+	tracing  *Trace // of the call under way; nil: nobody looks
 }
 
 const maxWords = 2 << 10
@@ -61,6 +63,26 @@ const maxWords = 2 << 10
 // moot_alloc and moot_init. What fails is told by the error; it may be the module's
 // own reason.
 func (g *generation) newInstance() (*instance, *failure) {
+	in, f := g.instance()
+	if f != nil {
+		return nil, f
+	}
+	in.begin(in.mark+int64(g.host.cfg.StartTimeout), g.name, 0, nil)
+	defer in.end()
+	f = in.start()
+	in.traced(f, nil)
+	if f == nil && in.worn() {
+		f = fail(Memory, "it uses %d of its %d bytes of memory before its first call: give the entry more memory", in.mem.Size(), in.linear.max)
+	}
+	if f != nil {
+		in.close()
+		return nil, f
+	}
+	return in, nil
+}
+
+// instance makes an instance that has not started.
+func (g *generation) instance() (*instance, *failure) {
 	memory := g.module.Memory
 	l, err := newLinear(&g.host.budget, uint64(memory.Min)<<16, uint64(memory.Max)<<16)
 	if err != nil {
@@ -80,16 +102,6 @@ func (g *generation) newInstance() (*instance, *failure) {
 		}
 	}
 	in.alloc = in.module.ExportedFunction(abi.ExportAlloc)
-	in.begin(in.mark+int64(g.host.cfg.StartTimeout), g.name, 0, nil)
-	defer in.end()
-	f := in.start()
-	if f == nil && in.worn() {
-		f = fail(Memory, "it uses %d of its %d bytes of memory before its first call: give the entry more memory", in.mem.Size(), in.linear.max)
-	}
-	if f != nil {
-		in.close()
-		return nil, f
-	}
 	return in, nil
 }
 
@@ -106,12 +118,8 @@ func (in *instance) instantiate() (err error) {
 }
 
 func (in *instance) start() *failure {
-	for _, name := range []string{meter.StartExport, abi.ExportInitialize} {
-		if fn := in.module.ExportedFunction(name); fn != nil {
-			if _, f := in.call(fn); f != nil {
-				return f
-			}
-		}
+	if f := in.initialize(); f != nil {
+		return f
 	}
 	config, program := in.generation.config, in.generation.program
 	size := max(abi.ExchangeSize, len(config))
@@ -157,6 +165,18 @@ func (in *instance) take(program *script.Program) *failure {
 		f = fail(Memory, "%s is too large for its memory", program.Name)
 	}
 	return f
+}
+
+// initialize runs what a program does before anybody asks it for something.
+func (in *instance) initialize() *failure {
+	for _, name := range []string{meter.StartExport, abi.ExportInitialize} {
+		if fn := in.module.ExportedFunction(name); fn != nil {
+			if _, f := in.call(fn); f != nil {
+				return f
+			}
+		}
+	}
+	return nil
 }
 
 // refused asks why moot_init did not accept its config.
@@ -227,7 +247,7 @@ func (in *instance) memory() []byte {
 // worn reports whether the instance should be replaced: it failed, or its memory
 // is nearly used up, as that of a guest that does not collect its garbage.
 func (in *instance) worn() bool {
-	return in.broken || in.linear.full()
+	return in.broken || in.linear.full() || in.generation.host.cfg.Fresh && in.asked
 }
 
 // renew gives the stacks of what was called back. wazero keeps each as large as it
@@ -251,8 +271,10 @@ func (in *instance) begin(deadline int64, label string, hook abi.Hook, ev *engin
 	in.deadline, in.began = deadline, in.mark
 	in.slices = max(1, (deadline-in.mark)/int64(time.Millisecond)) * slicesPerMillisecond
 	in.label, in.hook, in.event = label, hook, ev
+	in.asked = in.asked || hook != 0
 	in.effects, in.emits = in.effects[:0], 0
 	in.linear.refused = false
+	in.tracing = in.generation.host.trace(label, ev)
 	in.output.Begin()
 }
 
@@ -268,7 +290,7 @@ func (in *instance) end() {
 		in.says(slog.LevelInfo, text)
 	}
 	clear(in.effects)
-	in.event, in.units = nil, nil
+	in.event, in.units, in.tracing = nil, nil, nil
 	if in.cancel != nil {
 		in.cancel()
 		in.calls, in.cancel = nil, nil

@@ -51,7 +51,7 @@ func link(ctx context.Context, rt wazero.Runtime, imports []meter.Import, given 
 		if modules[im.Module] == nil {
 			modules[im.Module] = rt.NewHostModuleBuilder(im.Module)
 		}
-		export(modules[im.Module], im.Name, fn)
+		export(modules[im.Module], im.Name, watch(im.Name, fn))
 	}
 	for _, m := range modules {
 		if _, err := m.Instantiate(ctx); err != nil {

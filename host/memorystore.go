@@ -44,8 +44,11 @@ const (
 )
 
 // NewMemoryStore makes an empty store.
-func NewMemoryStore() *MemoryStore {
-	return &MemoryStore{now: time.Now, spaces: make(map[space]*values)}
+func NewMemoryStore() *MemoryStore { return NewMemoryStoreAt(time.Now) }
+
+// NewMemoryStoreAt makes an empty store that goes by a clock of the caller's.
+func NewMemoryStoreAt(now func() time.Time) *MemoryStore {
+	return &MemoryStore{now: now, spaces: make(map[space]*values)}
 }
 
 // lock gives the namespace of a key, locked.

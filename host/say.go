@@ -31,6 +31,12 @@ func (in *instance) say(e *entry, s *scratch, units []unit, deadline int64) (int
 	in.begin(deadline, e.label, abi.Say, &s.event)
 	in.units = units
 	defer in.end()
+	code, f := in.hear(s, units)
+	in.traced(f, func(to *Said) { s.tell(code, units, to) })
+	return code, f
+}
+
+func (in *instance) hear(s *scratch, units []unit) (int32, *failure) {
 	if f := in.pace(); f != nil {
 		return 0, f
 	}

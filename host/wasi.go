@@ -59,6 +59,9 @@ func (in *instance) said() string {
 // says writes a guest's own words to the log.
 func (in *instance) says(level slog.Level, text string) {
 	g := in.generation
+	if in.tracing != nil {
+		in.tracing.Lines = append(in.tracing.Lines, Line{strings.ToLower(level.String()), strings.TrimSpace(text)})
+	}
 	room := ""
 	if in.event != nil {
 		room = in.event.Room

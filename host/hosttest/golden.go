@@ -1,0 +1,353 @@
+package hosttest
+
+import (
+	"context"
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/tetratelabs/wazero"
+	"github.com/tetratelabs/wazero/api"
+	"github.com/tetratelabs/wazero/imports/wasi_snapshot_preview1"
+
+	"github.com/mootchat/moot/host/abi"
+	"github.com/mootchat/moot/sdk/vectors"
+)
+
+// Golden puts the golden frames into a conformance guest's memory, byte for byte,
+// and compares what it reads from them, and what it writes, with what they mean.
+// There is no host around it: it is what an SDK's reader and writer do alone.
+func Golden(ctx context.Context, wasm []byte) (*Report, error) {
+	rt := wazero.NewRuntime(ctx)
+	defer rt.Close(ctx)
+	compiled, err := rt.CompileModule(ctx, wasm)
+	if err != nil {
+		return nil, err
+	}
+	g := &golden{runtime: rt, compiled: compiled}
+	if err := g.link(ctx); err != nil {
+		return nil, err
+	}
+	r := new(Report)
+	for _, f := range vectors.Frames() {
+		r.check("golden frame", f.Name, g.reads(ctx, &f))
+	}
+	for _, v := range vectors.Results() {
+		r.check("golden result", v.Name, g.writes(ctx, &v))
+	}
+	return r, nil
+}
+
+// golden is a bare guest.
+type golden struct {
+	runtime  wazero.Runtime
+	compiled wazero.CompiledModule
+	script   string
+}
+
+// link gives the guest its script as config, and no other host function.
+func (g *golden) link(ctx context.Context) error {
+	wasi_snapshot_preview1.MustInstantiate(ctx, g.runtime)
+	b := g.runtime.NewHostModuleBuilder(abi.ImportModule)
+	for _, f := range g.compiled.ImportedFunctions() {
+		module, name, _ := f.Import()
+		if module != abi.ImportModule {
+			continue
+		}
+		call := func(_ context.Context, _ api.Module, stack []uint64) { stack[0] = uint64(uint32(0xffff_fffa)) } // Unavailable
+		switch {
+		case name == abi.ImportConfigGet:
+			call = g.configGet
+		case len(f.ResultTypes()) == 0:
+			call = func(context.Context, api.Module, []uint64) {}
+		}
+		b.NewFunctionBuilder().WithGoModuleFunction(api.GoModuleFunc(call), f.ParamTypes(), f.ResultTypes()).Export(name)
+	}
+	_, err := b.Instantiate(ctx)
+	return err
+}
+
+func (g *golden) configGet(_ context.Context, m api.Module, stack []uint64) {
+	key, _ := m.Memory().Read(uint32(stack[0]), uint32(stack[1]))
+	value := `"` + g.script + `"`
+	switch {
+	case string(key) != "do":
+		stack[0] = uint64(uint32(0xffff_ffff)) // Absent
+	case uint32(len(value)) <= uint32(stack[3]):
+		m.Memory().WriteString(uint32(stack[2]), value)
+		fallthrough
+	default:
+		stack[0] = uint64(len(value))
+	}
+}
+
+// call asks a new instance about a frame, and gives what it returned, and its memory
+// from the frame on.
+func (g *golden) call(ctx context.Context, script string, hook abi.Hook, frame []byte) (code int32, at uint32, memory []byte, err error) {
+	g.script = script
+	m, err := g.runtime.InstantiateModule(ctx, g.compiled, wazero.NewModuleConfig().WithName("").WithStartFunctions("_initialize").WithSysWalltime().WithSysNanotime())
+	if err != nil {
+		return 0, 0, nil, err
+	}
+	defer m.Close(ctx)
+	alloc, fn := m.ExportedFunction(abi.ExportAlloc), m.ExportedFunction(hook.Export())
+	if alloc == nil || fn == nil {
+		return 0, 0, nil, fmt.Errorf("it does not export %s and %s", abi.ExportAlloc, hook.Export())
+	}
+	p, err := alloc.Call(ctx, abi.ExchangeSize)
+	if err != nil {
+		return 0, 0, nil, err
+	}
+	at = uint32(p[0])
+	if init := m.ExportedFunction(abi.ExportInit); init != nil {
+		config := fmt.Appendf(nil, `{"do":"%s"}`, script)
+		m.Memory().Write(at, config)
+		if got, err := init.Call(ctx, abi.Minor, uint64(at), uint64(len(config))); err != nil || got[0] != 0 {
+			return 0, 0, nil, fmt.Errorf("%s: %v %w", abi.ExportInit, got, err)
+		}
+	}
+	if !m.Memory().Write(at, frame) {
+		return 0, 0, nil, errors.New("the exchange buffer is not in its memory")
+	}
+	result, err := fn.Call(ctx, uint64(at))
+	if err != nil {
+		return 0, 0, nil, err
+	}
+	memory, _ = m.Memory().Read(0, m.Memory().Size())
+	return int32(result[0]), at, slices.Clone(memory), nil
+}
+
+// reads has the guest tell what it reads from a frame.
+func (g *golden) reads(ctx context.Context, f *vectors.Frame) error {
+	frame, err := hex.DecodeString(f.Hex)
+	if err != nil {
+		return err
+	}
+	code, at, memory, err := g.call(ctx, "tell", abi.Hook(f.Number), frame)
+	if err != nil {
+		return err
+	}
+	a, receivers, err := decode(code, at, memory)
+	if err != nil {
+		return err
+	}
+	if len(f.Receivers) > 0 {
+		if code != abi.PerReceiver { // all see the same
+			for range f.Receivers {
+				receivers = append(receivers, a)
+			}
+		}
+		for i := range f.Receivers {
+			if err := told(said(f.Number, &receivers[i]), goldenLines(f, &f.Receivers[i])); err != nil {
+				return fmt.Errorf("receiver %d: %w", i, err)
+			}
+		}
+		return nil
+	}
+	return told(said(f.Number, &a), goldenLines(f, f.Connection))
+}
+
+// said is where the script has the guest put what it tells.
+func said(hook int, v *vectors.Verdict) string {
+	switch abi.Hook(hook) {
+	case abi.OnSayReceive, abi.Say:
+		if v.Message == nil {
+			return ""
+		}
+		return *v.Message
+	case abi.Action:
+		return unreply(v.Reply)
+	}
+	return v.Reason
+}
+
+func told(got string, want []string) error {
+	if w := strings.Join(want, "\n"); got != w {
+		return fmt.Errorf("it tells %q, which should be %q", got, w)
+	}
+	return nil
+}
+
+func goldenLines(f *vectors.Frame, c *vectors.Connection) []string {
+	e := f.Event.Fields
+	l := lines{"hook=" + fmt.Sprint(f.Number)}
+	l.field("room", e["room"]).field("tenant", e["tenant"]).field("from", e["from"]).field("message", e["message"])
+	if f.JSON {
+		l.field("json", "1")
+	}
+	l.field("context", e["context"]).field("cause", e["cause"]).field("action", e["action"]).field("params", e["params"])
+	l.number("sentAt", f.Event.SentAt).number("sequence", f.Event.Sequence)
+	if c == nil {
+		return l
+	}
+	for _, name := range []string{"id", "fingerprint", "user", "transport", "remoteIP", "tenant", "locale"} {
+		l.field("c."+name, c.Fields[name])
+	}
+	l.number("c.connectedAt", c.ConnectedAt).number("c.joinedAt", c.JoinedAt)
+	for _, p := range c.Properties {
+		l.field("c."+p.Name, p.Value)
+	}
+	return l
+}
+
+// lines are what tell says.
+type lines []string
+
+func (l *lines) field(name, value string) *lines {
+	if value != "" {
+		*l = append(*l, name+"="+value)
+	}
+	return l
+}
+
+func (l *lines) number(name string, n uint64) *lines {
+	if n != 0 {
+		*l = append(*l, fmt.Sprintf("%s=%d", name, n))
+	}
+	return l
+}
+
+// writes has the guest say what a result means, and reads it back.
+func (g *golden) writes(ctx context.Context, r *vectors.Result) error {
+	frame, err := hex.DecodeString(r.Frame)
+	if err != nil {
+		return err
+	}
+	script := scriptOf(&r.Verdict)
+	if r.Verdict.Answer == "perReceiver" {
+		var parts []string
+		for i := range r.Receivers {
+			parts = append(parts, "id "+text(string(rune('a'+i)))+";"+scriptOf(&r.Receivers[i]))
+		}
+		script = strings.Join(parts, ";")
+	}
+	code, at, memory, err := g.call(ctx, script, abi.HookNamed(r.Hook), frame)
+	if err != nil {
+		return err
+	}
+	a, receivers, err := decode(code, at, memory)
+	if err != nil {
+		return err
+	}
+	if code == r.Returns && code != abi.PerReceiver {
+		return same(a, r.Verdict)
+	}
+	// A guest may answer a say for all at once, or byte by byte.
+	if len(r.Receivers) == 0 {
+		return fmt.Errorf("it returned %d, not %d", code, r.Returns)
+	}
+	for i, want := range r.Receivers {
+		got := a
+		if code == abi.PerReceiver {
+			got = receivers[i]
+		}
+		if err := same(got, want); err != nil {
+			return fmt.Errorf("receiver %d: %w", i, err)
+		}
+	}
+	return nil
+}
+
+func same(got, want vectors.Verdict) error {
+	if !reflect.DeepEqual(got, want) {
+		return fmt.Errorf("it says %s, which should be %s", inWords(got), inWords(want))
+	}
+	return nil
+}
+
+func inWords(v vectors.Verdict) string {
+	message := "nil"
+	if v.Message != nil {
+		message = fmt.Sprintf("%q", *v.Message)
+	}
+	v.Message = nil
+	return fmt.Sprintf("%+v with message %s", v, message)
+}
+
+// scriptOf is the script that has a guest say v.
+func scriptOf(v *vectors.Verdict) string {
+	switch v.Answer {
+	case "allow":
+		if v.Reply != "" {
+			return "reply " + text(v.Reply)
+		}
+		return "allow"
+	case "allowEnd":
+		return "end"
+	case "drop":
+		return "drop"
+	case "deny":
+		return fmt.Sprintf("deny %d %s", v.Code, text(v.Reason))
+	}
+	var ops []string
+	if v.Message != nil {
+		ops = append(ops, map[uint32]string{abi.KindText: "text ", abi.KindJSON: "json "}[v.Kind]+text(*v.Message))
+	}
+	for _, o := range [][2]string{{"extra", v.Extra}, {"room", v.Room}, {"from", v.From}} {
+		if o[1] != "" {
+			ops = append(ops, o[0]+" "+text(o[1]))
+		}
+	}
+	if v.SentAt != 0 {
+		ops = append(ops, fmt.Sprint("sentAt ", v.SentAt))
+	}
+	return strings.Join(ops, ";")
+}
+
+// text is a text as scripts have it.
+func text(s string) string { return hex.EncodeToString([]byte(s)) }
+
+var answers = map[int32]string{abi.Allow: "allow", abi.Deny: "deny", abi.Rewritten: "rewrite",
+	abi.PerReceiver: "perReceiver", abi.AllowEnd: "allowEnd", abi.Drop: "drop"}
+
+// decode reads what a guest left behind, as the host does.
+func decode(code int32, at uint32, memory []byte) (v vectors.Verdict, receivers []vectors.Verdict, err error) {
+	le, frame := binary.LittleEndian, memory[at:]
+	read := func(record []byte, slot int) string {
+		b, ok := abi.SpanAt(record, slot).In(memory, len(memory))
+		if !ok {
+			err = fmt.Errorf("slot %d: what it points at is not UTF-8 text in its memory", slot)
+		}
+		return string(b)
+	}
+	message := func(v *vectors.Verdict, record []byte, slot, kind, extra int) {
+		v.Kind, v.Extra = le.Uint32(record[kind:]), read(record, extra)
+		if text := read(record, slot); v.Kind != abi.KindNone {
+			v.Message = &text
+		}
+	}
+	v.Answer = answers[code]
+	switch code {
+	case abi.Allow, abi.AllowEnd:
+		v.Reply = read(frame, abi.ResultReply)
+	case abi.Deny:
+		v.Code, v.Reason = le.Uint32(frame[abi.ResultCode:]), read(frame, abi.ResultReason)
+	case abi.Rewritten:
+		message(&v, frame, abi.ResultMessage, abi.ResultMessageKind, abi.ResultExtra)
+		v.Room, v.From, v.SentAt = read(frame, abi.ResultRoom), read(frame, abi.ResultFrom), int64(le.Uint64(frame[abi.ResultSentAt:]))
+	case abi.PerReceiver:
+		bytes := frame[le.Uint32(frame[abi.FrameVerdicts:]):][:le.Uint32(frame[abi.FrameReceivers:])]
+		table, n := le.Uint32(frame[abi.ResultVariants:]), le.Uint32(frame[abi.ResultVariantCount:])
+		for i, b := range bytes {
+			r := vectors.Verdict{Answer: "allow"}
+			switch k := uint32(b) - abi.VerdictVariant; {
+			case b == abi.VerdictDrop:
+				r.Answer = "drop"
+			case b >= abi.VerdictVariant && k >= n:
+				return v, nil, fmt.Errorf("receiver %d has variant %d of %d", i, k, n)
+			case b >= abi.VerdictVariant:
+				r.Answer = "rewrite"
+				message(&r, memory[table+k*abi.VariantSize:], abi.VariantMessage, abi.VariantKind, abi.VariantExtra)
+			}
+			receivers = append(receivers, r)
+		}
+	case abi.Drop:
+	default:
+		err = fmt.Errorf("it returned %d", code)
+	}
+	return v, receivers, err
+}

@@ -1,0 +1,131 @@
+package host
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/mootchat/moot/host/abi"
+	"github.com/mootchat/moot/host/meter"
+)
+
+// Inspection is what there is to know of a module before it has an entry.
+type Inspection struct {
+	SHA256   string // hex
+	Size     int    // bytes
+	Manifest abi.Manifest
+	Imports  []meter.Import
+	Exports  []meter.Export
+	Memory   meter.Memory  // pages of 64 KiB
+	Usage    []meter.Usage // of the static limits
+	Hooks    []abi.Hook    // that it has and wants
+	Grants   []string      // that an entry must give it
+	Problems []error       // why no entry could use it
+}
+
+// Inspect reads a module, starts it without a config and asks it for its manifest. It
+// is granted everything meanwhile, and memory bytes of memory (0: 16 MiB). The error is why that was not possible; what
+// is wrong with the module itself is among the problems.
+func (h *Host) Inspect(ctx context.Context, wasm []byte, memory int64) (*Inspection, error) {
+	h.loading.Lock()
+	defer h.loading.Unlock()
+	if h.closed {
+		return nil, errors.New("the host is closed")
+	}
+	if !bytes.HasPrefix(wasm, []byte("\x00asm")) {
+		return nil, fmt.Errorf("it is not a WebAssembly module: it begins with %q where one begins with %q", wasm[:min(len(wasm), 8)], "\x00asm")
+	}
+	digest := sha256.Sum256(wasm)
+	s := &source{wasm: wasm, digest: digest, metered: make(map[uint32]metered)}
+	m, err := s.meter(cmp.Or(memory, defaultMemory))
+	if err != nil {
+		return nil, err
+	}
+	i := &Inspection{SHA256: hex.EncodeToString(digest[:]), Size: len(wasm), Imports: m.Imports, Exports: m.Exports, Usage: m.Usage}
+	everything := grants{capabilities: map[string]bool{abi.CapabilityKV: true, abi.CapabilityRate: true, abi.CapabilityEmit: true,
+		abi.CapabilityRooms: true}, properties: []string{""}}
+	i.Problems = append(checkExports(m), checkImports(m.Imports, everything)...)
+	if len(i.Problems) > 0 {
+		return i, nil
+	}
+	i.Memory = *m.Memory
+	g := &generation{host: h, name: "module@" + i.SHA256[:8], given: everything, module: m, gate: new(gate), counters: new(counters)}
+	g.gate.set(1)
+	if err := g.compile(ctx, m.Wasm); err != nil {
+		return nil, err
+	}
+	defer g.close()
+	if err := i.declared(g); err != nil {
+		i.Problems = append(i.Problems, err)
+	}
+	return i, nil
+}
+
+// declared asks for the manifest and reads it.
+func (i *Inspection) declared(g *generation) error {
+	exported := make(map[string]bool)
+	for _, e := range g.module.Exports {
+		exported[e.Name] = true
+	}
+	text, f := g.askManifest()
+	if f != nil {
+		return fmt.Errorf("its manifest cannot be read: %w", f)
+	}
+	d, err := declare(text, "module", func(name string) bool { return exported[name] })
+	for hook := abi.Connect; hook <= abi.Hooks; hook++ {
+		if d.hooks[hook] {
+			i.Hooks = append(i.Hooks, hook)
+		}
+	}
+	if len(bytes.TrimSpace(text)) > 0 && err == nil {
+		err = json.Unmarshal(text, &i.Manifest)
+	}
+	i.Grants = needs(i.Imports, i.Manifest.Capabilities)
+	return err
+}
+
+// askManifest starts an instance for it alone, without a config.
+func (g *generation) askManifest() ([]byte, *failure) {
+	if g.module.Manifest != nil {
+		return g.module.Manifest, nil
+	}
+	in, f := g.instance()
+	if f != nil {
+		return nil, f
+	}
+	defer in.close()
+	in.begin(in.mark+int64(g.host.cfg.StartTimeout), g.name, 0, nil)
+	defer in.end()
+	if f := in.initialize(); f != nil {
+		return nil, f
+	}
+	if fn := in.module.ExportedFunction(abi.ExportManifest); fn != nil {
+		return in.text(fn, abi.MaxManifest)
+	}
+	return nil, nil
+}
+
+// needs are the capabilities that an entry must grant: those that the manifest
+// names, and those of the functions that are imported.
+func needs(imports []meter.Import, declared []string) []string {
+	given, _ := parseGrants(declared)
+	list := declared
+	for _, im := range imports {
+		fn, _ := lookup(im.Module, im.Name)
+		if given.has(fn.capability) {
+			continue
+		}
+		list = append(list, grantFor(fn.capability))
+		if fn.capability == abi.CapabilityProperties {
+			given.properties = []string{"NAME"}
+		} else {
+			given.capabilities[fn.capability] = true
+		}
+	}
+	return list
+}

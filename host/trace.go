@@ -1,0 +1,292 @@
+package host
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"log/slog"
+	"time"
+
+	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/wire"
+	"github.com/mootchat/moot/host/abi"
+	"github.com/mootchat/moot/host/meter"
+)
+
+// Tracer sees what modules are asked and what they answer: that is how they are
+// recorded, replayed and tried out. Its methods are called concurrently, on the way
+// of every message.
+type Tracer interface {
+	// Begin is called before a module is asked, or when an instance starts: ev is nil
+	// then. What it gives takes down the call; nil: nothing does, which is what
+	// most calls should get.
+	Begin(module string, ev *engine.Event) *Trace
+
+	// End is given what Begin gave, filled in, when the call is over.
+	End(t *Trace)
+}
+
+// Trace is one call of a module.
+type Trace struct {
+	// Replay answers a host function in the host's place; nil, or false: the host
+	// answers. size is how many bytes the guest has room for.
+	Replay func(function, key string, size int) (HostCall, bool)
+
+	Module string        // module@sha256#revision
+	Event  *engine.Event // a copy, as it was before the call; nil: an instance starts
+
+	Calls []HostCall // of functions whose answer does not come from the event
+	Lines []Line     // that the module logged or wrote
+
+	Said   Said
+	Kind   string // of a failure, as in logs; "": it did not fail
+	Err    error
+	Time   time.Duration
+	Fuel   uint64 // that it used: roughly instructions
+	Memory int    // bytes that it has now
+}
+
+// Receiver is one whom a module is asked about.
+type Receiver struct {
+	Profile  *engine.Profile // nil: nothing is shown
+	JoinedAt int64
+}
+
+// HostCall is a call of a host function, and its answer.
+type HostCall struct {
+	Function string `json:"function"`
+	Key      string `json:"key,omitempty"`
+	Result   int64  `json:"result"`
+	Bytes    []byte `json:"bytes,omitempty"` // that were written into the guest's memory
+}
+
+// Line is a line of a module's log.
+type Line struct{ Level, Text string }
+
+// Said is what a module answered. What it did not say is zero.
+type Said struct {
+	Verdict int32 // abi.Allow, ...
+	Code    uint32
+	Reason  string
+	Variant Variant
+	Room    string
+	From    string
+	SentAt  int64
+	Reply   json.RawMessage
+	Effects []engine.Effect
+
+	Receivers []Receiver // at say, who was asked about; of a class, one that stands for it
+	Verdicts  []byte     // after abi.PerReceiver, one for each receiver
+	Variants  []Variant
+}
+
+// Variant is what a message is rewritten to.
+type Variant struct {
+	Message *wire.Message // nil: as it was
+	Extra   json.RawMessage
+}
+
+// Trace has the tracer see all calls from now on, in place of the one before; nil:
+// nobody sees them.
+func (h *Host) Trace(t Tracer) {
+	if t == nil {
+		h.tracer.Store(nil)
+		return
+	}
+	h.tracer.Store(&t)
+}
+
+// trace is for the call that begins; nil: it is not traced.
+func (h *Host) trace(module string, ev *engine.Event) *Trace {
+	tracer := h.tracer.Load()
+	if tracer == nil {
+		return nil
+	}
+	t := (*tracer).Begin(module, ev)
+	if t != nil {
+		t.Module = module
+		if ev != nil {
+			asked := *ev
+			t.Event = &asked
+		}
+	}
+	return t
+}
+
+// traced ends a trace. answer adds what was said, if nothing failed.
+func (in *instance) traced(f *failure, answer func(*Said)) {
+	t := in.tracing
+	if t == nil {
+		return
+	}
+	if text := in.said(); text != "" {
+		in.says(slog.LevelInfo, text)
+	}
+	in.tracing = nil
+	t.Time = time.Duration(now() - in.began)
+	t.Memory = int(in.mem.Size())
+	if answer != nil {
+		answer(&t.Said)
+	}
+	if f != nil {
+		t.Kind, t.Err = f.kind.String(), f.err
+	}
+	if tracer := in.generation.host.tracer.Load(); tracer != nil {
+		(*tracer).End(t)
+	}
+}
+
+// used books the fuel of one call into the guest.
+func (t *Trace) used(slices int64, left int64) {
+	t.Fuel += uint64(slices*meter.Slice + meter.Slice - left)
+}
+
+// tell is what an answer says.
+func (a *answer) tell(s *Said, in *instance) {
+	s.Verdict, s.Reason, s.Reply, s.Effects = a.code, a.reason, a.reply, a.effects
+	s.Room, s.From, s.SentAt, s.Variant = a.rewrite.room, a.rewrite.from, a.rewrite.sentAt, a.rewrite.variant()
+	if a.code == abi.Deny && !in.broken {
+		s.Code = binary.LittleEndian.Uint32(in.memory()[in.buffer+abi.ResultCode:])
+	}
+}
+
+// tell is what an answer of on_say about the units says.
+func (s *scratch) tell(code int32, units []unit, to *Said) {
+	to.Verdict = code
+	for i := range units {
+		to.Receivers = append(to.Receivers, Receiver{units[i].profile, units[i].joinedAt})
+	}
+	switch code {
+	case abi.Rewritten:
+		if len(s.variants) == 0 {
+			return // it failed
+		}
+		w := &s.variants[0]
+		to.Room, to.From, to.SentAt, to.Variant = w.room, w.from, w.sentAt, w.variant()
+	case abi.PerReceiver:
+		to.Verdicts = append([]byte(nil), s.verdicts...)
+		for i := range s.variants {
+			to.Variants = append(to.Variants, s.variants[i].variant())
+		}
+	}
+}
+
+func (w *rewrite) variant() Variant {
+	v := Variant{Extra: w.extra}
+	if w.newMessage {
+		m := w.message
+		v.Message = &m
+	}
+	return v
+}
+
+// outside describes a host function whose answer does not follow from the event.
+type outside struct {
+	keyed bool // its first two parameters are a key
+	// wrote is where it wrote its answer, and how much room there was; 0: nowhere.
+	wrote func(args *[8]uint64, result int32) (p, n, size uint32)
+}
+
+var outsides = map[string]outside{
+	abi.ImportNow:      {wrote: nothingWritten},
+	abi.ImportRandom:   {wrote: filled(0, 1)},
+	abi.ImportRoomSize: {wrote: nothingWritten},
+	abi.ImportRoomGet:  {keyed: true, wrote: given},
+	abi.ImportKVGet:    {keyed: true, wrote: given},
+	abi.ImportKVSet:    {keyed: true, wrote: nothingWritten},
+	abi.ImportKVDel:    {keyed: true, wrote: nothingWritten},
+	abi.ImportKVCAS:    {keyed: true, wrote: nothingWritten},
+	abi.ImportRateTake: {keyed: true, wrote: nothingWritten},
+	abi.ImportKVAdd:    {keyed: true, wrote: number(4)},
+	"clock_time_get":   {wrote: number(2)},
+	"random_get":       {wrote: filled(0, 1)},
+}
+
+func nothingWritten(*[8]uint64, int32) (p, n, size uint32) { return 0, 0, 0 }
+
+func filled(p, n int) func(*[8]uint64, int32) (uint32, uint32, uint32) {
+	return func(args *[8]uint64, result int32) (uint32, uint32, uint32) {
+		if result != 0 {
+			return 0, 0, uint32(args[n])
+		}
+		return uint32(args[p]), uint32(args[n]), uint32(args[n])
+	}
+}
+
+func number(p int) func(*[8]uint64, int32) (uint32, uint32, uint32) {
+	return func(args *[8]uint64, result int32) (uint32, uint32, uint32) {
+		if result != 0 {
+			return 0, 0, 8
+		}
+		return uint32(args[p]), 8, 8
+	}
+}
+
+func given(args *[8]uint64, result int32) (p, n, size uint32) {
+	size = uint32(args[3])
+	if result < 0 || uint32(result) > size {
+		return 0, 0, size
+	}
+	return uint32(args[2]), uint32(result), size
+}
+
+// watch has traces see what fn answers.
+func watch(name string, fn hostFunction) hostFunction {
+	o, known := outsides[name]
+	if !known {
+		return fn
+	}
+	answer := fn.call
+	fn.call = func(in *instance, stack []uint64) {
+		if in.tracing == nil {
+			answer(in, stack)
+			return
+		}
+		in.watched(name, o, answer, stack)
+	}
+	return fn
+}
+
+func (in *instance) watched(name string, o outside, answer func(*instance, []uint64), stack []uint64) {
+	var args [8]uint64
+	copy(args[:], stack)
+	c := HostCall{Function: name}
+	if o.keyed {
+		c.Key, _ = in.name(args[0], args[1], maxKey)
+	}
+	if replay := in.tracing.Replay; replay != nil {
+		_, _, size := o.wrote(&args, 0)
+		if r, ok := replay(name, c.Key, int(size)); ok {
+			in.replayed(o, &args, r, stack)
+			in.tracing.Calls = append(in.tracing.Calls, r)
+			return
+		}
+	}
+	answer(in, stack)
+	c.Result = int64(int32(stack[0]))
+	if name == abi.ImportNow {
+		c.Result = int64(stack[0])
+	}
+	if p, n, _ := o.wrote(&args, int32(c.Result)); n > 0 {
+		if b, ok := in.mem.Read(p, n); ok {
+			c.Bytes = append([]byte(nil), b...)
+		}
+	}
+	in.tracing.Calls = append(in.tracing.Calls, c)
+}
+
+// replayed gives the guest an answer that was given before. Where it would be
+// written is checked as it was then.
+func (in *instance) replayed(o outside, args *[8]uint64, r HostCall, stack []uint64) {
+	stack[0] = uint64(r.Result)
+	if r.Function != abi.ImportNow {
+		result(stack, int32(r.Result))
+	}
+	p, n, size := o.wrote(args, int32(r.Result))
+	if n == 0 {
+		return
+	}
+	in.charge(n)
+	if uint32(len(r.Bytes)) != n || n > size || !in.mem.Write(p, r.Bytes) {
+		result(stack, abi.BadPointer)
+	}
+}

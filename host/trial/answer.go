@@ -1,0 +1,172 @@
+package trial
+
+import (
+	"encoding/json"
+	"time"
+
+	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/wire"
+	"github.com/mootchat/moot/host"
+	"github.com/mootchat/moot/host/abi"
+)
+
+// Answer is what a module said about an event, and what comes of it. What it did
+// not say is left out.
+type Answer struct {
+	Verdict string  `json:"verdict" yaml:"verdict"` // allow, allowEnd, deny, drop, rewrite, perReceiver, failed
+	Reason  string  `json:"reason,omitempty" yaml:"reason,omitempty"`
+	Code    uint32  `json:"code,omitempty" yaml:"code,omitempty"`
+	Message *string `json:"message,omitempty" yaml:"message,omitempty"` // rewritten to this text
+	JSON    JSON    `json:"json,omitempty" yaml:"json,omitempty"`       // or to this value
+	Extra   JSON    `json:"extra,omitempty" yaml:"extra,omitempty"`
+	Room    string  `json:"room,omitempty" yaml:"room,omitempty"`
+	From    string  `json:"from,omitempty" yaml:"from,omitempty"`
+	SentAt  int64   `json:"sentAt,omitempty" yaml:"sentAt,omitempty"`
+	Reply   JSON    `json:"reply,omitempty" yaml:"reply,omitempty"`
+
+	// Receivers is what each of a say's receivers gets.
+	Receivers []Answer `json:"receivers,omitempty" yaml:"receivers,omitempty"`
+
+	// Effects that happen when the whole chain allows.
+	Emits      []Emit          `json:"emits,omitempty" yaml:"emits,omitempty"`
+	Properties map[string]JSON `json:"properties,omitempty" yaml:"properties,omitempty"` // null: removed
+	Created    []string        `json:"created,omitempty" yaml:"created,omitempty"`       // rooms
+	Destroyed  []string        `json:"destroyed,omitempty" yaml:"destroyed,omitempty"`
+
+	// Failure is why there is no verdict, Kind in one word.
+	Kind    string `json:"kind,omitempty" yaml:"kind,omitempty"`
+	Failure string `json:"failure,omitempty" yaml:"failure,omitempty"`
+
+	Log []string `json:"log,omitempty" yaml:"log,omitempty"` // lines such as "info hello"
+}
+
+// Emit is a message of the module's own.
+type Emit struct {
+	Room       string  `json:"room,omitempty" yaml:"room,omitempty"`
+	Connection string  `json:"connection,omitempty" yaml:"connection,omitempty"`
+	Message    *string `json:"message,omitempty" yaml:"message,omitempty"`
+	JSON       JSON    `json:"json,omitempty" yaml:"json,omitempty"`
+}
+
+// Cost is what an answer took.
+type Cost struct {
+	Time   time.Duration
+	Fuel   uint64 // roughly instructions
+	Memory int    // bytes that the instance has afterwards
+	Calls  int    // of the module: many receivers are a few calls
+}
+
+var verdicts = map[int32]string{abi.Allow: "allow", abi.Deny: "deny", abi.Rewritten: "rewrite",
+	abi.PerReceiver: "perReceiver", abi.AllowEnd: "allowEnd", abi.Drop: "drop"}
+
+// AnswerOf is what a trace has of the module's words. The effects are those of an answer
+// that allows.
+func AnswerOf(t *host.Trace) Answer {
+	var a Answer
+	for _, line := range t.Lines {
+		a.Log = append(a.Log, line.Level+" "+line.Text)
+	}
+	if t.Err != nil {
+		a.Verdict, a.Kind, a.Failure = "failed", t.Kind, t.Err.Error()
+		return a
+	}
+	s := &t.Said
+	a.Verdict, a.Reason, a.Code, a.Room, a.From, a.SentAt, a.Reply = verdicts[s.Verdict], s.Reason, s.Code, s.Room, s.From, s.SentAt, JSON(s.Reply)
+	a.rewritten(s.Variant)
+	if s.Verdict != abi.Deny && s.Verdict != abi.Drop {
+		a.effects(s.Effects)
+	}
+	for _, v := range s.Verdicts {
+		r := Answer{Verdict: "allow"}
+		switch {
+		case v == abi.VerdictDrop:
+			r.Verdict = "drop"
+		case v >= abi.VerdictVariant:
+			r.Verdict = "rewrite"
+			r.rewritten(s.Variants[v-abi.VerdictVariant])
+		}
+		a.Receivers = append(a.Receivers, r)
+	}
+	return a
+}
+
+func (a *Answer) rewritten(v host.Variant) {
+	a.Extra = JSON(v.Extra)
+	if v.Message != nil {
+		a.Message, a.JSON = message(*v.Message)
+	}
+}
+
+func message(m wire.Message) (*string, JSON) {
+	if m.JSON {
+		return nil, JSON(m.Text)
+	}
+	return &m.Text, nil
+}
+
+func (a *Answer) effects(list []engine.Effect) {
+	for _, e := range list {
+		switch {
+		case e.Emit != nil:
+			m := Emit{Room: e.Emit.Room, Connection: e.Emit.Connection}
+			m.Message, m.JSON = message(e.Emit.Message)
+			a.Emits = append(a.Emits, m)
+		case e.Property != nil:
+			if a.Properties == nil {
+				a.Properties = make(map[string]JSON)
+			}
+			a.Properties[e.Property.Name] = JSON(e.Property.Value)
+		case e.Room.Destroy:
+			a.Destroyed = append(a.Destroyed, e.Room.Name)
+		default:
+			a.Created = append(a.Created, e.Room.Name)
+		}
+	}
+}
+
+// delivered is what each member gets.
+func delivered(ev *engine.Event, d *engine.Delivery, members int) []Answer {
+	list := make([]Answer, members)
+	for i := range list {
+		k := d.All
+		if d.For != nil {
+			k = d.For[i]
+		}
+		list[i] = received(ev, d, k)
+	}
+	return list
+}
+
+func received(ev *engine.Event, d *engine.Delivery, k int32) Answer {
+	switch k {
+	case engine.AsIs:
+		return Answer{Verdict: "allow"}
+	case engine.Nothing:
+		return Answer{Verdict: "drop"}
+	}
+	p := &d.Answers[k]
+	a := Answer{Verdict: "rewrite"}
+	if p.Message != ev.Message {
+		a.Message, a.JSON = message(p.Message)
+	}
+	if string(p.Extra) != string(ev.Extra) {
+		a.Extra = JSON(p.Extra)
+	}
+	if p.Room != ev.Room {
+		a.Room = p.Room
+	}
+	if p.From != ev.From {
+		a.From = p.From
+	}
+	if p.SentAt != ev.SentAt {
+		a.SentAt = p.SentAt
+	}
+	return a
+}
+
+// Same reports whether two answers are the same, bit for bit.
+func (a *Answer) Same(b *Answer) bool {
+	x, err1 := json.Marshal(a)
+	y, err2 := json.Marshal(b)
+	return err1 == nil && err2 == nil && string(x) == string(y)
+}

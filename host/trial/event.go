@@ -1,0 +1,173 @@
+package trial
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/wire"
+)
+
+// Event is what a module is asked about: in files of tests, in recordings, on
+// command lines. What is left out is absent.
+type Event struct {
+	Hook       string       `json:"hook" yaml:"hook"` // as in config: join, onSayReceive, ...
+	Tenant     string       `json:"tenant,omitempty" yaml:"tenant"`
+	Room       string       `json:"room,omitempty" yaml:"room"`
+	From       string       `json:"from,omitempty" yaml:"from"`
+	Message    *string      `json:"message,omitempty" yaml:"message"` // text
+	JSON       JSON         `json:"json,omitempty" yaml:"json"`       // a message that is no text
+	Context    string       `json:"context,omitempty" yaml:"context"`
+	Cause      string       `json:"cause,omitempty" yaml:"cause"`
+	Action     string       `json:"action,omitempty" yaml:"action"`
+	Params     JSON         `json:"params,omitempty" yaml:"params"`
+	SentAt     int64        `json:"sentAt,omitempty" yaml:"sentAt"` // ms since 1970
+	Sequence   uint64       `json:"sequence,omitempty" yaml:"sequence"`
+	Caused     bool         `json:"caused,omitempty" yaml:"caused"`         // by a module's effect
+	Connection *Connection  `json:"connection,omitempty" yaml:"connection"` // null: the system's, and at say
+	Receivers  []Connection `json:"receivers,omitempty" yaml:"receivers"`   // of say
+}
+
+// Connection is a client's connection.
+type Connection struct {
+	ID          string          `json:"id,omitempty" yaml:"id"`
+	Fingerprint string          `json:"fingerprint,omitempty" yaml:"fingerprint"`
+	User        string          `json:"user,omitempty" yaml:"user"`
+	Transport   string          `json:"transport,omitempty" yaml:"transport"`
+	RemoteIP    string          `json:"remoteIP,omitempty" yaml:"remoteIP"`
+	Tenant      string          `json:"tenant,omitempty" yaml:"tenant"`
+	Locale      string          `json:"locale,omitempty" yaml:"locale"`
+	ConnectedAt int64           `json:"connectedAt,omitempty" yaml:"connectedAt"` // ms since 1970
+	JoinedAt    int64           `json:"joinedAt,omitempty" yaml:"joinedAt"`       // the event's room
+	Properties  map[string]JSON `json:"properties,omitempty" yaml:"properties"`
+	Claims      []string        `json:"claims,omitempty" yaml:"claims"` // properties that come from its token
+}
+
+// JSON is any value, as JSON text; nil: none.
+type JSON json.RawMessage
+
+// MarshalJSON gives the text as it is.
+func (j JSON) MarshalJSON() ([]byte, error) { return json.RawMessage(j).MarshalJSON() }
+
+// UnmarshalJSON keeps the text as it is.
+func (j *JSON) UnmarshalJSON(b []byte) error { return (*json.RawMessage)(j).UnmarshalJSON(b) }
+
+// MarshalYAML gives the value, for YAML to write.
+func (j JSON) MarshalYAML() (any, error) {
+	if j == nil {
+		return nil, nil
+	}
+	var v any
+	err := json.Unmarshal(j, &v)
+	return v, err
+}
+
+// UnmarshalYAML makes JSON text of a YAML value.
+func (j *JSON) UnmarshalYAML(decode func(any) error) error {
+	var v any
+	if err := decode(&v); err != nil {
+		return err
+	}
+	b, err := json.Marshal(v)
+	*j = b
+	return err
+}
+
+// event is e as the engine has it. The error says what in it cannot be.
+func (e *Event) event() (*engine.Event, error) {
+	hook := engine.HookNamed(e.Hook)
+	if hook == 0 {
+		var names []string
+		for h := engine.HookConnect; h <= engine.HookAction; h++ {
+			names = append(names, h.String())
+		}
+		return nil, fmt.Errorf("there is no hook %q; there are %s", e.Hook, strings.Join(names, ", "))
+	}
+	if hook == engine.HookSay && e.Connection != nil {
+		return nil, fmt.Errorf("say has receivers, no connection: name it under receivers")
+	}
+	if hook != engine.HookSay && len(e.Receivers) > 0 {
+		return nil, fmt.Errorf("%s has a connection, and no receivers: those are of say", e.Hook)
+	}
+	if e.Message != nil && e.JSON != nil {
+		return nil, fmt.Errorf("the message is text (message) or another value (json), not both")
+	}
+	ev := &engine.Event{Hook: hook, Tenant: tenant, Room: e.Room, From: e.From, Context: e.Context, Cause: engine.Cause(e.Cause),
+		Action: e.Action, Params: json.RawMessage(e.Params), SentAt: e.SentAt, Sequence: e.Sequence, Caused: e.Caused}
+	switch {
+	case e.JSON != nil:
+		ev.Message = wire.Message{Text: string(e.JSON), JSON: true}
+	case e.Message != nil:
+		ev.Message.Text = *e.Message
+	}
+	if e.Connection != nil {
+		ev.Conn, ev.JoinedAt = e.Connection.profile(), e.Connection.JoinedAt
+	}
+	return ev, nil
+}
+
+func (c *Connection) profile() *engine.Profile {
+	p := &engine.Profile{ID: c.ID, Fingerprint: c.Fingerprint, User: c.User, Transport: c.Transport, RemoteIP: c.RemoteIP,
+		Tenant: c.Tenant, Locale: c.Locale, ConnectedAt: c.ConnectedAt}
+	for name, value := range c.Properties {
+		p.Properties = append(p.Properties, engine.NamedProperty{
+			Property: engine.Property{Name: name, Value: json.RawMessage(value)}, Claim: slices.Contains(c.Claims, name)})
+	}
+	slices.SortFunc(p.Properties, func(a, b engine.NamedProperty) int { return strings.Compare(a.Name, b.Name) })
+	return p
+}
+
+// member is a receiver of a say.
+type member struct {
+	profile  *engine.Profile
+	joinedAt int64
+}
+
+func (m *member) Profile() *engine.Profile { return m.profile }
+func (m *member) JoinedAt() int64          { return m.joinedAt }
+
+func (e *Event) members() []engine.Member {
+	members := make([]engine.Member, len(e.Receivers))
+	for i := range e.Receivers {
+		members[i] = &member{e.Receivers[i].profile(), e.Receivers[i].JoinedAt}
+	}
+	return members
+}
+
+// EventOf is an engine's event as data, with the receivers of a say.
+func EventOf(ev *engine.Event, receivers []Connection) Event {
+	e := Event{Hook: ev.Hook.String(), Tenant: ev.Tenant, Room: ev.Room, From: ev.From, Context: ev.Context, Cause: string(ev.Cause),
+		Action: ev.Action, Params: JSON(ev.Params), SentAt: ev.SentAt, Sequence: ev.Sequence, Caused: ev.Caused, Receivers: receivers}
+	switch {
+	case ev.Message.JSON:
+		e.JSON = JSON(ev.Message.Text)
+	case ev.Hook == engine.HookSay || ev.Hook == engine.HookOnSayReceive:
+		e.Message = &ev.Message.Text
+	}
+	if ev.Conn != nil {
+		c := ConnectionOf(ev.Conn, ev.JoinedAt)
+		e.Connection = &c
+	}
+	return e
+}
+
+// ConnectionOf is a profile as data. nil is a connection of which nothing is known.
+func ConnectionOf(p *engine.Profile, joinedAt int64) Connection {
+	if p == nil {
+		return Connection{}
+	}
+	c := Connection{ID: p.ID, Fingerprint: p.Fingerprint, User: p.User, Transport: p.Transport, RemoteIP: p.RemoteIP,
+		Tenant: p.Tenant, Locale: p.Locale, ConnectedAt: p.ConnectedAt, JoinedAt: joinedAt}
+	for _, property := range p.Properties {
+		if c.Properties == nil {
+			c.Properties = make(map[string]JSON)
+		}
+		c.Properties[property.Name] = JSON(property.Value)
+		if property.Claim {
+			c.Claims = append(c.Claims, property.Name)
+		}
+	}
+	return c
+}

@@ -1,0 +1,96 @@
+package trial
+
+import (
+	"context"
+	"encoding/binary"
+	"math/rand/v2"
+	"time"
+
+	"github.com/mootchat/moot/host"
+	"github.com/mootchat/moot/host/abi"
+)
+
+// replay answers host functions from what was answered before. What it does not
+// have it answers always in the same way: the same event has the same answer.
+type replay struct {
+	calls   map[question][]host.HostCall
+	clock   int64 // ms since 1970
+	random  *rand.ChaCha8
+	live    bool // it has the clock alone; the rest is the host's
+	missing []string
+}
+
+type question struct{ function, key string }
+
+func newReplay(calls []host.HostCall, clock int64) *replay {
+	r := &replay{calls: make(map[question][]host.HostCall), clock: clock, random: rand.NewChaCha8([32]byte{})}
+	for _, c := range calls {
+		q := question{c.Function, c.Key}
+		r.calls[q] = append(r.calls[q], c)
+	}
+	return r
+}
+
+// answer is the Replay of a [host.Trace].
+func (r *replay) answer(function, key string, size int) (host.HostCall, bool) {
+	q := question{function, key}
+	if list := r.calls[q]; len(list) > 0 && fits(list[0], size) {
+		r.calls[q] = list[1:]
+		return list[0], true
+	}
+	c := host.HostCall{Function: function, Key: key}
+	switch function {
+	case abi.ImportNow:
+		c.Result = r.clock
+		return c, true
+	case "clock_time_get":
+		c.Bytes = binary.LittleEndian.AppendUint64(nil, uint64(r.clock)*uint64(time.Millisecond))
+		return c, true
+	}
+	if r.live {
+		return c, false
+	}
+	return r.unrecorded(c, size), true
+}
+
+// fits reports whether the recorded answer is one to a buffer of this size.
+func fits(c host.HostCall, size int) bool {
+	switch c.Function {
+	case abi.ImportRandom, "random_get":
+		return c.Result != 0 || len(c.Bytes) == size
+	case abi.ImportKVGet, abi.ImportRoomGet:
+		return c.Result < 0 || (c.Result <= int64(size)) == (int64(len(c.Bytes)) == c.Result)
+	}
+	return true
+}
+
+func (r *replay) unrecorded(c host.HostCall, size int) host.HostCall {
+	switch c.Function {
+	case abi.ImportRandom, "random_get":
+		c.Bytes = make([]byte, min(size, 64<<10))
+		_, _ = r.random.Read(c.Bytes) // it never fails
+		return c
+	case abi.ImportKVSet, abi.ImportRateTake:
+		c.Result = 0
+	case abi.ImportKVCAS, abi.ImportKVDel:
+		c.Result = 1
+	case abi.ImportKVAdd:
+		c.Bytes = make([]byte, 8)
+	default:
+		c.Result = abi.Absent
+	}
+	r.missing = append(r.missing, c.Function+" "+c.Key)
+	return c
+}
+
+// Replay asks the module about an event of a recording: clock, random numbers, store and
+// rooms answer what they answered then. missing are the host functions, with their
+// keys, that it called and the recording does not have: they find nothing.
+func (m *Module) Replay(ctx context.Context, e *Event, calls []host.HostCall) (a Answer, missing []string, err error) {
+	r := newReplay(calls, e.SentAt)
+	if r.clock == 0 {
+		r.clock = m.start()
+	}
+	a, _, err = m.ask(ctx, e, r)
+	return a, r.missing, err
+}

@@ -1,0 +1,452 @@
+/**
+ * Makes an AssemblyScript program a Moot module: it exports the hooks that it wants
+ * to decide, and the host asks it.
+ *
+ *     import { Event, Verdict, ask, manifest } from "moot";
+ *     export { moot_abi_1, moot_alloc, moot_reason } from "moot";
+ *
+ *     export function moot_manifest(): u64 {
+ *       return manifest('{"name":"shout","reads":["message"]}');
+ *     }
+ *
+ *     export function on_say_receive(frame: usize): i32 {
+ *       return ask(frame, (e: Event): Verdict => Verdict.text(e.message.toUpperCase()));
+ *     }
+ *
+ * The host asks an instance one thing at a time. What throws ends its instance; why is in
+ * the host's log, and the entry's `onError` decides. All that strings are made of is copied
+ * out of the frame, and yours to keep.
+ */
+
+// ---- memory ----
+
+let exchange: usize = 0;
+let exchangeSize: usize = 0;
+let reason: string = "";
+let kept: ArrayBuffer[] = []; // what the host was given the address of, until the next call
+
+export function moot_abi_1(): void {}
+
+export function moot_alloc(size: usize): usize {
+  if (size > 1 << 20) return 0;
+  if (size > exchangeSize) {
+    if (exchange) heap.free(exchange);
+    exchange = heap.alloc(size);
+    exchangeSize = size;
+  }
+  return exchange;
+}
+
+export function moot_reason(): u64 {
+  return span(reason);
+}
+
+/** Is what `moot_manifest` returns: what the module says of itself, as JSON. See ABI.md. */
+export function manifest(json: string): u64 {
+  return span(json);
+}
+
+/**
+ * Is what `moot_init` returns, where the config is read: `export function moot_init(minor: u32, p: usize, n: usize): i32`.
+ * handler is given the config as JSON, see also `config`, and says why it refuses it; null: it accepts.
+ */
+export function init(p: usize, n: usize, handler: (config: string) => string | null): i32 {
+  const refused = handler(String.UTF8.decodeUnsafe(p, n));
+  if (refused === null) return 0;
+  reason = refused;
+  return 1;
+}
+
+/** Logs why the program ends: the compiler calls it, by --use abort=~lib/moot/abort. */
+export function abort(message: string | null, file: string | null, line: u32, column: u32): void {
+  log(Level.Error, (message ? message : "abort") + " at " + (file ? file : "?") + ":" + line.toString() + ":" + column.toString());
+  unreachable();
+}
+
+function utf8(s: string): ArrayBuffer {
+  return String.UTF8.encode(s, false, String.UTF8.ErrorMode.REPLACE);
+}
+
+function at(b: ArrayBuffer): usize {
+  return changetype<usize>(b);
+}
+
+function span(s: string): u64 {
+  const b = utf8(s);
+  kept.push(b);
+  return (<u64>at(b)) << 32 | <u64>b.byteLength;
+}
+
+function put(slot: usize, s: string): void {
+  const packed = span(s);
+  if (<u32>packed == 0) return;
+  store<u32>(slot, <u32>(packed >> 32));
+  store<u32>(slot + 4, <u32>packed);
+}
+
+// ---- what happens ----
+
+function field(blob: usize, n: i32): string {
+  if (blob == 0 || n >= <i32>load<u16>(blob, 6)) return "";
+  const entry = blob + 24 + 8 * n;
+  const offset = load<u32>(entry);
+  return offset ? String.UTF8.decodeUnsafe(blob + offset, load<u32>(entry, 4)) : "";
+}
+
+/** A client's connection. Of one that is not there, everything is empty. */
+export class Connection {
+  constructor(private blob: usize) {}
+
+  /** Its id, the name it goes by in messages. */
+  get id(): string { return field(this.blob, 0); }
+  get fingerprint(): string { return field(this.blob, 1); }
+  get user(): string { return field(this.blob, 2); }
+  /** `websocket` or `socket`. */
+  get transport(): string { return field(this.blob, 3); }
+  get remoteIP(): string { return field(this.blob, 4); }
+  get tenant(): string { return field(this.blob, 5); }
+  /** A language tag such as `en-GB`. */
+  get locale(): string { return field(this.blob, 6); }
+  /** ms since 1970; 0: the module does not read it. */
+  get connectedAt(): i64 { return this.blob ? load<i64>(this.blob, 8) : 0; }
+  /** When it joined the event's room; 0 outside one. */
+  get joinedAt(): i64 { return this.blob ? load<i64>(this.blob, 16) : 0; }
+
+  /** A property as JSON text, see `text`; null: there is none. */
+  property(name: string): string | null {
+    if (this.blob == 0 || load<u16>(this.blob, 6) < 8) return null;
+    const offset = load<u32>(this.blob, 80);
+    if (offset == 0) return null;
+    let p = this.blob + offset;
+    const end = p + load<u32>(this.blob, 84);
+    while (p + 8 <= end) {
+      const n = load<u32>(p), v = load<u32>(p, 4);
+      if (String.UTF8.decodeUnsafe(p + 8, n) == name) return String.UTF8.decodeUnsafe(p + 8 + n, v);
+      p += 8 + n + v;
+    }
+    return null;
+  }
+}
+
+/** What happens. A field that the module does not read is empty. */
+export class Event {
+  private blob: usize;
+  /** Whose event it is; of the system's, and at say, all of it is empty. */
+  connection: Connection;
+
+  constructor(private frame: usize) {
+    this.blob = frame + load<u32>(frame, 16);
+    const conn = load<u32>(frame, 20);
+    this.connection = new Connection(conn ? frame + conn : 0);
+  }
+
+  /** 1 connect, 2 join, 3 onSayReceive, 4 say, 5 leave, 6 disconnect, 7 action. */
+  get hook(): i32 { return load<u16>(this.frame, 6); }
+  get room(): string { return field(this.blob, 0); }
+  get tenant(): string { return field(this.blob, 1); }
+  /** The sender: a connection's id, `0` for the system. */
+  get from(): string { return field(this.blob, 2); }
+  get message(): string { return field(this.blob, 3); }
+  /** Whether the message is JSON text. */
+  get isJSON(): bool { return (load<u32>(this.frame, 8) & 1) != 0; }
+  get context(): string { return field(this.blob, 4); }
+  /** At leave `roomLeave`, `destroyed`, `disconnect`, `removed` or `node_lost`; at join empty or `rejoined`. */
+  get cause(): string { return field(this.blob, 5); }
+  get action(): string { return field(this.blob, 6); }
+  /** The action's parameters, a JSON object. */
+  get params(): string { return field(this.blob, 7); }
+  /** ms since 1970. */
+  get sentAt(): i64 { return load<i64>(this.blob, 8); }
+  get sequence(): i64 { return load<i64>(this.blob, 16); }
+}
+
+// ---- verdicts ----
+
+/** A module's answer. */
+export class Verdict {
+  code: u32 = 0;
+  kind: u32 = 0;
+  extra: string = "";
+  room: string = "";
+  from: string = "";
+  sentAt: i64 = 0;
+
+  constructor(public answer: i32 = 0, public body: string = "") {}
+
+  /** The next module is asked. */
+  static allow(): Verdict { return new Verdict(); }
+  /** It happens, and no later module is asked. */
+  static allowEnd(): Verdict { return new Verdict(4); }
+  /** It is refused, and the client told why, in at most 1024 bytes. */
+  static deny(reason: string): Verdict { return new Verdict(1, reason); }
+  /** The message vanishes: at say for the receiver. */
+  static drop(): Verdict { return new Verdict(5); }
+  /** Answers an action with a JSON object. */
+  static reply(json: string): Verdict { return new Verdict(0, json); }
+  /** The message is this text now. */
+  static text(text: string): Verdict { return new Verdict().withText(text); }
+  /** The message goes on changed, in what the `with` methods say. */
+  static rewrite(): Verdict { return new Verdict(2); }
+
+  withCode(code: u32): Verdict { this.code = code; return this; }
+  withText(text: string): Verdict { this.answer = 2; this.kind = 1; this.body = text; return this; }
+  withJSON(json: string): Verdict { this.answer = 2; this.kind = 2; this.body = json; return this; }
+  /** Adds the members of a JSON object to what clients get. */
+  withExtra(json: string): Verdict { this.answer = 2; this.extra = json; return this; }
+  withRoom(name: string): Verdict { this.answer = 2; this.room = name; return this; }
+  withFrom(id: string): Verdict { this.answer = 2; this.from = id; return this; }
+  withSentAt(ms: i64): Verdict { this.answer = 2; this.sentAt = ms; return this; }
+
+  same(o: Verdict): bool {
+    return this.kind == o.kind && this.body == o.body && this.extra == o.extra;
+  }
+}
+
+/** Answers a hook: handler is given the event. */
+export function ask(frame: usize, handler: (e: Event) => Verdict): i32 {
+  kept = [];
+  const v = handler(new Event(frame));
+  switch (v.answer) {
+    case 0:
+    case 4:
+      put(frame + 88, v.body);
+      break;
+    case 1:
+      store<u32>(frame, v.code, 32);
+      put(frame + 36, v.body);
+      break;
+    case 2:
+      put(frame + 44, v.body);
+      store<u32>(frame, v.kind, 52);
+      put(frame + 56, v.extra);
+      put(frame + 64, v.room);
+      put(frame + 72, v.from);
+      store<i64>(frame, v.sentAt, 80);
+  }
+  return v.answer;
+}
+
+/** Answers `on_say` for each receiver, or each class of them: see vary in ABI.md. Equal rewrites share a variant. */
+export function each(frame: usize, handler: (e: Event, receiver: Connection) => Verdict): i32 {
+  kept = [];
+  const e = new Event(frame);
+  const n = load<u32>(frame, 12), tab = frame + load<u32>(frame, 24), verdicts = frame + load<u32>(frame, 28);
+  const variants: Verdict[] = [];
+  let same = n > 0;
+  for (let i: u32 = 0; i < n; i++) {
+    const v = handler(e, new Connection(frame + load<u32>(tab + 4 * i)));
+    let b: u8 = v.answer == 1 || v.answer == 5 ? 1 : 0;
+    if (v.answer == 2) {
+      let k = variants.length - 1;
+      while (k >= 0 && !variants[k].same(v)) k--;
+      if (k < 0) {
+        k = variants.length;
+        if (k == 253) return -1;
+        variants.push(v);
+      }
+      b = <u8>(2 + k);
+    }
+    store<u8>(verdicts + i, b);
+    same = same && b == load<u8>(verdicts);
+  }
+  if (same && load<u8>(verdicts) < 2) return load<u8>(verdicts) ? 5 : 0;
+  const table = new ArrayBuffer(20 * variants.length);
+  kept.push(table);
+  for (let k = 0; k < variants.length; k++) {
+    const record = at(table) + 20 * k;
+    put(record, variants[k].body);
+    store<u32>(record, variants[k].kind, 8);
+    put(record + 12, variants[k].extra);
+  }
+  store<u32>(frame, at(table), 96);
+  store<u32>(frame, variants.length, 100);
+  return 3;
+}
+
+// ---- the host ----
+
+/** Why the host did not do it: what its functions return instead of 0 or more. */
+export namespace Err {
+  export const Absent = -1;
+  export const NotGranted = -2;
+  export const OverBudget = -3;
+  export const BadPointer = -4;
+  export const TooLarge = -5;
+  export const Unavailable = -6;
+}
+
+export enum Level { Debug, Info, Warn, Error }
+
+// @ts-ignore: decorator
+@external("moot_1", "log") declare function host_log(level: i32, p: usize, n: i32): void;
+// @ts-ignore: decorator
+@external("moot_1", "now_ms") declare function host_now(): i64;
+// @ts-ignore: decorator
+@external("moot_1", "random") declare function host_random(p: usize, n: i32): i32;
+// @ts-ignore: decorator
+@external("moot_1", "config_get") declare function host_config_get(k: usize, kn: i32, p: usize, n: i32): i32;
+// @ts-ignore: decorator
+@external("moot_1", "property_set") declare function host_property_set(k: usize, kn: i32, p: usize, n: i32): i32;
+// @ts-ignore: decorator
+@external("moot_1", "room_get") declare function host_room_get(k: usize, kn: i32, p: usize, n: i32): i32;
+// @ts-ignore: decorator
+@external("moot_1", "room_size") declare function host_room_size(): i32;
+// @ts-ignore: decorator
+@external("moot_1", "room_create") declare function host_room_create(p: usize, n: i32): i32;
+// @ts-ignore: decorator
+@external("moot_1", "room_destroy") declare function host_room_destroy(p: usize, n: i32): i32;
+// @ts-ignore: decorator
+@external("moot_1", "kv_get") declare function host_kv_get(k: usize, kn: i32, p: usize, n: i32): i32;
+// @ts-ignore: decorator
+@external("moot_1", "kv_set") declare function host_kv_set(k: usize, kn: i32, p: usize, n: i32, ttl: i64): i32;
+// @ts-ignore: decorator
+@external("moot_1", "kv_del") declare function host_kv_del(k: usize, kn: i32): i32;
+// @ts-ignore: decorator
+@external("moot_1", "kv_add") declare function host_kv_add(k: usize, kn: i32, delta: i64, ttl: i64, sum: usize): i32;
+// @ts-ignore: decorator
+@external("moot_1", "kv_cas") declare function host_kv_cas(k: usize, kn: i32, o: usize, on: i32, p: usize, n: i32, ttl: i64): i32;
+// @ts-ignore: decorator
+@external("moot_1", "rate_take") declare function host_rate_take(k: usize, kn: i32, tokens: i32, per: i32, burst: i32): i32;
+// @ts-ignore: decorator
+@external("moot_1", "emit") declare function host_emit(kind: i32, t: usize, tn: i32, p: usize, n: i32): i32;
+// @ts-ignore: decorator
+@external("moot_1", "metric_add") declare function host_metric_add(k: usize, kn: i32, delta: i64): i32;
+
+/** A value of the host, or why there is none: `code` is then one of `Err`, else 0. */
+export class Got {
+  constructor(public code: i32, public value: string) {}
+}
+
+let small = new ArrayBuffer(256);
+
+function fetch(key: string, get: (k: usize, kn: i32, p: usize, n: i32) => i32): Got {
+  const k = utf8(key);
+  let b = small;
+  let n = get(at(k), k.byteLength, at(b), b.byteLength);
+  while (n > b.byteLength) {
+    b = new ArrayBuffer(n);
+    n = get(at(k), k.byteLength, at(b), n);
+  }
+  return n < 0 ? new Got(n, "") : new Got(0, String.UTF8.decodeUnsafe(at(b), n));
+}
+
+/** Writes a line to the host's log. */
+export function log(level: Level, line: string): void { const b = utf8(line); host_log(level, at(b), b.byteLength); }
+/** The time, in ms since 1970. */
+export function now(): i64 { return host_now(); }
+/** So many random bytes, at most 64 KiB. */
+export function random(n: i32): Uint8Array { const b = new Uint8Array(n); host_random(b.dataStart, n); return b; }
+/** A key of the entry's config, as JSON text. */
+export function config(key: string): Got { return fetch(key, (k: usize, kn: i32, p: usize, n: i32): i32 => host_config_get(k, kn, p, n)); }
+/** `{"room","membersCount"}` of a room. Needs `rooms`. */
+export function findRoom(name: string): Got { return fetch(name, (k: usize, kn: i32, p: usize, n: i32): i32 => host_room_get(k, kn, p, n)); }
+/** How many members the event's room has on all nodes. */
+export function roomSize(): i32 { return host_room_size(); }
+/** Sets a property of the event's connection to JSON text; an empty one removes it. Needs `properties:NAME`. */
+export function setProperty(name: string, json: string): i32 {
+  const k = utf8(name), b = utf8(json);
+  return host_property_set(at(k), k.byteLength, at(b), b.byteLength);
+}
+export function createRoom(name: string): i32 { const b = utf8(name); return host_room_create(at(b), b.byteLength); }
+export function destroyRoom(name: string): i32 { const b = utf8(name); return host_room_destroy(at(b), b.byteLength); }
+
+/** The module's own store. Needs `kv`. A time to live is in ms; 0 has no end. */
+export namespace kv {
+  export function get(key: string): Got { return fetch(key, (k: usize, kn: i32, p: usize, n: i32): i32 => host_kv_get(k, kn, p, n)); }
+  export function set(key: string, value: string, ttl: i64 = 0): i32 {
+    const k = utf8(key), b = utf8(value);
+    return host_kv_set(at(k), k.byteLength, at(b), b.byteLength, ttl);
+  }
+  /** 1 if it was there. */
+  export function del(key: string): i32 { const k = utf8(key); return host_kv_del(at(k), k.byteLength); }
+  /** The number at key after delta was added. If that could not be, `added` is why. */
+  export function add(key: string, delta: i64, ttl: i64 = 0): i64 {
+    const k = utf8(key), sum = new ArrayBuffer(8);
+    added = host_kv_add(at(k), k.byteLength, delta, ttl, at(sum));
+    return load<i64>(at(sum));
+  }
+  /** 0, or one of `Err`: how the last add went. */
+  export let added: i32 = 0;
+  /** 1 if key held old (empty: was absent) and now has value. */
+  export function swap(key: string, old: string, value: string, ttl: i64 = 0): i32 {
+    const k = utf8(key), o = utf8(old), b = utf8(value);
+    return host_kv_cas(at(k), k.byteLength, at(o), o.byteLength, at(b), b.byteLength, ttl);
+  }
+}
+
+/** 0 if the tokens were taken from the bucket, else ms until they are there. Needs `rate`. */
+export function take(key: string, tokens: i32, perMS: i32, burst: i32): i32 { const k = utf8(key); return host_rate_take(at(k), k.byteLength, tokens, perMS, burst); }
+
+/** Kinds of an emit: the sum of two. */
+export namespace Emit {
+  export const Text = 0;
+  export const JSON = 1;
+  export const ToRoom = 0;
+  export const ToConnection = 2;
+}
+
+/** Sends a message once the whole chain allows. Needs `emit`. */
+export function emit(kind: i32, to: string, body: string): i32 {
+  const t = utf8(to), b = utf8(body);
+  return host_emit(kind, at(t), t.byteLength, at(b), b.byteLength);
+}
+/** Adds to a metric of the module's own. */
+export function count(metric: string, delta: i64): i32 { const k = utf8(metric); return host_metric_add(at(k), k.byteLength, delta); }
+
+// ---- JSON, as much as a rule needs ----
+
+/** s as a JSON string, with its quotes. */
+export function quote(s: string): string {
+  const parts: string[] = ['"'];
+  let done = 0;
+  for (let i = 0; i < s.length; i++) {
+    const c = s.charCodeAt(i);
+    if (c >= 32 && c != 34 && c != 92) continue;
+    parts.push(s.substring(done, i));
+    parts.push(c < 32 ? "\\u" + c.toString(16).padStart(4, "0") : "\\" + s.charAt(i));
+    done = i + 1;
+  }
+  parts.push(s.substring(done));
+  parts.push('"');
+  return parts.join("");
+}
+
+/** The text of a JSON string; null if json is no string. */
+export function text(json: string): string | null {
+  if (!json.startsWith('"') || !json.endsWith('"') || json.length < 2) return null;
+  const parts: string[] = [];
+  let done = 1;
+  for (let i = 1; i < json.length - 1; i++) {
+    if (json.charCodeAt(i) != 92) continue;
+    parts.push(json.substring(done, i));
+    let c = json.charAt(++i);
+    if (c == "u") {
+      c = String.fromCharCode(<i32>parseInt(json.substring(i + 1, i + 5), 16));
+      i += 4;
+    } else c = c == "n" ? "\n" : c == "t" ? "\t" : c == "r" ? "\r" : c == "b" ? "\b" : c == "f" ? "\f" : c;
+    parts.push(c);
+    done = i + 1;
+  }
+  parts.push(json.substring(done, json.length - 1));
+  return parts.join("");
+}
+
+/** The values of a JSON array, or names and values of an object by turns, as JSON text. */
+export function items(json: string): string[] {
+  const list: string[] = [];
+  let depth = 0, quoted = false, start = -1;
+  for (let i = 0; i < json.length; i++) {
+    const c = json.charCodeAt(i);
+    if (quoted && c == 92) { i++; continue; }
+    if (c == 34) quoted = !quoted;
+    const open = !quoted && (c == 91 || c == 123), close = !quoted && (c == 93 || c == 125);
+    const between = !quoted && (c <= 32 || c == 44 || c == 58);
+    if (close) depth--;
+    if (start >= 0 && (depth == 0 || depth == 1 && between)) {
+      list.push(json.substring(start, i));
+      start = -1;
+    } else if (start < 0 && depth == 1 && !between && !close) start = i;
+    if (open) depth++;
+  }
+  return list;
+}

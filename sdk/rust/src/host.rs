@@ -1,0 +1,191 @@
+//! What the host does for a module. ABI.md says what each function needs to be granted; a
+//! program imports only those that it calls.
+
+use std::time::Duration;
+
+/// Why the host did not do it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Error {
+    /// There is no such thing.
+    Absent = -1,
+    /// The entry does not grant it, or the hook is say.
+    NotGranted = -2,
+    /// Too many, or too often.
+    OverBudget = -3,
+    /// What was given is not the name or the JSON that it must be.
+    BadPointer = -4,
+    /// More than there may be.
+    TooLarge = -5,
+    /// The store is out of reach.
+    Unavailable = -6,
+}
+
+/// How much a log line matters.
+#[derive(Clone, Copy)]
+pub enum Level {
+    /// For who looks closely.
+    Debug,
+    /// As things should be.
+    Info,
+    /// Somebody should look.
+    Warn,
+    /// Something is wrong.
+    Error,
+}
+
+#[link(wasm_import_module = "moot_1")]
+extern "C" {
+    #[link_name = "log"]
+    fn host_log(level: i32, p: *const u8, n: usize);
+    fn now_ms() -> u64;
+    #[link_name = "random"]
+    fn host_random(p: *mut u8, n: usize) -> i32;
+    fn config_get(k: *const u8, kn: usize, p: *mut u8, n: usize) -> i32;
+    fn property_set(k: *const u8, kn: usize, p: *const u8, n: usize) -> i32;
+    fn room_get(k: *const u8, kn: usize, p: *mut u8, n: usize) -> i32;
+    #[link_name = "room_size"]
+    fn host_room_size() -> i32;
+    fn room_create(p: *const u8, n: usize) -> i32;
+    fn room_destroy(p: *const u8, n: usize) -> i32;
+    #[link_name = "kv_get"]
+    fn host_kv_get(k: *const u8, kn: usize, p: *mut u8, n: usize) -> i32;
+    #[link_name = "kv_set"]
+    fn host_kv_set(k: *const u8, kn: usize, p: *const u8, n: usize, ttl: i64) -> i32;
+    fn kv_del(k: *const u8, kn: usize) -> i32;
+    #[link_name = "kv_add"]
+    fn host_kv_add(k: *const u8, kn: usize, delta: i64, ttl: i64, sum: *mut i64) -> i32;
+    fn kv_cas(k: *const u8, kn: usize, o: *const u8, on: usize, p: *const u8, n: usize, ttl: i64) -> i32;
+    #[link_name = "rate_take"]
+    fn host_rate_take(k: *const u8, kn: usize, tokens: i32, per: i32, burst: i32) -> i32;
+    #[link_name = "emit"]
+    fn host_emit(kind: i32, t: *const u8, tn: usize, p: *const u8, n: usize) -> i32;
+    fn metric_add(k: *const u8, kn: usize, delta: i64) -> i32;
+}
+
+fn outcome(n: i32) -> Result<u32, Error> {
+    match n {
+        -1 => Err(Error::Absent),
+        -2 => Err(Error::NotGranted),
+        -3 => Err(Error::OverBudget),
+        -4 => Err(Error::BadPointer),
+        -5 => Err(Error::TooLarge),
+        n if n < 0 => Err(Error::Unavailable),
+        n => Ok(n as u32),
+    }
+}
+
+fn done(n: i32) -> Result<(), Error> {
+    outcome(n).map(|_| ())
+}
+
+/// A value as a whole: with a larger buffer if the first was too small.
+fn fetch(get: impl Fn(*mut u8, usize) -> i32) -> Result<String, Error> {
+    let mut buf = vec![0; 256];
+    loop {
+        let n = outcome(get(buf.as_mut_ptr(), buf.len()))? as usize;
+        let small = n > buf.len();
+        buf.resize(n, 0);
+        if !small {
+            return String::from_utf8(buf).map_err(|_| Error::BadPointer);
+        }
+    }
+}
+
+fn ms(ttl: Option<Duration>) -> i64 {
+    ttl.map_or(0, |d| d.as_millis() as i64)
+}
+
+/// Writes a line to the host's log.
+pub fn log(level: Level, line: &str) {
+    unsafe { host_log(level as i32, line.as_ptr(), line.len()) }
+}
+/// The time, in ms since 1970.
+pub fn now() -> u64 {
+    unsafe { now_ms() }
+}
+/// Fills b, at most 64 KiB, with random bytes.
+pub fn random(b: &mut [u8]) -> Result<(), Error> {
+    done(unsafe { host_random(b.as_mut_ptr(), b.len()) })
+}
+/// A key of the entry's config, as JSON text.
+pub fn config(key: &str) -> Result<String, Error> {
+    fetch(|p, n| unsafe { config_get(key.as_ptr(), key.len(), p, n) })
+}
+/// Sets a property of the event's connection to JSON text; an empty one removes it.
+pub fn set_property(name: &str, json: &str) -> Result<(), Error> {
+    done(unsafe { property_set(name.as_ptr(), name.len(), json.as_ptr(), json.len()) })
+}
+/// `{"room","membersCount"}` of a room.
+pub fn find_room(name: &str) -> Result<String, Error> {
+    fetch(|p, n| unsafe { room_get(name.as_ptr(), name.len(), p, n) })
+}
+/// How many members the event's room has on all nodes.
+pub fn room_size() -> Result<u32, Error> {
+    outcome(unsafe { host_room_size() })
+}
+/// Creates a room once the whole chain allows.
+pub fn create_room(name: &str) -> Result<(), Error> {
+    done(unsafe { room_create(name.as_ptr(), name.len()) })
+}
+/// Destroys a room once the whole chain allows.
+pub fn destroy_room(name: &str) -> Result<(), Error> {
+    done(unsafe { room_destroy(name.as_ptr(), name.len()) })
+}
+/// The value of a key of the module's store.
+pub fn kv_get(key: &str) -> Result<String, Error> {
+    fetch(|p, n| unsafe { host_kv_get(key.as_ptr(), key.len(), p, n) })
+}
+/// Sets the value of a key, for a time or for ever.
+pub fn kv_set(key: &str, value: &str, ttl: Option<Duration>) -> Result<(), Error> {
+    done(unsafe { host_kv_set(key.as_ptr(), key.len(), value.as_ptr(), value.len(), ms(ttl)) })
+}
+/// Removes a key, and says whether it was there.
+pub fn kv_delete(key: &str) -> Result<bool, Error> {
+    outcome(unsafe { kv_del(key.as_ptr(), key.len()) }).map(|n| n == 1)
+}
+/// Adds to the number at key, which is 0 at first, and gives the sum.
+pub fn kv_add(key: &str, delta: i64, ttl: Option<Duration>) -> Result<i64, Error> {
+    let mut sum = 0;
+    done(unsafe { host_kv_add(key.as_ptr(), key.len(), delta, ms(ttl), &mut sum) }).map(|_| sum)
+}
+/// Sets key to value if it holds old (empty: if it is absent), and says whether it did.
+pub fn kv_swap(key: &str, old: &str, value: &str, ttl: Option<Duration>) -> Result<bool, Error> {
+    outcome(unsafe { kv_cas(key.as_ptr(), key.len(), old.as_ptr(), old.len(), value.as_ptr(), value.len(), ms(ttl)) }).map(|n| n == 1)
+}
+/// Takes tokens from a bucket that holds burst and gains one each per; gives how long to wait
+/// for them, zero if they were taken. All nodes share it.
+pub fn take(key: &str, tokens: u32, per: Duration, burst: u32) -> Result<Duration, Error> {
+    outcome(unsafe { host_rate_take(key.as_ptr(), key.len(), tokens as i32, per.as_millis() as i32, burst as i32) })
+        .map(|ms| Duration::from_millis(ms.into()))
+}
+
+/// Where an emitted message goes.
+pub enum To<'a> {
+    /// Into a room.
+    Room(&'a str),
+    /// To the connection with this id.
+    Connection(&'a str),
+}
+/// What is emitted.
+pub enum Body<'a> {
+    /// Text.
+    Text(&'a str),
+    /// JSON text.
+    Json(&'a str),
+}
+/// Sends a message once the whole chain allows, at most 4 in one call.
+pub fn emit(to: To, body: Body) -> Result<(), Error> {
+    let (to, kind) = match to {
+        To::Room(name) => (name, 0),
+        To::Connection(id) => (id, 2),
+    };
+    let (body, kind) = match body {
+        Body::Text(text) => (text, kind),
+        Body::Json(json) => (json, kind | 1),
+    };
+    done(unsafe { host_emit(kind, to.as_ptr(), to.len(), body.as_ptr(), body.len()) })
+}
+/// Adds to a metric of the module's own.
+pub fn count(metric: &str, delta: i64) -> Result<(), Error> {
+    done(unsafe { metric_add(metric.as_ptr(), metric.len(), delta) })
+}

@@ -1,0 +1,470 @@
+//! Makes a Rust program a Moot module: it says what it wants to decide, and the host
+//! asks it.
+//!
+//! ```ignore
+//! use moot::{Event, Module, Verdict};
+//!
+//! struct Shout;
+//!
+//! impl Module for Shout {
+//!     const MANIFEST: &'static str = r#"{"name":"shout","reads":["message"]}"#;
+//!
+//!     fn new(_config: &str) -> Result<Self, String> {
+//!         Ok(Shout)
+//!     }
+//!
+//!     fn on_say_receive(&mut self, e: &Event) -> Verdict {
+//!         Verdict::text(e.message().to_uppercase())
+//!     }
+//! }
+//!
+//! moot::module!(Shout, on_say_receive);
+//! ```
+//!
+//! The host asks an instance one thing at a time. A handler that panics ends its instance;
+//! the panic is in the host's log and the entry's `onError` decides. The crate has no
+//! dependencies and builds with Rust 1.63.
+
+#![deny(missing_docs)]
+
+use std::cell::UnsafeCell;
+
+pub mod host;
+pub mod json;
+
+/// What a program decides. The default of every handler is to allow; the ones that are
+/// given to [`module!`] are asked.
+pub trait Module: Sized {
+    /// What the module says of itself, as JSON: see ABI.md.
+    const MANIFEST: &'static str;
+
+    /// Makes the module of its entry's config, a JSON object, once per instance. The error
+    /// is why the load fails: begin it with the setting's name. See also [`host::config`].
+    fn new(config: &str) -> Result<Self, String>;
+
+    /// A client has connected.
+    fn on_connect(&mut self, _: &Event) -> Verdict {
+        Verdict::allow()
+    }
+    /// A connection wants to join a room.
+    fn on_join(&mut self, _: &Event) -> Verdict {
+        Verdict::allow()
+    }
+    /// A message was received: asked once, before it is published.
+    fn on_say_receive(&mut self, _: &Event) -> Verdict {
+        Verdict::allow()
+    }
+    /// A message is about to be delivered: asked for each receiver, or for one of each class
+    /// that `vary` tells apart. Of a rewrite only message and extra count.
+    fn on_say(&mut self, _: &Event, _: &Connection) -> Verdict {
+        Verdict::allow()
+    }
+    /// A member leaves a room, or has left.
+    fn on_leave(&mut self, _: &Event) -> Verdict {
+        Verdict::allow()
+    }
+    /// A connection has ended.
+    fn on_disconnect(&mut self, _: &Event) -> Verdict {
+        Verdict::allow()
+    }
+    /// A client asked for an action that the manifest declares.
+    fn on_action(&mut self, _: &Event) -> Verdict {
+        Verdict::allow()
+    }
+}
+
+/// Exports a [`Module`] and the handlers that it has: `module!(Shout, on_say_receive)`.
+#[macro_export]
+macro_rules! module {
+    ($module:ty $(, $hook:ident)+ $(,)?) => {
+        static MOOT_GUEST: $crate::Guest<$module> = $crate::Guest::empty();
+        #[no_mangle]
+        pub extern "C" fn moot_abi_1() {}
+        #[no_mangle]
+        pub extern "C" fn moot_alloc(size: usize) -> *mut u8 { MOOT_GUEST.alloc(size) }
+        #[no_mangle]
+        pub extern "C" fn moot_manifest() -> u64 { $crate::span(<$module as $crate::Module>::MANIFEST) }
+        #[no_mangle]
+        pub extern "C" fn moot_init(_minor: u32, config: *const u8, len: usize) -> i32 { MOOT_GUEST.init(config, len) }
+        #[no_mangle]
+        pub extern "C" fn moot_reason() -> u64 { MOOT_GUEST.reason() }
+        $($crate::hook!($module, $hook);)+
+    };
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! hook {
+    ($module:ty, on_say) => {
+        #[no_mangle]
+        pub extern "C" fn on_say(frame: *mut u8) -> i32 { MOOT_GUEST.say(frame) }
+    };
+    ($module:ty, $hook:ident) => {
+        #[no_mangle]
+        pub extern "C" fn $hook(frame: *mut u8) -> i32 {
+            MOOT_GUEST.ask(frame, |m, e| <$module as $crate::Module>::$hook(m, e))
+        }
+    };
+}
+
+/// What happens, and whose it is. What it gives lives as long as it does; a field that the
+/// module does not read is empty.
+pub struct Event<'a> {
+    frame: &'a [u8],
+    blob: Blob<'a>,
+    connection: Connection<'a>,
+}
+
+impl<'a> Event<'a> {
+    fn new(frame: &'a [u8]) -> Event<'a> {
+        let at = |slot| match u32_at(frame, slot) {
+            0 => Blob(&[]),
+            offset => Blob(&frame[offset..]),
+        };
+        Event { frame, blob: at(16), connection: Connection(at(20)) }
+    }
+    /// The hook's number: 1 connect, 2 join, 3 onSayReceive, 4 say, 5 leave, 6 disconnect,
+    /// 7 action.
+    pub fn hook(&self) -> u16 {
+        (u32_at(self.frame, 4) >> 16) as u16
+    }
+    /// Whose event it is; of the system's, and at say, all of it is empty.
+    pub fn connection(&self) -> &Connection<'a> {
+        &self.connection
+    }
+    /// The room it happens in.
+    pub fn room(&self) -> &'a str {
+        self.blob.text(0)
+    }
+    /// The world it happens in.
+    pub fn tenant(&self) -> &'a str {
+        self.blob.text(1)
+    }
+    /// The sender: a connection's id, `0` for the system.
+    pub fn from(&self) -> &'a str {
+        self.blob.text(2)
+    }
+    /// The message: text, or JSON text if [`Event::is_json`] says so.
+    pub fn message(&self) -> &'a str {
+        self.blob.text(3)
+    }
+    /// Whether the message is JSON text.
+    pub fn is_json(&self) -> bool {
+        u32_at(self.frame, 8) & 1 != 0
+    }
+    /// What it was said as: `user` of a client.
+    pub fn context(&self) -> &'a str {
+        self.blob.text(4)
+    }
+    /// Why: at leave `roomLeave`, `destroyed`, `disconnect`, `removed` or `node_lost`; at join
+    /// empty, or `rejoined`.
+    pub fn cause(&self) -> &'a str {
+        self.blob.text(5)
+    }
+    /// The action's name.
+    pub fn action(&self) -> &'a str {
+        self.blob.text(6)
+    }
+    /// The action's parameters, a JSON object; empty for none.
+    pub fn params(&self) -> &'a str {
+        self.blob.text(7)
+    }
+    /// When it was said, in ms since 1970; 0 at hooks without a message.
+    pub fn sent_at(&self) -> u64 {
+        self.blob.u64(8)
+    }
+    /// Counts the messages of the room on this node.
+    pub fn sequence(&self) -> u64 {
+        self.blob.u64(16)
+    }
+}
+
+/// A client's connection.
+pub struct Connection<'a>(Blob<'a>);
+
+impl<'a> Connection<'a> {
+    /// Its id, the name it goes by in messages.
+    pub fn id(&self) -> &'a str {
+        self.0.text(0)
+    }
+    /// What the client is known by across connections.
+    pub fn fingerprint(&self) -> &'a str {
+        self.0.text(1)
+    }
+    /// Who its token says it is.
+    pub fn user(&self) -> &'a str {
+        self.0.text(2)
+    }
+    /// `websocket` or `socket`.
+    pub fn transport(&self) -> &'a str {
+        self.0.text(3)
+    }
+    /// The client's address.
+    pub fn remote_ip(&self) -> &'a str {
+        self.0.text(4)
+    }
+    /// The world it is in.
+    pub fn tenant(&self) -> &'a str {
+        self.0.text(5)
+    }
+    /// A language tag such as `en-GB`.
+    pub fn locale(&self) -> &'a str {
+        self.0.text(6)
+    }
+    /// When it connected, in ms since 1970.
+    pub fn connected_at(&self) -> u64 {
+        self.0.u64(8)
+    }
+    /// When it joined the event's room, in ms since 1970; 0 outside one.
+    pub fn joined_at(&self) -> u64 {
+        self.0.u64(16)
+    }
+    /// A property as JSON text, see [`json::text`].
+    pub fn property(&self, name: &str) -> Option<&'a str> {
+        let mut rest = self.0.field(7)?;
+        while rest.len() >= 8 {
+            let (n, v) = (u32_at(rest, 0), u32_at(rest, 4));
+            if &rest[8..8 + n] == name.as_bytes() {
+                return Some(utf8(&rest[8 + n..8 + n + v]));
+            }
+            rest = &rest[8 + n + v..];
+        }
+        None
+    }
+}
+
+/// A module's answer.
+#[derive(Clone, Default, PartialEq)]
+pub struct Verdict {
+    answer: i32,
+    code: u32,
+    kind: u32,
+    text: String,
+    extra: String,
+    room: String,
+    from: String,
+    sent_at: u64,
+}
+
+impl Verdict {
+    /// The next module is asked.
+    pub fn allow() -> Verdict {
+        Verdict::default()
+    }
+    /// It happens, and no later module is asked.
+    pub fn allow_end() -> Verdict {
+        Verdict { answer: 4, ..Verdict::default() }
+    }
+    /// It is refused, and the client told why, in at most 1024 bytes.
+    pub fn deny(reason: impl Into<String>) -> Verdict {
+        Verdict { answer: 1, text: reason.into(), ..Verdict::default() }
+    }
+    /// The message vanishes: at say for the receiver. It is for onSayReceive and say.
+    pub fn drop() -> Verdict {
+        Verdict { answer: 5, ..Verdict::default() }
+    }
+    /// The message is this text now.
+    pub fn text(text: impl Into<String>) -> Verdict {
+        Verdict::rewrite().with_text(text)
+    }
+    /// The message goes on changed, in what the `with` methods say.
+    pub fn rewrite() -> Verdict {
+        Verdict { answer: 2, ..Verdict::default() }
+    }
+    /// Answers an action with a JSON object.
+    pub fn reply(json: impl Into<String>) -> Verdict {
+        Verdict { text: json.into(), ..Verdict::default() }
+    }
+    /// A denial's number, of the module's own.
+    pub fn with_code(self, code: u32) -> Verdict {
+        Verdict { code, ..self }
+    }
+    /// A rewrite to a text.
+    pub fn with_text(self, text: impl Into<String>) -> Verdict {
+        Verdict { answer: 2, kind: 1, text: text.into(), ..self }
+    }
+    /// A rewrite to JSON text.
+    pub fn with_json(self, json: impl Into<String>) -> Verdict {
+        Verdict { answer: 2, kind: 2, text: json.into(), ..self }
+    }
+    /// A rewrite that adds the members of a JSON object to what clients get.
+    pub fn with_extra(self, json: impl Into<String>) -> Verdict {
+        Verdict { answer: 2, extra: json.into(), ..self }
+    }
+    /// A rewrite that moves the message to another room, which must exist.
+    pub fn with_room(self, name: impl Into<String>) -> Verdict {
+        Verdict { answer: 2, room: name.into(), ..self }
+    }
+    /// A rewrite that has it come from another sender.
+    pub fn with_from(self, id: impl Into<String>) -> Verdict {
+        Verdict { answer: 2, from: id.into(), ..self }
+    }
+    /// A rewrite of its time, in ms since 1970.
+    pub fn with_sent_at(self, ms: u64) -> Verdict {
+        Verdict { answer: 2, sent_at: ms, ..self }
+    }
+
+    fn write(&self, f: &mut [u8]) {
+        match self.answer {
+            0 | 4 => put(f, 88, &self.text),
+            1 => {
+                put_u32(f, 32, self.code as usize);
+                put(f, 36, &self.text);
+            }
+            2 => {
+                put(f, 44, &self.text);
+                put_u32(f, 52, self.kind as usize);
+                put(f, 56, &self.extra);
+                put(f, 64, &self.room);
+                put(f, 72, &self.from);
+                f[80..88].copy_from_slice(&self.sent_at.to_le_bytes());
+            }
+            _ => {}
+        }
+    }
+}
+
+/// A module with the memory of its calls. It is what [`module!`] makes.
+#[doc(hidden)]
+pub struct Guest<M>(UnsafeCell<State<M>>);
+
+struct State<M> {
+    module: Option<M>,
+    exchange: Vec<u64>,
+    reason: String,
+    said: Vec<Verdict>, // what the result slots point at, until the next call
+    table: Vec<[u32; 5]>,
+}
+
+// The host asks an instance one thing at a time, and there are no threads.
+unsafe impl<M> Sync for Guest<M> {}
+
+impl<M: Module> Guest<M> {
+    pub const fn empty() -> Self {
+        Guest(UnsafeCell::new(State { module: None, exchange: Vec::new(), reason: String::new(), said: Vec::new(), table: Vec::new() }))
+    }
+    #[allow(clippy::mut_from_ref)]
+    fn state(&self) -> &mut State<M> {
+        unsafe { &mut *self.0.get() }
+    }
+    pub fn alloc(&self, size: usize) -> *mut u8 {
+        if size > 1 << 20 {
+            return std::ptr::null_mut();
+        }
+        let exchange = &mut self.state().exchange;
+        *exchange = vec![0; (size + 7) / 8];
+        exchange.as_mut_ptr() as *mut u8
+    }
+    pub fn init(&self, config: *const u8, len: usize) -> i32 {
+        let s = self.state();
+        match M::new(utf8(unsafe { std::slice::from_raw_parts(config, len) })) {
+            Ok(module) => s.module = Some(module),
+            Err(reason) => s.reason = reason,
+        }
+        s.module.is_none() as i32
+    }
+    pub fn reason(&self) -> u64 {
+        span(&self.state().reason)
+    }
+    pub fn ask(&self, frame: *mut u8, handler: impl Fn(&mut M, &Event) -> Verdict) -> i32 {
+        let (s, f) = (self.state(), slice(frame));
+        s.said.clear();
+        if let Some(module) = &mut s.module {
+            s.said.push(handler(module, &Event::new(f)));
+        }
+        s.said[0].write(f);
+        s.said[0].answer
+    }
+    /// Each receiver gets a byte; equal rewrites share a variant.
+    pub fn say(&self, frame: *mut u8) -> i32 {
+        let (s, f) = (self.state(), slice(frame));
+        s.said.clear();
+        s.table.clear();
+        let (n, tab, verdicts) = (u32_at(f, 12), u32_at(f, 24), u32_at(f, 28));
+        for i in 0..n {
+            let event = Event::new(f);
+            let receiver = Connection(Blob(&f[u32_at(f, tab + 4 * i)..]));
+            let v = s.module.as_mut().map(|m| m.on_say(&event, &receiver)).unwrap_or_default();
+            f[verdicts + i] = match v.answer {
+                1 | 5 => 1,
+                2 => {
+                    let k = s.said.iter().rposition(|w| *w == v).unwrap_or_else(|| {
+                        s.said.push(v);
+                        s.said.len() - 1
+                    });
+                    if k == 253 {
+                        return -1;
+                    }
+                    2 + k as u8
+                }
+                _ => 0,
+            };
+        }
+        let bytes = &f[verdicts..verdicts + n];
+        if n > 0 && bytes[0] < 2 && bytes.iter().all(|b| *b == bytes[0]) {
+            return if bytes[0] == 1 { 5 } else { 0 };
+        }
+        for v in &s.said {
+            let (text, extra) = (span(&v.text), span(&v.extra));
+            s.table.push([(text >> 32) as u32, text as u32, v.kind, (extra >> 32) as u32, extra as u32]);
+        }
+        put_u32(f, 96, s.table.as_ptr() as usize);
+        put_u32(f, 100, s.table.len());
+        3
+    }
+}
+
+/// The fields of an event or a connection; empty: none.
+#[derive(Clone, Copy)]
+struct Blob<'a>(&'a [u8]);
+
+impl<'a> Blob<'a> {
+    fn field(&self, n: usize) -> Option<&'a [u8]> {
+        if self.0.is_empty() || n >= u32_at(self.0, 4) >> 16 {
+            return None;
+        }
+        match u32_at(self.0, 24 + 8 * n) {
+            0 => None,
+            at => Some(&self.0[at..at + u32_at(self.0, 28 + 8 * n)]),
+        }
+    }
+    fn text(&self, n: usize) -> &'a str {
+        utf8(self.field(n).unwrap_or_default())
+    }
+    fn u64(&self, at: usize) -> u64 {
+        self.0.get(at..at + 8).map_or(0, |b| u64::from_le_bytes(b.try_into().unwrap()))
+    }
+}
+
+fn u32_at(b: &[u8], at: usize) -> usize {
+    u32::from_le_bytes(b[at..at + 4].try_into().unwrap()) as usize
+}
+
+fn put_u32(b: &mut [u8], at: usize, n: usize) {
+    b[at..at + 4].copy_from_slice(&(n as u32).to_le_bytes());
+}
+
+fn put(b: &mut [u8], slot: usize, s: &str) {
+    if !s.is_empty() {
+        put_u32(b, slot, s.as_ptr() as usize);
+        put_u32(b, slot + 4, s.len());
+    }
+}
+
+/// The frame at an address, which says itself how long it is.
+fn slice<'a>(frame: *mut u8) -> &'a mut [u8] {
+    unsafe {
+        let size = (frame as *const u32).read_unaligned() as usize;
+        std::slice::from_raw_parts_mut(frame, size)
+    }
+}
+
+#[doc(hidden)]
+pub fn span(s: &str) -> u64 {
+    (s.as_ptr() as u64) << 32 | s.len() as u64
+}
+
+/// The host promises UTF-8.
+fn utf8(b: &[u8]) -> &str {
+    unsafe { std::str::from_utf8_unchecked(b) }
+}

@@ -1,0 +1,212 @@
+// Package sdk_test puts every SDK to the same test: its conformance guest through the
+// whole contract, and its example through the same messages. A toolchain that is
+// not there fails: make tools installs them.
+package sdk_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/mootchat/moot/engine/cli/module"
+	"github.com/mootchat/moot/host/hosttest"
+	"github.com/mootchat/moot/host/trial"
+)
+
+var languages = []string{"go", "rust", "c", "cpp", "assemblyscript", "zig"}
+
+// cache keeps what was compiled, for all tests.
+var cache string
+
+func TestMain(m *testing.M) {
+	var err error
+	if cache, err = os.MkdirTemp("", "moot-sdk"); err != nil {
+		panic(err)
+	}
+	code := m.Run()
+	os.RemoveAll(cache)
+	os.Exit(code)
+}
+
+// built is the binary of a project.
+func built(t *testing.T, dir string) []byte {
+	t.Helper()
+	var log bytes.Buffer
+	out, err := module.Build(t.Context(), dir, filepath.Join(t.TempDir(), "module.wasm"), &log)
+	if err != nil {
+		t.Fatalf("%v\n%s", err, &log)
+	}
+	if log.Len() > 0 {
+		t.Errorf("the compiler warns:\n%s", &log)
+	}
+	wasm, err := os.ReadFile(out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return wasm
+}
+
+func TestConformance(t *testing.T) {
+	for _, language := range languages {
+		t.Run(language, func(t *testing.T) {
+			r, err := hosttest.Conform(t.Context(), built(t, filepath.Join(language, "conformance")), cache)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(r.Rows) < 110 {
+				t.Errorf("only %d things were tried", len(r.Rows))
+			}
+			if err := r.Err(); err != nil {
+				t.Error(err)
+			}
+			if t.Failed() || testing.Verbose() {
+				var table strings.Builder
+				if err := r.Print(&table); err != nil {
+					t.Error(err)
+				}
+				t.Log("\n" + table.String())
+			}
+		})
+	}
+}
+
+// TestBlocklist asks the example of every SDK the same.
+func TestBlocklist(t *testing.T) {
+	for _, language := range languages {
+		t.Run(language, func(t *testing.T) {
+			wasm := built(t, filepath.Join(language, "examples/blocklist"))
+			for _, c := range []struct{ config, want string }{
+				{`{"action":"hide"}`, `action: "hide" is neither mask nor deny`},
+				{`{"words":["darn","c++"]}`, `words: "c++" is not one word`},
+				{`{"words":[""]}`, `words: "" is not one word`},
+			} {
+				m, err := trial.Load(t.Context(), trial.Config{Wasm: wasm, Settings: json.RawMessage(c.config), CacheDir: cache})
+				if err == nil {
+					m.Close()
+				}
+				if err == nil || !strings.Contains(err.Error(), c.want) {
+					t.Errorf("%s: %v, want %s", c.config, err, c.want)
+				}
+			}
+			asks(t, wasm, `{"words":["darn","bête","h\u0065ck"]}`, []exchange{
+				{"hello", false, "", ""},
+				{"", false, "", ""},
+				{"oh Darn, DARN!", false, "oh ****, ****!", ""},
+				{"darned undarn darn2 darn_", false, "darned undarn darn2 ****_", ""},
+				{"très bête, 世界 heck", false, "très ****, 世界 ****", ""},
+				{strings.Repeat("darn ", 2000), false, strings.Repeat("**** ", 2000), ""},
+				{`{"a":["darn it"]}`, true, "", refused},
+				{`{"a":[1,true,null]}`, true, "", ""},
+			})
+			asks(t, wasm, `{"words":["darn"],"action":"deny"}`, []exchange{
+				{"oh darn", false, "", refused},
+				{"oh dear", false, "", ""},
+			})
+			asks(t, wasm, `{}`, []exchange{{"oh darn", false, "", ""}})
+			r, err := hosttest.Probe(t.Context(), trial.Config{Wasm: wasm, Timeout: time.Minute, CacheDir: cache})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := r.Err(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+const refused = "the message holds a blocked word"
+
+// exchange is a message, and what becomes of it; nothing: it is allowed.
+type exchange struct {
+	message           string
+	json              bool
+	rewritten, denied string
+}
+
+func asks(t *testing.T, wasm []byte, config string, list []exchange) {
+	t.Helper()
+	m, err := trial.Load(t.Context(), trial.Config{Wasm: wasm, Settings: json.RawMessage(config), Timeout: time.Minute, CacheDir: cache})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	for _, x := range list {
+		e := trial.Event{Hook: "onSayReceive", Room: "lobby", Message: &x.message}
+		if x.json {
+			e.Message, e.JSON = nil, trial.JSON(x.message)
+		}
+		want := trial.Answer{Verdict: "allow"}
+		switch {
+		case x.rewritten != "":
+			want = trial.Answer{Verdict: "rewrite", Message: &x.rewritten}
+		case x.denied != "":
+			want = trial.Answer{Verdict: "deny", Reason: x.denied}
+		}
+		got, _, err := m.Ask(t.Context(), &e)
+		if err != nil || !got.Same(&want) {
+			g, _ := json.Marshal(got)
+			w, _ := json.Marshal(want)
+			t.Errorf("%s: %.60q: %v\ngot  %.300s\nwant %.300s", config, x.message, err, g, w)
+		}
+	}
+}
+
+// TestReadmesBuild builds the module that each README shows, in a project of its own.
+func TestReadmesBuild(t *testing.T) {
+	files := map[string]struct{ fence, path string }{
+		"rust":           {"rust", "src/lib.rs"},
+		"c":              {"c", "main.c"},
+		"cpp":            {"cpp", "main.cpp"},
+		"assemblyscript": {"ts", "assembly/index.ts"},
+		"zig":            {"zig", "main.zig"},
+	}
+	for language, f := range files {
+		t.Run(language, func(t *testing.T) {
+			text, err := os.ReadFile(filepath.Join(language, "README.md"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			m := regexp.MustCompile("(?ms)^```" + f.fence + "\n(.*?)^```$").FindSubmatch(text)
+			if m == nil {
+				t.Fatalf("the README has no %s", f.fence)
+			}
+			// Beside the SDK, where compilers find it.
+			dir, err := os.MkdirTemp(language, "readme-")
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { os.RemoveAll(dir) })
+			write(t, filepath.Join(dir, f.path), m[1])
+			if language == "rust" {
+				manifest, err := os.ReadFile("rust/conformance/Cargo.toml")
+				if err != nil {
+					t.Fatal(err)
+				}
+				write(t, filepath.Join(dir, "Cargo.toml"), manifest)
+			}
+			if language == "cpp" {
+				header, err := os.ReadFile("c/moot.h")
+				if err != nil {
+					t.Fatal(err)
+				}
+				write(t, filepath.Join(dir, "moot.h"), header)
+			}
+			asks(t, built(t, dir), `{}`, []exchange{{"hello", false, "HELLO!", ""}})
+		})
+	}
+}
+
+func write(t *testing.T, path string, text []byte) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, text, 0o666); err != nil {
+		t.Fatal(err)
+	}
+}
