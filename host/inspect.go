@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -28,34 +27,35 @@ type Inspection struct {
 	Problems []error       // why no entry could use it
 }
 
-// Inspect reads a module, starts it without a config and asks it for its manifest. It
-// is granted everything meanwhile, and memory bytes of memory (0: 16 MiB). The error is why that was not possible; what
-// is wrong with the module itself is among the problems.
-func (h *Host) Inspect(ctx context.Context, wasm []byte, memory int64) (*Inspection, error) {
+// Inspect reads a module and asks it for its manifest. It is granted everything
+// meanwhile, and memory bytes of memory (0: 16 MiB). A script is started with the config; a
+// binary is not. The error is why it could not be asked; what is wrong with the module itself
+// is among the problems.
+func (h *Host) Inspect(ctx context.Context, module Module, config json.RawMessage, memory int64) (*Inspection, error) {
 	h.loading.Lock()
 	defer h.loading.Unlock()
 	if h.closed {
 		return nil, errors.New("the host is closed")
 	}
-	if !bytes.HasPrefix(wasm, []byte("\x00asm")) {
-		return nil, fmt.Errorf("it is not a WebAssembly module: it begins with %q where one begins with %q", wasm[:min(len(wasm), 8)], "\x00asm")
+	l := &loader{host: h, ctx: ctx, modules: make(map[string]*source)}
+	l.read(module)
+	s := l.modules[module.Name]
+	if s == nil {
+		return nil, l.problems[0].Err
 	}
-	digest := sha256.Sum256(wasm)
-	s := &source{wasm: wasm, digest: digest, metered: make(map[uint32]metered)}
 	m, err := s.meter(cmp.Or(memory, defaultMemory))
 	if err != nil {
 		return nil, err
 	}
-	i := &Inspection{SHA256: hex.EncodeToString(digest[:]), Size: len(wasm), Imports: m.Imports, Exports: m.Exports, Usage: m.Usage}
-	everything := grants{capabilities: map[string]bool{abi.CapabilityKV: true, abi.CapabilityRate: true, abi.CapabilityEmit: true,
-		abi.CapabilityRooms: true}, properties: []string{""}}
+	i := &Inspection{SHA256: hex.EncodeToString(s.digest[:]), Size: len(s.wasm), Imports: m.Imports, Exports: m.Exports, Usage: m.Usage}
 	i.Problems = append(checkExports(m), checkImports(m.Imports, everything)...)
 	if len(i.Problems) > 0 {
 		return i, nil
 	}
 	i.Memory = *m.Memory
-	g := &generation{host: h, name: "module@" + i.SHA256[:8], given: everything, module: m, gate: new(gate), counters: new(counters)}
+	g := &generation{host: h, name: "module@" + i.SHA256[:8], given: everything, module: m, program: s.program, config: orEmpty(config), gate: new(gate), counters: new(counters)}
 	g.gate.set(1)
+	_ = json.Unmarshal(g.config, &g.settings)
 	if err := g.compile(ctx, m.Wasm); err != nil {
 		return nil, err
 	}
@@ -85,8 +85,19 @@ func (i *Inspection) declared(g *generation) error {
 	if len(bytes.TrimSpace(text)) > 0 && err == nil {
 		err = json.Unmarshal(text, &i.Manifest)
 	}
-	i.Grants = needs(i.Imports, i.Manifest.Capabilities)
+	imports := i.Imports
+	if g.program != nil {
+		imports = nil // its runner's: what the script needs, it declares
+	}
+	i.Grants = needs(imports, i.Manifest.Capabilities)
 	return err
+}
+
+func orEmpty(config json.RawMessage) json.RawMessage {
+	if config == nil {
+		return json.RawMessage("{}")
+	}
+	return config
 }
 
 // askManifest starts an instance for it alone, without a config.
@@ -101,7 +112,11 @@ func (g *generation) askManifest() ([]byte, *failure) {
 	defer in.close()
 	in.begin(in.mark+int64(g.host.cfg.StartTimeout), g.name, 0, nil)
 	defer in.end()
-	if f := in.initialize(); f != nil {
+	begin := in.initialize
+	if g.program != nil { // it is the script that has a manifest
+		begin = in.start
+	}
+	if f := begin(); f != nil {
 		return nil, f
 	}
 	if fn := in.module.ExportedFunction(abi.ExportManifest); fn != nil {

@@ -25,9 +25,10 @@ import (
 
 // Config says how a module is tried. Only Wasm must be there.
 type Config struct {
-	Name     string // in messages; "": module
-	File     string // in messages
-	Wasm     []byte
+	Name     string          // in messages; "": module
+	File     string          // in messages
+	Script   string          // the name of a script's file; "": it is a WebAssembly module
+	Wasm     []byte          // the binary, or the script's text
 	Settings json.RawMessage // the entry's config
 	Grants   []string        // nil: all that the module asks for
 	Timeout  time.Duration   // 0: as in config.yaml
@@ -75,7 +76,7 @@ func Load(ctx context.Context, cfg Config) (*Module, error) {
 }
 
 func (m *Module) load(ctx context.Context) (err error) {
-	if m.Inspection, err = m.host.Inspect(ctx, m.cfg.Wasm, m.cfg.Memory); err != nil {
+	if m.Inspection, err = m.host.Inspect(ctx, m.module(), m.cfg.Settings, m.cfg.Memory); err != nil {
 		return err
 	}
 	if len(m.Inspection.Problems) > 0 {
@@ -92,7 +93,7 @@ func (m *Module) load(ctx context.Context) (err error) {
 	}
 	m.host.Trace(m)
 	r, err := m.host.Load(ctx, host.Rules{
-		Modules: []host.Module{{Name: m.cfg.Name, File: m.cfg.File, Wasm: m.cfg.Wasm}},
+		Modules: []host.Module{m.module()},
 		Tenants: []host.Tenant{{Name: tenant, CPU: 1, Chain: []host.Entry{{
 			Module: m.cfg.Name, Grants: grants, Config: m.cfg.Settings, Timeout: m.cfg.Timeout, Memory: m.cfg.Memory,
 			Breaker: host.Breaker{Failures: 1000, Window: 1}, // never open
@@ -111,6 +112,10 @@ func (m *Module) load(ctx context.Context) (err error) {
 	}
 	m.host.Swap(r)
 	return nil
+}
+
+func (m *Module) module() host.Module {
+	return host.Module{Name: m.cfg.Name, File: cmp.Or(m.cfg.File, "it"), Script: m.cfg.Script, Wasm: m.cfg.Wasm}
 }
 
 // Close ends the module's instances.
