@@ -18,12 +18,15 @@ type call struct {
 	Tenant     string          `json:"tenant,omitempty"`
 	Connection string          `json:"connection,omitempty"`
 	Room       string          `json:"room,omitempty"`
-	Name       string          `json:"name,omitempty"`
 	Value      json.RawMessage `json:"value,omitempty"`
+	Limit      int             `json:"limit,omitempty"`
+
+	Properties map[string]json.RawMessage `json:"properties,omitempty"`
 }
 
 const (
 	callEvict   = "evict"
+	callList    = "list"
 	callDetails = "details"
 	callSend    = "send"
 	callSay     = "say"
@@ -115,8 +118,9 @@ func (e *Engine) onConnection(ctx context.Context, tenant, id string, c call) er
 	return err
 }
 
-// onEveryNode has all nodes carry out c, and gives how many did. A node that is
-// gone by then is no error.
+// onEveryNode has all nodes carry out c at once, so that one which does not answer
+// keeps no other from it, and gives how many did. A node that is gone by then is no
+// error.
 func (e *Engine) onEveryNode(ctx context.Context, c call) (int, error) {
 	nodes, err := e.cluster.Nodes.List(ctx)
 	if err != nil {
@@ -151,20 +155,20 @@ func (e *Engine) carryOut(ctx context.Context, c call) (json.RawMessage, error) 
 		e.evict(ctx, t, c.Room)
 		return nil, nil
 	}
+	if c.Do == callList {
+		return json.Marshal(e.listed(t, c.Connection, c.Limit))
+	}
 	conn := e.here(c.Connection)
 	if conn == nil || conn.tenant != t {
 		return nil, fmt.Errorf("%w: %q", ErrNoConnection, c.Connection)
 	}
 	switch c.Do {
 	case callDetails:
-		return conn.details(), nil
+		return json.Marshal(conn.infoWithProperties())
 	case callSend:
 		return nil, conn.sendValue(c.Value)
 	case callSet:
-		if c.Name == "" || c.Value != nil && !json.Valid(c.Value) {
-			return nil, &VerbError{"a property needs a name and a JSON value"}
-		}
-		return nil, conn.set(Property{c.Name, c.Value})
+		return nil, conn.setValues(c.Properties)
 	case callSay:
 		m, err := jsonMessage(c.Value)
 		if err != nil {
@@ -186,6 +190,21 @@ func (e *Engine) carryOut(ctx context.Context, c call) (json.RawMessage, error) 
 		return nil, nil
 	}
 	return nil, fmt.Errorf("call %q is not known to this node", c.Do)
+}
+
+// setValues sets properties, all or none; null removes one.
+func (c *Connection) setValues(values map[string]json.RawMessage) error {
+	changes := make([]Property, 0, len(values))
+	for name, v := range values {
+		switch {
+		case name == "" || v != nil && !json.Valid(v):
+			return &VerbError{"a property needs a name and a JSON value"}
+		case string(v) == "null":
+			v = nil
+		}
+		changes = append(changes, Property{name, v})
+	}
+	return c.set(changes...)
 }
 
 // sendValue sends a JSON value: an object as it is, anything else as the message

@@ -193,20 +193,16 @@ func (e *Engine) Broadcast(ctx context.Context, id RoomID, from string, message 
 	return e.send(ctx, t, id.Room, said{from: system, message: m})
 }
 
-// Connection gives what is known of a connection.
-func (e *Engine) Connection(ctx context.Context, tenant, id string) (json.RawMessage, error) {
-	return e.askConnection(ctx, tenant, id, call{Do: callDetails})
-}
-
 // SendMessage sends a JSON value to one connection. An object without a context
 // gets the context "api".
 func (e *Engine) SendMessage(ctx context.Context, tenant, id string, value json.RawMessage) error {
 	return e.onConnection(ctx, tenant, id, call{Do: callSend, Value: value})
 }
 
-// SetProperty sets a property of a connection; a nil value removes it.
-func (e *Engine) SetProperty(ctx context.Context, tenant, id, name string, value json.RawMessage) error {
-	return e.onConnection(ctx, tenant, id, call{Do: callSet, Name: name, Value: value})
+// SetProperties sets properties of a connection, all or none; a value that is nil
+// or null removes one.
+func (e *Engine) SetProperties(ctx context.Context, tenant, id string, values map[string]json.RawMessage) error {
+	return e.onConnection(ctx, tenant, id, call{Do: callSet, Properties: values})
 }
 
 // AddMember joins a connection to a room, through the room's rules.

@@ -1,0 +1,190 @@
+package engine
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+)
+
+// What operators see of connections, wherever they are.
+
+// ConnectionInfo is a connection as operators see it.
+type ConnectionInfo struct {
+	ID             string                     `json:"id"`
+	Node           string                     `json:"node"`
+	Tenant         string                     `json:"tenant"`
+	Fingerprint    string                     `json:"fingerprint"`
+	User           string                     `json:"user,omitempty"`
+	Transport      string                     `json:"transport"`
+	RemoteIP       string                     `json:"remoteIP"`
+	RemotePort     int                        `json:"remotePort"`
+	Locale         string                     `json:"locale,omitempty"`
+	ConnectedAt    int64                      `json:"connectedAt"` // ms since 1970
+	Rooms          []string                   `json:"rooms"`       // in the order it joined them
+	OutboxBytes    int                        `json:"outboxBytes"` // that wait for it
+	TotalActions   int                        `json:"totalActions"`
+	PendingActions int                        `json:"pendingActions"`
+	Properties     map[string]json.RawMessage `json:"properties,omitempty"` // not in lists
+	Claims         []string                   `json:"claims,omitempty"`     // names of the properties that a token gave
+}
+
+func (c *Connection) info() ConnectionInfo {
+	p := c.profile.Load()
+	i := ConnectionInfo{ID: p.ID, Node: c.engine.Self(), Tenant: p.Tenant, Fingerprint: p.Fingerprint, User: p.User, Transport: p.Transport,
+		RemoteIP: p.RemoteIP, RemotePort: p.RemotePort, Locale: p.Locale, ConnectedAt: p.ConnectedAt, Rooms: c.Rooms(), OutboxBytes: c.out.size()}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	i.TotalActions, i.PendingActions = c.total, c.pending
+	return i
+}
+
+func (c *Connection) infoWithProperties() ConnectionInfo {
+	i := c.info()
+	i.Properties = map[string]json.RawMessage{}
+	for _, p := range c.profile.Load().Properties {
+		i.Properties[p.Name] = p.Value
+		if p.Claim {
+			i.Claims = append(i.Claims, p.Name)
+		}
+	}
+	return i
+}
+
+// size is how many bytes wait.
+func (o *outbox) size() int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.bytes
+}
+
+// Connection gives what is known of a connection.
+func (e *Engine) Connection(ctx context.Context, tenant, id string) (i ConnectionInfo, err error) {
+	value, err := e.askConnection(ctx, tenant, id, call{Do: callDetails})
+	if err != nil {
+		return i, err
+	}
+	return i, json.Unmarshal(value, &i)
+}
+
+// ConnectionPage is a page of a tenant's connections.
+type ConnectionPage struct {
+	Connections []ConnectionInfo // without properties
+	Cursor      string           // of the next page; "" at the end
+	Lost        []string         // nodes that did not say: their connections are missing
+}
+
+// mostListed is how many connections a page holds.
+const mostListed = 200
+
+// Connections gives a page of at most limit of the tenant's connections after
+// cursor, node by node; limits below 1 and above 200 mean 200. A connection that
+// is there from the first page to the last is on one of them. The first page's
+// cursor is "".
+func (e *Engine) Connections(ctx context.Context, tenant, cursor string, limit int) (page ConnectionPage, err error) {
+	if _, err := e.tenant(tenant); err != nil {
+		return page, err
+	}
+	if limit < 1 || limit > mostListed {
+		limit = mostListed
+	}
+	nodes, err := e.cluster.Nodes.List(ctx)
+	if err != nil {
+		return page, err
+	}
+	slices.Sort(nodes)
+	first := nodeOf(cursor)
+	for _, node := range nodes {
+		if node < first {
+			continue
+		}
+		after := ""
+		if node == first {
+			after = cursor
+		}
+		if room := limit - len(page.Connections); room == 0 {
+			// The next page begins with this node, which may have none.
+			page.Cursor = page.Connections[limit-1].ID
+			return page, nil
+		} else if err := e.connectionsOf(ctx, node, call{Do: callList, Tenant: tenant, Connection: after, Limit: room}, &page); err != nil {
+			return page, err
+		}
+	}
+	return page, nil
+}
+
+// connectionsOf adds those of one node to the page.
+func (e *Engine) connectionsOf(ctx context.Context, node string, c call, page *ConnectionPage) error {
+	value, err := e.ask(ctx, node, c)
+	var listed list
+	if err == nil {
+		err = json.Unmarshal(value, &listed)
+	}
+	switch {
+	case errors.Is(err, ErrNoNode): // it has gone, and its connections with it
+		return nil
+	case errors.Is(err, ErrNoTenant): // its configuration is another
+		return nil
+	case ctx.Err() != nil:
+		return fmt.Errorf("connections of node %s: %w", node, err)
+	case err != nil:
+		page.Lost = append(page.Lost, node)
+		return nil
+	}
+	page.Connections = append(page.Connections, listed.Connections...)
+	return nil
+}
+
+// list is what callList answers.
+type list struct {
+	Connections []ConnectionInfo `json:"connections"`
+}
+
+// listed gives this node's connections of the tenant whose ids come after one, in
+// the order of their ids.
+func (e *Engine) listed(t *tenant, after string, limit int) list {
+	var all []*Connection
+	for _, c := range e.everyone() {
+		if c.tenant == t && c.ID() > after {
+			all = append(all, c)
+		}
+	}
+	slices.SortFunc(all, func(a, b *Connection) int { return strings.Compare(a.ID(), b.ID()) })
+	l := list{Connections: []ConnectionInfo{}}
+	for _, c := range all[:min(len(all), max(1, limit), mostListed)] {
+		l.Connections = append(l.Connections, c.info())
+	}
+	return l
+}
+
+// TenantStats are a tenant as this node knows it.
+type TenantStats struct {
+	Name        string `json:"name"`
+	Connections int    `json:"connections"` // on this node
+	Rooms       int    `json:"rooms"`       // with members on this node
+	OutboxBytes int    `json:"outboxBytes"` // that wait for its connections
+}
+
+// Tenants are those of the settings in use, in the order of their names.
+func (e *Engine) Tenants() []TenantStats {
+	tenants := e.settings.Load().tenants
+	all := make([]TenantStats, 0, len(tenants))
+	at := map[*tenant]int{}
+	for _, name := range slices.Sorted(maps.Keys(tenants)) {
+		t := tenants[name]
+		at[t] = len(all)
+		t.mu.Lock()
+		all = append(all, TenantStats{Name: name, Rooms: len(t.rooms)})
+		t.mu.Unlock()
+	}
+	for _, c := range e.everyone() {
+		if i, ok := at[c.tenant]; ok {
+			all[i].Connections++
+			all[i].OutboxBytes += c.out.size()
+		}
+	}
+	return all
+}
