@@ -16,6 +16,7 @@ var (
 	ErrUnavailable = errors.New("cluster unavailable")        // tried for the time it may take; nothing was done
 	ErrUnknown     = errors.New("outcome unknown")            // it may have been done
 	ErrNoNode      = errors.New("node is not in the cluster") // it never was, or its lease ended
+	ErrCursor      = errors.New("not a cursor")               // of a page
 	ErrNoSession   = errors.New("session has ended")          // or it never was
 )
 
@@ -204,7 +205,7 @@ type Presence interface {
 	// Members gives at most limit members after cursor, in an order that
 	// holds still for who stays, and the cursor of the next page, "" at the
 	// end. The first page's cursor is "". Where nobody is, the page is
-	// empty. A limit below 1 and what is no cursor are errors.
+	// empty. A limit below 1 is an error, and what is no cursor is ErrCursor.
 	Members(ctx context.Context, room RoomID, cursor string, limit int) (page []Presentee, next string, err error)
 	// Count is how many members the room has on all nodes.
 	Count(ctx context.Context, room RoomID) (int, error)

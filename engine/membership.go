@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/mootchat/moot/engine/wire"
@@ -15,6 +16,19 @@ func errAlreadyIn(room string) error {
 
 func errNotIn(room string) error {
 	return &VerbError{fmt.Sprintf("connection not in this room (%s)", room)}
+}
+
+// AlreadyMember reports whether err says that a connection is in the room already.
+func AlreadyMember(err error) bool { return says(err, "connection already in this room") }
+
+// NotMember reports whether err says that a connection is not in the room.
+func NotMember(err error) bool { return says(err, "connection not in this room") }
+
+// says reports whether err is what a client hears in these words, also where it came
+// from another node as text.
+func says(err error, words string) bool {
+	verb := (*VerbError)(nil)
+	return errors.As(err, &verb) && strings.HasPrefix(verb.Text, words)
 }
 
 // wish is what who joins wants besides.

@@ -17,10 +17,6 @@ func (w *world) pair() (one, two *node, a, b *client) {
 	return one, two, one.client(), two.client()
 }
 
-func properties(name, value string) map[string]json.RawMessage {
-	return map[string]json.RawMessage{name: json.RawMessage(value)}
-}
-
 func TestRoomSpansNodes(t *testing.T) {
 	inWorld(t, func(w *world) {
 		one, two, a, b := w.pair()
@@ -66,11 +62,11 @@ func TestServerReachesConnectionsOfOtherNodes(t *testing.T) {
 		}
 		w.must(two.SendMessage(ctx, "default", b.ID(), json.RawMessage(`{`)), &engine.VerbError{Text: "message is not JSON"})
 
-		w.must(one.SetProperties(ctx, "default", b.ID(), properties("level", `{"n":1}`)), nil)
+		w.must(one.SetProperty(ctx, "default", b.ID(), "level", json.RawMessage(`{"n":1}`)), nil)
 		if got := string(b.Profile().Property("level")); got != `{"n":1}` {
 			w.Errorf("the property is %s", got)
 		}
-		w.must(one.SetProperties(ctx, "default", b.ID(), properties("level", `null`)), nil)
+		w.must(one.SetProperty(ctx, "default", b.ID(), "level", nil), nil)
 		if got := b.Profile().Property("level"); got != nil {
 			w.Errorf("the property is %s after it was removed", got)
 		}
@@ -92,7 +88,7 @@ func TestPropertiesAreChecked(t *testing.T) {
 		n := w.node("n")
 		a := n.client()
 		set := func(name, value string) error {
-			return n.SetProperties(w.Context(), "default", a.ID(), properties(name, value))
+			return n.SetProperty(w.Context(), "default", a.ID(), name, json.RawMessage(value))
 		}
 		before := a.Profile()
 		for _, name := range []string{"b", "c", "a"} {
@@ -155,7 +151,7 @@ func TestMembersOfALostNodeLeaveOnce(t *testing.T) {
 		a := one.client().do(roomAdd("r"))
 		two := w.doomed("two")
 		b := two.client()
-		w.must(two.SetProperties(w.Context(), "default", b.ID(), properties("level", `3`)), nil)
+		w.must(two.SetProperty(w.Context(), "default", b.ID(), "level", json.RawMessage(`3`)), nil)
 		b.do(roomAdd("r"), roomAdd("q"))
 		one.has("r", a, b)
 		w.must(w.hub.Kill("two"), nil)

@@ -38,6 +38,9 @@ func (e *Engine) Self() string { return e.cluster.Nodes.Self() }
 // Nodes are the names of the nodes that are alive.
 func (e *Engine) Nodes(ctx context.Context) ([]string, error) { return e.cluster.Nodes.List(ctx) }
 
+// HasTenant says whether the settings in use have the tenant.
+func (e *Engine) HasTenant(name string) bool { return e.settings.Load().tenants[name] != nil }
+
 // Open returns nil while clients are let in, else why they are not.
 func (e *Engine) Open() error {
 	select {

@@ -199,6 +199,11 @@ func (e *Engine) SendMessage(ctx context.Context, tenant, id string, value json.
 	return e.onConnection(ctx, tenant, id, call{Do: callSend, Value: value})
 }
 
+// SetProperty sets a property of a connection; a nil value removes it.
+func (e *Engine) SetProperty(ctx context.Context, tenant, id, name string, value json.RawMessage) error {
+	return e.SetProperties(ctx, tenant, id, map[string]json.RawMessage{name: value})
+}
+
 // SetProperties sets properties of a connection, all or none; a value that is nil
 // or null removes one.
 func (e *Engine) SetProperties(ctx context.Context, tenant, id string, values map[string]json.RawMessage) error {

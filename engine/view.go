@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 )
 
 // What operators see of connections, wherever they are.
@@ -98,27 +99,32 @@ func (e *Engine) Connections(ctx context.Context, tenant, cursor string, limit i
 	slices.Sort(nodes)
 	first := nodeOf(cursor)
 	for _, node := range nodes {
-		if node < first {
+		room := limit - len(page.Connections)
+		if node < first || room == 0 {
 			continue
 		}
 		after := ""
 		if node == first {
 			after = cursor
 		}
-		if room := limit - len(page.Connections); room == 0 {
-			// The next page begins with this node, which may have none.
-			page.Cursor = page.Connections[limit-1].ID
-			return page, nil
-		} else if err := e.connectionsOf(ctx, node, call{Do: callList, Tenant: tenant, Connection: after, Limit: room}, &page); err != nil {
+		if err := e.connectionsOf(ctx, node, call{Do: callList, Tenant: tenant, Connection: after, Limit: room}, &page); err != nil {
 			return page, err
 		}
+	}
+	if n := len(page.Connections); n == limit { // there may be more, on this node or another
+		page.Cursor = page.Connections[n-1].ID
 	}
 	return page, nil
 }
 
+// listTime is how long a node may take to list its connections.
+const listTime = 3 * time.Second
+
 // connectionsOf adds those of one node to the page.
 func (e *Engine) connectionsOf(ctx context.Context, node string, c call, page *ConnectionPage) error {
-	value, err := e.ask(ctx, node, c)
+	limited, cancel := context.WithTimeout(ctx, listTime)
+	defer cancel()
+	value, err := e.ask(limited, node, c)
 	var listed list
 	if err == nil {
 		err = json.Unmarshal(value, &listed)

@@ -146,6 +146,9 @@ func (h *Host) running() *Revision {
 	}
 }
 
+// Store is what modules keep their values in.
+func (h *Host) Store() Store { return h.cfg.Store }
+
 // Stats is one Stats for each module of each tenant, in the order of the chains.
 func (h *Host) Stats() []Stats {
 	r := h.running()

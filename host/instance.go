@@ -285,6 +285,7 @@ func (in *instance) end() {
 	if in.hook != 0 {
 		c.calls.Add(1)
 		c.nanoseconds.Add(t - in.began)
+		c.durations.add(t - in.began)
 	}
 	if text := in.said(); text != "" {
 		in.says(slog.LevelInfo, text)

@@ -15,6 +15,7 @@ type Stats struct {
 	Instances      int           // now
 	Calls          uint64        // into the guest; many receivers of a say are one call
 	Time           time.Duration // of the calls
+	Durations      Durations     // of the calls
 	Allowed        uint64        // verdicts, of them say's by receiver
 	Rewritten      uint64
 	Denied         uint64
@@ -30,6 +31,7 @@ type counters struct {
 	tenant, module                                          string
 	calls, allowed, rewritten, denied, dropped, lostEffects atomic.Uint64
 	nanoseconds                                             atomic.Int64
+	durations                                               durations
 	errors                                                  [kinds]atomic.Uint64
 	lines                                                   meterOfLines
 
@@ -57,7 +59,7 @@ func (c *counters) add(name string, delta int64) bool {
 func (c *counters) snapshot() Stats {
 	s := Stats{
 		Tenant: c.tenant, Module: c.module,
-		Calls: c.calls.Load(), Time: time.Duration(c.nanoseconds.Load()),
+		Calls: c.calls.Load(), Time: time.Duration(c.nanoseconds.Load()), Durations: c.durations.snapshot(),
 		Allowed: c.allowed.Load(), Rewritten: c.rewritten.Load(), Denied: c.denied.Load(), Dropped: c.dropped.Load(),
 		EffectsDropped: c.lostEffects.Load(), LogsDropped: c.lines.lost.Load(),
 		Errors: make(map[string]uint64), Metrics: make(map[string]int64),

@@ -27,7 +27,9 @@ import (
 type Config struct {
 	Engine            *engine.Engine
 	Rules             Rules             // nil: there is nothing to reload
+	Modules           Modules           // nil: there are none
 	Decisions         Decisions         // nil: none are kept
+	Values            Values            // nil: modules keep none
 	Version           string            // of the program
 	Key               string            // of the admin; not empty
 	TenantKeys        map[string]string // by tenant; each is a key of its own

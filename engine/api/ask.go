@@ -11,10 +11,11 @@ import (
 	"github.com/mootchat/moot/engine"
 )
 
-// How long another node may take to answer.
+// How long another node may take to answer, and how long who asks may wait.
 const (
-	asking  = 5 * time.Second
-	loading = 45 * time.Second // modules are compiled
+	asking   = 3 * time.Second
+	loading  = 45 * time.Second // modules are compiled
+	patience = 5 * time.Second
 )
 
 // question is what one node's API asks of another's.
@@ -25,6 +26,8 @@ type question struct {
 
 const (
 	askStatus    = "status"
+	askTenants   = "tenants"
+	askModules   = "modules"
 	askReload    = "reload"
 	askRollback  = "rollback"
 	askDecisions = "decisions"
@@ -47,6 +50,10 @@ func (s *Server) answer(ctx context.Context, q question) (any, error) {
 	switch {
 	case q.Ask == askStatus:
 		return s.status(ctx), nil
+	case q.Ask == askTenants:
+		return s.cfg.Engine.Tenants(), nil
+	case q.Ask == askModules:
+		return s.here(), nil
 	case q.Ask == askReload && s.cfg.Rules != nil:
 		return s.cfg.Rules.Reload(ctx), nil
 	case q.Ask == askRollback && s.cfg.Rules != nil:

@@ -63,7 +63,8 @@ type Decision struct {
 	Text    string `json:"text,omitempty" doc:"Of the message, where decisions.text is true."`
 }
 
-type decisionFilter struct {
+// DecisionFilter is a DecisionQuery as a request has it.
+type DecisionFilter struct {
 	Node    string `query:"node" maxLength:"63" doc:"This node's only."`
 	Room    string `query:"room" maxLength:"200"`
 	Hook    string `query:"hook" enum:"connect,join,onSayReceive,say,leave,disconnect,action"`
@@ -85,18 +86,18 @@ func (s *Server) decisionOperations() {
 	if s.cfg.Decisions == nil {
 		return
 	}
-	huma.Register(s.api, operation("listDecisions", http.MethodGet, "/api/decisions", 200, "What modules decided of late"),
-		func(ctx context.Context, in *decisionFilter) (*decisionList, error) { return s.decisions(ctx, "", in) })
-	huma.Register(s.api, operation("listTenantDecisions", http.MethodGet, "/api/tenants/{tenant}/decisions", 200, "What a tenant's modules decided of late"),
+	huma.Register(s.api, s.operation("listDecisions", http.MethodGet, "/api/decisions", 200, "What modules decided of late"),
+		func(ctx context.Context, in *DecisionFilter) (*decisionList, error) { return s.decisions(ctx, "", in) })
+	huma.Register(s.api, s.operation("listTenantDecisions", http.MethodGet, "/api/tenants/{tenant}/decisions", 200, "What a tenant's modules decided of late"),
 		func(ctx context.Context, in *struct {
 			Tenant string `path:"tenant" maxLength:"63"`
-			decisionFilter
+			DecisionFilter
 		}) (*decisionList, error) {
-			return s.decisions(ctx, in.Tenant, &in.decisionFilter)
+			return s.decisions(ctx, in.Tenant, &in.DecisionFilter)
 		})
 }
 
-func (s *Server) decisions(ctx context.Context, tenant string, f *decisionFilter) (*decisionList, error) {
+func (s *Server) decisions(ctx context.Context, tenant string, f *DecisionFilter) (*decisionList, error) {
 	names := []string{f.Node}
 	if f.Node == "" {
 		var err error

@@ -69,6 +69,7 @@ var kinds = []struct {
 	{engine.ErrNoConnection, http.StatusNotFound, CodeNoConnection},
 	{engine.ErrNoRoom, http.StatusNotFound, CodeNoRoom},
 	{engine.ErrRoomExists, http.StatusConflict, CodeExists},
+	{engine.ErrCursor, http.StatusUnprocessableEntity, CodeInvalid},
 	{engine.ErrNoNode, http.StatusNotFound, CodeNoNode},
 	{engine.ErrUnavailable, http.StatusServiceUnavailable, CodeUnavailable},
 	{engine.ErrUnknown, http.StatusGatewayTimeout, CodeOutcomeUnknown},

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"net"
 	"net/http"
 	"net/netip"
@@ -107,25 +108,43 @@ func setRetryAfter(w http.ResponseWriter, wait time.Duration) {
 
 // within refuses operations that the key does not reach: those of other tenants,
 // and those of no tenant but where the operation is for every key.
-func within(api huma.API) func(huma.Context, func(huma.Context)) {
-	return func(ctx huma.Context, next func(huma.Context)) {
-		who, ok := scopeOf(ctx.Context())
-		tenant := ctx.Param("tenant")
-		everyKey := ctx.Operation().Metadata[forEveryKey] == true
-		if !ok || who.tenant != "" && !everyKey && who.tenant != tenant {
-			f := fault(http.StatusForbidden, CodeForbidden, "this key reaches /api/tenants/%s alone", who.tenant)
-			ctx.SetHeader("Content-Type", "application/json")
-			ctx.SetStatus(f.Status)
-			_ = api.Marshal(ctx.BodyWriter(), "application/json", f) // who asked may have gone
-			return
-		}
-		next(ctx)
+//
+// What they wait for, they wait for in bounded time.
+func (s *Server) within(ctx huma.Context, next func(huma.Context)) {
+	if f := s.refusal(ctx); f != nil {
+		ctx.SetHeader("Content-Type", "application/json")
+		ctx.SetStatus(f.Status)
+		_ = s.api.Marshal(ctx.BodyWriter(), "application/json", f) // who asked may have gone
+		return
 	}
+	wait := patience
+	if ctx.Operation().Metadata[loadsModules] == true {
+		wait += loading
+	}
+	limited, cancel := context.WithTimeout(ctx.Context(), wait)
+	defer cancel()
+	next(huma.WithContext(ctx, limited))
+}
+
+func (s *Server) refusal(ctx huma.Context) *Fault {
+	who, ok := scopeOf(ctx.Context())
+	tenant := ctx.Param("tenant")
+	everyKey := ctx.Operation().Metadata[forEveryKey] == true
+	switch {
+	case !ok || who.tenant != "" && !everyKey && who.tenant != tenant:
+		return fault(http.StatusForbidden, CodeForbidden, "this key reaches /api/tenants/%s alone", who.tenant)
+	case tenant != "" && !s.cfg.Engine.HasTenant(tenant):
+		return fault(http.StatusNotFound, CodeNoTenant, "no such tenant: %.63q", tenant)
+	}
+	return nil
 }
 
 // forEveryKey marks operations of no tenant that tenants' keys may ask too: what
 // they answer is of the key's tenant only.
 const forEveryKey = "every key"
+
+// loadsModules marks operations that take their time.
+const loadsModules = "loads modules"
 
 // status remembers what was answered.
 type status struct {

@@ -32,7 +32,7 @@ type nodeList struct {
 }
 
 func (s *Server) nodeOperations() {
-	huma.Register(s.api, operation("listNodes", http.MethodGet, "/api/nodes", 200, "All nodes of the cluster"), s.listNodes)
+	huma.Register(s.api, s.operation("listNodes", http.MethodGet, "/api/nodes", 200, "All nodes of the cluster"), s.listNodes)
 }
 
 func (s *Server) listNodes(ctx context.Context, _ *struct{}) (*nodeList, error) {

@@ -49,10 +49,14 @@ func (s *Server) ruleOperations() {
 	if s.cfg.Rules == nil {
 		return
 	}
-	huma.Register(s.api, operation("reload", http.MethodPost, "/api/reload", 200, "Load the configuration again and swap the rules, all or nothing"),
-		func(ctx context.Context, q *reloadQuery) (*reloaded, error) { return s.onNodes(ctx, q, askReload) })
-	huma.Register(s.api, operation("rollback", http.MethodPost, "/api/rollback", 200, "Put the rules before the last reload into use again"),
-		func(ctx context.Context, q *reloadQuery) (*reloaded, error) { return s.onNodes(ctx, q, askRollback) })
+	for _, o := range []struct{ id, ask, summary string }{
+		{"reload", askReload, "Load the configuration again and swap the rules, all or nothing"},
+		{"rollback", askRollback, "Put the rules before the last reload into use again"},
+	} {
+		op := s.operation(o.id, http.MethodPost, "/api/"+o.id, 200, o.summary)
+		op.Metadata = map[string]any{loadsModules: true}
+		huma.Register(s.api, op, func(ctx context.Context, q *reloadQuery) (*reloaded, error) { return s.onNodes(ctx, q, o.ask) })
+	}
 }
 
 func (s *Server) onNodes(ctx context.Context, q *reloadQuery, what string) (*reloaded, error) {

@@ -35,6 +35,7 @@ func (n *node) newAPI(w io.Writer) *api.Server {
 	return api.New(api.Config{
 		Engine: n.engine, Rules: n.reloader, Version: version(), Key: key, TenantKeys: keys, Hosts: admin.Hosts,
 		RequestsPerSecond: admin.RequestsPerSecond, Log: n.log,
+		Modules: modules{n.rules}, Values: values{n.rules.Store()},
 		Checks: []api.Check{{Name: "rules", Ready: n.reloader.healthy, Advisory: true}},
 	})
 }

@@ -2,6 +2,7 @@ package clustertest
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -279,8 +280,8 @@ func pageNeedsLimitAndCursor(w *world) {
 		}
 	}
 	for _, cursor := range []string{"no cursor", "\x00", "-1"} {
-		if page, _, err := p.Presence.Members(w.ctx, hall, cursor, 10); err == nil {
-			w.Errorf("cursor %q gave %v", cursor, page)
+		if page, _, err := p.Presence.Members(w.ctx, hall, cursor, 10); !errors.Is(err, engine.ErrCursor) {
+			w.Errorf("cursor %q gave %v, %v", cursor, page, err)
 		}
 	}
 }

@@ -107,7 +107,7 @@ func (n *node) Members(_ context.Context, room engine.RoomID, cursor string, lim
 	if cursor != "" {
 		var err error
 		if after, err = strconv.ParseUint(cursor, 36, 64); err != nil {
-			return nil, "", fmt.Errorf("members: %q is not a cursor", cursor)
+			return nil, "", fmt.Errorf("members: %w: %.40q", engine.ErrCursor, cursor)
 		}
 	}
 	page, last := n.hub.directory.page(room, after, limit)

@@ -45,7 +45,7 @@ func parseCursor(s string) (cursor, error) {
 	process, id, ok := strings.Cut(string(b), "/")
 	node, _, named := strings.Cut(process, "#")
 	if err != nil || !ok || !named || !name.MatchString(node) || id == "" {
-		return cursor{}, fmt.Errorf("members: %.40q is not a cursor", s)
+		return cursor{}, fmt.Errorf("members: %w: %.40q", engine.ErrCursor, s)
 	}
 	return cursor{process, id}, nil
 }

@@ -1,0 +1,101 @@
+package api_test
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/api"
+	"github.com/mootchat/moot/engine/cluster/memory"
+)
+
+// deaf is a node that is in the cluster and does not answer, as one that was stopped.
+type deaf struct{ engine.Handler }
+
+func (deaf) Answer(ctx context.Context, call []byte) ([]byte, error) {
+	<-ctx.Done()
+	return nil, ctx.Err()
+}
+
+func TestANodeThatDoesNotAnswerIsAnErrorAndNoHang(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		hub := memory.New()
+		n := start(t, hub.Node("one"), newProgram().use)
+		c := n.client("acme")
+		ctx, stop := context.WithCancel(context.Background())
+		ended := make(chan error)
+		go func() { ended <- hub.Node("two").Nodes.Run(ctx, deaf{}) }()
+		defer func() { stop(); <-ended }()
+		synctest.Wait()
+
+		const lost = "two-0123456789abcdef"
+		for _, ask := range [][3]string{
+			{"GET", "/api/tenants/acme/connections/" + lost, ""}, {"DELETE", "/api/tenants/acme/connections/" + lost, ""},
+			{"PATCH", "/api/tenants/acme/connections/" + lost + "/properties", `{"a":1}`}, {"POST", "/api/tenants/acme/connections/" + lost + "/messages", `{"message":"x"}`},
+			{"PUT", "/api/tenants/acme/rooms/den/members/" + lost, ""}, {"DELETE", "/api/tenants/acme/rooms/den/members/" + lost, ""},
+			{"POST", "/api/tenants/acme/rooms/den/messages", `{"message":"x","from":"` + lost + `"}`}, {"GET", "/api/decisions?node=two", ""},
+		} {
+			began := time.Now()
+			status, answer := n.request(ask[0], ask[1], ask[2])
+			if status != http.StatusGatewayTimeout || code(answer) != api.CodeTimeout || !strings.Contains(answer, "two") || time.Since(began) > 6*time.Second {
+				t.Errorf("%s %s: %d %s after %v", ask[0], ask[1], status, answer, time.Since(began))
+			}
+		}
+		for path, want := range map[string]string{
+			"/api/nodes":                    `"name":"two","error":"node two did not answer in 3s`,
+			"/api/tenants":                  `"unreachable":["two"]`,
+			"/api/modules":                  `"unreachable":["two"]`,
+			"/api/decisions":                `"unreachable":["two"]`,
+			"/api/tenants/acme/connections": `"unreachable":["two"]`,
+		} {
+			status, answer := n.request("GET", path, "")
+			if status != http.StatusOK || !strings.Contains(answer, want) {
+				t.Errorf("%s: %d %s", path, status, answer)
+			}
+		}
+		if _, answer := n.request("GET", "/api/tenants/acme/connections", ""); !strings.Contains(answer, c.ID()) {
+			t.Errorf("the connections of the node that answers are missing: %s", answer)
+		}
+		if status, answer := n.request("POST", "/api/reload?nodes=all", ""); status != http.StatusOK || !strings.Contains(answer, `"ok":false,"problems":["node two did not answer`) || !strings.HasPrefix(answer, `{"ok":false`) {
+			t.Errorf("%d %s", status, answer)
+		}
+	})
+}
+
+func TestConnectionsOfAllNodesAreListedOnceEach(t *testing.T) {
+	hub := memory.New()
+	one, two := start(t, hub.Node("one")), start(t, hub.Node("two"))
+	start(t, hub.Node("three")) // nobody is there
+	var want, got []string
+	for range 5 {
+		want = append(want, one.client("acme").ID(), two.client("acme").ID())
+		two.client("default")
+	}
+	for cursor, page := "", 0; ; page++ {
+		status, answer := one.request("GET", "/api/tenants/acme/connections?limit=2&cursor="+cursor, "")
+		var list struct {
+			Connections []engine.ConnectionInfo
+			Cursor      string
+		}
+		if err := json.Unmarshal([]byte(answer), &list); err != nil || status != 200 || page > 5 || len(list.Connections) > 2 {
+			t.Fatalf("page %d: %d %s", page, status, answer)
+		}
+		for _, c := range list.Connections {
+			got = append(got, c.ID)
+		}
+		if cursor = list.Cursor; cursor == "" {
+			break
+		}
+	}
+	slices.Sort(want)
+	slices.Sort(got)
+	if !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}

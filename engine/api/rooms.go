@@ -1,0 +1,206 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/danielgtaylor/huma/v2"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/mootchat/moot/engine"
+)
+
+// InTenant is what names a tenant.
+type InTenant struct {
+	Tenant string `path:"tenant" maxLength:"63"`
+}
+
+// InRoom is what names a room.
+type InRoom struct {
+	InTenant
+	Room string `path:"room" maxLength:"200" doc:"Its name, escaped."`
+}
+
+func (r *InRoom) id() engine.RoomID { return engine.RoomID{Tenant: r.Tenant, Room: r.Room} }
+
+// InMember is what names a member of a room.
+type InMember struct {
+	InRoom
+	Connection string `path:"connection" maxLength:"128" doc:"The connection's id."`
+}
+
+// Room is a room in a list, or by itself.
+type Room struct {
+	Name         string `json:"name"`
+	MembersCount *int   `json:"membersCount,omitempty" doc:"On all nodes; in lists only where asked for."`
+}
+
+type roomQuery struct {
+	InTenant
+	Prefix string `query:"prefix" maxLength:"200" doc:"Rooms whose names begin so."`
+	Counts bool   `query:"counts" doc:"With membersCount."`
+	Cursor string `query:"cursor" maxLength:"300" doc:"Of the page before; none: the first page."`
+	Limit  int    `query:"limit" minimum:"1" maximum:"1000" default:"100"`
+}
+
+type roomList struct {
+	Body struct {
+		Rooms  []Room `json:"rooms" doc:"In the order of their names."`
+		Cursor string `json:"cursor,omitempty" doc:"Of the next page; missing at the end."`
+	}
+}
+
+type oneRoom struct {
+	Status int
+	Body   Room
+}
+
+// Member is a member of a room.
+type Member struct {
+	ID       string `json:"id" doc:"The connection's."`
+	JoinedAt int64  `json:"joinedAt" doc:"ms since 1970"`
+}
+
+type memberList struct {
+	Body struct {
+		Members      []Member `json:"members"`
+		MembersCount int      `json:"membersCount" doc:"On all pages."`
+		Cursor       string   `json:"cursor,omitempty" doc:"Of the next page; missing at the end."`
+	}
+}
+
+type message struct {
+	InRoom
+	Body struct {
+		Message json.RawMessage `json:"message" doc:"Any JSON; a string is heard as text."`
+		From    string          `json:"from,omitempty" maxLength:"128" doc:"A member's connection id; none: the system, \"0\"."`
+	}
+}
+
+const tenantPath = "/api/tenants/{tenant}"
+
+func (s *Server) roomOperations() {
+	const rooms, room = tenantPath + "/rooms", tenantPath + "/rooms/{room}"
+	huma.Register(s.api, s.operation("listRooms", http.MethodGet, rooms, 200, "The tenant's rooms"), s.listRooms)
+	huma.Register(s.api, s.operation("getRoom", http.MethodGet, room, 200, "A room"), s.getRoom)
+	huma.Register(s.api, s.operation("createRoom", http.MethodPut, room, 201, "Create a room; 200 if it is there already"), s.createRoom)
+	huma.Register(s.api, s.operation("destroyRoom", http.MethodDelete, room, 204, "Destroy a room: its members are told, and leave"), s.destroyRoom)
+	huma.Register(s.api, s.operation("listMembers", http.MethodGet, room+"/members", 200, "A room's members"), s.listMembers)
+	huma.Register(s.api, s.operation("addMember", http.MethodPut, room+"/members/{connection}", 204, "Add a connection to a room, through the room's rules"), s.addMember)
+	huma.Register(s.api, s.operation("removeMember", http.MethodDelete, room+"/members/{connection}", 204, "Remove a connection from a room"), s.removeMember)
+	huma.Register(s.api, s.operation("broadcast", http.MethodPost, room+"/messages", 204, "Say something to a room, through the room's rules"), s.broadcast)
+}
+
+func (s *Server) listRooms(ctx context.Context, in *roomQuery) (*roomList, error) {
+	names, err := s.cfg.Engine.Rooms(ctx, in.Tenant)
+	if err != nil {
+		return nil, s.faultOf(err)
+	}
+	out := &roomList{}
+	out.Body.Rooms = []Room{}
+	from, exact := slices.BinarySearch(names, max(in.Prefix, in.Cursor))
+	if exact && in.Cursor == names[from] {
+		from++
+	}
+	for _, name := range names[from:] {
+		if !strings.HasPrefix(name, in.Prefix) {
+			break
+		}
+		if n := len(out.Body.Rooms); n == in.Limit {
+			out.Body.Cursor = out.Body.Rooms[n-1].Name
+			break
+		}
+		out.Body.Rooms = append(out.Body.Rooms, Room{Name: name})
+	}
+	if in.Counts {
+		err = s.count(ctx, in.Tenant, out.Body.Rooms)
+	}
+	return out, s.faultOf(err)
+}
+
+// count fills in how many members the rooms have. One that is gone by then has 0.
+func (s *Server) count(ctx context.Context, tenant string, rooms []Room) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(16)
+	for i := range rooms {
+		group.Go(func() error {
+			n, err := s.cfg.Engine.Members(ctx, engine.RoomID{Tenant: tenant, Room: rooms[i].Name})
+			rooms[i].MembersCount = &n
+			if errors.Is(err, engine.ErrNoRoom) {
+				return nil
+			}
+			return err
+		})
+	}
+	return group.Wait()
+}
+
+func (s *Server) getRoom(ctx context.Context, in *InRoom) (*oneRoom, error) {
+	n, err := s.cfg.Engine.Members(ctx, in.id())
+	return &oneRoom{http.StatusOK, Room{in.Room, &n}}, s.faultOf(err)
+}
+
+func (s *Server) createRoom(ctx context.Context, in *InRoom) (*oneRoom, error) {
+	err := s.cfg.Engine.CreateRoom(ctx, in.id())
+	if errors.Is(err, engine.ErrRoomExists) {
+		return s.getRoom(ctx, in)
+	}
+	return &oneRoom{http.StatusCreated, Room{in.Room, new(int)}}, s.faultOf(err)
+}
+
+func (s *Server) destroyRoom(ctx context.Context, in *InRoom) (*struct{}, error) {
+	return nil, s.faultOf(s.cfg.Engine.DestroyRoom(ctx, in.id()))
+}
+
+func (s *Server) listMembers(ctx context.Context, in *struct {
+	InRoom
+	Cursor string `query:"cursor" maxLength:"1000" doc:"Of the page before; none: the first page."`
+	Limit  int    `query:"limit" minimum:"1" maximum:"1000" default:"100"`
+}) (*memberList, error) {
+	status, err := s.cfg.Engine.RoomStatus(ctx, in.id(), in.Cursor, in.Limit)
+	if err != nil {
+		return nil, s.faultOf(err)
+	}
+	out := &memberList{}
+	out.Body.MembersCount, out.Body.Cursor, out.Body.Members = status.MembersCount, status.Cursor, []Member{}
+	for _, m := range status.Members {
+		out.Body.Members = append(out.Body.Members, Member{m.ID, m.JoinedAt})
+	}
+	return out, nil
+}
+
+func (s *Server) addMember(ctx context.Context, in *InMember) (*struct{}, error) {
+	err := s.cfg.Engine.AddMember(ctx, in.id(), in.Connection)
+	if engine.AlreadyMember(err) {
+		return nil, nil
+	}
+	return nil, s.faultOf(err)
+}
+
+func (s *Server) removeMember(ctx context.Context, in *InMember) (*struct{}, error) {
+	err := s.cfg.Engine.RemoveMember(ctx, in.id(), in.Connection)
+	if engine.NotMember(err) {
+		return nil, nil
+	}
+	return nil, s.faultOf(err)
+}
+
+func (s *Server) broadcast(ctx context.Context, in *message) (*struct{}, error) {
+	if err := s.exists(ctx, in.id()); err != nil {
+		return nil, err
+	}
+	return nil, s.faultOf(s.cfg.Engine.Broadcast(ctx, in.id(), in.Body.From, in.Body.Message))
+}
+
+// exists is the fault of a room that is not there.
+func (s *Server) exists(ctx context.Context, id engine.RoomID) error {
+	ok, err := s.cfg.Engine.RoomExists(ctx, id)
+	if err == nil && !ok {
+		err = engine.ErrNoRoom
+	}
+	return s.faultOf(err)
+}

@@ -1,0 +1,89 @@
+package api
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/mootchat/moot/engine"
+)
+
+// Tenant is a tenant on all nodes.
+type Tenant struct {
+	Name        string `json:"name"`
+	Connections int    `json:"connections"`
+	Rooms       int    `json:"rooms" doc:"That exist."`
+	OutboxBytes int    `json:"outboxBytes" doc:"That wait for its connections."`
+}
+
+type tenantList struct {
+	Body struct {
+		Tenants     []Tenant `json:"tenants" doc:"Those that the key reaches, as the node that answers has them configured."`
+		Unreachable []string `json:"unreachable,omitempty" doc:"Nodes that did not answer: their connections are not counted."`
+	}
+}
+
+type oneTenant struct{ Body Tenant }
+
+func (s *Server) tenantOperations() {
+	list := s.operation("listTenants", http.MethodGet, "/api/tenants", 200, "The tenants")
+	list.Metadata = map[string]any{forEveryKey: true}
+	huma.Register(s.api, list, s.listTenants)
+	huma.Register(s.api, s.operation("getTenant", http.MethodGet, tenantPath, 200, "A tenant"), s.getTenant)
+}
+
+func (s *Server) listTenants(ctx context.Context, _ *struct{}) (*tenantList, error) {
+	who, _ := scopeOf(ctx)
+	tenants, lost, err := s.tenants(ctx, who)
+	if err != nil {
+		return nil, s.faultOf(err)
+	}
+	out := &tenantList{}
+	out.Body.Tenants, out.Body.Unreachable = tenants, lost
+	return out, nil
+}
+
+func (s *Server) getTenant(ctx context.Context, in *InTenant) (*oneTenant, error) {
+	tenants, _, err := s.tenants(ctx, scope{in.Tenant})
+	if err == nil && len(tenants) == 0 {
+		err = engine.ErrNoTenant
+	}
+	if err != nil {
+		return nil, s.faultOf(err)
+	}
+	return &oneTenant{tenants[0]}, nil
+}
+
+// tenants are those that the scope has.
+func (s *Server) tenants(ctx context.Context, who scope) (all []Tenant, lost []string, err error) {
+	names, err := s.cfg.Engine.Nodes(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	all = []Tenant{}
+	at := map[string]int{}
+	for _, t := range s.cfg.Engine.Tenants() {
+		if !who.may(t.Name) {
+			continue
+		}
+		rooms, err := s.cfg.Engine.Rooms(ctx, t.Name)
+		if err != nil {
+			return nil, nil, err
+		}
+		at[t.Name] = len(all)
+		all = append(all, Tenant{Name: t.Name, Rooms: len(rooms)})
+	}
+	for i, r := range each(ctx, s, names, asking, question{Ask: askTenants}, newReply[[]engine.TenantStats]) {
+		if r.err != nil {
+			lost = append(lost, names[i])
+		}
+		for _, t := range r.value {
+			if i, ok := at[t.Name]; ok {
+				all[i].Connections += t.Connections
+				all[i].OutboxBytes += t.OutboxBytes
+			}
+		}
+	}
+	return all, lost, nil
+}

@@ -1,0 +1,317 @@
+package api_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/api"
+	asker "github.com/mootchat/moot/engine/api/client"
+	"github.com/mootchat/moot/engine/cluster/memory"
+	"github.com/mootchat/moot/engine/cluster/redis"
+	"github.com/mootchat/moot/engine/cluster/redis/redistest"
+)
+
+// program is what the rest of a program gives the API.
+type program struct {
+	mu       sync.Mutex
+	revision int
+	values   map[[3]string][]byte
+}
+
+func newProgram() *program { return &program{revision: 1, values: map[[3]string][]byte{}} }
+
+func (p *program) Revision() string { return fmt.Sprint("revision", p.revision) }
+
+func (p *program) change(by int) api.Reload {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	before := p.Revision()
+	p.revision += by
+	return api.Reload{OK: true, Before: before, Revision: p.Revision()}
+}
+
+func (p *program) Reload(context.Context) api.Reload   { return p.change(1) }
+func (p *program) Rollback(context.Context) api.Reload { return p.change(-1) }
+func (p *program) Last() *api.Reload                   { return nil }
+
+func (p *program) Modules() []api.Module {
+	return []api.Module{{Tenant: "acme", Name: "mask", Version: "mask@0a1b2c3d#r1", Calls: 7, Errors: map[string]uint64{"trap": 2}, Metrics: map[string]int64{"hits": 3}},
+		{Tenant: "default", Name: "gate", Version: "gate@0a1b2c3d#r1"}}
+}
+
+func (p *program) Recent(q api.DecisionQuery) []api.Decision {
+	all := []api.Decision{{At: 2, Tenant: "acme", Hook: "join", Module: "mask@0a1b2c3d#r1", Verdict: "deny", Reason: "no"},
+		{At: 1, Tenant: "default", Hook: "say", Module: "gate@0a1b2c3d#r1", Verdict: "drop"}}
+	return slices.DeleteFunc(all, func(d api.Decision) bool {
+		return q.Tenant != "" && d.Tenant != q.Tenant || q.Verdict != "" && d.Verdict != q.Verdict
+	})
+}
+
+func (p *program) Get(_ context.Context, tenant, module, key string) ([]byte, error) {
+	return p.values[[3]string{tenant, module, key}], nil
+}
+
+func (p *program) Set(_ context.Context, tenant, module, key string, value []byte, _ time.Duration) (bool, error) {
+	k := [3]string{tenant, module, key}
+	_, had := p.values[k]
+	if p.values[k] = value; value == nil {
+		delete(p.values, k)
+	}
+	return had, nil
+}
+
+func (p *program) List(_ context.Context, tenant, module, cursor string, limit int) (keys []string, next string, err error) {
+	for k := range p.values {
+		if k[0] == tenant && k[1] == module && k[2] > cursor {
+			keys = append(keys, k[2])
+		}
+	}
+	slices.Sort(keys)
+	if len(keys) > limit {
+		keys, next = keys[:limit], keys[limit-1]
+	}
+	return keys, next, nil
+}
+
+func (p *program) use(c *api.Config) { c.Rules, c.Modules, c.Decisions, c.Values = p, p, p, p }
+
+// tour asks a node for everything its API can do, and counts what it asked for.
+type tour struct {
+	*node
+	asked map[string]int // by "METHOD path of the document"
+	paths []string       // of the document, "METHOD path"
+}
+
+func newTour(n *node) *tour {
+	r := &tour{node: n, asked: map[string]int{}}
+	_, text := n.request("GET", "/api/openapi.json", "")
+	var document struct {
+		OpenAPI string
+		Paths   map[string]map[string]json.RawMessage
+	}
+	if err := json.Unmarshal([]byte(text), &document); err != nil || !strings.HasPrefix(document.OpenAPI, "3.1") {
+		n.t.Fatalf("the document: %v, OpenAPI %q", err, document.OpenAPI)
+	}
+	for path, methods := range document.Paths {
+		for method := range methods {
+			r.paths = append(r.paths, strings.ToUpper(method)+" "+path)
+		}
+	}
+	return r
+}
+
+// ask wants the status, and a text in the answer.
+func (r *tour) ask(method, path, body string, status int, text string) string {
+	r.t.Helper()
+	got, answer := r.request(method, path, body)
+	if got != status || !strings.Contains(answer, text) {
+		r.t.Errorf("%s %s %s: %d %s, want %d with %s", method, path, body, got, answer, status, text)
+	}
+	r.count(method, path)
+	return answer
+}
+
+func (r *tour) count(method, path string) {
+	path, _, _ = strings.Cut(path, "?")
+	asked := strings.Split(path, "/")
+	best, literal := "", -1
+	for _, p := range r.paths {
+		m, shape, _ := strings.Cut(p, " ")
+		parts, same := strings.Split(shape, "/"), 0
+		if m != method || len(parts) != len(asked) {
+			continue
+		}
+		for i := range parts {
+			switch {
+			case parts[i] == asked[i]:
+				same++
+			case !strings.HasPrefix(parts[i], "{"):
+				same = -1 << 10
+			}
+		}
+		if same > literal {
+			best, literal = p, same
+		}
+	}
+	r.asked[best]++
+}
+
+// all drives every endpoint. c is a connection of acme, anywhere.
+func (r *tour) all(c *client) {
+	r.t.Helper()
+	const acme = "/api/tenants/acme"
+	conn := acme + "/connections/" + c.ID()
+
+	r.ask("GET", "/api/nodes", "", 200, `"ready":true`)
+	r.ask("GET", "/api/tenants", "", 200, `{"name":"default"`)
+	r.ask("GET", acme, "", 200, `"connections":1,"rooms":1`)
+	r.ask("GET", "/api/tenants/none", "", 404, `"no_tenant"`)
+
+	odd := asker.Path("odd/name %2F ..")
+	r.ask("PUT", acme+"/rooms"+odd, "", 201, `"name":"odd/name %2F .."`)
+	r.ask("PUT", acme+"/rooms"+odd, "", 200, `"membersCount":0`)
+	r.ask("PUT", acme+"/rooms"+asker.Path(".."), "", 201, `"name":".."`)
+	r.ask("PUT", acme+"/rooms/"+strings.Repeat("x", 201), "", 422, `"invalid"`)
+	r.ask("PUT", acme+"/rooms/a%01b", "", 409, `"refused"`)
+	r.ask("GET", acme+"/rooms?limit=2", "", 200, `{"name":".."},{"name":"den"}],"cursor":"den"`)
+	r.ask("GET", acme+"/rooms?limit=2&cursor=den", "", 200, `{"name":"odd/name %2F .."}]}`)
+	r.ask("GET", acme+"/rooms?prefix=de&counts=true", "", 200, `[{"name":"den","membersCount":0}]`)
+	r.ask("GET", acme+"/rooms?limit=0", "", 422, `"invalid"`)
+	r.ask("GET", acme+"/rooms/none", "", 404, `"no_room"`)
+
+	r.ask("PUT", acme+"/rooms/den/members/"+c.ID(), "", 204, "")
+	r.ask("PUT", acme+"/rooms/den/members/"+c.ID(), "", 204, "")
+	r.ask("PUT", acme+"/rooms/none/members/"+c.ID(), "", 404, `"no_room"`)
+	r.ask("PUT", "/api/tenants/default/rooms/lobby/members/"+c.ID(), "", 404, `"no_connection"`)
+	r.ask("GET", acme+"/rooms/den", "", 200, `"membersCount":1`)
+	r.ask("GET", acme+"/rooms/den/members", "", 200, c.ID())
+	r.ask("GET", acme+"/rooms/den/members?cursor=no%20cursor", "", 422, `"invalid"`)
+	r.ask("GET", acme+"/rooms/none/members", "", 404, `"no_room"`)
+
+	r.ask("POST", acme+"/rooms/den/messages", `{"message":"from the system"}`, 204, "")
+	c.hears(`"message":"from the system"`)
+	r.ask("POST", acme+"/rooms/den/messages", `{"message":{"big":12345678901234567890},"from":"`+c.ID()+`"}`, 204, "")
+	c.hears(`"message":{"big":12345678901234567890}`)
+	r.ask("POST", acme+"/rooms/none/messages", `{"message":"x"}`, 404, `"no_room"`)
+	r.ask("POST", acme+"/rooms/den/messages", `{"message":"x","from":"nobody-0123456789abcdef"}`, 404, `"no_connection"`)
+	r.ask("POST", acme+"/rooms/den/messages", `{"message":""}`, 409, `"refused"`)
+	r.ask("POST", acme+"/rooms/den/messages", `{}`, 422, "expected required property message")
+	r.ask("POST", acme+"/rooms/den/messages", `{"message":"x","form":"y"}`, 422, "unexpected property")
+	r.ask("POST", acme+"/rooms/den/messages", `{"message":`, 400, `"invalid"`)
+	r.ask("POST", acme+"/rooms/den/messages", "", 400, `"invalid"`)
+	r.ask("POST", acme+"/rooms/den/messages", `{"message":"`+strings.Repeat("x", 1<<20)+`"}`, 413, `"too_large"`)
+
+	r.ask("GET", acme+"/connections?limit=1", "", 200, `"id":"`+c.ID()+`"`)
+	r.ask("GET", conn, "", 200, `"rooms":["den"]`)
+	r.ask("GET", acme+"/connections/nobody-0123456789abcdef", "", 404, `"no_connection"`)
+	r.ask("GET", "/api/tenants/default/connections/"+c.ID(), "", 404, `"no_connection"`)
+	r.ask("PATCH", conn+"/properties", `{"role":"host","level":3,"gone":null}`, 204, "")
+	r.ask("GET", conn, "", 200, `"properties":{"level":3,"role":"host"}`)
+	r.ask("PATCH", conn+"/properties", `{"role":null}`, 204, "")
+	r.ask("GET", conn, "", 200, `"properties":{"level":3}`)
+	r.ask("PATCH", conn+"/properties", `{"big":"`+strings.Repeat("x", 17<<10)+`","level":4}`, 409, `properties too large`)
+	r.ask("GET", conn, "", 200, `"properties":{"level":3}`)
+	r.ask("POST", conn+"/messages", `{"message":{"alert":1}}`, 204, "")
+	c.hears(`{"alert":1,"context":"api"}`)
+
+	r.ask("DELETE", acme+"/rooms/den/members/"+c.ID(), "", 204, "")
+	r.ask("DELETE", acme+"/rooms/den/members/"+c.ID(), "", 204, "")
+	r.ask("PUT", acme+"/rooms"+odd+"/members/"+c.ID(), "", 204, "")
+	r.ask("DELETE", acme+"/rooms"+odd, "", 204, "")
+	c.hears("this room has been deleted")
+	r.ask("DELETE", acme+"/rooms"+odd, "", 404, `"no_room"`)
+	r.ask("GET", conn, "", 200, `"rooms":[]`)
+	r.ask("DELETE", conn, "", 204, "")
+	c.hears("bye removed by the server")
+
+	r.ask("GET", "/api/modules", "", 200, `"version":"gate@0a1b2c3d#r1"`)
+	if answer := r.ask("GET", acme+"/modules", "", 200, `"errors":{"trap":2}`); strings.Contains(answer, "gate") {
+		r.t.Errorf("the tenant's modules are %s", answer)
+	}
+	const kv = acme + "/modules/mask/kv"
+	r.ask("PUT", kv+"/ban%2Fann", `{"text":"spam","ttl":1000}`, 204, "")
+	r.ask("PUT", kv+"/raw", `{"bytes":"/wA="}`, 204, "")
+	r.ask("PUT", kv+"/both", `{"bytes":"/wA=","text":"x"}`, 422, `either text or bytes`)
+	r.ask("PUT", kv+"/none", `{}`, 422, `either text or bytes`)
+	r.ask("PUT", acme+"/modules/msak/kv/x", `{"text":"y"}`, 404, `no chain of tenant acme`)
+	r.ask("GET", kv+"/ban%2Fann", "", 200, `{"text":"spam"}`)
+	r.ask("GET", kv+"/raw", "", 200, `{"bytes":"/wA="}`)
+	r.ask("GET", kv+"/none", "", 404, `"not_found"`)
+	r.ask("GET", kv+"?limit=1", "", 200, `{"keys":["ban/ann"],"cursor":"ban/ann"}`)
+	r.ask("GET", kv+"?cursor=ban%2Fann", "", 200, `{"keys":["raw"]}`)
+	r.ask("DELETE", kv+"/raw", "", 204, "")
+	r.ask("DELETE", kv+"/raw", "", 204, "")
+
+	r.ask("GET", "/api/decisions?limit=1", "", 200, `"reason":"no"`)
+	if answer := r.ask("GET", "/api/tenants/default/decisions?verdict=drop", "", 200, `"verdict":"drop"`); strings.Contains(answer, "acme") {
+		r.t.Errorf("the tenant's decisions are %s", answer)
+	}
+	r.ask("GET", "/api/decisions?verdict=maybe", "", 422, `"invalid"`)
+	r.ask("POST", "/api/reload", "", 200, `"ok":true`)
+	r.ask("POST", "/api/rollback?nodes=all", "", 200, `"ok":true`)
+
+	for _, p := range r.paths {
+		if r.asked[p] == 0 {
+			r.t.Errorf("the tour does not ask for %s", p)
+		}
+	}
+	if r.asked[""] > 0 || len(r.paths) < 25 {
+		r.t.Errorf("%d requests are not in the document, which has %d operations", r.asked[""], len(r.paths))
+	}
+}
+
+func TestEveryEndpointOnOneNode(t *testing.T) {
+	n := alone(t, newProgram().use)
+	newTour(n).all(n.client("acme"))
+}
+
+func TestEveryEndpointOnTwoNodes(t *testing.T) {
+	hub := memory.New()
+	one, two := start(t, hub.Node("one"), newProgram().use), start(t, hub.Node("two"), newProgram().use)
+	newTour(one).all(two.client("acme"))
+}
+
+func TestEveryEndpointOnTwoNodesOverRedis(t *testing.T) {
+	server := redistest.Start(t)
+	one, two := start(t, onRedis(t, server, "one"), newProgram().use), start(t, onRedis(t, server, "two"), newProgram().use)
+	newTour(one).all(two.client("acme"))
+}
+
+func onRedis(t *testing.T, server *redistest.Server, name string) engine.Cluster {
+	t.Helper()
+	n, err := redis.Open(t.Context(), redis.Config{Addresses: []string{server.Address()}, Node: name})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := n.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return n.Cluster()
+}
+
+func TestATenantsKeyIsShownItsTenantAlone(t *testing.T) {
+	n := alone(t, newProgram().use)
+	own, other := n.client("acme"), n.client("default")
+	for path, want := range map[string]int{
+		"/api/tenants": 200, "/api/tenants/acme": 200, "/api/tenants/acme/rooms": 200, "/api/tenants/acme/connections": 200,
+		"/api/tenants/acme/modules": 200, "/api/tenants/acme/decisions": 200, "/api/tenants/acme/modules/mask/kv": 200,
+		"/api/tenants/acme/connections/" + own.ID():                              200,
+		"/api/tenants/acme/connections/" + other.ID():                            404,
+		"/api/tenants/acme/connections?cursor=" + other.ID():                     200,
+		"/api/tenants/acme/rooms/lobby":                                          404,
+		"/api/tenants/acme/rooms?cursor=lobby":                                   200,
+		"/api/tenants/default":                                                   403,
+		"/api/tenants/none":                                                      403,
+		"/api/modules":                                                           403,
+		"/api/decisions":                                                         403,
+		"/api/nodes":                                                             403,
+		"/api/tenants/default/connections/" + other.ID():                         403,
+		"/api/tenants/acme%2F..%2Fdefault":                                       403,
+		"/api/tenants/acme/connections/..%2F..%2Fdefault%2Frooms":                404,
+		"/api/tenants/acme/modules/mask/kv/..%2F..%2F..%2Fdefault%2Fmodules%2Fx": 404,
+	} {
+		status, answer := n.request("GET", path, "", withKey(acmeKey))
+		if status != want || strings.Contains(answer, "lobby") && !strings.Contains(path, "lobby") || strings.Contains(answer, "gate@") || status == 200 && strings.Contains(answer, other.ID()) {
+			t.Errorf("%s: %d %s, want %d", path, status, answer, want)
+		}
+	}
+	for _, path := range []string{"/api/reload", "/api/rollback"} {
+		if status, answer := n.request("POST", path, "", withKey(acmeKey)); status != http.StatusForbidden {
+			t.Errorf("%s: %d %s", path, status, answer)
+		}
+	}
+	status, answer := n.request("POST", "/api/tenants/acme/rooms/den/messages", `{"message":"x","from":"`+other.ID()+`"}`, withKey(acmeKey))
+	if status != http.StatusNotFound || code(answer) != api.CodeNoConnection {
+		t.Errorf("speaking as another tenant's connection: %d %s", status, answer)
+	}
+}

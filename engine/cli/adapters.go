@@ -1,0 +1,59 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/api"
+	"github.com/mootchat/moot/host"
+)
+
+// modules shows operators what the host's modules did.
+type modules struct{ host *host.Host }
+
+// Modules implements api.Modules.
+func (m modules) Modules() (all []api.Module) {
+	for _, s := range m.host.Stats() {
+		all = append(all, api.Module{
+			Tenant: s.Tenant, Name: s.Module, Version: s.Version, OpenBreakers: s.Breaker, Instances: s.Instances,
+			Calls: s.Calls, Allowed: s.Allowed, Rewritten: s.Rewritten, Denied: s.Denied, Dropped: s.Dropped, Errors: s.Errors,
+			EffectsDropped: s.EffectsDropped, LogsDropped: s.LogsDropped, Metrics: s.Metrics, Durations: histogram(&s),
+			P50: micros(s.Durations.Quantile(0.5)), P99: micros(s.Durations.Quantile(0.99)),
+		})
+	}
+	return all
+}
+
+func micros(d time.Duration) float64 { return float64(d) / float64(time.Microsecond) }
+
+func histogram(s *host.Stats) api.Histogram {
+	h := api.Histogram{Sum: s.Time.Seconds(), Counts: s.Durations[:]}
+	for i := range len(s.Durations) - 1 {
+		h.Bounds = append(h.Bounds, s.Durations.Bound(i).Seconds())
+	}
+	return h
+}
+
+// values lets operators read and write what modules keep.
+type values struct{ store host.Store }
+
+// Get implements api.Values.
+func (v values) Get(ctx context.Context, tenant, module, key string) ([]byte, error) {
+	return v.store.Get(ctx, host.Key{Tenant: tenant, Module: module, Name: key})
+}
+
+// Set implements api.Values.
+func (v values) Set(ctx context.Context, tenant, module, key string, value []byte, ttl time.Duration) (bool, error) {
+	had, err := v.store.Set(ctx, host.Key{Tenant: tenant, Module: module, Name: key}, value, ttl)
+	if errors.Is(err, host.ErrFull) {
+		err = &engine.VerbError{Text: "the module has " + err.Error()}
+	}
+	return had, err
+}
+
+// List implements api.Values.
+func (v values) List(ctx context.Context, tenant, module, cursor string, limit int) ([]string, string, error) {
+	return v.store.List(ctx, tenant, module, cursor, limit)
+}
