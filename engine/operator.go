@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"slices"
 )
 
 // What operators ask of nodes, beyond the rules of chat: the engine carries the
@@ -35,8 +36,19 @@ func (e *Engine) operate(ctx context.Context, question json.RawMessage) (json.Ra
 // Self is this node's name.
 func (e *Engine) Self() string { return e.cluster.Nodes.Self() }
 
-// Nodes are the names of the nodes that are alive.
-func (e *Engine) Nodes(ctx context.Context) ([]string, error) { return e.cluster.Nodes.List(ctx) }
+// Nodes are the names of the nodes that are alive, in their order. This one is among
+// them, also before the others have heard of it.
+func (e *Engine) Nodes(ctx context.Context) ([]string, error) {
+	nodes, err := e.cluster.Nodes.List(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if nodes = slices.Clone(nodes); !slices.Contains(nodes, e.Self()) {
+		nodes = append(nodes, e.Self())
+	}
+	slices.Sort(nodes)
+	return nodes, nil
+}
 
 // HasTenant says whether the settings in use have the tenant.
 func (e *Engine) HasTenant(name string) bool { return e.settings.Load().tenants[name] != nil }

@@ -92,11 +92,10 @@ func (e *Engine) Connections(ctx context.Context, tenant, cursor string, limit i
 	if limit < 1 || limit > mostListed {
 		limit = mostListed
 	}
-	nodes, err := e.cluster.Nodes.List(ctx)
+	nodes, err := e.Nodes(ctx)
 	if err != nil {
 		return page, err
 	}
-	slices.Sort(nodes)
 	first := nodeOf(cursor)
 	for _, node := range nodes {
 		room := limit - len(page.Connections)

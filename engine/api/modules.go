@@ -3,7 +3,6 @@ package api
 import (
 	"context"
 	"net/http"
-	"slices"
 
 	"github.com/danielgtaylor/huma/v2"
 )
@@ -71,7 +70,6 @@ func (s *Server) modules(ctx context.Context, of scope) (*moduleList, error) {
 	if err != nil {
 		return nil, s.faultOf(err)
 	}
-	slices.Sort(names)
 	out := &moduleList{}
 	out.Body.Modules = []Module{}
 	for i, r := range each(ctx, s, names, asking, question{Ask: askModules}, newReply[[]Module]) {

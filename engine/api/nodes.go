@@ -4,7 +4,6 @@ import (
 	"context"
 	"net/http"
 	"runtime"
-	"slices"
 
 	"github.com/danielgtaylor/huma/v2"
 )
@@ -40,7 +39,6 @@ func (s *Server) listNodes(ctx context.Context, _ *struct{}) (*nodeList, error) 
 	if err != nil {
 		return nil, s.faultOf(err)
 	}
-	slices.Sort(names)
 	out := &nodeList{}
 	out.Body.Self = s.cfg.Engine.Self()
 	out.Body.Nodes = each(ctx, s, names, asking, question{Ask: askStatus}, func(name string, n Node, err error) Node {
