@@ -164,7 +164,7 @@ func TestTheMemoryStoreIsBoundedAndForgets(t *testing.T) {
 	m.now = func() time.Time { return clock }
 	ctx := context.Background()
 	key := func(i int) Key { return Key{"t", "m", fmt.Sprint(i)} }
-	for i := range maxKeys {
+	for i := range MaxKeys {
 		if _, err := m.Set(ctx, key(i), []byte{}, time.Minute); err != nil {
 			t.Fatal(err)
 		}
@@ -190,7 +190,7 @@ func TestTheMemoryStoreIsBoundedAndForgets(t *testing.T) {
 	if had, err := m.Set(ctx, key(-2), nil, 0); !had || err != nil {
 		t.Errorf("%v, %v", had, err)
 	}
-	big := make([]byte, maxSpaceSize)
+	big := make([]byte, MaxSpace)
 	if _, err := m.Set(ctx, key(-2), big, 0); !errors.Is(err, ErrFull) {
 		t.Error(err)
 	}

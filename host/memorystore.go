@@ -3,7 +3,7 @@ package host
 import (
 	"bytes"
 	"context"
-	"errors"
+	"math"
 	"slices"
 	"strconv"
 	"sync"
@@ -37,11 +37,8 @@ type value struct {
 
 func (v value) ended(now time.Time) bool { return !v.ends.IsZero() && !now.Before(v.ends) }
 
-const (
-	maxKeys      = 10_000
-	maxSpaceSize = 16 << 20
-	sweepEvery   = time.Second // at most: a full namespace is not searched at every call
-)
+// sweepEvery is how often a full namespace is searched, at most.
+const sweepEvery = time.Second
 
 // NewMemoryStore makes an empty store.
 func NewMemoryStore() *MemoryStore { return NewMemoryStoreAt(time.Now) }
@@ -106,8 +103,11 @@ func (m *MemoryStore) Add(_ context.Context, k Key, delta int64, ttl time.Durati
 	ends := v.ends
 	if !had {
 		ends = until(now, ttl)
-	} else if sum, err = strconv.ParseInt(string(v.data), 10, 64); err != nil {
-		return 0, errors.New("the key holds no number")
+	} else if sum, err = strconv.ParseInt(string(v.data), 10, 64); err != nil || strconv.FormatInt(sum, 10) != string(v.data) {
+		return 0, ErrNoNumber
+	}
+	if delta > 0 && sum > math.MaxInt64-delta || delta < 0 && sum < math.MinInt64-delta {
+		return 0, ErrNoNumber
 	}
 	sum += delta
 	return sum, s.put(k.Name, strconv.AppendInt(nil, sum, 10), ends, now)
@@ -144,8 +144,8 @@ func (m *MemoryStore) Take(_ context.Context, k Key, tokens, burst int, per time
 	if over := full.Sub(now) - time.Duration(burst)*per; over > 0 {
 		return over, nil
 	}
-	if !had && len(s.buckets) >= maxKeys {
-		if s.sweep(now); len(s.buckets) >= maxKeys {
+	if !had && len(s.buckets) >= MaxKeys {
+		if s.sweep(now); len(s.buckets) >= MaxKeys {
 			return 0, ErrFull
 		}
 	}
@@ -177,8 +177,8 @@ func (s *values) put(name string, data []byte, ends, now time.Time) error {
 		return nil
 	}
 	old, had := s.keys[name]
-	if !had && len(s.keys) >= maxKeys {
-		if s.sweep(now); len(s.keys) >= maxKeys {
+	if !had && len(s.keys) >= MaxKeys {
+		if s.sweep(now); len(s.keys) >= MaxKeys {
 			return ErrFull
 		}
 	}
@@ -186,7 +186,7 @@ func (s *values) put(name string, data []byte, ends, now time.Time) error {
 	if !had {
 		size += len(name)
 	}
-	if size > maxSpaceSize {
+	if size > MaxSpace {
 		return ErrFull
 	}
 	s.keys[name] = value{append([]byte{}, data...), ends}

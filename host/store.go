@@ -32,8 +32,8 @@ type Store interface {
 	Swap(ctx context.Context, key Key, old, value []byte, ttl time.Duration) (done bool, err error)
 
 	// Add adds to the number that the key holds, in decimal, and gives the sum. An
-	// absent key holds 0; ttl counts from when it was absent. What is no number
-	// is an error.
+	// absent key holds 0; ttl counts from when it was absent. ErrNoNumber if what
+	// it holds is none, or the sum were none of 64 bits.
 	Add(ctx context.Context, key Key, delta int64, ttl time.Duration) (sum int64, err error)
 
 	// List gives at most limit names of a namespace's keys, without its buckets, in
@@ -50,11 +50,19 @@ type Store interface {
 // Key is a key in the namespace of one tenant's module.
 type Key struct{ Tenant, Module, Name string }
 
-// ErrFull says that a namespace has as many keys as it may have.
+// ErrFull says that a namespace has as many keys, or bytes, as it may have.
 var ErrFull = errors.New("too many keys")
 
-// MaxValue bounds a value, in bytes.
-const MaxValue = 64 << 10
+// ErrNoNumber says that a key holds what is no number, or one to which that much
+// cannot be added.
+var ErrNoNumber = errors.New("the key holds no number")
+
+// Bounds of what a store keeps.
+const (
+	MaxValue = 64 << 10 // bytes of a value
+	MaxKeys  = 10_000   // in a namespace, and as many buckets
+	MaxSpace = 16 << 20 // bytes of a namespace's values and their names
+)
 
 // maxRefill bounds the time in which an empty bucket becomes full.
 const maxRefill = 365 * 24 * time.Hour

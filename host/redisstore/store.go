@@ -1,0 +1,195 @@
+// Package redisstore keeps what modules keep in Redis, so that all nodes share it:
+// a [host.Store].
+//
+// A namespace, of one tenant's module, has one hash tag, so that a script may touch
+// all of it in a Redis Cluster too. Each call is one script, and one round trip:
+//
+//	moot:{kv:TENANT/MODULE}:v   hash: name -> value
+//	moot:{kv:TENANT/MODULE}:x   zset: name -> its end, ms by Redis' clock, of those that have one
+//	moot:{kv:TENANT/MODULE}:s   string: bytes of values and their names
+//	moot:{kv:TENANT/MODULE}:b   zset: name of a bucket -> when it is full again, us by Redis' clock
+package redisstore
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/mootchat/moot/host"
+)
+
+// Store is a [host.Store] in Redis. A call is not tried again: a module has little
+// time, and who adds twice has added twice.
+type Store struct {
+	client redis.UniversalClient
+	prefix string
+	recent recent
+}
+
+// New makes a store whose keys begin with the prefix. The client stays the
+// caller's; Close comes before its end.
+func New(client redis.UniversalClient, prefix string) *Store {
+	s := &Store{client: client, prefix: prefix}
+	s.recent.init(s.fetch)
+	return s
+}
+
+// Close waits for what reads copies. Recent gives no news after it.
+func (s *Store) Close() error {
+	s.recent.close()
+	return nil
+}
+
+func (s *Store) keys(tenant, module string) []string {
+	base := s.prefix + ":{kv:" + tenant + "/" + module + "}:"
+	return []string{base + "v", base + "x", base + "s"}
+}
+
+// Get implements [host.Store].
+func (s *Store) Get(ctx context.Context, k host.Key) ([]byte, error) {
+	value, err := value(getScript.Run(ctx, s.client, s.keys(k.Tenant, k.Module), k.Name))
+	if err == nil {
+		s.recent.put(k, value)
+	}
+	return value, err
+}
+
+// value is what getScript answers.
+func value(cmd *redis.Cmd) ([]byte, error) {
+	text, err := cmd.Text()
+	switch {
+	case err == redis.Nil:
+		return nil, nil
+	case err != nil:
+		return nil, err
+	}
+	return []byte(text), nil
+}
+
+// Recent implements [host.Store]. The copy is at most a second older than the last
+// time that it was asked for, or this node's own last word. A key that was not asked
+// for before has none: it is nil until it has been read.
+func (s *Store) Recent(k host.Key) []byte { return s.recent.get(k) }
+
+// fetch reads keys for Recent.
+func (s *Store) fetch(ctx context.Context, keys []host.Key) (values [][]byte, err error) {
+	pipe := s.client.Pipeline()
+	cmds := make([]*redis.Cmd, len(keys))
+	for i, k := range keys {
+		cmds[i] = getScript.Eval(ctx, pipe, s.keys(k.Tenant, k.Module), k.Name)
+	}
+	if _, err := pipe.Exec(ctx); err != nil && err != redis.Nil {
+		return nil, err
+	}
+	for _, cmd := range cmds {
+		v, err := value(cmd)
+		if err != nil {
+			return nil, err
+		}
+		values = append(values, v)
+	}
+	return values, nil
+}
+
+// Set implements [host.Store].
+func (s *Store) Set(ctx context.Context, k host.Key, data []byte, ttl time.Duration) (had bool, err error) {
+	n, err := s.change(ctx, k, setScript, data, present(data), ms(ttl))
+	return n == 1, err
+}
+
+// Swap implements [host.Store].
+func (s *Store) Swap(ctx context.Context, k host.Key, old, data []byte, ttl time.Duration) (done bool, err error) {
+	n, err := s.change(ctx, k, swapScript, data, present(data), ms(ttl), old, present(old))
+	if err == nil && n == 0 {
+		s.recent.forget(k)
+	}
+	return n == 1, err
+}
+
+// full is what scripts answer when a namespace has no place.
+const full = -1
+
+// change runs a script that sets the key to data, nil to remove it.
+func (s *Store) change(ctx context.Context, k host.Key, script *redis.Script, data []byte, args ...any) (int, error) {
+	args = append([]any{k.Name, host.MaxKeys, host.MaxSpace, data}, args...)
+	n, err := script.Run(ctx, s.client, s.keys(k.Tenant, k.Module), args...).Int()
+	switch {
+	case err != nil:
+		s.recent.forget(k)
+		return 0, err
+	case n == full:
+		return 0, host.ErrFull
+	case n == 1 || script == setScript:
+		s.recent.put(k, slices.Clone(data))
+	}
+	return n, nil
+}
+
+// Add implements [host.Store].
+func (s *Store) Add(ctx context.Context, k host.Key, delta int64, ttl time.Duration) (sum int64, err error) {
+	text, err := addScript.Run(ctx, s.client, s.keys(k.Tenant, k.Module), k.Name, host.MaxKeys, host.MaxSpace, delta, ms(ttl)).Text()
+	if err != nil {
+		s.recent.forget(k)
+		return 0, err
+	}
+	switch text {
+	case "full":
+		return 0, host.ErrFull
+	case "none":
+		return 0, host.ErrNoNumber
+	}
+	if sum, err = strconv.ParseInt(text, 10, 64); err != nil {
+		return 0, fmt.Errorf("redis answered %.20q for a sum", text)
+	}
+	s.recent.put(k, []byte(text))
+	return sum, nil
+}
+
+// List implements [host.Store]. Redis gives all names: it has no order for them.
+func (s *Store) List(ctx context.Context, tenant, module, cursor string, limit int) (names []string, next string, err error) {
+	all, err := listScript.Run(ctx, s.client, s.keys(tenant, module)).StringSlice()
+	if err != nil {
+		return nil, "", err
+	}
+	slices.Sort(all)
+	from, found := slices.BinarySearch(all, cursor)
+	if found {
+		from++
+	}
+	all = all[from:]
+	if limit = max(1, limit); len(all) > limit {
+		all = all[:limit]
+		next = all[limit-1]
+	}
+	return all, next, nil
+}
+
+// Take implements [host.Store].
+func (s *Store) Take(ctx context.Context, k host.Key, tokens, burst int, per time.Duration) (wait time.Duration, err error) {
+	bucket := s.prefix + ":{kv:" + k.Tenant + "/" + k.Module + "}:b"
+	us, err := takeScript.Run(ctx, s.client, []string{bucket}, k.Name, tokens, burst, per.Microseconds(), host.MaxKeys).Int64()
+	if err == nil && us == full {
+		return 0, host.ErrFull
+	}
+	return time.Duration(us) * time.Microsecond, err
+}
+
+// ms is a ttl as scripts take it: 0 is no end, less than that is over.
+func ms(ttl time.Duration) int64 {
+	if ttl > 0 {
+		return max(ttl.Milliseconds(), 1)
+	}
+	return int64(ttl)
+}
+
+// present tells an empty value from none.
+func present(data []byte) int {
+	if data == nil {
+		return 0
+	}
+	return 1
+}

@@ -1,0 +1,125 @@
+package redisstore
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"go.uber.org/goleak"
+
+	"github.com/mootchat/moot/engine/cluster/redis/redistest"
+	"github.com/mootchat/moot/host"
+	"github.com/mootchat/moot/host/storetest"
+)
+
+func open(t *testing.T, client redis.UniversalClient, prefix string) *Store {
+	t.Helper()
+	s := New(client, prefix)
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
+func TestPromises(t *testing.T) {
+	before := goleak.IgnoreCurrent()
+	t.Cleanup(func() { goleak.VerifyNone(t, before) })
+	server := redistest.Start(t)
+	client := server.Client()
+	defer client.Close()
+	n := 0
+	storetest.Run(t, func(t *testing.T) host.Store {
+		n++
+		return open(t, client, fmt.Sprint("test", n))
+	})
+}
+
+func TestPromisesOnACluster(t *testing.T) {
+	client := redis.NewClusterClient(&redis.ClusterOptions{Addrs: redistest.Addresses(redistest.StartCluster(t, 3, 0))})
+	defer client.Close()
+	n := 0
+	storetest.Run(t, func(t *testing.T) host.Store {
+		n++
+		return open(t, client, fmt.Sprint("test", n))
+	})
+}
+
+// Another node's word reaches the copy within a second or so of being asked for, and
+// while Redis does not answer the copy stays.
+func TestRecentHearsOfOtherNodes(t *testing.T) {
+	server := redistest.Start(t)
+	client, ctx := server.Client(), context.Background()
+	defer client.Close()
+	a, b := open(t, client, "moot"), open(t, client, "moot")
+	k := host.Key{Tenant: "t", Module: "m", Name: "k"}
+	is := func(want string) {
+		t.Helper()
+		if err := redistest.Await("the copy is "+want, func() bool { return string(b.Recent(k)) == want }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, want := range []string{"1", "2"} {
+		if _, err := a.Set(ctx, k, []byte(want), 0); err != nil {
+			t.Fatal(err)
+		}
+		is(want)
+	}
+	server.Kill()
+	began := time.Now()
+	if _, err := b.Get(ctx, k); err == nil {
+		t.Error("a dead Redis answered")
+	}
+	if err := redistest.Await("copies are older than they should be", func() bool { return time.Since(began) > 2*recentAge }); err != nil {
+		t.Fatal(err)
+	}
+	is("2")
+}
+
+// What nobody asks for goes, what is asked for stays.
+func TestCopiesAreBounded(t *testing.T) {
+	var r recent
+	r.init(func(_ context.Context, keys []host.Key) ([][]byte, error) {
+		return slices.Repeat([][]byte{[]byte("v")}, len(keys)), nil
+	})
+	defer r.close()
+	hot := host.Key{Name: "hot"}
+	r.put(hot, []byte("v"))
+	for i := range 3 * recentCount {
+		r.put(host.Key{Name: fmt.Sprint(i)}, nil)
+		if i%1000 == 0 && string(r.get(hot)) != "v" {
+			t.Fatal("what is asked for was dropped")
+		}
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if n := len(r.now) + len(r.old); n > 2*recentCount {
+		t.Errorf("%d copies are held", n)
+	}
+}
+
+func TestRecentDoesNotTurnBackWhatThisNodeSaid(t *testing.T) {
+	reading, goOn := make(chan struct{}), make(chan struct{})
+	var r recent
+	r.init(func(context.Context, []host.Key) ([][]byte, error) {
+		reading <- struct{}{}
+		<-goOn
+		return [][]byte{[]byte("old")}, nil
+	})
+	defer r.close()
+	k := host.Key{Name: "k"}
+	r.get(k)
+	<-reading
+	r.put(k, []byte("new"))
+	close(goOn)
+	if err := redistest.Await("the reader has ended", func() bool { r.mu.Lock(); defer r.mu.Unlock(); return !r.fetching }); err != nil {
+		t.Fatal(err)
+	}
+	if got := r.get(k); string(got) != "new" {
+		t.Errorf("the copy is %q", got)
+	}
+}

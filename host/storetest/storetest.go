@@ -1,0 +1,372 @@
+// Package storetest holds the promises of host.Store, as tests that every store
+// passes. What takes time is waited for: some milliseconds, unless a promise is
+// broken.
+package storetest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/mootchat/moot/host"
+)
+
+// Run tests every promise on an empty store that start gives.
+func Run(t *testing.T, start func(t *testing.T) host.Store) {
+	for name, promise := range map[string]func(w *world){
+		"SetAndGet":                   setAndGet,
+		"AnyNameAndValue":             anyNameAndValue,
+		"NamespacesAreApart":          namespacesAreApart,
+		"SwapNeedsTheOldValue":        swapNeedsTheOldValue,
+		"SwapsAtOnceAreOneByOne":      swapsAtOnce,
+		"AddCounts":                   addCounts,
+		"AddNeedsANumber":             addNeedsANumber,
+		"ValuesEnd":                   valuesEnd,
+		"NamespaceIsBounded":          namespaceIsBounded,
+		"ListIsInOrder":               listIsInOrder,
+		"BucketFillsAgain":            bucketFillsAgain,
+		"BucketsAreTakenFromOneByOne": bucketsAtOnce,
+		"RecentCatchesUp":             recentCatchesUp,
+	} {
+		t.Run(name, func(t *testing.T) {
+			ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+			defer cancel()
+			promise(&world{t, ctx, start(t)})
+		})
+	}
+}
+
+type world struct {
+	*testing.T
+	ctx   context.Context
+	store host.Store
+}
+
+func key(name string) host.Key { return host.Key{Tenant: "t", Module: "m", Name: name} }
+
+func (w *world) set(k host.Key, value []byte, ttl time.Duration, want bool) {
+	w.Helper()
+	if had, err := w.store.Set(w.ctx, k, value, ttl); had != want || err != nil {
+		w.Fatalf("set %q: it was there: %v, %v; want %v", k.Name, had, err, want)
+	}
+}
+
+func (w *world) holds(k host.Key, want []byte) {
+	w.Helper()
+	got, err := w.store.Get(w.ctx, k)
+	if err != nil || (got == nil) != (want == nil) || string(got) != string(want) {
+		w.Fatalf("%q holds %.40q (nil: %v), %v; want %.40q (nil: %v)", k.Name, got, got == nil, err, want, want == nil)
+	}
+}
+
+func (w *world) swap(k host.Key, old, value []byte, want bool) {
+	w.Helper()
+	if done, err := w.store.Swap(w.ctx, k, old, value, 0); done != want || err != nil {
+		w.Fatalf("swap %.20q for %.20q: %v, %v; want %v", old, value, done, err, want)
+	}
+}
+
+func (w *world) add(k host.Key, delta, want int64) {
+	w.Helper()
+	if sum, err := w.store.Add(w.ctx, k, delta, 0); sum != want || err != nil {
+		w.Fatalf("add %d: %d, %v; want %d", delta, sum, err, want)
+	}
+}
+
+// eventually waits until cond holds.
+func (w *world) eventually(what string, cond func() bool) {
+	w.Helper()
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for !cond() {
+		select {
+		case <-tick.C:
+		case <-w.ctx.Done():
+			w.Fatalf("%s: not so", what)
+		}
+	}
+}
+
+func setAndGet(w *world) {
+	k := key("k")
+	w.holds(k, nil)
+	w.set(k, []byte("1"), 0, false)
+	w.holds(k, []byte("1"))
+	w.set(k, []byte("2"), 0, true)
+	w.holds(k, []byte("2"))
+	w.set(k, []byte{}, 0, true)
+	w.holds(k, []byte{})
+	w.set(k, nil, 0, true)
+	w.holds(k, nil)
+	w.set(k, nil, 0, false)
+}
+
+func anyNameAndValue(w *world) {
+	for i, name := range []string{"a", "a b", "\x00\xff\r\n", "{x}", "*", "a:b", "ä"} {
+		value := []byte(fmt.Sprint(i, "\x00\xff\r\n", name))
+		w.set(key(name), value, 0, false)
+		given := slices.Clone(value)
+		clear(value) // the caller's again
+		w.holds(key(name), given)
+	}
+	big := make([]byte, host.MaxValue)
+	w.set(key("big"), big, 0, false)
+	w.holds(key("big"), big)
+}
+
+func namespacesAreApart(w *world) {
+	all := []host.Key{{Tenant: "a", Module: "b", Name: "k"}, {Tenant: "b", Module: "a", Name: "k"}, {Tenant: "a", Module: "a", Name: "k"},
+		{Tenant: "a-b", Module: "c", Name: "k"}, {Tenant: "a", Module: "b-c", Name: "k"}}
+	for i, k := range all {
+		w.set(k, fmt.Append(nil, i), 0, false)
+	}
+	for i, k := range all {
+		w.holds(k, fmt.Append(nil, i))
+		if wait, err := w.store.Take(w.ctx, k, 1, 1, time.Hour); wait != 0 || err != nil {
+			w.Errorf("take: %v, %v", wait, err)
+		}
+	}
+}
+
+func swapNeedsTheOldValue(w *world) {
+	k := key("k")
+	w.swap(k, []byte("1"), []byte("2"), false)
+	w.swap(k, []byte{}, []byte("2"), false)
+	w.swap(k, nil, []byte("1"), true)
+	w.swap(k, nil, []byte("2"), false)
+	w.swap(k, []byte("x"), []byte("2"), false)
+	w.holds(k, []byte("1"))
+	w.swap(k, []byte("1"), []byte{}, true)
+	w.swap(k, []byte{}, []byte("2"), true)
+	w.swap(k, []byte("2"), nil, true)
+	w.holds(k, nil)
+	w.swap(k, nil, nil, true)
+	w.holds(k, nil)
+}
+
+func swapsAtOnce(w *world) {
+	k := key("k")
+	w.set(k, []byte("0"), 0, false)
+	var all sync.WaitGroup
+	for range 8 {
+		all.Go(func() {
+			for done := 0; done < 25; {
+				old, err := w.store.Get(w.ctx, k)
+				if err != nil {
+					w.Error(err)
+					return
+				}
+				var n int
+				fmt.Sscan(string(old), &n)
+				if is, err := w.store.Swap(w.ctx, k, old, fmt.Append(nil, n+1), 0); err != nil {
+					w.Error(err)
+					return
+				} else if is {
+					done++
+				}
+			}
+		})
+	}
+	all.Wait()
+	w.holds(k, []byte("200"))
+}
+
+func addCounts(w *world) {
+	k := key("k")
+	w.add(k, 5, 5)
+	w.add(k, -7, -2)
+	w.holds(k, []byte("-2"))
+	w.set(k, []byte("9007199254740993"), 0, true) // more than a double holds
+	w.add(k, 2, 9007199254740995)
+	w.set(k, fmt.Append(nil, math.MaxInt64-1), 0, true)
+	w.add(k, 1, math.MaxInt64)
+	var all sync.WaitGroup
+	for range 8 {
+		all.Go(func() {
+			for range 50 {
+				if _, err := w.store.Add(w.ctx, key("many"), 1, 0); err != nil {
+					w.Error(err)
+				}
+			}
+		})
+	}
+	all.Wait()
+	w.holds(key("many"), []byte("400"))
+}
+
+func addNeedsANumber(w *world) {
+	for _, held := range []string{"", "x", "1.5", " 1", "+1", "01", "9223372036854775807"} {
+		w.set(key(held), []byte(held), 0, false)
+		if sum, err := w.store.Add(w.ctx, key(held), 1, 0); !errors.Is(err, host.ErrNoNumber) {
+			w.Errorf("%q and 1 make %d, %v", held, sum, err)
+		}
+		w.holds(key(held), []byte(held))
+	}
+}
+
+func valuesEnd(w *world) {
+	brief := 30 * time.Millisecond
+	w.set(key("past"), []byte("v"), -time.Second, false)
+	w.holds(key("past"), nil)
+	w.set(key("set"), []byte("v"), brief, false)
+	w.set(key("kept"), []byte("v"), brief, false)
+	w.set(key("kept"), []byte("v"), 0, true)
+	if _, err := w.store.Add(w.ctx, key("add"), 1, brief); err != nil {
+		w.Fatal(err)
+	}
+	if _, err := w.store.Add(w.ctx, key("add"), 1, time.Hour); err != nil { // it ends as it would have
+		w.Fatal(err)
+	}
+	if _, err := w.store.Swap(w.ctx, key("swap"), nil, []byte("v"), brief); err != nil {
+		w.Fatal(err)
+	}
+	for _, name := range []string{"set", "add", "swap"} {
+		w.eventually(name+" ends", func() bool { v, err := w.store.Get(w.ctx, key(name)); return v == nil && err == nil })
+	}
+	w.holds(key("kept"), []byte("v"))
+	w.swap(key("swap"), nil, []byte("again"), true)
+	w.add(key("add"), 1, 1)
+	w.set(key("set"), []byte("v"), 0, false)
+	names, _, err := w.store.List(w.ctx, "t", "m", "", 10)
+	if err != nil || !slices.Equal(names, []string{"add", "kept", "set", "swap"}) {
+		w.Errorf("listed %q, %v", names, err)
+	}
+}
+
+// fill sets n keys, by many at once.
+func (w *world) fill(n int, ttl time.Duration) {
+	w.Helper()
+	var all sync.WaitGroup
+	for g := range 8 {
+		all.Go(func() {
+			for i := g; i < n; i += 8 {
+				if _, err := w.store.Set(w.ctx, key(fmt.Sprint("fill ", i)), fmt.Append(nil, i), ttl); err != nil {
+					w.Error(err)
+					return
+				}
+			}
+		})
+	}
+	all.Wait()
+}
+
+func namespaceIsBounded(w *world) {
+	w.fill(host.MaxKeys, 0)
+	isFull := func(what string, err error) {
+		w.Helper()
+		if !errors.Is(err, host.ErrFull) {
+			w.Errorf("%s: %v, want that it is full", what, err)
+		}
+	}
+	_, err := w.store.Set(w.ctx, key("one more"), []byte("x"), 0)
+	isFull("set", err)
+	_, err = w.store.Swap(w.ctx, key("one more"), nil, []byte("x"), 0)
+	isFull("swap", err)
+	_, err = w.store.Add(w.ctx, key("one more"), 1, 0)
+	isFull("add", err)
+	w.holds(key("one more"), nil)
+	w.set(key("fill 1"), []byte("x"), 0, true)
+	w.set(key("fill 1"), nil, 0, true)
+	w.set(key("one more"), []byte("x"), 0, false)
+
+	big := func(i int) host.Key { return host.Key{Tenant: "t", Module: "big", Name: fmt.Sprint(i)} }
+	n := 0
+	for ; err == nil || n == 0; n++ {
+		_, err = w.store.Set(w.ctx, big(n), make([]byte, host.MaxValue), 0)
+	}
+	isFull("too many bytes", err)
+	if most := host.MaxSpace / host.MaxValue; n-1 > most || n-1 < most-1 {
+		w.Errorf("%d values of %d bytes have a place", n-1, host.MaxValue)
+	}
+	w.set(big(0), nil, 0, true)
+	w.set(big(n), make([]byte, host.MaxValue), 0, false)
+}
+
+func listIsInOrder(w *world) {
+	var want []string
+	for i := range 25 {
+		want = append(want, fmt.Sprintf("k%02d", i))
+		w.set(key(want[i]), []byte("v"), 0, false)
+	}
+	w.set(host.Key{Tenant: "t", Module: "other", Name: "x"}, []byte("v"), 0, false)
+	var got []string
+	for cursor, pages := "", 1; ; pages++ {
+		names, next, err := w.store.List(w.ctx, "t", "m", cursor, 10)
+		if err != nil || len(names) > 10 || pages > 3 {
+			w.Fatalf("page %d: %q, %v", pages, names, err)
+		}
+		got = append(got, names...)
+		if cursor = next; cursor == "" {
+			break
+		}
+	}
+	if !slices.Equal(got, want) {
+		w.Errorf("listed %q, want %q", got, want)
+	}
+}
+
+func bucketFillsAgain(w *world) {
+	k, per := key("b"), 200*time.Millisecond
+	take := func(tokens int) time.Duration {
+		w.Helper()
+		wait, err := w.store.Take(w.ctx, k, tokens, 3, per)
+		if err != nil || wait < 0 || wait > time.Duration(tokens)*per {
+			w.Fatalf("take %d: %v, %v", tokens, wait, err)
+		}
+		return wait
+	}
+	if take(2) != 0 || take(1) != 0 {
+		w.Fatal("a new bucket is not full")
+	}
+	wait := take(1)
+	if wait == 0 {
+		w.Fatal("an empty bucket gives")
+	}
+	began := time.Now()
+	w.eventually("there is one again", func() bool { return take(1) == 0 })
+	if took := time.Since(began); took < wait-20*time.Millisecond {
+		w.Errorf("it took %v, want %v", took, wait)
+	}
+}
+
+func bucketsAtOnce(w *world) {
+	var taken atomic.Int64
+	var all sync.WaitGroup
+	for range 8 {
+		all.Go(func() {
+			for range 20 {
+				wait, err := w.store.Take(w.ctx, key("b"), 1, 50, time.Hour)
+				if err != nil {
+					w.Error(err)
+				}
+				if wait == 0 {
+					taken.Add(1)
+				}
+			}
+		})
+	}
+	all.Wait()
+	if taken.Load() != 50 {
+		w.Errorf("%d of 50 were taken", taken.Load())
+	}
+}
+
+// recentCatchesUp: a copy may be old, and does not stay so.
+func recentCatchesUp(w *world) {
+	k := key("k")
+	for _, value := range [][]byte{[]byte("1"), {}, []byte("2"), nil, []byte("3")} {
+		if _, err := w.store.Set(w.ctx, k, value, 0); err != nil {
+			w.Fatal(err)
+		}
+		w.eventually(fmt.Sprintf("the copy is %q", value), func() bool {
+			got := w.store.Recent(k)
+			return string(got) == string(value) && (got == nil) == (value == nil)
+		})
+	}
+}
