@@ -17,7 +17,7 @@ func (c *checkCommand) Run(ctx context.Context, t terminal) error {
 	if err != nil {
 		return err
 	}
-	rules, loaded, err := loadRules(ctx, cfg, slog.New(slog.DiscardHandler), nil)
+	rules, loaded, err := loadRules(ctx, cfg, slog.New(slog.DiscardHandler), nil, nil)
 	if err != nil {
 		return err
 	}

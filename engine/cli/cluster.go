@@ -13,26 +13,34 @@ import (
 	"github.com/mootchat/moot/engine/cluster/memory"
 	"github.com/mootchat/moot/engine/cluster/redis"
 	"github.com/mootchat/moot/engine/config"
+	"github.com/mootchat/moot/host"
+	"github.com/mootchat/moot/host/redisstore"
 )
 
-// openCluster gives what the node has in common with others. close ends what it
-// began, once the engine has run.
-func openCluster(ctx context.Context, cfg *config.Config, log *slog.Logger) (c engine.Cluster, close func() error, err error) {
+// ground is what the node has in common with others.
+type ground struct {
+	cluster engine.Cluster
+	store   host.Store   // of modules; nil: in the host's own memory
+	close   func() error // ends what openCluster began, once the engine has run
+}
+
+func openCluster(ctx context.Context, cfg *config.Config, log *slog.Logger) (*ground, error) {
 	name := nodeName(cfg.Cluster.Node)
 	if cfg.Cluster.Backend == "memory" {
-		return memory.New().Node(name), func() error { return nil }, nil
+		return &ground{memory.New().Node(name), nil, func() error { return nil }}, nil
 	}
 	rc, err := redisConfig(cfg.Cluster)
 	if err != nil {
-		return c, nil, err
+		return nil, err
 	}
 	rc.Node, rc.Log = name, log
 	redis.LogLibrary(log)
 	n, err := redis.Open(ctx, rc)
 	if err != nil {
-		return c, nil, fmt.Errorf("cluster.redis: %w", err)
+		return nil, fmt.Errorf("cluster.redis: %w", err)
 	}
-	return n.Cluster(), n.Close, nil
+	store := redisstore.New(n.Client(), rc.Prefix)
+	return &ground{n.Cluster(), store, func() error { return errors.Join(store.Close(), n.Close()) }}, nil
 }
 
 func redisConfig(c config.Cluster) (redis.Config, error) {

@@ -22,13 +22,15 @@ var mayKnow = map[string][]string{
 	"engine/cluster/redis":       {"engine", "engine/wire"},
 	"engine/cluster/clustertest": {"engine", "engine/wire"},
 	"engine/config":              {"engine/glob"},
-	"engine/cli":                 {"engine", "engine/api", "engine/api/client", "engine/cli/bench", "engine/cli/chat", "engine/cluster/memory", "engine/cluster/redis", "engine/config", "engine/demo", "engine/glob", "engine/tcp", "engine/wire", "engine/ws", "host"},
+	"engine/cli":                 {"engine", "engine/api", "engine/api/client", "engine/cli/bench", "engine/cli/chat", "engine/cluster/memory", "engine/cluster/redis", "engine/config", "engine/demo", "engine/glob", "engine/tcp", "engine/wire", "engine/ws", "host", "host/redisstore"},
 	"engine/cli/module":          {"host", "host/abi", "host/hosttest", "host/trial"},
 	"host/trial":                 {"engine", "engine/wire", "host", "host/abi"},
 	"host/hosttest":              {"host/abi", "host/trial", "sdk/vectors"},
 	"sdk/go/conformance":         {"sdk/go"},
 	"sdk/go/examples/blocklist":  {"sdk/go"},
 	"host":                       {"engine", "engine/glob", "engine/wire", "host/abi", "host/meter", "host/script", "host/wasi"},
+	"host/redisstore":            {"host"},
+	"host/storetest":             {"host"},
 	"host/hosttest/bench":        {"engine", "engine/wire", "host", "host/abi", "host/hosttest/asm"},
 }
 

@@ -55,8 +55,8 @@ func logger(c config.Log, w io.Writer) (*slog.Logger, *slog.LevelVar) {
 // loadRules makes a host with the configuration's modules and chains in use, and
 // gives what it loaded: it is dropped before the host is closed. A module that does
 // not load is a misuse: the operator named it.
-func loadRules(ctx context.Context, cfg *config.Config, log *slog.Logger, rooms host.Rooms) (*host.Host, *loaded, error) {
-	h, err := host.New(host.Config{Log: log, CacheDir: cacheDir(), Rooms: rooms})
+func loadRules(ctx context.Context, cfg *config.Config, log *slog.Logger, rooms host.Rooms, store host.Store) (*host.Host, *loaded, error) {
+	h, err := host.New(host.Config{Log: log, CacheDir: cacheDir(), Rooms: rooms, Store: store})
 	if err != nil {
 		return nil, nil, err
 	}

@@ -98,7 +98,7 @@ func TestConfigurationsInGuestReadmesLoad(t *testing.T) {
 				t.Errorf("%s: %v", file, err)
 				continue
 			}
-			rules, made, err := loadRules(t.Context(), cfg, slog.New(slog.DiscardHandler), nil)
+			rules, made, err := loadRules(t.Context(), cfg, slog.New(slog.DiscardHandler), nil, nil)
 			if err != nil {
 				t.Errorf("%s: %v", file, err)
 				continue

@@ -37,18 +37,18 @@ func (c *serveCommand) Run(ctx context.Context, t terminal) error {
 		return err
 	}
 	log, level := logger(cfg.Log, t.err)
-	common, closeCluster, err := openCluster(ctx, cfg, log)
+	common, err := openCluster(ctx, cfg, log)
 	if err != nil {
 		return err
 	}
 	n := &node{cfg: cfg, log: log, hup: hup}
-	return errors.Join(c.serve(ctx, t, n, trace, level, common), closeCluster())
+	return errors.Join(c.serve(ctx, t, n, trace, level, common), common.close())
 }
 
 // serve serves as a node of the cluster.
-func (c *serveCommand) serve(ctx context.Context, t terminal, n *node, trace config.Trace, level *slog.LevelVar, common engine.Cluster) error {
+func (c *serveCommand) serve(ctx context.Context, t terminal, n *node, trace config.Trace, level *slog.LevelVar, common *ground) error {
 	cfg, log, sizes := n.cfg, n.log, &roomSizes{}
-	rules, loaded, err := loadRules(ctx, cfg, log, sizes)
+	rules, loaded, err := loadRules(ctx, cfg, log, sizes, common.store)
 	if err != nil {
 		return err
 	}
@@ -59,7 +59,7 @@ func (c *serveCommand) serve(ctx context.Context, t terminal, n *node, trace con
 	if err != nil {
 		return errors.Join(err, closeRules())
 	}
-	ec.Middleware, ec.Log, ec.Cluster = rules, log, common
+	ec.Middleware, ec.Log, ec.Cluster = rules, log, common.cluster
 	ec.Operator = n.operator
 	if n.engine, err = engine.New(ec); err != nil {
 		return errors.Join(err, closeRules())

@@ -131,6 +131,10 @@ func (n *Node) Cluster() engine.Cluster {
 	return engine.Cluster{Broker: n, History: n, Rooms: (*rooms)(n), Presence: n, Sessions: n, Nodes: (*nodes)(n), Status: n}
 }
 
+// Client is the node's connection to Redis, for others who keep something there. It
+// retries nothing by itself, and lives until Close.
+func (n *Node) Client() redis.UniversalClient { return n.client }
+
 // Close ends the connections. It is called after Nodes.Run has returned, if that
 // ran; closing twice is harmless.
 func (n *Node) Close() error {
