@@ -15,6 +15,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"github.com/mootchat/moot/engine/cli/bench"
+	"github.com/mootchat/moot/engine/cli/module"
 )
 
 // Exit codes of the program.
@@ -33,6 +34,7 @@ type program struct {
 	Status   statusCommand   `cmd:"" help:"Show what a running server's nodes say of themselves."`
 	Reload   reloadCommand   `cmd:"" help:"Have a running server load its configuration again, all or nothing."`
 	Rollback rollbackCommand `cmd:"" help:"Have a running server go back to the rules before the last reload."`
+	Module   moduleCommand   `cmd:"" help:"Make, build, inspect, test and measure a module."`
 	Version  versionCommand  `cmd:"" help:"Print the version."`
 }
 
@@ -58,7 +60,7 @@ func Run(args []string, in io.Reader, out, err io.Writer) int {
 		kong.Writers(out, err),
 		kong.Exit(func(code int) { exited = code }),
 		kong.UsageOnError(),
-		kong.Vars{"minSize": strconv.Itoa(bench.MinSize)},
+		kong.Vars{"minSize": strconv.Itoa(bench.MinSize), "languages": "One of " + module.Languages},
 		kong.BindTo(ctx, (*context.Context)(nil)),
 		kong.Bind(terminal{in, out, err}),
 	)

@@ -48,6 +48,9 @@ type Connection struct {
 // JSON is any value, as JSON text; nil: none.
 type JSON json.RawMessage
 
+// Valid reports whether it is JSON text.
+func (j JSON) Valid() bool { return json.Valid(j) }
+
 // MarshalJSON gives the text as it is.
 func (j JSON) MarshalJSON() ([]byte, error) { return json.RawMessage(j).MarshalJSON() }
 

@@ -53,11 +53,11 @@ func Build(ctx context.Context, dir, out string, log io.Writer) (string, error) 
 	if out, err = filepath.Abs(out); err != nil {
 		return "", err
 	}
-	if err := os.MkdirAll(filepath.Dir(out), 0o777); err != nil {
-		return "", err
-	}
 	l, err := languageOf(dir)
 	if err != nil {
+		return "", err
+	}
+	if err := os.MkdirAll(filepath.Dir(out), 0o777); err != nil {
 		return "", err
 	}
 	p := &project{dir: dir, out: out}

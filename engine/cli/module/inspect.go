@@ -1,0 +1,152 @@
+package module
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/mootchat/moot/host"
+	"github.com/mootchat/moot/host/abi"
+	"github.com/mootchat/moot/host/hosttest"
+	"github.com/mootchat/moot/host/script"
+	"path/filepath"
+)
+
+// Inspect prints what there is to know of a module, as a table. The error is why no entry
+// could use it.
+func Inspect(ctx context.Context, out, log io.Writer, path string, o Options) error {
+	file, err := source(ctx, path, log)
+	if err != nil {
+		return err
+	}
+	cfg, err := o.read(file)
+	if err != nil {
+		return err
+	}
+	h, err := host.New(host.Config{CacheDir: o.CacheDir})
+	if err != nil {
+		return err
+	}
+	defer h.Close()
+	module := host.Module{Name: cfg.Name, File: file, Wasm: cfg.Wasm}
+	if script.Is(file) {
+		module.Script = filepath.Base(file)
+	}
+	i, err := h.Inspect(ctx, module, cfg.Settings, o.Memory)
+	if err != nil {
+		return named(file, err)
+	}
+	if err := table(out, file, i); err != nil {
+		return err
+	}
+	if len(i.Problems) > 0 {
+		lines := make([]string, len(i.Problems))
+		for k, p := range i.Problems {
+			lines[k] = file + ": " + p.Error()
+		}
+		return fmt.Errorf("%s", strings.Join(lines, "\n"))
+	}
+	return nil
+}
+
+func table(out io.Writer, file string, i *host.Inspection) error {
+	t := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	row := func(name, value string) { fmt.Fprintf(t, "%s\t%s\n", name, cmp.Or(value, "-")) }
+	m := &i.Manifest
+	row("file", file)
+	row("name", strings.TrimSpace(m.Name+" "+m.Version))
+	row("sha256", i.SHA256)
+	row("size", size(i.Size))
+	row("hooks", hooks(i.Hooks))
+	if m.Reads == nil {
+		row("reads", "all but properties")
+	} else {
+		row("reads", strings.Join(m.Reads, ", "))
+	}
+	switch {
+	case m.Vary == nil:
+		row("say is asked", "for each receiver")
+	case len(m.Vary) == 0:
+		row("say is asked", "once for all")
+	default:
+		row("say is asked", "once for each "+strings.Join(m.Vary, ", "))
+	}
+	row("needs", strings.Join(i.Grants, ", "))
+	for _, a := range m.Actions {
+		row("action", strings.TrimSpace(a.Name+" "+inputs(a)+" "+a.Description))
+	}
+	var imports []string
+	for _, im := range i.Imports {
+		imports = append(imports, im.Module+"."+im.Name)
+	}
+	row("imports", strings.Join(imports, " "))
+	row("memory", fmt.Sprintf("%s at first, %s at most", size(int(i.Memory.Min)<<16), size(int(i.Memory.Max)<<16)))
+	for _, u := range i.Usage {
+		if u.Have > 0 && u.Max > 0 {
+			row("limit", fmt.Sprintf("%s: %d of %d", u.Limit, u.Have, u.Max))
+		}
+	}
+	return t.Flush()
+}
+
+func hooks(list []abi.Hook) string {
+	names := make([]string, len(list))
+	for i, h := range list {
+		names[i] = h.String()
+	}
+	return strings.Join(names, ", ")
+}
+
+func inputs(a abi.ActionSpec) string {
+	var names []string
+	for name, in := range a.Inputs {
+		if in.Required {
+			name += "*"
+		}
+		names = append(names, name)
+	}
+	return "(" + strings.Join(names, ", ") + ")"
+}
+
+func size(n int) string {
+	switch {
+	case n >= 10<<20:
+		return fmt.Sprintf("%d MiB", n>>20)
+	case n >= 10<<10:
+		return fmt.Sprintf("%d KiB", n>>10)
+	}
+	return fmt.Sprintf("%d bytes", n)
+}
+
+// Conform asks the module at every hook that it has about events of every kind; a
+// conformance guest it puts through the whole contract. It prints what came of it, and
+// the error says that something failed.
+func Conform(ctx context.Context, out, log io.Writer, path string, o Options) error {
+	file, err := source(ctx, path, log)
+	if err != nil {
+		return err
+	}
+	cfg, err := o.read(file)
+	if err != nil {
+		return err
+	}
+	report, err := hosttest.Probe(ctx, cfg)
+	if err != nil {
+		return named(file, err)
+	}
+	if isConformance(ctx, &cfg) {
+		if report, err = hosttest.Conform(ctx, cfg.Wasm, o.CacheDir); err != nil {
+			return named(file, err)
+		}
+	}
+	if err := report.Print(out); err != nil {
+		return err
+	}
+	if report.Err() != nil {
+		return fmt.Errorf("%s does not conform: see what FAILED above", file)
+	}
+	return nil
+}

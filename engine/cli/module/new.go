@@ -1,0 +1,152 @@
+package module
+
+import (
+	"bytes"
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"text/template"
+
+	"github.com/mootchat/moot/sdk"
+	moot "github.com/mootchat/moot/sdk/go"
+)
+
+//go:embed template
+var templates embed.FS
+
+// starter is what a new project of a language begins with: a folder of templates, and the
+// SDK.
+type starter struct {
+	folder  string
+	sdk     fs.FS
+	from    []string // files or folders of it; nil: all
+	strip   string   // of their paths
+	to      string   // the folder that they go into
+	script  string   // the source, where it is not built
+	install string   // what is to be done before it builds
+}
+
+// starters by the names that people use.
+func starters() map[string]starter {
+	return map[string]starter{
+		"go":   {folder: "go", sdk: moot.Source, to: "moot"},
+		"rust": {folder: "rust", sdk: sdk.Files, from: []string{"rust"}, strip: "rust", to: "moot"},
+		"c":    {folder: "c", sdk: sdk.Files, from: []string{"c/moot.h"}, strip: "c"},
+		"cpp":  {folder: "cpp", sdk: sdk.Files, from: []string{"c/moot.h"}, strip: "c"},
+		"as":   {folder: "as", sdk: sdk.Files, from: []string{"assemblyscript/lib"}, strip: "assemblyscript", install: "npm install --ignore-scripts"},
+		"zig":  {folder: "zig", sdk: sdk.Files, from: []string{"zig/moot.zig"}, strip: "zig"},
+		"js":   {folder: "js", sdk: sdk.Files, from: []string{"script/moot.d.ts"}, strip: "script", script: "rule.js"},
+		"ts":   {folder: "ts", sdk: sdk.Files, from: []string{"script/moot.d.ts"}, strip: "script", script: "rule.ts"},
+		"lua":  {folder: "lua", sdk: sdk.Files, from: []string{}, script: "rule.lua"},
+	}
+}
+
+// Languages are those of [New].
+const Languages = "go, rust, c, cpp, as, zig, js, ts, lua"
+
+var validName = regexp.MustCompile(`^[a-z][a-z0-9_-]*$`)
+
+// New makes a project in the folder dir, which must not be there, in one of
+// [Languages]. It says what is to be done before it can be built; "": nothing.
+func New(dir, lang string) (install string, err error) {
+	s, ok := starters()[lang]
+	if !ok {
+		return "", fmt.Errorf("there is no language %q; there are %s", lang, Languages)
+	}
+	name := filepath.Base(dir)
+	if !validName.MatchString(name) {
+		return "", fmt.Errorf("%q is no name for a module: small letters, digits, - and _, a letter first", name)
+	}
+	if _, err := os.Stat(dir); err == nil {
+		return "", fmt.Errorf("%s is there already", dir)
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		return "", err
+	}
+	if err := s.write(dir, name); err != nil {
+		return "", errors.Join(err, os.RemoveAll(dir))
+	}
+	return s.install, nil
+}
+
+func (s *starter) write(dir, name string) error {
+	values := struct{ Name, Setting string }{name, "file: " + name + "/" + name + ".wasm"}
+	if s.script != "" {
+		values.Setting = "script: " + name + "/" + s.script
+	}
+	expand := func(path string, text []byte) error {
+		t, err := template.New(path).Parse(string(text))
+		if err != nil {
+			return err
+		}
+		var b bytes.Buffer
+		if err := t.Execute(&b, values); err != nil {
+			return err
+		}
+		return put(filepath.Join(dir, strings.TrimSuffix(path, ".txt")), b.Bytes())
+	}
+	for _, shared := range []string{"README.md", "tests.yaml"} {
+		text, err := templates.ReadFile("template/" + shared)
+		if err != nil {
+			return err
+		}
+		if s.script != "" {
+			text = bytes.ReplaceAll(text, []byte("moot module build .                                             makes {{.Name}}.wasm\n"), nil)
+		}
+		if err := expand(shared, text); err != nil {
+			return err
+		}
+	}
+	own, err := fs.Sub(templates, "template/"+s.folder)
+	if err != nil {
+		return err
+	}
+	if err := each(own, ".", expand); err != nil {
+		return err
+	}
+	return s.copySDK(filepath.Join(dir, s.to))
+}
+
+func (s *starter) copySDK(dir string) error {
+	from := s.from
+	if from == nil {
+		from = []string{"."}
+	}
+	for _, root := range from {
+		err := each(s.sdk, root, func(path string, text []byte) error {
+			if strings.HasSuffix(path, "_test.go") {
+				return nil
+			}
+			return put(filepath.Join(dir, strings.TrimPrefix(path, s.strip)), text)
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// each gives the files below root.
+func each(files fs.FS, root string, f func(path string, text []byte) error) error {
+	return fs.WalkDir(files, root, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		text, err := fs.ReadFile(files, path)
+		if err != nil {
+			return err
+		}
+		return f(path, text)
+	})
+}
+
+func put(path string, text []byte) error {
+	if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
+		return err
+	}
+	return os.WriteFile(path, text, 0o666)
+}

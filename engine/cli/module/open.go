@@ -1,0 +1,96 @@
+package module
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/mootchat/moot/host/script"
+	"github.com/mootchat/moot/host/trial"
+)
+
+// Options are how a module is tried. The zero Options are what config.yaml has by
+// default, and everything that the module asks for is granted.
+type Options struct {
+	Config   string   // JSON, or @FILE
+	Grants   []string // nil: all that the module asks for
+	Memory   int64
+	Timeout  time.Duration
+	CacheDir string
+}
+
+// source is a module's file: path itself, or what the folder path is a project of, which
+// is built first.
+func source(ctx context.Context, path string, log io.Writer) (file string, err error) {
+	info, err := os.Stat(path)
+	if err != nil || !info.IsDir() {
+		return path, err
+	}
+	for _, name := range []string{"rule.js", "rule.ts", "rule.lua"} {
+		if _, err := os.Stat(filepath.Join(path, name)); err == nil {
+			return filepath.Join(path, name), nil
+		}
+	}
+	return Build(ctx, path, "", log)
+}
+
+// read is how the module in a file is tried.
+func (o *Options) read(file string) (trial.Config, error) {
+	wasm, err := os.ReadFile(file)
+	if err != nil {
+		return trial.Config{}, err
+	}
+	cfg := trial.Config{Name: nameOf(file), File: file, Wasm: wasm, Grants: o.Grants, Memory: o.Memory, Timeout: o.Timeout, CacheDir: o.CacheDir}
+	if script.Is(file) {
+		cfg.Script = filepath.Base(file)
+	}
+	cfg.Settings, err = settings(o.Config)
+	return cfg, err
+}
+
+// nameOf is what the module in a file goes by: as the file, or as its folder where the
+// file is called rule.
+func nameOf(file string) string {
+	name := strings.TrimSuffix(filepath.Base(file), filepath.Ext(file))
+	if name == "rule" {
+		if abs, err := filepath.Abs(file); err == nil {
+			name = filepath.Base(filepath.Dir(abs))
+		}
+	}
+	return name
+}
+
+func settings(config string) (json.RawMessage, error) {
+	if config == "" {
+		return nil, nil
+	}
+	text := []byte(config)
+	if file, ok := strings.CutPrefix(config, "@"); ok {
+		var err error
+		if text, err = os.ReadFile(file); err != nil {
+			return nil, err
+		}
+	}
+	if !json.Valid(text) {
+		return nil, fmt.Errorf("the config is not JSON: %.200s", text)
+	}
+	return text, nil
+}
+
+// load loads a module's file. The error names it, a line for each thing that is wrong.
+func load(ctx context.Context, cfg trial.Config) (*trial.Module, error) {
+	m, err := trial.Load(ctx, cfg)
+	if err != nil {
+		return nil, named(cfg.File, err)
+	}
+	return m, nil
+}
+
+func named(file string, err error) error {
+	return fmt.Errorf("%s: %s", file, strings.ReplaceAll(err.Error(), "\n", "\n"+file+": "))
+}

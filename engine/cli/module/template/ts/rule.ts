@@ -1,0 +1,9 @@
+/// <reference path="moot.d.ts" />
+// {{.Name}} is a Moot module.
+const mark = (moot.config.mark ?? "!") as string;
+
+moot.on("onSayReceive", (event) => {
+  const message = String(event.message);
+  if (message.trim() === "") return moot.deny("say something");
+  return moot.rewrite(message + mark);
+});

@@ -1,0 +1,69 @@
+package trial
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/mootchat/moot/engine"
+)
+
+// Measured is how long a module takes for an event.
+type Measured struct {
+	Calls    int
+	Total    time.Duration
+	P50, P99 time.Duration
+}
+
+// maxMeasured bounds the calls that are told apart.
+const maxMeasured = 1 << 20
+
+// Measure asks the module about the event again and again, for about d, with nobody
+// looking: as a server does. The error says what is wrong with the event, or that
+// the module failed.
+func (m *Module) Measure(ctx context.Context, e *Event, d time.Duration) (Measured, error) {
+	answer, _, err := m.Ask(ctx, e) // warm, and sound
+	if err != nil {
+		return Measured{}, err
+	}
+	if answer.Verdict == "failed" {
+		return Measured{}, fmt.Errorf("%s: %s: %s", e.Hook, answer.Kind, answer.Failure)
+	}
+	event, err := e.event()
+	if err != nil {
+		return Measured{}, err
+	}
+	members := e.members()
+	m.host.Trace(nil)
+	defer m.host.Trace(m)
+	var r Measured
+	var took []time.Duration
+	for r.Total < d && len(took) < maxMeasured && ctx.Err() == nil {
+		ev, t := *event, time.Now()
+		failed := m.once(ctx, &ev, members)
+		elapsed := time.Since(t)
+		if failed {
+			return r, fmt.Errorf("%s: it failed: %s", e.Hook, m.problem)
+		}
+		r.Total += elapsed
+		took = append(took, elapsed)
+	}
+	slices.Sort(took)
+	r.Calls = len(took)
+	if r.Calls > 0 {
+		r.P50, r.P99 = took[r.Calls/2], took[r.Calls*99/100]
+	}
+	return r, ctx.Err()
+}
+
+func (m *Module) once(ctx context.Context, ev *engine.Event, members []engine.Member) (failed bool) {
+	if ev.Hook != engine.HookSay {
+		return m.host.Decide(ctx, ev).Outcome == engine.Failed
+	}
+	d := m.host.Deliver(ctx, ev, members)
+	if d.Release != nil {
+		d.Release()
+	}
+	return false
+}
