@@ -115,6 +115,41 @@ func TestConfigurationsInGuestReadmesLoad(t *testing.T) {
 	}
 }
 
+// TestScriptsOfTheReadmeLoad writes the scripts that the README of scripts shows
+// where it says, and loads each as its configuration does.
+func TestScriptsOfTheReadmeLoad(t *testing.T) {
+	dir := t.TempDir()
+	var scripts []string
+	for _, s := range snippetsOf(t, "../../sdk/script/README.md") {
+		switch s.language {
+		case "js", "lua":
+			path, _, _ := strings.Cut(strings.TrimLeft(s.text, "/- "), "\n")
+			write(t, filepath.Join(dir, path), s.text)
+			scripts = append(scripts, path)
+		case "yaml":
+			for _, script := range scripts {
+				text := strings.ReplaceAll(s.text, "rules/shout.js", script)
+				cfg, err := config.Parse(filepath.Join(dir, "config.yaml"), []byte(text), os.LookupEnv)
+				if err != nil {
+					t.Fatal(err)
+				}
+				rules, err := loadRules(t.Context(), cfg, slog.New(slog.DiscardHandler), nil)
+				if err != nil {
+					t.Fatalf("%s: %v", script, err)
+				}
+				if err := rules.Close(); err != nil {
+					t.Error(err)
+				}
+			}
+		default:
+			t.Errorf("nothing tests a snippet in %q", s.language)
+		}
+	}
+	if len(scripts) != 2 {
+		t.Errorf("the README shows the scripts %q", scripts)
+	}
+}
+
 // treeCopy is a copy of the files that belong to the project.
 func treeCopy(t *testing.T) string {
 	t.Helper()

@@ -369,7 +369,7 @@ func TestTypings(t *testing.T) {
 	if _, err := os.Stat(tsc); err != nil {
 		t.Fatalf("%v: run `make test`, which installs what this test needs", err)
 	}
-	for _, file := range []string{"testdata/all.ts", "../../../sdk/script/moot.d.ts"} {
+	for _, file := range []string{"testdata/all.ts", "../../../guests/game/game.ts", "../../../sdk/script/moot.d.ts"} {
 		file, err := filepath.Abs(file) // a relative one is mistaken by references in it
 		if err != nil {
 			t.Fatal(err)

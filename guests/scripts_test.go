@@ -1,0 +1,204 @@
+package guests_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/wire"
+	"github.com/mootchat/moot/host"
+)
+
+// scripted is a host with the script as the chain of the tenant default, or why it
+// does not load.
+func scripted(t *testing.T, path, config string, grants ...string) (*host.Host, *logged, error) {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	log := new(logged)
+	h, err := host.New(host.Config{CacheDir: filepath.Join(dir, "cache"), Log: slog.New(slog.NewTextHandler(log, nil)), StartTimeout: time.Minute})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := h.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	r, err := h.Load(t.Context(), host.Rules{
+		Modules: []host.Module{{Name: "rule", Script: path, File: path, Wasm: text}},
+		Tenants: []host.Tenant{{Name: "default", CPU: 1, Chain: []host.Entry{{
+			Module: "rule", Grants: grants, Config: json.RawMessage(config), Timeout: time.Minute, // for slow machines
+		}}}},
+	})
+	if err == nil {
+		h.Swap(r)
+	}
+	return h, log, err
+}
+
+// heard is what each receiver hears of a message; "-" is nothing.
+func heard(t *testing.T, h *host.Host, ev engine.Event, receivers ...*engine.Profile) []string {
+	t.Helper()
+	ev.Hook, ev.Tenant, ev.Room = engine.HookSay, "default", "r"
+	members := make([]engine.Member, len(receivers))
+	for i, p := range receivers {
+		members[i] = present{p}
+	}
+	d := h.Deliver(t.Context(), &ev, members)
+	if d.Release != nil {
+		defer d.Release()
+	}
+	texts := make([]string, len(receivers))
+	for i := range texts {
+		k := d.All
+		if d.For != nil {
+			k = d.For[i]
+		} else if len(d.Answers) == 0 && k == 0 {
+			k = engine.AsIs
+		}
+		switch k {
+		case engine.AsIs:
+			texts[i] = ev.Message.Text
+		case engine.Nothing:
+			texts[i] = "-"
+		default:
+			texts[i] = d.Answers[k].Message.Text + string(d.Answers[k].Extra)
+		}
+	}
+	return texts
+}
+
+type present struct{ profile *engine.Profile }
+
+func (p present) Profile() *engine.Profile { return p.profile }
+func (p present) JoinedAt() int64          { return 1 }
+
+func TestShadowban(t *testing.T) {
+	h, log, err := scripted(t, "shadowban/shadowban.lua", `{"users":["mallory"],"addresses":["192.0.2.7"]}`, "kv")
+	if err != nil {
+		t.Fatal(err)
+	}
+	mallory, ann := profile("m1"), profile("a1")
+	mallory.User, ann.User, ann.RemoteIP = "mallory", "ann", "192.0.2.8"
+	say := func(from *engine.Profile, m wire.Message) []string {
+		ev := engine.Event{Hook: engine.HookOnSayReceive, Tenant: "default", Room: "r", From: from.ID, Conn: from, Message: m}
+		if v := h.Decide(t.Context(), &ev); v.Outcome != engine.Allowed {
+			t.Fatalf("%+v\n%s", v, log)
+		}
+		return heard(t, h, engine.Event{From: from.ID, Message: ev.Message}, ann, mallory)
+	}
+	for _, c := range []struct {
+		from *engine.Profile
+		m    wire.Message
+		want string
+	}{
+		{ann, wire.Message{Text: "hello"}, "hello hello"},
+		{mallory, wire.Message{Text: "buy"}, "- buy"},
+		{mallory, wire.Message{Text: `["buy"]`, JSON: true}, `- ["buy"]`},
+		{mallory, wire.Message{Text: `null`, JSON: true}, `- null`},
+		{ann, wire.Message{Text: `{"a":[1]}`, JSON: true}, `{"a":[1]} {"a":[1]}`},
+	} {
+		if got := strings.Join(say(c.from, c.m), " "); got != c.want {
+			t.Errorf("%s says %s: heard %q, want %q\n%s", c.from.ID, c.m.Text, got, c.want, log)
+		}
+	}
+	ann = profile("a1") // a profile does not change
+	ann.RemoteIP = "192.0.2.7"
+	if got := say(ann, wire.Message{Text: "hello"}); fmt.Sprint(got) != "[hello -]" {
+		t.Errorf("from a banned address: %v", got)
+	}
+	if _, _, err := scripted(t, "shadowban/shadowban.lua", `{"user":["mallory"]}`, "kv"); err == nil || !strings.Contains(err.Error(), "there is no setting user") {
+		t.Errorf("a setting that is not there: %v", err)
+	}
+}
+
+func TestLanguage(t *testing.T) {
+	h, _, err := scripted(t, "language/language.js", `{"phrases":{"greeting":{"en":"Good morning","de":"Guten Morgen","pt-BR":"Bom dia"}}}`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var receivers []*engine.Profile
+	for _, locale := range []string{"en-GB", "de-AT", "pt-BR", "pt", "", "de"} {
+		p := profile("c-" + locale)
+		p.Locale = locale
+		receivers = append(receivers, p)
+	}
+	german := `Guten Morgen{"original":"good  morning!","language":"de"}`
+	want := []string{"good  morning!", german, `Bom dia{"original":"good  morning!","language":"pt-BR"}`, "good  morning!", "good  morning!", german}
+	if got := heard(t, h, engine.Event{From: "x", Message: wire.Message{Text: "good  morning!"}}, receivers...); fmt.Sprint(got) != fmt.Sprint(want) {
+		t.Errorf("heard\n%q, want\n%q", got, want)
+	}
+	if got := heard(t, h, engine.Event{From: "x", Message: wire.Message{Text: "good night"}}, receivers[1]); got[0] != "good night" {
+		t.Errorf("an unknown phrase is heard as %q", got)
+	}
+	for config, want := range map[string]string{
+		`{"phrases":{"a":"b"}}`: "phrases.a must be an object", `{"words":{}}`: "there is no setting words",
+		`{"phrases":{"a":{"en":" ! "}}}`: "phrases.a.en must be a text",
+	} {
+		if _, _, err := scripted(t, "language/language.js", config); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %s", config, err, want)
+		}
+	}
+}
+
+func TestGame(t *testing.T) {
+	h, log, err := scripted(t, "game/game.ts", `{}`, "kv", "emit")
+	if err != nil {
+		t.Fatal(err)
+	}
+	do := func(player, action, params string) (string, engine.Verdict) {
+		v := h.Decide(t.Context(), &engine.Event{Hook: engine.HookAction, Tenant: "default", Conn: profile(player), Action: action, Params: json.RawMessage(params)})
+		if v.Outcome == engine.Failed {
+			t.Fatalf("%s %s: %+v\n%s", action, params, v, log)
+		}
+		return v.Reason, v
+	}
+	for _, move := range []struct{ player, cell, refusal string }{
+		{"ann", "4", ""},
+		{"ann", "0", "it is not your turn"},
+		{"bob", "4", "the cell is taken"},
+		{"bob", "0", ""},
+		{"cleo", "8", "two others play"},
+		{"ann", "9", "cell must be a number from 0 to 8"},
+		{"ann", "2", ""},
+		{"bob", `"1"`, ""},
+		{"ann", "6", ""},
+		{"bob", "8", "the game is over: start a new one"},
+	} {
+		refusal, v := do(move.player, "game.play", `{"room":"r","cell":`+move.cell+`}`)
+		if refusal != move.refusal {
+			t.Errorf("%s at %s: %q, want %q", move.player, move.cell, refusal, move.refusal)
+		}
+		if refusal == "" && (len(v.Effects) != 1 || v.Effects[0].Emit == nil || v.Effects[0].Emit.Room != "r") {
+			t.Errorf("%s at %s: the room hears %+v", move.player, move.cell, v.Effects)
+		}
+	}
+	_, v := do("cleo", "game.board", `{"room":"r"}`)
+	var reply struct {
+		Game struct {
+			Cells  []*string
+			Winner string
+		}
+	}
+	if err := json.Unmarshal(v.Reply, &reply); err != nil || reply.Game.Winner != "X" || len(reply.Game.Cells) != 9 || *reply.Game.Cells[0] != "O" {
+		t.Errorf("the board is %s (%v)", v.Reply, err)
+	}
+	if refusal, _ := do("cleo", "game.new", `{"room":"r"}`); refusal != "" {
+		t.Errorf("a new game is refused: %s", refusal)
+	}
+	if refusal, _ := do("ann", "game.play", `{"room":"r","cell":0}`); refusal != "" {
+		t.Errorf("after it a move is refused: %s", refusal)
+	}
+	if refusal, _ := do("bob", "game.new", `{"room":"r"}`); refusal != "two others play" {
+		t.Errorf("who does not play may end a game: %q", refusal)
+	}
+}
