@@ -90,24 +90,10 @@ func TestConfigurationsInGuestReadmesLoad(t *testing.T) {
 	loaded := 0
 	for _, file := range files {
 		for _, s := range snippetsOf(t, file) {
-			if s.language != "yaml" {
-				continue
+			if s.language == "yaml" {
+				loads(t, file, "../../snippet.yaml", s.text)
+				loaded++
 			}
-			cfg, err := config.Parse("../../snippet.yaml", []byte(s.text), os.LookupEnv)
-			if err != nil {
-				t.Errorf("%s: %v", file, err)
-				continue
-			}
-			rules, made, err := loadRules(t.Context(), cfg, slog.New(slog.DiscardHandler), nil, nil)
-			if err != nil {
-				t.Errorf("%s: %v", file, err)
-				continue
-			}
-			made.drop()
-			if err := rules.Close(); err != nil {
-				t.Error(err)
-			}
-			loaded++
 		}
 	}
 	if loaded < 3 {
@@ -128,18 +114,7 @@ func TestScriptsOfTheReadmeLoad(t *testing.T) {
 			scripts = append(scripts, path)
 		case "yaml":
 			for _, script := range scripts {
-				text := strings.ReplaceAll(s.text, "rules/shout.js", script)
-				cfg, err := config.Parse(filepath.Join(dir, "config.yaml"), []byte(text), os.LookupEnv)
-				if err != nil {
-					t.Fatal(err)
-				}
-				rules, err := loadRules(t.Context(), cfg, slog.New(slog.DiscardHandler), nil)
-				if err != nil {
-					t.Fatalf("%s: %v", script, err)
-				}
-				if err := rules.Close(); err != nil {
-					t.Error(err)
-				}
+				loads(t, script, filepath.Join(dir, "config.yaml"), strings.ReplaceAll(s.text, "rules/shout.js", script))
 			}
 		default:
 			t.Errorf("nothing tests a snippet in %q", s.language)
@@ -147,6 +122,25 @@ func TestScriptsOfTheReadmeLoad(t *testing.T) {
 	}
 	if len(scripts) != 2 {
 		t.Errorf("the README shows the scripts %q", scripts)
+	}
+}
+
+// loads loads the configuration, modules included, as if it stood at path.
+func loads(t *testing.T, what, path, text string) {
+	t.Helper()
+	cfg, err := config.Parse(path, []byte(text), os.LookupEnv)
+	if err != nil {
+		t.Errorf("%s: %v", what, err)
+		return
+	}
+	rules, made, err := loadRules(t.Context(), cfg, slog.New(slog.DiscardHandler), nil, nil)
+	if err != nil {
+		t.Errorf("%s: %v", what, err)
+		return
+	}
+	made.drop()
+	if err := rules.Close(); err != nil {
+		t.Error(err)
 	}
 }
 
