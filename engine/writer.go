@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"runtime"
 	"sync"
 
 	"github.com/mootchat/moot/engine/wire"
@@ -8,7 +9,7 @@ import (
 
 // Bounds of a writer's work.
 const (
-	slice      = 256      // members that are written to before other rooms get their turn
+	slice      = 64       // members that are written to before other rooms get their turn
 	batchBytes = 64 << 10 // of messages that go out together
 	backlog    = 256      // messages of one room that wait for a writer before the room does
 )
@@ -25,9 +26,9 @@ type writer struct {
 	mu       sync.Mutex
 	wake     sync.Cond
 	outboxes []*outbox // that have something waiting
-	streams  []*stream // that have a message to send, in the order of their turns
+	streams  turns     // of rooms that have a message to send
 	endings  []ending  // in the order they came
-	turns    uint64    // that streams have had
+	had      uint64    // turns that streams have had
 	closed   bool
 }
 
@@ -93,7 +94,7 @@ func (w *writer) flushSoon(o *outbox) {
 // endSoon ends o once the rooms that have a message to send have had their turn.
 func (w *writer) endSoon(o *outbox, farewell []byte) {
 	w.mu.Lock()
-	w.endings = append(w.endings, ending{o, farewell, w.turns + uint64(len(w.streams)) + 1})
+	w.endings = append(w.endings, ending{o, farewell, w.had + uint64(w.streams.waiting()) + 1})
 	w.mu.Unlock()
 	w.wake.Signal()
 }
@@ -102,7 +103,7 @@ func (w *writer) endSoon(o *outbox, farewell []byte) {
 // send. It is called with w.mu held.
 func (w *writer) due(dst []ending, quiet bool) []ending {
 	n := 0
-	for n < len(w.endings) && (quiet || w.endings[n].turn <= w.turns) {
+	for n < len(w.endings) && (quiet || w.endings[n].turn <= w.had) {
 		n++
 	}
 	dst = append(dst, w.endings[:n]...)
@@ -123,7 +124,7 @@ func (s *stream) post(j job) {
 	s.waiting = append(s.waiting, j)
 	if !s.listed {
 		s.listed = true
-		w.streams = append(w.streams, s)
+		w.streams.push(s)
 	}
 	w.mu.Unlock()
 	w.wake.Signal()
@@ -138,7 +139,7 @@ func (w *writer) run() {
 	)
 	for {
 		w.mu.Lock()
-		for len(w.outboxes) == 0 && len(w.streams) == 0 && len(w.endings) == 0 {
+		for len(w.outboxes) == 0 && w.streams.waiting() == 0 && len(w.endings) == 0 {
 			if w.closed {
 				w.mu.Unlock()
 				w.spills.Wait()
@@ -147,12 +148,9 @@ func (w *writer) run() {
 			w.wake.Wait()
 		}
 		outboxes, w.outboxes = w.outboxes, outboxes[:0]
-		var s *stream
-		if len(w.streams) > 0 {
-			s = w.streams[0]
-			w.streams[0] = nil
-			w.streams = w.streams[1:]
-			w.turns++
+		s := w.streams.pop()
+		if s != nil {
+			w.had++
 			if s.next == 0 {
 				s.fill()
 			}
@@ -162,7 +160,9 @@ func (w *writer) run() {
 
 		if s != nil {
 			scratch = s.write(scratch)
-			w.again(s)
+			if w.again(s) {
+				runtime.Gosched() // what readers have brought has its turn
+			}
 		}
 		for i, o := range outboxes {
 			scratch = o.flush(scratch)
@@ -178,15 +178,17 @@ func (w *writer) run() {
 	}
 }
 
-// again gives s its next turn, behind the others, if it has anything left.
-func (w *writer) again(s *stream) {
+// again gives s its next turn, behind the others, if it has anything left, which
+// it reports.
+func (w *writer) again(s *stream) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if s.next > 0 || len(s.waiting) > 0 {
-		w.streams = append(w.streams, s)
-		return
+		w.streams.push(s)
+		return true
 	}
 	s.listed = false
+	return false
 }
 
 // close ends run once all is written.
