@@ -34,8 +34,9 @@ type Connection struct {
 	rooms   []*member // also those that are being joined or left
 	params  []param   // the socket transport's sticky parameters
 	bucket  bucket
-	total   int // actions since it opened
-	pending int // actions under way
+	excess  bucket // of what is refused, or is no request: see Pace
+	total   int    // actions since it opened
+	pending int    // actions under way
 	ended   bool
 	why     Close // set by the first Close
 }
@@ -84,6 +85,7 @@ func (c *Connection) Reject(text string, id json.RawMessage) {
 	if c.closing() {
 		return
 	}
+	c.engine.stats.rejected.Add(1)
 	if wait := c.pay(&wire.Request{}); wait > 0 {
 		c.limited(wire.Response{ID: id}, wait)
 		return
@@ -139,7 +141,9 @@ func (c *Connection) Done(ctx context.Context) {
 	c.Close(Close{})
 	c.mu.Lock()
 	c.ended = true // no join begins after this
+	code := c.why.Code
 	c.mu.Unlock()
+	c.engine.stats.countClosed(code)
 	c.actions.Wait()
 	c.engine.deadlines.drop(c)
 	for _, m := range c.memberships() {

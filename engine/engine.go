@@ -58,6 +58,7 @@ type Engine struct {
 	log        *slog.Logger
 	welcome    *wire.Frame
 	writers    []*writer
+	meanwhile  meanwhile
 	next       atomic.Uint64 // spreads connections over writers
 	stats      stats
 	ready      chan struct{}
@@ -100,7 +101,9 @@ func New(cfg Config) (*Engine, error) {
 	}
 	e.welcome = wire.NewFrame(func(dst []byte) []byte { return wire.AppendWelcome(dst, "Welcome to the "+name+" api") })
 	for range runtime.GOMAXPROCS(0) {
-		e.writers = append(e.writers, newWriter())
+		w := newWriter()
+		w.meanwhile = &e.meanwhile
+		e.writers = append(e.writers, w)
 	}
 	s := Settings{Tenants: cfg.Tenants, Limits: cfg.Limits}
 	if err := s.check(&e.cluster); err != nil {

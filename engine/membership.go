@@ -87,6 +87,7 @@ func (e *Engine) beginJoin(ctx context.Context, c *Connection, r *room) (*member
 			continue
 		case len(c.rooms) >= c.tenant.cfg().Limits.RoomsPerConnection:
 			c.mu.Unlock()
+			e.stats.roomLimit.Add(1)
 			return nil, &VerbError{fmt.Sprintf("too many rooms (at most %d)", c.tenant.cfg().Limits.RoomsPerConnection)}
 		}
 		m = &member{conn: c, room: r}

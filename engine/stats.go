@@ -1,9 +1,31 @@
 package engine
 
-import "sync/atomic"
+import (
+	"maps"
+	"sync"
+	"sync/atomic"
+)
 
 type stats struct {
-	messages, deliveries, emitsDropped, busy, slowReaders, refused, limited atomic.Uint64
+	messages, deliveries, emitsDropped, busy, slowReaders, refused, limited, rejected, roomLimit atomic.Uint64
+
+	mu     sync.Mutex
+	closed map[int]uint64
+}
+
+func (s *stats) countClosed(code int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed == nil {
+		s.closed = map[int]uint64{}
+	}
+	s.closed[code]++
+}
+
+func (s *stats) allClosed() map[int]uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return maps.Clone(s.closed)
 }
 
 // Stats counts what happened since the engine started.
@@ -16,7 +38,15 @@ type Stats struct {
 	SlowReaders  uint64 // connections given up (3008)
 	Refused      uint64 // connections not let in
 	RateLimited  uint64 // verbs refused
-	Cluster      ClusterStats
+	Rejected     uint64 // requests that were none: no JSON, too long a line, ...
+	RoomLimit    uint64 // joins refused since the connection was in too many rooms
+
+	// Closed are the connections that have ended, by the code of the [Close]; 0:
+	// the client closed, or was lost. 1009 had sent too big a message, 3009 had
+	// not answered its heartbeats or had begun a message and not ended it.
+	Closed map[int]uint64
+
+	Cluster ClusterStats
 }
 
 // Stats is a snapshot; its numbers are not of one instant.
@@ -29,8 +59,11 @@ func (e *Engine) Stats() Stats {
 	if e.cluster.Status != nil {
 		common = e.cluster.Status.Counters()
 	}
-	return Stats{n, s.messages.Load(), s.deliveries.Load(), s.emitsDropped.Load(), s.busy.Load(),
-		s.slowReaders.Load(), s.refused.Load(), s.limited.Load(), common}
+	return Stats{
+		Connections: n, Messages: s.messages.Load(), Deliveries: s.deliveries.Load(), EmitsDropped: s.emitsDropped.Load(),
+		RoomBusy: s.busy.Load(), SlowReaders: s.slowReaders.Load(), Refused: s.refused.Load(), RateLimited: s.limited.Load(),
+		Rejected: s.rejected.Load(), RoomLimit: s.roomLimit.Load(), Closed: s.allClosed(), Cluster: common,
+	}
 }
 
 // ClusterHealth is nil while the node gets on with the cluster, else what is

@@ -153,6 +153,24 @@ func (c *Connection) limited(r wire.Response, wait time.Duration) {
 	r.Error = "rate limit exceeded"
 	r.RetryAfter = (wait + time.Millisecond - 1).Milliseconds()
 	c.respond(r)
+	c.Pace(1)
+}
+
+// mostPace is how long Pace waits at a time.
+const mostPace = time.Second
+
+// Pace is for a transport whose client has sent what is no request and is not
+// answered as one, such as a ping; price is in verbs. Verbs that are refused for
+// their rate count too. A client that goes on with such things is read no faster
+// than it may send verbs: Pace waits. Else a few such clients keep all processors
+// busy.
+func (c *Connection) Pace(price float64) {
+	c.mu.Lock()
+	wait := c.excess.take(time.Now(), c.tenant.cfg().Limits.VerbsPerSecond, price)
+	c.mu.Unlock()
+	if wait > 0 {
+		time.Sleep(min(wait, mostPace))
+	}
 }
 
 func named(r *wire.Request) string {

@@ -152,6 +152,31 @@ func TestRateLimit(t *testing.T) {
 	})
 }
 
+// Who does not stop is read about as fast as it may speak.
+func TestAFloodIsHeldUp(t *testing.T) {
+	inWorld(t, func(w *world) {
+		n := w.node("n", func(c *engine.Config) { c.Limits.VerbsPerSecond = 10 })
+		a := n.client()
+		for name, flood := range map[string]func(){
+			"requests that are none": func() { a.Reject("invalid JSON", nil) },
+			"verbs":                  func() { <-a.begin(event("roomView", `"room":"r"`)) },
+			"pings":                  func() { a.Pace(1) },
+		} {
+			begin := time.Now()
+			for range 1000 {
+				flood()
+			}
+			if took := time.Since(begin); took < 25*time.Second || took > 110*time.Second {
+				w.Errorf("1000 %s were read in %v, want 25 s to 110 s", name, took)
+			}
+			a.heard()
+		}
+		if got := n.Stats().Rejected; got != 1000 {
+			w.Errorf("%d were rejected, want 1000", got)
+		}
+	})
+}
+
 func TestWaitingAsLongAsToldIsEnough(t *testing.T) {
 	inWorld(t, func(w *world) {
 		n := w.node("n", func(c *engine.Config) { c.Limits.VerbsPerSecond = 7 })

@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"runtime"
 	"sync"
 
 	"github.com/mootchat/moot/engine/wire"
@@ -21,7 +20,8 @@ const (
 //
 // Lock order: a writer's lock is taken last, and nothing is called under it.
 type writer struct {
-	spills sync.WaitGroup // goroutines of outboxes that are behind
+	spills    sync.WaitGroup // goroutines of outboxes that are behind
+	meanwhile *meanwhile     // between slices; nil: nothing
 
 	mu       sync.Mutex
 	wake     sync.Cond
@@ -161,7 +161,7 @@ func (w *writer) run() {
 		if s != nil {
 			scratch = s.write(scratch)
 			if w.again(s) {
-				runtime.Gosched() // what readers have brought has its turn
+				w.meanwhile.do()
 			}
 		}
 		for i, o := range outboxes {

@@ -2,6 +2,7 @@ package api
 
 import (
 	"net/http"
+	"strconv"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -37,6 +38,11 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 	m.counter("moot_slow_readers_total", "Connections closed because they read too slowly.", float64(st.SlowReaders))
 	m.counter("moot_refused_total", "Connections that were not let in for want of a place.", float64(st.Refused))
 	m.counter("moot_rate_limited_total", "Verbs refused because there were too many.", float64(st.RateLimited))
+	m.counter("moot_rejected_total", "What clients sent and was no request.", float64(st.Rejected))
+	m.counter("moot_room_limit_total", "Joins refused since the connection was in too many rooms.", float64(st.RoomLimit))
+	for code, n := range st.Closed {
+		m.counter("moot_closed_total", "Connections that have ended, by close code; 0: the client closed or was lost.", float64(n), "code", strconv.Itoa(code))
+	}
 	m.cluster(st.Cluster)
 }
 

@@ -161,12 +161,18 @@ func (n *node) listen() (web, socket net.Listener, err error) {
 const (
 	headerTimeout = 5 * time.Second
 	headerBytes   = 8 << 10
+
+	// Of requests that are no handshake, such as those for the demo's page.
+	requestTimeout  = 10 * time.Second // its body too
+	responseTimeout = 30 * time.Second
+	idleTimeout     = time.Minute // until the next one
 )
 
 // serve starts the transports: they end with ctx.
 func (n *node) serve(ctx context.Context, parts *errgroup.Group, web, socket net.Listener) {
 	sockets := ws.New(ws.Config{Engine: n.engine, AllowedOrigins: n.cfg.HTTP.AllowedOrigins, Fallback: demo.Handler(), Log: n.log})
 	n.http = &http.Server{Handler: sockets, ReadHeaderTimeout: headerTimeout, MaxHeaderBytes: headerBytes,
+		ReadTimeout: requestTimeout, WriteTimeout: responseTimeout, IdleTimeout: idleTimeout,
 		ErrorLog: slog.NewLogLogger(n.log.Handler(), slog.LevelDebug)}
 	parts.Go(func() error { return sockets.Run(ctx) })
 	parts.Go(func() error {

@@ -8,6 +8,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/mootchat/moot/engine"
 	"github.com/mootchat/moot/engine/tcp"
 )
 
@@ -30,7 +31,7 @@ func TestAcceptIsTriedAgain(t *testing.T) {
 		want error
 	}{{broken, broken}, {net.ErrClosed, nil}} {
 		l := &script{listen(t), []error{busy, busy, c.last}}
-		if err := (&tcp.Server{Log: slog.New(slog.DiscardHandler)}).Serve(context.Background(), l); err != c.want || len(l.errors) > 0 {
+		if err := (&tcp.Server{Engine: new(engine.Engine), Log: slog.New(slog.DiscardHandler)}).Serve(context.Background(), l); err != c.want || len(l.errors) > 0 {
 			t.Errorf("Serve returned %v, want %v; %d errors are left", err, c.want, len(l.errors))
 		}
 	}

@@ -1,6 +1,7 @@
 package tcp
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"strconv"
@@ -19,6 +20,7 @@ type conn struct {
 	peer    *engine.Connection
 	lines   wire.Lines
 	leaving atomic.Bool // no more requests are carried out
+	late    *time.Timer // closes it unless the line that has begun ends; nil: it is short yet
 }
 
 // chunk is what is read at once. Who is silent has none.
@@ -35,6 +37,7 @@ func (c *conn) live(ctx context.Context, over func()) {
 			return
 		}
 		c.peer.Close(why)
+		c.inTime()
 		stop()
 		c.peer.Done(context.WithoutCancel(ctx)) // also at the end of all: others must hear that it left
 		c.End()
@@ -53,7 +56,9 @@ func (c *conn) read(ctx context.Context) (why engine.Close, ended bool) {
 	defer c.server.chunks.Put(buf)
 	n, end := c.Read(buf[:])
 	c.lines.Max = c.server.Engine.Limits().MessageBytes
+	lines := 0
 	for line, err := range c.lines.Feed(buf[:n]) {
+		lines++
 		if c.leaving.Load() {
 			return engine.Close{}, true
 		}
@@ -62,7 +67,35 @@ func (c *conn) read(ctx context.Context) (why engine.Close, ended bool) {
 		}
 		carryOut(ctx, c.peer, line, err)
 	}
+	if lines == 0 {
+		c.peer.Pace(chunkPrice)
+	}
+	c.wait()
 	return engine.Close{}, end != nil
+}
+
+// chunkPrice is what a chunk costs in which no line ends, in verbs: a line of the
+// default limit is sixteen.
+const chunkPrice = 1.0 / 16
+
+var closeSlow = engine.Close{Code: engine.CloseIdle.Code, Reason: "line took too long"}
+
+// wait gives a long line its time: else each connection could keep a message's
+// worth of memory for ever.
+func (c *conn) wait() {
+	switch kept := c.lines.Kept(); {
+	case !kept:
+		c.inTime()
+	case c.late == nil:
+		c.late = time.AfterFunc(cmp.Or(c.server.LineTimeout, 10*time.Second), func() { c.peer.Close(closeSlow) })
+	}
+}
+
+func (c *conn) inTime() {
+	if c.late != nil {
+		c.late.Stop()
+		c.late = nil
+	}
 }
 
 func carryOut(ctx context.Context, peer *engine.Connection, line []byte, err error) {

@@ -39,6 +39,10 @@ type Server struct {
 	// HandshakeTimeout is how long TLS may take to begin; 0: 10 s.
 	HandshakeTimeout time.Duration
 
+	// LineTimeout is how long a line of a client may take that is longer than 4
+	// KiB; 0: 10 s. What a person types may take as long as it likes.
+	LineTimeout time.Duration
+
 	// Reading is how silent clients are waited for. The zero value is best; with
 	// TLS and outside Linux it makes no difference.
 	Reading stream.Reading
@@ -58,6 +62,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	if err != nil {
 		return err
 	}
+	defer s.Engine.Meanwhile(poller.Poll)()
 	var failed error
 	err = poller.Run(ctx, func(ctx context.Context) { failed = s.serve(ctx, l, poller) })
 	return cmp.Or(failed, err)

@@ -118,6 +118,28 @@ func TestLongLineIsRefusedWhileItArrives(t *testing.T) {
 	}, func(e *engine.Config, _ *tcp.Server) { e.Limits.MessageBytes = 100 })
 }
 
+// A line that is longer than anybody types must end in time: else each connection
+// could have the server keep a message's worth of memory for ever.
+func TestALongLineMustEnd(t *testing.T) {
+	const longer = 5 << 10 // than what may take its time
+	everywhere(t, func(s *site) {
+		typed, long, endless := s.dial(), s.dial(), s.dial()
+		typed.raw("paramsV")
+		endless.raw(strings.Repeat("x", longer))
+		endless.wants(`{"status":"Bye","context":"api","reason":"line took too long"}`)
+		endless.wantsEnd()
+		for range 3 { // each line has its own time
+			long.raw(strings.Repeat("x", longer))
+			long.raw("\n")
+			long.hears()
+		}
+		typed.raw("iew\n")
+		if got := typed.hears(); !strings.HasPrefix(got, `{"status":"OK"`) {
+			s.Error(got)
+		}
+	}, func(_ *engine.Config, s *tcp.Server) { s.LineTimeout = 100 * time.Millisecond })
+}
+
 func TestDelimiter(t *testing.T) {
 	everywhere(t, func(s *site) {
 		c := s.dial()

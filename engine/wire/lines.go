@@ -71,6 +71,10 @@ func (l *Lines) Feed(chunk []byte) iter.Seq2[[]byte, error] {
 	}
 }
 
+// Kept reports whether much is kept of a line that has not ended: more than a
+// person types.
+func (l *Lines) Kept() bool { return len(l.pending) > keep }
+
 // end finds the end of the first line of b: its place, -1 if there is none, and
 // its width.
 func (l *Lines) end(b []byte) (n, width int) {

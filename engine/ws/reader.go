@@ -169,6 +169,7 @@ func (r *reader) control() (done bool, err error) {
 		r.peer.SendRaw(pong)
 	}
 	r.in.Discard(head6 + n)
+	r.peer.Pace(1)
 	return true, nil
 }
 

@@ -18,6 +18,9 @@ type epoll struct {
 	file *os.File
 	fd   int
 
+	polling sync.Mutex // held by poll, and by who closes
+	closed  bool       // under polling
+
 	mu   sync.Mutex
 	rest []*rest // by file descriptor
 	last uint32  // generation that was given
@@ -97,9 +100,38 @@ func (e *epoll) find(event unix.EpollEvent) *rest {
 	return r
 }
 
+func (e *epoll) close() {
+	e.polling.Lock()
+	defer e.polling.Unlock()
+	e.closed = true
+	e.file.Close()
+}
+
+// poll wakes streams whose clients have said something, without waiting.
+func (e *epoll) poll(wake func(*rest)) {
+	if !e.polling.TryLock() {
+		return // another does it
+	}
+	defer e.polling.Unlock()
+	if e.closed {
+		return
+	}
+	var events [64]unix.EpollEvent
+	n, _ := unix.EpollWait(e.fd, events[:], 0) // run will hear of an error
+	e.wakeAll(events[:max(n, 0)], wake)
+}
+
+func (e *epoll) wakeAll(events []unix.EpollEvent, wake func(*rest)) {
+	for _, event := range events {
+		if r := e.find(event); r != nil {
+			wake(r)
+		}
+	}
+}
+
 // run wakes streams until ctx ends.
 func (e *epoll) run(ctx context.Context, wake func(*rest)) error {
-	defer e.file.Close()
+	defer e.close()
 	defer context.AfterFunc(ctx, func() { e.file.SetReadDeadline(past) })()
 	raw, err := e.file.SyscallConn()
 	if err != nil {
@@ -120,10 +152,6 @@ func (e *epoll) run(ctx context.Context, wake func(*rest)) error {
 		case err != nil:
 			return fmt.Errorf("epoll: %w", err)
 		}
-		for _, event := range events[:n] {
-			if r := e.find(event); r != nil {
-				wake(r)
-			}
-		}
+		e.wakeAll(events[:n], wake)
 	}
 }

@@ -13,7 +13,7 @@ func TestEventOfAnEndedSocketWakesNobody(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer e.file.Close()
+	defer e.close()
 	old, _ := pair(t, "")
 	if !e.add(old) {
 		t.Fatal("a TCP socket was not added")

@@ -51,6 +51,15 @@ func (p *Poller) Watch(s *Stream) {
 	s.rest.polled = p.epoll != nil && p.epoll.add(s)
 }
 
+// Poll wakes the streams that have something to read, without waiting, on the
+// caller's account: the system tells a poller of it when a processor has nothing
+// else to do, or after 10 ms. It may be called before Run and after it.
+func (p *Poller) Poll() {
+	if p.epoll != nil {
+		p.epoll.poll(p.wake)
+	}
+}
+
 // Go calls f on a goroutine that is not the caller's.
 func (p *Poller) Go(f func()) { p.crew.do(f) }
 

@@ -141,3 +141,41 @@ func TestCloseMeetsWhatIsRead(t *testing.T) {
 		}
 	})
 }
+
+// Poll wakes who has something to read, whether or not Run has got to it, and
+// nobody else; at any time.
+func TestPollWakes(t *testing.T) {
+	p, err := NewPoller(Polled)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.Poll()
+	err = p.Run(context.Background(), func(context.Context) {
+		s, client := pair(t, "")
+		silent, other := pair(t, "")
+		p.Watch(s)
+		p.Watch(silent)
+		wake, woken := nap(s)
+		_, never := nap(silent)
+		for range 1000 {
+			client.Write([]byte("x"))
+			p.Poll()
+			<-woken
+			s.reads(t, "x")
+			s.Rest(wake)
+		}
+		if len(never) > 0 {
+			t.Error("a silent one was woken")
+		}
+		client.Close()
+		<-woken
+		other.Close()
+		<-never
+		s.over()
+		silent.over()
+	})
+	if err != nil {
+		t.Error(err)
+	}
+	p.Poll()
+}
