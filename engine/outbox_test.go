@@ -277,6 +277,8 @@ func TestTinyFramesCountMoreThanTheirBytes(t *testing.T) {
 	atDesk(t, func(d *desk) {
 		b := d.box()
 		b.sink.Room(0)
+		b.send(frameText("stuck"))
+		synctest.Wait()
 		n := 0
 		for ; b.slow == 0; n++ {
 			b.sendBytes([]byte{0x8a, 0})
