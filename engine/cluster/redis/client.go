@@ -1,6 +1,7 @@
 package redis
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -172,7 +173,8 @@ func (c *Config) explain(err error) error {
 	case has("WRONGPASS"), has("NOAUTH"), has("without any password configured"):
 		return fmt.Errorf("redis: %s: wrong username or password: %w", c.where(), err)
 	case has("NOPERM"):
-		return fmt.Errorf("redis: %s: the user may not do what is needed (the README beside the cluster lists it): %w", c.where(), err)
+		return fmt.Errorf("redis: %s: the user may not do what is needed: %w; it needs: ACL SETUSER %s %s", c.where(), err,
+			cmp.Or(c.Username, "default"), strings.Join(ACL(c.Prefix, c.Mode), " "))
 	case has("cluster support disabled"):
 		return fmt.Errorf("redis: %s is no Redis Cluster: mode %q is not for it: %w", c.where(), c.Mode, err)
 	case c.Mode == Sentinel:

@@ -19,7 +19,24 @@ const testLease = 2 * time.Second
 
 func TestPromisesStandalone(t *testing.T) {
 	s := redistest.Start(t)
-	promises(t, Config{Addresses: []string{s.Address()}})
+	promises(t, leastUser(t, Config{Addresses: []string{s.Address()}}, s))
+}
+
+// leastUser has the config log in as one who may do no more than a node must, under
+// the prefixes of promises.
+func leastUser(t *testing.T, cfg Config, servers ...*redistest.Server) Config {
+	t.Helper()
+	cfg.Username, cfg.Password = "least", "secret"
+	args := []any{"ACL", "SETUSER", "least", "on", ">secret"}
+	for _, rule := range ACL("test*", cfg.Mode) {
+		args = append(args, rule)
+	}
+	for _, s := range servers {
+		if err := s.Do(args...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return cfg
 }
 
 // promises runs the kit, each test under a prefix of its own.

@@ -8,5 +8,5 @@ import (
 
 func TestPromisesCluster(t *testing.T) {
 	all := redistest.StartCluster(t, 3, 0)
-	promises(t, Config{Mode: Cluster, Addresses: redistest.Addresses(all), Partitions: 5})
+	promises(t, leastUser(t, Config{Mode: Cluster, Addresses: redistest.Addresses(all), Partitions: 5}, all...))
 }

@@ -29,8 +29,9 @@ type Server struct {
 	Port     int
 	Password string // what Do and Info show; "": none
 
-	args []string
-	cmd  *exec.Cmd
+	tlsPort int
+	args    []string
+	cmd     *exec.Cmd
 }
 
 // Start runs redis-server with args until the test ends.

@@ -1,0 +1,29 @@
+package redis
+
+import "strings"
+
+// commands are all that a node, and the store of modules, ask of Redis.
+const commands = "hello ping info time eval evalsha select " +
+	"get set del unlink exists incr incrby pexpire pttl " +
+	"hget hset hsetnx hdel hincrby hmget hgetall hkeys hexists hlen hstrlen " +
+	"sadd srem scard smembers srandmember " +
+	"zadd zrem zscore zcard zrange zrangebyscore zrangebylex zremrangebyrank zremrangebyscore " +
+	"xadd xrange xread xtrim " +
+	"publish subscribe unsubscribe spublish ssubscribe sunsubscribe"
+
+// clusterCommands are those besides for a Redis Cluster.
+const clusterCommands = "cluster|slots command readonly"
+
+// ACL gives the rules of the least user that a node can be, as ACL SETUSER takes
+// them, after the name and the password. prefix is Config.Prefix.
+func ACL(prefix string, mode Mode) []string {
+	rules := []string{"~" + prefix + ":*", "&" + prefix + ":*", "-@all"}
+	all := commands
+	if mode == Cluster {
+		all += " " + clusterCommands
+	}
+	for _, c := range strings.Fields(all) {
+		rules = append(rules, "+"+c)
+	}
+	return rules
+}
