@@ -1,0 +1,172 @@
+package redis
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/cluster/redis/redistest"
+)
+
+// counting is a handler that counts what it hears.
+type counting struct{ heard atomic.Int64 }
+
+func (c *counting) Deliver(context.Context, engine.RoomID, engine.Position, []byte) { c.heard.Add(1) }
+func (*counting) Answer(context.Context, []byte) ([]byte, error)                    { return nil, nil }
+func (*counting) Lost(context.Context, engine.RoomID, []engine.Presentee)           {}
+func (*counting) Rejoin(context.Context, engine.RoomID, []engine.Presentee)         {}
+func (*counting) Expired(context.Context, []byte)                                   {}
+
+// BenchmarkMessage publishes messages of 200 bytes into 500 rooms by 256 senders at
+// once, and says what a message costs in processor time: redis-us of redis-server,
+// node-us of this process, which publishes it and, at "heard", hears it on one node
+// too.
+func BenchmarkMessage(b *testing.B) {
+	for _, bench := range []struct {
+		name  string
+		keep  engine.Keep
+		heard bool
+	}{
+		{"kept to heal", engine.Keep{}, false},
+		{"kept to heal, heard", engine.Keep{}, true},
+		{"history, heard", engine.Keep{Messages: 100, For: time.Minute}, true},
+		{"ephemeral", engine.Keep{Ephemeral: true}, false},
+		{"ephemeral, heard", engine.Keep{Ephemeral: true}, true},
+	} {
+		b.Run(bench.name, func(b *testing.B) { benchmarkMessage(b, bench.keep, bench.heard) })
+	}
+}
+
+func benchmarkMessage(b *testing.B, keep engine.Keep, heard bool) {
+	s := redistest.Start(b)
+	n, h := benchNode(b, s)
+	ctx := b.Context()
+	rooms := make([]engine.RoomID, 500)
+	for i := range rooms {
+		rooms[i] = engine.RoomID{Tenant: "default", Room: fmt.Sprint("room ", i)}
+		if heard {
+			if err := n.Subscribe(ctx, rooms[i]); err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
+	payload := make([]byte, 200)
+	redisBefore, nodeBefore := redisTime(b, s), processTime(b)
+	b.ResetTimer()
+	var next atomic.Int64
+	var senders sync.WaitGroup
+	for range 256 {
+		senders.Go(func() {
+			for {
+				i := next.Add(1)
+				if i > int64(b.N) {
+					return
+				}
+				if err := n.Publish(ctx, rooms[i%500], payload, keep); err != nil {
+					b.Error(err)
+					return
+				}
+			}
+		})
+	}
+	senders.Wait()
+	if heard {
+		if err := redistest.Await("all is heard", func() bool { return h.heard.Load() >= int64(b.N) }); err != nil {
+			b.Error(err)
+		}
+	}
+	b.StopTimer()
+	b.ReportMetric(float64((redisTime(b, s)-redisBefore).Microseconds())/float64(b.N), "redis-us/op")
+	b.ReportMetric(float64((processTime(b)-nodeBefore).Microseconds())/float64(b.N), "node-us/op")
+}
+
+func benchNode(b *testing.B, s *redistest.Server) (*Node, *counting) {
+	b.Helper()
+	n, err := Open(b.Context(), Config{Node: "bench", Addresses: []string{s.Address()}})
+	if err != nil {
+		b.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	h, ran := &counting{}, make(chan error, 1)
+	go func() { ran <- n.Cluster().Nodes.Run(ctx, h) }()
+	b.Cleanup(func() {
+		cancel()
+		if err := <-ran; err != nil {
+			b.Error(err)
+		}
+		_ = n.Close()
+	})
+	if err := n.up(b.Context()); err != nil {
+		b.Fatal(err)
+	}
+	return n, h
+}
+
+// redisTime is the processor time that redis-server has used.
+func redisTime(b *testing.B, s *redistest.Server) time.Duration {
+	b.Helper()
+	total := 0.0
+	for _, key := range []string{"used_cpu_sys", "used_cpu_user"} {
+		v, err := strconv.ParseFloat(s.Info(key), 64)
+		if err != nil {
+			b.Fatal(err)
+		}
+		total += v
+	}
+	return time.Duration(total * float64(time.Second))
+}
+
+func processTime(b *testing.B) time.Duration {
+	b.Helper()
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+// BenchmarkRoomView reads of a room with so many members: redis-us/op is what
+// redis-server takes for it.
+func BenchmarkRoomView(b *testing.B) {
+	s := redistest.Start(b)
+	n, _ := benchNode(b, s)
+	ctx := b.Context()
+	for _, members := range []int{1_000, 100_000} {
+		room := engine.RoomID{Tenant: "default", Room: fmt.Sprint("of ", members)}
+		if err := n.Cluster().Rooms.Create(ctx, room); err != nil {
+			b.Fatal(err)
+		}
+		var all sync.WaitGroup
+		for g := range 64 {
+			all.Go(func() {
+				for i := g; i < members; i += 64 {
+					if err := n.Add(ctx, room, engine.Presentee{ID: fmt.Sprintf("bench-%016d", i), JoinedAt: 1}); err != nil {
+						b.Error(err)
+						return
+					}
+				}
+			})
+		}
+		all.Wait()
+		for name, read := range map[string]func() error{
+			"count":       func() error { _, err := n.Count(ctx, room); return err },
+			"page of 200": func() error { _, _, err := n.Members(ctx, room, "", 200); return err },
+		} {
+			b.Run(fmt.Sprintf("%s, %d members", name, members), func(b *testing.B) {
+				before := redisTime(b, s)
+				for range b.N {
+					if err := read(); err != nil {
+						b.Fatal(err)
+					}
+				}
+				b.ReportMetric(float64((redisTime(b, s)-before).Microseconds())/float64(b.N), "redis-us/op")
+			})
+		}
+	}
+}
