@@ -30,6 +30,7 @@ type Config struct {
 	Modules           Modules           // nil: there are none
 	Decisions         Decisions         // nil: none are kept
 	Values            Values            // nil: modules keep none
+	Recorder          Recorder          // nil: nothing can be recorded
 	Version           string            // of the program
 	Key               string            // of the admin; not empty
 	TenantKeys        map[string]string // by tenant; each is a key of its own

@@ -117,6 +117,10 @@ func (s *Server) within(ctx huma.Context, next func(huma.Context)) {
 		_ = s.api.Marshal(ctx.BodyWriter(), "application/json", f) // who asked may have gone
 		return
 	}
+	if ctx.Operation().Metadata[streams] == true {
+		next(ctx)
+		return
+	}
 	wait := patience
 	if ctx.Operation().Metadata[loadsModules] == true {
 		wait += loading

@@ -17,6 +17,7 @@ func (s *Server) operations() {
 	s.valueOperations()
 	s.ruleOperations()
 	s.decisionOperations()
+	s.recordOperations()
 }
 
 // bodyBytes bounds the body of a request.

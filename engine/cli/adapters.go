@@ -8,6 +8,7 @@ import (
 	"github.com/mootchat/moot/engine"
 	"github.com/mootchat/moot/engine/api"
 	"github.com/mootchat/moot/host"
+	"github.com/mootchat/moot/host/trial"
 )
 
 // modules shows operators what the host's modules did.
@@ -56,4 +57,12 @@ func (v values) Set(ctx context.Context, tenant, module, key string, value []byt
 // List implements api.Values.
 func (v values) List(ctx context.Context, tenant, module, cursor string, limit int) ([]string, string, error) {
 	return v.store.List(ctx, tenant, module, cursor, limit)
+}
+
+// recorder records for operators what modules are asked and answer.
+type recorder struct{ *trial.Recorder }
+
+// Record implements api.Recorder.
+func (r recorder) Record(ctx context.Context, q api.RecordQuery, f func(line []byte) error) error {
+	return r.Recorder.Record(ctx, trial.Filter(q), f)
 }

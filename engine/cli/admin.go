@@ -13,6 +13,7 @@ import (
 	"github.com/mootchat/moot/engine/api"
 	"github.com/mootchat/moot/engine/api/client"
 	"github.com/mootchat/moot/engine/config"
+	"github.com/mootchat/moot/host/trial"
 )
 
 // newAPI makes the server of operators. Where no key is configured one is made,
@@ -35,7 +36,7 @@ func (n *node) newAPI(w io.Writer) *api.Server {
 	return api.New(api.Config{
 		Engine: n.engine, Rules: n.reloader, Version: version(), Key: key, TenantKeys: keys, Hosts: admin.Hosts,
 		RequestsPerSecond: admin.RequestsPerSecond, Log: n.log,
-		Modules: modules{n.rules}, Values: values{n.rules.Store()},
+		Modules: modules{n.rules}, Values: values{n.rules.Store()}, Recorder: recorder{trial.NewRecorder(n.rules)},
 		Checks: []api.Check{{Name: "rules", Ready: n.reloader.healthy, Advisory: true}},
 	})
 }

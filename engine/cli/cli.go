@@ -35,6 +35,8 @@ type program struct {
 	Reload   reloadCommand   `cmd:"" help:"Have a running server load its configuration again, all or nothing."`
 	Rollback rollbackCommand `cmd:"" help:"Have a running server go back to the rules before the last reload."`
 	Module   moduleCommand   `cmd:"" help:"Make, build, inspect, test and measure a module."`
+	Record   recordCommand   `cmd:"" help:"Record what a running server's modules are asked and answer."`
+	Replay   replayCommand   `cmd:"" help:"Ask a module what a recording has, and show what would change."`
 	Version  versionCommand  `cmd:"" help:"Print the version."`
 }
 

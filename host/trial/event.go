@@ -79,7 +79,7 @@ func (j *JSON) UnmarshalYAML(decode func(any) error) error {
 }
 
 // event is e as the engine has it. The error says what in it cannot be.
-func (e *Event) event() (*engine.Event, error) {
+func (e *Event) event(tenant string) (*engine.Event, error) {
 	hook := engine.HookNamed(e.Hook)
 	if hook == 0 {
 		var names []string
@@ -93,6 +93,9 @@ func (e *Event) event() (*engine.Event, error) {
 	}
 	if hook != engine.HookSay && len(e.Receivers) > 0 {
 		return nil, fmt.Errorf("%s has a connection, and no receivers: those are of say", e.Hook)
+	}
+	if e.Tenant != "" && e.Tenant != tenant {
+		return nil, fmt.Errorf("the event is of the tenant %q, the module is tried as one of %q", e.Tenant, tenant)
 	}
 	if e.Message != nil && e.JSON != nil {
 		return nil, fmt.Errorf("the message is text (message) or another value (json), not both")

@@ -30,7 +30,7 @@ func (m *Module) Measure(ctx context.Context, e *Event, d time.Duration) (Measur
 	if answer.Verdict == "failed" {
 		return Measured{}, fmt.Errorf("%s: %s: %s", e.Hook, answer.Kind, answer.Failure)
 	}
-	event, err := e.event()
+	event, err := e.event(m.cfg.Tenant)
 	if err != nil {
 		return Measured{}, err
 	}

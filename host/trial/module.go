@@ -29,6 +29,7 @@ type Config struct {
 	File     string          // in messages
 	Script   string          // the name of a script's file; "": it is a WebAssembly module
 	Wasm     []byte          // the binary, or the script's text
+	Tenant   string          // "": default
 	Settings json.RawMessage // the entry's config
 	Grants   []string        // nil: all that the module asks for
 	Timeout  time.Duration   // 0: as in config.yaml
@@ -57,11 +58,9 @@ type Module struct {
 	problem string // the last line of the log
 }
 
-const tenant = "default"
-
 // Load reads, checks and starts a module. The error says all that is wrong with it.
 func Load(ctx context.Context, cfg Config) (*Module, error) {
-	cfg.Name = cmp.Or(cfg.Name, "module")
+	cfg.Name, cfg.Tenant = cmp.Or(cfg.Name, "module"), cmp.Or(cfg.Tenant, "default")
 	m := &Module{cfg: cfg}
 	m.store = host.NewMemoryStoreAt(m.now)
 	var err error
@@ -87,14 +86,14 @@ func (m *Module) load(ctx context.Context) (err error) {
 		grants = m.Inspection.Grants
 	}
 	for key, value := range m.cfg.KV {
-		if _, err := m.store.Set(ctx, host.Key{Tenant: tenant, Module: m.cfg.Name, Name: key}, []byte(value), 0); err != nil {
+		if _, err := m.store.Set(ctx, host.Key{Tenant: m.cfg.Tenant, Module: m.cfg.Name, Name: key}, []byte(value), 0); err != nil {
 			return fmt.Errorf("kv: %s: %w", key, err)
 		}
 	}
 	m.host.Trace(m)
 	r, err := m.host.Load(ctx, host.Rules{
 		Modules: []host.Module{m.module()},
-		Tenants: []host.Tenant{{Name: tenant, CPU: 1, Chain: []host.Entry{{
+		Tenants: []host.Tenant{{Name: m.cfg.Tenant, CPU: 1, Chain: []host.Entry{{
 			Module: m.cfg.Name, Grants: grants, Config: m.cfg.Settings, Timeout: m.cfg.Timeout, Memory: m.cfg.Memory,
 			Breaker: host.Breaker{Failures: 1000, Window: 1}, // never open
 		}}}},
@@ -121,7 +120,7 @@ func (m *Module) module() host.Module {
 // Close ends the module's instances.
 func (m *Module) Close() error { return m.host.Close() }
 
-// Host is what runs the module, as the tenant "default": for measuring, where nothing
+// Host is what runs the module: for measuring, where nothing
 // may be traced. [host.Host.Trace] with nil ends tracing, and then nothing can be asked.
 func (m *Module) Host() *host.Host { return m.host }
 
@@ -143,7 +142,7 @@ func (m *Module) now() time.Time {
 
 // Stored is the value of a key in the module's store.
 func (m *Module) Stored(key string) (value string, ok bool) {
-	b := m.store.Recent(host.Key{Tenant: tenant, Module: m.cfg.Name, Name: key})
+	b := m.store.Recent(host.Key{Tenant: m.cfg.Tenant, Module: m.cfg.Name, Name: key})
 	return string(b), b != nil
 }
 
@@ -154,14 +153,14 @@ func (m *Module) Ask(ctx context.Context, e *Event) (Answer, Cost, error) {
 }
 
 func (m *Module) ask(ctx context.Context, e *Event, r *replay) (Answer, Cost, error) {
-	ev, err := e.event()
+	ev, err := e.event(m.cfg.Tenant)
 	if err != nil {
 		return Answer{}, Cost{}, err
 	}
 	if r == nil && !m.cfg.Now.IsZero() {
 		r = &replay{live: true, clock: m.now().UnixMilli()}
 	}
-	if !m.host.Asks(ev.Hook, tenant, ev.Room) {
+	if !m.host.Asks(ev.Hook, ev.Tenant, ev.Room) {
 		return Answer{}, Cost{}, fmt.Errorf("the module has no hook %s: it is not asked", e.Hook)
 	}
 	if ev.Hook == engine.HookAction && !m.knows(ev.Action) {
@@ -182,7 +181,7 @@ func (m *Module) ask(ctx context.Context, e *Event, r *replay) (Answer, Cost, er
 }
 
 func (m *Module) knows(action string) bool {
-	_, ok := m.host.Actions(tenant)[action]
+	_, ok := m.host.Actions(m.cfg.Tenant)[action]
 	return ok
 }
 

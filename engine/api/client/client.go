@@ -2,6 +2,7 @@
 package client
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -150,3 +151,48 @@ func (c *Client) Decisions(ctx context.Context, q api.DecisionQuery) (found []ap
 	err = c.Do(ctx, http.MethodGet, path+"?"+q.Values().Encode(), nil, &out)
 	return out.Decisions, out.Unreachable, err
 }
+
+// Lines asks for path, of an operation that streams, and gives each line that is not
+// empty to f, until ctx ends, the server does, or f fails. The error is f's, or why
+// it ended; nil: ctx did.
+func (c *Client) Lines(ctx context.Context, path string, f func(line []byte) error) error {
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, c.base+path, nil)
+	if err != nil {
+		return err
+	}
+	r.Header.Set("Authorization", "Bearer "+c.key)
+	endless := c.http
+	endless.Timeout = 0
+	answer, err := endless.Do(r)
+	if err != nil {
+		return err
+	}
+	defer answer.Body.Close()
+	if answer.StatusCode >= 300 {
+		text, err := io.ReadAll(io.LimitReader(answer.Body, maxAnswer))
+		if err != nil {
+			return err
+		}
+		return faultOf(answer, text)
+	}
+	lines := bufio.NewScanner(answer.Body)
+	lines.Buffer(nil, maxLine)
+	for lines.Scan() {
+		if len(lines.Bytes()) == 0 {
+			continue
+		}
+		if err := f(lines.Bytes()); err != nil {
+			return err
+		}
+	}
+	switch {
+	case ctx.Err() != nil:
+		return nil
+	case lines.Err() != nil:
+		return lines.Err()
+	}
+	return errors.New("the server ended it")
+}
+
+// maxLine bounds a line, in bytes: a say to many receivers has all of them.
+const maxLine = 16 << 20
