@@ -29,9 +29,9 @@ func TestNothingIsLostWhenASlotMoves(t *testing.T) {
 	all := redistest.StartCluster(t, 3, 0)
 	tr := newTrial(t, Config{Mode: Cluster, Addresses: redistest.Addresses(all), Partitions: 6})
 	tr.talk()
-	for i, tag := range tags(6) {
-		from := all[slot(tag)*3/slots]
-		redistest.MoveSlot(t, slot(tag), from, all[(i+1+slot(tag)*3/slots)%3], all)
+	for _, tag := range tags(6) {
+		owner := slot(tag) * 3 / slots
+		redistest.MoveSlot(t, slot(tag), all[owner], all[(owner+1)%3], all)
 		tr.says(300)
 	}
 	tr.settle()

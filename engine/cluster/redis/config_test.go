@@ -2,6 +2,7 @@ package redis
 
 import (
 	"context"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -113,4 +114,18 @@ func TestUserWhoMayTooLittleIsRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	refuses(t, Config{Node: "a", Username: "weak", Password: "pw", Addresses: []string{s.Address()}}, "it needs: ACL SETUSER weak ~moot:* &moot:* -@all +hello")
+}
+
+func TestReadmeNamesTheLeastUser(t *testing.T) {
+	text, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, mode := range []Mode{Standalone, Cluster} {
+		for _, rule := range ACL("moot", mode) {
+			if !strings.Contains(string(text), " "+rule) && !strings.Contains(string(text), "`"+rule) {
+				t.Errorf("README.md does not name %s", rule)
+			}
+		}
+	}
 }
