@@ -12,7 +12,7 @@ GUEST_BUILD := GOOS=wasip1 GOARCH=wasm go build -buildmode=c-shared -ldflags='-s
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 FUZZTIME    ?= 30s
 SOAK        ?= 10m
-NPM_DIRS    := engine/compat engine/demo/browsertest sdk/client sdk/assemblyscript sdk/zig
+NPM_DIRS    := engine/compat engine/demo/browsertest engine/api/console/browsertest sdk/client sdk/assemblyscript sdk/zig
 
 run: moot guests
 	exec ./moot serve $(ARGS)

@@ -138,7 +138,7 @@ func (s *source) meter(memory int64) (*meter.Module, error) {
 	if m, done := s.metered[pages]; done {
 		return m.Module, m.err
 	}
-	m, err := meter.Rewrite(s.wasm, meter.Limits{FileBytes: maxModule, MemoryPages: int(pages)})
+	m, err := meter.Rewrite(s.wasm, meter.Limits{FileBytes: MaxModule, MemoryPages: int(pages)})
 	s.metered[pages] = metered{m, err}
 	return m, err
 }

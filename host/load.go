@@ -113,7 +113,7 @@ func (l *loader) read(m Module) {
 	}
 }
 
-// binary is at most maxModule bytes.
+// binary is at most MaxModule bytes.
 func (m *Module) binary() ([]byte, error) {
 	wasm := m.Wasm
 	if wasm == nil {
@@ -128,12 +128,12 @@ func (m *Module) binary() ([]byte, error) {
 			return nil, err
 		}
 		defer r.Close()
-		if wasm, err = io.ReadAll(io.LimitReader(r, maxModule+1)); err != nil {
+		if wasm, err = io.ReadAll(io.LimitReader(r, MaxModule+1)); err != nil {
 			return nil, fmt.Errorf("read %s: %w", m.File, err)
 		}
 	}
-	if len(wasm) > maxModule {
-		return nil, fmt.Errorf("%s has more than %d bytes", m.File, maxModule)
+	if len(wasm) > MaxModule {
+		return nil, fmt.Errorf("%s has more than %d bytes", m.File, MaxModule)
 	}
 	return wasm, nil
 }

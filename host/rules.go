@@ -77,6 +77,9 @@ type Breaker struct {
 	Cooldown time.Duration // it is tried again after this; 0: 5 s
 }
 
+// MaxModule bounds a module's binary, in bytes.
+const MaxModule = 16 << 20
+
 const (
 	defaultTimeout = 50 * time.Millisecond
 	defaultMemory  = 16 << 20
@@ -84,7 +87,6 @@ const (
 	// One instruction may fill or copy all of a memory, and Go's collector waits
 	// for it: 47 ms at 64 MiB, 607 ms at 1 GiB.
 	maxMemory = 64 << 20
-	maxModule = 16 << 20 // bytes of a binary
 )
 
 func (e Entry) withDefaults() Entry {

@@ -31,6 +31,8 @@ type Config struct {
 	Decisions         Decisions         // nil: none are kept
 	Values            Values            // nil: modules keep none
 	Recorder          Recorder          // nil: nothing can be recorded
+	Trials            Trials            // nil: modules cannot be tried
+	Console           http.Handler      // the page at /, which asks for a key itself; nil: there is none
 	Version           string            // of the program
 	Key               string            // of the admin; not empty
 	TenantKeys        map[string]string // by tenant; each is a key of its own

@@ -28,7 +28,11 @@ func (s *Server) guard(api http.Handler) http.Handler {
 	mux.Handle("GET /health/ready", s.ready(keys, wrong))
 	mux.Handle("GET /metrics", s.metrics())
 	mux.Handle("/api/", s.authorize(keys, wrong, api))
-	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) { write(w, errNoEndpoint) })
+	if s.cfg.Console != nil {
+		mux.Handle("/", s.cfg.Console)
+	} else {
+		mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) { write(w, errNoEndpoint) })
+	}
 	inner := origins.Handler(mux)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()

@@ -33,14 +33,14 @@ type Module struct {
 	P99            float64           `json:"p99" doc:"us"`
 	Metrics        map[string]int64  `json:"metrics" doc:"That the module counts itself."`
 
-	Durations Histogram `json:"-"`
+	Durations Histogram `json:"durations" doc:"Of the calls."`
 }
 
 // Histogram are calls by how long they took.
 type Histogram struct {
-	Bounds []float64 // upper ones, in seconds, ascending; of one bucket fewer than Counts
-	Counts []uint64
-	Sum    float64 // seconds
+	Bounds []float64 `json:"bounds" doc:"The upper ones, in seconds, ascending: of all buckets but the last."`
+	Counts []uint64  `json:"counts"`
+	Sum    float64   `json:"sum" doc:"Seconds."`
 }
 
 // failed is how many errors there were.

@@ -18,6 +18,7 @@ func (s *Server) operations() {
 	s.ruleOperations()
 	s.decisionOperations()
 	s.recordOperations()
+	s.trialOperations()
 }
 
 // bodyBytes bounds the body of a request.

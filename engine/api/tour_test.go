@@ -55,6 +55,16 @@ func (p *program) Recent(q api.DecisionQuery) []api.Decision {
 	})
 }
 
+func (p *program) Try(_ context.Context, tenant, module string, t api.Trial) (api.Tried, error) {
+	switch {
+	case tenant != "acme" || module != "mask":
+		return api.Tried{}, api.ErrNoModule
+	case t.Event["hook"] == nil:
+		return api.Tried{}, &engine.VerbError{Text: "hook: is required"}
+	}
+	return api.Tried{Hooks: []string{"join"}, Config: t.Config, Answer: map[string]any{"verdict": "allow"}, Took: 12}, nil
+}
+
 func (p *program) Get(_ context.Context, tenant, module, key string) ([]byte, error) {
 	return p.values[[3]string{tenant, module, key}], nil
 }
@@ -81,7 +91,9 @@ func (p *program) List(_ context.Context, tenant, module, cursor string, limit i
 	return keys, next, nil
 }
 
-func (p *program) use(c *api.Config) { c.Rules, c.Modules, c.Decisions, c.Values = p, p, p, p }
+func (p *program) use(c *api.Config) {
+	c.Rules, c.Modules, c.Decisions, c.Values, c.Trials = p, p, p, p, p
+}
 
 // tour asks a node for everything its API can do, and counts what it asked for.
 type tour struct {
@@ -235,6 +247,10 @@ func (r *tour) all(c *client) {
 		r.t.Errorf("the tenant's decisions are %s", answer)
 	}
 	r.ask("GET", "/api/decisions?verdict=maybe", "", 422, `"invalid"`)
+	r.ask("POST", acme+"/modules/mask/trials", `{"event":{"hook":"join"},"config":[1]}`, 200, `"config":[1],"hooks":["join"],"answer":{"verdict":"allow"},"took":12`)
+	r.ask("POST", acme+"/modules/mask/trials", `{"event":{}}`, 409, `hook: is required`)
+	r.ask("POST", acme+"/modules/mask/trials", `{"event":[]}`, 422, `"invalid"`)
+	r.ask("POST", acme+"/modules/gate/trials", `{"event":{"hook":"join"}}`, 404, `"not_found"`)
 	r.ask("POST", "/api/reload", "", 200, `"ok":true`)
 	r.ask("POST", "/api/rollback?nodes=all", "", 200, `"ok":true`)
 

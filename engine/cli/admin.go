@@ -12,6 +12,7 @@ import (
 
 	"github.com/mootchat/moot/engine/api"
 	"github.com/mootchat/moot/engine/api/client"
+	"github.com/mootchat/moot/engine/api/console"
 	"github.com/mootchat/moot/engine/config"
 	"github.com/mootchat/moot/host/trial"
 )
@@ -37,6 +38,7 @@ func (n *node) newAPI(w io.Writer) *api.Server {
 		Engine: n.engine, Rules: n.reloader, Version: version(), Key: key, TenantKeys: keys, Hosts: admin.Hosts,
 		RequestsPerSecond: admin.RequestsPerSecond, Log: n.log,
 		Modules: modules{n.rules}, Values: values{n.rules.Store()}, Recorder: recorder{trial.NewRecorder(n.rules)},
+		Trials: trials{now: n.reloader.current.Load, turn: make(chan struct{}, 1)}, Console: console.Handler(),
 		Checks: []api.Check{{Name: "rules", Ready: n.reloader.healthy, Advisory: true}},
 	})
 }

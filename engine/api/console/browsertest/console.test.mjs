@@ -1,0 +1,216 @@
+import assert from "node:assert/strict";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, afterEach, before, test } from "node:test";
+import { chromium } from "playwright-core";
+import { start } from "../../../compat/nodetest/server.mjs";
+
+const timeout = 90_000; // ms, of one test
+const admin = "an-admin-key-for-tests";
+const ofDefault = "a-tenant-key-for-tests";
+let folder, server, browser, rules, open = [], talkers = [];
+
+const good = `moot.on("onSayReceive", (event) => {
+  if (event.message.includes("secret")) return moot.deny("not for everybody");
+  if (event.message === "shout") return moot.rewrite(String(moot.config.loud));
+});
+`;
+
+before(async () => {
+  folder = await mkdtemp(join(tmpdir(), "console-"));
+  rules = join(folder, "rule.js");
+  await writeFile(rules, good);
+  await writeFile(join(folder, "config.yaml"), `
+modules: { rule: { script: rule.js } }
+
+tenants:
+  default:
+    rooms: { starting: [lobby, "<b>odd</b>"] }
+    chain: [ { module: rule, hooks: [onSayReceive], config: { loud: HEY } } ]
+  other: { match: { host: [other.test] } }
+`);
+  process.env.MOOT_CONFIG = join(folder, "config.yaml");
+  server = await start({ more: { "admin.key": admin, "admin.tenantKeys.default": ofDefault } });
+  browser = await chromium.launch({
+    executablePath: process.env.CHROMIUM || "/usr/bin/chromium",
+    args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+      "--disable-component-update", "--disable-sync"],
+  });
+});
+after(async () => {
+  for (const page of talkers) await page.close();
+  await browser?.close();
+  await server?.stop();
+  await rm(folder, { recursive: true, force: true });
+});
+
+// Every tab ends without a complaint: no exception, nothing that the policy refused, no other host asked.
+afterEach(async () => {
+  const tabs = open;
+  open = [];
+  for (const tab of tabs) await tab.page.close();
+  for (const tab of tabs) assert.deepEqual(tab.complaints, []);
+});
+
+async function look(key, view = "overview") {
+  const page = await browser.newPage({ viewport: { width: 1280, height: 860 } });
+  page.setDefaultTimeout(20_000);
+  const complaints = [];
+  page.on("pageerror", (err) => complaints.push(err.message));
+  page.on("console", (m) => m.type() === "error" && !/the server responded with a status of 4/.test(m.text()) && complaints.push(m.text()));
+  page.on("request", (r) => r.url().includes(server.admin) || complaints.push(`asked for ${r.url()}`));
+  open.push({ page, complaints });
+  await page.goto(`http://${server.admin}/#${view}`);
+  await page.getByLabel("Key").fill(key);
+  await page.keyboard.press("Enter");
+  return page;
+}
+
+// photograph keeps a picture for people, where $SCREENSHOTS says.
+const photograph = (page, name) => process.env.SCREENSHOTS && page.screenshot({ path: join(process.env.SCREENSHOTS, `${name}.png`), fullPage: true });
+
+// talk joins a room, says what it is given, and gives what says more. It is a page of
+// the server's: Node.js 20 has no WebSocket of its own.
+async function talk(room, ...texts) {
+  const page = await browser.newPage();
+  talkers.push(page);
+  await page.goto(`http://${server.http}/`);
+  await page.evaluate((joined) => new Promise((resolve, reject) => {
+    const socket = new WebSocket(`ws://${location.host}/ws`);
+    const answered = new Map();
+    let id = 0;
+    socket.onerror = reject;
+    socket.onmessage = ({ data }) => {
+      const frame = JSON.parse(data);
+      if (frame.context === "response") answered.get(frame.messageId)?.(frame);
+    };
+    window.ask = (frame) => new Promise((done) => {
+      const messageId = `m${id += 1}`;
+      answered.set(messageId, done);
+      socket.send(JSON.stringify({ ...frame, messageId }));
+    });
+    socket.onopen = () => window.ask({ event: "roomAdd", room: joined }).then(resolve);
+  }), room);
+  const say = (message) => page.evaluate((frame) => window.ask(frame), { event: "say", room, message });
+  for (const text of texts) await say(text);
+  return say;
+}
+
+test("a wrong key is refused, and a right one is asked for no more in this tab", { timeout }, async () => {
+  const page = await look("a-key-that-is-not-one");
+  await page.getByRole("alert").filter({ hasText: "Refused" }).waitFor();
+  await page.getByLabel("Key").fill(admin);
+  await page.keyboard.press("Enter");
+  await page.getByRole("table", { name: "Nodes" }).waitFor();
+  await page.reload();
+  await page.getByRole("table", { name: "Nodes" }).waitFor();
+  await page.getByRole("button", { name: "Forget the key" }).click();
+  await page.getByLabel("Key").waitFor();
+  await page.reload();
+  await page.getByLabel("Key").waitFor();
+});
+
+test("nodes, tenants and live charts", { timeout }, async () => {
+  const say = await talk("lobby");
+  const page = await look(admin);
+  await page.getByRole("table", { name: "Tenants" }).getByRole("row", { name: /default/ }).waitFor();
+  assert.equal(await page.getByRole("table", { name: "Tenants" }).getByRole("row").count(), 3);
+  const rate = page.locator("section", { hasText: "Messages and deliveries" }).locator(".legend b");
+  let talking = true;
+  const talked = (async () => { while (talking) { await say("good day"); await new Promise((r) => { setTimeout(r, 20); }); } })();
+  await page.waitForFunction(() => /[1-9]/.test(document.querySelector(".legend b").textContent));
+  await page.locator("section", { hasText: "Calls of modules" }).locator(".legend b", { hasText: /µs|ms/ }).first().waitFor();
+  await new Promise((r) => { setTimeout(r, 7000); });
+  await photograph(page, "overview");
+  talking = false;
+  await talked;
+  assert.equal(await rate.count(), 2);
+  assert.ok(await page.locator(".chart canvas").count() >= 3);
+});
+
+test("modules: counters, reload and rollback with what came of them", { timeout }, async () => {
+  await talk("lobby", "secret", "shout");
+  const page = await look(admin, "modules");
+  const row = page.getByRole("table", { name: "Modules" }).getByRole("row", { name: /rule/ });
+  await row.getByText("closed").waitFor();
+  const version = await row.locator("code").textContent();
+  assert.match(version, /^[0-9a-f]{8,}#/);
+
+  await writeFile(rules, good.replace("not for everybody", "no secrets"));
+  await page.getByRole("button", { name: "Reload all nodes" }).click();
+  await page.getByTestId("result").getByText("done", { exact: false }).waitFor();
+  await page.waitForFunction((old) => !document.body.textContent.includes(old), version);
+  await photograph(page, "modules");
+
+  await writeFile(rules, `moot.on("onSayReceive", (event) => {\n  not javascript\n});\n`);
+  await page.getByRole("button", { name: "Reload all nodes" }).click();
+  await page.getByTestId("result").getByText("not done everywhere").waitFor();
+  assert.match(await page.getByTestId("result").textContent(), /rule\.js:2/);
+  await page.getByRole("link", { name: "Overview" }).click();
+  await page.getByTestId("troubles").getByText("The last reload").waitFor();
+  await photograph(page, "troubles");
+  await writeFile(rules, good);
+
+  await page.getByRole("link", { name: "Modules" }).click();
+  await page.getByRole("button", { name: "Roll back all nodes" }).click();
+  await page.getByTestId("result").getByText(": done").waitFor();
+  await page.getByRole("table", { name: "Modules" }).getByText(version).waitFor();
+});
+
+test("rooms and their members, by keyboard, whatever their names are", { timeout }, async () => {
+  await talk("<b>odd</b>");
+  const page = await look(admin, "rooms");
+  await page.getByRole("button", { name: "<b>odd</b>" }).focus();
+  await page.keyboard.press("Enter");
+  await page.getByRole("heading", { name: "<b>odd</b>: 1 member" }).waitFor();
+  assert.equal(await page.getByRole("table", { name: "Members of <b>odd</b>" }).getByRole("row").count(), 2);
+  await photograph(page, "rooms");
+  await page.getByLabel("Name begins with").fill("lob");
+  await page.waitForFunction(() => !document.body.textContent.includes("odd"));
+  await page.getByLabel("Tenant").selectOption("other");
+  await page.getByText("No room's name begins so.").waitFor();
+});
+
+test("the playground asks a module, under another config too", { timeout }, async () => {
+  const page = await look(admin, "playground");
+  const id = (name) => page.getByTestId(name);
+  await page.waitForFunction(() => document.querySelector('[data-testid="config"]')?.value.includes("HEY"));
+  await id("message").fill("shout");
+  await page.keyboard.press("Enter");
+  await id("rewritten").waitFor();
+  assert.equal(await id("rewritten").textContent(), "HEY");
+  assert.equal(await id("verdict").textContent(), "rewrite");
+  assert.match(await id("cost").textContent(), /(µs|ms) · [\d,]+ units of fuel · .*[KM]iB of memory · 1 call$/);
+  await id("config").fill(`{"loud": "HO"}`);
+  await page.getByRole("button", { name: "Ask the module" }).click();
+  await id("rewritten").filter({ hasText: "HO" }).waitFor();
+  await photograph(page, "playground");
+  await id("message").fill("a secret");
+  await page.keyboard.press("Enter");
+  await id("answer").getByText("not for everybody").first().waitFor();
+  await id("connection").fill("{");
+  await page.getByRole("button", { name: "Ask the module" }).click();
+  await id("answer").getByText("connection:").waitFor();
+});
+
+test("a tenant's key sees its tenant only", { timeout }, async () => {
+  const page = await look(ofDefault);
+  await page.getByRole("table", { name: "Tenants" }).getByRole("row", { name: /default/ }).waitFor();
+  assert.doesNotMatch(await page.textContent("body"), /other/);
+  assert.equal(await page.getByRole("table", { name: "Nodes" }).count(), 0);
+  await page.getByRole("link", { name: "Modules" }).click();
+  await page.getByRole("table", { name: "Modules" }).waitFor();
+  assert.equal(await page.getByRole("button", { name: "Reload all nodes" }).count(), 0);
+  await photograph(page, "tenant");
+});
+
+test("a server that is gone is told, and found again", { timeout }, async () => {
+  const page = await look(admin);
+  await page.getByRole("table", { name: "Nodes" }).waitFor();
+  await page.route("**/api/**", (route) => route.abort());
+  await page.getByText("the server cannot be reached").waitFor();
+  await page.unroute("**/api/**");
+  await page.getByTestId("state").filter({ hasText: "all tenants" }).waitFor();
+  open.at(-1).complaints = open.at(-1).complaints.filter((text) => !/ERR_FAILED/.test(text));
+});

@@ -1,0 +1,25 @@
+// Package console serves the page for operators: what the server API tells, as
+// tables and charts. The page asks for a key and calls the API with it; its files
+// need none.
+package console
+
+import (
+	"embed"
+	"io/fs"
+	"net/http"
+
+	"github.com/mootchat/moot/engine/page"
+)
+
+//go:embed static
+var static embed.FS
+
+// Handler serves the page and its files, to be mounted at "/" beside the API: see
+// [page.Handler].
+func Handler() http.Handler {
+	files, err := fs.Sub(static, "static")
+	if err != nil {
+		panic(err) // the name is not a path: cannot be
+	}
+	return page.Handler(files)
+}

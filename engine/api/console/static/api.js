@@ -1,0 +1,45 @@
+// The server API, as the page asks it.
+
+const place = "moot-console-key"; // in the tab's own store
+
+export let key = sessionStorage.getItem(place) ?? "";
+
+export function remember(text) {
+  key = text;
+  if (text) sessionStorage.setItem(place, text);
+  else sessionStorage.removeItem(place);
+}
+
+// Fault is an error that the server told, or that it could not be reached (status 0).
+export class Fault extends Error {
+  constructor(status, message) {
+    super(message);
+    this.status = status;
+  }
+}
+
+export async function ask(method, path, body) {
+  let response;
+  try {
+    response = await fetch(path, {
+      method,
+      headers: { Authorization: `Bearer ${key}`, ...(body === undefined ? {} : { "Content-Type": "application/json" }) },
+      body: body === undefined ? undefined : JSON.stringify(body),
+      signal: AbortSignal.timeout(60_000),
+    });
+  } catch {
+    throw new Fault(0, "the server cannot be reached");
+  }
+  const text = await response.text();
+  let answer = {};
+  try {
+    answer = text ? JSON.parse(text) : {};
+  } catch {
+    throw new Fault(response.status, `the server answered what is not JSON (${response.status})`);
+  }
+  if (!response.ok) throw new Fault(response.status, answer.error?.message ?? `the server answered ${response.status}`);
+  return answer;
+}
+
+export const get = (path) => ask("GET", path);
+export const at = (...parts) => "/api/" + parts.map(encodeURIComponent).join("/");

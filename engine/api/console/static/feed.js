@@ -1,0 +1,96 @@
+import { at, get } from "./api.js";
+
+const kept = 300; // points: ten minutes
+
+// Feed is what the server told last, and the last minutes of what a chart shows.
+export class Feed {
+  nodes = [];
+  tenants = [];
+  modules = [];
+  unreachable = [];
+  whole = true; // the key is the admin's
+  self = "";
+  #before; // of the last round
+
+  constructor() {
+    this.clear();
+  }
+
+  clear() {
+    this.series = { rate: [[], [], []], latency: [[], [], []], connections: [[], []] };
+    this.#before = undefined;
+    this.whole = true;
+  }
+
+  async round() {
+    this.tenants = (await get("/api/tenants")).tenants;
+    if (this.whole) await this.#nodes();
+    const lists = this.whole ? [await get("/api/modules")] : await Promise.all(this.tenants.map(({ name }) => get(at("tenants", name, "modules"))));
+    this.modules = lists.flatMap((list) => list.modules);
+    this.unreachable = [...new Set(lists.flatMap((list) => list.unreachable ?? []))];
+    this.#measure(performance.now() / 1000);
+  }
+
+  async #nodes() {
+    try {
+      ({ nodes: this.nodes, self: this.self } = await get("/api/nodes"));
+    } catch (err) {
+      if (err.status !== 403) throw err;
+      this.whole = false; // a tenant's key
+      this.nodes = [];
+    }
+  }
+
+  #measure(now) {
+    const counted = {
+      now,
+      nodes: new Map(this.nodes.map((node) => [`${node.name} ${node.startedAt}`, node])),
+      modules: new Map(this.modules.map((m) => [`${m.node} ${m.tenant} ${m.version}`, m.durations])),
+    };
+    const before = this.#before;
+    this.#before = counted;
+    const time = Date.now() / 1000;
+    push(this.series.connections, time, this.tenants.reduce((sum, t) => sum + t.connections, 0));
+    if (!before) return;
+    const grown = (field) => [...counted.nodes].reduce((sum, [id, node]) => sum + Math.max(0, node[field] - (before.nodes.get(id)?.[field] ?? node[field])), 0) / (now - before.now);
+    push(this.series.rate, time, grown("messages"), grown("deliveries"));
+    const calls = difference(counted.modules, before.modules);
+    push(this.series.latency, time, quantile(calls, 0.5), quantile(calls, 0.99));
+  }
+}
+
+function push(series, ...values) {
+  values.forEach((value, i) => {
+    series[i].push(value);
+    if (series[i].length > kept) series[i].shift();
+  });
+}
+
+// difference are the calls between two rounds, of all modules, by how long they took.
+function difference(now, before) {
+  let bounds = [];
+  const counts = [];
+  for (const [id, durations] of now) {
+    if (!durations?.bounds) continue;
+    bounds = durations.bounds;
+    durations.counts.forEach((count, i) => { counts[i] = (counts[i] ?? 0) + Math.max(0, count - (before.get(id)?.counts[i] ?? 0)); });
+  }
+  return { bounds, counts };
+}
+
+// quantile is in us; null without calls, so that a chart has a gap. Within a bucket it
+// is as if the calls were spread evenly.
+export function quantile({ bounds, counts }, share) {
+  const all = counts.reduce((a, b) => a + b, 0);
+  if (all === 0) return null;
+  let left = all * share;
+  for (let i = 0; i < counts.length; i++) {
+    if (left <= counts[i]) {
+      const low = i === 0 ? 0 : bounds[i - 1];
+      const high = bounds[i] ?? bounds.at(-1);
+      return (low + (high - low) * (left / counts[i])) * 1e6;
+    }
+    left -= counts[i];
+  }
+  return bounds.at(-1) * 1e6;
+}

@@ -1,0 +1,42 @@
+// h makes an element. Attributes that begin with "on" are listeners; children are elements or texts.
+export function h(tag, attributes = {}, ...children) {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (value === undefined || value === false || value === null) continue;
+    if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
+    else if (name === "class") element.className = value;
+    else if (name === "value") element.value = value;
+    else element.setAttribute(name, value === true ? "" : value);
+  }
+  element.append(...children.flat().filter((child) => child !== undefined && child !== null && child !== false));
+  return element;
+}
+
+// table has a column for each [title, cell(row), class]. A cell is an element or a text.
+export function table(caption, columns, rows, empty) {
+  if (rows.length === 0) return h("p", { class: "faint" }, empty);
+  return h("div", { class: "scroll" }, h("table", { "aria-label": caption },
+    h("thead", {}, h("tr", {}, columns.map(([title, , kind]) => h("th", { scope: "col", class: kind }, title)))),
+    h("tbody", {}, rows.map((row) => h("tr", {}, columns.map(([, cell, kind]) => h("td", { class: kind }, cell(row) ?? "")))))));
+}
+
+export const number = (n) => Number(n ?? 0).toLocaleString("en");
+export const micros = (us) => (us >= 10_000 ? `${(us / 1000).toFixed(0)} ms` : us >= 1000 ? `${(us / 1000).toFixed(1)} ms` : `${Math.round(us)} µs`);
+export const clock = (ms) => new Date(ms).toLocaleTimeString("en-GB");
+export const bytes = (n) => (n >= 1 << 20 ? `${(n / (1 << 20)).toFixed(1)} MiB` : n >= 1024 ? `${Math.round(n / 1024)} KiB` : `${n} B`);
+
+export function ago(ms) {
+  const seconds = Math.max(0, Math.round((Date.now() - ms) / 1000));
+  for (const [unit, size] of [["d", 86_400], ["h", 3600], ["min", 60]]) if (seconds >= size) return `${Math.floor(seconds / size)} ${unit}`;
+  return `${seconds} s`;
+}
+
+// version is module@sha#revision without the module.
+export const version = (text) => text.slice(text.indexOf("@") + 1);
+
+// select offers choices and keeps what was chosen, if it is there still.
+export function select(label, choices, chosen, onchange, attributes = {}) {
+  const box = h("select", { ...attributes, onchange: () => onchange(box.value) },
+    choices.map(([value, words]) => h("option", { value, selected: value === chosen }, words)));
+  return h("label", {}, label, box);
+}

@@ -1,0 +1,70 @@
+import { at, get } from "../api.js";
+import { h, micros, number, select, table } from "../html.js";
+
+const any = ["", "any"];
+const words = (list) => [any, ...list.map((word) => [word, word])];
+
+export function decisions(main, feed) {
+  const asked = { tenant: feed.whole ? "" : feed.tenants[0]?.name, room: "", hook: "", module: "", verdict: "", shadow: "" };
+  let older = []; // pages before the latest, which is asked again and again
+  let turn = 0;
+  const place = h("div", { "data-testid": "decisions" });
+
+  const ask = (before) => {
+    const query = new URLSearchParams(Object.entries({ ...asked, tenant: "", before: before ?? "" }).filter(([, value]) => value));
+    return get(`${asked.tenant ? at("tenants", asked.tenant, "decisions") : "/api/decisions"}?${query}`);
+  };
+
+  async function update() {
+    const mine = ++turn;
+    try {
+      const { decisions: latest, unreachable = [] } = await ask();
+      if (mine !== turn) return;
+      const rows = [...latest, ...older.filter((d) => latest.length === 0 || d.at < latest.at(-1).at)];
+      place.replaceChildren(
+        ...unreachable.map((name) => h("p", { class: "note" }, `Node ${name} does not answer: its decisions are missing.`)),
+        list(rows),
+        rows.length ? h("p", {}, h("button", { type: "button", onclick: () => more(rows.at(-1).at) }, "Older")) : "");
+    } catch (err) {
+      if (mine === turn) place.replaceChildren(h("p", { class: "note" }, err.message));
+    }
+  }
+
+  async function more(before) {
+    const { decisions: page } = await ask(before);
+    older = [...older, ...page];
+    await update();
+  }
+
+  const change = (field) => (value) => { asked[field] = value; older = []; update(); };
+  const text = (title, field) => {
+    const input = h("input", { type: "search", size: 14, oninput: () => change(field)(input.value.trim()) });
+    return h("label", {}, title, input);
+  };
+  const names = [...new Set(feed.modules.map((m) => m.name))];
+  main.append(h("section", { class: "card" }, h("h2", {}, "Decisions"),
+    h("div", { class: "row" },
+      feed.whole ? select("Tenant", words(feed.tenants.map(({ name }) => name)), "", change("tenant")) : "",
+      text("Room", "room"),
+      select("Hook", words(["connect", "join", "onSayReceive", "say", "leave", "disconnect", "action"]), "", change("hook")),
+      select("Module", words(names), "", change("module")),
+      select("Verdict", words(["allow", "rewrite", "deny", "drop", "error"]), "", change("verdict")),
+      select("Mode", [["", "all"], ["true", "shadow only"]], "", change("shadow"))),
+    place));
+  return { update };
+}
+
+const tone = { deny: "bad", drop: "bad", error: "bad", allow: "good" };
+
+const list = (rows) => table("Decisions", [
+  ["at", (d) => h("time", { datetime: new Date(d.at / 1000).toISOString(), title: new Date(d.at / 1000).toISOString() }, new Date(d.at / 1000).toLocaleTimeString("en-GB"))],
+  ["tenant", (d) => d.tenant],
+  ["room", (d) => d.room, "words"],
+  ["hook", (d) => d.hook],
+  ["module", (d) => h("code", {}, d.module)],
+  ["verdict", (d) => [h("span", { class: tone[d.verdict] }, d.verdict), d.shadow ? h("span", { class: "faint" }, ` in shadow; done: ${d.done ?? "allow"}`) : ""]],
+  ["reason", (d) => [d.reason, d.text ? h("div", { class: "faint" }, d.text) : ""], "words"],
+  ["receivers", (d) => (d.count ? number(d.count) : ""), "number"],
+  ["took", (d) => micros(d.took), "number"],
+  ["node", (d) => d.node],
+], rows, "None that fits: a deny, drop, rewrite or error is shown here, and some of what is allowed.");

@@ -1,0 +1,59 @@
+import { ask } from "../api.js";
+import { h, micros, number, table, version } from "../html.js";
+
+export function modules(main, feed) {
+  const result = h("div", { role: "status", "data-testid": "result" });
+  const list = h("div");
+  const buttons = [["Reload all nodes", "/api/reload?nodes=all"], ["Roll back all nodes", "/api/rollback?nodes=all"]].map(([words, path]) =>
+    h("button", { type: "button", onclick: () => change(words, path) }, words));
+
+  async function change(words, path) {
+    for (const button of buttons) button.disabled = true;
+    result.replaceChildren(h("p", { class: "faint" }, `${words} …`));
+    try {
+      result.replaceChildren(outcome(words, await ask("POST", path)));
+    } catch (err) {
+      result.replaceChildren(h("p", { class: "note" }, `${words}: ${err.message}`));
+    }
+    for (const button of buttons) button.disabled = false;
+  }
+
+  main.append(
+    ...(feed.whole ? [h("section", { class: "card" }, h("h2", {}, "Rules"),
+      h("p", { class: "faint" }, "Reload reads config.yaml and the modules again, on every node. A node where anything is wrong keeps the rules it has."),
+      h("div", { class: "row" }, buttons), result)] : []),
+    h("section", { class: "card" }, h("h2", {}, "Modules"), list));
+  return { update: () => list.replaceChildren(modulesTable(feed.modules)) };
+}
+
+function outcome(words, { ok, results }) {
+  return h("div", {}, h("p", { class: ok ? "good" : "bad" }, `${words}: ${ok ? "done" : "not done everywhere"}`), table("What came of it", [
+    ["node", (r) => r.node],
+    ["rules", (r) => h("code", { title: r.revision }, (r.revision ?? "").slice(0, 8))],
+    ["before", (r) => (r.before ? h("code", { title: r.before }, r.before.slice(0, 8)) : "")],
+    ["took", (r) => (r.took === undefined ? "" : `${number(r.took)} ms`), "number"],
+    ["what was wrong", (r) => (r.problems ?? []).map((text) => h("div", { class: "bad" }, text)), "words"],
+    ["to know", (r) => (r.notes ?? []).map((text) => h("div", {}, text)), "words"],
+  ], results, "No node was asked."));
+}
+
+const breaker = (m) => h("span", { class: m.openBreakers ? "bad" : "good" }, m.openBreakers ? `open (${m.openBreakers})` : "closed");
+const errors = (m) => Object.entries(m.errors ?? {}).filter(([, n]) => n > 0).map(([kind, n]) => h("div", { class: "bad" }, `${kind} ${number(n)}`));
+const metrics = (m) => Object.entries(m.metrics ?? {}).map(([name, n]) => h("div", {}, `${name} ${number(n)}`));
+
+const modulesTable = (rows) => table("Modules", [
+  ["tenant", (m) => m.tenant],
+  ["module", (m) => m.name],
+  ["version", (m) => h("code", {}, version(m.version))],
+  ["node", (m) => m.node],
+  ["breaker", breaker],
+  ["calls", (m) => number(m.calls), "number"],
+  ["rewritten", (m) => number(m.rewritten), "number"],
+  ["denied", (m) => number(m.denied), "number"],
+  ["dropped", (m) => number(m.dropped), "number"],
+  ["errors", errors],
+  ["p50", (m) => micros(m.p50), "number"],
+  ["p99", (m) => micros(m.p99), "number"],
+  ["instances", (m) => number(m.instances), "number"],
+  ["its own counters", metrics],
+], rows, "No tenant has a module in its chain.");

@@ -1,0 +1,116 @@
+import { ask, at } from "../api.js";
+import { bytes, h, micros, number, select } from "../html.js";
+
+const hooks = ["onSayReceive", "say", "join", "leave", "connect", "disconnect", "action"];
+// Which fields an event of a hook has besides its connection.
+const fields = {
+  onSayReceive: ["room", "message"], say: ["room", "message", "receivers"], join: ["room"], leave: ["room"], connect: [], disconnect: [], action: ["action", "params"],
+};
+const person = `{"id": "c1", "properties": {"role": "member", "name": "Ann"}}`;
+const start = {
+  room: "lobby", message: "hello", action: "vote", params: `{}`, connection: person,
+  receivers: `[\n  {"id": "c2", "properties": {"role": "member"}},\n  {"id": "c3", "properties": {"role": "guest"}}\n]`,
+};
+
+function parsed(title, text) {
+  try {
+    return JSON.parse(text);
+  } catch (err) {
+    throw new Error(`${title}: ${err.message}`);
+  }
+}
+
+export function playground(main, feed) {
+  const choices = [...new Set(feed.modules.map((m) => JSON.stringify([m.tenant, m.name])))];
+  if (choices.length === 0) {
+    main.append(h("section", { class: "card" }, h("p", { class: "faint" }, "No tenant has a module in its chain.")));
+    return { update() {} };
+  }
+  let chosen = choices[0];
+  let hook = hooks[0];
+  const hookChoice = h("div");
+  const inputs = Object.fromEntries(Object.entries(start).map(([name, value]) => [name, name === "room" || name === "message" || name === "action"
+    ? h("input", { value, "data-testid": name }) : h("textarea", { value, spellcheck: "false", "data-testid": name })]));
+  const config = h("textarea", { spellcheck: "false", "data-testid": "config" });
+  const event = h("div", { class: "fields" });
+  const answer = h("div", { class: "card", role: "status", "data-testid": "answer", hidden: true });
+  const button = h("button", { class: "main" }, "Ask the module");
+
+  const label = (title, input) => h("label", {}, title, input);
+  function arrange() {
+    const mine = fields[hook].map((name) => label(`${name[0].toUpperCase()}${name.slice(1)}${name === "params" || name === "receivers" ? " (JSON)" : ""}`, inputs[name]));
+    event.replaceChildren(...mine, label("Connection (JSON)", inputs.connection));
+  }
+
+  function question() {
+    const out = { hook };
+    for (const name of fields[hook]) out[name] = name === "params" || name === "receivers" ? parsed(name, inputs[name].value) : inputs[name].value;
+    const connection = parsed("connection", inputs.connection.value);
+    if (hook === "say") out.from = connection?.id ?? "";
+    else out.connection = connection;
+    return out;
+  }
+
+  const send = (body) => ask("POST", at("tenants", JSON.parse(chosen)[0], "modules", JSON.parse(chosen)[1], "trials"), body);
+
+  // What the module is told without an event: its config, and which hooks it has.
+  async function meet() {
+    const mine = chosen;
+    config.value = "";
+    const its = await send({}).catch(fail);
+    if (mine !== chosen) return;
+    config.value = JSON.stringify(its.config ?? null, null, 2);
+    offer(hooks.filter((name) => its.hooks?.includes(name) ?? true));
+  }
+
+  function offer(names) {
+    if (!names.includes(hook)) hook = names[0] ?? hooks[0];
+    hookChoice.replaceChildren(select("Hook", names.map((name) => [name, name]), hook, (value) => { hook = value; arrange(); }));
+    arrange();
+  }
+
+  function fail(err) {
+    answer.hidden = false;
+    answer.replaceChildren(h("p", { class: "note" }, err.message));
+    return {};
+  }
+
+  async function submit(form) {
+    form.preventDefault();
+    button.disabled = true;
+    try {
+      const own = config.value.trim();
+      show(answer, await send({ event: question(), ...(own ? { config: parsed("config", own) } : {}) }));
+    } catch (err) {
+      fail(err);
+    }
+    button.disabled = false;
+  }
+
+  main.append(h("form", { class: "card", onsubmit: submit },
+    h("h2", {}, "Ask a module"),
+    h("p", { class: "faint" }, "The module is asked in an instance of its own, with an empty store: nothing comes of it."),
+    h("div", { class: "row" },
+      select("Module", choices.map((c) => [c, JSON.parse(c).join(": ")]), chosen, (value) => { chosen = value; answer.hidden = true; meet(); }),
+      hookChoice),
+    h("div", { class: "grid" }, event, label("Config (JSON)", config)),
+    button), answer);
+  offer(hooks);
+  meet();
+  return { update() {} };
+}
+
+const tone = { deny: "bad", drop: "bad", failed: "bad" };
+
+function show(place, { answer, took, fuel, memory, calls }) {
+  const said = answer.message ?? (answer.json === undefined ? undefined : JSON.stringify(answer.json));
+  place.hidden = false;
+  place.replaceChildren(
+    h("h2", {}, "Verdict: ", h("span", { class: tone[answer.verdict] ?? "good", "data-testid": "verdict" }, answer.verdict)),
+    answer.reason ? h("p", {}, answer.reason) : "",
+    answer.failure ? h("p", { class: "note" }, `${answer.kind}: ${answer.failure}`) : "",
+    said === undefined ? "" : h("p", {}, "Becomes: ", h("b", { "data-testid": "rewritten" }, said)),
+    h("p", { class: "faint", "data-testid": "cost" },
+      `${micros(took)} · ${number(fuel)} units of fuel · ${bytes(memory)} of memory · ${number(calls)} ${calls === 1 ? "call" : "calls"}`),
+    h("details", { open: true }, h("summary", {}, "The whole answer"), h("pre", {}, JSON.stringify(answer, null, 2))));
+}

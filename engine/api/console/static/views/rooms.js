@@ -1,0 +1,54 @@
+import { at, get } from "../api.js";
+import { h, number, select, table } from "../html.js";
+
+export function rooms(main, feed, asked) {
+  let tenant = asked.get("tenant") ?? feed.tenants[0]?.name;
+  let prefix = "";
+  let room = asked.get("room"); // whose members are shown
+  let turn = 0; // answers of an older question are not shown
+  const list = h("div", { "data-testid": "rooms" });
+  const members = h("div");
+  const fail = (where) => (err) => where.replaceChildren(h("p", { class: "note" }, err.message));
+
+  // pages shows page after page of one list in place.
+  async function pages(place, path, field, show) {
+    const mine = ++turn;
+    const rows = [];
+    const more = async (cursor) => {
+      const page = await get(path + (cursor ? `&cursor=${encodeURIComponent(cursor)}` : ""));
+      if (mine !== turn) return;
+      rows.push(...page[field]);
+      place.replaceChildren(show(rows, page), page.cursor ? h("p", {}, h("button", { type: "button", onclick: () => more(page.cursor).catch(fail(place)) }, "More")) : "");
+    };
+    await more();
+  }
+
+  const showRooms = () => {
+    room = undefined;
+    members.replaceChildren();
+    return pages(list, `${at("tenants", tenant, "rooms")}?counts=true&prefix=${encodeURIComponent(prefix)}`, "rooms", (rows) => table("Rooms", [
+      ["room", (r) => h("button", { type: "button", onclick: () => open(r.name) }, r.name)],
+      ["members", (r) => number(r.membersCount), "number"],
+    ], rows, prefix ? "No room's name begins so." : "There is no room.")).catch(fail(list));
+  };
+
+  function open(name) {
+    room = name;
+    return pages(members, `${at("tenants", tenant, "rooms", name, "members")}?limit=100`, "members", (rows, page) => h("section", { class: "card" },
+      h("h2", {}, `${name}: ${number(page.membersCount)} ${page.membersCount === 1 ? "member" : "members"}`),
+      table(`Members of ${name}`, [
+        ["connection", (m) => h("code", {}, m.id)],
+        ["in the room since", (m) => new Date(m.joinedAt).toLocaleString("en-GB")],
+      ], rows, "Nobody is in it."))).catch(fail(members));
+  }
+
+  const filter = h("input", { type: "search", oninput: () => { prefix = filter.value; showRooms(); } });
+  main.append(h("section", { class: "card" }, h("h2", {}, "Rooms"),
+    h("div", { class: "row" },
+      select("Tenant", feed.tenants.map(({ name }) => [name, name]), tenant, (value) => { tenant = value; showRooms(); }),
+      h("label", {}, "Name begins with", filter),
+      h("button", { type: "button", onclick: () => (room ? open(room) : showRooms()) }, "Look again")),
+    list), members);
+  if (tenant) showRooms().then(() => asked.get("room") && open(asked.get("room")));
+  return { update() {} };
+}

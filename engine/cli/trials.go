@@ -1,0 +1,128 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/api"
+	"github.com/mootchat/moot/engine/config"
+	"github.com/mootchat/moot/host"
+	"github.com/mootchat/moot/host/trial"
+)
+
+// trials tries the modules of the configuration in use, one at a time: to load one
+// takes a processor.
+type trials struct {
+	now  func() *config.Config
+	turn chan struct{} // has room for one
+}
+
+// Try implements api.Trials. What is wrong with the question is the asker's to know.
+func (t trials) Try(ctx context.Context, tenant, module string, q api.Trial) (api.Tried, error) {
+	m, entry, err := t.find(tenant, module)
+	if err != nil {
+		return api.Tried{}, err
+	}
+	select {
+	case t.turn <- struct{}{}:
+		defer func() { <-t.turn }()
+	case <-ctx.Done():
+		return api.Tried{}, ctx.Err()
+	}
+	if q.Config != nil {
+		if entry.Config, err = json.Marshal(q.Config); err != nil {
+			return api.Tried{}, refused("config", err)
+		}
+	}
+	text, err := readAll(m)
+	if err != nil {
+		return api.Tried{}, refused("module", err)
+	}
+	tried, err := trial.Load(ctx, trial.Config{
+		Name: module, File: m.File, Script: m.Script, Wasm: text, Settings: entry.Config, Grants: append([]string{}, entry.Grants...),
+		Timeout: entry.Timeout, Memory: entry.Memory, CacheDir: cacheDir(),
+	})
+	if err != nil {
+		return api.Tried{}, refused("module", err)
+	}
+	out := api.Tried{Config: entry.Config, Hooks: hooksOf(tried)}
+	if q.Event != nil {
+		err = askOnce(ctx, tried, q.Event, &out)
+	}
+	if err = errors.Join(err, tried.Close()); err != nil {
+		return api.Tried{}, refused("event", err)
+	}
+	return out, nil
+}
+
+func hooksOf(m *trial.Module) []string {
+	hooks := []string{}
+	for h := engine.HookConnect; h <= engine.HookAction; h++ {
+		if m.Host().Asks(h, "default", "") {
+			hooks = append(hooks, h.String())
+		}
+	}
+	return hooks
+}
+
+func askOnce(ctx context.Context, m *trial.Module, event map[string]any, out *api.Tried) error {
+	ev, err := eventOf(event)
+	if err != nil {
+		return err
+	}
+	answer, cost, err := m.Ask(ctx, ev)
+	out.Answer, out.Took, out.Fuel, out.Memory, out.Calls = answer, cost.Time.Microseconds(), cost.Fuel, cost.Memory, cost.Calls
+	return err
+}
+
+// find is the module, and its first entry in the tenant's chain.
+func (t trials) find(tenant, module string) (host.Module, host.Entry, error) {
+	rules := rulesOf(t.now())
+	for _, its := range rules.Tenants {
+		if its.Name != tenant {
+			continue
+		}
+		for _, entry := range its.Chain {
+			if entry.Module != module {
+				continue
+			}
+			for _, m := range rules.Modules {
+				if m.Name == module {
+					return m, entry, nil
+				}
+			}
+		}
+	}
+	return host.Module{}, host.Entry{}, api.ErrNoModule
+}
+
+// eventOf reads an event as strictly as the files of moot module test are read.
+func eventOf(fields map[string]any) (*trial.Event, error) {
+	b, err := json.Marshal(fields)
+	if err != nil {
+		return nil, err
+	}
+	ev := new(trial.Event)
+	d := json.NewDecoder(bytes.NewReader(b))
+	d.DisallowUnknownFields()
+	return ev, d.Decode(ev)
+}
+
+// readAll is a module's binary, or a byte more than it may have.
+func readAll(m host.Module) ([]byte, error) {
+	r, err := m.Open()
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	return io.ReadAll(io.LimitReader(r, host.MaxModule+1))
+}
+
+func refused(what string, err error) error {
+	return &engine.VerbError{Text: fmt.Sprintf("%s: %v", what, err)}
+}
