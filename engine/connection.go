@@ -255,6 +255,7 @@ const maxProperties = 16 << 10
 
 // set changes properties. Those of a token's claims stay as they are.
 func (c *Connection) set(changes ...Property) error {
+	defer c.changed()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	old := c.profile.Load()
@@ -275,6 +276,13 @@ func (c *Connection) set(changes ...Property) error {
 		}
 	}
 	return c.store(old.User, next)
+}
+
+// changed lets the rooms know that the profile is another.
+func (c *Connection) changed() {
+	for _, m := range c.memberships() {
+		m.room.changed()
+	}
 }
 
 // store makes a profile with the user and the properties, which are in order, of

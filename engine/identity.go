@@ -81,6 +81,7 @@ func (c *Connection) identify(ctx context.Context, token string) (Identity, erro
 // become sets the user and the claims. A claim takes the place of a property that
 // a module has set.
 func (c *Connection) become(id Identity) error {
+	defer c.changed()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	old := c.profile.Load()

@@ -111,9 +111,20 @@ type Event struct {
 	Sequence uint64          // counts the messages of the room on this node
 	Extra    json.RawMessage // a JSON object; nil: nothing
 
+	// Crowd is the same for the same members: see [Crowd]. say alone; nil: unknown.
+	Crowd *Crowd
+
 	// action.
 	Action string
 	Params json.RawMessage // a JSON object; nil: none
+}
+
+// Crowd stands for the members of a room at one moment, in their order. When one
+// comes, goes or gets another profile, there is another Crowd.
+type Crowd struct {
+	// Derived is for the middleware: what it has made of the members. The engine
+	// does not touch it.
+	Derived atomic.Value
 }
 
 // Outcome is how a chain ended.

@@ -69,6 +69,7 @@ type crowd struct {
 	members []*member
 	asked   []Member // the same, for the middleware; made when it is first asked
 	starts  []int    // writer w serves members[starts[w]:starts[w+1]]
+	known   Crowd    // them, to the middleware
 }
 
 func newRoom(id RoomID, writers []*writer) *room {
@@ -104,6 +105,14 @@ func (r *room) remove(m *member) {
 	r.members[m.index].index = m.index
 	r.members[last] = nil
 	r.members = r.members[:last]
+	r.crowd = nil
+}
+
+// changed makes the next message find the members anew: one of them has another
+// profile.
+func (r *room) changed() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	r.crowd = nil
 }
 

@@ -23,9 +23,10 @@ var epoch = time.Now()
 // now is the host's clock, in nanoseconds.
 func now() int64 { return int64(time.Since(epoch)) }
 
-// largeStack is the fuel of a call whose stack may have become large: a guest pays
-// for every value that it can leave there. Go's pay much more, and leave nothing.
-const largeStack = meter.Slice / 4
+// firstSlice is the fuel that a call begins with. A guest pays for every value that it
+// can leave on its stack, so where that is enough the stack is small. Go's pay much more,
+// and leave nothing.
+const firstSlice = meter.Slice / 4
 
 // keptStack is the largest stack that is kept, in values of 8 bytes or in bytes, as
 // wazero counts it.
@@ -47,7 +48,7 @@ func deep(fn api.Function) bool {
 func (in *instance) call(fn api.Function, args ...uint64) (uint64, *failure) {
 	in.stack[0] = 0
 	copy(in.stack[:], args)
-	in.fuel.Set(meter.Slice)
+	in.fuel.Set(firstSlice)
 	slices := in.slices
 	err := fn.CallWithStack(in, in.stack[:])
 	if in.tracing != nil {
@@ -57,8 +58,7 @@ func (in *instance) call(fn api.Function, args ...uint64) (uint64, *failure) {
 		in.broken = true
 		return 0, in.classify(err)
 	}
-	much := in.slices < slices || int64(in.fuel.Get()) < meter.Slice-largeStack
-	in.large = in.large || much && deep(fn)
+	in.large = in.large || in.slices < slices && deep(fn)
 	return in.stack[0], nil
 }
 

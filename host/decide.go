@@ -179,7 +179,7 @@ func (in *instance) decided(hook abi.Hook, ev *engine.Event, a *answer) *failure
 	if ev.Conn != nil {
 		conn = encode(ev.Conn, &in.generation.sees.conn)
 	}
-	if f := in.writeFrame(hook, ev, conn, nil); f != nil {
+	if f := in.writeFrame(hook, ev, conn, 0, nil); f != nil {
 		return f
 	}
 	result, f := in.call(in.hooks[hook], uint64(in.buffer))

@@ -1,6 +1,7 @@
 package host
 
 import (
+	"bytes"
 	"context"
 
 	"github.com/mootchat/moot/engine"
@@ -10,7 +11,7 @@ import (
 
 // Deliver implements [engine.Middleware]. Each entry is asked once for all receivers
 // that have the same form of the message so far, in batches, or where it declares
-// what its answer varies by, once for each class of them.
+// what its answer varies by, about one of each class of them.
 func (h *Host) Deliver(ctx context.Context, ev *engine.Event, members []engine.Member) engine.Delivery {
 	r := h.running()
 	if r == nil {
@@ -45,20 +46,24 @@ type scratch struct {
 	event   engine.Event // as the form at hand has it
 	end     int64        // of the chain, on the host's clock
 
-	forms []form // the first is the message as it is
-	split bool   // the members do not all have the same form
-	all   int32  // their form, until they are split
-	of    []int32
-	next  []int32 // of the members of one form, linked
-	group []int32 // members that an entry is asked about
+	forms  []form // the first is the message as it is
+	split  bool   // the members do not all have the same form
+	all    int32  // their form, until they are split
+	of     []int32
+	next   []int32 // of the members of one form, linked
+	group  []int32 // members that an entry is asked about; nil: all
+	groups []int32 // the memory of group
 
-	units   []unit
-	most    int     // units that there were at once
-	unitOf  []int32 // by place in group
+	units   []unit  // that the group is
+	unitOf  []int32 // by place in the group; nil: each is a unit
 	outcome []int32 // by unit: a form or nothing
-	classes []int32 // a hash table of units, plus one
+	chosen  []unit  // units, where the group is not all
+	placed  []int32 // unitOf, where the group is not all
+	places  []int32 // by unit of the audience: its place among the chosen, plus one
+	part    []byte  // of a frame, where the audience has none that will do
 
-	verdicts []byte // of one batch
+	verdicts []byte    // of one batch
+	given    [256]bool // verdicts that there are
 	variants []rewrite
 
 	delivered []int32 // For of the delivery
@@ -86,12 +91,12 @@ func (h *Host) scratch() *scratch {
 func (s *scratch) free() {
 	s.ctx, s.members, s.event = nil, nil, engine.Event{}
 	clear(s.forms)
-	clear(s.units[:s.most])
+	s.units, s.unitOf = nil, nil
+	clear(s.chosen[:cap(s.chosen)])
 	clear(s.variants[:cap(s.variants)])
-	if s.most > maxScratch {
+	if cap(s.outcome) > maxScratch {
 		return // the next room is likely to be smaller
 	}
-	s.most = 0
 	select {
 	case s.host.scratches <- s:
 	default:
@@ -119,10 +124,11 @@ func (s *scratch) ask(e *entry) {
 	s.link()
 	for f := range int32(len(s.forms)) {
 		if s.forms[f].head >= 0 && !s.forms[f].ended {
-			s.group = s.group[:0]
+			s.groups = s.groups[:0]
 			for i := s.forms[f].head; i >= 0; i = s.next[i] {
-				s.group = append(s.group, i)
+				s.groups = append(s.groups, i)
 			}
+			s.group = s.groups
 			s.about(e, f, deadline)
 		}
 	}
@@ -144,18 +150,51 @@ func (s *scratch) link() {
 
 // about asks e about the members of one form: those of s.group, or all.
 func (s *scratch) about(e *entry, f int32, deadline int64) {
-	s.collect(&e.generation.declared)
-	s.most = max(s.most, len(s.units))
+	a := s.audience(&e.generation.declared)
+	s.choose(a)
 	s.show(&s.forms[f].payload)
 	s.outcome = resize(s.outcome, len(s.units))
 	for from := 0; from < len(s.units); {
-		to := batch(s.units, from)
-		s.batch(e, f, from, to, deadline)
-		from = to
+		from = s.batch(e, f, s.from(e, a, from), deadline)
 	}
 	if e.Mode == Enforce {
 		s.apply()
 	}
+}
+
+// choose makes the units that the group is.
+func (s *scratch) choose(a *audience) {
+	if s.group == nil {
+		s.units, s.unitOf = a.units, a.unitOf
+		return
+	}
+	s.places = resize(s.places, len(a.units))
+	clear(s.places)
+	s.chosen, s.placed = s.chosen[:0], resize(s.placed, len(s.group))
+	for k, i := range s.group {
+		u := a.unit(i)
+		if s.places[u] == 0 {
+			s.chosen = append(s.chosen, a.units[u])
+			s.places[u] = int32(len(s.chosen))
+		}
+		s.placed[k] = s.places[u] - 1
+	}
+	s.units, s.unitOf = s.chosen, s.placed
+}
+
+// from is the batch that begins with a unit.
+func (s *scratch) from(e *entry, a *audience, from int) batch {
+	limits := &e.generation.batches
+	if s.group == nil && limits.usual() {
+		for _, b := range a.batches {
+			if b.from == from {
+				return b
+			}
+		}
+	}
+	to := limits.fitting(s.units, from, abi.HeaderSize+eventSize(&s.event, e.generation.sees.fields))
+	s.part = appendUnits(s.part[:0], s.units[from:to])
+	return batch{from, to, s.part}
 }
 
 // show makes the event that of the form.
@@ -164,22 +203,14 @@ func (s *scratch) show(p *wire.Payload) {
 	ev.Message, ev.Room, ev.From, ev.Context, ev.SentAt, ev.Extra = p.Message, p.Room, p.From, p.Context, p.SentAt, p.Extra
 }
 
-// batch is the end of as many units as one frame holds.
-func batch(units []unit, from int) int {
-	size := 0
-	for to := from; to < len(units); to++ {
-		size += len(units[to].blob)
-		if to > from && (to-from == abi.MaxReceivers || size > abi.MaxReceiverBytes) {
-			return to
-		}
+// batch asks about some of the units, notes the outcome of each, and says with which unit
+// to go on.
+func (s *scratch) batch(e *entry, f int32, b batch, deadline int64) int {
+	code, fail := e.say(s, s.units[b.from:b.to], b.part, deadline)
+	if fail != nil && fail.err == errFewer {
+		return b.from
 	}
-	return len(units)
-}
-
-// batch asks about some of the units and notes the outcome of each.
-func (s *scratch) batch(e *entry, f int32, from, to int, deadline int64) {
-	code, fail := e.say(s, s.units[from:to], deadline)
-	outcome := s.outcome[from:to]
+	outcome := s.outcome[b.from:b.to]
 	if fail == nil {
 		fail = s.heed(e, f, code, outcome, deadline)
 	}
@@ -191,6 +222,7 @@ func (s *scratch) batch(e *entry, f int32, from, to int, deadline int64) {
 		}
 		fill(outcome, into)
 	}
+	return b.to
 }
 
 // heed notes and counts what was answered about the form.
@@ -228,30 +260,25 @@ func (s *scratch) rewritten(e *entry, f int32, k int, deadline int64) (int32, *f
 
 // perReceiver reads the verdict bytes, which were checked.
 func (s *scratch) perReceiver(e *entry, f int32, outcome []int32, deadline int64) *failure {
-	var variants [abi.MaxVariants]int32 // forms, plus one
-	var counts [3]int
-	for i, v := range s.verdicts {
-		switch v {
-		case abi.VerdictDeliver:
-			outcome[i] = f
-		case abi.VerdictDrop:
-			outcome[i] = nothing
-		default:
-			k := v - abi.VerdictVariant
-			if variants[k] == 0 {
-				form, fail := s.rewritten(e, f, int(k), deadline)
-				if fail != nil {
-					return fail
-				}
-				variants[k] = form + 1
-			}
-			outcome[i] = variants[k] - 1
+	forms := [256]int32{abi.VerdictDeliver: f, abi.VerdictDrop: nothing}
+	for k := range s.variants {
+		v := abi.VerdictVariant + k
+		if !s.given[v] {
+			continue
 		}
-		counts[min(v, 2)]++
+		var fail *failure
+		if forms[v], fail = s.rewritten(e, f, k, deadline); fail != nil {
+			return fail
+		}
 	}
-	e.count(abi.Allow, counts[abi.VerdictDeliver])
-	e.count(abi.Drop, counts[abi.VerdictDrop])
-	e.count(abi.Rewritten, counts[abi.VerdictVariant])
+	for i, v := range s.verdicts[:len(outcome)] {
+		outcome[i] = forms[v]
+	}
+	delivered := bytes.Count(s.verdicts, []byte{abi.VerdictDeliver})
+	dropped := bytes.Count(s.verdicts, []byte{abi.VerdictDrop})
+	e.count(abi.Allow, delivered)
+	e.count(abi.Drop, dropped)
+	e.count(abi.Rewritten, len(outcome)-delivered-dropped)
 	return nil
 }
 

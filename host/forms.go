@@ -63,48 +63,58 @@ func (s *scratch) ending(f int32) int32 {
 
 // apply gives the members the outcome of their units.
 func (s *scratch) apply() {
-	first := s.outcome[0]
-	if !s.split && !slices.ContainsFunc(s.outcome, func(f int32) bool { return f != first }) {
-		s.all = first
-		return
-	}
-	if !s.split {
-		s.split = true
-		s.of = resize(s.of, len(s.members))
-		for i := range s.of {
-			s.of[i] = s.outcome[s.unitOf[i]]
+	if s.group != nil {
+		for k, i := range s.group {
+			s.of[i] = s.outcome[s.unitOf[k]]
 		}
 		return
 	}
-	for k, i := range s.group {
-		s.of[i] = s.outcome[s.unitOf[k]]
+	first := s.outcome[0]
+	switch {
+	case !slices.ContainsFunc(s.outcome, func(f int32) bool { return f != first }):
+		s.all = first
+		return
+	case s.unitOf == nil:
+		s.of, s.outcome = s.outcome, s.of
+	default:
+		s.of = resize(s.of, len(s.members))
+		for i, u := range s.unitOf {
+			s.of[i] = s.outcome[u]
+		}
 	}
+	s.split = true
 }
 
 // delivery is the outcome as the engine wants it.
 func (s *scratch) delivery() engine.Delivery {
-	var answers []wire.Payload
-	index := func(f int32) int32 {
-		switch {
-		case f == nothing:
-			return engine.Nothing
-		case s.forms[f].asIs:
-			return engine.AsIs
-		case s.forms[f].index == 0:
-			answers = append(answers, s.forms[f].payload)
-			s.forms[f].index = int32(len(answers))
-		}
-		return s.forms[f].index - 1
-	}
+	var d engine.Delivery
 	if !s.split {
-		d := engine.Delivery{All: index(s.all)}
-		d.Answers = answers
+		d.All = s.index(&d, s.all)
 		s.free()
 		return d
 	}
 	s.delivered = resize(s.delivered, len(s.of))
+	last, index := nothing, nothing
 	for i, f := range s.of {
-		s.delivered[i] = index(f)
+		if f != last {
+			last, index = f, s.index(&d, f)
+		}
+		s.delivered[i] = index
 	}
-	return engine.Delivery{Answers: answers, For: s.delivered, Release: s.release}
+	d.For, d.Release = s.delivered, s.release
+	return d
+}
+
+// index is what a form is called in the delivery, which gets its answer.
+func (s *scratch) index(d *engine.Delivery, f int32) int32 {
+	switch {
+	case f == nothing:
+		return engine.Nothing
+	case s.forms[f].asIs:
+		return engine.AsIs
+	case s.forms[f].index == 0:
+		d.Answers = append(d.Answers, s.forms[f].payload)
+		s.forms[f].index = int32(len(d.Answers))
+	}
+	return s.forms[f].index - 1
 }

@@ -24,7 +24,8 @@ type binding struct {
 }
 
 // generation is a module as one tenant runs it: compiled, linked to what it was
-// granted, with its config. Only the pool changes.
+// granted, with its config. Only the pool and the size of batches
+// change.
 type generation struct {
 	declared
 	host     *Host
@@ -40,6 +41,7 @@ type generation struct {
 	pool     *pool
 	gate     *gate
 	counters *counters
+	batches  batches
 	users    atomic.Int64 // revisions
 }
 

@@ -43,7 +43,6 @@ type instance struct {
 	hook     abi.Hook // 0: none, the module starts
 	event    *engine.Event
 	units    []unit
-	verdicts int // offset of the verdict bytes in the frame
 	effects  []engine.Effect
 	emits    int
 	calls    context.Context // for what waits on others; nil: not needed yet
@@ -240,8 +239,7 @@ func (in *instance) ensure(size int) *failure {
 
 // memory is all of the guest's memory. A call into the guest may move it.
 func (in *instance) memory() []byte {
-	b, _ := in.mem.Read(0, in.mem.Size())
-	return b
+	return in.linear.bytes()
 }
 
 // worn reports whether the instance should be replaced: it failed, or its memory

@@ -74,6 +74,9 @@ func (l *linear) Reallocate(size uint64) []byte {
 	return b
 }
 
+// bytes is what the guest has grown into. It is the guest's: a call may move it.
+func (l *linear) bytes() []byte { return l.region.b[:l.size] }
+
 // full reports whether what the guest may grow into is nearly used up.
 func (l *linear) full() bool { return !l.fixed && l.size > l.max/4*3 }
 

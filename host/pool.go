@@ -12,7 +12,9 @@ import (
 // longer than its own deadline, whatever making one takes.
 type pool struct {
 	make    func() (*instance, *failure)
-	report  func(*failure) // of a making that failed
+	report  func(*failure)           // of a making that failed
+	warm    atomic.Pointer[instance] // the one used last, if nobody has it
+	waiting atomic.Int32             // who waits at idle
 	idle    chan *instance
 	actions chan struct{} // one for each action under way: they leave one instance for messages
 	alive   atomic.Int32  // instances there are or are being made, at most cap(idle)
@@ -32,13 +34,17 @@ func newPool(size int, make_ func() (*instance, *failure), report func(*failure)
 // take gives an instance, to be returned by put. It is asked for at time t, and waits
 // until the deadline. The instance's mark is when it was handed out.
 func (p *pool) take(ctx context.Context, t, deadline int64) (*instance, *failure) {
-	select {
-	case in := <-p.idle:
+	if in := p.free(); in != nil {
 		in.mark = t
 		return in, nil
-	default:
 	}
 	p.grow()
+	p.waiting.Add(1)
+	defer p.waiting.Add(-1)
+	if in := p.free(); in != nil { // put was quicker
+		in.mark = now()
+		return in, nil
+	}
 	timer := time.NewTimer(time.Duration(deadline - t))
 	defer timer.Stop()
 	select {
@@ -52,6 +58,33 @@ func (p *pool) take(ctx context.Context, t, deadline int64) (*instance, *failure
 	}
 }
 
+// free is an instance that nobody has, if there is one.
+func (p *pool) free() *instance {
+	if in := p.warm.Swap(nil); in != nil {
+		return in
+	}
+	select {
+	case in := <-p.idle:
+		return in
+	default:
+		return nil
+	}
+}
+
+// give leaves an instance to others. Who waits has either said so before it is looked for
+// here, or looks for the warm one afterwards.
+func (p *pool) give(in *instance) {
+	if p.warm.CompareAndSwap(nil, in) {
+		if p.waiting.Load() == 0 {
+			return
+		}
+		if in = p.warm.Swap(nil); in == nil {
+			return
+		}
+	}
+	p.idle <- in
+}
+
 // put takes an instance back, or replaces it.
 func (p *pool) put(in *instance) {
 	if p.resting.Load() {
@@ -60,7 +93,7 @@ func (p *pool) put(in *instance) {
 		return
 	}
 	if !in.worn() {
-		p.idle <- in
+		p.give(in)
 		return
 	}
 	in.close()
@@ -83,14 +116,9 @@ func (p *pool) wake() {
 
 // drain closes what is idle.
 func (p *pool) drain() {
-	for {
-		select {
-		case in := <-p.idle:
-			in.close()
-			p.alive.Add(-1)
-		default:
-			return
-		}
+	for in := p.free(); in != nil; in = p.free() {
+		in.close()
+		p.alive.Add(-1)
 	}
 }
 
@@ -107,7 +135,7 @@ func (p *pool) grow() {
 			p.report(f)
 			return
 		}
-		p.idle <- in
+		p.give(in)
 	})
 }
 

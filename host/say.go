@@ -1,15 +1,19 @@
 package host
 
 import (
+	"bytes"
 	"encoding/binary"
+	"errors"
+	"sync/atomic"
 
 	"github.com/mootchat/moot/host/abi"
 )
 
-// say is one call of on_say, for some units. What it answers is left in the scratch:
-// verdict bytes and variants after PerReceiver, the rewriting as the first variant
-// after Rewritten.
-func (e *entry) say(s *scratch, units []unit, deadline int64) (int32, *failure) {
+// say is one call of on_say, for some units, which part shows. What it answers is
+// left in the scratch: verdict bytes and variants after PerReceiver, the rewriting as
+// the first variant after Rewritten. errFewer says that the module is to be asked about
+// fewer at once.
+func (e *entry) say(s *scratch, units []unit, part []byte, deadline int64) (int32, *failure) {
 	start := now()
 	if e.breaker.open(start) {
 		return 0, &failure{Open, errOpen}
@@ -22,12 +26,12 @@ func (e *entry) say(s *scratch, units []unit, deadline int64) (int32, *failure) 
 	if f != nil {
 		return 0, f
 	}
-	code, f := in.say(e, s, units, deadline)
+	code, f := in.say(e, s, units, part, deadline)
 	p.put(in)
 	return code, f
 }
 
-func (in *instance) say(e *entry, s *scratch, units []unit, deadline int64) (int32, *failure) {
+func (in *instance) say(e *entry, s *scratch, units []unit, part []byte, deadline int64) (int32, *failure) {
 	in.begin(deadline, e.label, abi.Say, &s.event)
 	in.units = units
 	defer in.end()
@@ -40,7 +44,10 @@ func (in *instance) hear(s *scratch, units []unit) (int32, *failure) {
 	if f := in.pace(); f != nil {
 		return 0, f
 	}
-	if f := in.writeFrame(abi.Say, &s.event, nil, units); f != nil {
+	if f := in.writeFrame(abi.Say, &s.event, nil, len(units), part); f != nil {
+		if f.kind == Memory && f.err == errFrame && e.generation.batches.fit(in.capacity, len(units)) {
+			f = &failure{Memory, errFewer}
+		}
 		return 0, f
 	}
 	result, f := in.call(in.hooks[abi.Say], uint64(in.buffer))
@@ -48,10 +55,69 @@ func (in *instance) hear(s *scratch, units []unit) (int32, *failure) {
 		return 0, f
 	}
 	code := int32(result)
+	if code == abi.PerReceiver && in.variants() > abi.MaxVariants && e.generation.batches.split(len(units)) {
+		return 0, &failure{Protocol, errFewer}
+	}
 	if f = in.heard(s, code, len(units)); f != nil {
 		in.broken = true
 	}
 	return code, f
+}
+
+// variants is how many variants the guest says that there are.
+func (in *instance) variants() uint32 {
+	return binary.LittleEndian.Uint32(in.memory()[in.buffer+abi.ResultVariantCount:])
+}
+
+// errFewer is no failure of the module.
+var errFewer = errors.New("to be asked about fewer at once")
+
+// batches is how many receivers at once a module can be asked about, as it has shown
+// so far.
+type batches struct {
+	most atomic.Int32 // receivers; 0: abi.MaxReceivers
+	room atomic.Int64 // bytes of a frame; 0: abi.ExchangeMax
+}
+
+// split has the module asked about so few that each can have a variant of its own; false: so
+// it was.
+func (b *batches) split(n int) bool {
+	if n <= abi.MaxVariants {
+		return false
+	}
+	b.most.Store(abi.MaxVariants)
+	return true
+}
+
+// fit has no frames made that are larger than an exchange buffer of the module's; false: that
+// is known already, or there is one receiver, and it is too much.
+func (b *batches) fit(room, n int) bool {
+	for n > 1 {
+		old := b.room.Load()
+		if old != 0 && old <= int64(room) {
+			return false
+		}
+		if b.room.CompareAndSwap(old, int64(room)) {
+			return true
+		}
+	}
+	return false
+}
+
+// usual reports whether the batches of an audience will do.
+func (b *batches) usual() bool { return b.most.Load() == 0 && b.room.Load() == 0 }
+
+// fitting is the end of as many units as the module can be asked about, in a frame with so many
+// bytes besides.
+func (b *batches) fitting(units []unit, from, besides int) int {
+	most, room := abi.MaxReceivers, abi.ExchangeMax
+	if n := b.most.Load(); n > 0 {
+		most = int(n)
+	}
+	if n := b.room.Load(); n > 0 {
+		room = int(n)
+	}
+	return fitting(units, from, most, room-besides)
 }
 
 // heard reads what the return value says there is to read.
@@ -68,7 +134,7 @@ func (in *instance) heard(s *scratch, code int32, n int) *failure {
 		r := in.results()
 		r.variants(s)
 		if r.err == nil {
-			r.verdicts(s, r.memory[int(in.buffer)+in.verdicts:][:n])
+			r.verdicts(s, r.memory[int(in.buffer)+abi.HeaderSize+verdictsAt(n):][:n])
 		}
 		return r.err
 	}
@@ -106,10 +172,13 @@ func (r *results) variants(s *scratch) {
 // them: what the guest made of the header does not count.
 func (r *results) verdicts(s *scratch, verdicts []byte) {
 	s.verdicts = append(s.verdicts, verdicts...)
-	for i, v := range s.verdicts {
-		if v >= abi.VerdictVariant && int(v)-abi.VerdictVariant >= len(s.variants) {
-			r.err = fail(Protocol, "receiver %d has variant %d of %d", i, v-abi.VerdictVariant, len(s.variants))
-			return
-		}
+	clear(s.given[:])
+	last := byte(0)
+	for _, v := range s.verdicts {
+		s.given[v] = true
+		last = max(last, v)
+	}
+	if k := int(last) - abi.VerdictVariant; k >= len(s.variants) && k >= 0 {
+		r.err = fail(Protocol, "receiver %d has variant %d of %d", bytes.IndexByte(s.verdicts, last), k, len(s.variants))
 	}
 }

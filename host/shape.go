@@ -22,15 +22,15 @@ type shape struct {
 
 // view is what a module may see of an event and of connections.
 type view struct {
-	event [abi.EventFieldCount]bool
-	conn  shape
+	fields []abi.Field // of the event, in order
+	conn   shape
 }
 
 // fullView is that of a module which declares nothing: all but properties.
 func fullView() view {
 	v := view{conn: shape{connected: true, joined: true}}
-	for i := range v.event {
-		v.event[i] = true
+	for f := range abi.EventFieldCount {
+		v.fields = append(v.fields, f)
 	}
 	for i := range v.conn.fields {
 		v.conn.fields[i] = abi.Field(i) != abi.ConnProperties
@@ -48,13 +48,14 @@ func viewOf(reads []string) (view, error) {
 	var errs []error
 	for _, name := range reads {
 		field, ofEvent := abi.EventField(name)
-		if ofEvent {
-			v.event[field] = true
+		if ofEvent && !slices.Contains(v.fields, field) {
+			v.fields = append(v.fields, field)
 		}
 		if !v.conn.add(name) && !ofEvent {
 			errs = append(errs, fmt.Errorf("reads: there is no field %q; there are %s", name, fieldNames()))
 		}
 	}
+	slices.Sort(v.fields)
 	v.conn.seal()
 	return v, errors.Join(errs...)
 }

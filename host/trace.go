@@ -137,7 +137,7 @@ func (in *instance) traced(f *failure, answer func(*Said)) {
 
 // used books the fuel of one call into the guest.
 func (t *Trace) used(slices int64, left int64) {
-	t.Fuel += uint64(slices*meter.Slice + meter.Slice - left)
+	t.Fuel += uint64(firstSlice + slices*meter.Slice - left)
 }
 
 // tell is what an answer says.

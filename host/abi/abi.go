@@ -52,9 +52,9 @@ const (
 
 // Bounds of one call.
 const (
-	MaxReceivers     = 253       // receivers in one frame of on_say: each may have a variant of its own
+	MaxReceivers     = 1024      // receivers in one frame of on_say
 	MaxReceiverBytes = 256 << 10 // bytes of their blobs
-	MaxVariants      = 253       // variants one on_say may offer: verdict bytes 2..254
+	MaxVariants      = 253       // variants one on_say may offer: verdict bytes 2..254; more ask for fewer receivers
 	MaxReason        = 1 << 10   // bytes of a deny's reason
 	MaxResult        = 64 << 10  // bytes of any other result a guest gives
 	MaxProperties    = 16 << 10  // bytes of the properties of one connection, encoded

@@ -135,20 +135,14 @@ func (f *frame) finish(minor int) {
 	f.Hex = hex.EncodeToString(f.bytes(minor))
 }
 
-// bytes lays the frame out: header, event, connection, table of receivers,
-// verdict bytes, receivers.
+// bytes lays the frame out: header, table of receivers, verdict bytes, receivers,
+// event, connection.
 func (f *frame) bytes(more int) []byte {
 	b := make([]byte, abi.HeaderSize)
 	le.PutUint16(b[abi.FrameMinor:], uint16(f.Minor))
 	le.PutUint16(b[abi.FrameHook:], uint16(f.Number))
 	if f.JSON {
 		le.PutUint32(b[abi.FrameFlags:], abi.FlagJSON)
-	}
-	le.PutUint32(b[abi.FrameEvent:], uint32(len(b)))
-	b = f.Event.append(b, more)
-	if f.Connection != nil {
-		le.PutUint32(b[abi.FrameConnection:], uint32(len(b)))
-		b = f.Connection.append(b, more)
 	}
 	if n := len(f.Receivers); n > 0 {
 		le.PutUint32(b[abi.FrameReceivers:], uint32(n))
@@ -161,6 +155,12 @@ func (f *frame) bytes(more int) []byte {
 			le.PutUint32(b[table+4*i:], uint32(len(b)))
 			b = f.Receivers[i].append(b, more)
 		}
+	}
+	le.PutUint32(b[abi.FrameEvent:], uint32(len(b)))
+	b = f.Event.append(b, more)
+	if f.Connection != nil {
+		le.PutUint32(b[abi.FrameConnection:], uint32(len(b)))
+		b = f.Connection.append(b, more)
 	}
 	le.PutUint32(b[abi.FrameSize:], uint32(len(b)))
 	return b

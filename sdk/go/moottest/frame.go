@@ -92,19 +92,13 @@ func (v view) blob(c *Connection) []byte {
 	return appendBlob(nil, 2, at[0], at[1], fields)
 }
 
-// appendFrame puts a frame together of blobs: header, event, connection (nil for
-// none), table of receivers, verdict bytes, receivers.
+// appendFrame puts a frame together of blobs: header, table of receivers, verdict
+// bytes, receivers, event, connection (nil for none).
 func appendFrame(hook int, json bool, event, conn []byte, receivers [][]byte) []byte {
 	b := make([]byte, headerSize)
 	le.PutUint16(b[6:], uint16(hook))
 	if json {
 		le.PutUint32(b[8:], 1)
-	}
-	le.PutUint32(b[16:], headerSize)
-	b = append(b, event...)
-	if conn != nil {
-		le.PutUint32(b[20:], uint32(len(b)))
-		b = append(b, conn...)
 	}
 	if n := len(receivers); n > 0 {
 		le.PutUint32(b[12:], uint32(n))
@@ -117,6 +111,12 @@ func appendFrame(hook int, json bool, event, conn []byte, receivers [][]byte) []
 			le.PutUint32(b[table+4*i:], uint32(len(b)))
 			b = append(b, r...)
 		}
+	}
+	le.PutUint32(b[16:], uint32(len(b)))
+	b = append(b, event...)
+	if conn != nil {
+		le.PutUint32(b[20:], uint32(len(b)))
+		b = append(b, conn...)
 	}
 	le.PutUint32(b, uint32(len(b)))
 	return b

@@ -131,10 +131,31 @@ func (g *Guest) Ask(e Event) Verdict {
 	}
 	frame := g.sees.frame(hook, &e)
 	g.Host.begin(hook, &e)
-	v := judged(hook, decode(g.guest.Call(frame), frame, g.guest.Memory()))
+	returned := g.guest.Call(frame)
+	if returned == 3 && le.Uint32(frame[100:]) > maxVariants && len(e.Receivers) > maxVariants {
+		return g.inParts(e)
+	}
+	v := judged(hook, decode(returned, frame, g.guest.Memory()))
 	if v.Answer == Allow || v.Answer == AllowEnd || v.Answer == Rewrite {
 		v.Emitted, v.Properties = g.Host.emitted, g.Host.properties
 		v.Created, v.Destroyed = g.Host.created, g.Host.destroyed
 	}
 	return v
+}
+
+// maxVariants is how many variants one answer can have.
+const maxVariants = 253
+
+// inParts asks about so few receivers at once that each can have a variant of its own.
+func (g *Guest) inParts(e Event) Verdict {
+	all := Verdict{Answer: Rewrite}
+	for receivers := range slices.Chunk(e.Receivers, maxVariants) {
+		e.Receivers = receivers
+		v := g.Ask(e)
+		if v.Answer == Failed {
+			return v
+		}
+		all.Receivers = append(all.Receivers, v.Receivers...)
+	}
+	return all
 }

@@ -1,0 +1,177 @@
+package host
+
+import (
+	"bytes"
+	"encoding/binary"
+	"slices"
+	"unique"
+
+	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/host/abi"
+)
+
+// audience is a crowd as modules with one shape see it: its members, or the classes
+// of those that look the same, so that one answer is right for all of a class. It
+// is made once for each crowd and shape, and kept with the crowd. It does not change.
+type audience struct {
+	key     audienceKey
+	units   []unit
+	unitOf  []int32 // by member; nil: each member is a unit
+	batches []batch // of all units
+	next    *audience
+	more    int // how many follow
+}
+
+type audienceKey struct {
+	shape   unique.Handle[string]
+	classes bool
+}
+
+// batch is units from and up to, which one frame holds, and their part of that frame.
+type batch struct {
+	from, to int
+	part     []byte
+}
+
+// maxAudiences bounds the shapes that a crowd is kept in: some rooms never change, and
+// see many reloads.
+const maxAudiences = 8
+
+// audience is who the module is asked about. Where there is no crowd to keep it with, it is
+// made for this message alone.
+func (s *scratch) audience(d *declared) *audience {
+	key := audienceKey{d.perUnit.key, d.varies}
+	var newest *audience
+	if s.event.Crowd != nil {
+		newest, _ = s.event.Crowd.Derived.Load().(*audience)
+	}
+	for a := newest; a != nil; a = a.next {
+		if a.key == key {
+			return a
+		}
+	}
+	a := newAudience(key, s.members, &d.perUnit)
+	if s.event.Crowd == nil {
+		return a
+	}
+	if newest != nil && newest.more+1 < maxAudiences { // else all others are forgotten
+		a.next, a.more = newest, newest.more+1
+	}
+	if newest == nil {
+		s.event.Crowd.Derived.CompareAndSwap(nil, a)
+	} else {
+		s.event.Crowd.Derived.CompareAndSwap(newest, a)
+	}
+	return a
+}
+
+func newAudience(key audienceKey, members []engine.Member, shows *shape) *audience {
+	a := &audience{key: key}
+	switch {
+	case key.classes && shows.blind():
+		a.units, a.unitOf = []unit{{encoded: &nobody}}, make([]int32, len(members))
+	case key.classes:
+		a.classify(members, shows)
+	default:
+		a.units = make([]unit, len(members))
+		for i, m := range members {
+			a.units[i] = unitOf(m, shows)
+		}
+	}
+	for from := 0; from < len(a.units); {
+		to := fitting(a.units, from, abi.MaxReceivers, abi.ExchangeMax)
+		a.batches = append(a.batches, batch{from, to, appendUnits(nil, a.units[from:to])})
+		from = to
+	}
+	return a
+}
+
+// unit is a receiver as a frame shows it: a member, or the class of members that
+// look the same to the module. property_get may read from the profile: of a class, any
+// member's; of [nobody], none.
+type unit struct {
+	*encoded
+	joinedAt int64 // 0 if it is not shown
+}
+
+// nobody is what a module sees of a receiver that it may see nothing of.
+var nobody = encoded{blob: appendConnection(nil, new(engine.Profile), new(shape))}
+
+func unitOf(m engine.Member, shows *shape) unit {
+	u := unit{encoded: encode(m.Profile(), shows)}
+	if shows.joined {
+		u.joinedAt = m.JoinedAt()
+	}
+	return u
+}
+
+// classify finds the classes with a hash table. Hashes come with the encodings.
+func (a *audience) classify(members []engine.Member, shows *shape) {
+	a.unitOf = make([]int32, len(members))
+	classes := make(map[uint64][]int32)
+	for i, m := range members {
+		u := unitOf(m, shows)
+		hash := u.hash ^ uint64(u.joinedAt)
+		at := slices.IndexFunc(classes[hash], func(k int32) bool { return a.units[k].looksLike(&u) })
+		if at < 0 {
+			at = len(classes[hash])
+			classes[hash] = append(classes[hash], int32(len(a.units)))
+			a.units = append(a.units, u)
+		}
+		a.unitOf[i] = classes[hash][at]
+	}
+}
+
+func (u *unit) looksLike(v *unit) bool {
+	return u.hash == v.hash && u.joinedAt == v.joinedAt && bytes.Equal(u.blob, v.blob)
+}
+
+// unit is the unit that a member is of.
+func (a *audience) unit(member int32) int32 {
+	if a.unitOf == nil {
+		return member
+	}
+	return a.unitOf[member]
+}
+
+// fitting is the end of as many units as there may be in one frame, at least one: so
+// many, in a part of so many bytes.
+func fitting(units []unit, from, most, room int) int {
+	blobs := 0
+	for to := from; to < len(units); to++ {
+		blobs += len(units[to].blob)
+		n := to - from
+		if n > 0 && (n == most || blobs > abi.MaxReceiverBytes || blobs+blobsAt(n+1) > room) {
+			return to
+		}
+	}
+	return len(units)
+}
+
+// appendUnits appends the part of a frame that is about the receivers: the table of their
+// offsets, their verdict bytes and their blobs. It follows the header, wherever
+// it is copied from, so that it is the same in every frame.
+func appendUnits(dst []byte, units []unit) []byte {
+	le := binary.LittleEndian
+	start, size := len(dst), blobsAt(len(units))
+	for i := range units {
+		size += len(units[i].blob)
+	}
+	dst = slices.Grow(dst, size)[:start+size]
+	b, at := dst[start:], blobsAt(len(units))
+	clear(b[:at])
+	for i := range units {
+		u := &units[i]
+		le.PutUint32(b[4*i:], uint32(abi.HeaderSize+at))
+		copy(b[at:], u.blob)
+		if u.joinedAt != 0 {
+			le.PutUint64(b[at+abi.BlobB:], uint64(u.joinedAt))
+		}
+		at += len(u.blob)
+	}
+	return dst
+}
+
+// verdictsAt and blobsAt are offsets in the part of n receivers.
+func verdictsAt(n int) int { return pad(4 * n) }
+func blobsAt(n int) int    { return pad(verdictsAt(n) + n) }
