@@ -143,6 +143,38 @@ func TestWhoLeavesWhileTheChainRunsHearsNothing(t *testing.T) {
 	})
 }
 
+// What the middleware has made of the members is good as long as they are the same.
+func TestACrowdIsTheSameAsLongAsItsMembersAre(t *testing.T) {
+	inWorld(t, func(w *world) {
+		n := w.node("n")
+		clients := n.crowd()
+		var last *engine.Crowd
+		n.mw.Say = func(ev *engine.Event, _ []engine.Member) engine.Delivery {
+			last = ev.Crowd
+			return engine.Delivery{All: engine.AsIs}
+		}
+		ask := func() *engine.Crowd {
+			w.must(n.Broadcast(w.Context(), in("r"), "", json.RawMessage(`"hello"`)), nil)
+			return last
+		}
+		first := ask()
+		if first == nil || ask() != first {
+			w.Error("nobody came or went, and the crowd is another")
+		}
+		for what, change := range map[string]func(){
+			"a property": func() {
+				w.must(n.SetProperty(w.Context(), "default", clients[0].ID(), "p", json.RawMessage("1")), nil)
+			},
+			"a member less": func() { w.must(n.RemoveMember(w.Context(), in("r"), clients[1].ID()), nil) },
+		} {
+			before := ask()
+			if change(); ask() == before {
+				w.Errorf("%s, and the crowd is the same", what)
+			}
+		}
+	})
+}
+
 func TestEachDistinctAnswerIsEncodedOnce(t *testing.T) {
 	inWorld(t, func(w *world) {
 		n := w.node("n")

@@ -39,8 +39,14 @@ func crowd(n int) []engine.Member {
 // heard is what each member hears: "-" is nothing, "=" the message as it is.
 func heard(t *testing.T, h *Host, text string, members []engine.Member) []string {
 	t.Helper()
+	return heardIn(t, h, text, members, nil)
+}
+
+// heardIn is heard where the members are those of a crowd.
+func heardIn(t *testing.T, h *Host, text string, members []engine.Member, c *engine.Crowd) []string {
+	t.Helper()
 	ev := said(text)
-	ev.Hook, ev.Conn = engine.HookSay, nil
+	ev.Hook, ev.Conn, ev.Crowd = engine.HookSay, nil, c
 	d := h.Deliver(context.Background(), ev, members)
 	out := make([]string, len(members))
 	for i := range out {

@@ -181,6 +181,9 @@ func onSay(frame uint32) int32 {
 	n := le.Uint32(exchange[12:])
 	table, verdicts := le.Uint32(exchange[24:]), le.Uint32(exchange[28:])
 	message := field(le.Uint32(exchange[16:]), 3)
+	if config.Say == "each" {
+		return each(message, n, table, verdicts)
+	}
 	if config.Say != "receivers" {
 		return do(message)
 	}
@@ -208,5 +211,25 @@ func onSay(frame uint32) int32 {
 	}
 	le.PutUint32(exchange[96:], pointer(variants))
 	le.PutUint32(exchange[100:], uint32(len(forms)))
+	return 3
+}
+
+// each tells every receiver its own id.
+func each(message string, n, table, verdicts uint32) int32 {
+	if n > 253 {
+		le.PutUint32(exchange[100:], n)
+		return 3
+	}
+	kept = kept[:0]
+	var variants []byte
+	for i := range n {
+		text := []byte(message + " " + field(le.Uint32(exchange[table+4*i:]), 0))
+		variants = le.AppendUint32(variants, pointer(text))
+		variants = le.AppendUint32(variants, uint32(len(text)))
+		variants = append(le.AppendUint32(variants, 1), make([]byte, 8)...)
+		exchange[verdicts+i] = byte(2 + i)
+	}
+	le.PutUint32(exchange[96:], pointer(variants))
+	le.PutUint32(exchange[100:], n)
 	return 3
 }

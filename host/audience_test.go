@@ -1,0 +1,123 @@
+package host
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/host/abi"
+	"github.com/mootchat/moot/host/hosttest/asm"
+)
+
+// What one module is shown of a crowd is kept, and no other is shown it that reads less, or varies by less.
+func TestWhatIsKeptOfACrowdIsForThoseWhoReadIt(t *testing.T) {
+	members, kept := crowd(2500), new(engine.Crowd)
+	all := locally(members)
+	unseen := func(what func(*engine.Profile)) []string {
+		var seen []engine.Member
+		for _, m := range members {
+			p := &engine.Profile{User: m.Profile().User, Locale: m.Profile().Locale}
+			what(p)
+			seen = append(seen, seat{p, m.JoinedAt()})
+		}
+		return locally(seen)
+	}
+	byLocale := unseen(func(p *engine.Profile) { p.User = "" })
+	byUser := unseen(func(p *engine.Profile) { p.Locale = "-" })
+	cases := []struct {
+		manifest string
+		want     []string
+	}{
+		{`{"reads": ["message", "user", "locale"]}`, all},
+		{`{"reads": ["message", "locale"]}`, byLocale},
+		{`{"reads": ["message", "user"]}`, byUser},
+		{`{"reads": ["message", "user", "locale"], "vary": ["user", "locale"]}`, all},
+		{`{"reads": ["message", "user", "locale"], "vary": ["locale"]}`, byLocale},
+		{`{"reads": ["message", "user", "locale"], "vary": ["user"]}`, byUser},
+		{`{"reads": ["message", "user", "locale"], "vary": []}`, unseen(func(p *engine.Profile) { p.User, p.Locale = "", "-" })},
+		{`{}`, all},
+		{`{"reads": ["message", "user", "locale", "joinedAt"], "vary": ["user", "locale", "joinedAt"]}`, all},
+		{`{"reads": ["message", "user", "locale", "connectedAt"]}`, all},
+	}
+	var hosts []*Host
+	for _, c := range cases {
+		h, _ := start(t, Config{}, goEntry(`{"say": "receivers", "manifest": `+c.manifest+`}`))
+		hosts = append(hosts, h)
+	}
+	for range 2 { // what is forgotten is made again
+		for i, c := range cases {
+			if got := heardIn(t, hosts[i], "hi", members, kept); !slices.Equal(got, c.want) {
+				t.Errorf("%s: they heard %.200q, want %.200q", c.manifest, got, c.want)
+			}
+		}
+	}
+	if a := kept.Derived.Load().(*audience); a.more >= maxAudiences {
+		t.Errorf("%d shapes are kept", a.more+1)
+	}
+}
+
+// Later entries are asked about a part of the crowd, by what is kept of all of it.
+func TestPartsOfACrowdAreAskedAbout(t *testing.T) {
+	members := crowd(2500)
+	for _, manifest := range []string{`{}`, `{"reads": ["message", "user", "locale"], "vary": ["user", "locale"]}`} {
+		first, second := goEntry(`{"say": "receivers", "manifest": `+manifest+`}`), goEntry(`{"say": "receivers", "manifest": `+manifest+`}`)
+		second.Priority = 1
+		h, _ := start(t, Config{}, first, second)
+		want := locally(members)
+		for i, text := range want {
+			if language, ok := strings.CutPrefix(text, "hi "); ok {
+				want[i] += " " + language
+			}
+		}
+		kept := new(engine.Crowd)
+		for range 2 {
+			if got := heardIn(t, h, "hi", members, kept); !slices.Equal(got, want) {
+				t.Errorf("%s: they heard %.200q, want %.200q", manifest, got, want)
+			}
+		}
+	}
+}
+
+// There are 253 variants, and more receivers in a frame.
+func TestEachOfManyReceiversHearsItsOwn(t *testing.T) {
+	h, _ := start(t, Config{}, goEntry(`{"say": "each"}`))
+	members, kept := crowd(1000), new(engine.Crowd)
+	for message := range uint64(3) {
+		for i, got := range heardIn(t, h, "hi", members, kept) {
+			if want := fmt.Sprintf("hi c%d", i); got != want {
+				t.Fatalf("receiver %d heard %q", i, got)
+			}
+		}
+		// 253, 253, 253 and 241 receivers; the first time after it was asked about all
+		if s := h.Stats()[0]; s.Calls != 1+4*(message+1) || len(s.Errors) > 0 && s.Errors["protocol"] > 0 || s.Rewritten != 1000*(message+1) {
+			t.Fatalf("after message %d: %+v", message, s)
+		}
+	}
+}
+
+// A module with a small exchange buffer is asked about as many receivers as go into it.
+func TestReceiversThatDoNotFitAreAskedAboutInParts(t *testing.T) {
+	m := new(asm.Module)
+	m.Memory(4, asm.NoMax)
+	m.Export(abi.ExportMemory, asm.Memory, 0)
+	m.Func(abi.ExportMarker, "->", "")
+	m.Func(abi.ExportAlloc, "i32 -> i32", asm.Get(0)+asm.I32(abi.ExchangeSize+1)+asm.LessU+asm.If(asm.I32(exchange)+asm.Return)+asm.I32(0))
+	m.Func("on_say", "i32 -> i32", asm.I32(abi.Allow))
+	h, _ := start(t, Config{})
+	swap(t, h, rulesOf(m.Wasm(), Entry{}))
+	everyone := slices.Repeat([]string{"="}, 1000)
+	for message, text := range []string{"hi", "hi", strings.Repeat("long", 10_000), "hi"} {
+		before := h.Stats()[0].Calls
+		if got := heardIn(t, h, text, crowd(1000), new(engine.Crowd)); !slices.Equal(got, everyone) {
+			t.Errorf("message %d: they heard %.100q: %+v", message, got, h.Stats()[0])
+		}
+		if calls := h.Stats()[0].Calls - before; len(text) == 2 && calls > 4 || calls > 40 {
+			t.Errorf("message %d took %d calls", message, calls)
+		}
+	}
+	if got := heard(t, h, strings.Repeat("long", 20_000), crowd(1)); got[0] != "-" || h.Stats()[0].Errors["memory"] != 1 {
+		t.Errorf("a message that does not fit: %q, %+v", got, h.Stats()[0])
+	}
+}
