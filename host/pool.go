@@ -38,9 +38,9 @@ func (p *pool) take(ctx context.Context, t, deadline int64) (*instance, *failure
 		in.mark = t
 		return in, nil
 	}
-	p.grow()
-	p.waiting.Add(1)
+	p.waiting.Add(1) // first: see give and put
 	defer p.waiting.Add(-1)
+	p.grow()
 	if in := p.free(); in != nil { // put was quicker
 		in.mark = now()
 		return in, nil
@@ -85,20 +85,18 @@ func (p *pool) give(in *instance) {
 	p.idle <- in
 }
 
-// put takes an instance back, or replaces it.
+// put takes an instance back, or replaces it. One that is to rest is closed, unless somebody
+// waits for it.
 func (p *pool) put(in *instance) {
-	if p.resting.Load() {
-		in.close()
-		p.alive.Add(-1)
-		return
-	}
-	if !in.worn() {
+	if !in.worn() && (!p.resting.Load() || p.waiting.Load() > 0) {
 		p.give(in)
 		return
 	}
 	in.close()
 	p.alive.Add(-1)
-	p.grow()
+	if !p.resting.Load() || p.waiting.Load() > 0 {
+		p.grow()
+	}
 }
 
 // rest closes what is idle, and what comes back. Who still asks is served.

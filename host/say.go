@@ -35,17 +35,17 @@ func (in *instance) say(e *entry, s *scratch, units []unit, part []byte, deadlin
 	in.begin(deadline, e.label, abi.Say, &s.event)
 	in.units = units
 	defer in.end()
-	code, f := in.hear(s, units)
+	code, f := in.hear(s, units, part)
 	in.traced(f, func(to *Said) { s.tell(code, units, to) })
 	return code, f
 }
 
-func (in *instance) hear(s *scratch, units []unit) (int32, *failure) {
+func (in *instance) hear(s *scratch, units []unit, part []byte) (int32, *failure) {
 	if f := in.pace(); f != nil {
 		return 0, f
 	}
 	if f := in.writeFrame(abi.Say, &s.event, nil, len(units), part); f != nil {
-		if f.kind == Memory && f.err == errFrame && e.generation.batches.fit(in.capacity, len(units)) {
+		if f.kind == Memory && f.err == errFrame && in.generation.batches.fit(in.capacity, len(units)) {
 			f = &failure{Memory, errFewer}
 		}
 		return 0, f
@@ -55,7 +55,7 @@ func (in *instance) hear(s *scratch, units []unit) (int32, *failure) {
 		return 0, f
 	}
 	code := int32(result)
-	if code == abi.PerReceiver && in.variants() > abi.MaxVariants && e.generation.batches.split(len(units)) {
+	if code == abi.PerReceiver && in.variants() > abi.MaxVariants && in.generation.batches.split(len(units)) {
 		return 0, &failure{Protocol, errFewer}
 	}
 	if f = in.heard(s, code, len(units)); f != nil {
