@@ -201,6 +201,67 @@ func TestReadmesBuild(t *testing.T) {
 	}
 }
 
+// TestNewProjects makes a project in each language, and has it build and tested as its
+// README says.
+func TestNewProjects(t *testing.T) {
+	compilers := map[string]string{"as": "assemblyscript/node_modules", "zig": "zig/node_modules"} // where npm would put them
+	for language := range strings.SplitSeq(module.Languages, ", ") {
+		t.Run(language, func(t *testing.T) {
+			dir := filepath.Join(t.TempDir(), "mark-"+language)
+			if _, err := module.New(dir, language); err != nil {
+				t.Fatal(err)
+			}
+			if compiler := compilers[language]; compiler != "" {
+				from, err := filepath.Abs(compiler)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := os.Symlink(from, filepath.Join(dir, "node_modules")); err != nil {
+					t.Fatal(err)
+				}
+			}
+			var out, log bytes.Buffer
+			err := module.Test(t.Context(), &out, &log, dir, "", module.Options{CacheDir: cache, Timeout: time.Minute})
+			if err != nil || log.Len() > 0 || !strings.HasSuffix(out.String(), "3 of 3 tests are good\n") {
+				t.Errorf("%v\n%s%s", err, &out, &log)
+			}
+		})
+	}
+}
+
+// TestPagesModule builds the module that ABI.md shows in the text format, and asks it.
+func TestPagesModule(t *testing.T) {
+	page, err := os.ReadFile("ABI.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := regexp.MustCompile("(?ms)^```wat\n(.*?)^```$").FindSubmatch(page)
+	if m == nil {
+		t.Fatal("ABI.md has no module")
+	}
+	dir := filepath.Join(t.TempDir(), "quiet")
+	write(t, filepath.Join(dir, "main.wat"), m[1])
+	wasm := built(t, dir)
+	guest, err := trial.Load(t.Context(), trial.Config{Wasm: wasm, CacheDir: cache})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer guest.Close()
+	for text, want := range map[string]string{"!quiet": "drop", "hello": "allow", "": "allow"} {
+		a, _, err := guest.Ask(t.Context(), &trial.Event{Hook: "onSayReceive", Message: &text})
+		if err != nil || a.Verdict != want {
+			t.Errorf("%q: %v %s, want %s", text, err, a.Verdict, want)
+		}
+	}
+	r, err := hosttest.Probe(t.Context(), trial.Config{Wasm: wasm, CacheDir: cache, Timeout: time.Minute})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Err(); err != nil {
+		t.Error(err)
+	}
+}
+
 func write(t *testing.T, path string, text []byte) {
 	t.Helper()
 	if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
