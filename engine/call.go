@@ -34,6 +34,8 @@ const (
 	callJoin    = "join"
 	callLeave   = "leave"
 	callClose   = "close"
+
+	callHandOver = "handOver" // a session
 )
 
 // answer is what the node says. Error is one of a *VerbError when Verb is set.
@@ -47,7 +49,7 @@ type answer struct {
 // node.
 var errorKinds = map[string]error{
 	"room": ErrNoRoom, "roomExists": ErrRoomExists, "unavailable": ErrUnavailable,
-	"unknown": ErrUnknown, "tenant": ErrNoTenant, "connection": ErrNoConnection,
+	"unknown": ErrUnknown, "session": ErrNoSession, "tenant": ErrNoTenant, "connection": ErrNoConnection,
 }
 
 // Answer implements Handler.
@@ -107,10 +109,31 @@ func (e *Engine) ask(ctx context.Context, node string, c call) (json.RawMessage,
 func (e *Engine) askConnection(ctx context.Context, tenant, id string, c call) (json.RawMessage, error) {
 	c.Tenant, c.Connection = tenant, id
 	value, err := e.ask(ctx, nodeOf(id), c)
-	if errors.Is(err, ErrNoNode) {
-		return nil, fmt.Errorf("%w: %q", ErrNoConnection, id)
+	if !errors.Is(err, ErrNoNode) && !errors.Is(err, ErrNoConnection) {
+		return value, err
 	}
-	return value, err
+	return e.askAround(ctx, id, c)
+}
+
+// askAround looks for a connection on other nodes than the one that its id names:
+// its session may have come to another.
+func (e *Engine) askAround(ctx context.Context, id string, c call) (json.RawMessage, error) {
+	if e.sessions.grace > 0 {
+		nodes, err := e.cluster.Nodes.List(ctx)
+		if err != nil {
+			return nil, err
+		}
+		for _, node := range nodes {
+			if node == nodeOf(id) {
+				continue
+			}
+			value, err := e.ask(ctx, node, c)
+			if !errors.Is(err, ErrNoNode) && !errors.Is(err, ErrNoConnection) {
+				return value, err
+			}
+		}
+	}
+	return nil, fmt.Errorf("%w: %q", ErrNoConnection, id)
 }
 
 func (e *Engine) onConnection(ctx context.Context, tenant, id string, c call) error {
@@ -157,6 +180,13 @@ func (e *Engine) carryOut(ctx context.Context, c call) (json.RawMessage, error) 
 	}
 	if c.Do == callList {
 		return json.Marshal(e.listed(t, c.Connection, c.Limit))
+	}
+	if c.Do == callHandOver {
+		var claim sessionClaim
+		if err := json.Unmarshal(c.Value, &claim); err != nil {
+			return nil, err
+		}
+		return nil, e.handOver(ctx, t, claim)
 	}
 	conn := e.here(c.Connection)
 	if conn == nil || conn.tenant != t {
@@ -211,6 +241,9 @@ func (c *Connection) setValues(values map[string]json.RawMessage) error {
 // of an object from the system. Without a context it gets "api": "response" is
 // for answers alone.
 func (c *Connection) sendValue(value json.RawMessage) error {
+	if c.engine.sessions.isAway(c) {
+		return errAway
+	}
 	if !json.Valid(value) {
 		return &VerbError{"message is not JSON"}
 	}

@@ -44,7 +44,7 @@ func (m *member) takes(f *wire.Frame, at Position) bool {
 		if at != (Position{}) { // a notice says nothing of where the room is
 			m.mode.CompareAndSwap(caught, plain)
 		}
-	case gone:
+	case gone, away:
 		return false
 	}
 	return true
@@ -102,28 +102,46 @@ func (u *catchUp) otherEpoch(epoch string) bool {
 	return false
 }
 
-// recover completes the answer to a roomAdd in a room with history, and has what
-// was missed follow it. since is what the client heard last; nil: nothing that it
-// would miss. Where history cannot be read the client is in the room all the same,
-// and hears that something may be missing.
-func (e *Engine) recover(ctx context.Context, m *member, since *Position, res *result) {
-	missed, at, err := e.missed(ctx, m, since)
+// recovery is how a member comes to hear what it missed.
+type recovery struct {
+	missed
+	at Position // where it goes on; the zero Position: nobody knows
+}
+
+// position is for the client; nil: there is none.
+func (r *recovery) position() *Position {
+	if r.at.Epoch == "" {
+		return nil
+	}
+	return &r.at
+}
+
+// recovery reads what a member missed since; nil: nothing that it would. The member
+// is one of several that recover. Where history cannot be read, something may be
+// missing.
+func (e *Engine) recovery(ctx context.Context, m *member, since *Position, several int) recovery {
+	got, at, err := e.missed(ctx, m, since, several)
 	if err != nil {
 		e.log.Warn("history cannot be read", "tenant", m.room.id.Tenant, "room", m.room.id.Room, "error", err)
+		return recovery{}
 	}
+	got.whole = got.whole && !m.catchUp.otherEpoch(at.Epoch)
+	return recovery{got, at}
+}
+
+// recover completes the answer to a roomAdd in a room with history, and has what
+// was missed follow it. since is what the client heard last.
+func (e *Engine) recover(ctx context.Context, m *member, since *Position, res *result) {
+	r := e.recovery(ctx, m, since, 1)
 	answer := struct {
 		*Position
 		Recovered *bool `json:"recovered,omitempty"`
-	}{}
-	if at.Epoch != "" {
-		answer.Position = &at
-	}
+	}{Position: r.position()}
 	if since != nil {
-		whole := err == nil && missed.whole && !m.catchUp.otherEpoch(at.Epoch)
-		answer.Recovered = &whole
+		answer.Recovered = &r.whole
 	}
 	res.reply, _ = json.Marshal(answer) // strings, numbers and a bool
-	res.after = func(ctx context.Context) { e.resume(ctx, m, missed.messages, at) }
+	res.after = func(ctx context.Context) { e.resume(ctx, m, r.messages, r.at) }
 }
 
 // mostRounds is how often a member may fall behind while it catches up, before it
@@ -134,7 +152,7 @@ const mostRounds = 8
 func (e *Engine) resume(ctx context.Context, m *member, missed []placed, at Position) {
 	e.sendHeard(ctx, m, missed)
 	for round := 0; !m.release(at); round++ {
-		more, next, err := e.missed(ctx, m, &at)
+		more, next, err := e.missed(ctx, m, &at, 1)
 		if err != nil || !more.whole || round == mostRounds {
 			e.stats.slowReaders.Add(1)
 			m.conn.Close(CloseSlowReader)

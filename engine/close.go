@@ -24,10 +24,12 @@ var (
 	CloseIdle       = Close{3009, "idle"}
 	CloseFailed     = Close{3010, "middleware error"}
 	CloseUnchecked  = Close{3011, ErrUnchecked.Error()}
+	CloseFull       = Close{3012, "too many connections"}
 	CloseDenied     = Close{3501, "denied"}
 	CloseToken      = Close{3502, "token missing, bad or expired"}
 	CloseRemoved    = Close{3503, "removed by the server"}
 	CloseTenant     = Close{3505, "tenant removed"}
+	CloseResumed    = Close{3506, "session resumed elsewhere"}
 	CloseOrigin     = Close{3504, "origin not allowed"}
 )
 

@@ -29,6 +29,7 @@ type Connection struct {
 	admitted atomic.Bool // else it has yet to send its token
 	deadline deadline
 	keys     keys // of Do
+	life     life
 
 	mu      sync.Mutex
 	rooms   []*member // also those that are being joined or left
@@ -49,7 +50,7 @@ type param struct {
 
 func (e *Engine) newConnection(s *Seat, info Info, sink Sink) *Connection {
 	n := int(e.next.Add(1) % uint64(len(e.writers)))
-	c := &Connection{engine: e, tenant: s.t, seat: s, dialect: info.Dialect, writer: n}
+	c := &Connection{engine: e, tenant: s.t, seat: s, dialect: info.Dialect, writer: n, life: e.newLife()}
 	limits := s.t.cfg().Limits
 	c.out = outbox{sink: sink, writer: e.writers[n], slow: c.slow, limit: limits.OutboxBytes, timeout: limits.WriteTimeout}
 	id := e.newID()
@@ -100,6 +101,9 @@ func (c *Connection) respond(r wire.Response) {
 // Close begins the end: the client is told, what waits for it is sent, and the
 // socket is closed. The first call counts. It does not wait.
 func (c *Connection) Close(why Close) {
+	if c.engine.expel(c) {
+		return
+	}
 	c.mu.Lock()
 	first := c.why == Close{}
 	if first {
@@ -134,8 +138,9 @@ func (c *Connection) slow() {
 }
 
 // Done ends the connection after its socket has: it leaves every room, runs the
-// disconnect chain and gives the seat back. It waits for all of it, also when ctx
-// has ended: what was joined is left.
+// disconnect chain and gives the seat back, and waits for all of it, also when ctx
+// has ended: what was joined is left. Where it has a session that its client may
+// come back to, only the connection's socket has ended, and all that comes later.
 func (c *Connection) Done(ctx context.Context) {
 	ctx = context.WithoutCancel(ctx)
 	c.Close(Close{})
@@ -146,14 +151,23 @@ func (c *Connection) Done(ctx context.Context) {
 	c.engine.stats.countClosed(code)
 	c.actions.Wait()
 	c.engine.deadlines.drop(c)
+	c.mu.Lock()
+	why := c.why
+	c.mu.Unlock()
+	if !c.engine.goAway(ctx, c, why) {
+		c.engine.finish(ctx, c)
+	}
+}
+
+// finish has a connection leave, and gives back all that it has.
+func (e *Engine) finish(ctx context.Context, c *Connection) {
 	for _, m := range c.memberships() {
-		c.engine.leave(ctx, c, m.room.id.Room, CauseDisconnect)
+		e.leave(ctx, c, m.room.id.Room, CauseDisconnect)
 	}
 	if c.admitted.Load() {
 		c.gone(ctx)
 	}
-	c.seat.free()
-	c.engine.unregister(c) // who waits for the last one waits for all of the above
+	e.release(c) // who waits for the last one waits for all of the above
 }
 
 // gone runs the disconnect chain.

@@ -27,7 +27,7 @@ func (e *Engine) textFor(err error) string {
 	if errors.Is(err, context.Canceled) {
 		return errGone.Text // nobody listens, or the node ends
 	}
-	for _, known := range []error{ErrNoRoom, ErrRoomExists, ErrUnavailable, ErrUnknown, ErrNoNode, ErrCursor} {
+	for _, known := range []error{ErrNoRoom, ErrRoomExists, ErrUnavailable, ErrUnknown, ErrNoNode, ErrNoSession, ErrCursor} {
 		if errors.Is(err, known) {
 			if known == ErrUnavailable || known == ErrUnknown {
 				e.log.Warn("cluster trouble", "error", err)

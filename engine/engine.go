@@ -44,8 +44,13 @@ type Config struct {
 	Limits     Limits
 	Middleware Middleware // nil: everything is allowed
 	Cluster    Cluster
-	Operator   Operator     // nil: operators of other nodes hear that there is none
-	Log        *slog.Logger // nil: slog.Default()
+	Operator   Operator // nil: operators of other nodes hear that there is none
+
+	// Grace is how long a connection that was lost may be resumed, with all that
+	// it has. 0: not at all.
+	Grace time.Duration
+
+	Log *slog.Logger // nil: slog.Default()
 }
 
 // Engine is a running node. Its methods may be called concurrently.
@@ -63,6 +68,7 @@ type Engine struct {
 	stats      stats
 	ready      chan struct{}
 	gathering  gathering
+	sessions   sessions
 	deadlines  *deadlines
 	dying      context.Context // ends farewellTime after Run's: then nothing waits for the cluster any more
 	die        context.CancelFunc
@@ -109,6 +115,7 @@ func New(cfg Config) (*Engine, error) {
 	if err := s.check(&e.cluster); err != nil {
 		return nil, err
 	}
+	e.sessions.grace = cfg.Grace
 	e.install(s)
 	return e, nil
 }

@@ -29,15 +29,15 @@ type missed struct {
 }
 
 // missed reads all that was said since, and where the room is then; nil: only
-// that.
-func (e *Engine) missed(ctx context.Context, m *member, since *Position) (got missed, at Position, err error) {
+// that. The outbox is for several members.
+func (e *Engine) missed(ctx context.Context, m *member, since *Position, several int) (got missed, at Position, err error) {
 	keep := m.conn.tenant.settings(m.room.id.Room).Keep
 	if since == nil {
 		page, err := e.cluster.History.Read(ctx, m.room.id, Position{}, 0, keep)
 		return missed{whole: true}, page.Top, err
 	}
 	at, got.whole = *since, true
-	room := m.conn.tenant.cfg().Limits.OutboxBytes / 2
+	room := m.conn.tenant.cfg().Limits.OutboxBytes / 2 / several
 	for {
 		page, err := e.cluster.History.Read(ctx, m.room.id, at, historyPage, keep)
 		if err != nil {

@@ -123,6 +123,3 @@ func (e *Engine) rejoin(ctx context.Context, m *member) {
 		"message": fmt.Sprintf("you are no longer in this room (%s)", e.textFor(err))})
 	_ = c.sendValue(notice) // it is JSON
 }
-
-// Expired implements Handler. This engine parks no sessions.
-func (e *Engine) Expired(context.Context, []byte) {}

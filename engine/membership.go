@@ -121,6 +121,17 @@ func (e *Engine) admit(ctx context.Context, m *member) ([]Effect, error) {
 		return nil, err
 	}
 	m.joinedAt = time.Now().UnixMilli()
+	if err := e.settle(ctx, m, evicted); err != nil {
+		return nil, err
+	}
+	e.announce(c.tenant, r.id, c.ID(), true)
+	return v.Effects, nil
+}
+
+// settle records a member that has subscribed, and makes it one. If that fails it
+// is not subscribed any more.
+func (e *Engine) settle(ctx context.Context, m *member, evicted int) error {
+	c, r := m.conn, m.room
 	err := e.cluster.Presence.Add(ctx, r.id, Presentee{ID: c.ID(), JoinedAt: m.joinedAt, Profile: encodeProfile(c.profile.Load())})
 	if err == nil {
 		err = r.add(m, evicted)
@@ -128,10 +139,8 @@ func (e *Engine) admit(ctx context.Context, m *member) ([]Effect, error) {
 	if err != nil {
 		e.forget(ctx, r, c.ID()) // it may be on record whatever the error was
 		e.unsubscribe(ctx, m)
-		return nil, err
 	}
-	e.announce(c.tenant, r.id, c.ID(), true)
-	return v.Effects, nil
+	return err
 }
 
 // subscribe subscribes to all that the member is to hear.
@@ -203,10 +212,15 @@ func (e *Engine) leave(ctx context.Context, c *Connection, name string, cause Ca
 
 // drop ends a membership, whatever the rules say.
 func (e *Engine) drop(ctx context.Context, m *member) {
+	e.detach(ctx, m)
+	e.announce(m.conn.tenant, m.room.id, m.conn.ID(), false)
+}
+
+// detach ends a membership on this node; the others are not told.
+func (e *Engine) detach(ctx context.Context, m *member) {
 	r, c := m.room, m.conn
 	r.remove(m)
 	e.forget(ctx, r, c.ID())
-	e.announce(c.tenant, r.id, c.ID(), false)
 	e.unsubscribe(ctx, m)
 	c.settle(m, true)
 	c.tenant.release(r)

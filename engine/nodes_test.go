@@ -78,7 +78,7 @@ func TestServerReachesConnectionsOfOtherNodes(t *testing.T) {
 		w.must(one.Disconnect(ctx, "default", b.ID()), nil)
 		b.hears("bye removed by the server (3503)")
 		<-b.gone
-		w.must(one.Disconnect(ctx, "default", b.ID()), fmt.Errorf("no such connection"))
+		w.must(one.Disconnect(ctx, "default", b.ID()), fmt.Errorf("no such connection: %q", b.ID()))
 		w.must(one.Disconnect(ctx, "default", "gone-x"), fmt.Errorf(`no such connection: "gone-x"`))
 	})
 }

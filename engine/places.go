@@ -2,9 +2,11 @@ package engine
 
 // places are a tenant's connections, as the node counts them.
 type places struct {
-	taken int
-	sure  int            // that no other tenant can take
-	perIP map[string]int // nil until one is known
+	taken  int
+	away   int            // of those, whose clients may come back
+	guests int            // who have no place, and may be such clients
+	sure   int            // that no other tenant can take
+	perIP  map[string]int // nil until one is known
 }
 
 // share divides the node's places among its tenants: one half in equal parts,
@@ -61,4 +63,27 @@ func (e *Engine) give(t *tenant, ip string) {
 	if p.perIP[ip]--; p.perIP[ip] == 0 {
 		delete(p.perIP, ip)
 	}
+}
+
+// asGuest lets a client in for which there is no place, if it may be one of those
+// who have one: it can then resume its session, and nothing else. It is called with
+// mu held.
+func (t *tenant) asGuest() bool {
+	if t.places.guests >= t.places.away {
+		return false
+	}
+	t.places.guests++
+	return true
+}
+
+// stay gives a guest who did not resume a place, if there is one by now.
+func (e *Engine) stay(s *Seat) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.take(s.t, s.ip) != "" {
+		return false
+	}
+	s.guest = false
+	s.t.places.guests--
+	return true
 }

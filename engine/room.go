@@ -20,19 +20,21 @@ type room struct {
 
 	mu      sync.Mutex
 	members []*member
-	crowd   *crowd // of members; nil when they have changed since
-	evicted int    // how often the room was destroyed
+	crowd   *crowd   // of members who are not away; nil when they have changed since
+	last    Position // of Deliver
+	evicted int      // how often the room was destroyed
 }
 
 // member is a connection in a room. It implements Member.
 type member struct {
-	conn     *Connection
-	room     *room
-	watches  bool          // it wants to hear who joins and leaves
-	joinedAt int64         // ms since 1970; set when it is joined
-	index    int           // in room.members, under room.mu
-	mode     atomic.Uint32 // how it is sent messages
-	catchUp  catchUp       // where mode is not plain
+	conn      *Connection
+	room      *room
+	watches   bool          // it wants to hear who joins and leaves
+	awaySince Position      // the last message that its connection was sent before it was away
+	joinedAt  int64         // ms since 1970; set when it is joined
+	index     int           // in room.members, under room.mu
+	mode      atomic.Uint32 // how it is sent messages
+	catchUp   catchUp       // where mode is not plain
 
 	// Under conn.mu.
 	stage   stage
@@ -45,6 +47,7 @@ const (
 	catching               // what comes is held until it has caught up
 	caught                 // it has caught up; what is on its way may be what it heard already
 	gone                   // it has left: what is still on its way is not for it
+	away                   // its connection is
 )
 
 // stage is how far a membership has come.
@@ -131,6 +134,24 @@ func (r *room) evict() []*member {
 	return append([]*member(nil), r.members...)
 }
 
+// setAway takes m out of the crowd, and says which message was the last for it.
+func (r *room) setAway(m *member) Position {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	m.mode.Store(away)
+	r.crowd = nil
+	return r.last
+}
+
+// replace puts another member in the place of one.
+func (r *room) replace(m, next *member) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	next.index = m.index
+	r.members[m.index] = next
+	r.crowd = nil
+}
+
 // present is the room's crowd.
 func (r *room) present() *crowd {
 	r.mu.Lock()
@@ -141,7 +162,24 @@ func (r *room) present() *crowd {
 	return r.crowd
 }
 
-func newCrowd(members []*member, writers int) *crowd {
+// receivers is the crowd that a message is for.
+func (r *room) receivers(at Position) *crowd {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.last = at
+	if r.crowd == nil {
+		r.crowd = newCrowd(r.members, len(r.streams))
+	}
+	return r.crowd
+}
+
+func newCrowd(all []*member, writers int) *crowd {
+	members := make([]*member, 0, len(all))
+	for _, m := range all {
+		if m.mode.Load() != away {
+			members = append(members, m)
+		}
+	}
 	c := &crowd{members: make([]*member, len(members)), starts: make([]int, writers+1)}
 	for _, m := range members {
 		c.starts[m.conn.writer+1]++

@@ -118,7 +118,7 @@ func (e *Engine) Deliver(ctx context.Context, id RoomID, at Position, payload []
 		return
 	}
 	defer t.release(r)
-	crowd := r.present()
+	crowd := r.receivers(at)
 	if len(crowd.members) == 0 {
 		return
 	}

@@ -22,6 +22,8 @@ type Seat struct {
 	t    *tenant
 	ip   string
 	used atomic.Bool
+
+	guest bool // it holds no place; of Do and Done
 }
 
 // Refusal is why a connection was not let in.
@@ -49,11 +51,13 @@ func (e *Engine) Seat(r SeatRequest) (*Seat, error) {
 	if t.gone != nil {
 		return nil, &Refusal{Message: fmt.Sprintf("the tenant %q is being removed", t.name)}
 	}
-	if why := e.take(t, r.RemoteIP); why != "" {
+	why := e.take(t, r.RemoteIP)
+	guest := why != "" && t.asGuest()
+	if why != "" && !guest {
 		e.stats.refused.Add(1)
 		return nil, &Refusal{why, fullRetry}
 	}
-	return &Seat{e: e, t: t, ip: r.RemoteIP}, nil
+	return &Seat{e: e, t: t, ip: r.RemoteIP, guest: guest}, nil
 }
 
 // Tenant is the seat's tenant by name.
@@ -70,10 +74,20 @@ func (s *Seat) Release() {
 func (s *Seat) free() {
 	s.e.mu.Lock()
 	defer s.e.mu.Unlock()
+	if s.guest {
+		s.t.places.guests--
+		return
+	}
 	s.e.give(s.t, s.ip)
 	if s.t.places.taken == 0 && s.t.gone != nil {
 		close(s.t.gone)
 	}
+}
+
+// instead gives a place back, for one that another connection had.
+func (s *Seat) instead(other *Seat) *Seat {
+	s.free()
+	return other
 }
 
 // Info is what a transport knows of a connection.
@@ -134,6 +148,7 @@ func (c *Connection) letIn(ctx context.Context) error {
 	if err := c.engine.register(c); err != nil {
 		return err
 	}
+	c.engine.sessions.keep(c)
 	c.out.bound(c.tenant.cfg().Limits) // a swap that came between has passed it over
 	c.out.send(c.engine.welcome)
 	c.engine.applyLater(ctx, c.tenant, later, false)

@@ -44,6 +44,8 @@ func verbOf(d wire.Dialect, name string) verb {
 		return (*Connection).detailsView
 	case "auth":
 		return (*Connection).auth
+	case "resume":
+		return (*Connection).resume
 	case "documentation":
 		return (*Connection).documentation
 	}
@@ -67,6 +69,11 @@ func (c *Connection) Do(ctx context.Context, r wire.Request) {
 	}
 	if !c.admitted.Load() && r.Verb != "auth" && r.Verb != "quit" && r.Verb != "exit" {
 		c.respond(wire.Response{ID: id, Error: errTokenFirst.Text, Request: r.Data, Action: r.Verb == "action"})
+		return
+	}
+	if c.seat.guest && r.Verb != "resume" && r.Verb != "auth" && !c.engine.stay(c.seat) {
+		c.engine.stats.refused.Add(1)
+		c.Close(CloseFull)
 		return
 	}
 	switch r.Verb {
@@ -230,10 +237,12 @@ func (c *Connection) roomView(ctx context.Context, r *wire.Request) (result, err
 }
 
 func (c *Connection) detailsView(context.Context, *wire.Request) (result, error) {
-	return result{data: c.details()}, nil
+	return result{data: c.details(c.life.secret)}, nil
 }
 
-func (c *Connection) details() json.RawMessage {
+// details is what is known of the connection. session is its secret, for its client
+// alone.
+func (c *Connection) details(session string) json.RawMessage {
 	p := c.profile.Load()
 	rooms := c.Rooms()
 	c.mu.Lock()
@@ -250,7 +259,8 @@ func (c *Connection) details() json.RawMessage {
 		Rooms          []string                   `json:"rooms"`
 		TotalActions   int                        `json:"totalActions"`
 		PendingActions int                        `json:"pendingActions"`
-	}{p.ID, p.Fingerprint, p.RemoteIP, p.RemotePort, params, p.ConnectedAt, rooms, total, pending})
+		Session        string                     `json:"session,omitempty"`
+	}{p.ID, p.Fingerprint, p.RemoteIP, p.RemotePort, params, p.ConnectedAt, rooms, total, pending, session})
 	if err != nil {
 		c.engine.log.Error("details were not encoded", "connection", p.ID, "error", err)
 		return json.RawMessage("{}")
@@ -280,6 +290,9 @@ func (c *Connection) documentation(context.Context, *wire.Request) (result, erro
 		Actions: map[string]actionDoc{}}
 	if c.tenant.cfg().Tokens != nil {
 		doc.Verbs = append(doc.Verbs, "auth")
+	}
+	if c.life.secret != "" {
+		doc.Verbs = append(doc.Verbs, "resume")
 	}
 	if c.dialect == wire.Socket {
 		doc.Verbs = append(doc.Verbs, paramVerbs...)

@@ -24,9 +24,10 @@ type ConnectionInfo struct {
 	RemoteIP       string                     `json:"remoteIP"`
 	RemotePort     int                        `json:"remotePort"`
 	Locale         string                     `json:"locale,omitempty"`
-	ConnectedAt    int64                      `json:"connectedAt"` // ms since 1970
-	Rooms          []string                   `json:"rooms"`       // in the order it joined them
-	OutboxBytes    int                        `json:"outboxBytes"` // that wait for it
+	ConnectedAt    int64                      `json:"connectedAt"`    // ms since 1970
+	Rooms          []string                   `json:"rooms"`          // in the order it joined them
+	Away           bool                       `json:"away,omitempty"` // it was lost, and may be resumed
+	OutboxBytes    int                        `json:"outboxBytes"`    // that wait for it
 	TotalActions   int                        `json:"totalActions"`
 	PendingActions int                        `json:"pendingActions"`
 	Properties     map[string]json.RawMessage `json:"properties,omitempty"` // not in lists
@@ -36,7 +37,7 @@ type ConnectionInfo struct {
 func (c *Connection) info() ConnectionInfo {
 	p := c.profile.Load()
 	i := ConnectionInfo{ID: p.ID, Node: c.engine.Self(), Tenant: p.Tenant, Fingerprint: p.Fingerprint, User: p.User, Transport: p.Transport,
-		RemoteIP: p.RemoteIP, RemotePort: p.RemotePort, Locale: p.Locale, ConnectedAt: p.ConnectedAt, Rooms: c.Rooms(), OutboxBytes: c.out.size()}
+		RemoteIP: p.RemoteIP, RemotePort: p.RemotePort, Locale: p.Locale, ConnectedAt: p.ConnectedAt, Rooms: c.Rooms(), Away: c.engine.sessions.isAway(c), OutboxBytes: c.out.size()}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	i.TotalActions, i.PendingActions = c.total, c.pending
@@ -96,7 +97,7 @@ func (e *Engine) Connections(ctx context.Context, tenant, cursor string, limit i
 	if err != nil {
 		return page, err
 	}
-	first := nodeOf(cursor)
+	first, last, _ := strings.Cut(cursor, "/") // an id may name another node than holds it
 	for _, node := range nodes {
 		room := limit - len(page.Connections)
 		if node < first || room == 0 {
@@ -104,14 +105,15 @@ func (e *Engine) Connections(ctx context.Context, tenant, cursor string, limit i
 		}
 		after := ""
 		if node == first {
-			after = cursor
+			after = last
 		}
 		if err := e.connectionsOf(ctx, node, call{Do: callList, Tenant: tenant, Connection: after, Limit: room}, &page); err != nil {
 			return page, err
 		}
 	}
 	if n := len(page.Connections); n == limit { // there may be more, on this node or another
-		page.Cursor = page.Connections[n-1].ID
+		last := page.Connections[n-1]
+		page.Cursor = last.Node + "/" + last.ID
 	}
 	return page, nil
 }

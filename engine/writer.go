@@ -257,7 +257,7 @@ func (s *stream) write(scratch []byte) []byte {
 
 // writeApart sends the batch to a member who is not sent all that comes.
 func (s *stream) writeApart(m *member, i int, scratch []byte) []byte {
-	if m.mode.Load() == gone {
+	if mode := m.mode.Load(); mode == gone || mode == away {
 		return scratch
 	}
 	for k := range s.batch {

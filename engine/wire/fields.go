@@ -16,6 +16,8 @@ var fields = [...]struct {
 	{"roomHistory", "limit", fieldLimit},
 	{"roomHistory", "before", fieldBefore},
 	{"auth", "token", fieldToken},
+	{"resume", "session", fieldSession},
+	{"resume", "since", fieldSinces},
 }
 
 type field uint8
@@ -28,6 +30,8 @@ const (
 	fieldCursor
 	fieldBefore
 	fieldToken
+	fieldSession
+	fieldSinces
 )
 
 // setField reports whether the verb has such a field of our own.
@@ -63,6 +67,10 @@ func (r *Request) set(f field, value []byte) (want string) {
 		return setString(&r.Cursor, value)
 	case fieldBefore:
 		return setOffset(&r.Before, value)
+	case fieldSession:
+		return setString(&r.Session, value)
+	case fieldSinces:
+		return r.setSinces(value)
 	default:
 		return setString(&r.Token, value)
 	}
@@ -110,12 +118,39 @@ func setOffset(dst *uint64, value []byte) string {
 	return ""
 }
 
+const aPosition = `{"epoch":string,"offset":whole number}`
+
 func (r *Request) setSince(value []byte) string {
-	const want = `{"epoch":string,"offset":whole number}`
+	p, ok := positionOf(value)
+	if !ok {
+		return aPosition
+	}
+	r.Since = &p
+	return ""
+}
+
+// setSinces takes positions by the names of rooms.
+func (r *Request) setSinces(value []byte) string {
+	const want = `{room:` + aPosition + `}`
 	if value[0] != '{' {
 		return want
 	}
-	var p Position
+	r.Sinces = map[string]Position{}
+	for w := walkInto(value); !w.done(); {
+		m := w.member()
+		p, ok := positionOf(m.value)
+		if !ok {
+			return want
+		}
+		r.Sinces[string(m.name())] = p
+	}
+	return ""
+}
+
+func positionOf(value []byte) (p Position, ok bool) {
+	if value[0] != '{' {
+		return p, false
+	}
 	var seen int
 	for w := walkInto(value); !w.done(); {
 		fault := ""
@@ -128,12 +163,8 @@ func (r *Request) setSince(value []byte) string {
 			seen |= 2
 		}
 		if fault != "" {
-			return want
+			return p, false
 		}
 	}
-	if seen != 3 {
-		return want
-	}
-	r.Since = &p
-	return ""
+	return p, seen == 3
 }

@@ -9,7 +9,8 @@ import (
 // ParseLine parses a line of the socket transport, without its end:
 //
 //   - a verb and its words, separated by single spaces: say ROOM TEXT, roomAdd
-//     ROOM, auth TOKEN, paramAdd KEY=VALUE, ...
+//     ROOM, auth TOKEN, resume SESSION, paramAdd KEY=VALUE,
+//     ...
 //   - a JSON object with "event": the same as a WebSocket frame;
 //   - any other JSON: an action, {"action":NAME,"params":{...}};
 //   - anything else: the action that the first word names, with the sticky
@@ -53,6 +54,10 @@ func parseWords(verb, rest string, spoken bool) Request {
 	r := Request{Verb: verb}
 	if verb == "auth" {
 		r.Token, _, _ = strings.Cut(rest, " ")
+		return r
+	}
+	if verb == "resume" {
+		r.Session, _, _ = strings.Cut(rest, " ")
 		return r
 	}
 	r.RoomGiven = spoken

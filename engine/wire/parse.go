@@ -4,7 +4,7 @@ import "encoding/json"
 
 // verbs are those that a line may begin with.
 var verbs = [...]string{
-	"say", "roomAdd", "roomLeave", "roomView", "roomHistory", "detailsView", "documentation", "auth",
+	"say", "roomAdd", "roomLeave", "roomView", "roomHistory", "detailsView", "documentation", "auth", "resume",
 	"quit", "exit", "paramAdd", "paramDelete", "paramView", "paramsView", "paramsDelete",
 }
 
@@ -163,8 +163,8 @@ func (r *Request) setAction(members []member) {
 	}
 }
 
-// echo is the object that an error gives back. A token is left out: what is
-// secret is not sent around.
+// echo is the object that an error gives back. A token or session is left out:
+// what is secret is not sent around.
 func (r *Request) echo(members []member, size int) json.RawMessage {
 	data := append(make([]byte, 0, size), '{')
 	for _, m := range members {
@@ -177,6 +177,10 @@ func (r *Request) echo(members []member, size int) json.RawMessage {
 			}
 		case "token":
 			if r.Verb == "auth" {
+				continue
+			}
+		case "session":
+			if r.Verb == "resume" {
 				continue
 			}
 		}

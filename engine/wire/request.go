@@ -53,13 +53,18 @@ type Request struct {
 	// Token is that of the verb auth.
 	Token string
 
+	// Session and Sinces are those of resume: the secret, and what the client
+	// heard last in its rooms, by their names.
+	Session string
+	Sinces  map[string]Position
+
 	// Fault is what is wrong with one of the fields above that ActionHero does
 	// not have, such as "limit must be a whole number"; "" if nothing is. The
 	// engine answers it as an error in place of the verb.
 	Fault string
 
 	// Data is what an error response echoes on the WebSocket: the request
-	// without event, messageId and a truthy room, a JSON object. nil for
+	// without event, messageId, secrets and a truthy room, a JSON object. nil for
 	// actions and for lines, whose errors echo nothing.
 	Data json.RawMessage
 }

@@ -14,6 +14,7 @@ func presence() []promise {
 	return []promise{
 		{"MemberNeedsRoom", memberNeedsRoom},
 		{"MemberIsThereOnceFromAddToRemove", memberIsThereOnce},
+		{"MemberGoesFromNodeToNode", memberGoesFromNodeToNode},
 		{"MembersAreTheSameFromEveryNode", membersAreTheSameFromEveryNode},
 		{"MembersOfAnyRoomAreApart", membersOfAnyRoomAreApart},
 		{"MembersStayOnRecordWhenTheirRoomIsDestroyed", membersOutliveRoom},
@@ -119,6 +120,24 @@ func memberIsThereOnce(w *world) {
 	w.together(8, func(int) error { return p.Presence.Add(w.ctx, hall, first) })
 	w.count(p, hall, 1)
 	w.found(w.walk(p, hall, 10), first)
+}
+
+// memberGoesFromNodeToNode: whom another node has added stays when the first one
+// removes him, and goes with the other.
+func memberGoesFromNodeToNode(w *world) {
+	peers, hall := w.nodes("a", "b", "c"), room("hall")
+	w.create(peers[0], hall)
+	m := peers[0].member(1)
+	w.must(peers[0].Presence.Add(w.ctx, hall, m))
+	w.must(peers[1].Presence.Add(w.ctx, hall, m))
+	w.must(peers[0].Presence.Remove(w.ctx, hall, m.ID))
+	w.must(peers[0].Presence.Remove(w.ctx, hall, m.ID))
+	for _, p := range peers {
+		w.count(p, hall, 1)
+		w.found(w.walk(p, hall, 10), m)
+	}
+	w.must(peers[1].Presence.Remove(w.ctx, hall, m.ID))
+	w.count(peers[2], hall, 0)
 }
 
 func membersAreTheSameFromEveryNode(w *world) {

@@ -94,7 +94,7 @@ func (n *node) Part(ctx context.Context, room engine.RoomID, id string) (gone bo
 
 // Remove implements engine.Presence.
 func (n *node) Remove(_ context.Context, room engine.RoomID, id string) error {
-	n.hub.directory.remove(room, id)
+	n.hub.directory.remove(room, id, n.session.Load())
 	return nil
 }
 
@@ -152,14 +152,14 @@ func (d *directory) part(room engine.RoomID, id string, s *session) bool {
 	return r != nil && r.part(id, s)
 }
 
-func (d *directory) remove(room engine.RoomID, id string) {
+func (d *directory) remove(room engine.RoomID, id string, by *session) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	r := d.rosters[room]
 	if r == nil {
 		return
 	}
-	r.remove(id)
+	r.leave(id, by)
 	d.sweep(room, r)
 }
 

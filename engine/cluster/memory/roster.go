@@ -32,11 +32,12 @@ func (r *roster) len() int {
 	return len(r.byID)
 }
 
-// add takes a seat for a member; who has one keeps it, and does not part.
+// add takes a seat for a member; who has one keeps it, and does not part. One of
+// another session is this one's now.
 func (r *roster) add(s seat) {
 	if number, ok := r.byID[s.member.ID]; ok {
 		i, _ := r.find(number)
-		r.seats[i].parting = false
+		r.seats[i].by, r.seats[i].parting = s.by, false
 		return
 	}
 	r.byID[s.member.ID] = s.number
@@ -55,6 +56,15 @@ func (r *roster) part(id string, by *session) bool {
 	}
 	r.seats[i].parting = true
 	return true
+}
+
+// leave removes a member of the session.
+func (r *roster) leave(id string, by *session) {
+	if number, ok := r.byID[id]; ok {
+		if i, _ := r.find(number); r.seats[i].by == by {
+			r.remove(id)
+		}
+	}
 }
 
 func (r *roster) remove(id string) {

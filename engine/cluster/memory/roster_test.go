@@ -24,10 +24,13 @@ func TestRosterIsAList(t *testing.T) {
 				r.add(s)
 				if i < 0 {
 					list = append(list, s)
+				} else {
+					list[i].by = s.by
 				}
 			case 2, 3:
-				r.remove(id)
-				if i >= 0 {
+				whose := by[random.IntN(2)]
+				r.leave(id, whose)
+				if i >= 0 && list[i].by == whose {
 					list = slices.Delete(list, i, i+1)
 				}
 			case 4:

@@ -1,0 +1,181 @@
+package engine
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// handOverTime is how long a session may be on its way from node to node.
+const handOverTime = 30 * time.Second
+
+// parkedSession is a session that no node holds.
+type parkedSession struct {
+	Tenant  string          `json:"tenant"`
+	ID      string          `json:"id"`
+	Profile json.RawMessage `json:"profile"` // a storedProfile
+	Claims  []string        `json:"claims,omitempty"`
+	Rooms   []parkedRoom    `json:"rooms,omitempty"`
+	Keys    []keyed         `json:"keys,omitempty"`
+	Actions int             `json:"actions"`
+}
+
+// parkedRoom is a membership.
+type parkedRoom struct {
+	Room     string   `json:"room"`
+	JoinedAt int64    `json:"joinedAt"`
+	Watches  bool     `json:"watches,omitempty"`
+	Since    Position `json:"since"` // the last message that was sent to it, at most
+}
+
+// keyOf is a session's key in the cluster, which does not know secrets.
+func keyOf(secret string) string {
+	sum := sha256.Sum256([]byte(secret))
+	return hex.EncodeToString(sum[:])
+}
+
+// park leaves the session of a connection that is away and claimed in the cluster.
+// Its memberships end here, without the rules being asked. Where the cluster does
+// not take it they go on, and are the caller's to end.
+func (e *Engine) park(ctx context.Context, c *Connection, ttl time.Duration) error {
+	if e.cluster.Sessions == nil {
+		return fmt.Errorf("park a session: %w", ErrUnavailable)
+	}
+	state := parkedOf(c)
+	b, err := json.Marshal(state)
+	if err != nil {
+		return err
+	}
+	// First that, for it can fail. If this node dies before its members are off
+	// record, others run leave for them, and who comes back is a member again.
+	if err := e.cluster.Sessions.Park(ctx, keyOf(c.life.secret), b, ttl); err != nil {
+		e.log.Debug("a session was not left in the cluster", "connection", c.ID(), "error", err)
+		return err
+	}
+	for _, m := range c.memberships() {
+		e.detach(ctx, m)
+	}
+	e.release(c)
+	return nil
+}
+
+func parkedOf(c *Connection) parkedSession {
+	p := c.profile.Load()
+	s := parkedSession{Tenant: c.tenant.name, ID: p.ID, Profile: encodeProfile(p), Keys: c.keys.order}
+	for _, n := range p.Properties {
+		if n.Claim {
+			s.Claims = append(s.Claims, n.Name)
+		}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s.Actions = c.total
+	for _, m := range c.rooms {
+		if m.stage != joining {
+			s.Rooms = append(s.Rooms, parkedRoom{m.room.id.Room, m.joinedAt, m.watches, m.awaySince})
+		}
+	}
+	return s
+}
+
+// release gives back what a connection has besides its rooms: nobody finds it any
+// more.
+func (e *Engine) release(c *Connection) {
+	e.forgetSession(c)
+	c.seat.free()
+	e.unregister(c)
+}
+
+// unpark takes a session out of the cluster, which its node may have to leave there
+// first.
+func (e *Engine) unpark(ctx context.Context, t *tenant, by sessionClaim) (parkedSession, error) {
+	var s parkedSession
+	b, err := e.takeParked(ctx, t, by)
+	if err != nil {
+		return s, err
+	}
+	if err := json.Unmarshal(b, &s); err != nil {
+		e.log.Error("a session from the cluster is damaged", "tenant", t.name, "error", err)
+		return s, ErrNoSession
+	}
+	var p storedProfile
+	_ = json.Unmarshal(s.Profile, &p) // of what is damaged nothing comes back
+	if s.Tenant == t.name && !otherUser(p.User, by.User) {
+		return s, nil
+	}
+	e.Expired(ctx, b) // the secret is not safe any more
+	if s.Tenant != t.name {
+		return s, ErrNoSession
+	}
+	return s, errOther
+}
+
+func (e *Engine) takeParked(ctx context.Context, t *tenant, by sessionClaim) ([]byte, error) {
+	if e.cluster.Sessions == nil {
+		return nil, ErrNoSession
+	}
+	key := keyOf(by.Secret)
+	b, err := e.cluster.Sessions.Take(ctx, key)
+	node := nodeOf(by.Secret)
+	if !errors.Is(err, ErrNoSession) || node == e.cluster.Nodes.Self() || !validNode(node) {
+		return b, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, claimTime)
+	defer cancel()
+	value, _ := json.Marshal(by) // two texts
+	_, err = e.ask(ctx, node, call{Do: callHandOver, Tenant: t.name, Value: value})
+	switch {
+	case errors.Is(err, ErrNoNode):
+		return nil, ErrNoSession
+	case err != nil:
+		return nil, err
+	}
+	return e.cluster.Sessions.Take(ctx, key)
+}
+
+// validNode says whether a client's word may be the name of a node.
+func validNode(name string) bool {
+	return name != "" && len(name) <= 63 && !slices.ContainsFunc([]rune(name), func(r rune) bool {
+		return (r < 'a' || r > 'z') && (r < '0' || r > '9') && r != '-'
+	})
+}
+
+// Expired implements Handler: a session that nobody came back to leaves its rooms.
+func (e *Engine) Expired(ctx context.Context, session []byte) {
+	var s parkedSession
+	if err := json.Unmarshal(session, &s); err != nil {
+		e.log.Error("a session from the cluster is damaged", "error", err)
+		return
+	}
+	profile := decodeProfile(s.Tenant, Presentee{ID: s.ID, Profile: s.Profile})
+	for _, r := range s.Rooms {
+		e.letGo(ctx, profile, r, CauseDisconnect)
+	}
+	v := e.decide(ctx, &Event{Hook: HookDisconnect, Tenant: s.Tenant, Conn: profile})
+	e.afterwards(ctx, s.Tenant, v)
+}
+
+// letGo runs leave for a member that is on no record any more.
+func (e *Engine) letGo(ctx context.Context, profile *Profile, r parkedRoom, cause Cause) {
+	v := e.decide(ctx, &Event{Hook: HookLeave, Tenant: profile.Tenant, Room: r.Room, Conn: profile, JoinedAt: r.JoinedAt, Cause: cause})
+	if err := v.refusal(); err != nil {
+		e.log.Warn("leave hook denied, the member goes all the same", "connection", profile.ID, "tenant", profile.Tenant,
+			"room", r.Room, "cause", cause, "module", v.Module, "reason", err)
+	}
+	if t := e.settings.Load().tenants[profile.Tenant]; t != nil {
+		e.announce(t, RoomID{profile.Tenant, r.Room}, profile.ID, false)
+	}
+	e.afterwards(ctx, profile.Tenant, v)
+}
+
+// afterwards applies the effects of what happened to a connection that is gone.
+func (e *Engine) afterwards(ctx context.Context, tenant string, v Verdict) {
+	if t := e.settings.Load().tenants[tenant]; t != nil {
+		e.applyLater(ctx, t, e.applyNow(ctx, t, nil, v.Effects, false), false)
+	}
+}

@@ -1,0 +1,209 @@
+package engine
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"slices"
+	"strings"
+
+	"github.com/mootchat/moot/engine/wire"
+)
+
+// resumed is what the verb resume answers.
+type resumed struct {
+	ID      string                 `json:"id"`
+	Session string                 `json:"session"` // the secret from now on
+	Rooms   map[string]resumedRoom `json:"rooms"`
+}
+
+type resumedRoom struct {
+	*Position      // where the room is, if it keeps history
+	Recovered bool `json:"recovered"` // nothing is missing
+}
+
+// resume makes the connection the one of a session. Nothing of its rooms is sent
+// before the answer, and what was missed comes first.
+func (c *Connection) resume(ctx context.Context, r *wire.Request) (result, error) {
+	e := c.engine
+	switch {
+	case e.sessions.grace == 0:
+		return result{}, &VerbError{"there are no sessions here"}
+	case r.Session == "":
+		return result{}, &VerbError{"session is required"}
+	case len(c.memberships()) > 0:
+		return result{}, errNotFirst
+	}
+	members, err := e.comeBack(ctx, c, r.Session)
+	if err != nil {
+		return result{}, err
+	}
+	answer := resumed{ID: c.ID(), Session: c.life.secret, Rooms: map[string]resumedRoom{}}
+	var after []func(ctx context.Context)
+	for _, m := range members {
+		name := m.room.id.Room
+		if m.mode.Load() != catching {
+			answer.Rooms[name] = resumedRoom{}
+			continue
+		}
+		since, known := r.Sinces[name]
+		if !known {
+			since = m.awaySince
+		}
+		c := e.recovery(ctx, m, &since, len(members))
+		answer.Rooms[name] = resumedRoom{c.position(), c.whole && known}
+		after = append(after, func(ctx context.Context) { e.resume(ctx, m, c.messages, c.at) })
+	}
+	data, err := json.Marshal(answer)
+	return result{data: data, after: func(ctx context.Context) {
+		for _, f := range after {
+			f(ctx)
+		}
+	}}, err
+}
+
+// comeBack gives the connection all that a session has, and says of which rooms it
+// is a member now: those with history are held back.
+func (e *Engine) comeBack(ctx context.Context, c *Connection, secret string) ([]*member, error) {
+	by := sessionClaim{secret, c.profile.Load().User}
+	old, err := e.claim(ctx, c.tenant, by)
+	if err == nil {
+		return e.adopt(ctx, c, old), nil
+	}
+	if !errors.Is(err, ErrNoSession) {
+		return nil, err
+	}
+	s, err := e.unpark(ctx, c.tenant, by)
+	if err != nil {
+		return nil, err
+	}
+	return e.adoptParked(ctx, c, s), nil
+}
+
+// adopt gives c all that old has, which was claimed and is away.
+func (e *Engine) adopt(ctx context.Context, c, old *Connection) (members []*member) {
+	e.become(c, old.profile.Load(), nil)
+	old.mu.Lock()
+	rooms, total := old.rooms, old.total
+	old.rooms = slices.DeleteFunc(slices.Clone(rooms), func(m *member) bool { return m.stage == joined }) // the others are about to leave
+	old.mu.Unlock()
+	c.keys = old.keys
+	c.mu.Lock()
+	c.total += total
+	for _, m := range rooms {
+		if m.stage != joined {
+			continue
+		}
+		next := &member{conn: c, room: m.room, joinedAt: m.joinedAt, watches: m.watches, awaySince: m.awaySince, stage: joined}
+		next.mode.Store(e.modeOf(next))
+		m.room.replace(m, next)
+		c.rooms = append(c.rooms, next)
+		members = append(members, next)
+	}
+	c.mu.Unlock()
+	e.forgetSession(old)
+	c.seat = c.seat.instead(old.seat)
+	return slices.DeleteFunc(members, func(m *member) bool { return !e.confirm(ctx, m) })
+}
+
+// modeOf is the mode of a member that comes back.
+func (e *Engine) modeOf(m *member) uint32 {
+	if m.conn.tenant.settings(m.room.id.Room).Keep.Messages > 0 {
+		return catching
+	}
+	return plain
+}
+
+// confirm sees to it that a member is on record, and that its room was not
+// destroyed while nobody was there to hear of it.
+func (e *Engine) confirm(ctx context.Context, m *member) bool {
+	if err := e.exists(ctx, m.room.id); errors.Is(err, ErrNoRoom) {
+		_, _ = e.leave(ctx, m.conn, m.room.id.Room, CauseDestroyed) // who has left meanwhile has left
+		return false
+	}
+	e.record(ctx, m)
+	return true
+}
+
+// adoptParked gives c what a session had that was in the cluster. Rooms that it
+// cannot be in any more it leaves.
+func (e *Engine) adoptParked(ctx context.Context, c *Connection, s parkedSession) (members []*member) {
+	e.become(c, decodeProfile(s.Tenant, Presentee{ID: s.ID, Profile: s.Profile}), s.Claims)
+	for _, k := range s.Keys {
+		c.keys.remember(k)
+	}
+	c.mu.Lock()
+	c.total += s.Actions
+	c.mu.Unlock()
+	for _, room := range s.Rooms {
+		m, err := e.enter(ctx, c, room)
+		if err != nil {
+			cause := CauseDisconnect
+			if errors.Is(err, ErrNoRoom) {
+				cause = CauseDestroyed
+			}
+			e.log.Info("a session is not in a room any more", "connection", s.ID, "tenant", s.Tenant, "room", room.Room, "reason", err)
+			e.letGo(ctx, c.profile.Load(), room, cause)
+			continue
+		}
+		members = append(members, m)
+	}
+	return members
+}
+
+// enter makes c the member that it was on another node.
+func (e *Engine) enter(ctx context.Context, c *Connection, room parkedRoom) (*member, error) {
+	r := c.tenant.hold(room.Room)
+	m, err := e.beginJoin(ctx, c, r)
+	if err != nil {
+		c.tenant.release(r)
+		return nil, err
+	}
+	m.joinedAt, m.watches, m.awaySince = room.JoinedAt, room.Watches, room.Since
+	m.mode.Store(e.modeOf(m))
+	evicted := r.evictions()
+	if err = e.subscribe(ctx, m); err == nil {
+		err = e.settle(ctx, m, evicted)
+	}
+	c.settle(m, err != nil)
+	if err != nil {
+		c.tenant.release(r)
+		return nil, err
+	}
+	return m, nil
+}
+
+// become makes c the connection of that profile, but for what its own socket and
+// token say. claims are the names of properties that came from the token then,
+// besides those that the profile knows as such.
+func (e *Engine) become(c *Connection, was *Profile, claims []string) {
+	c.mu.Lock()
+	now := c.profile.Load()
+	p := &Profile{ID: was.ID, Fingerprint: was.Fingerprint, User: now.User, Transport: now.Transport, RemoteIP: now.RemoteIP,
+		RemotePort: now.RemotePort, Tenant: now.Tenant, Locale: now.Locale, ConnectedAt: was.ConnectedAt}
+	for _, n := range was.Properties {
+		if !n.Claim && !slices.Contains(claims, n.Name) {
+			p.Properties = append(p.Properties, n)
+		}
+	}
+	for _, n := range now.Properties {
+		at, found := slices.BinarySearchFunc(p.Properties, n.Name, func(o NamedProperty, name string) int { return strings.Compare(o.Name, name) })
+		switch {
+		case !found:
+			p.Properties = slices.Insert(p.Properties, at, n)
+		case n.Claim:
+			p.Properties[at] = n
+		}
+	}
+	c.profile.Store(p)
+	c.mu.Unlock()
+	e.rename(c, now.ID)
+}
+
+// rename lets c be found by the id it has now.
+func (e *Engine) rename(c *Connection, was string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	delete(e.connections, was)
+	e.connections[c.ID()] = c
+}

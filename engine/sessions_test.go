@@ -1,0 +1,494 @@
+package engine_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/wire"
+)
+
+// resumes lets connections that were lost come back for a minute, to rooms that
+// keep 100 messages but for "q".
+func resumes(c *engine.Config) {
+	c.Grace = time.Minute
+	c.Tenants[0].Rooms = []engine.RoomSettings{{Match: func(r string) bool { return r != "q" }, Keep: engine.Keep{Messages: 100, For: time.Hour}}}
+}
+
+// secret is the session's, as its client is told.
+func (c *client) secret() string {
+	c.n.w.Helper()
+	<-c.begin(`{"event":"detailsView","messageId":1}`)
+	var answer struct{ Data struct{ Session string } }
+	for _, h := range c.heard() {
+		if json.Unmarshal([]byte(h), &answer) == nil && answer.Data.Session != "" {
+			return answer.Data.Session
+		}
+	}
+	c.n.w.Fatal("there is no session in the details")
+	return ""
+}
+
+func resume(secret string) string {
+	return fmt.Sprintf(`{"event":"resume","session":%q,"messageId":1}`, secret)
+}
+
+type resumedRoom struct {
+	Epoch     string
+	Offset    uint64
+	Recovered bool
+}
+
+type resumed struct {
+	ID, Session string
+	Rooms       map[string]resumedRoom
+}
+
+// back has the client resume a session, and gives the answer and what came with it.
+func (c *client) back(request string) (r resumed, messages []string) {
+	c.n.w.Helper()
+	<-c.begin(request)
+	heard := c.heard()
+	var answer remembered
+	if len(heard) == 0 || json.Unmarshal([]byte(heard[0]), &answer) != nil || json.Unmarshal(answer.Data, &r) != nil || r.ID == "" {
+		c.n.w.Fatalf("resume: %s", heard)
+	}
+	return r, heard[1:]
+}
+
+// events are the hooks that ran, in their order.
+type events struct {
+	mu  sync.Mutex
+	all []string
+}
+
+func (v *events) of(n *node) {
+	for _, h := range []engine.Hook{engine.HookConnect, engine.HookJoin, engine.HookLeave, engine.HookDisconnect} {
+		n.on(h, func(ev *engine.Event) engine.Verdict {
+			v.mu.Lock()
+			defer v.mu.Unlock()
+			v.all = append(v.all, strings.TrimSpace(fmt.Sprintf("%v %s %s", h, ev.Room, ev.Cause)))
+			return allow()
+		})
+	}
+}
+
+func (v *events) are(w *world, want ...string) {
+	w.Helper()
+	synctest.Wait()
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	w.equal("hooks", v.all, want)
+	v.all = nil
+}
+
+func TestLostConnectionIsResumed(t *testing.T) {
+	inWorld(t, func(w *world) {
+		n := w.node("one", resumes)
+		other := n.client().do(roomAdd("r"))
+		a := n.client()
+		at, _ := a.joins("r", nil)
+		a.do(roomAdd("q"), sayUnder("k", "1"))
+		w.must(n.SetProperty(w.Context(), "default", a.ID(), "level", json.RawMessage(`7`)), nil)
+		id, secret := a.ID(), a.secret()
+		var v events
+		v.of(n)
+		a.hangUp()
+		v.are(w)
+		n.has("r", other, a) // it still counts
+		n.has("q", a)
+		n.tells(2, 4)
+		w.must(n.Broadcast(w.Context(), in("q"), "", json.RawMessage(`"missed"`)), nil)
+		time.Sleep(59 * time.Second)
+
+		b := n.socket()
+		r, messages := b.back(fmt.Sprintf(`{"event":"resume","session":%q,"since":{"r":{"epoch":%q,"offset":1}},"messageId":1}`, secret, at.Epoch))
+		w.equal("missed", placesOf(w, messages), numbers(2, 4))
+		if r.ID != id || b.ID() != id || r.Session == secret || !r.Rooms["r"].Recovered || r.Rooms["r"].Offset != 4 || r.Rooms["q"].Recovered || len(r.Rooms) != 2 {
+			w.Errorf("resumed %+v, as %s", r, b.ID())
+		}
+		v.are(w, "connect")
+		n.has("r", other, b)
+		p := b.Profile()
+		if string(p.Property("level")) != "7" || p.Transport != "socket" || p.ConnectedAt != 946684800000 {
+			w.Errorf("the profile is %+v", p)
+		}
+		n.tells(5, 5)
+		w.equal("live", placesOf(w, b.heard()), numbers(5, 5))
+		b.says(sayUnder("k", "again"), ok) // its key is known for two minutes
+		b.says(say("q", "hi"), ok, fmt.Sprintf(`{"message":"hi","room":"q","from":%q,"context":"user","sentAt":%d}`, id, 946684800000+59000))
+		if got := b.secret(); got != r.Session {
+			w.Errorf("the secret is %s, and was said to be %s", got, r.Session)
+		}
+		n.client().says(resume(secret), failed("session has ended"))
+		v.are(w, "connect")
+		b.do("quit")
+		<-b.gone
+		v.are(w, "leave r disconnect", "leave q disconnect", "disconnect")
+		n.has("r", other)
+	})
+}
+
+func TestSessionsEnd(t *testing.T) {
+	for name, end := range map[string]func(w *world, n *node, a *client){
+		"when its client quits":     func(w *world, n *node, a *client) { a.do(`{"event":"quit"}`); <-a.gone },
+		"when its grace has passed": func(w *world, n *node, a *client) { a.hangUp(); time.Sleep(time.Minute) },
+		"when it is removed": func(w *world, n *node, a *client) {
+			w.must(n.Disconnect(w.Context(), "default", a.ID()), nil)
+			<-a.gone
+		},
+		"when it is removed, away": func(w *world, n *node, a *client) {
+			a.hangUp()
+			w.must(n.Disconnect(w.Context(), "default", a.ID()), nil)
+		},
+		"with its tenant": func(w *world, n *node, a *client) { w.must(n.Swap(w.Context(), engine.Settings{}, nil), nil); <-a.gone },
+		"with its tenant, away": func(w *world, n *node, a *client) {
+			a.hangUp()
+			w.must(n.Swap(w.Context(), engine.Settings{}, nil), nil)
+		},
+		"with the last node":          func(w *world, n *node, a *client) { w.must(n.stop(), nil); <-a.gone },
+		"with the last node, away":    func(w *world, n *node, a *client) { a.hangUp(); w.must(n.stop(), nil) },
+		"when it breaks the protocol": func(w *world, n *node, a *client) { a.Close(engine.CloseBinary); <-a.gone },
+	} {
+		inWorld(t, func(w *world) {
+			n := w.node("one", resumes)
+			a := n.client().do(roomAdd("r"))
+			secret := a.secret()
+			var v events
+			v.of(n)
+			end(w, n, a)
+			v.are(w, "leave r disconnect", "disconnect")
+			n.isEmpty("r")
+			if got := n.Seats(); got != 0 {
+				w.Errorf("%s: %d places are taken", name, got)
+			}
+			if b, err := n.tryOpen(wire.WebSocket, engine.SeatRequest{Tenant: "default"}); err == nil {
+				b.says(resume(secret), failed("session has ended"))
+			}
+		})
+	}
+}
+
+// TestRoomEndsWhileNobodyIsThere: who is away leaves it with the others.
+func TestRoomEndsWhileNobodyIsThere(t *testing.T) {
+	inWorld(t, func(w *world) {
+		n := w.node("one", resumes)
+		a := n.client().do(roomAdd("r"), roomAdd("q"))
+		secret := a.secret()
+		a.hangUp()
+		var v events
+		v.of(n)
+		w.must(n.DestroyRoom(w.Context(), in("r")), nil)
+		v.are(w, "leave r destroyed")
+		w.must(n.RemoveMember(w.Context(), in("q"), a.ID()), nil)
+		v.are(w, "leave q removed")
+		w.must(n.AddMember(w.Context(), in("q"), a.ID()), &engine.VerbError{Text: "connection closed"})
+		w.must(n.SendMessage(w.Context(), "default", a.ID(), json.RawMessage(`1`)), &engine.VerbError{Text: "connection is away"})
+		if r, _ := n.client().back(resume(secret)); len(r.Rooms) != 0 {
+			w.Errorf("the rooms are %v", r.Rooms)
+		}
+	})
+}
+
+func TestOlderSocketOfASessionIsClosed(t *testing.T) {
+	inWorld(t, func(w *world) {
+		n := w.node("one", resumes)
+		a := n.client()
+		at, _ := a.joins("r", nil)
+		secret := a.secret()
+		var v events
+		v.of(n)
+		b := n.client()
+		r, _ := b.back(fmt.Sprintf(`{"event":"resume","session":%q,"since":{"r":{"epoch":%q,"offset":0}},"messageId":1}`, secret, at.Epoch))
+		if r.ID != a.ID() || !r.Rooms["r"].Recovered {
+			w.Errorf("resumed %+v", r)
+		}
+		<-a.gone
+		a.hears("bye session resumed elsewhere (3506)")
+		v.are(w, "connect")
+		n.has("r", b)
+		n.tells(1, 1)
+		w.equal("live", placesOf(w, b.heard()), numbers(1, 1))
+	})
+}
+
+func TestOnlyItsClientResumesASession(t *testing.T) {
+	inWorld(t, func(w *world) {
+		n := w.node("one", resumes, func(c *engine.Config) {
+			c.Tenants = append(c.Tenants, engine.TenantConfig{Name: "other"})
+		})
+		a := n.client().do(roomAdd("r"))
+		secret := a.secret()
+		a.hangUp()
+		stranger := n.open(wire.WebSocket, engine.SeatRequest{Tenant: "other"})
+		stranger.says(resume(secret), failed("session has ended"))
+		b := n.client()
+		for _, wrong := range []string{"one-", "one-" + secret, "nobody-" + secret, "UPPER-x", secret + "x", "-", "\u0000-\u0000"} {
+			<-b.begin(fmt.Sprintf(`{"event":"resume","session":%s,"messageId":1}`, quoted(wrong)))
+			b.hears(failed("session has ended"))
+		}
+		b.says(`{"event":"resume","messageId":1}`, failed("session is required"))
+		b.says(`{"event":"resume","session":5,"messageId":1}`, failed("session must be a string"))
+		b.do(roomAdd("q"))
+		b.says(resume(secret), failed("resume comes before any room is joined"))
+		b.do(roomLeave("q"))
+		if r, _ := b.back(resume(secret)); r.ID != a.ID() {
+			w.Errorf("resumed %+v", r)
+		}
+	})
+	inWorld(t, func(w *world) {
+		a := w.node("one").client()
+		a.says(resume("one-x"), failed("there are no sessions here"))
+	})
+}
+
+func quoted(s string) string {
+	b, _ := json.Marshal(s)
+	return string(b)
+}
+
+// TestWithoutSinceWhatWasSaidMeanwhileComes: of what was on its way when the
+// connection was lost nobody knows, and so it is not called recovered.
+func TestWithoutSinceWhatWasSaidMeanwhileComes(t *testing.T) {
+	inWorld(t, func(w *world) {
+		n := w.node("one", resumes)
+		a := n.client().do(roomAdd("r"))
+		n.tells(1, 3)
+		secret := a.secret()
+		a.hangUp()
+		n.tells(4, 6)
+		r, messages := n.client().back(resume(secret))
+		w.equal("missed", placesOf(w, messages), numbers(4, 6))
+		if r.Rooms["r"].Recovered {
+			w.Error("it is called recovered")
+		}
+	})
+}
+
+// TestAFullTenantTakesBackItsOwn: who is away keeps a place, and who comes without
+// a place can do nothing but come back.
+func TestAFullTenantTakesBackItsOwn(t *testing.T) {
+	inWorld(t, func(w *world) {
+		n := w.node("one", resumes, func(c *engine.Config) { c.Tenants[0].Limits.Connections = 2 })
+		a, b := n.client().do(roomAdd("r")), n.client().do(roomAdd("r"))
+		secrets := []string{a.secret(), b.secret()}
+		full := func() {
+			w.Helper()
+			_, err := n.tryOpen(wire.WebSocket, engine.SeatRequest{Tenant: "default"})
+			w.must(err, fmt.Errorf("too many connections"))
+		}
+		full()
+		a.hangUp()
+		b.hangUp()
+		c, d := n.client(), n.client()
+		full()
+		c.back(resume(secrets[0]))
+		d.back(resume(secrets[1]))
+		if got := n.Seats(); got != 2 {
+			w.Errorf("%d places are taken", got)
+		}
+		full()
+		c.hangUp()
+		guest := n.client()
+		<-guest.begin(roomAdd("r"))
+		<-guest.gone
+		guest.hears("bye too many connections (3012)")
+		time.Sleep(time.Minute) // c ends
+		late := n.client().do(roomAdd("r"))
+		n.has("r", d, late)
+	})
+}
+
+func TestManySessionsEndAtOnce(t *testing.T) {
+	inWorld(t, func(w *world) {
+		n := w.node("one", resumes)
+		var left, now, most atomic.Int64
+		n.on(engine.HookLeave, func(*engine.Event) engine.Verdict {
+			most.Store(max(most.Load(), now.Add(1)))
+			time.Sleep(time.Millisecond)
+			now.Add(-1)
+			left.Add(1)
+			return allow()
+		})
+		var all []*client
+		for range 200 {
+			all = append(all, n.client().do(roomAdd("r")))
+		}
+		for _, c := range all {
+			c.hangUp()
+		}
+		time.Sleep(time.Minute + time.Second)
+		if left.Load() != 200 || most.Load() > 16 {
+			w.Errorf("%d left, %d at a time", left.Load(), most.Load())
+		}
+		n.isEmpty("r")
+	})
+}
+
+// comesTo has a client of node one, in "r", come back on node two.
+func (w *world) comesTo(two *node, a *client, secret, epoch string, offset int) (*client, resumed, []string) {
+	w.Helper()
+	b := two.client()
+	r, messages := b.back(fmt.Sprintf(`{"event":"resume","session":%q,"since":{"r":{"epoch":%q,"offset":%d}},"messageId":1}`, secret, epoch, offset))
+	if r.ID != a.ID() || b.ID() != a.ID() {
+		w.Errorf("resumed %+v, want %s", r, a.ID())
+	}
+	return b, r, placesOf(w, messages)
+}
+
+func TestSessionIsResumedOnAnotherNode(t *testing.T) {
+	for name, lose := range map[string]func(w *world, one *node, a *client){
+		"that was away":            func(w *world, one *node, a *client) { a.hangUp() },
+		"whose socket still stood": func(w *world, one *node, a *client) {},
+		"whose node was drained":   func(w *world, one *node, a *client) { w.must(one.stop(), nil) },
+		"that was away when its node was drained": func(w *world, one *node, a *client) {
+			a.hangUp()
+			w.must(one.stop(), nil)
+		},
+	} {
+		inWorld(t, func(w *world) {
+			one, two := w.node("one", resumes), w.node("two", resumes)
+			var v events
+			a := one.client()
+			at, _ := a.joins("r", nil)
+			a.do(roomAdd("q"), sayUnder("k", "1"))
+			w.must(one.SetProperty(w.Context(), "default", a.ID(), "level", json.RawMessage(`7`)), nil)
+			secret := a.secret()
+			v.of(one)
+			v.of(two)
+			lose(w, one, a)
+			two.tells(2, 4)
+			b, r, messages := w.comesTo(two, a, secret, at.Epoch, 1)
+			w.equal(name+", missed", messages, numbers(2, 4))
+			if !r.Rooms["r"].Recovered || len(r.Rooms) != 2 || string(b.Profile().Property("level")) != "7" {
+				w.Errorf("%s: resumed %+v", name, r)
+			}
+			v.are(w, "connect")
+			two.has("r", b)
+			two.has("q", b)
+			b.says(sayUnder("k", "again"), ok)
+			two.tells(5, 5)
+			w.equal("live", placesOf(w, b.heard()), numbers(5, 5))
+			if slices.Contains(mustList(w, two), "one") {
+				// It is found though its id names another node.
+				w.must(one.SetProperty(w.Context(), "default", b.ID(), "level", json.RawMessage(`8`)), nil)
+				if got := one.HeldRooms("default"); got != 0 || one.Seats() != 0 {
+					w.Errorf("%s: the other node holds %d rooms, %d places", name, got, one.Seats())
+				}
+			}
+			<-b.begin(`{"event":"quit"}`)
+			<-b.gone
+			v.are(w, "leave r disconnect", "leave q disconnect", "disconnect")
+			two.isEmpty("r")
+		})
+	}
+}
+
+func mustList(w *world, n *node) []string {
+	w.Helper()
+	names, err := n.Nodes(w.Context())
+	w.must(err, nil)
+	return names
+}
+
+// TestDrainedSessionEndsElsewhere: nobody came back to it, and another node has it
+// leave.
+func TestDrainedSessionEndsElsewhere(t *testing.T) {
+	inWorld(t, func(w *world) {
+		one, two := w.node("one", resumes), w.node("two", resumes)
+		a := one.client().do(roomAdd("r"))
+		secret := a.secret()
+		var v events
+		v.of(one)
+		v.of(two)
+		w.must(one.stop(), nil)
+		v.are(w)
+		time.Sleep(59 * time.Second)
+		v.are(w)
+		time.Sleep(2 * time.Second)
+		v.are(w, "leave r disconnect", "disconnect")
+		two.client().says(resume(secret), failed("session has ended"))
+	})
+}
+
+// TestKilledNodeEndsItsSessions: as it ends its connections.
+func TestKilledNodeEndsItsSessions(t *testing.T) {
+	inWorld(t, func(w *world) {
+		one, two := w.node("one", resumes), w.node("two", resumes)
+		a := one.client().do(roomAdd("r"))
+		secret := a.secret()
+		a.hangUp()
+		var v events
+		v.of(two)
+		w.must(w.hub.Kill("one"), nil)
+		v.are(w, "leave r node_lost")
+		two.client().says(resume(secret), failed("session has ended"))
+		_ = one.stop()
+		one.stop = func() error { return nil }
+	})
+}
+
+// TestRoomIsGoneWhenTheSessionComes: the session leaves it then.
+func TestRoomIsGoneWhenTheSessionComes(t *testing.T) {
+	inWorld(t, func(w *world) {
+		one, two := w.node("one", resumes), w.node("two", resumes)
+		a := one.client().do(roomAdd("r"), roomAdd("q"))
+		secret := a.secret()
+		w.must(one.stop(), nil)
+		w.must(two.DestroyRoom(w.Context(), in("r")), nil)
+		var v events
+		v.of(two)
+		r, _ := two.client().back(resume(secret))
+		if _, ok := r.Rooms["q"]; len(r.Rooms) != 1 || !ok {
+			w.Errorf("the rooms are %v", r.Rooms)
+		}
+		v.are(w, "connect", "leave r destroyed")
+	})
+}
+
+// TestManyClaimOneSession: one of them gets it, on whichever node.
+func TestManyClaimOneSession(t *testing.T) {
+	for round := range 10 {
+		inWorld(t, func(w *world) {
+			one, two := w.node("one", resumes), w.node("two", resumes)
+			a := one.client().do(roomAdd("r"))
+			secret := a.secret()
+			if round%2 == 0 {
+				a.hangUp()
+			}
+			var clients []*client
+			for i := range 8 {
+				c := []*node{one, two}[i%2].client()
+				clients = append(clients, c)
+			}
+			for _, c := range clients {
+				c.begin(resume(secret))
+			}
+			synctest.Wait()
+			time.Sleep(20 * time.Second)
+			got := 0
+			for _, c := range clients {
+				heard := c.heard()
+				if len(heard) != 1 {
+					w.Fatalf("heard %s", heard)
+				}
+				var answer remembered
+				w.must(json.Unmarshal([]byte(heard[0]), &answer), nil)
+				if answer.Status == "OK" {
+					got++
+					one.has("r", c)
+				}
+			}
+			if got != 1 {
+				w.Errorf("%d clients got the session", got)
+			}
+		})
+	}
+}
