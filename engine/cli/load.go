@@ -128,7 +128,7 @@ func entryOf(e config.Entry, where string) host.Entry {
 
 func engineConfig(cfg *config.Config) (engine.Config, error) {
 	l := cfg.Limits
-	c := engine.Config{Limits: engine.Limits{
+	c := engine.Config{Grace: cfg.Sessions.Grace, Limits: engine.Limits{
 		MessageBytes: int(l.MessageBytes), Connections: l.Connections, ConnectionsPerIP: l.ConnectionsPerIP,
 		RoomsPerConnection: l.RoomsPerConnection, VerbsPerSecond: float64(l.VerbsPerSecond),
 		SimultaneousActions: l.SimultaneousActions, OutboxBytes: int(l.OutboxBytes), WriteTimeout: l.WriteTimeout,

@@ -31,18 +31,19 @@ import (
 // Config is all of the configuration, checked, with defaults where nothing was said.
 // It belongs to the caller; this package keeps no reference to it.
 type Config struct {
-	File    Path              `yaml:"-"`       // the file itself
-	Include []string          `yaml:"include"` // patterns of files with more modules and tenants; read already
-	HTTP    HTTP              `yaml:"http" restart:"true"`
-	Socket  Socket            `yaml:"socket" restart:"true"`
-	Admin   Admin             `yaml:"admin" restart:"true"`
-	Cluster Cluster           `yaml:"cluster" restart:"true"`
-	Limits  Limits            `yaml:"limits"`
-	Drain   time.Duration     `yaml:"drain" default:"30s" min:"0s" max:"1h"` // time to let clients go on shutdown; 0 = at once
-	Watch   bool              `yaml:"watch" default:"false"`                 // reload when a file changes
-	Log     Log               `yaml:"log"`
-	Modules map[string]Module `yaml:"modules" key:"name"`
-	Tenants map[string]Tenant `yaml:"tenants" key:"name"` // never empty: where the file has none, it is "default" alone
+	File     Path              `yaml:"-"`       // the file itself
+	Include  []string          `yaml:"include"` // patterns of files with more modules and tenants; read already
+	HTTP     HTTP              `yaml:"http" restart:"true"`
+	Socket   Socket            `yaml:"socket" restart:"true"`
+	Admin    Admin             `yaml:"admin" restart:"true"`
+	Cluster  Cluster           `yaml:"cluster" restart:"true"`
+	Limits   Limits            `yaml:"limits"`
+	Sessions Sessions          `yaml:"sessions" restart:"true"`
+	Drain    time.Duration     `yaml:"drain" default:"30s" min:"0s" max:"1h"` // time to let clients go on shutdown; 0 = at once
+	Watch    bool              `yaml:"watch" default:"false"`                 // reload when a file changes
+	Log      Log               `yaml:"log"`
+	Modules  map[string]Module `yaml:"modules" key:"name"`
+	Tenants  map[string]Tenant `yaml:"tenants" key:"name"` // never empty: where the file has none, it is "default" alone
 }
 
 // HTTP is the listener of WebSocket clients.
@@ -103,6 +104,11 @@ type Limits struct {
 	ModuleCPU           Share         `yaml:"moduleCPU" default:"0.5" min:"0.01" max:"1"`            // of the processors, that one tenant's modules may use
 	OutboxBytes         ByteSize      `yaml:"outboxBytes" default:"1MiB" min:"1KiB" max:"1GiB"`      // waiting for one reader; a slower one is disconnected
 	WriteTimeout        time.Duration `yaml:"writeTimeout" default:"5s" min:"10ms" max:"10m"`        // of one write to a client
+}
+
+// Sessions outlive the connections of clients that are lost.
+type Sessions struct {
+	Grace time.Duration `yaml:"grace" default:"0s" min:"0s" max:"1h"` // for a client to come back; 0 = none
 }
 
 // Log says what is logged, and how. Levels are those of log/slog.

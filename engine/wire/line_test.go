@@ -41,6 +41,8 @@ func TestLinesOfTheSocketTransport(t *testing.T) {
 		{`{"event":"roomAdd","room":"r","messageId":1}`, Request{Verb: "roomAdd", ID: raw("1"), Room: "r", RoomGiven: true}},
 		{`{"event":"action","messageId":1,"params":{"action":"login"}}`,
 			Request{Verb: "action", ID: raw("1"), Action: "login", Params: raw(`{"action":"login"}`)}},
+		{"resume n-1 x", Request{Verb: "resume", Session: "n-1"}},
+		{"resume", Request{Verb: "resume"}},
 		{`{"event":"paramAdd","key":"k","value":"v"}`, Request{Verb: "paramAdd", Key: "k", Value: "v", Room: "k", RoomGiven: true, Text: "v"}},
 	} {
 		got, err := ParseLine([]byte(c.line))

@@ -66,6 +66,14 @@ func TestRequestsAreReadAsActionHeroDoes(t *testing.T) {
 		{`{"event":"action"}`, Request{Verb: "action"}},
 
 		// What ActionHero does not have.
+		{`{"event":"resume","session":"n-1","since":{"r":{"epoch":"e","offset":7},"q\u0061":{"offset":0,"epoch":""}},"x":1}`,
+			Request{Verb: "resume", Session: "n-1", Sinces: map[string]Position{"r": {"e", 7}, "qa": {}}, Room: "1", RoomGiven: true,
+				Data: raw(`{"since":{"r":{"epoch":"e","offset":7},"q\u0061":{"offset":0,"epoch":""}},"x":1}`)}},
+		{`{"event":"resume","session":null,"since":{}}`,
+			Request{Verb: "resume", Sinces: map[string]Position{}, Data: raw(`{"since":{}}`)}},
+		{`{"event":"resume","session":["x"]}`, Request{Verb: "resume", Fault: "session must be a string", Data: raw(`{}`)}},
+		{`{"event":"resume","since":{"r":{"epoch":"e"}}}`,
+			Request{Verb: "resume", Sinces: map[string]Position{}, Fault: `since must be {room:{"epoch":string,"offset":whole number}}`, Data: raw(`{"since":{"r":{"epoch":"e"}}}`)}},
 		{`{"event":"say","room":"r","message":"hi","key":"k1"}`,
 			Request{Verb: "say", Room: "r", RoomGiven: true, Text: "hi", Key: "k1", Data: raw(`{"message":"hi","key":"k1"}`)}},
 		{`{"event":"roomView","room":"r","limit":10,"cursor":"c"}`,
@@ -143,6 +151,7 @@ func FuzzParseRequest(f *testing.F) {
 	for _, s := range []string{
 		`{"event":"say","room":"r","message":"hi","messageId":7}`, `{"event":"roomAdd","room":"r","since":{"epoch":"e","offset":3},"presence":true}`,
 		`{"event":"action","params":{"action":"x"}}`, `null`, `[1,"a",{}]`, "{\"\\u0065vent\":5,\"a\":1e-7,\"a\":[\"\\ud800\"]}", `{"event":"auth","token":"t"}`,
+		`{"event":"resume","session":"n-1","since":{"r":{"epoch":"e","offset":3}}}`, `{"event":"roomHistory","room":"r","before":9,"limit":2}`,
 	} {
 		f.Add([]byte(s))
 	}

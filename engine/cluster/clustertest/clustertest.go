@@ -54,19 +54,9 @@ type promise struct {
 	test func(*world)
 }
 
-// Run tests every promise, but those of RunMemory, on a cluster that start gives.
+// Run tests every promise on a cluster that start gives.
 func Run(t *testing.T, start func(t *testing.T) Fixture) {
-	run(t, slices.Concat(broker(), rooms(), presence(), lost(), nodes()), start)
-}
-
-// RunMemory tests the promises of a cluster that remembers: it has an
-// engine.History and engine.Sessions.
-func RunMemory(t *testing.T, start func(t *testing.T) Fixture) {
-	run(t, slices.Concat(history(), sessions()), start)
-}
-
-func run(t *testing.T, promises []promise, start func(t *testing.T) Fixture) {
-	for _, p := range promises {
+	for _, p := range slices.Concat(broker(), history(), rooms(), presence(), lost(), sessions(), nodes()) {
 		t.Run(p.name, func(t *testing.T) {
 			before := goleak.IgnoreCurrent()
 			t.Cleanup(func() { goleak.VerifyNone(t, before) })

@@ -7,10 +7,7 @@ import (
 	"github.com/mootchat/moot/engine/cluster/memory"
 )
 
-func TestPromises(t *testing.T) {
-	clustertest.Run(t, start)
-	clustertest.RunMemory(t, start)
-}
+func TestPromises(t *testing.T) { clustertest.Run(t, start) }
 
 func start(*testing.T) clustertest.Fixture {
 	hub := memory.New()

@@ -61,7 +61,6 @@ func promises(t *testing.T, base Config) {
 		}
 	}
 	clustertest.Run(t, fixture)
-	clustertest.RunMemory(t, fixture)
 }
 
 func open(t *testing.T, cfg Config) *Node {
