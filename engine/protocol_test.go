@@ -1,0 +1,118 @@
+package engine_test
+
+import (
+	"fmt"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/mootchat/moot/engine"
+)
+
+// TestProtocol holds the conversations of the protocol's page, each in a world of
+// its own.
+func TestProtocol(t *testing.T) {
+	page, err := os.ReadFile("wire/PROTOCOL.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	blocks := regexp.MustCompile("(?s)```chat\n(.*?)```").FindAllStringSubmatch(string(page), -1)
+	if len(blocks) < 5 {
+		t.Fatalf("only %d conversations were found", len(blocks))
+	}
+	for _, b := range blocks {
+		inWorld(t, func(w *world) {
+			n := w.node("one", resumes, func(c *engine.Config) {
+				c.Tenants[0].StartingRooms = []string{"lobby", "kept", "watched"}
+				c.Tenants[0].Rooms = []engine.RoomSettings{
+					{Match: func(r string) bool { return r == "kept" }, Keep: engine.Keep{Messages: 10, For: time.Hour}},
+					{Match: func(r string) bool { return r == "watched" }, Presence: true},
+				}
+			})
+			talk := conversation{n: n, clients: map[string]*client{}, heard: map[string][]string{}, names: map[string]string{}}
+			for line := range strings.Lines(b[1]) {
+				talk.line(strings.TrimSuffix(line, "\n"))
+			}
+			talk.silence()
+		})
+	}
+}
+
+// conversation is what clients say and hear, in words of the page.
+type conversation struct {
+	n       *node
+	clients map[string]*client
+	heard   map[string][]string // and was not compared yet
+	names   map[string]string   // what words of the page stand for
+}
+
+// secrets are things that have a name on the page.
+var secrets = regexp.MustCompile(`"(session|epoch)":"([^"]+)"`)
+
+func (t *conversation) line(line string) {
+	t.n.w.Helper()
+	who, what, text := line[:1], line[1], strings.TrimSpace(line[2:])
+	switch what {
+	case '+':
+		t.clients[who] = t.n.client()
+		t.names["<"+who+">"] = t.clients[who].ID()
+	case '!':
+		t.clients[who].hangUp()
+	case '>':
+		t.silence()
+		for name, is := range t.names {
+			text = strings.ReplaceAll(text, name, is)
+		}
+		<-t.clients[who].begin(text)
+	case '<':
+		if len(t.heard[who]) == 0 {
+			t.listen()
+		}
+		if len(t.heard[who]) == 0 {
+			time.Sleep(100 * time.Millisecond) // for notices
+			t.listen()
+		}
+		if len(t.heard[who]) == 0 || t.heard[who][0] != text {
+			t.n.w.Errorf("%s heard\n%s\nwant\n%s", who, t.heard[who], text)
+			return
+		}
+		t.heard[who] = t.heard[who][1:]
+	default:
+		t.n.w.Errorf("%s is not understood", line)
+	}
+}
+
+// listen gives all that was heard the names that the page uses, answers first.
+func (t *conversation) listen() {
+	synctest.Wait()
+	for who, c := range t.clients {
+		heard := c.heard()
+		slices.SortStableFunc(heard, func(a, b string) int { return isChat(a) - isChat(b) })
+		for _, h := range heard {
+			for _, m := range secrets.FindAllStringSubmatch(h, -1) {
+				t.names["<"+m[1]+">"] = m[2]
+				h = strings.ReplaceAll(h, m[2], "<"+m[1]+">")
+			}
+			for name, is := range t.names {
+				h = strings.ReplaceAll(h, is, name)
+			}
+			t.heard[who] = append(t.heard[who], h)
+		}
+	}
+}
+
+// silence fails the test if anybody heard what the page does not tell.
+func (t *conversation) silence() {
+	t.n.w.Helper()
+	t.listen()
+	for who, heard := range t.heard {
+		if len(heard) > 0 {
+			t.n.w.Errorf("%s heard as well: %s", who, fmt.Sprint(heard))
+			t.heard[who] = nil
+		}
+	}
+}
