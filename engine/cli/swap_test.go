@@ -194,7 +194,8 @@ func TestATalkerThroughAHundredReloads(t *testing.T) {
 	t.Logf("%d messages through %d reloads in %v: %.0f a second, %d revisions seen", messages, reloads, took, float64(messages)/took.Seconds(), len(revisions))
 }
 
-// talk says m0, m1, ... a thousand a second, and then how many it said.
+// talk says m0, m1, ... a thousand a second. Before the last it says how many they
+// are: whoever hears that one knows.
 func talk(conn net.Conn, stop <-chan struct{}, said chan<- int) {
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
@@ -202,7 +203,8 @@ func talk(conn net.Conn, stop <-chan struct{}, said chan<- int) {
 	for n := 0; ; {
 		select {
 		case <-stop:
-			said <- n
+			said <- n + 1
+			fmt.Fprintf(conn, "say hall m%d\n", n)
 			return
 		case <-tick.C:
 		}
