@@ -20,7 +20,7 @@ func (l *loader) tenant(config Tenant) {
 		l.problems.add("", "", "there are two tenants of the name %q", config.Name)
 		return
 	}
-	t := &tenant{name: config.Name, share: config.CPU * float64(runtime.GOMAXPROCS(0))}
+	t := &tenant{name: config.Name, recording: l.recording, share: config.CPU * float64(runtime.GOMAXPROCS(0))}
 	if config.CPU <= 0 || config.CPU > 1 {
 		t.share = 0.5 * float64(runtime.GOMAXPROCS(0))
 	}
@@ -105,7 +105,7 @@ func (l *loader) generation(t *tenant, s *source, config Entry, given grants) (*
 	sorted := slices.Clone(config.Grants)
 	slices.Sort(sorted)
 	b := binding{module: s.Name, digest: s.digest, tenant: t.name, memory: config.Memory,
-		config: string(config.Config), grants: strings.Join(slices.Compact(sorted), " ")}
+		config: string(config.Config), grants: strings.Join(slices.Compact(sorted), " "), shadow: config.Mode == Shadow}
 	for _, g := range l.next.generations {
 		if g.binding == b {
 			return g, nil
@@ -123,7 +123,11 @@ func (l *loader) generation(t *tenant, s *source, config Entry, given grants) (*
 		return nil, errs
 	}
 	g := &generation{host: l.host, binding: b, name: s.Name + "@" + hex.EncodeToString(s.digest[:4]), given: given,
-		config: config.Config, module: m, program: s.program, gate: t.gate, counters: l.counters(t.name, s.Name)}
+		config: config.Config, module: m, program: s.program, gate: t.gate, store: l.host.cfg.Store,
+		counters: l.host.counted.of(countersKey{t.name, s.Name, b.shadow})}
+	if b.shadow {
+		g.store = newAside(g.store)
+	}
 	if errs := l.start(g, m); len(errs) > 0 {
 		return nil, errs
 	}
@@ -201,20 +205,6 @@ func (g *generation) selfTest() []error {
 		return []error{err}
 	}
 	return checkCapabilities(g.requires, g.given)
-}
-
-// counters are those that the tenant's module had before, or new ones.
-func (l *loader) counters(tenant, module string) *counters {
-	generations := l.next.generations
-	if l.old != nil {
-		generations = slices.Concat(generations, l.old.generations)
-	}
-	for _, g := range generations {
-		if g.binding.tenant == tenant && g.binding.module == module {
-			return g.counters
-		}
-	}
-	return &counters{tenant: tenant, module: module}
 }
 
 // hookOf is the contract's number for an engine's hook. They are the same.

@@ -102,8 +102,17 @@ func (t *tenant) index() {
 				c.choosy, c.matched = true, make(map[string][]*entry)
 			}
 		}
-		if e.hooks[engine.HookAction] {
+		if e.hooks[engine.HookAction] && e.Mode == Enforce {
 			t.indexActions(e)
+		}
+	}
+	for _, e := range t.entries { // clients can do nothing that shadows alone declare
+		if e.hooks[engine.HookAction] && e.Mode == Shadow {
+			for name := range e.generation.actions {
+				if t.doers[name] != nil {
+					t.doers[name] = append(t.doers[name], e)
+				}
+			}
 		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"slices"
+	"time"
 
 	"github.com/mootchat/moot/engine"
 	"github.com/mootchat/moot/host/abi"
@@ -41,6 +42,9 @@ func (h *Host) Decide(ctx context.Context, ev *engine.Event) engine.Verdict {
 	if run.verdict.Outcome != engine.Allowed {
 		run.verdict.Effects = nil
 	}
+	if run.shades != nil {
+		run.compare()
+	}
 	return run.verdict
 }
 
@@ -62,13 +66,27 @@ type run struct {
 	moved   bool  // it is the chain of the room that another chain moved the message to
 	verdict engine.Verdict
 	answer  answer // of the entry asked last
+
+	asked int64 // when it was
+
+	rewritten bool
+	shades    []shade // of the shadows asked
+	shaded    int64   // the time that they took
 }
 
-// chain asks the entries in order, until one ends it.
+// chain asks the entries in order, until one ends it. Shadows are asked after a deny
+// too: else nobody could see that a new rule allows what the old one denies.
 func (r *run) chain(entries []*entry) {
+	ended := false
 	for _, e := range entries {
-		if !r.ask(e) {
-			return
+		switch {
+		case e.Mode == Shadow:
+			r.would(e)
+		case !ended:
+			ended = !r.ask(e)
+			if ended && r.verdict.Outcome == engine.Allowed {
+				return
+			}
 		}
 	}
 }
@@ -81,15 +99,16 @@ func (r *run) ask(e *entry) (more bool) {
 	}
 	if f != nil {
 		e.failed(f, r.ev)
-		if e.OnError == DenyOnError && e.Mode == Enforce {
+		e.record(r.ev, Decision{Verdict: SaidError, Reason: f.kind.String(), Took: time.Duration(now() - r.asked)})
+		if e.OnError == DenyOnError {
 			r.verdict.Outcome, r.verdict.Module = engine.Failed, e.label
 			return false
 		}
 		return true
 	}
 	e.count(a.code, 1)
-	if e.Mode == Shadow {
-		return true
+	if said := saidAt(r.ev.Hook, a.code); said != SaidAllow || e.sampled(1) {
+		e.record(r.ev, Decision{Verdict: said, Reason: a.reason, Took: time.Duration(now() - r.asked)})
 	}
 	switch a.code {
 	case abi.Deny:
@@ -112,6 +131,7 @@ func (r *run) take(e *entry, a *answer) {
 	if a.code != abi.Rewritten {
 		return
 	}
+	r.rewritten = true
 	ev, w := r.ev, &a.rewrite
 	if w.newMessage {
 		ev.Message = w.message
@@ -134,13 +154,18 @@ func (r *run) take(e *entry, a *answer) {
 func (r *run) decide(e *entry) *failure {
 	r.answer = answer{}
 	start := now()
+	r.asked = start
 	if r.end == 0 {
 		r.end = start + r.timeout
 	}
 	if e.breaker.open(start) {
 		return &failure{Open, errOpen}
 	}
-	deadline := min(start+int64(e.Timeout), r.end)
+	end := r.end
+	if e.Mode == Shadow { // all shadows together have as long as the chain
+		end = start + r.timeout - r.shaded
+	}
+	deadline := min(start+int64(e.Timeout), end)
 	if deadline <= start {
 		return &failure{Deadline, errLate}
 	}

@@ -3,6 +3,7 @@ package host
 import (
 	"bytes"
 	"context"
+	"time"
 
 	"github.com/mootchat/moot/engine"
 	"github.com/mootchat/moot/engine/wire"
@@ -32,8 +33,13 @@ func (h *Host) Deliver(ctx context.Context, ev *engine.Event, members []engine.M
 	s := h.scratch()
 	s.begin(ctx, ev, members)
 	for _, e := range entries {
-		s.ask(e)
+		if e.Mode == Shadow {
+			s.would(e)
+		} else {
+			s.ask(e)
+		}
 	}
+	s.compare()
 	return s.delivery()
 }
 
@@ -47,6 +53,8 @@ type scratch struct {
 	end     int64        // of the chain, on the host's clock
 
 	forms  []form // the first is the message as it is
+	asked  int64  // when the entry at hand was
+	failed bool   // it did, about the form at hand
 	split  bool   // the members do not all have the same form
 	all    int32  // their form, until they are split
 	of     []int32
@@ -66,6 +74,9 @@ type scratch struct {
 	given    [256]bool // verdicts that there are
 	variants []rewrite
 
+	shadows []shadowed
+	shaded  int64 // the time that they took
+
 	delivered []int32 // For of the delivery
 	release   func()
 }
@@ -75,6 +86,9 @@ const maxScratch = 1 << 14
 
 // nothing is the form of members who get none.
 const nothing = engine.Nothing
+
+// failedForm is the outcome where a shadow failed.
+const failedForm = nothing - 1
 
 func (h *Host) scratch() *scratch {
 	select {
@@ -108,12 +122,16 @@ func (s *scratch) begin(ctx context.Context, ev *engine.Event, members []engine.
 	s.end = now() + int64(s.host.cfg.ChainTimeout)
 	s.forms = append(s.forms[:0], form{asIs: true, payload: wire.Payload{
 		Message: ev.Message, Room: ev.Room, From: ev.From, Context: ev.Context, SentAt: ev.SentAt, Extra: ev.Extra}})
-	s.split, s.all = false, 0
+	s.split, s.all, s.shaded = false, 0, 0
 }
 
 // ask has one entry decide about every form that members have.
 func (s *scratch) ask(e *entry) {
-	deadline := min(now()+int64(e.Timeout), s.end)
+	s.asked = now()
+	s.askBy(e, min(s.asked+int64(e.Timeout), s.end))
+}
+
+func (s *scratch) askBy(e *entry, deadline int64) {
 	if !s.split {
 		if s.all != nothing && !s.forms[s.all].ended {
 			s.group = nil
@@ -150,6 +168,7 @@ func (s *scratch) link() {
 
 // about asks e about the members of one form: those of s.group, or all.
 func (s *scratch) about(e *entry, f int32, deadline int64) {
+	s.failed = false
 	a := s.audience(&e.generation.declared)
 	s.choose(a)
 	s.show(&s.forms[f].payload)
@@ -157,9 +176,30 @@ func (s *scratch) about(e *entry, f int32, deadline int64) {
 	for from := 0; from < len(s.units); {
 		from = s.batch(e, f, s.from(e, a, from), deadline)
 	}
-	if e.Mode == Enforce {
-		s.apply()
+	if e.Mode == Shadow {
+		s.shadows[len(s.shadows)-1].note(s, f)
+		return
 	}
+	if !s.failed {
+		s.record(e, f)
+	}
+	s.apply()
+}
+
+// asks is how many members the entry at hand is asked about.
+func (s *scratch) asks() int {
+	if s.group != nil {
+		return len(s.group)
+	}
+	return len(s.members)
+}
+
+// unitAt is the unit of the k-th of them.
+func (s *scratch) unitAt(k int) int32 {
+	if s.unitOf == nil {
+		return int32(k)
+	}
+	return s.unitOf[k]
 }
 
 // choose makes the units that the group is.
@@ -215,10 +255,17 @@ func (s *scratch) batch(e *entry, f int32, b batch, deadline int64) int {
 		fail = s.heed(e, f, code, outcome, deadline)
 	}
 	if fail != nil {
+		s.failed = true
 		e.failed(fail, &s.event)
 		into := f
-		if e.OnError == DenyOnError {
+		switch {
+		case e.Mode == Shadow:
+			into = failedForm
+		case e.OnError == DenyOnError:
 			into = nothing
+		}
+		if e.Mode == Enforce {
+			e.record(&s.event, Decision{Verdict: SaidError, Reason: fail.kind.String(), Receivers: b.to - b.from, Took: time.Duration(now() - s.asked)})
 		}
 		fill(outcome, into)
 	}

@@ -21,6 +21,7 @@ type binding struct {
 	memory int64
 	config string
 	grants string
+	shadow bool
 }
 
 // generation is a module as one tenant runs it: compiled, linked to what it was
@@ -40,6 +41,7 @@ type generation struct {
 	compiled wazero.CompiledModule
 	pool     *pool
 	gate     *gate
+	store    Store
 	counters *counters
 	batches  batches
 	users    atomic.Int64 // revisions

@@ -47,6 +47,8 @@ type Host struct {
 	current   atomic.Pointer[Revision]
 	tracer    atomic.Pointer[Tracer] // nil: nobody looks
 	revisions sync.WaitGroup         // loaded and not yet closed
+	counted   registry
+	stamped   atomic.Int64 // the last stamp
 
 	loading sync.Mutex // held by Load, Swap and Close
 	closed  bool
@@ -109,6 +111,7 @@ func (h *Host) Swap(r *Revision) {
 	}
 	old := h.current.Swap(r)
 	old.rest(r)
+	h.counted.prune(r)
 	if old != nil {
 		old.release()
 	}

@@ -21,13 +21,14 @@ import (
 // loader builds one revision. Loads come one at a time: compiling may take a second
 // and a processor.
 type loader struct {
-	host     *Host
-	ctx      context.Context
-	old      *Revision // in use; may be nil
-	next     *Revision
-	problems Problems
-	modules  map[string]*source // by name; nil: it cannot be used, and was told
-	kept     map[binding]*generation
+	host      *Host
+	ctx       context.Context
+	old       *Revision // in use; may be nil
+	next      *Revision
+	problems  Problems
+	modules   map[string]*source // by name; nil: it cannot be used, and was told
+	kept      map[binding]*generation
+	recording Recording
 }
 
 // source is a module as it was read.
@@ -58,7 +59,7 @@ func (h *Host) Load(ctx context.Context, rules Rules) (*Revision, error) {
 	h.revisions.Add(1)
 	next := &Revision{host: h, tenants: make(map[string]*tenant)}
 	next.users.Store(1)
-	l := &loader{host: h, ctx: ctx, next: next, modules: make(map[string]*source), kept: make(map[binding]*generation)}
+	l := &loader{host: h, ctx: ctx, next: next, modules: make(map[string]*source), kept: make(map[binding]*generation), recording: rules.Recording}
 	if l.old = h.running(); l.old != nil {
 		defer l.old.release()
 		for _, g := range l.old.generations {
@@ -161,6 +162,6 @@ func (l *loader) digest(rules Rules) string {
 		}
 	}
 	// What is encoded are plain values: it cannot fail.
-	_ = json.NewEncoder(h).Encode([]any{abi.Minor, digests, tenants, rules.Beside})
+	_ = json.NewEncoder(h).Encode([]any{abi.Minor, digests, tenants, rules.Recording, rules.Beside})
 	return hex.EncodeToString(h.Sum(nil))
 }

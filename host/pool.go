@@ -14,10 +14,10 @@ type pool struct {
 	make    func() (*instance, *failure)
 	report  func(*failure)           // of a making that failed
 	warm    atomic.Pointer[instance] // the one used last, if nobody has it
-	waiting atomic.Int32             // who waits at idle
 	idle    chan *instance
 	actions chan struct{} // one for each action under way: they leave one instance for messages
 	alive   atomic.Int32  // instances there are or are being made, at most cap(idle)
+	waiting atomic.Int32  // who waits at idle
 	resting atomic.Bool   // what comes back is closed
 	makers  sync.WaitGroup
 }
@@ -92,11 +92,19 @@ func (p *pool) put(in *instance) {
 		p.give(in)
 		return
 	}
-	in.close()
-	p.alive.Add(-1)
+}
+
+// retire closes an instance, and makes another only if somebody waits.
+func (p *pool) retire(in *instance) {
+	p.discard(in)
 	if !p.resting.Load() || p.waiting.Load() > 0 {
 		p.grow()
 	}
+}
+
+func (p *pool) discard(in *instance) {
+	in.close()
+	p.alive.Add(-1)
 }
 
 // rest closes what is idle, and what comes back. Who still asks is served.
@@ -112,11 +120,13 @@ func (p *pool) wake() {
 	}
 }
 
-// drain closes what is idle.
+// drain closes what is idle. Who began to wait meanwhile could not have one made.
 func (p *pool) drain() {
 	for in := p.free(); in != nil; in = p.free() {
-		in.close()
-		p.alive.Add(-1)
+		p.discard(in)
+	}
+	if p.waiting.Load() > 0 {
+		p.grow()
 	}
 }
 

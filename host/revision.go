@@ -83,4 +83,6 @@ type tenant struct {
 	doers   map[string][]*entry // by action: the entry that answers it
 	entries []*entry            // in the order they are asked
 	clashes []clash
+
+	recording Recording
 }

@@ -14,7 +14,9 @@ import (
 type Rules struct {
 	Modules []Module
 	Tenants []Tenant
-	Beside  []byte // what else a revision's ID stands for; nil: nothing
+
+	Recording Recording
+	Beside    []byte // what else a revision's ID stands for; nil: nothing
 }
 
 // Module is a WebAssembly module, or a script, that entries name.
@@ -66,7 +68,7 @@ type Mode uint8
 // The modes.
 const (
 	Enforce Mode = iota
-	Shadow       // the module is asked and counted, and nothing comes of it
+	Shadow       // the module is asked and counted, also where the chain ended by a deny; nothing comes of it
 )
 
 // Breaker keeps an entry that fails again and again from being asked: it then

@@ -10,6 +10,7 @@ import (
 // tenant's chain first named it.
 type Stats struct {
 	Tenant, Module string
+	Shadow         bool          // of its entries in shadow mode
 	Version        string        // as in verdicts: module@sha256#revision
 	Breaker        int           // entries whose breaker is open now
 	Instances      int           // now
@@ -28,12 +29,14 @@ type Stats struct {
 
 // counters are what Stats is made of. They outlive revisions.
 type counters struct {
-	tenant, module                                          string
+	countersKey
 	calls, allowed, rewritten, denied, dropped, lostEffects atomic.Uint64
+	sampled                                                 atomic.Uint64 // allows of which some are recorded
 	nanoseconds                                             atomic.Int64
 	durations                                               durations
 	errors                                                  [kinds]atomic.Uint64
 	lines                                                   meterOfLines
+	ring                                                    ring
 
 	mu      sync.Mutex
 	metrics map[string]int64
@@ -58,7 +61,7 @@ func (c *counters) add(name string, delta int64) bool {
 
 func (c *counters) snapshot() Stats {
 	s := Stats{
-		Tenant: c.tenant, Module: c.module,
+		Tenant: c.tenant, Module: c.module, Shadow: c.shadow,
 		Calls: c.calls.Load(), Time: time.Duration(c.nanoseconds.Load()), Durations: c.durations.snapshot(),
 		Allowed: c.allowed.Load(), Rewritten: c.rewritten.Load(), Denied: c.denied.Load(), Dropped: c.dropped.Load(),
 		EffectsDropped: c.lostEffects.Load(), LogsDropped: c.lines.lost.Load(),

@@ -117,9 +117,9 @@ func (in *instance) kvGet(stack []uint64) {
 // value is the value of a key; at say, this node's copy of it.
 func (in *instance) value(k Key) (value []byte, refused int32) {
 	if in.readOnly() {
-		return in.generation.host.cfg.Store.Recent(k), 0
+		return in.generation.store.Recent(k), 0
 	}
-	value, err := in.generation.host.cfg.Store.Get(in.wait(), k)
+	value, err := in.generation.store.Get(in.wait(), k)
 	return value, in.outcome(0, err)
 }
 
@@ -127,7 +127,7 @@ func (in *instance) kvSet(stack []uint64) {
 	k, refused := in.keyToChange(stack[0], stack[1])
 	value, refused2 := in.bytes(stack[2], stack[3], MaxValue)
 	if refused = orElse(refused, refused2); refused == 0 {
-		_, err := in.generation.host.cfg.Store.Set(in.wait(), k, present(value), ttlOf(stack[4]))
+		_, err := in.generation.store.Set(in.wait(), k, present(value), ttlOf(stack[4]))
 		refused = in.outcome(0, err)
 	}
 	result(stack, refused)
@@ -136,7 +136,7 @@ func (in *instance) kvSet(stack []uint64) {
 func (in *instance) kvDel(stack []uint64) {
 	k, refused := in.keyToChange(stack[0], stack[1])
 	if refused == 0 {
-		had, err := in.generation.host.cfg.Store.Set(in.wait(), k, nil, 0)
+		had, err := in.generation.store.Set(in.wait(), k, nil, 0)
 		refused = in.outcome(oneIf(had), err)
 	}
 	result(stack, refused)
@@ -149,7 +149,7 @@ func (in *instance) kvAdd(stack []uint64) {
 		refused = abi.BadPointer
 	}
 	if refused == 0 {
-		sum, err := in.generation.host.cfg.Store.Add(in.wait(), k, int64(stack[2]), ttlOf(stack[3]))
+		sum, err := in.generation.store.Add(in.wait(), k, int64(stack[2]), ttlOf(stack[3]))
 		if err == nil {
 			binary.LittleEndian.PutUint64(out, uint64(sum))
 		}
@@ -166,7 +166,7 @@ func (in *instance) kvCAS(stack []uint64) {
 		if len(old) == 0 {
 			old = nil
 		}
-		done, err := in.generation.host.cfg.Store.Swap(in.wait(), k, old, present(value), ttlOf(stack[6]))
+		done, err := in.generation.store.Swap(in.wait(), k, old, present(value), ttlOf(stack[6]))
 		refused = in.outcome(oneIf(done), err)
 	}
 	result(stack, refused)
@@ -179,7 +179,7 @@ func (in *instance) rateTake(stack []uint64) {
 		refused = abi.TooLarge
 	}
 	if refused == 0 {
-		wait, err := in.generation.host.cfg.Store.Take(in.wait(), k, int(tokens), int(burst), time.Duration(per)*time.Millisecond)
+		wait, err := in.generation.store.Take(in.wait(), k, int(tokens), int(burst), time.Duration(per)*time.Millisecond)
 		ms := (wait + time.Millisecond - 1).Milliseconds()
 		refused = in.outcome(int32(min(ms, 1<<31-1)), err)
 	}

@@ -35,7 +35,7 @@ func (n *node) newAPI(w io.Writer) *api.Server {
 		keys[tenant] = k.Reveal()
 	}
 	return api.New(api.Config{
-		Engine: n.engine, Rules: n.reloader, Version: version(), Key: key, TenantKeys: keys, Hosts: admin.Hosts,
+		Engine: n.engine, Rules: n.reloader, Decisions: decisions{n.rules, n.engine.Self()}, Version: version(), Key: key, TenantKeys: keys, Hosts: admin.Hosts,
 		RequestsPerSecond: admin.RequestsPerSecond, Log: n.log,
 		Modules: modules{n.rules}, Values: values{n.rules.Store()}, Recorder: recorder{trial.NewRecorder(n.rules)},
 		Trials: trials{now: n.reloader.current.Load, turn: make(chan struct{}, 1)}, Console: console.Handler(),

@@ -27,17 +27,18 @@ const (
 
 // program is the command line.
 type program struct {
-	Serve    serveCommand    `cmd:"" help:"Serve the configuration until SIGTERM or SIGINT."`
-	Check    checkCommand    `cmd:"" help:"Load the configuration and its modules as serve would, and change nothing."`
-	Chat     chatCommand     `cmd:"" help:"Talk to a server in the terminal."`
-	Bench    benchCommand    `cmd:"" help:"Load a server, and measure what it delivers and how fast."`
-	Status   statusCommand   `cmd:"" help:"Show what a running server's nodes say of themselves."`
-	Reload   reloadCommand   `cmd:"" help:"Have a running server load its configuration again, all or nothing."`
-	Rollback rollbackCommand `cmd:"" help:"Have a running server go back to the rules before the last reload."`
-	Module   moduleCommand   `cmd:"" help:"Make, build, inspect, test and measure a module."`
-	Record   recordCommand   `cmd:"" help:"Record what a running server's modules are asked and answer."`
-	Replay   replayCommand   `cmd:"" help:"Ask a module what a recording has, and show what would change."`
-	Version  versionCommand  `cmd:"" help:"Print the version."`
+	Serve     serveCommand     `cmd:"" help:"Serve the configuration until SIGTERM or SIGINT."`
+	Check     checkCommand     `cmd:"" help:"Load the configuration and its modules as serve would, and change nothing."`
+	Chat      chatCommand      `cmd:"" help:"Talk to a server in the terminal."`
+	Bench     benchCommand     `cmd:"" help:"Load a server, and measure what it delivers and how fast."`
+	Status    statusCommand    `cmd:"" help:"Show what a running server's nodes say of themselves."`
+	Reload    reloadCommand    `cmd:"" help:"Have a running server load its configuration again, all or nothing."`
+	Rollback  rollbackCommand  `cmd:"" help:"Have a running server go back to the rules before the last reload."`
+	Decisions decisionsCommand `cmd:"" help:"Show what modules of a running server decided of late."`
+	Module    moduleCommand    `cmd:"" help:"Make, build, inspect, test and measure a module."`
+	Record    recordCommand    `cmd:"" help:"Record what a running server's modules are asked and answer."`
+	Replay    replayCommand    `cmd:"" help:"Ask a module what a recording has, and show what would change."`
+	Version   versionCommand   `cmd:"" help:"Print the version."`
 }
 
 // terminal is what a command reads and writes.

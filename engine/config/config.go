@@ -31,19 +31,20 @@ import (
 // Config is all of the configuration, checked, with defaults where nothing was said.
 // It belongs to the caller; this package keeps no reference to it.
 type Config struct {
-	File     Path              `yaml:"-"`       // the file itself
-	Include  []string          `yaml:"include"` // patterns of files with more modules and tenants; read already
-	HTTP     HTTP              `yaml:"http" restart:"true"`
-	Socket   Socket            `yaml:"socket" restart:"true"`
-	Admin    Admin             `yaml:"admin" restart:"true"`
-	Cluster  Cluster           `yaml:"cluster" restart:"true"`
-	Limits   Limits            `yaml:"limits"`
-	Sessions Sessions          `yaml:"sessions" restart:"true"`
-	Drain    time.Duration     `yaml:"drain" default:"30s" min:"0s" max:"1h"` // time to let clients go on shutdown; 0 = at once
-	Watch    bool              `yaml:"watch" default:"false"`                 // reload when a file changes
-	Log      Log               `yaml:"log"`
-	Modules  map[string]Module `yaml:"modules" key:"name"`
-	Tenants  map[string]Tenant `yaml:"tenants" key:"name"` // never empty: where the file has none, it is "default" alone
+	File      Path              `yaml:"-"`       // the file itself
+	Include   []string          `yaml:"include"` // patterns of files with more modules and tenants; read already
+	HTTP      HTTP              `yaml:"http" restart:"true"`
+	Socket    Socket            `yaml:"socket" restart:"true"`
+	Admin     Admin             `yaml:"admin" restart:"true"`
+	Cluster   Cluster           `yaml:"cluster" restart:"true"`
+	Limits    Limits            `yaml:"limits"`
+	Sessions  Sessions          `yaml:"sessions" restart:"true"`
+	Drain     time.Duration     `yaml:"drain" default:"30s" min:"0s" max:"1h"` // time to let clients go on shutdown; 0 = at once
+	Watch     bool              `yaml:"watch" default:"false"`                 // reload when a file changes
+	Log       Log               `yaml:"log"`
+	Decisions Decisions         `yaml:"decisions"`
+	Modules   map[string]Module `yaml:"modules" key:"name"`
+	Tenants   map[string]Tenant `yaml:"tenants" key:"name"` // never empty: where the file has none, it is "default" alone
 }
 
 // HTTP is the listener of WebSocket clients.
@@ -115,6 +116,15 @@ type Sessions struct {
 type Log struct {
 	Level  string `yaml:"level" default:"info" oneof:"debug info warn error"`
 	Format string `yaml:"format" default:"text" oneof:"text json" restart:"true"`
+}
+
+// Decisions says what is kept of what modules decide: what they deny, drop, rewrite and
+// fail at, and where a shadow differs.
+type Decisions struct {
+	Ring         int  `yaml:"ring" default:"256" min:"1" max:"100000"`           // the latest so many of each module of each tenant
+	SampleAllows int  `yaml:"sampleAllows" default:"0" min:"0" max:"1000000000"` // one of so many allows too; 0 = none
+	Log          bool `yaml:"log" default:"false"`                               // log lines too, of each module at most 20 a second
+	Text         bool `yaml:"text" default:"false"`                              // with the text of messages
 }
 
 // Module is a file that chain entries name: File or Script, one of them is set.

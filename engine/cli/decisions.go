@@ -1,0 +1,161 @@
+package cli
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/api"
+	"github.com/mootchat/moot/engine/api/client"
+	"github.com/mootchat/moot/host"
+)
+
+// decisions implements api.Decisions.
+type decisions struct {
+	host *host.Host
+	node string
+}
+
+// Recent implements api.Decisions.
+func (d decisions) Recent(q api.DecisionQuery) []api.Decision {
+	found := d.host.Decisions(host.DecisionFilter{Tenant: q.Tenant, Room: q.Room, Hook: engine.HookNamed(q.Hook), Module: q.Module,
+		Verdict: q.Verdict, Shadow: q.Shadow, Before: q.Before, Limit: q.Limit})
+	list := make([]api.Decision, len(found))
+	for i, f := range found {
+		list[i] = api.Decision{At: f.At, Node: d.node, Tenant: f.Tenant, Room: f.Room, Hook: f.Hook.String(), Module: f.Module,
+			Verdict: f.Verdict, Reason: f.Reason, Took: f.Took.Microseconds(), Count: f.Receivers, Shadow: f.Shadow, Done: f.Done, Text: f.Text}
+		if f.DoneBy != "" {
+			list[i].Done += " by " + f.DoneBy
+		}
+	}
+	return list
+}
+
+type decisionsCommand struct {
+	adminFlags
+	Tenant  string `help:"Those of one tenant." placeholder:"NAME"`
+	Room    string `help:"In one room." placeholder:"NAME"`
+	Hook    string `help:"At one hook." placeholder:"HOOK"`
+	Module  string `help:"Of one module." placeholder:"NAME"`
+	Verdict string `help:"allow, rewrite, deny, drop or error." placeholder:"VERDICT"`
+	Shadow  bool   `help:"Those of modules in shadow mode, beside what was done."`
+	Limit   int    `default:"100" help:"The latest so many." placeholder:"N"`
+	Follow  bool   `short:"f" help:"Go on with those to come, until interrupted."`
+	JSON    bool   `name:"json" help:"Print one JSON object a line."`
+}
+
+// Run prints a table, the latest last.
+func (c *decisionsCommand) Run(ctx context.Context, t terminal) error {
+	ask, err := c.client()
+	if err != nil {
+		return err
+	}
+	q := api.DecisionQuery{Tenant: c.Tenant, Room: c.Room, Hook: c.Hook, Module: c.Module, Verdict: c.Verdict, Shadow: c.Shadow, Limit: c.Limit}
+	p := &decisionPrinter{out: t.out, err: t.err, json: c.JSON, shadow: c.Shadow}
+	if err := p.show(ctx, ask, q); err != nil || !c.Follow {
+		return err
+	}
+	q.Limit = mostFollowed
+	tick := time.NewTicker(followEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+			if err := p.show(ctx, ask, q); err != nil && ctx.Err() == nil {
+				return err
+			}
+		}
+	}
+}
+
+const (
+	followEvery  = time.Second
+	mostFollowed = 1000 // in one go; what a node decided beyond is passed over
+)
+
+// decisionPrinter prints decisions as they come.
+type decisionPrinter struct {
+	out, err     io.Writer
+	json, shadow bool
+	headed       bool
+	last         map[string]int64 // by node: up to here it was shown
+}
+
+// show prints what was not shown yet.
+func (p *decisionPrinter) show(ctx context.Context, ask *client.Client, q api.DecisionQuery) error {
+	found, unreachable, err := ask.Decisions(ctx, q)
+	if err != nil {
+		return err
+	}
+	if len(unreachable) > 0 {
+		fmt.Fprintln(p.err, "no answer from "+strings.Join(unreachable, ", "))
+	}
+	found = slices.DeleteFunc(found, func(d api.Decision) bool { return d.At <= p.last[d.Node] })
+	slices.SortStableFunc(found, func(a, b api.Decision) int { return cmp.Compare(a.At, b.At) })
+	if p.last == nil {
+		p.last = map[string]int64{}
+	}
+	for _, d := range found {
+		p.last[d.Node] = d.At
+	}
+	if p.json {
+		encoder := json.NewEncoder(p.out)
+		for _, d := range found {
+			if err := encoder.Encode(d); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	return p.table(found)
+}
+
+// table has a column for what was done where shadows are shown: old beside new.
+func (p *decisionPrinter) table(found []api.Decision) error {
+	table := tabwriter.NewWriter(p.out, 0, 0, 2, ' ', 0)
+	if !p.headed {
+		p.headed = true
+		columns := "TIME\tTENANT\tROOM\tHOOK\tVERDICT\tMODULE\tUS\tREASON"
+		if p.shadow {
+			columns = "TIME\tTENANT\tROOM\tHOOK\tOLD\tNEW\tMODULE\tUS\tREASON"
+		}
+		fmt.Fprintln(table, columns)
+	}
+	for _, d := range found {
+		verdict := d.Verdict
+		switch {
+		case p.shadow:
+			verdict = printable(d.Done) + "\t" + verdict
+		case d.Shadow:
+			verdict += " (shadow)"
+		}
+		if d.Count > 0 {
+			verdict += fmt.Sprint(" x", d.Count)
+		}
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%d\t%s\n", time.UnixMicro(d.At).Format("15:04:05.000"), d.Tenant, orDash(printable(d.Room)), d.Hook,
+			verdict, d.Module, d.Took, printable(strings.TrimSpace(d.Reason+" "+d.Text)))
+	}
+	return table.Flush()
+}
+
+func orDash(text string) string { return cmp.Or(text, "-") }
+
+// printable is text without what a terminal would obey: rooms and reasons are
+// others' words.
+func printable(text string) string {
+	return strings.Map(func(c rune) rune {
+		if c < ' ' || c >= 0x7f && c < 0xa0 {
+			return ' '
+		}
+		return c
+	}, text)
+}

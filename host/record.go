@@ -1,0 +1,254 @@
+package host
+
+import (
+	"cmp"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/mootchat/moot/engine"
+)
+
+// Recording says what is kept of the decisions of modules. Denies, drops, rewrites
+// and errors are, and what a shadow would have done otherwise.
+type Recording struct {
+	Ring   int  // decisions kept of each module of each tenant: a flood of one pushes out its own; 0: 256
+	Allows int  // of so many allows one is recorded; 0: none
+	Log    bool // they are log lines too, of each module at most 20 a second
+	Text   bool // they have the text of the message
+}
+
+// Verdicts of a Decision.
+const (
+	SaidAllow   = "allow"
+	SaidRewrite = "rewrite"
+	SaidDeny    = "deny"
+	SaidDrop    = "drop"
+	SaidError   = "error"
+)
+
+// Decision is what one module said about one event or, at say, about some of the
+// receivers of a message.
+type Decision struct {
+	At        int64 // us since 1970; no two of a host are the same
+	Tenant    string
+	Room      string // "" where the hook has none
+	Hook      engine.Hook
+	Module    string // module@sha256#revision
+	Verdict   string // see SaidAllow
+	Reason    string // of a deny: the module's own words; of an error: its Kind
+	Took      time.Duration
+	Receivers int    // at say: members of the room
+	Shadow    bool   // it was asked, and nothing came of it
+	Done      string // what was done in the place of a shadow's verdict: a verdict
+	DoneBy    string // the module that denied, dropped or failed, "" for none
+	Text      string // of the message that was asked about, where Recording.Text has it: its first 4 KiB
+}
+
+// maxText bounds the text of a message in a record.
+const maxText = 4 << 10
+
+// DecisionFilter says which decisions; a zero field fits all.
+type DecisionFilter struct {
+	Tenant, Room  string
+	Hook          engine.Hook
+	Module        string // by name
+	Verdict       string
+	Shadow        bool  // only those of shadows
+	After, Before int64 // both exclusive
+	Limit         int   // the latest so many; 0: all that are kept
+}
+
+func (f *DecisionFilter) fits(d *Decision) bool {
+	return (f.Room == "" || f.Room == d.Room) && (f.Hook == 0 || f.Hook == d.Hook) &&
+		(f.Verdict == "" || f.Verdict == d.Verdict) && (!f.Shadow || d.Shadow) &&
+		(f.After == 0 || d.At > f.After) && (f.Before == 0 || d.At < f.Before)
+}
+
+// ring keeps the last decisions of one module of one tenant.
+type ring struct {
+	mu   sync.Mutex
+	list []Decision
+	next int // the oldest, once the list is full
+}
+
+// add keeps d; the ring holds size of them.
+func (r *ring) add(d Decision, size int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.list) > size { // the bound was lowered
+		r.list, r.next = slices.Clone(r.list[len(r.list)-size:]), 0
+	}
+	if len(r.list) < size {
+		if r.next > 0 { // the bound was raised: in order again
+			r.list, r.next = slices.Concat(r.list[r.next:], r.list[:r.next]), 0
+		}
+		r.list = append(r.list, d)
+		return
+	}
+	r.list[r.next] = d
+	r.next = (r.next + 1) % size
+}
+
+func (r *ring) collect(to []Decision, f *DecisionFilter) []Decision {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for i := range r.list {
+		if f.fits(&r.list[i]) {
+			to = append(to, r.list[i])
+		}
+	}
+	return to
+}
+
+// Decisions are those kept that fit the filter, the latest first.
+func (h *Host) Decisions(f DecisionFilter) []Decision {
+	var found []Decision
+	for _, c := range h.counted.all() {
+		if (f.Tenant == "" || f.Tenant == c.tenant) && (f.Module == "" || f.Module == c.module) {
+			found = c.ring.collect(found, &f)
+		}
+	}
+	slices.SortFunc(found, func(a, b Decision) int { return cmp.Compare(b.At, a.At) })
+	if f.Limit > 0 && len(found) > f.Limit {
+		found = found[:f.Limit]
+	}
+	return found
+}
+
+// stamp is the time, later than every other stamp.
+func (h *Host) stamp() int64 {
+	for {
+		last := h.stamped.Load()
+		at := max(time.Now().UnixMicro(), last+1)
+		if h.stamped.CompareAndSwap(last, at) {
+			return at
+		}
+	}
+}
+
+// record keeps a decision of the entry about the event. What d has not is filled in.
+func (e *entry) record(ev *engine.Event, d Decision) {
+	h, rec := e.generation.host, &e.tenant.recording
+	d.At, d.Tenant, d.Hook, d.Module, d.Shadow = h.stamp(), ev.Tenant, ev.Hook, e.label, e.Mode == Shadow
+	e.describe(ev, &d)
+	e.generation.counters.ring.add(d, cmp.Or(rec.Ring, 256))
+	if rec.Log {
+		e.logDecision(&d)
+	}
+}
+
+// describe fills in what may be another by the time that d is recorded.
+func (e *entry) describe(ev *engine.Event, d *Decision) {
+	if d.Room == "" && inRoom(ev.Hook) {
+		d.Room = strings.Clone(ev.Room) // it may be part of a client's whole frame
+	}
+	if d.Text == "" && e.tenant.recording.Text {
+		d.Text = strings.ToValidUTF8(strings.Clone(ev.Message.Text[:min(len(ev.Message.Text), maxText)]), "")
+	}
+}
+
+func (e *entry) logDecision(d *Decision) {
+	args := []any{"module", d.Module, "hook", d.Hook.String(), "tenant", d.Tenant, "verdict", d.Verdict, "took", d.Took}
+	for _, more := range []struct{ name, value string }{{"room", d.Room}, {"reason", d.Reason}, {"done", d.Done}, {"doneBy", d.DoneBy}, {"text", d.Text}} {
+		if more.value != "" {
+			args = append(args, more.name, more.value)
+		}
+	}
+	if d.Receivers > 0 {
+		args = append(args, "receivers", d.Receivers)
+	}
+	if d.Shadow {
+		args = append(args, "shadow", true)
+	}
+	e.generation.host.line(slog.LevelInfo, e.generation.counters, "decision", args...)
+}
+
+// sampled reports whether one of n allows is to be recorded.
+func (e *entry) sampled(n int) bool {
+	every := uint64(e.tenant.recording.Allows)
+	if every == 0 {
+		return false
+	}
+	total := e.generation.counters.sampled.Add(uint64(n))
+	return total/every != (total-uint64(n))/every
+}
+
+// registry has the counters of every module of every tenant, with those of late.
+type registry struct {
+	mu    sync.Mutex
+	known map[countersKey]*counters
+}
+
+type countersKey struct {
+	tenant, module string
+	shadow         bool
+}
+
+// of are the counters of a module, made if there are none.
+func (r *registry) of(key countersKey) *counters {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.known == nil {
+		r.known = make(map[countersKey]*counters)
+	}
+	c := r.known[key]
+	if c == nil {
+		c = &counters{countersKey: key}
+		r.known[key] = c
+	}
+	return c
+}
+
+func (r *registry) all() (all []*counters) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, c := range r.known {
+		all = append(all, c)
+	}
+	return all
+}
+
+// maxUnused bounds the modules that are remembered though no rules name them.
+const maxUnused = 256
+
+// prune forgets counters that next does not use, if there are many.
+func (r *registry) prune(next *Revision) {
+	used := make(map[*counters]bool)
+	for _, g := range next.generations {
+		used[g.counters] = true
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for key, c := range r.known {
+		if len(r.known) <= len(used)+maxUnused {
+			return
+		}
+		if !used[c] {
+			delete(r.known, key)
+		}
+	}
+}
+
+// record keeps what an entry made of a message for members of form f, if that is
+// more than to let it through.
+func (s *scratch) record(e *entry, f int32) {
+	var counts [verdicts]int
+	if !slices.ContainsFunc(s.outcome, func(o int32) bool { return o != f }) {
+		if e.tenant.recording.Allows == 0 {
+			return
+		}
+		counts[allowed] = s.asks()
+	} else {
+		for k := range s.asks() {
+			counts[s.meant(f, s.outcome[s.unitAt(k)])]++
+		}
+	}
+	for said := allowed; said < erred; said++ {
+		if n := counts[said]; n > 0 && (said != allowed || e.sampled(n)) {
+			e.record(&s.event, Decision{Verdict: verdictNames[said], Receivers: n, Took: time.Duration(now() - s.asked)})
+		}
+	}
+}

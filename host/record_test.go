@@ -1,0 +1,158 @@
+package host
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/mootchat/moot/engine"
+)
+
+func recorded(t *testing.T, h *Host, recording Recording, chain ...Entry) {
+	t.Helper()
+	r := rulesFor(chain...)
+	r.Recording = recording
+	other := r.Tenants[0]
+	other.Name = "other"
+	r.Tenants = append(r.Tenants, other)
+	swap(t, h, r)
+}
+
+func TestWhatIsRecorded(t *testing.T) {
+	h, log := start(t, Config{})
+	recorded(t, h, Recording{Log: true}, goEntry(`{}`))
+	begin := time.Now()
+	for _, text := range []string{"code 0", "deny my reasons", "code 5", "rewrite secret", "panic"} {
+		decide(h, text)
+	}
+	label := h.Stats()[0].Version
+	list := h.Decisions(DecisionFilter{})
+	want := `go onSayReceive error "trap"; go onSayReceive rewrite; go onSayReceive drop; go onSayReceive deny "my reasons"`
+	if got := inShort(list); got != want {
+		t.Errorf("recorded %s, want %s", got, want)
+	}
+	for _, d := range list {
+		at := time.UnixMicro(d.At)
+		if d.Tenant != "t" || d.Room != "r" || d.Module != label || d.Took <= 0 || d.Text != "" || at.Before(begin.Add(-time.Second)) || at.After(time.Now().Add(time.Second)) {
+			t.Errorf("%+v", d)
+		}
+	}
+	for _, want := range []string{"msg=decision", "verdict=deny", `reason="my reasons"`, "module=" + label} {
+		if !strings.Contains(log.String(), want) {
+			t.Errorf("the log lacks %s:\n%s", want, log)
+		}
+	}
+	if strings.Contains(log.String(), "secret") {
+		t.Error("the log has the text of a message")
+	}
+	recorded(t, h, Recording{Text: true}, goEntry(`{}`))
+	decide(h, "rewrite secret")
+	if got := h.Decisions(DecisionFilter{Limit: 1})[0].Text; got != "rewrite secret" {
+		t.Errorf("the text is %q", got)
+	}
+	if h.Decisions(DecisionFilter{})[1].Text != "" {
+		t.Error("what was recorded before has a text")
+	}
+}
+
+func TestAllowsAreSampled(t *testing.T) {
+	h, _ := start(t, Config{})
+	recorded(t, h, Recording{Allows: 10}, Entry{Module: "allow"})
+	for range 95 {
+		decide(h, "hello")
+	}
+	heard(t, h, "hello", crowd(25))
+	list := h.Decisions(DecisionFilter{Verdict: SaidAllow})
+	if got := len(h.Decisions(DecisionFilter{Hook: engine.HookOnSayReceive})); got != 9 || len(list) != 10 || list[0].Receivers != 25 {
+		t.Errorf("%d of 95 allows are recorded, and %+v", got, list)
+	}
+}
+
+func TestAFloodPushesOutItsOwn(t *testing.T) {
+	h, _ := start(t, Config{})
+	recorded(t, h, Recording{Ring: 50}, Entry{Module: "code-1"})
+	ev := said("x")
+	ev.Tenant = "other"
+	h.Decide(context.Background(), ev)
+	var all sync.WaitGroup
+	for range 4 {
+		all.Go(func() {
+			for range 500 {
+				decide(h, "x")
+			}
+		})
+	}
+	for range 50 { // and who reads is not in the way
+		h.Decisions(DecisionFilter{})
+	}
+	all.Wait()
+	if got := len(h.Decisions(DecisionFilter{Tenant: "t"})); got != 50 {
+		t.Errorf("%d are kept, want 50", got)
+	}
+	if got := len(h.Decisions(DecisionFilter{Tenant: "other"})); got != 1 {
+		t.Errorf("%d of the other tenant's are kept, want 1", got)
+	}
+	for ring, want := range map[int]int{20: 20, 70: 70} {
+		recorded(t, h, Recording{Ring: ring}, Entry{Module: "code-1"})
+		for range 100 {
+			decide(h, "x")
+		}
+		if got := len(h.Decisions(DecisionFilter{Tenant: "t"})); got != want {
+			t.Errorf("a ring of %d keeps %d", ring, got)
+		}
+	}
+}
+
+func TestDecisionsAreFound(t *testing.T) {
+	h, _ := start(t, Config{}, goEntry(`{}`))
+	for i := range 5 {
+		ev := said(fmt.Sprint("deny ", i))
+		ev.Room = []string{"a", "b"}[i%2]
+		h.Decide(context.Background(), ev)
+	}
+	all := h.Decisions(DecisionFilter{})
+	for i := 1; i < len(all); i++ {
+		if all[i].At >= all[i-1].At {
+			t.Fatal("not the latest first, or two at once")
+		}
+	}
+	for want, f := range map[string]DecisionFilter{
+		"43210": {}, "420": {Room: "a"}, "43": {Limit: 2}, "210": {Before: all[1].At}, "43 ": {After: all[2].At},
+		"": {Verdict: SaidDrop}, " ": {Hook: engine.HookJoin}, "  ": {Module: "other"}, "   ": {Shadow: true}, "    ": {Tenant: "other"},
+	} {
+		got := ""
+		for _, d := range h.Decisions(f) {
+			got += d.Reason
+		}
+		if got != strings.TrimSpace(want) {
+			t.Errorf("%+v finds %q, want %q", f, got, want)
+		}
+	}
+}
+
+func TestDecisionsOutliveWhoMadeThem(t *testing.T) {
+	h, _ := start(t, Config{}, Entry{Module: "code-1"})
+	decide(h, "x")
+	swap(t, h, rulesFor())
+	if len(h.Decisions(DecisionFilter{})) != 1 {
+		t.Error("they are gone with the module")
+	}
+	for i := range 2 * maxUnused {
+		h.counted.of(countersKey{tenant: fmt.Sprint("old", i)})
+	}
+	swap(t, h, rulesFor())
+	if n := len(h.counted.all()); n > maxUnused {
+		t.Errorf("%d modules are remembered that nobody names", n)
+	}
+}
+
+func TestNothingIsAllocatedWhereNothingIsRecorded(t *testing.T) {
+	h, _ := start(t, Config{}, Entry{Module: "allow"})
+	ev := said("hello")
+	if n := testing.AllocsPerRun(1000, func() { h.Decide(context.Background(), ev) }); n > 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
