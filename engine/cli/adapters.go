@@ -17,6 +17,9 @@ type modules struct{ host *host.Host }
 // Modules implements api.Modules.
 func (m modules) Modules() (all []api.Module) {
 	for _, s := range m.host.Stats() {
+		if s.Shadow { // its figures are not those of the module that is heard
+			s.Module += "+shadow"
+		}
 		all = append(all, api.Module{
 			Tenant: s.Tenant, Name: s.Module, Version: s.Version, OpenBreakers: s.Breaker, Instances: s.Instances,
 			Calls: s.Calls, Allowed: s.Allowed, Rewritten: s.Rewritten, Denied: s.Denied, Dropped: s.Dropped, Errors: s.Errors,
