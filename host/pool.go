@@ -92,10 +92,6 @@ func (p *pool) put(in *instance) {
 		p.give(in)
 		return
 	}
-}
-
-// retire closes an instance, and makes another only if somebody waits.
-func (p *pool) retire(in *instance) {
 	p.discard(in)
 	if !p.resting.Load() || p.waiting.Load() > 0 {
 		p.grow()
