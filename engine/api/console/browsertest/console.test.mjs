@@ -23,6 +23,7 @@ before(async () => {
   await writeFile(rules, good);
   await writeFile(join(folder, "config.yaml"), `
 modules: { rule: { script: rule.js } }
+decisions: { text: true }
 
 tenants:
   default:
@@ -122,11 +123,17 @@ test("nodes, tenants and live charts", { timeout }, async () => {
   await page.waitForFunction(() => /[1-9]/.test(document.querySelector(".legend b").textContent));
   await page.locator("section", { hasText: "Calls of modules" }).locator(".legend b", { hasText: /µs|ms/ }).first().waitFor();
   await new Promise((r) => { setTimeout(r, 7000); });
+  assert.equal(await rate.count(), 2);
+  assert.equal(await page.locator(".chart canvas").count(), 3);
   await photograph(page, "overview");
   talking = false;
   await talked;
-  assert.equal(await rate.count(), 2);
-  assert.ok(await page.locator(".chart canvas").count() >= 3);
+  // The keyboard stays where it is while the page draws itself anew.
+  const link = page.getByRole("table", { name: "Tenants" }).getByRole("link").first();
+  await link.focus();
+  await page.waitForFunction((old) => document.getElementById("state").textContent !== old, await page.getByTestId("state").textContent());
+  await page.keyboard.press("Enter");
+  await page.getByRole("table", { name: "Rooms" }).waitFor();
 });
 
 test("modules: counters, reload and rollback with what came of them", { timeout }, async () => {
@@ -172,6 +179,26 @@ test("rooms and their members, by keyboard, whatever their names are", { timeout
   await page.getByText("No room's name begins so.").waitFor();
 });
 
+test("decisions, filtered", { timeout }, async () => {
+  await talk("lobby", "the secret <i>word</i>", "shout");
+  const page = await look(admin, "decisions");
+  const older = page.getByRole("button", { name: "Older" });
+  const rows = page.getByRole("table", { name: "Decisions" }).getByRole("row");
+  await rows.filter({ hasText: "deny" }).filter({ hasText: "<i>word</i>" }).first().waitFor();
+  await rows.filter({ hasText: "rewrite" }).first().waitFor();
+  await photograph(page, "decisions");
+  assert.equal(await older.isVisible(), false);
+  const say = await talk("lobby");
+  for (let i = 0; i < 120; i++) await say(`secret ${i}`);
+  await older.click();
+  await rows.filter({ hasText: "<i>word</i>" }).first().waitFor();
+  await older.waitFor({ state: "hidden" });
+  await page.getByLabel("Verdict").selectOption("deny");
+  await page.waitForFunction(() => document.querySelectorAll("tbody tr").length > 0 && ![...document.querySelectorAll("tbody tr")].some((row) => row.textContent.includes("rewrite")));
+  await page.getByLabel("Room").fill("nowhere");
+  await page.getByText("None that fits").waitFor();
+});
+
 test("the playground asks a module, under another config too", { timeout }, async () => {
   const page = await look(admin, "playground");
   const id = (name) => page.getByTestId(name);
@@ -202,6 +229,8 @@ test("a tenant's key sees its tenant only", { timeout }, async () => {
   await page.getByRole("link", { name: "Modules" }).click();
   await page.getByRole("table", { name: "Modules" }).waitFor();
   assert.equal(await page.getByRole("button", { name: "Reload all nodes" }).count(), 0);
+  await page.getByRole("link", { name: "Decisions" }).click();
+  await page.getByRole("table", { name: "Decisions" }).waitFor();
   await photograph(page, "tenant");
 });
 

@@ -39,12 +39,21 @@ async function round() {
   try {
     await feed.round();
     state(`${feed.whole ? "all tenants" : `tenant ${feed.tenants[0]?.name ?? ""}`} · ${new Date().toLocaleTimeString("en-GB")}`);
-    shown?.update();
+    if (shown) redraw();
   } catch (err) {
     if (err.status === 401) return login("The key is not known to the server any more.");
     state(err.message, true);
   }
   timer = setTimeout(round, document.hidden ? period * 5 : period);
+}
+
+// redraw keeps the keyboard where it was, though what had it is new.
+function redraw() {
+  const before = document.activeElement;
+  shown.update();
+  if (before.dataset.focus && !before.isConnected) {
+    main.querySelector(`[data-focus="${CSS.escape(before.dataset.focus)}"]`)?.focus({ preventScroll: true });
+  }
 }
 
 function login(why = "") {

@@ -2,16 +2,19 @@ import { at, get } from "../api.js";
 import { h, micros, number, select, table } from "../html.js";
 
 const any = ["", "any"];
+const page = 100; // decisions in one answer
 const words = (list) => [any, ...list.map((word) => [word, word])];
 
 export function decisions(main, feed) {
   const asked = { tenant: feed.whole ? "" : feed.tenants[0]?.name, room: "", hook: "", module: "", verdict: "", shadow: "" };
   let older = []; // pages before the latest, which is asked again and again
   let turn = 0;
+  let last; // the oldest that is shown, if there may be older ones
   const place = h("div", { "data-testid": "decisions" });
+  const button = h("button", { type: "button", hidden: true, onclick: () => more(last.at) }, "Older");
 
   const ask = (before) => {
-    const query = new URLSearchParams(Object.entries({ ...asked, tenant: "", before: before ?? "" }).filter(([, value]) => value));
+    const query = new URLSearchParams(Object.entries({ ...asked, tenant: "", before: before ?? "", limit: page }).filter(([, value]) => value));
     return get(`${asked.tenant ? at("tenants", asked.tenant, "decisions") : "/api/decisions"}?${query}`);
   };
 
@@ -23,16 +26,17 @@ export function decisions(main, feed) {
       const rows = [...latest, ...older.filter((d) => latest.length === 0 || d.at < latest.at(-1).at)];
       place.replaceChildren(
         ...unreachable.map((name) => h("p", { class: "note" }, `Node ${name} does not answer: its decisions are missing.`)),
-        list(rows),
-        rows.length ? h("p", {}, h("button", { type: "button", onclick: () => more(rows.at(-1).at) }, "Older")) : "");
+        list(rows));
+      last = (older.length ? older.page : latest.length) === page ? rows.at(-1) : undefined;
+      button.hidden = !last;
     } catch (err) {
       if (mine === turn) place.replaceChildren(h("p", { class: "note" }, err.message));
     }
   }
 
   async function more(before) {
-    const { decisions: page } = await ask(before);
-    older = [...older, ...page];
+    const { decisions: next } = await ask(before);
+    older = Object.assign([...older, ...next], { page: next.length });
     await update();
   }
 
@@ -50,7 +54,7 @@ export function decisions(main, feed) {
       select("Module", words(names), "", change("module")),
       select("Verdict", words(["allow", "rewrite", "deny", "drop", "error"]), "", change("verdict")),
       select("Mode", [["", "all"], ["true", "shadow only"]], "", change("shadow"))),
-    place));
+    place, button));
   return { update };
 }
 

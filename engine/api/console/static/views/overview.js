@@ -48,6 +48,6 @@ const nodes = (feed) => h("section", { class: "card" }, h("h2", {}, "Nodes"), ta
 const tenants = (feed) => h("section", { class: "card" }, h("h2", {}, "Tenants"), table("Tenants", [
   ["tenant", (t) => t.name],
   ["connections", (t) => number(t.connections), "number"],
-  ["rooms", (t) => h("a", { href: `#rooms?tenant=${encodeURIComponent(t.name)}` }, number(t.rooms)), "number"],
+  ["rooms", (t) => h("a", { "data-focus": t.name, href: `#rooms?tenant=${encodeURIComponent(t.name)}` }, number(t.rooms)), "number"],
   ["waits to be sent", (t) => bytes(t.outboxBytes), "number"],
 ], feed.tenants, "There is none."));
