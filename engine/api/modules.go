@@ -43,14 +43,6 @@ type Histogram struct {
 	Sum    float64   `json:"sum" doc:"Seconds."`
 }
 
-// failed is how many errors there were.
-func (m *Module) failed() (n uint64) {
-	for _, count := range m.Errors {
-		n += count
-	}
-	return n
-}
-
 type moduleList struct {
 	Body struct {
 		Modules     []Module `json:"modules" doc:"Each once for each node."`
