@@ -3,6 +3,7 @@ import { readFile } from "node:fs/promises";
 import { after, before, test } from "node:test";
 import { chromium } from "playwright-core";
 import { start } from "../../engine/compat/nodetest/server.mjs";
+import { line } from "./line.mjs";
 
 const timeout = 60_000; // ms, of one test
 let server, browser;
@@ -21,14 +22,14 @@ after(async () => {
   await server?.stop();
 });
 
-// openPage is a page of the server that has loaded the package as it would be published.
-async function openPage() {
+// openPage is a page of the server, at its address or a way to it, that has loaded the package as it would be published.
+async function openPage(address = server.http) {
   const page = await browser.newPage();
   await page.route("**/client/*", async (route) => {
     const file = new URL(`dist/${new URL(route.request().url()).pathname.split("/").at(-1)}`, import.meta.url);
     await route.fulfill({ contentType: "text/javascript", body: await readFile(file) });
   });
-  await page.goto(`http://${server.http}/`); // the demo's: one made up here would not be of this network, and kept from it
+  await page.goto(`http://${address}/`); // the demo's: one made up here would not be of this network, and kept from it
   await page.evaluate(async () => { Object.assign(window, await import("/client/index.js")); });
   return page;
 }
@@ -64,4 +65,39 @@ test("a page comes back to its rooms when the server does", { timeout }, async (
   await page.waitForFunction(() => states.at(-1) === "connected");
   assert.deepEqual(await page.evaluate(async () => (await client.details()).rooms), ["otherRoom"]);
   await page.close();
+});
+
+test("a page is the same connection again after a break, and missed nothing", { timeout }, async () => {
+  const town = await start({ more: { "sessions.grace": "1m", "tenants.default.chain": "[]",
+    "tenants.default.rooms.settings": '[{match: "*", history: 100, historyTTL: 1m}]' } });
+  const path = await line(town.http);
+  try {
+    const [ann, bob] = await Promise.all([openPage(path.address), openPage(town.http)]);
+    for (const page of [ann, bob]) {
+      await page.evaluate(async () => {
+        window.client = new Client(location.origin, { minDelay: 20, maxDelay: 200 });
+        Object.assign(window, { heard: [], back: [], states: [], gaps: 0 });
+        client.on("message", (m) => heard.push(m.message));
+        client.on("state", ({ state }) => states.push(state));
+        client.on("connected", (event) => back.push(event));
+        client.on("gap", () => gaps++);
+        await client.connect();
+        await client.join("otherRoom");
+      });
+    }
+    path.down();
+    await ann.waitForFunction(() => states.includes("waiting"));
+    for (const text of ["one", "two", "three"]) await bob.evaluate((text) => client.say("otherRoom", text), text);
+    path.up();
+    await ann.waitForFunction(() => heard.length === 3);
+    const [back, heard, gaps] = await ann.evaluate(() => [window.back, window.heard, window.gaps]);
+    assert.equal(back.length, 2);
+    assert.deepEqual(back[1], { id: back[0].id, resumed: true });
+    assert.deepEqual(heard, ["one", "two", "three"]);
+    assert.equal(gaps, 0);
+    await Promise.all([ann.close(), bob.close()]);
+  } finally {
+    path.close();
+    await town.stop();
+  }
 });

@@ -1,10 +1,11 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import { connect, createServer } from "node:net";
+import { createServer } from "node:net";
 import { after, afterEach, before, test } from "node:test";
 import WebSocket, { WebSocketServer } from "ws";
 import { Client, ClosedError, LostError, VerbError } from "@mootchat/client";
 import { start } from "../../engine/compat/nodetest/server.mjs";
+import { line } from "./line.mjs";
 
 const timeout = 60_000; // ms, of one test
 let server, open = [];
@@ -107,28 +108,10 @@ test("a client comes back to its rooms when the server does", { timeout }, async
 
 const history = { "tenants.default.rooms.settings": '[{match: "*", history: 100, historyTTL: 1m}]' };
 
-// A proxy whose connections can be cut, so that the server lives on.
-async function cuttable(target) {
-  const [host, port] = target.split(":");
-  const pairs = new Set();
-  const proxy = createServer((near) => {
-    const far = connect(Number(port), host);
-    for (const [a, b] of [[near, far], [far, near]]) a.pipe(b).on("error", () => {}), a.on("error", () => b.destroy());
-    pairs.add(near);
-  });
-  proxy.listen(0, "127.0.0.1");
-  await once(proxy, "listening");
-  return {
-    url: `ws://127.0.0.1:${proxy.address().port}`,
-    cut: () => { for (const socket of pairs) socket.destroy(); pairs.clear(); },
-    close: () => proxy.close(),
-  };
-}
-
 test("what was said during a break is heard after it, once and in order", { timeout }, async () => {
-  const town = await start({ more: history }), line = await cuttable(town.http);
+  const town = await start({ more: history }), path = await line(town.http);
   try {
-    const ann = await connected(line.url), bob = await connected(`ws://${town.http}`);
+    const ann = await connected(path.url), bob = await connected(`ws://${town.http}`);
     const heard = [];
     ann.on("message", (m) => m.from === bob.id && heard.push(m.message));
     let gaps = 0;
@@ -136,7 +119,7 @@ test("what was said during a break is heard after it, once and in order", { time
     await Promise.all([ann.join("otherRoom"), bob.join("otherRoom")]);
     const said = [];
     for (let i = 0; i < 30; i++) {
-      if (i % 10 === 5) line.cut();
+      if (i % 10 === 5) path.cut();
       said.push(`message ${i}`);
       await bob.say("otherRoom", said.at(-1));
     }
@@ -149,7 +132,7 @@ test("what was said during a break is heard after it, once and in order", { time
     assert.ok(pages.length > 1);
   } finally {
     for (const c of open) c.close();
-    line.close();
+    path.close();
     await town.stop();
   }
 });

@@ -4,12 +4,13 @@ import { once } from "node:events";
 import { createInterface } from "node:readline";
 
 const startsWithin = 60_000; // ms
+const key = "of-these-tests-alone"; // of the server API
 for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, () => process.exit(1)); // runs what waits for exit
 
 // start gives a running server: where its clients find it, and stop. Listeners that
 // are not given get free ports; more are other settings, by their paths.
 export async function start({ http = "127.0.0.1:0", socket = "127.0.0.1:0", more = {} } = {}) {
-  const settings = { ...more, "http.listen": http, "socket.listen": socket, "admin.listen": "127.0.0.1:0", "log.format": "json", "log.level": "info", drain: "0s" };
+  const settings = { ...more, "http.listen": http, "socket.listen": socket, "admin.listen": "127.0.0.1:0", "admin.key": key, "log.format": "json", "log.level": "info", drain: "0s" };
   const args = Object.entries(settings).flatMap(([path, value]) => ["--set", `${path}=${value}`]);
   const child = spawn(process.env.MOOT, ["serve", "--config", process.env.MOOT_CONFIG, ...args], { stdio: ["ignore", "ignore", "pipe"] });
   const kill = () => child.kill("SIGKILL");
@@ -24,13 +25,20 @@ export async function start({ http = "127.0.0.1:0", socket = "127.0.0.1:0", more
       log.push(line);
       const entry = parse(line);
       if (entry.msg === "serving") Object.assign(found, entry);
-      if (found.http && found.socket) resolve(found);
+      if (found.http && found.socket && found.admin) resolve(found);
     });
     exited.then(([code]) => fail(`the server ended with ${code}`));
     timer.unref();
   });
   return {
-    ...addresses, // http, socket: host:port
+    ...addresses, // http, socket, admin: host:port
+    key,
+    // kill ends it at once, with no goodbye.
+    async kill() {
+      kill();
+      await exited;
+      process.off("exit", kill);
+    },
     // stop ends the server as an operator would. What it logged is in the error if it
     // did not end well.
     async stop() {

@@ -1,8 +1,8 @@
 import { Asks, type Lost } from "./asks.js";
 import { Emitter } from "./emitter.js";
-import { ClosedError, VerbError } from "./errors.js";
+import { ClosedError, LostError, VerbError } from "./errors.js";
 import { Link, type Frame } from "./link.js";
-import { Rooms } from "./rooms.js";
+import { Rooms, type Place } from "./rooms.js";
 import { address, defaultSocket, type SocketConstructor } from "./socket.js";
 import type { Details, History, Message, Position, Presence, Room } from "./types.js";
 
@@ -117,17 +117,26 @@ export class Client extends Emitter<Events> {
 
   /** Leaves a room. A rule may forbid it: then the client stays in it. */
   async leave(room: string): Promise<void> {
-    await this.#ask("roomLeave", () => ({ room }), "gone");
+    try {
+      await this.#ask("roomLeave", () => ({ room }), "gone");
+    } catch (err) { // asked again after a break, it may have been done before
+      if (!says(err, "connection not in this room") || !this.#rooms.has(room)) throw err;
+    }
     this.#rooms.leave(room);
   }
 
   /**
    * Says something in a room the client is in. Resolves when the server has accepted it. It has a key by which the
-   * server knows it again: where the connection is resumed after a break it is never said twice.
+   * server knows it again: where the connection is resumed after a break it is never said twice. Rejects with a
+   * LostError where nobody knows whether it was said: the answer was lost, or the server's nodes lost each other.
    */
   async say(room: string, message: string): Promise<void> {
     const key = crypto.randomUUID();
-    await this.#ask("say", () => ({ room, message, key }), "resumed");
+    try {
+      await this.#ask("say", () => ({ room, message, key }), "resumed");
+    } catch (err) {
+      throw says(err, "outcome unknown") ? new LostError("outcome unknown: it may have been said") : err;
+    }
   }
 
   /** Who is in a room: a page of at most limit members (1000), after cursor. */
@@ -190,16 +199,16 @@ export class Client extends Emitter<Events> {
     const given = typeof token === "function" ? await token() : token;
     if (given !== undefined) url.searchParams.set("token", given);
     if (sessionID !== undefined) url.searchParams.set("sessionID", sessionID);
-    if (this.#session !== undefined) url.searchParams.set("session", this.#session);
     return url.href;
   }
 
-  /** Learns who this connection is, joins the rooms again, and asks what waits. */
+  /** Is the connection of before the break again, or a new one; joins the rooms that it is not in, and asks what waits. */
   async #greet(link: Link): Promise<void> {
-    const details = (await link.request("detailsView")).data as Frame;
-    const id = String(details.id), resumed = id === this.#id;
-    this.#session = typeof details.session === "string" ? details.session : undefined;
-    if (!resumed) await Promise.all(this.#rooms.all().map((place) => this.#rejoin(link, place)));
+    const before = await this.#resume(link);
+    const who = before ?? ((await link.request("detailsView")).data as Frame);
+    const id = String(who.id), resumed = before !== undefined;
+    this.#session = typeof who.session === "string" ? who.session : undefined;
+    await Promise.all(this.#rooms.all().map((place) => this.#rejoin(link, place, before?.rooms[place.room])));
     if (link !== this.#link) return;
     this.#id = id;
     this.#failures = 0;
@@ -209,11 +218,26 @@ export class Client extends Emitter<Events> {
     this.#asks.sendAll(link, resumed);
   }
 
-  async #rejoin(link: Link, place: ReturnType<Rooms["begin"]>): Promise<void> {
+  /** Asks for the session of before the break. undefined if it is over, or there was none. */
+  async #resume(link: Link): Promise<Resumed | undefined> {
+    if (this.#session === undefined) return undefined;
     try {
-      const answer = await link.request("roomAdd", place.request());
+      return (await link.request("resume", { session: this.#session, since: this.#rooms.positions() })).data as unknown as Resumed;
+    } catch (err) {
+      if (!(err instanceof VerbError)) throw err;
+      if (mayPass(err)) return link.end(1006, `the session cannot be resumed yet: ${err.message}`), Promise.reject(new LostError());
+      this.#session = undefined;
+      return undefined;
+    }
+  }
+
+  /** Joins a room again, unless the resumed connection is in it: then the server has said how it stands there. */
+  async #rejoin(link: Link, place: Place, standing: Frame | undefined): Promise<void> {
+    try {
+      const answer = standing ?? (await link.request("roomAdd", place.request()));
+      const known = place.since !== undefined;
       place.begin(answer);
-      if (answer.recovered === false) this.emit("gap", { room: place.room });
+      if (known && answer.recovered === false) this.emit("gap", { room: place.room });
     } catch (err) {
       if (!(err instanceof VerbError)) throw err;
       if (alreadyThere(err)) return;
@@ -259,4 +283,14 @@ export class Client extends Emitter<Events> {
   }
 }
 
-const alreadyThere = (err: unknown) => err instanceof VerbError && err.message.startsWith("connection already in this room");
+/** What resume answers. */
+interface Resumed {
+  id: string;
+  session: string;
+  rooms: Record<string, Frame>;
+}
+
+const says = (err: unknown, words: string) => err instanceof VerbError && err.message.startsWith(words);
+const alreadyThere = (err: unknown) => says(err, "connection already in this room");
+const mayPass = (err: VerbError) =>
+  err.retryAfter > 0 || ["session is busy", "cluster unavailable", "outcome unknown"].some((words) => says(err, words));

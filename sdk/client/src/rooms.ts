@@ -5,9 +5,12 @@ import type { Position } from "./types.js";
 export class Place {
   constructor(readonly room: string, public since: Position | undefined, readonly presence: boolean) {}
 
-  /** Takes from the answer to a roomAdd where the room is: what it missed before that comes behind the answer. */
+  /**
+   * Takes from the answer to a roomAdd where the room is. In the same epoch what it missed before that comes behind the
+   * answer; of another one nothing does.
+   */
   begin(answer: Frame): void {
-    if (!this.since && typeof answer.epoch === "string" && typeof answer.offset === "number") {
+    if (typeof answer.epoch === "string" && typeof answer.offset === "number" && this.since?.epoch !== answer.epoch) {
       this.since = { epoch: answer.epoch, offset: answer.offset };
     }
   }
@@ -28,6 +31,13 @@ export class Rooms {
 
   names(): string[] { return [...this.#joined.keys()]; }
   all(): Place[] { return [...this.#joined.values()]; }
+  has(room: string): boolean { return this.#joined.has(room); }
+
+  /** How far the rooms were heard, those being joined too. */
+  positions(): Record<string, Frame> {
+    const known = [...this.#joining.values(), ...this.#joined.values()].filter((place) => place.since);
+    return Object.fromEntries(known.map(({ room, since }) => [room, { ...since! }]));
+  }
 
   /** A place in a room that is about to be joined. What is heard of it counts from here on. */
   begin(room: string, { since, presence = false }: { since?: Position; presence?: boolean }): Place {

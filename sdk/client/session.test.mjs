@@ -1,0 +1,213 @@
+// Sessions: a client that is the same connection again after a break, on whichever
+// node it comes back.
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { after, afterEach, before, test } from "node:test";
+import WebSocket, { WebSocketServer } from "ws";
+import { Client, LostError, VerbError } from "@mootchat/client";
+import { start } from "../../engine/compat/nodetest/server.mjs";
+import { line, redis } from "./line.mjs";
+
+const timeout = 60_000; // ms, of one test
+const keeps = { "tenants.default.rooms.settings": '[{match: "otherRoom", history: 100, historyTTL: 1m}]', "tenants.default.chain": "[]" };
+let meeting, ends = [];
+
+before(async () => { meeting = await redis(); });
+after(() => meeting?.stop());
+afterEach(async () => { for (const end of ends.splice(0).reverse()) await end(); });
+
+// town is a server, or a node if it has a name, that is stopped at the end of the test.
+async function town(node, grace = "1m") {
+  const cluster = node && { "cluster.backend": "redis", "cluster.node": node, "cluster.redis.addresses": `["${meeting.address}"]`, "cluster.lease": "1s" };
+  const server = await start({ more: { ...keeps, "sessions.grace": grace, ...cluster } });
+  let up = true;
+  const end = (how) => async () => { if (up) up = false, await how(); };
+  const it = { ...server, node, stop: end(server.stop), kill: end(server.kill) };
+  ends.push(it.stop);
+  return it;
+}
+
+async function way(server) {
+  const it = await line(server.http);
+  ends.push(it.close);
+  return it;
+}
+
+// member is a client in otherRoom, and what it heard and was told.
+async function member(url, options = {}) {
+  const client = new Client(url, { socket: WebSocket, minDelay: 10, maxDelay: 100, ...options });
+  ends.push(() => client.close());
+  const heard = [], gaps = [], left = [];
+  client.on("message", (m) => heard.push(m.message));
+  client.on("gap", ({ room }) => gaps.push(room));
+  client.on("left", ({ room }) => left.push(room));
+  await client.connect();
+  await client.join("otherRoom");
+  return { client, heard, gaps, left };
+}
+
+const next = (c, name) => new Promise((resolve) => { const off = c.on(name, (event) => (off(), resolve(event))); });
+
+async function until(what) {
+  while (!(await what())) await new Promise((resolve) => setTimeout(resolve, 10));
+}
+
+// hears waits until the member has heard these, and no others.
+async function hears({ client, heard }, texts) {
+  while (heard.length < texts.length) await next(client, "message");
+  assert.deepEqual(heard, texts);
+}
+
+test("a client is the same connection again, and missed nothing", { timeout }, async () => {
+  const server = await town(), path = await way(server);
+  const ann = await member(path.url), bob = await member(`ws://${server.http}`), { id } = ann.client;
+  await ann.client.join("defaultRoom");
+  const said = [];
+  for (let round = 0; round < 3; round++) { // each resumption has a secret of its own
+    path.down();
+    await next(ann.client, "state");
+    for (let i = 0; i < 5; i++) await bob.client.say("otherRoom", said[said.push(`${round} ${i}`) - 1]);
+    const asked = ann.client.say("otherRoom", said[said.push(`${round} asked while away`) - 1]);
+    assert.ok((await bob.client.view("otherRoom")).members[id], "who is away is not a member");
+    const back = next(ann.client, "connected");
+    path.up();
+    assert.deepEqual(await back, { id, resumed: true });
+    await asked;
+  }
+  await hears(ann, said);
+  await hears(bob, said);
+  assert.deepEqual((await ann.client.details()).rooms.sort(), ["defaultRoom", "otherRoom"]);
+  assert.deepEqual([...ann.gaps, ...ann.left], []);
+});
+
+test("a client whose session has ended joins its rooms again", { timeout }, async () => {
+  const server = await town(undefined, "100ms"), path = await way(server);
+  const ann = await member(path.url), bob = await member(`ws://${server.http}`), { id } = ann.client;
+  path.down();
+  await until(async () => !(await bob.client.view("otherRoom")).members[id]);
+  await bob.client.say("otherRoom", "missed");
+  const back = next(ann.client, "connected");
+  path.up();
+  const { id: other, resumed } = await back;
+  assert.equal(resumed, false);
+  assert.notEqual(other, id);
+  await hears(ann, ["missed"]);
+  assert.deepEqual(ann.gaps, []);
+  path.cut(); // the new connection has a session of its own
+  assert.equal((await next(ann.client, "connected")).id, ann.client.id);
+});
+
+test("a room that was destroyed meanwhile is left", { timeout }, async () => {
+  const server = await town(), path = await way(server);
+  const ann = await member(path.url), bob = await member(`ws://${server.http}`);
+  await ann.client.join("defaultRoom");
+  path.down();
+  await next(ann.client, "state");
+  const destroyed = await fetch(`http://${server.admin}/api/tenants/default/rooms/defaultRoom`, { method: "DELETE", headers: { authorization: `Bearer ${server.key}` } });
+  assert.ok(destroyed.ok, await destroyed.text());
+  path.up();
+  assert.equal((await next(ann.client, "connected")).resumed, true);
+  assert.deepEqual(ann.left, ["defaultRoom"]);
+  assert.deepEqual(ann.client.rooms, ["otherRoom"]);
+  bob.client.close();
+});
+
+test("a session goes with its client to another node", { timeout }, async () => {
+  const [one, two] = [await town("one"), await town("two")], path = await way(one);
+  const ann = await member(path.url), bob = await member(`ws://${two.http}`), { id } = ann.client;
+  const said = [];
+  for (const node of [two, one, two]) { // handed over by a node that lives on
+    path.down();
+    await next(ann.client, "state");
+    await bob.client.say("otherRoom", said[said.push(`to ${node.node}`) - 1]);
+    const back = next(ann.client, "connected");
+    path.up(node.http);
+    assert.deepEqual(await back, { id, resumed: true });
+  }
+  await hears(ann, said);
+  assert.equal((await bob.client.view("otherRoom")).membersCount, 2);
+  assert.deepEqual([...ann.gaps, ...ann.left], []);
+});
+
+test("a session outlives its node if that is shut down in order", { timeout }, async () => {
+  const [three, four] = [await town("three"), await town("four")], path = await way(three);
+  const ann = await member(path.url), bob = await member(`ws://${four.http}`), { id } = ann.client;
+  const waits = next(ann.client, "state");
+  path.up(four.http); // for who comes from now on
+  const back = next(ann.client, "connected");
+  await three.stop();
+  assert.equal((await waits).reason, "shutdown");
+  assert.deepEqual(await back, { id, resumed: true });
+  await bob.client.say("otherRoom", "after");
+  await hears(ann, ["after"]);
+  assert.deepEqual([...ann.gaps, ...ann.left], []);
+});
+
+test("a session ends with a node that is killed, and what was said is heard all the same", { timeout }, async () => {
+  const [five, six] = [await town("five"), await town("six")], path = await way(five);
+  const ann = await member(path.url), bob = await member(`ws://${six.http}`), { id } = ann.client;
+  await bob.client.say("otherRoom", "before");
+  await hears(ann, ["before"]);
+  path.down();
+  await five.kill();
+  await bob.client.say("otherRoom", "missed");
+  const back = next(ann.client, "connected");
+  path.up(six.http);
+  assert.equal((await back).resumed, false);
+  await hears(ann, ["before", "missed"]);
+  assert.deepEqual([...ann.gaps, ...ann.left], []);
+  await until(async () => !(await bob.client.view("otherRoom")).members[id]); // its ghost goes with the lease
+});
+
+// scripted is a server whose answers are written down: each verb's, by connection.
+async function scripted(answer) {
+  const server = new WebSocketServer({ port: 0, host: "127.0.0.1" });
+  await once(server, "listening");
+  ends.push(() => server.close());
+  let connections = 0;
+  const asked = [];
+  server.on("connection", (socket) => {
+    const number = ++connections;
+    socket.on("message", (text) => {
+      const { messageId, ...request } = JSON.parse(text);
+      asked.push([number, request.event, request.session]);
+      const result = answer(number, request);
+      if (result === undefined) return socket.terminate();
+      socket.send(JSON.stringify({ context: "response", messageId, ...(typeof result === "string" ? { error: `Error: ${result}` } : { data: result }) }));
+    });
+  });
+  return { url: `ws://127.0.0.1:${server.address().port}`, asked };
+}
+
+test("a session that cannot be had yet is asked for again, by its own secret", { timeout }, async () => {
+  const server = await scripted((number, { event }) => {
+    if (event === "detailsView") return { id: "a", session: "s1", rooms: [] };
+    if (event === "roomAdd") return true;
+    if (event === "say") return number === 1 ? undefined : number === 4 ? true : "connection not in this room (otherRoom)";
+    return { 2: "session is busy, try again", 3: "cluster unavailable" }[number] ?? { id: "a", session: "s2", rooms: { otherRoom: {} } };
+  });
+  const { client } = await member(server.url);
+  const back = next(client, "connected");
+  await client.say("otherRoom", "once"); // known by its key, where the session is the same
+  assert.deepEqual(await back, { id: "a", resumed: true });
+  assert.deepEqual(server.asked.slice(2), [[1, "say", undefined], [2, "resume", "s1"], [3, "resume", "s1"], [4, "resume", "s1"], [4, "say", undefined]]);
+});
+
+test("what had been done before the break is no error when it is asked again", { timeout }, async () => {
+  const server = await scripted((number, { event }) => {
+    if (event === "detailsView") return { id: "a", session: "s1", rooms: [] };
+    if (event === "roomAdd") return true;
+    if (event === "roomLeave") return number === 1 ? undefined : "connection not in this room (otherRoom)";
+    return { id: "a", session: "s2", rooms: {} };
+  });
+  const { client } = await member(server.url);
+  await client.leave("otherRoom");
+  assert.deepEqual(client.rooms, []);
+  await assert.rejects(client.leave("otherRoom"), VerbError);
+});
+
+test("a say of which nobody knows whether it was said is lost", { timeout }, async () => {
+  const server = await scripted((_, { event }) => (event === "say" ? "outcome unknown" : { id: "a", rooms: [] }));
+  const { client } = await member(server.url);
+  await assert.rejects(client.say("otherRoom", "hello"), (err) => err instanceof LostError && /outcome unknown/.test(err.message));
+});
