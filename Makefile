@@ -61,14 +61,14 @@ race: check
 	go test -race -timeout 15m $$(go list ./... | grep -v -e $(ALONE) -e '$(PLAIN)')
 	go test -race -timeout 15m ./$(ALONE)
 	go test ./sdk
-	cd sdk/go && go test -race ./...
+	cd sdk/go && go test -race ./... && cd client && go test -race ./...
 
 lint:
 	unformatted=$$(gofmt -l $$(git ls-files -co --exclude-standard '*.go'))
 	if [ -n "$$unformatted" ]; then echo "not formatted (run gofmt -w):"; echo "$$unformatted"; exit 1; fi
 	go vet -tags soak,chaos ./...
-	cd sdk/go && go vet ./... && cd ../..
 	go run $(STATICCHECK) ./...
+	for module in sdk/go sdk/go/client; do (cd $$module && go vet ./... && go run $(STATICCHECK) ./...); done
 
 # Every fuzz target of the tree, each for FUZZTIME.
 fuzz:

@@ -15,6 +15,7 @@ require (
 	github.com/go-sourcemap/sourcemap v2.1.4+incompatible
 	github.com/google/uuid v1.6.0
 	github.com/mootchat/moot/sdk/go v0.0.0
+	github.com/mootchat/moot/sdk/go/client v0.0.0
 	github.com/prometheus/client_golang v1.25.0
 	github.com/redis/go-redis/v9 v9.23.0
 	github.com/rogpeppe/go-internal v1.16.0
@@ -64,4 +65,7 @@ require (
 	google.golang.org/protobuf v1.36.12 // indirect
 )
 
-replace github.com/mootchat/moot/sdk/go => ./sdk/go
+replace (
+	github.com/mootchat/moot/sdk/go => ./sdk/go
+	github.com/mootchat/moot/sdk/go/client => ./sdk/go/client
+)

@@ -25,6 +25,7 @@ var mayKnow = map[string][]string{
 	"engine/cluster/clustertest": {"engine", "engine/wire"},
 	"engine/config":              {"engine/glob"},
 	"engine/cli":                 {"engine", "engine/api", "engine/api/client", "engine/api/console", "engine/cli/bench", "engine/cli/chat", "engine/cli/module", "engine/cluster/memory", "engine/cluster/redis", "engine/config", "engine/demo", "engine/glob", "engine/tcp", "engine/wire", "engine/ws", "host", "host/redisstore", "host/trial"},
+	"engine/cli/chat":            {"sdk/go/client"},
 	"engine/cli/module":          {"host", "host/abi", "host/hosttest", "host/script", "host/trial", "sdk", "sdk/go"},
 	"host/trial":                 {"engine", "engine/wire", "host", "host/abi"},
 	"host/hosttest":              {"host/abi", "host/trial", "sdk/vectors"},

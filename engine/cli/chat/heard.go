@@ -1,160 +1,108 @@
 package chat
 
 import (
-	"cmp"
+	"context"
 	"encoding/json"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
-	"time"
+
+	"github.com/mootchat/moot/sdk/go/client"
 )
 
-// frame is what a server sends, of every kind.
-type frame struct {
-	Context   string          `json:"context"`
-	MessageID json.RawMessage `json:"messageId"`
-	Error     string          `json:"error"`
-	Status    string          `json:"status"`
-	Data      json.RawMessage `json:"data"`
-	Welcome   string          `json:"welcome"`
-
-	Message json.RawMessage `json:"message"`
-	Room    string          `json:"room"`
-	From    string          `json:"from"`
-	SentAt  int64           `json:"sentAt"`
-}
-
-// heard takes one frame of the server and gives the lines to show.
-func (s *session) heard(b []byte) []line {
-	var f frame
-	if err := json.Unmarshal(b, &f); err != nil {
-		return []line{denied("the server sent what is no message: %.80q", b)}
-	}
-	switch {
-	case f.Context == "response":
-		return s.answered(f, b)
-	case f.Context == "user":
-		from := f.From
-		if from == s.me {
-			from = "you"
-		}
-		l := line{kind: chatLine, at: time.UnixMilli(f.SentAt), room: f.Room, from: from, text: plain(f.Message)}
-		if f.From == "0" {
-			l.kind = noticeLine
-		}
-		return []line{l}
-	case f.Welcome != "":
-		return []line{notice("%s", f.Welcome)}
-	case f.Message != nil:
-		return []line{notice("%s", plain(f.Message))}
-	}
-	return []line{notice("%s", b)}
-}
-
-// plain is a message as text: JSON that is no string as it came.
-func plain(message json.RawMessage) string {
-	var text string
-	if json.Unmarshal(message, &text) == nil {
-		return text
-	}
-	return string(message)
-}
-
-// answered shows what became of a request.
-func (s *session) answered(f frame, whole []byte) []line {
-	var id int
-	_ = json.Unmarshal(f.MessageID, &id) // 0 is no request of ours
-	q, ok := s.asked[id]
-	delete(s.asked, id)
-	if f.Error != "" {
-		what := strings.TrimSpace(q.verb + " " + cmp.Or(q.room, q.about))
-		return []line{denied("%s: %s", cmp.Or(what, "request"), strings.TrimPrefix(f.Error, "Error: "))}
-	}
-	if !ok {
-		return nil
-	}
-	switch q.verb {
-	case "roomAdd":
-		s.rooms = append(s.rooms, q.room)
-		s.room = q.room
-		return []line{notice("joined %s", q.room)}
-	case "roomLeave":
-		s.left(q.room)
-		return []line{notice("left %s", q.room)}
-	case "detailsView":
-		var d struct {
-			ID string `json:"id"`
-		}
-		_ = json.Unmarshal(f.Data, &d)
-		s.me = d.ID
-		return []line{notice("you are %s", d.ID)}
-	case "roomView":
-		return members(q.room, f.Data)
-	case "documentation":
-		return actions(f.Data)
-	case "action":
-		return []line{notice("%s: %s", q.about, reply(whole))}
-	}
-	return nil
-}
-
-func (s *session) left(room string) {
-	s.rooms = slices.DeleteFunc(s.rooms, func(r string) bool { return r == room })
-	if s.room == room {
-		s.room = ""
-		if n := len(s.rooms); n > 0 {
-			s.room = s.rooms[n-1]
-		}
+// handlers tell what the client hears to heard. giveUp ends the first attempt to connect
+// when it has failed.
+func (s *session) handlers(giveUp context.CancelCauseFunc) client.Options {
+	return client.Options{
+		OnMessage:  func(m client.Message) { s.tell(s.message(m)) },
+		OnPresence: func(p client.Presence) { s.tell(presence(p)) },
+		OnNotice:   func(n client.Notice) { s.tell(announced(n)) },
+		OnConnected: func(id string, _ bool) {
+			s.me.Store(&id)
+			s.tell(notice("you are %s", id))
+		},
+		OnGap:  func(room string) { s.tell(notice("something was missed in %s", room)) },
+		OnLeft: func(room string, reason error) { s.tell(denied("you are not in %s any more: %v", room, reason)) },
+		OnState: func(c client.Change) {
+			if c.State == client.Waiting {
+				giveUp(c.Err)
+				s.tell(denied("%v; the next attempt is in %v", c.Err, c.Delay.Round(tenths)))
+			}
+		},
 	}
 }
 
-func members(room string, data json.RawMessage) []line {
-	var view struct {
-		Members map[string]struct{} `json:"members"`
-		Count   int                 `json:"membersCount"`
+// tell shows a line, unless nobody listens any more.
+func (s *session) tell(l line) {
+	select {
+	case s.heard <- l:
+	case <-s.stopped:
 	}
-	if err := json.Unmarshal(data, &view); err != nil {
-		return []line{denied("the members of %s were not understood: %v", room, err)}
-	}
-	return []line{notice("%s has %d: %s", room, view.Count, strings.Join(slices.Sorted(maps.Keys(view.Members)), ", "))}
 }
 
-func actions(data json.RawMessage) []line {
-	var doc struct {
-		Actions map[string]struct {
-			Description string                     `json:"description"`
-			Inputs      map[string]json.RawMessage `json:"inputs"`
-		} `json:"actions"`
+func (s *session) message(m client.Message) line {
+	l := line{kind: chatLine, at: m.SentAt, room: m.Room, from: m.From, text: m.Text()}
+	switch me := s.me.Load(); {
+	case m.From == "0":
+		l.kind = noticeLine
+	case me != nil && m.From == *me:
+		l.from = "you"
 	}
-	if err := json.Unmarshal(data, &doc); err != nil {
-		return []line{denied("the actions were not understood: %v", err)}
+	return l
+}
+
+func presence(p client.Presence) line {
+	var changes []string
+	if len(p.Joined) > 0 {
+		changes = append(changes, strings.Join(p.Joined, ", ")+" joined")
 	}
-	if len(doc.Actions) == 0 {
+	if len(p.Left) > 0 {
+		changes = append(changes, strings.Join(p.Left, ", ")+" left")
+	}
+	return line{kind: noticeLine, room: p.Room, text: fmt.Sprintf("%s: %d are here", strings.Join(changes, ", "), p.Members)}
+}
+
+func announced(n client.Notice) line {
+	if n.Text != "" {
+		return notice("%s", n.Text)
+	}
+	return notice("%s", text(n.Fields))
+}
+
+// text is fields as JSON.
+func text(fields map[string]json.RawMessage) string {
+	b, err := json.Marshal(fields)
+	if err != nil { // JSON that was decoded always encodes
+		panic(err)
+	}
+	return string(b)
+}
+
+func members(r client.Room) line {
+	var ids []string
+	for _, m := range r.Members {
+		ids = append(ids, m.ID)
+	}
+	slices.Sort(ids)
+	more := ""
+	if r.Cursor != "" {
+		more = " and more"
+	}
+	return notice("%s has %d: %s%s", r.Room, r.Count, strings.Join(ids, ", "), more)
+}
+
+func actions(all map[string]client.ActionInfo) []line {
+	if len(all) == 0 {
 		return []line{notice("there are no actions here")}
 	}
 	var lines []line
-	for _, name := range slices.Sorted(maps.Keys(doc.Actions)) {
-		a := doc.Actions[name]
+	for _, name := range slices.Sorted(maps.Keys(all)) {
 		use := "/do " + name
-		for _, input := range slices.Sorted(maps.Keys(a.Inputs)) {
+		for _, input := range slices.Sorted(maps.Keys(all[name].Inputs)) {
 			use += " " + input + "=..."
 		}
-		lines = append(lines, notice("%s  %s", use, a.Description))
+		lines = append(lines, notice("%s  %s", use, all[name].Description))
 	}
 	return lines
-}
-
-// reply is an action's own members of its answer.
-func reply(whole []byte) string {
-	var members map[string]json.RawMessage
-	if json.Unmarshal(whole, &members) != nil {
-		return string(whole)
-	}
-	delete(members, "context")
-	delete(members, "messageId")
-	b, err := json.Marshal(members)
-	if err != nil {
-		return string(whole)
-	}
-	return string(b)
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/charmbracelet/bubbles/textinput"
@@ -26,11 +27,11 @@ var (
 const mostLines = 2000
 
 // screen is the chat that fills a terminal.
-func (l *link) screen(ctx context.Context, in, out *os.File) error {
+func (s *session) screen(ctx context.Context, rooms []string, in, out *os.File) error {
 	input := textinput.New()
 	input.Placeholder = "say something, or /help"
 	input.Focus()
-	m := &model{link: l, ctx: ctx, input: input}
+	m := &model{session: s, ctx: ctx, first: rooms, input: input}
 	_, err := tea.NewProgram(m, tea.WithContext(ctx), tea.WithInput(in), tea.WithOutput(out), tea.WithAltScreen()).Run()
 	if errors.Is(err, tea.ErrProgramKilled) && ctx.Err() != nil {
 		err = nil
@@ -40,31 +41,57 @@ func (l *link) screen(ctx context.Context, in, out *os.File) error {
 
 // model is the screen's state, as bubbletea wants it.
 type model struct {
-	link  *link
-	ctx   context.Context // of the program: bubbletea's commands are given none
-	input textinput.Model
-	view  viewport.Model
-	shown []string
-	err   error
+	session *session
+	ctx     context.Context // of the program: bubbletea's commands are given none
+	first   []string        // rooms to join at once
+	asking  bool            // what was typed has no answer yet: the session is not for concurrent use
+	typed   []string        // waits for that
+	input   textinput.Model
+	view    viewport.Model
+	shown   []string
+	err     error
 }
 
 type (
-	frameMsg  []byte
+	heardMsg    line
+	answeredMsg struct {
+		lines []line
+		quit  bool
+	}
 	closedMsg struct{ err error }
 )
 
 // Init implements tea.Model.
-func (m *model) Init() tea.Cmd { return tea.Batch(textinput.Blink, m.wait) }
+func (m *model) Init() tea.Cmd {
+	for _, room := range m.first {
+		m.typed = append(m.typed, "/join "+room)
+	}
+	return tea.Batch(textinput.Blink, m.wait, m.ask())
+}
 
-// wait gives the next thing that the server does.
+// wait gives the next thing that comes by itself.
 func (m *model) wait() tea.Msg {
+	s := m.session
 	select {
-	case b := <-m.link.frames:
-		return frameMsg(b)
-	case err := <-m.link.closed:
-		return closedMsg{err}
+	case l := <-s.heard:
+		return heardMsg(l)
+	case <-s.closer.Done():
+		return closedMsg{ending(s.closer.Err())}
 	case <-m.ctx.Done():
 		return closedMsg{}
+	}
+}
+
+// ask asks what was typed first, unless something is being asked.
+func (m *model) ask() tea.Cmd {
+	if m.asking || len(m.typed) == 0 {
+		return nil
+	}
+	text := m.typed[0]
+	m.typed, m.asking = m.typed[1:], true
+	return func() tea.Msg {
+		lines, quit := m.session.typed(m.ctx, text)
+		return answeredMsg{lines, quit}
 	}
 }
 
@@ -76,9 +103,16 @@ func (m *model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 		m.input.Width = max(1, msg.Width-len(m.input.Prompt)-1)
 		m.fill()
 		return m, nil
-	case frameMsg:
-		m.show(m.link.session.heard(msg))
+	case heardMsg:
+		m.show([]line{line(msg)})
 		return m, m.wait
+	case answeredMsg:
+		m.asking = false
+		m.show(msg.lines)
+		if msg.quit {
+			return m, tea.Quit
+		}
+		return m, m.ask()
 	case closedMsg:
 		m.err = msg.err
 		return m, tea.Quit
@@ -102,17 +136,9 @@ func (m *model) key(key tea.KeyMsg) (tea.Model, tea.Cmd) {
 		m.view, cmd = m.view.Update(key)
 		return m, cmd
 	case tea.KeyEnter:
-		requests, lines, quit := m.link.session.typed(m.input.Value())
+		m.typed = append(m.typed, m.input.Value())
 		m.input.Reset()
-		m.show(lines)
-		if err := m.link.send(m.ctx, requests); err != nil {
-			m.err = err
-			return m, tea.Quit
-		}
-		if quit {
-			return m, tea.Quit
-		}
-		return m, nil
+		return m, m.ask()
 	}
 	var cmd tea.Cmd
 	m.input, cmd = m.input.Update(key)
@@ -121,12 +147,9 @@ func (m *model) key(key tea.KeyMsg) (tea.Model, tea.Cmd) {
 
 // nextRoom has the person speak in the next of the rooms.
 func (m *model) nextRoom() {
-	s := m.link.session
-	for i, r := range s.rooms {
-		if r == s.room {
-			s.room = s.rooms[(i+1)%len(s.rooms)]
-			return
-		}
+	rooms := m.session.server.Rooms()
+	if i := slices.Index(rooms, m.session.spoken()); len(rooms) > 0 {
+		m.session.room.Store(&rooms[(i+1)%len(rooms)])
 	}
 }
 
@@ -163,10 +186,10 @@ func (l line) styled() string {
 
 // View implements tea.Model.
 func (m *model) View() string {
-	s := m.link.session
-	bar := " " + cmp.Or(s.room, "no room: /join ROOM")
-	if len(s.rooms) > 1 {
-		bar += "   (Tab: next of " + strings.Join(s.rooms, ", ") + ")"
+	rooms := m.session.server.Rooms()
+	bar := " " + cmp.Or(m.session.spoken(), "no room: /join ROOM")
+	if len(rooms) > 1 {
+		bar += "   (Tab: next of " + strings.Join(rooms, ", ") + ")"
 	}
 	bar += "   /help   Ctrl-C leaves"
 	return m.view.View() + "\n" + barStyle.Width(m.view.Width).MaxHeight(1).Render(harmless(bar)) + "\n" + m.input.View()

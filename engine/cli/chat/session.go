@@ -4,27 +4,41 @@ package chat
 
 import (
 	"cmp"
+	"context"
 	"encoding/json"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
+
+	"github.com/mootchat/moot/sdk/go/client"
 )
 
-// session is the client's side of a conversation, without socket or screen: what
-// the person types becomes requests, what the server sends becomes lines. It is
-// not for concurrent use.
-type session struct {
-	next  int
-	asked map[int]question
-	me    string   // the connection's id, once it is known
-	rooms []string // joined, in the order they were
-	room  string   // the one that is spoken in; "" for none
+// server is what a person asks for; client.Client has it.
+type server interface {
+	Join(ctx context.Context, room string) error
+	Leave(ctx context.Context, room string) error
+	Say(ctx context.Context, room, message string) error
+	View(ctx context.Context, room string, p client.Page) (client.Room, error)
+	History(ctx context.Context, room string, p client.Past) (client.History, error)
+	Action(ctx context.Context, name string, params map[string]any) (map[string]json.RawMessage, error)
+	Actions(ctx context.Context) (map[string]client.ActionInfo, error)
+	Rooms() []string
 }
 
-// question is a request that has not been answered.
-type question struct{ verb, room, about string }
+// session is a conversation without its screen: what the person types is asked, and
+// what comes of it becomes lines. typed is not for concurrent use.
+type session struct {
+	server  server
+	closer  *client.Client
+	me      atomic.Pointer[string] // the connection's id; nil before there is one
+	room    atomic.Pointer[string] // the one that is spoken in; nil or "" for none
+	heard   chan line              // what came by itself
+	stopped chan struct{}          // closed when nobody listens any more
+	stop    func()
+}
 
 // line is something to show.
 type line struct {
@@ -40,8 +54,11 @@ type lineKind uint8
 const (
 	chatLine   lineKind = iota
 	noticeLine          // the server's, or the client's own
-	deniedLine          // a request that failed, or was turned down by a rule
+	deniedLine          // something that failed, or was turned down by a rule
 )
+
+// tenths is how exactly times are shown.
+const tenths = 100 * time.Millisecond
 
 // String is the line as plain text. Control characters of others are shown, not
 // obeyed.
@@ -66,91 +83,147 @@ func denied(format string, args ...any) line {
 	return line{kind: deniedLine, text: fmt.Sprintf(format, args...)}
 }
 
-func newSession() *session { return &session{asked: map[int]question{}} }
+func newSession() *session {
+	s := &session{heard: make(chan line), stopped: make(chan struct{})}
+	s.stop = sync.OnceFunc(func() {
+		close(s.stopped)
+		if s.closer != nil {
+			s.closer.Close()
+			<-s.closer.Done()
+		}
+	})
+	return s
+}
+
+// spoken is the room that is spoken in; "" for none. It may be called at any time.
+func (s *session) spoken() string {
+	if room := s.room.Load(); room != nil {
+		return *room
+	}
+	return ""
+}
 
 // help is what /help shows.
-const help = "/join ROOM  /leave [ROOM]  /room ROOM (speak there)  /rooms  /who [ROOM]  /do ACTION [NAME=VALUE ...]  /actions  /quit"
+const help = "/join ROOM  /leave [ROOM]  /room ROOM (speak there)  /rooms  /who [ROOM]  /history [ROOM]  /do ACTION [NAME=VALUE ...]  /actions  /quit"
 
-// ask makes a request. fields are further members of it.
-func (s *session) ask(q question, fields map[string]any) json.RawMessage {
-	s.next++
-	s.asked[s.next] = q
-	request := map[string]any{"event": q.verb, "messageId": s.next}
-	if q.room != "" {
-		request["room"] = q.room
-	}
-	maps.Copy(request, fields)
-	b, err := json.Marshal(request)
-	if err != nil { // maps of text always encode
-		panic(err)
-	}
-	return b
-}
-
-// typed takes what the person typed. It gives requests to send, lines to show,
-// and whether the person wants to leave.
-func (s *session) typed(text string) (requests []json.RawMessage, lines []line, quit bool) {
+// typed does what the person typed. It gives lines to show, and whether the person
+// wants to leave.
+func (s *session) typed(ctx context.Context, text string) (lines []line, quit bool) {
 	if strings.TrimSpace(text) == "" {
-		return nil, nil, false
+		return nil, false
 	}
 	if !strings.HasPrefix(text, "/") {
-		if s.room == "" {
-			return nil, []line{denied("you are in no room: /join ROOM first")}, false
-		}
-		return []json.RawMessage{s.ask(question{"say", s.room, text}, map[string]any{"message": text})}, nil, false
+		return s.say(ctx, text), false
 	}
-	words := strings.Fields(text)
-	command, arg := words[0], ""
-	if len(words) > 1 {
-		arg = strings.TrimSpace(strings.TrimPrefix(text, command))
-	}
-	room := cmp.Or(arg, s.room)
-	request := func(verb string) ([]json.RawMessage, []line, bool) {
-		return []json.RawMessage{s.ask(question{verb: verb, room: room}, nil)}, nil, false
-	}
+	command, arg, _ := strings.Cut(text, " ")
+	arg = strings.TrimSpace(arg)
+	room := cmp.Or(arg, s.spoken())
 	switch command {
 	case "/quit", "/exit":
-		return []json.RawMessage{json.RawMessage(`{"event":"quit"}`)}, nil, true
+		return nil, true
 	case "/join":
-		if arg == "" {
-			return nil, []line{denied("which room? /join ROOM")}, false
-		}
-		return request("roomAdd")
+		return s.join(ctx, arg), false
 	case "/leave":
-		return request("roomLeave")
+		return s.leave(ctx, room), false
 	case "/who":
-		return request("roomView")
+		return s.who(ctx, room), false
+	case "/history":
+		return s.history(ctx, room), false
 	case "/room":
-		if !slices.Contains(s.rooms, arg) {
-			return nil, []line{denied("you are not in %q: /join it first", arg)}, false
-		}
-		s.room = arg
-		return nil, []line{notice("you speak in %s", arg)}, false
+		return s.speak(arg), false
 	case "/rooms":
-		return nil, []line{notice("you are in %s", cmp.Or(strings.Join(s.rooms, ", "), "no room"))}, false
+		return []line{notice("you are in %s", cmp.Or(strings.Join(s.server.Rooms(), ", "), "no room"))}, false
 	case "/actions":
-		return []json.RawMessage{s.ask(question{verb: "documentation"}, nil)}, nil, false
+		all, err := s.server.Actions(ctx)
+		return shown(ctx, err, "actions", actions(all)...), false
 	case "/do":
-		return s.action(words[1:])
+		return s.do(ctx, strings.Fields(arg)), false
 	case "/help":
-		return nil, []line{notice("%s", help)}, false
+		return []line{notice("%s", help)}, false
 	}
-	return nil, []line{denied("there is no %s; /help names the commands", command)}, false
+	return []line{denied("there is no %s; /help names the commands", command)}, false
 }
 
-func (s *session) action(words []string) ([]json.RawMessage, []line, bool) {
-	if len(words) == 0 {
-		return nil, []line{denied("which action? /do ACTION [NAME=VALUE ...]; /actions lists them")}, false
+// shown is the lines, or why there are none.
+func shown(ctx context.Context, err error, what string, lines ...line) []line {
+	switch {
+	case err == nil:
+		return lines
+	case ctx.Err() != nil: // the person has left
+		return nil
 	}
-	params := map[string]any{"action": words[0]}
+	return []line{denied("%s: %v", what, err)}
+}
+
+func (s *session) say(ctx context.Context, text string) []line {
+	room := s.spoken()
+	if room == "" {
+		return []line{denied("you are in no room: /join ROOM first")}
+	}
+	return shown(ctx, s.server.Say(ctx, room, text), "say "+room)
+}
+
+func (s *session) join(ctx context.Context, room string) []line {
+	if room == "" {
+		return []line{denied("which room? /join ROOM")}
+	}
+	err := s.server.Join(ctx, room)
+	if err == nil {
+		s.room.Store(&room)
+	}
+	return shown(ctx, err, "join "+room, notice("joined %s", room))
+}
+
+func (s *session) leave(ctx context.Context, room string) []line {
+	if room == "" {
+		return []line{denied("which room? /leave ROOM")}
+	}
+	err := s.server.Leave(ctx, room)
+	if rooms := s.server.Rooms(); err == nil && s.spoken() == room {
+		s.room.Store(nil)
+		if len(rooms) > 0 {
+			s.room.Store(&rooms[0])
+		}
+	}
+	return shown(ctx, err, "leave "+room, notice("left %s", room))
+}
+
+func (s *session) who(ctx context.Context, room string) []line {
+	r, err := s.server.View(ctx, room, client.Page{})
+	return shown(ctx, err, "who "+room, members(r))
+}
+
+func (s *session) history(ctx context.Context, room string) []line {
+	h, err := s.server.History(ctx, room, client.Past{})
+	var lines []line
+	for _, m := range h.Messages {
+		lines = append(lines, s.message(m))
+	}
+	return shown(ctx, err, "history "+room, lines...)
+}
+
+func (s *session) speak(room string) []line {
+	if !slices.Contains(s.server.Rooms(), room) {
+		return []line{denied("you are not in %q: /join it first", room)}
+	}
+	s.room.Store(&room)
+	return []line{notice("you speak in %s", room)}
+}
+
+func (s *session) do(ctx context.Context, words []string) []line {
+	if len(words) == 0 {
+		return []line{denied("which action? /do ACTION [NAME=VALUE ...]; /actions lists them")}
+	}
+	params := map[string]any{}
 	for _, w := range words[1:] {
 		name, value, ok := strings.Cut(w, "=")
 		if !ok {
-			return nil, []line{denied("%q is not NAME=VALUE", w)}, false
+			return []line{denied("%q is not NAME=VALUE", w)}
 		}
 		params[name] = value
 	}
-	return []json.RawMessage{s.ask(question{verb: "action", about: words[0]}, map[string]any{"params": params})}, nil, false
+	reply, err := s.server.Action(ctx, words[0], params)
+	return shown(ctx, err, words[0], notice("%s: %s", words[0], text(reply)))
 }
 
 // harmless is text of others without what a terminal would obey.

@@ -1,101 +1,164 @@
 package chat
 
 import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/mootchat/moot/sdk/go/client"
 )
 
-// shown is the lines as one text.
-func shown(lines []line) string {
+// fake is a server that notes what it is asked. It refuses everything about "secure".
+type fake struct {
+	rooms []string
+	asked []string
+}
+
+func (f *fake) ask(what ...any) error {
+	f.asked = append(f.asked, strings.TrimSpace(fmt.Sprintln(what...)))
+	if slices.Contains(what, any("secure")) {
+		return &client.VerbError{Message: "members only"}
+	}
+	return nil
+}
+
+func (f *fake) Join(_ context.Context, room string) error {
+	err := f.ask("join", room)
+	if err == nil {
+		f.rooms = append(f.rooms, room)
+	}
+	return err
+}
+
+func (f *fake) Leave(_ context.Context, room string) error {
+	f.rooms = slices.DeleteFunc(f.rooms, func(r string) bool { return r == room })
+	return f.ask("leave", room)
+}
+
+func (f *fake) Say(_ context.Context, room, message string) error { return f.ask("say", room, message) }
+
+func (f *fake) View(_ context.Context, room string, _ client.Page) (client.Room, error) {
+	return client.Room{Room: room, Count: 3, Members: []client.Member{{ID: "b"}, {ID: "a"}}, Cursor: "c"}, f.ask("view", room)
+}
+
+func (f *fake) History(_ context.Context, room string, _ client.Past) (client.History, error) {
+	return client.History{Messages: []client.Message{{Room: room, From: "n-2", Message: json.RawMessage(`"hi"`)}}}, f.ask("history", room)
+}
+
+func (f *fake) Action(_ context.Context, name string, params map[string]any) (map[string]json.RawMessage, error) {
+	return map[string]json.RawMessage{"role": json.RawMessage(`"member"`)}, f.ask("action", name, params)
+}
+
+func (f *fake) Actions(context.Context) (map[string]client.ActionInfo, error) {
+	return map[string]client.ActionInfo{"login": {Description: "lets you in", Inputs: map[string]client.InputInfo{"token": {}}}}, f.ask("actions")
+}
+
+func (f *fake) Rooms() []string { return f.rooms }
+
+func plain(lines []line) string {
 	var b []string
 	for _, l := range lines {
-		l.at = l.at.UTC()
 		b = append(b, l.String())
 	}
 	return strings.Join(b, "\n")
 }
 
-func TestWhatIsTypedBecomesRequests(t *testing.T) {
-	for _, c := range []struct{ room, typed, request, shown string }{
+func TestWhatIsTypedIsAsked(t *testing.T) {
+	for _, c := range []struct{ room, typed, asked, shown string }{
 		{"", "hello", "", "! you are in no room: /join ROOM first"},
-		{"r", "hello  there", `{"event":"say","message":"hello  there","messageId":1,"room":"r"}`, ""},
-		{"", "/join a room", `{"event":"roomAdd","messageId":1,"room":"a room"}`, ""},
+		{"r", "hello  there", "say r hello  there", ""},
+		{"secure", "hello", "say secure hello", "! say secure: members only"},
+		{"", "/join a room", "join a room", "* joined a room"},
+		{"", "/join secure", "join secure", "! join secure: members only"},
 		{"", "/join", "", "! which room? /join ROOM"},
-		{"r", "/leave", `{"event":"roomLeave","messageId":1,"room":"r"}`, ""},
-		{"r", "/who other", `{"event":"roomView","messageId":1,"room":"other"}`, ""},
-		{"", "/do login token=x=y", `{"event":"action","messageId":1,"params":{"action":"login","token":"x=y"}}`, ""},
+		{"r", "/leave", "leave r", "* left r"},
+		{"", "/leave", "", "! which room? /leave ROOM"},
+		{"r", "/who other", "view other", "* other has 3: a, b and more"},
+		{"r", "/history", "history r", "[r] n-2: hi"},
+		{"", "/do login token=x=y", "action login map[token:x=y]", `* login: {"role":"member"}`},
 		{"", "/do login token", "", `! "token" is not NAME=VALUE`},
 		{"", "/do", "", "! which action? /do ACTION [NAME=VALUE ...]; /actions lists them"},
-		{"", "/room r", "", `! you are not in "r": /join it first`},
+		{"", "/actions", "actions", "* /do login token=...  lets you in"},
+		{"r", "/room q", "", `! you are not in "q": /join it first`},
+		{"r", "/room r", "", "* you speak in r"},
 		{"", "/rooms", "", "* you are in no room"},
+		{"r", "/rooms", "", "* you are in r"},
 		{"", "/nonsense", "", "! there is no /nonsense; /help names the commands"},
 		{"", "   ", "", ""},
 	} {
+		f := &fake{}
 		s := newSession()
-		s.room = c.room
-		requests, lines, quit := s.typed(c.typed)
-		var request string
-		for _, r := range requests {
-			request += string(r)
+		s.server = f
+		if c.room != "" {
+			f.rooms = []string{c.room}
+			s.room.Store(&c.room)
 		}
-		if request != c.request || shown(lines) != c.shown || quit {
-			t.Errorf("%q gave %s, %q, %v; want %s, %q", c.typed, request, shown(lines), quit, c.request, c.shown)
+		lines, quit := s.typed(t.Context(), c.typed)
+		if got := strings.Join(f.asked, "\n"); got != c.asked || plain(lines) != c.shown || quit {
+			t.Errorf("%q asked %q and showed %q, %v; want %q, %q", c.typed, got, plain(lines), quit, c.asked, c.shown)
 		}
 	}
-	if _, _, quit := newSession().typed("/quit"); !quit {
+	if _, quit := newSession().typed(t.Context(), "/quit"); !quit {
 		t.Error("/quit does not quit")
 	}
 }
 
-func TestWhatTheServerSendsIsShown(t *testing.T) {
+func TestWhereThePersonSpeaks(t *testing.T) {
 	s := newSession()
-	s.ask(question{verb: "detailsView"}, nil)              // 1
-	s.ask(question{verb: "roomAdd", room: "lobby"}, nil)   // 2
-	s.ask(question{verb: "roomAdd", room: "secure"}, nil)  // 3
-	s.ask(question{verb: "action", about: "login"}, nil)   // 4
-	s.ask(question{verb: "roomView", room: "lobby"}, nil)  // 5
-	s.ask(question{verb: "say", room: "lobby"}, nil)       // 6
-	s.ask(question{verb: "documentation"}, nil)            // 7
-	s.ask(question{verb: "roomLeave", room: "lobby"}, nil) // 8
-	for _, c := range []struct{ frame, shown string }{
-		{`{"welcome":"Welcome to the moot api","context":"api"}`, "* Welcome to the moot api"},
-		{`{"status":"OK","context":"response","data":{"id":"n-1"},"messageId":1}`, "* you are n-1"},
-		{`{"status":"OK","context":"response","data":true,"messageId":2}`, "* joined lobby"},
-		{`{"status":"Error: members only","error":"Error: members only","context":"response","messageId":3}`, "! roomAdd secure: members only"},
-		{`{"role":"member","context":"response","messageId":4}`, `* login: {"role":"member"}`},
-		{`{"status":"OK","context":"response","data":{"members":{"b":{},"a":{}},"membersCount":2},"messageId":5}`, "* lobby has 2: a, b"},
-		{`{"status":"OK","context":"response","messageId":6}`, ""},
-		{`{"status":"OK","context":"response","data":{"actions":{"login":{"description":"lets you in","inputs":{"token":{}}}}},"messageId":7}`, "* /do login token=...  lets you in"},
-		{`{"message":"hi","room":"lobby","from":"n-1","context":"user","sentAt":1}`, "[lobby] you: hi"},
-		{`{"message":{"a":1},"room":"lobby","from":"n-2","context":"user","sentAt":1}`, `[lobby] n-2: {"a":1}`},
-		{`{"message":"n-2 joined","room":"lobby","from":"0","context":"user","sentAt":1}`, "[lobby] * n-2 joined"},
-		{`{"message":"\u001b[2J","room":"lobby","from":"n-2","context":"user","sentAt":1}`, "[lobby] n-2: \uFFFD[2J"},
-		{`{"status":"OK","context":"response","data":true,"messageId":8}`, "* left lobby"},
-		{`{"error":"invalid JSON","context":"response"}`, "! request: invalid JSON"},
-		{`nonsense`, `! the server sent what is no message: "nonsense"`},
-	} {
-		if got := shown(s.heard([]byte(c.frame))); got != c.shown {
-			t.Errorf("%s shows %q, want %q", c.frame, got, c.shown)
+	s.server = &fake{}
+	for _, c := range [][2]string{{"/join a", "a"}, {"/join b", "b"}, {"/join secure", "b"}, {"/room a", "a"}, {"/leave b", "a"}, {"/join b", "b"}, {"/leave", "a"}, {"/leave", ""}} {
+		if s.typed(t.Context(), c[0]); s.spoken() != c[1] {
+			t.Errorf("after %s one speaks in %q, want %q", c[0], s.spoken(), c[1])
 		}
-	}
-	if len(s.asked) != 0 || len(s.rooms) != 0 || s.room != "" || s.me != "n-1" {
-		t.Errorf("left over: %+v", s)
 	}
 }
 
-func TestAddressesAreCompleted(t *testing.T) {
-	for _, c := range [][2]string{
-		{"ws://localhost:8080", "ws://localhost:8080/ws"},
-		{"http://h/", "http://h/ws"},
-		{"wss://h/acme/ws?token=x", "wss://h/acme/ws?token=x"},
+// TestWhatIsHeardIsShown calls the handlers as the client does.
+func TestWhatIsHeardIsShown(t *testing.T) {
+	s := newSession()
+	s.heard = make(chan line, 1)
+	var gaveUp error
+	h := s.handlers(func(why error) { gaveUp = why })
+	said := func(from, message string) func() {
+		return func() {
+			h.OnMessage(client.Message{Room: "lobby", From: from, Message: json.RawMessage(message), SentAt: time.UnixMilli(1)})
+		}
+	}
+	for _, c := range []struct {
+		happens func()
+		shown   string
+	}{
+		{func() { h.OnNotice(client.Notice{Text: "Welcome to the moot api"}) }, "* Welcome to the moot api"},
+		{func() { h.OnNotice(client.Notice{Fields: map[string]json.RawMessage{"a": json.RawMessage("1")}}) }, `* {"a":1}`},
+		{func() { h.OnConnected("n-1", false) }, "* you are n-1"},
+		{said("n-1", `"hi"`), "[lobby] you: hi"},
+		{said("n-2", `{"a":1}`), `[lobby] n-2: {"a":1}`},
+		{said("0", `"n-2 joined"`), "[lobby] * n-2 joined"},
+		{said("n-2", `"\u001b[2J"`), "[lobby] n-2: \uFFFD[2J"},
+		{func() {
+			h.OnPresence(client.Presence{Room: "lobby", Joined: []string{"a"}, Left: []string{"b", "c"}, Members: 3})
+		}, "[lobby] * a joined, b, c left: 3 are here"},
+		{func() { h.OnGap("lobby") }, "* something was missed in lobby"},
+		{func() { h.OnLeft("secure", errors.New("members only")) }, "! you are not in secure any more: members only"},
+		{func() {
+			h.OnState(client.Change{State: client.Waiting, Err: errors.New("connection lost"), Delay: 1234 * time.Millisecond})
+		}, "! connection lost; the next attempt is in 1.2s"},
 	} {
-		if got, err := wsURL(c[0]); err != nil || got != c[1] {
-			t.Errorf("%s becomes %s, %v; want %s", c[0], got, err, c[1])
+		if c.happens(); gaveUp != nil && c.shown[0] != '!' {
+			t.Error("it gave up")
+		}
+		if got := (<-s.heard).String(); got != c.shown {
+			t.Errorf("it shows %q, want %q", got, c.shown)
 		}
 	}
-	for _, bad := range []string{"localhost:8080", "ftp://h", "ws://", ":"} {
-		if got, err := wsURL(bad); err == nil {
-			t.Errorf("%s becomes %s, want an error", bad, got)
-		}
+	if gaveUp == nil {
+		t.Error("it did not give up")
 	}
+	s.stop()
+	h.OnGap("nobody listens") // and nobody waits
 }

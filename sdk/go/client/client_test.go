@@ -1,0 +1,361 @@
+package client_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/mootchat/moot/sdk/go/client"
+)
+
+const anywhere = "127.0.0.1:0"
+
+func TestMembersHearEachOtherAndThemselves(t *testing.T) {
+	s := serve(t, anywhere, "")
+	ann, bob := arrive(t, s.address), arrive(t, s.address)
+	if n := next[client.Notice](ann, nil); !strings.HasPrefix(n.Text, "Welcome") {
+		t.Errorf("the welcome is %+v", n)
+	}
+	ann.join("plain", "kept")
+	bob.join("plain", "kept")
+	for _, room := range []string{"plain", "kept"} {
+		ann.say(room, "hello, "+room)
+		for _, p := range []*person{ann, bob} {
+			m := next(p, from(ann.ID()))
+			if m.Text() != "hello, "+room || m.Room != room || time.Since(m.SentAt).Abs() > deadline || m.Extra == nil {
+				t.Errorf("heard %+v", m)
+			}
+			if kept := m.Position.Offset > 0 && m.Position.Epoch != ""; kept != (room == "kept") {
+				t.Errorf("%s: the position is %+v", room, m.Position)
+			}
+		}
+	}
+}
+
+func TestWhoIsThere(t *testing.T) {
+	ctx := soon(t)
+	s := serve(t, anywhere, "")
+	ann, bob := arrive(t, s.address), arrive(t, s.address, func(o *client.Options) { o.SessionID = "bob's" })
+	if _, err := ann.JoinWith(ctx, "watched", client.JoinOptions{Presence: true}); err != nil {
+		t.Fatal(err)
+	}
+	bob.join("watched", "watched", "plain")
+	if got := bob.Rooms(); !slices.Equal(got, []string{"plain", "watched"}) {
+		t.Errorf("bob is in %v", got)
+	}
+	next(ann, func(p client.Presence) bool {
+		return p.Room == "watched" && slices.Contains(p.Joined, bob.ID()) && len(p.Left) == 0 && p.Members == 2
+	})
+	first, err := ann.View(ctx, "watched", client.Page{Limit: 1})
+	if err != nil || first.Count != 2 || len(first.Members) != 1 || first.Cursor == "" {
+		t.Fatalf("%v %+v", err, first)
+	}
+	rest, err := ann.View(ctx, "watched", client.Page{Cursor: first.Cursor})
+	if ids := []string{first.Members[0].ID, rest.Members[0].ID}; err != nil || rest.Cursor != "" || !slices.Contains(ids, ann.ID()) || !slices.Contains(ids, bob.ID()) {
+		t.Errorf("%v %+v", err, rest)
+	}
+	if err := bob.Leave(ctx, "watched"); err != nil {
+		t.Fatal(err)
+	}
+	next(ann, func(p client.Presence) bool { return slices.Equal(p.Left, []string{bob.ID()}) })
+	d, err := bob.Details(ctx)
+	if err != nil || !slices.Equal(d.Rooms, []string{"plain"}) || !slices.Equal(bob.Rooms(), d.Rooms) || d.ID != bob.ID() || d.Fingerprint != "bob's" {
+		t.Errorf("%v %+v", err, d)
+	}
+	if got := refused(t, bob.Say(ctx, "watched", "am I heard?")); got != "connection not in this room (watched)" {
+		t.Error(got)
+	}
+	if got := refused(t, bob.Join(ctx, "nowhere")); got != "room does not exist" || len(bob.Rooms()) != 1 {
+		t.Error(got, bob.Rooms())
+	}
+}
+
+func TestActions(t *testing.T) {
+	ctx := soon(t)
+	ann := arrive(t, serve(t, anywhere, "").address)
+	all, err := ann.Actions(ctx)
+	if err != nil || !all["createChatRoom"].Inputs["name"].Required {
+		t.Errorf("%v %+v", err, all)
+	}
+	answer, err := ann.Action(ctx, "createChatRoom", map[string]any{"name": "new"})
+	if err != nil || string(answer["didCreate"]) != "true" || answer["context"] != nil || answer["messageId"] != nil {
+		t.Errorf("%v %s", err, answer)
+	}
+	ann.join("new")
+	if got := refused(t, second(ann.Action(ctx, "nonsense", nil))); got != "unknown action or invalid apiVersion" {
+		t.Error(got)
+	}
+}
+
+func second[A, B any](_ A, b B) B { return b }
+
+func TestTooManyRequests(t *testing.T) {
+	ctx := soon(t)
+	ann := arrive(t, serve(t, anywhere, "").address)
+	ann.join("plain")
+	var all sync.WaitGroup
+	errs := make(chan error, 400)
+	for range cap(errs) {
+		all.Go(func() { errs <- ann.Say(ctx, "plain", "again") })
+	}
+	all.Wait()
+	close(errs)
+	var limited int
+	for err := range errs {
+		var v *client.VerbError
+		if errors.As(err, &v) && v.RetryAfter > 0 && v.Message == "rate limit exceeded" {
+			limited++
+		} else if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if limited == 0 {
+		t.Error("none of 400 was refused")
+	}
+}
+
+func TestWhatWasSaidDuringBreaksIsHeardOnceAndInOrder(t *testing.T) {
+	for _, more := range []string{"", "sessions: { grace: 1m }"} {
+		t.Run(more, func(t *testing.T) {
+			s := serve(t, anywhere, more)
+			cut := lineTo(t, s.address)
+			there := make(chan connected, 10)
+			ann, bob := arrive(t, cut.Addr().String(), func(o *client.Options) {
+				o.OnConnected = func(id string, resumed bool) { there <- connected{id, resumed} }
+			}), arrive(t, s.address)
+			ann.join("kept", "plain")
+			bob.join("kept")
+			me := <-there
+			var want []string
+			for i := range 30 {
+				switch i % 10 {
+				case 5:
+					cut.cut()
+				case 9:
+					if c := <-there; c.resumed != (more != "") || c.resumed != (c.id == me.id) {
+						t.Errorf("%+v became %+v", me, c)
+					}
+				}
+				want = append(want, fmt.Sprint("message ", i))
+				bob.say("kept", want[i])
+			}
+			var heard []string
+			for len(heard) < len(want) {
+				switch e := next[any](ann, nil).(type) {
+				case client.Message:
+					if e.From == bob.ID() {
+						heard = append(heard, e.Text())
+					}
+				case gap, left:
+					t.Errorf("%T %v", e, e)
+				}
+			}
+			if !slices.Equal(heard, want) {
+				t.Errorf("heard %q", heard)
+			}
+			var said []string
+			for before := uint64(0); ; {
+				h, err := ann.History(soon(t), "kept", client.Past{Limit: 7, Before: before})
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, m := range slices.Backward(h.Messages) {
+					if m.From == bob.ID() {
+						said = append(said, m.Text())
+					}
+				}
+				if before = h.Before; before == 0 {
+					break
+				}
+			}
+			if slices.Reverse(said); !slices.Equal(said, want) {
+				t.Errorf("history is %q", said)
+			}
+			if d, err := ann.Details(soon(t)); err != nil || !slices.Equal(slices.Sorted(slices.Values(d.Rooms)), []string{"kept", "plain"}) {
+				t.Errorf("%v %+v", err, d)
+			}
+		})
+	}
+}
+
+// TestNothingIsSaidTwice cuts the line of one who talks all the time.
+func TestNothingIsSaidTwice(t *testing.T) {
+	for _, more := range []string{"", "sessions: { grace: 1m }"} {
+		t.Run(more, func(t *testing.T) {
+			ctx := soon(t)
+			s := serve(t, anywhere, more+"\nlimits: { verbsPerSecond: 10000 }")
+			cut := lineTo(t, s.address)
+			ann, bob := arrive(t, cut.Addr().String()), arrive(t, s.address)
+			ann.join("kept")
+			bob.join("kept")
+			var lost int
+			count := map[string]int{}
+			for i := range 200 {
+				if i%6 == 3 {
+					go cut.cut() // some before, some after the server has heard it
+				}
+				text := fmt.Sprint("message ", i)
+				switch err := ann.Say(ctx, "kept", text); {
+				case errors.Is(err, client.ErrLost) && more == "":
+					lost++
+				case err != nil:
+					t.Fatalf("%s: %v", text, err)
+				default:
+					count[text] = 1
+				}
+			}
+			ann.say("kept", "end")
+			for {
+				m := next(bob, func(m client.Message) bool { return strings.HasPrefix(m.Text(), "message") || m.Text() == "end" })
+				if m.Text() == "end" {
+					break
+				}
+				count[m.Text()] += 2
+			}
+			for text, n := range count {
+				if n != 3 && (n != 2 || more != "") {
+					t.Errorf("%q was heard %d times", text, n/2)
+				}
+			}
+			t.Logf("%d were lost", lost)
+		})
+	}
+}
+
+func TestAClientComesBackWhenItsServerDoes(t *testing.T) {
+	ctx := soon(t)
+	first := serve(t, anywhere, "")
+	ann := arrive(t, first.address)
+	ann.join("kept", "plain")
+	if _, err := ann.Action(ctx, "createChatRoom", map[string]any{"name": "forgotten"}); err != nil {
+		t.Fatal(err)
+	}
+	ann.join("forgotten")
+	ann.say("kept", "before")
+	if err := first.stop(); err != nil {
+		t.Error(err)
+	}
+	waits := next(ann, is(client.Waiting))
+	var why *client.ClosedError
+	if !errors.As(waits.Err, &why) || why.Code != 3001 || waits.Delay > 10*time.Millisecond {
+		t.Errorf("it waits: %+v", waits)
+	}
+	said := make(chan error, 1)
+	go func() { said <- ann.Say(ctx, "plain", "said while away") }() // waits for the connection
+	given, giveUp := context.WithTimeout(ctx, 50*time.Millisecond)
+	defer giveUp()
+	if err := ann.Say(given, "plain", "never"); !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, client.ErrLost) {
+		t.Errorf("what was not sent: %v", err)
+	}
+	serve(t, first.address, "")
+	if err := <-said; err != nil {
+		t.Fatal(err)
+	}
+	var missed, lost bool
+	for {
+		e := next[any](ann, nil)
+		missed = missed || e == gap("kept") // the memory of a single node ends with it
+		if l, is := e.(left); is && l.room == "forgotten" {
+			lost = refused(t, l.err) == "room does not exist"
+		}
+		if m, is := e.(client.Message); is && m.Text() == "said while away" {
+			break
+		} else if is && m.Text() == "never" {
+			t.Error("what was given up was said")
+		}
+	}
+	if !missed || !lost || !slices.Equal(ann.Rooms(), []string{"kept", "plain"}) {
+		t.Errorf("gap %v, left %v, in %v", missed, lost, ann.Rooms())
+	}
+}
+
+func TestManyRoomsAreJoinedAgain(t *testing.T) {
+	ctx := soon(t)
+	var rooms []string
+	for i := range 50 { // more than the rate lets through at once
+		rooms = append(rooms, fmt.Sprint("r", i))
+	}
+	s := serve(t, anywhere, "limits: { verbsPerSecond: 20 }")
+	cut := lineTo(t, s.address)
+	ann := arrive(t, cut.Addr().String())
+	for _, room := range rooms {
+		for _, ask := range []func() error{
+			func() error { return second(ann.Action(ctx, "createChatRoom", map[string]any{"name": room})) },
+			func() error { return ann.Join(ctx, room) },
+		} {
+			if err := patient(ask); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	next[connected](ann, nil)
+	cut.cut()
+	next[connected](ann, nil)
+	var d client.Details
+	err := patient(func() (err error) {
+		d, err = ann.Details(ctx)
+		return err
+	})
+	if err != nil || len(d.Rooms) != len(rooms) {
+		t.Errorf("%v: in %d rooms again, want %d", err, len(d.Rooms), len(rooms))
+	}
+}
+
+// patient asks again when the server says it may.
+func patient(ask func() error) error {
+	for {
+		var v *client.VerbError
+		err := ask()
+		if !errors.As(err, &v) || v.RetryAfter == 0 {
+			return err
+		}
+		time.Sleep(v.RetryAfter)
+	}
+}
+
+func TestConnectingFails(t *testing.T) {
+	for _, address := range []string{"localhost:8080", "ftp://h", "ws://", ":", ""} {
+		if _, err := client.Connect(t.Context(), address, client.Options{}); err == nil {
+			t.Errorf("%q is a URL", address)
+		}
+	}
+	s := serve(t, anywhere, "")
+	_, err := client.Connect(soon(t), "ws://"+s.address+"/nonsense", client.Options{})
+	var end *client.ClosedError
+	if !errors.As(err, &end) || end.Code != 404 {
+		t.Errorf("a path that is none: %v", err)
+	}
+	nobody, err := net.Listen("tcp", anywhere)
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := nobody.Addr().String()
+	nobody.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	_, err = client.Connect(ctx, "ws://"+address, client.Options{MinDelay: time.Millisecond, MaxDelay: time.Millisecond})
+	if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "refused") {
+		t.Errorf("nobody is there: %v", err)
+	}
+}
+
+func TestAClosedClientSaysSo(t *testing.T) {
+	ctx := soon(t)
+	s := serve(t, anywhere, "")
+	ann := arrive(t, s.address)
+	ann.join("plain")
+	ann.say("plain", "last words")
+	ann.leave()
+	next(ann, func(m client.Message) bool { return m.Text() == "last words" }) // said before the goodbye
+	end := next(ann, is(client.Closed))
+	var why *client.ClosedError
+	if err := ann.Say(ctx, "plain", "more"); !errors.As(err, &why) || why.Code != 1000 || !errors.Is(end.Err, err) || ann.Err() != err || ann.State() != client.Closed {
+		t.Errorf("%v, %v", err, end)
+	}
+}

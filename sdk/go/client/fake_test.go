@@ -1,0 +1,235 @@
+package client_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/coder/websocket"
+	"github.com/mootchat/moot/sdk/go/client"
+)
+
+// fake serves what real servers seldom do: answer gets each request of the nth
+// connection, from 1, with its verb, and gives the members of the response; nil breaks
+// the connection.
+func fake(t *testing.T, answer func(n int, verb string, conn *websocket.Conn) map[string]any) string {
+	t.Helper()
+	var connections atomic.Int64
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		conn, err := websocket.Accept(w, r, nil)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer conn.CloseNow()
+		for n := int(connections.Add(1)); ; {
+			_, b, err := conn.Read(context.Background())
+			if err != nil {
+				return
+			}
+			var q struct {
+				Event     string
+				MessageID int
+			}
+			if err := json.Unmarshal(b, &q); err != nil {
+				t.Errorf("%s: %v", b, err)
+			}
+			if q.Event == "quit" {
+				return
+			}
+			response := answer(n, q.Event, conn)
+			if response == nil {
+				return
+			}
+			response["context"], response["messageId"] = "response", q.MessageID
+			write(conn, response)
+		}
+	}))
+	t.Cleanup(s.Close)
+	return strings.TrimPrefix(s.URL, "http://")
+}
+
+func write(conn *websocket.Conn, v any) {
+	b, _ := json.Marshal(v)
+	_ = conn.Write(context.Background(), websocket.MessageText, b)
+}
+
+// wellBehaved is the answer of a server that knows one verb as well as another.
+func wellBehaved(n int, verb string) map[string]any {
+	if verb == "detailsView" {
+		return map[string]any{"data": map[string]any{"id": fmt.Sprint("peer-", n)}}
+	}
+	return map[string]any{"data": true}
+}
+
+func TestWhatABreakLeavesOpenFailsIfAskingAgainMightDoHarm(t *testing.T) {
+	ctx := soon(t)
+	address := fake(t, func(n int, verb string, _ *websocket.Conn) map[string]any {
+		if slices.Contains([]string{"say", "action", "roomLeave"}, verb) {
+			return nil // it may have been done
+		}
+		return wellBehaved(n, verb)
+	})
+	ann := arrive(t, address)
+	ann.join("r")
+	if err := ann.Say(ctx, "r", "hello"); !errors.Is(err, client.ErrLost) {
+		t.Errorf("say: %v", err)
+	}
+	if _, err := ann.Action(ctx, "pay", nil); !errors.Is(err, client.ErrLost) {
+		t.Errorf("action: %v", err)
+	}
+	if err := ann.Leave(ctx, "r"); err != nil || len(ann.Rooms()) != 0 { // by the break
+		t.Errorf("leave: %v, in %v", err, ann.Rooms())
+	}
+	if d, err := ann.Details(ctx); err != nil || d.ID != "peer-4" {
+		t.Errorf("details: %v %+v", err, d)
+	}
+}
+
+func TestAnUnknownOutcomeIsALoss(t *testing.T) {
+	ann := arrive(t, fake(t, func(n int, verb string, _ *websocket.Conn) map[string]any {
+		if verb == "say" {
+			return map[string]any{"error": "Error: outcome unknown"}
+		}
+		return wellBehaved(n, verb)
+	}))
+	err := ann.Say(soon(t), "r", "hello")
+	if !errors.Is(err, client.ErrLost) || refused(t, err) != "outcome unknown" {
+		t.Error(err)
+	}
+}
+
+func TestAServerThatSaysNothingIsLeft(t *testing.T) {
+	address := fake(t, func(n int, verb string, conn *websocket.Conn) map[string]any {
+		if n == 1 && verb == "say" {
+			_, _, _ = conn.Read(context.Background()) // and no answer
+			return nil
+		}
+		return wellBehaved(n, verb)
+	})
+	ann := arrive(t, address, func(o *client.Options) { o.AnswerWithin = 50 * time.Millisecond })
+	next(ann, is(client.Connected))
+	if err := ann.Say(soon(t), "r", "hello"); !errors.Is(err, client.ErrLost) {
+		t.Error(err)
+	}
+	if w := next(ann, is(client.Waiting)); w.Err == nil || !strings.Contains(w.Err.Error(), "does not answer") {
+		t.Errorf("%+v", w)
+	}
+	next(ann, is(client.Connected))
+}
+
+func TestASilentNetworkIsNoticed(t *testing.T) {
+	var looks atomic.Int64
+	ann := arrive(t, fake(t, func(n int, verb string, conn *websocket.Conn) map[string]any {
+		if n == 1 && looks.Add(1) > 3 { // the first is the greeting
+			_, _, _ = conn.Read(context.Background())
+			return nil
+		}
+		return wellBehaved(n, verb)
+	}), func(o *client.Options) { o.LookEvery, o.AnswerWithin = 10*time.Millisecond, 50*time.Millisecond })
+	next(ann, is(client.Waiting))
+	next(ann, is(client.Connected))
+}
+
+func TestTokensAreAskedForBeforeEachAttempt(t *testing.T) {
+	var seen []string
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		seen = append(seen, r.Header.Get("Authorization")+" "+r.Header.Get("Tenant"))
+		conn, err := websocket.Accept(w, r, nil)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		if len(seen) < 3 {
+			conn.Close(3001, "shutdown")
+			return
+		}
+		conn.Close(3502, "token expired")
+	}))
+	defer s.Close()
+	var asked int
+	_, err := client.Connect(soon(t), s.URL, client.Options{
+		MinDelay: time.Millisecond,
+		Header:   http.Header{"Tenant": {"acme"}},
+		Token: func(context.Context) (string, error) {
+			if asked++; asked == 2 {
+				return "", errors.New("no key")
+			}
+			return fmt.Sprint("token-", asked), nil
+		},
+	})
+	var end *client.ClosedError
+	if !errors.As(err, &end) || end.Code != 3502 || end.Reason != "token expired" {
+		t.Error(err)
+	}
+	if want := []string{"Bearer token-1 acme", "Bearer token-3 acme", "Bearer token-4 acme"}; !slices.Equal(seen, want) {
+		t.Errorf("the server saw %q", seen)
+	}
+}
+
+// TestHandlersMayBeSlowAndAsk floods a client whose handler is slow and asks the
+// server itself.
+func TestHandlersMayBeSlowAndAsk(t *testing.T) {
+	const flood = 2000
+	address := fake(t, func(n int, verb string, conn *websocket.Conn) map[string]any {
+		if verb == "roomAdd" {
+			for i := range flood {
+				write(conn, map[string]any{"context": "user", "room": "r", "from": "1", "message": i, "extra": map[string]any{"Room": 1}})
+			}
+		}
+		return wellBehaved(n, verb)
+	})
+	var p *person
+	heard := make(chan int, flood)
+	var me atomic.Pointer[client.Client]
+	ready := make(chan struct{})
+	p = arrive(t, address, func(o *client.Options) {
+		o.Queue = 4
+		o.OnMessage = func(m client.Message) {
+			<-ready
+			if _, err := me.Load().Details(t.Context()); err != nil {
+				t.Error(err)
+			}
+			var i int
+			if err := json.Unmarshal(m.Message, &i); err != nil || m.Room != "r" {
+				t.Errorf("%v %+v", err, m)
+			}
+			heard <- i
+		}
+	})
+	me.Store(p.Client)
+	close(ready)
+	p.join("r")
+	for want := range flood {
+		if got := <-heard; got != want {
+			t.Fatalf("heard %d, want %d", got, want)
+		}
+	}
+}
+
+func TestAServerThatTalksNonsenseIsLeft(t *testing.T) {
+	for _, nonsense := range []string{"no JSON", "[]", "null"} {
+		ann := arrive(t, fake(t, func(n int, verb string, conn *websocket.Conn) map[string]any {
+			if n == 1 && verb == "say" {
+				_ = conn.Write(context.Background(), websocket.MessageText, []byte(nonsense))
+				return map[string]any{}
+			}
+			return wellBehaved(n, verb)
+		}))
+		if err := ann.Say(soon(t), "r", "hello"); !errors.Is(err, client.ErrLost) {
+			t.Error(err)
+		}
+		if w := next(ann, is(client.Waiting)); !strings.Contains(w.Err.Error(), "not understood") {
+			t.Errorf("%+v", w)
+		}
+		ann.leave()
+	}
+}

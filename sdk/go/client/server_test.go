@@ -1,0 +1,333 @@
+package client_test
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/mootchat/moot/sdk/go/client"
+	"go.uber.org/goleak"
+)
+
+// moot is the server's program, built from the repository that this package is in.
+var moot string
+
+// address is that of a server for the examples.
+var address string
+
+func TestMain(m *testing.M) { os.Exit(run(m)) }
+
+func run(m *testing.M) int {
+	dir, err := os.MkdirTemp("", "moot-client")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(dir)
+	moot = filepath.Join(dir, "moot")
+	build := exec.Command("go", "build", "-o", moot, ".")
+	build.Dir = "../../.."
+	if out, err := build.CombinedOutput(); err != nil {
+		fmt.Fprintf(os.Stderr, "go build: %v\n%s", err, out)
+		return 1
+	}
+	demo, err := start(dir, anywhere, "")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	address = "ws://" + demo.address
+	code := m.Run()
+	if err := demo.stop(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	http.DefaultClient.CloseIdleConnections()
+	if err := goleak.Find(); err != nil && code == 0 {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return code
+}
+
+// settings are those of a server: kept keeps its history, plain does not.
+const settings = `
+tenants:
+  default:
+    rooms:
+      starting: [kept, plain, watched]
+      clientsMayCreate: true
+      settings:
+        - { match: kept, history: 100, historyTTL: 1m }
+        - { match: watched, presence: true }
+drain: 0s
+admin: { listen: "127.0.0.1:0", key: the-admin-key-of-all-tests }
+socket: { listen: "127.0.0.1:0" }
+log: { format: json }
+`
+
+// server is a moot of its own.
+type server struct {
+	address string
+	cmd     *exec.Cmd
+	ended   chan error
+	stopped bool
+}
+
+// serve starts a server with further lines of configuration, which ends with the test;
+// address is where, "127.0.0.1:0" for anywhere.
+func serve(t *testing.T, address, more string) *server {
+	t.Helper()
+	s, err := start(t.TempDir(), address, more)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
+func start(dir, address, more string) (*server, error) {
+	file := filepath.Join(dir, "moot.yaml")
+	if err := os.WriteFile(file, []byte(settings+more), 0o666); err != nil {
+		return nil, err
+	}
+	s := &server{cmd: exec.Command(moot, "serve", "-c", file, "--set", "http.listen="+address), ended: make(chan error, 1)}
+	log, err := s.cmd.StderrPipe()
+	if err != nil {
+		return nil, err
+	}
+	if err := s.cmd.Start(); err != nil {
+		return nil, err
+	}
+	lines := bufio.NewScanner(log)
+	var said string
+	for s.address == "" && lines.Scan() {
+		said += lines.Text() + "\n"
+		var entry struct{ Msg, HTTP string }
+		if json.Unmarshal(lines.Bytes(), &entry) == nil && entry.Msg == "serving" {
+			s.address = entry.HTTP
+		}
+	}
+	go func() {
+		_, _ = io.Copy(io.Discard, log)
+		s.ended <- s.cmd.Wait()
+	}()
+	if s.address == "" {
+		return nil, fmt.Errorf("the server does not serve: %v\n%s", s.stop(), said)
+	}
+	return s, nil
+}
+
+// stop ends the server as an operator would; a second time it does nothing.
+func (s *server) stop() error {
+	if s.stopped {
+		return nil
+	}
+	s.stopped = true
+	_ = s.cmd.Process.Signal(syscall.SIGTERM) // it may have ended
+	return <-s.ended
+}
+
+// line is a TCP proxy that can be cut, so that the server lives on.
+type line struct {
+	net.Listener
+	to string
+
+	mu    sync.Mutex
+	pairs map[net.Conn]net.Conn
+	all   sync.WaitGroup
+}
+
+func lineTo(t *testing.T, address string) *line {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := &line{Listener: listener, to: address, pairs: map[net.Conn]net.Conn{}}
+	l.all.Go(l.serve)
+	t.Cleanup(func() {
+		l.Close()
+		l.cut()
+		l.all.Wait()
+	})
+	return l
+}
+
+func (l *line) serve() {
+	for {
+		near, err := l.Accept()
+		if err != nil {
+			return
+		}
+		far, err := net.Dial("tcp", l.to)
+		if err != nil {
+			near.Close()
+			continue
+		}
+		l.mu.Lock()
+		l.pairs[near] = far
+		l.mu.Unlock()
+		for _, way := range [][2]net.Conn{{near, far}, {far, near}} {
+			l.all.Go(func() {
+				_, _ = io.Copy(way[0], way[1])
+				l.end(near)
+			})
+		}
+	}
+}
+
+func (l *line) end(near net.Conn) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if far := l.pairs[near]; far != nil {
+		near.Close()
+		far.Close()
+		delete(l.pairs, near)
+	}
+}
+
+// cut ends all connections without a word.
+func (l *line) cut() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for near, far := range l.pairs {
+		near.Close()
+		far.Close()
+	}
+	clear(l.pairs)
+}
+
+// person is a client and what it was told.
+type person struct {
+	*client.Client
+	t      *testing.T
+	events chan any // of the types below, and those of the package
+}
+
+type (
+	connected struct {
+		id      string
+		resumed bool
+	}
+	gap  string
+	left struct {
+		room string
+		err  error
+	}
+)
+
+// deadline is how long anything may take that a test waits for.
+const deadline = time.Minute
+
+func soon(t *testing.T) context.Context {
+	ctx, cancel := context.WithTimeout(t.Context(), deadline)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+// options tell everything to p.
+func (p *person) options() client.Options {
+	return client.Options{
+		OnMessage:   func(m client.Message) { p.events <- m },
+		OnPresence:  func(m client.Presence) { p.events <- m },
+		OnNotice:    func(n client.Notice) { p.events <- n },
+		OnConnected: func(id string, resumed bool) { p.events <- connected{id, resumed} },
+		OnGap:       func(room string) { p.events <- gap(room) },
+		OnLeft:      func(room string, err error) { p.events <- left{room, err} },
+		OnState:     func(c client.Change) { p.events <- c },
+		MinDelay:    10 * time.Millisecond, MaxDelay: 100 * time.Millisecond,
+	}
+}
+
+// arrive connects, with changes to the usual options.
+func arrive(t *testing.T, address string, change ...func(*client.Options)) *person {
+	t.Helper()
+	p := &person{t: t, events: make(chan any, 100_000)}
+	o := p.options()
+	for _, c := range change {
+		c(&o)
+	}
+	var err error
+	if p.Client, err = client.Connect(soon(t), "ws://"+address, o); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(p.leave)
+	return p
+}
+
+// leave closes the client and waits for its end.
+func (p *person) leave() {
+	p.Close()
+	select {
+	case <-p.Done():
+	case <-time.After(deadline):
+		p.t.Error("the client does not end")
+	}
+}
+
+func (p *person) join(rooms ...string) {
+	p.t.Helper()
+	for _, room := range rooms {
+		if err := p.Join(soon(p.t), room); err != nil {
+			p.t.Fatalf("%s: %v", room, err)
+		}
+	}
+}
+
+func (p *person) say(room, text string) {
+	p.t.Helper()
+	if err := p.Say(soon(p.t), room, text); err != nil {
+		p.t.Fatalf("%s: %v", text, err)
+	}
+}
+
+// next is the next event of type E that fits; what comes before is passed over.
+func next[E any](p *person, fits func(E) bool) E {
+	p.t.Helper()
+	late := time.After(deadline)
+	for {
+		select {
+		case e := <-p.events:
+			if e, ok := e.(E); ok && (fits == nil || fits(e)) {
+				return e
+			}
+		case <-late:
+			p.t.Fatalf("no such %T came", *new(E))
+		}
+	}
+}
+
+func from(id string) func(client.Message) bool {
+	return func(m client.Message) bool { return m.From == id }
+}
+
+func is(s client.State) func(client.Change) bool {
+	return func(c client.Change) bool { return c.State == s }
+}
+
+// refused is the server's words in err.
+func refused(t *testing.T, err error) string {
+	t.Helper()
+	var v *client.VerbError
+	if !errors.As(err, &v) {
+		t.Fatalf("%v is no VerbError", err)
+	}
+	return v.Message
+}
