@@ -70,11 +70,23 @@ func (f *DecisionFilter) fits(d *Decision) bool {
 // ring keeps the last decisions of one module of one tenant.
 type ring struct {
 	mu   sync.Mutex
-	list []Decision
+	list []kept
 	next int // the oldest, once the list is full
 }
 
-// add keeps d; the ring holds size of them.
+// kept is a decision, with the memory of its room's name, which serves the next one in its
+// place too: what is dropped a thousand times a second is recorded without allocating.
+type kept struct {
+	Decision
+	room []byte
+}
+
+func (k *kept) set(d Decision) {
+	k.room = append(k.room[:0], d.Room...)
+	k.Decision, k.Room = d, ""
+}
+
+// add keeps d, but not the string that is its room; the ring holds size of them.
 func (r *ring) add(d Decision, size int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -85,10 +97,11 @@ func (r *ring) add(d Decision, size int) {
 		if r.next > 0 { // the bound was raised: in order again
 			r.list, r.next = slices.Concat(r.list[r.next:], r.list[:r.next]), 0
 		}
-		r.list = append(r.list, d)
+		r.list = append(r.list, kept{})
+		r.list[len(r.list)-1].set(d)
 		return
 	}
-	r.list[r.next] = d
+	r.list[r.next].set(d)
 	r.next = (r.next + 1) % size
 }
 
@@ -96,8 +109,10 @@ func (r *ring) collect(to []Decision, f *DecisionFilter) []Decision {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for i := range r.list {
-		if f.fits(&r.list[i]) {
-			to = append(to, r.list[i])
+		d := r.list[i].Decision
+		d.Room = string(r.list[i].room)
+		if f.fits(&d) {
+			to = append(to, d)
 		}
 	}
 	return to
@@ -133,7 +148,12 @@ func (h *Host) stamp() int64 {
 func (e *entry) record(ev *engine.Event, d Decision) {
 	h, rec := e.generation.host, &e.tenant.recording
 	d.At, d.Tenant, d.Hook, d.Module, d.Shadow = h.stamp(), ev.Tenant, ev.Hook, e.label, e.Mode == Shadow
-	e.describe(ev, &d)
+	if d.Room == "" && inRoom(ev.Hook) {
+		d.Room = ev.Room
+	}
+	if d.Text == "" {
+		d.Text = e.text(ev)
+	}
 	e.generation.counters.ring.add(d, cmp.Or(rec.Ring, 256))
 	if rec.Log {
 		e.logDecision(&d)
@@ -142,12 +162,18 @@ func (e *entry) record(ev *engine.Event, d Decision) {
 
 // describe fills in what may be another by the time that d is recorded.
 func (e *entry) describe(ev *engine.Event, d *Decision) {
-	if d.Room == "" && inRoom(ev.Hook) {
+	if inRoom(ev.Hook) {
 		d.Room = strings.Clone(ev.Room) // it may be part of a client's whole frame
 	}
-	if d.Text == "" && e.tenant.recording.Text {
-		d.Text = strings.ToValidUTF8(strings.Clone(ev.Message.Text[:min(len(ev.Message.Text), maxText)]), "")
+	d.Text = e.text(ev)
+}
+
+// text is the message's, if it is to be kept.
+func (e *entry) text(ev *engine.Event) string {
+	if !e.tenant.recording.Text {
+		return ""
 	}
+	return strings.ToValidUTF8(strings.Clone(ev.Message.Text[:min(len(ev.Message.Text), maxText)]), "")
 }
 
 func (e *entry) logDecision(d *Decision) {
