@@ -73,6 +73,9 @@ func (c *Connection) ID() string { return c.profile.Load().ID }
 // Profile is what modules may know of the connection, as it is now.
 func (c *Connection) Profile() *Profile { return c.profile.Load() }
 
+// MessageBytes is how long a frame or line of the client's may be now.
+func (c *Connection) MessageBytes() int { return c.tenant.cfg().Limits.MessageBytes }
+
 // Send sends a frame, behind all that was sent before.
 func (c *Connection) Send(f *wire.Frame) { c.out.send(f) }
 

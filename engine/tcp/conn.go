@@ -55,7 +55,7 @@ func (c *conn) read(ctx context.Context) (why engine.Close, ended bool) {
 	}
 	defer c.server.chunks.Put(buf)
 	n, end := c.Read(buf[:])
-	c.lines.Max = c.server.Engine.Limits().MessageBytes
+	c.lines.Max = c.peer.MessageBytes()
 	lines := 0
 	for line, err := range c.lines.Feed(buf[:n]) {
 		lines++

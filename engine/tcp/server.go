@@ -169,7 +169,7 @@ func (s *Server) handshake(ctx context.Context, socket net.Conn) (tenant string,
 }
 
 func infoOf(socket net.Conn) engine.Info {
-	info := engine.Info{Transport: "socket", Dialect: wire.Socket}
+	info := engine.Info{Transport: "socket", Dialect: wire.Socket, TokenFollows: true}
 	if remote, err := netip.ParseAddrPort(socket.RemoteAddr().String()); err == nil {
 		info.RemoteIP = remote.Addr().Unmap().String()
 		info.RemotePort = int(remote.Port())

@@ -82,8 +82,7 @@ func (r rehearsal) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 
 // readers are those that read for nobody now.
 type readers struct {
-	longest func() int // message, in bytes
-	idle    sync.Pool
+	idle sync.Pool
 }
 
 // serve has a reader carry out what has come of c's requests. It says whether
@@ -93,7 +92,7 @@ func (p *readers) serve(ctx context.Context, c *conn) (why engine.Close, ended b
 	if !ok {
 		r = newReader()
 	}
-	if n := p.longest(); n != r.longest {
+	if n := c.peer.MessageBytes(); n != r.longest {
 		r.longest = n
 		r.ws.SetReadLimit(int64(n))
 	}

@@ -75,6 +75,16 @@ func fingerprintOf(sessionID string) string {
 	return sessionID
 }
 
+// tokenOf is the token that the request brings, "" if there is none: in a header,
+// or, since browsers cannot set one, in the query.
+func tokenOf(r *http.Request) string {
+	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	if strings.EqualFold(scheme, "bearer") {
+		return strings.TrimSpace(token)
+	}
+	return r.URL.Query().Get("token")
+}
+
 // localeOf is the first tag of an Accept-Language header; "" if there is none.
 func localeOf(header string) string {
 	tag, _, _ := strings.Cut(header, ",")

@@ -16,7 +16,6 @@ package ws
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"log/slog"
 	"net/http"
 	"net/netip"
@@ -95,7 +94,6 @@ func New(cfg Config) *Server {
 		cfg.Log = slog.Default()
 	}
 	s := &Server{cfg: cfg, arrivals: make(chan arrival), ended: make(chan struct{})}
-	s.readers.longest = func() int { return cfg.Engine.Limits().MessageBytes }
 	s.wheel.patience = int((cfg.IdleTimeout + cfg.PingInterval - 1) / cfg.PingInterval)
 	return s
 }
@@ -156,8 +154,6 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Connection", "Upgrade")
 		w.Header().Set("Upgrade", "websocket")
 		http.Error(w, "this is a WebSocket", http.StatusUpgradeRequired)
-	case !s.originAllowed(r):
-		http.Error(w, fmt.Sprintf("origin %q is not allowed here", r.Header.Get("Origin")), http.StatusForbidden)
 	default:
 		s.upgrade(w, r, tenant, primus)
 	}
@@ -179,6 +175,12 @@ func (s *Server) upgrade(w http.ResponseWriter, r *http.Request, tenant string, 
 	}
 	ws.CloseNow() // it has no socket, see hijacker
 	c := &conn{Stream: h.stream, server: s, primus: primus}
+	if !s.originAllowed(r) { // a browser shows its page no answer but a close frame
+		s.cfg.Log.Debug("origin refused", "tenant", tenant, "remote", info.RemoteIP, "origin", r.Header.Get("Origin"))
+		c.turnAway(engine.CloseOrigin)
+		seat.Release()
+		return
+	}
 	select {
 	case s.arrivals <- arrival{c, seat, info}:
 	case <-s.ended:
@@ -206,6 +208,7 @@ func (s *Server) infoOf(r *http.Request) engine.Info {
 		Fingerprint: fingerprintOf(r.URL.Query().Get("sessionID")),
 		RemotePort:  int(remote.Port()),
 		Locale:      localeOf(r.Header.Get("Accept-Language")),
+		Token:       tokenOf(r),
 	}
 	if remote.Addr().IsValid() {
 		info.RemoteIP = remote.Addr().String()
