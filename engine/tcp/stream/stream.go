@@ -32,18 +32,30 @@ type Stream struct {
 // New makes a stream of c, which has been read from already where ahead is not
 // empty; ahead is then what comes first. Deadlines that c had are cleared.
 func New(c net.Conn, ahead []byte) *Stream {
-	s := &Stream{Conn: c, socket: c, ahead: ahead, closed: make(chan struct{})}
 	c.SetDeadline(time.Time{})
-	switch c := c.(type) {
-	case *tls.Conn:
-		s.socket = c.NetConn()
-	case *net.TCPConn:
-		s.out.open(c)
+	s := &Stream{ahead: ahead, closed: make(chan struct{})}
+	if secure, ok := c.(*tls.Conn); ok {
+		s.Conn, s.socket = c, unwrap(secure.NetConn())
+	} else {
+		s.Conn = unwrap(c)
+		s.socket = s.Conn
 	}
 	if t, ok := s.socket.(*net.TCPConn); ok {
 		setUserTimeout(t)
+		if s.Conn == s.socket {
+			s.out.open(t)
+		}
 	}
 	return s
+}
+
+// unwrap is the socket under what a listener has put around it, and which has had
+// its say.
+func unwrap(c net.Conn) net.Conn {
+	if w, ok := c.(interface{ NetConn() net.Conn }); ok {
+		return w.NetConn()
+	}
+	return c
 }
 
 // Read is net.Conn's. After Close it returns net.ErrClosed.

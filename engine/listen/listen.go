@@ -1,0 +1,72 @@
+// Package listen opens the listeners of a node: TCP, behind proxies that say for
+// whom they connect, and TLS whose certificate changes while it is served.
+package listen
+
+import (
+	"crypto/tls"
+	"log/slog"
+	"net"
+	"net/netip"
+)
+
+// Config is what a listener is. Only Address is needed.
+type Config struct {
+	Address string // such as ":8080"
+
+	// Cert and Key are PEM files; "": no TLS. Both are looked at again and again.
+	Cert, Key string
+
+	// ALPN is what is spoken over TLS, such as "http/1.1"; none: whatever clients say.
+	ALPN []string
+
+	// Proxies are the networks whose connections begin with a header of the PROXY
+	// protocol, version 1 or 2, which says whose they are. What others send is not
+	// taken for one. None: there are no such headers.
+	Proxies []netip.Prefix
+
+	Log *slog.Logger // nil: slog.Default()
+}
+
+// Open opens a listener, with TLS 1.2 or newer where there is a certificate. What
+// its Accept gives may be taken for one of package net or tls: reading the header
+// of a proxy, as the handshake of TLS, is left to who reads the connection, or asks
+// for its RemoteAddr.
+func Open(c Config) (net.Listener, error) {
+	secure, err := c.tls()
+	if err != nil {
+		return nil, err
+	}
+	l, err := net.Listen("tcp", c.Address)
+	if err != nil {
+		return nil, err
+	}
+	if len(c.Proxies) > 0 {
+		l = &behindProxies{l, c.Proxies}
+	}
+	if secure != nil {
+		l = tls.NewListener(l, secure)
+	}
+	return l, nil
+}
+
+// Check says what is wrong with the certificate.
+func Check(c Config) error {
+	_, err := c.tls()
+	return err
+}
+
+// tls is nil where there is none.
+func (c Config) tls() (*tls.Config, error) {
+	if c.Cert == "" && c.Key == "" {
+		return nil, nil
+	}
+	log := c.Log
+	if log == nil {
+		log = slog.Default()
+	}
+	cert, err := newCertificate(c.Cert, c.Key, log)
+	if err != nil {
+		return nil, err
+	}
+	return &tls.Config{MinVersion: tls.VersionTLS12, NextProtos: c.ALPN, GetCertificate: cert.get}, nil
+}
