@@ -177,6 +177,9 @@ func (e *Engine) Ready() <-chan struct{} { return e.ready }
 // Limits are those in use, with the defaults filled in.
 func (e *Engine) Limits() Limits { return e.settings.Load().limits }
 
+// Refuse lets nobody in from now on. Who is there stays, until Shutdown.
+func (e *Engine) Refuse() { e.beginClosing() }
+
 // batches is in how many steps Shutdown closes the connections.
 const batches = 20
 

@@ -99,7 +99,7 @@ type Info struct {
 	RemotePort  int
 	Locale      string // a language tag; "": unknown
 
-	Token        string // that the client has brought; ""; none
+	Token        string // that the client has brought; "": none
 	TokenFollows bool   // it can bring one later, by the verb auth
 }
 

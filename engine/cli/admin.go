@@ -54,11 +54,7 @@ func (n *node) listenAdmin() (net.Listener, error) {
 	if n.cfg.Admin.Listen == "" {
 		return nil, nil
 	}
-	l, err := net.Listen("tcp", n.cfg.Admin.Listen)
-	if err != nil {
-		return nil, fmt.Errorf("admin.listen: %w", err)
-	}
-	return l, nil
+	return n.open("admin", n.cfg.Admin.Listen, n.cfg.Admin.TLS, false, "http/1.1")
 }
 
 // serveAdmin answers operators from the first to the last, also while clients are

@@ -9,7 +9,7 @@ import (
 type chatCommand struct {
 	URL   string   `arg:"" help:"The server, such as ws://localhost:8080."`
 	Room  []string `short:"r" help:"A room to join at once. May be repeated." placeholder:"ROOM"`
-	Token string   `env:"MOOT_TOKEN" help:"A JSON Web Token that says who you are." placeholder:"TOKEN"`
+	Token string   `env:"MOOT_TOKEN" help:"The token that says who you are. Better in the environment, where others do not see it." placeholder:"TOKEN"`
 }
 
 // Run talks until the person leaves.

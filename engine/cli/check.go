@@ -2,8 +2,11 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
+
+	"github.com/mootchat/moot/engine/auth"
 )
 
 type checkCommand struct {
@@ -17,8 +20,9 @@ func (c *checkCommand) Run(ctx context.Context, t terminal) error {
 	if err != nil {
 		return err
 	}
-	rules, loaded, err := loadRules(ctx, cfg, slog.New(slog.DiscardHandler), nil, nil)
-	if err != nil {
+	quiet := slog.New(slog.DiscardHandler)
+	rules, loaded, err := loadRules(ctx, cfg, quiet, nil, nil, auth.NewKeySets(nil, quiet))
+	if err = errors.Join(checkTLS(cfg), err); err != nil {
 		return err
 	}
 	defer rules.Close()

@@ -30,6 +30,7 @@ type program struct {
 	Serve     serveCommand     `cmd:"" help:"Serve the configuration until SIGTERM or SIGINT."`
 	Check     checkCommand     `cmd:"" help:"Load the configuration and its modules as serve would, and change nothing."`
 	Chat      chatCommand      `cmd:"" help:"Talk to a server in the terminal."`
+	Token     tokenCommand     `cmd:"" help:"Print a token of a tenant, to test with."`
 	Bench     benchCommand     `cmd:"" help:"Load a server, and measure what it delivers and how fast."`
 	Status    statusCommand    `cmd:"" help:"Show what a running server's nodes say of themselves."`
 	Reload    reloadCommand    `cmd:"" help:"Have a running server load its configuration again, all or nothing."`

@@ -13,6 +13,7 @@ import (
 var mayKnow = map[string][]string{
 	"":                           {"engine/cli"},
 	"engine":                     {"engine/wire"},
+	"engine/auth":                {"engine"},
 	"engine/ws":                  {"engine", "engine/tcp/stream", "engine/wire"},
 	"engine/tcp":                 {"engine", "engine/tcp/stream", "engine/wire"},
 	"sdk/go/moottest":            {"sdk/go"},
@@ -24,7 +25,7 @@ var mayKnow = map[string][]string{
 	"engine/cluster/redis":       {"engine", "engine/wire"},
 	"engine/cluster/clustertest": {"engine", "engine/wire"},
 	"engine/config":              {"engine/glob"},
-	"engine/cli":                 {"engine", "engine/api", "engine/api/client", "engine/api/console", "engine/cli/bench", "engine/cli/chat", "engine/cli/module", "engine/cluster/memory", "engine/cluster/redis", "engine/config", "engine/demo", "engine/glob", "engine/tcp", "engine/wire", "engine/ws", "host", "host/redisstore", "host/trial"},
+	"engine/cli":                 {"engine", "engine/api", "engine/api/client", "engine/api/console", "engine/auth", "engine/cli/bench", "engine/cli/chat", "engine/cli/module", "engine/cluster/memory", "engine/cluster/redis", "engine/config", "engine/demo", "engine/glob", "engine/listen", "engine/tcp", "engine/wire", "engine/ws", "host", "host/redisstore", "host/trial"},
 	"engine/cli/chat":            {"sdk/go/client"},
 	"engine/cli/module":          {"host", "host/abi", "host/hosttest", "host/script", "host/trial", "sdk", "sdk/go"},
 	"host/trial":                 {"engine", "engine/wire", "host", "host/abi"},

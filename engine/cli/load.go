@@ -15,6 +15,7 @@ import (
 	"strings"
 
 	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/auth"
 	"github.com/mootchat/moot/engine/config"
 	"github.com/mootchat/moot/engine/glob"
 	"github.com/mootchat/moot/host"
@@ -55,12 +56,12 @@ func logger(c config.Log, w io.Writer) (*slog.Logger, *slog.LevelVar) {
 // loadRules makes a host with the configuration's modules and chains in use, and
 // gives what it loaded: it is dropped before the host is closed. A module that does
 // not load is a misuse: the operator named it.
-func loadRules(ctx context.Context, cfg *config.Config, log *slog.Logger, rooms host.Rooms, store host.Store) (*host.Host, *loaded, error) {
+func loadRules(ctx context.Context, cfg *config.Config, log *slog.Logger, rooms host.Rooms, store host.Store, keys *auth.KeySets) (*host.Host, *loaded, error) {
 	h, err := host.New(host.Config{Log: log, CacheDir: cacheDir(), Rooms: rooms, Store: store})
 	if err != nil {
 		return nil, nil, err
 	}
-	l, err := load(ctx, h, cfg)
+	l, err := load(ctx, h, keys, cfg)
 	if err != nil {
 		err = errors.Join(err, h.Close())
 		if problems := (host.Problems)(nil); errors.As(err, &problems) {
@@ -101,7 +102,7 @@ func rulesOf(cfg *config.Config) host.Rules {
 		})
 	}
 	for _, name := range slices.Sorted(maps.Keys(cfg.Tenants)) {
-		t := host.Tenant{Name: name, CPU: cfg.Limits.ModuleCPU.Fraction()}
+		t := host.Tenant{Name: name, CPU: cmp.Or(cfg.Tenants[name].Limits.ModuleCPU, cfg.Limits.ModuleCPU).Fraction()}
 		for i, e := range cfg.Tenants[name].Chain {
 			t.Chain = append(t.Chain, entryOf(e, fmt.Sprintf("%s: tenants.%s.chain[%d]", e.Pos, name, i)))
 		}
@@ -127,9 +128,10 @@ func entryOf(e config.Entry, where string) host.Entry {
 	return entry
 }
 
-func engineConfig(cfg *config.Config) (engine.Config, error) {
+// settingsOf is what the engine has of the configuration.
+func settingsOf(cfg *config.Config, tokens map[string]engine.Tokens) (engine.Settings, error) {
 	l := cfg.Limits
-	c := engine.Config{Grace: cfg.Sessions.Grace, Limits: engine.Limits{
+	c := engine.Settings{Limits: engine.Limits{
 		MessageBytes: int(l.MessageBytes), Connections: l.Connections, ConnectionsPerIP: l.ConnectionsPerIP,
 		RoomsPerConnection: l.RoomsPerConnection, VerbsPerSecond: float64(l.VerbsPerSecond),
 		SimultaneousActions: l.SimultaneousActions, OutboxBytes: int(l.OutboxBytes), WriteTimeout: l.WriteTimeout,
@@ -138,7 +140,9 @@ func engineConfig(cfg *config.Config) (engine.Config, error) {
 		t := cfg.Tenants[name]
 		tenant := engine.TenantConfig{
 			Name: name, Hosts: t.Match.Host, Paths: t.Match.Path, StartingRooms: t.Rooms.Starting,
-			ClientsMayCreate: t.Rooms.ClientsMayCreate, Limits: engine.Limits{Connections: t.Limits.Connections}, MaxRooms: t.Limits.Rooms,
+			ClientsMayCreate: t.Rooms.ClientsMayCreate, MaxRooms: t.Limits.Rooms,
+			Limits: tenantLimits(t.Limits), MessagesPerSecond: float64(t.Limits.MessagesPerSecond),
+			Tokens: tokens[name], TokenRequired: t.Auth.JWT.Required,
 		}
 		for _, s := range t.Rooms.Settings {
 			g, err := glob.Compile(s.Match)
@@ -150,6 +154,14 @@ func engineConfig(cfg *config.Config) (engine.Config, error) {
 		c.Tenants = append(c.Tenants, tenant)
 	}
 	return c, nil
+}
+
+func tenantLimits(l config.TenantLimits) engine.Limits {
+	return engine.Limits{
+		MessageBytes: int(l.MessageBytes), Connections: l.Connections, ConnectionsPerIP: l.ConnectionsPerIP,
+		RoomsPerConnection: l.RoomsPerConnection, VerbsPerSecond: float64(l.VerbsPerSecond),
+		SimultaneousActions: l.SimultaneousActions, OutboxBytes: int(l.OutboxBytes),
+	}
 }
 
 func roomSettings(s config.RoomSettings, match func(string) bool) engine.RoomSettings {

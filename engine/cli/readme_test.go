@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/mootchat/moot/engine/auth"
 	"github.com/mootchat/moot/engine/config"
 )
 
@@ -133,7 +134,7 @@ func loads(t *testing.T, what, path, text string) {
 		t.Errorf("%s: %v", what, err)
 		return
 	}
-	rules, made, err := loadRules(t.Context(), cfg, slog.New(slog.DiscardHandler), nil, nil)
+	rules, made, err := loadRules(t.Context(), cfg, slog.New(slog.DiscardHandler), nil, nil, auth.NewKeySets(nil, nil))
 	if err != nil {
 		t.Errorf("%s: %v", what, err)
 		return

@@ -13,6 +13,7 @@ import (
 
 	"github.com/mootchat/moot/engine"
 	"github.com/mootchat/moot/engine/api"
+	"github.com/mootchat/moot/engine/auth"
 	"github.com/mootchat/moot/engine/config"
 	"github.com/mootchat/moot/host"
 )
@@ -25,8 +26,12 @@ type loaded struct {
 }
 
 // load makes ready what cfg says, and changes nothing.
-func load(ctx context.Context, h *host.Host, cfg *config.Config) (*loaded, error) {
-	c, err := engineConfig(cfg)
+func load(ctx context.Context, h *host.Host, keys *auth.KeySets, cfg *config.Config) (*loaded, error) {
+	tokens, err := tokensOf(cfg, keys)
+	if err != nil {
+		return nil, err
+	}
+	settings, err := settingsOf(cfg, tokens)
 	if err != nil {
 		return nil, err
 	}
@@ -34,7 +39,7 @@ func load(ctx context.Context, h *host.Host, cfg *config.Config) (*loaded, error
 	if err != nil {
 		return nil, err
 	}
-	return &loaded{cfg, engine.Settings{Tenants: c.Tenants, Limits: c.Limits}, revision}, nil
+	return &loaded{cfg, settings, revision}, nil
 }
 
 func (l *loaded) drop() { l.revision.Close() }
@@ -56,6 +61,7 @@ type reloader struct {
 	level   *slog.LevelVar
 	engine  *engine.Engine
 	rules   *host.Host
+	keys    *auth.KeySets
 	started *config.Config // what needs a restart is as it says
 
 	last    atomic.Pointer[api.Reload]
@@ -70,8 +76,8 @@ type reloader struct {
 }
 
 // newReloader begins with what is in use already, and what it was made of.
-func newReloader(flags configFlags, trace config.Trace, now *loaded, h *host.Host, log *slog.Logger, level *slog.LevelVar) *reloader {
-	r := &reloader{flags: flags, log: log, level: level, rules: h, started: now.cfg, now: now, turn: make(chan struct{}, 1)}
+func newReloader(flags configFlags, trace config.Trace, now *loaded, h *host.Host, keys *auth.KeySets, log *slog.Logger, level *slog.LevelVar) *reloader {
+	r := &reloader{flags: flags, log: log, level: level, rules: h, keys: keys, started: now.cfg, now: now, turn: make(chan struct{}, 1)}
 	r.current.Store(now.cfg)
 	r.watch(&trace, now.cfg)
 	r.first = r.state()
@@ -147,7 +153,7 @@ func (r *reloader) reload(ctx context.Context) (notes []string, err error) {
 		return nil, err
 	}
 	notes = notesOn(config.NeedRestart(r.started, cfg))
-	next, err := load(ctx, r.rules, cfg)
+	next, err := load(ctx, r.rules, r.keys, cfg)
 	if err != nil {
 		return notes, err
 	}
@@ -195,6 +201,7 @@ func (r *reloader) use(ctx context.Context, next *loaded) error {
 		return err
 	}
 	r.current.Store(next.cfg)
+	r.keys.Use(ctx, addressesOf(next.cfg))
 	setLevel(r.level, next.cfg.Log.Level)
 	return nil
 }

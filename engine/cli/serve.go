@@ -3,7 +3,6 @@ package cli
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
@@ -16,6 +15,7 @@ import (
 
 	"github.com/mootchat/moot/engine"
 	"github.com/mootchat/moot/engine/api"
+	"github.com/mootchat/moot/engine/auth"
 	"github.com/mootchat/moot/engine/config"
 	"github.com/mootchat/moot/engine/demo"
 	"github.com/mootchat/moot/engine/tcp"
@@ -36,6 +36,9 @@ func (c *serveCommand) Run(ctx context.Context, t terminal) error {
 	if err != nil {
 		return err
 	}
+	if err := checkTLS(cfg); err != nil {
+		return err
+	}
 	log, level := logger(cfg.Log, t.err)
 	common, err := openCluster(ctx, cfg, log)
 	if err != nil {
@@ -48,19 +51,16 @@ func (c *serveCommand) Run(ctx context.Context, t terminal) error {
 // serve serves as a node of the cluster.
 func (c *serveCommand) serve(ctx context.Context, t terminal, n *node, trace config.Trace, level *slog.LevelVar, common *ground) error {
 	cfg, log, sizes := n.cfg, n.log, &roomSizes{}
-	rules, loaded, err := loadRules(ctx, cfg, log, sizes, common.store)
+	n.keys = auth.NewKeySets(nil, log)
+	rules, loaded, err := loadRules(ctx, cfg, log, sizes, common.store, n.keys)
 	if err != nil {
 		return err
 	}
 	n.rules = rules
-	n.reloader = newReloader(c.configFlags, trace, loaded, rules, log, level)
+	n.reloader = newReloader(c.configFlags, trace, loaded, rules, n.keys, log, level)
 	closeRules := func() error { n.reloader.close(); return rules.Close() }
-	ec, err := engineConfig(cfg)
-	if err != nil {
-		return errors.Join(err, closeRules())
-	}
-	ec.Middleware, ec.Log, ec.Cluster = rules, log, common.cluster
-	ec.Operator = n.operator
+	ec := engine.Config{Tenants: loaded.settings.Tenants, Limits: loaded.settings.Limits,
+		Middleware: rules, Log: log, Cluster: common.cluster, Operator: n.operator, Grace: cfg.Sessions.Grace}
 	if n.engine, err = engine.New(ec); err != nil {
 		return errors.Join(err, closeRules())
 	}
@@ -92,6 +92,7 @@ type node struct {
 	cfg      *config.Config
 	log      *slog.Logger
 	rules    *host.Host
+	keys     *auth.KeySets
 	reloader *reloader
 	hup      <-chan os.Signal // asks for a reload
 	engine   *engine.Engine
@@ -105,25 +106,24 @@ const afterDrain = 10 * time.Second
 // run serves until ctx ends or a part of the node fails: then nobody is let in
 // any more, the clients are let go over the drain time, and the rest ends.
 func (n *node) run(ctx context.Context) error {
-	web, socket, err := n.listen()
+	doors, err := n.listen()
 	if err != nil {
 		return err
-	}
-	admin, err := n.listenAdmin()
-	if err != nil {
-		return errors.Join(err, web.Close(), closeListener(socket))
 	}
 	living, end := context.WithCancel(context.WithoutCancel(ctx))
 	defer end()
 	parts, failed := errgroup.WithContext(living)
 	parts.Go(func() error { return n.engine.Run(failed) })
-	n.serveAdmin(failed, parts, admin)
+	parts.Go(func() error { return n.keys.Run(failed) })
+	n.serveAdmin(failed, parts, doors.admin)
 	select {
 	case <-n.engine.Ready():
 	case <-failed.Done():
-		return errors.Join(parts.Wait(), web.Close(), closeListener(socket))
+		return errors.Join(parts.Wait(), doors.close())
 	}
-	n.serve(failed, parts, web, socket)
+	n.keys.Use(failed, addressesOf(n.cfg))
+	n.serveWeb(failed, parts, doors.web)
+	n.serveSockets(failed, parts, doors.sockets)
 	parts.Go(func() error { return n.reloader.run(failed, n.hup) })
 
 	select {
@@ -131,30 +131,9 @@ func (n *node) run(ctx context.Context) error {
 	case <-failed.Done():
 	}
 	n.log.Info("shutting down", "drain", n.reloader.current.Load().Drain)
-	err = errors.Join(closeListener(socket), n.drain(living))
+	err = n.drain(living, doors)
 	end()
 	return errors.Join(parts.Wait(), err)
-}
-
-func closeListener(l net.Listener) error {
-	if l == nil {
-		return nil
-	}
-	return l.Close()
-}
-
-// listen opens the listeners, both or none.
-func (n *node) listen() (web, socket net.Listener, err error) {
-	if web, err = net.Listen("tcp", n.cfg.HTTP.Listen); err != nil {
-		return nil, nil, fmt.Errorf("http.listen: %w", err)
-	}
-	if n.cfg.Socket.Listen == "" {
-		return web, nil, nil
-	}
-	if socket, err = net.Listen("tcp", n.cfg.Socket.Listen); err != nil {
-		return nil, nil, errors.Join(fmt.Errorf("socket.listen: %w", err), web.Close())
-	}
-	return web, socket, nil
 }
 
 // Bounds of what a client may take for its handshake.
@@ -168,9 +147,10 @@ const (
 	idleTimeout     = time.Minute // until the next one
 )
 
-// serve starts the transports: they end with ctx.
-func (n *node) serve(ctx context.Context, parts *errgroup.Group, web, socket net.Listener) {
-	sockets := ws.New(ws.Config{Engine: n.engine, AllowedOrigins: n.cfg.HTTP.AllowedOrigins, Fallback: demo.Handler(), Log: n.log})
+// serveWeb starts the WebSocket transport: it ends with ctx.
+func (n *node) serveWeb(ctx context.Context, parts *errgroup.Group, web net.Listener) {
+	sockets := ws.New(ws.Config{Engine: n.engine, AllowedOrigins: n.cfg.HTTP.AllowedOrigins, TrustedProxies: n.cfg.Proxies(),
+		Fallback: demo.Handler(), Log: n.log})
 	n.http = &http.Server{Handler: sockets, ReadHeaderTimeout: headerTimeout, MaxHeaderBytes: headerBytes,
 		ReadTimeout: requestTimeout, WriteTimeout: responseTimeout, IdleTimeout: idleTimeout,
 		ErrorLog: slog.NewLogLogger(n.log.Handler(), slog.LevelDebug)}
@@ -182,21 +162,28 @@ func (n *node) serve(ctx context.Context, parts *errgroup.Group, web, socket net
 		return nil
 	})
 	n.log.Info("serving", "http", web.Addr().String())
-	if socket == nil {
-		return
-	}
-	lines := &tcp.Server{Engine: n.engine, Tenant: n.cfg.Socket.Tenant, Delimiter: n.cfg.Socket.Delimiter, Log: n.log}
-	if lines.Delimiter == "\n" {
-		lines.Delimiter = "" // every end of a line
-	}
-	parts.Go(func() error { return lines.Serve(ctx, socket) })
-	n.log.Info("serving", "socket", socket.Addr().String())
 }
 
-// drain lets the clients go.
-func (n *node) drain(ctx context.Context) error {
+// serveSockets starts the TCP transport on each of its listeners: it ends with ctx.
+func (n *node) serveSockets(ctx context.Context, parts *errgroup.Group, sockets []net.Listener) {
+	for i, cfg := range n.cfg.Sockets() {
+		lines := &tcp.Server{Engine: n.engine, Tenant: cfg.Tenant, Delimiter: cfg.Delimiter, Log: n.log}
+		if lines.Delimiter == "\n" {
+			lines.Delimiter = "" // every end of a line
+		}
+		parts.Go(func() error { return lines.Serve(ctx, sockets[i]) })
+		n.log.Info("serving", "socket", sockets[i].Addr().String(), "tenant", cfg.Tenant)
+	}
+}
+
+// drain lets the clients go. The node is not ready any more before a listener is
+// closed, and handshakes that are under way hold nobody up.
+func (n *node) drain(ctx context.Context, d doors) error {
 	over := n.reloader.current.Load().Drain
 	ctx, cancel := context.WithTimeout(ctx, over+afterDrain)
 	defer cancel()
-	return errors.Join(n.http.Shutdown(ctx), n.engine.Shutdown(ctx, over))
+	n.engine.Refuse()
+	handshakes := make(chan error, 1)
+	go func() { handshakes <- n.http.Shutdown(ctx) }()
+	return errors.Join(d.closeSockets(), n.engine.Shutdown(ctx, over), <-handshakes)
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/url"
 	"path"
 	"path/filepath"
 	"regexp"
@@ -22,6 +23,7 @@ var (
 	nodeShape       = regexp.MustCompile(`^[a-z0-9-]{0,63}$`)
 	originShape     = regexp.MustCompile(`^(\*|([a-z][a-z0-9+.-]*://)?[^\s/?#]+)$`)
 	digestShape     = regexp.MustCompile(`^([0-9a-f]{64})?$`)
+	propertyShape   = regexp.MustCompile(`^[^\s,]{1,64}$`)
 	propertiesShape = regexp.MustCompile(`^[^\s,]{1,64}(,[^\s,]{1,64})*$`)
 )
 
@@ -39,14 +41,21 @@ func check(rule, text string) error {
 		return checkGlob(text)
 	case "host":
 		return must(hostShape.MatchString(text), "is not a host: want a name in lower case without scheme, port or path")
+	case "jwks":
+		return checkJWKS(text)
 	case "name":
 		return must(nameShape.MatchString(text), "is an invalid name: want 1 to 63 of a-z, 0-9 and -")
+	case "network":
+		_, err := network(text)
+		return must(err == nil, `is not a network such as "10.0.0.0/8", or an address`)
 	case "node":
 		return must(nodeShape.MatchString(text), "is an invalid name: want at most 63 of a-z, 0-9 and -")
 	case "origin":
 		return must(originShape.MatchString(text), `is not an origin: want "*", "https://host" or "host", without a path`)
 	case "path":
 		return must(strings.HasPrefix(text, "/") && path.Clean(text) == text && text != "/", `is not a path: want one such as "/acme", without "/" at its end`)
+	case "property":
+		return must(propertyShape.MatchString(text), "is not a name of a property: want 1 to 64 bytes without spaces and commas")
 	case "room":
 		return must(isRoomName(text), "is an invalid room name: want 1 to 200 bytes of UTF-8 without control characters")
 	case "server":
@@ -89,6 +98,18 @@ func checkServer(text string) error {
 	return must(err == nil && host != "", `is not a server: want host:port, such as "127.0.0.1:6379"`)
 }
 
+// checkJWKS lets the address of a key set be secure, or on this very machine: who can
+// change what comes from there can be any user.
+func checkJWKS(text string) error {
+	if !strings.Contains(text, "://") {
+		return nil
+	}
+	u, err := url.Parse(text)
+	local := err == nil && (u.Hostname() == "localhost" || net.ParseIP(u.Hostname()).IsLoopback())
+	return must(err == nil && u.Host != "" && (u.Scheme == "https" || u.Scheme == "http" && local),
+		`is not a key set: want an address that begins with "https://", or the path of a file`)
+}
+
 func checkGlob(text string) error {
 	if _, err := glob.Compile(text); err != nil {
 		return fmt.Errorf("is not a pattern: %w", err)
@@ -110,7 +131,7 @@ func checkCapability(text string) error {
 
 // check asks what concerns more than one setting.
 func (l *load) check(c *Config) {
-	hosts, paths := map[string]string{}, map[string]string{}
+	hosts, paths := map[string]claimed{}, map[string]claimed{}
 	for _, name := range sorted(c.Tenants) {
 		t := c.Tenants[name]
 		at := cursor{path: "tenants"}.key(name)
@@ -129,11 +150,12 @@ func (l *load) check(c *Config) {
 		}
 	}
 	l.checkModules(c.Modules)
+	for _, name := range sorted(c.Tenants) {
+		l.checkTenant(c, name)
+	}
 	l.checkRedis(c.Cluster.Redis)
 	l.checkKeys(c)
-	if _, ok := c.Tenants[c.Socket.Tenant]; !ok && c.Socket.Listen != "" && !l.bad["socket.tenant"] {
-		l.problem(l.pos("socket.tenant"), "socket.tenant", unknown("tenant", c.Socket.Tenant, sorted(c.Tenants)))
-	}
+	l.checkListeners(c)
 }
 
 // checkModules asks whether each module comes from one place.
@@ -203,15 +225,21 @@ func (l *load) checkKeys(c *Config) {
 	}
 }
 
+// claimed is who has a host or a path, and where that is written.
+type claimed struct {
+	tenant string
+	pos    Pos
+}
+
 // claim gives hosts or paths to a tenant, each to one only: a tie has no right answer.
-func (l *load) claim(taken map[string]string, texts []string, tenant, at string) {
+func (l *load) claim(taken map[string]claimed, texts []string, tenant, at string) {
 	for i, text := range texts {
 		path := l.item(at, i)
-		if owner, ok := taken[text]; ok && owner != tenant {
-			l.problem(l.pos(path), path, fmt.Sprintf("%s already leads to tenant %s (%s)", quote(text), quote(owner), l.pos("tenants."+owner)))
+		if owner, ok := taken[text]; ok && owner.tenant != tenant {
+			l.problem(l.pos(path), path, fmt.Sprintf("%s already leads to tenant %s (%s)", quote(text), quote(owner.tenant), owner.pos))
 			continue
 		}
-		taken[text] = tenant
+		taken[text] = claimed{tenant, l.pos(path)}
 	}
 }
 

@@ -39,8 +39,9 @@ type Config struct {
 	Cluster   Cluster           `yaml:"cluster" restart:"true"`
 	Limits    Limits            `yaml:"limits"`
 	Sessions  Sessions          `yaml:"sessions" restart:"true"`
-	Drain     time.Duration     `yaml:"drain" default:"30s" min:"0s" max:"1h"` // time to let clients go on shutdown; 0 = at once
-	Watch     bool              `yaml:"watch" default:"false"`                 // reload when a file changes
+	Drain     time.Duration     `yaml:"drain" default:"30s" min:"0s" max:"1h"`         // time to let clients go on shutdown; 0 = at once
+	Watch     bool              `yaml:"watch" default:"false"`                         // reload when a file changes
+	Trusted   []string          `yaml:"trustedProxies" check:"network" restart:"true"` // whose word is taken for who connects; see Proxies
 	Log       Log               `yaml:"log"`
 	Decisions Decisions         `yaml:"decisions"`
 	Modules   map[string]Module `yaml:"modules" key:"name"`
@@ -51,18 +52,40 @@ type Config struct {
 type HTTP struct {
 	Listen         string   `yaml:"listen" default:":8080" check:"address" required:"true"`
 	AllowedOrigins []string `yaml:"allowedOrigins" check:"origin"` // empty = same host; "*" = any; else "https://host[:port]" or "host"
+	TLS            TLS      `yaml:"tls"`
+	ProxyProtocol  bool     `yaml:"proxyProtocol" default:"false"` // connections from Trusted begin with a PROXY header
 }
 
 // Socket is the listener of TCP clients.
 type Socket struct {
-	Listen    string `yaml:"listen" default:":5000" check:"address"` // "" = no TCP server
-	Tenant    string `yaml:"tenant" default:"default" check:"name"`  // of all its clients; exists, unless Listen is ""
-	Delimiter string `yaml:"delimiter" default:"\n" check:"delimiter"`
+	Listen        string         `yaml:"listen" default:":5000" check:"address"` // "" = no TCP server, but for More
+	Tenant        string         `yaml:"tenant" default:"default" check:"name"`  // of its clients, but for those whose TLS names another's host; exists, unless Listen is ""
+	Delimiter     string         `yaml:"delimiter" default:"\n" check:"delimiter"`
+	TLS           TLS            `yaml:"tls"`
+	ProxyProtocol bool           `yaml:"proxyProtocol" default:"false"`
+	More          []SocketOfMore `yaml:"more"`
+}
+
+// SocketOfMore is another listener of TCP clients; its fields are those of Socket.
+type SocketOfMore struct {
+	Listen        string `yaml:"listen" check:"address" required:"true"`
+	Tenant        string `yaml:"tenant" check:"name" required:"true"`
+	Delimiter     string `yaml:"delimiter" default:"\n" check:"delimiter"`
+	TLS           TLS    `yaml:"tls"`
+	ProxyProtocol bool   `yaml:"proxyProtocol" default:"false"`
+}
+
+// TLS is a certificate; both files, or neither. They may change while it is served.
+type TLS struct {
+	Pos  Pos  `yaml:"-"`
+	Cert Path `yaml:"cert"` // PEM, with what is between it and a root that clients know
+	Key  Path `yaml:"key"`  // PEM
 }
 
 // Admin is the listener of operators: the server API, metrics and health.
 type Admin struct {
-	Listen            string            `yaml:"listen" default:"127.0.0.1:9090" check:"address"`       // "" = none
+	Listen            string            `yaml:"listen" default:"127.0.0.1:9090" check:"address"` // "" = none
+	TLS               TLS               `yaml:"tls"`
 	Hosts             []string          `yaml:"hosts" check:"host"`                                    // names it may be asked by, besides localhost and IP addresses
 	Key               Secret            `yaml:"key"`                                                   // "" = one is made at start and logged
 	TenantKeys        map[string]Secret `yaml:"tenantKeys" key:"name"`                                 // by tenant: a key for what is that tenant's only
@@ -98,7 +121,7 @@ type Redis struct {
 type Limits struct {
 	MessageBytes        ByteSize      `yaml:"messageBytes" default:"64KiB" min:"64" max:"1MiB"`      // of one frame or line from a client
 	Connections         int           `yaml:"connections" default:"100000" min:"1" max:"10000000"`   // on this node
-	ConnectionsPerIP    int           `yaml:"connectionsPerIP" default:"0" min:"0" max:"10000000"`   // 0 = no limit
+	ConnectionsPerIP    int           `yaml:"connectionsPerIP" default:"0" min:"0" max:"10000000"`   // to each tenant; 0 = no limit
 	RoomsPerConnection  int           `yaml:"roomsPerConnection" default:"100" min:"1" max:"100000"` // a connection may be in at once
 	VerbsPerSecond      int           `yaml:"verbsPerSecond" default:"50" min:"1" max:"1000000"`     // of one connection; the burst is twice that
 	SimultaneousActions int           `yaml:"simultaneousActions" default:"5" min:"1" max:"1000"`    // of one connection
@@ -139,6 +162,7 @@ type Module struct {
 type Tenant struct {
 	Pos    Pos          `yaml:"-"` // of its name
 	Match  Match        `yaml:"match"`
+	Auth   Auth         `yaml:"auth"`
 	Rooms  Rooms        `yaml:"rooms"`
 	Limits TenantLimits `yaml:"limits"`
 	Chain  []Entry      `yaml:"chain"` // as written, not sorted by priority
@@ -151,6 +175,29 @@ type Tenant struct {
 type Match struct {
 	Host []string `yaml:"host" check:"host"` // names without port, in lower case
 	Path []string `yaml:"path" check:"path"` // of the URL, whole segments from its start, such as "/acme"
+}
+
+// Auth says who a tenant's clients are.
+type Auth struct {
+	JWT JWT `yaml:"jwt"`
+}
+
+// JWT is how a tenant's tokens are checked. Without a key there are none, and the rest
+// says nothing.
+type JWT struct {
+	Pos        Pos      `yaml:"-"`         // of what is written for it
+	Secret     Secret   `yaml:"secret"`    // one of these three is set, or none
+	PublicKey  string   `yaml:"publicKey"` // PEM
+	JWKS       Path     `yaml:"jwks" check:"jwks"`
+	Audience   []string `yaml:"audience"` // one of these is the token's; empty = any
+	Issuer     string   `yaml:"issuer"`   // "" = any
+	Required   bool     `yaml:"required" default:"false"`
+	Properties []string `yaml:"properties" check:"property"` // claims
+}
+
+// Keys says whether there are any tokens.
+func (j JWT) Keys() bool {
+	return j.Secret.Reveal() != "" || j.PublicKey != "" || j.JWKS.Written != ""
 }
 
 // Rooms says which rooms a tenant has.
@@ -170,10 +217,19 @@ type RoomSettings struct {
 	Presence   bool          `yaml:"presence" default:"false"`                      // members may hear who joins and leaves
 }
 
-// TenantLimits hold for one tenant, besides those of the node.
+// TenantLimits hold for one tenant. Those that the node has too are 0 for the node's, and
+// may not be higher.
 type TenantLimits struct {
-	Connections int `yaml:"connections" default:"0" min:"0" max:"10000000"` // on this node; 0 = only the node's limit
-	Rooms       int `yaml:"rooms" default:"0" min:"0" max:"10000000"`       // 0 = no limit
+	Connections         int      `yaml:"connections" default:"0" min:"0" max:"10000000"`       // on this node; 0 = only the node's limit
+	Rooms               int      `yaml:"rooms" default:"10000" min:"0" max:"10000000"`         // 0 = no limit
+	MessagesPerSecond   int      `yaml:"messagesPerSecond" default:"0" min:"0" max:"10000000"` // on this node; 0 = no limit; the burst is twice that
+	MessageBytes        ByteSize `yaml:"messageBytes" default:"0" min:"0" max:"1MiB"`
+	ConnectionsPerIP    int      `yaml:"connectionsPerIP" default:"0" min:"0" max:"10000000"` // may be higher
+	RoomsPerConnection  int      `yaml:"roomsPerConnection" default:"0" min:"0" max:"100000"`
+	VerbsPerSecond      int      `yaml:"verbsPerSecond" default:"0" min:"0" max:"1000000"`
+	SimultaneousActions int      `yaml:"simultaneousActions" default:"0" min:"0" max:"1000"`
+	ModuleCPU           Share    `yaml:"moduleCPU" default:"0" min:"0" max:"1"`
+	OutboxBytes         ByteSize `yaml:"outboxBytes" default:"0" min:"0" max:"1GiB"`
 }
 
 // Entry is a module's place in a tenant's chain.

@@ -123,6 +123,9 @@ func (d *decoder) value(n *yaml.Node, v reflect.Value, at cursor, tag reflect.St
 			}
 		}
 	case v.Kind() == reflect.Struct:
+		if f := v.FieldByName("Pos"); f.IsValid() && f.IsZero() {
+			f.Set(reflect.ValueOf(pos))
+		}
 		d.fields(n, v, at)
 	case v.Kind() == reflect.Map:
 		d.entries(n, v, at, tag)

@@ -76,6 +76,7 @@ func (d *decoder) scalar(v reflect.Value, text string, tag reflect.StructTag) er
 		if text != "" {
 			v.Set(reflect.ValueOf(relative(d.file, text)))
 		}
+		return check(tag.Get("check"), text)
 	case []string: // a default
 		v.Set(reflect.ValueOf([]string{text}))
 	case bool:

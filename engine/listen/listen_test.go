@@ -314,7 +314,7 @@ func TestCertificatesChangeUnderLoad(t *testing.T) {
 	}
 	secure := tls.NewListener(l, &tls.Config{GetCertificate: cert.Get})
 	stop := make(chan struct{})
-	var all sync.WaitGroup
+	var all, clients sync.WaitGroup
 	all.Go(func() {
 		for {
 			c, err := secure.Accept()
@@ -326,7 +326,7 @@ func TestCertificatesChangeUnderLoad(t *testing.T) {
 	})
 	names := make(chan string, 1000)
 	for range 4 {
-		all.Go(func() {
+		clients.Go(func() {
 			for {
 				select {
 				case <-stop:
@@ -357,6 +357,7 @@ func TestCertificatesChangeUnderLoad(t *testing.T) {
 		}
 	}
 	close(stop)
+	clients.Wait()
 	l.Close()
 	all.Wait()
 }

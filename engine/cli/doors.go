@@ -1,0 +1,72 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"net"
+
+	"github.com/mootchat/moot/engine/config"
+	"github.com/mootchat/moot/engine/listen"
+)
+
+// doors are the listeners of a node.
+type doors struct {
+	web     net.Listener
+	admin   net.Listener   // nil: there is none
+	sockets []net.Listener // as config.Sockets has them
+}
+
+// listen opens all listeners, or none.
+func (n *node) listen() (d doors, err error) {
+	if d.web, err = n.open("http", n.cfg.HTTP.Listen, n.cfg.HTTP.TLS, n.cfg.HTTP.ProxyProtocol, "http/1.1"); err != nil {
+		return d, err
+	}
+	for _, s := range n.cfg.Sockets() {
+		l, err := n.open("socket", s.Listen, s.TLS, s.ProxyProtocol)
+		if err != nil {
+			return d, errors.Join(err, d.close())
+		}
+		d.sockets = append(d.sockets, l)
+	}
+	if d.admin, err = n.listenAdmin(); err != nil {
+		return d, errors.Join(err, d.close())
+	}
+	return d, nil
+}
+
+// open opens one listener; what is its path in the configuration.
+func (n *node) open(what, address string, tls config.TLS, proxied bool, alpn ...string) (net.Listener, error) {
+	c := listen.Config{Address: address, Cert: tls.Cert.Absolute, Key: tls.Key.Absolute, ALPN: alpn, Log: n.log}
+	if proxied {
+		c.Proxies = n.cfg.Proxies()
+	}
+	l, err := listen.Open(c)
+	if err != nil {
+		return nil, fmt.Errorf("%s.listen: %w", what, err)
+	}
+	return l, nil
+}
+
+func (d *doors) closeSockets() error {
+	var errs []error
+	for _, l := range d.sockets {
+		if err := l.Close(); !errors.Is(err, net.ErrClosed) {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// close closes those that are not served yet.
+func (d *doors) close() error {
+	errs := []error{d.closeSockets()}
+	for _, l := range []net.Listener{d.web, d.admin} {
+		if l == nil {
+			continue
+		}
+		if err := l.Close(); !errors.Is(err, net.ErrClosed) {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}

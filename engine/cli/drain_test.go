@@ -1,0 +1,104 @@
+package cli
+
+import (
+	"net"
+	"net/http"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// drained serves with clients that are let go over a while.
+func drained(t *testing.T, over string, clients int) (*server, []*speaker) {
+	t.Helper()
+	dir := t.TempDir()
+	programAt(t, dir)
+	write(t, dir+"/moot.yaml", "http: { listen: '127.0.0.1:0' }\nsocket: { listen: '127.0.0.1:0' }\nadmin: { listen: '127.0.0.1:0' }\ndrain: "+over+"\n")
+	s := startServer(t, dir, "./moot", "serve", "-c", "moot.yaml")
+	var all []*speaker
+	for range clients {
+		c, err := dialSpeaker(s.socket)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { c.conn.Close() })
+		if !c.lines.Scan() {
+			t.Fatal(c.lines.Err())
+		}
+		all = append(all, c)
+	}
+	return s, all
+}
+
+func (s *server) signal(t *testing.T) {
+	t.Helper()
+	if err := syscall.Kill(s.cmd.Process.Pid, syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// After SIGTERM the node is not ready, lets nobody in, and closes its clients one
+// batch after the other; then it ends with 0.
+func TestClientsAreLetGoInBatches(t *testing.T) {
+	s, clients := drained(t, "2s", 20)
+	begun := time.Now()
+	s.signal(t)
+	if err := s.log.await(regexp.MustCompile(`msg="shutting down"`)); err != nil {
+		t.Fatal(err)
+	}
+	var first, last time.Duration
+	gone := make(chan time.Duration, len(clients))
+	for _, c := range clients {
+		go func() {
+			if !c.lines.Scan() || c.lines.Text() != `{"status":"Bye","context":"api","reason":"shutdown"}` {
+				t.Errorf("heard %q, %v", c.lines.Text(), c.lines.Err())
+			}
+			c.conn.Close()
+			gone <- time.Since(begun)
+		}()
+	}
+	first = <-gone
+	res, err := http.Get("http://" + s.admin + "/health/ready")
+	if err != nil {
+		t.Fatal(err)
+	}
+	res.Body.Close()
+	if res.StatusCode != http.StatusServiceUnavailable {
+		t.Errorf("while it drains, ready is %s", res.Status)
+	}
+	for _, address := range []string{s.http, s.socket} {
+		if c, err := net.Dial("tcp", address); err == nil {
+			c.Close()
+			t.Errorf("%s takes connections while the node drains", address)
+		}
+	}
+	for range clients[1:] {
+		last = <-gone
+	}
+	if last-first < time.Second {
+		t.Errorf("the first went after %v, the last after %v: want them spread over 2s", first, last)
+	}
+	if err := <-s.ended; err != nil {
+		t.Errorf("it ended with %v", err)
+	}
+	s.ended <- nil // for kill
+	if log := s.log.String(); !strings.Contains(log, "msg=stopped") || strings.Contains(log, "level=ERROR") {
+		t.Errorf("the log:\n%s", log)
+	}
+}
+
+func TestASecondSignalEndsAtOnce(t *testing.T) {
+	s, _ := drained(t, "1h", 3)
+	s.signal(t)
+	if err := s.log.await(regexp.MustCompile(`msg="shutting down"`)); err != nil {
+		t.Fatal(err)
+	}
+	s.signal(t)
+	err := <-s.ended
+	s.ended <- err // for kill
+	if err == nil || err.Error() != "signal: terminated" {
+		t.Errorf("it ended with %v", err)
+	}
+}

@@ -1,0 +1,90 @@
+package cli
+
+import (
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// programAt makes the program ./moot of a folder, beside the ready-made rules.
+func programAt(t *testing.T, dir string) {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	guests, err := filepath.Abs("../../guests")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, target := range map[string]string{"moot": self, "guests": guests} { // by its name testscript.Main knows it
+		if err := os.Symlink(target, filepath.Join(dir, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestThePageOfTokensIsTrue does what docs/jwt.md tells.
+func TestThePageOfTokensIsTrue(t *testing.T) {
+	dir, out := t.TempDir(), ""
+	programAt(t, dir)
+	for _, s := range snippetsOf(t, "../../docs/jwt.md") {
+		switch s.language {
+		case "yaml":
+			write(t, filepath.Join(dir, "jwt.yaml"), s.text)
+		case "sh":
+			out = command(t, dir, "sh", "-c", s.text)
+		case "json":
+			if !json.Valid([]byte(s.text)) {
+				t.Errorf("not JSON: %s", s.text)
+			}
+		default:
+			t.Errorf("nothing tests a snippet in %q", s.language)
+		}
+	}
+	member := strings.TrimSpace(out)
+	guest := strings.TrimSpace(command(t, dir, "./moot", "token", "-c", "jwt.yaml", "--user", "bob"))
+	expired := strings.TrimSpace(command(t, dir, "./moot", "token", "-c", "jwt.yaml", "--ttl=-1m"))
+	s := startServer(t, dir, "./moot", "serve", "-c", "jwt.yaml", "--set", "http.listen=127.0.0.1:0", "--set", "socket.listen=127.0.0.1:0",
+		"--set", "admin.listen=127.0.0.1:0", "--set", "drain=0s", "--set", "log.level=debug")
+	for token, want := range map[string]string{
+		member: "[secure] you: hello", guest: "! roomAdd secure: members only: log in first",
+		"": "token missing (3502)", expired: "token expired (3502)", "nonsense": "token is malformed (3502)",
+	} {
+		if got := chatAs(dir, s.http, token); !strings.Contains(got, want) {
+			t.Errorf("with the token %q: want %q in\n%s", token, want, got)
+		}
+	}
+	speaker, err := dialSpeaker(s.socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer speaker.conn.Close()
+	if _, err := speaker.conn.Write([]byte("auth " + member + "\r\n")); err != nil {
+		t.Fatal(err)
+	}
+	if !speaker.lines.Scan() || !strings.Contains(speaker.lines.Text(), `"welcome"`) {
+		t.Errorf("over TCP: %q, %v", speaker.lines.Text(), speaker.lines.Err())
+	}
+	log, err := s.terminate()
+	if err != nil {
+		t.Error(err)
+	}
+	for _, token := range []string{member, guest, expired} {
+		if strings.Contains(log, strings.Split(token, ".")[1]) {
+			t.Errorf("a token is in the log:\n%s", log)
+		}
+	}
+}
+
+// chatAs joins secure and speaks there.
+func chatAs(dir, address, token string) string {
+	cmd := exec.Command("./moot", "chat", "ws://"+address, "--room", "secure")
+	cmd.Dir, cmd.Stdin = dir, strings.NewReader("/room secure\nhello\n")
+	cmd.Env = append(os.Environ(), "MOOT_TOKEN="+token)
+	out, _ := cmd.CombinedOutput() // that it fails is told by what it says
+	return string(out)
+}

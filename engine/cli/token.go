@@ -1,0 +1,95 @@
+package cli
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/mootchat/moot/engine/auth"
+	"github.com/mootchat/moot/engine/config"
+)
+
+type tokenCommand struct {
+	configFlags
+	Tenant string        `default:"default" help:"Whose keys sign it: a tenant of the configuration." placeholder:"NAME"`
+	User   string        `help:"Whom it names: its claim sub." placeholder:"NAME"`
+	Claim  []string      `sep:"none" help:"A further claim, such as role=admin. A value that is JSON is taken as it is. May be repeated." placeholder:"NAME=VALUE"`
+	TTL    time.Duration `name:"ttl" default:"1h" help:"How long it is good." placeholder:"TIME"`
+	Key    string        `type:"existingfile" help:"The private key in PEM, where the tenant has public ones." placeholder:"FILE"`
+	KeyID  string        `name:"kid" help:"The key's id in a key set." placeholder:"ID"`
+}
+
+// Run prints a token, for tests: what issues tokens is elsewhere.
+func (c *tokenCommand) Run(t terminal) error {
+	cfg, _, err := c.load()
+	if err != nil {
+		return err
+	}
+	tenant, ok := cfg.Tenants[c.Tenant]
+	if !ok {
+		return misuse{fmt.Errorf("moot: %s has no tenant %q: there are %s", c.Config, c.Tenant, strings.Join(slices.Sorted(maps.Keys(cfg.Tenants)), ", "))}
+	}
+	token, err := c.make(tenant.Auth.JWT)
+	if err != nil {
+		return misuse{fmt.Errorf("moot: %w", err)}
+	}
+	_, err = fmt.Fprintln(t.out, token)
+	return err
+}
+
+func (c *tokenCommand) make(j config.JWT) (string, error) {
+	claims, err := claimsOf(c.Claim)
+	if err != nil {
+		return "", err
+	}
+	signer, err := c.signer(j)
+	if err != nil {
+		return "", err
+	}
+	return signer.Sign(auth.Draft{User: c.User, Issuer: j.Issuer, Audience: j.Audience[:min(1, len(j.Audience))],
+		KeyID: c.KeyID, Expires: time.Now().Add(c.TTL), Claims: claims})
+}
+
+func (c *tokenCommand) signer(j config.JWT) (*auth.Signer, error) {
+	switch {
+	case !j.Keys():
+		return nil, fmt.Errorf("tenant %s takes no tokens: its auth.jwt has no key", c.Tenant)
+	case j.Secret.Reveal() != "":
+		return auth.SecretSigner([]byte(j.Secret.Reveal()))
+	case c.Key == "":
+		return nil, fmt.Errorf("tenant %s has public keys: --key names the file of the private one", c.Tenant)
+	}
+	text, err := os.ReadFile(c.Key)
+	if err != nil {
+		return nil, err
+	}
+	signer, err := auth.KeySigner(text)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", c.Key, err)
+	}
+	return signer, nil
+}
+
+// claimsOf reads NAME=VALUE.
+func claimsOf(words []string) (map[string]any, error) {
+	claims := map[string]any{}
+	for _, word := range words {
+		name, value, ok := strings.Cut(word, "=")
+		switch {
+		case !ok || name == "":
+			return nil, fmt.Errorf("--claim %q is not NAME=VALUE", word)
+		case slices.Contains([]string{"sub", "exp", "iat", "iss", "aud"}, name):
+			return nil, errors.New("--claim " + name + " is set by --user, --ttl and the configuration")
+		case json.Valid([]byte(value)):
+			claims[name] = json.RawMessage(value)
+		default:
+			claims[name] = value
+		}
+	}
+	return claims, nil
+}

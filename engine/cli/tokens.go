@@ -1,0 +1,89 @@
+package cli
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/auth"
+	"github.com/mootchat/moot/engine/config"
+	"github.com/mootchat/moot/engine/listen"
+)
+
+// tokensOf is what checks the tokens of each tenant that has any. A key that cannot
+// be used is a misuse; a key set that is elsewhere is not looked at yet.
+func tokensOf(cfg *config.Config, sets *auth.KeySets) (map[string]engine.Tokens, error) {
+	all := map[string]engine.Tokens{}
+	var problems config.Problems
+	for _, name := range slices.Sorted(maps.Keys(cfg.Tenants)) {
+		j := cfg.Tenants[name].Auth.JWT
+		if !j.Keys() {
+			continue
+		}
+		tokens, err := newTokens(j, sets)
+		if err != nil {
+			problems = append(problems, problemAt(j.Pos, "tenants."+name+".auth.jwt", err))
+			continue
+		}
+		all[name] = tokens
+	}
+	if len(problems) > 0 {
+		return nil, misuse{problems}
+	}
+	return all, nil
+}
+
+func newTokens(j config.JWT, sets *auth.KeySets) (*auth.Tokens, error) {
+	c := auth.Config{Secret: []byte(j.Secret.Reveal()), PublicKey: []byte(j.PublicKey),
+		Audience: j.Audience, Issuer: j.Issuer, Properties: j.Properties}
+	if address := addressOf(j); address != "" {
+		if !auth.IsURL(address) {
+			if err := auth.CheckFile(address); err != nil {
+				return nil, fmt.Errorf("the key set %s: %w", j.JWKS, err)
+			}
+		}
+		c.KeySet = sets.At(address)
+	}
+	return auth.New(c)
+}
+
+// addressOf is where a tenant's key set is, "" if it has none.
+func addressOf(j config.JWT) string {
+	if auth.IsURL(j.JWKS.Written) {
+		return j.JWKS.Written
+	}
+	return j.JWKS.Absolute
+}
+
+// addressesOf are those of all tenants.
+func addressesOf(cfg *config.Config) (all []string) {
+	for _, t := range cfg.Tenants {
+		if address := addressOf(t.Auth.JWT); address != "" {
+			all = append(all, address)
+		}
+	}
+	return all
+}
+
+func problemAt(pos config.Pos, path string, err error) config.Problem {
+	return config.Problem{File: pos.File, Line: pos.Line, Path: path, Message: err.Error()}
+}
+
+// checkTLS says what is wrong with the certificates of listeners.
+func checkTLS(cfg *config.Config) error {
+	all := map[string]config.TLS{"http.tls": cfg.HTTP.TLS, "admin.tls": cfg.Admin.TLS, "socket.tls": cfg.Socket.TLS}
+	for i, s := range cfg.Socket.More {
+		all[fmt.Sprintf("socket.more[%d].tls", i)] = s.TLS
+	}
+	var problems config.Problems
+	for _, path := range slices.Sorted(maps.Keys(all)) {
+		if err := listen.Check(listen.Config{Cert: all[path].Cert.Absolute, Key: all[path].Key.Absolute}); err != nil {
+			problems = append(problems, problemAt(all[path].Pos, path, err))
+		}
+	}
+	if len(problems) > 0 {
+		return misuse{problems}
+	}
+	return nil
+}
