@@ -52,9 +52,8 @@ type terminal struct {
 // code to exit with. It ends early when the process is sent SIGTERM or SIGINT;
 // a second one ends the process at once.
 func Run(args []string, in io.Reader, out, err io.Writer) int {
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
+	ctx, stop := untilSignal()
 	defer stop()
-	context.AfterFunc(ctx, stop) // from here on a signal has its usual effect
 
 	var p program
 	exited := -1
@@ -92,6 +91,23 @@ func Run(args []string, in io.Reader, out, err io.Writer) int {
 	}
 	fmt.Fprintln(err, "moot:", perr)
 	return exitFailed
+}
+
+// untilSignal gives a ctx that the first signal ends. Before it does, signals have
+// their usual effect again: who sees it ended may be ended by the next.
+func untilSignal() (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(context.Background())
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, syscall.SIGTERM, os.Interrupt)
+	go func() {
+		select {
+		case <-signals:
+		case <-ctx.Done():
+		}
+		signal.Stop(signals)
+		cancel()
+	}()
+	return ctx, cancel
 }
 
 // misuse is an error in what the operator wrote: it is printed as it is, a line

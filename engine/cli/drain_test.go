@@ -96,7 +96,12 @@ func TestASecondSignalEndsAtOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.signal(t)
-	err := <-s.ended
+	var err error
+	select {
+	case err = <-s.ended:
+	case <-time.After(deadline):
+		t.Fatalf("it does not end:\n%s", &s.log)
+	}
 	s.ended <- err // for kill
 	if err == nil || err.Error() != "signal: terminated" {
 		t.Errorf("it ended with %v", err)
