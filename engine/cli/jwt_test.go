@@ -51,7 +51,7 @@ func TestThePageOfTokensIsTrue(t *testing.T) {
 	s := startServer(t, dir, "./moot", "serve", "-c", "jwt.yaml", "--set", "http.listen=127.0.0.1:0", "--set", "socket.listen=127.0.0.1:0",
 		"--set", "admin.listen=127.0.0.1:0", "--set", "drain=0s", "--set", "log.level=debug")
 	for token, want := range map[string]string{
-		member: "[secure] you: hello", guest: "! roomAdd secure: members only: log in first",
+		member: "[secure] you: hello", guest: "! join secure: members only: log in first",
 		"": "token missing (3502)", expired: "token expired (3502)", "nonsense": "token is malformed (3502)",
 	} {
 		if got := chatAs(dir, s.http, token); !strings.Contains(got, want) {
