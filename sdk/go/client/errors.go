@@ -3,6 +3,7 @@ package client
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -29,10 +30,19 @@ func (e *VerbError) Error() string { return e.Message }
 // Is says whether target is ErrLost and the server does not know what became of it.
 func (e *VerbError) Is(target error) bool { return target == ErrLost && e.Message == "outcome unknown" }
 
-// alreadyThere says whether a roomAdd was refused because the room was joined before.
-func alreadyThere(err error) bool {
+// says reports whether the server refused in words that begin so.
+func says(err error, words ...string) bool {
 	var v *VerbError
-	return errors.As(err, &v) && strings.HasPrefix(v.Message, "connection already in this room")
+	return errors.As(err, &v) && slices.ContainsFunc(words, func(w string) bool { return strings.HasPrefix(v.Message, w) })
+}
+
+// alreadyThere says whether a roomAdd was refused because the room was joined before.
+func alreadyThere(err error) bool { return says(err, "connection already in this room") }
+
+// mayPass says whether a refusal of resume may be another in a moment.
+func mayPass(err error) bool {
+	var v *VerbError
+	return errors.As(err, &v) && v.RetryAfter > 0 || says(err, "session is busy", "cluster unavailable", "outcome unknown")
 }
 
 // ClosedError says that the client is closed and does not come back. Find it with

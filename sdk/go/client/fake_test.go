@@ -94,6 +94,55 @@ func TestWhatABreakLeavesOpenFailsIfAskingAgainMightDoHarm(t *testing.T) {
 	}
 }
 
+// TestASessionIsAskedForUntilItIsThereOrOver: the second connection hears that the
+// session is busy, the third resumes it, and the fourth that it has ended.
+func TestASessionIsAskedForUntilItIsThereOrOver(t *testing.T) {
+	address := fake(t, func(n int, verb string, conn *websocket.Conn) map[string]any {
+		switch {
+		case verb == "detailsView" || n == 3 && verb == "resume":
+			return map[string]any{"data": map[string]any{"id": fmt.Sprint("peer-", max(1, n-2)), "session": "secret",
+				"rooms": map[string]any{"r": map[string]any{"epoch": "e", "offset": 7, "recovered": false}}}}
+		case verb == "resume" && n == 2:
+			return map[string]any{"error": "Error: session is busy, try again"}
+		case verb == "resume":
+			return map[string]any{"error": "Error: session has ended"}
+		case verb == "roomAdd" && n == 1:
+			return map[string]any{"data": true, "epoch": "e", "offset": 3}
+		case verb == "roomLeave" && n == 1:
+			return nil
+		case verb == "roomLeave": // it was done before the break
+			return map[string]any{"error": "Error: connection not in this room (q)"}
+		case verb == "action":
+			return nil
+		}
+		return map[string]any{"data": true}
+	})
+	ctx := soon(t)
+	ann := arrive(t, address)
+	ann.join("r", "q")
+	if err := ann.Leave(ctx, "q"); err != nil {
+		t.Error(err)
+	}
+	if w := next(ann, is(client.Waiting)); w.Err == nil || w.Delay > 10*time.Millisecond {
+		t.Errorf("after the break: %+v", w)
+	}
+	if w := next(ann, is(client.Waiting)); w.Err == nil || !strings.Contains(w.Err.Error(), "session is busy") {
+		t.Errorf("while it is busy: %+v", w)
+	}
+	if room := next[gap](ann, nil); room != "r" {
+		t.Errorf("a gap in %s", room)
+	}
+	if c := next[connected](ann, nil); c != (connected{"peer-1", true}) {
+		t.Errorf("it is %+v", c)
+	}
+	if _, err := ann.Action(ctx, "break", nil); !errors.Is(err, client.ErrLost) {
+		t.Error(err)
+	}
+	if c := next[connected](ann, nil); c != (connected{"peer-2", false}) || !slices.Equal(ann.Rooms(), []string{"r"}) {
+		t.Errorf("it is %+v, in %v", c, ann.Rooms())
+	}
+}
+
 func TestAnUnknownOutcomeIsALoss(t *testing.T) {
 	ann := arrive(t, fake(t, func(n int, verb string, _ *websocket.Conn) map[string]any {
 		if verb == "say" {

@@ -135,7 +135,10 @@ func (c *Client) greet(l *link) error {
 	me, err := c.resume(l)
 	resumed := err == nil
 	var refusal *VerbError
-	if errors.As(err, &refusal) || errors.Is(err, errNoSession) {
+	switch {
+	case mayPass(err):
+		err = fmt.Errorf("the session cannot be resumed yet: %w", err)
+	case errors.As(err, &refusal), errors.Is(err, errNoSession):
 		me, err = c.details(l)
 	}
 	if err != nil {

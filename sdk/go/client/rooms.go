@@ -101,13 +101,21 @@ func (r *rooms) left(room string) {
 	}
 }
 
-// positions are how far the rooms were heard that keep history.
+// has says whether the client is in a room, as far as it knows.
+func (r *rooms) has(room string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	p := r.places[room]
+	return p != nil && p.joined
+}
+
+// positions are how far the rooms were heard that keep history, those being joined too.
 func (r *rooms) positions() map[string]Position {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	at := map[string]Position{}
 	for name, p := range r.places {
-		if p.joined && p.since != (Position{}) {
+		if p.since != (Position{}) {
 			at[name] = p.since
 		}
 	}

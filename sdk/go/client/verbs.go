@@ -119,18 +119,24 @@ func (c *Client) JoinWith(ctx context.Context, room string, o JoinOptions) (reco
 // Leave leaves a room. A rule may forbid it: then the client stays in it.
 func (c *Client) Leave(ctx context.Context, room string) error {
 	c.rooms.leaving(room, true)
+	in := c.rooms.has(room)
 	_, err := c.ask(ctx, question{lost: gone,
 		request: func() request { return request{Event: "roomLeave", Room: room} },
 		then: func(f frame) {
-			if f.refusal() == nil {
+			if err := f.refusal(); err == nil || says(err, notThere) {
 				c.rooms.left(room)
 			}
 		}})
+	if says(err, notThere) && in { // asked again after a break, it may have been done before
+		err = nil
+	}
 	if err != nil {
 		c.rooms.leaving(room, false)
 	}
 	return err
 }
+
+const notThere = "connection not in this room"
 
 // Say says something in a room that the client is in, and returns when the server has
 // accepted it. It has a key by which the server knows it again: where the connection is
