@@ -31,14 +31,11 @@ type Message struct {
 }
 
 // Text is the message where it is a string, else its JSON.
-func (m Message) Text() string { return text(m.Message) }
-
-func text(message json.RawMessage) string {
-	var s string
-	if json.Unmarshal(message, &s) == nil {
+func (m Message) Text() string {
+	if s, ok := text(m.Message); ok {
 		return s
 	}
-	return string(message)
+	return string(m.Message)
 }
 
 // Presence is who came to a room and who left, gathered over a moment.

@@ -1,0 +1,139 @@
+package bench
+
+import (
+	"bufio"
+	"bytes"
+	"crypto/sha1"
+	"encoding/base64"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/mootchat/moot/sdk/go/client"
+)
+
+// flood serves n messages of a run to who connects, many in one write, once it has
+// answered the first request; then it waits for the client to go.
+func flood(b *testing.B, id string, n int) string {
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		conn, buffered, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			b.Error(err)
+			return
+		}
+		defer conn.Close()
+		proof := sha1.Sum([]byte(r.Header.Get("Sec-WebSocket-Key") + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"))
+		_, _ = fmt.Fprintf(conn, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: %s\r\n\r\n",
+			base64.StdEncoding.EncodeToString(proof[:]))
+		if _, err := buffered.ReadByte(); err != nil { // the request begins
+			return
+		}
+		out := bufio.NewWriterSize(conn, 32<<10)
+		_, _ = out.Write(serverFrame(opText, []byte(`{"status":"OK","context":"response","data":{"id":"me"},"messageId":1}`)))
+		frame := serverFrame(opText, []byte(`{"message":"`+magic+id+strings.Repeat("0", digits)+strings.Repeat("x", 128-headerSize)+
+			`","room":"r","from":"other","context":"user","sentAt":946684800000}`))
+		at := bytes.Index(frame, []byte(magic)) + len(magic) + runDigits
+		for i := range n {
+			header{seq: uint32(i), measured: true}.put(frame[at:])
+			if _, err := out.Write(frame); err != nil {
+				return
+			}
+		}
+		_ = out.Flush()
+		_, _ = io.Copy(io.Discard, buffered)
+	}))
+	b.Cleanup(s.Close)
+	return s.URL
+}
+
+// BenchmarkReceiving is why a bench has a client of its own: what one message costs its
+// receiver, in processor time of this process, and of the sender, which is all
+// of the floor but a reader that looks at nothing.
+func BenchmarkReceiving(b *testing.B) {
+	const id = "abcdefgh"
+	measured := func(b *testing.B, receive func(address string)) {
+		address := flood(b, id, b.N)
+		before, err := usageOf(os.Getpid())
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.ResetTimer()
+		receive(address)
+		after, err := usageOf(os.Getpid())
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.ReportMetric((after.cpu-before.cpu)*1e9/float64(b.N), "cpu-ns/op")
+	}
+	dialed := func(b *testing.B, address string) *conn {
+		u, err := url.Parse(address)
+		if err != nil {
+			b.Fatal(err)
+		}
+		u.Scheme = "ws"
+		c, err := dial(b.Context(), u)
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.Cleanup(func() { c.Close() })
+		if err := c.write(opText, []byte(`{"event":"detailsView","messageId":1}`)); err != nil {
+			b.Fatal(err)
+		}
+		return c
+	}
+	b.Run("floor", func(b *testing.B) {
+		measured(b, func(address string) {
+			c := dialed(b, address)
+			for heard := 0; heard <= b.N; {
+				if _, _, ok, err := c.next(); err != nil {
+					b.Fatal(err)
+				} else if ok {
+					heard++
+				} else if err := c.fill(); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	})
+	b.Run("raw", func(b *testing.B) {
+		r := &run{beginning: beginning(id), began: time.Now()}
+		m := &member{run: r, room: &room{name: "r"}, shard: newShard(), orders: make([]order, 1)}
+		s := &sender{member: m, woken: make(chan struct{}, 1)}
+		s.wanted.Store(never)
+		m.room.senders = []*sender{s}
+		measured(b, func(address string) {
+			m.conn = dialed(b, address)
+			for m.orders[0].next < uint32(b.N) {
+				if err := m.fill(); err != nil {
+					b.Fatal(err)
+				}
+				if err := m.takeAll(); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	})
+	b.Run("client", func(b *testing.B) {
+		measured(b, func(address string) {
+			heard, all := 0, make(chan struct{})
+			c, err := client.Connect(b.Context(), address, client.Options{OnMessage: func(m client.Message) {
+				_ = m.Text()
+				if heard++; heard == b.N {
+					close(all)
+				}
+			}})
+			if err != nil {
+				b.Fatal(err)
+			}
+			<-all
+			c.Close()
+			<-c.Done()
+		})
+	})
+}
