@@ -3,17 +3,30 @@ package redis
 import (
 	"errors"
 	"strconv"
+	"strings"
 	"testing"
 )
 
 func FuzzEnvelope(f *testing.F) {
 	for _, s := range []string{"e:1:1 n#x.1 hello", "e:1:1 n#x.1 ", "e:0:x", "e:-1:x", "e:1:", ":1:x", "e:99999999999999999999:x",
-		"e:1:2 whatever", "e:1:1  x", "e:01:1 a b", "::", "", "1:2:3", "e:1:\x00\xff"} {
+		"e:1:2 whatever", "e:1:1  x", "e:01:1 a b", "::", "", "1:2:3", "e:1:\x00\xff", "~1 n#x.1 hello", "~", "!n#x.1", "!"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
 		e, err := parseEnvelope(s)
 		if err != nil {
+			return
+		}
+		switch {
+		case e.mark != "":
+			if s != flushMark+e.mark || len(e.mark) > maxID || e.entry != "" || e.position != (position{}) {
+				t.Errorf("%q is the mark %+v", s, e)
+			}
+			return
+		case strings.HasPrefix(s, ephemeralMark):
+			if s != ephemeralMark+e.entry || e.position != (position{}) {
+				t.Errorf("%q is the ephemeral message %+v", s, e)
+			}
 			return
 		}
 		if e.epoch == "" || e.offset == 0 || e.offset > maxOffset {
