@@ -53,6 +53,7 @@ func (c *Connection) beginAction() error {
 }
 
 func (c *Connection) respondAction(id, reply json.RawMessage, err error) {
+	c.engine.stats.verbs.count("action", err)
 	r := wire.Response{ID: id, Action: true, Reply: reply}
 	if err != nil {
 		r.Error = c.engine.textFor(err)

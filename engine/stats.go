@@ -8,6 +8,7 @@ import (
 
 type stats struct {
 	messages, deliveries, emitsDropped, busy, slowReaders, refused, limited, rejected, roomLimit atomic.Uint64
+	verbs                                                                                        verbStats
 
 	mu     sync.Mutex
 	closed map[int]uint64
@@ -47,6 +48,7 @@ type Stats struct {
 	Closed map[int]uint64
 
 	Cluster ClusterStats
+	Verbs   []VerbCount // of clients
 }
 
 // Stats is a snapshot; its numbers are not of one instant.
@@ -62,7 +64,7 @@ func (e *Engine) Stats() Stats {
 	return Stats{
 		Connections: n, Messages: s.messages.Load(), Deliveries: s.deliveries.Load(), EmitsDropped: s.emitsDropped.Load(),
 		RoomBusy: s.busy.Load(), SlowReaders: s.slowReaders.Load(), Refused: s.refused.Load(), RateLimited: s.limited.Load(),
-		Rejected: s.rejected.Load(), RoomLimit: s.roomLimit.Load(), Closed: s.allClosed(), Cluster: common,
+		Rejected: s.rejected.Load(), RoomLimit: s.roomLimit.Load(), Closed: s.allClosed(), Cluster: common, Verbs: s.verbs.snapshot(),
 	}
 }
 

@@ -64,6 +64,7 @@ func (c *Connection) Do(ctx context.Context, r wire.Request) {
 	}
 	id := c.messageID(&r)
 	if wait := c.pay(&r); wait > 0 {
+		c.engine.stats.verbs.count(r.Verb, &LimitError{Wait: wait})
 		c.limited(wire.Response{ID: id, Request: r.Data, Action: r.Verb == "action"}, wait)
 		return
 	}
@@ -86,6 +87,7 @@ func (c *Connection) Do(ctx context.Context, r wire.Request) {
 		return
 	}
 	res, err := c.carryOut(ctx, &r)
+	c.engine.stats.verbs.count(r.Verb, err)
 	if err != nil {
 		c.fail(wire.Response{ID: id, Request: r.Data}, err)
 		return

@@ -48,7 +48,7 @@ func TestHealthAndMetricsAskForNoKey(t *testing.T) {
 	})
 	bare := func(r *http.Request) { r.Header.Del("Authorization") }
 	for path, want := range map[string]string{
-		"/health/live": `"live":true`, "/health/ready": `"ready":true`, "/metrics": "moot_connections 0",
+		"/health/live": `"live":true`, "/health/ready": `"ready":true`, "/metrics": `moot_connections{tenant="acme"} 0`,
 	} {
 		status, answer := n.request("GET", path, "", bare)
 		if status != http.StatusOK || !strings.Contains(answer, want) || strings.Contains(answer, "secret") {

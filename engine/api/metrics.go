@@ -20,7 +20,8 @@ func (s *Server) metrics() http.Handler {
 }
 
 // collector gives the metrics of the node. No label has a value that a client can
-// make up.
+// make up: tenants and modules are those of the configuration, verbs and kinds are
+// few, and a module's own metrics are bounded by its host.
 type collector struct{ server *Server }
 
 // Describe gives no descriptions: modules come and go.
@@ -29,8 +30,30 @@ func (c *collector) Describe(chan<- *prometheus.Desc) {}
 // Collect implements prometheus.Collector.
 func (c *collector) Collect(out chan<- prometheus.Metric) {
 	m := sample{out}
-	st := c.server.cfg.Engine.Stats()
-	m.gauge("moot_connections", "Connections of this node.", float64(st.Connections))
+	m.gauge("moot_build_info", "1, for each version that runs.", 1, "version", c.server.cfg.Version)
+	c.engine(m)
+	if rules := c.server.cfg.Rules; rules != nil {
+		taken, refused := rules.Counts()
+		m.counter("moot_reloads_total", "Reloads and rollbacks.", float64(taken), "result", "ok")
+		m.counter("moot_reloads_total", "Reloads and rollbacks.", float64(refused), "result", "refused")
+		m.gauge("moot_rules_current", "1 unless the last reload was refused: the node serves on by older rules.", oneIf(rules.Last() == nil || rules.Last().OK))
+	}
+	for _, module := range c.server.here() {
+		m.module(&module)
+	}
+}
+
+func (c *collector) engine(m sample) {
+	e := c.server.cfg.Engine
+	m.gauge("moot_open", "1 while clients are let in.", oneIf(e.Open() == nil))
+	for _, t := range e.Tenants() {
+		m.gauge("moot_connections", "Connections of this node.", float64(t.Connections), "tenant", t.Name)
+		m.gauge("moot_rooms", "Rooms with members on this node.", float64(t.Rooms), "tenant", t.Name)
+		m.gauge("moot_outbox_bytes", "What waits for the connections of this node.", float64(t.OutboxBytes), "tenant", t.Name)
+	}
+	st := e.Stats()
+	m.gauge("moot_cluster_healthy", "1 while the node gets on with the cluster.", oneIf(e.ClusterHealth() == nil))
+	m.cluster(st.Cluster)
 	m.counter("moot_messages_total", "Messages published by this node.", float64(st.Messages))
 	m.counter("moot_deliveries_total", "Messages given to a member's outbox.", float64(st.Deliveries))
 	m.counter("moot_emits_dropped_total", "Effects of modules that were dropped.", float64(st.EmitsDropped))
@@ -43,8 +66,13 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 	for code, n := range st.Closed {
 		m.counter("moot_closed_total", "Connections that have ended, by close code; 0: the client closed or was lost.", float64(n), "code", strconv.Itoa(code))
 	}
-	m.cluster(st.Cluster)
+	for _, v := range st.Verbs {
+		m.counter("moot_verbs_total", "Verbs of clients by result.", float64(v.Count), "verb", v.Verb, "result", v.Result)
+	}
 }
+
+// sample is one scrape.
+type sample struct{ out chan<- prometheus.Metric }
 
 func (m sample) cluster(c engine.ClusterStats) {
 	m.counter("moot_cluster_reopened_total", "Subscriptions that broke and were made again.", float64(c.Reopened))
@@ -57,22 +85,70 @@ func (m sample) cluster(c engine.ClusterStats) {
 	m.counter("moot_cluster_restored_total", "Members put back on record, which the cluster's store had lost.", float64(c.Restored))
 }
 
-// sample is one scrape.
-type sample struct{ out chan<- prometheus.Metric }
+// module gives the metrics of one module in one tenant.
+func (m sample) module(s *Module) {
+	of := []string{"tenant", s.Tenant, "module", s.Name}
+	m.gauge("moot_module_info", "1, with the version that is asked now: module@sha256#revision.", 1, append(of, "version", s.Version)...)
+	m.counter("moot_module_calls_total", "Calls of a module's hooks.", float64(s.Calls), of...)
+	for verdict, n := range map[string]uint64{"allow": s.Allowed, "rewrite": s.Rewritten, "deny": s.Denied, "drop": s.Dropped} {
+		m.counter("moot_module_verdicts_total", "Verdicts of a module, at say one for each receiver.", float64(n), append(of, "verdict", verdict)...)
+	}
+	for kind, n := range s.Errors {
+		m.counter("moot_module_errors_total", "Failures of a module by kind.", float64(n), append(of, "kind", kind)...)
+	}
+	m.gauge("moot_module_open_breakers", "Entries that are not asked now, because they failed too often.", float64(s.OpenBreakers), of...)
+	m.gauge("moot_module_instances", "Instances of a module.", float64(s.Instances), of...)
+	m.counter("moot_module_effects_dropped_total", "Emits and rooms of a module that were dropped.", float64(s.EffectsDropped), of...)
+	m.counter("moot_module_logs_dropped_total", "Log lines of a module that were dropped.", float64(s.LogsDropped), of...)
+	for name, n := range s.Metrics {
+		m.gauge("moot_module_metric", "What a module counts itself.", float64(n), append(of, "name", name)...)
+	}
+	m.durations(s.Durations, of)
+}
+
+// durations gives every other bucket: each takes at most four times as long as the
+// one before.
+func (m sample) durations(h Histogram, labels []string) {
+	buckets := map[float64]uint64{}
+	total := uint64(0)
+	for i, n := range h.Counts {
+		if total += n; i < len(h.Bounds) && i%2 == 1 {
+			buckets[h.Bounds[i]] = total
+		}
+	}
+	names, values := split(labels)
+	desc := prometheus.NewDesc("moot_module_duration_seconds", "How long calls of a module took.", names, nil)
+	m.emit(prometheus.NewConstHistogram(desc, total, h.Sum, buckets, values...))
+}
 
 func (m sample) gauge(name, help string, v float64, labels ...string) {
-	m.send(prometheus.GaugeValue, name, help, v, labels)
+	names, values := split(labels)
+	m.emit(prometheus.NewConstMetric(prometheus.NewDesc(name, help, names, nil), prometheus.GaugeValue, v, values...))
 }
 
 func (m sample) counter(name, help string, v float64, labels ...string) {
-	m.send(prometheus.CounterValue, name, help, v, labels)
+	names, values := split(labels)
+	m.emit(prometheus.NewConstMetric(prometheus.NewDesc(name, help, names, nil), prometheus.CounterValue, v, values...))
 }
 
-// send gives one value; labels are names and values by turns.
-func (m sample) send(kind prometheus.ValueType, name, help string, v float64, labels []string) {
-	names, values := make([]string, 0, len(labels)/2), make([]string, 0, len(labels)/2)
+// emit passes over a metric that cannot be: a module may have made up its name.
+func (m sample) emit(metric prometheus.Metric, err error) {
+	if err == nil {
+		m.out <- metric
+	}
+}
+
+// split gives the names and the values of labels, which come by turns.
+func split(labels []string) (names, values []string) {
 	for i := 0; i+1 < len(labels); i += 2 {
 		names, values = append(names, labels[i]), append(values, labels[i+1])
 	}
-	m.out <- prometheus.MustNewConstMetric(prometheus.NewDesc(name, help, names, nil), kind, v, values...)
+	return names, values
+}
+
+func oneIf(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
 }

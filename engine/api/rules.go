@@ -20,6 +20,9 @@ type Rules interface {
 	Rollback(ctx context.Context) Reload
 	// Last is the latest reload or rollback, nil if there was none.
 	Last() *Reload
+	// Counts are the reloads and rollbacks since the start, and those that were
+	// refused.
+	Counts() (taken, refused uint64)
 }
 
 // Reload is what became of a reload or a rollback on one node.

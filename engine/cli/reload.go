@@ -65,6 +65,8 @@ type reloader struct {
 	started *config.Config // what needs a restart is as it says
 
 	last    atomic.Pointer[api.Reload]
+	taken   atomic.Uint64                 // reloads and rollbacks
+	refused atomic.Uint64                 // the same
 	current atomic.Pointer[config.Config] // in use
 	watched atomic.Pointer[config.Trace]  // what the configuration in use was made of, or the last one that was not taken
 	first   []fileState                   // of what is watched, when the server started
@@ -89,6 +91,9 @@ func (r *reloader) Revision() string { return r.rules.Revision() }
 
 // Last implements api.Rules.
 func (r *reloader) Last() *api.Reload { return r.last.Load() }
+
+// Counts implements api.Rules.
+func (r *reloader) Counts() (taken, refused uint64) { return r.taken.Load(), r.refused.Load() }
 
 // healthy tells of the last reload if it was refused: the node serves on by the rules
 // it has.
@@ -129,6 +134,11 @@ func (r *reloader) attempt(ctx context.Context, what string, change func(context
 		out.Problems = strings.Split(err.Error(), "\n")
 	}
 	r.last.Store(&out)
+	if out.OK {
+		r.taken.Add(1)
+	} else {
+		r.refused.Add(1)
+	}
 	r.tell(what, out)
 	return out
 }
