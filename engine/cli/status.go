@@ -5,15 +5,30 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
 	"text/tabwriter"
 	"time"
 
 	"github.com/mootchat/moot/engine/api"
+	"github.com/mootchat/moot/engine/api/client"
 )
 
 type statusCommand struct {
 	adminFlags
-	JSON bool `name:"json" help:"Print what the server answers, as JSON."`
+	Tenant string `help:"Of one tenant only; what a tenant's key may ask." placeholder:"NAME"`
+	JSON   bool   `name:"json" help:"Print what the server answers, as JSON."`
+}
+
+// status is what a running server says of itself.
+type status struct {
+	Self    string       `json:"self,omitempty"`
+	Nodes   []api.Node   `json:"nodes,omitempty"`
+	Tenants []api.Tenant `json:"tenants"`
+	Modules []api.Module `json:"modules"`
+	Missing []string     `json:"missing,omitempty"` // nodes that did not answer
 }
 
 // Run prints tables for people, or JSON for programs.
@@ -22,43 +37,142 @@ func (c *statusCommand) Run(ctx context.Context, t terminal) error {
 	if err != nil {
 		return err
 	}
-	self, nodes, err := ask.Nodes(ctx)
+	s, err := statusOf(ctx, ask, c.Tenant)
 	if err != nil {
 		return err
 	}
 	if c.JSON {
-		return json.NewEncoder(t.out).Encode(map[string]any{"self": self, "nodes": nodes})
+		return json.NewEncoder(t.out).Encode(s)
 	}
-	return printNodes(t.out, nodes)
+	return s.print(t.out)
 }
 
-func printNodes(w io.Writer, nodes []api.Node) error {
+// statusOf asks for everything, or where a tenant is given for what its key reaches.
+func statusOf(ctx context.Context, ask *client.Client, tenant string) (s *status, err error) {
+	s = &status{}
+	modules := "/api/modules"
+	if tenant != "" {
+		modules = client.Path("api", "tenants", tenant, "modules")
+		s.Tenants = make([]api.Tenant, 1)
+		err = ask.Do(ctx, http.MethodGet, client.Path("api", "tenants", tenant), nil, &s.Tenants[0])
+	} else if s.Self, s.Nodes, err = ask.Nodes(ctx); err == nil {
+		err = ask.Do(ctx, http.MethodGet, "/api/tenants", nil, s)
+	}
+	if err != nil {
+		return nil, err
+	}
+	var listed struct {
+		Modules     []api.Module
+		Unreachable []string
+	}
+	err = ask.Do(ctx, http.MethodGet, modules, nil, &listed)
+	s.Modules, s.Missing = listed.Modules, listed.Unreachable
+	return s, err
+}
+
+func (s *status) print(w io.Writer) error {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "NODE\tSTATE\tUP\tREVISION\tCONNECTIONS\tMESSAGES\tDELIVERIES\tVERSION")
-	for _, n := range nodes {
+	if len(s.Nodes) > 0 {
+		s.nodes(table)
+	}
+	fmt.Fprintln(table, "TENANT\tCONNECTIONS\tROOMS\tWAITING")
+	for _, t := range s.Tenants {
+		fmt.Fprintf(table, "%s\t%d\t%d\t%s\n", t.Name, t.Connections, t.Rooms, sizeOf(t.OutboxBytes))
+	}
+	if len(s.Modules) > 0 {
+		fmt.Fprintln(table)
+		fmt.Fprintln(table, "TENANT\tMODULE\tNODE\tCALLS\tALLOW\tREWRITE\tDENY\tDROP\tERRORS\tP50\tP99\tBREAKER")
+	}
+	for _, m := range s.Modules {
+		fmt.Fprintf(table, "%s\t%s\t%s\t%d\t%d\t%d\t%d\t%d\t%s\t%s\t%s\t%s\n", m.Tenant, m.Version, m.Node, m.Calls, m.Allowed, m.Rewritten,
+			m.Denied, m.Dropped, errorsOf(m.Errors), micro(m.P50), micro(m.P99), breakerOf(m.OpenBreakers))
+	}
+	for _, n := range s.Missing {
+		fmt.Fprintf(table, "\nnode %s did not say what its modules do\n", n)
+	}
+	return table.Flush()
+}
+
+// nodes shows the nodes, whether they all run the same rules, and what became of the
+// last reload where it was not taken.
+func (s *status) nodes(w io.Writer) {
+	fmt.Fprintln(w, "NODE\tSTATE\tUP\tREVISION\tCONNECTIONS\tMESSAGES\tDELIVERIES\tVERSION")
+	revisions := map[string]bool{}
+	for _, n := range s.Nodes {
 		if n.Error != "" {
-			fmt.Fprintf(table, "%s\tlost: %s\n", n.Name, n.Error)
+			fmt.Fprintf(w, "%s\tlost: %s\n", n.Name, n.Error)
 			continue
 		}
 		state := "ready"
 		if !n.Ready {
 			state = "not ready"
 		}
+		revisions[n.Revision] = true
 		up := time.Since(time.UnixMilli(n.StartedAt)).Round(time.Second)
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%d\t%d\t%d\t%s\n", n.Name, state, up, short(n.Revision), n.Connections, n.Messages, n.Deliveries, n.Version)
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%d\t%d\t%s\n", n.Name, state, up, short(n.Revision), n.Connections, n.Messages, n.Deliveries, n.Version)
 	}
-	if err := table.Flush(); err != nil {
-		return err
+	fmt.Fprintln(w)
+	if len(revisions) > 1 {
+		fmt.Fprintf(w, "The nodes run %d different revisions.\n\n", len(revisions))
 	}
-	for _, n := range nodes {
-		if n.LastReload != nil && !n.LastReload.OK {
-			fmt.Fprintf(w, "%s: the last reload was refused, at %s:\n", n.Name, time.UnixMilli(n.LastReload.At).Format(time.DateTime))
-			for _, problem := range n.LastReload.Problems {
-				fmt.Fprintln(w, "  "+problem)
-			}
+	for _, n := range s.Nodes {
+		if last := n.LastReload; last != nil {
+			fmt.Fprintln(w, reloadLine(n.Name, last))
 		}
 	}
-	return nil
+	fmt.Fprintln(w)
+}
+
+func reloadLine(node string, last *api.Reload) string {
+	at := time.UnixMilli(last.At).Format(time.DateTime)
+	if last.OK {
+		return fmt.Sprintf("%s: the last reload was taken, at %s: %s", node, at, short(last.Revision))
+	}
+	return fmt.Sprintf("%s: the last reload was refused, at %s:\n  %s", node, at, strings.Join(last.Problems, "\n  "))
+}
+
+// errorsOf are errors by kind: "3 (2 trap, 1 deadline)".
+func errorsOf(kinds map[string]uint64) string {
+	total, parts := uint64(0), []string{}
+	for _, kind := range slices.Sorted(maps.Keys(kinds)) {
+		total += kinds[kind]
+		parts = append(parts, fmt.Sprint(kinds[kind], " ", kind))
+	}
+	if total == 0 {
+		return "0"
+	}
+	return fmt.Sprintf("%d (%s)", total, strings.Join(parts, ", "))
+}
+
+func breakerOf(open int) string {
+	if open == 0 {
+		return "closed"
+	}
+	return fmt.Sprintf("%d open", open)
+}
+
+// micro is a duration of so many us with three digits.
+func micro(us float64) string {
+	switch {
+	case us == 0:
+		return "-"
+	case us < 1000:
+		return fmt.Sprintf("%.3gus", us)
+	case us < 1e6:
+		return fmt.Sprintf("%.3gms", us/1e3)
+	}
+	return fmt.Sprintf("%.3gs", us/1e6)
+}
+
+// sizeOf is a size in the unit that fits.
+func sizeOf(n int) string {
+	switch {
+	case n < 10<<10:
+		return fmt.Sprint(n, " B")
+	case n < 10<<20:
+		return fmt.Sprint(n>>10, " KiB")
+	}
+	return fmt.Sprint(n>>20, " MiB")
 }
 
 // short is the beginning of a digest.
