@@ -41,6 +41,7 @@ type client struct {
 	*engine.Connection
 	t    *testing.T
 	sink *sink
+	over chan struct{} // closed when the connection is done
 }
 
 func (n *node) client(tenant string) *client {
@@ -61,7 +62,7 @@ func (n *node) client(tenant string) *client {
 		c.Done(context.Background())
 	}()
 	n.t.Cleanup(func() { s.Close(); <-over })
-	return &client{c, n.t, s}
+	return &client{c, n.t, s, over}
 }
 
 // hears waits for a line that has the text.
