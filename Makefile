@@ -37,10 +37,13 @@ runners: $(RUNNERS)
 $(RUNNERS) &: $(RUNNER_SOURCES)
 	host/script/runner/build.sh
 
-# The SDKs' own modules, in their folders. tools installs the compilers.
+# The SDKs' own modules, and guests, in their folders. tools installs the compilers.
 SDK_PROJECTS := $(wildcard sdk/*/conformance sdk/*/examples/*)
+# Guests in other languages than Go: make run needs none of them.
+OTHER_GUESTS := $(patsubst %/,%,$(dir $(wildcard $(addprefix guests/*/,Cargo.toml main.c main.cpp main.zig)))) \
+	$(patsubst %/assembly/index.ts,%,$(wildcard guests/*/assembly/index.ts))
 sdk: moot
-	for project in $(SDK_PROJECTS); do ./moot module build $$project; done
+	for project in $(SDK_PROJECTS) $(OTHER_GUESTS); do ./moot module build $$project; done
 
 check: moot guests
 	./moot check
@@ -128,6 +131,6 @@ tools:
 	npm run --silent --prefix sdk/client build
 
 clean:
-	rm -rf sdk/*/target sdk/rust/*/target sdk/rust/examples/*/target
+	rm -rf sdk/*/target sdk/rust/*/target sdk/rust/examples/*/target guests/*/target
 	find sdk -name '*.wasm' -not -path '*/node_modules/*' -delete
-	rm -rf moot build sdk/client/dist $(RUNNERS) $(GUEST_FILES) $(addsuffix /node_modules,$(NPM_DIRS))
+	rm -rf moot build sdk/client/dist $(RUNNERS) guests/*/*.wasm $(addsuffix /node_modules,$(NPM_DIRS))

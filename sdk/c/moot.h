@@ -207,6 +207,7 @@ MOOT_F_ moot_verdict moot_allow(void) { return moot_answer_(0, 0, MOOT_S("")); }
 MOOT_F_ moot_verdict moot_allow_end(void) { return moot_answer_(4, 0, MOOT_S("")); } /* and ask no later module */
 MOOT_F_ moot_verdict moot_deny(moot_str reason) { return moot_answer_(1, 0, reason); }
 MOOT_F_ moot_verdict moot_drop(void) { return moot_answer_(5, 0, MOOT_S("")); }
+MOOT_F_ moot_verdict moot_fail(void) { return moot_answer_(-1, 0, MOOT_S("")); } /* it cannot decide: the entry's onError does */
 MOOT_F_ moot_verdict moot_reply(moot_str json) { return moot_answer_(0, 0, json); }
 MOOT_F_ moot_verdict moot_rewrite_text(moot_str text) { return moot_answer_(2, 1, text); }
 MOOT_F_ moot_verdict moot_rewrite_json(moot_str json) { return moot_answer_(2, 2, json); }

