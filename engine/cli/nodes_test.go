@@ -22,8 +22,8 @@ import (
 const lease = 3 * time.Second
 
 // runNode runs moot serve as a node of a cluster that meets at the address. rules
-// is the tenant's chain.
-func runNode(t *testing.T, name, address, rules string) *server {
+// is the tenant's chain, more are flags.
+func runNode(t *testing.T, name, address, rules string, more ...string) *server {
 	t.Helper()
 	guests, err := filepath.Abs("../../guests")
 	if err != nil {
@@ -33,7 +33,7 @@ func runNode(t *testing.T, name, address, rules string) *server {
 cluster: { backend: redis, node: %s, lease: %v, publishTimeout: 15s, redis: { addresses: [%q] } }
 modules: { announcer: { file: %q } }
 limits: { verbsPerSecond: 1000, connections: 1000 }
-tenants: { default: { rooms: { starting: [hall], settings: [{ history: 1000 }] }, chain: [%s] } }
+tenants: { default: { rooms: { starting: [hall], settings: [{ history: 10000 }] }, chain: [%s] } }
 `, name, lease, address, filepath.Join(guests, "announcer/announcer.wasm"), rules)
 	file := filepath.Join(t.TempDir(), "moot.yaml")
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
@@ -43,8 +43,8 @@ tenants: { default: { rooms: { starting: [hall], settings: [{ history: 1000 }] }
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(self, "serve", "-c", file, "--set", "http.listen=127.0.0.1:0", "--set", "socket.listen=127.0.0.1:0",
-		"--set", "admin.listen=127.0.0.1:0", "--set", "admin.key="+adminKey, "--set", "drain=0s")
+	cmd := exec.Command(self, append([]string{"serve", "-c", file, "--set", "http.listen=127.0.0.1:0", "--set", "socket.listen=127.0.0.1:0",
+		"--set", "admin.listen=127.0.0.1:0", "--set", "admin.key=" + adminKey, "--set", "drain=0s"}, more...)...)
 	cmd.Args[0] = "moot" // what testscript.Main goes by
 	s, err := start(cmd)
 	if err != nil {
@@ -193,27 +193,31 @@ func TestMembersOfAKilledNodeLeaveOnce(t *testing.T) {
 	}
 }
 
-// party is guests at many nodes who talk, and a book of what was accepted.
+// party is guests at many nodes who talk, wanderers who listen, and a book of what
+// was accepted.
 type party struct {
-	t      *testing.T
-	guests []*guest
-	pace   time.Duration
-	over   chan struct{}
-	talk   sync.WaitGroup
-	said   []int // by each, how many
+	t         *testing.T
+	guests    []*guest
+	wanderers []*wanderer
+	over      chan struct{}
+	talk      sync.WaitGroup
+	said      []int // by each, how many
 }
 
-func newParty(t *testing.T, nodes []*server, each int) *party {
-	p := &party{t: t, pace: 20 * time.Millisecond, over: make(chan struct{})}
+func newParty(t *testing.T, nodes []*server, each int, pace time.Duration) *party {
+	p := &party{t: t, over: make(chan struct{})}
 	for i, n := range nodes {
 		for k := range each {
 			p.guests = append(p.guests, newGuest(t, fmt.Sprintf("g%d%d", i, k), n))
 		}
 	}
+	for i := range 2 {
+		p.wanderers = append(p.wanderers, newWanderer(t, fmt.Sprint("wanderer ", i), append(nodes[i:len(nodes):len(nodes)], nodes[:i]...)))
+	}
 	p.said = make([]int, len(p.guests))
 	for i, g := range p.guests {
 		p.talk.Go(func() {
-			for tick := time.Tick(p.pace); ; {
+			for tick := time.Tick(pace); ; {
 				p.said[i]++
 				g.send(fmt.Sprintf(`{"event":"say","room":"hall","message":"%s %d","messageId":%d}`, g.name, p.said[i], p.said[i]))
 				select {
@@ -239,9 +243,9 @@ func (p *party) hear(n int) {
 }
 
 // settle ends the talk, and compares: everybody has heard each accepted message
-// once, nothing that was refused, and all in one order. accepted is how many at
-// least must have been.
-func (p *party) settle(atLeast int) {
+// once, nothing that was refused, and all in one order. At least so many must have
+// been, and wanderers may have been told so often that something is missing.
+func (p *party) settle(atLeast, missing int) {
 	p.t.Helper()
 	close(p.over)
 	p.talk.Wait()
@@ -265,6 +269,10 @@ func (p *party) settle(atLeast int) {
 	}
 	for _, g := range p.guests {
 		p.check(g, accepted, refused)
+	}
+	order := slices.DeleteFunc(p.guests[0].all(), func(text string) bool { return !accepted[text] })
+	for _, w := range p.wanderers {
+		w.settle(order, missing+1)
 	}
 	p.t.Logf("%d messages were accepted, %d refused", len(accepted), len(refused))
 	if len(accepted) < atLeast {
@@ -305,13 +313,13 @@ func (p *party) check(g *guest, accepted, refused map[string]bool) {
 }
 
 // Everything that breaks for seconds, one after the other, while six clients at
-// three nodes talk: a node is frozen, Redis is killed and begins empty, a node is
+// three nodes talk and two come and go with since: a node is frozen, Redis is killed and begins empty, a node is
 // cut off, subscriptions are killed, the way to Redis is slow.
 func TestNothingIsLostBetweenProcesses(t *testing.T) {
 	redis := redistest.Start(t)
 	proxy := redistest.StartProxy(t, redis.Address())
 	nodes := []*server{runNode(t, "one", redis.Address(), ""), runNode(t, "two", redis.Address(), ""), runNode(t, "three", proxy.Address(), "")}
-	p := newParty(t, nodes, 2)
+	p := newParty(t, nodes, 2, 20*time.Millisecond)
 	p.hear(100)
 	must := func(err error) {
 		t.Helper()
@@ -329,14 +337,14 @@ func TestNothingIsLostBetweenProcesses(t *testing.T) {
 	must(redis.Restart())
 	p.hear(100)
 	proxy.Silence()
-	awake(t, p.guests[0], cut)
+	awake(t, p.guests[0], 5*time.Second)
 	proxy.Mend()
 	p.hear(100)
 	proxy.Slow(100 * time.Millisecond)
 	p.hear(50)
 	proxy.Mend()
 	p.hear(100)
-	p.settle(500)
+	p.settle(500, 1) // what was, when Redis began empty
 }
 
 // awake waits while others go on talking.
