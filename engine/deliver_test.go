@@ -6,6 +6,7 @@ import (
 	"slices"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/mootchat/moot/engine"
 	"github.com/mootchat/moot/engine/wire"
@@ -210,5 +211,20 @@ func TestMessageThatIsNoPayloadIsDropped(t *testing.T) {
 		if slices.ContainsFunc(clients, func(c *client) bool { return c == nil }) {
 			w.Error("the crowd is not complete")
 		}
+	})
+}
+
+func TestMessageOfARoomMayWait(t *testing.T) {
+	inWorld(t, func(w *world) {
+		n := w.node("one", func(c *engine.Config) {
+			c.Tenants[0].Rooms = []engine.RoomSettings{{Match: func(string) bool { return true }, FlushDelay: 10 * time.Millisecond}}
+		})
+		a := n.client().do(roomAdd("r"))
+		a.says(say("r", "hi"), ok)
+		time.Sleep(9 * time.Millisecond)
+		a.hears()
+		time.Sleep(time.Millisecond)
+		synctest.Wait()
+		a.hears(fmt.Sprintf(`{"message":"hi","room":"r","from":%q,"context":"user","sentAt":946684800000}`, a.ID()))
 	})
 }

@@ -123,7 +123,8 @@ func (e *Engine) Deliver(ctx context.Context, id RoomID, at Position, payload []
 		return
 	}
 	r.sequence++
-	d := delivery{room: r, crowd: crowd, payload: payload, at: at, shown: t.settings(id.Room).Keep.Messages > 0}
+	set := t.settings(id.Room)
+	d := delivery{room: r, crowd: crowd, payload: payload, at: at, shown: set.Keep.Messages > 0, delay: set.FlushDelay}
 	if !e.middleware.Asks(HookSay, id.Tenant, id.Room) {
 		e.deliverAll(&d, d.asIs())
 		return
@@ -142,7 +143,8 @@ type delivery struct {
 	crowd   *crowd
 	payload []byte
 	at      Position
-	shown   bool // members hear of the position
+	shown   bool          // members hear of the position
+	delay   time.Duration // that it may wait for others
 }
 
 // asIs is the message as it was published.
@@ -190,7 +192,7 @@ func eventOf(id RoomID, p wire.Payload, sequence uint64) Event {
 
 // deliverAll gives every member the same.
 func (e *Engine) deliverAll(d *delivery, frame *wire.Frame) {
-	d.room.post(d.crowd, job{frame: frame, size: frame.Len(), at: d.at})
+	d.room.post(d.crowd, job{frame: frame, size: frame.Len(), at: d.at, delay: d.delay})
 	e.stats.deliveries.Add(uint64(len(d.crowd.members)))
 }
 
@@ -200,7 +202,7 @@ func (e *Engine) deliverEach(d *delivery, v *Delivery) {
 	frames := make([]*wire.Frame, len(v.Answers)+1)
 	which := make([]int32, len(d.crowd.members))
 	asIs := len(v.Answers)
-	j := job{from: frames, which: which, at: d.at}
+	j := job{from: frames, which: which, at: d.at, delay: d.delay}
 	heard := uint64(0)
 	for i, k := range v.For {
 		switch {

@@ -42,6 +42,10 @@ type RoomSettings struct {
 	MaxMembers int  // on all nodes; joins at the same moment may pass it; 0: no limit
 	Keep       Keep // history that members can ask for; the zero Keep: none
 	Presence   bool // members may ask to hear who joins and leaves
+
+	// FlushDelay is how long a message may wait for others, to go out to each member
+	// in one write with them. What is said to its connection alone does not wait.
+	FlushDelay time.Duration
 }
 
 func (s *RoomSettings) check(c *Cluster) error {

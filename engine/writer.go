@@ -1,7 +1,9 @@
 package engine
 
 import (
+	"slices"
 	"sync"
+	"time"
 
 	"github.com/mootchat/moot/engine/wire"
 )
@@ -11,6 +13,7 @@ const (
 	slice      = 64       // members that are written to before other rooms get their turn
 	batchBytes = 64 << 10 // of messages that go out together
 	backlog    = 256      // messages of one room that wait for a writer before the room does
+	holdCount  = 64       // messages that end the wait for a room's flushDelay
 )
 
 // writer sends to a share of the node's connections. There is one for each
@@ -27,6 +30,7 @@ type writer struct {
 	wake     sync.Cond
 	outboxes []*outbox // that have something waiting
 	streams  turns     // of rooms that have a message to send
+	held     []*stream // of those that wait for more, for the room's flushDelay
 	endings  []ending  // in the order they came
 	had      uint64    // turns that streams have had
 	closed   bool
@@ -54,7 +58,9 @@ type stream struct {
 
 	// Under w.mu.
 	waiting []job
-	listed  bool // in w.streams, or in the writer's hands
+	listed  bool        // in w.streams, or in the writer's hands
+	held    bool        // in w.held
+	delay   *time.Timer // of flushDelay; nil: it never had one
 
 	// The writer's own.
 	batch []job
@@ -70,6 +76,7 @@ type job struct {
 	which []int32       // for each member an index in from, or Nothing
 	size  int           // bytes of the largest answer
 	at    Position      // in the room's order
+	delay time.Duration // that it may wait for others
 }
 
 // frameFor is what member i gets; nil for nothing.
@@ -94,6 +101,7 @@ func (w *writer) flushSoon(o *outbox) {
 // endSoon ends o once the rooms that have a message to send have had their turn.
 func (w *writer) endSoon(o *outbox, farewell []byte) {
 	w.mu.Lock()
+	w.letGo() // o may be of any of the rooms
 	w.endings = append(w.endings, ending{o, farewell, w.had + uint64(w.streams.waiting()) + 1})
 	w.mu.Unlock()
 	w.wake.Signal()
@@ -123,11 +131,54 @@ func (s *stream) post(j job) {
 	}
 	s.waiting = append(s.waiting, j)
 	if !s.listed {
-		s.listed = true
-		w.streams.push(s)
+		if j.delay > 0 && len(s.waiting) < holdCount && !w.closed {
+			s.hold(j.delay)
+			w.mu.Unlock()
+			return
+		}
+		s.list()
 	}
 	w.mu.Unlock()
 	w.wake.Signal()
+}
+
+// list gives s its turn. w.mu is held, as it is for hold and letGo.
+func (s *stream) list() {
+	if s.held {
+		s.held = false
+		s.delay.Stop()
+		s.w.held = slices.DeleteFunc(s.w.held, func(h *stream) bool { return h == s })
+	}
+	s.listed = true
+	s.w.streams.push(s)
+}
+
+// hold has s wait for more messages; the first one's delay counts.
+func (s *stream) hold(delay time.Duration) {
+	if s.held {
+		return
+	}
+	s.held = true
+	s.w.held = append(s.w.held, s)
+	if s.delay != nil {
+		s.delay.Reset(delay)
+		return
+	}
+	s.delay = time.AfterFunc(delay, func() {
+		s.w.mu.Lock()
+		if s.held {
+			s.list()
+		}
+		s.w.mu.Unlock()
+		s.w.wake.Signal()
+	})
+}
+
+// letGo gives all their turn who wait for more.
+func (w *writer) letGo() {
+	for len(w.held) > 0 {
+		w.held[0].list()
+	}
 }
 
 // run works until close, and then until nothing is left to do.
@@ -195,6 +246,7 @@ func (w *writer) again(s *stream) bool {
 func (w *writer) close() {
 	w.mu.Lock()
 	w.closed = true
+	w.letGo()
 	w.mu.Unlock()
 	w.wake.Broadcast()
 }

@@ -20,6 +20,7 @@ func TestNothingIsLostOrReordered(t *testing.T) {
 			var halls [rooms]*hall
 			for i := range halls {
 				halls[i] = d.hall(0)
+				halls[i].delay = time.Duration(i) * time.Millisecond
 			}
 			var boxes []*box
 			for i := range members {

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 )
 
 // hall is a room with members that one writer serves.
@@ -15,6 +16,7 @@ type hall struct {
 	s     *stream
 	boxes []*box
 	to    []*member
+	delay time.Duration
 }
 
 func (d *desk) hall(members int) *hall {
@@ -36,7 +38,52 @@ func (h *hall) join(b *box) {
 
 func (h *hall) post(text string) {
 	f := frameText(text)
-	h.s.post(job{to: h.to, frame: f, size: f.Len()})
+	h.s.post(job{to: h.to, frame: f, size: f.Len(), delay: h.delay})
+}
+
+// Messages of a room with flushDelay wait for others: until the first has waited so
+// long, there are many, a connection ends, or one comes that waits for nothing.
+func TestMessagesWaitForOthersWhereTheyMay(t *testing.T) {
+	numbered := func(n int) (all []string) {
+		for i := range n {
+			all = append(all, fmt.Sprint("m", i))
+		}
+		return all
+	}
+	for name, c := range map[string]struct {
+		messages int
+		then     func(d *desk, h *hall)
+		writes   int
+	}{
+		"its time":        {3, func(*desk, *hall) { time.Sleep(time.Millisecond) }, 1},
+		"many":            {holdCount, func(*desk, *hall) {}, 1},
+		"an end":          {3, func(d *desk, h *hall) { d.w.endSoon(h.boxes[0].outbox, nil) }, 1},
+		"one in a hurry":  {2, func(_ *desk, h *hall) { h.delay = 0; h.post("m2") }, 1},
+		"the next window": {3, func(_ *desk, h *hall) { time.Sleep(2 * time.Millisecond); h.post("m3"); time.Sleep(5 * time.Millisecond) }, 2},
+	} {
+		atDesk(t, func(d *desk) {
+			h := d.hall(3)
+			h.delay = 5 * time.Millisecond
+			for i, text := range numbered(c.messages) {
+				if h.post(text); i == 0 {
+					time.Sleep(4 * time.Millisecond) // the first one's time counts
+				}
+			}
+			if synctest.Wait(); c.messages < holdCount {
+				d.got(h.boxes[1])
+			}
+			c.then(d, h)
+			synctest.Wait()
+			want := numbered(max(c.messages, 3))
+			if c.writes == 2 {
+				want = numbered(4)
+			}
+			d.got(h.boxes[1], want...)
+			if tries, _, _ := h.boxes[1].sink.Counts(); tries != c.writes {
+				d.Errorf("%s: %d writes, want %d", name, tries, c.writes)
+			}
+		})
+	}
 }
 
 // hold keeps the writer at its desk's first sink until the function it gives is

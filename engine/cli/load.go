@@ -165,7 +165,7 @@ func tenantLimits(l config.TenantLimits) engine.Limits {
 }
 
 func roomSettings(s config.RoomSettings, match func(string) bool) engine.RoomSettings {
-	r := engine.RoomSettings{Match: match, MaxMembers: s.MaxMembers, Presence: s.Presence}
+	r := engine.RoomSettings{Match: match, MaxMembers: s.MaxMembers, Presence: s.Presence, FlushDelay: s.FlushDelay}
 	if s.History > 0 {
 		r.Keep = engine.Keep{Messages: s.History, For: s.HistoryTTL}
 	}

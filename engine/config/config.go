@@ -215,6 +215,7 @@ type RoomSettings struct {
 	HistoryTTL time.Duration `yaml:"historyTTL" default:"5m" min:"1s" max:"168h"`   // each of them, at least
 	Ephemeral  bool          `yaml:"ephemeral" default:"false"`                     // nothing is kept, not even for nodes to heal by; no history
 	Presence   bool          `yaml:"presence" default:"false"`                      // members may hear who joins and leaves
+	FlushDelay time.Duration `yaml:"flushDelay" default:"0s" min:"0s" max:"1s"`     // that a message may wait for others
 }
 
 // TenantLimits hold for one tenant. Those that the node has too are 0 for the node's, and
