@@ -28,7 +28,8 @@ type Connection struct {
 
 	admitted atomic.Bool // else it has yet to send its token
 	deadline deadline
-	keys     keys // of Do
+	keys     keys   // of Do
+	trace    string // of Do: the key of the trace that leads to its session, "": none
 	life     life
 
 	mu      sync.Mutex

@@ -14,9 +14,10 @@ import (
 // handOverTime is how long a session may be on its way from node to node.
 const handOverTime = 30 * time.Second
 
-// parkedSession is a session that no node holds.
+// parkedSession is a session that no node holds, or a trace of one.
 type parkedSession struct {
 	Tenant  string          `json:"tenant"`
+	Moved   string          `json:"moved,omitempty"` // the secret of the session that it is a trace of; all but the tenant is empty then
 	ID      string          `json:"id"`
 	Profile json.RawMessage `json:"profile"` // a storedProfile
 	Claims  []string        `json:"claims,omitempty"`
@@ -150,6 +151,9 @@ func (e *Engine) Expired(ctx context.Context, session []byte) {
 	var s parkedSession
 	if err := json.Unmarshal(session, &s); err != nil {
 		e.log.Error("a session from the cluster is damaged", "error", err)
+		return
+	}
+	if s.Moved != "" {
 		return
 	}
 	profile := decodeProfile(s.Tenant, Presentee{ID: s.ID, Profile: s.Profile})

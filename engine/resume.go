@@ -31,13 +31,14 @@ func (c *Connection) resume(ctx context.Context, r *wire.Request) (result, error
 		return result{}, &VerbError{"there are no sessions here"}
 	case r.Session == "":
 		return result{}, &VerbError{"session is required"}
-	case len(c.memberships()) > 0:
+	case len(c.memberships()) > 0 || r.Session == c.life.secret:
 		return result{}, errNotFirst
 	}
-	members, err := e.comeBack(ctx, c, r.Session)
+	members, err := e.comeBack(ctx, c, sessionClaim{r.Session, c.profile.Load().User}, tracesLong)
 	if err != nil {
 		return result{}, err
 	}
+	e.leaveTrace(ctx, c, r.Session, c.life.secret)
 	answer := resumed{ID: c.ID(), Session: c.life.secret, Rooms: map[string]resumedRoom{}}
 	var after []func(ctx context.Context)
 	for _, m := range members {
@@ -63,9 +64,8 @@ func (c *Connection) resume(ctx context.Context, r *wire.Request) (result, error
 }
 
 // comeBack gives the connection all that a session has, and says of which rooms it
-// is a member now: those with history are held back.
-func (e *Engine) comeBack(ctx context.Context, c *Connection, secret string) ([]*member, error) {
-	by := sessionClaim{secret, c.profile.Load().User}
+// is a member now: those with history are held back. It follows so many traces.
+func (e *Engine) comeBack(ctx context.Context, c *Connection, by sessionClaim, traces int) ([]*member, error) {
 	old, err := e.claim(ctx, c.tenant, by)
 	if err == nil {
 		return e.adopt(ctx, c, old), nil
@@ -74,8 +74,11 @@ func (e *Engine) comeBack(ctx context.Context, c *Connection, secret string) ([]
 		return nil, err
 	}
 	s, err := e.unpark(ctx, c.tenant, by)
-	if err != nil {
+	switch {
+	case err != nil:
 		return nil, err
+	case s.Moved != "":
+		return e.follow(ctx, c, by, s.Moved, traces)
 	}
 	return e.adoptParked(ctx, c, s), nil
 }

@@ -62,6 +62,7 @@ func (c *Connection) Do(ctx context.Context, r wire.Request) {
 	if c.closing() {
 		return
 	}
+	c.engine.eraseTrace(ctx, c)
 	id := c.messageID(&r)
 	if wait := c.pay(&r); wait > 0 {
 		c.engine.stats.verbs.count(r.Verb, &LimitError{Wait: wait})

@@ -55,11 +55,15 @@ func TestMessagesWaitForOthersWhereTheyMay(t *testing.T) {
 		then     func(d *desk, h *hall)
 		writes   int
 	}{
-		"its time":        {3, func(*desk, *hall) { time.Sleep(time.Millisecond) }, 1},
-		"many":            {holdCount, func(*desk, *hall) {}, 1},
-		"an end":          {3, func(d *desk, h *hall) { d.w.endSoon(h.boxes[0].outbox, nil) }, 1},
-		"one in a hurry":  {2, func(_ *desk, h *hall) { h.delay = 0; h.post("m2") }, 1},
-		"the next window": {3, func(_ *desk, h *hall) { time.Sleep(2 * time.Millisecond); h.post("m3"); time.Sleep(5 * time.Millisecond) }, 2},
+		"its time":       {3, func(*desk, *hall) { time.Sleep(time.Millisecond) }, 1},
+		"many":           {holdCount, func(*desk, *hall) {}, 1},
+		"an end":         {3, func(d *desk, h *hall) { d.w.endSoon(h.boxes[0].outbox, nil) }, 1},
+		"one in a hurry": {2, func(_ *desk, h *hall) { h.delay = 0; h.post("m2") }, 1},
+		"the next window": {3, func(_ *desk, h *hall) {
+			time.Sleep(2 * time.Millisecond)
+			h.post("m3")
+			time.Sleep(5 * time.Millisecond)
+		}, 2},
 	} {
 		atDesk(t, func(d *desk) {
 			h := d.hall(3)

@@ -193,6 +193,19 @@ test("a session that cannot be had yet is asked for again, by its own secret", {
   assert.deepEqual(server.asked.slice(2), [[1, "say", undefined], [2, "resume", "s1"], [3, "resume", "s1"], [4, "resume", "s1"], [4, "say", undefined]]);
 });
 
+test("a room that cannot be joined again yet is not given up", { timeout }, async () => {
+  const server = await scripted((number, { event }) => {
+    if (event === "detailsView") return { id: `c${number}`, rooms: [] };
+    if (event === "say") return number === 1 ? undefined : true;
+    return { 2: "cluster unavailable", 3: "outcome unknown", 4: "room is full (at most 1 members)" }[number] ?? true;
+  });
+  const { client, left } = await member(server.url);
+  const back = next(client, "connected");
+  await assert.rejects(client.say("otherRoom", "hello"), LostError);
+  assert.equal((await back).id, "c4");
+  assert.deepEqual(left, ["otherRoom"]); // for good, and once
+});
+
 test("what had been done before the break is no error when it is asked again", { timeout }, async () => {
   const server = await scripted((number, { event }) => {
     if (event === "detailsView") return { id: "a", session: "s1", rooms: [] };

@@ -225,7 +225,7 @@ export class Client extends Emitter<Events> {
       return (await link.request("resume", { session: this.#session, since: this.#rooms.positions() })).data as unknown as Resumed;
     } catch (err) {
       if (!(err instanceof VerbError)) throw err;
-      if (mayPass(err)) return link.end(1006, `the session cannot be resumed yet: ${err.message}`), Promise.reject(new LostError());
+      if (mayPass(err)) return giveUp(link, err);
       this.#session = undefined;
       return undefined;
     }
@@ -241,6 +241,7 @@ export class Client extends Emitter<Events> {
     } catch (err) {
       if (!(err instanceof VerbError)) throw err;
       if (alreadyThere(err)) return;
+      if (mayPass(err)) return giveUp(link, err);
       this.#rooms.leave(place.room);
       this.emit("left", { room: place.room, reason: err.message });
     }
@@ -292,5 +293,12 @@ interface Resumed {
 
 const says = (err: unknown, words: string) => err instanceof VerbError && err.message.startsWith(words);
 const alreadyThere = (err: unknown) => says(err, "connection already in this room");
+
+/** Ends a link on which the client cannot be yet where it was, so that it tries again later. */
+function giveUp(link: Link, why: VerbError): Promise<never> {
+  link.end(1006, `not yet: ${why.message}`);
+  return Promise.reject(new LostError());
+}
+
 const mayPass = (err: VerbError) =>
   err.retryAfter > 0 || ["session is busy", "cluster unavailable", "outcome unknown"].some((words) => says(err, words));

@@ -1,0 +1,61 @@
+package engine
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"time"
+)
+
+// A client learns its session's new secret from the answer to resume, which may be
+// lost with the connection. So the secret that it gave leads to the session for a
+// while, on all nodes, unless the client sends something else before: then it has
+// the answer. What leads there is a trace: a parked session that has Moved.
+
+const (
+	traceFor   = 2 * time.Minute
+	traceTime  = time.Second // for the cluster to take a trace: without it the client comes back as another
+	tracesLong = 3           // that lead to one another
+)
+
+// leaveTrace leads from the secret before to a session, c's if it is not another's.
+func (e *Engine) leaveTrace(ctx context.Context, c *Connection, before, session string) {
+	if e.cluster.Sessions == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, traceTime)
+	defer cancel()
+	b, _ := json.Marshal(parkedSession{Tenant: c.tenant.name, Moved: session}) // texts
+	if err := e.cluster.Sessions.Park(ctx, keyOf(before), b, traceFor); err != nil {
+		e.log.Debug("a session has no trace", "connection", c.ID(), "error", err)
+	} else if session == c.life.secret {
+		c.trace = keyOf(before)
+	}
+}
+
+// follow comes back to the session that a trace led to. If that cannot be had yet,
+// the trace is left for another try.
+func (e *Engine) follow(ctx context.Context, c *Connection, by sessionClaim, session string, steps int) ([]*member, error) {
+	if steps == 0 {
+		return nil, ErrNoSession
+	}
+	members, err := e.comeBack(ctx, c, sessionClaim{session, by.User}, steps-1)
+	if err != nil && !errors.Is(err, ErrNoSession) && !errors.Is(err, errOther) {
+		e.leaveTrace(ctx, c, by.Secret, session)
+	}
+	return members, err
+}
+
+// eraseTrace is called when the client knows the secret.
+func (e *Engine) eraseTrace(ctx context.Context, c *Connection) {
+	if c.trace == "" {
+		return
+	}
+	key := c.trace
+	c.trace = ""
+	ctx, cancel := context.WithTimeout(ctx, traceTime)
+	defer cancel()
+	if _, err := e.cluster.Sessions.Take(ctx, key); err != nil && !errors.Is(err, ErrNoSession) {
+		e.log.Debug("a session's trace stays until its time is over", "connection", c.ID(), "error", err)
+	}
+}
