@@ -5,6 +5,7 @@ import (
 	"errors"
 	"reflect"
 	"runtime"
+	"strings"
 	"time"
 
 	"github.com/tetratelabs/wazero/api"
@@ -155,5 +156,9 @@ func (in *instance) classify(err error) *failure {
 	if in.linear.short() {
 		kind = Memory
 	}
-	return fail(kind, "%s%w", in.said(), err)
+	said := in.said()
+	if said != "" && in.generation.program != nil {
+		return fail(kind, "%s", strings.TrimSpace(said)) // the stack is the runner's: it says nothing about the script
+	}
+	return fail(kind, "%s%w", said, err)
 }

@@ -99,7 +99,7 @@ func (r *run) ask(e *entry) (more bool) {
 	}
 	if f != nil {
 		e.failed(f, r.ev)
-		e.record(r.ev, Decision{Verdict: SaidError, Reason: f.kind.String(), Took: time.Duration(now() - r.asked)})
+		e.record(r.ev, Decision{Verdict: SaidError, Reason: f.kind.String(), Error: f.short(), Took: time.Duration(now() - r.asked)})
 		if e.OnError == DenyOnError {
 			r.verdict.Outcome, r.verdict.Module = engine.Failed, e.label
 			return false

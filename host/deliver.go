@@ -265,7 +265,7 @@ func (s *scratch) batch(e *entry, f int32, b batch, deadline int64) int {
 			into = nothing
 		}
 		if e.Mode == Enforce {
-			e.record(&s.event, Decision{Verdict: SaidError, Reason: fail.kind.String(), Receivers: b.to - b.from, Took: time.Duration(now() - s.asked)})
+			e.record(&s.event, Decision{Verdict: SaidError, Reason: fail.kind.String(), Error: fail.short(), Receivers: b.to - b.from, Took: time.Duration(now() - s.asked)})
 		}
 		fill(outcome, into)
 	}

@@ -53,9 +53,16 @@ var (
 )
 
 // brief is an error's text for people: a guest can make a stack trace long.
-func brief(err error) string {
-	const limit = 4 << 10
-	text := strings.TrimSpace(err.Error())
+func brief(err error) string { return cut(err.Error(), 4<<10) }
+
+// short is brief without the machine's own stack, for a decision's Error.
+func (f *failure) short() string {
+	text, _, _ := strings.Cut(f.err.Error(), "\nwasm stack trace:")
+	return cut(text, 512)
+}
+
+func cut(text string, limit int) string {
+	text = strings.TrimSpace(text)
 	if len(text) > limit {
 		text = strings.ToValidUTF8(text[:limit], "") + " ..."
 	}

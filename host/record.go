@@ -39,6 +39,7 @@ type Decision struct {
 	Module    string // module@sha256#revision
 	Verdict   string // see SaidAllow
 	Reason    string // of a deny: the module's own words; of an error: its Kind
+	Error     string // of an error: what went wrong, as in the log; a script's line and column. About 512 bytes at most
 	Took      time.Duration
 	Receivers int    // at say: members of the room
 	Shadow    bool   // it was asked, and nothing came of it
@@ -178,7 +179,7 @@ func (e *entry) text(ev *engine.Event) string {
 
 func (e *entry) logDecision(d *Decision) {
 	args := []any{"module", d.Module, "hook", d.Hook.String(), "tenant", d.Tenant, "verdict", d.Verdict, "took", d.Took}
-	for _, more := range []struct{ name, value string }{{"room", d.Room}, {"reason", d.Reason}, {"done", d.Done}, {"doneBy", d.DoneBy}, {"text", d.Text}} {
+	for _, more := range []struct{ name, value string }{{"room", d.Room}, {"reason", d.Reason}, {"error", d.Error}, {"done", d.Done}, {"doneBy", d.DoneBy}, {"text", d.Text}} {
 		if more.value != "" {
 			args = append(args, more.name, more.value)
 		}

@@ -105,7 +105,7 @@ func (r *run) would(e *entry) {
 	d := Decision{Took: time.Duration(took)}
 	e.describe(r.ev, &d)
 	if f != nil {
-		d.Verdict, d.Reason = SaidError, f.kind.String()
+		d.Verdict, d.Reason, d.Error = SaidError, f.kind.String(), f.short()
 		e.failed(f, r.ev)
 	} else {
 		e.count(r.answer.code, 1)

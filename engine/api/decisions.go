@@ -56,6 +56,7 @@ type Decision struct {
 	Module  string `json:"module" doc:"module@sha256#revision"`
 	Verdict string `json:"verdict" doc:"allow, rewrite, deny, drop or error"`
 	Reason  string `json:"reason,omitempty" doc:"The module's own words, or the kind of the error."`
+	Error   string `json:"error,omitempty" doc:"What went wrong, as in the log; where a script failed, its file, line and column."`
 	Took    int64  `json:"took" doc:"us"`
 	Count   int    `json:"count,omitempty" doc:"Receivers, at say."`
 	Shadow  bool   `json:"shadow,omitempty" doc:"Asked, and not applied."`

@@ -30,7 +30,7 @@ func (d decisions) Recent(q api.DecisionQuery) []api.Decision {
 	list := make([]api.Decision, len(found))
 	for i, f := range found {
 		list[i] = api.Decision{At: f.At, Node: d.node, Tenant: f.Tenant, Room: f.Room, Hook: f.Hook.String(), Module: f.Module,
-			Verdict: f.Verdict, Reason: f.Reason, Took: f.Took.Microseconds(), Count: f.Receivers, Shadow: f.Shadow, Done: f.Done, Text: f.Text}
+			Verdict: f.Verdict, Reason: f.Reason, Error: f.Error, Took: f.Took.Microseconds(), Count: f.Receivers, Shadow: f.Shadow, Done: f.Done, Text: f.Text}
 		if f.DoneBy != "" {
 			list[i].Done += " by " + f.DoneBy
 		}
@@ -141,8 +141,9 @@ func (p *decisionPrinter) table(found []api.Decision) error {
 		if d.Count > 0 {
 			verdict += fmt.Sprint(" x", d.Count)
 		}
+		reason := slices.DeleteFunc([]string{d.Reason, d.Error, d.Text}, func(s string) bool { return s == "" })
 		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%d\t%s\n", time.UnixMicro(d.At).Format("15:04:05.000"), d.Tenant, orDash(printable(d.Room)), d.Hook,
-			verdict, d.Module, d.Took, printable(strings.TrimSpace(d.Reason+" "+d.Text)))
+			verdict, d.Module, d.Took, printable(strings.Join(reason, " ")))
 	}
 	return table.Flush()
 }

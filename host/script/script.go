@@ -8,6 +8,7 @@
 package script
 
 import (
+	"bytes"
 	"embed"
 	"errors"
 	"fmt"
@@ -93,9 +94,17 @@ func Compile(file string, source []byte) (*Program, error) {
 	return p, nil
 }
 
-// asWritten is for languages whose runner takes them as they are.
+// asWritten is for languages whose runner takes them as they are. place is where a line
+// begins: that is all that is known of an error's column.
 func asWritten(_ string, source []byte) ([]byte, func(int) (string, bool), error) {
-	return source, nil, nil
+	lines := bytes.Split(source, []byte("\n"))
+	return source, func(line int) (string, bool) {
+		if line < 1 || line > len(lines) {
+			return "", false
+		}
+		indent := len(lines[line-1]) - len(bytes.TrimLeft(lines[line-1], " \t"))
+		return fmt.Sprintf("%d:%d", line, indent+1), true
+	}, nil
 }
 
 // Locate is text in which the lines that the runner names are those of the

@@ -292,7 +292,7 @@ func TestWhatIsNotGrantedFailsWhenItIsCalled(t *testing.T) {
 
 // An error names the file, the line and, where the language knows it, the column.
 func TestErrorsNameTheLine(t *testing.T) {
-	for file, want := range map[string]string{"all.js": "all.js:35:5", "all.ts": "all.ts:9:5", "all.lua": "all.lua:45: on purpose"} {
+	for file, want := range map[string]string{"all.js": "all.js:35:5", "all.ts": "all.ts:9:5", "all.lua": "all.lua:45:5: on purpose"} {
 		w := open(t, rule{file: file, grants: all})
 		if _, v := w.say("throw"); v.Outcome != engine.Failed || v.Reason != "" {
 			t.Errorf("%s: %+v", file, v)
@@ -304,9 +304,9 @@ func TestErrorsNameTheLine(t *testing.T) {
 	for _, c := range []struct{ file, text, want string }{
 		{"bad.js", "moot.on('join', () => {\n  return moot.deny('x'\n});", "rules/bad.js:3:1: "},
 		{"bad.ts", "const x: = 1;", "rules/bad.ts:1:10: "},
-		{"bad.lua", "moot.on('join'\nfunction() end)", "bad.lua:2: "},
+		{"bad.lua", "moot.on('join'\nfunction() end)", "bad.lua:2:1: "},
 		{"late.js", "\n\nmoot.on('join', () => {});\nnull.x;", "late.js:4:1"},
-		{"late.lua", "\nlocal x = nil\nx.y = 1", "late.lua:3: "},
+		{"late.lua", "\nlocal x = nil\nx.y = 1", "late.lua:3:1: "},
 		{"hook.js", "moot.on('jion', () => {});", "there is no hook jion; there are connect, join"},
 		{"hook.lua", "moot.on('jion', function() end)", "there is no hook jion; there are connect, join"},
 		{"twice.js", "moot.on('join', () => {});\nmoot.on('join', () => {});", "twice.js:2"},

@@ -67,7 +67,7 @@ const list = (rows) => table("Decisions", [
   ["hook", (d) => d.hook],
   ["module", (d) => h("code", {}, d.module)],
   ["verdict", (d) => [h("span", { class: tone[d.verdict] }, d.verdict), d.shadow ? h("span", { class: "faint" }, ` in shadow; done: ${d.done ?? "allow"}`) : ""]],
-  ["reason", (d) => [d.reason, d.text ? h("div", { class: "faint" }, d.text) : ""], "words"],
+  ["reason", (d) => [d.reason, d.error ? h("div", { class: "faint" }, d.error) : "", d.text ? h("div", { class: "faint" }, d.text) : ""], "words"],
   ["receivers", (d) => (d.count ? number(d.count) : ""), "number"],
   ["took", (d) => micros(d.took), "number"],
   ["node", (d) => d.node],
