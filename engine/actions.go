@@ -28,6 +28,7 @@ func (c *Connection) action(ctx context.Context, r wire.Request, id json.RawMess
 		c.respondAction(id, nil, err)
 		return
 	}
+	ctx, end := c.begin(ctx, &r)
 	c.actions.Go(func() {
 		reply, later, err := c.act(ctx, name, params)
 		c.mu.Lock()
@@ -35,6 +36,9 @@ func (c *Connection) action(ctx context.Context, r wire.Request, id json.RawMess
 		c.mu.Unlock()
 		c.respondAction(id, reply, err)
 		c.engine.applyLater(ctx, c.tenant, later, false)
+		if end != nil {
+			end(err)
+		}
 	})
 }
 

@@ -50,17 +50,20 @@ type hall struct {
 	stop    func()
 }
 
-func newHall(tb testing.TB) *hall {
+func newHall(tb testing.TB, change ...func(*engine.Config)) *hall {
 	h := &hall{mw: &engine.FakeMiddleware{}, floor: &floor{full: make(chan struct{}, 1)}}
 	var err error
-	h.Engine, err = engine.New(engine.Config{
+	cfg := engine.Config{
 		Tenants:    []engine.TenantConfig{{Name: "default", StartingRooms: []string{"r"}}},
 		Limits:     engine.Limits{Connections: 1 << 20, VerbsPerSecond: 1e12},
 		Middleware: h.mw,
 		Cluster:    memory.New().Node("n"),
 		Log:        slog.New(slog.NewTextHandler(io.Discard, nil)),
-	})
-	if err != nil {
+	}
+	for _, f := range change {
+		f(&cfg)
+	}
+	if h.Engine, err = engine.New(cfg); err != nil {
 		tb.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())

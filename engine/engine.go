@@ -45,6 +45,7 @@ type Config struct {
 	Middleware Middleware // nil: everything is allowed
 	Cluster    Cluster
 	Operator   Operator // nil: operators of other nodes hear that there is none
+	Tracer     Tracer   // nil: nobody is told of verbs
 
 	// Grace is how long a connection that was lost may be resumed, with all that
 	// it has. 0: not at all.
@@ -60,6 +61,7 @@ type Engine struct {
 	middleware Middleware
 	cluster    Cluster
 	operator   Operator
+	tracer     Tracer
 	log        *slog.Logger
 	welcome    *wire.Frame
 	writers    []*writer
@@ -87,6 +89,7 @@ func New(cfg Config) (*Engine, error) {
 		middleware:  cfg.Middleware,
 		cluster:     cfg.Cluster,
 		operator:    cfg.Operator,
+		tracer:      cfg.Tracer,
 		log:         cfg.Log,
 		ready:       make(chan struct{}),
 		deadlines:   newDeadlines(),

@@ -87,17 +87,28 @@ func (c *Connection) Do(ctx context.Context, r wire.Request) {
 		c.action(ctx, r, id)
 		return
 	}
-	res, err := c.carryOut(ctx, &r)
+	ctx, end := c.begin(ctx, &r)
+	err := c.answer(ctx, &r, id)
+	if end != nil {
+		end(err)
+	}
+}
+
+// answer carries out a verb, answers it, and does what comes after that. The
+// error is the one that was answered.
+func (c *Connection) answer(ctx context.Context, r *wire.Request, id json.RawMessage) error {
+	res, err := c.carryOut(ctx, r)
 	c.engine.stats.verbs.count(r.Verb, err)
 	if err != nil {
 		c.fail(wire.Response{ID: id, Request: r.Data}, err)
-		return
+		return err
 	}
 	c.respond(wire.Response{ID: id, Data: res.data, Reply: res.reply})
 	if res.after != nil {
 		res.after(ctx)
 	}
 	c.engine.applyLater(ctx, c.tenant, res.effects, false)
+	return nil
 }
 
 // fail answers a verb that failed; a Close ends the connection instead.

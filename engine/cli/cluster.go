@@ -13,6 +13,7 @@ import (
 	"github.com/mootchat/moot/engine/cluster/memory"
 	"github.com/mootchat/moot/engine/cluster/redis"
 	"github.com/mootchat/moot/engine/config"
+	"github.com/mootchat/moot/engine/telemetry"
 	"github.com/mootchat/moot/host"
 	"github.com/mootchat/moot/host/redisstore"
 )
@@ -24,8 +25,7 @@ type ground struct {
 	close   func() error // ends what openCluster began, once the engine has run
 }
 
-func openCluster(ctx context.Context, cfg *config.Config, log *slog.Logger) (*ground, error) {
-	name := nodeName(cfg.Cluster.Node)
+func openCluster(ctx context.Context, cfg *config.Config, name string, traces *telemetry.Traces, log *slog.Logger) (*ground, error) {
 	if cfg.Cluster.Backend == "memory" {
 		return &ground{memory.New().Node(name), nil, func() error { return nil }}, nil
 	}
@@ -34,6 +34,9 @@ func openCluster(ctx context.Context, cfg *config.Config, log *slog.Logger) (*gr
 		return nil, err
 	}
 	rc.Node, rc.Log = name, log
+	if traces != nil {
+		rc.Instrument = traces.Redis
+	}
 	redis.LogLibrary(log)
 	n, err := redis.Open(ctx, rc)
 	if err != nil {

@@ -21,7 +21,7 @@ func TestRedisOverTLS(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		g, err := openCluster(t.Context(), cfg, slog.New(slog.DiscardHandler))
+		g, err := openCluster(t.Context(), cfg, "n", nil, slog.New(slog.DiscardHandler))
 		if err == nil {
 			err = g.close()
 		}

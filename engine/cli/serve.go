@@ -19,6 +19,7 @@ import (
 	"github.com/mootchat/moot/engine/config"
 	"github.com/mootchat/moot/engine/demo"
 	"github.com/mootchat/moot/engine/tcp"
+	"github.com/mootchat/moot/engine/telemetry"
 	"github.com/mootchat/moot/engine/ws"
 	"github.com/mootchat/moot/host"
 )
@@ -40,11 +41,15 @@ func (c *serveCommand) Run(ctx context.Context, t terminal) error {
 		return err
 	}
 	log, level := logger(cfg.Log, t.err)
-	common, err := openCluster(ctx, cfg, log)
+	n := &node{cfg: cfg, log: log, hup: hup, name: nodeName(cfg.Cluster.Node)}
+	if n.traces, err = openTraces(ctx, cfg, n.name, log); err != nil {
+		return err
+	}
+	defer closeTraces(ctx, n.traces, log)
+	common, err := openCluster(ctx, cfg, n.name, n.traces, log)
 	if err != nil {
 		return err
 	}
-	n := &node{cfg: cfg, log: log, hup: hup}
 	return errors.Join(c.serve(ctx, t, n, trace, level, common), common.close())
 }
 
@@ -61,6 +66,9 @@ func (c *serveCommand) serve(ctx context.Context, t terminal, n *node, trace con
 	closeRules := func() error { n.reloader.close(); return rules.Close() }
 	ec := engine.Config{Tenants: loaded.settings.Tenants, Limits: loaded.settings.Limits,
 		Middleware: rules, Log: log, Cluster: common.cluster, Operator: n.operator, Grace: cfg.Sessions.Grace}
+	if n.traces != nil {
+		ec.Middleware, ec.Tracer, ec.Cluster.Broker = n.traces.Middleware(rules), n.traces, n.traces.Broker(ec.Cluster.Broker)
+	}
 	if n.engine, err = engine.New(ec); err != nil {
 		return errors.Join(err, closeRules())
 	}
@@ -90,6 +98,8 @@ func (r *roomSizes) Members(ctx context.Context, room engine.RoomID) (int, error
 // node is a running server: an engine and its listeners.
 type node struct {
 	cfg      *config.Config
+	name     string
+	traces   *telemetry.Traces // nil: there are none
 	log      *slog.Logger
 	rules    *host.Host
 	keys     *auth.KeySets

@@ -18,6 +18,7 @@ import (
 )
 
 var (
+	headerShape     = regexp.MustCompile(`^[A-Za-z0-9!#$%&'*+.^_|~-]+$`)
 	hostShape       = regexp.MustCompile(`^[a-z0-9_-]+(\.[a-z0-9_-]+)*$`)
 	nameShape       = regexp.MustCompile(`^[a-z0-9-]{1,63}$`)
 	nodeShape       = regexp.MustCompile(`^[a-z0-9-]{0,63}$`)
@@ -41,6 +42,8 @@ func check(rule, text string) error {
 		return checkGlob(text)
 	case "host":
 		return must(hostShape.MatchString(text), "is not a host: want a name in lower case without scheme, port or path")
+	case "header":
+		return must(headerShape.MatchString(text), "is not a name of an HTTP header")
 	case "jwks":
 		return checkJWKS(text)
 	case "name":
@@ -62,6 +65,8 @@ func check(rule, text string) error {
 		return checkServer(text)
 	case "sha256":
 		return must(digestShape.MatchString(text), "is not a sha256: want 64 hex digits in lower case")
+	case "url":
+		return checkURL(text)
 	case "":
 		return nil
 	}
@@ -108,6 +113,12 @@ func checkJWKS(text string) error {
 	local := err == nil && (u.Hostname() == "localhost" || net.ParseIP(u.Hostname()).IsLoopback())
 	return must(err == nil && u.Host != "" && (u.Scheme == "https" || u.Scheme == "http" && local),
 		`is not a key set: want an address that begins with "https://", or the path of a file`)
+}
+
+func checkURL(text string) error {
+	u, err := url.Parse(text)
+	return must(text == "" || err == nil && u.Host != "" && (u.Scheme == "http" || u.Scheme == "https"),
+		`is not an address such as "http://localhost:4318"`)
 }
 
 func checkGlob(text string) error {

@@ -44,6 +44,7 @@ type Config struct {
 	Trusted   []string          `yaml:"trustedProxies" check:"network" restart:"true"` // whose word is taken for who connects; see Proxies
 	Log       Log               `yaml:"log"`
 	Decisions Decisions         `yaml:"decisions"`
+	Telemetry Telemetry         `yaml:"telemetry" restart:"true"`
 	Modules   map[string]Module `yaml:"modules" key:"name"`
 	Tenants   map[string]Tenant `yaml:"tenants" key:"name"` // never empty: where the file has none, it is "default" alone
 }
@@ -148,6 +149,13 @@ type Decisions struct {
 	SampleAllows int  `yaml:"sampleAllows" default:"0" min:"0" max:"1000000000"` // one of so many allows too; 0 = none
 	Log          bool `yaml:"log" default:"false"`                               // log lines too, of each module at most 20 a second
 	Text         bool `yaml:"text" default:"false"`                              // with the text of messages
+}
+
+// Telemetry says where traces go: OTLP over HTTP, in protobuf.
+type Telemetry struct {
+	Endpoint string            `yaml:"endpoint" check:"url"`                      // of the collector; without a path, /v1/traces; "" = no traces
+	Headers  map[string]Secret `yaml:"headers" key:"header"`                      // sent with each request
+	Sample   Share             `yaml:"sample" default:"0.01" min:"0.001" max:"1"` // of verbs that are traced, with all that comes of them
 }
 
 // Module is a file that chain entries name: File or Script, one of them is set.

@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/redis/go-redis/v9"
 )
 
 // Mode is how the Redis servers stand together.
@@ -62,6 +64,11 @@ type Config struct {
 	Partitions int
 
 	Log *slog.Logger // nil: nothing is logged
+
+	// Instrument is called for each client before it is used: it may add hooks
+	// that trace. A command is called with the values of the ctx of who asked for
+	// it, a batch of messages with those of the first. nil: nothing is added.
+	Instrument func(redis.UniversalClient) error
 
 	// dialer reaches a server; nil is by TCP. Tests cut nodes off with it.
 	dialer dialer

@@ -94,10 +94,17 @@ func Open(ctx context.Context, cfg Config) (*Node, error) {
 	for _, tag := range tags(cfg.Partitions) {
 		n.parts = append(n.parts, newPartition(n, keys{cfg.Prefix, tag}))
 	}
-	if err := n.meet(ctx); err != nil {
+	if err := errors.Join(n.instrument(), n.meet(ctx)); err != nil {
 		return nil, errors.Join(err, n.Close())
 	}
 	return n, nil
+}
+
+func (n *Node) instrument() error {
+	if n.cfg.Instrument == nil {
+		return nil
+	}
+	return errors.Join(n.cfg.Instrument(n.client), n.cfg.Instrument(n.reader))
 }
 
 // meet checks the servers, which may be starting too: it tries for

@@ -121,7 +121,8 @@ func (l *lane) ephemeral() bool { return l == &l.p.quick }
 
 // parcel is a message on its way to Redis.
 type parcel struct {
-	room     string // key
+	ctx      context.Context // of who publishes
+	room     string          // key
 	entry    string
 	keep     engine.Keep
 	deadline time.Time
@@ -136,7 +137,7 @@ func (n *Node) Publish(ctx context.Context, room engine.RoomID, payload []byte, 
 		return err
 	}
 	p, key := n.at(room)
-	item := &parcel{room: key, keep: keep, deadline: time.Now().Add(n.cfg.PublishTimeout), done: make(chan error, 1)}
+	item := &parcel{ctx: ctx, room: key, keep: keep, deadline: time.Now().Add(n.cfg.PublishTimeout), done: make(chan error, 1)}
 	l := &p.lane
 	if keep.Ephemeral {
 		l = &p.quick
@@ -190,9 +191,30 @@ func (l *lane) run() {
 			return
 		}
 		for batch := l.take(); len(batch) > 0 && ctx.Err() == nil; batch = l.take() {
-			send(ctx, batch)
+			send(l.p.n.cfg.traced(ctx, batch), batch)
 		}
 	}
+}
+
+// valued ends as one context does and has the values of another.
+type valued struct {
+	context.Context
+	values context.Context
+}
+
+func (v valued) Value(key any) any {
+	if value := v.values.Value(key); value != nil {
+		return value
+	}
+	return v.Context.Value(key)
+}
+
+// traced is the ctx that a batch is sent with.
+func (c *Config) traced(ctx context.Context, batch []*parcel) context.Context {
+	if c.Instrument == nil {
+		return ctx
+	}
+	return valued{ctx, context.WithoutCancel(batch[0].ctx)}
 }
 
 // take takes the next batch, leaving out who gave up waiting.

@@ -1,0 +1,6 @@
+package telemetry
+
+import "context"
+
+// Flush sends what waits.
+func (t *Traces) Flush(ctx context.Context) error { return t.provider.ForceFlush(ctx) }

@@ -1,0 +1,155 @@
+package telemetry
+
+import (
+	"context"
+	"errors"
+	"slices"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/wire"
+)
+
+// What spans say.
+const (
+	keyTenant     = attribute.Key("moot.tenant")
+	keyRoom       = attribute.Key("moot.room")
+	keyConnection = attribute.Key("moot.connection")
+	keyTransport  = attribute.Key("moot.transport")
+	keyAction     = attribute.Key("moot.action")
+	keyRefused    = attribute.Key("moot.refused") // why, in words for the client
+	keyOutcome    = attribute.Key("moot.outcome")
+	keyModule     = attribute.Key("moot.module") // who denied, dropped or failed
+	keyMembers    = attribute.Key("moot.members")
+	keyBytes      = attribute.Key("moot.bytes")
+)
+
+// longest is of an attribute, in bytes: clients may send what they like for a room.
+const longest = 200
+
+// verbs name spans; what else clients want is "verb", so that names stay few.
+var verbs = []string{"roomAdd", "roomLeave", "roomView", "roomHistory", "say", "detailsView", "documentation", "auth", "refresh", "resume",
+	"action", "paramAdd", "paramDelete", "paramView", "paramsView", "paramsDelete"}
+
+// Begin implements engine.Tracer.
+func (t *Traces) Begin(ctx context.Context, who *engine.Profile, r *wire.Request) (context.Context, func(error)) {
+	name := "verb"
+	if slices.Contains(verbs, r.Verb) {
+		name = r.Verb
+	}
+	ctx, span := t.tracer.Start(ctx, name, trace.WithSpanKind(trace.SpanKindServer))
+	if span.IsRecording() {
+		span.SetAttributes(keyTenant.String(who.Tenant), keyTransport.String(who.Transport), keyConnection.String(who.ID))
+		if r.Room != "" {
+			span.SetAttributes(keyRoom.String(r.Room))
+		}
+		if r.Action != "" {
+			span.SetAttributes(keyAction.String(r.Action))
+		}
+	}
+	return ctx, func(err error) {
+		fail(span, err)
+		span.End()
+	}
+}
+
+// fail marks a span that ended with an error. What a client is refused is no
+// failure of the node's.
+func fail(span trace.Span, err error) {
+	switch {
+	case err == nil || !span.IsRecording():
+	case refuses(err):
+		span.SetAttributes(keyRefused.String(err.Error()))
+	default:
+		span.SetStatus(codes.Error, err.Error())
+	}
+}
+
+func refuses(err error) bool {
+	var (
+		verb  *engine.VerbError
+		limit *engine.LimitError
+		end   engine.Close
+	)
+	return errors.As(err, &verb) || errors.As(err, &limit) || errors.As(err, &end) ||
+		slices.ContainsFunc([]error{engine.ErrNoRoom, engine.ErrRoomExists, engine.ErrNoSession, engine.ErrCursor, context.Canceled},
+			func(known error) bool { return errors.Is(err, known) })
+}
+
+// Middleware is next, with each chain that it runs in the traces.
+func (t *Traces) Middleware(next engine.Middleware) engine.Middleware {
+	return &middleware{next, t.tracer}
+}
+
+type middleware struct {
+	engine.Middleware
+	tracer trace.Tracer
+}
+
+// outcomes are in the order of engine.Outcome.
+var outcomes = [...]string{"allowed", "denied", "dropped", "failed"}
+
+// Decide implements engine.Middleware.
+func (m *middleware) Decide(ctx context.Context, ev *engine.Event) engine.Verdict {
+	ctx, span := m.tracer.Start(ctx, "hook "+ev.Hook.String())
+	defer span.End()
+	v := m.Middleware.Decide(ctx, ev)
+	if span.IsRecording() {
+		about(span, ev)
+		span.SetAttributes(keyOutcome.String(outcomes[v.Outcome]))
+		if v.Module != "" {
+			span.SetAttributes(keyModule.String(v.Module))
+		}
+		if v.Outcome == engine.Failed {
+			span.SetStatus(codes.Error, "a module failed")
+		}
+	}
+	return v
+}
+
+// Deliver implements engine.Middleware.
+func (m *middleware) Deliver(ctx context.Context, ev *engine.Event, members []engine.Member) engine.Delivery {
+	ctx, span := m.tracer.Start(ctx, "hook "+ev.Hook.String())
+	defer span.End()
+	if span.IsRecording() {
+		about(span, ev)
+		span.SetAttributes(keyMembers.Int(len(members)))
+	}
+	return m.Middleware.Deliver(ctx, ev, members)
+}
+
+func about(span trace.Span, ev *engine.Event) {
+	span.SetAttributes(keyTenant.String(ev.Tenant))
+	if ev.Room != "" {
+		span.SetAttributes(keyRoom.String(ev.Room))
+	}
+	if ev.Action != "" {
+		span.SetAttributes(keyAction.String(ev.Action))
+	}
+}
+
+// Broker is next, with each message that it publishes in the traces: the time until
+// its place in the room's order was fixed.
+func (t *Traces) Broker(next engine.Broker) engine.Broker { return &broker{next, t.tracer} }
+
+type broker struct {
+	engine.Broker
+	tracer trace.Tracer
+}
+
+// Publish implements engine.Broker.
+func (b *broker) Publish(ctx context.Context, room engine.RoomID, payload []byte, keep engine.Keep) error {
+	ctx, span := b.tracer.Start(ctx, "publish", trace.WithSpanKind(trace.SpanKindProducer))
+	defer span.End()
+	if span.IsRecording() {
+		span.SetAttributes(keyTenant.String(room.Tenant), keyRoom.String(room.Room), keyBytes.Int(len(payload)))
+	}
+	err := b.Broker.Publish(ctx, room, payload, keep)
+	if err != nil {
+		span.SetStatus(codes.Error, err.Error())
+	}
+	return err
+}

@@ -1,0 +1,286 @@
+package telemetry_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/cluster/memory"
+	"github.com/mootchat/moot/engine/telemetry"
+	"github.com/mootchat/moot/engine/telemetry/telemetrytest"
+	"github.com/mootchat/moot/engine/wire"
+)
+
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m, goleak.Cleanup(func(int) { http.DefaultClient.CloseIdleConnections() }))
+}
+
+// rules denies what is bad and fails at what is worse.
+type rules struct{}
+
+func (rules) Asks(h engine.Hook, _, _ string) bool { return h != engine.HookConnect }
+
+func (rules) Decide(_ context.Context, ev *engine.Event) engine.Verdict {
+	switch ev.Message.Text {
+	case "bad secret":
+		return engine.Verdict{Outcome: engine.Denied, Reason: "not here", Module: "gate@1234#5678"}
+	case "worse secret":
+		return engine.Verdict{Outcome: engine.Failed, Module: "gate@1234#5678"}
+	}
+	return engine.Verdict{}
+}
+
+func (rules) Deliver(context.Context, *engine.Event, []engine.Member) engine.Delivery {
+	return engine.Delivery{All: engine.AsIs}
+}
+
+func (rules) Actions(string) map[string]engine.ActionSpec {
+	return map[string]engine.ActionSpec{"wave": {}}
+}
+
+// sink is a client that hears nothing.
+type sink struct{}
+
+func (sink) TryWrite(p []byte) (int, error)      { return len(p), nil }
+func (sink) Write(p []byte) (int, error)         { return len(p), nil }
+func (sink) SetWriteDeadline(time.Time) error    { return nil }
+func (sink) Bytes(f *wire.Frame) []byte          { return f.WebSocket() }
+func (sink) Farewell(engine.Close) (last []byte) { return nil }
+func (sink) Close() error                        { return nil }
+
+// journal is a log.
+type journal struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (j *journal) Write(p []byte) (int, error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.b.Write(p)
+}
+
+func (j *journal) String() string {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.b.String()
+}
+
+func open(t *testing.T, endpoint string, sample float64) (*telemetry.Traces, *journal) {
+	t.Helper()
+	log := &journal{}
+	traces, err := telemetry.Open(t.Context(), telemetry.Config{Endpoint: endpoint, Headers: map[string]string{"Authorization": "Bearer key"},
+		Sample: sample, Version: "v1", Node: "n1", Log: slog.New(slog.NewTextHandler(log, nil))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return traces, log
+}
+
+// talk has a client carry out requests at a node that traces.
+func talk(t *testing.T, traces *telemetry.Traces, requests ...string) {
+	t.Helper()
+	cluster := memory.New().Node("n1")
+	cluster.Broker = traces.Broker(cluster.Broker)
+	e, err := engine.New(engine.Config{Tenants: []engine.TenantConfig{{Name: "acme", StartingRooms: []string{"r"}}},
+		Middleware: traces.Middleware(rules{}), Tracer: traces, Cluster: cluster, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	ran := make(chan error)
+	go func() { ran <- e.Run(ctx) }()
+	<-e.Ready()
+	seat, err := e.Seat(engine.SeatRequest{Tenant: "acme"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := seat.Open(t.Context(), engine.Info{Transport: "websocket", Dialect: wire.WebSocket}, sink{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, text := range requests {
+		r, err := wire.ParseRequest([]byte(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.Do(t.Context(), r)
+	}
+	c.Close(engine.CloseQuit)
+	c.Done(t.Context())
+	cancel()
+	if err := <-ran; err != nil {
+		t.Error(err)
+	}
+}
+
+func end(t *testing.T, traces *telemetry.Traces) {
+	t.Helper()
+	if err := traces.Close(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
+func flush(t *testing.T, traces *telemetry.Traces) {
+	t.Helper()
+	if err := traces.Flush(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
+// find gives the span of that name and, if parent is not nil, of that parent.
+func find(t *testing.T, c *telemetrytest.Collector, name string, parent *telemetrytest.Span, says map[string]string) *telemetrytest.Span {
+	t.Helper()
+	spans, _ := c.Spans()
+	for _, s := range spans {
+		fits := s.Name == name && (parent == nil && s.Parent == "" || parent != nil && s.Parent == parent.ID && s.Trace == parent.Trace)
+		for key, want := range says {
+			fits = fits && s.Says[key] == want
+		}
+		if fits {
+			return &s
+		}
+	}
+	t.Fatalf("there is no span %q with %v below %+v in\n%s", name, says, parent, c)
+	return nil
+}
+
+func TestVerbsAndTheirHooksAreTraced(t *testing.T) {
+	c := telemetrytest.Start(t)
+	traces, log := open(t, c.URL, 1)
+	talk(t, traces,
+		`{"event":"roomAdd","room":"r"}`, `{"event":"roomAdd","room":"absent"}`, `{"event":"say","room":"r","message":"good secret"}`,
+		`{"event":"say","room":"r","message":"bad secret"}`, `{"event":"say","room":"r","message":"worse secret"}`,
+		`{"event":"made up","room":"`+strings.Repeat("x", 300)+`"}`,
+		`{"event":"action","params":{"action":"wave"}}`)
+	end(t, traces)
+
+	about := map[string]string{"moot.tenant": "acme", "moot.room": "r"}
+	join := find(t, c, "roomAdd", nil, map[string]string{"moot.tenant": "acme", "moot.room": "r", "moot.transport": "websocket"})
+	find(t, c, "hook join", join, map[string]string{"moot.outcome": "allowed"})
+	denied := find(t, c, "say", nil, map[string]string{"moot.refused": "not here"})
+	if find(t, c, "hook onSayReceive", denied, map[string]string{"moot.outcome": "denied", "moot.module": "gate@1234#5678"}).Failed || denied.Failed {
+		t.Error("what is denied has failed")
+	}
+	failed := find(t, c, "say", nil, map[string]string{"moot.refused": "middleware error"})
+	if !find(t, c, "hook onSayReceive", failed, map[string]string{"moot.outcome": "failed"}).Failed {
+		t.Error("a module that failed is no failure")
+	}
+	find(t, c, "verb", nil, map[string]string{"moot.room": strings.Repeat("x", 200), "moot.refused": "verb not found or not allowed (made up)"})
+	if absent := find(t, c, "roomAdd", nil, map[string]string{"moot.room": "absent", "moot.refused": "room does not exist"}); absent.Failed {
+		t.Error("a room that is not there is a failure")
+	}
+	action := find(t, c, "action", nil, map[string]string{"moot.action": "wave"})
+	find(t, c, "hook action", action, map[string]string{"moot.action": "wave", "moot.outcome": "allowed"})
+	find(t, c, "hook say", nil, map[string]string{"moot.tenant": "acme", "moot.room": "r", "moot.members": "1"})
+	find(t, c, "hook disconnect", nil, nil)
+
+	spans, header := c.Spans()
+	published := 0
+	for _, s := range spans {
+		if s.Name == "publish" {
+			find(t, c, "publish", find(t, c, "say", nil, about), about)
+			published++
+		}
+		if text := fmt.Sprint(s.Says); strings.Contains(text, "secret") {
+			t.Errorf("a span says what was said: %s", text)
+		}
+		if s.From["service.name"] != "moot" || s.From["service.version"] != "v1" || s.From["service.instance.id"] != "n1" {
+			t.Errorf("it is from %v", s.From)
+		}
+	}
+	if published != 1 {
+		t.Errorf("%d messages were published, want 1:\n%s", published, c)
+	}
+	if header.Get("Authorization") != "Bearer key" || c.Paths()[0] != "/v1/traces" {
+		t.Errorf("asked for %v with %v", c.Paths(), header)
+	}
+	if log.String() != "" {
+		t.Errorf("the log:\n%s", log)
+	}
+}
+
+// Of many verbs some are traced, whole, and of those that are not no part.
+func TestAShareOfTheVerbsIsTraced(t *testing.T) {
+	c := telemetrytest.Start(t)
+	traces, _ := open(t, c.URL+"/", 0.1)
+	var many []string
+	for range 1000 {
+		many = append(many, `{"event":"action","params":{"action":"wave"}}`)
+	}
+	for range 4 { // of one connection, so many verbs are too many
+		talk(t, traces, many[:100]...)
+	}
+	end(t, traces)
+	spans, _ := c.Spans()
+	count := map[string]int{}
+	for _, s := range spans {
+		count[s.Name]++
+	}
+	if n := count["action"]; n < 10 || n > 100 {
+		t.Errorf("of 400 verbs %d were traced, want a tenth", n)
+	}
+	for _, s := range spans {
+		if s.Name == "hook action" && s.Parent == "" {
+			t.Errorf("a hook without its verb: %v", s)
+		}
+	}
+}
+
+// A collector that is away costs traces, and a line of the log.
+func TestACollectorThatIsAway(t *testing.T) {
+	c := telemetrytest.Start(t)
+	c.Away(true)
+	traces, log := open(t, c.URL+"/other", 1)
+	talk(t, traces, `{"event":"detailsView"}`)
+	flush(t, traces)
+	talk(t, traces, `{"event":"detailsView"}`)
+	flush(t, traces)
+	if n := strings.Count(log.String(), "traces cannot be sent"); n != 1 {
+		t.Errorf("told %d times:\n%s", n, log)
+	}
+	c.Away(false)
+	talk(t, traces, `{"event":"detailsView"}`)
+	end(t, traces)
+	find(t, c, "detailsView", nil, nil)
+	if !strings.Contains(log.String(), "traces can be sent again") {
+		t.Errorf("the log:\n%s", log)
+	}
+	if c.Paths()[0] != "/other" {
+		t.Errorf("asked for %v", c.Paths())
+	}
+}
+
+// A collector that does not answer holds up the end for as long as it may.
+func TestTheEndDoesNotWaitForACollector(t *testing.T) {
+	silent := make(chan struct{})
+	c := telemetrytest.Start(t)
+	c.Config.Handler = http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		select {
+		case <-silent:
+		case <-r.Context().Done():
+		}
+	})
+	defer close(silent)
+	traces, _ := open(t, c.URL, 1)
+	talk(t, traces, `{"event":"detailsView"}`)
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	begin := time.Now()
+	if err := traces.Close(ctx); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("it ended with %v", err)
+	}
+	if took := time.Since(begin); took > 4*time.Second {
+		t.Errorf("it took %v", took)
+	}
+}
