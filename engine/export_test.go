@@ -1,5 +1,11 @@
 package engine
 
+import (
+	"context"
+
+	"github.com/mootchat/moot/engine/wire"
+)
+
 // HeldRooms is how many rooms of a tenant this node holds: none when nobody is in
 // one and nothing is under way.
 func (e *Engine) HeldRooms(tenant string) int {
@@ -38,3 +44,6 @@ func Claim(c *Connection, name, value string) {
 		p.Properties[i].Claim = p.Properties[i].Claim || p.Properties[i].Name == name
 	}
 }
+
+// Begin is what is done for traces before a verb is carried out.
+func Begin(ctx context.Context, c *Connection, r *wire.Request) { c.begin(ctx, r) }
