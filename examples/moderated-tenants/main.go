@@ -1,0 +1,86 @@
+// Moderated-tenants has two tenants with different rules on one server, and changes the rules
+// of one while people talk. See README.md.
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/mootchat/moot/examples/stage"
+)
+
+func main() { stage.Play(play) }
+
+func play(s *stage.Stage) error {
+	config, err := copied(s)
+	if err != nil {
+		return err
+	}
+	server, err := s.Serve(config)
+	if err != nil {
+		return err
+	}
+	ann, err := s.Person("ann of the bakery", server, "/bakery", "")
+	if err != nil {
+		return err
+	}
+	bob, err := s.Person("bob of the school", server, "/school", "")
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(
+		ann.Joins("counter"),
+		ann.Says("counter", "darn, no buns"),
+		ann.Hears("****, no buns"),
+		ann.MayNotJoin("class", "room does not exist"),
+		bob.Joins("class"),
+		bob.Hears("somebody came"),
+		bob.MayNotSay("class", "what the heck", "the message holds a blocked word"),
+		bob.MayNotJoin("staff", "members only: log in first"),
+	); err != nil {
+		return err
+	}
+	return changed(s, server, config, ann, bob)
+}
+
+// changed has the bakery block another word, while both stay connected.
+func changed(s *stage.Stage, server *stage.Server, config string, ann, bob *stage.Person) error {
+	fmt.Println("# the bakery blocks buns, too")
+	file := filepath.Join(filepath.Dir(config), "tenants/bakery.yaml")
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(file, []byte(strings.Replace(string(text), "[darn]", "[darn, buns]", 1)), 0o600); err != nil {
+		return err
+	}
+	if err := s.Reload(server); err != nil {
+		return err
+	}
+	return errors.Join(
+		ann.Says("counter", "darn, no buns"),
+		ann.Hears("****, no ****"),
+		bob.Says("class", "buns"),
+		bob.Hears("buns"),
+	)
+}
+
+// copied is a copy of the configuration that may be changed.
+func copied(s *stage.Stage) (string, error) {
+	from := filepath.Join(s.Root, "examples/moderated-tenants")
+	to := filepath.Join(s.Dir, "config")
+	for _, name := range []string{"moot.yaml", "tenants/bakery.yaml", "tenants/school.yaml"} {
+		text, err := os.ReadFile(filepath.Join(from, name))
+		if err != nil {
+			return "", err
+		}
+		text = []byte(strings.ReplaceAll(string(text), "../../guests", filepath.Join(s.Root, "guests")))
+		if err := errors.Join(os.MkdirAll(filepath.Dir(filepath.Join(to, name)), 0o700), os.WriteFile(filepath.Join(to, name), text, 0o600)); err != nil {
+			return "", err
+		}
+	}
+	return filepath.Join(to, "moot.yaml"), nil
+}

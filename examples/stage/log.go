@@ -1,0 +1,40 @@
+package stage
+
+import (
+	"strings"
+	"sync"
+)
+
+// lastLines keeps the end of a log, for who asks why.
+type lastLines struct {
+	mu      sync.Mutex
+	lines   []string
+	awaited string        // what somebody waits for; "": nobody does
+	came    chan struct{} // closed when it comes
+}
+
+func (l *lastLines) add(line string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.lines = append(l.lines, line); len(l.lines) > 50 {
+		l.lines = l.lines[1:]
+	}
+	if l.awaited != "" && strings.Contains(line, l.awaited) {
+		close(l.came)
+		l.awaited = ""
+	}
+}
+
+// next is closed once a line has come that holds the text.
+func (l *lastLines) next(text string) <-chan struct{} {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.awaited, l.came = text, make(chan struct{})
+	return l.came
+}
+
+func (l *lastLines) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return strings.Join(l.lines, "\n")
+}

@@ -1,0 +1,127 @@
+package stage
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/mootchat/moot/sdk/go/client"
+)
+
+// Person is a client with a name that the example prints. It is for one goroutine.
+type Person struct {
+	Name string
+
+	ctx    context.Context
+	client *client.Client
+	heard  chan client.Message
+}
+
+// Person connects somebody: with a token, if it is not "". path is the tenant's, such as
+// /acme; "" of who needs none.
+func (s *Stage) Person(name string, at *Server, path, token string) (*Person, error) {
+	p := &Person{Name: name, ctx: s.ctx, heard: make(chan client.Message, 1000)}
+	options := client.Options{OnMessage: func(m client.Message) { p.heard <- m }}
+	if token != "" {
+		options.Token = func(context.Context) (string, error) { return token, nil }
+	}
+	var err error
+	if p.client, err = client.Connect(s.ctx, at.URL+path+"/ws", options); err != nil {
+		return nil, fmt.Errorf("%s connects: %w", name, err)
+	}
+	s.ends = append(s.ends, p.client.Close)
+	return p, nil
+}
+
+// ID is that of the connection.
+func (p *Person) ID() string { return p.client.ID() }
+
+// Joins joins a room, and prints so.
+func (p *Person) Joins(room string) error {
+	if err := p.client.Join(p.ctx, room); err != nil {
+		return fmt.Errorf("%s joins %s: %w", p.Name, room, err)
+	}
+	fmt.Printf("%s joins %s\n", p.Name, room)
+	return nil
+}
+
+// MayNotJoin is an error if the person may, or is refused for another reason.
+func (p *Person) MayNotJoin(room, reason string) error {
+	return p.refused("joins "+room, reason, p.client.Join(p.ctx, room))
+}
+
+// Says says something, and prints it.
+func (p *Person) Says(room, text string) error {
+	if err := p.client.Say(p.ctx, room, text); err != nil {
+		return fmt.Errorf("%s says %q: %w", p.Name, text, err)
+	}
+	fmt.Printf("%s says: %s\n", p.Name, text)
+	return nil
+}
+
+// MayNotSay is an error if the person may, or is refused for another reason.
+func (p *Person) MayNotSay(room, text, reason string) error {
+	return p.refused("says: "+text, reason, p.client.Say(p.ctx, room, text))
+}
+
+func (p *Person) refused(what, reason string, err error) error {
+	var refusal *client.VerbError
+	if !errors.As(err, &refusal) || !strings.Contains(refusal.Message, reason) {
+		return fmt.Errorf("%s %s: %v, want the refusal %q", p.Name, what, err, reason)
+	}
+	fmt.Printf("%s %s -> refused: %s\n", p.Name, what, refusal.Message)
+	return nil
+}
+
+// Does runs an action and prints it, without its parameters. The answer's fields are
+// JSON.
+func (p *Person) Does(action string, params map[string]any) (map[string]string, error) {
+	fields, err := p.client.Action(p.ctx, action, params)
+	if err != nil {
+		return nil, fmt.Errorf("%s does %s: %w", p.Name, action, err)
+	}
+	fmt.Printf("%s does %s\n", p.Name, action)
+	all := make(map[string]string, len(fields))
+	for name, value := range fields {
+		all[name] = string(value)
+	}
+	return all, nil
+}
+
+// MayNotDo is an error if the action succeeds, or fails for another reason.
+func (p *Person) MayNotDo(action string, params map[string]any, reason string) error {
+	_, err := p.client.Action(p.ctx, action, params)
+	return p.refused("does "+action, reason, err)
+}
+
+// Hears waits until the person hears the text, and prints it. What comes before is passed over.
+func (p *Person) Hears(text string) error {
+	if err := p.Await(func(heard string) bool { return heard == text }); err != nil {
+		return fmt.Errorf("%s should hear %q: %w", p.Name, text, err)
+	}
+	fmt.Printf("%s hears: %s\n", p.Name, text)
+	return nil
+}
+
+// Await waits until something is heard that is as it should be.
+func (p *Person) Await(good func(text string) bool) error {
+	for {
+		select {
+		case m := <-p.heard:
+			if good(m.Text()) {
+				return nil
+			}
+		case <-p.ctx.Done():
+			return p.ctx.Err()
+		case <-p.client.Done():
+			return p.client.Err()
+		}
+	}
+}
+
+// Members asks how many are in a room, on all nodes.
+func (p *Person) Members(room string) (int, error) {
+	r, err := p.client.View(p.ctx, room, client.Page{})
+	return r.Count, err
+}

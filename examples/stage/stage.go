@@ -1,0 +1,184 @@
+// Package stage has what the examples stand on: real servers on free ports of this machine,
+// a Redis where one is needed, and people who talk. All of it ends with the example.
+package stage
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/mootchat/moot/engine/cluster/redis/redistest"
+)
+
+// patience is how long an example may take.
+const patience = 3 * time.Minute
+
+// Stage is where an example is played. It is for one goroutine.
+type Stage struct {
+	// Root is the folder of the repository, Dir one that is removed at the end.
+	Root, Dir string
+
+	ctx  context.Context
+	moot string
+	ends []func()
+}
+
+// Play runs the example that play is, and ends the program: with 1 if it fails.
+func Play(play func(*Stage) error) {
+	if err := run(play); err != nil {
+		fmt.Fprintln(os.Stderr, "the example failed:", err)
+		os.Exit(1)
+	}
+}
+
+func run(play func(*Stage) error) error {
+	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer cancel()
+	ctx, expire := context.WithTimeout(ctx, patience)
+	defer expire()
+	s := &Stage{ctx: ctx}
+	defer s.end()
+	if err := s.build(); err != nil {
+		return err
+	}
+	return play(s)
+}
+
+func (s *Stage) end() {
+	for i := len(s.ends) - 1; i >= 0; i-- {
+		s.ends[i]()
+	}
+}
+
+// build builds the program, and the ready-made rules that are not built yet.
+func (s *Stage) build() error {
+	root, err := exec.CommandContext(s.ctx, "go", "list", "-m", "-f", "{{.Dir}}", "github.com/mootchat/moot").Output()
+	if err != nil {
+		return fmt.Errorf("run it in the repository's folder: go list: %w", err)
+	}
+	s.Root = strings.TrimSpace(string(root))
+	if s.Dir, err = os.MkdirTemp("", "moot-example-"); err != nil {
+		return err
+	}
+	s.ends = append(s.ends, func() { os.RemoveAll(s.Dir) })
+	s.moot = filepath.Join(s.Dir, "moot")
+	if err := s.command("go", "build", "-o", s.moot, "."); err != nil {
+		return err
+	}
+	return s.command("make", "-s", "guests")
+}
+
+func (s *Stage) command(args ...string) error {
+	cmd := exec.CommandContext(s.ctx, args[0], args[1:]...)
+	cmd.Dir = s.Root
+	if said, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("%s: %w\n%s", strings.Join(args, " "), err, said)
+	}
+	return nil
+}
+
+// Moot runs a command of moot to its end, and gives what it prints.
+func (s *Stage) Moot(args ...string) (string, error) {
+	cmd := exec.CommandContext(s.ctx, s.moot, args...)
+	cmd.Dir = s.Root
+	out, err := cmd.Output()
+	var failed *exec.ExitError
+	if errors.As(err, &failed) {
+		err = fmt.Errorf("moot %s: %w\n%s", args[0], err, failed.Stderr)
+	}
+	return strings.TrimSpace(string(out)), err
+}
+
+// Redis starts a Redis and gives its address.
+func (s *Stage) Redis() (string, error) {
+	r, err := redistest.Run(s.Dir)
+	if err != nil {
+		return "", fmt.Errorf("this example needs redis-server 7.0 or newer (apt-get install redis-server): %w", err)
+	}
+	s.ends = append(s.ends, r.Kill)
+	return r.Address(), nil
+}
+
+// Server is one that runs.
+type Server struct {
+	// URL is where WebSocket clients connect, without a path.
+	URL string
+
+	cmd   *exec.Cmd
+	ended chan error
+	log   *lastLines
+}
+
+var serving = regexp.MustCompile(`msg=serving http=(\S+)`)
+
+// Serve starts a server with the configuration in file, which Root is the folder of, and
+// waits until it serves. env is what it finds in its environment besides: NAME=value.
+func (s *Stage) Serve(file string, env ...string) (*Server, error) {
+	cmd := exec.Command(s.moot, "serve", "-c", file, "--set", "http.listen=127.0.0.1:0", "--set", "socket.listen=",
+		"--set", "admin.listen=", "--set", "drain=0s")
+	cmd.Dir, cmd.Env = s.Root, append(os.Environ(), env...)
+	stderr, err := cmd.StderrPipe()
+	if err != nil {
+		return nil, err
+	}
+	if err := cmd.Start(); err != nil {
+		return nil, err
+	}
+	server := &Server{cmd: cmd, ended: make(chan error, 1), log: new(lastLines)}
+	address := make(chan string, 1)
+	go server.read(stderr, address)
+	s.ends = append(s.ends, server.Kill)
+	select {
+	case a := <-address:
+		server.URL = "ws://" + a
+		return server, nil
+	case err := <-server.ended:
+		server.ended <- err
+		return nil, fmt.Errorf("the server ended: %w\n%s", err, server.log)
+	case <-s.ctx.Done():
+		return nil, fmt.Errorf("the server does not serve: %w\n%s", s.ctx.Err(), server.log)
+	}
+}
+
+func (server *Server) read(stderr io.Reader, address chan<- string) {
+	for lines := bufio.NewScanner(stderr); lines.Scan(); {
+		server.log.add(lines.Text())
+		if m := serving.FindStringSubmatch(lines.Text()); m != nil {
+			select {
+			case address <- m[1]:
+			default:
+			}
+		}
+	}
+	server.ended <- server.cmd.Wait()
+}
+
+// Reload has a server load its configuration again, and waits until it has.
+func (s *Stage) Reload(server *Server) error {
+	reloaded := server.log.next("msg=reload ")
+	if err := server.cmd.Process.Signal(syscall.SIGHUP); err != nil {
+		return err
+	}
+	select {
+	case <-reloaded:
+		return nil
+	case <-s.ctx.Done():
+		return fmt.Errorf("the server does not reload: %w\n%s", s.ctx.Err(), server.log)
+	}
+}
+
+// Kill ends the server at once, as a crash would. It may have ended.
+func (server *Server) Kill() {
+	_ = server.cmd.Process.Kill()
+	server.ended <- <-server.ended
+}
