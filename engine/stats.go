@@ -7,8 +7,8 @@ import (
 )
 
 type stats struct {
-	messages, deliveries, emitsDropped, busy, slowReaders, refused, limited, rejected, roomLimit atomic.Uint64
-	verbs                                                                                        verbStats
+	messages, deliveries, emitsDropped, busy, slowReaders, refused, limited, rejected, roomLimit, slowHandshakes atomic.Uint64
+	verbs                                                                                                        verbStats
 
 	mu     sync.Mutex
 	closed map[int]uint64
@@ -31,16 +31,17 @@ func (s *stats) allClosed() map[int]uint64 {
 
 // Stats counts what happened since the engine started.
 type Stats struct {
-	Connections  int    // now
-	Messages     uint64 // published by this node
-	Deliveries   uint64 // messages given to a member's outbox
-	EmitsDropped uint64 // effects: by a full lane, by the rule against effects that cause effects, or for want of a target
-	RoomBusy     uint64 // messages refused by a full lane
-	SlowReaders  uint64 // connections given up (3008)
-	Refused      uint64 // connections not let in
-	RateLimited  uint64 // verbs refused
-	Rejected     uint64 // requests that were none: no JSON, too long a line, ...
-	RoomLimit    uint64 // joins refused since the connection was in too many rooms
+	Connections    int    // now
+	Messages       uint64 // published by this node
+	Deliveries     uint64 // messages given to a member's outbox
+	EmitsDropped   uint64 // effects: by a full lane, by the rule against effects that cause effects, or for want of a target
+	RoomBusy       uint64 // messages refused by a full lane
+	SlowReaders    uint64 // connections given up (3008)
+	Refused        uint64 // connections not let in
+	RateLimited    uint64 // verbs refused
+	Rejected       uint64 // requests that were none: no JSON, too long a line, ...
+	SlowHandshakes uint64 // clients that took too long to ask for a connection
+	RoomLimit      uint64 // joins refused since the connection was in too many rooms
 
 	// Closed are the connections that have ended, by the code of the [Close]; 0:
 	// the client closed, or was lost. 1009 had sent too big a message, 3009 had
@@ -50,6 +51,10 @@ type Stats struct {
 	Cluster ClusterStats
 	Verbs   []VerbCount // of clients
 }
+
+// CountSlowHandshake is for transports: a client has taken too long to ask for a
+// connection.
+func (e *Engine) CountSlowHandshake() { e.stats.slowHandshakes.Add(1) }
 
 // Stats is a snapshot; its numbers are not of one instant.
 func (e *Engine) Stats() Stats {
@@ -64,7 +69,7 @@ func (e *Engine) Stats() Stats {
 	return Stats{
 		Connections: n, Messages: s.messages.Load(), Deliveries: s.deliveries.Load(), EmitsDropped: s.emitsDropped.Load(),
 		RoomBusy: s.busy.Load(), SlowReaders: s.slowReaders.Load(), Refused: s.refused.Load(), RateLimited: s.limited.Load(),
-		Rejected: s.rejected.Load(), RoomLimit: s.roomLimit.Load(), Closed: s.allClosed(), Cluster: common, Verbs: s.verbs.snapshot(),
+		Rejected: s.rejected.Load(), RoomLimit: s.roomLimit.Load(), SlowHandshakes: s.slowHandshakes.Load(), Closed: s.allClosed(), Cluster: common, Verbs: s.verbs.snapshot(),
 	}
 }
 

@@ -26,6 +26,7 @@ type benchCommand struct {
 	Window   int           `xor:"pace" help:"Closed loop: messages that each sender has on their way; 16 if there is no --rate." placeholder:"N"`
 	Size     int           `default:"128" help:"Bytes of the text of a message, at least ${minSize}."`
 	Duration time.Duration `default:"10s" help:"How long to measure, at most 1h."`
+	Settle   time.Duration `default:"0s" help:"How long to be silent when all have connected, before the memory that they take is read."`
 	Warmup   time.Duration `default:"2s" help:"How long to talk before that."`
 	Max      int           `name:"max-messages" default:"10000000" help:"End when so many messages were sent."`
 	PID      int           `name:"pid" help:"The process of the server, on this host (Linux): measure its CPU time and memory too. The memory of a connection is best seen at a server that is fresh." placeholder:"PID"`
@@ -61,7 +62,7 @@ func (c *benchCommand) Run(ctx context.Context, t terminal) error {
 func (c *benchCommand) options() (o bench.Options, plot bench.Format, err error) {
 	o = bench.Options{
 		URL: c.URL, Remote: c.Remote, Prefix: c.Prefix, Rooms: c.Rooms, Members: c.Members, Senders: c.Senders,
-		Rate: c.Rate, Window: c.Window, Size: c.Size, Duration: c.Duration, Warmup: c.Warmup, MaxMessages: c.Max, PID: c.PID,
+		Rate: c.Rate, Window: c.Window, Size: c.Size, Duration: c.Duration, Settle: c.Settle, Warmup: c.Warmup, MaxMessages: c.Max, PID: c.PID,
 	}
 	if o.Rate == 0 && o.Window == 0 {
 		o.Window = 16

@@ -19,6 +19,7 @@ import (
 	"github.com/mootchat/moot/engine/config"
 	"github.com/mootchat/moot/engine/demo"
 	"github.com/mootchat/moot/engine/tcp"
+	"github.com/mootchat/moot/engine/tcp/stream"
 	"github.com/mootchat/moot/engine/telemetry"
 	"github.com/mootchat/moot/engine/ws"
 	"github.com/mootchat/moot/host"
@@ -146,10 +147,9 @@ func (n *node) run(ctx context.Context) error {
 	return errors.Join(parts.Wait(), err)
 }
 
-// Bounds of what a client may take for its handshake.
+// Bounds of what HTTP clients may take, besides http.handshakeTimeout.
 const (
-	headerTimeout = 5 * time.Second
-	headerBytes   = 8 << 10
+	headerBytes = 8 << 10
 
 	// Of requests that are no handshake, such as those for the demo's page.
 	requestTimeout  = 10 * time.Second // its body too
@@ -157,12 +157,15 @@ const (
 	idleTimeout     = time.Minute // until the next one
 )
 
+// readings are the values of http.reading and socket.reading.
+var readings = map[string]stream.Reading{"shared": stream.Polled, "goroutines": stream.Goroutines}
+
 // serveWeb starts the WebSocket transport: it ends with ctx.
 func (n *node) serveWeb(ctx context.Context, parts *errgroup.Group, web net.Listener) {
 	sockets := ws.New(ws.Config{Engine: n.engine, AllowedOrigins: n.cfg.HTTP.AllowedOrigins, TrustedProxies: n.cfg.Proxies(),
-		Fallback: demo.Handler(), Log: n.log})
-	n.http = &http.Server{Handler: sockets, ReadHeaderTimeout: headerTimeout, MaxHeaderBytes: headerBytes,
-		ReadTimeout: requestTimeout, WriteTimeout: responseTimeout, IdleTimeout: idleTimeout,
+		Reading: readings[n.cfg.HTTP.Reading], HandshakeTimeout: n.cfg.HTTP.HandshakeTimeout, Fallback: demo.Handler(), Log: n.log})
+	n.http = &http.Server{Handler: sockets, ReadHeaderTimeout: n.cfg.HTTP.HandshakeTimeout, ConnState: sockets.ConnState, MaxHeaderBytes: headerBytes,
+		ReadTimeout: max(requestTimeout, n.cfg.HTTP.HandshakeTimeout), WriteTimeout: responseTimeout, IdleTimeout: idleTimeout,
 		ErrorLog: slog.NewLogLogger(n.log.Handler(), slog.LevelDebug)}
 	parts.Go(func() error { return sockets.Run(ctx) })
 	parts.Go(func() error {
@@ -177,7 +180,7 @@ func (n *node) serveWeb(ctx context.Context, parts *errgroup.Group, web net.List
 // serveSockets starts the TCP transport on each of its listeners: it ends with ctx.
 func (n *node) serveSockets(ctx context.Context, parts *errgroup.Group, sockets []net.Listener) {
 	for i, cfg := range n.cfg.Sockets() {
-		lines := &tcp.Server{Engine: n.engine, Tenant: cfg.Tenant, Delimiter: cfg.Delimiter, Log: n.log}
+		lines := &tcp.Server{Engine: n.engine, Tenant: cfg.Tenant, Delimiter: cfg.Delimiter, Reading: readings[cfg.Reading], Log: n.log}
 		if lines.Delimiter == "\n" {
 			lines.Delimiter = "" // every end of a line
 		}

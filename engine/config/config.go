@@ -51,10 +51,12 @@ type Config struct {
 
 // HTTP is the listener of WebSocket clients.
 type HTTP struct {
-	Listen         string   `yaml:"listen" default:":8080" check:"address" required:"true"`
-	AllowedOrigins []string `yaml:"allowedOrigins" check:"origin"` // empty = same host; "*" = any; else "https://host[:port]" or "host"
-	TLS            TLS      `yaml:"tls"`
-	ProxyProtocol  bool     `yaml:"proxyProtocol" default:"false"` // connections from Trusted begin with a PROXY header
+	Listen           string        `yaml:"listen" default:":8080" check:"address" required:"true"`
+	AllowedOrigins   []string      `yaml:"allowedOrigins" check:"origin"` // empty = same host; "*" = any; else "https://host[:port]" or "host"
+	TLS              TLS           `yaml:"tls"`
+	ProxyProtocol    bool          `yaml:"proxyProtocol" default:"false"`                      // connections from Trusted begin with a PROXY header
+	Reading          string        `yaml:"reading" default:"shared" oneof:"shared goroutines"` // how silent clients are waited for
+	HandshakeTimeout time.Duration `yaml:"handshakeTimeout" default:"5s" min:"10ms" max:"10m"` // from connecting until all that the client asks for is said
 }
 
 // Socket is the listener of TCP clients.
@@ -64,6 +66,7 @@ type Socket struct {
 	Delimiter     string         `yaml:"delimiter" default:"\n" check:"delimiter"`
 	TLS           TLS            `yaml:"tls"`
 	ProxyProtocol bool           `yaml:"proxyProtocol" default:"false"`
+	Reading       string         `yaml:"reading" default:"shared" oneof:"shared goroutines"`
 	More          []SocketOfMore `yaml:"more"`
 }
 
@@ -74,6 +77,7 @@ type SocketOfMore struct {
 	Delimiter     string `yaml:"delimiter" default:"\n" check:"delimiter"`
 	TLS           TLS    `yaml:"tls"`
 	ProxyProtocol bool   `yaml:"proxyProtocol" default:"false"`
+	Reading       string `yaml:"reading" default:"shared" oneof:"shared goroutines"`
 }
 
 // TLS is a certificate; both files, or neither. They may change while it is served.

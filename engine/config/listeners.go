@@ -27,7 +27,7 @@ func network(text string) (netip.Prefix, error) {
 // Sockets are all listeners of TCP clients.
 func (c *Config) Sockets() (all []SocketOfMore) {
 	if s := c.Socket; s.Listen != "" {
-		all = append(all, SocketOfMore{s.Listen, s.Tenant, s.Delimiter, s.TLS, s.ProxyProtocol})
+		all = append(all, SocketOfMore{s.Listen, s.Tenant, s.Delimiter, s.TLS, s.ProxyProtocol, s.Reading})
 	}
 	return append(all, c.Socket.More...)
 }

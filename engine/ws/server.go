@@ -56,6 +56,11 @@ type Config struct {
 	// read before it is carried out.
 	MessageTimeout time.Duration
 
+	// HandshakeTimeout is how long a client may take from connecting until it has
+	// asked for its WebSocket; 5 s. It is here to be counted: ConnState. The
+	// http.Server around the handler enforces it, by its ReadHeaderTimeout.
+	HandshakeTimeout time.Duration
+
 	// Reading is how silent clients are waited for. The zero value is best; with
 	// TLS and outside Linux it makes no difference.
 	Reading stream.Reading
@@ -66,13 +71,16 @@ type Config struct {
 
 // Server is the handler of the HTTP port: a tenant's /primus (and what begins
 // like it) is ActionHero's protocol, /ws the same without its heartbeat strings.
-// The http.Server around it bounds slow handshakes (ReadHeaderTimeout).
+// The http.Server around it bounds slow handshakes (ReadHeaderTimeout), and calls
+// ConnState.
 type Server struct {
 	cfg      Config
 	readers  readers
 	arrivals chan arrival
 	ended    chan struct{} // when Run takes no more arrivals
 	wheel    wheel
+
+	handshakes handshakes
 }
 
 // arrival is a connection after its handshake.
@@ -87,6 +95,7 @@ func New(cfg Config) *Server {
 	cfg.PingInterval = cmp.Or(cfg.PingInterval, 30*time.Second)
 	cfg.IdleTimeout = cmp.Or(cfg.IdleTimeout, 45*time.Second)
 	cfg.MessageTimeout = cmp.Or(cfg.MessageTimeout, 10*time.Second)
+	cfg.HandshakeTimeout = cmp.Or(cfg.HandshakeTimeout, 5*time.Second)
 	if cfg.Fallback == nil {
 		cfg.Fallback = http.NotFoundHandler()
 	}

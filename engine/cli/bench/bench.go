@@ -35,6 +35,7 @@ type Options struct {
 	Window int     // messages that each sender has outstanding; 0: an open loop
 	Size   int     // bytes of the text of a message, from MinSize to MaxSize
 
+	Settle      time.Duration // between the last connection and the first message; what memory they take is read at its end
 	Warmup      time.Duration // not measured
 	Duration    time.Duration
 	MaxMessages int // when so many are sent, the measurement ends early
@@ -86,8 +87,10 @@ func (o *Options) Check() error {
 	if o.Duration <= 0 || o.Duration > maxDuration {
 		errs = append(errs, fmt.Errorf("--duration: %v is out of range, want more than 0s and at most %v", o.Duration, maxDuration))
 	}
-	if o.Warmup < 0 || o.Warmup > maxDuration {
-		errs = append(errs, fmt.Errorf("--warmup: %v is out of range, want 0s to %v", o.Warmup, maxDuration))
+	for name, d := range map[string]time.Duration{"settle": o.Settle, "warmup": o.Warmup} {
+		if d < 0 || d > maxDuration {
+			errs = append(errs, fmt.Errorf("--%s: %v is out of range, want 0s to %v", name, d, maxDuration))
+		}
 	}
 	return errors.Join(errs...)
 }

@@ -26,6 +26,7 @@ func TestOptionsOutOfBoundsAreNamed(t *testing.T) {
 		"--rate, --window: want on": func(o *Options) { o.Rate = 1 },
 		"--rate: -1 is":             func(o *Options) { o.Window, o.Rate = 0, -1 },
 		"--duration: 0s is":         func(o *Options) { o.Duration = 0 },
+		"--settle: -1s is":          func(o *Options) { o.Settle = -time.Second },
 		"--warmup: 2h0m0s is":       func(o *Options) { o.Warmup = 2 * time.Hour },
 		"--max-messages: 0 is":      func(o *Options) { o.MaxMessages = 0 },
 		"is no URL such as ws://":   func(o *Options) { o.URL = "http://127.0.0.1" },

@@ -63,7 +63,8 @@ type Server struct {
 	CPUPerMillion float64 `json:"cpuPerMillion"`  // seconds per 1,000,000 deliveries
 	PerWrite      float64 `json:"framesPerWrite"` // deliveries for each call to the system that writes; 0: not known
 	RSS           int64   `json:"rss"`            // bytes, at the end
-	RSSPerConn    float64 `json:"rssPerConn"`     // bytes by which it grew from before the first connection to after the last, for each
+	RSSPerConn    float64 `json:"rssPerConn"`     // bytes by which it grew from before the first connection until they had settled, for each
+	JoinCPU       float64 `json:"joinCPU"`        // microseconds that it took one to connect and join
 }
 
 func (r *run) result(latencies *hdrhistogram.Histogram, deliveries int64, begin, end look, ended string) *Result {
@@ -88,6 +89,7 @@ func (r *run) result(latencies *hdrhistogram.Histogram, deliveries int64, begin,
 			Cores: cpu / seconds, CPUPerMillion: cpu / float64(max(1, deliveries)) * 1e6,
 			PerWrite: ratio(float64(deliveries), float64(end.server.writes-begin.server.writes)),
 			RSS:      end.server.rss, RSSPerConn: float64(r.idle.rss-r.before.rss) / float64(len(r.members)),
+			JoinCPU: (r.connected.cpu - r.before.cpu) / float64(len(r.members)) * 1e6,
 		}
 	}
 	if end.client != (usage{}) {
@@ -151,6 +153,7 @@ func (r *Result) Table(w io.Writer) error {
 			row("frames per write", "%s", strconv.FormatFloat(s.PerWrite, 'f', 1, 64))
 		}
 		row("server memory", "%.1f KiB RSS per connection (%.1f MiB in all)", s.RSSPerConn/1024, float64(s.RSS)/(1<<20))
+		row("connect, join", "%.0f us of server CPU per connection", s.JoinCPU)
 	}
 	if r.Client != nil {
 		row("client CPU", "%.2f cores", *r.Client)

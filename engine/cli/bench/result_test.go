@@ -20,7 +20,7 @@ func measured() *Result {
 		URL: "ws://127.0.0.1:8080/ws", Rooms: 2, Members: 1500, Senders: 1, Connections: 3000, Window: 16, Size: 128,
 		Seconds: 10, Messages: 1234, Deliveries: 1_234_567, MessagesPerSecond: 123.4, DeliveriesPerSecond: 123_456.7,
 		Latency: latencyOf(h), Lost: 1, Duplicated: 2, OutOfOrder: 3, Closed: map[string]int{"3008 slow reader": 4, "1009 too big": 1},
-		Server: &Server{Cores: 0.8, CPUPerMillion: 1.234, PerWrite: 9.12, RSS: 100 << 20, RSSPerConn: 8.5 * 1024}, Client: &cores, Host: &busy, latencies: h,
+		Server: &Server{Cores: 0.8, CPUPerMillion: 1.234, PerWrite: 9.12, RSS: 100 << 20, RSSPerConn: 8.5 * 1024, JoinCPU: 120}, Client: &cores, Host: &busy, latencies: h,
 	}
 }
 
@@ -43,6 +43,7 @@ closed by server  4: 3008 slow reader
 server CPU        1.23 s per 1M deliveries (0.80 cores)
 frames per write  9.1
 server memory     8.5 KiB RSS per connection (100.0 MiB in all)
+connect, join     120 us of server CPU per connection
 client CPU        0.25 cores
 this host         62% busy
 `
@@ -61,7 +62,7 @@ func TestJSONOfAResult(t *testing.T) {
 	const want = `{"url":"ws://127.0.0.1:8080/ws","rooms":2,"membersPerRoom":1500,"sendersPerRoom":1,"connections":3000,"window":16,"size":128,` +
 		`"seconds":10,"messages":1234,"deliveries":1234567,"messagesPerSecond":123.4,"deliveriesPerSecond":123456.7,` +
 		`"latencyMs":{"p50":0.501,"p90":0.901,"p99":0.991,"p99.9":1,"max":123.519},"lost":1,"duplicated":2,"outOfOrder":3,` +
-		`"closed":{"1009 too big":1,"3008 slow reader":4},"server":{"cores":0.8,"cpuPerMillion":1.234,"framesPerWrite":9.12,"rss":104857600,"rssPerConn":8704},"clientCores":0.25,"hostBusy":0.625}`
+		`"closed":{"1009 too big":1,"3008 slow reader":4},"server":{"cores":0.8,"cpuPerMillion":1.234,"framesPerWrite":9.12,"rss":104857600,"rssPerConn":8704,"joinCPU":120},"clientCores":0.25,"hostBusy":0.625}`
 	got, err := json.Marshal(measured())
 	if err != nil {
 		t.Fatal(err)

@@ -32,8 +32,10 @@ type run struct {
 	failed  chan error   // holds the first
 	silence func()       // ends the senders
 	running sync.WaitGroup
-	before  usage // of the server, without our connections
-	idle    usage // with them
+
+	// What the server had used: without our connections, with them, and after
+	// they were silent for a while.
+	before, connected, idle usage
 }
 
 // room is one of the rooms.
@@ -126,6 +128,10 @@ func (r *run) connect(ctx context.Context) (err error) {
 		return err
 	}
 	r.tell(Progress{Phase: Connecting, Connected: len(r.members)})
+	if r.connected, err = r.server(); err != nil {
+		return err
+	}
+	rest(ctx, r.o.Settle)
 	r.idle, err = r.server()
 	return err
 }
