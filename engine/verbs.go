@@ -187,11 +187,9 @@ const mostPace = time.Second
 // busy.
 func (c *Connection) Pace(price float64) {
 	c.mu.Lock()
-	wait := c.excess.take(time.Now(), c.tenant.cfg().Limits.VerbsPerSecond, price)
+	wait := c.excess.owe(time.Now(), c.tenant.cfg().Limits.VerbsPerSecond, price, mostPace)
 	c.mu.Unlock()
-	if wait > 0 {
-		time.Sleep(min(wait, mostPace))
-	}
+	time.Sleep(wait)
 }
 
 func named(r *wire.Request) string {

@@ -33,6 +33,8 @@ type reader struct {
 	text    bytes.Buffer // the message
 	longest int          // that it may be, in bytes
 
+	taken int  // bytes that were read for the message, frames and all
+	waste bool // they were too many
 	begun bool // something of the message is here: the rest of it is waited for only so long
 	timed bool // the socket has a deadline for that
 	late  bool // the deadline has passed
@@ -57,8 +59,8 @@ func newReader() *reader {
 	options := acceptOptions
 	// What it does in the midst of a message may have a timer that ends the Conn
 	// a moment later.
-	options.OnPingReceived = func(context.Context, []byte) bool { r.spent = true; return true }
-	options.OnPongReceived = func(context.Context, []byte) { r.spent = true }
+	options.OnPingReceived = func(context.Context, []byte) bool { r.spent = true; r.peer.Pace(1); return true }
+	options.OnPongReceived = func(context.Context, []byte) { r.spent = true; r.peer.Pace(1) }
 	ws, err := websocket.Accept(rehearsal{r, http.Header{}}, request, &options)
 	if err != nil {
 		panic(fmt.Sprintf("ws: a handshake without a client failed: %v", err))
@@ -123,7 +125,7 @@ func (r *reader) serve(ctx context.Context, c *conn) (why engine.Close, ended bo
 // next takes one control frame, or one message.
 func (r *reader) next(ctx context.Context) (why engine.Close, ended bool) {
 	r.rest()
-	r.begun = r.in.Buffered() > 0
+	r.taken, r.begun = 0, r.in.Buffered() > 0
 	done, err := r.control()
 	if err != nil {
 		return r.whyEnded(err), true
@@ -209,11 +211,17 @@ func (r *reader) parse(message io.Reader) (wire.Request, error) {
 	return req, err
 }
 
+// mostFraming bounds the bytes that a message takes on its way, as a multiple of
+// those that it may have: a fragment of one byte takes seven. Fragments without any
+// have no other bound.
+const mostFraming = 8
+
 // Closes that are for what coder/websocket leaves without a close frame of its
 // own.
 var (
 	closeProtocol = engine.Close{Code: 1002, Reason: "protocol error"}
 	closeSlow     = engine.Close{Code: engine.CloseIdle.Code, Reason: "message took too long"}
+	closeWaste    = engine.Close{Code: engine.CloseTooBig.Code, Reason: "too many fragments"}
 )
 
 // whyEnded says how the connection ends after an error.
@@ -221,6 +229,8 @@ func (r *reader) whyEnded(err error) engine.Close {
 	switch {
 	case errors.Is(err, websocket.ErrMessageTooBig):
 		return engine.CloseTooBig
+	case r.waste:
+		return closeWaste
 	case r.late:
 		return closeSlow
 	case r.lost || r.parting != nil:
@@ -238,6 +248,10 @@ func (r *reader) Read(p []byte) (int, error) {
 	}
 	r.begun = true
 	n, err := r.Stream.Read(p)
+	if r.taken += n; r.taken > mostFraming*r.longest+readBuffer {
+		r.waste = true
+		return 0, errWaste
+	}
 	if err != nil {
 		r.late = errors.Is(err, os.ErrDeadlineExceeded)
 		r.lost = !r.late
@@ -247,6 +261,8 @@ func (r *reader) Read(p []byte) (int, error) {
 	}
 	return n, err
 }
+
+var errWaste = errors.New("too many fragments")
 
 // rest takes the message's deadline from the socket.
 func (r *reader) rest() {

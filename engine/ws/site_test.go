@@ -69,6 +69,7 @@ func startSite(t testing.TB, start func(*httptest.Server), options []option) *si
 	wc.Engine = e
 	s := &site{TB: t, engine: e, server: ws.New(wc)}
 	s.http = httptest.NewUnstartedServer(s.server)
+	s.http.Config.ConnState, s.http.Config.ReadHeaderTimeout = s.server.ConnState, wc.HandshakeTimeout
 	start(s.http)
 	ctx, cancel := context.WithCancel(context.Background())
 	ran := make(chan error, 2)

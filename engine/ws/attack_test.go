@@ -1,0 +1,196 @@
+package ws_test
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/ws"
+)
+
+// What a client can do on the wire to take a node's processors, memory or
+// patience, and what becomes of it.
+
+// Who takes too long to ask for a WebSocket is let go and counted, whatever it
+// says meanwhile; who has one is not.
+func TestSlowHandshakesAreEndedAndCounted(t *testing.T) {
+	everywhere(t, func(s *site) {
+		s.dial("/ws")
+		whole := s.handshake("/ws")
+		for _, half := range []string{"", whole[:1], whole[:len(whole)-2]} {
+			c := s.connect()
+			c.raw(half)
+			if _, err := io.Copy(io.Discard, c); err != nil && s.http.TLS == nil {
+				s.Errorf("after %q: %v, want the end", half, err)
+			}
+		}
+		s.await("three slow handshakes", func(st engine.Stats) bool { return st.SlowHandshakes == 3 })
+	}, func(_ *engine.Config, c *ws.Config) { c.HandshakeTimeout = 200 * time.Millisecond })
+}
+
+// Control frames between the fragments of a message are read no faster than
+// verbs may be sent, as those between messages are.
+func TestControlFramesWithinAMessageAreHeldUp(t *testing.T) {
+	const perSecond, burst, more_ = 100, 200, 40
+	for name, control := range map[string]string{"pings": frame(ping, ""), "pongs": frame(pong, "")} {
+		t.Run(name, func(t *testing.T) {
+			s := newSite(t, func(e *engine.Config, _ *ws.Config) { e.Limits.VerbsPerSecond = perSecond })
+			c := s.dial("/ws")
+			began := time.Now()
+			c.raw(frame(startText, `{"event":"x",`) + strings.Repeat(control, burst+more_) + frame(end, `"messageId":1}`))
+			for {
+				first, got := c.hears()
+				if first == pong {
+					continue
+				}
+				if first != text || got != notThere("x") {
+					t.Fatalf("heard %#x %q, want the answer", first, got)
+				}
+				break
+			}
+			if took := time.Since(began); took < more_*time.Second/perSecond*9/10 {
+				t.Errorf("%d frames took %v", burst+more_, took)
+			}
+		})
+	}
+}
+
+func TestFragmentsWithoutEndAreRefused(t *testing.T) {
+	everywhere(t, func(s *site) {
+		c := s.dial("/ws")
+		c.raw(frame(startText, "{"))
+		nothing := strings.Repeat(frame(more, ""), 1000)
+		go func() { // until the server has had enough
+			for {
+				if _, err := io.WriteString(c.Conn, nothing); err != nil {
+					return
+				}
+			}
+		}()
+		c.wantsCode(1009, "too many fragments")
+		if n := s.engine.Stats().Closed[1009]; n != 1 {
+			s.Errorf("%d were closed with 1009", n)
+		}
+	}, func(e *engine.Config, _ *ws.Config) { e.Limits.MessageBytes = 2000 })
+}
+
+func TestMessageInFragmentsOfOneByteIsRead(t *testing.T) {
+	s := newSite(t, func(e *engine.Config, _ *ws.Config) { e.Limits.MessageBytes = 2000 })
+	c := s.dial("/ws")
+	message := nope(strings.Repeat("x", 1000))
+	var b strings.Builder
+	b.WriteString(frame(startText, message[:1]))
+	for _, x := range message[1 : len(message)-1] {
+		b.WriteString(frame(more, string(x)))
+	}
+	c.raw(b.String() + frame(end, message[len(message)-1:]))
+	c.wants(notThere(strings.Repeat("x", 1000)))
+}
+
+// A length is a claim: what does not come takes no memory, and has its time.
+func TestLengthThatIsAClaimTakesNoMemory(t *testing.T) {
+	everywhere(t, func(s *site) {
+		before := inUse()
+		for _, length := range []string{"\xff\x3f\xff\xff\xff\xff\xff\xff\xff", "\xff\x00\x00\x00\x00\x40\x00\x00\x00"} {
+			for range 10 {
+				c := s.dial("/ws")
+				c.raw("\x81" + length + "\x00\x00\x00\x00" + "{")
+				c.wantsClose(3009, "message took too long")
+			}
+		}
+		if after := inUse(); after > before+64<<20 {
+			s.Errorf("memory grew from %d to %d bytes", before, after)
+		}
+	}, func(_ *engine.Config, c *ws.Config) { c.MessageTimeout = 20 * time.Millisecond })
+}
+
+func TestHalfClosedClientHearsItsAnswer(t *testing.T) {
+	s := newSite(t)
+	for _, last := range []string{"", frame(text, nope("x"))[:5]} {
+		c := s.dial("/ws")
+		c.raw(frame(text, nope("x")) + last)
+		c.Conn.(*net.TCPConn).CloseWrite()
+		c.wants(notThere("x"))
+		c.wantsEnd()
+	}
+	silent := s.dial("/ws")
+	silent.Conn.(*net.TCPConn).CloseWrite()
+	silent.wantsEnd()
+}
+
+// A client that offers compression is not given any: what it then compresses is
+// against the protocol, and nothing is blown up.
+func TestCompressionIsNotGiven(t *testing.T) {
+	s := newSite(t)
+	c := s.dial("/ws", "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits")
+	c.raw(frame(0xc1, "\xaa\x56\x4a\x2d\x4b\xcd\x2b\x51\x02\x00"))
+	c.wantsCode(1002, "")
+}
+
+// A reader that stops is gone within its limits, and counted; the room goes on.
+func TestReaderThatStopsIsGoneWhileTheRoomGoesOn(t *testing.T) {
+	const messages = 400
+	everywhere(t, func(s *site) {
+		stopped := s.dial("/ws")
+		if c, ok := stopped.Conn.(*net.TCPConn); ok {
+			c.SetReadBuffer(4096)
+		}
+		talker := s.dial("/ws")
+		for _, c := range []*client{stopped, talker} {
+			c.says(`{"event":"roomAdd","room":"r","messageId":1}`)
+			c.wants(`{"status":"OK","context":"response","data":true,"messageId":1}`)
+		}
+		long := strings.Repeat("x", 60<<10)
+		for i := range messages {
+			talker.says(fmt.Sprintf(`{"event":"say","room":"r","message":"%d %s"}`, i, long))
+			for heard := 0; heard < 2; heard++ { // its own message, and the answer, in some order
+				if _, got := talker.hears(); !strings.HasPrefix(got, `{"status":"OK"`) && !strings.HasPrefix(got, fmt.Sprintf(`{"message":"%d x`, i)) {
+					s.Fatalf("message %d: heard %.60q", i, got)
+				}
+			}
+			talker.SetDeadline(time.Now().Add(patience))
+		}
+		s.await("the reader that stopped is gone", func(st engine.Stats) bool {
+			return st.SlowReaders == 1 && st.Closed[3008] == 1 && st.Connections == 1
+		})
+	}, func(e *engine.Config, _ *ws.Config) {
+		e.Limits.OutboxBytes = 256 << 10
+		e.Limits.MessageBytes = 64 << 10
+	})
+}
+
+// await waits until the engine's counters are as they are to be.
+func (s *site) await(what string, so func(engine.Stats) bool) {
+	s.Helper()
+	tick, end := time.NewTicker(time.Millisecond), time.After(patience)
+	defer tick.Stop()
+	for !so(s.engine.Stats()) {
+		select {
+		case <-tick.C:
+		case <-end:
+			s.Fatalf("%s: not after %v: %+v", what, patience, s.engine.Stats())
+		}
+	}
+}
+
+// wantsCode hears frames until a close frame with the code, and a reason that
+// begins so. What the client still sends may end the connection less gently.
+func (c *client) wantsCode(code uint16, reason string) {
+	c.Helper()
+	for {
+		first, got, err := c.next()
+		if err != nil {
+			c.Fatalf("a close frame was to come: %v", err)
+		}
+		if first == closing {
+			if want := string([]byte{byte(code >> 8), byte(code)}) + reason; !strings.HasPrefix(got, want) {
+				c.Fatalf("the close frame is %q, want %q", got, want)
+			}
+			return
+		}
+	}
+}
