@@ -25,10 +25,11 @@ func (l *loader) tenant(config Tenant) {
 		t.share = 0.5 * float64(runtime.GOMAXPROCS(0))
 	}
 	if l.old != nil && l.old.tenants[config.Name] != nil {
-		t.gate = l.old.tenants[config.Name].gate
+		t.gate, t.memory = l.old.tenants[config.Name].gate, l.old.tenants[config.Name].memory
 	} else {
-		t.gate = new(gate)
+		t.gate, t.memory = new(gate), &budget{whose: "the modules of tenant " + config.Name, of: &l.host.budget}
 		t.gate.set(t.share)
+		t.memory.limit.Store(l.next.memory)
 	}
 	l.next.tenants[config.Name] = t
 	l.next.names = append(l.next.names, config.Name)
@@ -123,7 +124,7 @@ func (l *loader) generation(t *tenant, s *source, config Entry, given grants) (*
 		return nil, errs
 	}
 	g := &generation{host: l.host, binding: b, name: s.Name + "@" + hex.EncodeToString(s.digest[:4]), given: given,
-		config: config.Config, module: m, program: s.program, gate: t.gate, store: l.host.cfg.Store,
+		config: config.Config, module: m, program: s.program, gate: t.gate, memory: t.memory, store: l.host.cfg.Store,
 		counters: l.host.counted.of(countersKey{t.name, s.Name, b.shadow})}
 	if b.shadow {
 		g.store = newAside(g.store)

@@ -41,6 +41,7 @@ type generation struct {
 	compiled wazero.CompiledModule
 	pool     *pool
 	gate     *gate
+	memory   *budget
 	store    Store
 	counters *counters
 	batches  batches

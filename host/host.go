@@ -19,7 +19,7 @@ import (
 // Config says how a host works. The zero Config is a host in good order.
 type Config struct {
 	CacheDir     string        // where compiled modules are kept, made if it is not there; "": in memory alone
-	Memory       int64         // bytes that all instances may use together; 0: 1 GiB
+	Memory       int64         // bytes that all instances may use together, those of a tenant beside others half of it; 0: 1 GiB
 	Instances    int           // of one generation at most; 0: one for each processor, at least 2
 	StartTimeout time.Duration // for a module's own start, its _initialize and moot_init; 0: 5 s
 	ChainTimeout time.Duration // for all entries of a chain together, about one event; 0: 250 ms
@@ -67,7 +67,8 @@ func New(cfg Config) (*Host, error) {
 		cfg.Store = NewMemoryStore()
 	}
 	h := &Host{cfg: cfg, scratches: make(chan *scratch, 4*runtime.GOMAXPROCS(0))}
-	h.budget.limit = cfg.Memory
+	h.budget.whose = "all modules"
+	h.budget.limit.Store(cfg.Memory)
 	if cfg.CacheDir == "" {
 		h.cache = wazero.NewCompilationCache()
 		return h, nil
@@ -108,6 +109,7 @@ func (h *Host) Swap(r *Revision) {
 	}
 	for _, t := range r.tenants {
 		t.gate.set(t.share)
+		t.memory.limit.Store(r.memory)
 	}
 	old := h.current.Swap(r)
 	old.rest(r)

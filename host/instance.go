@@ -83,7 +83,7 @@ func (g *generation) newInstance() (*instance, *failure) {
 // instance makes an instance that has not started.
 func (g *generation) instance() (*instance, *failure) {
 	memory := g.module.Memory
-	l, err := newLinear(&g.host.budget, uint64(memory.Min)<<16, uint64(memory.Max)<<16)
+	l, err := newLinear(g.memory, uint64(memory.Min)<<16, uint64(memory.Max)<<16)
 	if err != nil {
 		return nil, &failure{Memory, err}
 	}

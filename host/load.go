@@ -70,6 +70,9 @@ func (h *Host) Load(ctx context.Context, rules Rules) (*Revision, error) {
 		l.read(m)
 	}
 	next.id = l.digest(rules)
+	if next.memory = h.cfg.Memory; len(rules.Tenants) > 1 {
+		next.memory /= 2 // so that none takes all of it from the others
+	}
 	for _, t := range rules.Tenants {
 		l.tenant(t)
 	}

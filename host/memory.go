@@ -7,18 +7,34 @@ import (
 	"github.com/tetratelabs/wazero/experimental"
 )
 
-// budget bounds the memory that all instances of a node can use together.
+// budget bounds the memory that all instances of a node can use together, or those of one
+// tenant, whose budget is a part of that of all.
 type budget struct {
-	limit int64
+	whose string  // in errors
+	of    *budget // nil: of nobody
+	limit atomic.Int64
 	used  atomic.Int64
 }
 
-func (b *budget) take(n int64) bool {
-	if b.used.Add(n) <= b.limit {
-		return true
+// take is nil, or the budget that has not so much left.
+func (b *budget) take(n int64) *budget {
+	if b.of != nil {
+		if full := b.of.take(n); full != nil {
+			return full
+		}
 	}
-	b.used.Add(-n)
-	return false
+	if b.used.Add(n) > b.limit.Load() {
+		b.used.Add(-n)
+		b.of.give(n)
+		return b
+	}
+	return nil
+}
+
+func (b *budget) give(n int64) {
+	for ; b != nil; b = b.of {
+		b.used.Add(-n)
+	}
 }
 
 // linear is the memory of one instance. Its address space is reserved at once
@@ -35,12 +51,12 @@ type linear struct {
 }
 
 func newLinear(b *budget, first, max uint64) (*linear, error) {
-	if !b.take(int64(first)) {
-		return nil, fmt.Errorf("all modules together may use %d bytes of memory, and %d more were asked for", b.limit, first)
+	if full := b.take(int64(first)); full != nil {
+		return nil, fmt.Errorf("%s together may use %d bytes of memory, and %d more were asked for", full.whose, full.limit.Load(), first)
 	}
 	r, err := reserve(max)
 	if err != nil {
-		b.used.Add(-int64(first))
+		b.give(int64(first))
 		return nil, fmt.Errorf("reserve %d bytes: %w", max, err)
 	}
 	l := &linear{budget: b, region: r, size: first, max: max, fixed: first == max}
@@ -60,14 +76,14 @@ func (l *linear) Reallocate(size uint64) []byte {
 		return nil
 	}
 	more := int64(size - l.size)
-	if !l.budget.take(more) {
+	if l.budget.take(more) != nil {
 		l.refused = true
 		return nil
 	}
 	b := l.region.grow(size)
 	if b == nil {
 		l.refused = true
-		l.budget.used.Add(-more)
+		l.budget.give(more)
 		return nil
 	}
 	l.size = size
@@ -85,7 +101,7 @@ func (l *linear) short() bool { return l.refused || l.full() }
 
 // Free implements experimental.LinearMemory. A second call does nothing.
 func (l *linear) Free() {
-	l.budget.used.Add(-int64(l.size))
+	l.budget.give(int64(l.size))
 	l.size, l.max = 0, 0
 	l.region.free()
 }

@@ -15,6 +15,7 @@ type Revision struct {
 	tenants     map[string]*tenant
 	names       []string // of the tenants, in the order of the rules
 	generations []*generation
+	memory      int64        // that one tenant may use
 	users       atomic.Int64 // who loaded or swapped it, and calls in flight
 }
 
@@ -77,6 +78,7 @@ func (r *Revision) rest(next *Revision) {
 type tenant struct {
 	name    string
 	gate    *gate
+	memory  *budget
 	share   float64 // of the processors
 	chains  [engine.HookAction + 1]hookChain
 	actions map[string]engine.ActionSpec

@@ -101,13 +101,13 @@ var hungry = []attack{
 }
 
 // TestNoTenantTakesTheMemoryOfAll loads hostile modules, each within its limit, until
-// there is no more memory for all modules together.
+// there is no more memory for their tenant; another still has its own.
 func TestNoTenantTakesTheMemoryOfAll(t *testing.T) {
 	t.Parallel()
 	w := open(t)
 	defer w.end()
 	var many []module
-	for n := range 2 * budget >> 24 {
+	for n := range budget >> 24 {
 		a := attack{entry: patient, build: func(g *guest) asm.Code {
 			g.Section(asm.Memories, append([]byte{1, 0}, asm.Uint(160)...)) // 10 MiB
 			return growToTheEnd + asm.Unreachable
@@ -116,13 +116,13 @@ func TestNoTenantTakesTheMemoryOfAll(t *testing.T) {
 		m.entry.Module, m.entry.OnError = fmt.Sprintf("hostile%d", n), host.AllowOnError
 		many = append(many, m)
 	}
-	if err := w.load(many); err == nil || !strings.Contains(err.Error(), fmt.Sprintf("all modules together may use %d bytes of memory", budget)) {
+	if err := w.load(many); err == nil || !strings.Contains(err.Error(), fmt.Sprintf("the modules of tenant hostile together may use %d bytes of memory", budget/2)) {
 		t.Errorf("more memory than there is was promised: %v", err)
 	}
 	w.goodAnswers()
-	err := w.load(many[:budget>>24])
+	err := w.load(many[:budget>>25])
 	for begin := time.Now(); err != nil && time.Since(begin) < patience; { // the refused ones give theirs back
-		err = w.load(many[:budget>>24])
+		err = w.load(many[:budget>>25])
 	}
 	w.must(err)
 	for range calls {
