@@ -4,11 +4,11 @@ SHELL := /bin/bash
 .ONESHELL:
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := run
-.PHONY: run moot guests sdk runners check test race lint fuzz bench soak chaos tools clean
+.PHONY: run moot guests sdk runners check test race lint fuzz bench soak chaos tools release clean
 
 GUESTS      := $(notdir $(patsubst %/main.go,%,$(wildcard guests/*/main.go)))
 GUEST_FILES := $(foreach g,$(GUESTS),guests/$(g)/$(g).wasm)
-GUEST_BUILD := GOOS=wasip1 GOARCH=wasm go build -buildmode=c-shared -ldflags='-s -w'
+GUEST_BUILD := GOOS=wasip1 GOARCH=wasm go build -trimpath -buildmode=c-shared -ldflags='-s -w'
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 FUZZTIME    ?= 30s
 SOAK        ?= 10m
@@ -129,6 +129,11 @@ tools:
 	done
 	npm run --silent --prefix engine/compat client
 	npm run --silent --prefix sdk/client build
+
+# The program for every platform, with rules and checksums, in build/release.
+# ARGS="-version v1.2.3 -platforms linux/amd64"
+release: runners guests
+	go run ./engine/cli/release $(ARGS)
 
 clean:
 	rm -rf sdk/*/target sdk/rust/*/target sdk/rust/examples/*/target guests/*/target

@@ -14,8 +14,14 @@ func (versionCommand) Run(t terminal) error {
 	return err
 }
 
-// version is that of the build: the module's, or the commit's.
+// release is the version that make release stamps in; "" in every other build.
+var release string
+
+// version is that of the build: the release's, the module's, or the commit's.
 func version() string {
+	if release != "" {
+		return release
+	}
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return "unknown"

@@ -1,0 +1,222 @@
+package cli
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"gopkg.in/yaml.v3"
+
+	"github.com/mootchat/moot/engine/config"
+)
+
+// TestAReleaseServes builds a release for the platform at hand as the Containerfile
+// does, step by step, in a copy of the tree, and runs what came of it.
+func TestAReleaseServes(t *testing.T) {
+	root, out := treeCopy(t), t.TempDir()
+	for _, runner := range []string{"js", "lua"} {
+		path := "host/script/built/" + runner + ".wasm"
+		data, err := os.ReadFile(filepath.Join("../..", path))
+		if err != nil {
+			t.Fatalf("%v: make runners builds it", err)
+		}
+		write(t, filepath.Join(root, path), string(data))
+	}
+	for _, step := range containerSteps(t) {
+		if strings.HasPrefix(step, "apt-get ") || strings.HasPrefix(step, "go mod download") {
+			continue // what the tests' own machine has
+		}
+		cmd := exec.Command("sh", "-euc", strings.ReplaceAll(step, "/out", out))
+		cmd.Dir = root
+		cmd.Env = append(os.Environ(), "VERSION=v9.8.7-test", "SOURCE_DATE_EPOCH=1000000000", "MAKEFLAGS=", "GOOS=")
+		if text, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("%s: %v\n%s", step, err, text)
+		}
+	}
+	archive := "moot-v9.8.7-test-" + runtime.GOOS + "-" + runtime.GOARCH + ".tar.gz"
+	first := checkSums(t, filepath.Join(root, "build/release"), archive)
+	if text := command(t, out, "./moot", "version"); !strings.HasPrefix(text, "moot v9.8.7-test go") {
+		t.Errorf("the version is %s", text)
+	}
+	if program, err := os.ReadFile(filepath.Join(out, "moot")); err != nil || bytes.Contains(program, []byte(root)) {
+		t.Errorf("the program says where it was built: %v", err)
+	}
+	for _, name := range []string{"LICENSE", "README.md", "CHANGELOG.md", "examples/deploy/moot.service"} {
+		if _, err := os.Stat(filepath.Join(out, name)); err != nil {
+			t.Error(err)
+		}
+	}
+	s := startServer(t, out, "./moot", "serve", "--set", "http.listen=127.0.0.1:0", "--set", "socket.listen=127.0.0.1:0", "--set", "admin.listen=127.0.0.1:0")
+	said := exec.Command("./moot", "chat", "ws://"+s.http, "--room", "defaultRoom")
+	said.Dir, said.Stdin = out, strings.NewReader("/room defaultRoom\nhello from a release\n")
+	if text, err := said.CombinedOutput(); err != nil || !strings.Contains(string(text), "hello from a release") {
+		t.Errorf("moot chat: %v\n%s", err, text)
+	}
+	s.stop(t)
+
+	again := exec.Command("go", "run", "./engine/cli/release", "-version", "v9.8.7-test", "-platforms", runtime.GOOS+"/"+runtime.GOARCH)
+	again.Dir, again.Env = root, append(os.Environ(), "SOURCE_DATE_EPOCH=1000000000")
+	if text, err := again.CombinedOutput(); err != nil || string(text) != first {
+		t.Errorf("the same tree gives other bytes: %v\n%s, before\n%s", err, text, first)
+	}
+}
+
+// checkSums gives SHA256SUMS, which has the right sum of the archive and nothing else.
+func checkSums(t *testing.T, dir, archive string) string {
+	t.Helper()
+	sums, err := os.ReadFile(filepath.Join(dir, "SHA256SUMS"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	data, err := os.ReadFile(filepath.Join(dir, archive))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := fmt.Sprintf("%x  %s\n", sha256.Sum256(data), archive); string(sums) != want {
+		t.Errorf("SHA256SUMS is %q, want %q", sums, want)
+	}
+	return string(sums)
+}
+
+// containerSteps are the commands that the Containerfile runs.
+func containerSteps(t *testing.T) (steps []string) {
+	t.Helper()
+	file, err := os.ReadFile("../../examples/deploy/Containerfile")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(strings.ReplaceAll(string(file), "\\\n", " ")) {
+		if step, ok := strings.CutPrefix(strings.TrimSpace(line), "RUN "); ok {
+			steps = append(steps, step)
+		}
+	}
+	return steps
+}
+
+// TestTheUnitStartsWhatThereIs holds the systemd unit to the command line and the
+// defaults.
+func TestTheUnitStartsWhatThereIs(t *testing.T) {
+	file, err := os.ReadFile("../../examples/deploy/moot.service")
+	if err != nil {
+		t.Fatal(err)
+	}
+	unit := map[string]string{}
+	section := ""
+	for line := range strings.Lines(string(file)) {
+		line = strings.TrimSpace(line)
+		if line == "" || line[0] == '#' {
+			continue
+		}
+		if m := regexp.MustCompile(`^\[(Unit|Service|Install)\]$`).FindStringSubmatch(line); m != nil {
+			section = m[1]
+			continue
+		}
+		key, value, ok := strings.Cut(line, "=")
+		if !ok || section == "" || strings.ContainsAny(key, " \t") {
+			t.Errorf("%q is no setting of a unit", line)
+		}
+		unit[section+"."+key] = value
+	}
+	for key, name := range map[string]string{"Service.ExecStart": "serve", "Service.ExecStartPre": "check"} {
+		args := strings.Fields(unit[key])
+		if len(args) < 2 || args[0] != "/usr/local/bin/moot" || args[1] != name {
+			t.Fatalf("%s is %s", key, unit[key])
+		}
+		if code := Run(append(args[1:], "--help"), nil, os.Stderr, os.Stderr); code != exitOK {
+			t.Errorf("%s: moot ends with %d", key, code)
+		}
+	}
+	stop, err := time.ParseDuration(unit["Service.TimeoutStopSec"] + "s")
+	if drain := config.Default().Drain; err != nil || stop < drain+afterDrain {
+		t.Errorf("TimeoutStopSec is %v, and the server may take %v", stop, drain+afterDrain)
+	}
+	if unit["Service.MemoryDenyWriteExecute"] != "" {
+		t.Error("modules could not be compiled")
+	}
+	if path, err := exec.LookPath("systemd-analyze"); err == nil {
+		verifyUnit(t, path, string(file))
+	}
+}
+
+// verifyUnit has systemd itself read the unit, with programs that are there.
+func verifyUnit(t *testing.T, analyze, unit string) {
+	moot, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "moot.service")
+	write(t, path, strings.ReplaceAll(unit, "/usr/local/bin/moot", moot))
+	if text, err := exec.Command(analyze, "verify", "--man=no", path).CombinedOutput(); err != nil {
+		t.Errorf("systemd-analyze verify: %v\n%s", err, text)
+	}
+}
+
+// TestTheContainerIsBuiltOfWhatThereIs checks the files and the flags that the
+// Containerfile names. TestAReleaseServes runs its steps.
+func TestTheContainerIsBuiltOfWhatThereIs(t *testing.T) {
+	file, err := os.ReadFile("../../examples/deploy/Containerfile")
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := strings.ReplaceAll(string(file), "\\\n", " ")
+	stages := map[string]bool{}
+	for line := range strings.Lines(text) {
+		words := strings.Fields(line)
+		if len(words) == 0 || words[0] == "#" || strings.HasPrefix(words[0], "#") {
+			continue
+		}
+		switch words[0] {
+		case "FROM":
+			if len(words) == 4 {
+				stages[words[3]] = true
+			}
+		case "COPY":
+			if from, ok := strings.CutPrefix(words[1], "--from="); ok {
+				if !stages[from] {
+					t.Errorf("there is no stage %s", from)
+				}
+				continue
+			}
+			for _, name := range words[1 : len(words)-1] {
+				if _, err := os.Stat(filepath.Join("../..", name)); err != nil {
+					t.Error(err)
+				}
+			}
+		case "WORKDIR", "RUN", "ARG", "ENV", "EXPOSE", "STOPSIGNAL", "ENTRYPOINT", "CMD":
+		default:
+			t.Errorf("unknown instruction: %s", line)
+		}
+	}
+	for _, address := range []string{config.Default().HTTP.Listen, config.Default().Socket.Listen, config.Default().Admin.Listen} {
+		if port := address[strings.LastIndex(address, ":")+1:]; !regexp.MustCompile(`(?m)^EXPOSE .*\b` + port + `\b`).MatchString(text) {
+			t.Errorf("port %s is not exposed", port)
+		}
+	}
+}
+
+func TestPrometheusIsToldTheAdminPort(t *testing.T) {
+	file, err := os.ReadFile("../../examples/deploy/prometheus.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var c struct {
+		Scrapes []struct {
+			Job    string `yaml:"job_name"`
+			Static []struct{ Targets []string }
+		} `yaml:"scrape_configs"`
+	}
+	if err := yaml.Unmarshal(file, &c); err != nil || len(c.Scrapes) != 1 {
+		t.Fatalf("%+v, %v", c, err)
+	}
+	if !strings.Contains(string(file), config.Default().Admin.Listen) {
+		t.Errorf("it does not scrape %s", config.Default().Admin.Listen)
+	}
+}

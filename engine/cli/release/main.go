@@ -1,0 +1,147 @@
+// Command release builds the program for every platform, each in an archive with the
+// rules, the configuration and what a server needs, and SHA256SUMS beside them. make
+// release runs it, from the top of the repository.
+//
+// The same commit, runners, guests and Go give the same bytes, wherever they are.
+package main
+
+import (
+	"crypto/sha256"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+)
+
+func main() {
+	r := release{}
+	platforms := ""
+	flag.StringVar(&r.version, "version", "", "such as v1.2.3; else what git describe says")
+	flag.StringVar(&platforms, "platforms", "linux/amd64,linux/arm64,darwin/amd64,darwin/arm64,windows/amd64,windows/arm64", "`OS/ARCH,...`")
+	flag.StringVar(&r.out, "out", "build/release", "`FOLDER`, which is emptied")
+	flag.Parse()
+	if err := r.run(strings.Split(platforms, ",")); err != nil {
+		fmt.Fprintln(os.Stderr, "release:", err)
+		os.Exit(1)
+	}
+}
+
+// release is what all archives have in common.
+type release struct {
+	version, out string
+	at           time.Time // of every file
+	files        []string  // besides the program
+}
+
+var versions = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._+-]*$`)
+
+func (r *release) run(platforms []string) (err error) {
+	if r.version == "" {
+		if r.version, err = command("git", "describe", "--tags", "--always", "--dirty"); err != nil {
+			return err
+		}
+	}
+	if !versions.MatchString(r.version) {
+		return fmt.Errorf("%q is no version such as v1.2.3", r.version)
+	}
+	if r.at, err = commitTime(); err != nil {
+		return err
+	}
+	if r.files, err = contents(); err != nil {
+		return err
+	}
+	if err := os.RemoveAll(r.out); err != nil {
+		return err
+	}
+	sums := ""
+	for _, p := range platforms {
+		line, err := r.build(p)
+		if err != nil {
+			return fmt.Errorf("%s: %w", p, err)
+		}
+		fmt.Print(line)
+		sums += line
+	}
+	return os.WriteFile(filepath.Join(r.out, "SHA256SUMS"), []byte(sums), 0o644)
+}
+
+// build makes the archive of a platform, and gives its line of SHA256SUMS.
+func (r *release) build(platform string) (string, error) {
+	system, arch, ok := strings.Cut(platform, "/")
+	if !ok {
+		return "", fmt.Errorf("a platform is OS/ARCH")
+	}
+	name := "moot-" + r.version + "-" + system + "-" + arch
+	program, pack, ending := "moot", tarball, ".tar.gz"
+	if system == "windows" {
+		program, pack, ending = "moot.exe", zipped, ".zip"
+	}
+	work, err := os.MkdirTemp("", "moot-release")
+	if err != nil {
+		return "", err
+	}
+	defer os.RemoveAll(work)
+	binary := filepath.Join(work, program)
+	cmd := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w -X github.com/mootchat/moot/engine/cli.release="+r.version, "-o", binary, ".")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS="+system, "GOARCH="+arch, "GOFLAGS=")
+	if text, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("%w: %s", err, text)
+	}
+	files := []file{{name + "/" + program, binary, 0o755}}
+	for _, f := range r.files {
+		files = append(files, file{name + "/" + f, f, 0o644})
+	}
+	packed, err := pack(files, r.at)
+	if err != nil {
+		return "", err
+	}
+	if err := os.MkdirAll(r.out, 0o755); err != nil {
+		return "", err
+	}
+	line := fmt.Sprintf("%x  %s\n", sha256.Sum256(packed), name+ending)
+	return line, os.WriteFile(filepath.Join(r.out, name+ending), packed, 0o644)
+}
+
+// contents are the files of an archive besides the program. The runners are in the
+// program itself: without them it is not the program that people expect.
+func contents() (files []string, err error) {
+	for _, want := range []string{"host/script/built/js.wasm", "host/script/built/lua.wasm", "guests/*/*.wasm"} {
+		if found, _ := filepath.Glob(want); len(found) == 0 {
+			return nil, fmt.Errorf("there is no %s: run `make release` at the top of the repository, which builds it", want)
+		}
+	}
+	for _, pattern := range []string{"README.md", "CHANGELOG.md", "LICENSE", "config.yaml", "guests/*/*.wasm", "guests/*/README.md", "examples/deploy/*"} {
+		found, _ := filepath.Glob(pattern) // in the order of their names
+		files = append(files, found...)
+	}
+	return files, nil
+}
+
+// commitTime is SOURCE_DATE_EPOCH, or when the commit was made.
+func commitTime() (time.Time, error) {
+	text := os.Getenv("SOURCE_DATE_EPOCH")
+	if text == "" {
+		var err error
+		if text, err = command("git", "log", "-1", "--format=%ct"); err != nil {
+			return time.Time{}, fmt.Errorf("%w; where there is no git, set SOURCE_DATE_EPOCH", err)
+		}
+	}
+	seconds, err := strconv.ParseInt(text, 10, 64)
+	if err != nil {
+		return time.Time{}, fmt.Errorf("SOURCE_DATE_EPOCH is not seconds since 1970: %q", text)
+	}
+	return time.Unix(seconds, 0).UTC(), nil
+}
+
+func command(name string, args ...string) (string, error) {
+	out, err := exec.Command(name, args...).Output()
+	if err != nil {
+		return "", fmt.Errorf("%s: %w", name, err)
+	}
+	return strings.TrimSpace(string(out)), nil
+}
