@@ -167,7 +167,7 @@ func (r *reloader) reload(ctx context.Context) (notes []string, err error) {
 	if err != nil {
 		return notes, err
 	}
-	if next.revision.ID() == r.now.revision.ID() {
+	if next.revision.ID() == r.now.revision.ID() && sameSecrets(next.cfg, r.now.cfg) {
 		next.drop()
 		return append(notes, "nothing has changed"), nil
 	}

@@ -48,6 +48,14 @@ func newTokens(j config.JWT, sets *auth.KeySets) (*auth.Tokens, error) {
 	return auth.New(c)
 }
 
+// sameSecrets says whether all tenants have the secrets that they had. Of these a
+// revision's ID tells too little to be sure.
+func sameSecrets(a, b *config.Config) bool {
+	return maps.EqualFunc(a.Tenants, b.Tenants, func(a, b config.Tenant) bool {
+		return a.Auth.JWT.Secret.Reveal() == b.Auth.JWT.Secret.Reveal()
+	})
+}
+
 // addressOf is where a tenant's key set is, "" if it has none.
 func addressOf(j config.JWT) string {
 	if auth.IsURL(j.JWKS.Written) {

@@ -31,7 +31,7 @@ const (
 const longest = 200
 
 // verbs name spans; what else clients want is "verb", so that names stay few.
-var verbs = []string{"roomAdd", "roomLeave", "roomView", "roomHistory", "say", "detailsView", "documentation", "auth", "refresh", "resume",
+var verbs = []string{"roomAdd", "roomLeave", "roomView", "roomHistory", "say", "detailsView", "documentation", "auth", "resume",
 	"action", "paramAdd", "paramDelete", "paramView", "paramsView", "paramsDelete"}
 
 // Begin implements engine.Tracer.
