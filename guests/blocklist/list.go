@@ -2,162 +2,139 @@ package main
 
 import (
 	"errors"
-	"unicode"
-	"unicode/utf8"
+	"slices"
 )
 
-// list is words and phrases, each a path of folded words from the root. A text
-// is looked through word by word, so that what it costs depends on the text and
-// the longest phrase, not on how many words are listed. It is for one goroutine at
-// a time.
+// list is words and phrases, and where they are in a text. What a search costs depends
+// on the text, not on how many words are listed. It is for one goroutine at a time.
 type list struct {
-	root    node
-	longest int // word of a listed phrase, in bytes
+	alphabet
+	inside bool // words are found within words, too
+
+	automaton automaton
+	patterns  []pattern
+	letters   []letter // of all patterns
 
 	// Of the text looked through last, to be used again: a module that makes no
 	// garbage is not held up by its collector.
-	words []span
-	key   []byte
+	signs []sign
 	found []span
 }
 
-type node struct {
-	next map[string]*node
-	end  bool // a listed word or phrase ends here
+// pattern is a listed word or phrase: its letters and digits, and a space where others
+// are between.
+type pattern struct {
+	letters []letter
+	alike   int32 // another of the same classes, plus 1; 0: none
 }
+
+type letter struct{ folded, plain rune }
 
 // span is a range of bytes of a text.
 type span struct{ start, end int }
 
+// grow makes room for so many words, of so many bytes in all: in an instance, memory that was
+// left behind is not given back.
+func (l *list) grow(words, bytes int) {
+	l.patterns = slices.Grow(l.patterns, words)
+	l.letters = slices.Grow(l.letters, bytes)
+	l.automaton.states = slices.Grow(l.automaton.states, bytes+1)
+}
+
 // add lists a word or phrase. Its words are told apart as those of a text are.
 func (l *list) add(phrase string) error {
-	first, _ := utf8.DecodeRuneInString(phrase)
-	last, _ := utf8.DecodeLastRuneInString(phrase)
-	if !inWord(first) || !inWord(last) {
+	l.signs = l.read(l.signs[:0], phrase, false)
+	signs := l.signs
+	if len(signs) == 0 || signs[0].class == space || signs[len(signs)-1].class == space {
 		return errors.New("must begin and end with a letter or a digit")
 	}
-	n := &l.root
-	for _, w := range words(nil, phrase) {
-		key := string(fold(nil, phrase[w.start:w.end]))
-		l.longest = max(l.longest, len(key))
-		if n.next == nil {
-			n.next = make(map[string]*node)
-		}
-		if n.next[key] == nil {
-			n.next[key] = new(node)
-		}
-		n = n.next[key]
+	first := len(l.letters)
+	for i := range signs {
+		l.letters = append(l.letters, letter{signs[i].folded, signs[i].plain})
 	}
-	n.end = true
+	l.patterns = append(l.patterns, pattern{l.letters[first:], l.automaton.add(signs, int32(len(l.patterns)))})
 	return nil
 }
 
-// find is where listed words are in text, in order, the longest at each place. The
-// spans hold until the next call.
+// find is where listed words are in text, in order, none within another. The spans hold
+// until the next call.
 func (l *list) find(text string) []span {
-	l.words, l.found = words(l.words[:0], text), l.found[:0]
-	for i := 0; i < len(l.words); i++ {
-		if last := l.phraseAt(text, i); last >= i {
-			l.found = append(l.found, span{l.words[i].start, l.words[last].end})
-			i = last
-		}
+	l.automaton.finish()
+	l.found = l.found[:0]
+	l.search(text, false)
+	if l.leet && hasSymbol(text) {
+		l.search(text, true)
 	}
+	l.found = merged(l.found)
 	return l.found
 }
 
-// phraseAt is the last word of the longest listed phrase that begins with word
-// first; -1 if none does.
-func (l *list) phraseAt(text string, first int) int {
-	n, last := &l.root, -1
-	for i := first; i < len(l.words) && n.next != nil; i++ {
-		word := text[l.words[i].start:l.words[i].end]
-		if len(word) > utf8.UTFMax*l.longest {
-			break // folding keeps the number of characters
-		}
-		l.key = fold(l.key[:0], word)
-		if n = n.next[string(l.key)]; n == nil {
-			break
-		}
-		if n.end {
-			last = i
+// search adds what is found where symbols such as $ are letters, or where they are not:
+// the ! of "darn!" is none, that of "sh!p" is one.
+func (l *list) search(text string, symbols bool) {
+	l.signs = l.read(l.signs[:0], text, symbols)
+	state := int32(0)
+	for i := range l.signs {
+		state = l.automaton.step(state, l.signs[i].class)
+		states := l.automaton.states
+		for s := states[state].hit; s > 0; s = states[states[s].fail].hit {
+			for word := states[s].word; word > 0; word = l.patterns[word-1].alike {
+				p := l.patterns[word-1].letters
+				if first := i + 1 - len(p); l.matches(p, first) {
+					l.found = append(l.found, span{l.signs[first].start, l.signs[i].end})
+				}
+			}
 		}
 	}
-	return last
 }
 
-// words appends the longest runs of letters, digits and marks in text.
-func words(all []span, text string) []span {
-	start := -1
-	for i, size := 0, 0; i < len(text); i += size {
-		var in bool
-		if c := text[i]; c < utf8.RuneSelf { // most are, and calls are what costs
-			in, size = inASCII(c), 1
-		} else {
-			var r rune
-			r, size = utf8.DecodeRuneInString(text[i:])
-			in = inWord(r)
-		}
+// matches says whether the signs from first on are really the pattern: what is alike to the
+// automaton is not yet the same, and a number is no word.
+func (l *list) matches(p []letter, first int) bool {
+	if !l.inside && (!l.edge(first-1) || !l.edge(first+len(p))) {
+		return false
+	}
+	letters, same := 0, true
+	for i := range p {
+		s := &l.signs[first+i]
 		switch {
-		case in && start < 0:
-			start = i
-		case !in && start >= 0:
-			all = append(all, span{start, i})
-			start = -1
+		case s.folded == p[i].folded:
+		case s.plain == p[i].plain:
+			same = false
+		case standsFor(s.plain, p[i].plain):
+			same = false
+			continue
+		default:
+			return false
+		}
+		if s.class != space && !isDigit(s.plain) {
+			letters++
 		}
 	}
-	if start >= 0 {
-		all = append(all, span{start, len(text)})
-	}
-	return all
+	return same || letters > 0
 }
 
-func inASCII(c byte) bool {
-	return 'a' <= c|0x20 && c|0x20 <= 'z' || '0' <= c && c <= '9'
+// edge says whether there is no letter or digit at i; a symbol need not be one.
+func (l *list) edge(i int) bool {
+	return i < 0 || i >= len(l.signs) || l.signs[i].class == space || isSymbol(l.signs[i].plain)
 }
 
-func inWord(r rune) bool {
-	if r < utf8.RuneSelf {
-		return inASCII(byte(r))
-	}
-	return r != utf8.RuneError && (unicode.IsLetter(r) || unicode.IsDigit(r) || unicode.IsMark(r))
-}
-
-// fold appends s in a form that is the same for all its spellings in capitals
-// and small letters.
-func fold(dst []byte, s string) []byte {
-	for i := 0; i < len(s); i++ {
-		c := s[i]
-		if c >= utf8.RuneSelf {
-			return foldAll(dst, s[i:])
+// merged is the spans in order; those that overlap are one.
+func merged(spans []span) []span {
+	// They come nearly in order, and are few.
+	for i := range spans {
+		for k := i; k > 0 && spans[k].start < spans[k-1].start; k-- {
+			spans[k], spans[k-1] = spans[k-1], spans[k]
 		}
-		if 'A' <= c && c <= 'Z' {
-			c += 'a' - 'A'
-		}
-		dst = append(dst, c)
 	}
-	return dst
-}
-
-// foldAll is fold for all characters.
-func foldAll(dst []byte, s string) []byte {
-	for _, r := range s {
-		if r >= utf8.RuneSelf {
-			r = smallest(r)
+	n := 0
+	for _, s := range spans {
+		if n > 0 && s.start < spans[n-1].end {
+			spans[n-1].end = max(spans[n-1].end, s.end)
+			continue
 		}
-		if 'A' <= r && r <= 'Z' {
-			r += 'a' - 'A'
-		}
-		dst = utf8.AppendRune(dst, r)
+		spans[n] = s
+		n++
 	}
-	return dst
-}
-
-// smallest is the first of the characters that differ from r only in case: the
-// Kelvin sign is a K.
-func smallest(r rune) rune {
-	least := r
-	for f := unicode.SimpleFold(r); f != r; f = unicode.SimpleFold(f) {
-		least = min(least, f)
-	}
-	return least
+	return spans[:n]
 }

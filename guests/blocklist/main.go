@@ -14,10 +14,10 @@ func init() { moot.Register(module()) }
 func main() {}
 
 func module() moot.Module {
-	r := &rule{Action: "mask"}
+	r := &rule{Action: "mask", Leet: true, Lookalikes: true}
 	return moot.Module{
 		Name:         "blocklist",
-		Version:      "1.0.0",
+		Version:      "2.0.0",
 		Reads:        []string{"message"},
 		Pure:         true,
 		Config:       moot.Into(r),
@@ -29,12 +29,18 @@ func module() moot.Module {
 
 const schema = `{"type":"object","additionalProperties":false,"properties":{` +
 	`"words":{"type":"array","items":{"type":"string"},"description":"words and phrases to keep out"},` +
-	`"action":{"enum":["mask","deny"],"default":"mask"}}}`
+	`"action":{"enum":["mask","deny"],"default":"mask"},` +
+	`"inside":{"type":"boolean","default":false,"description":"words are found within words, too"},` +
+	`"leet":{"type":"boolean","default":true,"description":"d4rn is darn"},` +
+	`"lookalikes":{"type":"boolean","default":true,"description":"marks do not count, and letters that look alike are one"}}}`
 
 // rule is the entry's config, and the words as they are looked for.
 type rule struct {
-	Words  []string `json:"words"`
-	Action string   `json:"action"`
+	Words      []string `json:"words"`
+	Action     string   `json:"action"`
+	Inside     bool     `json:"inside"`
+	Leet       bool     `json:"leet"`
+	Lookalikes bool     `json:"lookalikes"`
 
 	list list
 }
@@ -43,11 +49,18 @@ func (r *rule) compile() error {
 	if r.Action != "mask" && r.Action != "deny" {
 		return fmt.Errorf("action: %q is neither mask nor deny", r.Action)
 	}
+	r.list.alphabet, r.list.inside = alphabet{r.Leet, r.Lookalikes}, r.Inside
+	bytes := 0
+	for _, w := range r.Words {
+		bytes += len(w)
+	}
+	r.list.grow(len(r.Words), bytes)
 	for i, w := range r.Words {
 		if err := r.list.add(w); err != nil {
 			return fmt.Errorf("words[%d]: %q %w", i, w, err)
 		}
 	}
+	r.list.automaton.finish()
 	return nil
 }
 
@@ -69,17 +82,20 @@ func (r *rule) receive(e *moot.Event) moot.Verdict {
 	return moot.Rewrite().Text(masked)
 }
 
-// mask is text with a * for each letter or digit of a listed word.
+// mask is text with a * for each letter or digit of a listed word, and for what stands for one.
 func (l *list) mask(text string) string {
 	var b strings.Builder
 	done := 0
 	for _, s := range l.find(text) {
 		b.WriteString(text[done:s.start])
 		for _, r := range text[s.start:s.end] {
-			if inWord(r) {
-				r = '*'
+			switch {
+			case l.lookalikes && invisible(r):
+			case inWord(r) || l.leet && isSymbol(r):
+				b.WriteByte('*')
+			default:
+				b.WriteRune(r)
 			}
-			b.WriteRune(r)
 		}
 		done = s.end
 	}

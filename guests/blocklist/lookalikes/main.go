@@ -1,0 +1,69 @@
+// Lookalikes prints the table of characters that look like letters and digits of ASCII, for
+// guests/blocklist: from Unicode's confusables, as the npm package unhomoglyph 1.0.6 has
+// them (data.json), and from compatibility decompositions. Run it in guests/blocklist:
+//
+//	go run ./lookalikes data.json > lookalikes.txt
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"unicode"
+
+	"golang.org/x/text/unicode/norm"
+)
+
+func main() {
+	if err := run(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+func run() error {
+	text, err := os.ReadFile(os.Args[1])
+	if err != nil {
+		return err
+	}
+	var confusable map[string]string
+	if err := json.Unmarshal(text, &confusable); err != nil {
+		return err
+	}
+	table := map[rune]rune{}
+	for r := rune(0x80); r <= unicode.MaxRune; r++ {
+		if like, ok := looksLike(r, confusable); ok {
+			table[r] = like
+		}
+	}
+	// A line for each letter: it, and all that look like it.
+	lines := map[rune][]rune{}
+	for r, like := range table {
+		lines[like] = append(lines[like], r)
+	}
+	out := bufio.NewWriter(os.Stdout)
+	for _, like := range slices.Sorted(maps.Keys(lines)) {
+		slices.Sort(lines[like])
+		fmt.Fprintf(out, "%c%s\n", like, string(lines[like]))
+	}
+	return out.Flush()
+}
+
+// looksLike is the small letter or digit that r is with its marks taken off, or is confused
+// with. Unicode takes a capital I, a small L, a 1 and a | for one; here each is itself.
+func looksLike(r rune, confusable map[string]string) (rune, bool) {
+	for _, s := range []string{norm.NFKD.String(string(r)), norm.NFKD.String(confusable[string(r)])} {
+		letters := slices.DeleteFunc([]rune(s), unicode.IsMark)
+		if len(letters) != 1 {
+			continue
+		}
+		c := unicode.ToLower(letters[0])
+		if 'a' <= c && c <= 'z' || '0' <= c && c <= '9' {
+			return c, true
+		}
+	}
+	return 0, false
+}
