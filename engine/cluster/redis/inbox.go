@@ -38,11 +38,13 @@ type reply struct {
 }
 
 // sendScript puts something into a node's inbox, and answers with the process that
-// will read it; "" if the node is not there. KEYS lease inbox   ARGV length (field value)*
+// will read it; "" if the node is not there. A node that has just died reads it no
+// more, nor renews the inbox. KEYS lease inbox   ARGV length ttl (field value)*
 var sendScript = redis.NewScript(`
 local process = redis.call('GET', KEYS[1])
 if not process then return '' end
-redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[1], '*', unpack(ARGV, 2))
+redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[1], '*', unpack(ARGV, 3))
+if redis.call('PTTL', KEYS[2]) < 0 then redis.call('PEXPIRE', KEYS[2], ARGV[2]) end
 return process`)
 
 // The fields of what is in an inbox. Another version is skipped.
@@ -62,7 +64,7 @@ const (
 
 func (n *Node) send(ctx context.Context, node string, fields ...any) (process string, err error) {
 	k := nodeKeys(n.cfg.Prefix, node)
-	args := append([]any{inboxLength, fieldVersion, callVersion}, fields...)
+	args := append([]any{inboxLength, 3 * n.cfg.Lease.Milliseconds(), fieldVersion, callVersion}, fields...)
 	err = n.ask(ctx, "send", func(ctx context.Context) (err error) {
 		process, err = sendScript.Run(ctx, n.client, []string{k.of("lease"), k.of("in")}, args...).Text()
 		return err

@@ -2,7 +2,9 @@ package redis
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -20,15 +22,27 @@ redis.call('ZADD', KEYS[2], now + ARGV[3], ARGV[1])
 return 1`)
 
 // takeSessionScript takes a session. What was taken stays under the name of who
-// took it for a while: a try whose answer was lost finds it. KEYS parked ends got
-// ARGV key ttl
+// took it for a while, "<end>|<session>": a try whose answer was lost finds it.
+// KEYS parked ends got   ARGV key ttl
 var takeSessionScript = redis.NewScript(`
 local session = redis.call('HGET', KEYS[1], ARGV[1])
 if not session then return redis.call('GET', KEYS[3]) end
+session = string.format('%.0f', redis.call('ZSCORE', KEYS[2], ARGV[1]) or 0) .. '|' .. session
 redis.call('HDEL', KEYS[1], ARGV[1])
 redis.call('ZREM', KEYS[2], ARGV[1])
 redis.call('SET', KEYS[3], session, 'PX', ARGV[2])
 return session`)
+
+// giveBackScript undoes takeSessionScript. KEYS parked ends got   ARGV key
+var giveBackScript = redis.NewScript(`
+local got = redis.call('GET', KEYS[3])
+if not got then return 0 end
+local bar = string.find(got, '|', 1, true)
+if redis.call('HSETNX', KEYS[1], ARGV[1], string.sub(got, bar + 1)) == 1 then
+  redis.call('ZADD', KEYS[2], string.sub(got, 1, bar - 1), ARGV[1])
+end
+redis.call('DEL', KEYS[3])
+return 1`)
 
 // endScript takes sessions whose time is over: pairs of key and session. They are
 // marked with who ends them: if he dies of it, they are counted. KEYS parked ends
@@ -49,7 +63,7 @@ return out`)
 
 const (
 	endCount = 50 // sessions that end at once
-	gotTTL   = time.Minute
+	gotTTL   = 10 * time.Minute
 )
 
 // ofKey gives the partition of a session's key.
@@ -71,7 +85,8 @@ func (n *Node) Park(ctx context.Context, key string, session []byte, ttl time.Du
 	return err
 }
 
-// Take implements engine.Sessions.
+// Take implements engine.Sessions. A session that was taken, though nobody heard it,
+// is put back: else it would end without a leave.
 func (n *Node) Take(ctx context.Context, key string) (session []byte, err error) {
 	if err := n.up(ctx); err != nil {
 		return nil, err
@@ -81,17 +96,48 @@ func (n *Node) Take(ctx context.Context, key string) (session []byte, err error)
 	none := false
 	err = n.ask(ctx, "take", func(ctx context.Context) error {
 		text, err := takeSessionScript.Run(ctx, n.client, keys, key, gotTTL.Milliseconds()).Text()
-		none = err == redis.Nil
-		if none {
-			return nil
+		if none = err == redis.Nil; none || err != nil {
+			return noNil(err)
 		}
+		_, text, _ = strings.Cut(text, "|")
 		session = []byte(text)
-		return err
+		return nil
 	})
-	if err == nil && none {
+	switch {
+	case errors.Is(err, engine.ErrUnknown):
+		n.giveBack(keys, key)
+	case err == nil && none:
 		return nil, fmt.Errorf("take %.40q: %w", key, engine.ErrNoSession)
+	case err == nil:
+		_ = n.client.Unlink(ctx, keys[2]).Err() // else it goes in its time
 	}
 	return session, err
+}
+
+func noNil(err error) error {
+	if err == redis.Nil {
+		return nil
+	}
+	return err
+}
+
+// giveBack puts a session back that may have been taken, as soon as Redis answers.
+func (n *Node) giveBack(keys []string, key string) {
+	if !n.begin() {
+		return
+	}
+	go func() {
+		defer n.tasks.Done()
+		for b := (backoff{50 * time.Millisecond, time.Second}); ; {
+			ctx, cancel := context.WithTimeout(n.life, 2*readTimeout)
+			err := giveBackScript.Run(ctx, n.client, keys, key).Err()
+			cancel()
+			if err == nil || !b.pause(n.life) {
+				return
+			}
+			reload(n.life, n.client)
+		}
+	}()
 }
 
 // endSessions ends the sessions whose time is over, until there are none.

@@ -22,6 +22,7 @@ func eventually(t *testing.T, what string, cond func() bool) {
 type wire struct {
 	mu    sync.Mutex
 	cut   bool
+	deaf  bool
 	conns map[net.Conn]struct{}
 }
 
@@ -58,6 +59,26 @@ type wired struct {
 	w *wire
 }
 
+// Read fails of who is deaf, once there is something to read: what was asked has been
+// done.
+func (c *wired) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	c.w.mu.Lock()
+	deaf := c.w.deaf
+	c.w.mu.Unlock()
+	if deaf {
+		return 0, errCut
+	}
+	return n, err
+}
+
+// deafen has answers lost, until mend.
+func (w *wire) deafen() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.deaf = true
+}
+
 func (c *wired) Close() error {
 	c.w.mu.Lock()
 	delete(c.w.conns, c.Conn)
@@ -81,5 +102,5 @@ func (w *wire) sever() {
 func (w *wire) mend() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.cut = false
+	w.cut, w.deaf = false, false
 }

@@ -1,0 +1,136 @@
+package redis
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"regexp"
+	"testing"
+	"time"
+
+	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/cluster/redis/redistest"
+)
+
+// A session whose taker never heard that he has it is there for who comes next, and
+// ends when it would have.
+func TestSessionWhoseTakerDidNotHearIsPutBack(t *testing.T) {
+	s := redistest.Start(t)
+	tr := emptyTrial(t)
+	cfg := Config{Addresses: []string{s.Address()}}
+	a, b := tr.impatient(cfg, "a"), tr.node(cfg, "b")
+	if _, err := a.Take(tr.ctx, "nobody"); !errors.Is(err, engine.ErrNoSession) { // Redis knows the script from now on
+		t.Fatal(err)
+	}
+	const ttl = 20 * time.Second
+	for round := range 5 {
+		key := fmt.Sprint("key ", round)
+		tr.must(b.Park(tr.ctx, key, []byte("session|"+key), ttl))
+		parked := func() (n int64) {
+			p := a.ofKey(key)
+			n, err := b.client.HLen(tr.ctx, p.keys.of("parked")).Result()
+			tr.must(err)
+			return n
+		}
+		taken := s.Info("cmdstat_zrem", "INFO", "commandstats")
+		a.wire.deafen()
+		if _, err := a.Take(tr.ctx, key); !errors.Is(err, engine.ErrUnknown) {
+			t.Fatalf("take: %v", err)
+		}
+		if s.Info("cmdstat_zrem", "INFO", "commandstats") == taken {
+			t.Fatal("it was not taken: the test shows nothing")
+		}
+		a.wire.mend()
+		eventually(t, "it is put back", func() bool { return parked() == 1 })
+		got, err := b.Take(tr.ctx, key)
+		if err != nil || string(got) != "session|"+key {
+			t.Fatalf("took %q, %v", got, err)
+		}
+	}
+	tr.must(b.Park(tr.ctx, "key", []byte("session"), ttl))
+	a.wire.deafen()
+	if _, err := a.Take(tr.ctx, "key"); !errors.Is(err, engine.ErrUnknown) {
+		t.Fatalf("take: %v", err)
+	}
+	a.wire.mend()
+	ends := a.ofKey("key").keys.of("ends")
+	eventually(t, "it has its end again", func() bool { n, err := b.client.ZCard(tr.ctx, ends).Result(); tr.must(err); return n == 1 })
+	end, err := b.client.ZScore(tr.ctx, ends, "key").Result()
+	tr.must(err)
+	if left := time.Until(time.UnixMilli(int64(end))); left <= 0 || left > ttl {
+		t.Errorf("it ends in %v, want at most %v", left, ttl)
+	}
+}
+
+// forever are the keys that stay: which rooms there are, and whose life Redis is in.
+var forever = regexp.MustCompile(`:(gen|data|rooms:default)$`)
+
+// What nodes leave behind in Redis goes by itself, also what is sent to a node that
+// has just died.
+func TestNothingStaysBehind(t *testing.T) {
+	s := redistest.Start(t)
+	tr := emptyTrial(t)
+	cfg := Config{Addresses: []string{s.Address()}}
+	dead, a, b := tr.node(cfg, "dead"), tr.node(cfg, "a"), tr.node(cfg, "b")
+	ids := tr.seats(dead, 3)
+	for i, room := range tr.rooms {
+		tr.must(b.Subscribe(tr.ctx, room))
+		tr.must(a.Publish(tr.ctx, room, []byte("hello"), engine.Keep{Messages: i, For: time.Minute}))
+	}
+	tr.must(a.Add(tr.ctx, tr.rooms[0], engine.Presentee{ID: "a-1"}))
+	_, err := a.Cluster().Nodes.Call(tr.ctx, "b", []byte("hello"))
+	tr.must(err)
+	tr.must(a.Park(tr.ctx, "taken", []byte("1"), time.Hour))
+	_, err = b.Take(tr.ctx, "taken")
+	tr.must(err)
+	tr.must(a.Park(tr.ctx, "ends", []byte("1"), time.Millisecond))
+
+	dead.wire.sever()
+	short, cancel := context.WithTimeout(tr.ctx, 100*time.Millisecond)
+	defer cancel()
+	if _, err := a.Cluster().Nodes.Call(short, "dead", []byte("hello")); err == nil {
+		t.Error("the dead answered")
+	}
+	eventually(t, "the dead one's members are handed over", func() bool {
+		n := 0
+		for _, w := range []*witness{a, b} {
+			w.mu.Lock()
+			n += len(w.lost)
+			w.mu.Unlock()
+		}
+		return n == len(ids)
+	})
+	tr.must(a.Remove(tr.ctx, tr.rooms[0], "a-1"))
+	a.end()
+	b.end()
+	client := s.Client()
+	defer client.Close()
+	keys, err := client.Keys(tr.ctx, "*").Result()
+	tr.must(err)
+	for _, key := range keys {
+		ttl, err := client.PTTL(tr.ctx, key).Result()
+		tr.must(err)
+		if ttl == -1 && !forever.MatchString(key) {
+			t.Errorf("%s stays", key)
+		}
+	}
+	if len(keys) == 0 {
+		t.Error("there are no keys: the test shows nothing")
+	}
+}
+
+// Redis restarts with all that it had.
+func TestNothingIsLostWhenRedisRestartsWithItsData(t *testing.T) {
+	s := redistest.Start(t, "--appendonly", "yes", "--appendfsync", "always")
+	tr := newTrial(t, Config{Addresses: []string{s.Address()}})
+	tr.seats(tr.nodes[0], 3)
+	tr.talk()
+	for range 2 {
+		s.Kill()
+		tr.must(s.Restart())
+		tr.says(300)
+	}
+	tr.settle()
+	tr.counts(tr.nodes[1], 3)
+	tr.wasHanded(tr.nodes[1], nil)
+}
