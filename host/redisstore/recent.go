@@ -88,11 +88,24 @@ func (r *recent) at(k host.Key) *copied {
 	return c
 }
 
-// put notes what the key holds, as this node knows from Redis.
-func (r *recent) put(k host.Key, value []byte) {
+// turn is to be given to put: what is asked of Redis begins now.
+func (r *recent) turn(k host.Key) uint64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	return r.at(k).turn
+}
+
+// put notes what the key holds, as this node knows from Redis. If others of this node
+// asked about the key meanwhile nobody knows whose word is the last: it is read again.
+func (r *recent) put(k host.Key, turn uint64, value []byte) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	c := r.at(k)
+	overtaken := c.turn != turn
 	r.set(k, value)
+	if overtaken {
+		c.at = time.Time{}
+	}
 }
 
 func (r *recent) set(k host.Key, value []byte) {
@@ -100,6 +113,15 @@ func (r *recent) set(k host.Key, value []byte) {
 	r.bytes += len(value) - len(c.value)
 	c.value, c.at = value, time.Now()
 	c.turn++
+}
+
+// note is put for what was only read: what this node has said since is newer.
+func (r *recent) note(k host.Key, turn uint64, value []byte) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.at(k).turn == turn {
+		r.set(k, value)
+	}
 }
 
 // forget has the key read again when it is asked for next.

@@ -51,9 +51,10 @@ func (s *Store) keys(tenant, module string) []string {
 
 // Get implements [host.Store].
 func (s *Store) Get(ctx context.Context, k host.Key) ([]byte, error) {
+	turn := s.recent.turn(k)
 	value, err := value(getScript.Run(ctx, s.client, s.keys(k.Tenant, k.Module), k.Name))
 	if err == nil {
-		s.recent.put(k, value)
+		s.recent.note(k, turn, value)
 	}
 	return value, err
 }
@@ -116,6 +117,7 @@ const full = -1
 // change runs a script that sets the key to data, nil to remove it.
 func (s *Store) change(ctx context.Context, k host.Key, script *redis.Script, data []byte, args ...any) (int, error) {
 	args = append([]any{k.Name, host.MaxKeys, host.MaxSpace, data}, args...)
+	turn := s.recent.turn(k)
 	n, err := script.Run(ctx, s.client, s.keys(k.Tenant, k.Module), args...).Int()
 	switch {
 	case err != nil:
@@ -124,13 +126,14 @@ func (s *Store) change(ctx context.Context, k host.Key, script *redis.Script, da
 	case n == full:
 		return 0, host.ErrFull
 	case n == 1 || script == setScript:
-		s.recent.put(k, slices.Clone(data))
+		s.recent.put(k, turn, slices.Clone(data))
 	}
 	return n, nil
 }
 
 // Add implements [host.Store].
 func (s *Store) Add(ctx context.Context, k host.Key, delta int64, ttl time.Duration) (sum int64, err error) {
+	turn := s.recent.turn(k)
 	text, err := addScript.Run(ctx, s.client, s.keys(k.Tenant, k.Module), k.Name, host.MaxKeys, host.MaxSpace, delta, ms(ttl)).Text()
 	if err != nil {
 		s.recent.forget(k)
@@ -145,7 +148,7 @@ func (s *Store) Add(ctx context.Context, k host.Key, delta int64, ttl time.Durat
 	if sum, err = strconv.ParseInt(text, 10, 64); err != nil {
 		return 0, fmt.Errorf("redis answered %.20q for a sum", text)
 	}
-	s.recent.put(k, []byte(text))
+	s.recent.put(k, turn, []byte(text))
 	return sum, nil
 }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/redis/go-redis/v9"
 	"go.uber.org/goleak"
 
+	cluster "github.com/mootchat/moot/engine/cluster/redis"
 	"github.com/mootchat/moot/engine/cluster/redis/redistest"
 	"github.com/mootchat/moot/host"
 	"github.com/mootchat/moot/host/storetest"
@@ -30,7 +31,14 @@ func TestPromises(t *testing.T) {
 	before := goleak.IgnoreCurrent()
 	t.Cleanup(func() { goleak.VerifyNone(t, before) })
 	server := redistest.Start(t)
-	client := server.Client()
+	args := []any{"ACL", "SETUSER", "least", "on", ">secret"} // who may do no more than a node must
+	for _, rule := range cluster.ACL("test*", cluster.Standalone) {
+		args = append(args, rule)
+	}
+	if err := server.Do(args...); err != nil {
+		t.Fatal(err)
+	}
+	client := redis.NewClient(&redis.Options{Addr: server.Address(), Username: "least", Password: "secret", DisableIdentity: true})
 	defer client.Close()
 	n := 0
 	storetest.Run(t, func(t *testing.T) host.Store {
@@ -88,9 +96,9 @@ func TestCopiesAreBounded(t *testing.T) {
 	})
 	defer r.close()
 	hot := host.Key{Name: "hot"}
-	r.put(hot, []byte("v"))
+	r.put(hot, 0, []byte("v"))
 	for i := range 3 * recentCount {
-		r.put(host.Key{Name: fmt.Sprint(i)}, nil)
+		r.put(host.Key{Name: fmt.Sprint(i)}, 0, nil)
 		if i%1000 == 0 && string(r.get(hot)) != "v" {
 			t.Fatal("what is asked for was dropped")
 		}
@@ -114,12 +122,33 @@ func TestRecentDoesNotTurnBackWhatThisNodeSaid(t *testing.T) {
 	k := host.Key{Name: "k"}
 	r.get(k)
 	<-reading
-	r.put(k, []byte("new"))
+	r.put(k, r.turn(k), []byte("new"))
 	close(goOn)
 	if err := redistest.Await("the reader has ended", func() bool { r.mu.Lock(); defer r.mu.Unlock(); return !r.fetching }); err != nil {
 		t.Fatal(err)
 	}
 	if got := r.get(k); string(got) != "new" {
 		t.Errorf("the copy is %q", got)
+	}
+}
+
+// Words of one node that overtake each other on their way: who only read is not the
+// last, and of two who changed something nobody knows, so that Redis is asked.
+func TestRecentKnowsWhatOvertookIt(t *testing.T) {
+	var r recent
+	r.init(func(context.Context, []host.Key) ([][]byte, error) { return [][]byte{[]byte("of redis")}, nil })
+	defer r.close()
+	k := host.Key{Name: "k"}
+	reads, sets := r.turn(k), r.turn(k)
+	r.put(k, sets, []byte("set"))
+	r.note(k, reads, []byte("read before"))
+	if got := r.get(k); string(got) != "set" {
+		t.Errorf("the copy is %q", got)
+	}
+	one, two := r.turn(k), r.turn(k)
+	r.put(k, two, []byte("two"))
+	r.put(k, one, []byte("one"))
+	if err := redistest.Await("redis is asked", func() bool { return string(r.get(k)) == "of redis" }); err != nil {
+		t.Error(err)
 	}
 }
