@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -159,6 +160,7 @@ func asks(t *testing.T, wasm []byte, config string, list []exchange) {
 // TestReadmesBuild builds the module that each README shows, in a project of its own.
 func TestReadmesBuild(t *testing.T) {
 	files := map[string]struct{ fence, path string }{
+		"go":             {"go", "main.go"},
 		"rust":           {"rust", "src/lib.rs"},
 		"c":              {"c", "main.c"},
 		"cpp":            {"cpp", "main.cpp"},
@@ -226,6 +228,76 @@ func TestNewProjects(t *testing.T) {
 				t.Errorf("%v\n%s%s", err, &out, &log)
 			}
 		})
+	}
+}
+
+// TestReadmesTestOfGo runs the test that the README of Go shows, of the module it shows.
+func TestReadmesTestOfGo(t *testing.T) {
+	text, err := os.ReadFile("go/README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := regexp.MustCompile("(?ms)^```go\n(.*?)^```$").FindAllSubmatch(text, -1)
+	if len(found) != 2 {
+		t.Fatalf("the README has %d pieces of Go, want a module and its test", len(found))
+	}
+	dir, err := os.MkdirTemp("go", "readme-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	write(t, filepath.Join(dir, "main.go"), found[0][1])
+	write(t, filepath.Join(dir, "main_test.go"), append([]byte("package main\n\nimport (\n\"testing\"\n\n\"github.com/mootchat/moot/sdk/go/moottest\"\n)\n\n"), found[1][1]...))
+	cmd := exec.CommandContext(t.Context(), "go", "test", "-v", ".")
+	cmd.Dir = dir
+	if out, err := cmd.CombinedOutput(); err != nil || !bytes.Contains(out, []byte("--- PASS: TestShout")) {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
+// limit is a rule for the tests that README.md shows: two messages a second, and German
+// for Germans.
+const limit = `
+moot.declare({ reads: ["message", "id", "locale"], vary: ["locale"], capabilities: ["kv"] });
+moot.on("onSayReceive", (event, connection) => moot.kv.add(connection.id, 1, 10000) < moot.config.limit ? moot.allow() : moot.deny("slow down"));
+moot.on("say", (event, receiver) => receiver.locale === "de" ? moot.rewrite("hallo") : moot.allow());
+`
+
+// TestReadmesTests runs the tests that README.md shows.
+func TestReadmesTests(t *testing.T) {
+	page, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := regexp.MustCompile("(?ms)^```yaml\n(.*?)^```$").FindSubmatch(page)
+	if m == nil {
+		t.Fatal("README.md has no tests")
+	}
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "limit.js"), []byte(limit))
+	write(t, filepath.Join(dir, "tests.yaml"), m[1])
+	var out, log bytes.Buffer
+	err = module.Test(t.Context(), &out, &log, filepath.Join(dir, "limit.js"), "", module.Options{CacheDir: cache, Timeout: time.Minute})
+	if err != nil || !strings.HasSuffix(out.String(), "2 of 2 tests are good\n") {
+		t.Errorf("%v\n%s%s", err, &out, &log)
+	}
+}
+
+// TestLanguagesAreInTheTable holds the table of README.md to the languages there are.
+func TestLanguagesAreInTheTable(t *testing.T) {
+	page, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for language := range strings.SplitSeq(module.Languages, ", ") {
+		if n := strings.Count(string(page), "| `"+language+"` |"); n != 1 {
+			t.Errorf("README.md has %d lines about %s", n, language)
+		}
+	}
+	for _, link := range regexp.MustCompile(`\]\(([^)#:]+)\)`).FindAllSubmatch(page, -1) {
+		if _, err := os.Stat(string(link[1])); err != nil {
+			t.Error(err)
+		}
 	}
 }
 
