@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/alecthomas/kong"
+
 	"github.com/mootchat/moot/engine/auth"
 	"github.com/mootchat/moot/engine/cli/module"
 	"github.com/mootchat/moot/engine/config"
@@ -212,4 +214,39 @@ func chatWith(t *testing.T, root, address, room, say string) string {
 		t.Fatalf("moot chat: %v\n%s", err, &out)
 	}
 	return out.String()
+}
+
+// TestCommandsInPagesAreCommands parses every command of moot that stands in a block of
+// the pages about modules and clients, at the beginning of a line.
+func TestCommandsInPagesAreCommands(t *testing.T) {
+	var pages []string
+	for _, pattern := range []string{"../../sdk/*.md", "../../sdk/*/README.md", "../../guests/*/README.md", "module/template/README.md"} {
+		found, err := filepath.Glob(pattern)
+		if err != nil {
+			t.Fatal(err)
+		}
+		pages = append(pages, found...)
+	}
+	commands := 0
+	for _, page := range pages {
+		text, err := os.ReadFile(page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range regexp.MustCompile(`(?m)^moot .*$`).FindAllString(string(text), -1) {
+			command, _, _ := strings.Cut(m, "   ") // what it does stands behind it
+			var p program
+			parser, err := kong.New(&p, kong.Vars{"minSize": "0", "languages": module.Languages})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := parser.Parse(strings.Fields(command)[1:]); err != nil {
+				t.Errorf("%s: %s: %v", page, command, err)
+			}
+			commands++
+		}
+	}
+	if commands < 10 {
+		t.Errorf("only %d commands were found", commands)
+	}
 }
