@@ -14,8 +14,8 @@ import (
 	"github.com/mootchat/moot/host/trial"
 )
 
-// builtGuests are one of each language, by it.
-var builtGuests = map[string]string{"blocklist": "Go", "slowmode": "C", "flood": "C++", "redact": "Rust", "links": "Zig", "welcome": "AssemblyScript"}
+// builtGuests are those with a tests.yaml, by their language.
+var builtGuests = map[string]string{"blocklist": "Go", "gate": "Go", "slowmode": "C", "flood": "C++", "redact": "Rust", "links": "Zig", "welcome": "AssemblyScript"}
 
 // built is the binary of a guest in any language. A toolchain that is not there
 // fails: make tools installs them.

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"bytes"
 	"crypto/subtle"
 	"encoding/json"
 	"errors"
@@ -18,11 +19,11 @@ func init() { moot.Register(module()) }
 func main() {}
 
 func module() moot.Module {
-	r := &rule{Rooms: []string{"secure*"}}
+	r := &rule{Rooms: []door{{Match: "secure*"}}}
 	return moot.Module{
 		Name:         "gate",
-		Version:      "1.0.0",
-		Reads:        []string{"room", "params", "properties.role"},
+		Version:      "1.1.0",
+		Reads:        []string{"room", "cause", "params", "properties.role"},
 		Capabilities: []string{"properties:role"},
 		Config:       moot.Into(r),
 		ConfigSchema: schema,
@@ -38,24 +39,57 @@ func module() moot.Module {
 }
 
 const schema = `{"type":"object","additionalProperties":false,"properties":{` +
-	`"rooms":{"type":"array","items":{"type":"string"},"default":["secure*"],"description":"rooms that need a role, as globs"},` +
+	`"rooms":{"type":"array","items":{"anyOf":[{"type":"string"},{"type":"object","additionalProperties":false,"required":["match"],` +
+	`"properties":{"match":{"type":"string"},"roles":{"type":"array","items":{"type":"string"}},"open":{"type":"boolean"},` +
+	`"capacity":{"type":"integer","minimum":0}}}]},"default":["secure*"],"description":"rooms that need a role, as globs; the first that fits holds"},` +
 	`"tokens":{"type":"object","additionalProperties":{"type":"string"},"description":"token: role"}}}`
 
 // rule is the entry's config.
 type rule struct {
-	Rooms  []string          `json:"rooms"`
+	Rooms  []door            `json:"rooms"`
 	Tokens map[string]string `json:"tokens"`
+}
 
-	guarded []*glob.Glob
+// door is whom some rooms let in. In a config it may be its match alone.
+type door struct {
+	Match    string   `json:"match"`
+	Roles    []string `json:"roles"`    // one of these is needed; none: any
+	Open     bool     `json:"open"`     // none is needed
+	Capacity int      `json:"capacity"` // members, on all nodes; 0 = any number
+
+	rooms *glob.Glob
+}
+
+func (d *door) UnmarshalJSON(text []byte) error {
+	*d = door{}
+	if json.Unmarshal(text, &d.Match) == nil {
+		return nil
+	}
+	type plain door // without this method
+	decoder := json.NewDecoder(bytes.NewReader(text))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode((*plain)(d)); err != nil {
+		return fmt.Errorf("rooms: %s is neither a pattern nor {match, roles, open, capacity}", text)
+	}
+	return nil
+}
+
+func (d *door) check() (err error) {
+	switch {
+	case d.Capacity < 0:
+		return fmt.Errorf("capacity: %d is less than 0", d.Capacity)
+	case d.Open && len(d.Roles) > 0:
+		return errors.New("an open room needs no roles: leave one of the two out")
+	}
+	d.rooms, err = glob.Compile(d.Match)
+	return err
 }
 
 func (r *rule) check() error {
-	for i, pattern := range r.Rooms {
-		g, err := glob.Compile(pattern)
-		if err != nil {
+	for i := range r.Rooms {
+		if err := r.Rooms[i].check(); err != nil {
 			return fmt.Errorf("rooms[%d]: %w", i, err)
 		}
-		r.guarded = append(r.guarded, g)
 	}
 	for token, role := range r.Tokens {
 		switch {
@@ -69,21 +103,42 @@ func (r *rule) check() error {
 }
 
 func (r *rule) join(e *moot.Event) moot.Verdict {
-	if !r.guards(e.Room()) || hasRole(e.Connection()) {
+	i := slices.IndexFunc(r.Rooms, func(d door) bool { return d.rooms.Match(e.Room()) })
+	if i < 0 {
 		return moot.Allow()
 	}
-	return moot.Deny("members only: log in first")
+	d := &r.Rooms[i]
+	if role := roleOf(e.Connection()); !d.Open && role == "" {
+		return moot.Deny("members only: log in first")
+	} else if len(d.Roles) > 0 && !slices.Contains(d.Roles, role) {
+		return moot.Deny("this room is not for your role")
+	}
+	if d.Capacity == 0 || e.Cause() == "rejoined" { // who was in it comes back
+		return moot.Allow()
+	}
+	members, err := e.RoomSize()
+	if err != nil {
+		e.Log(moot.LevelError, "the members cannot be counted: "+err.Error())
+		return moot.Deny("not possible now")
+	}
+	if members >= d.Capacity {
+		return moot.Deny("the room is full")
+	}
+	return moot.Allow()
 }
 
-func (r *rule) guards(room string) bool {
-	return slices.ContainsFunc(r.guarded, func(g *glob.Glob) bool { return g.Match(room) })
-}
-
-// hasRole says whether a role was set, by a login or by a claim of the client's
-// own token.
-func hasRole(c *moot.Connection) bool {
-	role := c.Property("role")
-	return role != "" && role != "null" && role != `""`
+// roleOf is what was set by a login or by a claim of the client's own token; "": nothing
+// was. A claim that is no text is the role of its JSON.
+func roleOf(c *moot.Connection) string {
+	value := c.Property("role")
+	if value == "" || value == "null" {
+		return ""
+	}
+	var text string
+	if json.Unmarshal([]byte(value), &text) != nil {
+		return value
+	}
+	return text
 }
 
 func (r *rule) login(e *moot.Event) moot.Verdict {

@@ -80,6 +80,10 @@ func TestLogin(t *testing.T) {
 func TestConfig(t *testing.T) {
 	tests := []struct{ config, want string }{
 		{`{"rooms":["a",""]}`, "rooms[1]: the pattern is empty"},
+		{`{"rooms":[{"match":"a","capacity":-1}]}`, "rooms[0]: capacity: -1 is less than 0"},
+		{`{"rooms":[{"match":"a","open":true,"roles":["x"]}]}`, "rooms[0]: an open room needs no roles: leave one of the two out"},
+		{`{"rooms":[{"roles":["x"]}]}`, "rooms[0]: the pattern is empty"},
+		{`{"rooms":[{"role":"x"}]}`, `rooms: {"role":"x"} is neither a pattern nor {match, roles, open, capacity}`},
 		{`{"tokens":{"":"member"}}`, "tokens: one is empty"},
 		{`{"tokens":{"open":""}}`, "tokens: a token has no role"},
 		{`{"tokens":["open"]}`, "tokens: got array, want map[string]string"},
@@ -89,5 +93,40 @@ func TestConfig(t *testing.T) {
 		if _, err := moottest.Load(module(), test.config); err == nil || err.Error() != test.want {
 			t.Errorf("%s: %v, want %s", test.config, err, test.want)
 		}
+	}
+}
+
+func TestDoors(t *testing.T) {
+	g, err := moottest.Load(module(), `{"rooms":[{"match":"staff","roles":["admin","clerk"],"capacity":2},{"match":"hall*","open":true,"capacity":3},"*"]}`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	g.Host.Rooms = map[string]int{"staff": 1, "hall1": 3, "hall2": 2}
+	for _, test := range []struct {
+		room, role, cause string
+		reason            string // "": may join
+	}{
+		{"staff", "", "", "members only: log in first"},
+		{"staff", `"member"`, "", "this room is not for your role"},
+		{"staff", `"clerk"`, "", ""},
+		{"staff", `["clerk"]`, "", "this room is not for your role"},
+		{"hall1", "", "", "the room is full"},
+		{"hall1", "", "rejoined", ""},
+		{"hall2", "", "", ""},
+		{"other", "", "", "members only: log in first"},
+		{"other", `7`, "", ""},
+	} {
+		c := &moottest.Connection{ID: "1", Properties: map[string]string{}}
+		if test.role != "" {
+			c.Properties["role"] = test.role
+		}
+		v := g.Ask(moottest.Event{Hook: "join", Room: test.room, Cause: test.cause, Connection: c})
+		if (v.Answer == moottest.Allow) != (test.reason == "") || v.Reason != test.reason {
+			t.Errorf("%s with role %s: %s %q, want %q", test.room, test.role, v.Answer, v.Reason, test.reason)
+		}
+	}
+	g.Host.Rooms["staff"] = 2
+	if v := g.Ask(moottest.Event{Hook: "join", Room: "staff", Connection: &moottest.Connection{ID: "1", Properties: map[string]string{"role": `"admin"`}}}); v.Reason != "the room is full" {
+		t.Errorf("a full room: %+v", v)
 	}
 }
