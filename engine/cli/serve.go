@@ -157,13 +157,18 @@ const (
 	idleTimeout     = time.Minute // until the next one
 )
 
-// readings are the values of http.reading and socket.reading.
-var readings = map[string]stream.Reading{"shared": stream.Polled, "goroutines": stream.Goroutines}
+// reading is what a value of http.reading or socket.reading means.
+func reading(value string) stream.Reading {
+	if value == "goroutines" {
+		return stream.Goroutines
+	}
+	return stream.Polled
+}
 
 // serveWeb starts the WebSocket transport: it ends with ctx.
 func (n *node) serveWeb(ctx context.Context, parts *errgroup.Group, web net.Listener) {
 	sockets := ws.New(ws.Config{Engine: n.engine, AllowedOrigins: n.cfg.HTTP.AllowedOrigins, TrustedProxies: n.cfg.Proxies(),
-		Reading: readings[n.cfg.HTTP.Reading], HandshakeTimeout: n.cfg.HTTP.HandshakeTimeout, Fallback: demo.Handler(), Log: n.log})
+		Reading: reading(n.cfg.HTTP.Reading), HandshakeTimeout: n.cfg.HTTP.HandshakeTimeout, Fallback: demo.Handler(), Log: n.log})
 	n.http = &http.Server{Handler: sockets, ReadHeaderTimeout: n.cfg.HTTP.HandshakeTimeout, ConnState: sockets.ConnState, MaxHeaderBytes: headerBytes,
 		ReadTimeout: max(requestTimeout, n.cfg.HTTP.HandshakeTimeout), WriteTimeout: responseTimeout, IdleTimeout: idleTimeout,
 		ErrorLog: slog.NewLogLogger(n.log.Handler(), slog.LevelDebug)}
@@ -180,7 +185,7 @@ func (n *node) serveWeb(ctx context.Context, parts *errgroup.Group, web net.List
 // serveSockets starts the TCP transport on each of its listeners: it ends with ctx.
 func (n *node) serveSockets(ctx context.Context, parts *errgroup.Group, sockets []net.Listener) {
 	for i, cfg := range n.cfg.Sockets() {
-		lines := &tcp.Server{Engine: n.engine, Tenant: cfg.Tenant, Delimiter: cfg.Delimiter, Reading: readings[cfg.Reading], Log: n.log}
+		lines := &tcp.Server{Engine: n.engine, Tenant: cfg.Tenant, Delimiter: cfg.Delimiter, Reading: reading(cfg.Reading), Log: n.log}
 		if lines.Delimiter == "\n" {
 			lines.Delimiter = "" // every end of a line
 		}
