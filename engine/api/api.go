@@ -49,6 +49,7 @@ type Server struct {
 	started time.Time
 	api     huma.API
 	handler http.Handler
+	streams streamCount
 }
 
 // New makes a server; Serve has it answer.

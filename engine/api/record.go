@@ -46,7 +46,14 @@ func (s *Server) recordOperations() {
 		Text   bool   `query:"text" doc:"What was said as it was: without it every letter is an x."`
 	}) (*huma.StreamResponse, error) {
 		q := RecordQuery{Tenant: in.Tenant, Room: in.Room, Module: in.Module, Text: in.Text}
-		return &huma.StreamResponse{Body: func(c huma.Context) { s.record(c, q) }}, nil
+		who, _ := scopeOf(ctx)
+		if f := s.streams.begin(who); f != nil {
+			return nil, f
+		}
+		return &huma.StreamResponse{Body: func(c huma.Context) {
+			defer s.streams.end(who)
+			s.record(c, q)
+		}}, nil
 	})
 }
 

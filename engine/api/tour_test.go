@@ -92,8 +92,16 @@ func (p *program) List(_ context.Context, tenant, module, cursor string, limit i
 	return keys, next, nil
 }
 
+func (p *program) Record(ctx context.Context, q api.RecordQuery, f func([]byte) error) error {
+	if err := f(fmt.Appendf(nil, `{"tenant":%q,"room":%q,"text":%t}`, q.Tenant, q.Room, q.Text)); err != nil {
+		return err
+	}
+	<-ctx.Done()
+	return ctx.Err()
+}
+
 func (p *program) use(c *api.Config) {
-	c.Rules, c.Modules, c.Decisions, c.Values, c.Trials = p, p, p, p, p
+	c.Rules, c.Modules, c.Decisions, c.Values, c.Trials, c.Recorder = p, p, p, p, p, p
 }
 
 // tour asks a node for everything its API can do, and counts what it asked for.
@@ -254,6 +262,12 @@ func (r *tour) all(c *client) {
 	r.ask("POST", acme+"/modules/gate/trials", `{"event":{"hook":"join"}}`, 404, `"not_found"`)
 	r.ask("POST", "/api/reload", "", 200, `"ok":true`)
 	r.ask("POST", "/api/rollback?nodes=all", "", 200, `"ok":true`)
+
+	if line := firstLine(r.node, acme+"/record?room=den&text=true", adminKey); line != `{"tenant":"acme","room":"den","text":true}` {
+		r.t.Errorf("the recording has %q", line)
+	}
+	r.count("GET", acme+"/record")
+	r.ask("GET", acme+"/record?text=perhaps", "", 422, `"invalid"`)
 
 	for _, p := range r.paths {
 		if r.asked[p] == 0 {
