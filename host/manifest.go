@@ -40,7 +40,20 @@ func declare(manifest []byte, module string, exports func(string) bool) (declare
 		d.perUnit, err = varyOf(m.Vary, &d.sees.conn)
 		errs = append(errs, err)
 	}
+	if m.Pure {
+		errs = append(errs, pureOf(m.Capabilities))
+	}
 	return d, errors.Join(append(errs, d.setActions(m.Actions, module))...)
+}
+
+// pureOf says what keeps a module from being pure: its answers would depend on what it keeps.
+func pureOf(capabilities []string) error {
+	for _, c := range capabilities {
+		if c == abi.CapabilityKV || c == abi.CapabilityRate {
+			return fmt.Errorf("its manifest says that it is pure, and asks for the capability %q: its answers would depend on more than the frame", c)
+		}
+	}
+	return nil
 }
 
 func (d *declared) setHooks(names []string, exports func(string) bool) error {
