@@ -32,7 +32,7 @@ func (h *Host) Decide(ctx context.Context, ev *engine.Event) engine.Verdict {
 	if t == nil {
 		return strange(ev.Hook)
 	}
-	run := run{ctx: ctx, ev: ev, timeout: int64(h.cfg.ChainTimeout)}
+	run := run{ctx: ctx, ev: ev, timeout: r.chain}
 	asked := ev.Room
 	run.chain(t.chain(ev.Hook, ev.Room, ev.Action))
 	if ev.Room != asked && run.verdict.Outcome == engine.Allowed && !h.cfg.Alone {

@@ -31,7 +31,7 @@ func (h *Host) Deliver(ctx context.Context, ev *engine.Event, members []engine.M
 		return engine.Delivery{All: engine.AsIs}
 	}
 	s := h.scratch()
-	s.begin(ctx, ev, members)
+	s.begin(ctx, ev, members, r.chain)
 	for _, e := range entries {
 		if e.Mode == Shadow {
 			s.would(e)
@@ -50,6 +50,7 @@ type scratch struct {
 	ctx     context.Context
 	members []engine.Member
 	event   engine.Event // as the form at hand has it
+	chain   int64        // ns that the chain may take
 	end     int64        // of the chain, on the host's clock
 
 	forms  []form // the first is the message as it is
@@ -117,9 +118,9 @@ func (s *scratch) free() {
 	}
 }
 
-func (s *scratch) begin(ctx context.Context, ev *engine.Event, members []engine.Member) {
+func (s *scratch) begin(ctx context.Context, ev *engine.Event, members []engine.Member, chain int64) {
 	s.ctx, s.members, s.event = ctx, members, *ev
-	s.end = now() + int64(s.host.cfg.ChainTimeout)
+	s.chain, s.end = chain, now()+chain
 	s.forms = append(s.forms[:0], form{asIs: true, payload: wire.Payload{
 		Message: ev.Message, Room: ev.Room, From: ev.From, Context: ev.Context, SentAt: ev.SentAt, Extra: ev.Extra}})
 	s.split, s.all, s.shaded = false, 0, 0

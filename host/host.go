@@ -22,7 +22,7 @@ type Config struct {
 	Memory       int64         // bytes that all instances may use together, those of a tenant beside others half of it; 0: 1 GiB
 	Instances    int           // of one generation at most; 0: one for each processor, at least 2
 	StartTimeout time.Duration // for a module's own start, its _initialize and moot_init; 0: 5 s
-	ChainTimeout time.Duration // for all entries of a chain together, about one event; 0: 250 ms
+	ChainTimeout time.Duration // for all entries of a chain together, about one event, where rules say nothing; 0: 250 ms
 	Log          *slog.Logger  // nil: nothing is logged
 	Rooms        Rooms         // nil: modules find the size of rooms unavailable
 	Store        Store         // nil: a MemoryStore

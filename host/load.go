@@ -2,6 +2,7 @@ package host
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -70,6 +71,7 @@ func (h *Host) Load(ctx context.Context, rules Rules) (*Revision, error) {
 		l.read(m)
 	}
 	next.id = l.digest(rules)
+	next.chain = int64(cmp.Or(rules.ChainTimeout, h.cfg.ChainTimeout))
 	if next.memory = h.cfg.Memory; len(rules.Tenants) > 1 {
 		next.memory /= 2 // so that none takes all of it from the others
 	}
@@ -165,6 +167,6 @@ func (l *loader) digest(rules Rules) string {
 		}
 	}
 	// What is encoded are plain values: it cannot fail.
-	_ = json.NewEncoder(h).Encode([]any{abi.Minor, digests, tenants, rules.Recording, rules.Beside})
+	_ = json.NewEncoder(h).Encode([]any{abi.Minor, digests, tenants, rules.Recording, rules.ChainTimeout, rules.Beside})
 	return hex.EncodeToString(h.Sum(nil))
 }

@@ -16,6 +16,7 @@ type Revision struct {
 	names       []string // of the tenants, in the order of the rules
 	generations []*generation
 	memory      int64        // that one tenant may use
+	chain       int64        // ns for all entries of a chain, about one event
 	users       atomic.Int64 // who loaded or swapped it, and calls in flight
 }
 

@@ -15,6 +15,8 @@ type Rules struct {
 	Modules []Module
 	Tenants []Tenant
 
+	ChainTimeout time.Duration // for all entries of a chain together, about one event; 0: that of Config
+
 	Recording Recording
 	Beside    []byte // what else a revision's ID stands for; nil: nothing
 }

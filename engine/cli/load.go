@@ -86,7 +86,7 @@ func cacheDir() string {
 func rulesOf(cfg *config.Config) host.Rules {
 	digest := config.Digest(cfg)
 	d := cfg.Decisions
-	rules := host.Rules{Beside: digest[:], Recording: host.Recording{Ring: d.Ring, Allows: d.SampleAllows, Log: d.Log, Text: d.Text}}
+	rules := host.Rules{Beside: digest[:], ChainTimeout: cfg.Limits.ChainTimeout, Recording: host.Recording{Ring: d.Ring, Allows: d.SampleAllows, Log: d.Log, Text: d.Text}}
 	names := slices.SortedFunc(maps.Keys(cfg.Modules), func(a, b string) int {
 		return cmp.Or(cmp.Compare(cfg.Modules[a].Pos.File, cfg.Modules[b].Pos.File), cmp.Compare(cfg.Modules[a].Pos.Line, cfg.Modules[b].Pos.Line))
 	})

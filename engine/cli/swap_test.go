@@ -49,7 +49,7 @@ http: { listen: "127.0.0.1:0" }
 socket: { listen: "127.0.0.1:0" }
 admin: { listen: "127.0.0.1:0", key: %q }
 drain: 0s
-limits: { verbsPerSecond: 100000, moduleCPU: 1 }
+limits: { verbsPerSecond: 100000, moduleCPU: 1, chainTimeout: 10s }
 modules: { a: { file: a.wasm }, b: { file: b.wasm } }
 tenants:
   default:
