@@ -17,9 +17,9 @@ after(() => meeting?.stop());
 afterEach(async () => { for (const end of ends.splice(0).reverse()) await end(); });
 
 // town is a server, or a node if it has a name, that is stopped at the end of the test.
-async function town(node, grace = "1m") {
+async function town(node, grace = "1m", settings = {}) {
   const cluster = node && { "cluster.backend": "redis", "cluster.node": node, "cluster.redis.addresses": `["${meeting.address}"]`, "cluster.lease": "1s" };
-  const server = await start({ more: { ...keeps, "sessions.grace": grace, ...cluster } });
+  const server = await start({ more: { ...keeps, "sessions.grace": grace, ...cluster, ...settings } });
   let up = true;
   const end = (how) => async () => { if (up) up = false, await how(); };
   const it = { ...server, node, stop: end(server.stop), kill: end(server.kill) };
@@ -223,4 +223,35 @@ test("a say of which nobody knows whether it was said is lost", { timeout }, asy
   const server = await scripted((_, { event }) => (event === "say" ? "outcome unknown" : { id: "a", rooms: [] }));
   const { client } = await member(server.url);
   await assert.rejects(client.say("otherRoom", "hello"), (err) => err instanceof LostError && /outcome unknown/.test(err.message));
+});
+
+test("a room that is being left when the connection breaks is left", { timeout }, async () => {
+  const server = await town(undefined, "0s"), path = await way(server);
+  const ann = await member(path.url);
+  path.down();
+  await next(ann.client, "state");
+  const left = ann.client.leave("otherRoom");
+  const back = next(ann.client, "connected");
+  path.up();
+  assert.equal((await back).resumed, false);
+  await left;
+  assert.deepEqual(ann.client.rooms, []);
+  assert.deepEqual((await ann.client.details()).rooms, []);
+});
+
+test("more rooms than the server takes at once are joined again, one after the other", { timeout }, async () => {
+  const server = await town(undefined, "0s", { "limits.verbsPerSecond": 1 }), path = await way(server);
+  const ann = await member(path.url, { lookEvery: 60_000 });
+  for (const room of ["defaultRoom", "secure"]) {
+    await until(() => ann.client.join(room).then(() => true, (err) => (assert.ok(err.retryAfter > 0, err), false)));
+  }
+  path.down();
+  await next(ann.client, "state");
+  const back = next(ann.client, "connected");
+  path.up();
+  await back;
+  let rooms;
+  await until(() => ann.client.details().then((d) => (rooms = d.rooms.sort()), () => false));
+  assert.deepEqual(rooms, ["defaultRoom", "otherRoom", "secure"]);
+  assert.deepEqual(ann.left, []);
 });

@@ -117,10 +117,14 @@ export class Client extends Emitter<Events> {
 
   /** Leaves a room. A rule may forbid it: then the client stays in it. */
   async leave(room: string): Promise<void> {
+    this.#rooms.leaving(room, true); // after a break it is not joined again only to be left
     try {
       await this.#ask("roomLeave", () => ({ room }), "gone");
     } catch (err) { // asked again after a break, it may have been done before
-      if (!says(err, "connection not in this room") || !this.#rooms.has(room)) throw err;
+      if (!says(err, "connection not in this room") || !this.#rooms.has(room)) {
+        this.#rooms.leaving(room, false);
+        throw err;
+      }
     }
     this.#rooms.leave(room);
   }
@@ -233,6 +237,7 @@ export class Client extends Emitter<Events> {
 
   /** Joins a room again, unless the resumed connection is in it: then the server has said how it stands there. */
   async #rejoin(link: Link, place: Place, standing: Frame | undefined): Promise<void> {
+    if (place.leaving && !standing) return;
     try {
       const answer = standing ?? (await link.request("roomAdd", place.request()));
       const known = place.since !== undefined;
@@ -241,6 +246,10 @@ export class Client extends Emitter<Events> {
     } catch (err) {
       if (!(err instanceof VerbError)) throw err;
       if (alreadyThere(err)) return;
+      if (err.retryAfter > 0) { // more rooms than the server takes at once
+        await new Promise((resolve) => setTimeout(resolve, err.retryAfter));
+        return link === this.#link ? this.#rejoin(link, place, standing) : undefined;
+      }
       if (mayPass(err)) return giveUp(link, err);
       this.#rooms.leave(place.room);
       this.emit("left", { room: place.room, reason: err.message });

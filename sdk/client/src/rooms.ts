@@ -3,6 +3,9 @@ import type { Position } from "./types.js";
 
 /** A room that the client is in or joins, and how far it has heard it. */
 export class Place {
+  /** The client asked to leave it, and has no answer yet. */
+  leaving = false;
+
   constructor(readonly room: string, public since: Position | undefined, readonly presence: boolean) {}
 
   /**
@@ -54,6 +57,10 @@ export class Rooms {
 
   failed(place: Place): void { this.#joining.delete(place.room); }
   leave(room: string): void { this.#joined.delete(room); }
+  leaving(room: string, is: boolean): void {
+    const place = this.#joined.get(room);
+    if (place) place.leaving = is;
+  }
 
   /** Notes how far the room was heard. False: this message was heard before. */
   heard(frame: Frame): boolean {
