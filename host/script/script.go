@@ -69,7 +69,9 @@ func Is(file string) bool {
 // Compile makes a program of a script. file tells its language and names it in
 // errors, which say the line where the script is wrong; name is what it is known by
 // otherwise. The error wraps ErrNoRunner if this program lacks the runner.
-func Compile(file string, source []byte) (*Program, error) {
+func Compile(file string, source []byte) (*Program, error) { return compile(built, file, source) }
+
+func compile(runners fs.FS, file string, source []byte) (*Program, error) {
 	l, ok := languages()[filepath.Ext(file)]
 	switch {
 	case !ok:
@@ -79,7 +81,7 @@ func Compile(file string, source []byte) (*Program, error) {
 	case !utf8.Valid(source) || slices.Contains(source, 0):
 		return nil, fmt.Errorf("%s is not UTF-8 text", file)
 	}
-	runner, err := built.ReadFile("built/" + l.runner)
+	runner, err := fs.ReadFile(runners, "built/"+l.runner)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("%w, %s: run `make runners`, which needs clang and wasi-libc, and build it again", ErrNoRunner, l.name)
 	}

@@ -1,0 +1,30 @@
+package script
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"testing/fstest"
+)
+
+func TestAProgramWithoutRunnersSaysWhatToDo(t *testing.T) {
+	for file, language := range map[string]string{"a.js": "JavaScript", "a.ts": "TypeScript", "a.lua": "Lua"} {
+		_, err := compile(fstest.MapFS{}, file, nil)
+		if !errors.Is(err, ErrNoRunner) || !strings.Contains(err.Error(), language) || !strings.Contains(err.Error(), "make runners") {
+			t.Errorf("%s: %v", file, err)
+		}
+	}
+}
+
+func TestWhatIsNoScriptIsRefused(t *testing.T) {
+	for _, test := range []struct{ file, text, want string }{
+		{"rule.py", "", "must end in .js, .ts or .lua"},
+		{"rule.js", strings.Repeat("/", MaxText+1), "a script may have 524288"},
+		{"rule.lua", "x = '\xff'", "not UTF-8"},
+		{"rule.lua", "x = '\x00'", "not UTF-8"},
+	} {
+		if _, err := Compile(test.file, []byte(test.text)); err == nil || !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%s: %v, want %q", test.file, err, test.want)
+		}
+	}
+}
