@@ -7,9 +7,8 @@ import { chromium } from "playwright-core";
 import { start } from "../../../compat/nodetest/server.mjs";
 
 const timeout = 90_000; // ms, of one test
-const admin = "an-admin-key-for-tests";
 const ofDefault = "a-tenant-key-for-tests";
-let folder, server, browser, rules, open = [], talkers = [];
+let folder, server, admin, browser, rules, open = [], talkers = [];
 
 const good = `moot.on("onSayReceive", (event) => {
   if (event.message.includes("secret")) return moot.deny("not for everybody");
@@ -32,7 +31,8 @@ tenants:
   other: { match: { host: [other.test] } }
 `);
   process.env.MOOT_CONFIG = join(folder, "config.yaml");
-  server = await start({ more: { "admin.key": admin, "admin.tenantKeys.default": ofDefault } });
+  server = await start({ more: { "admin.tenantKeys.default": ofDefault } });
+  admin = server.key;
   browser = await chromium.launch({
     executablePath: process.env.CHROMIUM || "/usr/bin/chromium",
     args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
