@@ -38,7 +38,7 @@ func (p *pool) take(ctx context.Context, t, deadline int64) (*instance, *failure
 		in.mark = t
 		return in, nil
 	}
-	p.waiting.Add(1) // first: see give and put
+	p.waiting.Add(1) // first: see offer and put
 	defer p.waiting.Add(-1)
 	p.grow()
 	if in := p.free(); in != nil { // put was quicker
@@ -71,9 +71,18 @@ func (p *pool) free() *instance {
 	}
 }
 
-// give leaves an instance to others. Who waits has either said so before it is looked for
-// here, or looks for the warm one afterwards.
+// give leaves an instance to others. Where all are to rest and nobody waits, it is closed: it
+// may have been made, or put back, while they were.
 func (p *pool) give(in *instance) {
+	p.offer(in)
+	if p.resting.Load() && p.waiting.Load() == 0 {
+		p.drain()
+	}
+}
+
+// offer leaves an instance where it is found. Who waits has either said so before it is looked for
+// here, or looks for the warm one afterwards.
+func (p *pool) offer(in *instance) {
 	if p.warm.CompareAndSwap(nil, in) {
 		if p.waiting.Load() == 0 {
 			return

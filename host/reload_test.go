@@ -190,3 +190,22 @@ func TestActionsLeaveAnInstanceForMessages(t *testing.T) {
 	}
 	actions.Wait()
 }
+
+// What is being made while all are put to rest rests too.
+func TestAnInstanceThatIsMadeDuringRestIsClosed(t *testing.T) {
+	h, _ := start(t, Config{Instances: 2}, Entry{Module: "allow"})
+	p := h.current.Load().generations[0].pool
+	p.drain()
+	begin, made := make(chan struct{}), p.make
+	p.make = func() (*instance, *failure) {
+		<-begin
+		return made()
+	}
+	p.grow()
+	p.rest()
+	close(begin)
+	p.makers.Wait()
+	if n := p.alive.Load(); n != 0 {
+		t.Errorf("%d instances are alive", n)
+	}
+}
