@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/mootchat/moot/engine"
@@ -83,7 +84,7 @@ func (c *hookChain) in(room string) []*entry {
 	if len(c.matched) >= maxMatched {
 		clear(c.matched)
 	}
-	c.matched[room] = list
+	c.matched[strings.Clone(room)] = list // it may be part of a client's whole frame
 	return list
 }
 

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"unsafe"
 
 	"github.com/mootchat/moot/engine"
 	"github.com/mootchat/moot/host/abi"
@@ -230,5 +231,34 @@ func TestACacheThatOthersCanWriteToIsRefused(t *testing.T) {
 	}
 	if _, err := New(Config{CacheDir: dir}); err == nil || !strings.Contains(err.Error(), "chmod 700") {
 		t.Error(err)
+	}
+}
+
+// A client's frame may hold the name of a room: the chain must not hold the frame.
+func TestAChainKeepsNoFrames(t *testing.T) {
+	h, _ := start(t, Config{}, Entry{Module: "allow", Rooms: []string{"a*"}})
+	frame := strings.Repeat("a", 1000)
+	room := frame[:5]
+	h.Asks(engine.HookOnSayReceive, "t", room)
+	for kept := range h.current.Load().tenants["t"].chains[engine.HookOnSayReceive].matched {
+		if unsafe.StringData(kept) == unsafe.StringData(room) {
+			t.Errorf("%q is part of the frame", kept)
+		}
+	}
+}
+
+// To be inspected, a module is granted everything: it may ask the store while it starts.
+func TestInspectedModulesFindAnEmptyStore(t *testing.T) {
+	m := blank()
+	get := m.Import(abi.ImportModule, abi.ImportKVGet, "i32 i32 i32 i32 -> i32")
+	m.Data(8, []byte("k"))
+	speak(m)
+	m.Func(abi.ExportInitialize, "->", asm.I32(8)+asm.I32(1)+asm.I32(16)+asm.I32(8)+asm.Call(get)+asm.Drop)
+	m.Func(abi.ExportManifest, "-> i64", "\x42\x00")
+	m.Func("on_say_receive", "i32 -> i32", asm.I32(abi.Allow))
+	h, _ := start(t, Config{})
+	i, err := h.Inspect(t.Context(), Module{Name: "m", File: "it", Wasm: m.Wasm()}, nil, 0)
+	if err != nil || len(i.Problems) > 0 {
+		t.Errorf("%v, %+v", err, i)
 	}
 }
