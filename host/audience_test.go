@@ -121,3 +121,37 @@ func TestReceiversThatDoNotFitAreAskedAboutInParts(t *testing.T) {
 		t.Errorf("a message that does not fit: %q, %+v", got, h.Stats()[0])
 	}
 }
+
+// A frame that no module has room for is made with fewer receivers.
+func TestLargeMessagesAreAskedAboutInParts(t *testing.T) {
+	h, _ := start(t, Config{ChainTimeout: patience}, Entry{Module: "code-0", Timeout: patience})
+	for i, got := range heard(t, h, strings.Repeat("x", 950_000), crowd(1000)) {
+		if got != "=" {
+			t.Fatalf("receiver %d heard %.20q: %+v", i, got, h.Stats()[0])
+		}
+	}
+	if got := heard(t, h, strings.Repeat("x", abi.ExchangeMax), crowd(1000)); got[0] != "-" || h.Stats()[0].Errors["host"] != 1 {
+		t.Errorf("a message that does not fit with one receiver: %.20q, %+v", got[0], h.Stats()[0])
+	}
+}
+
+// Two deliveries may find out at once how much goes into the exchange buffer.
+func TestAFrameOfBeforeTheRoomWasKnownIsMadeAgain(t *testing.T) {
+	var b batches
+	for _, c := range []struct {
+		room, besides, n, part int
+		again                  bool
+	}{
+		{1 << 16, 200, 1000, 1 << 17, true},
+		{1 << 17, 200, 1000, 1 << 18, true}, // asked with what was right before
+		{1 << 16, 200, 1000, 1 << 17, true},
+		{1 << 16, 200, 500, 1<<16 - 200, false},
+		{1 << 16, 200, 1, 1 << 17, false},
+		{1 << 16, 1 << 16, 1000, 1 << 17, false}, // fewer receivers are of no use
+		{1 << 17, 1 << 16, 1000, 1 << 17, false},
+	} {
+		if again := b.fit(c.room, c.besides, c.n, c.part); again != c.again {
+			t.Errorf("%+v: %t", c, again)
+		}
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"sync/atomic"
 
+	"github.com/mootchat/moot/engine"
 	"github.com/mootchat/moot/host/abi"
 )
 
@@ -36,6 +37,9 @@ func (in *instance) say(e *entry, s *scratch, units []unit, part []byte, deadlin
 	in.units = units
 	defer in.end()
 	code, f := in.hear(s, units, part)
+	if f != nil && f.err == errFewer {
+		in.tracing = nil // the calls about fewer say what it answers
+	}
 	in.traced(f, func(to *Said) { s.tell(code, units, to) })
 	return code, f
 }
@@ -45,8 +49,8 @@ func (in *instance) hear(s *scratch, units []unit, part []byte) (int32, *failure
 		return 0, f
 	}
 	if f := in.writeFrame(abi.Say, &s.event, nil, len(units), part); f != nil {
-		if f.kind == Memory && f.err == errFrame && in.generation.batches.fit(in.capacity, len(units)) {
-			f = &failure{Memory, errFewer}
+		if f.err == errFrame && in.fewer(f.kind, &s.event, len(units), len(part)) {
+			f = &failure{f.kind, errFewer}
 		}
 		return 0, f
 	}
@@ -62,6 +66,16 @@ func (in *instance) hear(s *scratch, units []unit, part []byte) (int32, *failure
 		in.broken = true
 	}
 	return code, f
+}
+
+// fewer reports whether a frame that was too large, for the module or for every module, will do with
+// fewer receivers.
+func (in *instance) fewer(kind Kind, ev *engine.Event, n, part int) bool {
+	room := in.capacity // the module gives no larger buffer
+	if kind == HostFault {
+		room = abi.ExchangeMax
+	}
+	return in.generation.batches.fit(room, abi.HeaderSize+eventSize(ev, in.generation.sees.fields), n, part)
 }
 
 // variants is how many variants the guest says that there are.
@@ -89,13 +103,14 @@ func (b *batches) split(n int) bool {
 	return true
 }
 
-// fit has no frames made that are larger than an exchange buffer of the module's; false: that
-// is known already, or there is one receiver, and it is too much.
-func (b *batches) fit(room, n int) bool {
-	for n > 1 {
+// fit has no frames made that are larger than an exchange buffer of the module's; false: that would be of
+// no use to this one, with n receivers in a part of so many bytes and so many besides. One that was made
+// before the room was known is made again.
+func (b *batches) fit(room, besides, n, part int) bool {
+	for n > 1 && besides < room {
 		old := b.room.Load()
 		if old != 0 && old <= int64(room) {
-			return false
+			return int64(besides) < old && int64(besides+part) > old
 		}
 		if b.room.CompareAndSwap(old, int64(room)) {
 			return true
@@ -116,6 +131,9 @@ func (b *batches) fitting(units []unit, from, besides int) int {
 	}
 	if n := b.room.Load(); n > 0 {
 		room = int(n)
+	}
+	if besides >= room {
+		besides = 0 // not even one fits: they fail together
 	}
 	return fitting(units, from, most, room-besides)
 }

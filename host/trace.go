@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"log/slog"
+	"strconv"
 	"time"
 
 	"github.com/mootchat/moot/engine"
@@ -21,7 +22,8 @@ type Tracer interface {
 	// most calls should get.
 	Begin(module string, ev *engine.Event) *Trace
 
-	// End is given what Begin gave, filled in, when the call is over.
+	// End is given what Begin gave, filled in, when the call is over; not if the module is
+	// then asked again, about fewer receivers at once.
 	End(t *Trace)
 }
 
@@ -35,7 +37,8 @@ type Trace struct {
 	Event  *engine.Event // a copy, as it was before the call; nil: an instance starts
 
 	Calls []HostCall // of functions whose answer does not come from the event
-	Lines []Line     // that the module logged or wrote
+	Lines []Line     // that the module logged or wrote; the last of them says so if not all is here
+	kept  int        // bytes of both
 
 	Said   Said
 	Kind   string // of a failure, as in logs; "": it did not fail
@@ -83,6 +86,32 @@ type Said struct {
 type Variant struct {
 	Message *wire.Message // nil: as it was
 	Extra   json.RawMessage
+}
+
+// maxTraced bounds the calls and lines of one trace, in bytes: a guest makes as many as it has time for.
+const maxTraced = 1 << 20
+
+// keeps reports whether there is room for one more call or line, of n bytes. The first that
+// finds none is told of in its place.
+func (t *Trace) keeps(n int) bool {
+	const each = 128 // for what holds the bytes
+	full := t.kept > maxTraced
+	if t.kept += n + each; t.kept > maxTraced && !full {
+		t.Lines = append(t.Lines, Line{"warn", "what it called and said besides is not kept: it is more than " + strconv.Itoa(maxTraced) + " bytes"})
+	}
+	return t.kept <= maxTraced
+}
+
+func (t *Trace) called(c HostCall) {
+	if t.keeps(len(c.Key) + len(c.Bytes)) {
+		t.Calls = append(t.Calls, c)
+	}
+}
+
+func (t *Trace) line(level, text string) {
+	if t.keeps(len(text)) {
+		t.Lines = append(t.Lines, Line{level, text})
+	}
 }
 
 // Trace has the tracer see all calls from now on, in place of the one before; nil:
@@ -257,7 +286,7 @@ func (in *instance) watched(name string, o outside, answer func(*instance, []uin
 		_, _, size := o.wrote(&args, 0)
 		if r, ok := replay(name, c.Key, int(size)); ok {
 			in.replayed(o, &args, r, stack)
-			in.tracing.Calls = append(in.tracing.Calls, r)
+			in.tracing.called(r)
 			return
 		}
 	}
@@ -271,7 +300,7 @@ func (in *instance) watched(name string, o outside, answer func(*instance, []uin
 			c.Bytes = append([]byte(nil), b...)
 		}
 	}
-	in.tracing.Calls = append(in.tracing.Calls, c)
+	in.tracing.called(c)
 }
 
 // replayed gives the guest an answer that was given before. Where it would be

@@ -60,7 +60,7 @@ func (in *instance) said() string {
 func (in *instance) says(level slog.Level, text string) {
 	g := in.generation
 	if in.tracing != nil {
-		in.tracing.Lines = append(in.tracing.Lines, Line{strings.ToLower(level.String()), strings.TrimSpace(text)})
+		in.tracing.line(strings.ToLower(level.String()), strings.TrimSpace(text))
 	}
 	room := ""
 	if in.event != nil {
