@@ -22,7 +22,7 @@ type Decisions interface {
 type DecisionQuery struct {
 	Tenant, Room, Hook, Module, Verdict string
 	Shadow                              bool  // only those of entries in shadow mode
-	Before                              int64 // only those before it, us since 1970; 0: no bound
+	Since, Before                       int64 // only those after and before it, us since 1970; 0: no bound
 	Limit                               int
 }
 
@@ -37,8 +37,10 @@ func (q DecisionQuery) Values() url.Values {
 	if q.Shadow {
 		v.Set("shadow", "true")
 	}
-	if q.Before > 0 {
-		v.Set("before", strconv.FormatInt(q.Before, 10))
+	for name, at := range map[string]int64{"since": q.Since, "before": q.Before} {
+		if at > 0 {
+			v.Set(name, strconv.FormatInt(at, 10))
+		}
 	}
 	if q.Limit > 0 {
 		v.Set("limit", strconv.Itoa(q.Limit))
@@ -72,6 +74,7 @@ type DecisionFilter struct {
 	Module  string `query:"module" maxLength:"63" doc:"By name."`
 	Verdict string `query:"verdict" enum:"allow,rewrite,deny,drop,error"`
 	Shadow  bool   `query:"shadow" doc:"Those of modules in shadow mode only."`
+	Since   int64  `query:"since" minimum:"0" doc:"us since 1970: those after it."`
 	Before  int64  `query:"before" minimum:"0" doc:"us since 1970: those before it."`
 	Limit   int    `query:"limit" minimum:"1" maximum:"1000" default:"100"`
 }
@@ -107,7 +110,7 @@ func (s *Server) decisions(ctx context.Context, tenant string, f *DecisionFilter
 		}
 	}
 	q := question{Ask: askDecisions, Decisions: &DecisionQuery{Tenant: tenant, Room: f.Room, Hook: f.Hook, Module: f.Module,
-		Verdict: f.Verdict, Shadow: f.Shadow, Before: f.Before, Limit: f.Limit}}
+		Verdict: f.Verdict, Shadow: f.Shadow, Since: f.Since, Before: f.Before, Limit: f.Limit}}
 	out := &decisionList{}
 	out.Body.Decisions = []Decision{}
 	var failed error

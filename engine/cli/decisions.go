@@ -26,7 +26,7 @@ type decisions struct {
 // Recent implements api.Decisions.
 func (d decisions) Recent(q api.DecisionQuery) []api.Decision {
 	found := d.host.Decisions(host.DecisionFilter{Tenant: q.Tenant, Room: q.Room, Hook: engine.HookNamed(q.Hook), Module: q.Module,
-		Verdict: q.Verdict, Shadow: q.Shadow, Before: q.Before, Limit: q.Limit})
+		Verdict: q.Verdict, Shadow: q.Shadow, After: q.Since, Before: q.Before, Limit: q.Limit})
 	list := make([]api.Decision, len(found))
 	for i, f := range found {
 		list[i] = api.Decision{At: f.At, Node: d.node, Tenant: f.Tenant, Room: f.Room, Hook: f.Hook.String(), Module: f.Module,
@@ -40,15 +40,16 @@ func (d decisions) Recent(q api.DecisionQuery) []api.Decision {
 
 type decisionsCommand struct {
 	adminFlags
-	Tenant  string `help:"Those of one tenant." placeholder:"NAME"`
-	Room    string `help:"In one room." placeholder:"NAME"`
-	Hook    string `help:"At one hook." placeholder:"HOOK"`
-	Module  string `help:"Of one module." placeholder:"NAME"`
-	Verdict string `help:"allow, rewrite, deny, drop or error." placeholder:"VERDICT"`
-	Shadow  bool   `help:"Those of modules in shadow mode, beside what was done."`
-	Limit   int    `default:"100" help:"The latest so many." placeholder:"N"`
-	Follow  bool   `short:"f" help:"Go on with those to come, until interrupted."`
-	JSON    bool   `name:"json" help:"Print one JSON object a line."`
+	Tenant  string        `help:"Those of one tenant." placeholder:"NAME"`
+	Room    string        `help:"In one room." placeholder:"NAME"`
+	Hook    string        `help:"At one hook." placeholder:"HOOK"`
+	Module  string        `help:"Of one module." placeholder:"NAME"`
+	Verdict string        `help:"allow, rewrite, deny, drop or error." placeholder:"VERDICT"`
+	Shadow  bool          `help:"Those of modules in shadow mode, beside what was done."`
+	Since   time.Duration `help:"Those of the last 10m, for one." placeholder:"DURATION"`
+	Limit   int           `default:"100" help:"The latest so many." placeholder:"N"`
+	Follow  bool          `short:"f" help:"Go on with those to come, until interrupted."`
+	JSON    bool          `name:"json" help:"Print one JSON object a line."`
 }
 
 // Run prints a table, the latest last.
@@ -58,6 +59,9 @@ func (c *decisionsCommand) Run(ctx context.Context, t terminal) error {
 		return err
 	}
 	q := api.DecisionQuery{Tenant: c.Tenant, Room: c.Room, Hook: c.Hook, Module: c.Module, Verdict: c.Verdict, Shadow: c.Shadow, Limit: c.Limit}
+	if c.Since > 0 {
+		q.Since = time.Now().Add(-c.Since).UnixMicro()
+	}
 	p := &decisionPrinter{out: t.out, err: t.err, json: c.JSON, shadow: c.Shadow}
 	if err := p.show(ctx, ask, q); err != nil || !c.Follow {
 		return err

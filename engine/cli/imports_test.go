@@ -27,7 +27,7 @@ var mayKnow = map[string][]string{
 	"engine/cluster/redis":       {"engine", "engine/wire"},
 	"engine/cluster/clustertest": {"engine", "engine/wire"},
 	"engine/config":              {"engine/glob"},
-	"engine/cli":                 {"engine", "engine/api", "engine/api/client", "engine/api/console", "engine/auth", "engine/cli/bench", "engine/cli/chat", "engine/cli/module", "engine/cluster/memory", "engine/cluster/redis", "engine/config", "engine/demo", "engine/glob", "engine/listen", "engine/tcp", "engine/tcp/stream", "engine/telemetry", "engine/wire", "engine/ws", "host", "host/redisstore", "host/trial"},
+	"engine/cli":                 {"engine", "engine/api", "engine/api/client", "engine/api/console", "engine/auth", "engine/cli/bench", "engine/cli/chat", "engine/cli/module", "engine/cluster/memory", "engine/cluster/redis", "engine/config", "engine/demo", "engine/fetch", "engine/glob", "engine/listen", "engine/tcp", "engine/tcp/stream", "engine/telemetry", "engine/wire", "engine/ws", "host", "host/redisstore", "host/script", "host/trial"},
 	"engine/cli/chat":            {"sdk/go/client"},
 	"engine/cli/bench/compare":   {"engine/cli/bench"},
 	"engine/cli/module":          {"host", "host/abi", "host/hosttest", "host/script", "host/trial", "sdk", "sdk/go"},

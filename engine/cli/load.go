@@ -17,6 +17,7 @@ import (
 	"github.com/mootchat/moot/engine"
 	"github.com/mootchat/moot/engine/auth"
 	"github.com/mootchat/moot/engine/config"
+	"github.com/mootchat/moot/engine/fetch"
 	"github.com/mootchat/moot/engine/glob"
 	"github.com/mootchat/moot/host"
 )
@@ -61,7 +62,7 @@ func loadRules(ctx context.Context, cfg *config.Config, log *slog.Logger, rooms 
 	if err != nil {
 		return nil, nil, err
 	}
-	l, err := load(ctx, h, keys, cfg)
+	l, err := load(ctx, h, keys, cfg, log)
 	if err != nil {
 		err = errors.Join(err, h.Close())
 		if problems := (host.Problems)(nil); errors.As(err, &problems) {
@@ -83,7 +84,7 @@ func cacheDir() string {
 	return filepath.Join(dir, "moot", "modules")
 }
 
-func rulesOf(cfg *config.Config) host.Rules {
+func rulesOf(ctx context.Context, cfg *config.Config, from *fetch.Fetcher) host.Rules {
 	digest := config.Digest(cfg)
 	d := cfg.Decisions
 	rules := host.Rules{Beside: digest[:], ChainTimeout: cfg.Limits.ChainTimeout, Recording: host.Recording{Ring: d.Ring, Allows: d.SampleAllows, Log: d.Log, Text: d.Text}}
@@ -91,15 +92,7 @@ func rulesOf(cfg *config.Config) host.Rules {
 		return cmp.Or(cmp.Compare(cfg.Modules[a].Pos.File, cfg.Modules[b].Pos.File), cmp.Compare(cfg.Modules[a].Pos.Line, cfg.Modules[b].Pos.Line))
 	})
 	for _, name := range names {
-		m := cfg.Modules[name]
-		file := m.File
-		if m.Script.Written != "" {
-			file = m.Script
-		}
-		rules.Modules = append(rules.Modules, host.Module{
-			Name: name, File: file.Written, Script: m.Script.Written, Where: fmt.Sprintf("%s: modules.%s", m.Pos, name), SHA256: m.SHA256,
-			Open: func() (io.ReadCloser, error) { return os.Open(file.Absolute) },
-		})
+		rules.Modules = append(rules.Modules, moduleOf(ctx, name, cfg.Modules[name], from))
 	}
 	for _, name := range slices.Sorted(maps.Keys(cfg.Tenants)) {
 		t := host.Tenant{Name: name, CPU: cmp.Or(cfg.Tenants[name].Limits.ModuleCPU, cfg.Limits.ModuleCPU).Fraction()}

@@ -26,7 +26,7 @@ type loaded struct {
 }
 
 // load makes ready what cfg says, and changes nothing.
-func load(ctx context.Context, h *host.Host, keys *auth.KeySets, cfg *config.Config) (*loaded, error) {
+func load(ctx context.Context, h *host.Host, keys *auth.KeySets, cfg *config.Config, log *slog.Logger) (*loaded, error) {
 	tokens, err := tokensOf(cfg, keys)
 	if err != nil {
 		return nil, err
@@ -35,7 +35,11 @@ func load(ctx context.Context, h *host.Host, keys *auth.KeySets, cfg *config.Con
 	if err != nil {
 		return nil, err
 	}
-	revision, err := h.Load(ctx, rulesOf(cfg))
+	soon, cancel := context.WithTimeoutCause(ctx, fetchTime, fmt.Errorf("the modules did not all come within %v", fetchTime))
+	defer cancel()
+	rules := rulesOf(soon, cfg, fetcher(log))
+	ahead(cfg, &rules)
+	revision, err := h.Load(ctx, rules)
 	if err != nil {
 		return nil, err
 	}
@@ -163,7 +167,7 @@ func (r *reloader) reload(ctx context.Context) (notes []string, err error) {
 		return nil, err
 	}
 	notes = notesOn(config.NeedRestart(r.started, cfg))
-	next, err := load(ctx, r.rules, r.keys, cfg)
+	next, err := load(ctx, r.rules, r.keys, cfg, r.log)
 	if err != nil {
 		return notes, err
 	}

@@ -24,7 +24,7 @@ type trials struct {
 
 // Try implements api.Trials. What is wrong with the question is the asker's to know.
 func (t trials) Try(ctx context.Context, tenant, module string, q api.Trial) (api.Tried, error) {
-	m, entry, err := t.find(tenant, module)
+	m, entry, err := t.find(ctx, tenant, module)
 	if err != nil {
 		return api.Tried{}, err
 	}
@@ -81,8 +81,8 @@ func askOnce(ctx context.Context, m *trial.Module, event map[string]any, out *ap
 }
 
 // find is the module, and its first entry in the tenant's chain.
-func (t trials) find(tenant, module string) (host.Module, host.Entry, error) {
-	rules := rulesOf(t.now())
+func (t trials) find(ctx context.Context, tenant, module string) (host.Module, host.Entry, error) {
+	rules := rulesOf(ctx, t.now(), fetcher(nil))
 	for _, its := range rules.Tenants {
 		if its.Name != tenant {
 			continue

@@ -14,6 +14,8 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"oras.land/oras-go/v2/registry"
+
 	"github.com/mootchat/moot/engine/glob"
 )
 
@@ -46,6 +48,8 @@ func check(rule, text string) error {
 		return must(headerShape.MatchString(text), "is not a name of an HTTP header")
 	case "jwks":
 		return checkJWKS(text)
+	case "oci":
+		return checkOCI(text)
 	case "name":
 		return must(nameShape.MatchString(text), "is an invalid name: want 1 to 63 of a-z, 0-9 and -")
 	case "network":
@@ -65,6 +69,8 @@ func check(rule, text string) error {
 		return checkServer(text)
 	case "sha256":
 		return must(digestShape.MatchString(text), "is not a sha256: want 64 hex digits in lower case")
+	case "source":
+		return checkModuleURL(text)
 	case "url":
 		return checkURL(text)
 	case "":
@@ -121,6 +127,21 @@ func checkURL(text string) error {
 		`is not an address such as "http://localhost:4318"`)
 }
 
+// checkModuleURL lets no password be in an address: it would be in logs.
+func checkModuleURL(text string) error {
+	u, err := url.Parse(text)
+	return must(text == "" || err == nil && u.Scheme == "https" && u.Host != "" && u.User == nil,
+		`is not the address of a module: want one that begins with "https://", without a user`)
+}
+
+func checkOCI(text string) error {
+	if text == "" {
+		return nil
+	}
+	ref, err := registry.ParseReference(text)
+	return must(err == nil && ref.Reference != "", `is not an OCI reference such as "registry.example.com/rules/calm:1" or "...@sha256:DIGEST"`)
+}
+
 func checkGlob(text string) error {
 	if _, err := glob.Compile(text); err != nil {
 		return fmt.Errorf("is not a pattern: %w", err)
@@ -174,13 +195,18 @@ func (l *load) checkModules(modules map[string]Module) {
 	for _, name := range sorted(modules) {
 		m, at := modules[name], cursor{path: "modules"}.key(name)
 		from := 0
-		for _, source := range []Path{m.File, m.Script} {
-			if source.Written != "" {
+		bad := l.bad[at.path]
+		for key, source := range map[string]string{"file": m.File.Written, "script": m.Script.Written, "url": m.URL, "oci": m.OCI} {
+			bad = bad || l.bad[at.key(key).path]
+			if source != "" {
 				from++
 			}
 		}
-		if from != 1 && !l.bad[at.path] && !l.bad[at.key("file").path] {
-			l.problem(l.pos(at.path), at.path, "must have one of file and script")
+		if from != 1 && !bad {
+			l.problem(l.pos(at.path), at.path, "must have one of file, script, url and oci")
+		}
+		if path := at.key("url").path; m.URL != "" && m.SHA256 == "" && !l.bad[path] && !l.bad[at.key("sha256").path] {
+			l.problem(l.pos(path), path, "must have a sha256 beside it, which `sha256sum FILE` gives: what comes from elsewhere may change")
 		}
 		if script := m.Script.Written; script != "" && !slices.Contains([]string{".js", ".ts", ".lua"}, filepath.Ext(script)) {
 			path := at.key("script").path

@@ -163,11 +163,14 @@ type Telemetry struct {
 	Sample   Share             `yaml:"sample" default:"0.01" min:"0.001" max:"1"` // of verbs that are traced, with all that comes of them
 }
 
-// Module is a file that chain entries name: File or Script, one of them is set.
+// Module is a file that chain entries name. It comes from one place: one of File, Script,
+// URL and OCI is set.
 type Module struct {
 	Pos    Pos    `yaml:"-"`                     // of its name
 	File   Path   `yaml:"file"`                  // a WebAssembly module
 	Script Path   `yaml:"script"`                // of JavaScript, TypeScript or Lua, by its ending
+	URL    string `yaml:"url" check:"source"`    // https: of either, by the ending of its path; with SHA256
+	OCI    string `yaml:"oci" check:"oci"`       // an artifact in a registry, with a WebAssembly module in it
 	SHA256 string `yaml:"sha256" check:"sha256"` // of the file: 64 hex digits in lower case; "" = not checked
 }
 

@@ -187,7 +187,7 @@ func TestOverridesAreCheckedLikeTheFile(t *testing.T) {
 		{"limits.moduleCPU=1.5", `--set: limits.moduleCPU: "1.5" is out of range, want 0.01 to 1`},
 		{"limits.connections=many", `--set: limits.connections: "many" is not a whole number such as 1000`},
 		{"limits={connections: 5, connections: 6}", `--set: limits.connections: duplicate key, first at --set`},
-		{"modules.m.sha256=" + strings.Repeat("0", 64), `--set: modules.m: must have one of file and script`},
+		{"modules.m.sha256=" + strings.Repeat("0", 64), `--set: modules.m: must have one of file, script, url and oci`},
 		{"tenants.default.chain[0].timeout=1s", `--set: tenants.default."chain[0]": unknown key, did you mean "chain"?`},
 		{"socket.tenant=acme", `--set: socket.tenant: unknown tenant "acme", want default`},
 		{"tenants.acme.limits.rooms=1", `--set: socket.tenant: unknown tenant "default", want acme`},

@@ -1,0 +1,132 @@
+// Package fetch gets files from elsewhere, over HTTPS and from OCI registries, and keeps
+// them on disk by their digests. What it gives is what its digest says, whoever sent it.
+package fetch
+
+import (
+	"cmp"
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+)
+
+// Config says how files are fetched. The zero Config is one in good order that keeps
+// nothing.
+type Config struct {
+	Dir   string         // where files are kept, made if it is not there; "": they are not
+	Keep  int64          // bytes there; those that were not asked for longest go first; 0: 1 GiB
+	Max   int64          // bytes of one file; 0: 16 MiB
+	Time  time.Duration  // for one file; 0: 30 s
+	Roots *x509.CertPool // who signs certificates of servers; nil: whom the system trusts
+	Log   *slog.Logger   // is told of damage in Dir; nil: nobody is
+}
+
+// Fetcher fetches files. Its methods may be called concurrently.
+type Fetcher struct {
+	cfg   Config
+	http  *http.Client
+	cache *cache
+}
+
+// New makes a Fetcher.
+func New(cfg Config) *Fetcher {
+	cfg.Keep = cmp.Or(cfg.Keep, 1<<30)
+	cfg.Max = cmp.Or(cfg.Max, 16<<20)
+	cfg.Time = cmp.Or(cfg.Time, 30*time.Second)
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	return &Fetcher{cfg, newClient(cfg.Roots), &cache{dir: cfg.Dir, limit: cfg.Keep, max: cfg.Max, log: cfg.Log}}
+}
+
+// URL is the file at an https address whose sha256, 64 hex digits in lower case, is sum.
+func (f *Fetcher) URL(ctx context.Context, address, sum string) ([]byte, error) {
+	u, err := url.Parse(address)
+	if err != nil {
+		return nil, fmt.Errorf("%q is no address", address)
+	}
+	if u.Scheme != "https" {
+		return nil, fmt.Errorf("%s is not https", shown(u))
+	}
+	want := digest.NewDigestFromEncoded(digest.SHA256, sum)
+	if err := want.Validate(); err != nil {
+		return nil, fmt.Errorf("%s: its sha256 must be given: 64 hex digits in lower case", shown(u))
+	}
+	if content := f.cache.get(want); content != nil {
+		return content, nil
+	}
+	content, err := f.within(ctx, func(ctx context.Context) ([]byte, error) { return f.download(ctx, u) })
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", shown(u), err)
+	}
+	if have := digest.FromBytes(content); have != want {
+		return nil, wrongSum(shown(u), have, want)
+	}
+	f.cache.put(want, content)
+	return content, nil
+}
+
+func wrongSum(what string, have, want digest.Digest) error {
+	return fmt.Errorf("%s has the sha256 %s, not %s: if the change is meant, put the new one here", what, have.Encoded(), want.Encoded())
+}
+
+// within bounds the time of do, and leaves no connection behind.
+func (f *Fetcher) within(ctx context.Context, do func(context.Context) ([]byte, error)) ([]byte, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, f.cfg.Time, fmt.Errorf("it did not come within %v", f.cfg.Time))
+	defer cancel()
+	defer f.http.CloseIdleConnections()
+	content, err := do(ctx)
+	if err != nil && ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	return content, err
+}
+
+func (f *Fetcher) download(ctx context.Context, u *url.URL) ([]byte, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+	request.Header.Set("User-Agent", agent)
+	response, err := f.http.Do(request)
+	if err != nil {
+		return nil, plain(err)
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("the server answers %s", response.Status)
+	}
+	content, err := io.ReadAll(io.LimitReader(response.Body, f.cfg.Max+1))
+	if err != nil {
+		return nil, fmt.Errorf("it did not come whole: %w", err)
+	}
+	return content, f.fits(int64(len(content)))
+}
+
+func (f *Fetcher) fits(size int64) error {
+	if size > f.cfg.Max {
+		return fmt.Errorf("it has more than %d bytes", f.cfg.Max)
+	}
+	return nil
+}
+
+// plain is the error without the address, which may have a signature in its query.
+func plain(err error) error {
+	var of *url.Error
+	if errors.As(err, &of) {
+		return of.Err
+	}
+	return err
+}
+
+// shown is an address without its query.
+func shown(u *url.URL) string {
+	return (&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path}).String()
+}
