@@ -60,7 +60,8 @@ func TestReadmeIsTrue(t *testing.T) {
 			t.Errorf("nothing tests a snippet in %q", s.language)
 		}
 	}
-	want := []string{"make run", "./moot chat ws://localhost:8080 --room defaultRoom", "make test", "make guests", "./moot check"}
+	want := []string{"make run", "./moot chat ws://localhost:8080 --room defaultRoom", "make test", "make guests", "./moot check",
+		"make runners moot", "./moot serve -c examples/live-rule/moot.yaml", "./moot chat ws://localhost:8080 --room hall"}
 	if !slices.Equal(commands, want) {
 		t.Fatalf("the README's commands are %q; this test knows %q", commands, want)
 	}
@@ -81,6 +82,47 @@ func TestReadmeIsTrue(t *testing.T) {
 	run = startServer(t, root, "./moot", "serve", "-c", "snippet.yaml", "--set", "http.listen=127.0.0.1:0", "--set", "socket.listen=127.0.0.1:0", "--set", "admin.listen=127.0.0.1:0", "--set", "drain=0s")
 	if said := chatWith(t, root, run.http, "loud", "hello"); !strings.Contains(said, "[loud] you: HELLO") {
 		t.Errorf("loud heard:\n%s", said)
+	}
+	run.stop(t)
+	editLive(t, root)
+}
+
+// editLive edits the rule that the README has served. The runners of scripts are those that are
+// built already: to build them takes minutes.
+func editLive(t *testing.T, root string) {
+	t.Helper()
+	built, err := filepath.Glob("../../host/script/built/*.wasm")
+	if err != nil || len(built) == 0 {
+		t.Fatal("there are no runners of scripts: make runners")
+	}
+	for _, file := range built {
+		wasm, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		write(t, filepath.Join(root, "host/script/built", filepath.Base(file)), string(wasm))
+	}
+	command(t, root, "make", "moot")
+	run := startServer(t, root, "./moot", "serve", "-c", "examples/live-rule/moot.yaml", "--set", "http.listen=127.0.0.1:0", "--set", "socket.listen=127.0.0.1:0", "--set", "admin.listen=127.0.0.1:0", "--set", "drain=0s")
+	rule := filepath.Join(root, "examples/live-rule/rule.js")
+	text, err := os.ReadFile(rule)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, edit := range []struct{ as, logged, hears string }{
+		{".toUpperCase()", "", "HELLO THERE"},
+		{".toLowerCase()", "msg=reload ", "hello there"},
+		{".toLowerCase(", `reload refused.*rule\.js:4:`, "hello there"},
+	} {
+		if edit.logged != "" {
+			write(t, rule, strings.Replace(string(text), ".toUpperCase()", edit.as, 1))
+			if err := run.log.await(regexp.MustCompile(edit.logged)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if said := chatWith(t, root, run.http, "hall", "Hello There"); !strings.Contains(said, "[hall] you: "+edit.hears) {
+			t.Errorf("after the edit %s the hall heard:\n%s", edit.as, said)
+		}
 	}
 	run.stop(t)
 }

@@ -213,6 +213,7 @@ func TestWhatIsNotAsItShouldBeIsRefused(t *testing.T) {
 
 func TestNobodyWaitsForEver(t *testing.T) {
 	s, config, _ := elsewhere(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Length", "10")
 		w.WriteHeader(200)
 		_ = http.NewResponseController(w).Flush()
 		<-r.Context().Done()

@@ -165,15 +165,20 @@ func (server *Server) read(stderr io.Reader, address chan<- string) {
 
 // Reload has a server load its configuration again, and waits until it has.
 func (s *Stage) Reload(server *Server) error {
-	reloaded := server.log.next("msg=reload ")
-	if err := server.cmd.Process.Signal(syscall.SIGHUP); err != nil {
+	return s.Logs(server, "msg=reload ", func() error { return server.cmd.Process.Signal(syscall.SIGHUP) })
+}
+
+// Logs does something, and waits until the server has logged a line with the words since.
+func (s *Stage) Logs(server *Server, words string, do func() error) error {
+	logged := server.log.next(words)
+	if err := do(); err != nil {
 		return err
 	}
 	select {
-	case <-reloaded:
+	case <-logged:
 		return nil
 	case <-s.ctx.Done():
-		return fmt.Errorf("the server does not reload: %w\n%s", s.ctx.Err(), server.log)
+		return fmt.Errorf("the server does not log %q: %w\n%s", words, s.ctx.Err(), server.log)
 	}
 }
 

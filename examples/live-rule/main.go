@@ -1,0 +1,63 @@
+// Live-rule has a rule edited while somebody talks: rightly, and with a mistake. See README.md.
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/mootchat/moot/examples/stage"
+)
+
+func main() { stage.Play(play) }
+
+func play(s *stage.Stage) error {
+	if _, err := os.Stat(filepath.Join(s.Root, "host/script/built/js.wasm")); err != nil {
+		return errors.New("the rule is a script: build the runners of scripts first (make runners, which needs clang-14)")
+	}
+	for _, name := range []string{"moot.yaml", "rule.js"} {
+		text, err := os.ReadFile(filepath.Join(s.Root, "examples/live-rule", name))
+		if err != nil {
+			return err
+		}
+		if err := os.WriteFile(filepath.Join(s.Dir, name), text, 0o600); err != nil {
+			return err
+		}
+	}
+	server, err := s.Serve(filepath.Join(s.Dir, "moot.yaml"))
+	if err != nil {
+		return err
+	}
+	ann, err := s.Person("ann", server, "", "")
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(ann.Joins("hall"), ann.Says("hall", "hello"), ann.Hears("HELLO")); err != nil {
+		return err
+	}
+	fmt.Println("# the rule shouts louder")
+	if err := s.Logs(server, "msg=reload ", func() error { return edit(s, `.toUpperCase()`, `.toUpperCase() + "!"`) }); err != nil {
+		return err
+	}
+	if err := errors.Join(ann.Says("hall", "hello"), ann.Hears("HELLO!")); err != nil {
+		return err
+	}
+	fmt.Println("# somebody forgets a quote, and saves")
+	if err := s.Logs(server, "rule.js:4:", func() error { return edit(s, `"!"`, `"!`) }); err != nil {
+		return err
+	}
+	fmt.Println("the server names the line, and goes on by the rule before")
+	return errors.Join(ann.Says("hall", "hello again"), ann.Hears("HELLO AGAIN!"))
+}
+
+// edit does what a person with an editor does to the rule.
+func edit(s *stage.Stage, old, now string) error {
+	file := filepath.Join(s.Dir, "rule.js")
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(file, []byte(strings.Replace(string(text), old, now, 1)), 0o600)
+}
