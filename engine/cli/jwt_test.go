@@ -27,11 +27,11 @@ func programAt(t *testing.T, dir string) {
 	}
 }
 
-// TestThePageOfTokensIsTrue does what docs/jwt.md tells.
+// TestThePageOfTokensIsTrue does what engine/auth/README.md tells.
 func TestThePageOfTokensIsTrue(t *testing.T) {
 	dir, out := t.TempDir(), ""
 	programAt(t, dir)
-	for _, s := range snippetsOf(t, "../../docs/jwt.md") {
+	for _, s := range snippetsOf(t, "../../engine/auth/README.md") {
 		switch s.language {
 		case "yaml":
 			write(t, filepath.Join(dir, "jwt.yaml"), s.text)

@@ -11,13 +11,13 @@ import (
 	"github.com/mootchat/moot/engine/config"
 )
 
-// TestRulesDocumentIsTrue serves the configuration of docs/rules.md that can be, reads the
+// TestRulesDocumentIsTrue serves the configuration of host/README.md that can be, reads the
 // others, and gives every command that it names to that server.
 func TestRulesDocumentIsTrue(t *testing.T) {
 	dir, root := t.TempDir(), filepath.Join("..", "..")
 	var commands []string
 	file := filepath.Join(dir, "moot.yaml")
-	for _, s := range snippetsOf(t, filepath.Join(root, "docs", "rules.md")) {
+	for _, s := range snippetsOf(t, filepath.Join(root, "host", "README.md")) {
 		switch s.language {
 		case "sh":
 			commands = append(commands, strings.Fields(s.text)[1:]...)

@@ -79,11 +79,11 @@ tenants: { default: { rooms: { starting: [hall] }, chain: [{ module: a, timeout:
 	}
 }
 
-// The configuration in docs/traces.md is one.
+// The configuration in engine/telemetry/README.md is one.
 func TestThePageOfTracesIsTrue(t *testing.T) {
 	dir := t.TempDir()
 	programAt(t, dir)
-	for _, s := range snippetsOf(t, "../../docs/traces.md") {
+	for _, s := range snippetsOf(t, "../../engine/telemetry/README.md") {
 		if s.language != "yaml" {
 			t.Fatalf("nothing tests a snippet in %q", s.language)
 		}
