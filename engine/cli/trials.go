@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/mootchat/moot/engine"
 	"github.com/mootchat/moot/engine/api"
@@ -101,8 +102,16 @@ func (t trials) find(ctx context.Context, tenant, module string) (host.Module, h
 	return host.Module{}, host.Entry{}, api.ErrNoModule
 }
 
+// maxReceivers bounds those of a say that is tried: what is made of each is many times as large as what was sent.
+const maxReceivers = 1000
+
 // eventOf reads an event as strictly as the files of moot module test are read.
 func eventOf(fields map[string]any) (*trial.Event, error) {
+	for name, value := range fields {
+		if list, ok := value.([]any); ok && strings.EqualFold(name, "receivers") && len(list) > maxReceivers {
+			return nil, fmt.Errorf("%d receivers: at most %d can be asked about here; moot module test takes more", len(list), maxReceivers)
+		}
+	}
 	b, err := json.Marshal(fields)
 	if err != nil {
 		return nil, err
