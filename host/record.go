@@ -91,13 +91,13 @@ func (k *kept) set(d Decision) {
 func (r *ring) add(d Decision, size int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if len(r.list) > size { // the bound was lowered
-		r.list, r.next = slices.Clone(r.list[len(r.list)-size:]), 0
+	if len(r.list) != size && r.next > 0 { // the bound was changed: in order again
+		r.list, r.next = slices.Concat(r.list[r.next:], r.list[:r.next]), 0
+	}
+	if len(r.list) > size {
+		r.list = slices.Clone(r.list[len(r.list)-size:])
 	}
 	if len(r.list) < size {
-		if r.next > 0 { // the bound was raised: in order again
-			r.list, r.next = slices.Concat(r.list[r.next:], r.list[:r.next]), 0
-		}
 		r.list = append(r.list, kept{})
 		r.list[len(r.list)-1].set(d)
 		return

@@ -3,6 +3,7 @@ package host
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -154,5 +155,27 @@ func TestNothingIsAllocatedWhereNothingIsRecorded(t *testing.T) {
 	ev := said("hello")
 	if n := testing.AllocsPerRun(1000, func() { h.Decide(context.Background(), ev) }); n > 0 {
 		t.Errorf("%v allocations", n)
+	}
+}
+
+// A ring that is made smaller, or larger again, keeps the latest.
+func TestARingOfAnotherSizeKeepsTheLatest(t *testing.T) {
+	var r ring
+	for at := range int64(6) {
+		r.add(Decision{At: at}, 4)
+	}
+	for at, step := range []struct {
+		size int
+		want []int64
+	}{{2, []int64{5, 6}}, {2, []int64{6, 7}}, {3, []int64{6, 7, 8}}, {3, []int64{7, 8, 9}}} {
+		r.add(Decision{At: int64(6 + at)}, step.size)
+		var got []int64
+		for _, d := range r.collect(nil, &DecisionFilter{}) {
+			got = append(got, d.At)
+		}
+		slices.Sort(got)
+		if !slices.Equal(got, step.want) {
+			t.Errorf("step %d: %v, want %v", at, got, step.want)
+		}
 	}
 }
