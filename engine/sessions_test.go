@@ -477,10 +477,14 @@ func TestManyClaimOneSession(t *testing.T) {
 			got := 0
 			for _, c := range clients {
 				heard := c.heard()
+				const elsewhere = "bye session resumed elsewhere (3506)"
+				if len(heard) == 1 && heard[0] == elsewhere { // before its answer was on its way
+					continue
+				}
 				var answer remembered
 				w.must(json.Unmarshal([]byte(heard[0]), &answer), nil)
 				switch {
-				case len(heard) == 2 && answer.Status == "OK" && heard[1] == "bye session resumed elsewhere (3506)":
+				case len(heard) == 2 && answer.Status == "OK" && heard[1] == elsewhere:
 				case len(heard) != 1:
 					w.Fatalf("heard %s", heard)
 				case answer.Status == "OK":
