@@ -15,7 +15,7 @@ import (
 )
 
 // builtGuests are those with a tests.yaml, by their language.
-var builtGuests = map[string]string{"blocklist": "Go", "gate": "Go", "slowmode": "C", "flood": "C++", "redact": "Rust", "links": "Zig", "welcome": "AssemblyScript"}
+var builtGuests = map[string]string{"announcer": "Go", "blocklist": "Go", "gate": "Go", "invitations": "Go", "slowmode": "C", "flood": "C++", "redact": "Rust", "links": "Zig", "welcome": "AssemblyScript"}
 
 // built is the binary of a guest in any language. A toolchain that is not there
 // fails: make tools installs them.
@@ -89,6 +89,13 @@ func TestBuiltGuestsSayWhatIsWrong(t *testing.T) {
 			`{"deny":["https://evil.com"]}`: `deny: "https://evil.com" is no domain: write example.com`,
 			`{"allow":[""]}`:                `allow: "" is no domain`,
 			`{"action":"hide"}`:             `action: "hide" is neither deny nor mask`,
+		},
+		"invitations": {
+			`{"room":"a"}`:     `unknown field "room"`,
+			`{"rooms":[""]}`:   "rooms[0]: the pattern is empty",
+			`{"roles":[""]}`:   "roles[0]: the role is empty",
+			`{"lasts":"1day"}`: `lasts: "1day" is no time from 1s to 8784h, such as 90m, nor 0s`,
+			`{"max":0}`:        "max: 0 is no number from 1 to 1000",
 		},
 		"welcome": {
 			`{"txt":""}`:                "there is no setting txt; there are text, rooms and languages",
