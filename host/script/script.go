@@ -20,8 +20,10 @@ import (
 	"unicode/utf8"
 )
 
-// MaxText bounds the text of a script, in bytes.
-const MaxText = 512 << 10
+// MaxText bounds the text of a script, in bytes. For JavaScript and TypeScript it is the
+// depth of what its translator can nest, which takes a stack of Go's with it: twice as much
+// has ended a process.
+const MaxText = 128 << 10
 
 // Export is what a runner exports beside what every module does: it is given the
 // script before moot_init, (ptr, len, name i32) -> i32: the script's name, of

@@ -16,10 +16,18 @@ func TestAProgramWithoutRunnersSaysWhatToDo(t *testing.T) {
 	}
 }
 
+func TestNoNestingEndsTheProcess(t *testing.T) {
+	for _, nested := range []string{"[", "!", "a=>", "a=", "(", "f(", "a**"} {
+		if _, err := compile(fstest.MapFS{"built/js.wasm": {}}, "deep.js", []byte(strings.Repeat(nested, MaxText/len(nested)))); err == nil {
+			t.Errorf("a script of %q alone was translated", nested)
+		}
+	}
+}
+
 func TestWhatIsNoScriptIsRefused(t *testing.T) {
 	for _, test := range []struct{ file, text, want string }{
 		{"rule.py", "", "must end in .js, .ts or .lua"},
-		{"rule.js", strings.Repeat("/", MaxText+1), "a script may have 524288"},
+		{"rule.js", strings.Repeat("/", MaxText+1), "a script may have 131072"},
 		{"rule.lua", "x = '\xff'", "not UTF-8"},
 		{"rule.lua", "x = '\x00'", "not UTF-8"},
 	} {

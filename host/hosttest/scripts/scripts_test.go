@@ -316,7 +316,7 @@ func TestErrorsNameTheLine(t *testing.T) {
 		{"loop.js", "for (;;) {}", "deadline"},
 		{"loop.lua", "while true do end", "deadline"},
 		{"rule.py", "pass", "must end in .js, .ts or .lua"},
-		{"large.lua", strings.Repeat("-", 600<<10), "a script may have 524288"},
+		{"large.lua", strings.Repeat("-", 600<<10), "a script may have 131072"},
 		{"binary.js", "moot.on\x00", "not UTF-8 text"},
 	} {
 		r := rule{file: c.file, text: c.text}
