@@ -95,7 +95,7 @@ func (l *loader) read(m Module) {
 		return
 	}
 	l.modules[m.Name] = nil
-	wasm, err := m.binary()
+	wasm, err := m.Binary()
 	if err != nil {
 		l.problems.add(m.Where, m.Name, "%w", err)
 		return
@@ -119,8 +119,9 @@ func (l *loader) read(m Module) {
 	}
 }
 
-// binary is at most MaxModule bytes.
-func (m *Module) binary() ([]byte, error) {
+// Binary reads the module, or the script's text: at most [MaxModule] bytes. It does not look at
+// SHA256. The error says what to do.
+func (m *Module) Binary() ([]byte, error) {
 	wasm := m.Wasm
 	if wasm == nil {
 		if m.Open == nil {

@@ -263,21 +263,28 @@ moot.on("onSayReceive", (event, connection) => moot.kv.add(connection.id, 1, 100
 moot.on("say", (event, receiver) => receiver.locale === "de" ? moot.rewrite("hallo") : moot.allow());
 `
 
-// TestReadmesTests runs the tests that README.md shows.
-func TestReadmesTests(t *testing.T) {
-	page, err := os.ReadFile("README.md")
+// shown is the first block of a language that a page shows.
+func shown(t *testing.T, page, language string) []byte {
+	t.Helper()
+	text, err := os.ReadFile(page)
 	if err != nil {
 		t.Fatal(err)
 	}
-	m := regexp.MustCompile("(?ms)^```yaml\n(.*?)^```$").FindSubmatch(page)
+	m := regexp.MustCompile("(?ms)^```" + language + "\n(.*?)^```$").FindSubmatch(text)
 	if m == nil {
-		t.Fatal("README.md has no tests")
+		t.Fatalf("%s shows no %s", page, language)
 	}
+	return m[1]
+}
+
+// TestReadmesTests runs the tests that README.md shows.
+func TestReadmesTests(t *testing.T) {
+	text := shown(t, "README.md", "yaml")
 	dir := t.TempDir()
 	write(t, filepath.Join(dir, "limit.js"), []byte(limit))
-	write(t, filepath.Join(dir, "tests.yaml"), m[1])
+	write(t, filepath.Join(dir, "tests.yaml"), text)
 	var out, log bytes.Buffer
-	err = module.Test(t.Context(), &out, &log, filepath.Join(dir, "limit.js"), "", module.Options{CacheDir: cache, Timeout: time.Minute})
+	err := module.Test(t.Context(), &out, &log, filepath.Join(dir, "limit.js"), "", module.Options{CacheDir: cache, Timeout: time.Minute})
 	if err != nil || !strings.HasSuffix(out.String(), "2 of 2 tests are good\n") {
 		t.Errorf("%v\n%s%s", err, &out, &log)
 	}
@@ -303,16 +310,9 @@ func TestLanguagesAreInTheTable(t *testing.T) {
 
 // TestPagesModule builds the module that ABI.md shows in the text format, and asks it.
 func TestPagesModule(t *testing.T) {
-	page, err := os.ReadFile("ABI.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	m := regexp.MustCompile("(?ms)^```wat\n(.*?)^```$").FindSubmatch(page)
-	if m == nil {
-		t.Fatal("ABI.md has no module")
-	}
+	text := shown(t, "ABI.md", "wat")
 	dir := filepath.Join(t.TempDir(), "quiet")
-	write(t, filepath.Join(dir, "main.wat"), m[1])
+	write(t, filepath.Join(dir, "main.wat"), text)
 	wasm := built(t, dir)
 	guest, err := trial.Load(t.Context(), trial.Config{Wasm: wasm, CacheDir: cache})
 	if err != nil {

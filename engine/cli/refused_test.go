@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"io"
 	"net/http"
 	"path/filepath"
 	"regexp"
@@ -70,22 +69,9 @@ func TestAModuleThatCannotBeUsedIsReportedWhereOperatorsLook(t *testing.T) {
 	talkTo(t, s.socket, "say hall hello", `"receive-a":2,.*"receive-b":2,`)
 }
 
-// health is what the node tells operators of its readiness.
+// health is what the node tells operators of its readiness, with the quotes of JSON undone.
 func health(t *testing.T, s *server) (status int, text string) {
 	t.Helper()
-	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+s.admin+"/health/ready", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	r.Header.Set("Authorization", "Bearer "+adminKey)
-	answer, err := http.DefaultClient.Do(r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer answer.Body.Close()
-	b, err := io.ReadAll(answer.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return answer.StatusCode, strings.NewReplacer(`\"`, `"`, `\n`, "\n").Replace(string(b))
+	status, text = s.ask(t, "/health/ready")
+	return status, strings.NewReplacer(`\"`, `"`, `\n`, "\n").Replace(text)
 }

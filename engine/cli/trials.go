@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"strings"
 
 	"github.com/mootchat/moot/engine"
@@ -40,7 +39,7 @@ func (t trials) Try(ctx context.Context, tenant, module string, q api.Trial) (ap
 			return api.Tried{}, refused("config", err)
 		}
 	}
-	text, err := readAll(m)
+	text, err := m.Binary()
 	if err != nil {
 		return api.Tried{}, refused("module", err)
 	}
@@ -120,16 +119,6 @@ func eventOf(fields map[string]any) (*trial.Event, error) {
 	d := json.NewDecoder(bytes.NewReader(b))
 	d.DisallowUnknownFields()
 	return ev, d.Decode(ev)
-}
-
-// readAll is a module's binary, or a byte more than it may have.
-func readAll(m host.Module) ([]byte, error) {
-	r, err := m.Open()
-	if err != nil {
-		return nil, err
-	}
-	defer r.Close()
-	return io.ReadAll(io.LimitReader(r, host.MaxModule+1))
 }
 
 func refused(what string, err error) error {

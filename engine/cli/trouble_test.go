@@ -23,7 +23,7 @@ func (g *guest) says(id int, request string) (answer string, took time.Duration)
 	return answer, time.Since(began)
 }
 
-// admin asks a node's admin port.
+// ask asks a node's admin port.
 func (s *server) ask(t *testing.T, path string) (status int, body string) {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), "GET", "http://"+s.admin+path, nil)

@@ -4,7 +4,6 @@ package demo
 
 import (
 	"embed"
-	"io/fs"
 	"net/http"
 
 	"github.com/mootchat/moot/engine/page"
@@ -15,10 +14,4 @@ var static embed.FS
 
 // Handler serves the page and its files, to be mounted where the WebSocket's path
 // is "ws" beside it: see [page.Handler].
-func Handler() http.Handler {
-	files, err := fs.Sub(static, "static")
-	if err != nil {
-		panic(err) // the name is not a path: cannot be
-	}
-	return page.Handler(files)
-}
+func Handler() http.Handler { return page.Handler(static, "static") }

@@ -13,10 +13,15 @@ import (
 const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; " +
 	"base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'"
 
-// Handler serves files under their paths, index.html for "/", with a
-// Content-Security-Policy under which they need nothing from elsewhere. It answers GET and HEAD, 404 for every other path, and
-// may be used concurrently. files must not change.
-func Handler(files fs.FS) http.Handler {
+// Handler serves the files of a folder under their paths in it, index.html for "/", with
+// a Content-Security-Policy under which they need nothing from elsewhere. It answers GET
+// and HEAD, 404 for every other path, and may be used concurrently. The files must not
+// change. It panics if folder is no path in all.
+func Handler(all fs.FS, folder string) http.Handler {
+	files, err := fs.Sub(all, folder)
+	if err != nil {
+		panic(err)
+	}
 	tags := etags(files)
 	server := http.FileServerFS(files)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -5,7 +5,6 @@ package console
 
 import (
 	"embed"
-	"io/fs"
 	"net/http"
 
 	"github.com/mootchat/moot/engine/page"
@@ -16,10 +15,4 @@ var static embed.FS
 
 // Handler serves the page and its files, to be mounted at "/" beside the API: see
 // [page.Handler].
-func Handler() http.Handler {
-	files, err := fs.Sub(static, "static")
-	if err != nil {
-		panic(err) // the name is not a path: cannot be
-	}
-	return page.Handler(files)
-}
+func Handler() http.Handler { return page.Handler(static, "static") }

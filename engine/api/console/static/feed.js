@@ -80,7 +80,7 @@ function difference(now, before) {
 
 // quantile is in us; null without calls, so that a chart has a gap. Within a bucket it
 // is as if the calls were spread evenly.
-export function quantile({ bounds, counts }, share) {
+function quantile({ bounds, counts }, share) {
   const all = counts.reduce((a, b) => a + b, 0);
   if (all === 0) return null;
   let left = all * share;
