@@ -17,16 +17,12 @@ func play(s *stage.Stage) error {
 	if _, err := os.Stat(filepath.Join(s.Root, "host/script/built/js.wasm")); err != nil {
 		return errors.New("the rule is a script: build the runners of scripts first (make runners, which needs clang-14)")
 	}
-	for _, name := range []string{"moot.yaml", "rule.js"} {
-		text, err := os.ReadFile(filepath.Join(s.Root, "examples/live-rule", name))
-		if err != nil {
-			return err
-		}
-		if err := os.WriteFile(filepath.Join(s.Dir, name), text, 0o600); err != nil {
-			return err
-		}
+	dir, err := s.Copy("live-rule", "moot.yaml", "rule.js")
+	if err != nil {
+		return err
 	}
-	server, err := s.Serve(filepath.Join(s.Dir, "moot.yaml"))
+	rule := filepath.Join(dir, "rule.js")
+	server, err := s.Serve(filepath.Join(dir, "moot.yaml"))
 	if err != nil {
 		return err
 	}
@@ -38,14 +34,14 @@ func play(s *stage.Stage) error {
 		return err
 	}
 	fmt.Println("# the rule shouts louder")
-	if err := s.Logs(server, "msg=reload ", func() error { return edit(s, `.toUpperCase()`, `.toUpperCase() + "!"`) }); err != nil {
+	if err := s.Logs(server, "msg=reload ", func() error { return edit(rule, `.toUpperCase()`, `.toUpperCase() + "!"`) }); err != nil {
 		return err
 	}
 	if err := errors.Join(ann.Says("hall", "hello"), ann.Hears("HELLO!")); err != nil {
 		return err
 	}
 	fmt.Println("# somebody forgets a quote, and saves")
-	if err := s.Logs(server, "rule.js:4:", func() error { return edit(s, `"!"`, `"!`) }); err != nil {
+	if err := s.Logs(server, "rule.js:4:", func() error { return edit(rule, `"!"`, `"!`) }); err != nil {
 		return err
 	}
 	fmt.Println("the server names the line, and goes on by the rule before")
@@ -53,8 +49,7 @@ func play(s *stage.Stage) error {
 }
 
 // edit does what a person with an editor does to the rule.
-func edit(s *stage.Stage, old, now string) error {
-	file := filepath.Join(s.Dir, "rule.js")
+func edit(file, old, now string) error {
 	text, err := os.ReadFile(file)
 	if err != nil {
 		return err

@@ -15,11 +15,11 @@ import (
 func main() { stage.Play(play) }
 
 func play(s *stage.Stage) error {
-	config, err := copied(s)
+	dir, err := s.Copy("moderated-tenants", "moot.yaml", "tenants/bakery.yaml", "tenants/school.yaml")
 	if err != nil {
 		return err
 	}
-	server, err := s.Serve(config)
+	server, err := s.Serve(filepath.Join(dir, "moot.yaml"))
 	if err != nil {
 		return err
 	}
@@ -43,13 +43,13 @@ func play(s *stage.Stage) error {
 	); err != nil {
 		return err
 	}
-	return changed(s, server, config, ann, bob)
+	return changed(s, server, dir, ann, bob)
 }
 
 // changed has the bakery block another word, while both stay connected.
-func changed(s *stage.Stage, server *stage.Server, config string, ann, bob *stage.Person) error {
+func changed(s *stage.Stage, server *stage.Server, dir string, ann, bob *stage.Person) error {
 	fmt.Println("# the bakery blocks buns, too")
-	file := filepath.Join(filepath.Dir(config), "tenants/bakery.yaml")
+	file := filepath.Join(dir, "tenants/bakery.yaml")
 	text, err := os.ReadFile(file)
 	if err != nil {
 		return err
@@ -66,21 +66,4 @@ func changed(s *stage.Stage, server *stage.Server, config string, ann, bob *stag
 		bob.Says("class", "buns"),
 		bob.Hears("buns"),
 	)
-}
-
-// copied is a copy of the configuration that may be changed.
-func copied(s *stage.Stage) (string, error) {
-	from := filepath.Join(s.Root, "examples/moderated-tenants")
-	to := filepath.Join(s.Dir, "config")
-	for _, name := range []string{"moot.yaml", "tenants/bakery.yaml", "tenants/school.yaml"} {
-		text, err := os.ReadFile(filepath.Join(from, name))
-		if err != nil {
-			return "", err
-		}
-		text = []byte(strings.ReplaceAll(string(text), "../../guests", filepath.Join(s.Root, "guests")))
-		if err := errors.Join(os.MkdirAll(filepath.Dir(filepath.Join(to, name)), 0o700), os.WriteFile(filepath.Join(to, name), text, 0o600)); err != nil {
-			return "", err
-		}
-	}
-	return filepath.Join(to, "moot.yaml"), nil
 }

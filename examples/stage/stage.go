@@ -4,6 +4,7 @@ package stage
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -107,6 +108,24 @@ func (s *Stage) Redis() (string, error) {
 	}
 	s.ends = append(s.ends, r.Kill)
 	return r.Address(), nil
+}
+
+// Copy copies files of an example, so that they may be changed, and gives the folder they
+// are in. Modules are still those in Root's guests.
+func (s *Stage) Copy(example string, names ...string) (dir string, err error) {
+	dir = filepath.Join(s.Dir, example)
+	for _, name := range names {
+		text, err := os.ReadFile(filepath.Join(s.Root, "examples", example, name))
+		if err != nil {
+			return "", err
+		}
+		text = bytes.ReplaceAll(text, []byte("../../guests"), []byte(filepath.Join(s.Root, "guests")))
+		to := filepath.Join(dir, name)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(to), 0o700), os.WriteFile(to, text, 0o600)); err != nil {
+			return "", err
+		}
+	}
+	return dir, nil
 }
 
 // Server is one that runs.
