@@ -150,6 +150,7 @@ func (e *Engine) endSessions() {
 		s.ending[0] = nil
 		s.ending = s.ending[1:]
 		s.mu.Unlock()
+		<-c.life.settled // it was said to be away before its places in rooms are
 		ctx, cancel := e.patient(context.Background())
 		if !e.closing.Load() || e.park(ctx, c, s.grace) != nil {
 			e.finish(ctx, c)

@@ -453,6 +453,40 @@ func TestRoomIsGoneWhenTheSessionComes(t *testing.T) {
 	})
 }
 
+// TestWhoHangsUpWhileTheNodeShutsDownIsParkedWhole: a node that shuts down meets
+// connections at any moment of their going away.
+func TestWhoHangsUpWhileTheNodeShutsDownIsParkedWhole(t *testing.T) {
+	rooms := make([]string, 50) // so that going away takes a while
+	for i := range rooms {
+		rooms[i] = fmt.Sprint("r", i)
+	}
+	many := func(cfg *engine.Config) { cfg.Tenants[0].StartingRooms = rooms }
+	for range 20 {
+		inWorld(t, func(w *world) {
+			one, two := w.node("one", resumes, many), w.node("two", resumes, many)
+			var clients []*client
+			var secrets []string
+			for range 4 {
+				c := one.client()
+				for _, room := range rooms {
+					c.do(roomAdd(room))
+				}
+				clients, secrets = append(clients, c), append(secrets, c.secret())
+			}
+			for _, c := range clients {
+				go c.sink.Close()
+			}
+			w.must(one.Shutdown(w.Context(), 0), nil)
+			synctest.Wait()
+			for _, secret := range secrets {
+				if r, _ := two.client().back(resume(secret)); len(r.Rooms) != len(rooms) {
+					w.Fatalf("resumed in %d rooms", len(r.Rooms))
+				}
+			}
+		})
+	}
+}
+
 // TestManyClaimOneSession: one of them has it in the end, on whichever node. Others
 // may have had it before, and are told.
 func TestManyClaimOneSession(t *testing.T) {
