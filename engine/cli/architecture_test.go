@@ -9,22 +9,36 @@ import (
 	"testing"
 )
 
-// TestArchitectureNamesTestsThatExist holds the tables of ARCHITECTURE.md to the
-// tree.
-func TestArchitectureNamesTestsThatExist(t *testing.T) {
-	text, err := os.ReadFile("../../ARCHITECTURE.md")
-	if err != nil {
-		t.Fatal(err)
+// TestDocumentsNameTestsThatExist checks that every test, fuzz target and benchmark
+// which the documents at the root and PROMISES.md name is declared in the tree.
+func TestDocumentsNameTestsThatExist(t *testing.T) {
+	declared := declaredTests(t)
+	named := regexp.MustCompile("`((?:Test|Fuzz|Benchmark)[A-Z]\\w*)`")
+	for document, atLeast := range map[string]int{
+		"ARCHITECTURE.md": 1, "RATIONALE.md": 0, "BENCHMARKS.md": 0, "SECURITY.md": 45, "engine/cluster/PROMISES.md": 18,
+	} {
+		text, err := os.ReadFile("../../" + document)
+		if err != nil {
+			t.Fatal(err)
+		}
+		names := named.FindAllStringSubmatch(string(text), -1)
+		if len(names) < atLeast {
+			t.Errorf("%s names %d tests, expected at least %d", document, len(names), atLeast)
+		}
+		for _, name := range names {
+			if !declared[name[1]] {
+				t.Errorf("%s names %s, which no test file declares", document, name[1])
+			}
+		}
 	}
-	missing := map[string]bool{}
-	for _, m := range regexp.MustCompile("`((?:Test|Fuzz|Benchmark)[A-Z]\\w*)`").FindAllStringSubmatch(string(text), -1) {
-		missing[m[1]] = true
-	}
-	if len(missing) < 30 {
-		t.Errorf("ARCHITECTURE.md names only %d tests", len(missing))
-	}
-	declared := regexp.MustCompile(`(?m)^func ((?:Test|Fuzz|Benchmark)[A-Z]\w*)\(`)
-	err = filepath.WalkDir("../..", func(path string, d fs.DirEntry, err error) error {
+}
+
+// declaredTests returns the names of all tests, fuzz targets and benchmarks of the tree.
+func declaredTests(t *testing.T) map[string]bool {
+	t.Helper()
+	declaration := regexp.MustCompile(`(?m)^func ((?:Test|Fuzz|Benchmark)[A-Z]\w*)\(`)
+	declared := map[string]bool{}
+	err := filepath.WalkDir("../..", func(path string, d fs.DirEntry, err error) error {
 		switch {
 		case err != nil:
 			return err
@@ -34,15 +48,47 @@ func TestArchitectureNamesTestsThatExist(t *testing.T) {
 			return nil
 		}
 		source, err := os.ReadFile(path)
-		for _, m := range declared.FindAllSubmatch(source, -1) {
-			delete(missing, string(m[1]))
+		for _, m := range declaration.FindAllSubmatch(source, -1) {
+			declared[string(m[1])] = true
 		}
 		return err
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name := range missing {
-		t.Errorf("ARCHITECTURE.md names %s, which is nowhere", name)
+	return declared
+}
+
+// TestLinksBetweenDocumentsLeadSomewhere checks that every relative link in a Markdown file names a file
+// or folder of the tree.
+func TestLinksBetweenDocumentsLeadSomewhere(t *testing.T) {
+	link := regexp.MustCompile(`\]\(([^)#\s]+)(?:#[^)]*)?\)`)
+	checked := 0
+	err := filepath.WalkDir("../..", func(path string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case d.IsDir() && (d.Name() == "node_modules" || d.Name() == ".git" || d.Name() == "testdata" || d.Name() == "target"):
+			return filepath.SkipDir
+		case !strings.HasSuffix(path, ".md"):
+			return nil
+		}
+		text, err := os.ReadFile(path)
+		for _, m := range link.FindAllStringSubmatch(string(text), -1) {
+			if strings.Contains(m[1], "://") || strings.HasPrefix(m[1], "mailto:") {
+				continue
+			}
+			checked++
+			if _, err := os.Stat(filepath.Join(filepath.Dir(path), m[1])); err != nil {
+				t.Errorf("%s links to %s: %v", path, m[1], err)
+			}
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if checked < 30 {
+		t.Errorf("found %d relative links, expected at least 30", checked)
 	}
 }
