@@ -4,10 +4,11 @@ import (
 	"bytes"
 	"context"
 	"math"
-	"slices"
 	"strconv"
 	"sync"
 	"time"
+
+	"github.com/tidwall/btree"
 )
 
 // MemoryStore is a [Store] for one node. It forgets everything with the process.
@@ -25,6 +26,7 @@ type space struct{ tenant, module string }
 type values struct {
 	mu      sync.Mutex
 	keys    map[string]value
+	names   btree.Set[string]    // of keys, for List
 	size    int                  // bytes of keys and their names
 	buckets map[string]time.Time // by name: when it is full again
 	swept   time.Time
@@ -113,21 +115,25 @@ func (m *MemoryStore) Add(_ context.Context, k Key, delta int64, ttl time.Durati
 	return sum, s.put(k.Name, strconv.AppendInt(nil, sum, 10), ends, now)
 }
 
-// List implements [Store], in the order of the names.
+// List implements [Store].
 func (m *MemoryStore) List(_ context.Context, tenant, module, cursor string, limit int) (names []string, next string, err error) {
 	s := m.lock(Key{Tenant: tenant, Module: module})
 	defer s.mu.Unlock()
-	now := m.now()
-	for name, v := range s.keys {
-		if name > cursor && !v.ended(now) {
+	now, seen, last := m.now(), 0, ""
+	s.names.Ascend(cursor, func(name string) bool {
+		switch {
+		case name == cursor:
+			return true
+		case seen == max(1, limit):
+			next = last
+			return false
+		}
+		seen, last = seen+1, name
+		if !s.keys[name].ended(now) {
 			names = append(names, name)
 		}
-	}
-	slices.Sort(names)
-	if limit = max(1, limit); len(names) > limit {
-		names = names[:limit]
-		next = names[limit-1]
-	}
+		return true
+	})
 	return names, next, nil
 }
 
@@ -189,6 +195,9 @@ func (s *values) put(name string, data []byte, ends, now time.Time) error {
 	if size > MaxSpace {
 		return ErrFull
 	}
+	if !had {
+		s.names.Insert(name)
+	}
 	s.keys[name] = value{append([]byte{}, data...), ends}
 	s.size = size
 	return nil
@@ -198,6 +207,7 @@ func (s *values) remove(name string) {
 	if v, ok := s.keys[name]; ok {
 		s.size -= len(name) + len(v.data)
 		delete(s.keys, name)
+		s.names.Delete(name)
 	}
 }
 

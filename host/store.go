@@ -37,9 +37,11 @@ type Store interface {
 	Add(ctx context.Context, key Key, delta int64, ttl time.Duration) (sum int64, err error)
 
 	// List gives at most limit names of a namespace's keys, without its buckets, in
-	// an order of the store's own, and the cursor of the next page, "" at the end.
-	// The first page's cursor is "". A key that is there from the first page to the
-	// last is on one of them, and on one only. What is no cursor is an error.
+	// the order of their bytes, and the cursor of the next page, "" at the end. The
+	// first page's cursor is "", that of any other page the last name before it,
+	// which need not exist. A key that exists from the first page to the last is on
+	// exactly one of them. A page may be shorter than limit, even empty, though
+	// others follow. The cost grows with limit, not with the number of keys.
 	List(ctx context.Context, tenant, module, cursor string, limit int) (names []string, next string, err error)
 
 	// Take takes tokens from a bucket that is full with burst of them and gains one

@@ -6,7 +6,7 @@ import "github.com/redis/go-redis/v9"
 // over is none; some of those are swept with every change, so that a namespace
 // which is used does not stay full of them.
 //
-// KEYS values ends size   ARGV name maxKeys maxSpace ...
+// KEYS values ends size names   ARGV name maxKeys maxSpace ...
 const luaSpace = `
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
@@ -17,6 +17,7 @@ local function remove(name)
     redis.call('HDEL', KEYS[1], name)
   end
   redis.call('ZREM', KEYS[2], name)
+  redis.call('ZREM', KEYS[4], name)
   if redis.call('HLEN', KEYS[1]) == 0 then redis.call('DEL', KEYS[3]) end
   return had
 end
@@ -36,6 +37,7 @@ local function put(name, data, ttl)
   if not had then more = more + #name end
   if tonumber(redis.call('GET', KEYS[3]) or '0') + more > tonumber(ARGV[3]) then return false end
   redis.call('HSET', KEYS[1], name, data)
+  if not had then redis.call('ZADD', KEYS[4], 0, name) end
   redis.call('INCRBY', KEYS[3], more)
   if ttl and tonumber(ttl) ~= 0 then redis.call('ZADD', KEYS[2], now + ttl, name) elseif ttl then redis.call('ZREM', KEYS[2], name) end
   return true
@@ -77,14 +79,39 @@ local after = redis.call('HGET', KEYS[1], ARGV[1])
 redis.call('INCRBY', KEYS[3], #after - #before)
 return after`)
 
-// listScript answers with the names. KEYS values ends
+// listScript answers with the cursor of the next page, "" at the end, and the names
+// of the page. Names whose time is over count for the limit and are left out. A
+// namespace written by versions without an index of names is given one by the first
+// page, and again where they have written since: that costs as much as all its names.
+//
+// KEYS values ends size names   ARGV cursor limit
 var listScript = redis.NewScript(`
 local t = redis.call('TIME')
-local over = {}
-for _, name in ipairs(redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', t[1] * 1000 + math.floor(t[2] / 1000))) do over[name] = true end
-local out = {}
-for _, name in ipairs(redis.call('HKEYS', KEYS[1])) do
-  if not over[name] then out[#out + 1] = name end
+local now = t[1] * 1000 + math.floor(t[2] / 1000)
+local limit = tonumber(ARGV[2])
+local function index()
+  redis.call('DEL', KEYS[4])
+  for _, name in ipairs(redis.call('HKEYS', KEYS[1])) do redis.call('ZADD', KEYS[4], 0, name) end
+end
+local function page()
+  local names = redis.call('ZRANGEBYLEX', KEYS[4], ARGV[1] == '' and '-' or '(' .. ARGV[1], '+', 'LIMIT', 0, limit + 1)
+  local out = {''}
+  if #names > limit then
+    names[#names] = nil
+    out[1] = names[limit]
+  end
+  for _, name in ipairs(names) do
+    if redis.call('HEXISTS', KEYS[1], name) == 0 then return nil end
+    local ends = redis.call('ZSCORE', KEYS[2], name)
+    if not ends or tonumber(ends) > now then out[#out + 1] = name end
+  end
+  return out
+end
+if redis.call('ZCARD', KEYS[4]) ~= redis.call('HLEN', KEYS[1]) then index() end
+local out = page()
+if not out then
+  index()
+  out = page()
 end
 return out`)
 

@@ -30,6 +30,7 @@ func Run(t *testing.T, start func(t *testing.T) host.Store) {
 		"ValuesEnd":                   valuesEnd,
 		"NamespaceIsBounded":          namespaceIsBounded,
 		"ListIsInOrder":               listIsInOrder,
+		"PagesHoldStillForWhoStays":   pagesHoldStill,
 		"BucketFillsAgain":            bucketFillsAgain,
 		"BucketsAreTakenFromOneByOne": bucketsAtOnce,
 		"RecentCatchesUp":             recentCatchesUp,
@@ -308,6 +309,43 @@ func listIsInOrder(w *world) {
 	}
 	if !slices.Equal(got, want) {
 		w.Errorf("listed %q, want %q", got, want)
+	}
+}
+
+// pagesHoldStill: the keys that exist from the first page to the last are on exactly one,
+// in the order of their bytes, also where the key that a cursor names is removed.
+func pagesHoldStill(w *world) {
+	name := func(i int) string { return fmt.Sprintf("%c%02x", "a\xff\x01Zé"[i%6], i) }
+	var want []string
+	for i := range 60 {
+		w.set(key(name(i)), []byte("v"), 0, false)
+		if i%3 != 0 {
+			want = append(want, name(i))
+		}
+	}
+	w.set(key("b-past"), []byte("v"), -time.Second, false)
+	slices.Sort(want)
+	var got []string
+	for cursor, pages := "", 1; ; pages++ {
+		names, next, err := w.store.List(w.ctx, "t", "m", cursor, 4)
+		if err != nil || len(names) > 4 || pages > 40 {
+			w.Fatalf("page %d: %q, %v", pages, names, err)
+		}
+		got = append(got, names...)
+		if cursor = next; cursor == "" {
+			break
+		}
+		if pages <= 20 {
+			w.set(key(name(3*(pages-1))), nil, 0, true)                      // one goes, perhaps the cursor's
+			w.set(key(fmt.Sprintf("new%02d", pages)), []byte("v"), 0, false) // and one comes
+		}
+	}
+	if !slices.IsSorted(got) || len(slices.Compact(slices.Clone(got))) != len(got) {
+		w.Errorf("pages are not in order, or have a key twice: %q", got)
+	}
+	stayed := slices.DeleteFunc(got, func(k string) bool { return !slices.Contains(want, k) })
+	if !slices.Equal(stayed, want) {
+		w.Errorf("of those that stay pages had %q, want %q", stayed, want)
 	}
 }
 
