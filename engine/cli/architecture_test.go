@@ -3,6 +3,7 @@ package cli
 import (
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -90,5 +91,36 @@ func TestLinksBetweenDocumentsLeadSomewhere(t *testing.T) {
 	}
 	if checked < 30 {
 		t.Errorf("found %d relative links, expected at least 30", checked)
+	}
+}
+
+// TestContributingIsTrue checks that the places which CONTRIBUTING.md names exist, and that its test
+// commands name packages with tests. It compiles them and does not run them.
+func TestContributingIsTrue(t *testing.T) {
+	text, err := os.ReadFile("../../CONTRIBUTING.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	places := regexp.MustCompile("`((?:engine|host|sdk|guests|examples)(?:/[^`\\s]*)?)`").FindAllStringSubmatch(string(text), -1)
+	if len(places) < 25 {
+		t.Errorf("found %d places, expected at least 25", len(places))
+	}
+	for _, place := range places {
+		if _, err := os.Stat(filepath.Join("../..", place[1])); err != nil {
+			t.Errorf("CONTRIBUTING.md names %s: %v", place[1], err)
+		}
+	}
+	for _, s := range snippetsOf(t, "../../CONTRIBUTING.md") {
+		for line := range strings.Lines(s.text) {
+			packages, ok := strings.CutPrefix(strings.TrimSpace(line), "go test ")
+			if !ok {
+				t.Fatalf("%q is not a command that this test knows", line)
+			}
+			run := exec.Command("go", append([]string{"test", "-run", "^$"}, strings.Fields(packages)...)...)
+			run.Dir = "../.."
+			if out, err := run.CombinedOutput(); err != nil || strings.Contains(string(out), "no test files") {
+				t.Errorf("%s: %v\n%s", line, err, out)
+			}
+		}
 	}
 }
