@@ -17,7 +17,6 @@ import (
 	"github.com/mootchat/moot/engine/api"
 	"github.com/mootchat/moot/engine/auth"
 	"github.com/mootchat/moot/engine/config"
-	"github.com/mootchat/moot/engine/demo"
 	"github.com/mootchat/moot/engine/tcp"
 	"github.com/mootchat/moot/engine/tcp/stream"
 	"github.com/mootchat/moot/engine/telemetry"
@@ -168,7 +167,7 @@ func reading(value string) stream.Reading {
 // serveWeb starts the WebSocket transport: it ends with ctx.
 func (n *node) serveWeb(ctx context.Context, parts *errgroup.Group, web net.Listener) {
 	sockets := ws.New(ws.Config{Engine: n.engine, AllowedOrigins: n.cfg.HTTP.AllowedOrigins, TrustedProxies: n.cfg.Proxies(),
-		Reading: reading(n.cfg.HTTP.Reading), HandshakeTimeout: n.cfg.HTTP.HandshakeTimeout, Fallback: demo.Handler(), Log: n.log})
+		Reading: reading(n.cfg.HTTP.Reading), HandshakeTimeout: n.cfg.HTTP.HandshakeTimeout, Fallback: n.demo(), Log: n.log})
 	n.http = &http.Server{Handler: sockets, ReadHeaderTimeout: n.cfg.HTTP.HandshakeTimeout, ConnState: sockets.ConnState, MaxHeaderBytes: headerBytes,
 		ReadTimeout: max(requestTimeout, n.cfg.HTTP.HandshakeTimeout), WriteTimeout: responseTimeout, IdleTimeout: idleTimeout,
 		ErrorLog: slog.NewLogLogger(n.log.Handler(), slog.LevelDebug)}

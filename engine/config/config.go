@@ -57,6 +57,7 @@ type HTTP struct {
 	ProxyProtocol    bool          `yaml:"proxyProtocol" default:"false"`                      // connections from Trusted begin with a PROXY header
 	Reading          string        `yaml:"reading" default:"shared" oneof:"shared goroutines"` // how silent clients are waited for
 	HandshakeTimeout time.Duration `yaml:"handshakeTimeout" default:"5s" min:"10ms" max:"10m"` // from connecting until all that the client asks for is said
+	Demo             bool          `yaml:"demo" default:"false"`                               // serves the demo page at the tenants' "/"
 }
 
 // Socket is the listener of TCP clients.

@@ -69,7 +69,10 @@ func TestShippedFileDocumentsTheDefaults(t *testing.T) {
 	}
 	d.Chain, d.Rooms.Starting, d.Rooms.Settings, d.Pos = nil, nil, nil, want.Tenants["default"].Pos
 	same(t, "the tenant", d, want.Tenants["default"])
-	got.Tenants, got.Modules, got.File = want.Tenants, want.Modules, want.File
+	if !got.HTTP.Demo {
+		t.Error("the shipped file serves no demo page: README.md says that it does")
+	}
+	got.Tenants, got.Modules, got.File, got.HTTP.Demo = want.Tenants, want.Modules, want.File, want.HTTP.Demo
 	same(t, "the rest", *got, *want)
 }
 

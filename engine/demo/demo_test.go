@@ -1,6 +1,7 @@
 package demo_test
 
 import (
+	"encoding/json"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -11,6 +12,14 @@ import (
 	"github.com/mootchat/moot/engine/demo"
 )
 
+// site is that of a tenant whose path is /acme, and of one that has the rest.
+func site(r *http.Request) ([]string, string) {
+	if rest, ok := strings.CutPrefix(r.URL.Path, "/acme"); ok {
+		return []string{"den", `<b>"`}, rest
+	}
+	return nil, r.URL.Path
+}
+
 func get(t *testing.T, method, path string, header ...string) (*http.Response, string) {
 	t.Helper()
 	r := httptest.NewRequest(method, path, nil)
@@ -18,7 +27,7 @@ func get(t *testing.T, method, path string, header ...string) (*http.Response, s
 		r.Header.Set(header[i], header[i+1])
 	}
 	w := httptest.NewRecorder()
-	demo.Handler().ServeHTTP(w, r)
+	demo.Handler(site).ServeHTTP(w, r)
 	body, err := io.ReadAll(w.Result().Body)
 	if err != nil {
 		t.Fatal(err)
@@ -41,6 +50,51 @@ func TestPageAndItsFilesAreServed(t *testing.T) {
 	}
 }
 
+func TestRoomsAreThoseOfTheTenant(t *testing.T) {
+	for path, want := range map[string]string{
+		"/rooms.json":      "[]\n",
+		"/acme/rooms.json": "[\"den\",\"\\u003cb\\u003e\\\"\"]\n",
+	} {
+		res, body := get(t, "GET", path)
+		if res.StatusCode != 200 || body != want || res.Header.Get("Content-Type") != "application/json" || res.Header.Get("Cache-Control") != "no-store" {
+			t.Errorf("GET %s = %d %v %s, want %s", path, res.StatusCode, res.Header, body, want)
+		}
+	}
+	many := demo.Handler(func(r *http.Request) ([]string, string) {
+		return make([]string, 10*demo.MaxRooms), r.URL.Path
+	})
+	w := httptest.NewRecorder()
+	many.ServeHTTP(w, httptest.NewRequest("GET", "/rooms.json", nil))
+	var listed []string
+	if err := json.Unmarshal(w.Body.Bytes(), &listed); err != nil || len(listed) != demo.MaxRooms {
+		t.Errorf("%d rooms are listed, %v; want %d", len(listed), err, demo.MaxRooms)
+	}
+}
+
+func TestTheSiteOfAPathHasThePage(t *testing.T) {
+	res, _ := get(t, "GET", "/acme")
+	if at, err := res.Location(); res.StatusCode != http.StatusTemporaryRedirect || err != nil || res.Header.Get("Location") != "acme/" {
+		t.Errorf("GET /acme = %d to %v, %v; want acme/, beside which the page finds its files", res.StatusCode, at, err)
+	}
+	_, page := get(t, "GET", "/acme/")
+	_, root := get(t, "GET", "/")
+	_, script := get(t, "GET", "/acme/app.js")
+	if page != root || page == "" || script == "" {
+		t.Errorf("GET /acme/ has %d bytes, / %d, /acme/app.js %d", len(page), len(root), len(script))
+	}
+}
+
+// The page of every server shows what its configuration has, and no token or room of
+// another's.
+func TestPageKnowsNoRoomsAndTokens(t *testing.T) {
+	for _, path := range []string{"/", "/app.js", "/client.js"} {
+		_, body := get(t, "GET", path)
+		if found := regexp.MustCompile(`letmein|defaultRoom|otherRoom|\bsecure\b`).FindString(body); found != "" {
+			t.Errorf("%s contains %q", path, found)
+		}
+	}
+}
+
 func TestUnchangedFileIsNotSentAgain(t *testing.T) {
 	first, _ := get(t, "GET", "/app.js")
 	tag := first.Header.Get("ETag")
@@ -54,7 +108,7 @@ func TestNothingElseIsServed(t *testing.T) {
 		method, path string
 		status       int
 	}{
-		{"GET", "/static/app.js", 404}, {"GET", "/demo.go", 404}, {"GET", "/../demo.go", 404}, {"POST", "/", 405}, {"HEAD", "/", 200},
+		{"GET", "/static/app.js", 404}, {"GET", "/demo.go", 404}, {"GET", "/../demo.go", 404}, {"POST", "/", 405}, {"POST", "/rooms.json", 405}, {"POST", "/acme", 405}, {"HEAD", "/", 200},
 	} {
 		if res, _ := get(t, c.method, c.path); res.StatusCode != c.status {
 			t.Errorf("%s %s = %d, want %d", c.method, c.path, res.StatusCode, c.status)

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { after, afterEach, before, test } from "node:test";
+import { fileURLToPath } from "node:url";
 import { chromium } from "playwright-core";
 import { start } from "../../compat/nodetest/server.mjs";
 
@@ -28,15 +29,15 @@ afterEach(async () => {
   for (const tab of tabs) assert.deepEqual(tab.complaints, []);
 });
 
-// openTab gives a tab that is connected. Its methods do what a user does.
-async function openTab() {
+// openTab gives a tab that is connected to at. Its methods do what a user does.
+async function openTab(at = server) {
   const page = await browser.newPage(); // in a window of its own: what is behind others is slow
   page.setDefaultTimeout(20_000);
   const complaints = [];
   page.on("pageerror", (err) => complaints.push(err.message));
   page.on("console", (m) => m.type() === "error" && !/ERR_CONNECTION_REFUSED/.test(m.text()) && complaints.push(m.text()));
-  page.on("request", (r) => r.url().includes(server.http) || complaints.push(`asked for ${r.url()}`));
-  await page.goto(`http://${server.http}/`);
+  page.on("request", (r) => r.url().includes(at.http) || complaints.push(`asked for ${r.url()}`));
+  await page.goto(`http://${at.http}${at.path ?? "/"}`);
   const id = (name) => page.getByTestId(name);
   const tab = {
     page, complaints, id,
@@ -170,6 +171,76 @@ test("fits a narrow window", { timeout }, async () => {
   await tab.refused("secure");
   assert.equal(await tab.page.evaluate(() => document.documentElement.scrollWidth - innerWidth), 0);
 });
+
+// serving runs a test against a server of its own, which has the settings.
+const serving = (more, run) => async () => {
+  const other = await start({ more });
+  try {
+    await run(other);
+    for (const tab of open) await tab.page.close(); // what it says of a server that stops is no complaint
+  } finally {
+    await other.stop();
+  }
+};
+
+const odd = fileURLToPath(new URL("testdata/odd.js", import.meta.url));
+
+test("inputs named as properties of forms, and times that are none, break nothing", { timeout },
+  serving({ "modules.odd.script": odd, "tenants.default.chain": "[{ module: odd }]" }, async (other) => {
+    const tab = await openTab(other), survey = tab.id("action-survey"), after = tab.id("action-after");
+    await survey.getByLabel("querySelector (optional)").fill("one");
+    await survey.getByLabel("elements (optional)").fill("two");
+    await survey.getByRole("button", { name: "Run survey" }).click();
+    const heard = await survey.getByText("heard:").textContent();
+    assert.match(heard, /"querySelector":"one"/);
+    assert.match(heard, /"elements":"two"/);
+    await after.getByLabel("last").fill("x");
+    await after.getByLabel("last").press("Enter");
+    await after.getByText("last: x").waitFor();
+
+    await tab.join("defaultRoom");
+    await tab.say("late");
+    const late = await tab.hears("late");
+    assert.equal(await late.locator("time").isVisible(), false);
+    await tab.say("in time");
+    assert.equal(await (await tab.hears("in time")).locator("time").isVisible(), true);
+  }));
+
+test("what an operator sends need not say who it is from, or when", { timeout }, async () => {
+  const tab = await openTab();
+  await tab.join("defaultRoom");
+  const id = await tab.id("connection-id").textContent();
+  const send = async (body) => {
+    const answer = await fetch(`http://${server.admin}/api/tenants/default/connections/${id}/messages`, {
+      method: "POST", headers: { authorization: `Bearer ${server.key}`, "content-type": "application/json" }, body: JSON.stringify(body),
+    });
+    assert.equal(answer.status, 204, await answer.text());
+  };
+  await send({ message: { room: "defaultRoom", message: "from nobody" } });
+  await send({ message: { room: "defaultRoom", message: "from a number", from: 7, sentAt: "now" } });
+  await send({ message: { room: ["no room"], message: "nowhere" } });
+  assert.equal(await (await tab.hears("from nobody")).locator(".from").textContent(), "unknown");
+  assert.equal(await (await tab.hears("from a number")).locator(".from").textContent(), "7");
+});
+
+test("lists the rooms of the tenant, and where it lists none says so", { timeout }, serving({
+  tenants: "{ default: { rooms: { starting: [] }, chain: [] }, acme: { match: { path: /acme }, rooms: { starting: [den, attic] } } }",
+}, async (other) => {
+  const acme = await openTab({ ...other, path: "/acme" });
+  await acme.join("attic");
+  assert.deepEqual(await acme.id("rooms").getByRole("listitem").locator(".name").allTextContents(), ["den", "attic"]);
+  assert.equal(await acme.id("rooms-note").isVisible(), false);
+  const bare = await openTab(other);
+  await bare.id("rooms-note").waitFor();
+  assert.equal(await bare.id("rooms").getByRole("listitem").count(), 0);
+  await bare.page.getByText("The modules of this server declare no actions.").waitFor();
+}));
+
+test("can be turned off", { timeout }, serving({ "http.demo": "false" }, async (other) => {
+  for (const path of ["/", "/app.js", "/rooms.json"]) {
+    assert.equal((await fetch(`http://${other.http}${path}`)).status, 404);
+  }
+}));
 
 test("a server that was restarted is found again, and its rooms joined", { timeout }, async () => {
   const [ann, bob] = [await openTab(), await openTab()];

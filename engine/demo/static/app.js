@@ -37,7 +37,7 @@ function arrive() {
 }
 
 connection.addEventListener("frame", ({ detail }) => {
-  if (detail.room === undefined || detail.message === undefined) return;
+  if (typeof detail.room !== "string" || detail.message === undefined) return;
   const room = roomOf(detail.room);
   hear(room, detail);
   if (detail.from === "0") count(room);
@@ -176,12 +176,14 @@ $("say").onsubmit = async (event) => {
   }
 };
 
-const nameOf = (id) => (id === "0" ? "system" : id === connection.id ? "you" : id.slice(-6));
-const textOf = (value) => (typeof value === "string" ? value : JSON.stringify(value));
+// Rules and operators write any JSON into from and sentAt: neither is trusted to be
+// an id or a time.
+const textOf = (value) => (typeof value === "string" ? value : JSON.stringify(value ?? null));
+const nameOf = (id) => (id === "0" ? "system" : id === connection.id ? "you" : id === undefined ? "unknown" : textOf(id).slice(-6));
 const listed = (entries) => entries.map(([key, value]) => `${key}: ${textOf(value)}`).join("; ");
 
 function hear(room, payload) {
-  const item = fill("message-template"), time = item.querySelector("time"), sent = new Date(payload.sentAt);
+  const item = fill("message-template");
   const text = textOf(payload.message), own = payload.from === connection.id;
   const extra = Object.entries(payload).filter(([key]) => !known.has(key));
   const said = own ? wroteOtherwise(room, text) : "";
@@ -189,15 +191,23 @@ function hear(room, payload) {
   item.classList.toggle("system", payload.from === "0");
   item.classList.toggle("own", own);
   item.querySelector(".from").textContent = nameOf(payload.from);
-  item.querySelector(".from").title = payload.from;
+  item.querySelector(".from").title = textOf(payload.from ?? "");
   item.querySelector(".text").textContent = text;
-  time.textContent = sent.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: "2-digit" });
-  time.dateTime = sent.toISOString();
+  showTime(item.querySelector("time"), payload.sentAt);
   complain(item.querySelector(".note"), listed(extra));
   append(room, item);
   if (room === current) return;
   room.unread++;
   render(room);
+}
+
+// showTime leaves the time out where sentAt is none that a Date can hold.
+function showTime(time, sentAt) {
+  const sent = new Date(typeof sentAt === "number" ? sentAt : NaN);
+  time.hidden = Number.isNaN(sent.getTime());
+  if (time.hidden) return;
+  time.textContent = sent.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: "2-digit" });
+  time.dateTime = sent.toISOString();
 }
 
 // wroteOtherwise is what was typed where the room heard something else, as far as
@@ -232,10 +242,16 @@ async function showActions() {
   const actions = Object.values(answer?.data?.actions ?? {});
   $("actions").replaceChildren(...actions.map(actionForm));
   $("actions").hidden = !actions.length;
+  $("actions-note").textContent = actions.length ? "The modules of this server declare these." : "The modules of this server declare no actions.";
 }
 
+let fields = 0; // made so far: each has an id of its own
+
+// actionForm is the form of an action. Modules choose the names of inputs, and a field
+// whose name is that of a property of forms, such as querySelector, hides it: fields
+// have no names here.
 function actionForm({ name, description, inputs }) {
-  const form = fill("action-template"), output = form.querySelector("output");
+  const form = fill("action-template"), output = form.querySelector("output"), params = new Map(); // input -> field
   form.dataset.testid = `action-${name}`;
   form.querySelector(".name").textContent = name;
   form.querySelector(".description").textContent = description;
@@ -243,16 +259,16 @@ function actionForm({ name, description, inputs }) {
   for (const [input, { required, description }] of Object.entries(inputs)) {
     const row = fill("input-template"), [label, field] = row.children;
     label.textContent = input + (required ? "" : " (optional)");
-    label.htmlFor = field.id = `action-${name}-${input}`;
-    field.name = input;
+    label.htmlFor = field.id = `field-${++fields}`;
+    params.set(input, field);
     field.placeholder = description ?? "";
     form.querySelector(".inputs").append(row);
   }
   form.onsubmit = async (event) => {
     event.preventDefault();
-    const params = Object.fromEntries([...new FormData(form)].filter(([, value]) => value !== ""));
+    const given = [...params].map(([input, field]) => [input, field.value]).filter(([, value]) => value !== "");
     try {
-      const { context, messageId, ...reply } = await connection.request("action", { params: { ...params, action: name } });
+      const { context, messageId, ...reply } = await connection.request("action", { params: Object.fromEntries([...given, ["action", name]]) });
       complain(output, listed(Object.entries(reply)) || "done");
       output.className = "";
     } catch (err) {
@@ -263,5 +279,13 @@ function actionForm({ name, description, inputs }) {
   return form;
 }
 
-for (const name of ["defaultRoom", "otherRoom", "secure"]) roomOf(name);
+// listRooms shows the rooms of the configuration. Without them a room is joined by name.
+async function listRooms() {
+  const answer = await fetch(new URL("rooms.json", document.baseURI)).catch(() => null);
+  const names = answer?.ok ? await answer.json().catch(() => []) : [];
+  for (const name of names) roomOf(name);
+  $("rooms-note").hidden = rooms.size > 0;
+}
+
+listRooms();
 connection.open();
