@@ -37,6 +37,7 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 		m.counter("moot_reloads_total", "Reloads and rollbacks.", float64(taken), "result", "ok")
 		m.counter("moot_reloads_total", "Reloads and rollbacks.", float64(refused), "result", "refused")
 		m.gauge("moot_rules_current", "1 unless the last reload was refused: the node serves on by older rules.", oneIf(rules.Last() == nil || rules.Last().OK))
+		m.gauge("moot_restart_needed", "1 while settings have changed in the node's files that only a restart takes over.", oneIf(len(rules.NeedsRestart()) > 0))
 	}
 	for _, module := range c.server.here() {
 		m.module(&module)

@@ -42,7 +42,7 @@ func TestMetricsSayWhatHappened(t *testing.T) {
 		`moot_module_calls_total{module="mask",tenant="acme"} 7`, `moot_module_errors_total{kind="trap",module="mask",tenant="acme"} 2`,
 		`moot_module_duration_seconds_bucket{module="mask",tenant="acme",le="0.002"} 5`, `moot_module_duration_seconds_bucket{module="mask",tenant="acme",le="+Inf"} 7`,
 		`moot_module_info{module="mask",tenant="acme",version="mask@0a1b2c3d#r1"} 1`, `moot_module_metric{module="mask",name="hits",tenant="acme"} 3`,
-		`moot_closed_total{code="0"} 1`, `moot_rejected_total 0`, `moot_reloads_total{result="ok"} 3`, `moot_rules_current 1`, `moot_cluster_healthy 1`, `moot_cluster_gaps_total 0`, "go_goroutines ",
+		`moot_closed_total{code="0"} 1`, `moot_rejected_total 0`, `moot_reloads_total{result="ok"} 3`, `moot_rules_current 1`, `moot_restart_needed 1`, `moot_cluster_healthy 1`, `moot_cluster_gaps_total 0`, "go_goroutines ",
 	} {
 		if !strings.Contains(text, "\n"+want) {
 			t.Errorf("there is no %s", want)

@@ -21,6 +21,8 @@ type Node struct {
 	Messages    uint64  `json:"messages" doc:"Published since the start."`
 	Deliveries  uint64  `json:"deliveries" doc:"Messages given to a member, since the start."`
 	LastReload  *Reload `json:"lastReload,omitempty"`
+
+	NeedsRestart []string `json:"needsRestart,omitempty" doc:"Settings that have changed in the node's files and wait for a restart."`
 }
 
 type nodeList struct {
@@ -57,7 +59,7 @@ func (s *Server) status(ctx context.Context) Node {
 		Ready: s.Readiness(ctx).Ready, Connections: stats.Connections, Messages: stats.Messages, Deliveries: stats.Deliveries,
 	}
 	if s.cfg.Rules != nil {
-		n.Revision, n.LastReload = s.cfg.Rules.Revision(), s.cfg.Rules.Last()
+		n.Revision, n.LastReload, n.NeedsRestart = s.cfg.Rules.Revision(), s.cfg.Rules.Last(), s.cfg.Rules.NeedsRestart()
 	}
 	return n
 }

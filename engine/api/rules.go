@@ -18,6 +18,10 @@ type Rules interface {
 	Reload(ctx context.Context) Reload
 	// Rollback puts the rules before the last reload into use again.
 	Rollback(ctx context.Context) Reload
+	// NeedsRestart are the paths of the settings, such as http.listen, whose value in
+	// the files last read differs from the one the node started with, and that only a
+	// restart takes over. It is not changed.
+	NeedsRestart() []string
 	// Last is the latest reload or rollback, nil if there was none.
 	Last() *Reload
 	// Counts are the reloads and rollbacks since the start, and those that were

@@ -40,6 +40,7 @@ func (p *program) change(by int) api.Reload {
 
 func (p *program) Reload(context.Context) api.Reload   { return p.change(1) }
 func (p *program) Rollback(context.Context) api.Reload { return p.change(-1) }
+func (p *program) NeedsRestart() []string              { return []string{"http.listen"} }
 func (p *program) Last() *api.Reload                   { return nil }
 func (p *program) Counts() (taken, refused uint64)     { return 3, 1 }
 

@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/term"
 
 	"github.com/mootchat/moot/engine/api"
 	"github.com/mootchat/moot/engine/api/client"
@@ -17,18 +19,14 @@ import (
 	"github.com/mootchat/moot/host/trial"
 )
 
-// newAPI makes the server of operators. Where no key is configured one is made,
-// and shown once, on w, whatever the level of the log: it cannot be had elsewhere.
-// Other nodes are answered also where admin.listen is "".
+// newAPI makes the server of operators, which logs to w. Other nodes are answered also
+// where admin.listen is "".
 func (n *node) newAPI(w io.Writer) *api.Server {
 	admin := n.cfg.Admin
 	key := admin.Key.Reveal()
 	if key == "" {
 		key = rand.Text()
-		if admin.Listen != "" {
-			log, _ := logger(config.Log{Level: "info", Format: n.cfg.Log.Format}, w)
-			log.Info("admin.key is not set: this one holds until the server stops", "key", key)
-		}
+		n.showKey(w, key)
 	}
 	keys := map[string]string{}
 	for tenant, k := range admin.TenantKeys {
@@ -39,8 +37,24 @@ func (n *node) newAPI(w io.Writer) *api.Server {
 		RequestsPerSecond: admin.RequestsPerSecond, Log: n.log,
 		Modules: modules{n.rules}, Values: values{n.rules.Store()}, Recorder: recorder{trial.NewRecorder(n.rules)},
 		Trials: trials{now: n.reloader.current.Load, turn: make(chan struct{}, 1)}, Console: console.Handler(),
-		Checks: []api.Check{{Name: "rules", Ready: n.reloader.healthy, Advisory: true}},
+		Checks: []api.Check{{Name: "rules", Ready: n.reloader.healthy, Advisory: true}, {Name: "restart", Ready: n.reloader.restarted, Advisory: true}},
 	})
+}
+
+// showKey logs a key that was made for this run where a person alone reads the log: on a
+// terminal, in text. Elsewhere the log may be shared and kept, so the operator is asked
+// for a key in place of that. Both are logged whatever log.level is: nothing else says why
+// the API refuses every key.
+func (n *node) showKey(w io.Writer, key string) {
+	if n.cfg.Admin.Listen == "" {
+		return
+	}
+	log, _ := logger(config.Log{Level: "info", Format: n.cfg.Log.Format}, w)
+	if file, ok := w.(*os.File); ok && n.cfg.Log.Format == "text" && term.IsTerminal(int(file.Fd())) {
+		log.Info("admin.key is not set: this one holds until the server stops", "key", key)
+		return
+	}
+	log.Warn("admin.key is not set: the API refuses every admin, as the log is not a terminal and shows no key: set admin.key and restart")
 }
 
 // operator answers operators of other nodes. The server that can is made after
@@ -75,7 +89,7 @@ type adminFlags struct {
 
 func (f *adminFlags) client() (*client.Client, error) {
 	if f.Key == "" {
-		return nil, misuse{fmt.Errorf("moot: the server wants a key: set MOOT_ADMIN_KEY to the admin.key of its configuration, or to what its log shows at start")}
+		return nil, misuse{fmt.Errorf("moot: the server wants a key: set MOOT_ADMIN_KEY to the admin.key of its configuration, or to the key that it shows on its terminal at start")}
 	}
 	c, err := client.New(f.URL, f.Key)
 	if err != nil {

@@ -13,8 +13,8 @@ type checkCommand struct {
 	configFlags
 }
 
-// Run loads everything, as serve would, and says that it is good; what is wrong
-// is printed with its line, all of it at once.
+// Run loads everything, as serve would, and prints that it is good. Problems are errors,
+// all at once, each with its line; warnings go to t.err and change no exit code.
 func (c *checkCommand) Run(ctx context.Context, t terminal) error {
 	cfg, _, err := c.load()
 	if err != nil {
@@ -27,6 +27,9 @@ func (c *checkCommand) Run(ctx context.Context, t terminal) error {
 	}
 	defer rules.Close()
 	defer loaded.drop()
+	for _, warning := range cfg.Warnings {
+		fmt.Fprintln(t.err, "warning:", warning)
+	}
 	entries := 0
 	for _, tenant := range cfg.Tenants {
 		entries += len(tenant.Chain)

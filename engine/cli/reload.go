@@ -71,6 +71,7 @@ type reloader struct {
 	last    atomic.Pointer[api.Reload]
 	taken   atomic.Uint64                 // reloads and rollbacks
 	refused atomic.Uint64                 // the same
+	restart atomic.Pointer[[]string]      // settings of the files that wait for a restart; nil: none
 	current atomic.Pointer[config.Config] // in use
 	watched atomic.Pointer[config.Trace]  // what the configuration in use was made of, or the last one that was not taken
 	first   []fileState                   // of what is watched, when the server started
@@ -98,6 +99,22 @@ func (r *reloader) Last() *api.Reload { return r.last.Load() }
 
 // Counts implements api.Rules.
 func (r *reloader) Counts() (taken, refused uint64) { return r.taken.Load(), r.refused.Load() }
+
+// NeedsRestart implements api.Rules.
+func (r *reloader) NeedsRestart() []string {
+	if paths := r.restart.Load(); paths != nil {
+		return *paths
+	}
+	return nil
+}
+
+// restarted is nil unless the files have settings that wait for a restart.
+func (r *reloader) restarted(context.Context) error {
+	if paths := r.NeedsRestart(); len(paths) > 0 {
+		return errors.New("needs a restart: " + strings.Join(paths, ", "))
+	}
+	return nil
+}
 
 // healthy tells of the last reload if it was refused: the node serves on by the rules
 // it has.
@@ -133,6 +150,7 @@ func (r *reloader) attempt(ctx context.Context, what string, change func(context
 	if !r.closed {
 		out.Notes, err = change(ctx)
 	}
+	out.Notes = append(notesOn(r.NeedsRestart()), out.Notes...)
 	out.OK, out.Revision, out.Took = err == nil, r.Revision(), time.Since(begin).Milliseconds()
 	if err != nil {
 		out.Problems = strings.Split(err.Error(), "\n")
@@ -166,18 +184,19 @@ func (r *reloader) reload(ctx context.Context) (notes []string, err error) {
 	if err != nil {
 		return nil, err
 	}
-	notes = notesOn(config.NeedRestart(r.started, cfg))
+	waiting := config.NeedRestart(r.started, cfg)
+	r.restart.Store(&waiting)
 	next, err := load(ctx, r.rules, r.keys, cfg, r.log)
 	if err != nil {
-		return notes, err
+		return nil, err
 	}
 	if next.revision.ID() == r.now.revision.ID() && sameSecrets(next.cfg, r.now.cfg) {
 		next.drop()
-		return append(notes, "nothing has changed"), nil
+		return []string{"nothing has changed"}, nil
 	}
 	if err := r.use(ctx, next); err != nil {
 		next.drop()
-		return notes, err
+		return nil, err
 	}
 	r.past = append(r.past, r.now)
 	if len(r.past) > maxPast {
@@ -185,7 +204,7 @@ func (r *reloader) reload(ctx context.Context) (notes []string, err error) {
 		r.past = slices.Delete(r.past, 0, 1)
 	}
 	r.now = next
-	return notes, nil
+	return nil, nil
 }
 
 func notesOn(settings []string) (notes []string) {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -36,6 +37,7 @@ func TestMain(m *testing.M) {
 //	talk [-keep] FILE  holds a conversation of clients over TCP, see talkScript
 //	hup                sends SIGHUP to the server started last
 //	logged PATTERN     waits for a line in its log, after the one waited for before
+//	ready FILE         writes the readiness of the server started last, with its details, into the file
 //	socket FILE        sends the lines of the file over TCP and gives what comes until the server closes
 //	benched FILE RATE MEMBERS   the JSON of moot bench tells of so many messages/s to rooms of so many members
 //	picture FILE       the file is the picture that its name promises
@@ -62,6 +64,7 @@ func TestScripts(t *testing.T) {
 			"talk":    talkScript,
 			"hup":     hupScript,
 			"logged":  loggedScript,
+			"ready":   readyScript,
 			"socket":  socketScript,
 			"benched": benchedScript,
 			"picture": pictureScript,
@@ -122,6 +125,21 @@ func loggedScript(ts *testscript.TestScript, neg bool, args []string) {
 	fits, err := regexp.Compile("(?m)" + args[0])
 	ts.Check(err)
 	ts.Check(latest(ts).log.await(fits))
+}
+
+func readyScript(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) != 1 {
+		ts.Fatalf("usage: ready FILE")
+	}
+	r, err := http.NewRequest(http.MethodGet, "http://"+latest(ts).admin+"/health/ready", nil)
+	ts.Check(err)
+	r.Header.Set("Authorization", "Bearer "+adminKey)
+	answer, err := http.DefaultClient.Do(r)
+	ts.Check(err)
+	defer answer.Body.Close()
+	body, err := io.ReadAll(answer.Body)
+	ts.Check(err)
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), body, 0o666))
 }
 
 func stopScript(ts *testscript.TestScript, neg bool, args []string) {

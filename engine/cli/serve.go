@@ -41,6 +41,9 @@ func (c *serveCommand) Run(ctx context.Context, t terminal) error {
 		return err
 	}
 	log, level := logger(cfg.Log, t.err)
+	for _, warning := range cfg.Warnings {
+		log.Warn("unsafe setting", "setting", warning.Path, "at", config.Pos{File: warning.File, Line: warning.Line}.String(), "warning", warning.Message)
+	}
 	n := &node{cfg: cfg, log: log, hup: hup, name: nodeName(cfg.Cluster.Node)}
 	if n.traces, err = openTraces(ctx, cfg, n.name, log); err != nil {
 		return err

@@ -119,6 +119,9 @@ func (s *status) nodes(w io.Writer) {
 		if last := n.LastReload; last != nil {
 			fmt.Fprintln(w, reloadLine(n.Name, last))
 		}
+		if len(n.NeedsRestart) > 0 {
+			fmt.Fprintf(w, "%s: needs a restart: %s\n", n.Name, strings.Join(n.NeedsRestart, ", "))
+		}
 	}
 	fmt.Fprintln(w)
 }

@@ -32,6 +32,7 @@ import (
 // It belongs to the caller; this package keeps no reference to it.
 type Config struct {
 	File      Path              `yaml:"-"`       // the file itself
+	Warnings  Problems          `yaml:"-"`       // of settings that are valid and unsafe; nil: none
 	Include   []string          `yaml:"include"` // patterns of files with more modules and tenants; read already
 	HTTP      HTTP              `yaml:"http" restart:"true"`
 	Socket    Socket            `yaml:"socket" restart:"true"`
@@ -93,7 +94,7 @@ type Admin struct {
 	Listen            string            `yaml:"listen" default:"127.0.0.1:9090" check:"address"` // "" = none
 	TLS               TLS               `yaml:"tls"`
 	Hosts             []string          `yaml:"hosts" check:"host"`                                    // names it may be asked by, besides localhost and IP addresses
-	Key               Secret            `yaml:"key"`                                                   // "" = one is made at start and logged
+	Key               Secret            `yaml:"key"`                                                   // "" = one is made at start, and shown on a terminal
 	TenantKeys        map[string]Secret `yaml:"tenantKeys" key:"name"`                                 // by tenant: a key for what is that tenant's only
 	RequestsPerSecond int               `yaml:"requestsPerSecond" default:"100" min:"1" max:"1000000"` // of each key; the burst is twice that
 }

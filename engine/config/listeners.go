@@ -38,6 +38,7 @@ func (l *load) checkListeners(c *Config) {
 	taken := map[string]Pos{}
 	l.checkListener(c, taken, cursor{path: "http"}, c.HTTP.Listen, c.HTTP.TLS, c.HTTP.ProxyProtocol)
 	l.checkListener(c, taken, cursor{path: "admin"}, c.Admin.Listen, c.Admin.TLS, false)
+	l.checkAdmin(c.Admin)
 	at := cursor{path: "socket"}
 	l.checkListener(c, taken, at, c.Socket.Listen, c.Socket.TLS, c.Socket.ProxyProtocol)
 	if c.Socket.Listen != "" {
@@ -64,6 +65,21 @@ func (l *load) checkListener(c *Config, taken map[string]Pos, at cursor, address
 	}
 	say((tls.Cert.Written == "") != (tls.Key.Written == ""), "tls", "has a cert or a key alone: they go together")
 	say(proxied && len(c.Trusted) == 0, "proxyProtocol", "needs trustedProxies: nobody else's header is believed")
+}
+
+// checkAdmin warns of keys that cross a network in plain text.
+func (l *load) checkAdmin(a Admin) {
+	host, _, err := net.SplitHostPort(a.Listen)
+	if err != nil || a.TLS.Cert.Written != "" || host == "localhost" {
+		return
+	}
+	if ip, err := netip.ParseAddr(host); err == nil && ip.Unmap().IsLoopback() {
+		return
+	}
+	const path = "admin.listen"
+	pos := l.pos(path)
+	l.warnings = append(l.warnings, Problem{pos.File, pos.Line, path, quote(a.Listen) +
+		" is reachable from other hosts without TLS, and keys of the API cross the network in plain text: set admin.tls, or listen on 127.0.0.1"})
 }
 
 func (l *load) checkTenantOf(c *Config, at cursor, tenant string) {

@@ -63,6 +63,7 @@ type load struct {
 	env      Lookup
 	files    files
 	problems Problems
+	warnings Problems
 	bad      map[string]bool // the paths of problems
 	places   map[string]Pos  // of every setting that was given, by its path
 	unread   bool            // a file could not be read: do not complain of what it may hold
@@ -86,6 +87,7 @@ func (l *load) run(file Path, text []byte, overrides []string) (*Config, error) 
 	if !l.unread {
 		l.check(c)
 	}
+	c.Warnings = l.warnings
 	if len(l.problems) > 0 {
 		l.problems.sort()
 		return nil, slices.Compact(l.problems) // what is merged in twice is wrong twice
