@@ -178,8 +178,21 @@ type Rooms interface {
 	// stay on record until each is removed, but nobody is added any more.
 	Destroy(ctx context.Context, room RoomID) error
 	Exists(ctx context.Context, room RoomID) (bool, error)
-	// List gives the tenant's rooms in the order of their names.
-	List(ctx context.Context, tenant string) ([]string, error)
+	// List gives a page of the tenant's rooms in the order of their names' bytes,
+	// and says whether others follow; those have the page's last name as After. A
+	// room that exists from the first page to the last is on exactly one of them.
+	// A page may be shorter than the limit though others follow, and it costs what
+	// it has, not what the tenant has. A limit below 1 is an error.
+	List(ctx context.Context, tenant string, q RoomQuery) (names []string, more bool, err error)
+	// Count is how many rooms each of the tenants has, in one round trip.
+	Count(ctx context.Context, tenants ...string) ([]int, error)
+}
+
+// RoomQuery says which rooms a page has.
+type RoomQuery struct {
+	Prefix string // their names begin with it; "": all
+	After  string // the last name of the page before, whose room need not exist any more; "": the first page
+	Limit  int    // of the page; 1 or more
 }
 
 // Presentee is a member of a room as the whole cluster knows it.
@@ -208,9 +221,12 @@ type Presence interface {
 	// holds still for who stays, and the cursor of the next page, "" at the
 	// end. The first page's cursor is "". Where nobody is, the page is
 	// empty. A limit below 1 is an error, and what is no cursor is ErrCursor.
+	// Their Profile is nil: it may be long, and a page is short.
 	Members(ctx context.Context, room RoomID, cursor string, limit int) (page []Presentee, next string, err error)
 	// Count is how many members the room has on all nodes.
 	Count(ctx context.Context, room RoomID) (int, error)
+	// Counts is Count of several rooms: at most 100 take one round trip.
+	Counts(ctx context.Context, rooms []RoomID) ([]int, error)
 }
 
 // Sessions keeps the sessions of connections that no node holds: their node has

@@ -52,7 +52,7 @@ func TestRoomsOfOneNameAreTheirTenants(t *testing.T) {
 		ours.hears()
 		w.must(n.CreateRoom(w.Context(), engine.RoomID{Tenant: "acme", Room: "secret"}), nil)
 		ours.says(roomAdd("secret"), failed("room does not exist"))
-		if rooms, err := n.Rooms(w.Context(), "default"); err != nil || fmt.Sprint(rooms) != "[q r]" {
+		if rooms, _, err := n.Rooms(w.Context(), "default", engine.RoomQuery{Limit: 100}); err != nil || fmt.Sprint(rooms) != "[q r]" {
 			w.Errorf("the rooms are %v, %v", rooms, err)
 		}
 	})

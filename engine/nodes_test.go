@@ -134,7 +134,7 @@ func TestRoomCreatedTwiceExists(t *testing.T) {
 		one, two, _, _ := w.pair()
 		w.must(one.CreateRoom(w.Context(), in("new")), nil)
 		w.must(two.CreateRoom(w.Context(), in("new")), fmt.Errorf(`create "new": room exists`))
-		if rooms, err := two.Rooms(w.Context(), "default"); fmt.Sprint(rooms) != "[new q r]" || err != nil {
+		if rooms, _, err := two.Rooms(w.Context(), "default", engine.RoomQuery{Limit: 100}); fmt.Sprint(rooms) != "[new q r]" || err != nil {
 			w.Errorf("rooms are %v, %v", rooms, err)
 		}
 	})

@@ -138,7 +138,7 @@ func TestEffectsOfEffectsAreDropped(t *testing.T) {
 		if got := string(a.Profile().Property("said")); got != `"hello"` {
 			w.Errorf("the property is %s", got)
 		}
-		if rooms, err := n.Rooms(w.Context(), "default"); fmt.Sprint(rooms) != "[q r room of hello]" || err != nil {
+		if rooms, _, err := n.Rooms(w.Context(), "default", engine.RoomQuery{Limit: 100}); fmt.Sprint(rooms) != "[q r room of hello]" || err != nil {
 			w.Errorf("rooms are %v, %v", rooms, err)
 		}
 		if got := n.Stats().EmitsDropped; got != 4 { // one to nobody, three of the echo

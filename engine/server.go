@@ -45,15 +45,27 @@ func (e *Engine) createRoom(ctx context.Context, t *tenant, name string) error {
 		return &VerbError{err.Error()}
 	}
 	if most := t.cfg().MaxRooms; most > 0 {
-		rooms, err := e.cluster.Rooms.List(ctx, t.name)
+		counts, err := e.cluster.Rooms.Count(ctx, t.name)
 		if err != nil {
 			return err
 		}
-		if len(rooms) >= most && !slices.Contains(rooms, name) {
-			return &VerbError{fmt.Sprintf("too many rooms (at most %d)", most)}
+		if counts[0] >= most {
+			return e.tooManyRooms(ctx, RoomID{t.name, name}, most)
 		}
 	}
 	return e.cluster.Rooms.Create(ctx, RoomID{t.name, name})
+}
+
+// tooManyRooms is why there is no place for one more; a room that exists says so.
+func (e *Engine) tooManyRooms(ctx context.Context, id RoomID, most int) error {
+	is, err := e.cluster.Rooms.Exists(ctx, id)
+	switch {
+	case err != nil:
+		return err
+	case is:
+		return ErrRoomExists
+	}
+	return &VerbError{fmt.Sprintf("too many rooms (at most %d)", most)}
 }
 
 // RoomExists says whether there is such a room.
@@ -61,9 +73,20 @@ func (e *Engine) RoomExists(ctx context.Context, id RoomID) (bool, error) {
 	return e.cluster.Rooms.Exists(ctx, id)
 }
 
-// Rooms are the tenant's rooms, in the order of their names.
-func (e *Engine) Rooms(ctx context.Context, tenant string) ([]string, error) {
-	return e.cluster.Rooms.List(ctx, tenant)
+// Rooms gives a page of the tenant's rooms; see Rooms.List.
+func (e *Engine) Rooms(ctx context.Context, tenant string, q RoomQuery) (names []string, more bool, err error) {
+	return e.cluster.Rooms.List(ctx, tenant, q)
+}
+
+// RoomCounts is how many rooms each of the tenants has.
+func (e *Engine) RoomCounts(ctx context.Context, tenants ...string) ([]int, error) {
+	return e.cluster.Rooms.Count(ctx, tenants...)
+}
+
+// MemberCounts is how many members each of the rooms has on all nodes. A room that
+// does not exist may have some who have yet to leave it.
+func (e *Engine) MemberCounts(ctx context.Context, rooms []RoomID) ([]int, error) {
+	return e.cluster.Presence.Counts(ctx, rooms)
 }
 
 // RoomStatus is who is in a room.

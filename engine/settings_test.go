@@ -130,7 +130,7 @@ func TestNewStartingRoomsAreMadeAndDestroyedOnesStayAway(t *testing.T) {
 		s := tenants("default")
 		s.Tenants[0].StartingRooms = []string{"r", "q", "new"}
 		n.swap(s)
-		rooms, err := n.Rooms(w.Context(), "default")
+		rooms, _, err := n.Rooms(w.Context(), "default", engine.RoomQuery{Limit: 10})
 		if fmt.Sprint(rooms) != "[new r]" || err != nil {
 			w.Errorf("rooms %v, %v", rooms, err)
 		}

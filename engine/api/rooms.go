@@ -5,11 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
-	"slices"
-	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/mootchat/moot/engine"
 )
@@ -49,7 +46,7 @@ type roomQuery struct {
 
 type roomList struct {
 	Body struct {
-		Rooms  []Room `json:"rooms" doc:"In the order of their names."`
+		Rooms  []Room `json:"rooms" doc:"In the order of their names' bytes."`
 		Cursor string `json:"cursor,omitempty" doc:"Of the next page; missing at the end."`
 	}
 }
@@ -96,25 +93,17 @@ func (s *Server) roomOperations() {
 }
 
 func (s *Server) listRooms(ctx context.Context, in *roomQuery) (*roomList, error) {
-	names, err := s.cfg.Engine.Rooms(ctx, in.Tenant)
+	names, more, err := s.cfg.Engine.Rooms(ctx, in.Tenant, engine.RoomQuery{Prefix: in.Prefix, After: in.Cursor, Limit: in.Limit})
 	if err != nil {
 		return nil, s.faultOf(err)
 	}
 	out := &roomList{}
-	out.Body.Rooms = []Room{}
-	from, exact := slices.BinarySearch(names, max(in.Prefix, in.Cursor))
-	if exact && in.Cursor == names[from] {
-		from++
+	out.Body.Rooms = make([]Room, len(names))
+	for i, name := range names {
+		out.Body.Rooms[i].Name = name
 	}
-	for _, name := range names[from:] {
-		if !strings.HasPrefix(name, in.Prefix) {
-			break
-		}
-		if n := len(out.Body.Rooms); n == in.Limit {
-			out.Body.Cursor = out.Body.Rooms[n-1].Name
-			break
-		}
-		out.Body.Rooms = append(out.Body.Rooms, Room{Name: name})
+	if more {
+		out.Body.Cursor = names[len(names)-1]
 	}
 	if in.Counts {
 		err = s.count(ctx, in.Tenant, out.Body.Rooms)
@@ -124,19 +113,15 @@ func (s *Server) listRooms(ctx context.Context, in *roomQuery) (*roomList, error
 
 // count fills in how many members the rooms have. One that is gone by then has 0.
 func (s *Server) count(ctx context.Context, tenant string, rooms []Room) error {
-	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(16)
+	ids := make([]engine.RoomID, len(rooms))
 	for i := range rooms {
-		group.Go(func() error {
-			n, err := s.cfg.Engine.Members(ctx, engine.RoomID{Tenant: tenant, Room: rooms[i].Name})
-			rooms[i].MembersCount = &n
-			if errors.Is(err, engine.ErrNoRoom) {
-				return nil
-			}
-			return err
-		})
+		ids[i] = engine.RoomID{Tenant: tenant, Room: rooms[i].Name}
 	}
-	return group.Wait()
+	counts, err := s.cfg.Engine.MemberCounts(ctx, ids)
+	for i := range counts {
+		rooms[i].MembersCount = &counts[i]
+	}
+	return err
 }
 
 func (s *Server) getRoom(ctx context.Context, in *InRoom) (*oneRoom, error) {

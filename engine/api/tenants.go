@@ -67,12 +67,11 @@ func (s *Server) tenants(ctx context.Context, who scope) (all []Tenant, lost []s
 		if !who.may(t.Name) {
 			continue
 		}
-		rooms, err := s.cfg.Engine.Rooms(ctx, t.Name)
-		if err != nil {
-			return nil, nil, err
-		}
 		at[t.Name] = len(all)
-		all = append(all, Tenant{Name: t.Name, Rooms: len(rooms)})
+		all = append(all, Tenant{Name: t.Name})
+	}
+	if err := s.countRooms(ctx, all); err != nil {
+		return nil, nil, err
 	}
 	for i, r := range each(ctx, s, names, asking, question{Ask: askTenants}, newReply[[]engine.TenantStats]) {
 		if r.err != nil {
@@ -86,4 +85,17 @@ func (s *Server) tenants(ctx context.Context, who scope) (all []Tenant, lost []s
 		}
 	}
 	return all, lost, nil
+}
+
+// countRooms fills in how many rooms the tenants have.
+func (s *Server) countRooms(ctx context.Context, tenants []Tenant) error {
+	names := make([]string, len(tenants))
+	for i, t := range tenants {
+		names[i] = t.Name
+	}
+	counts, err := s.cfg.Engine.RoomCounts(ctx, names...)
+	for i, n := range counts {
+		tenants[i].Rooms = n
+	}
+	return err
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync/atomic"
 
 	"github.com/mootchat/moot/engine"
@@ -15,6 +16,8 @@ func rooms() []promise {
 		{"RoomIsCreatedOnce", roomIsCreatedOnce},
 		{"ListIsInOrderAndOfOneTenant", listIsInOrderAndOfOneTenant},
 		{"ListKnowsRoomsOfAnyName", listKnowsRoomsOfAnyName},
+		{"ListHasPrefixes", listHasPrefixes},
+		{"PagesHoldStillForRoomsThatStay", pagesHoldStill},
 	}
 }
 
@@ -73,10 +76,13 @@ func listIsInOrderAndOfOneTenant(w *world) {
 	list := func(tenant string, want ...string) {
 		w.Helper()
 		for _, p := range peers {
-			got, err := p.Rooms.List(w.ctx, tenant)
-			w.must(err)
-			if !slices.Equal(got, want) {
+			if got := w.listRooms(p, tenant, "", 7); !slices.Equal(got, want) {
 				w.Errorf("%s lists %q of %q, want %q", p.name, got, tenant, want)
+			}
+			counts, err := p.Rooms.Count(w.ctx, tenant, "nobody's")
+			w.must(err)
+			if !slices.Equal(counts, []int{len(want), 0}) {
+				w.Errorf("%s counts %v rooms of %q, want %d", p.name, counts, tenant, len(want))
 			}
 		}
 	}
@@ -105,10 +111,78 @@ func listKnowsRoomsOfAnyName(w *world) {
 		want[r.Tenant] = append(want[r.Tenant], r.Room)
 	}
 	for tenant, names := range want {
-		got, err := p.Rooms.List(w.ctx, tenant)
-		w.must(err)
-		if !slices.Equal(got, sorted(names)) {
+		if got := w.listRooms(p, tenant, "", 3); !slices.Equal(got, sorted(names)) {
 			w.Errorf("listed %q of %q, want %q", got, tenant, sorted(names))
 		}
+	}
+}
+
+// listRooms reads all pages of the tenant's rooms that begin with the prefix; between
+// runs after each page but the last.
+func (w *world) listRooms(p *peer, tenant, prefix string, limit int, between ...func()) (all []string) {
+	w.Helper()
+	for after := ""; ; {
+		page, more, err := p.Rooms.List(w.ctx, tenant, engine.RoomQuery{Prefix: prefix, After: after, Limit: limit})
+		w.must(err)
+		if len(page) > limit || more && len(page) == 0 {
+			w.Fatalf("a page of %d rooms of %d at most, others follow: %v", len(page), limit, more)
+		}
+		if all = append(all, page...); !more {
+			return all
+		}
+		after = page[len(page)-1]
+		for _, f := range between {
+			f()
+		}
+	}
+}
+
+func listHasPrefixes(w *world) {
+	p := w.node("a")
+	names := []string{"a", "ab", "abc", "b", "b\u00ff", "b\U0010ffff", "ba", "c", "é"}
+	for _, name := range names {
+		w.create(p, room(name))
+	}
+	for _, prefix := range []string{"", "a", "ab", "b", "b\u00ff", "b\U0010ffff", "z", "é", "\xff"} {
+		var want []string
+		for _, name := range sorted(names) {
+			if strings.HasPrefix(name, prefix) {
+				want = append(want, name)
+			}
+		}
+		if got := w.listRooms(p, room("").Tenant, prefix, 2); !slices.Equal(got, want) {
+			w.Errorf("with prefix %q are %q, want %q", prefix, got, want)
+		}
+	}
+	if _, _, err := p.Rooms.List(w.ctx, room("").Tenant, engine.RoomQuery{}); err == nil {
+		w.Error("a page of no rooms is no error")
+	}
+}
+
+// pagesHoldStill: rooms that exist from the first page to the last are on one of them
+// each, whatever comes and goes.
+func pagesHoldStill(w *world) {
+	peers := w.nodes("a", "b")
+	id := func(kind string, i int) engine.RoomID { return room(fmt.Sprintf("%02d %s", i, kind)) }
+	var want []string
+	for i := range 20 {
+		w.create(peers[0], id("goes", i))
+		w.create(peers[1], id("stays", i))
+		want = append(want, id("stays", i).Room)
+	}
+	i := 0
+	got := w.listRooms(peers[0], room("").Tenant, "", 3, func() {
+		if i < 20 {
+			w.must(peers[1].Rooms.Destroy(w.ctx, id("goes", i)))
+			w.create(peers[1], id("comes", i))
+		}
+		i++
+	})
+	if !slices.IsSorted(got) {
+		w.Errorf("pages are not in order: %q", got)
+	}
+	got = slices.DeleteFunc(got, func(name string) bool { return !strings.HasSuffix(name, "stays") })
+	if !slices.Equal(got, want) {
+		w.Errorf("of those that stay pages had %q, want %q", got, want)
 	}
 }

@@ -3,10 +3,11 @@ package memory
 import (
 	"context"
 	"fmt"
-	"maps"
-	"slices"
 	"strconv"
+	"strings"
 	"sync"
+
+	"github.com/tidwall/btree"
 
 	"github.com/mootchat/moot/engine"
 )
@@ -15,9 +16,9 @@ import (
 // member is added only to a room that is on the list at that moment.
 type directory struct {
 	mu      sync.RWMutex
-	tenants map[string]map[string]struct{} // the names of the rooms that exist
-	rosters map[engine.RoomID]*roster      // of the rooms with members
-	seat    uint64                         // the last one given, in any room
+	tenants map[string]*btree.Set[string] // the names of the rooms that exist, in order
+	rosters map[engine.RoomID]*roster     // of the rooms with members
+	seat    uint64                        // the last one given, in any room
 }
 
 // Create implements engine.Rooms.
@@ -29,10 +30,10 @@ func (d *directory) Create(_ context.Context, room engine.RoomID) error {
 	}
 	rooms := d.tenants[room.Tenant]
 	if rooms == nil {
-		rooms = map[string]struct{}{}
+		rooms = &btree.Set[string]{}
 		d.tenants[room.Tenant] = rooms
 	}
-	rooms[room.Room] = struct{}{}
+	rooms.Insert(room.Room)
 	return nil
 }
 
@@ -45,8 +46,8 @@ func (d *directory) Destroy(_ context.Context, room engine.RoomID) error {
 		return fmt.Errorf("destroy %q: %w", room.Room, engine.ErrNoRoom)
 	}
 	rooms := d.tenants[room.Tenant]
-	delete(rooms, room.Room)
-	if len(rooms) == 0 {
+	rooms.Delete(room.Room)
+	if rooms.Len() == 0 {
 		delete(d.tenants, room.Tenant)
 	}
 	return nil
@@ -60,17 +61,47 @@ func (d *directory) Exists(_ context.Context, room engine.RoomID) (bool, error) 
 }
 
 // List implements engine.Rooms.
-func (d *directory) List(_ context.Context, tenant string) ([]string, error) {
+func (d *directory) List(_ context.Context, tenant string, q engine.RoomQuery) (names []string, more bool, err error) {
+	if q.Limit < 1 {
+		return nil, false, fmt.Errorf("list rooms: limit %d: must be 1 or more", q.Limit)
+	}
 	d.mu.RLock()
-	names := slices.Collect(maps.Keys(d.tenants[tenant]))
-	d.mu.RUnlock()
-	slices.Sort(names)
-	return names, nil
+	defer d.mu.RUnlock()
+	rooms := d.tenants[tenant]
+	if rooms == nil {
+		return nil, false, nil
+	}
+	rooms.Ascend(max(q.Prefix, q.After), func(name string) bool {
+		switch {
+		case !strings.HasPrefix(name, q.Prefix):
+			return false
+		case name == q.After:
+			return true
+		}
+		if more = len(names) == q.Limit; !more {
+			names = append(names, name)
+		}
+		return !more
+	})
+	return names, more, nil
+}
+
+// Count implements engine.Rooms.
+func (d *directory) Count(_ context.Context, tenants ...string) ([]int, error) {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	counts := make([]int, len(tenants))
+	for i, tenant := range tenants {
+		if rooms := d.tenants[tenant]; rooms != nil {
+			counts[i] = rooms.Len()
+		}
+	}
+	return counts, nil
 }
 
 func (d *directory) has(room engine.RoomID) bool {
-	_, ok := d.tenants[room.Tenant][room.Room]
-	return ok
+	rooms := d.tenants[room.Tenant]
+	return rooms != nil && rooms.Contains(room.Room)
 }
 
 // Add implements engine.Presence. m.Profile is kept, and given to readers as it
@@ -123,6 +154,18 @@ func (n *node) Count(_ context.Context, room engine.RoomID) (int, error) {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
 	return d.rosters[room].len(), nil
+}
+
+// Counts implements engine.Presence.
+func (n *node) Counts(_ context.Context, rooms []engine.RoomID) ([]int, error) {
+	d := &n.hub.directory
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	counts := make([]int, len(rooms))
+	for i, room := range rooms {
+		counts[i] = d.rosters[room].len()
+	}
+	return counts, nil
 }
 
 func (d *directory) add(room engine.RoomID, m engine.Presentee, s *session) error {

@@ -24,6 +24,8 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/tidwall/btree"
+
 	"github.com/mootchat/moot/engine"
 )
 
@@ -50,7 +52,7 @@ type loss struct {
 func New() *Hub {
 	return &Hub{
 		topics:    topics{byRoom: map[engine.RoomID]*topic{}},
-		directory: directory{tenants: map[string]map[string]struct{}{}, rosters: map[engine.RoomID]*roster{}},
+		directory: directory{tenants: map[string]*btree.Set[string]{}, rosters: map[engine.RoomID]*roster{}},
 		nodes:     map[string]*session{},
 		parked:    map[string]parked{},
 	}

@@ -116,7 +116,7 @@ func (r *roster) page(after uint64, limit int) ([]engine.Presentee, uint64) {
 		if len(page) == limit {
 			return page, last
 		}
-		page, last = append(page, s.member), s.number
+		page, last = append(page, engine.Presentee{ID: s.member.ID, JoinedAt: s.member.JoinedAt}), s.number
 	}
 	return page, 0
 }

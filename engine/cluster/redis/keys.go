@@ -23,6 +23,7 @@ import (
 //	moot:{t}:c:ROOM         channel of envelopes
 //	moot:{t}:probe:NODE     channel: does what we publish come to us?
 //	moot:{t}:rooms:TENANT   hash: name -> token of who created it
+//	moot:{t}:rl:TENANT      zset: the names of those rooms, all scores 0, for pages of them
 //	moot:{t}:alive          zset: process -> end of its lease, ms by Redis' clock; 0: it has been given up
 //	moot:{t}:rn:ROOM        hash: process -> how many members
 //	moot:{t}:rm:PROCESS:ROOM hash: connection -> record

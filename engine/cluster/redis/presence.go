@@ -65,17 +65,8 @@ end
 if redis.call('HGET', KEYS[5], '#room') == ARGV[3] then redis.call('HDEL', KEYS[5], 'm' .. ARGV[2]) end
 return 0`)
 
-// countScript leaves out those whose node's lease has ended. KEYS rn alive
-var countScript = redis.NewScript(luaNow + `
-local h, n = redis.call('HGETALL', KEYS[1]), 0
-for i = 1, #h, 2 do
-  local lease = redis.call('ZSCORE', KEYS[2], h[i])
-  if lease and tonumber(lease) > now then n = n + tonumber(h[i + 1]) end
-end
-return n`)
-
 // membersScript reads a page: 1 if there is more, the process and pairs of
-// connection and record. The page ends with its process, or with the limit; an
+// connection and record, without the profile. The page ends with its process, or with the limit; an
 // empty one is the end. The keys it makes up have the tag of those it is given.
 //
 // KEYS rn alive   ARGV base roomKey afterProcess afterConnection limit
@@ -98,7 +89,7 @@ for k, name in ipairs(names) do
     local out = {more, name}
     for i, id in ipairs(ids) do
       out[#out + 1] = id
-      out[#out + 1] = records[i] or ''
+      out[#out + 1] = string.match(records[i] or '', '^%d+ ') or ''
     end
     return out
   end
@@ -207,16 +198,6 @@ func (n *Node) removal(room engine.RoomID, id string) (keys []string, args []any
 	k, process := p.keys, n.process
 	return []string{k.of("rn", key), k.of("rm", process, key), k.of("ri", process, key), k.of("nr", process), k.of("lv", process), k.of("pt", process)},
 		[]any{process, id, key}
-}
-
-// Count implements engine.Presence.
-func (n *Node) Count(ctx context.Context, room engine.RoomID) (count int, err error) {
-	p, key := n.at(room)
-	err = n.read(ctx, "count", func(ctx context.Context) (err error) {
-		count, err = countScript.Run(ctx, n.client, []string{p.keys.of("rn", key), p.keys.of("alive")}).Int()
-		return err
-	})
-	return count, err
 }
 
 // Members implements engine.Presence, in the order of nodes and then of ids. A

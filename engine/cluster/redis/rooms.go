@@ -49,19 +49,30 @@ func (m *made) list() []engine.RoomID {
 }
 
 // createScript answers with the token of who created the room: a try whose answer
-// was lost finds its own. KEYS rooms   ARGV name token
+// was lost finds its own. KEYS rooms rl   ARGV name token
 var createScript = redis.NewScript(`
 redis.call('HSETNX', KEYS[1], ARGV[1], ARGV[2])
+redis.call('ZADD', KEYS[2], 0, ARGV[1])
 return redis.call('HGET', KEYS[1], ARGV[1])`)
 
+// destroyScript answers 1 if the room was there. KEYS rooms rl   ARGV name
+var destroyScript = redis.NewScript(`
+redis.call('ZREM', KEYS[2], ARGV[1])
+return redis.call('HDEL', KEYS[1], ARGV[1])`)
+
 func (p *partition) roomsKey(tenant string) string { return p.keys.of("rooms", escapeTenant(tenant)) }
+
+// roomKeys are those of the tenant's rooms: the rooms, and their names in order.
+func (p *partition) roomKeys(tenant string) []string {
+	return []string{p.roomsKey(tenant), p.keys.of("rl", escapeTenant(tenant))}
+}
 
 // Create implements engine.Rooms.
 func (r *rooms) Create(ctx context.Context, room engine.RoomID) error {
 	n, mine, winner := (*Node)(r), token(), ""
 	p, _ := n.at(room)
 	err := n.ask(ctx, "create", func(ctx context.Context) (err error) {
-		winner, err = createScript.Run(ctx, n.client, []string{p.roomsKey(room.Tenant)}, room.Room, mine).Text()
+		winner, err = createScript.Run(ctx, n.client, p.roomKeys(room.Tenant), room.Room, mine).Text()
 		return err
 	})
 	if err == nil {
@@ -79,7 +90,7 @@ func (r *rooms) Destroy(ctx context.Context, room engine.RoomID) error {
 	n, tries, gone := (*Node)(r), 0, int64(0)
 	p, _ := n.at(room)
 	err := n.ask(ctx, "destroy", func(ctx context.Context) (err error) {
-		if gone, err = n.client.HDel(ctx, p.roomsKey(room.Tenant), room.Room).Result(); err != nil && !isRefusal(err) {
+		if gone, err = destroyScript.Run(ctx, n.client, p.roomKeys(room.Tenant), room.Room).Int64(); err != nil && !isRefusal(err) {
 			tries++
 		}
 		return err
@@ -102,24 +113,4 @@ func (r *rooms) Exists(ctx context.Context, room engine.RoomID) (is bool, err er
 		return err
 	})
 	return is, err
-}
-
-// List implements engine.Rooms.
-func (r *rooms) List(ctx context.Context, tenant string) ([]string, error) {
-	n := (*Node)(r)
-	var names []string
-	for _, p := range n.parts {
-		err := n.read(ctx, "list rooms", func(ctx context.Context) error {
-			some, err := n.client.HKeys(ctx, p.roomsKey(tenant)).Result()
-			if err == nil {
-				names = append(names, some...)
-			}
-			return err
-		})
-		if err != nil {
-			return nil, err
-		}
-	}
-	slices.Sort(names)
-	return names, nil
 }

@@ -1,0 +1,140 @@
+package redis
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/cluster/redis/redistest"
+)
+
+// trips counts round trips: commands, and pipelines of them.
+type trips struct{ made atomic.Int64 }
+
+func (*trips) DialHook(next redis.DialHook) redis.DialHook {
+	return func(ctx context.Context, network, addr string) (net.Conn, error) { return next(ctx, network, addr) }
+}
+
+func (h *trips) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		h.made.Add(1)
+		return next(ctx, cmd)
+	}
+}
+
+func (h *trips) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return func(ctx context.Context, cmds []redis.Cmder) error {
+		h.made.Add(1)
+		return next(ctx, cmds)
+	}
+}
+
+// during is how many round trips f makes.
+func (h *trips) during(f func()) int64 {
+	before := h.made.Load()
+	f()
+	return h.made.Load() - before
+}
+
+// listed is a node with rooms, and what its round trips are counted by.
+func listed(t *testing.T, cfg Config, rooms int) (*Node, *trips) {
+	t.Helper()
+	h := &trips{}
+	cfg.Node, cfg.Instrument = "a", func(c redis.UniversalClient) error { c.AddHook(h); return nil }
+	n := open(t, cfg)
+	for i := range rooms {
+		if err := n.Cluster().Rooms.Create(t.Context(), engine.RoomID{Tenant: "t", Room: fmt.Sprintf("room %04d", i)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return n, h
+}
+
+// A page of rooms is one round trip, and the members of its rooms are counted in one
+// more, however many rooms the tenant has.
+func TestPageOfRoomsCostsAPage(t *testing.T) {
+	server := redistest.Start(t)
+	n, h := listed(t, Config{Addresses: []string{server.Address()}}, 1000)
+	n.page(t, "", 1) // Redis knows the script from now on
+	var names []string
+	if made := h.during(func() { names = n.page(t, "room 0499", 100) }); made != 1 || len(names) != 100 || names[0] != "room 0500" {
+		t.Errorf("a page of %d rooms was %d round trips", len(names), made)
+	}
+	if text := server.Info("cmdstat_hkeys", "INFO", "commandstats"); text != "" {
+		t.Errorf("all names were read: cmdstat_hkeys:%s", text)
+	}
+	var ids []engine.RoomID
+	for _, name := range names {
+		ids = append(ids, engine.RoomID{Tenant: "t", Room: name})
+	}
+	counted := func(ids []engine.RoomID) int64 {
+		return h.during(func() {
+			if counts, err := n.Counts(t.Context(), ids); err != nil || len(counts) != len(ids) {
+				t.Fatal(counts, err)
+			}
+		})
+	}
+	counted(ids[:1])
+	if made := counted(ids); made != 1 {
+		t.Errorf("%d rooms were counted in %d round trips", len(ids), made)
+	}
+	roomsOf := func() {
+		if counts, err := n.Cluster().Rooms.Count(t.Context(), "t", "u", "v"); err != nil || !slices.Equal(counts, []int{1000, 0, 0}) {
+			t.Fatal(counts, err)
+		}
+	}
+	roomsOf() // the client may dial first
+	if made := h.during(roomsOf); made != 1 {
+		t.Errorf("the rooms of three tenants were counted in %d round trips", made)
+	}
+}
+
+// page is one of the tenant's rooms.
+func (n *Node) page(t *testing.T, after string, limit int) []string {
+	t.Helper()
+	names, _, err := n.Cluster().Rooms.List(t.Context(), "t", engine.RoomQuery{After: after, Limit: limit})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return names
+}
+
+// Rooms that a version without the index has made or destroyed, before or meanwhile,
+// are listed as they are.
+func TestListFindsRoomsThatHaveNoIndex(t *testing.T) {
+	server := redistest.Start(t)
+	n, _ := listed(t, Config{Addresses: []string{server.Address()}}, 0)
+	key := n.parts[0].roomsKey("t")
+	is := func(want string) {
+		t.Helper()
+		if got := n.page(t, "", 10); !slices.Equal(got, strings.Fields(want)) {
+			t.Errorf("listed %q, want %s", got, want)
+		}
+	}
+	do := func(args ...any) {
+		t.Helper()
+		if err := server.Do(args...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	do("HSET", key, "b", "1", "a", "1")
+	is("a b")
+	do("HSET", key, "c", "1")
+	is("a b c")
+	do("HDEL", key, "a")
+	is("b c")
+	do("HDEL", key, "b")
+	do("HSET", key, "d", "1") // as many as before
+	is("c d")
+	if err := n.Cluster().Rooms.Destroy(t.Context(), engine.RoomID{Tenant: "t", Room: "d"}); err != nil {
+		t.Fatal(err)
+	}
+	is("c")
+}
