@@ -7,10 +7,8 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"os"
 
 	"golang.org/x/sync/errgroup"
-	"golang.org/x/term"
 
 	"github.com/mootchat/moot/engine/api"
 	"github.com/mootchat/moot/engine/api/client"
@@ -41,20 +39,19 @@ func (n *node) newAPI(w io.Writer) *api.Server {
 	})
 }
 
-// showKey logs a key that was made for this run where a person alone reads the log: on a
-// terminal, in text. Elsewhere the log may be shared and kept, so the operator is asked
-// for a key in place of that. Both are logged whatever log.level is: nothing else says why
-// the API refuses every key.
+// showKey logs a key that was made for this run, in a text log. A JSON log is collected and
+// kept by other programs, so it has a warning in place of the key. Both are logged whatever
+// log.level is: nothing else says why the API refuses every key.
 func (n *node) showKey(w io.Writer, key string) {
 	if n.cfg.Admin.Listen == "" {
 		return
 	}
 	log, _ := logger(config.Log{Level: "info", Format: n.cfg.Log.Format}, w)
-	if file, ok := w.(*os.File); ok && n.cfg.Log.Format == "text" && term.IsTerminal(int(file.Fd())) {
-		log.Info("admin.key is not set: this one holds until the server stops", "key", key)
+	if n.cfg.Log.Format == "json" {
+		log.Warn("admin.key is not set: the API refuses the admin, because a JSON log shows no key: set admin.key and restart")
 		return
 	}
-	log.Warn("admin.key is not set: the API refuses every admin, as the log is not a terminal and shows no key: set admin.key and restart")
+	log.Info("admin.key is not set: this one holds until the server stops; set admin.key if this log is kept", "key", key)
 }
 
 // operator answers operators of other nodes. The server that can is made after
@@ -89,7 +86,7 @@ type adminFlags struct {
 
 func (f *adminFlags) client() (*client.Client, error) {
 	if f.Key == "" {
-		return nil, misuse{fmt.Errorf("moot: the server wants a key: set MOOT_ADMIN_KEY to the admin.key of its configuration, or to the key that it shows on its terminal at start")}
+		return nil, misuse{fmt.Errorf("moot: the server wants a key: set MOOT_ADMIN_KEY to the admin.key of its configuration, or to the key that its log shows at start")}
 	}
 	c, err := client.New(f.URL, f.Key)
 	if err != nil {

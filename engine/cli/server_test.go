@@ -99,7 +99,7 @@ func start(cmd *exec.Cmd) (*server, error) {
 	return s, nil
 }
 
-var serving = regexp.MustCompile(`msg=serving (http|socket|admin)=(\S+)`)
+var serving = regexp.MustCompile(`msg"?[=:]"?serving"?[ ,]"?(http|socket|admin)"?[=:]"?([^",\s]+)`)
 
 func (s *server) read(stderr io.Reader, addresses chan<- [2]string) {
 	for lines := bufio.NewScanner(stderr); lines.Scan(); {

@@ -94,7 +94,7 @@ type Admin struct {
 	Listen            string            `yaml:"listen" default:"127.0.0.1:9090" check:"address"` // "" = none
 	TLS               TLS               `yaml:"tls"`
 	Hosts             []string          `yaml:"hosts" check:"host"`                                    // names it may be asked by, besides localhost and IP addresses
-	Key               Secret            `yaml:"key"`                                                   // "" = one is made at start, and shown on a terminal
+	Key               Secret            `yaml:"key"`                                                   // "" = one is made at start, and shown in a text log
 	TenantKeys        map[string]Secret `yaml:"tenantKeys" key:"name"`                                 // by tenant: a key for what is that tenant's only
 	RequestsPerSecond int               `yaml:"requestsPerSecond" default:"100" min:"1" max:"1000000"` // of each key; the burst is twice that
 }
