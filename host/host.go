@@ -50,8 +50,9 @@ type Host struct {
 	counted   registry
 	stamped   atomic.Int64 // the last stamp
 
-	loading sync.Mutex // held by Load, Swap and Close
-	closed  bool
+	loads   sync.Mutex // held by Load: compiling takes a processor
+	loading sync.Mutex // held by Swap and Close, and never for long
+	closed  bool       // under loading
 }
 
 // New makes a host without rules: it allows everything until the first Swap.

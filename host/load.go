@@ -52,12 +52,11 @@ type metered struct {
 // over. The error is [Problems]: all that is wrong. The caller hands the revision to
 // Swap or closes it.
 func (h *Host) Load(ctx context.Context, rules Rules) (*Revision, error) {
-	h.loading.Lock()
-	defer h.loading.Unlock()
-	if h.closed {
-		return nil, errors.New("the host is closed")
+	h.loads.Lock()
+	defer h.loads.Unlock()
+	if err := h.begin(); err != nil {
+		return nil, err
 	}
-	h.revisions.Add(1)
 	next := &Revision{host: h, tenants: make(map[string]*tenant)}
 	next.users.Store(1)
 	l := &loader{host: h, ctx: ctx, next: next, modules: make(map[string]*source), kept: make(map[binding]*generation), recording: rules.Recording}
@@ -86,6 +85,17 @@ func (h *Host) Load(ctx context.Context, rules Rules) (*Revision, error) {
 		return nil, l.problems
 	}
 	return next, nil
+}
+
+// begin counts a revision that is loaded, unless the host is closed.
+func (h *Host) begin() error {
+	h.loading.Lock()
+	defer h.loading.Unlock()
+	if h.closed {
+		return errors.New("the host is closed")
+	}
+	h.revisions.Add(1)
+	return nil
 }
 
 // read reads a module and checks what it is.

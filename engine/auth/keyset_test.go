@@ -333,15 +333,16 @@ func TestASetInAFile(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := auth.CheckFile(path); err == nil {
+	sets := auth.NewKeySets(nil, nil)
+	if err := sets.CheckFile(t.Context(), path); err == nil {
 		t.Error("a file that is not there is good")
 	}
 	write("{}")
-	if err := auth.CheckFile(path); err == nil || err.Error() != "it has no public key for signatures" {
+	if err := sets.CheckFile(t.Context(), path); err == nil || err.Error() != "it has no public key for signatures" {
 		t.Errorf("got %v", err)
 	}
 	write(setOf(jwk("rsa", "1")))
-	if err := auth.CheckFile(path); err != nil {
+	if err := sets.CheckFile(t.Context(), path); err != nil {
 		t.Error(err)
 	}
 	inClub(t, down, func(c *club) {

@@ -8,10 +8,11 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
-	"os"
 	"slices"
 	"strings"
 	"sync"
+
+	"github.com/mootchat/moot/engine/files"
 )
 
 // KeySets are the key sets of a node, by where they are. They outlive a change of
@@ -22,6 +23,7 @@ type KeySets struct {
 	log    *slog.Logger
 	wanted chan *KeySet
 	ended  chan struct{}
+	disk   files.Waiter
 
 	mu   sync.Mutex
 	sets map[string]*KeySet
@@ -70,7 +72,7 @@ func (k *KeySets) At(address string) *KeySet {
 	s := k.sets[address]
 	if s == nil {
 		s = &KeySet{name: shown(address), log: k.log, sets: k}
-		s.fetch = func(context.Context) ([]byte, error) { return readFile(address) }
+		s.fetch = func(ctx context.Context) ([]byte, error) { return k.disk.Read(ctx, address, mostBytes) }
 		if IsURL(address) {
 			s.fetch = func(ctx context.Context) ([]byte, error) { return k.get(ctx, address) }
 		}
@@ -104,9 +106,9 @@ func (s *KeySet) had() bool {
 // IsURL tells a URL from a path.
 func IsURL(address string) bool { return strings.Contains(address, "://") }
 
-// CheckFile says what is wrong with the key set in a file.
-func CheckFile(path string) error {
-	text, err := readFile(path)
+// CheckFile says what is wrong with the key set in a file. It gives up when ctx ends.
+func (k *KeySets) CheckFile(ctx context.Context, path string) error {
+	text, err := k.disk.Read(ctx, path, mostBytes)
 	if err == nil {
 		_, err = parseSet(text)
 	}
@@ -152,15 +154,6 @@ func (k *KeySets) get(ctx context.Context, address string) ([]byte, error) {
 		return nil, fmt.Errorf("it answers %s", response.Status)
 	}
 	return bounded(response.Body)
-}
-
-func readFile(path string) ([]byte, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	return bounded(f)
 }
 
 func bounded(r io.Reader) ([]byte, error) {

@@ -34,7 +34,7 @@ func (n *node) newAPI(w io.Writer) *api.Server {
 		Engine: n.engine, Rules: n.reloader, Decisions: decisions{n.rules, n.engine.Self()}, Version: version(), Key: key, TenantKeys: keys, Hosts: admin.Hosts,
 		RequestsPerSecond: admin.RequestsPerSecond, Log: n.log,
 		Modules: modules{n.rules}, Values: values{n.rules.Store()}, Recorder: recorder{trial.NewRecorder(n.rules)},
-		Trials: trials{now: n.reloader.current.Load, turn: make(chan struct{}, 1)}, Console: console.Handler(),
+		Trials: trials{now: n.reloader.current.Load, from: n.reloader.from, turn: make(chan struct{}, 1)}, Console: console.Handler(),
 		Checks: []api.Check{{Name: "rules", Ready: n.reloader.healthy, Advisory: true}, {Name: "restart", Ready: n.reloader.restarted, Advisory: true}},
 	})
 }
@@ -61,11 +61,11 @@ func (n *node) operator(ctx context.Context, question json.RawMessage) (json.Raw
 }
 
 // listenAdmin opens the listener of operators, nil if there is none.
-func (n *node) listenAdmin() (net.Listener, error) {
+func (n *node) listenAdmin(ctx context.Context) (net.Listener, error) {
 	if n.cfg.Admin.Listen == "" {
 		return nil, nil
 	}
-	return n.open("admin", n.cfg.Admin.Listen, n.cfg.Admin.TLS, false, "http/1.1")
+	return n.open(ctx, "admin", n.cfg.Admin.Listen, n.cfg.Admin.TLS, false, "http/1.1")
 }
 
 // serveAdmin answers operators from the first to the last, also while clients are
@@ -74,7 +74,7 @@ func (n *node) serveAdmin(ctx context.Context, parts *errgroup.Group, l net.List
 	if l == nil {
 		return
 	}
-	parts.Go(func() error { return n.api.Serve(ctx, l) })
+	n.part(parts, "admin", func() error { return n.api.Serve(ctx, l) })
 	n.log.Info("serving", "admin", l.Addr().String())
 }
 

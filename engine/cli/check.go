@@ -16,13 +16,13 @@ type checkCommand struct {
 // Run loads everything, as serve would, and prints that it is good. Problems are errors,
 // all at once, each with its line; warnings go to t.err and change no exit code.
 func (c *checkCommand) Run(ctx context.Context, t terminal) error {
-	cfg, _, err := c.load()
+	cfg, _, err := c.load(ctx)
 	if err != nil {
 		return err
 	}
 	quiet := slog.New(slog.DiscardHandler)
-	rules, loaded, err := loadRules(ctx, cfg, quiet, nil, nil, auth.NewKeySets(nil, quiet))
-	if err = errors.Join(checkTLS(cfg), err); err != nil {
+	rules, loaded, err := loadRules(ctx, cfg, quiet, nil, nil, auth.NewKeySets(nil, quiet), newSources(quiet))
+	if err = errors.Join(checkTLS(ctx, cfg), err); err != nil {
 		return err
 	}
 	defer rules.Close()

@@ -7,12 +7,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
 
 	"github.com/mootchat/moot/engine"
 	"github.com/mootchat/moot/engine/cluster/memory"
 	"github.com/mootchat/moot/engine/cluster/redis"
 	"github.com/mootchat/moot/engine/config"
+	"github.com/mootchat/moot/engine/files"
 	"github.com/mootchat/moot/engine/telemetry"
 	"github.com/mootchat/moot/host"
 	"github.com/mootchat/moot/host/redisstore"
@@ -29,7 +29,7 @@ func openCluster(ctx context.Context, cfg *config.Config, name string, traces *t
 	if cfg.Cluster.Backend == "memory" {
 		return &ground{memory.New().Node(name), nil, func() error { return nil }}, nil
 	}
-	rc, err := redisConfig(cfg.Cluster)
+	rc, err := redisConfig(ctx, cfg.Cluster)
 	if err != nil {
 		return nil, err
 	}
@@ -46,9 +46,9 @@ func openCluster(ctx context.Context, cfg *config.Config, name string, traces *t
 	return &ground{n.Cluster(), store, func() error { return errors.Join(store.Close(), n.Close()) }}, nil
 }
 
-func redisConfig(c config.Cluster) (redis.Config, error) {
+func redisConfig(ctx context.Context, c config.Cluster) (redis.Config, error) {
 	r := c.Redis
-	security, err := redisTLS(r)
+	security, err := redisTLS(ctx, r)
 	return redis.Config{
 		Mode: redis.Mode(r.Mode), Addresses: r.Addresses, Username: r.Username, Password: r.Password.Reveal(),
 		Database: r.Database, MasterName: r.MasterName, TLS: security, Prefix: r.Prefix,
@@ -56,14 +56,20 @@ func redisConfig(c config.Cluster) (redis.Config, error) {
 	}, err
 }
 
+// maxPEM is how many bytes a file of certificates or keys may have.
+const maxPEM = 1 << 20
+
 // redisTLS is how Redis is reached; nil: without TLS.
-func redisTLS(r config.Redis) (*tls.Config, error) {
+func redisTLS(ctx context.Context, r config.Redis) (*tls.Config, error) {
 	if !r.TLS {
 		return nil, nil
 	}
 	c := &tls.Config{MinVersion: tls.VersionTLS12}
+	ctx, cancel := context.WithTimeoutCause(ctx, readTime, fmt.Errorf("it was not read within %v", readTime))
+	defer cancel()
+	var disk files.Waiter
 	if r.CA.Written != "" {
-		pem, err := os.ReadFile(r.CA.Absolute)
+		pem, err := disk.Read(ctx, r.CA.Absolute, maxPEM)
 		if err != nil {
 			return nil, fmt.Errorf("cluster.redis.ca: %w", err)
 		}
@@ -73,7 +79,15 @@ func redisTLS(r config.Redis) (*tls.Config, error) {
 		}
 	}
 	if r.Cert.Written != "" {
-		pair, err := tls.LoadX509KeyPair(r.Cert.Absolute, r.Key.Absolute)
+		cert, err := disk.Read(ctx, r.Cert.Absolute, maxPEM)
+		if err != nil {
+			return nil, fmt.Errorf("cluster.redis.cert: %w", err)
+		}
+		key, err := disk.Read(ctx, r.Key.Absolute, maxPEM)
+		if err != nil {
+			return nil, fmt.Errorf("cluster.redis.key: %w", err)
+		}
+		pair, err := tls.X509KeyPair(cert, key)
 		if err != nil {
 			return nil, misuse{errors.New("cluster.redis.cert: " + err.Error())}
 		}

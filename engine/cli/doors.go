@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -17,30 +18,32 @@ type doors struct {
 }
 
 // listen opens all listeners, or none.
-func (n *node) listen() (d doors, err error) {
-	if d.web, err = n.open("http", n.cfg.HTTP.Listen, n.cfg.HTTP.TLS, n.cfg.HTTP.ProxyProtocol, "http/1.1"); err != nil {
+func (n *node) listen(ctx context.Context) (d doors, err error) {
+	if d.web, err = n.open(ctx, "http", n.cfg.HTTP.Listen, n.cfg.HTTP.TLS, n.cfg.HTTP.ProxyProtocol, "http/1.1"); err != nil {
 		return d, err
 	}
 	for _, s := range n.cfg.Sockets() {
-		l, err := n.open("socket", s.Listen, s.TLS, s.ProxyProtocol)
+		l, err := n.open(ctx, "socket", s.Listen, s.TLS, s.ProxyProtocol)
 		if err != nil {
 			return d, errors.Join(err, d.close())
 		}
 		d.sockets = append(d.sockets, l)
 	}
-	if d.admin, err = n.listenAdmin(); err != nil {
+	if d.admin, err = n.listenAdmin(ctx); err != nil {
 		return d, errors.Join(err, d.close())
 	}
 	return d, nil
 }
 
 // open opens one listener; what is its path in the configuration.
-func (n *node) open(what, address string, tls config.TLS, proxied bool, alpn ...string) (net.Listener, error) {
+func (n *node) open(ctx context.Context, what, address string, tls config.TLS, proxied bool, alpn ...string) (net.Listener, error) {
 	c := listen.Config{Address: address, Cert: tls.Cert.Absolute, Key: tls.Key.Absolute, ALPN: alpn, Log: n.log}
 	if proxied {
 		c.Proxies = n.cfg.Proxies()
 	}
-	l, err := listen.Open(c)
+	ctx, cancel := context.WithTimeoutCause(ctx, readTime, fmt.Errorf("the certificate was not read within %v", readTime))
+	defer cancel()
+	l, err := listen.Open(ctx, c)
 	if err != nil {
 		return nil, fmt.Errorf("%s.listen: %w", what, err)
 	}

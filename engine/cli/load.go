@@ -13,11 +13,11 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/mootchat/moot/engine"
 	"github.com/mootchat/moot/engine/auth"
 	"github.com/mootchat/moot/engine/config"
-	"github.com/mootchat/moot/engine/fetch"
 	"github.com/mootchat/moot/engine/glob"
 	"github.com/mootchat/moot/host"
 )
@@ -28,10 +28,20 @@ type configFlags struct {
 	Set    []string `sep:"none" help:"Set one setting, stronger than the file, such as --set http.listen=:9000. May be repeated." placeholder:"PATH=VALUE"`
 }
 
+// readTime is how long the files of a configuration may take to be read, all together.
+const readTime = 30 * time.Second
+
+// read reads the configuration, and adds to the trace what it looks at.
+func (f *configFlags) read(ctx context.Context, trace *config.Trace) (*config.Config, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, readTime, fmt.Errorf("the configuration was not read within %v", readTime))
+	defer cancel()
+	return trace.Load(ctx, f.Config, os.LookupEnv, f.Set...)
+}
+
 // load reads the configuration; what is wrong with it is a misuse.
-func (f *configFlags) load() (*config.Config, config.Trace, error) {
+func (f *configFlags) load(ctx context.Context) (*config.Config, config.Trace, error) {
 	var trace config.Trace
-	cfg, err := trace.Load(f.Config, os.LookupEnv, f.Set...)
+	cfg, err := f.read(ctx, &trace)
 	if problems := (config.Problems)(nil); errors.As(err, &problems) {
 		return nil, trace, misuse{problems}
 	}
@@ -64,12 +74,12 @@ func logger(c config.Log, w io.Writer) (*slog.Logger, *slog.LevelVar) {
 // loadRules makes a host with the configuration's modules and chains in use, and
 // gives what it loaded: it is dropped before the host is closed. A module that does
 // not load is a misuse: the operator named it.
-func loadRules(ctx context.Context, cfg *config.Config, log *slog.Logger, rooms host.Rooms, store host.Store, keys *auth.KeySets) (*host.Host, *loaded, error) {
+func loadRules(ctx context.Context, cfg *config.Config, log *slog.Logger, rooms host.Rooms, store host.Store, keys *auth.KeySets, from *sources) (*host.Host, *loaded, error) {
 	h, err := host.New(host.Config{Log: log, CacheDir: cacheDir(), Rooms: rooms, Store: store})
 	if err != nil {
 		return nil, nil, err
 	}
-	l, err := load(ctx, h, keys, cfg, log)
+	l, err := load(ctx, h, keys, cfg, from)
 	if err != nil {
 		err = errors.Join(err, h.Close())
 		if problems := (host.Problems)(nil); errors.As(err, &problems) {
@@ -91,7 +101,7 @@ func cacheDir() string {
 	return filepath.Join(dir, "moot", "modules")
 }
 
-func rulesOf(ctx context.Context, cfg *config.Config, from *fetch.Fetcher) host.Rules {
+func rulesOf(ctx context.Context, cfg *config.Config, from *sources) host.Rules {
 	digest := config.Digest(cfg)
 	d := cfg.Decisions
 	rules := host.Rules{Beside: digest[:], ChainTimeout: cfg.Limits.ChainTimeout, Recording: host.Recording{Ring: d.Ring, Allows: d.SampleAllows, Log: d.Log, Text: d.Text}}

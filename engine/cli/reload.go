@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -15,8 +14,12 @@ import (
 	"github.com/mootchat/moot/engine/api"
 	"github.com/mootchat/moot/engine/auth"
 	"github.com/mootchat/moot/engine/config"
+	"github.com/mootchat/moot/engine/files"
 	"github.com/mootchat/moot/host"
 )
+
+// loadTime is how long a load may take, all in all.
+const loadTime = 5 * time.Minute
 
 // loaded is a configuration and what was made of it, ready to be put into use.
 type loaded struct {
@@ -25,9 +28,11 @@ type loaded struct {
 	revision *host.Revision // kept until drop
 }
 
-// load makes ready what cfg says, and changes nothing.
-func load(ctx context.Context, h *host.Host, keys *auth.KeySets, cfg *config.Config, log *slog.Logger) (*loaded, error) {
-	tokens, err := tokensOf(cfg, keys)
+// load makes ready what cfg says, and changes nothing. It gives up after loadTime.
+func load(ctx context.Context, h *host.Host, keys *auth.KeySets, cfg *config.Config, from *sources) (*loaded, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, loadTime, fmt.Errorf("the modules were not loaded within %v", loadTime))
+	defer cancel()
+	tokens, err := tokensOf(ctx, cfg, keys)
 	if err != nil {
 		return nil, err
 	}
@@ -35,11 +40,12 @@ func load(ctx context.Context, h *host.Host, keys *auth.KeySets, cfg *config.Con
 	if err != nil {
 		return nil, err
 	}
-	soon, cancel := context.WithTimeoutCause(ctx, fetchTime, fmt.Errorf("the modules did not all come within %v", fetchTime))
-	defer cancel()
-	rules := rulesOf(soon, cfg, fetcher(log))
+	soon, stop := context.WithTimeoutCause(ctx, fetchTime, fmt.Errorf("the modules did not all come within %v", fetchTime))
+	defer stop()
+	rules := rulesOf(soon, cfg, from)
 	ahead(cfg, &rules)
-	revision, err := h.Load(ctx, rules)
+	// Not all that a load does ends with its context. A second one waits for none that hangs.
+	revision, err := files.Wait(ctx, &from.disk, "load", func() (*host.Revision, error) { return h.Load(ctx, rules) }, (*host.Revision).Close)
 	if err != nil {
 		return nil, err
 	}
@@ -66,6 +72,7 @@ type reloader struct {
 	engine  *engine.Engine
 	rules   *host.Host
 	keys    *auth.KeySets
+	from    *sources
 	started *config.Config // what needs a restart is as it says
 
 	last    atomic.Pointer[api.Reload]
@@ -74,6 +81,7 @@ type reloader struct {
 	restart atomic.Pointer[[]string]      // settings of the files that wait for a restart; nil: none
 	current atomic.Pointer[config.Config] // in use
 	watched atomic.Pointer[config.Trace]  // what the configuration in use was made of, or the last one that was not taken
+	unseen  atomic.Bool                   // the last look at them was given up
 	first   []fileState                   // of what is watched, when the server started
 
 	turn   chan struct{} // has one element while a reload is under way
@@ -83,11 +91,11 @@ type reloader struct {
 }
 
 // newReloader begins with what is in use already, and what it was made of.
-func newReloader(flags configFlags, trace config.Trace, now *loaded, h *host.Host, keys *auth.KeySets, log *slog.Logger, level *slog.LevelVar) *reloader {
-	r := &reloader{flags: flags, log: log, level: level, rules: h, keys: keys, started: now.cfg, now: now, turn: make(chan struct{}, 1)}
+func newReloader(ctx context.Context, flags configFlags, trace config.Trace, now *loaded, h *host.Host, keys *auth.KeySets, from *sources, log *slog.Logger, level *slog.LevelVar) *reloader {
+	r := &reloader{flags: flags, log: log, level: level, rules: h, keys: keys, from: from, started: now.cfg, now: now, turn: make(chan struct{}, 1)}
 	r.current.Store(now.cfg)
 	r.watch(&trace, now.cfg)
-	r.first = r.state()
+	r.first, _ = r.look(ctx) // what cannot be looked at has changed when it can
 	return r
 }
 
@@ -178,15 +186,15 @@ func (r *reloader) tell(what string, out api.Reload) {
 }
 
 func (r *reloader) reload(ctx context.Context) (notes []string, err error) {
-	trace := config.Trace{}
-	cfg, err := trace.Load(r.flags.Config, os.LookupEnv, r.flags.Set...)
+	trace := config.Trace{Waiter: &r.from.disk}
+	cfg, err := r.flags.read(ctx, &trace)
 	r.watch(&trace, cfg)
 	if err != nil {
 		return nil, err
 	}
 	waiting := config.NeedRestart(r.started, cfg)
 	r.restart.Store(&waiting)
-	next, err := load(ctx, r.rules, r.keys, cfg, r.log)
+	next, err := load(ctx, r.rules, r.keys, cfg, r.from)
 	if err != nil {
 		return nil, err
 	}

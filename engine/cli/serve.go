@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
@@ -33,22 +34,38 @@ func (c *serveCommand) Run(ctx context.Context, t terminal) error {
 	hup := make(chan os.Signal, 1)
 	signal.Notify(hup, syscall.SIGHUP)
 	defer signal.Stop(hup)
-	cfg, trace, err := c.load()
-	if err != nil {
+	e := newEnding()
+	return e.run(ctx, func() error {
+		err := c.start(ctx, t, e, hup)
+		if ctx.Err() != nil && !e.served() {
+			_, err = fmt.Fprintln(t.err, "moot: stopped before it served")
+		}
 		return err
+	})
+}
+
+// start reads the configuration, opens what the server stands on, and serves.
+func (c *serveCommand) start(ctx context.Context, t terminal, e *ending, hup <-chan os.Signal) error {
+	read := e.doingNow("reading the configuration")
+	cfg, trace, err := c.load(ctx)
+	if err == nil {
+		err = checkTLS(ctx, cfg)
 	}
-	if err := checkTLS(cfg); err != nil {
+	read()
+	if err != nil {
 		return err
 	}
 	log, level := logger(cfg.Log, t.err)
 	for _, warning := range cfg.Warnings {
 		log.Warn("unsafe setting", "setting", warning.Path, "at", config.Pos{File: warning.File, Line: warning.Line}.String(), "warning", warning.Message)
 	}
-	n := &node{cfg: cfg, log: log, hup: hup, name: nodeName(cfg.Cluster.Node)}
+	n := &node{cfg: cfg, log: log, hup: hup, name: nodeName(cfg.Cluster.Node), ending: e}
 	if n.traces, err = openTraces(ctx, cfg, n.name, log); err != nil {
 		return err
 	}
+	defer e.doingNow("traces")()
 	defer closeTraces(ctx, n.traces, log)
+	defer e.doingNow("cluster")()
 	common, err := openCluster(ctx, cfg, n.name, n.traces, log)
 	if err != nil {
 		return err
@@ -60,12 +77,14 @@ func (c *serveCommand) Run(ctx context.Context, t terminal) error {
 func (c *serveCommand) serve(ctx context.Context, t terminal, n *node, trace config.Trace, level *slog.LevelVar, common *ground) error {
 	cfg, log, sizes := n.cfg, n.log, &roomSizes{}
 	n.keys = auth.NewKeySets(nil, log)
-	rules, loaded, err := loadRules(ctx, cfg, log, sizes, common.store, n.keys)
+	from := newSources(log)
+	defer n.ending.doingNow("modules")()
+	rules, loaded, err := loadRules(ctx, cfg, log, sizes, common.store, n.keys, from)
 	if err != nil {
 		return err
 	}
 	n.rules = rules
-	n.reloader = newReloader(c.configFlags, trace, loaded, rules, n.keys, log, level)
+	n.reloader = newReloader(ctx, c.configFlags, trace, loaded, rules, n.keys, from, log, level)
 	closeRules := func() error { n.reloader.close(); return rules.Close() }
 	ec := engine.Config{Tenants: loaded.settings.Tenants, Limits: loaded.settings.Limits,
 		Middleware: rules, Log: log, Cluster: common.cluster, Operator: n.operator, Grace: cfg.Sessions.Grace}
@@ -107,46 +126,63 @@ type node struct {
 	rules    *host.Host
 	keys     *auth.KeySets
 	reloader *reloader
+	ending   *ending
 	hup      <-chan os.Signal // asks for a reload
 	engine   *engine.Engine
 	api      *api.Server
 	http     *http.Server
 }
 
-// afterDrain is how long, beyond the time to let clients go, the rest may take.
-const afterDrain = 10 * time.Second
+// afterDrain is how long, beyond the time to let clients go, the last of them may take.
+// With the second of the admin port and that of the traces it is less than lastTime.
+const afterDrain = 2 * time.Second
 
 // run serves until ctx ends or a part of the node fails: then nobody is let in
 // any more, the clients are let go over the drain time, and the rest ends.
 func (n *node) run(ctx context.Context) error {
-	doors, err := n.listen()
+	doors, err := n.listen(ctx)
 	if err != nil {
 		return err
 	}
 	living, end := context.WithCancel(context.WithoutCancel(ctx))
 	defer end()
 	parts, failed := errgroup.WithContext(living)
-	parts.Go(func() error { return n.engine.Run(failed) })
-	parts.Go(func() error { return n.keys.Run(failed) })
+	n.part(parts, "engine", func() error { return n.engine.Run(failed) })
+	n.part(parts, "key sets", func() error { return n.keys.Run(failed) })
 	n.serveAdmin(failed, parts, doors.admin)
 	select {
 	case <-n.engine.Ready():
 	case <-failed.Done():
+		n.ending.begin()
 		return errors.Join(parts.Wait(), doors.close())
+	case <-ctx.Done(): // the engine waits for Redis, or for the lease of a node of its name
+		end()
+		return errors.Join(parts.Wait(), doors.close(), ctx.Err())
 	}
+	n.ending.serving(func() time.Duration { return n.reloader.current.Load().Drain })
 	n.keys.Use(failed, addressesOf(n.cfg))
 	n.serveWeb(failed, parts, doors.web)
 	n.serveSockets(failed, parts, doors.sockets)
-	parts.Go(func() error { return n.reloader.run(failed, n.hup) })
+	n.part(parts, "reload", func() error { return n.reloader.run(failed, n.hup) })
 
 	select {
 	case <-ctx.Done():
 	case <-failed.Done():
 	}
+	n.ending.begin()
 	n.log.Info("shutting down", "drain", n.reloader.current.Load().Drain)
-	err = n.drain(living, doors)
+	err = n.ending.do("clients", func() error { return n.drain(living, doors) })
 	end()
 	return errors.Join(parts.Wait(), err)
+}
+
+// part runs f as a part of the node, by a name.
+func (n *node) part(parts *errgroup.Group, name string, f func() error) {
+	done := n.ending.doingNow(name)
+	parts.Go(func() error {
+		defer done()
+		return f()
+	})
 }
 
 // Bounds of what HTTP clients may take, besides http.handshakeTimeout.
@@ -174,8 +210,8 @@ func (n *node) serveWeb(ctx context.Context, parts *errgroup.Group, web net.List
 	n.http = &http.Server{Handler: sockets, ReadHeaderTimeout: n.cfg.HTTP.HandshakeTimeout, ConnState: sockets.ConnState, MaxHeaderBytes: headerBytes,
 		ReadTimeout: max(requestTimeout, n.cfg.HTTP.HandshakeTimeout), WriteTimeout: responseTimeout, IdleTimeout: idleTimeout,
 		ErrorLog: slog.NewLogLogger(n.log.Handler(), slog.LevelDebug)}
-	parts.Go(func() error { return sockets.Run(ctx) })
-	parts.Go(func() error {
+	n.part(parts, "websocket", func() error { return sockets.Run(ctx) })
+	n.part(parts, "http", func() error {
 		if err := n.http.Serve(web); !errors.Is(err, http.ErrServerClosed) {
 			return err
 		}
@@ -191,7 +227,7 @@ func (n *node) serveSockets(ctx context.Context, parts *errgroup.Group, sockets 
 		if lines.Delimiter == "\n" {
 			lines.Delimiter = "" // every end of a line
 		}
-		parts.Go(func() error { return lines.Serve(ctx, sockets[i]) })
+		n.part(parts, "socket", func() error { return lines.Serve(ctx, sockets[i]) })
 		n.log.Info("serving", "socket", sockets[i].Addr().String(), "tenant", cfg.Tenant)
 	}
 }

@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"net/url"
 	"os"
@@ -16,6 +18,7 @@ import (
 
 	"github.com/mootchat/moot/engine/config"
 	"github.com/mootchat/moot/engine/fetch"
+	"github.com/mootchat/moot/engine/files"
 	"github.com/mootchat/moot/host"
 	"github.com/mootchat/moot/host/script"
 )
@@ -24,18 +27,28 @@ import (
 // listens when it has come.
 const fetchTime = 30 * time.Second
 
-// fetcher gets modules from elsewhere, and keeps them for the next start.
-func fetcher(log *slog.Logger) *fetch.Fetcher {
+// fileTime is how long a load waits for the file of one module.
+const fileTime = 5 * time.Second
+
+// sources is where modules come from: files, and elsewhere. Loads share it, so that what
+// hangs is counted once.
+type sources struct {
+	disk files.Waiter
+	web  *fetch.Fetcher
+}
+
+// newSources gets modules, and keeps those from elsewhere for the next start.
+func newSources(log *slog.Logger) *sources {
 	c := fetch.Config{Max: host.MaxModule, Log: log}
 	if dir, err := os.UserCacheDir(); err == nil {
 		c.Dir = filepath.Join(dir, "moot", "fetched")
 	}
-	return fetch.New(c)
+	return &sources{web: fetch.New(c)}
 }
 
 // moduleOf is where a module comes from. What is fetched is fetched when it is opened,
 // unless ctx has ended.
-func moduleOf(ctx context.Context, name string, m config.Module, from *fetch.Fetcher) host.Module {
+func moduleOf(ctx context.Context, name string, m config.Module, from *sources) host.Module {
 	of := host.Module{Name: name, Where: fmt.Sprintf("%s: modules.%s", m.Pos, name), SHA256: m.SHA256}
 	switch {
 	case m.URL != "":
@@ -43,16 +56,27 @@ func moduleOf(ctx context.Context, name string, m config.Module, from *fetch.Fet
 		if u, err := url.Parse(m.URL); err == nil && script.Is(u.Path) {
 			of.Script = path.Base(u.Path)
 		}
-		of.Open = fetched(func() ([]byte, error) { return from.URL(ctx, m.URL, m.SHA256) })
+		of.Open = fetched(func() ([]byte, error) { return from.web.URL(ctx, m.URL, m.SHA256) })
 	case m.OCI != "":
 		of.File = m.OCI
-		of.Open = fetched(func() ([]byte, error) { return from.OCI(ctx, m.OCI, m.SHA256) })
+		of.Open = fetched(func() ([]byte, error) { return from.web.OCI(ctx, m.OCI, m.SHA256) })
 	default:
 		file := cmp.Or(m.Script, m.File)
 		of.File, of.Script = file.Written, m.Script.Written
-		of.Open = func() (io.ReadCloser, error) { return os.Open(file.Absolute) }
+		of.Open = fetched(func() ([]byte, error) { return from.file(ctx, file) })
 	}
 	return of
+}
+
+// file is the content of a module's file.
+func (s *sources) file(ctx context.Context, path config.Path) ([]byte, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, fileTime, fmt.Errorf("it was not read within %v", fileTime))
+	defer cancel()
+	content, err := s.disk.Read(ctx, path.Absolute, host.MaxModule)
+	if of, ok := errors.AsType[*fs.PathError](err); ok {
+		of.Path = path.Written
+	}
+	return content, err
 }
 
 func fetched(fetch func() ([]byte, error)) func() (io.ReadCloser, error) {

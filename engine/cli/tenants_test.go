@@ -141,7 +141,7 @@ func (s *street) token(tenant, user string) string {
 	s.Helper()
 	out := &strings.Builder{}
 	command := tokenCommand{configFlags: configFlags{Config: s.file()}, Tenant: tenant, User: user, TTL: time.Hour}
-	if err := command.Run(terminal{strings.NewReader(""), out, out}); err != nil {
+	if err := command.Run(s.Context(), terminal{strings.NewReader(""), out, out}); err != nil {
 		s.Fatal(err)
 	}
 	return strings.TrimSpace(out.String())

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -25,8 +26,8 @@ type tokenCommand struct {
 }
 
 // Run prints a token, for tests: what issues tokens is elsewhere.
-func (c *tokenCommand) Run(t terminal) error {
-	cfg, _, err := c.load()
+func (c *tokenCommand) Run(ctx context.Context, t terminal) error {
+	cfg, _, err := c.load(ctx)
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"fmt"
 	"maps"
 	"slices"
@@ -13,7 +14,7 @@ import (
 
 // tokensOf is what checks the tokens of each tenant that has any. A key that cannot
 // be used is a misuse; a key set that is elsewhere is not looked at yet.
-func tokensOf(cfg *config.Config, sets *auth.KeySets) (map[string]engine.Tokens, error) {
+func tokensOf(ctx context.Context, cfg *config.Config, sets *auth.KeySets) (map[string]engine.Tokens, error) {
 	all := map[string]engine.Tokens{}
 	var problems config.Problems
 	for _, name := range slices.Sorted(maps.Keys(cfg.Tenants)) {
@@ -21,7 +22,7 @@ func tokensOf(cfg *config.Config, sets *auth.KeySets) (map[string]engine.Tokens,
 		if !j.Keys() {
 			continue
 		}
-		tokens, err := newTokens(j, sets)
+		tokens, err := newTokens(ctx, j, sets)
 		if err != nil {
 			problems = append(problems, problemAt(j.Pos, "tenants."+name+".auth.jwt", err))
 			continue
@@ -34,12 +35,12 @@ func tokensOf(cfg *config.Config, sets *auth.KeySets) (map[string]engine.Tokens,
 	return all, nil
 }
 
-func newTokens(j config.JWT, sets *auth.KeySets) (*auth.Tokens, error) {
+func newTokens(ctx context.Context, j config.JWT, sets *auth.KeySets) (*auth.Tokens, error) {
 	c := auth.Config{Secret: []byte(j.Secret.Reveal()), PublicKey: []byte(j.PublicKey),
 		Audience: j.Audience, Issuer: j.Issuer, Properties: j.Properties}
 	if address := addressOf(j); address != "" {
 		if !auth.IsURL(address) {
-			if err := auth.CheckFile(address); err != nil {
+			if err := checkKeySet(ctx, sets, address); err != nil {
 				return nil, fmt.Errorf("the key set %s: %w", j.JWKS, err)
 			}
 		}
@@ -54,6 +55,12 @@ func sameSecrets(a, b *config.Config) bool {
 	return maps.EqualFunc(a.Tenants, b.Tenants, func(a, b config.Tenant) bool {
 		return a.Auth.JWT.Secret.Reveal() == b.Auth.JWT.Secret.Reveal()
 	})
+}
+
+func checkKeySet(ctx context.Context, sets *auth.KeySets, path string) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, fileTime, fmt.Errorf("it was not read within %v", fileTime))
+	defer cancel()
+	return sets.CheckFile(ctx, path)
 }
 
 // addressOf is where a tenant's key set is, "" if it has none.
@@ -79,14 +86,16 @@ func problemAt(pos config.Pos, path string, err error) config.Problem {
 }
 
 // checkTLS says what is wrong with the certificates of listeners.
-func checkTLS(cfg *config.Config) error {
+func checkTLS(ctx context.Context, cfg *config.Config) error {
 	all := map[string]config.TLS{"http.tls": cfg.HTTP.TLS, "admin.tls": cfg.Admin.TLS, "socket.tls": cfg.Socket.TLS}
 	for i, s := range cfg.Socket.More {
 		all[fmt.Sprintf("socket.more[%d].tls", i)] = s.TLS
 	}
+	ctx, cancel := context.WithTimeoutCause(ctx, readTime, fmt.Errorf("the certificates were not read within %v", readTime))
+	defer cancel()
 	var problems config.Problems
 	for _, path := range slices.Sorted(maps.Keys(all)) {
-		if err := listen.Check(listen.Config{Cert: all[path].Cert.Absolute, Key: all[path].Key.Absolute}); err != nil {
+		if err := listen.Check(ctx, listen.Config{Cert: all[path].Cert.Absolute, Key: all[path].Key.Absolute}); err != nil {
 			problems = append(problems, problemAt(all[path].Pos, path, err))
 		}
 	}

@@ -23,7 +23,7 @@ func openTraces(ctx context.Context, cfg *config.Config, node string, log *slog.
 }
 
 // lastTraces is how long the last traces may take to be sent.
-const lastTraces = 5 * time.Second
+const lastTraces = time.Second
 
 func closeTraces(ctx context.Context, t *telemetry.Traces, log *slog.Logger) {
 	if t == nil {

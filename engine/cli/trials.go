@@ -19,6 +19,7 @@ import (
 // takes a processor.
 type trials struct {
 	now  func() *config.Config
+	from *sources
 	turn chan struct{} // has room for one
 }
 
@@ -82,7 +83,7 @@ func askOnce(ctx context.Context, m *trial.Module, event map[string]any, out *ap
 
 // find is the module, and its first entry in the tenant's chain.
 func (t trials) find(ctx context.Context, tenant, module string) (host.Module, host.Entry, error) {
-	rules := rulesOf(ctx, t.now(), fetcher(nil))
+	rules := rulesOf(ctx, t.now(), t.from)
 	for _, its := range rules.Tenants {
 		if its.Name != tenant {
 			continue

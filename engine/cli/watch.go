@@ -2,6 +2,8 @@ package cli
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -9,6 +11,7 @@ import (
 	"time"
 
 	"github.com/mootchat/moot/engine/config"
+	"github.com/mootchat/moot/engine/files"
 )
 
 // watchEvery is how often files are looked at. Asking for their state works on every
@@ -27,15 +30,38 @@ func (r *reloader) run(ctx context.Context, signals <-chan os.Signal) error {
 		case <-ctx.Done():
 			return nil
 		case <-signals:
-			before = r.state()
+			before, _ = r.look(ctx)
 		case <-tick.C:
-			if before = r.state(); !r.current.Load().Watch || !w.changed(before) {
+			if !r.current.Load().Watch {
+				continue
+			}
+			var err error
+			if before, err = r.look(ctx); err != nil || !w.changed(before) {
 				continue
 			}
 		}
 		r.Reload(ctx)
-		w.taken = since(before, r.state())
+		if now, err := r.look(ctx); err == nil {
+			w.taken = since(before, now)
+		}
 	}
+}
+
+// lookTime is how long all files that are watched may take to be looked at.
+const lookTime = 5 * time.Second
+
+// look is state, given up when the file system does not answer: one look hangs at most.
+// That is logged once, until the file system answers again.
+func (r *reloader) look(ctx context.Context) ([]fileState, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, lookTime, fmt.Errorf("they were not looked at within %v", lookTime))
+	defer cancel()
+	trace := r.watched.Load()
+	states, err := files.Wait(ctx, &r.from.disk, "watched files", func() ([]fileState, error) { return stateOf(trace), nil }, nil)
+	hangs := errors.Is(err, files.ErrHangs) && ctx.Err() != context.Canceled
+	if hangs != r.unseen.Swap(hangs) && hangs {
+		r.log.Warn("the files of the configuration cannot be watched", "error", err)
+	}
+	return states, err
 }
 
 // since is the state now of the files that there was no state of before: what has
@@ -77,9 +103,8 @@ type fileState struct {
 	info os.FileInfo
 }
 
-// state is that of all files watched, in the order of their paths.
-func (r *reloader) state() []fileState {
-	trace := r.watched.Load()
+// stateOf is the state of all files of a trace, in the order of their paths.
+func stateOf(trace *config.Trace) []fileState {
 	paths := slices.Clone(trace.Files)
 	for _, pattern := range trace.Patterns {
 		found, _ := filepath.Glob(pattern) // a bad pattern is told by the load

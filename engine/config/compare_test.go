@@ -68,7 +68,7 @@ func TestATraceHasWhatWasLookedAt(t *testing.T) {
 	})
 	var trace config.Trace
 	for range 2 {
-		if _, err := trace.Load(path, os.LookupEnv); err == nil {
+		if _, err := trace.Load(t.Context(), path, os.LookupEnv); err == nil {
 			t.Fatal("it loads")
 		}
 	}

@@ -78,7 +78,7 @@ func (d *decoder) secretFile(path string) (string, error) {
 	if path == "" {
 		return "", errors.New("the path is missing")
 	}
-	text, err := d.files.Read(relative(d.file, path).Absolute)
+	text, err := d.disk.read(relative(d.file, path).Absolute)
 	if err != nil {
 		return "", errors.New(reason(err))
 	}

@@ -16,14 +16,16 @@ import (
 // shelf is a file system in memory.
 type shelf map[string]string
 
-func (s shelf) Read(name string) ([]byte, error) {
+func (s shelf) disk() disk { return disk{s.read, s.glob} }
+
+func (s shelf) read(name string) ([]byte, error) {
 	if text, ok := s[name]; ok {
 		return []byte(text), nil
 	}
 	return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
 }
 
-func (s shelf) Glob(pattern string) (found []string, err error) {
+func (s shelf) glob(pattern string) (found []string, err error) {
 	for name := range s {
 		ok, err := path.Match(pattern, name)
 		if err != nil {
@@ -50,7 +52,7 @@ func FuzzParse(f *testing.F) {
 	f.Add("a: &a [x]\nb: &b [*a,*a]\nc: &c [*b,*b]\n*c : ? - -", "\xff", "=")
 	f.Add("drain: 5s\n---\nlog: {}", "tenants: {a: {match: {host: x}}, b: {match: {host: x}}}", "include=x")
 	f.Fuzz(func(t *testing.T, text, other, override string) {
-		l := newLoad(func(name string) (string, bool) { return strings.Repeat(name, 2), len(name) < 3 }, shelf{"/c/other.yaml": other})
+		l := newLoad(func(name string) (string, bool) { return strings.Repeat(name, 2), len(name) < 3 }, shelf{"/c/other.yaml": other}.disk())
 		c, err := l.run(Path{"config.yaml", "/c/config.yaml"}, []byte(text), []string{override}[:min(len(override), 1)])
 		if err == nil {
 			keepsPromises(t, c)

@@ -78,7 +78,7 @@ func TestProblemsOfIncludedFilesNameThem(t *testing.T) {
 		}, "config.yaml:1: include: cannot include \"tenant/*.yaml\": there is no such directory"},
 		{"a directory for a file", map[string]string{
 			"config.yaml": "include: t", "t/x": "",
-		}, "config.yaml:1: include: cannot read \"t\": is a directory"},
+		}, "config.yaml:1: include: cannot read \"t\": is not a regular file but a directory"},
 		{"a bad pattern", map[string]string{
 			"config.yaml": "include: 't[.yaml'",
 		}, "config.yaml:1: include: cannot include \"t[.yaml\": syntax error in pattern"},

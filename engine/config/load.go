@@ -1,21 +1,18 @@
 package config
 
 import (
+	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
 )
 
-const (
-	maxFile  = 1 << 20 // bytes of one file
-	maxFiles = 10_000  // that one configuration includes
-)
+// maxFiles is how many files one configuration may include.
+const maxFiles = 10_000
 
 // Lookup finds a variable of the environment, as [os.LookupEnv] does. nil is an empty
 // environment.
@@ -30,7 +27,7 @@ type Lookup func(name string) (value string, ok bool)
 // If the file itself cannot be read the error wraps that of package os; every other
 // error is [Problems]. There is no Config beside an error.
 func Load(path string, env Lookup, overrides ...string) (*Config, error) {
-	return new(Trace).Load(path, env, overrides...)
+	return new(Trace).Load(context.Background(), path, env, overrides...)
 }
 
 // Parse is [Load] with the text of the file given. Files that it names are looked for
@@ -40,28 +37,22 @@ func Parse(path string, text []byte, env Lookup, overrides ...string) (*Config, 
 	if err != nil {
 		return nil, fmt.Errorf("config: %w", err)
 	}
-	return newLoad(env, new(Trace)).run(Path{path, absolute}, text, overrides)
+	return newLoad(env, new(Trace).disk(context.Background())).run(Path{path, absolute}, text, overrides)
 }
 
 // Default is the configuration of an empty file, with an empty File.
 func Default() *Config {
 	c := &Config{}
-	l := newLoad(nil, nil)
+	l := newLoad(nil, disk{})
 	l.decode(c, Path{}, nil)
 	l.finish(c)
 	return c
 }
 
-// files is what a load needs of the file system.
-type files interface {
-	Read(path string) ([]byte, error)
-	Glob(pattern string) ([]string, error)
-}
-
 // load is one configuration being put together.
 type load struct {
 	env      Lookup
-	files    files
+	disk     disk
 	problems Problems
 	warnings Problems
 	bad      map[string]bool // the paths of problems
@@ -71,11 +62,11 @@ type load struct {
 	filled   int             // bytes that ${...} brought in
 }
 
-func newLoad(env Lookup, files files) *load {
+func newLoad(env Lookup, disk disk) *load {
 	if env == nil {
 		env = func(string) (string, bool) { return "", false }
 	}
-	return &load{env: env, files: files, bad: map[string]bool{}, places: map[string]Pos{}}
+	return &load{env: env, disk: disk, bad: map[string]bool{}, places: map[string]Pos{}}
 }
 
 func (l *load) run(file Path, text []byte, overrides []string) (*Config, error) {
@@ -143,7 +134,7 @@ func (l *load) match(c *Config, pattern, at string) (names []string) {
 	if !filepath.IsAbs(pattern) {
 		full = filepath.Join(literal(filepath.Dir(c.File.Absolute)), pattern)
 	}
-	found, err := l.files.Glob(full)
+	found, err := l.disk.glob(full)
 	if err == nil && len(found) == 0 {
 		err = l.absent(full)
 	}
@@ -171,7 +162,7 @@ func (l *load) absent(pattern string) error {
 	if !strings.ContainsAny(filepath.Base(pattern), `*?[\`) {
 		return errors.New("there is no such file")
 	}
-	if dirs, _ := l.files.Glob(filepath.Dir(pattern)); len(dirs) == 0 {
+	if dirs, _ := l.disk.glob(filepath.Dir(pattern)); len(dirs) == 0 {
 		return errors.New("there is no such directory")
 	}
 	return nil
@@ -191,7 +182,7 @@ func (l *load) includeFile(c *Config, file Path, at string) {
 	if filepath.IsAbs(file.Written) {
 		shown.Written = file.Written
 	}
-	text, err := l.files.Read(file.Absolute)
+	text, err := l.disk.read(file.Absolute)
 	if err != nil {
 		l.unread = true
 		l.problem(l.pos(at), at, fmt.Sprintf("cannot read %s: %s", quote(shown.Written), reason(err)))
@@ -225,23 +216,12 @@ func relative(file Path, path string) Path {
 	return Path{path, filepath.Join(filepath.Dir(file.Absolute), path)}
 }
 
-func readFile(path string) ([]byte, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	text, err := io.ReadAll(io.LimitReader(f, maxFile+1))
-	if err == nil && len(text) > maxFile {
-		err = &fs.PathError{Op: "read", Path: path, Err: fmt.Errorf("the file is larger than %s", ByteSize(maxFile))}
-	}
-	return text, err
-}
-
 // reason is what an error of the file system says, without the operation and the path.
-func reason(err error) string {
+func reason(err error) string { return unwrapped(err).Error() }
+
+func unwrapped(err error) error {
 	if p, ok := errors.AsType[*fs.PathError](err); ok {
-		return p.Err.Error()
+		return p.Err
 	}
-	return err.Error()
+	return err
 }

@@ -1,48 +1,63 @@
 package config
 
 import (
+	"context"
 	"fmt"
 	"path/filepath"
 	"slices"
+
+	"github.com/mootchat/moot/engine/files"
 )
+
+// maxFile is how many bytes one file may have.
+const maxFile = 1 << 20
 
 // Trace is what a load looked at, also one that failed: when any of it changes, the
 // next load may come out differently. Ready to use when zero.
 type Trace struct {
-	Files    []string // absolute paths, also of files that are not there
-	Patterns []string // of files that are included, as filepath.Glob takes them
+	Files    []string      // absolute paths, also of files that are not there
+	Patterns []string      // of files that are included, as filepath.Glob takes them
+	Waiter   *files.Waiter // waits for the file system; nil: one of the load's own
 }
 
-// Load is [Load]. What it looks at is added to the trace.
-func (t *Trace) Load(path string, env Lookup, overrides ...string) (*Config, error) {
+// Load is [Load]. What it looks at is added to the trace. When ctx ends, files that are
+// still to be read are problems.
+func (t *Trace) Load(ctx context.Context, path string, env Lookup, overrides ...string) (*Config, error) {
 	absolute, err := filepath.Abs(path)
 	if err != nil {
 		return nil, fmt.Errorf("config: %w", err)
 	}
-	t.add(absolute)
-	text, err := readFile(path)
+	l := newLoad(env, t.disk(ctx))
+	text, err := l.disk.read(absolute)
 	if err != nil {
-		return nil, fmt.Errorf("config: %w", err)
+		return nil, fmt.Errorf("config: %s: %w", path, unwrapped(err))
 	}
-	return newLoad(env, t).run(Path{path, absolute}, text, overrides)
+	return l.run(Path{path, absolute}, text, overrides)
 }
 
-func (t *Trace) add(path string) {
-	if !slices.Contains(t.Files, path) {
-		t.Files = append(t.Files, path)
-	}
+// disk is what a load needs of the file system.
+type disk struct {
+	read func(path string) ([]byte, error)
+	glob func(pattern string) ([]string, error)
 }
 
-// Read implements files.
-func (t *Trace) Read(path string) ([]byte, error) {
-	t.add(path)
-	return readFile(path)
-}
-
-// Glob implements files.
-func (t *Trace) Glob(pattern string) ([]string, error) {
-	if !slices.Contains(t.Patterns, pattern) {
-		t.Patterns = append(t.Patterns, pattern)
+// disk is the file system, until ctx ends. What is asked of it is added to the trace.
+func (t *Trace) disk(ctx context.Context) disk {
+	if t.Waiter == nil {
+		t.Waiter = new(files.Waiter)
 	}
-	return filepath.Glob(pattern)
+	return disk{
+		read: func(path string) ([]byte, error) {
+			if !slices.Contains(t.Files, path) {
+				t.Files = append(t.Files, path)
+			}
+			return t.Waiter.Read(ctx, path, maxFile)
+		},
+		glob: func(pattern string) ([]string, error) {
+			if !slices.Contains(t.Patterns, pattern) {
+				t.Patterns = append(t.Patterns, pattern)
+			}
+			return t.Waiter.Glob(ctx, pattern)
+		},
+	}
 }

@@ -1,6 +1,7 @@
 package listen
 
 import (
+	"context"
 	"crypto/tls"
 	"log/slog"
 	"time"
@@ -11,7 +12,7 @@ type Certificate struct{ c *certificate }
 
 // NewCertificate is that of two files.
 func NewCertificate(cert, key string, log *slog.Logger) (Certificate, error) {
-	c, err := newCertificate(cert, key, log)
+	c, err := newCertificate(context.Background(), cert, key, log)
 	return Certificate{c}, err
 }
 

@@ -3,6 +3,7 @@
 package listen
 
 import (
+	"context"
 	"crypto/tls"
 	"log/slog"
 	"net"
@@ -30,9 +31,9 @@ type Config struct {
 // Open opens a listener, with TLS 1.2 or newer where there is a certificate. What
 // its Accept gives may be taken for one of package net or tls: reading the header
 // of a proxy, as the handshake of TLS, is left to who reads the connection, or asks
-// for its RemoteAddr.
-func Open(c Config) (net.Listener, error) {
-	secure, err := c.tls()
+// for its RemoteAddr. Files that do not answer are given up when ctx ends.
+func Open(ctx context.Context, c Config) (net.Listener, error) {
+	secure, err := c.tls(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -49,14 +50,14 @@ func Open(c Config) (net.Listener, error) {
 	return l, nil
 }
 
-// Check says what is wrong with the certificate.
-func Check(c Config) error {
-	_, err := c.tls()
+// Check says what is wrong with the certificate. It gives up when ctx ends.
+func Check(ctx context.Context, c Config) error {
+	_, err := c.tls(ctx)
 	return err
 }
 
 // tls is nil where there is none.
-func (c Config) tls() (*tls.Config, error) {
+func (c Config) tls(ctx context.Context) (*tls.Config, error) {
 	if c.Cert == "" && c.Key == "" {
 		return nil, nil
 	}
@@ -64,7 +65,7 @@ func (c Config) tls() (*tls.Config, error) {
 	if log == nil {
 		log = slog.Default()
 	}
-	cert, err := newCertificate(c.Cert, c.Key, log)
+	cert, err := newCertificate(ctx, c.Cert, c.Key, log)
 	if err != nil {
 		return nil, err
 	}

@@ -85,7 +85,7 @@ func open(t *testing.T, c listen.Config) *port {
 	p := &port{T: t, log: &bytes.Buffer{}, peers: make(chan string, 10)}
 	c.Address, c.Log = "127.0.0.1:0", slog.New(slog.NewTextHandler(p.log, nil))
 	var err error
-	if p.Listener, err = listen.Open(c); err != nil {
+	if p.Listener, err = listen.Open(t.Context(), c); err != nil {
 		t.Fatal(err)
 	}
 	var serving sync.WaitGroup
@@ -167,15 +167,15 @@ func TestCertificatesThatCannotBeUsed(t *testing.T) {
 		"no files": {Cert: "nowhere", Key: "nowhere"}, "no key": {Cert: f.cert}, "another key": {Cert: f.cert, Key: other.key}, "the wrong way round": {Cert: f.key, Key: f.cert},
 	} {
 		c.Address = "127.0.0.1:0"
-		if l, err := listen.Open(c); err == nil {
+		if l, err := listen.Open(t.Context(), c); err == nil {
 			l.Close()
 			t.Errorf("%s: is served", name)
 		}
-		if listen.Check(c) == nil {
+		if listen.Check(t.Context(), c) == nil {
 			t.Errorf("%s: is good", name)
 		}
 	}
-	if err := listen.Check(listen.Config{Cert: f.cert, Key: f.key}); err != nil {
+	if err := listen.Check(t.Context(), listen.Config{Cert: f.cert, Key: f.key}); err != nil {
 		t.Error(err)
 	}
 }
