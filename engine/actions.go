@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/mootchat/moot/engine/wire"
 )
@@ -23,9 +24,10 @@ var createChatRoomSpec = ActionSpec{
 // action begins an action, which answers when it is done: actions do not keep
 // the order of verbs.
 func (c *Connection) action(ctx context.Context, r wire.Request, id json.RawMessage) {
+	begun := time.Now()
 	name, params := c.actionOf(&r)
 	if err := c.beginAction(); err != nil {
-		c.respondAction(id, nil, err)
+		c.respondAction(id, nil, err, begun)
 		return
 	}
 	ctx, end := c.begin(ctx, &r)
@@ -34,7 +36,7 @@ func (c *Connection) action(ctx context.Context, r wire.Request, id json.RawMess
 		c.mu.Lock()
 		c.pending--
 		c.mu.Unlock()
-		c.respondAction(id, reply, err)
+		c.respondAction(id, reply, err, begun)
 		c.engine.applyLater(ctx, c.tenant, later, false)
 		if end != nil {
 			end(err)
@@ -56,13 +58,13 @@ func (c *Connection) beginAction() error {
 	return nil
 }
 
-func (c *Connection) respondAction(id, reply json.RawMessage, err error) {
-	c.engine.stats.verbs.count("action", err)
+func (c *Connection) respondAction(id, reply json.RawMessage, err error, begun time.Time) {
 	r := wire.Response{ID: id, Action: true, Reply: reply}
 	if err != nil {
 		r.Error = c.engine.textFor(err)
 	}
 	c.respond(r)
+	c.engine.stats.verbs.observe("action", err, time.Since(begun))
 }
 
 // act carries out an action: the module that declared it decides.

@@ -50,14 +50,6 @@ func (allowAll) Deliver(context.Context, *Event, []Member) Delivery { return Del
 
 func (allowAll) Actions(string) map[string]ActionSpec { return nil }
 
-// decide asks the middleware, unless nobody listens.
-func (e *Engine) decide(ctx context.Context, ev *Event) Verdict {
-	if !e.middleware.Asks(ev.Hook, ev.Tenant, ev.Room) {
-		return Verdict{}
-	}
-	return e.middleware.Decide(ctx, ev)
-}
-
 // refusal is the error of a verdict that does not allow.
 func (v *Verdict) refusal() error {
 	switch v.Outcome {

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"time"
 
 	"github.com/mootchat/moot/engine/wire"
 )
@@ -47,3 +48,8 @@ func Claim(c *Connection, name, value string) {
 
 // Begin is what is done for traces before a verb is carried out.
 func Begin(ctx context.Context, c *Connection, r *wire.Request) { c.begin(ctx, r) }
+
+// ObserveVerb counts a verb, as each one that is carried out is counted.
+func (e *Engine) ObserveVerb(name string, err error, took time.Duration) {
+	e.stats.verbs.observe(name, err, took)
+}

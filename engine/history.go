@@ -72,7 +72,7 @@ func (e *Engine) heard(ctx context.Context, m *member, p placed) []byte {
 		return nil
 	}
 	ev := eventOf(id, payload, p.at.Offset)
-	d := e.middleware.Deliver(ctx, &ev, []Member{m})
+	d := e.askMembers(ctx, &ev, []Member{m})
 	if d.Release != nil {
 		defer d.Release()
 	}

@@ -100,6 +100,7 @@ func (e *Engine) receive(ctx context.Context, t *tenant, r *room, s said) ([]Eff
 		return nil, err
 	}
 	e.stats.messages.Add(1)
+	t.messages.Add(1)
 	return v.Effects, nil
 }
 
@@ -168,7 +169,7 @@ func (e *Engine) deliverAsked(ctx context.Context, d *delivery, p wire.Payload) 
 	r := d.room
 	ev := eventOf(r.id, p, r.sequence)
 	ev.Crowd = &d.crowd.known
-	v := e.middleware.Deliver(ctx, &ev, d.crowd.forMiddleware())
+	v := e.askMembers(ctx, &ev, d.crowd.forMiddleware())
 	if v.Release != nil {
 		defer v.Release()
 	}

@@ -9,6 +9,7 @@ import (
 type stats struct {
 	messages, deliveries, emitsDropped, busy, slowReaders, refused, limited, rejected, roomLimit, slowHandshakes atomic.Uint64
 	verbs                                                                                                        verbStats
+	chains                                                                                                       chainStats
 
 	mu     sync.Mutex
 	closed map[int]uint64
@@ -49,7 +50,8 @@ type Stats struct {
 	Closed map[int]uint64
 
 	Cluster ClusterStats
-	Verbs   []VerbCount // of clients
+	Verbs   []VerbStats // of clients
+	Chains  []ChainStats
 }
 
 // CountSlowHandshake is for transports: a client has taken too long to ask for a
@@ -69,7 +71,7 @@ func (e *Engine) Stats() Stats {
 	return Stats{
 		Connections: n, Messages: s.messages.Load(), Deliveries: s.deliveries.Load(), EmitsDropped: s.emitsDropped.Load(),
 		RoomBusy: s.busy.Load(), SlowReaders: s.slowReaders.Load(), Refused: s.refused.Load(), RateLimited: s.limited.Load(),
-		Rejected: s.rejected.Load(), RoomLimit: s.roomLimit.Load(), SlowHandshakes: s.slowHandshakes.Load(), Closed: s.allClosed(), Cluster: common, Verbs: s.verbs.snapshot(),
+		Rejected: s.rejected.Load(), RoomLimit: s.roomLimit.Load(), SlowHandshakes: s.slowHandshakes.Load(), Closed: s.allClosed(), Cluster: common, Verbs: s.verbs.snapshot(), Chains: s.chains.snapshot(),
 	}
 }
 

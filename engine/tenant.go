@@ -69,6 +69,8 @@ type tenant struct {
 	config  atomic.Pointer[TenantConfig] // its limits are those in use, the node's where it has none
 	writers []*writer
 
+	messages atomic.Uint64 // published by this node
+
 	mu    sync.Mutex
 	rooms map[string]*room
 	said  bucket // messages

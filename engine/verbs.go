@@ -65,7 +65,7 @@ func (c *Connection) Do(ctx context.Context, r wire.Request) {
 	c.engine.eraseTrace(ctx, c)
 	id := c.messageID(&r)
 	if wait := c.pay(&r); wait > 0 {
-		c.engine.stats.verbs.count(r.Verb, &LimitError{Wait: wait})
+		c.engine.stats.verbs.limit(r.Verb)
 		c.limited(wire.Response{ID: id, Request: r.Data, Action: r.Verb == "action"}, wait)
 		return
 	}
@@ -97,13 +97,15 @@ func (c *Connection) Do(ctx context.Context, r wire.Request) {
 // answer carries out a verb, answers it, and does what comes after that. The
 // error is the one that was answered.
 func (c *Connection) answer(ctx context.Context, r *wire.Request, id json.RawMessage) error {
+	begun := time.Now()
 	res, err := c.carryOut(ctx, r)
-	c.engine.stats.verbs.count(r.Verb, err)
 	if err != nil {
 		c.fail(wire.Response{ID: id, Request: r.Data}, err)
+		c.engine.stats.verbs.observe(r.Verb, err, time.Since(begun))
 		return err
 	}
 	c.respond(wire.Response{ID: id, Data: res.data, Reply: res.reply})
+	c.engine.stats.verbs.observe(r.Verb, nil, time.Since(begun))
 	if res.after != nil {
 		res.after(ctx)
 	}

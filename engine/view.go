@@ -173,6 +173,7 @@ type TenantStats struct {
 	Connections int    `json:"connections"` // on this node
 	Rooms       int    `json:"rooms"`       // with members on this node
 	OutboxBytes int    `json:"outboxBytes"` // that wait for its connections
+	Messages    uint64 `json:"messages"`    // published by this node since the tenant was configured
 }
 
 // Tenants are those of the settings in use, in the order of their names.
@@ -184,7 +185,7 @@ func (e *Engine) Tenants() []TenantStats {
 		t := tenants[name]
 		at[t] = len(all)
 		t.mu.Lock()
-		all = append(all, TenantStats{Name: name, Rooms: len(t.rooms)})
+		all = append(all, TenantStats{Name: name, Rooms: len(t.rooms), Messages: t.messages.Load()})
 		t.mu.Unlock()
 	}
 	for _, c := range e.everyone() {

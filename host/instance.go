@@ -282,8 +282,7 @@ func (in *instance) end() {
 	in.generation.gate.spend(t, t-in.mark)
 	if in.hook != 0 {
 		c.calls.Add(1)
-		c.nanoseconds.Add(t - in.began)
-		c.durations.add(t - in.began)
+		c.durations.Observe(time.Duration(t - in.began))
 	}
 	if text := in.said(); text != "" {
 		in.says(slog.LevelInfo, text)

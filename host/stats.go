@@ -4,20 +4,21 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/mootchat/moot/engine/histogram"
 )
 
 // Stats is what one module did in one tenant since the process began, or since the
 // tenant's chain first named it.
 type Stats struct {
 	Tenant, Module string
-	Shadow         bool          // of its entries in shadow mode
-	Version        string        // as in verdicts: module@sha256#revision
-	Breaker        int           // entries whose breaker is open now
-	Instances      int           // now
-	Calls          uint64        // into the guest; many receivers of a say are one call
-	Time           time.Duration // of the calls
-	Durations      Durations     // of the calls
-	Allowed        uint64        // verdicts, of them say's by receiver
+	Shadow         bool               // of its entries in shadow mode
+	Version        string             // as in verdicts: module@sha256#revision
+	Breaker        int                // entries whose breaker is open now
+	Instances      int                // now
+	Calls          uint64             // into the guest; many receivers of a say are one call
+	Durations      histogram.Snapshot // of the calls
+	Allowed        uint64             // verdicts, of them say's by receiver
 	Rewritten      uint64
 	Denied         uint64
 	Dropped        uint64
@@ -31,9 +32,8 @@ type Stats struct {
 type counters struct {
 	countersKey
 	calls, allowed, rewritten, denied, dropped, lostEffects atomic.Uint64
-	sampled                                                 atomic.Uint64 // allows of which some are recorded
-	nanoseconds                                             atomic.Int64
-	durations                                               durations
+	sampled                                                 atomic.Uint64       // allows of which some are recorded
+	durations                                               histogram.Histogram // of calls
 	errors                                                  [kinds]atomic.Uint64
 	lines                                                   meterOfLines
 	ring                                                    ring
@@ -62,7 +62,7 @@ func (c *counters) add(name string, delta int64) bool {
 func (c *counters) snapshot() Stats {
 	s := Stats{
 		Tenant: c.tenant, Module: c.module, Shadow: c.shadow,
-		Calls: c.calls.Load(), Time: time.Duration(c.nanoseconds.Load()), Durations: c.durations.snapshot(),
+		Calls: c.calls.Load(), Durations: c.durations.Snapshot(),
 		Allowed: c.allowed.Load(), Rewritten: c.rewritten.Load(), Denied: c.denied.Load(), Dropped: c.dropped.Load(),
 		EffectsDropped: c.lostEffects.Load(), LogsDropped: c.lines.lost.Load(),
 		Errors: make(map[string]uint64), Metrics: make(map[string]int64),

@@ -39,7 +39,20 @@ type Config struct {
 	Hosts             []string          // names it may be asked by, in lower case, besides localhost and IP addresses
 	RequestsPerSecond int               // of each key, burst twice that; 0: 100
 	Checks            []Check           // of /health/ready, besides the engine's own
-	Log               *slog.Logger      // nil: slog.Default()
+
+	// Metrics give every tenant in MetricsFor series of its own, and up to MetricsTenants
+	// of the others, those that were active first; what is left is the tenant "other".
+	// MetricsTenants 0: 100, below 0: none.
+	MetricsTenants int
+	MetricsFor     []string
+
+	// Certificates gives the end of the certificate of each listener with TLS, by the
+	// listener's setting, such as "http"; nil: there are none.
+	Certificates func() map[string]time.Time
+	// RoundTrips gives what the node asked of Redis; nil: nothing.
+	RoundTrips func() []RoundTrip
+
+	Log *slog.Logger // nil: slog.Default()
 }
 
 // Server answers operators. Its methods may be called concurrently.

@@ -39,7 +39,7 @@ func (s *sink) Close() error {
 // client is a connection of a tenant, on a node.
 type client struct {
 	*engine.Connection
-	t    *testing.T
+	t    testing.TB
 	sink *sink
 	over chan struct{} // closed when the connection is done
 }

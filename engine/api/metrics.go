@@ -15,14 +15,18 @@ import (
 // they cost nothing else.
 func (s *Server) metrics() http.Handler {
 	registry := prometheus.NewRegistry()
-	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), &collector{s})
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), &collector{server: s, series: newTenantSeries(&s.cfg)})
 	return promhttp.HandlerFor(registry, promhttp.HandlerOpts{MaxRequestsInFlight: 4})
 }
 
 // collector gives the metrics of the node. No label has a value that a client can
 // make up: tenants and modules are those of the configuration, verbs and kinds are
-// few, and a module's own metrics are bounded by its host.
-type collector struct{ server *Server }
+// few, and a module's own metrics are bounded by its host. The number of series does not
+// grow with the number of tenants beyond [Config].MetricsTenants.
+type collector struct {
+	server *Server
+	series tenantSeries
+}
 
 // Describe gives no descriptions: modules come and go.
 func (c *collector) Describe(chan<- *prometheus.Desc) {}
@@ -31,7 +35,8 @@ func (c *collector) Describe(chan<- *prometheus.Desc) {}
 func (c *collector) Collect(out chan<- prometheus.Metric) {
 	m := sample{out}
 	m.gauge("moot_build_info", "1, for each version that runs.", 1, "version", c.server.cfg.Version)
-	c.engine(m)
+	c.node(m)
+	c.latencies(m)
 	if rules := c.server.cfg.Rules; rules != nil {
 		taken, refused := rules.Counts()
 		m.counter("moot_reloads_total", "Reloads and rollbacks.", float64(taken), "result", "ok")
@@ -39,19 +44,18 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 		m.gauge("moot_rules_current", "1 unless the last reload was refused: the node serves on by older rules.", oneIf(rules.Last() == nil || rules.Last().OK))
 		m.gauge("moot_restart_needed", "1 while settings have changed in the node's files that only a restart takes over.", oneIf(len(rules.NeedsRestart()) > 0))
 	}
-	for _, module := range c.server.here() {
+	tenants, modules := c.series.choose(c.server.cfg.Engine.Tenants(), c.server.here())
+	for _, t := range tenants {
+		m.tenant(&t)
+	}
+	for _, module := range modules {
 		m.module(&module)
 	}
 }
 
-func (c *collector) engine(m sample) {
+func (c *collector) node(m sample) {
 	e := c.server.cfg.Engine
 	m.gauge("moot_open", "1 while clients are let in.", oneIf(e.Open() == nil))
-	for _, t := range e.Tenants() {
-		m.gauge("moot_connections", "Connections of this node.", float64(t.Connections), "tenant", t.Name)
-		m.gauge("moot_rooms", "Rooms with members on this node.", float64(t.Rooms), "tenant", t.Name)
-		m.gauge("moot_outbox_bytes", "What waits for the connections of this node.", float64(t.OutboxBytes), "tenant", t.Name)
-	}
 	st := e.Stats()
 	m.gauge("moot_cluster_healthy", "1 while the node gets on with the cluster.", oneIf(e.ClusterHealth() == nil))
 	m.cluster(st.Cluster)
@@ -68,8 +72,10 @@ func (c *collector) engine(m sample) {
 	for code, n := range st.Closed {
 		m.counter("moot_closed_total", "Connections that have ended, by close code; 0: the client closed or was lost.", float64(n), "code", strconv.Itoa(code))
 	}
-	for _, v := range st.Verbs {
-		m.counter("moot_verbs_total", "Verbs of clients by result.", float64(v.Count), "verb", v.Verb, "result", v.Result)
+	if c.server.cfg.Certificates != nil {
+		for listener, end := range c.server.cfg.Certificates() {
+			m.gauge("moot_certificate_expiry_timestamp_seconds", "When the certificate of a listener ends, in seconds since 1970.", float64(end.Unix()), "listener", listener)
+		}
 	}
 }
 
@@ -87,10 +93,20 @@ func (m sample) cluster(c engine.ClusterStats) {
 	m.counter("moot_cluster_restored_total", "Members put back on record, which the cluster's store had lost.", float64(c.Restored))
 }
 
-// module gives the metrics of one module in one tenant.
+// tenant gives the metrics of one tenant, or of the others together.
+func (m sample) tenant(t *engine.TenantStats) {
+	m.gauge("moot_connections", "Connections of this node.", float64(t.Connections), "tenant", t.Name)
+	m.gauge("moot_rooms", "Rooms with members on this node.", float64(t.Rooms), "tenant", t.Name)
+	m.gauge("moot_outbox_bytes", "What waits for the connections of this node.", float64(t.OutboxBytes), "tenant", t.Name)
+	m.counter("moot_tenant_messages_total", "Messages published by this node, by tenant.", float64(t.Messages), "tenant", t.Name)
+}
+
+// module gives the metrics of one module in one tenant. One without a version is several.
 func (m sample) module(s *Module) {
 	of := []string{"tenant", s.Tenant, "module", s.Name}
-	m.gauge("moot_module_info", "1, with the version that is asked now: module@sha256#revision.", 1, append(of, "version", s.Version)...)
+	if s.Version != "" {
+		m.gauge("moot_module_info", "1, with the version that is asked now: module@sha256#revision.", 1, append(of, "version", s.Version)...)
+	}
 	m.counter("moot_module_calls_total", "Calls of a module's hooks.", float64(s.Calls), of...)
 	for verdict, n := range map[string]uint64{"allow": s.Allowed, "rewrite": s.Rewritten, "deny": s.Denied, "drop": s.Dropped} {
 		m.counter("moot_module_verdicts_total", "Verdicts of a module, at say one for each receiver.", float64(n), append(of, "verdict", verdict)...)
@@ -105,22 +121,7 @@ func (m sample) module(s *Module) {
 	for name, n := range s.Metrics {
 		m.gauge("moot_module_metric", "What a module counts itself.", float64(n), append(of, "name", name)...)
 	}
-	m.durations(s.Durations, of)
-}
-
-// durations gives every other bucket: each takes at most four times as long as the
-// one before.
-func (m sample) durations(h Histogram, labels []string) {
-	buckets := map[float64]uint64{}
-	total := uint64(0)
-	for i, n := range h.Counts {
-		if total += n; i < len(h.Bounds) && i%2 == 1 {
-			buckets[h.Bounds[i]] = total
-		}
-	}
-	names, values := split(labels)
-	desc := prometheus.NewDesc("moot_module_duration_seconds", "How long calls of a module took.", names, nil)
-	m.emit(prometheus.NewConstHistogram(desc, total, h.Sum, buckets, values...))
+	m.histogram("moot_module_duration_seconds", "How long calls of a module took.", s.Durations, coarse, of...)
 }
 
 func (m sample) gauge(name, help string, v float64, labels ...string) {

@@ -3,22 +3,37 @@ package api_test
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"maps"
 	"os"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
 
+	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/api"
+	"github.com/mootchat/moot/engine/cluster/memory"
+	"github.com/mootchat/moot/engine/histogram"
 	"github.com/mootchat/moot/engine/wire"
 )
 
 // scraped is what /metrics says of a node where something happened.
 func scraped(t *testing.T) string {
 	t.Helper()
-	n := alone(t, newProgram().use)
+	n := alone(t, newProgram().use, func(c *api.Config) {
+		c.Certificates = func() map[string]time.Time { return map[string]time.Time{"http": time.Unix(1_900_000_000, 0)} }
+		c.RoundTrips = func() []api.RoundTrip {
+			var h histogram.Histogram
+			h.Observe(100 * time.Microsecond)
+			return []api.RoundTrip{{Kind: "script", Result: "ok", Durations: h.Snapshot()}}
+		}
+	})
 	gone, c := n.client("acme"), n.client("acme")
 	gone.sink.Close()
 	<-gone.over
@@ -33,6 +48,101 @@ func scraped(t *testing.T) string {
 	return text
 }
 
+// families counts the series of each metric.
+func families(text string) map[string]int {
+	n := map[string]int{}
+	for line := range strings.Lines(text) {
+		if strings.HasPrefix(line, "moot_") {
+			n[line[:strings.IndexAny(line, "{ ")]]++
+		}
+	}
+	return n
+}
+
+// TestSeriesDoNotGrowWithTenants: ten thousand tenants, each with modules of its own, cost
+// as many series as those that have some of their own, and one for the others.
+func TestSeriesDoNotGrowWithTenants(t *testing.T) {
+	const many, most = 10_000, 7
+	modules := &manyModules{}
+	var tenants []engine.TenantConfig
+	for i := range many {
+		name := fmt.Sprint("t", i)
+		tenants = append(tenants, engine.TenantConfig{Name: name})
+		modules.all = append(modules.all, api.Module{Tenant: name, Name: "m-" + name, Version: "v", Calls: 1, Errors: map[string]uint64{"trap": 1},
+			Metrics: map[string]int64{"own": 1}, Durations: api.Histogram{Bounds: []float64{1, 2}, Counts: []uint64{1, 1, 1}, Sum: 1}})
+	}
+	n := startWith(t, memory.New().Node("one"), tenants, func(c *api.Config) {
+		c.Modules, c.MetricsTenants, c.MetricsFor = modules, most, []string{"t9999"}
+	})
+	n.client("t5000")
+	n.client("t6000")
+	scrape := func() string {
+		t.Helper()
+		status, text := n.request("GET", "/metrics", "")
+		if status != 200 {
+			t.Fatalf("%d %s", status, text)
+		}
+		return text
+	}
+	text := scrape()
+	for _, want := range []string{
+		`moot_connections{tenant="t5000"} 1`, `moot_connections{tenant="t6000"} 1`, `moot_connections{tenant="t9999"} 0`, `moot_connections{tenant="other"} 0`,
+		`moot_module_calls_total{module="m-t5000",tenant="t5000"} 1`, `moot_module_calls_total{module="other",tenant="other"} 9997`,
+		`moot_module_errors_total{kind="trap",module="other",tenant="other"} 9997`,
+		`moot_module_duration_seconds_bucket{module="other",tenant="other",le="+Inf"} 29991`, `moot_module_duration_seconds_sum{module="other",tenant="other"} 9997`,
+	} {
+		if !strings.Contains(text, "\n"+want) {
+			t.Errorf("there is no %s", want)
+		}
+	}
+	for i := range 2 * most { // more than there are series for
+		n.client(fmt.Sprint("t", i))
+	}
+	text = scrape()
+	if got := families(text); got["moot_connections"] != most+2 || got["moot_tenant_messages_total"] != most+2 || got["moot_module_calls_total"] != most+2 || got["moot_module_metric"] != most+1 {
+		t.Errorf("%v, want %d tenants and the others", got, most+1)
+	}
+	if total := strings.Count(text, "\nmoot_"); total > 300 {
+		t.Errorf("%d series", total)
+	}
+	for _, kept := range []string{"t5000", "t6000", "t9999"} {
+		if !strings.Contains(text, `moot_connections{tenant="`+kept+`"}`) {
+			t.Errorf("%s has lost its series", kept)
+		}
+	}
+
+	// A tenant that goes takes nothing back: a counter that fell would look like a restart.
+	modules.mu.Lock()
+	modules.all = modules.all[5000:]
+	modules.mu.Unlock()
+	before, _ := strconv.Atoi(regexp.MustCompile(`moot_module_calls_total{module="other",tenant="other"} (\d+)`).FindStringSubmatch(text)[1])
+	if want := fmt.Sprintf(`moot_module_calls_total{module="other",tenant="other"} %d`, before); !strings.Contains(scrape(), want) {
+		t.Errorf("there is no %s", want)
+	}
+}
+
+// A tenant named other is one of the others: its series would be theirs.
+func TestATenantNamedOtherIsOneOfThem(t *testing.T) {
+	n := startWith(t, memory.New().Node("one"), []engine.TenantConfig{{Name: "other"}, {Name: "acme"}}, func(c *api.Config) { c.MetricsFor = []string{"other"} })
+	n.client("other")
+	_, text := n.request("GET", "/metrics", "")
+	if strings.Count(text, `moot_connections{tenant="other"} 1`) != 1 || !strings.Contains(text, `moot_connections{tenant="acme"} 0`) {
+		t.Errorf("%s", regexp.MustCompile(`(?m)^moot_connections.*$`).FindAllString(text, -1))
+	}
+}
+
+// manyModules are those of many tenants.
+type manyModules struct {
+	mu  sync.Mutex
+	all []api.Module
+}
+
+func (m *manyModules) Modules() []api.Module {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.all
+}
+
 func TestMetricsSayWhatHappened(t *testing.T) {
 	text := scraped(t)
 	for _, want := range []string{
@@ -42,7 +152,12 @@ func TestMetricsSayWhatHappened(t *testing.T) {
 		`moot_module_calls_total{module="mask",tenant="acme"} 7`, `moot_module_errors_total{kind="trap",module="mask",tenant="acme"} 2`,
 		`moot_module_duration_seconds_bucket{module="mask",tenant="acme",le="0.002"} 5`, `moot_module_duration_seconds_bucket{module="mask",tenant="acme",le="+Inf"} 7`,
 		`moot_module_info{module="mask",tenant="acme",version="mask@0a1b2c3d#r1"} 1`, `moot_module_metric{module="mask",name="hits",tenant="acme"} 3`,
-		`moot_closed_total{code="0"} 1`, `moot_rejected_total 0`, `moot_reloads_total{result="ok"} 3`, `moot_rules_current 1`, `moot_restart_needed 1`, `moot_cluster_healthy 1`, `moot_cluster_gaps_total 0`, "go_goroutines ",
+		`moot_closed_total{code="0"} 1`, `moot_rejected_total 0`, `moot_reloads_total{result="ok"} 3`, `moot_rules_current 1`, `moot_restart_needed 1`,
+		`moot_tenant_messages_total{tenant="acme"} 1`, `moot_certificate_expiry_timestamp_seconds{listener="http"} 1.9e+09`,
+		`moot_verb_duration_seconds_count{result="ok",verb="say"} 1`, `moot_verb_duration_seconds_bucket{result="ok",verb="say",le="+Inf"} 1`,
+		`moot_chain_duration_seconds_count{hook="onSayReceive",outcome="allowed"} 1`,
+		`moot_redis_duration_seconds_bucket{kind="script",result="ok",le="6.5536e-05"} 0`, `moot_redis_duration_seconds_bucket{kind="script",result="ok",le="0.000131072"} 1`,
+		`moot_cluster_healthy 1`, `moot_cluster_gaps_total 0`, "go_goroutines ",
 	} {
 		if !strings.Contains(text, "\n"+want) {
 			t.Errorf("there is no %s", want)
@@ -94,4 +209,25 @@ func TestTheDashboardShowsMetricsThatExist(t *testing.T) {
 	if len(shown) < 20 {
 		t.Errorf("only %d metrics are shown", len(shown))
 	}
+}
+
+// A scrape of ten thousand tenants with a module each.
+func BenchmarkScrapeOfTenThousandTenants(b *testing.B) {
+	modules := &manyModules{}
+	var tenants []engine.TenantConfig
+	for i := range 10_000 {
+		name := fmt.Sprint("t", i)
+		tenants = append(tenants, engine.TenantConfig{Name: name})
+		modules.all = append(modules.all, api.Module{Tenant: name, Name: "m", Version: "v", Durations: api.HistogramOf(&histogram.Snapshot{})})
+	}
+	n := startWith(b, memory.New().Node("one"), tenants, func(c *api.Config) { c.Modules = modules })
+	for i := range 200 {
+		n.client(fmt.Sprint("t", i))
+	}
+	size := 0
+	for b.Loop() {
+		_, text := n.request("GET", "/metrics", "")
+		size = len(text)
+	}
+	b.ReportMetric(float64(size), "bytes")
 }

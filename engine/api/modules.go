@@ -5,6 +5,8 @@ import (
 	"net/http"
 
 	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/mootchat/moot/engine/histogram"
 )
 
 // Modules are what the node's modules did. Its methods may be called concurrently.
@@ -41,6 +43,15 @@ type Histogram struct {
 	Bounds []float64 `json:"bounds" doc:"The upper ones, in seconds, ascending: of all buckets but the last."`
 	Counts []uint64  `json:"counts"`
 	Sum    float64   `json:"sum" doc:"Seconds."`
+}
+
+// HistogramOf is a snapshot as the API gives it.
+func HistogramOf(s *histogram.Snapshot) Histogram {
+	h := Histogram{Sum: s.Sum.Seconds(), Counts: s.Counts[:]}
+	for i := range histogram.Buckets - 1 {
+		h.Bounds = append(h.Bounds, histogram.Bound(i).Seconds())
+	}
+	return h
 }
 
 type moduleList struct {

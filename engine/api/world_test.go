@@ -26,7 +26,7 @@ const (
 
 // node is a node under test.
 type node struct {
-	t      *testing.T
+	t      testing.TB
 	engine *engine.Engine
 	api    *api.Server
 }
@@ -35,11 +35,15 @@ type node struct {
 // is made of.
 func start(t *testing.T, cluster engine.Cluster, change ...func(*api.Config)) *node {
 	t.Helper()
+	return startWith(t, cluster, []engine.TenantConfig{{Name: "default", StartingRooms: []string{"lobby"}}, {Name: "acme", StartingRooms: []string{"den"}}}, change...)
+}
+
+func startWith(t testing.TB, cluster engine.Cluster, tenants []engine.TenantConfig, change ...func(*api.Config)) *node {
+	t.Helper()
 	n := &node{t: t}
 	quiet := slog.New(slog.DiscardHandler)
 	e, err := engine.New(engine.Config{
-		Tenants: []engine.TenantConfig{{Name: "default", StartingRooms: []string{"lobby"}}, {Name: "acme", StartingRooms: []string{"den"}}},
-		Cluster: cluster, Log: quiet,
+		Tenants: tenants, Cluster: cluster, Log: quiet, Middleware: listening{},
 		Operator: func(ctx context.Context, q json.RawMessage) (json.RawMessage, error) { return n.api.Answer(ctx, q) },
 	})
 	if err != nil {
@@ -66,6 +70,19 @@ func start(t *testing.T, cluster engine.Cluster, change ...func(*api.Config)) *n
 	}
 	return n
 }
+
+// listening are rules that allow every message.
+type listening struct{}
+
+func (listening) Asks(h engine.Hook, _, _ string) bool { return h == engine.HookOnSayReceive }
+
+func (listening) Decide(context.Context, *engine.Event) engine.Verdict { return engine.Verdict{} }
+
+func (listening) Deliver(context.Context, *engine.Event, []engine.Member) engine.Delivery {
+	return engine.Delivery{All: engine.AsIs}
+}
+
+func (listening) Actions(string) map[string]engine.ActionSpec { return nil }
 
 func alone(t *testing.T, change ...func(*api.Config)) *node {
 	return start(t, memory.New().Node("one"), change...)

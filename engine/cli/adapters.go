@@ -23,7 +23,7 @@ func (m modules) Modules() (all []api.Module) {
 		all = append(all, api.Module{
 			Tenant: s.Tenant, Name: s.Module, Version: s.Version, OpenBreakers: s.Breaker, Instances: s.Instances,
 			Calls: s.Calls, Allowed: s.Allowed, Rewritten: s.Rewritten, Denied: s.Denied, Dropped: s.Dropped, Errors: s.Errors,
-			EffectsDropped: s.EffectsDropped, LogsDropped: s.LogsDropped, Metrics: s.Metrics, Durations: histogram(&s),
+			EffectsDropped: s.EffectsDropped, LogsDropped: s.LogsDropped, Metrics: s.Metrics, Durations: api.HistogramOf(&s.Durations),
 			P50: micros(s.Durations.Quantile(0.5)), P99: micros(s.Durations.Quantile(0.99)),
 		})
 	}
@@ -31,14 +31,6 @@ func (m modules) Modules() (all []api.Module) {
 }
 
 func micros(d time.Duration) float64 { return float64(d) / float64(time.Microsecond) }
-
-func histogram(s *host.Stats) api.Histogram {
-	h := api.Histogram{Sum: s.Time.Seconds(), Counts: s.Durations[:]}
-	for i := range len(s.Durations) - 1 {
-		h.Bounds = append(h.Bounds, s.Durations.Bound(i).Seconds())
-	}
-	return h
-}
 
 // values lets operators read and write what modules keep.
 type values struct{ store host.Store }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -14,6 +15,7 @@ import (
 	"github.com/mootchat/moot/engine/api/client"
 	"github.com/mootchat/moot/engine/api/console"
 	"github.com/mootchat/moot/engine/config"
+	"github.com/mootchat/moot/engine/listen"
 	"github.com/mootchat/moot/host/trial"
 )
 
@@ -30,13 +32,46 @@ func (n *node) newAPI(w io.Writer) *api.Server {
 	for tenant, k := range admin.TenantKeys {
 		keys[tenant] = k.Reveal()
 	}
+	metricsTenants := admin.Metrics.Tenants
+	if metricsTenants == 0 {
+		metricsTenants = -1
+	}
 	return api.New(api.Config{
+		MetricsTenants: metricsTenants, MetricsFor: admin.Metrics.Named, Certificates: n.certificates, RoundTrips: n.roundTrips,
 		Engine: n.engine, Rules: n.reloader, Decisions: decisions{n.rules, n.engine.Self()}, Version: version(), Key: key, TenantKeys: keys, Hosts: admin.Hosts,
 		RequestsPerSecond: admin.RequestsPerSecond, Log: n.log,
 		Modules: modules{n.rules}, Values: values{n.rules.Store()}, Recorder: recorder{trial.NewRecorder(n.rules)},
 		Trials: trials{now: n.reloader.current.Load, from: n.reloader.from, turn: make(chan struct{}, 1)}, Console: console.Handler(),
 		Checks: []api.Check{{Name: "rules", Ready: n.reloader.healthy, Advisory: true}, {Name: "restart", Ready: n.reloader.restarted, Advisory: true}},
 	})
+}
+
+// roundTrips gives what the node asked of Redis.
+func (n *node) roundTrips() (all []api.RoundTrip) {
+	for _, t := range n.trips.Snapshot() {
+		all = append(all, api.RoundTrip(t))
+	}
+	return all
+}
+
+// certificates gives the end of the certificate of each listener with TLS.
+func (n *node) certificates() map[string]time.Time {
+	all := map[string]time.Time{}
+	add := func(name string, l net.Listener) {
+		if end, ok := listen.Expiry(l); ok {
+			all[name] = end
+		}
+	}
+	d := n.doors.Load()
+	if d == nil {
+		return nil
+	}
+	add("http", d.web)
+	add("admin", d.admin)
+	for i, l := range d.sockets {
+		add(n.cfg.SocketName(i), l)
+	}
+	return all
 }
 
 // showKey logs a key that was made for this run, in a text log. A JSON log is collected and

@@ -6,14 +6,12 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"log/slog"
 
 	"github.com/mootchat/moot/engine"
 	"github.com/mootchat/moot/engine/cluster/memory"
 	"github.com/mootchat/moot/engine/cluster/redis"
 	"github.com/mootchat/moot/engine/config"
 	"github.com/mootchat/moot/engine/files"
-	"github.com/mootchat/moot/engine/telemetry"
 	"github.com/mootchat/moot/host"
 	"github.com/mootchat/moot/host/redisstore"
 )
@@ -25,19 +23,19 @@ type ground struct {
 	close   func() error // ends what openCluster began, once the engine has run
 }
 
-func openCluster(ctx context.Context, cfg *config.Config, name string, traces *telemetry.Traces, log *slog.Logger) (*ground, error) {
-	if cfg.Cluster.Backend == "memory" {
-		return &ground{memory.New().Node(name), nil, func() error { return nil }}, nil
+func openCluster(ctx context.Context, on *node) (*ground, error) {
+	if on.cfg.Cluster.Backend == "memory" {
+		return &ground{memory.New().Node(on.name), nil, func() error { return nil }}, nil
 	}
-	rc, err := redisConfig(ctx, cfg.Cluster)
+	rc, err := redisConfig(ctx, on.cfg.Cluster)
 	if err != nil {
 		return nil, err
 	}
-	rc.Node, rc.Log = name, log
-	if traces != nil {
-		rc.Instrument = traces.Redis
+	rc.Node, rc.Log, rc.Hook = on.name, on.log, on.trips
+	if on.traces != nil {
+		rc.Instrument = on.traces.Redis
 	}
-	redis.LogLibrary(log)
+	redis.LogLibrary(on.log)
 	n, err := redis.Open(ctx, rc)
 	if err != nil {
 		return nil, fmt.Errorf("cluster.redis: %w", err)

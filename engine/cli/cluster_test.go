@@ -8,6 +8,7 @@ import (
 
 	"github.com/mootchat/moot/engine/cluster/redis/redistest"
 	"github.com/mootchat/moot/engine/config"
+	"github.com/mootchat/moot/engine/telemetry"
 )
 
 // A Redis that speaks TLS alone, and wants certificates of its clients.
@@ -21,7 +22,7 @@ func TestRedisOverTLS(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		g, err := openCluster(t.Context(), cfg, "n", nil, slog.New(slog.DiscardHandler))
+		g, err := openCluster(t.Context(), &node{cfg: cfg, name: "n", trips: new(telemetry.RoundTrips), log: slog.New(slog.DiscardHandler)})
 		if err == nil {
 			err = g.close()
 		}

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -59,14 +60,14 @@ func (c *serveCommand) start(ctx context.Context, t terminal, e *ending, hup <-c
 	for _, warning := range cfg.Warnings {
 		log.Warn("unsafe setting", "setting", warning.Path, "at", config.Pos{File: warning.File, Line: warning.Line}.String(), "warning", warning.Message)
 	}
-	n := &node{cfg: cfg, log: log, hup: hup, name: nodeName(cfg.Cluster.Node), ending: e}
+	n := &node{cfg: cfg, log: log, hup: hup, name: nodeName(cfg.Cluster.Node), ending: e, trips: new(telemetry.RoundTrips)}
 	if n.traces, err = openTraces(ctx, cfg, n.name, log); err != nil {
 		return err
 	}
 	defer e.doingNow("traces")()
 	defer closeTraces(ctx, n.traces, log)
 	defer e.doingNow("cluster")()
-	common, err := openCluster(ctx, cfg, n.name, n.traces, log)
+	common, err := openCluster(ctx, n)
 	if err != nil {
 		return err
 	}
@@ -130,6 +131,8 @@ type node struct {
 	hup      <-chan os.Signal // asks for a reload
 	engine   *engine.Engine
 	api      *api.Server
+	doors    atomic.Pointer[doors] // nil: none is open yet
+	trips    *telemetry.RoundTrips // to Redis
 	http     *http.Server
 }
 
@@ -144,6 +147,7 @@ func (n *node) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	n.doors.Store(&doors)
 	living, end := context.WithCancel(context.WithoutCancel(ctx))
 	defer end()
 	parts, failed := errgroup.WithContext(living)

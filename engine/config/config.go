@@ -97,6 +97,13 @@ type Admin struct {
 	Key               Secret            `yaml:"key"`                                                   // "" = one is made at start, and shown in a text log
 	TenantKeys        map[string]Secret `yaml:"tenantKeys" key:"name"`                                 // by tenant: a key for what is that tenant's only
 	RequestsPerSecond int               `yaml:"requestsPerSecond" default:"100" min:"1" max:"1000000"` // of each key; the burst is twice that
+	Metrics           Metrics           `yaml:"metrics"`
+}
+
+// Metrics bounds what a scrape of /metrics brings where there are many tenants.
+type Metrics struct {
+	Tenants int      `yaml:"tenants" default:"100" min:"0" max:"10000"` // with series of their own; the rest is summed as tenant "other"
+	Named   []string `yaml:"named" check:"name"`                        // tenants with series of their own besides those
 }
 
 // Cluster says how nodes find each other.

@@ -32,6 +32,17 @@ func (c *Config) Sockets() (all []SocketOfMore) {
 	return append(all, c.Socket.More...)
 }
 
+// SocketName is the setting of a listener of Sockets, such as "socket.more[0]".
+func (c *Config) SocketName(i int) string {
+	if c.Socket.Listen != "" {
+		i--
+	}
+	if i < 0 {
+		return "socket"
+	}
+	return cursor{path: "socket"}.key("more").index(i).path
+}
+
 // checkListeners asks that each has an address of its own, a whole certificate, a tenant
 // there is, and proxies where it waits for what they say.
 func (l *load) checkListeners(c *Config) {
@@ -39,6 +50,12 @@ func (l *load) checkListeners(c *Config) {
 	l.checkListener(c, taken, cursor{path: "http"}, c.HTTP.Listen, c.HTTP.TLS, c.HTTP.ProxyProtocol)
 	l.checkListener(c, taken, cursor{path: "admin"}, c.Admin.Listen, c.Admin.TLS, false)
 	l.checkAdmin(c.Admin)
+	for i, tenant := range c.Admin.Metrics.Named {
+		path := l.item("admin.metrics.named", i)
+		if _, ok := c.Tenants[tenant]; !ok && !l.bad[path] {
+			l.problem(l.pos(path), path, unknown("tenant", tenant, sorted(c.Tenants)))
+		}
+	}
 	at := cursor{path: "socket"}
 	l.checkListener(c, taken, at, c.Socket.Listen, c.Socket.TLS, c.Socket.ProxyProtocol)
 	if c.Socket.Listen != "" {

@@ -45,7 +45,7 @@ func Open(ctx context.Context, c Config) (net.Listener, error) {
 		l = &behindProxies{l, c.Proxies}
 	}
 	if secure != nil {
-		l = tls.NewListener(l, secure)
+		l = &secured{tls.NewListener(l, secure), secure.GetCertificate}
 	}
 	return l, nil
 }

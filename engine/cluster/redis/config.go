@@ -70,6 +70,10 @@ type Config struct {
 	// it, a batch of messages with those of the first. nil: nothing is added.
 	Instrument func(redis.UniversalClient) error
 
+	// Hook is added to each client before it is used; nil: none. It is called for every
+	// command, also where Instrument adds nothing.
+	Hook redis.Hook
+
 	// dialer reaches a server; nil is by TCP. Tests cut nodes off with it.
 	dialer dialer
 }

@@ -101,6 +101,10 @@ func Open(ctx context.Context, cfg Config) (*Node, error) {
 }
 
 func (n *Node) instrument() error {
+	if n.cfg.Hook != nil {
+		n.client.AddHook(n.cfg.Hook)
+		n.reader.AddHook(n.cfg.Hook)
+	}
 	if n.cfg.Instrument == nil {
 		return nil
 	}

@@ -1,0 +1,59 @@
+package api
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/mootchat/moot/engine/histogram"
+)
+
+// RoundTrip is how long the node waited for Redis, by the kind of what it asked and by
+// result. Both have few values.
+type RoundTrip struct {
+	Kind, Result string
+	Durations    histogram.Snapshot
+}
+
+// latencies gives how long verbs, chains and Redis took: as many series for ten thousand
+// tenants as for one.
+func (c *collector) latencies(m sample) {
+	st := c.server.cfg.Engine.Stats()
+	for _, v := range st.Verbs {
+		m.counter("moot_verbs_total", "Verbs of clients by result.", float64(v.Count), "verb", v.Verb, "result", v.Result)
+		if v.Durations.Total() > 0 {
+			m.histogram("moot_verb_duration_seconds", "How long verbs took until their answer was queued, by result.", HistogramOf(&v.Durations), fine, "verb", v.Verb, "result", v.Result)
+		}
+	}
+	for _, s := range st.Chains {
+		m.histogram("moot_chain_duration_seconds", "How long the rules of a hook took together, by outcome.", HistogramOf(&s.Durations), fine, "hook", s.Hook, "outcome", s.Outcome)
+	}
+	if c.server.cfg.RoundTrips == nil {
+		return
+	}
+	for _, t := range c.server.cfg.RoundTrips() {
+		m.histogram("moot_redis_duration_seconds", "How long Redis took to answer, by kind and result.", HistogramOf(&t.Durations), fine, "kind", t.Kind, "result", t.Result)
+	}
+}
+
+// buckets chooses buckets: bucket i where i >= from and i%step == step-1.
+type buckets struct{ from, step int }
+
+var (
+	// fine has bounds that double, from 33 us to 17 s: quantiles are off by a factor of
+	// two at most.
+	fine = buckets{from: 5, step: 1}
+	// coarse has every other bound: there may be a histogram for each module of a tenant.
+	coarse = buckets{from: 0, step: 2}
+)
+
+// histogram gives a histogram, with the buckets of b and the one without a bound.
+func (m sample) histogram(name, help string, h Histogram, b buckets, labels ...string) {
+	cumulative := map[float64]uint64{}
+	total := uint64(0)
+	for i, n := range h.Counts {
+		if total += n; i < len(h.Bounds) && i >= b.from && i%b.step == b.step-1 {
+			cumulative[h.Bounds[i]] = total
+		}
+	}
+	names, values := split(labels)
+	m.emit(prometheus.NewConstHistogram(prometheus.NewDesc(name, help, names, nil), total, h.Sum, cumulative, values...))
+}

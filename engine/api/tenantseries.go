@@ -1,0 +1,159 @@
+package api
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"sync"
+
+	"github.com/mootchat/moot/engine"
+)
+
+// otherTenants is the label of the tenants without series of their own. A tenant of that
+// name is one of them.
+const otherTenants = "other"
+
+// tenantSeries chooses the tenants that have series of their own. A tenant keeps its
+// series as long as it is configured, so that no series ends and begins again.
+type tenantSeries struct {
+	most  int
+	named map[string]bool
+
+	mu    sync.Mutex
+	own   map[string]bool // besides the named ones
+	other monotone
+}
+
+func newTenantSeries(cfg *Config) tenantSeries {
+	named := map[string]bool{}
+	for _, tenant := range cfg.MetricsFor {
+		named[tenant] = true
+	}
+	return tenantSeries{most: cmp.Or(cfg.MetricsTenants, 100), named: named, own: map[string]bool{}, other: monotone{}}
+}
+
+// choose gives what the metrics show: the tenants and modules with series of their own,
+// and at the end the sums of the others.
+func (s *tenantSeries) choose(tenants []engine.TenantStats, modules []Module) ([]engine.TenantStats, []Module) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.admit(tenants)
+	rest, left := engine.TenantStats{Name: otherTenants}, false
+	shown := tenants[:0:0]
+	for _, t := range tenants {
+		if s.has(t.Name) {
+			shown = append(shown, t)
+			continue
+		}
+		left = true
+		rest.Connections += t.Connections
+		rest.Rooms += t.Rooms
+		rest.OutboxBytes += t.OutboxBytes
+		rest.Messages += t.Messages
+	}
+	if !left {
+		return shown, modules
+	}
+	rest.Messages = s.other.of("messages", rest.Messages)
+	return append(shown, rest), s.sumModules(modules)
+}
+
+func (s *tenantSeries) has(tenant string) bool {
+	return tenant != otherTenants && (s.own[tenant] || s.named[tenant])
+}
+
+// admit lets go of tenants that are gone, and gives free series to active tenants, the
+// busiest first; where all tenants fit, to all of them.
+func (s *tenantSeries) admit(tenants []engine.TenantStats) {
+	left := slices.DeleteFunc(slices.Clone(tenants), func(t engine.TenantStats) bool { return t.Name == otherTenants || s.has(t.Name) })
+	if len(s.own) > 0 && len(left)+len(s.own) > s.most { // somebody may wait for a place
+		there := make(map[string]bool, len(tenants))
+		for _, t := range tenants {
+			there[t.Name] = true
+		}
+		maps.DeleteFunc(s.own, func(name string, _ bool) bool { return !there[name] })
+	}
+	free := s.most - len(s.own)
+	if free <= 0 {
+		return
+	}
+	if len(left) > free {
+		left = slices.DeleteFunc(left, func(t engine.TenantStats) bool { return t.Messages == 0 && t.Connections == 0 })
+		slices.SortFunc(left, func(a, b engine.TenantStats) int {
+			return cmp.Or(cmp.Compare(b.Messages, a.Messages), cmp.Compare(b.Connections, a.Connections), cmp.Compare(a.Name, b.Name))
+		})
+	}
+	for _, t := range left[:min(free, len(left))] {
+		s.own[t.Name] = true
+	}
+}
+
+// sumModules sums the modules of the other tenants: each may have modules of its own.
+func (s *tenantSeries) sumModules(modules []Module) (shown []Module) {
+	rest := Module{Tenant: otherTenants, Name: otherTenants, Errors: map[string]uint64{}}
+	for i := range modules {
+		m := &modules[i]
+		if s.has(m.Tenant) {
+			shown = append(shown, *m)
+			continue
+		}
+		rest.OpenBreakers += m.OpenBreakers
+		rest.Instances += m.Instances
+		rest.add(m)
+	}
+	if len(shown) == len(modules) {
+		return shown
+	}
+	for name, n := range rest.counters() {
+		*n = s.other.of(name, *n)
+	}
+	for kind, n := range rest.Errors {
+		rest.Errors[kind] = s.other.of("error "+kind, n)
+	}
+	for i, n := range rest.Durations.Counts {
+		rest.Durations.Counts[i] = s.other.of("bucket "+string(rune('a'+i)), n)
+	}
+	rest.Durations.Sum = float64(s.other.of("sum", uint64(rest.Durations.Sum*1e9))) / 1e9
+	return append(shown, rest)
+}
+
+// counters are those of a module that are numbers, by name.
+func (m *Module) counters() map[string]*uint64 {
+	return map[string]*uint64{"calls": &m.Calls, "allowed": &m.Allowed, "rewritten": &m.Rewritten, "denied": &m.Denied,
+		"dropped": &m.Dropped, "effectsDropped": &m.EffectsDropped, "logsDropped": &m.LogsDropped}
+}
+
+// add adds what another module counted.
+func (m *Module) add(o *Module) {
+	m.Calls += o.Calls
+	m.Allowed += o.Allowed
+	m.Rewritten += o.Rewritten
+	m.Denied += o.Denied
+	m.Dropped += o.Dropped
+	m.EffectsDropped += o.EffectsDropped
+	m.LogsDropped += o.LogsDropped
+	for kind, n := range o.Errors {
+		m.Errors[kind] += n
+	}
+	if m.Durations.Counts == nil {
+		m.Durations = Histogram{Bounds: o.Durations.Bounds, Counts: make([]uint64, len(o.Durations.Counts))}
+	}
+	for i := range min(len(m.Durations.Counts), len(o.Durations.Counts)) {
+		m.Durations.Counts[i] += o.Durations.Counts[i]
+	}
+	m.Durations.Sum += o.Durations.Sum
+}
+
+// monotone are sums over tenants that come and go. What a tenant takes with it stays in
+// the sum: a counter that went back would look as if the node had started again.
+type monotone map[string]struct{ last, gone uint64 }
+
+func (m monotone) of(name string, sum uint64) uint64 {
+	c := m[name]
+	if sum < c.last {
+		c.gone += c.last - sum
+	}
+	c.last = sum
+	m[name] = c
+	return sum + c.gone
+}

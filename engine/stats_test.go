@@ -1,0 +1,83 @@
+package engine_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/mootchat/moot/engine"
+)
+
+// TestVerbsAndChainsAreTimed: the clock of a bubble stands still but where a rule sleeps.
+func TestVerbsAndChainsAreTimed(t *testing.T) {
+	inWorld(t, func(w *world) {
+		n := w.node("one")
+		verdict := engine.Verdict{}
+		n.on(engine.HookOnSayReceive, func(*engine.Event) engine.Verdict {
+			time.Sleep(80 * time.Millisecond)
+			return verdict
+		})
+		c := n.client()
+		c.do(roomAdd("r"), say("r", "one"), say("r", "two"))
+		verdict = deny("no")
+		c.do(say("r", "three"))
+		verdict = engine.Verdict{Outcome: engine.Failed}
+		c.do(say("r", "four"), `{"event":"nonsense","messageId":1}`)
+
+		got := map[string]string{}
+		for _, v := range n.Stats().Verbs {
+			got[v.Verb+" "+v.Result] = fmt.Sprint(v.Count, " in ", v.Durations.Sum)
+			if v.Durations.Total() != v.Count {
+				t.Errorf("%s %s: %d of %d are timed", v.Verb, v.Result, v.Durations.Total(), v.Count)
+			}
+		}
+		for _, s := range n.Stats().Chains {
+			got[s.Hook+" "+s.Outcome] = fmt.Sprint(s.Durations.Total(), " in ", s.Durations.Sum)
+		}
+		want := map[string]string{
+			"roomAdd ok": "1 in 0s", "say ok": "2 in 160ms", "say error": "1 in 80ms", "say failed": "1 in 80ms", "other error": "1 in 0s",
+			"onSayReceive allowed": "2 in 160ms", "onSayReceive denied": "1 in 80ms", "onSayReceive failed": "1 in 80ms",
+		}
+		if fmt.Sprint(got) != fmt.Sprint(want) {
+			t.Errorf("got  %v\nwant %v", got, want)
+		}
+		if all := n.Tenants(); len(all) != 1 || all[0].Messages != 2 {
+			t.Errorf("%+v, want 2 messages of the tenant", all)
+		}
+	})
+}
+
+// An action is timed until its answer, which does not come in the order of verbs; a verb
+// that is refused for its rate is counted, and not timed.
+func TestActionsAreTimedAndRefusalsForTheirRateAreNot(t *testing.T) {
+	inWorld(t, func(w *world) {
+		n := w.node("one", func(c *engine.Config) { c.Limits.VerbsPerSecond = 1 })
+		n.mw.Declared = map[string]engine.ActionSpec{"wait": {}}
+		n.on(engine.HookAction, func(*engine.Event) engine.Verdict {
+			time.Sleep(time.Second)
+			return engine.Verdict{}
+		})
+		c := n.client()
+		const action = `{"event":"action","params":{"action":"wait"},"messageId":1}`
+		c.do(action, action, action)
+		time.Sleep(2 * time.Second)
+		got := map[string]string{}
+		for _, v := range n.Stats().Verbs {
+			got[v.Verb+" "+v.Result] = fmt.Sprint(v.Count, " in ", v.Durations.Sum)
+		}
+		if want := map[string]string{"action ok": "2 in 2s", "action limited": "1 in 0s"}; fmt.Sprint(got) != fmt.Sprint(want) {
+			t.Errorf("got  %v\nwant %v", got, want)
+		}
+	})
+}
+
+func TestCountingAVerbAllocatesNothing(t *testing.T) {
+	inWorld(t, func(w *world) {
+		n := w.node("one")
+		for _, verb := range []string{"say", "nonsense", "paramAdd"} {
+			if allocated := testing.AllocsPerRun(100, func() { n.ObserveVerb(verb, nil, time.Millisecond) }); allocated != 0 {
+				t.Errorf("%s: %v allocations", verb, allocated)
+			}
+		}
+	})
+}
