@@ -135,7 +135,7 @@ func TestTheUnitStartsWhatThereIs(t *testing.T) {
 		}
 	}
 	stop, err := time.ParseDuration(unit["Service.TimeoutStopSec"] + "s")
-	if drain := config.Default().Drain; err != nil || stop < drain+afterDrain {
+	if drain := config.Default().DrainDelay + config.Default().Drain; err != nil || stop < drain+afterDrain {
 		t.Errorf("TimeoutStopSec is %v, and the server may take %v", stop, drain+afterDrain)
 	}
 	if unit["Service.MemoryDenyWriteExecute"] != "" {

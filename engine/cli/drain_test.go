@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"io"
 	"net"
 	"net/http"
 	"regexp"
@@ -10,12 +11,13 @@ import (
 	"time"
 )
 
-// drained serves with clients that are let go over a while.
-func drained(t *testing.T, over string, clients int) (*server, []*speaker) {
+// drained serves with clients that are let go over a while; more is more of its
+// configuration.
+func drained(t *testing.T, over string, clients int, more ...string) (*server, []*speaker) {
 	t.Helper()
 	dir := t.TempDir()
 	programAt(t, dir)
-	write(t, dir+"/moot.yaml", "http: { listen: '127.0.0.1:0' }\nsocket: { listen: '127.0.0.1:0' }\nadmin: { listen: '127.0.0.1:0' }\ndrain: "+over+"\n")
+	write(t, dir+"/moot.yaml", "http: { listen: '127.0.0.1:0' }\nsocket: { listen: '127.0.0.1:0' }\nadmin: { listen: '127.0.0.1:0' }\ndrain: "+over+"\n"+strings.Join(more, "\n"))
 	s := startServer(t, dir, "./moot", "serve", "-c", "moot.yaml")
 	var all []*speaker
 	for range clients {
@@ -106,4 +108,59 @@ func TestASecondSignalEndsAtOnce(t *testing.T) {
 	if err == nil || err.Error() != "signal: terminated" {
 		t.Errorf("it ended with %v", err)
 	}
+}
+
+// After SIGTERM the node is not ready, and serves on for drainDelay, new clients too;
+// then it ends as it does without.
+func TestANodeThatEndsServesOnForItsDrainDelay(t *testing.T) {
+	s, clients := drained(t, "1h", 1, "drainDelay: 10m")
+	s.signal(t)
+	if err := s.log.await(regexp.MustCompile(`msg="shutting down" drainDelay=10m0s drain=1h0m0s`)); err != nil {
+		t.Fatal(err)
+	}
+	res, err := http.Get("http://" + s.admin + "/health/ready")
+	if err != nil {
+		t.Fatal(err)
+	}
+	res.Body.Close()
+	if res.StatusCode != http.StatusServiceUnavailable {
+		t.Errorf("after SIGTERM ready is %s", res.Status)
+	}
+	late, err := dialSpeaker(s.socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer late.conn.Close()
+	if !late.lines.Scan() {
+		t.Fatal("a new client is not let in: ", late.lines.Err())
+	}
+	for i, c := range append(clients, late) {
+		if _, err := io.WriteString(c.conn, "detailsView\r\n"); err != nil {
+			t.Fatal(err)
+		}
+		if !c.lines.Scan() || !strings.Contains(c.lines.Text(), `"status":"OK"`) {
+			t.Errorf("client %d heard %q, %v", i, c.lines.Text(), c.lines.Err())
+		}
+	}
+	if res, err = http.Get("http://" + s.http + "/"); err != nil {
+		t.Fatal("the listener of WebSocket clients is closed: ", err)
+	}
+	res.Body.Close()
+	s.signal(t)
+	if err := <-s.ended; err == nil || err.Error() != "signal: terminated" {
+		t.Errorf("after a second signal it ended with %v", err)
+	}
+	s.ended <- nil // for kill
+}
+
+func TestADrainDelayComesToAnEnd(t *testing.T) {
+	s, clients := drained(t, "0s", 1, "drainDelay: 10ms")
+	s.signal(t)
+	if c := clients[0]; !c.lines.Scan() || c.lines.Text() != `{"status":"Bye","context":"api","reason":"shutdown"}` {
+		t.Errorf("heard %q, %v", c.lines.Text(), c.lines.Err())
+	}
+	if err := <-s.ended; err != nil {
+		t.Errorf("it ended with %v:\n%s", err, &s.log)
+	}
+	s.ended <- nil // for kill
 }

@@ -134,6 +134,7 @@ type node struct {
 	doors    atomic.Pointer[doors] // nil: none is open yet
 	trips    *telemetry.RoundTrips // to Redis
 	http     *http.Server
+	retiring atomic.Bool // the node is to end: it is not ready, whether or not it still serves
 }
 
 // afterDrain is how long, beyond the time to let clients go, the last of them may take.
@@ -163,7 +164,7 @@ func (n *node) run(ctx context.Context) error {
 		end()
 		return errors.Join(parts.Wait(), doors.close(), ctx.Err())
 	}
-	n.ending.serving(func() time.Duration { return n.reloader.current.Load().Drain })
+	n.ending.serving(func() time.Duration { c := n.reloader.current.Load(); return c.DrainDelay + c.Drain })
 	n.keys.Use(failed, addressesOf(n.cfg))
 	n.serveWeb(failed, parts, doors.web)
 	n.serveSockets(failed, parts, doors.sockets)
@@ -174,7 +175,7 @@ func (n *node) run(ctx context.Context) error {
 	case <-failed.Done():
 	}
 	n.ending.begin()
-	n.log.Info("shutting down", "drain", n.reloader.current.Load().Drain)
+	n.retire(failed)
 	err = n.ending.do("clients", func() error { return n.drain(living, doors) })
 	end()
 	return errors.Join(parts.Wait(), err)
@@ -234,6 +235,27 @@ func (n *node) serveSockets(ctx context.Context, parts *errgroup.Group, sockets 
 		n.part(parts, "socket", func() error { return lines.Serve(ctx, sockets[i]) })
 		n.log.Info("serving", "socket", sockets[i].Addr().String(), "tenant", cfg.Tenant)
 	}
+}
+
+// retire fails readiness, and serves on for drainDelay: load balancers that ask for
+// readiness, or are told of the end by others, send clients here until they have
+// noticed. It returns earlier when ctx ends.
+func (n *node) retire(ctx context.Context) {
+	n.retiring.Store(true)
+	cfg := n.reloader.current.Load()
+	n.log.Info("shutting down", "drainDelay", cfg.DrainDelay, "drain", cfg.Drain)
+	select {
+	case <-time.After(cfg.DrainDelay):
+	case <-ctx.Done():
+	}
+}
+
+// staying is the readiness check of a node that is not asked to end.
+func (n *node) staying(context.Context) error {
+	if n.retiring.Load() {
+		return errors.New("the node is shutting down")
+	}
+	return nil
 }
 
 // drain lets the clients go. The node is not ready any more before a listener is

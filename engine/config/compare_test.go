@@ -28,6 +28,7 @@ func TestWhatNeedsARestartIsToldFromWhatDoesNot(t *testing.T) {
 		{"", nil, false},
 		{"# a comment", nil, false},
 		{"drain: 7s", nil, true},
+		{"drainDelay: 7s", nil, true},
 		{"log: {level: debug}", nil, true},
 		{"log: {format: json}", []string{"log.format"}, false},
 		{"http: {listen: ':1', allowedOrigins: ['*']}", []string{"http.listen", "http.allowedOrigins"}, false},

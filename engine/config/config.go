@@ -31,23 +31,24 @@ import (
 // Config is all of the configuration, checked, with defaults where nothing was said.
 // It belongs to the caller; this package keeps no reference to it.
 type Config struct {
-	File      Path              `yaml:"-"`       // the file itself
-	Warnings  Problems          `yaml:"-"`       // of settings that are valid and unsafe; nil: none
-	Include   []string          `yaml:"include"` // patterns of files with more modules and tenants; read already
-	HTTP      HTTP              `yaml:"http" restart:"true"`
-	Socket    Socket            `yaml:"socket" restart:"true"`
-	Admin     Admin             `yaml:"admin" restart:"true"`
-	Cluster   Cluster           `yaml:"cluster" restart:"true"`
-	Limits    Limits            `yaml:"limits"`
-	Sessions  Sessions          `yaml:"sessions" restart:"true"`
-	Drain     time.Duration     `yaml:"drain" default:"30s" min:"0s" max:"1h"`         // time to let clients go on shutdown; 0 = at once
-	Watch     bool              `yaml:"watch" default:"false"`                         // reload when a file changes
-	Trusted   []string          `yaml:"trustedProxies" check:"network" restart:"true"` // whose word is taken for who connects; see Proxies
-	Log       Log               `yaml:"log"`
-	Decisions Decisions         `yaml:"decisions"`
-	Telemetry Telemetry         `yaml:"telemetry" restart:"true"`
-	Modules   map[string]Module `yaml:"modules" key:"name"`
-	Tenants   map[string]Tenant `yaml:"tenants" key:"name"` // never empty: where the file has none, it is "default" alone
+	File       Path              `yaml:"-"`       // the file itself
+	Warnings   Problems          `yaml:"-"`       // of settings that are valid and unsafe; nil: none
+	Include    []string          `yaml:"include"` // patterns of files with more modules and tenants; read already
+	HTTP       HTTP              `yaml:"http" restart:"true"`
+	Socket     Socket            `yaml:"socket" restart:"true"`
+	Admin      Admin             `yaml:"admin" restart:"true"`
+	Cluster    Cluster           `yaml:"cluster" restart:"true"`
+	Limits     Limits            `yaml:"limits"`
+	Sessions   Sessions          `yaml:"sessions" restart:"true"`
+	Drain      time.Duration     `yaml:"drain" default:"30s" min:"0s" max:"1h"`         // time to let clients go on shutdown; 0 = at once
+	DrainDelay time.Duration     `yaml:"drainDelay" default:"0s" min:"0s" max:"10m"`    // between failing readiness and closing the listeners on shutdown
+	Watch      bool              `yaml:"watch" default:"false"`                         // reload when a file changes
+	Trusted    []string          `yaml:"trustedProxies" check:"network" restart:"true"` // whose word is taken for who connects; see Proxies
+	Log        Log               `yaml:"log"`
+	Decisions  Decisions         `yaml:"decisions"`
+	Telemetry  Telemetry         `yaml:"telemetry" restart:"true"`
+	Modules    map[string]Module `yaml:"modules" key:"name"`
+	Tenants    map[string]Tenant `yaml:"tenants" key:"name"` // never empty: where the file has none, it is "default" alone
 }
 
 // HTTP is the listener of WebSocket clients.
