@@ -120,6 +120,18 @@ func TestLongLineIsRefusedWhileItArrives(t *testing.T) {
 
 // A line that is longer than anybody types must end in time: else each connection
 // could have the server keep a message's worth of memory for ever.
+func TestALineThatIsNotUTF8IsRefusedWhileItArrives(t *testing.T) {
+	everywhere(t, func(s *site) {
+		c := s.dial()
+		c.raw("say r \xf4\x90")
+		if got := c.hears(); !strings.Contains(got, "text is not valid UTF-8") {
+			s.Errorf("heard %s", got)
+		}
+		c.raw("and the rest\n" + withID(1, "roomAdd") + "\n")
+		c.wants(ok(1, "true"))
+	})
+}
+
 func TestALongLineMustEnd(t *testing.T) {
 	const longer = 5 << 10 // than what may take its time
 	everywhere(t, func(s *site) {

@@ -86,13 +86,32 @@ func TestLinesAreSplit(t *testing.T) {
 		{"long, in one", Lines{Max: 3}, []string{"abcd\nx\n"}, []string{long, "x"}},
 		{"long, said while it arrives, once", Lines{Max: 3}, []string{"ab", "cd", "efghijkl", "mn\nx\n"}, []string{long, "x"}},
 		{"long, with a delimiter", Lines{Max: 3, Delimiter: "--"}, []string{"abc-", "-abc", "d-e", "ef-", "-x--"}, []string{"abc", long, "x"}},
+		{"blank and long", Lines{Max: 3}, []string{"     \nx\n", "  ", "  ", " \ny\n"}, []string{long, "x", long, "y"}},
 		{"not UTF-8", Lines{}, []string{"\xff\xfe\nx\n"}, []string{bad, "x"}},
+		{"not UTF-8, said while it arrives, once", Lines{}, []string{"say r \xe2\x82", "(", "more \xff", "\nx\n"}, []string{bad, "x"}},
+		{"half a character at the end", Lines{}, []string{"say r \xe2\x82\nx\n"}, []string{bad, "x"}},
+		{"not UTF-8, then long", Lines{Max: 3}, []string{"a\xffcdef\nx\n"}, []string{bad, "x"}},
+		{"long, then not UTF-8", Lines{Max: 3}, []string{"abcd\xff\nx\n"}, []string{long, "x"}},
+		{"a delimiter that is not UTF-8", Lines{Delimiter: "\xff\xfe"}, []string{"é\xff", "\xfeb\xff\xfe"}, []string{"é", "b"}},
 		{"Ctrl-D", Lines{}, []string{"ab", "\x04"}, []string{quit}},
 		{"Ctrl-D in a line", Lines{}, []string{"a\x04\n"}, []string{"a\x04"}},
 		{"telnet Ctrl-C", Lines{}, []string{"\xff\xf4\xff\xfd\x06"}, []string{quit}},
 	} {
 		if got := feed(&c.lines, c.chunks...); !reflect.DeepEqual(got, c.want) {
 			t.Errorf("%s: got %q, want %q", c.name, got, c.want)
+		}
+	}
+}
+
+// What is wrong with a line is said with the chunk that brings it, not at the line's end.
+func TestLinesAreRefusedAtOnce(t *testing.T) {
+	for _, c := range []struct{ chunk, want string }{{"say r \xed\xa0", "!" + ErrUTF8.Error()}, {"say r \xf4\x90", "!" + ErrUTF8.Error()}, {"say room", "!" + ErrLong.Error()}} {
+		l := Lines{Max: 7}
+		if c.want == "!"+ErrUTF8.Error() {
+			l.Max = 100
+		}
+		if got := feed(&l, c.chunk); !reflect.DeepEqual(got, []string{c.want}) {
+			t.Errorf("%q: got %q, want %q", c.chunk, got, c.want)
 		}
 	}
 }

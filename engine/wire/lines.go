@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"iter"
-	"unicode/utf8"
 )
 
 // What may come out of [Lines] in place of a line.
@@ -20,7 +19,8 @@ type Lines struct {
 	Delimiter string // what ends a line; "": \n, \r\n or \r
 
 	pending   []byte // of a line that has not ended; while dropping, what may be part of its end
-	dropping  bool   // the line that comes is too long, and that was said
+	whole     int    // bytes of pending that are whole characters of valid UTF-8
+	dropping  bool   // the line that comes was refused, and the rest of it is passed over
 	delimiter []byte
 }
 
@@ -34,8 +34,9 @@ var ctrlC = []byte{0xff, 0xf4, 0xff, 0xfd, 0x06}
 // Feed takes the next bytes and gives the lines that they end, in order, without
 // their ends; blank ones are passed over. A line is valid until the next one.
 // In place of a line there may be an error: ErrLong, as soon as a line is
-// longer than Max, however much of it is still to come; ErrUTF8; or ErrQuit, if
-// chunk is just that, as a terminal sends it.
+// longer than Max, or ErrUTF8, as soon as it cannot be valid UTF-8, however much
+// of the line is still to come; or ErrQuit, if chunk is just that, as a terminal
+// sends it.
 //
 // The loop may be left early only if Feed is not called again.
 func (l *Lines) Feed(chunk []byte) iter.Seq2[[]byte, error] {
@@ -59,12 +60,14 @@ func (l *Lines) Feed(chunk []byte) iter.Seq2[[]byte, error] {
 				return
 			}
 			chunk = chunk[from+n+width:]
-			from = 0
+			from, l.whole = 0, 0
 		}
-		if !l.dropping && len(chunk) > l.max()+l.tail() {
-			l.dropping = true
-			if !yield(nil, ErrLong) {
-				return
+		if !l.dropping {
+			if err := l.wrong(chunk, false); err != nil {
+				l.dropping = true
+				if !yield(nil, err) {
+					return
+				}
 			}
 		}
 		l.store(chunk)
@@ -98,24 +101,41 @@ func (l *Lines) max() int {
 }
 
 func (l *Lines) give(line []byte, yield func([]byte, error) bool) bool {
-	switch {
-	case l.dropping:
+	if l.dropping {
 		l.dropping = false
 		return true
-	case len(line) > l.max():
-		return yield(nil, ErrLong)
-	case len(bytes.TrimLeft(line, " ")) == 0:
-		return true
-	case !utf8.Valid(line):
-		return yield(nil, ErrUTF8)
 	}
-	return yield(line, nil)
+	if err := l.wrong(line, true); err != nil {
+		return yield(nil, err)
+	}
+	return len(bytes.TrimLeft(line, " ")) == 0 || yield(line, nil)
+}
+
+// wrong says why a line is refused, as far as it has come; of two reasons the one whose
+// byte came first. The last bytes of a line that has not ended may be of its end.
+func (l *Lines) wrong(line []byte, ended bool) error {
+	if !ended {
+		line = line[:max(l.whole, len(line)-l.tail())]
+	}
+	long := len(line) > l.max()
+	if long {
+		line = line[:l.max()]
+	}
+	whole, ok := ValidPrefix(line[min(l.whole, len(line)):]) // Max may be another now
+	l.whole += whole
+	switch {
+	case !ok, ended && !long && l.whole < len(line):
+		return ErrUTF8
+	case long:
+		return ErrLong
+	}
+	return nil
 }
 
 // store keeps rest, which may be part of pending, for the next chunk.
 func (l *Lines) store(rest []byte) {
 	if l.dropping {
-		rest = rest[max(0, len(rest)-l.tail()):]
+		rest, l.whole = rest[max(0, len(rest)-l.tail()):], 0
 	}
 	if len(rest) == 0 && cap(l.pending) > keep {
 		l.pending = nil

@@ -145,6 +145,7 @@ func FuzzPayload(f *testing.F) {
 	f.Add("hi", false, "r", "0", "user", int64(5), "")
 	f.Add(`{"a":1}`, true, "r\u2028", "\xff", "user", int64(-5), `{"x":1,"x":2,"message":5}`)
 	f.Add("{\n}", true, "", "", "", int64(0), "{\"y\":\n[]}")
+	f.Add("hi", false, "r", "0", "user", int64(5), `{"": []}`)
 	f.Fuzz(func(t *testing.T, text string, isJSON bool, room, from, context string, at int64, extra string) {
 		first := AppendPayload(nil, Payload{Message{text, isJSON}, room, from, context, at, Position{}, raw(extra)})
 		checkLine(t, first)
@@ -153,16 +154,19 @@ func FuzzPayload(f *testing.F) {
 			t.Fatalf("%v: %s", err, first)
 		}
 		// What has been through once stays the same.
-		again, err := ParsePayload(AppendPayload(nil, p))
+		second := AppendPayload(nil, p) // without the space between tokens that Extra had
+		again, err := ParsePayload(second)
 		if err != nil || !reflect.DeepEqual(again, p) {
 			t.Fatalf("%v:\n%+v\n%+v", err, p, again)
 		}
 		// A position changes nothing else.
-		placed := AppendPlaced(nil, first, Position{Epoch: room, Offset: uint64(at)})
-		if p.At = (Position{Epoch: room, Offset: uint64(at)}); string(placed) != string(AppendPayload(nil, p)) {
-			t.Fatalf("%s\nbecame %s", first, placed)
+		position := Position{Epoch: room, Offset: uint64(at)}
+		placed := AppendPlaced(nil, second, position)
+		if p.At = position; string(placed) != string(AppendPayload(nil, p)) {
+			t.Fatalf("%s\nbecame %s", second, placed)
 		}
 		checkLine(t, placed)
+		checkLine(t, AppendPlaced(nil, first, position))
 		// Bytes from anywhere never end the process, nor make an Extra that is none.
 		if p, err := ParsePayload([]byte(text)); err == nil && p.Extra != nil && CheckExtra(p.Extra) != nil {
 			t.Fatalf("%q gave %q", text, p.Extra)

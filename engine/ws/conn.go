@@ -22,7 +22,7 @@ type conn struct {
 	primus bool
 
 	leaving atomic.Bool // no more requests are carried out
-	parting []byte      // the reader's: the close frame that answers the client's, or says how it broke the protocol
+	parting []byte      // the reader's: the close frame that answers the client's
 
 	place // in the server's wheel
 }
@@ -89,18 +89,7 @@ func (c *conn) Farewell(why engine.Close) []byte {
 	return appendClose(b, why)
 }
 
-// Of RFC 6455, section 5.2.
-const (
-	fin     = 0x80
-	opClose = 8
-	opPing  = 9
-	opPong  = 10
-	masked  = 0x80
-
-	closeReason    = 4 // where the reason begins in a close frame
-	longestReason  = 123
-	longestControl = 125
-)
+const longestReason = 123
 
 // appendClose appends a close frame. What is too long of the reason is left out.
 func appendClose(dst []byte, why engine.Close) []byte {

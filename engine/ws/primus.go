@@ -5,7 +5,6 @@ import (
 	"net/http"
 	"strconv"
 	"time"
-	"unicode/utf8"
 
 	"github.com/mootchat/moot/engine/wire"
 )
@@ -30,7 +29,7 @@ func (c *conn) answerPrimus(text []byte) bool {
 	const pong, id = `"primus::pong::`, `"primus::id::"`
 	switch {
 	case bytes.HasPrefix(text, []byte(pong)):
-		return utf8.Valid(text)
+		return true
 	case string(text) == id:
 		c.peer.Send(wire.FrameOf([]byte(`"primus::id::` + c.peer.ID() + `"`)))
 		return true

@@ -2,10 +2,10 @@
 // carried out by the engine; all that goes out, goes through the connection's
 // outbox.
 //
-// github.com/coder/websocket does the handshake and reads. It never writes to the
-// socket itself: its control frames come to [reader.Write], whole, and go through
-// the outbox like all others, so that no frame is torn by another; data frames
-// are made once for all receivers by package wire and never pass through it.
+// github.com/coder/websocket does the handshake. Frames are read here (see frames): a
+// length over the limit is refused at the header, text at its first bad byte, and no
+// connection keeps a buffer while it is silent. What is written are whole frames, made
+// once for all receivers by package wire, so that no frame is torn by another.
 //
 // A connection that is silent costs its socket and its place in the engine: on
 // Linux no goroutine, elsewhere and with TLS a small one. What reads, reads for
