@@ -2,7 +2,9 @@ package api
 
 import (
 	"context"
+	"io"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -11,22 +13,25 @@ import (
 // Recorder records what this node's modules are asked and answer. Its methods may be
 // called concurrently.
 type Recorder interface {
-	// Record gives each call that fits q, as a line of JSON, to f, until ctx ends or f
-	// fails, whose error it returns.
+	// Record gives each call that fits q to f, as a line of JSON with its newline,
+	// which others may be reading too, until ctx ends or f fails, whose error it
+	// returns. What waits for f is bounded, for each q.By too; calls beyond that are
+	// left out, and a line {"lost":N} says how many.
 	Record(ctx context.Context, q RecordQuery, f func(line []byte) error) error
 }
 
 // RecordQuery says what is recorded; an empty field fits all.
 type RecordQuery struct {
 	Tenant, Room, Module string
-	Text                 bool // what was said is not redacted
+	Text                 bool   // what was said is not redacted
+	By                   string // whose key
 }
 
 // streams marks operations that answer for as long as they are listened to.
 const streams = "streams"
 
-// lineTimeout is how long a reader may take for a line, and heartbeat how often an
-// empty one is sent: who has gone is noticed.
+// lineTimeout is how long a reader may take for a line before its recording ends, and
+// heartbeat how often an empty one is sent: who has gone is noticed.
 const (
 	lineTimeout = 10 * time.Second
 	heartbeat   = time.Second
@@ -37,7 +42,10 @@ func (s *Server) recordOperations() {
 		return
 	}
 	op := s.operation("record", http.MethodGet, "/api/tenants/{tenant}/record", 200,
-		"Record what this node's modules are asked and answer, a line of JSON each, until the request ends; an empty line says that the server is there")
+		"Record what this node's modules are asked and answer, a line of JSON each, until the request ends")
+	op.Description = "An empty line says that the server is there. Where the reader is slow, calls beyond 4 MiB that wait for it, " +
+		"8 MiB for all recordings with its key, or 32 MiB on the node are left out: a line {\"lost\":N} in their place says how many. " +
+		"A reader that takes longer than 10 s for a line is disconnected."
 	op.Metadata = map[string]any{streams: true}
 	huma.Register(s.api, op, func(ctx context.Context, in *struct {
 		Tenant string `path:"tenant" maxLength:"63"`
@@ -45,8 +53,8 @@ func (s *Server) recordOperations() {
 		Module string `query:"module" maxLength:"63" doc:"By name."`
 		Text   bool   `query:"text" doc:"What was said as it was: without it every letter is an x."`
 	}) (*huma.StreamResponse, error) {
-		q := RecordQuery{Tenant: in.Tenant, Room: in.Room, Module: in.Module, Text: in.Text}
 		who, _ := scopeOf(ctx)
+		q := RecordQuery{Tenant: in.Tenant, Room: in.Room, Module: in.Module, Text: in.Text, By: who.String()}
 		if f := s.streams.begin(who); f != nil {
 			return nil, f
 		}
@@ -57,47 +65,69 @@ func (s *Server) recordOperations() {
 	})
 }
 
+// record writes lines as they come, and heartbeats between them, until the request ends
+// or its reader takes too long.
 func (s *Server) record(c huma.Context, q RecordQuery) {
 	c.SetHeader("Content-Type", "application/jsonl")
 	ctx, cancel := context.WithCancel(c.Context())
 	defer cancel()
-	to := c.BodyWriter()
-	web, _ := to.(http.ResponseWriter)
-	write := func(line []byte) error {
-		if web != nil {
-			_ = http.NewResponseController(web).SetWriteDeadline(time.Now().Add(lineTimeout)) // without one, the server's holds
-		}
-		if _, err := to.Write(append(line, '\n')); err != nil {
-			return err
-		}
-		if web != nil {
-			return http.NewResponseController(web).Flush()
-		}
-		return nil
+	to := lineWriter{to: c.BodyWriter()}
+	if to.write([]byte("\n")) != nil {
+		return
 	}
-	lines := make(chan []byte)
-	ended := make(chan struct{})
+	beats := make(chan struct{})
 	go func() {
-		defer close(ended)
-		_ = s.cfg.Recorder.Record(ctx, q, func(line []byte) error { // it ends with ctx
-			select {
-			case lines <- line:
-			case <-ctx.Done():
-			}
-			return nil
-		})
+		defer close(beats)
+		defer cancel()
+		to.beat(ctx)
 	}()
-	defer func() { cancel(); <-ended }()
+	_ = s.cfg.Recorder.Record(ctx, q, to.write) // it ends with ctx, or since the reader has gone
+	cancel()
+	<-beats
+}
+
+// lineWriter writes lines to a client that may be slow. Its methods may be called
+// concurrently.
+type lineWriter struct {
+	mu   sync.Mutex
+	to   io.Writer
+	last time.Time // a line was written
+}
+
+// write fails when the line has not been taken within lineTimeout.
+func (w *lineWriter) write(line []byte) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	web, _ := w.to.(http.ResponseWriter)
+	if web != nil {
+		_ = http.NewResponseController(web).SetWriteDeadline(time.Now().Add(lineTimeout)) // without one, the server's holds
+	}
+	if _, err := w.to.Write(line); err != nil {
+		return err
+	}
+	w.last = time.Now()
+	if web != nil {
+		return http.NewResponseController(web).Flush()
+	}
+	return nil
+}
+
+// beat writes an empty line wherever none was written for a heartbeat, until ctx ends
+// or the client has gone.
+func (w *lineWriter) beat(ctx context.Context) {
 	beat := time.NewTicker(heartbeat)
 	defer beat.Stop()
-	for err := write(nil); err == nil; {
+	for {
 		select {
 		case <-ctx.Done():
 			return
-		case line := <-lines:
-			err = write(line)
 		case <-beat.C:
-			err = write(nil)
+		}
+		w.mu.Lock()
+		quiet := time.Since(w.last) >= heartbeat
+		w.mu.Unlock()
+		if quiet && w.write([]byte("\n")) != nil {
+			return
 		}
 	}
 }

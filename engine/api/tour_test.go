@@ -94,7 +94,7 @@ func (p *program) List(_ context.Context, tenant, module, cursor string, limit i
 }
 
 func (p *program) Record(ctx context.Context, q api.RecordQuery, f func([]byte) error) error {
-	if err := f(fmt.Appendf(nil, `{"tenant":%q,"room":%q,"text":%t}`, q.Tenant, q.Room, q.Text)); err != nil {
+	if err := f(fmt.Appendf(nil, "{\"tenant\":%q,\"room\":%q,\"text\":%t}\n", q.Tenant, q.Room, q.Text)); err != nil {
 		return err
 	}
 	<-ctx.Done()

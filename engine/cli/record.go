@@ -2,7 +2,9 @@ package cli
 
 import (
 	"bufio"
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/url"
@@ -11,6 +13,7 @@ import (
 
 	"github.com/mootchat/moot/engine/api/client"
 	"github.com/mootchat/moot/engine/cli/module"
+	"github.com/mootchat/moot/host/trial"
 )
 
 type recordCommand struct {
@@ -42,7 +45,7 @@ func (c *recordCommand) Run(ctx context.Context, t terminal) (err error) {
 		return misuse{fmt.Errorf("moot: --out: %w", err)}
 	}
 	to := bufio.NewWriter(file)
-	n := 0
+	n, lost := 0, 0
 	q := url.Values{}
 	for name, value := range map[string]string{"room": c.Room, "module": c.Module} {
 		if value != "" {
@@ -57,6 +60,10 @@ func (c *recordCommand) Run(ctx context.Context, t terminal) (err error) {
 		if _, err := to.Write(append(line, '\n')); err != nil {
 			return err
 		}
+		if left := leftOut(line); left > 0 {
+			lost += left
+			return nil
+		}
 		if n++; n == c.Count {
 			return errEnough
 		}
@@ -70,7 +77,22 @@ func (c *recordCommand) Run(ctx context.Context, t terminal) (err error) {
 		return errors.Join(err, os.Remove(c.Out))
 	}
 	fmt.Fprintf(t.err, "%s in %s\n", counted(n, "call"), c.Out)
+	if lost > 0 {
+		fmt.Fprintf(t.err, "%s left out: the server had no room for what waits to be written here\n", counted(lost, "call"))
+	}
 	return err
+}
+
+// leftOut is how many calls the line says were left out; 0: it is a call.
+func leftOut(line []byte) int {
+	if !bytes.HasPrefix(line, []byte(`{"lost":`)) {
+		return 0
+	}
+	var r trial.Recorded
+	if json.Unmarshal(line, &r) != nil {
+		return 0
+	}
+	return r.Lost
 }
 
 type replayCommand struct {

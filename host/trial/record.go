@@ -2,19 +2,15 @@ package trial
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"strconv"
 	"strings"
-	"sync"
-	"time"
 	"unicode"
 
-	"github.com/mootchat/moot/engine"
 	"github.com/mootchat/moot/host"
 )
 
-// Recorded is one call of a module: a line of a recording.
+// Recorded is a line of a recording: one call of a module, or only Lost.
 type Recorded struct {
 	At       int64           `json:"at"`     // ms since 1970
 	Module   string          `json:"module"` // module@sha256#revision
@@ -22,131 +18,13 @@ type Recorded struct {
 	Calls    []host.HostCall `json:"calls,omitempty"` // what clock, random numbers, store and rooms answered
 	Answer   Answer          `json:"answer"`
 	Redacted bool            `json:"redacted,omitempty"` // what was said is x and 0
-	Lost     int             `json:"lost,omitempty"`     // calls before it that were not recorded: the reader was too slow
+	Lost     int             `json:"lost,omitempty"`     // calls left out here, since the reader was too slow: such a line has nothing else
 }
 
 // Name is the module's name.
 func (r *Recorded) Name() string {
 	name, _, _ := strings.Cut(r.Module, "@")
 	return name
-}
-
-// Filter says which calls are recorded; "" is any.
-type Filter struct {
-	Tenant, Room, Module string
-	Text                 bool // what was said is recorded as it is
-}
-
-func (f *Filter) wants(module string, ev *engine.Event) bool {
-	name, _, _ := strings.Cut(module, "@")
-	return (f.Tenant == "" || f.Tenant == ev.Tenant) && (f.Room == "" || f.Room == ev.Room) && (f.Module == "" || f.Module == name)
-}
-
-// Recorder records what the modules of a running host are asked and answer. Its
-// methods may be called concurrently. While nobody records it costs nothing.
-type Recorder struct {
-	host *host.Host
-	mu   sync.RWMutex
-	tape map[*tape]bool
-}
-
-// tape is one recording under way.
-type tape struct {
-	Filter
-	lines chan []byte
-	mu    sync.Mutex
-	lost  int
-}
-
-// maxWaiting bounds the calls that wait for a slow reader; the rest is lost and counted.
-const maxWaiting = 256
-
-// NewRecorder makes a recorder of the host's modules.
-func NewRecorder(h *host.Host) *Recorder { return &Recorder{host: h, tape: make(map[*tape]bool)} }
-
-// Record gives each call that fits, as a line of JSON, until ctx ends or f fails, whose
-// error it returns.
-func (r *Recorder) Record(ctx context.Context, filter Filter, f func(line []byte) error) error {
-	t := &tape{Filter: filter, lines: make(chan []byte, maxWaiting)}
-	r.begin(t)
-	defer r.end(t)
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case line := <-t.lines:
-			if err := f(line); err != nil {
-				return err
-			}
-		}
-	}
-}
-
-func (r *Recorder) begin(t *tape) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.tape[t] = true
-	r.host.Trace(r)
-}
-
-func (r *Recorder) end(t *tape) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	delete(r.tape, t)
-	if len(r.tape) == 0 {
-		r.host.Trace(nil)
-	}
-}
-
-// Begin implements [host.Tracer].
-func (r *Recorder) Begin(module string, ev *engine.Event) *host.Trace {
-	if ev == nil {
-		return nil
-	}
-	r.mu.RLock()
-	defer r.mu.RUnlock()
-	for t := range r.tape {
-		if t.wants(module, ev) {
-			return new(host.Trace)
-		}
-	}
-	return nil
-}
-
-// End implements [host.Tracer].
-func (r *Recorder) End(t *host.Trace) {
-	r.mu.RLock()
-	defer r.mu.RUnlock()
-	for tape := range r.tape {
-		if tape.wants(t.Module, t.Event) {
-			tape.take(t)
-		}
-	}
-}
-
-func (t *tape) take(trace *host.Trace) {
-	var receivers []Connection
-	for _, r := range trace.Said.Receivers {
-		receivers = append(receivers, ConnectionOf(r.Profile, r.JoinedAt))
-	}
-	c := Recorded{At: time.Now().UnixMilli(), Module: trace.Module, Event: EventOf(trace.Event, receivers), Calls: trace.Calls, Answer: AnswerOf(trace)}
-	if !t.Text {
-		c = redacted(c)
-	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	c.Lost = t.lost
-	line, err := json.Marshal(&c)
-	if err != nil { // a module's bytes that are no JSON: there are none, they were checked
-		t.lost++
-		return
-	}
-	select {
-	case t.lines <- line:
-		t.lost = 0
-	default:
-		t.lost++
-	}
 }
 
 // redacted is c without what people said, and what modules made of it: every letter is

@@ -1,0 +1,218 @@
+package trial
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/wire"
+	"github.com/mootchat/moot/host"
+	"github.com/mootchat/moot/host/abi"
+)
+
+func newRecorder(t testing.TB) *Recorder {
+	t.Helper()
+	h, err := host.New(host.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := h.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return NewRecorder(h)
+}
+
+// reader is one of a recording, who reads when told to.
+type reader struct {
+	goOn  chan struct{} // closed: reads on
+	calls int
+	lost  int
+	lines [][]byte
+}
+
+// record begins a recording and returns when it is under way. Its reader takes no line
+// before goOn is closed; end ends it, when all that waits has been read.
+func (r *Recorder) record(t testing.TB, f Filter) (rd *reader, end func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	rd = &reader{goOn: make(chan struct{})}
+	before := r.count()
+	var done sync.WaitGroup
+	done.Go(func() {
+		_ = r.Record(ctx, f, func(line []byte) error {
+			<-rd.goOn
+			var c Recorded
+			if err := json.Unmarshal(line, &c); err != nil || !bytes.HasSuffix(line, []byte("}\n")) {
+				t.Errorf("%v: %.100q", err, line)
+			}
+			if c.Module != "" {
+				rd.calls++
+				rd.lines = append(rd.lines, line)
+			}
+			rd.lost += c.Lost
+			return nil
+		})
+	})
+	for r.count() == before {
+		runtime.Gosched()
+	}
+	return rd, func() { cancel(); done.Wait() }
+}
+
+func (r *Recorder) count() (n int) {
+	if all := r.tapes.Load(); all != nil {
+		for _, list := range *all {
+			n += len(list)
+		}
+	}
+	return n
+}
+
+// say is a call about many receivers, each of whom gets one of two long texts.
+func say(tenant string, receivers, text int) *host.Trace {
+	t := &host.Trace{Module: "rule@0123#4567", Event: &engine.Event{Hook: engine.HookSay, Tenant: tenant, Room: "hall", Message: wire.Message{Text: "hi"}}}
+	t.Said.Verdict = abi.PerReceiver
+	t.Said.Variants = []host.Variant{{Message: &wire.Message{Text: strings.Repeat("a", text)}}}
+	for i := range receivers {
+		t.Said.Receivers = append(t.Said.Receivers, host.Receiver{Profile: &engine.Profile{ID: fmt.Sprint("one-", i), Tenant: tenant}})
+		t.Said.Verdicts = append(t.Said.Verdicts, abi.VerdictVariant)
+	}
+	return t
+}
+
+// Readers that do not read hold no more memory than the bounds, by key and on the node,
+// and hear in the end how many calls they were not given.
+func TestWhatWaitsForStalledReadersIsBounded(t *testing.T) {
+	r := newRecorder(t)
+	var readers []*reader
+	var ends []func()
+	for key := range 6 {
+		for range 8 {
+			rd, end := r.record(t, Filter{Tenant: "acme", Text: true, By: fmt.Sprint("key ", key)})
+			readers, ends = append(readers, rd), append(ends, end)
+		}
+	}
+	const small, large, huge = 200, 200, 5
+	asked := func(n int, trace *host.Trace) {
+		for range n {
+			r.End(trace)
+			if w := r.Waiting(); w > MostOfNode {
+				t.Fatalf("%d bytes wait", w)
+			}
+		}
+	}
+	asked(large, say("acme", 50, 2<<10))
+	asked(huge, say("acme", 1000, 32<<10)) // a line of 32 MiB, if it were made
+	asked(small, say("acme", 1, 10))
+	r.space.mu.Lock()
+	for by, n := range r.space.byOf {
+		if n > MostOfOne {
+			t.Errorf("%d bytes wait for the recordings of %s", n, by)
+		}
+	}
+	r.space.mu.Unlock()
+	var heap runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&heap)
+	if heap.HeapAlloc > 2*MostOfNode {
+		t.Errorf("the heap has %d MiB", heap.HeapAlloc>>20)
+	}
+	for i, rd := range readers {
+		close(rd.goOn)
+		for waits(r, i) {
+			runtime.Gosched()
+		}
+	}
+	for i, rd := range readers {
+		ends[i]()
+		if rd.calls+rd.lost != small+large+huge || rd.lost < huge {
+			t.Errorf("reader %d heard of %d calls and that %d were left out, of %d", i, rd.calls, rd.lost, small+large+huge)
+		}
+	}
+	if n := r.Waiting(); n != 0 || len(r.space.byOf) != 0 {
+		t.Errorf("%d bytes wait for nobody", n)
+	}
+}
+
+// waits says whether something waits for the reader.
+func waits(r *Recorder, i int) bool {
+	t := (*r.tapes.Load())["acme"][i]
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.bytes > 0 || t.lost > 0
+}
+
+// A call is encoded once for all recordings that are alike in Text, and not at all where
+// no recording has room, or wants it.
+func TestACallIsEncodedOnceForAllRecordings(t *testing.T) {
+	r := newRecorder(t)
+	var readers []*reader
+	var ends []func()
+	for i := range 6 {
+		rd, end := r.record(t, Filter{Tenant: "acme", Text: i%2 == 0, By: fmt.Sprint(i)})
+		close(rd.goOn)
+		readers, ends = append(readers, rd), append(ends, end)
+	}
+	full, end := r.record(t, Filter{Tenant: "bolt", By: "stalled"})
+	r.End(say("acme", 3, 100))
+	for i := range readers {
+		for waits(r, i) {
+			runtime.Gosched()
+		}
+	}
+	for i := range readers {
+		ends[i]()
+		if len(readers[i].lines) != 1 || &readers[i].lines[0][0] != &readers[i%2].lines[0][0] {
+			t.Errorf("reader %d has a line of its own, or %d of them", i, len(readers[i].lines))
+		}
+	}
+	trace := say("bolt", 1000, 1000) // about 1.3 MB
+	for range 6 {
+		r.End(trace)
+	}
+	if n := testing.AllocsPerRun(100, func() { r.End(trace) }); n != 0 {
+		t.Errorf("a call for which there is no room made %v allocations", n)
+	}
+	ev := &engine.Event{Hook: engine.HookSay, Tenant: "acme", Room: "hall"}
+	if n := testing.AllocsPerRun(100, func() {
+		if r.Begin("rule@0123#4567", ev) != nil {
+			t.Error("a call that nobody wants is traced")
+		}
+	}); n != 0 {
+		t.Errorf("a call that nobody wants made %v allocations", n)
+	}
+	close(full.goOn)
+	end()
+	if n := r.Waiting(); n != 0 {
+		t.Errorf("%d bytes wait for nobody", n)
+	}
+}
+
+// BenchmarkCall is what recordings cost a call about 100 receivers.
+func BenchmarkCall(b *testing.B) {
+	for name, recordings := range map[string]int{"recorded by nobody": 0, "recorded once": 1, "recorded by 8": 8} {
+		b.Run(name, func(b *testing.B) {
+			r := newRecorder(b)
+			for i := range recordings {
+				rd, end := r.record(b, Filter{Tenant: "acme", Text: true, By: fmt.Sprint(i)})
+				close(rd.goOn)
+				defer end()
+			}
+			trace := say("acme", 100, 50)
+			b.ReportAllocs()
+			for b.Loop() {
+				if r.Begin(trace.Module, trace.Event) != nil {
+					r.End(trace)
+				}
+			}
+		})
+	}
+}
