@@ -53,7 +53,7 @@ func (e *Engine) newConnection(s *Seat, info Info, sink Sink) *Connection {
 	n := int(e.next.Add(1) % uint64(len(e.writers)))
 	c := &Connection{engine: e, tenant: s.t, seat: s, dialect: info.Dialect, writer: n, life: e.newLife()}
 	limits := s.t.cfg().Limits
-	c.out = outbox{sink: sink, writer: e.writers[n], slow: c.slow, limit: limits.OutboxBytes, timeout: limits.WriteTimeout}
+	c.out = outbox{sink: sink, queue: e.writers[n].queueOf(s.t), slow: c.slow, limit: limits.OutboxBytes, timeout: limits.WriteTimeout}
 	id := e.newID()
 	c.profile.Store(&Profile{
 		ID:          id,
@@ -118,7 +118,7 @@ func (c *Connection) Close(why Close) {
 		return
 	}
 	if farewell := c.out.sink.Farewell(why); farewell != nil {
-		c.out.writer.endSoon(&c.out, farewell)
+		c.out.queue.endSoon(&c.out, farewell)
 	} else {
 		c.out.end(nil)
 	}

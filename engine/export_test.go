@@ -32,6 +32,17 @@ func (e *Engine) Seats() int {
 	return n
 }
 
+// TenantQueues are how many queues of tenants the writers have.
+func (e *Engine) TenantQueues() int {
+	n := 0
+	for _, w := range e.writers {
+		w.mu.Lock()
+		n += len(w.queues)
+		w.mu.Unlock()
+	}
+	return n
+}
+
 // LaneLength is how many messages wait in a room's lane.
 const LaneLength = laneLength
 

@@ -125,7 +125,7 @@ func TestFarewellFollowsWhatRoomsHadToSend(t *testing.T) {
 		for _, h := range halls {
 			h.post("before")
 		}
-		d.w.endSoon(b.outbox, []byte("bye\r\n"))
+		d.q.endSoon(b.outbox, []byte("bye\r\n"))
 		release()
 		d.got(b, "before", "before", "before", "before", "before", "bye")
 		d.closes(b, 1)
@@ -134,7 +134,7 @@ func TestFarewellFollowsWhatRoomsHadToSend(t *testing.T) {
 
 func TestWriterThatClosesDrains(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		d := &desk{t, newWriter()}
+		d := newDesk(t)
 		behind, quick := d.box(), d.box()
 		behind.sink.Room(0)
 		behind.send(frameText("late"))

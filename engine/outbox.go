@@ -27,9 +27,9 @@ const perFrame = 32
 // behind, and a goroutine of its own then waits in the writer's place until it
 // has caught up. What waits is bounded in bytes.
 type outbox struct {
-	sink   Sink
-	writer *writer
-	slow   func() // called once, from any goroutine, when the reader is given up
+	sink  Sink
+	queue *tenantQueue // of its tenant, at its writer
+	slow  func()       // called once, from any goroutine, when the reader is given up
 
 	mu       sync.Mutex
 	limit    int           // bytes
@@ -66,7 +66,7 @@ func (o *outbox) sendBytes(b []byte) {
 	o.queued = true
 	o.mu.Unlock()
 	if wake {
-		o.writer.flushSoon(o)
+		o.queue.flushSoon(o)
 	}
 }
 
@@ -120,7 +120,7 @@ func (o *outbox) end(b []byte) {
 	behind := o.behind
 	o.mu.Unlock()
 	if wake {
-		o.writer.flushSoon(o)
+		o.queue.flushSoon(o)
 	}
 	if behind {
 		o.sink.SetWriteDeadline(last)
@@ -244,7 +244,7 @@ func (o *outbox) spillOver(rest []byte) {
 	if len(rest) == 0 {
 		return
 	}
-	o.writer.spills.Add(1)
+	o.queue.w.spills.Add(1)
 	go o.spill(rest)
 }
 
@@ -252,7 +252,7 @@ func (o *outbox) spillOver(rest []byte) {
 // Many may be behind in the same room: what waits stays shared, and each has no
 // more than a chunk of its own.
 func (o *outbox) spill(b []byte) {
-	defer o.writer.spills.Done()
+	defer o.queue.w.spills.Done()
 	var chunk []byte
 	for {
 		if err := o.writeAll(b); err != nil {

@@ -20,12 +20,18 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 type desk struct {
 	*testing.T
 	w *writer
+	q *tenantQueue // of all boxes, but those of another tenant's hall
+}
+
+func newDesk(t *testing.T) *desk {
+	w := newWriter()
+	return &desk{t, w, w.queueOf(&tenant{name: "default"})}
 }
 
 // atDesk runs a test with a writer, which must drain and end.
 func atDesk(t *testing.T, test func(d *desk)) {
 	synctest.Test(t, func(t *testing.T) {
-		d := &desk{t, newWriter()}
+		d := newDesk(t)
 		ended := make(chan struct{})
 		go func() { d.w.run(); close(ended) }()
 		defer func() { d.w.close(); <-ended }()
@@ -42,7 +48,7 @@ type box struct {
 
 func (d *desk) box() *box {
 	b := &box{sink: NewFakeSink(wire.Socket)}
-	b.outbox = &outbox{sink: b.sink, writer: d.w, limit: 64 << 10, timeout: 5 * time.Second, slow: func() { b.slow++ }}
+	b.outbox = &outbox{sink: b.sink, queue: d.q, limit: 64 << 10, timeout: 5 * time.Second, slow: func() { b.slow++ }}
 	return b
 }
 
@@ -95,7 +101,8 @@ func TestWhatWaitsIsOneWrite(t *testing.T) {
 			b.bytes += len(want[i]) + 2
 		}
 		b.queued = true
-		d.w.outboxes = append(d.w.outboxes, b.outbox)
+		d.q.outboxes.push(b.outbox)
+		d.q.list()
 		b.mu.Unlock()
 		d.w.mu.Unlock()
 		d.w.wake.Signal()

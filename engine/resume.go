@@ -105,6 +105,7 @@ func (e *Engine) adopt(ctx context.Context, c, old *Connection) (members []*memb
 	}
 	c.mu.Unlock()
 	e.forgetSession(old)
+	old.out.queue.release()
 	c.seat = c.seat.instead(old.seat)
 	return slices.DeleteFunc(members, func(m *member) bool { return !e.confirm(ctx, m) })
 }

@@ -115,23 +115,28 @@ func (s *Seat) Open(ctx context.Context, info Info, sink Sink) (*Connection, err
 		panic("engine: Open on a seat that is taken or released")
 	}
 	c := s.e.newConnection(s, info, sink)
-	id, later, err := c.authenticate(ctx, info)
-	if err != nil {
+	if err := c.open(ctx, info); err != nil {
+		c.out.queue.release()
 		s.free()
 		return nil, err
-	}
-	open := c.letIn
-	if later {
-		open = c.awaitToken
-	}
-	if err := open(ctx); err != nil {
-		s.free()
-		return nil, err
-	}
-	if !later {
-		c.endBy(id.Expires)
 	}
 	return c, nil
+}
+
+// open lets the connection in, or has that wait for its token; the error is a Close.
+func (c *Connection) open(ctx context.Context, info Info) error {
+	id, later, err := c.authenticate(ctx, info)
+	if err != nil {
+		return err
+	}
+	if later {
+		return c.awaitToken(ctx)
+	}
+	if err := c.letIn(ctx); err != nil {
+		return err
+	}
+	c.endBy(id.Expires)
+	return nil
 }
 
 // letIn takes the connection through the connect chain; the error is a Close.

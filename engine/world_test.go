@@ -71,8 +71,11 @@ func (w *world) node(name string, change ...func(*engine.Config)) *node {
 				w.Errorf("%s holds %d rooms of %s at the end", name, held, t.Name)
 			}
 		}
-		if n := n.Seats(); n != 0 {
-			w.Errorf("%d seats are taken at the end", n)
+		if seats := n.Seats(); seats != 0 {
+			w.Errorf("%d seats are taken at the end", seats)
+		}
+		if queues := n.TenantQueues(); queues != 0 {
+			w.Errorf("the writers have %d queues of tenants at the end", queues)
 		}
 	})
 	<-n.Ready()

@@ -18,34 +18,25 @@ const (
 
 // writer sends to a share of the node's connections. There is one for each
 // processor: a fixed number of goroutines does all writing, and none of them
-// ever waits for a socket. Rooms take turns, a slice of their members at a
-// time, so that a room of thousands does not hold up a room of two.
+// ever waits for a socket. Tenants take turns, and the rooms of each, a slice of
+// their members at a time, so that a room of thousands does not hold up a room of
+// two, nor a tenant of a thousand rooms another one. See tenantQueue.
 //
 // Lock order: a writer's lock is taken last, and nothing is called under it.
 type writer struct {
 	spills    sync.WaitGroup // goroutines of outboxes that are behind
 	meanwhile *meanwhile     // between slices; nil: nothing
 
-	mu       sync.Mutex
-	wake     sync.Cond
-	outboxes []*outbox // that have something waiting
-	streams  turns     // of rooms that have a message to send
-	held     []*stream // of those that wait for more, for the room's flushDelay
-	endings  []ending  // in the order they came
-	had      uint64    // turns that streams have had
-	closed   bool
-}
-
-// ending is a connection that is to be told farewell, after the turn that brings
-// it what was said before.
-type ending struct {
-	o        *outbox
-	farewell []byte
-	turn     uint64
+	mu     sync.Mutex
+	wake   sync.Cond
+	queues map[*tenant]*tenantQueue
+	ready  fifo[*tenantQueue] // that have something to do
+	held   []*stream          // of rooms that wait for more, for their flushDelay
+	closed bool
 }
 
 func newWriter() *writer {
-	w := &writer{}
+	w := &writer{queues: map[*tenant]*tenantQueue{}}
 	w.wake.L = &w.mu
 	return w
 }
@@ -58,9 +49,10 @@ type stream struct {
 
 	// Under w.mu.
 	waiting []job
-	listed  bool        // in w.streams, or in the writer's hands
-	held    bool        // in w.held
-	delay   *time.Timer // of flushDelay; nil: it never had one
+	queue   *tenantQueue // of the connections that the last message was for
+	listed  bool         // in queue.streams, or in the writer's hands
+	held    bool         // in w.held
+	delay   *time.Timer  // of flushDelay; nil: it never had one
 
 	// The writer's own.
 	batch []job
@@ -91,34 +83,23 @@ func (j *job) frameFor(i int) *wire.Frame {
 }
 
 // flushSoon has the writer send what waits in o.
-func (w *writer) flushSoon(o *outbox) {
-	w.mu.Lock()
-	w.outboxes = append(w.outboxes, o)
-	w.mu.Unlock()
-	w.wake.Signal()
+func (q *tenantQueue) flushSoon(o *outbox) {
+	q.w.mu.Lock()
+	q.outboxes.push(o)
+	q.list()
+	q.w.mu.Unlock()
+	q.w.wake.Signal()
 }
 
-// endSoon ends o once the rooms that have a message to send have had their turn.
-func (w *writer) endSoon(o *outbox, farewell []byte) {
-	w.mu.Lock()
-	w.letGo() // o may be of any of the rooms
-	w.endings = append(w.endings, ending{o, farewell, w.had + uint64(w.streams.waiting()) + 1})
-	w.mu.Unlock()
-	w.wake.Signal()
-}
-
-// due takes the endings whose turn it is: all, when no room has anything to
-// send. It is called with w.mu held.
-func (w *writer) due(dst []ending, quiet bool) []ending {
-	n := 0
-	for n < len(w.endings) && (quiet || w.endings[n].turn <= w.had) {
-		n++
-	}
-	dst = append(dst, w.endings[:n]...)
-	rest := copy(w.endings, w.endings[n:])
-	clear(w.endings[rest:])
-	w.endings = w.endings[:rest]
-	return dst
+// endSoon ends o once the rooms of its tenant that have a message to send have had
+// their turn.
+func (q *tenantQueue) endSoon(o *outbox, farewell []byte) {
+	q.w.mu.Lock()
+	q.w.letGo(q) // o may be of any of the rooms
+	q.endings = append(q.endings, ending{o, farewell, q.had + uint64(q.streams.waiting()) + 1})
+	q.list()
+	q.w.mu.Unlock()
+	q.w.wake.Signal()
 }
 
 // post hands over a message of the room. It waits while the backlog is full: the
@@ -131,6 +112,7 @@ func (s *stream) post(j job) {
 	}
 	s.waiting = append(s.waiting, j)
 	if !s.listed {
+		s.queue = j.to[0].conn.out.queue
 		if j.delay > 0 && len(s.waiting) < holdCount && !w.closed {
 			s.hold(j.delay)
 			w.mu.Unlock()
@@ -150,7 +132,8 @@ func (s *stream) list() {
 		s.w.held = slices.DeleteFunc(s.w.held, func(h *stream) bool { return h == s })
 	}
 	s.listed = true
-	s.w.streams.push(s)
+	s.queue.streams.push(s)
+	s.queue.list()
 }
 
 // hold has s wait for more messages; the first one's delay counts.
@@ -174,79 +157,55 @@ func (s *stream) hold(delay time.Duration) {
 	})
 }
 
-// letGo gives all their turn who wait for more.
-func (w *writer) letGo() {
-	for len(w.held) > 0 {
-		w.held[0].list()
+// letGo gives the rooms of a tenant their turn that wait for more; nil: of all.
+func (w *writer) letGo(of *tenantQueue) {
+	for i := 0; i < len(w.held); {
+		if s := w.held[i]; of == nil || s.queue == of {
+			s.list() // takes it out of held
+		} else {
+			i++
+		}
 	}
 }
 
 // run works until close, and then until nothing is left to do.
 func (w *writer) run() {
 	var (
-		scratch  []byte
-		outboxes []*outbox
-		endings  []ending
+		t       turn
+		scratch []byte
 	)
-	for {
-		w.mu.Lock()
-		for len(w.outboxes) == 0 && w.streams.waiting() == 0 && len(w.endings) == 0 {
-			if w.closed {
-				w.mu.Unlock()
-				w.spills.Wait()
-				return
-			}
-			w.wake.Wait()
-		}
-		outboxes, w.outboxes = w.outboxes, outboxes[:0]
-		s := w.streams.pop()
-		if s != nil {
-			w.had++
-			if s.next == 0 {
-				s.fill()
-			}
-		}
-		endings = w.due(endings[:0], s == nil)
-		w.mu.Unlock()
-
-		if s != nil {
-			scratch = s.write(scratch)
-			if w.again(s) {
-				w.meanwhile.do()
-			}
-		}
-		for i, o := range outboxes {
-			scratch = o.flush(scratch)
-			outboxes[i] = nil
-		}
-		for i, e := range endings {
-			e.o.end(e.farewell)
-			endings[i] = ending{}
+	for w.next(&t) {
+		scratch = t.write(scratch)
+		if t.end() {
+			w.meanwhile.do()
 		}
 		if cap(scratch) > 4*batchBytes {
 			scratch = nil
 		}
 	}
+	w.spills.Wait()
 }
 
-// again gives s its next turn, behind the others, if it has anything left, which
-// it reports.
-func (w *writer) again(s *stream) bool {
+// next waits for the next turn. It returns false once the writer is closed and has
+// nothing left to do.
+func (w *writer) next(t *turn) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if s.next > 0 || len(s.waiting) > 0 {
-		w.streams.push(s)
-		return true
+	for w.ready.waiting() == 0 {
+		if w.closed {
+			return false
+		}
+		w.wake.Wait()
 	}
-	s.listed = false
-	return false
+	t.take(w.ready.pop())
+	return true
 }
 
 // close ends run once all is written.
 func (w *writer) close() {
 	w.mu.Lock()
 	w.closed = true
-	w.letGo()
+	w.letGo(nil)
 	w.mu.Unlock()
 	w.wake.Broadcast()
 }

@@ -30,7 +30,7 @@ func (d *desk) hall(members int) *hall {
 
 func (h *hall) join(b *box) {
 	c := &Connection{}
-	c.out.sink, c.out.writer, c.out.limit, c.out.timeout, c.out.slow = b.sink, b.writer, b.limit, b.timeout, b.outbox.slow
+	c.out.sink, c.out.queue, c.out.limit, c.out.timeout, c.out.slow = b.sink, b.queue, b.limit, b.timeout, b.outbox.slow
 	b.outbox = &c.out
 	h.boxes = append(h.boxes, b)
 	h.to = append(h.to, &member{conn: c})
@@ -57,7 +57,7 @@ func TestMessagesWaitForOthersWhereTheyMay(t *testing.T) {
 	}{
 		"its time":       {3, func(*desk, *hall) { time.Sleep(time.Millisecond) }, 1},
 		"many":           {holdCount, func(*desk, *hall) {}, 1},
-		"an end":         {3, func(d *desk, h *hall) { d.w.endSoon(h.boxes[0].outbox, nil) }, 1},
+		"an end":         {3, func(d *desk, h *hall) { d.q.endSoon(h.boxes[0].outbox, nil) }, 1},
 		"one in a hurry": {2, func(_ *desk, h *hall) { h.delay = 0; h.post("m2") }, 1},
 		"the next window": {3, func(_ *desk, h *hall) {
 			time.Sleep(2 * time.Millisecond)
@@ -285,4 +285,126 @@ func TestBatchesAreBounded(t *testing.T) {
 			d.Errorf("%d writes, want 4: two do not fit into a batch", tries)
 		}
 	})
+}
+
+// tenant is a desk of another tenant at the same writer.
+func (d *desk) tenant(name string) *desk {
+	return &desk{d.T, d.w, d.w.queueOf(&tenant{name: name})}
+}
+
+// served has the writer send what waits while it is held up, and gives the order in
+// which halls were written to, a letter for each member.
+func (d *desk) served(post func(), halls map[string]*hall) string {
+	d.Helper()
+	var o order
+	for name, h := range halls {
+		for _, b := range h.boxes {
+			b.outbox.sink = loggedSink{b.sink, name, &o}
+		}
+	}
+	release := d.hold()
+	post()
+	release()
+	return strings.Join(o.log, "")
+}
+
+// Tenants take turns, and the rooms of each within its own: a tenant with many rooms
+// that talk delays another's by one turn of one of them.
+func TestTenantsTakeTurnsAndTheirRoomsWithinThem(t *testing.T) {
+	atDesk(t, func(d *desk) {
+		many, few := d.tenant("many"), d.tenant("few")
+		halls := map[string]*hall{"x": few.hall(1), "y": few.hall(1)}
+		for i := range 20 {
+			halls[string(rune('a'+i))] = many.hall(1)
+		}
+		got := d.served(func() {
+			for i := range 20 {
+				halls[string(rune('a'+i))].post("flood")
+			}
+			for range 2 { // the second is joined to the first: one write
+				halls["x"].post("calm")
+				halls["y"].post("calm")
+			}
+		}, halls)
+		if want := "axbycdefghijklmnopqrst"; got != want {
+			d.Errorf("served were %s, want %s", got, want)
+		}
+	})
+}
+
+// A large room's slices are turns of its tenant, and of its tenant's other rooms.
+func TestALargeRoomTakesItsTenantsTurns(t *testing.T) {
+	atDesk(t, func(d *desk) {
+		many, few := d.tenant("many"), d.tenant("few")
+		large, beside, calm := many.hall(3*slice), many.hall(1), few.hall(1)
+		got := d.served(func() {
+			large.post("to many")
+			beside.post("to one")
+			calm.post("to one")
+		}, map[string]*hall{"L": large, "b": beside, "c": calm})
+		s := strings.Repeat("L", slice)
+		if want := s + "c" + "b" + s + s; got != want {
+			d.Errorf("served were %s, want %s", got, want)
+		}
+	})
+}
+
+// The answers that a tenant's clients wait for are part of its turns.
+func TestAnswersOfOneTenantDoNotDelayAnother(t *testing.T) {
+	atDesk(t, func(d *desk) {
+		many, few := d.tenant("many"), d.tenant("few")
+		flood, calm := many.hall(3*slice), few.hall(1)
+		got := d.served(func() {
+			for _, b := range flood.boxes {
+				flood.d.q.flushSoon(b.outbox) // as an answer does
+				b.waiting = append(b.waiting, frameText("answer").Line())
+			}
+			calm.post("to one")
+		}, map[string]*hall{"F": flood, "c": calm})
+		s := strings.Repeat("F", slice)
+		if want := s + "c" + s + s; got != want {
+			d.Errorf("served were %s, want %s", got, want)
+		}
+	})
+}
+
+// An end comes after what the rooms of its tenant have to send, and does not wait for
+// other tenants, nor end the wait of their rooms for more.
+func TestEndsAreTheirTenants(t *testing.T) {
+	atDesk(t, func(d *desk) {
+		one, other := d.tenant("one"), d.tenant("other")
+		halls := map[string]*hall{"a": one.hall(1), "b": one.hall(1), "x": other.hall(1), "y": other.hall(1), "z": other.hall(1)}
+		halls["z"].delay = time.Minute
+		got := d.served(func() {
+			for _, name := range []string{"x", "y", "z", "a", "b"} {
+				halls[name].post("before")
+			}
+			halls["b"].to = append(halls["b"].to, halls["a"].to[0])
+			one.q.endSoon(halls["a"].boxes[0].outbox, []byte("bye\r\n"))
+		}, halls)
+		if want := "xaybya"; got != want && got != "xayba" {
+			d.Errorf("served were %s, want %s", got, want)
+		}
+		d.got(halls["a"].boxes[0], "before", "bye")
+		d.got(halls["z"].boxes[0])
+	})
+}
+
+// A writer knows a tenant as long as it serves a connection of it.
+func TestTenantsWithoutConnectionsHaveNoQueue(t *testing.T) {
+	w, a, b := newWriter(), &tenant{}, &tenant{}
+	first, second, other := w.queueOf(a), w.queueOf(a), w.queueOf(b)
+	if first != second || first == other || len(w.queues) != 2 {
+		t.Fatalf("%d queues for two tenants", len(w.queues))
+	}
+	first.release()
+	other.release()
+	if len(w.queues) != 1 || w.queueOf(a) != second {
+		t.Error("a queue in use was dropped, or an unused one was kept")
+	}
+	second.release()
+	second.release()
+	if len(w.queues) != 0 {
+		t.Errorf("%d queues are kept for nobody", len(w.queues))
+	}
 }
