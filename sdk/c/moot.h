@@ -1,6 +1,6 @@
 /*
- * moot.h makes a C or C++ program a Moot module. It is all there is: no library, no
- * libc; from C++ the types have methods as well.
+ * moot.h makes a C or C++ program a Moot module. It needs no library and no libc. In C++
+ * its types have methods as well.
  *
  *     #include "moot.h"
  *
@@ -11,8 +11,9 @@
  *         return moot_allow();
  *     }
  *
- * The host asks an instance one thing at a time. What an event gives, what host
- * functions give and what moot_new makes is good until the handler returns. Texts of a verdict are copied: they may lie anywhere.
+ * The host makes one call at a time to an instance. Texts of an event and of host
+ * functions, and memory of moot_new, are valid until the handler returns. The host copies
+ * the texts of a verdict, so they may be anywhere.
  */
 #ifndef MOOT_H
 #define MOOT_H
@@ -21,7 +22,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* A text, UTF-8, not terminated. ptr NULL is none at all. */
+/* A text in UTF-8, not terminated. ptr NULL: absent. */
 typedef struct moot_str {
     const char *ptr;
     size_t len;
@@ -66,12 +67,12 @@ inline bool moot_str::operator==(const moot_str &o) const { return moot_equal(*t
 
 static struct { uintptr_t start, at, end; } moot_arena_;
 
-/* moot_new is n bytes, 8-aligned, that are good until the handler returns; after
- * MOOT_INIT they stay. It traps when there is no memory left. */
+/* moot_new allocates n bytes, 8-aligned, valid until the handler returns; allocations in
+ * MOOT_INIT stay valid. It traps when there is no memory left. */
 MOOT_F_ void *moot_new(size_t n) {
     uintptr_t at = (moot_arena_.at + 7) & ~(uintptr_t)7;
     if (at + n > moot_arena_.end || at + n < at) {
-        /* Twice as much as before: what is left behind is less than what is had. */
+        /* Twice as much as before: the abandoned memory is less than the memory in use. */
         size_t pages = (n + (moot_arena_.end - moot_arena_.start) * 2 + 0xffff) >> 16;
         size_t page = __builtin_wasm_memory_grow(0, pages);
         if (page == (size_t)-1) __builtin_trap();
@@ -82,7 +83,7 @@ MOOT_F_ void *moot_new(size_t n) {
     return (void *)at;
 }
 
-/* moot_copy is a copy of s in the arena. */
+/* moot_copy copies s into the arena. */
 MOOT_F_ moot_str moot_copy(moot_str s) {
     char *p = (char *)moot_new(s.len + 1);
     for (size_t i = 0; i < s.len; i++) p[i] = s.ptr[i];
@@ -90,7 +91,7 @@ MOOT_F_ moot_str moot_copy(moot_str s) {
     return moot_text_of(p, s.len);
 }
 
-/* moot_join is the texts one after the other. */
+/* moot_join concatenates the texts. */
 MOOT_F_ moot_str moot_join(const moot_str *list, size_t n) {
     size_t len = 0, at = 0;
     for (size_t i = 0; i < n; i++) len += list[i].len;
@@ -100,7 +101,7 @@ MOOT_F_ moot_str moot_join(const moot_str *list, size_t n) {
     return moot_text_of(p, len);
 }
 
-/* ---- what happens ---- */
+/* ---- events ---- */
 
 enum { MOOT_CONNECT = 1, MOOT_JOIN, MOOT_ON_SAY_RECEIVE_HOOK, MOOT_SAY, MOOT_LEAVE, MOOT_DISCONNECT, MOOT_ACTION };
 
@@ -108,7 +109,7 @@ MOOT_F_ uint32_t moot_u32_(const void *p, size_t at) { uint32_t v; __builtin_mem
 MOOT_F_ int64_t moot_i64_(const void *p, size_t at) { int64_t v; __builtin_memcpy(&v, (const char *)p + at, 8); return v; }
 MOOT_F_ void moot_put32_(void *p, size_t at, uint32_t v) { __builtin_memcpy((char *)p + at, &v, 4); }
 
-/* A field of a blob; none if it is absent, or newer than the host. */
+/* A field of a blob; ptr NULL if it is absent, or the host is older than the field. */
 MOOT_F_ moot_str moot_field_(const char *blob, unsigned n) {
     moot_str none = MOOT_ZERO;
     if (!blob || n >= (moot_u32_(blob, 4) >> 16)) return none;
@@ -116,7 +117,7 @@ MOOT_F_ moot_str moot_field_(const char *blob, unsigned n) {
     return at ? moot_text_of(blob + at, moot_u32_(blob, 28 + 8 * n)) : none;
 }
 
-/* A client's connection. NULL is nobody, of whom everything is empty. */
+/* A client's connection. All fields of NULL are empty. */
 typedef struct moot_connection {
     const char *blob;
 #ifdef __cplusplus
@@ -137,10 +138,10 @@ MOOT_F_ moot_str moot_conn_tenant(const moot_connection *c) { return moot_conn_f
 MOOT_F_ moot_str moot_locale(const moot_connection *c) { return moot_conn_field_(c, 6); }
 /* ms since 1970; 0: the module does not read it */
 MOOT_F_ int64_t moot_connected_at(const moot_connection *c) { return c && c->blob ? moot_i64_(c->blob, 8) : 0; }
-/* of the event's room; 0 outside one */
+/* of the event's room; 0 if it is not a member */
 MOOT_F_ int64_t moot_joined_at(const moot_connection *c) { return c && c->blob ? moot_i64_(c->blob, 16) : 0; }
 
-/* moot_property is a property's value as JSON text; none if there is none. */
+/* moot_property returns a property's value as JSON text; ptr NULL if it is not set. */
 MOOT_F_ moot_str moot_property(const moot_connection *c, moot_str name) {
     moot_str rest = moot_conn_field_(c, 7), none = MOOT_ZERO;
     while (rest.len >= 8) {
@@ -151,7 +152,7 @@ MOOT_F_ moot_str moot_property(const moot_connection *c, moot_str name) {
     return none;
 }
 
-/* What happens. */
+/* The event that a hook is called for. */
 typedef struct moot_event {
     char *frame;
     const char *blob;
@@ -211,7 +212,7 @@ MOOT_F_ moot_verdict moot_fail(void) { return moot_answer_(-1, 0, MOOT_S("")); }
 MOOT_F_ moot_verdict moot_reply(moot_str json) { return moot_answer_(0, 0, json); }
 MOOT_F_ moot_verdict moot_rewrite_text(moot_str text) { return moot_answer_(2, 1, text); }
 MOOT_F_ moot_verdict moot_rewrite_json(moot_str json) { return moot_answer_(2, 2, json); }
-/* moot_rewrite changes what its caller sets: extra, room, from, sent_at. */
+/* moot_rewrite rewrites the fields that its caller sets: extra, room, from, sent_at. */
 MOOT_F_ moot_verdict moot_rewrite(void) { return moot_answer_(2, 0, MOOT_S("")); }
 
 MOOT_F_ void moot_put_(void *p, size_t slot, moot_str s) {
@@ -311,8 +312,8 @@ MOOT_F_ int32_t moot_ask_each_(char *frame, moot_verdict (*handler)(const moot_e
 
 static moot_str moot_reason_;
 
-/* MOOT_INIT reads the config, once per instance: config is the whole of it as JSON, see
- * also moot_config. It gives a text: why the config is refused, or {0} if it is not. */
+/* MOOT_INIT reads the config, once per instance: config is the whole config as JSON, see
+ * also moot_config. It returns the reason of a refusal, or {0} to accept. */
 #define MOOT_INIT(config)                                                               \
     static moot_str moot_init_(moot_str config);                                        \
     MOOT_EXPORT_("moot_init") int32_t moot_export_init(int32_t minor, const char *p, size_t n) { \
@@ -324,7 +325,7 @@ static moot_str moot_reason_;
     MOOT_EXPORT_("moot_reason") int64_t moot_export_reason(void) { return moot_span_(moot_reason_); } \
     static moot_str moot_init_(moot_str config)
 
-/* MOOT_MANIFEST is what the module says of itself, as JSON; once in a module. */
+/* MOOT_MANIFEST sets the manifest, as JSON; once in a module. */
 #define MOOT_MANIFEST(json)                                                             \
     MOOT_EXPORT_("moot_abi_1") void moot_export_abi_1(void) {}                          \
     MOOT_EXPORT_("moot_manifest") int64_t moot_export_manifest(void) { return moot_span_(MOOT_S(json)); } \
@@ -362,7 +363,7 @@ MOOT_IMPORT_(rate_take) int32_t moot_host_rate_take(const char *, size_t, int32_
 MOOT_IMPORT_(emit) int32_t moot_host_emit(int32_t, const char *, size_t, const char *, size_t);
 MOOT_IMPORT_(metric_add) int32_t moot_host_metric_add(const char *, size_t, int64_t);
 
-/* A value of the host, whole: 0, or one of the errors. */
+/* Reads a whole value of the host; returns 0, or an error. */
 MOOT_F_ int32_t moot_fetch_(int32_t (*get)(const char *, size_t, char *, size_t), moot_str key, moot_str *value) {
     size_t size = 256;
     for (;;) {
@@ -374,8 +375,8 @@ MOOT_F_ int32_t moot_fetch_(int32_t (*get)(const char *, size_t, char *, size_t)
     }
 }
 
-/* All give 0 or more when it was done, else one of the errors. ABI.md says what they
- * need to be granted. Times to live are in ms; 0: no end. */
+/* All return 0 or more on success, otherwise an error. ABI.md names the capability that
+ * each needs. Times to live are in ms; 0: no expiry. */
 MOOT_F_ void moot_log(int level, moot_str line) { moot_host_log(level, line.ptr, line.len); }
 MOOT_F_ int32_t moot_config(moot_str key, moot_str *json) { return moot_fetch_(moot_host_config_get, key, json); }
 MOOT_F_ int32_t moot_property_set(moot_str name, moot_str json) { return moot_host_property_set(name.ptr, name.len, json.ptr, json.len); }
@@ -384,22 +385,22 @@ MOOT_F_ int32_t moot_room_create(moot_str room) { return moot_host_room_create(r
 MOOT_F_ int32_t moot_room_destroy(moot_str room) { return moot_host_room_destroy(room.ptr, room.len); }
 MOOT_F_ int32_t moot_kv_get(moot_str key, moot_str *value) { return moot_fetch_(moot_host_kv_get, key, value); }
 MOOT_F_ int32_t moot_kv_set(moot_str key, moot_str value, int64_t ttl) { return moot_host_kv_set(key.ptr, key.len, value.ptr, value.len, ttl); }
-/* 1 if it was there */
+/* 1 if the key existed */
 MOOT_F_ int32_t moot_kv_del(moot_str key) { return moot_host_kv_del(key.ptr, key.len); }
 MOOT_F_ int32_t moot_kv_add(moot_str key, int64_t delta, int64_t ttl, int64_t *sum) { return moot_host_kv_add(key.ptr, key.len, delta, ttl, sum); }
-/* 1 if the key held old ("": was absent) and now has value */
+/* 1 if the key's value was old ("": absent) and is now value */
 MOOT_F_ int32_t moot_kv_swap(moot_str key, moot_str old, moot_str value, int64_t ttl) {
     return moot_host_kv_cas(key.ptr, key.len, old.ptr, old.len, value.ptr, value.len, ttl);
 }
-/* 0 if the tokens were taken, else ms until they are there */
+/* 0 if the tokens were taken, otherwise ms until they are available */
 MOOT_F_ int32_t moot_rate_take(moot_str key, int32_t tokens, int32_t per_ms, int32_t burst) { return moot_host_rate_take(key.ptr, key.len, tokens, per_ms, burst); }
 /* kind: MOOT_TEXT or MOOT_JSON, plus MOOT_TO_ROOM or MOOT_TO_CONNECTION */
 MOOT_F_ int32_t moot_emit(int kind, moot_str to, moot_str body) { return moot_host_emit(kind, to.ptr, to.len, body.ptr, body.len); }
 MOOT_F_ int32_t moot_metric_add(moot_str name, int64_t delta) { return moot_host_metric_add(name.ptr, name.len, delta); }
 
-/* ---- JSON, as much as a rule needs ---- */
+/* ---- a small JSON reader and writer ---- */
 
-/* moot_json_quote is s as a JSON string. */
+/* moot_json_quote returns s as a JSON string. */
 MOOT_F_ moot_str moot_json_quote(moot_str s) {
     char *p = (char *)moot_new(s.len * 6 + 2), *at = p;
     *at++ = '"';
@@ -420,15 +421,15 @@ MOOT_F_ moot_str moot_json_quote(moot_str s) {
 
 MOOT_F_ bool moot_json_between_(char c) { return c == ' ' || c == '\n' || c == '\r' || c == '\t' || c == ',' || c == ':'; }
 
-/* moot_json_open is what is in an array or object, for moot_json_next. */
+/* moot_json_open returns the contents of an array or object, for moot_json_next. */
 MOOT_F_ moot_str moot_json_open(moot_str json) {
     size_t i = 0;
     while (i < json.len && moot_json_between_(json.ptr[i])) i++;
     return i < json.len && (json.ptr[i] == '[' || json.ptr[i] == '{') ? moot_text_of(json.ptr + i + 1, json.len - i - 1) : MOOT_S("");
 }
 
-/* moot_json_next gives the values of an array, or names and values of an object by turns, as
- * JSON text; false: there are no more. */
+/* moot_json_next returns the values of an array, or the alternating names and values of an
+ * object, as JSON text; false after the last. */
 MOOT_F_ bool moot_json_next(moot_str *rest, moot_str *item) {
     size_t from = 0, depth = 0;
     bool quoted = false;
@@ -455,7 +456,7 @@ MOOT_F_ uint32_t moot_json_hex_(const char *p) {
     return n;
 }
 
-/* moot_json_text is the text of a JSON string; none if json is no string. */
+/* moot_json_text returns the text of a JSON string; ptr NULL if json is not a string. */
 MOOT_F_ moot_str moot_json_text(moot_str json) {
     moot_str none = MOOT_ZERO;
     if (json.len < 2 || json.ptr[0] != '"') return none;

@@ -7,9 +7,9 @@ import (
 	"strings"
 )
 
-// Into is a [Module].Config that decodes the entry's config into what pointer
-// points at, with encoding/json. What the config does not name keeps its value,
-// which is thus the default; a name that is not a field's is refused.
+// Into returns a [Module].Config that decodes the entry's config into the value
+// that pointer points to, with encoding/json. A field that the config does not
+// name keeps its value, which serves as the default; an unknown name is an error.
 func Into(pointer any) func(config []byte) error {
 	return func(config []byte) error {
 		if len(config) == 0 {

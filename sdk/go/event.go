@@ -23,14 +23,14 @@ const (
 	flagJSON = 1
 )
 
-// Event is what happens, as the host tells it. It and its connections are valid
-// until the handler returns; the strings they give are copies, to be kept as
-// long as wanted. A field that the module does not read is empty.
+// Event is the event that a hook is called for. It and its connections are valid
+// until the handler returns; the strings that they return are copies that the
+// caller may keep. A field that the module does not read is empty.
 type Event struct {
 	Host
 	frame []byte
 	blob  blob
-	texts [8]string // those asked for before: OnSay may ask for each receiver
+	texts [8]string // of fields that were read before: OnSay may read them once per receiver
 	conn  Connection
 }
 
@@ -38,8 +38,9 @@ type Event struct {
 // leave, 6 disconnect, 7 action.
 func (e *Event) Hook() int { return int(binary.LittleEndian.Uint16(e.frame[frameHook:])) }
 
-// Connection is whose event it is: the joiner, the sender, the one that ended.
-// nil for a message of the system and at say; its methods then give nothing.
+// Connection is the connection of the event: the joiner, the sender, the one that
+// ended. It is nil for a message of the system and at say; methods of a nil
+// Connection return zero values.
 func (e *Event) Connection() *Connection {
 	if e.conn.blob.bytes == nil {
 		return nil
@@ -47,39 +48,39 @@ func (e *Event) Connection() *Connection {
 	return &e.conn
 }
 
-// Room is the room it happens in.
+// Room is the room of the event.
 func (e *Event) Room() string { return e.text(0) }
 
-// Tenant is the world it happens in.
+// Tenant is the tenant of the event.
 func (e *Event) Tenant() string { return e.text(1) }
 
-// From is who the message is from: the id of a connection, "0" for the system.
+// From is the sender of the message: the id of a connection, "0" for the system.
 func (e *Event) From() string { return e.text(2) }
 
-// Message is the message: text, or JSON text if [Event.IsJSON] says so.
+// Message is the message: text, or JSON text if [Event.IsJSON] is true.
 func (e *Event) Message() string { return e.text(3) }
 
-// MessageBytes is Message without the copy: for reading only, and only until
-// the handler returns.
+// MessageBytes is Message without the copy. The caller must not change it, and may
+// use it until the handler returns.
 func (e *Event) MessageBytes() []byte { return e.blob.field(3) }
 
-// IsJSON says whether the message is JSON text.
+// IsJSON reports whether the message is JSON text.
 func (e *Event) IsJSON() bool { return e.u32(frameFlags)&flagJSON != 0 }
 
-// Context is what the message was said as, "user" of a client.
+// Context is the context of the message, "user" for a client's.
 func (e *Event) Context() string { return e.text(4) }
 
-// Cause is why: at leave "roomLeave", "destroyed", "disconnect", "removed" or
+// Cause is the cause of the event: at leave "roomLeave", "destroyed", "disconnect", "removed" or
 // "node_lost"; at join "" or "rejoined".
 func (e *Event) Cause() string { return e.text(5) }
 
 // Action is the name of the action.
 func (e *Event) Action() string { return e.text(6) }
 
-// Params are the action's parameters, a JSON object; "" for none.
+// Params are the action's parameters, a JSON object; "" without parameters.
 func (e *Event) Params() string { return e.text(7) }
 
-// SentAt is when the message was sent; the zero Time at hooks without one.
+// SentAt is the time of the message; the zero Time at hooks without a message.
 func (e *Event) SentAt() time.Time { return e.blob.time(blobA) }
 
 // Sequence counts the messages of the room on this node.
@@ -94,7 +95,7 @@ func (e *Event) text(n int) string {
 	return e.texts[n]
 }
 
-// at is the part of the frame that the offset in slot names; nil if that is 0.
+// at returns the part of the frame at the offset in slot; nil if the offset is 0.
 func (e *Event) at(slot int) []byte {
 	if at := e.u32(slot); at != 0 {
 		return e.frame[at:]
@@ -102,17 +103,17 @@ func (e *Event) at(slot int) []byte {
 	return nil
 }
 
-// Connection is one client's connection. The methods of a nil Connection give
-// what an empty one has.
+// Connection is the connection of a client. Methods of a nil Connection return
+// zero values.
 type Connection struct{ blob blob }
 
-// ID is the id of the connection, the name it goes by in messages.
+// ID is the id of the connection, which messages name as their sender.
 func (c *Connection) ID() string { return c.fields().text(0) }
 
-// Fingerprint is what the client is known by across connections.
+// Fingerprint identifies the client across connections. The client chooses it.
 func (c *Connection) Fingerprint() string { return c.fields().text(1) }
 
-// User is who its token says it is.
+// User is the user that the client's token names, "" without a token.
 func (c *Connection) User() string { return c.fields().text(2) }
 
 // Transport is "websocket" or "socket".
@@ -121,14 +122,14 @@ func (c *Connection) Transport() string { return c.fields().text(3) }
 // RemoteIP is the client's address.
 func (c *Connection) RemoteIP() string { return c.fields().text(4) }
 
-// Tenant is the world it is in.
+// Tenant is the tenant of the connection.
 func (c *Connection) Tenant() string { return c.fields().text(5) }
 
 // Locale is a language tag such as "en-GB".
 func (c *Connection) Locale() string { return c.fields().text(6) }
 
-// Property is the value of the named property as JSON text, "" if it has none
-// or the module does not read it.
+// Property is the value of the named property as JSON text, "" if it is not set or
+// the module does not read it.
 func (c *Connection) Property(name string) string {
 	rest := c.fields().field(7)
 	for len(rest) >= 8 {
@@ -142,12 +143,12 @@ func (c *Connection) Property(name string) string {
 	return ""
 }
 
-// ConnectedAt is when it connected; the zero Time if the module does not read
-// it.
+// ConnectedAt is the time of the connection; the zero Time if the module does not
+// read it.
 func (c *Connection) ConnectedAt() time.Time { return c.fields().time(blobA) }
 
-// JoinedAt is when it joined the event's room; the zero Time outside one, or if
-// the module does not read it.
+// JoinedAt is the time of the join to the event's room; the zero Time if the
+// connection is not a member, or the module does not read it.
 func (c *Connection) JoinedAt() time.Time { return c.fields().time(blobB) }
 
 func (c *Connection) fields() blob {
@@ -157,13 +158,14 @@ func (c *Connection) fields() blob {
 	return c.blob
 }
 
-// blob is an event's or connection's fields. The zero blob has none.
+// blob holds the fields of an event or a connection. The zero blob has none.
 type blob struct {
-	bytes  []byte // and whatever the frame has behind them
+	bytes  []byte // of the blob, and the rest of the frame behind it
 	recent *recent
 }
 
-// field is the bytes of a field, nil if it is absent or newer than the host.
+// field returns the bytes of a field, nil if it is absent or the host is older than
+// the field.
 func (b blob) field(n int) []byte {
 	if b.bytes == nil || n >= int(binary.LittleEndian.Uint16(b.bytes[blobFields:])) {
 		return nil
@@ -194,8 +196,8 @@ func (b blob) time(slot int) time.Time {
 	return time.UnixMilli(int64(ms))
 }
 
-// recent are short texts seen lately. A room, a tenant, a locale comes again and
-// again: the same string is given, and nothing is left for the collector.
+// recent caches short texts. Rooms, tenants and locales repeat: reusing their
+// strings leaves no garbage.
 type recent [64]string
 
 func (r *recent) text(b []byte) string {

@@ -2,12 +2,12 @@
 
 package moot
 
-// Guest is a module in a native program, called with frames as the host would:
-// what package moottest stands on. It is for one goroutine at a time.
+// Guest is a module in a native program, called with frames as the host calls it.
+// Package moottest builds on it. It is for one goroutine at a time.
 type Guest struct{ g instance }
 
-// Imports answers the host functions, as ABI.md has them, in a native program.
-// Numbers below zero are the host's errors; a length longer than buf says that
+// Imports implements the host functions of ABI.md in a native program. Negative
+// results are the host's errors; a length greater than that of buf means that
 // nothing was written.
 type Imports interface {
 	Log(level int32, text string)
@@ -30,30 +30,30 @@ type Imports interface {
 
 type imports = Imports
 
-// NewGuest is m on that host. A nil host is one that is never asked.
+// NewGuest makes a guest of m with that host. A nil host is for modules that call no
+// host function.
 func NewGuest(m Module, host Imports) *Guest {
 	return &Guest{instance{module: m, host: Host{host}}}
 }
 
-// Manifest is what the module says of itself, as JSON.
+// Manifest returns the module's manifest as JSON.
 func (g *Guest) Manifest() string { return g.g.module.manifest() }
 
-// Init gives the module its config, a JSON object; "" is none. The error is the
-// reason it gives for refusing.
+// Init passes the config to the module, a JSON object; "" is none. The error is the
+// reason of the module's refusal.
 func (g *Guest) Init(config string) error { return g.g.init([]byte(config)) }
 
-// Call asks the hook that frame is of. The results are in frame; their pointers
+// Call calls the hook that the frame names. The results are in frame; their pointers
 // are offsets in Memory.
 func (g *Guest) Call(frame []byte) int32 {
-	g.g.memory = memory{bytes: make([]byte, 8)} // nothing is at 0
+	g.g.memory = memory{bytes: make([]byte, 8)} // no result has the address 0
 	return g.g.call(frame)
 }
 
-// Memory is what the results of the last Call point into.
+// Memory is the memory that the results of the last Call point to.
 func (g *Guest) Memory() []byte { return g.g.memory.bytes }
 
-// memory stands in for that of a wasm instance, whose addresses fit a result
-// slot.
+// memory replaces the memory of a wasm instance: its addresses fit a result slot.
 type memory struct{ bytes []byte }
 
 func (m *memory) pointer(s string) uint32 {

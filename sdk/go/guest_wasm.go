@@ -2,10 +2,10 @@ package moot
 
 import "unsafe"
 
-// guest is this program as the host sees it: one instance of one module.
+// guest is this program: one instance of one module.
 var guest instance
 
-// exchange is where the host writes frames. Of uint64, so that it is aligned.
+// exchange is the exchange buffer, where the host writes frames. Its type aligns it.
 var exchange = make([]uint64, exchangeSize/8)
 
 const (
@@ -13,11 +13,11 @@ const (
 	exchangeMax  = 1 << 20
 )
 
-// kept are texts that the host was given the address of.
+// kept holds the texts whose addresses the host has, until the next call.
 var kept struct{ manifest, reason string }
 
-// memory gives the address of what results point at. Go's collector does not
-// move what it keeps.
+// memory returns addresses for results. Go's garbage collector does not move
+// objects.
 type memory struct{}
 
 func (memory) pointer(s string) uint32 { return uint32(uintptr(unsafe.Pointer(unsafe.StringData(s)))) }
@@ -78,7 +78,7 @@ func initialize(minor, p, n uint32) int32 {
 //go:wasmexport moot_reason
 func reason() int64 { return span(kept.reason) }
 
-// A frame says which hook it is of, so that all are one.
+// All exports are one function: a frame names its hook.
 
 //go:wasmexport on_connect
 func onConnect(frame uint32) int32 { return guest.call(inExchange(frame)) }

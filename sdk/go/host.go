@@ -2,21 +2,20 @@ package moot
 
 import "time"
 
-// Host is what a module may ask of the host while it handles an event, through
-// the [Event]. Some of it must be granted by the module's entry in config; the
-// capability is named with the method, and is to be listed in the module's
-// Capabilities. At say the host only answers: what would change something is
-// ErrNotGranted, and KV is the node's own recent copy.
+// Host has the host functions that a module may call while it handles an event,
+// through the [Event]. The module's entry must grant some of them: the method names
+// the capability, which the module lists in its Capabilities. At say, methods that
+// change something return ErrNotGranted, and KV reads the node's own recent copy.
 type Host struct{ raw imports }
 
 // Errors of the host.
 const (
-	ErrAbsent      hostError = -1 // there is no such thing
+	ErrAbsent      hostError = -1 // the key, room or property does not exist
 	ErrNotGranted  hostError = -2 // the capability is not granted, or the hook is say
-	ErrOverBudget  hostError = -3 // asked too often or too much in one call
+	ErrOverBudget  hostError = -3 // a budget or rate of the call is exceeded
 	ErrBadPointer  hostError = -4 // a fault of this package
 	ErrTooLarge    hostError = -5
-	ErrUnavailable hostError = -6 // the store is out of reach
+	ErrUnavailable hostError = -6 // the store does not answer
 )
 
 type hostError int32
@@ -49,8 +48,8 @@ func failure(n int32) error {
 	return err
 }
 
-// fetch calls get with a buffer, and again with a larger one when what there is
-// does not fit.
+// fetch calls get with a buffer, and again with a larger one if the value does not
+// fit.
 func fetch(get func(buf []byte) int32) (string, error) {
 	for buf := make([]byte, 256); ; {
 		n, err := result(get(buf))
@@ -64,7 +63,7 @@ func fetch(get func(buf []byte) int32) (string, error) {
 	}
 }
 
-// Level is how much a log line matters.
+// Level is the severity of a log line.
 type Level int32
 
 // The levels.
@@ -89,12 +88,12 @@ func (h Host) Random(b []byte) error { return failure(h.raw.Random(b)) }
 // "properties:NAME".
 func (h Host) SetProperty(name, json string) error { return failure(h.raw.PropertySet(name, json)) }
 
-// RoomSize is how many members the event's room has on all nodes; at say it is
-// ErrUnavailable.
+// RoomSize is the number of members of the event's room on all nodes; at say it
+// returns ErrUnavailable.
 func (h Host) RoomSize() (int, error) { return result(h.raw.RoomSize()) }
 
-// FindRoom is the room of that name, as the JSON object {"room", "membersCount"};
-// ErrAbsent if there is none. Needs "rooms".
+// FindRoom describes the room of that name by the JSON object {"room",
+// "membersCount"}; ErrAbsent if there is none. Needs "rooms".
 func (h Host) FindRoom(name string) (string, error) {
 	return fetch(func(buf []byte) int32 { return h.raw.RoomGet(name, buf) })
 }
@@ -105,8 +104,8 @@ func (h Host) CreateRoom(name string) error { return failure(h.raw.RoomCreate(na
 // DestroyRoom destroys a room once the whole chain allows. Needs "rooms".
 func (h Host) DestroyRoom(name string) error { return failure(h.raw.RoomDestroy(name)) }
 
-// Emit is a message of a module's own: into Room or, if that is set, to one
-// Connection; Text or, if that is set, JSON text.
+// Emit is a message of a module, to Room or, if set, to one Connection. Its content
+// is Text or, if set, JSON.
 type Emit struct {
 	Room, Connection string
 	Text, JSON       string
@@ -125,12 +124,12 @@ func (h Host) Emit(m Emit) error {
 	return failure(h.raw.Emit(kind, target, body))
 }
 
-// Count adds delta to the module's metric of that name.
+// Count adds delta to the module's counter of that name.
 func (h Host) Count(metric string, delta int64) error { return failure(h.raw.MetricAdd(metric, delta)) }
 
-// Take takes tokens out of the bucket key, which holds at most burst, is full at
-// first and regains one each per. It is how long to wait for them, 0 if they
-// were taken. All nodes share the bucket. Needs "rate".
+// Take takes tokens from the bucket key, which holds at most burst, starts full and
+// gains one token per per. It returns 0 if the tokens were taken, otherwise the time
+// until they are available. All nodes share the bucket. Needs "rate".
 func (h Host) Take(key string, tokens, burst int, per time.Duration) (time.Duration, error) {
 	ms, err := result(h.raw.RateTake(key, int32(tokens), int32(per.Milliseconds()), int32(burst)))
 	return time.Duration(ms) * time.Millisecond, err
@@ -139,10 +138,10 @@ func (h Host) Take(key string, tokens, burst int, per time.Duration) (time.Durat
 // KV is the module's own store in its tenant. Needs "kv".
 func (h Host) KV() KV { return KV(h) }
 
-// KV is a store of texts by key. A time to live of 0 has no end.
+// KV is a store of texts by key. A time to live of 0 means no expiry.
 type KV struct{ raw imports }
 
-// Get is the value of key, or ErrAbsent.
+// Get returns the value of key, or ErrAbsent.
 func (kv KV) Get(key string) (string, error) {
 	return fetch(func(buf []byte) int32 { return kv.raw.KVGet(key, buf) })
 }
@@ -152,21 +151,21 @@ func (kv KV) Set(key, value string, ttl time.Duration) error {
 	return failure(kv.raw.KVSet(key, value, ttl.Milliseconds()))
 }
 
-// Delete removes key and says whether it was there.
+// Delete removes key and reports whether it existed.
 func (kv KV) Delete(key string) (bool, error) {
 	n, err := result(kv.raw.KVDel(key))
 	return n == 1, err
 }
 
-// Add adds delta to the number at key, which starts at 0, and is the sum.
+// Add adds delta to the number at key, which starts at 0, and returns the sum.
 func (kv KV) Add(key string, delta int64, ttl time.Duration) (int64, error) {
 	var sum int64
 	n := kv.raw.KVAdd(key, delta, ttl.Milliseconds(), &sum)
 	return sum, failure(n)
 }
 
-// Swap sets key to value if it holds old, "" meaning that it is absent, and
-// says whether it did.
+// Swap sets key to value if its value is old ("" means absent), and reports
+// whether it did.
 func (kv KV) Swap(key, old, value string, ttl time.Duration) (bool, error) {
 	n, err := result(kv.raw.KVCAS(key, old, value, ttl.Milliseconds()))
 	return n == 1, err

@@ -2,8 +2,8 @@ package moot
 
 import "unsafe"
 
-// imports are the host functions. Each that a program does not call is left out
-// of it, so that it imports only what it needs to be granted.
+// imports are the host functions. The linker removes those that a program does not
+// call, so that it imports only functions that it needs a grant for.
 type imports struct{}
 
 //go:wasmimport moot_1 log

@@ -30,8 +30,8 @@ const (
 	verdictVariant = 2
 )
 
-// instance is a module with the memory of one call: what the result slots point
-// at is kept here until the next.
+// instance is a module with the results of its last call: it keeps the memory that
+// the result slots point to until the next call.
 type instance struct {
 	memory
 	module   Module
@@ -46,7 +46,7 @@ type instance struct {
 	table    []byte
 }
 
-// variant is what some receivers get in place of a message.
+// variant is another form of a message, for some receivers.
 type variant struct {
 	kind        uint32
 	text, extra string
@@ -56,7 +56,7 @@ func (k *variant) is(v *Verdict) bool {
 	return k.kind == v.kind && k.text == v.text && k.extra == v.extra
 }
 
-// init gives the module its config and lets it check it.
+// init passes the config to the module and runs its Init.
 func (g *instance) init(config []byte) error {
 	if g.module.Config != nil {
 		if err := g.module.Config(config); err != nil {
@@ -71,7 +71,7 @@ func (g *instance) init(config []byte) error {
 	return nil
 }
 
-// call answers the hook that frame is of. frame may reach past the frame's end.
+// call handles the hook that the frame names. frame may be longer than the frame.
 func (g *instance) call(frame []byte) int32 {
 	e := &g.event
 	*e = Event{Host: g.host, frame: frame}
@@ -110,8 +110,8 @@ func (g *instance) ask(handler func(*Event) Verdict) int32 {
 	return g.answer(handler(&g.event))
 }
 
-// say asks OnSay for each receiver. When all have the same verdict, that is the
-// answer; else each gets a byte, and equal rewrites share a variant.
+// say calls OnSay for each receiver. If all verdicts are equal, that verdict is the
+// answer; otherwise each receiver gets a byte, and equal rewrites share a variant.
 func (g *instance) say() int32 {
 	e, m := &g.event, &g.module
 	if m.OnSayAll != nil || m.OnSay == nil {
@@ -127,7 +127,7 @@ func (g *instance) say() int32 {
 		g.receiver.blob = blob{e.frame[binary.LittleEndian.Uint32(tab[4*i:]):], &g.recent}
 		v := m.OnSay(e, &g.receiver)
 		b, ok := g.verdictByte(&v)
-		if !ok { // the host asks again, about fewer
+		if !ok { // the host calls again, with fewer receivers
 			binary.LittleEndian.PutUint32(e.frame[resultVariantCount:], maxVariants+1)
 			return perReceiver
 		}
@@ -138,15 +138,15 @@ func (g *instance) say() int32 {
 		same = same && v.answer == first.answer && b == verdicts[0]
 	}
 	if same {
-		first.envelope = nil // as in a variant, where there is no place for it
+		first.envelope = nil // a variant has no envelope either
 		return g.answer(first)
 	}
 	g.putVariants(e.frame)
 	return perReceiver
 }
 
-// verdictByte is how a receiver's verdict is told; false: there are too many
-// different ones.
+// verdictByte returns the byte of a receiver's verdict; false if there are too many
+// different verdicts.
 func (g *instance) verdictByte(v *Verdict) (b byte, ok bool) {
 	switch v.answer {
 	case deny, drop:
@@ -179,7 +179,7 @@ func (g *instance) reset() {
 	g.variants, g.last = g.variants[:0], Verdict{}
 }
 
-// answer writes v into the result slots and is what the hook returns.
+// answer writes v into the result slots and returns the hook's result.
 func (g *instance) answer(v Verdict) int32 {
 	g.last = v
 	f := g.event.frame

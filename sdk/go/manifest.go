@@ -2,8 +2,8 @@ package moot
 
 import "strings"
 
-// manifest is what the module says of itself, as JSON. It is written by hand:
-// a module without config needs no reflection.
+// manifest returns the manifest as JSON. It is written without encoding/json, so that
+// a module without config links no reflection.
 func (m *Module) manifest() string {
 	b := append([]byte(`{"name":`), Quote(m.Name)...)
 	b = append(append(b, `,"version":`...), Quote(m.Version)...)
@@ -29,7 +29,7 @@ func (m *Module) manifest() string {
 	return string(append(b, '}'))
 }
 
-// reads are Reads and what it takes to tell actions apart.
+// reads returns Reads and the fields that dispatch actions.
 func (m *Module) reads() []string {
 	if m.Reads == nil || len(m.Actions) == 0 {
 		return m.Reads
@@ -58,7 +58,7 @@ func (m *Module) hooks() []string {
 	return list
 }
 
-// appendList appends list as JSON; a nil one is null.
+// appendList appends list as JSON; a nil list is null.
 func appendList(b []byte, list []string) []byte {
 	if list == nil {
 		return append(b, "null"...)
@@ -98,8 +98,8 @@ func appendActions(b []byte, actions []Action) []byte {
 	return append(b, ']')
 }
 
-// Quote is s as a JSON string, for what wants JSON text: Quote("member") is
-// `"member"`. Bytes that are not UTF-8 become U+FFFD.
+// Quote returns s as a JSON string: Quote("member") is `"member"`. Bytes that are not
+// UTF-8 become U+FFFD.
 func Quote(s string) string {
 	const hex = "0123456789abcdef"
 	s = strings.ToValidUTF8(s, "\uFFFD")

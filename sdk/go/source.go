@@ -4,8 +4,8 @@ package moot
 
 import "embed"
 
-// Source is this package as source, and its test kit: moot module new puts them into a
-// project, which then builds with nothing to download.
+// Source is the source of this package and its test kit: moot module new copies them
+// into a project, which then builds without downloads.
 //
 //go:embed go.mod *.go moottest/*.go
 var Source embed.FS

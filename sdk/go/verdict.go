@@ -2,7 +2,7 @@ package moot
 
 import "time"
 
-// What a hook returns, and the kinds of a message.
+// Results of a hook, and kinds of a message.
 const (
 	allow       = 0
 	deny        = 1
@@ -16,59 +16,59 @@ const (
 	kindJSON = 2
 )
 
-// Verdict is a module's answer. The zero Verdict allows. It is kept small: at say
-// there is one for each receiver.
+// Verdict is a module's answer. The zero Verdict allows. It is small, because at say
+// there is one per receiver.
 type Verdict struct {
 	answer     int32
 	code, kind uint32
 	text       string // a denial's reason, a new message, an action's reply
 	extra      string
-	envelope   *envelope // nil: as it was
+	envelope   *envelope // nil: not rewritten
 }
 
-// envelope is what else a message can be rewritten in.
+// envelope holds the rewritten parts of a message beside its content.
 type envelope struct {
 	room, from string
 	sentAt     int64
 }
 
-// Allow lets it happen; the next module of the chain is asked.
+// Allow allows the event; the next module of the chain is called.
 func Allow() Verdict { return Verdict{} }
 
-// AllowEnd lets it happen and asks no later module. At say it is Allow, unless
-// every receiver has it.
+// AllowEnd allows the event, and no later module is called. At say it acts as Allow,
+// unless every receiver has it.
 func AllowEnd() Verdict { return Verdict{answer: allowEnd} }
 
-// Deny refuses it and tells the client why, in at most 1024 bytes.
+// Deny refuses the event. The client receives the reason, at most 1024 bytes.
 func Deny(reason string) Verdict { return Verdict{answer: deny, text: reason} }
 
-// Drop makes a message vanish: at onSayReceive for all, and the sender hears
-// that it was said; at say for the receiver. Elsewhere it is an error.
+// Drop discards a message silently: at onSayReceive for all receivers, while the
+// sender receives a success; at say for this receiver. At other hooks it is an error.
 func Drop() Verdict { return Verdict{answer: drop} }
 
-// Rewrite lets a message go on changed: the methods of a verdict say in what.
-// It is for onSayReceive and say; elsewhere it is an error.
+// Rewrite allows a changed message; the methods of a verdict set the changes. It is
+// for onSayReceive and say; at other hooks it is an error.
 func Rewrite() Verdict { return Verdict{answer: rewritten} }
 
 // Reply answers an action with a JSON object. The names context, messageId,
-// status, error, offset, epoch, room, from and sentAt are taken.
+// status, error, offset, epoch, room, from and sentAt are reserved.
 func Reply(json string) Verdict { return Verdict{text: json} }
 
-// Text makes the verdict a rewrite, and the message this text.
+// Text makes the verdict a rewrite of the message to this text.
 func (v Verdict) Text(s string) Verdict {
 	v.answer, v.text, v.kind = rewritten, s, kindText
 	return v
 }
 
-// JSON makes the verdict a rewrite, and the message this JSON text.
+// JSON makes the verdict a rewrite of the message to this JSON text.
 func (v Verdict) JSON(json string) Verdict {
 	v.answer, v.text, v.kind = rewritten, json, kindJSON
 	return v
 }
 
 // Extra makes the verdict a rewrite that adds the members of this JSON object to
-// the payload that clients get. The names context, messageId, status, error,
-// offset, epoch, room, from, sentAt and message are taken.
+// the payload that clients receive. The names context, messageId, status, error,
+// offset, epoch, room, from, sentAt and message are reserved.
 func (v Verdict) Extra(json string) Verdict {
 	v.answer, v.extra = rewritten, json
 	return v
@@ -82,21 +82,21 @@ func (v Verdict) Room(name string) Verdict {
 	return Verdict{rewritten, v.code, v.kind, v.text, v.extra, e}
 }
 
-// From makes the verdict a rewrite that has the message come from this sender.
+// From makes the verdict a rewrite that sets the sender.
 func (v Verdict) From(id string) Verdict {
 	e := v.readdressed()
 	e.from = id
 	return Verdict{rewritten, v.code, v.kind, v.text, v.extra, e}
 }
 
-// SentAt makes the verdict a rewrite in which this is the time of the message.
+// SentAt makes the verdict a rewrite that sets the time of the message.
 func (v Verdict) SentAt(t time.Time) Verdict {
 	e := v.readdressed()
 	e.sentAt = t.UnixMilli()
 	return Verdict{rewritten, v.code, v.kind, v.text, v.extra, e}
 }
 
-// readdressed is a copy of the envelope: verdicts share none.
+// readdressed returns v with a copy of its envelope: verdicts share none.
 func (v Verdict) readdressed() *envelope {
 	if v.envelope == nil {
 		return new(envelope)
@@ -105,5 +105,5 @@ func (v Verdict) readdressed() *envelope {
 	return &e
 }
 
-// Code gives a denial a number of the module's own; 0 is none.
+// Code adds a number that the module defines to a denial; 0 is none.
 func (v Verdict) Code(n uint32) Verdict { v.code = n; return v }

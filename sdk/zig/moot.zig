@@ -1,4 +1,4 @@
-//! Makes a Zig program a Moot module: it declares handlers, and the host asks them. It
+//! Makes a Zig program a Moot module: the program declares handlers, and the host calls them. It
 //! builds with Zig 0.11.
 //!
 //!     const moot = @import("moot");
@@ -15,13 +15,13 @@
 //!         moot.module(@This());
 //!     }
 //!
-//! The host asks an instance one thing at a time. What an event gives lies in its frame, and is
-//! good until the handler returns; so is what `moot.arena()` gives. A panic ends the instance, and
-//! the entry's `onError` decides.
+//! The host makes one call at a time to an instance. Values of an event are in its frame, and valid
+//! until the handler returns, like allocations from `moot.arena()`. A panic ends the instance, and
+//! the entry's `onError` decides about the event.
 const std = @import("std");
 
-/// Exports the module `M`: its `manifest`, and those it has of `init(config: []const u8) ?[]const u8`
-/// (why the config is refused, or null), `on_connect`, `on_join`, `on_say_receive`, `on_leave`,
+/// Exports the module `M`: its `manifest`, and the declared ones of `init(config: []const u8) ?[]const u8`
+/// (the reason of a refusal, or null), `on_connect`, `on_join`, `on_say_receive`, `on_leave`,
 /// `on_disconnect`, `on_action` (each `fn (Event) Verdict`), and `on_say(Event, Connection)` or
 /// `on_say_all(Event)`.
 pub fn module(comptime M: type) void {
@@ -76,12 +76,12 @@ var exchange: []align(8) u8 = &.{};
 var reason: []const u8 = "";
 var arena_state = std.heap.ArenaAllocator.init(std.heap.wasm_allocator);
 
-/// Memory until the handler returns. What must last longer comes from `std.heap.wasm_allocator`.
+/// Memory that is valid until the handler returns. Longer-lived data comes from `std.heap.wasm_allocator`.
 pub fn arena() std.mem.Allocator {
     return arena_state.allocator();
 }
 
-/// The texts one after the other. Without memory it panics, as everything of this file does.
+/// Concatenates the texts. Panics without memory, like everything in this file.
 pub fn join(parts: []const []const u8) []const u8 {
     return std.mem.concat(arena(), u8, parts) catch @panic("out of memory");
 }
@@ -102,7 +102,7 @@ fn put32(b: [*]u8, at: usize, n: usize) void {
     @as(*align(1) u32, @ptrCast(b + at)).* = @intCast(n);
 }
 
-/// Texts of a verdict are copied: they may lie anywhere.
+/// The host copies texts of a verdict: they may be anywhere.
 fn put(b: [*]u8, slot: usize, s: []const u8) void {
     if (s.len == 0) return;
     const kept = arena().dupe(u8, s) catch @panic("out of memory");
@@ -110,7 +110,7 @@ fn put(b: [*]u8, slot: usize, s: []const u8) void {
     put32(b, slot + 4, kept.len);
 }
 
-// ---- what happens ----
+// ---- events ----
 
 fn field(blob: ?[*]const u8, n: usize) ?[]const u8 {
     const b = blob orelse return null;
@@ -124,11 +124,11 @@ fn time(blob: ?[*]const u8, at: usize) u64 {
     return @as(*align(1) const u64, @ptrCast(b + at)).*;
 }
 
-/// A client's connection. Of one that is not there, everything is empty.
+/// A client's connection. All values of an absent connection are empty.
 pub const Connection = struct {
     blob: ?[*]const u8,
 
-    /// Its id, the name it goes by in messages.
+    /// The id, which messages name as their sender.
     pub fn id(c: Connection) []const u8 {
         return field(c.blob, 0) orelse "";
     }
@@ -156,7 +156,7 @@ pub const Connection = struct {
     pub fn connectedAt(c: Connection) u64 {
         return time(c.blob, 8);
     }
-    /// when it joined the event's room; 0 outside one
+    /// ms since 1970 of the join to the event's room; 0 if it is not a member
     pub fn joinedAt(c: Connection) u64 {
         return time(c.blob, 16);
     }
@@ -173,7 +173,7 @@ pub const Connection = struct {
     }
 };
 
-/// What happens. A field that the module does not read is empty.
+/// The event that a hook is called for. A field that the module does not read is empty.
 pub const Event = struct {
     frame: [*]u8,
 
@@ -188,7 +188,7 @@ pub const Event = struct {
     pub fn hook(e: Event) u32 {
         return get32(e.frame, 4) >> 16;
     }
-    /// Whose event it is; of the system's, and at say, all of it is empty.
+    /// The connection of the event; empty for events of the system, and at say.
     pub fn connection(e: Event) Connection {
         return .{ .blob = e.part(20) };
     }
@@ -234,31 +234,31 @@ pub const Event = struct {
 
 // ---- verdicts ----
 
-/// A module's answer. Of a rewrite, what is set is changed.
+/// A module's answer. A rewrite changes the fields that are set.
 pub const Verdict = struct {
     answer: i32 = 0,
-    code: u32 = 0, // of a denial: the module's own
+    code: u32 = 0, // of a denial: a number that the module defines
     kind: u32 = 0,
     body: []const u8 = "",
-    extra: []const u8 = "", // a JSON object, merged into what clients get
+    extra: []const u8 = "", // a JSON object, merged into the payload that clients receive
     room: []const u8 = "",
     from: []const u8 = "",
     sent_at: u64 = 0,
 };
 
-/// The next module is asked.
+/// Allows; the next module is called.
 pub fn allow() Verdict {
     return .{};
 }
-/// It happens, and no later module is asked.
+/// Allows, and no later module is called.
 pub fn allowEnd() Verdict {
     return .{ .answer = 4 };
 }
-/// It is refused, and the client told why, in at most 1024 bytes.
+/// Refuses. The client receives the reason, at most 1024 bytes.
 pub fn deny(why: []const u8) Verdict {
     return .{ .answer = 1, .body = why };
 }
-/// The message vanishes: at say for the receiver.
+/// Discards the message silently: at say for this receiver.
 pub fn drop() Verdict {
     return .{ .answer = 5 };
 }
@@ -266,11 +266,11 @@ pub fn drop() Verdict {
 pub fn reply(object: []const u8) Verdict {
     return .{ .body = object };
 }
-/// The message is this text now.
+/// Rewrites the message to this text.
 pub fn text(message: []const u8) Verdict {
     return .{ .answer = 2, .kind = 1, .body = message };
 }
-/// The message is this JSON text now.
+/// Rewrites the message to this JSON text.
 pub fn jsonText(message: []const u8) Verdict {
     return .{ .answer = 2, .kind = 2, .body = message };
 }
@@ -365,12 +365,12 @@ const raw = struct {
     extern "moot_1" fn metric_add(k: [*]const u8, kn: usize, delta: i64) i32;
 };
 
-/// An empty slice may point anywhere: to the host it does not.
+/// The address of a slice. The host refuses the arbitrary pointer of an empty slice, so that gets a valid one.
 fn address(s: []const u8) [*]const u8 {
     return if (s.len == 0) "" else s.ptr;
 }
 
-/// Why the host did not do it.
+/// The error of a host function.
 pub const Error = error{ Absent, NotGranted, OverBudget, BadPointer, TooLarge, Unavailable };
 
 fn outcome(n: i32) Error!u32 {
@@ -403,7 +403,7 @@ pub const Level = enum(u32) { debug, info, warn, err };
 pub fn log(level: Level, line: []const u8) void {
     raw.log(@intFromEnum(level), address(line), line.len);
 }
-/// The time, in ms since 1970.
+/// The current time, in ms since 1970.
 pub fn now() u64 {
     return raw.now_ms();
 }
@@ -411,7 +411,7 @@ pub fn now() u64 {
 pub fn random(b: []u8) Error!void {
     return done(raw.random(b.ptr, b.len));
 }
-/// A key of the entry's config, as JSON text.
+/// The value of a key of the entry's config, as JSON text.
 pub fn config(key: []const u8) Error![]const u8 {
     return fetch(key, raw.config_get);
 }
@@ -419,11 +419,11 @@ pub fn config(key: []const u8) Error![]const u8 {
 pub fn setProperty(name: []const u8, value: []const u8) Error!void {
     return done(raw.property_set(address(name), name.len, address(value), value.len));
 }
-/// `{"room","membersCount"}` of a room. Needs rooms.
+/// Describes a room as `{"room","membersCount"}`. Needs rooms.
 pub fn findRoom(name: []const u8) Error![]const u8 {
     return fetch(name, raw.room_get);
 }
-/// How many members the event's room has on all nodes.
+/// The number of members of the event's room on all nodes.
 pub fn roomSize() Error!u32 {
     return outcome(raw.room_size());
 }
@@ -434,7 +434,7 @@ pub fn destroyRoom(name: []const u8) Error!void {
     return done(raw.room_destroy(address(name), name.len));
 }
 
-/// The module's own store. Needs kv. A time to live is in ms; 0 has no end.
+/// The module's own store. Needs kv. A time to live is in ms; 0: no expiry.
 pub const kv = struct {
     pub fn get(key: []const u8) Error![]const u8 {
         return fetch(key, raw.kv_get);
@@ -442,23 +442,23 @@ pub const kv = struct {
     pub fn set(key: []const u8, value: []const u8, ttl: u64) Error!void {
         return done(raw.kv_set(address(key), key.len, address(value), value.len, ttl));
     }
-    /// whether it was there
+    /// Removes a key; true if it existed.
     pub fn delete(key: []const u8) Error!bool {
         return try outcome(raw.kv_del(address(key), key.len)) == 1;
     }
-    /// the number at key, 0 at first, after delta was added
+    /// Adds delta to the number at key, which starts at 0, and returns the sum.
     pub fn add(key: []const u8, delta: i64, ttl: u64) Error!i64 {
         var sum: i64 = 0;
         try done(raw.kv_add(address(key), key.len, delta, ttl, &sum));
         return sum;
     }
-    /// whether key held old (empty: was absent) and now has value
+    /// Sets key to value if its value is old (empty: absent); true if it did.
     pub fn swap(key: []const u8, old: []const u8, value: []const u8, ttl: u64) Error!bool {
         return try outcome(raw.kv_cas(address(key), key.len, address(old), old.len, address(value), value.len, ttl)) == 1;
     }
 };
 
-/// 0 if the tokens were taken from the bucket, else ms until they are there. Needs rate.
+/// 0 if the tokens were taken from the bucket, otherwise ms until they are available. Needs rate.
 pub fn take(key: []const u8, tokens: u32, per_ms: u32, burst: u32) Error!u32 {
     return outcome(raw.rate_take(address(key), key.len, tokens, per_ms, burst));
 }
@@ -477,18 +477,18 @@ pub fn emit(to: To, body: Body) Error!void {
     const kind = @as(u32, if (to == .connection) 2 else 0) + @as(u32, if (body == .json) 1 else 0);
     return done(raw.emit(kind, address(t), t.len, address(b), b.len));
 }
-/// Adds to a metric of the module's own.
+/// Adds to one of the module's own counters.
 pub fn count(metric: []const u8, delta: i64) Error!void {
     return done(raw.metric_add(address(metric), metric.len, delta));
 }
 
-/// JSON as std.json has it, in the arena.
+/// std.json, in the arena.
 pub const json = struct {
     /// s as a JSON string, with its quotes.
     pub fn quote(s: []const u8) []const u8 {
         return std.json.stringifyAlloc(arena(), s, .{}) catch @panic("out of memory");
     }
-    /// JSON text as a `T`, null if it is none.
+    /// Parses JSON text as a `T`; null if it is not one.
     pub fn parse(comptime T: type, source: []const u8) ?T {
         return std.json.parseFromSliceLeaky(T, arena(), source, .{ .ignore_unknown_fields = true }) catch null;
     }

@@ -1,6 +1,6 @@
 /**
- * Makes an AssemblyScript program a Moot module: it exports the hooks that it wants
- * to decide, and the host asks it.
+ * Makes an AssemblyScript program a Moot module: the program exports hooks, and the host
+ * calls them.
  *
  *     import { Event, Verdict, ask, manifest } from "moot";
  *     export { moot_abi_1, moot_alloc, moot_reason } from "moot";
@@ -13,9 +13,9 @@
  *       return ask(frame, (e: Event): Verdict => Verdict.text(e.message.toUpperCase()));
  *     }
  *
- * The host asks an instance one thing at a time. What throws ends its instance; why is in
- * the host's log, and the entry's `onError` decides. All that strings are made of is copied
- * out of the frame, and yours to keep.
+ * The host makes one call at a time to an instance. An exception ends the instance; it
+ * appears in the host's log, and the entry's `onError` decides about the event. Strings are
+ * copies, which the program may keep.
  */
 
 // ---- memory ----
@@ -23,7 +23,7 @@
 let exchange: usize = 0;
 let exchangeSize: usize = 0;
 let reason: string = "";
-let kept: ArrayBuffer[] = []; // what the host was given the address of, until the next call
+let kept: ArrayBuffer[] = []; // buffers whose addresses the host has, until the next call
 
 export function moot_abi_1(): void {}
 
@@ -41,14 +41,14 @@ export function moot_reason(): u64 {
   return span(reason);
 }
 
-/** Is what `moot_manifest` returns: what the module says of itself, as JSON. See ABI.md. */
+/** The result of `moot_manifest` for a manifest in JSON. See ABI.md. */
 export function manifest(json: string): u64 {
   return span(json);
 }
 
 /**
- * Is what `moot_init` returns, where the config is read: `export function moot_init(minor: u32, p: usize, n: usize): i32`.
- * handler is given the config as JSON, see also `config`, and says why it refuses it; null: it accepts.
+ * The result of `moot_init`, which reads the config: `export function moot_init(minor: u32, p: usize, n: usize): i32`.
+ * handler receives the config as JSON, see also `config`, and returns the reason of a refusal; null accepts.
  */
 export function init(p: usize, n: usize, handler: (config: string) => string | null): i32 {
   const refused = handler(String.UTF8.decodeUnsafe(p, n));
@@ -57,7 +57,7 @@ export function init(p: usize, n: usize, handler: (config: string) => string | n
   return 1;
 }
 
-/** Logs why the program ends: the compiler calls it, by --use abort=~lib/moot/abort. */
+/** Logs the reason of an abort: the compiler calls it, by --use abort=~lib/moot/abort. */
 export function abort(message: string | null, file: string | null, line: u32, column: u32): void {
   log(Level.Error, (message ? message : "abort") + " at " + (file ? file : "?") + ":" + line.toString() + ":" + column.toString());
   unreachable();
@@ -84,7 +84,7 @@ function put(slot: usize, s: string): void {
   store<u32>(slot + 4, <u32>packed);
 }
 
-// ---- what happens ----
+// ---- events ----
 
 function field(blob: usize, n: i32): string {
   if (blob == 0 || n >= <i32>load<u16>(blob, 6)) return "";
@@ -93,11 +93,11 @@ function field(blob: usize, n: i32): string {
   return offset ? String.UTF8.decodeUnsafe(blob + offset, load<u32>(entry, 4)) : "";
 }
 
-/** A client's connection. Of one that is not there, everything is empty. */
+/** A client's connection. All values of an absent connection are empty. */
 export class Connection {
   constructor(private blob: usize) {}
 
-  /** Its id, the name it goes by in messages. */
+  /** The id, which messages name as their sender. */
   get id(): string { return field(this.blob, 0); }
   get fingerprint(): string { return field(this.blob, 1); }
   get user(): string { return field(this.blob, 2); }
@@ -109,10 +109,10 @@ export class Connection {
   get locale(): string { return field(this.blob, 6); }
   /** ms since 1970; 0: the module does not read it. */
   get connectedAt(): i64 { return this.blob ? load<i64>(this.blob, 8) : 0; }
-  /** When it joined the event's room; 0 outside one. */
+  /** ms since 1970 of the join to the event's room; 0 if it is not a member. */
   get joinedAt(): i64 { return this.blob ? load<i64>(this.blob, 16) : 0; }
 
-  /** A property as JSON text, see `text`; null: there is none. */
+  /** A property as JSON text, see `text`; null if it is not set. */
   property(name: string): string | null {
     if (this.blob == 0 || load<u16>(this.blob, 6) < 8) return null;
     const offset = load<u32>(this.blob, 80);
@@ -128,10 +128,10 @@ export class Connection {
   }
 }
 
-/** What happens. A field that the module does not read is empty. */
+/** The event that a hook is called for. A field that the module does not read is empty. */
 export class Event {
   private blob: usize;
-  /** Whose event it is; of the system's, and at say, all of it is empty. */
+  /** The connection of the event; empty for events of the system, and at say. */
   connection: Connection;
 
   constructor(private frame: usize) {
@@ -173,25 +173,25 @@ export class Verdict {
 
   constructor(public answer: i32 = 0, public body: string = "") {}
 
-  /** The next module is asked. */
+  /** Allows; the next module is called. */
   static allow(): Verdict { return new Verdict(); }
-  /** It happens, and no later module is asked. */
+  /** Allows, and no later module is called. */
   static allowEnd(): Verdict { return new Verdict(4); }
-  /** It is refused, and the client told why, in at most 1024 bytes. */
+  /** Refuses. The client receives the reason, at most 1024 bytes. */
   static deny(reason: string): Verdict { return new Verdict(1, reason); }
-  /** The message vanishes: at say for the receiver. */
+  /** Discards the message silently: at say for this receiver. */
   static drop(): Verdict { return new Verdict(5); }
   /** Answers an action with a JSON object. */
   static reply(json: string): Verdict { return new Verdict(0, json); }
-  /** The message is this text now. */
+  /** Rewrites the message to this text. */
   static text(text: string): Verdict { return new Verdict().withText(text); }
-  /** The message goes on changed, in what the `with` methods say. */
+  /** Rewrites the message; the `with` methods set the changes. */
   static rewrite(): Verdict { return new Verdict(2); }
 
   withCode(code: u32): Verdict { this.code = code; return this; }
   withText(text: string): Verdict { this.answer = 2; this.kind = 1; this.body = text; return this; }
   withJSON(json: string): Verdict { this.answer = 2; this.kind = 2; this.body = json; return this; }
-  /** Adds the members of a JSON object to what clients get. */
+  /** Adds the members of a JSON object to the payload that clients receive. */
   withExtra(json: string): Verdict { this.answer = 2; this.extra = json; return this; }
   withRoom(name: string): Verdict { this.answer = 2; this.room = name; return this; }
   withFrom(id: string): Verdict { this.answer = 2; this.from = id; return this; }
@@ -202,7 +202,7 @@ export class Verdict {
   }
 }
 
-/** Answers a hook: handler is given the event. */
+/** Answers a hook by calling handler with the event. */
 export function ask(frame: usize, handler: (e: Event) => Verdict): i32 {
   kept = [];
   const v = handler(new Event(frame));
@@ -226,7 +226,7 @@ export function ask(frame: usize, handler: (e: Event) => Verdict): i32 {
   return v.answer;
 }
 
-/** Answers `on_say` for each receiver, or each class of them: see vary in ABI.md. Equal rewrites share a variant. */
+/** Answers `on_say` for each receiver, or each class of receivers: see vary in ABI.md. Equal rewrites share a variant. */
 export function each(frame: usize, handler: (e: Event, receiver: Connection) => Verdict): i32 {
   kept = [];
   const e = new Event(frame);
@@ -265,7 +265,7 @@ export function each(frame: usize, handler: (e: Event, receiver: Connection) => 
 
 // ---- the host ----
 
-/** Why the host did not do it: what its functions return instead of 0 or more. */
+/** The errors of host functions, which otherwise return 0 or more. */
 export namespace Err {
   export const Absent = -1;
   export const NotGranted = -2;
@@ -312,7 +312,7 @@ export enum Level { Debug, Info, Warn, Error }
 // @ts-ignore: decorator
 @external("moot_1", "metric_add") declare function host_metric_add(k: usize, kn: i32, delta: i64): i32;
 
-/** A value of the host, or why there is none: `code` is then one of `Err`, else 0. */
+/** A value of the host, or an error: `code` is then one of `Err`, otherwise 0. */
 export class Got {
   constructor(public code: i32, public value: string) {}
 }
@@ -332,15 +332,15 @@ function fetch(key: string, get: (k: usize, kn: i32, p: usize, n: i32) => i32): 
 
 /** Writes a line to the host's log. */
 export function log(level: Level, line: string): void { const b = utf8(line); host_log(level, at(b), b.byteLength); }
-/** The time, in ms since 1970. */
+/** The current time, in ms since 1970. */
 export function now(): i64 { return host_now(); }
-/** So many random bytes, at most 64 KiB. */
+/** Returns n random bytes, at most 64 KiB. */
 export function random(n: i32): Uint8Array { const b = new Uint8Array(n); host_random(b.dataStart, n); return b; }
-/** A key of the entry's config, as JSON text. */
+/** The value of a key of the entry's config, as JSON text. */
 export function config(key: string): Got { return fetch(key, (k: usize, kn: i32, p: usize, n: i32): i32 => host_config_get(k, kn, p, n)); }
-/** `{"room","membersCount"}` of a room. Needs `rooms`. */
+/** Describes a room as `{"room","membersCount"}`. Needs `rooms`. */
 export function findRoom(name: string): Got { return fetch(name, (k: usize, kn: i32, p: usize, n: i32): i32 => host_room_get(k, kn, p, n)); }
-/** How many members the event's room has on all nodes. */
+/** The number of members of the event's room on all nodes. */
 export function roomSize(): i32 { return host_room_size(); }
 /** Sets a property of the event's connection to JSON text; an empty one removes it. Needs `properties:NAME`. */
 export function setProperty(name: string, json: string): i32 {
@@ -350,31 +350,31 @@ export function setProperty(name: string, json: string): i32 {
 export function createRoom(name: string): i32 { const b = utf8(name); return host_room_create(at(b), b.byteLength); }
 export function destroyRoom(name: string): i32 { const b = utf8(name); return host_room_destroy(at(b), b.byteLength); }
 
-/** The module's own store. Needs `kv`. A time to live is in ms; 0 has no end. */
+/** The module's own store. Needs `kv`. A time to live is in ms; 0: no expiry. */
 export namespace kv {
   export function get(key: string): Got { return fetch(key, (k: usize, kn: i32, p: usize, n: i32): i32 => host_kv_get(k, kn, p, n)); }
   export function set(key: string, value: string, ttl: i64 = 0): i32 {
     const k = utf8(key), b = utf8(value);
     return host_kv_set(at(k), k.byteLength, at(b), b.byteLength, ttl);
   }
-  /** 1 if it was there. */
+  /** 1 if the key existed. */
   export function del(key: string): i32 { const k = utf8(key); return host_kv_del(at(k), k.byteLength); }
-  /** The number at key after delta was added. If that could not be, `added` is why. */
+  /** Adds delta to the number at key, and returns the sum. After a failure `added` is the error. */
   export function add(key: string, delta: i64, ttl: i64 = 0): i64 {
     const k = utf8(key), sum = new ArrayBuffer(8);
     added = host_kv_add(at(k), k.byteLength, delta, ttl, at(sum));
     return load<i64>(at(sum));
   }
-  /** 0, or one of `Err`: how the last add went. */
+  /** The outcome of the last add: 0, or one of `Err`. */
   export let added: i32 = 0;
-  /** 1 if key held old (empty: was absent) and now has value. */
+  /** 1 if the key's value was old (empty: absent) and is now value. */
   export function swap(key: string, old: string, value: string, ttl: i64 = 0): i32 {
     const k = utf8(key), o = utf8(old), b = utf8(value);
     return host_kv_cas(at(k), k.byteLength, at(o), o.byteLength, at(b), b.byteLength, ttl);
   }
 }
 
-/** 0 if the tokens were taken from the bucket, else ms until they are there. Needs `rate`. */
+/** 0 if the tokens were taken from the bucket, otherwise ms until they are available. Needs `rate`. */
 export function take(key: string, tokens: i32, perMS: i32, burst: i32): i32 { const k = utf8(key); return host_rate_take(at(k), k.byteLength, tokens, perMS, burst); }
 
 /** Kinds of an emit: the sum of two. */
@@ -390,10 +390,10 @@ export function emit(kind: i32, to: string, body: string): i32 {
   const t = utf8(to), b = utf8(body);
   return host_emit(kind, at(t), t.byteLength, at(b), b.byteLength);
 }
-/** Adds to a metric of the module's own. */
+/** Adds to one of the module's own counters. */
 export function count(metric: string, delta: i64): i32 { const k = utf8(metric); return host_metric_add(at(k), k.byteLength, delta); }
 
-// ---- JSON, as much as a rule needs ----
+// ---- a small JSON reader and writer ----
 
 /** s as a JSON string, with its quotes. */
 export function quote(s: string): string {
@@ -411,7 +411,7 @@ export function quote(s: string): string {
   return parts.join("");
 }
 
-/** The text of a JSON string; null if json is no string. */
+/** The text of a JSON string; null if json is not a string. */
 export function text(json: string): string | null {
   if (!json.startsWith('"') || !json.endsWith('"') || json.length < 2) return null;
   const parts: string[] = [];
@@ -431,7 +431,7 @@ export function text(json: string): string | null {
   return parts.join("");
 }
 
-/** The values of a JSON array, or names and values of an object by turns, as JSON text. */
+/** The values of a JSON array, or the alternating names and values of an object, as JSON text. */
 export function items(json: string): string[] {
   const list: string[] = [];
   let depth = 0, quoted = false, start = -1;

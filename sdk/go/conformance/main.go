@@ -1,5 +1,5 @@
-// Conformance is the guest that shows what this SDK can do: it does what a script tells
-// it, see host/hosttest/CONFORMANCE.md.
+// Conformance is the guest that exercises the whole SDK: it executes a script, see
+// host/hosttest/CONFORMANCE.md.
 package main
 
 import (
@@ -62,7 +62,7 @@ func number(digits string) int64 {
 	return n
 }
 
-// run is the script as far as it has been followed.
+// run is the state of a script's execution.
 type run struct {
 	e     *moot.Event
 	c     *moot.Connection
@@ -139,7 +139,7 @@ func (r *run) do(op string, args []string) {
 
 func ms(digits string) time.Duration { return time.Duration(number(digits)) * time.Millisecond }
 
-// call calls a host function and is what it gave.
+// call calls a host function and returns its result.
 func (r *run) call(op string, args []string) string {
 	e, kv := r.e, r.e.KV()
 	arg := func(i int) string { return text(args[i]) }

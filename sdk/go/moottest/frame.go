@@ -27,7 +27,7 @@ var (
 	times       = []string{"connectedAt", "joinedAt"}
 )
 
-// view is what a module may see, by name; nil is all but properties.
+// view names the fields that a module may see; nil is all but properties.
 type view map[string]bool
 
 func viewOf(reads []string) (view, error) {
@@ -47,7 +47,7 @@ func viewOf(reads []string) (view, error) {
 
 func (v view) shows(name string) bool { return v == nil || v[name] }
 
-// fields are the values that are shown, as a blob wants them.
+// fields returns the visible values, in the order of a blob.
 func (v view) fields(names []string, values ...string) [][]byte {
 	list := make([][]byte, len(values))
 	for i, value := range values {
@@ -58,11 +58,11 @@ func (v view) fields(names []string, values ...string) [][]byte {
 	return list
 }
 
-// frame lays e out as the host does.
+// frame encodes e in the layout of the host.
 func (v view) frame(hook int, e *Event) []byte {
 	fields := v.fields(eventFields, e.Room, e.Tenant, e.From, e.Message, e.Context, e.Cause, e.Action, e.Params)
 	if (hook == 3 || hook == 4) && e.Message == "" && v.shows("message") {
-		fields[3] = []byte{} // an empty message is one
+		fields[3] = []byte{} // an empty message is present
 	}
 	var conn []byte
 	if e.Connection != nil {
@@ -75,7 +75,7 @@ func (v view) frame(hook int, e *Event) []byte {
 	return appendFrame(hook, e.JSON, appendBlob(nil, 1, uint64(e.SentAt), e.Sequence, fields), conn, receivers)
 }
 
-// blob is the connection's; times that are not shown are 0.
+// blob encodes the connection; hidden times are 0.
 func (v view) blob(c *Connection) []byte {
 	fields := append(v.fields(connFields, c.ID, c.Fingerprint, c.User, c.Transport, c.RemoteIP, c.Tenant, c.Locale), nil)
 	for _, name := range slices.Sorted(maps.Keys(c.Properties)) {
@@ -92,8 +92,8 @@ func (v view) blob(c *Connection) []byte {
 	return appendBlob(nil, 2, at[0], at[1], fields)
 }
 
-// appendFrame puts a frame together of blobs: header, table of receivers, verdict
-// bytes, receivers, event, connection (nil for none).
+// appendFrame assembles a frame: header, table of receivers, verdict bytes,
+// receivers, event, connection (nil for none).
 func appendFrame(hook int, json bool, event, conn []byte, receivers [][]byte) []byte {
 	b := make([]byte, headerSize)
 	le.PutUint16(b[6:], uint16(hook))

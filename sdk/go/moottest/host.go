@@ -13,12 +13,12 @@ import (
 	moot "github.com/mootchat/moot/sdk/go"
 )
 
-// Host is what a module finds outside of itself. Tests may set and read its
-// fields between questions.
+// Host implements the host functions. Tests may set and read its fields between
+// calls.
 type Host struct {
-	Clock   time.Time         // the time that it is
-	KV      map[string]string // the module's store; what has outlived its time is removed
-	Rooms   map[string]int    // the rooms there are, and how many members each has
+	Clock   time.Time         // the current time
+	KV      map[string]string // the module's store; expired keys are removed
+	Rooms   map[string]int    // number of members by room
 	Metrics map[string]int64
 	Logged  []string // lines such as "info hello"
 
@@ -70,11 +70,11 @@ func (h *Host) begin(hook int, e *Event) {
 
 func (h *Host) granted(capability string) bool { return slices.Contains(h.capabilities, capability) }
 
-// may says whether the module may change something that needs capability: not
+// may reports whether the module may change something that needs capability: never
 // at say.
 func (h *Host) may(capability string) bool { return h.granted(capability) && !h.say }
 
-// Log and the other methods with bare numbers are those of [moot.Imports].
+// Log and the following methods implement [moot.Imports].
 func (h *Host) Log(level int32, text string) {
 	h.Logged = append(h.Logged, fmt.Sprint([...]string{"debug", "info", "warn", "error"}[level], " ", text))
 }
@@ -172,7 +172,7 @@ func (h *Host) MetricAdd(name string, delta int64) int32 {
 
 func valid(text string) bool { return json.Valid([]byte(text)) }
 
-// fill is what a function does that gives a text in a buffer of the guest.
+// fill copies a text into a buffer of the guest, and returns its length.
 func fill(buf []byte, s string) int32 {
 	if len(s) <= len(buf) {
 		copy(buf, s)

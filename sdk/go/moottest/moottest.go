@@ -1,16 +1,15 @@
 //go:build !wasm
 
-// Package moottest asks a module as the host would, in a native program: rules
-// are tested with go test, without a sandbox.
+// Package moottest calls a module as the host calls it, in a native program, so that
+// go test can test rules without a sandbox.
 //
 //	g, err := moottest.Load(module(), `{"words": ["darn"]}`)
 //	...
 //	v := g.Ask(moottest.Event{Hook: "onSayReceive", Message: "oh darn"})
 //	if v.Message != "oh ****" { ... }
 //
-// Every question crosses as a frame, laid out as the host lays it out, so that a
-// module sees no field that it does not declare and reaches nothing that it does
-// not list among its capabilities.
+// Every call passes a frame of the host's layout: a module sees only the fields that
+// it declares, and may call only host functions of its capabilities.
 package moottest
 
 import (
@@ -22,7 +21,7 @@ import (
 	moot "github.com/mootchat/moot/sdk/go"
 )
 
-// Event is what happens. An empty field is absent.
+// Event is the event to call a hook for. An empty field is absent.
 type Event struct {
 	Hook       string // as in config: "join", "onSayReceive", ...
 	Room       string
@@ -36,7 +35,7 @@ type Event struct {
 	Params     string // a JSON object
 	SentAt     int64  // ms since 1970
 	Sequence   uint64
-	Connection *Connection  // nil: the system's, or say
+	Connection *Connection  // nil: an event of the system, or say
 	Receivers  []Connection // of say
 }
 
@@ -49,11 +48,11 @@ type Connection struct {
 	JoinedAt    int64             // of the event's room
 }
 
-// Answer is what a verdict comes down to.
+// Answer is the kind of a verdict.
 type Answer string
 
-// The answers. Failed is what the host's log would tell of, and onError decide:
-// an error of the module's own, or an answer that the contract does not have.
+// The answers. Failed stands for an error that the host logs, and for which onError
+// decides: an error of the module, or an answer that violates the contract.
 const (
 	Allow    Answer = "allow"
 	AllowEnd Answer = "allowEnd"
@@ -63,11 +62,11 @@ const (
 	Failed   Answer = "failed"
 )
 
-// Verdict is what the module answered. What it does not say is empty.
+// Verdict is the module's answer. Fields that the module did not set are empty.
 type Verdict struct {
 	Answer  Answer
-	Reason  string // of a denial, or what failed
-	Code    uint32 // of a denial: the module's own
+	Reason  string // of a denial or a failure
+	Code    uint32 // of a denial: a number that the module defines
 	Message string
 	Kind    uint32 // of Message: 0 not rewritten, 1 text, 2 JSON text
 	Extra   string
@@ -78,22 +77,22 @@ type Verdict struct {
 
 	Receivers []Verdict // of say: one for each receiver
 
-	// What the module asked for and would happen now; nothing if it refused.
+	// The effects that the host would now apply; none if the module refused.
 	Emitted    []moot.Emit
 	Properties map[string]string // JSON text; "": removed
 	Created    []string          // rooms
 	Destroyed  []string          // rooms
 }
 
-// Guest is a loaded module. It is for one goroutine at a time.
+// Guest is a loaded module. Only one goroutine may use it at a time.
 type Guest struct {
-	Host  *Host // what the module finds outside of itself
+	Host  *Host // its host functions
 	guest *moot.Guest
 	sees  view
 }
 
-// Load makes a guest of m with the config, a JSON object or "". The error is
-// why the module refuses it, or what in its declarations the host would refuse.
+// Load makes a guest of m with the config, a JSON object or "". It fails with the
+// reason of the module's refusal, or with the declaration that the host would refuse.
 func Load(m moot.Module, config string) (*Guest, error) {
 	host := new(Host)
 	g := moot.NewGuest(m, host)
@@ -119,11 +118,10 @@ func Load(m moot.Module, config string) (*Guest, error) {
 	return &Guest{host, g, sees}, nil
 }
 
-// Manifest is what the module says of itself, as JSON.
+// Manifest returns the module's manifest as JSON.
 func (g *Guest) Manifest() string { return g.guest.Manifest() }
 
-// Ask asks the module about e. It panics if e names no hook, and as the module
-// does.
+// Ask calls the module with e. It panics if e names no hook, and if the module panics.
 func (g *Guest) Ask(e Event) Verdict {
 	hook := slices.Index(hooks[:], e.Hook)
 	if hook < 1 {
@@ -143,10 +141,11 @@ func (g *Guest) Ask(e Event) Verdict {
 	return v
 }
 
-// maxVariants is how many variants one answer can have.
+// maxVariants is the highest number of variants in one answer.
 const maxVariants = 253
 
-// inParts asks about so few receivers at once that each can have a variant of its own.
+// inParts calls with at most maxVariants receivers at a time, so that each can have
+// a variant of its own.
 func (g *Guest) inParts(e Event) Verdict {
 	all := Verdict{Answer: Rewrite}
 	for receivers := range slices.Chunk(e.Receivers, maxVariants) {

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// held is the value of key that has not outlived its time.
+// held returns the value of key, unless it has expired.
 func (h *Host) held(key string) (string, bool) {
 	if end, ok := h.expires[key]; ok && !h.Clock.Before(end) {
 		delete(h.KV, key)

@@ -4,7 +4,7 @@ package moottest
 
 import "encoding/json"
 
-// judged is v, or the failure that the host would make of it.
+// judged returns v, or the failure that the host would report for it.
 func judged(hook int, v Verdict) Verdict {
 	spoken := hook == 3 || hook == 4
 	switch {
@@ -33,13 +33,13 @@ func judged(hook int, v Verdict) Verdict {
 	return v
 }
 
-// reserved are names that belong to the engine; in a reply message does not.
+// reserved names belong to the engine; a reply may use message.
 var reserved = [...]string{"context", "messageId", "status", "error", "offset", "epoch", "room", "from", "sentAt", "message"}
 
 var answers = map[int32]Answer{0: Allow, 1: Deny, 2: Rewrite, 4: AllowEnd, 5: Drop}
 
-// decode reads what a guest answered: the number it returned, the frame's result
-// slots and the memory they point into.
+// decode reads a guest's answer: the number that it returned, the frame's result
+// slots and the memory that they point to.
 func decode(returned int32, frame, memory []byte) Verdict {
 	text := func(b []byte, slot int) string {
 		at := le.Uint32(b[slot:])
@@ -73,7 +73,7 @@ func decode(returned int32, frame, memory []byte) Verdict {
 	return v
 }
 
-// each is the verdict of each receiver by its byte.
+// each returns the verdict of each receiver by its byte.
 func each(verdicts, variants []byte, text func([]byte, int) string) []Verdict {
 	var list []Verdict
 	for _, b := range verdicts {

@@ -1,35 +1,35 @@
-//! What the host does for a module. ABI.md says what each function needs to be granted; a
-//! program imports only those that it calls.
+//! The host functions. ABI.md names the capability that each function needs; a program
+//! imports only the functions that it calls.
 
 use std::time::Duration;
 
-/// Why the host did not do it.
+/// The error of a host function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Error {
-    /// There is no such thing.
+    /// The key, room or property does not exist.
     Absent = -1,
     /// The entry does not grant it, or the hook is say.
     NotGranted = -2,
-    /// Too many, or too often.
+    /// A budget or rate is exceeded.
     OverBudget = -3,
-    /// What was given is not the name or the JSON that it must be.
+    /// An argument is not a valid name or JSON text.
     BadPointer = -4,
-    /// More than there may be.
+    /// The value exceeds its limit.
     TooLarge = -5,
-    /// The store is out of reach.
+    /// The store does not answer.
     Unavailable = -6,
 }
 
-/// How much a log line matters.
+/// The severity of a log line.
 #[derive(Clone, Copy)]
 pub enum Level {
-    /// For who looks closely.
+    /// Details for debugging.
     Debug,
-    /// As things should be.
+    /// Normal operation.
     Info,
-    /// Somebody should look.
+    /// A condition that needs attention.
     Warn,
-    /// Something is wrong.
+    /// A failure.
     Error,
 }
 
@@ -78,7 +78,7 @@ fn done(n: i32) -> Result<(), Error> {
     outcome(n).map(|_| ())
 }
 
-/// A value as a whole: with a larger buffer if the first was too small.
+/// Reads a whole value: again with a larger buffer if the first was too small.
 fn fetch(get: impl Fn(*mut u8, usize) -> i32) -> Result<String, Error> {
     let mut buf = vec![0; 256];
     loop {
@@ -99,7 +99,7 @@ fn ms(ttl: Option<Duration>) -> i64 {
 pub fn log(level: Level, line: &str) {
     unsafe { host_log(level as i32, line.as_ptr(), line.len()) }
 }
-/// The time, in ms since 1970.
+/// The current time, in ms since 1970.
 pub fn now() -> u64 {
     unsafe { now_ms() }
 }
@@ -107,7 +107,7 @@ pub fn now() -> u64 {
 pub fn random(b: &mut [u8]) -> Result<(), Error> {
     done(unsafe { host_random(b.as_mut_ptr(), b.len()) })
 }
-/// A key of the entry's config, as JSON text.
+/// The value of a key of the entry's config, as JSON text.
 pub fn config(key: &str) -> Result<String, Error> {
     fetch(|p, n| unsafe { config_get(key.as_ptr(), key.len(), p, n) })
 }
@@ -115,11 +115,11 @@ pub fn config(key: &str) -> Result<String, Error> {
 pub fn set_property(name: &str, json: &str) -> Result<(), Error> {
     done(unsafe { property_set(name.as_ptr(), name.len(), json.as_ptr(), json.len()) })
 }
-/// `{"room","membersCount"}` of a room.
+/// Describes a room as `{"room","membersCount"}`.
 pub fn find_room(name: &str) -> Result<String, Error> {
     fetch(|p, n| unsafe { room_get(name.as_ptr(), name.len(), p, n) })
 }
-/// How many members the event's room has on all nodes.
+/// The number of members of the event's room on all nodes.
 pub fn room_size() -> Result<u32, Error> {
     outcome(unsafe { host_room_size() })
 }
@@ -135,38 +135,38 @@ pub fn destroy_room(name: &str) -> Result<(), Error> {
 pub fn kv_get(key: &str) -> Result<String, Error> {
     fetch(|p, n| unsafe { host_kv_get(key.as_ptr(), key.len(), p, n) })
 }
-/// Sets the value of a key, for a time or for ever.
+/// Sets the value of a key, with or without a time to live.
 pub fn kv_set(key: &str, value: &str, ttl: Option<Duration>) -> Result<(), Error> {
     done(unsafe { host_kv_set(key.as_ptr(), key.len(), value.as_ptr(), value.len(), ms(ttl)) })
 }
-/// Removes a key, and says whether it was there.
+/// Removes a key, and reports whether it existed.
 pub fn kv_delete(key: &str) -> Result<bool, Error> {
     outcome(unsafe { kv_del(key.as_ptr(), key.len()) }).map(|n| n == 1)
 }
-/// Adds to the number at key, which is 0 at first, and gives the sum.
+/// Adds to the number at key, which starts at 0, and returns the sum.
 pub fn kv_add(key: &str, delta: i64, ttl: Option<Duration>) -> Result<i64, Error> {
     let mut sum = 0;
     done(unsafe { host_kv_add(key.as_ptr(), key.len(), delta, ms(ttl), &mut sum) }).map(|_| sum)
 }
-/// Sets key to value if it holds old (empty: if it is absent), and says whether it did.
+/// Sets key to value if its value is old (empty: absent), and reports whether it did.
 pub fn kv_swap(key: &str, old: &str, value: &str, ttl: Option<Duration>) -> Result<bool, Error> {
     outcome(unsafe { kv_cas(key.as_ptr(), key.len(), old.as_ptr(), old.len(), value.as_ptr(), value.len(), ms(ttl)) }).map(|n| n == 1)
 }
-/// Takes tokens from a bucket that holds burst and gains one each per; gives how long to wait
-/// for them, zero if they were taken. All nodes share it.
+/// Takes tokens from a bucket that holds burst, starts full and gains one token per `per`.
+/// Returns the time until they are available, zero if they were taken. All nodes share it.
 pub fn take(key: &str, tokens: u32, per: Duration, burst: u32) -> Result<Duration, Error> {
     outcome(unsafe { host_rate_take(key.as_ptr(), key.len(), tokens as i32, per.as_millis() as i32, burst as i32) })
         .map(|ms| Duration::from_millis(ms.into()))
 }
 
-/// Where an emitted message goes.
+/// The target of an emitted message.
 pub enum To<'a> {
-    /// Into a room.
+    /// A room, by name.
     Room(&'a str),
-    /// To the connection with this id.
+    /// The connection with this id.
     Connection(&'a str),
 }
-/// What is emitted.
+/// The content of an emitted message.
 pub enum Body<'a> {
     /// Text.
     Text(&'a str),
@@ -185,7 +185,7 @@ pub fn emit(to: To, body: Body) -> Result<(), Error> {
     };
     done(unsafe { host_emit(kind, to.as_ptr(), to.len(), body.as_ptr(), body.len()) })
 }
-/// Adds to a metric of the module's own.
+/// Adds to one of the module's own counters.
 pub fn count(metric: &str, delta: i64) -> Result<(), Error> {
     done(unsafe { metric_add(metric.as_ptr(), metric.len(), delta) })
 }

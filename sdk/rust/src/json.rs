@@ -1,4 +1,4 @@
-//! JSON, as much as a rule needs without a crate.
+//! A small JSON reader and writer, so that a rule needs no crate.
 
 /// s as a JSON string: `quote("member")` is `"member"`, with the quotes.
 pub fn quote(s: &str) -> String {
@@ -15,7 +15,7 @@ pub fn quote(s: &str) -> String {
     out
 }
 
-/// The text of a JSON string; `None` if json is no string.
+/// The text of a JSON string; `None` if json is not a string.
 pub fn text(json: &str) -> Option<String> {
     let inner = json.strip_prefix('"')?.strip_suffix('"')?;
     let (mut out, mut chars) = (Vec::with_capacity(inner.len()), inner.chars());
@@ -34,7 +34,7 @@ pub fn text(json: &str) -> Option<String> {
     Some(String::from_utf16_lossy(&out))
 }
 
-/// The values of a JSON array, or names and values of an object by turns, as JSON text.
+/// The values of a JSON array, or the alternating names and values of an object, as JSON text.
 pub fn items(json: &str) -> Items {
     let json = json.trim_start();
     Items(json.strip_prefix(&['[', '{'][..]).unwrap_or(""))

@@ -1,5 +1,5 @@
-//! Makes a Rust program a Moot module: it says what it wants to decide, and the host
-//! asks it.
+//! Makes a Rust program a Moot module: the program has handlers for hooks, and the host
+//! calls them.
 //!
 //! ```ignore
 //! use moot::{Event, Module, Verdict};
@@ -21,8 +21,8 @@
 //! moot::module!(Shout, on_say_receive);
 //! ```
 //!
-//! The host asks an instance one thing at a time. A handler that panics ends its instance;
-//! the panic is in the host's log and the entry's `onError` decides. The crate has no
+//! The host makes one call at a time to an instance. A panic ends the instance; it appears
+//! in the host's log, and the entry's `onError` decides about the event. The crate has no
 //! dependencies and builds with Rust 1.63.
 
 #![deny(missing_docs)]
@@ -32,14 +32,14 @@ use std::cell::UnsafeCell;
 pub mod host;
 pub mod json;
 
-/// What a program decides. The default of every handler is to allow; the ones that are
-/// given to [`module!`] are asked.
+/// The handlers of a program. Every handler allows by default; the host calls the handlers
+/// that [`module!`] lists.
 pub trait Module: Sized {
-    /// What the module says of itself, as JSON: see ABI.md.
+    /// The manifest as JSON: see ABI.md.
     const MANIFEST: &'static str;
 
-    /// Makes the module of its entry's config, a JSON object, once per instance. The error
-    /// is why the load fails: begin it with the setting's name. See also [`host::config`].
+    /// Makes the module from its entry's config, a JSON object, once per instance. An error
+    /// fails the load: begin it with the name of the setting. See also [`host::config`].
     fn new(config: &str) -> Result<Self, String>;
 
     /// A client has connected.
@@ -50,12 +50,12 @@ pub trait Module: Sized {
     fn on_join(&mut self, _: &Event) -> Verdict {
         Verdict::allow()
     }
-    /// A message was received: asked once, before it is published.
+    /// A message was received: called once, before it is published.
     fn on_say_receive(&mut self, _: &Event) -> Verdict {
         Verdict::allow()
     }
-    /// A message is about to be delivered: asked for each receiver, or for one of each class
-    /// that `vary` tells apart. Of a rewrite only message and extra count.
+    /// A message is about to be delivered: called for each receiver, or for one receiver of each
+    /// class that `vary` defines. A rewrite may set message and extra only.
     fn on_say(&mut self, _: &Event, _: &Connection) -> Verdict {
         Verdict::allow()
     }
@@ -67,13 +67,13 @@ pub trait Module: Sized {
     fn on_disconnect(&mut self, _: &Event) -> Verdict {
         Verdict::allow()
     }
-    /// A client asked for an action that the manifest declares.
+    /// A client runs an action that the manifest declares.
     fn on_action(&mut self, _: &Event) -> Verdict {
         Verdict::allow()
     }
 }
 
-/// Exports a [`Module`] and the handlers that it has: `module!(Shout, on_say_receive)`.
+/// Exports a [`Module`] and the listed handlers: `module!(Shout, on_say_receive)`.
 #[macro_export]
 macro_rules! module {
     ($module:ty $(, $hook:ident)+ $(,)?) => {
@@ -107,8 +107,8 @@ macro_rules! hook {
     };
 }
 
-/// What happens, and whose it is. What it gives lives as long as it does; a field that the
-/// module does not read is empty.
+/// The event that a hook is called for. Its values live as long as the event; a field that
+/// the module does not read is empty.
 pub struct Event<'a> {
     frame: &'a [u8],
     blob: Blob<'a>,
@@ -128,15 +128,15 @@ impl<'a> Event<'a> {
     pub fn hook(&self) -> u16 {
         (u32_at(self.frame, 4) >> 16) as u16
     }
-    /// Whose event it is; of the system's, and at say, all of it is empty.
+    /// The connection of the event; empty for events of the system, and at say.
     pub fn connection(&self) -> &Connection<'a> {
         &self.connection
     }
-    /// The room it happens in.
+    /// The room of the event.
     pub fn room(&self) -> &'a str {
         self.blob.text(0)
     }
-    /// The world it happens in.
+    /// The tenant of the event.
     pub fn tenant(&self) -> &'a str {
         self.blob.text(1)
     }
@@ -144,7 +144,7 @@ impl<'a> Event<'a> {
     pub fn from(&self) -> &'a str {
         self.blob.text(2)
     }
-    /// The message: text, or JSON text if [`Event::is_json`] says so.
+    /// The message: text, or JSON text if [`Event::is_json`] is true.
     pub fn message(&self) -> &'a str {
         self.blob.text(3)
     }
@@ -152,11 +152,11 @@ impl<'a> Event<'a> {
     pub fn is_json(&self) -> bool {
         u32_at(self.frame, 8) & 1 != 0
     }
-    /// What it was said as: `user` of a client.
+    /// The context of the message: `user` for a client's.
     pub fn context(&self) -> &'a str {
         self.blob.text(4)
     }
-    /// Why: at leave `roomLeave`, `destroyed`, `disconnect`, `removed` or `node_lost`; at join
+    /// The cause of the event: at leave `roomLeave`, `destroyed`, `disconnect`, `removed` or `node_lost`; at join
     /// empty, or `rejoined`.
     pub fn cause(&self) -> &'a str {
         self.blob.text(5)
@@ -165,15 +165,15 @@ impl<'a> Event<'a> {
     pub fn action(&self) -> &'a str {
         self.blob.text(6)
     }
-    /// The action's parameters, a JSON object; empty for none.
+    /// The action's parameters, a JSON object; empty without parameters.
     pub fn params(&self) -> &'a str {
         self.blob.text(7)
     }
-    /// When it was said, in ms since 1970; 0 at hooks without a message.
+    /// The time of the message, in ms since 1970; 0 at hooks without a message.
     pub fn sent_at(&self) -> u64 {
         self.blob.u64(8)
     }
-    /// Counts the messages of the room on this node.
+    /// The number of the message in its room on this node.
     pub fn sequence(&self) -> u64 {
         self.blob.u64(16)
     }
@@ -183,15 +183,15 @@ impl<'a> Event<'a> {
 pub struct Connection<'a>(Blob<'a>);
 
 impl<'a> Connection<'a> {
-    /// Its id, the name it goes by in messages.
+    /// The id, which messages name as their sender.
     pub fn id(&self) -> &'a str {
         self.0.text(0)
     }
-    /// What the client is known by across connections.
+    /// Identifies the client across connections. The client chooses it.
     pub fn fingerprint(&self) -> &'a str {
         self.0.text(1)
     }
-    /// Who its token says it is.
+    /// The user that the client's token names.
     pub fn user(&self) -> &'a str {
         self.0.text(2)
     }
@@ -203,7 +203,7 @@ impl<'a> Connection<'a> {
     pub fn remote_ip(&self) -> &'a str {
         self.0.text(4)
     }
-    /// The world it is in.
+    /// The tenant of the connection.
     pub fn tenant(&self) -> &'a str {
         self.0.text(5)
     }
@@ -211,11 +211,11 @@ impl<'a> Connection<'a> {
     pub fn locale(&self) -> &'a str {
         self.0.text(6)
     }
-    /// When it connected, in ms since 1970.
+    /// The time of the connection, in ms since 1970.
     pub fn connected_at(&self) -> u64 {
         self.0.u64(8)
     }
-    /// When it joined the event's room, in ms since 1970; 0 outside one.
+    /// The time of the join to the event's room, in ms since 1970; 0 if it is not a member.
     pub fn joined_at(&self) -> u64 {
         self.0.u64(16)
     }
@@ -247,27 +247,27 @@ pub struct Verdict {
 }
 
 impl Verdict {
-    /// The next module is asked.
+    /// Allows; the next module is called.
     pub fn allow() -> Verdict {
         Verdict::default()
     }
-    /// It happens, and no later module is asked.
+    /// Allows, and no later module is called.
     pub fn allow_end() -> Verdict {
         Verdict { answer: 4, ..Verdict::default() }
     }
-    /// It is refused, and the client told why, in at most 1024 bytes.
+    /// Refuses. The client receives the reason, at most 1024 bytes.
     pub fn deny(reason: impl Into<String>) -> Verdict {
         Verdict { answer: 1, text: reason.into(), ..Verdict::default() }
     }
-    /// The message vanishes: at say for the receiver. It is for onSayReceive and say.
+    /// Discards the message silently: at say for this receiver. For onSayReceive and say.
     pub fn drop() -> Verdict {
         Verdict { answer: 5, ..Verdict::default() }
     }
-    /// The message is this text now.
+    /// Rewrites the message to this text.
     pub fn text(text: impl Into<String>) -> Verdict {
         Verdict::rewrite().with_text(text)
     }
-    /// The message goes on changed, in what the `with` methods say.
+    /// Rewrites the message; the `with` methods set the changes.
     pub fn rewrite() -> Verdict {
         Verdict { answer: 2, ..Verdict::default() }
     }
@@ -275,31 +275,31 @@ impl Verdict {
     pub fn reply(json: impl Into<String>) -> Verdict {
         Verdict { text: json.into(), ..Verdict::default() }
     }
-    /// A denial's number, of the module's own.
+    /// Adds a number that the module defines to a denial.
     pub fn with_code(self, code: u32) -> Verdict {
         Verdict { code, ..self }
     }
-    /// A rewrite to a text.
+    /// Rewrites to a text.
     pub fn with_text(self, text: impl Into<String>) -> Verdict {
         Verdict { answer: 2, kind: 1, text: text.into(), ..self }
     }
-    /// A rewrite to JSON text.
+    /// Rewrites to JSON text.
     pub fn with_json(self, json: impl Into<String>) -> Verdict {
         Verdict { answer: 2, kind: 2, text: json.into(), ..self }
     }
-    /// A rewrite that adds the members of a JSON object to what clients get.
+    /// Adds the members of a JSON object to the payload that clients receive.
     pub fn with_extra(self, json: impl Into<String>) -> Verdict {
         Verdict { answer: 2, extra: json.into(), ..self }
     }
-    /// A rewrite that moves the message to another room, which must exist.
+    /// Moves the message to another room, which must exist.
     pub fn with_room(self, name: impl Into<String>) -> Verdict {
         Verdict { answer: 2, room: name.into(), ..self }
     }
-    /// A rewrite that has it come from another sender.
+    /// Sets the sender.
     pub fn with_from(self, id: impl Into<String>) -> Verdict {
         Verdict { answer: 2, from: id.into(), ..self }
     }
-    /// A rewrite of its time, in ms since 1970.
+    /// Sets the time, in ms since 1970.
     pub fn with_sent_at(self, ms: u64) -> Verdict {
         Verdict { answer: 2, sent_at: ms, ..self }
     }
@@ -324,7 +324,7 @@ impl Verdict {
     }
 }
 
-/// A module with the memory of its calls. It is what [`module!`] makes.
+/// A module with the results of its last call. [`module!`] makes it.
 #[doc(hidden)]
 pub struct Guest<M>(UnsafeCell<State<M>>);
 
@@ -336,7 +336,7 @@ struct State<M> {
     table: Vec<[u32; 5]>,
 }
 
-// The host asks an instance one thing at a time, and there are no threads.
+// The host makes one call at a time, and there are no threads.
 unsafe impl<M> Sync for Guest<M> {}
 
 impl<M: Module> Guest<M> {
@@ -451,7 +451,7 @@ fn put(b: &mut [u8], slot: usize, s: &str) {
     }
 }
 
-/// The frame at an address, which says itself how long it is.
+/// The frame at an address; its header has its length.
 fn slice<'a>(frame: *mut u8) -> &'a mut [u8] {
     unsafe {
         let size = (frame as *const u32).read_unaligned() as usize;
@@ -464,7 +464,7 @@ pub fn span(s: &str) -> u64 {
     (s.as_ptr() as u64) << 32 | s.len() as u64
 }
 
-/// The host promises UTF-8.
+/// The host guarantees UTF-8.
 fn utf8(b: &[u8]) -> &str {
     unsafe { std::str::from_utf8_unchecked(b) }
 }

@@ -1,5 +1,5 @@
-// Blocklist keeps words out of messages: it masks them, or denies the message. The config
-// is {"words": ["darn"], "action": "mask" or "deny"}. What guests/blocklist does is more.
+// Blocklist masks listed words in messages, or denies the message. The config is
+// {"words": ["darn"], "action": "mask" or "deny"}. guests/blocklist does more.
 package main
 
 import (
@@ -48,8 +48,8 @@ func (r *rule) read() error {
 	return nil
 }
 
-// between is what parts words: a word is a run of letters, digits and everything beyond
-// ASCII.
+// between reports whether a character separates words: a word is a run of letters,
+// digits and characters beyond ASCII.
 func between(c rune) bool {
 	return c < utf8.RuneSelf && !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9')
 }
@@ -63,7 +63,7 @@ func small(s string) string {
 	}, s)
 }
 
-// mask is text with a star for each character of a listed word.
+// mask returns text with a star for each character of a listed word.
 func (r *rule) mask(text string) string {
 	var b strings.Builder
 	for len(text) > 0 {
@@ -88,7 +88,7 @@ func (r *rule) receive(e *moot.Event) moot.Verdict {
 	switch {
 	case masked == message:
 		return moot.Allow()
-	case r.Action == "deny", e.IsJSON(): // a star in the wrong place makes JSON something else
+	case r.Action == "deny", e.IsJSON(): // a star could change the structure of JSON
 		return moot.Deny("the message holds a blocked word")
 	}
 	return moot.Rewrite().Text(masked)
