@@ -173,7 +173,9 @@ async function scripted(answer) {
       asked.push([number, request.event, request.session]);
       const result = answer(number, request);
       if (result === undefined) return socket.terminate();
-      socket.send(JSON.stringify({ context: "response", messageId, ...(typeof result === "string" ? { error: `Error: ${result}` } : { data: result }) }));
+      const error = typeof result === "string" ? new VerbError(result) : result;
+      const failed = error instanceof VerbError && { error: `Error: ${error.message}`, ...(error.retryAfter && { retryAfter: error.retryAfter }) };
+      socket.send(JSON.stringify({ context: "response", messageId, ...(failed || { data: result }) }));
     });
   });
   return { url: `ws://127.0.0.1:${server.address().port}`, asked };
@@ -254,4 +256,23 @@ test("more rooms than the server takes at once are joined again, one after the o
   await until(() => ann.client.details().then((d) => (rooms = d.rooms.sort()), () => false));
   assert.deepEqual(rooms, ["defaultRoom", "otherRoom", "secure"]);
   assert.deepEqual(ann.left, []);
+});
+
+test("a room whose rules cannot be asked keeps the client from no other, and is joined later", { timeout }, async () => {
+  let tries = 0;
+  const server = await scripted((number, { event, room }) => {
+    if (event === "detailsView") return { id: `c${number}`, rooms: [] };
+    if (event === "say") return number === 1 ? undefined : true;
+    if (number === 2 && room === "otherRoom" && ++tries === 1) return new VerbError("try again", 1001);
+    return true;
+  });
+  const { client, left } = await member(server.url);
+  await client.join("sound");
+  const back = next(client, "connected");
+  await assert.rejects(client.say("sound", "hello"), LostError);
+  await back;
+  assert.equal(tries, 1);
+  await client.say("sound", "hello");
+  await until(() => tries === 2);
+  assert.deepEqual([client.rooms.sort(), left], [["otherRoom", "sound"], []]);
 });

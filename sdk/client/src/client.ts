@@ -29,7 +29,10 @@ export type State = "new" | "connecting" | "connected" | "waiting" | "closed";
 export interface Events {
   /** The state has changed. reason says why, where there is a reason; delay is the ms until the next attempt. */
   state: { state: State; reason?: string; delay?: number };
-  /** The client is connected, its rooms are joined again. resumed: it is the same connection as before the break. */
+  /**
+   * The client is connected, its rooms are joined again; one whose rules cannot be asked for more than a second is joined
+   * later. resumed: it is the same connection as before the break.
+   */
   connected: { id: string; resumed: boolean };
   message: Message;
   presence: Presence;
@@ -38,6 +41,9 @@ export interface Events {
   /** The client could not join the room again after a break. */
   left: { room: string; reason: string };
 }
+
+/** ms for which a room may be refused before the client goes on without it, and joins it later. */
+const rejoinPatience = 1000;
 
 /**
  * A connection to Moot that comes back by itself.
@@ -51,6 +57,7 @@ export class Client extends Emitter<Events> {
   readonly #options: Required<Omit<ClientOptions, "token" | "sessionID">> & ClientOptions;
   readonly #asks = new Asks();
   readonly #rooms = new Rooms();
+  readonly #later = new Set<ReturnType<typeof setTimeout>>();
   #state: State = "new";
   #link: Link | undefined;
   #id = "";
@@ -246,6 +253,7 @@ export class Client extends Emitter<Events> {
     } catch (err) {
       if (!(err instanceof VerbError)) throw err;
       if (alreadyThere(err)) return;
+      if (err.retryAfter > rejoinPatience) return this.#rejoinLater(link, place, err.retryAfter);
       if (err.retryAfter > 0) { // more rooms than the server takes at once
         await new Promise((resolve) => setTimeout(resolve, err.retryAfter));
         return link === this.#link ? this.#rejoin(link, place, standing) : undefined;
@@ -254,6 +262,23 @@ export class Client extends Emitter<Events> {
       this.#rooms.leave(place.room);
       this.emit("left", { room: place.room, reason: err.message });
     }
+  }
+
+  /** Goes on beside everything else: one room whose rules fail does not keep the client from the others. */
+  #rejoinLater(link: Link, place: Place, after: number): void {
+    if (link !== this.#link) return;
+    const timer = setTimeout(() => {
+      this.#later.delete(timer);
+      if (this.#rooms.wants(place)) this.#rejoin(link, place, undefined).catch(() => {}); // the link has ended: the next one joins
+    }, after);
+    this.#later.add(timer);
+  }
+
+  /** Ends what is to be done on the link that there was. */
+  #forget(): void {
+    this.#link = undefined;
+    this.#later.forEach(clearTimeout);
+    this.#later.clear();
   }
 
   #hear(frame: Frame): void {
@@ -265,7 +290,7 @@ export class Client extends Emitter<Events> {
   }
 
   #lose(code: number, reason: string): void {
-    this.#link = undefined;
+    this.#forget();
     const fresh = code === 3502 && typeof this.#options.token === "function" && this.#failures === 0 && this.#id !== "";
     if (ClosedError.isFinal(code) && !fresh) return this.#finish(code, reason);
     if (this.#state === "closed") return;
@@ -280,7 +305,7 @@ export class Client extends Emitter<Events> {
     clearTimeout(this.#retry);
     clearInterval(this.#look);
     const link = this.#link, err = new ClosedError(code, reason);
-    this.#link = undefined;
+    this.#forget();
     link?.end(code, reason);
     this.#asks.fail(err);
     this.#arrival?.reject(err);

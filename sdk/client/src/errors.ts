@@ -4,7 +4,7 @@ export class VerbError extends Error {
   constructor(
     /** In the server's words, or those of the rule that refused. */
     message: string,
-    /** ms after which it may be tried again, where the client was too fast; else 0. */
+    /** ms after which it may be tried again, where the server says so: the client was too fast, or the rules of a room cannot be asked now. Else 0. */
     readonly retryAfter = 0,
   ) {
     super(message);

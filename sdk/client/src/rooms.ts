@@ -35,6 +35,8 @@ export class Rooms {
   names(): string[] { return [...this.#joined.keys()]; }
   all(): Place[] { return [...this.#joined.values()]; }
   has(room: string): boolean { return this.#joined.has(room); }
+  /** Whether the place is still to be joined again after a break. */
+  wants(place: Place): boolean { return this.#joined.get(place.room) === place && !place.leaving; }
 
   /** How far the rooms were heard, those being joined too. */
   positions(): Record<string, Frame> {

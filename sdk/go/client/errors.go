@@ -20,7 +20,8 @@ var ErrLost = errors.New("no answer came, it may have been done")
 type VerbError struct {
 	// Message is in the server's words, or those of the rule that refused.
 	Message string
-	// RetryAfter is when it may be tried again, where the client was too fast; else 0.
+	// RetryAfter is when it may be tried again, where the server says so: the client was too
+	// fast, or the rules of a room cannot be asked now. Else it is 0.
 	RetryAfter time.Duration
 }
 

@@ -21,6 +21,17 @@ import (
 // connection, from 1, with its verb, and gives the members of the response; nil breaks
 // the connection.
 func fake(t *testing.T, answer func(n int, verb string, conn *websocket.Conn) map[string]any) string {
+	return fakeOf(t, func(n int, q asked, conn *websocket.Conn) map[string]any { return answer(n, q.Event, conn) })
+}
+
+// asked is a request.
+type asked struct {
+	Event, Room string
+	MessageID   int
+}
+
+// fakeOf is fake for what depends on more than the verb.
+func fakeOf(t *testing.T, answer func(n int, q asked, conn *websocket.Conn) map[string]any) string {
 	t.Helper()
 	var connections atomic.Int64
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -35,17 +46,14 @@ func fake(t *testing.T, answer func(n int, verb string, conn *websocket.Conn) ma
 			if err != nil {
 				return
 			}
-			var q struct {
-				Event     string
-				MessageID int
-			}
+			var q asked
 			if err := json.Unmarshal(b, &q); err != nil {
 				t.Errorf("%s: %v", b, err)
 			}
 			if q.Event == "quit" {
 				return
 			}
-			response := answer(n, q.Event, conn)
+			response := answer(n, q, conn)
 			if response == nil {
 				return
 			}
@@ -280,5 +288,40 @@ func TestAServerThatTalksNonsenseIsLeft(t *testing.T) {
 			t.Errorf("%+v", w)
 		}
 		ann.leave()
+	}
+}
+
+// A room whose rules cannot be asked keeps the client from no other, and is joined once they can.
+func TestARoomThatIsRefusedForAWhileIsJoinedLater(t *testing.T) {
+	var tries atomic.Int64
+	address := fakeOf(t, func(n int, q asked, _ *websocket.Conn) map[string]any {
+		switch {
+		case n == 1 && q.Event == "say":
+			return nil
+		case n == 2 && q.Event == "roomAdd" && q.Room == "broken" && tries.Add(1) == 1:
+			return map[string]any{"error": "Error: try again", "retryAfter": 1001}
+		}
+		return wellBehaved(n, q.Event)
+	})
+	ann := arrive(t, address)
+	ann.join("broken", "sound")
+	next[connected](ann, nil)
+	if err := ann.Say(soon(t), "sound", "hello"); !errors.Is(err, client.ErrLost) {
+		t.Error(err)
+	}
+	next[connected](ann, nil)
+	if n := tries.Load(); n != 1 {
+		t.Errorf("the room was asked for %d times before the client was connected", n)
+	}
+	if err := ann.Say(soon(t), "sound", "hello"); err != nil {
+		t.Error(err)
+	}
+	for tries.Load() < 2 {
+		if _, err := ann.Details(soon(t)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := ann.Rooms(); !slices.Equal(got, []string{"broken", "sound"}) {
+		t.Errorf("it is in %v", got)
 	}
 }

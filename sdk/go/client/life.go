@@ -17,6 +17,8 @@ import (
 const (
 	rejoining = 16              // rooms joined again at a time
 	goodbye   = 5 * time.Second // for the server to close after quit
+
+	rejoinPatience = time.Second // a room that is refused for longer is joined beside everything else
 )
 
 // run connects, again and again, until the client is closed.
@@ -239,12 +241,25 @@ func (c *Client) rejoin(l *link, places []*place) error {
 	return nil
 }
 
-// rejoinOne joins a room again. If there were too many at once it waits.
+// rejoinOne joins a room again, as often as the server says when to try again. After a
+// refusal for longer than rejoinPatience it goes on beside everything else: one room whose
+// rules fail does not keep the client from the others.
 func (c *Client) rejoinOne(l *link, p *place) {
-	for {
+	for c.rooms.wants(p) {
 		_, _, err := l.request(c.closing, c.rooms.request(p), func(f frame) { c.rejoined(p, f) })
 		var refusal *VerbError
-		if !errors.As(err, &refusal) || !wait(c.closing, l, refusal.RetryAfter) {
+		if !errors.As(err, &refusal) {
+			return
+		}
+		if after := refusal.RetryAfter; after > rejoinPatience {
+			l.running.Go(func() {
+				if wait(c.closing, l, after) {
+					c.rejoinOne(l, p)
+				}
+			})
+			return
+		}
+		if !wait(c.closing, l, refusal.RetryAfter) {
 			return
 		}
 	}

@@ -91,6 +91,13 @@ func (r *rooms) leaving(room string, is bool) {
 	}
 }
 
+// wants says whether the place is still to be joined again after a break.
+func (r *rooms) wants(p *place) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.places[p.room] == p && p.joined && !p.leaving
+}
+
 func (r *rooms) left(room string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
