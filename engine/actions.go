@@ -61,7 +61,7 @@ func (c *Connection) beginAction() error {
 func (c *Connection) respondAction(id, reply json.RawMessage, err error, begun time.Time) {
 	r := wire.Response{ID: id, Action: true, Reply: reply}
 	if err != nil {
-		r.Error = c.engine.textFor(err)
+		r.Error, r.RetryAfter = c.engine.textFor(err), retryAfter(err)
 	}
 	c.respond(r)
 	c.engine.stats.verbs.observe("action", err, time.Since(begun))

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/mootchat/moot/engine/wire"
 )
@@ -43,6 +44,7 @@ type answer struct {
 	Value json.RawMessage `json:"value,omitempty"`
 	Error string          `json:"error,omitempty"`
 	Kind  string          `json:"kind,omitempty"` // "", or which error
+	Wait  time.Duration   `json:"wait,omitempty"` // ns, of a *RetryError
 }
 
 // errorKinds are the errors that keep their identity on the way from node to
@@ -65,6 +67,9 @@ func (e *Engine) Answer(ctx context.Context, request []byte) ([]byte, error) {
 		if verb := (*VerbError)(nil); errors.As(err, &verb) {
 			a.Kind = "verb"
 		}
+		if retry, ok := errors.AsType[*RetryError](err); ok {
+			a.Wait = retry.Wait
+		}
 		for kind, known := range errorKinds {
 			if errors.Is(err, known) {
 				a.Kind = kind
@@ -78,6 +83,8 @@ func (a *answer) err() error {
 	switch {
 	case a.Error == "":
 		return nil
+	case a.Wait > 0:
+		return &RetryError{a.Wait}
 	case a.Kind == "verb":
 		return &VerbError{a.Error}
 	case errorKinds[a.Kind] != nil:

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"time"
 )
 
 // VerbError is why a verb failed, in words for the client. Its text is the
@@ -12,7 +13,17 @@ type VerbError struct{ Text string }
 
 func (e *VerbError) Error() string { return e.Text }
 
+// RetryError is why a verb failed that may succeed after Wait. It is a [VerbError] too: its
+// text names no module and no cause.
+type RetryError struct{ Wait time.Duration }
+
+func (e *RetryError) Error() string { return errRetry.Text }
+
+// Unwrap is the VerbError.
+func (e *RetryError) Unwrap() error { return errRetry }
+
 var (
+	errRetry      = &VerbError{"try again"}
 	errRoomBusy   = &VerbError{"room busy"}
 	errMiddleware = &VerbError{"middleware error"}
 	errTooLarge   = &VerbError{"message too large"}
@@ -56,6 +67,9 @@ func (v *Verdict) refusal() error {
 	case Allowed:
 		return nil
 	case Failed:
+		if v.RetryAfter > 0 {
+			return &RetryError{v.RetryAfter}
+		}
 		return errMiddleware
 	case Dropped:
 		return &VerbError{"denied"}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"slices"
 	"sync/atomic"
+	"time"
 
 	"github.com/mootchat/moot/engine/wire"
 )
@@ -143,6 +144,9 @@ type Verdict struct {
 	Outcome Outcome
 	Reason  string // Denied: the module's own words
 	Module  string // who denied, dropped or failed, as module@sha#revision; "" if nobody
+
+	// RetryAfter is when the same may be asked again. Failed alone; 0: unknown.
+	RetryAfter time.Duration
 
 	// Reply is the answer of an action, a JSON object; nil: {}.
 	Reply json.RawMessage

@@ -144,7 +144,7 @@ func (c *Connection) letIn(ctx context.Context) error {
 	v := c.engine.decide(ctx, &Event{Hook: HookConnect, Tenant: c.tenant.name, Conn: c.profile.Load()})
 	if err := v.refusal(); err != nil {
 		if v.Outcome == Failed {
-			return CloseFailed
+			return Close{CloseFailed.Code, err.Error()}
 		}
 		return Close{CloseDenied.Code, err.Error()}
 	}

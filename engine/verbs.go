@@ -123,9 +123,19 @@ func (c *Connection) fail(r wire.Response, err error) {
 		c.limited(r, limit.Wait)
 		return
 	}
-	r.Error = c.engine.textFor(err)
+	r.Error, r.RetryAfter = c.engine.textFor(err), retryAfter(err)
 	c.respond(r)
 }
+
+// retryAfter is when the client may try again, in ms; 0: err does not say.
+func retryAfter(err error) int64 {
+	if retry, ok := errors.AsType[*RetryError](err); ok {
+		return milliseconds(retry.Wait)
+	}
+	return 0
+}
+
+func milliseconds(d time.Duration) int64 { return (d + time.Millisecond - 1).Milliseconds() }
 
 func (c *Connection) carryOut(ctx context.Context, r *wire.Request) (result, error) {
 	v := verbOf(c.dialect, r.Verb)
@@ -174,7 +184,7 @@ func (c *Connection) pay(r *wire.Request) time.Duration {
 func (c *Connection) limited(r wire.Response, wait time.Duration) {
 	c.engine.stats.limited.Add(1)
 	r.Error = "rate limit exceeded"
-	r.RetryAfter = (wait + time.Millisecond - 1).Milliseconds()
+	r.RetryAfter = milliseconds(wait)
 	c.respond(r)
 	c.Pace(1)
 }

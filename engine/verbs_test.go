@@ -2,6 +2,7 @@ package engine_test
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"strings"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/wire"
 )
 
 func TestResponsesOnTheWebSocket(t *testing.T) {
@@ -246,5 +248,38 @@ func TestDocumentation(t *testing.T) {
 			`"detailsView","documentation","quit","exit","action"],`+actions+`},"messageId":1}`)
 		n.socket().says(event("documentation"), `{"status":"OK","context":"response","data":{"verbs":["roomAdd","roomLeave","roomView","roomHistory","say",`+
 			`"detailsView","documentation","quit","exit","action","paramAdd","paramDelete","paramView","paramsView","paramsDelete"],`+actions+`},"messageId":1}`)
+	})
+}
+
+// What a module that is not asked refuses says when to try again, over both transports, and nothing of the module.
+func TestARefusalThatMayPassSaysWhen(t *testing.T) {
+	inWorld(t, func(w *world) {
+		n := w.node("n")
+		a, s := n.client().do(roomAdd("r")), n.socket().do(roomAdd("r"))
+		n.mw.Declared = map[string]engine.ActionSpec{"x": {}}
+		refusing := func(*engine.Event) engine.Verdict {
+			return engine.Verdict{Outcome: engine.Failed, Module: "m@1", RetryAfter: 1500*time.Millisecond + 1}
+		}
+		for _, hook := range []engine.Hook{engine.HookJoin, engine.HookLeave, engine.HookOnSayReceive, engine.HookAction} {
+			n.on(hook, refusing)
+		}
+		later := func(text string) string {
+			return strings.Replace(text, `,"messageId"`, `,"retryAfter":1501,"messageId"`, 1)
+		}
+		for request, want := range map[string]string{
+			roomAdd("q"): failed("try again"), roomLeave("r"): failed("try again"), say("r", "hello"): failedSaying("try again"), action("x", ""): actionError("try again"),
+		} {
+			a.says(request, later(want))
+			s.says(request, `{"error":"try again","context":"response","retryAfter":1501,"messageId":1}`)
+		}
+		n.on(engine.HookConnect, refusing)
+		if _, err := n.tryOpen(wire.WebSocket, engine.SeatRequest{Tenant: "default"}); err != (engine.Close{Code: 3010, Reason: "try again"}) {
+			w.Errorf("a connection is refused with %v", err)
+		}
+		two := w.node("two")
+		err := two.AddMember(w.Context(), in("q"), a.ID())
+		if retry, ok := errors.AsType[*engine.RetryError](err); !ok || retry.Wait != 1500*time.Millisecond+1 {
+			w.Errorf("another node is told %v", err)
+		}
 	})
 }

@@ -81,7 +81,7 @@ func (l *loader) entry(t *tenant, config Entry) *entry {
 	if g == nil {
 		return nil
 	}
-	e := &entry{Entry: config, tenant: t, rooms: rooms, generation: g, breaker: newBreaker(config.Breaker),
+	e := &entry{Entry: config, tenant: t, rooms: rooms, generation: g, breaker: newBreaker(config.Breaker, int64(config.Timeout), now()),
 		label: g.name + "#" + l.next.id[:8]}
 	told(e.setHooks(config.Hooks))
 	return e

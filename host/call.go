@@ -104,7 +104,7 @@ func (in *instance) pace() *failure {
 		in.mark = now()
 	}
 	if in.mark >= in.deadline {
-		return &failure{Deadline, errDeadline}
+		return &failure{Deadline, errShare}
 	}
 	return nil
 }

@@ -67,7 +67,9 @@ type run struct {
 	verdict engine.Verdict
 	answer  answer // of the entry asked last
 
-	asked int64 // when it was
+	asked  int64  // when it was
+	ticket ticket // of its breaker
+	wait   int64  // ns, where the breaker refused
 
 	rewritten bool
 	shades    []shade // of the shadows asked
@@ -98,14 +100,17 @@ func (r *run) ask(e *entry) (more bool) {
 		f = fail(Protocol, "room: the message was moved from %q to %q already", r.ev.Room, a.rewrite.room)
 	}
 	if f != nil {
-		e.failed(f, r.ev)
-		e.record(r.ev, Decision{Verdict: SaidError, Reason: f.kind.String(), Error: f.short(), Took: time.Duration(now() - r.asked)})
+		if f != refused {
+			e.record(r.ev, Decision{Verdict: SaidError, Reason: f.kind.String(), Error: f.short(), Took: time.Duration(now() - r.asked)})
+		}
+		e.failed(r.ticket, f, r.ev)
 		if e.OnError == DenyOnError {
-			r.verdict.Outcome, r.verdict.Module = engine.Failed, e.label
+			r.verdict.Outcome, r.verdict.Module, r.verdict.RetryAfter = engine.Failed, e.label, time.Duration(r.wait)
 			return false
 		}
 		return true
 	}
+	e.succeeded(r.ticket, r.ev)
 	e.count(a.code, 1)
 	if said := saidAt(r.ev.Hook, a.code); said != SaidAllow || e.sampled(1) {
 		e.record(r.ev, Decision{Verdict: said, Reason: a.reason, Took: time.Duration(now() - r.asked)})
@@ -158,8 +163,8 @@ func (r *run) decide(e *entry) *failure {
 	if r.end == 0 {
 		r.end = start + r.timeout
 	}
-	if e.breaker.open(start) {
-		return &failure{Open, errOpen}
+	if r.ticket, r.wait = e.breaker.admit(start); r.wait > 0 {
+		return refused
 	}
 	end := r.end
 	if e.Mode == Shadow { // all shadows together have as long as the chain

@@ -69,7 +69,7 @@ func changes(ev *engine.Event, text string) string {
 
 func TestReservedNamesAreRefused(t *testing.T) {
 	entry := goEntry(`{}`)
-	entry.Breaker.Failures = 100
+	entry.Breaker.Minimum = 1000
 	h, _ := start(t, Config{}, entry)
 	for _, name := range reservedInExtra {
 		if v, _ := decide(h, fmt.Sprintf(`extra {"a": 1, %q: 1}`, name)); v.Outcome != engine.Failed {

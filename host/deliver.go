@@ -55,6 +55,7 @@ type scratch struct {
 
 	forms  []form // the first is the message as it is
 	asked  int64  // when the entry at hand was
+	ticket ticket // of its breaker, for the call at hand
 	failed bool   // it did, about the form at hand
 	split  bool   // the members do not all have the same form
 	all    int32  // their form, until they are split
@@ -88,8 +89,11 @@ const maxScratch = 1 << 14
 // nothing is the form of members who get none.
 const nothing = engine.Nothing
 
-// failedForm is the outcome where a shadow failed.
-const failedForm = nothing - 1
+// failedForm is the outcome where a shadow failed, unasked where its breaker refused.
+const (
+	failedForm = nothing - 1
+	unasked    = nothing - 2
+)
 
 func (h *Host) scratch() *scratch {
 	select {
@@ -249,28 +253,37 @@ func (s *scratch) show(p *wire.Payload) {
 func (s *scratch) batch(e *entry, f int32, b batch, deadline int64) int {
 	code, fail := e.say(s, s.units[b.from:b.to], b.part, deadline)
 	if fail != nil && fail.err == errFewer {
+		e.breaker.spared(s.ticket)
 		return b.from
 	}
 	outcome := s.outcome[b.from:b.to]
 	if fail == nil {
 		fail = s.heed(e, f, code, outcome, deadline)
 	}
-	if fail != nil {
-		s.failed = true
-		e.failed(fail, &s.event)
-		into := f
-		switch {
-		case e.Mode == Shadow:
-			into = failedForm
-		case e.OnError == DenyOnError:
-			into = nothing
-		}
-		if e.Mode == Enforce {
-			e.record(&s.event, Decision{Verdict: SaidError, Reason: fail.kind.String(), Error: fail.short(), Receivers: b.to - b.from, Took: time.Duration(now() - s.asked)})
-		}
-		fill(outcome, into)
+	if fail == nil {
+		e.succeeded(s.ticket, &s.event)
+		return b.to
 	}
+	s.failed = true
+	if e.Mode == Enforce && fail != refused {
+		e.record(&s.event, Decision{Verdict: SaidError, Reason: fail.kind.String(), Error: fail.short(), Receivers: b.to - b.from, Took: time.Duration(now() - s.asked)})
+	}
+	e.failed(s.ticket, fail, &s.event)
+	fill(outcome, e.failedForm(f, fail))
 	return b.to
+}
+
+// failedForm is the form that members of form f get where the entry failed.
+func (e *entry) failedForm(f int32, fail *failure) int32 {
+	switch {
+	case e.Mode == Shadow && fail == refused:
+		return unasked
+	case e.Mode == Shadow:
+		return failedForm
+	case e.OnError == DenyOnError:
+		return nothing
+	}
+	return f
 }
 
 // heed notes and counts what was answered about the form.

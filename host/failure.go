@@ -40,17 +40,22 @@ func fail(kind Kind, format string, args ...any) *failure {
 	return &failure{kind, fmt.Errorf(format, args...)}
 }
 
-// excused reports whether the failure says nothing about the module: a client that
-// could open a breaker could switch a rule off.
-func (f *failure) excused() bool { return f.err == errLate || f.err == errFrame || f.err == errGone }
+// excused reports whether the failure says nothing about the module: it was not asked, or
+// a client caused it. A client that could open a breaker could switch a rule off.
+func (f *failure) excused() bool {
+	return f.kind == NoInstance || f.err == errLate || f.err == errFrame || f.err == errShare
+}
 
 var (
 	errDeadline = errors.New("deadline exceeded")
 	errFrame    = errors.New("the event is too large for the module's exchange buffer")
 	errLate     = errors.New("the chain ran out of time before it was asked")
 	errGone     = errors.New("nobody waits for the answer any more")
-	errOpen     = errors.New("breaker is open")
+	errShare    = errors.New("deadline exceeded before it was asked: the tenant's modules have used their share of the processors")
 )
+
+// refused is the failure of a call that an open breaker refused.
+var refused = &failure{Open, errors.New("breaker is open")}
 
 // brief is an error's text for people: a guest can make a stack trace long.
 func brief(err error) string { return cut(err.Error(), 4<<10) }

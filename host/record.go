@@ -27,6 +27,8 @@ const (
 	SaidDeny    = "deny"
 	SaidDrop    = "drop"
 	SaidError   = "error"
+	SaidOpened  = "opened" // the entry's breaker opened: the module is not asked
+	SaidClosed  = "closed" // it closed again
 )
 
 // Decision is what one module said about one event or, at say, about some of the
@@ -36,16 +38,19 @@ type Decision struct {
 	Tenant    string
 	Room      string // "" where the hook has none
 	Hook      engine.Hook
-	Module    string // module@sha256#revision
-	Verdict   string // see SaidAllow
-	Reason    string // of a deny: the module's own words; of an error: its Kind
-	Error     string // of an error: what went wrong, as in the log; a script's line and column. About 512 bytes at most
-	Took      time.Duration
-	Receivers int    // at say: members of the room
-	Shadow    bool   // it was asked, and nothing came of it
-	Done      string // what was done in the place of a shadow's verdict: a verdict
-	DoneBy    string // the module that denied, dropped or failed, "" for none
-	Text      string // of the message that was asked about, where Recording.Text has it: its first 4 KiB
+	Module    string        // module@sha256#revision
+	Verdict   string        // see SaidAllow
+	Reason    string        // of a deny: the module's own words; of an error, and of what opened a breaker: its Kind
+	Error     string        // what went wrong, as in the log; a script's line and column. About 512 bytes at most
+	Took      time.Duration // of SaidClosed: how long the breaker was open
+	Refused   int           // of SaidOpened and SaidClosed: calls that the breaker has refused, by now
+	Receivers int           // at say: members of the room
+	Shadow    bool          // it was asked, and nothing came of it
+	Done      string        // what was done in the place of a shadow's verdict: a verdict
+	DoneBy    string        // the module that denied, dropped or failed, "" for none
+	Text      string        // of the message that was asked about, where Recording.Text has it: its first 4 KiB
+
+	outage *outage // that Refused is read from
 }
 
 // maxText bounds the text of a message in a record.
@@ -112,6 +117,9 @@ func (r *ring) collect(to []Decision, f *DecisionFilter) []Decision {
 	for i := range r.list {
 		d := r.list[i].Decision
 		d.Room = string(r.list[i].room)
+		if d.outage != nil {
+			d.Refused, d.outage = int(d.outage.refused.Load()), nil
+		}
 		if f.fits(&d) {
 			to = append(to, d)
 		}

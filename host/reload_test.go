@@ -176,7 +176,7 @@ func TestWaitingForAnInstanceIsBounded(t *testing.T) {
 }
 
 func TestActionsLeaveAnInstanceForMessages(t *testing.T) {
-	h, _ := start(t, Config{Instances: 2, ChainTimeout: 2 * time.Second}, Entry{Module: "busy", Breaker: Breaker{Failures: 1000}})
+	h, _ := start(t, Config{Instances: 2, ChainTimeout: 2 * time.Second}, Entry{Module: "busy", Breaker: Breaker{Minimum: 1000}})
 	var actions sync.WaitGroup
 	for range 3 {
 		actions.Go(func() {

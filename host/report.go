@@ -1,32 +1,58 @@
 package host
 
 import (
+	"fmt"
 	"log/slog"
+	"time"
 
 	"github.com/mootchat/moot/engine"
 )
 
-// failed counts and logs a failure of the entry, and has its breaker know.
-func (e *entry) failed(f *failure, ev *engine.Event) {
+// failed counts and logs a failed call of the entry, which its breaker admitted with k.
+func (e *entry) failed(k ticket, f *failure, ev *engine.Event) {
 	c := e.generation.counters
 	c.errors[f.kind].Add(1)
-	if f.kind == Open {
-		return // its failures were told when they opened it
+	if f == refused {
+		return // the outage counts it
 	}
 	h := e.generation.host
 	h.line(slog.LevelWarn, c, "module failed", "module", e.label, "hook", ev.Hook.String(),
 		"tenant", ev.Tenant, "room", ev.Room, "kind", f.kind.String(), "error", brief(f.err))
-	if !f.excused() && e.breaker.failed(now()) {
-		h.line(slog.LevelError, c, "breaker opened", "module", e.label, "tenant", ev.Tenant,
-			"cooldown", e.Breaker.Cooldown.String(), "entry", e.Where)
+	if f.excused() {
+		e.breaker.spared(k)
+	} else if o := e.breaker.failed(k, now()); o != nil {
+		e.opened(o, f, ev)
 	}
+}
+
+// succeeded tells the breaker of a call that did not fail.
+func (e *entry) succeeded(k ticket, ev *engine.Event) {
+	if o := e.breaker.succeeded(k); o != nil {
+		e.closed(o, ev)
+	}
+}
+
+// opened logs and records that f opened the breaker. It comes once in an outage, so the
+// line is written however many the module had.
+func (e *entry) opened(o *outage, f *failure, ev *engine.Event) {
+	e.generation.host.cfg.Log.Error("breaker opened", "module", e.label, "tenant", ev.Tenant, "entry", e.Where,
+		"calls", o.calls.calls, "failures", o.calls.failures, "kind", f.kind.String(), "error", brief(f.err), "cooldown", e.Breaker.Cooldown)
+	e.record(ev, Decision{Verdict: SaidOpened, Reason: f.kind.String(), outage: o,
+		Error: fmt.Sprintf("%d of %d calls failed, the last one: %s", o.calls.failures, o.calls.calls, f.short())})
+}
+
+// closed logs and records the end of an outage.
+func (e *entry) closed(o *outage, ev *engine.Event) {
+	took := time.Duration(now() - o.began)
+	e.generation.host.cfg.Log.Info("breaker closed", "module", e.label, "tenant", ev.Tenant, "entry", e.Where,
+		"refused", o.refused.Load(), "open", took.Round(time.Millisecond))
+	e.record(ev, Decision{Verdict: SaidClosed, Took: took, outage: o})
 }
 
 // stats is one Stats for each module of each tenant.
 func (r *Revision) stats() []Stats {
 	var list []Stats
 	at := make(map[*counters]int)
-	t0 := now()
 	seen := make(map[*generation]bool)
 	for _, name := range r.names {
 		for _, e := range r.tenants[name].entries {
@@ -38,7 +64,7 @@ func (r *Revision) stats() []Stats {
 				list = append(list, g.counters.snapshot())
 				list[i].Version = e.label
 			}
-			if e.breaker.open(t0) {
+			if e.breaker.state() != closed {
 				list[i].Breaker++
 			}
 			if !seen[g] {

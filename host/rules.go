@@ -73,12 +73,15 @@ const (
 	Shadow       // the module is asked and counted, also where the chain ended by a deny; nothing comes of it
 )
 
-// Breaker keeps an entry that fails again and again from being asked: it then
-// answers by its OnError at once.
+// Breaker says when an entry that fails too often is not asked for a while, and its
+// OnError holds at once. A failure counts where the module was asked: time spent waiting
+// for an instance, or for the tenant's share of the processors, does not.
 type Breaker struct {
-	Failures int           // within Window open it; 0: 5, at most 1000 are told apart
+	Ratio    float64       // share of the calls within Window, above 0 and up to 1, that opens it by failing; 0: 0.5
+	Minimum  int           // calls within Window before it may open; 0: 20
 	Window   time.Duration // 0: 10 s
-	Cooldown time.Duration // it is tried again after this; 0: 5 s
+	Cooldown time.Duration // until the module is probed; 0: 5 s
+	Probes   int           // calls admitted at a time after that; so many that succeed close it; 0: 3
 }
 
 // MaxModule bounds a module's binary, in bytes.
@@ -96,9 +99,11 @@ const (
 func (e Entry) withDefaults() Entry {
 	e.Timeout = cmp.Or(e.Timeout, defaultTimeout)
 	e.Memory = cmp.Or(e.Memory, defaultMemory)
-	e.Breaker.Failures = min(cmp.Or(e.Breaker.Failures, 5), 1000)
+	e.Breaker.Ratio = cmp.Or(e.Breaker.Ratio, 0.5)
+	e.Breaker.Minimum = cmp.Or(e.Breaker.Minimum, 20)
 	e.Breaker.Window = cmp.Or(e.Breaker.Window, 10*time.Second)
 	e.Breaker.Cooldown = cmp.Or(e.Breaker.Cooldown, 5*time.Second)
+	e.Breaker.Probes = cmp.Or(e.Breaker.Probes, 3)
 	if e.Config == nil {
 		e.Config = json.RawMessage("{}")
 	}

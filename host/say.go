@@ -16,8 +16,9 @@ import (
 // fewer at once.
 func (e *entry) say(s *scratch, units []unit, part []byte, deadline int64) (int32, *failure) {
 	start := now()
-	if e.breaker.open(start) {
-		return 0, &failure{Open, errOpen}
+	k, wait := e.breaker.admit(start)
+	if s.ticket = k; wait > 0 {
+		return 0, refused
 	}
 	if deadline <= start {
 		return 0, &failure{Deadline, errLate}

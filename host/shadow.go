@@ -106,8 +106,12 @@ func (r *run) would(e *entry) {
 	e.describe(r.ev, &d)
 	if f != nil {
 		d.Verdict, d.Reason, d.Error = SaidError, f.kind.String(), f.short()
-		e.failed(f, r.ev)
+		e.failed(r.ticket, f, r.ev)
+		if f == refused {
+			return
+		}
 	} else {
+		e.succeeded(r.ticket, r.ev)
 		e.count(r.answer.code, 1)
 		d.Verdict, d.Reason = saidAt(r.ev.Hook, r.answer.code), r.answer.reason
 	}
@@ -207,6 +211,8 @@ func (s *scratch) meant(f, outcome int32) byte {
 		return dropped
 	case outcome == failedForm:
 		return erred
+	case outcome == unasked:
+		return notAsked
 	case outcome == f, equal(&s.forms[outcome].payload, &s.forms[f].payload):
 		return allowed
 	}

@@ -164,7 +164,7 @@ func TestAShadowAtSayIsComparedMemberByMember(t *testing.T) {
 }
 
 func TestTheTimeOfShadowsIsNotTheChains(t *testing.T) {
-	slow := shadow(Entry{Module: "loop", Timeout: 30 * time.Millisecond, Breaker: Breaker{Failures: 1000}})
+	slow := shadow(Entry{Module: "loop", Timeout: 30 * time.Millisecond, Breaker: Breaker{Minimum: 1000}})
 	h, _ := start(t, Config{ChainTimeout: 100 * time.Millisecond}, slow, slow, slow, slow, slow, slow, Entry{Module: "allow"})
 	for _, ask := range []func() bool{
 		func() bool { v, _ := decide(h, "hello"); return v.Outcome == engine.Allowed },

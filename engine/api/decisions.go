@@ -56,10 +56,11 @@ type Decision struct {
 	Room    string `json:"room,omitempty"`
 	Hook    string `json:"hook"`
 	Module  string `json:"module" doc:"module@sha256#revision"`
-	Verdict string `json:"verdict" doc:"allow, rewrite, deny, drop or error"`
+	Verdict string `json:"verdict" doc:"allow, rewrite, deny, drop or error; opened and closed, where the entry's breaker did."`
 	Reason  string `json:"reason,omitempty" doc:"The module's own words, or the kind of the error."`
 	Error   string `json:"error,omitempty" doc:"What went wrong, as in the log; where a script failed, its file, line and column."`
-	Took    int64  `json:"took" doc:"us"`
+	Took    int64  `json:"took" doc:"us; of closed, how long the breaker was open."`
+	Refused int    `json:"refused,omitempty" doc:"Of opened and closed: calls that the breaker has refused by now. They are not listed themselves."`
 	Count   int    `json:"count,omitempty" doc:"Receivers, at say."`
 	Shadow  bool   `json:"shadow,omitempty" doc:"Asked, and not applied."`
 	Done    string `json:"done,omitempty" doc:"What was done in place of a shadow's verdict."`
@@ -72,7 +73,7 @@ type DecisionFilter struct {
 	Room    string `query:"room" maxLength:"200"`
 	Hook    string `query:"hook" enum:"connect,join,onSayReceive,say,leave,disconnect,action"`
 	Module  string `query:"module" maxLength:"63" doc:"By name."`
-	Verdict string `query:"verdict" enum:"allow,rewrite,deny,drop,error"`
+	Verdict string `query:"verdict" enum:"allow,rewrite,deny,drop,error,opened,closed"`
 	Shadow  bool   `query:"shadow" doc:"Those of modules in shadow mode only."`
 	Since   int64  `query:"since" minimum:"0" doc:"us since 1970: those after it."`
 	Before  int64  `query:"before" minimum:"0" doc:"us since 1970: those before it."`

@@ -40,6 +40,7 @@ const (
 	CodeExists         = "exists"          //
 	CodeRefused        = "refused"         // by a rule of the server or of a module; the message says which
 	CodeTimeout        = "timeout"         // the message names the node that did not answer
+	CodeTryAgain       = "try_again"       // after Retry-After: a module fails too often and is not asked; nothing was done
 	CodeUnavailable    = "unavailable"     // the cluster; nothing was done
 	CodeOutcomeUnknown = "outcome_unknown" // it may have been done
 	CodeInternal       = "internal"        // the log says more
@@ -83,6 +84,10 @@ func (s *Server) faultOf(err error) error {
 	}
 	if f := (*Fault)(nil); errors.As(err, &f) {
 		return f
+	}
+	if retry, ok := errors.AsType[*engine.RetryError](err); ok {
+		after := http.Header{"Retry-After": {seconds(retry.Wait)}}
+		return huma.ErrorWithHeaders(fault(http.StatusServiceUnavailable, CodeTryAgain, "%s: a module of the room's chain is not asked now", retry), after)
 	}
 	if verb := (*engine.VerbError)(nil); errors.As(err, &verb) {
 		return fault(http.StatusConflict, CodeRefused, "%s", verb.Text)

@@ -107,7 +107,12 @@ func tooMany(w http.ResponseWriter, wait time.Duration, format string, args ...a
 }
 
 func setRetryAfter(w http.ResponseWriter, wait time.Duration) {
-	w.Header().Set("Retry-After", strconv.Itoa(max(1, int((wait+time.Second-1)/time.Second))))
+	w.Header().Set("Retry-After", seconds(wait))
+}
+
+// seconds is a time in the form of Retry-After.
+func seconds(wait time.Duration) string {
+	return strconv.Itoa(max(1, int((wait+time.Second-1)/time.Second)))
 }
 
 // within refuses operations that the key does not reach: those of other tenants,

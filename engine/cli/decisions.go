@@ -30,7 +30,7 @@ func (d decisions) Recent(q api.DecisionQuery) []api.Decision {
 	list := make([]api.Decision, len(found))
 	for i, f := range found {
 		list[i] = api.Decision{At: f.At, Node: d.node, Tenant: f.Tenant, Room: f.Room, Hook: f.Hook.String(), Module: f.Module,
-			Verdict: f.Verdict, Reason: f.Reason, Error: f.Error, Took: f.Took.Microseconds(), Count: f.Receivers, Shadow: f.Shadow, Done: f.Done, Text: f.Text}
+			Verdict: f.Verdict, Reason: f.Reason, Error: f.Error, Took: f.Took.Microseconds(), Refused: f.Refused, Count: f.Receivers, Shadow: f.Shadow, Done: f.Done, Text: f.Text}
 		if f.DoneBy != "" {
 			list[i].Done += " by " + f.DoneBy
 		}
@@ -44,7 +44,7 @@ type decisionsCommand struct {
 	Room    string        `help:"In one room." placeholder:"NAME"`
 	Hook    string        `help:"At one hook." placeholder:"HOOK"`
 	Module  string        `help:"Of one module." placeholder:"NAME"`
-	Verdict string        `help:"allow, rewrite, deny, drop or error." placeholder:"VERDICT"`
+	Verdict string        `help:"allow, rewrite, deny, drop, error, opened or closed." placeholder:"VERDICT"`
 	Shadow  bool          `help:"Those of modules in shadow mode, beside what was done."`
 	Since   time.Duration `help:"Those of the last 10m, for one." placeholder:"DURATION"`
 	Limit   int           `default:"100" help:"The latest so many." placeholder:"N"`
@@ -138,12 +138,15 @@ func (p *decisionPrinter) table(found []api.Decision) error {
 		verdict := d.Verdict
 		switch {
 		case p.shadow:
-			verdict = printable(d.Done) + "\t" + verdict
+			verdict = orDash(printable(d.Done)) + "\t" + verdict
 		case d.Shadow:
 			verdict += " (shadow)"
 		}
 		if d.Count > 0 {
 			verdict += fmt.Sprint(" x", d.Count)
+		}
+		if d.Refused > 0 {
+			verdict += fmt.Sprintf(" (%d refused)", d.Refused)
 		}
 		reason := slices.DeleteFunc([]string{d.Reason, d.Error, d.Text}, func(s string) bool { return s == "" })
 		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%d\t%s\n", time.UnixMicro(d.At).Format("15:04:05.000"), d.Tenant, orDash(printable(d.Room)), d.Hook,

@@ -285,7 +285,7 @@ func TestOneTenantSeesAndReachesNothingOfAnother(t *testing.T) {
 // A tenant whose modules burn all the time they get, in many rooms at once, beside a
 // talker of another one.
 func TestATenantThatBurnsTheProcessorsSlowsNoOther(t *testing.T) {
-	s := newStreet(t, "chain: [{ module: endless, timeout: 50ms, onError: allow, breaker: { failures: 1000000 } }]", "")
+	s := newStreet(t, "chain: [{ module: endless, timeout: 50ms, onError: allow, breaker: { minimum: 1000000 } }]", "")
 	var stopped atomic.Bool
 	var burning sync.WaitGroup
 	var said atomic.Int64

@@ -275,11 +275,13 @@ type Entry struct {
 	Config   json.RawMessage `yaml:"config"` // any YAML, as JSON with sorted keys; nil = not given
 }
 
-// Breaker opens an entry that keeps failing.
+// Breaker says when a module that fails too often is not asked for a while.
 type Breaker struct {
-	Failures int           `yaml:"failures" default:"5" min:"1" max:"1000000"` // within Window open it
+	Ratio    Share         `yaml:"ratio" default:"0.5" min:"0.001" max:"1"`    // of the calls within Window that fail
+	Minimum  int           `yaml:"minimum" default:"20" min:"1" max:"1000000"` // calls within Window before Ratio counts
 	Window   time.Duration `yaml:"window" default:"10s" min:"10ms" max:"1h"`
-	Cooldown time.Duration `yaml:"cooldown" default:"5s" min:"10ms" max:"1h"` // until it is tried again
+	Cooldown time.Duration `yaml:"cooldown" default:"5s" min:"10ms" max:"1h"` // until it is probed
+	Probes   int           `yaml:"probes" default:"3" min:"1" max:"1000"`     // calls at a time after Cooldown; if all succeed the breaker closes
 }
 
 // Path is a file's name. A relative one is relative to the file that names it.

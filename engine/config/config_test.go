@@ -69,7 +69,7 @@ tenants:
     chain:
       - { module: mask, room: ["a*", b], hooks: [join, say], grants: [kv, "properties:role,locale"], priority: -3 }
       - module: far
-        breaker: { failures: 2 }
+        breaker: { minimum: 2 }
 `)
 	a := c.Tenants["acme"]
 	for _, test := range []struct{ what, got, want any }{
@@ -95,11 +95,11 @@ tenants:
 		{"an entry with defaults", a.Chain[0], config.Entry{
 			Pos: config.Pos{File: "/etc/moot/config.yaml", Line: 15}, Module: "mask", Rooms: []string{"a*", "b"}, Hooks: []string{"join", "say"},
 			Priority: -3, Timeout: 50 * time.Millisecond, Memory: 16 << 20, OnError: "deny", Mode: "enforce",
-			Breaker: config.Breaker{Failures: 5, Window: 10 * time.Second, Cooldown: 5 * time.Second},
+			Breaker: config.Breaker{Ratio: 500, Minimum: 20, Window: 10 * time.Second, Cooldown: 5 * time.Second, Probes: 3},
 			Grants:  []string{"kv", "properties:role,locale"},
 		}},
 		{"place of an entry", a.Chain[1].Pos.Line, 16},
-		{"default beside a nested value", a.Chain[1].Breaker, config.Breaker{Failures: 2, Window: 10 * time.Second, Cooldown: 5 * time.Second}},
+		{"default beside a nested value", a.Chain[1].Breaker, config.Breaker{Ratio: 500, Minimum: 2, Window: 10 * time.Second, Cooldown: 5 * time.Second, Probes: 3}},
 		{"tenants are those of the file", len(c.Tenants), 1},
 	} {
 		if !reflect.DeepEqual(test.got, test.want) {

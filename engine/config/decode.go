@@ -162,7 +162,7 @@ func (d *decoder) fields(n *yaml.Node, v reflect.Value, at cursor) {
 	for _, p := range d.pairs(n, at) {
 		i := fieldOf(t, p.key)
 		if i < 0 {
-			d.problem(d.place(p.line), at.key(p.key).path, "unknown key"+suggest(p.key, keysOf(t)))
+			d.problem(d.place(p.line), at.key(p.key).path, unknownKey(t, p.key))
 			continue
 		}
 		d.value(p.value, v.Field(i), p.at.key(p.key), t.Field(i).Tag)
@@ -235,6 +235,14 @@ func fieldOf(t reflect.Type, key string) int {
 		}
 	}
 	return -1
+}
+
+// unknownKey is what a message says of a key that t does not have.
+func unknownKey(t reflect.Type, key string) string {
+	if t == reflect.TypeFor[Breaker]() && key == "failures" {
+		return "was removed: set ratio, the share of calls that must fail, and minimum, the calls before it counts"
+	}
+	return "unknown key" + suggest(key, keysOf(t))
 }
 
 func keysOf(t reflect.Type) (keys []string) {

@@ -90,7 +90,7 @@ func keepsPromises(t *testing.T, c *Config) {
 			t.Errorf("tenant %q is %+v", name, tenant)
 		}
 		for _, e := range tenant.Chain {
-			if _, ok := c.Modules[e.Module]; !ok || e.Timeout <= 0 || e.Memory <= 0 || e.Breaker.Failures <= 0 || len(e.Rooms) == 0 && e.Rooms == nil {
+			if _, ok := c.Modules[e.Module]; !ok || e.Timeout <= 0 || e.Memory <= 0 || e.Breaker.Ratio <= 0 || e.Breaker.Minimum <= 0 || len(e.Rooms) == 0 && e.Rooms == nil {
 				t.Errorf("entry %+v", e)
 			}
 			if e.Config != nil && !json.Valid(e.Config) {

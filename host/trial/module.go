@@ -16,6 +16,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"sync"
 	"time"
 
@@ -95,7 +96,7 @@ func (m *Module) load(ctx context.Context) (err error) {
 		Modules: []host.Module{m.module()},
 		Tenants: []host.Tenant{{Name: m.cfg.Tenant, CPU: 1, Chain: []host.Entry{{
 			Module: m.cfg.Name, Grants: grants, Config: m.cfg.Settings, Timeout: m.cfg.Timeout, Memory: m.cfg.Memory,
-			Breaker: host.Breaker{Failures: 1000, Window: 1}, // never open
+			Breaker: host.Breaker{Minimum: math.MaxInt}, // it never opens
 		}}}},
 	})
 	var all host.Problems

@@ -85,7 +85,7 @@ func rules(hostile []module) host.Rules {
 	bad := host.Tenant{Name: "hostile"}
 	all := host.Rules{Modules: []host.Module{{Name: "good", File: "good.wasm", Wasm: goodGuest()}}}
 	for _, m := range hostile {
-		m.entry.Breaker.Failures = 1000 // each attack is to reach the guest
+		m.entry.Breaker.Minimum = 1000 // each attack is to reach the guest
 		if m.entry.Module == "" {
 			m.entry.Module = "hostile"
 		}

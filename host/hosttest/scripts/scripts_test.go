@@ -56,7 +56,7 @@ func (r rule) rules(t testing.TB) host.Rules {
 	if r.config == "" {
 		entry.Config = nil
 	}
-	entry.Breaker.Failures = 1000
+	entry.Breaker.Minimum = 1000
 	return host.Rules{
 		Modules: []host.Module{{Name: "rule", File: r.file, Script: "rules/" + r.file, Wasm: text, Where: "config.yaml:3"}},
 		Tenants: []host.Tenant{{Name: "t", CPU: 1, Chain: []host.Entry{entry}}},

@@ -52,13 +52,17 @@ export function decisions(main, feed) {
       text("Room", "room"),
       select("Hook", words(["connect", "join", "onSayReceive", "say", "leave", "disconnect", "action"]), "", change("hook")),
       select("Module", words(names), "", change("module")),
-      select("Verdict", words(["allow", "rewrite", "deny", "drop", "error"]), "", change("verdict")),
+      select("Verdict", words(["allow", "rewrite", "deny", "drop", "error", "opened", "closed"]), "", change("verdict")),
       select("Mode", [["", "all"], ["true", "shadow only"]], "", change("shadow"))),
     place, button));
   return { update };
 }
 
-const tone = { deny: "bad", drop: "bad", error: "bad", allow: "good" };
+const tone = { deny: "bad", drop: "bad", error: "bad", opened: "bad", allow: "good", closed: "good" };
+const beside = (d) => [
+  d.refused ? ` ${number(d.refused)} refused` : "",
+  !d.shadow ? "" : ["opened", "closed"].includes(d.verdict) ? " in shadow" : ` in shadow; done: ${d.done ?? "allow"}`,
+].join("");
 
 const list = (rows) => table("Decisions", [
   ["at", (d) => h("time", { datetime: new Date(d.at / 1000).toISOString(), title: new Date(d.at / 1000).toISOString() }, new Date(d.at / 1000).toLocaleTimeString("en-GB"))],
@@ -66,9 +70,9 @@ const list = (rows) => table("Decisions", [
   ["room", (d) => d.room, "words"],
   ["hook", (d) => d.hook],
   ["module", (d) => h("code", {}, d.module)],
-  ["verdict", (d) => [h("span", { class: tone[d.verdict] }, d.verdict), d.shadow ? h("span", { class: "faint" }, ` in shadow; done: ${d.done ?? "allow"}`) : ""]],
+  ["verdict", (d) => [h("span", { class: tone[d.verdict] }, d.verdict), h("span", { class: "faint" }, beside(d))]],
   ["reason", (d) => [d.reason, d.error ? h("div", { class: "faint" }, d.error) : "", d.text ? h("div", { class: "faint" }, d.text) : ""], "words"],
   ["receivers", (d) => (d.count ? number(d.count) : ""), "number"],
   ["took", (d) => micros(d.took), "number"],
   ["node", (d) => d.node],
-], rows, "None that fits: a deny, drop, rewrite or error is shown here, and some of what is allowed.");
+], rows, "None that fits: a deny, drop, rewrite or error is shown here, a breaker that opens or closes, and some of what is allowed.");
