@@ -23,7 +23,7 @@ func (c *checkCommand) Run(ctx context.Context, t terminal) error {
 	quiet := slog.New(slog.DiscardHandler)
 	rules, loaded, err := loadRules(ctx, cfg, quiet, nil, nil, auth.NewKeySets(nil, quiet), newSources(quiet))
 	if err = errors.Join(checkTLS(ctx, cfg), err); err != nil {
-		return err
+		return redacted(cfg, err)
 	}
 	defer rules.Close()
 	defer loaded.drop()

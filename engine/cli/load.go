@@ -48,6 +48,22 @@ func (f *configFlags) load(ctx context.Context) (*config.Config, config.Trace, e
 	return cfg, trace, err
 }
 
+// redacted is err without what ${...} brought into the configuration.
+func redacted(cfg *config.Config, err error) error {
+	if err == nil {
+		return nil
+	}
+	text := cfg.Redact(err.Error())
+	var wrong misuse
+	switch {
+	case text == err.Error():
+		return err
+	case errors.As(err, &wrong):
+		return misuse{errors.New(text)}
+	}
+	return errors.New(text)
+}
+
 // setLevel sets a level to the one of that name.
 func setLevel(level *slog.LevelVar, name string) {
 	_ = level.UnmarshalText([]byte(name)) // config let only levels through

@@ -69,6 +69,7 @@ type reloader struct {
 	flags   configFlags
 	log     *slog.Logger
 	level   *slog.LevelVar
+	texts   *atomic.Pointer[strings.Replacer] // what the log does not show
 	engine  *engine.Engine
 	rules   *host.Host
 	keys    *auth.KeySets
@@ -196,7 +197,7 @@ func (r *reloader) reload(ctx context.Context) (notes []string, err error) {
 	r.restart.Store(&waiting)
 	next, err := load(ctx, r.rules, r.keys, cfg, r.from)
 	if err != nil {
-		return nil, err
+		return nil, redacted(cfg, err)
 	}
 	if next.revision.ID() == r.now.revision.ID() && sameSecrets(next.cfg, r.now.cfg) {
 		next.drop()
@@ -242,6 +243,7 @@ func (r *reloader) use(ctx context.Context, next *loaded) error {
 		return err
 	}
 	r.current.Store(next.cfg)
+	r.texts.Store(next.cfg.Hider())
 	r.keys.Use(ctx, addressesOf(next.cfg))
 	setLevel(r.level, next.cfg.Log.Level)
 	return nil

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -50,28 +51,31 @@ func (c *serveCommand) start(ctx context.Context, t terminal, e *ending, hup <-c
 	read := e.doingNow("reading the configuration")
 	cfg, trace, err := c.load(ctx)
 	if err == nil {
-		err = checkTLS(ctx, cfg)
+		err = redacted(cfg, checkTLS(ctx, cfg))
 	}
 	read()
 	if err != nil {
 		return err
 	}
 	log, level := logger(cfg.Log, t.err)
+	texts := new(atomic.Pointer[strings.Replacer])
+	texts.Store(cfg.Hider())
+	log = slog.New(hidden{log.Handler(), texts})
 	for _, warning := range cfg.Warnings {
 		log.Warn("unsafe setting", "setting", warning.Path, "at", config.Pos{File: warning.File, Line: warning.Line}.String(), "warning", warning.Message)
 	}
-	n := &node{cfg: cfg, log: log, hup: hup, name: nodeName(cfg.Cluster.Node), ending: e, trips: new(telemetry.RoundTrips)}
+	n := &node{cfg: cfg, log: log, hup: hup, name: nodeName(cfg.Cluster.Node), ending: e, texts: texts, trips: new(telemetry.RoundTrips)}
 	if n.traces, err = openTraces(ctx, cfg, n.name, log); err != nil {
-		return err
+		return redacted(cfg, err)
 	}
 	defer e.doingNow("traces")()
 	defer closeTraces(ctx, n.traces, log)
 	defer e.doingNow("cluster")()
 	common, err := openCluster(ctx, n)
 	if err != nil {
-		return err
+		return redacted(cfg, err)
 	}
-	return errors.Join(c.serve(ctx, t, n, trace, level, common), common.close())
+	return redacted(cfg, errors.Join(c.serve(ctx, t, n, trace, level, common), common.close()))
 }
 
 // serve serves as a node of the cluster.
@@ -95,7 +99,7 @@ func (c *serveCommand) serve(ctx context.Context, t terminal, n *node, trace con
 	if n.engine, err = engine.New(ec); err != nil {
 		return errors.Join(err, closeRules())
 	}
-	n.reloader.engine = n.engine
+	n.reloader.engine, n.reloader.texts = n.engine, n.texts
 	n.api = n.newAPI(t.err)
 	sizes.engine = n.engine
 	log.Info("moot", "version", version(), "config", c.Config, "revision", rules.Revision(), "node", ec.Cluster.Nodes.Self())
@@ -128,7 +132,8 @@ type node struct {
 	keys     *auth.KeySets
 	reloader *reloader
 	ending   *ending
-	hup      <-chan os.Signal // asks for a reload
+	texts    *atomic.Pointer[strings.Replacer] // what the log does not show
+	hup      <-chan os.Signal                  // asks for a reload
 	engine   *engine.Engine
 	api      *api.Server
 	doors    atomic.Pointer[doors] // nil: none is open yet

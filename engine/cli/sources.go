@@ -62,17 +62,33 @@ func moduleOf(ctx context.Context, name string, m config.Module, from *sources) 
 		of.Open = fetched(func() ([]byte, error) { return from.web.OCI(ctx, m.OCI, m.SHA256) })
 	default:
 		file := cmp.Or(m.Script, m.File)
-		of.File, of.Script = file.Written, m.Script.Written
+		of.File, of.Script = file.Written, scriptName(m.Script)
 		of.Open = fetched(func() ([]byte, error) { return from.file(ctx, file) })
 	}
 	return of
+}
+
+// scriptName is the name of a script for messages; its ending tells the language.
+func scriptName(p config.Path) string {
+	if end := filepath.Ext(p.Absolute); filepath.Ext(p.Written) != end {
+		return p.Written + end // ${...} brought it in
+	}
+	return p.Written
 }
 
 // file is the content of a module's file.
 func (s *sources) file(ctx context.Context, path config.Path) ([]byte, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, fileTime, fmt.Errorf("it was not read within %v", fileTime))
 	defer cancel()
-	content, err := s.disk.Read(ctx, path.Absolute, host.MaxModule)
+	var content []byte
+	var err error
+	if path.Within == "" {
+		content, err = s.disk.Read(ctx, path.Absolute, host.MaxModule)
+	} else if name, outside := filepath.Rel(path.Within, path.Absolute); outside != nil {
+		err = outside
+	} else {
+		content, err = s.disk.ReadIn(ctx, path.Within, name, host.MaxModule)
+	}
 	if of, ok := errors.AsType[*fs.PathError](err); ok {
 		of.Path = path.Written
 	}

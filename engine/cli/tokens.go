@@ -65,9 +65,6 @@ func checkKeySet(ctx context.Context, sets *auth.KeySets, path string) error {
 
 // addressOf is where a tenant's key set is, "" if it has none.
 func addressOf(j config.JWT) string {
-	if auth.IsURL(j.JWKS.Written) {
-		return j.JWKS.Written
-	}
 	return j.JWKS.Absolute
 }
 

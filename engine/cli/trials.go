@@ -25,9 +25,13 @@ type trials struct {
 
 // Try implements api.Trials. What is wrong with the question is the asker's to know.
 func (t trials) Try(ctx context.Context, tenant, module string, q api.Trial) (api.Tried, error) {
-	m, entry, err := t.find(ctx, tenant, module)
+	cfg := t.now()
+	m, entry, written, err := t.find(ctx, cfg, tenant, module)
 	if err != nil {
 		return api.Tried{}, err
+	}
+	refused := func(what string, err error) error {
+		return &engine.VerbError{Text: cfg.Redact(fmt.Sprintf("%s: %v", what, err))}
 	}
 	select {
 	case t.turn <- struct{}{}:
@@ -36,7 +40,7 @@ func (t trials) Try(ctx context.Context, tenant, module string, q api.Trial) (ap
 		return api.Tried{}, ctx.Err()
 	}
 	if q.Config != nil {
-		if entry.Config, err = json.Marshal(q.Config); err != nil {
+		if written.Shown, entry.Config, err = edited(written, q.Config); err != nil {
 			return api.Tried{}, refused("config", err)
 		}
 	}
@@ -51,7 +55,7 @@ func (t trials) Try(ctx context.Context, tenant, module string, q api.Trial) (ap
 	if err != nil {
 		return api.Tried{}, refused("module", err)
 	}
-	out := api.Tried{Config: entry.Config, Hooks: hooksOf(tried)}
+	out := api.Tried{Config: shownConfig(written), Hooks: hooksOf(tried)}
 	if q.Event != nil {
 		err = askOnce(ctx, tried, q.Event, &out)
 	}
@@ -59,6 +63,24 @@ func (t trials) Try(ctx context.Context, tenant, module string, q api.Trial) (ap
 		return api.Tried{}, refused("event", err)
 	}
 	return out, nil
+}
+
+// edited is a config that an operator sent, as it is shown and as the module gets it: what
+// ${...} brought into the entry's own is in its place again.
+func edited(written config.Entry, sent any) (shown, real json.RawMessage, err error) {
+	if shown, err = json.Marshal(sent); err != nil {
+		return nil, nil, err
+	}
+	real, err = written.Refill(shown)
+	return shown, real, err
+}
+
+// shownConfig is the config of an entry without what ${...} brought in.
+func shownConfig(e config.Entry) json.RawMessage {
+	if e.Shown != nil {
+		return e.Shown
+	}
+	return e.Config
 }
 
 func hooksOf(m *trial.Module) []string {
@@ -81,25 +103,25 @@ func askOnce(ctx context.Context, m *trial.Module, event map[string]any, out *ap
 	return err
 }
 
-// find is the module, and its first entry in the tenant's chain.
-func (t trials) find(ctx context.Context, tenant, module string) (host.Module, host.Entry, error) {
-	rules := rulesOf(ctx, t.now(), t.from)
+// find is the module, and its first entry in the tenant's chain, also as it is configured.
+func (t trials) find(ctx context.Context, cfg *config.Config, tenant, module string) (host.Module, host.Entry, config.Entry, error) {
+	rules := rulesOf(ctx, cfg, t.from)
 	for _, its := range rules.Tenants {
 		if its.Name != tenant {
 			continue
 		}
-		for _, entry := range its.Chain {
+		for i, entry := range its.Chain {
 			if entry.Module != module {
 				continue
 			}
 			for _, m := range rules.Modules {
 				if m.Name == module {
-					return m, entry, nil
+					return m, entry, cfg.Tenants[tenant].Chain[i], nil
 				}
 			}
 		}
 	}
-	return host.Module{}, host.Entry{}, api.ErrNoModule
+	return host.Module{}, host.Entry{}, config.Entry{}, api.ErrNoModule
 }
 
 // maxReceivers bounds those of a say that is tried: what is made of each is many times as large as what was sent.
@@ -120,8 +142,4 @@ func eventOf(fields map[string]any) (*trial.Event, error) {
 	d := json.NewDecoder(bytes.NewReader(b))
 	d.DisallowUnknownFields()
 	return ev, d.Decode(ev)
-}
-
-func refused(what string, err error) error {
-	return &engine.VerbError{Text: fmt.Sprintf("%s: %v", what, err)}
 }

@@ -177,7 +177,7 @@ func (l *load) check(c *Config) {
 		for i, entry := range t.Chain {
 			path := at.key("chain").index(i).key("module").path
 			if _, ok := c.Modules[entry.Module]; !ok && entry.Module != "" {
-				l.problem(l.pos(path), path, unknown("module", entry.Module, sorted(c.Modules)))
+				l.problem(l.pos(path), path, l.unknown(path, "module", entry.Module, sorted(c.Modules)))
 			}
 		}
 	}
@@ -208,9 +208,9 @@ func (l *load) checkModules(modules map[string]Module) {
 		if path := at.key("url").path; m.URL != "" && m.SHA256 == "" && !l.bad[path] && !l.bad[at.key("sha256").path] {
 			l.problem(l.pos(path), path, "must have a sha256 beside it, which `sha256sum FILE` gives: what comes from elsewhere may change")
 		}
-		if script := m.Script.Written; script != "" && !slices.Contains([]string{".js", ".ts", ".lua"}, filepath.Ext(script)) {
+		if script := m.Script.Absolute; script != "" && !slices.Contains([]string{".js", ".ts", ".lua"}, filepath.Ext(script)) {
 			path := at.key("script").path
-			l.problem(l.pos(path), path, fmt.Sprintf("%q is no script: want a name that ends in .js, .ts or .lua", script))
+			l.problem(l.pos(path), path, fmt.Sprintf("%s is no script: want a name that ends in .js, .ts or .lua", l.shows(path, m.Script.Written)))
 		}
 	}
 }
@@ -253,7 +253,7 @@ func (l *load) checkKeys(c *Config) {
 	for _, name := range sorted(c.Admin.TenantKeys) {
 		path := cursor{path: "admin.tenantKeys"}.key(name).path
 		if _, ok := c.Tenants[name]; !ok {
-			l.problem(l.pos(path), path, unknown("tenant", name, sorted(c.Tenants)))
+			l.problem(l.pos(path), path, l.unknown(path, "tenant", name, sorted(c.Tenants)))
 		}
 		if c.Admin.TenantKeys[name].Reveal() == "" {
 			l.problem(l.pos(path), path, "is empty: leave the tenant out, or give it a key")
@@ -273,13 +273,17 @@ func (l *load) claim(taken map[string]claimed, texts []string, tenant, at string
 	for i, text := range texts {
 		path := l.item(at, i)
 		if owner, ok := taken[text]; ok && owner.tenant != tenant {
-			l.problem(l.pos(path), path, fmt.Sprintf("%s already leads to tenant %s (%s)", quote(text), quote(owner.tenant), owner.pos))
+			l.problem(l.pos(path), path, fmt.Sprintf("%s already leads to tenant %s (%s)", l.shows(path, text), quote(owner.tenant), owner.pos))
 			continue
 		}
 		taken[text] = claimed{tenant, l.pos(path)}
 	}
 }
 
-func unknown(kind, name string, valid []string) string {
+// unknown says that no name is that of the setting at path.
+func (l *load) unknown(path, kind, name string, valid []string) string {
+	if shown, filled := l.shown[path]; filled {
+		return shown + " is an unknown " + kind
+	}
 	return fmt.Sprintf("unknown %s %s%s", kind, quote(name), suggest(name, valid))
 }

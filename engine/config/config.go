@@ -19,6 +19,7 @@
 //	check:"glob"         a rule of check.go, for each value of a list
 //	key:"name"           the same for the keys of a map
 //	required:"true"      may not be left out or empty
+//	short:"true"         a text in place of the struct is this field
 //	restart:"true"       a server that runs does not take it, nor what is in it
 package config
 
@@ -33,7 +34,8 @@ import (
 type Config struct {
 	File       Path              `yaml:"-"`       // the file itself
 	Warnings   Problems          `yaml:"-"`       // of settings that are valid and unsafe; nil: none
-	Include    []string          `yaml:"include"` // patterns of files with more modules and tenants; read already
+	Filled     []Filled          `yaml:"-"`       // what ${...} brought in from outside; nil: nothing
+	Include    []Include         `yaml:"include"` // files with more modules and tenants; read already
 	HTTP       HTTP              `yaml:"http" restart:"true"`
 	Socket     Socket            `yaml:"socket" restart:"true"`
 	Admin      Admin             `yaml:"admin" restart:"true"`
@@ -49,6 +51,17 @@ type Config struct {
 	Telemetry  Telemetry         `yaml:"telemetry" restart:"true"`
 	Modules    map[string]Module `yaml:"modules" key:"name"`
 	Tenants    map[string]Tenant `yaml:"tenants" key:"name"` // never empty: where the file has none, it is "default" alone
+}
+
+// Include names files with more modules and tenants, which others than the operator may
+// write. In YAML it is the pattern alone, or has secrets too.
+//
+// What is in such a file has less than the file that includes it: ${...} is off, but for
+// ${file:NAME} of Secrets; paths stay under the file's directory; what is fetched has no
+// password of the node and comes from public addresses, or those of [Limits.Networks].
+type Include struct {
+	Files   string `yaml:"files" required:"true" short:"true"` // a name or a pattern
+	Secrets Path   `yaml:"secrets"`                            // the directory of ${file:NAME}, which nothing leads out of; "" = ${...} is off
 }
 
 // HTTP is the listener of WebSocket clients.
@@ -177,6 +190,7 @@ type Telemetry struct {
 // URL and OCI is set.
 type Module struct {
 	Pos    Pos    `yaml:"-"`                     // of its name
+	Guest  bool   `yaml:"-"`                     // an included file names it
 	File   Path   `yaml:"file"`                  // a WebAssembly module
 	Script Path   `yaml:"script"`                // of JavaScript, TypeScript or Lua, by its ending
 	URL    string `yaml:"url" check:"source"`    // https: of either, by the ending of its path; with SHA256
@@ -211,12 +225,13 @@ type Auth struct {
 // JWT is how a tenant's tokens are checked. Without a key there are none, and the rest
 // says nothing.
 type JWT struct {
-	Pos        Pos      `yaml:"-"`         // of what is written for it
-	Secret     Secret   `yaml:"secret"`    // one of these three is set, or none
-	PublicKey  string   `yaml:"publicKey"` // PEM
-	JWKS       Path     `yaml:"jwks" check:"jwks"`
-	Audience   []string `yaml:"audience"` // one of these is the token's; empty = any
-	Issuer     string   `yaml:"issuer"`   // "" = any
+	Pos        Pos      `yaml:"-"`                 // of what is written for it
+	Guest      bool     `yaml:"-"`                 // an included file names it
+	Secret     Secret   `yaml:"secret"`            // one of these three is set, or none
+	PublicKey  string   `yaml:"publicKey"`         // PEM
+	JWKS       Path     `yaml:"jwks" check:"jwks"` // of a URL, both Written and Absolute
+	Audience   []string `yaml:"audience"`          // one of these is the token's; empty = any
+	Issuer     string   `yaml:"issuer"`            // "" = any
 	Required   bool     `yaml:"required" default:"false"`
 	Properties []string `yaml:"properties" check:"property"` // claims
 }
@@ -273,6 +288,7 @@ type Entry struct {
 	Grants   []string        `yaml:"grants" check:"capability"` // kv, rate, emit, rooms, properties:NAME,...
 	Mode     string          `yaml:"mode" default:"enforce" oneof:"enforce shadow"`
 	Config   json.RawMessage `yaml:"config"` // any YAML, as JSON with sorted keys; nil = not given
+	Shown    json.RawMessage `yaml:"-"`      // Config to show: ${...} as it is written; nil = Config itself
 }
 
 // Breaker says when a module that fails too often is not asked for a while.
@@ -286,8 +302,9 @@ type Breaker struct {
 
 // Path is a file's name. A relative one is relative to the file that names it.
 type Path struct {
-	Written  string // as in the file, for messages
+	Written  string // as in the file, with ${...} as it is written, for messages
 	Absolute string // for opening it
+	Within   string // the directory that it does not lead out of, nor a link in it; "" = none
 }
 
 // String is the path as it was written.

@@ -20,6 +20,10 @@ type decoder struct {
 	*load
 	file  Path
 	loose bool // for an override: the field decides what type the text has
+	guest bool // the file is an included one
+
+	secrets Path // the directory of ${file:NAME} in an included file; zero: none
+	literal bool // ${...} stays as it is written
 }
 
 // cursor is where in the tree a decoder is.
@@ -62,8 +66,7 @@ func (d *decoder) place(line int) Pos {
 }
 
 // decode fills the struct behind target with its defaults and with what text says.
-func (l *load) decode(target any, file Path, text []byte) {
-	d := l.decoder(file)
+func (d *decoder) decode(target any, text []byte) {
 	v := reflect.ValueOf(target).Elem()
 	d.defaults(v)
 	root, line, err := parse(text)
@@ -118,13 +121,23 @@ func (d *decoder) value(n *yaml.Node, v reflect.Value, at cursor, tag reflect.St
 		v.SetBytes(d.json(n, at))
 	case !isTree(v.Type()):
 		if text, shown, ok := d.text(n, v, at); ok {
-			if err := d.scalar(v, text, tag); err != nil {
+			err := d.scalar(v, text, tag)
+			if err == nil {
+				err = d.bound(v, n.Value)
+			}
+			if err != nil {
 				d.problem(pos, at.path, shown+" "+err.Error())
 			}
 		}
+	case v.Kind() == reflect.Struct && shortOf(v.Type()) >= 0 && n.Kind == yaml.ScalarNode && !isNull(n):
+		i := shortOf(v.Type())
+		d.value(n, v.Field(i), at, v.Type().Field(i).Tag)
 	case v.Kind() == reflect.Struct:
 		if f := v.FieldByName("Pos"); f.IsValid() && f.IsZero() {
 			f.Set(reflect.ValueOf(pos))
+		}
+		if f := v.FieldByName("Guest"); f.IsValid() && d.guest {
+			f.SetBool(true)
 		}
 		d.fields(n, v, at)
 	case v.Kind() == reflect.Map:
@@ -199,7 +212,7 @@ func (d *decoder) list(n *yaml.Node, v reflect.Value, at cursor, tag reflect.Str
 	switch elem := v.Type().Elem(); {
 	case isNull(n):
 		return
-	case n.Kind == yaml.ScalarNode && elem.Kind() == reflect.String:
+	case n.Kind == yaml.ScalarNode && (elem.Kind() == reflect.String || shortOf(elem) >= 0):
 		v.Set(reflect.MakeSlice(v.Type(), 1, 1))
 		d.value(n, v.Index(0), at, tag)
 		return
@@ -225,6 +238,16 @@ func (d *decoder) element(t reflect.Type, pos Pos) reflect.Value {
 		}
 	}
 	return v
+}
+
+// shortOf is the index of the field that a text in place of the struct stands for, or -1.
+func shortOf(t reflect.Type) int {
+	for i := 0; t.Kind() == reflect.Struct && i < t.NumField(); i++ {
+		if t.Field(i).Tag.Get("short") != "" {
+			return i
+		}
+	}
+	return -1
 }
 
 // fieldOf is the index of the field that a key names, or -1.

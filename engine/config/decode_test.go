@@ -58,7 +58,7 @@ func TestASecretIsNotInAProblem(t *testing.T) {
 		Good Secret `yaml:"good" required:"true"`
 	}
 	l := newLoad(func(string) (string, bool) { return "hunter2", true }, disk{})
-	l.decode(&v, Path{Written: "c"}, []byte("key: [hunter2]\npin: 5551234\ngood: ${X}"))
+	l.decoder(Path{Written: "c"}).decode(&v, []byte("key: [hunter2]\npin: 5551234\ngood: ${X}"))
 	want := "c:1: key: want text, found a list\nc:2: pin: want text, found a number: put it in quotes"
 	if got := l.problems.Error(); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)

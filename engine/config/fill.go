@@ -18,6 +18,9 @@ var variableShape = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 // whether there was one. "$${" stands for "${" itself.
 func (d *decoder) fill(text string) (_ string, filled bool, _ error) {
 	var out strings.Builder
+	if d.literal {
+		return text, false, nil
+	}
 	for {
 		before, after, found := strings.Cut(text, "${")
 		out.WriteString(before)
@@ -41,6 +44,7 @@ func (d *decoder) fill(text string) (_ string, filled bool, _ error) {
 		if err != nil {
 			return "", true, fmt.Errorf("%s: %w", quote("${"+reference+"}"), err)
 		}
+		d.note(value, "${"+reference+"}")
 		if d.filled += len(value); d.filled > maxFilled {
 			return "", true, fmt.Errorf("all that ${...} brings in is more than %s", ByteSize(maxFilled))
 		}
@@ -51,7 +55,13 @@ func (d *decoder) fill(text string) (_ string, filled bool, _ error) {
 
 // resolve is the value of what stands between "${" and "}".
 func (d *decoder) resolve(reference string) (string, error) {
-	if path, ok := strings.CutPrefix(reference, "file:"); ok {
+	path, isFile := strings.CutPrefix(reference, "file:")
+	switch {
+	case d.guest && d.secrets.Absolute == "":
+		return "", errors.New(`is off in an included file: put the value here, "$${" for the two characters, or have the file that includes this one say include: [{ files: ..., secrets: DIRECTORY }]`)
+	case d.guest && !isFile:
+		return "", errors.New("the environment is off in an included file: want ${file:NAME}, a file of its directory of secrets")
+	case isFile:
 		return d.secretFile(path)
 	}
 	name, fallback, hasFallback := strings.Cut(reference, ":-")
@@ -78,7 +88,11 @@ func (d *decoder) secretFile(path string) (string, error) {
 	if path == "" {
 		return "", errors.New("the path is missing")
 	}
-	text, err := d.disk.read(relative(d.file, path).Absolute)
+	from := relative(d.file, path)
+	if d.guest {
+		from = Path{Absolute: path, Within: d.secrets.Absolute}
+	}
+	text, err := d.disk.read(from)
 	if err != nil {
 		return "", errors.New(reason(err))
 	}

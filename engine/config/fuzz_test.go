@@ -18,7 +18,8 @@ type shelf map[string]string
 
 func (s shelf) disk() disk { return disk{s.read, s.glob} }
 
-func (s shelf) read(name string) ([]byte, error) {
+func (s shelf) read(p Path) ([]byte, error) {
+	name := path.Join(p.Within, p.Absolute)
 	if text, ok := s[name]; ok {
 		return []byte(text), nil
 	}
@@ -46,14 +47,15 @@ func FuzzParse(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Add(string(shipped), "tenants: {a: {}}", "http.listen=:1")
-	f.Add("include: /c/*.yaml\ndrain: ${X}", "modules: {m: {file: ../x}}", "tenants.a.limits={rooms: 3}")
+	f.Add("include: /c/*.yaml\ndrain: ${X}", "modules: {m: {file: x}}", "tenants.a.limits={rooms: 3}")
+	f.Add("include: [{files: /c/*.yaml, secrets: /c}]", "modules: {m: {file: '${file:other.yaml}'}}", "")
 	f.Add("modules: {m: {file: f}}\ntenants:\n  a:\n    chain:\n    - &e {module: m, config: {a: &b [1, *b]}}\n    - {<<: *e}", "", "")
 	f.Add("http: {listen: ${file:other.yaml}}\nlog: {level: \"$${\"}", "info\n", "socket.listen=")
 	f.Add("a: &a [x]\nb: &b [*a,*a]\nc: &c [*b,*b]\n*c : ? - -", "\xff", "=")
 	f.Add("drain: 5s\n---\nlog: {}", "tenants: {a: {match: {host: x}}, b: {match: {host: x}}}", "include=x")
 	f.Fuzz(func(t *testing.T, text, other, override string) {
 		l := newLoad(func(name string) (string, bool) { return strings.Repeat(name, 2), len(name) < 3 }, shelf{"/c/other.yaml": other}.disk())
-		c, err := l.run(Path{"config.yaml", "/c/config.yaml"}, []byte(text), []string{override}[:min(len(override), 1)])
+		c, err := l.run(Path{Written: "config.yaml", Absolute: "/c/config.yaml"}, []byte(text), []string{override}[:min(len(override), 1)])
 		if err == nil {
 			keepsPromises(t, c)
 			return

@@ -11,13 +11,13 @@ import (
 
 func TestIncludedFilesBringTenantsAndModules(t *testing.T) {
 	path := write(t, map[string]string{
-		"config.yaml":         "include: [tenants/*.yaml, 'tenants/a*', '*.yaml']\nmodules: {m: {file: m.wasm}}\ntenants: {default: {chain: [{module: a}]}}",
-		"tenants/acme.yaml":   "modules: {a: {file: ../a.wasm}}\ntenants:\n  acme: {chain: [{module: m, config: '${file:token}'}]}",
+		"config.yaml":         "include: [{files: tenants/*.yaml, secrets: secrets}, 'tenants/a*', '*.yaml']\nmodules: {m: {file: m.wasm}}\ntenants: {default: {chain: [{module: a}]}}",
+		"tenants/acme.yaml":   "modules: {a: {file: sub/a.wasm}}\ntenants:\n  acme: {chain: [{module: m, config: '${file:token}'}]}",
 		"tenants/bolt.yaml":   "tenants: {bolt: {}}",
 		"tenants/empty.yaml":  "",
 		"tenants/.#bolt.yaml": "an editor's lock",
 		"tenants/notes.txt":   "not asked for",
-		"tenants/token":       "secret\r\n",
+		"secrets/token":       "secret\r\n",
 	})
 	c, err := config.Load(path, nil)
 	if err != nil {
@@ -27,13 +27,13 @@ func TestIncludedFilesBringTenantsAndModules(t *testing.T) {
 		t.Errorf("%d tenants and %d modules, want 3 and 2", len(c.Tenants), len(c.Modules))
 	}
 	dir := filepath.Dir(path)
-	want := config.Path{Written: "../a.wasm", Absolute: filepath.Join(dir, "a.wasm")}
+	want := config.Path{Written: "sub/a.wasm", Absolute: filepath.Join(dir, "tenants/sub/a.wasm"), Within: filepath.Join(dir, "tenants")}
 	if got := c.Modules["a"].File; got != want {
 		t.Errorf("a path in an included file is %+v, want %+v", got, want)
 	}
 	acme := c.Tenants["acme"]
 	if got := string(acme.Chain[0].Config); got != `"secret"` {
-		t.Errorf("a file beside an included file gives %s", got)
+		t.Errorf("a file of the directory of secrets gives %s", got)
 	}
 	if got, want := acme.Pos.String(), filepath.Join(dir, "tenants/acme.yaml")+":3"; got != want {
 		t.Errorf("the tenant is at %s, want %s", got, want)

@@ -10,14 +10,29 @@ import (
 
 // json is any value as JSON, or nil where it cannot be or says nothing.
 func (d *decoder) json(n *yaml.Node, at cursor) json.RawMessage {
-	before := len(d.problems)
+	before, fills := len(d.problems), d.fills
 	value := d.any(n, at)
 	if value == nil || len(d.problems) > before {
 		return nil
 	}
+	delete(d.configs, at.path)
+	if d.fills > fills {
+		d.literal = true
+		d.configs[at.path] = jsonOf(d.any(n, at))
+		d.literal = false
+	}
 	text, err := json.Marshal(value)
 	if err != nil {
 		d.problem(d.place(n.Line), at.path, err.Error())
+	}
+	return text
+}
+
+// jsonOf is a value that has been encoded before, but for texts in it.
+func jsonOf(value any) json.RawMessage {
+	text, err := json.Marshal(value)
+	if err != nil {
+		return json.RawMessage("null")
 	}
 	return text
 }

@@ -53,7 +53,7 @@ func (l *load) checkListeners(c *Config) {
 	for i, tenant := range c.Admin.Metrics.Named {
 		path := l.item("admin.metrics.named", i)
 		if _, ok := c.Tenants[tenant]; !ok && !l.bad[path] {
-			l.problem(l.pos(path), path, unknown("tenant", tenant, sorted(c.Tenants)))
+			l.problem(l.pos(path), path, l.unknown(path, "tenant", tenant, sorted(c.Tenants)))
 		}
 	}
 	at := cursor{path: "socket"}
@@ -76,7 +76,7 @@ func (l *load) checkListener(c *Config, taken map[string]Pos, at cursor, address
 	}
 	_, port, err := net.SplitHostPort(address)
 	first, again := taken[address]
-	say(again, "listen", quote(address)+" is listened on already, at "+first.String())
+	say(again, "listen", l.shows(at.key("listen").path, address)+" is listened on already, at "+first.String())
 	if err == nil && port != "0" && !again { // any free port is another one each time
 		taken[address] = l.pos(at.key("listen").path)
 	}
@@ -95,13 +95,13 @@ func (l *load) checkAdmin(a Admin) {
 	}
 	const path = "admin.listen"
 	pos := l.pos(path)
-	l.warnings = append(l.warnings, Problem{pos.File, pos.Line, path, quote(a.Listen) +
+	l.warnings = append(l.warnings, Problem{pos.File, pos.Line, path, l.shows(path, a.Listen) +
 		" is reachable from other hosts without TLS, and keys of the API cross the network in plain text: set admin.tls, or listen on 127.0.0.1"})
 }
 
 func (l *load) checkTenantOf(c *Config, at cursor, tenant string) {
 	path := at.key("tenant").path
 	if _, ok := c.Tenants[tenant]; !ok && tenant != "" && !l.bad[path] {
-		l.problem(l.pos(path), path, unknown("tenant", tenant, sorted(c.Tenants)))
+		l.problem(l.pos(path), path, l.unknown(path, "tenant", tenant, sorted(c.Tenants)))
 	}
 }

@@ -2,6 +2,7 @@ package config
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -37,14 +38,14 @@ func Parse(path string, text []byte, env Lookup, overrides ...string) (*Config, 
 	if err != nil {
 		return nil, fmt.Errorf("config: %w", err)
 	}
-	return newLoad(env, new(Trace).disk(context.Background())).run(Path{path, absolute}, text, overrides)
+	return newLoad(env, new(Trace).disk(context.Background())).run(Path{Written: path, Absolute: absolute}, text, overrides)
 }
 
 // Default is the configuration of an empty file, with an empty File.
 func Default() *Config {
 	c := &Config{}
 	l := newLoad(nil, disk{})
-	l.decode(c, Path{}, nil)
+	l.decoder(Path{}).decode(c, nil)
 	l.finish(c)
 	return c
 }
@@ -55,30 +56,35 @@ type load struct {
 	disk     disk
 	problems Problems
 	warnings Problems
-	bad      map[string]bool // the paths of problems
-	places   map[string]Pos  // of every setting that was given, by its path
-	unread   bool            // a file could not be read: do not complain of what it may hold
-	aliased  int             // bytes that stood behind aliases
-	filled   int             // bytes that ${...} brought in
+	shown    map[string]string          // by the path of a setting that ${...} filled: how a message shows its value
+	configs  map[string]json.RawMessage // by the path of a module's config that ${...} filled: as it is written
+	brought  []Filled                   // each once, the longest first
+	fills    int                        // references that brought something in
+	bad      map[string]bool            // the paths of problems
+	places   map[string]Pos             // of every setting that was given, by its path
+	unread   bool                       // a file could not be read: do not complain of what it may hold
+	aliased  int                        // bytes that stood behind aliases
+	filled   int                        // bytes that ${...} brought in
 }
 
 func newLoad(env Lookup, disk disk) *load {
 	if env == nil {
 		env = func(string) (string, bool) { return "", false }
 	}
-	return &load{env: env, disk: disk, bad: map[string]bool{}, places: map[string]Pos{}}
+	return &load{env: env, disk: disk, bad: map[string]bool{}, places: map[string]Pos{}, shown: map[string]string{}, configs: map[string]json.RawMessage{}}
 }
 
 func (l *load) run(file Path, text []byte, overrides []string) (*Config, error) {
 	c := &Config{File: file}
-	l.decode(c, file, text)
+	l.decoder(file).decode(c, text)
 	l.include(c)
 	l.override(c, overrides)
 	l.finish(c)
 	if !l.unread {
 		l.check(c)
 	}
-	c.Warnings = l.warnings
+	c.Warnings, c.Filled = l.warnings, l.brought
+	l.show(c)
 	if len(l.problems) > 0 {
 		l.problems.sort()
 		return nil, slices.Compact(l.problems) // what is merged in twice is wrong twice
@@ -106,13 +112,16 @@ type included struct {
 // include reads the files that the patterns of c.Include name, each once.
 func (l *load) include(c *Config) {
 	done := map[string]bool{c.File.Absolute: true}
-	for i, pattern := range c.Include {
+	for i, which := range c.Include {
 		at := l.item("include", i)
-		if l.bad[at] {
+		if files := (cursor{path: at}).key("files").path; l.places[files] != (Pos{}) || l.bad[files] {
+			at = files
+		}
+		if l.bad[at] || which.Files == "" {
 			l.unread = true
 			continue
 		}
-		for _, name := range l.match(c, pattern, at) {
+		for _, name := range l.match(c, which.Files, at) {
 			file := relative(c.File, name)
 			if done[file.Absolute] {
 				continue
@@ -122,7 +131,7 @@ func (l *load) include(c *Config) {
 				return
 			}
 			done[file.Absolute] = true
-			l.includeFile(c, file, at)
+			l.includeFile(c, file, which.Secrets, at)
 		}
 	}
 }
@@ -140,7 +149,7 @@ func (l *load) match(c *Config, pattern, at string) (names []string) {
 	}
 	if err != nil {
 		l.unread = true
-		l.problem(l.pos(at), at, fmt.Sprintf("cannot include %s: %s", quote(pattern), reason(err)))
+		l.problem(l.pos(at), at, fmt.Sprintf("cannot include %s: %s", l.shows(at, pattern), reason(err)))
 	}
 	for _, path := range found {
 		if strings.HasPrefix(filepath.Base(path), ".") {
@@ -176,20 +185,25 @@ func literal(path string) string {
 	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(path)
 }
 
-func (l *load) includeFile(c *Config, file Path, at string) {
+func (l *load) includeFile(c *Config, file, secrets Path, at string) {
 	// Named as the file that includes it was: beside it.
-	shown := Path{filepath.Join(filepath.Dir(c.File.Written), file.Written), file.Absolute}
+	shown := Path{Written: filepath.Join(filepath.Dir(c.File.Written), file.Written), Absolute: file.Absolute}
 	if filepath.IsAbs(file.Written) {
 		shown.Written = file.Written
 	}
-	text, err := l.disk.read(file.Absolute)
+	if _, filled := l.shown[at]; filled { // its name came from outside
+		shown.Written = "the included " + filepath.Base(file.Written)
+	}
+	text, err := l.disk.read(file)
 	if err != nil {
 		l.unread = true
 		l.problem(l.pos(at), at, fmt.Sprintf("cannot read %s: %s", quote(shown.Written), reason(err)))
 		return
 	}
 	var more included
-	l.decode(&more, shown, text)
+	d := l.decoder(shown)
+	d.guest, d.secrets = true, secrets
+	d.decode(&more, text)
 	merge(l, &c.Modules, more.Modules, "modules", func(m Module) Pos { return m.Pos })
 	merge(l, &c.Tenants, more.Tenants, "tenants", func(t Tenant) Pos { return t.Pos })
 }
@@ -211,9 +225,9 @@ func merge[T any](l *load, into *map[string]T, more map[string]T, section string
 // relative is a path that is written in file.
 func relative(file Path, path string) Path {
 	if filepath.IsAbs(path) {
-		return Path{path, filepath.Clean(path)}
+		return Path{Written: path, Absolute: filepath.Clean(path)}
 	}
-	return Path{path, filepath.Join(filepath.Dir(file.Absolute), path)}
+	return Path{Written: path, Absolute: filepath.Join(filepath.Dir(file.Absolute), path)}
 }
 
 // reason is what an error of the file system says, without the operation and the path.

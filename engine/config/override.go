@@ -11,7 +11,7 @@ import (
 // of its own that holds nothing else.
 func (l *load) override(c *Config, settings []string) {
 	for _, setting := range settings {
-		d := l.decoder(Path{"--set", c.File.Absolute})
+		d := l.decoder(Path{Written: "--set", Absolute: c.File.Absolute})
 		d.loose = true
 		path, value, ok := strings.Cut(setting, "=")
 		switch {

@@ -252,7 +252,7 @@ func TestAliasesCannotStandForBillions(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 	_, err = config.Parse("c", []byte("include: &a [*a]"), nil)
-	if err == nil || err.Error() != `c:1: include[0]: want text, found a list` {
+	if err == nil || err.Error() != `c:1: include[0]: want a mapping, found a list` {
 		t.Errorf("an anchor in itself: %v", err)
 	}
 	_, err = config.Parse("c", []byte("log: &a {<<: [*a, *a]}"), nil)

@@ -28,8 +28,10 @@ func (d *decoder) text(n *yaml.Node, v reflect.Value, at cursor) (text, shown st
 	case n.Kind != yaml.ScalarNode || !is:
 		d.problem(d.place(n.Line), at.path, "want "+want+", found "+describe(n)+hint(n, want))
 	case filled:
-		return text, quote(n.Value) + " as filled in", true
+		d.shown[at.path] = asFilled(n.Value)
+		return text, asFilled(n.Value), true
 	default:
+		delete(d.shown, at.path) // an override is stronger
 		return text, quote(text), true
 	}
 	return "", "", false
@@ -75,6 +77,9 @@ func (d *decoder) scalar(v reflect.Value, text string, tag reflect.StructTag) er
 	case Path:
 		if text != "" {
 			v.Set(reflect.ValueOf(relative(d.file, text)))
+		}
+		if tag.Get("check") == "jwks" && strings.Contains(text, "://") {
+			v.Set(reflect.ValueOf(Path{Written: text, Absolute: text}))
 		}
 		return check(tag.Get("check"), text)
 	case []string: // a default

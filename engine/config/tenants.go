@@ -9,7 +9,11 @@ func (l *load) checkTenant(c *Config, name string) {
 	at := cursor{path: "tenants"}.key(name).key("limits")
 	least := func(key string, own, node fmt.Stringer, more bool) {
 		if path := at.key(key).path; more && !l.bad[path] {
-			l.problem(l.pos(path), path, fmt.Sprintf("%s is more than the node's limits.%s, which is %s", own, key, node))
+			shown, filled := l.shown[path]
+			if !filled {
+				shown = own.String()
+			}
+			l.problem(l.pos(path), path, shown+" is more than the node's limits."+key+l.which(key, node))
 		}
 	}
 	own, node := t.Limits, c.Limits
@@ -20,6 +24,14 @@ func (l *load) checkTenant(c *Config, name string) {
 	least("simultaneousActions", count(own.SimultaneousActions), count(node.SimultaneousActions), own.SimultaneousActions > node.SimultaneousActions)
 	least("moduleCPU", own.ModuleCPU, node.ModuleCPU, own.ModuleCPU > node.ModuleCPU)
 	least("outboxBytes", own.OutboxBytes, node.OutboxBytes, own.OutboxBytes > node.OutboxBytes)
+}
+
+// which says what a limit of the node is, unless ${...} filled it.
+func (l *load) which(key string, node fmt.Stringer) string {
+	if _, filled := l.shown["limits."+key]; filled {
+		return ""
+	}
+	return fmt.Sprintf(", which is %s", node)
 }
 
 // count is a number in a message.

@@ -28,16 +28,16 @@ func (t *Trace) Load(ctx context.Context, path string, env Lookup, overrides ...
 		return nil, fmt.Errorf("config: %w", err)
 	}
 	l := newLoad(env, t.disk(ctx))
-	text, err := l.disk.read(absolute)
+	text, err := l.disk.read(Path{Absolute: absolute})
 	if err != nil {
 		return nil, fmt.Errorf("config: %s: %w", path, unwrapped(err))
 	}
-	return l.run(Path{path, absolute}, text, overrides)
+	return l.run(Path{Written: path, Absolute: absolute}, text, overrides)
 }
 
 // disk is what a load needs of the file system.
 type disk struct {
-	read func(path string) ([]byte, error)
+	read func(path Path) ([]byte, error)
 	glob func(pattern string) ([]string, error)
 }
 
@@ -47,11 +47,18 @@ func (t *Trace) disk(ctx context.Context) disk {
 		t.Waiter = new(files.Waiter)
 	}
 	return disk{
-		read: func(path string) ([]byte, error) {
-			if !slices.Contains(t.Files, path) {
-				t.Files = append(t.Files, path)
+		read: func(path Path) ([]byte, error) {
+			full := path.Absolute
+			if path.Within != "" {
+				full = filepath.Join(path.Within, path.Absolute)
 			}
-			return t.Waiter.Read(ctx, path, maxFile)
+			if !slices.Contains(t.Files, full) {
+				t.Files = append(t.Files, full)
+			}
+			if path.Within != "" {
+				return t.Waiter.ReadIn(ctx, path.Within, path.Absolute, maxFile)
+			}
+			return t.Waiter.Read(ctx, full, maxFile)
 		},
 		glob: func(pattern string) ([]string, error) {
 			if !slices.Contains(t.Patterns, pattern) {

@@ -132,7 +132,7 @@ func (t *translation) set() error {
 			}
 		}
 		if high < low {
-			return fmt.Errorf(`the range %c-%c runs backwards`, low, high)
+			return errors.New(`a range runs backwards`)
 		}
 		t.literal(low)
 		t.out.WriteString(`-`)

@@ -80,7 +80,7 @@ func TestBadPatternsSayWhy(t *testing.T) {
 		"[a-":                     `a "[" is never closed`,
 		"[]":                      `a "[]" is empty`,
 		"[!]a":                    `a "[]" is empty`,
-		"[z-a]":                   "the range z-a runs backwards",
+		"[z-a]":                   "a range runs backwards",
 		"{a,b":                    `a "{" is never closed`,
 		"a}":                      `a "}" closes nothing`,
 		`a\`:                      `a "\" stands at the end`,

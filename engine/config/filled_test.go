@@ -1,0 +1,211 @@
+package config_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/mootchat/moot/engine/config"
+)
+
+// leaves gives, for every setting under t, a text in flow style with the value in its place.
+func leaves(t reflect.Type, wrap func(string) string, visit func(text func(value string) string)) {
+	switch {
+	case t == reflect.TypeFor[json.RawMessage]():
+		for _, place := range []string{"%s", "[%s]", "{a: %s}", "{a: [{b: %s}]}"} {
+			visit(func(v string) string { return wrap(fmt.Sprintf(place, v)) })
+		}
+	case t == reflect.TypeFor[config.Path]() || t == reflect.TypeFor[config.Secret]() || t.Kind() != reflect.Struct && t.Kind() != reflect.Map && t.Kind() != reflect.Slice:
+		visit(wrap)
+	case t.Kind() == reflect.Struct:
+		for i := range t.NumField() {
+			if key := t.Field(i).Tag.Get("yaml"); key != "-" {
+				leaves(t.Field(i).Type, func(v string) string { return wrap(fmt.Sprintf("{%s: %s}", key, v)) }, visit)
+			}
+		}
+	case t.Kind() == reflect.Map:
+		leaves(t.Elem(), func(v string) string { return wrap(fmt.Sprintf("{k: %s}", v)) }, visit)
+		leaves(t.Elem(), func(v string) string { return wrap(fmt.Sprintf("{k: %s, other: %s}", v, v)) }, visit)
+	default:
+		leaves(t.Elem(), func(v string) string { return wrap(fmt.Sprintf("[%s, %s]", v, v)) }, visit)
+		visit(wrap)
+	}
+}
+
+// TestNoErrorShowsWhatWasFilledIn: a secret in any place, of any shape, is in no problem and
+// no warning.
+func TestNoErrorShowsWhatWasFilledIn(t *testing.T) {
+	dir := t.TempDir()
+	t.Chdir(dir)
+	const core = "5557713" // in all of the secrets
+	var secrets []string
+	for i, text := range []string{core, "hunter" + core, "/" + core, "../" + core, "https://" + core + "/x", "http://[" + core, "127.0.0.1:" + core, core + ":99999",
+		"${" + core + "}", core + "\nx: y", "-" + core, "0." + core, core + "ms", core + "GiB", core + "KiB", "properties:" + core + " x", "[" + core, "{a: " + core, "*" + core, "&" + core, "!" + core, "registry/" + core + ":", core + ".js", "r" + core + "/x@sha256:zz"} {
+		name := fmt.Sprint("s", i)
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		secrets = append(secrets, name)
+	}
+	bad := 0
+	leaves(reflect.TypeFor[config.Config](), func(v string) string { return v }, func(text func(string) string) {
+		for _, name := range secrets {
+			for _, form := range []string{`"${file:%s}"`, `"x${file:%s}"`} {
+				doc := text(fmt.Sprintf(form, name))
+				c, err := config.Parse("c", []byte(doc), environment)
+				shown := fmt.Sprint(err)
+				if c != nil {
+					shown = fmt.Sprintf("%v %+v", c.Warnings, c.Filled)
+				} else {
+					bad++
+				}
+				if strings.Contains(shown, core) {
+					t.Errorf("%s with %s: %s", doc, name, shown)
+				}
+			}
+		}
+	})
+	if bad < 1000 {
+		t.Errorf("only %d texts are wrong", bad)
+	}
+}
+
+func TestWhatConcernsSeveralSettingsShowsNothingFilledIn(t *testing.T) {
+	t.Chdir(filepath.Dir(write(t, map[string]string{"s": "hunter2", "n": "5557713", "a": "127.0.0.1:7713", "j": "hunter2.txt"})))
+	expect(t, `
+http: { listen: "${file:a}" }
+admin: { listen: "${file:a}" }
+socket: { listen: "", more: [{ listen: ":1", tenant: "${file:s}" }] }
+limits: { outboxBytes: "${file:n}" }
+modules: { m: { script: "${file:j}" } }
+tenants:
+  a: { match: { host: "${file:s}" }, limits: { outboxBytes: "55${file:n}" } }
+  b: { match: { host: ["${file:s}"] }, chain: [{ module: "${file:s}" }] }
+`, strings.TrimSpace(`
+c:3: admin.listen: "${file:a}" as filled in is listened on already, at c:2
+c:4: socket.more[0].tenant: "${file:s}" as filled in is an unknown tenant
+c:6: modules.m.script: "${file:j}" as filled in is no script: want a name that ends in .js, .ts or .lua
+c:8: tenants.a.limits.outboxBytes: "55${file:n}" as filled in is more than the node's limits.outboxBytes
+c:9: tenants.b.match.host[0]: "${file:s}" as filled in already leads to tenant "a" (c:8)
+c:9: tenants.b.chain[0].module: "${file:s}" as filled in is an unknown module
+`))
+}
+
+func TestIncludedFilesTakeNothingFromTheHost(t *testing.T) {
+	for name, test := range map[string]struct {
+		include, tenant, want string
+	}{
+		"a file":             {"t/t.yaml", "tenants: {a: {chain: [{module: m, config: '${file:../secret}'}]}}", `"${file:../secret}": is off in an included file: `},
+		"the environment":    {"t/t.yaml", "tenants: {a: {chain: [{module: '${WORD}'}]}}", `"${WORD}": is off in an included file: `},
+		"a default":          {"t/t.yaml", "tenants: {a: {chain: [{module: '${NONE:-m}'}]}}", "is off in an included file: "},
+		"a pattern":          {"t/*.yaml", "tenants: {a: {rooms: {starting: '${file:secret}'}}}", "is off in an included file: "},
+		"up":                 {"{files: t/t.yaml, secrets: s}", "tenants: {a: {rooms: {starting: '${file:../secret}'}}}", `"${file:../secret}": leads out of its directory`},
+		"a link":             {"{files: t/t.yaml, secrets: s}", "tenants: {a: {rooms: {starting: '${file:link}'}}}", `"${file:link}": path escapes from parent`},
+		"an absolute path":   {"{files: t/t.yaml, secrets: s}", "tenants: {a: {rooms: {starting: '${file:/etc/hostname}'}}}", "leads out of its directory"},
+		"a process's files":  {"{files: t/t.yaml, secrets: s}", "tenants: {a: {rooms: {starting: '${file:fd/0}'}}}", "path escapes from parent"},
+		"a secret's own":     {"{files: t/t.yaml, secrets: s}", "tenants: {a: {rooms: {starting: '${WORD}'}}}", `"${WORD}": the environment is off in an included file: want ${file:NAME}`},
+		"an empty directory": {"{files: t/t.yaml, secrets: ''}", "tenants: {a: {rooms: {starting: '${file:own}'}}}", "is off in an included file: "},
+		"behind an anchor":   {"t/t.yaml", "tenants: {a: {rooms: &r {starting: '${WORD}'}}, b: {rooms: {<<: *r}}}", "is off in an included file: "},
+		"a module":           {"t/t.yaml", "modules: {x: {file: ../secret}}", `modules.x.file: "../secret" leads out of the directory of this included file: `},
+		"a script":           {"t/t.yaml", "modules: {x: {script: /etc/x.js}}", `modules.x.script: "/etc/x.js" leads out of the directory of this included file: `},
+		"a key set":          {"t/t.yaml", "tenants: {a: {auth: {jwt: {jwks: ../secret}}}}", `tenants.a.auth.jwt.jwks: "../secret" leads out of the directory of this included file: `},
+		"a filled path":      {"{files: t/t.yaml, secrets: s}", "modules: {x: {file: '${file:up}'}}", `"${file:up}" as filled in leads out of the directory`},
+		"an include":         {"t/t.yaml", "include: ../secret", "unknown key"},
+		"a directory":        {"t/t.yaml", "secrets: /etc", "unknown key"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := write(t, map[string]string{"config.yaml": "include: [" + test.include + "]\nmodules: {m: {file: m.wasm}}\ntenants: {default: {}}", "t/t.yaml": test.tenant, "secret": "hunter2", "s/own": "own", "s/up": "../secret"})
+			for link, to := range map[string]string{"link": "../secret", "fd": "/proc/self/fd"} {
+				if err := os.Symlink(to, filepath.Join(filepath.Dir(path), "s", link)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			_, err := config.Load(path, environment)
+			if err == nil || !strings.Contains(err.Error(), test.want) || strings.Contains(err.Error(), "hunter2") {
+				t.Errorf("got %v, want %s", err, test.want)
+			}
+		})
+	}
+}
+
+// TestAnIncludedFileReadsItsOwnSecrets also where its directory is a link, and links in it
+// stay in it, as Kubernetes mounts secrets.
+func TestAnIncludedFileReadsItsOwnSecrets(t *testing.T) {
+	path := write(t, map[string]string{
+		"config.yaml":   "include: [{files: t/a.yaml, secrets: a}, {files: t/b.yaml, secrets: real/b}, t/c.yaml]\ntenants: {default: {}}",
+		"t/a.yaml":      "tenants: {a: {auth: {jwt: {secret: '${file:jwt}'}}}}",
+		"t/b.yaml":      "tenants: {b: {auth: {jwt: {secret: '${file:jwt}'}}}}",
+		"t/c.yaml":      "tenants: {c: {rooms: {starting: '$${x}'}}}",
+		"real/a/..1/k":  strings.Repeat("a", 32),
+		"real/b/jwt":    strings.Repeat("b", 32),
+		"real/a/README": "",
+	})
+	dir := filepath.Dir(path)
+	for link, to := range map[string]string{"a": "real/a", "real/a/..data": "..1", "real/a/jwt": "..data/k"} {
+		if err := os.Symlink(to, filepath.Join(dir, link)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c, err := config.Load(path, environment)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a, b := c.Tenants["a"].Auth.JWT, c.Tenants["b"].Auth.JWT; a.Secret.Reveal() != strings.Repeat("a", 32) || b.Secret.Reveal() != strings.Repeat("b", 32) || !a.Guest || c.Tenants["c"].Rooms.Starting[0] != "${x}" {
+		t.Errorf("a %q, b %q, c %q", a.Secret.Reveal(), b.Secret.Reveal(), c.Tenants["c"].Rooms.Starting)
+	}
+}
+
+func TestAConfigIsShownAsItIsWritten(t *testing.T) {
+	path := write(t, map[string]string{
+		"config.yaml": `
+modules: {m: {file: m.wasm}}
+tenants:
+  default:
+    chain:
+    - module: m
+      config: &c
+        token: Bearer ${file:s}
+        n: ${file:n}
+        list: [1, "${file:s}"]
+        x: $${}
+    - { module: m, config: *c }
+    - { module: m, config: {a: 1} }
+`,
+		"s": "hunter2", "n": "5557713",
+	})
+	c, err := config.Load(path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	chain := c.Tenants["default"].Chain
+	for i := range 2 {
+		if got, want := string(chain[i].Shown), `{"list":[1,"${file:s}"],"n":"${file:n}","token":"Bearer ${file:s}","x":"$${}"}`; got != want {
+			t.Errorf("shown %s, want %s", got, want)
+		}
+		if got, want := string(chain[i].Config), `{"list":[1,"hunter2"],"n":5557713,"token":"Bearer hunter2","x":"${}"}`; got != want {
+			t.Errorf("config %s, want %s", got, want)
+		}
+	}
+	if chain[2].Shown != nil {
+		t.Errorf("what is not filled in is shown as %s", chain[2].Shown)
+	}
+	for edited, want := range map[string]string{
+		string(chain[0].Shown): string(chain[0].Config),
+		`{"list":[2,"${file:s}"],"new":"${file:s}","token":"Bearer ${file:s}"}`: `{"list":[2,"hunter2"],"new":"${file:s}","token":"Bearer hunter2"}`,
+		`[]`: `[]`, `"${file:s}"`: `"${file:s}"`,
+	} {
+		if got, err := chain[0].Refill(json.RawMessage(edited)); err != nil || string(got) != want {
+			t.Errorf("%s becomes %s, %v; want %s", edited, got, err, want)
+		}
+	}
+	if got, want := c.Redact(`a token "hunter2", 5557713 and hunter`), `a token "${file:s}", ${file:n} and hunter`; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+	if text := fmt.Sprintf("%+v %#v", c.Filled, c.Filled); strings.Contains(text, "hunter2") {
+		t.Error(text)
+	}
+}
