@@ -40,12 +40,12 @@ func TestBuiltGuests(t *testing.T) {
 		t.Run(name+" in "+language, func(t *testing.T) {
 			wasm := built(t, name)
 			var out, log bytes.Buffer
-			options := module.Options{CacheDir: filepath.Join(dir, "cache"), Timeout: time.Minute}
+			options := module.Options{Cache: cache, Timeout: time.Minute}
 			err := module.Test(t.Context(), &out, &log, filepath.Join(dir, name+".wasm"), filepath.Join(name, "tests.yaml"), options)
 			if err != nil || !strings.HasSuffix(out.String(), " tests are good\n") {
 				t.Errorf("%v\n%s%s", err, &out, &log)
 			}
-			r, err := hosttest.Probe(t.Context(), trial.Config{Wasm: wasm, Timeout: time.Minute, CacheDir: options.CacheDir})
+			r, err := hosttest.Probe(t.Context(), trial.Config{Wasm: wasm, Timeout: time.Minute, Cache: options.Cache})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -107,7 +107,7 @@ func TestBuiltGuestsSayWhatIsWrong(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			wasm := built(t, name)
 			for config, want := range configs {
-				m, err := trial.Load(t.Context(), trial.Config{Wasm: wasm, Settings: json.RawMessage(config), CacheDir: filepath.Join(dir, "cache")})
+				m, err := trial.Load(t.Context(), trial.Config{Wasm: wasm, Settings: json.RawMessage(config), Cache: cache})
 				if err == nil {
 					m.Close()
 				}

@@ -16,18 +16,27 @@ import (
 	"time"
 
 	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/diskcache"
 	"github.com/mootchat/moot/engine/wire"
 	"github.com/mootchat/moot/host"
+	"github.com/mootchat/moot/host/script"
 )
 
-// dir holds what is built, and what is compiled of it, for all tests.
-var dir string
+// dir holds what is built, and cache what is compiled of it, for all tests.
+var (
+	dir   string
+	cache *diskcache.Cache
+)
 
 func TestMain(m *testing.M) {
+	if script.Asked(os.Args[1:]) {
+		os.Exit(script.Answer(os.Stdin, os.Stdout))
+	}
 	var err error
 	if dir, err = os.MkdirTemp("", "moot-guests"); err != nil {
 		panic(err)
 	}
+	cache = diskcache.Open(diskcache.Config{Dir: filepath.Join(dir, "cache")})
 	code := m.Run()
 	os.RemoveAll(dir)
 	os.Exit(code)
@@ -83,7 +92,7 @@ func (l *logged) String() string {
 func load(t *testing.T, path, config string, grants ...string) (*host.Host, *logged, error) {
 	t.Helper()
 	log := new(logged)
-	h, err := host.New(host.Config{CacheDir: filepath.Join(dir, "cache"), Log: slog.New(slog.NewTextHandler(log, nil))})
+	h, err := host.New(host.Config{Cache: cache, Log: slog.New(slog.NewTextHandler(log, nil))})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -13,6 +12,7 @@ import (
 	"github.com/mootchat/moot/engine"
 	"github.com/mootchat/moot/engine/wire"
 	"github.com/mootchat/moot/host"
+	"github.com/mootchat/moot/host/script"
 )
 
 // scripted is a host with the script as the chain of the tenant default, or why it
@@ -24,7 +24,7 @@ func scripted(t *testing.T, path, config string, grants ...string) (*host.Host, 
 		t.Fatal(err)
 	}
 	log := new(logged)
-	h, err := host.New(host.Config{CacheDir: filepath.Join(dir, "cache"), Log: slog.New(slog.NewTextHandler(log, nil)), StartTimeout: time.Minute})
+	h, err := host.New(host.Config{Cache: cache, Scripts: script.New(script.Config{Command: script.Self()}), Log: slog.New(slog.NewTextHandler(log, nil)), StartTimeout: time.Minute})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -147,7 +147,7 @@ func TestNoPropertyThatIsNotText(t *testing.T) {
 
 // TestASwapAfterCloseHoldsNothingUp swaps rules in that were loaded before the host was closed.
 func TestASwapAfterCloseHoldsNothingUp(t *testing.T) {
-	h, err := New(Config{CacheDir: cacheDir})
+	h, err := New(Config{Cache: cache})
 	if err != nil {
 		t.Fatal(err)
 	}

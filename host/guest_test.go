@@ -17,13 +17,14 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/diskcache"
 	"github.com/mootchat/moot/engine/wire"
 )
 
-// goGuest is testdata/guest, built once, and cacheDir where it is compiled once.
+// goGuest is testdata/guest, built once, and cache where it is compiled once.
 var (
-	goGuest  []byte
-	cacheDir string
+	goGuest []byte
+	cache   *diskcache.Cache
 )
 
 func TestMain(m *testing.M) {
@@ -41,7 +42,7 @@ func TestMain(m *testing.M) {
 	if goGuest, err = os.ReadFile(file); err != nil {
 		panic(err)
 	}
-	cacheDir = filepath.Join(dir, "cache")
+	cache = diskcache.Open(diskcache.Config{Dir: filepath.Join(dir, "cache")})
 	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
 		os.RemoveAll(dir)
 		os.Exit(code)
@@ -78,7 +79,7 @@ func (l *logged) String() string {
 func start(t testing.TB, cfg Config, chain ...Entry) (*Host, *logged) {
 	t.Helper()
 	log := new(logged)
-	cfg.CacheDir = cacheDir
+	cfg.Cache = cmp.Or[Cache](cfg.Cache, cache)
 	cfg.StartTimeout = patience
 	cfg.ChainTimeout = cmp.Or(cfg.ChainTimeout, patience)
 	cfg.Log = slog.New(slog.NewTextHandler(log, nil))
@@ -136,7 +137,7 @@ func swap(t testing.TB, h *Host, rules Rules) {
 // problems loads rules that cannot be loaded.
 func problems(t *testing.T, rules Rules) string {
 	t.Helper()
-	h, err := New(Config{CacheDir: cacheDir, StartTimeout: time.Second})
+	h, err := New(Config{Cache: cache, StartTimeout: time.Second})
 	if err != nil {
 		t.Fatal(err)
 	}

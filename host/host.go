@@ -3,9 +3,7 @@ package host
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"log/slog"
-	"os"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -14,20 +12,22 @@ import (
 	"github.com/tetratelabs/wazero"
 
 	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/host/script"
 )
 
 // Config says how a host works. The zero Config is a host in good order.
 type Config struct {
-	CacheDir     string        // where compiled modules are kept, made if it is not there; "": in memory alone
-	Memory       int64         // bytes that all instances may use together, those of a tenant beside others half of it; 0: 1 GiB
-	Instances    int           // of one generation at most; 0: one for each processor, at least 2
-	StartTimeout time.Duration // for a module's own start, its _initialize and moot_init; 0: 5 s
-	ChainTimeout time.Duration // for all entries of a chain together, about one event, where rules say nothing; 0: 250 ms
-	Log          *slog.Logger  // nil: nothing is logged
-	Rooms        Rooms         // nil: modules find the size of rooms unavailable
-	Store        Store         // nil: a MemoryStore
-	Fresh        bool          // each event finds a new instance, as a replay needs it
-	Alone        bool          // the chain of a room that a message is moved to is not asked
+	Cache        Cache            // of compiled modules, beside the one in memory; nil: none
+	Memory       int64            // bytes that all instances may use together, those of a tenant beside others half of it; 0: 1 GiB
+	Instances    int              // of one generation at most; 0: one for each processor, at least 2
+	StartTimeout time.Duration    // for a module's own start, its _initialize and moot_init; 0: 5 s
+	ChainTimeout time.Duration    // for all entries of a chain together, about one event, where rules say nothing; 0: 250 ms
+	Log          *slog.Logger     // nil: nothing is logged
+	Scripts      *script.Compiler // of modules that are scripts; nil: one that has no translator, for Lua alone
+	Rooms        Rooms            // nil: modules find the size of rooms unavailable
+	Store        Store            // nil: a MemoryStore
+	Fresh        bool             // each event finds a new instance, as a replay needs it
+	Alone        bool             // the chain of a room that a message is moved to is not asked
 }
 
 // Rooms is what modules may ask about rooms.
@@ -70,32 +70,11 @@ func New(cfg Config) (*Host, error) {
 	h := &Host{cfg: cfg, scratches: make(chan *scratch, 4*runtime.GOMAXPROCS(0))}
 	h.budget.whose = "all modules"
 	h.budget.limit.Store(cfg.Memory)
-	if cfg.CacheDir == "" {
-		h.cache = wazero.NewCompilationCache()
-		return h, nil
+	if h.cfg.Scripts == nil {
+		h.cfg.Scripts = script.New(script.Config{})
 	}
-	if err := private(cfg.CacheDir); err != nil {
-		return nil, err
-	}
-	var err error
-	h.cache, err = wazero.NewCompilationCacheWithDir(cfg.CacheDir)
-	return h, err
-}
-
-// private makes dir if need be, and refuses one that others can write to: what is
-// in it runs as machine code in this process.
-func private(dir string) error {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return fmt.Errorf("compilation cache: %w", err)
-	}
-	info, err := os.Stat(dir)
-	if err != nil {
-		return fmt.Errorf("compilation cache: %w", err)
-	}
-	if runtime.GOOS != "windows" && info.Mode().Perm()&0o022 != 0 {
-		return fmt.Errorf("compilation cache: others can write to %s: chmod 700 it", dir)
-	}
-	return nil
+	h.cache = compilations(cfg.Cache, cfg.Log)
+	return h, nil
 }
 
 // Swap puts r into use in place of the rules before. Calls in flight finish

@@ -39,6 +39,7 @@ func (h *Host) Inspect(ctx context.Context, module Module, config json.RawMessag
 	}
 	l := &loader{host: h, ctx: ctx, modules: make(map[string]*source)}
 	l.read(module)
+	l.compileScripts()
 	s := l.modules[module.Name]
 	if s == nil {
 		return nil, l.problems[0].Err
@@ -102,6 +103,9 @@ func orEmpty(config json.RawMessage) json.RawMessage {
 
 // askManifest starts an instance for it alone, without a config.
 func (g *generation) askManifest() ([]byte, *failure) {
+	if len(g.module.Manifest) > abi.MaxManifest {
+		return nil, fail(Protocol, "it has more than %d bytes", abi.MaxManifest)
+	}
 	if g.module.Manifest != nil {
 		return g.module.Manifest, nil
 	}

@@ -11,8 +11,11 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime"
 	"slices"
 	"strings"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/mootchat/moot/host/abi"
 	"github.com/mootchat/moot/host/meter"
@@ -28,6 +31,7 @@ type loader struct {
 	next      *Revision
 	problems  Problems
 	modules   map[string]*source // by name; nil: it cannot be used, and was told
+	scripts   []*source          // that were read and are not compiled yet
 	kept      map[binding]*generation
 	recording Recording
 }
@@ -69,6 +73,7 @@ func (h *Host) Load(ctx context.Context, rules Rules) (*Revision, error) {
 	for _, m := range rules.Modules {
 		l.read(m)
 	}
+	l.compileScripts()
 	next.id = l.digest(rules)
 	next.chain = int64(cmp.Or(rules.ChainTimeout, h.cfg.ChainTimeout))
 	if next.memory = h.cfg.Memory; len(rules.Tenants) > 1 {
@@ -115,18 +120,37 @@ func (l *loader) read(m Module) {
 	case m.SHA256 != "" && !strings.EqualFold(m.SHA256, have):
 		l.problems.add(m.Where, m.Name, "%s has the sha256 %s, not %s: if the change is meant, put the new one here", m.File, have, m.SHA256)
 	case m.Script != "":
-		if s.program, err = script.Compile(m.Script, wasm); err != nil {
-			l.problems.add(m.Where, m.Name, "%w", err)
-			return
-		}
-		s.wasm = s.program.Runner
-		l.modules[m.Name] = s
+		l.scripts = append(l.scripts, s)
 	case !bytes.HasPrefix(wasm, []byte("\x00asm")):
 		l.problems.add(m.Where, m.Name, "%s is not a WebAssembly module: it begins with %q where one begins with %q",
 			m.File, wasm[:min(len(wasm), 8)], "\x00asm")
 	default:
 		l.modules[m.Name] = s
 	}
+}
+
+// compileScripts makes programs of the scripts that were read, as many at a time as the
+// compiler takes.
+func (l *loader) compileScripts() {
+	errs := make([]error, len(l.scripts))
+	var all errgroup.Group
+	all.SetLimit(runtime.GOMAXPROCS(0))
+	for i, s := range l.scripts {
+		all.Go(func() error {
+			s.program, errs[i] = l.host.cfg.Scripts.Compile(l.ctx, s.Script, s.wasm)
+			return nil
+		})
+	}
+	_ = all.Wait() // the errors are those of errs
+	for i, s := range l.scripts {
+		if errs[i] != nil {
+			l.problems.add(s.Where, s.Name, "%w", errs[i])
+			continue
+		}
+		s.wasm = s.program.Runner
+		l.modules[s.Name] = s
+	}
+	l.scripts = nil
 }
 
 // Binary reads the module, or the script's text: at most [MaxModule] bytes. It does not look at

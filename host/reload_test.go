@@ -121,7 +121,7 @@ func TestACallInFlightFinishesOnTheOldRevision(t *testing.T) {
 }
 
 func TestACloseWaitsForCallsInFlight(t *testing.T) {
-	h, err := New(Config{CacheDir: cacheDir})
+	h, err := New(Config{Cache: cache})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,22 +15,28 @@ import (
 	"time"
 
 	"github.com/mootchat/moot/engine/cli/module"
+	"github.com/mootchat/moot/engine/diskcache"
 	"github.com/mootchat/moot/host/hosttest"
+	"github.com/mootchat/moot/host/script"
 	"github.com/mootchat/moot/host/trial"
 )
 
 var languages = []string{"go", "rust", "c", "cpp", "assemblyscript", "zig"}
 
 // cache keeps what was compiled, for all tests.
-var cache string
+var cache *diskcache.Cache
 
 func TestMain(m *testing.M) {
-	var err error
-	if cache, err = os.MkdirTemp("", "moot-sdk"); err != nil {
+	if script.Asked(os.Args[1:]) {
+		os.Exit(script.Answer(os.Stdin, os.Stdout))
+	}
+	dir, err := os.MkdirTemp("", "moot-sdk")
+	if err != nil {
 		panic(err)
 	}
+	cache = diskcache.Open(diskcache.Config{Dir: dir})
 	code := m.Run()
-	os.RemoveAll(cache)
+	os.RemoveAll(dir)
 	os.Exit(code)
 }
 
@@ -86,7 +92,7 @@ func TestBlocklist(t *testing.T) {
 				{`{"words":["darn","c++"]}`, `words: "c++" is not one word`},
 				{`{"words":[""]}`, `words: "" is not one word`},
 			} {
-				m, err := trial.Load(t.Context(), trial.Config{Wasm: wasm, Settings: json.RawMessage(c.config), CacheDir: cache})
+				m, err := trial.Load(t.Context(), trial.Config{Wasm: wasm, Settings: json.RawMessage(c.config), Cache: cache})
 				if err == nil {
 					m.Close()
 				}
@@ -109,7 +115,7 @@ func TestBlocklist(t *testing.T) {
 				{"oh dear", false, "", ""},
 			})
 			asks(t, wasm, `{}`, []exchange{{"oh darn", false, "", ""}})
-			r, err := hosttest.Probe(t.Context(), trial.Config{Wasm: wasm, Timeout: time.Minute, CacheDir: cache})
+			r, err := hosttest.Probe(t.Context(), trial.Config{Wasm: wasm, Timeout: time.Minute, Cache: cache})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -131,7 +137,7 @@ type exchange struct {
 
 func asks(t *testing.T, wasm []byte, config string, list []exchange) {
 	t.Helper()
-	m, err := trial.Load(t.Context(), trial.Config{Wasm: wasm, Settings: json.RawMessage(config), Timeout: time.Minute, CacheDir: cache})
+	m, err := trial.Load(t.Context(), trial.Config{Wasm: wasm, Settings: json.RawMessage(config), Timeout: time.Minute, Cache: cache})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -223,7 +229,7 @@ func TestNewProjects(t *testing.T) {
 				}
 			}
 			var out, log bytes.Buffer
-			err := module.Test(t.Context(), &out, &log, dir, "", module.Options{CacheDir: cache, Timeout: time.Minute})
+			err := module.Test(t.Context(), &out, &log, dir, "", module.Options{Cache: cache, Scripts: script.New(script.Config{Command: script.Self()}), Timeout: time.Minute})
 			if err != nil || log.Len() > 0 || !strings.HasSuffix(out.String(), "3 of 3 tests are good\n") {
 				t.Errorf("%v\n%s%s", err, &out, &log)
 			}
@@ -284,7 +290,7 @@ func TestReadmesTests(t *testing.T) {
 	write(t, filepath.Join(dir, "limit.js"), []byte(limit))
 	write(t, filepath.Join(dir, "tests.yaml"), text)
 	var out, log bytes.Buffer
-	err := module.Test(t.Context(), &out, &log, filepath.Join(dir, "limit.js"), "", module.Options{CacheDir: cache, Timeout: time.Minute})
+	err := module.Test(t.Context(), &out, &log, filepath.Join(dir, "limit.js"), "", module.Options{Cache: cache, Scripts: script.New(script.Config{Command: script.Self()}), Timeout: time.Minute})
 	if err != nil || !strings.HasSuffix(out.String(), "2 of 2 tests are good\n") {
 		t.Errorf("%v\n%s%s", err, &out, &log)
 	}
@@ -314,7 +320,7 @@ func TestPagesModule(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "quiet")
 	write(t, filepath.Join(dir, "main.wat"), text)
 	wasm := built(t, dir)
-	guest, err := trial.Load(t.Context(), trial.Config{Wasm: wasm, CacheDir: cache})
+	guest, err := trial.Load(t.Context(), trial.Config{Wasm: wasm, Cache: cache})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -325,7 +331,7 @@ func TestPagesModule(t *testing.T) {
 			t.Errorf("%q: %v %s, want %s", text, err, a.Verdict, want)
 		}
 	}
-	r, err := hosttest.Probe(t.Context(), trial.Config{Wasm: wasm, CacheDir: cache, Timeout: time.Minute})
+	r, err := hosttest.Probe(t.Context(), trial.Config{Wasm: wasm, Cache: cache, Timeout: time.Minute})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -21,7 +21,7 @@ func (c *checkCommand) Run(ctx context.Context, t terminal) error {
 		return err
 	}
 	quiet := slog.New(slog.DiscardHandler)
-	rules, loaded, err := loadRules(ctx, cfg, quiet, nil, nil, auth.NewKeySets(nil, quiet), newSources(quiet))
+	rules, loaded, err := loadRules(ctx, cfg, quiet, nil, nil, auth.NewKeySets(nil, quiet), newSources(cfg.Cache, quiet))
 	if err = errors.Join(checkTLS(ctx, cfg), err); err != nil {
 		return redacted(cfg, err)
 	}

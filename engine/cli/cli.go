@@ -16,6 +16,7 @@ import (
 
 	"github.com/mootchat/moot/engine/cli/bench"
 	"github.com/mootchat/moot/engine/cli/module"
+	"github.com/mootchat/moot/host/script"
 )
 
 // Exit codes of the program.
@@ -52,6 +53,9 @@ type terminal struct {
 // code to exit with. It ends early when the process is sent SIGTERM or SIGINT;
 // a second one ends the process at once.
 func Run(args []string, in io.Reader, out, err io.Writer) int {
+	if script.Asked(args) {
+		return script.Answer(in, out)
+	}
 	ctx, stop := untilSignal()
 	defer stop()
 

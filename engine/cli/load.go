@@ -10,7 +10,6 @@ import (
 	"log/slog"
 	"maps"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -91,7 +90,7 @@ func logger(c config.Log, w io.Writer) (*slog.Logger, *slog.LevelVar) {
 // gives what it loaded: it is dropped before the host is closed. A module that does
 // not load is a misuse: the operator named it.
 func loadRules(ctx context.Context, cfg *config.Config, log *slog.Logger, rooms host.Rooms, store host.Store, keys *auth.KeySets, from *sources) (*host.Host, *loaded, error) {
-	h, err := host.New(host.Config{Log: log, CacheDir: cacheDir(), Rooms: rooms, Store: store})
+	h, err := host.New(host.Config{Log: log, Cache: from.cache, Scripts: from.scripts, Rooms: rooms, Store: store})
 	if err != nil {
 		return nil, nil, err
 	}
@@ -105,16 +104,6 @@ func loadRules(ctx context.Context, cfg *config.Config, log *slog.Logger, rooms 
 	}
 	l.swap(h)
 	return h, l, nil
-}
-
-// cacheDir is where compiled modules are kept from start to start; "" if the
-// user has no place for such things.
-func cacheDir() string {
-	dir, err := os.UserCacheDir()
-	if err != nil {
-		return ""
-	}
-	return filepath.Join(dir, "moot", "modules")
 }
 
 func rulesOf(ctx context.Context, cfg *config.Config, from *sources) host.Rules {

@@ -30,8 +30,9 @@ type moduleFlags struct {
 	Timeout time.Duration `help:"Time for one event; 50ms if not given." placeholder:"TIME"`
 }
 
-func (f *moduleFlags) options() module.Options {
-	return module.Options{Config: f.Config, Grants: f.Grant, Memory: f.Memory, Timeout: f.Timeout, CacheDir: cacheDir()}
+func (f *moduleFlags) options(t terminal) module.Options {
+	from := commandSources(t)
+	return module.Options{Config: f.Config, Grants: f.Grant, Memory: f.Memory, Timeout: f.Timeout, Cache: from.cache, Scripts: from.scripts}
 }
 
 type moduleNew struct {
@@ -72,7 +73,7 @@ type moduleInspect struct{ moduleFlags }
 
 // Run prints the table.
 func (c *moduleInspect) Run(ctx context.Context, t terminal) error {
-	return module.Inspect(ctx, t.out, t.err, c.File, c.options())
+	return module.Inspect(ctx, t.out, t.err, c.File, c.options(t))
 }
 
 type moduleTest struct {
@@ -82,7 +83,7 @@ type moduleTest struct {
 
 // Run runs the tests.
 func (c *moduleTest) Run(ctx context.Context, t terminal) error {
-	return module.Test(ctx, t.out, t.err, c.File, c.Tests, c.options())
+	return module.Test(ctx, t.out, t.err, c.File, c.Tests, c.options(t))
 }
 
 type moduleRun struct {
@@ -123,7 +124,7 @@ func (c *moduleRun) Run(ctx context.Context, t terminal) error {
 			return misuse{fmt.Errorf("%s is not JSON: %s", name, text)}
 		}
 	}
-	return module.Run(ctx, t.out, t.err, c.File, q, c.options())
+	return module.Run(ctx, t.out, t.err, c.File, q, c.options(t))
 }
 
 type moduleBench struct {
@@ -137,12 +138,12 @@ func (c *moduleBench) Run(ctx context.Context, t terminal) error {
 	if c.Time <= 0 {
 		return misuse{errors.New("--time must be more than nothing")}
 	}
-	return module.Bench(ctx, t.out, t.err, c.File, c.Message, c.Time, c.options())
+	return module.Bench(ctx, t.out, t.err, c.File, c.Message, c.Time, c.options(t))
 }
 
 type moduleConform struct{ moduleFlags }
 
 // Run prints the table of what was tried.
 func (c *moduleConform) Run(ctx context.Context, t terminal) error {
-	return module.Conform(ctx, t.out, t.err, c.File, c.options())
+	return module.Conform(ctx, t.out, t.err, c.File, c.options(t))
 }

@@ -185,7 +185,7 @@ func loads(t *testing.T, what, path, text string) {
 		t.Errorf("%s: %v", what, err)
 		return
 	}
-	rules, made, err := loadRules(t.Context(), cfg, slog.New(slog.DiscardHandler), nil, nil, auth.NewKeySets(nil, nil), newSources(nil))
+	rules, made, err := loadRules(t.Context(), cfg, slog.New(slog.DiscardHandler), nil, nil, auth.NewKeySets(nil, nil), newSources(config.Path{}, slog.New(slog.DiscardHandler)))
 	if err != nil {
 		t.Errorf("%s: %v", what, err)
 		return

@@ -17,9 +17,14 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/mootchat/moot/host/script"
 )
 
 func TestMain(m *testing.M) {
+	if script.Asked(os.Args[1:]) {
+		os.Exit(script.Answer(os.Stdin, os.Stdout))
+	}
 	testscript.Main(m, map[string]func(){
 		"moot": func() { os.Exit(Run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) },
 	})

@@ -82,7 +82,7 @@ func (c *serveCommand) start(ctx context.Context, t terminal, e *ending, hup <-c
 func (c *serveCommand) serve(ctx context.Context, t terminal, n *node, trace config.Trace, level *slog.LevelVar, common *ground) error {
 	cfg, log, sizes := n.cfg, n.log, &roomSizes{}
 	n.keys = auth.NewKeySets(nil, log)
-	from := newSources(log)
+	from := newSources(cfg.Cache, log)
 	defer n.ending.doingNow("modules")()
 	rules, loaded, err := loadRules(ctx, cfg, log, sizes, common.store, n.keys, from)
 	if err != nil {

@@ -10,13 +10,13 @@ import (
 	"io/fs"
 	"log/slog"
 	"net/url"
-	"os"
 	"path"
 	"path/filepath"
 	"sync"
 	"time"
 
 	"github.com/mootchat/moot/engine/config"
+	"github.com/mootchat/moot/engine/diskcache"
 	"github.com/mootchat/moot/engine/fetch"
 	"github.com/mootchat/moot/engine/files"
 	"github.com/mootchat/moot/host"
@@ -30,20 +30,21 @@ const fetchTime = 30 * time.Second
 // fileTime is how long a load waits for the file of one module.
 const fileTime = 5 * time.Second
 
-// sources is where modules come from: files, and elsewhere. Loads share it, so that what
+// sources is where modules come from, files and elsewhere, and the cache of what is made of
+// them. Loads share it, so that what
 // hangs is counted once.
 type sources struct {
-	disk files.Waiter
-	web  *fetch.Fetcher
+	disk    files.Waiter
+	web     *fetch.Fetcher
+	cache   *diskcache.Cache
+	scripts *script.Compiler
 }
 
-// newSources gets modules, and keeps those from elsewhere for the next start.
-func newSources(log *slog.Logger) *sources {
-	c := fetch.Config{Max: host.MaxModule, Log: log}
-	if dir, err := os.UserCacheDir(); err == nil {
-		c.Dir = filepath.Join(dir, "moot", "fetched")
-	}
-	return &sources{web: fetch.New(c)}
+// newSources makes the sources of a configuration with this setting `cache`.
+func newSources(cache config.Path, log *slog.Logger) *sources {
+	kept := diskcache.Open(diskcache.Config{Dir: cacheDir(cache, log), Log: log})
+	return &sources{web: fetch.New(fetch.Config{Max: host.MaxModule, Cache: kept}), cache: kept,
+		scripts: script.New(script.Config{Command: script.Self(), Cache: kept})}
 }
 
 // moduleOf is where a module comes from. What is fetched is fetched when it is opened,

@@ -50,7 +50,7 @@ func (t trials) Try(ctx context.Context, tenant, module string, q api.Trial) (ap
 	}
 	tried, err := trial.Load(ctx, trial.Config{
 		Name: module, File: m.File, Script: m.Script, Wasm: text, Settings: entry.Config, Grants: append([]string{}, entry.Grants...),
-		Timeout: entry.Timeout, Memory: entry.Memory, CacheDir: cacheDir(),
+		Timeout: entry.Timeout, Memory: entry.Memory, Cache: t.from.cache, Scripts: t.from.scripts,
 	})
 	if err != nil {
 		return api.Tried{}, refused("module", err)

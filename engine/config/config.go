@@ -42,6 +42,7 @@ type Config struct {
 	Cluster    Cluster           `yaml:"cluster" restart:"true"`
 	Limits     Limits            `yaml:"limits"`
 	Sessions   Sessions          `yaml:"sessions" restart:"true"`
+	Cache      Path              `yaml:"cache" restart:"true"`                          // a directory; "" = moot in the user's cache directory; "off" = none
 	Drain      time.Duration     `yaml:"drain" default:"30s" min:"0s" max:"1h"`         // time to let clients go on shutdown; 0 = at once
 	DrainDelay time.Duration     `yaml:"drainDelay" default:"0s" min:"0s" max:"10m"`    // between failing readiness and closing the listeners on shutdown
 	Watch      bool              `yaml:"watch" default:"false"`                         // reload when a file changes

@@ -177,7 +177,7 @@ func TestOverridesAreStrongerThanTheFile(t *testing.T) {
 func TestOverridesAreCheckedLikeTheFile(t *testing.T) {
 	for _, test := range []struct{ set, want string }{
 		{"http.listen", `--set: "http.listen" is not a setting and its value such as "http.listen=:8080"`},
-		{"=x", `--set: "": unknown key, want include, http, socket, admin, cluster, limits, sessions, drain, drainDelay, watch, trustedProxies, log, decisions, telemetry, modules or tenants`},
+		{"=x", `--set: "": unknown key, want include, http, socket, admin, cluster, limits, sessions, cache, drain, drainDelay, watch, trustedProxies, log, decisions, telemetry, modules or tenants`},
 		{"http.listn=x", `--set: http.listn: unknown key, did you mean "listen"?`},
 		{"http=x", `--set: http: want a mapping, found text`},
 		{"http.listen=x", `--set: http.listen: "x" is not an address such as ":8080" or "127.0.0.1:8080"`},

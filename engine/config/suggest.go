@@ -11,7 +11,7 @@ import (
 const maxQuoted = 64
 
 // maxListed is how many names a message lists.
-const maxListed = 16
+const maxListed = 19
 
 // quote shows a value in a message: in quotes, on one line, cut where it is long.
 func quote(text string) string {

@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"net/http"
 	"net/url"
 	"time"
@@ -20,30 +19,23 @@ import (
 // Config says how files are fetched. The zero Config is one in good order that keeps
 // nothing.
 type Config struct {
-	Dir   string         // where files are kept, made if it is not there; "": they are not
-	Keep  int64          // bytes there; those that were not asked for longest go first; 0: 1 GiB
+	Cache Cache          // of what was fetched; nil: every load fetches it
 	Max   int64          // bytes of one file; 0: 16 MiB
 	Time  time.Duration  // for one file; 0: 30 s
 	Roots *x509.CertPool // who signs certificates of servers; nil: whom the system trusts
-	Log   *slog.Logger   // is told of damage in Dir; nil: nobody is
 }
 
 // Fetcher fetches files. Its methods may be called concurrently.
 type Fetcher struct {
-	cfg   Config
-	http  *http.Client
-	cache *cache
+	cfg  Config
+	http *http.Client
 }
 
 // New makes a Fetcher.
 func New(cfg Config) *Fetcher {
-	cfg.Keep = cmp.Or(cfg.Keep, 1<<30)
 	cfg.Max = cmp.Or(cfg.Max, 16<<20)
 	cfg.Time = cmp.Or(cfg.Time, 30*time.Second)
-	if cfg.Log == nil {
-		cfg.Log = slog.New(slog.DiscardHandler)
-	}
-	return &Fetcher{cfg, newClient(cfg.Roots), &cache{dir: cfg.Dir, limit: cfg.Keep, max: cfg.Max, log: cfg.Log}}
+	return &Fetcher{cfg, newClient(cfg.Roots)}
 }
 
 // URL is the file at an https address whose sha256, 64 hex digits in lower case, is sum.
@@ -59,7 +51,7 @@ func (f *Fetcher) URL(ctx context.Context, address, sum string) ([]byte, error) 
 	if err := want.Validate(); err != nil {
 		return nil, fmt.Errorf("%s: its sha256 must be given: 64 hex digits in lower case", shown(u))
 	}
-	if content := f.cache.get(want); content != nil {
+	if content := f.kept(want); content != nil {
 		return content, nil
 	}
 	content, err := f.within(ctx, func(ctx context.Context) ([]byte, error) { return f.download(ctx, u) })
@@ -69,7 +61,7 @@ func (f *Fetcher) URL(ctx context.Context, address, sum string) ([]byte, error) 
 	if have := digest.FromBytes(content); have != want {
 		return nil, wrongSum(shown(u), have, want)
 	}
-	f.cache.put(want, content)
+	f.keep(want, content)
 	return content, nil
 }
 

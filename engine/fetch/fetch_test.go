@@ -8,11 +8,8 @@ import (
 	"encoding/hex"
 	"io"
 	"log"
-	"log/slog"
 	"net/http"
 	"net/http/httptest"
-	"os"
-	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -42,7 +39,7 @@ func elsewhere(t *testing.T, h http.Handler) (s *httptest.Server, config fetch.C
 	t.Cleanup(s.Close)
 	roots := x509.NewCertPool()
 	roots.AddCert(s.Certificate())
-	return s, fetch.Config{Dir: filepath.Join(t.TempDir(), "kept"), Roots: roots}, asked
+	return s, fetch.Config{Cache: kept{}, Roots: roots}, asked
 }
 
 func serving(content []byte) http.Handler {
@@ -86,84 +83,28 @@ func TestWhatWasFetchedIsKept(t *testing.T) {
 	gives(t, content)(fetch.New(config).URL(t.Context(), "https://127.0.0.1:1/elsewhere", sum(content)))
 }
 
+// kept is a cache in memory.
+type kept map[string][]byte
+
+func (k kept) Get(name string) []byte          { return k[name] }
+func (k kept) Put(name string, content []byte) { k[name] = content }
+
+// A cache is not believed.
 func TestWhatIsKeptAndDamagedIsFetchedAgain(t *testing.T) {
 	content := []byte("a rule")
 	s, config, asked := elsewhere(t, serving(content))
-	var logs bytes.Buffer
-	config.Log = slog.New(slog.NewTextHandler(&logs, nil))
-	f := fetch.New(config)
-	file := filepath.Join(config.Dir, "sha256-"+sum(content))
+	f, name := fetch.New(config), "fetched sha256:"+sum(content)
 	for i, damage := range []string{"", "a rul", "b rule", "a rule and more"} {
 		if i > 0 {
-			if err := os.WriteFile(file, []byte(damage), 0o600); err != nil {
-				t.Fatal(err)
-			}
+			config.Cache.Put(name, []byte(damage))
 		}
 		gives(t, content)(f.URL(t.Context(), s.URL, sum(content)))
-		if kept, err := os.ReadFile(file); err != nil || !bytes.Equal(kept, content) {
-			t.Errorf("%q is kept, %v", kept, err)
+		if kept := config.Cache.Get(name); !bytes.Equal(kept, content) {
+			t.Errorf("%q is kept", kept)
 		}
 	}
-	if asked.Load() != 4 || strings.Count(logs.String(), "damaged") != 3 {
-		t.Errorf("fetched %d times:\n%s", asked.Load(), &logs)
-	}
-}
-
-func TestWhatIsKeptIsBounded(t *testing.T) {
-	const size = 1000
-	s, config, asked := elsewhere(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		_, _ = w.Write(bytes.Repeat([]byte(r.URL.Path[1:]), size))
-	}))
-	config.Keep = 3 * size
-	f := fetch.New(config)
-	get := func(letter string) {
-		t.Helper()
-		content := bytes.Repeat([]byte(letter), size)
-		gives(t, content)(f.URL(t.Context(), s.URL+"/"+letter, sum(content)))
-		old := time.Now().Add(-time.Hour + time.Duration(asked.Load())*time.Minute)
-		if err := os.Chtimes(filepath.Join(config.Dir, "sha256-"+sum(content)), old, old); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := os.MkdirAll(config.Dir, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	half := filepath.Join(config.Dir, "new-1")
-	if err := os.WriteFile(half, make([]byte, size), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	long := time.Now().Add(-2 * time.Hour)
-	if err := os.Chtimes(half, long, long); err != nil {
-		t.Fatal(err)
-	}
-	for _, letter := range strings.Fields("a b c a d e") {
-		get(letter)
-	}
-	var kept string
-	for _, letter := range strings.Fields("a b c d e") {
-		if _, err := os.Stat(filepath.Join(config.Dir, "sha256-"+sum(bytes.Repeat([]byte(letter), size)))); err == nil {
-			kept += letter
-		}
-	}
-	if files, _ := os.ReadDir(config.Dir); len(files) != 3 || !strings.HasSuffix(kept, "de") {
-		t.Errorf("%d files are kept, of %q", len(files), kept)
-	}
-}
-
-func TestAFolderThatCannotBeUsedMakesNothingFail(t *testing.T) {
-	content := []byte("a rule")
-	s, config, asked := elsewhere(t, serving(content))
-	config.Dir = filepath.Join(t.TempDir(), "file")
-	if err := os.WriteFile(config.Dir, nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	var logs bytes.Buffer
-	config.Log = slog.New(slog.NewTextHandler(&logs, nil))
-	for range 2 {
-		gives(t, content)(fetch.New(config).URL(t.Context(), s.URL, sum(content)))
-	}
-	if asked.Load() != 2 || !strings.Contains(logs.String(), "cannot be kept") {
-		t.Errorf("fetched %d times:\n%s", asked.Load(), &logs)
+	if asked.Load() != 4 {
+		t.Errorf("fetched %d times", asked.Load())
 	}
 }
 
@@ -205,7 +146,7 @@ func TestWhatIsNotAsItShouldBeIsRefused(t *testing.T) {
 	fails(t, "did not come whole")(f.URL(ctx, s.URL+"/cut", sum(content)))
 	fails(t, "is not https")(f.URL(ctx, plain.URL, sum(content)))
 	fails(t, "certificate")(fetch.New(fetch.Config{}).URL(ctx, s.URL+"/rule", sum(content)))
-	if files, _ := os.ReadDir(config.Dir); len(files) != 0 {
+	if files := config.Cache.(kept); len(files) != 0 {
 		t.Errorf("%v is kept", files)
 	}
 	gives(t, content)(f.URL(ctx, s.URL+"/moved", sum(content)))

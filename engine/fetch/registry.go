@@ -47,7 +47,7 @@ func (f *Fetcher) OCI(ctx context.Context, reference, sum string) ([]byte, error
 		if err := want.Validate(); err != nil {
 			return nil, fmt.Errorf("%s: %w", reference, err)
 		}
-		if module := f.cache.get(want); module != nil {
+		if module := f.kept(want); module != nil {
 			return module, nil
 		}
 	}
@@ -126,7 +126,7 @@ type manifest struct {
 func (f *Fetcher) manifestText(ctx context.Context, from *remote.Repository, reference string) ([]byte, error) {
 	named := digest.Digest(reference)
 	if named.Validate() == nil {
-		if text := f.cache.get(named); text != nil {
+		if text := f.kept(named); text != nil {
 			return text, nil
 		}
 	} else {
@@ -147,7 +147,7 @@ func (f *Fetcher) manifestText(ctx context.Context, from *remote.Repository, ref
 	if named != "" && at.Digest != named {
 		return nil, fmt.Errorf("the registry gives the manifest %s", at.Digest)
 	}
-	f.cache.put(at.Digest, text)
+	f.keep(at.Digest, text)
 	return text, nil
 }
 
@@ -156,7 +156,7 @@ func (f *Fetcher) blob(ctx context.Context, at ocispec.Descriptor, from content.
 	if err := at.Digest.Validate(); err != nil {
 		return nil, fmt.Errorf("the digest of its module: %w", err)
 	}
-	if kept := f.cache.get(at.Digest); kept != nil {
+	if kept := f.kept(at.Digest); kept != nil {
 		return kept, nil
 	}
 	body, err := from.Fetch(ctx, at)
@@ -168,7 +168,7 @@ func (f *Fetcher) blob(ctx context.Context, at ocispec.Descriptor, from content.
 	if err != nil {
 		return nil, fmt.Errorf("its module: %w", err)
 	}
-	f.cache.put(at.Digest, whole)
+	f.keep(at.Digest, whole)
 	return whole, nil
 }
 

@@ -121,7 +121,7 @@ func TestARegistryThatGivesSomethingElseIsNotBelieved(t *testing.T) {
 	for _, ref := range []string{":1", "@" + at.Digest.String()} {
 		fails(t, "its module: ", "mismatch")(f.OCI(t.Context(), r.host+"/rules/calm"+ref, ""))
 	}
-	if _, err := os.Stat(filepath.Join(r.config.Dir, "sha256-"+sum([]byte("a rule")))); err == nil {
+	if r.config.Cache.Get("fetched sha256:"+sum([]byte("a rule"))) != nil {
 		t.Error("it is kept")
 	}
 	r.spoil.Store(false)

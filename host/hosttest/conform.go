@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/mootchat/moot/host"
 	"github.com/mootchat/moot/host/abi"
 	"github.com/mootchat/moot/host/trial"
 )
@@ -17,8 +18,8 @@ import (
 // Conform puts the conformance guest of an SDK through the whole contract: the golden
 // frames, every hook, field, verdict, error and host function. CONFORMANCE.md says what
 // such a guest does. The error is why that was not possible.
-func Conform(ctx context.Context, wasm []byte, cacheDir string) (*Report, error) {
-	c := &conformance{ctx: ctx, cfg: trial.Config{Name: "conformance", Wasm: wasm, CacheDir: cacheDir, Timeout: time.Minute, // for slow machines
+func Conform(ctx context.Context, wasm []byte, cache host.Cache) (*Report, error) {
+	c := &conformance{ctx: ctx, cfg: trial.Config{Name: "conformance", Wasm: wasm, Cache: cache, Timeout: time.Minute, // for slow machines
 		Memory: 64 << 20, Now: time.UnixMilli(noon), Rooms: map[string]int{"lobby": 3}, KV: map[string]string{"long": strings.Repeat("x", 5000), "gone": ""}}}
 	var err error
 	if c.module, err = trial.Load(ctx, c.cfg); err != nil {

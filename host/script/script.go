@@ -4,7 +4,7 @@
 // 5.4. It knows nothing of the host.
 //
 // The runners are embedded in the program if they were there when it was built
-// (see the folder runner); without them [Compile] says what to do.
+// (see the folder runner); without them [Compiler.Compile] says what to do.
 package script
 
 import (
@@ -12,17 +12,12 @@ import (
 	"embed"
 	"errors"
 	"fmt"
-	"io/fs"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strings"
-	"unicode/utf8"
 )
 
-// MaxText bounds the text of a script, in bytes. For JavaScript and TypeScript it is the
-// depth of what its translator can nest, which takes a stack of Go's with it: twice as much
-// has ended a process.
+// MaxText bounds the text of a script, in bytes.
 const MaxText = 128 << 10
 
 // Export is what a runner exports beside what every module does: it is given the
@@ -42,23 +37,23 @@ type Program struct {
 	Name   string // of the script's file, without folders
 	Text   []byte // what the runner is given
 
-	place  func(line int) (place string, ok bool) // of a line of Text in the script
-	places *regexp.Regexp                         // where Text's lines are named
+	places []int32        // line and column in the script of each line of Text; 0: not known
+	named  *regexp.Regexp // where lines of Text are named
 }
 
-// language is what is done with a script of one kind.
+// language is how scripts of one kind are run.
 type language struct {
-	name      string
-	runner    string
-	translate func(name string, source []byte) (text []byte, place func(line int) (string, bool), err error)
+	name       string
+	runner     string
+	translated bool
 }
 
 // languages by the ends of file names.
 func languages() map[string]language {
 	return map[string]language{
-		".js":  {"JavaScript", "js.wasm", translateJavaScript},
-		".ts":  {"TypeScript", "js.wasm", translateJavaScript},
-		".lua": {"Lua", "lua.wasm", asWritten},
+		".js":  {"JavaScript", "js.wasm", true},
+		".ts":  {"TypeScript", "js.wasm", true},
+		".lua": {"Lua", "lua.wasm", false},
 	}
 }
 
@@ -68,64 +63,30 @@ func Is(file string) bool {
 	return ok
 }
 
-// Compile makes a program of a script. file tells its language and names it in
-// errors, which say the line where the script is wrong; name is what it is known by
-// otherwise. The error wraps ErrNoRunner if this program lacks the runner.
-func Compile(file string, source []byte) (*Program, error) { return compile(built, file, source) }
-
-func compile(runners fs.FS, file string, source []byte) (*Program, error) {
-	l, ok := languages()[filepath.Ext(file)]
-	switch {
-	case !ok:
-		return nil, fmt.Errorf("%s is no script that can be run: its name must end in .js, .ts or .lua", file)
-	case len(source) > MaxText:
-		return nil, fmt.Errorf("%s has %d bytes, a script may have %d", file, len(source), MaxText)
-	case !utf8.Valid(source) || slices.Contains(source, 0):
-		return nil, fmt.Errorf("%s is not UTF-8 text", file)
+// linesOf has the places of a script that runs as it is written: where each line begins, which
+// is all that is known of an error's column.
+func linesOf(source []byte) (places []int32) {
+	for i, line := range bytes.Split(source, []byte("\n")) {
+		places = append(places, int32(i+1), int32(len(line)-len(bytes.TrimLeft(line, " \t"))+1))
 	}
-	runner, err := fs.ReadFile(runners, "built/"+l.runner)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("%w, %s: run `make runners`, which needs clang and wasi-libc, and build it again", ErrNoRunner, l.name)
-	}
-	if err != nil {
-		return nil, err
-	}
-	p := &Program{Runner: runner, Name: filepath.Base(file)}
-	if p.Text, p.place, err = l.translate(file, source); err != nil {
-		return nil, err
-	}
-	p.places = regexp.MustCompile(regexp.QuoteMeta(p.Name) + `:(\d+)`)
-	return p, nil
-}
-
-// asWritten is for languages whose runner takes them as they are. place is where a line
-// begins: that is all that is known of an error's column.
-func asWritten(_ string, source []byte) ([]byte, func(int) (string, bool), error) {
-	lines := bytes.Split(source, []byte("\n"))
-	return source, func(line int) (string, bool) {
-		if line < 1 || line > len(lines) {
-			return "", false
-		}
-		indent := len(lines[line-1]) - len(bytes.TrimLeft(lines[line-1], " \t"))
-		return fmt.Sprintf("%d:%d", line, indent+1), true
-	}, nil
+	return places
 }
 
 // Locate is text in which the lines that the runner names are those of the
 // script as it was written, with their columns where they are known:
 // rule.ts:12:5.
 func (p *Program) Locate(text string) string {
-	if p == nil || p.place == nil || !strings.Contains(text, p.Name) {
+	if p == nil || p.named == nil || !strings.Contains(text, p.Name) {
 		return text
 	}
-	return p.places.ReplaceAllStringFunc(text, func(found string) string {
+	return p.named.ReplaceAllStringFunc(text, func(found string) string {
 		line := 0
 		for _, digit := range found[len(p.Name)+1:] {
 			line = min(line*10+int(digit-'0'), 1<<30)
 		}
-		if place, ok := p.place(line); ok {
-			return p.Name + ":" + place
+		if line < 1 || 2*line > len(p.places) || p.places[2*line-2] == 0 {
+			return found
 		}
-		return found
+		return fmt.Sprintf("%s:%d:%d", p.Name, p.places[2*line-2], p.places[2*line-1])
 	})
 }

@@ -9,17 +9,11 @@ import (
 
 func TestAProgramWithoutRunnersSaysWhatToDo(t *testing.T) {
 	for file, language := range map[string]string{"a.js": "JavaScript", "a.ts": "TypeScript", "a.lua": "Lua"} {
-		_, err := compile(fstest.MapFS{}, file, nil)
+		c := compiler(nil)
+		c.runners = fstest.MapFS{}
+		_, err := c.Compile(t.Context(), file, nil)
 		if !errors.Is(err, ErrNoRunner) || !strings.Contains(err.Error(), language) || !strings.Contains(err.Error(), "make runners") {
 			t.Errorf("%s: %v", file, err)
-		}
-	}
-}
-
-func TestNoNestingEndsTheProcess(t *testing.T) {
-	for _, nested := range []string{"[", "!", "a=>", "a=", "(", "f(", "a**"} {
-		if _, err := compile(fstest.MapFS{"built/js.wasm": {}}, "deep.js", []byte(strings.Repeat(nested, MaxText/len(nested)))); err == nil {
-			t.Errorf("a script of %q alone was translated", nested)
 		}
 	}
 }
@@ -31,7 +25,7 @@ func TestWhatIsNoScriptIsRefused(t *testing.T) {
 		{"rule.lua", "x = '\xff'", "not UTF-8"},
 		{"rule.lua", "x = '\x00'", "not UTF-8"},
 	} {
-		if _, err := Compile(test.file, []byte(test.text)); err == nil || !strings.Contains(err.Error(), test.want) {
+		if _, err := compiler(nil).Compile(t.Context(), test.file, []byte(test.text)); err == nil || !strings.Contains(err.Error(), test.want) {
 			t.Errorf("%s: %v, want %q", test.file, err, test.want)
 		}
 	}

@@ -22,20 +22,22 @@ import (
 
 	"github.com/mootchat/moot/engine"
 	"github.com/mootchat/moot/host"
+	"github.com/mootchat/moot/host/script"
 )
 
 // Config says how a module is tried. Only Wasm must be there.
 type Config struct {
-	Name     string          // in messages; "": module
-	File     string          // in messages
-	Script   string          // the name of a script's file; "": it is a WebAssembly module
-	Wasm     []byte          // the binary, or the script's text
-	Tenant   string          // "": default
-	Settings json.RawMessage // the entry's config
-	Grants   []string        // nil: all that the module asks for
-	Timeout  time.Duration   // 0: as in config.yaml
-	Memory   int64           // 0: as in config.yaml
-	CacheDir string          // of compiled modules; "": none
+	Name     string           // in messages; "": module
+	File     string           // in messages
+	Script   string           // the name of a script's file; "": it is a WebAssembly module
+	Wasm     []byte           // the binary, or the script's text
+	Tenant   string           // "": default
+	Settings json.RawMessage  // the entry's config
+	Grants   []string         // nil: all that the module asks for
+	Timeout  time.Duration    // 0: as in config.yaml
+	Memory   int64            // 0: as in config.yaml
+	Scripts  *script.Compiler // nil: Lua alone
+	Cache    host.Cache       // of compiled modules; nil: none
 
 	Rooms map[string]int    // that there are, and their members
 	KV    map[string]string // what the module finds in its store
@@ -65,7 +67,7 @@ func Load(ctx context.Context, cfg Config) (*Module, error) {
 	m := &Module{cfg: cfg}
 	m.store = host.NewMemoryStoreAt(m.now)
 	var err error
-	m.host, err = host.New(host.Config{CacheDir: cfg.CacheDir, Log: slog.New(problems{m}), Store: m.store, Rooms: rooms(cfg.Rooms), Fresh: cfg.Fresh, Alone: true})
+	m.host, err = host.New(host.Config{Cache: cfg.Cache, Scripts: cfg.Scripts, Log: slog.New(problems{m}), Store: m.store, Rooms: rooms(cfg.Rooms), Fresh: cfg.Fresh, Alone: true})
 	if err != nil {
 		return nil, err
 	}

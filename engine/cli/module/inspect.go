@@ -26,7 +26,7 @@ func Inspect(ctx context.Context, out, log io.Writer, path string, o Options) er
 	if err != nil {
 		return err
 	}
-	h, err := host.New(host.Config{CacheDir: o.CacheDir})
+	h, err := host.New(host.Config{Cache: o.Cache, Scripts: o.Scripts})
 	if err != nil {
 		return err
 	}
@@ -138,7 +138,7 @@ func Conform(ctx context.Context, out, log io.Writer, path string, o Options) er
 		return named(file, err)
 	}
 	if isConformance(ctx, &cfg) {
-		if report, err = hosttest.Conform(ctx, cfg.Wasm, o.CacheDir); err != nil {
+		if report, err = hosttest.Conform(ctx, cfg.Wasm, o.Cache); err != nil {
 			return named(file, err)
 		}
 	}

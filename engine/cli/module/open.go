@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/mootchat/moot/host"
 	"github.com/mootchat/moot/host/script"
 	"github.com/mootchat/moot/host/trial"
 )
@@ -17,11 +18,12 @@ import (
 // Options are how a module is tried. The zero Options are what config.yaml has by
 // default, and everything that the module asks for is granted.
 type Options struct {
-	Config   string   // JSON, or @FILE
-	Grants   []string // nil: all that the module asks for
-	Memory   int64
-	Timeout  time.Duration
-	CacheDir string
+	Config  string   // JSON, or @FILE
+	Grants  []string // nil: all that the module asks for
+	Memory  int64
+	Timeout time.Duration
+	Cache   host.Cache       // of compiled modules; nil: none
+	Scripts *script.Compiler // nil: Lua alone
 }
 
 // source is a module's file: path itself, or what the folder path is a project of, which
@@ -45,7 +47,7 @@ func (o *Options) read(file string) (trial.Config, error) {
 	if err != nil {
 		return trial.Config{}, err
 	}
-	cfg := trial.Config{Name: nameOf(file), File: file, Wasm: wasm, Grants: o.Grants, Memory: o.Memory, Timeout: o.Timeout, CacheDir: o.CacheDir}
+	cfg := trial.Config{Name: nameOf(file), File: file, Wasm: wasm, Grants: o.Grants, Memory: o.Memory, Timeout: o.Timeout, Cache: o.Cache, Scripts: o.Scripts}
 	if script.Is(file) {
 		cfg.Script = filepath.Base(file)
 	}

@@ -14,21 +14,22 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/diskcache"
 	"github.com/mootchat/moot/engine/wire"
 	"github.com/mootchat/moot/host"
 	"github.com/mootchat/moot/host/abi"
 	"github.com/mootchat/moot/host/hosttest/asm"
 )
 
-// cacheDir is where what is compiled again and again is kept.
-var cacheDir string
+// cache keeps what is compiled again and again.
+var cache *diskcache.Cache
 
 func TestMain(m *testing.M) {
 	dir, err := os.MkdirTemp("", "moot-hostile")
 	if err != nil {
 		panic(err)
 	}
-	cacheDir = dir
+	cache = diskcache.Open(diskcache.Config{Dir: dir})
 	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
 		os.RemoveAll(dir)
 		os.Exit(code)
@@ -49,7 +50,7 @@ const budget = 64 << 20
 // open makes a world in which no hostile module is loaded yet.
 func open(t testing.TB) *world {
 	t.Helper()
-	return openWith(t, host.Config{CacheDir: cacheDir})
+	return openWith(t, host.Config{Cache: cache})
 }
 
 func openWith(t testing.TB, cfg host.Config) *world {

@@ -19,11 +19,21 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/diskcache"
 	"github.com/mootchat/moot/engine/wire"
 	"github.com/mootchat/moot/host"
+	"github.com/mootchat/moot/host/script"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if script.Asked(os.Args[1:]) {
+		os.Exit(script.Answer(os.Stdin, os.Stdout))
+	}
+	goleak.VerifyTestMain(m)
+}
+
+// compiler is that of all tests.
+var compiler = sync.OnceValue(func() *script.Compiler { return script.New(script.Config{Command: script.Self()}) })
 
 // patience is for what is not to fail when the machine is busy.
 const patience = 30 * time.Second
@@ -88,18 +98,18 @@ func (l *lines) has(text string) bool {
 }
 
 // cache keeps what was compiled for all tests: QuickJS takes a while.
-var cache = sync.OnceValue(func() string {
+var cache = sync.OnceValue(func() *diskcache.Cache {
 	dir, err := os.UserCacheDir()
 	if err != nil {
-		return ""
+		return nil
 	}
-	return dir + "/moot/test-scripts"
+	return diskcache.Open(diskcache.Config{Dir: dir + "/moot/test-scripts"})
 })
 
 func open(t *testing.T, r rule) *town {
 	t.Helper()
 	log := new(lines)
-	h, err := host.New(host.Config{CacheDir: cache(), StartTimeout: patience, ChainTimeout: patience, Rooms: noRooms{}, Log: slog.New(slog.NewTextHandler(log, nil))})
+	h, err := host.New(host.Config{Cache: cache(), Scripts: compiler(), StartTimeout: patience, ChainTimeout: patience, Rooms: noRooms{}, Log: slog.New(slog.NewTextHandler(log, nil))})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -124,7 +134,7 @@ func (noRooms) Members(context.Context, engine.RoomID) (int, error) { return 0, 
 // refused loads a rule that does not load, and gives the error.
 func refused(t *testing.T, r rule) string {
 	t.Helper()
-	h, err := host.New(host.Config{CacheDir: cache(), StartTimeout: patience})
+	h, err := host.New(host.Config{Cache: cache(), Scripts: compiler(), StartTimeout: patience})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -331,7 +341,7 @@ func TestErrorsNameTheLine(t *testing.T) {
 
 func TestAScriptThatNeverStartsIsNotLoaded(t *testing.T) {
 	for file, text := range map[string]string{"loop.js": "for (;;) {}", "loop.lua": "while true do end", "hoard.js": "const a = []; for (;;) a.push(new Array(1e5).fill(1));"} {
-		h, err := host.New(host.Config{CacheDir: cache(), StartTimeout: 2 * time.Second})
+		h, err := host.New(host.Config{Cache: cache(), Scripts: compiler(), StartTimeout: 2 * time.Second})
 		if err != nil {
 			t.Fatal(err)
 		}

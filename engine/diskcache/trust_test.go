@@ -1,0 +1,109 @@
+//go:build unix
+
+package diskcache_test
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/mootchat/moot/engine/diskcache"
+)
+
+// Whoever can write to a directory on the way, or owns it, could put code of his own in
+// place of what is kept.
+func TestADirectoryThatOthersCanChangeIsNoCache(t *testing.T) {
+	cases := map[string]struct {
+		prepare func(t *testing.T, root string) (dir string)
+		refused string // "": it is good
+	}{
+		"plain": {func(t *testing.T, root string) string { return filepath.Join(root, "a", "b") }, ""},
+		"sticky": {func(t *testing.T, root string) string {
+			return filepath.Join(mode(t, root, "tmp", 0o777|os.ModeSticky), "b")
+		}, ""},
+		"link": {func(t *testing.T, root string) string {
+			return filepath.Join(link(t, mode(t, root, "real", 0o755), filepath.Join(root, "link")), "b")
+		}, ""},
+		"relative link": {func(t *testing.T, root string) string {
+			mode(t, root, "real", 0o755)
+			return link(t, "./x/../real", filepath.Join(mode(t, root, "x", 0o755), "..", "link"))
+		}, ""},
+		"itself":          {func(t *testing.T, root string) string { return mode(t, root, "a", 0o777) }, "chmod go-w"},
+		"itself by group": {func(t *testing.T, root string) string { return mode(t, root, "a", 0o770) }, "chmod go-w"},
+		"itself sticky":   {func(t *testing.T, root string) string { return mode(t, root, "a", 0o777|os.ModeSticky) }, "chmod go-w"},
+		"parent":          {func(t *testing.T, root string) string { return filepath.Join(mode(t, root, "a", 0o777), "b", "c") }, "chmod go-w"},
+		"parent by group": {func(t *testing.T, root string) string { return filepath.Join(mode(t, root, "a", 0o770), "b") }, "chmod go-w"},
+		"where a link leads": {func(t *testing.T, root string) string {
+			open := mode(t, root, "open", 0o777)
+			mode(t, open, "real", 0o755)
+			return link(t, filepath.Join(open, "real"), filepath.Join(root, "link"))
+		}, "chmod go-w"},
+		"a link on the way of a link": {func(t *testing.T, root string) string {
+			hop := link(t, mode(t, root, "real", 0o755), filepath.Join(mode(t, root, "open", 0o777), "hop"))
+			return link(t, hop, filepath.Join(root, "link"))
+		}, "chmod go-w"},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			cache, _, logs := open(t, diskcache.Config{Dir: c.prepare(t, t.TempDir())})
+			if (cache != nil) != (c.refused == "") || !strings.Contains(logs.String(), c.refused) {
+				t.Errorf("%v:\n%s", cache != nil, logs)
+			}
+		})
+	}
+	if os.Geteuid() != 0 {
+		return // only root can give files away
+	}
+	for _, what := range []string{"a", "a/b"} {
+		root := t.TempDir()
+		dir := mode(t, root, "a/b", 0o700)
+		if err := os.Chown(filepath.Join(root, what), 4711, -1); err != nil {
+			t.Fatal(err)
+		}
+		if cache, _, logs := open(t, diskcache.Config{Dir: dir}); cache != nil || !strings.Contains(logs.String(), "belongs to user 4711") {
+			t.Errorf("%s: %v\n%s", what, cache != nil, logs)
+		}
+	}
+}
+
+func mode(t *testing.T, root, name string, m os.FileMode) string {
+	t.Helper()
+	dir := filepath.Join(root, name)
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(dir, m); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+func link(t *testing.T, to, at string) string {
+	t.Helper()
+	if err := os.Symlink(to, at); err != nil {
+		t.Fatal(err)
+	}
+	return at
+}
+
+// A pipe in place of an entry has no writer, for whom opening it would wait.
+func TestAPipeIsAMiss(t *testing.T) {
+	c, dir, logs := open(t, diskcache.Config{})
+	c.Put("name", []byte("content"))
+	file := only(t, dir)
+	if err := os.Remove(file); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Mkfifo(file, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got := c.Get("name"); got != nil || strings.Count(logs.String(), "level=WARN") != 1 {
+		t.Errorf("got %q\n%s", got, logs)
+	}
+	c.Put("name", []byte("content"))
+	if got := c.Get("name"); string(got) != "content" {
+		t.Errorf("got %q", got)
+	}
+}

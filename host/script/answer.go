@@ -1,0 +1,148 @@
+package script
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+	"runtime/debug"
+	"runtime/metrics"
+	"time"
+
+	"github.com/evanw/esbuild/pkg/api"
+	"github.com/go-sourcemap/sourcemap"
+)
+
+// version names what translates: the esbuild of go.mod, and this package.
+const version = "1 esbuild v0.28.2"
+
+// Exit codes of a translator.
+const (
+	exitFailed = 1
+	exitTime   = 10 + iota
+	exitMemory
+	exitOutput
+	exitOrphan
+)
+
+// maxProblems is how many errors are told of one script, and maxProblem the bytes of each.
+const (
+	maxProblems = 10
+	maxProblem  = 200
+)
+
+// request is what a translator is asked.
+type request struct {
+	Kind   string // the end of the file's name
+	Source string
+}
+
+// answer is what it says.
+type answer struct {
+	Version  string
+	Text     string    `json:",omitempty"`
+	Places   []int32   `json:",omitempty"` // line and column in the script of each line of Text; 0: not known
+	Problems []problem `json:",omitempty"` // in place of the rest
+}
+
+// problem is an error in a script.
+type problem struct {
+	Line, Column int // from 1; 0: not known
+	Text         string
+}
+
+// Answer reads a request, and writes the translation. It is all that a translator does, within
+// its bounds: it ends the process when it passes one, and when in ends.
+func Answer(in io.Reader, out io.Writer) (code int) {
+	debug.SetMaxStack(maxStack)
+	debug.SetMemoryLimit(maxMemory * 3 / 4)
+	runtime.GOMAXPROCS(1)
+	limitProcess()
+	go watch()
+	var q request
+	if err := json.NewDecoder(io.LimitReader(in, maxRequest)).Decode(&q); err != nil {
+		fmt.Fprintln(os.Stderr, "this command is for the server alone:", err)
+		return exitFailed
+	}
+	go func() {
+		_, _ = io.Copy(io.Discard, in)
+		os.Exit(exitOrphan)
+	}()
+	a := translateJavaScript(q)
+	text, err := json.Marshal(a)
+	if err != nil || len(a.Text) > maxOutput || len(text) > maxAnswer {
+		return exitOutput
+	}
+	if _, err := out.Write(text); err != nil {
+		return exitFailed
+	}
+	return 0
+}
+
+// watch ends the process that takes too much. The kernel does so as well, where it can.
+func watch() {
+	memory := []metrics.Sample{{Name: "/memory/classes/total:bytes"}, {Name: "/memory/classes/heap/released:bytes"}}
+	for range time.Tick(5 * time.Millisecond) {
+		metrics.Read(memory)
+		if memory[0].Value.Uint64()-memory[1].Value.Uint64() > maxMemory {
+			os.Exit(exitMemory)
+		}
+		if processorTime() > maxTime {
+			os.Exit(exitTime)
+		}
+	}
+}
+
+// translateJavaScript strips types, and what is newer than QuickJS knows.
+func translateJavaScript(q request) answer {
+	loader := api.LoaderJS
+	if q.Kind == ".ts" {
+		loader = api.LoaderTS
+	}
+	result := api.Transform(q.Source, api.TransformOptions{
+		Loader: loader, Target: api.ES2020, Sourcefile: "script", Sourcemap: api.SourceMapExternal, SourcesContent: api.SourcesContentExclude,
+		Charset: api.CharsetUTF8, LogLevel: api.LogLevelSilent,
+	})
+	a := answer{Version: version}
+	if len(result.Errors) > 0 {
+		a.Problems = problemsOf(result.Errors)
+		return a
+	}
+	if len(result.Code) > maxOutput {
+		os.Exit(exitOutput) // before more is made of it
+	}
+	a.Text = string(result.Code)
+	positions, err := sourcemap.Parse("", result.Map)
+	if err != nil {
+		a.Problems = []problem{{Text: fmt.Sprintf("its lines cannot be told: %v", err)}}
+		return a
+	}
+	for i, line := range bytes.Split(result.Code, []byte("\n")) {
+		indent := len(line) - len(bytes.TrimLeft(line, " "))
+		_, _, at, column, ok := positions.Source(i+1, indent)
+		if !ok {
+			at, column = 0, -1
+		}
+		a.Places = append(a.Places, int32(at), int32(column+1))
+	}
+	return a
+}
+
+func problemsOf(list []api.Message) (all []problem) {
+	for i, m := range list {
+		if i == maxProblems {
+			return append(all, problem{Text: fmt.Sprintf("%d more errors", len(list)-i)})
+		}
+		p := problem{Text: m.Text}
+		if len(p.Text) > maxProblem {
+			p.Text = p.Text[:maxProblem] + "..."
+		}
+		if m.Location != nil {
+			p.Line, p.Column = m.Location.Line, m.Location.Column+1
+		}
+		all = append(all, p)
+	}
+	return all
+}

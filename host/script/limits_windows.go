@@ -1,0 +1,27 @@
+package script
+
+import (
+	"syscall"
+	"time"
+)
+
+// limitProcess leaves the limits to the watch.
+func limitProcess() {}
+
+// processorTime is what the process has used.
+func processorTime() time.Duration {
+	self, err := syscall.GetCurrentProcess()
+	if err != nil {
+		return 0
+	}
+	var created, ended, kernel, user syscall.Filetime
+	if syscall.GetProcessTimes(self, &created, &ended, &kernel, &user) != nil {
+		return 0
+	}
+	ticks := func(f syscall.Filetime) int64 { return int64(f.HighDateTime)<<32 | int64(f.LowDateTime) }
+	return time.Duration(100 * (ticks(kernel) + ticks(user)))
+}
+
+func attributes() *syscall.SysProcAttr {
+	return &syscall.SysProcAttr{CreationFlags: syscall.CREATE_NEW_PROCESS_GROUP, HideWindow: true}
+}

@@ -1,0 +1,270 @@
+package script
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"testing/fstest"
+	"time"
+
+	"go.uber.org/goleak"
+)
+
+// The program of the tests is a translator too, and some that are not as they should be.
+func TestMain(m *testing.M) {
+	if Asked(os.Args[1:]) {
+		os.Exit(Answer(os.Stdin, os.Stdout))
+	}
+	if len(os.Args) == 3 && os.Args[1] == "hang" { // and say who does
+		if err := os.WriteFile(os.Args[2], fmt.Append(nil, os.Getpid()), 0); err != nil {
+			panic(err)
+		}
+		for {
+			time.Sleep(time.Hour)
+		}
+	}
+	if len(os.Args) == 2 && os.Args[1] == "tell" {
+		_ = json.NewEncoder(os.Stdout).Encode(answer{Version: version, Text: strings.Join(append(os.Environ(), descriptors()...), "\n")})
+		os.Exit(0)
+	}
+	if len(os.Args) == 2 && os.Args[1] == "flood" {
+		for {
+			if _, err := os.Stdout.Write(make([]byte, 1<<16)); err != nil {
+				os.Exit(0)
+			}
+		}
+	}
+	goleak.VerifyTestMain(m)
+}
+
+func must[T any](v T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return v
+}
+
+// descriptors are the files that are open, but for those of Go's own runtime.
+func descriptors() (list []string) {
+	entries, _ := os.ReadDir("/proc/self/fd")
+	for _, e := range entries {
+		if to, err := os.Readlink("/proc/self/fd/" + e.Name()); err == nil && !strings.HasPrefix(to, "anon_inode:") {
+			list = append(list, "fd "+e.Name()+" "+to)
+		}
+	}
+	return list
+}
+
+// compiler is one with a runner of nothing.
+func compiler(command []string) *Compiler {
+	c := New(Config{Command: command})
+	c.runners = fstest.MapFS{"built/js.wasm": {}, "built/lua.wasm": {}}
+	return c
+}
+
+// hostile are scripts that took a process's time or memory without bound.
+func hostile() map[string]struct {
+	text string
+	want error
+} {
+	type attack = struct {
+		text string
+		want error
+	}
+	times := func(s string, n int) string { return strings.Repeat(s, n) }
+	return map[string]attack{
+		"198 bytes that take 28 s":    {times("a?(b):c=>", 22), errTime},
+		"366 bytes that take years":   {times("a?(b):c=>", 40), errTime},
+		"4000 declarations of a name": {times("let a;", 20000), errTime},
+		"braces of 32 MB":             {times("{", 4000) + times("}", 4000), errOutput},
+		"braces of 8 GiB":             {times("{", 32000) + times("}", 32000), errNested},
+		"brackets":                    {times("[", MaxText), errNested},
+		"calls":                       {times("f(", MaxText/2), errNested},
+		"not":                         {times("!", MaxText), errNested},
+		"functions":                   {times("a=>", MaxText/3), errNested},
+	}
+}
+
+// What a translation takes is bounded by the kernel's own count.
+func TestNoScriptTakesMoreThanItsBounds(t *testing.T) {
+	for name, a := range hostile() {
+		before := children(t)
+		_, err := compiler(Self()).Compile(t.Context(), "rule.ts", []byte(a.text))
+		after := children(t)
+		if err == nil || !strings.HasPrefix(err.Error(), "rule.ts: ") || !anyOf(err, a.want) {
+			t.Errorf("%s: %v, want %v", name, err, a.want)
+		}
+		if took := after.time - before.time; took > 2*maxTime+2*time.Second {
+			t.Errorf("%s took %v of a processor", name, took)
+		}
+		if after.memory > 3*maxMemory && !raceEnabled {
+			t.Errorf("%s took %d MiB", name, after.memory>>20)
+		}
+	}
+}
+
+// anyOf allows another bound to be met first: a slow machine meets that of time.
+func anyOf(err, want error) bool {
+	return errors.Is(err, want) || want != errTime && (errors.Is(err, errTime) || errors.Is(err, errMemory) || errors.Is(err, errOutput))
+}
+
+type used struct {
+	time   time.Duration
+	memory int64 // of the largest
+}
+
+func children(t *testing.T) used {
+	t.Helper()
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_CHILDREN, &u); err != nil {
+		t.Fatal(err)
+	}
+	return used{time.Duration(u.Utime.Nano() + u.Stime.Nano()), u.Maxrss << 10}
+}
+
+func TestErrorsOfAScriptAreBounded(t *testing.T) {
+	text := strings.Repeat("let a;", 500) + "let " + strings.Repeat("x", 50000) + "; let " + strings.Repeat("x", 50000)
+	_, err := compiler(Self()).Compile(t.Context(), "rule.js", []byte(text))
+	if err == nil || strings.Count(err.Error(), "\n") != maxProblems || len(err.Error()) > (maxProblems+1)*(maxProblem+30) ||
+		!strings.HasPrefix(err.Error(), "rule.js:1:11: ") || !strings.HasSuffix(err.Error(), "490 more errors") {
+		t.Errorf("%.3000v", err)
+	}
+}
+
+func TestAFloodOfOutputIsRefused(t *testing.T) {
+	_, err := compiler([]string{must(os.Executable()), "flood"}).Compile(t.Context(), "rule.js", nil)
+	if !errors.Is(err, errOutput) {
+		t.Error(err)
+	}
+}
+
+// A load that ends, ends its translations: the process is gone, and no zombie.
+func TestATranslationEndsWithItsLoad(t *testing.T) {
+	said := filepath.Join(t.TempDir(), "pid")
+	if err := syscall.Mkfifo(said, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancelCause(t.Context())
+	stop := errors.New("the load was given up")
+	pid := 0
+	go func() {
+		text, err := os.ReadFile(said) // waits for the translator to open it
+		fmt.Sscan(string(text), &pid)
+		cancel(errors.Join(stop, err))
+	}()
+	c := compiler([]string{must(os.Executable()), "hang", said})
+	if _, err := c.Compile(ctx, "rule.ts", nil); !errors.Is(err, stop) {
+		t.Error(err)
+	}
+	if pid == 0 || syscall.Kill(pid, 0) != syscall.ESRCH {
+		t.Errorf("process %d is there", pid)
+	}
+	if _, err := c.Compile(ctx, "rule.ts", []byte("1")); !errors.Is(err, stop) {
+		t.Errorf("a load that has ended translates: %v", err)
+	}
+}
+
+func TestATranslatorHasNoEnvironmentAndNoFiles(t *testing.T) {
+	t.Setenv("SECRET", "secret")
+	l := must(net.Listen("tcp", "127.0.0.1:0"))
+	defer l.Close()
+	file := must(os.Create(filepath.Join(t.TempDir(), "open")))
+	defer file.Close()
+	p, err := compiler([]string{must(os.Executable()), "tell"}).Compile(t.Context(), "rule.js", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, line := range strings.Split(string(p.Text), "\n") {
+		// Go's runtime opens files of cgroups; what this program was started with open is not its own.
+		if !strings.HasPrefix(line, "fd ") || strings.Contains(line, "socket:") || strings.Contains(line, file.Name()) {
+			t.Errorf("it has %q", line)
+		}
+	}
+}
+
+// A translator whose server has died, however it died, ends.
+func TestATranslatorEndsWithItsServer(t *testing.T) {
+	self := Self()
+	cmd := exec.Command(self[0], self[1:]...)
+	stdin := must(cmd.StdinPipe())
+	if err := errors.Join(cmd.Start(), json.NewEncoder(stdin).Encode(request{".ts", hostile()["366 bytes that take years"].text}), stdin.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Wait(); cmd.ProcessState.ExitCode() != exitOrphan {
+		t.Error(err)
+	}
+}
+
+// shelf is a cache in memory.
+type shelf map[string][]byte
+
+func (s shelf) Get(name string) []byte          { return s[name] }
+func (s shelf) Put(name string, content []byte) { s[name] = content }
+
+func TestATranslationIsKept(t *testing.T) {
+	kept, source := shelf{}, []byte("const x: number = 1;\nthrow x")
+	c := compiler(Self())
+	c.cfg.Cache = kept
+	first, err := c.Compile(t.Context(), "rule.ts", source)
+	if err != nil || len(kept) != 1 {
+		t.Fatal(err, len(kept))
+	}
+	same := func(c *Compiler, file string) {
+		t.Helper()
+		p, err := c.Compile(t.Context(), file, source)
+		if err != nil || string(p.Text) != string(first.Text) || p.Locate(p.Name+":2") != p.Name+":2:1" {
+			t.Errorf("%v, %v", p, err)
+		}
+	}
+	c.cfg.Command, c.cfg.Cache = nil, nil
+	same(c, "other.ts") // in memory
+	next := compiler(nil)
+	next.cfg.Cache = kept
+	same(next, "rule.ts") // on disk
+	if _, err := next.Compile(t.Context(), "rule.js", source); err == nil || !strings.Contains(err.Error(), "no translator") {
+		t.Errorf("the translation of another language is taken: %v", err)
+	}
+	for key := range kept {
+		kept[key] = []byte(`{"Version":"another","Text":"evil()"}`)
+	}
+	again := compiler(Self())
+	again.cfg.Cache = kept
+	same(again, "rule.ts")
+}
+
+func TestTranslationsInMemoryAreBounded(t *testing.T) {
+	c := compiler(nil)
+	for i := range 100 {
+		c.remember(fmt.Sprint(i), answer{Text: strings.Repeat("x", 1<<20)})
+	}
+	if c.size > maxKept || len(c.kept) != c.recent.Len() || len(c.kept) < 30 || c.recall("99") == nil || c.recall("0") != nil {
+		t.Errorf("%d translations, %d bytes", len(c.kept), c.size)
+	}
+}
+
+// The version is part of what a translation is kept by.
+func TestTheTranslatorIsTheOneOfGoMod(t *testing.T) {
+	out, err := exec.Command("go", "list", "-m", "-f", "{{.Version}}", "github.com/evanw/esbuild").Output()
+	if words := strings.Fields(version); err != nil || !slices.Contains(words, strings.TrimSpace(string(out))) {
+		t.Errorf("go.mod has %s, version is %q: %v", out, version, err)
+	}
+}
+
+// BenchmarkTranslate is what a script costs that was not translated before.
+func BenchmarkTranslate(b *testing.B) {
+	source := must(os.ReadFile("../../guests/game/game.ts"))
+	for b.Loop() {
+		if _, err := compiler(Self()).Compile(b.Context(), "game.ts", source); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
