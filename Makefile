@@ -65,13 +65,14 @@ race: check
 	go test -race -timeout 15m ./$(ALONE)
 	go test ./sdk
 	cd sdk/go && go test -race ./... && cd client && go test -race ./...
+	cd engine/cli/release/deploytest && go test ./...
 
 lint:
 	unformatted=$$(gofmt -l $$(git ls-files -co --exclude-standard '*.go'))
 	if [ -n "$$unformatted" ]; then echo "not formatted (run gofmt -w):"; echo "$$unformatted"; exit 1; fi
 	go vet -tags soak,chaos ./...
 	go run $(STATICCHECK) ./...
-	for module in sdk/go sdk/go/client; do (cd $$module && go vet ./... && go run $(STATICCHECK) ./...); done
+	for module in sdk/go sdk/go/client engine/cli/release/deploytest; do (cd $$module && go vet ./... && go run $(STATICCHECK) ./...); done
 
 # Every fuzz target of the tree, each for FUZZTIME.
 fuzz:

@@ -211,6 +211,26 @@ func TestTheDashboardShowsMetricsThatExist(t *testing.T) {
 	}
 }
 
+func TestAlertsAreAboutMetricsThatExist(t *testing.T) {
+	file, err := os.ReadFile("../../examples/deploy/alerts.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	exist := map[string]bool{}
+	for _, m := range regexp.MustCompile(`(?m)^(moot_\w+)[ {]`).FindAllStringSubmatch(scraped(t), -1) {
+		exist[m[1]] = true
+	}
+	named := regexp.MustCompile(`moot_\w+`).FindAllString(string(file), -1)
+	for _, name := range named {
+		if !exist[name] {
+			t.Errorf("an alert is about %s, which is nowhere", name)
+		}
+	}
+	if len(named) < 15 {
+		t.Errorf("only %d metrics are named", len(named))
+	}
+}
+
 // A scrape of ten thousand tenants with a module each.
 func BenchmarkScrapeOfTenThousandTenants(b *testing.B) {
 	modules := &manyModules{}

@@ -195,10 +195,82 @@ func TestTheContainerIsBuiltOfWhatThereIs(t *testing.T) {
 			t.Errorf("unknown instruction: %s", line)
 		}
 	}
-	for _, address := range []string{config.Default().HTTP.Listen, config.Default().Socket.Listen, config.Default().Admin.Listen} {
+	production := production(t)
+	for _, address := range []string{production.HTTP.Listen, production.Admin.Listen} {
 		if port := address[strings.LastIndex(address, ":")+1:]; !regexp.MustCompile(`(?m)^EXPOSE .*\b` + port + `\b`).MatchString(text) {
 			t.Errorf("port %s is not exposed", port)
 		}
+	}
+}
+
+// installed gives the path of examples/deploy/moot.yaml, beside the rules, as README.md
+// has it installed, with the secrets in the environment.
+func installed(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	text, err := os.ReadFile("../../examples/deploy/moot.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, filepath.Join(dir, "config.yaml"), string(text))
+	guests, err := filepath.Abs("../../guests")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(guests, filepath.Join(dir, "guests")); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("MOOT_ADMIN_KEY", "0123456789abcdef")
+	t.Setenv("MOOT_JWT_SECRET", "0123456789abcdef0123456789abcdef")
+	return filepath.Join(dir, "config.yaml")
+}
+
+func production(t *testing.T) *config.Config {
+	t.Helper()
+	c, err := config.Load(installed(t), os.LookupEnv)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func TestTheProductionConfigurationLoads(t *testing.T) {
+	file := installed(t)
+	var out, problems bytes.Buffer
+	if code := Run([]string{"check", "-c", file}, nil, &out, &problems); code != exitOK || problems.Len() > 0 {
+		t.Errorf("moot check ends with %d: %s%s", code, &out, &problems)
+	}
+	os.Unsetenv("MOOT_ADMIN_KEY")
+	os.Unsetenv("MOOT_JWT_SECRET")
+	problems.Reset()
+	if code := Run([]string{"check", "-c", file}, nil, &out, &problems); code != exitMisused {
+		t.Errorf("without secrets moot check ends with %d", code)
+	}
+	for _, path := range []string{"admin.key: ", "tenants.default.auth.jwt.secret: "} {
+		if !strings.Contains(problems.String(), path) {
+			t.Errorf("without secrets moot check does not name %s\n%s", path, &problems)
+		}
+	}
+}
+
+func TestTheProductionConfigurationIsClosed(t *testing.T) {
+	c := production(t)
+	if len(c.Sockets()) > 0 || c.HTTP.Demo || !strings.HasPrefix(c.Admin.Listen, "127.0.0.1:") || len(c.Warnings) > 0 || c.Log.Format != "json" {
+		t.Errorf("TCP %v, demo %v, admin %s, warnings %v, log %s", c.Sockets(), c.HTTP.Demo, c.Admin.Listen, c.Warnings, c.Log.Format)
+	}
+	for name, tenant := range c.Tenants {
+		if !tenant.Auth.JWT.Required || tenant.Rooms.ClientsMayCreate {
+			t.Errorf("tenant %s lets in clients without a token, or lets them make rooms", name)
+		}
+		for _, entry := range tenant.Chain {
+			if strings.Contains(string(entry.Config), "token") {
+				t.Errorf("tenant %s has tokens in its configuration: %s", name, entry.Config)
+			}
+		}
+	}
+	text, err := os.ReadFile(string(c.File.Absolute))
+	if err != nil || strings.Contains(string(text), "letmein") {
+		t.Errorf("it has the token of the demo (%v)", err)
 	}
 }
 

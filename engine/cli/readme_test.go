@@ -259,10 +259,10 @@ func chatWith(t *testing.T, root, address, room, say string) string {
 }
 
 // TestCommandsInPagesAreCommands parses every command of moot that stands in a block of
-// the pages about modules and clients, at the beginning of a line.
+// the pages about modules, clients and operation, at the beginning of a line.
 func TestCommandsInPagesAreCommands(t *testing.T) {
 	var pages []string
-	for _, pattern := range []string{"../../sdk/*.md", "../../sdk/*/README.md", "../../guests/*/README.md", "module/template/README.md"} {
+	for _, pattern := range []string{"../../sdk/*.md", "../../sdk/*/README.md", "../../guests/*/README.md", "module/template/README.md", "../../examples/deploy/*.md"} {
 		found, err := filepath.Glob(pattern)
 		if err != nil {
 			t.Fatal(err)

@@ -1,0 +1,79 @@
+package engine_test
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"runtime"
+	"slices"
+	"testing"
+
+	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/cluster/memory"
+	"github.com/mootchat/moot/engine/wire"
+)
+
+// heapOf is how many bytes of heap are in use, once what is not is collected.
+func heapOf() float64 {
+	runtime.GC()
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return float64(m.HeapAlloc)
+}
+
+// BenchmarkCapacity measures the memory of what a node may have many of, without
+// transports and modules: tenants without clients, rooms without members, rooms with one
+// member each, and members of one room. The time is that of making them.
+func BenchmarkCapacity(b *testing.B) {
+	const many = 10_000
+	run := func(b *testing.B, tenants []engine.TenantConfig) {
+		for b.Loop() {
+			before := heapOf()
+			e, err := engine.New(engine.Config{Tenants: tenants, Cluster: memory.New().Node("one"), Log: slog.New(slog.DiscardHandler)})
+			if err != nil {
+				b.Fatal(err)
+			}
+			ctx, stop := context.WithCancel(context.Background())
+			ended := make(chan error, 1)
+			go func() { ended <- e.Run(ctx) }()
+			<-e.Ready()
+			b.ReportMetric((heapOf()-before)/many, "bytes/each")
+			stop()
+			if err := <-ended; err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
+	b.Run("tenants", func(b *testing.B) {
+		tenants := make([]engine.TenantConfig, many)
+		for i := range tenants {
+			tenants[i] = engine.TenantConfig{Name: fmt.Sprint("tenant-", i), Hosts: []string{fmt.Sprint(i, ".example.com")}}
+		}
+		run(b, tenants)
+	})
+	rooms := make([]string, many)
+	for i := range rooms {
+		rooms[i] = fmt.Sprint("room-", i)
+	}
+	b.Run("rooms", func(b *testing.B) {
+		run(b, []engine.TenantConfig{{Name: "default", StartingRooms: rooms, MaxRooms: 2 * many}})
+	})
+	for _, each := range []string{"r", ""} { // all in one room; each in a room of its own
+		b.Run("members/"+map[string]string{"r": "one room", "": "room each"}[each], func(b *testing.B) {
+			for b.Loop() {
+				h := newHall(b, func(c *engine.Config) { c.Tenants[0].StartingRooms = append(slices.Clone(rooms), "r") })
+				before := heapOf()
+				h.enter(b, many)
+				if each == "" {
+					for i, c := range h.members {
+						c.Do(context.Background(), wire.Request{Verb: "roomLeave", Room: "r", RoomGiven: true})
+						c.Do(context.Background(), wire.Request{Verb: "roomAdd", Room: rooms[i], RoomGiven: true})
+					}
+				}
+				b.ReportMetric((heapOf()-before)/many, "bytes/each")
+				h.stop()
+			}
+		})
+	}
+}

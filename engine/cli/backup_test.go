@@ -1,0 +1,94 @@
+package cli
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/mootchat/moot/engine/cluster/redis/redistest"
+	"github.com/mootchat/moot/host"
+	"github.com/mootchat/moot/host/redisstore"
+)
+
+// TestBackupCommandsSaveWhatModulesKeep runs the commands of backup.md against a Redis
+// where a module keeps something, and starts another Redis from what they saved.
+func TestBackupCommandsSaveWhatModulesKeep(t *testing.T) {
+	ctx, server := t.Context(), redistest.Start(t)
+	client := redis.NewClient(&redis.Options{Addr: server.Address()})
+	defer client.Close()
+	store := redisstore.New(client, "moot")
+	defer store.Close()
+	key := host.Key{Tenant: "acme", Module: "gate", Name: "banned"}
+	if _, err := store.Set(ctx, key, []byte("mallory"), 0); err != nil {
+		t.Fatal(err)
+	}
+	dir, out := t.TempDir(), ""
+	for _, command := range shellOf(t, "../../examples/deploy/backup.md") {
+		cmd := exec.CommandContext(ctx, "sh", "-euc", command)
+		cmd.Dir, cmd.Env = dir, append(os.Environ(), "REDIS_URL=redis://"+server.Address())
+		text, err := cmd.CombinedOutput()
+		if err != nil {
+			t.Fatalf("%s: %v\n%s", command, err, text)
+		}
+		out += string(text)
+	}
+	if !strings.Contains(out, "moot:{kv:acme/gate}:v") {
+		t.Errorf("the keys of the module are not listed:\n%s", out)
+	}
+	restored := redistest.Start(t, "--dir", dir, "--dbfilename", "moot.rdb", "--appendonly", "no")
+	again := redis.NewClient(&redis.Options{Addr: restored.Address()})
+	defer again.Close()
+	copied := redisstore.New(again, "moot")
+	defer copied.Close()
+	if value, err := copied.Get(ctx, key); err != nil || string(value) != "mallory" {
+		t.Errorf("the copy has %q, %v", value, err)
+	}
+}
+
+// shellOf are the commands of a page's blocks of sh.
+func shellOf(t *testing.T, page string) (commands []string) {
+	t.Helper()
+	text, err := os.ReadFile(page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range regexp.MustCompile("(?ms)^```sh\n(.*?)^```$").FindAllStringSubmatch(string(text), -1) {
+		commands = append(commands, m[1])
+	}
+	if len(commands) == 0 {
+		t.Fatalf("%s has no commands", page)
+	}
+	return commands
+}
+
+// TestBackupNamesEveryKindOfKey holds backup.md to the lists of keys in the code.
+func TestBackupNamesEveryKindOfKey(t *testing.T) {
+	page, err := os.ReadFile("../../examples/deploy/backup.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	kinds := 0
+	for file, pattern := range map[string]string{
+		"../cluster/redis/keys.go":       `(?m)^//\tmoot:\{[^}]+\}:(\w+)`,
+		"../../host/redisstore/store.go": `base \+ "(\w+)"`,
+	} {
+		code, err := os.ReadFile(filepath.FromSlash(file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range regexp.MustCompile(pattern).FindAllStringSubmatch(string(code), -1) {
+			if !regexp.MustCompile(`:` + m[1] + `\b`).Match(page) {
+				t.Errorf("backup.md does not name the keys %s of %s", m[1], file)
+			}
+			kinds++
+		}
+	}
+	if kinds < 20 {
+		t.Errorf("only %d kinds of keys were found", kinds)
+	}
+}
