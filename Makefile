@@ -1,10 +1,12 @@
 # make run     builds what is needed and serves config.yaml (ARGS="--set http.listen=:9000")
 # make test    installs what the tests need and runs all of them
+# Every target makes, and on Debian installs, what it needs, but for Go, make and Node.js.
 SHELL := /bin/bash
 .ONESHELL:
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := run
-.PHONY: run moot guests sdk runners check test race lint fuzz bench soak chaos tools release clean
+.NOTPARALLEL:
+.PHONY: run moot guests sdk runners check test race lint fuzz bench soak chaos toolchains redis tools release clean
 
 GUESTS      := $(notdir $(patsubst %/main.go,%,$(wildcard guests/*/main.go)))
 GUEST_FILES := $(foreach g,$(GUESTS),guests/$(g)/$(g).wasm)
@@ -12,7 +14,9 @@ GUEST_BUILD := GOOS=wasip1 GOARCH=wasm go build -trimpath -buildmode=c-shared -l
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 FUZZTIME    ?= 30s
 SOAK        ?= 10m
-NPM_DIRS    := engine/compat engine/demo/browsertest engine/api/console/browsertest sdk/client sdk/assemblyscript sdk/zig
+SDK_NPM     := sdk/assemblyscript sdk/zig
+NPM_DIRS    := engine/compat engine/demo/browsertest engine/api/console/browsertest sdk/client $(SDK_NPM)
+C_COMPILERS := clang-14 lld-14 wasi-libc libclang-rt-14-dev-wasm32
 
 run: moot guests
 	exec ./moot serve $(ARGS)
@@ -30,25 +34,42 @@ guests/$(1)/$(1).wasm: $(wildcard guests/$(1)/*.go) $(SDK_SOURCES)
 endef
 $(foreach g,$(GUESTS),$(eval $(call guest_rule,$(g))))
 
+define need_node
+if ! command -v node >/dev/null || ! command -v npm >/dev/null; then
+	echo "this needs Node.js 20.11 or newer, with npm: install it and try again" >&2; exit 1
+fi
+endef
+
+define npm_install
+for dir in $(1); do
+	if ! cmp -s $$dir/package-lock.json $$dir/node_modules/.installed; then
+		npm ci --prefix $$dir --ignore-scripts --no-audit --no-fund
+		cp $$dir/package-lock.json $$dir/node_modules/.installed
+	fi
+done
+endef
+
 # The runners of scripts: the program embeds those there are when it is built.
 RUNNER_SOURCES := $(wildcard host/script/runner/*)
 RUNNERS := host/script/built/js.wasm host/script/built/lua.wasm
 runners: $(RUNNERS)
 $(RUNNERS) &: $(RUNNER_SOURCES)
+	$(need_node)
+	bash .ci/install $(C_COMPILERS) dpkg-dev
 	host/script/runner/build.sh
 
-# The SDKs' own modules, and guests, in their folders. tools installs the compilers.
+# The SDKs' own modules, and guests, in their folders.
 SDK_PROJECTS := $(wildcard sdk/*/conformance sdk/*/examples/*)
 # Guests in other languages than Go: make run needs none of them.
 OTHER_GUESTS := $(patsubst %/,%,$(dir $(wildcard $(addprefix guests/*/,Cargo.toml main.c main.cpp main.zig)))) \
 	$(patsubst %/assembly/index.ts,%,$(wildcard guests/*/assembly/index.ts))
-sdk: moot
+sdk: moot toolchains
 	for project in $(SDK_PROJECTS) $(OTHER_GUESTS); do ./moot module build $$project; done
 
 check: moot guests
 	./moot check
 
-test: tools runners guests race
+test: race
 
 # What compares latencies runs by itself.
 ALONE := host/hosttest/hostile
@@ -60,7 +81,7 @@ PLAIN := moot/sdk$$
 # All tests, under the race detector. What has its own go.mod is tested in its
 # own folder. check leaves the guests' machine code in the user's cache: under
 # the race detector compiling them takes minutes.
-race: check
+race: tools runners check
 	go test -race -timeout 15m $$(go list ./... | grep -v -e $(ALONE) -e '$(PLAIN)')
 	go test -race -timeout 15m ./$(ALONE)
 	go test ./sdk
@@ -75,7 +96,7 @@ lint:
 	for module in sdk/go sdk/go/client engine/cli/release/deploytest; do (cd $$module && go vet ./... && go run $(STATICCHECK) ./...); done
 
 # Every fuzz target of the tree, each for FUZZTIME.
-fuzz:
+fuzz: guests
 	for package in $$(go list ./...); do
 		for target in $$(go test -list '^Fuzz' "$$package" 2>/dev/null | grep '^Fuzz' || true); do
 			echo "== $$package $$target"
@@ -84,7 +105,7 @@ fuzz:
 	done
 
 # The sandbox's are last: they print tables.
-bench: guests
+bench: tools runners guests
 	go test -run '^$$' -bench . -skip '^BenchmarkSandbox' -benchmem ./...
 	go test -run '^$$' -bench . ./host/hosttest/bench
 	cd host/hosttest/bench/extism && go test -run '^$$' -bench . .
@@ -94,40 +115,22 @@ soak: guests
 	SOAK=$(SOAK) go test -tags soak -count=1 -timeout 0 -v -run TestMemoryStaysFlat ./engine/cli
 
 # The faults of a cluster on Redis that take minutes, besides those of make test.
-chaos: guests
+chaos: tools runners guests
 	go test -race -tags chaos -count=1 -timeout 30m ./engine/cluster/redis ./engine/cli
 
-# What the tests need besides Go and Node.js: a browser, Redis, the compilers of the
-# SDKs and the runners, and the npm packages that the lock files name. Rust is
-# Debian's: a rustup beside it may have no std for WebAssembly.
-tools:
-	if ! command -v node >/dev/null || ! command -v npm >/dev/null; then
-		echo "make test needs Node.js 20.11 or newer, with npm: install it and try again" >&2; exit 1
-	fi
-	missing=
-	command -v chromium >/dev/null || missing="$$missing chromium"
-	command -v redis-server >/dev/null || missing="$$missing redis-server"
-	command -v redis-sentinel >/dev/null || missing="$$missing redis-sentinel"
-	command -v clang-14 >/dev/null || missing="$$missing clang-14"
-	command -v wasm-ld-14 >/dev/null || missing="$$missing lld-14"
-	[ -e /usr/lib/wasm32-wasi/libc.a ] || missing="$$missing wasi-libc"
-	ls /usr/lib/llvm-14/lib/clang/*/lib/wasi/libclang_rt.builtins-wasm32.a >/dev/null 2>&1 || missing="$$missing libclang-rt-14-dev-wasm32"
-	command -v wat2wasm >/dev/null || missing="$$missing wabt"
-	[ -x /usr/bin/cargo ] && [ -d /usr/lib/rustlib/wasm32-unknown-unknown ] || missing="$$missing cargo rustc libstd-rust-dev-wasm32"
-	if [ -n "$$missing" ]; then
-		if ! command -v apt-get >/dev/null; then
-			echo "make test needs$$missing: install what has these names in Debian so that they are on the PATH (Redis 7.0 or newer), and try again" >&2; exit 1
-		fi
-		sudo=; [ "$$(id -u)" = 0 ] || sudo=sudo
-		$$sudo apt-get update -qq
-		$$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing
-	fi
-	for dir in $(NPM_DIRS); do
-		if ! cmp -s $$dir/package-lock.json $$dir/node_modules/.installed; then
-			npm ci --prefix $$dir --ignore-scripts --no-audit --no-fund
-			cp $$dir/package-lock.json $$dir/node_modules/.installed
-		fi
-	done
+# The compilers of the SDKs, and the npm packages that the lock files name.
+toolchains:
+	$(need_node)
+	bash .ci/install $(C_COMPILERS) wabt cargo libstd-rust-dev-wasm32
+	$(call npm_install,$(SDK_NPM))
+
+redis:
+	bash .ci/install redis-server redis-sentinel
+
+# What the tests need besides Go and Node.js: a browser, Redis, compilers, npm packages.
+tools: toolchains redis
+	bash .ci/install chromium
+	$(call npm_install,$(NPM_DIRS))
 	npm run --silent --prefix engine/compat client
 	npm run --silent --prefix sdk/client build
 

@@ -1,0 +1,80 @@
+package cli
+
+import (
+	"os"
+	"os/exec"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// made are what a clone of the repository lacks, and the commands that make or install it.
+var made = map[string]*regexp.Regexp{
+	"the program":   regexp.MustCompile(`(?m)^go build -o moot \.$`),
+	"the guests":    regexp.MustCompile(`(?m)buildmode=c-shared .*-o guests/gate/gate\.wasm`),
+	"the runners":   regexp.MustCompile(`(?m)^host/script/runner/build\.sh$`),
+	"Node.js":       regexp.MustCompile(`(?m)^if ! command -v node `),
+	"C compilers":   regexp.MustCompile(`(?m)^bash \.ci/install .*clang-14.* libclang-rt-14-dev-wasm32`),
+	"apt's sources": regexp.MustCompile(`(?m)^bash \.ci/install .*\bdpkg-dev\b`),
+	"Rust, wabt":    regexp.MustCompile(`(?m)^bash \.ci/install .*\bwabt cargo libstd-rust-dev-wasm32`),
+	"Redis":         regexp.MustCompile(`(?m)^bash \.ci/install redis-server redis-sentinel$`),
+	"a browser":     regexp.MustCompile(`(?m)^bash \.ci/install chromium$`),
+	"npm packages":  regexp.MustCompile(`(?m)^for dir in (.*sdk/client )?sdk/assemblyscript sdk/zig; do$`),
+}
+
+// needed are the commands of the Makefile that use what is made, and what they use.
+var needed = []struct {
+	use   *regexp.Regexp
+	needs []string
+}{
+	{regexp.MustCompile(`(?m)^(exec )?\./moot (serve|check)`), []string{"the program", "the guests"}},
+	{regexp.MustCompile(`(?m)module build`), []string{"the program", "C compilers", "Rust, wabt", "npm packages"}},
+	{regexp.MustCompile(`(?m)^host/script/runner/build\.sh`), []string{"Node.js", "C compilers", "apt's sources"}},
+	// All tests of the tree, or of the command line, which builds modules and releases.
+	{regexp.MustCompile(`(?m)^go test .*(go list \./\.\.\.|\./engine/cli$)`), []string{"the guests", "the runners", "C compilers", "Rust, wabt", "npm packages", "Redis", "a browser"}},
+	{regexp.MustCompile(`(?m)^go test .*-bench \. .*\./\.\.\.$`), []string{"the guests", "the runners", "Redis"}},
+	{regexp.MustCompile(`(?m)go test .*-fuzz `), []string{"the guests"}},
+	{regexp.MustCompile(`(?m)go test -tags soak `), []string{"the guests"}},
+	{regexp.MustCompile(`(?m)^go run \./engine/cli/release`), []string{"the runners", "the guests"}},
+	{regexp.MustCompile(`(?m)^npm run `), []string{"Node.js", "npm packages"}},
+}
+
+// TestTargetsMakeWhatTheyNeed asks make what it would do for each target in a clone in
+// which nothing is built, and looks at the order: what a command needs comes before it.
+func TestTargetsMakeWhatTheyNeed(t *testing.T) {
+	root := treeCopy(t)
+	makefile, err := os.ReadFile("../../Makefile")
+	if err != nil {
+		t.Fatal(err)
+	}
+	targets := strings.Fields(regexp.MustCompile(`(?m)^\.PHONY: (.*)$`).FindStringSubmatch(string(makefile))[1])
+	used := map[int]bool{}
+	for _, target := range targets {
+		cmd := exec.Command("make", "-n", target)
+		cmd.Dir, cmd.Env = root, append(os.Environ(), "MAKEFLAGS=")
+		out, err := cmd.CombinedOutput()
+		if err != nil {
+			t.Fatalf("make -n %s: %v\n%s", target, err, out)
+		}
+		for i, n := range needed {
+			use := n.use.FindIndex(out)
+			if use == nil {
+				continue
+			}
+			used[i] = true
+			for _, need := range n.needs {
+				if made[need].FindIndex(out[:use[0]]) == nil {
+					t.Errorf("make %s: %q needs %s, which is not made before it", target, out[use[0]:use[1]], need)
+				}
+			}
+		}
+	}
+	for i, n := range needed {
+		if !used[i] {
+			t.Errorf("no target has a command like %s", n.use)
+		}
+	}
+	if len(targets) < 12 {
+		t.Errorf("only %d targets: %q", len(targets), targets)
+	}
+}
