@@ -32,7 +32,10 @@ func (c *Connection) action(ctx context.Context, r wire.Request, id json.RawMess
 	}
 	ctx, end := c.begin(ctx, &r)
 	c.actions.Go(func() {
-		reply, later, err := c.act(ctx, name, params)
+		running := c.run(ctx)
+		defer c.stop(running)
+		reply, later, err := c.act(running, name, params)
+		err = running.inTime(err)
 		c.mu.Lock()
 		c.pending--
 		c.mu.Unlock()

@@ -52,6 +52,7 @@ type answer struct {
 var errorKinds = map[string]error{
 	"room": ErrNoRoom, "roomExists": ErrRoomExists, "unavailable": ErrUnavailable,
 	"unknown": ErrUnknown, "session": ErrNoSession, "tenant": ErrNoTenant, "connection": ErrNoConnection,
+	"time": context.DeadlineExceeded,
 }
 
 // Answer implements Handler.
@@ -199,6 +200,15 @@ func (e *Engine) carryOut(ctx context.Context, c call) (json.RawMessage, error) 
 	if conn == nil || conn.tenant != t {
 		return nil, fmt.Errorf("%w: %q", ErrNoConnection, c.Connection)
 	}
+	ctx, cancel := t.bounded(ctx)
+	defer cancel()
+	value, err := e.onConnectionHere(ctx, conn, c)
+	return value, inTime(ctx, err)
+}
+
+// onConnectionHere carries out c on a connection of this node.
+func (e *Engine) onConnectionHere(ctx context.Context, conn *Connection, c call) (json.RawMessage, error) {
+	t := conn.tenant
 	switch c.Do {
 	case callDetails:
 		return json.Marshal(conn.infoWithProperties())

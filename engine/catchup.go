@@ -104,8 +104,9 @@ func (u *catchUp) otherEpoch(epoch string) bool {
 
 // recovery is how a member comes to hear what it missed.
 type recovery struct {
-	missed
-	at Position // where it goes on; the zero Position: nobody knows
+	frames []*wire.Frame // what it is to hear, in order
+	whole  bool          // nothing is missing
+	at     Position      // where it goes on; the zero Position: nobody knows
 }
 
 // position is for the client; nil: there is none.
@@ -116,17 +117,20 @@ func (r *recovery) position() *Position {
 	return &r.at
 }
 
-// recovery reads what a member missed since; nil: nothing that it would. The member
-// is one of several that recover. Where history cannot be read, something may be
-// missing.
+// recovery reads what a member missed since, and has the rules say what it hears of
+// that; nil: nothing that it would. The member is one of several that recover. Where
+// history cannot be read, or the verb's time is over, something may be missing.
 func (e *Engine) recovery(ctx context.Context, m *member, since *Position, several int) recovery {
 	got, at, err := e.missed(ctx, m, since, several)
 	if err != nil {
 		e.log.Warn("history cannot be read", "tenant", m.room.id.Tenant, "room", m.room.id.Room, "error", err)
 		return recovery{}
 	}
-	got.whole = got.whole && !m.catchUp.otherEpoch(at.Epoch)
-	return recovery{got, at}
+	frames, err := e.allHeard(ctx, m, got.messages)
+	if err != nil {
+		return recovery{at: at}
+	}
+	return recovery{frames, got.whole && !m.catchUp.otherEpoch(at.Epoch), at}
 }
 
 // recover completes the answer to a roomAdd in a room with history, and has what
@@ -141,37 +145,53 @@ func (e *Engine) recover(ctx context.Context, m *member, since *Position, res *r
 		answer.Recovered = &r.whole
 	}
 	res.reply, _ = json.Marshal(answer) // strings, numbers and a bool
-	res.after = func(ctx context.Context) { e.resume(ctx, m, r.messages, r.at) }
+	res.after = func(ctx context.Context) { e.resume(ctx, m, r) }
 }
 
 // mostRounds is how often a member may fall behind while it catches up, before it
 // counts as a slow reader.
 const mostRounds = 8
 
-// resume sends what was missed and then lets through what comes.
-func (e *Engine) resume(ctx context.Context, m *member, missed []placed, at Position) {
-	e.sendHeard(ctx, m, missed)
-	for round := 0; !m.release(at); round++ {
+// resume sends what was missed and then lets through what comes. A member that was
+// told that nothing is missing, and falls behind, is disconnected, to come back.
+func (e *Engine) resume(ctx context.Context, m *member, r recovery) {
+	e.sendAll(m, r.frames)
+	for at, round := r.at, 0; !m.release(at); round++ {
+		if ctx.Err() != nil && !r.whole {
+			continue // with what is held from now on
+		}
 		more, next, err := e.missed(ctx, m, &at, 1)
+		var frames []*wire.Frame
+		if err == nil {
+			frames, err = e.allHeard(ctx, m, more.messages)
+		}
 		if err != nil || !more.whole || round == mostRounds {
 			e.stats.slowReaders.Add(1)
 			m.conn.Close(CloseSlowReader)
 			return
 		}
-		e.sendHeard(ctx, m, more.messages)
+		e.sendAll(m, frames)
 		at = next
 	}
 }
 
-// sendHeard sends messages of the past, as the member is to hear them, in one
-// write.
-func (e *Engine) sendHeard(ctx context.Context, m *member, messages []placed) {
-	var frames []*wire.Frame
+// allHeard are messages of the past as the member is to hear them. The error is why
+// ctx has ended.
+func (e *Engine) allHeard(ctx context.Context, m *member, messages []placed) (frames []*wire.Frame, err error) {
 	for _, p := range messages {
-		if text := e.heard(ctx, m, p); text != nil {
+		text := e.heard(ctx, m, p)
+		if ctx.Err() != nil { // what text is then says nothing
+			return nil, context.Cause(ctx)
+		}
+		if text != nil {
 			frames = append(frames, wire.FrameOf(text))
 		}
 	}
+	return frames, nil
+}
+
+// sendAll sends frames in one write.
+func (e *Engine) sendAll(m *member, frames []*wire.Frame) {
 	if len(frames) > 0 {
 		m.conn.out.send(wire.Join(frames))
 		e.stats.deliveries.Add(uint64(len(frames)))

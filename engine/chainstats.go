@@ -34,13 +34,18 @@ func (s *chainStats) snapshot() (all []ChainStats) {
 	return all
 }
 
-// decide asks the middleware, unless nobody listens.
+// decide asks the middleware, unless nobody listens. Where ctx has ended meanwhile it
+// has Failed, whatever the answer was: nothing begins of which nobody hears. What ends
+// goes on.
 func (e *Engine) decide(ctx context.Context, ev *Event) Verdict {
 	if !e.middleware.Asks(ev.Hook, ev.Tenant, ev.Room) {
 		return Verdict{}
 	}
 	hook, begun := ev.Hook, time.Now()
 	v := e.middleware.Decide(ctx, ev)
+	if ctx.Err() != nil && hook != HookLeave && hook != HookDisconnect {
+		v = Verdict{Outcome: Failed}
+	}
 	e.stats.chains[hook][v.Outcome].Observe(time.Since(begun))
 	return v
 }

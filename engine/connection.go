@@ -40,7 +40,9 @@ type Connection struct {
 	total   int    // actions since it opened
 	pending int    // actions under way
 	ended   bool
-	why     Close // set by the first Close
+	closed  bool       // Close was called
+	why     Close      // set by the first Close
+	running []*running // verbs and actions
 }
 
 // param is a sticky parameter: a JSON value.
@@ -102,8 +104,8 @@ func (c *Connection) respond(r wire.Response) {
 	c.out.send(wire.NewFrame(func(dst []byte) []byte { return c.dialect.AppendResponse(dst, r) }))
 }
 
-// Close begins the end: the client is told, what waits for it is sent, and the
-// socket is closed. The first call counts. It does not wait.
+// Close begins the end: the verbs under way end, the client is told, what waits for it
+// is sent, and the socket is closed. The first call counts. It does not wait.
 func (c *Connection) Close(why Close) {
 	if c.engine.expel(c) {
 		return
@@ -113,10 +115,12 @@ func (c *Connection) Close(why Close) {
 	if first {
 		c.why = why
 	}
+	c.closed = true
 	c.mu.Unlock()
 	if !first {
 		return
 	}
+	c.endRunning()
 	if farewell := c.out.sink.Farewell(why); farewell != nil {
 		c.out.queue.endSoon(&c.out, farewell)
 	} else {
@@ -127,7 +131,7 @@ func (c *Connection) Close(why Close) {
 func (c *Connection) closing() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.why != Close{}
+	return c.closed
 }
 
 // slow is called when the reader was given up.
@@ -136,7 +140,9 @@ func (c *Connection) slow() {
 	if c.why == (Close{}) {
 		c.why = CloseSlowReader
 	}
+	c.closed = true
 	c.mu.Unlock()
+	c.endRunning()
 	c.engine.stats.slowReaders.Add(1)
 	c.engine.log.Warn("slow reader closed", "connection", c.ID(), "tenant", c.tenant.name, "code", CloseSlowReader.Code)
 }

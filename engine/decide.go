@@ -46,6 +46,9 @@ func (e *Engine) textFor(err error) string {
 			return known.Error()
 		}
 	}
+	if errors.Is(err, context.DeadlineExceeded) {
+		return errTime.Text
+	}
 	e.log.Error("verb failed", "error", err)
 	return "internal error"
 }
@@ -88,6 +91,11 @@ func (v *Verdict) refusal() error {
 // It is called outside of lanes, and with no membership of c under way: a room
 // that is destroyed sends a notice through its lane, and has its members leave.
 func (e *Engine) applyNow(ctx context.Context, t *tenant, c *Connection, effects []Effect, caused bool) (later []Effect) {
+	if len(effects) == 0 {
+		return nil
+	}
+	ctx, cancel := e.completing(ctx, t)
+	defer cancel()
 	for _, f := range effects {
 		switch {
 		case f.Property != nil:
@@ -119,8 +127,13 @@ func (e *Engine) changeRoom(ctx context.Context, t *tenant, f RoomEffect) error 
 
 // applyLater sends what modules emit. caused says that an emit caused it: its
 // own emits are dropped, and counted. Whoever caused the emits waits for their
-// lanes, nobody else.
+// lanes, nobody else, and what was done has its effects also if that caller's ctx ends.
 func (e *Engine) applyLater(ctx context.Context, t *tenant, effects []Effect, caused bool) {
+	if len(effects) == 0 {
+		return
+	}
+	ctx, cancel := e.completing(ctx, t)
+	defer cancel()
 	for _, f := range effects {
 		m := f.Emit
 		if m == nil {

@@ -6,6 +6,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/mootchat/moot/engine/wire"
@@ -15,6 +16,8 @@ import (
 type FakeSink struct {
 	Dialect wire.Dialect
 	TLS     bool // it cannot try: TryWrite takes nothing
+
+	hungUp atomic.Bool
 
 	mu       sync.Mutex
 	full     bool // Room bytes are taken, and no more
@@ -156,6 +159,12 @@ func (s *FakeSink) Bytes(f *wire.Frame) []byte {
 }
 
 // Farewell is "bye REASON", framed.
+// HangUp is what a client does that goes while nobody reads what it says.
+func (s *FakeSink) HangUp() { s.hungUp.Store(true) }
+
+// HungUp is HangUpSink's.
+func (s *FakeSink) HungUp() bool { return s.hungUp.Load() }
+
 func (s *FakeSink) Farewell(c Close) []byte {
 	if c == (Close{}) {
 		return nil

@@ -72,6 +72,9 @@ func (c *Connection) identify(ctx context.Context, token string) (Identity, erro
 		return Identity{}, &VerbError{"token missing"}
 	}
 	id, err := tokens.Check(ctx, token)
+	if err != nil && ctx.Err() != nil {
+		err = ErrUnchecked
+	}
 	if err == nil {
 		err = c.become(id)
 	}

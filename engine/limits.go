@@ -15,6 +15,7 @@ type Limits struct {
 	VerbsPerSecond      float64       // per connection, burst twice that; 50
 	SimultaneousActions int           // of one connection; 5
 	OutboxBytes         int           // that wait for one connection; 1 MiB
+	VerbTimeout         time.Duration // of a verb, an action, or letting a client in, as a whole; 15 s
 	WriteTimeout        time.Duration // a reader that is behind and takes nothing for this long is closed; 5 s
 }
 
@@ -25,6 +26,7 @@ func (l Limits) withDefaults() Limits {
 	l.VerbsPerSecond = cmp.Or(l.VerbsPerSecond, 50)
 	l.SimultaneousActions = cmp.Or(l.SimultaneousActions, 5)
 	l.OutboxBytes = cmp.Or(l.OutboxBytes, 1<<20)
+	l.VerbTimeout = cmp.Or(l.VerbTimeout, 15*time.Second)
 	l.WriteTimeout = cmp.Or(l.WriteTimeout, 5*time.Second)
 	return l
 }
@@ -37,6 +39,7 @@ func (l Limits) ofTenant(node Limits) Limits {
 	l.VerbsPerSecond = cmp.Or(l.VerbsPerSecond, node.VerbsPerSecond)
 	l.SimultaneousActions = cmp.Or(l.SimultaneousActions, node.SimultaneousActions)
 	l.OutboxBytes = cmp.Or(l.OutboxBytes, node.OutboxBytes)
+	l.VerbTimeout = cmp.Or(l.VerbTimeout, node.VerbTimeout)
 	l.WriteTimeout = cmp.Or(l.WriteTimeout, node.WriteTimeout)
 	return l
 }

@@ -234,6 +234,11 @@ func (e *Engine) askLeave(ctx context.Context, m *member, cause Cause) (Verdict,
 	if err != nil || !ours {
 		return Verdict{}, err
 	}
+	if cause == CauseRoomLeave { // once begun it is not cut short, to be run again at the connection's end
+		var cancel context.CancelFunc
+		ctx, cancel = e.patient(ctx)
+		defer cancel()
+	}
 	v := e.decide(ctx, &Event{Hook: HookLeave, Tenant: r.id.Tenant, Room: r.id.Room, Conn: c.profile.Load(), JoinedAt: m.joinedAt, Cause: cause})
 	refusal := v.refusal()
 	if refusal == nil {

@@ -51,9 +51,10 @@ func (c *Connection) resume(ctx context.Context, r *wire.Request) (result, error
 		if !known {
 			since = m.awaySince
 		}
-		c := e.recovery(ctx, m, &since, len(members))
-		answer.Rooms[name] = resumedRoom{c.position(), c.whole && known}
-		after = append(after, func(ctx context.Context) { e.resume(ctx, m, c.messages, c.at) })
+		back := e.recovery(ctx, m, &since, len(members))
+		back.whole = back.whole && known
+		answer.Rooms[name] = resumedRoom{back.position(), back.whole}
+		after = append(after, func(ctx context.Context) { e.resume(ctx, m, back) })
 	}
 	data, err := json.Marshal(answer)
 	return result{data: data, after: func(ctx context.Context) {
@@ -64,10 +65,13 @@ func (c *Connection) resume(ctx context.Context, r *wire.Request) (result, error
 }
 
 // comeBack gives the connection all that a session has, and says of which rooms it
-// is a member now: those with history are held back. It follows so many traces.
+// is a member now: those with history are held back. It follows so many traces. A
+// session that was taken is come back to, whether or not ctx ends.
 func (e *Engine) comeBack(ctx context.Context, c *Connection, by sessionClaim, traces int) ([]*member, error) {
 	old, err := e.claim(ctx, c.tenant, by)
 	if err == nil {
+		ctx, cancel := e.completing(ctx, c.tenant)
+		defer cancel()
 		return e.adopt(ctx, c, old), nil
 	}
 	if !errors.Is(err, ErrNoSession) {
@@ -80,6 +84,8 @@ func (e *Engine) comeBack(ctx context.Context, c *Connection, by sessionClaim, t
 	case s.Moved != "":
 		return e.follow(ctx, c, by, s.Moved, traces)
 	}
+	ctx, cancel := e.completing(ctx, c.tenant)
+	defer cancel()
 	return e.adoptParked(ctx, c, s), nil
 }
 

@@ -125,6 +125,8 @@ func (s *Seat) Open(ctx context.Context, info Info, sink Sink) (*Connection, err
 
 // open lets the connection in, or has that wait for its token; the error is a Close.
 func (c *Connection) open(ctx context.Context, info Info) error {
+	ctx, cancel := c.tenant.bounded(ctx)
+	defer cancel()
 	id, later, err := c.authenticate(ctx, info)
 	if err != nil {
 		return err

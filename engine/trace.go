@@ -23,7 +23,7 @@ func (e *Engine) leaveTrace(ctx context.Context, c *Connection, before, session 
 	if e.cluster.Sessions == nil {
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, traceTime)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), traceTime) // also where the client has gone
 	defer cancel()
 	b, _ := json.Marshal(parkedSession{Tenant: c.tenant.name, Moved: session}) // texts
 	if err := e.cluster.Sessions.Park(ctx, keyOf(before), b, traceFor); err != nil {

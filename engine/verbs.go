@@ -98,8 +98,10 @@ func (c *Connection) Do(ctx context.Context, r wire.Request) {
 // error is the one that was answered.
 func (c *Connection) answer(ctx context.Context, r *wire.Request, id json.RawMessage) error {
 	begun := time.Now()
-	res, err := c.carryOut(ctx, r)
-	if err != nil {
+	running := c.run(ctx)
+	defer c.stop(running)
+	res, err := c.carryOut(running, r)
+	if err = running.inTime(err); err != nil {
 		c.fail(wire.Response{ID: id, Request: r.Data}, err)
 		c.engine.stats.verbs.observe(r.Verb, err, time.Since(begun))
 		return err
@@ -107,7 +109,7 @@ func (c *Connection) answer(ctx context.Context, r *wire.Request, id json.RawMes
 	c.respond(wire.Response{ID: id, Data: res.data, Reply: res.reply})
 	c.engine.stats.verbs.observe(r.Verb, nil, time.Since(begun))
 	if res.after != nil {
-		res.after(ctx)
+		res.after(running)
 	}
 	c.engine.applyLater(ctx, c.tenant, res.effects, false)
 	return nil

@@ -151,7 +151,7 @@ func settingsOf(cfg *config.Config, tokens map[string]engine.Tokens) (engine.Set
 	c := engine.Settings{Limits: engine.Limits{
 		MessageBytes: int(l.MessageBytes), Connections: l.Connections, ConnectionsPerIP: l.ConnectionsPerIP,
 		RoomsPerConnection: l.RoomsPerConnection, VerbsPerSecond: float64(l.VerbsPerSecond),
-		SimultaneousActions: l.SimultaneousActions, OutboxBytes: int(l.OutboxBytes), WriteTimeout: l.WriteTimeout,
+		SimultaneousActions: l.SimultaneousActions, VerbTimeout: l.VerbTimeout, OutboxBytes: int(l.OutboxBytes), WriteTimeout: l.WriteTimeout,
 	}}
 	for _, name := range slices.Sorted(maps.Keys(cfg.Tenants)) {
 		t := cfg.Tenants[name]

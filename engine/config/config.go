@@ -156,6 +156,7 @@ type Limits struct {
 	SimultaneousActions int           `yaml:"simultaneousActions" default:"5" min:"1" max:"1000"`    // of one connection
 	ModuleCPU           Share         `yaml:"moduleCPU" default:"0.5" min:"0.01" max:"1"`            // of the processors, that one tenant's modules may use
 	ChainTimeout        time.Duration `yaml:"chainTimeout" default:"250ms" min:"1ms" max:"1m"`       // for all modules of a chain together, about one message
+	VerbTimeout         time.Duration `yaml:"verbTimeout" default:"15s" min:"100ms" max:"10m"`       // of a verb or an action of a client, as a whole
 	OutboxBytes         ByteSize      `yaml:"outboxBytes" default:"1MiB" min:"1KiB" max:"1GiB"`      // waiting for one reader; a slower one is disconnected
 	WriteTimeout        time.Duration `yaml:"writeTimeout" default:"5s" min:"10ms" max:"10m"`        // of one write to a client
 }

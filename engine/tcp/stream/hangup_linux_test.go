@@ -1,0 +1,47 @@
+package stream
+
+import (
+	"net"
+	"testing"
+	"time"
+)
+
+// A client that has closed its side is told from one that is there, with and without
+// bytes that were not read.
+func TestHungUp(t *testing.T) {
+	for name, leave := range map[string]func(c *net.TCPConn){
+		"closed":       func(c *net.TCPConn) { c.Close() },
+		"half closed":  func(c *net.TCPConn) { c.CloseWrite() },
+		"reset":        func(c *net.TCPConn) { c.SetLinger(0); c.Close() },
+		"after a word": func(c *net.TCPConn) { c.Write([]byte("unread")); c.Close() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			l, err := net.Listen("tcp", "127.0.0.1:0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer l.Close()
+			client, err := net.Dial("tcp", l.Addr().String())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer client.Close()
+			server, err := l.Accept()
+			if err != nil {
+				t.Fatal(err)
+			}
+			s := New(server, nil)
+			defer server.Close()
+			client.Write([]byte("x"))
+			if s.HungUp() {
+				t.Error("a client that is there has hung up")
+			}
+			leave(client.(*net.TCPConn))
+			for end := time.Now().Add(10 * time.Second); !s.HungUp(); { // the system's own time
+				if time.Now().After(end) {
+					t.Fatal("a client that has hung up is there")
+				}
+			}
+		})
+	}
+}

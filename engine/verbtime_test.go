@@ -1,0 +1,282 @@
+package engine_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/mootchat/moot/engine"
+)
+
+const (
+	verbTime = 15 * time.Second // the default
+	slowSay  = 50 * time.Millisecond
+)
+
+const allHistory = `{"event":"roomHistory","room":"r","limit":1000,"messageId":1}`
+
+// slowly has the say chain take its time for each message, and counts them.
+func (n *node) slowly() *atomic.Int64 {
+	var asked atomic.Int64
+	n.mw.Say = func(*engine.Event, []engine.Member) engine.Delivery {
+		asked.Add(1)
+		time.Sleep(slowSay)
+		return engine.Delivery{All: engine.AsIs}
+	}
+	return &asked
+}
+
+// hangsIn has a hook wait until nobody waits for it.
+func (n *node) hangsIn(h engine.Hook) {
+	n.mw.Hooks[h] = func(ctx context.Context, _ *engine.Event) engine.Verdict { <-ctx.Done(); return allow() }
+}
+
+func TestHistoryEndsWithItsTime(t *testing.T) {
+	inWorld(t, func(w *world) {
+		n := w.node("one", keeps(1000))
+		n.tells(1, 1000)
+		a := n.client().do(roomAdd("r"))
+		asked := n.slowly()
+		begun := time.Now()
+		a.says(allHistory, strings.Replace(failed("time limit exceeded"), `"data":{}`, `"data":{"limit":1000}`, 1))
+		if took, messages := time.Since(begun), asked.Load(); took > verbTime+slowSay || messages > int64(verbTime/slowSay)+1 {
+			w.Errorf("it took %v and %d messages", took, messages)
+		}
+		a.says(`{"event":"roomHistory","room":"r","limit":2,"before":3,"messageId":1}`, fmt.Sprintf(
+			`{"status":"OK","context":"response","data":{"room":"r","epoch":%q,"messages":[%s,%s]},"messageId":1}`, n.epoch(), n.placed(1), n.placed(2)))
+	})
+}
+
+// epoch is the room's.
+func (n *node) epoch() string {
+	at, _ := n.client().joins("r", nil)
+	return at.Epoch
+}
+
+// placed is a message that tells has told.
+func (n *node) placed(number int) string {
+	return fmt.Sprintf(`{"message":"%d","room":"r","from":"0","context":"user","sentAt":%s,"offset":%d,"epoch":%q}`, number, now, number, n.epoch())
+}
+
+// A verb ends with its connection, however that ends, and the node does not wait for
+// what nobody hears.
+func TestVerbsEndWithTheirConnection(t *testing.T) {
+	for name, end := range map[string]func(n *node, c *client){
+		"the client has gone":   func(_ *node, c *client) { c.sink.HangUp() },
+		"removed by the server": func(n *node, c *client) { n.w.must(n.Disconnect(n.w.Context(), "default", c.ID()), nil) },
+		"the node ends":         func(n *node, _ *client) { n.w.must(n.Shutdown(n.w.Context(), 0), nil) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, func(w *world) {
+				n := w.node("one", keeps(1000))
+				n.tells(1, 1000)
+				c := n.client().do(roomAdd("r"))
+				asked := n.slowly()
+				c.begin(allHistory)
+				time.Sleep(2 * slowSay)
+				begun := time.Now()
+				end(n, c)
+				<-c.gone
+				if took := time.Since(begun); took > time.Second+slowSay {
+					w.Errorf("it went on for %v and %d messages", took, asked.Load())
+				}
+				n.isEmpty("r")
+			})
+		})
+	}
+}
+
+func TestAJoinThatRunsOutIsNoMembership(t *testing.T) {
+	inWorld(t, func(w *world) {
+		n := w.node("one")
+		leaves := 0
+		n.on(engine.HookLeave, func(*engine.Event) engine.Verdict { leaves++; return allow() })
+		n.hangsIn(engine.HookJoin)
+		a := n.client()
+		a.says(roomAdd("r"), failed("time limit exceeded"))
+		n.has("r")
+		a.says(say("r", "hi"), strings.Replace(failed("connection not in this room (r)"), `"data":{}`, `"data":{"message":"hi"}`, 1))
+		delete(n.mw.Hooks, engine.HookJoin)
+		a.says(roomAdd("r"), isTrue)
+		n.has("r", a)
+		a.hangUp()
+		if leaves != 1 {
+			w.Errorf("leave ran %d times for one membership", leaves)
+		}
+	})
+}
+
+func TestASayThatRunsOutIsNotPublished(t *testing.T) {
+	inWorld(t, func(w *world) {
+		n := w.node("one")
+		a, b := n.client().do(roomAdd("r")), n.client().do(roomAdd("r"))
+		n.hangsIn(engine.HookOnSayReceive)
+		a.says(say("r", "hi"), strings.Replace(failed("time limit exceeded"), `"data":{}`, `"data":{"message":"hi"}`, 1))
+		b.hears()
+	})
+}
+
+// A leave that has begun is not cut short by the end of its connection, and not run
+// again.
+func TestLeaveRunsOnceThoughTheClientGoesMeanwhile(t *testing.T) {
+	inWorld(t, func(w *world) {
+		n := w.node("one")
+		a := n.client().do(roomAdd("r"))
+		leaves := 0
+		n.mw.Hooks[engine.HookLeave] = func(ctx context.Context, _ *engine.Event) engine.Verdict {
+			leaves++
+			time.Sleep(5 * time.Second)
+			if ctx.Err() != nil {
+				w.Error("leave was cut short")
+			}
+			return allow()
+		}
+		a.begin(`{"event":"roomLeave","room":"r","messageId":1}`)
+		time.Sleep(time.Second / 2)
+		a.sink.HangUp()
+		<-a.gone
+		if leaves != 1 {
+			w.Errorf("leave ran %d times for one membership", leaves)
+		}
+		n.isEmpty("r")
+	})
+}
+
+func TestActionsEndWithTheirTimeAndTheirConnection(t *testing.T) {
+	inWorld(t, func(w *world) {
+		n := w.node("one")
+		n.mw.Declared = map[string]engine.ActionSpec{"wait": {}}
+		n.hangsIn(engine.HookAction)
+		const action = `{"event":"action","params":{"action":"wait"},"messageId":1}`
+		a := n.client()
+		<-a.begin(action)
+		time.Sleep(verbTime)
+		a.hears(`{"error":"time limit exceeded","context":"response","messageId":1}`)
+		<-a.begin(action)
+		synctest.Wait()
+		begun := time.Now()
+		a.sink.HangUp()
+		<-a.gone
+		if took := time.Since(begun); took > time.Second {
+			w.Errorf("the connection took %v to end", took)
+		}
+	})
+}
+
+// What was done has its effects, also if the client goes before they are there.
+func TestEffectsDoNotEndWithTheConnection(t *testing.T) {
+	inWorld(t, func(w *world) {
+		n := w.node("one")
+		watcher := n.client().do(roomAdd("q"))
+		n.on(engine.HookJoin, func(*engine.Event) engine.Verdict { return allow(emit("q", "somebody has joined")) })
+		n.on(engine.HookOnSayReceive, func(ev *engine.Event) engine.Verdict {
+			if ev.Message.Text == "slow" {
+				time.Sleep(3 * time.Second)
+			}
+			return allow()
+		})
+		go n.Broadcast(w.Context(), in("q"), "", json.RawMessage(`"slow"`))
+		synctest.Wait()
+		a := n.client()
+		a.begin(roomAdd("r"))
+		synctest.Wait()
+		a.sink.HangUp()
+		<-a.gone
+		time.Sleep(3 * time.Second)
+		heard := watcher.heard()
+		if len(heard) != 2 {
+			w.Errorf("the watcher heard %q", heard)
+		}
+	})
+}
+
+func TestCatchingUpThatRunsOutSaysThatSomethingIsMissing(t *testing.T) {
+	inWorld(t, func(w *world) {
+		n := w.node("one", keeps(1000))
+		at, _ := n.client().joins("r", nil)
+		n.tells(1, 1000)
+		n.slowly()
+		a := n.client()
+		begun := time.Now()
+		back, missed := a.joins("r", &at)
+		if took := time.Since(begun); took > verbTime+slowSay {
+			w.Errorf("it took %v", took)
+		}
+		w.recovered(back, false)
+		w.equal("missed", missed, nil)
+		n.mw.Say = nil
+		n.tells(1001, 1002)
+		w.equal("live", placesOf(w, a.heard()), numbers(1001, 1002))
+	})
+}
+
+func TestResumingThatRunsOutKeepsTheSession(t *testing.T) {
+	inWorld(t, func(w *world) {
+		n := w.node("one", resumes)
+		w.node("two", resumes)
+		a := n.client()
+		at, _ := a.joins("r", nil)
+		id, secret := a.ID(), a.secret()
+		a.hangUp()
+		n.tells(1, 100)
+		var v events
+		v.of(n)
+		n.mw.Say = func(*engine.Event, []engine.Member) engine.Delivery {
+			time.Sleep(time.Second)
+			return engine.Delivery{All: engine.AsIs}
+		}
+		request := fmt.Sprintf(`{"event":"resume","session":%q,"since":{"r":{"epoch":%q,"offset":0}},"messageId":1}`, secret, at.Epoch)
+
+		gone := n.client() // goes while it resumes
+		gone.begin(request)
+		time.Sleep(3 * time.Second)
+		gone.sink.HangUp()
+		<-gone.gone
+		b := n.client()
+		begun := time.Now()
+		r, messages := b.back(request)
+		if took := time.Since(begun); took > verbTime+time.Second {
+			w.Errorf("it took %v", took)
+		}
+		if r.ID != id || r.Rooms["r"].Recovered || len(messages) > 0 {
+			w.Errorf("resumed %+v with %d messages", r, len(messages))
+		}
+		v.are(w, "connect", "connect")
+		n.mw.Say = nil
+		n.tells(101, 101)
+		w.equal("live", placesOf(w, b.heard()), numbers(101, 101))
+	})
+}
+
+// What an operator asks for has the time of a verb too, and ends with the request.
+func TestOperatorsCallsEndWithTheirTimeAndTheirRequest(t *testing.T) {
+	inWorld(t, func(w *world) {
+		n, two := w.node("one"), w.node("two")
+		n.hangsIn(engine.HookJoin)
+		a := n.client()
+		for _, at := range []*node{n, two} {
+			begun := time.Now()
+			if err := at.AddMember(w.Context(), in("r"), a.ID()); !errors.Is(err, context.DeadlineExceeded) || time.Since(begun) != verbTime {
+				w.Errorf("after %v: %v", time.Since(begun), err)
+			}
+			ctx, cancel := context.WithCancel(w.Context())
+			begun = time.Now()
+			time.AfterFunc(time.Second, cancel)
+			if err := at.AddMember(ctx, in("r"), a.ID()); err == nil || time.Since(begun) != time.Second {
+				w.Errorf("after %v: %v", time.Since(begun), err)
+			}
+			synctest.Wait()
+			n.has("r")
+		}
+		n.hangsIn(engine.HookOnSayReceive)
+		if err := n.Broadcast(w.Context(), in("q"), "", json.RawMessage(`"hi"`)); !errors.Is(err, context.DeadlineExceeded) {
+			w.Error(err)
+		}
+	})
+}
