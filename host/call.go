@@ -10,24 +10,16 @@ import (
 
 	"github.com/tetratelabs/wazero/api"
 	"github.com/tetratelabs/wazero/sys"
-
-	"github.com/mootchat/moot/host/meter"
 )
 
-// slicesPerMillisecond bounds the fuel of a call should the clock stand still:
-// 2^30 units for each millisecond it has.
-const slicesPerMillisecond = 1 << 30 / meter.Slice
+// unitsPerMillisecond bounds the fuel of a call should the clock stand still.
+const unitsPerMillisecond = 1 << 30
 
 // epoch is where the host's clock begins. It is monotonic.
 var epoch = time.Now()
 
 // now is the host's clock, in nanoseconds.
 func now() int64 { return int64(time.Since(epoch)) }
-
-// firstSlice is the fuel that a call begins with. A guest pays for every value that it
-// can leave on its stack, so where that is enough the stack is small. Go's pay much more,
-// and leave nothing.
-const firstSlice = meter.Slice / 4
 
 // keptStack is the largest stack that is kept, in values of 8 bytes or in bytes, as
 // wazero counts it.
@@ -45,38 +37,23 @@ func deep(fn api.Function) bool {
 }
 
 // call runs one exported function and gives its first result. After a failure the
-// instance is broken.
+// instance is broken. A guest pays for every value that it can leave on its stack, so where
+// one slice is enough the stack is small.
 func (in *instance) call(fn api.Function, args ...uint64) (uint64, *failure) {
 	in.stack[0] = 0
 	copy(in.stack[:], args)
-	in.fuel.Set(firstSlice)
-	slices := in.slices
+	in.fuel.Set(uint64(in.firstSlice()))
+	rest := in.rest
 	err := fn.CallWithStack(in, in.stack[:])
 	if in.tracing != nil {
-		in.tracing.used(slices-in.slices, int64(in.fuel.Get()))
+		in.tracing.Fuel += uint64(rest - in.rest + in.slice - int64(in.fuel.Get()))
 	}
 	if err != nil {
 		in.broken = true
 		return 0, in.classify(err)
 	}
-	in.large = in.large || in.slices < slices && deep(fn)
+	in.large = in.large || in.rest < rest && deep(fn)
 	return in.stack[0], nil
-}
-
-// refuel is called by the guest each time a slice of fuel is used up. It is where
-// others get their turn: the garbage collector, other goroutines, other tenants.
-func (in *instance) refuel() int64 {
-	in.settle()
-	in.slices--
-	if in.mark >= in.deadline || in.slices < 0 {
-		panic(errDeadline)
-	}
-	if wait := in.generation.gate.wait(in.mark); wait > 0 {
-		in.sleep(wait)
-	} else {
-		runtime.Gosched()
-	}
-	return meter.Slice
 }
 
 // settle charges the time since the mark to the gate, and moves the mark.
@@ -102,6 +79,7 @@ func (in *instance) pace() *failure {
 	if wait := in.generation.gate.wait(in.mark); wait > 0 {
 		time.Sleep(min(wait, time.Duration(in.deadline-in.mark)))
 		in.mark = now()
+		in.from = in.mark
 	}
 	if in.mark >= in.deadline {
 		return &failure{Deadline, errShare}

@@ -41,6 +41,7 @@ type generation struct {
 	compiled wazero.CompiledModule
 	pool     *pool
 	gate     *gate
+	slice    atomic.Int64 // fuel of the next slice, whichever instance gets it; 0: none has had one
 	memory   *budget
 	store    Store
 	counters *counters

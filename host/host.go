@@ -28,6 +28,10 @@ type Config struct {
 	Store        Store            // nil: a MemoryStore
 	Fresh        bool             // each event finds a new instance, as a replay needs it
 	Alone        bool             // the chain of a room that a message is moved to is not asked
+
+	// Refueled is called in the midst of a call, on its goroutine, each time a guest has used up a slice of its fuel: for
+	// measurements. nil: nobody is interested.
+	Refueled func()
 }
 
 // Rooms is what modules may ask about rooms.

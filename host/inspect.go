@@ -115,6 +115,7 @@ func (g *generation) askManifest() ([]byte, *failure) {
 	}
 	defer in.close()
 	in.begin(in.mark+int64(g.host.cfg.StartTimeout), g.name, 0, nil)
+	in.from = now()
 	defer in.end()
 	begin := in.initialize
 	if g.program != nil { // it is the script that has a manifest

@@ -36,7 +36,9 @@ type instance struct {
 
 	// Of the call under way, or the last one.
 	deadline int64 // on the host's clock
-	slices   int64 // of fuel that it may still get
+	rest     int64 // fuel that it may still use
+	slice    int64 // of fuel that it got last
+	from     int64 // since when it uses that; later by what the host took in its place
 	mark     int64 // up to here its time is charged to the gate; at first, when it was taken
 	began    int64
 	label    string   // of the entry that asks, for logs
@@ -67,6 +69,7 @@ func (g *generation) newInstance() (*instance, *failure) {
 		return nil, f
 	}
 	in.begin(in.mark+int64(g.host.cfg.StartTimeout), g.name, 0, nil)
+	in.from = now()
 	defer in.end()
 	f = in.start()
 	in.traced(f, nil)
@@ -88,6 +91,7 @@ func (g *generation) instance() (*instance, *failure) {
 		return nil, &failure{Memory, err}
 	}
 	in := &instance{Context: context.Background(), generation: g, linear: l, mark: now()} // filling the memory takes time too
+	l.late = func() bool { return now() >= in.deadline }
 	if err := in.instantiate(); err != nil {
 		l.Free()
 		return nil, &failure{HostFault, err}
@@ -266,8 +270,8 @@ func (in *instance) close() {
 
 // begin prepares for the calls into the guest that one event needs. mark is the time.
 func (in *instance) begin(deadline int64, label string, hook abi.Hook, ev *engine.Event) {
-	in.deadline, in.began = deadline, in.mark
-	in.slices = max(1, (deadline-in.mark)/int64(time.Millisecond)) * slicesPerMillisecond
+	in.deadline, in.began, in.from = deadline, in.mark, in.mark
+	in.rest = max(1, (deadline-in.mark)/int64(time.Millisecond)) * unitsPerMillisecond
 	in.label, in.hook, in.event = label, hook, ev
 	in.asked = in.asked || hook != 0
 	in.effects, in.emits = in.effects[:0], 0
@@ -280,6 +284,9 @@ func (in *instance) begin(deadline int64, label string, hook abi.Hook, ev *engin
 func (in *instance) end() {
 	t, c := now(), in.generation.counters
 	in.generation.gate.spend(t, t-in.mark)
+	if t-in.from > slowSlice {
+		in.sliced(t)
+	}
 	if in.hook != 0 {
 		c.calls.Add(1)
 		c.durations.Observe(time.Duration(t - in.began))

@@ -36,7 +36,7 @@ func lookup(module, name string) (fn hostFunction, ok bool) {
 func link(ctx context.Context, rt wazero.Runtime, imports []meter.Import, given grants) error {
 	refuel := hostFunction{
 		Signature: meter.Signature{Params: []byte{api.ValueTypeI64}, Results: []byte{api.ValueTypeI64}},
-		call:      func(in *instance, stack []uint64) { stack[0] = uint64(in.refuel()) },
+		call:      func(in *instance, stack []uint64) { stack[0] = uint64(in.refuel(int64(stack[0]))) },
 	}
 	modules := map[string]wazero.HostModuleBuilder{meter.ImportModule: rt.NewHostModuleBuilder(meter.ImportModule)}
 	export(modules[meter.ImportModule], meter.RefuelImport, refuel)
@@ -69,7 +69,9 @@ func export(b wazero.HostModuleBuilder, name string, fn hostFunction) {
 		call = func(ctx context.Context, _ api.Module, stack []uint64) {
 			in, t := ctx.(*instance), now()
 			fn.call(in, stack)
-			in.pay((now() - t) * unitsPerNanosecond)
+			took := now() - t
+			in.pay(took * unitsPerNanosecond)
+			in.from += took
 		}
 	}
 	b.NewFunctionBuilder().WithGoModuleFunction(call, fn.Params, fn.Results).Export(name)

@@ -10,7 +10,6 @@ import (
 	"github.com/mootchat/moot/engine"
 	"github.com/mootchat/moot/engine/wire"
 	"github.com/mootchat/moot/host/abi"
-	"github.com/mootchat/moot/host/meter"
 )
 
 // Tracer sees what modules are asked and what they answer: that is how they are
@@ -162,11 +161,6 @@ func (in *instance) traced(f *failure, answer func(*Said)) {
 	if tracer := in.generation.host.tracer.Load(); tracer != nil {
 		(*tracer).End(t)
 	}
-}
-
-// used books the fuel of one call into the guest.
-func (t *Trace) used(slices int64, left int64) {
-	t.Fuel += uint64(firstSlice + slices*meter.Slice - left)
 }
 
 // tell is what an answer says.

@@ -2,7 +2,7 @@ package meter
 
 // scan is what the first reading of a body finds; the second writes by it. It is used again for the next body.
 type scan struct {
-	costs  []int64 // of each region in order of appearance: the function without its loops, then each loop without loops in it
+	costs  []int64 // of each region in order of appearance: the function without its loops, each loop without loops in it, each cut
 	frames []frame
 	locals int  // with the parameters
 	calls  bool // calls other functions, so it can be part of a recursion
@@ -12,6 +12,7 @@ type scan struct {
 	grows  bool
 	in     instr
 	effort effort
+	cuts   []int // where in the binary a region begins in the midst of a block
 }
 
 // frame is one open block of the body, or the body itself.
@@ -50,7 +51,7 @@ func (w *rewriter) readCode(r *reader) {
 // outside of loops in it, runs at most once: paying for all of them at the head is never too little.
 func (w *rewriter) scanBody(r *reader, t Signature) {
 	s := &w.scan
-	*s = scan{costs: s.costs[:0], frames: s.frames[:0], in: s.in, locals: len(t.Params)}
+	*s = scan{costs: s.costs[:0], cuts: s.cuts[:0], frames: s.frames[:0], in: s.in, locals: len(t.Params)}
 	for n := r.count(); n > 0; n-- {
 		k := r.u32()
 		r.valueType()
@@ -63,12 +64,27 @@ func (w *rewriter) scanBody(r *reader, t Signature) {
 	for len(s.frames) > 0 {
 		start := r.p
 		r.next(&s.in)
-		s.costs[s.frames[len(s.frames)-1].region] += w.cost(&s.in)
+		s.charge(w.cost(&s.in), start)
 		s.effort.add(&s.in)
 		w.scanInstr(r, start)
 	}
 	r.end("function body")
 	w.addEffort(r)
+}
+
+// charge adds the cost of the instruction just read, which starts at start, to its region. Before one that would make
+// it too dear a region begins anew, for the rest of the block that the instruction stands in: nothing comes to that
+// rest but through its beginning. What follows the block is still paid with what was before it.
+func (s *scan) charge(cost int64, start int) {
+	top := &s.frames[len(s.frames)-1]
+	if s.costs[top.region]+cost > MaxCharge && s.in.op != opElse && s.in.op != opEnd {
+		top.region = len(s.costs)
+		s.costs = append(s.costs, 0)
+		s.cuts = append(s.cuts, start)
+		s.strays = true
+		s.effort.blocks++
+	}
+	s.costs[top.region] += cost
 }
 
 // scanInstr checks the instruction just read, which starts at start.
@@ -102,6 +118,7 @@ func (w *rewriter) scanInstr(r *reader, start int) {
 			r.malformed("else without if")
 		}
 		top.op = opElse
+		top.region = s.frames[len(s.frames)-2].region // what the other branch began is not paid here
 	case opEnd:
 		s.frames = s.frames[:len(s.frames)-1]
 	case opBrTable:
@@ -127,6 +144,9 @@ func (w *rewriter) scanInstr(r *reader, start int) {
 	_, bulk := bulkShift(in.op)
 	s.strays = s.strays || bulk || w.growCost(in.op) > 0
 	s.bulk = s.bulk || bulk
+	if in.op == opMemoryInit || in.op == opMemoryCopy || in.op == opMemoryFill {
+		w.mover(in)
+	}
 	s.grows = s.grows || w.growCost(in.op) > 0
 }
 

@@ -1,6 +1,7 @@
 package meter
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"math"
@@ -8,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/tetratelabs/wazero"
+	"github.com/tetratelabs/wazero/api"
 )
 
 func TestInfiniteRecursionTraps(t *testing.T) {
@@ -22,7 +24,7 @@ func TestInfiniteRecursionTraps(t *testing.T) {
 	b.fn("", nil, nil, nil, ops(opUnreachable))
 	for _, name := range []string{"direct", "indirect", "mutual"} {
 		g := newGuest(t, b.wasm(), Limits{})
-		_, err := g.call(allow(1), Slice, name)
+		_, err := g.call(allow(10), Slice, name)
 		if err == nil || !strings.Contains(err.Error(), "unreachable") || g.depth() >= 0 {
 			t.Errorf("%s: %v, depth %d", name, firstLine(err), g.depth())
 		}
@@ -92,9 +94,12 @@ func TestDepthIsRightOnEveryWayOut(t *testing.T) {
 		"return in dead code": {call, x, ops(opReturn), x, ops(opReturn, opBlock, 0x40), x, ops(opReturn, opEnd), x},
 	}
 	b := newBuilder()
+	b.memory(1, 1)
 	b.add(globalSection, cat([]byte{i32, 1}, i32c(0), ops(opEnd)))
 	b.fn("tick", nil, nil, nil, at(opGlobalGet, 0), i32c(1), ops(0x6a), at(opGlobalSet, 0))
 	b.export("ticks", Global, 0)
+	b.add(globalSection, cat([]byte{i64, 1}, i64c(0), ops(opEnd)))
+	b.export("work", Global, 1)
 	// three results, and none, through the same ways
 	b.fn("three", vals(i32), vals(i32, i64, f32), nil, ops(opBlock, 0x40), call, x, ops(opIf, 0x40),
 		x, i64c(-5), ops(opF32Const, 0, 0, 0x80, 0x3f), ops(opReturn, opEnd, opEnd), x, i64c(-6), ops(opF32Const, 0, 0, 0, 0x40, opBr, 0))
@@ -105,6 +110,11 @@ func TestDepthIsRightOnEveryWayOut(t *testing.T) {
 		names = append(names, name)
 	}
 	compareWithPlain(t, b.wasm(), names, 8)
+}
+
+func memoryOf(m api.Module) []byte {
+	b, _ := m.Memory().Read(0, m.Memory().Size())
+	return b
 }
 
 // compareWithPlain calls the functions with 0 to n in the module as it is and rewritten, and compares results, traps
@@ -123,12 +133,22 @@ func compareWithPlain(t *testing.T, wasm []byte, names []string, n uint64) {
 		for arg := range n {
 			what := fmt.Sprintf("%s(%d)", name, arg)
 			want, wantErr := plain.ExportedFunction(name).Call(t.Context(), arg)
-			got, gotErr := g.call(allow(math.MaxInt), int64(arg), name, arg)
+			a := allow(math.MaxInt)
+			work := g.mod.ExportedGlobal("work").Get()
+			got, gotErr := g.call(a, int64(arg), name, arg)
 			if firstLine(wantErr) != firstLine(gotErr) {
 				t.Fatalf("%s: plain %v, metered %v", what, wantErr, gotErr)
 			}
 			if gotErr != nil {
 				g.global(DepthExport).Set(uint64(full))
+			} else if work = g.mod.ExportedGlobal("work").Get() - work; a.paid+int64(a.used)*MaxCharge < int64(work) { // a loop that asks for its function too has one turn for nothing
+				t.Errorf("%s: it did work for %d, and paid %d and asked %d times", what, work, a.paid, a.used)
+			}
+			if a.debt > MaxCharge+costTable {
+				t.Errorf("%s: %d were paid at once", what, a.debt)
+			}
+			if p, m := memoryOf(plain), memoryOf(g.mod); !bytes.Equal(p, m) {
+				t.Errorf("%s: the memories differ", what)
 			}
 			if fmt.Sprint(want) != fmt.Sprint(got) {
 				t.Errorf("%s: plain %v, metered %v", what, want, got)

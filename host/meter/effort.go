@@ -29,7 +29,9 @@ func (e *effort) add(in *instr) {
 	case opBrTable:
 		e.blocks++
 		e.targets += uint64(len(in.labels)) + 1
-	case opMemoryInit, opMemoryCopy, opMemoryFill, opTableInit, opTableCopy, opTableFill:
+	case opMemoryInit, opMemoryCopy, opMemoryFill:
+		e.blocks += 4
+	case opTableInit, opTableCopy, opTableFill:
 		e.blocks += 3
 	}
 	if in.form == access || in.form == accessLn {

@@ -141,10 +141,15 @@ func (e *emitter) store() {
 // code writes the guest's instructions up to the end of the body.
 func (e *emitter) code(r *reader) {
 	s := &e.w.scan
-	regions := s.costs[1:]
+	regions, cuts := s.costs[1:], s.cuts
 	reload := s.calls && (len(regions) > 0 || s.bulk || s.grows)
 	for {
+		start := r.p
 		r.next(&s.in)
+		if len(cuts) > 0 && cuts[0] == start {
+			e.cut(regions[0])
+			regions, cuts = regions[1:], cuts[1:]
+		}
 		switch s.in.op {
 		case opEnd:
 			if len(e.blocks) == 1 {
@@ -220,6 +225,13 @@ func (e *emitter) loop(types, cost int64) {
 	}
 }
 
+// cut pays for a region that begins in the midst of a block.
+func (e *emitter) cut(cost int64) {
+	e.op(opLocalGet, e.fuel)
+	e.constant(cost)
+	e.pay()
+}
+
 // pay takes the fuel and the cost from the stack and pays.
 func (e *emitter) pay() {
 	e.plain(opI64Sub)
@@ -256,6 +268,9 @@ func (e *emitter) instr(in *instr) {
 	}
 	if shift, ok := bulkShift(in.op); ok {
 		e.op(opLocalSet, e.size)
+		if shift == bytesShift {
+			e.inPieces(in)
+		}
 		e.op(opLocalGet, e.fuel)
 		e.op(opLocalGet, e.size)
 		e.plain(opI64ExtendU)
@@ -264,10 +279,8 @@ func (e *emitter) instr(in *instr) {
 		e.pay()
 		e.op(opLocalGet, e.size)
 	}
-	if cost := e.w.growCost(in.op); cost > 0 {
-		e.op(opLocalGet, e.fuel)
-		e.constant(cost)
-		e.pay()
-	}
 	e.b = in.append(e.b)
+	if cost := e.w.growCost(in.op); cost > 0 {
+		e.cut(cost)
+	}
 }

@@ -3,6 +3,7 @@ package meter
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -47,7 +48,7 @@ func TestRecursionWithoutLoopsIsStopped(t *testing.T) {
 	b := newBuilder()
 	fib(b)
 	g := newGuest(t, b.wasm(), Limits{})
-	if r, err := g.call(allow(1), Slice, "fib", 20); err != nil || r[0] != 6765 {
+	if r, err := g.call(allow(10), Slice, "fib", 20); err != nil || r[0] != 6765 {
 		t.Errorf("fib(20) = %v, %v", r, err)
 	}
 	a := allow(20)
@@ -72,7 +73,8 @@ func TestEveryIterationIsPaid(t *testing.T) {
 		i32c(10), at(opLocalSet, 1), ops(opLoop, 0x40), at(opLocalGet, 1), i32c(1), ops(0x6b), at(opLocalTee, 1), ops(opBrIf, 0, opEnd),
 		count, ops(opEnd))
 	g := newGuest(t, b.wasm(), Limits{})
-	for name, least := range map[string]int64{"tight": 5, "calls": 5 + 1, "hosted": 5 + costHost, "indirect": 5 + costHost, "nested": 5 + 2 + 10*5} {
+	const turn = 4 + costBranch
+	for name, least := range map[string]int64{"tight": turn, "calls": turn + costCall, "hosted": turn + costHost, "indirect": turn + costHost, "nested": turn + 2 + 10*turn} {
 		if per := (g.cost(name, 1001) - g.cost(name, 1)) / 1000; per < least || per > 2*least {
 			t.Errorf("%s: an iteration costs %d, it has at least %d", name, per, least)
 		}
@@ -196,17 +198,21 @@ func TestBulkOperationsPayBySize(t *testing.T) {
 	for _, c := range []struct {
 		name string
 		size uint64
-		cost int64
+		once int64 // whatever the size
+		cost int64 // of the size
 	}{
-		{"memory.init", 1 << 20, 1 << 16},
-		{"memory.copy", 1 << 20, 1 << 16},
-		{"memory.fill", 1 << 20, 1 << 16},
-		{"table.init", 3000, 1500},
-		{"table.copy", 3000, 1500},
-		{"table.fill", 4000, 2000},
+		{"memory.init", 1 << 16, costBulk, 1 << 12},
+		{"memory.copy", 1 << 16, costBulk, 1 << 12},
+		{"memory.fill", 1 << 16, costBulk, 1 << 12},
+		{"memory.init", 1 << 20, costBulk, 1<<16 + 15*costBulk},
+		{"memory.copy", 1 << 20, costBulk, 1<<16 + 15*costBulk},
+		{"memory.fill", 1 << 20, costBulk, 1<<16 + 15*costBulk},
+		{"table.init", 3000, costTable, 1500},
+		{"table.copy", 3000, costTable, 1500},
+		{"table.fill", 4000, costTable, 2000},
 	} {
 		small, large := g.cost(c.name, 0), g.cost(c.name, c.size)
-		if small > 50 || large-small != c.cost {
+		if small < c.once || small > c.once+50 || large-small != c.cost {
 			t.Errorf("%s: 0 costs %d, %d costs %d more; it should be %d", c.name, small, c.size, large-small, c.cost)
 		}
 	}
@@ -232,7 +238,7 @@ func TestLineOfBulkOperationsIsChecked(t *testing.T) {
 	}
 	a = allow(100)
 	a.slice = 0
-	if _, err := g.call(a, 0, "copies", 1<<20); err != nil || a.used != 4 {
+	if _, err := g.call(a, 0, "copies", piece); err != nil || a.used != 4 {
 		t.Errorf("%v, %d refuels for a function and three copies", err, a.used)
 	}
 	if _, err := g.call(allow(2), 0, "copies", 1<<20); err != nil {
@@ -242,10 +248,11 @@ func TestLineOfBulkOperationsIsChecked(t *testing.T) {
 
 func TestBulkSizeIsUnsigned(t *testing.T) {
 	g := newGuest(t, bulkGuest(), Limits{})
-	a := allow(1)
-	_, err := g.call(a, Slice, "memory.fill", 1<<32-1) // out of bounds, but first it pays
-	if err == nil || errors.Is(err, errStopped) || a.used != 1 {
-		t.Errorf("%v, %d refuels", err, a.used)
+	for _, size := range []uint64{1<<31 + 1, 1<<32 - 1} {
+		_, err := g.call(allow(1), Slice, "memory.fill", size)
+		if err == nil || !strings.Contains(err.Error(), "out of bounds") {
+			t.Errorf("%d bytes: %v", size, err)
+		}
 	}
 }
 

@@ -25,9 +25,24 @@ func (w *rewriter) addHidden(id byte, s *section) {
 		for _, results := range w.wide {
 			s.body = appendFuncType(s.body, nil, results)
 		}
+		if len(w.movers) > 0 {
+			s.items += 2
+			s.body = appendFuncType(s.body, []ValueType{i32, i32, i32}, []ValueType{i32, i32})
+			s.body = appendFuncType(s.body, []ValueType{i32, i32}, []ValueType{i32, i32})
+		}
 	case importSection:
 		s.items++
 		s.body = appendImport(s.body, ImportModule, RefuelImport, w.refuelType())
+	case functionSection:
+		s.items += len(w.movers)
+		for range w.movers {
+			s.body = appendU32(s.body, w.moverType())
+		}
+	case codeSection:
+		s.items += len(w.movers)
+		for _, m := range w.movers {
+			s.body = w.appendMover(s.body, m)
+		}
 	case globalSection:
 		s.items += 2
 		s.body = appendCounter(s.body, 0)

@@ -21,6 +21,16 @@ type allowance struct {
 	used     int       // refuels so far
 	slice    int64     // fuel given each time
 	deadline time.Time // zero: none
+	given    int64     // the fuel given last
+	paid     int64     // all that was paid so far, debts too
+	debt     int64     // the largest of one charge
+	asked    func()    // at each refuel; nil: nothing
+}
+
+// pays books what was paid out of the fuel given last.
+func (a *allowance) pays(left int64) {
+	a.paid += a.given - left
+	a.debt = max(a.debt, -left)
 }
 
 func allow(slices int) *allowance {
@@ -30,10 +40,14 @@ func allow(slices int) *allowance {
 func refuel(ctx context.Context, _ api.Module, stack []uint64) {
 	a := ctx.(*allowance)
 	a.used++
+	a.pays(int64(stack[0]))
+	if a.asked != nil {
+		a.asked()
+	}
 	if a.used > a.slices || !a.deadline.IsZero() && time.Now().After(a.deadline) {
 		panic(errStopped)
 	}
-	stack[0] = uint64(a.slice)
+	stack[0], a.given = uint64(a.slice), a.slice
 }
 
 // newRuntime returns a runtime with refuel in it and a host function env.nop.
@@ -102,7 +116,10 @@ func (g *guest) call(a *allowance, fuel int64, name string, args ...uint64) ([]u
 		g.t.Fatalf("no export %q", name)
 	}
 	g.global(FuelExport).Set(uint64(fuel))
-	return f.Call(a, args...)
+	a.given = fuel
+	results, err := f.Call(a, args...)
+	a.pays(g.fuel())
+	return results, err
 }
 
 // cost is what a call takes from the fuel, which must be enough.

@@ -3,6 +3,7 @@ package meter
 // The instructions that the rewriter looks at or writes. Those with a prefix are prefix<<8 | number.
 const (
 	opUnreachable  = 0x00
+	opNop          = 0x01
 	opBlock        = 0x02
 	opLoop         = 0x03
 	opIf           = 0x04
@@ -19,16 +20,25 @@ const (
 	opLocalTee     = 0x22
 	opGlobalGet    = 0x23
 	opGlobalSet    = 0x24
+	opTableGet     = 0x25
+	opTableSet     = 0x26
 	opMemoryGrow   = 0x40
 	opI32Const     = 0x41
 	opI64Const     = 0x42
 	opF32Const     = 0x43
 	opF64Const     = 0x44
+	opI32LtU       = 0x49
+	opI32GtU       = 0x4b
 	opI64LtS       = 0x53
 	opI64GeS       = 0x59
+	opI32Add       = 0x6a
+	opI32Sub       = 0x6b
+	opI32And       = 0x71
+	opI32Or        = 0x72
 	opI64Add       = 0x7c
 	opI64Sub       = 0x7d
 	opI64ShrU      = 0x88
+	opI64ExtendS   = 0xac
 	opI64ExtendU   = 0xad
 	opRefNull      = 0xd0
 	opRefFunc      = 0xd2

@@ -4,9 +4,11 @@
 // [Rewrite] reads a WebAssembly binary strictly, refuses what the features or the [Limits] do not allow, and
 // writes a module that does the same as the guest's own, except that it cannot run, recurse or grow unseen:
 //
-//   - Every function entry and every turn of a loop pays the number of instructions that follow it; bulk memory and
-//     table operations and the two grows pay for their size as well. Who pays below zero calls the host, but for a
-//     function that comes to a loop before anything else: there the loop asks for both.
+//   - Every function entry and every turn of a loop pays for the instructions that follow it, and again after some
+//     thousand units; bulk memory and table operations and the two grows pay for their size as well. A charge that
+//     leaves the fuel below zero calls the host, but for that of a function that comes to a loop before anything else:
+//     there the loop asks for both.
+//   - Bulk operations move 64 KiB of memory at a time.
 //   - Functions that call others count the frames they stand on and trap when there are too many.
 //   - Memory and tables get a maximum, no larger than the limit.
 //   - The start section is gone: the host calls the start function when it has a budget for it.
@@ -26,13 +28,14 @@
 // the host's alone. Guest code cannot name the added function, types, globals or locals: every index is checked
 // against the guest's own numbering before it is moved to the new one.
 //
-// Fuel. One unit is roughly one instruction (0.2 to 0.4 ns; slow instructions count more), a call that may be the host's 64,
-// and 16 bytes or two table elements of a bulk operation. Fuel paces the checks and is no measure of time: the host
-// hands out slices ([Slice] is a good size) and looks at the clock at each. When a charge leaves the fuel below zero
+// Fuel. An instruction costs 1 unit, or as much more as it can be made to take longer than others: a load or a store 16,
+// a call that may be the host's 64, and 16 bytes or two table elements of a bulk operation 1. Fuel paces the checks and
+// is no measure of time: the host hands out slices and looks at the clock at each, see [Slice]. When a charge leaves the
+// fuel below zero
 // the guest calls refuel with what is left (negative: the debt). What refuel returns becomes the fuel, and the guest
 // runs on; returning 0 is allowed and brings the next call at the next charge, and what is below 0 is asked for again
 // at once. To stop the guest, refuel panics: the panic comes out of the exported function's Call as its error, and the
-// instance must be discarded. The debt of one charge is at most a function body's or the size of one bulk operation.
+// instance must be discarded. What a guest does for one charge is worth [MaxCharge] units at most.
 //
 // Before each call the host may set the fuel to a slice; left alone it carries on from the last call, which
 // is as safe. Host functions that work on a guest's behalf subtract from the same global.
@@ -67,9 +70,11 @@ const (
 // ManifestSection is the custom section whose content [Module.Manifest] hands back.
 const ManifestSection = "moot.manifest"
 
-// Slice is the fuel to give at a time: 0.2 to 0.4 ms of work, short enough to leave the garbage collector's pauses
-// alone, long enough to cost nothing.
-const Slice = 1 << 20
+// Slice is the most fuel to give at a time. A guest cannot be stopped before it has used it up and what it then pays at
+// once, nor can the garbage collector stop the world. Ordinary code takes 1 to 30 us for it, and the worst known 3 ms:
+// 8,448 accesses to memory that miss every cache and the page table's. The first touch of a page may take as long as ten
+// of these: where a guest may touch many for the first time, a Slice is too much.
+const Slice = 1 << 17
 
 // A Module is what Rewrite made, and what there is to know of it without compiling it. It holds no
 // memory of the input; the caller owns it.

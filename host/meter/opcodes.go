@@ -16,7 +16,7 @@ func formOf(op uint16) form {
 		return plain
 	case opBlock, opLoop, opIf:
 		return block
-	case opBr, opBrIf, opCall, opLocalGet, opLocalSet, opLocalTee, opGlobalGet, opGlobalSet, 0x25, 0x26, opRefFunc:
+	case opBr, opBrIf, opCall, opLocalGet, opLocalSet, opLocalTee, opGlobalGet, opGlobalSet, opTableGet, opTableSet, opRefFunc:
 		return index
 	case opBrTable:
 		return table
@@ -102,49 +102,4 @@ func (r *reader) refuse(op uint16) {
 		r.fail(ErrNotAllowed, "instruction %#x: %s are not supported", op, feature)
 	}
 	r.fail(ErrNotAllowed, "instruction %#x: not in WebAssembly 2.0", op)
-}
-
-// What instructions cost, in units of fuel.
-const (
-	costPlain = 1
-	costSlow  = 8  // a division or a square root
-	costHost  = 64 // leaves the compiled code: the host's functions, and what the runtime does in Go
-)
-
-func (w *rewriter) cost(in *instr) int64 {
-	switch in.op {
-	case 0x6d, 0x6e, 0x6f, 0x70, 0x7f, 0x80, 0x81, 0x82, 0x91, 0x95, 0x9f, 0xa3, 0xfde3, 0xfde7, 0xfdef, 0xfdf3:
-		return costSlow
-	case opCallIndirect, opRefFunc, opMemoryGrow, opTableGrow:
-		return costHost // an indirect call may be one of the host's functions
-	case opCall:
-		if int(in.a) < w.imported {
-			return costHost
-		}
-	}
-	return costPlain
-}
-
-// bulkShift says whether op moves as much as its last operand says, and by how many bits to shift that to get what it
-// costs.
-func bulkShift(op uint16) (shift int64, ok bool) {
-	switch op {
-	case opMemoryInit, opMemoryCopy, opMemoryFill:
-		return 4, true
-	case opTableInit, opTableCopy, opTableFill:
-		return 1, true
-	}
-	return 0, false
-}
-
-// growCost is what the largest growth the limits allow costs. Every growth pays that much, which is about a slice, so
-// the host looks at the clock before each; what it really takes is the allocator's secret.
-func (w *rewriter) growCost(op uint16) int64 {
-	switch op {
-	case opMemoryGrow:
-		return int64(w.budget.max[memoryPages]) << 12
-	case opTableGrow:
-		return int64(w.budget.max[tableElements]) >> 1
-	}
-	return 0
 }

@@ -22,6 +22,8 @@ func program(choices []byte) (wasm []byte, names []string) {
 	b.memory(1, 2)
 	b.add(globalSection, cat([]byte{i32, 1}, i32c(0), ops(opEnd)))
 	b.export("ticks", Global, 0)
+	b.add(globalSection, cat([]byte{i64, 1}, i64c(0), ops(opEnd)))
+	b.export("work", Global, 1)
 	p := &programmer{bytes: choices}
 	for f := range uint32(4) {
 		p.code, p.before, p.size = nil, f, 0
@@ -67,7 +69,7 @@ func (p *programmer) block(op byte, head []byte, tail ...[]byte) {
 func (p *programmer) statement() {
 	x := at(opLocalGet, 0)
 	odd := cat(x, i32c(int32(1+p.choose(7))), ops(0x71)) // some bits of it
-	switch p.choose(11) {
+	switch p.choose(13) {
 	case 0:
 		p.put(x, i32c(31), ops(0x6c), i32c(int32(p.choose(100))), ops(0x6a), at(opLocalSet, 0))
 	case 1:
@@ -104,6 +106,12 @@ func (p *programmer) statement() {
 		p.put(i32c(int32(p.choose(256))), x, i32c(int32(p.choose(256))), ops(0xfc, 11, 0), x, i32c(127), ops(0x71, 0x28, 0, 0), at(opLocalSet, 0))
 	case 10:
 		p.put(at(opGlobalGet, 0), i32c(1), ops(0x6a), at(opGlobalSet, 0), odd, ops(opIf, 0x40, opUnreachable, opEnd))
+	case 11: // much work, and a note of how much
+		n := 20 * p.choose(256)
+		p.put(at(opGlobalGet, 1), i64c(int64(n)), ops(opI64Add), at(opGlobalSet, 1), repeat(n, func(int) []byte { return ops(opNop) }))
+	case 12: // 1.5 pieces at most, and now and then beyond the end
+		to, from, size := int32(p.choose(256)<<8), int32(p.choose(256)<<8), int32(p.choose(256)*3<<7)
+		p.put(i32c(to), i32c(from), x, i32c(127), ops(0x71), i32c(size), ops(0x6a, 0xfc, 10, 0, 0))
 	}
 }
 

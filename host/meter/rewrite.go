@@ -49,6 +49,8 @@ type rewriter struct {
 	dataCount  int // data segments as announced, -1: not announced
 	nameReader *reader
 	compile    time.Duration // estimated so far
+	movers     []mover       // hidden functions, behind those of the guest
+	moverIndex map[mover]uint32
 
 	sections [lastSection + 1]section
 	names    []byte // the content of the custom section to write; nil for none

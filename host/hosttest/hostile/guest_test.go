@@ -12,6 +12,7 @@ import (
 type guest struct {
 	asm.Module
 	alloc    asm.Code // of moot_alloc
+	setUp    asm.Code // of a guest that is dearest; "": circle
 	manifest string
 }
 

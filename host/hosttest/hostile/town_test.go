@@ -13,6 +13,7 @@ import (
 	"github.com/mootchat/moot/engine"
 	"github.com/mootchat/moot/engine/cluster/memory"
 	"github.com/mootchat/moot/engine/wire"
+	"github.com/mootchat/moot/host"
 )
 
 // town is a world with an engine in front of its host, where the tenants chat.
@@ -25,7 +26,12 @@ type town struct {
 // settle opens a town. The tenants have the rooms r, r0, r1 and so on.
 func settle(t testing.TB) *town {
 	t.Helper()
-	w := open(t)
+	return settleWith(t, host.Config{CacheDir: cacheDir})
+}
+
+func settleWith(t testing.TB, cfg host.Config) *town {
+	t.Helper()
+	w := openWith(t, cfg)
 	starting := []string{"r"}
 	for n := range 12 {
 		starting = append(starting, fmt.Sprintf("r%d", n))

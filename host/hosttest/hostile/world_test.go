@@ -2,6 +2,7 @@ package hostile
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"log/slog"
@@ -56,7 +57,8 @@ func open(t testing.TB) *world {
 func openWith(t testing.TB, cfg host.Config) *world {
 	t.Helper()
 	w := &world{t: t, log: new(logged), store: host.NewMemoryStore()}
-	cfg.Memory, cfg.StartTimeout, cfg.Rooms, cfg.Store = budget, 200*time.Millisecond, rooms{}, w.store
+	cfg.Memory, cfg.StartTimeout = cmp.Or(cfg.Memory, budget), cmp.Or(cfg.StartTimeout, 200*time.Millisecond)
+	cfg.Rooms, cfg.Store = rooms{}, w.store
 	cfg.Log = slog.New(slog.NewTextHandler(w.log, nil))
 	var err error
 	w.Host, err = host.New(cfg)

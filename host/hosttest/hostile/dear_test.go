@@ -1,0 +1,163 @@
+package hostile
+
+import (
+	"slices"
+
+	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/host"
+	"github.com/mootchat/moot/host/hosttest/asm"
+)
+
+// Of the guests below, which get the most time that they can out of a unit of fuel.
+const (
+	allPages = 1024    // of 64 KiB: all that an entry can give
+	lines    = 1 << 20 // of 64 bytes in them
+)
+
+// Instructions of these guests alone.
+const (
+	shiftL    asm.Code = "\x74"
+	shiftR    asm.Code = "\x76"
+	times32   asm.Code = "\x6c"
+	rem64     asm.Code = "\x82"
+	div64     asm.Code = "\x7f"
+	tableGet  asm.Code = "\x25\x00"
+	isNull    asm.Code = "\xd1"
+	f64Mul    asm.Code = "\xa2"
+	tinyF64   asm.Code = "\x44\x01\x00\x00\x00\x00\x00\x00\x00" // a denormal number
+	oneF64    asm.Code = "\x44\x00\x00\x00\x00\x00\x00\xf0\x3f"
+	zero128   asm.Code = "\xfd\x0c\x01\x02\x03\x04\x05\x06\x07\x08\x09\x0a\x0b\x0c\x0d\x0e\x0f\x10"
+	swizzle   asm.Code = "\xfd\x0e"
+	sqrtF64x2 asm.Code = "\xfd\xef\x01"
+	divF64x2  asm.Code = "\xfd\xf3\x01"
+	shl8x16   asm.Code = "\xfd\x6b"
+	shr64x2   asm.Code = "\xfd\xcc\x01"
+)
+
+// next makes local j the next of 2^32 numbers that seem to be at random.
+const next = "\x20\x02\x41\x8d\xcc\xe5\x00\x6c\x41\xdf\xe6\xbb\xe3\x03\x6a\x21\x02" // j = j*1664525 + 1013904223
+
+// somewhere is an address in all of the memory, on the stack.
+var somewhere = next + asm.Get(j) + asm.I32(allPages<<16-1<<6) + asm.And
+
+// dear are classes of guests that are as slow as the units they pay with allow. Each works quickly at first, so that its
+// slices are large when it begins.
+var dear = []attack{
+	dearest("chase", func(*guest) asm.Code { return asm.Get(i) + asm.Repeat(200, asm.Load32(0)) + asm.Set(i) }),
+	dearest("chase in a loop", func(*guest) asm.Code { return asm.Get(i) + asm.Load32(0) + asm.Set(i) }),
+	dearest("pages touched for the first time", func(g *guest) asm.Code {
+		g.setUp = times((allPages-24)/8, asm.I32(8)+asm.MemoryGrow+asm.Drop)
+		return asm.Get(i) + asm.I32(1) + asm.Store8(0) + asm.Get(i) + asm.I32(4096) + asm.Add + asm.I32(allPages<<16-1) + asm.And + asm.Set(i)
+	}),
+	dearest("scattered stores", func(*guest) asm.Code { return asm.Repeat(50, somewhere+asm.Get(j)+asm.Store32(0)) }),
+	dearest("scattered stores across pages", func(*guest) asm.Code {
+		return asm.Repeat(50, next+asm.Get(j)+asm.I32(0x3ffe000)+asm.And+asm.I64(1)+asm.Store64(4093))
+	}),
+	dearest("chains of load and store", func(*guest) asm.Code {
+		return asm.Repeat(50, somewhere+asm.Tee(i)+asm.Get(i)+asm.Load32(0)+asm.Get(j)+asm.Add+asm.Tee(j)+asm.Store32(0))
+	}),
+	dearest("loads across pages", func(*guest) asm.Code {
+		return asm.Repeat(50, asm.Get(i)+asm.Get(j)+asm.Add+asm.I32(0x3ffe000)+asm.And+asm.Load32(4094)+asm.Set(i)+asm.Code(next))
+	}),
+	dearest("small fills", func(*guest) asm.Code { return asm.Repeat(50, somewhere+asm.I32(1)+asm.I32(15)+asm.MemoryFill) }),
+	dearest("small copies", func(*guest) asm.Code { return asm.Repeat(50, somewhere+somewhere+asm.I32(15)+asm.MemoryCopy) }),
+	dearest("fills of all", func(*guest) asm.Code {
+		return asm.I32(0) + asm.Get(j) + asm.I32(allPages<<16) + asm.MemoryFill
+	}),
+	dearest("copies of all", func(*guest) asm.Code {
+		return asm.I32(1) + asm.I32(0) + asm.I32(allPages<<16-1) + asm.MemoryCopy
+	}),
+	dearest("vector shifts", func(*guest) asm.Code {
+		return zero128 + asm.Repeat(100, asm.Get(j)+shl8x16+asm.Get(j)+shr64x2) + "\xfd\x53" + asm.Set(i)
+	}),
+	dearest("vector swizzles, roots and divisions", func(*guest) asm.Code {
+		return zero128 + asm.Repeat(100, zero128+swizzle+sqrtF64x2+zero128+divF64x2) + "\xfd\x53" + asm.Set(i)
+	}),
+	dearest("denormal numbers", func(*guest) asm.Code {
+		return asm.Repeat(100, tinyF64+oneF64+f64Mul+asm.Truncate+asm.Drop)
+	}),
+	dearest("divisions", func(*guest) asm.Code {
+		return asm.I64(-1<<62) + asm.Repeat(100, asm.Get(long)+asm.I64(3)+asm.Add64+div64+asm.I64(-1<<61)+asm.Add64+asm.I64(7)+rem64+asm.I64(1<<62)+asm.Add64) + asm.Set(long)
+	}),
+	dearest("indirect calls", func(g *guest) asm.Code {
+		const functions, elements = 5000, 65536
+		first, typ := g.Next(), g.Type("i32 -> i32")
+		for f := range functions {
+			g.Func("", "i32 -> i32", asm.Get(0)+asm.I32(f)+asm.Add)
+		}
+		g.Table(elements, elements)
+		table := make([]int, elements)
+		for e := range table {
+			table[e] = first + e*7919%functions
+		}
+		g.Elements(0, table...)
+		return asm.Repeat(50, asm.Code(next)+asm.Get(j)+asm.Get(j)+asm.I32(8)+shiftR+asm.I32(elements-1)+asm.And+asm.CallIndirect(typ)+asm.Set(i))
+	}),
+	dearest("calls of functions far apart", func(g *guest) asm.Code {
+		const functions = 2000
+		first := g.Next()
+		for range functions { // each with much code that is not run
+			g.FuncWith("", "->", "i32 i32", asm.Get(0)+asm.If(asm.Loop(asm.Repeat(300, asm.Get(0)+asm.Load32(0)+asm.Set(0)))))
+		}
+		var code asm.Code
+		for n := range functions {
+			code += asm.Call(first + n*773%functions)
+		}
+		return code
+	}),
+	dearest("branches by a table", func(*guest) asm.Code {
+		const targets = 256
+		code := asm.Code(next) + asm.Get(j) + asm.I32(20) + shiftR + asm.I32(targets-1) + asm.And + "\x0e" + asm.Code(asm.Uint(targets))
+		for n := range targets {
+			code += asm.Code(asm.Uint(n))
+		}
+		code += "\x00"
+		for n := range targets {
+			code = asm.Block(code) + asm.Get(i) + asm.I32(n) + asm.Add + asm.Set(i)
+		}
+		return code
+	}),
+	dearest("elements of a table", func(g *guest) asm.Code {
+		g.Table(65536, 65536)
+		return asm.Repeat(50, asm.Code(next)+asm.Get(j)+asm.I32(8)+shiftR+asm.I32(65535)+asm.And+tableGet+isNull+asm.Set(i))
+	}),
+	dearest("growing", func(g *guest) asm.Code {
+		g.setUp = asm.I32(0) + asm.MemoryGrow + asm.Drop
+		return asm.I32(1) + asm.MemoryGrow + asm.Drop
+	}),
+	dearest("host calls", func(g *guest) asm.Code { return burn(g, 0) + spam["kv_set"](g) }),
+}
+
+// dearest is a guest that does something again and again after some millions of units of quick work, in a memory through
+// which a chase can go from line to line, in one circle.
+func dearest(name string, build func(g *guest) asm.Code) attack {
+	return attack{
+		name:  name,
+		hooks: []engine.Hook{engine.HookOnSayReceive},
+		entry: host.Entry{Memory: 64 << 20, Grants: []string{"kv", "emit"}},
+		build: func(g *guest) asm.Code {
+			code := build(g)
+			setUp := g.setUp
+			if setUp == "" {
+				g.Section(asm.Memories, slices.Concat([]byte{1, 1}, asm.Uint(allPages), asm.Uint(allPages)))
+				setUp = circle
+			}
+			return setUp + times(1_000_000, "") + asm.I32(0) + asm.Set(i) + forever(code)
+		},
+	}
+}
+
+// circle writes into each line of the memory where the next one is.
+var circle = func() asm.Code {
+	const mask = lines - 1
+	return times(lines, asm.Get(j)+asm.I32(mask)+asm.And+asm.I32(6)+shiftL+
+		asm.Get(j)+asm.I32(1664525)+times32+asm.I32(1013904223)+asm.Add+asm.I32(mask)+asm.And+asm.I32(6)+shiftL+asm.Store32(0))
+}()
+
+// longest sorts and gives the largest.
+func longest[T ~int64](values []T) T {
+	if len(values) == 0 {
+		return 0
+	}
+	return slices.Max(values)
+}

@@ -1,0 +1,69 @@
+package hostile
+
+import (
+	"runtime"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/host"
+)
+
+// longestSlice is how long a guest may run at most before it can be stopped, in processor time of its thread.
+const longestSlice = 5 * time.Millisecond
+
+// TestNoSliceIsLong has guests do what takes longest for the fuel it costs, and measures the processor time of their
+// thread from one slice of fuel to the next. The processor may be taken away from the whole machine in a slice, so each
+// has three chances.
+func TestNoSliceIsLong(t *testing.T) {
+	for _, a := range dear {
+		t.Run(a.name, func(t *testing.T) {
+			var took []time.Duration
+			for range comparisons {
+				if took = slicesOf(t, a); longest(took) < longestSlice {
+					t.Logf("%d slices, of %v at most", len(took), longest(took))
+					return
+				}
+			}
+			t.Errorf("a slice took %v", longest(took))
+		})
+	}
+}
+
+// slicesOf asks the guest once, and gives the processor time of each of its slices.
+func slicesOf(t testing.TB, a attack) (took []time.Duration) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	var thread atomic.Int64 // whose slices are measured; 0: nobody's yet
+	var last time.Duration
+	w := openWith(t, host.Config{CacheDir: cacheDir, Memory: 512 << 20, StartTimeout: patience, Refueled: func() {
+		if int64(unix.Gettid()) == thread.Load() {
+			t := threadTime()
+			took = append(took, t-last)
+			last = t
+		}
+	}})
+	defer w.end()
+	m := a.module()
+	m.entry.Timeout = 250 * time.Millisecond
+	w.must(w.load([]module{m}))
+	thread.Store(int64(unix.Gettid()))
+	last = threadTime()
+	w.ask("hostile", engine.HookOnSayReceive)
+	thread.Store(0)
+	if len(took) < 100 {
+		t.Fatalf("it had %d slices: %v", len(took), w.failures())
+	}
+	return took
+}
+
+func threadTime() time.Duration {
+	var ts unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_THREAD_CPUTIME_ID, &ts); err != nil {
+		panic(err) // there is no other way to fail than a bad argument
+	}
+	return time.Duration(ts.Nano())
+}

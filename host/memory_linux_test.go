@@ -1,0 +1,52 @@
+package host
+
+import (
+	"testing"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// resident is how many pages of b have been touched.
+func resident(t *testing.T, b []byte) (n int) {
+	t.Helper()
+	pages := make([]byte, len(b)>>12)
+	if _, _, err := unix.Syscall(unix.SYS_MINCORE, uintptr(unsafe.Pointer(&b[0])), uintptr(len(b)), uintptr(unsafe.Pointer(&pages[0]))); err != 0 {
+		t.Fatal(err)
+	}
+	for _, p := range pages {
+		n += int(p & 1)
+	}
+	return n
+}
+
+// TestLargeMemoriesAreTouchedByTheHost sees that the first touch of a page, which takes long, is left to guests for a
+// few pages only, and that growing does not go on when the call that grows has no time left.
+func TestLargeMemoriesAreTouchedByTheHost(t *testing.T) {
+	const max = 64 << 20
+	b := new(budget)
+	b.limit.Store(max)
+	for _, c := range []struct{ first, size uint64 }{{0, 1 << 20}, {0, 3 << 20}, {0, max}, {1 << 20, 8 << 20}, {3 << 20, 4 << 20}, {max, max}} {
+		l, err := newLinear(b, c.first, max)
+		if err != nil {
+			t.Fatal(err)
+		}
+		l.Reallocate(c.size)
+		left := int(min(c.size, untouched) >> 12)
+		if n, pages := resident(t, l.bytes()), int(c.size>>12); n != pages-left {
+			t.Errorf("%d bytes grown to %d: %d of %d pages were touched, all but %d should be", c.first, c.size, n, pages, left)
+		}
+		l.Free()
+	}
+	l, err := newLinear(b, 0, max)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Free()
+	asked := 0
+	l.late = func() bool { asked++; return asked == 10 }
+	l.Reallocate(max)
+	if n := resident(t, l.bytes()); n != 9<<8 {
+		t.Errorf("%d pages were touched in the time for %d", n, 9<<8)
+	}
+}

@@ -1,0 +1,118 @@
+package host
+
+import (
+	"testing"
+	"time"
+
+	"github.com/mootchat/moot/host/abi"
+	"github.com/mootchat/moot/host/meter"
+)
+
+func TestNextSlice(t *testing.T) {
+	const ms = int64(time.Millisecond)
+	for _, c := range []struct{ fuel, took, want int64 }{
+		{meter.Slice, 0, meter.Slice},
+		{meter.Slice, soonSlice, meter.Slice},
+		{meter.Slice, slowSlice, meter.Slice},
+		{meter.Slice, 2 * slowSlice, meter.Slice / 2},
+		{meter.Slice, 5 * ms, meter.Slice / 10},
+		{meter.Slice, 145 * ms, leastSlice},
+		{meter.Slice, int64(time.Hour), leastSlice},
+		{leastSlice, 0, leastSlice * 9 / 8},
+		{leastSlice, 2 * soonSlice, leastSlice},
+		{meter.Slice - 1, 0, meter.Slice},
+	} {
+		if got := next(c.fuel, c.took); got != c.want {
+			t.Errorf("after %d units in %v: %d, want %d", c.fuel, time.Duration(c.took), got, c.want)
+		}
+	}
+}
+
+// taken is an instance in the midst of a call that has much time.
+func taken(t *testing.T, h *Host) *instance {
+	t.Helper()
+	in, f := h.current.Load().generations[0].pool.take(t.Context(), now(), now()+int64(patience))
+	if f != nil {
+		t.Fatal(f.err)
+	}
+	in.begin(now()+int64(time.Hour), "test", abi.OnSayReceive, nil)
+	t.Cleanup(func() { in.end(); in.generation.pool.put(in) })
+	return in
+}
+
+// after is what refuel gives after a slice that took so long. What the test itself takes makes it longer.
+func (in *instance) after(took time.Duration) int64 {
+	in.from = now() - int64(took)
+	return in.refuel(-1)
+}
+
+// TestASlowSliceMakesTheNextOnesSmaller has slices take long, by the host's clock: the next one is smaller at once, and so
+// is the first one of every other call of the module; they grow again bit by bit.
+func TestASlowSliceMakesTheNextOnesSmaller(t *testing.T) {
+	const quick = -time.Hour // whatever the test takes
+	h, _ := start(t, Config{}, Entry{Module: "allow"})
+	in, another := taken(t, h), taken(t, h)
+	if fuel := in.firstSlice(); fuel != newSlice {
+		t.Errorf("a module of which nothing is known gets %d first, want %d", fuel, newSlice)
+	}
+	grow := func() (turns int) {
+		for in.after(quick) < meter.Slice {
+			turns++
+		}
+		return turns
+	}
+	if n := grow(); n < 5 || n > 40 {
+		t.Errorf("it had the largest slice after %d quick ones", n)
+	}
+	for range 1000 {
+		in.after(quick)
+	}
+	if fuel := in.after(5 * time.Millisecond); fuel > meter.Slice/10 || fuel < leastSlice {
+		t.Errorf("after a slice of 5 ms the next one has %d", fuel)
+	}
+	if fuel := in.after(time.Second); fuel != leastSlice {
+		t.Errorf("after a slice of a second the next one has %d, want %d", fuel, leastSlice)
+	}
+	if fuel := another.firstSlice(); fuel != leastSlice {
+		t.Errorf("the first slice of another call has %d, want %d", fuel, leastSlice)
+	}
+	if n := grow(); n < 10 || n > 40 {
+		t.Errorf("it had the largest slice again after %d quick ones", n)
+	}
+	if fuel := another.firstSlice(); fuel != meter.Slice {
+		t.Errorf("the first slice of another call has %d, want %d", fuel, meter.Slice)
+	}
+}
+
+// TestACallThatEndsInASlowSliceIsNoted has a call take long that never asks for more fuel.
+func TestACallThatEndsInASlowSliceIsNoted(t *testing.T) {
+	h, _ := start(t, Config{}, Entry{Module: "allow"})
+	in := taken(t, h)
+	in.generation.slice.Store(meter.Slice)
+	in.firstSlice()
+	in.from = now() - int64(time.Second)
+	in.end()
+	if fuel := in.generation.slice.Load(); fuel != leastSlice {
+		t.Errorf("the next call has %d, want %d", fuel, leastSlice)
+	}
+}
+
+// TestFuelOfACallIsBoundedWhenTheClockStandsStill uses up fuel in no time.
+func TestFuelOfACallIsBoundedWhenTheClockStandsStill(t *testing.T) {
+	h, _ := start(t, Config{}, Entry{Module: "allow"})
+	in := taken(t, h)
+	in.mark = now()
+	in.begin(in.mark+int64(time.Millisecond), "test", abi.OnSayReceive, nil)
+	in.deadline += int64(time.Hour)
+	used := int64(0)
+	defer func() {
+		if r := recover(); r != errDeadline || used < unitsPerMillisecond/2 || used > 2*unitsPerMillisecond {
+			t.Errorf("%v after %d units", r, used)
+		}
+	}()
+	in.firstSlice()
+	for {
+		used += in.slice
+		in.refuel(0)
+	}
+}
