@@ -84,12 +84,12 @@ func TestLoadingDelaysNobody(t *testing.T) {
 
 // dialogue is two members of a room of the good tenant, one of whom speaks.
 type dialogue struct {
-	t                 *testing.T
+	t                 testing.TB
 	speaker, listener *client
 }
 
 func (tn *town) dialogue() *dialogue {
-	return &dialogue{tn.t.(*testing.T), tn.member("good", "r"), tn.member("good", "r")}
+	return &dialogue{tn.t, tn.member("good", "r"), tn.member("good", "r")}
 }
 
 func (d *dialogue) end() {
@@ -137,7 +137,7 @@ func (d *dialogue) measure() time.Duration {
 // it is told to be quiet.
 func (tn *town) attackedBy(class attack) (quiet func()) {
 	tn.t.Helper()
-	class.entry = host.Entry{Grants: []string{"kv", "emit"}}
+	class.entry.Grants = []string{"kv", "emit"}
 	tn.must(tn.load([]module{class.module()}))
 	var stopped atomic.Bool
 	var talking sync.WaitGroup
@@ -156,6 +156,25 @@ func (tn *town) attackedBy(class attack) (quiet func()) {
 		talking.Wait()
 		if tn.stats().Calls == 0 {
 			tn.t.Errorf("nobody met %s", class.name)
+		}
+	}
+}
+
+// BenchmarkLatencyBesideDearGuests prints how long messages of the good tenant take, all but one in a hundred, alone and while
+// four clients of another tenant keep a guest busy that does what takes longest for the fuel it costs.
+func BenchmarkLatencyBesideDearGuests(b *testing.B) {
+	tn := settleWith(b, host.Config{CacheDir: cacheDir, Memory: 1 << 30, StartTimeout: patience})
+	defer tn.stop()
+	d := tn.dialogue()
+	defer d.end()
+	for b.Loop() {
+		fmt.Println("| beside | p99 alone | p99 beside it |\n| --- | --- | --- |")
+		for _, a := range dear {
+			alone := d.measure()
+			quiet := tn.attackedBy(a)
+			beside := d.measure()
+			quiet()
+			fmt.Printf("| %s | %v | %v |\n", a.name, alone.Round(10*time.Microsecond), beside.Round(10*time.Microsecond))
 		}
 	}
 }

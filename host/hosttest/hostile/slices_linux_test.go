@@ -1,7 +1,10 @@
 package hostile
 
 import (
+	"fmt"
 	"runtime"
+	"slices"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -54,7 +57,7 @@ func slicesOf(t testing.TB, a attack) (took []time.Duration) {
 	last = threadTime()
 	w.ask("hostile", engine.HookOnSayReceive)
 	thread.Store(0)
-	if len(took) < 100 {
+	if len(took) < 10 {
 		t.Fatalf("it had %d slices: %v", len(took), w.failures())
 	}
 	return took
@@ -66,4 +69,39 @@ func threadTime() time.Duration {
 		panic(err) // there is no other way to fail than a bad argument
 	}
 	return time.Duration(ts.Nano())
+}
+
+// BenchmarkSlices prints how long the slices of each guest are, in processor time, alone and while others use the caches and
+// the memory as much as they can.
+func BenchmarkSlices(b *testing.B) {
+	for b.Loop() {
+		fmt.Println("| guest | slices | median | longest | longest on a busy machine |\n| --- | --- | --- | --- | --- |")
+		for _, a := range dear {
+			took := slicesOf(b, a)
+			quiet := hoardCaches()
+			busy := slicesOf(b, a)
+			quiet()
+			slices.Sort(took)
+			fmt.Printf("| %s | %d | %v | %v | %v |\n", a.name, len(took), took[len(took)/2].Round(time.Microsecond),
+				longest(took).Round(10*time.Microsecond), longest(busy).Round(10*time.Microsecond))
+		}
+	}
+}
+
+// hoardCaches goes through much memory on all processors, until it is told to be quiet.
+func hoardCaches() (quiet func()) {
+	var stopped atomic.Bool
+	var running sync.WaitGroup
+	for range runtime.GOMAXPROCS(0) {
+		running.Go(func() {
+			b := make([]byte, 64<<20)
+			for at := 0; !stopped.Load(); at = (at + 64) % len(b) {
+				b[at]++
+			}
+		})
+	}
+	return func() {
+		stopped.Store(true)
+		running.Wait()
+	}
 }
