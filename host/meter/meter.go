@@ -71,7 +71,7 @@ const (
 const ManifestSection = "moot.manifest"
 
 // Slice is the most fuel to give at a time. A guest cannot be stopped before it has used it up and what it then pays at
-// once, nor can the garbage collector stop the world. Ordinary code takes 1 to 30 us for it, and the worst known 3 ms:
+// once, nor can the garbage collector stop the world. Ordinary code takes some microseconds for it, and the worst known 2 ms:
 // 8,448 accesses to memory that miss every cache and the page table's. The first touch of a page may take as long as ten
 // of these: where a guest may touch many for the first time, a Slice is too much.
 const Slice = 1 << 17
