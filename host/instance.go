@@ -85,12 +85,12 @@ func (g *generation) newInstance() (*instance, *failure) {
 
 // instance makes an instance that has not started.
 func (g *generation) instance() (*instance, *failure) {
-	memory := g.module.Memory
+	memory, t := g.module.Memory, now() // filling the memory takes time too
 	l, err := newLinear(g.memory, uint64(memory.Min)<<16, uint64(memory.Max)<<16)
 	if err != nil {
 		return nil, &failure{Memory, err}
 	}
-	in := &instance{Context: context.Background(), generation: g, linear: l, mark: now()} // filling the memory takes time too
+	in := &instance{Context: context.Background(), generation: g, linear: l, mark: t}
 	l.late = func() bool { return now() >= in.deadline }
 	if err := in.instantiate(); err != nil {
 		l.Free()

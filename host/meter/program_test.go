@@ -107,7 +107,7 @@ func (p *programmer) statement() {
 	case 10:
 		p.put(at(opGlobalGet, 0), i32c(1), ops(0x6a), at(opGlobalSet, 0), odd, ops(opIf, 0x40, opUnreachable, opEnd))
 	case 11: // much work, and a note of how much
-		n := 20 * p.choose(256)
+		n := 10 * p.choose(256)
 		p.put(at(opGlobalGet, 1), i64c(int64(n)), ops(opI64Add), at(opGlobalSet, 1), repeat(n, func(int) []byte { return ops(opNop) }))
 	case 12: // 1.5 pieces at most, and now and then beyond the end
 		to, from, size := int32(p.choose(256)<<8), int32(p.choose(256)<<8), int32(p.choose(256)*3<<7)
