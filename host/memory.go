@@ -2,6 +2,7 @@ package host
 
 import (
 	"fmt"
+	"runtime"
 	"sync/atomic"
 
 	"github.com/tetratelabs/wazero/experimental"
@@ -98,14 +99,17 @@ func (l *linear) Reallocate(size uint64) []byte {
 // to 2 us, in which nothing can stop the guest: what is larger is touched here.
 const untouched = 2 << 20
 
-// touch touches the pages that are new, and begin at that many bytes, unless there is no time for it: a guest that has
-// grown asks for fuel at once, and ends.
+// touch touches the pages that are new, and begin at that many bytes, and gives others their turn now and then. It ends
+// when there is no time left: a guest that has grown asks for fuel at once, and ends too.
 func (l *linear) touch(from uint64) {
-	const page, step = 4 << 10, 1 << 20
+	const page, step = 4 << 10, 256 << 10
 	b := l.bytes()
 	for at := max(from, untouched); at < l.size; at += page {
-		if at%step == 0 && l.late != nil && l.late() {
-			return
+		if at%step == 0 {
+			runtime.Gosched()
+			if l.late != nil && l.late() {
+				return
+			}
 		}
 		b[at] = 0
 	}

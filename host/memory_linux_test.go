@@ -46,7 +46,7 @@ func TestLargeMemoriesAreTouchedByTheHost(t *testing.T) {
 	asked := 0
 	l.late = func() bool { asked++; return asked == 10 }
 	l.Reallocate(max)
-	if n := resident(t, l.bytes()); n != 9<<8 {
-		t.Errorf("%d pages were touched in the time for %d", n, 9<<8)
+	if n := resident(t, l.bytes()); n != 9<<6 {
+		t.Errorf("%d pages were touched in the time for %d", n, 9<<6)
 	}
 }

@@ -26,7 +26,7 @@ func TestNoSliceIsLong(t *testing.T) {
 		t.Run(a.name, func(t *testing.T) {
 			var took []time.Duration
 			for range comparisons {
-				if took = slicesOf(t, a); longest(took) < longestSlice {
+				if took = slicesOf(t, a, 250*time.Millisecond); longest(took) < longestSlice {
 					t.Logf("%d slices, of %v at most", len(took), longest(took))
 					return
 				}
@@ -36,13 +36,13 @@ func TestNoSliceIsLong(t *testing.T) {
 	}
 }
 
-// slicesOf asks the guest once, and gives the processor time of each of its slices.
-func slicesOf(t testing.TB, a attack) (took []time.Duration) {
+// slicesOf asks the guest once, which goes on until its time is over, and gives the processor time of each of its slices.
+func slicesOf(t testing.TB, a attack, d time.Duration) (took []time.Duration) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	var thread atomic.Int64 // whose slices are measured; 0: nobody's yet
 	var last time.Duration
-	w := openWith(t, host.Config{CacheDir: cacheDir, Memory: 512 << 20, StartTimeout: patience, Refueled: func() {
+	w := openWith(t, host.Config{CacheDir: cacheDir, Memory: 512 << 20, StartTimeout: patience, ChainTimeout: d, Refueled: func() {
 		if int64(unix.Gettid()) == thread.Load() {
 			t := threadTime()
 			took = append(took, t-last)
@@ -51,7 +51,7 @@ func slicesOf(t testing.TB, a attack) (took []time.Duration) {
 	}})
 	defer w.end()
 	m := a.module()
-	m.entry.Timeout = 250 * time.Millisecond
+	m.entry.Timeout = d
 	w.must(w.load([]module{m}))
 	thread.Store(int64(unix.Gettid()))
 	last = threadTime()
@@ -77,9 +77,9 @@ func BenchmarkSlices(b *testing.B) {
 	for b.Loop() {
 		fmt.Println("| guest | slices | median | longest | longest on a busy machine |\n| --- | --- | --- | --- | --- |")
 		for _, a := range dear {
-			took := slicesOf(b, a)
+			took := slicesOf(b, a, time.Second)
 			quiet := hoardCaches()
-			busy := slicesOf(b, a)
+			busy := slicesOf(b, a, 3*time.Second)
 			quiet()
 			slices.Sort(took)
 			fmt.Printf("| %s | %d | %v | %v | %v |\n", a.name, len(took), took[len(took)/2].Round(time.Microsecond),
