@@ -42,7 +42,7 @@ func slicesOf(t testing.TB, a attack, d time.Duration) (took []time.Duration) {
 	defer runtime.UnlockOSThread()
 	var thread atomic.Int64 // whose slices are measured; 0: nobody's yet
 	var last time.Duration
-	w := openWith(t, host.Config{CacheDir: cacheDir, Memory: 512 << 20, StartTimeout: patience, ChainTimeout: d, Refueled: func() {
+	w := openWith(t, host.Config{Cache: cache, Memory: 512 << 20, StartTimeout: patience, ChainTimeout: d, Refueled: func() {
 		if int64(unix.Gettid()) == thread.Load() {
 			t := threadTime()
 			took = append(took, t-last)

@@ -26,7 +26,7 @@ type town struct {
 // settle opens a town. The tenants have the rooms r, r0, r1 and so on.
 func settle(t testing.TB) *town {
 	t.Helper()
-	return settleWith(t, host.Config{CacheDir: cacheDir})
+	return settleWith(t, host.Config{Cache: cache})
 }
 
 func settleWith(t testing.TB, cfg host.Config) *town {
