@@ -38,6 +38,7 @@ type Config struct {
 	TenantKeys        map[string]string // by tenant; each is a key of its own
 	Hosts             []string          // names it may be asked by, in lower case, besides localhost and IP addresses
 	RequestsPerSecond int               // of each key, burst twice that; 0: 100
+	AcceptFailures    func() uint64     // how often a listener had no file descriptor for a client; nil: not counted
 	Checks            []Check           // of /health/ready, besides the engine's own
 
 	// Metrics give every tenant in MetricsFor series of its own, and up to MetricsTenants

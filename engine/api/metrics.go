@@ -69,6 +69,9 @@ func (c *collector) node(m sample) {
 	m.counter("moot_rejected_total", "What clients sent and was no request.", float64(st.Rejected))
 	m.counter("moot_room_limit_total", "Joins refused since the connection was in too many rooms.", float64(st.RoomLimit))
 	m.counter("moot_slow_handshakes_total", "Clients let go since they took too long to ask for a connection.", float64(st.SlowHandshakes))
+	if failures := c.server.cfg.AcceptFailures; failures != nil {
+		m.counter("moot_accept_failures_total", "Times that a listener had no file descriptor for a client.", float64(failures()))
+	}
 	for code, n := range st.Closed {
 		m.counter("moot_closed_total", "Connections that have ended, by close code; 0: the client closed or was lost.", float64(n), "code", strconv.Itoa(code))
 	}

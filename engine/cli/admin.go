@@ -42,6 +42,7 @@ func (n *node) newAPI(w io.Writer) *api.Server {
 		RequestsPerSecond: admin.RequestsPerSecond, Log: n.log,
 		Modules: modules{n.rules}, Values: values{n.rules.Store()}, Recorder: recorder{trial.NewRecorder(n.rules)},
 		Trials: trials{now: n.reloader.current.Load, from: n.reloader.from, turn: make(chan struct{}, 1)}, Console: console.Handler(),
+		AcceptFailures: func() uint64 { return n.descriptors.Failed() },
 		Checks: []api.Check{{Name: "shutdown", Ready: n.staying}, {Name: "rules", Ready: n.reloader.healthy, Advisory: true},
 			{Name: "restart", Ready: n.reloader.restarted, Advisory: true}},
 	})

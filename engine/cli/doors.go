@@ -17,6 +17,20 @@ type doors struct {
 	sockets []net.Listener // as config.Sockets has them
 }
 
+// otherFiles is how many files a node may need besides its clients' sockets: its
+// listeners, Redis, operators, modules that are loaded.
+const otherFiles = 256
+
+// checkFiles warns where the process may not have as many files open as it may have
+// clients.
+func (n *node) checkFiles() {
+	may, most := listen.Limit(), n.cfg.Limits.Connections
+	if may > 0 && uint64(most)+otherFiles > may {
+		n.log.Warn("limits.connections is more than the limit of open files allows: raise that (LimitNOFILE= of systemd, ulimit -n), or lower limits.connections",
+			"connections", most, "openFiles", may, "needed", most+otherFiles)
+	}
+}
+
 // listen opens all listeners, or none.
 func (n *node) listen(ctx context.Context) (d doors, err error) {
 	if d.web, err = n.open(ctx, "http", n.cfg.HTTP.Listen, n.cfg.HTTP.TLS, n.cfg.HTTP.ProxyProtocol, "http/1.1"); err != nil {
@@ -37,7 +51,7 @@ func (n *node) listen(ctx context.Context) (d doors, err error) {
 
 // open opens one listener; what is its path in the configuration.
 func (n *node) open(ctx context.Context, what, address string, tls config.TLS, proxied bool, alpn ...string) (net.Listener, error) {
-	c := listen.Config{Address: address, Cert: tls.Cert.Absolute, Key: tls.Key.Absolute, ALPN: alpn, Log: n.log}
+	c := listen.Config{Address: address, Cert: tls.Cert.Absolute, Key: tls.Key.Absolute, ALPN: alpn, Descriptors: n.descriptors, Reserved: what == "admin", Log: n.log}
 	if proxied {
 		c.Proxies = n.cfg.Proxies()
 	}

@@ -20,6 +20,7 @@ import (
 	"github.com/mootchat/moot/engine/api"
 	"github.com/mootchat/moot/engine/auth"
 	"github.com/mootchat/moot/engine/config"
+	"github.com/mootchat/moot/engine/listen"
 	"github.com/mootchat/moot/engine/tcp"
 	"github.com/mootchat/moot/engine/tcp/stream"
 	"github.com/mootchat/moot/engine/telemetry"
@@ -140,6 +141,8 @@ type node struct {
 	trips    *telemetry.RoundTrips // to Redis
 	http     *http.Server
 	retiring atomic.Bool // the node is to end: it is not ready, whether or not it still serves
+
+	descriptors *listen.Descriptors
 }
 
 // afterDrain is how long, beyond the time to let clients go, the last of them may take.
@@ -149,6 +152,9 @@ const afterDrain = 2 * time.Second
 // run serves until ctx ends or a part of the node fails: then nobody is let in
 // any more, the clients are let go over the drain time, and the rest ends.
 func (n *node) run(ctx context.Context) error {
+	n.checkFiles()
+	n.descriptors = listen.NewDescriptors(n.log)
+	defer n.descriptors.Close()
 	doors, err := n.listen(ctx)
 	if err != nil {
 		return err

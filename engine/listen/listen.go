@@ -25,6 +25,13 @@ type Config struct {
 	// taken for one. None: there are no such headers.
 	Proxies []netip.Prefix
 
+	// Descriptors has Accept wait while the process has no file descriptors left, in
+	// place of failing. nil: it fails.
+	Descriptors *Descriptors
+
+	// Reserved lets some clients in then too, by the descriptors that are kept back.
+	Reserved bool
+
 	Log *slog.Logger // nil: slog.Default()
 }
 
@@ -40,6 +47,9 @@ func Open(ctx context.Context, c Config) (net.Listener, error) {
 	l, err := net.Listen("tcp", c.Address)
 	if err != nil {
 		return nil, err
+	}
+	if tcp, ok := l.(*net.TCPListener); ok && c.Descriptors != nil {
+		l = newPatient(tcp, &c)
 	}
 	if len(c.Proxies) > 0 {
 		l = &behindProxies{l, c.Proxies}
