@@ -10,6 +10,17 @@ import (
 // What operators ask of nodes, beyond the rules of chat: the engine carries the
 // questions from node to node, and does not know what they mean.
 
+type forOperator struct{}
+
+// ForOperator marks a ctx: what is asked of the cluster with it is for an operator, and
+// takes nothing that chat needs, such as its connections to Redis.
+func ForOperator(ctx context.Context) context.Context {
+	return context.WithValue(ctx, forOperator{}, true)
+}
+
+// IsForOperator says whether ForOperator marked ctx.
+func IsForOperator(ctx context.Context) bool { return ctx.Value(forOperator{}) != nil }
+
 // Operator answers what operators of other nodes ask of this one. The error's
 // text reaches who asked. It may be called concurrently.
 type Operator func(ctx context.Context, question json.RawMessage) (json.RawMessage, error)
@@ -30,7 +41,7 @@ func (e *Engine) operate(ctx context.Context, question json.RawMessage) (json.Ra
 	if e.operator == nil {
 		return nil, errNoOperator
 	}
-	return e.operator(ctx, question)
+	return e.operator(ForOperator(ctx), question)
 }
 
 // Self is this node's name.

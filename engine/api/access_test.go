@@ -103,11 +103,11 @@ func TestPagesOfOtherOriginsAreRefused(t *testing.T) {
 func TestAKeyMayAskSoOftenAndNoMore(t *testing.T) {
 	n := alone(t, func(c *api.Config) { c.RequestsPerSecond = 1 })
 	for range 2 {
-		if status, answer := n.request("GET", "/api/nodes", ""); status != http.StatusOK {
+		if status, answer := n.request("GET", "/api/tenants/default/rooms/lobby", ""); status != http.StatusOK {
 			t.Fatalf("%d %s", status, answer)
 		}
 	}
-	if status, answer := n.request("GET", "/api/nodes", ""); status != http.StatusTooManyRequests || code(answer) != api.CodeRateLimited {
+	if status, answer := n.request("GET", "/api/tenants/default/rooms/lobby", ""); status != http.StatusTooManyRequests || code(answer) != api.CodeRateLimited {
 		t.Errorf("%d %s", status, answer)
 	}
 	if status, answer := n.request("GET", "/api/nodes", "", withKey(acmeKey)); status != http.StatusForbidden {

@@ -28,7 +28,7 @@ type oneConnection struct{ Body engine.ConnectionInfo }
 
 func (s *Server) connectionOperations() {
 	const all, one = tenantPath + "/connections", tenantPath + "/connections/{connection}"
-	huma.Register(s.api, s.operation("listConnections", http.MethodGet, all, 200, "The tenant's connections, on all nodes"), s.listConnections)
+	huma.Register(s.api, s.list("listConnections", all, "The tenant's connections, on all nodes"), s.listConnections)
 	huma.Register(s.api, s.operation("getConnection", http.MethodGet, one, 200, "A connection, on whichever node it is"), s.getConnection)
 	huma.Register(s.api, s.operation("disconnect", http.MethodDelete, one, 204, "Close a connection: its client does not come back by itself"), s.disconnect)
 	huma.Register(s.api, s.operation("setProperties", http.MethodPatch, one+"/properties", 204, "Set properties of a connection, all or none"), s.setProperties)

@@ -3,7 +3,6 @@ package api
 import (
 	"cmp"
 	"context"
-	"net/http"
 	"net/url"
 	"slices"
 	"strconv"
@@ -91,9 +90,9 @@ func (s *Server) decisionOperations() {
 	if s.cfg.Decisions == nil {
 		return
 	}
-	huma.Register(s.api, s.operation("listDecisions", http.MethodGet, "/api/decisions", 200, "What modules decided of late"),
+	huma.Register(s.api, s.list("listDecisions", "/api/decisions", "What modules decided of late"),
 		func(ctx context.Context, in *DecisionFilter) (*decisionList, error) { return s.decisions(ctx, "", in) })
-	huma.Register(s.api, s.operation("listTenantDecisions", http.MethodGet, "/api/tenants/{tenant}/decisions", 200, "What a tenant's modules decided of late"),
+	huma.Register(s.api, s.list("listTenantDecisions", "/api/tenants/{tenant}/decisions", "What a tenant's modules decided of late"),
 		func(ctx context.Context, in *struct {
 			Tenant string `path:"tenant" maxLength:"63"`
 			DecisionFilter

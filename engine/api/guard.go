@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/mootchat/moot/engine"
 )
 
 // guard lets through to the API, the metrics and the health checks who may ask.
@@ -67,15 +69,13 @@ func (s *Server) authorize(keys keyring, wrong *failures, next http.Handler) htt
 			write(w, f)
 			return
 		}
-		if wait := k.pace.Reserve(); wait.Delay() > 0 {
-			later := wait.Delay()
-			wait.Cancel()
-			tooMany(w, later, "too many requests with this key: at most %d a second", s.cfg.RequestsPerSecond)
+		if wait := k.pay(1); wait > 0 {
+			tooMany(w, wait, "too many requests with this key: at most %d a second", s.cfg.RequestsPerSecond)
 			return
 		}
 		began := time.Now()
 		seen := &status{ResponseWriter: w, code: http.StatusOK}
-		next.ServeHTTP(seen, r.WithContext(withScope(r.Context(), k.scope)))
+		next.ServeHTTP(seen, r.WithContext(withKey(r.Context(), k)))
 		if r.Method != http.MethodGet {
 			s.log.Info("server API", "by", k.scope.String(), "method", r.Method, "path", r.URL.Path, "status", seen.code, "took", time.Since(began))
 		}
@@ -120,12 +120,19 @@ func seconds(wait time.Duration) string {
 //
 // What they wait for, they wait for in bounded time.
 func (s *Server) within(ctx huma.Context, next func(huma.Context)) {
-	if f := s.refusal(ctx); f != nil {
+	f := s.refusal(ctx)
+	if f == nil && ctx.Operation().Metadata[listing] == true {
+		k := keyIn(ctx.Context())
+		defer k.busy.Add(-1)
+		f = s.tooManyListings(ctx, k)
+	}
+	if f != nil {
 		ctx.SetHeader("Content-Type", "application/json")
 		ctx.SetStatus(f.Status)
 		_ = s.api.Marshal(ctx.BodyWriter(), "application/json", f) // who asked may have gone
 		return
 	}
+	ctx = huma.WithContext(ctx, engine.ForOperator(ctx.Context()))
 	if ctx.Operation().Metadata[streams] == true {
 		next(ctx)
 		return
@@ -151,6 +158,29 @@ func (s *Server) refusal(ctx huma.Context) *Fault {
 	}
 	return nil
 }
+
+// tooManyListings begins a listing, and refuses it where the key asks for too many.
+func (s *Server) tooManyListings(ctx huma.Context, k *key) *Fault {
+	if k.busy.Add(1) > MostListings {
+		ctx.SetHeader("Retry-After", "1")
+		return fault(http.StatusTooManyRequests, CodeRateLimited, "%d listings with this key are under way: wait for one to end", MostListings)
+	}
+	if wait := k.pay(min(ListingPrice, k.pace.Burst()) - 1); wait > 0 {
+		ctx.SetHeader("Retry-After", seconds(wait))
+		return fault(http.StatusTooManyRequests, CodeRateLimited, "too many listings with this key: each counts as %d requests, of which there may be %d a second", ListingPrice, s.cfg.RequestsPerSecond)
+	}
+	return nil
+}
+
+// What listings cost, besides their pages: each as many requests of its key, of which
+// so many are under way at once.
+const (
+	ListingPrice = 5
+	MostListings = 8
+)
+
+// listing marks operations that give pages, or ask all nodes.
+const listing = "listing"
 
 // forEveryKey marks operations of no tenant that tenants' keys may ask too: what
 // they answer is of the key's tenant only.

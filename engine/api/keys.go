@@ -4,6 +4,8 @@ import (
 	"context"
 	"crypto/sha256"
 	"crypto/subtle"
+	"sync/atomic"
+	"time"
 
 	"golang.org/x/time/rate"
 )
@@ -30,6 +32,7 @@ type key struct {
 	digest [sha256.Size]byte
 	scope  scope
 	pace   *rate.Limiter
+	busy   *atomic.Int32 // listings under way
 }
 
 type keyring []key
@@ -43,7 +46,7 @@ func newKeyring(admin string, tenants map[string]string, perSecond int) keyring 
 }
 
 func newKey(text string, s scope, perSecond int) key {
-	return key{sha256.Sum256([]byte(text)), s, rate.NewLimiter(rate.Limit(perSecond), 2*perSecond)}
+	return key{sha256.Sum256([]byte(text)), s, rate.NewLimiter(rate.Limit(perSecond), 2*perSecond), new(atomic.Int32)}
 }
 
 // find takes the same time for every text of one length, right or wrong.
@@ -60,14 +63,31 @@ func (k keyring) find(text string) (found *key) {
 	return found
 }
 
-type scopeKey struct{}
-
-func withScope(ctx context.Context, s scope) context.Context {
-	return context.WithValue(ctx, scopeKey{}, s)
+// pay takes so many requests from what the key may ask; else it says how long to wait.
+func (k *key) pay(requests int) (wait time.Duration) {
+	r := k.pace.ReserveN(time.Now(), requests)
+	if wait = r.Delay(); wait > 0 {
+		r.Cancel()
+	}
+	return wait
 }
 
-// scopeOf is who asks. Only what has passed the guard has one.
+type keyKey struct{}
+
+func withKey(ctx context.Context, k *key) context.Context {
+	return context.WithValue(ctx, keyKey{}, k)
+}
+
+// keyIn is the key of who asks. Only what has passed the guard has one.
+func keyIn(ctx context.Context) *key {
+	k, _ := ctx.Value(keyKey{}).(*key)
+	return k
+}
+
+// scopeOf is who asks.
 func scopeOf(ctx context.Context) (s scope, ok bool) {
-	s, ok = ctx.Value(scopeKey{}).(scope)
-	return s, ok
+	if k := keyIn(ctx); k != nil {
+		return k.scope, true
+	}
+	return scope{}, false
 }

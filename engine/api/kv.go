@@ -58,7 +58,7 @@ func (s *Server) valueOperations() {
 		return
 	}
 	const all = tenantPath + "/modules/{module}/kv"
-	huma.Register(s.api, s.operation("listKeys", http.MethodGet, all, 200, "The keys of what a module keeps"), s.listKeys)
+	huma.Register(s.api, s.list("listKeys", all, "The keys of what a module keeps"), s.listKeys)
 	huma.Register(s.api, s.operation("getValue", http.MethodGet, all+"/{key}", 200, "A value that a module keeps"), s.getValue)
 	huma.Register(s.api, s.operation("setValue", http.MethodPut, all+"/{key}", 204, "Set a value that a module keeps, such as an entry of a ban list"), s.setValue)
 	huma.Register(s.api, s.operation("deleteValue", http.MethodDelete, all+"/{key}", 204, "Remove a value; what is not there is removed already"), s.deleteValue)

@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"net/http"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -62,9 +61,9 @@ type moduleList struct {
 }
 
 func (s *Server) moduleOperations() {
-	huma.Register(s.api, s.operation("listModules", http.MethodGet, "/api/modules", 200, "All modules, with revisions and counters, on all nodes"),
+	huma.Register(s.api, s.list("listModules", "/api/modules", "All modules, with revisions and counters, on all nodes"),
 		func(ctx context.Context, _ *struct{}) (*moduleList, error) { return s.modules(ctx, scope{}) })
-	huma.Register(s.api, s.operation("listTenantModules", http.MethodGet, tenantPath+"/modules", 200, "The tenant's modules, with revisions and counters, on all nodes"),
+	huma.Register(s.api, s.list("listTenantModules", tenantPath+"/modules", "The tenant's modules, with revisions and counters, on all nodes"),
 		func(ctx context.Context, in *InTenant) (*moduleList, error) { return s.modules(ctx, scope{in.Tenant}) })
 }
 

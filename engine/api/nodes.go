@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"net/http"
 	"runtime"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -33,7 +32,7 @@ type nodeList struct {
 }
 
 func (s *Server) nodeOperations() {
-	huma.Register(s.api, s.operation("listNodes", http.MethodGet, "/api/nodes", 200, "All nodes of the cluster"), s.listNodes)
+	huma.Register(s.api, s.list("listNodes", "/api/nodes", "All nodes of the cluster"), s.listNodes)
 }
 
 func (s *Server) listNodes(ctx context.Context, _ *struct{}) (*nodeList, error) {

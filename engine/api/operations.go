@@ -1,6 +1,8 @@
 package api
 
 import (
+	"fmt"
+	"net/http"
 	"reflect"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -35,3 +37,17 @@ func (s *Server) operation(id, method, path string, status int, summary string) 
 		},
 	}
 }
+
+// list is an operation that gives pages, or what all nodes say.
+func (s *Server) list(id, path, summary string) huma.Operation {
+	op := s.operation(id, http.MethodGet, path, http.StatusOK, summary)
+	op.Description = paging
+	op.Metadata = map[string]any{listing: true}
+	return op
+}
+
+// paging is what holds for all lists.
+var paging = fmt.Sprintf("A list that has a cursor goes on: ask again with it, until there is none. A page may be shorter than limit, even empty, "+
+	"though others follow. What exists from the first page to the last is on exactly one of them; what comes or goes meanwhile may be on one. "+
+	"A cursor does not end, also where what it names is removed. A list counts as %d requests of the key, %d may be under way at once; "+
+	"more are answered with 429 and Retry-After.", ListingPrice, MostListings)

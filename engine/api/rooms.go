@@ -82,11 +82,11 @@ const tenantPath = "/api/tenants/{tenant}"
 
 func (s *Server) roomOperations() {
 	const rooms, room = tenantPath + "/rooms", tenantPath + "/rooms/{room}"
-	huma.Register(s.api, s.operation("listRooms", http.MethodGet, rooms, 200, "The tenant's rooms"), s.listRooms)
+	huma.Register(s.api, s.list("listRooms", rooms, "The tenant's rooms"), s.listRooms)
 	huma.Register(s.api, s.operation("getRoom", http.MethodGet, room, 200, "A room"), s.getRoom)
 	huma.Register(s.api, s.operation("createRoom", http.MethodPut, room, 201, "Create a room; 200 if it is there already"), s.createRoom)
 	huma.Register(s.api, s.operation("destroyRoom", http.MethodDelete, room, 204, "Destroy a room: its members are told, and leave"), s.destroyRoom)
-	huma.Register(s.api, s.operation("listMembers", http.MethodGet, room+"/members", 200, "A room's members"), s.listMembers)
+	huma.Register(s.api, s.list("listMembers", room+"/members", "A room's members"), s.listMembers)
 	huma.Register(s.api, s.operation("addMember", http.MethodPut, room+"/members/{connection}", 204, "Add a connection to a room, through the room's rules"), s.addMember)
 	huma.Register(s.api, s.operation("removeMember", http.MethodDelete, room+"/members/{connection}", 204, "Remove a connection from a room"), s.removeMember)
 	huma.Register(s.api, s.operation("broadcast", http.MethodPost, room+"/messages", 204, "Say something to a room, through the room's rules"), s.broadcast)

@@ -27,8 +27,8 @@ type tenantList struct {
 type oneTenant struct{ Body Tenant }
 
 func (s *Server) tenantOperations() {
-	list := s.operation("listTenants", http.MethodGet, "/api/tenants", 200, "The tenants")
-	list.Metadata = map[string]any{forEveryKey: true}
+	list := s.list("listTenants", "/api/tenants", "The tenants")
+	list.Metadata[forEveryKey] = true
 	huma.Register(s.api, list, s.listTenants)
 	huma.Register(s.api, s.operation("getTenant", http.MethodGet, tenantPath, 200, "A tenant"), s.getTenant)
 }

@@ -16,12 +16,13 @@ import (
 	"github.com/mootchat/moot/engine/api/console"
 	"github.com/mootchat/moot/engine/config"
 	"github.com/mootchat/moot/engine/listen"
+	"github.com/mootchat/moot/host"
 	"github.com/mootchat/moot/host/trial"
 )
 
 // newAPI makes the server of operators, which logs to w. Other nodes are answered also
 // where admin.listen is "".
-func (n *node) newAPI(w io.Writer) *api.Server {
+func (n *node) newAPI(w io.Writer, store host.Store) *api.Server {
 	admin := n.cfg.Admin
 	key := admin.Key.Reveal()
 	if key == "" {
@@ -40,7 +41,7 @@ func (n *node) newAPI(w io.Writer) *api.Server {
 		MetricsTenants: metricsTenants, MetricsFor: admin.Metrics.Named, Certificates: n.certificates, RoundTrips: n.roundTrips,
 		Engine: n.engine, Rules: n.reloader, Decisions: decisions{n.rules, n.engine.Self()}, Version: version(), Key: key, TenantKeys: keys, Hosts: admin.Hosts,
 		RequestsPerSecond: admin.RequestsPerSecond, Log: n.log,
-		Modules: modules{n.rules}, Values: values{n.rules.Store()}, Recorder: recorder{trial.NewRecorder(n.rules)},
+		Modules: modules{n.rules}, Values: values{store}, Recorder: recorder{trial.NewRecorder(n.rules)},
 		Trials: trials{now: n.reloader.current.Load, from: n.reloader.from, turn: make(chan struct{}, 1)}, Console: console.Handler(),
 		AcceptFailures: func() uint64 { return n.descriptors.Failed() },
 		Checks: []api.Check{{Name: "shutdown", Ready: n.staying}, {Name: "rules", Ready: n.reloader.healthy, Advisory: true},

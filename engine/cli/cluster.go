@@ -20,12 +20,13 @@ import (
 type ground struct {
 	cluster engine.Cluster
 	store   host.Store   // of modules; nil: in the host's own memory
+	ofAPI   host.Store   // the same for operators, by connections of their own; nil where store is
 	close   func() error // ends what openCluster began, once the engine has run
 }
 
 func openCluster(ctx context.Context, on *node) (*ground, error) {
 	if on.cfg.Cluster.Backend == "memory" {
-		return &ground{memory.New().Node(on.name), nil, func() error { return nil }}, nil
+		return &ground{memory.New().Node(on.name), nil, nil, func() error { return nil }}, nil
 	}
 	rc, err := redisConfig(ctx, on.cfg.Cluster)
 	if err != nil {
@@ -41,7 +42,7 @@ func openCluster(ctx context.Context, on *node) (*ground, error) {
 		return nil, fmt.Errorf("cluster.redis: %w", err)
 	}
 	store := redisstore.New(n.Client(), rc.Prefix)
-	return &ground{n.Cluster(), store, func() error { return errors.Join(store.Close(), n.Close()) }}, nil
+	return &ground{n.Cluster(), store, store.Through(n.Operators()), func() error { return errors.Join(store.Close(), n.Close()) }}, nil
 }
 
 func redisConfig(ctx context.Context, c config.Cluster) (redis.Config, error) {

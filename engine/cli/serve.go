@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -101,7 +102,7 @@ func (c *serveCommand) serve(ctx context.Context, t terminal, n *node, trace con
 		return errors.Join(err, closeRules())
 	}
 	n.reloader.engine, n.reloader.texts = n.engine, n.texts
-	n.api = n.newAPI(t.err)
+	n.api = n.newAPI(t.err, cmp.Or(common.ofAPI, rules.Store()))
 	sizes.engine = n.engine
 	log.Info("moot", "version", version(), "config", c.Config, "revision", rules.Revision(), "node", ec.Cluster.Nodes.Self())
 	if err := errors.Join(n.run(ctx), closeRules()); err != nil {

@@ -29,15 +29,21 @@ import (
 type Store struct {
 	client redis.UniversalClient
 	prefix string
-	recent recent
+	recent *recent
 }
 
 // New makes a store whose keys begin with the prefix. The client stays the
 // caller's; Close comes before its end.
 func New(client redis.UniversalClient, prefix string) *Store {
-	s := &Store{client: client, prefix: prefix}
+	s := &Store{client: client, prefix: prefix, recent: new(recent)}
 	s.recent.init(s.fetch)
 	return s
+}
+
+// Through is the store by another client, such as one whose connections are for
+// operators alone. It needs no Close, and ends with s.
+func (s *Store) Through(client redis.UniversalClient) *Store {
+	return &Store{client, s.prefix, s.recent}
 }
 
 // Close waits for what reads copies. Recent gives no news after it.

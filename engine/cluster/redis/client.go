@@ -26,14 +26,19 @@ const (
 	reloadEvery = 2 * time.Second // of a Redis Cluster's layout
 )
 
-// dial makes a client. It retries nothing by itself: whether something may be
-// asked again is for who asks.
-func (c *Config) dial() redis.UniversalClient {
+// operatorConnections is how many connections to each server operators' calls have,
+// apart from those of chat: more wait for one, for readTimeout and a second at most.
+const operatorConnections = 4
+
+// dial makes a client with a pool of its own, of at most so many connections to each
+// server; 0: 10 for each processor. It retries nothing by itself: whether something may
+// be asked again is for who asks.
+func (c *Config) dial(connections int) redis.UniversalClient {
 	u := &redis.UniversalOptions{
 		Addrs: c.Addresses, MasterName: c.MasterName, DB: c.Database,
 		Username: c.Username, Password: c.Password, TLSConfig: c.TLS, Dialer: c.dialer,
 		OnConnect: c.checkGeneration,
-		Protocol:  2, DisableIdentity: true,
+		Protocol:  2, DisableIdentity: true, PoolSize: connections,
 		MaxRetries: -1, DialerRetries: 1, DialTimeout: dialTimeout,
 		ReadTimeout: readTimeout, WriteTimeout: readTimeout, ContextTimeoutEnabled: true,
 		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},

@@ -66,7 +66,7 @@ func (n *Node) send(ctx context.Context, node string, fields ...any) (process st
 	k := nodeKeys(n.cfg.Prefix, node)
 	args := append([]any{inboxLength, 3 * n.cfg.Lease.Milliseconds(), fieldVersion, callVersion}, fields...)
 	err = n.ask(ctx, "send", func(ctx context.Context) (err error) {
-		process, err = sendScript.Run(ctx, n.client, []string{k.of("lease"), k.of("in")}, args...).Text()
+		process, err = sendScript.Run(ctx, n.via(ctx), []string{k.of("lease"), k.of("in")}, args...).Text()
 		return err
 	})
 	return process, err
@@ -127,7 +127,7 @@ func (n *Node) call(ctx context.Context, node string, call []byte) ([]byte, erro
 func (n *Node) isOver(ctx context.Context, node, process string) bool {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
-	now, err := n.client.Get(ctx, nodeKeys(n.cfg.Prefix, node).of("lease")).Result()
+	now, err := n.via(ctx).Get(ctx, nodeKeys(n.cfg.Prefix, node).of("lease")).Result()
 	return errors.Is(err, redis.Nil) || err == nil && now != process
 }
 

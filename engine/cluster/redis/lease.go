@@ -208,7 +208,7 @@ func (n *Node) depart() {
 func (n *Node) listNodes(ctx context.Context) (names []string, err error) {
 	p := n.parts[0]
 	err = n.read(ctx, "list nodes", func(ctx context.Context) error {
-		processes, err := aliveScript.Run(ctx, n.client, []string{p.keys.of("alive")}).StringSlice()
+		processes, err := aliveScript.Run(ctx, n.via(ctx), []string{p.keys.of("alive")}).StringSlice()
 		names = names[:0]
 		for _, t := range processes {
 			node, _, _ := strings.Cut(t, "#")

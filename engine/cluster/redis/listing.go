@@ -96,7 +96,7 @@ const indexed = 1000
 func (n *Node) index(ctx context.Context, p *partition, tenant string) error {
 	keys := p.roomKeys(tenant)
 	return n.read(ctx, "index rooms", func(ctx context.Context) error {
-		names, err := n.client.HKeys(ctx, keys[0]).Result()
+		names, err := n.via(ctx).HKeys(ctx, keys[0]).Result()
 		if err != nil {
 			return err
 		}
@@ -105,7 +105,7 @@ func (n *Node) index(ctx context.Context, p *partition, tenant string) error {
 			for i, name := range some {
 				members[i].Member = name
 			}
-			if err := n.client.ZAdd(ctx, keys[1], members...).Err(); err != nil {
+			if err := n.via(ctx).ZAdd(ctx, keys[1], members...).Err(); err != nil {
 				return err
 			}
 		}
@@ -139,7 +139,7 @@ func (r *rooms) Count(ctx context.Context, tenants ...string) (counts []int, err
 	err = n.read(ctx, "count rooms", func(ctx context.Context) error {
 		counts = make([]int, len(tenants))
 		cmds := make([]*redis.IntCmd, 0, len(tenants)*len(n.parts))
-		pipe := n.client.Pipeline()
+		pipe := n.via(ctx).Pipeline()
 		for _, tenant := range tenants {
 			for _, p := range n.parts {
 				cmds = append(cmds, pipe.HLen(ctx, p.roomsKey(tenant)))
@@ -235,10 +235,10 @@ type scriptCall struct {
 // runAll runs a script once for each call, all in one round trip to each server.
 func (n *Node) runAll(ctx context.Context, s *redis.Script, calls []scriptCall) ([]*redis.Cmd, error) {
 	if len(calls) == 1 {
-		answer := s.Run(ctx, n.client, calls[0].keys, calls[0].args...)
+		answer := s.Run(ctx, n.via(ctx), calls[0].keys, calls[0].args...)
 		return []*redis.Cmd{answer}, answer.Err()
 	}
-	pipe := n.client.Pipeline()
+	pipe := n.via(ctx).Pipeline()
 	answers := make([]*redis.Cmd, len(calls))
 	for i, c := range calls {
 		answers[i] = s.Eval(ctx, pipe, c.keys, c.args...)

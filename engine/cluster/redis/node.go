@@ -19,6 +19,7 @@ import (
 type Node struct {
 	cfg       Config
 	client    redis.UniversalClient
+	operators redis.UniversalClient // for what engine.ForOperator marks
 	reader    redis.UniversalClient // of the inbox: it waits in Redis for what comes
 	process   string                // <node>#<random>: no other ever had it
 	parts     []*partition
@@ -85,7 +86,7 @@ func Open(ctx context.Context, cfg Config) (*Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	n := &Node{cfg: cfg, client: cfg.dial(), reader: cfg.dial(), started: make(chan struct{})}
+	n := &Node{cfg: cfg, client: cfg.dial(0), operators: cfg.dial(operatorConnections), reader: cfg.dial(0), started: make(chan struct{})}
 	n.process = cfg.Node + "#" + token()
 	n.calls.open = map[string]chan reply{}
 	n.roster.init()
@@ -108,7 +109,7 @@ func (n *Node) instrument() error {
 	if n.cfg.Instrument == nil {
 		return nil
 	}
-	return errors.Join(n.cfg.Instrument(n.client), n.cfg.Instrument(n.reader))
+	return errors.Join(n.cfg.Instrument(n.client), n.cfg.Instrument(n.operators), n.cfg.Instrument(n.reader))
 }
 
 // meet checks the servers, which may be starting too: it tries for
@@ -146,11 +147,22 @@ func (n *Node) Cluster() engine.Cluster {
 // retries nothing by itself, and lives until Close.
 func (n *Node) Client() redis.UniversalClient { return n.client }
 
+// Operators is Client with the connections that operators' calls have, 4 to each server.
+func (n *Node) Operators() redis.UniversalClient { return n.operators }
+
+// via is the client for what is asked with ctx.
+func (n *Node) via(ctx context.Context) redis.UniversalClient {
+	if engine.IsForOperator(ctx) {
+		return n.operators
+	}
+	return n.client
+}
+
 // Close ends the connections. It is called after Nodes.Run has returned, if that
 // ran; closing twice is harmless.
 func (n *Node) Close() error {
 	var failed []error
-	for _, c := range []redis.UniversalClient{n.client, n.reader} {
+	for _, c := range []redis.UniversalClient{n.client, n.operators, n.reader} {
 		if err := c.Close(); err != nil && !errors.Is(err, redis.ErrClosed) {
 			failed = append(failed, err)
 		}

@@ -137,7 +137,7 @@ func (n *Node) addOnce(ctx context.Context, room engine.RoomID, m engine.Present
 	defer n.roster.settled.RUnlock()
 	err = n.ask(ctx, "add", func(ctx context.Context) (err error) {
 		keys, args := n.addition(room, m)
-		answer, err = addScript.Run(ctx, n.client, keys, args...).Int()
+		answer, err = addScript.Run(ctx, n.via(ctx), keys, args...).Int()
 		return err
 	})
 	return answer, err
@@ -162,7 +162,7 @@ func (n *Node) Part(ctx context.Context, room engine.RoomID, id string) (gone bo
 	n.roster.settled.RLock()
 	defer n.roster.settled.RUnlock()
 	err = n.ask(ctx, "part", func(ctx context.Context) (err error) {
-		gone, err = partScript.Run(ctx, n.client, keys, id, key).Bool()
+		gone, err = partScript.Run(ctx, n.via(ctx), keys, id, key).Bool()
 		return err
 	})
 	if err != nil {
@@ -184,7 +184,7 @@ func (n *Node) Remove(ctx context.Context, room engine.RoomID, id string) error 
 	defer n.roster.settled.RUnlock()
 	err := n.ask(ctx, "remove", func(ctx context.Context) error {
 		keys, args := n.removal(room, id)
-		return removeScript.Run(ctx, n.client, keys, args...).Err()
+		return removeScript.Run(ctx, n.via(ctx), keys, args...).Err()
 	})
 	if err != nil {
 		n.roster.owe(room, id)
@@ -213,7 +213,7 @@ func (n *Node) Members(ctx context.Context, room engine.RoomID, after string, li
 	p, key := n.at(room)
 	var v values
 	err = n.read(ctx, "members", func(ctx context.Context) (err error) {
-		v, err = membersScript.Run(ctx, n.client, []string{p.keys.of("rn", key), p.keys.of("alive")},
+		v, err = membersScript.Run(ctx, n.via(ctx), []string{p.keys.of("rn", key), p.keys.of("alive")},
 			p.keys.base(), key, at.process, at.id, min(limit, mostOfPage)).Slice()
 		return err
 	})

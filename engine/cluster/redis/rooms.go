@@ -72,7 +72,7 @@ func (r *rooms) Create(ctx context.Context, room engine.RoomID) error {
 	n, mine, winner := (*Node)(r), token(), ""
 	p, _ := n.at(room)
 	err := n.ask(ctx, "create", func(ctx context.Context) (err error) {
-		winner, err = createScript.Run(ctx, n.client, p.roomKeys(room.Tenant), room.Room, mine).Text()
+		winner, err = createScript.Run(ctx, n.via(ctx), p.roomKeys(room.Tenant), room.Room, mine).Text()
 		return err
 	})
 	if err == nil {
@@ -90,7 +90,7 @@ func (r *rooms) Destroy(ctx context.Context, room engine.RoomID) error {
 	n, tries, gone := (*Node)(r), 0, int64(0)
 	p, _ := n.at(room)
 	err := n.ask(ctx, "destroy", func(ctx context.Context) (err error) {
-		if gone, err = destroyScript.Run(ctx, n.client, p.roomKeys(room.Tenant), room.Room).Int64(); err != nil && !isRefusal(err) {
+		if gone, err = destroyScript.Run(ctx, n.via(ctx), p.roomKeys(room.Tenant), room.Room).Int64(); err != nil && !isRefusal(err) {
 			tries++
 		}
 		return err
@@ -109,7 +109,7 @@ func (r *rooms) Exists(ctx context.Context, room engine.RoomID) (is bool, err er
 	n := (*Node)(r)
 	p, _ := n.at(room)
 	err = n.read(ctx, "exists", func(ctx context.Context) (err error) {
-		is, err = n.client.HExists(ctx, p.roomsKey(room.Tenant), room.Room).Result()
+		is, err = n.via(ctx).HExists(ctx, p.roomsKey(room.Tenant), room.Room).Result()
 		return err
 	})
 	return is, err

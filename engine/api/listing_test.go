@@ -1,0 +1,96 @@
+package api_test
+
+import (
+	"context"
+	"net/http"
+	"net/http/httptest"
+	"sync"
+	"testing"
+	"testing/synctest"
+
+	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/api"
+	"github.com/mootchat/moot/engine/cluster/memory"
+)
+
+// slowRooms lists when it is told to.
+type slowRooms struct {
+	engine.Rooms
+	begun chan context.Context
+	goOn  chan struct{}
+}
+
+func (r *slowRooms) List(ctx context.Context, tenant string, q engine.RoomQuery) ([]string, bool, error) {
+	r.begun <- ctx
+	<-r.goOn
+	return r.Rooms.List(ctx, tenant, q)
+}
+
+// A key has so many listings under way; more are refused until one ends. Other requests
+// with the key, and other keys, go on. The cluster is told that an operator asks.
+func TestListingsOfAKeyAreBounded(t *testing.T) {
+	c := memory.New().Node("one")
+	slow := &slowRooms{c.Rooms, make(chan context.Context), make(chan struct{})}
+	c.Rooms = slow
+	n := start(t, c)
+	const path = "/api/tenants/acme/rooms"
+	var all sync.WaitGroup
+	for range api.MostListings {
+		all.Go(func() {
+			if status, answer := n.request("GET", path+"?counts=true", "", withKey(acmeKey)); status != http.StatusOK {
+				t.Errorf("a listing: %d %s", status, answer)
+			}
+		})
+		if ctx := <-slow.begun; !engine.IsForOperator(ctx) {
+			t.Error("the cluster is not told that an operator asks")
+		}
+	}
+	for range 40 - api.MostListings {
+		n.refused(path, acmeKey)
+	}
+	if status, answer := n.request("GET", path+"/den", "", withKey(acmeKey)); status != http.StatusOK {
+		t.Errorf("a room: %d %s", status, answer)
+	}
+	all.Go(func() {
+		if status, answer := n.request("GET", path, ""); status != http.StatusOK {
+			t.Errorf("a listing of the admin's: %d %s", status, answer)
+		}
+	})
+	<-slow.begun
+	close(slow.goOn)
+	all.Wait()
+	go func() { <-slow.begun }()
+	if status, answer := n.request("GET", path, "", withKey(acmeKey)); status != http.StatusOK {
+		t.Errorf("a listing after the others: %d %s", status, answer)
+	}
+}
+
+// refused asks, and wants to be told to come back.
+func (n *node) refused(path, key string) {
+	n.t.Helper()
+	r := httptest.NewRequest("GET", "http://127.0.0.1:9090"+path, nil)
+	r.Header.Set("Authorization", "Bearer "+key)
+	w := httptest.NewRecorder()
+	n.api.Handler().ServeHTTP(w, r)
+	if w.Code != http.StatusTooManyRequests || w.Header().Get("Retry-After") == "" || code(w.Body.String()) != api.CodeRateLimited {
+		n.t.Errorf("one listing too many: %d, Retry-After %q, %s", w.Code, w.Header().Get("Retry-After"), w.Body)
+	}
+}
+
+// Each listing counts as several requests of its key.
+func TestListingsCostMoreThanOtherRequests(t *testing.T) {
+	for _, perSecond := range []int{1, 30} { // a burst of one listing, and of twelve
+		synctest.Test(t, func(t *testing.T) {
+			n := alone(t, func(c *api.Config) { c.RequestsPerSecond = perSecond })
+			for i := range max(1, 2*perSecond/api.ListingPrice) {
+				if status, answer := n.request("GET", "/api/tenants/acme/rooms", "", withKey(acmeKey)); status != http.StatusOK {
+					t.Fatalf("listing %d at %d requests a second: %d %s", i, perSecond, status, answer)
+				}
+			}
+			n.refused("/api/tenants/acme/rooms", acmeKey)
+			if status, answer := n.request("GET", "/api/tenants/default/rooms/lobby", ""); status != http.StatusOK {
+				t.Fatalf("a request with another key: %d %s", status, answer)
+			}
+		})
+	}
+}
