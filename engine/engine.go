@@ -250,6 +250,7 @@ func (e *Engine) register(c *Connection) error {
 		return CloseTenant
 	}
 	e.connections[c.ID()] = c
+	c.tenant.ids.Set(c.ID(), c)
 	return nil
 }
 
@@ -257,6 +258,7 @@ func (e *Engine) unregister(c *Connection) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	delete(e.connections, c.ID())
+	c.tenant.ids.Delete(c.ID())
 	if e.closing.Load() && len(e.connections) == 0 {
 		close(e.emptied)
 	}

@@ -216,4 +216,6 @@ func (e *Engine) rename(c *Connection, was string) {
 	defer e.mu.Unlock()
 	delete(e.connections, was)
 	e.connections[c.ID()] = c
+	c.tenant.ids.Delete(was)
+	c.tenant.ids.Set(c.ID(), c)
 }

@@ -21,6 +21,7 @@ type Settings struct {
 type settings struct {
 	limits       Limits
 	tenants      map[string]*tenant
+	names        []string          // of the tenants, in order
 	hosts, paths map[string]string // to the names of tenants
 	longest      int               // of the paths, in bytes
 }
@@ -186,6 +187,7 @@ func (e *Engine) look(s Settings) *settings {
 			next.longest = max(next.longest, len(path))
 		}
 	}
+	next.names = slices.Sorted(maps.Keys(next.tenants))
 	e.share(next)
 	return next
 }

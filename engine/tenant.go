@@ -10,6 +10,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/tidwall/btree"
 )
 
 // TenantConfig is an isolated world: its own rooms and connections.
@@ -77,7 +79,8 @@ type tenant struct {
 
 	// Under Engine.mu.
 	places places
-	gone   chan struct{} // not nil: it was removed, and closed when its last connection has ended
+	ids    btree.Map[string, *Connection] // its connections, in the order in which pages have them
+	gone   chan struct{}                  // not nil: it was removed, and closed when its last connection has ended
 }
 
 func newTenant(name string, writers []*writer) *tenant {

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -153,18 +152,25 @@ type list struct {
 // listed gives this node's connections of the tenant whose ids come after one, in
 // the order of their ids.
 func (e *Engine) listed(t *tenant, after string, limit int) list {
-	var all []*Connection
-	for _, c := range e.everyone() {
-		if c.tenant == t && c.ID() > after {
-			all = append(all, c)
-		}
-	}
-	slices.SortFunc(all, func(a, b *Connection) int { return strings.Compare(a.ID(), b.ID()) })
 	l := list{Connections: []ConnectionInfo{}}
-	for _, c := range all[:min(len(all), max(1, limit), mostListed)] {
+	for _, c := range e.connectionsAfter(t, after, min(max(1, limit), mostListed)) {
 		l.Connections = append(l.Connections, c.info())
 	}
 	return l
+}
+
+// connectionsAfter gives the tenant's connections here whose ids come after one, in the
+// order of their ids; at most limit, 0: all.
+func (e *Engine) connectionsAfter(t *tenant, after string, limit int) (page []*Connection) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	t.ids.Ascend(after, func(id string, c *Connection) bool {
+		if id != after {
+			page = append(page, c)
+		}
+		return limit == 0 || len(page) < limit
+	})
+	return page
 }
 
 // TenantStats are a tenant as this node knows it.
@@ -176,23 +182,41 @@ type TenantStats struct {
 	Messages    uint64 `json:"messages"`    // published by this node since the tenant was configured
 }
 
-// Tenants are those of the settings in use, in the order of their names.
-func (e *Engine) Tenants() []TenantStats {
-	tenants := e.settings.Load().tenants
-	all := make([]TenantStats, 0, len(tenants))
-	at := map[*tenant]int{}
-	for _, name := range slices.Sorted(maps.Keys(tenants)) {
-		t := tenants[name]
-		at[t] = len(all)
-		t.mu.Lock()
-		all = append(all, TenantStats{Name: name, Rooms: len(t.rooms), Messages: t.messages.Load()})
-		t.mu.Unlock()
+// TenantNames gives at most limit names of the tenants of the settings in use, after
+// one, in their order, and says whether others follow.
+func (e *Engine) TenantNames(after string, limit int) (names []string, more bool) {
+	all := e.settings.Load().names
+	from, found := slices.BinarySearch(all, after)
+	if found {
+		from++
 	}
-	for _, c := range e.everyone() {
-		if i, ok := at[c.tenant]; ok {
-			all[i].Connections++
-			all[i].OutboxBytes += c.out.size()
+	all = all[from:]
+	names = all[:min(len(all), max(1, limit))]
+	return slices.Clone(names), len(names) < len(all)
+}
+
+// Tenants are all tenants of the settings in use, in the order of their names.
+func (e *Engine) Tenants() []TenantStats { return e.TenantsNamed(e.settings.Load().names) }
+
+// TenantsNamed are those tenants, without names that no tenant has. The cost grows with
+// their connections.
+func (e *Engine) TenantsNamed(names []string) []TenantStats {
+	tenants := e.settings.Load().tenants
+	all := make([]TenantStats, 0, len(names))
+	for _, name := range names {
+		t := tenants[name]
+		if t == nil {
+			continue
 		}
+		s := TenantStats{Name: name, Messages: t.messages.Load()}
+		for _, c := range e.connectionsAfter(t, "", 0) {
+			s.Connections++
+			s.OutboxBytes += c.out.size()
+		}
+		t.mu.Lock()
+		s.Rooms = len(t.rooms)
+		t.mu.Unlock()
+		all = append(all, s)
 	}
 	return all
 }

@@ -139,13 +139,13 @@ func (h *Host) running() *Revision {
 func (h *Host) Store() Store { return h.cfg.Store }
 
 // Stats is one Stats for each module of each tenant, in the order of the chains.
-func (h *Host) Stats() []Stats {
+func (h *Host) Stats(tenants ...string) []Stats {
 	r := h.running()
 	if r == nil {
 		return nil
 	}
 	defer r.release()
-	return r.stats()
+	return r.stats(tenants)
 }
 
 // line writes a log line about a module, unless it has had too many.

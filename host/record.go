@@ -116,6 +116,9 @@ func (r *ring) collect(to []Decision, f *DecisionFilter) []Decision {
 	defer r.mu.Unlock()
 	for i := range r.list {
 		d := r.list[i].Decision
+		if d.At <= f.After {
+			continue
+		}
 		d.Room = string(r.list[i].room)
 		if d.outage != nil {
 			d.Refused, d.outage = int(d.outage.refused.Load()), nil
@@ -133,12 +136,28 @@ func (h *Host) Decisions(f DecisionFilter) []Decision {
 	for _, c := range h.counted.all() {
 		if (f.Tenant == "" || f.Tenant == c.tenant) && (f.Module == "" || f.Module == c.module) {
 			found = c.ring.collect(found, &f)
+			found = f.latest(found, 4*f.Limit)
 		}
 	}
-	slices.SortFunc(found, func(a, b Decision) int { return cmp.Compare(b.At, a.At) })
+	slices.SortFunc(found, later)
 	if f.Limit > 0 && len(found) > f.Limit {
 		found = found[:f.Limit]
 	}
+	return found
+}
+
+func later(a, b Decision) int { return cmp.Compare(b.At, a.At) }
+
+// latest leaves the latest Limit of more than most decisions, and has earlier ones fit
+// no more, so that what is kept of all modules is never collected at once.
+func (f *DecisionFilter) latest(found []Decision, most int) []Decision {
+	if f.Limit == 0 || len(found) <= most {
+		return found
+	}
+	slices.SortFunc(found, later)
+	clear(found[f.Limit:])
+	found = found[:f.Limit]
+	f.After = max(f.After, found[f.Limit-1].At)
 	return found
 }
 

@@ -50,12 +50,19 @@ func (e *entry) closed(o *outage, ev *engine.Event) {
 }
 
 // stats is one Stats for each module of each tenant.
-func (r *Revision) stats() []Stats {
+func (r *Revision) stats(tenants []string) []Stats {
 	var list []Stats
 	at := make(map[*counters]int)
 	seen := make(map[*generation]bool)
-	for _, name := range r.names {
-		for _, e := range r.tenants[name].entries {
+	if len(tenants) == 0 {
+		tenants = r.names
+	}
+	for _, name := range tenants {
+		t := r.tenants[name]
+		if t == nil {
+			continue
+		}
+		for _, e := range t.entries {
 			g := e.generation
 			i, known := at[g.counters]
 			if !known {

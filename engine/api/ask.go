@@ -21,6 +21,7 @@ const (
 // question is what one node's API asks of another's.
 type question struct {
 	Ask       string         `json:"ask"`
+	Tenants   []string       `json:"tenants,omitempty"` // whose tenants or modules; none: of all
 	Decisions *DecisionQuery `json:"decisions,omitempty"`
 }
 
@@ -51,9 +52,12 @@ func (s *Server) answer(ctx context.Context, q question) (any, error) {
 	case q.Ask == askStatus:
 		return s.status(ctx), nil
 	case q.Ask == askTenants:
-		return s.cfg.Engine.Tenants(), nil
+		if len(q.Tenants) == 0 {
+			return s.cfg.Engine.Tenants(), nil
+		}
+		return s.cfg.Engine.TenantsNamed(q.Tenants), nil
 	case q.Ask == askModules:
-		return s.here(), nil
+		return s.here(q.Tenants...), nil
 	case q.Ask == askReload && s.cfg.Rules != nil:
 		return s.cfg.Rules.Reload(ctx), nil
 	case q.Ask == askRollback && s.cfg.Rules != nil:

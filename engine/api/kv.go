@@ -117,7 +117,7 @@ func (s *Server) setValue(ctx context.Context, in *struct {
 
 // chained says whether the tenant's chain has the module, on this node.
 func (s *Server) chained(tenant, module string) bool {
-	return slices.ContainsFunc(s.here(), func(m Module) bool { return m.Tenant == tenant && m.Name == module })
+	return slices.ContainsFunc(s.here(tenant), func(m Module) bool { return m.Tenant == tenant && m.Name == module })
 }
 
 func (s *Server) deleteValue(ctx context.Context, in *InKey) (*struct{}, error) {

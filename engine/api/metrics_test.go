@@ -137,7 +137,7 @@ type manyModules struct {
 	all []api.Module
 }
 
-func (m *manyModules) Modules() []api.Module {
+func (m *manyModules) Modules(...string) []api.Module {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.all

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"slices"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -10,8 +11,9 @@ import (
 
 // Modules are what the node's modules did. Its methods may be called concurrently.
 type Modules interface {
-	// Modules is one for each module of each tenant, in the order of the chains.
-	Modules() []Module
+	// Modules is one for each module of each of the tenants, in the order of the
+	// chains; no tenants: of all.
+	Modules(tenants ...string) []Module
 }
 
 // Module is what one module did in one tenant, on one node, since the node started.
@@ -56,30 +58,44 @@ func HistogramOf(s *histogram.Snapshot) Histogram {
 type moduleList struct {
 	Body struct {
 		Modules     []Module `json:"modules" doc:"Each once for each node."`
+		Cursor      string   `json:"cursor,omitempty" doc:"Of the next page; missing at the end."`
 		Unreachable []string `json:"unreachable,omitempty" doc:"Nodes that did not answer."`
 	}
 }
 
 func (s *Server) moduleOperations() {
-	huma.Register(s.api, s.list("listModules", "/api/modules", "All modules, with revisions and counters, on all nodes"),
-		func(ctx context.Context, _ *struct{}) (*moduleList, error) { return s.modules(ctx, scope{}) })
+	huma.Register(s.api, s.list("listModules", "/api/modules", "All modules, with revisions and counters, on all nodes, by pages of tenants"),
+		func(ctx context.Context, in *tenantQuery) (*moduleList, error) {
+			tenants, more := s.cfg.Engine.TenantNames(in.Cursor, in.Limit)
+			out, err := s.modules(ctx, tenants)
+			if err == nil && more {
+				out.Body.Cursor = tenants[len(tenants)-1]
+			}
+			return out, err
+		})
 	huma.Register(s.api, s.list("listTenantModules", tenantPath+"/modules", "The tenant's modules, with revisions and counters, on all nodes"),
-		func(ctx context.Context, in *InTenant) (*moduleList, error) { return s.modules(ctx, scope{in.Tenant}) })
+		func(ctx context.Context, in *InTenant) (*moduleList, error) {
+			return s.modules(ctx, []string{in.Tenant})
+		})
 }
 
-func (s *Server) modules(ctx context.Context, of scope) (*moduleList, error) {
+// modules asks each node for those of the tenants alone.
+func (s *Server) modules(ctx context.Context, tenants []string) (*moduleList, error) {
 	names, err := s.cfg.Engine.Nodes(ctx)
 	if err != nil {
 		return nil, s.faultOf(err)
 	}
 	out := &moduleList{}
 	out.Body.Modules = []Module{}
-	for i, r := range each(ctx, s, names, asking, question{Ask: askModules}, newReply[[]Module]) {
+	if len(tenants) == 0 {
+		return out, nil
+	}
+	for i, r := range each(ctx, s, names, asking, question{Ask: askModules, Tenants: tenants}, newReply[[]Module]) {
 		if r.err != nil {
 			out.Body.Unreachable = append(out.Body.Unreachable, names[i])
 		}
 		for _, m := range r.value {
-			if of.may(m.Tenant) {
+			if _, ok := slices.BinarySearch(tenants, m.Tenant); ok { // nodes of older versions give all
 				m.Node = names[i]
 				out.Body.Modules = append(out.Body.Modules, m)
 			}
@@ -88,10 +104,10 @@ func (s *Server) modules(ctx context.Context, of scope) (*moduleList, error) {
 	return out, nil
 }
 
-// here are this node's modules.
-func (s *Server) here() []Module {
+// here are this node's modules, of the tenants or of all.
+func (s *Server) here(tenants ...string) []Module {
 	if s.cfg.Modules == nil {
 		return nil
 	}
-	return s.cfg.Modules.Modules()
+	return s.cfg.Modules.Modules(tenants...)
 }

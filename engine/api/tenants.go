@@ -20,6 +20,7 @@ type Tenant struct {
 type tenantList struct {
 	Body struct {
 		Tenants     []Tenant `json:"tenants" doc:"Those that the key reaches, as the node that answers has them configured."`
+		Cursor      string   `json:"cursor,omitempty" doc:"Of the next page; missing at the end."`
 		Unreachable []string `json:"unreachable,omitempty" doc:"Nodes that did not answer: their connections are not counted."`
 	}
 }
@@ -33,19 +34,32 @@ func (s *Server) tenantOperations() {
 	huma.Register(s.api, s.operation("getTenant", http.MethodGet, tenantPath, 200, "A tenant"), s.getTenant)
 }
 
-func (s *Server) listTenants(ctx context.Context, _ *struct{}) (*tenantList, error) {
+// tenantQuery is a page of tenants, in the order of their names.
+type tenantQuery struct {
+	Cursor string `query:"cursor" maxLength:"63" doc:"Of the page before; none: the first page."`
+	Limit  int    `query:"limit" minimum:"1" maximum:"1000" default:"100" doc:"Of tenants."`
+}
+
+func (s *Server) listTenants(ctx context.Context, in *tenantQuery) (*tenantList, error) {
 	who, _ := scopeOf(ctx)
-	tenants, lost, err := s.tenants(ctx, who)
+	names, more := []string{who.tenant}, false
+	if who.tenant == "" {
+		names, more = s.cfg.Engine.TenantNames(in.Cursor, in.Limit)
+	}
+	tenants, lost, err := s.tenants(ctx, names)
 	if err != nil {
 		return nil, s.faultOf(err)
 	}
 	out := &tenantList{}
 	out.Body.Tenants, out.Body.Unreachable = tenants, lost
+	if more {
+		out.Body.Cursor = names[len(names)-1]
+	}
 	return out, nil
 }
 
 func (s *Server) getTenant(ctx context.Context, in *InTenant) (*oneTenant, error) {
-	tenants, _, err := s.tenants(ctx, scope{in.Tenant})
+	tenants, _, err := s.tenants(ctx, []string{in.Tenant})
 	if err == nil && len(tenants) == 0 {
 		err = engine.ErrNoTenant
 	}
@@ -55,25 +69,27 @@ func (s *Server) getTenant(ctx context.Context, in *InTenant) (*oneTenant, error
 	return &oneTenant{tenants[0]}, nil
 }
 
-// tenants are those that the scope has.
-func (s *Server) tenants(ctx context.Context, who scope) (all []Tenant, lost []string, err error) {
+// tenants are those of these names that this node has, in one round trip to the cluster
+// for their rooms, and one call of each node.
+func (s *Server) tenants(ctx context.Context, of []string) (all []Tenant, lost []string, err error) {
+	all, at := []Tenant{}, map[string]int{}
+	for _, name := range of {
+		if s.cfg.Engine.HasTenant(name) {
+			at[name] = len(all)
+			all = append(all, Tenant{Name: name})
+		}
+	}
+	if len(all) == 0 {
+		return all, nil, nil
+	}
 	names, err := s.cfg.Engine.Nodes(ctx)
+	if err == nil {
+		err = s.countRooms(ctx, all)
+	}
 	if err != nil {
 		return nil, nil, err
 	}
-	all = []Tenant{}
-	at := map[string]int{}
-	for _, t := range s.cfg.Engine.Tenants() {
-		if !who.may(t.Name) {
-			continue
-		}
-		at[t.Name] = len(all)
-		all = append(all, Tenant{Name: t.Name})
-	}
-	if err := s.countRooms(ctx, all); err != nil {
-		return nil, nil, err
-	}
-	for i, r := range each(ctx, s, names, asking, question{Ask: askTenants}, newReply[[]engine.TenantStats]) {
+	for i, r := range each(ctx, s, names, asking, question{Ask: askTenants, Tenants: of}, newReply[[]engine.TenantStats]) {
 		if r.err != nil {
 			lost = append(lost, names[i])
 		}

@@ -44,7 +44,7 @@ func (p *program) NeedsRestart() []string              { return []string{"http.l
 func (p *program) Last() *api.Reload                   { return nil }
 func (p *program) Counts() (taken, refused uint64)     { return 3, 1 }
 
-func (p *program) Modules() []api.Module {
+func (p *program) Modules(...string) []api.Module {
 	return []api.Module{{Tenant: "acme", Name: "mask", Version: "mask@0a1b2c3d#r1", Calls: 7, Durations: api.Histogram{Bounds: []float64{0.001, 0.002}, Counts: []uint64{3, 2, 2}, Sum: 0.5}, Errors: map[string]uint64{"trap": 2}, Metrics: map[string]int64{"hits": 3}},
 		{Tenant: "default", Name: "gate", Version: "gate@0a1b2c3d#r1"}}
 }

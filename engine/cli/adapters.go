@@ -15,8 +15,8 @@ import (
 type modules struct{ host *host.Host }
 
 // Modules implements api.Modules.
-func (m modules) Modules() (all []api.Module) {
-	for _, s := range m.host.Stats() {
+func (m modules) Modules(tenants ...string) (all []api.Module) {
+	for _, s := range m.host.Stats(tenants...) {
 		if s.Shadow { // its figures are not those of the module that is heard
 			s.Module += "+shadow"
 		}

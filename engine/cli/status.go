@@ -50,22 +50,24 @@ func (c *statusCommand) Run(ctx context.Context, t terminal) error {
 // statusOf asks for everything, or where a tenant is given for what its key reaches.
 func statusOf(ctx context.Context, ask *client.Client, tenant string) (s *status, err error) {
 	s = &status{}
-	modules := "/api/modules"
-	if tenant != "" {
-		modules = client.Path("api", "tenants", tenant, "modules")
-		s.Tenants = make([]api.Tenant, 1)
-		err = ask.Do(ctx, http.MethodGet, client.Path("api", "tenants", tenant), nil, &s.Tenants[0])
-	} else if s.Self, s.Nodes, err = ask.Nodes(ctx); err == nil {
-		err = ask.Do(ctx, http.MethodGet, "/api/tenants", nil, s)
+	if tenant == "" {
+		if s.Self, s.Nodes, err = ask.Nodes(ctx); err == nil {
+			s.Tenants, err = ask.Tenants(ctx)
+		}
+		if err == nil {
+			s.Modules, s.Missing, err = ask.Modules(ctx)
+		}
+		return s, err
 	}
-	if err != nil {
+	s.Tenants = make([]api.Tenant, 1)
+	if err := ask.Do(ctx, http.MethodGet, client.Path("api", "tenants", tenant), nil, &s.Tenants[0]); err != nil {
 		return nil, err
 	}
 	var listed struct {
 		Modules     []api.Module
 		Unreachable []string
 	}
-	err = ask.Do(ctx, http.MethodGet, modules, nil, &listed)
+	err = ask.Do(ctx, http.MethodGet, client.Path("api", "tenants", tenant, "modules"), nil, &listed)
 	s.Modules, s.Missing = listed.Modules, listed.Unreachable
 	return s, err
 }

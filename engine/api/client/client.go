@@ -11,6 +11,8 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -116,6 +118,51 @@ func (c *Client) Nodes(ctx context.Context) (self string, nodes []api.Node, err 
 	}
 	err = c.Do(ctx, http.MethodGet, "/api/nodes", nil, &out)
 	return out.Self, out.Nodes, err
+}
+
+// mostOfPage is how many tenants a page has here.
+const mostOfPage = 1000
+
+// Tenants gives the tenants that the key reaches, page by page.
+func (c *Client) Tenants(ctx context.Context) (all []api.Tenant, err error) {
+	err = c.pages(Path("api", "tenants"), func(path string) (string, error) {
+		var page struct {
+			Tenants []api.Tenant
+			Cursor  string
+		}
+		err := c.Do(ctx, http.MethodGet, path, nil, &page)
+		all = append(all, page.Tenants...)
+		return page.Cursor, err
+	})
+	return all, err
+}
+
+// Modules gives all modules on all nodes, page by page, and the nodes that did not answer.
+func (c *Client) Modules(ctx context.Context) (all []api.Module, unreachable []string, err error) {
+	err = c.pages(Path("api", "modules"), func(path string) (string, error) {
+		var page struct {
+			Modules     []api.Module
+			Unreachable []string
+			Cursor      string
+		}
+		err := c.Do(ctx, http.MethodGet, path, nil, &page)
+		all, unreachable = append(all, page.Modules...), append(unreachable, page.Unreachable...)
+		return page.Cursor, err
+	})
+	slices.Sort(unreachable)
+	return all, slices.Compact(unreachable), err
+}
+
+// pages asks for one page after the other.
+func (c *Client) pages(path string, ask func(path string) (cursor string, err error)) error {
+	q := url.Values{"limit": {strconv.Itoa(mostOfPage)}}
+	for {
+		cursor, err := ask(path + "?" + q.Encode())
+		if err != nil || cursor == "" {
+			return err
+		}
+		q.Set("cursor", cursor)
+	}
 }
 
 // Reload has the node, or all nodes, load their configurations again.

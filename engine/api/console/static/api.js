@@ -42,4 +42,16 @@ export async function ask(method, path, body) {
 }
 
 export const get = (path) => ask("GET", path);
+// all gets every page of a list, and is what the last one says with all that is in the field.
+export async function all(path, field) {
+  const found = [];
+  for (let cursor = "", unreachable = []; ; ) {
+    const page = await get(`${path}?limit=1000${cursor && `&cursor=${encodeURIComponent(cursor)}`}`);
+    found.push(...page[field]);
+    unreachable = [...unreachable, ...(page.unreachable ?? [])];
+    cursor = page.cursor ?? "";
+    if (!cursor) return { [field]: found, unreachable };
+  }
+}
+
 export const at = (...parts) => "/api/" + parts.map(encodeURIComponent).join("/");

@@ -1,4 +1,4 @@
-import { at, get } from "./api.js";
+import { all, at, get } from "./api.js";
 
 const kept = 300; // points: ten minutes
 
@@ -23,9 +23,9 @@ export class Feed {
   }
 
   async round() {
-    this.tenants = (await get("/api/tenants")).tenants;
+    this.tenants = (await all("/api/tenants", "tenants")).tenants;
     if (this.whole) await this.#nodes();
-    const lists = this.whole ? [await get("/api/modules")] : await Promise.all(this.tenants.map(({ name }) => get(at("tenants", name, "modules"))));
+    const lists = this.whole ? [await all("/api/modules", "modules")] : await Promise.all(this.tenants.map(({ name }) => get(at("tenants", name, "modules"))));
     this.modules = lists.flatMap((list) => list.modules);
     this.unreachable = [...new Set(lists.flatMap((list) => list.unreachable ?? []))];
     this.#measure(performance.now() / 1000);
