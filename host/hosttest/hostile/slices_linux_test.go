@@ -42,6 +42,7 @@ func slicesOf(t testing.TB, a attack, d time.Duration) (took []time.Duration) {
 	defer runtime.UnlockOSThread()
 	var thread atomic.Int64 // whose slices are measured; 0: nobody's yet
 	var last time.Duration
+	took = make([]time.Duration, 0, 1<<20) // to make it larger would take the thread some milliseconds
 	w := openWith(t, host.Config{Cache: cache, Memory: 512 << 20, StartTimeout: patience, ChainTimeout: d, Refueled: func() {
 		if int64(unix.Gettid()) == thread.Load() {
 			t := threadTime()
