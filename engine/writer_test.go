@@ -408,3 +408,54 @@ func TestTenantsWithoutConnectionsHaveNoQueue(t *testing.T) {
 		t.Errorf("%d queues are kept for nobody", len(w.queues))
 	}
 }
+
+// toldSink tells of each write.
+type toldSink struct {
+	*FakeSink
+	wrote chan struct{}
+}
+
+func (s toldSink) TryWrite(p []byte) (int, error) { s.wrote <- struct{}{}; return len(p), nil }
+
+// nullSink takes everything.
+type nullSink struct{ *FakeSink }
+
+func (nullSink) TryWrite(p []byte) (int, error) { return len(p), nil }
+
+// A message of a tenant with one room, while another tenant's thousand rooms of 64 always
+// have one to send.
+func BenchmarkMessageBesideAFlood(b *testing.B) {
+	w := newWriter()
+	ended := make(chan struct{})
+	go func() { w.run(); close(ended) }()
+	d := &desk{w: w, q: w.queueOf(&tenant{name: "few"})}
+	few, many := d.hall(1), d.tenant("many")
+	told := toldSink{few.boxes[0].sink, make(chan struct{}, 1)}
+	few.to[0].conn.out.sink = told
+	stop := make(chan struct{})
+	var floods sync.WaitGroup
+	for range 1000 {
+		h := many.hall(slice)
+		for _, m := range h.to {
+			m.conn.out.sink = nullSink{m.conn.out.sink.(*FakeSink)}
+		}
+		floods.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+					h.post("flood") // waits while the backlog is full
+				}
+			}
+		})
+	}
+	for b.Loop() {
+		few.post("calm")
+		<-told.wrote
+	}
+	close(stop)
+	floods.Wait()
+	w.close()
+	<-ended
+}

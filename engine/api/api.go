@@ -14,11 +14,13 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 	"golang.org/x/net/netutil"
+	"golang.org/x/sync/singleflight"
 
 	"github.com/mootchat/moot/engine"
 )
@@ -64,6 +66,9 @@ type Server struct {
 	api     huma.API
 	handler http.Handler
 	streams streamCount
+
+	seen    atomic.Pointer[nodesSeen]
+	looking singleflight.Group // of seen
 }
 
 // New makes a server; Serve has it answer.

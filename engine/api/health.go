@@ -66,9 +66,17 @@ func (s *Server) ready(keys keyring, wrong *failures) http.Handler {
 
 // Readiness asks all checks at once.
 func (s *Server) Readiness(ctx context.Context) Readiness {
+	return s.readiness(ctx, append(s.checks(), Check{Name: "nodes", Ready: s.agree, Advisory: true}))
+}
+
+// checks are those of this node alone, which it may be asked about by the others.
+func (s *Server) checks() []Check {
+	return append([]Check{{Name: "engine", Ready: s.engineReady}, {Name: "cluster", Ready: s.clusterReady}}, s.cfg.Checks...)
+}
+
+func (s *Server) readiness(ctx context.Context, checks []Check) Readiness {
 	ctx, cancel := context.WithTimeout(ctx, checkTime)
 	defer cancel()
-	checks := append([]Check{{Name: "engine", Ready: s.engineReady}, {Name: "cluster", Ready: s.clusterReady}}, s.cfg.Checks...)
 	errs := make([]error, len(checks))
 	var wg sync.WaitGroup
 	for i, c := range checks {

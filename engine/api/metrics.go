@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"net/http"
 	"strconv"
 
@@ -35,6 +36,9 @@ func (c *collector) Describe(chan<- *prometheus.Desc) {}
 func (c *collector) Collect(out chan<- prometheus.Metric) {
 	m := sample{out}
 	m.gauge("moot_build_info", "1, for each version that runs.", 1, "version", c.server.cfg.Version)
+	d := c.server.differences(context.Background())
+	m.gauge("moot_cluster_versions", "Different versions of the program that the nodes of the cluster run: more than 1 during an upgrade.", float64(len(d.Versions)))
+	m.gauge("moot_cluster_revisions", "Different revisions of the configuration that the nodes of the cluster run: more than 1 during a rollout.", float64(len(d.Revisions)))
 	c.node(m)
 	c.latencies(m)
 	if rules := c.server.cfg.Rules; rules != nil {

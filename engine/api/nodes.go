@@ -42,12 +42,7 @@ func (s *Server) listNodes(ctx context.Context, _ *struct{}) (*nodeList, error) 
 	}
 	out := &nodeList{}
 	out.Body.Self = s.cfg.Engine.Self()
-	out.Body.Nodes = each(ctx, s, names, asking, question{Ask: askStatus}, func(name string, n Node, err error) Node {
-		if err != nil {
-			return Node{Name: name, Error: err.Error()}
-		}
-		return n
-	})
+	out.Body.Nodes = each(ctx, s, names, asking, question{Ask: askStatus}, nodeSeen)
 	return out, nil
 }
 
@@ -55,7 +50,7 @@ func (s *Server) status(ctx context.Context) Node {
 	stats := s.cfg.Engine.Stats()
 	n := Node{
 		Name: s.cfg.Engine.Self(), Version: s.cfg.Version, Go: runtime.Version(), StartedAt: s.started.UnixMilli(),
-		Ready: s.Readiness(ctx).Ready, Connections: stats.Connections, Messages: stats.Messages, Deliveries: stats.Deliveries,
+		Ready: s.readiness(ctx, s.checks()).Ready, Connections: stats.Connections, Messages: stats.Messages, Deliveries: stats.Deliveries,
 	}
 	if s.cfg.Rules != nil {
 		n.Revision, n.LastReload, n.NeedsRestart = s.cfg.Rules.Revision(), s.cfg.Rules.Last(), s.cfg.Rules.NeedsRestart()

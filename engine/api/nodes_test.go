@@ -99,3 +99,46 @@ func TestConnectionsOfAllNodesAreListedOnceEach(t *testing.T) {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }
+
+// Nodes that run different programs or rules are told apart by readiness and metrics; a
+// node is asked at most once in ten seconds for it, by whoever probes.
+func TestNodesThatDifferAreNamed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		hub := memory.New()
+		version := func(v string) func(*api.Config) {
+			return func(c *api.Config) { c.Version = v }
+		}
+		one := start(t, hub.Node("one"), version("v1"))
+		ready := func(want string) {
+			t.Helper()
+			if status, answer := one.request("GET", "/health/ready", ""); status != http.StatusOK || !strings.Contains(answer, want) {
+				t.Errorf("ready: %d %s, want %s", status, answer, want)
+			}
+		}
+		metrics := func(want string) {
+			t.Helper()
+			if _, answer := one.request("GET", "/metrics", ""); !strings.Contains(answer, want) {
+				t.Errorf("metrics have no %s", want)
+			}
+		}
+		ready(`"nodes":{"ok":true}`)
+		start(t, hub.Node("two"), version("v2"))
+		start(t, hub.Node("three"), version("v1"))
+		ready(`"nodes":{"ok":true}`) // of less than ten seconds ago
+		time.Sleep(10 * time.Second)
+		ready(`"nodes":{"ok":false,"detail":"the nodes run 2 different versions: v1 (one, three); v2 (two)"}`)
+		metrics("moot_cluster_versions 2")
+		metrics("moot_cluster_revisions 1")
+	})
+}
+
+func TestDifferencesAreOfNodesThatAnswered(t *testing.T) {
+	nodes := []api.Node{{Name: "a", Version: "v1", Revision: "0123456789"}, {Name: "b", Error: "gone"}, {Name: "c", Version: "v1", Revision: "0123456789"}}
+	if err := api.DifferencesOf(nodes).Err(); err != nil {
+		t.Error(err)
+	}
+	nodes = append(nodes, api.Node{Name: "d", Version: "v1", Revision: "abcdefghij"})
+	if err := api.DifferencesOf(nodes).Err(); err == nil || err.Error() != "the nodes run 2 different revisions: 01234567 (a, c); abcdefgh (d)" {
+		t.Error(err)
+	}
+}

@@ -24,6 +24,8 @@ const (
 	exitOK      = 0
 	exitFailed  = 1 // the work could not be done; stderr says why
 	exitMisused = 2 // the command line or the configuration is wrong; stderr says where
+	exitUnwell  = 3 // status: a node is not ready, or did not answer
+	exitDiffer  = 4 // status: all nodes are ready, and run different versions or revisions
 )
 
 // program is the command line.
@@ -33,7 +35,7 @@ type program struct {
 	Chat      chatCommand      `cmd:"" help:"Talk to a server in the terminal."`
 	Token     tokenCommand     `cmd:"" help:"Print a token of a tenant, to test with."`
 	Bench     benchCommand     `cmd:"" help:"Load a server, and measure what it delivers and how fast."`
-	Status    statusCommand    `cmd:"" help:"Show what a running server's nodes say of themselves."`
+	Status    statusCommand    `cmd:"" help:"Show what a running server's nodes say of themselves. Exits with 3 if one is not ready or did not answer, else with 4 if they run different versions or revisions."`
 	Reload    reloadCommand    `cmd:"" help:"Have a running server load its configuration again, all or nothing."`
 	Rollback  rollbackCommand  `cmd:"" help:"Have a running server go back to the rules before the last reload."`
 	Decisions decisionsCommand `cmd:"" help:"Show what modules of a running server decided of late."`
@@ -86,12 +88,16 @@ func Run(args []string, in io.Reader, out, err io.Writer) int {
 	}
 	perr = command.Run()
 	var wrong misuse
+	var found finding
 	switch {
 	case perr == nil:
 		return exitOK
 	case errors.As(perr, &wrong):
 		fmt.Fprintln(err, wrong.Error())
 		return exitMisused
+	case errors.As(perr, &found):
+		fmt.Fprintln(err, "moot:", found)
+		return found.code
 	}
 	fmt.Fprintln(err, "moot:", perr)
 	return exitFailed
@@ -112,6 +118,12 @@ func untilSignal() (context.Context, context.CancelFunc) {
 		cancel()
 	}()
 	return ctx, cancel
+}
+
+// finding is what a command has found out, and the code that tells it.
+type finding struct {
+	error
+	code int
 }
 
 // misuse is an error in what the operator wrote: it is printed as it is, a line

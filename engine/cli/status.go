@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -42,9 +43,35 @@ func (c *statusCommand) Run(ctx context.Context, t terminal) error {
 		return err
 	}
 	if c.JSON {
-		return json.NewEncoder(t.out).Encode(s)
+		err = json.NewEncoder(t.out).Encode(s)
+	} else {
+		err = s.print(t.out)
 	}
-	return s.print(t.out)
+	if err != nil {
+		return err
+	}
+	return s.finding()
+}
+
+// finding is what of the nodes needs an operator, with the code to exit with; nil:
+// nothing.
+func (s *status) finding() error {
+	var unwell []string
+	for _, n := range s.Nodes {
+		switch {
+		case n.Error != "":
+			unwell = append(unwell, fmt.Sprintf("node %s did not answer", n.Name))
+		case !n.Ready:
+			unwell = append(unwell, fmt.Sprintf("node %s is not ready", n.Name))
+		}
+	}
+	if len(unwell) > 0 {
+		return finding{errors.New(strings.Join(unwell, ", ")), exitUnwell}
+	}
+	if err := api.DifferencesOf(s.Nodes).Err(); err != nil {
+		return finding{err, exitDiffer}
+	}
+	return nil
 }
 
 // statusOf asks for everything, or where a tenant is given for what its key reaches.
@@ -99,7 +126,6 @@ func (s *status) print(w io.Writer) error {
 // last reload where it was not taken.
 func (s *status) nodes(w io.Writer) {
 	fmt.Fprintln(w, "NODE\tSTATE\tUP\tREVISION\tCONNECTIONS\tMESSAGES\tDELIVERIES\tVERSION")
-	revisions := map[string]bool{}
 	for _, n := range s.Nodes {
 		if n.Error != "" {
 			fmt.Fprintf(w, "%s\tlost: %s\n", n.Name, n.Error)
@@ -109,13 +135,12 @@ func (s *status) nodes(w io.Writer) {
 		if !n.Ready {
 			state = "not ready"
 		}
-		revisions[n.Revision] = true
 		up := time.Since(time.UnixMilli(n.StartedAt)).Round(time.Second)
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%d\t%d\t%s\n", n.Name, state, up, short(n.Revision), n.Connections, n.Messages, n.Deliveries, n.Version)
 	}
 	fmt.Fprintln(w)
-	if len(revisions) > 1 {
-		fmt.Fprintf(w, "The nodes run %d different revisions.\n\n", len(revisions))
+	if err := api.DifferencesOf(s.Nodes).Err(); err != nil {
+		fmt.Fprintf(w, "%v\n\n", err)
 	}
 	for _, n := range s.Nodes {
 		if last := n.LastReload; last != nil {
