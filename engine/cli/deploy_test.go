@@ -61,11 +61,46 @@ func TestAReleaseServes(t *testing.T) {
 		t.Errorf("moot chat: %v\n%s", err, text)
 	}
 	s.stop(t)
+	installs(t, out)
 
 	again := exec.Command("go", "run", "./engine/cli/release", "-version", "v9.8.7-test", "-platforms", runtime.GOOS+"/"+runtime.GOARCH)
 	again.Dir, again.Env = root, append(os.Environ(), "SOURCE_DATE_EPOCH=1000000000")
 	if text, err := again.CombinedOutput(); err != nil || string(text) != first {
 		t.Errorf("the same tree gives other bytes: %v\n%s, before\n%s", err, text, first)
+	}
+}
+
+// installs runs the commands with which README.md installs an unpacked release, below
+// another root, and has what they install check its configuration as the unit does.
+func installs(t *testing.T, release string) {
+	t.Helper()
+	readme, err := os.ReadFile("../../examples/deploy/README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	block := regexp.MustCompile("(?ms)^## systemd$.*?^```console\n(.*?)^systemctl [^\n]*\n```$").FindSubmatch(readme)
+	if block == nil {
+		t.Fatal("README.md has no commands that install a release, with systemctl as the last")
+	}
+	root := t.TempDir()
+	for _, dir := range []string{"usr/local/bin", "etc/systemd/system"} {
+		if err := os.MkdirAll(filepath.Join(root, dir), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	below := regexp.MustCompile(`(^|\s)/(usr|etc)/`).ReplaceAllString(string(block[1]), "${1}"+root+"/$2/")
+	command(t, release, "sh", "-euc", below)
+	secrets, err := os.ReadFile(filepath.Join(root, "etc/moot/environment"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	check := exec.Command(filepath.Join(root, "usr/local/bin/moot"), "check", "--config", filepath.Join(root, "etc/moot/config.yaml"))
+	check.Env = append(os.Environ(), strings.Fields(string(secrets))...)
+	if text, err := check.CombinedOutput(); err != nil || !strings.Contains(string(text), "config.yaml is good: ") || strings.Contains(string(text), "warning") {
+		t.Errorf("moot check: %v\n%s", err, text)
+	}
+	if info, err := os.Stat(filepath.Join(root, "etc/moot/environment")); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("the secrets are readable: %v %v", info.Mode(), err)
 	}
 }
 
