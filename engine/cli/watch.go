@@ -40,9 +40,10 @@ func (r *reloader) run(ctx context.Context, signals <-chan os.Signal) error {
 				continue
 			}
 		}
+		begun := time.Now()
 		r.Reload(ctx)
 		if now, err := r.look(ctx); err == nil {
-			w.taken = since(before, now)
+			w.taken = since(before, now, begun)
 		}
 	}
 }
@@ -64,13 +65,21 @@ func (r *reloader) look(ctx context.Context) ([]fileState, error) {
 	return states, err
 }
 
-// since is the state now of the files that there was no state of before: what has
-// changed meanwhile is seen at the next look.
-func since(before, now []fileState) []fileState {
+// coarse is how far the time of a change to a file may lie behind the clock.
+const coarse = 20 * time.Millisecond
+
+// since gives the states that a load which began at begun may have read: those before it,
+// and of files that it was the first to name those now. A change during the load differs
+// from them, and is seen at the next look: a file that the load was the first to name and
+// that changed after begun counts as unseen.
+func since(before, now []fileState, begun time.Time) []fileState {
 	for i := range now {
 		at, known := slices.BinarySearchFunc(before, now[i].path, func(f fileState, path string) int { return strings.Compare(f.path, path) })
-		if known {
+		switch {
+		case known:
 			now[i] = before[at]
+		case now[i].info != nil && now[i].info.ModTime().After(begun.Add(-coarse)):
+			now[i].info = nil
 		}
 	}
 	return now
