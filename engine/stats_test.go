@@ -23,6 +23,8 @@ func TestVerbsAndChainsAreTimed(t *testing.T) {
 		c.do(say("r", "three"))
 		verdict = engine.Verdict{Outcome: engine.Failed}
 		c.do(say("r", "four"), `{"event":"nonsense","messageId":1}`)
+		verdict = engine.Verdict{Outcome: engine.Failed, RetryAfter: time.Second}
+		c.do(say("r", "five"))
 
 		got := map[string]string{}
 		for _, v := range n.Stats().Verbs {
@@ -35,8 +37,8 @@ func TestVerbsAndChainsAreTimed(t *testing.T) {
 			got[s.Hook+" "+s.Outcome] = fmt.Sprint(s.Durations.Total(), " in ", s.Durations.Sum)
 		}
 		want := map[string]string{
-			"roomAdd ok": "1 in 0s", "say ok": "2 in 160ms", "say error": "1 in 80ms", "say failed": "1 in 80ms", "other error": "1 in 0s",
-			"onSayReceive allowed": "2 in 160ms", "onSayReceive denied": "1 in 80ms", "onSayReceive failed": "1 in 80ms",
+			"roomAdd ok": "1 in 0s", "say ok": "2 in 160ms", "say error": "1 in 80ms", "say failed": "2 in 160ms", "other error": "1 in 0s",
+			"onSayReceive allowed": "2 in 160ms", "onSayReceive denied": "1 in 80ms", "onSayReceive failed": "2 in 160ms",
 		}
 		if fmt.Sprint(got) != fmt.Sprint(want) {
 			t.Errorf("got  %v\nwant %v", got, want)

@@ -35,7 +35,7 @@ func resultOf(err error) verbResult {
 	if _, limited := errors.AsType[*LimitError](err); limited {
 		return verbLimited
 	}
-	if errors.Is(err, errMiddleware) {
+	if errors.Is(err, errMiddleware) || errors.Is(err, errRetry) {
 		return verbFailed
 	}
 	if _, refused := errors.AsType[*VerbError](err); refused {
