@@ -327,3 +327,24 @@ func TestPrometheusIsToldTheAdminPort(t *testing.T) {
 		t.Errorf("it does not scrape %s", config.Default().Admin.Listen)
 	}
 }
+
+// TestAPodServesWithItsArguments starts the program as kubernetes.yaml does: what a
+// container is given more than the image is valid, and it warns of the open admin port alone.
+func TestAPodServesWithItsArguments(t *testing.T) {
+	text, err := os.ReadFile("../../examples/deploy/kubernetes.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := regexp.MustCompile(`(?m)^ +args: \[(serve, --config, [^,]+, (.*))\]$`).FindSubmatch(text)
+	if found == nil {
+		t.Fatal("the container has no arguments")
+	}
+	args := append([]string{"check", "-c", installed(t)}, strings.Split(string(found[2]), ", ")...)
+	t.Setenv("MOOT_ADMIN_LISTEN", ":9090")
+	t.Setenv("MOOT_CLUSTER", "redis")
+	t.Setenv("MOOT_REDIS", "redis:6379")
+	var out, warnings bytes.Buffer
+	if code := Run(args, nil, &out, &warnings); code != exitOK || strings.Count(warnings.String(), "\n") != 1 || !strings.Contains(warnings.String(), "admin.listen: ") {
+		t.Errorf("moot %s ends with %d: %s%s", strings.Join(args, " "), code, &out, &warnings)
+	}
+}
