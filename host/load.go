@@ -122,8 +122,8 @@ func (l *loader) read(m Module) {
 	case m.Script != "":
 		l.scripts = append(l.scripts, s)
 	case !bytes.HasPrefix(wasm, []byte("\x00asm")):
-		l.problems.add(m.Where, m.Name, "%s is not a WebAssembly module: it begins with %q where one begins with %q",
-			m.File, wasm[:min(len(wasm), 8)], "\x00asm")
+		// What it begins with is not shown: it may be a secret that was named by mistake.
+		l.problems.add(m.Where, m.Name, "%s is not a WebAssembly module: it does not begin with %q", m.File, "\x00asm")
 	default:
 		l.modules[m.Name] = s
 	}

@@ -140,7 +140,7 @@ func TestAllProblemsAreToldAtOnce(t *testing.T) {
 	}
 	got := strings.Split(problems(t, rules), "\n")
 	for i, want := range []string{
-		`w1: module text: text.wasm is not a WebAssembly module: it begins with "#!/bin/s" where one begins with "\x00asm"`,
+		`w1: module text: text.wasm is not a WebAssembly module: it does not begin with "\x00asm"`,
 		"w2: module gone: there is no file gone.wasm: build it, or correct the path: open ",
 		"w3: module allow: allow.wasm has the sha256 ",
 		"w4: module long: long.wasm has more than 16777216 bytes",

@@ -81,7 +81,7 @@ func inClub(t *testing.T, answer func(*http.Request) (*http.Response, error), te
 	synctest.Test(t, func(t *testing.T) {
 		c := &club{T: t, publisher: &publisher{answer: answer}, log: &bytes.Buffer{}}
 		c.sets = auth.NewKeySets(c.publisher, slog.New(slog.NewTextHandler(c.log, nil)))
-		c.tokens = newTokens(t, auth.Config{KeySet: c.sets.At(address)})
+		c.tokens = newTokens(t, auth.Config{KeySet: c.sets.At(auth.Source{Address: address})})
 		ctx, end := context.WithCancel(context.Background())
 		var run sync.WaitGroup
 		run.Go(func() { c.sets.Run(ctx) })
@@ -167,8 +167,8 @@ func TestTheLastGoodSetIsKept(t *testing.T) {
 				t.Errorf("%s: %v", name, err)
 			}
 		}
-		c.sets.Use(c.Context(), []string{address}) // as a reload does, with the set out of reach
-		takes(t, newTokens(t, auth.Config{KeySet: c.sets.At(address)}), c.signed("rsa", "1"))
+		c.sets.Use(c.Context(), []auth.Source{{Address: address}}) // as a reload does, with the set out of reach
+		takes(t, newTokens(t, auth.Config{KeySet: c.sets.At(auth.Source{Address: address})}), c.signed("rsa", "1"))
 		if got := strings.Count(c.log.String(), `msg="key set cannot be fetched, the last good one is used" keySet=https://id.example/keys`); got != 1 {
 			t.Errorf("%d warnings:\n%s", got, c.log)
 		}
@@ -211,7 +211,7 @@ func TestASlowKeyServerIsItsTenantsAlone(t *testing.T) {
 		stuck := make(chan error)
 		go func() { _, err := c.tokens.Check(c.Context(), c.signed("rsa", "1")); stuck <- err }()
 		synctest.Wait()
-		other := newTokens(t, auth.Config{KeySet: c.sets.At("https://other.example/keys")})
+		other := newTokens(t, auth.Config{KeySet: c.sets.At(auth.Source{Address: "https://other.example/keys"})})
 		begun := time.Now()
 		takes(t, other, c.signed("p256", "2"))
 		if took := time.Since(begun); took != 0 {
@@ -334,20 +334,20 @@ func TestASetInAFile(t *testing.T) {
 		}
 	}
 	sets := auth.NewKeySets(nil, nil)
-	if err := sets.CheckFile(t.Context(), path); err == nil {
+	if err := sets.CheckFile(t.Context(), auth.Source{Address: path}); err == nil {
 		t.Error("a file that is not there is good")
 	}
 	write("{}")
-	if err := sets.CheckFile(t.Context(), path); err == nil || err.Error() != "it has no public key for signatures" {
+	if err := sets.CheckFile(t.Context(), auth.Source{Address: path}); err == nil || err.Error() != "it has no public key for signatures" {
 		t.Errorf("got %v", err)
 	}
 	write(setOf(jwk("rsa", "1")))
-	if err := sets.CheckFile(t.Context(), path); err != nil {
+	if err := sets.CheckFile(t.Context(), auth.Source{Address: path}); err != nil {
 		t.Error(err)
 	}
 	inClub(t, down, func(c *club) {
-		c.sets.Use(c.Context(), []string{path})
-		tokens := newTokens(t, auth.Config{KeySet: c.sets.At(path)})
+		c.sets.Use(c.Context(), []auth.Source{{Address: path}})
+		tokens := newTokens(t, auth.Config{KeySet: c.sets.At(auth.Source{Address: path})})
 		takes(t, tokens, c.signed("rsa", "1"))
 		write(setOf(jwk("p256", "2")))
 		time.Sleep(10 * time.Second)

@@ -13,9 +13,10 @@ import (
 var mayKnow = map[string][]string{
 	"":                           {"engine/cli"},
 	"engine":                     {"engine/histogram", "engine/wire"},
-	"engine/auth":                {"engine", "engine/files"},
+	"engine/auth":                {"engine", "engine/dial", "engine/files"},
+	"engine/fetch":               {"engine/dial"},
 	"engine/listen":              {"engine/files"},
-	"engine/telemetry":           {"engine", "engine/histogram", "engine/wire"},
+	"engine/telemetry":           {"engine", "engine/dial", "engine/histogram", "engine/wire"},
 	"engine/ws":                  {"engine", "engine/tcp/stream", "engine/wire"},
 	"engine/tcp":                 {"engine", "engine/tcp/stream", "engine/wire"},
 	"sdk/go/moottest":            {"sdk/go"},

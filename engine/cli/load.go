@@ -17,6 +17,7 @@ import (
 	"github.com/mootchat/moot/engine"
 	"github.com/mootchat/moot/engine/auth"
 	"github.com/mootchat/moot/engine/config"
+	"github.com/mootchat/moot/engine/files"
 	"github.com/mootchat/moot/engine/glob"
 	"github.com/mootchat/moot/host"
 )
@@ -96,6 +97,9 @@ func loadRules(ctx context.Context, cfg *config.Config, log *slog.Logger, rooms 
 	}
 	l, err := load(ctx, h, keys, cfg, from)
 	if err != nil {
+		if errors.Is(err, files.ErrHangs) { // closing waits for what hangs; the process ends
+			return nil, nil, err
+		}
 		err = errors.Join(err, h.Close())
 		if problems := (host.Problems)(nil); errors.As(err, &problems) {
 			return nil, nil, misuse{problems}
@@ -114,7 +118,7 @@ func rulesOf(ctx context.Context, cfg *config.Config, from *sources) host.Rules 
 		return cmp.Or(cmp.Compare(cfg.Modules[a].Pos.File, cfg.Modules[b].Pos.File), cmp.Compare(cfg.Modules[a].Pos.Line, cfg.Modules[b].Pos.Line))
 	})
 	for _, name := range names {
-		rules.Modules = append(rules.Modules, moduleOf(ctx, name, cfg.Modules[name], from))
+		rules.Modules = append(rules.Modules, moduleOf(ctx, name, cfg.Modules[name], from, cfg.Limits.Networks()))
 	}
 	for _, name := range slices.Sorted(maps.Keys(cfg.Tenants)) {
 		t := host.Tenant{Name: name, CPU: cmp.Or(cfg.Tenants[name].Limits.ModuleCPU, cfg.Limits.ModuleCPU).Fraction()}

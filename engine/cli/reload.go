@@ -244,7 +244,8 @@ func (r *reloader) use(ctx context.Context, next *loaded) error {
 	}
 	r.current.Store(next.cfg)
 	r.texts.Store(next.cfg.Hider())
-	r.keys.Use(ctx, addressesOf(next.cfg))
+	r.keys.Permit(next.cfg.Limits.Networks())
+	r.keys.Use(ctx, keySetsOf(next.cfg))
 	setLevel(r.level, next.cfg.Log.Level)
 	return nil
 }

@@ -177,7 +177,8 @@ func (n *node) run(ctx context.Context) error {
 		return errors.Join(parts.Wait(), doors.close(), ctx.Err())
 	}
 	n.ending.serving(func() time.Duration { c := n.reloader.current.Load(); return c.DrainDelay + c.Drain })
-	n.keys.Use(failed, addressesOf(n.cfg))
+	n.keys.Permit(n.cfg.Limits.Networks())
+	n.keys.Use(failed, keySetsOf(n.cfg))
 	n.serveWeb(failed, parts, doors.web)
 	n.serveSockets(failed, parts, doors.sockets)
 	n.part(parts, "reload", func() error { return n.reloader.run(failed, n.hup) })

@@ -9,6 +9,7 @@ import (
 	"io"
 	"io/fs"
 	"log/slog"
+	"net/netip"
 	"net/url"
 	"path"
 	"path/filepath"
@@ -49,7 +50,8 @@ func newSources(cache config.Path, log *slog.Logger) *sources {
 
 // moduleOf is where a module comes from. What is fetched is fetched when it is opened,
 // unless ctx has ended.
-func moduleOf(ctx context.Context, name string, m config.Module, from *sources) host.Module {
+func moduleOf(ctx context.Context, name string, m config.Module, from *sources, networks []netip.Prefix) host.Module {
+	web := from.web.For(fetch.Who{Guest: m.Guest, Networks: networks})
 	of := host.Module{Name: name, Where: fmt.Sprintf("%s: modules.%s", m.Pos, name), SHA256: m.SHA256}
 	switch {
 	case m.URL != "":
@@ -57,10 +59,10 @@ func moduleOf(ctx context.Context, name string, m config.Module, from *sources) 
 		if u, err := url.Parse(m.URL); err == nil && script.Is(u.Path) {
 			of.Script = path.Base(u.Path)
 		}
-		of.Open = fetched(func() ([]byte, error) { return from.web.URL(ctx, m.URL, m.SHA256) })
+		of.Open = fetched(func() ([]byte, error) { return web.URL(ctx, m.URL, m.SHA256) })
 	case m.OCI != "":
 		of.File = m.OCI
-		of.Open = fetched(func() ([]byte, error) { return from.web.OCI(ctx, m.OCI, m.SHA256) })
+		of.Open = fetched(func() ([]byte, error) { return web.OCI(ctx, m.OCI, m.SHA256) })
 	default:
 		file := cmp.Or(m.Script, m.File)
 		of.File, of.Script = file.Written, scriptName(m.Script)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/mootchat/moot/engine"
 	"github.com/mootchat/moot/engine/auth"
@@ -38,13 +39,13 @@ func tokensOf(ctx context.Context, cfg *config.Config, sets *auth.KeySets) (map[
 func newTokens(ctx context.Context, j config.JWT, sets *auth.KeySets) (*auth.Tokens, error) {
 	c := auth.Config{Secret: []byte(j.Secret.Reveal()), PublicKey: []byte(j.PublicKey),
 		Audience: j.Audience, Issuer: j.Issuer, Properties: j.Properties}
-	if address := addressOf(j); address != "" {
-		if !auth.IsURL(address) {
-			if err := checkKeySet(ctx, sets, address); err != nil {
+	if from := keySetOf(j); from.Address != "" {
+		if !auth.IsURL(from.Address) {
+			if err := checkKeySet(ctx, sets, from); err != nil {
 				return nil, fmt.Errorf("the key set %s: %w", j.JWKS, err)
 			}
 		}
-		c.KeySet = sets.At(address)
+		c.KeySet = sets.At(from)
 	}
 	return auth.New(c)
 }
@@ -57,22 +58,26 @@ func sameSecrets(a, b *config.Config) bool {
 	})
 }
 
-func checkKeySet(ctx context.Context, sets *auth.KeySets, path string) error {
+func checkKeySet(ctx context.Context, sets *auth.KeySets, from auth.Source) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, fileTime, fmt.Errorf("it was not read within %v", fileTime))
 	defer cancel()
-	return sets.CheckFile(ctx, path)
+	return sets.CheckFile(ctx, from)
 }
 
-// addressOf is where a tenant's key set is, "" if it has none.
-func addressOf(j config.JWT) string {
-	return j.JWKS.Absolute
+// keySetOf is where a tenant's key set is; its address is "" if it has none.
+func keySetOf(j config.JWT) auth.Source {
+	from := auth.Source{Address: j.JWKS.Absolute, Within: j.JWKS.Within, Guest: j.Guest}
+	if strings.Contains(j.JWKS.Written, "${") {
+		from.Name = j.JWKS.Written
+	}
+	return from
 }
 
-// addressesOf are those of all tenants.
-func addressesOf(cfg *config.Config) (all []string) {
+// keySetsOf are those of all tenants.
+func keySetsOf(cfg *config.Config) (all []auth.Source) {
 	for _, t := range cfg.Tenants {
-		if address := addressOf(t.Auth.JWT); address != "" {
-			all = append(all, address)
+		if from := keySetOf(t.Auth.JWT); from.Address != "" {
+			all = append(all, from)
 		}
 	}
 	return all

@@ -148,6 +148,7 @@ type Redis struct {
 
 // Limits hold for every client of this node.
 type Limits struct {
+	PrivateNetworks     []string      `yaml:"privateNetworks" check:"network"`                       // from which what an included file names may be fetched, and to which what is fetched may lead; see Networks
 	MessageBytes        ByteSize      `yaml:"messageBytes" default:"64KiB" min:"64" max:"1MiB"`      // of one frame or line from a client
 	Connections         int           `yaml:"connections" default:"100000" min:"1" max:"10000000"`   // on this node
 	ConnectionsPerIP    int           `yaml:"connectionsPerIP" default:"0" min:"0" max:"10000000"`   // to each tenant; 0 = no limit

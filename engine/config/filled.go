@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"errors"
+	"maps"
 	"net"
 	"net/url"
 	"path/filepath"
@@ -26,7 +27,7 @@ const leastRedacted = 4
 // Redact puts what is written in the file in place of what ${...} brought in, for errors of
 // others than this package, which has no such value in its own. Values of less than 4 bytes
 // are not looked for.
-func (c *Config) Redact(text string) string { return redactor(c.Filled).Replace(text) }
+func (c *Config) Redact(text string) string { return redactor(slices.Clone(c.Filled)).Replace(text) }
 
 // Hider does so for what ${file:...} brought in, for logs: what comes from the environment may
 // be the name of the node.
@@ -35,6 +36,10 @@ func (c *Config) Hider() *strings.Replacer {
 }
 
 func redactor(all []Filled) *strings.Replacer {
+	slices.SortFunc(all, func(a, b Filled) int { // longer ones first: one may be in another
+		x, y := a.Value.Reveal(), b.Value.Reveal()
+		return cmp.Or(cmp.Compare(len(y), len(x)), strings.Compare(x, y), strings.Compare(a.Written, b.Written))
+	})
 	var pairs []string
 	for _, f := range all {
 		for _, form := range forms(f.Value.Reveal()) {
@@ -60,24 +65,21 @@ func forms(value string) []string {
 	if host, repository, ok := strings.Cut(value, "/"); ok && !strings.Contains(value, "://") { // of a registry
 		all = append(all, host, repository)
 	}
-	return all
+	slices.Sort(all)
+	return slices.Compact(all)
 }
 
-// note keeps what a reference brought in. Longer values are first: one may be in another.
+// note keeps what a reference brought in.
 func (l *load) note(value, written string) {
 	if value == "" || strings.HasSuffix(written, ":-"+value+"}") {
 		return
 	}
 	l.fills++
-	f := Filled{NewSecret(value), written}
-	i, known := slices.BinarySearchFunc(l.brought, f, func(a, b Filled) int {
-		x, y := a.Value.Reveal(), b.Value.Reveal()
-		return cmp.Or(cmp.Compare(len(y), len(x)), strings.Compare(x, y), strings.Compare(a.Written, b.Written))
-	})
-	if !known {
-		l.brought = slices.Insert(l.brought, i, f)
-	}
+	l.brought[Filled{NewSecret(value), written}] = true
 }
+
+// filledIn is what references brought in, each once.
+func (l *load) filledIn() []Filled { return slices.Collect(maps.Keys(l.brought)) }
 
 // asFilled is how a message shows a value that ${...} filled.
 func asFilled(written string) string { return quote(written) + " as filled in" }

@@ -209,3 +209,55 @@ tenants:
 		t.Error(text)
 	}
 }
+
+// BenchmarkManyTenants loads 10,000 included files, each with a secret of its own.
+func BenchmarkManyTenants(b *testing.B) {
+	const tenants = 10_000
+	dir := b.TempDir()
+	var include strings.Builder
+	include.WriteString("tenants: {default: {}}\ninclude:\n")
+	for i := range tenants {
+		name := fmt.Sprint("t", i)
+		for file, text := range map[string]string{
+			name + "/tenant.yaml":   "tenants: {" + name + ": {auth: {jwt: {secret: '${file:jwt}'}}}}",
+			name + "/secrets/jwt":   fmt.Sprintf("%032d", i),
+			name + "/secrets/other": "",
+		} {
+			path := filepath.Join(dir, file)
+			if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+				b.Fatal(err)
+			}
+			if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+				b.Fatal(err)
+			}
+		}
+		fmt.Fprintf(&include, "- {files: %s/tenant.yaml, secrets: %s/secrets}\n", name, name)
+	}
+	path := filepath.Join(dir, "moot.yaml")
+	if err := os.WriteFile(path, []byte(include.String()), 0o600); err != nil {
+		b.Fatal(err)
+	}
+	b.Run("load", func(b *testing.B) {
+		for b.Loop() {
+			if _, err := config.Load(path, nil); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	c, err := config.Load(path, nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Run("hider", func(b *testing.B) {
+		for b.Loop() {
+			c.Hider().Replace("a line")
+		}
+	})
+	h := c.Hider()
+	b.Run("line", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			h.Replace("a line of a log that is neither long nor short, as most are")
+		}
+	})
+}

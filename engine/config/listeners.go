@@ -15,6 +15,16 @@ func (c *Config) Proxies() (all []netip.Prefix) {
 	return all
 }
 
+// Networks are those of PrivateNetworks.
+func (l Limits) Networks() (all []netip.Prefix) {
+	for _, text := range l.PrivateNetworks {
+		if n, err := network(text); err == nil { // checked already
+			all = append(all, n)
+		}
+	}
+	return all
+}
+
 // network reads a network, or an address, which is one of its own.
 func network(text string) (netip.Prefix, error) {
 	if addr, err := netip.ParseAddr(text); err == nil && addr.Zone() == "" {

@@ -58,20 +58,20 @@ type load struct {
 	warnings Problems
 	shown    map[string]string          // by the path of a setting that ${...} filled: how a message shows its value
 	configs  map[string]json.RawMessage // by the path of a module's config that ${...} filled: as it is written
-	brought  []Filled                   // each once, the longest first
-	fills    int                        // references that brought something in
-	bad      map[string]bool            // the paths of problems
-	places   map[string]Pos             // of every setting that was given, by its path
-	unread   bool                       // a file could not be read: do not complain of what it may hold
-	aliased  int                        // bytes that stood behind aliases
-	filled   int                        // bytes that ${...} brought in
+	brought  map[Filled]bool
+	fills    int             // references that brought something in
+	bad      map[string]bool // the paths of problems
+	places   map[string]Pos  // of every setting that was given, by its path
+	unread   bool            // a file could not be read: do not complain of what it may hold
+	aliased  int             // bytes that stood behind aliases
+	filled   int             // bytes that ${...} brought in
 }
 
 func newLoad(env Lookup, disk disk) *load {
 	if env == nil {
 		env = func(string) (string, bool) { return "", false }
 	}
-	return &load{env: env, disk: disk, bad: map[string]bool{}, places: map[string]Pos{}, shown: map[string]string{}, configs: map[string]json.RawMessage{}}
+	return &load{env: env, disk: disk, bad: map[string]bool{}, places: map[string]Pos{}, shown: map[string]string{}, configs: map[string]json.RawMessage{}, brought: map[Filled]bool{}}
 }
 
 func (l *load) run(file Path, text []byte, overrides []string) (*Config, error) {
@@ -83,7 +83,7 @@ func (l *load) run(file Path, text []byte, overrides []string) (*Config, error) 
 	if !l.unread {
 		l.check(c)
 	}
-	c.Warnings, c.Filled = l.warnings, l.brought
+	c.Warnings, c.Filled = l.warnings, l.filledIn()
 	l.show(c)
 	if len(l.problems) > 0 {
 		l.problems.sort()

@@ -46,13 +46,18 @@ func (t *Trace) disk(ctx context.Context) disk {
 	if t.Waiter == nil {
 		t.Waiter = new(files.Waiter)
 	}
+	seen := map[string]bool{}
+	for _, path := range t.Files {
+		seen[path] = true
+	}
 	return disk{
 		read: func(path Path) ([]byte, error) {
 			full := path.Absolute
 			if path.Within != "" {
 				full = filepath.Join(path.Within, path.Absolute)
 			}
-			if !slices.Contains(t.Files, full) {
+			if !seen[full] {
+				seen[full] = true
 				t.Files = append(t.Files, full)
 			}
 			if path.Within != "" {

@@ -2,9 +2,10 @@ package fetch
 
 import (
 	"crypto/tls"
-	"crypto/x509"
 	"fmt"
 	"net/http"
+
+	"github.com/mootchat/moot/engine/dial"
 )
 
 const (
@@ -12,10 +13,15 @@ const (
 	mostRedirects = 5
 )
 
-// newClient makes a client that is not led from TLS to where there is none.
-func newClient(roots *x509.CertPool) *http.Client {
-	t := http.DefaultTransport.(*http.Transport).Clone()
-	t.TLSClientConfig = &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}
+// client is for one fetch from a host: it is not led from TLS to where there is none, nor to
+// addresses that are nearer than the host.
+func (f *Fetcher) client(host string) *http.Client {
+	guard := &dial.Guard{Networks: f.who.Networks}
+	if !f.who.Guest {
+		guard.Host = host
+	}
+	t := guard.Transport()
+	t.TLSClientConfig = &tls.Config{RootCAs: f.cfg.Roots, MinVersion: tls.VersionTLS12}
 	return &http.Client{Transport: t, CheckRedirect: follow}
 }
 

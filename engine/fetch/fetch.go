@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"time"
 
@@ -27,15 +28,28 @@ type Config struct {
 
 // Fetcher fetches files. Its methods may be called concurrently.
 type Fetcher struct {
-	cfg  Config
-	http *http.Client
+	cfg Config
+	who Who
 }
+
+// Who names what is fetched. The zero Who is the operator.
+type Who struct {
+	// Guest is somebody whom the operator does not trust. What a guest names is fetched from
+	// public addresses and Networks, without the passwords of `docker login` and without a
+	// proxy. What an operator names is fetched from anywhere; where it leads to is no nearer.
+	Guest bool
+
+	Networks []netip.Prefix // internal ones that the operator permits
+}
+
+// For fetches for somebody, into the same cache.
+func (f *Fetcher) For(who Who) *Fetcher { return &Fetcher{f.cfg, who} }
 
 // New makes a Fetcher.
 func New(cfg Config) *Fetcher {
 	cfg.Max = cmp.Or(cfg.Max, 16<<20)
 	cfg.Time = cmp.Or(cfg.Time, 30*time.Second)
-	return &Fetcher{cfg, newClient(cfg.Roots)}
+	return &Fetcher{cfg, Who{}}
 }
 
 // URL is the file at an https address whose sha256, 64 hex digits in lower case, is sum.
@@ -54,7 +68,7 @@ func (f *Fetcher) URL(ctx context.Context, address, sum string) ([]byte, error) 
 	if content := f.kept(want); content != nil {
 		return content, nil
 	}
-	content, err := f.within(ctx, func(ctx context.Context) ([]byte, error) { return f.download(ctx, u) })
+	content, err := f.within(ctx, u.Hostname(), func(ctx context.Context, client *http.Client) ([]byte, error) { return f.download(ctx, client, u) })
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", shown(u), err)
 	}
@@ -69,25 +83,26 @@ func wrongSum(what string, have, want digest.Digest) error {
 	return fmt.Errorf("%s has the sha256 %s, not %s: if the change is meant, put the new one here", what, have.Encoded(), want.Encoded())
 }
 
-// within bounds the time of do, and leaves no connection behind.
-func (f *Fetcher) within(ctx context.Context, do func(context.Context) ([]byte, error)) ([]byte, error) {
+// within bounds the time of do, which gets a client for a host, and leaves no connection behind.
+func (f *Fetcher) within(ctx context.Context, host string, do func(context.Context, *http.Client) ([]byte, error)) ([]byte, error) {
+	client := f.client(host)
+	defer client.CloseIdleConnections()
 	ctx, cancel := context.WithTimeoutCause(ctx, f.cfg.Time, fmt.Errorf("it did not come within %v", f.cfg.Time))
 	defer cancel()
-	defer f.http.CloseIdleConnections()
-	content, err := do(ctx)
+	content, err := do(ctx, client)
 	if err != nil && ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
 	return content, err
 }
 
-func (f *Fetcher) download(ctx context.Context, u *url.URL) ([]byte, error) {
+func (f *Fetcher) download(ctx context.Context, client *http.Client, u *url.URL) ([]byte, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
 	if err != nil {
 		return nil, err
 	}
 	request.Header.Set("User-Agent", agent)
-	response, err := f.http.Do(request)
+	response, err := client.Do(request)
 	if err != nil {
 		return nil, plain(err)
 	}

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"slices"
+	"strings"
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -51,15 +52,15 @@ func (f *Fetcher) OCI(ctx context.Context, reference, sum string) ([]byte, error
 			return module, nil
 		}
 	}
-	module, err := f.within(ctx, func(ctx context.Context) ([]byte, error) { return f.pull(ctx, ref, want) })
+	module, err := f.within(ctx, hostOf(ref), func(ctx context.Context, client *http.Client) ([]byte, error) { return f.pull(ctx, client, ref, want) })
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w%s", reference, plain(err), hint(err, ref))
+		return nil, fmt.Errorf("%s: %w%s", reference, plain(err), f.hint(err, ref))
 	}
 	return module, nil
 }
 
-func (f *Fetcher) pull(ctx context.Context, ref registry.Reference, want digest.Digest) ([]byte, error) {
-	repository, err := f.repository(ref)
+func (f *Fetcher) pull(ctx context.Context, client *http.Client, ref registry.Reference, want digest.Digest) ([]byte, error) {
+	repository, err := f.repository(client, ref)
 	if err != nil {
 		return nil, err
 	}
@@ -80,17 +81,25 @@ func (f *Fetcher) pull(ctx context.Context, ref registry.Reference, want digest.
 	return f.blob(ctx, layer, repository.Blobs())
 }
 
-func (f *Fetcher) repository(ref registry.Reference) (*remote.Repository, error) {
-	known, err := credentials.NewStoreFromDocker(credentials.StoreOptions{})
-	if err != nil {
-		return nil, fmt.Errorf("the passwords of docker login cannot be read: %w", err)
+func (f *Fetcher) repository(with *http.Client, ref registry.Reference) (*remote.Repository, error) {
+	client := &auth.Client{Client: with, Header: http.Header{"User-Agent": {agent}}}
+	if !f.who.Guest {
+		known, err := credentials.NewStoreFromDocker(credentials.StoreOptions{})
+		if err != nil {
+			return nil, fmt.Errorf("the passwords of docker login cannot be read: %w", err)
+		}
+		client.Credential = credentials.Credential(known)
 	}
+	return &remote.Repository{Client: client, Reference: ref, PlainHTTP: hostOf(ref) == "localhost"}, nil
+}
+
+// hostOf is the host of a registry, without its port.
+func hostOf(ref registry.Reference) string {
 	host, _, err := net.SplitHostPort(ref.Registry)
 	if err != nil {
 		host = ref.Registry
 	}
-	client := &auth.Client{Client: f.http, Header: http.Header{"User-Agent": {agent}}, Credential: credentials.Credential(known)}
-	return &remote.Repository{Client: client, Reference: ref, PlainHTTP: host == "localhost"}, nil
+	return strings.Trim(host, "[]")
 }
 
 // manifest is that of the artifact, or of the module among several, if it is an index.
@@ -187,12 +196,13 @@ func moduleOf(m *manifest) (layer ocispec.Descriptor, err error) {
 }
 
 // hint says what to do about an answer of a registry.
-func hint(err error, ref registry.Reference) string {
+func (f *Fetcher) hint(err error, ref registry.Reference) string {
 	var answer *errcode.ErrorResponse
+	denied := errors.As(err, &answer) && (answer.StatusCode == http.StatusUnauthorized || answer.StatusCode == http.StatusForbidden) || errors.Is(err, auth.ErrBasicCredentialNotFound)
 	switch {
-	case errors.As(err, &answer) && (answer.StatusCode == http.StatusUnauthorized || answer.StatusCode == http.StatusForbidden):
-		return ": the user that the server runs as needs a `docker login " + ref.Registry + "`"
-	case errors.Is(err, auth.ErrBasicCredentialNotFound):
+	case denied && f.who.Guest:
+		return ": an included file has no passwords: define the module in the main file"
+	case denied:
 		return ": the user that the server runs as needs a `docker login " + ref.Registry + "`"
 	case errors.Is(err, errdef.ErrNotFound):
 		return ": push it, or correct the reference"

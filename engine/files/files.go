@@ -62,7 +62,7 @@ var ErrOutside = errors.New("leads out of its directory")
 func read(path string, most int64, stat func(string) (fs.FileInfo, error), open func(string, int, fs.FileMode) (*os.File, error)) ([]byte, error) {
 	info, err := stat(path)
 	if err != nil {
-		return nil, err
+		return nil, &fs.PathError{Op: "open", Path: path, Err: reason(err)}
 	}
 	if !info.Mode().IsRegular() {
 		return nil, &fs.PathError{Op: "open", Path: path, Err: IrregularError{info.Mode()}}
@@ -88,6 +88,14 @@ func read(path string, most int64, stat func(string) (fs.FileInfo, error), open 
 		return nil, tooLarge
 	}
 	return text, err
+}
+
+// reason is an error of package os without its operation and path.
+func reason(err error) error {
+	if of, ok := errors.AsType[*fs.PathError](err); ok {
+		return of.Err
+	}
+	return err
 }
 
 func size(n int64) string {

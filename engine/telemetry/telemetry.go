@@ -8,8 +8,10 @@ package telemetry
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"net/url"
 	"sync/atomic"
 	"time"
@@ -21,6 +23,8 @@ import (
 	"go.opentelemetry.io/otel/sdk/resource"
 	sdk "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/trace"
+
+	"github.com/mootchat/moot/engine/dial"
 )
 
 // Config says where traces go.
@@ -38,6 +42,7 @@ type Config struct {
 type Traces struct {
 	provider *sdk.TracerProvider
 	tracer   trace.Tracer
+	client   *http.Client
 }
 
 const (
@@ -54,8 +59,9 @@ func Open(ctx context.Context, c Config) (*Traces, error) {
 	if u.Path == "" || u.Path == "/" {
 		u.Path = path
 	}
+	web := client(u)
 	exporter, err := otlptracehttp.New(ctx, otlptracehttp.WithEndpointURL(u.String()), otlptracehttp.WithHeaders(c.Headers),
-		otlptracehttp.WithTimeout(exportTime), otlptracehttp.WithRetry(otlptracehttp.RetryConfig{}))
+		otlptracehttp.WithHTTPClient(web), otlptracehttp.WithTimeout(exportTime), otlptracehttp.WithRetry(otlptracehttp.RetryConfig{}))
 	if err != nil {
 		return nil, fmt.Errorf("telemetry: %w", err)
 	}
@@ -65,11 +71,26 @@ func Open(ctx context.Context, c Config) (*Traces, error) {
 	limits.AttributeValueLengthLimit = longest
 	provider := sdk.NewTracerProvider(sdk.WithResource(about), sdk.WithRawSpanLimits(limits), sdk.WithSampler(sdk.ParentBased(beginnings{sdk.TraceIDRatioBased(c.Sample)})),
 		sdk.WithBatcher(&teller{SpanExporter: exporter, log: c.Log}))
-	return &Traces{provider, provider.Tracer("github.com/mootchat/moot")}, nil
+	return &Traces{provider, provider.Tracer("github.com/mootchat/moot"), web}, nil
+}
+
+// client sends traces to a collector, and to no other host that it may redirect to: the
+// headers may hold a password.
+func client(to *url.URL) *http.Client {
+	guard := &dial.Guard{Host: to.Hostname()}
+	return &http.Client{Transport: guard.Transport(), Timeout: exportTime, CheckRedirect: func(next *http.Request, before []*http.Request) error {
+		if next.URL.Host != to.Host || next.URL.Scheme != to.Scheme || len(before) > 3 {
+			return errors.New("the collector redirects to another server: name that one")
+		}
+		return nil
+	}}
 }
 
 // Close sends what waits and ends, for as long as ctx lasts.
-func (t *Traces) Close(ctx context.Context) error { return t.provider.Shutdown(ctx) }
+func (t *Traces) Close(ctx context.Context) error {
+	defer t.client.CloseIdleConnections()
+	return t.provider.Shutdown(ctx)
+}
 
 // Redis has what is asked of a client be part of the traces: which commands, and how
 // long they took, not what they say.

@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -282,5 +284,25 @@ func TestTheEndDoesNotWaitForACollector(t *testing.T) {
 	}
 	if took := time.Since(begin); took > 4*time.Second {
 		t.Errorf("it took %v", took)
+	}
+}
+
+// TestACollectorLeadsNowhereElse: its headers may hold a password.
+func TestACollectorLeadsNowhereElse(t *testing.T) {
+	var elsewhere, asked atomic.Int32
+	other := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { elsewhere.Add(1) }))
+	defer other.Close()
+	collector := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked.Add(1)
+		http.Redirect(w, r, other.URL+r.URL.Path, http.StatusTemporaryRedirect)
+	}))
+	defer collector.Close()
+	traces, log := open(t, collector.URL, 1)
+	talk(t, traces, `{"event":"detailsView"}`)
+	if err := traces.Close(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if asked.Load() == 0 || elsewhere.Load() > 0 || !strings.Contains(log.String(), "redirects to another server") {
+		t.Errorf("asked %d times, elsewhere %d:\n%s", asked.Load(), elsewhere.Load(), log)
 	}
 }

@@ -1,0 +1,87 @@
+package fetch_test
+
+import (
+	"encoding/base64"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/mootchat/moot/engine/fetch"
+)
+
+// inside is a server of an internal network that nobody permits: it counts who connects.
+func inside(t *testing.T) (address string, met *atomic.Int32) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.2:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	met = new(atomic.Int32)
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			met.Add(1)
+			c.Close()
+		}
+	}()
+	return l.Addr().String(), met
+}
+
+// guest may be served from 127.0.0.1 alone.
+var guest = fetch.Who{Guest: true, Networks: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}}
+
+func TestAGuestIsServedFromWhereTheOperatorPermits(t *testing.T) {
+	content := []byte("a rule")
+	s, config, asked := elsewhere(t, serving(content))
+	f := fetch.New(config)
+	fails(t, "127.0.0.1 has the address 127.0.0.1, which is not public", "limits.privateNetworks")(f.For(fetch.Who{Guest: true}).URL(t.Context(), s.URL, sum(content)))
+	fails(t, "127.0.0.1, which is not public")(f.For(fetch.Who{Guest: true}).OCI(t.Context(), strings.TrimPrefix(s.URL, "https://")+"/rules/calm:1", ""))
+	if asked.Load() != 0 {
+		t.Error("it was asked")
+	}
+	gives(t, content)(f.For(guest).URL(t.Context(), s.URL, sum(content)))
+}
+
+func TestNothingLeadsIntoANetworkThatIsNotPermitted(t *testing.T) {
+	to, met := inside(t)
+	t.Setenv("DOCKER_CONFIG", t.TempDir())
+	s, config, _ := elsewhere(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.URL.Path, "/v2/token/") {
+			w.Header().Set("WWW-Authenticate", `Bearer realm="https://`+to+`/token",service="shelf"`)
+			http.Error(w, "who are you?", http.StatusUnauthorized)
+			return
+		}
+		http.Redirect(w, r, "https://"+to+"/rule", http.StatusTemporaryRedirect)
+	}))
+	f, host := fetch.New(config).For(guest), strings.TrimPrefix(s.URL, "https://")
+	fails(t, "127.0.0.2, which is not public")(f.URL(t.Context(), s.URL, sum(nil)))
+	fails(t, "127.0.0.2, which is not public")(f.OCI(t.Context(), host+"/rules/calm:1", ""))
+	fails(t, "127.0.0.2")(f.OCI(t.Context(), host+"/token/calm:1", ""))
+	if met.Load() != 0 {
+		t.Errorf("%d connections", met.Load())
+	}
+}
+
+func TestAGuestHasNoPasswords(t *testing.T) {
+	r := newShelf(t)
+	plain := r.client.Transport
+	r.client.Transport = withPassword{plain}
+	r.push(t, "private/calm", "1", [2]string{wasm, "a rule"})
+	login := fmt.Sprintf(`{"auths":{%q:{"auth":%q}}}`, r.host, base64.StdEncoding.EncodeToString([]byte("ann:pass")))
+	if err := os.WriteFile(filepath.Join(os.Getenv("DOCKER_CONFIG"), "config.json"), []byte(login), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	f := fetch.New(r.config)
+	fails(t, "an included file has no passwords: define the module in the main file")(f.For(guest).OCI(t.Context(), r.host+"/private/calm:1", ""))
+	gives(t, []byte("a rule"))(f.OCI(t.Context(), r.host+"/private/calm:1", ""))
+}
