@@ -45,6 +45,9 @@ func load(ctx context.Context, h *host.Host, keys *auth.KeySets, cfg *config.Con
 	rules := rulesOf(soon, cfg, from)
 	ahead(cfg, &rules)
 	// Not all that a load does ends with its context. A second one waits for none that hangs.
+	if err := from.disk.Hanging("load"); err != nil {
+		return nil, fmt.Errorf("the modules cannot be loaded: %w", err)
+	}
 	revision, err := files.Wait(ctx, &from.disk, "load", func() (*host.Revision, error) { return h.Load(ctx, rules) }, (*host.Revision).Close)
 	if err != nil {
 		return nil, err

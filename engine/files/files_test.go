@@ -167,6 +167,16 @@ func TestACallThatHangsIsAbandonedAndRefusedUntilItReturns(t *testing.T) {
 			t.Errorf("with an ended context: %v", err)
 		}
 		again := func() (string, error) { return "again", nil }
+		for range 3 { // the name may be another file's by now
+			if got, err := files.Wait(t.Context(), &w, "a", again, nil); got != "again" || err != nil {
+				t.Errorf("the same call again: %q, %v", got, err)
+			}
+			soon, end := context.WithTimeout(t.Context(), time.Second)
+			defer end()
+			if _, err := files.Wait(soon, &w, "a", hang, nil); !errors.Is(err, files.ErrHangs) || w.Hanging("a") == nil || w.Hanging("b") != nil {
+				t.Errorf("got %v, %v, %v", err, w.Hanging("a"), w.Hanging("b"))
+			}
+		}
 		if _, err := files.Wait(t.Context(), &w, "a", again, nil); err == nil || !strings.Contains(err.Error(), "an earlier call, of ") {
 			t.Errorf("the same call again: %v", err)
 		}

@@ -10,17 +10,21 @@ import (
 	"time"
 )
 
-// mostHanging is how many calls of one Waiter may hang: each holds a thread.
-const mostHanging = 32
+// Bounds of the calls of one Waiter that hang: each holds a thread.
+const (
+	mostHanging = 32
+	mostSame    = 4 // of one name: what it names may be another file by now
+)
 
 // Waiter waits for the file system, which may never answer: a mount whose server is gone
 // hangs every call. A call that its context does not outlive is abandoned, not ended:
-// nothing can end it. The same call is refused until the abandoned one has returned, and
-// every call is refused while 32 hang. The zero Waiter is ready; its methods may be called
+// nothing can end it. While 4 calls of one name hang, or 32 in all, others are refused: of that
+// name, or all. The zero Waiter is ready; its methods may be called
 // concurrently. A call costs a goroutine.
 type Waiter struct {
 	mu      sync.Mutex
 	hanging map[string]hang
+	total   int
 }
 
 type hang struct {
@@ -68,14 +72,19 @@ func Wait[T any](ctx context.Context, w *Waiter, what string, do func() (T, erro
 	}
 }
 
-func (w *Waiter) refuse(what string) error {
+// Hanging is an error while a call of that name hangs.
+func (w *Waiter) Hanging(what string) error { return w.refused(what, 1) }
+
+func (w *Waiter) refuse(what string) error { return w.refused(what, mostSame) }
+
+func (w *Waiter) refused(what string, most int) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if h, ok := w.hanging[what]; ok {
+	if h := w.hanging[what]; h.calls >= most {
 		return fmt.Errorf("%w: an earlier call, of %s, still hangs", ErrHangs, h.since.Format(time.TimeOnly))
 	}
-	if len(w.hanging) >= mostHanging {
-		return fmt.Errorf("%w: %d calls hang", ErrHangs, len(w.hanging))
+	if w.total >= mostHanging {
+		return fmt.Errorf("%w: %d calls hang", ErrHangs, w.total)
 	}
 	return nil
 }
@@ -91,12 +100,14 @@ func (w *Waiter) abandon(what string) {
 		h.since = time.Now()
 	}
 	h.calls++
+	w.total++
 	w.hanging[what] = h
 }
 
 func (w *Waiter) returned(what string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.total--
 	h := w.hanging[what]
 	if h.calls--; h.calls == 0 {
 		delete(w.hanging, what)
