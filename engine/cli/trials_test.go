@@ -1,9 +1,16 @@
 package cli
 
 import (
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/mootchat/moot/engine/api"
+	"github.com/mootchat/moot/engine/config"
 )
 
 // A tenant's key may try modules: what it sends is small, and what is made of it must be too.
@@ -18,5 +25,57 @@ func TestTheReceiversOfATrialAreBounded(t *testing.T) {
 				t.Errorf("%d %s: there are %d", n, name, len(ev.Receivers))
 			}
 		}
+	}
+}
+
+// TestATrialShowsAConfigAsItIsWritten: what ${...} brought in reaches the module, in the
+// place that it has in the configuration, and nobody who asks.
+func TestATrialShowsAConfigAsItIsWritten(t *testing.T) {
+	dir := t.TempDir()
+	blocklist, err := filepath.Abs("../../guests/blocklist/blocklist.wasm")
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, filepath.Join(dir, "word"), "hunter2")
+	file := filepath.Join(dir, "moot.yaml")
+	write(t, file, fmt.Sprintf("modules: { b: { file: %q } }\ntenants: { default: { chain: [{ module: b, config: { words: ['${file:word}'], action: mask } }] } }", blocklist))
+	cfg, err := config.Load(file, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := trials{now: func() *config.Config { return cfg }, from: newSources(config.Path{}, slog.New(slog.DiscardHandler)), turn: make(chan struct{}, 1)}
+	try := func(changed map[string]any) string {
+		t.Helper()
+		event := map[string]any{"hook": "onSayReceive", "room": "hall", "message": "what the hunter2"}
+		q := api.Trial{Event: event}
+		if changed != nil {
+			q.Config = changed
+		}
+		tried, err := all.Try(t.Context(), "default", "b", q)
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer, err := json.Marshal(tried.Answer)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(string(answer), "*******") {
+			t.Errorf("the module has another word: %s", answer)
+		}
+		shown, err := json.Marshal(tried.Config)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(shown)
+	}
+	if got, want := try(nil), `{"action":"mask","words":["${file:word}"]}`; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+	if got, want := try(map[string]any{"words": []any{"${file:word}", "x"}, "action": "mask"}), `{"action":"mask","words":["${file:word}","x"]}`; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+	wrong := map[string]any{"words": []any{"${file:word}"}, "action": "hide"}
+	if _, err := all.Try(t.Context(), "default", "b", api.Trial{Config: wrong}); err == nil || strings.Contains(err.Error(), "hunter2") {
+		t.Errorf("got %v", err)
 	}
 }

@@ -136,7 +136,7 @@ func TestIncludedFilesTakeNothingFromTheHost(t *testing.T) {
 // stay in it, as Kubernetes mounts secrets.
 func TestAnIncludedFileReadsItsOwnSecrets(t *testing.T) {
 	path := write(t, map[string]string{
-		"config.yaml":   "include: [{files: t/a.yaml, secrets: a}, {files: t/b.yaml, secrets: real/b}, t/c.yaml]\ntenants: {default: {}}",
+		"config.yaml":   "include: [t/*.yaml, {files: t/a.yaml, secrets: a}, {files: t/b.yaml, secrets: real/b}, t/c.yaml]\ntenants: {default: {}}",
 		"t/a.yaml":      "tenants: {a: {auth: {jwt: {secret: '${file:jwt}'}}}}",
 		"t/b.yaml":      "tenants: {b: {auth: {jwt: {secret: '${file:jwt}'}}}}",
 		"t/c.yaml":      "tenants: {c: {rooms: {starting: '$${x}'}}}",

@@ -109,10 +109,12 @@ type included struct {
 	Tenants map[string]Tenant `yaml:"tenants" key:"name"`
 }
 
-// include reads the files that the patterns of c.Include name, each once.
+// include reads the files that the patterns of c.Include name, each once: those that are
+// assigned secrets first, since another pattern may fit them too.
 func (l *load) include(c *Config) {
 	done := map[string]bool{c.File.Absolute: true}
-	for i, which := range c.Include {
+	for _, i := range secretsFirst(c.Include) {
+		which := c.Include[i]
 		at := l.item("include", i)
 		if files := (cursor{path: at}).key("files").path; l.places[files] != (Pos{}) || l.bad[files] {
 			at = files
@@ -134,6 +136,19 @@ func (l *load) include(c *Config) {
 			l.includeFile(c, file, which.Secrets, at)
 		}
 	}
+}
+
+// secretsFirst is the indexes of those that assign secrets, then of the others, each as
+// written.
+func secretsFirst(all []Include) (order []int) {
+	for _, assigned := range []bool{true, false} {
+		for i, which := range all {
+			if (which.Secrets.Absolute != "") == assigned {
+				order = append(order, i)
+			}
+		}
+	}
+	return order
 }
 
 // match is the files that fit a pattern, in order of name. Hidden ones are left out:
