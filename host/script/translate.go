@@ -17,7 +17,7 @@ import (
 // Bounds of one translation. A script of MaxText that people wrote needs a tenth of each.
 const (
 	maxTime    = 2 * time.Second  // of a processor
-	maxWait    = 10 * time.Second // until it is killed, however busy the machine is
+	maxWait    = 30 * time.Second // until it is killed: on a busy machine it gives way to the server
 	maxMemory  = 256 << 20        // of the translator's heap and stacks
 	maxStack   = 64 << 20         // of it: how deep a script nests
 	maxOutput  = 1 << 20          // of the translated text

@@ -94,27 +94,32 @@ func hostile() map[string]struct {
 	}
 }
 
-// What a translation takes is bounded by the kernel's own count.
+// What translations take is bounded by the kernel's own count.
 func TestNoScriptTakesMoreThanItsBounds(t *testing.T) {
-	for name, a := range hostile() {
-		before := children(t)
-		_, err := compiler(Self()).Compile(t.Context(), "rule.ts", []byte(a.text))
-		after := children(t)
-		if err == nil || !strings.HasPrefix(err.Error(), "rule.ts: ") || !anyOf(err, a.want) {
-			t.Errorf("%s: %v, want %v", name, err, a.want)
+	before := children(t)
+	t.Run("all", func(t *testing.T) {
+		for name, a := range hostile() {
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				_, err := compiler(Self()).Compile(t.Context(), "rule.ts", []byte(a.text))
+				if err == nil || !strings.HasPrefix(err.Error(), "rule.ts: ") || !anyOf(err, a.want) {
+					t.Errorf("%v, want %v", err, a.want)
+				}
+			})
 		}
-		if took := after.time - before.time; took > 2*maxTime+2*time.Second {
-			t.Errorf("%s took %v of a processor", name, took)
-		}
-		if after.memory > 3*maxMemory && !raceEnabled {
-			t.Errorf("%s took %d MiB", name, after.memory>>20)
-		}
+	})
+	after := children(t)
+	if most := time.Duration(len(hostile())) * (2*maxTime + time.Second); after.time-before.time > most {
+		t.Errorf("they took %v of a processor, at most %v", after.time-before.time, most)
+	}
+	if after.memory > 3*maxMemory && !raceEnabled {
+		t.Errorf("one took %d MiB", after.memory>>20)
 	}
 }
 
-// anyOf allows another bound to be met first: a slow machine meets that of time.
+// anyOf allows another bound to be met first, as it is on a slow or busy machine.
 func anyOf(err, want error) bool {
-	return errors.Is(err, want) || want != errTime && (errors.Is(err, errTime) || errors.Is(err, errMemory) || errors.Is(err, errOutput))
+	return errors.Is(err, want) || errors.Is(err, errWait) || want != errTime && (errors.Is(err, errTime) || errors.Is(err, errMemory) || errors.Is(err, errOutput))
 }
 
 type used struct {
