@@ -40,7 +40,7 @@ type Config struct {
 //
 // JavaScript and TypeScript are translated by a process for each script, which a hostile one
 // cannot make to take more than maxTime of a processor, maxMemory, or maxAnswer of output.
-// It costs about 10 ms of a processor, once: translations are kept by the digest of what was
+// It costs about 15 ms of a processor, once: translations are kept by the digest of what was
 // translated.
 type Compiler struct {
 	cfg     Config
