@@ -27,9 +27,8 @@ func (l *loader) tenant(config Tenant) {
 	if l.old != nil && l.old.tenants[config.Name] != nil {
 		t.gate, t.memory = l.old.tenants[config.Name].gate, l.old.tenants[config.Name].memory
 	} else {
-		t.gate, t.memory = new(gate), &budget{whose: "the modules of tenant " + config.Name, of: &l.host.budget}
+		t.gate, t.memory = new(gate), &budget{memory: l.host.memory, tenant: config.Name, reserved: partOf(l.next.memory, l.tenants)}
 		t.gate.set(t.share)
-		t.memory.limit.Store(l.next.memory)
 	}
 	l.next.tenants[config.Name] = t
 	l.next.names = append(l.next.names, config.Name)

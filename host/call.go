@@ -3,6 +3,7 @@ package host
 import (
 	"context"
 	"errors"
+	"fmt"
 	"reflect"
 	"runtime"
 	"strings"
@@ -133,6 +134,9 @@ func (in *instance) classify(err error) *failure {
 	}
 	if in.linear.short() {
 		kind = Memory
+	}
+	if why := in.linear.refused; why != nil {
+		err = fmt.Errorf("%w: %w", why, err)
 	}
 	said := in.said()
 	if said != "" && in.generation.program != nil {

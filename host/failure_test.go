@@ -98,52 +98,6 @@ func TestAnInstanceIsReplacedBeforeItsMemoryIsUsedUp(t *testing.T) {
 	}
 }
 
-func TestAllModulesTogetherStayWithinTheBudget(t *testing.T) {
-	h, log := start(t, Config{Memory: 4 << 20}, Entry{Module: "hungry"})
-	if v, _ := decide(h, "hello"); v.Outcome != engine.Failed || !strings.Contains(log.String(), "kind=memory") {
-		t.Errorf("%+v\n%s", v, log)
-	}
-	more := rulesFor(Entry{Module: "allow"}, Entry{Module: "once"}, Entry{Module: "class"})
-	r, err := h.Load(context.Background(), more)
-	if err == nil {
-		r.Close()
-		t.Fatal("there was memory for more")
-	}
-	if want := "all modules together may use 4194304 bytes of memory"; !strings.Contains(err.Error(), want) {
-		t.Errorf("%v, want %q", err, want)
-	}
-}
-
-func TestATenantTakesHalfOfTheMemoryAtMost(t *testing.T) {
-	h, _ := start(t, Config{Memory: 4 << 20}, Entry{Module: "allow"})
-	both := rulesFor(Entry{Module: "allow"}, Entry{Module: "hungry", Memory: 4 << 20, Timeout: time.Second})
-	chain := both.Tenants[0].Chain
-	both.Tenants[0].Chain = chain[:1]
-	both.Tenants = append(both.Tenants, Tenant{Name: "other", Chain: chain[1:]})
-	r, err := h.Load(context.Background(), both)
-	if err != nil {
-		t.Fatal(err)
-	}
-	h.Swap(r)
-	v := h.Decide(context.Background(), &engine.Event{Hook: engine.HookOnSayReceive, Tenant: "other", Room: "r"})
-	if v.Outcome != engine.Failed {
-		t.Errorf("%+v", v)
-	}
-	if used := h.current.Load().tenants["other"].memory; used.limit.Load() != 2<<20 || used.used.Load() > 2<<20 {
-		t.Errorf("%d bytes of %d", used.used.Load(), used.limit.Load())
-	}
-	if v, _ := decide(h, "hello"); v.Outcome != engine.Allowed {
-		t.Errorf("%+v", v)
-	}
-	alone, err := h.Load(context.Background(), rulesFor(Entry{Module: "allow"}))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if h.Swap(alone); h.current.Load().tenants[both.Tenants[0].Name].memory.limit.Load() != 4<<20 {
-		t.Error("who is alone has not all of it")
-	}
-}
-
 func TestAChainOutOfTimeIsNotTheNextModulesFault(t *testing.T) {
 	slow := Entry{Module: "loop", OnError: AllowOnError}
 	next := Entry{Module: "allow", Breaker: Breaker{Minimum: 1}}

@@ -70,7 +70,7 @@ func (g *generation) compile(ctx context.Context, wasm []byte) (err error) {
 	if g.compiled, err = g.runtime.CompileModule(ctx, wasm); err != nil {
 		return fmt.Errorf("compile: %w", err)
 	}
-	g.pool = newPool(g.host.cfg.Instances, g.newInstance, g.lost)
+	g.pool = newPool(g.host.cfg.Instances, g.newInstance, g.lost, g.memory.crowded)
 	return nil
 }
 

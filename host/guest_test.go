@@ -91,7 +91,7 @@ func start(t testing.TB, cfg Config, chain ...Entry) (*Host, *logged) {
 		if err := h.Close(); err != nil {
 			t.Error(err)
 		}
-		if used := h.budget.used.Load(); used != 0 {
+		if used := h.memory.used; used != 0 {
 			t.Errorf("%d bytes of guests' memory are left", used)
 		}
 	})

@@ -18,7 +18,7 @@ import (
 // Config says how a host works. The zero Config is a host in good order.
 type Config struct {
 	Cache        Cache            // of compiled modules, beside the one in memory; nil: none
-	Memory       int64            // bytes that all instances may use together, those of a tenant beside others half of it; 0: 1 GiB
+	Memory       int64            // bytes that all instances may use together, where rules say nothing; 0: 1 GiB
 	Instances    int              // of one generation at most; 0: one for each processor, at least 2
 	StartTimeout time.Duration    // for a module's own start, its _initialize and moot_init; 0: 5 s
 	ChainTimeout time.Duration    // for all entries of a chain together, about one event, where rules say nothing; 0: 250 ms
@@ -45,7 +45,7 @@ type Rooms interface {
 // Host runs modules. Its methods may be called concurrently.
 type Host struct {
 	cfg       Config
-	budget    budget
+	memory    *memory
 	cache     wazero.CompilationCache
 	scratches chan *scratch // of deliveries
 	current   atomic.Pointer[Revision]
@@ -71,9 +71,7 @@ func New(cfg Config) (*Host, error) {
 	if cfg.Store == nil {
 		cfg.Store = NewMemoryStore()
 	}
-	h := &Host{cfg: cfg, scratches: make(chan *scratch, 4*runtime.GOMAXPROCS(0))}
-	h.budget.whose = "all modules"
-	h.budget.limit.Store(cfg.Memory)
+	h := &Host{cfg: cfg, memory: newMemory(cfg.Memory), scratches: make(chan *scratch, 4*runtime.GOMAXPROCS(0))}
 	if h.cfg.Scripts == nil {
 		h.cfg.Scripts = script.New(script.Config{})
 	}
@@ -93,8 +91,8 @@ func (h *Host) Swap(r *Revision) {
 	}
 	for _, t := range r.tenants {
 		t.gate.set(t.share)
-		t.memory.limit.Store(r.memory)
 	}
+	h.memory.reserve(r.memory, r.tenants, h.current.Load().all())
 	old := h.current.Swap(r)
 	old.rest(r)
 	h.counted.prune(r)

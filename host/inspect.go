@@ -54,7 +54,7 @@ func (h *Host) Inspect(ctx context.Context, module Module, config json.RawMessag
 		return i, nil
 	}
 	i.Memory = *m.Memory
-	g := &generation{host: h, name: "module@" + i.SHA256[:8], given: everything, module: m, program: s.program, config: orEmpty(config), gate: new(gate), memory: &h.budget, store: NewMemoryStore(), counters: new(counters)}
+	g := &generation{host: h, name: "module@" + i.SHA256[:8], given: everything, module: m, program: s.program, config: orEmpty(config), gate: new(gate), memory: &budget{memory: h.memory}, store: NewMemoryStore(), counters: new(counters)}
 	g.gate.set(1)
 	_ = json.Unmarshal(g.config, &g.settings)
 	if err := g.compile(ctx, m.Wasm); err != nil {

@@ -80,13 +80,14 @@ func (g *generation) newInstance() (*instance, *failure) {
 		in.close()
 		return nil, f
 	}
+	in.linear.first = false
 	return in, nil
 }
 
 // instance makes an instance that has not started.
 func (g *generation) instance() (*instance, *failure) {
 	memory, t := g.module.Memory, now() // filling the memory takes time too
-	l, err := newLinear(g.memory, uint64(memory.Min)<<16, uint64(memory.Max)<<16)
+	l, err := newLinear(g.memory, uint64(memory.Min)<<16, uint64(memory.Max)<<16, g.pool.alive.Load() <= 1)
 	if err != nil {
 		return nil, &failure{Memory, err}
 	}
@@ -275,7 +276,7 @@ func (in *instance) begin(deadline int64, label string, hook abi.Hook, ev *engin
 	in.label, in.hook, in.event = label, hook, ev
 	in.asked = in.asked || hook != 0
 	in.effects, in.emits = in.effects[:0], 0
-	in.linear.refused = false
+	in.linear.refused = nil
 	in.tracing = in.generation.host.trace(label, ev)
 	in.output.Begin()
 }

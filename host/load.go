@@ -34,6 +34,7 @@ type loader struct {
 	scripts   []*source          // that were read and are not compiled yet
 	kept      map[binding]*generation
 	recording Recording
+	tenants   int // of the rules
 }
 
 // source is a module as it was read.
@@ -63,7 +64,7 @@ func (h *Host) Load(ctx context.Context, rules Rules) (*Revision, error) {
 	}
 	next := &Revision{host: h, tenants: make(map[string]*tenant)}
 	next.users.Store(1)
-	l := &loader{host: h, ctx: ctx, next: next, modules: make(map[string]*source), kept: make(map[binding]*generation), recording: rules.Recording}
+	l := &loader{host: h, ctx: ctx, next: next, modules: make(map[string]*source), kept: make(map[binding]*generation), recording: rules.Recording, tenants: len(rules.Tenants)}
 	if l.old = h.running(); l.old != nil {
 		defer l.old.release()
 		for _, g := range l.old.generations {
@@ -76,9 +77,7 @@ func (h *Host) Load(ctx context.Context, rules Rules) (*Revision, error) {
 	l.compileScripts()
 	next.id = l.digest(rules)
 	next.chain = int64(cmp.Or(rules.ChainTimeout, h.cfg.ChainTimeout))
-	if next.memory = h.cfg.Memory; len(rules.Tenants) > 1 {
-		next.memory /= 2 // so that none takes all of it from the others
-	}
+	next.memory = cmp.Or(rules.Memory, h.cfg.Memory)
 	for _, t := range rules.Tenants {
 		l.tenant(t)
 	}
@@ -202,6 +201,6 @@ func (l *loader) digest(rules Rules) string {
 		}
 	}
 	// What is encoded are plain values: it cannot fail.
-	_ = json.NewEncoder(h).Encode([]any{abi.Minor, digests, tenants, rules.Recording, rules.ChainTimeout, rules.Beside})
+	_ = json.NewEncoder(h).Encode([]any{abi.Minor, digests, tenants, rules.Recording, rules.ChainTimeout, rules.Memory, rules.Beside})
 	return hex.EncodeToString(h.Sum(nil))
 }

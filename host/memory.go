@@ -3,40 +3,9 @@ package host
 import (
 	"fmt"
 	"runtime"
-	"sync/atomic"
 
 	"github.com/tetratelabs/wazero/experimental"
 )
-
-// budget bounds the memory that all instances of a node can use together, or those of one
-// tenant, whose budget is a part of that of all.
-type budget struct {
-	whose string  // in errors
-	of    *budget // nil: of nobody
-	limit atomic.Int64
-	used  atomic.Int64
-}
-
-// take is nil, or the budget that has not so much left.
-func (b *budget) take(n int64) *budget {
-	if b.of != nil {
-		if full := b.of.take(n); full != nil {
-			return full
-		}
-	}
-	if b.used.Add(n) > b.limit.Load() {
-		b.used.Add(-n)
-		b.of.give(n)
-		return b
-	}
-	return nil
-}
-
-func (b *budget) give(n int64) {
-	for ; b != nil; b = b.of {
-		b.used.Add(-n)
-	}
-}
 
 // linear is the memory of one instance. Its address space is reserved at once
 // and never moves; what the guest has grown into is charged to the budget. It is
@@ -49,22 +18,24 @@ type linear struct {
 	max     uint64
 	fixed   bool        // it was made as large as it may become
 	late    func() bool // whether the call that grows it has no time left; nil: it never is
-	refused bool        // it could not grow as far as its own limit
+	first   bool        // it starts, as the first instance of its module: see memory
+	refused error       // why it could not grow as far as its own limit; nil: it could
 }
 
-func newLinear(b *budget, first, max uint64) (*linear, error) {
-	if full := b.take(int64(first)); full != nil {
-		return nil, fmt.Errorf("%s together may use %d bytes of memory, and %d more were asked for", full.whose, full.limit.Load(), first)
+// newLinear makes a memory of min bytes that may grow to max bytes.
+func newLinear(b *budget, min, max uint64, first bool) (*linear, error) {
+	if err := b.take(int64(min), first); err != nil {
+		return nil, err
 	}
 	r, err := reserve(max)
 	if err != nil {
-		b.give(int64(first))
+		b.give(int64(min))
 		return nil, fmt.Errorf("reserve %d bytes: %w", max, err)
 	}
-	l := &linear{budget: b, region: r, size: first, max: max, fixed: first == max}
-	if l.region.grow(first) == nil {
+	l := &linear{budget: b, region: r, size: min, max: max, fixed: min == max, first: first}
+	if l.region.grow(min) == nil {
 		l.Free()
-		return nil, fmt.Errorf("the system refused %d bytes of memory", first)
+		return nil, fmt.Errorf("the system refused %d bytes of memory", min)
 	}
 	l.touch(0)
 	return l, nil
@@ -79,13 +50,13 @@ func (l *linear) Reallocate(size uint64) []byte {
 		return nil
 	}
 	more := int64(size - l.size)
-	if l.budget.take(more) != nil {
-		l.refused = true
+	if err := l.budget.take(more, l.first); err != nil {
+		l.refused = err
 		return nil
 	}
 	b := l.region.grow(size)
 	if b == nil {
-		l.refused = true
+		l.refused = fmt.Errorf("the system refused %d bytes of memory", more)
 		l.budget.give(more)
 		return nil
 	}
@@ -122,7 +93,7 @@ func (l *linear) bytes() []byte { return l.region.b[:l.size] }
 func (l *linear) full() bool { return !l.fixed && l.size > l.max/4*3 }
 
 // short reports whether that may be why the guest failed.
-func (l *linear) short() bool { return l.refused || l.full() }
+func (l *linear) short() bool { return l.refused != nil || l.full() }
 
 // Free implements experimental.LinearMemory. A second call does nothing.
 func (l *linear) Free() {

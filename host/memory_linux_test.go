@@ -24,10 +24,9 @@ func resident(t *testing.T, b []byte) (n int) {
 // few pages only, and that growing does not go on when the call that grows has no time left.
 func TestLargeMemoriesAreTouchedByTheHost(t *testing.T) {
 	const max = 64 << 20
-	b := new(budget)
-	b.limit.Store(max)
+	b := &budget{memory: newMemory(max)}
 	for _, c := range []struct{ first, size uint64 }{{0, 1 << 20}, {0, 3 << 20}, {0, max}, {1 << 20, 8 << 20}, {3 << 20, 4 << 20}, {max, max}} {
-		l, err := newLinear(b, c.first, max)
+		l, err := newLinear(b, c.first, max, false)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -38,7 +37,7 @@ func TestLargeMemoriesAreTouchedByTheHost(t *testing.T) {
 		}
 		l.Free()
 	}
-	l, err := newLinear(b, 0, max)
+	l, err := newLinear(b, 0, max, false)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,6 +13,7 @@ import (
 type pool struct {
 	make    func() (*instance, *failure)
 	report  func(*failure)           // of a making that failed
+	crowded func() bool              // memory is to be given back: what comes back is closed, but the last
 	warm    atomic.Pointer[instance] // the one used last, if nobody has it
 	idle    chan *instance
 	actions chan struct{} // one for each action under way: they leave one instance for messages
@@ -22,10 +23,11 @@ type pool struct {
 	makers  sync.WaitGroup
 }
 
-func newPool(size int, make_ func() (*instance, *failure), report func(*failure)) *pool {
+func newPool(size int, make_ func() (*instance, *failure), report func(*failure), crowded func() bool) *pool {
 	return &pool{
 		make:    make_,
 		report:  report,
+		crowded: crowded,
 		idle:    make(chan *instance, size),
 		actions: make(chan struct{}, size-1),
 	}
@@ -97,11 +99,15 @@ func (p *pool) offer(in *instance) {
 // put takes an instance back, or replaces it. One that is to rest is closed, unless somebody
 // waits for it.
 func (p *pool) put(in *instance) {
-	if !in.worn() && (!p.resting.Load() || p.waiting.Load() > 0) {
+	crowded := p.crowded() && p.alive.Load() > 1
+	if !in.worn() && !crowded && (!p.resting.Load() || p.waiting.Load() > 0) {
 		p.give(in)
 		return
 	}
 	p.discard(in)
+	if crowded && p.alive.Load() > 0 {
+		return
+	}
 	if !p.resting.Load() || p.waiting.Load() > 0 {
 		p.grow()
 	}
@@ -121,6 +127,20 @@ func (p *pool) rest() {
 // wake undoes rest.
 func (p *pool) wake() {
 	if p.resting.CompareAndSwap(true, false) {
+		p.grow()
+	}
+}
+
+// shrink closes what is idle, but the last, while memory is to be given back.
+func (p *pool) shrink() {
+	for p.alive.Load() > 1 && p.crowded() {
+		in := p.free()
+		if in == nil {
+			return
+		}
+		p.discard(in)
+	}
+	if p.waiting.Load() > 0 {
 		p.grow()
 	}
 }

@@ -134,7 +134,7 @@ func TestACloseWaitsForCallsInFlight(t *testing.T) {
 		t.Error(err)
 	}
 	calls.Wait()
-	if used := h.budget.used.Load(); used != 0 {
+	if used := h.memory.used; used != 0 {
 		t.Errorf("%d bytes are left", used)
 	}
 	if _, err := h.Load(context.Background(), Rules{}); err == nil {

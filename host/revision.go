@@ -15,7 +15,7 @@ type Revision struct {
 	tenants     map[string]*tenant
 	names       []string // of the tenants, in the order of the rules
 	generations []*generation
-	memory      int64        // that one tenant may use
+	memory      int64        // bytes that all instances may use together
 	chain       int64        // ns for all entries of a chain, about one event
 	users       atomic.Int64 // who loaded or swapped it, and calls in flight
 }
@@ -71,8 +71,18 @@ func (r *Revision) rest(next *Revision) {
 	for _, g := range r.generations {
 		if !slices.Contains(next.generations, g) {
 			g.pool.rest()
+		} else {
+			g.pool.shrink()
 		}
 	}
+}
+
+// all are the tenants; r may be nil.
+func (r *Revision) all() map[string]*tenant {
+	if r == nil {
+		return nil
+	}
+	return r.tenants
 }
 
 // tenant is a tenant's chains.

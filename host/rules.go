@@ -17,6 +17,8 @@ type Rules struct {
 
 	ChainTimeout time.Duration // for all entries of a chain together, about one event; 0: that of Config
 
+	Memory int64 // bytes that all instances of the node may use together; 0: that of Config
+
 	Recording Recording
 	Beside    []byte // what else a revision's ID stands for; nil: nothing
 }

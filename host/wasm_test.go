@@ -55,6 +55,8 @@ func handMade(name string) []byte {
 		code = put(abi.ResultRoom, 8) + put(abi.ResultRoom+4, len(arg)) + asm.I32(abi.Rewritten)
 	case "hungry": // takes all memory it can get, and traps
 		code = asm.Loop(asm.I32(1)+asm.MemoryGrow+asm.I32(-1)+asm.Unequal+asm.BrIf(0)) + asm.Unreachable
+	case "hoard": // takes all memory it can get, and allows
+		code = asm.Loop(asm.I32(1)+asm.MemoryGrow+asm.I32(-1)+asm.Unequal+asm.BrIf(0)) + code
 	case "verdict": // gives the first receiver that verdict byte, and offers no variants
 		var n int
 		fmt.Sscan(arg, &n)

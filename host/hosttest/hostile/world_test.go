@@ -45,7 +45,7 @@ type world struct {
 	store *host.MemoryStore
 }
 
-// budget is what all instances of a world may use together, each tenant's half of it.
+// budget is what all instances of a world may use together.
 const budget = 64 << 20
 
 // open makes a world in which no hostile module is loaded yet.

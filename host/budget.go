@@ -1,0 +1,128 @@
+package host
+
+import (
+	"fmt"
+	"sync"
+	"sync/atomic"
+)
+
+// memory is the budget of bytes that all instances of a node may use together. Half of
+// it is reserved in equal parts, one for each tenant of the revision in use; the rest is
+// shared, for whoever comes first.
+//
+// Of its part a tenant may use half for anything, and all of it for the first instance of
+// a module: so a reload finds memory for its new instances while the old ones still have
+// theirs, whatever other tenants use and whatever the tenant's own calls do. With more
+// tenants the parts are smaller: at 10,000 tenants and 1 GiB a part has 52 KiB, less than an
+// instance, and each instance needs some of what is shared, or is refused.
+//
+// A part that is not used costs nothing. Memory is taken and given back, under one lock, when
+// instances are made, grow and end, not at every call.
+type memory struct {
+	mu     sync.Mutex
+	limit  int64
+	shared int64 // what is reserved for nobody
+	lent   int64 // of shared, to all tenants
+	used   int64
+
+	// over says that more is used than there is, since there are more tenants or less memory
+	// than before. Instances that come back are then closed.
+	over atomic.Bool
+}
+
+// budget is what the instances of one tenant use of it.
+type budget struct {
+	memory *memory
+	tenant string // in errors
+
+	// Of memory.mu.
+	reserved int64
+	used     int64
+	borrowed int64 // of used, from what is shared
+}
+
+// newMemory makes the budget of a node that has no tenants yet.
+func newMemory(limit int64) *memory { return &memory{limit: limit, shared: limit} }
+
+// reserve gives each of next a part of limit bytes, and the others of old none.
+func (m *memory) reserve(limit int64, next, old map[string]*tenant) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, t := range old {
+		t.memory.resize(0)
+	}
+	part := partOf(limit, len(next))
+	for _, t := range next {
+		t.memory.resize(part)
+	}
+	m.limit, m.shared = limit, limit-part*int64(len(next))
+	m.look()
+}
+
+// partOf is the part of each of n tenants.
+func partOf(limit int64, n int) int64 { return limit / 2 / int64(max(1, n)) }
+
+// look notes whether too much is used. m.mu is held.
+func (m *memory) look() { m.over.Store(m.lent > m.shared || m.used > m.limit) }
+
+// resize makes the tenant's part larger or smaller. memory.mu is held.
+func (b *budget) resize(part int64) {
+	b.reserved = part
+	borrowed := max(0, b.used-part)
+	b.memory.lent += borrowed - b.borrowed
+	b.borrowed = borrowed
+}
+
+// take takes n bytes: all of the tenant's part may be used where they are for the first
+// instance of a module. The error says what there is.
+func (b *budget) take(n int64, first bool) error {
+	m := b.memory
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	own := b.reserved
+	if !first {
+		own /= 2
+	}
+	borrow := n - min(n, max(0, own-(b.used-b.borrowed)))
+	if borrow > 0 && m.lent+borrow > m.shared {
+		return fmt.Errorf("%s has no memory left for %d bytes more: its modules use %d, its own part is %d, and what all tenants share is in use: "+
+			"raise limits.moduleMemory, or lower the memory of its entries", b.who(), n, b.used, b.reserved)
+	}
+	b.used += n
+	b.borrowed += borrow
+	m.used += n
+	m.lent += borrow
+	m.look()
+	return nil
+}
+
+func (b *budget) who() string {
+	if b.tenant == "" {
+		return "the node"
+	}
+	return "tenant " + b.tenant
+}
+
+// give gives n bytes back, first those that were borrowed.
+func (b *budget) give(n int64) {
+	m := b.memory
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	back := min(n, b.borrowed)
+	b.used -= n
+	b.borrowed -= back
+	m.used -= n
+	m.lent -= back
+	m.look()
+}
+
+// crowded reports whether the tenant has borrowed memory that others are to have.
+func (b *budget) crowded() bool {
+	m := b.memory
+	if !m.over.Load() {
+		return false
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.over.Load() && b.borrowed > 0
+}
