@@ -24,7 +24,9 @@ func (l *loader) tenant(config Tenant) {
 	if config.CPU <= 0 || config.CPU > 1 {
 		t.share = 0.5 * float64(runtime.GOMAXPROCS(0))
 	}
-	if l.old != nil && l.old.tenants[config.Name] != nil {
+	if a := l.host.cfg.Account; a != nil {
+		t.gate, t.memory = a.gate, a.memory
+	} else if l.old != nil && l.old.tenants[config.Name] != nil {
 		t.gate, t.memory = l.old.tenants[config.Name].gate, l.old.tenants[config.Name].memory
 	} else {
 		t.gate, t.memory = new(gate), &budget{memory: l.host.memory, tenant: config.Name, reserved: partOf(l.next.memory, l.tenants)}
@@ -115,7 +117,9 @@ func (l *loader) generation(t *tenant, s *source, config Entry, given grants) (*
 		l.next.generations = append(l.next.generations, g.retain())
 		return g, nil
 	}
+	begin := now()
 	m, err := s.meter(config.Memory)
+	l.host.charge(begin)
 	if err != nil {
 		return nil, []error{err}
 	}

@@ -68,9 +68,9 @@ func (in *instance) settle() {
 // What came before it is: else a guest that naps now and then would work for nothing.
 func (in *instance) sleep(d time.Duration) {
 	in.settle()
-	time.Sleep(min(d, time.Duration(in.deadline-in.mark)))
+	in.generation.host.nap(min(d, time.Duration(in.deadline-in.mark)))
 	in.mark = now()
-	if in.mark >= in.deadline {
+	if in.mark >= in.deadline || in.generation.host.aborted() {
 		panic(errDeadline)
 	}
 }
@@ -78,11 +78,11 @@ func (in *instance) sleep(d time.Duration) {
 // pace waits before a call if the tenant has used more than its share.
 func (in *instance) pace() *failure {
 	if wait := in.generation.gate.wait(in.mark); wait > 0 {
-		time.Sleep(min(wait, time.Duration(in.deadline-in.mark)))
+		in.generation.host.nap(min(wait, time.Duration(in.deadline-in.mark)))
 		in.mark = now()
 		in.from = in.mark
 	}
-	if in.mark >= in.deadline {
+	if in.mark >= in.deadline || in.generation.host.aborted() {
 		return &failure{Deadline, errShare}
 	}
 	return nil

@@ -52,6 +52,7 @@ type generation struct {
 // compile makes the runtime and has the module compiled in it. wasm is what meter
 // made of the module.
 func (g *generation) compile(ctx context.Context, wasm []byte) (err error) {
+	defer g.host.charge(now())
 	defer func() {
 		if r := recover(); r != nil { // a bug in the compiler must not end the process
 			err = fmt.Errorf("compile: %v", r)

@@ -28,6 +28,8 @@ type Config struct {
 	Store        Store            // nil: a MemoryStore
 	Fresh        bool             // each event finds a new instance, as a replay needs it
 	Alone        bool             // the chain of a room that a message is moved to is not asked
+	Account      *Account         // that all its modules are charged to, whatever Memory and Cache say; nil: their own
+	Abort        <-chan struct{}  // closed: calls under way and to come end as if their time was up; nil: never
 
 	// Refueled is called in the midst of a call, on its goroutine, each time a guest has used up a slice of its fuel: for
 	// measurements. nil: nobody is interested.
@@ -75,6 +77,10 @@ func New(cfg Config) (*Host, error) {
 	if h.cfg.Scripts == nil {
 		h.cfg.Scripts = script.New(script.Config{})
 	}
+	if a := cfg.Account; a != nil {
+		h.cache, h.memory = a.host.cache, a.host.memory
+		return h, nil
+	}
 	h.cache = compilations(cfg.Cache, cfg.Log)
 	return h, nil
 }
@@ -89,10 +95,12 @@ func (h *Host) Swap(r *Revision) {
 		r.release()
 		return
 	}
-	for _, t := range r.tenants {
-		t.gate.set(t.share)
+	if h.cfg.Account == nil { // else both are another's
+		for _, t := range r.tenants {
+			t.gate.set(t.share)
+		}
+		h.memory.reserve(r.memory, r.tenants, h.current.Load().all())
 	}
-	h.memory.reserve(r.memory, r.tenants, h.current.Load().all())
 	old := h.current.Swap(r)
 	old.rest(r)
 	h.counted.prune(r)
@@ -112,6 +120,9 @@ func (h *Host) Close() error {
 	}
 	h.loading.Unlock()
 	h.revisions.Wait()
+	if h.cfg.Account != nil {
+		return nil // the cache is another's
+	}
 	return h.cache.Close(context.Background())
 }
 

@@ -44,7 +44,9 @@ func (h *Host) Inspect(ctx context.Context, module Module, config json.RawMessag
 	if s == nil {
 		return nil, l.problems[0].Err
 	}
+	begin := now()
 	m, err := s.meter(cmp.Or(memory, defaultMemory))
+	h.charge(begin)
 	if err != nil {
 		return nil, err
 	}
@@ -54,8 +56,12 @@ func (h *Host) Inspect(ctx context.Context, module Module, config json.RawMessag
 		return i, nil
 	}
 	i.Memory = *m.Memory
-	g := &generation{host: h, name: "module@" + i.SHA256[:8], given: everything, module: m, program: s.program, config: orEmpty(config), gate: new(gate), memory: &budget{memory: h.memory}, store: NewMemoryStore(), counters: new(counters)}
-	g.gate.set(1)
+	g := &generation{host: h, name: "module@" + i.SHA256[:8], given: everything, module: m, program: s.program, config: orEmpty(config), store: NewMemoryStore(), counters: new(counters)}
+	if g.gate, g.memory = new(gate), (&budget{memory: h.memory}); h.cfg.Account != nil {
+		g.gate, g.memory = h.cfg.Account.gate, h.cfg.Account.memory
+	} else {
+		g.gate.set(1)
+	}
 	_ = json.Unmarshal(g.config, &g.settings)
 	if err := g.compile(ctx, m.Wasm); err != nil {
 		return nil, err

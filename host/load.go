@@ -109,6 +109,7 @@ func (l *loader) read(m Module) {
 		return
 	}
 	l.modules[m.Name] = nil
+	defer l.host.charge(now())
 	wasm, err := m.Binary()
 	if err != nil {
 		l.problems.add(m.Where, m.Name, "%w", err)

@@ -63,7 +63,7 @@ func (in *instance) refuel(left int64) int64 {
 	t := now()
 	in.rest -= in.slice - left
 	in.sliced(t)
-	if t >= in.deadline || in.rest < 0 {
+	if t >= in.deadline || in.rest < 0 || in.generation.host.aborted() {
 		in.settle()
 		panic(errDeadline)
 	}

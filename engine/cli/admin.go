@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"runtime"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -42,7 +43,7 @@ func (n *node) newAPI(w io.Writer, store host.Store) *api.Server {
 		Engine: n.engine, Rules: n.reloader, Decisions: decisions{n.rules, n.engine.Self()}, Version: version(), Key: key, TenantKeys: keys, Hosts: admin.Hosts,
 		RequestsPerSecond: admin.RequestsPerSecond, Log: n.log,
 		Modules: modules{n.rules}, Values: values{store}, Recorder: recorder{trial.NewRecorder(n.rules)},
-		Trials: trials{now: n.reloader.current.Load, from: n.reloader.from, turn: make(chan struct{}, 1)}, Console: console.Handler(),
+		Trials: trials{now: n.reloader.current.Load, from: n.reloader.from, rules: n.rules, turns: newTurns(max(2, runtime.GOMAXPROCS(0)))}, Console: console.Handler(),
 		AcceptFailures: func() uint64 { return n.descriptors.Failed() },
 		Checks: []api.Check{{Name: "shutdown", Ready: n.staying}, {Name: "rules", Ready: n.reloader.healthy, Advisory: true},
 			{Name: "restart", Ready: n.reloader.restarted, Advisory: true}},

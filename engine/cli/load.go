@@ -113,7 +113,7 @@ func loadRules(ctx context.Context, cfg *config.Config, log *slog.Logger, rooms 
 func rulesOf(ctx context.Context, cfg *config.Config, from *sources) host.Rules {
 	digest := config.Digest(cfg)
 	d := cfg.Decisions
-	rules := host.Rules{Beside: digest[:], ChainTimeout: cfg.Limits.ChainTimeout, Recording: host.Recording{Ring: d.Ring, Allows: d.SampleAllows, Log: d.Log, Text: d.Text}}
+	rules := host.Rules{Beside: digest[:], ChainTimeout: cfg.Limits.ChainTimeout, Memory: int64(cfg.Limits.ModuleMemory), Recording: host.Recording{Ring: d.Ring, Allows: d.SampleAllows, Log: d.Log, Text: d.Text}}
 	names := slices.SortedFunc(maps.Keys(cfg.Modules), func(a, b string) int {
 		return cmp.Or(cmp.Compare(cfg.Modules[a].Pos.File, cfg.Modules[b].Pos.File), cmp.Compare(cfg.Modules[a].Pos.Line, cfg.Modules[b].Pos.Line))
 	})

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -15,12 +16,13 @@ import (
 	"github.com/mootchat/moot/host/trial"
 )
 
-// trials tries the modules of the configuration in use, one at a time: to load one
-// takes a processor.
+// trials tries the modules of the configuration in use, at the expense of their tenants:
+// each has one turn, and its share of the processors and its part of the memory.
 type trials struct {
-	now  func() *config.Config
-	from *sources
-	turn chan struct{} // has room for one
+	now   func() *config.Config
+	from  *sources
+	rules *host.Host
+	turns *turns
 }
 
 // Try implements api.Trials. What is wrong with the question is the asker's to know.
@@ -33,12 +35,16 @@ func (t trials) Try(ctx context.Context, tenant, module string, q api.Trial) (ap
 	refused := func(what string, err error) error {
 		return &engine.VerbError{Text: cfg.Redact(fmt.Sprintf("%s: %v", what, err))}
 	}
-	select {
-	case t.turn <- struct{}{}:
-		defer func() { <-t.turn }()
-	case <-ctx.Done():
-		return api.Tried{}, ctx.Err()
+	account := t.rules.Account(tenant)
+	if account == nil {
+		return api.Tried{}, api.ErrNoModule // it was removed just now
 	}
+	defer account.Release()
+	end, err := t.turns.take(ctx, tenant, account.Wait)
+	if err != nil {
+		return api.Tried{}, err
+	}
+	defer end()
 	if q.Config != nil {
 		if written.Shown, entry.Config, err = edited(written, q.Config); err != nil {
 			return api.Tried{}, refused("config", err)
@@ -50,19 +56,19 @@ func (t trials) Try(ctx context.Context, tenant, module string, q api.Trial) (ap
 	}
 	tried, err := trial.Load(ctx, trial.Config{
 		Name: module, File: m.File, Script: m.Script, Wasm: text, Settings: entry.Config, Grants: append([]string{}, entry.Grants...),
-		Timeout: entry.Timeout, Memory: entry.Memory, Cache: t.from.cache, Scripts: t.from.scripts,
+		Timeout: entry.Timeout, Memory: entry.Memory, Scripts: t.from.scripts, Tenant: tenant, Account: account, Abort: ctx.Done(),
 	})
 	if err != nil {
-		return api.Tried{}, refused("module", err)
+		return api.Tried{}, gone(ctx, refused("module", err))
 	}
-	out := api.Tried{Config: shownConfig(written), Hooks: hooksOf(tried)}
+	out := api.Tried{Config: shownConfig(written), Hooks: hooksOf(tried, tenant)}
 	if q.Event != nil {
 		err = askOnce(ctx, tried, q.Event, &out)
 	}
 	if err = errors.Join(err, tried.Close()); err != nil {
 		return api.Tried{}, refused("event", err)
 	}
-	return out, nil
+	return out, gone(ctx, nil)
 }
 
 // edited is a config that an operator sent, as it is shown and as the module gets it: what
@@ -83,10 +89,14 @@ func shownConfig(e config.Entry) json.RawMessage {
 	return e.Config
 }
 
-func hooksOf(m *trial.Module) []string {
+// gone is the error of ctx if it has ended: what was answered then is no answer of the
+// module. Else it is err.
+func gone(ctx context.Context, err error) error { return cmp.Or(ctx.Err(), err) }
+
+func hooksOf(m *trial.Module, tenant string) []string {
 	hooks := []string{}
 	for h := engine.HookConnect; h <= engine.HookAction; h++ {
-		if m.Host().Asks(h, "default", "") {
+		if m.Host().Asks(h, tenant, "") {
 			hooks = append(hooks, h.String())
 		}
 	}

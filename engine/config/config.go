@@ -156,6 +156,7 @@ type Limits struct {
 	VerbsPerSecond      int           `yaml:"verbsPerSecond" default:"50" min:"1" max:"1000000"`     // of one connection; the burst is twice that
 	SimultaneousActions int           `yaml:"simultaneousActions" default:"5" min:"1" max:"1000"`    // of one connection
 	ModuleCPU           Share         `yaml:"moduleCPU" default:"0.5" min:"0.01" max:"1"`            // of the processors, that one tenant's modules may use
+	ModuleMemory        ByteSize      `yaml:"moduleMemory" default:"1GiB" min:"64MiB" max:"1024GiB"` // of all instances of modules; half of it in equal parts for each tenant alone
 	ChainTimeout        time.Duration `yaml:"chainTimeout" default:"250ms" min:"1ms" max:"1m"`       // for all modules of a chain together, about one message
 	VerbTimeout         time.Duration `yaml:"verbTimeout" default:"15s" min:"100ms" max:"10m"`       // of a verb or an action of a client, as a whole
 	OutboxBytes         ByteSize      `yaml:"outboxBytes" default:"1MiB" min:"1KiB" max:"1GiB"`      // waiting for one reader; a slower one is disconnected

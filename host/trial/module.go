@@ -38,6 +38,8 @@ type Config struct {
 	Memory   int64            // 0: as in config.yaml
 	Scripts  *script.Compiler // nil: Lua alone
 	Cache    host.Cache       // of compiled modules; nil: none
+	Account  *host.Account    // that pays for it, and has compiled it; nil: nobody
+	Abort    <-chan struct{}  // closed: calls end as if their time was up; nil: never
 
 	Rooms map[string]int    // that there are, and their members
 	KV    map[string]string // what the module finds in its store
@@ -67,7 +69,7 @@ func Load(ctx context.Context, cfg Config) (*Module, error) {
 	m := &Module{cfg: cfg}
 	m.store = host.NewMemoryStoreAt(m.now)
 	var err error
-	m.host, err = host.New(host.Config{Cache: cfg.Cache, Scripts: cfg.Scripts, Log: slog.New(problems{m}), Store: m.store, Rooms: rooms(cfg.Rooms), Fresh: cfg.Fresh, Alone: true})
+	m.host, err = host.New(host.Config{Cache: cfg.Cache, Scripts: cfg.Scripts, Account: cfg.Account, Abort: cfg.Abort, Log: slog.New(problems{m}), Store: m.store, Rooms: rooms(cfg.Rooms), Fresh: cfg.Fresh, Alone: true})
 	if err != nil {
 		return nil, err
 	}

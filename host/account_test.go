@@ -1,0 +1,137 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/mootchat/moot/engine"
+)
+
+// beside is a host that runs modules at the expense of tenant "t" of h, until the test ends or abort is closed.
+func beside(t *testing.T, h *Host, abort <-chan struct{}, e Entry) *Host {
+	t.Helper()
+	a := h.Account("t")
+	if a == nil {
+		t.Fatal("the tenant has no account")
+	}
+	b, err := New(Config{Account: a, Abort: abort, StartTimeout: patience, ChainTimeout: patience})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := b.Close(); err != nil {
+			t.Error(err)
+		}
+		a.Release()
+	})
+	r, err := b.Load(context.Background(), rulesFor(e))
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.Swap(r)
+	return b
+}
+
+// What a module takes beside its host is its tenant's: processors and memory, and nobody else's.
+func TestAnAccountPays(t *testing.T) {
+	h, _ := start(t, Config{Memory: 64 << 20})
+	rules := tenantsOf(Entry{Module: "allow"}, Entry{Module: "allow"})
+	rules.Tenants[0].Name, rules.Tenants[0].CPU = "t", 0.25
+	swap(t, h, rules)
+	of := h.current.Load().tenants
+	mine, theirs, due := used(h, "t"), used(h, "t1"), of["t1"].gate.due.Load()
+	share := of["t"].share
+	b := beside(t, h, nil, Entry{Module: "loop", Timeout: 100 * time.Millisecond})
+	if got := used(h, "t"); got != mine+1536<<10 {
+		t.Errorf("its tenant uses %d bytes, %d before", got, mine)
+	}
+	before := max(now(), of["t"].gate.due.Load())
+	if v, _ := decide(b, "hello"); v.Outcome != engine.Failed {
+		t.Errorf("%+v", v)
+	}
+	if paid := float64(of["t"].gate.due.Load()-before) * share; paid < float64(10*time.Millisecond) {
+		t.Errorf("a loop of 100 ms cost its tenant %v", time.Duration(paid))
+	}
+	if of["t1"].gate.due.Load() != due || used(h, "t1") != theirs {
+		t.Error("it cost another tenant")
+	}
+	if got := h.current.Load().tenants["t"].share; got != share {
+		t.Errorf("the share is %v, it was %v", got, share)
+	}
+	if h.Account("nobody") != nil {
+		t.Error("who is no tenant has an account")
+	}
+}
+
+// Loading is paid too, and who has paid too much waits, as long as its request.
+func TestLoadingIsPaid(t *testing.T) {
+	h, _ := start(t, Config{}, Entry{Module: "allow"})
+	of := h.current.Load().tenants["t"]
+	before := max(now(), of.gate.due.Load())
+	beside(t, h, nil, goEntry(`{}`))
+	if of.gate.due.Load() <= before {
+		t.Error("it cost nothing")
+	}
+	a := h.Account("t")
+	defer a.Release()
+	of.gate.due.Store(now() + int64(time.Hour))
+	ctx, cancel := context.WithCancel(context.Background())
+	waited := make(chan error)
+	go func() { waited <- a.Wait(ctx) }()
+	cancel()
+	if err := <-waited; !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+	of.gate.due.Store(0)
+	if err := a.Wait(context.Background()); err != nil {
+		t.Error(err)
+	}
+}
+
+// Calls end with the request that they are for, whether they run or wait for their share.
+func TestCallsAreAborted(t *testing.T) {
+	for _, throttled := range []bool{false, true} {
+		h, _ := start(t, Config{}, Entry{Module: "allow"})
+		abort := make(chan struct{})
+		b := beside(t, h, abort, Entry{Module: "loop", Timeout: time.Hour})
+		if throttled {
+			h.current.Load().tenants["t"].gate.due.Store(now() + int64(time.Hour))
+		}
+		done := make(chan engine.Verdict)
+		go func() { v, _ := decide(b, "hello"); done <- v }()
+		for b.current.Load().generations[0].pool.warm.Load() != nil { // until it is asked
+			runtime.Gosched()
+		}
+		close(abort)
+		if v := <-done; v.Outcome != engine.Failed {
+			t.Errorf("%+v", v)
+		}
+		if s := b.Stats()[0]; s.Errors["deadline"] != 1 {
+			t.Errorf("%+v", s)
+		}
+	}
+}
+
+// The memory of an account is bounded as its tenant's is.
+func TestAnAccountIsBounded(t *testing.T) {
+	h, _ := start(t, Config{Memory: 4 << 20}, Entry{Module: "allow"})
+	a := h.Account("t")
+	defer a.Release()
+	b, err := New(Config{Account: a, StartTimeout: patience})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	r, err := b.Load(context.Background(), rulesFor(Entry{Module: "allow"}, Entry{Module: "class"}))
+	if err == nil {
+		r.Close()
+		t.Fatal("it has more than its tenant")
+	}
+	if !strings.Contains(err.Error(), "tenant t has no memory left") {
+		t.Error(err)
+	}
+}
