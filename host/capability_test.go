@@ -218,3 +218,24 @@ func TestBucketsFillAgain(t *testing.T) {
 	take(0)
 	take(time.Second)
 }
+
+// A namespace is made for what is kept in it: not for what is asked for, or removed.
+func TestNoNamespaceIsMadeForNothing(t *testing.T) {
+	m, ctx, k := NewMemoryStore(), context.Background(), Key{"t", "m", "k"}
+	m.Recent(k)
+	if had, err := m.Set(ctx, k, nil, 0); had || err != nil {
+		t.Error(had, err)
+	}
+	if done, err := m.Swap(ctx, k, []byte("old"), []byte("new"), 0); done || err != nil {
+		t.Error(done, err)
+	}
+	if done, err := m.Swap(ctx, k, nil, nil, 0); !done || err != nil {
+		t.Error(done, err)
+	}
+	if len(m.spaces) > 0 {
+		t.Errorf("%d namespaces are made", len(m.spaces))
+	}
+	if done, err := m.Swap(ctx, k, nil, []byte("new"), 0); !done || err != nil || string(m.Recent(k)) != "new" {
+		t.Error(done, err)
+	}
+}

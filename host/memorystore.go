@@ -50,7 +50,19 @@ func NewMemoryStoreAt(now func() time.Time) *MemoryStore {
 	return &MemoryStore{now: now, spaces: make(map[space]*values)}
 }
 
-// lock gives the namespace of a key, locked.
+// find gives the namespace of a key, locked; nil: there is none. What only reads or removes
+// makes none: anybody may ask for what is not there.
+func (m *MemoryStore) find(k Key) *values {
+	m.mu.Lock()
+	s := m.spaces[space{k.Tenant, k.Module}]
+	m.mu.Unlock()
+	if s != nil {
+		s.mu.Lock()
+	}
+	return s
+}
+
+// lock gives the namespace of a key, locked, and makes it if there is none.
 func (m *MemoryStore) lock(k Key) *values {
 	m.mu.Lock()
 	s := m.spaces[space{k.Tenant, k.Module}]
@@ -63,12 +75,23 @@ func (m *MemoryStore) lock(k Key) *values {
 	return s
 }
 
+// of is lock for what sets the key to data; where that removes it, it is find.
+func (m *MemoryStore) of(k Key, data []byte) *values {
+	if data == nil {
+		return m.find(k)
+	}
+	return m.lock(k)
+}
+
 // Get implements [Store].
 func (m *MemoryStore) Get(_ context.Context, k Key) ([]byte, error) { return m.Recent(k), nil }
 
 // Recent implements [Store].
 func (m *MemoryStore) Recent(k Key) []byte {
-	s := m.lock(k)
+	s := m.find(k)
+	if s == nil {
+		return nil
+	}
 	defer s.mu.Unlock()
 	v, _ := s.get(k.Name, m.now())
 	return v.data
@@ -76,7 +99,10 @@ func (m *MemoryStore) Recent(k Key) []byte {
 
 // Set implements [Store].
 func (m *MemoryStore) Set(_ context.Context, k Key, data []byte, ttl time.Duration) (had bool, err error) {
-	s := m.lock(k)
+	s := m.of(k, data)
+	if s == nil {
+		return false, nil
+	}
 	defer s.mu.Unlock()
 	now := m.now()
 	_, had = s.get(k.Name, now)
@@ -85,7 +111,13 @@ func (m *MemoryStore) Set(_ context.Context, k Key, data []byte, ttl time.Durati
 
 // Swap implements [Store].
 func (m *MemoryStore) Swap(_ context.Context, k Key, old, data []byte, ttl time.Duration) (done bool, err error) {
-	s := m.lock(k)
+	s := m.find(k)
+	if s == nil {
+		if old != nil || data == nil {
+			return old == nil, nil
+		}
+		s = m.lock(k)
+	}
 	defer s.mu.Unlock()
 	now := m.now()
 	v, had := s.get(k.Name, now)
@@ -117,7 +149,10 @@ func (m *MemoryStore) Add(_ context.Context, k Key, delta int64, ttl time.Durati
 
 // List implements [Store].
 func (m *MemoryStore) List(_ context.Context, tenant, module, cursor string, limit int) (names []string, next string, err error) {
-	s := m.lock(Key{Tenant: tenant, Module: module})
+	s := m.find(Key{Tenant: tenant, Module: module})
+	if s == nil {
+		return nil, "", nil
+	}
 	defer s.mu.Unlock()
 	now, seen, last := m.now(), 0, ""
 	s.names.Ascend(cursor, func(name string) bool {

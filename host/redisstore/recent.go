@@ -60,7 +60,7 @@ func (r *recent) get(k host.Key) []byte {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	c := r.at(k)
-	if !c.wanted && time.Since(c.at) > recentAge {
+	if !c.wanted && time.Since(c.at) > recentAge && len(r.wanted) < recentCount { // else Redis is behind: it is asked for again
 		c.wanted = true
 		r.wanted = append(r.wanted, k)
 		if !r.fetching {
@@ -95,6 +95,24 @@ func (r *recent) turn(k host.Key) uint64 {
 	return r.at(k).turn
 }
 
+// seen is turn for what is only read: no entry is made of it.
+func (r *recent) seen(k host.Key) uint64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if c := r.find(k); c != nil {
+		return c.turn
+	}
+	return 0 // as that of a new entry
+}
+
+// find gives the entry of a key; nil: there is none. The lock is held.
+func (r *recent) find(k host.Key) *copied {
+	if c := r.now[k]; c != nil {
+		return c
+	}
+	return r.old[k]
+}
+
 // put notes what the key holds, as this node knows from Redis. If others of this node
 // asked about the key meanwhile nobody knows whose word is the last: it is read again.
 func (r *recent) put(k host.Key, turn uint64, value []byte) {
@@ -119,6 +137,9 @@ func (r *recent) set(k host.Key, value []byte) {
 func (r *recent) note(k host.Key, turn uint64, value []byte) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if value == nil && r.find(k) == nil {
+		return // nobody asks for it but who reads
+	}
 	if r.at(k).turn == turn {
 		r.set(k, value)
 	}

@@ -59,7 +59,7 @@ func (s *Store) keys(tenant, module string) []string {
 
 // Get implements [host.Store].
 func (s *Store) Get(ctx context.Context, k host.Key) ([]byte, error) {
-	turn := s.recent.turn(k)
+	turn := s.recent.seen(k)
 	value, err := value(getScript.Run(ctx, s.client, s.keys(k.Tenant, k.Module), k.Name))
 	if err == nil {
 		s.recent.note(k, turn, value)

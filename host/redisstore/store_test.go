@@ -152,3 +152,29 @@ func TestRecentKnowsWhatOvertookIt(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestKeysToReadAreBounded has Redis not answer while modules ask for ever more keys.
+func TestKeysToReadAreBounded(t *testing.T) {
+	var r recent
+	reading, answer := make(chan struct{}, 1), make(chan struct{})
+	r.init(func(_ context.Context, keys []host.Key) ([][]byte, error) {
+		select {
+		case reading <- struct{}{}:
+		default:
+		}
+		<-answer
+		return make([][]byte, len(keys)), nil
+	})
+	for i := range 3 * recentCount {
+		r.get(host.Key{Tenant: "t", Module: "m", Name: fmt.Sprint(i)})
+	}
+	<-reading
+	r.mu.Lock()
+	n := len(r.wanted)
+	r.mu.Unlock()
+	if n > recentCount {
+		t.Errorf("%d keys wait to be read", n)
+	}
+	close(answer)
+	r.close()
+}

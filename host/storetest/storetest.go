@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -34,6 +35,7 @@ func Run(t *testing.T, start func(t *testing.T) host.Store) {
 		"BucketFillsAgain":            bucketFillsAgain,
 		"BucketsAreTakenFromOneByOne": bucketsAtOnce,
 		"RecentCatchesUp":             recentCatchesUp,
+		"ReadingKeepsNothing":         readingKeepsNothing,
 	} {
 		t.Run(name, func(t *testing.T) {
 			ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
@@ -407,4 +409,37 @@ func recentCatchesUp(w *world) {
 			return string(got) == string(value) && (got == nil) == (value == nil)
 		})
 	}
+}
+
+// readingKeepsNothing asks for what is not there, in a namespace of its own each time.
+func readingKeepsNothing(w *world) {
+	const rounds, each, most = 3, 2000, 32 // bytes of one, where nothing is kept
+	ask := func(name string) {
+		k := host.Key{Tenant: "nobody's " + name, Module: "m" + name, Name: "k" + name}
+		w.holds(k, nil)
+		if names, next, err := w.store.List(w.ctx, k.Tenant, k.Module, "", 10); len(names) > 0 || next != "" || err != nil {
+			w.Fatalf("%v, %q, %v", names, next, err)
+		}
+	}
+	ask("first") // scripts are loaded, buffers made
+	least := uint64(math.MaxUint64)
+	for round := range rounds {
+		before := inUse()
+		for i := range each {
+			ask(fmt.Sprint(round, " ", i))
+		}
+		least = min(least, max(inUse(), before)-before)
+	}
+	if least > each*most {
+		w.Errorf("of each namespace that was only read %d bytes are kept", least/each)
+	}
+}
+
+// inUse is how much of the heap is in use.
+func inUse() uint64 {
+	var stats runtime.MemStats
+	runtime.GC()
+	runtime.GC() // what had a finalizer
+	runtime.ReadMemStats(&stats)
+	return stats.HeapAlloc
 }
