@@ -7,6 +7,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -428,4 +429,53 @@ tenants: { default: { rooms: { starting: [hall] } } }
 	if err := before.hear(regexp.MustCompile(`"data":true`)); err != nil {
 		t.Errorf("who was connected: %v", err)
 	}
+}
+
+// A tenant tries a module that burns all its time, again and again; another's trial waits for none of
+// them, and a request that is given up ends its trial.
+func TestTrialsOfATenantHoldUpNoOther(t *testing.T) {
+	chain := "chain: [{ module: endless, timeout: 10s }]"
+	s := newStreet(t, chain, chain)
+	try := func(ctx context.Context, tenant, body string) (string, error) {
+		r, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+s.admin+"/api/tenants/"+tenant+"/modules/endless/trials", strings.NewReader(body))
+		if err != nil {
+			return "", err
+		}
+		r.Header.Set("Authorization", "Bearer "+streetKey+tenant)
+		r.Header.Set("Content-Type", "application/json")
+		res, err := http.DefaultClient.Do(r)
+		if err != nil {
+			return "", err
+		}
+		defer res.Body.Close()
+		answer, err := io.ReadAll(res.Body)
+		return string(answer), err
+	}
+	ctx, cancel := context.WithCancel(s.Context())
+	var burning sync.WaitGroup
+	var done atomic.Int64
+	for range 3 {
+		burning.Go(func() {
+			if _, err := try(ctx, "acme", `{"event":{"hook":"onSayReceive","room":"hall","message":"x"}}`); err == nil {
+				done.Add(1)
+			}
+		})
+	}
+	for range 5 {
+		answer, err := try(s.Context(), "bolt", "{}")
+		if err != nil || !strings.Contains(answer, `"hooks":["onSayReceive"]`) {
+			t.Errorf("%v: %s", err, answer)
+		}
+	}
+	cancel()
+	burning.Wait()
+	if n := done.Load(); n == 3 {
+		t.Error("bolt's trials waited for all of acme's")
+	}
+	for range 2 { // the trials that were given up keep no turn
+		if answer, err := try(s.Context(), "acme", "{}"); err != nil || !strings.Contains(answer, `"hooks":["onSayReceive"]`) {
+			t.Errorf("%v: %s", err, answer)
+		}
+	}
+	http.DefaultClient.CloseIdleConnections()
 }
