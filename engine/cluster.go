@@ -252,7 +252,8 @@ type Nodes interface {
 	Run(ctx context.Context, h Handler) error
 	// Self is this node's name: [a-z0-9-]{1,63}.
 	Self() string
-	// List gives the names of the nodes alive.
+	// List gives the names of the nodes alive. It waits for Run to begin: from then on
+	// this node is one of them.
 	List(ctx context.Context) ([]string, error)
 	// Call has the node's Handler answer. Errors: the text of what it answered,
 	// ErrNoNode, ctx's error, naming the node.

@@ -142,7 +142,10 @@ func (e *Engine) Run(ctx context.Context) error {
 		failed <- e.cluster.Nodes.Run(living, e)
 		cancel()
 	}()
-	err := e.createStartingRooms(ctx, e.settings.Load().configs())
+	_, err := e.cluster.Nodes.List(ctx) // waits for the node to be on it: a name may be taken for a while
+	if err == nil {
+		err = e.createStartingRooms(ctx, e.settings.Load().configs())
+	}
 	if err == nil {
 		close(e.ready)
 		<-ctx.Done()
@@ -174,7 +177,8 @@ func (e *Engine) patient(ctx context.Context) (context.Context, context.CancelFu
 	return ctx, func() { stop(); cancel() }
 }
 
-// Ready is closed when the starting rooms are there and clients may come.
+// Ready is closed when the node is in the cluster, the starting rooms are there and
+// clients may come.
 func (e *Engine) Ready() <-chan struct{} { return e.ready }
 
 // Limits are those in use, with the defaults filled in.

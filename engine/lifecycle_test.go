@@ -234,3 +234,44 @@ func TestWhoQuitsHearsWhatWasSaidBefore(t *testing.T) {
 		}
 	})
 }
+
+// lateNodes join the cluster when they are told to, as a node does whose name another
+// still has.
+type lateNodes struct {
+	engine.Nodes
+	goOn chan struct{}
+}
+
+func (l *lateNodes) Run(ctx context.Context, h engine.Handler) error {
+	<-l.goOn
+	return l.Nodes.Run(ctx, h)
+}
+
+// Clients come when the node is in the cluster, with starting rooms or without.
+func TestNodeIsReadyWhenItIsInTheCluster(t *testing.T) {
+	for _, rooms := range [][]string{nil, {"r"}} {
+		inWorld(t, func(w *world) {
+			cluster := w.hub.Node("late")
+			late := &lateNodes{cluster.Nodes, make(chan struct{})}
+			cluster.Nodes = late
+			e, err := engine.New(engine.Config{Tenants: []engine.TenantConfig{{Name: "default", StartingRooms: rooms}}, Cluster: cluster})
+			if err != nil {
+				w.Fatal(err)
+			}
+			ctx, stop := context.WithCancel(w.Context())
+			ran := make(chan error, 1)
+			go func() { ran <- e.Run(ctx) }()
+			synctest.Wait()
+			if e.Open() == nil {
+				w.Errorf("with the starting rooms %q clients are let in before the node is in the cluster", rooms)
+			}
+			close(late.goOn)
+			<-e.Ready()
+			if names, err := cluster.Nodes.List(w.Context()); err != nil || len(names) != 1 {
+				w.Errorf("a node that is ready lists %q, %v", names, err)
+			}
+			stop()
+			w.must(<-ran, nil)
+		})
+	}
+}

@@ -50,6 +50,9 @@ func nodeIsOnTheListWhileItRuns(w *world) {
 func nodeIsWaitedFor(w *world) {
 	hall := room("hall")
 	p := w.launch("a")
+	if got := w.list(p); !slices.Contains(got, "a") {
+		w.Errorf("a node that begins lists %q", got)
+	}
 	w.create(p, hall)
 	w.subscribe(hall, p)
 	w.must(p.Presence.Add(w.ctx, hall, p.member(1)))

@@ -87,7 +87,12 @@ func (s *session) serve(h *Hub) {
 func (n *node) Self() string { return n.name }
 
 // List implements engine.Nodes, in the order of the names.
-func (n *node) List(context.Context) ([]string, error) { return n.hub.names(), nil }
+func (n *node) List(ctx context.Context) ([]string, error) {
+	if err := n.begun(ctx); err != nil {
+		return nil, err
+	}
+	return n.hub.names(), nil
+}
 
 // Call implements engine.Nodes. What the node answers as an error comes back as
 // its text alone, as it would from another process.
@@ -132,19 +137,29 @@ func (s *session) answer(ctx context.Context, call []byte) <-chan answer {
 
 // up gives the node's session, and waits for it to begin.
 func (n *node) up(ctx context.Context) (*session, error) {
-	s := n.session.Load()
-	if s == nil {
-		select {
-		case <-n.started:
-			s = n.session.Load()
-		case <-ctx.Done():
-			return nil, fmt.Errorf("node %q does not run yet: %w: %w", n.name, engine.ErrUnavailable, ctx.Err())
-		}
+	if err := n.begun(ctx); err != nil {
+		return nil, err
 	}
+	s := n.session.Load()
 	if s.ctx.Err() != nil {
 		return nil, s.gone()
 	}
 	return s, nil
+}
+
+// begun waits for Run to have put the node on the list, or to have failed.
+func (n *node) begun(ctx context.Context) error {
+	select {
+	case <-n.started:
+		return nil
+	default: // else an ended ctx would be as likely
+	}
+	select {
+	case <-n.started:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("node %q does not run yet: %w: %w", n.name, engine.ErrUnavailable, ctx.Err())
+	}
 }
 
 func (s *session) gone() error {

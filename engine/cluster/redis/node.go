@@ -235,15 +235,23 @@ func (n *Node) begin() bool {
 
 // up waits for Run to begin.
 func (n *Node) up(ctx context.Context) error {
-	select {
-	case <-n.started:
-	case <-ctx.Done():
-		return fmt.Errorf("node %q does not run yet: %w: %w", n.cfg.Node, engine.ErrUnavailable, ctx.Err())
+	if err := n.begun(ctx); err != nil {
+		return err
 	}
 	if !n.alive() {
 		return n.gone()
 	}
 	return nil
+}
+
+// begun waits for Run to have put the node on the list, or to have failed.
+func (n *Node) begun(ctx context.Context) error {
+	select {
+	case <-n.started:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("node %q does not run yet: %w: %w", n.cfg.Node, engine.ErrUnavailable, ctx.Err())
+	}
 }
 
 func (n *Node) gone() error {
@@ -266,6 +274,9 @@ func (ns *nodes) Self() string { return ns.cfg.Node }
 // List implements engine.Nodes, in the order of the names.
 func (ns *nodes) List(ctx context.Context) ([]string, error) {
 	n := (*Node)(ns)
+	if err := n.begun(ctx); err != nil {
+		return nil, err
+	}
 	return n.listNodes(ctx)
 }
 
