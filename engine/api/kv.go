@@ -50,8 +50,11 @@ type keyList struct {
 	}
 }
 
-// maxValue bounds a value, in bytes, as it does for modules.
-const maxValue = 64 << 10
+// What bounds a value and its key, in bytes, as it does for modules.
+const (
+	maxValue = 64 << 10
+	maxKey   = 256
+)
 
 func (s *Server) valueOperations() {
 	if s.cfg.Values == nil {
@@ -69,6 +72,9 @@ func (s *Server) listKeys(ctx context.Context, in *struct {
 	Cursor string `query:"cursor" maxLength:"2000" doc:"Of the page before; none: the first page."`
 	Limit  int    `query:"limit" minimum:"1" maximum:"1000" default:"100"`
 }) (*keyList, error) {
+	if !utf8.ValidString(in.Cursor) {
+		return nil, fault(http.StatusUnprocessableEntity, CodeInvalid, "query.cursor is not UTF-8: use that of the page before, escaped")
+	}
 	keys, next, err := s.cfg.Values.List(ctx, in.Tenant, in.Module, in.Cursor, in.Limit)
 	if err != nil {
 		return nil, s.faultOf(err)
@@ -108,6 +114,8 @@ func (s *Server) setValue(ctx context.Context, in *struct {
 		return nil, fault(http.StatusUnprocessableEntity, CodeInvalid, "body: want either text or bytes")
 	case len(value) > maxValue:
 		return nil, fault(http.StatusUnprocessableEntity, CodeInvalid, "body: the value has %d bytes, at most %d are kept", len(value), maxValue)
+	case len(in.Key) > maxKey || !utf8.ValidString(in.Key): // modules could not name it, nor JSON a listing's cursor
+		return nil, fault(http.StatusUnprocessableEntity, CodeInvalid, "path.key: a key is at most %d bytes of UTF-8", maxKey)
 	case !s.chained(in.Tenant, in.Module):
 		return nil, fault(http.StatusNotFound, CodeNotFound, "no chain of tenant %s has a module %s: nobody would read it", in.Tenant, in.Module)
 	}
