@@ -33,7 +33,7 @@ func (c *Connection) action(ctx context.Context, r wire.Request, id json.RawMess
 	ctx, end := c.begin(ctx, &r)
 	c.actions.Go(func() {
 		running := c.run(ctx)
-		defer c.stop(running)
+		defer running.stop()
 		reply, later, err := c.act(running, name, params)
 		err = running.inTime(err)
 		c.mu.Lock()

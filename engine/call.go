@@ -200,10 +200,10 @@ func (e *Engine) carryOut(ctx context.Context, c call) (json.RawMessage, error) 
 	if conn == nil || conn.tenant != t {
 		return nil, fmt.Errorf("%w: %q", ErrNoConnection, c.Connection)
 	}
-	ctx, cancel := t.bounded(ctx)
-	defer cancel()
-	value, err := e.onConnectionHere(ctx, conn, c)
-	return value, inTime(ctx, err)
+	running := t.bounded(ctx)
+	defer running.stop()
+	value, err := e.onConnectionHere(running, conn, c)
+	return value, inTime(running, err)
 }
 
 // onConnectionHere carries out c on a connection of this node.

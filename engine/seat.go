@@ -125,16 +125,16 @@ func (s *Seat) Open(ctx context.Context, info Info, sink Sink) (*Connection, err
 
 // open lets the connection in, or has that wait for its token; the error is a Close.
 func (c *Connection) open(ctx context.Context, info Info) error {
-	ctx, cancel := c.tenant.bounded(ctx)
-	defer cancel()
-	id, later, err := c.authenticate(ctx, info)
+	running := c.tenant.bounded(ctx)
+	defer running.stop()
+	id, later, err := c.authenticate(running, info)
 	if err != nil {
 		return err
 	}
 	if later {
-		return c.awaitToken(ctx)
+		return c.awaitToken(running)
 	}
-	if err := c.letIn(ctx); err != nil {
+	if err := c.letIn(running); err != nil {
 		return err
 	}
 	c.endBy(id.Expires)

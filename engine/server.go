@@ -213,9 +213,9 @@ func (e *Engine) Broadcast(ctx context.Context, id RoomID, from string, message 
 	if from != "" {
 		return e.onConnection(ctx, id.Tenant, from, call{Do: callSay, Room: id.Room, Value: message})
 	}
-	ctx, cancel := t.bounded(ctx)
-	defer cancel()
-	return inTime(ctx, e.send(ctx, t, id.Room, said{from: system, message: m}))
+	running := t.bounded(ctx)
+	defer running.stop()
+	return inTime(running, e.send(running, t, id.Room, said{from: system, message: m}))
 }
 
 // SendMessage sends a JSON value to one connection. An object without a context

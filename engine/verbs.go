@@ -99,7 +99,7 @@ func (c *Connection) Do(ctx context.Context, r wire.Request) {
 func (c *Connection) answer(ctx context.Context, r *wire.Request, id json.RawMessage) error {
 	begun := time.Now()
 	running := c.run(ctx)
-	defer c.stop(running)
+	defer running.stop()
 	res, err := c.carryOut(running, r)
 	if err = running.inTime(err); err != nil {
 		c.fail(wire.Response{ID: id, Request: r.Data}, err)

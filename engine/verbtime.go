@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"sync"
 	"time"
 )
 
@@ -23,58 +24,169 @@ type HangUpSink interface {
 	HungUp() bool
 }
 
-// running is a verb or an action that a connection carries out. Its context ends with
-// its time (limits.verbTimeout), with the connection, or when the client has gone. It
-// costs four allocations and one timer.
+// running is the context of a verb or an action that a connection carries out, or of
+// what an operator asks for. It ends with its time (limits.verbTimeout), with its
+// parent, with the connection, and when the client has gone.
+//
+// It costs one allocation while nobody waits for its end, and it has run for less than
+// goneCheck. After that it has a context of the standard library and a timer.
+//
+// Lock order: mu, then the connection's.
 type running struct {
-	context.Context
-	by    time.Time
-	end   context.CancelCauseFunc
-	timer *time.Timer
-}
+	parent    context.Context
+	conn      *Connection // nil: an operator asks
+	begun, by time.Time
 
-// Deadline is context.Context's.
-func (r *running) Deadline() (time.Time, bool) { return r.by, true }
+	mu    sync.Mutex
+	over  bool                    // stop was called
+	inner context.Context         // nil: nobody waits for the end
+	end   context.CancelCauseFunc // of inner
+	timer *time.Timer             // for look; nil: inner knows its deadline
+}
 
 // run gives a verb its time; stop must follow.
 func (c *Connection) run(ctx context.Context) *running {
-	limit := c.tenant.cfg().Limits.VerbTimeout
-	r := &running{by: time.Now().Add(limit)}
-	r.Context, r.end = context.WithCancelCause(ctx)
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.closed {
-		r.end(errGone)
-	}
-	c.running = append(c.running, r)
-	r.timer = time.AfterFunc(min(limit, goneCheck), func() { c.look(r) })
+	r := c.tenant.bounded(ctx)
+	r.conn = c
 	return r
 }
 
-func (c *Connection) stop(r *running) {
-	r.end(context.Canceled)
+// bounded gives what the server does at an operator's word the time of a verb; stop
+// must follow.
+func (t *tenant) bounded(ctx context.Context) *running {
+	now := time.Now()
+	return &running{parent: ctx, begun: now, by: now.Add(t.cfg().Limits.VerbTimeout)}
+}
+
+// Deadline is context.Context's.
+func (r *running) Deadline() (time.Time, bool) {
+	if by, ok := r.parent.Deadline(); ok && by.Before(r.by) {
+		return by, true
+	}
+	return r.by, true
+}
+
+// Done is context.Context's.
+func (r *running) Done() <-chan struct{} { return r.context().Done() }
+
+// Value is context.Context's. It gives the standard library's functions inner, so that
+// Cause is right and a context made of r costs no goroutine.
+func (r *running) Value(key any) any {
+	r.mu.Lock()
+	ctx := r.inner
+	r.mu.Unlock()
+	if ctx == nil {
+		ctx = r.parent
+	}
+	return ctx.Value(key)
+}
+
+// Err is context.Context's.
+func (r *running) Err() error {
+	if r.young() {
+		return r.parent.Err()
+	}
+	return r.context().Err()
+}
+
+// young reports whether r can have ended with its parent alone.
+func (r *running) young() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	now := time.Now()
+	return r.inner == nil && !r.over && now.Before(r.by) && now.Sub(r.begun) < goneCheck && (r.conn == nil || !r.conn.closing())
+}
+
+// context makes inner if there is none.
+func (r *running) context() context.Context {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.inner != nil {
+		return r.inner
+	}
+	if r.conn == nil {
+		ctx, cancel := context.WithDeadlineCause(r.parent, r.by, errTime)
+		r.inner, r.end = ctx, func(error) { cancel() }
+	} else {
+		r.inner, r.end = context.WithCancelCause(r.parent)
+	}
+	left := time.Until(r.by)
+	switch {
+	case r.over:
+		r.end(context.Canceled)
+	case r.conn == nil:
+	case left <= 0:
+		r.end(errTime)
+	case !r.conn.watch(r):
+		r.end(errGone)
+	default:
+		r.timer = time.AfterFunc(min(left, max(0, goneCheck-time.Since(r.begun))), r.look)
+	}
+	return r.inner
+}
+
+// watch has r end with the connection. It returns false if that has ended.
+func (c *Connection) watch(r *running) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	r.timer.Stop()
-	c.running = slices.DeleteFunc(c.running, func(o *running) bool { return o == r })
+	if !c.closed {
+		c.running = append(c.running, r)
+	}
+	return !c.closed
+}
+
+// stop ends r, whose work is done.
+func (r *running) stop() {
+	if !r.finish() && r.conn != nil && time.Since(r.begun) >= goneCheck {
+		r.conn.closeGone()
+	}
+}
+
+// finish reports whether look has looked for r.
+func (r *running) finish() (looked bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.over = true
+	if r.inner == nil {
+		return false
+	}
+	r.end(context.Canceled)
+	if r.timer != nil {
+		r.timer.Stop()
+	}
+	if c := r.conn; c != nil {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.running = slices.DeleteFunc(c.running, func(o *running) bool { return o == r })
+	}
+	return true
 }
 
 // look ends a verb whose time is over, and a connection whose client has gone.
-func (c *Connection) look(r *running) {
+func (r *running) look() {
 	left := time.Until(r.by)
 	if left <= 0 {
 		r.end(errTime)
 		return
 	}
-	if s, ok := c.out.sink.(HangUpSink); ok && s.HungUp() {
-		c.Close(Close{})
+	if r.conn.closeGone() {
 		return
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if r.Err() == nil {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.over {
 		r.timer.Reset(min(left, goneCheck))
 	}
+}
+
+// closeGone closes a connection whose client has gone.
+func (c *Connection) closeGone() bool {
+	s, ok := c.out.sink.(HangUpSink)
+	gone := ok && s.HungUp()
+	if gone {
+		c.Close(Close{})
+	}
+	return gone
 }
 
 // endRunning ends the verbs of a connection that is closed.
@@ -97,12 +209,7 @@ func (r *running) inTime(err error) error {
 }
 
 func overdue(ctx context.Context, err error) bool {
-	return err != nil && !errors.Is(err, ErrUnknown) && context.Cause(ctx) == errTime
-}
-
-// bounded gives what the server does at an operator's word the time of a verb.
-func (t *tenant) bounded(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeoutCause(ctx, t.cfg().Limits.VerbTimeout, errTime)
+	return err != nil && !errors.Is(err, ErrUnknown) && ctx.Err() != nil && context.Cause(ctx) == errTime
 }
 
 // inTime is the error of what was bounded: context.DeadlineExceeded where the time is
@@ -118,6 +225,6 @@ func inTime(ctx context.Context, err error) error {
 // may wait for it any more: it ends when the engine has, or after the time of a verb.
 func (e *Engine) completing(ctx context.Context, t *tenant) (context.Context, context.CancelFunc) {
 	ctx, cancel := e.patient(ctx)
-	ctx, late := t.bounded(ctx)
-	return ctx, func() { late(); cancel() }
+	r := t.bounded(ctx)
+	return r, func() { r.stop(); cancel() }
 }

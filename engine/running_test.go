@@ -1,0 +1,85 @@
+package engine
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+type key struct{}
+
+// newRunning is a verb of a connection, with its time.
+func newRunning(ctx context.Context, conn *Connection) *running {
+	now := time.Now()
+	return &running{parent: ctx, conn: conn, begun: now, by: now.Add(15 * time.Second)}
+}
+
+// A verb that nobody waits for costs one allocation for its time.
+func TestTheTimeOfAVerbIsOneAllocation(t *testing.T) {
+	c := &Connection{}
+	var kept context.Context
+	if n := testing.AllocsPerRun(100, func() {
+		r := newRunning(t.Context(), c)
+		if kept = r; kept.Err() != nil {
+			t.Fatal(kept.Err())
+		}
+		r.stop()
+	}); n > 1 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
+// The end of a verb is the same for its own context and those made of it, whether they
+// are asked before the end or after it.
+func TestTheEndOfAVerbReachesItsContexts(t *testing.T) {
+	for name, end := range map[string]struct {
+		by    func(r *running, parent context.CancelFunc)
+		cause error
+	}{
+		"its time is over":     {func(*running, context.CancelFunc) { time.Sleep(15 * time.Second) }, errTime},
+		"the parent ends":      {func(_ *running, parent context.CancelFunc) { parent() }, context.Canceled},
+		"it is done":           {func(r *running, _ context.CancelFunc) { r.stop() }, context.Canceled},
+		"the connection ended": {func(r *running, _ context.CancelFunc) { r.conn.closed = true; r.conn.endRunning() }, errGone},
+	} {
+		for when, wait := range map[string]func(r *running){
+			"nobody waits":     func(*running) {},
+			"somebody waits":   func(r *running) { r.Done() },
+			"after a second":   func(r *running) { time.Sleep(time.Second); r.Err() },
+			"a child was made": func(r *running) { _, cancel := context.WithCancel(r); defer cancel() },
+		} {
+			t.Run(name+", "+when, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					ctx, cancel := context.WithCancel(t.Context())
+					defer cancel()
+					r := newRunning(ctx, &Connection{})
+					defer r.stop()
+					wait(r)
+					if r.Err() != nil {
+						t.Fatalf("it has ended: %v", r.Err())
+					}
+					var child context.Context
+					made := func() {
+						var stop context.CancelFunc
+						child, stop = context.WithCancel(context.WithValue(r, key{}, 1))
+						t.Cleanup(stop)
+					}
+					if when != "nobody waits" {
+						made()
+					}
+					end.by(r, cancel)
+					synctest.Wait()
+					if child == nil {
+						made()
+					}
+					for who, ctx := range map[string]context.Context{"the verb": r, "its child": child} {
+						<-ctx.Done()
+						if ctx.Err() == nil || context.Cause(ctx) != end.cause {
+							t.Errorf("%s ended with %v, %v, want %v", who, ctx.Err(), context.Cause(ctx), end.cause)
+						}
+					}
+				})
+			})
+		}
+	}
+}
