@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/mootchat/moot/engine/api"
+	"github.com/mootchat/moot/engine/auth"
 	"github.com/mootchat/moot/engine/config"
 )
 
@@ -43,7 +44,14 @@ func TestATrialShowsAConfigAsItIsWritten(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	all := trials{now: func() *config.Config { return cfg }, from: newSources(config.Path{}, slog.New(slog.DiscardHandler)), turn: make(chan struct{}, 1)}
+	quiet := slog.New(slog.DiscardHandler)
+	from := newSources(config.Path{}, quiet)
+	rules, loaded, err := loadRules(t.Context(), cfg, quiet, nil, nil, auth.NewKeySets(nil, quiet), from)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { loaded.drop(); rules.Close() })
+	all := trials{now: func() *config.Config { return cfg }, from: from, rules: rules, turns: newTurns(1)}
 	try := func(changed map[string]any) string {
 		t.Helper()
 		event := map[string]any{"hook": "onSayReceive", "room": "hall", "message": "what the hunter2"}
