@@ -6,7 +6,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := run
 .NOTPARALLEL:
-.PHONY: run moot guests sdk runners check test race lint fuzz bench soak chaos toolchains redis tools release clean
+.PHONY: run moot guests sdk runners check test race lint fuzz bench soak chaos torture toolchains redis tools release clean
 
 GUESTS      := $(notdir $(patsubst %/main.go,%,$(wildcard guests/*/main.go)))
 GUEST_FILES := $(foreach g,$(GUESTS),guests/$(g)/$(g).wasm)
@@ -117,6 +117,12 @@ soak: guests
 # The faults of a cluster on Redis that take minutes, besides those of make test.
 chaos: tools runners guests
 	go test -race -tags chaos -count=1 -timeout 30m ./engine/cluster/redis ./engine/cli
+
+# Random faults against nodes that talk, for TORTURE; a round that fails prints its seed, and
+# TORTURE_SEED=SEED plays it again.
+TORTURE ?= 2m
+torture: redis
+	TORTURE=$(TORTURE) go test -tags chaos -count=1 -timeout 0 -run '^TestTorture$$' -v ./engine/cluster/redis
 
 # The compilers of the SDKs, and the npm packages that the lock files name.
 toolchains:

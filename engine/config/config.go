@@ -128,7 +128,17 @@ type Cluster struct {
 	Lease          time.Duration `yaml:"lease" default:"10s" min:"1s" max:"1h"`             // how long a silent node is believed to live
 	PublishTimeout time.Duration `yaml:"publishTimeout" default:"10s" min:"100ms" max:"5m"` // how long what needs the others may wait for them
 	Partitions     int           `yaml:"partitions" default:"16" min:"1" max:"1024"`        // of a Redis Cluster; the same on all nodes, for ever
+	Heal           Heal          `yaml:"heal"`
 	Redis          Redis         `yaml:"redis"`
+}
+
+// Heal bounds what nodes that missed something are given, whatever history clients get.
+type Heal struct {
+	For         time.Duration `yaml:"for" default:"15s" min:"1s" max:"10m"`
+	RoomBytes   ByteSize      `yaml:"roomBytes" default:"16MiB" min:"64KiB" max:"1GiB"`
+	TenantBytes ByteSize      `yaml:"tenantBytes" default:"64MiB" min:"64KiB" max:"64GiB"`
+	TotalBytes  ByteSize      `yaml:"totalBytes" default:"256MiB" min:"64KiB" max:"1024GiB"`
+	NodeBytes   ByteSize      `yaml:"nodeBytes" default:"64MiB" min:"64KiB" max:"64GiB"`
 }
 
 // Redis is where nodes meet, if Backend is "redis".

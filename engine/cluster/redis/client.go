@@ -67,39 +67,13 @@ func (l libraryLog) Printf(ctx context.Context, format string, args ...any) {
 	}
 }
 
-// generationScript notes whose life a partition is in: the replication id is
-// another after a failover, the run id after a restart. KEYS gen
-const generationScript = `
-local info = redis.call('INFO', 'server') .. redis.call('INFO', 'replication')
-local id = string.sub(string.match(info, 'master_replid:(%w+)'), 1, 12) .. string.sub(string.match(info, 'run_id:(%w+)'), 1, 8)
-if redis.call('GET', KEYS[1]) == id then return 0 end
-redis.call('SET', KEYS[1], id)
-return 1`
-
-// checkGeneration runs before anything else on every new connection, and a new
-// master is reached by new connections only: all that it writes carries a new
-// epoch. Errors are for what comes after to meet: this server may not be the
-// partition's, or a sentinel.
-func (c *Config) checkGeneration(ctx context.Context, conn *redis.Conn) error {
-	pipe := conn.Pipeline()
-	for _, tag := range tags(c.Partitions) {
-		pipe.Eval(ctx, generationScript, []string{keys{c.Prefix, tag}.of("gen")})
-	}
-	_, err := pipe.Exec(ctx)
-	var reply redis.Error
-	if err != nil && !errors.As(err, &reply) {
-		return err
-	}
-	return nil
-}
-
 // check fails unless the servers are such as a cluster can stand on.
 func (c *Config) check(ctx context.Context, client redis.UniversalClient) error {
 	if err := c.checkServers(ctx, client); err != nil {
 		return err
 	}
 	for _, tag := range tags(c.Partitions) {
-		if err := client.Eval(ctx, generationScript, []string{keys{c.Prefix, tag}.of("gen")}).Err(); err != nil {
+		if err := generationScript.Eval(ctx, client, keys{c.Prefix, tag}.generation()).Err(); err != nil {
 			return c.explain(err)
 		}
 	}

@@ -75,8 +75,8 @@ func (p *partition) settleAll(ctx context.Context, taken string) error {
 			n.handler.Rejoin(ctx, room, members)
 		}
 	}
-	if taken == "0" {
-		return p.strangers(ctx)
+	if err := p.strangers(ctx); err != nil || taken == "0" {
+		return err
 	}
 	return n.ask(ctx, "come back", func(ctx context.Context) error {
 		return backScript.Run(ctx, n.client, []string{p.keys.of("taken", n.process)}, taken).Err()

@@ -63,6 +63,9 @@ type Config struct {
 	// deployment; the other modes have one.
 	Partitions int
 
+	// Heal bounds what is kept for nodes that missed something.
+	Heal Heal
+
 	Log *slog.Logger // nil: nothing is logged
 
 	// Instrument is called for each client before it is used: it may add hooks
@@ -78,6 +81,24 @@ type Config struct {
 	dialer dialer
 }
 
+// Heal bounds what rooms keep for nodes to heal by, whatever history clients get: what
+// was said in the last For, as long as it fits. Where more is said a room forgets sooner,
+// and a node that missed it counts a gap.
+type Heal struct {
+	For         time.Duration // 1 s to 10 min, 0 is 15 s
+	RoomBytes   int64         // of a room; 0 is 16 MiB
+	TenantBytes int64         // of a tenant, in each partition; 0 is 64 MiB
+	TotalBytes  int64         // of all in Redis, the partitions in equal parts; 0 is 256 MiB
+	NodeBytes   int64         // what this node remembers of what it said, to say it again after a failover; 0 is 64 MiB
+}
+
+func (h Heal) complete() Heal {
+	return Heal{
+		For: cmp.Or(h.For, 15*time.Second), RoomBytes: cmp.Or(h.RoomBytes, 16<<20), TenantBytes: cmp.Or(h.TenantBytes, 64<<20),
+		TotalBytes: cmp.Or(h.TotalBytes, 256<<20), NodeBytes: cmp.Or(h.NodeBytes, 64<<20),
+	}
+}
+
 var name = regexp.MustCompile(`^[a-z0-9-]{1,63}$`)
 
 // complete gives the config with its defaults, or an error that names all that is
@@ -87,6 +108,7 @@ func (c Config) complete() (Config, error) {
 	c.Prefix = cmp.Or(c.Prefix, "moot")
 	c.Lease = cmp.Or(c.Lease, 10*time.Second)
 	c.PublishTimeout = cmp.Or(c.PublishTimeout, 10*time.Second)
+	c.Heal = c.Heal.complete()
 	if c.Mode != Cluster {
 		c.Partitions = 1
 	}
@@ -122,6 +144,10 @@ func (c *Config) problems() error {
 	say(!name.MatchString(c.Node), "node name %q: want 1 to 63 of a-z, 0-9 and -", c.Node)
 	say(c.Lease < time.Second || c.Lease > time.Hour, "lease %v: want 1s to 1h", c.Lease)
 	say(c.PublishTimeout < 100*time.Millisecond, "publish timeout %v: want 100ms or more", c.PublishTimeout)
+	say(c.Heal.For < time.Second || c.Heal.For > 10*time.Minute, "heal for %v: want 1s to 10m", c.Heal.For)
+	for _, bytes := range []int64{c.Heal.RoomBytes, c.Heal.TenantBytes, c.Heal.TotalBytes, c.Heal.NodeBytes} {
+		say(bytes < 64<<10, "heal bytes %d: want 65536 or more", bytes)
+	}
 	say(c.Partitions < 1 || c.Partitions > 1024, "%d partitions: want 1 to 1024", c.Partitions)
 	return errors.Join(wrong...)
 }

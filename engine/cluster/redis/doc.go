@@ -15,10 +15,13 @@
 //     again after a lost answer, it is there once.
 //   - A subscribed node hands over every message of the room once, in order. What
 //     a broken connection, a silent server or a failover kept from it, it reads
-//     from history: 256 messages, or 5 minutes. What left history before, it
+//     from the room's stream: what Config.Heal keeps. What the room had forgotten, it
 //     counts (engine.ClusterStats.Gaps) and logs.
-//   - After a failover, who published a message that the new master lacks within
-//     15 s publishes it again, in its old order among his own.
+//   - After a failover the messages that the new master lacks are published again, in
+//     their old order and before anything new, by the nodes that published them within
+//     Heal.For (replay.go). A new epoch begins with each life of a master, which every
+//     publish and every beat looks at (generation.go).
+//   - Nobody is taken for dead while Redis was away, and for a lease after it.
 //   - leave is run for a dead node's members by one survivor. If that dies in the
 //     midst, it is not run again, and is counted (LeaveUnknown). A node that was
 //     only cut off does not run leave for those whom a survivor has let go; they

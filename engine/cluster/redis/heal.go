@@ -8,22 +8,44 @@ import (
 )
 
 // healPage is how many messages are read from history at once.
-const healPage = 64
+const (
+	healPage  = 64
+	healBytes = 512 << 10 // and their bytes, unless the first alone has more
+)
 
-// sinceScript reads what a room has after a position: its epoch, the offset of its
-// last message, that of the first one to be read, and pairs of offset and entry.
-// In an epoch that began before the position it is read from its beginning: a new
-// master may have had less than was heard.
+// sinceScript reads what a room has after a position: its epoch, the offset of its last
+// message, that of the first one to be read, and pairs of offset and entry.
 //
-// KEYS meta history   ARGV epoch offset limit
+// The reader tells the last position that it has in each of its latest epochs, the
+// newest first. The first of them that the room's past knows says where the two part:
+// after it a new master may have had less than was heard, or something else. A room that
+// had said nothing, or has lost all that it had, is read from its beginning; where the
+// reader's epochs are forgotten, all that there is.
+//
+// KEYS meta history   ARGV limit bytes (epoch offset)*
 var sinceScript = redis.NewScript(`
-local m = redis.call('HMGET', KEYS[1], 'e', 'o', 's')
+local m = redis.call('HMGET', KEYS[1], 'e', 'o', 'q')
 if not m[1] then return {'', '0', '0'} end
-local top, start, from = tonumber(m[2]), tonumber(m[3]), tonumber(ARGV[2]) + 1
-if m[1] ~= ARGV[1] and start < from - 1 then from = start + 1 end
-local out = {m[1], m[2], tostring(from)}
+local top, from, ends = tonumber(m[2]), nil, {[m[1]] = tonumber(m[2])}
+for epoch, last in string.gmatch(m[3] or '', '(%S+):(%d+)') do ends[epoch] = ends[epoch] or tonumber(last) end
+for i = 3, #ARGV, 2 do
+  local last = ends[ARGV[i]]
+  if last then
+    from = math.min(last, tonumber(ARGV[i + 1])) + 1
+    break
+  end
+end
+if not from and (ARGV[3] == '' or not m[3] or m[3] == '') then
+  from = 1
+elseif not from then
+  local first = redis.call('XRANGE', KEYS[2], '-', '+', 'COUNT', 1)[1]
+  from = first and tonumber(string.sub(first[1], 3)) or top + 1
+end
+local out, bytes = {m[1], m[2], tostring(from)}, 0
 if from > top then return out end
-for _, x in ipairs(redis.call('XRANGE', KEYS[2], '0-' .. from, '0-' .. top, 'COUNT', ARGV[3])) do
+for _, x in ipairs(redis.call('XRANGE', KEYS[2], '0-' .. from, '0-' .. top, 'COUNT', ARGV[1])) do
+  bytes = bytes + #x[2][2]
+  if bytes > tonumber(ARGV[2]) and #out > 3 then break end
   out[#out + 1] = string.sub(x[1], 3)
   out[#out + 1] = x[2][2]
 end
@@ -32,10 +54,7 @@ return out`)
 // heal hands over all that history has after the room's position.
 func (s *sub) heal(ctx context.Context, life uint64) error {
 	for {
-		s.mu.Lock()
-		pos := s.pos
-		s.mu.Unlock()
-		page, err := s.p.since(ctx, s.key, pos)
+		page, err := s.p.since(ctx, s.key, s.places())
 		if err != nil {
 			s.again(life)
 			return err
@@ -93,11 +112,15 @@ func (s *sub) missed(from, to uint64) {
 	}
 }
 
-func (p *partition) since(ctx context.Context, room string, pos position) (page, error) {
+func (p *partition) since(ctx context.Context, room string, places []position) (page, error) {
 	ctx, cancel := context.WithTimeout(ctx, 2*readTimeout)
 	defer cancel()
 	keys := []string{p.keys.of("m", room), p.keys.of("h", room)}
-	v, err := sinceScript.Run(ctx, p.n.client, keys, pos.epoch, pos.offset, healPage).StringSlice()
+	args := []any{healPage, healBytes}
+	for _, pos := range places {
+		args = append(args, pos.epoch, pos.offset)
+	}
+	v, err := sinceScript.Run(ctx, p.n.client, keys, args...).StringSlice()
 	if err != nil {
 		return page{}, err
 	}

@@ -15,23 +15,32 @@ import (
 // is the room's name as it is. A process (see lease.go) has neither / nor : in it.
 //
 //	moot:{t}:gen            which server's life this partition is in
+//	moot:{t}:settling       string: the generation is not open yet; until when it waits, ms by Redis' clock
+//	moot:{t}:staged         zset: PROCESS|NUMBER of a batch to be published again -> when it was published, us
+//	moot:{t}:batches        hash: the same -> what it says
+//	moot:{t}:reported       hash: processes that have staged all they had; #former if one of them knew another generation
 //	moot:{t}:data           string: a name of the data, made with it: another says that Redis began empty
 //	moot:{t}:pub:PRODUCER   string: the last batch, and its answer
 //	moot:{t}:m:ROOM         hash: e epoch, o offset of the last message, s offset before the epoch's first, g generation,
-//	                        k offset of the first that history has; without k it has none
+//	                        k offset of the first that history has; without k it has none; q former epochs and their last
+//	                        offsets; mk marks; w, packed: bytes said so far, the offset that may be trimmed, time, bytes and
+//	                        offset of the last mark, how long the stream lives, and until when (see say.go)
+//	moot:{t}:said, said:TENANT, saidlong:TENANT   hash: span of time -> bytes said in it
 //	moot:{t}:h:ROOM         stream: id 0-<offset>, field d: an entry, t: ms when it came, if history is to have it
 //	moot:{t}:c:ROOM         channel of envelopes
 //	moot:{t}:probe:NODE     channel: does what we publish come to us?
 //	moot:{t}:rooms:TENANT   hash: name -> token of who created it
 //	moot:{t}:rl:TENANT      zset: the names of those rooms, all scores 0, for pages of them
 //	moot:{t}:alive          zset: process -> end of its lease, ms by Redis' clock; 0: it has been given up
+//	moot:{t}:beat           string: when a lease was renewed last, ms by Redis' clock
+//	moot:{t}:grace          string: nobody is taken for dead while it is there
 //	moot:{t}:rn:ROOM        hash: process -> how many members
 //	moot:{t}:rm:PROCESS:ROOM hash: connection -> record
 //	moot:{t}:ri:PROCESS:ROOM zset: its connections in order, all scores 0
 //	moot:{t}:nr:PROCESS      set: rooms in which it has members
 //	moot:{t}:pt:PROCESS      set: <connection>/<room> of those for whom leave is being run
 //	moot:{t}:taken:PROCESS   string: how often members of a process that was taken for dead were handed to others
-//	moot:{t}:lv:PROCESS      hash: those whom it is letting go: #seq, #room, m<connection> -> record
+//	moot:{t}:lv:PROCESS      hash: those whom it is letting go: #seq, m<connection>/<room> -> record
 //	moot:{t}:parked          hash: key -> session
 //	moot:{t}:ends            zset: key of a parked session -> its end, ms by Redis' clock
 //	moot:{t}:got:TOKEN       string: a session that was just taken

@@ -23,16 +23,27 @@ return {ARGV[1], tonumber(ARGV[2])}`)
 
 // beatScript renews a process's lease, and says whether it was on record: 0 or 1,
 // how often its members were handed to others, in whose life the partition is and
-// which data it holds: another name says that the data before is lost. The time by
-// Redis' clock follows, and the processes whose leases have ended.
-// What stands between is whether sessions are to end.
-// KEYS alive taken gen data ends   ARGV process lease name
-var beatScript = redis.NewScript(luaNow + `
+// which data it holds: another name says that the data before is lost. Whether the
+// generation is unsettled follows, whether sessions are to end, the time by Redis'
+// clock, when the next lease ends, and the processes whose leases have ended.
+//
+// While Redis was away nobody could renew. The first beat after no node's has come for
+// half a lease gives all one lease more before anybody is taken for dead.
+//
+// KEYS alive taken gen settling data ends beat grace   ARGV process lease name
+var beatScript = redis.NewScript(luaNow + luaGeneration + `
+local gen = generation(KEYS[3], KEYS[4], now, false)
 local lease = redis.call('ZSCORE', KEYS[1], ARGV[1])
-redis.call('SET', KEYS[4], ARGV[3], 'NX')
+local last = redis.call('GET', KEYS[7])
+if last and math.abs(now - last) > ARGV[2] / 2 then redis.call('SET', KEYS[8], 1, 'PX', ARGV[2]) end
+redis.call('SET', KEYS[7], string.format('%.0f', now), 'PX', 86400000)
+redis.call('SET', KEYS[5], ARGV[3], 'NX')
 redis.call('ZADD', KEYS[1], now + ARGV[2], ARGV[1])
-return {lease and 1 or 0, redis.call('GET', KEYS[2]) or '0', redis.call('GET', KEYS[3]) or '', redis.call('GET', KEYS[4]),
-  #redis.call('ZRANGEBYSCORE', KEYS[5], '-inf', now, 'LIMIT', 0, 1), now, unpack(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'LIMIT', 0, 100))}`)
+local ended = {}
+if redis.call('EXISTS', KEYS[8]) == 0 then ended = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'LIMIT', 0, 100) end
+local next = redis.call('ZRANGEBYSCORE', KEYS[1], '(' .. now, '+inf', 'WITHSCORES', 'LIMIT', 0, 1)[2]
+return {lease and 1 or 0, redis.call('GET', KEYS[2]) or '0', gen, redis.call('GET', KEYS[5]), redis.call('EXISTS', KEYS[4]),
+  #redis.call('ZRANGEBYSCORE', KEYS[6], '-inf', now, 'LIMIT', 0, 1), now, tonumber(next), unpack(ended)}`)
 
 // arrive takes the node's name and puts it on the list of those alive.
 func (n *Node) arrive(ctx context.Context) error {
@@ -55,7 +66,8 @@ func (n *Node) arrive(ctx context.Context) error {
 	for _, p := range n.parts {
 		if err := n.ask(ctx, "begin", func(ctx context.Context) error {
 			found, err := p.beat(ctx)
-			p.generation, p.data = found.generation, found.data
+			p.generation, p.data, p.lane.gen = found.generation, found.data, found.generation
+			p.learn(found.generation, true)
 			return err
 		}); err != nil {
 			return err
@@ -80,19 +92,22 @@ func (n *Node) hold(ctx context.Context) (holder string, err error) {
 
 // pulse is what a beat found.
 type pulse struct {
-	known      bool     // the process was on record
-	taken      string   // how often its members were handed to others; "0": never
-	generation string   // of the partition
-	data       string   // its name
-	ending     bool     // there are sessions whose time is over
-	ended      []string // the processes whose leases have ended
+	known      bool          // the process was on record
+	taken      string        // how often its members were handed to others; "0": never
+	generation string        // of the partition
+	data       string        // its name
+	unsettled  bool          // the generation is
+	ending     bool          // there are sessions whose time is over
+	next       time.Duration // until the next lease ends
+	ended      []string      // the processes whose leases have ended
 }
 
 // beat renews the lease in a partition.
 func (p *partition) beat(ctx context.Context) (found pulse, err error) {
 	ctx, cancel := context.WithTimeout(ctx, 2*readTimeout)
 	defer cancel()
-	keys := []string{p.keys.of("alive"), p.keys.of("taken", p.n.process), p.keys.of("gen"), p.keys.of("data"), p.keys.of("ends")}
+	k := p.keys
+	keys := []string{k.of("alive"), k.of("taken", p.n.process), k.of("gen"), k.of("settling"), k.of("data"), k.of("ends"), k.of("beat"), k.of("grace")}
 	v, err := beatScript.Run(ctx, p.n.client, keys, p.n.process, p.n.cfg.Lease.Milliseconds(), token()).Slice()
 	if err != nil {
 		return found, err
@@ -105,10 +120,12 @@ func (p *partition) beat(ctx context.Context) (found pulse, err error) {
 
 func (p *partition) parsePulse(v values) (pulse, error) {
 	known, err1 := v.number(0)
-	ending, err2 := v.number(4)
-	now, err3 := v.number(5)
-	ended, err4 := v.texts(6)
-	if err := errors.Join(err1, err2, err3, err4); err != nil {
+	unsettled, err2 := v.number(4)
+	ending, err3 := v.number(5)
+	now, err4 := v.number(6)
+	next, err5 := v.number(7)
+	ended, err6 := v.texts(8)
+	if err := errors.Join(err1, err2, err3, err4, err5, err6); err != nil {
 		return pulse{}, err
 	}
 	texts, err := v[1:4].texts(0)
@@ -116,12 +133,15 @@ func (p *partition) parsePulse(v values) (pulse, error) {
 		return pulse{}, err
 	}
 	p.n.skew.Store(now - time.Now().UnixMilli())
-	return pulse{known == 1, texts[0], texts[1], texts[2], ending != 0, ended}, nil
+	return pulse{known == 1, texts[0], texts[1], texts[2], unsettled != 0, ending != 0, time.Duration(next-now) * time.Millisecond, ended}, nil
 }
 
-// keepLease renews the leases until the node's life ends, or another has its name.
-func (n *Node) keepLease() {
-	ticks := time.NewTicker(min(time.Second, n.cfg.Lease/4))
+// beatEvery is how often a lease is renewed.
+func (c *Config) beatEvery() time.Duration { return min(time.Second, c.Lease/4) }
+
+// keepName keeps the node's name until its life ends, or another has it.
+func (n *Node) keepName() {
+	ticks := time.NewTicker(n.cfg.beatEvery())
 	defer ticks.Stop()
 	for {
 		select {
@@ -137,31 +157,48 @@ func (n *Node) keepLease() {
 		if err != nil {
 			reload(n.life, n.client)
 		}
-		n.beatAll(n.life)
 	}
 }
 
-func (n *Node) beatAll(ctx context.Context) {
-	for _, p := range n.parts {
-		found, err := p.beat(ctx)
-		if err != nil {
-			if ctx.Err() == nil {
-				n.cfg.Log.Warn("the lease is not renewed", "error", err)
-			}
-			continue
+// keepLease renews the lease in the partition until the node's life ends. Where a
+// lease of another node ends before the next beat is due, it looks then.
+func (p *partition) keepLease() {
+	n := p.n
+	every := n.cfg.beatEvery()
+	for timer := time.NewTimer(every); ; {
+		select {
+		case <-timer.C:
+		case <-n.life.Done():
+			timer.Stop()
+			return
 		}
-		n.offer(p, found)
-		p.comeBack(found)
+		timer.Reset(min(every, p.renew(n.life, every)))
 	}
+}
+
+// renew gives the time until the next lease ends, at most most.
+func (p *partition) renew(ctx context.Context, most time.Duration) time.Duration {
+	p.lane.tidy(time.Now())
+	found, err := p.beat(ctx)
+	if err != nil {
+		if ctx.Err() == nil {
+			p.n.cfg.Log.Warn("the lease is not renewed", "error", err)
+		}
+		return most
+	}
+	p.learn(found.generation, found.unsettled)
+	p.offer(found)
+	p.comeBack(found)
+	return min(most, max(found.next+time.Millisecond, 10*time.Millisecond))
 }
 
 // quitScript takes a process off the list: whom it was letting go and has not, it leaves as
-// members of its own; its lease ends. KEYS alive nr lv pt   ARGV process base connection*
+// members of its own; its lease ends. KEYS alive nr lv pt   ARGV process base (connection room)*
 var quitScript = redis.NewScript(`
-local room = redis.call('HGET', KEYS[3], '#room')
-for i = 3, #ARGV do
-  local record = redis.call('HGET', KEYS[3], 'm' .. ARGV[i])
-  if room and record then
+for i = 3, #ARGV, 2 do
+  local room = ARGV[i + 1]
+  local record = redis.call('HGET', KEYS[3], 'm' .. ARGV[i] .. '/' .. room)
+  if record then
     local own = ARGV[1] .. ':' .. room
     redis.call('HSET', ARGV[2] .. 'rm:' .. own, ARGV[i], record)
     redis.call('ZADD', ARGV[2] .. 'ri:' .. own, 0, ARGV[i])
@@ -186,11 +223,13 @@ const departTimeout = 2 * time.Second
 func (n *Node) depart() {
 	ctx, cancel := context.WithTimeout(context.Background(), departTimeout)
 	defer cancel()
-	left, room := n.roster.unfinished()
+	left := n.roster.unfinished()
 	for _, p := range n.parts {
 		args := []any{n.process, p.keys.base()}
-		if q, _ := n.at(room); q == p {
-			args = append(args, left...)
+		for _, at := range left {
+			if q, key := n.at(at.room); q == p {
+				args = append(args, at.id, key)
+			}
 		}
 		keys := []string{p.keys.of("alive"), p.keys.of("nr", n.process), p.keys.of("lv", n.process), p.keys.of("pt", n.process)}
 		if err := quitScript.Run(ctx, n.client, keys, args...).Err(); err != nil {

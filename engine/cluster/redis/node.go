@@ -17,19 +17,19 @@ import (
 
 // Node is one engine's handle on a cluster: its Broker, Rooms, Presence and Nodes.
 type Node struct {
-	cfg       Config
-	client    redis.UniversalClient
-	operators redis.UniversalClient // for what engine.ForOperator marks
-	reader    redis.UniversalClient // of the inbox: it waits in Redis for what comes
-	process   string                // <node>#<random>: no other ever had it
-	parts     []*partition
-	made      made
-	calls     calls
-	roster    roster
-	ended     chan deaths   // one slot for each partition
-	answering chan struct{} // a slot for each call that the handler is answering
-	skew      atomic.Int64  // Redis' clock less ours, ms
-	queued    queue         // what waits to be published, in all partitions
+	cfg        Config
+	client     redis.UniversalClient
+	operators  redis.UniversalClient // for what engine.ForOperator marks
+	reader     redis.UniversalClient // of the inbox: it waits in Redis for what comes
+	process    string                // <node>#<random>: no other ever had it
+	parts      []*partition
+	made       made
+	calls      calls
+	roster     roster
+	answering  chan struct{} // a slot for each call that the handler is answering
+	skew       atomic.Int64  // Redis' clock less ours, ms
+	queued     queue         // what waits to be published, in all partitions
+	remembered atomic.Int64  // bytes of what was published lately, in all partitions
 
 	ran     atomic.Bool
 	started chan struct{} // closed when Run has begun, or failed to
@@ -91,7 +91,6 @@ func Open(ctx context.Context, cfg Config) (*Node, error) {
 	n.calls.open = map[string]chan reply{}
 	n.roster.init()
 	n.answering = make(chan struct{}, callsAtOnce)
-	n.ended = make(chan deaths, cfg.Partitions)
 	for _, tag := range tags(cfg.Partitions) {
 		n.parts = append(n.parts, newPartition(n, keys{cfg.Prefix, tag}))
 	}
@@ -206,9 +205,10 @@ func (n *Node) work() {
 		all.Go(p.lane.run)
 		all.Go(p.quick.run)
 		all.Go(p.listen)
+		all.Go(p.keepLease)
+		all.Go(p.reap)
 	}
-	all.Go(n.keepLease)
-	all.Go(n.reap)
+	all.Go(n.keepName)
 	all.Go(n.readInbox)
 	<-n.life.Done()
 	n.shut()
@@ -287,6 +287,8 @@ type partition struct {
 	lane  lane
 	quick lane // of ephemeral messages
 
+	ended chan pulse // one slot: what is for the reaper
+
 	generation string       // at the last beat, as data; of who keeps the lease
 	data       string       // which data the partition holds
 	emptied    atomic.Bool  // the rooms may be off record too
@@ -297,11 +299,12 @@ type partition struct {
 
 	mu      sync.Mutex
 	session *session        // nil while there is none
+	current string          // the generation that was heard of last
 	subs    map[string]*sub // by channel
 }
 
 func newPartition(n *Node, k keys) *partition {
-	p := &partition{n: n, keys: k, subs: map[string]*sub{}}
+	p := &partition{n: n, keys: k, subs: map[string]*sub{}, ended: make(chan pulse, 1)}
 	p.lane = lane{p: p, wake: make(chan struct{}, 1)}
 	p.quick = lane{p: p, wake: make(chan struct{}, 1)}
 	return p

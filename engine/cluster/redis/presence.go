@@ -62,7 +62,7 @@ if redis.call('HDEL', KEYS[2], ARGV[2]) == 1 then
   end
   return 1
 end
-if redis.call('HGET', KEYS[5], '#room') == ARGV[3] then redis.call('HDEL', KEYS[5], 'm' .. ARGV[2]) end
+redis.call('HDEL', KEYS[5], 'm' .. ARGV[2] .. '/' .. ARGV[3])
 return 0`)
 
 // membersScript reads a page: 1 if there is more, the process and pairs of

@@ -23,63 +23,33 @@ const (
 	queueCount = 10_000   // messages that wait, of a node
 	queueBytes = 16 << 20 // and their bytes
 
-	historyCount = 256 // messages of a room, about
-	historyTTL   = 5 * time.Minute
-	metaTTL      = 24 * time.Hour
-	producerTTL  = time.Hour // far longer than a batch is tried
+	producerTTL = time.Hour // far longer than a batch is tried
+	metaTTL     = 24 * time.Hour
 )
 
-// publishScript publishes a batch, once however often it is asked to. The answer
-// is the generation and the positions. If the generation is not the one that the
-// publisher knows, it does nothing and answers ! and the new one.
+// publishScript publishes a batch, once however often it is asked to, and answers with
+// the generation and the time in us. If the generation is not the one that the publisher
+// knows it does nothing and answers !, the generation, and the number of the publisher's
+// last batch that this server has; ? while the generation is unsettled.
 //
-// All messages are kept for nodes to heal by. Those that history is to have know
-// when they came, and are the last ones without a gap: k is the offset of the first.
-//
-// KEYS gen pub (meta history)*
-// ARGV seq command historyTTL metaTTL historyCount epoch producerTTL generation (channel entry keep keepFor)*
-var publishScript = redis.NewScript(`
-local done = redis.call('GET', KEYS[2])
-if done then
-  local bar = string.find(done, '|', 1, true)
-  if tonumber(string.sub(done, 1, bar - 1)) >= tonumber(ARGV[1]) then return string.sub(done, bar + 1) end
+// KEYS gen settling pub
+// ARGV base command token producerTTL window roomBytes tenantBytes allBytes seq generation (room entry keep keepFor)*
+var publishScript = redis.NewScript(luaNow + luaGeneration + `
+local had = redis.call('GET', KEYS[3])
+local last = 0
+if had then
+  local bar = string.find(had, '|', 1, true)
+  last = tonumber(string.sub(had, 1, bar - 1))
+  if last >= tonumber(ARGV[9]) then return string.sub(had, bar + 1) end
 end
-local gen = redis.call('GET', KEYS[1]) or ''
-if ARGV[8] ~= '' and ARGV[8] ~= gen then return '!' .. gen end
-local out, now = {gen}, nil
-for i = 1, (#KEYS - 2) / 2 do
-  local meta, history, channel, entry = KEYS[1 + 2*i], KEYS[2 + 2*i], ARGV[5 + 4*i], ARGV[6 + 4*i]
-  local keep, count, ttl, life = tonumber(ARGV[7 + 4*i]), ARGV[5], ARGV[3], ARGV[4]
-  local offset = redis.call('HINCRBY', meta, 'o', 1)
-  local was = redis.call('HMGET', meta, 'e', 'g', 'k')
-  local epoch = was[1]
-  if not epoch or was[2] ~= gen then
-    epoch = ARGV[6]
-    redis.call('HSET', meta, 'e', epoch, 'g', gen, 's', offset - 1)
-    if offset == 1 then redis.call('DEL', history) end
-  end
-  if keep == 0 then
-    if was[3] then redis.call('HDEL', meta, 'k') end
-    redis.call('XADD', history, 'MAXLEN', '~', count, '0-' .. offset, 'd', entry)
-  else
-    if not was[3] then redis.call('HSET', meta, 'k', offset) end
-    if not now then
-      local t = redis.call('TIME')
-      now = t[1] * 1000 + math.floor(t[2] / 1000)
-    end
-    local keepFor = ARGV[8 + 4*i]
-    if keep > tonumber(count) then count = keep end
-    if tonumber(keepFor) > tonumber(ttl) then ttl = keepFor end
-    if tonumber(keepFor) > tonumber(life) then life = keepFor end
-    redis.call('XADD', history, 'MAXLEN', '~', count, '0-' .. offset, 'd', entry, 't', now)
-  end
-  redis.call('PEXPIRE', history, ttl)
-  redis.call('PEXPIRE', meta, life)
-  redis.call(ARGV[2], channel, epoch .. ':' .. offset .. ':' .. entry)
-  out[i + 1] = epoch .. ':' .. offset
-end
-local answer = table.concat(out, ' ')
-redis.call('SET', KEYS[2], ARGV[1] .. '|' .. answer, 'PX', ARGV[7])
+local gen = generation(KEYS[1], KEYS[2], now, false)
+if ARGV[10] ~= gen then return '!' .. gen .. ' ' .. last end
+if redis.call('EXISTS', KEYS[2]) == 1 then return '?' end
+` + luaSay + `
+local say, done = sayer(ARGV[1], gen, ARGV[2], ARGV[3], tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8]))
+for i = 11, #ARGV, 4 do say(ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]) end
+local answer = done()
+redis.call('SET', KEYS[3], ARGV[9] .. '|' .. answer, 'PX', ARGV[4])
 return answer`)
 
 // queue counts what waits in all lanes of a node.
@@ -110,21 +80,28 @@ type lane struct {
 	waiting []*parcel
 	closed  bool
 
+	unsettled atomic.Bool // the generation may be another: what it lacks is to be published again
+
 	// Of the one goroutine that publishes.
 	seq    uint64 // of the last batch
-	gen    string // of the last answer
+	gen    string // that the lane has settled with
 	recent recent
 }
 
 // ephemeral says whether it is the lane of messages that are not kept.
 func (l *lane) ephemeral() bool { return l == &l.p.quick }
 
+// message is what is said in a room.
+type message struct {
+	room  string // key
+	entry string
+	keep  engine.Keep
+}
+
 // parcel is a message on its way to Redis.
 type parcel struct {
+	message
 	ctx      context.Context // of who publishes
-	room     string          // key
-	entry    string
-	keep     engine.Keep
 	deadline time.Time
 	taken    atomic.Bool // by the batch, or by who gave it up
 	done     chan error  // one slot
@@ -137,7 +114,7 @@ func (n *Node) Publish(ctx context.Context, room engine.RoomID, payload []byte, 
 		return err
 	}
 	p, key := n.at(room)
-	item := &parcel{ctx: ctx, room: key, keep: keep, deadline: time.Now().Add(n.cfg.PublishTimeout), done: make(chan error, 1)}
+	item := &parcel{message: message{room: key, keep: keep}, ctx: ctx, deadline: time.Now().Add(n.cfg.PublishTimeout), done: make(chan error, 1)}
 	l := &p.lane
 	if keep.Ephemeral {
 		l = &p.quick
@@ -169,11 +146,15 @@ func (l *lane) put(item *parcel, payload []byte) error {
 		return fmt.Errorf("publish: too much is waiting: %w", engine.ErrUnavailable)
 	}
 	l.waiting = append(l.waiting, item)
+	l.rouse()
+	return nil
+}
+
+func (l *lane) rouse() {
 	select {
 	case l.wake <- struct{}{}:
 	default:
 	}
-	return nil
 }
 
 // run sends batches until the node's life ends.
@@ -190,7 +171,14 @@ func (l *lane) run() {
 			l.close()
 			return
 		}
-		for batch := l.take(); len(batch) > 0 && ctx.Err() == nil; batch = l.take() {
+		for {
+			if l.unsettled.Swap(false) {
+				l.settle(ctx)
+			}
+			batch := l.take()
+			if len(batch) == 0 || ctx.Err() != nil {
+				break
+			}
 			send(l.p.n.cfg.traced(ctx, batch), batch)
 		}
 	}
@@ -254,24 +242,21 @@ func (l *lane) close() {
 // of its messages has waited long enough: the script publishes it once.
 func (l *lane) send(ctx context.Context, batch []*parcel) {
 	l.seq++
-	keys, args := l.compose(batch)
 	deadline := slices.MaxFunc(batch, func(a, b *parcel) int { return a.deadline.Compare(b.deadline) }).deadline
 	outcome := engine.ErrUnavailable
 	for b := (backoff{10 * time.Millisecond, 200 * time.Millisecond}); ; {
-		answer, err := l.ask(ctx, keys, args)
-		if gen, changed := strings.CutPrefix(answer, "!"); err == nil && changed {
-			l.replay(ctx, gen)
-			l.seq++
-			keys, args = l.compose(batch)
-			continue
-		}
-		if err == nil {
+		answer, err := l.ask(ctx, batch)
+		if err == nil && (answer == "?" || strings.HasPrefix(answer, "!")) {
+			if err = l.restore(ctx, deadline); err == nil {
+				continue
+			}
+		} else if err == nil {
 			err = l.accepted(batch, answer)
 		}
 		if err == nil {
 			return
 		}
-		if !isRefusal(err) {
+		if !isRefusal(err) && !errors.Is(err, errUnsettled) {
 			outcome = engine.ErrUnknown
 		}
 		if !isPassing(err) || time.Now().After(deadline) || !b.pause(ctx) {
@@ -284,34 +269,37 @@ func (l *lane) send(ctx context.Context, batch []*parcel) {
 	}
 }
 
-func (l *lane) ask(ctx context.Context, keys []string, args []any) (string, error) {
+func (l *lane) ask(ctx context.Context, batch []*parcel) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, 2*readTimeout)
 	defer cancel()
-	return publishScript.Run(ctx, l.p.n.client, keys, args...).Text()
+	args := append(l.p.saying(), l.seq, l.gen)
+	for _, item := range batch {
+		args = append(args, item.room, item.entry, max(item.keep.Messages, 0), max(item.keep.For.Milliseconds(), 0))
+	}
+	k := l.p.keys
+	return publishScript.Run(ctx, l.p.n.client, append(k.generation(), k.of("pub", l.p.n.process)), args...).Text()
 }
 
-func (l *lane) compose(batch []*parcel) (keys []string, args []any) {
-	k := l.p.keys
-	command := l.p.n.publishCommand()
-	keys = append(keys, k.of("gen"), k.of("pub", l.p.n.process))
-	args = append(args, l.seq, command, historyTTL.Milliseconds(), metaTTL.Milliseconds(), historyCount, token(), producerTTL.Milliseconds(), l.gen)
-	for _, item := range batch {
-		keys = append(keys, k.of("m", item.room), k.of("h", item.room))
-		args = append(args, k.of("c", item.room), item.entry, max(item.keep.Messages, 0), max(item.keep.For.Milliseconds(), 0))
-	}
-	return keys, args
+// saying gives the first arguments of the scripts that publish.
+func (p *partition) saying() []any {
+	h := p.n.cfg.Heal
+	return []any{p.keys.base(), p.n.publishCommand(), token(), producerTTL.Milliseconds(), h.For.Milliseconds(),
+		h.RoomBytes, h.TenantBytes, max(h.TotalBytes/int64(len(p.n.parts)), h.RoomBytes)}
 }
 
 // accepted tells the publishers.
 func (l *lane) accepted(batch []*parcel, answer string) error {
-	gen, positions, _ := strings.Cut(answer, " ")
-	if strings.Count(positions, " ") != len(batch)-1 {
+	_, at, _ := strings.Cut(answer, " ")
+	order, err := strconv.ParseInt(at, 10, 64)
+	if err != nil {
 		return errors.New("publish: Redis answered something else")
 	}
-	l.gen = gen
-	now := time.Now()
+	s := sent{seq: l.seq, order: order, at: time.Now(), messages: make([]message, len(batch))}
+	for i, item := range batch {
+		s.messages[i] = item.message
+	}
+	l.remember(s)
 	for _, item := range batch {
-		l.recent.add(item, now)
 		item.done <- nil
 	}
 	return nil

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -12,32 +13,37 @@ import (
 	"github.com/mootchat/moot/engine"
 )
 
-// takeScript takes some members of a dead process in one room off record and puts
-// them with those whom the taker is letting go: no other will be given them, and
-// nobody reads them any more. Asked again under the same number it answers the
-// same. The answer is what became of it, of how many members the dead one may have
-// run leave when it died, the room, and pairs of connection and record. That some
-// were handed over is noted, for the dead one to find if it is not dead.
+// takeScript takes some members of a dead process off record and puts them with those
+// whom the taker is letting go: no other will be given them, and nobody reads them any
+// more. Asked again under the same number it answers the same. The answer is what became
+// of it, of how many members the dead one may have run leave when it died, and triples
+// of connection, room and record. That some were handed over is noted, for the dead one
+// to find if it is not dead. While Redis was away, and for a lease after it, nobody is
+// dead.
 //
-// KEYS alive nr-dead lv-dead lv-own pt-dead taken-dead ending-dead
-// ARGV dead own seq limit base takenTTL
+// KEYS alive nr-dead lv-dead lv-own pt-dead taken-dead ending-dead beat grace
+// ARGV dead own seq limit base takenTTL lease
 var takeScript = redis.NewScript(luaNow + `
 local function answer(what, unknown)
-  local out = {what, unknown, redis.call('HGET', KEYS[4], '#room') or ''}
+  local out = {what, unknown}
   local h = redis.call('HGETALL', KEYS[4])
   for i = 1, #h, 2 do
-    if string.sub(h[i], 1, 1) == 'm' then
-      out[#out + 1] = string.sub(h[i], 2)
+    local id, room = string.match(h[i], '^m([^/]*)/(.*)$')
+    if id then
+      out[#out + 1] = id
+      out[#out + 1] = room
       out[#out + 1] = h[i + 1]
     end
   end
   return out
 end
 local own, dead = redis.call('ZSCORE', KEYS[1], ARGV[2]), redis.call('ZSCORE', KEYS[1], ARGV[1])
-if not own or tonumber(own) <= now then return {'lapsed', 0, ''} end
+if not own or tonumber(own) <= now then return {'lapsed', 0} end
 if redis.call('HGET', KEYS[4], '#seq') == ARGV[3] then return answer('some', 0) end
 redis.call('DEL', KEYS[4])
-if dead and tonumber(dead) > now then return {'alive', 0, ''} end
+if dead and tonumber(dead) > now then return {'alive', 0} end
+local last = redis.call('GET', KEYS[8])
+if redis.call('EXISTS', KEYS[9]) == 1 or last and math.abs(now - last) > ARGV[7] / 2 then return {'alive', 0} end
 if dead and tonumber(dead) ~= 0 then redis.call('ZADD', KEYS[1], 0, ARGV[1]) end
 local unknown = 0
 for _, field in ipairs(redis.call('HKEYS', KEYS[3])) do
@@ -46,76 +52,76 @@ end
 redis.call('DEL', KEYS[3])
 redis.call('INCR', KEYS[6])
 redis.call('PEXPIRE', KEYS[6], ARGV[6])
-local room = redis.call('SRANDMEMBER', KEYS[2])
-if not room then
+local left, found = tonumber(ARGV[4]), false
+while left > 0 do
+  local room = redis.call('SRANDMEMBER', KEYS[2])
+  if not room then break end
+  found = true
+  local rm, ri = ARGV[5] .. 'rm:' .. ARGV[1] .. ':' .. room, ARGV[5] .. 'ri:' .. ARGV[1] .. ':' .. room
+  local ids = redis.call('ZRANGE', ri, 0, left - 1)
+  for _, id in ipairs(ids) do
+    local record = redis.call('HGET', rm, id)
+    if redis.call('SREM', KEYS[5], id .. '/' .. room) == 1 then
+      unknown = unknown + 1
+    elseif record then
+      redis.call('HSET', KEYS[4], 'm' .. id .. '/' .. room, record)
+    end
+    redis.call('HDEL', rm, id)
+  end
+  redis.call('ZREMRANGEBYRANK', ri, 0, left - 1)
+  local rest = redis.call('ZCARD', ri)
+  if rest == 0 then
+    redis.call('UNLINK', rm, ri)
+    redis.call('HDEL', ARGV[5] .. 'rn:' .. room, ARGV[1])
+    redis.call('SREM', KEYS[2], room)
+  else
+    redis.call('HSET', ARGV[5] .. 'rn:' .. room, ARGV[1], rest)
+  end
+  left = left - math.max(1, #ids)
+end
+if not found then
   redis.call('ZREM', KEYS[1], ARGV[1])
   unknown = unknown + redis.call('SCARD', KEYS[7])
   redis.call('DEL', KEYS[5], KEYS[7])
-  return {'none', unknown, ''}
+  return {'none', unknown}
 end
-local rm, ri = ARGV[5] .. 'rm:' .. ARGV[1] .. ':' .. room, ARGV[5] .. 'ri:' .. ARGV[1] .. ':' .. room
-local ids = redis.call('ZRANGE', ri, 0, ARGV[4] - 1)
-redis.call('HSET', KEYS[4], '#seq', ARGV[3], '#room', room)
-for _, id in ipairs(ids) do
-  local record = redis.call('HGET', rm, id)
-  if redis.call('SREM', KEYS[5], id .. '/' .. room) == 1 then
-    unknown = unknown + 1
-  elseif record then
-    redis.call('HSET', KEYS[4], 'm' .. id, record)
-  end
-  redis.call('HDEL', rm, id)
-end
-redis.call('ZREMRANGEBYRANK', ri, 0, ARGV[4] - 1)
-local left = redis.call('ZCARD', ri)
-if left == 0 then
-  redis.call('UNLINK', rm, ri)
-  redis.call('HDEL', ARGV[5] .. 'rn:' .. room, ARGV[1])
-  redis.call('SREM', KEYS[2], room)
-else
-  redis.call('HSET', ARGV[5] .. 'rn:' .. room, ARGV[1], left)
-end
+redis.call('HSET', KEYS[4], '#seq', ARGV[3])
 return answer('some', unknown)`)
 
 const (
-	takeCount = 200       // members whom Lost is given at once
+	takeCount = 200       // members that are taken at once
 	takenTTL  = time.Hour // within which a node that was taken for dead learns that it was
+	letCount  = 16        // members whom one call of Lost is given, and calls at once
 )
 
 // offer hands what has ended to the reaper, if it is not at work; what waits is
 // offered with every beat.
-func (n *Node) offer(p *partition, found pulse) {
+func (p *partition) offer(found pulse) {
 	if len(found.ended) == 0 && !found.ending {
 		return
 	}
 	select {
-	case n.ended <- deaths{p, found.ended, found.ending}:
+	case p.ended <- found:
 	default:
 	}
 }
 
-// deaths are processes whose leases have ended in a partition, and whether there
-// are sessions whose time is over.
-type deaths struct {
-	p         *partition
-	processes []string
-	sessions  bool
-}
-
 // reap lets go the members of dead nodes, until the node's life ends.
-func (n *Node) reap() {
+func (p *partition) reap() {
+	ctx := p.n.life
 	for seq := uint64(0); ; {
 		select {
-		case d := <-n.ended:
-			if d.sessions {
-				d.p.endSessions(n.life)
+		case found := <-p.ended:
+			if found.ending {
+				p.endSessions(ctx)
 			}
-			for _, dead := range d.processes {
+			for _, dead := range found.ended {
 				for more := true; more; {
 					seq++
-					more = d.p.reapSome(n.life, dead, seq)
+					more = p.reapSome(ctx, dead, seq)
 				}
 			}
-		case <-n.life.Done():
+		case <-ctx.Done():
 			return
 		}
 	}
@@ -139,28 +145,43 @@ func (p *partition) reapSome(ctx context.Context, dead string, seq uint64) bool 
 	if t.what != "some" {
 		return false
 	}
-	if len(t.members) > 0 {
-		n.cfg.Log.Info("letting members of a dead node go", "node", dead, "room", t.room.Room, "members", len(t.members))
-		n.roster.let(t.room, t.members)
-		n.handler.Lost(ctx, t.room, t.members)
-	}
+	p.letGo(ctx, dead, t.members)
 	return ctx.Err() == nil
+}
+
+// letGo has the handler let members go, some at a time, several at once.
+func (p *partition) letGo(ctx context.Context, dead string, members map[engine.RoomID][]engine.Presentee) {
+	n := p.n
+	var all sync.WaitGroup
+	places := make(chan struct{}, letCount)
+	n.roster.let(members)
+	for room, list := range members {
+		n.cfg.Log.Info("letting members of a dead node go", "node", dead, "room", room.Room, "members", len(list))
+		for some := range slices.Chunk(list, letCount) {
+			places <- struct{}{}
+			all.Go(func() {
+				defer func() { <-places }()
+				n.handler.Lost(ctx, room, some)
+			})
+		}
+	}
+	all.Wait()
 }
 
 // taking is what takeScript answered.
 type taking struct {
 	what    string // some, none, alive or lapsed
 	unknown int64
-	room    engine.RoomID
-	members []engine.Presentee
+	members map[engine.RoomID][]engine.Presentee
 }
 
 func (p *partition) take(ctx context.Context, dead string, seq uint64) (t taking, err error) {
 	k := p.keys
-	keys := []string{k.of("alive"), k.of("nr", dead), k.of("lv", dead), k.of("lv", p.n.process), k.of("pt", dead), k.of("taken", dead), k.of("ending", dead)}
+	keys := []string{k.of("alive"), k.of("nr", dead), k.of("lv", dead), k.of("lv", p.n.process), k.of("pt", dead), k.of("taken", dead), k.of("ending", dead),
+		k.of("beat"), k.of("grace")}
 	var v values
 	err = p.n.ask(ctx, "take", func(ctx context.Context) (err error) {
-		v, err = takeScript.Run(ctx, p.n.client, keys, dead, p.n.process, strconv.FormatUint(seq, 10), takeCount, k.base(), takenTTL.Milliseconds()).Slice()
+		v, err = takeScript.Run(ctx, p.n.client, keys, dead, p.n.process, strconv.FormatUint(seq, 10), takeCount, k.base(), takenTTL.Milliseconds(), p.n.cfg.Lease.Milliseconds()).Slice()
 		return err
 	})
 	if err != nil {
@@ -170,24 +191,28 @@ func (p *partition) take(ctx context.Context, dead string, seq uint64) (t taking
 }
 
 func (p *partition) parseTaking(v values) (t taking, err error) {
-	if len(v) < 3 || len(v)%2 != 1 {
+	if len(v) < 2 || len(v)%3 != 2 {
 		return t, errValues
 	}
-	var head, pairs []string
 	t.unknown, err = v.number(1)
-	v = slices.Delete(slices.Clone(v), 1, 2)
-	texts, err2 := v.texts(0)
-	if err := errors.Join(err, err2); err != nil {
-		return t, err
+	triples, err2 := v.texts(2)
+	what, isText := v[0].(string)
+	if err := errors.Join(err, err2); err != nil || !isText {
+		return t, errors.Join(err, errValues)
 	}
-	head, pairs = texts[:2], texts[2:]
-	if t.what = head[0]; t.what != "some" {
+	if t.what = what; what != "some" {
 		return t, nil
 	}
-	if t.room, err = parseRoomKey(head[1]); err != nil {
-		p.n.malformed(p.keys.of("nr"), err)
-		return t, nil // the room is off the list by now
+	t.members = map[engine.RoomID][]engine.Presentee{}
+	for i := 0; i+2 < len(triples); i += 3 {
+		room, err := parseRoomKey(triples[i+1])
+		if err != nil {
+			p.n.malformed(p.keys.of("nr"), err)
+			continue // the room is off the list by now
+		}
+		if some := p.n.presentees(triples[i+1], []string{triples[i], triples[i+2]}); len(some) > 0 {
+			t.members[room] = append(t.members[room], some...)
+		}
 	}
-	t.members = p.n.presentees(head[1], pairs)
 	return t, nil
 }

@@ -17,6 +17,11 @@ import (
 // machine under the race detector.
 const testLease = 2 * time.Second
 
+func TestMain(m *testing.M) {
+	LogLibrary(slog.New(slog.DiscardHandler))
+	m.Run()
+}
+
 func TestPromisesStandalone(t *testing.T) {
 	s := redistest.Start(t)
 	promises(t, leastUser(t, Config{Addresses: []string{s.Address()}}, s))

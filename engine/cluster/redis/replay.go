@@ -3,114 +3,310 @@ package redis
 import (
 	"context"
 	"errors"
-	"slices"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync"
 	"time"
 
 	"github.com/redis/go-redis/v9"
-
-	"github.com/mootchat/moot/engine"
 )
 
-// Bounds of what a partition's lane keeps of the messages it has published.
-const (
-	recentAge   = 15 * time.Second
-	recentBytes = 4 << 20
-)
+// A master that dies may take accepted messages with it: the writes that its replica
+// does not have. They are the last ones of the partition, since replication has an
+// order, so that the number of a publisher's last batch on the new master says exactly
+// which of its batches are lost. Each publisher stages those, and reports. When all
+// living nodes have reported, or after settleTime, the staged batches are published in
+// their old order, and the generation is open: what is new comes after them.
 
-// recent holds the messages that Redis accepted last. A master that dies may take
-// some of them with it; who published them can publish them again.
+// recent holds the batches of a lane that Redis accepted within the last Heal.For. Its
+// methods may be called concurrently.
 type recent struct {
-	sent  []sent
-	bytes int
+	mu      sync.Mutex
+	batches []sent
+	cut     uint64 // number of the last batch that was dropped for want of room while it was young
 }
 
+// sent is a batch that was accepted.
 type sent struct {
-	room, entry string
-	keep        engine.Keep
-	at          time.Time
+	seq      uint64
+	order    int64 // when Redis carried it out, in us by its clock
+	at       time.Time
+	bytes    int64
+	messages []message
 }
 
-func (r *recent) add(item *parcel, now time.Time) {
-	r.sent = append(r.sent, sent{item.room, item.entry, item.keep, now})
-	r.bytes += len(item.entry)
-	old := 0
-	for old < len(r.sent) && (now.Sub(r.sent[old].at) > recentAge || r.bytes > recentBytes) {
-		r.bytes -= len(r.sent[old].entry)
-		r.sent[old] = sent{}
-		old++
+// remember keeps a batch, for as long as Heal has it. Batches of a node that exceed
+// Heal.NodeBytes are dropped, the lane's oldest first.
+func (l *lane) remember(s sent) {
+	r, n := &l.recent, l.p.n
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, m := range s.messages {
+		s.bytes += int64(len(m.entry))
 	}
-	r.sent = r.sent[old:]
-}
-
-// replay publishes again what a new master lacks of the messages that its
-// predecessor accepted last, or a Redis that began anew. It comes before anything
-// else is published, so that a publisher's messages keep their order; each keeps
-// its id, so that who has it drops it.
-func (l *lane) replay(ctx context.Context, gen string) {
-	l.gen = gen
-	rooms := map[string][]sent{}
-	for _, m := range l.recent.sent {
-		rooms[m.room] = append(rooms[m.room], m)
-	}
-	l.p.n.cfg.Log.Warn("redis failed over or began anew: looking for messages that it lost", "messages", len(l.recent.sent), "rooms", len(rooms))
-	l.recent = recent{}
-	for room, messages := range rooms {
-		lost, err := l.lost(ctx, room, messages)
-		for batch := range slices.Chunk(lost, batchCount) {
-			l.send(ctx, batch)
-			err = errors.Join(err, l.outcome(batch))
-		}
-		if err != nil {
-			l.p.n.cfg.Log.Error("messages may be lost by a failover", "room", room, "error", err)
-		}
+	r.batches = append(r.batches, s)
+	n.remembered.Add(s.bytes)
+	r.expire(n, s.at)
+	for len(r.batches) > 1 && n.remembered.Load() > n.cfg.Heal.NodeBytes {
+		r.cut = r.batches[0].seq
+		r.drop(n)
 	}
 }
 
-// lost gives those messages that are not in the room's history, ready to be sent.
-func (l *lane) lost(ctx context.Context, room string, messages []sent) ([]*parcel, error) {
-	has, err := l.has(ctx, room)
-	if err != nil {
-		return nil, err
+// expire drops what is older than Heal.For. The lock is held.
+func (r *recent) expire(n *Node, now time.Time) {
+	for len(r.batches) > 0 && now.Sub(r.batches[0].at) > n.cfg.Heal.For {
+		r.drop(n)
 	}
-	var lost []*parcel
-	for _, m := range messages {
-		if !has[m.entry] {
-			lost = append(lost, &parcel{room: room, entry: m.entry, keep: m.keep, deadline: time.Now().Add(l.p.n.cfg.PublishTimeout), done: make(chan error, 1)})
+}
+
+func (r *recent) drop(n *Node) {
+	n.remembered.Add(-r.batches[0].bytes)
+	r.batches[0] = sent{}
+	r.batches = r.batches[1:]
+}
+
+// after gives the batches after a number, and whether some of them were dropped.
+func (r *recent) after(seq uint64) (lost []sent, cut bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, s := range r.batches {
+		if s.seq > seq {
+			lost = append(lost, s)
 		}
 	}
-	return lost, nil
+	return lost, r.cut > seq
 }
 
-// outcome counts what was sent, which has its answer.
-func (l *lane) outcome(batch []*parcel) error {
-	for _, item := range batch {
-		if err := <-item.done; err != nil {
-			return err // the others of a batch have the same
-		}
-		l.p.n.counters.Replayed.Add(1)
+// tidy drops what is too old, of a lane that may be idle.
+func (l *lane) tidy(now time.Time) {
+	l.recent.mu.Lock()
+	defer l.recent.mu.Unlock()
+	l.recent.expire(l.p.n, now)
+}
+
+// stageScript stages batches of a publisher. It answers as publishScript does where the
+// generation is another, with the number of the publisher's last batch; 1 follows while
+// the generation is unsettled. With last the publisher has staged all that it has.
+//
+// KEYS gen settling pub staged batches reported
+// ARGV generation process last former (order number batch)*
+var stageScript = redis.NewScript(luaNow + luaGeneration + `
+local gen = generation(KEYS[1], KEYS[2], now, false)
+if ARGV[1] ~= gen then
+  local had = redis.call('GET', KEYS[3])
+  return '!' .. gen .. ' ' .. (had and string.match(had, '^%d+') or 0) .. ' ' .. redis.call('EXISTS', KEYS[2])
+end
+for i = 5, #ARGV, 3 do
+  local member = ARGV[2] .. '|' .. string.format('%020.0f', ARGV[i + 1])
+  redis.call('ZADD', KEYS[4], ARGV[i], member)
+  redis.call('HSET', KEYS[5], member, ARGV[i + 2])
+  redis.call('PEXPIRE', KEYS[4], 3600000)
+  redis.call('PEXPIRE', KEYS[5], 3600000)
+end
+if ARGV[3] == '1' then
+  redis.call('HSET', KEYS[6], ARGV[2], 1)
+  if ARGV[4] == '1' then redis.call('HSET', KEYS[6], '#former', 1) end
+  redis.call('PEXPIRE', KEYS[6], 3600000)
+  if redis.call('ZCARD', KEYS[4]) > 0 then redis.call('SET', KEYS[2], '0', 'NX', 'PX', 3600000) end
+end
+return gen`)
+
+// restoreScript publishes some of what was staged, if all have reported. It answers
+// open, more, wait, or ! where the generation is another.
+//
+// KEYS gen settling staged batches reported alive
+// ARGV base command token producerTTL window roomBytes tenantBytes allBytes generation mostMessages mostBytes
+var restoreScript = redis.NewScript(luaNow + luaGeneration + `
+local gen = generation(KEYS[1], KEYS[2], now, false)
+if ARGV[9] ~= gen then return '!' end
+local settling = redis.call('GET', KEYS[2])
+if not settling then return 'open' end
+local fresh, deadline = string.match(settling, '^(f?)(%d+)$')
+if now < tonumber(deadline) then
+  for _, process in ipairs(redis.call('ZRANGEBYSCORE', KEYS[6], '(' .. now, '+inf')) do
+    if redis.call('HEXISTS', KEYS[5], process) == 0 then return 'wait' end
+  end
+  if fresh == 'f' and redis.call('HEXISTS', KEYS[5], '#former') == 1 then return 'wait' end
+end
+` + luaSay + `
+local say, done = sayer(ARGV[1], gen, ARGV[2], ARGV[3], tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8]))
+local count, bytes, pubs = 0, 0, {}
+local function field(s, at)
+  local colon = string.find(s, ':', at, true)
+  local n = tonumber(string.sub(s, at, colon - 1))
+  return string.sub(s, colon + 1, colon + n), colon + n + 1
+end
+for _, member in ipairs(redis.call('ZRANGE', KEYS[3], 0, ARGV[10] - 1)) do
+  local process, seq = string.match(member, '^(.*)|0*(%d+)$')
+  local batch = redis.call('HGET', KEYS[4], member)
+  local pub = ARGV[1] .. 'pub:' .. process
+  local last = tonumber(string.match(redis.call('GET', pub) or '0', '^%d+'))
+  if batch and math.max(last, pubs[pub] or 0) < tonumber(seq) then
+    local at = 1
+    while at <= #batch do
+      local room, entry, keep, keepFor
+      room, at = field(batch, at)
+      entry, at = field(batch, at)
+      keep, at = field(batch, at)
+      keepFor, at = field(batch, at)
+      say(room, entry, keep, keepFor)
+      count = count + 1
+    end
+    bytes = bytes + #batch
+    pubs[pub] = tonumber(seq)
+  end
+  redis.call('ZREM', KEYS[3], member)
+  redis.call('HDEL', KEYS[4], member)
+  if count >= tonumber(ARGV[10]) or bytes >= tonumber(ARGV[11]) then break end
+end
+local answer = done()
+for pub, seq in pairs(pubs) do redis.call('SET', pub, string.format('%.0f', seq) .. '|' .. answer, 'PX', ARGV[4]) end
+if redis.call('ZCARD', KEYS[3]) > 0 then return 'more' end
+redis.call('DEL', KEYS[2], KEYS[4], KEYS[5])
+return 'open'`)
+
+// errUnsettled is passing: other nodes have not reported yet.
+var errUnsettled = errors.New("the partition waits for messages that a failover lost")
+
+// settleSoon has the lane report to the generation, though nothing is to be published.
+func (l *lane) settleSoon() {
+	l.unsettled.Store(true)
+	l.rouse()
+}
+
+// settle reports to the generation; what fails is tried again, without holding up who
+// publishes for long.
+func (l *lane) settle(ctx context.Context) {
+	if err := l.restore(ctx, time.Now().Add(readTimeout)); err != nil && ctx.Err() == nil {
+		l.p.n.cfg.Log.Debug("the lane has not settled yet", "error", err)
+		l.settleSoon()
+		(&backoff{wait: 50 * time.Millisecond}).pause(ctx)
 	}
-	return nil
 }
 
-// has gives the entries of a room's history.
-func (l *lane) has(ctx context.Context, room string) (map[string]bool, error) {
-	has, from := map[string]bool{}, "-"
-	for {
-		var page []redis.XMessage
-		err := l.p.n.read(ctx, "replay", func(ctx context.Context) (err error) {
-			page, err = l.p.n.client.XRangeN(ctx, l.p.keys.of("h", room), from, "+", healPage).Result()
+// restore stages what the generation lacks of this lane's messages, and has what was
+// staged published, until the generation is open.
+func (l *lane) restore(ctx context.Context, deadline time.Time) error {
+	for b := (backoff{10 * time.Millisecond, 100 * time.Millisecond}); ; {
+		state, err := l.report(ctx)
+		for err == nil && state == "more" {
+			state, err = l.restoreSome(ctx)
+		}
+		switch {
+		case err != nil:
 			return err
-		})
-		if err != nil {
-			return nil, err
-		}
-		for _, m := range page {
-			text, _ := m.Values["d"].(string)
-			has[text] = true
-			from = "(" + m.ID
-		}
-		if len(page) < healPage {
-			return has, nil
+		case state == "open":
+			return nil
+		case time.Now().After(deadline) || !b.pause(ctx):
+			return errUnsettled
 		}
 	}
+}
+
+// report stages what is lost. It answers open if nothing remains to be done, more if
+// restoreSome is to be called, and ! if the generation has changed meanwhile.
+func (l *lane) report(ctx context.Context) (string, error) {
+	answer, err := l.stage(ctx, "", nil, false)
+	if err != nil {
+		return "", err
+	}
+	gen, last, unsettled, err := parseGeneration(answer)
+	if err != nil {
+		return "", err
+	}
+	lost, cut := l.recent.after(last)
+	if len(lost) == 0 && !unsettled {
+		l.gen = gen
+		return "open", nil
+	}
+	count := 0
+	for len(lost) > 0 {
+		n, size := 0, int64(0)
+		for n < len(lost) && n < batchCount && size < 4*batchBytes {
+			size += lost[n].bytes
+			count += len(lost[n].messages)
+			n++
+		}
+		if answer, err = l.stage(ctx, gen, lost[:n], false); err != nil || answer != gen {
+			return "!", err
+		}
+		lost = lost[n:]
+	}
+	if answer, err = l.stage(ctx, gen, nil, true); err != nil || answer != gen {
+		return "!", err
+	}
+	if l.gen != gen {
+		l.tell(count, cut)
+		l.gen = gen
+	}
+	return "more", nil
+}
+
+// tell says once for each generation what was lost.
+func (l *lane) tell(count int, cut bool) {
+	n := l.p.n
+	n.counters.Replayed.Add(int64(count))
+	n.cfg.Log.Warn("redis failed over or restarted: messages that it lost are published again", "messages", count)
+	if cut {
+		n.cfg.Log.Error("messages were lost by the failover: more was said within cluster.heal.for than cluster.heal.nodeBytes holds", "nodeBytes", n.cfg.Heal.NodeBytes)
+	}
+}
+
+func (l *lane) stage(ctx context.Context, gen string, batches []sent, last bool) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, 2*readTimeout)
+	defer cancel()
+	flag := func(is bool) string {
+		if is {
+			return "1"
+		}
+		return "0"
+	}
+	args := []any{gen, l.p.n.process, flag(last), flag(l.gen != "" && l.gen != gen)}
+	order := int64(0)
+	for _, s := range batches {
+		order = max(order, s.order)
+		args = append(args, order, s.seq, s.packed())
+	}
+	k := l.p.keys
+	keys := append(k.generation(), k.of("pub", l.p.n.process), k.of("staged"), k.of("batches"), k.of("reported"))
+	return stageScript.Run(ctx, l.p.n.client, keys, args...).Text()
+}
+
+func (l *lane) restoreSome(ctx context.Context) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, 2*readTimeout)
+	defer cancel()
+	k := l.p.keys
+	keys := append(k.generation(), k.of("staged"), k.of("batches"), k.of("reported"), k.of("alive"))
+	args := append(l.p.saying(), l.gen, batchCount, batchBytes)
+	return restoreScript.Run(ctx, l.p.n.client, keys, args...).Text()
+}
+
+// packed is the batch as restoreScript reads it: room, entry, keep and keepFor of each
+// message, each as <length>:<bytes>.
+func (s *sent) packed() string {
+	var b strings.Builder
+	field := func(text string) {
+		b.WriteString(strconv.Itoa(len(text)))
+		b.WriteByte(':')
+		b.WriteString(text)
+	}
+	for _, m := range s.messages {
+		field(m.room)
+		field(m.entry)
+		field(strconv.Itoa(max(m.keep.Messages, 0)))
+		field(strconv.FormatInt(max(m.keep.For.Milliseconds(), 0), 10))
+	}
+	return b.String()
+}
+
+// parseGeneration reads "!<generation> <number> <unsettled>".
+func parseGeneration(answer string) (gen string, last uint64, unsettled bool, err error) {
+	parts := strings.Fields(strings.TrimPrefix(answer, "!"))
+	if len(parts) != 3 {
+		return "", 0, false, fmt.Errorf("generation: %w", errValues)
+	}
+	last, err = strconv.ParseUint(parts[1], 10, 64)
+	return parts[0], last, parts[2] == "1", err
 }

@@ -20,8 +20,7 @@ type roster struct {
 	members map[engine.RoomID]map[string]*seat
 	owed    map[place]struct{} // those of whom Redis may think otherwise
 
-	letting map[string]struct{} // whom Lost was given and has not removed
-	room    engine.RoomID       // theirs
+	letting map[place]struct{} // whom Lost was given and has not removed
 }
 
 // seat is a member and his room.
@@ -38,7 +37,7 @@ type place struct {
 }
 
 func (r *roster) init() {
-	r.members, r.owed = map[engine.RoomID]map[string]*seat{}, map[place]struct{}{}
+	r.members, r.owed, r.letting = map[engine.RoomID]map[string]*seat{}, map[place]struct{}{}, map[place]struct{}{}
 }
 
 // add returns false if the member is there. He parts no more.
@@ -138,12 +137,13 @@ func (r *roster) in(p *partition) []seat {
 }
 
 // let notes whom Lost is given.
-func (r *roster) let(room engine.RoomID, members []engine.Presentee) {
+func (r *roster) let(members map[engine.RoomID][]engine.Presentee) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.room, r.letting = room, map[string]struct{}{}
-	for _, m := range members {
-		r.letting[m.ID] = struct{}{}
+	for room, list := range members {
+		for _, m := range list {
+			r.letting[place{room, m.ID}] = struct{}{}
+		}
 	}
 }
 
@@ -151,19 +151,14 @@ func (r *roster) let(room engine.RoomID, members []engine.Presentee) {
 func (r *roster) release(room engine.RoomID, id string) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	_, ok := r.letting[id]
-	if ok && r.room == room {
-		delete(r.letting, id)
-	}
-	return ok && r.room == room
+	_, ok := r.letting[place{room, id}]
+	delete(r.letting, place{room, id})
+	return ok
 }
 
 // unfinished gives those whom Lost was given and has not removed.
-func (r *roster) unfinished() (ids []any, room engine.RoomID) {
+func (r *roster) unfinished() []place {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for id := range r.letting {
-		ids = append(ids, id)
-	}
-	return ids, r.room
+	return slices.Collect(maps.Keys(r.letting))
 }

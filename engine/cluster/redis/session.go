@@ -27,9 +27,10 @@ const (
 // not asked for, a probe that does not come back. The next one reads what was
 // missed from history.
 type session struct {
-	p     *partition
-	ps    *redis.PubSub
-	probe string
+	p          *partition
+	ps         *redis.PubSub
+	probe      string
+	generation string // that was known when it began
 
 	mu      sync.Mutex
 	joining map[string]int      // confirmations under way, by channel
@@ -89,6 +90,7 @@ func (s *session) open() {
 	p := s.p
 	channels := []string{s.probe}
 	p.mu.Lock()
+	s.generation = p.current
 	for channel, sub := range p.subs {
 		if sub.isWanted() {
 			channels = append(channels, channel)

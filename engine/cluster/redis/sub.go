@@ -33,6 +33,7 @@ type sub struct {
 	waiting   chan struct{} // closed when Redis has confirmed; nil: it has
 	live      bool          // pos is known
 	pos       position      // of the last message handed over
+	past      []position    // the last of former epochs, the newest first
 	handled   position      // of the last message that the handler has done with
 	inbox     []envelope
 	bytes     int
@@ -83,7 +84,7 @@ func (s *sub) start(life uint64, pos position) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.life == life {
-		s.live, s.pos, s.handled, s.lastHeard = true, pos, pos, time.Now()
+		s.live, s.pos, s.past, s.handled, s.lastHeard = true, pos, nil, pos, time.Now()
 		s.kick()
 		s.release()
 	}
@@ -221,8 +222,21 @@ func (s *sub) advance(life uint64, to position) bool {
 	if s.life != life {
 		return false
 	}
+	if s.pos.epoch != to.epoch && s.pos.epoch != "" {
+		s.past = append([]position{s.pos}, s.past[:min(len(s.past), mostPast)]...)
+	}
 	s.pos = to
 	return true
+}
+
+// mostPast is how many former epochs a room as it is heard remembers.
+const mostPast = 4
+
+// places are the room's position and those of former epochs, the newest first.
+func (s *sub) places() []position {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return append([]position{s.pos}, s.past...)
 }
 
 // again has history looked at once more.
@@ -240,19 +254,23 @@ func (s *sub) hand(ctx context.Context, life uint64, m envelope) {
 	is := s.life == life
 	s.mu.Unlock()
 	if is {
-		s.deliver(ctx, life, m)
+		if e, ok := s.read(m); ok {
+			s.p.n.handler.Deliver(ctx, s.room, engine.Position{}, []byte(e.payload))
+		}
 	}
 }
 
 func (s *sub) deliver(ctx context.Context, life uint64, m envelope) {
-	e, err := parseEntry(m.entry)
-	if err != nil {
-		if !errors.Is(err, errVersion) {
-			s.p.n.malformed(s.key, err)
-		}
-		return
-	}
-	if s.seen.add(life, e.id, time.Now()) {
+	if e, ok := s.read(m); ok && s.seen.add(life, e.id, time.Now()) {
 		s.p.n.handler.Deliver(ctx, s.room, engine.Position{Epoch: m.epoch, Offset: m.offset}, []byte(e.payload))
 	}
+}
+
+// read is false of what is not ours, which is noted, and of another version's.
+func (s *sub) read(m envelope) (entry, bool) {
+	e, err := parseEntry(m.entry)
+	if err != nil && !errors.Is(err, errVersion) {
+		s.p.n.malformed(s.key, err)
+	}
+	return e, err == nil
 }

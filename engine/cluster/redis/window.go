@@ -1,43 +1,55 @@
 package redis
 
-import "time"
-
-// Bounds of a window: twice what a publisher may publish again, and its retries.
-const (
-	windowAge   = 60 * time.Second
-	windowCount = 4096
+import (
+	"strconv"
+	"strings"
+	"time"
 )
 
-// window knows which messages of a room came lately, so that one that is
-// published again after a failover, since its publisher could not know, is heard
-// once.
+// producerAge is for how long a room remembers a publisher that is silent: longer than
+// what it said can come again.
+const producerAge = producerTTL
+
+// window knows which messages of a room came, so that one that is published again after
+// a failover is handed over once. A publisher numbers its messages, and they come in
+// that order however often they are published: the last number of each says it all.
 type window struct {
 	life  uint64
-	seen  map[string]struct{}
-	order []heard
+	last  map[string]heard // by process
+	swept time.Time
 }
 
 type heard struct {
-	id string
-	at time.Time
+	number uint64
+	at     time.Time
 }
 
-// add returns false if id is there already. Another life begins with an empty
-// window.
+// add returns false if the message with that id came already. Another life begins with
+// an empty window. An id that is not ours is always new.
 func (w *window) add(life uint64, id string, now time.Time) bool {
-	if w.seen == nil || w.life != life {
-		*w = window{life: life, seen: map[string]struct{}{}}
+	if w.last == nil || w.life != life {
+		*w = window{life: life, last: map[string]heard{}, swept: now}
 	}
-	if _, ok := w.seen[id]; ok {
+	dot := strings.LastIndexByte(id, '.')
+	number, err := strconv.ParseUint(id[dot+1:], 10, 64)
+	if dot < 0 || err != nil {
+		return true
+	}
+	process := id[:dot]
+	if number <= w.last[process].number {
 		return false
 	}
-	old := 0
-	for old < len(w.order) && (now.Sub(w.order[old].at) > windowAge || len(w.order)-old >= windowCount) {
-		delete(w.seen, w.order[old].id)
-		w.order[old] = heard{}
-		old++
+	if now.Sub(w.swept) > producerAge {
+		w.swept = now
+		for p, h := range w.last {
+			if now.Sub(h.at) > producerAge {
+				delete(w.last, p)
+			}
+		}
 	}
-	w.order = append(w.order[old:], heard{id, now})
-	w.seen[id] = struct{}{}
+	if _, known := w.last[process]; !known {
+		process = strings.Clone(process)
+	}
+	w.last[process] = heard{number, now}
 	return true
 }

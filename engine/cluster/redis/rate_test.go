@@ -1,0 +1,309 @@
+package redis
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/cluster/redis/redistest"
+)
+
+// kept is what rooms of these tests keep where they keep something.
+var kept = engine.Keep{Messages: 100, For: time.Minute}
+
+// chatter has all nodes speak in two busy rooms, one with history, at about 600
+// messages a second each, until the trial is over.
+func (tr *trial) chatter() (plain, history engine.RoomID) {
+	tr.Helper()
+	plain, history = engine.RoomID{Tenant: "default", Room: "busy"}, engine.RoomID{Tenant: "default", Room: "busy, kept"}
+	tr.rooms = append(tr.rooms, plain, history)
+	for _, w := range tr.nodes {
+		tr.must(w.Subscribe(tr.ctx, plain))
+		tr.must(w.Subscribe(tr.ctx, history))
+	}
+	for _, w := range tr.nodes {
+		for i := range 2 {
+			tr.senders.Go(func() { tr.speakAs(w, plain, fmt.Sprint(w.cfg.Node, ".", i), engine.Keep{}, 10*time.Millisecond) })
+			tr.senders.Go(func() { tr.speakAs(w, history, fmt.Sprint(w.cfg.Node, ".", i), kept, 10*time.Millisecond) })
+		}
+	}
+	tr.says(600)
+	return plain, history
+}
+
+func (tr *trial) speakAs(w *witness, r engine.RoomID, as string, keep engine.Keep, every time.Duration) {
+	pace := time.NewTicker(every)
+	defer pace.Stop()
+	for k := 0; !tr.over.Load(); k++ {
+		payload := fmt.Sprintf("%s %d", as, k)
+		began := time.Now()
+		err := w.Publish(tr.ctx, r, []byte(payload), keep)
+		tr.note(r, payload, err, time.Since(began))
+		<-pace.C
+	}
+}
+
+// remembers checks that history has what was heard last, once each and in order.
+func (tr *trial) remembers(w *witness, r engine.RoomID) {
+	tr.Helper()
+	page, err := w.Read(tr.ctx, r, engine.Position{}, 0, kept)
+	tr.must(err)
+	page, err = w.Read(tr.ctx, r, engine.Position{Epoch: page.Top.Epoch, Offset: page.Top.Offset - uint64(kept.Messages)}, 2*kept.Messages, kept)
+	tr.must(err)
+	var texts []string
+	for _, m := range page.Messages {
+		texts = append(texts, string(m.Payload))
+	}
+	heard := w.heardIn(r)
+	if want := heard[len(heard)-kept.Messages:]; !slices.Equal(texts, want) {
+		tr.Errorf("history has\n%q, heard was\n%q", texts, want)
+	}
+}
+
+// A busy Redis restarts with all that it had: nothing is lost, and nothing is said again.
+func TestNothingIsSaidAgainWhenRedisRestarts(t *testing.T) {
+	s := redistest.Start(t, "--appendonly", "yes", "--appendfsync", "always")
+	tr := newTrial(t, Config{Addresses: []string{s.Address()}})
+	plain, history := tr.chatter()
+	for range 2 {
+		s.Kill()
+		tr.must(s.Restart())
+		tr.says(1200)
+	}
+	tr.settle()
+	for _, w := range tr.nodes {
+		if n := w.Counters().Replayed; n > 0 {
+			t.Errorf("%s published %d messages again", w.cfg.Node, n)
+		}
+	}
+	tr.remembers(tr.nodes[0], history)
+	p, key := tr.nodes[0].at(plain)
+	n, err := tr.nodes[0].client.XLen(tr.ctx, p.keys.of("h", key)).Result()
+	tr.must(err)
+	if heard := len(tr.nodes[0].heardIn(plain)); n > int64(heard) {
+		t.Errorf("the stream has %d messages, %d were said", n, heard)
+	}
+}
+
+// Who is away for seconds of a busy room reads all of it.
+func TestNothingIsLostOfABusyRoom(t *testing.T) {
+	s := redistest.Start(t)
+	tr := newTrial(t, Config{Addresses: []string{s.Address()}})
+	_, history := tr.chatter()
+	tr.nodes[1].wire.sever()
+	tr.says(2400)
+	tr.nodes[1].wire.mend()
+	tr.says(300)
+	tr.settle()
+	tr.remembers(tr.nodes[1], history)
+}
+
+func TestNothingIsLostOfABusyRoomWhenTheMasterDies(t *testing.T) {
+	master, _, sentinel := redistest.StartSentinels(t, 1)
+	tr := newTrial(t, Config{Mode: Sentinel, MasterName: redistest.Master, Addresses: []string{sentinel.Address()}})
+	tr.chatter()
+	master.Kill()
+	tr.says(1200)
+	tr.settle()
+}
+
+// Publishers follow a failover by command at once: subscribers do so too.
+func TestSubscriptionsFollowAFailoverByCommand(t *testing.T) {
+	_, _, sentinel := redistest.StartSentinels(t, 1)
+	tr := newTrial(t, Config{Mode: Sentinel, MasterName: redistest.Master, Addresses: []string{sentinel.Address()}})
+	tr.chatter()
+	var was []int64
+	for _, w := range tr.nodes {
+		was = append(was, w.Counters().Reopened)
+	}
+	tr.must(sentinel.Do("SENTINEL", "FAILOVER", redistest.Master))
+	for i, w := range tr.nodes {
+		eventually(t, "subscriptions are made anew", func() bool { return w.Counters().Reopened > was[i] })
+	}
+	tr.says(1200)
+	tr.settle()
+}
+
+// A master that comes back, and lacks what its successor accepted, begins a new epoch
+// though connections to it stayed open.
+func TestNothingIsLostAtAFormerMaster(t *testing.T) {
+	all := redistest.StartCluster(t, 3, 3)
+	former, other := all[0], all[3]
+	master := func(s *redistest.Server) func() bool {
+		return func() bool { return s.Info("role", "INFO", "replication") == "master" }
+	}
+	tr := newTrial(t, Config{Mode: Cluster, Addresses: redistest.Addresses(all), Partitions: 3})
+	tr.talk()
+	tr.must(other.Do("CLUSTER", "FAILOVER"))
+	eventually(t, "the other is master", master(other))
+	eventually(t, "the former one follows", func() bool { return former.Info("master_link_status") == "up" })
+	tr.says(300)
+	tr.must(former.Signal(syscall.SIGSTOP))
+	tr.says(600)
+	other.Kill()
+	tr.must(former.Signal(syscall.SIGCONT))
+	eventually(t, "the former one is master again", master(former))
+	tr.says(600)
+	tr.settle()
+}
+
+// What was accepted within cluster.heal.for is published again however large it is.
+func TestNothingIsLostOfLargeMessages(t *testing.T) {
+	s := redistest.Start(t)
+	tr := newTrial(t, Config{Addresses: []string{s.Address()}})
+	hall, large := tr.rooms[0], make([]byte, 8<<10)
+	tr.nodes[1].wire.sever()
+	for k := range 1000 {
+		payload := fmt.Sprintf("node-0 %d", k)
+		tr.must(tr.nodes[0].Publish(tr.ctx, hall, append([]byte(payload+" "), large...), engine.Keep{}))
+	}
+	s.Kill()
+	tr.must(s.Restart())
+	tr.nodes[1].wire.mend()
+	eventually(t, "all is heard", func() bool { return len(tr.nodes[1].heardIn(hall)) == 1000 })
+	for i, text := range tr.nodes[1].heardIn(hall) {
+		if want := fmt.Sprintf("node-0 %d ", i); text[:len(want)] != want {
+			t.Fatalf("message %d is %.20q", i, text)
+		}
+	}
+}
+
+// Where more is said than fits, the room forgets sooner; who was away knows it.
+func TestARoomForgetsWhatExceedsItsBytes(t *testing.T) {
+	s := redistest.Start(t)
+	tr := emptyTrial(t)
+	base := Config{Addresses: []string{s.Address()}, Heal: Heal{RoomBytes: 256 << 10}}
+	a, b := tr.node(base, "a"), tr.node(base, "b")
+	hall, large := tr.rooms[0], make([]byte, 8<<10)
+	for _, w := range tr.nodes {
+		tr.must(w.Subscribe(tr.ctx, hall))
+	}
+	b.wire.sever()
+	for range 600 {
+		tr.must(a.Publish(tr.ctx, hall, large, engine.Keep{}))
+	}
+	p, key := a.at(hall)
+	n, err := a.client.XLen(tr.ctx, p.keys.of("h", key)).Result()
+	tr.must(err)
+	if n > 64 {
+		t.Errorf("%d messages are kept, want at most 64 of 8 KiB", n)
+	}
+	b.wire.mend()
+	tr.must(a.Publish(tr.ctx, hall, []byte("last"), engine.Keep{}))
+	eventually(t, "the last is heard", func() bool { return slices.Contains(b.heardIn(hall), "last") })
+	if gaps, heard := b.Counters().Gaps, len(b.heardIn(hall)); gaps == 0 || gaps+int64(heard) != 601 {
+		t.Errorf("%d gaps and %d heard of 601", gaps, heard)
+	}
+}
+
+// A tenant whose rooms together say more than it may keep forgets sooner too.
+func TestATenantForgetsWhatExceedsItsBytes(t *testing.T) {
+	s := redistest.Start(t)
+	tr := emptyTrial(t)
+	a := tr.node(Config{Addresses: []string{s.Address()}, Heal: Heal{RoomBytes: 1 << 20, TenantBytes: 512 << 10}}, "a")
+	large := make([]byte, 8<<10)
+	for range 100 {
+		for _, hall := range tr.rooms {
+			tr.must(a.Publish(tr.ctx, hall, large, engine.Keep{}))
+		}
+	}
+	mild := engine.RoomID{Tenant: "another", Room: "room"}
+	for range 100 {
+		tr.must(a.Publish(tr.ctx, mild, large[:100], engine.Keep{}))
+	}
+	held := func(room engine.RoomID) int64 {
+		p, key := a.at(room)
+		n, err := a.client.XLen(tr.ctx, p.keys.of("h", key)).Result()
+		tr.must(err)
+		return n
+	}
+	sum := int64(0)
+	for _, hall := range tr.rooms {
+		sum += held(hall)
+	}
+	if sum*8<<10 > 2<<20 {
+		t.Errorf("%d messages of 8 KiB are kept for a tenant with 512 KiB", sum)
+	}
+	if n := held(mild); n != 100 {
+		t.Errorf("another tenant keeps %d of 100", n)
+	}
+}
+
+// Redis is away for longer than a lease: nobody is taken for dead, since nobody could
+// renew.
+func TestNobodyIsLetGoWhileRedisIsAway(t *testing.T) {
+	for _, away := range []struct {
+		name string
+		from func(s *redistest.Server) error
+		to   func(s *redistest.Server) error
+	}{
+		{"frozen", func(s *redistest.Server) error { return s.Signal(syscall.SIGSTOP) }, func(s *redistest.Server) error { return s.Signal(syscall.SIGCONT) }},
+		{"full", func(s *redistest.Server) error { return s.Do("CONFIG", "SET", "maxmemory", "1mb") }, func(s *redistest.Server) error { return s.Do("CONFIG", "SET", "maxmemory", "0") }},
+	} {
+		t.Run(away.name, func(t *testing.T) {
+			s := redistest.Start(t)
+			tr := newTrial(t, Config{Addresses: []string{s.Address()}})
+			hall := tr.rooms[0]
+			tr.must(tr.nodes[0].Cluster().Rooms.Create(tr.ctx, hall))
+			for _, w := range tr.nodes {
+				for i := range 20 {
+					tr.must(w.Add(tr.ctx, hall, engine.Presentee{ID: fmt.Sprint(w.cfg.Node, "-", i)}))
+				}
+			}
+			tr.must(away.from(s))
+			passes(3 * testLease) // the lease is Redis' to measure: nothing else tells that it is over
+			tr.must(away.to(s))
+			dead := tr.node(Config{Addresses: []string{s.Address()}}, "dead") // what is reaped after it shows that reaping goes on
+			tr.must(dead.Add(tr.ctx, hall, engine.Presentee{ID: "dead-1"}))
+			dead.wire.sever()
+			eventually(t, "who died since is let go", func() bool {
+				n := 0
+				for _, w := range tr.nodes {
+					w.mu.Lock()
+					n += w.lost["dead-1"]
+					w.mu.Unlock()
+				}
+				return n == 1
+			})
+			for _, w := range tr.nodes[:3] {
+				w.mu.Lock()
+				if len(w.rejoined) > 0 || len(w.lost) > 1 || len(w.lost) == 1 && w.lost["dead-1"] == 0 {
+					t.Errorf("%s was handed %v and handed back %v", w.cfg.Node, w.lost, w.rejoined)
+				}
+				w.mu.Unlock()
+			}
+			n, err := tr.nodes[1].Count(tr.ctx, hall)
+			tr.must(err)
+			if n != 60 {
+				t.Errorf("%d members are counted, want 60", n)
+			}
+		})
+	}
+}
+
+// passes waits for time that Redis measures.
+func passes(d time.Duration) {
+	ctx, cancel := context.WithTimeout(context.Background(), d)
+	defer cancel()
+	<-ctx.Done()
+}
+
+// A node that was taken for dead, and let go in part, still finds those who are on
+// record as its own and are not there.
+func TestNoGhostsAfterAnInterruptedReaping(t *testing.T) {
+	s := redistest.Start(t)
+	tr := emptyTrial(t)
+	cfg := Config{Addresses: []string{s.Address()}}
+	a, b := tr.node(cfg, "a"), tr.node(cfg, "b")
+	tr.seats(a, 3)
+	p := a.parts[0]
+	keys, args := a.addition(tr.rooms[0], engine.Presentee{ID: "ghost"})
+	tr.must(addScript.Run(tr.ctx, b.client, keys, args...).Err())
+	tr.counts(b, 4)
+	tr.must(s.Do("SET", p.keys.of("taken", a.process), 1))
+	tr.counts(b, 3)
+}
