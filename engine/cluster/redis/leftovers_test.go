@@ -63,7 +63,7 @@ func TestSessionWhoseTakerDidNotHearIsPutBack(t *testing.T) {
 }
 
 // forever are the keys that stay: which rooms there are, and whose life Redis is in.
-var forever = regexp.MustCompile(`:(gen|data|rooms:default)$`)
+var forever = regexp.MustCompile(`:(gen|data|(rooms|rl):default)$`)
 
 // What nodes leave behind in Redis goes by itself, also what is sent to a node that
 // has just died.
