@@ -88,6 +88,15 @@ type Handler interface {
 	// could wait for itself.
 	Deliver(ctx context.Context, room RoomID, at Position, payload []byte)
 
+	// Missed says that messages of the room were lost to this node: the cluster had
+	// forgotten them before it could read them. The room's next Deliver follows it.
+	Missed(ctx context.Context, room RoomID)
+
+	// Pace returns when the room's members have taken most of what they were handed,
+	// or after a second. It comes between calls of Deliver that hand over at once
+	// what was said earlier.
+	Pace(ctx context.Context, room RoomID)
+
 	// Answer carries out a call from another node (or this one). ctx ends by the
 	// caller's deadline.
 	Answer(ctx context.Context, call []byte) ([]byte, error)

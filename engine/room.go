@@ -4,6 +4,7 @@ import (
 	"context"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // room is a room as this node knows it while somebody here is in it or speaks
@@ -20,9 +21,10 @@ type room struct {
 
 	mu      sync.Mutex
 	members []*member
-	crowd   *crowd   // of members who are not away; nil when they have changed since
-	last    Position // of Deliver
-	evicted int      // how often the room was destroyed
+	crowd   *crowd    // of members who are not away; nil when they have changed since
+	last    Position  // of Deliver
+	evicted int       // how often the room was destroyed
+	unpaced time.Time // until when Pace does not wait
 }
 
 // member is a connection in a room. It implements Member.

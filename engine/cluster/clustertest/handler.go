@@ -148,6 +148,13 @@ func (h *handler) Lost(ctx context.Context, room engine.RoomID, members []engine
 	}
 }
 
+// Missed fails the test: where nothing breaks nothing is lost.
+func (h *handler) Missed(_ context.Context, room engine.RoomID) {
+	h.t.Errorf("messages of %q were lost to %s", room, h.name)
+}
+
+func (*handler) Pace(context.Context, engine.RoomID) {}
+
 func (h *handler) Expired(_ context.Context, session []byte) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

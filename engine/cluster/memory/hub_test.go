@@ -21,6 +21,10 @@ type ear struct{ deliver func(payload []byte) }
 
 func (ear) Expired(context.Context, []byte) {}
 
+func (ear) Missed(context.Context, engine.RoomID) {}
+
+func (ear) Pace(context.Context, engine.RoomID) {}
+
 func (e ear) Deliver(_ context.Context, _ engine.RoomID, _ engine.Position, payload []byte) {
 	e.deliver(payload)
 }

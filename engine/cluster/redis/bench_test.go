@@ -22,6 +22,8 @@ func (*counting) Answer(context.Context, []byte) ([]byte, error)                
 func (*counting) Lost(context.Context, engine.RoomID, []engine.Presentee)           {}
 func (*counting) Rejoin(context.Context, engine.RoomID, []engine.Presentee)         {}
 func (*counting) Expired(context.Context, []byte)                                   {}
+func (*counting) Missed(context.Context, engine.RoomID)                             {}
+func (*counting) Pace(context.Context, engine.RoomID)                               {}
 
 // BenchmarkMessage publishes messages of 200 bytes into 500 rooms by 256 senders at
 // once, and says what a message costs in processor time: redis-us of redis-server,

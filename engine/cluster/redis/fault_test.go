@@ -33,6 +33,7 @@ type witness struct {
 	lost  map[string]int // members handed over, by id
 
 	rejoined map[string]int // members handed back, by id
+	paced    []int          // how much had been heard of a room at each call of Pace
 }
 
 func (w *witness) Deliver(_ context.Context, room engine.RoomID, _ engine.Position, payload []byte) {
@@ -44,6 +45,21 @@ func (w *witness) Deliver(_ context.Context, room engine.RoomID, _ engine.Positi
 func (w *witness) Answer(_ context.Context, call []byte) ([]byte, error) { return call, nil }
 
 func (*witness) Expired(context.Context, []byte) {}
+
+func (w *witness) Missed(_ context.Context, room engine.RoomID) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.heard[room] = append(w.heard[room], gapMark)
+}
+
+func (w *witness) Pace(_ context.Context, room engine.RoomID) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.paced = append(w.paced, len(w.heard[room]))
+}
+
+// gapMark stands where a witness was told that something is missing.
+const gapMark = "(gap)"
 
 func (w *witness) Lost(ctx context.Context, room engine.RoomID, members []engine.Presentee) {
 	if w.hold != nil {

@@ -88,27 +88,41 @@ func (s *sub) follow(ctx context.Context, life uint64, g page) bool {
 		if ctx.Err() != nil {
 			return false
 		}
-		s.missed(next, m.offset)
+		s.missed(ctx, next, m.offset)
 		next = m.offset + 1
 		if !s.advance(life, m.position) {
 			return false
 		}
 		s.p.n.counters.Healed.Add(1)
+		s.pace(ctx, len(m.entry))
 		s.deliver(ctx, life, m)
 	}
 	if !g.full(g.top) {
 		return true
 	}
-	s.missed(next, g.top+1)
+	s.missed(ctx, next, g.top+1)
 	return s.advance(life, position{g.epoch, g.top})
 }
 
-// missed notes that messages from one offset up to another have left history
-// before they were read.
-func (s *sub) missed(from, to uint64) {
-	if to > from {
-		s.p.n.counters.Gaps.Add(int64(to - from))
-		s.p.n.cfg.Log.Error("messages of a room were lost to this node", "room", s.key, "from", from, "to", to-1)
+// missed notes that messages from one offset up to another were forgotten before they
+// were read.
+func (s *sub) missed(ctx context.Context, from, to uint64) {
+	if to <= from {
+		return
+	}
+	s.p.n.counters.Gaps.Add(int64(to - from))
+	s.p.n.cfg.Log.Error("messages of a room were lost to this node: the room had forgotten them (cluster.heal)", "room", s.key, "from", from, "to", to-1)
+	s.p.n.handler.Missed(ctx, s.room)
+}
+
+// paceBytes is how much is handed over at once of what was said earlier.
+const paceBytes = 64 << 10
+
+// pace waits for the room's members, of what comes faster than it was said.
+func (s *sub) pace(ctx context.Context, bytes int) {
+	if s.unpaced += bytes; s.unpaced > paceBytes {
+		s.unpaced = bytes
+		s.p.n.handler.Pace(ctx, s.room)
 	}
 }
 

@@ -172,6 +172,35 @@ func TestNothingIsLostOfLargeMessages(t *testing.T) {
 	}
 }
 
+// What a node missed it hands over in parts: its members are given time between them.
+func TestHealingIsPaced(t *testing.T) {
+	s := redistest.Start(t)
+	tr := newTrial(t, Config{Addresses: []string{s.Address()}})
+	hall, large := tr.rooms[0], make([]byte, 8<<10)
+	w := tr.nodes[1]
+	w.wire.sever()
+	for range 500 {
+		tr.must(tr.nodes[0].Publish(tr.ctx, hall, large, engine.Keep{}))
+	}
+	w.wire.mend()
+	eventually(t, "all is heard", func() bool { return len(w.heardIn(hall)) == 500 })
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for last := 0; ; {
+		i := slices.IndexFunc(w.paced, func(n int) bool { return n > last })
+		if i < 0 {
+			if last < 500-8 {
+				t.Errorf("%d messages of 8 KiB were handed over at once", 500-last)
+			}
+			return
+		}
+		if w.paced[i]-last > 8 {
+			t.Errorf("%d messages of 8 KiB were handed over at once", w.paced[i]-last)
+		}
+		last = w.paced[i]
+	}
+}
+
 // Where more is said than fits, the room forgets sooner; who was away knows it.
 func TestARoomForgetsWhatExceedsItsBytes(t *testing.T) {
 	s := redistest.Start(t)
@@ -195,8 +224,12 @@ func TestARoomForgetsWhatExceedsItsBytes(t *testing.T) {
 	b.wire.mend()
 	tr.must(a.Publish(tr.ctx, hall, []byte("last"), engine.Keep{}))
 	eventually(t, "the last is heard", func() bool { return slices.Contains(b.heardIn(hall), "last") })
-	if gaps, heard := b.Counters().Gaps, len(b.heardIn(hall)); gaps == 0 || gaps+int64(heard) != 601 {
-		t.Errorf("%d gaps and %d heard of 601", gaps, heard)
+	heard := b.heardIn(hall)
+	if heard[0] != gapMark || slices.Contains(heard[1:], gapMark) {
+		t.Errorf("%d were heard, the first is %.20q: want to be told once of a gap before what follows it", len(heard), heard[0])
+	}
+	if gaps := b.Counters().Gaps; gaps == 0 || gaps+int64(len(heard)-1) != 601 {
+		t.Errorf("%d gaps and %d heard of 601", gaps, len(heard)-1)
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 const (
 	inboxCount = 1024
 	inboxBytes = 4 << 20
+	burstCount = 64 // more than that comes faster than it was said
 )
 
 // sub is a room as this node hears it. All its messages pass one lane, a goroutine
@@ -42,7 +43,9 @@ type sub struct {
 	lastHeard time.Time
 	flushes   []flush
 
-	seen window // of the lane
+	// Of the lane.
+	seen    window
+	unpaced int // bytes handed over since Pace was called
 }
 
 func (s *sub) want() (life uint64, confirmed <-chan struct{}) {
@@ -182,11 +185,16 @@ func (s *sub) next(ctx context.Context) func(context.Context) error {
 		s.behind = false
 		return func(ctx context.Context) error { return s.heal(ctx, life) }
 	}
-	e := s.inbox[0]
+	e, burst := s.inbox[0], len(s.inbox) > burstCount
 	s.inbox[0] = envelope{}
 	s.inbox = s.inbox[1:]
 	s.bytes -= len(e.entry)
-	return func(ctx context.Context) error { return s.take(ctx, life, e) }
+	return func(ctx context.Context) error {
+		if burst {
+			s.pace(ctx, len(e.entry))
+		}
+		return s.take(ctx, life, e)
+	}
 }
 
 // take hands over a message if it is the next one. What came already is dropped;

@@ -126,6 +126,8 @@ func (e *ear) Deliver(_ context.Context, room engine.RoomID, at engine.Position,
 
 func (*ear) Answer(_ context.Context, call []byte) ([]byte, error) { return call, nil }
 func (*ear) Expired(context.Context, []byte)                       {}
+func (*ear) Missed(context.Context, engine.RoomID)                 {}
+func (*ear) Pace(context.Context, engine.RoomID)                   {}
 
 func (e *ear) Lost(ctx context.Context, room engine.RoomID, members []engine.Presentee) {
 	for _, m := range members {

@@ -36,7 +36,10 @@ export interface Events {
   connected: { id: string; resumed: boolean };
   message: Message;
   presence: Presence;
-  /** Messages of this room were said while the client was away, and it cannot have all of them. */
+  /**
+   * The client may lack messages of this room: they were published while it was away and the server cannot give them all, or
+   * the room keeps no history, so that nobody knows, or the server itself has lost them.
+   */
   gap: { room: string };
   /** The client could not join the room again after a break. */
   left: { room: string; reason: string };
@@ -249,7 +252,8 @@ export class Client extends Emitter<Events> {
       const answer = standing ?? (await link.request("roomAdd", place.request()));
       const known = place.since !== undefined;
       place.begin(answer);
-      if (known && answer.recovered === false) this.emit("gap", { room: place.room });
+      // A room without history has no positions: nobody can tell what was said during the break.
+      if (known ? answer.recovered === false : answer.epoch === undefined) this.emit("gap", { room: place.room });
     } catch (err) {
       if (!(err instanceof VerbError)) throw err;
       if (alreadyThere(err)) return;
@@ -284,6 +288,8 @@ export class Client extends Emitter<Events> {
   #hear(frame: Frame): void {
     if (frame.context === "user") {
       if (this.#rooms.heard(frame)) this.emit("message", frame as unknown as Message);
+    } else if (frame.context === "gap") {
+      this.emit("gap", { room: String(frame.room) });
     } else if (frame.context === "presence") {
       this.emit("presence", frame as unknown as Presence);
     }

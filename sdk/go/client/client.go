@@ -24,8 +24,9 @@ type Options struct {
 	// OnConnected is told of each connection, once its rooms are joined again. resumed:
 	// it is the same as before the break.
 	OnConnected func(id string, resumed bool)
-	// OnGap is told when messages of this room were said while the client was away, and
-	// it cannot have all of them.
+	// OnGap is called when the client may lack messages of this room: they were published
+	// while it was away and the server cannot give them all, or the room keeps no history,
+	// so that nobody knows, or the server itself has lost them.
 	OnGap func(room string)
 	// OnLeft is told when the client could not join the room again after a break.
 	OnLeft func(room string, reason error)

@@ -325,3 +325,28 @@ func TestARoomThatIsRefusedForAWhileIsJoinedLater(t *testing.T) {
 		t.Errorf("it is in %v", got)
 	}
 }
+
+// A room without history has no positions: after a break nobody can tell what was said.
+// A server that lost messages itself tells it.
+func TestGapsOfARoomWithoutHistoryAreTold(t *testing.T) {
+	ann := arrive(t, fake(t, func(n int, verb string, conn *websocket.Conn) map[string]any {
+		switch {
+		case verb == "action":
+			return nil
+		case verb == "say":
+			write(conn, map[string]any{"context": "gap", "room": "other"})
+		}
+		return wellBehaved(n, verb)
+	}))
+	ann.join("r")
+	_, _ = ann.Action(soon(t), "break", nil)
+	if room := next[gap](ann, nil); room != "r" {
+		t.Errorf("a gap in %s", room)
+	}
+	if err := ann.Say(soon(t), "r", "hello"); err != nil {
+		t.Error(err)
+	}
+	if room := next[gap](ann, nil); room != "other" {
+		t.Errorf("a gap in %s", room)
+	}
+}

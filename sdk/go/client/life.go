@@ -198,8 +198,8 @@ func (c *Client) resume(l *link) (me identity, err error) {
 		if f.refusal() == nil {
 			bad = f.into("data", &me)
 		}
-		for room := range since {
-			if at := me.Rooms[room]; at.Epoch != "" && !at.Recovered {
+		for room, at := range me.Rooms {
+			if _, known := since[room]; !at.Recovered && (known || at.Epoch == "") {
 				c.gap(room) // before what came after it
 			}
 		}
@@ -272,7 +272,7 @@ func (c *Client) rejoined(p *place, f frame) {
 	switch err := f.refusal(); {
 	case err == nil:
 		c.rooms.joined(p, f.position())
-		if string(f["recovered"]) == "false" {
+		if string(f["recovered"]) == "false" || f.position().Epoch == "" {
 			c.gap(p.room)
 		}
 	case alreadyThere(err): // a rule was faster
@@ -300,6 +300,8 @@ func (c *Client) hear(f frame, l *link) {
 		if c.rooms.heard(f.text("room"), f.position()) && c.o.OnMessage != nil {
 			event = func() { c.o.OnMessage(f.message()) }
 		}
+	case context == "gap":
+		c.gap(f.text("room"))
 	case context == "presence":
 		if c.o.OnPresence != nil {
 			event = func() { c.o.OnPresence(f.presence()) }

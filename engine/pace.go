@@ -1,0 +1,116 @@
+package engine
+
+import (
+	"context"
+	"encoding/json"
+	"strings"
+	"time"
+
+	"github.com/mootchat/moot/engine/wire"
+)
+
+const (
+	paceTime = time.Second          // that members may take for what they were handed
+	paceRest = 5 * time.Second      // that a room whose members took longer is not paced
+	paceLook = 5 * time.Millisecond // how often it is looked
+)
+
+// Pace implements Handler. A node that reads what it missed has it at once, and more of
+// it than an outbox holds: a member that reads as fast as others would count as a slow
+// reader. So the next message waits until no outbox is filled by more than a quarter.
+// Members that take longer than paceTime hold the others up once: the room is not paced
+// for paceRest then, and they are treated as slow readers are. The cost is one look at
+// each member's outbox every 5 ms while a room catches up, and nothing otherwise.
+func (e *Engine) Pace(ctx context.Context, id RoomID) {
+	t := e.settings.Load().tenants[id.Tenant]
+	if t == nil {
+		return
+	}
+	r := t.known(strings.TrimPrefix(id.Room, "\x01"))
+	if r == nil {
+		return
+	}
+	defer t.release(r)
+	if r.restsUntil().After(time.Now()) || r.calm() {
+		return
+	}
+	look := time.NewTicker(paceLook)
+	defer look.Stop()
+	late := time.NewTimer(paceTime)
+	defer late.Stop()
+	for !r.calm() {
+		select {
+		case <-look.C:
+		case <-late.C:
+			r.rest(time.Now().Add(paceRest))
+			return
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (r *room) restsUntil() time.Time {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.unpaced
+}
+
+func (r *room) rest(until time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.unpaced = until
+}
+
+// calm says whether the writers are done with the room and its members have room for more.
+func (r *room) calm() bool {
+	for i := range r.streams {
+		s := &r.streams[i]
+		s.w.mu.Lock()
+		busy := s.listed
+		s.w.mu.Unlock()
+		if busy {
+			return false
+		}
+	}
+	for _, m := range r.present().members {
+		if m.conn.out.crowded() {
+			return false
+		}
+	}
+	return true
+}
+
+// crowded says whether more than a quarter of what the outbox holds waits.
+func (o *outbox) crowded() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return !o.ending && o.bytes+perFrame*len(o.waiting) > o.limit/4
+}
+
+// Missed implements Handler: the members hear that something was lost, before what
+// follows it.
+func (e *Engine) Missed(_ context.Context, id RoomID) {
+	t := e.settings.Load().tenants[id.Tenant]
+	if t == nil {
+		return
+	}
+	r := t.known(id.Room)
+	if r == nil {
+		return
+	}
+	defer t.release(r)
+	crowd := r.present()
+	if len(crowd.members) == 0 {
+		return
+	}
+	b, err := json.Marshal(struct {
+		Context string `json:"context"`
+		Room    string `json:"room"`
+	}{"gap", id.Room})
+	if err != nil {
+		panic("engine: a notice cannot be encoded: " + err.Error()) // strings
+	}
+	frame := wire.FrameOf(b)
+	r.post(crowd, job{frame: frame, size: frame.Len()})
+}

@@ -1,0 +1,83 @@
+package engine_test
+
+import (
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/wire"
+)
+
+// burst hands n messages of 8 KiB over at once, paced as a cluster does it.
+func (n *node) burst(count int) (took time.Duration) {
+	payload := wire.AppendPayload(nil, wire.Payload{Message: wire.Message{Text: strings.Repeat("x", 8<<10)}, Room: "r", From: "0", Context: "user"})
+	began := time.Now()
+	for k := range count {
+		if k%8 == 0 {
+			n.Pace(n.w.Context(), in("r"))
+		}
+		n.Deliver(n.w.Context(), in("r"), engine.Position{Epoch: "e", Offset: uint64(k + 1)}, payload)
+	}
+	return time.Since(began)
+}
+
+// A reader that takes what it is sent is no slow reader, however much comes at once.
+func TestABurstIsPacedByItsReaders(t *testing.T) {
+	inWorld(t, func(w *world) {
+		n := w.node("a")
+		c := n.client().do(roomAdd("r"))
+		over := make(chan struct{})
+		c.sink.Room(0)
+		go func() {
+			for {
+				select {
+				case <-over:
+					c.sink.Drain()
+					return
+				case <-time.After(10 * time.Millisecond):
+					c.sink.Room(64 << 10)
+				}
+			}
+		}()
+		n.burst(1000)
+		close(over)
+		synctest.Wait()
+		if got := len(c.heard()); got != 1000 {
+			t.Errorf("%d of 1000 messages were heard", got)
+		}
+	})
+}
+
+// A reader that takes nothing holds up the others once, and is closed.
+func TestAReaderThatStopsHoldsABurstUpOnce(t *testing.T) {
+	inWorld(t, func(w *world) {
+		n := w.node("a")
+		slow, other := n.client().do(roomAdd("r")), n.client().do(roomAdd("r"))
+		slow.sink.Room(0)
+		if took := n.burst(1000); took > 2*time.Second {
+			t.Errorf("the room was held up for %v", took)
+		}
+		synctest.Wait()
+		if got := len(other.heard()); got != 1000 {
+			t.Errorf("%d of 1000 messages were heard", got)
+		}
+		select {
+		case <-slow.sink.Closed():
+		default:
+			t.Error("the reader that stopped is not closed")
+		}
+	})
+}
+
+func TestMembersHearThatMessagesWereLost(t *testing.T) {
+	inWorld(t, func(w *world) {
+		n := w.node("a")
+		c, other := n.client().do(roomAdd("r")), n.client().do(roomAdd("q"))
+		n.Missed(w.Context(), in("r"))
+		n.Missed(w.Context(), in("nobody is here"))
+		c.hears(`{"context":"gap","room":"r"}`)
+		other.hears()
+	})
+}
