@@ -42,6 +42,7 @@ func openCluster(ctx context.Context, on *node) (*ground, error) {
 		return nil, fmt.Errorf("cluster.redis: %w", err)
 	}
 	store := redisstore.New(n.Client(), rc.Prefix)
+	store.Wait = redisstore.Wait{Replicas: on.cfg.Cluster.Redis.WaitReplicas, For: on.cfg.Cluster.Redis.WaitTimeout}
 	return &ground{n.Cluster(), store, store.Through(n.Operators()), func() error { return errors.Join(store.Close(), n.Close()) }}, nil
 }
 

@@ -154,6 +154,9 @@ type Redis struct {
 	Cert       Path     `yaml:"cert"` // PEM files, for a Redis that wants to know its clients; "" = none
 	Key        Path     `yaml:"key"`
 	Prefix     string   `yaml:"prefix" default:"moot" check:"name"` // of all keys; clusters that differ in it may share a Redis
+
+	WaitReplicas int           `yaml:"waitReplicas" default:"0" min:"0" max:"10"` // that must have what a module writes
+	WaitTimeout  time.Duration `yaml:"waitTimeout" default:"25ms" min:"1ms" max:"10s"`
 }
 
 // Limits hold for every client of this node.

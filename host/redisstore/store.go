@@ -27,10 +27,23 @@ import (
 // Store is a [host.Store] in Redis. A call is not tried again: a module has little
 // time, and who adds twice has added twice.
 type Store struct {
+	// Wait is for how many replicas a write waits. It is set before the first call.
+	Wait Wait
+
 	client redis.UniversalClient
 	prefix string
 	recent *recent
 }
+
+// Wait says how many replicas must have a write. The zero Wait waits for none: a failover
+// may lose the last writes.
+type Wait struct {
+	Replicas int
+	For      time.Duration // at most; then the call fails, and whether the write lasts is unknown
+}
+
+// ErrNotReplicated is the error of a write that the master has, and too few replicas.
+var ErrNotReplicated = errors.New("the write is not on enough replicas: a failover may lose it")
 
 // New makes a store whose keys begin with the prefix. The client stays the
 // caller's; Close comes before its end.
@@ -43,7 +56,7 @@ func New(client redis.UniversalClient, prefix string) *Store {
 // Through is the store by another client, such as one whose connections are for
 // operators alone. It needs no Close, and ends with s.
 func (s *Store) Through(client redis.UniversalClient) *Store {
-	return &Store{client, s.prefix, s.recent}
+	return &Store{Wait: s.Wait, client: client, prefix: s.prefix, recent: s.recent}
 }
 
 // Close waits for what reads copies. Recent gives no news after it.
@@ -126,7 +139,12 @@ const full = -1
 func (s *Store) change(ctx context.Context, k host.Key, script *redis.Script, data []byte, args ...any) (int, error) {
 	args = append([]any{k.Name, host.MaxKeys, host.MaxSpace, data}, args...)
 	turn := s.recent.turn(k)
-	n, err := script.Run(ctx, s.client, s.keys(k.Tenant, k.Module), args...).Int()
+	cmd, err := s.write(ctx, script, s.keys(k.Tenant, k.Module), args...)
+	if err != nil {
+		s.recent.forget(k)
+		return 0, err
+	}
+	n, err := cmd.Int()
 	switch {
 	case err != nil:
 		s.recent.forget(k)
@@ -139,10 +157,52 @@ func (s *Store) change(ctx context.Context, k host.Key, script *redis.Script, da
 	return n, nil
 }
 
+// write runs a script that changes something, and waits for replicas. WAIT is about the
+// writes of its connection: both use one.
+func (s *Store) write(ctx context.Context, script *redis.Script, keys []string, args ...any) (*redis.Cmd, error) {
+	if s.Wait.Replicas == 0 {
+		return script.Run(ctx, s.client, keys, args...), nil
+	}
+	master, err := s.master(ctx, keys[0])
+	if err != nil {
+		return nil, err
+	}
+	conn := master.Conn()
+	defer conn.Close()
+	cmd := script.Run(ctx, conn, keys, args...)
+	if cmd.Err() != nil {
+		return cmd, nil
+	}
+	n, err := conn.Wait(ctx, s.Wait.Replicas, max(s.Wait.For, time.Millisecond)).Result()
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrNotReplicated, err)
+	}
+	if n < int64(s.Wait.Replicas) {
+		return nil, fmt.Errorf("%w: %d of %d have it after %v", ErrNotReplicated, n, s.Wait.Replicas, s.Wait.For)
+	}
+	return cmd, nil
+}
+
+// master is the server that a key is on.
+func (s *Store) master(ctx context.Context, key string) (*redis.Client, error) {
+	switch c := s.client.(type) {
+	case *redis.Client:
+		return c, nil
+	case *redis.ClusterClient:
+		return c.MasterForKey(ctx, key)
+	}
+	return nil, fmt.Errorf("redisstore: %T cannot wait for replicas", s.client)
+}
+
 // Add implements [host.Store].
 func (s *Store) Add(ctx context.Context, k host.Key, delta int64, ttl time.Duration) (sum int64, err error) {
 	turn := s.recent.turn(k)
-	text, err := addScript.Run(ctx, s.client, s.keys(k.Tenant, k.Module), k.Name, host.MaxKeys, host.MaxSpace, delta, ms(ttl)).Text()
+	cmd, err := s.write(ctx, addScript, s.keys(k.Tenant, k.Module), k.Name, host.MaxKeys, host.MaxSpace, delta, ms(ttl))
+	if err != nil {
+		s.recent.forget(k)
+		return 0, err
+	}
+	text, err := cmd.Text()
 	if err != nil {
 		s.recent.forget(k)
 		return 0, err

@@ -127,7 +127,17 @@ func (c *Config) judge(info map[string]string) error {
 	if c.Mode == Standalone && info["role"] != "master" {
 		return fmt.Errorf("%w: %s is a replica: want its master, or mode sentinel", errUnfit, c.where())
 	}
+	c.checkReplicas(info)
 	return c.checkMemory(info)
+}
+
+// checkReplicas says whether a master goes on without replicas: what it accepts then is
+// lost with it. Redis has min_slaves_good_slaves in its INFO where min-replicas-to-write
+// is set.
+func (c *Config) checkReplicas(info map[string]string) {
+	if _, set := info["min_slaves_good_slaves"]; !set && c.Mode != Standalone {
+		c.Log.Warn("redis accepts writes that no replica has, and a failover loses them: set min-replicas-to-write 1 and min-replicas-max-lag 10", "redis", c.where())
+	}
 }
 
 // checkMemory refuses a Redis that may throw our keys away: offsets would begin
