@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/mootchat/moot/engine"
 	"github.com/mootchat/moot/engine/cluster/redis/redistest"
@@ -106,5 +107,48 @@ func TestRoomOfAHundredThousand(t *testing.T) {
 	eventually(t, "a third is gone", func() bool { n, err := tr.nodes[1].Count(tr.ctx, hall); tr.must(err); return n == 2*each })
 	if got := read(tr.nodes[1]); got != 2*each {
 		t.Errorf("%d are read, want %d", got, 2*each)
+	}
+}
+
+// A node that dies has a member in each of 10,000 rooms: each is handed over once. The log
+// says how long it took from its last beat, with a lease of 3 s.
+func TestTenThousandRoomsOfADeadNode(t *testing.T) {
+	s := redistest.Start(t)
+	tr := emptyTrial(t)
+	base := Config{Addresses: []string{s.Address()}, Lease: 3 * time.Second}
+	dead, a, b := tr.node(base, "dead"), tr.node(base, "a"), tr.node(base, "b")
+	const many = 10_000
+	var adding sync.WaitGroup
+	for g := range 16 {
+		adding.Go(func() {
+			for i := g; i < many; i += 16 {
+				room := engine.RoomID{Tenant: "default", Room: fmt.Sprint("of the dead ", i)}
+				if err := dead.Cluster().Rooms.Create(tr.ctx, room); err != nil {
+					t.Error(err)
+					return
+				}
+				if err := dead.Add(tr.ctx, room, engine.Presentee{ID: fmt.Sprint("member-", i)}); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	adding.Wait()
+	dead.wire.sever()
+	began := time.Now()
+	lost := func(w *witness) int {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		return len(w.lost)
+	}
+	eventually(t, "all are handed over", func() bool { return lost(a)+lost(b) == many })
+	t.Logf("%d members were gone %v after the node was cut off; its lease is %v", many, time.Since(began).Round(time.Millisecond), a.cfg.Lease)
+	for _, w := range []*witness{a, b} {
+		for id, n := range w.lost {
+			if n != 1 {
+				t.Errorf("%s was handed over %d times", id, n)
+			}
+		}
 	}
 }

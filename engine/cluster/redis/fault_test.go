@@ -144,7 +144,7 @@ func (tr *trial) node(cfg Config, name string) *witness {
 
 func (tr *trial) run(w *witness, cfg Config, name string) *witness {
 	w.wire, w.heard, w.lost, w.rejoined = &wire{}, map[engine.RoomID][]string{}, map[string]int{}, map[string]int{}
-	cfg.Node, cfg.dialer, cfg.Lease = name, w.wire.dial, testLease
+	cfg.Node, cfg.dialer, cfg.Lease = name, w.wire.dial, cmp.Or(cfg.Lease, testLease)
 	cfg.PublishTimeout = cmp.Or(cfg.PublishTimeout, 30*time.Second)
 	cfg.Log = slog.New(slog.NewTextHandler(tr.Output(), nil))
 	w.Node = open(tr.T, cfg)
