@@ -58,7 +58,9 @@ func unwrap(c net.Conn) net.Conn {
 	return c
 }
 
-// Read is net.Conn's. After Close it returns net.ErrClosed.
+// Read is net.Conn's. After Close it returns net.ErrClosed. An error comes without
+// bytes, where TLS returns the last bytes together with the end: a buffered reader that
+// serves one stream after another would keep that error for the next.
 func (s *Stream) Read(p []byte) (int, error) {
 	if len(s.ahead) > 0 {
 		n := copy(p, s.ahead)
@@ -69,10 +71,13 @@ func (s *Stream) Read(p []byte) (int, error) {
 	if s.closing.Load() {
 		return 0, net.ErrClosed
 	}
-	if n > 0 && !s.heard.Load() {
+	if n == 0 {
+		return 0, err
+	}
+	if !s.heard.Load() {
 		s.heard.Store(true)
 	}
-	return n, err
+	return n, nil // the next Read returns the error again
 }
 
 // SetReadDeadline is net.Conn's. What Close has ended stays ended.

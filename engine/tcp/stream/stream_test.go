@@ -132,3 +132,35 @@ func TestTryWriteAllocatesNothing(t *testing.T) {
 	client.Close()
 	s.End()
 }
+
+// lastWords is a socket that returns its last bytes together with its end, as TLS does.
+type lastWords struct {
+	net.Conn
+	words string
+}
+
+func (c *lastWords) Read(p []byte) (n int, err error) {
+	n = copy(p, c.words)
+	c.words = c.words[n:]
+	if c.words == "" {
+		err = io.EOF
+	}
+	return n, err
+}
+
+func (*lastWords) SetDeadline(time.Time) error { return nil }
+
+// The end comes after the last bytes, not with them: who reads for the next connection
+// then would take it for that one's.
+func TestTheEndComesAfterTheLastBytes(t *testing.T) {
+	s := New(&lastWords{words: "bye"}, nil)
+	p := make([]byte, 10)
+	for _, want := range []struct {
+		n   int
+		err error
+	}{{3, nil}, {0, io.EOF}, {0, io.EOF}} {
+		if n, err := s.Read(p); n != want.n || err != want.err {
+			t.Errorf("read %d bytes, %v, want %d, %v", n, err, want.n, want.err)
+		}
+	}
+}
