@@ -14,6 +14,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	"golang.org/x/sync/errgroup"
 
@@ -129,26 +130,50 @@ func (l *loader) read(m Module) {
 	}
 }
 
+// maxDear is how many scripts of one load may be too dear to translate before the others are
+// left.
+const maxDear = 4
+
+var errDear = errors.New("not translated, as others of this load take too much: correct those first")
+
 // compileScripts makes programs of the scripts that were read, as many at a time as the
-// compiler takes.
+// compiler takes. Where maxDear of them are too dear to translate, it looks at no more: a
+// load of many hostile scripts costs what a load of a few does.
 func (l *loader) compileScripts() {
 	errs := make([]error, len(l.scripts))
+	ctx, stop := context.WithCancelCause(l.ctx)
+	defer stop(nil)
+	var dear atomic.Int32
 	var all errgroup.Group
 	all.SetLimit(runtime.GOMAXPROCS(0))
 	for i, s := range l.scripts {
 		all.Go(func() error {
-			s.program, errs[i] = l.host.cfg.Scripts.Compile(l.ctx, s.Script, s.wasm)
+			if errs[i] = context.Cause(ctx); errs[i] != nil {
+				return nil
+			}
+			s.program, errs[i] = l.host.cfg.Scripts.Compile(ctx, s.Script, s.wasm)
+			if errors.Is(errs[i], script.ErrTooDear) && dear.Add(1) == maxDear {
+				stop(errDear)
+			}
 			return nil
 		})
 	}
 	_ = all.Wait() // the errors are those of errs
+	left := 0
 	for i, s := range l.scripts {
+		if errors.Is(errs[i], errDear) {
+			left++
+			continue
+		}
 		if errs[i] != nil {
 			l.problems.add(s.Where, s.Name, "%w", errs[i])
 			continue
 		}
 		s.wasm = s.program.Runner
 		l.modules[s.Name] = s
+	}
+	if left > 0 {
+		l.problems.add("", "", "%d scripts: %w", left, errDear)
 	}
 	l.scripts = nil
 }

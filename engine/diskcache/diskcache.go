@@ -3,9 +3,10 @@
 //
 // Each entry is a file that begins with the SHA-256 of its name and its content. An entry
 // that is empty, cut, zeroed, renamed or has one bit changed is a miss, and so is every
-// error of the file system: a cache makes its user slower, and never fail. The digest is no
-// signature: the directory and all of its parents must belong to this user or to root, and
-// nobody else may be able to write to them, or there is no cache.
+// error of the file system: a cache can make its user slower, and cannot make it fail. The
+// digest is no signature: the directory, all of its parents and each entry must belong to this
+// user or to root, and nobody else may be able to write to them. Otherwise there is no cache,
+// or the entry is a miss. A directory that is removed is made again, and checked again.
 //
 // Several processes may share a directory. Entries appear whole or not at all, and those
 // that were used least recently go when the directory is over its limit. A Put costs one
@@ -125,7 +126,7 @@ func (c *Cache) Get(name string) []byte {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil
 	case err != nil:
-		c.tell(&c.damaged, "an entry of the cache is damaged: it is made again", path, err)
+		c.tell(&c.damaged, "an entry of the cache is damaged, or not of this user: it is made again", path, err)
 		return nil
 	}
 	now := time.Now()
@@ -136,7 +137,7 @@ func (c *Cache) Get(name string) []byte {
 var errDigest = errors.New("it is not what was written")
 
 func (c *Cache) read(name, path string) ([]byte, error) {
-	entry, err := files.Read(path, c.limit/4+sha256.Size)
+	entry, err := files.ReadIf(path, c.limit/4+sha256.Size, private)
 	if err != nil {
 		return nil, err
 	}
@@ -166,6 +167,12 @@ func (c *Cache) Put(name string, content []byte) {
 // a miss.
 func (c *Cache) write(path, name string, content []byte) error {
 	file, err := os.CreateTemp(c.dir, "new-*"+suffix)
+	if errors.Is(err, fs.ErrNotExist) { // it was cleaned away
+		if _, err := prepare(c.dir); err != nil {
+			return err
+		}
+		file, err = os.CreateTemp(c.dir, "new-*"+suffix)
+	}
 	if err != nil {
 		return err
 	}
@@ -215,7 +222,7 @@ func (c *Cache) trim(limit int64) (total int64) {
 		}
 		if !strings.HasPrefix(info.Name(), "new-") {
 			found, total = append(found, info), total+info.Size()+block
-		} else if time.Since(info.ModTime()) > leftover {
+		} else if time.Since(info.ModTime()).Abs() > leftover {
 			_ = os.Remove(filepath.Join(c.dir, info.Name()))
 		}
 	}

@@ -3,7 +3,9 @@
 package diskcache_test
 
 import (
+	"errors"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -86,6 +88,83 @@ func link(t *testing.T, to, at string) string {
 		t.Fatal(err)
 	}
 	return at
+}
+
+// A directory that is closed now may have entries of those who could write to it, whose
+// digests are right: they are misses, and are replaced.
+func TestAnEntryThatOthersCouldChangeIsAMiss(t *testing.T) {
+	spoil := map[string]func(file string) error{
+		"others can write":    func(file string) error { return os.Chmod(file, 0o602) },
+		"the group can write": func(file string) error { return os.Chmod(file, 0o620) },
+	}
+	if os.Geteuid() == 0 { // only root can give files away
+		spoil["belongs to user 4321"] = func(file string) error { return os.Chown(file, 4321, -1) }
+		spoil["link to a file of user 4321"] = func(file string) error {
+			return errors.Join(os.Chown(file, 4321, -1), os.Rename(file, file+".real"), os.Symlink(file+".real", file))
+		}
+	}
+	for name, spoil := range spoil {
+		t.Run(name, func(t *testing.T) {
+			c, dir, logs := open(t, diskcache.Config{})
+			c.Put("name", []byte("machine code"))
+			if err := spoil(only(t, dir)); err != nil {
+				t.Fatal(err)
+			}
+			if got := c.Get("name"); got != nil || strings.Count(logs.String(), "level=WARN") != 1 {
+				t.Errorf("got %q\n%s", got, logs)
+			}
+			c.Put("name", []byte("machine code"))
+			if got := c.Get("name"); string(got) != "machine code" {
+				t.Errorf("it is not made again: %q", got)
+			}
+		})
+	}
+}
+
+// What cleans directories of temporary files ends no cache, and lets nobody else make it.
+func TestADirectoryThatIsRemovedIsMadeAgain(t *testing.T) {
+	c, dir, logs := open(t, diskcache.Config{})
+	c.Put("name", []byte("content"))
+	if err := os.RemoveAll(dir); err != nil {
+		t.Fatal(err)
+	}
+	if got := c.Get("name"); got != nil {
+		t.Errorf("got %q", got)
+	}
+	c.Put("name", []byte("content"))
+	if got := c.Get("name"); string(got) != "content" || logs.Len() > 0 {
+		t.Errorf("got %q\n%s", got, logs)
+	}
+	parent := filepath.Dir(dir)
+	if err := errors.Join(os.RemoveAll(dir), os.Chmod(parent, 0o777)); err != nil {
+		t.Fatal(err)
+	}
+	c.Put("name", []byte("content"))
+	if got := c.Get("name"); got != nil || !strings.Contains(logs.String(), "others can write") {
+		t.Errorf("got %q\n%s", got, logs)
+	}
+}
+
+// A limit of file size is a full disk. It is set in a process of its own: it cannot be raised again.
+func TestAFullDiskIsWarnedOfAndNoMore(t *testing.T) {
+	if dir := os.Getenv("LIMITED_CACHE"); dir != "" {
+		if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &syscall.Rlimit{Cur: 1000, Max: 1000}); err != nil {
+			t.Fatal(err)
+		}
+		c, _, logs := open(t, diskcache.Config{Dir: dir})
+		c.Put("large", make([]byte, 2000))
+		c.Put("small", []byte("content"))
+		if large, small := c.Get("large"), c.Get("small"); large != nil || string(small) != "content" || strings.Count(logs.String(), "level=WARN") != 1 {
+			t.Errorf("%d bytes, %q\n%s", len(large), small, logs)
+		}
+		only(t, dir)
+		return
+	}
+	cmd := exec.Command(os.Args[0], "-test.run=^TestAFullDiskIsWarnedOfAndNoMore$")
+	cmd.Env = append(os.Environ(), "LIMITED_CACHE="+filepath.Join(t.TempDir(), "cache"))
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Errorf("%v\n%s", err, out)
+	}
 }
 
 // A pipe in place of an entry has no writer, for whom opening it would wait.

@@ -3,6 +3,7 @@
 package diskcache
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -25,8 +26,8 @@ func trusted(path string) error {
 		if err != nil {
 			return err
 		}
-		if err := own(at, info); err != nil {
-			return err
+		if err := own(info); err != nil {
+			return fmt.Errorf("%s %w", at, err)
 		}
 		if info.Mode()&fs.ModeSymlink != 0 {
 			if links++; links > maxLinks {
@@ -52,14 +53,23 @@ func trusted(path string) error {
 	}
 }
 
+// private checks that nobody but this user and root can change an entry, or kept it open to
+// do so: a directory that is closed now may have been open when the entry was made.
+func private(info fs.FileInfo) error {
+	if err := own(info); err != nil || info.Mode().Perm()&0o022 == 0 {
+		return err
+	}
+	return errors.New("others can write to it")
+}
+
 // own checks who a file belongs to.
-func own(path string, info fs.FileInfo) error {
+func own(info fs.FileInfo) error {
 	stat, ok := info.Sys().(*syscall.Stat_t)
 	if !ok {
-		return fmt.Errorf("%s: its owner is not known", path)
+		return errors.New("has an owner who is not known")
 	}
 	if me := os.Geteuid(); stat.Uid != 0 && int(stat.Uid) != me {
-		return fmt.Errorf("%s belongs to user %d, who could change what is in the cache: use a directory of user %d", path, stat.Uid, me)
+		return fmt.Errorf("belongs to user %d, who could change what is in the cache: use a directory of user %d", stat.Uid, me)
 	}
 	return nil
 }

@@ -38,7 +38,13 @@ func kind(m fs.FileMode) string {
 // it is an [IrregularError] where path is something else. A device is not opened: opening
 // some has effects.
 func Read(path string, most int64) ([]byte, error) {
-	return read(path, most, os.Stat, os.OpenFile)
+	return read(path, most, os.Stat, os.OpenFile, nil)
+}
+
+// ReadIf is [Read] of a file that check accepts, by what it is when it is open. The error
+// wraps that of check.
+func ReadIf(path string, most int64, check func(fs.FileInfo) error) ([]byte, error) {
+	return read(path, most, os.Stat, os.OpenFile, check)
 }
 
 // ReadIn is [Read] of a file in a directory. dir may be a symbolic link; name is relative
@@ -52,14 +58,14 @@ func ReadIn(dir, name string, most int64) ([]byte, error) {
 		return nil, err
 	}
 	defer root.Close()
-	return read(name, most, root.Stat, root.OpenFile)
+	return read(name, most, root.Stat, root.OpenFile, nil)
 }
 
 // ErrOutside is the error of a name that leads out of its directory. A symbolic link that
 // does fails with an error of package os.
 var ErrOutside = errors.New("leads out of its directory")
 
-func read(path string, most int64, stat func(string) (fs.FileInfo, error), open func(string, int, fs.FileMode) (*os.File, error)) ([]byte, error) {
+func read(path string, most int64, stat func(string) (fs.FileInfo, error), open func(string, int, fs.FileMode) (*os.File, error), check func(fs.FileInfo) error) ([]byte, error) {
 	info, err := stat(path)
 	if err != nil {
 		return nil, &fs.PathError{Op: "open", Path: path, Err: reason(err)}
@@ -82,6 +88,11 @@ func read(path string, most int64, stat func(string) (fs.FileInfo, error), open 
 		return nil, &fs.PathError{Op: "open", Path: path, Err: IrregularError{info.Mode()}}
 	case info.Size() > most:
 		return nil, tooLarge
+	}
+	if check != nil {
+		if err := check(info); err != nil {
+			return nil, &fs.PathError{Op: "read", Path: path, Err: err}
+		}
 	}
 	text, err := io.ReadAll(io.LimitReader(f, most+1))
 	if err == nil && int64(len(text)) > most { // it grows, or is one of /proc, which have no size

@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"runtime/metrics"
+	"strings"
 	"time"
 
 	"github.com/evanw/esbuild/pkg/api"
@@ -55,12 +56,15 @@ type problem struct {
 
 // Answer reads a request, and writes the translation. It is all that a translator does, within
 // its bounds: it ends the process when it passes one, and when in ends.
-func Answer(in io.Reader, out io.Writer) (code int) {
+func Answer(in io.Reader, out io.Writer) (code int) { return answerWithin(maxTime, in, out) }
+
+// answerWithin is Answer with another bound of processor time, which must not be larger.
+func answerWithin(most time.Duration, in io.Reader, out io.Writer) (code int) {
 	debug.SetMaxStack(maxStack)
 	debug.SetMemoryLimit(maxMemory * 3 / 4)
 	runtime.GOMAXPROCS(1)
-	limitProcess()
-	go watch()
+	limitProcess(most)
+	go watch(most)
 	var q request
 	if err := json.NewDecoder(io.LimitReader(in, maxRequest)).Decode(&q); err != nil {
 		fmt.Fprintln(os.Stderr, "this command is for the server alone:", err)
@@ -82,14 +86,14 @@ func Answer(in io.Reader, out io.Writer) (code int) {
 }
 
 // watch ends the process that takes too much. The kernel does so as well, where it can.
-func watch() {
+func watch(most time.Duration) {
 	memory := []metrics.Sample{{Name: "/memory/classes/total:bytes"}, {Name: "/memory/classes/heap/released:bytes"}}
 	for range time.Tick(5 * time.Millisecond) {
 		metrics.Read(memory)
 		if memory[0].Value.Uint64()-memory[1].Value.Uint64() > maxMemory {
 			os.Exit(exitMemory)
 		}
-		if processorTime() > maxTime {
+		if processorTime() > most {
 			os.Exit(exitTime)
 		}
 	}
@@ -101,7 +105,11 @@ func translateJavaScript(q request) answer {
 	if q.Kind == ".ts" {
 		loader = api.LoaderTS
 	}
-	result := api.Transform(q.Source, api.TransformOptions{
+	source := q.Source
+	if strings.Contains(source, "sourceMappingURL=") { // the last one counts: lines are those of this file, not of what it was made of
+		source += "\n//# sourceMappingURL=none:"
+	}
+	result := api.Transform(source, api.TransformOptions{
 		Loader: loader, Target: api.ES2020, Sourcefile: "script", Sourcemap: api.SourceMapExternal, SourcesContent: api.SourcesContentExclude,
 		Charset: api.CharsetUTF8, LogLevel: api.LogLevelSilent,
 	})
@@ -114,20 +122,32 @@ func translateJavaScript(q request) answer {
 		os.Exit(exitOutput) // before more is made of it
 	}
 	a.Text = string(result.Code)
-	positions, err := sourcemap.Parse("", result.Map)
-	if err != nil {
+	var err error
+	if a.Places, err = placesOf(result.Code, result.Map); err != nil {
 		a.Problems = []problem{{Text: fmt.Sprintf("its lines cannot be told: %v", err)}}
-		return a
 	}
-	for i, line := range bytes.Split(result.Code, []byte("\n")) {
+	return a
+}
+
+// placesOf has line and column in the script of each line of its translation.
+func placesOf(code, sourceMap []byte) (places []int32, err error) {
+	var of struct{ Mappings string }
+	if err := json.Unmarshal(sourceMap, &of); err != nil || of.Mappings == "" { // it has no statements
+		return nil, err
+	}
+	positions, err := sourcemap.Parse("", sourceMap)
+	if err != nil {
+		return nil, err
+	}
+	for i, line := range bytes.Split(code, []byte("\n")) {
 		indent := len(line) - len(bytes.TrimLeft(line, " "))
 		_, _, at, column, ok := positions.Source(i+1, indent)
 		if !ok {
 			at, column = 0, -1
 		}
-		a.Places = append(a.Places, int32(at), int32(column+1))
+		places = append(places, int32(at), int32(column+1))
 	}
-	return a
+	return places, nil
 }
 
 func problemsOf(list []api.Message) (all []problem) {

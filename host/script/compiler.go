@@ -20,6 +20,10 @@ import (
 // maxKept bounds the translations that a Compiler keeps in memory, in bytes.
 const maxKept = 32 << 20
 
+// maxTranslators bounds the processes that translate at a time: together they take at most
+// that many times maxMemory, however many processors there are.
+const maxTranslators = 4
+
 // Cache keeps translations from process to process. It must give nothing but what it was
 // given. Its methods are called concurrently.
 type Cache interface {
@@ -36,12 +40,13 @@ type Config struct {
 }
 
 // Compiler makes programs of scripts. Its methods may be called concurrently; half of the
-// processors translate at a time.
+// processors translate at a time, at most maxTranslators.
 //
 // JavaScript and TypeScript are translated by a process for each script, which a hostile one
 // cannot make to take more than maxTime of a processor, maxMemory, or maxAnswer of output.
 // It costs about 15 ms of a processor, once: translations are kept by the digest of what was
-// translated.
+// translated. So are refusals, in memory: a script that was too dear costs nothing again
+// until it changes or the process ends.
 type Compiler struct {
 	cfg     Config
 	runners fs.FS
@@ -53,17 +58,24 @@ type Compiler struct {
 	size   int
 }
 
-// translation is an answer that is kept.
+// translation is an answer that is kept, or why there is none.
 type translation struct {
 	key string
 	answer
+	refused error
 }
 
-func (t *translation) bytes() int { return len(t.Text) + 4*len(t.Places) + 256 }
+func (t *translation) bytes() int {
+	size := len(t.Text) + 4*len(t.Places) + 256
+	for _, p := range t.Problems {
+		size += len(p.Text) + 32
+	}
+	return size
+}
 
 // New makes a Compiler.
 func New(cfg Config) *Compiler {
-	return &Compiler{cfg: cfg, runners: built, slots: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2)), kept: make(map[string]*list.Element)}
+	return &Compiler{cfg: cfg, runners: built, slots: make(chan struct{}, max(1, min(runtime.GOMAXPROCS(0)/2, maxTranslators))), kept: make(map[string]*list.Element)}
 }
 
 // Compile makes a program of a script. file tells its language and names it in
@@ -107,8 +119,8 @@ func (c *Compiler) Compile(ctx context.Context, file string, source []byte) (*Pr
 // translated is the translation of a script, which is kept or made.
 func (c *Compiler) translated(ctx context.Context, kind string, source []byte) (*answer, error) {
 	key := keyOf(kind, source)
-	if a := c.recall(key); a != nil {
-		return a, nil
+	if a, err := c.recall(key); a != nil || err != nil {
+		return a, err
 	}
 	select {
 	case c.slots <- struct{}{}:
@@ -116,19 +128,22 @@ func (c *Compiler) translated(ctx context.Context, kind string, source []byte) (
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
 	}
-	if a := c.recall(key); a != nil { // the same script, under another name
-		return a, nil
+	if a, err := c.recall(key); a != nil || err != nil { // the same script, under another name
+		return a, err
 	}
 	text, err := translate(ctx, c.cfg.Command, request{kind, string(source)})
+	if lasting(err) {
+		c.remember(&translation{key: key, refused: err})
+	}
 	if err != nil {
 		return nil, err
 	}
 	a, err := parse(text)
-	if err != nil || len(a.Problems) > 0 {
-		return a, err
+	if err != nil {
+		return nil, err
 	}
-	c.remember(key, *a)
-	if c.cfg.Cache != nil {
+	c.remember(&translation{key: key, answer: *a})
+	if c.cfg.Cache != nil && len(a.Problems) == 0 {
 		c.cfg.Cache.Put(key, text)
 	}
 	return a, nil
@@ -151,7 +166,8 @@ func parse(text []byte) (*answer, error) {
 	return a, nil
 }
 
-func (c *Compiler) recall(key string) *answer {
+// recall gives what is kept, or neither an answer nor an error.
+func (c *Compiler) recall(key string) (*answer, error) {
 	c.mu.Lock()
 	e, ok := c.kept[key]
 	if ok {
@@ -159,31 +175,31 @@ func (c *Compiler) recall(key string) *answer {
 	}
 	c.mu.Unlock()
 	if ok {
-		return &e.Value.(*translation).answer
+		t := e.Value.(*translation)
+		return &t.answer, t.refused
 	}
 	if c.cfg.Cache == nil {
-		return nil
+		return nil, nil
 	}
 	text := c.cfg.Cache.Get(key)
 	if text == nil {
-		return nil
+		return nil, nil
 	}
 	a, err := parse(text)
 	if err != nil {
-		return nil
+		return nil, nil // it is made again
 	}
-	c.remember(key, *a)
-	return a
+	c.remember(&translation{key: key, answer: *a})
+	return a, nil
 }
 
-func (c *Compiler) remember(key string, a answer) {
+func (c *Compiler) remember(t *translation) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if _, ok := c.kept[key]; ok {
+	if _, ok := c.kept[t.key]; ok {
 		return
 	}
-	t := &translation{key, a}
-	c.kept[key] = c.recent.PushFront(t)
+	c.kept[t.key] = c.recent.PushFront(t)
 	for c.size += t.bytes(); c.size > maxKept; {
 		last := c.recent.Remove(c.recent.Back()).(*translation)
 		delete(c.kept, last.key)

@@ -3,20 +3,25 @@
 package script
 
 import (
+	"os"
 	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
 )
 
-// limitProcess has the kernel end the process that outruns its watch, and gives way to
-// others. What fails leaves the watch.
-func limitProcess() {
-	seconds := uint64(2*maxTime/time.Second) + 1
+// limitProcess has the kernel end the process that outruns its watch, end it before the
+// server where memory is short, and give way to others. What fails leaves the watch.
+func limitProcess(most time.Duration) {
+	seconds := uint64(2*most/time.Second) + 1
 	_ = unix.Setrlimit(unix.RLIMIT_CPU, &unix.Rlimit{Cur: seconds, Max: seconds})
 	_ = unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{})
 	if !raceEnabled { // the race detector's own memory is many times as large
 		_ = unix.Setrlimit(unix.RLIMIT_DATA, &unix.Rlimit{Cur: 2 * maxMemory, Max: 2 * maxMemory})
+	}
+	if f, err := os.OpenFile("/proc/self/oom_score_adj", os.O_WRONLY, 0); err == nil { // Linux
+		_, _ = f.WriteString("1000")
+		_ = f.Close()
 	}
 	_ = unix.Setpriority(unix.PRIO_PGRP, 0, 10)
 }

@@ -6,7 +6,7 @@ import (
 )
 
 // limitProcess leaves the limits to the watch.
-func limitProcess() {}
+func limitProcess(time.Duration) {}
 
 // processorTime is what the process has used.
 func processorTime() time.Duration {

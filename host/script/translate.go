@@ -26,14 +26,32 @@ const (
 	maxStderr  = 4 << 10
 )
 
+// ErrTooDear is what errors.Is finds in the error of a script whose translation met a bound.
+var ErrTooDear = errors.New("its translation takes too much")
+
+// dear is such an error.
+type dear string
+
+func (d dear) Error() string        { return string(d) }
+func (d dear) Is(target error) bool { return target == ErrTooDear }
+
+func dearf(format string, args ...any) error { return dear(fmt.Sprintf(format, args...)) }
+
 // Errors of scripts that are too dear to translate.
 var (
-	errTime   = fmt.Errorf("its translation takes more than %v of a processor: simplify what is nested, such as arrow functions in conditional expressions", maxTime)
-	errWait   = fmt.Errorf("its translation takes more than %v: simplify what is nested, or try again when the machine is less busy", maxWait)
-	errMemory = fmt.Errorf("its translation takes more than %d MiB of memory: simplify what is nested", maxMemory>>20)
-	errNested = errors.New("it is nested too deeply to be translated")
-	errOutput = fmt.Errorf("its translation has more than %d bytes: simplify what is nested", maxOutput)
+	errTime   = dearf("its translation takes more than %v of a processor: simplify what is nested, such as arrow functions in conditional expressions", maxTime)
+	errWait   = dearf("its translation takes more than %v: simplify what is nested, or try again when the machine is less busy", maxWait)
+	errMemory = dearf("its translation takes more than %d MiB of memory: simplify what is nested", maxMemory>>20)
+	errNested = dearf("it is nested too deeply to be translated")
+	errOutput = dearf("its translation has more than %d bytes: simplify what is nested", maxOutput)
+	errKilled = dearf("its translator was killed, or found no memory: if the machine has enough, simplify what is nested")
 )
+
+// lasting reports whether a script that failed with err does so again, on any machine at any
+// time but for a slower processor.
+func lasting(err error) bool {
+	return errors.Is(err, errTime) || errors.Is(err, errMemory) || errors.Is(err, errNested) || errors.Is(err, errOutput)
+}
 
 // Command is the argument that makes a program a translator.
 const Command = "translate-script"
@@ -106,12 +124,14 @@ func endedBy(code int, err error, stderr string) error {
 	switch {
 	case code == exitTime:
 		return errTime
-	case code == exitMemory || strings.Contains(stderr, "out of memory") || strings.Contains(stderr, "cannot allocate memory"):
+	case code == exitMemory:
 		return errMemory
 	case code == exitOutput:
 		return errOutput
 	case strings.Contains(stderr, "stack overflow"):
 		return errNested
+	case code == -1 || strings.Contains(stderr, "out of memory") || strings.Contains(stderr, "cannot allocate memory"):
+		return errKilled
 	}
 	line, _, _ := strings.Cut(strings.TrimSpace(stderr), "\n")
 	return fmt.Errorf("its translator ended: %w: %.200s", err, line)
