@@ -169,6 +169,7 @@ func (c *Cache) write(path, name string, content []byte) error {
 	file, err := os.CreateTemp(c.dir, "new-*"+suffix)
 	if errors.Is(err, fs.ErrNotExist) { // it was cleaned away
 		if _, err := prepare(c.dir); err != nil {
+			_ = os.Remove(c.dir) // empty: the next write is not to find it
 			return err
 		}
 		file, err = os.CreateTemp(c.dir, "new-*"+suffix)
