@@ -11,6 +11,8 @@ import (
 
 	"github.com/tetratelabs/wazero/api"
 	"github.com/tetratelabs/wazero/sys"
+
+	"github.com/mootchat/moot/host/meter"
 )
 
 // unitsPerMillisecond bounds the fuel of a call should the clock stand still.
@@ -22,30 +24,35 @@ var epoch = time.Now()
 // now is the host's clock, in nanoseconds.
 func now() int64 { return int64(time.Since(epoch)) }
 
-// keptStack is the largest stack that is kept, in values of 8 bytes or in bytes, as
-// wazero counts it.
-const keptStack = 64 << 10
+// The largest stack that is kept after a call, and the largest that may grow on, in values of 8 bytes or in bytes, as wazero
+// counts it.
+const (
+	keptStack = 64 << 10
+	mostStack = meter.Room
+)
 
-// deep reports whether fn, which has been called, has a stack that is not to be kept.
+// deeper reports whether fn, which has been called, has a larger stack than that.
 // Only wazero knows, and does not tell: where it is not found, it is.
-func deep(fn api.Function) bool {
+func deeper(fn api.Function, than int) bool {
 	v := reflect.Indirect(reflect.ValueOf(fn))
 	if v.Kind() != reflect.Struct {
 		return true
 	}
 	stack := v.FieldByName("stack")
-	return stack.Kind() != reflect.Slice || stack.Len() > keptStack
+	return stack.Kind() != reflect.Slice || stack.Len() > than
 }
 
 // call runs one exported function and gives its first result. After a failure the
 // instance is broken. A guest pays for every value that it can leave on its stack, so where
-// one slice is enough the stack is small.
+// one slice is enough, and the room for frames that it begins with, the stack is small.
 func (in *instance) call(fn api.Function, args ...uint64) (uint64, *failure) {
 	in.stack[0] = 0
 	copy(in.stack[:], args)
 	in.fuel.Set(uint64(in.firstSlice()))
 	rest := in.rest
+	in.running, in.widened = fn, false
 	err := fn.CallWithStack(in, in.stack[:])
+	in.running = nil
 	if in.tracing != nil {
 		in.tracing.Fuel += uint64(rest - in.rest + in.slice - int64(in.fuel.Get()))
 	}
@@ -53,7 +60,7 @@ func (in *instance) call(fn api.Function, args ...uint64) (uint64, *failure) {
 		in.broken = true
 		return 0, in.classify(err)
 	}
-	in.large = in.large || in.rest < rest && deep(fn)
+	in.large = in.large || (in.rest < rest || in.widened) && deeper(fn, keptStack)
 	return in.stack[0], nil
 }
 
@@ -129,8 +136,8 @@ func (in *instance) classify(err error) *failure {
 		return &failure{HostFault, err}
 	case errors.As(err, &exit):
 		kind = Exit
-	case int64(in.depth.Get()) < 0:
-		return fail(Trap, "call stack too deep")
+	case errors.Is(err, errDeep), int64(in.depth.Get()) < 0:
+		return &failure{Trap, errDeep}
 	}
 	if in.linear.short() {
 		kind = Memory

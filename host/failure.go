@@ -48,6 +48,7 @@ func (f *failure) excused() bool {
 
 var (
 	errDeadline = errors.New("deadline exceeded")
+	errDeep     = errors.New("call stack too deep")
 	errFrame    = errors.New("the event is too large for the module's exchange buffer")
 	errLate     = errors.New("the chain ran out of time before it was asked")
 	errGone     = errors.New("nobody waits for the answer any more")

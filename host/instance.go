@@ -28,6 +28,9 @@ type instance struct {
 	module          api.Module
 	mem             api.Memory
 	fuel, depth     api.MutableGlobal
+	chain           api.MutableGlobal // the room for frames, in bytes
+	running         api.Function      // whose stack may grow
+	widened         bool              // its stack may be large
 	hooks           [abi.Hooks + 1]api.Function
 	alloc           api.Function
 	buffer          uint32 // the exchange buffer
@@ -100,6 +103,7 @@ func (g *generation) instance() (*instance, *failure) {
 	in.mem = in.module.Memory()
 	in.fuel, _ = in.module.ExportedGlobal(meter.FuelExport).(api.MutableGlobal)
 	in.depth, _ = in.module.ExportedGlobal(meter.DepthExport).(api.MutableGlobal)
+	in.chain, _ = in.module.ExportedGlobal(meter.RoomExport).(api.MutableGlobal)
 	for h := abi.Connect; h <= abi.Hooks; h++ {
 		if g.hooks[h] {
 			in.hooks[h] = in.module.ExportedFunction(h.Export())

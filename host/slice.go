@@ -55,10 +55,15 @@ func (in *instance) sliced(t int64) {
 const turn = int64(200 * time.Microsecond)
 
 // refuel is called by the guest each time a slice of fuel is used up, and is told what is left of it, which is less than
-// nothing. Whoever wants to stop the world does it here, in Go; so do, every now and then, other goroutines and tenants.
+// nothing, and where there is no room left for frames. Whoever wants to stop the world does it here, in Go; so do, every now and then, other goroutines and tenants.
 func (in *instance) refuel(left int64) int64 {
 	if see := in.generation.host.cfg.Refueled; see != nil {
 		see()
+	}
+	if int64(in.chain.Get()) < 0 {
+		if left -= in.widen(); left >= 0 {
+			return left
+		}
 	}
 	t := now()
 	in.rest -= in.slice - left
@@ -74,6 +79,19 @@ func (in *instance) refuel(left int64) int64 {
 	in.from = t
 	return in.slice
 }
+
+// widen makes more room for frames, unless the stack is large by now, and says what that costs: wazero copies all of a
+// stack to double it, and nothing can stop that.
+func (in *instance) widen() (cost int64) {
+	in.widened = true
+	if deeper(in.running, mostStack) {
+		panic(errDeep)
+	}
+	in.chain.Set(meter.Room)
+	return widening
+}
+
+const widening = 128
 
 // yield gives others their turn, and waits if the tenant has used more than its share.
 func (in *instance) yield() {

@@ -116,3 +116,28 @@ func TestFuelOfACallIsBoundedWhenTheClockStandsStill(t *testing.T) {
 		in.refuel(0)
 	}
 }
+
+// TestALargeStackGrowsNoFurther asks for room for frames, with a stack that is small and one that is not.
+func TestALargeStackGrowsNoFurther(t *testing.T) {
+	h, _ := start(t, Config{}, Entry{Module: "allow"})
+	in := taken(t, h)
+	in.firstSlice()
+	in.running = in.alloc
+	in.chain.Set(^uint64(0))
+	in.generation.slice.Store(leastSlice)
+	if left := in.refuel(1000); left != 1000-widening || in.chain.Get() != meter.Room || in.generation.slice.Load() != leastSlice {
+		t.Errorf("%d of 1000 are left, the room is %d, the next slice %d", left, in.chain.Get(), in.generation.slice.Load())
+	}
+	in.chain.Set(^uint64(0))
+	if left := in.refuel(widening - 1); left != in.slice {
+		t.Errorf("where the fuel does not last for that it gets %d, want %d", left, in.slice)
+	}
+	in.running = nil // whose stack nobody knows
+	in.chain.Set(^uint64(0))
+	defer func() {
+		if r := recover(); r != errDeep {
+			t.Errorf("a stack that may be large grows on: %v", r)
+		}
+	}()
+	in.refuel(1000)
+}

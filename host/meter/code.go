@@ -12,6 +12,8 @@ type scan struct {
 	grows  bool
 	in     instr
 	effort effort
+	size   frameSize
+	frame  int64 // bytes to count for each call, 0 for none
 	cuts   []int // where in the binary a region begins in the midst of a block
 }
 
@@ -20,6 +22,8 @@ type frame struct {
 	op     uint16
 	region int // whose cost the instructions in the block are
 	loops  int // that it is in, with itself
+	sets   uint64
+	calls  uint64 // before it, see frameSize
 }
 
 func (w *rewriter) readCode(r *reader) {
@@ -66,10 +70,12 @@ func (w *rewriter) scanBody(r *reader, t Signature) {
 		r.next(&s.in)
 		s.charge(w.cost(&s.in), start)
 		s.effort.add(&s.in)
+		s.size.add(&s.in)
 		w.scanInstr(r, start)
 	}
 	r.end("function body")
 	w.addEffort(r)
+	s.frame = s.frameBytes(w.globals)
 }
 
 // charge adds the cost of the instruction just read, which starts at start, to its region. Before one that would make
@@ -102,7 +108,7 @@ func (w *rewriter) scanInstr(r *reader, start int) {
 	s.strays = s.strays || strays(in.op)
 	switch in.op {
 	case opBlock, opIf, opLoop:
-		f, values := frame{op: in.op, region: top.region, loops: top.loops}, w.blockArity(r, in.v)
+		f, values := frame{op: in.op, region: top.region, loops: top.loops, sets: s.size.sets, calls: s.size.calls}, w.blockArity(r, in.v)
 		if in.op == opLoop {
 			f.region = len(s.costs)
 			f.loops++
@@ -120,6 +126,7 @@ func (w *rewriter) scanInstr(r *reader, start int) {
 		top.op = opElse
 		top.region = s.frames[len(s.frames)-2].region // what the other branch began is not paid here
 	case opEnd:
+		s.size.merge(top, s.locals)
 		s.frames = s.frames[:len(s.frames)-1]
 	case opBrTable:
 		for _, l := range in.labels {

@@ -107,7 +107,8 @@ func TestDepthIsRightOnEveryWayOut(t *testing.T) {
 	names := []string{"three", "none"}
 	for name, code := range ways {
 		b.fn(name, vals(i32), vals(i32), nil, code...)
-		names = append(names, name)
+		b.fn(name+", large", vals(i32), vals(i32), ops(0xac, 2, i64), code...) // 300 locals
+		names = append(names, name, name+", large")
 	}
 	compareWithPlain(t, b.wasm(), names, 8)
 }
@@ -128,7 +129,7 @@ func compareWithPlain(t *testing.T, wasm []byte, names []string, n uint64) {
 		t.Fatal(err)
 	}
 	g := newGuest(t, wasm, Limits{})
-	full := g.depth()
+	full, room := g.depth(), g.room()
 	for _, name := range names {
 		for arg := range n {
 			what := fmt.Sprintf("%s(%d)", name, arg)
@@ -141,6 +142,7 @@ func compareWithPlain(t *testing.T, wasm []byte, names []string, n uint64) {
 			}
 			if gotErr != nil {
 				g.global(DepthExport).Set(uint64(full))
+				g.global(RoomExport).Set(uint64(room))
 			} else if work = g.mod.ExportedGlobal("work").Get() - work; a.paid+int64(a.used)*MaxCharge < int64(work) { // a loop that asks for its function too has one turn for nothing
 				t.Errorf("%s: it did work for %d, and paid %d and asked %d times", what, work, a.paid, a.used)
 			}
@@ -156,8 +158,8 @@ func compareWithPlain(t *testing.T, wasm []byte, names []string, n uint64) {
 			if p, m := plain.ExportedGlobal("ticks").Get(), g.mod.ExportedGlobal("ticks").Get(); p != m {
 				t.Errorf("%s: %d ticks plain, %d metered", what, p, m)
 			}
-			if g.depth() != full {
-				t.Fatalf("%s: depth %d, was %d", what, g.depth(), full)
+			if g.depth() != full || g.room() != room {
+				t.Fatalf("%s: depth %d and room %d, were %d and %d", what, g.depth(), g.room(), full, room)
 			}
 		}
 	}

@@ -4,6 +4,7 @@ package meter
 //
 //	pay for the function                    | fuel -= cost; if fuel < 0 { fuel = refuel(fuel) }
 //	count the frames                        | if it calls anything
+//	count the bytes of the frame            | if it calls anything and they may be many
 //	block (its results)                     | where something is left to do at the end: a return becomes a branch out of it
 //	  ... loop (its type)                   | where the guest's loop asks for fuel
 //	        if fuel < 0 { fuel = refuel(fuel) + cost }
@@ -14,7 +15,7 @@ package meter
 //	          else br to the loop around it |
 //	  ... pay for n; memory.copy ...        |
 //	end
-//	put the count of frames back            | the value it had on entry, whatever happened since
+//	put both counts back                    | the values they had on entry, whatever happened since
 //
 // What is paid is chosen for the code that the compiler makes of it. A call in a loop has it keep what the loop counts
 // with in memory, and wait for it at every turn; so refuel is called beside the loop. The fuel is kept in a hidden local,
@@ -28,8 +29,12 @@ func (w *rewriter) appendBody(b []byte, r *reader, results int64) []byte {
 	if s.calls {
 		e.size++
 	}
+	e.room = e.size
+	if s.bulk {
+		e.room++
+	}
 	e.late = !s.calls && (len(s.costs) > 1 || s.bulk || s.grows)
-	e.wrapped = s.calls || e.late
+	e.wrapped = s.calls || e.late || s.frame > 0
 	e.locals(r)
 	e.enter(results)
 	e.code(r)
@@ -46,6 +51,7 @@ type emitter struct {
 	w                 *rewriter
 	b                 []byte
 	fuel, depth, size uint32 // hidden locals, behind those of the guest
+	room              uint32 // the last of them
 	late              bool   // the fuel is stored at the end
 	wrapped           bool   // the guest's code is in a block of its own
 	blocks            []open // of the guest's, the body first
@@ -71,6 +77,9 @@ func (e *emitter) locals(r *reader) {
 	if s.bulk {
 		hidden++
 	}
+	if s.frame > 0 {
+		hidden++
+	}
 	e.b = appendU32(e.b, n+hidden)
 	for ; n > 0; n-- {
 		e.b = appendU32(e.b, r.u32())
@@ -83,6 +92,9 @@ func (e *emitter) locals(r *reader) {
 	}
 	if s.bulk {
 		e.plain(1, i32)
+	}
+	if s.frame > 0 {
+		e.plain(1, i64)
 	}
 }
 
@@ -100,6 +112,9 @@ func (e *emitter) enter(results int64) {
 	}
 	if s.calls {
 		e.count(1 + int64(s.locals)/localsPerFrame)
+	}
+	if s.frame > 0 {
+		e.reserve(s.frame)
 	}
 	if e.wrapped {
 		e.begin(opBlock, results)
@@ -120,6 +135,28 @@ func (e *emitter) count(frames int64) {
 	e.plain(opUnreachable, opEnd)
 }
 
+// reserve takes bytes from the room for frames. When there is none left the host is asked, and may make more.
+func (e *emitter) reserve(bytes int64) {
+	e.op(opGlobalGet, e.w.roomGlobal())
+	e.op(opLocalTee, e.room)
+	e.constant(bytes)
+	e.plain(opI64Sub)
+	e.op(opGlobalSet, e.w.roomGlobal())
+	e.op(opLocalGet, e.room)
+	e.constant(bytes)
+	e.plain(opI64LtS)
+	e.begin(opIf, emptyBlock)
+	e.op(opLocalGet, e.fuel)
+	e.op(opCall, e.w.refuelFunc())
+	e.op(opLocalTee, e.fuel)
+	e.op(opGlobalSet, e.w.fuelGlobal())
+	e.op(opGlobalGet, e.w.roomGlobal())
+	e.constant(0)
+	e.plain(opI64LtS)
+	e.begin(opIf, emptyBlock)
+	e.plain(opUnreachable, opEnd, opEnd)
+}
+
 func (e *emitter) leave() {
 	if e.wrapped {
 		e.plain(opEnd)
@@ -130,6 +167,10 @@ func (e *emitter) leave() {
 	if e.w.scan.calls {
 		e.op(opLocalGet, e.depth)
 		e.op(opGlobalSet, e.w.depthGlobal())
+	}
+	if e.w.scan.frame > 0 {
+		e.op(opLocalGet, e.room)
+		e.op(opGlobalSet, e.w.roomGlobal())
 	}
 }
 

@@ -7,6 +7,7 @@ func (w *rewriter) refuelType() uint32  { return uint32(len(w.types)) }
 func (w *rewriter) refuelFunc() uint32  { return uint32(w.imported) }
 func (w *rewriter) fuelGlobal() uint32  { return uint32(w.globals) }
 func (w *rewriter) depthGlobal() uint32 { return uint32(w.globals) + 1 }
+func (w *rewriter) roomGlobal() uint32  { return uint32(w.globals) + 2 }
 
 // funcIndex turns the guest's number of a function into the new one.
 func (w *rewriter) funcIndex(f uint32) uint32 {
@@ -44,13 +45,15 @@ func (w *rewriter) addHidden(id byte, s *section) {
 			s.body = w.appendMover(s.body, m)
 		}
 	case globalSection:
-		s.items += 2
+		s.items += 3
 		s.body = appendCounter(s.body, 0)
 		s.body = appendCounter(s.body, w.callDepth)
+		s.body = appendCounter(s.body, FirstRoom)
 	case exportSection:
-		s.items += 2
+		s.items += 3
 		s.body = appendExport(s.body, FuelExport, Global, w.fuelGlobal())
 		s.body = appendExport(s.body, DepthExport, Global, w.depthGlobal())
+		s.body = appendExport(s.body, RoomExport, Global, w.roomGlobal())
 		if w.startFunc >= 0 {
 			s.items++
 			s.body = appendExport(s.body, StartExport, Func, w.funcIndex(uint32(w.startFunc)))

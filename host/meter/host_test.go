@@ -25,6 +25,7 @@ type allowance struct {
 	paid     int64     // all that was paid so far, debts too
 	debt     int64     // the largest of one charge
 	asked    func()    // at each refuel; nil: nothing
+	chains   int       // how many times there is room for more frames
 }
 
 // pays books what was paid out of the fuel given last.
@@ -34,11 +35,18 @@ func (a *allowance) pays(left int64) {
 }
 
 func allow(slices int) *allowance {
-	return &allowance{Context: context.Background(), slices: slices, slice: Slice}
+	return &allowance{Context: context.Background(), slices: slices, slice: Slice, chains: 1000}
 }
 
-func refuel(ctx context.Context, _ api.Module, stack []uint64) {
+func refuel(ctx context.Context, mod api.Module, stack []uint64) {
 	a := ctx.(*allowance)
+	if room := mod.ExportedGlobal(RoomExport).(api.MutableGlobal); int64(room.Get()) < 0 && a.chains > 0 {
+		a.chains--
+		room.Set(Room)
+		if int64(stack[0]) >= 0 {
+			return
+		}
+	}
 	a.used++
 	a.pays(int64(stack[0]))
 	if a.asked != nil {
@@ -107,6 +115,7 @@ func (g *guest) global(name string) api.MutableGlobal {
 
 func (g *guest) fuel() int64  { return int64(g.global(FuelExport).Get()) }
 func (g *guest) depth() int64 { return int64(g.global(DepthExport).Get()) }
+func (g *guest) room() int64  { return int64(g.global(RoomExport).Get()) }
 
 // call calls an export with that much fuel in the tank.
 func (g *guest) call(a *allowance, fuel int64, name string, args ...uint64) ([]uint64, error) {

@@ -17,11 +17,12 @@
 //
 // # What the host does
 //
-// The rewritten module imports one function more than the guest did and exports up to three names more:
+// The rewritten module imports one function more than the guest did and exports up to four names more:
 //
 //	import  moot_meter.refuel (left i64) -> i64   function, see below
 //	export  moot_meter_fuel                       mutable global i64: fuel left; 0 in a new instance
 //	export  moot_meter_depth                      mutable global i64: frames left; Limits.CallDepth in a new instance
+//	export  moot_meter_room                       mutable global i64: bytes left for large frames; FirstRoom in a new instance
 //	export  moot_meter_start                      function () -> (): only if the module has a start function
 //
 // A guest that imports from [ImportModule] or exports a name that begins with it is refused, so these names are
@@ -42,10 +43,15 @@
 // Code that runs while no fuel was set (data segments, table segments) is bounded by the limits.
 //
 // Depth. The count is right again after every return, so the host need not touch it. When a call ends with a trap, a
-// panic in a host function or an exit, both globals are whatever they were in the middle: discard the instance. If the
+// panic in a host function or an exit, the globals are whatever they were in the middle: discard the instance. If the
 // depth is then below zero, the reason was the call depth ("unreachable" is what the runtime says); a guest's own trap
 // leaves it at zero or more. A function counts one frame, and one more for every 32 parameters and locals it has; one
 // that calls nothing is not counted.
+//
+// Room. The runtime doubles a stack by copying all of it at once, and only the runtime knows how large the frame of a
+// function is. So a function whose frame may be large takes what it may be at most from the room as well. When the room
+// is below zero the guest calls refuel, which looks at how large the stack is, and either sets the room to [Room] or panics;
+// where it does neither the guest traps. After every return the room is what it was before the call.
 //
 // Start. Instantiate with no start functions, then call the export [StartExport] if [Module.Start] says there is
 // one, then _initialize: each under a budget of its own, with refuel working. Instantiation itself runs no guest code.
@@ -64,6 +70,7 @@ const (
 	RefuelImport = "refuel"           // function (left i64) -> i64
 	FuelExport   = "moot_meter_fuel"  // mutable global i64
 	DepthExport  = "moot_meter_depth" // mutable global i64
+	RoomExport   = "moot_meter_room"  // mutable global i64
 	StartExport  = "moot_meter_start" // function () -> ()
 )
 

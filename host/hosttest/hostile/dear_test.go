@@ -2,6 +2,7 @@ package hostile
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/mootchat/moot/engine"
 	"github.com/mootchat/moot/host"
@@ -125,6 +126,36 @@ var dear = []attack{
 		g.setUp = asm.I32(0) + asm.MemoryGrow + asm.Drop
 		return asm.I32(1) + asm.MemoryGrow + asm.Drop
 	}),
+	dearest("operands on a deep stack", func(g *guest) asm.Code {
+		return recurse(g, "i32", 7900, func(self asm.Code) asm.Code { return keeps(700, self) })
+	}),
+	dearest("large frames of code that is not run", func(g *guest) asm.Code {
+		return recurse(g, "i32", 7900, func(self asm.Code) asm.Code {
+			return asm.Get(1) + asm.If(asm.Loop(asm.Repeat(12, keeps(1000, self)))) + asm.Get(0) + self + asm.Set(0)
+		})
+	}),
+	dearest("large frames of vectors", func(g *guest) asm.Code {
+		const vector, not, or, any = "\xfd\x11", "\xfd\x4d", "\xfd\x50", "\xfd\x53" // i32x4.splat
+		values := asm.Get(0) + vector + asm.Repeat(999, asm.Get(0)+asm.I32(3)+asm.Add+vector+not)
+		return recurse(g, "i32", 7900, func(self asm.Code) asm.Code {
+			return asm.Get(1) + asm.If(asm.Repeat(8, values+asm.Get(0)+self+asm.Set(0)+asm.Repeat(999, or)+any+asm.Set(0))) +
+				asm.Get(0) + self + asm.Set(0)
+		})
+	}),
+	dearest("large frames of locals in blocks", func(g *guest) asm.Code {
+		const locals, blocks = 300, 60
+		return recurse(g, strings.Repeat("i32 ", locals), 7900, func(self asm.Code) asm.Code {
+			var code, sum asm.Code
+			for l := range locals {
+				code += asm.Get(0) + asm.I32(l) + asm.Add + asm.Set(1+l)
+				sum += asm.Get(1+l) + asm.Get(0) + asm.Add + asm.Set(0)
+			}
+			for range blocks {
+				code = asm.Get(0) + self + asm.If(code) + asm.Get(0) + self + asm.Set(0)
+			}
+			return asm.Get(1) + asm.If(code+sum) + asm.Get(0) + self + asm.Set(0)
+		})
+	}),
 	dearest("host calls", func(g *guest) asm.Code { return burn(g, 0) + spam["kv_set"](g) }),
 }
 
@@ -145,6 +176,25 @@ func dearest(name string, build func(g *guest) asm.Code) attack {
 			return setUp + times(1_000_000, "") + asm.I32(0) + asm.Set(i) + forever(code)
 		},
 	}
+}
+
+// recurse is a call of a function that calls itself n times, on the way of code that is to call it with a number on
+// the stack.
+func recurse(g *guest, locals string, n int, code func(self asm.Code) asm.Code) asm.Code {
+	left := g.Global("i32", asm.I32(0))
+	self := asm.Call(g.Next())
+	g.FuncWith("", "i32 -> i32", locals, asm.GlobalGet(left)+asm.Eqz+asm.If(asm.Get(0)+asm.Return)+
+		asm.GlobalGet(left)+asm.I32(1)+asm.Sub+asm.GlobalSet(left)+code(self)+asm.Get(0))
+	return asm.I32(n) + asm.GlobalSet(left) + asm.Get(i) + self + asm.Set(i)
+}
+
+// keeps is a call that n values of the caller outlast.
+func keeps(n int, call asm.Code) asm.Code {
+	var values asm.Code
+	for v := range n {
+		values += asm.Get(0) + asm.I32(v+1) + asm.Add
+	}
+	return values + call + asm.Repeat(n-1, asm.Add) + asm.Set(0)
 }
 
 // circle writes into each line of the memory where the next one is.
