@@ -209,3 +209,24 @@ func TestAnInstanceThatIsMadeDuringRestIsClosed(t *testing.T) {
 		t.Errorf("%d instances are alive", n)
 	}
 }
+
+// TestARevisionHasOnlyTheShownConfig: another secret starts the module anew, in a revision of
+// the same ID. Rules.Beside tells of it.
+func TestARevisionHasOnlyTheShownConfig(t *testing.T) {
+	entry := Entry{Module: "allow", Config: []byte(`{"pin": 1}`), Shown: []byte(`{"pin": "${PIN}"}`)}
+	h, _ := start(t, Config{}, entry)
+	before, first := h.Revision(), h.current.Load().generations[0]
+	entry.Config = []byte(`{"pin": 2}`)
+	swap(t, h, rulesFor(entry))
+	if h.Revision() != before {
+		t.Error("the ID can be used to guess the secret")
+	}
+	if h.current.Load().generations[0] == first {
+		t.Error("the module still has the old secret")
+	}
+	entry.Shown = []byte(`{"pin": "${OTHER}"}`)
+	swap(t, h, rulesFor(entry))
+	if h.Revision() == before {
+		t.Error("another reference did not change the ID")
+	}
+}

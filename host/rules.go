@@ -55,6 +55,7 @@ type Entry struct {
 	Grants   []string // kv, rate, emit, rooms, properties:NAME,...
 	Mode     Mode
 	Config   json.RawMessage // JSON for the module; nil: {}
+	Shown    json.RawMessage // what of Config is in a revision's ID; nil: all. Beside tells of the rest
 }
 
 // Policy is what a chain makes of an entry that failed.

@@ -133,7 +133,7 @@ func rulesOf(ctx context.Context, cfg *config.Config, from *sources) host.Rules 
 func entryOf(e config.Entry, where string) host.Entry {
 	entry := host.Entry{
 		Module: e.Module, Where: where, Rooms: e.Rooms, Priority: e.Priority, Timeout: e.Timeout,
-		Memory: int64(e.Memory), Grants: e.Grants, Config: e.Config,
+		Memory: int64(e.Memory), Grants: e.Grants, Config: e.Config, Shown: e.Shown,
 	}
 	b := e.Breaker
 	entry.Breaker = host.Breaker{Ratio: b.Ratio.Fraction(), Minimum: b.Minimum, Window: b.Window, Cooldown: b.Cooldown, Probes: b.Probes}

@@ -131,10 +131,16 @@ func (r *reloader) restarted(context.Context) error {
 // healthy tells of the last reload if it was refused: the node serves on by the rules
 // it has.
 func (r *reloader) healthy(context.Context) error {
-	if last := r.last.Load(); last != nil && !last.OK {
-		return errors.New("the last reload was refused: " + strings.Join(last.Problems, "; "))
+	last := r.last.Load()
+	if last == nil || last.OK {
+		return nil
 	}
-	return nil
+	few := last.Problems[:min(len(last.Problems), 10)] // probes come every few seconds
+	more := ""
+	if n := len(last.Problems) - len(few); n > 0 {
+		more = fmt.Sprintf("; and %d more", n)
+	}
+	return errors.New("the last reload was refused: " + strings.Join(few, "; ") + more)
 }
 
 // Reload implements api.Rules. Reloads come one after the other.

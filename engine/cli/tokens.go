@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"maps"
@@ -50,11 +51,12 @@ func newTokens(ctx context.Context, j config.JWT, sets *auth.KeySets) (*auth.Tok
 	return auth.New(c)
 }
 
-// sameSecrets says whether all tenants have the secrets that they had. Of these a
+// sameSecrets says whether all tenants and modules have the secrets that they had. Of these a
 // revision's ID tells too little to be sure.
 func sameSecrets(a, b *config.Config) bool {
 	return maps.EqualFunc(a.Tenants, b.Tenants, func(a, b config.Tenant) bool {
-		return a.Auth.JWT.Secret.Reveal() == b.Auth.JWT.Secret.Reveal()
+		return a.Auth.JWT.Secret.Reveal() == b.Auth.JWT.Secret.Reveal() &&
+			slices.EqualFunc(a.Chain, b.Chain, func(a, b config.Entry) bool { return bytes.Equal(a.Config, b.Config) })
 	})
 }
 

@@ -163,7 +163,7 @@ func checkCapability(text string) error {
 
 // check asks what concerns more than one setting.
 func (l *load) check(c *Config) {
-	hosts, paths := map[string]claimed{}, map[string]claimed{}
+	hosts, paths, modules := map[string]claimed{}, map[string]claimed{}, sorted(c.Modules)
 	for _, name := range sorted(c.Tenants) {
 		t := c.Tenants[name]
 		at := cursor{path: "tenants"}.key(name)
@@ -176,8 +176,8 @@ func (l *load) check(c *Config) {
 		}
 		for i, entry := range t.Chain {
 			path := at.key("chain").index(i).key("module").path
-			if _, ok := c.Modules[entry.Module]; !ok && entry.Module != "" {
-				l.problem(l.pos(path), path, l.unknown(path, "module", entry.Module, sorted(c.Modules)))
+			if _, ok := c.Modules[entry.Module]; !ok && entry.Module != "" && !l.full(l.pos(path).File) {
+				l.problem(l.pos(path), path, l.unknown(path, "module", entry.Module, modules))
 			}
 		}
 	}

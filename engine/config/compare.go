@@ -24,7 +24,8 @@ func NeedRestart(running, next *Config) (paths []string) {
 
 // Digest is that of all settings that a server takes while it runs, wherever they
 // are written: equal ones mean the same rules, but for the contents of modules. A
-// secret counts with sixteen bits of its digest, which tell that it changed and no more.
+// secret, and a module's config that ${...} filled, counts with sixteen bits of its digest,
+// which tell that it changed and no more: who knows the rest cannot guess it.
 func Digest(c *Config) [32]byte {
 	h := sha256.New()
 	for _, s := range settingsOf(c, false) {
@@ -61,6 +62,11 @@ func walk(v reflect.Value, path string, restart bool, visit func(path, text stri
 		var all strings.Builder
 		walk(v, path, false, func(path, text string, _ bool) { fmt.Fprintf(&all, "%s %q\n", path, text) })
 		visit(path, all.String(), restart)
+	case v.Type() == reflect.TypeFor[Entry]() && v.FieldByName("Shown").Len() > 0:
+		e := v.Interface().(Entry)
+		visit(cursor{path: path}.key("filled").path, textOf(reflect.ValueOf(NewSecret(string(e.Config)))), restart)
+		e.Config, e.Shown = e.Shown, nil
+		walk(reflect.ValueOf(e), path, restart, visit)
 	case v.Kind() == reflect.Struct:
 		for i := range v.NumField() {
 			f := v.Type().Field(i)

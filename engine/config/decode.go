@@ -107,7 +107,11 @@ func isTree(t reflect.Type) bool {
 }
 
 // value decodes n into v, whose field has the tags given.
+// It does nothing once the problems of the file are as many as are reported.
 func (d *decoder) value(n *yaml.Node, v reflect.Value, at cursor, tag reflect.StructTag) {
+	if d.enough() {
+		return
+	}
 	n, at, ok := d.follow(n, at)
 	if !ok {
 		return
@@ -147,6 +151,15 @@ func (d *decoder) value(n *yaml.Node, v reflect.Value, at cursor, tag reflect.St
 	}
 }
 
+// enough tells whether the file has as many problems as are reported: the rest is not read.
+func (d *decoder) enough() bool {
+	if d.counts[d.file.Written] < mostProblemsEach {
+		return false
+	}
+	d.leftOut, d.unread = true, true
+	return true
+}
+
 // follow goes through an alias. It answers false where the tree is deeper or, with
 // aliases followed, larger than it may be.
 func (d *decoder) follow(n *yaml.Node, at cursor) (*yaml.Node, cursor, bool) {
@@ -173,6 +186,9 @@ func (d *decoder) expand(n *yaml.Node, at cursor) bool {
 func (d *decoder) fields(n *yaml.Node, v reflect.Value, at cursor) {
 	t := v.Type()
 	for _, p := range d.pairs(n, at) {
+		if d.enough() {
+			return
+		}
 		i := fieldOf(t, p.key)
 		if i < 0 {
 			d.problem(d.place(p.line), at.key(p.key).path, unknownKey(t, p.key))
@@ -193,6 +209,9 @@ func (d *decoder) entries(n *yaml.Node, v reflect.Value, at cursor, tag reflect.
 		v.Set(reflect.MakeMap(v.Type()))
 	}
 	for _, p := range d.pairs(n, at) {
+		if d.enough() {
+			return
+		}
 		pos := d.place(p.line)
 		if err := check(tag.Get("key"), p.key); err != nil {
 			d.problem(pos, at.key(p.key).path, quote(p.key)+" "+err.Error())
@@ -222,6 +241,9 @@ func (d *decoder) list(n *yaml.Node, v reflect.Value, at cursor, tag reflect.Str
 	}
 	v.Set(reflect.MakeSlice(v.Type(), 0, len(n.Content)))
 	for i, item := range n.Content {
+		if d.enough() {
+			return
+		}
 		elem := d.element(v.Type().Elem(), d.place(item.Line))
 		d.value(item, elem, at.index(i), tag)
 		v.Set(reflect.Append(v, elem))

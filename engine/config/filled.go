@@ -97,7 +97,9 @@ func (l *load) show(c *Config) {
 	for name, t := range c.Tenants {
 		at := cursor{path: "tenants"}.key(name).key("chain")
 		for i := range t.Chain {
-			t.Chain[i].Shown = l.configs[at.index(i).key("config").path]
+			if t.Chain[i].Config != nil { // else it is of a chain that an override replaced
+				t.Chain[i].Shown = l.configs[at.index(i).key("config").path]
+			}
 		}
 	}
 }

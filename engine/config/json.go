@@ -15,7 +15,9 @@ func (d *decoder) json(n *yaml.Node, at cursor) json.RawMessage {
 	if value == nil || len(d.problems) > before {
 		return nil
 	}
-	delete(d.configs, at.path)
+	if d.loose {
+		delete(d.configs, at.path)
+	}
 	if d.fills > fills {
 		d.literal = true
 		d.configs[at.path] = jsonOf(d.any(n, at))

@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"path/filepath"
 	"reflect"
-	"slices"
 	"strings"
 )
 
@@ -55,6 +54,8 @@ type load struct {
 	env      Lookup
 	disk     disk
 	problems Problems
+	counts   map[string]int // of problems, by file
+	leftOut  bool           // there are problems that are not reported
 	warnings Problems
 	shown    map[string]string          // by the path of a setting that ${...} filled: how a message shows its value
 	configs  map[string]json.RawMessage // by the path of a module's config that ${...} filled: as it is written
@@ -71,7 +72,7 @@ func newLoad(env Lookup, disk disk) *load {
 	if env == nil {
 		env = func(string) (string, bool) { return "", false }
 	}
-	return &load{env: env, disk: disk, bad: map[string]bool{}, places: map[string]Pos{}, shown: map[string]string{}, configs: map[string]json.RawMessage{}, brought: map[Filled]bool{}}
+	return &load{env: env, disk: disk, bad: map[string]bool{}, counts: map[string]int{}, places: map[string]Pos{}, shown: map[string]string{}, configs: map[string]json.RawMessage{}, brought: map[Filled]bool{}}
 }
 
 func (l *load) run(file Path, text []byte, overrides []string) (*Config, error) {
@@ -86,8 +87,7 @@ func (l *load) run(file Path, text []byte, overrides []string) (*Config, error) 
 	c.Warnings, c.Filled = l.warnings, l.filledIn()
 	l.show(c)
 	if len(l.problems) > 0 {
-		l.problems.sort()
-		return nil, slices.Compact(l.problems) // what is merged in twice is wrong twice
+		return nil, l.reported()
 	}
 	return c, nil
 }

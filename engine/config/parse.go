@@ -7,12 +7,17 @@ import (
 	"io"
 	"regexp"
 	"sort"
+	"strconv"
 	"strings"
 
 	"gopkg.in/yaml.v3"
 )
 
-var placeOfError = regexp.MustCompile(`^yaml: (line \d+: )?`)
+var placeOfError = regexp.MustCompile(`^yaml: (?:line (\d+): )?`)
+
+// maxSearched is how large a text may be, in bytes, in which the line of a mistake is looked
+// for: that parses it up to 20 times.
+const maxSearched = 64 << 10
 
 // parse makes the tree of text, nil where it holds nothing. line is that of the error,
 // 0 where the whole text is wrong.
@@ -52,8 +57,13 @@ func documents(text []byte) (first, second yaml.Node, err error) {
 
 // lineOf is the line that an error of the parser is about: the last of the fewest lines
 // that have the same error. The line that the parser names is where the block around
-// begins, counted from 0 or from 1, or the end of the text, or none.
+// begins, counted from 0 or from 1, or the end of the text, or none: it has to do for a large
+// text.
 func lineOf(text []byte, wrong error) int {
+	if len(text) > maxSearched {
+		line, _ := strconv.Atoi(placeOfError.FindStringSubmatch(wrong.Error())[1])
+		return line
+	}
 	same := error.Error
 	if strings.HasSuffix(wrong.Error(), "unexpected end of stream") { // of an open quote, at whatever end there is
 		same = withoutLine

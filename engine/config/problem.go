@@ -2,6 +2,7 @@ package config
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 	"strings"
 	"unicode"
@@ -42,9 +43,40 @@ func (p Problems) sort() {
 	})
 }
 
+// Bounds of the problems that are reported: the file of one tenant can have a problem every
+// two bytes, and hides those of other files no more than it fills logs.
+const (
+	mostProblems     = 1000
+	mostProblemsEach = 100 // of one file
+)
+
 func (l *load) problem(pos Pos, path, message string) {
 	l.bad[path] = true
+	if l.full(pos.File) {
+		return
+	}
+	l.counts[pos.File]++
 	l.problems = append(l.problems, Problem{pos.File, pos.Line, path, oneLine(message)})
+}
+
+// full tells whether no more problems of a file are reported. It counts the question as a
+// problem that is left out.
+func (l *load) full(file string) bool {
+	full := l.counts[file] >= mostProblemsEach || len(l.problems) >= mostProblems
+	if full {
+		l.leftOut = true
+	}
+	return full
+}
+
+// reported is the problems in order, each once, and one more that says that some are left out.
+func (l *load) reported() Problems {
+	l.problems.sort()
+	all := slices.Compact(l.problems) // what is merged in twice is wrong twice
+	if l.leftOut {
+		all = append(all, Problem{File: l.places[""].File, Message: fmt.Sprintf("there are more problems: of each file the first %d are shown, %d in all", mostProblemsEach, mostProblems)})
+	}
+	return all
 }
 
 // oneLine keeps what others put into a message, such as the name of a file, from

@@ -28,10 +28,14 @@ func (d *decoder) text(n *yaml.Node, v reflect.Value, at cursor) (text, shown st
 	case n.Kind != yaml.ScalarNode || !is:
 		d.problem(d.place(n.Line), at.path, "want "+want+", found "+describe(n)+hint(n, want))
 	case filled:
-		d.shown[at.path] = asFilled(n.Value)
+		if _, first := d.shown[at.path]; !first || d.loose {
+			d.shown[at.path] = asFilled(n.Value)
+		}
 		return text, asFilled(n.Value), true
 	default:
-		delete(d.shown, at.path) // an override is stronger
+		if d.loose { // an override is stronger; another file that has the setting is not
+			delete(d.shown, at.path)
+		}
 		return text, quote(text), true
 	}
 	return "", "", false

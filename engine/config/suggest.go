@@ -10,6 +10,10 @@ import (
 // maxQuoted is how much of a value a message shows, in bytes.
 const maxQuoted = 64
 
+// maxCompared is how many names another one is compared with: 10,000 tenants that each miss a
+// module would compare a billion.
+const maxCompared = 1000
+
 // maxListed is how many names a message lists.
 const maxListed = 19
 
@@ -30,7 +34,7 @@ func quote(text string) string {
 func suggest(name string, valid []string) string {
 	best, least := "", (len(name)+1)/3+1
 	for _, v := range valid {
-		if len(name) > maxQuoted {
+		if len(name) > maxQuoted || len(valid) > maxCompared {
 			break
 		}
 		if n := distance(strings.ToLower(name), strings.ToLower(v)); n < least {
