@@ -64,3 +64,6 @@ func Begin(ctx context.Context, c *Connection, r *wire.Request) { c.begin(ctx, r
 func (e *Engine) ObserveVerb(name string, err error, took time.Duration) {
 	e.stats.verbs.observe(name, err, took)
 }
+
+// MostLooked is mostLooked.
+const MostLooked = mostLooked

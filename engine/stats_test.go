@@ -3,9 +3,11 @@ package engine_test
 import (
 	"fmt"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/wire"
 )
 
 // TestVerbsAndChainsAreTimed: the clock of a bubble stands still but where a rule sleeps.
@@ -80,6 +82,36 @@ func TestCountingAVerbAllocatesNothing(t *testing.T) {
 			if allocated := testing.AllocsPerRun(100, func() { n.ObserveVerb(verb, nil, time.Millisecond) }); allocated != 0 {
 				t.Errorf("%s: %v allocations", verb, allocated)
 			}
+		}
+	})
+}
+
+// Connections are counted in bounded memory, and looked up in pieces: clients come and
+// go meanwhile.
+func TestTenantsAreCountedInPieces(t *testing.T) {
+	inWorld(t, func(w *world) {
+		n := w.node("n")
+		connect := func(clients int) {
+			for range clients {
+				if _, err := n.connect(wire.WebSocket); err != nil {
+					w.Fatal(err)
+				}
+			}
+		}
+		count := func(want int) float64 {
+			return testing.AllocsPerRun(10, func() {
+				if all := n.TenantsNamed([]string{"default"}); all[0].Connections != want || all[0].OutboxBytes != 0 {
+					w.Errorf("counted %+v, want %d connections", all[0], want)
+				}
+			})
+		}
+		connect(10)
+		synctest.Wait()
+		few := count(10)
+		connect(2*engine.MostLooked - 10)
+		synctest.Wait()
+		if many := count(2 * engine.MostLooked); many > few {
+			w.Errorf("counting %d connections allocates %v times, counting 10 %v times", 2*engine.MostLooked, many, few)
 		}
 	})
 }

@@ -153,22 +153,22 @@ type list struct {
 // the order of their ids.
 func (e *Engine) listed(t *tenant, after string, limit int) list {
 	l := list{Connections: []ConnectionInfo{}}
-	for _, c := range e.connectionsAfter(t, after, min(max(1, limit), mostListed)) {
+	for _, c := range e.connectionsAfter(nil, t, after, min(max(1, limit), mostListed)) {
 		l.Connections = append(l.Connections, c.info())
 	}
 	return l
 }
 
-// connectionsAfter gives the tenant's connections here whose ids come after one, in the
-// order of their ids; at most limit, 0: all.
-func (e *Engine) connectionsAfter(t *tenant, after string, limit int) (page []*Connection) {
+// connectionsAfter appends the tenant's connections here whose ids come after one, in
+// the order of their ids, at most limit.
+func (e *Engine) connectionsAfter(page []*Connection, t *tenant, after string, limit int) []*Connection {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	t.ids.Ascend(after, func(id string, c *Connection) bool {
 		if id != after {
 			page = append(page, c)
 		}
-		return limit == 0 || len(page) < limit
+		return len(page) < limit
 	})
 	return page
 }
@@ -209,14 +209,32 @@ func (e *Engine) TenantsNamed(names []string) []TenantStats {
 			continue
 		}
 		s := TenantStats{Name: name, Messages: t.messages.Load()}
-		for _, c := range e.connectionsAfter(t, "", 0) {
-			s.Connections++
-			s.OutboxBytes += c.out.size()
-		}
+		s.Connections, s.OutboxBytes = e.waiting(t)
 		t.mu.Lock()
 		s.Rooms = len(t.rooms)
 		t.mu.Unlock()
 		all = append(all, s)
 	}
 	return all
+}
+
+// mostLooked is how many connections are looked up while clients cannot come or go.
+const mostLooked = 1000
+
+// waiting counts the tenant's connections here and the bytes that wait for them.
+func (e *Engine) waiting(t *tenant) (connections, bytes int) {
+	e.mu.Lock()
+	n := t.ids.Len()
+	e.mu.Unlock()
+	page := make([]*Connection, 0, min(n+1, mostLooked))
+	for after := ""; ; {
+		page = e.connectionsAfter(page[:0], t, after, mostLooked)
+		for _, c := range page {
+			bytes += c.out.size()
+		}
+		if connections += len(page); len(page) < mostLooked {
+			return connections, bytes
+		}
+		after = page[len(page)-1].ID()
+	}
 }

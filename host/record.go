@@ -133,8 +133,12 @@ func (r *ring) collect(to []Decision, f *DecisionFilter) []Decision {
 // Decisions are those kept that fit the filter, the latest first.
 func (h *Host) Decisions(f DecisionFilter) []Decision {
 	var found []Decision
-	for _, c := range h.counted.all() {
-		if (f.Tenant == "" || f.Tenant == c.tenant) && (f.Module == "" || f.Module == c.module) {
+	of := h.counted.all
+	if f.Tenant != "" {
+		of = func() []*counters { return h.counted.ofTenant(f.Tenant) }
+	}
+	for _, c := range of() {
+		if f.Module == "" || f.Module == c.module {
 			found = c.ring.collect(found, &f)
 			found = f.latest(found, 4*f.Limit)
 		}
@@ -232,8 +236,9 @@ func (e *entry) sampled(n int) bool {
 
 // registry has the counters of every module of every tenant, with those of late.
 type registry struct {
-	mu    sync.Mutex
-	known map[countersKey]*counters
+	mu      sync.Mutex
+	known   map[countersKey]*counters
+	tenants map[string][]*counters // the same; the slices do not change
 }
 
 type countersKey struct {
@@ -246,14 +251,22 @@ func (r *registry) of(key countersKey) *counters {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.known == nil {
-		r.known = make(map[countersKey]*counters)
+		r.known, r.tenants = make(map[countersKey]*counters), make(map[string][]*counters)
 	}
 	c := r.known[key]
 	if c == nil {
 		c = &counters{countersKey: key}
 		r.known[key] = c
+		r.tenants[key.tenant] = append(slices.Clip(r.tenants[key.tenant]), c)
 	}
 	return c
+}
+
+// ofTenant are those of the tenant's modules. The caller must not change the slice.
+func (r *registry) ofTenant(tenant string) []*counters {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.tenants[tenant]
 }
 
 func (r *registry) all() (all []*counters) {
@@ -281,8 +294,21 @@ func (r *registry) prune(next *Revision) {
 			return
 		}
 		if !used[c] {
-			delete(r.known, key)
+			r.forget(key, c)
 		}
+	}
+}
+
+func (r *registry) forget(key countersKey, c *counters) {
+	delete(r.known, key)
+	var rest []*counters
+	for _, other := range r.tenants[key.tenant] {
+		if other != c {
+			rest = append(rest, other)
+		}
+	}
+	if r.tenants[key.tenant] = rest; len(rest) == 0 {
+		delete(r.tenants, key.tenant)
 	}
 }
 

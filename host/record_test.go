@@ -148,6 +148,30 @@ func TestDecisionsOutliveWhoMadeThem(t *testing.T) {
 	if n := len(h.counted.all()); n > maxUnused {
 		t.Errorf("%d modules are remembered that nobody names", n)
 	}
+	if n := len(h.counted.tenants); n > maxUnused {
+		t.Errorf("%d tenants are remembered whose modules nobody names", n)
+	}
+}
+
+// What a tenant asks for costs as its own modules do, however many others there are.
+func TestDecisionsOfATenantCostTheTenant(t *testing.T) {
+	h, _ := start(t, Config{}, Entry{Module: "code-1"})
+	decide(h, "x")
+	all := h.Decisions(DecisionFilter{})
+	allocations := func() float64 {
+		return testing.AllocsPerRun(100, func() {
+			if found := h.Decisions(DecisionFilter{Tenant: all[0].Tenant, Limit: 100}); len(found) != 1 {
+				t.Errorf("%d decisions are found", len(found))
+			}
+		})
+	}
+	before := allocations()
+	for i := range 10_000 {
+		h.counted.of(countersKey{tenant: fmt.Sprint("other", i), module: "m"})
+	}
+	if after := allocations(); after > before {
+		t.Errorf("among modules of 10000 other tenants it allocates %v times, %v without them", after, before)
+	}
 }
 
 func TestNothingIsAllocatedWhereNothingIsRecorded(t *testing.T) {

@@ -3,13 +3,16 @@ package api_test
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
 
+	"github.com/mootchat/moot/engine"
 	"github.com/mootchat/moot/engine/api"
+	"github.com/mootchat/moot/engine/cluster/memory"
 )
 
 // listener hears an answer that goes on, and calls heard at every line of it.
@@ -68,6 +71,50 @@ func TestATenantsKeyCannotHoldThePort(t *testing.T) {
 	}
 	if status, answer := n.request("GET", "/api/tenants/default/record", "", withKey(acmeKey)); status != http.StatusForbidden {
 		t.Errorf("another tenant's recording: %d %s", status, answer)
+	}
+}
+
+// TestTenantsTogetherCannotHoldThePort: many keys open recordings until they are told to
+// come back, and most of the port's sockets are left.
+func TestTenantsTogetherCannotHoldThePort(t *testing.T) {
+	const tenants = 64 // 8 recordings each are all 512 sockets
+	keys, configs := map[string]string{}, []engine.TenantConfig{}
+	for i := range tenants {
+		name := fmt.Sprint("t", i)
+		keys[name] = "the-key-of-" + name
+		configs = append(configs, engine.TenantConfig{Name: name})
+	}
+	n := startWith(t, memory.New().Node("one"), configs, newProgram().use, func(c *api.Config) { c.TenantKeys = keys })
+	ctx, hangUp := context.WithCancel(t.Context())
+	answers := make(chan bool, 8*tenants)
+	var open sync.WaitGroup
+	for name, key := range keys {
+		for range 8 {
+			open.Go(func() {
+				var once sync.Once
+				if status := n.listen(ctx, "/api/tenants/"+name+"/record", key, func(l string) { once.Do(func() { answers <- !strings.Contains(l, api.CodeRateLimited) }) }); status != 200 && status != 429 {
+					t.Errorf("tenant %s: %d", name, status)
+				}
+			})
+		}
+	}
+	recordings := 0
+	for range 8 * tenants {
+		if <-answers {
+			recordings++
+		}
+	}
+	if recordings != 128 {
+		t.Errorf("tenants have %d recordings under way, want 128", recordings)
+	}
+	n.refused("/api/tenants/t0/record", keys["t0"])
+	if line := firstLine(n, "/api/tenants/t0/record", adminKey); line == "" || strings.Contains(line, api.CodeRateLimited) {
+		t.Errorf("the admin is not served: %s", line)
+	}
+	hangUp()
+	open.Wait()
+	if line := firstLine(n, "/api/tenants/t1/record", keys["t1"]); line == "" || strings.Contains(line, api.CodeRateLimited) {
+		t.Errorf("the places are not given back: %s", line)
 	}
 }
 

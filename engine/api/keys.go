@@ -3,7 +3,6 @@ package api
 import (
 	"context"
 	"crypto/sha256"
-	"crypto/subtle"
 	"sync/atomic"
 	"time"
 
@@ -26,41 +25,36 @@ func (s scope) String() string {
 	return "tenant:" + s.tenant
 }
 
-// key is kept as a digest: keys of every length compare alike, and no dump of
-// the process's structures shows one.
+// key is who may ask, and how much.
 type key struct {
-	digest [sha256.Size]byte
-	scope  scope
-	pace   *rate.Limiter
-	busy   *atomic.Int32 // listings under way
+	scope scope
+	pace  *rate.Limiter
+	busy  atomic.Int32 // listings under way
 }
 
-type keyring []key
+// keyring has the keys by their digests: no dump of the process's structures shows one.
+type keyring map[[sha256.Size]byte]*key
 
 func newKeyring(admin string, tenants map[string]string, perSecond int) keyring {
-	k := keyring{newKey(admin, scope{}, perSecond)}
+	k := make(keyring, 1+len(tenants))
+	k.add(admin, scope{}, perSecond)
 	for tenant, text := range tenants {
-		k = append(k, newKey(text, scope{tenant}, perSecond))
+		k.add(text, scope{tenant}, perSecond) // of one text, the key that reaches less
 	}
 	return k
 }
 
-func newKey(text string, s scope, perSecond int) key {
-	return key{sha256.Sum256([]byte(text)), s, rate.NewLimiter(rate.Limit(perSecond), 2*perSecond), new(atomic.Int32)}
+func (k keyring) add(text string, s scope, perSecond int) {
+	k[sha256.Sum256([]byte(text))] = &key{scope: s, pace: rate.NewLimiter(rate.Limit(perSecond), 2*perSecond)}
 }
 
-// find takes the same time for every text of one length, right or wrong.
-func (k keyring) find(text string) (found *key) {
+// find costs the same however many keys there are. How long it takes tells a caller at
+// most about digests, of which it cannot choose a part.
+func (k keyring) find(text string) *key {
 	if text == "" {
 		return nil // also where a key is empty
 	}
-	digest := sha256.Sum256([]byte(text))
-	for i := range k {
-		if subtle.ConstantTimeCompare(digest[:], k[i].digest[:]) == 1 {
-			found = &k[i]
-		}
-	}
-	return found
+	return k[sha256.Sum256([]byte(text))]
 }
 
 // pay takes so many requests from what the key may ask; else it says how long to wait.

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"net/http"
 	"sync"
@@ -45,7 +46,8 @@ func (s *Server) recordOperations() {
 		"Record what this node's modules are asked and answer, a line of JSON each, until the request ends")
 	op.Description = "An empty line says that the server is there. Where the reader is slow, calls beyond 4 MiB that wait for it, " +
 		"8 MiB for all recordings with its key, or 32 MiB on the node are left out: a line {\"lost\":N} in their place says how many. " +
-		"A reader that takes longer than 10 s for a line is disconnected."
+		"A reader that takes longer than 10 s for a line is disconnected. " +
+		fmt.Sprintf("A key may record %d times at once, all tenants' keys %d times on the node; more are answered with 429 and Retry-After.", mostStreams, mostTenantStreams)
 	op.Metadata = map[string]any{streams: true}
 	huma.Register(s.api, op, func(ctx context.Context, in *struct {
 		Tenant string `path:"tenant" maxLength:"63"`
@@ -56,7 +58,7 @@ func (s *Server) recordOperations() {
 		who, _ := scopeOf(ctx)
 		q := RecordQuery{Tenant: in.Tenant, Room: in.Room, Module: in.Module, Text: in.Text, By: who.String()}
 		if f := s.streams.begin(who); f != nil {
-			return nil, f
+			return nil, huma.ErrorWithHeaders(f, http.Header{"Retry-After": {"1"}})
 		}
 		return &huma.StreamResponse{Body: func(c huma.Context) {
 			defer s.streams.end(who)
