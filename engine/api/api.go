@@ -115,7 +115,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 		IdleTimeout: idleTimeout, MaxHeaderBytes: headerBytes, ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 	}
 	ended := make(chan error, 1)
-	go func() { ended <- web.Serve(netutil.LimitListener(l, mostSockets)) }()
+	go func() { ended <- web.Serve(netutil.LimitListener(&perAddress{Listener: l}, mostSockets)) }()
 	select {
 	case err := <-ended:
 		return err

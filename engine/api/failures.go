@@ -57,10 +57,13 @@ func (f *failures) get(a netip.Prefix) time.Time {
 	return f.early[a]
 }
 
-// addressOf is the address of who asks; of IPv6 the network, which has as many
-// addresses as one likes.
-func addressOf(r *http.Request) netip.Prefix {
-	host, _, _ := net.SplitHostPort(r.RemoteAddr)
+// addressOf is the address that a request comes from.
+func addressOf(r *http.Request) netip.Prefix { return prefixOf(r.RemoteAddr) }
+
+// prefixOf is the address of "address:port"; of IPv6 the network, which has as many
+// addresses as one likes. Zero: there is none.
+func prefixOf(remote string) netip.Prefix {
+	host, _, _ := net.SplitHostPort(remote)
 	a, err := netip.ParseAddr(host)
 	if err != nil {
 		return netip.Prefix{}

@@ -1,0 +1,104 @@
+package api_test
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"testing"
+	"testing/synctest"
+)
+
+// clients is a listener to which connections come as they are offered.
+type clients struct {
+	come   chan net.Conn
+	closed chan struct{}
+}
+
+func (c *clients) Accept() (net.Conn, error) {
+	select {
+	case conn := <-c.come:
+		return conn, nil
+	case <-c.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+func (c *clients) Close() error {
+	close(c.closed)
+	return nil
+}
+
+func (c *clients) Addr() net.Addr { return &net.TCPAddr{} }
+
+// from is the server's end of a connection from an address.
+type from struct {
+	net.Conn
+	address string
+}
+
+func (f from) RemoteAddr() net.Addr {
+	return net.TCPAddrFromAddrPort(netip.MustParseAddrPort(f.address))
+}
+
+// connect offers a connection and gives the client's end.
+func (c *clients) connect(address string) net.Conn {
+	client, server := net.Pipe()
+	go func() {
+		select {
+		case c.come <- from{server, address}:
+		case <-c.closed:
+			server.Close()
+		}
+	}()
+	return client
+}
+
+// Many sockets of one address, or of one network of IPv6, that ask for nothing or for
+// what needs no key, leave the port to others: health checks are answered at once.
+func TestAnAddressCannotHoldThePort(t *testing.T) {
+	for _, address := range []string{"192.0.2.1:%d", "[2001:db8::%x]:1"} {
+		synctest.Test(t, func(t *testing.T) {
+			n := alone(t)
+			port := &clients{make(chan net.Conn), make(chan struct{})}
+			ctx, stop := context.WithCancel(t.Context())
+			ended := make(chan error)
+			go func() { ended <- n.api.Serve(ctx, port) }()
+			var idle []net.Conn
+			for i := range 600 {
+				idle = append(idle, port.connect(fmt.Sprintf(address, i+1)))
+				synctest.Wait()
+			}
+			for _, other := range []string{"192.0.2.2:1", "[2001:db8:0:1::1]:1"} {
+				c := port.connect(other)
+				answered := false
+				go func() {
+					fmt.Fprint(c, "GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n")
+					answer, err := http.ReadResponse(bufio.NewReader(c), nil)
+					answered = err == nil && answer.StatusCode == http.StatusOK
+				}()
+				synctest.Wait() // no time passes
+				if !answered {
+					t.Errorf("%s is not answered beside 600 sockets of %s", other, address)
+				}
+				c.Close()
+			}
+			for _, c := range idle {
+				c.Close()
+			}
+			synctest.Wait()
+			again := port.connect(fmt.Sprintf(address, 1)) // the places are given back
+			go fmt.Fprint(again, "GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n")
+			if answer, err := http.ReadResponse(bufio.NewReader(again), nil); err != nil || answer.StatusCode != http.StatusOK {
+				t.Errorf("after the sockets were closed: %v, %v", answer, err)
+			}
+			again.Close()
+			stop()
+			if err := <-ended; err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
