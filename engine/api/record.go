@@ -26,6 +26,7 @@ type RecordQuery struct {
 	Tenant, Room, Module string
 	Text                 bool   // what was said is not redacted
 	By                   string // whose key
+	Admin                bool   // it is the admin's
 }
 
 // streams marks operations that answer for as long as they are listened to.
@@ -45,7 +46,7 @@ func (s *Server) recordOperations() {
 	op := s.operation("record", http.MethodGet, "/api/tenants/{tenant}/record", 200,
 		"Record what this node's modules are asked and answer, a line of JSON each, until the request ends")
 	op.Description = "An empty line says that the server is there. Where the reader is slow, calls beyond 4 MiB that wait for it, " +
-		"8 MiB for all recordings with its key, or 32 MiB on the node are left out: a line {\"lost\":N} in their place says how many. " +
+		"8 MiB for all recordings with its key, or 32 MiB on the node, of which 8 are kept for the admin key, are left out: a line {\"lost\":N} in their place says how many. " +
 		"A reader that takes longer than 10 s for a line is disconnected. " +
 		fmt.Sprintf("A key may record %d times at once, all tenants' keys %d times on the node; more are answered with 429 and Retry-After.", mostStreams, mostTenantStreams)
 	op.Metadata = map[string]any{streams: true}
@@ -56,7 +57,7 @@ func (s *Server) recordOperations() {
 		Text   bool   `query:"text" doc:"What was said as it was: without it every letter is an x."`
 	}) (*huma.StreamResponse, error) {
 		who, _ := scopeOf(ctx)
-		q := RecordQuery{Tenant: in.Tenant, Room: in.Room, Module: in.Module, Text: in.Text, By: who.String()}
+		q := RecordQuery{Tenant: in.Tenant, Room: in.Room, Module: in.Module, Text: in.Text, By: who.String(), Admin: who.tenant == ""}
 		if f := s.streams.begin(who); f != nil {
 			return nil, huma.ErrorWithHeaders(f, http.Header{"Retry-After": {"1"}})
 		}

@@ -11,7 +11,6 @@ import (
 
 	"github.com/mootchat/moot/engine"
 	"github.com/mootchat/moot/host"
-	"github.com/mootchat/moot/host/abi"
 )
 
 // Filter says which calls are recorded; "" is any.
@@ -19,6 +18,7 @@ type Filter struct {
 	Tenant, Room, Module string
 	Text                 bool   // what was said is recorded as it is
 	By                   string // who records: recordings of one name share MostOfOne bytes
+	Admin                bool   // has room also where others left none
 }
 
 func (f *Filter) wants(module string, ev *engine.Event) bool {
@@ -31,7 +31,7 @@ func (f *Filter) wants(module string, ev *engine.Event) bool {
 const (
 	MostOfRecording = 4 << 20  // of one recording, and of one line
 	MostOfOne       = 8 << 20  // of all recordings by one
-	MostOfNode      = 32 << 20 // of all recordings
+	MostOfNode      = 32 << 20 // of all recordings; MostOfOne of them are kept for Filter.Admin
 )
 
 // Recorder records what the modules of a running host are asked and answer. Its
@@ -191,57 +191,6 @@ func lineOf(trace *host.Trace, text bool) []byte {
 	return append(line, '\n')
 }
 
-// sizeOf is about how long the line will be. It is known before the line is made, so
-// that what is made has room.
-func sizeOf(t *host.Trace) int {
-	const each = 256 // names of fields, ids, addresses, numbers
-	ev, s := t.Event, &t.Said
-	n := 2*each + len(ev.Message.Text) + len(ev.Params) + profileSize(ev.Conn) + variantSize(&s.Variant) + len(s.Reply) + len(s.Reason)
-	for i := range t.Calls {
-		n += each + len(t.Calls[i].Key) + len(t.Calls[i].Bytes)*4/3
-	}
-	for i := range t.Lines {
-		n += len(t.Lines[i].Text)
-	}
-	for i := range s.Receivers {
-		n += each + profileSize(s.Receivers[i].Profile)
-	}
-	for _, v := range s.Verdicts { // each receiver's answer is spelled out
-		n += 24
-		if v >= abi.VerdictVariant {
-			n += variantSize(&s.Variants[v-abi.VerdictVariant])
-		}
-	}
-	for i := range s.Effects {
-		n += each
-		if e := s.Effects[i].Emit; e != nil {
-			n += len(e.Message.Text)
-		}
-		if p := s.Effects[i].Property; p != nil {
-			n += len(p.Value)
-		}
-	}
-	return n
-}
-
-func profileSize(p *engine.Profile) (n int) {
-	if p == nil {
-		return 0
-	}
-	for i := range p.Properties {
-		n += 2*len(p.Properties[i].Name) + len(p.Properties[i].Value)
-	}
-	return n
-}
-
-func variantSize(v *host.Variant) int {
-	n := len(v.Extra)
-	if v.Message != nil {
-		n += len(v.Message.Text)
-	}
-	return n
-}
-
 // tape is one recording under way: lines on the way from modules to its reader. The
 // reader owns head.
 type tape struct {
@@ -267,7 +216,7 @@ type waiting struct {
 func (t *tape) reserve(size int) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if !t.ended && t.bytes+size <= MostOfRecording && t.space.take(t.By, size) {
+	if !t.ended && t.bytes+size <= MostOfRecording && t.space.take(&t.Filter, size) {
 		t.bytes += size
 		return true
 	}
@@ -284,7 +233,7 @@ func (t *tape) put(line []byte, reserved int) {
 	if t.ended {
 		return
 	}
-	if line == nil || t.bytes+len(line) > MostOfRecording || !t.space.take(t.By, len(line)) {
+	if line == nil || t.bytes+len(line) > MostOfRecording || !t.space.take(&t.Filter, len(line)) {
 		t.leaveOut()
 		return
 	}
@@ -358,10 +307,15 @@ type space struct {
 	byOf map[string]int
 }
 
-func (s *space) take(by string, n int) bool {
+func (s *space) take(f *Filter, n int) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.all+n > MostOfNode || s.byOf[by]+n > MostOfOne {
+	most := MostOfNode
+	if !f.Admin {
+		most -= MostOfOne
+	}
+	by := f.By
+	if s.all+n > most || s.byOf[by]+n > MostOfOne {
 		return false
 	}
 	if s.byOf == nil {
@@ -373,6 +327,9 @@ func (s *space) take(by string, n int) bool {
 }
 
 func (s *space) give(by string, n int) {
+	if n == 0 {
+		return // nobody may have taken any
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.all -= n

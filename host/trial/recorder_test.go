@@ -196,6 +196,108 @@ func TestACallIsEncodedOnceForAllRecordings(t *testing.T) {
 	}
 }
 
+// A recording that hears of no call, or of none but that one was left out, ends as others.
+func TestRecordingOfNothingEnds(t *testing.T) {
+	r := newRecorder(t)
+	_, end := r.record(t, Filter{Tenant: "acme", By: "key"})
+	end()
+	rd, end := r.record(t, Filter{Tenant: "acme", By: "key"})
+	close(rd.goOn)
+	r.End(say("acme", 1000, 32<<10))
+	for waits(r, 0) {
+		runtime.Gosched()
+	}
+	if end(); rd.calls != 0 || rd.lost != 1 || r.count() != 0 || r.Waiting() != 0 {
+		t.Errorf("%d calls, %d left out, %d recordings, %d bytes wait", rd.calls, rd.lost, r.count(), r.Waiting())
+	}
+}
+
+// A line that is longer in JSON than there is room for is not made: a dear one would be
+// made for nothing, call for call.
+func TestALineThatHasNoRoomIsNotMade(t *testing.T) {
+	for _, char := range []string{"\x01", "<", "\"", "\u2028"} {
+		for _, text := range []bool{false, true} {
+			r := newRecorder(t)
+			rd, end := r.record(t, Filter{Tenant: "acme", Text: text, By: "key"})
+			trace := say("acme", 50, 0)
+			trace.Said.Variants[0].Message.Text = strings.Repeat(char, MostOfRecording*7/10/len(char)/50)
+			if char == "\"" || char == "\u2028" { // twice as long
+				trace.Said.Variants[0].Message.Text = strings.Repeat(char, MostOfRecording*9/10/len(char)/50)
+			}
+			if n := testing.AllocsPerRun(10, func() { r.End(trace) }); n != 0 {
+				t.Errorf("a line of %q that is longer than its room made %v allocations", char, n)
+			}
+			close(rd.goOn)
+			for waits(r, 0) {
+				runtime.Gosched()
+			}
+			if end(); rd.calls != 0 || rd.lost == 0 {
+				t.Errorf("%d calls, %d left out", rd.calls, rd.lost)
+			}
+		}
+	}
+}
+
+// What is reserved for a line is enough for it, of every kind of text.
+func TestSizeOfALineIsEnough(t *testing.T) {
+	r := newRecorder(t)
+	for _, char := range []string{"a", "\x01", "<", "\"", "\\", "\u2028", "\u2030", "\n", "é", "😀", "\x7f"} {
+		trace := say("acme", 20, 0)
+		text := strings.Repeat(char, 1000)
+		asJSON, err := json.Marshal(map[string]string{text: text})
+		if err != nil {
+			t.Fatal(err)
+		}
+		trace.Event.Message.Text, trace.Said.Variants[0].Message.Text, trace.Said.Reason = text, text, text
+		trace.Event.Params, trace.Said.Reply, trace.Said.Variants[0].Extra = asJSON, asJSON, asJSON
+		trace.Calls = []host.HostCall{{Function: "kv_get", Key: text, Bytes: []byte(text)}}
+		for _, redacted := range []bool{true, false} {
+			if line, size := lineOf(trace, !redacted), sizeOf(trace); line == nil || len(line) > size {
+				t.Errorf("of %q: a line of %d bytes, %d are reserved", char, len(line), size)
+			}
+		}
+	}
+	if r.Waiting() != 0 {
+		t.Error("something waits")
+	}
+}
+
+// Tenants' keys whose recordings are not read, however many, leave room for the admin's.
+func TestStalledKeysLeaveRoomForTheAdmin(t *testing.T) {
+	r := newRecorder(t)
+	var ends []func()
+	for key := range 20 {
+		for range 8 {
+			rd, end := r.record(t, Filter{Tenant: "acme", Text: true, By: fmt.Sprint("key ", key)})
+			close(rd.goOn)
+			ends = append(ends, end)
+		}
+	}
+	for key := range 20 { // as those who do not read hold it
+		for r.space.take(&Filter{By: fmt.Sprint("key ", key)}, 64<<10) {
+		}
+	}
+	admin, end := r.record(t, Filter{Tenant: "acme", Text: true, By: "admin", Admin: true})
+	close(admin.goOn)
+	for range 10 {
+		r.End(say("acme", 10, 1000))
+	}
+	for i := range ends {
+		for waits(r, i) {
+			runtime.Gosched()
+		}
+	}
+	for waits(r, len(ends)) {
+		runtime.Gosched()
+	}
+	for _, end := range ends {
+		end()
+	}
+	if end(); admin.calls != 10 || admin.lost != 0 {
+		t.Errorf("the admin heard of %d calls, %d were left out", admin.calls, admin.lost)
+	}
+}
+
 // BenchmarkCall is what recordings cost a call about 100 receivers.
 func BenchmarkCall(b *testing.B) {
 	for name, recordings := range map[string]int{"recorded by nobody": 0, "recorded once": 1, "recorded by 8": 8} {
