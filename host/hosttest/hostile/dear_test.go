@@ -24,6 +24,8 @@ const (
 	div64     asm.Code = "\x7f"
 	tableGet  asm.Code = "\x25\x00"
 	isNull    asm.Code = "\xd1"
+	tableFill asm.Code = "\xfc\x11\x00"
+	tableCopy asm.Code = "\xfc\x0e\x00\x00"
 	f64Mul    asm.Code = "\xa2"
 	tinyF64   asm.Code = "\x44\x01\x00\x00\x00\x00\x00\x00\x00" // a denormal number
 	oneF64    asm.Code = "\x44\x00\x00\x00\x00\x00\x00\xf0\x3f"
@@ -155,6 +157,28 @@ var dear = []attack{
 			}
 			return asm.Get(1) + asm.If(code+sum) + asm.Get(0) + self + asm.Set(0)
 		})
+	}),
+	dearest("fills and copies of a table", func(g *guest) asm.Code {
+		g.Table(65536, 65536)
+		return asm.I32(0) + asm.NullFunc + asm.I32(65536) + tableFill + asm.I32(1) + asm.I32(0) + asm.I32(65535) + tableCopy
+	}),
+	dearest("small copies of a table", func(g *guest) asm.Code {
+		g.Table(65536, 65536)
+		element := asm.Get(j) + asm.I32(8) + shiftR + asm.I32(32767) + asm.And
+		return asm.Repeat(50, asm.Code(next)+element+element+asm.I32(1)+tableCopy)
+	}),
+	dearest("globals far apart", func(g *guest) asm.Code {
+		const globals = 5000
+		first := g.Global("i64", asm.I64(0))
+		for range globals - 1 {
+			g.Global("i64", asm.I64(0))
+		}
+		var code asm.Code
+		for n := range globals {
+			at := first + n*769%globals
+			code += asm.GlobalGet(at) + asm.I64(1) + asm.Add64 + asm.GlobalSet(at)
+		}
+		return code
 	}),
 	dearest("host calls", func(g *guest) asm.Code { return burn(g, 0) + spam["kv_set"](g) }),
 }
