@@ -143,12 +143,20 @@ func TestNothingIsLostAtAFormerMaster(t *testing.T) {
 	eventually(t, "the former one follows", func() bool { return former.Info("master_link_status") == "up" })
 	tr.says(300)
 	tr.must(former.Signal(syscall.SIGSTOP))
+	tr.must(other.Do("CLIENT", "KILL", "TYPE", "replica")) // what is said from now on it does not have
 	tr.says(600)
 	other.Kill()
 	tr.must(former.Signal(syscall.SIGCONT))
 	eventually(t, "the former one is master again", master(former))
 	tr.says(600)
 	tr.settle()
+	replayed := int64(0)
+	for _, w := range tr.nodes {
+		replayed += w.Counters().Replayed
+	}
+	if replayed == 0 {
+		t.Error("the former master lacked nothing: the test shows nothing")
+	}
 }
 
 // What was accepted within cluster.heal.for is published again however large it is.

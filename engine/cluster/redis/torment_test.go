@@ -93,6 +93,14 @@ func freeze(s func() *redistest.Server, least, most time.Duration) func(r *round
 	}
 }
 
+// lags has a replica miss what is said for a while: it is stopped, and what it would find
+// in its socket is cut off.
+func lags(r *round, master, replica *redistest.Server, long time.Duration) {
+	_ = replica.Signal(syscall.SIGSTOP)
+	_ = master.Do("CLIENT", "KILL", "TYPE", "replica")
+	r.wait(long)
+}
+
 // standalone is a Redis that keeps its data, or one that does not.
 func standalone(t *testing.T) stage {
 	s := redistest.Start(t, "--appendonly", "yes", "--appendfsync", "always")
@@ -141,8 +149,7 @@ func sentinels(t *testing.T) stage {
 			m, other := ready(r)
 			known(r)
 			if lag > 0 {
-				_ = other.Signal(syscall.SIGSTOP)
-				r.wait(lag)
+				lags(r, m, other, lag)
 			}
 			m.Kill()
 			_ = other.Signal(syscall.SIGCONT)
@@ -215,8 +222,7 @@ func shards(t *testing.T) stage {
 	dies := func(r *round, pair [2]*redistest.Server, lag time.Duration) {
 		m, other := ready(r, pair)
 		if lag > 0 {
-			_ = other.Signal(syscall.SIGSTOP)
-			r.wait(lag)
+			lags(r, m, other, lag)
 		}
 		m.Kill()
 		_ = other.Signal(syscall.SIGCONT)
