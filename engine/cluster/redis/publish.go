@@ -171,12 +171,12 @@ func (l *lane) run() {
 			l.close()
 			return
 		}
-		for {
+		for ctx.Err() == nil {
 			if l.unsettled.Swap(false) {
 				l.settle(ctx)
 			}
-			batch := l.take()
-			if len(batch) == 0 || ctx.Err() != nil {
+			batch := l.take() // which send answers, also when ctx has ended
+			if len(batch) == 0 {
 				break
 			}
 			send(l.p.n.cfg.traced(ctx, batch), batch)

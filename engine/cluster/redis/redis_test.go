@@ -83,3 +83,23 @@ func open(t *testing.T, cfg Config) *Node {
 	})
 	return n
 }
+
+// Who publishes while the node ends gets an answer.
+func TestALaneThatEndsAnswersAll(t *testing.T) {
+	for range 100 {
+		n := &Node{cfg: Config{Node: "a", Log: slog.New(slog.DiscardHandler)}, started: make(chan struct{})}
+		life, end := context.WithCancel(context.Background())
+		n.life = life
+		close(n.started)
+		p := newPartition(n, keys{})
+		item := &parcel{ctx: life, done: make(chan error, 1)}
+		if err := p.lane.put(item, []byte("hello")); err != nil {
+			t.Fatal(err)
+		}
+		end()
+		p.lane.run()
+		if len(item.done) != 1 {
+			t.Fatal("a message has no answer")
+		}
+	}
+}
