@@ -68,7 +68,7 @@ func (c *conn) read(ctx context.Context) (why engine.Close, ended bool) {
 		carryOut(ctx, c.peer, line, err)
 	}
 	if lines == 0 {
-		c.peer.Pace(chunkPrice)
+		c.peer.Pace(max(chunkPrice, blankPrice*float64(c.lines.Blank())))
 	}
 	c.wait()
 	return engine.Close{}, end != nil
@@ -77,6 +77,9 @@ func (c *conn) read(ctx context.Context) (why engine.Close, ended bool) {
 // chunkPrice is what a chunk costs in which no line ends, in verbs: a line of the
 // default limit is sixteen.
 const chunkPrice = 1.0 / 16
+
+// blankPrice is what a blank line costs in such a chunk.
+const blankPrice = 1.0 / 64
 
 var closeSlow = engine.Close{Code: engine.CloseIdle.Code, Reason: "line took too long"}
 

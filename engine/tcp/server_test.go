@@ -274,3 +274,18 @@ func TestManySpeakers(t *testing.T) {
 		}
 	})
 }
+
+// Blank lines are read no faster than their price allows: they are no requests, and yet
+// cost the node more than other bytes do.
+func TestAFloodOfBlankLinesIsHeldUp(t *testing.T) {
+	everywhere(t, func(s *site) {
+		c := s.dial()
+		begun := time.Now()
+		c.raw(strings.Repeat(" \n", 24_000))
+		c.says("detailsView")
+		c.hears()
+		if took := time.Since(begun); took < 900*time.Millisecond {
+			s.Errorf("24,000 blank lines took %v", took)
+		}
+	}, func(e *engine.Config, _ *tcp.Server) { e.Limits.VerbsPerSecond = 100 })
+}

@@ -183,3 +183,19 @@ func BenchmarkLines(b *testing.B) {
 		}
 	}
 }
+
+// Blank lines are counted for their price; a run of ends is none.
+func TestBlankLinesAreCounted(t *testing.T) {
+	for chunk, want := range map[string]int{"a\r\nb\r\n": 0, "\n\r\n\r": 0, " \n  \r\n\n \n": 3, " ": 0, "a\n \nb": 1} {
+		var l Lines
+		feed(&l, " \n")
+		feed(&l, chunk)
+		if got := l.Blank(); got != want {
+			t.Errorf("%q: %d blank lines, want %d", chunk, got, want)
+		}
+	}
+	l := Lines{Delimiter: "||"}
+	if feed(&l, "||||\n||"); l.Blank() != 2 {
+		t.Errorf("%d blank lines of another delimiter, want 2", l.Blank())
+	}
+}

@@ -21,6 +21,7 @@ type Lines struct {
 	pending   []byte // of a line that has not ended; while dropping, what may be part of its end
 	whole     int    // bytes of pending that are whole characters of valid UTF-8
 	dropping  bool   // the line that comes was refused, and the rest of it is passed over
+	blank     int    // lines that the last Feed passed over
 	delimiter []byte
 }
 
@@ -45,6 +46,7 @@ func (l *Lines) Feed(chunk []byte) iter.Seq2[[]byte, error] {
 			yield(nil, ErrQuit)
 			return
 		}
+		l.blank = 0
 		from := 0 // nothing before it can begin an end
 		if len(l.pending) > 0 {
 			from = max(0, len(l.pending)-l.tail())
@@ -52,6 +54,9 @@ func (l *Lines) Feed(chunk []byte) iter.Seq2[[]byte, error] {
 			chunk = l.pending
 		}
 		for {
+			if from == 0 && l.Delimiter == "" && !l.dropping {
+				chunk = bytes.TrimLeft(chunk, "\r\n") // cheap, and the second half of \r\n
+			}
 			n, width := l.end(chunk[from:])
 			if n < 0 {
 				break
@@ -73,6 +78,10 @@ func (l *Lines) Feed(chunk []byte) iter.Seq2[[]byte, error] {
 		l.store(chunk)
 	}
 }
+
+// Blank is how many blank lines the last Feed passed over, each for the price of a line.
+// Ends that follow one another cost next to nothing, and do not count.
+func (l *Lines) Blank() int { return l.blank }
 
 // Kept reports whether much is kept of a line that has not ended: more than a
 // person types.
@@ -108,7 +117,11 @@ func (l *Lines) give(line []byte, yield func([]byte, error) bool) bool {
 	if err := l.wrong(line, true); err != nil {
 		return yield(nil, err)
 	}
-	return len(bytes.TrimLeft(line, " ")) == 0 || yield(line, nil)
+	if len(bytes.TrimLeft(line, " ")) == 0 {
+		l.blank++
+		return true
+	}
+	return yield(line, nil)
 }
 
 // wrong says why a line is refused, as far as it has come; of two reasons the one whose
