@@ -4,6 +4,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"syscall"
@@ -158,6 +159,33 @@ func TestADrainDelayComesToAnEnd(t *testing.T) {
 	s.signal(t)
 	if c := clients[0]; !c.lines.Scan() || c.lines.Text() != `{"status":"Bye","context":"api","reason":"shutdown"}` {
 		t.Errorf("heard %q, %v", c.lines.Text(), c.lines.Err())
+	}
+	if err := <-s.ended; err != nil {
+		t.Errorf("it ended with %v:\n%s", err, &s.log)
+	}
+	s.ended <- nil // for kill
+}
+
+// A reload while the node serves on does not have it let its clients go for longer than
+// it may take to end.
+func TestAReloadDoesNotProlongTheEnd(t *testing.T) {
+	s, clients := drained(t, "0s", 2, "drainDelay: 3s")
+	s.signal(t)
+	if err := s.log.await(regexp.MustCompile(`msg="shutting down"`)); err != nil {
+		t.Fatal(err)
+	}
+	write(t, filepath.Join(s.cmd.Dir, "moot.yaml"), "http: { listen: '127.0.0.1:0' }\nsocket: { listen: '127.0.0.1:0' }\nadmin: { listen: '127.0.0.1:0' }\ndrain: 1h\ndrainDelay: 3s")
+	if err := syscall.Kill(s.cmd.Process.Pid, syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.log.await(regexp.MustCompile(`msg=reload `)); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range clients {
+		if !c.lines.Scan() || c.lines.Text() != `{"status":"Bye","context":"api","reason":"shutdown"}` {
+			t.Errorf("heard %q, %v", c.lines.Text(), c.lines.Err())
+		}
+		c.conn.Close()
 	}
 	if err := <-s.ended; err != nil {
 		t.Errorf("it ended with %v:\n%s", err, &s.log)

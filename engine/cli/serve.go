@@ -188,8 +188,8 @@ func (n *node) run(ctx context.Context) error {
 	case <-failed.Done():
 	}
 	n.ending.begin()
-	n.retire(failed)
-	err = n.ending.do("clients", func() error { return n.drain(living, doors) })
+	over := n.retire(failed)
+	err = n.ending.do("clients", func() error { return n.drain(living, doors, over) })
 	end()
 	return errors.Join(parts.Wait(), err)
 }
@@ -252,8 +252,9 @@ func (n *node) serveSockets(ctx context.Context, parts *errgroup.Group, sockets 
 
 // retire fails readiness, and serves on for drainDelay: load balancers that ask for
 // readiness, or are told of the end by others, send clients here until they have
-// noticed. It returns earlier when ctx ends.
-func (n *node) retire(ctx context.Context) {
+// noticed. It returns earlier when ctx ends. over is how long clients are let go: a
+// reload meanwhile changes nothing of it, for the time to end runs already.
+func (n *node) retire(ctx context.Context) (over time.Duration) {
 	n.retiring.Store(true)
 	cfg := n.reloader.current.Load()
 	n.log.Info("shutting down", "drainDelay", cfg.DrainDelay, "drain", cfg.Drain)
@@ -261,6 +262,7 @@ func (n *node) retire(ctx context.Context) {
 	case <-time.After(cfg.DrainDelay):
 	case <-ctx.Done():
 	}
+	return cfg.Drain
 }
 
 // staying is the readiness check of a node that is not asked to end.
@@ -271,10 +273,9 @@ func (n *node) staying(context.Context) error {
 	return nil
 }
 
-// drain lets the clients go. The node is not ready any more before a listener is
+// drain lets the clients go over a while. The node is not ready any more before a listener is
 // closed, and handshakes that are under way hold nobody up.
-func (n *node) drain(ctx context.Context, d doors) error {
-	over := n.reloader.current.Load().Drain
+func (n *node) drain(ctx context.Context, d doors, over time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, over+afterDrain)
 	defer cancel()
 	n.engine.Refuse()
