@@ -227,7 +227,14 @@ func (c *Cache) trim(limit int64) (total int64) {
 			_ = os.Remove(filepath.Join(c.dir, info.Name()))
 		}
 	}
-	slices.SortFunc(found, func(a, b fs.FileInfo) int { return a.ModTime().Compare(b.ModTime()) })
+	now := time.Now().Add(leftover)
+	used := func(f fs.FileInfo) time.Time { // a clock that was wrong keeps no entry for ever
+		if f.ModTime().After(now) {
+			return time.Time{}
+		}
+		return f.ModTime()
+	}
+	slices.SortFunc(found, func(a, b fs.FileInfo) int { return used(a).Compare(used(b)) })
 	for _, file := range found {
 		if total <= limit {
 			break

@@ -216,6 +216,31 @@ func TestADirectoryIsBounded(t *testing.T) {
 	}
 }
 
+// Files that were made while the clock was ahead are the first to go, finished or not.
+func TestAClockThatWasAheadKeepsNothingForEver(t *testing.T) {
+	c, dir, _ := open(t, diskcache.Config{Limit: 100 << 10})
+	c.Put("ahead", make([]byte, 20<<10))
+	unfinished := filepath.Join(dir, "new-1.moot")
+	if err := os.WriteFile(unfinished, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	files, _ := filepath.Glob(dir + "/*")
+	for _, file := range files {
+		if at := time.Now().AddDate(30, 0, 0); os.Chtimes(file, at, at) != nil {
+			t.Fatal(file)
+		}
+	}
+	for i := range 4 {
+		c.Put(fmt.Sprint(i), make([]byte, 20<<10))
+	}
+	if c.Get("ahead") != nil || c.Get("0") == nil || c.Get("3") == nil {
+		t.Errorf("of the entries, %v, %v, %v are gone", c.Get("ahead") == nil, c.Get("0") == nil, c.Get("3") == nil)
+	}
+	if _, err := os.Stat(unfinished); err == nil {
+		t.Error("a file that was not finished is there")
+	}
+}
+
 // Caches on one directory are as processes are: they have nothing else in common.
 func TestProcessesShareADirectory(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "cache")

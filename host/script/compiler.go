@@ -102,7 +102,7 @@ func (c *Compiler) Compile(ctx context.Context, file string, source []byte) (*Pr
 	p := &Program{Runner: runner, Name: filepath.Base(file)}
 	p.named = regexp.MustCompile(regexp.QuoteMeta(p.Name) + `:(\d+)`)
 	if !l.translated {
-		p.Text, p.places = source, linesOf(source)
+		p.Text, p.places = plain(source), linesOf(source)
 		return p, nil
 	}
 	a, err := c.translated(ctx, filepath.Ext(file), source)

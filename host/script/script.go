@@ -63,6 +63,16 @@ func Is(file string) bool {
 	return ok
 }
 
+// plain is a script of Lua without what the lua command skips in a file too: a byte order mark,
+// and a first line that begins with #. The lines keep their numbers.
+func plain(source []byte) []byte {
+	source = bytes.TrimPrefix(source, []byte("\ufeff"))
+	if bytes.HasPrefix(source, []byte("#")) {
+		return append([]byte("--"), source...)
+	}
+	return source
+}
+
 // linesOf has the places of a script that runs as it is written: where each line begins, which
 // is all that is known of an error's column.
 func linesOf(source []byte) (places []int32) {

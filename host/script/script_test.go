@@ -18,6 +18,17 @@ func TestAProgramWithoutRunnersSaysWhatToDo(t *testing.T) {
 	}
 }
 
+func TestLuaSkipsWhatEditorsAndShellsPutFirst(t *testing.T) {
+	for text, want := range map[string]string{
+		"\ufeffx = 1": "x = 1", "#!/usr/bin/lua\nx = 1": "--#!/usr/bin/lua\nx = 1", "\ufeff#!lua\nx = 1": "--#!lua\nx = 1", "x = #y": "x = #y",
+	} {
+		p, err := compiler(nil).Compile(t.Context(), "rule.lua", []byte(text))
+		if err != nil || string(p.Text) != want {
+			t.Errorf("%q gives %v, %v", text, p, err)
+		}
+	}
+}
+
 func TestWhatIsNoScriptIsRefused(t *testing.T) {
 	for _, test := range []struct{ file, text, want string }{
 		{"rule.py", "", "must end in .js, .ts or .lua"},
