@@ -18,7 +18,7 @@ import (
 //	moot:{t}:settling       string: the generation is not open yet; until when it waits, ms by Redis' clock
 //	moot:{t}:staged         zset: PROCESS|NUMBER of a batch to be published again -> when it was published, us
 //	moot:{t}:batches        hash: the same -> what it says
-//	moot:{t}:reported       hash: processes that have staged all they had; #former if one of them knew another generation
+//	moot:{t}:reported       hash: process -> the generation to which it has staged all it had; #former too if one of them knew another
 //	moot:{t}:data           string: a name of the data, made with it: another says that Redis began empty
 //	moot:{t}:pub:PRODUCER   string: the last batch, and its answer
 //	moot:{t}:m:ROOM         hash: e epoch, o offset of the last message, s offset before the epoch's first, g generation,

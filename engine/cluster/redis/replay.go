@@ -30,7 +30,7 @@ type recent struct {
 // sent is a batch that was accepted.
 type sent struct {
 	seq      uint64
-	order    int64 // when Redis carried it out, in us by its clock
+	order    int64 // when Redis carried it out, in us by its clock; not before the batches ahead of it, whose server had another clock
 	at       time.Time
 	bytes    int64
 	messages []message
@@ -44,6 +44,9 @@ func (l *lane) remember(s sent) {
 	defer r.mu.Unlock()
 	for _, m := range s.messages {
 		s.bytes += int64(len(m.entry))
+	}
+	if last := len(r.batches) - 1; last >= 0 {
+		s.order = max(s.order, r.batches[last].order)
 	}
 	r.batches = append(r.batches, s)
 	n.remembered.Add(s.bytes)
@@ -88,15 +91,17 @@ func (l *lane) tidy(now time.Time) {
 
 // stageScript stages batches of a publisher. It answers as publishScript does where the
 // generation is another, with the number of the publisher's last batch; 1 follows while
-// the generation is unsettled. With last the publisher has staged all that it has.
+// the generation is unsettled, 2 if the publisher has reported to it. With last the
+// publisher has staged all that it has: it reports.
 //
 // KEYS gen settling pub staged batches reported
 // ARGV generation process last former (order number batch)*
 var stageScript = redis.NewScript(luaNow + luaGeneration + `
 local gen = generation(KEYS[1], KEYS[2], now, false)
 if ARGV[1] ~= gen then
-  local had = redis.call('GET', KEYS[3])
-  return '!' .. gen .. ' ' .. (had and string.match(had, '^%d+') or 0) .. ' ' .. redis.call('EXISTS', KEYS[2])
+  local had, state = redis.call('GET', KEYS[3]), redis.call('EXISTS', KEYS[2])
+  if state == 1 and redis.call('HGET', KEYS[6], ARGV[2]) == gen then state = 2 end
+  return '!' .. gen .. ' ' .. (had and string.match(had, '^%d+') or 0) .. ' ' .. state
 end
 for i = 5, #ARGV, 3 do
   local member = ARGV[2] .. '|' .. string.format('%020.0f', ARGV[i + 1])
@@ -106,8 +111,8 @@ for i = 5, #ARGV, 3 do
   redis.call('PEXPIRE', KEYS[5], 3600000)
 end
 if ARGV[3] == '1' then
-  redis.call('HSET', KEYS[6], ARGV[2], 1)
-  if ARGV[4] == '1' then redis.call('HSET', KEYS[6], '#former', 1) end
+  redis.call('HSET', KEYS[6], ARGV[2], gen)
+  if ARGV[4] == '1' then redis.call('HSET', KEYS[6], '#former', gen) end
   redis.call('PEXPIRE', KEYS[6], 3600000)
   if redis.call('ZCARD', KEYS[4]) > 0 then redis.call('SET', KEYS[2], '0', 'NX', 'PX', 3600000) end
 end
@@ -126,9 +131,9 @@ if not settling then return 'open' end
 local fresh, deadline = string.match(settling, '^(f?)(%d+)$')
 if now < tonumber(deadline) then
   for _, process in ipairs(redis.call('ZRANGEBYSCORE', KEYS[6], '(' .. now, '+inf')) do
-    if redis.call('HEXISTS', KEYS[5], process) == 0 then return 'wait' end
+    if redis.call('HGET', KEYS[5], process) ~= gen then return 'wait' end
   end
-  if fresh == 'f' and redis.call('HEXISTS', KEYS[5], '#former') == 1 then return 'wait' end
+  if fresh == 'f' and redis.call('HGET', KEYS[5], '#former') == gen then return 'wait' end
 end
 ` + luaSay + `
 local say, done = sayer(ARGV[1], gen, ARGV[2], ARGV[3], tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8]))
@@ -212,12 +217,15 @@ func (l *lane) report(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	gen, last, unsettled, err := parseGeneration(answer)
+	gen, last, state, err := parseGeneration(answer)
 	if err != nil {
 		return "", err
 	}
+	if state == reported && l.gen == gen {
+		return "more", nil
+	}
 	lost, cut := l.recent.after(last)
-	if len(lost) == 0 && !unsettled {
+	if len(lost) == 0 && state == settled {
 		l.gen = gen
 		return "open", nil
 	}
@@ -264,10 +272,8 @@ func (l *lane) stage(ctx context.Context, gen string, batches []sent, last bool)
 		return "0"
 	}
 	args := []any{gen, l.p.n.process, flag(last), flag(l.gen != "" && l.gen != gen)}
-	order := int64(0)
 	for _, s := range batches {
-		order = max(order, s.order)
-		args = append(args, order, s.seq, s.packed())
+		args = append(args, s.order, s.seq, s.packed())
 	}
 	k := l.p.keys
 	keys := append(k.generation(), k.of("pub", l.p.n.process), k.of("staged"), k.of("batches"), k.of("reported"))
@@ -301,12 +307,18 @@ func (s *sent) packed() string {
 	return b.String()
 }
 
-// parseGeneration reads "!<generation> <number> <unsettled>".
-func parseGeneration(answer string) (gen string, last uint64, unsettled bool, err error) {
+// The states of a generation, as one publisher has it.
+const (
+	settled  = "0"
+	reported = "2" // unsettled, and the publisher has staged all that it lacks
+)
+
+// parseGeneration reads "!<generation> <number> <state>".
+func parseGeneration(answer string) (gen string, last uint64, state string, err error) {
 	parts := strings.Fields(strings.TrimPrefix(answer, "!"))
 	if len(parts) != 3 {
-		return "", 0, false, fmt.Errorf("generation: %w", errValues)
+		return "", 0, "", fmt.Errorf("generation: %w", errValues)
 	}
 	last, err = strconv.ParseUint(parts[1], 10, 64)
-	return parts[0], last, parts[2] == "1", err
+	return parts[0], last, parts[2], err
 }
