@@ -25,7 +25,7 @@ import (
 //	                        k offset of the first that history has; without k it has none; q former epochs and their last
 //	                        offsets; mk marks; w, packed: bytes said so far, the offset that may be trimmed, time, bytes and
 //	                        offset of the last mark, how long the stream lives, and until when (see say.go)
-//	moot:{t}:said, said:TENANT, saidlong:TENANT   hash: span of time -> bytes said in it
+//	moot:{t}:said, saidlong, said:TENANT, saidlong:TENANT   hash: span of time -> bytes said in it
 //	moot:{t}:h:ROOM         stream: id 0-<offset>, field d: an entry, t: ms when it came, if history is to have it
 //	moot:{t}:c:ROOM         channel of envelopes
 //	moot:{t}:probe:NODE     channel: does what we publish come to us?

@@ -274,6 +274,34 @@ func TestATenantForgetsWhatExceedsItsBytes(t *testing.T) {
 	}
 }
 
+// A tenant with many rooms, each of which says little, keeps no more than one with few:
+// rooms that fall silent are forgotten sooner.
+func TestManyRoomsOfATenantForgetToo(t *testing.T) {
+	s := redistest.Start(t)
+	tr := emptyTrial(t)
+	a := tr.node(Config{Addresses: []string{s.Address()}, Heal: Heal{TenantBytes: 512 << 10}}, "a")
+	say := func(tenant string, rooms int) (lives time.Duration) {
+		for i := range rooms {
+			room := engine.RoomID{Tenant: tenant, Room: fmt.Sprint("room ", i)}
+			tr.must(a.Publish(tr.ctx, room, make([]byte, 32<<10), engine.Keep{}))
+			p, key := a.at(room)
+			var err error
+			lives, err = a.client.PTTL(tr.ctx, p.keys.of("h", key)).Result()
+			tr.must(err)
+		}
+		return lives
+	}
+	if lives := say("mild", 4); lives < 5*time.Minute {
+		t.Errorf("what a tenant within its bytes says lives for %v", lives)
+	}
+	if lives := say("long", 20); lives > 30*time.Second || lives < 11*time.Second {
+		t.Errorf("what exceeds the bytes of a tenant by a quarter lives for %v", lives)
+	}
+	if lives := say("loud", 160); lives > 4*time.Second {
+		t.Errorf("what exceeds the bytes of a tenant ten times lives for %v", lives)
+	}
+}
+
 // Redis is away for longer than a lease: nobody is taken for dead, since nobody could
 // renew.
 func TestNobodyIsLetGoWhileRedisIsAway(t *testing.T) {

@@ -9,8 +9,12 @@ package redis
 // far; l is the offset at or below which everything may go. A mark is made after 16
 // messages and an eighth of the window, or after an eighth of the room's bytes: a
 // message costs no more for it. A stream of more than 1 MiB in which nothing is said any
-// more goes after two windows, others after 5 minutes. A room whose bytes exceed its budget forgets sooner, and
-// so do all rooms of a tenant, and of the partition, whose last window exceeds theirs.
+// more goes after two windows, others after 5 minutes. A room whose bytes exceed its budget forgets sooner.
+//
+// Each batch counts the bytes of its tenants. The rooms of a tenant, or of a partition,
+// whose last window exceeds its budget keep their share of it: those that talk have
+// marks sooner, and the streams of those that fall silent live for that share of the
+// window. Where the last 5 minutes exceed it, streams live for a window.
 //
 // The messages that history is to have know when they came, and are the last ones
 // without a gap: k is the offset of the first.
@@ -19,23 +23,21 @@ local function sayer(base, gen, command, token, window, roomBytes, tenantBytes, 
   local rooms, order = {}, {}
   local fewest, quiet, metaTTL = 256, 300000, 86400000
 
-  local function spent(key, span, delta)
+  -- What was said in the last span. The slots before are read only where this one is full enough for it.
+  local function spent(key, span, delta, budget)
     local slot = math.floor(now * 4 / span)
-    redis.call('HINCRBY', key, slot, delta)
-    redis.call('PEXPIRE', key, 2 * span)
-    local h, sum = redis.call('HGETALL', key), 0
+    local sum = redis.call('HINCRBY', key, slot, delta)
+    if sum == delta then redis.call('PEXPIRE', key, 2 * span) end
+    if sum * 8 <= budget then return sum end
+    local h = redis.call('HGETALL', key)
+    sum = 0
     for i = 1, #h, 2 do
       if tonumber(h[i]) < slot - 4 then redis.call('HDEL', key, h[i]) else sum = sum + tonumber(h[i + 1]) end
     end
     return sum
   end
 
-  local function mark(r)
-    local tenant, delta = string.match(r.name, '^[^/]*'), r.b - r.c
-    local mine = spent(base .. 'said:' .. tenant, window, delta)
-    local all = spent(base .. 'said', window, delta)
-    local long = spent(base .. 'saidlong:' .. tenant, quiet, delta)
-    local share = math.min(1, tenantBytes / math.max(mine, 1), allBytes / math.max(all, 1))
+  local function mark(r, share, calm)
     local marks = {}
     for t, o, b in string.gmatch(redis.call('HGET', r.m, 'mk') or '', '(%d+),(%d+),(%d+)') do
       marks[#marks + 1] = {tonumber(t), tonumber(o), tonumber(b)}
@@ -53,9 +55,9 @@ local function sayer(base, gen, command, token, window, roomBytes, tenantBytes, 
     if share < 1 then
       local held = r.b - marks[math.max(first - 1, 1)][3]
       low, first = dropTo(now - window, math.min(roomBytes, held * share))
-    elseif long <= tenantBytes then
-      local calm = dropTo(now - quiet, roomBytes)
-      if low > r.o - fewest then low = math.max(calm, math.min(low, r.o - fewest)) end
+    elseif calm then
+      local old = dropTo(now - quiet, roomBytes)
+      if low > r.o - fewest then low = math.max(old, math.min(low, r.o - fewest)) end
     end
     local kept = {}
     for i = math.max(1, math.min(first, #marks - 24)), #marks do
@@ -75,7 +77,7 @@ local function sayer(base, gen, command, token, window, roomBytes, tenantBytes, 
     else
       r.b, r.l, r.a, r.c, r.ao, r.ttl, r.ends = 0, 0, now, 0, r.o, quiet, 0
     end
-    r.least = 0
+    r.least, r.began = 0, r.b
     if not r.e or v[3] ~= gen then
       local past = {}
       if r.e then
@@ -116,16 +118,39 @@ local function sayer(base, gen, command, token, window, roomBytes, tenantBytes, 
       end
     end
     redis.call(command, r.channel, r.e .. ':' .. r.o .. ':' .. entry)
-    if r.o - r.ao >= 16 and now - r.a >= window / 8 or r.b - r.c >= roomBytes / 8 then mark(r) end
+  end
+
+  -- The part of what was said in a window that its tenant, and all, may keep, and whether
+  -- rooms may keep it for longer than a window.
+  local function shares()
+    local said, sum, out = {}, 0, {}
+    for _, r in ipairs(order) do
+      r.tenant = string.match(r.name, '^[^/]*')
+      said[r.tenant] = (said[r.tenant] or 0) + r.b - r.began
+      sum = sum + r.b - r.began
+    end
+    local all = allBytes / math.max(spent(base .. 'said', window, sum, allBytes), 1)
+    local calm = spent(base .. 'saidlong', quiet, sum, allBytes) <= allBytes
+    for tenant, bytes in pairs(said) do
+      local mine = tenantBytes / math.max(spent(base .. 'said:' .. tenant, window, bytes, tenantBytes), 1)
+      local long = spent(base .. 'saidlong:' .. tenant, quiet, bytes, tenantBytes)
+      out[tenant] = {math.min(1, all, mine), calm and long <= tenantBytes}
+    end
+    return out
   end
 
   -- Keys live a little longer than they need, so that not each message must say so.
   local function done()
+    local out = shares()
     for _, r in ipairs(order) do
-      local ttl = math.max(r.ttl, r.least)
-      if r.ends < now + ttl or r.ends > now + 2 * ttl + 60000 then
-        r.ends = now + ttl + 30000
-        redis.call('PEXPIRE', r.h, ttl + 30000)
+      local share, calm = out[r.tenant][1], out[r.tenant][2]
+      if now - r.a >= window * share / 8 and (r.o - r.ao >= 16 or share < 1) or r.b - r.c >= roomBytes / 8 then mark(r, share, calm) end
+      local ttl = calm and r.ttl or math.min(r.ttl, window)
+      ttl = math.max(math.ceil(math.min(ttl, math.max(share < 1 and window * share or ttl, 1000))), r.least)
+      local slack = math.min(ttl, 30000)
+      if r.ends < now + ttl or r.ends > now + 2 * (ttl + slack) then
+        r.ends = now + ttl + slack
+        redis.call('PEXPIRE', r.h, ttl + slack)
         redis.call('PEXPIRE', r.m, math.max(metaTTL, r.least) + 30000)
       end
       redis.call('HSET', r.m, 'o', r.o, 'w', struct.pack('>ddddddd', r.b, r.l, r.a, r.c, r.ao, r.ttl, r.ends))
