@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"reflect"
 	"runtime"
 	"slices"
 	"strings"
@@ -82,10 +83,24 @@ func (l *loader) entry(t *tenant, config Entry) *entry {
 	if g == nil {
 		return nil
 	}
-	e := &entry{Entry: config, tenant: t, rooms: rooms, generation: g, breaker: newBreaker(config.Breaker, int64(config.Timeout), now()),
+	e := &entry{Entry: config, tenant: t, rooms: rooms, generation: g, breaker: l.breaker(t, config, g),
 		label: g.name + "#" + l.next.id[:8]}
 	told(e.setHooks(config.Hooks))
 	return e
+}
+
+// breaker is the one of the same entry in the rules in use, if there is one: a reload that
+// changes something else neither closes a breaker nor empties its window. Else it is new.
+func (l *loader) breaker(t *tenant, config Entry, g *generation) *breaker {
+	for _, e := range l.old.all()[t.name].all() {
+		was := e.Entry
+		was.Where, was.Priority = config.Where, config.Priority
+		taken := func(next *entry) bool { return next.breaker == e.breaker }
+		if e.generation == g && reflect.DeepEqual(was, config) && !slices.ContainsFunc(t.entries, taken) {
+			return e.breaker
+		}
+	}
+	return newBreaker(config.Breaker, int64(config.Timeout), now())
 }
 
 func compileRooms(patterns []string) (globs []*glob.Glob, err error) {
@@ -185,7 +200,7 @@ func (g *generation) selfTest() []error {
 	for h := abi.Connect; h <= abi.Hooks; h++ {
 		g.hooks[h] = exported[h.Export()]
 	}
-	in, f := g.newInstance()
+	in, f := g.newInstance(true)
 	if f != nil {
 		return []error{fmt.Errorf("it does not start: %w", f)}
 	}

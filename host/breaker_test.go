@@ -70,6 +70,38 @@ func TestABreakerOpensAtItsRatio(t *testing.T) {
 	}
 }
 
+// TestAClientFailsARuleOnPurpose has one client send messages that the module fails at, beside others whose messages it
+// answers, for a minute: what README.md says of the defaults.
+func TestAClientFailsARuleOnPurpose(t *testing.T) {
+	for _, c := range []struct {
+		name            string
+		others, hostile int64 // messages per second
+		opens           bool
+	}{
+		{"a quiet tenant, one a second", 0, 1, false},
+		{"a quiet tenant, two a second", 0, 2, true},
+		{"a quiet tenant, fifty a second", 0, 50, true},
+		{"as many as it", 50, 50, true},
+		{"twice as many as it", 100, 50, false},
+		{"a hundred times as many", 10_000, 100, false},
+	} {
+		b, refused := breakerAt(Breaker{}), 0
+		for s := range int64(60) {
+			sum := c.others + c.hostile
+			for i := range sum { // spread over the second
+				t := s*second + i*second/sum
+				fails := (i+1)*c.hostile/sum > i*c.hostile/sum
+				if !call(b, t, fails) {
+					refused++
+				}
+			}
+		}
+		if opens := b.outage.Load() != nil; opens != c.opens || (refused > 0) != opens {
+			t.Errorf("%s: it opened: %v, %d were refused", c.name, opens, refused)
+		}
+	}
+}
+
 func TestAnOpenBreakerProbes(t *testing.T) {
 	b := breakerAt(Breaker{Minimum: 1, Probes: 2})
 	k, _ := b.admit(0)
@@ -214,6 +246,31 @@ func TestFewFailuresKeepNoModuleFromBeingAsked(t *testing.T) {
 	}
 }
 
+// A reload that changes something else neither closes a breaker nor empties its window, of none of two equal entries;
+// one that changes the entry does.
+func TestAReloadKeepsABreaker(t *testing.T) {
+	e := goEntry(`{}`)
+	e.Breaker.Cooldown = time.Hour
+	h, _, was := outageOf(t, e, Recording{}, 1)
+	other := Entry{Module: "allow"}
+	moved := e
+	moved.Where, moved.Priority = "config.yaml:9", 7
+	swap(t, h, rulesFor(other, moved, moved))
+	entries := h.current.Load().tenants["t"].entries
+	decide(h, "hello")
+	if d := h.Decisions(DecisionFilter{Verdict: SaidOpened})[0]; d.Refused != 2 {
+		t.Errorf("%+v", d)
+	}
+	if a, b := entries[1].breaker, entries[2].breaker; a != was.breaker || b == a || b.state() != closed {
+		t.Errorf("the breakers are %p and %p, it was %p", a, b, was.breaker)
+	}
+	moved.Breaker.Minimum = 10
+	swap(t, h, rulesFor(other, moved))
+	if v, _ := decide(h, "hello"); v.Outcome != engine.Allowed || h.Stats()[1].Breaker != 0 {
+		t.Errorf("%+v", v)
+	}
+}
+
 func TestAnOpenBreakerAnswersByThePolicy(t *testing.T) {
 	for policy, outcome := range map[Policy]engine.Outcome{DenyOnError: engine.Failed, AllowOnError: engine.Allowed} {
 		e := goEntry(`{}`)
@@ -308,6 +365,39 @@ func TestWaitingOpensNoBreaker(t *testing.T) {
 	}
 }
 
+// Nor is it where waiting left a call little of its time: a flood that has calls wait for instances opens no breaker.
+func TestACallWithLittleTimeLeftOpensNoBreaker(t *testing.T) {
+	for timeout, opens := range map[time.Duration]int{time.Hour: 0, 5 * time.Millisecond: 1} {
+		h, log := start(t, Config{}, Entry{Module: "loop", Timeout: timeout, Breaker: Breaker{Minimum: 1}})
+		e := h.current.Load().tenants["t"].entries[0]
+		members := make([]unit, 0)
+		for _, say := range []bool{false, true} {
+			k, wait := e.breaker.admit(now())
+			if wait > 0 {
+				continue // it opened
+			}
+			in, f := e.generation.pool.take(t.Context(), now(), now()+int64(patience))
+			if f != nil {
+				t.Fatal(f)
+			}
+			ev, deadline := said("hello"), in.mark+int64(5*time.Millisecond)
+			if say {
+				_, f = in.say(e, &scratch{host: h, ctx: t.Context(), event: *ev}, members, nil, deadline)
+			} else {
+				f = in.decide(e, ev, deadline, new(answer))
+			}
+			e.generation.pool.put(in)
+			if f == nil || f.kind != Deadline {
+				t.Fatalf("%v", f)
+			}
+			e.failed(k, f, ev)
+		}
+		if s := h.Stats()[0]; s.Breaker != opens {
+			t.Errorf("%v: %+v\n%s", timeout, s, log)
+		}
+	}
+}
+
 // The action of a module that is not asked says when to come back, and the entry's policy holds.
 func TestAnActionIsRefusedToo(t *testing.T) {
 	e := goEntry(`{"manifest": {"name": "a", "actions": [{"name": "login"}]}}`)
@@ -335,5 +425,28 @@ func BenchmarkBreaker(b *testing.B) {
 				}
 			})
 		})
+	}
+}
+
+// A module that finds no memory because others use it is asked again as soon as there is some: a neighbor that takes
+// what all share opens no breaker.
+func TestShortMemoryOpensNoBreaker(t *testing.T) {
+	h, log := start(t, Config{Memory: 8 << 20, Instances: 2}, Entry{Module: "hungry", Breaker: Breaker{Minimum: 1}})
+	for range 3 {
+		if v, _ := decide(h, "hello"); v.Outcome != engine.Failed {
+			t.Errorf("%+v", v)
+		}
+	}
+	if s := h.Stats()[0]; s.Errors["memory"] != 3 || s.Breaker != 0 {
+		t.Errorf("%+v\n%s", s, log)
+	}
+}
+
+// Its own limit is the module's: who uses that up fails.
+func TestAModulesOwnLimitCounts(t *testing.T) {
+	h, log := start(t, Config{}, Entry{Module: "hungry", Memory: 2 << 20, Breaker: Breaker{Minimum: 1}})
+	decide(h, "hello")
+	if s := h.Stats()[0]; s.Errors["memory"] != 1 || s.Breaker != 1 {
+		t.Errorf("%+v\n%s", s, log)
 	}
 }

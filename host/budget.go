@@ -24,6 +24,7 @@ type memory struct {
 	shared int64 // what is reserved for nobody
 	lent   int64 // of shared, to all tenants
 	used   int64
+	coming int64 // more bytes that the rules being loaded bring: for their first instances
 
 	// over says that more is used than there is, since there are more tenants or less memory
 	// than before. Instances that come back are then closed.
@@ -59,6 +60,14 @@ func (m *memory) reserve(limit int64, next, old map[string]*tenant) {
 	m.look()
 }
 
+// expect has the first instances of modules use what limit has more than there is now, while
+// rules are loaded that bring it; 0: none are.
+func (m *memory) expect(limit int64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.coming = max(0, limit-m.limit)
+}
+
 // partOf is the part of each of n tenants.
 func partOf(limit int64, n int) int64 { return limit / 2 / int64(max(1, n)) }
 
@@ -79,14 +88,16 @@ func (b *budget) take(n int64, first bool) error {
 	m := b.memory
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	own := b.reserved
-	if !first {
+	own, shared := b.reserved, m.shared
+	if first {
+		shared += m.coming
+	} else {
 		own /= 2
 	}
 	borrow := n - min(n, max(0, own-(b.used-b.borrowed)))
-	if borrow > 0 && m.lent+borrow > m.shared {
-		return fmt.Errorf("%s has no memory left for %d bytes more: its modules use %d, its own part is %d, and what all tenants share is in use: "+
-			"raise limits.moduleMemory, or lower the memory of its entries", b.who(), n, b.used, b.reserved)
+	if borrow > 0 && m.lent+borrow > shared {
+		return fmt.Errorf("%s has %w for %d bytes more: its modules use %d, its own part is %d, and what all tenants share is in use: "+
+			"raise limits.moduleMemory, or lower the memory of its entries", b.who(), errNoMemory, n, b.used, b.reserved)
 	}
 	b.used += n
 	b.borrowed += borrow

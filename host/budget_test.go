@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -66,7 +67,7 @@ func TestTwoTenantsDoNotTakeAThirdsMemory(t *testing.T) {
 		t.Fatalf("the test is wrong: two tenants use %d and %d bytes", a, b)
 	}
 	g := h.current.Load().tenants["t2"].entries[0].generation
-	in, f := g.newInstance() // one more, in its own part
+	in, f := g.newInstance(false) // one more, in its own part
 	if f != nil {
 		t.Fatal(f)
 	}
@@ -234,5 +235,65 @@ func TestPartsAreKept(t *testing.T) {
 		if lent != m.lent || all != m.used || all > limit && !m.over.Load() {
 			t.Fatalf("step %d: %d and %d, of %+v", step, lent, all, m)
 		}
+	}
+}
+
+// Calls that find no instance at once have several made at once: one of them is the first, and has the tenant's part.
+func TestOneOfSeveralIsTheFirst(t *testing.T) {
+	h, log := start(t, Config{Memory: 4 << 20, Instances: 4})
+	swap(t, h, tenantsOf(Entry{Module: "allow"}, Entry{Module: "allow"})) // 1.5 MiB each: a part has 1 MiB
+	p := h.current.Load().tenants["t0"].entries[0].generation.pool
+	p.makers.Wait()
+	p.discard(p.free())
+	other := h.current.Load().tenants["t1"].memory
+	rest := h.memory.shared - h.memory.lent - 512<<10 // what the first needs beside its part is left
+	if err := other.take(rest, false); err != nil {
+		t.Fatal(err)
+	}
+	defer other.give(rest)
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1)) // both come to the lock before one is refused
+	h.memory.mu.Lock()
+	p.grow()
+	p.grow()
+	for range 10 {
+		runtime.Gosched()
+	}
+	h.memory.mu.Unlock()
+	p.makers.Wait()
+	if n := p.alive.Load(); n != 1 {
+		t.Errorf("there are %d instances, want one\n%s", n, log)
+	}
+}
+
+// Raising limits.moduleMemory helps the reload that brings it, as the error says.
+func TestAReloadMayBringMemory(t *testing.T) {
+	h, _ := start(t, Config{Memory: 4 << 20})
+	rules := tenantsOf(Entry{Module: "allow"})
+	swap(t, h, rules)
+	b := h.current.Load().tenants["t0"].memory
+	const rest = 4<<20 - 1536<<10 // of all there is
+	if err := b.take(rest, true); err != nil {
+		t.Fatal(err)
+	}
+	defer b.give(rest)
+	if _, err := h.Load(context.Background(), again(rules, 1)); err == nil || !strings.Contains(err.Error(), "raise limits.moduleMemory") {
+		t.Fatalf("there was memory: %v", err)
+	}
+	rules = again(rules, 2)
+	rules.Memory = 64 << 20
+	r, err := h.Load(context.Background(), rules)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := b.take(1<<20, false); err == nil {
+		t.Error("calls have it before the rules are in use")
+	}
+	r.Close()
+	if r, err = h.Load(context.Background(), rules); err != nil {
+		t.Fatal(err)
+	}
+	h.Swap(r)
+	if v := asks(h, "t0"); v.Outcome != engine.Allowed || h.memory.over.Load() {
+		t.Errorf("%+v", v)
 	}
 }

@@ -92,6 +92,7 @@ func (in *instance) pace() *failure {
 	if in.mark >= in.deadline || in.generation.host.aborted() {
 		return &failure{Deadline, errShare}
 	}
+	in.hurried = in.deadline-in.mark < in.timeout/2
 	return nil
 }
 
@@ -130,6 +131,8 @@ func (in *instance) classify(err error) *failure {
 	var bug runtime.Error
 	kind := Trap
 	switch {
+	case errors.Is(err, errDeadline) && in.hurried:
+		return &failure{Deadline, errHurried}
 	case errors.Is(err, errDeadline):
 		return &failure{Deadline, errDeadline}
 	case errors.As(err, &bug):
@@ -142,12 +145,12 @@ func (in *instance) classify(err error) *failure {
 	if in.linear.short() {
 		kind = Memory
 	}
-	if why := in.linear.refused; why != nil {
-		err = fmt.Errorf("%w: %w", why, err)
+	said, why := in.said(), in.linear.refused
+	if said != "" && in.generation.program != nil { // the stack is the runner's: it says nothing about the script
+		err, said = errors.New(strings.TrimSpace(said)), ""
 	}
-	said := in.said()
-	if said != "" && in.generation.program != nil {
-		return fail(kind, "%s", strings.TrimSpace(said)) // the stack is the runner's: it says nothing about the script
+	if why != nil {
+		err = fmt.Errorf("%w: %w", why, err)
 	}
 	return fail(kind, "%s%w", said, err)
 }

@@ -195,6 +195,7 @@ func (r *run) decide(e *entry) *failure {
 func (in *instance) decide(e *entry, ev *engine.Event, deadline int64, a *answer) *failure {
 	hook := hookOf(ev.Hook)
 	in.begin(deadline, e.label, hook, ev)
+	in.timeout = int64(e.Timeout)
 	defer in.end()
 	f := in.decided(hook, ev, a)
 	in.traced(f, func(s *Said) { a.tell(s, in) })

@@ -41,9 +41,11 @@ func fail(kind Kind, format string, args ...any) *failure {
 }
 
 // excused reports whether the failure says nothing about the module: it was not asked, or
-// a client caused it. A client that could open a breaker could switch a rule off.
+// with little time left; the message was too large for it; or the node had no memory
+// left within the entry's limit. Neither a large message nor a neighbor that takes what all
+// tenants share can open a breaker, which would switch a rule off.
 func (f *failure) excused() bool {
-	return f.kind == NoInstance || f.err == errLate || f.err == errFrame || f.err == errShare
+	return f.kind == NoInstance || f.err == errLate || f.err == errFrame || f.err == errShare || f.err == errHurried || errors.Is(f.err, errNoMemory)
 }
 
 var (
@@ -51,7 +53,9 @@ var (
 	errDeep     = errors.New("call stack too deep")
 	errFrame    = errors.New("the event is too large for the module's exchange buffer")
 	errLate     = errors.New("the chain ran out of time before it was asked")
+	errNoMemory = errors.New("no memory left")
 	errGone     = errors.New("nobody waits for the answer any more")
+	errHurried  = errors.New("deadline exceeded: less than half of the entry's timeout was left when it was called")
 	errShare    = errors.New("deadline exceeded before it was asked: the tenant's modules have used their share of the processors")
 )
 

@@ -115,7 +115,7 @@ func (g *generation) askManifest() ([]byte, *failure) {
 	if g.module.Manifest != nil {
 		return g.module.Manifest, nil
 	}
-	in, f := g.instance()
+	in, f := g.instance(true)
 	if f != nil {
 		return nil, f
 	}

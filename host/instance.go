@@ -58,6 +58,8 @@ type instance struct {
 	large    bool   // a stack has become large: see renew
 	broken   bool   // not to be called again
 	asked    bool   // about an event, by now
+	timeout  int64  // ns, of the entry that asks; 0: none does
+	hurried  bool   // less than half of that was left when the call began
 	tracing  *Trace // of the call under way; nil: nobody looks
 }
 
@@ -65,9 +67,9 @@ const maxWords = 2 << 10
 
 // newInstance makes an instance and has it start: its start function, _initialize,
 // moot_alloc and moot_init. What fails is told by the error; it may be the module's
-// own reason.
-func (g *generation) newInstance() (*instance, *failure) {
-	in, f := g.instance()
+// own reason. first is whether the module has no other instance: see memory.
+func (g *generation) newInstance(first bool) (*instance, *failure) {
+	in, f := g.instance(first)
 	if f != nil {
 		return nil, f
 	}
@@ -88,9 +90,9 @@ func (g *generation) newInstance() (*instance, *failure) {
 }
 
 // instance makes an instance that has not started.
-func (g *generation) instance() (*instance, *failure) {
+func (g *generation) instance(first bool) (*instance, *failure) {
 	memory, t := g.module.Memory, now() // filling the memory takes time too
-	l, err := newLinear(g.memory, uint64(memory.Min)<<16, uint64(memory.Max)<<16, g.pool.alive.Load() <= 1)
+	l, err := newLinear(g.memory, uint64(memory.Min)<<16, uint64(memory.Max)<<16, first)
 	if err != nil {
 		return nil, &failure{Memory, err}
 	}
@@ -280,6 +282,7 @@ func (in *instance) begin(deadline int64, label string, hook abi.Hook, ev *engin
 	in.label, in.hook, in.event = label, hook, ev
 	in.asked = in.asked || hook != 0
 	in.effects, in.emits = in.effects[:0], 0
+	in.timeout, in.hurried = 0, false
 	in.linear.refused = nil
 	in.tracing = in.generation.host.trace(label, ev)
 	in.output.Begin()

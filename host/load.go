@@ -79,6 +79,10 @@ func (h *Host) Load(ctx context.Context, rules Rules) (*Revision, error) {
 	next.id = l.digest(rules)
 	next.chain = int64(cmp.Or(rules.ChainTimeout, h.cfg.ChainTimeout))
 	next.memory = cmp.Or(rules.Memory, h.cfg.Memory)
+	if h.cfg.Account == nil {
+		h.memory.expect(next.memory)
+		defer h.memory.expect(0)
+	}
 	for _, t := range rules.Tenants {
 		l.tenant(t)
 	}

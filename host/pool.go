@@ -11,7 +11,7 @@ import (
 // when they are first needed, in the background: who waits for one waits no
 // longer than its own deadline, whatever making one takes.
 type pool struct {
-	make    func() (*instance, *failure)
+	make    func(first bool) (*instance, *failure)
 	report  func(*failure)           // of a making that failed
 	crowded func() bool              // memory is to be given back: what comes back is closed, but the last
 	warm    atomic.Pointer[instance] // the one used last, if nobody has it
@@ -23,7 +23,7 @@ type pool struct {
 	makers  sync.WaitGroup
 }
 
-func newPool(size int, make_ func() (*instance, *failure), report func(*failure), crowded func() bool) *pool {
+func newPool(size int, make_ func(first bool) (*instance, *failure), report func(*failure), crowded func() bool) *pool {
 	return &pool{
 		make:    make_,
 		report:  report,
@@ -155,17 +155,22 @@ func (p *pool) drain() {
 	}
 }
 
-// grow makes one more instance, if there may be one more.
+// grow makes one more instance, if there may be one more. It is the first if there is no
+// other: of several made at once, one is. Where the first is closed while another is made,
+// and that one fails, calls that wait get one that is made as the first.
 func (p *pool) grow() {
-	if n := p.alive.Add(1); int(n) > cap(p.idle) {
+	n := p.alive.Add(1)
+	if int(n) > cap(p.idle) {
 		p.alive.Add(-1)
 		return
 	}
 	p.makers.Go(func() {
-		in, f := p.make()
+		in, f := p.make(n == 1)
 		if f != nil {
-			p.alive.Add(-1)
 			p.report(f)
+			if p.alive.Add(-1) == 0 && n > 1 && p.waiting.Load() > 0 {
+				p.grow()
+			}
 			return
 		}
 		p.give(in)

@@ -197,9 +197,9 @@ func TestAnInstanceThatIsMadeDuringRestIsClosed(t *testing.T) {
 	p := h.current.Load().generations[0].pool
 	p.drain()
 	begin, made := make(chan struct{}), p.make
-	p.make = func() (*instance, *failure) {
+	p.make = func(first bool) (*instance, *failure) {
 		<-begin
-		return made()
+		return made(first)
 	}
 	p.grow()
 	p.rest()

@@ -99,3 +99,11 @@ type tenant struct {
 
 	recording Recording
 }
+
+// all are the entries; t may be nil.
+func (t *tenant) all() []*entry {
+	if t == nil {
+		return nil
+	}
+	return t.entries
+}

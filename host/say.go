@@ -35,6 +35,7 @@ func (e *entry) say(s *scratch, units []unit, part []byte, deadline int64) (int3
 
 func (in *instance) say(e *entry, s *scratch, units []unit, part []byte, deadline int64) (int32, *failure) {
 	in.begin(deadline, e.label, abi.Say, &s.event)
+	in.timeout = int64(e.Timeout)
 	in.units = units
 	defer in.end()
 	code, f := in.hear(s, units, part)
