@@ -25,6 +25,7 @@ type recent struct {
 	mu      sync.Mutex
 	batches []sent
 	cut     uint64 // number of the last batch that was dropped for want of room while it was young
+	expired uint64 // of the last one that was dropped for its age
 }
 
 // sent is a batch that was accepted.
@@ -60,6 +61,7 @@ func (l *lane) remember(s sent) {
 // expire drops what is older than Heal.For. The lock is held.
 func (r *recent) expire(n *Node, now time.Time) {
 	for len(r.batches) > 0 && now.Sub(r.batches[0].at) > n.cfg.Heal.For {
+		r.expired = r.batches[0].seq
 		r.drop(n)
 	}
 }
@@ -70,7 +72,8 @@ func (r *recent) drop(n *Node) {
 	r.batches = r.batches[1:]
 }
 
-// after gives the batches after a number, and whether some of them were dropped.
+// after gives the batches after a number, and whether some of them were dropped. With
+// number 0 Redis knows nothing of the publisher: only batches that were young count then.
 func (r *recent) after(seq uint64) (lost []sent, cut bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -79,7 +82,7 @@ func (r *recent) after(seq uint64) (lost []sent, cut bool) {
 			lost = append(lost, s)
 		}
 	}
-	return lost, r.cut > seq
+	return lost, r.cut > seq || seq > 0 && r.expired > seq
 }
 
 // tidy drops what is too old, of a lane that may be idle.
@@ -258,7 +261,7 @@ func (l *lane) tell(count int, cut bool) {
 	n.counters.Replayed.Add(int64(count))
 	n.cfg.Log.Warn("redis failed over or restarted: messages that it lost are published again", "messages", count)
 	if cut {
-		n.cfg.Log.Error("messages were lost by the failover: more was said within cluster.heal.for than cluster.heal.nodeBytes holds", "nodeBytes", n.cfg.Heal.NodeBytes)
+		n.cfg.Log.Error("messages were lost by the failover: it lacks more than cluster.heal.for and cluster.heal.nodeBytes hold", "for", n.cfg.Heal.For, "nodeBytes", n.cfg.Heal.NodeBytes)
 	}
 }
 

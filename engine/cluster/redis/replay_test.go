@@ -110,3 +110,26 @@ func TestClocksOfMastersDoNotReorderBatches(t *testing.T) {
 		t.Errorf("%v entries", entries)
 	}
 }
+
+// A former master that two nodes took for the only one for longer than Heal.For accepted
+// messages that nobody can publish again. That is known.
+func TestBatchesThatAreTooOldForAFailoverAreMissed(t *testing.T) {
+	n := &Node{cfg: Config{Heal: Heal{For: time.Minute, NodeBytes: 1 << 20}}}
+	l := &newPartition(n, keys{"moot", "0"}).lane
+	for seq := range uint64(4) {
+		b := batch(seq+1, int64(seq))
+		b.at = b.at.Add(time.Duration(seq) * 19 * time.Second)
+		l.remember(b)
+	}
+	for after, want := range map[uint64]bool{0: false, 1: false, 4: false} {
+		if _, cut := l.recent.after(after); cut != want {
+			t.Errorf("after %d: messages are missing: %v, want %v", after, cut, want)
+		}
+	}
+	late := batch(5, 5)
+	late.at = late.at.Add(3 * time.Minute)
+	l.remember(late)
+	if lost, cut := l.recent.after(2); !cut || len(lost) != 1 {
+		t.Errorf("after 2: %d batches of 3 are there, messages are missing: %v", len(lost), cut)
+	}
+}
