@@ -17,14 +17,15 @@ import (
 // each request, one at a time, and Done when it ends; the other methods may be
 // called from any goroutine.
 type Connection struct {
-	engine  *Engine
-	tenant  *tenant
-	seat    *Seat
-	dialect wire.Dialect
-	writer  int // index of its writer
-	out     outbox
-	profile atomic.Pointer[Profile]
-	actions sync.WaitGroup // under way
+	engine     *Engine
+	tenant     *tenant
+	seat       *Seat
+	dialect    wire.Dialect
+	actionHero bool // see Info
+	writer     int  // index of its writer
+	out        outbox
+	profile    atomic.Pointer[Profile]
+	actions    sync.WaitGroup // under way
 
 	admitted atomic.Bool // else it has yet to send its token
 	deadline deadline
@@ -53,7 +54,7 @@ type param struct {
 
 func (e *Engine) newConnection(s *Seat, info Info, sink Sink) *Connection {
 	n := int(e.next.Add(1) % uint64(len(e.writers)))
-	c := &Connection{engine: e, tenant: s.t, seat: s, dialect: info.Dialect, writer: n, life: e.newLife()}
+	c := &Connection{engine: e, tenant: s.t, seat: s, dialect: info.Dialect, actionHero: info.ActionHero, writer: n, life: e.newLife()}
 	limits := s.t.cfg().Limits
 	c.out = outbox{sink: sink, queue: e.writers[n].queueOf(s.t), slow: c.slow, limit: limits.OutboxBytes, timeout: limits.WriteTimeout}
 	id := e.newID()

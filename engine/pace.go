@@ -89,7 +89,7 @@ func (o *outbox) crowded() bool {
 }
 
 // Missed implements Handler: the members hear that something was lost, before what
-// follows it.
+// follows it. Clients of ActionHero do not.
 func (e *Engine) Missed(_ context.Context, id RoomID) {
 	t := e.settings.Load().tenants[id.Tenant]
 	if t == nil {
@@ -112,5 +112,11 @@ func (e *Engine) Missed(_ context.Context, id RoomID) {
 		panic("engine: a notice cannot be encoded: " + err.Error()) // strings
 	}
 	frame := wire.FrameOf(b)
-	r.post(crowd, job{frame: frame, size: frame.Len()})
+	which := make([]int32, len(crowd.members))
+	for i, m := range crowd.members {
+		if m.conn.actionHero {
+			which[i] = Nothing
+		}
+	}
+	r.post(crowd, job{from: []*wire.Frame{frame}, which: which, size: frame.Len()})
 }

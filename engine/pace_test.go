@@ -75,9 +75,15 @@ func TestMembersHearThatMessagesWereLost(t *testing.T) {
 	inWorld(t, func(w *world) {
 		n := w.node("a")
 		c, other := n.client().do(roomAdd("r")), n.client().do(roomAdd("q"))
+		old, err := n.tryOpen(wire.WebSocket, engine.SeatRequest{Tenant: "default"}, func(i *engine.Info) { i.ActionHero = true })
+		if err != nil {
+			t.Fatal(err)
+		}
+		old.do(roomAdd("r"))
 		n.Missed(w.Context(), in("r"))
 		n.Missed(w.Context(), in("nobody is here"))
 		c.hears(`{"context":"gap","room":"r"}`)
 		other.hears()
+		old.hears()
 	})
 }

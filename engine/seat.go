@@ -98,6 +98,7 @@ type Info struct {
 	RemoteIP    string
 	RemotePort  int
 	Locale      string // a language tag; "": unknown
+	ActionHero  bool   // the client is ActionHero's: it receives no gap notices, which it does not know
 
 	Token        string // that the client has brought; "": none
 	TokenFollows bool   // it can bring one later, by the verb auth

@@ -170,6 +170,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 func (s *Server) upgrade(w http.ResponseWriter, r *http.Request, tenant string, primus bool) {
 	info := s.infoOf(r)
+	info.ActionHero = primus
 	seat, err := s.cfg.Engine.Seat(engine.SeatRequest{Tenant: tenant, RemoteIP: info.RemoteIP})
 	if err != nil {
 		s.refuse(w, err)

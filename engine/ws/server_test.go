@@ -288,6 +288,23 @@ func TestLostClientIsDone(t *testing.T) {
 	})
 }
 
+// A client of ActionHero hears what ActionHero would send: no notice of a gap.
+func TestGapsAreNotToldAtPrimus(t *testing.T) {
+	everywhere(t, func(s *site) {
+		primus, plain := s.dial("/primus"), s.dial("/ws")
+		for _, c := range []*client{primus, plain} {
+			c.says(`{"event":"roomAdd","room":"r","messageId":1}`)
+			c.hears()
+		}
+		s.engine.Missed(t.Context(), engine.RoomID{Tenant: "default", Room: "r"})
+		plain.wants(`{"context":"gap","room":"r"}`)
+		plain.says(`{"event":"say","room":"r","message":"after it"}`)
+		if _, got := primus.hears(); !strings.HasPrefix(got, `{"message":"after it"`) {
+			s.Errorf("heard %s", got)
+		}
+	})
+}
+
 func TestHeartbeats(t *testing.T) {
 	everywhere(t, func(s *site) {
 		primus, plain := s.dial("/primus"), s.dial("/ws")
