@@ -64,9 +64,9 @@ func (c *Connection) resume(ctx context.Context, r *wire.Request) (result, error
 	}}, err
 }
 
-// comeBack gives the connection all that a session has, and says of which rooms it
-// is a member now: those with history are held back. It follows so many traces. A
-// session that was taken is come back to, whether or not ctx ends.
+// comeBack moves a session to the connection and returns its memberships; deliveries of
+// rooms with history are held back. It follows at most the given number of traces. A
+// session that was claimed is resumed even if ctx ends.
 func (e *Engine) comeBack(ctx context.Context, c *Connection, by sessionClaim, traces int) ([]*member, error) {
 	old, err := e.claim(ctx, c.tenant, by)
 	if err == nil {

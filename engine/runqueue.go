@@ -71,7 +71,7 @@ func (w *writer) queueOf(t *tenant) *tenantQueue {
 	return q
 }
 
-// release gives back what queueOf gave. What still waits is written.
+// release gives back what queueOf gave. Frames that still wait are written.
 func (q *tenantQueue) release() {
 	q.w.mu.Lock()
 	defer q.w.mu.Unlock()

@@ -251,7 +251,7 @@ func TestDocumentation(t *testing.T) {
 	})
 }
 
-// What a module that is not asked refuses says when to try again, over both transports, and nothing of the module.
+// A refusal by an open breaker has the time to try again, over both transports, and nothing of the module.
 func TestARefusalThatMayPassSaysWhen(t *testing.T) {
 	inWorld(t, func(w *world) {
 		n := w.node("n")

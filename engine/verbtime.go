@@ -200,7 +200,7 @@ func (c *Connection) endRunning() {
 }
 
 // inTime is the error that a verb is answered with: its time, where that is over and
-// the error came of it. What may have been done is said to be unknown all the same.
+// the error came of it. An outcome that may be a success stays unknown.
 func (r *running) inTime(err error) error {
 	if overdue(r, err) {
 		return errTime

@@ -169,7 +169,7 @@ func TestActionsEndWithTheirTimeAndTheirConnection(t *testing.T) {
 	})
 }
 
-// What was done has its effects, also if the client goes before they are there.
+// Effects of a completed verb are applied even if the client disconnects before.
 func TestEffectsDoNotEndWithTheConnection(t *testing.T) {
 	inWorld(t, func(w *world) {
 		n := w.node("one")
@@ -254,7 +254,7 @@ func TestResumingThatRunsOutKeepsTheSession(t *testing.T) {
 	})
 }
 
-// What an operator asks for has the time of a verb too, and ends with the request.
+// A call of the server API has the time limit of a verb, and ends with its request.
 func TestOperatorsCallsEndWithTheirTimeAndTheirRequest(t *testing.T) {
 	inWorld(t, func(w *world) {
 		n, two := w.node("one"), w.node("two")

@@ -36,7 +36,7 @@ func beside(t *testing.T, h *Host, abort <-chan struct{}, e Entry) *Host {
 	return b
 }
 
-// What a module takes beside its host is its tenant's: processors and memory, and nobody else's.
+// An account charges processor time and memory of a module to its own tenant only.
 func TestAnAccountPays(t *testing.T) {
 	h, _ := start(t, Config{Memory: 64 << 20})
 	rules := tenantsOf(Entry{Module: "allow"}, Entry{Module: "allow"})

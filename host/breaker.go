@@ -43,7 +43,7 @@ type outage struct {
 	refused atomic.Uint64
 }
 
-// ticket is the phase in which a call was admitted. What becomes of a call does not
+// ticket is the phase in which a call was admitted. The outcome of a call does not
 // count in a later phase.
 type ticket uint32
 

@@ -131,7 +131,7 @@ func TestWhoHasNoMemoryIsTold(t *testing.T) {
 	}
 }
 
-// Where tenants come or memory goes, who has more than there is gives instances back.
+// When tenants are added or the memory limit falls, tenants over their part give instances back.
 func TestMemoryIsGivenBackToNewTenants(t *testing.T) {
 	h, _ := start(t, Config{Memory: 16 << 20, Instances: 5}) // of 1.5 MiB
 	one, two := tenantsOf(Entry{Module: "allow"}), tenantsOf(Entry{Module: "allow"}, Entry{Module: "allow"})

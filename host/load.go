@@ -127,7 +127,7 @@ func (l *loader) read(m Module) {
 	case m.Script != "":
 		l.scripts = append(l.scripts, s)
 	case !bytes.HasPrefix(wasm, []byte("\x00asm")):
-		// What it begins with is not shown: it may be a secret that was named by mistake.
+		// The content is not shown: it may be a secret that was named by mistake.
 		l.problems.add(m.Where, m.Name, "%s is not a WebAssembly module: it does not begin with %q", m.File, "\x00asm")
 	default:
 		l.modules[m.Name] = s

@@ -155,9 +155,9 @@ func (p *pool) drain() {
 	}
 }
 
-// grow makes one more instance, if there may be one more. It is the first if there is no
-// other: of several made at once, one is. Where the first is closed while another is made,
-// and that one fails, calls that wait get one that is made as the first.
+// grow makes one more instance, within the limit. The maker that goes from 0 to 1 instances
+// makes the first one, also when several are made at once. If the first is closed while
+// another one fails, a waiting call gets a new first instance.
 func (p *pool) grow() {
 	n := p.alive.Add(1)
 	if int(n) > cap(p.idle) {

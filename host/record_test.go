@@ -153,7 +153,7 @@ func TestDecisionsOutliveWhoMadeThem(t *testing.T) {
 	}
 }
 
-// What a tenant asks for costs as its own modules do, however many others there are.
+// The cost of a tenant's query depends on its own modules, not on the number of other tenants.
 func TestDecisionsOfATenantCostTheTenant(t *testing.T) {
 	h, _ := start(t, Config{}, Entry{Module: "code-1"})
 	decide(h, "x")

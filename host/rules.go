@@ -84,7 +84,7 @@ type Breaker struct {
 	Minimum  int           // calls within Window before it may open; 0: 20
 	Window   time.Duration // 0: 10 s
 	Cooldown time.Duration // until the module is probed; 0: 5 s
-	Probes   int           // calls admitted at a time after that; so many that succeed close it; 0: 3
+	Probes   int           // calls admitted at a time after the cooldown; this number of successes closes the breaker; 0: 3
 }
 
 // MaxModule bounds a module's binary, in bytes.

@@ -23,7 +23,7 @@ const (
 	soonSlice = slowSlice / 4                 // and one that is over as soon by a larger one
 )
 
-// next is the fuel after a slice of that much took so long: at once as small as it should have been, or larger by an eighth.
+// next returns the fuel of the slice that follows one of fuel units and the given duration: reduced in proportion at once, or larger by an eighth.
 func next(fuel, took int64) int64 {
 	switch {
 	case took > slowSlice:

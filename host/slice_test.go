@@ -40,7 +40,7 @@ func taken(t *testing.T, h *Host) *instance {
 	return in
 }
 
-// after is what refuel gives after a slice that took so long. What the test itself takes makes it longer.
+// after returns the fuel that refuel grants after a slice of the given duration. The test's own time adds to the duration.
 func (in *instance) after(took time.Duration) int64 {
 	in.from = now() - int64(took)
 	return in.refuel(-1)

@@ -17,7 +17,7 @@ type trialsFunc func() (api.Tried, error)
 
 func (f trialsFunc) Try(context.Context, string, string, api.Trial) (api.Tried, error) { return f() }
 
-// What a module that is not asked refuses may be asked for again: 503, and when.
+// A refusal by an open breaker is a 503 with the time to try again.
 func TestARefusalThatMayPassSaysWhen(t *testing.T) {
 	n := alone(t, func(c *api.Config) {
 		c.Trials = trialsFunc(func() (api.Tried, error) { return api.Tried{}, &engine.RetryError{Wait: 1500 * time.Millisecond} })

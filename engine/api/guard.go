@@ -172,8 +172,8 @@ func (s *Server) tooManyListings(ctx huma.Context, k *key) *Fault {
 	return nil
 }
 
-// What listings cost, besides their pages: each as many requests of its key, of which
-// so many are under way at once.
+// A listing costs ListingPrice of its key's rate, and a key has at most
+// MostListings under way at once.
 const (
 	ListingPrice = 5
 	MostListings = 8

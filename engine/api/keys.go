@@ -14,9 +14,6 @@ type scope struct {
 	tenant string // "": everything
 }
 
-// may says whether the scope has the tenant.
-func (s scope) may(tenant string) bool { return s.tenant == "" || s.tenant == tenant }
-
 // String is how the log calls who asked.
 func (s scope) String() string {
 	if s.tenant == "" {
@@ -57,7 +54,7 @@ func (k keyring) find(text string) *key {
 	return k[sha256.Sum256([]byte(text))]
 }
 
-// pay takes so many requests from what the key may ask; else it says how long to wait.
+// pay takes requests from the key's rate. It returns 0, or the time to wait.
 func (k *key) pay(requests int) (wait time.Duration) {
 	r := k.pace.ReserveN(time.Now(), requests)
 	if wait = r.Delay(); wait > 0 {

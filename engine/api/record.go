@@ -14,10 +14,10 @@ import (
 // Recorder records what this node's modules are asked and answer. Its methods may be
 // called concurrently.
 type Recorder interface {
-	// Record gives each call that fits q to f, as a line of JSON with its newline,
-	// which others may be reading too, until ctx ends or f fails, whose error it
-	// returns. What waits for f is bounded, for each q.By too; calls beyond that are
-	// left out, and a line {"lost":N} says how many.
+	// Record passes each call that matches q to f, as a line of JSON with its newline,
+	// until ctx ends or f fails; it returns the error of f. f must not change the line:
+	// other recordings share it. The lines that wait for f are bounded, per recording
+	// and per q.By. Further calls are left out, and a line {"lost":N} has their number.
 	Record(ctx context.Context, q RecordQuery, f func(line []byte) error) error
 }
 

@@ -40,7 +40,7 @@ type Source struct {
 	Name    string // for messages; "": Address, without what might be a secret
 	Within  string // the directory that a path does not lead out of; "": none
 
-	// Guest is that somebody named it whom the operator does not trust: it is fetched from
+	// Guest means that an included file names the key set: it is fetched only from
 	// public addresses and permitted networks, and without a proxy.
 	Guest bool
 }

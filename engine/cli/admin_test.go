@@ -22,7 +22,7 @@ log: { format: `+format+` }
 	return inProcess(t, file)
 }
 
-// Where no admin key is set the server makes one, shows it once in a text log, and takes it at the API.
+// Without admin.key the server makes a key, shows it once in a text log, and takes it at the API.
 func TestAMadeKeyIsShownInATextLog(t *testing.T) {
 	s := withoutKey(t, "text")
 	found := regexp.MustCompile(`admin.key is not set.* key=(\S{20,})`).FindAllStringSubmatch(s.log.String(), -1)

@@ -12,7 +12,7 @@ import (
 
 func ready(context.Context) error { return nil }
 
-// What one tenant does holds up no other, and its own waits.
+// Trials of one tenant wait for each other, and never for another tenant's.
 func TestTurnsAreOfTenants(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		turns := newTurns(2)

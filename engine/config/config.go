@@ -54,12 +54,12 @@ type Config struct {
 	Tenants    map[string]Tenant `yaml:"tenants" key:"name"` // never empty: where the file has none, it is "default" alone
 }
 
-// Include names files with more modules and tenants, which others than the operator may
-// write. In YAML it is the pattern alone, or has secrets too.
+// Include names files with more modules and tenants, which tenants may write. In YAML it
+// is a pattern, or a mapping with secrets.
 //
-// What is in such a file has less than the file that includes it: ${...} is off, but for
-// ${file:NAME} of Secrets; paths stay under the file's directory; what is fetched has no
-// password of the node and comes from public addresses, or those of [Limits.Networks].
+// An included file has fewer rights than the file that includes it: ${...} is off, except
+// ${file:NAME} of Secrets; paths stay under the file's directory; fetches use no
+// password of the node and reach only public addresses and [Limits.Networks].
 type Include struct {
 	Files   string `yaml:"files" required:"true" short:"true"` // a name or a pattern
 	Secrets Path   `yaml:"secrets"`                            // the directory of ${file:NAME}, which nothing leads out of; "" = ${...} is off

@@ -20,8 +20,8 @@ type Trace struct {
 	Waiter   *files.Waiter // waits for the file system; nil: one of the load's own
 }
 
-// Load is [Load]. What it looks at is added to the trace. When ctx ends, files that are
-// still to be read are problems.
+// Load is [Load], and adds the files that it reads to the trace. When ctx ends, the
+// remaining files are problems.
 func (t *Trace) Load(ctx context.Context, path string, env Lookup, overrides ...string) (*Config, error) {
 	absolute, err := filepath.Abs(path)
 	if err != nil {
@@ -41,7 +41,7 @@ type disk struct {
 	glob func(pattern string) ([]string, error)
 }
 
-// disk is the file system, until ctx ends. What is asked of it is added to the trace.
+// disk returns the file system, usable until ctx ends. It adds accesses to the trace.
 func (t *Trace) disk(ctx context.Context) disk {
 	if t.Waiter == nil {
 		t.Waiter = new(files.Waiter)

@@ -167,7 +167,7 @@ func TestAFullDiskIsWarnedOfAndNoMore(t *testing.T) {
 	}
 }
 
-// A pipe in place of an entry has no writer, for whom opening it would wait.
+// A pipe in place of an entry has no writer: a blocking open would hang.
 func TestAPipeIsAMiss(t *testing.T) {
 	c, dir, logs := open(t, diskcache.Config{})
 	c.Put("name", []byte("content"))

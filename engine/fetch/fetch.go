@@ -32,11 +32,12 @@ type Fetcher struct {
 	who Who
 }
 
-// Who names what is fetched. The zero Who is the operator.
+// Who is the author of an address. The zero Who is the operator.
 type Who struct {
-	// Guest is somebody whom the operator does not trust. What a guest names is fetched from
-	// public addresses and Networks, without the passwords of `docker login` and without a
-	// proxy. What an operator names is fetched from anywhere; where it leads to is no nearer.
+	// Guest means an author that the operator does not trust, such as that of an included
+	// file. Fetches for a guest reach public addresses and Networks only, without the
+	// passwords of `docker login` and without a proxy. Fetches for the operator reach any
+	// address; their redirects lead to no network that is nearer than that address.
 	Guest bool
 
 	Networks []netip.Prefix // internal ones that the operator permits

@@ -103,7 +103,7 @@ func TestLinesAreSplit(t *testing.T) {
 	}
 }
 
-// What is wrong with a line is said with the chunk that brings it, not at the line's end.
+// A fault in a line is reported with the chunk that contains it, not at the end of the line.
 func TestLinesAreRefusedAtOnce(t *testing.T) {
 	for _, c := range []struct{ chunk, want string }{{"say r \xed\xa0", "!" + ErrUTF8.Error()}, {"say r \xf4\x90", "!" + ErrUTF8.Error()}, {"say room", "!" + ErrLong.Error()}} {
 		l := Lines{Max: 7}

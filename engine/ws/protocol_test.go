@@ -74,7 +74,7 @@ func TestConformance(t *testing.T) {
 		{"a 16-bit length of 125", "\x81\xfe\x00\x7d", []heard{wrong("frame length is not in its shortest form")}},
 		{"a 64-bit length of 65535", "\x81\xff\x00\x00\x00\x00\x00\x00\xff\xff", []heard{wrong("frame length is not in its shortest form")}},
 
-		// What is wrong is refused before the rest of the frame or message has come.
+		// A fault is refused before the rest of the frame or message arrives.
 		{"a length over the limit", "\x81\xfe\x07\xd1", []heard{closed(1009, "message too big")}},
 		{"a length of 2^62", "\x81\xff\x40\x00\x00\x00\x00\x00\x00\x00", []heard{closed(1009, "message too big")}},
 		{"a fragment that makes the message too big", frame(startText, big+big[:990]) + "\x80\x8b", []heard{closed(1009, "message too big")}},

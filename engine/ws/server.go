@@ -4,8 +4,8 @@
 //
 // github.com/coder/websocket does the handshake. Frames are read here (see frames): a
 // length over the limit is refused at the header, text at its first bad byte, and no
-// connection keeps a buffer while it is silent. What is written are whole frames, made
-// once for all receivers by package wire, so that no frame is torn by another.
+// connection keeps a buffer while it is silent. Package wire makes each
+// frame once for all receivers; frames are written whole, so that none is torn.
 //
 // A connection that is silent costs its socket and its place in the engine: on
 // Linux no goroutine, elsewhere and with TLS a small one. What reads, reads for

@@ -80,7 +80,7 @@ func (w *rewriter) scanBody(r *reader, t Signature) {
 
 // charge adds the cost of the instruction just read, which starts at start, to its region. Before one that would make
 // it too dear a region begins anew, for the rest of the block that the instruction stands in: nothing comes to that
-// rest but through its beginning. What follows the block is still paid with what was before it.
+// rest but through its beginning. The code after the block is still paid with the code before it.
 func (s *scan) charge(cost int64, start int) {
 	top := &s.frames[len(s.frames)-1]
 	if s.costs[top.region]+cost > MaxCharge && s.in.op != opElse && s.in.op != opEnd {

@@ -36,7 +36,7 @@
 // the guest calls refuel with what is left (negative: the debt). What refuel returns becomes the fuel, and the guest
 // runs on; returning 0 is allowed and brings the next call at the next charge, and what is below 0 is asked for again
 // at once. To stop the guest, refuel panics: the panic comes out of the exported function's Call as its error, and the
-// instance must be discarded. What a guest does for one charge is worth [MaxCharge] units at most.
+// instance must be discarded. The work that one charge pays for is at most [MaxCharge] units.
 //
 // Before each call the host may set the fuel to a slice; left alone it carries on from the last call, which
 // is as safe. Host functions that work on a guest's behalf subtract from the same global.

@@ -116,7 +116,7 @@ func doublings(n int) (members string) {
 // briefly starts a translator that has an eighth of the time, and all other bounds.
 func briefly() []string { return []string{must(os.Executable()), "briefly"} }
 
-// What translations take is bounded by the kernel's own count. One has all of maxTime.
+// The kernel counts the CPU time of translations. One translation has all of maxTime.
 func TestNoScriptTakesMoreThanItsBounds(t *testing.T) {
 	before := children(t)
 	t.Run("all", func(t *testing.T) {
@@ -328,7 +328,7 @@ func TestTranslatorsAreFew(t *testing.T) {
 	}
 }
 
-// Where memory is short, the kernel ends a translator and not the server.
+// When memory is short, the kernel ends a translator and not the server.
 func TestATranslatorGivesWayToItsServer(t *testing.T) {
 	self := Self()
 	cmd := exec.Command(self[0], self[1:]...)

@@ -76,7 +76,7 @@ func (r *Recorder) count() (n int) {
 	return n
 }
 
-// say is a call about many receivers, each of whom gets one of two long texts.
+// say is a call with many receivers; each gets one of two long texts.
 func say(tenant string, receivers, text int) *host.Trace {
 	t := &host.Trace{Module: "rule@0123#4567", Event: &engine.Event{Hook: engine.HookSay, Tenant: tenant, Room: "hall", Message: wire.Message{Text: "hi"}}}
 	t.Said.Verdict = abi.PerReceiver
@@ -238,7 +238,7 @@ func TestALineThatHasNoRoomIsNotMade(t *testing.T) {
 	}
 }
 
-// What is reserved for a line is enough for it, of every kind of text.
+// The room reserved for a line is sufficient for every kind of text.
 func TestSizeOfALineIsEnough(t *testing.T) {
 	r := newRecorder(t)
 	for _, char := range []string{"a", "\x01", "<", "\"", "\\", "\u2028", "\u2030", "\n", "é", "😀", "\x7f"} {

@@ -30,8 +30,8 @@ const (
 // apart from those of chat: more wait for one, for readTimeout and a second at most.
 const operatorConnections = 4
 
-// dial makes a client with a pool of its own, of at most so many connections to each
-// server; 0: 10 for each processor. It retries nothing by itself: whether something may
+// dial makes a client with its own pool of connections, of a given size per server;
+// 0: 10 per processor. It retries nothing by itself: whether something may
 // be asked again is for who asks.
 func (c *Config) dial(connections int) redis.UniversalClient {
 	u := &redis.UniversalOptions{

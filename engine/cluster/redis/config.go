@@ -81,9 +81,9 @@ type Config struct {
 	dialer dialer
 }
 
-// Heal bounds what rooms keep for nodes to heal by, whatever history clients get: what
-// was said in the last For, as long as it fits. Where more is said a room forgets sooner,
-// and a node that missed it counts a gap.
+// Heal bounds the messages that rooms keep so that nodes can heal, independent of the
+// history for clients: the messages of the last For, within the byte limits. A room that
+// exceeds a limit forgets older messages, and a node that missed them counts a gap.
 type Heal struct {
 	For         time.Duration // 1 s to 10 min, 0 is 15 s
 	RoomBytes   int64         // of a room; 0 is 16 MiB

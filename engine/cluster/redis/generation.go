@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"strings"
-	"time"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -17,8 +16,8 @@ import (
 // notices as well. A new generation begins unsettled: nothing new is published until
 // every node has published again what the new master lacks (see replay.go).
 
-// settleTime is how long a new generation waits at most for nodes that do not report.
-const settleTime = 2 * time.Second
+// settleTime is how long a new generation waits at most for nodes that do not report, in ms.
+const settleTime = "2000"
 
 // luaGeneration defines generation, which answers with the generation and notes a new
 // one. With strict it compares the run id as well. A generation that begins with no
@@ -31,7 +30,7 @@ local function generation(gen, settling, now, strict)
   local id = replid .. string.sub(string.match(redis.call('INFO', 'server'), 'run_id:(%w+)'), 1, 8)
   if was == id then return id end
   redis.call('SET', gen, id)
-  redis.call('SET', settling, (was and '' or 'f') .. string.format('%.0f', now + 2000), 'PX', 3600000)
+  redis.call('SET', settling, (was and '' or 'f') .. string.format('%.0f', now + ` + settleTime + `), 'PX', 3600000)
   return id
 end
 `

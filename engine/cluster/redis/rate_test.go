@@ -209,7 +209,7 @@ func TestHealingIsPaced(t *testing.T) {
 	}
 }
 
-// Where more is said than fits, the room forgets sooner; who was away knows it.
+// A room over its limit forgets older messages, and a node that missed them counts a gap.
 func TestARoomForgetsWhatExceedsItsBytes(t *testing.T) {
 	s := redistest.Start(t)
 	tr := emptyTrial(t)

@@ -84,7 +84,7 @@ func open(t *testing.T, cfg Config) *Node {
 	return n
 }
 
-// Who publishes while the node ends gets an answer.
+// A publisher gets an answer even while the node ends.
 func TestALaneThatEndsAnswersAll(t *testing.T) {
 	for range 100 {
 		n := &Node{cfg: Config{Node: "a", Log: slog.New(slog.DiscardHandler)}, started: make(chan struct{})}

@@ -69,7 +69,7 @@ type round struct {
 	script []string
 	over   atomic.Bool
 	work   sync.WaitGroup
-	cut    bool // a node was out of reach for so long that it may have been taken for dead
+	cut    bool // a node was out of reach for longer than its lease
 	mu     sync.Mutex
 	dead   []*ear
 }
