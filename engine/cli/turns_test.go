@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -53,7 +54,7 @@ func TestAllTurnsAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		turns := newTurns(2)
 		ctx, cancel := context.WithCancel(t.Context())
-		most := 0
+		var most atomic.Int64
 		var all sync.WaitGroup
 		for i := range 5 {
 			all.Go(func() {
@@ -62,7 +63,9 @@ func TestAllTurnsAreBounded(t *testing.T) {
 					if err != nil {
 						return
 					}
-					most = max(most, len(turns.all))
+					if now := int64(len(turns.all)); now > most.Load() {
+						most.Store(now)
+					}
 					time.Sleep(time.Second)
 					end()
 				}
@@ -75,8 +78,8 @@ func TestAllTurnsAreBounded(t *testing.T) {
 			t.Errorf("it waited %v: %v", waited, err)
 		}
 		end()
-		if most != 2 {
-			t.Errorf("%d turns at a time", most)
+		if most.Load() != 2 {
+			t.Errorf("%d turns at a time", most.Load())
 		}
 		cancel()
 		all.Wait()
