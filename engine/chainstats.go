@@ -34,9 +34,9 @@ func (s *chainStats) snapshot() (all []ChainStats) {
 	return all
 }
 
-// decide asks the middleware, unless nobody listens. Where ctx has ended meanwhile it
-// has Failed, whatever the answer was: nothing begins of which nobody hears. What ends
-// goes on.
+// decide asks the middleware, unless nobody listens. If ctx ends meanwhile, the
+// outcome is Failed whatever the answer was, so that nothing begins without a client.
+// Leaves and disconnects continue.
 func (e *Engine) decide(ctx context.Context, ev *Event) Verdict {
 	if !e.middleware.Asks(ev.Hook, ev.Tenant, ev.Room) {
 		return Verdict{}

@@ -50,8 +50,8 @@ func (a *Account) Wait(ctx context.Context) error {
 }
 
 // charge books what the host itself has done for the account's tenant since begin: calls
-// of modules are booked where they are made. Where there is no account, it is for
-// the operator.
+// of modules are booked where they are made. Without an account
+// the operator pays.
 func (h *Host) charge(begin int64) {
 	if a := h.cfg.Account; a != nil {
 		end := now()

@@ -24,8 +24,8 @@ func BenchmarkFindKey(b *testing.B) {
 	}
 }
 
-// A key reaches its owner's alone. Where two have one text, which the configuration
-// refuses, it reaches the less.
+// A key reaches only what its owner may reach. If two keys have the same text, which the
+// configuration refuses, the narrower scope applies.
 func TestKeysAreTheirOwners(t *testing.T) {
 	k := newKeyring("admin's", map[string]string{"acme": "acme's", "both": "admin's and both's", "none": ""}, 1)
 	for text, want := range map[string]string{"admin's": "admin", "acme's": "tenant:acme", "admin's and both's": "tenant:both"} {

@@ -50,7 +50,7 @@ type keyList struct {
 	}
 }
 
-// What bounds a value and its key, in bytes, as it does for modules.
+// Limits of a value and its key, in bytes, equal to those of modules.
 const (
 	maxValue = 64 << 10
 	maxKey   = 256

@@ -145,8 +145,8 @@ func (g *Guard) reached(at net.Addr) {
 }
 
 // Transport is a transport of its own for the errand: a connection that another errand
-// opened is never used. Where the operator named the host, a proxy of the environment is
-// used, which resolves names itself: it must guard its own network. The caller closes idle
+// opened is never used. For a host that the operator named it uses the environment's proxy,
+// which resolves names itself and must guard its own network. The caller closes idle
 // connections.
 func (g *Guard) Transport() *http.Transport {
 	t := http.DefaultTransport.(*http.Transport).Clone()

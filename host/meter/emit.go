@@ -123,29 +123,26 @@ func (e *emitter) enter(results int64) {
 
 // count takes frames from the depth.
 func (e *emitter) count(frames int64) {
-	e.op(opGlobalGet, e.w.depthGlobal())
-	e.op(opLocalTee, e.depth)
-	e.constant(frames)
+	e.take(e.w.depthGlobal(), e.depth, frames)
+	e.plain(opUnreachable, opEnd)
+}
+
+// take subtracts n from a counter, keeps the value before in a local, and begins a block that runs if that was less than n.
+func (e *emitter) take(global, local uint32, n int64) {
+	e.op(opGlobalGet, global)
+	e.op(opLocalTee, local)
+	e.constant(n)
 	e.plain(opI64Sub)
-	e.op(opGlobalSet, e.w.depthGlobal())
-	e.op(opLocalGet, e.depth)
-	e.constant(frames)
+	e.op(opGlobalSet, global)
+	e.op(opLocalGet, local)
+	e.constant(n)
 	e.plain(opI64LtS)
 	e.begin(opIf, emptyBlock)
-	e.plain(opUnreachable, opEnd)
 }
 
 // reserve takes bytes from the room for frames. When there is none left the host is asked, and may make more.
 func (e *emitter) reserve(bytes int64) {
-	e.op(opGlobalGet, e.w.roomGlobal())
-	e.op(opLocalTee, e.room)
-	e.constant(bytes)
-	e.plain(opI64Sub)
-	e.op(opGlobalSet, e.w.roomGlobal())
-	e.op(opLocalGet, e.room)
-	e.constant(bytes)
-	e.plain(opI64LtS)
-	e.begin(opIf, emptyBlock)
+	e.take(e.w.roomGlobal(), e.room, bytes)
 	e.op(opLocalGet, e.fuel)
 	e.op(opCall, e.w.refuelFunc())
 	e.op(opLocalTee, e.fuel)

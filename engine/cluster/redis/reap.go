@@ -13,8 +13,8 @@ import (
 	"github.com/mootchat/moot/engine"
 )
 
-// takeScript takes some members of a dead process off record and puts them with those
-// whom the taker is letting go: no other will be given them, and nobody reads them any
+// takeScript moves some members of a dead process from the record to the list of members
+// that the taker removes: no other process gets them, and no listing has them any
 // more. Asked again under the same number it answers the same. The answer is what became
 // of it, of how many members the dead one may have run leave when it died, and triples
 // of connection, room and record. That some were handed over is noted, for the dead one
@@ -91,7 +91,7 @@ return answer('some', unknown)`)
 const (
 	takeCount = 200       // members that are taken at once
 	takenTTL  = time.Hour // within which a node that was taken for dead learns that it was
-	letCount  = 16        // members whom one call of Lost is given, and calls at once
+	letCount  = 16        // members in one call of Lost, and number of concurrent calls
 )
 
 // offer hands what has ended to the reaper, if it is not at work; what waits is

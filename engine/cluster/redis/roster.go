@@ -20,7 +20,7 @@ type roster struct {
 	members map[engine.RoomID]map[string]*seat
 	owed    map[place]struct{} // those of whom Redis may think otherwise
 
-	letting map[place]struct{} // whom Lost was given and has not removed
+	letting map[place]struct{} // members that were passed to Lost and are not removed yet
 }
 
 // seat is a member and his room.
