@@ -111,9 +111,10 @@ func (s *server) read(stderr io.Reader, addresses chan<- [2]string) {
 	s.ended <- s.cmd.Wait()
 }
 
-// terminate sends SIGTERM, waits, and gives the log.
+// terminate sends SIGTERM, waits, and returns the log. Under make the signal goes to make alone,
+// which passes it on: a second one would end the server at once.
 func (s *server) terminate() (string, error) {
-	if err := syscall.Kill(-s.cmd.Process.Pid, syscall.SIGTERM); err != nil {
+	if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		return "", err
 	}
 	select {
