@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/mootchat/moot/engine"
-	"github.com/mootchat/moot/engine/tcp/stream"
+	"github.com/mootchat/moot/engine/stream"
 	"github.com/mootchat/moot/engine/wire"
 )
 

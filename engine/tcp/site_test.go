@@ -16,8 +16,8 @@ import (
 
 	"github.com/mootchat/moot/engine"
 	"github.com/mootchat/moot/engine/cluster/memory"
+	"github.com/mootchat/moot/engine/stream"
 	"github.com/mootchat/moot/engine/tcp"
-	"github.com/mootchat/moot/engine/tcp/stream"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

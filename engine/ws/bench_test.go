@@ -6,7 +6,7 @@ import (
 	"testing"
 
 	"github.com/mootchat/moot/engine"
-	"github.com/mootchat/moot/engine/tcp/stream"
+	"github.com/mootchat/moot/engine/stream"
 	"github.com/mootchat/moot/engine/ws"
 )
 

@@ -10,7 +10,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/mootchat/moot/engine"
-	"github.com/mootchat/moot/engine/tcp/stream"
+	"github.com/mootchat/moot/engine/stream"
 	"github.com/mootchat/moot/engine/wire"
 )
 

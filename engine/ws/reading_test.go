@@ -14,7 +14,7 @@ import (
 	"time"
 
 	"github.com/mootchat/moot/engine"
-	"github.com/mootchat/moot/engine/tcp/stream"
+	"github.com/mootchat/moot/engine/stream"
 	"github.com/mootchat/moot/engine/ws"
 )
 

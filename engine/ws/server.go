@@ -27,7 +27,7 @@ import (
 	"github.com/coder/websocket"
 
 	"github.com/mootchat/moot/engine"
-	"github.com/mootchat/moot/engine/tcp/stream"
+	"github.com/mootchat/moot/engine/stream"
 	"github.com/mootchat/moot/engine/wire"
 )
 

@@ -20,7 +20,7 @@ import (
 
 	"github.com/mootchat/moot/engine"
 	"github.com/mootchat/moot/engine/cluster/memory"
-	"github.com/mootchat/moot/engine/tcp/stream"
+	"github.com/mootchat/moot/engine/stream"
 	"github.com/mootchat/moot/engine/ws"
 )
 
