@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"reflect"
 	"strconv"
 	"strings"
@@ -155,87 +154,5 @@ func TestNamespacesAreApart(t *testing.T) {
 	ev.Tenant = "u"
 	if h.Decide(context.Background(), ev); ev.Message.Text != "-1" {
 		t.Errorf("another tenant reads %s", ev.Message.Text)
-	}
-}
-
-func TestTheMemoryStoreIsBoundedAndForgets(t *testing.T) {
-	m := NewMemoryStore()
-	clock := time.Unix(1000, 0)
-	m.now = func() time.Time { return clock }
-	ctx := context.Background()
-	key := func(i int) Key { return Key{"t", "m", fmt.Sprint(i)} }
-	for i := range MaxKeys {
-		if _, err := m.Set(ctx, key(i), []byte{}, time.Minute); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if _, err := m.Set(ctx, key(-1), []byte("x"), 0); !errors.Is(err, ErrFull) {
-		t.Error(err)
-	}
-	if v, _ := m.Get(ctx, key(1)); v == nil {
-		t.Error("an empty value is none")
-	}
-	clock = clock.Add(time.Minute)
-	if v, _ := m.Get(ctx, key(1)); v != nil {
-		t.Error("it was not forgotten")
-	}
-	for i := range 2 { // the first takes the place of what was forgotten
-		if _, err := m.Set(ctx, key(-1-i), []byte("x"), 0); err != nil {
-			t.Error(err)
-		}
-	}
-	if n := len(m.spaces[space{"t", "m"}].keys); n != 2 {
-		t.Errorf("%d keys are left", n)
-	}
-	if had, err := m.Set(ctx, key(-2), nil, 0); !had || err != nil {
-		t.Errorf("%v, %v", had, err)
-	}
-	big := make([]byte, MaxSpace)
-	if _, err := m.Set(ctx, key(-2), big, 0); !errors.Is(err, ErrFull) {
-		t.Error(err)
-	}
-	if _, err := m.Set(ctx, key(-1), nil, 0); err != nil || m.spaces[space{"t", "m"}].size != 0 {
-		t.Errorf("%v, %d bytes are left", err, m.spaces[space{"t", "m"}].size)
-	}
-}
-
-func TestBucketsFillAgain(t *testing.T) {
-	m := NewMemoryStore()
-	clock := time.Unix(1000, 0)
-	m.now = func() time.Time { return clock }
-	take := func(want time.Duration) {
-		t.Helper()
-		if wait, err := m.Take(context.Background(), Key{"t", "m", "b"}, 1, 2, time.Second); wait != want || err != nil {
-			t.Errorf("wait %v, %v, want %v", wait, err, want)
-		}
-	}
-	take(0)
-	take(0)
-	take(time.Second)
-	clock = clock.Add(400 * time.Millisecond)
-	take(600 * time.Millisecond)
-	clock = clock.Add(600 * time.Millisecond)
-	take(0)
-	take(time.Second)
-}
-
-// A namespace is made for what is kept in it: not for what is asked for, or removed.
-func TestNoNamespaceIsMadeForNothing(t *testing.T) {
-	m, ctx, k := NewMemoryStore(), context.Background(), Key{"t", "m", "k"}
-	m.Recent(k)
-	if had, err := m.Set(ctx, k, nil, 0); had || err != nil {
-		t.Error(had, err)
-	}
-	if done, err := m.Swap(ctx, k, []byte("old"), []byte("new"), 0); done || err != nil {
-		t.Error(done, err)
-	}
-	if done, err := m.Swap(ctx, k, nil, nil, 0); !done || err != nil {
-		t.Error(done, err)
-	}
-	if len(m.spaces) > 0 {
-		t.Errorf("%d namespaces are made", len(m.spaces))
-	}
-	if done, err := m.Swap(ctx, k, nil, []byte("new"), 0); !done || err != nil || string(m.Recent(k)) != "new" {
-		t.Error(done, err)
 	}
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/mootchat/moot/host/meter"
 	"github.com/mootchat/moot/host/script"
+	"github.com/mootchat/moot/host/store"
 )
 
 // binding is what entries must agree in to share a generation.
@@ -43,7 +44,7 @@ type generation struct {
 	gate     *gate
 	slice    atomic.Int64 // fuel of the next slice, whichever instance gets it; 0: none has had one
 	memory   *budget
-	store    Store
+	store    store.Store
 	counters *counters
 	batches  batches
 	users    atomic.Int64 // revisions

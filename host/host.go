@@ -13,6 +13,8 @@ import (
 
 	"github.com/mootchat/moot/engine"
 	"github.com/mootchat/moot/host/script"
+	"github.com/mootchat/moot/host/store"
+	memstore "github.com/mootchat/moot/host/store/memory"
 )
 
 // Config says how a host works. The zero Config is a host in good order.
@@ -25,7 +27,7 @@ type Config struct {
 	Log          *slog.Logger     // nil: nothing is logged
 	Scripts      *script.Compiler // of modules that are scripts; nil: one that has no translator, for Lua alone
 	Rooms        Rooms            // nil: modules find the size of rooms unavailable
-	Store        Store            // nil: a MemoryStore
+	Store        store.Store      // of modules; nil: an empty one in memory
 	Fresh        bool             // each event finds a new instance, as a replay needs it
 	Alone        bool             // the chain of a room that a message is moved to is not asked
 	Account      *Account         // that all its modules are charged to, whatever Memory and Cache say; nil: their own
@@ -71,7 +73,7 @@ func New(cfg Config) (*Host, error) {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
 	if cfg.Store == nil {
-		cfg.Store = NewMemoryStore()
+		cfg.Store = memstore.New()
 	}
 	h := &Host{cfg: cfg, memory: newMemory(cfg.Memory), scratches: make(chan *scratch, 4*runtime.GOMAXPROCS(0))}
 	if h.cfg.Scripts == nil {
@@ -145,7 +147,7 @@ func (h *Host) running() *Revision {
 }
 
 // Store is what modules keep their values in.
-func (h *Host) Store() Store { return h.cfg.Store }
+func (h *Host) Store() store.Store { return h.cfg.Store }
 
 // Stats is one Stats for each module of each tenant, in the order of the chains.
 func (h *Host) Stats(tenants ...string) []Stats {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/mootchat/moot/host/abi"
 	"github.com/mootchat/moot/host/meter"
+	memstore "github.com/mootchat/moot/host/store/memory"
 )
 
 // Inspection is what there is to know of a module before it has an entry.
@@ -56,7 +57,7 @@ func (h *Host) Inspect(ctx context.Context, module Module, config json.RawMessag
 		return i, nil
 	}
 	i.Memory = *m.Memory
-	g := &generation{host: h, name: "module@" + i.SHA256[:8], given: everything, module: m, program: s.program, config: orEmpty(config), store: NewMemoryStore(), counters: new(counters)}
+	g := &generation{host: h, name: "module@" + i.SHA256[:8], given: everything, module: m, program: s.program, config: orEmpty(config), store: memstore.New(), counters: new(counters)}
 	if g.gate, g.memory = new(gate), (&budget{memory: h.memory}); h.cfg.Account != nil {
 		g.gate, g.memory = h.cfg.Account.gate, h.cfg.Account.memory
 	} else {

@@ -6,6 +6,8 @@ import (
 
 	"github.com/mootchat/moot/engine"
 	"github.com/mootchat/moot/host/abi"
+	"github.com/mootchat/moot/host/store"
+	memstore "github.com/mootchat/moot/host/store/memory"
 )
 
 // An entry in shadow mode is asked, and nothing comes of it: its effects and its
@@ -15,37 +17,37 @@ import (
 // aside is the Store of a shadow: what it changes stays beside the real one, where it
 // alone sees it, and goes with its generation.
 type aside struct {
-	Store
-	own *MemoryStore // what was changed, and for each such key a mark
+	store.Store
+	own *memstore.Store // what was changed, and for each such key a mark
 }
 
-func newAside(real Store) *aside { return &aside{real, NewMemoryStore()} }
+func newAside(real store.Store) *aside { return &aside{real, memstore.New()} }
 
-func mark(k Key) Key {
+func mark(k store.Key) store.Key {
 	k.Module += " changed" // the name of no module
 	return k
 }
 
-func (a *aside) changed(k Key) bool { return a.own.Recent(mark(k)) != nil }
+func (a *aside) changed(k store.Key) bool { return a.own.Cached(mark(k)) != nil }
 
-// Get implements [Store].
-func (a *aside) Get(ctx context.Context, k Key) ([]byte, error) {
+// Get implements [store.Store].
+func (a *aside) Get(ctx context.Context, k store.Key) ([]byte, error) {
 	if a.changed(k) {
-		return a.own.Recent(k), nil
+		return a.own.Cached(k), nil
 	}
 	return a.Store.Get(ctx, k)
 }
 
-// Recent implements [Store].
-func (a *aside) Recent(k Key) []byte {
+// Cached implements [store.Store].
+func (a *aside) Cached(k store.Key) []byte {
 	if a.changed(k) {
-		return a.own.Recent(k)
+		return a.own.Cached(k)
 	}
-	return a.Store.Recent(k)
+	return a.Store.Cached(k)
 }
 
 // takeOver makes the key the shadow's own, with the value that it has.
-func (a *aside) takeOver(ctx context.Context, k Key) error {
+func (a *aside) takeOver(ctx context.Context, k store.Key) error {
 	if a.changed(k) {
 		return nil
 	}
@@ -59,33 +61,33 @@ func (a *aside) takeOver(ctx context.Context, k Key) error {
 	return err
 }
 
-// Set implements [Store].
-func (a *aside) Set(ctx context.Context, k Key, value []byte, ttl time.Duration) (had bool, err error) {
+// Set implements [store.Store].
+func (a *aside) Set(ctx context.Context, k store.Key, value []byte, ttl time.Duration) (had bool, err error) {
 	if err := a.takeOver(ctx, k); err != nil {
 		return false, err
 	}
 	return a.own.Set(ctx, k, value, ttl)
 }
 
-// Swap implements [Store].
-func (a *aside) Swap(ctx context.Context, k Key, old, value []byte, ttl time.Duration) (done bool, err error) {
+// Swap implements [store.Store].
+func (a *aside) Swap(ctx context.Context, k store.Key, old, value []byte, ttl time.Duration) (done bool, err error) {
 	if err := a.takeOver(ctx, k); err != nil {
 		return false, err
 	}
 	return a.own.Swap(ctx, k, old, value, ttl)
 }
 
-// Add implements [Store].
-func (a *aside) Add(ctx context.Context, k Key, delta int64, ttl time.Duration) (sum int64, err error) {
+// Add implements [store.Store].
+func (a *aside) Add(ctx context.Context, k store.Key, delta int64, ttl time.Duration) (sum int64, err error) {
 	if err := a.takeOver(ctx, k); err != nil {
 		return 0, err
 	}
 	return a.own.Add(ctx, k, delta, ttl)
 }
 
-// Take implements [Store]. A shadow has buckets of its own: how many tokens are left
+// Take implements [store.Store]. A shadow has buckets of its own: how many tokens are left
 // in the real one cannot be asked without taking any.
-func (a *aside) Take(ctx context.Context, k Key, tokens, burst int, per time.Duration) (time.Duration, error) {
+func (a *aside) Take(ctx context.Context, k store.Key, tokens, burst int, per time.Duration) (time.Duration, error) {
 	return a.own.Take(ctx, k, tokens, burst, per)
 }
 

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/host/store"
+	memstore "github.com/mootchat/moot/host/store/memory"
 )
 
 func shadow(e Entry) Entry {
@@ -37,12 +39,12 @@ func inShort(list []Decision) string {
 }
 
 func TestNothingComesOfWhatAShadowDoes(t *testing.T) {
-	store := NewMemoryStore()
-	real := Key{"t", "go", "k"}
-	if _, err := store.Set(context.Background(), real, []byte("old"), 0); err != nil {
+	real := memstore.New()
+	k := store.Key{Tenant: "t", Module: "go", Name: "k"}
+	if _, err := real.Set(context.Background(), k, []byte("old"), 0); err != nil {
 		t.Fatal(err)
 	}
-	h, _ := start(t, Config{Store: store}, shadow(goEntry(`{}`)))
+	h, _ := start(t, Config{Store: real}, shadow(goEntry(`{}`)))
 	for _, text := range []string{"deny no", "rewrite other", "room q", "extra {}", "emit r hello", "set mood sad", "create q",
 		"kvset k new", "kvadd n 3", "kvdel k", "take bucket", "code 4", "code 5", "panic", "exit", "code 99", "metric m"} {
 		ev := said(text)
@@ -52,13 +54,13 @@ func TestNothingComesOfWhatAShadowDoes(t *testing.T) {
 			t.Errorf("%s: %+v, %+v", text, v, ev)
 		}
 	}
-	if v, _ := store.Get(context.Background(), real); string(v) != "old" {
+	if v, _ := real.Get(context.Background(), k); string(v) != "old" {
 		t.Errorf("the key is %q", v)
 	}
-	if v, _ := store.Get(context.Background(), Key{"t", "go", "n"}); v != nil {
+	if v, _ := real.Get(context.Background(), store.Key{Tenant: "t", Module: "go", Name: "n"}); v != nil {
 		t.Errorf("a shadow's key is there: %q", v)
 	}
-	if wait, _ := store.Take(context.Background(), Key{"t", "go", "bucket"}, 2, 2, time.Second); wait != 0 {
+	if wait, _ := real.Take(context.Background(), store.Key{Tenant: "t", Module: "go", Name: "bucket"}, 2, 2, time.Second); wait != 0 {
 		t.Error("a shadow took tokens")
 	}
 	for _, hook := range []engine.Hook{engine.HookJoin, engine.HookLeave} { // they are told what to do by the room's name
@@ -73,34 +75,34 @@ func TestNothingComesOfWhatAShadowDoes(t *testing.T) {
 }
 
 func TestAShadowSeesItsOwnChanges(t *testing.T) {
-	store := NewMemoryStore()
-	_, _ = store.Set(context.Background(), Key{"t", "go", "n"}, []byte("40"), 0)
+	real := memstore.New()
+	_, _ = real.Set(context.Background(), store.Key{Tenant: "t", Module: "go", Name: "n"}, []byte("40"), 0)
 	echo := shadow(goEntry(`{}`))
-	h, _ := start(t, Config{Store: store}, echo)
+	h, _ := start(t, Config{Store: real}, echo)
 	for _, text := range []string{"kvadd n 2", "kvget n", "kvcas n 42 43", "kvget n", "kvdel n", "kvget n", "kvset n x", "kvget n", "take b", "take b", "take b"} {
 		decide(h, text)
 	}
 	swap(t, h, Rules{Tenants: []Tenant{{Name: "t"}}})
 	swap(t, h, rulesFor(echo)) // begins anew
 	decide(h, "kvget n")
-	if v, _ := store.Get(context.Background(), Key{"t", "go", "n"}); string(v) != "40" {
+	if v, _ := real.Get(context.Background(), store.Key{Tenant: "t", Module: "go", Name: "n"}); string(v) != "40" {
 		t.Errorf("the real key is %q", v)
 	}
-	a := newAside(store)
-	ctx, k := context.Background(), Key{"t", "go", "n"}
+	a := newAside(real)
+	ctx, k := context.Background(), store.Key{Tenant: "t", Module: "go", Name: "n"}
 	if sum, err := a.Add(ctx, k, 2, 0); sum != 42 || err != nil {
 		t.Errorf("add: %d, %v", sum, err)
 	}
 	if done, _ := a.Swap(ctx, k, []byte("40"), []byte("x"), 0); done {
 		t.Error("it swapped what only the real store has")
 	}
-	if done, _ := a.Swap(ctx, k, []byte("42"), []byte("x"), 0); !done || string(a.Recent(k)) != "x" {
+	if done, _ := a.Swap(ctx, k, []byte("42"), []byte("x"), 0); !done || string(a.Cached(k)) != "x" {
 		t.Error("it did not swap its own")
 	}
 	if had, _ := a.Set(ctx, k, nil, 0); !had {
 		t.Error("it had no value")
 	}
-	if v, _ := a.Get(ctx, k); v != nil || a.Recent(k) != nil {
+	if v, _ := a.Get(ctx, k); v != nil || a.Cached(k) != nil {
 		t.Errorf("what it removed is there: %q", v)
 	}
 	if wait, _ := a.Take(ctx, k, 2, 2, time.Second); wait != 0 {

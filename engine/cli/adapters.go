@@ -8,6 +8,7 @@ import (
 	"github.com/mootchat/moot/engine"
 	"github.com/mootchat/moot/engine/api"
 	"github.com/mootchat/moot/host"
+	"github.com/mootchat/moot/host/store"
 	"github.com/mootchat/moot/host/trial"
 )
 
@@ -33,18 +34,18 @@ func (m modules) Modules(tenants ...string) (all []api.Module) {
 func micros(d time.Duration) float64 { return float64(d) / float64(time.Microsecond) }
 
 // values lets operators read and write what modules keep.
-type values struct{ store host.Store }
+type values struct{ store store.Store }
 
 // Get implements api.Values.
 func (v values) Get(ctx context.Context, tenant, module, key string) ([]byte, error) {
-	return v.store.Get(ctx, host.Key{Tenant: tenant, Module: module, Name: key})
+	return v.store.Get(ctx, store.Key{Tenant: tenant, Module: module, Name: key})
 }
 
 // Set implements api.Values.
 func (v values) Set(ctx context.Context, tenant, module, key string, value []byte, ttl time.Duration) (bool, error) {
-	had, err := v.store.Set(ctx, host.Key{Tenant: tenant, Module: module, Name: key}, value, ttl)
-	if errors.Is(err, host.ErrFull) {
-		err = &engine.VerbError{Text: "the module has " + err.Error()}
+	had, err := v.store.Set(ctx, store.Key{Tenant: tenant, Module: module, Name: key}, value, ttl)
+	if errors.Is(err, store.ErrFull) {
+		err = &engine.VerbError{Text: err.Error()}
 	}
 	return had, err
 }

@@ -17,13 +17,13 @@ import (
 	"github.com/mootchat/moot/engine/api/console"
 	"github.com/mootchat/moot/engine/config"
 	"github.com/mootchat/moot/engine/listen"
-	"github.com/mootchat/moot/host"
+	"github.com/mootchat/moot/host/store"
 	"github.com/mootchat/moot/host/trial"
 )
 
 // newAPI makes the server of operators, which logs to w. Other nodes are answered also
 // where admin.listen is "".
-func (n *node) newAPI(w io.Writer, store host.Store) *api.Server {
+func (n *node) newAPI(w io.Writer, store store.Store) *api.Server {
 	admin := n.cfg.Admin
 	key := admin.Key.Reveal()
 	if key == "" {

@@ -11,8 +11,8 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/mootchat/moot/engine/cluster/redis/redistest"
-	"github.com/mootchat/moot/host"
-	"github.com/mootchat/moot/host/redisstore"
+	"github.com/mootchat/moot/host/store"
+	redisstore "github.com/mootchat/moot/host/store/redis"
 )
 
 // TestBackupCommandsSaveWhatModulesKeep runs the commands of backup.md against a Redis
@@ -21,10 +21,10 @@ func TestBackupCommandsSaveWhatModulesKeep(t *testing.T) {
 	ctx, server := t.Context(), redistest.Start(t)
 	client := redis.NewClient(&redis.Options{Addr: server.Address()})
 	defer client.Close()
-	store := redisstore.New(client, "moot")
-	defer store.Close()
-	key := host.Key{Tenant: "acme", Module: "gate", Name: "banned"}
-	if _, err := store.Set(ctx, key, []byte("mallory"), 0); err != nil {
+	values := redisstore.New(client, "moot")
+	defer values.Close()
+	key := store.Key{Tenant: "acme", Module: "gate", Name: "banned"}
+	if _, err := values.Set(ctx, key, []byte("mallory"), 0); err != nil {
 		t.Fatal(err)
 	}
 	dir, out := t.TempDir(), ""
@@ -74,8 +74,8 @@ func TestBackupNamesEveryKindOfKey(t *testing.T) {
 	}
 	kinds := 0
 	for file, pattern := range map[string]string{
-		"../cluster/redis/keys.go":       `(?m)^//\tmoot:\{[^}]+\}:(\w+)`,
-		"../../host/redisstore/store.go": `base \+ "(\w+)"`,
+		"../cluster/redis/keys.go":        `(?m)^//\tmoot:\{[^}]+\}:(\w+)`,
+		"../../host/store/redis/store.go": `base \+ "(\w+)"`,
 	} {
 		code, err := os.ReadFile(filepath.FromSlash(file))
 		if err != nil {

@@ -12,15 +12,15 @@ import (
 	"github.com/mootchat/moot/engine/cluster/redis"
 	"github.com/mootchat/moot/engine/config"
 	"github.com/mootchat/moot/engine/files"
-	"github.com/mootchat/moot/host"
-	"github.com/mootchat/moot/host/redisstore"
+	"github.com/mootchat/moot/host/store"
+	redisstore "github.com/mootchat/moot/host/store/redis"
 )
 
 // ground is what the node has in common with others.
 type ground struct {
 	cluster engine.Cluster
-	store   host.Store   // of modules; nil: in the host's own memory
-	ofAPI   host.Store   // the same for operators, by connections of their own; nil where store is
+	store   store.Store  // of modules; nil: in the host's own memory
+	ofAPI   store.Store  // the same for operators, by connections of their own; nil where store is
 	close   func() error // ends what openCluster began, once the engine has run
 }
 

@@ -20,6 +20,7 @@ import (
 	"github.com/mootchat/moot/engine/files"
 	"github.com/mootchat/moot/engine/glob"
 	"github.com/mootchat/moot/host"
+	"github.com/mootchat/moot/host/store"
 )
 
 // configFlags are what serve and check have in common.
@@ -90,7 +91,7 @@ func logger(c config.Log, w io.Writer) (*slog.Logger, *slog.LevelVar) {
 // loadRules makes a host with the configuration's modules and chains in use, and
 // gives what it loaded: it is dropped before the host is closed. A module that does
 // not load is a misuse: the operator named it.
-func loadRules(ctx context.Context, cfg *config.Config, log *slog.Logger, rooms host.Rooms, store host.Store, keys *auth.KeySets, from *sources) (*host.Host, *loaded, error) {
+func loadRules(ctx context.Context, cfg *config.Config, log *slog.Logger, rooms host.Rooms, store store.Store, keys *auth.KeySets, from *sources) (*host.Host, *loaded, error) {
 	h, err := host.New(host.Config{Log: log, Cache: from.cache, Scripts: from.scripts, Rooms: rooms, Store: store})
 	if err != nil {
 		return nil, nil, err

@@ -23,6 +23,8 @@ import (
 	"github.com/mootchat/moot/engine"
 	"github.com/mootchat/moot/host"
 	"github.com/mootchat/moot/host/script"
+	"github.com/mootchat/moot/host/store"
+	memstore "github.com/mootchat/moot/host/store/memory"
 )
 
 // Config says how a module is tried. Only Wasm must be there.
@@ -53,7 +55,7 @@ type Module struct {
 	Inspection *host.Inspection
 	cfg        Config
 	host       *host.Host
-	store      *host.MemoryStore
+	store      *memstore.Store
 
 	mu      sync.Mutex
 	offset  time.Duration
@@ -67,7 +69,7 @@ type Module struct {
 func Load(ctx context.Context, cfg Config) (*Module, error) {
 	cfg.Name, cfg.Tenant = cmp.Or(cfg.Name, "module"), cmp.Or(cfg.Tenant, "default")
 	m := &Module{cfg: cfg}
-	m.store = host.NewMemoryStoreAt(m.now)
+	m.store = memstore.NewAt(m.now)
 	var err error
 	m.host, err = host.New(host.Config{Cache: cfg.Cache, Scripts: cfg.Scripts, Account: cfg.Account, Abort: cfg.Abort, Log: slog.New(problems{m}), Store: m.store, Rooms: rooms(cfg.Rooms), Fresh: cfg.Fresh, Alone: true})
 	if err != nil {
@@ -91,7 +93,7 @@ func (m *Module) load(ctx context.Context) (err error) {
 		grants = m.Inspection.Grants
 	}
 	for key, value := range m.cfg.KV {
-		if _, err := m.store.Set(ctx, host.Key{Tenant: m.cfg.Tenant, Module: m.cfg.Name, Name: key}, []byte(value), 0); err != nil {
+		if _, err := m.store.Set(ctx, store.Key{Tenant: m.cfg.Tenant, Module: m.cfg.Name, Name: key}, []byte(value), 0); err != nil {
 			return fmt.Errorf("kv: %s: %w", key, err)
 		}
 	}
@@ -147,7 +149,7 @@ func (m *Module) now() time.Time {
 
 // Stored is the value of a key in the module's store.
 func (m *Module) Stored(key string) (value string, ok bool) {
-	b := m.store.Recent(host.Key{Tenant: m.cfg.Tenant, Module: m.cfg.Name, Name: key})
+	b := m.store.Cached(store.Key{Tenant: m.cfg.Tenant, Module: m.cfg.Name, Name: key})
 	return string(b), b != nil
 }
 

@@ -12,6 +12,8 @@ import (
 	"github.com/mootchat/moot/host"
 	"github.com/mootchat/moot/host/abi"
 	"github.com/mootchat/moot/host/hosttest/asm"
+	"github.com/mootchat/moot/host/store"
+	memstore "github.com/mootchat/moot/host/store/memory"
 	"github.com/mootchat/moot/host/trial"
 )
 
@@ -67,11 +69,11 @@ func saying(text string) *trial.Event {
 // TestReplayIsWhatWas records a host whose clock, random numbers and store nobody knows
 // before, and asks again.
 func TestReplayIsWhatWas(t *testing.T) {
-	store := host.NewMemoryStore()
-	if _, err := store.Set(t.Context(), host.Key{Tenant: "acme", Module: "rule", Name: "k"}, []byte("value"), 0); err != nil {
+	values := memstore.New()
+	if _, err := values.Set(t.Context(), store.Key{Tenant: "acme", Module: "rule", Name: "k"}, []byte("value"), 0); err != nil {
 		t.Fatal(err)
 	}
-	h, err := host.New(host.Config{Store: store})
+	h, err := host.New(host.Config{Store: values})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/mootchat/moot/host"
 	"github.com/mootchat/moot/host/abi"
 	"github.com/mootchat/moot/host/hosttest/asm"
+	"github.com/mootchat/moot/host/store"
 )
 
 // hostCall is a host function and arguments that are good. Pairs at spans are pointers
@@ -54,14 +55,14 @@ var hostCalls = []hostCall{
 		{"no key", []int{text, 0, everything, 100}, abi.BadPointer},
 		{"another module's key", []int{72, 6, everything, 100}, abi.Absent},
 	}},
-	{abi.ImportKVSet, "i32 i32 i32 i32 i64 -> i32", []int{text, 4, 64, 2, 0}, []int{0, 2}, nil, []int{256, host.MaxValue}, nil},
+	{abi.ImportKVSet, "i32 i32 i32 i32 i64 -> i32", []int{text, 4, 64, 2, 0}, []int{0, 2}, nil, []int{256, store.MaxValueBytes}, nil},
 	{abi.ImportKVDel, "i32 i32 -> i32", []int{text, 5}, []int{0}, nil, []int{256}, []asking{
 		{"another module's key", []int{72, 6}, 0},
 	}},
 	{abi.ImportKVAdd, "i32 i32 i64 i64 i32 -> i32", []int{text, 3, 1, 0, everything}, []int{0}, []int{4}, []int{256}, []asking{
 		{"what is no number", []int{text, 4, 1, 0, everything}, abi.Unavailable},
 	}},
-	{abi.ImportKVCAS, "i32 i32 i32 i32 i32 i32 i64 -> i32", []int{text, 5, 64, 2, 64, 2, 0}, []int{0, 2, 4}, nil, []int{256, host.MaxValue, host.MaxValue}, nil},
+	{abi.ImportKVCAS, "i32 i32 i32 i32 i32 i32 i64 -> i32", []int{text, 5, 64, 2, 64, 2, 0}, []int{0, 2, 4}, nil, []int{256, store.MaxValueBytes, store.MaxValueBytes}, nil},
 	{abi.ImportRateTake, "i32 i32 i32 i32 i32 -> i32", []int{text, 5, 1, 1, 1}, []int{0}, nil, []int{256}, []asking{
 		{"no tokens", []int{text, 5, 0, 1, 1}, abi.TooLarge},
 		{"tokens below zero", []int{text, 5, -1, 1, 1}, abi.TooLarge},
@@ -131,8 +132,8 @@ func TestNoHostCallReadsOrWritesElsewhere(t *testing.T) {
 				build: func(g *guest) asm.Code { return g.probe(&c, probes) }}
 			w.must(w.load([]module{a.module()}))
 			ctx := context.Background()
-			others := []host.Key{{Tenant: "good", Module: "hostile", Name: "secret"}, {Tenant: "hostile", Module: "other", Name: "secret"}}
-			for _, key := range append(others, host.Key{Tenant: "hostile", Module: "hostile", Name: "hell"}) {
+			others := []store.Key{{Tenant: "good", Module: "hostile", Name: "secret"}, {Tenant: "hostile", Module: "other", Name: "secret"}}
+			for _, key := range append(others, store.Key{Tenant: "hostile", Module: "hostile", Name: "hell"}) {
 				_, err := w.store.Set(ctx, key, []byte("value"), 0)
 				w.must(err)
 			}

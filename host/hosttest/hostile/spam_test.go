@@ -10,6 +10,7 @@ import (
 	"github.com/mootchat/moot/host"
 	"github.com/mootchat/moot/host/abi"
 	"github.com/mootchat/moot/host/hosttest/asm"
+	"github.com/mootchat/moot/host/store"
 )
 
 // spam is a host call made for ever, with the largest arguments that it takes. What
@@ -26,10 +27,10 @@ var spam = map[string]func(g *guest) asm.Code{
 		return call(g, abi.ImportKVGet, "i32 i32 i32 i32 -> i32", text, 5, everything, 64<<10) + asm.Drop
 	},
 	"kv_set": func(g *guest) asm.Code {
-		return call(g, abi.ImportKVSet, "i32 i32 i32 i32 i64 -> i32", text, 5, everything, host.MaxValue, 0) + asm.Drop
+		return call(g, abi.ImportKVSet, "i32 i32 i32 i32 i64 -> i32", text, 5, everything, store.MaxValueBytes, 0) + asm.Drop
 	},
 	"kv_cas": func(g *guest) asm.Code {
-		return call(g, abi.ImportKVCAS, "i32 i32 i32 i32 i32 i32 i64 -> i32", text, 5, everything, host.MaxValue, everything, host.MaxValue, 0) + asm.Drop
+		return call(g, abi.ImportKVCAS, "i32 i32 i32 i32 i32 i32 i64 -> i32", text, 5, everything, store.MaxValueBytes, everything, store.MaxValueBytes, 0) + asm.Drop
 	},
 	"kv_add": func(g *guest) asm.Code {
 		return call(g, abi.ImportKVAdd, "i32 i32 i64 i64 i32 -> i32", text, 4, 1, 0, scratch) + asm.Drop
@@ -146,8 +147,8 @@ func TestOneModuleKeepsSoMuchAndNoMore(t *testing.T) {
 		"keys": {10_000, func(g *guest) asm.Code {
 			return call(g, abi.ImportKVSet, "i32 i32 i32 i32 i64 -> i32", name, 8, text, 1, 0)
 		}},
-		"values": {16 << 20 / host.MaxValue, func(g *guest) asm.Code {
-			return call(g, abi.ImportKVSet, "i32 i32 i32 i32 i64 -> i32", name, 8, everything, host.MaxValue, 0)
+		"values": {16 << 20 / store.MaxValueBytes, func(g *guest) asm.Code {
+			return call(g, abi.ImportKVSet, "i32 i32 i32 i32 i64 -> i32", name, 8, everything, store.MaxValueBytes, 0)
 		}},
 		"buckets": {10_000, func(g *guest) asm.Code {
 			return call(g, abi.ImportRateTake, "i32 i32 i32 i32 i32 -> i32", name, 8, 1, 1_000_000, 1)

@@ -20,6 +20,7 @@ import (
 	"github.com/mootchat/moot/host"
 	"github.com/mootchat/moot/host/abi"
 	"github.com/mootchat/moot/host/hosttest/asm"
+	memstore "github.com/mootchat/moot/host/store/memory"
 )
 
 // cache keeps what is compiled again and again.
@@ -42,7 +43,7 @@ type world struct {
 	*host.Host
 	t     testing.TB
 	log   *logged
-	store *host.MemoryStore
+	store *memstore.Store
 }
 
 // budget is what all instances of a world may use together.
@@ -56,7 +57,7 @@ func open(t testing.TB) *world {
 
 func openWith(t testing.TB, cfg host.Config) *world {
 	t.Helper()
-	w := &world{t: t, log: new(logged), store: host.NewMemoryStore()}
+	w := &world{t: t, log: new(logged), store: memstore.New()}
 	cfg.Memory, cfg.StartTimeout = cmp.Or(cfg.Memory, budget), cmp.Or(cfg.StartTimeout, 200*time.Millisecond)
 	cfg.Rooms, cfg.Store = rooms{}, w.store
 	cfg.Log = slog.New(slog.NewTextHandler(w.log, nil))

@@ -1,4 +1,4 @@
-package redisstore
+package redis
 
 import (
 	"context"
@@ -11,7 +11,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/mootchat/moot/engine/cluster/redis/redistest"
-	"github.com/mootchat/moot/host"
+	"github.com/mootchat/moot/host/store"
 )
 
 // A write that no replica has fails where replicas are waited for.
@@ -40,7 +40,7 @@ func TestWritesWaitForReplicasOfACluster(t *testing.T) {
 
 func writesWait(ctx context.Context, t *testing.T, s *Store, replicas ...*redistest.Server) {
 	t.Helper()
-	k := host.Key{Tenant: "t", Module: "m", Name: "k"}
+	k := store.Key{Tenant: "t", Module: "m", Name: "k"}
 	if _, err := s.Set(ctx, k, []byte("1"), 0); err != nil {
 		t.Fatal(err)
 	}

@@ -1,4 +1,5 @@
-package host
+// Package memory is module storage in the memory of one node. It is lost with the process.
+package memory
 
 import (
 	"bytes"
@@ -9,13 +10,14 @@ import (
 	"time"
 
 	"github.com/tidwall/btree"
+
+	"github.com/mootchat/moot/host/store"
 )
 
-// MemoryStore is a [Store] for one node. It forgets everything with the process.
-// A namespace has at most 10,000 keys, and as many buckets, and 16 MiB of values.
-type MemoryStore struct {
+// Store is a [store.Store] in memory. All methods may be called concurrently.
+type Store struct {
 	now    func() time.Time
-	mu     sync.Mutex
+	mu     sync.Mutex // protects the map, not the namespaces; never held while a namespace's is taken
 	spaces map[space]*values
 }
 
@@ -42,17 +44,17 @@ func (v value) ended(now time.Time) bool { return !v.ends.IsZero() && !now.Befor
 // sweepEvery is how often a full namespace is searched, at most.
 const sweepEvery = time.Second
 
-// NewMemoryStore makes an empty store.
-func NewMemoryStore() *MemoryStore { return NewMemoryStoreAt(time.Now) }
+// New makes an empty store.
+func New() *Store { return NewAt(time.Now) }
 
-// NewMemoryStoreAt makes an empty store that goes by a clock of the caller's.
-func NewMemoryStoreAt(now func() time.Time) *MemoryStore {
-	return &MemoryStore{now: now, spaces: make(map[space]*values)}
+// NewAt makes an empty store that goes by a clock of the caller's.
+func NewAt(now func() time.Time) *Store {
+	return &Store{now: now, spaces: make(map[space]*values)}
 }
 
 // find gives the namespace of a key, locked; nil: there is none. What only reads or removes
 // makes none: anybody may ask for what is not there.
-func (m *MemoryStore) find(k Key) *values {
+func (m *Store) find(k store.Key) *values {
 	m.mu.Lock()
 	s := m.spaces[space{k.Tenant, k.Module}]
 	m.mu.Unlock()
@@ -63,7 +65,7 @@ func (m *MemoryStore) find(k Key) *values {
 }
 
 // lock gives the namespace of a key, locked, and makes it if there is none.
-func (m *MemoryStore) lock(k Key) *values {
+func (m *Store) lock(k store.Key) *values {
 	m.mu.Lock()
 	s := m.spaces[space{k.Tenant, k.Module}]
 	if s == nil {
@@ -76,18 +78,18 @@ func (m *MemoryStore) lock(k Key) *values {
 }
 
 // of is lock for what sets the key to data; where that removes it, it is find.
-func (m *MemoryStore) of(k Key, data []byte) *values {
+func (m *Store) of(k store.Key, data []byte) *values {
 	if data == nil {
 		return m.find(k)
 	}
 	return m.lock(k)
 }
 
-// Get implements [Store].
-func (m *MemoryStore) Get(_ context.Context, k Key) ([]byte, error) { return m.Recent(k), nil }
+// Get implements [store.Store].
+func (m *Store) Get(_ context.Context, k store.Key) ([]byte, error) { return m.Cached(k), nil }
 
-// Recent implements [Store].
-func (m *MemoryStore) Recent(k Key) []byte {
+// Cached implements [store.Store].
+func (m *Store) Cached(k store.Key) []byte {
 	s := m.find(k)
 	if s == nil {
 		return nil
@@ -97,8 +99,8 @@ func (m *MemoryStore) Recent(k Key) []byte {
 	return v.data
 }
 
-// Set implements [Store].
-func (m *MemoryStore) Set(_ context.Context, k Key, data []byte, ttl time.Duration) (had bool, err error) {
+// Set implements [store.Store].
+func (m *Store) Set(_ context.Context, k store.Key, data []byte, ttl time.Duration) (had bool, err error) {
 	s := m.of(k, data)
 	if s == nil {
 		return false, nil
@@ -109,8 +111,8 @@ func (m *MemoryStore) Set(_ context.Context, k Key, data []byte, ttl time.Durati
 	return had, s.put(k.Name, data, until(now, ttl), now)
 }
 
-// Swap implements [Store].
-func (m *MemoryStore) Swap(_ context.Context, k Key, old, data []byte, ttl time.Duration) (done bool, err error) {
+// Swap implements [store.Store].
+func (m *Store) Swap(_ context.Context, k store.Key, old, data []byte, ttl time.Duration) (done bool, err error) {
 	s := m.find(k)
 	if s == nil {
 		if old != nil || data == nil {
@@ -128,8 +130,8 @@ func (m *MemoryStore) Swap(_ context.Context, k Key, old, data []byte, ttl time.
 	return err == nil, err
 }
 
-// Add implements [Store].
-func (m *MemoryStore) Add(_ context.Context, k Key, delta int64, ttl time.Duration) (sum int64, err error) {
+// Add implements [store.Store].
+func (m *Store) Add(_ context.Context, k store.Key, delta int64, ttl time.Duration) (sum int64, err error) {
 	s := m.lock(k)
 	defer s.mu.Unlock()
 	now := m.now()
@@ -138,18 +140,18 @@ func (m *MemoryStore) Add(_ context.Context, k Key, delta int64, ttl time.Durati
 	if !had {
 		ends = until(now, ttl)
 	} else if sum, err = strconv.ParseInt(string(v.data), 10, 64); err != nil || strconv.FormatInt(sum, 10) != string(v.data) {
-		return 0, ErrNoNumber
+		return 0, store.ErrNotNumber
 	}
 	if delta > 0 && sum > math.MaxInt64-delta || delta < 0 && sum < math.MinInt64-delta {
-		return 0, ErrNoNumber
+		return 0, store.ErrNotNumber
 	}
 	sum += delta
 	return sum, s.put(k.Name, strconv.AppendInt(nil, sum, 10), ends, now)
 }
 
-// List implements [Store].
-func (m *MemoryStore) List(_ context.Context, tenant, module, cursor string, limit int) (names []string, next string, err error) {
-	s := m.find(Key{Tenant: tenant, Module: module})
+// List implements [store.Store].
+func (m *Store) List(_ context.Context, tenant, module, cursor string, limit int) (names []string, next string, err error) {
+	s := m.find(store.Key{Tenant: tenant, Module: module})
 	if s == nil {
 		return nil, "", nil
 	}
@@ -172,8 +174,8 @@ func (m *MemoryStore) List(_ context.Context, tenant, module, cursor string, lim
 	return names, next, nil
 }
 
-// Take implements [Store].
-func (m *MemoryStore) Take(_ context.Context, k Key, tokens, burst int, per time.Duration) (wait time.Duration, err error) {
+// Take implements [store.Store].
+func (m *Store) Take(_ context.Context, k store.Key, tokens, burst int, per time.Duration) (wait time.Duration, err error) {
 	s := m.lock(k)
 	defer s.mu.Unlock()
 	now := m.now()
@@ -185,9 +187,9 @@ func (m *MemoryStore) Take(_ context.Context, k Key, tokens, burst int, per time
 	if over := full.Sub(now) - time.Duration(burst)*per; over > 0 {
 		return over, nil
 	}
-	if !had && len(s.buckets) >= MaxKeys {
-		if s.sweep(now); len(s.buckets) >= MaxKeys {
-			return 0, ErrFull
+	if !had && len(s.buckets) >= store.MaxKeys {
+		if s.sweep(now); len(s.buckets) >= store.MaxKeys {
+			return 0, store.ErrFull
 		}
 	}
 	s.buckets[k.Name] = full
@@ -218,17 +220,17 @@ func (s *values) put(name string, data []byte, ends, now time.Time) error {
 		return nil
 	}
 	old, had := s.keys[name]
-	if !had && len(s.keys) >= MaxKeys {
-		if s.sweep(now); len(s.keys) >= MaxKeys {
-			return ErrFull
+	if !had && len(s.keys) >= store.MaxKeys {
+		if s.sweep(now); len(s.keys) >= store.MaxKeys {
+			return store.ErrFull
 		}
 	}
 	size := s.size + len(data) - len(old.data)
 	if !had {
 		size += len(name)
 	}
-	if size > MaxSpace {
-		return ErrFull
+	if size > store.MaxNamespaceBytes {
+		return store.ErrFull
 	}
 	if !had {
 		s.names.Insert(name)

@@ -1,11 +1,11 @@
-package redisstore
+package redis
 
 import (
 	"context"
 	"sync"
 	"time"
 
-	"github.com/mootchat/moot/host"
+	"github.com/mootchat/moot/host/store"
 )
 
 // Bounds of the copies in this node's memory, and of how they are read.
@@ -22,15 +22,15 @@ const (
 // something to read. Copies that nobody asks for go: when half of the place is
 // full, that half becomes the old one, and what was old is dropped.
 type recent struct {
-	fetch func(ctx context.Context, keys []host.Key) ([][]byte, error)
+	fetch func(ctx context.Context, keys []store.Key) ([][]byte, error)
 	life  context.Context
 	end   context.CancelFunc
 	work  sync.WaitGroup
 
 	mu       sync.Mutex
-	now, old map[host.Key]*copied
+	now, old map[store.Key]*copied
 	bytes    int // in now
-	wanted   []host.Key
+	wanted   []store.Key
 	fetching bool
 }
 
@@ -41,10 +41,10 @@ type copied struct {
 	turn   uint64
 }
 
-func (r *recent) init(fetch func(context.Context, []host.Key) ([][]byte, error)) {
+func (r *recent) init(fetch func(context.Context, []store.Key) ([][]byte, error)) {
 	r.fetch = fetch
 	r.life, r.end = context.WithCancel(context.Background())
-	r.now = map[host.Key]*copied{}
+	r.now = map[store.Key]*copied{}
 }
 
 func (r *recent) close() {
@@ -56,7 +56,7 @@ func (r *recent) close() {
 }
 
 // get gives the copy, and has it read again if it is old.
-func (r *recent) get(k host.Key) []byte {
+func (r *recent) get(k store.Key) []byte {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	c := r.at(k)
@@ -72,7 +72,7 @@ func (r *recent) get(k host.Key) []byte {
 }
 
 // at gives the entry of a key, which is made if there is none. The lock is held.
-func (r *recent) at(k host.Key) *copied {
+func (r *recent) at(k store.Key) *copied {
 	c := r.now[k]
 	if c != nil {
 		return c
@@ -81,7 +81,7 @@ func (r *recent) at(k host.Key) *copied {
 		c = &copied{}
 	}
 	if len(r.now) >= recentCount || r.bytes >= recentBytes {
-		r.old, r.now, r.bytes = r.now, map[host.Key]*copied{}, 0
+		r.old, r.now, r.bytes = r.now, map[store.Key]*copied{}, 0
 	}
 	r.now[k] = c
 	r.bytes += len(k.Name) + len(c.value)
@@ -89,14 +89,14 @@ func (r *recent) at(k host.Key) *copied {
 }
 
 // turn is to be given to put: what is asked of Redis begins now.
-func (r *recent) turn(k host.Key) uint64 {
+func (r *recent) turn(k store.Key) uint64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.at(k).turn
 }
 
 // seen is turn for what is only read: no entry is made of it.
-func (r *recent) seen(k host.Key) uint64 {
+func (r *recent) seen(k store.Key) uint64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if c := r.find(k); c != nil {
@@ -106,7 +106,7 @@ func (r *recent) seen(k host.Key) uint64 {
 }
 
 // find gives the entry of a key; nil: there is none. The lock is held.
-func (r *recent) find(k host.Key) *copied {
+func (r *recent) find(k store.Key) *copied {
 	if c := r.now[k]; c != nil {
 		return c
 	}
@@ -115,7 +115,7 @@ func (r *recent) find(k host.Key) *copied {
 
 // put notes what the key holds, as this node knows from Redis. If others of this node
 // asked about the key meanwhile nobody knows whose word is the last: it is read again.
-func (r *recent) put(k host.Key, turn uint64, value []byte) {
+func (r *recent) put(k store.Key, turn uint64, value []byte) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	c := r.at(k)
@@ -126,7 +126,7 @@ func (r *recent) put(k host.Key, turn uint64, value []byte) {
 	}
 }
 
-func (r *recent) set(k host.Key, value []byte) {
+func (r *recent) set(k store.Key, value []byte) {
 	c := r.at(k)
 	r.bytes += len(value) - len(c.value)
 	c.value, c.at = value, time.Now()
@@ -134,7 +134,7 @@ func (r *recent) set(k host.Key, value []byte) {
 }
 
 // note is put for what was only read: what this node has said since is newer.
-func (r *recent) note(k host.Key, turn uint64, value []byte) {
+func (r *recent) note(k store.Key, turn uint64, value []byte) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if value == nil && r.find(k) == nil {
@@ -146,7 +146,7 @@ func (r *recent) note(k host.Key, turn uint64, value []byte) {
 }
 
 // forget has the key read again when it is asked for next.
-func (r *recent) forget(k host.Key) {
+func (r *recent) forget(k store.Key) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	c := r.at(k)
@@ -168,7 +168,7 @@ func (r *recent) run() {
 	}
 }
 
-func (r *recent) next() (keys []host.Key, turns []uint64) {
+func (r *recent) next() (keys []store.Key, turns []uint64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.life.Err() != nil || len(r.wanted) == 0 {
@@ -186,7 +186,7 @@ func (r *recent) next() (keys []host.Key, turns []uint64) {
 
 // read notes what was read, unless this node has changed it meanwhile. What could
 // not be read keeps its old copy, for a second more.
-func (r *recent) read(keys []host.Key, turns []uint64, values [][]byte, err error) {
+func (r *recent) read(keys []store.Key, turns []uint64, values [][]byte, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for i, k := range keys {

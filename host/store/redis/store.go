@@ -1,5 +1,5 @@
 // Package redisstore keeps what modules keep in Redis, so that all nodes share it:
-// a [host.Store].
+// a [store.Store].
 //
 // A namespace, of one tenant's module, has one hash tag, so that a script may touch
 // all of it in a Redis Cluster too. Each call is one script, and one round trip:
@@ -9,7 +9,7 @@
 //	moot:{kv:TENANT/MODULE}:s   string: bytes of values and their names
 //	moot:{kv:TENANT/MODULE}:n   zset: the names, all scores 0, so that a page of them costs a page
 //	moot:{kv:TENANT/MODULE}:b   zset: name of a bucket -> when it is full again, us by Redis' clock
-package redisstore
+package redis
 
 import (
 	"context"
@@ -21,10 +21,10 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"github.com/mootchat/moot/host"
+	"github.com/mootchat/moot/host/store"
 )
 
-// Store is a [host.Store] in Redis. A call is not tried again: a module has little
+// Store is a [store.Store] in Redis. A call is not tried again: a module has little
 // time, and who adds twice has added twice.
 type Store struct {
 	// Wait is for how many replicas a write waits. It is set before the first call.
@@ -70,8 +70,8 @@ func (s *Store) keys(tenant, module string) []string {
 	return []string{base + "v", base + "x", base + "s", base + "n"}
 }
 
-// Get implements [host.Store].
-func (s *Store) Get(ctx context.Context, k host.Key) ([]byte, error) {
+// Get implements [store.Store].
+func (s *Store) Get(ctx context.Context, k store.Key) ([]byte, error) {
 	turn := s.recent.seen(k)
 	value, err := value(getScript.Run(ctx, s.client, s.keys(k.Tenant, k.Module), k.Name))
 	if err == nil {
@@ -92,13 +92,13 @@ func value(cmd *redis.Cmd) ([]byte, error) {
 	return []byte(text), nil
 }
 
-// Recent implements [host.Store]. The copy is at most a second older than the last
+// Recent implements [store.Store]. The copy is at most a second older than the last
 // time that it was asked for, or this node's own last word. A key that was not asked
 // for before has none: it is nil until it has been read.
-func (s *Store) Recent(k host.Key) []byte { return s.recent.get(k) }
+func (s *Store) Cached(k store.Key) []byte { return s.recent.get(k) }
 
 // fetch reads keys for Recent.
-func (s *Store) fetch(ctx context.Context, keys []host.Key) (values [][]byte, err error) {
+func (s *Store) fetch(ctx context.Context, keys []store.Key) (values [][]byte, err error) {
 	pipe := s.client.Pipeline()
 	cmds := make([]*redis.Cmd, len(keys))
 	for i, k := range keys {
@@ -117,14 +117,14 @@ func (s *Store) fetch(ctx context.Context, keys []host.Key) (values [][]byte, er
 	return values, nil
 }
 
-// Set implements [host.Store].
-func (s *Store) Set(ctx context.Context, k host.Key, data []byte, ttl time.Duration) (had bool, err error) {
+// Set implements [store.Store].
+func (s *Store) Set(ctx context.Context, k store.Key, data []byte, ttl time.Duration) (had bool, err error) {
 	n, err := s.change(ctx, k, setScript, data, present(data), ms(ttl))
 	return n == 1, err
 }
 
-// Swap implements [host.Store].
-func (s *Store) Swap(ctx context.Context, k host.Key, old, data []byte, ttl time.Duration) (done bool, err error) {
+// Swap implements [store.Store].
+func (s *Store) Swap(ctx context.Context, k store.Key, old, data []byte, ttl time.Duration) (done bool, err error) {
 	n, err := s.change(ctx, k, swapScript, data, present(data), ms(ttl), old, present(old))
 	if err == nil && n == 0 {
 		s.recent.forget(k)
@@ -136,8 +136,8 @@ func (s *Store) Swap(ctx context.Context, k host.Key, old, data []byte, ttl time
 const full = -1
 
 // change runs a script that sets the key to data, nil to remove it.
-func (s *Store) change(ctx context.Context, k host.Key, script *redis.Script, data []byte, args ...any) (int, error) {
-	args = append([]any{k.Name, host.MaxKeys, host.MaxSpace, data}, args...)
+func (s *Store) change(ctx context.Context, k store.Key, script *redis.Script, data []byte, args ...any) (int, error) {
+	args = append([]any{k.Name, store.MaxKeys, store.MaxNamespaceBytes, data}, args...)
 	turn := s.recent.turn(k)
 	cmd, err := s.write(ctx, script, s.keys(k.Tenant, k.Module), args...)
 	if err != nil {
@@ -150,7 +150,7 @@ func (s *Store) change(ctx context.Context, k host.Key, script *redis.Script, da
 		s.recent.forget(k)
 		return 0, err
 	case n == full:
-		return 0, host.ErrFull
+		return 0, store.ErrFull
 	case n == 1 || script == setScript:
 		s.recent.put(k, turn, slices.Clone(data))
 	}
@@ -194,10 +194,10 @@ func (s *Store) master(ctx context.Context, key string) (*redis.Client, error) {
 	return nil, fmt.Errorf("redisstore: %T cannot wait for replicas", s.client)
 }
 
-// Add implements [host.Store].
-func (s *Store) Add(ctx context.Context, k host.Key, delta int64, ttl time.Duration) (sum int64, err error) {
+// Add implements [store.Store].
+func (s *Store) Add(ctx context.Context, k store.Key, delta int64, ttl time.Duration) (sum int64, err error) {
 	turn := s.recent.turn(k)
-	cmd, err := s.write(ctx, addScript, s.keys(k.Tenant, k.Module), k.Name, host.MaxKeys, host.MaxSpace, delta, ms(ttl))
+	cmd, err := s.write(ctx, addScript, s.keys(k.Tenant, k.Module), k.Name, store.MaxKeys, store.MaxNamespaceBytes, delta, ms(ttl))
 	if err != nil {
 		s.recent.forget(k)
 		return 0, err
@@ -209,9 +209,9 @@ func (s *Store) Add(ctx context.Context, k host.Key, delta int64, ttl time.Durat
 	}
 	switch text {
 	case "full":
-		return 0, host.ErrFull
+		return 0, store.ErrFull
 	case "none":
-		return 0, host.ErrNoNumber
+		return 0, store.ErrNotNumber
 	}
 	if sum, err = strconv.ParseInt(text, 10, 64); err != nil {
 		return 0, fmt.Errorf("redis answered %.20q for a sum", text)
@@ -220,7 +220,7 @@ func (s *Store) Add(ctx context.Context, k host.Key, delta int64, ttl time.Durat
 	return sum, nil
 }
 
-// List implements [host.Store], in the order of the names' bytes. A page is one
+// List implements [store.Store], in the order of the names' bytes. A page is one
 // script of about 1 us for each name.
 func (s *Store) List(ctx context.Context, tenant, module, cursor string, limit int) (names []string, next string, err error) {
 	page, err := listScript.Run(ctx, s.client, s.keys(tenant, module), cursor, max(1, limit)).StringSlice()
@@ -233,12 +233,12 @@ func (s *Store) List(ctx context.Context, tenant, module, cursor string, limit i
 	return page[1:], page[0], nil
 }
 
-// Take implements [host.Store].
-func (s *Store) Take(ctx context.Context, k host.Key, tokens, burst int, per time.Duration) (wait time.Duration, err error) {
+// Take implements [store.Store].
+func (s *Store) Take(ctx context.Context, k store.Key, tokens, burst int, per time.Duration) (wait time.Duration, err error) {
 	bucket := s.prefix + ":{kv:" + k.Tenant + "/" + k.Module + "}:b"
-	us, err := takeScript.Run(ctx, s.client, []string{bucket}, k.Name, tokens, burst, per.Microseconds(), host.MaxKeys).Int64()
+	us, err := takeScript.Run(ctx, s.client, []string{bucket}, k.Name, tokens, burst, per.Microseconds(), store.MaxKeys).Int64()
 	if err == nil && us == full {
-		return 0, host.ErrFull
+		return 0, store.ErrFull
 	}
 	return time.Duration(us) * time.Microsecond, err
 }

@@ -1,4 +1,4 @@
-package redisstore
+package redis
 
 import (
 	"context"
@@ -8,7 +8,7 @@ import (
 	"testing"
 
 	"github.com/mootchat/moot/engine/cluster/redis/redistest"
-	"github.com/mootchat/moot/host"
+	"github.com/mootchat/moot/host/store"
 )
 
 // A page of a large namespace is one round trip, reads no other names than its own, and
@@ -21,7 +21,7 @@ func TestPageOfKeysCostsAPage(t *testing.T) {
 	pipe := client.Pipeline()
 	const keys = 5761
 	for i := range keys {
-		setScript.Eval(ctx, pipe, s.keys("t", "m"), fmt.Sprintf("key %05d", i), host.MaxKeys, host.MaxSpace, "v", 1, 0)
+		setScript.Eval(ctx, pipe, s.keys("t", "m"), fmt.Sprintf("key %05d", i), store.MaxKeys, store.MaxNamespaceBytes, "v", 1, 0)
 	}
 	if _, err := pipe.Exec(ctx); err != nil {
 		t.Fatal(err)
@@ -91,7 +91,7 @@ func TestListFindsKeysThatHaveNoIndex(t *testing.T) {
 	do("HSET", values, "e", "1") // as many as before
 	do("HDEL", values, "a")
 	is("b", "c", "d", "e")
-	if _, err := s.Set(ctx, host.Key{Tenant: "t", Module: "m", Name: "b"}, nil, 0); err != nil {
+	if _, err := s.Set(ctx, store.Key{Tenant: "t", Module: "m", Name: "b"}, nil, 0); err != nil {
 		t.Fatal(err)
 	}
 	is("c", "d", "e")

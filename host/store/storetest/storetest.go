@@ -1,4 +1,4 @@
-// Package storetest holds the promises of host.Store, as tests that every store
+// Package storetest holds the promises of store.Store, as tests that every store
 // passes. What takes time is waited for: some milliseconds, unless a promise is
 // broken.
 package storetest
@@ -15,11 +15,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/mootchat/moot/host"
+	"github.com/mootchat/moot/host/store"
 )
 
 // Run tests every promise on an empty store that start gives.
-func Run(t *testing.T, start func(t *testing.T) host.Store) {
+func Run(t *testing.T, start func(t *testing.T) store.Store) {
 	for name, promise := range map[string]func(w *world){
 		"SetAndGet":                   setAndGet,
 		"AnyNameAndValue":             anyNameAndValue,
@@ -48,19 +48,19 @@ func Run(t *testing.T, start func(t *testing.T) host.Store) {
 type world struct {
 	*testing.T
 	ctx   context.Context
-	store host.Store
+	store store.Store
 }
 
-func key(name string) host.Key { return host.Key{Tenant: "t", Module: "m", Name: name} }
+func key(name string) store.Key { return store.Key{Tenant: "t", Module: "m", Name: name} }
 
-func (w *world) set(k host.Key, value []byte, ttl time.Duration, want bool) {
+func (w *world) set(k store.Key, value []byte, ttl time.Duration, want bool) {
 	w.Helper()
 	if had, err := w.store.Set(w.ctx, k, value, ttl); had != want || err != nil {
 		w.Fatalf("set %q: it was there: %v, %v; want %v", k.Name, had, err, want)
 	}
 }
 
-func (w *world) holds(k host.Key, want []byte) {
+func (w *world) holds(k store.Key, want []byte) {
 	w.Helper()
 	got, err := w.store.Get(w.ctx, k)
 	if err != nil || (got == nil) != (want == nil) || string(got) != string(want) {
@@ -68,14 +68,14 @@ func (w *world) holds(k host.Key, want []byte) {
 	}
 }
 
-func (w *world) swap(k host.Key, old, value []byte, want bool) {
+func (w *world) swap(k store.Key, old, value []byte, want bool) {
 	w.Helper()
 	if done, err := w.store.Swap(w.ctx, k, old, value, 0); done != want || err != nil {
 		w.Fatalf("swap %.20q for %.20q: %v, %v; want %v", old, value, done, err, want)
 	}
 }
 
-func (w *world) add(k host.Key, delta, want int64) {
+func (w *world) add(k store.Key, delta, want int64) {
 	w.Helper()
 	if sum, err := w.store.Add(w.ctx, k, delta, 0); sum != want || err != nil {
 		w.Fatalf("add %d: %d, %v; want %d", delta, sum, err, want)
@@ -118,13 +118,13 @@ func anyNameAndValue(w *world) {
 		clear(value) // the caller's again
 		w.holds(key(name), given)
 	}
-	big := make([]byte, host.MaxValue)
+	big := make([]byte, store.MaxValueBytes)
 	w.set(key("big"), big, 0, false)
 	w.holds(key("big"), big)
 }
 
 func namespacesAreApart(w *world) {
-	all := []host.Key{{Tenant: "a", Module: "b", Name: "k"}, {Tenant: "b", Module: "a", Name: "k"}, {Tenant: "a", Module: "a", Name: "k"},
+	all := []store.Key{{Tenant: "a", Module: "b", Name: "k"}, {Tenant: "b", Module: "a", Name: "k"}, {Tenant: "a", Module: "a", Name: "k"},
 		{Tenant: "a-b", Module: "c", Name: "k"}, {Tenant: "a", Module: "b-c", Name: "k"}}
 	for i, k := range all {
 		w.set(k, fmt.Append(nil, i), 0, false)
@@ -206,7 +206,7 @@ func addCounts(w *world) {
 func addNeedsANumber(w *world) {
 	for _, held := range []string{"", "x", "1.5", " 1", "+1", "01", "9223372036854775807"} {
 		w.set(key(held), []byte(held), 0, false)
-		if sum, err := w.store.Add(w.ctx, key(held), 1, 0); !errors.Is(err, host.ErrNoNumber) {
+		if sum, err := w.store.Add(w.ctx, key(held), 1, 0); !errors.Is(err, store.ErrNotNumber) {
 			w.Errorf("%q and 1 make %d, %v", held, sum, err)
 		}
 		w.holds(key(held), []byte(held))
@@ -260,10 +260,10 @@ func (w *world) fill(n int, ttl time.Duration) {
 }
 
 func namespaceIsBounded(w *world) {
-	w.fill(host.MaxKeys, 0)
+	w.fill(store.MaxKeys, 0)
 	isFull := func(what string, err error) {
 		w.Helper()
-		if !errors.Is(err, host.ErrFull) {
+		if !errors.Is(err, store.ErrFull) {
 			w.Errorf("%s: %v, want that it is full", what, err)
 		}
 	}
@@ -278,17 +278,17 @@ func namespaceIsBounded(w *world) {
 	w.set(key("fill 1"), nil, 0, true)
 	w.set(key("one more"), []byte("x"), 0, false)
 
-	big := func(i int) host.Key { return host.Key{Tenant: "t", Module: "big", Name: fmt.Sprint(i)} }
+	big := func(i int) store.Key { return store.Key{Tenant: "t", Module: "big", Name: fmt.Sprint(i)} }
 	n := 0
 	for ; err == nil || n == 0; n++ {
-		_, err = w.store.Set(w.ctx, big(n), make([]byte, host.MaxValue), 0)
+		_, err = w.store.Set(w.ctx, big(n), make([]byte, store.MaxValueBytes), 0)
 	}
 	isFull("too many bytes", err)
-	if most := host.MaxSpace / host.MaxValue; n-1 > most || n-1 < most-1 {
-		w.Errorf("%d values of %d bytes have a place", n-1, host.MaxValue)
+	if most := store.MaxNamespaceBytes / store.MaxValueBytes; n-1 > most || n-1 < most-1 {
+		w.Errorf("%d values of %d bytes have a place", n-1, store.MaxValueBytes)
 	}
 	w.set(big(0), nil, 0, true)
-	w.set(big(n), make([]byte, host.MaxValue), 0, false)
+	w.set(big(n), make([]byte, store.MaxValueBytes), 0, false)
 }
 
 func listIsInOrder(w *world) {
@@ -297,7 +297,7 @@ func listIsInOrder(w *world) {
 		want = append(want, fmt.Sprintf("k%02d", i))
 		w.set(key(want[i]), []byte("v"), 0, false)
 	}
-	w.set(host.Key{Tenant: "t", Module: "other", Name: "x"}, []byte("v"), 0, false)
+	w.set(store.Key{Tenant: "t", Module: "other", Name: "x"}, []byte("v"), 0, false)
 	var got []string
 	for cursor, pages := "", 1; ; pages++ {
 		names, next, err := w.store.List(w.ctx, "t", "m", cursor, 10)
@@ -405,7 +405,7 @@ func recentCatchesUp(w *world) {
 			w.Fatal(err)
 		}
 		w.eventually(fmt.Sprintf("the copy is %q", value), func() bool {
-			got := w.store.Recent(k)
+			got := w.store.Cached(k)
 			return string(got) == string(value) && (got == nil) == (value == nil)
 		})
 	}
@@ -415,7 +415,7 @@ func recentCatchesUp(w *world) {
 func readingKeepsNothing(w *world) {
 	const rounds, each, most = 3, 2000, 32 // bytes of one, where nothing is kept
 	ask := func(name string) {
-		k := host.Key{Tenant: "nobody's " + name, Module: "m" + name, Name: "k" + name}
+		k := store.Key{Tenant: "nobody's " + name, Module: "m" + name, Name: "k" + name}
 		w.holds(k, nil)
 		if names, next, err := w.store.List(w.ctx, k.Tenant, k.Module, "", 10); len(names) > 0 || next != "" || err != nil {
 			w.Fatalf("%v, %q, %v", names, next, err)

@@ -1,4 +1,4 @@
-package redisstore
+package redis
 
 import (
 	"context"
@@ -12,8 +12,8 @@ import (
 
 	cluster "github.com/mootchat/moot/engine/cluster/redis"
 	"github.com/mootchat/moot/engine/cluster/redis/redistest"
-	"github.com/mootchat/moot/host"
-	"github.com/mootchat/moot/host/storetest"
+	"github.com/mootchat/moot/host/store"
+	"github.com/mootchat/moot/host/store/storetest"
 )
 
 func open(t *testing.T, client redis.UniversalClient, prefix string) *Store {
@@ -41,7 +41,7 @@ func TestPromises(t *testing.T) {
 	client := redis.NewClient(&redis.Options{Addr: server.Address(), Username: "least", Password: "secret", DisableIdentity: true})
 	defer client.Close()
 	n := 0
-	storetest.Run(t, func(t *testing.T) host.Store {
+	storetest.Run(t, func(t *testing.T) store.Store {
 		n++
 		return open(t, client, fmt.Sprint("test", n))
 	})
@@ -51,7 +51,7 @@ func TestPromisesOnACluster(t *testing.T) {
 	client := redis.NewClusterClient(&redis.ClusterOptions{Addrs: redistest.Addresses(redistest.StartCluster(t, 3, 0))})
 	defer client.Close()
 	n := 0
-	storetest.Run(t, func(t *testing.T) host.Store {
+	storetest.Run(t, func(t *testing.T) store.Store {
 		n++
 		return open(t, client, fmt.Sprint("test", n))
 	})
@@ -64,10 +64,10 @@ func TestRecentHearsOfOtherNodes(t *testing.T) {
 	client, ctx := server.Client(), context.Background()
 	defer client.Close()
 	a, b := open(t, client, "moot"), open(t, client, "moot")
-	k := host.Key{Tenant: "t", Module: "m", Name: "k"}
+	k := store.Key{Tenant: "t", Module: "m", Name: "k"}
 	is := func(want string) {
 		t.Helper()
-		if err := redistest.Await("the copy is "+want, func() bool { return string(b.Recent(k)) == want }); err != nil {
+		if err := redistest.Await("the copy is "+want, func() bool { return string(b.Cached(k)) == want }); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -91,14 +91,14 @@ func TestRecentHearsOfOtherNodes(t *testing.T) {
 // What nobody asks for goes, what is asked for stays.
 func TestCopiesAreBounded(t *testing.T) {
 	var r recent
-	r.init(func(_ context.Context, keys []host.Key) ([][]byte, error) {
+	r.init(func(_ context.Context, keys []store.Key) ([][]byte, error) {
 		return slices.Repeat([][]byte{[]byte("v")}, len(keys)), nil
 	})
 	defer r.close()
-	hot := host.Key{Name: "hot"}
+	hot := store.Key{Name: "hot"}
 	r.put(hot, 0, []byte("v"))
 	for i := range 3 * recentCount {
-		r.put(host.Key{Name: fmt.Sprint(i)}, 0, nil)
+		r.put(store.Key{Name: fmt.Sprint(i)}, 0, nil)
 		if i%1000 == 0 && string(r.get(hot)) != "v" {
 			t.Fatal("what is asked for was dropped")
 		}
@@ -113,13 +113,13 @@ func TestCopiesAreBounded(t *testing.T) {
 func TestRecentDoesNotTurnBackWhatThisNodeSaid(t *testing.T) {
 	reading, goOn := make(chan struct{}), make(chan struct{})
 	var r recent
-	r.init(func(context.Context, []host.Key) ([][]byte, error) {
+	r.init(func(context.Context, []store.Key) ([][]byte, error) {
 		reading <- struct{}{}
 		<-goOn
 		return [][]byte{[]byte("old")}, nil
 	})
 	defer r.close()
-	k := host.Key{Name: "k"}
+	k := store.Key{Name: "k"}
 	r.get(k)
 	<-reading
 	r.put(k, r.turn(k), []byte("new"))
@@ -136,9 +136,9 @@ func TestRecentDoesNotTurnBackWhatThisNodeSaid(t *testing.T) {
 // last, and of two who changed something nobody knows, so that Redis is asked.
 func TestRecentKnowsWhatOvertookIt(t *testing.T) {
 	var r recent
-	r.init(func(context.Context, []host.Key) ([][]byte, error) { return [][]byte{[]byte("of redis")}, nil })
+	r.init(func(context.Context, []store.Key) ([][]byte, error) { return [][]byte{[]byte("of redis")}, nil })
 	defer r.close()
-	k := host.Key{Name: "k"}
+	k := store.Key{Name: "k"}
 	reads, sets := r.turn(k), r.turn(k)
 	r.put(k, sets, []byte("set"))
 	r.note(k, reads, []byte("read before"))
@@ -157,7 +157,7 @@ func TestRecentKnowsWhatOvertookIt(t *testing.T) {
 func TestKeysToReadAreBounded(t *testing.T) {
 	var r recent
 	reading, answer := make(chan struct{}, 1), make(chan struct{})
-	r.init(func(_ context.Context, keys []host.Key) ([][]byte, error) {
+	r.init(func(_ context.Context, keys []store.Key) ([][]byte, error) {
 		select {
 		case reading <- struct{}{}:
 		default:
@@ -166,7 +166,7 @@ func TestKeysToReadAreBounded(t *testing.T) {
 		return make([][]byte, len(keys)), nil
 	})
 	for i := range 3 * recentCount {
-		r.get(host.Key{Tenant: "t", Module: "m", Name: fmt.Sprint(i)})
+		r.get(store.Key{Tenant: "t", Module: "m", Name: fmt.Sprint(i)})
 	}
 	<-reading
 	r.mu.Lock()
