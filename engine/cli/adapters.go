@@ -33,6 +33,27 @@ func (m modules) Modules(tenants ...string) (all []api.Module) {
 
 func micros(d time.Duration) float64 { return float64(d) / float64(time.Microsecond) }
 
+// decisions implements api.Decisions.
+type decisions struct {
+	host *host.Host
+	node string
+}
+
+// Recent implements api.Decisions.
+func (d decisions) Recent(q api.DecisionQuery) []api.Decision {
+	found := d.host.Decisions(host.DecisionFilter{Tenant: q.Tenant, Room: q.Room, Hook: engine.HookNamed(q.Hook), Module: q.Module,
+		Verdict: q.Verdict, Shadow: q.Shadow, After: q.Since, Before: q.Before, Limit: q.Limit})
+	list := make([]api.Decision, len(found))
+	for i, f := range found {
+		list[i] = api.Decision{At: f.At, Node: d.node, Tenant: f.Tenant, Room: f.Room, Hook: f.Hook.String(), Module: f.Module,
+			Verdict: f.Verdict, Reason: f.Reason, Error: f.Error, Took: f.Took.Microseconds(), Refused: f.Refused, Count: f.Receivers, Shadow: f.Shadow, Done: f.Done, Text: f.Text}
+		if f.DoneBy != "" {
+			list[i].Done += " by " + f.DoneBy
+		}
+	}
+	return list
+}
+
 // values lets operators read and write what modules keep.
 type values struct{ store store.Store }
 

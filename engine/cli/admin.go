@@ -4,8 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/json"
-	"fmt"
-	"io"
 	"net"
 	"runtime"
 	"time"
@@ -13,7 +11,6 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/mootchat/moot/engine/api"
-	"github.com/mootchat/moot/engine/api/client"
 	"github.com/mootchat/moot/engine/api/console"
 	"github.com/mootchat/moot/engine/config"
 	"github.com/mootchat/moot/engine/listen"
@@ -21,14 +18,13 @@ import (
 	"github.com/mootchat/moot/host/trial"
 )
 
-// newAPI makes the server of operators, which logs to w. Other nodes are answered also
-// where admin.listen is "".
-func (n *node) newAPI(w io.Writer, store store.Store) *api.Server {
+// newAPI makes the server of operators. Other nodes are answered also where admin.listen is "".
+func (n *Node) newAPI(store store.Store) *api.Server {
 	admin := n.cfg.Admin
 	key := admin.Key.Reveal()
 	if key == "" {
 		key = rand.Text()
-		n.showKey(w, key)
+		n.showKey(key)
 	}
 	keys := map[string]string{}
 	for tenant, k := range admin.TenantKeys {
@@ -40,7 +36,7 @@ func (n *node) newAPI(w io.Writer, store store.Store) *api.Server {
 	}
 	return api.New(api.Config{
 		MetricsTenants: metricsTenants, MetricsFor: admin.Metrics.Named, Certificates: n.certificates, RoundTrips: n.roundTrips,
-		Engine: n.engine, Rules: n.reloader, Decisions: decisions{n.rules, n.engine.Self()}, Version: version(), Key: key, TenantKeys: keys, Hosts: admin.Hosts,
+		Engine: n.engine, Rules: n.reloader, Decisions: decisions{n.rules, n.engine.Self()}, Version: n.source.Version, Key: key, TenantKeys: keys, Hosts: admin.Hosts,
 		RequestsPerSecond: admin.RequestsPerSecond, Log: n.log,
 		Modules: modules{n.rules}, Values: values{store}, Recorder: recorder{trial.NewRecorder(n.rules)},
 		Trials: trials{now: n.reloader.current.Load, from: n.reloader.from, rules: n.rules, turns: newTurns(max(2, runtime.GOMAXPROCS(0)))}, Console: console.Handler(),
@@ -51,7 +47,7 @@ func (n *node) newAPI(w io.Writer, store store.Store) *api.Server {
 }
 
 // roundTrips gives what the node asked of Redis.
-func (n *node) roundTrips() (all []api.RoundTrip) {
+func (n *Node) roundTrips() (all []api.RoundTrip) {
 	for _, t := range n.trips.Snapshot() {
 		all = append(all, api.RoundTrip(t))
 	}
@@ -59,14 +55,14 @@ func (n *node) roundTrips() (all []api.RoundTrip) {
 }
 
 // certificates gives the end of the certificate of each listener with TLS.
-func (n *node) certificates() map[string]time.Time {
+func (n *Node) certificates() map[string]time.Time {
 	all := map[string]time.Time{}
 	add := func(name string, l net.Listener) {
 		if end, ok := listen.Expiry(l); ok {
 			all[name] = end
 		}
 	}
-	d := n.doors.Load()
+	d := n.listeners.Load()
 	if d == nil {
 		return nil
 	}
@@ -81,11 +77,11 @@ func (n *node) certificates() map[string]time.Time {
 // showKey logs a key that was made for this run, in a text log. A JSON log is collected and
 // kept by other programs, so it has a warning in place of the key. Both are logged whatever
 // log.level is: nothing else says why the API refuses every key.
-func (n *node) showKey(w io.Writer, key string) {
+func (n *Node) showKey(key string) {
 	if n.cfg.Admin.Listen == "" {
 		return
 	}
-	log, _ := logger(config.Log{Level: "info", Format: n.cfg.Log.Format}, w)
+	log, _ := logger(config.Log{Level: "info", Format: n.cfg.Log.Format}, n.source.Log)
 	if n.cfg.Log.Format == "json" {
 		log.Warn("admin.key is not set: the API refuses the admin, because a JSON log shows no key: set admin.key and restart")
 		return
@@ -95,12 +91,12 @@ func (n *node) showKey(w io.Writer, key string) {
 
 // operator answers operators of other nodes. The server that can is made after
 // the engine, and before it runs.
-func (n *node) operator(ctx context.Context, question json.RawMessage) (json.RawMessage, error) {
+func (n *Node) operator(ctx context.Context, question json.RawMessage) (json.RawMessage, error) {
 	return n.api.Answer(ctx, question)
 }
 
 // listenAdmin opens the listener of operators, nil if there is none.
-func (n *node) listenAdmin(ctx context.Context) (net.Listener, error) {
+func (n *Node) listenAdmin(ctx context.Context) (net.Listener, error) {
 	if n.cfg.Admin.Listen == "" {
 		return nil, nil
 	}
@@ -109,27 +105,10 @@ func (n *node) listenAdmin(ctx context.Context) (net.Listener, error) {
 
 // serveAdmin answers operators from the first to the last, also while clients are
 // let go.
-func (n *node) serveAdmin(ctx context.Context, parts *errgroup.Group, l net.Listener) {
+func (n *Node) serveAdmin(ctx context.Context, parts *errgroup.Group, l net.Listener) {
 	if l == nil {
 		return
 	}
 	n.part(parts, "admin", func() error { return n.api.Serve(ctx, l) })
 	n.log.Info("serving", "admin", l.Addr().String())
-}
-
-// adminFlags are what the commands that ask a running server have in common.
-type adminFlags struct {
-	URL string `name:"url" default:"http://127.0.0.1:9090" env:"MOOT_ADMIN_URL" help:"The server's admin.listen." placeholder:"URL"`
-	Key string `env:"MOOT_ADMIN_KEY" help:"The admin key, or a tenant's. Better in the environment, where others do not see it." placeholder:"KEY"`
-}
-
-func (f *adminFlags) client() (*client.Client, error) {
-	if f.Key == "" {
-		return nil, misuse{fmt.Errorf("moot: the server wants a key: set MOOT_ADMIN_KEY to the admin.key of its configuration, or to the key that its log shows at start")}
-	}
-	c, err := client.New(f.URL, f.Key)
-	if err != nil {
-		return nil, misuse{fmt.Errorf("moot: --url: %w", err)}
-	}
-	return c, nil
 }

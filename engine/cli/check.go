@@ -2,11 +2,7 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"log/slog"
-
-	"github.com/mootchat/moot/engine/auth"
 )
 
 type checkCommand struct {
@@ -16,17 +12,13 @@ type checkCommand struct {
 // Run loads everything, as serve would, and prints that it is good. Problems are errors,
 // all at once, each with its line; warnings go to t.err and change no exit code.
 func (c *checkCommand) Run(ctx context.Context, t terminal) error {
-	cfg, _, err := c.load(ctx)
+	cfg, err := c.read(ctx)
 	if err != nil {
 		return err
 	}
-	quiet := slog.New(slog.DiscardHandler)
-	rules, loaded, err := loadRules(ctx, cfg, quiet, nil, nil, auth.NewKeySets(nil, quiet), newSources(cfg.Cache, quiet))
-	if err = errors.Join(checkTLS(ctx, cfg), err); err != nil {
-		return redacted(cfg, err)
+	if err := CheckConfig(ctx, cfg); err != nil {
+		return err
 	}
-	defer rules.Close()
-	defer loaded.drop()
 	for _, warning := range cfg.Warnings {
 		fmt.Fprintln(t.err, "warning:", warning)
 	}

@@ -88,12 +88,16 @@ func Run(args []string, in io.Reader, out, err io.Writer) int {
 	}
 	perr = command.Run()
 	var wrong misuse
+	var config ConfigError
 	var found finding
 	switch {
 	case perr == nil:
 		return exitOK
 	case errors.As(perr, &wrong):
 		fmt.Fprintln(err, wrong.Error())
+		return exitMisused
+	case errors.As(perr, &config):
+		fmt.Fprintln(err, perr)
 		return exitMisused
 	case errors.As(perr, &found):
 		fmt.Fprintln(err, "moot:", found)

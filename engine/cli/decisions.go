@@ -11,32 +11,9 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"github.com/mootchat/moot/engine"
 	"github.com/mootchat/moot/engine/api"
 	"github.com/mootchat/moot/engine/api/client"
-	"github.com/mootchat/moot/host"
 )
-
-// decisions implements api.Decisions.
-type decisions struct {
-	host *host.Host
-	node string
-}
-
-// Recent implements api.Decisions.
-func (d decisions) Recent(q api.DecisionQuery) []api.Decision {
-	found := d.host.Decisions(host.DecisionFilter{Tenant: q.Tenant, Room: q.Room, Hook: engine.HookNamed(q.Hook), Module: q.Module,
-		Verdict: q.Verdict, Shadow: q.Shadow, After: q.Since, Before: q.Before, Limit: q.Limit})
-	list := make([]api.Decision, len(found))
-	for i, f := range found {
-		list[i] = api.Decision{At: f.At, Node: d.node, Tenant: f.Tenant, Room: f.Room, Hook: f.Hook.String(), Module: f.Module,
-			Verdict: f.Verdict, Reason: f.Reason, Error: f.Error, Took: f.Took.Microseconds(), Refused: f.Refused, Count: f.Receivers, Shadow: f.Shadow, Done: f.Done, Text: f.Text}
-		if f.DoneBy != "" {
-			list[i].Done += " by " + f.DoneBy
-		}
-	}
-	return list
-}
 
 type decisionsCommand struct {
 	adminFlags

@@ -7,7 +7,7 @@ import (
 )
 
 // demo is the demo page, nil where http.demo is false.
-func (n *node) demo() http.Handler {
+func (n *Node) demo() http.Handler {
 	if !n.cfg.HTTP.Demo {
 		return nil
 	}
@@ -17,7 +17,7 @@ func (n *node) demo() http.Handler {
 // site gives the starting rooms of a request's tenant, as the configuration in use
 // lists them, and the path within the tenant's site. Where clients need a token no room
 // is listed: the page is served without one.
-func (n *node) site(r *http.Request) (rooms []string, path string) {
+func (n *Node) site(r *http.Request) (rooms []string, path string) {
 	name, path := n.engine.Match(r.Host, r.URL.Path)
 	tenant := n.reloader.current.Load().Tenants[name]
 	if tenant.Auth.JWT.Required {

@@ -31,8 +31,8 @@ type moduleFlags struct {
 }
 
 func (f *moduleFlags) options(t terminal) module.Options {
-	from := commandSources(t)
-	return module.Options{Config: f.Config, Grants: f.Grant, Memory: f.Memory, Timeout: f.Timeout, Cache: from.cache, Scripts: from.scripts}
+	cache, scripts := userCache(t)
+	return module.Options{Config: f.Config, Grants: f.Grant, Memory: f.Memory, Timeout: f.Timeout, Cache: cache, Scripts: scripts}
 }
 
 type moduleNew struct {

@@ -106,7 +106,7 @@ type replayCommand struct {
 
 // Run prints what would change; the code is 1 if anything does.
 func (c *replayCommand) Run(ctx context.Context, t terminal) error {
-	from := commandSources(t)
+	cache, scripts := userCache(t)
 	return module.Replay(ctx, t.out, t.err, module.Replaying{Events: c.Events, Module: c.Module, Against: c.Against, As: c.As},
-		module.Options{Config: c.Config, Grants: c.Grant, Cache: from.cache, Scripts: from.scripts})
+		module.Options{Config: c.Config, Grants: c.Grant, Cache: cache, Scripts: scripts})
 }

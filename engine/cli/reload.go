@@ -14,54 +14,8 @@ import (
 	"github.com/mootchat/moot/engine/api"
 	"github.com/mootchat/moot/engine/auth"
 	"github.com/mootchat/moot/engine/config"
-	"github.com/mootchat/moot/engine/files"
 	"github.com/mootchat/moot/host"
 )
-
-// loadTime is how long a load may take, all in all.
-const loadTime = 5 * time.Minute
-
-// loaded is a configuration and what was made of it, ready to be put into use.
-type loaded struct {
-	cfg      *config.Config
-	settings engine.Settings
-	revision *host.Revision // kept until drop
-}
-
-// load makes ready what cfg says, and changes nothing. It gives up after loadTime.
-func load(ctx context.Context, h *host.Host, keys *auth.KeySets, cfg *config.Config, from *sources) (*loaded, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, loadTime, fmt.Errorf("the modules were not loaded within %v", loadTime))
-	defer cancel()
-	tokens, err := tokensOf(ctx, cfg, keys)
-	if err != nil {
-		return nil, err
-	}
-	settings, err := settingsOf(cfg, tokens)
-	if err != nil {
-		return nil, err
-	}
-	soon, stop := context.WithTimeoutCause(ctx, fetchTime, fmt.Errorf("the modules did not all come within %v", fetchTime))
-	defer stop()
-	rules := rulesOf(soon, cfg, from)
-	ahead(cfg, &rules)
-	// Not all that a load does ends with its context. A second one waits for none that hangs.
-	if err := from.disk.Hanging("load"); err != nil {
-		return nil, fmt.Errorf("the modules cannot be loaded: %w", err)
-	}
-	revision, err := files.Wait(ctx, &from.disk, "load", func() (*host.Revision, error) { return h.Load(ctx, rules) }, (*host.Revision).Close)
-	if err != nil {
-		return nil, err
-	}
-	return &loaded{cfg, settings, revision}, nil
-}
-
-func (l *loaded) drop() { l.revision.Close() }
-
-// swap puts the rules into use; l keeps its hold of them.
-func (l *loaded) swap(h *host.Host) {
-	l.revision.Keep()
-	h.Swap(l.revision)
-}
 
 // maxPast is how many revisions a rollback can go back.
 const maxPast = 5
@@ -69,7 +23,7 @@ const maxPast = 5
 // reloader loads the configuration again and puts it into use, all or nothing. It
 // implements api.Rules.
 type reloader struct {
-	flags   configFlags
+	source  NodeConfig
 	log     *slog.Logger
 	level   *slog.LevelVar
 	texts   *atomic.Pointer[strings.Replacer] // what the log does not show
@@ -95,10 +49,10 @@ type reloader struct {
 }
 
 // newReloader begins with what is in use already, and what it was made of.
-func newReloader(ctx context.Context, flags configFlags, trace config.Trace, now *loaded, h *host.Host, keys *auth.KeySets, from *sources, log *slog.Logger, level *slog.LevelVar) *reloader {
-	r := &reloader{flags: flags, log: log, level: level, rules: h, keys: keys, from: from, started: now.cfg, now: now, turn: make(chan struct{}, 1)}
+func newReloader(ctx context.Context, source NodeConfig, trace *config.Trace, now *loaded, h *host.Host, keys *auth.KeySets, from *sources, log *slog.Logger, level *slog.LevelVar) *reloader {
+	r := &reloader{source: source, log: log, level: level, rules: h, keys: keys, from: from, started: now.cfg, now: now, turn: make(chan struct{}, 1)}
 	r.current.Store(now.cfg)
-	r.watch(&trace, now.cfg)
+	r.watch(trace, now.cfg)
 	r.first, _ = r.look(ctx) // what cannot be looked at has changed when it can
 	return r
 }
@@ -197,7 +151,7 @@ func (r *reloader) tell(what string, out api.Reload) {
 
 func (r *reloader) reload(ctx context.Context) (notes []string, err error) {
 	trace := config.Trace{Waiter: &r.from.disk}
-	cfg, err := r.flags.read(ctx, &trace)
+	cfg, err := r.source.load(ctx, &trace)
 	r.watch(&trace, cfg)
 	if err != nil {
 		return nil, err

@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"net/url"
+	"os"
 	"path"
 	"path/filepath"
 	"sync"
@@ -43,7 +44,7 @@ type sources struct {
 
 // newSources makes the sources of a configuration with this setting `cache`.
 func newSources(cache config.Path, log *slog.Logger) *sources {
-	kept := diskcache.Open(diskcache.Config{Dir: cacheDir(cache, log), Log: log})
+	kept := OpenCache(cache, log)
 	return &sources{web: fetch.New(fetch.Config{Max: host.MaxModule, Cache: kept}), cache: kept,
 		scripts: script.New(script.Config{Command: script.Self(), Cache: kept})}
 }
@@ -123,4 +124,27 @@ func ahead(cfg *config.Config, rules *host.Rules) {
 		})
 	}
 	all.Wait()
+}
+
+// OpenCache opens the cache on disk that the setting "cache" names. The zero setting names the user's
+// cache directory, and "off" none. A directory that cannot be used is logged, and nothing is kept then.
+func OpenCache(setting config.Path, log *slog.Logger) *diskcache.Cache {
+	return diskcache.Open(diskcache.Config{Dir: cacheDir(setting, log), Log: log})
+}
+
+// cacheDir is the directory that the setting `cache` names, "" for none. It is the user's
+// where the setting says nothing.
+func cacheDir(setting config.Path, log *slog.Logger) string {
+	switch setting.Written {
+	case "off":
+		return ""
+	case "":
+		dir, err := os.UserCacheDir()
+		if err != nil {
+			log.Warn("no cache on disk: starts and reloads take longer; set cache to a directory, or to off", "error", err)
+			return ""
+		}
+		return filepath.Join(dir, "moot")
+	}
+	return setting.Absolute
 }

@@ -27,7 +27,7 @@ type tokenCommand struct {
 
 // Run prints a token, for tests: what issues tokens is elsewhere.
 func (c *tokenCommand) Run(ctx context.Context, t terminal) error {
-	cfg, _, err := c.load(ctx)
+	cfg, err := c.read(ctx)
 	if err != nil {
 		return err
 	}

@@ -10,7 +10,7 @@ import (
 )
 
 // openTraces begins to trace; nil: the configuration wants no traces.
-func openTraces(ctx context.Context, cfg *config.Config, node string, log *slog.Logger) (*telemetry.Traces, error) {
+func openTraces(ctx context.Context, cfg *config.Config, node, version string, log *slog.Logger) (*telemetry.Traces, error) {
 	c := cfg.Telemetry
 	if c.Endpoint == "" {
 		return nil, nil
@@ -19,7 +19,7 @@ func openTraces(ctx context.Context, cfg *config.Config, node string, log *slog.
 	for name, value := range c.Headers {
 		headers[name] = value.Reveal()
 	}
-	return telemetry.Open(ctx, telemetry.Config{Endpoint: c.Endpoint, Headers: headers, Sample: c.Sample.Fraction(), Version: version(), Node: node, Log: log})
+	return telemetry.Open(ctx, telemetry.Config{Endpoint: c.Endpoint, Headers: headers, Sample: c.Sample.Fraction(), Version: version, Node: node, Log: log})
 }
 
 // lastTraces is how long the last traces may take to be sent.

@@ -10,8 +10,8 @@ import (
 	"github.com/mootchat/moot/engine/listen"
 )
 
-// doors are the listeners of a node.
-type doors struct {
+// listeners are those of a node.
+type listeners struct {
 	web     net.Listener
 	admin   net.Listener   // nil: there is none
 	sockets []net.Listener // as config.Sockets has them
@@ -23,7 +23,7 @@ const otherFiles = 256
 
 // checkFiles warns where the process may not have as many files open as it may have
 // clients.
-func (n *node) checkFiles() {
+func (n *Node) checkFiles() {
 	may, most := listen.Limit(), n.cfg.Limits.Connections
 	if may > 0 && uint64(most)+otherFiles > may {
 		n.log.Warn("limits.connections is more than the limit of open files allows: raise that (LimitNOFILE= of systemd, ulimit -n), or lower limits.connections",
@@ -32,25 +32,27 @@ func (n *node) checkFiles() {
 }
 
 // listen opens all listeners, or none.
-func (n *node) listen(ctx context.Context) (d doors, err error) {
+func (n *Node) listen(ctx context.Context) (*listeners, error) {
+	d := new(listeners)
+	var err error
 	if d.web, err = n.open(ctx, "http", n.cfg.HTTP.Listen, n.cfg.HTTP.TLS, n.cfg.HTTP.ProxyProtocol, "http/1.1"); err != nil {
-		return d, err
+		return nil, err
 	}
 	for _, s := range n.cfg.Sockets() {
 		l, err := n.open(ctx, "socket", s.Listen, s.TLS, s.ProxyProtocol)
 		if err != nil {
-			return d, errors.Join(err, d.close())
+			return nil, errors.Join(err, d.close())
 		}
 		d.sockets = append(d.sockets, l)
 	}
 	if d.admin, err = n.listenAdmin(ctx); err != nil {
-		return d, errors.Join(err, d.close())
+		return nil, errors.Join(err, d.close())
 	}
 	return d, nil
 }
 
 // open opens one listener; what is its path in the configuration.
-func (n *node) open(ctx context.Context, what, address string, tls config.TLS, proxied bool, alpn ...string) (net.Listener, error) {
+func (n *Node) open(ctx context.Context, what, address string, tls config.TLS, proxied bool, alpn ...string) (net.Listener, error) {
 	c := listen.Config{Address: address, Cert: tls.Cert.Absolute, Key: tls.Key.Absolute, ALPN: alpn, Descriptors: n.descriptors, Reserved: what == "admin", Log: n.log}
 	if proxied {
 		c.Proxies = n.cfg.Proxies()
@@ -64,7 +66,7 @@ func (n *node) open(ctx context.Context, what, address string, tls config.TLS, p
 	return l, nil
 }
 
-func (d *doors) closeSockets() error {
+func (d *listeners) closeSockets() error {
 	var errs []error
 	for _, l := range d.sockets {
 		if err := l.Close(); !errors.Is(err, net.ErrClosed) {
@@ -75,7 +77,7 @@ func (d *doors) closeSockets() error {
 }
 
 // close closes those that are not served yet.
-func (d *doors) close() error {
+func (d *listeners) close() error {
 	errs := []error{d.closeSockets()}
 	for _, l := range []net.Listener{d.web, d.admin} {
 		if l == nil {
@@ -86,4 +88,15 @@ func (d *doors) close() error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+func (d *listeners) addresses() Addresses {
+	a := Addresses{HTTP: d.web.Addr().String()}
+	for _, l := range d.sockets {
+		a.Sockets = append(a.Sockets, l.Addr().String())
+	}
+	if d.admin != nil {
+		a.Admin = d.admin.Addr().String()
+	}
+	return a
 }

@@ -16,34 +16,34 @@ import (
 	redisstore "github.com/mootchat/moot/host/store/redis"
 )
 
-// ground is what the node has in common with others.
-type ground struct {
+// backend is what the node has in common with others.
+type backend struct {
 	cluster engine.Cluster
 	store   store.Store  // of modules; nil: in the host's own memory
 	ofAPI   store.Store  // the same for operators, by connections of their own; nil where store is
-	close   func() error // ends what openCluster began, once the engine has run
+	close   func() error // ends what openBackend began, once the engine has run
 }
 
-func openCluster(ctx context.Context, on *node) (*ground, error) {
-	if on.cfg.Cluster.Backend == "memory" {
-		return &ground{memory.New().Node(on.name), nil, nil, func() error { return nil }}, nil
+func (n *Node) openBackend(ctx context.Context) (*backend, error) {
+	if n.cfg.Cluster.Backend == "memory" {
+		return &backend{memory.New().Node(n.name), nil, nil, func() error { return nil }}, nil
 	}
-	rc, err := redisConfig(ctx, on.cfg.Cluster)
+	rc, err := redisConfig(ctx, n.cfg.Cluster)
 	if err != nil {
 		return nil, err
 	}
-	rc.Node, rc.Log, rc.Hook = on.name, on.log, on.trips
-	if on.traces != nil {
-		rc.Instrument = on.traces.Redis
+	rc.Node, rc.Log, rc.Hook = n.name, n.log, n.trips
+	if n.traces != nil {
+		rc.Instrument = n.traces.Redis
 	}
-	redis.LogLibrary(on.log)
-	n, err := redis.Open(ctx, rc)
+	redis.LogLibrary(n.log)
+	opened, err := redis.Open(ctx, rc)
 	if err != nil {
 		return nil, fmt.Errorf("cluster.redis: %w", err)
 	}
-	store := redisstore.New(n.Client(), rc.Prefix)
-	store.Wait = redisstore.Wait{Replicas: on.cfg.Cluster.Redis.WaitReplicas, For: on.cfg.Cluster.Redis.WaitTimeout}
-	return &ground{n.Cluster(), store, store.Through(n.Operators()), func() error { return errors.Join(store.Close(), n.Close()) }}, nil
+	store := redisstore.New(opened.Client(), rc.Prefix)
+	store.Wait = redisstore.Wait{Replicas: n.cfg.Cluster.Redis.WaitReplicas, For: n.cfg.Cluster.Redis.WaitTimeout}
+	return &backend{opened.Cluster(), store, store.Through(opened.Operators()), func() error { return errors.Join(store.Close(), opened.Close()) }}, nil
 }
 
 func redisConfig(ctx context.Context, c config.Cluster) (redis.Config, error) {
@@ -77,7 +77,7 @@ func redisTLS(ctx context.Context, r config.Redis) (*tls.Config, error) {
 		}
 		c.RootCAs = x509.NewCertPool()
 		if !c.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, misuse{fmt.Errorf("cluster.redis.ca: %s holds no certificate in PEM form", r.CA)}
+			return nil, ConfigError{fmt.Errorf("cluster.redis.ca: %s holds no certificate in PEM form", r.CA)}
 		}
 	}
 	if r.Cert.Written != "" {
@@ -91,7 +91,7 @@ func redisTLS(ctx context.Context, r config.Redis) (*tls.Config, error) {
 		}
 		pair, err := tls.X509KeyPair(cert, key)
 		if err != nil {
-			return nil, misuse{errors.New("cluster.redis.cert: " + err.Error())}
+			return nil, ConfigError{errors.New("cluster.redis.cert: " + err.Error())}
 		}
 		c.Certificates = []tls.Certificate{pair}
 	}

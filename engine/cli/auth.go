@@ -32,7 +32,7 @@ func tokensOf(ctx context.Context, cfg *config.Config, sets *auth.KeySets) (map[
 		all[name] = tokens
 	}
 	if len(problems) > 0 {
-		return nil, misuse{problems}
+		return nil, ConfigError{problems}
 	}
 	return all, nil
 }
@@ -104,7 +104,7 @@ func checkTLS(ctx context.Context, cfg *config.Config) error {
 		}
 	}
 	if len(problems) > 0 {
-		return misuse{problems}
+		return ConfigError{problems}
 	}
 	return nil
 }
