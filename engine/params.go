@@ -10,31 +10,12 @@ import (
 	"github.com/mootchat/moot/engine/wire"
 )
 
-// The socket transport's parameters stick to the connection: paramAdd sets one,
-// and every action after it has it, until it is deleted or a JSON line replaces
-// them all. Methods of this file without ctx are called with Connection.mu held.
+// On the socket transport, parameters are sticky: paramAdd sets one, and every later
+// action has it, until it is deleted or a JSON line replaces all of them. Callers of
+// param, setParam, deleteParam and allParams hold Connection.mu.
 
-var paramVerbs = []string{"paramAdd", "paramDelete", "paramView", "paramsView", "paramsDelete"}
-
-// mostParams bounds the sticky parameters of a connection, in bytes of names and
-// values.
-const mostParams = 64 << 10
-
-func paramVerbOf(name string) verb {
-	switch name {
-	case "paramAdd":
-		return (*Connection).paramAdd
-	case "paramDelete":
-		return (*Connection).paramDelete
-	case "paramView":
-		return (*Connection).paramView
-	case "paramsView":
-		return (*Connection).paramsView
-	case "paramsDelete":
-		return (*Connection).paramsDelete
-	}
-	return nil
-}
+// maxParamBytes bounds the names and values of a connection's sticky parameters.
+const maxParamBytes = 64 << 10
 
 func (c *Connection) param(name string) json.RawMessage {
 	for _, p := range c.params {
@@ -62,8 +43,8 @@ func (c *Connection) allParams() map[string]json.RawMessage {
 	return all
 }
 
-// actionOf is the name and the parameters of an action. On the socket they
-// stick.
+// actionOf returns the name and the parameters of an action. On the socket both are
+// sticky.
 func (c *Connection) actionOf(r *wire.Request) (name string, params map[string]json.RawMessage) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -87,7 +68,7 @@ func (c *Connection) actionOf(r *wire.Request) (name string, params map[string]j
 
 func paramsIn(object json.RawMessage) map[string]json.RawMessage {
 	params := map[string]json.RawMessage{}
-	_ = json.Unmarshal(object, &params) // wire made sure that it is an object
+	_ = json.Unmarshal(object, &params) // wire has checked that it is an object
 	for k, v := range params {
 		params[k] = bytes.Clone(v)
 	}
@@ -98,8 +79,7 @@ func jsonText(s string) json.RawMessage {
 	return json.RawMessage(wire.AppendString(nil, s))
 }
 
-// paramAdd keeps a parameter that some action takes; it passes over others, as
-// ActionHero does.
+// paramAdd sets a parameter. It ignores names that no action takes, as ActionHero does.
 func (c *Connection) paramAdd(_ context.Context, r *wire.Request) (result, error) {
 	if !c.takesParam(r.Key) {
 		return result{}, nil
@@ -110,8 +90,8 @@ func (c *Connection) paramAdd(_ context.Context, r *wire.Request) (result, error
 	for _, p := range c.params {
 		size += len(p.name) + len(p.value)
 	}
-	if size > mostParams {
-		return result{}, &VerbError{fmt.Sprintf("too many parameters (at most %d bytes)", mostParams)}
+	if size > maxParamBytes {
+		return result{}, &VerbError{fmt.Sprintf("too many parameters (at most %d bytes)", maxParamBytes)}
 	}
 	c.setParam(r.Key, jsonText(r.Value))
 	return result{}, nil

@@ -12,23 +12,22 @@ import (
 	"github.com/mootchat/moot/engine/wire"
 )
 
-// result is what a verb came to: data for the client, and what is to be done once
-// it has its answer.
+// result is the success of a verb.
 type result struct {
-	data    json.RawMessage
-	reply   json.RawMessage           // members of the answer beside data; nil: none
-	after   func(ctx context.Context) // nil: nothing
+	data    json.RawMessage           // of the answer; nil leaves it out
+	reply   json.RawMessage           // an object: further members of the answer; nil: none
+	after   func(ctx context.Context) // runs once the client has its answer; nil: nothing
 	effects []Effect                  // applied after that
 }
 
 var done = json.RawMessage("true")
 
-// verb carries out one verb of a connection.
-type verb func(c *Connection, ctx context.Context, r *wire.Request) (result, error)
+// verbFunc runs one verb of a connection.
+type verbFunc func(c *Connection, ctx context.Context, r *wire.Request) (result, error)
 
-// verbsOf gives the verb's function for a dialect, nil if it has no such verb.
-// "action", "quit" and "exit" are not among them: Do knows them.
-func verbOf(d wire.Dialect, name string) verb {
+// verbFuncOf returns the function of a verb of wire.Verbs; nil for action, quit and
+// exit, which Do handles.
+func verbFuncOf(name string) verbFunc {
 	switch name {
 	case "roomAdd":
 		return (*Connection).roomAdd
@@ -48,16 +47,23 @@ func verbOf(d wire.Dialect, name string) verb {
 		return (*Connection).resume
 	case "documentation":
 		return (*Connection).documentation
-	}
-	if d == wire.Socket {
-		return paramVerbOf(name)
+	case "paramAdd":
+		return (*Connection).paramAdd
+	case "paramDelete":
+		return (*Connection).paramDelete
+	case "paramView":
+		return (*Connection).paramView
+	case "paramsView":
+		return (*Connection).paramsView
+	case "paramsDelete":
+		return (*Connection).paramsDelete
 	}
 	return nil
 }
 
-// Do carries out one request and answers it, or begins it where it is an action:
-// actions run beside verbs. After quit and exit the connection has begun to
-// close, and what still comes is passed over: nobody would hear the answer.
+// Do runs a verb and answers it; it starts an action and returns, because actions run
+// concurrently. After quit and exit the connection is closing, and Do ignores further
+// requests: their answers would not be sent.
 func (c *Connection) Do(ctx context.Context, r wire.Request) {
 	if c.closing() {
 		return
@@ -80,7 +86,7 @@ func (c *Connection) Do(ctx context.Context, r wire.Request) {
 	}
 	switch r.Verb {
 	case "quit", "exit":
-		c.actions.Wait() // what was asked before is answered
+		c.actions.Wait() // earlier requests get their answers
 		c.Close(CloseQuit)
 		return
 	case "action":
@@ -94,13 +100,13 @@ func (c *Connection) Do(ctx context.Context, r wire.Request) {
 	}
 }
 
-// answer carries out a verb, answers it, and does what comes after that. The
-// error is the one that was answered.
+// answer runs a verb, answers it, and then runs its after and its effects. It returns
+// the error that was answered.
 func (c *Connection) answer(ctx context.Context, r *wire.Request, id json.RawMessage) error {
 	begun := time.Now()
 	running := c.run(ctx)
 	defer running.stop()
-	res, err := c.carryOut(running, r)
+	res, err := c.runVerb(running, r)
 	if err = running.inTime(err); err != nil {
 		c.fail(wire.Response{ID: id, Request: r.Data}, err)
 		c.engine.stats.verbs.observe(r.Verb, err, time.Since(begun))
@@ -129,7 +135,7 @@ func (c *Connection) fail(r wire.Response, err error) {
 	c.respond(r)
 }
 
-// retryAfter is when the client may try again, in ms; 0: err does not say.
+// retryAfter is the time in ms after which the client may try again; 0 if err has none.
 func retryAfter(err error) int64 {
 	if retry, ok := errors.AsType[*RetryError](err); ok {
 		return milliseconds(retry.Wait)
@@ -139,21 +145,21 @@ func retryAfter(err error) int64 {
 
 func milliseconds(d time.Duration) int64 { return (d + time.Millisecond - 1).Milliseconds() }
 
-func (c *Connection) carryOut(ctx context.Context, r *wire.Request) (result, error) {
-	v := verbOf(c.dialect, r.Verb)
+func (c *Connection) runVerb(ctx context.Context, r *wire.Request) (result, error) {
+	v, run := wire.FindVerb(r.Verb), verbFuncOf(r.Verb)
 	switch {
-	case v == nil && r.Verb == "":
+	case r.Verb == "":
 		return result{}, &VerbError{"verb not found or not allowed (undefined)"}
-	case v == nil:
+	case v == nil || run == nil || v.Listed == wire.OnSocket && c.dialect != wire.Socket:
 		return result{}, &VerbError{fmt.Sprintf("verb not found or not allowed (%s)", r.Verb)}
 	case r.Fault != "":
 		return result{}, &VerbError{r.Fault}
 	}
-	return v(c, ctx, r)
+	return run(c, ctx, r)
 }
 
-// messageID is the id of the answer: the request's own, the sticky one, or a new
-// one, as ActionHero makes it.
+// messageID is the id of the answer: the request's own, the sticky one, or, as in
+// ActionHero, a new one.
 func (c *Connection) messageID(r *wire.Request) json.RawMessage {
 	if r.ID != nil {
 		return r.ID
@@ -167,22 +173,26 @@ func (c *Connection) messageID(r *wire.Request) json.RawMessage {
 	return json.RawMessage(`"` + uuid.NewString() + `"`)
 }
 
-// pay takes what the request costs from the connection's bucket, or says how
-// long to wait. What ActionHero's client sends again and again costs a tenth.
+// pay takes the price of the request from the connection's bucket. If the bucket has too
+// little, it takes nothing and returns the time to wait.
 func (c *Connection) pay(r *wire.Request) time.Duration {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	rate := c.tenant.cfg().Limits.VerbsPerSecond
 	price := 1.0
-	switch {
-	case r.Verb == "auth": // what it costs the node
-		price = min(10, 2*c.tenant.cfg().Limits.VerbsPerSecond)
-	case r.Verb == "detailsView", r.Verb == "roomAdd" && c.in(r.Room) != nil, paramVerbOf(r.Verb) != nil:
-		price = 0.1
+	if v := wire.FindVerb(r.Verb); v != nil {
+		price = min(v.Price, 2*rate) // the bucket holds no more
 	}
-	return c.bucket.take(time.Now(), c.tenant.cfg().Limits.VerbsPerSecond, price)
+	if r.Verb == "roomAdd" && c.in(r.Room) != nil {
+		price = priceOfRepeatedJoin
+	}
+	return c.bucket.take(time.Now(), rate, price)
 }
 
-// limited tells the client when it may go on.
+// priceOfRepeatedJoin is low because ActionHero's client repeats roomAdd.
+const priceOfRepeatedJoin = 0.1
+
+// limited tells the client when it may continue.
 func (c *Connection) limited(r wire.Response, wait time.Duration) {
 	c.engine.stats.limited.Add(1)
 	r.Error = "rate limit exceeded"
@@ -191,17 +201,16 @@ func (c *Connection) limited(r wire.Response, wait time.Duration) {
 	c.Pace(1)
 }
 
-// mostPace is how long Pace waits at a time.
-const mostPace = time.Second
+// maxPace is the longest wait of one call of Pace.
+const maxPace = time.Second
 
-// Pace is for a transport whose client has sent what is no request and is not
-// answered as one, such as a ping; price is in verbs. Verbs that are refused for
-// their rate count too. A client that goes on with such things is read no faster
-// than it may send verbs: Pace waits. Else a few such clients keep all processors
-// busy.
+// Pace slows a client that sends other things than requests, such as pings, to the rate
+// of its verbs: it waits until the connection could send verbs of that price again, at
+// most a second. Verbs over the rate limit count as well. Without it, a few such clients
+// would keep all processors busy.
 func (c *Connection) Pace(price float64) {
 	c.mu.Lock()
-	wait := c.excess.owe(time.Now(), c.tenant.cfg().Limits.VerbsPerSecond, price, mostPace)
+	wait := c.excess.owe(time.Now(), c.tenant.cfg().Limits.VerbsPerSecond, price, maxPace)
 	c.mu.Unlock()
 	time.Sleep(wait)
 }
@@ -266,8 +275,8 @@ func (c *Connection) detailsView(context.Context, *wire.Request) (result, error)
 	return result{data: c.details(c.life.secret)}, nil
 }
 
-// details is what is known of the connection. session is its secret, for its client
-// alone.
+// details describes the connection. session is its secret, which only its own client may
+// see; "" leaves it out.
 func (c *Connection) details(session string) json.RawMessage {
 	p := c.profile.Load()
 	rooms := c.Rooms()
@@ -294,8 +303,8 @@ func (c *Connection) details(session string) json.RawMessage {
 	return data
 }
 
-// documentationOf is what the verb documentation answers.
-type documentationOf struct {
+// documented is the answer to the verb documentation.
+type documented struct {
 	Verbs   []string             `json:"verbs"`
 	Actions map[string]actionDoc `json:"actions"`
 }
@@ -312,29 +321,26 @@ type inputDoc struct {
 }
 
 func (c *Connection) documentation(context.Context, *wire.Request) (result, error) {
-	doc := documentationOf{Verbs: []string{"roomAdd", "roomLeave", "roomView", "roomHistory", "say", "detailsView", "documentation", "quit", "exit", "action"},
-		Actions: map[string]actionDoc{}}
-	if c.tenant.cfg().Tokens != nil {
-		doc.Verbs = append(doc.Verbs, "auth")
-	}
-	if c.life.secret != "" {
-		doc.Verbs = append(doc.Verbs, "resume")
-	}
-	if c.dialect == wire.Socket {
-		doc.Verbs = append(doc.Verbs, paramVerbs...)
+	doc := documented{Actions: map[string]actionDoc{}}
+	listed := map[wire.Listed]bool{wire.Always: true, wire.WithTokens: c.tenant.cfg().Tokens != nil,
+		wire.WithSessions: c.life.secret != "", wire.OnSocket: c.dialect == wire.Socket}
+	for i := range wire.Verbs {
+		if v := &wire.Verbs[i]; listed[v.Listed] {
+			doc.Verbs = append(doc.Verbs, v.Name)
+		}
 	}
 	actions := c.engine.middleware.Actions(c.tenant.name)
 	for name, a := range actions {
-		doc.Actions[name] = documented(name, a)
+		doc.Actions[name] = docOf(name, a)
 	}
 	if _, taken := actions[createChatRoom]; !taken && c.tenant.cfg().ClientsMayCreate {
-		doc.Actions[createChatRoom] = documented(createChatRoom, createChatRoomSpec)
+		doc.Actions[createChatRoom] = docOf(createChatRoom, createChatRoomSpec)
 	}
 	data, err := json.Marshal(doc)
 	return result{data: data}, err
 }
 
-func documented(name string, a ActionSpec) actionDoc {
+func docOf(name string, a ActionSpec) actionDoc {
 	d := actionDoc{Name: name, Description: a.Description, Inputs: map[string]inputDoc{}}
 	for input, spec := range a.Inputs {
 		d.Inputs[input] = inputDoc(spec)

@@ -8,26 +8,23 @@ import (
 	"time"
 
 	"github.com/mootchat/moot/engine/histogram"
+	"github.com/mootchat/moot/engine/wire"
 )
-
-// countedVerbs are the names under which verbs are counted: clients can make up no
-// others.
-var countedVerbs = [...]string{"other", "roomAdd", "roomLeave", "roomView", "roomHistory", "say", "detailsView", "documentation", "auth", "resume", "action", "params"}
 
 // verbResult is how a verb ended.
 type verbResult int
 
 const (
 	verbOK      verbResult = iota
-	verbError              // the request or a rule is the reason
-	verbFailed             // the node, its modules or the cluster is the reason
-	verbLimited            // refused for its rate, and not carried out
-	verbResults            // how many there are
+	verbError              // because of the request or a rule
+	verbFailed             // because of the node, its modules or the cluster
+	verbLimited            // over the rate limit; the verb did not run
+	verbResults            // the number of results
 )
 
 var verbResultNames = [verbResults]string{"ok", "error", "failed", "limited"}
 
-// resultOf tells how a verb that was answered with err ended.
+// resultOf returns the result of a verb that was answered with err.
 func resultOf(err error) verbResult {
 	if err == nil {
 		return verbOK
@@ -50,61 +47,73 @@ func resultOf(err error) verbResult {
 	return verbFailed
 }
 
-func verbIndex(name string) int {
-	for i := 1; i < len(countedVerbs)-1; i++ {
-		if countedVerbs[i] == name {
-			return i
-		}
-	}
-	if paramVerbOf(name) != nil {
-		return len(countedVerbs) - 1
-	}
-	return 0
-}
+// otherVerb counts requests for verbs that do not exist: clients cannot add names.
+const otherVerb = "other"
 
-// verbStats counts verbs by name and result, and how long those took that were carried
-// out.
-type verbStats [len(countedVerbs)]struct {
+// verbStats counts verbs by name and result, and measures those that ran. It has a row for
+// each row of wire.Verbs, of which a group uses the first, and one for otherVerb.
+type verbStats [len(wire.Verbs) + 1]struct {
 	limited   atomic.Uint64
 	durations [verbLimited]histogram.Histogram
 }
 
-// limit counts a verb that was refused for its rate.
-func (s *verbStats) limit(name string) { s[verbIndex(name)].limited.Add(1) }
+// verbRow returns the index of the row that counts a verb.
+func verbRow(name string) int {
+	v := wire.FindVerb(name)
+	if v == nil {
+		return len(wire.Verbs)
+	}
+	row := 0
+	for wire.Verbs[row].Counted() != v.Counted() {
+		row++
+	}
+	return row
+}
 
-// observe counts a verb that was carried out and answered with err.
+// countedName is the name of a row.
+func countedName(row int) string {
+	if row == len(wire.Verbs) {
+		return otherVerb
+	}
+	return wire.Verbs[row].Counted()
+}
+
+// limit counts a verb that was over the rate limit.
+func (s *verbStats) limit(name string) { s[verbRow(name)].limited.Add(1) }
+
+// observe counts a verb that was answered with err.
 func (s *verbStats) observe(name string, err error, took time.Duration) {
 	result := resultOf(err)
-	if result == verbLimited { // by the limit of its tenant
+	if result == verbLimited { // the rate limit of its tenant
 		s.limit(name)
 		return
 	}
-	s[verbIndex(name)].durations[result].Observe(took)
+	s[verbRow(name)].durations[result].Observe(took)
 }
 
-// VerbStats are the verbs of one name that ended in one way.
+// VerbStats counts the verbs of one name and one result.
 type VerbStats struct {
 	Verb string
-	// Result is "ok"; "error": the client's request or a rule is the reason; "failed":
-	// the node, its modules or the cluster is; "limited": refused for its rate.
+	// Result is "ok", "error" (because of the client's request or a rule), "failed"
+	// (because of the node, its modules or the cluster) or "limited" (over the rate limit).
 	Result string
 	Count  uint64
-	// Durations are from the time the connection began to carry out the verb until its
-	// answer was queued. Empty where Result is "limited".
+	// Durations are measured from the start of the verb until its answer is queued. They
+	// are empty for "limited".
 	Durations histogram.Snapshot
 }
 
-// snapshot has all verbs that were asked for.
+// snapshot returns the verbs and results with a count, those of otherVerb last.
 func (s *verbStats) snapshot() (all []VerbStats) {
 	for i := range s {
 		for result := range verbLimited {
 			durations := s[i].durations[result].Snapshot()
 			if n := durations.Total(); n > 0 {
-				all = append(all, VerbStats{countedVerbs[i], verbResultNames[result], n, durations})
+				all = append(all, VerbStats{countedName(i), verbResultNames[result], n, durations})
 			}
 		}
 		if n := s[i].limited.Load(); n > 0 {
-			all = append(all, VerbStats{Verb: countedVerbs[i], Result: verbResultNames[verbLimited], Count: n})
+			all = append(all, VerbStats{Verb: countedName(i), Result: verbResultNames[verbLimited], Count: n})
 		}
 	}
 	return all

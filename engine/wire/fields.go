@@ -2,77 +2,72 @@ package wire
 
 import "strconv"
 
-// fields are the fields of a request that ActionHero does not have. At their
-// verb they are no words.
-var fields = [...]struct {
-	verb, name string
-	field      field
-}{
-	{"say", "key", fieldKey},
-	{"roomAdd", "since", fieldSince},
-	{"roomAdd", "presence", fieldPresence},
-	{"roomView", "limit", fieldLimit},
-	{"roomView", "cursor", fieldCursor},
-	{"roomHistory", "limit", fieldLimit},
-	{"roomHistory", "before", fieldBefore},
-	{"auth", "token", fieldToken},
-	{"resume", "session", fieldSession},
-	{"resume", "since", fieldSinces},
-}
-
 type field uint8
 
 const (
-	fieldKey field = iota
-	fieldSince
-	fieldPresence
-	fieldLimit
-	fieldCursor
-	fieldBefore
-	fieldToken
-	fieldSession
-	fieldSinces
+	noField field = iota
+	keyField
+	sinceField
+	presenceField
+	limitField
+	cursorField
+	beforeField
+	tokenField
+	sessionField
+	sincesField
 )
 
-// setField reports whether the verb has such a field of our own.
-func (r *Request) setField(name, value []byte) bool {
-	for i := range fields {
-		f := &fields[i]
-		if f.verb != r.Verb || f.name != string(name) {
-			continue
-		}
-		if value[0] != 'n' { // null is as good as nothing
-			if want := r.set(f.field, value); want != "" {
-				r.Fault = f.name + " must be " + want
-			}
-		}
-		return true
+// setField sets the field of that name and reports whether the verb has it.
+func (r *Request) setField(v *Verb, name, value []byte) bool {
+	f := v.field(name)
+	if f == nil {
+		return false
 	}
-	return false
+	if value[0] != 'n' { // null sets nothing
+		if want := r.set(f.kind, value); want != "" {
+			r.Fault = f.Name + " must be " + want
+		}
+	}
+	return true
 }
 
-// set returns what the value should have been, "" if it is that. It is a switch,
+// field returns the field of that name, nil if v has none or is nil.
+func (v *Verb) field(name []byte) *Field {
+	if v == nil {
+		return nil
+	}
+	for i := range v.Fields {
+		if v.Fields[i].Name == string(name) {
+			return &v.Fields[i]
+		}
+	}
+	return nil
+}
+
+// set sets a field and returns "", or what the value should have been. It is a switch,
 // and no function in the table, so that a Request need not be on the heap.
 func (r *Request) set(f field, value []byte) (want string) {
 	switch f {
-	case fieldKey:
+	case keyField:
 		return r.setKey(value)
-	case fieldSince:
+	case sinceField:
 		return r.setSince(value)
-	case fieldPresence:
+	case presenceField:
 		return r.setPresence(value)
-	case fieldLimit:
+	case limitField:
 		return r.setLimit(value)
-	case fieldCursor:
+	case cursorField:
 		return setString(&r.Cursor, value)
-	case fieldBefore:
+	case beforeField:
 		return setOffset(&r.Before, value)
-	case fieldSession:
+	case sessionField:
 		return setString(&r.Session, value)
-	case fieldSinces:
+	case sincesField:
 		return r.setSinces(value)
-	default:
+	case tokenField:
 		return setString(&r.Token, value)
+	default:
+		return ""
 	}
 }
 

@@ -8,36 +8,35 @@ import (
 
 // ParseLine parses a line of the socket transport, without its end:
 //
-//   - a verb and its words, separated by single spaces: say ROOM TEXT, roomAdd
-//     ROOM, auth TOKEN, resume SESSION, paramAdd KEY=VALUE,
-//     ...
-//   - a JSON object with "event": the same as a WebSocket frame;
-//   - any other JSON: an action, {"action":NAME,"params":{...}};
-//   - anything else: the action that the first word names, with the sticky
-//     parameters.
+//   - A verb and its words, separated by single spaces: say ROOM TEXT, roomAdd
+//     ROOM, auth TOKEN, resume SESSION, paramAdd KEY=VALUE, ...
+//   - A JSON object with "event", as in a WebSocket frame.
+//   - Any other JSON is an action: {"action":NAME,"params":{...}}.
+//   - The first word of any other line names an action, which is called with the
+//     sticky parameters.
 //
-// A line that begins like a JSON object or array and is none is refused, for it
-// cannot have been meant as the name of an action; so is a blank one, which
-// [Lines] does not give.
+// ErrJSON refuses a line that begins as a JSON object or array and is not valid JSON,
+// and a blank line, which [Lines] never returns.
 //
-// Errors: ErrJSON, ErrUTF8, ErrDepth, each with a text for the client.
+// The errors are ErrJSON, ErrUTF8 and ErrDepth; each has a text for the client.
 func ParseLine(line []byte) (Request, error) {
-	first, rest, spoken := bytes.Cut(line, []byte(" "))
-	for _, v := range verbs {
-		if string(first) != v {
+	first, words, given := bytes.Cut(line, []byte(" "))
+	for i := range Verbs {
+		v := &Verbs[i]
+		if string(first) != v.Name || v.Name == actionVerb { // a line names its action without the verb
 			continue
 		}
-		if !utf8.Valid(rest) {
+		if !utf8.Valid(words) {
 			return Request{}, ErrUTF8
 		}
-		return parseWords(v, string(rest), spoken), nil
+		return parseWords(v, string(words), given), nil
 	}
 	value, err := check(line)
 	switch {
 	case err == nil && value[0] == '{':
 		return parseObject(value), nil
 	case err == nil && value[0] != 'n':
-		return Request{Verb: "action"}, nil // no name: the action before
+		return Request{Verb: actionVerb}, nil // without a name it repeats the last action
 	case err != nil && err != ErrJSON:
 		return Request{}, err
 	}
@@ -45,25 +44,24 @@ func ParseLine(line []byte) (Request, error) {
 	if len(name) == 0 || name[0] == '{' || name[0] == '[' {
 		return Request{}, ErrJSON
 	}
-	return Request{Verb: "action", Action: string(name)}, nil // null as well, as in ActionHero
+	return Request{Verb: actionVerb, Action: string(name)}, nil // also null, as in ActionHero
 }
 
-// parseWords takes the words behind a verb. spoken is false if there was not
-// even a space.
-func parseWords(verb, rest string, spoken bool) Request {
-	r := Request{Verb: verb}
-	if verb == "auth" {
-		r.Token, _, _ = strings.Cut(rest, " ")
-		return r
+// parseWords parses the words after a verb. given is false for a line that is only the
+// verb.
+func parseWords(v *Verb, words string, given bool) Request {
+	r := Request{Verb: v.Name}
+	first, rest, _ := strings.Cut(words, " ")
+	switch v.argument {
+	case tokenField:
+		r.Token = first
+	case sessionField:
+		r.Session = first
+	default:
+		r.Room, r.RoomGiven, r.Text = first, given, rest
+		second, _, _ := strings.Cut(rest, " ")
+		r.setParam(v, first, second)
 	}
-	if verb == "resume" {
-		r.Session, _, _ = strings.Cut(rest, " ")
-		return r
-	}
-	r.RoomGiven = spoken
-	r.Room, r.Text, _ = strings.Cut(rest, " ")
-	second, _, _ := strings.Cut(r.Text, " ")
-	r.setParam(r.Room, second)
 	return r
 }
 
@@ -75,7 +73,7 @@ func parseObject(value []byte) Request {
 			return parseEvent(members)
 		}
 	}
-	r := Request{Verb: "action"}
+	r := Request{Verb: actionVerb}
 	r.setAction(members)
 	return r
 }

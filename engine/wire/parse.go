@@ -2,17 +2,11 @@ package wire
 
 import "encoding/json"
 
-// verbs are those that a line may begin with.
-var verbs = [...]string{
-	"say", "roomAdd", "roomLeave", "roomView", "roomHistory", "detailsView", "documentation", "auth", "resume",
-	"quit", "exit", "paramAdd", "paramDelete", "paramView", "paramsView", "paramsDelete",
-}
-
-// ParseRequest parses the text of a WebSocket message. JSON that is no object
-// is a request without a verb. Of members with one name the last counts, as in
-// JavaScript.
+// ParseRequest parses the text of a WebSocket message. JSON that is not an object
+// becomes a request without a verb. Of members with the same name the last one counts,
+// as in JavaScript.
 //
-// Errors: ErrJSON, ErrUTF8, ErrDepth, each with a text for the client.
+// The errors are ErrJSON, ErrUTF8 and ErrDepth; each has a text for the client.
 func ParseRequest(frame []byte) (Request, error) {
 	value, err := check(frame)
 	if err != nil {
@@ -24,16 +18,16 @@ func ParseRequest(frame []byte) (Request, error) {
 	var few [16]member
 	members := collect(few[:0], value)
 	r := parseEvent(members)
-	if r.Verb != "action" {
+	if r.Verb != actionVerb {
 		r.Data = r.echo(members, len(value))
 	}
 	return r, nil
 }
 
-// collect appends the members of an object. A name that comes again keeps its
-// first place and gets its last value.
+// collect appends the members of an object to dst. A repeated name keeps its first place
+// and takes its last value.
 func collect(dst []member, object []byte) []member {
-	var places map[string]int // of the names, once there are many
+	var places map[string]int // by name; nil while the members fit into dst's first array
 next:
 	for w := walkInto(object); !w.done(); {
 		m := w.member()
@@ -62,14 +56,14 @@ next:
 	return dst
 }
 
-// parseEvent makes a request, but for Data, of the members of an object.
+// parseEvent returns the request of an object's members, without Data.
 func parseEvent(members []member) Request {
 	var r Request
 	var room []byte
 	for _, m := range members {
 		switch string(m.name()) {
 		case "event":
-			r.Verb = verbOf(m.value)
+			r.Verb = verbName(m.value)
 		case "messageId":
 			r.setID(m.value)
 		case "room":
@@ -78,10 +72,11 @@ func parseEvent(members []member) Request {
 			}
 		}
 	}
-	if r.Verb == "action" {
+	if r.Verb == actionVerb {
 		r.setAction(members)
 		return r
 	}
+	v := FindVerb(r.Verb)
 	var w words
 	if room != nil {
 		w.add(&r, room)
@@ -96,21 +91,22 @@ func parseEvent(members []member) Request {
 			}
 			w.add(&r, m.value)
 		default:
-			if !r.setField(name, m.value) {
+			if !r.setField(v, name, m.value) {
 				w.add(&r, m.value)
 			}
 		}
 	}
-	w.end(&r)
+	w.end(&r, v)
 	return r
 }
 
-func verbOf(value []byte) string {
+// verbName returns the text of value. The name of a known verb is not allocated.
+func verbName(value []byte) string {
 	if value[0] == '"' {
 		inner := value[1 : len(value)-1]
-		for _, v := range verbs {
-			if string(inner) == v {
-				return v // no allocation
+		for i := range Verbs {
+			if string(inner) == Verbs[i].Name {
+				return Verbs[i].Name
 			}
 		}
 	}
@@ -124,8 +120,8 @@ func (r *Request) setID(value []byte) {
 	}
 }
 
-// setAction takes the action's name, parameters and, if there is none yet, the
-// messageId from among them.
+// setAction sets the name and the parameters of an action, and the messageId of the
+// parameters if the request has none of its own.
 func (r *Request) setAction(members []member) {
 	var name []byte
 	for _, m := range members {
@@ -163,9 +159,10 @@ func (r *Request) setAction(members []member) {
 	}
 }
 
-// echo is the object that an error gives back. A token or session is left out:
-// what is secret is not sent around.
+// echo returns the object that an error gives back: the members without event,
+// messageId, a truthy room, and the secrets of the verb.
 func (r *Request) echo(members []member, size int) json.RawMessage {
+	v := FindVerb(r.Verb)
 	data := append(make([]byte, 0, size), '{')
 	for _, m := range members {
 		switch string(m.name()) {
@@ -175,14 +172,9 @@ func (r *Request) echo(members []member, size int) json.RawMessage {
 			if !falsy(m.value) {
 				continue
 			}
-		case "token":
-			if r.Verb == "auth" {
-				continue
-			}
-		case "session":
-			if r.Verb == "resume" {
-				continue
-			}
+		}
+		if f := v.field(m.name()); f != nil && f.secret {
+			continue
 		}
 		if len(data) > 1 {
 			data = append(data, ',')

@@ -2,11 +2,11 @@ package wire
 
 import "strings"
 
-// words gathers the words of a request, in ActionHero's sense, while they come.
+// words collects the words of a request by ActionHero's rule: see [Request.Room].
 type words struct {
 	n      int
 	second string
-	text   []byte // of the words behind the room, once there are two
+	text   []byte // the words after the room, once there are two
 }
 
 func (w *words) add(r *Request, value []byte) {
@@ -27,7 +27,7 @@ func (w *words) add(r *Request, value []byte) {
 	}
 }
 
-// wordOf is the text of a word; that of null is empty.
+// wordOf returns the text of a word; the text of null is empty.
 func wordOf(value []byte) string {
 	if value[0] == '"' {
 		return unquote(value)
@@ -35,25 +35,30 @@ func wordOf(value []byte) string {
 	return string(appendText(nil, value, ""))
 }
 
-func (w *words) end(r *Request) {
+// end sets the fields that depend on all words. v is nil for an unknown verb.
+func (w *words) end(r *Request, v *Verb) {
 	r.Text = w.second
 	if w.text != nil {
 		r.Text = string(w.text)
 	}
-	r.setParam(r.Room, w.second)
+	if v != nil {
+		r.setParam(v, r.Room, w.second)
+	}
 }
 
-// setParam gives the verbs of parameters their words. One that is "k=v=w" sets
-// k to v, as ActionHero does.
-func (r *Request) setParam(first, second string) {
-	switch r.Verb {
-	case "paramAdd":
-		r.Key, r.Value = first, second
-		if key, rest, ok := strings.Cut(first, "="); ok {
-			r.Key = key
-			r.Value, _, _ = strings.Cut(rest, "=")
-		}
-	case "paramDelete", "paramView":
-		r.Key = first
+// setParam sets Key and Value for the verbs of parameters. A first word "k=v=w" sets k to
+// v, as in ActionHero.
+func (r *Request) setParam(v *Verb, first, second string) {
+	if v.pair == 0 {
+		return
+	}
+	r.Key = first
+	if v.pair == 1 {
+		return
+	}
+	r.Value = second
+	if key, rest, ok := strings.Cut(first, "="); ok {
+		r.Key = key
+		r.Value, _, _ = strings.Cut(rest, "=")
 	}
 }

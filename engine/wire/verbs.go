@@ -1,0 +1,90 @@
+package wire
+
+// Verb is a row of [Verbs].
+type Verb struct {
+	Name string
+
+	// Price is what the verb takes of the rate limit of its connection
+	// (limits.verbsPerSecond), in verbs. The engine takes less for a roomAdd to a room
+	// that the connection is in, and never more than the limit's burst.
+	Price float64
+
+	// Group is the name under which several verbs are counted as one; "" means Name.
+	Group string
+
+	// Listed says for which connections the verb documentation lists the verb.
+	Listed Listed
+
+	// Fields are the fields of a JSON request that ActionHero does not have. At their
+	// verb they are not words.
+	Fields []Field
+
+	argument field // takes the first word of a line; noField: the words are a room and a text
+	pair     int   // number of words that are a name and a value: 0, 1 or 2
+}
+
+// Field is a field of a verb's JSON request.
+type Field struct {
+	Name   string
+	kind   field
+	secret bool // an error does not give it back
+}
+
+// Listed selects connections.
+type Listed uint8
+
+// The connections for which a verb is listed.
+const (
+	Always       Listed = iota
+	WithTokens          // the tenant has tokens
+	WithSessions        // the connection has a session
+	OnSocket            // the transport is the socket; on others the verb does not exist
+)
+
+// Verbs are the commands of clients, in the order in which the verb documentation
+// lists them. Do not change them. The engine has a function for each but action, quit
+// and exit, which it runs beside the others.
+var Verbs = [...]Verb{
+	{Name: "roomAdd", Price: 1, Fields: []Field{{Name: "since", kind: sinceField}, {Name: "presence", kind: presenceField}}},
+	{Name: "roomLeave", Price: 1},
+	{Name: "roomView", Price: 1, Fields: []Field{{Name: "limit", kind: limitField}, {Name: "cursor", kind: cursorField}}},
+	{Name: "roomHistory", Price: 1, Fields: []Field{{Name: "limit", kind: limitField}, {Name: "before", kind: beforeField}}},
+	{Name: "say", Price: 1, Fields: []Field{{Name: "key", kind: keyField}}},
+	{Name: "detailsView", Price: 0.1}, // ActionHero's client sends it again and again
+	{Name: "documentation", Price: 1},
+	{Name: "quit", Price: 1},
+	{Name: "exit", Price: 1},
+	{Name: actionVerb, Price: 1},
+	{Name: "auth", Price: 10, Listed: WithTokens, argument: tokenField, // a signature is verified
+		Fields: []Field{{Name: "token", kind: tokenField, secret: true}}},
+	{Name: "resume", Price: 1, Listed: WithSessions, argument: sessionField,
+		Fields: []Field{{Name: "session", kind: sessionField, secret: true}, {Name: "since", kind: sincesField}}},
+	{Name: "paramAdd", Price: 0.1, Group: params, Listed: OnSocket, pair: 2},
+	{Name: "paramDelete", Price: 0.1, Group: params, Listed: OnSocket, pair: 1},
+	{Name: "paramView", Price: 0.1, Group: params, Listed: OnSocket, pair: 1},
+	{Name: "paramsView", Price: 0.1, Group: params, Listed: OnSocket},
+	{Name: "paramsDelete", Price: 0.1, Group: params, Listed: OnSocket},
+}
+
+const (
+	actionVerb = "action"
+	params     = "params" // the group of the verbs of parameters
+)
+
+// FindVerb returns the verb of that name, nil if there is none.
+func FindVerb(name string) *Verb {
+	for i := range Verbs {
+		if Verbs[i].Name == name {
+			return &Verbs[i]
+		}
+	}
+	return nil
+}
+
+// Counted is the name under which the verb is counted.
+func (v *Verb) Counted() string {
+	if v.Group != "" {
+		return v.Group
+	}
+	return v.Name
+}
