@@ -41,12 +41,12 @@ func (e *Engine) decide(ctx context.Context, ev *Event) Verdict {
 	if !e.middleware.Asks(ev.Hook, ev.Tenant, ev.Room) {
 		return Verdict{}
 	}
-	hook, begun := ev.Hook, time.Now()
+	at, begun := ev.Hook, time.Now()
 	v := e.middleware.Decide(ctx, ev)
-	if ctx.Err() != nil && hook != HookLeave && hook != HookDisconnect {
+	if ctx.Err() != nil && at != HookLeave && at != HookDisconnect {
 		v = Verdict{Outcome: Failed}
 	}
-	e.stats.chains[hook][v.Outcome].Observe(time.Since(begun))
+	e.stats.chains[at][v.Outcome].Observe(time.Since(begun))
 	return v
 }
 

@@ -218,11 +218,11 @@ type Presence interface {
 	// node is this node's as well, until that one removes him. m.Profile may be
 	// kept: nobody writes to it again.
 	Add(ctx context.Context, room RoomID, m Presentee) error
-	// Part begins the end of a membership of this node, before leave is run: from
+	// BeginLeave begins the end of a membership of this node, before leave is run: from
 	// now on the member is handed to nobody as lost. gone says that he was: then
 	// leave is another node's to run. Remove follows, or Add, which undoes it.
 	// Asking again is asking once. Errors: ErrUnavailable, ErrUnknown.
-	Part(ctx context.Context, room RoomID, id string) (gone bool, err error)
+	BeginLeave(ctx context.Context, room RoomID, id string) (gone bool, err error)
 	// Remove takes a member of this node out; who is not there is no error. It is
 	// done in the end, also after an error.
 	Remove(ctx context.Context, room RoomID, id string) error

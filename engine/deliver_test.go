@@ -151,7 +151,7 @@ func TestACrowdIsTheSameAsLongAsItsMembersAre(t *testing.T) {
 		clients := n.crowd()
 		var last *engine.Crowd
 		n.mw.Say = func(ev *engine.Event, _ []engine.Member) engine.Delivery {
-			last = ev.Crowd
+			last = ev.Snapshot
 			return engine.Delivery{All: engine.AsIs}
 		}
 		ask := func() *engine.Crowd {

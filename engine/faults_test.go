@@ -91,7 +91,7 @@ func (s *shaky) Add(ctx context.Context, room engine.RoomID, m engine.Presentee)
 	return s.added
 }
 
-func (s *shaky) Part(ctx context.Context, room engine.RoomID, id string) (bool, error) {
+func (s *shaky) BeginLeave(ctx context.Context, room engine.RoomID, id string) (bool, error) {
 	s.mu.Lock()
 	gone, err := s.gone[id], s.fail["Part"]
 	s.parts++
@@ -99,7 +99,7 @@ func (s *shaky) Part(ctx context.Context, room engine.RoomID, id string) (bool, 
 	if gone || err != nil {
 		return gone, err
 	}
-	return s.Presence.Part(ctx, room, id)
+	return s.Presence.BeginLeave(ctx, room, id)
 }
 
 // fails has calls of a method fail from now on; nil: no more.

@@ -262,7 +262,7 @@ func TestNodeIsReadyWhenItIsInTheCluster(t *testing.T) {
 			ran := make(chan error, 1)
 			go func() { ran <- e.Run(ctx) }()
 			synctest.Wait()
-			if e.Open() == nil {
+			if e.Accepting() == nil {
 				w.Errorf("with the starting rooms %q clients are let in before the node is in the cluster", rooms)
 			}
 			close(late.goOn)

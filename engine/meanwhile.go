@@ -39,11 +39,11 @@ func (m *meanwhile) change(f func(list []*func()) []*func()) {
 	m.list.Store(&list)
 }
 
-// Meanwhile has look called again and again while much is written, from any
+// WhileWriting has look called again and again while much is written, from any
 // goroutine and several at once, until end is called. A transport looks whether
 // clients have said something, and must not wait. Calls that have begun may
 // outlast end.
-func (e *Engine) Meanwhile(look func()) (end func()) {
+func (e *Engine) WhileWriting(look func()) (end func()) {
 	e.meanwhile.change(func(list []*func()) []*func() { return append(list, &look) })
 	return func() {
 		e.meanwhile.change(func(list []*func()) []*func() {

@@ -10,8 +10,8 @@ func TestWritersLookUpBetweenSlices(t *testing.T) {
 		e := &Engine{}
 		d.w.meanwhile = &e.meanwhile
 		first, second := 0, 0
-		end := e.Meanwhile(func() { first++ })
-		defer e.Meanwhile(func() { second++ })()
+		end := e.WhileWriting(func() { first++ })
+		defer e.WhileWriting(func() { second++ })()
 		h := d.hall(3*slice + 1)
 		say := func() {
 			h.post("to many")

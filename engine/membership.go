@@ -267,7 +267,7 @@ func (e *Engine) part(ctx context.Context, m *member, cause Cause) (ours bool, e
 		return false, nil
 	}
 	for {
-		gone, err := e.cluster.Presence.Part(ctx, id, m.conn.ID())
+		gone, err := e.cluster.Presence.BeginLeave(ctx, id, m.conn.ID())
 		switch {
 		case err == nil:
 			return !gone, nil

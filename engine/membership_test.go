@@ -167,13 +167,13 @@ func TestEffectsOfAJoinComeAfterItsAnswer(t *testing.T) {
 // A rule may destroy the room that is being joined, or said in: nobody waits for
 // himself.
 func TestRuleMayDestroyTheRoomItIsAskedAbout(t *testing.T) {
-	for _, hook := range []engine.Hook{engine.HookJoin, engine.HookLeave, engine.HookOnSayReceive} {
-		t.Run(hook.String(), func(t *testing.T) {
+	for _, at := range []engine.Hook{engine.HookJoin, engine.HookLeave, engine.HookOnSayReceive} {
+		t.Run(at.String(), func(t *testing.T) {
 			inWorld(t, func(w *world) {
 				n := w.node("n")
 				a, b := n.client(), n.client()
 				b.do(roomAdd("r"))
-				n.on(hook, func(ev *engine.Event) engine.Verdict {
+				n.on(at, func(ev *engine.Event) engine.Verdict {
 					if ev.Message.Text == "this room has been deleted" {
 						// Once is enough: this would not end.
 						return allow(engine.Effect{Room: &engine.RoomEffect{Name: "r"}}, destroy("r"))

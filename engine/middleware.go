@@ -112,8 +112,8 @@ type Event struct {
 	Sequence uint64          // counts the messages of the room on this node
 	Extra    json.RawMessage // a JSON object; nil: nothing
 
-	// Crowd is the same for the same members: see [Crowd]. say alone; nil: unknown.
-	Crowd *Crowd
+	// Snapshot is the same for the same members: see [Snapshot]. say alone; nil: unknown.
+	Snapshot *Crowd
 
 	// action.
 	Action string

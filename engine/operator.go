@@ -64,8 +64,8 @@ func (e *Engine) Nodes(ctx context.Context) ([]string, error) {
 // HasTenant says whether the settings in use have the tenant.
 func (e *Engine) HasTenant(name string) bool { return e.settings.Load().tenants[name] != nil }
 
-// Open returns nil while clients are let in, else why they are not.
-func (e *Engine) Open() error {
+// Accepting returns nil while clients are let in, else why they are not.
+func (e *Engine) Accepting() error {
 	select {
 	case <-e.ready:
 	default:

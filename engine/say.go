@@ -168,7 +168,7 @@ func (d *delivery) answer(p wire.Payload) *wire.Frame {
 func (e *Engine) deliverAsked(ctx context.Context, d *delivery, p wire.Payload) {
 	r := d.room
 	ev := eventOf(r.id, p, r.sequence)
-	ev.Crowd = &d.crowd.known
+	ev.Snapshot = &d.crowd.known
 	v := e.askMembers(ctx, &ev, d.crowd.forMiddleware())
 	if v.Release != nil {
 		defer v.Release()

@@ -104,9 +104,9 @@ func TestRulesHearWhenAMemberJoined(t *testing.T) {
 	inWorld(t, func(w *world) {
 		n := w.node("n")
 		heard := map[engine.Hook]int64{}
-		for _, hook := range []engine.Hook{engine.HookJoin, engine.HookOnSayReceive, engine.HookLeave} {
-			n.on(hook, func(ev *engine.Event) engine.Verdict {
-				heard[hook] = ev.JoinedAt
+		for _, at := range []engine.Hook{engine.HookJoin, engine.HookOnSayReceive, engine.HookLeave} {
+			n.on(at, func(ev *engine.Event) engine.Verdict {
+				heard[at] = ev.JoinedAt
 				return allow()
 			})
 		}

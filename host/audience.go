@@ -42,8 +42,8 @@ const maxAudiences = 8
 func (s *scratch) audience(d *declared) *audience {
 	key := audienceKey{d.perUnit.key, d.varies}
 	var newest *audience
-	if s.event.Crowd != nil {
-		newest, _ = s.event.Crowd.Derived.Load().(*audience)
+	if s.event.Snapshot != nil {
+		newest, _ = s.event.Snapshot.Derived.Load().(*audience)
 	}
 	for a := newest; a != nil; a = a.next {
 		if a.key == key {
@@ -51,16 +51,16 @@ func (s *scratch) audience(d *declared) *audience {
 		}
 	}
 	a := newAudience(key, s.members, &d.perUnit)
-	if s.event.Crowd == nil {
+	if s.event.Snapshot == nil {
 		return a
 	}
 	if newest != nil && newest.more+1 < maxAudiences { // else all others are forgotten
 		a.next, a.more = newest, newest.more+1
 	}
 	if newest == nil {
-		s.event.Crowd.Derived.CompareAndSwap(nil, a)
+		s.event.Snapshot.Derived.CompareAndSwap(nil, a)
 	} else {
-		s.event.Crowd.Derived.CompareAndSwap(newest, a)
+		s.event.Snapshot.Derived.CompareAndSwap(newest, a)
 	}
 	return a
 }

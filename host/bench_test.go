@@ -35,7 +35,7 @@ func one(members int) (*engine.Event, []engine.Member) {
 	if members == 0 {
 		return ev, nil
 	}
-	ev.Hook, ev.Conn, ev.Crowd = engine.HookSay, nil, new(engine.Crowd)
+	ev.Hook, ev.Conn, ev.Snapshot = engine.HookSay, nil, new(engine.Crowd)
 	return ev, crowd(members)
 }
 

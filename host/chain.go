@@ -148,11 +148,11 @@ func inRoom(h engine.Hook) bool {
 }
 
 // chain is who is asked about the event.
-func (t *tenant) chain(hook engine.Hook, room, action string) []*entry {
-	if hook == engine.HookAction {
+func (t *tenant) chain(at engine.Hook, room, action string) []*entry {
+	if at == engine.HookAction {
 		return t.doers[action]
 	}
-	return t.chains[hook].in(room)
+	return t.chains[at].in(room)
 }
 
 // Asks implements [engine.Middleware].

@@ -50,8 +50,8 @@ func (h *Host) Decide(ctx context.Context, ev *engine.Event) engine.Verdict {
 
 // strange is the verdict about a tenant that the rules do not name: what no rules
 // watch over is not let through. Who leaves, leaves.
-func strange(hook engine.Hook) engine.Verdict {
-	if hook == engine.HookLeave || hook == engine.HookDisconnect {
+func strange(at engine.Hook) engine.Verdict {
+	if at == engine.HookLeave || at == engine.HookDisconnect {
 		return engine.Verdict{}
 	}
 	return engine.Verdict{Outcome: engine.Denied, Reason: "this tenant has no rules"}

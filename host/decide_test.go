@@ -83,17 +83,17 @@ func TestReservedNamesAreRefused(t *testing.T) {
 
 func TestEveryHookIsAsked(t *testing.T) {
 	h, _ := start(t, Config{}, goEntry(`{}`))
-	for _, hook := range []engine.Hook{engine.HookConnect, engine.HookJoin, engine.HookLeave, engine.HookDisconnect} {
-		ev := &engine.Event{Hook: hook, Tenant: "t", Room: "deny me", Conn: &engine.Profile{User: "deny me"}}
-		if !h.Asks(hook, "t", "deny me") {
-			t.Errorf("%v: not asked", hook)
+	for _, at := range []engine.Hook{engine.HookConnect, engine.HookJoin, engine.HookLeave, engine.HookDisconnect} {
+		ev := &engine.Event{Hook: at, Tenant: "t", Room: "deny me", Conn: &engine.Profile{User: "deny me"}}
+		if !h.Asks(at, "t", "deny me") {
+			t.Errorf("%v: not asked", at)
 		}
 		if v := h.Decide(context.Background(), ev); v.Outcome != engine.Denied || v.Reason != "me" {
-			t.Errorf("%v: %+v", hook, v)
+			t.Errorf("%v: %+v", at, v)
 		}
 		ev.Room, ev.Conn = "rewrite x", &engine.Profile{User: "rewrite x"}
 		if v := h.Decide(context.Background(), ev); v.Outcome != engine.Failed {
-			t.Errorf("%v: nothing can be rewritten there: %+v", hook, v)
+			t.Errorf("%v: nothing can be rewritten there: %+v", at, v)
 		}
 	}
 }
@@ -172,15 +172,15 @@ func TestEntriesListenToTheirRooms(t *testing.T) {
 
 func TestATenantWithoutRulesIsNotServed(t *testing.T) {
 	h, _ := start(t, Config{})
-	for hook, want := range map[engine.Hook]engine.Outcome{
+	for at, want := range map[engine.Hook]engine.Outcome{
 		engine.HookConnect: engine.Denied, engine.HookJoin: engine.Denied, engine.HookOnSayReceive: engine.Denied,
 		engine.HookAction: engine.Denied, engine.HookLeave: engine.Allowed, engine.HookDisconnect: engine.Allowed,
 	} {
-		if v := h.Decide(context.Background(), &engine.Event{Hook: hook, Tenant: "other", Room: "r"}); v.Outcome != want {
-			t.Errorf("%v: %+v", hook, v)
+		if v := h.Decide(context.Background(), &engine.Event{Hook: at, Tenant: "other", Room: "r"}); v.Outcome != want {
+			t.Errorf("%v: %+v", at, v)
 		}
-		if !h.Asks(hook, "other", "r") {
-			t.Errorf("%v: it is not asked", hook)
+		if !h.Asks(at, "other", "r") {
+			t.Errorf("%v: it is not asked", at)
 		}
 	}
 	if d := h.Deliver(context.Background(), &engine.Event{Hook: engine.HookSay, Tenant: "other", Room: "r"}, nil); d.All != engine.Nothing || !h.Asks(engine.HookSay, "other", "r") {

@@ -46,7 +46,7 @@ func heard(t *testing.T, h *Host, text string, members []engine.Member) []string
 func heardIn(t *testing.T, h *Host, text string, members []engine.Member, c *engine.Crowd) []string {
 	t.Helper()
 	ev := said(text)
-	ev.Hook, ev.Conn, ev.Crowd = engine.HookSay, nil, c
+	ev.Hook, ev.Conn, ev.Snapshot = engine.HookSay, nil, c
 	d := h.Deliver(context.Background(), ev, members)
 	out := make([]string, len(members))
 	for i := range out {

@@ -84,8 +84,8 @@ func writeEvent(b []byte, ev *engine.Event, fields []abi.Field) {
 
 // speaks reports whether events of the hook have a message. What an event does not have is
 // empty, and absent from the frame; but an empty message is one.
-func speaks(hook engine.Hook) bool {
-	return hook == engine.HookOnSayReceive || hook == engine.HookSay
+func speaks(at engine.Hook) bool {
+	return at == engine.HookOnSayReceive || at == engine.HookSay
 }
 
 func eventField(ev *engine.Event, f abi.Field) []byte {

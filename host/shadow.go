@@ -146,14 +146,14 @@ func (r *run) compare() {
 
 // saidAt names the verdict of a return value at a hook. An action is answered
 // by "rewritten" too.
-func saidAt(hook engine.Hook, code int32) string {
+func saidAt(at engine.Hook, code int32) string {
 	switch code {
 	case abi.Deny:
 		return SaidDeny
 	case abi.Drop:
 		return SaidDrop
 	case abi.Rewritten:
-		if hook != engine.HookAction {
+		if at != engine.HookAction {
 			return SaidRewrite
 		}
 	}

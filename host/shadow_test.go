@@ -63,9 +63,9 @@ func TestNothingComesOfWhatAShadowDoes(t *testing.T) {
 	if wait, _ := real.Take(context.Background(), store.Key{Tenant: "t", Module: "go", Name: "bucket"}, 2, 2, time.Second); wait != 0 {
 		t.Error("a shadow took tokens")
 	}
-	for _, hook := range []engine.Hook{engine.HookJoin, engine.HookLeave} { // they are told what to do by the room's name
-		if v := h.Decide(context.Background(), &engine.Event{Hook: hook, Tenant: "t", Room: "deny no", Conn: alice()}); v.Outcome != engine.Allowed {
-			t.Errorf("%v: %+v", hook, v)
+	for _, at := range []engine.Hook{engine.HookJoin, engine.HookLeave} { // they are told what to do by the room's name
+		if v := h.Decide(context.Background(), &engine.Event{Hook: at, Tenant: "t", Room: "deny no", Conn: alice()}); v.Outcome != engine.Allowed {
+			t.Errorf("%v: %+v", at, v)
 		}
 	}
 	want := `go leave deny "no" done allow; go join deny "no" done allow`

@@ -95,6 +95,6 @@ func (s *Server) readiness(ctx context.Context, checks []Check) Readiness {
 	return r
 }
 
-func (s *Server) engineReady(context.Context) error { return s.cfg.Engine.Open() }
+func (s *Server) engineReady(context.Context) error { return s.cfg.Engine.Accepting() }
 
 func (s *Server) clusterReady(context.Context) error { return s.cfg.Engine.ClusterHealth() }

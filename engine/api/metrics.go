@@ -59,7 +59,7 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 
 func (c *collector) node(m sample) {
 	e := c.server.cfg.Engine
-	m.gauge("moot_open", "1 while clients are let in.", oneIf(e.Open() == nil))
+	m.gauge("moot_open", "1 while clients are let in.", oneIf(e.Accepting() == nil))
 	st := e.Stats()
 	m.gauge("moot_cluster_healthy", "1 while the node gets on with the cluster.", oneIf(e.ClusterHealth() == nil))
 	m.cluster(st.Cluster)

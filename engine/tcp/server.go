@@ -62,7 +62,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	if err != nil {
 		return err
 	}
-	defer s.Engine.Meanwhile(poller.Poll)()
+	defer s.Engine.WhileWriting(poller.Poll)()
 	var failed error
 	err = poller.Run(ctx, func(ctx context.Context) { failed = s.serve(ctx, l, poller) })
 	return cmp.Or(failed, err)

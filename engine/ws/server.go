@@ -118,7 +118,7 @@ func (s *Server) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer s.cfg.Engine.Meanwhile(poller.Poll)()
+	defer s.cfg.Engine.WhileWriting(poller.Poll)()
 	return poller.Run(ctx, func(ctx context.Context) {
 		var open sync.WaitGroup
 		s.serve(ctx, func(a arrival) {

@@ -80,18 +80,18 @@ func (j *JSON) UnmarshalYAML(decode func(any) error) error {
 
 // event is e as the engine has it. The error says what in it cannot be.
 func (e *Event) event(tenant string) (*engine.Event, error) {
-	hook := engine.HookNamed(e.Hook)
-	if hook == 0 {
+	at := engine.HookNamed(e.Hook)
+	if at == 0 {
 		var names []string
 		for h := engine.HookConnect; h <= engine.HookAction; h++ {
 			names = append(names, h.String())
 		}
 		return nil, fmt.Errorf("there is no hook %q; there are %s", e.Hook, strings.Join(names, ", "))
 	}
-	if hook == engine.HookSay && e.Connection != nil {
+	if at == engine.HookSay && e.Connection != nil {
 		return nil, fmt.Errorf("say has receivers, no connection: name it under receivers")
 	}
-	if hook != engine.HookSay && len(e.Receivers) > 0 {
+	if at != engine.HookSay && len(e.Receivers) > 0 {
 		return nil, fmt.Errorf("%s has a connection, and no receivers: those are of say", e.Hook)
 	}
 	if e.Tenant != "" && e.Tenant != tenant {
@@ -100,7 +100,7 @@ func (e *Event) event(tenant string) (*engine.Event, error) {
 	if e.Message != nil && e.JSON != nil {
 		return nil, fmt.Errorf("the message is text (message) or another value (json), not both")
 	}
-	ev := &engine.Event{Hook: hook, Tenant: tenant, Room: e.Room, From: e.From, Context: e.Context, Cause: engine.Cause(e.Cause),
+	ev := &engine.Event{Hook: at, Tenant: tenant, Room: e.Room, From: e.From, Context: e.Context, Cause: engine.Cause(e.Cause),
 		Action: e.Action, Params: json.RawMessage(e.Params), SentAt: e.SentAt, Sequence: e.Sequence, Caused: e.Caused}
 	switch {
 	case e.JSON != nil:

@@ -169,7 +169,7 @@ func whoPartsIsNotHandedOver(w *world) {
 	part := func(room engine.RoomID, i int) {
 		w.Helper()
 		for range 2 { // asking again is asking once
-			gone, err := peers[0].Presence.Part(w.ctx, room, peers[0].member(i).ID)
+			gone, err := peers[0].Presence.BeginLeave(w.ctx, room, peers[0].member(i).ID)
 			w.must(err)
 			if gone {
 				w.Errorf("%s is another node's", peers[0].member(i).ID)

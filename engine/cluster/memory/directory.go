@@ -114,8 +114,8 @@ func (n *node) Add(ctx context.Context, room engine.RoomID, m engine.Presentee) 
 	return n.hub.directory.add(room, m, s)
 }
 
-// Part implements engine.Presence.
-func (n *node) Part(ctx context.Context, room engine.RoomID, id string) (gone bool, err error) {
+// BeginLeave implements engine.Presence.
+func (n *node) BeginLeave(ctx context.Context, room engine.RoomID, id string) (gone bool, err error) {
 	s, err := n.up(ctx)
 	if err != nil {
 		return false, err

@@ -79,7 +79,7 @@ func TestMembersOfANodeThatWasTakenForDeadJoinAgain(t *testing.T) {
 	// answers.
 	parted := make(chan bool)
 	go func() {
-		gone, err := a.Part(tr.ctx, tr.rooms[0], ids[0])
+		gone, err := a.BeginLeave(tr.ctx, tr.rooms[0], ids[0])
 		if err != nil {
 			t.Error(err)
 		}
@@ -99,7 +99,7 @@ func TestMembersOfANodeThatWasTakenForDeadJoinAgain(t *testing.T) {
 	tr.must(a.Add(tr.ctx, tr.rooms[0], engine.Presentee{ID: ids[0]}))
 	tr.counts(a, 5)
 	for _, id := range ids {
-		gone, err := a.Part(tr.ctx, tr.rooms[0], id)
+		gone, err := a.BeginLeave(tr.ctx, tr.rooms[0], id)
 		if err != nil || gone {
 			t.Errorf("part: %v, %v", gone, err)
 		}
@@ -124,7 +124,7 @@ func TestWhatRedisDidNotHearItIsTold(t *testing.T) {
 		}
 	}
 	fails("remove", a.Remove(tr.ctx, tr.rooms[0], ids[0]))
-	_, err := a.Part(tr.ctx, tr.rooms[0], ids[1])
+	_, err := a.BeginLeave(tr.ctx, tr.rooms[0], ids[1])
 	fails("part", err)
 	fails("add", a.Add(tr.ctx, tr.rooms[0], engine.Presentee{ID: "late"}))
 	a.wire.mend()

@@ -151,8 +151,8 @@ func (n *Node) addition(room engine.RoomID, m engine.Presentee) (keys []string, 
 		[]any{process, m.ID, record(m), key, room.Room}
 }
 
-// Part implements engine.Presence.
-func (n *Node) Part(ctx context.Context, room engine.RoomID, id string) (gone bool, err error) {
+// BeginLeave implements engine.Presence.
+func (n *Node) BeginLeave(ctx context.Context, room engine.RoomID, id string) (gone bool, err error) {
 	if err := n.up(ctx); err != nil {
 		return false, err
 	}

@@ -286,7 +286,7 @@ func (r *round) churn(e *ear) {
 		if k >= 5 {
 			gone := fmt.Sprintf("%s-%d", e.cfg.Node, k-5)
 			e.note(gone, false)
-			_, _ = e.Part(r.ctx, r.rooms[0].id, gone)
+			_, _ = e.BeginLeave(r.ctx, r.rooms[0].id, gone)
 			_ = e.Remove(r.ctx, r.rooms[0].id, gone)
 		}
 		r.breath(100 * time.Millisecond)

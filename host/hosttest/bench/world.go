@@ -63,7 +63,7 @@ func OnSayReceive(h *host.Host, ev *engine.Event) func(n int) {
 // Say has the host deliver the message to the members n times; nothing in it may be rewritten.
 func Say(h *host.Host, members []engine.Member) func(n int) {
 	ev := Said(Message)
-	ev.Hook, ev.Conn, ev.Crowd = engine.HookSay, nil, new(engine.Crowd)
+	ev.Hook, ev.Conn, ev.Snapshot = engine.HookSay, nil, new(engine.Crowd)
 	return func(n int) {
 		for range n {
 			d := h.Deliver(context.Background(), ev, members)

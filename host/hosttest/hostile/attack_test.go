@@ -93,18 +93,18 @@ func (a *attack) isRefused(w *world, m module) {
 // fails asks at every hook, sees that the call fails as it is documented, and that the
 // good module answers in between. For each hook the module has another name, and so counters of its own.
 func (a *attack) fails(w *world, m module) {
-	for _, hook := range a.at() {
-		m.entry.Module = "hostile-" + hook.String()
+	for _, at := range a.at() {
+		m.entry.Module = "hostile-" + at.String()
 		w.must(w.load([]module{m}))
 		for range calls {
-			if outcome := w.ask("hostile", hook); outcome != engine.Failed {
-				w.t.Errorf("%v: the outcome is %d", hook, outcome)
+			if outcome := w.ask("hostile", at); outcome != engine.Failed {
+				w.t.Errorf("%v: the outcome is %d", at, outcome)
 			}
 			w.goodAnswers()
 		}
 		a.counted(w)
-		if !w.log.has("module failed", "module="+m.entry.Module+"@", "tenant=hostile", "hook="+hook.String(), "kind="+a.kind, a.says) {
-			w.t.Errorf("%v: the log has no line with kind %s and %q", hook, a.kind, a.says)
+		if !w.log.has("module failed", "module="+m.entry.Module+"@", "tenant=hostile", "hook="+at.String(), "kind="+a.kind, a.says) {
+			w.t.Errorf("%v: the log has no line with kind %s and %q", at, a.kind, a.says)
 		}
 	}
 }

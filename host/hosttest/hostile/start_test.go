@@ -135,14 +135,14 @@ func TestTheSecondExchangeBuffer(t *testing.T) {
 				return answers(abi.Allow)
 			}}
 			w.must(w.load([]module{second.module()}))
-			for _, hook := range second.hooks {
+			for _, at := range second.hooks {
 				for range calls {
-					large := event("hostile", hook)
+					large := event("hostile", at)
 					large.Message.Text = strings.Repeat("x", 2*abi.ExchangeSize)
 					if outcome := w.askAbout(large); outcome != engine.Failed {
-						t.Errorf("%v: the outcome is %d", hook, outcome)
+						t.Errorf("%v: the outcome is %d", at, outcome)
 					}
-					w.allows("hostile", hook)
+					w.allows("hostile", at)
 					w.goodAnswers()
 				}
 			}

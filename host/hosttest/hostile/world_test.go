@@ -135,14 +135,14 @@ func (w *world) askAbout(ev *engine.Event) engine.Outcome {
 
 // allows asks until the answer is to allow. A busy machine may make a module miss a
 // deadline, so it is given more than one chance.
-func (w *world) allows(tenant string, hook engine.Hook) {
+func (w *world) allows(tenant string, at engine.Hook) {
 	w.t.Helper()
-	outcome := w.ask(tenant, hook)
+	outcome := w.ask(tenant, at)
 	for begin := time.Now(); outcome != engine.Allowed && time.Since(begin) < patience; {
-		outcome = w.ask(tenant, hook)
+		outcome = w.ask(tenant, at)
 	}
 	if outcome != engine.Allowed {
-		w.t.Errorf("%v: the outcome is %d, the failures are %v", hook, outcome, w.failures())
+		w.t.Errorf("%v: the outcome is %d, the failures are %v", at, outcome, w.failures())
 	}
 }
 
@@ -195,10 +195,10 @@ func (w *world) takeAll() error {
 	return err
 }
 
-func event(tenant string, hook engine.Hook) *engine.Event {
-	ev := &engine.Event{Hook: hook, Tenant: tenant, Room: "r", From: "c1", Context: "user", SentAt: 1000, Sequence: 1,
+func event(tenant string, at engine.Hook) *engine.Event {
+	ev := &engine.Event{Hook: at, Tenant: tenant, Room: "r", From: "c1", Context: "user", SentAt: 1000, Sequence: 1,
 		Message: wire.Message{Text: "hello"}, Action: "act"}
-	if hook != engine.HookSay {
+	if at != engine.HookSay {
 		ev.Conn = member{}.Profile()
 	}
 	return ev
