@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/mootchat/moot/engine/hook"
 	"github.com/mootchat/moot/engine/wire"
 )
 
@@ -16,9 +17,9 @@ import (
 // may create rooms and no module declares one of that name.
 const createChatRoom = "createChatRoom"
 
-var createChatRoomSpec = ActionSpec{
+var createChatRoomSpec = hook.ActionSpec{
 	Description: "creates a room",
-	Inputs:      map[string]InputSpec{"name": {Required: true, Description: "of the room"}},
+	Inputs:      map[string]hook.InputSpec{"name": {Required: true, Description: "of the room"}},
 }
 
 // action begins an action, which answers when it is done: actions do not keep
@@ -71,7 +72,7 @@ func (c *Connection) respondAction(id, reply json.RawMessage, err error, begun t
 }
 
 // act carries out an action: the module that declared it decides.
-func (c *Connection) act(ctx context.Context, name string, params map[string]json.RawMessage) (json.RawMessage, []Effect, error) {
+func (c *Connection) act(ctx context.Context, name string, params map[string]json.RawMessage) (json.RawMessage, []hook.Effect, error) {
 	e := c.engine
 	spec, declared := e.middleware.Actions(c.tenant.name)[name]
 	if !declared {
@@ -92,14 +93,14 @@ func (c *Connection) act(ctx context.Context, name string, params map[string]jso
 	if err != nil {
 		return nil, nil, err
 	}
-	v := e.decide(ctx, &Event{Hook: HookAction, Tenant: c.tenant.name, Conn: c.profile.Load(), Action: name, Params: encoded})
-	if err := v.refusal(); err != nil {
+	v := e.decide(ctx, &hook.Event{Hook: hook.Action, Tenant: c.tenant.name, Conn: c.profile.Load(), Action: name, Params: encoded})
+	if err := refusal(&v); err != nil {
 		return nil, nil, err
 	}
 	return v.Reply, e.applyNow(ctx, c.tenant, c, v.Effects, false), nil
 }
 
-func (c *Connection) createChatRoom(ctx context.Context, params map[string]json.RawMessage) (json.RawMessage, []Effect, error) {
+func (c *Connection) createChatRoom(ctx context.Context, params map[string]json.RawMessage) (json.RawMessage, []hook.Effect, error) {
 	var name string
 	if err := json.Unmarshal(params["name"], &name); err != nil {
 		return nil, nil, &VerbError{"name must be text"}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/hook"
 )
 
 func action(name, params string) string {
@@ -25,12 +26,12 @@ func actionError(text string) string {
 func TestActionAnswersWithTheModulesFields(t *testing.T) {
 	inWorld(t, func(w *world) {
 		n := w.node("n")
-		n.mw.Declared = map[string]engine.ActionSpec{"login": {Inputs: map[string]engine.InputSpec{
+		n.mw.Declared = map[string]hook.ActionSpec{"login": {Inputs: map[string]hook.InputSpec{
 			"user": {Required: true}, "token": {Required: true}, "remember": {}}}}
-		verdict := engine.Verdict{Reply: []byte(`{"authorized":true,"level":3}`),
-			Effects: []engine.Effect{property("level", "3"), emit("r", "welcome")}}
+		verdict := hook.Verdict{Reply: []byte(`{"authorized":true,"level":3}`),
+			Effects: []hook.Effect{property("level", "3"), emit("r", "welcome")}}
 		var params string
-		n.on(engine.HookAction, func(ev *engine.Event) engine.Verdict { params = string(ev.Params); return verdict })
+		n.on(hook.Action, func(ev *hook.Event) hook.Verdict { params = string(ev.Params); return verdict })
 		a := n.client().do(roomAdd("r"))
 		a.says(action("login", ""), actionError("token is a required parameter for this action"))
 		a.says(action("login", `"token":"t"`), actionError("user is a required parameter for this action"))
@@ -49,9 +50,9 @@ func TestActionAnswersWithTheModulesFields(t *testing.T) {
 		}
 		verdict = deny("wrong token")
 		a.says(action("login", `"token":"t","user":"u"`), actionError("wrong token"))
-		verdict = engine.Verdict{Outcome: engine.Failed}
+		verdict = hook.Verdict{Outcome: hook.Failed}
 		a.says(action("login", `"token":"t","user":"u"`), actionError("middleware error"))
-		verdict = engine.Verdict{}
+		verdict = hook.Verdict{}
 		a.says(action("login", `"token":"t","user":"u"`), `{"context":"response","messageId":1}`)
 	})
 }
@@ -59,8 +60,8 @@ func TestActionAnswersWithTheModulesFields(t *testing.T) {
 // slowActions declares "slow", whose runs wait for the gate.
 func (n *node) slowActions() (gate chan struct{}) {
 	gate = make(chan struct{})
-	n.mw.Declared = map[string]engine.ActionSpec{"slow": {}}
-	n.on(engine.HookAction, func(*engine.Event) engine.Verdict { <-gate; return allow() })
+	n.mw.Declared = map[string]hook.ActionSpec{"slow": {}}
+	n.on(hook.Action, func(*hook.Event) hook.Verdict { <-gate; return allow() })
 	return gate
 }
 
@@ -95,7 +96,7 @@ func TestConnectionEndsAfterItsActions(t *testing.T) {
 		l.check(w, "", 0)
 		close(gate)
 		<-a.gone
-		l.check(w, engine.CauseDisconnect, 1)
+		l.check(w, hook.CauseDisconnect, 1)
 	})
 }
 

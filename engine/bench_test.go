@@ -12,6 +12,7 @@ import (
 
 	"github.com/mootchat/moot/engine"
 	"github.com/mootchat/moot/engine/cluster/memory"
+	"github.com/mootchat/moot/engine/hook"
 	"github.com/mootchat/moot/engine/wire"
 )
 
@@ -117,17 +118,17 @@ const line = "a line of about two hundred bytes, as people and programs write th
 	"long enough to say something, short enough to be read by everyone who happens to be in the room"
 
 // forms are the ways in which a say chain may answer; nil: there is none.
-func forms(members int) map[string]func(*engine.Event, []engine.Member) engine.Delivery {
+func forms(members int) map[string]func(*hook.Event, []hook.Member) hook.Delivery {
 	which := make([]int32, members)
 	for i := range which {
 		which[i] = int32(i % 5)
 	}
-	return map[string]func(*engine.Event, []engine.Member) engine.Delivery{
+	return map[string]func(*hook.Event, []hook.Member) hook.Delivery{
 		"no chain": nil,
-		"as it is": func(*engine.Event, []engine.Member) engine.Delivery { return engine.Delivery{All: engine.AsIs} },
-		"5 classes": func(ev *engine.Event, _ []engine.Member) engine.Delivery {
+		"as it is": func(*hook.Event, []hook.Member) hook.Delivery { return hook.Delivery{All: hook.AsIs} },
+		"5 classes": func(ev *hook.Event, _ []hook.Member) hook.Delivery {
 			p := wire.Payload{Message: ev.Message, Room: ev.Room, From: ev.From, Context: ev.Context, SentAt: ev.SentAt}
-			return engine.Delivery{Answers: []wire.Payload{p, p, p, p, p}, For: which}
+			return hook.Delivery{Answers: []wire.Payload{p, p, p, p, p}, For: which}
 		},
 	}
 }

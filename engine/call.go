@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/mootchat/moot/engine/hook"
 	"github.com/mootchat/moot/engine/wire"
 )
 
@@ -230,7 +231,7 @@ func (e *Engine) onConnectionHere(ctx context.Context, conn *Connection, c call)
 		e.applyLater(ctx, t, effects, false)
 		return nil, err
 	case callLeave:
-		_, err := e.leave(ctx, conn, c.Room, CauseRemoved)
+		_, err := e.leave(ctx, conn, c.Room, hook.CauseRemoved)
 		return nil, err
 	case callClose:
 		conn.Close(CloseRemoved)
@@ -241,7 +242,7 @@ func (e *Engine) onConnectionHere(ctx context.Context, conn *Connection, c call)
 
 // setValues sets properties, all or none; null removes one.
 func (c *Connection) setValues(values map[string]json.RawMessage) error {
-	changes := make([]Property, 0, len(values))
+	changes := make([]hook.Property, 0, len(values))
 	for name, v := range values {
 		switch {
 		case name == "" || v != nil && !json.Valid(v):
@@ -249,7 +250,7 @@ func (c *Connection) setValues(values map[string]json.RawMessage) error {
 		case string(v) == "null":
 			v = nil
 		}
-		changes = append(changes, Property{name, v})
+		changes = append(changes, hook.Property{Name: name, Value: v})
 	}
 	return c.set(changes...)
 }

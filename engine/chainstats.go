@@ -5,18 +5,16 @@ import (
 	"time"
 
 	"github.com/mootchat/moot/engine/histogram"
+	"github.com/mootchat/moot/engine/hook"
 )
 
-// outcomeNames are in the order of Outcome.
-var outcomeNames = [...]string{"allowed", "denied", "dropped", "failed"}
-
 // chainStats is how long the middleware took, by hook and outcome.
-type chainStats [len(hookNames)][len(outcomeNames)]histogram.Histogram
+type chainStats [hook.Hooks][hook.Outcomes]histogram.Histogram
 
 // ChainStats are the chains that ran at one hook and ended in one way.
 type ChainStats struct {
 	Hook string
-	// Outcome is that of a [Verdict]: allowed, denied, dropped or failed. A chain at say
+	// Outcome is that of a [hook.Verdict]: allowed, denied, dropped or failed. A chain at say
 	// is always "allowed": it has a verdict for each receiver.
 	Outcome   string
 	Durations histogram.Snapshot
@@ -24,10 +22,10 @@ type ChainStats struct {
 
 // snapshot has the hooks that were asked.
 func (s *chainStats) snapshot() (all []ChainStats) {
-	for hook := range s {
-		for outcome := range s[hook] {
-			if durations := s[hook][outcome].Snapshot(); durations.Total() > 0 {
-				all = append(all, ChainStats{hookNames[hook], outcomeNames[outcome], durations})
+	for at := range s {
+		for outcome := range s[at] {
+			if durations := s[at][outcome].Snapshot(); durations.Total() > 0 {
+				all = append(all, ChainStats{hook.Hook(at).String(), hook.Outcome(outcome).String(), durations})
 			}
 		}
 	}
@@ -37,23 +35,23 @@ func (s *chainStats) snapshot() (all []ChainStats) {
 // decide asks the middleware, unless nobody listens. If ctx ends meanwhile, the
 // outcome is Failed whatever the answer was, so that nothing begins without a client.
 // Leaves and disconnects continue.
-func (e *Engine) decide(ctx context.Context, ev *Event) Verdict {
+func (e *Engine) decide(ctx context.Context, ev *hook.Event) hook.Verdict {
 	if !e.middleware.Asks(ev.Hook, ev.Tenant, ev.Room) {
-		return Verdict{}
+		return hook.Verdict{}
 	}
 	at, begun := ev.Hook, time.Now()
 	v := e.middleware.Decide(ctx, ev)
-	if ctx.Err() != nil && at != HookLeave && at != HookDisconnect {
-		v = Verdict{Outcome: Failed}
+	if ctx.Err() != nil && at != hook.Leave && at != hook.Disconnect {
+		v = hook.Verdict{Outcome: hook.Failed}
 	}
 	e.stats.chains[at][v.Outcome].Observe(time.Since(begun))
 	return v
 }
 
 // askMembers asks the say chain about one message and its receivers.
-func (e *Engine) askMembers(ctx context.Context, ev *Event, members []Member) Delivery {
+func (e *Engine) askMembers(ctx context.Context, ev *hook.Event, members []hook.Member) hook.Delivery {
 	begun := time.Now()
 	d := e.middleware.Deliver(ctx, ev, members)
-	e.stats.chains[HookSay][Allowed].Observe(time.Since(begun))
+	e.stats.chains[hook.Say][hook.Allowed].Observe(time.Since(begun))
 	return d
 }

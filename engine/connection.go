@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/mootchat/moot/engine/hook"
 	"github.com/mootchat/moot/engine/wire"
 )
 
@@ -24,7 +25,7 @@ type Connection struct {
 	actionHero bool // see Info
 	writer     int  // index of its writer
 	out        outbox
-	profile    atomic.Pointer[Profile]
+	profile    atomic.Pointer[hook.Profile]
 	actions    sync.WaitGroup // under way
 
 	admitted atomic.Bool // else it has yet to send its token
@@ -58,7 +59,7 @@ func (e *Engine) newConnection(s *Seat, info Info, sink Sink) *Connection {
 	limits := s.t.cfg().Limits
 	c.out = outbox{sink: sink, queue: e.writers[n].queueOf(s.t), slow: c.slow, limit: limits.OutboxBytes, timeout: limits.WriteTimeout}
 	id := e.newID()
-	c.profile.Store(&Profile{
+	c.profile.Store(&hook.Profile{
 		ID:          id,
 		Fingerprint: cmp.Or(info.Fingerprint, id),
 		Transport:   info.Transport,
@@ -75,7 +76,7 @@ func (e *Engine) newConnection(s *Seat, info Info, sink Sink) *Connection {
 func (c *Connection) ID() string { return c.profile.Load().ID }
 
 // Profile is what modules may know of the connection, as it is now.
-func (c *Connection) Profile() *Profile { return c.profile.Load() }
+func (c *Connection) Profile() *hook.Profile { return c.profile.Load() }
 
 // MessageBytes is how long a frame or line of the client's may be now.
 func (c *Connection) MessageBytes() int { return c.tenant.cfg().Limits.MessageBytes }
@@ -173,7 +174,7 @@ func (c *Connection) Done(ctx context.Context) {
 // finish has a connection leave, and gives back all that it has.
 func (e *Engine) finish(ctx context.Context, c *Connection) {
 	for _, m := range c.memberships() {
-		e.leave(ctx, c, m.room.id.Room, CauseDisconnect)
+		e.leave(ctx, c, m.room.id.Room, hook.CauseDisconnect)
 	}
 	if c.admitted.Load() {
 		c.gone(ctx)
@@ -183,8 +184,8 @@ func (e *Engine) finish(ctx context.Context, c *Connection) {
 
 // gone runs the disconnect chain.
 func (c *Connection) gone(ctx context.Context) {
-	v := c.engine.decide(ctx, &Event{Hook: HookDisconnect, Tenant: c.tenant.name, Conn: c.profile.Load()})
-	if err := v.refusal(); err != nil {
+	v := c.engine.decide(ctx, &hook.Event{Hook: hook.Disconnect, Tenant: c.tenant.name, Conn: c.profile.Load()})
+	if err := refusal(&v); err != nil {
 		c.engine.log.Info("disconnect hook denied", "connection", c.ID(), "module", v.Module, "reason", err)
 	}
 	later := c.engine.applyNow(ctx, c.tenant, nil, v.Effects, false)
@@ -279,14 +280,14 @@ func (c *Connection) wait(ctx context.Context, m *member) error {
 const maxProperties = 16 << 10
 
 // set changes properties. Those of a token's claims stay as they are.
-func (c *Connection) set(changes ...Property) error {
+func (c *Connection) set(changes ...hook.Property) error {
 	defer c.changed()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	old := c.profile.Load()
 	next := slices.Clone(old.Properties)
 	for _, p := range changes {
-		at, found := slices.BinarySearchFunc(next, p.Name, func(n NamedProperty, name string) int {
+		at, found := slices.BinarySearchFunc(next, p.Name, func(n hook.NamedProperty, name string) int {
 			return strings.Compare(n.Name, name)
 		})
 		switch {
@@ -297,7 +298,7 @@ func (c *Connection) set(changes ...Property) error {
 		case found:
 			next[at].Value = p.Value
 		case p.Value != nil:
-			next = slices.Insert(next, at, NamedProperty{Property: p})
+			next = slices.Insert(next, at, hook.NamedProperty{Property: p})
 		}
 	}
 	return c.store(old.User, next)
@@ -312,7 +313,7 @@ func (c *Connection) changed() {
 
 // store makes a profile with the user and the properties, which are in order, of
 // the one there is. It is called with mu held.
-func (c *Connection) store(user string, properties []NamedProperty) error {
+func (c *Connection) store(user string, properties []hook.NamedProperty) error {
 	size := 0
 	for _, p := range properties {
 		size += len(p.Name) + len(p.Value)
@@ -321,7 +322,7 @@ func (c *Connection) store(user string, properties []NamedProperty) error {
 		return &VerbError{Text: "properties too large"}
 	}
 	old := c.profile.Load()
-	c.profile.Store(&Profile{
+	c.profile.Store(&hook.Profile{
 		ID: old.ID, Fingerprint: old.Fingerprint, User: user, Transport: old.Transport,
 		RemoteIP: old.RemoteIP, RemotePort: old.RemotePort, Tenant: old.Tenant, Locale: old.Locale,
 		ConnectedAt: old.ConnectedAt, Properties: properties,

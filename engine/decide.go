@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"github.com/mootchat/moot/engine/hook"
 	"time"
 )
 
@@ -56,25 +57,27 @@ func (e *Engine) textFor(err error) string {
 // allowAll is the middleware of an engine that has none.
 type allowAll struct{}
 
-func (allowAll) Asks(Hook, string, string) bool { return false }
+func (allowAll) Asks(hook.Hook, string, string) bool { return false }
 
-func (allowAll) Decide(context.Context, *Event) Verdict { return Verdict{} }
+func (allowAll) Decide(context.Context, *hook.Event) hook.Verdict { return hook.Verdict{} }
 
-func (allowAll) Deliver(context.Context, *Event, []Member) Delivery { return Delivery{All: AsIs} }
+func (allowAll) Deliver(context.Context, *hook.Event, []hook.Member) hook.Delivery {
+	return hook.Delivery{All: hook.AsIs}
+}
 
-func (allowAll) Actions(string) map[string]ActionSpec { return nil }
+func (allowAll) Actions(string) map[string]hook.ActionSpec { return nil }
 
 // refusal is the error of a verdict that does not allow.
-func (v *Verdict) refusal() error {
+func refusal(v *hook.Verdict) error {
 	switch v.Outcome {
-	case Allowed:
+	case hook.Allowed:
 		return nil
-	case Failed:
+	case hook.Failed:
 		if v.RetryAfter > 0 {
 			return &RetryError{v.RetryAfter}
 		}
 		return errMiddleware
-	case Dropped:
+	case hook.Dropped:
 		return &VerbError{"denied"}
 	}
 	if v.Reason == "" {
@@ -90,7 +93,7 @@ func (v *Verdict) refusal() error {
 //
 // It is called outside of lanes, and with no membership of c under way: a room
 // that is destroyed sends a notice through its lane, and has its members leave.
-func (e *Engine) applyNow(ctx context.Context, t *tenant, c *Connection, effects []Effect, caused bool) (later []Effect) {
+func (e *Engine) applyNow(ctx context.Context, t *tenant, c *Connection, effects []hook.Effect, caused bool) (later []hook.Effect) {
 	if len(effects) == 0 {
 		return nil
 	}
@@ -118,7 +121,7 @@ func (e *Engine) applyNow(ctx context.Context, t *tenant, c *Connection, effects
 	return later
 }
 
-func (e *Engine) changeRoom(ctx context.Context, t *tenant, f RoomEffect) error {
+func (e *Engine) changeRoom(ctx context.Context, t *tenant, f hook.RoomEffect) error {
 	if f.Destroy {
 		return e.destroyRoom(ctx, t, f.Name, true)
 	}
@@ -128,7 +131,7 @@ func (e *Engine) changeRoom(ctx context.Context, t *tenant, f RoomEffect) error 
 // applyLater sends what modules emit. caused says that an emit caused it: its
 // own emits are dropped, and counted. Whoever caused the emits waits for their
 // lanes, nobody else, and what was done has its effects also if that caller's ctx ends.
-func (e *Engine) applyLater(ctx context.Context, t *tenant, effects []Effect, caused bool) {
+func (e *Engine) applyLater(ctx context.Context, t *tenant, effects []hook.Effect, caused bool) {
 	if len(effects) == 0 {
 		return
 	}
@@ -150,7 +153,7 @@ func (e *Engine) applyLater(ctx context.Context, t *tenant, effects []Effect, ca
 	}
 }
 
-func (e *Engine) emit(ctx context.Context, t *tenant, m *Emit) error {
+func (e *Engine) emit(ctx context.Context, t *tenant, m *hook.Emit) error {
 	if m.Connection == "" {
 		if err := t.mayPublish(); err != nil {
 			return err

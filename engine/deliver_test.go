@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/hook"
 	"github.com/mootchat/moot/engine/wire"
 )
 
@@ -19,11 +20,11 @@ func (n *node) crowd() (clients []*client) {
 		c := n.client().do(roomAdd("r"))
 		byID[c.ID()] = c
 	}
-	n.mw.Say = func(ev *engine.Event, members []engine.Member) engine.Delivery {
+	n.mw.Say = func(ev *hook.Event, members []hook.Member) hook.Delivery {
 		for _, m := range members {
 			clients = append(clients, byID[m.Profile().ID])
 		}
-		return engine.Delivery{All: engine.Nothing}
+		return hook.Delivery{All: hook.Nothing}
 	}
 	n.w.must(n.Broadcast(n.w.Context(), in("r"), "", json.RawMessage(`"who is there?"`)), nil)
 	synctest.Wait()
@@ -44,21 +45,21 @@ func heardAs(text string) string {
 func TestDeliveries(t *testing.T) {
 	asIs := chat("r", "0", "hello")
 	for name, c := range map[string]struct {
-		delivery engine.Delivery
+		delivery hook.Delivery
 		want     [3]string // "": nothing
 	}{
-		"zero":                  {engine.Delivery{}, [3]string{asIs, asIs, asIs}},
-		"as it is":              {engine.Delivery{All: engine.AsIs}, [3]string{asIs, asIs, asIs}},
-		"nothing":               {engine.Delivery{All: engine.Nothing}, [3]string{}},
-		"one answer for all":    {engine.Delivery{Answers: answers("a", "b"), All: 1}, [3]string{heardAs("b"), heardAs("b"), heardAs("b")}},
-		"each its own":          {engine.Delivery{Answers: answers("a", "b"), For: []int32{1, engine.AsIs, 0}}, [3]string{heardAs("b"), asIs, heardAs("a")}},
-		"some nothing":          {engine.Delivery{Answers: answers("a"), For: []int32{engine.Nothing, 0, engine.Nothing}}, [3]string{"", heardAs("a"), ""}},
-		"nobody anything":       {engine.Delivery{For: []int32{engine.Nothing, engine.Nothing, engine.Nothing}}, [3]string{}},
-		"no such answer":        {engine.Delivery{Answers: answers("a"), For: []int32{1, 0, -9}}, [3]string{"", heardAs("a"), ""}},
-		"no such answer, all":   {engine.Delivery{Answers: answers("a"), All: 1}, [3]string{}},
-		"no such answer at all": {engine.Delivery{All: -9}, [3]string{}},
-		"too few":               {engine.Delivery{Answers: answers("a"), For: []int32{0}}, [3]string{}},
-		"too many":              {engine.Delivery{Answers: answers("a"), For: []int32{0, 0, 0, 0}}, [3]string{}},
+		"zero":                  {hook.Delivery{}, [3]string{asIs, asIs, asIs}},
+		"as it is":              {hook.Delivery{All: hook.AsIs}, [3]string{asIs, asIs, asIs}},
+		"nothing":               {hook.Delivery{All: hook.Nothing}, [3]string{}},
+		"one answer for all":    {hook.Delivery{Answers: answers("a", "b"), All: 1}, [3]string{heardAs("b"), heardAs("b"), heardAs("b")}},
+		"each its own":          {hook.Delivery{Answers: answers("a", "b"), For: []int32{1, hook.AsIs, 0}}, [3]string{heardAs("b"), asIs, heardAs("a")}},
+		"some nothing":          {hook.Delivery{Answers: answers("a"), For: []int32{hook.Nothing, 0, hook.Nothing}}, [3]string{"", heardAs("a"), ""}},
+		"nobody anything":       {hook.Delivery{For: []int32{hook.Nothing, hook.Nothing, hook.Nothing}}, [3]string{}},
+		"no such answer":        {hook.Delivery{Answers: answers("a"), For: []int32{1, 0, -9}}, [3]string{"", heardAs("a"), ""}},
+		"no such answer, all":   {hook.Delivery{Answers: answers("a"), All: 1}, [3]string{}},
+		"no such answer at all": {hook.Delivery{All: -9}, [3]string{}},
+		"too few":               {hook.Delivery{Answers: answers("a"), For: []int32{0}}, [3]string{}},
+		"too many":              {hook.Delivery{Answers: answers("a"), For: []int32{0, 0, 0, 0}}, [3]string{}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			inWorld(t, func(w *world) {
@@ -66,7 +67,7 @@ func TestDeliveries(t *testing.T) {
 				clients := n.crowd()
 				released := 0
 				c.delivery.Release = func() { released++ }
-				n.mw.Say = func(*engine.Event, []engine.Member) engine.Delivery { return c.delivery }
+				n.mw.Say = func(*hook.Event, []hook.Member) hook.Delivery { return c.delivery }
 				before := n.Stats().Deliveries
 				w.must(n.Broadcast(w.Context(), in("r"), "", json.RawMessage(`"hello"`)), nil)
 				heard := uint64(0)
@@ -93,9 +94,9 @@ func TestSayChainIsAskedOnceForAllMembers(t *testing.T) {
 	inWorld(t, func(w *world) {
 		n := w.node("n")
 		clients := n.crowd()
-		var asked []engine.Event
+		var asked []hook.Event
 		var ids []string
-		n.mw.Say = func(ev *engine.Event, members []engine.Member) engine.Delivery {
+		n.mw.Say = func(ev *hook.Event, members []hook.Member) hook.Delivery {
 			asked = append(asked, *ev)
 			for _, m := range members {
 				ids = append(ids, m.Profile().ID)
@@ -103,9 +104,9 @@ func TestSayChainIsAskedOnceForAllMembers(t *testing.T) {
 					w.Errorf("joined at %d", m.JoinedAt())
 				}
 			}
-			return engine.Delivery{All: engine.AsIs}
+			return hook.Delivery{All: hook.AsIs}
 		}
-		n.on(engine.HookOnSayReceive, func(ev *engine.Event) engine.Verdict {
+		n.on(hook.OnSayReceive, func(ev *hook.Event) hook.Verdict {
 			ev.Extra = json.RawMessage(`{"flag":true}`)
 			return allow()
 		})
@@ -133,9 +134,9 @@ func TestWhoLeavesWhileTheChainRunsHearsNothing(t *testing.T) {
 	inWorld(t, func(w *world) {
 		n := w.node("n")
 		clients := n.crowd()
-		n.mw.Say = func(_ *engine.Event, members []engine.Member) engine.Delivery {
+		n.mw.Say = func(_ *hook.Event, members []hook.Member) hook.Delivery {
 			w.must(n.RemoveMember(w.Context(), in("r"), clients[0].ID()), nil)
-			return engine.Delivery{Answers: answers("zero", "one", "two"), For: []int32{0, 1, 2}}
+			return hook.Delivery{Answers: answers("zero", "one", "two"), For: []int32{0, 1, 2}}
 		}
 		w.must(n.Broadcast(w.Context(), in("r"), "", json.RawMessage(`"hello"`)), nil)
 		clients[0].hears()
@@ -149,12 +150,12 @@ func TestACrowdIsTheSameAsLongAsItsMembersAre(t *testing.T) {
 	inWorld(t, func(w *world) {
 		n := w.node("n")
 		clients := n.crowd()
-		var last *engine.Crowd
-		n.mw.Say = func(ev *engine.Event, _ []engine.Member) engine.Delivery {
+		var last *hook.MemberSnapshot
+		n.mw.Say = func(ev *hook.Event, _ []hook.Member) hook.Delivery {
 			last = ev.Snapshot
-			return engine.Delivery{All: engine.AsIs}
+			return hook.Delivery{All: hook.AsIs}
 		}
-		ask := func() *engine.Crowd {
+		ask := func() *hook.MemberSnapshot {
 			w.must(n.Broadcast(w.Context(), in("r"), "", json.RawMessage(`"hello"`)), nil)
 			return last
 		}
@@ -180,8 +181,8 @@ func TestEachDistinctAnswerIsEncodedOnce(t *testing.T) {
 	inWorld(t, func(w *world) {
 		n := w.node("n")
 		clients := n.crowd()
-		n.mw.Say = func(*engine.Event, []engine.Member) engine.Delivery {
-			return engine.Delivery{Answers: answers("a", "b", "never"), For: []int32{0, 1, 0}}
+		n.mw.Say = func(*hook.Event, []hook.Member) hook.Delivery {
+			return hook.Delivery{Answers: answers("a", "b", "never"), For: []int32{0, 1, 0}}
 		}
 		var frames [3][]byte
 		for i, c := range clients {
@@ -199,7 +200,7 @@ func TestMessageThatIsNoPayloadIsDropped(t *testing.T) {
 	inWorld(t, func(w *world) {
 		n := w.node("n")
 		clients := n.crowd()
-		n.mw.Say = func(*engine.Event, []engine.Member) engine.Delivery { return engine.Delivery{} }
+		n.mw.Say = func(*hook.Event, []hook.Member) hook.Delivery { return hook.Delivery{} }
 		for _, garbage := range []string{"", "{}", "null", "\xff"} {
 			n.Deliver(w.Context(), in("r"), engine.Position{}, []byte(garbage))
 		}

@@ -1,6 +1,6 @@
 // Package engine is the rules of chat: tenants, rooms, members, verbs, and the
 // order of it all. It has no sockets, no YAML, no modules and no Redis: transports
-// bring a [Sink] for each connection, a [Middleware] decides what may happen, and
+// bring a [Sink] for each connection, a [hook.Middleware] decides what may happen, and
 // a [Cluster] is what nodes have in common.
 //
 // # The life of a message
@@ -34,6 +34,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/mootchat/moot/engine/hook"
 	"github.com/mootchat/moot/engine/wire"
 )
 
@@ -42,7 +43,7 @@ type Config struct {
 	Name       string // in the welcome; "": moot
 	Tenants    []TenantConfig
 	Limits     Limits
-	Middleware Middleware // nil: everything is allowed
+	Middleware hook.Middleware // nil: everything is allowed
 	Cluster    Cluster
 	Operator   Operator // nil: operators of other nodes hear that there is none
 	Tracer     Tracer   // nil: nobody is told of verbs
@@ -58,7 +59,7 @@ type Config struct {
 type Engine struct {
 	settings   atomic.Pointer[settings]
 	swapping   lane // of Swap
-	middleware Middleware
+	middleware hook.Middleware
 	cluster    Cluster
 	operator   Operator
 	tracer     Tracer

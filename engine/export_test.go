@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/mootchat/moot/engine/hook"
 	"github.com/mootchat/moot/engine/wire"
 )
 
@@ -48,7 +49,7 @@ const LaneLength = laneLength
 
 // Claim gives a connection a property as a token would.
 func Claim(c *Connection, name, value string) {
-	_ = c.set(Property{name, []byte(value)})
+	_ = c.set(hook.Property{Name: name, Value: []byte(value)})
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	p := c.profile.Load()

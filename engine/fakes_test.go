@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/mootchat/moot/engine/hook"
 	"github.com/mootchat/moot/engine/wire"
 )
 
@@ -241,21 +242,21 @@ func frameSize(b string) (head, size int) {
 // FakeMiddleware answers by its functions; a hook without one allows. Set them
 // before the engine runs.
 type FakeMiddleware struct {
-	Hooks    map[Hook]func(ctx context.Context, ev *Event) Verdict
-	Say      func(ev *Event, members []Member) Delivery
-	Declared map[string]ActionSpec
+	Hooks    map[hook.Hook]func(ctx context.Context, ev *hook.Event) hook.Verdict
+	Say      func(ev *hook.Event, members []hook.Member) hook.Delivery
+	Declared map[string]hook.ActionSpec
 }
 
-func (m *FakeMiddleware) Asks(h Hook, _, _ string) bool {
-	return m.Hooks[h] != nil || h == HookSay && m.Say != nil
+func (m *FakeMiddleware) Asks(h hook.Hook, _, _ string) bool {
+	return m.Hooks[h] != nil || h == hook.Say && m.Say != nil
 }
 
-func (m *FakeMiddleware) Decide(ctx context.Context, ev *Event) Verdict {
+func (m *FakeMiddleware) Decide(ctx context.Context, ev *hook.Event) hook.Verdict {
 	return m.Hooks[ev.Hook](ctx, ev)
 }
 
-func (m *FakeMiddleware) Deliver(_ context.Context, ev *Event, members []Member) Delivery {
+func (m *FakeMiddleware) Deliver(_ context.Context, ev *hook.Event, members []hook.Member) hook.Delivery {
 	return m.Say(ev, members)
 }
 
-func (m *FakeMiddleware) Actions(string) map[string]ActionSpec { return m.Declared }
+func (m *FakeMiddleware) Actions(string) map[string]hook.ActionSpec { return m.Declared }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/hook"
 )
 
 // shaky is a cluster whose calls fail as the test says, and that checks the
@@ -189,7 +190,7 @@ func TestMessageThatTheClusterDoesNotTake(t *testing.T) {
 		var s shaky
 		n := w.node("n", s.config)
 		a := n.client().do(roomAdd("r"))
-		n.on(engine.HookOnSayReceive, func(*engine.Event) engine.Verdict { return allow(emit("q", "never"), property("p", "1")) })
+		n.on(hook.OnSayReceive, func(*hook.Event) hook.Verdict { return allow(emit("q", "never"), property("p", "1")) })
 		for text, err := range map[string]error{"cluster unavailable": engine.ErrUnavailable, "outcome unknown": engine.ErrUnknown} {
 			s.fail["Publish"] = err
 			a.says(say("r", "hello"), failedSaying(text))
@@ -209,7 +210,7 @@ func TestLeaveGoesOnWhenNobodyWaits(t *testing.T) {
 		n := w.node("n")
 		a := n.client().do(roomAdd("r"))
 		ctx, cancel := context.WithCancel(w.Context())
-		n.mw.Hooks[engine.HookLeave] = func(asked context.Context, _ *engine.Event) engine.Verdict {
+		n.mw.Hooks[hook.Leave] = func(asked context.Context, _ *hook.Event) hook.Verdict {
 			cancel()
 			w.must(asked.Err(), nil)
 			return allow()
@@ -233,7 +234,7 @@ func TestLeaveIsNotRunForWhomAnotherNodeLetGo(t *testing.T) {
 		a.hangUp()
 		l.check(w, "", 0)
 		b.hangUp()
-		l.check(w, engine.CauseDisconnect, 1)
+		l.check(w, hook.CauseDisconnect, 1)
 	})
 }
 
@@ -255,7 +256,7 @@ func TestLeaveWaitsForTheClusterToSayWhoRunsIt(t *testing.T) {
 		l.check(w, "", 0)
 		s.fails("Part", nil)
 		<-a.gone
-		l.check(w, engine.CauseDisconnect, 1)
+		l.check(w, hook.CauseDisconnect, 1)
 		n.has("r")
 		s.check(w)
 	})
@@ -296,22 +297,22 @@ func TestDeniedLeaverIsOnRecordAgain(t *testing.T) {
 		n := w.node("one")
 		two := w.doomed("two")
 		l := n.countLeavers(allowed)
-		two.on(engine.HookLeave, func(*engine.Event) engine.Verdict { return deny("stay") })
+		two.on(hook.Leave, func(*hook.Event) hook.Verdict { return deny("stay") })
 		a := two.client().do(roomAdd("r"))
 		a.says(roomLeave("r"), failed("stay"))
 		n.has("r", a)
 		w.must(w.hub.Kill("two"), nil)
-		l.check(w, engine.CauseNodeLost, 1) // he was a member
+		l.check(w, hook.CauseNodeLost, 1) // he was a member
 	})
 }
 
 func TestWhoWasTakenForLostJoinsAgain(t *testing.T) {
 	inWorld(t, func(w *world) {
 		n := w.node("n")
-		var causes []engine.Cause
-		n.on(engine.HookJoin, func(ev *engine.Event) engine.Verdict {
+		var causes []hook.Cause
+		n.on(hook.Join, func(ev *hook.Event) hook.Verdict {
 			causes = append(causes, ev.Cause)
-			return engine.Verdict{Effects: []engine.Effect{emit("q", "again "+string(ev.Cause))}}
+			return hook.Verdict{Effects: []hook.Effect{emit("q", "again "+string(ev.Cause))}}
 		})
 		a, b := n.client().do(roomAdd("r")), n.client().do(roomAdd("q"))
 		b.heard()
@@ -329,7 +330,7 @@ func TestWhoWasTakenForLostJoinsAgain(t *testing.T) {
 func TestWhoMayNotJoinAgainIsTold(t *testing.T) {
 	for reason, again := range map[string]func(w *world, n *node){
 		"full": func(_ *world, n *node) {
-			n.on(engine.HookJoin, func(*engine.Event) engine.Verdict { return deny("full") })
+			n.on(hook.Join, func(*hook.Event) hook.Verdict { return deny("full") })
 		},
 		"room does not exist": func(w *world, n *node) {
 			w.must(n.presence.Remove(w.Context(), in("r"), n.members("r")[0]), nil)

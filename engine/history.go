@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/mootchat/moot/engine/hook"
 	"github.com/mootchat/moot/engine/wire"
 )
 
@@ -63,7 +64,7 @@ func (e *Engine) missed(ctx context.Context, m *member, since *Position, several
 // of it, with its position. nil: nothing.
 func (e *Engine) heard(ctx context.Context, m *member, p placed) []byte {
 	id := m.room.id
-	if !e.middleware.Asks(HookSay, id.Tenant, id.Room) {
+	if !e.middleware.Asks(hook.Say, id.Tenant, id.Room) {
 		return wire.AppendPlaced(nil, p.payload, p.at)
 	}
 	payload, err := wire.ParsePayload(p.payload)
@@ -72,7 +73,7 @@ func (e *Engine) heard(ctx context.Context, m *member, p placed) []byte {
 		return nil
 	}
 	ev := eventOf(id, payload, p.at.Offset)
-	d := e.askMembers(ctx, &ev, []Member{m})
+	d := e.askMembers(ctx, &ev, []hook.Member{m})
 	if d.Release != nil {
 		defer d.Release()
 	}
@@ -81,12 +82,12 @@ func (e *Engine) heard(ctx context.Context, m *member, p placed) []byte {
 	case len(d.For) == 1:
 		k = d.For[0]
 	case d.For != nil:
-		k = Nothing
+		k = hook.Nothing
 	case len(d.Answers) == 0 && k == 0:
-		k = AsIs
+		k = hook.AsIs
 	}
 	switch {
-	case k == AsIs:
+	case k == hook.AsIs:
 		return wire.AppendPlaced(nil, p.payload, p.at)
 	case k < 0 || int(k) >= len(d.Answers):
 		return nil

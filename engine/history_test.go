@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/hook"
 	"github.com/mootchat/moot/engine/wire"
 )
 
@@ -181,20 +182,20 @@ func TestPastMessagesPassTheSayChain(t *testing.T) {
 		at, _ := n.client().joins("r", nil)
 		n.tells(1, 5)
 		var asked []string
-		n.mw.Say = func(ev *engine.Event, members []engine.Member) engine.Delivery {
+		n.mw.Say = func(ev *hook.Event, members []hook.Member) hook.Delivery {
 			asked = append(asked, fmt.Sprint(ev.Message.Text, " ", len(members)))
 			rewritten := []wire.Payload{{Message: wire.Message{Text: "for you: " + ev.Message.Text}, Room: ev.Room, From: ev.From, Context: ev.Context}}
 			switch ev.Message.Text {
 			case "1":
-				return engine.Delivery{All: engine.Nothing}
+				return hook.Delivery{All: hook.Nothing}
 			case "2":
-				return engine.Delivery{For: []int32{engine.Nothing}}
+				return hook.Delivery{For: []int32{hook.Nothing}}
 			case "3":
-				return engine.Delivery{Answers: rewritten, For: []int32{0}, Release: func() { asked = append(asked, "released") }}
+				return hook.Delivery{Answers: rewritten, For: []int32{0}, Release: func() { asked = append(asked, "released") }}
 			case "4":
-				return engine.Delivery{Answers: rewritten}
+				return hook.Delivery{Answers: rewritten}
 			}
-			return engine.Delivery{}
+			return hook.Delivery{}
 		}
 		b := n.client()
 		back, heard := b.joins("r", &at)

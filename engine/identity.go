@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/mootchat/moot/engine/hook"
 	"github.com/mootchat/moot/engine/wire"
 )
 
@@ -23,9 +24,9 @@ var ErrUnchecked = errors.New("token cannot be checked now")
 
 // Identity is what a token says of who holds it.
 type Identity struct {
-	User    string     // "": nobody in particular
-	Claims  []Property // each becomes a property that only another token changes
-	Expires time.Time  // zero: never
+	User    string          // "": nobody in particular
+	Claims  []hook.Property // each becomes a property that only another token changes
+	Expires time.Time       // zero: never
 }
 
 const (
@@ -91,12 +92,12 @@ func (c *Connection) become(id Identity) error {
 	if old.User != "" && id.User != old.User {
 		return &VerbError{"token is of another user"}
 	}
-	next := make([]NamedProperty, 0, len(id.Claims)+len(old.Properties))
+	next := make([]hook.NamedProperty, 0, len(id.Claims)+len(old.Properties))
 	for _, claim := range id.Claims {
-		next = append(next, NamedProperty{claim, true})
+		next = append(next, hook.NamedProperty{Property: claim, Claim: true})
 	}
 	for _, p := range old.Properties {
-		if !p.Claim && !slices.ContainsFunc(id.Claims, func(claim Property) bool { return claim.Name == p.Name }) {
+		if !p.Claim && !slices.ContainsFunc(id.Claims, func(claim hook.Property) bool { return claim.Name == p.Name }) {
 			next = append(next, p)
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/hook"
 	"github.com/mootchat/moot/engine/wire"
 )
 
@@ -27,9 +28,9 @@ func (t tokens) Check(_ context.Context, token string) (engine.Identity, error) 
 	return id, nil
 }
 
-func claims(values ...string) (all []engine.Property) {
+func claims(values ...string) (all []hook.Property) {
 	for i := 0; i < len(values); i += 2 {
-		all = append(all, engine.Property{Name: values[i], Value: []byte(values[i+1])})
+		all = append(all, hook.Property{Name: values[i], Value: []byte(values[i+1])})
 	}
 	return all
 }
@@ -68,7 +69,7 @@ func TestATokenSaysWhoConnects(t *testing.T) {
 	inWorld(t, func(w *world) {
 		ann := engine.Identity{User: "ann", Claims: claims("role", `"admin"`, "level", "3")}
 		n := w.node("n", takes(tokens{"ann": ann}, true))
-		n.on(engine.HookConnect, func(ev *engine.Event) engine.Verdict {
+		n.on(hook.Connect, func(ev *hook.Event) hook.Verdict {
 			if ev.Conn.User != "ann" || string(ev.Conn.Property("role")) != `"admin"` {
 				w.Errorf("the connect hook sees %q, %s", ev.Conn.User, ev.Conn.Property("role"))
 			}
@@ -99,8 +100,8 @@ func TestWhoHasNoGoodTokenIsTurnedAway(t *testing.T) {
 		inWorld(t, func(w *world) {
 			n := w.node("n", takes(tokens{"large": {Claims: claims("x", `"`+strings.Repeat("x", 16<<10)+`"`)}}, test.required))
 			hooks := 0
-			for _, h := range []engine.Hook{engine.HookConnect, engine.HookDisconnect} {
-				n.on(h, func(*engine.Event) engine.Verdict { hooks++; return allow() })
+			for _, h := range []hook.Hook{hook.Connect, hook.Disconnect} {
+				n.on(h, func(*hook.Event) hook.Verdict { hooks++; return allow() })
 			}
 			c, err := n.bring(test.token)
 			w.must(err, test.want)
@@ -126,8 +127,8 @@ func TestATokenMayFollow(t *testing.T) {
 	inWorld(t, func(w *world) {
 		n := w.node("n", takes(tokens{"ann": {User: "ann"}}, true))
 		var log []string
-		for _, h := range []engine.Hook{engine.HookConnect, engine.HookDisconnect} {
-			n.on(h, func(ev *engine.Event) engine.Verdict {
+		for _, h := range []hook.Hook{hook.Connect, hook.Disconnect} {
+			n.on(h, func(ev *hook.Event) hook.Verdict {
 				log = append(log, fmt.Sprint(ev.Hook, " ", ev.Conn.User))
 				return allow()
 			})
@@ -164,8 +165,8 @@ func TestATokenThatFollowsMustComeAndBeGood(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			inWorld(t, func(w *world) {
 				n := w.node("n", takes(tokens{"bob": {User: "bob"}}, true))
-				n.on(engine.HookConnect, func(*engine.Event) engine.Verdict { return deny("not you") })
-				n.on(engine.HookDisconnect, func(*engine.Event) engine.Verdict { w.Error("disconnect ran"); return allow() })
+				n.on(hook.Connect, func(*hook.Event) hook.Verdict { return deny("not you") })
+				n.on(hook.Disconnect, func(*hook.Event) hook.Verdict { w.Error("disconnect ran"); return allow() })
 				c := n.promise()
 				test.do(c)
 				<-c.gone

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/hook"
 	"github.com/mootchat/moot/engine/wire"
 )
 
@@ -81,11 +82,11 @@ func TestConnectionsAreOutOfReachOfOtherTenants(t *testing.T) {
 				}
 			}
 		}
-		n.on(engine.HookOnSayReceive, func(ev *engine.Event) engine.Verdict {
+		n.on(hook.OnSayReceive, func(ev *hook.Event) hook.Verdict {
 			if ev.Caused {
 				return allow()
 			}
-			return allow(engine.Effect{Emit: &engine.Emit{Connection: victim.ID(), Message: wire.Message{Text: "psst"}}}, emit("r", "from a module"))
+			return allow(hook.Effect{Emit: &hook.Emit{Connection: victim.ID(), Message: wire.Message{Text: "psst"}}}, emit("r", "from a module"))
 		})
 		theirs.says(say("r", "x"), ok, chat("r", theirs.ID(), "x"), chat("r", "0", "from a module"))
 		victim.hears()
@@ -219,7 +220,7 @@ func TestATenantSaysOnlySoMuch(t *testing.T) {
 func TestWhatModulesSayIsLimitedToo(t *testing.T) {
 	inWorld(t, func(w *world) {
 		n := w.node("n", func(c *engine.Config) { c.Tenants[0].MessagesPerSecond = 2 })
-		n.on(engine.HookJoin, func(*engine.Event) engine.Verdict {
+		n.on(hook.Join, func(*hook.Event) hook.Verdict {
 			return allow(emit("q", "1"), emit("q", "2"), emit("q", "3"), emit("q", "4"), emit("q", "5"), emit("q", "6"))
 		})
 		n.client().do(roomAdd("r"))
@@ -235,7 +236,7 @@ func TestALaneThatStandsIsItsTenants(t *testing.T) {
 	inWorld(t, func(w *world) {
 		n := w.node("n", twoTenants())
 		stop := make(chan struct{})
-		n.mw.Hooks[engine.HookOnSayReceive] = func(_ context.Context, ev *engine.Event) engine.Verdict {
+		n.mw.Hooks[hook.OnSayReceive] = func(_ context.Context, ev *hook.Event) hook.Verdict {
 			if ev.Tenant == "acme" {
 				<-stop
 			}

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"errors"
+	"github.com/mootchat/moot/engine/hook"
 	"time"
 )
 
@@ -29,7 +30,7 @@ type keyed struct {
 
 // once says something by f, unless it was said under the key. What failed was not
 // said, and may be tried again; what may have been is not.
-func (k *keys) once(key string, f func() ([]Effect, error)) ([]Effect, error) {
+func (k *keys) once(key string, f func() ([]hook.Effect, error)) ([]hook.Effect, error) {
 	if key == "" {
 		return f()
 	}

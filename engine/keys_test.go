@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/hook"
 )
 
 func sayUnder(key, text string) string {
@@ -55,7 +56,7 @@ func TestWhatFailedMayBeTriedAgain(t *testing.T) {
 		s := &shaky{}
 		n := w.node("one", s.config)
 		asked := 0
-		n.on(engine.HookOnSayReceive, func(*engine.Event) engine.Verdict {
+		n.on(hook.OnSayReceive, func(*hook.Event) hook.Verdict {
 			if asked++; asked == 1 {
 				return deny("not now")
 			}

@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 
 	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/hook"
 )
 
 // leavers counts what the leave hook was asked, by connection, room and cause.
@@ -15,18 +16,18 @@ type leavers struct {
 	mu     sync.Mutex
 	joined map[string]int // by connection and room
 	left   map[string]int
-	causes map[engine.Cause]int
+	causes map[hook.Cause]int
 }
 
-func (n *node) countLeavers(verdict func(ev *engine.Event) engine.Verdict) *leavers {
-	l := &leavers{joined: map[string]int{}, left: map[string]int{}, causes: map[engine.Cause]int{}}
-	n.on(engine.HookJoin, func(ev *engine.Event) engine.Verdict {
+func (n *node) countLeavers(verdict func(ev *hook.Event) hook.Verdict) *leavers {
+	l := &leavers{joined: map[string]int{}, left: map[string]int{}, causes: map[hook.Cause]int{}}
+	n.on(hook.Join, func(ev *hook.Event) hook.Verdict {
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		l.joined[ev.Conn.ID+" "+ev.Room]++
 		return allow()
 	})
-	n.on(engine.HookLeave, func(ev *engine.Event) engine.Verdict {
+	n.on(hook.Leave, func(ev *hook.Event) hook.Verdict {
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		l.causes[ev.Cause]++
@@ -36,9 +37,9 @@ func (n *node) countLeavers(verdict func(ev *engine.Event) engine.Verdict) *leav
 	return l
 }
 
-func allowed(*engine.Event) engine.Verdict { return allow() }
+func allowed(*hook.Event) hook.Verdict { return allow() }
 
-func (l *leavers) check(w *world, cause engine.Cause, want int) {
+func (l *leavers) check(w *world, cause hook.Cause, want int) {
 	w.Helper()
 	synctest.Wait()
 	l.mu.Lock()
@@ -53,11 +54,11 @@ func (l *leavers) check(w *world, cause engine.Cause, want int) {
 }
 
 func TestEveryLeaveHasItsCause(t *testing.T) {
-	for cause, leave := range map[engine.Cause]func(w *world, n *node, c *client){
-		engine.CauseRoomLeave:  func(_ *world, _ *node, c *client) { c.do(roomLeave("r")) },
-		engine.CauseDisconnect: func(_ *world, _ *node, c *client) { c.hangUp() },
-		engine.CauseDestroyed:  func(w *world, n *node, _ *client) { w.must(n.DestroyRoom(w.Context(), in("r")), nil) },
-		engine.CauseRemoved:    func(w *world, n *node, c *client) { w.must(n.RemoveMember(w.Context(), in("r"), c.ID()), nil) },
+	for cause, leave := range map[hook.Cause]func(w *world, n *node, c *client){
+		hook.CauseRoomLeave:  func(_ *world, _ *node, c *client) { c.do(roomLeave("r")) },
+		hook.CauseDisconnect: func(_ *world, _ *node, c *client) { c.hangUp() },
+		hook.CauseDestroyed:  func(w *world, n *node, _ *client) { w.must(n.DestroyRoom(w.Context(), in("r")), nil) },
+		hook.CauseRemoved:    func(w *world, n *node, c *client) { w.must(n.RemoveMember(w.Context(), in("r"), c.ID()), nil) },
 	} {
 		t.Run(string(cause), func(t *testing.T) {
 			inWorld(t, func(w *world) {
@@ -73,16 +74,16 @@ func TestEveryLeaveHasItsCause(t *testing.T) {
 }
 
 func TestOnlyRoomLeaveCanBeDenied(t *testing.T) {
-	for _, verdict := range []engine.Verdict{deny("stay"), {Outcome: engine.Failed}, {Outcome: engine.Dropped}} {
+	for _, verdict := range []hook.Verdict{deny("stay"), {Outcome: hook.Failed}, {Outcome: hook.Dropped}} {
 		inWorld(t, func(w *world) {
 			n := w.node("n")
-			var causes []engine.Cause
-			n.countLeavers(func(ev *engine.Event) engine.Verdict {
+			var causes []hook.Cause
+			n.countLeavers(func(ev *hook.Event) hook.Verdict {
 				causes = append(causes, ev.Cause)
 				return verdict
 			})
 			a, b, c := n.client().do(roomAdd("r")), n.client().do(roomAdd("r")), n.client().do(roomAdd("r"))
-			text := map[engine.Outcome]string{engine.Denied: "stay", engine.Failed: "middleware error", engine.Dropped: "denied"}[verdict.Outcome]
+			text := map[hook.Outcome]string{hook.Denied: "stay", hook.Failed: "middleware error", hook.Dropped: "denied"}[verdict.Outcome]
 			a.says(roomLeave("r"), failed(text))
 			n.has("r", a, b, c)
 			a.says(say("r", "still here"), ok, chat("r", a.ID(), "still here"))
@@ -92,7 +93,7 @@ func TestOnlyRoomLeaveCanBeDenied(t *testing.T) {
 			n.has("r", c)
 			w.must(n.DestroyRoom(w.Context(), in("r")), nil)
 			n.isEmpty("r")
-			want := []engine.Cause{engine.CauseRoomLeave, engine.CauseDisconnect, engine.CauseRemoved, engine.CauseDestroyed}
+			want := []hook.Cause{hook.CauseRoomLeave, hook.CauseDisconnect, hook.CauseRemoved, hook.CauseDestroyed}
 			if fmt.Sprint(causes) != fmt.Sprint(want) {
 				w.Errorf("leave ran for %v, want %v", causes, want)
 			}
@@ -148,7 +149,7 @@ func TestDestroyWhileJoinsAreUnderWayLeavesNoGhosts(t *testing.T) {
 	inWorld(t, func(w *world) {
 		n := w.node("n")
 		gate := make(chan struct{})
-		n.on(engine.HookJoin, func(*engine.Event) engine.Verdict { <-gate; return allow() })
+		n.on(hook.Join, func(*hook.Event) hook.Verdict { <-gate; return allow() })
 		var joins []<-chan struct{}
 		var clients []*client
 		for range 10 {
@@ -177,7 +178,7 @@ func TestConnectionThatEndsDuringAJoinIsNoGhost(t *testing.T) {
 		n := w.node("n")
 		gate := make(chan struct{})
 		l := n.countLeavers(allowed)
-		n.on(engine.HookJoin, func(*engine.Event) engine.Verdict { <-gate; return allow() })
+		n.on(hook.Join, func(*hook.Event) hook.Verdict { <-gate; return allow() })
 		c := n.client()
 		added := make(chan error, 1)
 		go func() { added <- n.AddMember(w.Context(), in("r"), c.ID()) }()
@@ -188,7 +189,7 @@ func TestConnectionThatEndsDuringAJoinIsNoGhost(t *testing.T) {
 		close(gate)
 		<-c.gone
 		w.must(<-added, nil)
-		l.check(w, engine.CauseDisconnect, 1)
+		l.check(w, hook.CauseDisconnect, 1)
 		n.has("r")
 	})
 }

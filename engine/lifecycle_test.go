@@ -10,14 +10,15 @@ import (
 
 	"github.com/mootchat/moot/engine"
 	"github.com/mootchat/moot/engine/cluster/memory"
+	"github.com/mootchat/moot/engine/hook"
 	"github.com/mootchat/moot/engine/wire"
 )
 
 func TestWelcomeIsHeardFirst(t *testing.T) {
 	inWorld(t, func(w *world) {
 		n := w.node("n", func(c *engine.Config) { c.Name = "acme" })
-		n.on(engine.HookConnect, func(ev *engine.Event) engine.Verdict {
-			return allow(property("vip", "true"), engine.Effect{Emit: &engine.Emit{Connection: ev.Conn.ID, Message: jsonMessage(`{"hint":1}`)}})
+		n.on(hook.Connect, func(ev *hook.Event) hook.Verdict {
+			return allow(property("vip", "true"), hook.Effect{Emit: &hook.Emit{Connection: ev.Conn.ID, Message: jsonMessage(`{"hint":1}`)}})
 		})
 		c := n.client()
 		sent, _ := c.sink.Sent()
@@ -31,16 +32,16 @@ func TestWelcomeIsHeardFirst(t *testing.T) {
 }
 
 func TestConnectMayBeDenied(t *testing.T) {
-	for want, verdict := range map[engine.Close]engine.Verdict{
+	for want, verdict := range map[engine.Close]hook.Verdict{
 		{Code: 3501, Reason: "members only"}: deny("members only"),
-		{Code: 3501, Reason: "denied"}:       {Outcome: engine.Dropped},
-		engine.CloseFailed:                   {Outcome: engine.Failed, Reason: "secret"},
+		{Code: 3501, Reason: "denied"}:       {Outcome: hook.Dropped},
+		engine.CloseFailed:                   {Outcome: hook.Failed, Reason: "secret"},
 	} {
 		inWorld(t, func(w *world) {
 			n := w.node("n")
 			ended := 0
-			n.on(engine.HookConnect, func(*engine.Event) engine.Verdict { return verdict })
-			n.on(engine.HookDisconnect, func(*engine.Event) engine.Verdict { ended++; return allow() })
+			n.on(hook.Connect, func(*hook.Event) hook.Verdict { return verdict })
+			n.on(hook.Disconnect, func(*hook.Event) hook.Verdict { ended++; return allow() })
 			_, err := n.tryOpen(wire.WebSocket, engine.SeatRequest{Tenant: "default"})
 			if err != want {
 				w.Errorf("got %v, want %v", err, want)
@@ -53,14 +54,14 @@ func TestConnectMayBeDenied(t *testing.T) {
 }
 
 func TestDisconnectRunsAfterEveryRoomWasLeft(t *testing.T) {
-	for _, verdict := range []engine.Verdict{allow(emit("q", "gone")), deny("stay"), {Outcome: engine.Failed}} {
+	for _, verdict := range []hook.Verdict{allow(emit("q", "gone")), deny("stay"), {Outcome: hook.Failed}} {
 		inWorld(t, func(w *world) {
 			n := w.node("n")
 			var log []string
-			for _, h := range []engine.Hook{engine.HookLeave, engine.HookDisconnect} {
-				n.on(h, func(ev *engine.Event) engine.Verdict {
+			for _, h := range []hook.Hook{hook.Leave, hook.Disconnect} {
+				n.on(h, func(ev *hook.Event) hook.Verdict {
 					log = append(log, ev.Hook.String()+" "+ev.Room)
-					if h == engine.HookDisconnect {
+					if h == hook.Disconnect {
 						return verdict
 					}
 					return allow()
@@ -71,7 +72,7 @@ func TestDisconnectRunsAfterEveryRoomWasLeft(t *testing.T) {
 			if fmt.Sprint(log) != "[leave r leave q disconnect ]" {
 				w.Errorf("hooks ran %v", log)
 			}
-			if verdict.Outcome == engine.Allowed {
+			if verdict.Outcome == hook.Allowed {
 				b.hears(chat("q", "0", "gone"))
 			}
 			w.must(n.SendMessage(w.Context(), "default", a.ID(), []byte(`{}`)), fmt.Errorf("no such connection: %q", a.ID()))

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"github.com/mootchat/moot/engine/hook"
 	"sync"
 )
 
@@ -20,7 +21,7 @@ type storedProfile struct {
 	Properties  map[string]json.RawMessage `json:"properties,omitempty"`
 }
 
-func encodeProfile(p *Profile) json.RawMessage {
+func encodeProfile(p *hook.Profile) json.RawMessage {
 	s := storedProfile{Fingerprint: p.Fingerprint, User: p.User, Transport: p.Transport, RemoteIP: p.RemoteIP,
 		RemotePort: p.RemotePort, Locale: p.Locale, ConnectedAt: p.ConnectedAt}
 	for _, n := range p.Properties {
@@ -36,13 +37,13 @@ func encodeProfile(p *Profile) json.RawMessage {
 	return b
 }
 
-func decodeProfile(tenant string, m Presentee) *Profile {
+func decodeProfile(tenant string, m Presentee) *hook.Profile {
 	var s storedProfile
 	_ = json.Unmarshal(m.Profile, &s) // what is damaged stays empty: leave runs all the same
-	p := &Profile{ID: m.ID, Tenant: tenant, Fingerprint: s.Fingerprint, User: s.User, Transport: s.Transport,
+	p := &hook.Profile{ID: m.ID, Tenant: tenant, Fingerprint: s.Fingerprint, User: s.User, Transport: s.Transport,
 		RemoteIP: s.RemoteIP, RemotePort: s.RemotePort, Locale: s.Locale, ConnectedAt: s.ConnectedAt}
 	for name, v := range s.Properties {
-		p.Properties = append(p.Properties, NamedProperty{Property: Property{name, v}})
+		p.Properties = append(p.Properties, hook.NamedProperty{Property: hook.Property{Name: name, Value: v}})
 	}
 	sortProperties(p.Properties)
 	return p
@@ -55,10 +56,10 @@ func (e *Engine) Lost(ctx context.Context, id RoomID, members []Presentee) {
 		if ctx.Err() != nil {
 			return // who is still on record is for another node
 		}
-		v := e.decide(ctx, &Event{Hook: HookLeave, Tenant: id.Tenant, Room: id.Room, Conn: decodeProfile(id.Tenant, m), JoinedAt: m.JoinedAt, Cause: CauseNodeLost})
-		if err := v.refusal(); err != nil {
+		v := e.decide(ctx, &hook.Event{Hook: hook.Leave, Tenant: id.Tenant, Room: id.Room, Conn: decodeProfile(id.Tenant, m), JoinedAt: m.JoinedAt, Cause: hook.CauseNodeLost})
+		if err := refusal(&v); err != nil {
 			e.log.Warn("leave hook denied, the member goes all the same", "connection", m.ID, "tenant", id.Tenant,
-				"room", id.Room, "cause", CauseNodeLost, "module", v.Module, "reason", err)
+				"room", id.Room, "cause", hook.CauseNodeLost, "module", v.Module, "reason", err)
 		}
 		if err := e.cluster.Presence.Remove(ctx, id, m.ID); err != nil && !errors.Is(err, context.Canceled) {
 			e.log.Warn("presence was not removed", "tenant", id.Tenant, "room", id.Room, "connection", m.ID, "error", err)
@@ -105,8 +106,8 @@ func (e *Engine) beginRejoin(id RoomID, connection string) *member {
 
 func (e *Engine) rejoin(ctx context.Context, m *member) {
 	c, id := m.conn, m.room.id
-	v := e.decide(ctx, &Event{Hook: HookJoin, Tenant: id.Tenant, Room: id.Room, Conn: c.profile.Load(), Cause: CauseRejoined})
-	err := v.refusal()
+	v := e.decide(ctx, &hook.Event{Hook: hook.Join, Tenant: id.Tenant, Room: id.Room, Conn: c.profile.Load(), Cause: hook.CauseRejoined})
+	err := refusal(&v)
 	if err == nil {
 		err = e.cluster.Presence.Add(ctx, id, Presentee{ID: c.ID(), JoinedAt: m.joinedAt, Profile: encodeProfile(c.profile.Load())})
 	}

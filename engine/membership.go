@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/mootchat/moot/engine/hook"
 	"github.com/mootchat/moot/engine/wire"
 )
 
@@ -43,7 +44,7 @@ type wish struct {
 //
 // With wish.recover, in a room that keeps history, c is sent nothing of the room
 // until the member is released.
-func (e *Engine) join(ctx context.Context, c *Connection, name string, wish wish) (*member, []Effect, error) {
+func (e *Engine) join(ctx context.Context, c *Connection, name string, wish wish) (*member, []hook.Effect, error) {
 	if wire.ValidRoom(name) != nil && name != "" {
 		return nil, nil, &VerbError{"invalid room name"}
 	}
@@ -98,7 +99,7 @@ func (e *Engine) beginJoin(ctx context.Context, c *Connection, r *room) (*member
 }
 
 // admit takes a membership that is under way through the room's rules.
-func (e *Engine) admit(ctx context.Context, m *member) ([]Effect, error) {
+func (e *Engine) admit(ctx context.Context, m *member) ([]hook.Effect, error) {
 	c, r := m.conn, m.room
 	evicted := r.evictions()
 	if err := e.exists(ctx, r.id); err != nil {
@@ -113,8 +114,8 @@ func (e *Engine) admit(ctx context.Context, m *member) ([]Effect, error) {
 			return nil, &VerbError{fmt.Sprintf("room is full (at most %d members)", most)}
 		}
 	}
-	v := e.decide(ctx, &Event{Hook: HookJoin, Tenant: r.id.Tenant, Room: r.id.Room, Conn: c.profile.Load()})
-	if err := v.refusal(); err != nil {
+	v := e.decide(ctx, &hook.Event{Hook: hook.Join, Tenant: r.id.Tenant, Room: r.id.Room, Conn: c.profile.Load()})
+	if err := refusal(&v); err != nil {
 		return nil, err
 	}
 	if err := e.subscribe(ctx, m); err != nil {
@@ -182,8 +183,8 @@ func (e *Engine) forget(ctx context.Context, r *room, id string) {
 // leave ends c's membership of the room. Only a client's own roomLeave can be
 // denied; in every other case the member goes, the deny is logged, and nobody who
 // stops waiting stops it.
-func (e *Engine) leave(ctx context.Context, c *Connection, name string, cause Cause) ([]Effect, error) {
-	if cause != CauseRoomLeave {
+func (e *Engine) leave(ctx context.Context, c *Connection, name string, cause hook.Cause) ([]hook.Effect, error) {
+	if cause != hook.CauseRoomLeave {
 		var cancel context.CancelFunc
 		ctx, cancel = e.patient(ctx)
 		defer cancel()
@@ -198,12 +199,12 @@ func (e *Engine) leave(ctx context.Context, c *Connection, name string, cause Ca
 		return nil, err
 	}
 	// The notice of a room's end is for who was in it till then.
-	if cause != CauseDestroyed {
+	if cause != hook.CauseDestroyed {
 		m.mode.Store(gone)
 	}
 	e.drop(ctx, m)
 	later := e.applyNow(ctx, c.tenant, c, v.Effects, false)
-	if cause != CauseRoomLeave {
+	if cause != hook.CauseRoomLeave {
 		e.applyLater(ctx, c.tenant, later, false)
 		return nil, nil
 	}
@@ -228,23 +229,23 @@ func (e *Engine) detach(ctx context.Context, m *member) {
 
 // askLeave runs leave for a member, unless another node has done so, and says what
 // came of it. An error says that the member stays.
-func (e *Engine) askLeave(ctx context.Context, m *member, cause Cause) (Verdict, error) {
+func (e *Engine) askLeave(ctx context.Context, m *member, cause hook.Cause) (hook.Verdict, error) {
 	c, r := m.conn, m.room
 	ours, err := e.part(ctx, m, cause)
 	if err != nil || !ours {
-		return Verdict{}, err
+		return hook.Verdict{}, err
 	}
-	if cause == CauseRoomLeave { // once begun it is not cut short, to be run again at the connection's end
+	if cause == hook.CauseRoomLeave { // once begun it is not cut short, to be run again at the connection's end
 		var cancel context.CancelFunc
 		ctx, cancel = e.patient(ctx)
 		defer cancel()
 	}
-	v := e.decide(ctx, &Event{Hook: HookLeave, Tenant: r.id.Tenant, Room: r.id.Room, Conn: c.profile.Load(), JoinedAt: m.joinedAt, Cause: cause})
-	refusal := v.refusal()
+	v := e.decide(ctx, &hook.Event{Hook: hook.Leave, Tenant: r.id.Tenant, Room: r.id.Room, Conn: c.profile.Load(), JoinedAt: m.joinedAt, Cause: cause})
+	refusal := refusal(&v)
 	if refusal == nil {
 		return v, nil
 	}
-	if cause == CauseRoomLeave {
+	if cause == hook.CauseRoomLeave {
 		e.record(ctx, m)
 		return v, refusal
 	}
@@ -261,9 +262,9 @@ const partAgain = time.Second
 // for dead, and another lets its members go. Without an answer from the cluster
 // nobody can tell: what a client or the server asked for then fails, and the end
 // of a connection or a room waits.
-func (e *Engine) part(ctx context.Context, m *member, cause Cause) (ours bool, err error) {
+func (e *Engine) part(ctx context.Context, m *member, cause hook.Cause) (ours bool, err error) {
 	id := m.room.id
-	if !e.middleware.Asks(HookLeave, id.Tenant, id.Room) {
+	if !e.middleware.Asks(hook.Leave, id.Tenant, id.Room) {
 		return false, nil
 	}
 	for {
@@ -271,7 +272,7 @@ func (e *Engine) part(ctx context.Context, m *member, cause Cause) (ours bool, e
 		switch {
 		case err == nil:
 			return !gone, nil
-		case cause == CauseRoomLeave || cause == CauseRemoved:
+		case cause == hook.CauseRoomLeave || cause == hook.CauseRemoved:
 			return false, err
 		case !errors.Is(err, ErrUnavailable) && !errors.Is(err, ErrUnknown):
 			e.log.Error("presence cannot say who lets a member go", "tenant", id.Tenant, "room", id.Room, "connection", m.conn.ID(), "error", err)

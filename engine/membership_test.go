@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 
 	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/hook"
 )
 
 func TestJoinAndLeave(t *testing.T) {
@@ -88,7 +89,7 @@ func TestJoinsInFlightRunTheHookOnce(t *testing.T) {
 	inWorld(t, func(w *world) {
 		n := w.node("n")
 		gate, hooks := make(chan struct{}), 0
-		n.on(engine.HookJoin, func(*engine.Event) engine.Verdict {
+		n.on(hook.Join, func(*hook.Event) hook.Verdict {
 			hooks++
 			<-gate
 			return allow()
@@ -116,8 +117,8 @@ func TestJoinsInFlightRunTheHookOnce(t *testing.T) {
 func TestDeniedJoinLeavesNoTrace(t *testing.T) {
 	inWorld(t, func(w *world) {
 		n := w.node("n")
-		verdict := engine.Verdict{Outcome: engine.Denied, Reason: "members only", Effects: []engine.Effect{emit("q", "never")}}
-		n.on(engine.HookJoin, func(ev *engine.Event) engine.Verdict {
+		verdict := hook.Verdict{Outcome: hook.Denied, Reason: "members only", Effects: []hook.Effect{emit("q", "never")}}
+		n.on(hook.Join, func(ev *hook.Event) hook.Verdict {
 			if ev.Room == "q" {
 				return allow()
 			}
@@ -126,11 +127,11 @@ func TestDeniedJoinLeavesNoTrace(t *testing.T) {
 		a, listener := n.client(), n.client()
 		listener.do(roomAdd("q"))
 		for _, c := range []struct {
-			engine.Outcome
+			hook.Outcome
 			reason, text string
 		}{
-			{engine.Denied, "members only", "members only"}, {engine.Denied, "", "denied"},
-			{engine.Dropped, "", "denied"}, {engine.Failed, "secrets of a module", "middleware error"},
+			{hook.Denied, "members only", "members only"}, {hook.Denied, "", "denied"},
+			{hook.Dropped, "", "denied"}, {hook.Failed, "secrets of a module", "middleware error"},
 		} {
 			verdict.Outcome, verdict.Reason = c.Outcome, c.reason
 			a.says(roomAdd("r"), failed(c.text))
@@ -148,9 +149,9 @@ func TestDeniedJoinLeavesNoTrace(t *testing.T) {
 func TestEffectsOfAJoinComeAfterItsAnswer(t *testing.T) {
 	inWorld(t, func(w *world) {
 		n := w.node("n")
-		n.on(engine.HookJoin, func(ev *engine.Event) engine.Verdict {
+		n.on(hook.Join, func(ev *hook.Event) hook.Verdict {
 			return allow(emit("r", "welcome"), property("guest", "true"),
-				engine.Effect{Emit: &engine.Emit{Connection: ev.Conn.ID, Message: jsonMessage(`{"hint":1}`)}})
+				hook.Effect{Emit: &hook.Emit{Connection: ev.Conn.ID, Message: jsonMessage(`{"hint":1}`)}})
 		})
 		a := n.client()
 		<-a.begin(roomAdd("r"))
@@ -167,16 +168,16 @@ func TestEffectsOfAJoinComeAfterItsAnswer(t *testing.T) {
 // A rule may destroy the room that is being joined, or said in: nobody waits for
 // himself.
 func TestRuleMayDestroyTheRoomItIsAskedAbout(t *testing.T) {
-	for _, at := range []engine.Hook{engine.HookJoin, engine.HookLeave, engine.HookOnSayReceive} {
+	for _, at := range []hook.Hook{hook.Join, hook.Leave, hook.OnSayReceive} {
 		t.Run(at.String(), func(t *testing.T) {
 			inWorld(t, func(w *world) {
 				n := w.node("n")
 				a, b := n.client(), n.client()
 				b.do(roomAdd("r"))
-				n.on(at, func(ev *engine.Event) engine.Verdict {
+				n.on(at, func(ev *hook.Event) hook.Verdict {
 					if ev.Message.Text == "this room has been deleted" {
 						// Once is enough: this would not end.
-						return allow(engine.Effect{Room: &engine.RoomEffect{Name: "r"}}, destroy("r"))
+						return allow(hook.Effect{Room: &hook.RoomEffect{Name: "r"}}, destroy("r"))
 					}
 					return allow(destroy("r"))
 				})

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/hook"
 )
 
 // pair is two nodes, with a client each.
@@ -114,14 +115,14 @@ func TestPropertiesAreChecked(t *testing.T) {
 func TestDestroyReachesMembersOnAllNodes(t *testing.T) {
 	inWorld(t, func(w *world) {
 		one, two, a, b := w.pair()
-		l1, l2 := one.countLeavers(allowed), two.countLeavers(func(*engine.Event) engine.Verdict { return deny("stay") })
+		l1, l2 := one.countLeavers(allowed), two.countLeavers(func(*hook.Event) hook.Verdict { return deny("stay") })
 		a.do(roomAdd("r"))
 		b.do(roomAdd("r"))
 		w.must(one.DestroyRoom(w.Context(), in("r")), nil)
 		a.hears(chat("r", "0", "this room has been deleted"))
 		b.hears(chat("r", "0", "this room has been deleted"))
-		l1.check(w, engine.CauseDestroyed, 1)
-		l2.check(w, engine.CauseDestroyed, 1)
+		l1.check(w, hook.CauseDestroyed, 1)
+		l2.check(w, hook.CauseDestroyed, 1)
 		one.isEmpty("r")
 		if got := append(a.Rooms(), b.Rooms()...); len(got) != 0 {
 			w.Errorf("they are still in %v", got)
@@ -143,10 +144,10 @@ func TestRoomCreatedTwiceExists(t *testing.T) {
 func TestMembersOfALostNodeLeaveOnce(t *testing.T) {
 	inWorld(t, func(w *world) {
 		one := w.node("one")
-		var lost []*engine.Profile
-		l := one.countLeavers(func(ev *engine.Event) engine.Verdict {
+		var lost []*hook.Profile
+		l := one.countLeavers(func(ev *hook.Event) hook.Verdict {
 			lost = append(lost, ev.Conn)
-			return engine.Verdict{Effects: []engine.Effect{emit("r", "someone was lost")}}
+			return hook.Verdict{Effects: []hook.Effect{emit("r", "someone was lost")}}
 		})
 		a := one.client().do(roomAdd("r"))
 		two := w.doomed("two")
@@ -155,7 +156,7 @@ func TestMembersOfALostNodeLeaveOnce(t *testing.T) {
 		b.do(roomAdd("r"), roomAdd("q"))
 		one.has("r", a, b)
 		w.must(w.hub.Kill("two"), nil)
-		l.check(w, engine.CauseNodeLost, 2)
+		l.check(w, hook.CauseNodeLost, 2)
 		one.has("r", a)
 		one.has("q")
 		a.hears(chat("r", "0", "someone was lost"), chat("r", "0", "someone was lost"))
@@ -185,15 +186,15 @@ func (w *world) doomed(name string) *node {
 func TestMembersOfAStoppedNodeLeaveOnce(t *testing.T) {
 	inWorld(t, func(w *world) {
 		one, two, a, b := w.pair()
-		l1, l2 := one.countLeavers(allowed), two.countLeavers(func(*engine.Event) engine.Verdict {
+		l1, l2 := one.countLeavers(allowed), two.countLeavers(func(*hook.Event) hook.Verdict {
 			time.Sleep(time.Second) // the others would find it dead by now
 			return allow()
 		})
 		a.do(roomAdd("r"))
 		b.do(roomAdd("r"))
 		w.must(two.stop(), nil)
-		l2.check(w, engine.CauseDisconnect, 1)
-		l1.check(w, engine.CauseDisconnect, 0)
+		l2.check(w, hook.CauseDisconnect, 1)
+		l1.check(w, hook.CauseDisconnect, 0)
 		one.has("r", a)
 	})
 }

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/mootchat/moot/engine/hook"
 	"github.com/mootchat/moot/engine/wire"
 )
 
@@ -144,7 +145,7 @@ func (e *Engine) deliverNotice(t *tenant, topic string, payload []byte) bool {
 	j := job{from: []*wire.Frame{frame}, which: make([]int32, len(crowd.members)), size: frame.Len()}
 	for i, m := range crowd.members {
 		if !m.watches {
-			j.which[i] = Nothing
+			j.which[i] = hook.Nothing
 		}
 	}
 	r.post(crowd, j)

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/mootchat/moot/engine/hook"
 	"github.com/mootchat/moot/engine/wire"
 )
 
@@ -115,7 +116,7 @@ func (e *Engine) Missed(_ context.Context, id RoomID) {
 	which := make([]int32, len(crowd.members))
 	for i, m := range crowd.members {
 		if m.conn.actionHero {
-			which[i] = Nothing
+			which[i] = hook.Nothing
 		}
 	}
 	r.post(crowd, job{from: []*wire.Frame{frame}, which: which, size: frame.Len()})

@@ -4,7 +4,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/hook"
 )
 
 // On the socket, parameters stick.
@@ -19,7 +19,7 @@ func socketOK(id, data string) string {
 func TestParamsStick(t *testing.T) {
 	inWorld(t, func(w *world) {
 		n := w.node("n")
-		n.mw.Declared = map[string]engine.ActionSpec{"login": {Inputs: map[string]engine.InputSpec{"token": {}}}}
+		n.mw.Declared = map[string]hook.ActionSpec{"login": {Inputs: map[string]hook.InputSpec{"token": {}}}}
 		a := n.socket()
 		a.do("paramAdd messageId=1")
 		id := `"1"`
@@ -57,11 +57,11 @@ func TestParamsAreBounded(t *testing.T) {
 func TestJSONLineReplacesTheParams(t *testing.T) {
 	inWorld(t, func(w *world) {
 		n := w.node("n")
-		n.mw.Declared = map[string]engine.ActionSpec{"login": {Inputs: map[string]engine.InputSpec{"token": {Required: true}}}}
+		n.mw.Declared = map[string]hook.ActionSpec{"login": {Inputs: map[string]hook.InputSpec{"token": {Required: true}}}}
 		var params []string
-		n.on(engine.HookAction, func(ev *engine.Event) engine.Verdict {
+		n.on(hook.Action, func(ev *hook.Event) hook.Verdict {
 			params = append(params, ev.Action+string(ev.Params))
-			return engine.Verdict{Reply: []byte(`{"authorized":true}`)}
+			return hook.Verdict{Reply: []byte(`{"authorized":true}`)}
 		})
 		a := n.socket()
 		a.do("paramAdd apiVersion=1")

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"github.com/mootchat/moot/engine/hook"
 	"slices"
 	"time"
 )
@@ -159,16 +160,16 @@ func (e *Engine) Expired(ctx context.Context, session []byte) {
 	}
 	profile := decodeProfile(s.Tenant, Presentee{ID: s.ID, Profile: s.Profile})
 	for _, r := range s.Rooms {
-		e.letGo(ctx, profile, r, CauseDisconnect)
+		e.letGo(ctx, profile, r, hook.CauseDisconnect)
 	}
-	v := e.decide(ctx, &Event{Hook: HookDisconnect, Tenant: s.Tenant, Conn: profile})
+	v := e.decide(ctx, &hook.Event{Hook: hook.Disconnect, Tenant: s.Tenant, Conn: profile})
 	e.afterwards(ctx, s.Tenant, v)
 }
 
 // letGo runs leave for a member that is on no record any more.
-func (e *Engine) letGo(ctx context.Context, profile *Profile, r parkedRoom, cause Cause) {
-	v := e.decide(ctx, &Event{Hook: HookLeave, Tenant: profile.Tenant, Room: r.Room, Conn: profile, JoinedAt: r.JoinedAt, Cause: cause})
-	if err := v.refusal(); err != nil {
+func (e *Engine) letGo(ctx context.Context, profile *hook.Profile, r parkedRoom, cause hook.Cause) {
+	v := e.decide(ctx, &hook.Event{Hook: hook.Leave, Tenant: profile.Tenant, Room: r.Room, Conn: profile, JoinedAt: r.JoinedAt, Cause: cause})
+	if err := refusal(&v); err != nil {
 		e.log.Warn("leave hook denied, the member goes all the same", "connection", profile.ID, "tenant", profile.Tenant,
 			"room", r.Room, "cause", cause, "module", v.Module, "reason", err)
 	}
@@ -179,7 +180,7 @@ func (e *Engine) letGo(ctx context.Context, profile *Profile, r parkedRoom, caus
 }
 
 // afterwards applies the effects of what happened to a connection that is gone.
-func (e *Engine) afterwards(ctx context.Context, tenant string, v Verdict) {
+func (e *Engine) afterwards(ctx context.Context, tenant string, v hook.Verdict) {
 	if t := e.settings.Load().tenants[tenant]; t != nil {
 		e.applyLater(ctx, t, e.applyNow(ctx, t, nil, v.Effects, false), false)
 	}

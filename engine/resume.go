@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/mootchat/moot/engine/hook"
 	"github.com/mootchat/moot/engine/wire"
 )
 
@@ -128,7 +129,7 @@ func (e *Engine) modeOf(m *member) uint32 {
 // destroyed while nobody was there to hear of it.
 func (e *Engine) confirm(ctx context.Context, m *member) bool {
 	if err := e.exists(ctx, m.room.id); errors.Is(err, ErrNoRoom) {
-		_, _ = e.leave(ctx, m.conn, m.room.id.Room, CauseDestroyed) // who has left meanwhile has left
+		_, _ = e.leave(ctx, m.conn, m.room.id.Room, hook.CauseDestroyed) // who has left meanwhile has left
 		return false
 	}
 	e.record(ctx, m)
@@ -148,9 +149,9 @@ func (e *Engine) adoptParked(ctx context.Context, c *Connection, s parkedSession
 	for _, room := range s.Rooms {
 		m, err := e.enter(ctx, c, room)
 		if err != nil {
-			cause := CauseDisconnect
+			cause := hook.CauseDisconnect
 			if errors.Is(err, ErrNoRoom) {
-				cause = CauseDestroyed
+				cause = hook.CauseDestroyed
 			}
 			e.log.Info("a session is not in a room any more", "connection", s.ID, "tenant", s.Tenant, "room", room.Room, "reason", err)
 			e.letGo(ctx, c.profile.Load(), room, cause)
@@ -186,10 +187,10 @@ func (e *Engine) enter(ctx context.Context, c *Connection, room parkedRoom) (*me
 // become makes c the connection of that profile, but for what its own socket and
 // token say. claims are the names of properties that came from the token then,
 // besides those that the profile knows as such.
-func (e *Engine) become(c *Connection, was *Profile, claims []string) {
+func (e *Engine) become(c *Connection, was *hook.Profile, claims []string) {
 	c.mu.Lock()
 	now := c.profile.Load()
-	p := &Profile{ID: was.ID, Fingerprint: was.Fingerprint, User: now.User, Transport: now.Transport, RemoteIP: now.RemoteIP,
+	p := &hook.Profile{ID: was.ID, Fingerprint: was.Fingerprint, User: now.User, Transport: now.Transport, RemoteIP: now.RemoteIP,
 		RemotePort: now.RemotePort, Tenant: now.Tenant, Locale: now.Locale, ConnectedAt: was.ConnectedAt}
 	for _, n := range was.Properties {
 		if !n.Claim && !slices.Contains(claims, n.Name) {
@@ -197,7 +198,7 @@ func (e *Engine) become(c *Connection, was *Profile, claims []string) {
 		}
 	}
 	for _, n := range now.Properties {
-		at, found := slices.BinarySearchFunc(p.Properties, n.Name, func(o NamedProperty, name string) int { return strings.Compare(o.Name, name) })
+		at, found := slices.BinarySearchFunc(p.Properties, n.Name, func(o hook.NamedProperty, name string) int { return strings.Compare(o.Name, name) })
 		switch {
 		case !found:
 			p.Properties = slices.Insert(p.Properties, at, n)

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"github.com/mootchat/moot/engine/hook"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -63,7 +64,7 @@ const (
 )
 
 // Profile implements Member.
-func (m *member) Profile() *Profile { return m.conn.profile.Load() }
+func (m *member) Profile() *hook.Profile { return m.conn.profile.Load() }
 
 // JoinedAt implements Member.
 func (m *member) JoinedAt() int64 { return m.joinedAt }
@@ -72,9 +73,9 @@ func (m *member) JoinedAt() int64 { return m.joinedAt }
 // change.
 type crowd struct {
 	members []*member
-	asked   []Member // the same, for the middleware; made when it is first asked
-	starts  []int    // writer w serves members[starts[w]:starts[w+1]]
-	known   Crowd    // them, to the middleware
+	asked   []hook.Member       // the same, for the middleware; made when it is first asked
+	starts  []int               // writer w serves members[starts[w]:starts[w+1]]
+	known   hook.MemberSnapshot // them, to the middleware
 }
 
 func newRoom(id RoomID, writers []*writer) *room {
@@ -199,9 +200,9 @@ func newCrowd(all []*member, writers int) *crowd {
 }
 
 // forMiddleware is the members as the middleware sees them.
-func (c *crowd) forMiddleware() []Member {
+func (c *crowd) forMiddleware() []hook.Member {
 	if c.asked == nil {
-		c.asked = make([]Member, len(c.members))
+		c.asked = make([]hook.Member, len(c.members))
 		for i, m := range c.members {
 			c.asked[i] = m
 		}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/mootchat/moot/engine/hook"
 	"github.com/mootchat/moot/engine/wire"
 )
 
@@ -24,7 +25,7 @@ type said struct {
 }
 
 // say is the verb's part that needs the sender.
-func (e *Engine) say(ctx context.Context, c *Connection, room, text string) ([]Effect, error) {
+func (e *Engine) say(ctx context.Context, c *Connection, room, text string) ([]hook.Effect, error) {
 	if room == "" || text == "" {
 		return nil, &VerbError{"both room and message are required"}
 	}
@@ -52,7 +53,7 @@ func (e *Engine) send(ctx context.Context, t *tenant, room string, s said) error
 
 // publish takes the message through the room's lane. The effects are to be
 // applied after the sender was answered.
-func (e *Engine) publish(ctx context.Context, t *tenant, name string, s said) ([]Effect, error) {
+func (e *Engine) publish(ctx context.Context, t *tenant, name string, s said) ([]hook.Effect, error) {
 	r := t.hold(name)
 	defer t.release(r)
 	effects, err := e.receive(ctx, t, r, s)
@@ -64,7 +65,7 @@ func (e *Engine) publish(ctx context.Context, t *tenant, name string, s said) ([
 
 // receive is publish while it is in the lane: onSayReceive is asked once, and
 // what it left is published.
-func (e *Engine) receive(ctx context.Context, t *tenant, r *room, s said) ([]Effect, error) {
+func (e *Engine) receive(ctx context.Context, t *tenant, r *room, s said) ([]hook.Effect, error) {
 	if err := r.lane.enter(ctx); err != nil {
 		if err == errRoomBusy {
 			e.stats.busy.Add(1)
@@ -73,17 +74,17 @@ func (e *Engine) receive(ctx context.Context, t *tenant, r *room, s said) ([]Eff
 	}
 	defer r.lane.leave()
 
-	ev := Event{Hook: HookOnSayReceive, Tenant: r.id.Tenant, Room: r.id.Room, Caused: s.caused,
+	ev := hook.Event{Hook: hook.OnSayReceive, Tenant: r.id.Tenant, Room: r.id.Room, Caused: s.caused,
 		Message: s.message, From: s.from, Context: "user", SentAt: time.Now().UnixMilli()}
 	if s.conn != nil {
 		ev.Conn = s.conn.profile.Load()
 		ev.JoinedAt = s.conn.joinedAt(ev.Room)
 	}
 	v := e.decide(ctx, &ev)
-	if v.Outcome == Dropped {
+	if v.Outcome == hook.Dropped {
 		return nil, nil
 	}
-	if err := v.refusal(); err != nil {
+	if err := refusal(&v); err != nil {
 		return nil, err
 	}
 	to := RoomID{r.id.Tenant, ev.Room}
@@ -104,7 +105,7 @@ func (e *Engine) receive(ctx context.Context, t *tenant, r *room, s said) ([]Eff
 	return v.Effects, nil
 }
 
-func payloadOf(ev *Event) wire.Payload {
+func payloadOf(ev *hook.Event) wire.Payload {
 	return wire.Payload{Message: ev.Message, Room: ev.Room, From: ev.From, Context: ev.Context, SentAt: ev.SentAt, Extra: ev.Extra}
 }
 
@@ -126,7 +127,7 @@ func (e *Engine) Deliver(ctx context.Context, id RoomID, at Position, payload []
 	r.sequence++
 	set := t.settings(id.Room)
 	d := delivery{room: r, crowd: crowd, payload: payload, at: at, shown: set.Keep.Messages > 0, delay: set.FlushDelay}
-	if !e.middleware.Asks(HookSay, id.Tenant, id.Room) {
+	if !e.middleware.Asks(hook.Say, id.Tenant, id.Room) {
 		e.deliverAll(&d, d.asIs())
 		return
 	}
@@ -178,7 +179,7 @@ func (e *Engine) deliverAsked(ctx context.Context, d *delivery, p wire.Payload) 
 		e.log.Error("message dropped: the say chain did not answer for every member", "tenant", r.id.Tenant, "room", r.id.Room)
 	case v.For != nil:
 		e.deliverEach(d, &v)
-	case v.All == AsIs, v.All == 0 && len(v.Answers) == 0:
+	case v.All == hook.AsIs, v.All == 0 && len(v.Answers) == 0:
 		e.deliverAll(d, d.asIs())
 	case v.All >= 0 && int(v.All) < len(v.Answers):
 		e.deliverAll(d, d.answer(v.Answers[v.All]))
@@ -186,8 +187,8 @@ func (e *Engine) deliverAsked(ctx context.Context, d *delivery, p wire.Payload) 
 }
 
 // eventOf is what the say chain is asked about.
-func eventOf(id RoomID, p wire.Payload, sequence uint64) Event {
-	return Event{Hook: HookSay, Tenant: id.Tenant, Room: id.Room, Message: p.Message, From: p.From,
+func eventOf(id RoomID, p wire.Payload, sequence uint64) hook.Event {
+	return hook.Event{Hook: hook.Say, Tenant: id.Tenant, Room: id.Room, Message: p.Message, From: p.From,
 		Context: p.Context, SentAt: p.SentAt, Extra: p.Extra, Sequence: sequence}
 }
 
@@ -199,7 +200,7 @@ func (e *Engine) deliverAll(d *delivery, frame *wire.Frame) {
 
 // deliverEach gives every member its own answer; each answer is encoded once,
 // and only if somebody hears it.
-func (e *Engine) deliverEach(d *delivery, v *Delivery) {
+func (e *Engine) deliverEach(d *delivery, v *hook.Delivery) {
 	frames := make([]*wire.Frame, len(v.Answers)+1)
 	which := make([]int32, len(d.crowd.members))
 	asIs := len(v.Answers)
@@ -207,10 +208,10 @@ func (e *Engine) deliverEach(d *delivery, v *Delivery) {
 	heard := uint64(0)
 	for i, k := range v.For {
 		switch {
-		case k == AsIs:
+		case k == hook.AsIs:
 			k = int32(asIs)
 		case k < 0 || int(k) >= asIs:
-			which[i] = Nothing
+			which[i] = hook.Nothing
 			continue
 		}
 		if frames[k] == nil {

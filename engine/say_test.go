@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 
 	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/hook"
 	"github.com/mootchat/moot/engine/wire"
 )
 
@@ -35,15 +36,15 @@ func TestRulesOfSaying(t *testing.T) {
 		a.do(roomAdd("r"))
 		b.do(roomAdd("r"))
 		c.do(roomAdd("q"))
-		var asked []engine.Event
-		rule := func(*engine.Event) engine.Verdict { return allow() }
-		n.on(engine.HookOnSayReceive, func(ev *engine.Event) engine.Verdict {
+		var asked []hook.Event
+		rule := func(*hook.Event) hook.Verdict { return allow() }
+		n.on(hook.OnSayReceive, func(ev *hook.Event) hook.Verdict {
 			asked = append(asked, *ev)
 			return rule(ev)
 		})
 		saying := say("r", "hello")
 
-		rule = func(ev *engine.Event) engine.Verdict {
+		rule = func(ev *hook.Event) hook.Verdict {
 			ev.Message, ev.From, ev.SentAt, ev.Extra = jsonMessage(`{"n":1}`), "someone", 5, json.RawMessage(`{"receivedAt":6}`)
 			return allow()
 		}
@@ -51,23 +52,23 @@ func TestRulesOfSaying(t *testing.T) {
 		a.says(saying, ok, rewritten)
 		b.hears(rewritten)
 
-		rule = func(ev *engine.Event) engine.Verdict { ev.Room = "q"; return allow() }
+		rule = func(ev *hook.Event) hook.Verdict { ev.Room = "q"; return allow() }
 		a.says(saying, ok)
 		b.hears()
 		c.hears(chat("q", a.ID(), "hello")) // no member of q said it
 
-		rule = func(ev *engine.Event) engine.Verdict { ev.Room = "nowhere"; return allow(emit("r", "never")) }
+		rule = func(ev *hook.Event) hook.Verdict { ev.Room = "nowhere"; return allow(emit("r", "never")) }
 		a.says(saying, failedSaying("room does not exist"))
 
-		rule = func(ev *engine.Event) engine.Verdict { return engine.Verdict{Outcome: engine.Dropped} }
+		rule = func(ev *hook.Event) hook.Verdict { return hook.Verdict{Outcome: hook.Dropped} }
 		a.says(saying, ok)
-		rule = func(ev *engine.Event) engine.Verdict { return deny("mind your words") }
+		rule = func(ev *hook.Event) hook.Verdict { return deny("mind your words") }
 		a.says(saying, failedSaying("mind your words"))
-		rule = func(ev *engine.Event) engine.Verdict {
-			return engine.Verdict{Outcome: engine.Failed, Reason: "unreachable executed at 0x7f"}
+		rule = func(ev *hook.Event) hook.Verdict {
+			return hook.Verdict{Outcome: hook.Failed, Reason: "unreachable executed at 0x7f"}
 		}
 		a.says(saying, failedSaying("middleware error"))
-		rule = func(ev *engine.Event) engine.Verdict { ev.Message.Text = strings.Repeat("x", 1<<20+1); return allow() }
+		rule = func(ev *hook.Event) hook.Verdict { ev.Message.Text = strings.Repeat("x", 1<<20+1); return allow() }
 		a.says(saying, failedSaying("message too large"))
 		b.hears()
 		c.hears()
@@ -89,8 +90,8 @@ func TestSystemsMessages(t *testing.T) {
 	inWorld(t, func(w *world) {
 		n := w.node("n")
 		a := n.client().do(roomAdd("r"))
-		var from []*engine.Profile
-		n.on(engine.HookOnSayReceive, func(ev *engine.Event) engine.Verdict { from = append(from, ev.Conn); return allow() })
+		var from []*hook.Profile
+		n.on(hook.OnSayReceive, func(ev *hook.Event) hook.Verdict { from = append(from, ev.Conn); return allow() })
 		ctx := w.Context()
 		w.must(n.Broadcast(ctx, in("r"), "", json.RawMessage(`"hello"`)), nil)
 		a.hears(chat("r", "0", "hello"))
@@ -125,11 +126,11 @@ func TestEffectsOfEffectsAreDropped(t *testing.T) {
 		n := w.node("n")
 		a := n.client().do(roomAdd("r"))
 		var caused []bool
-		n.on(engine.HookOnSayReceive, func(ev *engine.Event) engine.Verdict {
+		n.on(hook.OnSayReceive, func(ev *hook.Event) hook.Verdict {
 			caused = append(caused, ev.Caused)
 			return allow(emit("r", "echo of "+ev.Message.Text), property("said", `"`+ev.Message.Text+`"`),
-				engine.Effect{Room: &engine.RoomEffect{Name: "room of " + ev.Message.Text}},
-				engine.Effect{Emit: &engine.Emit{Connection: "n-nobody"}})
+				hook.Effect{Room: &hook.RoomEffect{Name: "room of " + ev.Message.Text}},
+				hook.Effect{Emit: &hook.Emit{Connection: "n-nobody"}})
 		})
 		a.says(say("r", "hello"), ok, chat("r", a.ID(), "hello"), chat("r", "0", "echo of hello"))
 		if fmt.Sprint(caused) != "[false true]" {
@@ -152,7 +153,7 @@ func TestRoomIsBusyWhenItsLaneIsFull(t *testing.T) {
 		n := w.node("n")
 		a, calm := n.client().do(roomAdd("r")), n.client().do(roomAdd("q"))
 		gate := make(chan struct{})
-		n.on(engine.HookOnSayReceive, func(ev *engine.Event) engine.Verdict {
+		n.on(hook.OnSayReceive, func(ev *hook.Event) hook.Verdict {
 			if ev.Room == "r" {
 				<-gate
 			}
@@ -182,7 +183,7 @@ func TestRoomIsBusyWhenItsLaneIsFull(t *testing.T) {
 func TestOneOrderForAll(t *testing.T) {
 	inWorld(t, func(w *world) {
 		n := w.node("n", func(c *engine.Config) { c.Limits.VerbsPerSecond = 1e6 })
-		n.on(engine.HookOnSayReceive, func(ev *engine.Event) engine.Verdict { return allow() })
+		n.on(hook.OnSayReceive, func(ev *hook.Event) hook.Verdict { return allow() })
 		const senders, messages = 8, 50
 		var clients []*client
 		for i := range senders {

@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/mootchat/moot/engine/hook"
 	"github.com/mootchat/moot/engine/wire"
 )
 
@@ -144,9 +145,9 @@ func (c *Connection) open(ctx context.Context, info Info) error {
 
 // letIn takes the connection through the connect chain; the error is a Close.
 func (c *Connection) letIn(ctx context.Context) error {
-	v := c.engine.decide(ctx, &Event{Hook: HookConnect, Tenant: c.tenant.name, Conn: c.profile.Load()})
-	if err := v.refusal(); err != nil {
-		if v.Outcome == Failed {
+	v := c.engine.decide(ctx, &hook.Event{Hook: hook.Connect, Tenant: c.tenant.name, Conn: c.profile.Load()})
+	if err := refusal(&v); err != nil {
+		if v.Outcome == hook.Failed {
 			return Close{CloseFailed.Code, err.Error()}
 		}
 		return Close{CloseDenied.Code, err.Error()}

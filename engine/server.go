@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/mootchat/moot/engine/hook"
 	"github.com/mootchat/moot/engine/wire"
 )
 
@@ -187,7 +188,7 @@ func (e *Engine) evict(ctx context.Context, t *tenant, name string) {
 		wg.Go(func() {
 			defer func() { <-places }()
 			// One that left meanwhile, by itself, has left: no error.
-			_, _ = e.leave(ctx, m.conn, name, CauseDestroyed)
+			_, _ = e.leave(ctx, m.conn, name, hook.CauseDestroyed)
 		})
 	}
 	wg.Wait()
@@ -250,6 +251,6 @@ func (e *Engine) Disconnect(ctx context.Context, tenant, id string) error {
 	return e.onConnection(ctx, tenant, id, call{Do: callClose})
 }
 
-func sortProperties(p []NamedProperty) {
-	slices.SortFunc(p, func(a, b NamedProperty) int { return cmp.Compare(a.Name, b.Name) })
+func sortProperties(p []hook.NamedProperty) {
+	slices.SortFunc(p, func(a, b hook.NamedProperty) int { return cmp.Compare(a.Name, b.Name) })
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/hook"
 	"github.com/mootchat/moot/engine/wire"
 )
 
@@ -70,8 +71,8 @@ type events struct {
 }
 
 func (v *events) of(n *node) {
-	for _, h := range []engine.Hook{engine.HookConnect, engine.HookJoin, engine.HookLeave, engine.HookDisconnect} {
-		n.on(h, func(ev *engine.Event) engine.Verdict {
+	for _, h := range []hook.Hook{hook.Connect, hook.Join, hook.Leave, hook.Disconnect} {
+		n.on(h, func(ev *hook.Event) hook.Verdict {
 			v.mu.Lock()
 			defer v.mu.Unlock()
 			v.all = append(v.all, strings.TrimSpace(fmt.Sprintf("%v %s %s", h, ev.Room, ev.Cause)))
@@ -310,7 +311,7 @@ func TestManySessionsEndAtOnce(t *testing.T) {
 	inWorld(t, func(w *world) {
 		n := w.node("one", resumes)
 		var left, now, most atomic.Int64
-		n.on(engine.HookLeave, func(*engine.Event) engine.Verdict {
+		n.on(hook.Leave, func(*hook.Event) hook.Verdict {
 			most.Store(max(most.Load(), now.Add(1)))
 			time.Sleep(time.Millisecond)
 			now.Add(-1)

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/hook"
 	"github.com/mootchat/moot/engine/wire"
 )
 
@@ -32,8 +33,8 @@ func TestATenantThatIsRemovedIsLeftAndToldAndTheOthersNoticeNothing(t *testing.T
 	inWorld(t, func(w *world) {
 		n := w.node("n", func(c *engine.Config) { c.Tenants = tenants("default", "acme").Tenants })
 		var left []string
-		for _, h := range []engine.Hook{engine.HookLeave, engine.HookDisconnect} {
-			n.on(h, func(ev *engine.Event) engine.Verdict {
+		for _, h := range []hook.Hook{hook.Leave, hook.Disconnect} {
+			n.on(h, func(ev *hook.Event) hook.Verdict {
 				left = append(left, fmt.Sprint(ev.Hook, " ", ev.Tenant, " ", ev.Room, ev.Cause))
 				return allow()
 			})
@@ -174,7 +175,7 @@ func TestATenantThatComesBackSharesTheRoomsThatOthersStillLeave(t *testing.T) {
 	inWorld(t, func(w *world) {
 		n := w.node("n", func(c *engine.Config) { c.Tenants = tenants("default", "acme").Tenants })
 		going := make(chan struct{})
-		n.on(engine.HookLeave, func(*engine.Event) engine.Verdict { <-going; return allow() })
+		n.on(hook.Leave, func(*hook.Event) hook.Verdict { <-going; return allow() })
 		acme := engine.SeatRequest{Tenant: "acme"}
 		goes := n.open(wire.WebSocket, acme).do(roomAdd("r"))
 		start := time.Now()

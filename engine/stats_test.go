@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/hook"
 	"github.com/mootchat/moot/engine/wire"
 )
 
@@ -14,8 +15,8 @@ import (
 func TestVerbsAndChainsAreTimed(t *testing.T) {
 	inWorld(t, func(w *world) {
 		n := w.node("one")
-		verdict := engine.Verdict{}
-		n.on(engine.HookOnSayReceive, func(*engine.Event) engine.Verdict {
+		verdict := hook.Verdict{}
+		n.on(hook.OnSayReceive, func(*hook.Event) hook.Verdict {
 			time.Sleep(80 * time.Millisecond)
 			return verdict
 		})
@@ -23,9 +24,9 @@ func TestVerbsAndChainsAreTimed(t *testing.T) {
 		c.do(roomAdd("r"), say("r", "one"), say("r", "two"))
 		verdict = deny("no")
 		c.do(say("r", "three"))
-		verdict = engine.Verdict{Outcome: engine.Failed}
+		verdict = hook.Verdict{Outcome: hook.Failed}
 		c.do(say("r", "four"), `{"event":"nonsense","messageId":1}`)
-		verdict = engine.Verdict{Outcome: engine.Failed, RetryAfter: time.Second}
+		verdict = hook.Verdict{Outcome: hook.Failed, RetryAfter: time.Second}
 		c.do(say("r", "five"))
 
 		got := map[string]string{}
@@ -56,10 +57,10 @@ func TestVerbsAndChainsAreTimed(t *testing.T) {
 func TestActionsAreTimedAndRefusalsForTheirRateAreNot(t *testing.T) {
 	inWorld(t, func(w *world) {
 		n := w.node("one", func(c *engine.Config) { c.Limits.VerbsPerSecond = 1 })
-		n.mw.Declared = map[string]engine.ActionSpec{"wait": {}}
-		n.on(engine.HookAction, func(*engine.Event) engine.Verdict {
+		n.mw.Declared = map[string]hook.ActionSpec{"wait": {}}
+		n.on(hook.Action, func(*hook.Event) hook.Verdict {
 			time.Sleep(time.Second)
-			return engine.Verdict{}
+			return hook.Verdict{}
 		})
 		c := n.client()
 		const action = `{"event":"action","params":{"action":"wait"},"messageId":1}`

@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 
+	"github.com/mootchat/moot/engine/hook"
 	"github.com/mootchat/moot/engine/wire"
 )
 
@@ -13,7 +14,7 @@ type Tracer interface {
 	// it is given the ctx that Begin gives. end is called once, when the client
 	// has its answer and effects were applied, with the error that it was told of;
 	// nil: none. The request is not kept.
-	Begin(ctx context.Context, who *Profile, r *wire.Request) (traced context.Context, end func(error))
+	Begin(ctx context.Context, who *hook.Profile, r *wire.Request) (traced context.Context, end func(error))
 }
 
 // begin has the tracer told, if there is one; end is nil if not.

@@ -6,13 +6,14 @@ import (
 	"testing"
 
 	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/hook"
 	"github.com/mootchat/moot/engine/wire"
 )
 
 // idle is a tracer that does nothing, and no more.
 type idle struct{ begun, ended int }
 
-func (i *idle) Begin(ctx context.Context, _ *engine.Profile, _ *wire.Request) (context.Context, func(error)) {
+func (i *idle) Begin(ctx context.Context, _ *hook.Profile, _ *wire.Request) (context.Context, func(error)) {
 	i.begun++
 	return ctx, i.end
 }

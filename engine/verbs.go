@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/mootchat/moot/engine/hook"
 	"github.com/mootchat/moot/engine/wire"
 )
 
@@ -17,7 +18,7 @@ type result struct {
 	data    json.RawMessage           // of the answer; nil leaves it out
 	reply   json.RawMessage           // an object: further members of the answer; nil: none
 	after   func(ctx context.Context) // runs once the client has its answer; nil: nothing
-	effects []Effect                  // applied after that
+	effects []hook.Effect             // applied after that
 }
 
 var done = json.RawMessage("true")
@@ -232,7 +233,7 @@ func (c *Connection) roomAdd(ctx context.Context, r *wire.Request) (result, erro
 }
 
 func (c *Connection) roomLeave(ctx context.Context, r *wire.Request) (result, error) {
-	effects, err := c.engine.leave(ctx, c, r.Room, CauseRoomLeave)
+	effects, err := c.engine.leave(ctx, c, r.Room, hook.CauseRoomLeave)
 	if err != nil && !r.RoomGiven {
 		err = errNotIn(named(r))
 	}
@@ -240,7 +241,7 @@ func (c *Connection) roomLeave(ctx context.Context, r *wire.Request) (result, er
 }
 
 func (c *Connection) say(ctx context.Context, r *wire.Request) (result, error) {
-	effects, err := c.keys.once(r.Key, func() ([]Effect, error) { return c.engine.say(ctx, c, r.Room, r.Text) })
+	effects, err := c.keys.once(r.Key, func() ([]hook.Effect, error) { return c.engine.say(ctx, c, r.Room, r.Text) })
 	return result{effects: effects}, err
 }
 
@@ -340,7 +341,7 @@ func (c *Connection) documentation(context.Context, *wire.Request) (result, erro
 	return result{data: data}, err
 }
 
-func docOf(name string, a ActionSpec) actionDoc {
+func docOf(name string, a hook.ActionSpec) actionDoc {
 	d := actionDoc{Name: name, Description: a.Description, Inputs: map[string]inputDoc{}}
 	for input, spec := range a.Inputs {
 		d.Inputs[input] = inputDoc(spec)

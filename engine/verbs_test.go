@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/hook"
 	"github.com/mootchat/moot/engine/wire"
 )
 
@@ -103,9 +104,9 @@ func TestATextLongerThanAMessageMayBeIsRefused(t *testing.T) {
 func TestRulesHearWhenAMemberJoined(t *testing.T) {
 	inWorld(t, func(w *world) {
 		n := w.node("n")
-		heard := map[engine.Hook]int64{}
-		for _, at := range []engine.Hook{engine.HookJoin, engine.HookOnSayReceive, engine.HookLeave} {
-			n.on(at, func(ev *engine.Event) engine.Verdict {
+		heard := map[hook.Hook]int64{}
+		for _, at := range []hook.Hook{hook.Join, hook.OnSayReceive, hook.Leave} {
+			n.on(at, func(ev *hook.Event) hook.Verdict {
 				heard[at] = ev.JoinedAt
 				return allow()
 			})
@@ -114,7 +115,7 @@ func TestRulesHearWhenAMemberJoined(t *testing.T) {
 		joined := time.Now().UnixMilli()
 		time.Sleep(time.Second)
 		a.do(say("r", "x"), roomLeave("r"))
-		if want := map[engine.Hook]int64{engine.HookJoin: 0, engine.HookOnSayReceive: joined, engine.HookLeave: joined}; !maps.Equal(heard, want) {
+		if want := map[hook.Hook]int64{hook.Join: 0, hook.OnSayReceive: joined, hook.Leave: joined}; !maps.Equal(heard, want) {
 			w.Errorf("joined at %v, want %v", heard, want)
 		}
 	})
@@ -240,7 +241,7 @@ func TestRoomViewComesInPages(t *testing.T) {
 func TestDocumentation(t *testing.T) {
 	inWorld(t, func(w *world) {
 		n := w.node("n", func(c *engine.Config) { c.Tenants[0].ClientsMayCreate = true })
-		n.mw.Declared = map[string]engine.ActionSpec{"login": {Description: "lets in", Inputs: map[string]engine.InputSpec{
+		n.mw.Declared = map[string]hook.ActionSpec{"login": {Description: "lets in", Inputs: map[string]hook.InputSpec{
 			"token": {Required: true, Description: "of the user"}, "remember": {}}}}
 		actions := `"actions":{"createChatRoom":{"name":"createChatRoom","description":"creates a room","inputs":{"name":{"required":true,"description":"of the room"}}},` +
 			`"login":{"name":"login","description":"lets in","inputs":{"remember":{"required":false},"token":{"required":true,"description":"of the user"}}}}`
@@ -256,11 +257,11 @@ func TestARefusalThatMayPassSaysWhen(t *testing.T) {
 	inWorld(t, func(w *world) {
 		n := w.node("n")
 		a, s := n.client().do(roomAdd("r")), n.socket().do(roomAdd("r"))
-		n.mw.Declared = map[string]engine.ActionSpec{"x": {}}
-		refusing := func(*engine.Event) engine.Verdict {
-			return engine.Verdict{Outcome: engine.Failed, Module: "m@1", RetryAfter: 1500*time.Millisecond + 1}
+		n.mw.Declared = map[string]hook.ActionSpec{"x": {}}
+		refusing := func(*hook.Event) hook.Verdict {
+			return hook.Verdict{Outcome: hook.Failed, Module: "m@1", RetryAfter: 1500*time.Millisecond + 1}
 		}
-		for _, hook := range []engine.Hook{engine.HookJoin, engine.HookLeave, engine.HookOnSayReceive, engine.HookAction} {
+		for _, hook := range []hook.Hook{hook.Join, hook.Leave, hook.OnSayReceive, hook.Action} {
 			n.on(hook, refusing)
 		}
 		later := func(text string) string {
@@ -272,7 +273,7 @@ func TestARefusalThatMayPassSaysWhen(t *testing.T) {
 			a.says(request, later(want))
 			s.says(request, `{"error":"try again","context":"response","retryAfter":1501,"messageId":1}`)
 		}
-		n.on(engine.HookConnect, refusing)
+		n.on(hook.Connect, refusing)
 		if _, err := n.tryOpen(wire.WebSocket, engine.SeatRequest{Tenant: "default"}); err != (engine.Close{Code: 3010, Reason: "try again"}) {
 			w.Errorf("a connection is refused with %v", err)
 		}

@@ -11,7 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/hook"
 )
 
 const (
@@ -24,17 +24,17 @@ const allHistory = `{"event":"roomHistory","room":"r","limit":1000,"messageId":1
 // slowly has the say chain take its time for each message, and counts them.
 func (n *node) slowly() *atomic.Int64 {
 	var asked atomic.Int64
-	n.mw.Say = func(*engine.Event, []engine.Member) engine.Delivery {
+	n.mw.Say = func(*hook.Event, []hook.Member) hook.Delivery {
 		asked.Add(1)
 		time.Sleep(slowSay)
-		return engine.Delivery{All: engine.AsIs}
+		return hook.Delivery{All: hook.AsIs}
 	}
 	return &asked
 }
 
 // hangsIn has a hook wait until nobody waits for it.
-func (n *node) hangsIn(h engine.Hook) {
-	n.mw.Hooks[h] = func(ctx context.Context, _ *engine.Event) engine.Verdict { <-ctx.Done(); return allow() }
+func (n *node) hangsIn(h hook.Hook) {
+	n.mw.Hooks[h] = func(ctx context.Context, _ *hook.Event) hook.Verdict { <-ctx.Done(); return allow() }
 }
 
 func TestHistoryEndsWithItsTime(t *testing.T) {
@@ -96,13 +96,13 @@ func TestAJoinThatRunsOutIsNoMembership(t *testing.T) {
 	inWorld(t, func(w *world) {
 		n := w.node("one")
 		leaves := 0
-		n.on(engine.HookLeave, func(*engine.Event) engine.Verdict { leaves++; return allow() })
-		n.hangsIn(engine.HookJoin)
+		n.on(hook.Leave, func(*hook.Event) hook.Verdict { leaves++; return allow() })
+		n.hangsIn(hook.Join)
 		a := n.client()
 		a.says(roomAdd("r"), failed("time limit exceeded"))
 		n.has("r")
 		a.says(say("r", "hi"), strings.Replace(failed("connection not in this room (r)"), `"data":{}`, `"data":{"message":"hi"}`, 1))
-		delete(n.mw.Hooks, engine.HookJoin)
+		delete(n.mw.Hooks, hook.Join)
 		a.says(roomAdd("r"), isTrue)
 		n.has("r", a)
 		a.hangUp()
@@ -116,7 +116,7 @@ func TestASayThatRunsOutIsNotPublished(t *testing.T) {
 	inWorld(t, func(w *world) {
 		n := w.node("one")
 		a, b := n.client().do(roomAdd("r")), n.client().do(roomAdd("r"))
-		n.hangsIn(engine.HookOnSayReceive)
+		n.hangsIn(hook.OnSayReceive)
 		a.says(say("r", "hi"), strings.Replace(failed("time limit exceeded"), `"data":{}`, `"data":{"message":"hi"}`, 1))
 		b.hears()
 	})
@@ -129,7 +129,7 @@ func TestLeaveRunsOnceThoughTheClientGoesMeanwhile(t *testing.T) {
 		n := w.node("one")
 		a := n.client().do(roomAdd("r"))
 		leaves := 0
-		n.mw.Hooks[engine.HookLeave] = func(ctx context.Context, _ *engine.Event) engine.Verdict {
+		n.mw.Hooks[hook.Leave] = func(ctx context.Context, _ *hook.Event) hook.Verdict {
 			leaves++
 			time.Sleep(5 * time.Second)
 			if ctx.Err() != nil {
@@ -151,8 +151,8 @@ func TestLeaveRunsOnceThoughTheClientGoesMeanwhile(t *testing.T) {
 func TestActionsEndWithTheirTimeAndTheirConnection(t *testing.T) {
 	inWorld(t, func(w *world) {
 		n := w.node("one")
-		n.mw.Declared = map[string]engine.ActionSpec{"wait": {}}
-		n.hangsIn(engine.HookAction)
+		n.mw.Declared = map[string]hook.ActionSpec{"wait": {}}
+		n.hangsIn(hook.Action)
 		const action = `{"event":"action","params":{"action":"wait"},"messageId":1}`
 		a := n.client()
 		<-a.begin(action)
@@ -174,8 +174,8 @@ func TestEffectsDoNotEndWithTheConnection(t *testing.T) {
 	inWorld(t, func(w *world) {
 		n := w.node("one")
 		watcher := n.client().do(roomAdd("q"))
-		n.on(engine.HookJoin, func(*engine.Event) engine.Verdict { return allow(emit("q", "somebody has joined")) })
-		n.on(engine.HookOnSayReceive, func(ev *engine.Event) engine.Verdict {
+		n.on(hook.Join, func(*hook.Event) hook.Verdict { return allow(emit("q", "somebody has joined")) })
+		n.on(hook.OnSayReceive, func(ev *hook.Event) hook.Verdict {
 			if ev.Message.Text == "slow" {
 				time.Sleep(3 * time.Second)
 			}
@@ -227,9 +227,9 @@ func TestResumingThatRunsOutKeepsTheSession(t *testing.T) {
 		n.tells(1, 100)
 		var v events
 		v.of(n)
-		n.mw.Say = func(*engine.Event, []engine.Member) engine.Delivery {
+		n.mw.Say = func(*hook.Event, []hook.Member) hook.Delivery {
 			time.Sleep(time.Second)
-			return engine.Delivery{All: engine.AsIs}
+			return hook.Delivery{All: hook.AsIs}
 		}
 		request := fmt.Sprintf(`{"event":"resume","session":%q,"since":{"r":{"epoch":%q,"offset":0}},"messageId":1}`, secret, at.Epoch)
 
@@ -258,7 +258,7 @@ func TestResumingThatRunsOutKeepsTheSession(t *testing.T) {
 func TestOperatorsCallsEndWithTheirTimeAndTheirRequest(t *testing.T) {
 	inWorld(t, func(w *world) {
 		n, two := w.node("one"), w.node("two")
-		n.hangsIn(engine.HookJoin)
+		n.hangsIn(hook.Join)
 		a := n.client()
 		for _, at := range []*node{n, two} {
 			begun := time.Now()
@@ -274,7 +274,7 @@ func TestOperatorsCallsEndWithTheirTimeAndTheirRequest(t *testing.T) {
 			synctest.Wait()
 			n.has("r")
 		}
-		n.hangsIn(engine.HookOnSayReceive)
+		n.hangsIn(hook.OnSayReceive)
 		if err := n.Broadcast(w.Context(), in("q"), "", json.RawMessage(`"hi"`)); !errors.Is(err, context.DeadlineExceeded) {
 			w.Error(err)
 		}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/mootchat/moot/engine"
 	"github.com/mootchat/moot/engine/cluster/memory"
+	"github.com/mootchat/moot/engine/hook"
 	"github.com/mootchat/moot/engine/wire"
 )
 
@@ -43,7 +44,7 @@ type node struct {
 // must then hold no room and no seat.
 func (w *world) node(name string, change ...func(*engine.Config)) *node {
 	w.Helper()
-	n := &node{w: w, mw: &engine.FakeMiddleware{Hooks: map[engine.Hook]func(context.Context, *engine.Event) engine.Verdict{}}}
+	n := &node{w: w, mw: &engine.FakeMiddleware{Hooks: map[hook.Hook]func(context.Context, *hook.Event) hook.Verdict{}}}
 	cfg := engine.Config{
 		Tenants:    []engine.TenantConfig{{Name: "default", StartingRooms: []string{"r", "q"}}},
 		Middleware: n.mw,
@@ -116,27 +117,27 @@ func (n *node) has(room string, want ...*client) {
 }
 
 // on sets a hook of the node.
-func (n *node) on(h engine.Hook, f func(ev *engine.Event) engine.Verdict) {
-	n.mw.Hooks[h] = func(_ context.Context, ev *engine.Event) engine.Verdict { return f(ev) }
+func (n *node) on(h hook.Hook, f func(ev *hook.Event) hook.Verdict) {
+	n.mw.Hooks[h] = func(_ context.Context, ev *hook.Event) hook.Verdict { return f(ev) }
 }
 
-func deny(reason string) engine.Verdict {
-	return engine.Verdict{Outcome: engine.Denied, Reason: reason}
+func deny(reason string) hook.Verdict {
+	return hook.Verdict{Outcome: hook.Denied, Reason: reason}
 }
 
-func emit(room, text string) engine.Effect {
-	return engine.Effect{Emit: &engine.Emit{Room: room, Message: wire.Message{Text: text}}}
+func emit(room, text string) hook.Effect {
+	return hook.Effect{Emit: &hook.Emit{Room: room, Message: wire.Message{Text: text}}}
 }
 
-func property(name, value string) engine.Effect {
-	return engine.Effect{Property: &engine.Property{Name: name, Value: json.RawMessage(value)}}
+func property(name, value string) hook.Effect {
+	return hook.Effect{Property: &hook.Property{Name: name, Value: json.RawMessage(value)}}
 }
 
-func destroy(room string) engine.Effect {
-	return engine.Effect{Room: &engine.RoomEffect{Name: room, Destroy: true}}
+func destroy(room string) hook.Effect {
+	return hook.Effect{Room: &hook.RoomEffect{Name: room, Destroy: true}}
 }
 
-func allow(effects ...engine.Effect) engine.Verdict { return engine.Verdict{Effects: effects} }
+func allow(effects ...hook.Effect) hook.Verdict { return hook.Verdict{Effects: effects} }
 
 // must fails the test if err is not what it should be; nil: no error.
 func (w *world) must(err, want error) {

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"fmt"
+	"github.com/mootchat/moot/engine/hook"
 	"slices"
 	"strings"
 	"sync"
@@ -147,8 +148,8 @@ func TestEveryMemberHasItsOwnAnswer(t *testing.T) {
 	atDesk(t, func(d *desk) {
 		h := d.hall(3)
 		a, b := frameText("a"), frameText("b")
-		h.s.post(job{to: h.to, from: frames(a, b), which: []int32{0, 1, Nothing}, size: 9})
-		h.s.post(job{to: h.to, from: frames(a, b), which: []int32{1, Nothing, 0}, size: 9})
+		h.s.post(job{to: h.to, from: frames(a, b), which: []int32{0, 1, hook.Nothing}, size: 9})
+		h.s.post(job{to: h.to, from: frames(a, b), which: []int32{1, hook.Nothing, 0}, size: 9})
 		h.post("c")
 		d.got(h.boxes[0], "a", "b", "c")
 		d.got(h.boxes[1], "b", "c")

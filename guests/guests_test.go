@@ -15,8 +15,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/mootchat/moot/engine"
 	"github.com/mootchat/moot/engine/diskcache"
+	"github.com/mootchat/moot/engine/hook"
 	"github.com/mootchat/moot/engine/wire"
 	"github.com/mootchat/moot/host"
 	"github.com/mootchat/moot/host/script"
@@ -123,15 +123,15 @@ func loaded(t *testing.T, path, config string, grants ...string) (*host.Host, *l
 	return h, log
 }
 
-func profile(id string, properties ...engine.NamedProperty) *engine.Profile {
-	return &engine.Profile{ID: id, Tenant: "default", Transport: "websocket", Properties: properties}
+func profile(id string, properties ...hook.NamedProperty) *hook.Profile {
+	return &hook.Profile{ID: id, Tenant: "default", Transport: "websocket", Properties: properties}
 }
 
-func role(json string) engine.NamedProperty {
-	return engine.NamedProperty{Property: engine.Property{Name: "role", Value: []byte(json)}}
+func role(json string) hook.NamedProperty {
+	return hook.NamedProperty{Property: hook.Property{Name: "role", Value: []byte(json)}}
 }
 
-func ask(h *host.Host, ev *engine.Event) engine.Verdict {
+func ask(h *host.Host, ev *hook.Event) hook.Verdict {
 	ev.Tenant = "default"
 	return h.Decide(context.Background(), ev)
 }
@@ -145,8 +145,8 @@ func TestBlocklist(t *testing.T) {
 		{wire.Message{Text: strings.Repeat("darn ", 500)}, wire.Message{Text: strings.Repeat("**** ", 500)}},
 	}
 	for _, test := range tests {
-		ev := &engine.Event{Hook: engine.HookOnSayReceive, Room: "lobby", Conn: profile("1"), Message: test.message}
-		if v := ask(h, ev); v.Outcome != engine.Allowed || ev.Message != test.want {
+		ev := &hook.Event{Hook: hook.OnSayReceive, Room: "lobby", Conn: profile("1"), Message: test.message}
+		if v := ask(h, ev); v.Outcome != hook.Allowed || ev.Message != test.want {
 			t.Errorf("%.40q: outcome %d, %.40q", test.message.Text, v.Outcome, ev.Message.Text)
 		}
 	}
@@ -154,8 +154,8 @@ func TestBlocklist(t *testing.T) {
 
 func TestBlocklistDenies(t *testing.T) {
 	h, _ := loaded(t, "blocklist", `{"words":["darn"],"action":"deny"}`)
-	v := ask(h, &engine.Event{Hook: engine.HookOnSayReceive, Room: "lobby", Conn: profile("1"), Message: wire.Message{Text: "darn"}})
-	if v.Outcome != engine.Denied || v.Reason != "the message holds a blocked word" {
+	v := ask(h, &hook.Event{Hook: hook.OnSayReceive, Room: "lobby", Conn: profile("1"), Message: wire.Message{Text: "darn"}})
+	if v.Outcome != hook.Denied || v.Reason != "the message holds a blocked word" {
 		t.Errorf("got %+v", v)
 	}
 }
@@ -163,22 +163,22 @@ func TestBlocklistDenies(t *testing.T) {
 func TestAnnouncer(t *testing.T) {
 	h, _ := loaded(t, "announcer", `{"join":"{user} is in {room}"}`, "emit")
 	tests := []struct {
-		hook  engine.Hook
-		cause engine.Cause
+		hook  hook.Hook
+		cause hook.Cause
 		want  string
 	}{
-		{engine.HookJoin, "", "17 is in lobby"},
-		{engine.HookJoin, engine.CauseRejoined, ""},
-		{engine.HookLeave, engine.CauseDisconnect, "17 left"},
-		{engine.HookLeave, engine.CauseNodeLost, ""},
+		{hook.Join, "", "17 is in lobby"},
+		{hook.Join, hook.CauseRejoined, ""},
+		{hook.Leave, hook.CauseDisconnect, "17 left"},
+		{hook.Leave, hook.CauseNodeLost, ""},
 	}
 	for _, test := range tests {
-		v := ask(h, &engine.Event{Hook: test.hook, Room: "lobby", Conn: profile("17"), Cause: test.cause})
+		v := ask(h, &hook.Event{Hook: test.hook, Room: "lobby", Conn: profile("17"), Cause: test.cause})
 		got := ""
 		if len(v.Effects) == 1 && v.Effects[0].Emit.Room == "lobby" {
 			got = v.Effects[0].Emit.Message.Text
 		}
-		if v.Outcome != engine.Allowed || got != test.want {
+		if v.Outcome != hook.Allowed || got != test.want {
 			t.Errorf("%v %s: %q, want %q", test.hook, test.cause, got, test.want)
 		}
 	}
@@ -186,26 +186,26 @@ func TestAnnouncer(t *testing.T) {
 
 func TestGate(t *testing.T) {
 	h, _ := loaded(t, "gate", `{"tokens":{"open-sesame":"member"}}`, "properties:role")
-	login := func(token string) engine.Verdict {
-		return ask(h, &engine.Event{Hook: engine.HookAction, Action: "login", Params: []byte(`{"token":"` + token + `"}`), Conn: profile("1")})
+	login := func(token string) hook.Verdict {
+		return ask(h, &hook.Event{Hook: hook.Action, Action: "login", Params: []byte(`{"token":"` + token + `"}`), Conn: profile("1")})
 	}
-	join := func(room string, properties ...engine.NamedProperty) engine.Verdict {
-		return ask(h, &engine.Event{Hook: engine.HookJoin, Room: room, Conn: profile("1", properties...)})
+	join := func(room string, properties ...hook.NamedProperty) hook.Verdict {
+		return ask(h, &hook.Event{Hook: hook.Join, Room: room, Conn: profile("1", properties...)})
 	}
-	if v := join("secure:vault"); v.Outcome != engine.Denied || v.Reason != "members only: log in first" {
+	if v := join("secure:vault"); v.Outcome != hook.Denied || v.Reason != "members only: log in first" {
 		t.Errorf("without a role: %+v", v)
 	}
-	if v := join("lobby"); v.Outcome != engine.Allowed {
+	if v := join("lobby"); v.Outcome != hook.Allowed {
 		t.Errorf("a room that is not guarded: %+v", v)
 	}
-	if v := join("secure:vault", role(`"member"`)); v.Outcome != engine.Allowed {
+	if v := join("secure:vault", role(`"member"`)); v.Outcome != hook.Allowed {
 		t.Errorf("with a role: %+v", v)
 	}
-	if v := login("sesame"); v.Outcome != engine.Denied || v.Reason != "login: unknown token" || v.Effects != nil {
+	if v := login("sesame"); v.Outcome != hook.Denied || v.Reason != "login: unknown token" || v.Effects != nil {
 		t.Errorf("wrong token: %+v", v)
 	}
 	v := login("open-sesame")
-	if v.Outcome != engine.Allowed || string(v.Reply) != `{"authorized":true,"role":"member"}` || len(v.Effects) != 1 ||
+	if v.Outcome != hook.Allowed || string(v.Reply) != `{"authorized":true,"role":"member"}` || len(v.Effects) != 1 ||
 		v.Effects[0].Property.Name != "role" || string(v.Effects[0].Property.Value) != `"member"` {
 		t.Errorf("login: %+v", v)
 	}

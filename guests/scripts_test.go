@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/hook"
 	"github.com/mootchat/moot/engine/wire"
 	"github.com/mootchat/moot/host"
 	"github.com/mootchat/moot/host/script"
@@ -46,10 +46,10 @@ func scripted(t *testing.T, path, config string, grants ...string) (*host.Host, 
 }
 
 // heard is what each receiver hears of a message; "-" is nothing.
-func heard(t *testing.T, h *host.Host, ev engine.Event, receivers ...*engine.Profile) []string {
+func heard(t *testing.T, h *host.Host, ev hook.Event, receivers ...*hook.Profile) []string {
 	t.Helper()
-	ev.Hook, ev.Tenant, ev.Room = engine.HookSay, "default", "r"
-	members := make([]engine.Member, len(receivers))
+	ev.Hook, ev.Tenant, ev.Room = hook.Say, "default", "r"
+	members := make([]hook.Member, len(receivers))
 	for i, p := range receivers {
 		members[i] = present{p}
 	}
@@ -63,12 +63,12 @@ func heard(t *testing.T, h *host.Host, ev engine.Event, receivers ...*engine.Pro
 		if d.For != nil {
 			k = d.For[i]
 		} else if len(d.Answers) == 0 && k == 0 {
-			k = engine.AsIs
+			k = hook.AsIs
 		}
 		switch k {
-		case engine.AsIs:
+		case hook.AsIs:
 			texts[i] = ev.Message.Text
-		case engine.Nothing:
+		case hook.Nothing:
 			texts[i] = "-"
 		default:
 			texts[i] = d.Answers[k].Message.Text + string(d.Answers[k].Extra)
@@ -77,10 +77,10 @@ func heard(t *testing.T, h *host.Host, ev engine.Event, receivers ...*engine.Pro
 	return texts
 }
 
-type present struct{ profile *engine.Profile }
+type present struct{ profile *hook.Profile }
 
-func (p present) Profile() *engine.Profile { return p.profile }
-func (p present) JoinedAt() int64          { return 1 }
+func (p present) Profile() *hook.Profile { return p.profile }
+func (p present) JoinedAt() int64        { return 1 }
 
 func TestShadowban(t *testing.T) {
 	h, log, err := scripted(t, "shadowban/shadowban.lua", `{"users":["mallory"],"addresses":["192.0.2.7"]}`, "kv")
@@ -89,15 +89,15 @@ func TestShadowban(t *testing.T) {
 	}
 	mallory, ann := profile("m1"), profile("a1")
 	mallory.User, ann.User, ann.RemoteIP = "mallory", "ann", "192.0.2.8"
-	say := func(from *engine.Profile, m wire.Message) []string {
-		ev := engine.Event{Hook: engine.HookOnSayReceive, Tenant: "default", Room: "r", From: from.ID, Conn: from, Message: m}
-		if v := h.Decide(t.Context(), &ev); v.Outcome != engine.Allowed {
+	say := func(from *hook.Profile, m wire.Message) []string {
+		ev := hook.Event{Hook: hook.OnSayReceive, Tenant: "default", Room: "r", From: from.ID, Conn: from, Message: m}
+		if v := h.Decide(t.Context(), &ev); v.Outcome != hook.Allowed {
 			t.Fatalf("%+v\n%s", v, log)
 		}
-		return heard(t, h, engine.Event{From: from.ID, Message: ev.Message}, ann, mallory)
+		return heard(t, h, hook.Event{From: from.ID, Message: ev.Message}, ann, mallory)
 	}
 	for _, c := range []struct {
-		from *engine.Profile
+		from *hook.Profile
 		m    wire.Message
 		want string
 	}{
@@ -126,7 +126,7 @@ func TestLanguage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var receivers []*engine.Profile
+	var receivers []*hook.Profile
 	for _, locale := range []string{"en-GB", "de-AT", "pt-BR", "pt", "", "de"} {
 		p := profile("c-" + locale)
 		p.Locale = locale
@@ -134,10 +134,10 @@ func TestLanguage(t *testing.T) {
 	}
 	german := `Guten Morgen{"original":"good  morning!","language":"de"}`
 	want := []string{"good  morning!", german, `Bom dia{"original":"good  morning!","language":"pt-BR"}`, "good  morning!", "good  morning!", german}
-	if got := heard(t, h, engine.Event{From: "x", Message: wire.Message{Text: "good  morning!"}}, receivers...); fmt.Sprint(got) != fmt.Sprint(want) {
+	if got := heard(t, h, hook.Event{From: "x", Message: wire.Message{Text: "good  morning!"}}, receivers...); fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Errorf("heard\n%q, want\n%q", got, want)
 	}
-	if got := heard(t, h, engine.Event{From: "x", Message: wire.Message{Text: "good night"}}, receivers[1]); got[0] != "good night" {
+	if got := heard(t, h, hook.Event{From: "x", Message: wire.Message{Text: "good night"}}, receivers[1]); got[0] != "good night" {
 		t.Errorf("an unknown phrase is heard as %q", got)
 	}
 	for config, want := range map[string]string{
@@ -155,9 +155,9 @@ func TestGame(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	do := func(player, action, params string) (string, engine.Verdict) {
-		v := h.Decide(t.Context(), &engine.Event{Hook: engine.HookAction, Tenant: "default", Conn: profile(player), Action: action, Params: json.RawMessage(params)})
-		if v.Outcome == engine.Failed {
+	do := func(player, action, params string) (string, hook.Verdict) {
+		v := h.Decide(t.Context(), &hook.Event{Hook: hook.Action, Tenant: "default", Conn: profile(player), Action: action, Params: json.RawMessage(params)})
+		if v.Outcome == hook.Failed {
 			t.Fatalf("%s %s: %+v\n%s", action, params, v, log)
 		}
 		return v.Reason, v

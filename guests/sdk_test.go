@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/hook"
 	"github.com/mootchat/moot/engine/wire"
 )
 
@@ -17,7 +17,7 @@ var callsGrants = []string{"kv", "rate", "emit", "rooms", "properties:mood"}
 func TestEveryHostFunction(t *testing.T) {
 	h, log := loaded(t, "testdata/calls", `{}`, callsGrants...)
 	params := `{"much":"` + strings.Repeat("x", 100_000) + `"}` // more than the first exchange buffer
-	v := ask(h, &engine.Event{Hook: engine.HookAction, Action: "every", Conn: profile("17", role(`"member"`)), Params: []byte(params)})
+	v := ask(h, &hook.Event{Hook: hook.Action, Action: "every", Conn: profile("17", role(`"member"`)), Params: []byte(params)})
 	want := map[string]any{
 		"random": true, "now": true, "absent": "absent", "kv": true, "add": float64(1 << 40), "swap": true, "delete": true,
 		"take": float64(0), "take again": true, "room size": "absent", "find": "unavailable", "create": nil, "destroy": nil, "mood": nil,
@@ -48,11 +48,11 @@ func TestEveryHostFunction(t *testing.T) {
 
 func TestRewriteOfEverything(t *testing.T) {
 	h, _ := loaded(t, "testdata/calls", `{}`, callsGrants...)
-	ev := &engine.Event{Hook: engine.HookOnSayReceive, Room: "lobby", Conn: profile("1"), Message: wire.Message{Text: `say "hi"`}, From: "1", SentAt: 1}
+	ev := &hook.Event{Hook: hook.OnSayReceive, Room: "lobby", Conn: profile("1"), Message: wire.Message{Text: `say "hi"`}, From: "1", SentAt: 1}
 	v := ask(h, ev)
 	// Twice: the chain of the room that it is moved to is the same one.
 	want := wire.Message{JSON: true, Text: `{"was":"{\"was\":\"say \\\"hi\\\"\"}"}`}
-	if v.Outcome != engine.Allowed || ev.Message != want ||
+	if v.Outcome != hook.Allowed || ev.Message != want ||
 		ev.Room != "elsewhere" || ev.From != "9" || ev.SentAt != 5 || string(ev.Extra) != `{"seen":true}` {
 		t.Errorf("%+v: %+v", v, ev)
 	}
@@ -60,41 +60,41 @@ func TestRewriteOfEverything(t *testing.T) {
 
 func TestPanicIsLoggedAndTheNextCallIsAnswered(t *testing.T) {
 	h, log := loaded(t, "testdata/calls", `{}`, callsGrants...)
-	say := func(text string) engine.Verdict {
-		return ask(h, &engine.Event{Hook: engine.HookOnSayReceive, Room: "lobby", Conn: profile("1"), Message: wire.Message{Text: text}})
+	say := func(text string) hook.Verdict {
+		return ask(h, &hook.Event{Hook: hook.OnSayReceive, Room: "lobby", Conn: profile("1"), Message: wire.Message{Text: text}})
 	}
-	if v := say("panic"); v.Outcome != engine.Failed {
+	if v := say("panic"); v.Outcome != hook.Failed {
 		t.Errorf("panic: %+v", v)
 	}
 	if !strings.Contains(log.String(), "as it was told") {
 		t.Errorf("the log does not have the panic:\n%s", log)
 	}
-	if v := say("hello"); v.Outcome != engine.Allowed {
+	if v := say("hello"); v.Outcome != hook.Allowed {
 		t.Errorf("after it: %+v", v)
 	}
 }
 
-type member struct{ profile *engine.Profile }
+type member struct{ profile *hook.Profile }
 
-func (m member) Profile() *engine.Profile { return m.profile }
-func (m member) JoinedAt() int64          { return 1 }
+func (m member) Profile() *hook.Profile { return m.profile }
+func (m member) JoinedAt() int64        { return 1 }
 
 func TestSayToManyReceivers(t *testing.T) {
 	h, log := loaded(t, "testdata/calls", `{}`, callsGrants...)
 	locales := []string{"en", "de", "fr"}
-	var members []engine.Member
+	var members []hook.Member
 	for i := range 3000 { // several frames, some larger than the first exchange buffer
 		p := profile(fmt.Sprint(i))
 		p.Locale = locales[i%3]
 		members = append(members, member{p})
 	}
-	ev := &engine.Event{Hook: engine.HookSay, Tenant: "default", Room: "lobby", Message: wire.Message{Text: "hi"}}
+	ev := &hook.Event{Hook: hook.Say, Tenant: "default", Room: "lobby", Message: wire.Message{Text: "hi"}}
 	d := h.Deliver(context.Background(), ev, members)
 	if d.For == nil || len(d.Answers) != 1 || d.Answers[0].Message.Text != "hallo: hi" {
 		t.Fatalf("got %+v\n%s", d, log)
 	}
 	for i, got := range d.For {
-		if want := []int32{engine.AsIs, 0, engine.Nothing}[i%3]; got != want {
+		if want := []int32{hook.AsIs, 0, hook.Nothing}[i%3]; got != want {
 			t.Fatalf("member %d: %d, want %d", i, got, want)
 		}
 	}

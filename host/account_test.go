@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/hook"
 )
 
 // beside is a host that runs modules at the expense of tenant "t" of h, until the test ends or abort is closed.
@@ -50,7 +50,7 @@ func TestAnAccountPays(t *testing.T) {
 		t.Errorf("its tenant uses %d bytes, %d before", got, mine)
 	}
 	before := max(now(), of["t"].gate.due.Load())
-	if v, _ := decide(b, "hello"); v.Outcome != engine.Failed {
+	if v, _ := decide(b, "hello"); v.Outcome != hook.Failed {
 		t.Errorf("%+v", v)
 	}
 	if paid := float64(of["t"].gate.due.Load()-before) * share; paid < float64(10*time.Millisecond) {
@@ -101,13 +101,13 @@ func TestCallsAreAborted(t *testing.T) {
 		if throttled {
 			h.current.Load().tenants["t"].gate.due.Store(now() + int64(time.Hour))
 		}
-		done := make(chan engine.Verdict)
+		done := make(chan hook.Verdict)
 		go func() { v, _ := decide(b, "hello"); done <- v }()
 		for b.current.Load().generations[0].pool.warm.Load() != nil { // until it is asked
 			runtime.Gosched()
 		}
 		close(abort)
-		if v := <-done; v.Outcome != engine.Failed {
+		if v := <-done; v.Outcome != hook.Failed {
 			t.Errorf("%+v", v)
 		}
 		if s := b.Stats()[0]; s.Errors["deadline"] != 1 {

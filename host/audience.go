@@ -6,7 +6,7 @@ import (
 	"slices"
 	"unique"
 
-	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/hook"
 	"github.com/mootchat/moot/host/abi"
 )
 
@@ -65,7 +65,7 @@ func (s *scratch) audience(d *declared) *audience {
 	return a
 }
 
-func newAudience(key audienceKey, members []engine.Member, shows *shape) *audience {
+func newAudience(key audienceKey, members []hook.Member, shows *shape) *audience {
 	a := &audience{key: key}
 	switch {
 	case key.classes && shows.blind():
@@ -95,9 +95,9 @@ type unit struct {
 }
 
 // nobody is what a module sees of a receiver that it may see nothing of.
-var nobody = encoded{blob: appendConnection(nil, new(engine.Profile), new(shape))}
+var nobody = encoded{blob: appendConnection(nil, new(hook.Profile), new(shape))}
 
-func unitOf(m engine.Member, shows *shape) unit {
+func unitOf(m hook.Member, shows *shape) unit {
 	u := unit{encoded: encode(m.Profile(), shows)}
 	if shows.joined {
 		u.joinedAt = m.JoinedAt()
@@ -106,7 +106,7 @@ func unitOf(m engine.Member, shows *shape) unit {
 }
 
 // classify finds the classes with a hash table. Hashes come with the encodings.
-func (a *audience) classify(members []engine.Member, shows *shape) {
+func (a *audience) classify(members []hook.Member, shows *shape) {
 	a.unitOf = make([]int32, len(members))
 	classes := make(map[uint64][]int32)
 	for i, m := range members {

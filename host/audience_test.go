@@ -6,26 +6,26 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/hook"
 	"github.com/mootchat/moot/host/abi"
 	"github.com/mootchat/moot/host/hosttest/asm"
 )
 
 // What one module is shown of a crowd is kept, and no other is shown it that reads less, or varies by less.
 func TestWhatIsKeptOfACrowdIsForThoseWhoReadIt(t *testing.T) {
-	members, kept := crowd(2500), new(engine.Crowd)
+	members, kept := crowd(2500), new(hook.MemberSnapshot)
 	all := locally(members)
-	unseen := func(what func(*engine.Profile)) []string {
-		var seen []engine.Member
+	unseen := func(what func(*hook.Profile)) []string {
+		var seen []hook.Member
 		for _, m := range members {
-			p := &engine.Profile{User: m.Profile().User, Locale: m.Profile().Locale}
+			p := &hook.Profile{User: m.Profile().User, Locale: m.Profile().Locale}
 			what(p)
 			seen = append(seen, seat{p, m.JoinedAt()})
 		}
 		return locally(seen)
 	}
-	byLocale := unseen(func(p *engine.Profile) { p.User = "" })
-	byUser := unseen(func(p *engine.Profile) { p.Locale = "-" })
+	byLocale := unseen(func(p *hook.Profile) { p.User = "" })
+	byUser := unseen(func(p *hook.Profile) { p.Locale = "-" })
 	cases := []struct {
 		manifest string
 		want     []string
@@ -36,7 +36,7 @@ func TestWhatIsKeptOfACrowdIsForThoseWhoReadIt(t *testing.T) {
 		{`{"reads": ["message", "user", "locale"], "vary": ["user", "locale"]}`, all},
 		{`{"reads": ["message", "user", "locale"], "vary": ["locale"]}`, byLocale},
 		{`{"reads": ["message", "user", "locale"], "vary": ["user"]}`, byUser},
-		{`{"reads": ["message", "user", "locale"], "vary": []}`, unseen(func(p *engine.Profile) { p.User, p.Locale = "", "-" })},
+		{`{"reads": ["message", "user", "locale"], "vary": []}`, unseen(func(p *hook.Profile) { p.User, p.Locale = "", "-" })},
 		{`{}`, all},
 		{`{"reads": ["message", "user", "locale", "joinedAt"], "vary": ["user", "locale", "joinedAt"]}`, all},
 		{`{"reads": ["message", "user", "locale", "connectedAt"]}`, all},
@@ -71,7 +71,7 @@ func TestPartsOfACrowdAreAskedAbout(t *testing.T) {
 				want[i] += " " + language
 			}
 		}
-		kept := new(engine.Crowd)
+		kept := new(hook.MemberSnapshot)
 		for range 2 {
 			if got := heardIn(t, h, "hi", members, kept); !slices.Equal(got, want) {
 				t.Errorf("%s: they heard %.200q, want %.200q", manifest, got, want)
@@ -83,7 +83,7 @@ func TestPartsOfACrowdAreAskedAbout(t *testing.T) {
 // There are 253 variants, and more receivers in a frame.
 func TestEachOfManyReceiversHearsItsOwn(t *testing.T) {
 	h, _ := start(t, Config{}, goEntry(`{"say": "each"}`))
-	members, kept := crowd(1000), new(engine.Crowd)
+	members, kept := crowd(1000), new(hook.MemberSnapshot)
 	for message := range uint64(3) {
 		for i, got := range heardIn(t, h, "hi", members, kept) {
 			if want := fmt.Sprintf("hi c%d", i); got != want {
@@ -110,7 +110,7 @@ func TestReceiversThatDoNotFitAreAskedAboutInParts(t *testing.T) {
 	everyone := slices.Repeat([]string{"="}, 1000)
 	for message, text := range []string{"hi", "hi", strings.Repeat("long", 10_000), "hi"} {
 		before := h.Stats()[0].Calls
-		if got := heardIn(t, h, text, crowd(1000), new(engine.Crowd)); !slices.Equal(got, everyone) {
+		if got := heardIn(t, h, text, crowd(1000), new(hook.MemberSnapshot)); !slices.Equal(got, everyone) {
 			t.Errorf("message %d: they heard %.100q: %+v", message, got, h.Stats()[0])
 		}
 		if calls := h.Stats()[0].Calls - before; len(text) == 2 && calls > 4 || calls > 40 {

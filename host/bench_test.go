@@ -4,7 +4,7 @@ import (
 	"context"
 	"testing"
 
-	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/hook"
 )
 
 // what is measured: the name of the case, the module, and how many receivers at say.
@@ -21,7 +21,7 @@ var measured = []struct {
 	{"say to 1000 each, in Go", goEntry(`{"say": "receivers"}`), 1000},
 }
 
-func ask(h *Host, ev *engine.Event, members []engine.Member) {
+func ask(h *Host, ev *hook.Event, members []hook.Member) {
 	if members == nil {
 		h.Decide(context.Background(), ev)
 	} else if d := h.Deliver(context.Background(), ev, members); d.Release != nil {
@@ -30,12 +30,12 @@ func ask(h *Host, ev *engine.Event, members []engine.Member) {
 }
 
 // one is the event and members of a case.
-func one(members int) (*engine.Event, []engine.Member) {
+func one(members int) (*hook.Event, []hook.Member) {
 	ev := said("a message of ordinary length, such as people write them")
 	if members == 0 {
 		return ev, nil
 	}
-	ev.Hook, ev.Conn, ev.Snapshot = engine.HookSay, nil, new(engine.Crowd)
+	ev.Hook, ev.Conn, ev.Snapshot = hook.Say, nil, new(hook.MemberSnapshot)
 	return ev, crowd(members)
 }
 

@@ -9,8 +9,8 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/mootchat/moot/engine"
 	"github.com/mootchat/moot/engine/glob"
+	"github.com/mootchat/moot/engine/hook"
 	"github.com/mootchat/moot/host/abi"
 	"github.com/mootchat/moot/host/meter"
 )
@@ -227,4 +227,4 @@ func (g *generation) selfTest() []error {
 }
 
 // hookOf is the contract's number for an engine's hook. They are the same.
-func hookOf(h engine.Hook) abi.Hook { return abi.Hook(h) }
+func hookOf(h hook.Hook) abi.Hook { return abi.Hook(h) }

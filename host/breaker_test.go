@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/hook"
 )
 
 const second = int64(time.Second)
@@ -206,7 +206,7 @@ func TestAnOutageIsRecordedOnce(t *testing.T) {
 	decide(h, "panic")
 	e.breaker.until.Store(0)
 	for range 3 {
-		if v, _ := decide(h, "hello"); v.Outcome != engine.Allowed {
+		if v, _ := decide(h, "hello"); v.Outcome != hook.Allowed {
 			t.Errorf("a probe: %+v", v)
 		}
 	}
@@ -233,9 +233,9 @@ func TestAnOutageIsRecordedOnce(t *testing.T) {
 func TestFewFailuresKeepNoModuleFromBeingAsked(t *testing.T) {
 	h, _ := start(t, Config{}, goEntry(`{}`))
 	for i := range 100 {
-		text, want := "hello", engine.Allowed
+		text, want := "hello", hook.Allowed
 		if i%10 == 9 {
-			text, want = "panic", engine.Failed
+			text, want = "panic", hook.Failed
 		}
 		if v, _ := decide(h, text); v.Outcome != want {
 			t.Errorf("call %d: %+v", i, v)
@@ -266,13 +266,13 @@ func TestAReloadKeepsABreaker(t *testing.T) {
 	}
 	moved.Breaker.Minimum = 10
 	swap(t, h, rulesFor(other, moved))
-	if v, _ := decide(h, "hello"); v.Outcome != engine.Allowed || h.Stats()[1].Breaker != 0 {
+	if v, _ := decide(h, "hello"); v.Outcome != hook.Allowed || h.Stats()[1].Breaker != 0 {
 		t.Errorf("%+v", v)
 	}
 }
 
 func TestAnOpenBreakerAnswersByThePolicy(t *testing.T) {
-	for policy, outcome := range map[Policy]engine.Outcome{DenyOnError: engine.Failed, AllowOnError: engine.Allowed} {
+	for policy, outcome := range map[Policy]hook.Outcome{DenyOnError: hook.Failed, AllowOnError: hook.Allowed} {
 		e := goEntry(`{}`)
 		e.OnError = policy
 		h, _, _ := outageOf(t, e, Recording{}, 0)
@@ -280,7 +280,7 @@ func TestAnOpenBreakerAnswersByThePolicy(t *testing.T) {
 		if v.Outcome != outcome || ev.Message.Text != "rewrite other" {
 			t.Errorf("%+v, %q", v, ev.Message.Text)
 		}
-		if retry := v.RetryAfter; outcome == engine.Failed && (retry <= 0 || retry > time.Hour) || outcome == engine.Allowed && retry != 0 {
+		if retry := v.RetryAfter; outcome == hook.Failed && (retry <= 0 || retry > time.Hour) || outcome == hook.Allowed && retry != 0 {
 			t.Errorf("policy %v: to be asked again in %v", policy, retry)
 		}
 	}
@@ -288,7 +288,7 @@ func TestAnOpenBreakerAnswersByThePolicy(t *testing.T) {
 
 func TestAModuleThatFailsPromisesNothing(t *testing.T) {
 	h, _ := start(t, Config{}, goEntry(`{}`))
-	if v, _ := decide(h, "panic"); v.Outcome != engine.Failed || v.RetryAfter != 0 {
+	if v, _ := decide(h, "panic"); v.Outcome != hook.Failed || v.RetryAfter != 0 {
 		t.Errorf("%+v", v)
 	}
 }
@@ -346,18 +346,18 @@ func TestWaitingOpensNoBreaker(t *testing.T) {
 		}
 		taken = append(taken, in)
 	}
-	if v, _ := decide(h, "hello"); v.Outcome != engine.Failed {
+	if v, _ := decide(h, "hello"); v.Outcome != hook.Failed {
 		t.Errorf("%+v", v)
 	}
 	for _, in := range taken {
 		g.pool.put(in)
 	}
 	g.gate.due.Store(now() + int64(time.Hour))
-	if v, _ := decide(h, "hello"); v.Outcome != engine.Failed {
+	if v, _ := decide(h, "hello"); v.Outcome != hook.Failed {
 		t.Errorf("%+v", v)
 	}
 	g.gate.due.Store(0)
-	if v, _ := decide(h, "hello"); v.Outcome != engine.Allowed {
+	if v, _ := decide(h, "hello"); v.Outcome != hook.Allowed {
 		t.Errorf("%+v\n%s", v, log)
 	}
 	if s := h.Stats()[0]; s.Errors["pool"] != 1 || s.Errors["deadline"] != 1 || s.Breaker != 0 || !strings.Contains(log.String(), "share of the processors") {
@@ -402,8 +402,8 @@ func TestACallWithLittleTimeLeftOpensNoBreaker(t *testing.T) {
 func TestAnActionIsRefusedToo(t *testing.T) {
 	e := goEntry(`{"manifest": {"name": "a", "actions": [{"name": "login"}]}}`)
 	h, _, _ := outageOf(t, e, Recording{}, 0)
-	v := h.Decide(context.Background(), &engine.Event{Hook: engine.HookAction, Tenant: "t", Action: "login", Params: json.RawMessage(`{}`), Conn: alice()})
-	if v.Outcome != engine.Failed || v.RetryAfter <= 0 {
+	v := h.Decide(context.Background(), &hook.Event{Hook: hook.Action, Tenant: "t", Action: "login", Params: json.RawMessage(`{}`), Conn: alice()})
+	if v.Outcome != hook.Failed || v.RetryAfter <= 0 {
 		t.Errorf("%+v", v)
 	}
 }
@@ -433,7 +433,7 @@ func BenchmarkBreaker(b *testing.B) {
 func TestShortMemoryOpensNoBreaker(t *testing.T) {
 	h, log := start(t, Config{Memory: 8 << 20, Instances: 2}, Entry{Module: "hungry", Breaker: Breaker{Minimum: 1}})
 	for range 3 {
-		if v, _ := decide(h, "hello"); v.Outcome != engine.Failed {
+		if v, _ := decide(h, "hello"); v.Outcome != hook.Failed {
 			t.Errorf("%+v", v)
 		}
 	}

@@ -10,7 +10,7 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/hook"
 )
 
 // tenantsOf are tenants with an entry each, in one chain's place: t0, t1, ...
@@ -27,7 +27,7 @@ func tenantsOf(chain ...Entry) Rules {
 var hoarder = Entry{Module: "hoard", Memory: 64 << 20}
 
 // asks has a tenant's module asked about a message.
-func asks(h *Host, tenant string) engine.Verdict {
+func asks(h *Host, tenant string) hook.Verdict {
 	ev := said("hello")
 	ev.Tenant = tenant
 	return h.Decide(context.Background(), ev)
@@ -57,7 +57,7 @@ func TestTwoTenantsDoNotTakeAThirdsMemory(t *testing.T) {
 	swap(t, h, rules)
 	for range 3 {
 		for _, tenant := range []string{"t0", "t1"} {
-			if v := asks(h, tenant); v.Outcome != engine.Allowed {
+			if v := asks(h, tenant); v.Outcome != hook.Allowed {
 				t.Errorf("%s: %+v", tenant, v)
 			}
 		}
@@ -78,7 +78,7 @@ func TestTwoTenantsDoNotTakeAThirdsMemory(t *testing.T) {
 	for n := range 3 {
 		swap(t, h, again(rules, n))
 		for i := range rules.Tenants {
-			if v := asks(h, fmt.Sprint("t", i)); v.Outcome != engine.Allowed {
+			if v := asks(h, fmt.Sprint("t", i)); v.Outcome != hook.Allowed {
 				t.Errorf("after reload %d t%d: %+v", n, i, v)
 			}
 		}
@@ -91,7 +91,7 @@ func TestAReloadFindsMemory(t *testing.T) {
 	rules := tenantsOf(hoarder)
 	for n := range 4 {
 		swap(t, h, again(rules, n))
-		if v := asks(h, "t0"); v.Outcome != engine.Allowed {
+		if v := asks(h, "t0"); v.Outcome != hook.Allowed {
 			t.Errorf("%d: %+v", n, v)
 		}
 		if got := used(h, "t0"); got < 5<<20 || got > 6<<20+64<<10 { // what is shared, and half of its part
@@ -103,7 +103,7 @@ func TestAReloadFindsMemory(t *testing.T) {
 // With many tenants a part is smaller than an instance: that is told, with what to do.
 func TestWhoHasNoMemoryIsTold(t *testing.T) {
 	h, log := start(t, Config{Memory: 8 << 20}, Entry{Module: "hungry"})
-	if v, _ := decide(h, "hello"); v.Outcome != engine.Failed || !strings.Contains(log.String(), "kind=memory") ||
+	if v, _ := decide(h, "hello"); v.Outcome != hook.Failed || !strings.Contains(log.String(), "kind=memory") ||
 		!strings.Contains(log.String(), "tenant t has no memory left for 65536 bytes more") {
 		t.Errorf("%+v\n%s", v, log)
 	}
@@ -125,7 +125,7 @@ func TestWhoHasNoMemoryIsTold(t *testing.T) {
 	rules.Memory = 64 << 20
 	swap(t, h, rules)
 	for i := range many {
-		if v := asks(h, fmt.Sprint("t", i)); v.Outcome != engine.Allowed {
+		if v := asks(h, fmt.Sprint("t", i)); v.Outcome != hook.Allowed {
 			t.Errorf("%d: %+v", i, v)
 		}
 	}
@@ -159,7 +159,7 @@ func TestMemoryIsGivenBackToNewTenants(t *testing.T) {
 		t.Errorf("%d instances are left", n)
 	}
 	for i := range 2 {
-		if v := asks(h, fmt.Sprint("t", i)); v.Outcome != engine.Allowed {
+		if v := asks(h, fmt.Sprint("t", i)); v.Outcome != hook.Allowed {
 			t.Errorf("%d: %+v", i, v)
 		}
 	}
@@ -293,7 +293,7 @@ func TestAReloadMayBringMemory(t *testing.T) {
 		t.Fatal(err)
 	}
 	h.Swap(r)
-	if v := asks(h, "t0"); v.Outcome != engine.Allowed || h.memory.over.Load() {
+	if v := asks(h, "t0"); v.Outcome != hook.Allowed || h.memory.over.Load() {
 		t.Errorf("%+v", v)
 	}
 }

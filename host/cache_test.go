@@ -14,8 +14,8 @@ import (
 
 	"github.com/tetratelabs/wazero"
 
-	"github.com/mootchat/moot/engine"
 	"github.com/mootchat/moot/engine/diskcache"
+	"github.com/mootchat/moot/engine/hook"
 )
 
 // counting is a cache in memory that counts.
@@ -33,7 +33,7 @@ func TestMachineCodeIsKept(t *testing.T) {
 	kept := &counting{entries: map[string][]byte{}}
 	for range 2 {
 		h, _ := start(t, Config{Cache: kept}, Entry{Module: "code-5"})
-		if v, _ := decide(h, "hello"); v.Outcome != engine.Dropped {
+		if v, _ := decide(h, "hello"); v.Outcome != hook.Dropped {
 			t.Errorf("%+v", v)
 		}
 	}
@@ -82,7 +82,7 @@ func TestDamagedMachineCodeDoesNotRun(t *testing.T) {
 		t.Helper()
 		cache := diskcache.Open(diskcache.Config{Dir: dir, Log: slog.New(slog.NewTextHandler(&log, nil))})
 		h, _ := start(t, Config{Cache: cache}, Entry{Module: "code-5"})
-		if v, _ := decide(h, "hello"); v.Outcome != engine.Dropped {
+		if v, _ := decide(h, "hello"); v.Outcome != hook.Dropped {
 			t.Errorf("%+v", v)
 		}
 	}

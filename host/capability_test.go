@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/hook"
 	"github.com/mootchat/moot/engine/wire"
 )
 
@@ -95,11 +96,11 @@ func TestEffectsComeWithTheChainsAllow(t *testing.T) {
 	second := goEntry(`{}`)
 	second.Priority = 1
 	h, _ := start(t, Config{}, first, second)
-	for say, want := range map[string][]engine.Effect{
-		"set mood  \"bad\" ": {{Property: &engine.Property{Name: "mood", Value: json.RawMessage(`"bad"`)}}},
-		"set mood":           {{Property: &engine.Property{Name: "mood"}}},
-		"create q":           {{Room: &engine.RoomEffect{Name: "q"}}},
-		"emit q hello you":   {{Emit: &engine.Emit{Room: "q", Message: wire.Message{Text: "hello you"}}}},
+	for say, want := range map[string][]hook.Effect{
+		"set mood  \"bad\" ": {{Property: &hook.Property{Name: "mood", Value: json.RawMessage(`"bad"`)}}},
+		"set mood":           {{Property: &hook.Property{Name: "mood"}}},
+		"create q":           {{Room: &hook.RoomEffect{Name: "q"}}},
+		"emit q hello you":   {{Emit: &hook.Emit{Room: "q", Message: wire.Message{Text: "hello you"}}}},
 	} {
 		v, _ := decide(h, say)
 		if !reflect.DeepEqual(v.Effects, want) {
@@ -112,7 +113,7 @@ func TestEffectsComeWithTheChainsAllow(t *testing.T) {
 	}
 	third := Entry{Module: "code-1", Priority: 2}
 	swap(t, h, rulesFor(first, second, third))
-	if v, _ := decide(h, "emit q x"); v.Outcome != engine.Denied || v.Effects != nil {
+	if v, _ := decide(h, "emit q x"); v.Outcome != hook.Denied || v.Effects != nil {
 		t.Errorf("%+v", v)
 	}
 }

@@ -8,8 +8,8 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/mootchat/moot/engine"
 	"github.com/mootchat/moot/engine/glob"
+	"github.com/mootchat/moot/engine/hook"
 )
 
 // entry is a module's place in a tenant's chain, ready to be asked.
@@ -17,7 +17,7 @@ type entry struct {
 	Entry
 	tenant     *tenant
 	rooms      []*glob.Glob // nil: every room
-	hooks      [engine.HookAction + 1]bool
+	hooks      [hook.Action + 1]bool
 	generation *generation
 	breaker    *breaker
 	label      string // module@sha256#revision
@@ -25,17 +25,17 @@ type entry struct {
 
 // setHooks checks the hooks asked for against those that the module has; nil is all
 // it has.
-func (e *entry) setHooks(wanted []engine.Hook) error {
+func (e *entry) setHooks(wanted []hook.Hook) error {
 	var errs []error
 	for _, h := range wanted {
-		if h < engine.HookConnect || h > engine.HookAction || !e.generation.hooks[hookOf(h)] {
+		if h < hook.Connect || h > hook.Action || !e.generation.hooks[hookOf(h)] {
 			errs = append(errs, fmt.Errorf("the entry asks for the hook %v, which the module does not have", h))
 			continue
 		}
 		e.hooks[h] = true
 	}
 	if len(wanted) == 0 {
-		for h := engine.HookConnect; h <= engine.HookAction; h++ {
+		for h := hook.Connect; h <= hook.Action; h++ {
 			e.hooks[h] = e.generation.hooks[hookOf(h)]
 		}
 	}
@@ -90,10 +90,10 @@ func (c *hookChain) in(room string) []*entry {
 
 // index sorts the entries by hook and by action.
 func (t *tenant) index() {
-	t.actions = make(map[string]engine.ActionSpec)
+	t.actions = make(map[string]hook.ActionSpec)
 	t.doers = make(map[string][]*entry)
 	for _, e := range t.entries {
-		for h := engine.HookConnect; h <= engine.HookAction; h++ {
+		for h := hook.Connect; h <= hook.Action; h++ {
 			if !e.hooks[h] {
 				continue
 			}
@@ -103,12 +103,12 @@ func (t *tenant) index() {
 				c.choosy, c.matched = true, make(map[string][]*entry)
 			}
 		}
-		if e.hooks[engine.HookAction] && e.Mode == Enforce {
+		if e.hooks[hook.Action] && e.Mode == Enforce {
 			t.indexActions(e)
 		}
 	}
 	for _, e := range t.entries { // clients can do nothing that shadows alone declare
-		if e.hooks[engine.HookAction] && e.Mode == Shadow {
+		if e.hooks[hook.Action] && e.Mode == Shadow {
 			for name := range e.generation.actions {
 				if t.doers[name] != nil {
 					t.doers[name] = append(t.doers[name], e)
@@ -139,24 +139,24 @@ type clash struct {
 }
 
 // inRoom reports whether a hook is about a room.
-func inRoom(h engine.Hook) bool {
+func inRoom(h hook.Hook) bool {
 	switch h {
-	case engine.HookJoin, engine.HookLeave, engine.HookSay, engine.HookOnSayReceive:
+	case hook.Join, hook.Leave, hook.Say, hook.OnSayReceive:
 		return true
 	}
 	return false
 }
 
 // chain is who is asked about the event.
-func (t *tenant) chain(at engine.Hook, room, action string) []*entry {
-	if at == engine.HookAction {
+func (t *tenant) chain(at hook.Hook, room, action string) []*entry {
+	if at == hook.Action {
 		return t.doers[action]
 	}
 	return t.chains[at].in(room)
 }
 
-// Asks implements [engine.Middleware].
-func (h *Host) Asks(hook engine.Hook, tenant, room string) bool {
+// Asks implements [hook.Middleware].
+func (h *Host) Asks(hook hook.Hook, tenant, room string) bool {
 	r := h.running()
 	if r == nil {
 		return false
@@ -166,8 +166,8 @@ func (h *Host) Asks(hook engine.Hook, tenant, room string) bool {
 	return t == nil || len(t.chains[hook].in(room)) > 0
 }
 
-// Actions implements [engine.Middleware].
-func (h *Host) Actions(tenant string) map[string]engine.ActionSpec {
+// Actions implements [hook.Middleware].
+func (h *Host) Actions(tenant string) map[string]hook.ActionSpec {
 	r := h.current.Load()
 	if r == nil || r.tenants[tenant] == nil {
 		return nil

@@ -6,7 +6,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/hook"
 	"github.com/mootchat/moot/host/abi"
 )
 
@@ -16,16 +16,16 @@ type answer struct {
 	reason  string
 	rewrite rewrite
 	reply   json.RawMessage
-	effects []engine.Effect
+	effects []hook.Effect
 }
 
-// Decide implements [engine.Middleware]. A rewritten room's own chain for
+// Decide implements [hook.Middleware]. A rewritten room's own chain for
 // onSayReceive runs after the first chain has allowed; there no module may move the
 // message again. Whether the room exists is the engine's to see.
-func (h *Host) Decide(ctx context.Context, ev *engine.Event) engine.Verdict {
+func (h *Host) Decide(ctx context.Context, ev *hook.Event) hook.Verdict {
 	r := h.running()
 	if r == nil {
-		return engine.Verdict{}
+		return hook.Verdict{}
 	}
 	defer r.release()
 	t := r.tenants[ev.Tenant]
@@ -35,11 +35,11 @@ func (h *Host) Decide(ctx context.Context, ev *engine.Event) engine.Verdict {
 	run := run{ctx: ctx, ev: ev, timeout: r.chain}
 	asked := ev.Room
 	run.chain(t.chain(ev.Hook, ev.Room, ev.Action))
-	if ev.Room != asked && run.verdict.Outcome == engine.Allowed && !h.cfg.Alone {
+	if ev.Room != asked && run.verdict.Outcome == hook.Allowed && !h.cfg.Alone {
 		run.moved = true
 		run.chain(t.chain(ev.Hook, ev.Room, ""))
 	}
-	if run.verdict.Outcome != engine.Allowed {
+	if run.verdict.Outcome != hook.Allowed {
 		run.verdict.Effects = nil
 	}
 	if run.shades != nil {
@@ -50,21 +50,21 @@ func (h *Host) Decide(ctx context.Context, ev *engine.Event) engine.Verdict {
 
 // strange is the verdict about a tenant that the rules do not name: what no rules
 // watch over is not let through. Who leaves, leaves.
-func strange(at engine.Hook) engine.Verdict {
-	if at == engine.HookLeave || at == engine.HookDisconnect {
-		return engine.Verdict{}
+func strange(at hook.Hook) hook.Verdict {
+	if at == hook.Leave || at == hook.Disconnect {
+		return hook.Verdict{}
 	}
-	return engine.Verdict{Outcome: engine.Denied, Reason: "this tenant has no rules"}
+	return hook.Verdict{Outcome: hook.Denied, Reason: "this tenant has no rules"}
 }
 
 // run is one run of a chain.
 type run struct {
 	ctx     context.Context
-	ev      *engine.Event
+	ev      *hook.Event
 	timeout int64 // of all entries together
 	end     int64 // on the host's clock; 0: the first is not asked yet
 	moved   bool  // it is the chain of the room that another chain moved the message to
-	verdict engine.Verdict
+	verdict hook.Verdict
 	answer  answer // of the entry asked last
 
 	asked  int64  // when it was
@@ -86,7 +86,7 @@ func (r *run) chain(entries []*entry) {
 			r.would(e)
 		case !ended:
 			ended = !r.ask(e)
-			if ended && r.verdict.Outcome == engine.Allowed {
+			if ended && r.verdict.Outcome == hook.Allowed {
 				return
 			}
 		}
@@ -105,7 +105,7 @@ func (r *run) ask(e *entry) (more bool) {
 		}
 		e.failed(r.ticket, f, r.ev)
 		if e.OnError == DenyOnError {
-			r.verdict.Outcome, r.verdict.Module, r.verdict.RetryAfter = engine.Failed, e.label, time.Duration(r.wait)
+			r.verdict.Outcome, r.verdict.Module, r.verdict.RetryAfter = hook.Failed, e.label, time.Duration(r.wait)
 			return false
 		}
 		return true
@@ -117,10 +117,10 @@ func (r *run) ask(e *entry) (more bool) {
 	}
 	switch a.code {
 	case abi.Deny:
-		r.verdict.Outcome, r.verdict.Reason, r.verdict.Module = engine.Denied, a.reason, e.label
+		r.verdict.Outcome, r.verdict.Reason, r.verdict.Module = hook.Denied, a.reason, e.label
 		return false
 	case abi.Drop:
-		r.verdict.Outcome, r.verdict.Module = engine.Dropped, e.label
+		r.verdict.Outcome, r.verdict.Module = hook.Dropped, e.label
 		return false
 	}
 	r.take(e, a)
@@ -175,7 +175,7 @@ func (r *run) decide(e *entry) *failure {
 		return &failure{Deadline, errLate}
 	}
 	p := e.generation.pool
-	if r.ev.Hook == engine.HookAction {
+	if r.ev.Hook == hook.Action {
 		if f := p.enter(r.ctx, deadline); f != nil {
 			return f
 		}
@@ -192,7 +192,7 @@ func (r *run) decide(e *entry) *failure {
 }
 
 // decide is one call of a hook but say. What it answers is put into a.
-func (in *instance) decide(e *entry, ev *engine.Event, deadline int64, a *answer) *failure {
+func (in *instance) decide(e *entry, ev *hook.Event, deadline int64, a *answer) *failure {
 	hook := hookOf(ev.Hook)
 	in.begin(deadline, e.label, hook, ev)
 	in.timeout = int64(e.Timeout)
@@ -202,7 +202,7 @@ func (in *instance) decide(e *entry, ev *engine.Event, deadline int64, a *answer
 	return f
 }
 
-func (in *instance) decided(hook abi.Hook, ev *engine.Event, a *answer) *failure {
+func (in *instance) decided(hook abi.Hook, ev *hook.Event, a *answer) *failure {
 	if f := in.pace(); f != nil {
 		return f
 	}

@@ -8,10 +8,10 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/hook"
 )
 
-func decide(h *Host, text string) (engine.Verdict, *engine.Event) {
+func decide(h *Host, text string) (hook.Verdict, *hook.Event) {
 	ev := said(text)
 	return h.Decide(context.Background(), ev), ev
 }
@@ -21,21 +21,21 @@ func TestWhatAModuleAnswersAtOnSayReceive(t *testing.T) {
 	label := h.Stats()[0].Version
 	for _, c := range []struct {
 		say     string
-		verdict engine.Verdict
+		verdict hook.Verdict
 		heard   string // what of the event changed
 	}{
-		{"hello", engine.Verdict{}, ""},
-		{"deny no such words", engine.Verdict{Outcome: engine.Denied, Reason: "no such words", Module: label}, ""},
-		{"code 5", engine.Verdict{Outcome: engine.Dropped, Module: label}, ""},
-		{"code 4", engine.Verdict{}, ""},
-		{"rewrite other", engine.Verdict{}, "text=other"},
-		{`json {"a":  1}`, engine.Verdict{}, `json={"a":1}`},
-		{`extra {"flag": "de"}`, engine.Verdict{}, `extra={"flag":"de"}`},
-		{"from c9", engine.Verdict{}, "from=c9 sentAt=1234"},
-		{"room q", engine.Verdict{Module: label}, "room=q"},
-		{"room a\x00b", engine.Verdict{Outcome: engine.Failed, Module: label}, ""},
-		{"json {", engine.Verdict{Outcome: engine.Failed, Module: label}, ""},
-		{"extra []", engine.Verdict{Outcome: engine.Failed, Module: label}, ""},
+		{"hello", hook.Verdict{}, ""},
+		{"deny no such words", hook.Verdict{Outcome: hook.Denied, Reason: "no such words", Module: label}, ""},
+		{"code 5", hook.Verdict{Outcome: hook.Dropped, Module: label}, ""},
+		{"code 4", hook.Verdict{}, ""},
+		{"rewrite other", hook.Verdict{}, "text=other"},
+		{`json {"a":  1}`, hook.Verdict{}, `json={"a":1}`},
+		{`extra {"flag": "de"}`, hook.Verdict{}, `extra={"flag":"de"}`},
+		{"from c9", hook.Verdict{}, "from=c9 sentAt=1234"},
+		{"room q", hook.Verdict{Module: label}, "room=q"},
+		{"room a\x00b", hook.Verdict{Outcome: hook.Failed, Module: label}, ""},
+		{"json {", hook.Verdict{Outcome: hook.Failed, Module: label}, ""},
+		{"extra []", hook.Verdict{Outcome: hook.Failed, Module: label}, ""},
 	} {
 		v, ev := decide(h, c.say)
 		if !reflect.DeepEqual(v, c.verdict) {
@@ -51,7 +51,7 @@ func TestWhatAModuleAnswersAtOnSayReceive(t *testing.T) {
 }
 
 // changes is how ev differs from what said makes.
-func changes(ev *engine.Event, text string) string {
+func changes(ev *hook.Event, text string) string {
 	var c []string
 	add := func(changed bool, name string, value any) {
 		if changed {
@@ -72,27 +72,27 @@ func TestReservedNamesAreRefused(t *testing.T) {
 	entry.Breaker.Minimum = 1000
 	h, _ := start(t, Config{}, entry)
 	for _, name := range reservedInExtra {
-		if v, _ := decide(h, fmt.Sprintf(`extra {"a": 1, %q: 1}`, name)); v.Outcome != engine.Failed {
+		if v, _ := decide(h, fmt.Sprintf(`extra {"a": 1, %q: 1}`, name)); v.Outcome != hook.Failed {
 			t.Errorf("%s: %+v", name, v)
 		}
 	}
-	if v, _ := decide(h, `extra {"fr\u006fm": 1}`); v.Outcome != engine.Failed {
+	if v, _ := decide(h, `extra {"fr\u006fm": 1}`); v.Outcome != hook.Failed {
 		t.Errorf("from, escaped: %+v", v)
 	}
 }
 
 func TestEveryHookIsAsked(t *testing.T) {
 	h, _ := start(t, Config{}, goEntry(`{}`))
-	for _, at := range []engine.Hook{engine.HookConnect, engine.HookJoin, engine.HookLeave, engine.HookDisconnect} {
-		ev := &engine.Event{Hook: at, Tenant: "t", Room: "deny me", Conn: &engine.Profile{User: "deny me"}}
+	for _, at := range []hook.Hook{hook.Connect, hook.Join, hook.Leave, hook.Disconnect} {
+		ev := &hook.Event{Hook: at, Tenant: "t", Room: "deny me", Conn: &hook.Profile{User: "deny me"}}
 		if !h.Asks(at, "t", "deny me") {
 			t.Errorf("%v: not asked", at)
 		}
-		if v := h.Decide(context.Background(), ev); v.Outcome != engine.Denied || v.Reason != "me" {
+		if v := h.Decide(context.Background(), ev); v.Outcome != hook.Denied || v.Reason != "me" {
 			t.Errorf("%v: %+v", at, v)
 		}
-		ev.Room, ev.Conn = "rewrite x", &engine.Profile{User: "rewrite x"}
-		if v := h.Decide(context.Background(), ev); v.Outcome != engine.Failed {
+		ev.Room, ev.Conn = "rewrite x", &hook.Profile{User: "rewrite x"}
+		if v := h.Decide(context.Background(), ev); v.Outcome != hook.Failed {
 			t.Errorf("%v: nothing can be rewritten there: %+v", at, v)
 		}
 	}
@@ -101,17 +101,17 @@ func TestEveryHookIsAsked(t *testing.T) {
 func TestAnActionIsAnsweredByItsModuleAlone(t *testing.T) {
 	h, _ := start(t, Config{},
 		goEntry(`{"manifest": {"name": "a", "actions": [{"name": "login", "description": "d", "inputs": {"token": {"required": true}}}]}}`))
-	want := map[string]engine.ActionSpec{"login": {Description: "d", Module: "go", Inputs: map[string]engine.InputSpec{"token": {Required: true}}}}
+	want := map[string]hook.ActionSpec{"login": {Description: "d", Module: "go", Inputs: map[string]hook.InputSpec{"token": {Required: true}}}}
 	if got := h.Actions("t"); !reflect.DeepEqual(got, want) {
 		t.Errorf("actions %+v, want %+v", got, want)
 	}
-	ev := &engine.Event{Hook: engine.HookAction, Tenant: "t", Action: "login", Params: json.RawMessage(`{"token":"x"}`), Conn: alice()}
+	ev := &hook.Event{Hook: hook.Action, Tenant: "t", Action: "login", Params: json.RawMessage(`{"token":"x"}`), Conn: alice()}
 	v := h.Decide(context.Background(), ev)
-	if want := `{"did":"login","params":{"token":"x"}}`; v.Outcome != engine.Allowed || string(v.Reply) != want {
+	if want := `{"did":"login","params":{"token":"x"}}`; v.Outcome != hook.Allowed || string(v.Reply) != want {
 		t.Errorf("%+v, reply %s, want %s", v, v.Reply, want)
 	}
 	ev.Action = "other"
-	if v := h.Decide(context.Background(), ev); v.Reply != nil || v.Outcome != engine.Allowed {
+	if v := h.Decide(context.Background(), ev); v.Reply != nil || v.Outcome != hook.Allowed {
 		t.Errorf("an action that nobody declared: %+v", v)
 	}
 }
@@ -124,7 +124,7 @@ func TestEntriesRunInOrderAndSeeRewrites(t *testing.T) {
 	first := goEntry(`{"n": 1}`)
 	h, _ := start(t, Config{}, last, second, first)
 	v, ev := decide(h, "rewrite rewrite deny me")
-	if v.Outcome != engine.Allowed || ev.Message.Text != "deny me" {
+	if v.Outcome != hook.Allowed || ev.Message.Text != "deny me" {
 		t.Errorf("%+v, %q", v, ev.Message.Text)
 	}
 	s := h.Stats()
@@ -134,7 +134,7 @@ func TestEntriesRunInOrderAndSeeRewrites(t *testing.T) {
 	if s[1].Denied != 1 || s[1].Rewritten != 0 || s[1].Calls != 1 || !s[1].Shadow {
 		t.Errorf("the shadow: %+v", s[1])
 	}
-	if v, _ := decide(h, "rewrite deny me"); v.Outcome != engine.Denied || v.Reason != "me" {
+	if v, _ := decide(h, "rewrite deny me"); v.Outcome != hook.Denied || v.Reason != "me" {
 		t.Errorf("%+v", v)
 	}
 }
@@ -142,10 +142,10 @@ func TestEntriesRunInOrderAndSeeRewrites(t *testing.T) {
 func TestAllowEndEndsTheChain(t *testing.T) {
 	deny := Entry{Module: "code-1", Priority: 2}
 	h, _ := start(t, Config{}, goEntry(`{}`), deny)
-	if v, _ := decide(h, "hello"); v.Outcome != engine.Denied {
+	if v, _ := decide(h, "hello"); v.Outcome != hook.Denied {
 		t.Errorf("allow: %+v", v)
 	}
-	if v, _ := decide(h, "code 4"); v.Outcome != engine.Allowed {
+	if v, _ := decide(h, "code 4"); v.Outcome != hook.Allowed {
 		t.Errorf("allow and end: %+v", v)
 	}
 }
@@ -153,7 +153,7 @@ func TestAllowEndEndsTheChain(t *testing.T) {
 func TestEntriesListenToTheirRooms(t *testing.T) {
 	deny := Entry{Module: "code-1", Rooms: []string{"x*", "only"}}
 	h, _ := start(t, Config{}, deny)
-	for room, want := range map[string]engine.Outcome{"r": engine.Allowed, "xy": engine.Denied, "only": engine.Denied, "only2": engine.Allowed} {
+	for room, want := range map[string]hook.Outcome{"r": hook.Allowed, "xy": hook.Denied, "only": hook.Denied, "only2": hook.Allowed} {
 		ev := said("hello")
 		ev.Room = room
 		for range 2 { // the second time from what the chain remembers
@@ -161,32 +161,32 @@ func TestEntriesListenToTheirRooms(t *testing.T) {
 				t.Errorf("%s: %+v", room, v)
 			}
 		}
-		if asks := h.Asks(engine.HookOnSayReceive, "t", room); asks != (want == engine.Denied) {
+		if asks := h.Asks(hook.OnSayReceive, "t", room); asks != (want == hook.Denied) {
 			t.Errorf("%s: asks is %v", room, asks)
 		}
 	}
-	if h.Asks(engine.HookJoin, "t", "xy") {
+	if h.Asks(hook.Join, "t", "xy") {
 		t.Error("it asks about what nobody listens to")
 	}
 }
 
 func TestATenantWithoutRulesIsNotServed(t *testing.T) {
 	h, _ := start(t, Config{})
-	for at, want := range map[engine.Hook]engine.Outcome{
-		engine.HookConnect: engine.Denied, engine.HookJoin: engine.Denied, engine.HookOnSayReceive: engine.Denied,
-		engine.HookAction: engine.Denied, engine.HookLeave: engine.Allowed, engine.HookDisconnect: engine.Allowed,
+	for at, want := range map[hook.Hook]hook.Outcome{
+		hook.Connect: hook.Denied, hook.Join: hook.Denied, hook.OnSayReceive: hook.Denied,
+		hook.Action: hook.Denied, hook.Leave: hook.Allowed, hook.Disconnect: hook.Allowed,
 	} {
-		if v := h.Decide(context.Background(), &engine.Event{Hook: at, Tenant: "other", Room: "r"}); v.Outcome != want {
+		if v := h.Decide(context.Background(), &hook.Event{Hook: at, Tenant: "other", Room: "r"}); v.Outcome != want {
 			t.Errorf("%v: %+v", at, v)
 		}
 		if !h.Asks(at, "other", "r") {
 			t.Errorf("%v: it is not asked", at)
 		}
 	}
-	if d := h.Deliver(context.Background(), &engine.Event{Hook: engine.HookSay, Tenant: "other", Room: "r"}, nil); d.All != engine.Nothing || !h.Asks(engine.HookSay, "other", "r") {
+	if d := h.Deliver(context.Background(), &hook.Event{Hook: hook.Say, Tenant: "other", Room: "r"}, nil); d.All != hook.Nothing || !h.Asks(hook.Say, "other", "r") {
 		t.Errorf("say: %+v", d)
 	}
-	if v := h.Decide(context.Background(), said("x")); v.Outcome != engine.Allowed || h.Asks(engine.HookJoin, "t", "r") {
+	if v := h.Decide(context.Background(), said("x")); v.Outcome != hook.Allowed || h.Asks(hook.Join, "t", "r") {
 		t.Errorf("a tenant with an empty chain: %+v", v)
 	}
 }
@@ -198,15 +198,15 @@ func TestAMovedMessageRunsTheChainOfItsNewRoomOnce(t *testing.T) {
 	again := goEntry(`{"n": 2}`) // it hears the same words, and moves it to where it is
 	again.Rooms = []string{"again"}
 	h, _ := start(t, Config{}, mover, guard, again)
-	if v, ev := decide(h, "room free"); v.Outcome != engine.Allowed || ev.Room != "free" {
+	if v, ev := decide(h, "room free"); v.Outcome != hook.Allowed || ev.Room != "free" {
 		t.Errorf("%+v %s", v, ev.Room)
 	}
-	if v, _ := decide(h, "room guarded"); v.Outcome != engine.Denied {
+	if v, _ := decide(h, "room guarded"); v.Outcome != hook.Denied {
 		t.Errorf("%+v", v)
 	}
 	ev := said(`room again`)
 	v := h.Decide(context.Background(), ev)
-	if v.Outcome != engine.Allowed || ev.Room != "again" {
+	if v.Outcome != hook.Allowed || ev.Room != "again" {
 		t.Errorf("moved to where it is: %+v %s", v, ev.Room)
 	}
 }
@@ -215,7 +215,7 @@ func TestAMessageIsMovedOnce(t *testing.T) {
 	away := Entry{Module: "room-b", Rooms: []string{"r"}}
 	back := Entry{Module: "room-r", Rooms: []string{"b"}}
 	h, log := start(t, Config{}, away, back)
-	if v, ev := decide(h, "hello"); v.Outcome != engine.Failed || ev.Room != "b" {
+	if v, ev := decide(h, "hello"); v.Outcome != hook.Failed || ev.Room != "b" {
 		t.Errorf("%+v %s", v, ev.Room)
 	}
 	if !strings.Contains(log.String(), "was moved") {

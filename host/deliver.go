@@ -5,30 +5,30 @@ import (
 	"context"
 	"time"
 
-	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/hook"
 	"github.com/mootchat/moot/engine/wire"
 	"github.com/mootchat/moot/host/abi"
 )
 
-// Deliver implements [engine.Middleware]. Each entry is asked once for all receivers
+// Deliver implements [hook.Middleware]. Each entry is asked once for all receivers
 // that have the same form of the message so far, in batches, or where it declares
 // what its answer varies by, about one of each class of them.
-func (h *Host) Deliver(ctx context.Context, ev *engine.Event, members []engine.Member) engine.Delivery {
+func (h *Host) Deliver(ctx context.Context, ev *hook.Event, members []hook.Member) hook.Delivery {
 	r := h.running()
 	if r == nil {
-		return engine.Delivery{All: engine.AsIs}
+		return hook.Delivery{All: hook.AsIs}
 	}
 	defer r.release()
 	t := r.tenants[ev.Tenant]
 	switch {
 	case t == nil:
-		return engine.Delivery{All: engine.Nothing}
+		return hook.Delivery{All: hook.Nothing}
 	case len(members) == 0:
-		return engine.Delivery{All: engine.AsIs}
+		return hook.Delivery{All: hook.AsIs}
 	}
-	entries := t.chain(engine.HookSay, ev.Room, "")
+	entries := t.chain(hook.Say, ev.Room, "")
 	if len(entries) == 0 {
-		return engine.Delivery{All: engine.AsIs}
+		return hook.Delivery{All: hook.AsIs}
 	}
 	s := h.scratch()
 	s.begin(ctx, ev, members, r.chain)
@@ -48,10 +48,10 @@ func (h *Host) Deliver(ctx context.Context, ev *engine.Event, members []engine.M
 type scratch struct {
 	host    *Host
 	ctx     context.Context
-	members []engine.Member
-	event   engine.Event // as the form at hand has it
-	chain   int64        // ns that the chain may take
-	end     int64        // of the chain, on the host's clock
+	members []hook.Member
+	event   hook.Event // as the form at hand has it
+	chain   int64      // ns that the chain may take
+	end     int64      // of the chain, on the host's clock
 
 	forms  []form // the first is the message as it is
 	asked  int64  // when the entry at hand was
@@ -87,7 +87,7 @@ type scratch struct {
 const maxScratch = 1 << 14
 
 // nothing is the form of members who get none.
-const nothing = engine.Nothing
+const nothing = hook.Nothing
 
 // failedForm is the outcome where a shadow failed, unasked where its breaker refused.
 const (
@@ -108,7 +108,7 @@ func (h *Host) scratch() *scratch {
 
 // free gives the scratch back, without what it pointed at.
 func (s *scratch) free() {
-	s.ctx, s.members, s.event = nil, nil, engine.Event{}
+	s.ctx, s.members, s.event = nil, nil, hook.Event{}
 	clear(s.forms)
 	s.units, s.unitOf = nil, nil
 	clear(s.chosen[:cap(s.chosen)])
@@ -122,7 +122,7 @@ func (s *scratch) free() {
 	}
 }
 
-func (s *scratch) begin(ctx context.Context, ev *engine.Event, members []engine.Member, chain int64) {
+func (s *scratch) begin(ctx context.Context, ev *hook.Event, members []hook.Member, chain int64) {
 	s.ctx, s.members, s.event = ctx, members, *ev
 	s.chain, s.end = chain, now()+chain
 	s.forms = append(s.forms[:0], form{asIs: true, payload: wire.Payload{

@@ -8,26 +8,26 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/hook"
 	"github.com/mootchat/moot/engine/wire"
 )
 
 // seat is a member of a room.
 type seat struct {
-	profile *engine.Profile
+	profile *hook.Profile
 	joined  int64
 }
 
-func (s seat) Profile() *engine.Profile { return s.profile }
-func (s seat) JoinedAt() int64          { return s.joined }
+func (s seat) Profile() *hook.Profile { return s.profile }
+func (s seat) JoinedAt() int64        { return s.joined }
 
 // crowd is n members, in the locales en, de and fr by turns; the seventh of each ten
 // is blocked.
-func crowd(n int) []engine.Member {
+func crowd(n int) []hook.Member {
 	locales := []string{"en", "de", "fr"}
-	members := make([]engine.Member, n)
+	members := make([]hook.Member, n)
 	for i := range members {
-		p := &engine.Profile{ID: fmt.Sprintf("c%d", i), User: "u", Locale: locales[i%3], ConnectedAt: 7}
+		p := &hook.Profile{ID: fmt.Sprintf("c%d", i), User: "u", Locale: locales[i%3], ConnectedAt: 7}
 		if i%10 == 7 {
 			p.User = "blocked"
 		}
@@ -37,16 +37,16 @@ func crowd(n int) []engine.Member {
 }
 
 // heard is what each member hears: "-" is nothing, "=" the message as it is.
-func heard(t *testing.T, h *Host, text string, members []engine.Member) []string {
+func heard(t *testing.T, h *Host, text string, members []hook.Member) []string {
 	t.Helper()
 	return heardIn(t, h, text, members, nil)
 }
 
 // heardIn is heard where the members are those of a crowd.
-func heardIn(t *testing.T, h *Host, text string, members []engine.Member, c *engine.Crowd) []string {
+func heardIn(t *testing.T, h *Host, text string, members []hook.Member, c *hook.MemberSnapshot) []string {
 	t.Helper()
 	ev := said(text)
-	ev.Hook, ev.Conn, ev.Snapshot = engine.HookSay, nil, c
+	ev.Hook, ev.Conn, ev.Snapshot = hook.Say, nil, c
 	d := h.Deliver(context.Background(), ev, members)
 	out := make([]string, len(members))
 	for i := range out {
@@ -55,9 +55,9 @@ func heardIn(t *testing.T, h *Host, text string, members []engine.Member, c *eng
 			a = d.For[i]
 		}
 		switch a {
-		case engine.AsIs:
+		case hook.AsIs:
 			out[i] = "="
-		case engine.Nothing:
+		case hook.Nothing:
 			out[i] = "-"
 		default:
 			out[i] = d.Answers[a].Message.Text + string(d.Answers[a].Extra)
@@ -70,7 +70,7 @@ func heardIn(t *testing.T, h *Host, text string, members []engine.Member, c *eng
 }
 
 // locally is what members hear of a message in their own language.
-func locally(members []engine.Member) []string {
+func locally(members []hook.Member) []string {
 	out := make([]string, len(members))
 	for i, m := range members {
 		switch p := m.Profile(); {
@@ -177,7 +177,7 @@ func TestLaterEntriesAreAskedAboutEachForm(t *testing.T) {
 func TestEqualRewritesAreOneAnswer(t *testing.T) {
 	h, _ := start(t, Config{}, goEntry(`{"say": "receivers"}`))
 	ev := said("hi")
-	ev.Hook, ev.Conn, ev.Extra = engine.HookSay, nil, json.RawMessage(`{"a":1}`)
+	ev.Hook, ev.Conn, ev.Extra = hook.Say, nil, json.RawMessage(`{"a":1}`)
 	d := h.Deliver(context.Background(), ev, crowd(3000))
 	defer d.Release()
 	want := []wire.Payload{

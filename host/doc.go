@@ -1,5 +1,5 @@
 // Package host runs a tenant's rules: WebAssembly modules, each in a sandbox of
-// its own. A [Host] has the methods of [engine.Middleware].
+// its own. A [Host] has the methods of [hook.Middleware].
 //
 // # Words
 //

@@ -6,7 +6,7 @@ import (
 	"slices"
 	"unicode/utf8"
 
-	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/hook"
 	"github.com/mootchat/moot/engine/wire"
 	"github.com/mootchat/moot/host/abi"
 )
@@ -19,7 +19,7 @@ const maxEffects = 16
 func (in *instance) readOnly() bool { return in.hook == abi.Say || in.hook == 0 }
 
 // effect notes an effect, for after the chain has allowed.
-func (in *instance) effect(e engine.Effect) int32 {
+func (in *instance) effect(e hook.Effect) int32 {
 	if len(in.effects)-in.emits >= maxEffects {
 		return abi.OverBudget
 	}
@@ -50,7 +50,7 @@ func (in *instance) setProperty(stack []uint64) int32 {
 			return abi.NotGranted // who the token says somebody is, no module changes
 		}
 	}
-	p := &engine.Property{Name: name}
+	p := &hook.Property{Name: name}
 	if len(b) > 0 {
 		var value bytes.Buffer
 		if !utf8.Valid(b) || json.Compact(&value, b) != nil {
@@ -58,7 +58,7 @@ func (in *instance) setProperty(stack []uint64) int32 {
 		}
 		p.Value = value.Bytes()
 	}
-	return in.effect(engine.Effect{Property: p})
+	return in.effect(hook.Effect{Property: p})
 }
 
 func (in *instance) roomCreate(stack []uint64)  { result(stack, in.room(stack, false)) }
@@ -77,7 +77,7 @@ func (in *instance) room(stack []uint64, destroy bool) int32 {
 		in.generation.counters.lostEffects.Add(1)
 		return abi.OverBudget
 	}
-	return in.effect(engine.Effect{Room: &engine.RoomEffect{Name: name, Destroy: destroy}})
+	return in.effect(hook.Effect{Room: &hook.RoomEffect{Name: name, Destroy: destroy}})
 }
 
 func (in *instance) emit(stack []uint64) {
@@ -104,7 +104,7 @@ func (in *instance) send(stack []uint64) int32 {
 		in.generation.counters.lostEffects.Add(1)
 		return abi.OverBudget
 	}
-	e := &engine.Emit{Room: to, Message: wire.Message{JSON: kind&abi.EmitJSON != 0}}
+	e := &hook.Emit{Room: to, Message: wire.Message{JSON: kind&abi.EmitJSON != 0}}
 	if kind&abi.EmitToConnection != 0 {
 		e.Room, e.Connection = "", to
 	}
@@ -118,7 +118,7 @@ func (in *instance) send(stack []uint64) int32 {
 		e.Message.Text = string(b)
 	}
 	in.emits++
-	in.effects = append(in.effects, engine.Effect{Emit: e})
+	in.effects = append(in.effects, hook.Effect{Emit: e})
 	return 0
 }
 

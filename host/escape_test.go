@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/hook"
 	"github.com/mootchat/moot/host/abi"
 	"github.com/mootchat/moot/host/hosttest/asm"
 )
@@ -110,7 +110,7 @@ func testDeepStack(t *testing.T, run bool) {
 		return int64(m.HeapAlloc)
 	}
 	before := heap()
-	if v := h.Decide(context.Background(), said("hello")); v.Outcome != engine.Allowed {
+	if v := h.Decide(context.Background(), said("hello")); v.Outcome != hook.Allowed {
 		t.Fatalf("%+v", v)
 	}
 	if kept := heap() - before; kept > 1<<20 {
@@ -130,7 +130,7 @@ func TestAShallowStackIsKept(t *testing.T) {
 	swap(t, h, rulesOf(m.Wasm(), Entry{}))
 	ev := said("hello")
 	call := func() {
-		if v := h.Decide(context.Background(), ev); v.Outcome != engine.Allowed {
+		if v := h.Decide(context.Background(), ev); v.Outcome != hook.Allowed {
 			t.Fatalf("%+v", v)
 		}
 	}
@@ -152,7 +152,7 @@ func TestNoPropertyThatIsNotText(t *testing.T) {
 		asm.I32(abi.BadPointer)+asm.Unequal) // deny, if it was taken
 	h, _ := start(t, Config{})
 	swap(t, h, rulesOf(m.Wasm(), Entry{Grants: []string{"properties:mood"}}))
-	if v := h.Decide(context.Background(), said("hello")); v.Outcome != engine.Allowed || len(v.Effects) > 0 {
+	if v := h.Decide(context.Background(), said("hello")); v.Outcome != hook.Allowed || len(v.Effects) > 0 {
 		t.Errorf("%+v", v)
 	}
 }
@@ -194,10 +194,10 @@ func closing(h *Host) bool {
 // TestReceiversThatDifferAreNotOneClass has two whose large property leaves no place for the one in which they differ: a
 // module can ask for it, so an answer for one is none for the other.
 func TestReceiversThatDifferAreNotOneClass(t *testing.T) {
-	receiver := func(mood string) engine.Member {
-		return seat{&engine.Profile{Properties: []engine.NamedProperty{
-			{Property: engine.Property{Name: "large", Value: json.RawMessage(`"` + strings.Repeat("x", abi.MaxProperties-40) + `"`)}},
-			{Property: engine.Property{Name: "mood", Value: json.RawMessage(mood)}},
+	receiver := func(mood string) hook.Member {
+		return seat{&hook.Profile{Properties: []hook.NamedProperty{
+			{Property: hook.Property{Name: "large", Value: json.RawMessage(`"` + strings.Repeat("x", abi.MaxProperties-40) + `"`)}},
+			{Property: hook.Property{Name: "mood", Value: json.RawMessage(mood)}},
 		}}, 0}
 	}
 	m := blank()
@@ -206,7 +206,7 @@ func TestReceiversThatDifferAreNotOneClass(t *testing.T) {
 	m.Func("on_say", "i32 -> i32", asm.I32(exchange)+asm.Load32(abi.FrameReceivers)+asm.I32(2)+asm.Unequal) // deny, unless there are two classes
 	h, _ := start(t, Config{})
 	swap(t, h, rulesOf(m.Wasm(), Entry{}))
-	if got := heard(t, h, "hello", []engine.Member{receiver(`"a mood of 30 and more letters"`), receiver(`"some mood of as many letters!"`)}); got[0] != "=" {
+	if got := heard(t, h, "hello", []hook.Member{receiver(`"a mood of 30 and more letters"`), receiver(`"some mood of as many letters!"`)}); got[0] != "=" {
 		t.Errorf("they hear %q", got)
 	}
 }
@@ -284,9 +284,9 @@ func TestWaitingForOtherActionsIsNotWork(t *testing.T) {
 	for range cap(g.pool.actions) {
 		g.pool.actions <- struct{}{}
 	}
-	asked := make(chan engine.Verdict)
+	asked := make(chan hook.Verdict)
 	go func() {
-		asked <- h.Decide(context.Background(), &engine.Event{Hook: engine.HookAction, Tenant: "t", Action: "act", Conn: alice()})
+		asked <- h.Decide(context.Background(), &hook.Event{Hook: hook.Action, Tenant: "t", Action: "act", Conn: alice()})
 	}()
 	const waited = 200 * time.Millisecond
 	for begin := time.Now(); time.Since(begin) < waited; {
@@ -296,7 +296,7 @@ func TestWaitingForOtherActionsIsNotWork(t *testing.T) {
 	for range cap(g.pool.actions) {
 		g.pool.leave()
 	}
-	if v := <-asked; v.Outcome != engine.Allowed {
+	if v := <-asked; v.Outcome != hook.Allowed {
 		t.Errorf("%+v", v)
 	}
 	if charged := time.Duration(float64(g.gate.due.Load()-before) * h.current.Load().tenants["t"].share); charged > waited/2 {

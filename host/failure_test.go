@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/hook"
 )
 
 func TestHostileModulesFailAndTheNextCallIsAnswered(t *testing.T) {
@@ -23,7 +23,7 @@ func TestHostileModulesFailAndTheNextCallIsAnswered(t *testing.T) {
 		"code-3":     "kind=protocol",
 		"code--1":    "kind=trap error=\"on_say_receive says that it failed: -1\"",
 	} {
-		for policy, outcome := range map[Policy]engine.Outcome{DenyOnError: engine.Failed, AllowOnError: engine.Allowed} {
+		for policy, outcome := range map[Policy]hook.Outcome{DenyOnError: hook.Failed, AllowOnError: hook.Allowed} {
 			entry := Entry{Module: module, OnError: policy, Breaker: Breaker{Minimum: 1000}}
 			if module == "loop" {
 				entry.Timeout = 20 * time.Millisecond
@@ -52,7 +52,7 @@ func TestAGoGuestFailsAsItSays(t *testing.T) {
 		"hoard":                  "kind=memory",
 		"badpointer":             "kind=protocol",
 	} {
-		if v, _ := decide(h, say); v.Outcome != engine.Failed || v.Reason != "" {
+		if v, _ := decide(h, say); v.Outcome != hook.Failed || v.Reason != "" {
 			t.Errorf("%s: %+v", say, v)
 		}
 		if !strings.Contains(log.String(), want) {
@@ -66,7 +66,7 @@ func TestAGoGuestFailsAsItSays(t *testing.T) {
 
 func TestTheCollectorRunsWhileAGuestLoops(t *testing.T) {
 	h, _ := start(t, Config{}, Entry{Module: "loop", Timeout: 200 * time.Millisecond})
-	done := make(chan engine.Verdict)
+	done := make(chan hook.Verdict)
 	go func() {
 		v, _ := decide(h, "hello")
 		done <- v
@@ -75,7 +75,7 @@ func TestTheCollectorRunsWhileAGuestLoops(t *testing.T) {
 	for {
 		select {
 		case v := <-done:
-			if v.Outcome != engine.Failed || collections < 3 {
+			if v.Outcome != hook.Failed || collections < 3 {
 				t.Errorf("%+v after %d collections", v, collections)
 			}
 			return
@@ -89,7 +89,7 @@ func TestTheCollectorRunsWhileAGuestLoops(t *testing.T) {
 func TestAnInstanceIsReplacedBeforeItsMemoryIsUsedUp(t *testing.T) {
 	h, _ := start(t, Config{}, goEntry(`{}`))
 	for range 4 {
-		if v, _ := decide(h, "grow"); v.Outcome != engine.Allowed {
+		if v, _ := decide(h, "grow"); v.Outcome != hook.Allowed {
 			t.Errorf("%+v", v)
 		}
 	}
@@ -102,7 +102,7 @@ func TestAChainOutOfTimeIsNotTheNextModulesFault(t *testing.T) {
 	slow := Entry{Module: "loop", OnError: AllowOnError}
 	next := Entry{Module: "allow", Breaker: Breaker{Minimum: 1}}
 	h, _ := start(t, Config{ChainTimeout: 100 * time.Millisecond}, slow, next)
-	if v, _ := decide(h, "hello"); v.Outcome != engine.Failed || !strings.HasPrefix(v.Module, "allow@") {
+	if v, _ := decide(h, "hello"); v.Outcome != hook.Failed || !strings.HasPrefix(v.Module, "allow@") {
 		t.Errorf("%+v", v)
 	}
 	if s := h.Stats()[1]; s.Breaker != 0 || s.Errors["deadline"] != 1 {
@@ -113,11 +113,11 @@ func TestAChainOutOfTimeIsNotTheNextModulesFault(t *testing.T) {
 func TestAClientCannotOpenABreakerWithLargeMessages(t *testing.T) {
 	h, _ := start(t, Config{}, Entry{Module: "small", Breaker: Breaker{Minimum: 1}})
 	for _, size := range []int{100 << 10, 2 << 20} { // more than the module has, more than any may have
-		if v, _ := decide(h, strings.Repeat("x", size)); v.Outcome != engine.Failed {
+		if v, _ := decide(h, strings.Repeat("x", size)); v.Outcome != hook.Failed {
 			t.Errorf("%d bytes: %+v", size, v)
 		}
 	}
-	if v, _ := decide(h, "hello"); v.Outcome != engine.Allowed {
+	if v, _ := decide(h, "hello"); v.Outcome != hook.Allowed {
 		t.Errorf("%+v", v)
 	}
 	if s := h.Stats()[0]; s.Errors["memory"] != 1 || s.Errors["host"] != 1 {
@@ -128,10 +128,10 @@ func TestAClientCannotOpenABreakerWithLargeMessages(t *testing.T) {
 func TestALargeMessageGetsALargerBuffer(t *testing.T) {
 	h, _ := start(t, Config{}, goEntry(`{}`))
 	long := strings.Repeat("long ", 40_000) // 200 KB
-	if v, _ := decide(h, "deny "+long); v.Outcome != engine.Failed {
+	if v, _ := decide(h, "deny "+long); v.Outcome != hook.Failed {
 		t.Errorf("a reason of 200 KB: %v", v.Outcome)
 	}
-	if v, ev := decide(h, "rewrite "+long[:60_000]); v.Outcome != engine.Allowed || ev.Message.Text != long[:60_000] {
+	if v, ev := decide(h, "rewrite "+long[:60_000]); v.Outcome != hook.Allowed || ev.Message.Text != long[:60_000] {
 		t.Errorf("%+v, %d bytes", v, len(ev.Message.Text))
 	}
 }
@@ -177,7 +177,7 @@ func TestAnotherTenantIsNotHeldUp(t *testing.T) {
 	for range 200 {
 		ev := said("hello")
 		ev.Tenant = "other"
-		if v := h.Decide(context.Background(), ev); v.Outcome != engine.Allowed {
+		if v := h.Decide(context.Background(), ev); v.Outcome != hook.Allowed {
 			t.Errorf("%+v", v)
 		}
 	}

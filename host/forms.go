@@ -3,7 +3,7 @@ package host
 import (
 	"slices"
 
-	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/hook"
 	"github.com/mootchat/moot/engine/wire"
 )
 
@@ -86,8 +86,8 @@ func (s *scratch) apply() {
 }
 
 // delivery is the outcome as the engine wants it.
-func (s *scratch) delivery() engine.Delivery {
-	var d engine.Delivery
+func (s *scratch) delivery() hook.Delivery {
+	var d hook.Delivery
 	if !s.split {
 		d.All = s.index(&d, s.all)
 		s.free()
@@ -106,12 +106,12 @@ func (s *scratch) delivery() engine.Delivery {
 }
 
 // index is what a form is called in the delivery, which gets its answer.
-func (s *scratch) index(d *engine.Delivery, f int32) int32 {
+func (s *scratch) index(d *hook.Delivery, f int32) int32 {
 	switch {
 	case f == nothing:
-		return engine.Nothing
+		return hook.Nothing
 	case s.forms[f].asIs:
-		return engine.AsIs
+		return hook.AsIs
 	case s.forms[f].index == 0:
 		d.Answers = append(d.Answers, s.forms[f].payload)
 		s.forms[f].index = int32(len(d.Answers))

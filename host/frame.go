@@ -4,14 +4,14 @@ import (
 	"encoding/binary"
 	"unsafe"
 
-	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/hook"
 	"github.com/mootchat/moot/host/abi"
 )
 
 // writeFrame puts what the call is about into the exchange buffer: header, part, event
 // and connection. conn may be nil; part is about the receivers, see appendUnits. It
 // runs guest code if the frame needs a larger exchange buffer.
-func (in *instance) writeFrame(hook abi.Hook, ev *engine.Event, conn *encoded, receivers int, part []byte) *failure {
+func (in *instance) writeFrame(hook abi.Hook, ev *hook.Event, conn *encoded, receivers int, part []byte) *failure {
 	sees := &in.generation.sees
 	event := abi.HeaderSize + len(part)
 	end := event + eventSize(ev, sees.fields)
@@ -52,7 +52,7 @@ func (in *instance) writeFrame(hook abi.Hook, ev *engine.Event, conn *encoded, r
 // eventTable is where the values of an event's blob begin.
 const eventTable = abi.BlobTable + 8*int(abi.EventFieldCount)
 
-func eventSize(ev *engine.Event, fields []abi.Field) int {
+func eventSize(ev *hook.Event, fields []abi.Field) int {
 	size := eventTable
 	for _, f := range fields {
 		size += len(eventField(ev, f))
@@ -61,7 +61,7 @@ func eventSize(ev *engine.Event, fields []abi.Field) int {
 }
 
 // writeEvent fills b with the event's blob, which has the size of b.
-func writeEvent(b []byte, ev *engine.Event, fields []abi.Field) {
+func writeEvent(b []byte, ev *hook.Event, fields []abi.Field) {
 	le := binary.LittleEndian
 	clear(b[:eventTable])
 	le.PutUint32(b[abi.BlobSize:], uint32(len(b)))
@@ -84,11 +84,11 @@ func writeEvent(b []byte, ev *engine.Event, fields []abi.Field) {
 
 // speaks reports whether events of the hook have a message. What an event does not have is
 // empty, and absent from the frame; but an empty message is one.
-func speaks(at engine.Hook) bool {
-	return at == engine.HookOnSayReceive || at == engine.HookSay
+func speaks(at hook.Hook) bool {
+	return at == hook.OnSayReceive || at == hook.Say
 }
 
-func eventField(ev *engine.Event, f abi.Field) []byte {
+func eventField(ev *hook.Event, f abi.Field) []byte {
 	switch f {
 	case abi.EventRoom:
 		return bytesOf(ev.Room)

@@ -16,8 +16,8 @@ import (
 
 	"go.uber.org/goleak"
 
-	"github.com/mootchat/moot/engine"
 	"github.com/mootchat/moot/engine/diskcache"
+	"github.com/mootchat/moot/engine/hook"
 	"github.com/mootchat/moot/engine/wire"
 )
 
@@ -151,15 +151,15 @@ func problems(t *testing.T, rules Rules) string {
 }
 
 // said is a message in room "r".
-func said(text string) *engine.Event {
-	return &engine.Event{Hook: engine.HookOnSayReceive, Tenant: "t", Room: "r", From: "c1", Context: "user", SentAt: 1000,
+func said(text string) *hook.Event {
+	return &hook.Event{Hook: hook.OnSayReceive, Tenant: "t", Room: "r", From: "c1", Context: "user", SentAt: 1000,
 		Message: wire.Message{Text: text}, Conn: alice()}
 }
 
-func alice() *engine.Profile {
-	return &engine.Profile{ID: "c1", Fingerprint: "f1", User: "alice", Transport: "websocket", RemoteIP: "10.0.0.1", Tenant: "t", Locale: "en",
-		ConnectedAt: 500, Properties: []engine.NamedProperty{
-			{Property: engine.Property{Name: "mood", Value: json.RawMessage(`"good"`)}},
-			{Property: engine.Property{Name: "role", Value: json.RawMessage(`"admin"`)}, Claim: true},
+func alice() *hook.Profile {
+	return &hook.Profile{ID: "c1", Fingerprint: "f1", User: "alice", Transport: "websocket", RemoteIP: "10.0.0.1", Tenant: "t", Locale: "en",
+		ConnectedAt: 500, Properties: []hook.NamedProperty{
+			{Property: hook.Property{Name: "mood", Value: json.RawMessage(`"good"`)}},
+			{Property: hook.Property{Name: "role", Value: json.RawMessage(`"admin"`)}, Claim: true},
 		}}
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/tetratelabs/wazero"
 
 	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/hook"
 	"github.com/mootchat/moot/host/script"
 	"github.com/mootchat/moot/host/store"
 	memstore "github.com/mootchat/moot/host/store/memory"
@@ -166,4 +167,4 @@ func (h *Host) line(level slog.Level, c *counters, message string, args ...any) 
 	}
 }
 
-var _ engine.Middleware = (*Host)(nil)
+var _ hook.Middleware = (*Host)(nil)

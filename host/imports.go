@@ -13,6 +13,7 @@ import (
 	"github.com/tetratelabs/wazero/api"
 
 	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/hook"
 	"github.com/mootchat/moot/host/abi"
 	"github.com/mootchat/moot/host/meter"
 )
@@ -159,7 +160,7 @@ func (in *instance) propertyGet(stack []uint64) {
 // property is a property of the event's connection (0) or of receiver i-1, if the
 // module may see it.
 func (in *instance) property(i uint32, name string) json.RawMessage {
-	var of *engine.Profile
+	var of *hook.Profile
 	shows := &in.generation.sees.conn
 	switch {
 	case i == 0 && in.event != nil:

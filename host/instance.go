@@ -11,7 +11,7 @@ import (
 	"github.com/tetratelabs/wazero/api"
 	"github.com/tetratelabs/wazero/experimental"
 
-	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/hook"
 	"github.com/mootchat/moot/host/abi"
 	"github.com/mootchat/moot/host/meter"
 	"github.com/mootchat/moot/host/script"
@@ -46,9 +46,9 @@ type instance struct {
 	began    int64
 	label    string   // of the entry that asks, for logs
 	hook     abi.Hook // 0: none, the module starts
-	event    *engine.Event
+	event    *hook.Event
 	units    []unit
-	effects  []engine.Effect
+	effects  []hook.Effect
 	emits    int
 	calls    context.Context // for what waits on others; nil: not needed yet
 	waiting  int64           // since when it waits on others
@@ -276,7 +276,7 @@ func (in *instance) close() {
 }
 
 // begin prepares for the calls into the guest that one event needs. mark is the time.
-func (in *instance) begin(deadline int64, label string, hook abi.Hook, ev *engine.Event) {
+func (in *instance) begin(deadline int64, label string, hook abi.Hook, ev *hook.Event) {
 	in.deadline, in.began, in.from = deadline, in.mark, in.mark
 	in.rest = max(1, (deadline-in.mark)/int64(time.Millisecond)) * unitsPerMillisecond
 	in.label, in.hook, in.event = label, hook, ev

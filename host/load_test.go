@@ -10,7 +10,7 @@ import (
 	"testing"
 	"unsafe"
 
-	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/hook"
 	"github.com/mootchat/moot/host/abi"
 	"github.com/mootchat/moot/host/hosttest/asm"
 )
@@ -132,7 +132,7 @@ func TestAllProblemsAreToldAtOnce(t *testing.T) {
 		Tenants: []Tenant{{Name: "a", Chain: []Entry{
 			{Module: "nobody", Where: "e0"},
 			{Module: "text", Where: "e1"}, // told once, where the module is
-			{Module: "good", Where: "e2", Hooks: []engine.Hook{engine.HookJoin}},
+			{Module: "good", Where: "e2", Hooks: []hook.Hook{hook.Join}},
 			{Module: "good", Where: "e3", Rooms: []string{"["}, Grants: []string{"telepathy"}, Memory: 5, Config: []byte("{")},
 			{Module: "good", Where: "e4"},
 			{Module: "cut", Where: "e5"},
@@ -202,7 +202,7 @@ func TestABadLoadChangesNothing(t *testing.T) {
 		r.Close()
 		t.Error("it could be loaded")
 	}
-	if v, _ := decide(h, "hello"); v.Outcome != engine.Denied || h.Revision() != before {
+	if v, _ := decide(h, "hello"); v.Outcome != hook.Denied || h.Revision() != before {
 		t.Errorf("%+v", v)
 	}
 }
@@ -221,8 +221,8 @@ func TestAChainKeepsNoFrames(t *testing.T) {
 	h, _ := start(t, Config{}, Entry{Module: "allow", Rooms: []string{"a*"}})
 	frame := strings.Repeat("a", 1000)
 	room := frame[:5]
-	h.Asks(engine.HookOnSayReceive, "t", room)
-	for kept := range h.current.Load().tenants["t"].chains[engine.HookOnSayReceive].matched {
+	h.Asks(hook.OnSayReceive, "t", room)
+	for kept := range h.current.Load().tenants["t"].chains[hook.OnSayReceive].matched {
 		if unsafe.StringData(kept) == unsafe.StringData(room) {
 			t.Errorf("%q is part of the frame", kept)
 		}

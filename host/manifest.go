@@ -6,7 +6,7 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/hook"
 	"github.com/mootchat/moot/host/abi"
 )
 
@@ -16,7 +16,7 @@ type declared struct {
 	sees     view
 	perUnit  shape // what a receiver of on_say is shown as
 	varies   bool  // on_say is asked once for each class of receivers
-	actions  map[string]engine.ActionSpec
+	actions  map[string]hook.ActionSpec
 	requires []string // capabilities
 }
 
@@ -78,14 +78,14 @@ func (d *declared) setActions(list []abi.ActionSpec, module string) error {
 	if len(list) > 0 && !d.hooks[abi.Action] {
 		return fmt.Errorf("its manifest declares actions, but it has no %s", abi.Action.Export())
 	}
-	d.actions = make(map[string]engine.ActionSpec, len(list))
+	d.actions = make(map[string]hook.ActionSpec, len(list))
 	for _, a := range list {
 		if _, twice := d.actions[a.Name]; twice || a.Name == "" {
 			return fmt.Errorf("its manifest declares the action %q twice, or without a name", a.Name)
 		}
-		spec := engine.ActionSpec{Description: a.Description, Module: module, Inputs: make(map[string]engine.InputSpec, len(a.Inputs))}
+		spec := hook.ActionSpec{Description: a.Description, Module: module, Inputs: make(map[string]hook.InputSpec, len(a.Inputs))}
 		for name, in := range a.Inputs {
-			spec.Inputs[name] = engine.InputSpec{Required: in.Required, Description: in.Description}
+			spec.Inputs[name] = hook.InputSpec{Required: in.Required, Description: in.Description}
 		}
 		d.actions[a.Name] = spec
 	}

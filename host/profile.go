@@ -4,7 +4,7 @@ import (
 	"hash/maphash"
 	"unique"
 
-	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/hook"
 	"github.com/mootchat/moot/host/abi"
 )
 
@@ -15,7 +15,7 @@ type encoded struct {
 	key     unique.Handle[string] // of the shape
 	hash    uint64                // of blob
 	blob    []byte
-	profile *engine.Profile
+	profile *hook.Profile
 	next    *encoded
 	more    int // how many follow
 }
@@ -28,7 +28,7 @@ const maxEncoded = 8
 var seed = maphash.MakeSeed()
 
 // encode is p in the shape s, made once for each profile and shape.
-func encode(p *engine.Profile, s *shape) *encoded {
+func encode(p *hook.Profile, s *shape) *encoded {
 	newest, _ := p.Derived.Load().(*encoded)
 	for e := newest; e != nil; e = e.next {
 		if e.key == s.key {
@@ -53,7 +53,7 @@ func encode(p *engine.Profile, s *shape) *encoded {
 	return e
 }
 
-func appendConnection(dst []byte, p *engine.Profile, s *shape) []byte {
+func appendConnection(dst []byte, p *hook.Profile, s *shape) []byte {
 	values := [abi.ConnFieldCount]string{
 		abi.ConnID:          p.ID,
 		abi.ConnFingerprint: p.Fingerprint,
@@ -80,7 +80,7 @@ func appendConnection(dst []byte, p *engine.Profile, s *shape) []byte {
 }
 
 // omits reports whether appendProperties leaves something out.
-func omits(p *engine.Profile, s *shape) bool {
+func omits(p *hook.Profile, s *shape) bool {
 	size := 0
 	for _, name := range s.properties {
 		if value := p.Property(name); value != nil {
@@ -91,7 +91,7 @@ func omits(p *engine.Profile, s *shape) bool {
 }
 
 // appendProperties leaves out what does not fit into the bound of the contract.
-func appendProperties(dst []byte, p *engine.Profile, s *shape) []byte {
+func appendProperties(dst []byte, p *hook.Profile, s *shape) []byte {
 	for _, name := range s.properties {
 		value := p.Property(name)
 		if value != nil && len(dst)+8+len(name)+len(value) <= abi.MaxProperties {

@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/hook"
 	"github.com/mootchat/moot/engine/wire"
 	"github.com/mootchat/moot/host/abi"
 )
@@ -86,12 +86,12 @@ type goldenConnection struct {
 
 // unit is the connection as a unit of which exactly what it has is shown.
 func (g *goldenConnection) unit() unit {
-	p := &engine.Profile{ID: g.Fields["id"], Fingerprint: g.Fields["fingerprint"], User: g.Fields["user"], Transport: g.Fields["transport"],
+	p := &hook.Profile{ID: g.Fields["id"], Fingerprint: g.Fields["fingerprint"], User: g.Fields["user"], Transport: g.Fields["transport"],
 		RemoteIP: g.Fields["remoteIP"], Tenant: g.Fields["tenant"], Locale: g.Fields["locale"], ConnectedAt: g.ConnectedAt}
 	shows := fullView().conn
 	for _, property := range g.Properties {
 		shows.add("properties." + property.Name)
-		p.Properties = append(p.Properties, engine.NamedProperty{Property: engine.Property{Name: property.Name, Value: json.RawMessage(property.Value)}})
+		p.Properties = append(p.Properties, hook.NamedProperty{Property: hook.Property{Name: property.Name, Value: json.RawMessage(property.Value)}})
 	}
 	shows.seal()
 	return unit{encoded: encode(p, &shows), joinedAt: g.JoinedAt}
@@ -158,10 +158,10 @@ func (g *goldenFrame) plain() bool {
 	return g.Minor == 0 && (!hasRoom || room != "")
 }
 
-func (g *goldenFrame) event() *engine.Event {
+func (g *goldenFrame) event() *hook.Event {
 	f := g.Event.Fields
-	ev := &engine.Event{Hook: engine.Hook(g.Number), Tenant: f["tenant"], Room: f["room"], From: f["from"], Context: f["context"],
-		Message: wire.Message{Text: f["message"], JSON: g.JSON}, Cause: engine.Cause(f["cause"]), Action: f["action"],
+	ev := &hook.Event{Hook: hook.Hook(g.Number), Tenant: f["tenant"], Room: f["room"], From: f["from"], Context: f["context"],
+		Message: wire.Message{Text: f["message"], JSON: g.JSON}, Cause: hook.Cause(f["cause"]), Action: f["action"],
 		SentAt: int64(g.Event.SentAt), Sequence: g.Event.Sequence}
 	if g.Connection != nil {
 		ev.JoinedAt = g.Connection.JoinedAt

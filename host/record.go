@@ -8,7 +8,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/hook"
 )
 
 // Recording says what is kept of the decisions of modules. Denies, drops, rewrites
@@ -37,7 +37,7 @@ type Decision struct {
 	At        int64 // us since 1970; no two of a host are the same
 	Tenant    string
 	Room      string // "" where the hook has none
-	Hook      engine.Hook
+	Hook      hook.Hook
 	Module    string        // module@sha256#revision
 	Verdict   string        // see SaidAllow
 	Reason    string        // of a deny: the module's own words; of an error, and of what opened a breaker: its Kind
@@ -59,7 +59,7 @@ const maxText = 4 << 10
 // DecisionFilter says which decisions; a zero field fits all.
 type DecisionFilter struct {
 	Tenant, Room  string
-	Hook          engine.Hook
+	Hook          hook.Hook
 	Module        string // by name
 	Verdict       string
 	Shadow        bool  // only those of shadows
@@ -177,7 +177,7 @@ func (h *Host) stamp() int64 {
 }
 
 // record keeps a decision of the entry about the event. What d has not is filled in.
-func (e *entry) record(ev *engine.Event, d Decision) {
+func (e *entry) record(ev *hook.Event, d Decision) {
 	h, rec := e.generation.host, &e.tenant.recording
 	d.At, d.Tenant, d.Hook, d.Module, d.Shadow = h.stamp(), ev.Tenant, ev.Hook, e.label, e.Mode == Shadow
 	if d.Room == "" && inRoom(ev.Hook) {
@@ -193,7 +193,7 @@ func (e *entry) record(ev *engine.Event, d Decision) {
 }
 
 // describe fills in what may be another by the time that d is recorded.
-func (e *entry) describe(ev *engine.Event, d *Decision) {
+func (e *entry) describe(ev *hook.Event, d *Decision) {
 	if inRoom(ev.Hook) {
 		d.Room = strings.Clone(ev.Room) // it may be part of a client's whole frame
 	}
@@ -201,7 +201,7 @@ func (e *entry) describe(ev *engine.Event, d *Decision) {
 }
 
 // text is the message's, if it is to be kept.
-func (e *entry) text(ev *engine.Event) string {
+func (e *entry) text(ev *hook.Event) string {
 	if !e.tenant.recording.Text {
 		return ""
 	}

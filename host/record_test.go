@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/hook"
 )
 
 func recorded(t *testing.T, h *Host, recording Recording, chain ...Entry) {
@@ -67,7 +67,7 @@ func TestAllowsAreSampled(t *testing.T) {
 	}
 	heard(t, h, "hello", crowd(25))
 	list := h.Decisions(DecisionFilter{Verdict: SaidAllow})
-	if got := len(h.Decisions(DecisionFilter{Hook: engine.HookOnSayReceive})); got != 9 || len(list) != 10 || list[0].Receivers != 25 {
+	if got := len(h.Decisions(DecisionFilter{Hook: hook.OnSayReceive})); got != 9 || len(list) != 10 || list[0].Receivers != 25 {
 		t.Errorf("%d of 95 allows are recorded, and %+v", got, list)
 	}
 }
@@ -122,7 +122,7 @@ func TestDecisionsAreFound(t *testing.T) {
 	}
 	for want, f := range map[string]DecisionFilter{
 		"43210": {}, "420": {Room: "a"}, "43": {Limit: 2}, "210": {Before: all[1].At}, "43 ": {After: all[2].At},
-		"": {Verdict: SaidDrop}, " ": {Hook: engine.HookJoin}, "  ": {Module: "other"}, "   ": {Shadow: true}, "    ": {Tenant: "other"},
+		"": {Verdict: SaidDrop}, " ": {Hook: hook.Join}, "  ": {Module: "other"}, "   ": {Shadow: true}, "    ": {Tenant: "other"},
 	} {
 		got := ""
 		for _, d := range h.Decisions(f) {

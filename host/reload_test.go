@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/hook"
 )
 
 func TestASwapIsSeenByTheNextEventAndNoEarlier(t *testing.T) {
@@ -25,7 +25,7 @@ func TestASwapIsSeenByTheNextEventAndNoEarlier(t *testing.T) {
 				default:
 				}
 				v, _ := decide(h, "hello")
-				if mixed := v.Outcome == engine.Failed || v.Outcome == engine.Denied && !strings.HasPrefix(v.Module, "code-1@"); mixed {
+				if mixed := v.Outcome == hook.Failed || v.Outcome == hook.Denied && !strings.HasPrefix(v.Module, "code-1@"); mixed {
 					t.Errorf("%+v", v)
 					return
 				}
@@ -41,7 +41,7 @@ func TestASwapIsSeenByTheNextEventAndNoEarlier(t *testing.T) {
 	}
 	close(stop)
 	callers.Wait()
-	if v, _ := decide(h, "hello"); v.Outcome != engine.Allowed {
+	if v, _ := decide(h, "hello"); v.Outcome != hook.Allowed {
 		t.Errorf("%+v", v)
 	}
 }
@@ -102,7 +102,7 @@ func TestTheRevisionIsThatOfWhatDecides(t *testing.T) {
 
 func TestACallInFlightFinishesOnTheOldRevision(t *testing.T) {
 	h, _ := start(t, Config{}, Entry{Module: "loop", Timeout: 100 * time.Millisecond})
-	done := make(chan engine.Verdict)
+	done := make(chan hook.Verdict)
 	go func() {
 		v, _ := decide(h, "hello")
 		done <- v
@@ -112,10 +112,10 @@ func TestACallInFlightFinishesOnTheOldRevision(t *testing.T) {
 		runtime.Gosched()
 	}
 	swap(t, h, rulesFor(Entry{Module: "allow"}))
-	if v, _ := decide(h, "hello"); v.Outcome != engine.Allowed {
+	if v, _ := decide(h, "hello"); v.Outcome != hook.Allowed {
 		t.Errorf("%+v", v)
 	}
-	if v := <-done; v.Outcome != engine.Failed || !strings.HasSuffix(v.Module, "#"+old.id[:8]) {
+	if v := <-done; v.Outcome != hook.Failed || !strings.HasSuffix(v.Module, "#"+old.id[:8]) {
 		t.Errorf("%+v", v)
 	}
 }
@@ -140,7 +140,7 @@ func TestACloseWaitsForCallsInFlight(t *testing.T) {
 	if _, err := h.Load(context.Background(), Rules{}); err == nil {
 		t.Error("a closed host loads rules")
 	}
-	if v, _ := decide(h, "hello"); v.Outcome != engine.Allowed {
+	if v, _ := decide(h, "hello"); v.Outcome != hook.Allowed {
 		t.Errorf("a host without rules: %+v", v)
 	}
 }
@@ -156,7 +156,7 @@ func TestWaitingForAnInstanceIsBounded(t *testing.T) {
 		}
 		taken = append(taken, in)
 	}
-	if v, _ := decide(h, "hello"); v.Outcome != engine.Failed {
+	if v, _ := decide(h, "hello"); v.Outcome != hook.Failed {
 		t.Errorf("%+v", v)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
@@ -170,7 +170,7 @@ func TestWaitingForAnInstanceIsBounded(t *testing.T) {
 	for _, in := range taken {
 		p.put(in)
 	}
-	if v, _ := decide(h, "hello"); v.Outcome != engine.Allowed {
+	if v, _ := decide(h, "hello"); v.Outcome != hook.Allowed {
 		t.Errorf("%+v", v)
 	}
 }
@@ -180,11 +180,11 @@ func TestActionsLeaveAnInstanceForMessages(t *testing.T) {
 	var actions sync.WaitGroup
 	for range 3 {
 		actions.Go(func() {
-			h.Decide(context.Background(), &engine.Event{Hook: engine.HookAction, Tenant: "t", Action: "loop"})
+			h.Decide(context.Background(), &hook.Event{Hook: hook.Action, Tenant: "t", Action: "loop"})
 		})
 	}
 	for range 20 {
-		if v, _ := decide(h, "hello"); v.Outcome != engine.Allowed {
+		if v, _ := decide(h, "hello"); v.Outcome != hook.Allowed {
 			t.Errorf("%+v", v)
 		}
 	}

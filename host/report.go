@@ -5,11 +5,11 @@ import (
 	"log/slog"
 	"time"
 
-	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/hook"
 )
 
 // failed counts and logs a failed call of the entry, which its breaker admitted with k.
-func (e *entry) failed(k ticket, f *failure, ev *engine.Event) {
+func (e *entry) failed(k ticket, f *failure, ev *hook.Event) {
 	c := e.generation.counters
 	c.errors[f.kind].Add(1)
 	if f == refused {
@@ -26,7 +26,7 @@ func (e *entry) failed(k ticket, f *failure, ev *engine.Event) {
 }
 
 // succeeded tells the breaker of a call that did not fail.
-func (e *entry) succeeded(k ticket, ev *engine.Event) {
+func (e *entry) succeeded(k ticket, ev *hook.Event) {
 	if o := e.breaker.succeeded(k); o != nil {
 		e.closed(o, ev)
 	}
@@ -34,7 +34,7 @@ func (e *entry) succeeded(k ticket, ev *engine.Event) {
 
 // opened logs and records that f opened the breaker. It comes once in an outage, so the
 // line is written however many the module had.
-func (e *entry) opened(o *outage, f *failure, ev *engine.Event) {
+func (e *entry) opened(o *outage, f *failure, ev *hook.Event) {
 	e.generation.host.cfg.Log.Error("breaker opened", "module", e.label, "tenant", ev.Tenant, "entry", e.Where,
 		"calls", o.calls.calls, "failures", o.calls.failures, "kind", f.kind.String(), "error", brief(f.err), "cooldown", e.Breaker.Cooldown)
 	e.record(ev, Decision{Verdict: SaidOpened, Reason: f.kind.String(), outage: o,
@@ -42,7 +42,7 @@ func (e *entry) opened(o *outage, f *failure, ev *engine.Event) {
 }
 
 // closed logs and records the end of an outage.
-func (e *entry) closed(o *outage, ev *engine.Event) {
+func (e *entry) closed(o *outage, ev *hook.Event) {
 	took := time.Duration(now() - o.began)
 	e.generation.host.cfg.Log.Info("breaker closed", "module", e.label, "tenant", ev.Tenant, "entry", e.Where,
 		"refused", o.refused.Load(), "open", took.Round(time.Millisecond))

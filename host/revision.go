@@ -4,7 +4,7 @@ import (
 	"slices"
 	"sync/atomic"
 
-	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/hook"
 )
 
 // Revision is a loaded set of rules: what [Host.Load] makes, and [Host.Swap] puts
@@ -91,8 +91,8 @@ type tenant struct {
 	gate    *gate
 	memory  *budget
 	share   float64 // of the processors
-	chains  [engine.HookAction + 1]hookChain
-	actions map[string]engine.ActionSpec
+	chains  [hook.Action + 1]hookChain
+	actions map[string]hook.ActionSpec
 	doers   map[string][]*entry // by action: the entry that answers it
 	entries []*entry            // in the order they are asked
 	clashes []clash

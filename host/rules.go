@@ -6,7 +6,7 @@ import (
 	"io"
 	"time"
 
-	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/hook"
 )
 
 // Rules are the modules there are and the chains of all tenants. [Host.Load]
@@ -46,7 +46,7 @@ type Entry struct {
 	Module   string
 	Where    string        // for messages: "config.yaml:42: tenants.default.chain[0]"
 	Rooms    []string      // patterns of package glob, one that fits is enough; nil: every room
-	Hooks    []engine.Hook // nil: all that the module has
+	Hooks    []hook.Hook   // nil: all that the module has
 	Priority int           // low ones are asked first, equal ones in the order given
 	Timeout  time.Duration // for one event, all calls together; 0: 50 ms
 	Memory   int64         // bytes of one instance, 64 KiB to 64 MiB; 0: 16 MiB

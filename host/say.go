@@ -6,7 +6,7 @@ import (
 	"errors"
 	"sync/atomic"
 
-	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/hook"
 	"github.com/mootchat/moot/host/abi"
 )
 
@@ -72,7 +72,7 @@ func (in *instance) hear(s *scratch, units []unit, part []byte) (int32, *failure
 
 // fewer reports whether a frame that was too large, for the module or for every module, will do with
 // fewer receivers.
-func (in *instance) fewer(kind Kind, ev *engine.Event, n, part int) bool {
+func (in *instance) fewer(kind Kind, ev *hook.Event, n, part int) bool {
 	room := in.capacity // the module gives no larger buffer
 	if kind == HostFault {
 		room = abi.ExchangeMax

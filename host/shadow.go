@@ -4,7 +4,7 @@ import (
 	"context"
 	"time"
 
-	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/hook"
 	"github.com/mootchat/moot/host/abi"
 	"github.com/mootchat/moot/host/store"
 	memstore "github.com/mootchat/moot/host/store/memory"
@@ -124,11 +124,11 @@ func (r *run) would(e *entry) {
 func (r *run) compare() {
 	done := SaidAllow
 	switch {
-	case r.verdict.Outcome == engine.Denied:
+	case r.verdict.Outcome == hook.Denied:
 		done = SaidDeny
-	case r.verdict.Outcome == engine.Dropped:
+	case r.verdict.Outcome == hook.Dropped:
 		done = SaidDrop
-	case r.verdict.Outcome == engine.Failed:
+	case r.verdict.Outcome == hook.Failed:
 		done = SaidError
 	case r.rewritten:
 		done = SaidRewrite
@@ -136,7 +136,7 @@ func (r *run) compare() {
 	for _, s := range r.shades {
 		if s.decision.Verdict != SaidAllow || done != SaidAllow || s.entry.sampled(1) {
 			s.decision.Done = done
-			if r.verdict.Outcome != engine.Allowed {
+			if r.verdict.Outcome != hook.Allowed {
 				s.decision.DoneBy = r.verdict.Module
 			}
 			s.entry.record(r.ev, s.decision)
@@ -146,14 +146,14 @@ func (r *run) compare() {
 
 // saidAt names the verdict of a return value at a hook. An action is answered
 // by "rewritten" too.
-func saidAt(at engine.Hook, code int32) string {
+func saidAt(at hook.Hook, code int32) string {
 	switch code {
 	case abi.Deny:
 		return SaidDeny
 	case abi.Drop:
 		return SaidDrop
 	case abi.Rewritten:
-		if at != engine.HookAction {
+		if at != hook.Action {
 			return SaidRewrite
 		}
 	}

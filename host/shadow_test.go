@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/hook"
 	"github.com/mootchat/moot/host/store"
 	memstore "github.com/mootchat/moot/host/store/memory"
 )
@@ -50,7 +50,7 @@ func TestNothingComesOfWhatAShadowDoes(t *testing.T) {
 		ev := said(text)
 		before := *ev
 		v := h.Decide(context.Background(), ev)
-		if v.Outcome != engine.Allowed || len(v.Effects) > 0 || v.Module != "" || ev.Message != before.Message || ev.Room != before.Room || ev.Extra != nil {
+		if v.Outcome != hook.Allowed || len(v.Effects) > 0 || v.Module != "" || ev.Message != before.Message || ev.Room != before.Room || ev.Extra != nil {
 			t.Errorf("%s: %+v, %+v", text, v, ev)
 		}
 	}
@@ -63,8 +63,8 @@ func TestNothingComesOfWhatAShadowDoes(t *testing.T) {
 	if wait, _ := real.Take(context.Background(), store.Key{Tenant: "t", Module: "go", Name: "bucket"}, 2, 2, time.Second); wait != 0 {
 		t.Error("a shadow took tokens")
 	}
-	for _, at := range []engine.Hook{engine.HookJoin, engine.HookLeave} { // they are told what to do by the room's name
-		if v := h.Decide(context.Background(), &engine.Event{Hook: at, Tenant: "t", Room: "deny no", Conn: alice()}); v.Outcome != engine.Allowed {
+	for _, at := range []hook.Hook{hook.Join, hook.Leave} { // they are told what to do by the room's name
+		if v := h.Decide(context.Background(), &hook.Event{Hook: at, Tenant: "t", Room: "deny no", Conn: alice()}); v.Outcome != hook.Allowed {
 			t.Errorf("%v: %+v", at, v)
 		}
 	}
@@ -169,7 +169,7 @@ func TestTheTimeOfShadowsIsNotTheChains(t *testing.T) {
 	slow := shadow(Entry{Module: "loop", Timeout: 30 * time.Millisecond, Breaker: Breaker{Minimum: 1000}})
 	h, _ := start(t, Config{ChainTimeout: 100 * time.Millisecond}, slow, slow, slow, slow, slow, slow, Entry{Module: "allow"})
 	for _, ask := range []func() bool{
-		func() bool { v, _ := decide(h, "hello"); return v.Outcome == engine.Allowed },
+		func() bool { v, _ := decide(h, "hello"); return v.Outcome == hook.Allowed },
 		func() bool { return strings.Join(heard(t, h, "hello", crowd(2)), "") == "==" },
 	} {
 		begin := time.Now()
@@ -187,7 +187,7 @@ func TestTheTimeOfShadowsIsNotTheChains(t *testing.T) {
 
 func TestClientsCanDoNothingThatAShadowAloneDeclares(t *testing.T) {
 	login := goEntry(`{"manifest": {"actions": [{"name": "login"}]}}`)
-	act := &engine.Event{Hook: engine.HookAction, Tenant: "t", Action: "login", Params: json.RawMessage(`{}`), Conn: alice()}
+	act := &hook.Event{Hook: hook.Action, Tenant: "t", Action: "login", Params: json.RawMessage(`{}`), Conn: alice()}
 	h, _ := start(t, Config{}, shadow(login))
 	if got := h.Actions("t"); len(got) != 0 {
 		t.Errorf("actions %v", got)

@@ -7,7 +7,7 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/hook"
 	"github.com/mootchat/moot/engine/wire"
 	"github.com/mootchat/moot/host/abi"
 )
@@ -19,7 +19,7 @@ type Tracer interface {
 	// Begin is called before a module is asked, or when an instance starts: ev is nil
 	// then. What it gives takes down the call; nil: nothing does, which is what
 	// most calls should get.
-	Begin(module string, ev *engine.Event) *Trace
+	Begin(module string, ev *hook.Event) *Trace
 
 	// End is given what Begin gave, filled in, when the call is over; not if the module is
 	// then asked again, about fewer receivers at once.
@@ -32,8 +32,8 @@ type Trace struct {
 	// answers. size is how many bytes the guest has room for.
 	Replay func(function, key string, size int) (HostCall, bool)
 
-	Module string        // module@sha256#revision
-	Event  *engine.Event // a copy, as it was before the call; nil: an instance starts
+	Module string      // module@sha256#revision
+	Event  *hook.Event // a copy, as it was before the call; nil: an instance starts
 
 	Calls []HostCall // of functions whose answer does not come from the event
 	Lines []Line     // that the module logged or wrote; the last of them says so if not all is here
@@ -49,7 +49,7 @@ type Trace struct {
 
 // Receiver is one whom a module is asked about.
 type Receiver struct {
-	Profile  *engine.Profile // nil: nothing is shown
+	Profile  *hook.Profile // nil: nothing is shown
 	JoinedAt int64
 }
 
@@ -74,7 +74,7 @@ type Said struct {
 	From    string
 	SentAt  int64
 	Reply   json.RawMessage
-	Effects []engine.Effect
+	Effects []hook.Effect
 
 	Receivers []Receiver // at say, who was asked about; of a class, one that stands for it
 	Verdicts  []byte     // after abi.PerReceiver, one for each receiver
@@ -124,7 +124,7 @@ func (h *Host) Trace(t Tracer) {
 }
 
 // trace is for the call that begins; nil: it is not traced.
-func (h *Host) trace(module string, ev *engine.Event) *Trace {
+func (h *Host) trace(module string, ev *hook.Event) *Trace {
 	tracer := h.tracer.Load()
 	if tracer == nil {
 		return nil

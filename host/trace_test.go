@@ -5,7 +5,7 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/hook"
 	"github.com/mootchat/moot/host/abi"
 	"github.com/mootchat/moot/host/hosttest/asm"
 )
@@ -16,7 +16,7 @@ type tracer struct {
 	traces []*Trace
 }
 
-func (*tracer) Begin(string, *engine.Event) *Trace { return new(Trace) }
+func (*tracer) Begin(string, *hook.Event) *Trace { return new(Trace) }
 
 func (r *tracer) End(t *Trace) {
 	r.mu.Lock()
@@ -46,7 +46,7 @@ func TestATraceIsBounded(t *testing.T) {
 		swap(t, h, rulesOf(m.Wasm(), Entry{Timeout: patience}))
 		seen := new(tracer)
 		h.Trace(seen)
-		if v, _ := decide(h, "hello"); v.Outcome != engine.Allowed || len(seen.traces) != 1 {
+		if v, _ := decide(h, "hello"); v.Outcome != hook.Allowed || len(seen.traces) != 1 {
 			t.Fatalf("%s: %+v, %d traces", name, v, len(seen.traces))
 		}
 		size := 0

@@ -15,6 +15,7 @@ import (
 	"github.com/mootchat/moot/engine"
 	"github.com/mootchat/moot/engine/api"
 	"github.com/mootchat/moot/engine/cluster/memory"
+	"github.com/mootchat/moot/engine/hook"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -74,15 +75,15 @@ func startWith(t testing.TB, cluster engine.Cluster, tenants []engine.TenantConf
 // listening are rules that allow every message.
 type listening struct{}
 
-func (listening) Asks(h engine.Hook, _, _ string) bool { return h == engine.HookOnSayReceive }
+func (listening) Asks(h hook.Hook, _, _ string) bool { return h == hook.OnSayReceive }
 
-func (listening) Decide(context.Context, *engine.Event) engine.Verdict { return engine.Verdict{} }
+func (listening) Decide(context.Context, *hook.Event) hook.Verdict { return hook.Verdict{} }
 
-func (listening) Deliver(context.Context, *engine.Event, []engine.Member) engine.Delivery {
-	return engine.Delivery{All: engine.AsIs}
+func (listening) Deliver(context.Context, *hook.Event, []hook.Member) hook.Delivery {
+	return hook.Delivery{All: hook.AsIs}
 }
 
-func (listening) Actions(string) map[string]engine.ActionSpec { return nil }
+func (listening) Actions(string) map[string]hook.ActionSpec { return nil }
 
 func alone(t *testing.T, change ...func(*api.Config)) *node {
 	return start(t, memory.New().Node("one"), change...)

@@ -22,6 +22,7 @@ import (
 	"github.com/go-jose/go-jose/v4/jwt"
 
 	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/hook"
 )
 
 // Config is how the tokens of one tenant are checked.
@@ -154,7 +155,7 @@ func (t *Tokens) valid(c jwt.Claims) error {
 }
 
 // propertiesIn are the claims that are to become properties, compact.
-func (t *Tokens) propertiesIn(claims map[string]json.RawMessage) (found []engine.Property, err error) {
+func (t *Tokens) propertiesIn(claims map[string]json.RawMessage) (found []hook.Property, err error) {
 	for _, name := range t.properties {
 		value, ok := claims[name]
 		if !ok || string(value) == "null" {
@@ -164,7 +165,7 @@ func (t *Tokens) propertiesIn(claims map[string]json.RawMessage) (found []engine
 		if err := json.Compact(&compact, value); err != nil || !utf8.Valid(value) {
 			return nil, errMalformed
 		}
-		found = append(found, engine.Property{Name: name, Value: compact.Bytes()})
+		found = append(found, hook.Property{Name: name, Value: compact.Bytes()})
 	}
 	return found, nil
 }

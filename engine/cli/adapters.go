@@ -7,6 +7,7 @@ import (
 
 	"github.com/mootchat/moot/engine"
 	"github.com/mootchat/moot/engine/api"
+	"github.com/mootchat/moot/engine/hook"
 	"github.com/mootchat/moot/host"
 	"github.com/mootchat/moot/host/store"
 	"github.com/mootchat/moot/host/trial"
@@ -41,7 +42,7 @@ type decisions struct {
 
 // Recent implements api.Decisions.
 func (d decisions) Recent(q api.DecisionQuery) []api.Decision {
-	found := d.host.Decisions(host.DecisionFilter{Tenant: q.Tenant, Room: q.Room, Hook: engine.HookNamed(q.Hook), Module: q.Module,
+	found := d.host.Decisions(host.DecisionFilter{Tenant: q.Tenant, Room: q.Room, Hook: hook.Named(q.Hook), Module: q.Module,
 		Verdict: q.Verdict, Shadow: q.Shadow, After: q.Since, Before: q.Before, Limit: q.Limit})
 	list := make([]api.Decision, len(found))
 	for i, f := range found {

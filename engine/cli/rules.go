@@ -7,8 +7,8 @@ import (
 	"maps"
 	"slices"
 
-	"github.com/mootchat/moot/engine"
 	"github.com/mootchat/moot/engine/config"
+	"github.com/mootchat/moot/engine/hook"
 	"github.com/mootchat/moot/host"
 )
 
@@ -46,7 +46,7 @@ func entryOf(e config.Entry, where string) host.Entry {
 		entry.Mode = host.Shadow
 	}
 	for _, name := range e.Hooks {
-		entry.Hooks = append(entry.Hooks, engine.HookNamed(name))
+		entry.Hooks = append(entry.Hooks, hook.Named(name))
 	}
 	return entry
 }

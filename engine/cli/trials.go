@@ -12,6 +12,7 @@ import (
 	"github.com/mootchat/moot/engine"
 	"github.com/mootchat/moot/engine/api"
 	"github.com/mootchat/moot/engine/config"
+	"github.com/mootchat/moot/engine/hook"
 	"github.com/mootchat/moot/host"
 	"github.com/mootchat/moot/host/trial"
 )
@@ -95,7 +96,7 @@ func gone(ctx context.Context, err error) error { return cmp.Or(ctx.Err(), err) 
 
 func hooksOf(m *trial.Module, tenant string) []string {
 	hooks := []string{}
-	for h := engine.HookConnect; h <= engine.HookAction; h++ {
+	for h := hook.Connect; h <= hook.Action; h++ {
 		if m.Host().Asks(h, tenant, "") {
 			hooks = append(hooks, h.String())
 		}

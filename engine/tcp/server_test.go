@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/hook"
 	"github.com/mootchat/moot/engine/tcp"
 )
 
@@ -170,12 +171,12 @@ func TestFullNodeSaysSo(t *testing.T) {
 	late.wantsEnd()
 }
 
-type closedDoor struct{ engine.Middleware }
+type closedDoor struct{ hook.Middleware }
 
-func (closedDoor) Asks(h engine.Hook, _, _ string) bool { return h == engine.HookConnect }
+func (closedDoor) Asks(h hook.Hook, _, _ string) bool { return h == hook.Connect }
 
-func (closedDoor) Decide(context.Context, *engine.Event) engine.Verdict {
-	return engine.Verdict{Outcome: engine.Denied, Reason: `not "you"`}
+func (closedDoor) Decide(context.Context, *hook.Event) hook.Verdict {
+	return hook.Verdict{Outcome: hook.Denied, Reason: `not "you"`}
 }
 
 func TestDeniedConnectionHearsTheReason(t *testing.T) {

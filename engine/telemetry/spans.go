@@ -10,6 +10,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/hook"
 	"github.com/mootchat/moot/engine/wire"
 )
 
@@ -31,7 +32,7 @@ const (
 const longest = 200
 
 // Begin implements engine.Tracer.
-func (t *Traces) Begin(ctx context.Context, who *engine.Profile, r *wire.Request) (context.Context, func(error)) {
+func (t *Traces) Begin(ctx context.Context, who *hook.Profile, r *wire.Request) (context.Context, func(error)) {
 	name := "verb" // names of spans are few: clients cannot add any
 	if wire.FindVerb(r.Verb) != nil {
 		name = r.Verb
@@ -76,38 +77,35 @@ func refuses(err error) bool {
 }
 
 // Middleware is next, with each chain that it runs in the traces.
-func (t *Traces) Middleware(next engine.Middleware) engine.Middleware {
+func (t *Traces) Middleware(next hook.Middleware) hook.Middleware {
 	return &middleware{next, t.tracer}
 }
 
 type middleware struct {
-	engine.Middleware
+	hook.Middleware
 	tracer trace.Tracer
 }
 
-// outcomes are in the order of engine.Outcome.
-var outcomes = [...]string{"allowed", "denied", "dropped", "failed"}
-
-// Decide implements engine.Middleware.
-func (m *middleware) Decide(ctx context.Context, ev *engine.Event) engine.Verdict {
+// Decide implements hook.Middleware.
+func (m *middleware) Decide(ctx context.Context, ev *hook.Event) hook.Verdict {
 	ctx, span := m.tracer.Start(ctx, "hook "+ev.Hook.String())
 	defer span.End()
 	v := m.Middleware.Decide(ctx, ev)
 	if span.IsRecording() {
 		about(span, ev)
-		span.SetAttributes(keyOutcome.String(outcomes[v.Outcome]))
+		span.SetAttributes(keyOutcome.String(v.Outcome.String()))
 		if v.Module != "" {
 			span.SetAttributes(keyModule.String(v.Module))
 		}
-		if v.Outcome == engine.Failed {
+		if v.Outcome == hook.Failed {
 			span.SetStatus(codes.Error, "a module failed")
 		}
 	}
 	return v
 }
 
-// Deliver implements engine.Middleware.
-func (m *middleware) Deliver(ctx context.Context, ev *engine.Event, members []engine.Member) engine.Delivery {
+// Deliver implements hook.Middleware.
+func (m *middleware) Deliver(ctx context.Context, ev *hook.Event, members []hook.Member) hook.Delivery {
 	ctx, span := m.tracer.Start(ctx, "hook "+ev.Hook.String())
 	defer span.End()
 	if span.IsRecording() {
@@ -117,7 +115,7 @@ func (m *middleware) Deliver(ctx context.Context, ev *engine.Event, members []en
 	return m.Middleware.Deliver(ctx, ev, members)
 }
 
-func about(span trace.Span, ev *engine.Event) {
+func about(span trace.Span, ev *hook.Event) {
 	span.SetAttributes(keyTenant.String(ev.Tenant))
 	if ev.Room != "" {
 		span.SetAttributes(keyRoom.String(ev.Room))

@@ -18,6 +18,7 @@ import (
 
 	"github.com/mootchat/moot/engine"
 	"github.com/mootchat/moot/engine/cluster/memory"
+	"github.com/mootchat/moot/engine/hook"
 	"github.com/mootchat/moot/engine/telemetry"
 	"github.com/mootchat/moot/engine/telemetry/telemetrytest"
 	"github.com/mootchat/moot/engine/wire"
@@ -30,24 +31,24 @@ func TestMain(m *testing.M) {
 // rules denies what is bad and fails at what is worse.
 type rules struct{}
 
-func (rules) Asks(h engine.Hook, _, _ string) bool { return h != engine.HookConnect }
+func (rules) Asks(h hook.Hook, _, _ string) bool { return h != hook.Connect }
 
-func (rules) Decide(_ context.Context, ev *engine.Event) engine.Verdict {
+func (rules) Decide(_ context.Context, ev *hook.Event) hook.Verdict {
 	switch ev.Message.Text {
 	case "bad secret":
-		return engine.Verdict{Outcome: engine.Denied, Reason: "not here", Module: "gate@1234#5678"}
+		return hook.Verdict{Outcome: hook.Denied, Reason: "not here", Module: "gate@1234#5678"}
 	case "worse secret":
-		return engine.Verdict{Outcome: engine.Failed, Module: "gate@1234#5678"}
+		return hook.Verdict{Outcome: hook.Failed, Module: "gate@1234#5678"}
 	}
-	return engine.Verdict{}
+	return hook.Verdict{}
 }
 
-func (rules) Deliver(context.Context, *engine.Event, []engine.Member) engine.Delivery {
-	return engine.Delivery{All: engine.AsIs}
+func (rules) Deliver(context.Context, *hook.Event, []hook.Member) hook.Delivery {
+	return hook.Delivery{All: hook.AsIs}
 }
 
-func (rules) Actions(string) map[string]engine.ActionSpec {
-	return map[string]engine.ActionSpec{"wave": {}}
+func (rules) Actions(string) map[string]hook.ActionSpec {
+	return map[string]hook.ActionSpec{"wave": {}}
 }
 
 // sink is a client that hears nothing.

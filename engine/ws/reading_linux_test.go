@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/hook"
 	"github.com/mootchat/moot/engine/ws"
 )
 
@@ -23,17 +24,17 @@ func TestSilentConnectionsHaveNoGoroutine(t *testing.T) {
 
 // departing is a middleware whose join hook waits until nobody waits for it.
 type departing struct {
-	engine.Middleware
+	hook.Middleware
 	came, left chan struct{}
 }
 
-func (departing) Asks(h engine.Hook, _, _ string) bool { return h == engine.HookJoin }
+func (departing) Asks(h hook.Hook, _, _ string) bool { return h == hook.Join }
 
-func (d departing) Decide(ctx context.Context, _ *engine.Event) engine.Verdict {
+func (d departing) Decide(ctx context.Context, _ *hook.Event) hook.Verdict {
 	d.came <- struct{}{}
 	<-ctx.Done()
 	d.left <- struct{}{}
-	return engine.Verdict{}
+	return hook.Verdict{}
 }
 
 // A verb ends when its client has gone, though nobody reads the socket meanwhile; so do

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/hook"
 	"github.com/mootchat/moot/engine/stream"
 	"github.com/mootchat/moot/engine/ws"
 )
@@ -100,17 +101,17 @@ func TestSlowMessageLeavesNoDeadline(t *testing.T) {
 
 // gate is a middleware that keeps who joins waiting.
 type gate struct {
-	engine.Middleware
+	hook.Middleware
 	came chan struct{}
 	open chan struct{}
 }
 
-func (gate) Asks(h engine.Hook, _, _ string) bool { return h == engine.HookJoin }
+func (gate) Asks(h hook.Hook, _, _ string) bool { return h == hook.Join }
 
-func (g gate) Decide(context.Context, *engine.Event) engine.Verdict {
+func (g gate) Decide(context.Context, *hook.Event) hook.Verdict {
 	g.came <- struct{}{}
 	<-g.open
-	return engine.Verdict{}
+	return hook.Verdict{}
 }
 
 func TestWhoseRequestTakesLongHoldsUpNobody(t *testing.T) {

@@ -11,22 +11,23 @@ import (
 	"time"
 
 	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/hook"
 	"github.com/mootchat/moot/engine/ws"
 )
 
 // rule is a middleware with a rule about who may connect.
 type rule struct {
-	engine.Middleware // nil: only what is below is called
-	connect           func(p *engine.Profile) engine.Verdict
+	hook.Middleware // nil: only what is below is called
+	connect         func(p *hook.Profile) hook.Verdict
 }
 
-func (r rule) Decide(_ context.Context, e *engine.Event) engine.Verdict {
+func (r rule) Decide(_ context.Context, e *hook.Event) hook.Verdict {
 	return r.connect(e.Conn)
 }
 
-func (rule) Asks(h engine.Hook, _, _ string) bool { return h == engine.HookConnect }
+func (rule) Asks(h hook.Hook, _, _ string) bool { return h == hook.Connect }
 
-func connecting(f func(p *engine.Profile) engine.Verdict) option {
+func connecting(f func(p *hook.Profile) hook.Verdict) option {
 	return func(e *engine.Config, _ *ws.Config) { e.Middleware = rule{connect: f} }
 }
 
@@ -167,11 +168,11 @@ func TestFailedHandshakeTakesNoPlace(t *testing.T) {
 }
 
 func TestWhatIsKnownOfAClient(t *testing.T) {
-	seen := make(chan *engine.Profile, 1)
+	seen := make(chan *hook.Profile, 1)
 	proxy := func(_ *engine.Config, c *ws.Config) {
 		c.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("10.0.0.0/8")}
 	}
-	know := connecting(func(p *engine.Profile) engine.Verdict { seen <- p; return engine.Verdict{} })
+	know := connecting(func(p *hook.Profile) hook.Verdict { seen <- p; return hook.Verdict{} })
 	direct, behind := newSite(t, know), newSite(t, know, proxy)
 	for _, c := range []struct {
 		site              *site
@@ -206,8 +207,8 @@ func TestWhatIsKnownOfAClient(t *testing.T) {
 }
 
 func TestDeniedConnectionHearsTheReason(t *testing.T) {
-	s := newSite(t, connecting(func(*engine.Profile) engine.Verdict {
-		return engine.Verdict{Outcome: engine.Denied, Reason: "no " + strings.Repeat("é", 100)}
+	s := newSite(t, connecting(func(*hook.Profile) hook.Verdict {
+		return hook.Verdict{Outcome: hook.Denied, Reason: "no " + strings.Repeat("é", 100)}
 	}))
 	reason := "no " + strings.Repeat("é", 60) // what of it fits into 123 bytes
 	for _, path := range []string{"/ws", "/primus"} {
@@ -222,7 +223,7 @@ func TestDeniedConnectionHearsTheReason(t *testing.T) {
 }
 
 func TestFailedModuleAsksTheClientToComeBack(t *testing.T) {
-	s := newSite(t, connecting(func(*engine.Profile) engine.Verdict { return engine.Verdict{Outcome: engine.Failed} }))
+	s := newSite(t, connecting(func(*hook.Profile) hook.Verdict { return hook.Verdict{Outcome: hook.Failed} }))
 	c := s.connect()
 	c.raw(s.handshake("/primus"))
 	c.upgraded()
@@ -366,8 +367,8 @@ func TestPrimusStrings(t *testing.T) {
 }
 
 func TestTenantsAreFoundByPath(t *testing.T) {
-	seen := make(chan *engine.Profile, 1)
-	s := newSite(t, connecting(func(p *engine.Profile) engine.Verdict { seen <- p; return engine.Verdict{} }), func(e *engine.Config, _ *ws.Config) {
+	seen := make(chan *hook.Profile, 1)
+	s := newSite(t, connecting(func(p *hook.Profile) hook.Verdict { seen <- p; return hook.Verdict{} }), func(e *engine.Config, _ *ws.Config) {
 		e.Tenants = append(e.Tenants, engine.TenantConfig{Name: "acme", Paths: []string{"/acme"}})
 	})
 	s.dial("/acme/primus")

@@ -4,7 +4,7 @@ import (
 	"encoding/json"
 	"time"
 
-	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/hook"
 	"github.com/mootchat/moot/engine/wire"
 	"github.com/mootchat/moot/host"
 	"github.com/mootchat/moot/host/abi"
@@ -104,7 +104,7 @@ func message(m wire.Message) (*string, JSON) {
 	return &m.Text, nil
 }
 
-func (a *Answer) effects(list []engine.Effect) {
+func (a *Answer) effects(list []hook.Effect) {
 	for _, e := range list {
 		switch {
 		case e.Emit != nil:
@@ -125,7 +125,7 @@ func (a *Answer) effects(list []engine.Effect) {
 }
 
 // delivered is what each member gets.
-func delivered(ev *engine.Event, d *engine.Delivery, members int) []Answer {
+func delivered(ev *hook.Event, d *hook.Delivery, members int) []Answer {
 	list := make([]Answer, members)
 	for i := range list {
 		k := d.All
@@ -137,11 +137,11 @@ func delivered(ev *engine.Event, d *engine.Delivery, members int) []Answer {
 	return list
 }
 
-func received(ev *engine.Event, d *engine.Delivery, k int32) Answer {
+func received(ev *hook.Event, d *hook.Delivery, k int32) Answer {
 	switch k {
-	case engine.AsIs:
+	case hook.AsIs:
 		return Answer{Verdict: "allow"}
-	case engine.Nothing:
+	case hook.Nothing:
 		return Answer{Verdict: "drop"}
 	}
 	p := &d.Answers[k]

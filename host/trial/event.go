@@ -6,7 +6,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/hook"
 	"github.com/mootchat/moot/engine/wire"
 )
 
@@ -79,19 +79,19 @@ func (j *JSON) UnmarshalYAML(decode func(any) error) error {
 }
 
 // event is e as the engine has it. The error says what in it cannot be.
-func (e *Event) event(tenant string) (*engine.Event, error) {
-	at := engine.HookNamed(e.Hook)
+func (e *Event) event(tenant string) (*hook.Event, error) {
+	at := hook.Named(e.Hook)
 	if at == 0 {
 		var names []string
-		for h := engine.HookConnect; h <= engine.HookAction; h++ {
+		for h := hook.Connect; h <= hook.Action; h++ {
 			names = append(names, h.String())
 		}
 		return nil, fmt.Errorf("there is no hook %q; there are %s", e.Hook, strings.Join(names, ", "))
 	}
-	if at == engine.HookSay && e.Connection != nil {
+	if at == hook.Say && e.Connection != nil {
 		return nil, fmt.Errorf("say has receivers, no connection: name it under receivers")
 	}
-	if at != engine.HookSay && len(e.Receivers) > 0 {
+	if at != hook.Say && len(e.Receivers) > 0 {
 		return nil, fmt.Errorf("%s has a connection, and no receivers: those are of say", e.Hook)
 	}
 	if e.Tenant != "" && e.Tenant != tenant {
@@ -100,7 +100,7 @@ func (e *Event) event(tenant string) (*engine.Event, error) {
 	if e.Message != nil && e.JSON != nil {
 		return nil, fmt.Errorf("the message is text (message) or another value (json), not both")
 	}
-	ev := &engine.Event{Hook: at, Tenant: tenant, Room: e.Room, From: e.From, Context: e.Context, Cause: engine.Cause(e.Cause),
+	ev := &hook.Event{Hook: at, Tenant: tenant, Room: e.Room, From: e.From, Context: e.Context, Cause: hook.Cause(e.Cause),
 		Action: e.Action, Params: json.RawMessage(e.Params), SentAt: e.SentAt, Sequence: e.Sequence, Caused: e.Caused}
 	switch {
 	case e.JSON != nil:
@@ -114,28 +114,28 @@ func (e *Event) event(tenant string) (*engine.Event, error) {
 	return ev, nil
 }
 
-func (c *Connection) profile() *engine.Profile {
-	p := &engine.Profile{ID: c.ID, Fingerprint: c.Fingerprint, User: c.User, Transport: c.Transport, RemoteIP: c.RemoteIP,
+func (c *Connection) profile() *hook.Profile {
+	p := &hook.Profile{ID: c.ID, Fingerprint: c.Fingerprint, User: c.User, Transport: c.Transport, RemoteIP: c.RemoteIP,
 		Tenant: c.Tenant, Locale: c.Locale, ConnectedAt: c.ConnectedAt}
 	for name, value := range c.Properties {
-		p.Properties = append(p.Properties, engine.NamedProperty{
-			Property: engine.Property{Name: name, Value: json.RawMessage(value)}, Claim: slices.Contains(c.Claims, name)})
+		p.Properties = append(p.Properties, hook.NamedProperty{
+			Property: hook.Property{Name: name, Value: json.RawMessage(value)}, Claim: slices.Contains(c.Claims, name)})
 	}
-	slices.SortFunc(p.Properties, func(a, b engine.NamedProperty) int { return strings.Compare(a.Name, b.Name) })
+	slices.SortFunc(p.Properties, func(a, b hook.NamedProperty) int { return strings.Compare(a.Name, b.Name) })
 	return p
 }
 
 // member is a receiver of a say.
 type member struct {
-	profile  *engine.Profile
+	profile  *hook.Profile
 	joinedAt int64
 }
 
-func (m *member) Profile() *engine.Profile { return m.profile }
-func (m *member) JoinedAt() int64          { return m.joinedAt }
+func (m *member) Profile() *hook.Profile { return m.profile }
+func (m *member) JoinedAt() int64        { return m.joinedAt }
 
-func (e *Event) members() []engine.Member {
-	members := make([]engine.Member, len(e.Receivers))
+func (e *Event) members() []hook.Member {
+	members := make([]hook.Member, len(e.Receivers))
 	for i := range e.Receivers {
 		members[i] = &member{e.Receivers[i].profile(), e.Receivers[i].JoinedAt}
 	}
@@ -143,13 +143,13 @@ func (e *Event) members() []engine.Member {
 }
 
 // EventOf is an engine's event as data, with the receivers of a say.
-func EventOf(ev *engine.Event, receivers []Connection) Event {
+func EventOf(ev *hook.Event, receivers []Connection) Event {
 	e := Event{Hook: ev.Hook.String(), Tenant: ev.Tenant, Room: ev.Room, From: ev.From, Context: ev.Context, Cause: string(ev.Cause),
 		Action: ev.Action, Params: JSON(ev.Params), SentAt: ev.SentAt, Sequence: ev.Sequence, Caused: ev.Caused, Receivers: receivers}
 	switch {
 	case ev.Message.JSON:
 		e.JSON = JSON(ev.Message.Text)
-	case ev.Hook == engine.HookSay || ev.Hook == engine.HookOnSayReceive:
+	case ev.Hook == hook.Say || ev.Hook == hook.OnSayReceive:
 		e.Message = &ev.Message.Text
 	}
 	if ev.Conn != nil {
@@ -160,7 +160,7 @@ func EventOf(ev *engine.Event, receivers []Connection) Event {
 }
 
 // ConnectionOf is a profile as data. nil is a connection of which nothing is known.
-func ConnectionOf(p *engine.Profile, joinedAt int64) Connection {
+func ConnectionOf(p *hook.Profile, joinedAt int64) Connection {
 	if p == nil {
 		return Connection{}
 	}

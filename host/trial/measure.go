@@ -6,7 +6,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/hook"
 )
 
 // Measured is how long a module takes for an event.
@@ -57,9 +57,9 @@ func (m *Module) Measure(ctx context.Context, e *Event, d time.Duration) (Measur
 	return r, ctx.Err()
 }
 
-func (m *Module) once(ctx context.Context, ev *engine.Event, members []engine.Member) (failed bool) {
-	if ev.Hook != engine.HookSay {
-		return m.host.Decide(ctx, ev).Outcome == engine.Failed
+func (m *Module) once(ctx context.Context, ev *hook.Event, members []hook.Member) (failed bool) {
+	if ev.Hook != hook.Say {
+		return m.host.Decide(ctx, ev).Outcome == hook.Failed
 	}
 	d := m.host.Deliver(ctx, ev, members)
 	if d.Release != nil {

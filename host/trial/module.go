@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/hook"
 	"github.com/mootchat/moot/host"
 	"github.com/mootchat/moot/host/script"
 	"github.com/mootchat/moot/host/store"
@@ -59,7 +60,7 @@ type Module struct {
 
 	mu      sync.Mutex
 	offset  time.Duration
-	asking  *engine.Event
+	asking  *hook.Event
 	replay  *replay
 	traces  []*host.Trace
 	problem string // the last line of the log
@@ -170,12 +171,12 @@ func (m *Module) ask(ctx context.Context, e *Event, r *replay) (Answer, Cost, er
 	if !m.host.Asks(ev.Hook, ev.Tenant, ev.Room) {
 		return Answer{}, Cost{}, fmt.Errorf("the module has no hook %s: it is not asked", e.Hook)
 	}
-	if ev.Hook == engine.HookAction && !m.knows(ev.Action) {
+	if ev.Hook == hook.Action && !m.knows(ev.Action) {
 		return Answer{}, Cost{}, fmt.Errorf("the module has no action %q", ev.Action)
 	}
 	m.expect(ev, r)
 	defer m.expect(nil, nil)
-	if ev.Hook == engine.HookSay {
+	if ev.Hook == hook.Say {
 		answer, cost := m.deliver(ctx, ev, e.members())
 		return answer, cost, nil
 	}
@@ -192,7 +193,7 @@ func (m *Module) knows(action string) bool {
 	return ok
 }
 
-func (m *Module) deliver(ctx context.Context, ev *engine.Event, members []engine.Member) (Answer, Cost) {
+func (m *Module) deliver(ctx context.Context, ev *hook.Event, members []hook.Member) (Answer, Cost) {
 	asked := *ev
 	d := m.host.Deliver(ctx, ev, members)
 	receivers := delivered(&asked, &d, len(members))
@@ -200,7 +201,7 @@ func (m *Module) deliver(ctx context.Context, ev *engine.Event, members []engine
 		d.Release()
 	}
 	if len(m.traces) == 0 {
-		return m.unasked(engine.Allowed), Cost{}
+		return m.unasked(hook.Allowed), Cost{}
 	}
 	a := AnswerOf(m.traces[0])
 	for _, t := range m.traces[1:] {
@@ -215,8 +216,8 @@ func (m *Module) deliver(ctx context.Context, ev *engine.Event, members []engine
 }
 
 // unasked is the answer when the module was not reached.
-func (m *Module) unasked(o engine.Outcome) Answer {
-	if o == engine.Failed {
+func (m *Module) unasked(o hook.Outcome) Answer {
+	if o == hook.Failed {
 		return Answer{Verdict: "failed", Kind: "pool", Failure: m.problem}
 	}
 	return Answer{Verdict: "allow"}
@@ -233,7 +234,7 @@ func costOf(traces []*host.Trace) (c Cost) {
 }
 
 // expect prepares for the calls about ev.
-func (m *Module) expect(ev *engine.Event, r *replay) {
+func (m *Module) expect(ev *hook.Event, r *replay) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.asking, m.replay = ev, r
@@ -243,7 +244,7 @@ func (m *Module) expect(ev *engine.Event, r *replay) {
 }
 
 // Begin implements [host.Tracer].
-func (m *Module) Begin(_ string, ev *engine.Event) *host.Trace {
+func (m *Module) Begin(_ string, ev *hook.Event) *host.Trace {
 	if ev == nil {
 		if !m.cfg.Fresh && m.cfg.Now.IsZero() {
 			return nil

@@ -9,7 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/hook"
 	"github.com/mootchat/moot/host"
 )
 
@@ -21,7 +21,7 @@ type Filter struct {
 	Admin                bool   // has room also where others left none
 }
 
-func (f *Filter) wants(module string, ev *engine.Event) bool {
+func (f *Filter) wants(module string, ev *hook.Event) bool {
 	name, _, _ := strings.Cut(module, "@")
 	return (f.Room == "" || f.Room == ev.Room) && (f.Module == "" || f.Module == name)
 }
@@ -119,7 +119,7 @@ func (all tapes) remove(t *tape) {
 }
 
 // each gives the recordings that want the call, until f is false.
-func (r *Recorder) each(module string, ev *engine.Event, f func(*tape) bool) {
+func (r *Recorder) each(module string, ev *hook.Event, f func(*tape) bool) {
 	all := r.tapes.Load()
 	if all == nil {
 		return
@@ -137,7 +137,7 @@ func (r *Recorder) each(module string, ev *engine.Event, f func(*tape) bool) {
 }
 
 // Begin implements [host.Tracer].
-func (r *Recorder) Begin(module string, ev *engine.Event) (t *host.Trace) {
+func (r *Recorder) Begin(module string, ev *hook.Event) (t *host.Trace) {
 	if ev == nil {
 		return nil
 	}

@@ -10,7 +10,7 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/hook"
 	"github.com/mootchat/moot/engine/wire"
 	"github.com/mootchat/moot/host"
 	"github.com/mootchat/moot/host/abi"
@@ -78,11 +78,11 @@ func (r *Recorder) count() (n int) {
 
 // say is a call with many receivers; each gets one of two long texts.
 func say(tenant string, receivers, text int) *host.Trace {
-	t := &host.Trace{Module: "rule@0123#4567", Event: &engine.Event{Hook: engine.HookSay, Tenant: tenant, Room: "hall", Message: wire.Message{Text: "hi"}}}
+	t := &host.Trace{Module: "rule@0123#4567", Event: &hook.Event{Hook: hook.Say, Tenant: tenant, Room: "hall", Message: wire.Message{Text: "hi"}}}
 	t.Said.Verdict = abi.PerReceiver
 	t.Said.Variants = []host.Variant{{Message: &wire.Message{Text: strings.Repeat("a", text)}}}
 	for i := range receivers {
-		t.Said.Receivers = append(t.Said.Receivers, host.Receiver{Profile: &engine.Profile{ID: fmt.Sprint("one-", i), Tenant: tenant}})
+		t.Said.Receivers = append(t.Said.Receivers, host.Receiver{Profile: &hook.Profile{ID: fmt.Sprint("one-", i), Tenant: tenant}})
 		t.Said.Verdicts = append(t.Said.Verdicts, abi.VerdictVariant)
 	}
 	return t
@@ -181,7 +181,7 @@ func TestACallIsEncodedOnceForAllRecordings(t *testing.T) {
 	if n := testing.AllocsPerRun(100, func() { r.End(trace) }); n != 0 {
 		t.Errorf("a call for which there is no room made %v allocations", n)
 	}
-	ev := &engine.Event{Hook: engine.HookSay, Tenant: "acme", Room: "hall"}
+	ev := &hook.Event{Hook: hook.Say, Tenant: "acme", Room: "hall"}
 	if n := testing.AllocsPerRun(100, func() {
 		if r.Begin("rule@0123#4567", ev) != nil {
 			t.Error("a call that nobody wants is traced")

@@ -1,7 +1,7 @@
 package trial
 
 import (
-	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/hook"
 	"github.com/mootchat/moot/host"
 	"github.com/mootchat/moot/host/abi"
 )
@@ -42,7 +42,7 @@ func sizeOf(t *host.Trace) int {
 	return n
 }
 
-func profileSize(p *engine.Profile) (n int) {
+func profileSize(p *hook.Profile) (n int) {
 	if p == nil {
 		return 0
 	}

@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/hook"
 	"github.com/mootchat/moot/engine/wire"
 	"github.com/mootchat/moot/host"
 	"github.com/mootchat/moot/host/abi"
@@ -85,8 +85,8 @@ func TestReplayIsWhatWas(t *testing.T) {
 	}
 	h.Swap(r)
 	said := func(room string) string {
-		ev := &engine.Event{Hook: engine.HookOnSayReceive, Tenant: "acme", Room: room, Message: wire.Message{Text: "Hello 42"}}
-		if v := h.Decide(t.Context(), ev); v.Outcome != engine.Allowed {
+		ev := &hook.Event{Hook: hook.OnSayReceive, Tenant: "acme", Room: room, Message: wire.Message{Text: "Hello 42"}}
+		if v := h.Decide(t.Context(), ev); v.Outcome != hook.Allowed {
 			t.Fatalf("%+v", v)
 		}
 		return ev.Message.Text

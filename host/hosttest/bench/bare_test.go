@@ -8,7 +8,7 @@ import (
 	"github.com/tetratelabs/wazero/api"
 	wasi "github.com/tetratelabs/wazero/imports/wasi_snapshot_preview1"
 
-	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/hook"
 	"github.com/mootchat/moot/host/abi"
 	"github.com/mootchat/moot/host/meter"
 )
@@ -58,12 +58,12 @@ func instantiate(t testing.TB, rt wazero.Runtime, wasm []byte, start ...string) 
 
 // unlimited calls onSayReceive of the bare module n times, about a frame that is in its
 // memory already.
-func unlimited(t testing.TB, wasm []byte, ev *engine.Event) func(n int) {
+func unlimited(t testing.TB, wasm []byte, ev *hook.Event) func(n int) {
 	return called(t, context.Background(), bare(t, wasm), ev, func() {})
 }
 
 // called calls onSayReceive n times, after before; it must allow.
-func called(t testing.TB, ctx context.Context, m api.Module, ev *engine.Event, before func()) func(n int) {
+func called(t testing.TB, ctx context.Context, m api.Module, ev *hook.Event, before func()) func(n int) {
 	t.Helper()
 	before()
 	buffer, err := m.ExportedFunction(abi.ExportAlloc).Call(ctx, abi.ExchangeSize)
@@ -86,7 +86,7 @@ func called(t testing.TB, ctx context.Context, m api.Module, ev *engine.Event, b
 }
 
 // frame is what the host shows of the event, less what these guests do not read.
-func frame(ev *engine.Event) []byte {
+func frame(ev *hook.Event) []byte {
 	b := make([]byte, abi.HeaderSize)
 	var fields [abi.EventFieldCount][]byte
 	fields[abi.EventMessage] = []byte(ev.Message.Text)
@@ -97,7 +97,7 @@ func frame(ev *engine.Event) []byte {
 }
 
 // metered is unlimited of what package meter makes of the module.
-func metered(t testing.TB, wasm []byte, ev *engine.Event) func(n int) {
+func metered(t testing.TB, wasm []byte, ev *hook.Event) func(n int) {
 	t.Helper()
 	m, err := meter.Rewrite(wasm, meter.Limits{})
 	if err != nil {

@@ -8,7 +8,7 @@ import (
 	"path/filepath"
 	"testing"
 
-	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/hook"
 )
 
 // TestMain prints the table of what was measured.
@@ -73,7 +73,7 @@ func BenchmarkSandboxFilter(b *testing.B) {
 func BenchmarkSandboxSay(b *testing.B) {
 	five := Members(1000, "en", "de", "fr", "es", "it")
 	fifth := Members(1000, "en", "de", "fr", "es", "xx")
-	compare := func(name string, wasm []byte, members []engine.Member, bound Bound) {
+	compare := func(name string, wasm []byte, members []hook.Member, bound Bound) {
 		b.Run(name, func(b *testing.B) {
 			h := Start(b, wasm)
 			table.Compare(b,
@@ -105,18 +105,18 @@ func TestNothingIsAllocated(t *testing.T) {
 func TestTheFiltersFilter(t *testing.T) {
 	for name, wasm := range map[string][]byte{"by hand": Filter(undeclared), "in Go": goFilter(t)} {
 		h := Start(t, wasm)
-		for text, want := range map[string]engine.Outcome{
-			Message: engine.Allowed, "": engine.Allowed, "spa": engine.Allowed, "spam": engine.Denied, Message + "spam": engine.Denied, "no spam please": engine.Denied,
+		for text, want := range map[string]hook.Outcome{
+			Message: hook.Allowed, "": hook.Allowed, "spa": hook.Allowed, "spam": hook.Denied, Message + "spam": hook.Denied, "no spam please": hook.Denied,
 		} {
 			if v := h.Decide(context.Background(), Said(text)); v.Outcome != want {
 				t.Errorf("%s: %q: outcome %d, want %d", name, text, v.Outcome, want)
 			}
 		}
 		ev := Said(Message)
-		ev.Hook, ev.Conn = engine.HookSay, nil
+		ev.Hook, ev.Conn = hook.Say, nil
 		d := h.Deliver(context.Background(), ev, Members(600, "en", "de", "xx"))
 		for i, heard := range d.For {
-			if got := heard != engine.Nothing; got != (i%3 != 2) {
+			if got := heard != hook.Nothing; got != (i%3 != 2) {
 				t.Fatalf("%s: receiver %d heard: %v", name, i, got)
 			}
 		}

@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/hook"
 	"github.com/mootchat/moot/engine/wire"
 	"github.com/mootchat/moot/host"
 )
@@ -44,16 +44,16 @@ func Start(t testing.TB, wasm []byte) *host.Host {
 }
 
 // Said is the text as a message at onSayReceive.
-func Said(text string) *engine.Event {
-	return &engine.Event{Hook: engine.HookOnSayReceive, Tenant: "t", Room: "general", From: "c0", Context: "user",
+func Said(text string) *hook.Event {
+	return &hook.Event{Hook: hook.OnSayReceive, Tenant: "t", Room: "general", From: "c0", Context: "user",
 		SentAt: 1800000000000, Sequence: 1, Message: wire.Message{Text: text}, Conn: profile(0)}
 }
 
 // OnSayReceive has the host decide about the event n times; it must allow it.
-func OnSayReceive(h *host.Host, ev *engine.Event) func(n int) {
+func OnSayReceive(h *host.Host, ev *hook.Event) func(n int) {
 	return func(n int) {
 		for range n {
-			if v := h.Decide(context.Background(), ev); v.Outcome != engine.Allowed {
+			if v := h.Decide(context.Background(), ev); v.Outcome != hook.Allowed {
 				panic(fmt.Sprintf("%+v", v))
 			}
 		}
@@ -61,13 +61,13 @@ func OnSayReceive(h *host.Host, ev *engine.Event) func(n int) {
 }
 
 // Say has the host deliver the message to the members n times; nothing in it may be rewritten.
-func Say(h *host.Host, members []engine.Member) func(n int) {
+func Say(h *host.Host, members []hook.Member) func(n int) {
 	ev := Said(Message)
-	ev.Hook, ev.Conn, ev.Snapshot = engine.HookSay, nil, new(engine.Crowd)
+	ev.Hook, ev.Conn, ev.Snapshot = hook.Say, nil, new(hook.MemberSnapshot)
 	return func(n int) {
 		for range n {
 			d := h.Deliver(context.Background(), ev, members)
-			if d.Answers != nil || d.For == nil && d.All != engine.AsIs {
+			if d.Answers != nil || d.For == nil && d.All != hook.AsIs {
 				panic(fmt.Sprintf("%+v", d))
 			}
 			if d.Release != nil {
@@ -78,8 +78,8 @@ func Say(h *host.Host, members []engine.Member) func(n int) {
 }
 
 // Members are n of a room, in the locales by turns.
-func Members(n int, locales ...string) []engine.Member {
-	members := make([]engine.Member, n)
+func Members(n int, locales ...string) []hook.Member {
+	members := make([]hook.Member, n)
 	for i := range members {
 		p := profile(i)
 		p.Locale = locales[i%len(locales)]
@@ -89,14 +89,14 @@ func Members(n int, locales ...string) []engine.Member {
 }
 
 type member struct {
-	profile  *engine.Profile
+	profile  *hook.Profile
 	joinedAt int64
 }
 
-func (m *member) Profile() *engine.Profile { return m.profile }
-func (m *member) JoinedAt() int64          { return m.joinedAt }
+func (m *member) Profile() *hook.Profile { return m.profile }
+func (m *member) JoinedAt() int64        { return m.joinedAt }
 
-func profile(i int) *engine.Profile {
-	return &engine.Profile{ID: fmt.Sprintf("c%d", i), Fingerprint: "0123456789abcdef", User: "alice", Transport: "websocket",
+func profile(i int) *hook.Profile {
+	return &hook.Profile{ID: fmt.Sprintf("c%d", i), Fingerprint: "0123456789abcdef", User: "alice", Transport: "websocket",
 		RemoteIP: "10.0.0.1", Tenant: "t", Locale: "en", ConnectedAt: 1700000000000}
 }

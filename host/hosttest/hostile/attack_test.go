@@ -5,7 +5,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/hook"
 	"github.com/mootchat/moot/host"
 	"github.com/mootchat/moot/host/hosttest/asm"
 )
@@ -13,9 +13,9 @@ import (
 // attack is a hostile module and what comes of it.
 type attack struct {
 	name  string
-	tries string        // what it tries
-	hooks []engine.Hook // where it is asked; nil: at onSayReceive
-	entry host.Entry    // what the config gives it
+	tries string      // what it tries
+	hooks []hook.Hook // where it is asked; nil: at onSayReceive
+	entry host.Entry  // what the config gives it
 	build func(g *guest) asm.Code
 	wasm  func() []byte // in place of build
 
@@ -65,9 +65,9 @@ func (a *attack) module() module {
 	return m
 }
 
-func (a *attack) at() []engine.Hook {
+func (a *attack) at() []hook.Hook {
 	if a.hooks == nil {
-		return []engine.Hook{engine.HookOnSayReceive}
+		return []hook.Hook{hook.OnSayReceive}
 	}
 	return a.hooks
 }
@@ -97,7 +97,7 @@ func (a *attack) fails(w *world, m module) {
 		m.entry.Module = "hostile-" + at.String()
 		w.must(w.load([]module{m}))
 		for range calls {
-			if outcome := w.ask("hostile", at); outcome != engine.Failed {
+			if outcome := w.ask("hostile", at); outcome != hook.Failed {
 				w.t.Errorf("%v: the outcome is %d", at, outcome)
 			}
 			w.goodAnswers()

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/hook"
 	"github.com/mootchat/moot/host"
 	"github.com/mootchat/moot/host/abi"
 	"github.com/mootchat/moot/host/hosttest/asm"
@@ -18,7 +19,7 @@ import (
 
 // attackers are modules for the rooms r0, r1 and so on of the hostile tenant.
 func attackers() []module {
-	both := []engine.Hook{engine.HookOnSayReceive, engine.HookSay}
+	both := []hook.Hook{hook.OnSayReceive, hook.Say}
 	var list []module
 	for n, build := range []func(g *guest) asm.Code{
 		does(forever("")),
@@ -123,7 +124,7 @@ func (c *client) heardEverything(members []*client, each int) {
 func TestHostileHooksOfALife(t *testing.T) {
 	tn := settle(t)
 	defer tn.stop()
-	hostileAt := func(hooks ...engine.Hook) {
+	hostileAt := func(hooks ...hook.Hook) {
 		t.Helper()
 		tn.must(tn.load(nil))
 		if len(hooks) > 0 {
@@ -133,7 +134,7 @@ func TestHostileHooksOfALife(t *testing.T) {
 	}
 	const failed = `"error":"middleware error"`
 	good := tn.member("good", "r")
-	hostileAt(engine.HookConnect)
+	hostileAt(hook.Connect)
 	var closed engine.Close
 	if _, err := tn.visit("hostile"); !errors.As(err, &closed) || closed != engine.CloseFailed {
 		t.Errorf("connect: %v", err)
@@ -141,7 +142,7 @@ func TestHostileHooksOfALife(t *testing.T) {
 	hostileAt()
 	c, err := tn.visit("hostile")
 	tn.must(err)
-	hostileAt(engine.HookJoin)
+	hostileAt(hook.Join)
 	if answer := c.asks("roomAdd r"); !strings.Contains(answer, failed) || len(c.Rooms()) > 0 {
 		t.Errorf("join: %s, it is in %v", answer, c.Rooms())
 	}
@@ -149,11 +150,11 @@ func TestHostileHooksOfALife(t *testing.T) {
 	if answer := c.asks("roomAdd r"); !ok(answer) {
 		t.Errorf("after the module was swapped: %s", answer)
 	}
-	hostileAt(engine.HookAction)
+	hostileAt(hook.Action)
 	if answer := c.asks(`{"params":{"action":"act"}}`); !strings.Contains(answer, failed) {
 		t.Errorf("action: %s", answer)
 	}
-	hostileAt(engine.HookLeave, engine.HookDisconnect)
+	hostileAt(hook.Leave, hook.Disconnect)
 	if answer := c.asks("roomLeave r"); !strings.Contains(answer, failed) || len(c.Rooms()) != 1 {
 		t.Errorf("leave: %s, it is in %v", answer, c.Rooms())
 	}

@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/hook"
 	"github.com/mootchat/moot/host"
 	"github.com/mootchat/moot/host/hosttest/asm"
 )
@@ -100,7 +100,7 @@ func TestNothingIsLeft(t *testing.T) {
 				m.entry.Timeout, m.entry.OnError = short.Timeout, host.AllowOnError
 				w.must(w.load([]module{m}))
 				for range 3 {
-					w.ask("hostile", engine.HookOnSayReceive)
+					w.ask("hostile", hook.OnSayReceive)
 				}
 				w.end()
 			}

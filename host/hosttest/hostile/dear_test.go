@@ -4,7 +4,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/hook"
 	"github.com/mootchat/moot/host"
 	"github.com/mootchat/moot/host/hosttest/asm"
 )
@@ -188,7 +188,7 @@ var dear = []attack{
 func dearest(name string, build func(g *guest) asm.Code) attack {
 	return attack{
 		name:  name,
-		hooks: []engine.Hook{engine.HookOnSayReceive},
+		hooks: []hook.Hook{hook.OnSayReceive},
 		entry: host.Entry{Memory: 64 << 20, Grants: []string{"kv", "emit"}},
 		build: func(g *guest) asm.Code {
 			code := build(g)

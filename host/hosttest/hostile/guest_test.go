@@ -3,7 +3,7 @@ package hostile
 import (
 	"slices"
 
-	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/hook"
 	"github.com/mootchat/moot/host/abi"
 	"github.com/mootchat/moot/host/hosttest/asm"
 )
@@ -31,14 +31,14 @@ const (
 	long = 3    // i64
 )
 
-var everyHook = []engine.Hook{engine.HookConnect, engine.HookJoin, engine.HookOnSayReceive, engine.HookSay,
-	engine.HookLeave, engine.HookDisconnect, engine.HookAction}
+var everyHook = []hook.Hook{hook.Connect, hook.Join, hook.OnSayReceive, hook.Say,
+	hook.Leave, hook.Disconnect, hook.Action}
 
 // guestOf is a module whose hooks run the code that build gives, which leaves an i32.
 // build may change all that is in the guest before.
-func guestOf(hooks []engine.Hook, build func(g *guest) asm.Code) []byte {
+func guestOf(hooks []hook.Hook, build func(g *guest) asm.Code) []byte {
 	g := &guest{alloc: asm.I32(frame)}
-	if slices.Contains(hooks, engine.HookAction) {
+	if slices.Contains(hooks, hook.Action) {
 		g.manifest = `{"actions": [{"name": "act"}]}`
 	}
 	g.Memory(24, asm.NoMax) // 1.5 MiB
@@ -90,7 +90,7 @@ func answers(n int) asm.Code { return asm.I32(n) }
 
 // goodGuest adds {"good":1} to what is said, and allows everything else.
 func goodGuest() []byte {
-	return guestOf([]engine.Hook{engine.HookOnSayReceive}, func(g *guest) asm.Code {
+	return guestOf([]hook.Hook{hook.OnSayReceive}, func(g *guest) asm.Code {
 		const extra = `{"good":1}`
 		g.Data(64, []byte(extra))
 		return span(abi.ResultExtra, 64, len(extra)) + answers(abi.Rewritten)

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"testing"
 
-	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/hook"
 	"github.com/mootchat/moot/host"
 	"github.com/mootchat/moot/host/abi"
 	"github.com/mootchat/moot/host/hosttest/asm"
@@ -137,8 +137,8 @@ func TestNoHostCallReadsOrWritesElsewhere(t *testing.T) {
 				_, err := w.store.Set(ctx, key, []byte("value"), 0)
 				w.must(err)
 			}
-			ev := event("hostile", engine.HookOnSayReceive)
-			if outcome := w.askAbout(ev); outcome != engine.Allowed {
+			ev := event("hostile", hook.OnSayReceive)
+			if outcome := w.askAbout(ev); outcome != hook.Allowed {
 				t.Errorf("the outcome is %d, the failures are %v", outcome, w.failures())
 			}
 			got := w.stats().Metrics

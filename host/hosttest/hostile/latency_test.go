@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/hook"
 	"github.com/mootchat/moot/host"
 	"github.com/mootchat/moot/host/hosttest/asm"
 )
@@ -43,7 +43,7 @@ var classes = []attack{
 	{name: "JSON", build: func(g *guest) asm.Code { g.json(); return forever(spam["emit"](g)) }},
 	{name: "log", build: func(g *guest) asm.Code { return forever(spam["log"](g)) }},
 	{name: "WASI", build: func(g *guest) asm.Code { return forever(iovecs(g)) }},
-	{name: "receivers", hooks: []engine.Hook{engine.HookSay}, build: does(forever(""))},
+	{name: "receivers", hooks: []hook.Hook{hook.Say}, build: does(forever(""))},
 }
 
 // TestAHostileTenantDelaysNobodyElse measures how long messages of the good tenant take

@@ -5,7 +5,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/hook"
 	"github.com/mootchat/moot/host"
 	"github.com/mootchat/moot/host/abi"
 	"github.com/mootchat/moot/host/hosttest/asm"
@@ -115,7 +115,7 @@ func TestGoodAtFirst(t *testing.T) {
 			const asked, each, instances = 100, 10, 2 // each instance fails at its tenth call
 			failed := 0
 			for range asked {
-				if w.ask("hostile", engine.HookOnSayReceive) == engine.Failed {
+				if w.ask("hostile", hook.OnSayReceive) == hook.Failed {
 					failed++
 					w.goodAnswers()
 				}
@@ -142,7 +142,7 @@ func TestAChainOfHostileModulesHasOneTime(t *testing.T) {
 	best := patience
 	for range calls {
 		begin := time.Now()
-		w.ask("hostile", engine.HookOnSayReceive)
+		w.ask("hostile", hook.OnSayReceive)
 		best = min(best, time.Since(begin))
 		w.goodAnswers()
 	}

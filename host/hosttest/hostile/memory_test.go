@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/hook"
 	"github.com/mootchat/moot/host"
 	"github.com/mootchat/moot/host/abi"
 	"github.com/mootchat/moot/host/hosttest/asm"
@@ -126,7 +126,7 @@ func TestNoTenantTakesTheMemoryOfAll(t *testing.T) {
 	}
 	w.must(err)
 	for range calls {
-		w.ask("hostile", engine.HookOnSayReceive) // all of them take what they can get, at once
+		w.ask("hostile", hook.OnSayReceive) // all of them take what they can get, at once
 		w.goodAnswers()
 	}
 }

@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/hook"
 	"github.com/mootchat/moot/host/abi"
 	"github.com/mootchat/moot/host/hosttest/asm"
 )
@@ -35,7 +35,7 @@ var lies = []lie{
 // slot is a result that a guest gives by pointer and length.
 type slot struct {
 	name   string
-	hook   engine.Hook
+	hook   hook.Hook
 	code   int      // what the hook returns for the slot to be read
 	before asm.Code // what else must be there
 	at     int      // address of the pointer, the length is behind it
@@ -44,18 +44,18 @@ type slot struct {
 const variant = scratch // where guests that give variants have the first
 
 var slots = []slot{
-	{"reason", engine.HookOnSayReceive, abi.Deny, "", frame + abi.ResultReason},
-	{"reason", engine.HookJoin, abi.Deny, "", frame + abi.ResultReason},
-	{"reason", engine.HookAction, abi.Deny, "", frame + abi.ResultReason},
-	{"message", engine.HookOnSayReceive, abi.Rewritten, put(abi.ResultMessageKind, abi.KindText), frame + abi.ResultMessage},
-	{"message", engine.HookSay, abi.Rewritten, put(abi.ResultMessageKind, abi.KindJSON), frame + abi.ResultMessage},
-	{"extra", engine.HookOnSayReceive, abi.Rewritten, "", frame + abi.ResultExtra},
-	{"extra", engine.HookSay, abi.Rewritten, "", frame + abi.ResultExtra},
-	{"room", engine.HookOnSayReceive, abi.Rewritten, "", frame + abi.ResultRoom},
-	{"from", engine.HookOnSayReceive, abi.Rewritten, "", frame + abi.ResultFrom},
-	{"reply", engine.HookAction, abi.Allow, "", frame + abi.ResultReply},
-	{"message", engine.HookSay, abi.PerReceiver, oneVariant + poke(variant+abi.VariantKind, abi.KindText), variant + abi.VariantMessage},
-	{"extra", engine.HookSay, abi.PerReceiver, oneVariant, variant + abi.VariantExtra},
+	{"reason", hook.OnSayReceive, abi.Deny, "", frame + abi.ResultReason},
+	{"reason", hook.Join, abi.Deny, "", frame + abi.ResultReason},
+	{"reason", hook.Action, abi.Deny, "", frame + abi.ResultReason},
+	{"message", hook.OnSayReceive, abi.Rewritten, put(abi.ResultMessageKind, abi.KindText), frame + abi.ResultMessage},
+	{"message", hook.Say, abi.Rewritten, put(abi.ResultMessageKind, abi.KindJSON), frame + abi.ResultMessage},
+	{"extra", hook.OnSayReceive, abi.Rewritten, "", frame + abi.ResultExtra},
+	{"extra", hook.Say, abi.Rewritten, "", frame + abi.ResultExtra},
+	{"room", hook.OnSayReceive, abi.Rewritten, "", frame + abi.ResultRoom},
+	{"from", hook.OnSayReceive, abi.Rewritten, "", frame + abi.ResultFrom},
+	{"reply", hook.Action, abi.Allow, "", frame + abi.ResultReply},
+	{"message", hook.Say, abi.PerReceiver, oneVariant + poke(variant+abi.VariantKind, abi.KindText), variant + abi.VariantMessage},
+	{"extra", hook.Say, abi.PerReceiver, oneVariant, variant + abi.VariantExtra},
 }
 
 // oneVariant offers one variant, at variant.
@@ -68,7 +68,7 @@ func TestNoResultFromElsewhere(t *testing.T) {
 			attacks = append(attacks, attack{
 				name:  fmt.Sprintf("%d %s at %v %s", n, s.name, s.hook, l.name),
 				tries: "to have the host read there, and tell others what it found",
-				hooks: []engine.Hook{s.hook}, kind: "protocol", says: s.name + ": ",
+				hooks: []hook.Hook{s.hook}, kind: "protocol", says: s.name + ": ",
 				build: func(g *guest) asm.Code {
 					g.Data(64, []byte("ab\xff\xfe"))
 					g.Data(80, []byte("é"))
@@ -92,11 +92,11 @@ func TestNoAnswerThatMeansNothing(t *testing.T) {
 	}
 	run(t, append(attacks,
 		attack{name: "rewrites where nothing can be", tries: "to change what is recorded already", kind: "protocol", says: "means nothing there",
-			hooks: []engine.Hook{engine.HookConnect, engine.HookJoin, engine.HookLeave, engine.HookDisconnect}, build: does(answers(abi.Rewritten))},
+			hooks: []hook.Hook{hook.Connect, hook.Join, hook.Leave, hook.Disconnect}, build: does(answers(abi.Rewritten))},
 		attack{name: "drops where nothing can be", tries: "to have a join that never was", kind: "protocol", says: "means nothing there",
-			hooks: []engine.Hook{engine.HookConnect, engine.HookJoin, engine.HookLeave, engine.HookDisconnect, engine.HookAction}, build: does(answers(abi.Drop))},
+			hooks: []hook.Hook{hook.Connect, hook.Join, hook.Leave, hook.Disconnect, hook.Action}, build: does(answers(abi.Drop))},
 		attack{name: "per receiver where there are none", tries: "to have verdicts read that nobody made room for", kind: "protocol", says: "means nothing there",
-			hooks: []engine.Hook{engine.HookConnect, engine.HookJoin, engine.HookOnSayReceive, engine.HookLeave, engine.HookDisconnect, engine.HookAction},
+			hooks: []hook.Hook{hook.Connect, hook.Join, hook.OnSayReceive, hook.Leave, hook.Disconnect, hook.Action},
 			build: does(answers(abi.PerReceiver))},
 	))
 }
@@ -122,7 +122,7 @@ func TestNoContentThatIsAgainstTheContract(t *testing.T) {
 			continue // a reply may have a message
 		}
 		reply := rewriting("reply "+name, "is reserved", extra, span(abi.ResultReply, 64, len(extra)))
-		reply.hooks = []engine.Hook{engine.HookAction}
+		reply.hooks = []hook.Hook{hook.Action}
 		attacks = append(attacks, reply)
 	}
 	run(t, attacks)
@@ -144,7 +144,7 @@ func TestNoVariantFromElsewhere(t *testing.T) {
 	at := func(ptr, n int) asm.Code { return put(abi.ResultVariants, ptr) + put(abi.ResultVariantCount, n) }
 	var attacks []attack
 	add := func(name, tries, says string, code asm.Code) {
-		attacks = append(attacks, attack{name: name, tries: tries, hooks: []engine.Hook{engine.HookSay}, kind: "protocol", says: says,
+		attacks = append(attacks, attack{name: name, tries: tries, hooks: []hook.Hook{hook.Say}, kind: "protocol", says: says,
 			build: func(g *guest) asm.Code {
 				g.Data(1<<17, []byte(strings.Repeat("x", abi.MaxResult)))
 				return code + answers(abi.PerReceiver)

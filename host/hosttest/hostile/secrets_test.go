@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"testing"
 
-	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/hook"
 	"github.com/mootchat/moot/host"
 	"github.com/mootchat/moot/host/abi"
 	"github.com/mootchat/moot/host/hosttest/asm"
@@ -65,7 +65,7 @@ func TestMemoryComesEmpty(t *testing.T) {
 	leaver.entry.OnError = host.AllowOnError
 	w.must(w.load([]module{leaver, looker}))
 	for range calls {
-		w.allows("hostile", engine.HookOnSayReceive)
+		w.allows("hostile", hook.OnSayReceive)
 	}
 }
 
@@ -96,7 +96,7 @@ func TestNothingIsSharedBetweenTenants(t *testing.T) {
 	w.Swap(r)
 	drawn := make(map[int64]bool)
 	for n, s := range w.Stats() {
-		w.allows(fmt.Sprint(n), engine.HookOnSayReceive)
+		w.allows(fmt.Sprint(n), hook.OnSayReceive)
 		s = w.Stats()[n]
 		if s.Metrics[second] != 1 {
 			t.Errorf("tenant %d: call %d", n, s.Metrics[second])

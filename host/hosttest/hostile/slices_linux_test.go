@@ -16,7 +16,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/hook"
 	"github.com/mootchat/moot/host"
 )
 
@@ -61,7 +61,7 @@ func slicesOf(t testing.TB, a attack, d time.Duration) (took []time.Duration) {
 	w.must(w.load([]module{m}))
 	thread.Store(int64(unix.Gettid()))
 	last = threadTime()
-	w.ask("hostile", engine.HookOnSayReceive)
+	w.ask("hostile", hook.OnSayReceive)
 	thread.Store(0)
 	if len(took) < 10 {
 		t.Fatalf("it had %d slices: %v", len(took), w.failures())

@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/hook"
 	"github.com/mootchat/moot/host"
 	"github.com/mootchat/moot/host/abi"
 	"github.com/mootchat/moot/host/hosttest/asm"
@@ -90,7 +90,7 @@ func TestSpamEndsWithItsDeadline(t *testing.T) {
 			best := patience
 			for range calls {
 				begin := time.Now()
-				if outcome := w.ask("hostile", engine.HookOnSayReceive); outcome != engine.Failed {
+				if outcome := w.ask("hostile", hook.OnSayReceive); outcome != hook.Failed {
 					t.Errorf("the outcome is %d", outcome)
 				}
 				best = min(best, time.Since(begin))
@@ -128,7 +128,7 @@ func TestOneCallAsksForSoMuchAndNoMore(t *testing.T) {
 				return times(300, effect.ask(g)+refused) + answers(abi.Allow)
 			}}
 			w.must(w.load([]module{a.module()}))
-			v := w.Decide(context.Background(), event("hostile", engine.HookOnSayReceive))
+			v := w.Decide(context.Background(), event("hostile", hook.OnSayReceive))
 			if refused := w.stats().Metrics[hello]; len(v.Effects) != effect.most || int(refused) != 300-effect.most {
 				t.Errorf("there are %d effects, %d were refused, want %d", len(v.Effects), refused, effect.most)
 			}
@@ -172,13 +172,13 @@ func TestOneModuleKeepsSoMuchAndNoMore(t *testing.T) {
 				return times(100, next+full) + answers(abi.Deny)
 			}}
 			w.must(w.load([]module{a.module()}))
-			begin, full := time.Now(), engine.Denied
+			begin, full := time.Now(), hook.Denied
 			asked := 0
-			for ; full != engine.Allowed && time.Since(begin) < patience; asked++ {
-				full = w.ask("hostile", engine.HookOnSayReceive)
+			for ; full != hook.Allowed && time.Since(begin) < patience; asked++ {
+				full = w.ask("hostile", hook.OnSayReceive)
 			}
-			if steps := 100 * asked; full != engine.Allowed || steps > 2*fill.most+2*100 {
-				t.Errorf("it was full after %d steps: %v", steps, full == engine.Allowed)
+			if steps := 100 * asked; full != hook.Allowed || steps > 2*fill.most+2*100 {
+				t.Errorf("it was full after %d steps: %v", steps, full == hook.Allowed)
 			}
 			w.goodAnswers()
 		})
@@ -201,7 +201,7 @@ func TestLogsOfAModuleAreBounded(t *testing.T) {
 			w.must(w.load([]module{a.module()}))
 			begin := time.Now()
 			for time.Since(begin) < 300*time.Millisecond {
-				w.ask("hostile", engine.HookOnSayReceive)
+				w.ask("hostile", hook.OnSayReceive)
 			}
 			const line = 4<<10 + 500 // bytes
 			seconds := int(time.Since(begin)/time.Second) + 2

@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/hook"
 	"github.com/mootchat/moot/host"
 	"github.com/mootchat/moot/host/abi"
 	"github.com/mootchat/moot/host/hosttest/asm"
@@ -73,7 +73,7 @@ func TestStartsOnceAndNeverAgain(t *testing.T) {
 	}}
 	w.must(w.load([]module{a.module()}))
 	for range calls {
-		if outcome := w.ask("hostile", engine.HookOnSayReceive); outcome != engine.Failed {
+		if outcome := w.ask("hostile", hook.OnSayReceive); outcome != hook.Failed {
 			t.Errorf("the outcome is %d", outcome)
 		}
 		w.goodAnswers()
@@ -130,7 +130,7 @@ func TestTheSecondExchangeBuffer(t *testing.T) {
 			t.Parallel()
 			w := open(t)
 			defer w.end()
-			second := attack{entry: patient, hooks: []engine.Hook{engine.HookOnSayReceive, engine.HookSay}, build: func(g *guest) asm.Code {
+			second := attack{entry: patient, hooks: []hook.Hook{hook.OnSayReceive, hook.Say}, build: func(g *guest) asm.Code {
 				g.alloc = asm.I32(abi.ExchangeSize) + asm.Get(0) + asm.LessU + asm.If(a.code+asm.Return) + asm.I32(frame)
 				return answers(abi.Allow)
 			}}
@@ -139,7 +139,7 @@ func TestTheSecondExchangeBuffer(t *testing.T) {
 				for range calls {
 					large := event("hostile", at)
 					large.Message.Text = strings.Repeat("x", 2*abi.ExchangeSize)
-					if outcome := w.askAbout(large); outcome != engine.Failed {
+					if outcome := w.askAbout(large); outcome != hook.Failed {
 						t.Errorf("%v: the outcome is %d", at, outcome)
 					}
 					w.allows("hostile", at)

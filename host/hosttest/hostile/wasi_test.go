@@ -4,7 +4,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/hook"
 	"github.com/mootchat/moot/host/abi"
 	"github.com/mootchat/moot/host/hosttest/asm"
 )
@@ -81,7 +81,7 @@ func TestWASIGivesNothing(t *testing.T) {
 		return code + answers(abi.Allow)
 	}}
 	w.must(w.load([]module{a.module()}))
-	if outcome := w.ask("hostile", engine.HookOnSayReceive); outcome != engine.Allowed {
+	if outcome := w.ask("hostile", hook.OnSayReceive); outcome != hook.Allowed {
 		t.Errorf("the outcome is %d, the failures are %v", outcome, w.failures())
 	}
 	got := w.stats().Metrics

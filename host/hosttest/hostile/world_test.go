@@ -16,6 +16,7 @@ import (
 
 	"github.com/mootchat/moot/engine"
 	"github.com/mootchat/moot/engine/diskcache"
+	"github.com/mootchat/moot/engine/hook"
 	"github.com/mootchat/moot/engine/wire"
 	"github.com/mootchat/moot/host"
 	"github.com/mootchat/moot/host/abi"
@@ -113,12 +114,12 @@ const patience = 20 * time.Second
 
 // ask asks a tenant's chain about an event. Whoever gets nothing of a say has failed
 // or was dropped: Stats say which.
-func (w *world) ask(tenant string, hook engine.Hook) engine.Outcome {
+func (w *world) ask(tenant string, hook hook.Hook) hook.Outcome {
 	return w.askAbout(event(tenant, hook))
 }
 
-func (w *world) askAbout(ev *engine.Event) engine.Outcome {
-	if ev.Hook != engine.HookSay {
+func (w *world) askAbout(ev *hook.Event) hook.Outcome {
+	if ev.Hook != hook.Say {
 		return w.Decide(context.Background(), ev).Outcome
 	}
 	d := w.Deliver(context.Background(), ev, members)
@@ -126,22 +127,22 @@ func (w *world) askAbout(ev *engine.Event) engine.Outcome {
 		defer d.Release()
 	}
 	for m := range members {
-		if d.For != nil && d.For[m] != engine.Nothing || d.For == nil && d.All != engine.Nothing {
-			return engine.Allowed
+		if d.For != nil && d.For[m] != hook.Nothing || d.For == nil && d.All != hook.Nothing {
+			return hook.Allowed
 		}
 	}
-	return engine.Failed
+	return hook.Failed
 }
 
 // allows asks until the answer is to allow. A busy machine may make a module miss a
 // deadline, so it is given more than one chance.
-func (w *world) allows(tenant string, at engine.Hook) {
+func (w *world) allows(tenant string, at hook.Hook) {
 	w.t.Helper()
 	outcome := w.ask(tenant, at)
-	for begin := time.Now(); outcome != engine.Allowed && time.Since(begin) < patience; {
+	for begin := time.Now(); outcome != hook.Allowed && time.Since(begin) < patience; {
 		outcome = w.ask(tenant, at)
 	}
-	if outcome != engine.Allowed {
+	if outcome != hook.Allowed {
 		w.t.Errorf("%v: the outcome is %d, the failures are %v", at, outcome, w.failures())
 	}
 }
@@ -149,10 +150,10 @@ func (w *world) allows(tenant string, at engine.Hook) {
 // goodAnswers is the same for the good module.
 func (w *world) goodAnswers() {
 	w.t.Helper()
-	var v engine.Verdict
+	var v hook.Verdict
 	for begin := time.Now(); time.Since(begin) < patience; {
-		ev := event("good", engine.HookOnSayReceive)
-		if v = w.Decide(context.Background(), ev); v.Outcome == engine.Allowed && string(ev.Extra) == `{"good":1}` {
+		ev := event("good", hook.OnSayReceive)
+		if v = w.Decide(context.Background(), ev); v.Outcome == hook.Allowed && string(ev.Extra) == `{"good":1}` {
 			return
 		}
 	}
@@ -195,10 +196,10 @@ func (w *world) takeAll() error {
 	return err
 }
 
-func event(tenant string, at engine.Hook) *engine.Event {
-	ev := &engine.Event{Hook: at, Tenant: tenant, Room: "r", From: "c1", Context: "user", SentAt: 1000, Sequence: 1,
+func event(tenant string, at hook.Hook) *hook.Event {
+	ev := &hook.Event{Hook: at, Tenant: tenant, Room: "r", From: "c1", Context: "user", SentAt: 1000, Sequence: 1,
 		Message: wire.Message{Text: "hello"}, Action: "act"}
-	if at != engine.HookSay {
+	if at != hook.Say {
 		ev.Conn = member{}.Profile()
 	}
 	return ev
@@ -208,13 +209,13 @@ func event(tenant string, at engine.Hook) *engine.Event {
 type member struct{}
 
 var (
-	profile = &engine.Profile{ID: "c1", User: "alice", Transport: "websocket", RemoteIP: "10.0.0.1", Locale: "en",
-		Properties: []engine.NamedProperty{property("hello"), property("secret")}}
-	members = []engine.Member{member{}, member{}, member{}}
+	profile = &hook.Profile{ID: "c1", User: "alice", Transport: "websocket", RemoteIP: "10.0.0.1", Locale: "en",
+		Properties: []hook.NamedProperty{property("hello"), property("secret")}}
+	members = []hook.Member{member{}, member{}, member{}}
 )
 
-func property(name string) engine.NamedProperty {
-	return engine.NamedProperty{Property: engine.Property{Name: name, Value: json.RawMessage(`"value"`)}}
+func property(name string) hook.NamedProperty {
+	return hook.NamedProperty{Property: hook.Property{Name: name, Value: json.RawMessage(`"value"`)}}
 }
 
 // rooms are those of the tenant "hostile": hello alone, with three members.
@@ -227,8 +228,8 @@ func (rooms) Members(_ context.Context, room engine.RoomID) (int, error) {
 	return 3, nil
 }
 
-func (member) Profile() *engine.Profile { return profile }
-func (member) JoinedAt() int64          { return 1 }
+func (member) Profile() *hook.Profile { return profile }
+func (member) JoinedAt() int64        { return 1 }
 
 // logged collects log lines.
 type logged struct {

@@ -20,6 +20,7 @@ import (
 
 	"github.com/mootchat/moot/engine"
 	"github.com/mootchat/moot/engine/diskcache"
+	"github.com/mootchat/moot/engine/hook"
 	"github.com/mootchat/moot/engine/wire"
 	"github.com/mootchat/moot/host"
 	"github.com/mootchat/moot/host/script"
@@ -147,16 +148,16 @@ func refused(t *testing.T, r rule) string {
 	return err.Error()
 }
 
-func ann() *engine.Profile {
-	return &engine.Profile{ID: "c1", User: "ann", Tenant: "t", Locale: "en", ConnectedAt: 500, Properties: []engine.NamedProperty{
-		{Property: engine.Property{Name: "mood", Value: json.RawMessage(`"good"`)}},
-		{Property: engine.Property{Name: "role", Value: json.RawMessage(`"admin"`)}},
+func ann() *hook.Profile {
+	return &hook.Profile{ID: "c1", User: "ann", Tenant: "t", Locale: "en", ConnectedAt: 500, Properties: []hook.NamedProperty{
+		{Property: hook.Property{Name: "mood", Value: json.RawMessage(`"good"`)}},
+		{Property: hook.Property{Name: "role", Value: json.RawMessage(`"admin"`)}},
 	}}
 }
 
 // say has the rule asked about a message.
-func (w *town) say(text string) (*engine.Event, engine.Verdict) {
-	ev := &engine.Event{Hook: engine.HookOnSayReceive, Tenant: "t", Room: "r", From: "c1", Context: "user", SentAt: 1000, Sequence: 5,
+func (w *town) say(text string) (*hook.Event, hook.Verdict) {
+	ev := &hook.Event{Hook: hook.OnSayReceive, Tenant: "t", Room: "r", From: "c1", Context: "user", SentAt: 1000, Sequence: 5,
 		Message: wire.Message{Text: text}, Conn: ann()}
 	return ev, w.Decide(context.Background(), ev)
 }
@@ -170,9 +171,9 @@ func languages(t *testing.T, test func(t *testing.T, language string)) {
 func TestEveryVerdict(t *testing.T) {
 	languages(t, func(t *testing.T, language string) {
 		w := open(t, rule{file: "all." + language, grants: all, config: `{"deep":{"n":[1,"x",null]}}`})
-		for say, want := range map[string]engine.Outcome{
-			"allow": engine.Allowed, "nothing": engine.Allowed, "end": engine.Allowed, "unknown": engine.Allowed,
-			"deny not here": engine.Denied, "drop": engine.Dropped,
+		for say, want := range map[string]hook.Outcome{
+			"allow": hook.Allowed, "nothing": hook.Allowed, "end": hook.Allowed, "unknown": hook.Allowed,
+			"deny not here": hook.Denied, "drop": hook.Dropped,
 		} {
 			if _, v := w.say(say); v.Outcome != want {
 				t.Errorf("%s: %+v", say, v)
@@ -190,7 +191,7 @@ func TestEveryVerdict(t *testing.T) {
 			"rate":             "false true",
 			"rooms":            "undefined",
 		} {
-			if ev, v := w.say(say); v.Outcome != engine.Allowed || ev.Message.Text != want || ev.Message.JSON {
+			if ev, v := w.say(say); v.Outcome != hook.Allowed || ev.Message.Text != want || ev.Message.JSON {
 				t.Errorf("%s: %+v, %+v; want %q\n%s", say, v, ev.Message, want, w.log)
 			}
 		}
@@ -204,8 +205,8 @@ func TestEveryVerdict(t *testing.T) {
 		if ev, _ := w.say("config"); ev.Message.Text != `{"n":[1,"x",null]}` {
 			t.Errorf("config: %+v", ev.Message)
 		}
-		ev = &engine.Event{Hook: engine.HookOnSayReceive, Tenant: "t", Room: "r", Message: wire.Message{Text: `{"a":"\ud83d\ude00\\u0041\"","b":[]}`, JSON: true}}
-		if v := w.Decide(context.Background(), ev); v.Outcome != engine.Allowed || ev.Message.Text != `{"heard":{"a":"😀\\u0041\"","b":[]}}` {
+		ev = &hook.Event{Hook: hook.OnSayReceive, Tenant: "t", Room: "r", Message: wire.Message{Text: `{"a":"\ud83d\ude00\\u0041\"","b":[]}`, JSON: true}}
+		if v := w.Decide(context.Background(), ev); v.Outcome != hook.Allowed || ev.Message.Text != `{"heard":{"a":"😀\\u0041\"","b":[]}}` {
 			t.Errorf("JSON in and out: %+v %+v\n%s", v, ev.Message, w.log)
 		}
 	})
@@ -236,19 +237,19 @@ func TestTheOtherHooks(t *testing.T) {
 		w := open(t, rule{file: "all." + language})
 		mallory := ann()
 		mallory.User = "mallory"
-		for conn, want := range map[*engine.Profile]engine.Outcome{ann(): engine.Allowed, mallory: engine.Denied} {
-			if v := w.Decide(context.Background(), &engine.Event{Hook: engine.HookJoin, Tenant: "t", Room: "r", Conn: conn}); v.Outcome != want {
+		for conn, want := range map[*hook.Profile]hook.Outcome{ann(): hook.Allowed, mallory: hook.Denied} {
+			if v := w.Decide(context.Background(), &hook.Event{Hook: hook.Join, Tenant: "t", Room: "r", Conn: conn}); v.Outcome != want {
 				t.Errorf("%s joins: %+v", conn.User, v)
 			}
 		}
-		w.Decide(context.Background(), &engine.Event{Hook: engine.HookLeave, Tenant: "t", Room: "r", Conn: ann(), Cause: engine.CauseDestroyed})
+		w.Decide(context.Background(), &hook.Event{Hook: hook.Leave, Tenant: "t", Room: "r", Conn: ann(), Cause: hook.CauseDestroyed})
 		if !w.log.has("left by destroyed") {
 			t.Errorf("the log has %s", w.log)
 		}
 		if spec := w.Actions("t")["greet"]; spec.Description != "says hello" || !spec.Inputs["name"].Required {
 			t.Errorf("the action is %+v", spec)
 		}
-		v := w.Decide(context.Background(), &engine.Event{Hook: engine.HookAction, Tenant: "t", Conn: ann(), Action: "greet", Params: json.RawMessage(`{"name":"bob"}`)})
+		v := w.Decide(context.Background(), &hook.Event{Hook: hook.Action, Tenant: "t", Conn: ann(), Action: "greet", Params: json.RawMessage(`{"name":"bob"}`)})
 		var reply map[string]string
 		if json.Unmarshal(v.Reply, &reply) != nil || reply["greeting"] != "hello bob" || reply["by"] != "greet" {
 			t.Errorf("the action answers %s: %+v\n%s", v.Reply, v, w.log)
@@ -257,24 +258,24 @@ func TestTheOtherHooks(t *testing.T) {
 }
 
 // member is a receiver.
-type member struct{ profile *engine.Profile }
+type member struct{ profile *hook.Profile }
 
-func (m member) Profile() *engine.Profile { return m.profile }
-func (m member) JoinedAt() int64          { return 700 }
+func (m member) Profile() *hook.Profile { return m.profile }
+func (m member) JoinedAt() int64        { return 700 }
 
 func TestEachReceiverHasItsAnswer(t *testing.T) {
 	languages(t, func(t *testing.T, language string) {
 		w := open(t, rule{file: "all." + language})
-		var members []engine.Member
+		var members []hook.Member
 		for _, locale := range []string{"en", "de", "xx", "de"} {
-			members = append(members, member{&engine.Profile{ID: locale, Locale: locale, Tenant: "t"}})
+			members = append(members, member{&hook.Profile{ID: locale, Locale: locale, Tenant: "t"}})
 		}
-		ev := &engine.Event{Hook: engine.HookSay, Tenant: "t", Room: "r", From: "c1", Context: "user", Message: wire.Message{Text: "hello"}}
+		ev := &hook.Event{Hook: hook.Say, Tenant: "t", Room: "r", From: "c1", Context: "user", Message: wire.Message{Text: "hello"}}
 		d := w.Deliver(context.Background(), ev, members)
 		if len(d.Answers) != 1 || d.Answers[0].Message.Text != "hallo" || string(d.Answers[0].Extra) != `{"lang":"de"}` {
 			t.Fatalf("the answers are %+v\n%s", d, w.log)
 		}
-		if got, want := fmt.Sprint(d.For), fmt.Sprint([]int32{engine.AsIs, 0, engine.Nothing, 0}); got != want {
+		if got, want := fmt.Sprint(d.For), fmt.Sprint([]int32{hook.AsIs, 0, hook.Nothing, 0}); got != want {
 			t.Errorf("who gets what is %s, want %s", got, want)
 		}
 		if d.Release != nil {
@@ -290,7 +291,7 @@ func TestEachReceiverHasItsAnswer(t *testing.T) {
 func TestWhatIsNotGrantedFailsWhenItIsCalled(t *testing.T) {
 	for language, want := range map[string]string{"js": "kv.set: not granted", "lua": "kv.get: not granted"} {
 		w := open(t, rule{file: "all." + language})
-		if _, v := w.say("kv"); v.Outcome != engine.Failed || !(w.log.has(want) || w.log.has("not granted")) {
+		if _, v := w.say("kv"); v.Outcome != hook.Failed || !(w.log.has(want) || w.log.has("not granted")) {
 			t.Errorf("%s: %+v\n%s", language, v, w.log)
 		}
 		missing := refused(t, rule{file: "all." + language, config: `{"capabilities":["kv"]}`})
@@ -304,7 +305,7 @@ func TestWhatIsNotGrantedFailsWhenItIsCalled(t *testing.T) {
 func TestErrorsNameTheLine(t *testing.T) {
 	for file, want := range map[string]string{"all.js": "all.js:35:5", "all.ts": "all.ts:9:5", "all.lua": "all.lua:45:5: on purpose"} {
 		w := open(t, rule{file: file, grants: all})
-		if _, v := w.say("throw"); v.Outcome != engine.Failed || v.Reason != "" {
+		if _, v := w.say("throw"); v.Outcome != hook.Failed || v.Reason != "" {
 			t.Errorf("%s: %+v", file, v)
 		}
 		if !w.log.has(want) {
@@ -362,10 +363,10 @@ func TestHostileScriptsFailAndTheNextCallIsAnswered(t *testing.T) {
 		r.entry.Timeout = 2 * time.Second // for the loop; it is the time of a call, not of making an instance anew
 		w := open(t, r)
 		for _, attack := range []string{"loop", "hoard", "recurse", "throw", "nonsense"} {
-			if _, v := w.say(attack); v.Outcome != engine.Failed || v.Reason != "" {
+			if _, v := w.say(attack); v.Outcome != hook.Failed || v.Reason != "" {
 				t.Errorf("%s: %+v", attack, v)
 			}
-			if ev, v := w.say("rewrite ok"); v.Outcome != engine.Allowed || ev.Message.Text != "OK" {
+			if ev, v := w.say("rewrite ok"); v.Outcome != hook.Allowed || ev.Message.Text != "OK" {
 				t.Errorf("after %s: %+v\n%s", attack, v, w.log)
 			}
 		}
@@ -402,7 +403,7 @@ func TestScriptsReachNothing(t *testing.T) {
 	for file, text := range probes {
 		w := open(t, rule{file: file, text: text})
 		ev, v := w.say("hello")
-		if words := strings.Fields(ev.Message.Text); v.Outcome != engine.Allowed || len(words) < 6 || strings.Trim(ev.Message.Text, "undefil ") != "" {
+		if words := strings.Fields(ev.Message.Text); v.Outcome != hook.Allowed || len(words) < 6 || strings.Trim(ev.Message.Text, "undefil ") != "" {
 			t.Errorf("%s finds %q (%+v)", file, ev.Message.Text, v)
 		}
 	}

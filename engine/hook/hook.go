@@ -1,4 +1,8 @@
-package engine
+// Package hook is what the engine asks of rules. The engine calls a [Middleware] at
+// each [Hook] with an [Event], and carries out the [Verdict] or, at say, the
+// [Delivery]. The package is the contract between the engine and implementations
+// such as package host: it has types and no behavior.
+package hook
 
 import (
 	"context"
@@ -15,23 +19,27 @@ type Hook uint8
 
 // The hooks. See the fields of [Event] for what each is given.
 const (
-	HookConnect Hook = iota + 1
-	HookJoin
-	HookOnSayReceive
-	HookSay
-	HookLeave
-	HookDisconnect
-	HookAction
+	Connect Hook = iota + 1
+	Join
+	OnSayReceive
+	Say
+	Leave
+	Disconnect
+	Action
 )
 
-var hookNames = [...]string{"", "connect", "join", "onSayReceive", "say", "leave", "disconnect", "action"}
+// Hooks is one more than the highest hook: the length of an array indexed by hook,
+// whose element 0 is unused.
+const Hooks = Action + 1
+
+var names = [Hooks]string{"", "connect", "join", "onSayReceive", "say", "leave", "disconnect", "action"}
 
 // String is the hook's name in config, logs and docs.
-func (h Hook) String() string { return hookNames[h] }
+func (h Hook) String() string { return names[h] }
 
-// HookNamed is the hook of that name, 0 if there is none.
-func HookNamed(name string) Hook {
-	return Hook(max(0, slices.Index(hookNames[:], name)))
+// Named is the hook of that name, 0 if there is none.
+func Named(name string) Hook {
+	return Hook(max(0, slices.Index(names[:], name)))
 }
 
 // Cause says why a membership began or ended.
@@ -112,17 +120,17 @@ type Event struct {
 	Sequence uint64          // counts the messages of the room on this node
 	Extra    json.RawMessage // a JSON object; nil: nothing
 
-	// Snapshot is the same for the same members: see [Snapshot]. say alone; nil: unknown.
-	Snapshot *Crowd
+	// Snapshot is the same for the same members: see [MemberSnapshot]. say alone; nil: unknown.
+	Snapshot *MemberSnapshot
 
 	// action.
 	Action string
 	Params json.RawMessage // a JSON object; nil: none
 }
 
-// Crowd stands for the members of a room at one moment, in their order. When one
-// comes, goes or gets another profile, there is another Crowd.
-type Crowd struct {
+// MemberSnapshot stands for the members of a room at one moment, in their order. When one
+// comes, goes or gets another profile, there is another MemberSnapshot.
+type MemberSnapshot struct {
 	// Derived is for the middleware: what it has made of the members. The engine
 	// does not touch it.
 	Derived atomic.Value
@@ -138,6 +146,15 @@ const (
 	Dropped         // silently
 	Failed          // a module failed where its entry says onError: deny
 )
+
+// Outcomes is how many outcomes there are: the length of an array indexed by
+// outcome.
+const Outcomes = Failed + 1
+
+// String is the outcome's name in metrics.
+func (o Outcome) String() string {
+	return [Outcomes]string{"allowed", "denied", "dropped", "failed"}[o]
+}
 
 // Verdict is what a chain decided. The zero Verdict allows.
 type Verdict struct {
