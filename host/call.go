@@ -28,7 +28,7 @@ func now() int64 { return int64(time.Since(epoch)) }
 // counts it.
 const (
 	keptStack = 64 << 10
-	mostStack = meter.Room
+	mostStack = meter.StackBudget
 )
 
 // deeper reports whether fn, which has been called, has a larger stack than that.

@@ -105,7 +105,7 @@ func (g *generation) instance(first bool) (*instance, *failure) {
 	in.mem = in.module.Memory()
 	in.fuel, _ = in.module.ExportedGlobal(meter.FuelExport).(api.MutableGlobal)
 	in.depth, _ = in.module.ExportedGlobal(meter.DepthExport).(api.MutableGlobal)
-	in.chain, _ = in.module.ExportedGlobal(meter.RoomExport).(api.MutableGlobal)
+	in.chain, _ = in.module.ExportedGlobal(meter.StackExport).(api.MutableGlobal)
 	for h := abi.Connect; h <= abi.Hooks; h++ {
 		if g.hooks[h] {
 			in.hooks[h] = in.module.ExportedFunction(h.Export())

@@ -87,7 +87,7 @@ func (in *instance) widen() (cost int64) {
 	if deeper(in.running, mostStack) {
 		panic(errDeep)
 	}
-	in.chain.Set(meter.Room)
+	in.chain.Set(meter.StackBudget)
 	return widening
 }
 

@@ -126,7 +126,7 @@ func TestALargeStackGrowsNoFurther(t *testing.T) {
 	in.running = in.alloc
 	in.chain.Set(^uint64(0))
 	in.generation.slice.Store(leastSlice)
-	if left := in.refuel(1000); left != 1000-widening || in.chain.Get() != meter.Room || in.generation.slice.Load() != leastSlice {
+	if left := in.refuel(1000); left != 1000-widening || in.chain.Get() != meter.StackBudget || in.generation.slice.Load() != leastSlice {
 		t.Errorf("%d of 1000 are left, the room is %d, the next slice %d", left, in.chain.Get(), in.generation.slice.Load())
 	}
 	in.chain.Set(^uint64(0))

@@ -7,7 +7,7 @@ import (
 	"github.com/tetratelabs/wazero"
 )
 
-// BenchmarkMetering is what metering costs: plain and metered runs of the same code, per call, iteration or recursion.
+// BenchmarkMetering measures the same code as it is and metered, in ns per call, iteration or recursion.
 func BenchmarkMetering(b *testing.B) {
 	w := newBuilder()
 	w.memory(16, 16)

@@ -8,7 +8,7 @@ import (
 	"github.com/tetratelabs/wazero"
 )
 
-// bombs are small modules that take the compiler long: each gets worse with n. Found by measuring wazero 1.12.
+// bombs are small modules that take long to compile, longer with larger n. They were found by measuring wazero 1.12.
 var bombs = map[string]func(n int) []byte{
 	"ifs with many locals": func(n int) []byte {
 		return longBody(n, repeat(n, func(i int) []byte {
@@ -109,12 +109,12 @@ func useAll(n int) []byte {
 	return repeat(n, func(i int) []byte { return cat(at(opLocalGet, uint32(i)), ops(0x1a)) })
 }
 
-// TestLimitsHoldCompileTime lets each bomb grow until it is refused, under a limit that keeps the test short, and
-// compiles the largest that is not. Compared with ordinary code, on whatever machine this is, it must not take many
-// times what was estimated.
-func TestLimitsHoldCompileTime(t *testing.T) {
+// TestLimitsBoundCompileTime makes each bomb larger until it is refused, under a limit that keeps the test short, and
+// compiles the largest one that is accepted. Its time, relative to its estimate, must not be many times that of
+// ordinary code on the same machine.
+func TestLimitsBoundCompileTime(t *testing.T) {
 	limits := Limits{CompileTime: 200 * time.Millisecond}
-	const margin = 6 // the estimate is off by two or three; the rest is for other work on the machine
+	const margin = 6 // the estimate is wrong by a factor of up to three; the rest is for other work on the machine
 	ordinary, err := Rewrite(ordinaryCode(), limits)
 	if err != nil {
 		t.Fatal(err)
@@ -135,14 +135,14 @@ func TestLimitsHoldCompileTime(t *testing.T) {
 			continue
 		}
 		p := compilePace(t, last)
-		t.Logf("%-24s %7d bytes: %.1f times the estimate, ordinary code %.1f times", name, last.Usage[fileBytes].Have, p, pace)
+		t.Logf("%-24s %7d bytes: %.1f times the estimate, ordinary code %.1f times", name, last.Usage[fileBytes].Used, p, pace)
 		if p > margin*pace {
 			t.Errorf("%s: takes %.1f times the estimate, ordinary code %.1f times", name, p, pace)
 		}
 	}
 }
 
-// compilePace compiles m and returns how many times the estimate it took.
+// compilePace compiles m and returns the time that took, divided by the estimate.
 func compilePace(t *testing.T, m *Module) float64 {
 	t.Helper()
 	rt := newRuntime(t, wazero.NewRuntimeConfigCompiler(), 256)
@@ -150,7 +150,7 @@ func compilePace(t *testing.T, m *Module) float64 {
 	if _, err := rt.CompileModule(t.Context(), m.Wasm); err != nil {
 		t.Fatal(err)
 	}
-	estimate := time.Duration(m.Usage[compileMillis].Have) * time.Millisecond
+	estimate := time.Duration(m.Usage[compileMillis].Used) * time.Millisecond
 	return float64(time.Since(begin)) / float64(estimate)
 }
 
@@ -165,7 +165,7 @@ func ordinaryCode() []byte {
 	return b.wasm()
 }
 
-// The worst module at hand when the limits were made: 46 KB that took 20 seconds and 1.7 GB.
+// TestDefaultLimitsRefuseTheWorst: the first of these is 46 KB, which took 20 seconds and 1.7 GB to compile.
 func TestDefaultLimitsRefuseTheWorst(t *testing.T) {
 	for name, n := range map[string]int{"ifs with many locals": 3000, "br_table": 10_000, "calls with many results": 4000, "fills": 10_000} {
 		begin := time.Now()

@@ -1,6 +1,6 @@
 package meter
 
-// builder puts modules together by hand.
+// builder encodes modules.
 type builder struct {
 	sections map[byte]*section
 	sigs     map[string]uint32
@@ -23,7 +23,7 @@ func (b *builder) add(id byte, item []byte) uint32 {
 	return uint32(s.items - 1)
 }
 
-// vals is a list of types.
+// vals returns a list of types.
 func vals(types ...ValueType) []ValueType { return types }
 
 func (b *builder) typ(params, results []ValueType) uint32 {
@@ -42,8 +42,8 @@ func (b *builder) importFunc(module, name string, params, results []ValueType) u
 	return b.add(importSection, appendImport(nil, module, name, b.typ(params, results)))
 }
 
-// fn adds a function and exports it under its name, if it has one. The code is without its last end. Locals are groups
-// of a count and a type.
+// fn adds a function, and exports it if name is not empty. The code is without its last end. Locals are pairs of a
+// count and a type.
 func (b *builder) fn(name string, params, results []ValueType, locals []byte, code ...[]byte) uint32 {
 	b.add(functionSection, appendU32(nil, b.typ(params, results)))
 	body := append([]byte{byte(len(locals) / 2)}, locals...)
@@ -53,7 +53,7 @@ func (b *builder) fn(name string, params, results []ValueType, locals []byte, co
 	return b.body(name, append(body, opEnd))
 }
 
-// body adds a body as it is, for a function already declared.
+// body adds the body of a function that is declared already, as it is.
 func (b *builder) body(name string, body []byte) uint32 {
 	b.add(codeSection, append(appendU32(nil, uint32(len(body))), body...))
 	f := b.imports + b.funcs
@@ -68,7 +68,7 @@ func (b *builder) export(name string, kind Kind, i uint32) {
 	b.add(exportSection, appendExport(nil, name, kind, i))
 }
 
-// memory adds a memory of at least pages; most below zero gives it no maximum.
+// memory adds a memory of initially pages; it has no maximum if most is negative.
 func (b *builder) memory(pages uint32, most int) { b.add(memorySection, sizes(pages, most)) }
 
 func (b *builder) table(elements uint32, most int) {
@@ -82,13 +82,13 @@ func sizes(least uint32, most int) []byte {
 	return appendU32(appendU32([]byte{1}, least), uint32(most))
 }
 
-// raw replaces a section by a content of any kind.
+// raw replaces a section by any content.
 func (b *builder) raw(id byte, items int, body ...byte) *builder {
 	b.sections[id] = &section{items: items, body: body}
 	return b
 }
 
-// start names the start function.
+// start sets the start function.
 func (b *builder) start(f uint32) { b.raw(startSection, int(f)) }
 
 func (b *builder) wasm() []byte {
@@ -109,16 +109,16 @@ func appendCustom(out []byte, name string, content []byte) []byte {
 	return appendSection(out, customSection, append(appendName(nil, name), content...))
 }
 
-// ops is code: bytes as they are, and numbers after an instruction that takes one.
+// ops returns code of these bytes.
 func ops(b ...byte) []byte { return b }
 
-// at is an instruction with one number.
+// at returns an instruction with one index.
 func at(op byte, i uint32) []byte { return appendU32([]byte{op}, i) }
 
 func i32c(v int32) []byte { return appendSigned([]byte{opI32Const}, int64(v)) }
 func i64c(v int64) []byte { return appendSigned([]byte{opI64Const}, v) }
 
-// cat joins code.
+// cat concatenates code.
 func cat(code ...[]byte) []byte {
 	var out []byte
 	for _, c := range code {
@@ -127,7 +127,7 @@ func cat(code ...[]byte) []byte {
 	return out
 }
 
-// repeat is code n times over; each gets its turn.
+// repeat concatenates the code for 0 to n-1.
 func repeat(n int, code func(i int) []byte) []byte {
 	var out []byte
 	for i := range n {

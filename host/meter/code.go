@@ -1,29 +1,29 @@
 package meter
 
-// scan is what the first reading of a body finds; the second writes by it. It is used again for the next body.
+// scan is the result of the first pass over a body, which the second pass needs. It is reused for the next body.
 type scan struct {
-	costs  []int64 // of each region in order of appearance: the function without its loops, each loop without loops in it, each cut
-	frames []frame
-	locals int  // with the parameters
-	calls  bool // calls other functions, so it can be part of a recursion
-	loops  bool // comes to a loop, come what may, before it strays
-	strays bool // it has done something of note
-	bulk   bool // has an operation that pays by its size
-	grows  bool
-	in     instr
-	effort effort
-	size   frameSize
-	frame  int64 // bytes to count for each call, 0 for none
-	cuts   []int // where in the binary a region begins in the midst of a block
+	costs      []int64 // of each region in the order of their beginnings: the function, its loops and its cuts
+	cuts       []int   // offsets of the instructions at which a region begins in the middle of a block
+	blocks     []scannedBlock
+	locals     int   // including the parameters
+	stackBytes int64 // what each call takes from the stack budget; 0: nothing
+	calls      bool  // it calls functions, so it may be part of a recursion
+	bulk       bool  // it has an operation that pays by its size
+	grows      bool  // it has memory.grow or table.grow
+	diverted   bool  // the next instruction may not be reached on each call, or not before other charges or functions
+	loopFirst  bool  // it reaches a loop before anything sets diverted
+	in         instr
+	compile    compileCost
+	size       frameSize
 }
 
-// frame is one open block of the body, or the body itself.
-type frame struct {
-	op     uint16
-	region int // whose cost the instructions in the block are
-	loops  int // that it is in, with itself
-	sets   uint64
-	calls  uint64 // before it, see frameSize
+// scannedBlock is one open block of a body, or the body itself.
+type scannedBlock struct {
+	op        uint16 // that began it, or opElse
+	region    int    // that its next instruction belongs to
+	loopDepth int    // loops that are open, including this block
+	sets      uint64 // of locals before it, see frameSize.merge
+	calls     uint64 // before it, likewise
 }
 
 func (w *rewriter) readCode(r *reader) {
@@ -38,7 +38,7 @@ func (w *rewriter) readCode(r *reader) {
 		fn := w.imported + i
 		r.fn = fn
 		size := r.u32()
-		w.budget.atMost(r, bodyBytes, uint64(size))
+		w.budget.check(r, bodyBytes, uint64(size))
 		body := r.sub(size)
 		again := *body
 		w.scanBody(body, w.types[w.funcs[fn]])
@@ -49,107 +49,109 @@ func (w *rewriter) readCode(r *reader) {
 	r.fn = -1
 }
 
-// scanBody reads the body to its end, checks what rewriting depends on, and adds up costs.
+// scanBody reads a body to its end, checks everything that the rewriting depends on, and adds up the costs of its
+// regions.
 //
-// Control goes back only to the head of a loop, so between two heads of the same loop each of its instructions,
-// outside of loops in it, runs at most once: paying for all of them at the head is never too little.
+// Only a branch to the head of a loop goes back. So between two passes of the head of a loop, each instruction of the
+// loop outside of inner loops runs at most once, and a charge for all of them at the head is never too small.
 func (w *rewriter) scanBody(r *reader, t Signature) {
 	s := &w.scan
-	*s = scan{costs: s.costs[:0], cuts: s.cuts[:0], frames: s.frames[:0], in: s.in, locals: len(t.Params)}
+	*s = scan{costs: s.costs[:0], cuts: s.cuts[:0], blocks: s.blocks[:0], in: s.in, locals: len(t.Params)}
 	for n := r.count(); n > 0; n-- {
 		k := r.u32()
 		r.valueType()
-		w.budget.atMost(r, locals, uint64(s.locals)+uint64(k))
+		w.budget.check(r, locals, uint64(s.locals)+uint64(k))
 		s.locals += int(k)
 	}
-	s.frames = append(s.frames, frame{})
+	s.blocks = append(s.blocks, scannedBlock{})
 	s.costs = append(s.costs, costPlain+int64(s.locals)/2)
-	s.effort.blocks = 1
-	for len(s.frames) > 0 {
+	s.compile.blocks = 1
+	for len(s.blocks) > 0 {
 		start := r.p
 		r.next(&s.in)
 		s.charge(w.cost(&s.in), start)
-		s.effort.add(&s.in)
+		s.compile.add(&s.in)
 		s.size.add(&s.in)
 		w.scanInstr(r, start)
 	}
 	r.end("function body")
-	w.addEffort(r)
-	s.frame = s.frameBytes(w.globals)
+	w.addCompileCost(r)
+	s.stackBytes = s.frameBytes(w.globals)
 }
 
-// charge adds the cost of the instruction just read, which starts at start, to its region. Before one that would make
-// it too dear a region begins anew, for the rest of the block that the instruction stands in: nothing comes to that
-// rest but through its beginning. The code after the block is still paid with the code before it.
+// charge adds the cost of an instruction, which starts at offset start, to its region. If the region would cost more
+// than MaxCharge, a new one begins at the instruction, for the rest of its block, which can be reached only through its
+// beginning. What follows the block belongs to the region of what precedes it. An else or an end begins no region:
+// nothing of the block follows.
 func (s *scan) charge(cost int64, start int) {
-	top := &s.frames[len(s.frames)-1]
+	top := &s.blocks[len(s.blocks)-1]
 	if s.costs[top.region]+cost > MaxCharge && s.in.op != opElse && s.in.op != opEnd {
 		top.region = len(s.costs)
 		s.costs = append(s.costs, 0)
 		s.cuts = append(s.cuts, start)
-		s.strays = true
-		s.effort.blocks++
+		s.diverted = true
+		s.compile.blocks++
 	}
 	s.costs[top.region] += cost
 }
 
-// scanInstr checks the instruction just read, which starts at start.
+// scanInstr checks the instruction that was read last, which starts at offset start.
 func (w *rewriter) scanInstr(r *reader, start int) {
 	s := &w.scan
 	in := &s.in
-	below := func(n int, what string, i uint32) {
+	checkIndex := func(n int, what string, i uint32) {
 		if uint64(i) >= uint64(n) {
 			r.p = start
 			r.malformed("%s %d of %d", what, i, n)
 		}
 	}
-	top := &s.frames[len(s.frames)-1]
-	s.loops = s.loops || in.op == opLoop && !s.strays
-	s.strays = s.strays || strays(in.op)
+	top := &s.blocks[len(s.blocks)-1]
+	s.loopFirst = s.loopFirst || in.op == opLoop && !s.diverted
+	s.diverted = s.diverted || diverts(in.op)
 	switch in.op {
 	case opBlock, opIf, opLoop:
-		f, values := frame{op: in.op, region: top.region, loops: top.loops, sets: s.size.sets, calls: s.size.calls}, w.blockArity(r, in.v)
+		f, values := scannedBlock{op: in.op, region: top.region, loopDepth: top.loopDepth, sets: s.size.sets, calls: s.size.calls}, w.blockArity(r, in.v)
 		if in.op == opLoop {
 			f.region = len(s.costs)
-			f.loops++
+			f.loopDepth++
 			s.costs = append(s.costs, costPlain)
-			s.effort.deep += uint64(max(0, f.loops-shallow))
-			values *= 3 // there will be three blocks
+			s.compile.deepLoops += uint64(max(0, f.loopDepth-freeLoopDepth))
+			values *= 3 // the emitter writes three blocks for a loop
 		}
-		s.frames = append(s.frames, f)
-		s.effort.values += values
-		w.budget.atMost(r, nesting, uint64(len(s.frames)-1))
+		s.blocks = append(s.blocks, f)
+		s.compile.values += values
+		w.budget.check(r, nesting, uint64(len(s.blocks)-1))
 	case opElse:
 		if top.op != opIf {
 			r.malformed("else without if")
 		}
 		top.op = opElse
-		top.region = s.frames[len(s.frames)-2].region // what the other branch began is not paid here
+		top.region = s.blocks[len(s.blocks)-2].region // a region that the first branch began ends with it
 	case opEnd:
 		s.size.merge(top, s.locals)
-		s.frames = s.frames[:len(s.frames)-1]
+		s.blocks = s.blocks[:len(s.blocks)-1]
 	case opBrTable:
 		for _, l := range in.labels {
-			below(len(s.frames), "label", l)
+			checkIndex(len(s.blocks), "label", l)
 		}
-		below(len(s.frames), "label", in.a)
+		checkIndex(len(s.blocks), "label", in.a)
 	case opBr, opBrIf:
-		below(len(s.frames), "label", in.a)
+		checkIndex(len(s.blocks), "label", in.a)
 	case opCall:
-		below(len(w.funcs), "function", in.a)
+		checkIndex(len(w.funcs), "function", in.a)
 		s.call(&w.types[w.funcs[in.a]])
 	case opCallIndirect:
-		below(len(w.types), "type", in.a)
+		checkIndex(len(w.types), "type", in.a)
 		s.call(&w.types[in.a])
 	case opRefFunc:
-		below(len(w.funcs), "function", in.a)
+		checkIndex(len(w.funcs), "function", in.a)
 	case opLocalGet, opLocalSet, opLocalTee:
-		below(s.locals, "local", in.a)
+		checkIndex(s.locals, "local", in.a)
 	case opGlobalGet, opGlobalSet:
-		below(w.globals, "global", in.a)
+		checkIndex(w.globals, "global", in.a)
 	}
 	_, bulk := bulkShift(in.op)
-	s.strays = s.strays || bulk || w.growCost(in.op) > 0
+	s.diverted = s.diverted || bulk || w.growCost(in.op) > 0
 	s.bulk = s.bulk || bulk
 	if in.op == opMemoryInit || in.op == opMemoryCopy || in.op == opMemoryFill {
 		w.mover(in)
@@ -157,8 +159,8 @@ func (w *rewriter) scanInstr(r *reader, start int) {
 	s.grows = s.grows || w.growCost(in.op) > 0
 }
 
-// strays says whether what comes behind op may not be reached, or not before other functions ran.
-func strays(op uint16) bool {
+// diverts reports whether the instruction after op may not be reached, or only after other functions have run.
+func diverts(op uint16) bool {
 	switch op {
 	case opUnreachable, opIf, opElse, opEnd, opBr, opBrIf, opBrTable, opReturn, opCall, opCallIndirect:
 		return true
@@ -166,12 +168,13 @@ func strays(op uint16) bool {
 	return false
 }
 
+// call counts a call of a function of type t.
 func (s *scan) call(t *Signature) {
 	s.calls = true
-	s.effort.values += uint64(len(t.Params) + len(t.Results))
+	s.compile.values += uint64(len(t.Params) + len(t.Results))
 }
 
-// blockArity checks the type of a block and returns how many values it takes and leaves.
+// blockArity checks the type of a block and returns its number of parameters and results.
 func (w *rewriter) blockArity(r *reader, v int64) uint64 {
 	switch {
 	case v >= 0:

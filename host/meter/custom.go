@@ -2,10 +2,11 @@ package meter
 
 import "bytes"
 
-// maxFuncName is the longest name of a function that is kept, in bytes. Names end up in the errors of traps.
+// maxFuncName is the length in bytes over which the name of a function is dropped. The errors of traps contain the
+// names.
 const maxFuncName = 512
 
-// readCustom keeps the manifest, remembers where the names are and drops everything else.
+// readCustom keeps the manifest and the place of the name section, and drops every other custom section.
 func (w *rewriter) readCustom(r *reader) {
 	switch r.name() {
 	case ManifestSection:
@@ -20,9 +21,9 @@ func (w *rewriter) readCustom(r *reader) {
 	}
 }
 
-// readNames keeps the names of functions, which make the stack of a trap readable, under their new numbers. It drops
-// the name of the module, which could take the place of a host module's. Names that are not as they should be are no
-// reason to refuse a module; they are left out.
+// readNames keeps the names of functions, which the stack of a trap shows, under their new indices. It drops the name
+// of the module, which the runtime could take for that of a host module. A malformed name section is dropped, not
+// refused.
 func (w *rewriter) readNames() {
 	if w.nameReader == nil {
 		return

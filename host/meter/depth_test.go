@@ -31,11 +31,11 @@ func TestInfiniteRecursionTraps(t *testing.T) {
 	}
 	g := newGuest(t, b.wasm(), Limits{})
 	if _, err := g.call(allow(1), Slice, "own"); err == nil || g.depth() < 0 {
-		t.Errorf("the guest's own trap: %v, depth %d", firstLine(err), g.depth())
+		t.Errorf("a trap of the guest's own code: %v, depth %d", firstLine(err), g.depth())
 	}
 }
 
-// down calls itself n times.
+// down returns a module with a function that calls itself as many times as its argument says.
 func down(locals []byte) []byte {
 	b := newBuilder()
 	b.fn("down", vals(i32), nil, locals, at(opLocalGet, 0), ops(opIf, 0x40), at(opLocalGet, 0), i32c(1), ops(0x6b), at(opCall, 0), ops(opEnd))
@@ -46,7 +46,7 @@ func TestCallDepthIsTheLimit(t *testing.T) {
 	for _, c := range []struct {
 		locals []byte
 		limit  int
-		deep   uint64 // the last n that passes
+		deep   uint64 // the largest argument that does not trap
 	}{
 		{nil, 0, 7999},
 		{nil, 100, 99},
@@ -60,14 +60,14 @@ func TestCallDepthIsTheLimit(t *testing.T) {
 			t.Errorf("%+v: %v, depth %d of %d", c, firstLine(err), g.depth(), full)
 		}
 		if _, err := g.call(allow(1), Slice, "down", c.deep+1); err == nil || g.depth() >= 0 {
-			t.Errorf("%+v: one deeper passes", c)
+			t.Errorf("%+v: one call more does not trap, or the depth is not below zero", c)
 		}
 	}
 }
 
-// TestDepthIsRightOnEveryWayOut leaves a function that calls another by every instruction that can leave one, from
-// every depth of blocks, and compares the result with the module as it was.
-func TestDepthIsRightOnEveryWayOut(t *testing.T) {
+// TestDepthIsRestoredOnEveryExit leaves a function that calls another by each instruction that can leave one, from
+// several depths of blocks, and compares the results with those of the plain module.
+func TestDepthIsRestoredOnEveryExit(t *testing.T) {
 	tick := uint32(0)
 	x := at(opLocalGet, 0)
 	call := at(opCall, tick)
@@ -75,7 +75,7 @@ func TestDepthIsRightOnEveryWayOut(t *testing.T) {
 		"end":                  {call, x},
 		"return":               {call, x, ops(opReturn)},
 		"return and dead code": {call, x, ops(opReturn, opUnreachable)},
-		"return with rest":     {call, i32c(5), i32c(6), x, ops(opReturn)}, // what lies under the result is dropped
+		"return with rest":     {call, i32c(5), i32c(6), x, ops(opReturn)}, // the values under the result are dropped
 		"return in block":      {ops(opBlock, 0x40), call, x, ops(opReturn, opEnd), i32c(9)},
 		"return in loop":       {ops(opLoop, 0x40), call, x, ops(opReturn, opEnd), i32c(9)},
 		"return in if":         {x, ops(opIf, 0x40), call, x, ops(opReturn, opEnd), call, i32c(9)},
@@ -100,7 +100,7 @@ func TestDepthIsRightOnEveryWayOut(t *testing.T) {
 	b.export("ticks", Global, 0)
 	b.add(globalSection, cat([]byte{i64, 1}, i64c(0), ops(opEnd)))
 	b.export("work", Global, 1)
-	// three results, and none, through the same ways
+	// functions with three results and with none
 	b.fn("three", vals(i32), vals(i32, i64, f32), nil, ops(opBlock, 0x40), call, x, ops(opIf, 0x40),
 		x, i64c(-5), ops(opF32Const, 0, 0, 0x80, 0x3f), ops(opReturn, opEnd, opEnd), x, i64c(-6), ops(opF32Const, 0, 0, 0, 0x40, opBr, 0))
 	b.fn("none", vals(i32), nil, nil, call, ops(opBlock, 0x40), x, ops(opIf, 0x40, opReturn, opEnd), x, ops(0x45, opBrIf, 1, opEnd))
@@ -118,8 +118,9 @@ func memoryOf(m api.Module) []byte {
 	return b
 }
 
-// compareWithPlain calls the functions with 0 to n in the module as it is and rewritten, and compares results, traps
-// and the exported global "ticks".
+// compareWithPlain calls each function with 0 to n-1 in the plain and in the metered module, and compares results,
+// traps, memory and the exported global "ticks". It checks that the metered one pays for the work that it has noted in
+// "work".
 func compareWithPlain(t *testing.T, wasm []byte, names []string, n uint64) {
 	t.Helper()
 	rt := wazero.NewRuntime(t.Context())
@@ -129,7 +130,7 @@ func compareWithPlain(t *testing.T, wasm []byte, names []string, n uint64) {
 		t.Fatal(err)
 	}
 	g := newGuest(t, wasm, Limits{})
-	full, room := g.depth(), g.room()
+	full, stack := g.depth(), g.stack()
 	for _, name := range names {
 		for arg := range n {
 			what := fmt.Sprintf("%s(%d)", name, arg)
@@ -142,12 +143,12 @@ func compareWithPlain(t *testing.T, wasm []byte, names []string, n uint64) {
 			}
 			if gotErr != nil {
 				g.global(DepthExport).Set(uint64(full))
-				g.global(RoomExport).Set(uint64(room))
-			} else if work = g.mod.ExportedGlobal("work").Get() - work; a.paid+int64(a.used)*MaxCharge < int64(work) { // a loop that asks for its function too has one turn for nothing
-				t.Errorf("%s: it did work for %d, and paid %d and asked %d times", what, work, a.paid, a.used)
+				g.global(StackExport).Set(uint64(stack))
+			} else if work = g.mod.ExportedGlobal("work").Get() - work; a.paid+int64(a.used)*MaxCharge < int64(work) { // a loop that checks the charge of the function as well has one iteration free
+				t.Errorf("%s: it did work for %d units, and paid %d in %d refuels", what, work, a.paid, a.used)
 			}
 			if a.debt > MaxCharge+costTable {
-				t.Errorf("%s: %d were paid at once", what, a.debt)
+				t.Errorf("%s: one charge left a debt of %d", what, a.debt)
 			}
 			if p, m := memoryOf(plain), memoryOf(g.mod); !bytes.Equal(p, m) {
 				t.Errorf("%s: the memories differ", what)
@@ -158,8 +159,8 @@ func compareWithPlain(t *testing.T, wasm []byte, names []string, n uint64) {
 			if p, m := plain.ExportedGlobal("ticks").Get(), g.mod.ExportedGlobal("ticks").Get(); p != m {
 				t.Errorf("%s: %d ticks plain, %d metered", what, p, m)
 			}
-			if g.depth() != full || g.room() != room {
-				t.Fatalf("%s: depth %d and room %d, were %d and %d", what, g.depth(), g.room(), full, room)
+			if g.depth() != full || g.stack() != stack {
+				t.Fatalf("%s: depth %d and stack budget %d, they were %d and %d", what, g.depth(), g.stack(), full, stack)
 			}
 		}
 	}

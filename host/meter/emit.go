@@ -1,66 +1,67 @@
 package meter
 
-// appendBody reads a body that scanBody has accepted once more and writes it with its charges:
+// appendBody reads a body again that scanBody has accepted, and writes it with its charges:
 //
 //	pay for the function                    | fuel -= cost; if fuel < 0 { fuel = refuel(fuel) }
-//	count the frames                        | if it calls anything
-//	count the bytes of the frame            | if it calls anything and they may be many
-//	block (its results)                     | where something is left to do at the end: a return becomes a branch out of it
-//	  ... loop (its type)                   | where the guest's loop asks for fuel
+//	count the frames                        | if it calls functions
+//	count the bytes of the frame            | if it calls functions and they may be many, or they may be very many
+//	block (results of the function)         | if the epilogue has work: a return becomes a branch to its end
+//	  ... loop (type of the guest's loop)   | iterates where the guest's loop calls refuel
 //	        if fuel < 0 { fuel = refuel(fuel) + cost }
-//	        loop (its type)                 | the guest's own
+//	        loop (its type)                 | the guest's loop
 //	          fuel -= cost
 //	          if (its type) fuel >= 0
 //	            ...
 //	          else br to the loop around it |
 //	  ... pay for n; memory.copy ...        |
 //	end
-//	put both counts back                    | the values they had on entry, whatever happened since
+//	restore depth and stack budget          | to their values at entry
 //
-// What is paid is chosen for the code that the compiler makes of it. A call in a loop has it keep what the loop counts
-// with in memory, and wait for it at every turn; so refuel is called beside the loop. The fuel is kept in a hidden local,
-// because reading back what was just stored makes a loop wait too. Functions that call others store every
-// charge, and read the fuel again after each call; others store it at their end.
+// The shape of the code is chosen for what the compiler makes of it. A call in a loop makes the compiler keep the
+// variables of the loop in memory, and each iteration wait for them: so refuel is called beside the loop, not in it.
+// The fuel is in a local, because loading what was just stored makes a loop wait as well. A function that calls others
+// stores the fuel in the global with each charge and loads it after each call; any other function stores it in its
+// epilogue.
 func (w *rewriter) appendBody(b []byte, r *reader, results int64) []byte {
 	s := &w.scan
-	e := emitter{w: w, b: b, fuel: uint32(s.locals), blocks: append(w.blocks[:0], open{})}
+	e := emitter{w: w, b: b, fuel: uint32(s.locals), blocks: append(w.blocks[:0], openBlock{})}
 	e.depth = e.fuel + 1
 	e.size = e.depth
 	if s.calls {
 		e.size++
 	}
-	e.room = e.size
+	e.stack = e.size
 	if s.bulk {
-		e.room++
+		e.stack++
 	}
-	e.late = !s.calls && (len(s.costs) > 1 || s.bulk || s.grows)
-	e.wrapped = s.calls || e.late || s.frame > 0
+	e.storeAtEnd = !s.calls && (len(s.costs) > 1 || s.bulk || s.grows)
+	e.wrapped = s.calls || e.storeAtEnd || s.stackBytes > 0
 	e.locals(r)
-	e.enter(results)
+	e.prologue(results)
 	e.code(r)
-	e.leave()
+	e.epilogue()
 	w.blocks = e.blocks
 	return append(e.b, opEnd)
 }
 
-// localsPerFrame is how many locals a function may have for each frame that it counts for.
+// localsPerFrame is the number of locals for which a function counts one more frame.
 const localsPerFrame = 32
 
 // emitter writes one body.
 type emitter struct {
 	w                 *rewriter
 	b                 []byte
-	fuel, depth, size uint32 // hidden locals, behind those of the guest
-	room              uint32 // the last of them
-	late              bool   // the fuel is stored at the end
-	wrapped           bool   // the guest's code is in a block of its own
-	blocks            []open // of the guest's, the body first
+	fuel, depth, size uint32      // indices of the locals that the rewriter adds after those of the guest
+	stack             uint32      // likewise, the last one
+	storeAtEnd        bool        // the fuel is stored in the epilogue, not with each charge
+	wrapped           bool        // the code of the guest is in a block, which a return branches out of
+	blocks            []openBlock // the open blocks of the guest, the body first
 }
 
-// open is an open block of the guest's.
-type open struct {
-	inside int // how many blocks are open around its inside
-	target int // the same for the inside of the block to branch to
+// openBlock is a block of the guest that is open, and what has become of it.
+type openBlock struct {
+	inside int // number of open blocks of the output inside of it
+	target int // likewise, inside of the block of the output that a branch to it goes to
 	kind   uint16
 }
 
@@ -69,7 +70,7 @@ func (e *emitter) constant(v int64)           { e.b = appendSigned(append(e.b, o
 func (e *emitter) plain(ops ...byte)          { e.b = append(e.b, ops...) }
 func (e *emitter) begin(op byte, types int64) { e.b = appendSigned(append(e.b, op), types) }
 
-// locals copies the declarations of the guest's locals and adds the hidden ones.
+// locals copies the declarations of the guest's locals and adds those of the rewriter.
 func (e *emitter) locals(r *reader) {
 	s := &e.w.scan
 	n := r.count()
@@ -77,7 +78,7 @@ func (e *emitter) locals(r *reader) {
 	if s.bulk {
 		hidden++
 	}
-	if s.frame > 0 {
+	if s.stackBytes > 0 {
 		hidden++
 	}
 	e.b = appendU32(e.b, n+hidden)
@@ -93,41 +94,42 @@ func (e *emitter) locals(r *reader) {
 	if s.bulk {
 		e.plain(1, i32)
 	}
-	if s.frame > 0 {
+	if s.stackBytes > 0 {
 		e.plain(1, i64)
 	}
 }
 
-// enter pays for the function, counts its frames and opens the block around the guest's code. Where a loop follows, come
-// what may, its check serves for both.
-func (e *emitter) enter(results int64) {
+// prologue pays for the function, counts its frames and the bytes of its frame, and opens the block around the code of
+// the guest. If the code reaches a loop before anything else, the check of the loop is enough for both.
+func (e *emitter) prologue(results int64) {
 	s := &e.w.scan
 	e.op(opGlobalGet, e.w.fuelGlobal())
 	e.constant(s.costs[0])
-	if s.loops {
+	if s.loopFirst {
 		e.plain(opI64Sub)
 		e.op(opLocalSet, e.fuel)
 	} else {
 		e.pay()
 	}
 	if s.calls {
-		e.count(1 + int64(s.locals)/localsPerFrame)
+		e.takeFrames(1 + int64(s.locals)/localsPerFrame)
 	}
-	if s.frame > 0 {
-		e.reserve(s.frame)
+	if s.stackBytes > 0 {
+		e.takeStack(s.stackBytes)
 	}
 	if e.wrapped {
 		e.begin(opBlock, results)
 	}
 }
 
-// count takes frames from the depth.
-func (e *emitter) count(frames int64) {
+// takeFrames subtracts frames from the depth, and traps if there are fewer.
+func (e *emitter) takeFrames(frames int64) {
 	e.take(e.w.depthGlobal(), e.depth, frames)
 	e.plain(opUnreachable, opEnd)
 }
 
-// take subtracts n from a counter, keeps the value before in a local, and begins a block that runs if that was less than n.
+// take subtracts n from a global and keeps the value before in a local, for the epilogue. It begins an if for the case
+// that the value was less than n; the caller writes it.
 func (e *emitter) take(global, local uint32, n int64) {
 	e.op(opGlobalGet, global)
 	e.op(opLocalTee, local)
@@ -140,43 +142,47 @@ func (e *emitter) take(global, local uint32, n int64) {
 	e.begin(opIf, emptyBlock)
 }
 
-// reserve takes bytes from the room for frames. When there is none left the host is asked, and may make more.
-func (e *emitter) reserve(bytes int64) {
-	e.take(e.w.roomGlobal(), e.room, bytes)
+// takeStack subtracts bytes from the stack budget. If the budget has fewer, the host is called and may set it anew; if
+// it is still below zero, the guest traps.
+func (e *emitter) takeStack(bytes int64) {
+	e.take(e.w.stackGlobal(), e.stack, bytes)
 	e.op(opLocalGet, e.fuel)
 	e.op(opCall, e.w.refuelFunc())
 	e.op(opLocalTee, e.fuel)
 	e.op(opGlobalSet, e.w.fuelGlobal())
-	e.op(opGlobalGet, e.w.roomGlobal())
+	e.op(opGlobalGet, e.w.stackGlobal())
 	e.constant(0)
 	e.plain(opI64LtS)
 	e.begin(opIf, emptyBlock)
 	e.plain(opUnreachable, opEnd, opEnd)
 }
 
-func (e *emitter) leave() {
+// epilogue ends the block of prologue and writes the globals: the depth and the stack budget with their values at
+// entry.
+func (e *emitter) epilogue() {
 	if e.wrapped {
 		e.plain(opEnd)
 	}
-	if e.late {
+	if e.storeAtEnd {
 		e.store()
 	}
 	if e.w.scan.calls {
 		e.op(opLocalGet, e.depth)
 		e.op(opGlobalSet, e.w.depthGlobal())
 	}
-	if e.w.scan.frame > 0 {
-		e.op(opLocalGet, e.room)
-		e.op(opGlobalSet, e.w.roomGlobal())
+	if e.w.scan.stackBytes > 0 {
+		e.op(opLocalGet, e.stack)
+		e.op(opGlobalSet, e.w.stackGlobal())
 	}
 }
 
+// store stores the fuel in its global.
 func (e *emitter) store() {
 	e.op(opLocalGet, e.fuel)
 	e.op(opGlobalSet, e.w.fuelGlobal())
 }
 
-// code writes the guest's instructions up to the end of the body.
+// code writes the instructions of the guest up to the end of the body.
 func (e *emitter) code(r *reader) {
 	s := &e.w.scan
 	regions, cuts := s.costs[1:], s.cuts
@@ -193,12 +199,12 @@ func (e *emitter) code(r *reader) {
 			if len(e.blocks) == 1 {
 				return
 			}
-			e.end()
+			e.popBlock()
 		case opLoop:
 			e.loop(s.in.v, regions[0])
 			regions = regions[1:]
 		case opBlock, opIf:
-			e.open(s.in.op, 1, 1)
+			e.pushBlock(s.in.op, 1, 1)
 			e.b = s.in.append(e.b)
 		case opCall, opCallIndirect:
 			e.instr(&s.in)
@@ -212,14 +218,15 @@ func (e *emitter) code(r *reader) {
 	}
 }
 
-// open notes a block of the guest's, for which n are written; who branches to it goes to the target-th of them.
-func (e *emitter) open(kind uint16, n, target int) {
+// pushBlock notes that a block of the guest begins, as n blocks of the output. A branch to it goes to the target-th of
+// them.
+func (e *emitter) pushBlock(kind uint16, n, target int) {
 	around := e.blocks[len(e.blocks)-1].inside
-	e.blocks = append(e.blocks, open{inside: around + n, target: around + target, kind: kind})
+	e.blocks = append(e.blocks, openBlock{inside: around + n, target: around + target, kind: kind})
 }
 
-// end ends a block of the guest's.
-func (e *emitter) end() {
+// popBlock ends the innermost block of the guest.
+func (e *emitter) popBlock() {
 	last := len(e.blocks) - 1
 	if e.blocks[last].kind == opLoop {
 		e.plain(opElse)
@@ -230,15 +237,15 @@ func (e *emitter) end() {
 	e.blocks = e.blocks[:last]
 }
 
-// label is what the label of a branch has become.
+// label turns the label of a branch of the guest into that of the output.
 func (e *emitter) label(l uint32) uint32 {
 	last := len(e.blocks) - 1
 	return uint32(e.blocks[last].inside - e.blocks[last-int(l)].target)
 }
 
-// loop begins a loop of which a turn costs so much.
+// loop begins a loop of the guest, of which each iteration costs cost.
 func (e *emitter) loop(types, cost int64) {
-	e.open(opLoop, 3, 2)
+	e.pushBlock(opLoop, 3, 2)
 	e.begin(opLoop, types)
 	e.op(opLocalGet, e.fuel)
 	e.constant(0)
@@ -258,19 +265,19 @@ func (e *emitter) loop(types, cost int64) {
 	e.constant(0)
 	e.plain(opI64GeS)
 	e.begin(opIf, types)
-	if !e.late {
+	if !e.storeAtEnd {
 		e.store()
 	}
 }
 
-// cut pays for a region that begins in the midst of a block.
+// cut pays for a region that begins in the middle of a block.
 func (e *emitter) cut(cost int64) {
 	e.op(opLocalGet, e.fuel)
 	e.constant(cost)
 	e.pay()
 }
 
-// pay takes the fuel and the cost from the stack and pays.
+// pay subtracts the cost on the operand stack from the fuel below it, and calls refuel if that leaves it below zero.
 func (e *emitter) pay() {
 	e.plain(opI64Sub)
 	e.op(opLocalTee, e.fuel)
@@ -281,12 +288,12 @@ func (e *emitter) pay() {
 	e.op(opCall, e.w.refuelFunc())
 	e.op(opLocalSet, e.fuel)
 	e.plain(opEnd)
-	if !e.late {
+	if !e.storeAtEnd {
 		e.store()
 	}
 }
 
-// instr writes one instruction of the guest's under the new numbering.
+// instr writes one instruction of the guest, with its indices and labels renumbered.
 func (e *emitter) instr(in *instr) {
 	switch in.op {
 	case opReturn:

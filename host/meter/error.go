@@ -5,22 +5,22 @@ import (
 	"fmt"
 )
 
-// What was wrong with a module, for errors.Is. Every error of this package is an [*Error] and is one of them.
+// The kinds of errors. Each error of [Rewrite] is an [*Error] and wraps one of them.
 var (
 	ErrMalformed  = errors.New("not a valid WebAssembly module")
 	ErrNotAllowed = errors.New("not allowed in a module")
 	ErrLimit      = errors.New("module exceeds a limit")
 )
 
-// Error says why a module was refused.
+// Error is why a module was refused.
 type Error struct {
 	Kind     error  // ErrMalformed, ErrNotAllowed or ErrLimit
-	What     string // what was found, in words for the operator: "700000 bytes of code in one function, the limit is 524288"
-	Function int    // the function it was found in, in the guest's own numbering; -1 if in none
-	Offset   int    // where in the binary, in bytes from its start
+	What     string // for the operator, such as "700000 bytes of code in one function, the limit is 524288"
+	Function int    // index of the function that it is about, as the guest numbers them; -1: none
+	Offset   int    // bytes from the start of the binary
 }
 
-// Error returns all of it in one line.
+// Error returns the fields in one line.
 func (e *Error) Error() string {
 	if e.Function >= 0 {
 		return fmt.Sprintf("%v: function %d, offset %#x: %s", e.Kind, e.Function, e.Offset, e.What)

@@ -1,22 +1,22 @@
 package meter
 
-// Room is how many bytes the frames of a call chain may take, by estimate, between two times that the host looks at
-// the stack. The first time comes after FirstRoom.
+// StackBudget is how many bytes the stack may grow by, as estimated, until the host looks at its size again. A new
+// instance begins with FirstStackBudget.
 const (
-	Room      = 4 << 20
-	FirstRoom = 1 << 20
+	StackBudget      = 4 << 20
+	FirstStackBudget = 1 << 20
 )
 
-// frameSize is what bounds the stack that one call of a function takes. The compiler gives a place of its own to each
-// value that has to leave its register, and values do not share places. So a function may take much, and take it without
-// running, and without paying for, the code that the values are of. The estimate is of the values there may be: about ten
-// times what ordinary functions take.
+// frameSize is what an upper estimate of the stack frame of a function is made from. The compiler gives each value that
+// it cannot keep in a register a slot in the frame, and does not share slots. So a frame may be large, and a call takes
+// all of it, even if the code that the values belong to is neither run nor paid for. The estimate counts all values: it
+// is about ten times the frame of an ordinary function.
 type frameSize struct {
-	values  uint64 // computed, or passed into and out of calls and blocks
+	values  uint64 // results of instructions other than those of variables, constants, calls and blocks
 	sets    uint64 // of locals
 	globals uint64 // uses of globals
-	merges  uint64 // one for each variable that may be one of two values at the end of a block or the head of a loop
-	reloads uint64 // blocks with calls in them: each global may be one of two values there
+	merges  uint64 // variables that may have one of several values at the end of a block or the head of a loop, summed over the blocks
+	reloads uint64 // blocks with calls in them: each global may have one of several values at their ends
 	calls   uint64
 }
 
@@ -35,11 +35,11 @@ func (f *frameSize) add(in *instr) {
 	}
 }
 
-// merge counts a block that ends, which began when there were so many sets and calls.
-func (f *frameSize) merge(b *frame, locals int) {
+// merge counts the end of block b in a function with locals locals.
+func (f *frameSize) merge(b *scannedBlock, locals int) {
 	n := min(uint64(locals), f.sets-b.sets)
 	if b.op == opLoop {
-		n *= 3 // there will be three blocks
+		n *= 3 // the emitter writes three blocks for a loop
 	}
 	f.merges += n
 	if f.calls > b.calls {
@@ -47,20 +47,21 @@ func (f *frameSize) merge(b *frame, locals int) {
 	}
 }
 
-// frameBytes is what each call of the function takes from the room: 16 bytes for each value, or nothing where that is little.
+// frameBytes returns what each call of the function takes from the stack budget: 16 bytes for each value, or 0 if that
+// is little.
 func (s *scan) frameBytes(globals int) int64 {
 	f := &s.size
-	variables := min(f.globals, uint64(globals)) + 2 // and where the memory is, and how large
-	values := uint64(s.locals) + f.values + s.effort.values + f.merges + f.reloads*variables
-	bytes := int64(min(16*values, Room))
+	variables := min(f.globals, uint64(globals)) + 2 // and the address and the size of the memory
+	values := uint64(s.locals) + f.values + s.compile.values + f.merges + f.reloads*variables
+	bytes := int64(min(16*values, StackBudget))
 	if bytes < largeLeaf && !s.calls || bytes < largeFrame {
 		return 0
 	}
 	return bytes
 }
 
-// The least frames that count by their bytes: a chain of smaller ones is short enough by their number, and of functions that
-// call nothing there is one in a chain.
+// The smallest frames that count by their bytes. A stack of smaller ones is bounded by their number. A function that
+// calls no other has only one frame in a stack, so it counts only if that one is very large.
 const (
 	largeFrame = 4 << 10
 	largeLeaf  = 256 << 10

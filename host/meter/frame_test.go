@@ -7,49 +7,49 @@ import (
 	"testing"
 )
 
-// keeping is code of so many values that outlast a call of function 0 with what the parameter is less one.
-func keeping(n int) []byte {
+// liveValues is code with n values that live across a call of function 0 with the parameter less one.
+func liveValues(n int) []byte {
 	value := cat(at(opLocalGet, 0), i32c(3), ops(0x73))
 	return cat(bytes.Repeat(value, n), at(opLocalGet, 0), i32c(1), ops(opI32Sub), at(opCall, 0), bytes.Repeat(ops(opI32Add), n))
 }
 
-// TestRoomIsForTheFramesOfAChain has functions of large frames call themselves: the host is asked for room again and again,
-// and where it gives none they trap. After every return the room is what it was.
-func TestRoomIsForTheFramesOfAChain(t *testing.T) {
+// TestStackBudgetBoundsLargeFrames has functions with large frames call themselves: the host is called for the stack
+// budget repeatedly, and the guest traps if the host does not raise it. A return restores the budget.
+func TestStackBudgetBoundsLargeFrames(t *testing.T) {
 	for name, code := range map[string][]byte{
-		"run":     cat(at(opLocalGet, 0), ops(0x45, opIf, 0x40), i32c(7), ops(opReturn, opEnd), keeping(1000)),
-		"not run": cat(at(opLocalGet, 0), i32c(1000), ops(0x46, opIf, i32), keeping(1000), ops(opElse), at(opLocalGet, 0), ops(opIf, i32), keeping(0), ops(opElse), i32c(7), ops(opEnd, opEnd)),
+		"run":     cat(at(opLocalGet, 0), ops(0x45, opIf, 0x40), i32c(7), ops(opReturn, opEnd), liveValues(1000)),
+		"not run": cat(at(opLocalGet, 0), i32c(1000), ops(0x46, opIf, i32), liveValues(1000), ops(opElse), at(opLocalGet, 0), ops(opIf, i32), liveValues(0), ops(opElse), i32c(7), ops(opEnd, opEnd)),
 	} {
 		b := newBuilder()
 		b.fn("down", vals(i32), vals(i32), nil, code)
 		wasm := b.wasm()
 		g := newGuest(t, wasm, Limits{})
 		a := allow(1000)
-		if _, err := g.call(a, Slice, "down", 500); err != nil || g.room() != FirstRoom {
-			t.Errorf("%s: %v, room %d", name, firstLine(err), g.room())
+		if _, err := g.call(a, Slice, "down", 500); err != nil || g.stack() != FirstStackBudget {
+			t.Errorf("%s: %v, stack budget %d", name, firstLine(err), g.stack())
 		}
-		const each = 16_000 // at least, of a frame
-		if asked := 1000 - a.chains; asked < (500*each-FirstRoom)/Room {
-			t.Errorf("%s: 500 frames asked for room %d times", name, asked)
+		const each = 16_000 // bytes of a frame, at least
+		if asked := 1000 - a.stacks; asked < (500*each-FirstStackBudget)/StackBudget {
+			t.Errorf("%s: 500 frames used up the stack budget %d times", name, asked)
 		}
 		a = allow(1000)
-		a.chains = 0
-		if _, err := g.call(a, Slice, "down", 500); !strings.Contains(fmt.Sprint(err), "unreachable") || g.room() >= 0 {
-			t.Errorf("%s: without room: %v, room %d", name, firstLine(err), g.room())
+		a.stacks = 0
+		if _, err := g.call(a, Slice, "down", 500); !strings.Contains(fmt.Sprint(err), "unreachable") || g.stack() >= 0 {
+			t.Errorf("%s: a budget that is not raised: %v, stack budget %d", name, firstLine(err), g.stack())
 		}
 	}
 }
 
-// TestSmallFramesNeedNoRoom is about what most functions are: to count for them would cost each call.
-func TestSmallFramesNeedNoRoom(t *testing.T) {
+// TestSmallFramesTakeNoStackBudget: counting the frames of ordinary functions would slow down each call.
+func TestSmallFramesTakeNoStackBudget(t *testing.T) {
 	g := newGuest(t, down(nil), Limits{})
 	a := allow(1000)
-	a.asked = func() {
-		if g.room() != FirstRoom {
-			t.Errorf("the room is %d", g.room())
+	a.onRefuel = func() {
+		if g.stack() != FirstStackBudget {
+			t.Errorf("the stack budget is %d", g.stack())
 		}
 	}
 	if _, err := g.call(a, 0, "down", 5000); err != nil || a.used == 0 {
-		t.Errorf("%v, asked %d times", err, a.used)
+		t.Errorf("%v, %d refuels", err, a.used)
 	}
 }

@@ -11,12 +11,12 @@ import (
 	"github.com/tetratelabs/wazero/api"
 )
 
-// forever is a loop that does nothing but go on.
-var forever = ops(opLoop, 0x40, opBr, 0, opEnd)
+// endlessLoop is an empty loop without an exit.
+var endlessLoop = ops(opLoop, 0x40, opBr, 0, opEnd)
 
 func TestEndlessLoopIsStopped(t *testing.T) {
 	b := newBuilder()
-	b.fn("loop", nil, nil, nil, forever)
+	b.fn("loop", nil, nil, nil, endlessLoop)
 	a := allow(10)
 	_, err := newGuest(t, b.wasm(), Limits{}).call(a, 0, "loop")
 	if !errors.Is(err, errStopped) || a.used != 11 {
@@ -26,7 +26,7 @@ func TestEndlessLoopIsStopped(t *testing.T) {
 
 func TestDeadlineStopsLoop(t *testing.T) {
 	b := newBuilder()
-	b.fn("loop", nil, nil, nil, forever)
+	b.fn("loop", nil, nil, nil, endlessLoop)
 	g := newGuest(t, b.wasm(), Limits{})
 	a := allow(1 << 30)
 	begin := time.Now()
@@ -37,7 +37,7 @@ func TestDeadlineStopsLoop(t *testing.T) {
 	}
 }
 
-// fib is a recursion without a loop: 2^n calls, but only n deep.
+// fib adds a function without a loop that calls itself: 2^n calls, and at most n deep.
 func fib(b *builder) {
 	n := at(opLocalGet, 0)
 	b.fn("fib", vals(i32), vals(i32), nil, n, i32c(2), ops(0x48, opIf, i32), n, ops(opElse),
@@ -57,7 +57,7 @@ func TestRecursionWithoutLoopsIsStopped(t *testing.T) {
 	}
 }
 
-func TestEveryIterationIsPaid(t *testing.T) {
+func TestEveryIterationPays(t *testing.T) {
 	n := at(opLocalGet, 0)
 	count := cat(n, i32c(1), ops(0x6b), at(opLocalTee, 0), ops(opBrIf, 0)) // 5 instructions and the head
 	b := newBuilder()
@@ -73,15 +73,15 @@ func TestEveryIterationIsPaid(t *testing.T) {
 		i32c(10), at(opLocalSet, 1), ops(opLoop, 0x40), at(opLocalGet, 1), i32c(1), ops(0x6b), at(opLocalTee, 1), ops(opBrIf, 0, opEnd),
 		count, ops(opEnd))
 	g := newGuest(t, b.wasm(), Limits{})
-	const turn = 4 + costBranch
-	for name, least := range map[string]int64{"tight": turn, "calls": turn + costCall, "hosted": turn + costHost, "indirect": turn + costHost, "nested": turn + 2 + 10*turn} {
+	const iteration = 4 + costBranch
+	for name, least := range map[string]int64{"tight": iteration, "calls": iteration + costCall, "hosted": iteration + costHost, "indirect": iteration + costHost, "nested": iteration + 2 + 10*iteration} {
 		if per := (g.cost(name, 1001) - g.cost(name, 1)) / 1000; per < least || per > 2*least {
 			t.Errorf("%s: an iteration costs %d, it has at least %d", name, per, least)
 		}
 	}
 }
 
-func TestStraightCodeIsPaidAtOnce(t *testing.T) {
+func TestStraightCodePaysOnce(t *testing.T) {
 	b := newBuilder()
 	b.fn("line", nil, nil, nil, repeat(1000, func(int) []byte { return ops(0x01) }))
 	b.fn("locals", nil, nil, cat(appendU32(nil, 100), ops(i32)))
@@ -98,7 +98,7 @@ func TestStraightCodeIsPaidAtOnce(t *testing.T) {
 	}
 }
 
-func TestWhatRefuelReturnsIsTheFuel(t *testing.T) {
+func TestRefuelResultBecomesFuel(t *testing.T) {
 	b := newBuilder()
 	b.fn("line", nil, nil, nil, ops(0x01))
 	b.fn("loop", nil, nil, ops(1, i32), i32c(100), at(opLocalSet, 0),
@@ -110,23 +110,24 @@ func TestWhatRefuelReturnsIsTheFuel(t *testing.T) {
 		t.Errorf("%v, %d refuels, fuel %d", err, a.used, g.fuel())
 	}
 	a = allow(1000)
-	a.slice = 0 // brings the next refuel at the next charge
+	a.slice = 0 // the next charge calls refuel
 	if _, err := g.call(a, 0, "loop"); err != nil || a.used != 100 {
-		t.Errorf("%v, %d refuels for a function that has 100 turns", err, a.used)
+		t.Errorf("%v, %d refuels for a function with 100 iterations", err, a.used)
 	}
 	a = allow(1000)
-	a.slice = -1 // not enough to go on
+	a.slice = -1 // a loop calls refuel again at once
 	if _, err := g.call(a, 0, "loop"); !errors.Is(err, errStopped) {
 		t.Error(err)
 	}
 }
 
-// A function that loops at once asks in the loop, for both; every other one asks at its beginning.
-func TestFunctionAsksBeforeAnythingElse(t *testing.T) {
+// TestFunctionPaysBeforeAnythingElse: a function checks its charge at its entry, except that one that reaches a loop
+// before anything else leaves the check to the loop.
+func TestFunctionPaysBeforeAnythingElse(t *testing.T) {
 	b := newBuilder()
 	b.importFunc("env", "nop", nil, nil)
 	loop := ops(opLoop, 0x40, opEnd)
-	asks := map[string][]byte{
+	code := map[string][]byte{
 		"nothing": nil,
 		"loop":    loop,
 		"later":   cat(i32c(1), ops(0x1a, opBlock, 0x40), loop, ops(opEnd)),
@@ -137,11 +138,11 @@ func TestFunctionAsksBeforeAnythingElse(t *testing.T) {
 		"table":   cat(ops(opBlock, 0x40), i32c(1), ops(opBrTable, 0, 0), loop, ops(opEnd)),
 		"return":  cat(ops(opReturn), loop),
 	}
-	for name, code := range asks {
-		b.fn(name, nil, nil, nil, code)
+	for name, body := range code {
+		b.fn(name, nil, nil, nil, body)
 	}
 	g := newGuest(t, b.wasm(), Limits{})
-	for name := range asks {
+	for name := range code {
 		a := allow(1000)
 		if _, err := g.call(a, 0, name); err != nil || a.used != 1 && name != "call" || a.used > 2 || g.fuel() <= 0 {
 			t.Errorf("%s: %v, %d refuels, %d fuel", name, err, a.used, g.fuel())
@@ -149,8 +150,9 @@ func TestFunctionAsksBeforeAnythingElse(t *testing.T) {
 	}
 }
 
-// A host function may take fuel for its work, and the guest's copy of the fuel must not bring it back.
-func TestFuelTakenByTheHostStaysTaken(t *testing.T) {
+// TestFuelTakenByHostStaysTaken: a host function may subtract from the fuel; the copy that the guest has in a local
+// must not restore it.
+func TestFuelTakenByHostStaysTaken(t *testing.T) {
 	b := newBuilder()
 	host := b.importFunc("host", "work", nil, nil)
 	b.fn("loop", vals(i32), nil, nil, ops(opLoop, 0x40), at(opCall, host),
@@ -170,7 +172,7 @@ func TestFuelTakenByTheHostStaysTaken(t *testing.T) {
 	}
 }
 
-// bulkGuest has a function for every operation that pays by its size; each takes the size.
+// bulkGuest has a function for each operation that pays for its size, which is the argument.
 func bulkGuest() []byte {
 	b := newBuilder()
 	b.memory(64, -1)
@@ -198,8 +200,8 @@ func TestBulkOperationsPayBySize(t *testing.T) {
 	for _, c := range []struct {
 		name string
 		size uint64
-		once int64 // whatever the size
-		cost int64 // of the size
+		once int64 // for any size
+		cost int64 // for the size
 	}{
 		{"memory.init", 1 << 16, costBulk, 1 << 12},
 		{"memory.copy", 1 << 16, costBulk, 1 << 12},
@@ -229,8 +231,8 @@ func TestGrowthPaysForTheLargestPossible(t *testing.T) {
 	}
 }
 
-// Every bulk operation asks by itself, so a line of them does not run unseen.
-func TestLineOfBulkOperationsIsChecked(t *testing.T) {
+// TestEachBulkOperationPays: each bulk operation has a charge of its own, also where several follow each other.
+func TestEachBulkOperationPays(t *testing.T) {
 	g := newGuest(t, bulkGuest(), Limits{})
 	a := allow(100)
 	if _, err := g.call(a, 20, "copies", 1<<20); err != nil || a.used == 0 {
@@ -256,7 +258,7 @@ func TestBulkSizeIsUnsigned(t *testing.T) {
 	}
 }
 
-func TestStartIsTheHostsToCall(t *testing.T) {
+func TestHostCallsStart(t *testing.T) {
 	b := newBuilder()
 	b.memory(1, 1)
 	b.export("memory", Mem, 0)
@@ -274,7 +276,7 @@ func TestStartIsTheHostsToCall(t *testing.T) {
 	}
 
 	b = newBuilder()
-	b.start(b.fn("", nil, nil, nil, forever))
+	b.start(b.fn("", nil, nil, nil, endlessLoop))
 	if _, err := newGuest(t, b.wasm(), Limits{}).call(allow(3), 0, StartExport); !errors.Is(err, errStopped) {
 		t.Error(err)
 	}

@@ -13,14 +13,14 @@ import (
 	"github.com/tetratelabs/wazero/api"
 )
 
-// fuzzLimits keep one run of the fuzzer short; that the limits hold is another test's.
+// fuzzLimits keep one run of the fuzzer short. TestLimitsHold tests the limits.
 var fuzzLimits = Limits{
 	FileBytes: 64 << 10, MemoryPages: 16, TableElements: 1000, Functions: 200, CompileTime: 100 * time.Millisecond, CallDepth: 1000,
 }
 
-// FuzzRewrite damages modules. Whatever comes of it, Rewrite does not panic; what it accepts and wazero compiles,
-// wazero would compile unchanged too (so both read the same module); and no call of an export outlives its slices by
-// much.
+// FuzzRewrite gives Rewrite any bytes. It must not panic; what it accepts and wazero compiles, wazero must compile
+// unchanged too, which shows that both read the same module; and no call of an export may run on much longer than its
+// slices.
 func FuzzRewrite(f *testing.F) {
 	for _, wasm := range seeds(f) {
 		f.Add(wasm)
@@ -45,7 +45,7 @@ func FuzzRewrite(f *testing.F) {
 				t.Fatalf("only the rewritten module compiles: %v", err)
 			}
 		}
-		linkNothing(t, rt, m)
+		linkEmpty(t, rt, m)
 		mod, err := rt.InstantiateModule(t.Context(), c, anonymous())
 		if err != nil {
 			return
@@ -54,7 +54,7 @@ func FuzzRewrite(f *testing.F) {
 	})
 }
 
-// withoutCustom drops the custom sections of a module that Rewrite accepts: wazero minds what is wrong in them, we do
+// withoutCustom drops the custom sections of a module that Rewrite accepts: wazero checks their content, Rewrite does
 // not.
 func withoutCustom(wasm []byte) []byte {
 	out := []byte(magic)
@@ -69,8 +69,8 @@ func withoutCustom(wasm []byte) []byte {
 	return out
 }
 
-// wazeroMisreads says whether a module that Rewrite accepts has the number of a vector instruction in more bytes than
-// it needs: see TestVectorNumberWrittenLonger.
+// wazeroMisreads reports whether a module that Rewrite accepts has the number of a vector instruction in more bytes
+// than it needs: see TestOverlongVectorOpcode.
 func wazeroMisreads(wasm []byte) bool {
 	for r := (&reader{b: wasm, p: len(magic), fn: -1}); !r.done(); {
 		id := r.byte()
@@ -96,13 +96,13 @@ func wazeroMisreads(wasm []byte) bool {
 	return false
 }
 
-// callAll calls every exported function with ten slices, and fails if one runs on regardless.
+// callAll calls every exported function with ten slices, and fails if one runs on after them.
 func callAll(t *testing.T, mod api.Module) {
 	for name, def := range mod.ExportedFunctionDefinitions() {
 		a := allow(10)
 		a.slice = 10_000
 		done := make(chan struct{})
-		watch := time.AfterFunc(5*time.Second, func() { panic("export " + name + " runs on without asking for fuel") })
+		watch := time.AfterFunc(5*time.Second, func() { panic("export " + name + " runs on without a refuel") })
 		go func() {
 			defer close(done)
 			mod.ExportedFunction(name).Call(a, make([]uint64, slots(def))...)
@@ -134,8 +134,8 @@ func fuzzRuntime(t *testing.T) wazero.Runtime {
 	return rt
 }
 
-// linkNothing gives a module every function it imports; they do nothing.
-func linkNothing(t *testing.T, rt wazero.Runtime, m *Module) {
+// linkEmpty provides every function that a module imports; they do nothing.
+func linkEmpty(t *testing.T, rt wazero.Runtime, m *Module) {
 	hosts := map[string]wazero.HostModuleBuilder{}
 	for _, i := range m.Imports {
 		if hosts[i.Module] == nil {
@@ -145,16 +145,16 @@ func linkNothing(t *testing.T, rt wazero.Runtime, m *Module) {
 			api.GoModuleFunc(func(context.Context, api.Module, []uint64) {}), i.Type.Params, i.Type.Results).Export(i.Name)
 	}
 	for _, h := range hosts {
-		h.Instantiate(t.Context()) // one that fails is missing, and instantiation says so
+		h.Instantiate(t.Context()) // if one fails, the instantiation of the module fails
 	}
 }
 
-// seeds are small modules that between them have every section and instruction: those of these tests, and a choice of
-// the official suite.
+// seeds returns small modules that together have all sections and most instructions: those of these tests, and some of
+// the official test suite.
 func seeds(f *testing.F) [][]byte {
 	b := newBuilder()
 	fib(b)
-	b.start(b.fn("loop", nil, nil, nil, forever))
+	b.start(b.fn("loop", nil, nil, nil, endlessLoop))
 	list := [][]byte{
 		bulkGuest(), b.wasm(), down(nil), down(ops(40, i64)),
 		appendCustom(bulkGuest(), "name", cat(ops(1, 4, 1, 0), appendName(nil, "f"))),

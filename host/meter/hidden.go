@@ -1,15 +1,15 @@
 package meter
 
-// What the rewriter adds to a module, and where it comes to lie: the import of refuel behind the guest's own
-// imports, so that the guest's functions with a body move up by one; everything else behind what the guest has.
+// The indices of what the rewriter adds. The import of refuel comes after the imports of the guest, so the indices of
+// the guest's functions that have a body grow by one. Everything else comes after what the guest has.
 
 func (w *rewriter) refuelType() uint32  { return uint32(len(w.types)) }
 func (w *rewriter) refuelFunc() uint32  { return uint32(w.imported) }
 func (w *rewriter) fuelGlobal() uint32  { return uint32(w.globals) }
 func (w *rewriter) depthGlobal() uint32 { return uint32(w.globals) + 1 }
-func (w *rewriter) roomGlobal() uint32  { return uint32(w.globals) + 2 }
+func (w *rewriter) stackGlobal() uint32 { return uint32(w.globals) + 2 }
 
-// funcIndex turns the guest's number of a function into the new one.
+// funcIndex turns the index that the guest has for a function into that of the output.
 func (w *rewriter) funcIndex(f uint32) uint32 {
 	if int(f) >= w.imported {
 		return f + 1
@@ -17,7 +17,7 @@ func (w *rewriter) funcIndex(f uint32) uint32 {
 	return f
 }
 
-// addHidden appends to one section what the guest is not to see.
+// addHidden appends to section id what the rewriter adds to it.
 func (w *rewriter) addHidden(id byte, s *section) {
 	switch id {
 	case typeSection:
@@ -48,12 +48,12 @@ func (w *rewriter) addHidden(id byte, s *section) {
 		s.items += 3
 		s.body = appendCounter(s.body, 0)
 		s.body = appendCounter(s.body, w.callDepth)
-		s.body = appendCounter(s.body, FirstRoom)
+		s.body = appendCounter(s.body, FirstStackBudget)
 	case exportSection:
 		s.items += 3
 		s.body = appendExport(s.body, FuelExport, Global, w.fuelGlobal())
 		s.body = appendExport(s.body, DepthExport, Global, w.depthGlobal())
-		s.body = appendExport(s.body, RoomExport, Global, w.roomGlobal())
+		s.body = appendExport(s.body, StackExport, Global, w.stackGlobal())
 		if w.startFunc >= 0 {
 			s.items++
 			s.body = appendExport(s.body, StartExport, Func, w.funcIndex(uint32(w.startFunc)))
@@ -75,7 +75,7 @@ func appendExport(b []byte, name string, kind Kind, i uint32) []byte {
 	return appendU32(append(appendName(b, name), byte(kind)), i)
 }
 
-// appendCounter writes a mutable global that begins with v.
+// appendCounter appends a mutable global of type i64 with the initial value v.
 func appendCounter(b []byte, v int64) []byte {
 	b = append(b, i64, 1, opI64Const)
 	return append(appendSigned(b, v), opEnd)

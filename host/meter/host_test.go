@@ -11,46 +11,46 @@ import (
 	"github.com/tetratelabs/wazero/api"
 )
 
-// errStopped is what the test's refuel panics with when the deadline has passed or the slices are used up.
+// errStopped is the panic of refuel after the deadline, and when no refuels are left.
 var errStopped = errors.New("stopped by refuel")
 
-// allowance is what one call may use. It is the context of the call, as in a real host.
+// allowance is what one call may use. It is the context of the call, as in package host.
 type allowance struct {
 	context.Context
 	slices   int       // refuels left
 	used     int       // refuels so far
 	slice    int64     // fuel given each time
 	deadline time.Time // zero: none
-	given    int64     // the fuel given last
-	paid     int64     // all that was paid so far, debts too
-	debt     int64     // the largest of one charge
-	asked    func()    // at each refuel; nil: nothing
-	chains   int       // how many times there is room for more frames
+	given    int64     // fuel that refuel returned last, or that the call began with
+	paid     int64     // fuel paid so far, including debts
+	debt     int64     // largest debt of one charge
+	onRefuel func()    // called at each refuel if it is not nil
+	stacks   int       // how many more times the stack budget is set
 }
 
-// pays books what was paid out of the fuel given last.
-func (a *allowance) pays(left int64) {
+// account adds what was paid since fuel was given.
+func (a *allowance) account(left int64) {
 	a.paid += a.given - left
 	a.debt = max(a.debt, -left)
 }
 
 func allow(slices int) *allowance {
-	return &allowance{Context: context.Background(), slices: slices, slice: Slice, chains: 1000}
+	return &allowance{Context: context.Background(), slices: slices, slice: Slice, stacks: 1000}
 }
 
 func refuel(ctx context.Context, mod api.Module, stack []uint64) {
 	a := ctx.(*allowance)
-	if room := mod.ExportedGlobal(RoomExport).(api.MutableGlobal); int64(room.Get()) < 0 && a.chains > 0 {
-		a.chains--
-		room.Set(Room)
+	if room := mod.ExportedGlobal(StackExport).(api.MutableGlobal); int64(room.Get()) < 0 && a.stacks > 0 {
+		a.stacks--
+		room.Set(StackBudget)
 		if int64(stack[0]) >= 0 {
 			return
 		}
 	}
 	a.used++
-	a.pays(int64(stack[0]))
-	if a.asked != nil {
-		a.asked()
+	a.account(int64(stack[0]))
+	if a.onRefuel != nil {
+		a.onRefuel()
 	}
 	if a.used > a.slices || !a.deadline.IsZero() && time.Now().After(a.deadline) {
 		panic(errStopped)
@@ -58,7 +58,7 @@ func refuel(ctx context.Context, mod api.Module, stack []uint64) {
 	stack[0], a.given = uint64(a.slice), a.slice
 }
 
-// newRuntime returns a runtime with refuel in it and a host function env.nop.
+// newRuntime returns a runtime with refuel and a host function env.nop.
 func newRuntime(t testing.TB, config wazero.RuntimeConfig, limitPages uint32) wazero.Runtime {
 	t.Helper()
 	rt := wazero.NewRuntimeWithConfig(t.Context(), config.WithMemoryLimitPages(limitPages).WithDebugInfoEnabled(false))
@@ -83,7 +83,7 @@ type guest struct {
 	module *Module
 }
 
-// instantiate rewrites wasm and starts it, without its start function.
+// instantiate rewrites and instantiates wasm. It does not call its start function.
 func instantiate(t testing.TB, rt wazero.Runtime, wasm []byte, limits Limits) *guest {
 	t.Helper()
 	m, err := Rewrite(wasm, limits)
@@ -115,9 +115,9 @@ func (g *guest) global(name string) api.MutableGlobal {
 
 func (g *guest) fuel() int64  { return int64(g.global(FuelExport).Get()) }
 func (g *guest) depth() int64 { return int64(g.global(DepthExport).Get()) }
-func (g *guest) room() int64  { return int64(g.global(RoomExport).Get()) }
+func (g *guest) stack() int64 { return int64(g.global(StackExport).Get()) }
 
-// call calls an export with that much fuel in the tank.
+// call calls an export after it has set the fuel.
 func (g *guest) call(a *allowance, fuel int64, name string, args ...uint64) ([]uint64, error) {
 	g.t.Helper()
 	f := g.mod.ExportedFunction(name)
@@ -127,11 +127,11 @@ func (g *guest) call(a *allowance, fuel int64, name string, args ...uint64) ([]u
 	g.global(FuelExport).Set(uint64(fuel))
 	a.given = fuel
 	results, err := f.Call(a, args...)
-	a.pays(g.fuel())
+	a.account(g.fuel())
 	return results, err
 }
 
-// cost is what a call takes from the fuel, which must be enough.
+// cost returns the fuel that a call uses.
 func (g *guest) cost(name string, args ...uint64) int64 {
 	g.t.Helper()
 	const tank = 1 << 40

@@ -1,6 +1,6 @@
 package meter
 
-// The instructions that the rewriter looks at or writes. Those with a prefix are prefix<<8 | number.
+// The opcodes that the rewriter handles by name or writes. One with a prefix is prefix<<8 | number.
 const (
 	opUnreachable  = 0x00
 	opNop          = 0x01
@@ -55,26 +55,26 @@ const (
 	opTableFill  = 0xfc11
 )
 
-// emptyBlock is the type of a block that takes and leaves nothing, as a signed number.
+// emptyBlock is the type of a block without parameters and results, as a signed number.
 const emptyBlock = -64
 
-// instr is one instruction, understood: what is written is made from it, not copied from the binary, so
-// a runtime cannot read something else in the same bytes.
+// instr is one decoded instruction. The output is encoded from it, never copied from the binary, so that a runtime
+// cannot decode the same bytes differently.
 type instr struct {
 	op     uint16
 	form   form
-	a, b   uint32   // numbers of things; the alignment and the offset of an access to memory
+	a, b   uint32   // indices or labels; the alignment and the offset of an access to memory
 	v      int64    // a constant, or the type of a block
-	raw    []byte   // bytes that are values or lanes
-	labels []uint32 // of br_table; valid until the next instruction is read
+	raw    []byte   // a constant, a lane or a type, as it is encoded; part of the binary or its own
+	labels []uint32 // of br_table without the default, which is a; reused for the next instruction
 }
 
-// form is what follows an instruction.
+// form is the encoding of the immediates of an instruction, and which fields of instr hold them.
 type form byte
 
 const (
 	plain     form = iota
-	block          // v: empty, a value type or the number of a type
+	block          // v: empty, a value type or the index of a type
 	index          // a
 	pair           // a, b
 	table          // labels
@@ -93,7 +93,7 @@ const (
 	typed          // raw: 1 byte, a value type, after a count of one
 )
 
-// next reads one instruction into in.
+// next decodes one instruction into in.
 func (r *reader) next(in *instr) {
 	in.op = uint16(r.byte())
 	if in.op == prefixBulk || in.op == prefixVector {
@@ -154,7 +154,7 @@ func (r *reader) zero() {
 	}
 }
 
-// prefixed reads the number behind a prefix.
+// prefixed reads the number after a prefix.
 func (r *reader) prefixed(prefix uint16) uint16 {
 	n := r.u32()
 	if n > 0xff {
@@ -163,9 +163,9 @@ func (r *reader) prefixed(prefix uint16) uint16 {
 	return prefix<<8 | uint16(n)
 }
 
-// append writes the instruction the shortest way. That is more than tidiness: wazero takes the byte behind the vector
-// prefix for the whole number, so a number written longer than it need be would have it see other instructions from
-// there on, loops among them that nobody metered.
+// append encodes the instruction in its shortest form. This matters for safety: wazero takes the byte after the vector
+// prefix for the whole number. A number in more bytes than it needs would make it decode other instructions from there
+// on, among them loops without a charge.
 func (in *instr) append(b []byte) []byte {
 	if in.op > 0xff {
 		b = appendU32(append(b, byte(in.op>>8)), uint32(in.op&0xff))

@@ -2,38 +2,38 @@ package meter
 
 import "time"
 
-// Limits bound what a module may ask of the compiler and of an instance before it runs. In every field zero or less
-// means the default, which is in parentheses. The defaults fit guests in C, Rust, Go and AssemblyScript, and
-// interpreters of scripting languages.
+// Limits bound what a module may demand of the compiler, and of an instance before it runs. A field of zero or less
+// means the default, which is in parentheses. The defaults are large enough for guests in C, Rust, Go and
+// AssemblyScript, and for interpreters of scripting languages.
 type Limits struct {
-	FileBytes       int // bytes of the binary as it was handed in (16 MiB)
+	FileBytes       int // bytes of the binary, before it is rewritten (16 MiB)
 	Types           int // function types (10,000)
-	Params          int // parameters, and results, of one function type (1,000)
+	Params          int // parameters of one function type, and its results (1,000)
 	Imports         int // imported functions (1,000)
-	Functions       int // functions with a body (50,000)
+	Functions       int // functions, without those that are imported (50,000)
 	Tables          int // tables (16)
-	TableElements   int // elements of one table; a larger maximum is lowered to it (65,536)
-	MemoryPages     int // pages of 64 KiB; a larger maximum is lowered to it (256, which is 16 MiB)
+	TableElements   int // initial elements of one table; a larger maximum becomes this one (65,536)
+	MemoryPages     int // initial pages of 64 KiB; a larger maximum becomes this one (256: 16 MiB)
 	Globals         int // globals (10,000)
 	Exports         int // exports (10,000)
 	ElementSegments int // element segments (10,000)
-	Elements        int // elements of all element segments (1,000,000)
-	DataSegments    int // data segments (100,000, the most that Go links)
+	Elements        int // elements of all element segments together (1,000,000)
+	DataSegments    int // data segments (100,000, the most that the Go linker makes)
 	BodyBytes       int // bytes of code of one function (512 KiB)
 	Locals          int // parameters and locals of one function (10,000)
 	Nesting         int // blocks within blocks of one function (5,000)
 
-	// CompileTime bounds an estimate of what the compiler will need on one core (5 s). It grows with the code, and
-	// much faster with the branches, locals, br_table targets and values passed in one function; the estimate is not
-	// the time it really takes, but the same module always has the same. A Go program with fmt is at 1.2 s, one with
-	// net/http and go/types at 10 s.
+	// CompileTime bounds an estimate of the time to compile the module on one core (5 s). The estimate is proportional
+	// to the amount of code, and grows faster with the branches, locals, br_table targets and passed values of one
+	// function. It is not the real time, but a module has the same estimate on every machine: a Go program that uses
+	// fmt has 1.2 s, one that uses net/http and go/types 10 s.
 	CompileTime time.Duration
 
-	// CallDepth is how many frames the stack of one call may have (8,000). It limits the calls, not the module.
+	// CallDepth is the most frames that the stack of one call may have (8,000). It is enforced when the module runs.
 	CallDepth int
 }
 
-// limit is the place of one of them in the tables below.
+// limit is the index of a limit in the tables below, in the order of the fields of Limits.
 type limit int
 
 const (
@@ -57,7 +57,7 @@ const (
 	limitCount
 )
 
-var limitWords = [limitCount]string{
+var limitNames = [limitCount]string{
 	fileBytes:       "bytes",
 	types:           "types",
 	params:          "parameters or results of one type",
@@ -78,9 +78,9 @@ var limitWords = [limitCount]string{
 }
 
 func (l *Limits) values() [limitCount]uint64 {
-	or := func(n, byDefault int) uint64 {
+	or := func(n, fallback int) uint64 {
 		if n <= 0 {
-			n = byDefault
+			n = fallback
 		}
 		return uint64(n)
 	}
@@ -112,29 +112,29 @@ func (l *Limits) callDepth() int64 {
 	return int64(l.CallDepth)
 }
 
-// maxPages is the most that 32 bits of address can reach.
+// maxPages is what 32-bit addresses can reach.
 const maxPages = 1 << 16
 
-// budget holds what a module has used of each limit.
+// budget holds the limits of a module and what it has used of each.
 type budget struct {
-	max, have [limitCount]uint64
+	max, used [limitCount]uint64
 }
 
-// atMost records that one thing of the kind has n, and fails if that is too many.
-func (b *budget) atMost(r *reader, l limit, n uint64) {
-	b.have[l] = max(b.have[l], n)
+// check records n, of one part of the module, and fails if it is over the limit.
+func (b *budget) check(r *reader, l limit, n uint64) {
+	b.used[l] = max(b.used[l], n)
 	if n > b.max[l] {
-		r.fail(ErrLimit, "%d %s, the limit is %d", n, limitWords[l], b.max[l])
+		r.fail(ErrLimit, "%d %s, the limit is %d", n, limitNames[l], b.max[l])
 	}
 }
 
-// add records n more of the kind in the whole module, and fails if that is too many.
-func (b *budget) add(r *reader, l limit, n uint64) { b.atMost(r, l, b.have[l]+n) }
+// add adds n to what the whole module uses, and fails if the sum is over the limit.
+func (b *budget) add(r *reader, l limit, n uint64) { b.check(r, l, b.used[l]+n) }
 
 func (b *budget) usage() []Usage {
 	u := make([]Usage, limitCount)
 	for l := range u {
-		u[l] = Usage{Limit: limitWords[l], Have: b.have[l], Max: b.max[l]}
+		u[l] = Usage{Limit: limitNames[l], Used: b.used[l], Max: b.max[l]}
 	}
 	return u
 }

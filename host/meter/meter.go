@@ -1,114 +1,118 @@
-// Package meter makes a guest module safe to run before it is compiled. It is a security boundary: bytes in,
-// bytes out, no runtime, no state, nothing of ours imported.
+// Package meter makes a WebAssembly module safe to run, before it is compiled. It is a security boundary: it takes and
+// returns bytes, needs no runtime, keeps no state and imports no other package of this repository.
 //
-// [Rewrite] reads a WebAssembly binary strictly, refuses what the features or the [Limits] do not allow, and
-// writes a module that does the same as the guest's own, except that it cannot run, recurse or grow unseen:
+// [Rewrite] parses a binary strictly, refuses what [Limits] and the supported features do not allow, and writes a
+// module that computes the same as the guest's, with these differences:
 //
-//   - Every function entry and every turn of a loop pays for the instructions that follow it, and again after some
-//     thousand units; bulk memory and table operations and the two grows pay for their size as well. A charge that
-//     leaves the fuel below zero calls the host, but for that of a function that comes to a loop before anything else:
-//     there the loop asks for both.
-//   - Bulk operations move 64 KiB of memory at a time.
-//   - Functions that call others count the frames they stand on and trap when there are too many.
-//   - Memory and tables get a maximum, no larger than the limit.
-//   - The start section is gone: the host calls the start function when it has a budget for it.
-//   - Custom sections are gone, but for the names of functions.
-//   - Nothing but functions is imported.
+//   - Each region of code pays for its instructions in units of fuel before it runs. A region begins at the entry of a
+//     function, at each iteration of a loop, and where a region would cost more than [MaxCharge]. Bulk operations and
+//     growth of memory and tables pay for their size as well. A charge that leaves the fuel below zero calls the host. The
+//     only charge without this check is the one at the entry of a function that reaches a loop before anything that could
+//     take it elsewhere: the check at the head of that loop is for both.
+//   - Bulk operations move at most 64 KiB of memory between two charges.
+//   - A function that calls others counts its frames, and traps when the stack has too many.
+//   - A function that may have a large stack frame counts the bytes of it.
+//   - Memory and tables have a maximum, at most that of the limits.
+//   - There is no start section: the host calls the start function when it has given it fuel.
+//   - There are no custom sections, except for the names of functions.
+//   - Only functions are imported.
 //
-// # What the host does
+// # Interface to the host
 //
-// The rewritten module imports one function more than the guest did and exports up to four names more:
+// The rewritten module has one import and up to four exports that the guest's module does not have:
 //
 //	import  moot_meter.refuel (left i64) -> i64   function, see below
 //	export  moot_meter_fuel                       mutable global i64: fuel left; 0 in a new instance
 //	export  moot_meter_depth                      mutable global i64: frames left; Limits.CallDepth in a new instance
-//	export  moot_meter_room                       mutable global i64: bytes left for large frames; FirstRoom in a new instance
+//	export  moot_meter_stack                      mutable global i64: bytes left for large frames; FirstStackBudget in a new instance
 //	export  moot_meter_start                      function () -> (): only if the module has a start function
 //
-// A guest that imports from [ImportModule] or exports a name that begins with it is refused, so these names are
-// the host's alone. Guest code cannot name the added function, types, globals or locals: every index is checked
-// against the guest's own numbering before it is moved to the new one.
+// Rewrite refuses a guest that imports from [ImportModule] or exports a name that begins with it, so these names belong
+// to the host. A guest cannot refer to the functions, types, globals and locals that the rewriter adds: each index is
+// checked against the numbers that the guest has declared before it is renumbered.
 //
-// Fuel. An instruction costs 1 unit, or as much more as it can be made to take longer than others: a load or a store 16,
-// a call that may be the host's 64, and 16 bytes or two table elements of a bulk operation 1. Fuel paces the checks and
-// is no measure of time: the host hands out slices and looks at the clock at each, see [Slice]. When a charge leaves the
-// fuel below zero
-// the guest calls refuel with what is left (negative: the debt). What refuel returns becomes the fuel, and the guest
-// runs on; returning 0 is allowed and brings the next call at the next charge, and what is below 0 is asked for again
-// at once. To stop the guest, refuel panics: the panic comes out of the exported function's Call as its error, and the
-// instance must be discarded. The work that one charge pays for is at most [MaxCharge] units.
+// Fuel. A plain instruction costs 1 unit. Instructions that can be made to take longer cost more: a load or a store 16,
+// a call of a host function and an indirect call 64; a bulk operation 1 for 16 bytes or two table elements. Fuel is not
+// a measure of time: it determines how often the host is called, and the host looks at the clock then, see [Slice].
+// When a charge leaves the fuel below zero, the guest calls refuel with what is left (negative: the debt). The result
+// of refuel becomes the fuel, and the guest continues. The result 0 is allowed: the next charge calls refuel again.
+// After a negative result a loop calls refuel again at once, and other code runs on to its next charge, which calls it.
+// To stop the guest, refuel panics: the exported function that the host called returns the panic as its error, and the
+// instance must be discarded.
 //
-// Before each call the host may set the fuel to a slice; left alone it carries on from the last call, which
-// is as safe. Host functions that work on a guest's behalf subtract from the same global.
-// Code that runs while no fuel was set (data segments, table segments) is bounded by the limits.
+// The host may set the fuel before each call; otherwise the guest continues with what the last call left, which is as
+// safe. A host function that works for the guest subtracts its cost from the same global. Instantiation copies data and
+// element segments without a charge; the limits bound them.
 //
-// Depth. The count is right again after every return, so the host need not touch it. When a call ends with a trap, a
-// panic in a host function or an exit, the globals are whatever they were in the middle: discard the instance. If the
-// depth is then below zero, the reason was the call depth ("unreachable" is what the runtime says); a guest's own trap
-// leaves it at zero or more. A function counts one frame, and one more for every 32 parameters and locals it has; one
-// that calls nothing is not counted.
+// Depth. A return restores the count, so the host need not set it. A trap, a panic in a host function and an exit leave
+// the globals at whatever value they have: discard the instance. If the depth is below zero then, the reason is the
+// call depth, although the runtime reports "unreachable"; after a trap of the guest's own code it is zero or more. A
+// function counts one frame, and one more for each 32 parameters and locals. A function that calls no other is not
+// counted.
 //
-// Room. The runtime doubles a stack by copying all of it at once, and only the runtime knows how large the frame of a
-// function is. So a function whose frame may be large takes what it may be at most from the room as well. When the room
-// is below zero the guest calls refuel, which looks at how large the stack is, and either sets the room to [Room] or panics;
-// where it does neither the guest traps. After every return the room is what it was before the call.
+// Stack. The runtime grows a stack by copying all of it to one twice as large, without a pause, and only the runtime
+// knows how large the frame of a function is. So a function whose frame may be large subtracts an upper estimate of it
+// from the stack budget. When the budget is below zero the guest calls refuel. The host looks at the size of the stack
+// then, and either sets the budget to [StackBudget] or panics; if it does neither, the guest traps. A return restores
+// the budget.
 //
-// Start. Instantiate with no start functions, then call the export [StartExport] if [Module.Start] says there is
-// one, then _initialize: each under a budget of its own, with refuel working. Instantiation itself runs no guest code.
+// Start. The host instantiates without start functions, then calls the export [StartExport] if [Module.Start] is true,
+// then _initialize, with fuel for each. Instantiation runs no guest code.
 //
-// What remains the host's job: the page limit and the deadline, refusing imports it does not grant, the signatures of
-// exports, an allocator that does not commit memory it was not asked for, discarding instances. The runtime must be
-// configured with WebAssembly 2.0 features and no more.
+// The host remains responsible for: the page limit of the runtime, the deadline, refusing imports that are not granted,
+// checking the signatures of exports, an allocator that does not commit memory before it is used, and discarding
+// instances. The runtime must be configured with the features of WebAssembly 2.0 and no others.
 package meter
 
 import "fmt"
 
-// Names that the rewritten module adds. No guest may use ImportModule as a module to import from, nor export
-// a name that begins with it.
+// Names that the rewriter adds. Rewrite refuses a guest that imports from ImportModule, or exports a name that begins
+// with it.
 const (
 	ImportModule = "moot_meter"
 	RefuelImport = "refuel"           // function (left i64) -> i64
 	FuelExport   = "moot_meter_fuel"  // mutable global i64
 	DepthExport  = "moot_meter_depth" // mutable global i64
-	RoomExport   = "moot_meter_room"  // mutable global i64
+	StackExport  = "moot_meter_stack" // mutable global i64
 	StartExport  = "moot_meter_start" // function () -> ()
 )
 
-// ManifestSection is the custom section whose content [Module.Manifest] hands back.
+// ManifestSection is the name of the custom section that becomes [Module.Manifest].
 const ManifestSection = "moot.manifest"
 
-// Slice is the most fuel to give at a time. A guest cannot be stopped before it has used it up and what it then pays at
-// once, nor can the garbage collector stop the world. Ordinary code takes some microseconds for it, and the worst known 2 ms:
-// 8,448 accesses to memory that miss every cache and the page table's. The first touch of a page may take as long as ten
-// of these: where a guest may touch many for the first time, a Slice is too much.
+// Slice is the most fuel that the host should give at a time. Until a guest has used it up, and the charge that ends
+// it, nothing can stop the guest, and the garbage collector waits for it. Ordinary code uses it up in some
+// microseconds; the worst known code takes 2 ms, for 8,448 accesses to memory that miss all caches and the TLB. The
+// first access to a page may take ten times as long as such a miss: a guest that may touch many pages for the first
+// time should get less.
 const Slice = 1 << 17
 
-// A Module is what Rewrite made, and what there is to know of it without compiling it. It holds no
-// memory of the input; the caller owns it.
+// Module is a rewritten module with what is known of it without compiling it. The caller owns it: it shares no memory
+// with the input.
 type Module struct {
 	Wasm     []byte   // the rewritten binary
-	Imports  []Import // the guest's own, in order; refuel is not among them
-	Exports  []Export // the guest's own, in order
-	Memory   *Memory  // nil without a memory
-	Start    bool     // StartExport exists and is to be called before anything else
-	Manifest []byte   // content of the custom section moot.manifest; nil without one
-	Usage    []Usage  // what the module uses of each limit, in the order of Limits
+	Imports  []Import // of the guest, in order, without refuel
+	Exports  []Export // of the guest, in order, without those that the rewriter adds
+	Memory   *Memory  // nil if the module has none
+	Start    bool     // StartExport exists: the host calls it before any other function
+	Manifest []byte   // the content of the custom section ManifestSection; nil if there is none
+	Usage    []Usage  // of each limit but Limits.CallDepth, in the order of Limits
 }
 
-// Import is one function that the guest asks for. Other kinds of import are refused.
+// Import is a function that the guest imports. Rewrite refuses imports of other kinds.
 type Import struct {
 	Module, Name string
 	Type         Signature
 }
 
-// Export is one name that the guest gives.
+// Export is one export of the guest.
 type Export struct {
 	Name string
 	Kind Kind
 	Type Signature // of a Func; zero for the other kinds
 }
 
-// Kind is what an export is, numbered as in the binary format (and as in wazero's api.ExternType).
+// Kind is the kind of an export, numbered as in the binary format and in wazero's api.ExternType.
 type Kind byte
 
 // The kinds of export.
@@ -119,7 +123,7 @@ const (
 	Global
 )
 
-// String returns the word the text format has for k.
+// String returns the keyword of the text format for k.
 func (k Kind) String() string {
 	if int(k) < len(kindNames) {
 		return kindNames[k]
@@ -135,21 +139,21 @@ type Signature struct {
 	Params, Results []ValueType
 }
 
-// String returns the signature in one canonical form, such as "(i32, i64) -> (i32)" or "() -> ()"; two signatures
-// are equal if their strings are.
+// String returns the signature in a canonical form, such as "(i32, i64) -> (i32)" or "() -> ()": two signatures are
+// equal if and only if their strings are.
 func (s Signature) String() string {
 	return typeList(s.Params) + " -> " + typeList(s.Results)
 }
 
-// Memory is the size a memory starts with and the largest it may grow to, in pages of 64 KiB. Max is at most
-// Limits.MemoryPages, whatever the guest declared.
+// Memory is the initial and the maximum size of a memory, in pages of 64 KiB. Max is at most Limits.MemoryPages, also
+// if the guest declares a larger maximum or none.
 type Memory struct {
 	Min, Max uint32
 }
 
-// Usage is how much of one limit a module uses. Have is the sum over the module where the limit is for the module,
-// else the largest of its functions, tables or memories.
+// Usage is how much of one limit a module uses. Used is a sum where the limit is one of the whole module, else the
+// largest value of a function, a type or a table.
 type Usage struct {
-	Limit     string // the words of the error that would say it is exceeded
-	Have, Max uint64
+	Limit     string // as in the error for a module that exceeds it
+	Used, Max uint64
 }

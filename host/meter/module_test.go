@@ -11,7 +11,7 @@ import (
 	"github.com/tetratelabs/wazero/api"
 )
 
-func TestModuleTellsWhatIsInIt(t *testing.T) {
+func TestModuleDescribesContents(t *testing.T) {
 	b := newBuilder()
 	b.importFunc("moot_1", "log", vals(i32, i32, i32), nil)
 	b.importFunc("moot_1", "now_ms", nil, vals(i64))
@@ -56,8 +56,8 @@ func TestModuleTellsWhatIsInIt(t *testing.T) {
 	}
 	used := map[string]uint64{}
 	for _, u := range m.Usage {
-		used[u.Limit] = u.Have
-		if u.Max == 0 || u.Have > u.Max || u.Limit == "" {
+		used[u.Limit] = u.Used
+		if u.Max == 0 || u.Used > u.Max || u.Limit == "" {
 			t.Errorf("%+v", u)
 		}
 	}
@@ -65,11 +65,11 @@ func TestModuleTellsWhatIsInIt(t *testing.T) {
 		t.Errorf("%v", used)
 	}
 	if bytes.Contains(m.Wasm, []byte(".debug_info")) || bytes.Contains(m.Wasm, []byte(ManifestSection)) {
-		t.Error("custom sections are still there")
+		t.Error("custom sections are kept")
 	}
 }
 
-func TestModuleOfNothing(t *testing.T) {
+func TestEmptyModule(t *testing.T) {
 	m, err := Rewrite([]byte(magic), Limits{})
 	if err != nil || m.Memory != nil || m.Manifest != nil || m.Start || m.Imports != nil || m.Exports != nil {
 		t.Fatalf("%+v, %v", m, err)
@@ -80,7 +80,7 @@ func TestModuleOfNothing(t *testing.T) {
 	}
 }
 
-func TestRewritingIsRepeatable(t *testing.T) {
+func TestRewriteIsDeterministic(t *testing.T) {
 	a, err := Rewrite(bulkGuest(), Limits{})
 	if err != nil {
 		t.Fatal(err)
@@ -90,7 +90,7 @@ func TestRewritingIsRepeatable(t *testing.T) {
 		t.Error("two rewritings of one module differ", err)
 	}
 	if _, err := Rewrite(a.Wasm, Limits{}); err == nil {
-		t.Error("a rewritten module passes for a guest's")
+		t.Error("a rewritten module is accepted as input")
 	}
 }
 
@@ -121,11 +121,11 @@ func TestSizesAreClamped(t *testing.T) {
 	}
 }
 
-// wazero takes the byte behind the vector prefix for the whole number. Here the number 12, v128.const, is written with
-// two bytes; taken for 0x8c, the 16 bytes of the constant would be code: a way out of the block that the branch
-// reaches, and then an endless loop that was not metered.
-func TestVectorNumberWrittenLonger(t *testing.T) {
-	constant := cat(ops(opEnd), forever, make([]byte, 10))
+// TestOverlongVectorOpcode: wazero takes the byte after the vector prefix for the whole number. The number 12,
+// v128.const, is encoded in two bytes here. Taken for 0x8c, the 16 bytes of its constant would be code: the end of the
+// block that the branch leaves, and then an endless loop without a charge.
+func TestOverlongVectorOpcode(t *testing.T) {
+	constant := cat(ops(opEnd), endlessLoop, make([]byte, 10))
 	b := newBuilder()
 	b.fn("f", vals(i32), vals(i64), nil, ops(opBlock, 0x40), at(opLocalGet, 0), ops(opBrIf, 0),
 		ops(prefixVector, 0x8c, 0x00), constant, ops(prefixVector, 0x1d, 0, opReturn, opEnd), i64c(1))
@@ -139,7 +139,7 @@ func TestVectorNumberWrittenLonger(t *testing.T) {
 	}
 }
 
-func TestNamesOfFunctionsAreKept(t *testing.T) {
+func TestFunctionNamesAreKept(t *testing.T) {
 	b := newBuilder()
 	b.importFunc("env", "nop", nil, nil)
 	b.fn("f", nil, nil, nil, at(opCall, 2))
@@ -153,7 +153,7 @@ func TestNamesOfFunctionsAreKept(t *testing.T) {
 		t.Errorf("the stack of a trap: %v", err)
 	}
 	if bytes.Contains(g.module.Wasm, []byte("moot_1")) || bytes.Contains(g.module.Wasm, []byte(long)) {
-		t.Error("the name of the module, or a name too long, is still there")
+		t.Error("the name of the module, or a name that is too long, is kept")
 	}
 	for _, bad := range [][]byte{{1}, {1, 5}, cat(ops(1, 4, 1, 9), appendName(nil, "f")), {1, 4, 1, 0, 1, 0xff}, {0x80}} {
 		m, err := Rewrite(appendCustom(b.wasm(), "name", bad), Limits{})

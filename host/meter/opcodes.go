@@ -1,9 +1,10 @@
 package meter
 
-// unknown is the form of what is no instruction of WebAssembly 2.0.
+// unknown is the form of opcodes that WebAssembly 2.0 does not have.
 const unknown form = 0xff
 
-// formOf is the list of all instructions there are: what is not in it is refused.
+// formOf returns the form of an opcode. It lists all instructions that are supported; any other is unknown, and
+// refused.
 func formOf(op uint16) form {
 	switch {
 	case op>>8 == prefixBulk:
@@ -82,7 +83,7 @@ func formOfVector(n uint16) form {
 	return plain
 }
 
-// refuse ends the rewriting with the name of the feature that op belongs to.
+// refuse fails with the name of the feature that op belongs to.
 func (r *reader) refuse(op uint16) {
 	r.p--
 	feature := ""

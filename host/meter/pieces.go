@@ -1,20 +1,23 @@
 package meter
 
-// One memory.fill, memory.copy or memory.init may move all of a memory, and nothing can stop it. So one that moves more
-// than a piece calls a hidden function first, which moves all but the last piece of it, pays before each piece, and
-// leaves the last one to the instruction. To the guest it is one instruction all the same: what is out of bounds traps
-// before a byte is written, and overlapping copies are right.
+// A memory.fill, memory.copy or memory.init may move all of a memory, and nothing can stop it while it does. So the
+// rewriter puts code before each: where the size is over a piece, it calls a helper function, which moves everything
+// but the last piece, pays for each piece before it moves it, and returns the operands for the last one. The guest sees
+// a single instruction: an operation that is out of bounds traps before it writes a byte, and a copy of overlapping
+// ranges is correct.
 
-// piece is the most bytes that one instruction moves. At worst, on pages that were never touched, it takes 0.1 ms.
+// piece is the most bytes that one instruction moves. The worst case, pages that are accessed for the first time, takes
+// 0.1 ms.
 const piece = 64 << 10
 
-// mover is a hidden function: (to, from or value, size) -> (to, from or value), of the last piece.
+// mover is a helper function of type (to, from or value, size) -> (to, from or value); the results are those of the
+// last piece.
 type mover struct {
 	op      uint16
-	segment uint32 // of memory.init
+	segment uint32 // for memory.init
 }
 
-// mover is the index of the function for in; it is made where there is none.
+// mover returns the index of the helper function for an instruction, and adds the function if there is none.
 func (w *rewriter) mover(in *instr) uint32 {
 	m := mover{op: in.op}
 	if in.op == opMemoryInit {
@@ -27,18 +30,18 @@ func (w *rewriter) mover(in *instr) uint32 {
 		}
 		k = uint32(len(w.movers))
 		w.movers, w.moverIndex[m] = append(w.movers, m), k
-		w.compile += effortOfMover.duration(3)
+		w.compileTime += moverCompileCost.estimate(3)
 	}
 	return w.funcIndex(uint32(len(w.funcs))) + k
 }
 
-// effortOfMover is what one takes to compile.
-var effortOfMover = effort{instrs: 60, blocks: 14, values: 6}
+// moverCompileCost is the compile cost of one helper function.
+var moverCompileCost = compileCost{instrs: 60, blocks: 14, values: 6}
 
 func (w *rewriter) moverType() uint32    { return w.refuelType() + 1 + uint32(len(w.wide)) }
 func (w *rewriter) operandsType() uint32 { return w.moverType() + 1 }
 
-// appendMover writes the body of one.
+// appendMover writes the body of a helper function.
 func (w *rewriter) appendMover(b []byte, m mover) []byte {
 	const to, from, size = 0, 1, 2
 	e := emitter{w: w}
@@ -53,7 +56,7 @@ func (w *rewriter) appendMover(b []byte, m mover) []byte {
 		}
 	}
 	add := func(l uint32) { get(l, size); e.plain(opI32Add) }
-	second := func(at func(uint32)) { // the second operand, a place in all but memory.fill
+	second := func(at func(uint32)) { // the second operand: an address, but a value for memory.fill
 		if m.op == opMemoryFill {
 			at = func(l uint32) { get(l) }
 		}
@@ -61,7 +64,7 @@ func (w *rewriter) appendMover(b []byte, m mover) []byte {
 	}
 	e.plain(0) // no locals
 
-	// A size that leads beyond the 32 bits of an address is out of bounds: the instruction says so.
+	// An end that does not fit in 32 bits is out of bounds: the instruction itself traps.
 	add(to)
 	get(to)
 	e.plain(opI32LtU)
@@ -75,12 +78,12 @@ func (w *rewriter) appendMover(b []byte, m mover) []byte {
 	op()
 	e.plain(opEnd)
 
-	// Nothing at the end of what is to be moved: it traps where that is out of bounds.
+	// Move 0 bytes at the end of the ranges: this traps if the ranges are out of bounds.
 	add(to)
 	second(add)
 	op(opI32Const, 0)
 
-	if m.op == opMemoryCopy { // downwards where the pieces could overlap upwards
+	if m.op == opMemoryCopy { // from the end, where a piece could overwrite the source of the next
 		get(from, to)
 		e.plain(opI32LtU)
 		e.begin(opIf, emptyBlock)
@@ -105,7 +108,7 @@ func (w *rewriter) appendMover(b []byte, m mover) []byte {
 
 func (e *emitter) pieceSize() { e.b = appendSigned(append(e.b, opI32Const), piece) }
 
-// appendPieces writes the loop: it pays, moves, and goes on while there is more than a piece.
+// appendPieces writes the loop that pays for a piece and moves it, while more than a piece is left.
 func (w *rewriter) appendPieces(e *emitter, move, advance func(), downwards bool) {
 	const size = 2
 	shrink := func() {
@@ -142,14 +145,14 @@ func (w *rewriter) appendPieces(e *emitter, move, advance func(), downwards bool
 	e.plain(opEnd)
 }
 
-// inPieces writes what goes before a bulk operation on memory, of which the size is in a hidden local: it leaves a
-// piece of it at most.
+// inPieces writes the code before a bulk operation on memory whose size is in a local. It leaves the operands of the
+// last piece.
 func (e *emitter) inPieces(in *instr) {
 	e.op(opLocalGet, e.size)
 	e.pieceSize()
 	e.plain(opI32GtU)
 	e.begin(opIf, int64(e.w.operandsType()))
-	if e.late {
+	if e.storeAtEnd {
 		e.store()
 	}
 	e.op(opLocalGet, e.size)

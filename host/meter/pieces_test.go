@@ -10,7 +10,7 @@ import (
 	"github.com/tetratelabs/wazero"
 )
 
-// moversGuest has a memory of four pages and more, and functions that move memory: (to, from or value, size).
+// moversGuest has a memory of six pages and functions that move memory: (to, from or value, size).
 func moversGuest() []byte {
 	b := newBuilder()
 	b.memory(6, 6)
@@ -20,7 +20,7 @@ func moversGuest() []byte {
 	def("memory.fill", 0xfc, 11, 0)
 	def("memory.copy", 0xfc, 10, 0, 0)
 	def("memory.init", 0xfc, 8, 1, 0)
-	// The same where the fuel is in a local, and where others are called.
+	// Functions that have the fuel in a local, and that call others.
 	b.fn("in a loop", vals(i32, i32, i32), nil, nil, ops(opLoop, 0x40), operands, ops(0xfc, 10, 0, 0), ops(opEnd))
 	b.fn("", nil, nil, nil)
 	b.fn("after a call", vals(i32, i32, i32), nil, nil, at(opCall, 4), ops(opLoop, 0x40), operands, ops(0xfc, 10, 0, 0), at(opCall, 4), ops(opEnd))
@@ -34,8 +34,8 @@ func moversGuest() []byte {
 	return b.wasm()
 }
 
-// TestBulkOperationsInPieces compares them with what they are in one piece: the memory and the traps are the same, and
-// what traps changes nothing.
+// TestBulkOperationsInPieces compares bulk operations with those of the plain module: memory and traps must be the
+// same. An operation that traps must change nothing.
 func TestBulkOperationsInPieces(t *testing.T) {
 	const end = 6 << 16
 	wasm := moversGuest()
@@ -74,8 +74,9 @@ func TestBulkOperationsInPieces(t *testing.T) {
 	}
 }
 
-// TestLongBulkOperationsAskInBetween counts how often they ask where each charge does, and stops them half way.
-func TestLongBulkOperationsAskInBetween(t *testing.T) {
+// TestLongBulkOperationsPayInParts counts the refuels of bulk operations where each charge calls refuel, and stops some
+// of them half way.
+func TestLongBulkOperationsPayInParts(t *testing.T) {
 	g := newGuest(t, moversGuest(), Limits{})
 	for _, name := range []string{"memory.fill", "memory.copy", "memory.init"} {
 		a := allow(100)
@@ -95,8 +96,9 @@ func TestLongBulkOperationsAskInBetween(t *testing.T) {
 	}
 }
 
-// TestLongCodeAsksInBetween runs long code without loops, in one line and in branches, where each charge asks.
-func TestLongCodeAsksInBetween(t *testing.T) {
+// TestLongCodePaysInParts counts the refuels of long code without loops, straight and in branches, where each charge
+// calls refuel.
+func TestLongCodePaysInParts(t *testing.T) {
 	const n = 20_000
 	load := ops(0x28, 0, 0)
 	branch := cat(i32c(1), ops(opIf, 0x40), repeat(1000, func(int) []byte { return cat(i32c(0), load, ops(0x1a)) }),
@@ -118,15 +120,16 @@ func TestLongCodeAsksInBetween(t *testing.T) {
 	}
 }
 
-// TestGrownMemoryAsks grows a memory: before the guest can use what it has now it asks for fuel, whatever it had left.
-func TestGrownMemoryAsks(t *testing.T) {
+// TestMemoryGrowPays grows a memory by 100 pages: refuel must be called before the guest can use them, whatever fuel
+// was left.
+func TestMemoryGrowPays(t *testing.T) {
 	b := newBuilder()
 	b.memory(1, -1)
 	b.fn("grow", nil, nil, nil, i32c(100), ops(0x40, 0, 0x1a))
 	g := newGuest(t, b.wasm(), Limits{})
 	a, pages := allow(10), []uint32{}
-	a.asked = func() { pages = append(pages, g.mod.Memory().Size()>>16) }
+	a.onRefuel = func() { pages = append(pages, g.mod.Memory().Size()>>16) }
 	if _, err := g.call(a, Slice, "grow"); err != nil || !slices.Equal(pages, []uint32{101}) {
-		t.Errorf("%v, it asked when it had %d pages", err, pages)
+		t.Errorf("%v, refuel was called with %d pages", err, pages)
 	}
 }

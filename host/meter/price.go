@@ -1,25 +1,28 @@
 package meter
 
-// What instructions cost, in units of fuel. A price is not the time that an instruction takes as a rule but a share of
-// the time that it can be made to take: the host multiplies the fuel of a slice by the dearest unit there is to know
-// how long the slice may last. An access to memory takes 0.3 ns in a cache, 200 ns where it misses all of them and the
-// page table's, and 2 us at the first touch of a page.
+// The costs of instructions, in units of fuel. A cost is not proportional to the time that an instruction usually takes
+// but to the longest time that it can be made to take: the fuel of a slice, times the longest time of one unit, bounds
+// the time of the slice. An access to memory takes 0.3 ns in a cache, 200 ns if it misses all caches and the TLB, and 2
+// us if it is the first one to a page.
 const (
 	costPlain  = 1
-	costBranch = 4   // may be mispredicted, and go to code that is in no cache
-	costFloat  = 4   // denormal numbers take some processors 50 ns; vectors, of integers too
-	costSlow   = 8   // a division or a square root
-	costCall   = 8   // as a branch, and back
-	costMemory = 16  // a load or a store
-	costHost   = 64  // leaves the compiled code: the host's functions, and what the runtime does in Go
-	costBulk   = 64  // a bulk operation, besides its size: some calls of memmove, even for a few bytes
-	costTable  = 128 // an element of a table: tables are up to 8 MiB, are no part of the memory, and nobody is in need of them
+	costBranch = 4   // may be mispredicted, and its target in no cache
+	costFloat  = 4   // denormal numbers take some processors 50 ns; also all vector instructions
+	costSlow   = 8   // division and square root
+	costCall   = 8   // a branch there and one back
+	costMemory = 16  // load and store
+	costHost   = 64  // leaves the compiled code, for a host function or for the runtime, which is Go
+	costBulk   = 64  // a bulk operation, in addition to its size: several calls of memmove, also for a few bytes
+	costTable  = 128 // an access to a table: tables may take 8 MiB outside of the memory, and few guests need these instructions
 )
 
-// MaxCharge is the most that is paid at once, but for what growing may cost and the ends of blocks within blocks: where
-// more instructions follow each other than that, they pay in between.
+// MaxCharge is the most that a region charges for its instructions, except that it does not bound the ends of nested
+// blocks (1 unit each), and half a unit for each local at the entry of a function. A region that would cost more is
+// divided. The size of an operation is charged on its own: memory operations at most a piece at a time, table
+// operations all of their elements at once, and growth as growCost says.
 const MaxCharge = 1 << 12
 
+// cost returns what an instruction costs, apart from the size of a bulk operation and of growth.
 func (w *rewriter) cost(in *instr) int64 {
 	switch in.form {
 	case access, accessLn:
@@ -34,7 +37,7 @@ func (w *rewriter) cost(in *instr) int64 {
 	case opBrTable:
 		return 2 * costBranch
 	case opCallIndirect, opRefFunc, opMemoryGrow, opTableGrow:
-		return costHost // an indirect call may be one of the host's functions
+		return costHost // an indirect call may reach a host function
 	case opTableGet, opTableSet, opTableInit, opTableCopy, opTableFill:
 		return costTable
 	case opMemoryInit, opMemoryCopy, opMemoryFill:
@@ -45,11 +48,11 @@ func (w *rewriter) cost(in *instr) int64 {
 		}
 		return costCall
 	}
-	return costOfNumbers(in.op)
+	return costOfNumeric(in.op)
 }
 
-// costOfNumbers is what arithmetic costs.
-func costOfNumbers(op uint16) int64 {
+// costOfNumeric returns what a numeric instruction costs.
+func costOfNumeric(op uint16) int64 {
 	switch op {
 	case 0x6d, 0x6e, 0x6f, 0x70, 0x7f, 0x80, 0x81, 0x82, 0x91, 0x95, 0x9f, 0xa3:
 		return costSlow
@@ -57,12 +60,13 @@ func costOfNumbers(op uint16) int64 {
 		return costPlain
 	}
 	switch {
-	case op >= 0x8b && op <= 0xa6, op >= 0xa8 && op <= 0xbb, op >= 0xfc00 && op <= 0xfc07: // floats, and to and from them
+	case op >= 0x8b && op <= 0xa6, op >= 0xa8 && op <= 0xbb, op >= 0xfc00 && op <= 0xfc07: // floating point, and conversions from and to it
 		return costFloat
 	}
 	return costPlain
 }
 
+// costOfVector returns what a vector instruction costs that does not access memory.
 func costOfVector(op uint16) int64 {
 	switch op {
 	case 0xfdcc, 0xfde3, 0xfde7, 0xfdef, 0xfdf3: // i64x2.shr_s, divisions, square roots
@@ -71,8 +75,8 @@ func costOfVector(op uint16) int64 {
 	return costFloat
 }
 
-// bulkShift says whether op moves as much as its last operand says, and by how many bits to shift that to get what it
-// costs.
+// bulkShift reports whether op pays for its size, which is its last operand, and how many bits to shift that to the
+// right to get the cost.
 func bulkShift(op uint16) (shift int64, ok bool) {
 	switch op {
 	case opMemoryInit, opMemoryCopy, opMemoryFill:
@@ -83,12 +87,12 @@ func bulkShift(op uint16) (shift int64, ok bool) {
 	return 0, false
 }
 
-// bytesShift makes 16 bytes of memory cost a unit.
+// bytesShift makes 16 bytes of memory cost 1 unit.
 const bytesShift = 4
 
-// growCost is what the largest growth the limits allow costs. Every growth pays that much, which is some slices, so
-// the host looks at the clock after each, and at what a slice may be in a larger memory; what growing really takes is
-// the allocator's secret.
+// growCost returns what op pays after it has run: for growth, the cost of the largest that the limits allow, whatever
+// its size; how long it takes is up to the allocator. With a limit of 32 pages or more that of memory.grow is at least
+// a Slice, so the host is called after each growth and can give less fuel for the larger memory.
 func (w *rewriter) growCost(op uint16) int64 {
 	switch op {
 	case opMemoryGrow:

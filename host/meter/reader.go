@@ -5,15 +5,15 @@ import (
 	"unicode/utf8"
 )
 
-// reader reads one stretch of the binary. The first thing wrong ends the whole rewriting: it panics with an
-// *Error, which Rewrite, and nobody else, recovers. So no caller can go on with half a value.
+// reader reads a range of the binary. Its first error ends the rewriting: it panics with an *Error, which only Rewrite
+// recovers (and readNames, for a section that it may drop). So no caller can continue with an incomplete value.
 //
-// Numbers are read as strictly as the specification has it: no more bytes than the type can need, and no bits
-// set beyond it. A runtime that reads them otherwise would see other instructions than were metered.
+// Numbers are read as strictly as the specification demands: in no more bytes than the type can need, and with no bits
+// set beyond it. A runtime that read them differently would run other instructions than those that were metered.
 type reader struct {
-	b  []byte // the binary from its start to the end of the stretch
+	b  []byte // the binary from its start to the end of the range
 	p  int    // offset of the next byte
-	fn int    // the function being read, -1 outside of functions
+	fn int    // index of the function that is read; -1: none
 }
 
 func (r *reader) fail(kind error, format string, args ...any) {
@@ -33,7 +33,7 @@ func (r *reader) byte() byte {
 	return v
 }
 
-// take returns the next n bytes, which still belong to the binary.
+// take returns the next n bytes. They are part of the binary and must not be changed.
 func (r *reader) take(n int) []byte {
 	if n < 0 || n > len(r.b)-r.p {
 		r.malformed("%d bytes announced, %d left", uint(n), len(r.b)-r.p)
@@ -43,14 +43,14 @@ func (r *reader) take(n int) []byte {
 	return v
 }
 
-// sub returns a reader of the next n bytes and steps over them.
+// sub returns a reader of the next n bytes, and skips them.
 func (r *reader) sub(n uint32) *reader {
 	start := r.p
 	r.take(int(n))
 	return &reader{b: r.b[:r.p], p: start, fn: r.fn}
 }
 
-// end fails if something is left over.
+// end fails if there are bytes left.
 func (r *reader) end(what string) {
 	if !r.done() {
 		r.malformed("%s: %d bytes too many", what, len(r.b)-r.p)
@@ -73,7 +73,7 @@ func (r *reader) u32() uint32 {
 	return 0
 }
 
-// signed reads a signed number of the given width: 32, 33 or 64 bits.
+// signed reads a signed number of 32, 33 or 64 bits.
 func (r *reader) signed(bits int) int64 {
 	var v int64
 	for shift := 0; shift < bits; shift += 7 {
@@ -82,7 +82,7 @@ func (r *reader) signed(bits int) int64 {
 		if c&0x80 != 0 {
 			continue
 		}
-		if left := bits - shift; left < 7 { // the last byte possible: what is beyond the sign bit repeats it
+		if left := bits - shift; left < 7 { // the last possible byte: the bits after the sign bit must repeat it
 			if ext := int8(c<<1) >> left; ext != 0 && ext != -1 {
 				break
 			}
@@ -96,8 +96,8 @@ func (r *reader) signed(bits int) int64 {
 	return 0
 }
 
-// count reads the length of a vector. Every item takes a byte or more, so a count beyond what is left is wrong,
-// and is found before anyone allocates by it.
+// count reads the length of a vector. Each item takes at least one byte, so a count above the number of bytes left is
+// malformed. It fails here, before anything is allocated for the items.
 func (r *reader) count() uint32 {
 	n := r.u32()
 	if uint64(n) > uint64(len(r.b)-r.p) {
@@ -106,7 +106,7 @@ func (r *reader) count() uint32 {
 	return n
 }
 
-// index reads a number that must be below n.
+// index reads a number that must be less than n. what is the kind of thing that it is an index of.
 func (r *reader) index(what string, n int) uint32 {
 	i := r.u32()
 	if uint64(i) >= uint64(n) {

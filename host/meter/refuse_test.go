@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// fnBody is a module with one function () -> () of this code.
+// fnBody returns a module with one function () -> () of this code.
 func fnBody(code ...[]byte) []byte {
 	b := newBuilder()
 	b.memory(1, 1)
@@ -14,14 +14,14 @@ func fnBody(code ...[]byte) []byte {
 	return b.wasm()
 }
 
-// with is a small module with one section replaced.
-func with(id byte, items int, body ...byte) []byte {
+// withSection returns a small module with one section replaced.
+func withSection(id byte, items int, body ...byte) []byte {
 	b := newBuilder()
 	b.fn("f", nil, nil, nil)
 	return b.raw(id, items, body...).wasm()
 }
 
-func refused(t *testing.T, name string, wasm []byte, limits Limits, kind error, words string) {
+func wantRefused(t *testing.T, name string, wasm []byte, limits Limits, kind error, words string) {
 	t.Helper()
 	m, err := Rewrite(wasm, limits)
 	var e *Error
@@ -35,50 +35,50 @@ func refused(t *testing.T, name string, wasm []byte, limits Limits, kind error, 
 	}
 }
 
-func TestFeaturesThatAreNotAllowed(t *testing.T) {
+func TestUnsupportedFeatures(t *testing.T) {
 	for name, c := range map[string]struct {
 		wasm  []byte
 		words string
 	}{
 		"component":            {[]byte("\x00asm\x0d\x00\x01\x00"), "component"},
 		"tag section":          {appendSection([]byte(magic), tagSection, []byte{1, 0, 0}), "exceptions"},
-		"tag import":           {with(importSection, 1, cat(appendName(appendName(nil, "m"), "t"), ops(4, 0, 0))...), "exceptions"},
-		"tag export":           {with(exportSection, 1, append(appendName(nil, "t"), 4, 0)...), "exceptions"},
-		"memory import":        {with(importSection, 1, append(appendName(appendName(nil, "env"), "memory"), 2, 0, 1)...), "only functions"},
-		"table import":         {with(importSection, 1, append(appendName(appendName(nil, "env"), "t"), 1, funcref, 0, 1)...), "only functions"},
-		"global import":        {with(importSection, 1, append(appendName(appendName(nil, "env"), "g"), 3, i32, 0)...), "only functions"},
+		"tag import":           {withSection(importSection, 1, cat(appendName(appendName(nil, "m"), "t"), ops(4, 0, 0))...), "exceptions"},
+		"tag export":           {withSection(exportSection, 1, append(appendName(nil, "t"), 4, 0)...), "exceptions"},
+		"memory import":        {withSection(importSection, 1, append(appendName(appendName(nil, "env"), "memory"), 2, 0, 1)...), "only functions"},
+		"table import":         {withSection(importSection, 1, append(appendName(appendName(nil, "env"), "t"), 1, funcref, 0, 1)...), "only functions"},
+		"global import":        {withSection(importSection, 1, append(appendName(appendName(nil, "env"), "g"), 3, i32, 0)...), "only functions"},
 		"try_table":            {fnBody(ops(0x1f, 0x40, 0, opEnd)), "exceptions"},
 		"throw":                {fnBody(ops(0x08, 0)), "exceptions"},
-		"exnref":               {with(typeSection, 1, 0x60, 1, 0x69, 0), "not supported"},
+		"exnref":               {withSection(typeSection, 1, 0x60, 1, 0x69, 0), "not supported"},
 		"tail call":            {fnBody(ops(0x12, 0)), "tail calls"},
 		"indirect tail call":   {fnBody(ops(0x13, 0, 0)), "tail calls"},
 		"call_ref":             {fnBody(ops(0x14, 0)), "function references"},
-		"typed reference":      {with(typeSection, 1, 0x60, 1, 0x63, 0, 0), "not supported"},
-		"struct type":          {with(typeSection, 1, 0x5f, 0), "garbage"},
-		"recursive types":      {with(typeSection, 1, 0x4e, 1, 0x60, 0, 0), "garbage"},
+		"typed reference":      {withSection(typeSection, 1, 0x60, 1, 0x63, 0, 0), "not supported"},
+		"struct type":          {withSection(typeSection, 1, 0x5f, 0), "garbage"},
+		"recursive types":      {withSection(typeSection, 1, 0x4e, 1, 0x60, 0, 0), "garbage"},
 		"struct.new":           {fnBody(ops(0xfb, 0, 0)), "garbage"},
 		"atomics":              {fnBody(ops(0xfe, 3, 0)), "threads"},
-		"shared memory":        {with(memorySection, 1, 3, 1, 1), "threads"},
-		"memory64":             {with(memorySection, 1, 4, 1), "64-bit"},
-		"two memories":         {with(memorySection, 2, 0, 1, 0, 1), "only one"},
+		"shared memory":        {withSection(memorySection, 1, 3, 1, 1), "threads"},
+		"memory64":             {withSection(memorySection, 1, 4, 1), "64-bit"},
+		"two memories":         {withSection(memorySection, 2, 0, 1, 0, 1), "only one"},
 		"memory.size 1":        {fnBody(ops(0x3f, 1, 0x1a)), "one memory"},
 		"relaxed SIMD":         {fnBody(ops(0xfd, 0x80, 2)), "2.0"},
 		"reserved SIMD":        {fnBody(ops(0xfd, 0x9a, 1)), "2.0"},
 		"wide arithmetic":      {fnBody(ops(0xfc, 0x13)), "2.0"},
 		"unknown instruction":  {fnBody(ops(0x27)), "2.0"},
-		"extended constant":    {with(globalSection, 1, i32, 0, opI32Const, 1, opI32Const, 2, 0x6a, opEnd), "extended"},
-		"table with a value":   {with(tableSection, 1, 0x40, 0, funcref, 0, 1, opRefNull, funcref, opEnd), "function references"},
+		"extended constant":    {withSection(globalSection, 1, i32, 0, opI32Const, 1, opI32Const, 2, 0x6a, opEnd), "extended"},
+		"table with a value":   {withSection(tableSection, 1, 0x40, 0, funcref, 0, 1, opRefNull, funcref, opEnd), "function references"},
 		"two manifests":        {appendCustom(appendCustom(fnBody(), ManifestSection, nil), ManifestSection, nil), "second"},
-		"data for a second":    {with(dataSection, 1, 2, 1, opI32Const, 0, opEnd, 0), "second memory"},
-		"the host's import":    {with(importSection, 1, appendImport(nil, ImportModule, "other", 0)...), "host's"},
-		"the host's export":    {with(exportSection, 1, appendExport(nil, FuelExport, Func, 0)...), "host's"},
-		"like a host's export": {with(exportSection, 1, appendExport(nil, ImportModule+"x", Func, 0)...), "host's"},
+		"data for a second":    {withSection(dataSection, 1, 2, 1, opI32Const, 0, opEnd, 0), "second memory"},
+		"the host's import":    {withSection(importSection, 1, appendImport(nil, ImportModule, "other", 0)...), "host's"},
+		"the host's export":    {withSection(exportSection, 1, appendExport(nil, FuelExport, Func, 0)...), "host's"},
+		"like a host's export": {withSection(exportSection, 1, appendExport(nil, ImportModule+"x", Func, 0)...), "host's"},
 	} {
 		kind := ErrNotAllowed
 		if name == "memory.size 1" {
 			kind = ErrMalformed
 		}
-		refused(t, name, c.wasm, Limits{}, kind, c.words)
+		wantRefused(t, name, c.wasm, Limits{}, kind, c.words)
 	}
 }
 
@@ -103,25 +103,25 @@ func TestMalformed(t *testing.T) {
 		"code without function": {appendSection([]byte(magic), codeSection, []byte{1, 2, 0, opEnd}), "0 functions declared"},
 		"custom without name":   {appendSection([]byte(magic), customSection, nil), "unexpected end"},
 		"custom name not UTF-8": {appendCustom([]byte(magic), "\xff", nil), "UTF-8"},
-		"export name":           {with(exportSection, 1, appendExport(nil, "\xff", Func, 0)...), "UTF-8"},
-		"export twice":          {with(exportSection, 2, cat(appendExport(nil, "x", Func, 0), appendExport(nil, "x", Func, 0))...), "twice"},
-		"export of no function": {with(exportSection, 1, appendExport(nil, "x", Func, 1)...), "function 1 of 1"},
-		"export of no global":   {with(exportSection, 1, appendExport(nil, "x", Global, 0)...), "global 0 of 0"},
-		"export of no memory":   {with(exportSection, 1, appendExport(nil, "x", Mem, 0)...), "memory 0 of 0"},
-		"start of no function":  {with(startSection, 1), "function 1 of 1"},
-		"type of function":      {with(functionSection, 1, 1), "type 1 of 1"},
-		"memory from 2 to 1":    {with(memorySection, 1, 1, 2, 1), "from 2 to 1"},
-		"memory of 65537":       {with(memorySection, 1, 0, 0x81, 0x80, 4), "65537"},
-		"table from 2 to 1":     {with(tableSection, 1, funcref, 1, 2, 1), "from 2 to 1"},
-		"global kind":           {with(globalSection, 1, i32, 2, opI32Const, 0, opEnd), "kind 2"},
-		"global of a global":    {with(globalSection, 1, i32, 0, opGlobalGet, 0, opEnd), "imported globals"},
-		"constant":              {with(globalSection, 1, i32, 0, opUnreachable, opEnd), "constant"},
-		"element kind":          {with(elementSection, 1, 8), "kind 8"},
-		"element table":         {with(elementSection, 1, 0, opI32Const, 0, opEnd, 0), "table 0 of 0"},
-		"element function":      {with(elementSection, 1, 1, 0, 1, 1), "function 1 of 1"},
-		"data kind":             {with(dataSection, 1, 3), "kind 3"},
-		"data without memory":   {with(dataSection, 1, 0, opI32Const, 0, opEnd, 0), "without a memory"},
-		"data count":            {with(dataCountSection, 1), "1 data segments announced"},
+		"export name":           {withSection(exportSection, 1, appendExport(nil, "\xff", Func, 0)...), "UTF-8"},
+		"export twice":          {withSection(exportSection, 2, cat(appendExport(nil, "x", Func, 0), appendExport(nil, "x", Func, 0))...), "twice"},
+		"export of no function": {withSection(exportSection, 1, appendExport(nil, "x", Func, 1)...), "function 1 of 1"},
+		"export of no global":   {withSection(exportSection, 1, appendExport(nil, "x", Global, 0)...), "global 0 of 0"},
+		"export of no memory":   {withSection(exportSection, 1, appendExport(nil, "x", Mem, 0)...), "memory 0 of 0"},
+		"start of no function":  {withSection(startSection, 1), "function 1 of 1"},
+		"type of function":      {withSection(functionSection, 1, 1), "type 1 of 1"},
+		"memory from 2 to 1":    {withSection(memorySection, 1, 1, 2, 1), "from 2 to 1"},
+		"memory of 65537":       {withSection(memorySection, 1, 0, 0x81, 0x80, 4), "65537"},
+		"table from 2 to 1":     {withSection(tableSection, 1, funcref, 1, 2, 1), "from 2 to 1"},
+		"global kind":           {withSection(globalSection, 1, i32, 2, opI32Const, 0, opEnd), "kind 2"},
+		"global of a global":    {withSection(globalSection, 1, i32, 0, opGlobalGet, 0, opEnd), "imported globals"},
+		"constant":              {withSection(globalSection, 1, i32, 0, opUnreachable, opEnd), "constant"},
+		"element kind":          {withSection(elementSection, 1, 8), "kind 8"},
+		"element table":         {withSection(elementSection, 1, 0, opI32Const, 0, opEnd, 0), "table 0 of 0"},
+		"element function":      {withSection(elementSection, 1, 1, 0, 1, 1), "function 1 of 1"},
+		"data kind":             {withSection(dataSection, 1, 3), "kind 3"},
+		"data without memory":   {withSection(dataSection, 1, 0, opI32Const, 0, opEnd, 0), "without a memory"},
+		"data count":            {withSection(dataCountSection, 1), "1 data segments announced"},
 		"body cut off":          {fnBody(ops(opBlock, 0x40)), "unexpected end"},
 		"body goes on":          {fnBody(ops(opEnd)), "too many"},
 		"else":                  {fnBody(ops(opBlock, 0x40, opElse, opEnd)), "else without if"},
@@ -134,11 +134,11 @@ func TestMalformed(t *testing.T) {
 		"select of two types":   {fnBody(ops(0x1c, 2, i32, i32)), "2 types"},
 		"reference":             {fnBody(ops(opRefNull, i32)), "no reference"},
 	} {
-		refused(t, name, c.wasm, Limits{}, ErrMalformed, c.words)
+		wantRefused(t, name, c.wasm, Limits{}, ErrMalformed, c.words)
 	}
 }
 
-// fnTyped is a module with one function whose body begins with these bytes.
+// fnTyped returns a module with one function whose body begins with these bytes.
 func fnTyped(body ...byte) []byte {
 	b := newBuilder()
 	b.add(functionSection, appendU32(nil, b.typ(nil, nil)))
@@ -146,8 +146,9 @@ func fnTyped(body ...byte) []byte {
 	return b.wasm()
 }
 
-// What the rewriter adds comes to lie right behind what the guest has, so a number one too large must not pass.
-func TestHiddenThingsAreOutOfReach(t *testing.T) {
+// TestAddedIndicesAreOutOfReach: the indices of what the rewriter adds follow those of the guest, so one that is too
+// large must be refused.
+func TestAddedIndicesAreOutOfReach(t *testing.T) {
 	code := map[string][]byte{
 		"call":          at(opCall, 1),
 		"ref.func":      at(opRefFunc, 1),
@@ -162,16 +163,16 @@ func TestHiddenThingsAreOutOfReach(t *testing.T) {
 		"fuel":          at(opGlobalGet, 0),
 		"set the fuel":  cat(i64c(1<<60), at(opGlobalSet, 0)),
 		"set the depth": cat(i64c(1<<60), at(opGlobalSet, 1)),
-		"br":            cat(at(opCall, 0), at(opBr, 1)), // past putting back the depth
+		"br":            cat(at(opCall, 0), at(opBr, 1)), // past the epilogue
 		"br_if":         cat(i32c(0), ops(opBlock, 0x40), at(opBrIf, 2), ops(opEnd)),
 		"br_table":      cat(i32c(0), ops(opBrTable, 1, 0, 1)),
 		"br_table list": cat(i32c(0), ops(opBrTable, 1, 1, 0)),
 	}
 	for name, c := range code {
-		refused(t, name, fnBody(c), Limits{}, ErrMalformed, " of ")
+		wantRefused(t, name, fnBody(c), Limits{}, ErrMalformed, " of ")
 	}
-	refused(t, "export", with(exportSection, 1, appendExport(nil, "g", Global, 0)...), Limits{}, ErrMalformed, "global")
-	refused(t, "constant", with(globalSection, 1, i64, 0, opGlobalGet, 1, opEnd), Limits{}, ErrMalformed, "global")
+	wantRefused(t, "export", withSection(exportSection, 1, appendExport(nil, "g", Global, 0)...), Limits{}, ErrMalformed, "global")
+	wantRefused(t, "constant", withSection(globalSection, 1, i64, 0, opGlobalGet, 1, opEnd), Limits{}, ErrMalformed, "global")
 }
 
 func TestLimitsHold(t *testing.T) {
@@ -212,11 +213,11 @@ func TestLimitsHold(t *testing.T) {
 		"locals2": {Limits{}, fnTyped(2, 1, i32, 0xff, 0xff, 0xff, 0xff, 0xf, i64), "4294967296 parameters and locals"},
 		"nesting": {Limits{Nesting: 2}, fnBody(ops(opBlock, 0x40, opLoop, 0x40, opBlock, 0x40, opEnd, opEnd, opEnd)), "3 nested blocks"},
 	} {
-		refused(t, name, c.wasm, c.limits, ErrLimit, c.words)
+		wantRefused(t, name, c.wasm, c.limits, ErrLimit, c.words)
 	}
 }
 
-func TestErrorSaysWhere(t *testing.T) {
+func TestErrorNamesPlace(t *testing.T) {
 	b := newBuilder()
 	b.importFunc("env", "nop", nil, nil)
 	b.fn("", nil, nil, nil)

@@ -6,10 +6,9 @@ import (
 	"time"
 )
 
-// Rewrite checks wasm and returns the metered module. It does not keep or change wasm. Every error is an
-// [*Error]; it does not panic, whatever the bytes. Its time and memory grow with the size of the binary and no
-// faster, and it may be called from any number of goroutines. The same input and limits give the same output, so
-// the digest of the original can stand for both.
+// Rewrite checks wasm and returns the metered module. It neither keeps nor changes wasm. Each error is an [*Error];
+// Rewrite does not panic, whatever the input. Its time and memory are linear in the size of the binary. It may be
+// called concurrently. The output is a function of the input and the limits.
 func Rewrite(wasm []byte, limits Limits) (m *Module, err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -27,45 +26,44 @@ func Rewrite(wasm []byte, limits Limits) (m *Module, err error) {
 	return w.module, nil
 }
 
-// rewriter is the state of one Rewrite. The guest's sections are read in the order of the binary, each checked
-// against what came before it, and written anew from what was read: no byte of the output is a copy that
-// nobody understood, but for the content of data segments and the names. Numbers of functions,
-// types and globals are the guest's own everywhere, until the moment they are written.
+// rewriter is the state of one Rewrite. It reads the sections in the order of the binary, checks each against those
+// before it, and encodes it anew from what it has decoded: only the content of data segments and the names of functions
+// are copied. All indices are those of the guest until they are written.
 type rewriter struct {
 	module    *Module
 	budget    budget
 	callDepth int64
 
-	types      []Signature
-	blockTypes []int64       // per type: its results as the type of a block, as the format encodes it
-	wide       [][]ValueType // lists of several results, each once; the hidden types () -> results follow the guest's
-	wideTypes  map[string]int
-	funcs      []uint32 // the type of each function, imported ones first
-	imported   int      // how many of funcs are imported
-	tables     int
-	globals    int
-	startFunc  int // -1: none
-	bodies     int // function bodies read
-	dataCount  int // data segments as announced, -1: not announced
-	nameReader *reader
-	compile    time.Duration // estimated so far
-	movers     []mover       // hidden functions, behind those of the guest
-	moverIndex map[mover]uint32
+	types       []Signature
+	blockTypes  []int64       // of each type: its results as the encoded type of a block
+	wide        [][]ValueType // distinct lists of several results; the rewriter adds a type () -> results for each
+	wideTypes   map[string]int
+	funcs       []uint32 // type of each function, imported ones first
+	imported    int      // number of funcs that are imported
+	tables      int
+	globals     int
+	startFunc   int // -1: none
+	bodies      int // number of function bodies
+	dataCount   int // number of data segments that the data count section declares; -1: no such section
+	nameReader  *reader
+	compileTime time.Duration // estimate so far
+	movers      []mover       // helper functions, which follow those of the guest
+	moverIndex  map[mover]uint32
 
 	sections [lastSection + 1]section
-	names    []byte // the content of the custom section to write; nil for none
-	scan     scan   // of one body after the other
-	blocks   []open // see emitter
+	names    []byte      // content of the name section to write; nil: none
+	scan     scan        // of the body that is read
+	blocks   []openBlock // of the emitter, reused for each body
 }
 
-// section is what was written of one section: so many items. The section that announces the number of data segments has
-// that number and no items.
+// section is the encoded content of a section: its items and their number. For the data count section items is its
+// number, and body is empty.
 type section struct {
 	items int
 	body  []byte
 }
 
-// The sections by number, and the order in which they must come.
+// The sections by their ids. sectionOrder is the order in which they must be in a binary.
 const (
 	customSection = iota
 	typeSection
@@ -91,8 +89,9 @@ var sectionOrder = []byte{
 
 const magic = "\x00asm\x01\x00\x00\x00"
 
+// read reads the whole binary.
 func (w *rewriter) read(r *reader) {
-	w.budget.atMost(r, fileBytes, uint64(len(r.b)))
+	w.budget.check(r, fileBytes, uint64(len(r.b)))
 	switch {
 	case bytes.HasPrefix(r.b, []byte("\x00asm\x0d\x00\x01\x00")):
 		r.fail(ErrNotAllowed, "a component; only core modules run here")
@@ -164,7 +163,7 @@ func (w *rewriter) readSection(id byte, r *reader) {
 	}
 }
 
-// write puts the sections together with what the rewriter adds to them.
+// write returns the binary: the sections with what the rewriter adds to them.
 func (w *rewriter) write() []byte {
 	out := []byte(magic)
 	for _, id := range sectionOrder {
@@ -185,7 +184,7 @@ func (w *rewriter) write() []byte {
 
 func appendU32(b []byte, v uint32) []byte { return binary.AppendUvarint(b, uint64(v)) }
 
-// appendSigned writes v the shortest way.
+// appendSigned appends v in signed LEB128, in the shortest form.
 func appendSigned(b []byte, v int64) []byte {
 	for {
 		c := byte(v & 0x7f)

@@ -4,7 +4,7 @@ import "strings"
 
 func (w *rewriter) readTypes(r *reader) {
 	n := r.count()
-	w.budget.atMost(r, types, uint64(n))
+	w.budget.check(r, types, uint64(n))
 	s := &w.sections[typeSection]
 	for ; n > 0; n-- {
 		switch form := r.byte(); form {
@@ -27,7 +27,7 @@ func (w *rewriter) readTypes(r *reader) {
 
 func (w *rewriter) readValueTypes(r *reader) []ValueType {
 	n := r.count()
-	w.budget.atMost(r, params, uint64(n))
+	w.budget.check(r, params, uint64(n))
 	list := make([]ValueType, n)
 	for i := range list {
 		list[i] = r.valueType()
@@ -35,7 +35,7 @@ func (w *rewriter) readValueTypes(r *reader) []ValueType {
 	return list
 }
 
-// blockTypeOf encodes the type of a block that takes nothing and leaves these values.
+// blockTypeOf encodes the type of a block without parameters that has these results.
 func (w *rewriter) blockTypeOf(results []ValueType) int64 {
 	switch len(results) {
 	case 0:
@@ -54,7 +54,7 @@ func (w *rewriter) blockTypeOf(results []ValueType) int64 {
 
 func (w *rewriter) readImports(r *reader) {
 	n := r.count()
-	w.budget.atMost(r, imports, uint64(n))
+	w.budget.check(r, imports, uint64(n))
 	s := &w.sections[importSection]
 	for ; n > 0; n-- {
 		module, name := r.name(), r.name()
@@ -81,7 +81,7 @@ func (w *rewriter) readImports(r *reader) {
 
 func (w *rewriter) readFunctions(r *reader) {
 	n := r.count()
-	w.budget.atMost(r, functions, uint64(n))
+	w.budget.check(r, functions, uint64(n))
 	s := &w.sections[functionSection]
 	for ; n > 0; n-- {
 		t := r.index("type", len(w.types))
@@ -93,7 +93,7 @@ func (w *rewriter) readFunctions(r *reader) {
 
 func (w *rewriter) readTables(r *reader) {
 	w.tables = int(r.count())
-	w.budget.atMost(r, tables, uint64(w.tables))
+	w.budget.check(r, tables, uint64(w.tables))
 	s := &w.sections[tableSection]
 	for range w.tables {
 		if r.p < len(r.b) && r.b[r.p] == 0x40 {
@@ -101,7 +101,7 @@ func (w *rewriter) readTables(r *reader) {
 		}
 		t := r.refType()
 		size := r.sizes(1<<32 - 1)
-		w.budget.atMost(r, tableElements, uint64(size.Min))
+		w.budget.check(r, tableElements, uint64(size.Min))
 		s.items++
 		s.body = size.append(append(s.body, t), w.budget.max[tableElements])
 	}
@@ -116,13 +116,14 @@ func (w *rewriter) readMemory(r *reader) {
 		return
 	}
 	size := r.sizes(maxPages)
-	w.budget.atMost(r, memoryPages, uint64(size.Min))
+	w.budget.check(r, memoryPages, uint64(size.Min))
 	limit := w.budget.max[memoryPages]
 	w.module.Memory = &Memory{Min: size.Min, Max: min(size.Max, uint32(limit))}
 	w.sections[memorySection] = section{items: 1, body: size.append(nil, limit)}
 }
 
-// sizes reads the least and the largest size of a table or memory; without the latter it is most.
+// sizes reads the initial and the maximum size of a table or memory. The maximum is at most most, also if there is
+// none.
 func (r *reader) sizes(most uint64) Memory {
 	flags := r.byte()
 	switch {
@@ -141,7 +142,7 @@ func (r *reader) sizes(most uint64) Memory {
 	return m
 }
 
-// append writes the sizes with a maximum of at most limit.
+// append encodes the sizes with a maximum of at most limit.
 func (m Memory) append(b []byte, limit uint64) []byte {
 	b = appendU32(append(b, 1), m.Min)
 	return appendU32(b, min(m.Max, uint32(limit)))
@@ -149,7 +150,7 @@ func (m Memory) append(b []byte, limit uint64) []byte {
 
 func (w *rewriter) readGlobals(r *reader) {
 	w.globals = int(r.count())
-	w.budget.atMost(r, globals, uint64(w.globals))
+	w.budget.check(r, globals, uint64(w.globals))
 	s := &w.sections[globalSection]
 	for range w.globals {
 		t, mutable := r.valueType(), r.byte()
@@ -163,7 +164,7 @@ func (w *rewriter) readGlobals(r *reader) {
 
 func (w *rewriter) readExports(r *reader) {
 	n := r.count()
-	w.budget.atMost(r, exports, uint64(n))
+	w.budget.check(r, exports, uint64(n))
 	s := &w.sections[exportSection]
 	seen := make(map[string]bool, n)
 	for ; n > 0; n-- {

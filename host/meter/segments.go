@@ -1,7 +1,7 @@
 package meter
 
-// constant reads the expression that gives a global or an offset its value, and appends it to b. One instruction and
-// an end is all that WebAssembly 2.0 has; reading an imported global falls away with the imports.
+// constant reads the constant expression of a global or an offset, and appends it to b. In WebAssembly 2.0 it is one
+// instruction and an end. It cannot be global.get, which reads imported globals only, and those are refused.
 func (w *rewriter) constant(r *reader, b []byte) []byte {
 	op := r.byte()
 	b = append(b, op)
@@ -35,16 +35,16 @@ func (w *rewriter) constant(r *reader, b []byte) []byte {
 	return append(b, opEnd)
 }
 
-// The bits of an element segment's kind.
+// The bits of the kind of an element segment.
 const (
-	notActive   = 1 // passive or declared; else it is copied into a table at instantiation
-	explicit    = 2 // an active one names its table; one that is not is declared only
-	expressions = 4 // items are expressions, else numbers of functions
+	notActive   = 1 // passive or declarative; an active one is copied into a table at instantiation
+	explicit    = 2 // an active segment: it names its table; another one: it is declarative
+	expressions = 4 // items are expressions, else indices of functions
 )
 
 func (w *rewriter) readElements(r *reader) {
 	n := r.count()
-	w.budget.atMost(r, elementSegments, uint64(n))
+	w.budget.check(r, elementSegments, uint64(n))
 	s := &w.sections[elementSection]
 	for ; n > 0; n-- {
 		kind := r.u32()
@@ -97,7 +97,7 @@ func (w *rewriter) appendItems(r *reader, b []byte, exprs bool) []byte {
 
 func (w *rewriter) readData(r *reader) {
 	n := r.count()
-	w.budget.atMost(r, dataSegments, uint64(n))
+	w.budget.check(r, dataSegments, uint64(n))
 	s := &w.sections[dataSection]
 	s.body = make([]byte, 0, len(r.b)-r.p)
 	for ; n > 0; n-- {

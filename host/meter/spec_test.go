@@ -17,7 +17,7 @@ import (
 	"github.com/tetratelabs/wazero/api"
 )
 
-// What the official test suite in wazero v1.12.0 held when this was written. Less means that it was not run.
+// The size of the official test suite in wazero v1.12.0. The test fails if it runs less.
 const (
 	specModules    = 2472
 	specAssertions = 64447
@@ -43,8 +43,8 @@ type specValue struct {
 	Value    any
 }
 
-// TestOfficialSuite runs every command of the official suite on the module as it is and on the rewritten one, side by
-// side: both give the same values and the same traps, and what is no valid module is refused.
+// TestOfficialSuite runs each command of the official test suite with the plain and the rewritten module: values and
+// traps must be the same, and invalid modules must be refused.
 func TestOfficialSuite(t *testing.T) {
 	dir := wazeroDir(t)
 	var total specCounts
@@ -64,7 +64,7 @@ func TestOfficialSuite(t *testing.T) {
 	}
 	t.Logf("%+v", total)
 	if total.Modules < specModules || total.Assertions < specAssertions || total.Refusals < specRefusals {
-		t.Errorf("less than there is: %d modules of %d, %d assertions of %d, %d refusals of %d",
+		t.Errorf("the suite is larger than what was run: %d modules of %d, %d assertions of %d, %d refusals of %d",
 			total.Modules, specModules, total.Assertions, specAssertions, total.Refusals, specRefusals)
 	}
 }
@@ -78,12 +78,12 @@ func wazeroDir(t testing.TB) string {
 }
 
 type specCounts struct {
-	Modules    int // run on both sides
-	Assertions int // calls made on both sides
-	Traps      int // calls among them that trapped
+	Modules    int // instantiated on both sides
+	Assertions int // calls on both sides
+	Traps      int // of these, those that trapped
 	Refusals   int // invalid modules that both sides refuse
-	NotAllowed int // valid modules that are not allowed here: they import memories, tables or globals
-	Skipped    int // commands that need one of those, and text
+	NotAllowed int // valid modules that Rewrite refuses: they import memories, tables or globals
+	Skipped    int // commands that need one of those, and modules in the text format
 }
 
 func (c *specCounts) add(d specCounts) {
@@ -95,7 +95,7 @@ func (c *specCounts) add(d specCounts) {
 	c.Skipped += d.Skipped
 }
 
-// twins are two runtimes that see the same commands: one the modules as they are, one rewritten.
+// twins are two runtimes that execute the same commands, one with plain and one with rewritten modules.
 type twins struct {
 	specCounts
 	t       *testing.T
@@ -122,7 +122,7 @@ func newTwins(t *testing.T, dir string) *twins {
 	return s
 }
 
-// instantiate gives nil and no error for a module that both sides refuse or that is not allowed here.
+// instantiate returns nil and no error for a module that both sides refuse, or that is not allowed.
 func (s *twins) instantiate(wasm []byte, name string) (*twin, error) {
 	ctx := allow(math.MaxInt)
 	config := wazero.NewModuleConfig().WithName(name).WithStartFunctions()
@@ -151,7 +151,7 @@ func (s *twins) instantiate(wasm []byte, name string) (*twin, error) {
 		s.Refusals++
 		return nil, nil
 	case plainErr != nil && m.Start && strings.Contains(plainErr.Error(), "undeclared function"):
-		return nil, nil // the start function is exported now, and that declares it
+		return nil, nil // the rewritten module exports the start function, which declares it
 	case plainErr != nil || err != nil:
 		return nil, fmt.Errorf("plain: %v; metered: %v", plainErr, err)
 	}
@@ -188,7 +188,7 @@ func (s *twins) run(file string) {
 				s.t.Errorf("line %d: %s: %v", c.Line, c.Type, err)
 			}
 			if c.Type != "module" {
-				continue // what one side accepts and the other does not is an error above
+				continue // a module that only one side accepts is an error above
 			}
 			s.last = p
 			if c.Name != "" {
@@ -248,7 +248,7 @@ func (s *twins) act(p *twin, c *specCommand) error {
 	return sameValues(f.Definition().ResultTypes(), want, got)
 }
 
-// sameValues compares results bit by bit. Which bits a NaN has is left open by the specification; a function
+// sameValues compares results bit by bit. The specification does not determine the bits of a NaN, and a function
 // reference is an address.
 func sameValues(types []ValueType, want, got []uint64) error {
 	if len(want) != len(got) {
@@ -278,7 +278,7 @@ func sameValues(types []ValueType, want, got []uint64) error {
 	return nil
 }
 
-// slots are the value as it is passed to a call.
+// slots returns the value as it is passed to a call.
 func (v specValue) slots() []uint64 {
 	if v.Type != "v128" {
 		return []uint64{v.number(v.Value, v.Type)}

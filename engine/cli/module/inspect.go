@@ -85,8 +85,8 @@ func table(out io.Writer, file string, i *host.Inspection) error {
 	row("imports", strings.Join(imports, " "))
 	row("memory", fmt.Sprintf("%s at first, %s at most", size(int(i.Memory.Min)<<16), size(int(i.Memory.Max)<<16)))
 	for _, u := range i.Usage {
-		if u.Have > 0 && u.Max > 0 {
-			row("limit", fmt.Sprintf("%s: %d of %d", u.Limit, u.Have, u.Max))
+		if u.Used > 0 && u.Max > 0 {
+			row("limit", fmt.Sprintf("%s: %d of %d", u.Limit, u.Used, u.Max))
 		}
 	}
 	return t.Flush()
