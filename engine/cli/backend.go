@@ -52,7 +52,7 @@ func redisConfig(ctx context.Context, c config.Cluster) (redis.Config, error) {
 	return redis.Config{
 		Mode: redis.Mode(r.Mode), Addresses: r.Addresses, Username: r.Username, Password: r.Password.Reveal(),
 		Database: r.Database, MasterName: r.MasterName, TLS: security, Prefix: r.Prefix,
-		Lease: c.Lease, PublishTimeout: c.PublishTimeout, Partitions: c.Partitions,
+		Lease: c.Lease, PublishTimeout: c.PublishTimeout, Partitions: c.Partitions, WaitReplicas: r.WaitReplicas,
 		Heal: redis.Heal{For: c.Heal.For, RoomBytes: int64(c.Heal.RoomBytes), TenantBytes: int64(c.Heal.TenantBytes),
 			TotalBytes: int64(c.Heal.TotalBytes), NodeBytes: int64(c.Heal.NodeBytes)},
 	}, err

@@ -14,13 +14,20 @@ const commands = "hello ping info time eval evalsha select " +
 // clusterCommands are those besides for a Redis Cluster.
 const clusterCommands = "cluster|slots command readonly"
 
-// ACL gives the rules of the least user that a node can be, as ACL SETUSER takes
-// them, after the name and the password. prefix is Config.Prefix.
-func ACL(prefix string, mode Mode) []string {
+// replicaCommands are those besides where Config.WaitReplicas is not 0.
+const replicaCommands = "wait"
+
+// ACL returns the rules of the user with the least permissions that a node needs, as
+// ACL SETUSER takes them after the name and the password. prefix, mode and
+// waitReplicas are those of Config.
+func ACL(prefix string, mode Mode, waitReplicas int) []string {
 	rules := []string{"~" + prefix + ":*", "&" + prefix + ":*", "-@all"}
 	all := commands
 	if mode == Cluster {
 		all += " " + clusterCommands
+	}
+	if waitReplicas > 0 {
+		all += " " + replicaCommands
 	}
 	for _, c := range strings.Fields(all) {
 		rules = append(rules, "+"+c)

@@ -106,6 +106,11 @@ func (c *Config) checkServer(ctx context.Context, client redis.UniversalClient) 
 		k, v, _ := strings.Cut(strings.TrimSpace(line), ":")
 		info[k] = v
 	}
+	if c.WaitReplicas > 0 {
+		if err := client.Do(ctx, "WAIT", 0, 1).Err(); err != nil {
+			return c.explain(err)
+		}
+	}
 	return c.judge(info)
 }
 
@@ -131,12 +136,15 @@ func (c *Config) judge(info map[string]string) error {
 	return c.checkMemory(info)
 }
 
-// checkReplicas says whether a master goes on without replicas: what it accepts then is
-// lost with it. Redis has min_slaves_good_slaves in its INFO where min-replicas-to-write
-// is set.
+// checkReplicas warns of a master that accepts writes without replicas, which a failover
+// loses, and of one with fewer replicas than writes wait for. INFO has
+// min_slaves_good_slaves where min-replicas-to-write is set.
 func (c *Config) checkReplicas(info map[string]string) {
 	if _, set := info["min_slaves_good_slaves"]; !set && c.Mode != Standalone {
 		c.Log.Warn("redis accepts writes that no replica has, and a failover loses them: set min-replicas-to-write 1 and min-replicas-max-lag 10", "redis", c.where())
+	}
+	if n, _ := strconv.Atoi(info["connected_slaves"]); n < c.WaitReplicas {
+		c.Log.Warn("redis has fewer replicas than cluster.redis.waitReplicas: writes of modules fail until it has more", "redis", c.where(), "replicas", n, "waitReplicas", c.WaitReplicas)
 	}
 }
 
@@ -163,7 +171,7 @@ func (c *Config) explain(err error) error {
 		return fmt.Errorf("redis: %s: wrong username or password: %w", c.where(), err)
 	case has("NOPERM"):
 		return fmt.Errorf("redis: %s: the user may not do what is needed: %w; it needs: ACL SETUSER %s %s", c.where(), err,
-			cmp.Or(c.Username, "default"), strings.Join(ACL(c.Prefix, c.Mode), " "))
+			cmp.Or(c.Username, "default"), strings.Join(ACL(c.Prefix, c.Mode, c.WaitReplicas), " "))
 	case has("cluster support disabled"):
 		return fmt.Errorf("redis: %s is no Redis Cluster: mode %q is not for it: %w", c.where(), c.Mode, err)
 	case c.Mode == Sentinel:

@@ -63,6 +63,10 @@ type Config struct {
 	// deployment; the other modes have one.
 	Partitions int
 
+	// WaitReplicas is the number of replicas that must confirm a write of the store of
+	// modules: 0 to 10. Open checks that the user may ask for it.
+	WaitReplicas int
+
 	// Heal bounds what is kept for nodes that missed something.
 	Heal Heal
 
@@ -148,6 +152,7 @@ func (c *Config) problems() error {
 	for _, bytes := range []int64{c.Heal.RoomBytes, c.Heal.TenantBytes, c.Heal.TotalBytes, c.Heal.NodeBytes} {
 		say(bytes < 64<<10, "heal bytes %d: want 65536 or more", bytes)
 	}
+	say(c.WaitReplicas < 0 || c.WaitReplicas > 10, "wait for %d replicas: want 0 to 10", c.WaitReplicas)
 	say(c.Partitions < 1 || c.Partitions > 1024, "%d partitions: want 1 to 1024", c.Partitions)
 	return errors.Join(wrong...)
 }

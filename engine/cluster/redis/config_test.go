@@ -27,6 +27,7 @@ func TestConfigThatCannotBeIsRefused(t *testing.T) {
 		"lease":                {Node: "a", Lease: time.Millisecond},
 		"publish timeout":      {Node: "a", PublishTimeout: -1},
 		"partitions":           {Node: "a", Mode: Cluster, Partitions: 1025},
+		"wait for -1 replicas": {Node: "a", WaitReplicas: -1},
 	} {
 		refuses(t, cfg, want)
 	}
@@ -116,13 +117,24 @@ func TestUserWhoMayTooLittleIsRefused(t *testing.T) {
 	refuses(t, Config{Node: "a", Username: "weak", Password: "pw", Addresses: []string{s.Address()}}, "it needs: ACL SETUSER weak ~moot:* &moot:* -@all +hello")
 }
 
+// TestUserWhoMayNotWaitIsRefused checks that a user without +wait is refused at start
+// where writes wait for replicas, and nowhere else.
+func TestUserWhoMayNotWaitIsRefused(t *testing.T) {
+	s := redistest.Start(t)
+	cfg := leastUser(t, Config{Node: "a", Prefix: "test1", Addresses: []string{s.Address()}}, s)
+	open(t, cfg)
+	cfg.WaitReplicas = 1
+	refuses(t, cfg, "+wait")
+	open(t, leastUser(t, cfg, s))
+}
+
 func TestReadmeNamesTheLeastUser(t *testing.T) {
 	text, err := os.ReadFile("README.md")
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, mode := range []Mode{Standalone, Cluster} {
-		for _, rule := range ACL("moot", mode) {
+		for _, rule := range ACL("moot", mode, 1) {
 			if !strings.Contains(string(text), " "+rule) && !strings.Contains(string(text), "`"+rule) {
 				t.Errorf("README.md does not name %s", rule)
 			}

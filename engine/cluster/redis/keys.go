@@ -34,6 +34,7 @@ import (
 //	moot:{t}:alive          zset: process -> end of its lease, ms by Redis' clock; 0: it has been given up
 //	moot:{t}:beat           string: when a lease was renewed last, ms by Redis' clock
 //	moot:{t}:grace          string: nobody is taken for dead while it is there
+//	moot:{t}:graces         string: how many graces there were in a row
 //	moot:{t}:rn:ROOM        hash: process -> how many members
 //	moot:{t}:rm:PROCESS:ROOM hash: connection -> record
 //	moot:{t}:ri:PROCESS:ROOM zset: its connections in order, all scores 0

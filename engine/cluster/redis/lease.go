@@ -27,15 +27,23 @@ return {ARGV[1], tonumber(ARGV[2])}`)
 // generation is unsettled follows, whether sessions are to end, the time by Redis'
 // clock, when the next lease ends, and the processes whose leases have ended.
 //
-// While Redis was away nobody could renew. The first beat after no node's has come for
-// half a lease gives all one lease more before anybody is taken for dead.
+// While Redis was away nobody could renew. The first beat after half a lease without
+// a beat of any node begins a grace of one lease, in which no process counts as dead. A lone
+// survivor may be so slow that each of its beats is such a one: three graces in a row
+// are followed by three leases without one.
 //
-// KEYS alive taken gen settling data ends beat grace   ARGV process lease name
+// KEYS alive taken gen settling data ends beat grace graces   ARGV process lease name
 var beatScript = redis.NewScript(luaNow + luaGeneration + `
 local gen = generation(KEYS[3], KEYS[4], now, false)
 local lease = redis.call('ZSCORE', KEYS[1], ARGV[1])
 local last = redis.call('GET', KEYS[7])
-if last and math.abs(now - last) > ARGV[2] / 2 then redis.call('SET', KEYS[8], 1, 'PX', ARGV[2]) end
+if last and math.abs(now - last) > ARGV[2] / 2 then
+  local count = redis.call('INCR', KEYS[9])
+  if count <= 3 then
+    redis.call('SET', KEYS[8], 1, 'PX', ARGV[2])
+    redis.call('PEXPIRE', KEYS[9], 4 * ARGV[2])
+  end
+end
 redis.call('SET', KEYS[7], string.format('%.0f', now), 'PX', 86400000)
 redis.call('SET', KEYS[5], ARGV[3], 'NX')
 redis.call('ZADD', KEYS[1], now + ARGV[2], ARGV[1])
@@ -107,7 +115,7 @@ func (p *partition) beat(ctx context.Context) (found pulse, err error) {
 	ctx, cancel := context.WithTimeout(ctx, 2*readTimeout)
 	defer cancel()
 	k := p.keys
-	keys := []string{k.of("alive"), k.of("taken", p.n.process), k.of("gen"), k.of("settling"), k.of("data"), k.of("ends"), k.of("beat"), k.of("grace")}
+	keys := []string{k.of("alive"), k.of("taken", p.n.process), k.of("gen"), k.of("settling"), k.of("data"), k.of("ends"), k.of("beat"), k.of("grace"), k.of("graces")}
 	v, err := beatScript.Run(ctx, p.n.client, keys, p.n.process, p.n.cfg.Lease.Milliseconds(), token()).Slice()
 	if err != nil {
 		return found, err

@@ -239,16 +239,23 @@ func (l *lane) close() {
 }
 
 // send publishes a batch. It is tried again under the same number until the last
-// of its messages has waited long enough: the script publishes it once.
+// of its messages has waited long enough: the script publishes it once. The first
+// try after the lane has settled with a generation follows at once, others after a
+// pause: servers may alternate.
 func (l *lane) send(ctx context.Context, batch []*parcel) {
 	l.seq++
 	deadline := slices.MaxFunc(batch, func(a, b *parcel) int { return a.deadline.Compare(b.deadline) }).deadline
-	outcome := engine.ErrUnavailable
+	outcome, again := engine.ErrUnavailable, false
 	for b := (backoff{10 * time.Millisecond, 200 * time.Millisecond}); ; {
 		answer, err := l.ask(ctx, batch)
 		if err == nil && (answer == "?" || strings.HasPrefix(answer, "!")) {
-			if err = l.restore(ctx, deadline); err == nil {
+			err = l.restore(ctx, deadline)
+			if err == nil && !again {
+				again = true
 				continue
+			}
+			if err == nil {
+				err = errUnsettled
 			}
 		} else if err == nil {
 			err = l.accepted(batch, answer)

@@ -33,7 +33,7 @@ func leastUser(t *testing.T, cfg Config, servers ...*redistest.Server) Config {
 	t.Helper()
 	cfg.Username, cfg.Password = "least", "secret"
 	args := []any{"ACL", "SETUSER", "least", "on", ">secret"}
-	for _, rule := range ACL("test*", cfg.Mode) {
+	for _, rule := range ACL("test*", cfg.Mode, cfg.WaitReplicas) {
 		args = append(args, rule)
 	}
 	for _, s := range servers {

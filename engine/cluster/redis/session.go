@@ -225,6 +225,7 @@ func (s *session) tend(ctx context.Context) {
 			synced, err = nil, s.p.audit(ctx, s.p.subscribed(0))
 			if err == nil {
 				s.p.heard.Store(time.Now().UnixNano())
+				s.sendProbe(ctx)
 			}
 		case <-ticks.C:
 			if err = s.ps.Ping(ctx); err == nil {

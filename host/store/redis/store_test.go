@@ -32,7 +32,7 @@ func TestPromises(t *testing.T) {
 	t.Cleanup(func() { goleak.VerifyNone(t, before) })
 	server := redistest.Start(t)
 	args := []any{"ACL", "SETUSER", "least", "on", ">secret"} // who may do no more than a node must
-	for _, rule := range cluster.ACL("test*", cluster.Standalone) {
+	for _, rule := range cluster.ACL("test*", cluster.Standalone, 0) {
 		args = append(args, rule)
 	}
 	if err := server.Do(args...); err != nil {
