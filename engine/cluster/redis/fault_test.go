@@ -237,7 +237,11 @@ func (tr *trial) settle() {
 	for _, w := range tr.nodes[1:] {
 		for _, r := range tr.rooms {
 			if a, b := tr.nodes[0].heardIn(r), w.heardIn(r); !slices.Equal(a, b) {
-				tr.Errorf("%s: %s and %s heard different orders", r.Room, tr.nodes[0].cfg.Node, w.cfg.Node)
+				i := 0
+				for i < min(len(a), len(b)) && a[i] == b[i] {
+					i++
+				}
+				tr.Errorf("%s: %s heard %d messages and %s %d, number %d and those after it differ: %q, %q", r.Room, tr.nodes[0].cfg.Node, len(a), w.cfg.Node, len(b), i, a[i:min(i+8, len(a))], b[i:min(i+8, len(b))])
 			}
 		}
 	}
