@@ -11,19 +11,19 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// epoll waits for sockets that stay with Go's own poller too: that one serves
-// writes, and reads in the midst of a message. The epoll instance is itself a
-// file of Go's poller, so that no thread is held up in epoll_wait.
+// epoll waits until sockets are readable. The sockets also stay in Go's poller, which
+// serves writes and the reads within a message. The epoll instance is itself a file in
+// Go's poller, so that no thread blocks in epoll_wait.
 type epoll struct {
 	file *os.File
 	fd   int
 
-	polling sync.Mutex // held by poll, and by who closes
+	polling sync.Mutex // held by poll and close
 	closed  bool       // under polling
 
-	mu   sync.Mutex
-	rest []*rest // by file descriptor
-	last uint32  // generation that was given
+	mu             sync.Mutex
+	waiters        []*waiter // by file descriptor
+	lastGeneration uint32
 }
 
 func newEpoll() (*epoll, error) {
@@ -31,73 +31,73 @@ func newEpoll() (*epoll, error) {
 	if err != nil {
 		return nil, fmt.Errorf("epoll: %w", err)
 	}
-	if err := unix.SetNonblock(fd, true); err != nil { // else os.NewFile would not poll it
+	if err := unix.SetNonblock(fd, true); err != nil { // os.NewFile polls only such files
 		unix.Close(fd)
 		return nil, fmt.Errorf("epoll: %w", err)
 	}
 	return &epoll{file: os.NewFile(uintptr(fd), "epoll"), fd: fd}, nil
 }
 
-// add reports whether s can be waited for, which TLS cannot. It is not before
-// arm.
+// add reports whether it could register s, which it cannot for TLS. No event is delivered
+// before arm.
 func (e *epoll) add(s *Stream) bool {
 	if s.out.raw == nil {
 		return false
 	}
-	err := e.on(s, func(fd int32) error {
-		e.know(&s.rest, fd)
-		return e.control(unix.EPOLL_CTL_ADD, &s.rest, 0)
+	err := e.withFD(s, func(fd int32) error {
+		e.register(&s.waiter, fd)
+		return e.control(unix.EPOLL_CTL_ADD, &s.waiter, 0)
 	})
 	return err == nil
 }
 
-// arm has the next event wake s, also if it has come already.
+// arm makes the next event wake s, also an event that has already happened.
 func (e *epoll) arm(s *Stream) error {
-	return e.on(s, func(int32) error {
-		return e.control(unix.EPOLL_CTL_MOD, &s.rest, unix.EPOLLIN|unix.EPOLLRDHUP)
+	return e.withFD(s, func(int32) error {
+		return e.control(unix.EPOLL_CTL_MOD, &s.waiter, unix.EPOLLIN|unix.EPOLLRDHUP)
 	})
 }
 
-// on calls f while s cannot be closed: its number is no other socket's.
-func (e *epoll) on(s *Stream, f func(fd int32) error) error {
+// withFD calls f with the file descriptor of s, which stays open until f returns.
+func (e *epoll) withFD(s *Stream, f func(fd int32) error) error {
 	var err error
 	return errors.Join(s.out.raw.Control(func(fd uintptr) { err = f(int32(fd)) }), err)
 }
 
-func (e *epoll) control(op int, r *rest, events uint32) error {
-	return unix.EpollCtl(e.fd, op, int(r.fd), &unix.EpollEvent{Events: events | unix.EPOLLONESHOT, Fd: r.fd, Pad: int32(r.generation)})
+func (e *epoll) control(op int, w *waiter, events uint32) error {
+	return unix.EpollCtl(e.fd, op, int(w.fd), &unix.EpollEvent{Events: events | unix.EPOLLONESHOT, Fd: w.fd, Pad: int32(w.generation)})
 }
 
-// know gives r the generation that tells it from a stream whose socket had the
-// same number.
-func (e *epoll) know(r *rest, fd int32) {
+// register gives w a generation, which tells it from an earlier stream with the same file
+// descriptor.
+func (e *epoll) register(w *waiter, fd int32) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	for len(e.rest) <= int(fd) {
-		e.rest = append(e.rest, nil)
+	for len(e.waiters) <= int(fd) {
+		e.waiters = append(e.waiters, nil)
 	}
-	e.rest[fd] = r
-	e.last++
-	r.fd, r.generation = fd, e.last
+	e.waiters[fd] = w
+	e.lastGeneration++
+	w.fd, w.generation = fd, e.lastGeneration
 }
 
-// forget is called before the socket is closed: another one may then have its
-// number. The system's side of it ends with the socket.
-func (e *epoll) forget(r *rest) {
+// forget is called before the socket is closed, when its file descriptor may be reused.
+// The kernel removes the socket from the epoll instance by itself.
+func (e *epoll) forget(w *waiter) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.rest[r.fd] = nil
+	e.waiters[w.fd] = nil
 }
 
-// find is nil if the socket of the event is no longer the same.
-func (e *epoll) find(event unix.EpollEvent) *rest {
+// find returns the waiter of an event, nil if its socket was closed meanwhile.
+func (e *epoll) find(event unix.EpollEvent) *waiter {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	r := e.rest[event.Fd]
-	if r == nil || r.generation != uint32(event.Pad) {
+	w := e.waiters[event.Fd]
+	if w == nil || w.generation != uint32(event.Pad) {
 		return nil
 	}
-	return r
+	return w
 }
 
 func (e *epoll) close() {
@@ -107,30 +107,30 @@ func (e *epoll) close() {
 	e.file.Close()
 }
 
-// poll wakes streams whose clients have said something, without waiting.
-func (e *epoll) poll(wake func(*rest)) {
+// poll wakes the streams that are readable now. It does not wait.
+func (e *epoll) poll(wake func(*waiter)) {
 	if !e.polling.TryLock() {
-		return // another does it
+		return // another goroutine polls
 	}
 	defer e.polling.Unlock()
 	if e.closed {
 		return
 	}
 	var events [64]unix.EpollEvent
-	n, _ := unix.EpollWait(e.fd, events[:], 0) // run will hear of an error
+	n, _ := unix.EpollWait(e.fd, events[:], 0) // run gets the error too
 	e.wakeAll(events[:max(n, 0)], wake)
 }
 
-func (e *epoll) wakeAll(events []unix.EpollEvent, wake func(*rest)) {
+func (e *epoll) wakeAll(events []unix.EpollEvent, wake func(*waiter)) {
 	for _, event := range events {
-		if r := e.find(event); r != nil {
-			wake(r)
+		if w := e.find(event); w != nil {
+			wake(w)
 		}
 	}
 }
 
 // run wakes streams until ctx ends.
-func (e *epoll) run(ctx context.Context, wake func(*rest)) error {
+func (e *epoll) run(ctx context.Context, wake func(*waiter)) error {
 	defer e.close()
 	defer context.AfterFunc(ctx, func() { e.file.SetReadDeadline(past) })()
 	raw, err := e.file.SyscallConn()

@@ -6,9 +6,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// An event that was on its way when its socket ended does not reach the next
-// socket of that number.
-func TestEventOfAnEndedSocketWakesNobody(t *testing.T) {
+// An event of a socket that was closed before the event is handled does not reach the next
+// socket with that file descriptor.
+func TestEventOfAClosedSocketWakesNobody(t *testing.T) {
 	e, err := newEpoll()
 	if err != nil {
 		t.Fatal(err)
@@ -18,16 +18,16 @@ func TestEventOfAnEndedSocketWakesNobody(t *testing.T) {
 	if !e.add(old) {
 		t.Fatal("a TCP socket was not added")
 	}
-	event := unix.EpollEvent{Fd: old.rest.fd, Pad: int32(old.rest.generation)}
-	if e.find(event) != &old.rest {
-		t.Error("the event does not reach its socket")
+	event := unix.EpollEvent{Fd: old.waiter.fd, Pad: int32(old.waiter.generation)}
+	if e.find(event) != &old.waiter {
+		t.Error("the event does not reach its own socket")
 	}
-	e.forget(&old.rest)
+	e.forget(&old.waiter)
 	if e.find(event) != nil {
-		t.Error("the event reaches a socket that has ended")
+		t.Error("the event reaches a closed socket")
 	}
-	var next rest
-	e.know(&next, old.rest.fd)
+	var next waiter
+	e.register(&next, old.waiter.fd)
 	if e.find(event) != nil {
 		t.Error("the event reaches another socket")
 	}

@@ -6,8 +6,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// HungUp reports whether the client has closed its side, or is gone, also where what
-// it sent before is still to be read. It does not wait.
+// HungUp reports whether the client has closed its side or the connection is broken, even
+// if data of the client is still unread. It does not wait.
 func (s *Stream) HungUp() bool {
 	c, ok := s.socket.(syscall.Conn)
 	if !ok {
@@ -23,5 +23,5 @@ func (s *Stream) HungUp() bool {
 		n, err := unix.Poll(p, 0)
 		gone = err == nil && n == 1
 	})
-	return gone || err != nil // it is closed already
+	return gone || err != nil // an error: this side is closed
 }

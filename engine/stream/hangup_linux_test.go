@@ -6,14 +6,14 @@ import (
 	"time"
 )
 
-// A client that has closed its side is told from one that is there, with and without
-// bytes that were not read.
+// HungUp is true after the client closes, half closes or resets its side, with and without
+// unread bytes, and not before.
 func TestHungUp(t *testing.T) {
 	for name, leave := range map[string]func(c *net.TCPConn){
-		"closed":       func(c *net.TCPConn) { c.Close() },
-		"half closed":  func(c *net.TCPConn) { c.CloseWrite() },
-		"reset":        func(c *net.TCPConn) { c.SetLinger(0); c.Close() },
-		"after a word": func(c *net.TCPConn) { c.Write([]byte("unread")); c.Close() },
+		"closed":            func(c *net.TCPConn) { c.Close() },
+		"half closed":       func(c *net.TCPConn) { c.CloseWrite() },
+		"reset":             func(c *net.TCPConn) { c.SetLinger(0); c.Close() },
+		"with unread bytes": func(c *net.TCPConn) { c.Write([]byte("unread")); c.Close() },
 	} {
 		t.Run(name, func(t *testing.T) {
 			l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -34,12 +34,12 @@ func TestHungUp(t *testing.T) {
 			defer server.Close()
 			client.Write([]byte("x"))
 			if s.HungUp() {
-				t.Error("a client that is there has hung up")
+				t.Error("HungUp is true before the client closes")
 			}
 			leave(client.(*net.TCPConn))
-			for end := time.Now().Add(10 * time.Second); !s.HungUp(); { // the system's own time
+			for end := time.Now().Add(10 * time.Second); !s.HungUp(); { // the kernel needs a moment
 				if time.Now().After(end) {
-					t.Fatal("a client that has hung up is there")
+					t.Fatal("HungUp is false after the client closed")
 				}
 			}
 		})

@@ -2,6 +2,5 @@
 
 package stream
 
-// HungUp returns false: whether the client is still there is not known here before
-// something is written or read.
+// HungUp returns false: this system tells only a read or a write that the client is gone.
 func (s *Stream) HungUp() bool { return false }

@@ -6,16 +6,16 @@ import (
 	"time"
 )
 
-// Poller waits for the streams that rest, and wakes them.
+// Poller waits until streams are readable, and wakes them.
 type Poller struct {
-	epoll *epoll // nil: each stream waits in a goroutine of its own
-	crew  crew
+	epoll   *epoll // nil: each stream waits in its own goroutine
+	workers workers
 }
 
-// NewPoller makes a poller; Run starts it. The error is the system's, and says
-// that it has no epoll to give.
+// NewPoller makes a poller; Run starts it. It fails if the system cannot make an epoll
+// instance.
 func NewPoller(r Reading) (*Poller, error) {
-	p := &Poller{crew: crew{work: make(chan func()), idle: make(chan struct{}, idleWorkers), over: make(chan struct{})}}
+	p := &Poller{workers: workers{work: make(chan func()), idle: make(chan struct{}, maxIdle), done: make(chan struct{})}}
 	var err error
 	if r == Polled {
 		p.epoll, err = newEpoll()
@@ -23,11 +23,11 @@ func NewPoller(r Reading) (*Poller, error) {
 	return p, err
 }
 
-// Run serves while serve does, which returns when all streams that p watches
-// have ended: nothing wakes one that is left. serve's context ends with ctx, or
-// when the system fails p; that is Run's error then. Run is called once.
+// Run wakes streams until serve returns, and serve returns when all streams that p watches
+// have ended: nothing wakes a stream after Run. The context of serve ends with ctx, and
+// when epoll fails; Run then returns the error of epoll. Call Run once.
 func (p *Poller) Run(ctx context.Context, serve func(context.Context)) error {
-	defer p.crew.end()
+	defer p.workers.stop()
 	if p.epoll == nil {
 		serve(ctx)
 		return nil
@@ -45,73 +45,74 @@ func (p *Poller) Run(ctx context.Context, serve func(context.Context)) error {
 	return <-ran
 }
 
-// Watch has s rest in p. It is called before the first Rest.
+// Watch makes p wait for s. It is called before the first WaitReadable.
 func (p *Poller) Watch(s *Stream) {
-	s.rest.poller = p
-	s.rest.polled = p.epoll != nil && p.epoll.add(s)
+	s.waiter.poller = p
+	s.waiter.polled = p.epoll != nil && p.epoll.add(s)
 }
 
-// Poll wakes the streams that have something to read, without waiting, on the
-// caller's account: the system tells a poller of it when a processor has nothing
-// else to do, or after 10 ms. It may be called before Run and after it.
+// Poll wakes the streams that are readable now, in the caller's goroutine and without
+// waiting. On a busy machine it is faster than Run, because Go's scheduler looks for
+// readable files only when a processor is idle, or every 10 ms. It may be called at any
+// time, also before and after Run.
 func (p *Poller) Poll() {
 	if p.epoll != nil {
 		p.epoll.poll(p.wake)
 	}
 }
 
-// Go calls f on a goroutine that is not the caller's.
-func (p *Poller) Go(f func()) { p.crew.do(f) }
+// Go calls f on another goroutine. Run waits for f.
+func (p *Poller) Go(f func()) { p.workers.run(f) }
 
-// wake wakes the stream if it waits in the epoll.
-func (p *Poller) wake(r *rest) {
-	if r.waiting.CompareAndSwap(true, false) {
-		p.crew.do(r.wake)
+// wake calls the wake function of a stream that waits in the epoll instance, once.
+func (p *Poller) wake(w *waiter) {
+	if w.waiting.CompareAndSwap(true, false) {
+		p.workers.run(w.wake)
 	}
 }
 
-// crew is goroutines that call functions. One that has done it before has a
-// stack that is large enough; in a fresh one the stack would grow each time, and
-// that costs more than to read and answer a request does.
-type crew struct {
+// workers are goroutines that call functions. They are reused because their stacks have
+// already grown: to grow the stack of a new goroutine costs more than to read and answer
+// a request.
+type workers struct {
 	work chan func()
-	idle chan struct{} // as many as wait for work
-	over chan struct{}
+	idle chan struct{} // one element for each idle goroutine
+	done chan struct{} // closed by stop
 	all  sync.WaitGroup
 }
 
-// idleWorkers is how many goroutines of a crew are kept. There may be many more:
-// a function that waits holds up no other one.
-const idleWorkers = 32
+// maxIdle is the number of idle goroutines that are kept. The number of busy ones has no
+// limit, so that a function that blocks does not delay others.
+const maxIdle = 32
 
-func (c *crew) do(f func()) {
+func (w *workers) run(f func()) {
 	select {
-	case c.work <- f:
+	case w.work <- f:
 	default:
-		c.all.Go(func() { c.serve(f) })
+		w.all.Go(func() { w.serve(f) })
 	}
 }
 
-func (c *crew) serve(f func()) {
+func (w *workers) serve(f func()) {
 	for {
 		f()
 		select {
-		case c.idle <- struct{}{}:
+		case w.idle <- struct{}{}:
 		default:
 			return
 		}
 		select {
-		case f = <-c.work:
-			<-c.idle
-		case <-c.over:
+		case f = <-w.work:
+			<-w.idle
+		case <-w.done:
 			return
 		}
 	}
 }
 
-func (c *crew) end() {
-	close(c.over)
-	c.all.Wait()
+func (w *workers) stop() {
+	close(w.done)
+	w.all.Wait()
 }
 
 // past is a deadline that has passed.

@@ -1,6 +1,5 @@
-// Package stream is the socket under a connection, TCP or TLS: writes that never
-// wait, silence that costs little, and an end that does not destroy what was
-// written last.
+// Package stream is the socket under a connection, TCP or TLS: writes that do not block,
+// waiting that costs little memory, and a close that does not lose the last bytes.
 package stream
 
 import (
@@ -10,27 +9,26 @@ import (
 	"time"
 )
 
-// linger is how long the client may take to read the last bytes and close its
-// side.
+// linger is the time for the client to read the last bytes and close its side.
 const linger = time.Second
 
-// Stream is a socket with the methods that an engine.Sink has of it. One
-// goroutine at a time reads, and calls End when all has been read; one at a time
-// writes; Close and Heard may be called from any.
+// Stream is a socket; with Bytes and Farewell it becomes an engine.Sink. One goroutine at
+// a time reads, and calls End after its last read; one at a time writes. Close and Active
+// may be called concurrently.
 type Stream struct {
-	net.Conn          // TCP or TLS: what is read and written
-	socket   net.Conn // under TLS; else the same
-	out      direct
-	rest     rest
-	ahead    []byte // read already
-	heard    atomic.Bool
+	net.Conn          // TCP or TLS
+	socket   net.Conn // the socket under TLS; without TLS the same as Conn
+	out      nonblocking
+	waiter   waiter
+	ahead    []byte // bytes that were read before Read asked for them
+	active   atomic.Bool
 	closing  atomic.Bool
-	closed   chan struct{} // after closing is set and until is
+	closed   chan struct{} // closed by Close, after it sets closing and until
 	until    time.Time     // the end of linger
 }
 
-// New makes a stream of c, which has been read from already where ahead is not
-// empty; ahead is then what comes first. Deadlines that c had are cleared.
+// New makes a stream of c and clears the deadlines of c. Read returns ahead, bytes that
+// were read from c before, and then reads c. The stream keeps ahead.
 func New(c net.Conn, ahead []byte) *Stream {
 	c.SetDeadline(time.Time{})
 	s := &Stream{ahead: ahead, closed: make(chan struct{})}
@@ -49,8 +47,8 @@ func New(c net.Conn, ahead []byte) *Stream {
 	return s
 }
 
-// unwrap is the socket under what a listener has put around it, and which has had
-// its say.
+// unwrap returns the connection inside a listener's wrapper, such as one that has read a
+// PROXY header.
 func unwrap(c net.Conn) net.Conn {
 	if w, ok := c.(interface{ NetConn() net.Conn }); ok {
 		return w.NetConn()
@@ -58,9 +56,10 @@ func unwrap(c net.Conn) net.Conn {
 	return c
 }
 
-// Read is net.Conn's. After Close it returns net.ErrClosed. An error comes without
-// bytes, where TLS returns the last bytes together with the end: a buffered reader that
-// serves one stream after another would keep that error for the next.
+// Read implements net.Conn. After Close it returns net.ErrClosed. It returns bytes or an
+// error, never both, unlike TLS, which returns the last bytes together with io.EOF: a
+// buffered reader that serves one stream after another would keep the error for the next
+// stream.
 func (s *Stream) Read(p []byte) (int, error) {
 	if len(s.ahead) > 0 {
 		n := copy(p, s.ahead)
@@ -74,48 +73,49 @@ func (s *Stream) Read(p []byte) (int, error) {
 	if n == 0 {
 		return 0, err
 	}
-	if !s.heard.Load() {
-		s.heard.Store(true)
+	if !s.active.Load() {
+		s.active.Store(true)
 	}
 	return n, nil // the next Read returns the error again
 }
 
-// SetReadDeadline is net.Conn's. What Close has ended stays ended.
+// SetReadDeadline implements net.Conn. After Close, Read still returns at once.
 func (s *Stream) SetReadDeadline(t time.Time) error {
 	err := s.Conn.SetReadDeadline(t)
-	if s.closing.Load() { // perhaps t took the place of Close's own
+	if s.closing.Load() { // t may have replaced the deadline of Close
 		return s.Conn.SetReadDeadline(past)
 	}
 	return err
 }
 
-// Heard reports whether anything was read since it was called last.
-func (s *Stream) Heard() bool { return s.heard.Swap(false) }
+// Active reports whether anything was read since the last call of Active.
+func (s *Stream) Active() bool { return s.active.Swap(false) }
 
-// TryWrite writes what the socket takes at once. On TLS, and where a system has
-// no such write, that is nothing.
+// TryWrite writes what the socket takes at once. With TLS, and on systems without such a
+// write, it writes nothing.
 func (s *Stream) TryWrite(p []byte) (int, error) { return s.out.tryWrite(p) }
 
-// Close begins the end, after the last write: the client is told that nothing
-// more comes, Read returns, and a stream that rests is woken. It does not wait.
+// Close is called after the last write. It tells the client that nothing more comes, makes
+// Read return, and wakes a stream that waits until it is readable. It does not wait. End
+// releases the socket.
 func (s *Stream) Close() error {
 	if s.closing.Swap(true) {
 		return nil
 	}
 	s.until = time.Now().Add(linger)
-	if s.socket == s.Conn { // to end TLS is a write, and that may wait: End does it
+	if s.socket == s.Conn { // with TLS this is a write that may block: End does it
 		closeWrite(s.Conn)
 	}
 	s.Conn.SetReadDeadline(past)
 	close(s.closed)
-	s.rest.end()
+	s.waiter.end()
 	return nil
 }
 
-// End waits for Close and ends the socket for good. A socket that is closed
-// while bytes for it are still coming in is reset, and what was sent last may be
-// lost with it: those bytes are read and forgotten, until the client has closed
-// its side too or linger is over.
+// End waits for Close and then closes the socket. A socket that is closed while the client
+// still sends is reset, and the reset may destroy the last bytes on their way to the
+// client. Therefore End first reads and discards what the client sends, until the client
+// closes its side, but no longer than linger.
 func (s *Stream) End() {
 	<-s.closed
 	if s.socket != s.Conn {
@@ -123,13 +123,13 @@ func (s *Stream) End() {
 		closeWrite(s.socket)
 	}
 	s.socket.SetReadDeadline(s.until)
-	trash := make([]byte, 512)
+	discarded := make([]byte, 512)
 	for {
-		if _, err := s.socket.Read(trash); err != nil {
+		if _, err := s.socket.Read(discarded); err != nil {
 			break
 		}
 	}
-	s.rest.forget() // while the socket still has its number
+	s.waiter.forget() // before its file descriptor can be reused
 	s.Conn.Close()
 }
 

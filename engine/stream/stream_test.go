@@ -13,7 +13,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// pair is a stream and its client.
+// pair returns a stream and the client at its other end.
 func pair(t *testing.T, ahead string) (*Stream, *net.TCPConn) {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
@@ -34,21 +34,21 @@ func pair(t *testing.T, ahead string) (*Stream, *net.TCPConn) {
 	return New(server, []byte(ahead)), client.(*net.TCPConn)
 }
 
-func TestWhatWasReadAheadComesFirst(t *testing.T) {
+func TestBytesReadAheadComeFirst(t *testing.T) {
 	s, client := pair(t, "one ")
 	client.Write([]byte("two"))
 	client.CloseWrite()
 	if got, err := io.ReadAll(s); err != nil || string(got) != "one two" {
 		t.Errorf("%q, %v", got, err)
 	}
-	if !s.Heard() || s.Heard() {
-		t.Error("Heard is not true once for what was read")
+	if !s.Active() || s.Active() {
+		t.Error("Active is not true exactly once after a read")
 	}
 }
 
-// A socket that is full takes a part, or nothing, at once; the rest can be
-// written by waiting.
-func TestTryWriteNeverWaits(t *testing.T) {
+// TryWrite writes what fits into a socket that is full or nearly full; Write then waits for
+// the rest.
+func TestTryWriteDoesNotBlock(t *testing.T) {
 	s, client := pair(t, "")
 	p := bytes.Repeat([]byte("x"), 64<<10)
 	sent := 0
@@ -81,8 +81,8 @@ func TestTryWriteNeverWaits(t *testing.T) {
 	}
 }
 
-// The last bytes arrive although the client sends what nobody reads.
-func TestLastBytesAreNotDestroyed(t *testing.T) {
+// The last bytes arrive although bytes of the client stay unread.
+func TestCloseDoesNotLoseTheLastBytes(t *testing.T) {
 	for range 50 {
 		s, client := pair(t, "")
 		client.Write(bytes.Repeat([]byte("y"), 32<<10))
@@ -110,7 +110,7 @@ func TestCloseReleasesTheReader(t *testing.T) {
 	if err := <-read; !errors.Is(err, net.ErrClosed) {
 		t.Error(err)
 	}
-	// The client does not close its side: linger ends that.
+	// The client does not close its side: linger bounds End.
 	start := time.Now()
 	s.End()
 	if took := time.Since(start); took > 5*linger {
@@ -133,27 +133,26 @@ func TestTryWriteAllocatesNothing(t *testing.T) {
 	s.End()
 }
 
-// lastWords is a socket that returns its last bytes together with its end, as TLS does.
-type lastWords struct {
+// eofWithBytes is a socket that returns its last bytes together with io.EOF, as TLS does.
+type eofWithBytes struct {
 	net.Conn
-	words string
+	last string
 }
 
-func (c *lastWords) Read(p []byte) (n int, err error) {
-	n = copy(p, c.words)
-	c.words = c.words[n:]
-	if c.words == "" {
+func (c *eofWithBytes) Read(p []byte) (n int, err error) {
+	n = copy(p, c.last)
+	c.last = c.last[n:]
+	if c.last == "" {
 		err = io.EOF
 	}
 	return n, err
 }
 
-func (*lastWords) SetDeadline(time.Time) error { return nil }
+func (*eofWithBytes) SetDeadline(time.Time) error { return nil }
 
-// The end comes after the last bytes, not with them: who reads for the next connection
-// then would take it for that one's.
-func TestTheEndComesAfterTheLastBytes(t *testing.T) {
-	s := New(&lastWords{words: "bye"}, nil)
+// Read returns io.EOF after the last bytes, not with them.
+func TestEOFComesAfterTheLastBytes(t *testing.T) {
+	s := New(&eofWithBytes{last: "bye"}, nil)
 	p := make([]byte, 10)
 	for _, want := range []struct {
 		n   int

@@ -7,8 +7,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// userTimeout is how long sent bytes may go without an acknowledgement: a client
-// whose network is gone is found out by that, and not after a quarter of an hour.
+// userTimeout is the longest time that sent bytes may stay unacknowledged. The default of
+// Linux notices a client without a network only after a quarter of an hour.
 const userTimeout = 20 * time.Second
 
 func setUserTimeout(c *net.TCPConn) {

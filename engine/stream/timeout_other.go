@@ -4,5 +4,5 @@ package stream
 
 import "net"
 
-// setUserTimeout does nothing here: TCP's own patience counts.
+// setUserTimeout does nothing: this system keeps TCP's own timeout.
 func setUserTimeout(*net.TCPConn) {}

@@ -33,7 +33,7 @@ func (c *conn) live(ctx context.Context, over func()) {
 	wake = func() {
 		why, ended := c.read(ctx)
 		if !ended {
-			c.Rest(wake)
+			c.WaitReadable(wake)
 			return
 		}
 		c.peer.Close(why)
@@ -43,7 +43,7 @@ func (c *conn) live(ctx context.Context, over func()) {
 		c.End()
 		over()
 	}
-	c.Rest(wake)
+	c.WaitReadable(wake)
 }
 
 // read carries out the requests in what has come. It says whether the connection

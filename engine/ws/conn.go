@@ -48,14 +48,14 @@ func (c *conn) open(ctx context.Context, seat *engine.Seat, info engine.Info, ov
 	wake = func() {
 		why, ended := c.server.readers.serve(ctx, c)
 		if !ended {
-			c.Rest(wake)
+			c.WaitReadable(wake)
 			return
 		}
 		c.server.wheel.remove(c)
 		c.end(ctx, why)
 		over()
 	}
-	c.Rest(wake)
+	c.WaitReadable(wake)
 }
 
 func (c *conn) end(ctx context.Context, why engine.Close) {

@@ -66,7 +66,7 @@ func (w *wheel) beat(now time.Time) {
 	var ping *wire.Frame
 	for i, c := range w.visiting {
 		w.visiting[i] = nil
-		if c.Heard() {
+		if c.Active() {
 			c.unanswered = 0
 		}
 		switch {

@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// polling runs a test with a poller of each kind.
-func polling(t *testing.T, test func(t *testing.T, p *Poller)) {
+// withPollers runs a test with a poller of each kind.
+func withPollers(t *testing.T, test func(t *testing.T, p *Poller)) {
 	for name, r := range map[string]Reading{"polled": Polled, "goroutines": Goroutines} {
 		t.Run(name, func(t *testing.T) {
 			p, err := NewPoller(r)
@@ -24,11 +24,11 @@ func polling(t *testing.T, test func(t *testing.T, p *Poller)) {
 	}
 }
 
-// nap rests s and gives what wakes it. Each value is one call of wake.
-func nap(s *Stream) (wake func(), woken chan struct{}) {
+// wait makes s wait until it is readable. Each call of wake sends a value to woken.
+func wait(s *Stream) (wake func(), woken chan struct{}) {
 	woken = make(chan struct{}, 10)
 	wake = func() { woken <- struct{}{} }
-	s.Rest(wake)
+	s.WaitReadable(wake)
 	return wake, woken
 }
 
@@ -40,42 +40,42 @@ func (s *Stream) reads(t *testing.T, want string) {
 	}
 }
 
-func (s *Stream) over() {
+func (s *Stream) closeAndEnd() {
 	s.Close()
 	s.End()
 }
 
-func TestWhatIsReadWakesOnce(t *testing.T) {
-	polling(t, func(t *testing.T, p *Poller) {
+func TestReadableWakesOnce(t *testing.T) {
+	withPollers(t, func(t *testing.T, p *Poller) {
 		s, client := pair(t, "ahead")
 		p.Watch(s)
-		wake, woken := nap(s)
+		wake, woken := wait(s)
 		<-woken
 		s.reads(t, "ahead")
 		for _, text := range []string{"one", "two", "three"} {
-			client.Write([]byte(text)) // before Rest
-			s.Rest(wake)
+			client.Write([]byte(text)) // before WaitReadable
+			s.WaitReadable(wake)
 			<-woken
 			s.reads(t, text)
 		}
-		s.Rest(wake)
+		s.WaitReadable(wake)
 		client.Write([]byte("in"))
 		<-woken
-		client.Write([]byte(" parts")) // while nobody rests
+		client.Write([]byte(" parts")) // while the stream does not wait
 		s.reads(t, "in parts")
-		if !s.Heard() {
-			t.Error("what was read was not heard")
+		if !s.Active() {
+			t.Error("Active is false after a read")
 		}
 		if len(woken) > 0 {
 			t.Errorf("woken %d times more", len(woken))
 		}
 		client.Close()
-		s.over()
+		s.closeAndEnd()
 	})
 }
 
-func TestEndsWake(t *testing.T) {
-	polling(t, func(t *testing.T, p *Poller) {
+func TestClosesWake(t *testing.T) {
+	withPollers(t, func(t *testing.T, p *Poller) {
 		for name, c := range map[string]struct {
 			end  func(s *Stream, client *net.TCPConn)
 			want error
@@ -90,47 +90,47 @@ func TestEndsWake(t *testing.T) {
 				var woken chan struct{}
 				if first == "before" {
 					c.end(s, client)
-					_, woken = nap(s)
+					_, woken = wait(s)
 				} else {
-					_, woken = nap(s)
+					_, woken = wait(s)
 					c.end(s, client)
 				}
 				<-woken
 				if n, err := s.Read(make([]byte, 1)); n > 0 || !errors.Is(err, c.want) {
-					t.Errorf("%s %s Rest: read %d bytes, %v, want %v", name, first, n, err, c.want)
+					t.Errorf("%s %s WaitReadable: read %d bytes, %v, want %v", name, first, n, err, c.want)
 				}
 				client.Close()
-				s.over()
+				s.closeAndEnd()
 				if len(woken) > 0 {
-					t.Errorf("%s %s Rest: woken twice", name, first)
+					t.Errorf("%s %s WaitReadable: woken twice", name, first)
 				}
 			}
 		}
 	})
 }
 
-// Who rests on a socket that cannot be waited for hears of it.
+// A stream whose socket cannot be added to the epoll instance is woken.
 func TestBrokenSocketWakes(t *testing.T) {
-	polling(t, func(t *testing.T, p *Poller) {
+	withPollers(t, func(t *testing.T, p *Poller) {
 		s, _ := pair(t, "")
 		p.Watch(s)
 		s.Conn.Close()
-		_, woken := nap(s)
+		_, woken := wait(s)
 		<-woken
-		s.over()
+		s.closeAndEnd()
 	})
 }
 
-// Whoever comes first, what is read or Close, wakes; the other does not.
-func TestCloseMeetsWhatIsRead(t *testing.T) {
-	polling(t, func(t *testing.T, p *Poller) {
+// Bytes and a Close at the same time wake once.
+func TestCloseAndBytesWakeOnce(t *testing.T) {
+	withPollers(t, func(t *testing.T, p *Poller) {
 		for range 300 {
 			s, client := pair(t, "")
 			p.Watch(s)
 			var both sync.WaitGroup
 			both.Go(func() { client.Write([]byte("x")) })
 			both.Go(func() { s.Close() })
-			_, woken := nap(s)
+			_, woken := wait(s)
 			both.Wait()
 			<-woken
 			client.Close()
@@ -142,8 +142,7 @@ func TestCloseMeetsWhatIsRead(t *testing.T) {
 	})
 }
 
-// Poll wakes who has something to read, whether or not Run has got to it, and
-// nobody else; at any time.
+// Poll wakes the readable streams and no others, before, during and after Run.
 func TestPollWakes(t *testing.T) {
 	p, err := NewPoller(Polled)
 	if err != nil {
@@ -155,24 +154,24 @@ func TestPollWakes(t *testing.T) {
 		silent, other := pair(t, "")
 		p.Watch(s)
 		p.Watch(silent)
-		wake, woken := nap(s)
-		_, never := nap(silent)
+		wake, woken := wait(s)
+		_, never := wait(silent)
 		for range 1000 {
 			client.Write([]byte("x"))
 			p.Poll()
 			<-woken
 			s.reads(t, "x")
-			s.Rest(wake)
+			s.WaitReadable(wake)
 		}
 		if len(never) > 0 {
-			t.Error("a silent one was woken")
+			t.Error("a stream without bytes was woken")
 		}
 		client.Close()
 		<-woken
 		other.Close()
 		<-never
-		s.over()
-		silent.over()
+		s.closeAndEnd()
+		silent.closeAndEnd()
 	})
 	if err != nil {
 		t.Error(err)

@@ -7,33 +7,32 @@ import (
 	"syscall"
 )
 
-// direct writes to a socket without ever waiting. The zero direct writes
-// nothing.
-type direct struct {
+// nonblocking writes what a socket takes at once. The zero value writes nothing.
+type nonblocking struct {
 	raw  syscall.RawConn
-	step func(fd uintptr) bool // made once: a write allocates nothing
+	step func(fd uintptr) bool // made once, so that a write allocates nothing
 	p    []byte
 	n    int
 	err  error
 }
 
-func (d *direct) open(c *net.TCPConn) {
+func (d *nonblocking) open(c *net.TCPConn) {
 	raw, err := c.SyscallConn()
 	if err != nil {
-		return // Write will say what is wrong
+		return // Write returns the error
 	}
 	d.raw = raw
 	d.step = func(fd uintptr) bool {
 		for {
 			d.n, d.err = syscall.Write(int(fd), d.p)
 			if d.err != syscall.EINTR {
-				return true // also when it would block: do not wait for it
+				return true // also for EAGAIN: do not wait
 			}
 		}
 	}
 }
 
-func (d *direct) tryWrite(p []byte) (int, error) {
+func (d *nonblocking) tryWrite(p []byte) (int, error) {
 	if d.raw == nil || len(p) == 0 {
 		return 0, nil
 	}
