@@ -13,21 +13,22 @@ import (
 	"github.com/mootchat/moot/engine/wire"
 )
 
-// conn is the engine's Sink for one client.
+// conn is one client. It implements engine.Sink.
 type conn struct {
 	*stream.Stream
-	server  *Server
-	peer    *engine.Connection
-	lines   wire.Lines
-	leaving atomic.Bool // no more requests are carried out
-	late    *time.Timer // closes it unless the line that has begun ends; nil: it is short yet
+	server    *Server
+	peer      *engine.Connection
+	lines     wire.Lines
+	closing   atomic.Bool // further requests are ignored
+	lineTimer *time.Timer // closes the connection if a long line does not end; nil: no line is long
 }
 
-// chunk is what is read at once. Who is silent has none.
+// chunk is the buffer of one read. A silent connection has none.
 type chunk [4 << 10]byte
 
-// live reads until the connection ends; over is called after its socket has.
-func (c *conn) live(ctx context.Context, over func()) {
+// serve runs the client's requests until the connection ends, and calls done after the
+// socket is closed.
+func (c *conn) serve(ctx context.Context, done func()) {
 	stop := context.AfterFunc(ctx, func() { c.peer.Close(engine.CloseShutdown) })
 	var wake func()
 	wake = func() {
@@ -37,17 +38,17 @@ func (c *conn) live(ctx context.Context, over func()) {
 			return
 		}
 		c.peer.Close(why)
-		c.inTime()
+		c.stopLineTimer()
 		stop()
-		c.peer.Done(context.WithoutCancel(ctx)) // also at the end of all: others must hear that it left
+		c.peer.Done(context.WithoutCancel(ctx)) // also at shutdown: the other members must learn that it left
 		c.End()
-		over()
+		done()
 	}
 	c.WaitReadable(wake)
 }
 
-// read carries out the requests in what has come. It says whether the connection
-// ends by it, and why.
+// read runs the requests that have arrived. ended reports that the connection ends, and why
+// says with which close.
 func (c *conn) read(ctx context.Context) (why engine.Close, ended bool) {
 	buf, ok := c.server.chunks.Get().(*chunk)
 	if !ok {
@@ -59,49 +60,50 @@ func (c *conn) read(ctx context.Context) (why engine.Close, ended bool) {
 	lines := 0
 	for line, err := range c.lines.Feed(buf[:n]) {
 		lines++
-		if c.leaving.Load() {
+		if c.closing.Load() {
 			return engine.Close{}, true
 		}
 		if err == wire.ErrQuit {
 			return engine.CloseQuit, true
 		}
-		carryOut(ctx, c.peer, line, err)
+		handle(ctx, c.peer, line, err)
 	}
 	if lines == 0 {
 		c.peer.Pace(max(chunkPrice, blankPrice*float64(c.lines.Blank())))
 	}
-	c.wait()
+	c.limitLine()
 	return engine.Close{}, end != nil
 }
 
-// chunkPrice is what a chunk costs in which no line ends, in verbs: a line of the
-// default limit is sixteen.
+// chunkPrice is the price, in verbs, of a chunk in which no line ends. A line of the
+// default limit has sixteen chunks.
 const chunkPrice = 1.0 / 16
 
-// blankPrice is what a blank line costs in such a chunk.
+// blankPrice is the price of a blank line in such a chunk.
 const blankPrice = 1.0 / 64
 
 var closeSlow = engine.Close{Code: engine.CloseIdle.Code, Reason: "line took too long"}
 
-// wait gives a long line its time: else each connection could keep a message's
-// worth of memory for ever.
-func (c *conn) wait() {
-	switch kept := c.lines.Kept(); {
-	case !kept:
-		c.inTime()
-	case c.late == nil:
-		c.late = time.AfterFunc(cmp.Or(c.server.LineTimeout, 10*time.Second), func() { c.peer.Close(closeSlow) })
+// limitLine bounds the time of a long line. Without it, each connection could hold the
+// memory of a message for ever.
+func (c *conn) limitLine() {
+	switch long := c.lines.Long(); {
+	case !long:
+		c.stopLineTimer()
+	case c.lineTimer == nil:
+		c.lineTimer = time.AfterFunc(cmp.Or(c.server.LineTimeout, 10*time.Second), func() { c.peer.Close(closeSlow) })
 	}
 }
 
-func (c *conn) inTime() {
-	if c.late != nil {
-		c.late.Stop()
-		c.late = nil
+func (c *conn) stopLineTimer() {
+	if c.lineTimer != nil {
+		c.lineTimer.Stop()
+		c.lineTimer = nil
 	}
 }
 
-func carryOut(ctx context.Context, peer *engine.Connection, line []byte, err error) {
+// handle runs the request in a line, or answers the error of the line.
+func handle(ctx context.Context, peer *engine.Connection, line []byte, err error) {
 	var req wire.Request
 	if err == nil {
 		req, err = wire.ParseLine(line)
@@ -113,21 +115,21 @@ func carryOut(ctx context.Context, peer *engine.Connection, line []byte, err err
 	peer.Do(ctx, req)
 }
 
-// turnAway ends a connection that did not open.
-func (c *conn) turnAway(last []byte) {
+// refuse closes a connection that the engine does not have.
+func (c *conn) refuse(last []byte) {
 	c.SetWriteDeadline(time.Now().Add(time.Second))
 	c.Write(last)
 	c.Close()
 	c.End()
 }
 
-// Bytes is engine.Sink's.
+// Bytes implements engine.Sink.
 func (c *conn) Bytes(f *wire.Frame) []byte { return f.Line() }
 
-// Farewell is engine.Sink's: a line that says goodbye, and why if it was not the
-// client who asked. A client that is gone gets none.
+// Farewell implements engine.Sink. It returns a line with the reason, without one if the
+// client asked for the close, and nothing if the connection was lost.
 func (c *conn) Farewell(why engine.Close) []byte {
-	c.leaving.Store(true)
+	c.closing.Store(true)
 	switch why.Code {
 	case 0:
 		return nil
@@ -143,7 +145,7 @@ func goodbye(reason string) []byte {
 	return wire.AppendString([]byte(bye+`,"reason":`), reason)
 }
 
-// refusal is the line for a client that there is no place for.
+// refusal returns the line for a client that the engine has refused.
 func refusal(err error) []byte {
 	line := goodbye(err.Error())
 	var r *engine.Refusal

@@ -1,11 +1,10 @@
-// Package tcp is the socket transport: requests come in as lines of text and are
-// carried out by the engine; answers and messages go out as lines of JSON,
-// through the connection's outbox.
+// Package tcp is the socket transport: the engine runs requests, which are lines of text,
+// and writes answers and messages as lines of JSON through the connection's outbox.
 //
-// A connection that is silent costs its socket and its place in the engine: on
-// Linux no goroutine, elsewhere and with TLS a small one. Whether the client is
-// still there is for TCP to find out (keepalive, which Go's listeners turn on):
-// the protocol has no heartbeat, and someone at a terminal may well be silent.
+// A silent connection costs its socket and its state in the engine. On Linux it has no
+// goroutine; on other systems, and with TLS, it has one with a small stack. The protocol
+// has no heartbeat, because a person at a terminal may be silent: TCP keepalive, which
+// Go's listeners turn on, finds clients that are gone.
 package tcp
 
 import (
@@ -24,27 +23,27 @@ import (
 	"github.com/mootchat/moot/engine/wire"
 )
 
-// Server serves the socket transport. Only Engine is needed.
+// Server serves the socket transport. Only Engine is required.
 type Server struct {
 	Engine *engine.Engine
 
-	// Tenant is that of the clients; "": default. A TLS client that names the
-	// host of another tenant belongs to that one.
+	// Tenant is the tenant of the clients; "" is the default tenant. A TLS client that
+	// names the host of another tenant belongs to that tenant.
 	Tenant string
 
-	// Delimiter ends a line of a client; "": \n, \r\n or \r. Lines to clients end
-	// with \r\n always.
+	// Delimiter ends the lines of clients; "" is \n, \r\n or \r. Lines to clients always
+	// end with \r\n.
 	Delimiter string
 
-	// HandshakeTimeout is how long TLS may take to begin; 0: 10 s.
+	// HandshakeTimeout bounds the TLS handshake; 0: 10 s.
 	HandshakeTimeout time.Duration
 
-	// LineTimeout is how long a line of a client may take that is longer than 4
-	// KiB; 0: 10 s. What a person types may take as long as it likes.
+	// LineTimeout bounds the time that a line of a client takes after its first 4 KiB;
+	// 0: 10 s. Shorter lines, such as a person types, have no limit.
 	LineTimeout time.Duration
 
-	// Reading is how silent clients are waited for. The zero value is best; with
-	// TLS and outside Linux it makes no difference.
+	// Reading is how the server waits for silent clients. It makes a difference only
+	// without TLS on Linux, where the zero value costs least.
 	Reading stream.Reading
 
 	Log *slog.Logger // nil: slog.Default()
@@ -52,10 +51,9 @@ type Server struct {
 	chunks sync.Pool // of *chunk
 }
 
-// Serve accepts clients, with TLS if l does, until l is closed or ctx ends, and
-// waits until all their connections have ended. When ctx ends it closes l and
-// the connections that are left. It returns nil then, and what was wrong with l
-// otherwise.
+// Serve accepts clients until l is closed or ctx ends, and waits until all connections
+// have ended. It closes l; when ctx ends, it closes the connections too. It returns the
+// error of l, nil if l was closed. A listener of package crypto/tls gives TLS connections.
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	defer l.Close()
 	poller, err := stream.NewPoller(s.Reading)
@@ -68,7 +66,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	return cmp.Or(failed, err)
 }
 
-// serve returns when l has no more clients to give and all have ended.
+// serve accepts clients until l is closed, and waits until their connections have ended.
 func (s *Server) serve(ctx context.Context, l net.Listener, poller *stream.Poller) error {
 	defer context.AfterFunc(ctx, func() { l.Close() })()
 	var open sync.WaitGroup
@@ -87,11 +85,11 @@ func (s *Server) serve(ctx context.Context, l net.Listener, poller *stream.Polle
 	}
 }
 
-// accept waits where the system has no more sockets to give for a moment.
+// accept accepts a client. It retries temporary errors, such as a lack of file descriptors.
 func (s *Server) accept(ctx context.Context, l net.Listener) (net.Conn, error) {
 	for wait := 5 * time.Millisecond; ; wait = min(2*wait, time.Second) {
 		c, err := l.Accept()
-		// Deprecated for its vagueness, and yet what net/http goes by.
+		// Temporary is deprecated because it is vague, but net/http uses it here too.
 		if e, ok := err.(interface{ Temporary() bool }); !ok || !e.Temporary() {
 			return c, err
 		}
@@ -111,13 +109,13 @@ func (s *Server) log() *slog.Logger {
 	return s.Log
 }
 
-// open lets a client in; over is called when its socket has ended.
-func (s *Server) open(ctx context.Context, socket net.Conn, poller *stream.Poller, over func()) {
+// open adds a client to the engine and serves it. It calls done after the socket is closed.
+func (s *Server) open(ctx context.Context, socket net.Conn, poller *stream.Poller, done func()) {
 	tenant, err := s.handshake(ctx, socket)
 	if err != nil {
 		socket.Close()
 		s.log().Debug("TLS handshake failed", "remote", socket.RemoteAddr(), "error", err)
-		over()
+		done()
 		return
 	}
 	c := &conn{Stream: stream.New(socket, nil), server: s}
@@ -125,23 +123,22 @@ func (s *Server) open(ctx context.Context, socket net.Conn, poller *stream.Polle
 	info := infoOf(socket)
 	seat, err := s.Engine.Seat(engine.SeatRequest{Tenant: tenant, RemoteIP: info.RemoteIP})
 	if err != nil {
-		c.turnAway(refusal(err))
-		over()
+		c.refuse(refusal(err))
+		done()
 		return
 	}
 	if c.peer, err = seat.Open(ctx, info, c); err != nil {
 		var why engine.Close
 		errors.As(err, &why)
-		c.turnAway(c.Farewell(why))
-		over()
+		c.refuse(c.Farewell(why))
+		done()
 		return
 	}
 	c.lines = wire.Lines{Delimiter: s.Delimiter}
-	c.live(ctx, over)
+	c.serve(ctx, done)
 }
 
-// handshake finds the client's tenant, after the handshake of TLS if there is
-// one.
+// handshake does the TLS handshake, if socket has TLS, and returns the client's tenant.
 func (s *Server) handshake(ctx context.Context, socket net.Conn) (tenant string, err error) {
 	tenant = s.Tenant
 	if tenant == "" {

@@ -2,9 +2,9 @@ package wire
 
 import "encoding/binary"
 
-// Frame is one message to clients, or several that go out together, in the form
-// of every transport at once. It is immutable and shared by all connections that
-// are sent it: nobody writes to the slices it gives.
+// Frame is one message to clients, or several that are sent together, in the form of each
+// transport. It is immutable and shared by all connections that receive it: do not change
+// the slices that it returns.
 type Frame struct {
 	webSocket []byte
 	line      []byte
@@ -13,10 +13,9 @@ type Frame struct {
 // maxHeader is the longest header of an unmasked frame.
 const maxHeader = 10
 
-// NewFrame makes a frame of what appendTo adds to its argument: the JSON text of
-// one message, without a line end. One allocation holds both forms: a WebSocket
-// text frame (RFC 6455, section 5.2; unmasked, not fragmented) and, in the same
-// bytes, a line ended by \r\n.
+// NewFrame makes a frame of the bytes that appendTo appends to its argument: the JSON text of
+// one message, without a line end. One buffer holds both forms: a WebSocket text frame
+// (RFC 6455, section 5.2; unmasked, not fragmented) and a line that ends with \r\n.
 func NewFrame(appendTo func(dst []byte) []byte) *Frame {
 	return frameIn(appendTo(make([]byte, maxHeader, 512)))
 }
@@ -27,17 +26,17 @@ func FrameOf(payload []byte) *Frame {
 	return frameIn(append(buf, payload...))
 }
 
-// maxPosition is more than the members of a position take, with an epoch as ours
-// are.
+// maxPosition is the space for the members of a position, with an epoch as backends make
+// them.
 const maxPosition = 80
 
-// FramePlaced makes a frame of a copy of payload, with its position in it.
+// FramePlaced makes a frame of a copy of payload, to which it adds the position.
 func FramePlaced(payload []byte, at Position) *Frame {
 	buf := make([]byte, maxHeader, maxHeader+len(payload)+maxPosition+2)
 	return frameIn(AppendPlaced(buf, payload, at))
 }
 
-// frameIn takes buf, whose first maxHeader bytes are free.
+// frameIn makes a frame in buf: space of maxHeader bytes, and then the message.
 func frameIn(buf []byte) *Frame {
 	n := len(buf) - maxHeader
 	head := 2
@@ -63,8 +62,8 @@ func frameIn(buf []byte) *Frame {
 	return &Frame{webSocket: buf[:end:end], line: buf[head:]}
 }
 
-// Join makes one frame of several, in their order: whole and separate for the
-// client, one write for the server.
+// Join makes one frame of several, in their order. The client receives separate messages;
+// the server needs one write.
 func Join(frames []*Frame) *Frame {
 	if len(frames) == 1 {
 		return frames[0]
@@ -84,11 +83,11 @@ func Join(frames []*Frame) *Frame {
 	return &Frame{webSocket: buf[:w:w], line: buf[w:]}
 }
 
-// WebSocket is the frame as a WebSocket server sends it.
+// WebSocket returns the frame as a WebSocket server sends it.
 func (f *Frame) WebSocket() []byte { return f.webSocket }
 
-// Line is the JSON text and \r\n.
+// Line returns the JSON text and \r\n.
 func (f *Frame) Line() []byte { return f.line }
 
-// Len is the size of the larger form, in bytes.
+// Len returns the size of the larger form, in bytes.
 func (f *Frame) Len() int { return max(len(f.webSocket), len(f.line)) }

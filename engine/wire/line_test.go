@@ -57,7 +57,7 @@ func TestLinesOfTheSocketTransport(t *testing.T) {
 	}
 }
 
-// feed gives what comes out of l for chunks.
+// feed returns the lines and errors of l for chunks.
 func feed(l *Lines, chunks ...string) (out []string) {
 	for _, c := range chunks {
 		for line, err := range l.Feed([]byte(c)) {
@@ -84,11 +84,11 @@ func TestLinesAreSplit(t *testing.T) {
 		{"a delimiter", Lines{Delimiter: "||"}, []string{"a|b||c|", "|d\r\n||"}, []string{"a|b", "c", "d\r\n"}},
 		{"just long enough", Lines{Max: 3}, []string{"abc", "\nabc\n"}, []string{"abc", "abc"}},
 		{"long, in one", Lines{Max: 3}, []string{"abcd\nx\n"}, []string{long, "x"}},
-		{"long, said while it arrives, once", Lines{Max: 3}, []string{"ab", "cd", "efghijkl", "mn\nx\n"}, []string{long, "x"}},
+		{"long, reported once while it arrives", Lines{Max: 3}, []string{"ab", "cd", "efghijkl", "mn\nx\n"}, []string{long, "x"}},
 		{"long, with a delimiter", Lines{Max: 3, Delimiter: "--"}, []string{"abc-", "-abc", "d-e", "ef-", "-x--"}, []string{"abc", long, "x"}},
 		{"blank and long", Lines{Max: 3}, []string{"     \nx\n", "  ", "  ", " \ny\n"}, []string{long, "x", long, "y"}},
 		{"not UTF-8", Lines{}, []string{"\xff\xfe\nx\n"}, []string{bad, "x"}},
-		{"not UTF-8, said while it arrives, once", Lines{}, []string{"say r \xe2\x82", "(", "more \xff", "\nx\n"}, []string{bad, "x"}},
+		{"not UTF-8, reported once while it arrives", Lines{}, []string{"say r \xe2\x82", "(", "more \xff", "\nx\n"}, []string{bad, "x"}},
 		{"half a character at the end", Lines{}, []string{"say r \xe2\x82\nx\n"}, []string{bad, "x"}},
 		{"not UTF-8, then long", Lines{Max: 3}, []string{"a\xffcdef\nx\n"}, []string{bad, "x"}},
 		{"long, then not UTF-8", Lines{Max: 3}, []string{"abcd\xff\nx\n"}, []string{long, "x"}},
@@ -122,7 +122,7 @@ func TestLongLineIsNotKept(t *testing.T) {
 		feed(&l, strings.Repeat("x", 1000))
 	}
 	if cap(l.pending) > 2000 {
-		t.Errorf("%d bytes kept of a line that was refused", cap(l.pending))
+		t.Errorf("%d bytes of a refused line are kept", cap(l.pending))
 	}
 }
 
@@ -138,7 +138,7 @@ func FuzzParseLine(f *testing.F) {
 	})
 }
 
-// However the bytes are cut into chunks, the same lines come out.
+// The lines do not depend on how the bytes are cut into chunks.
 func FuzzLines(f *testing.F) {
 	f.Add([]byte("a\r\nbc\rd\n\xc3\xa9\n"), uint8(1), uint8(3), "")
 	f.Add([]byte("a||b|c||"), uint8(2), uint8(2), "||")
@@ -184,7 +184,7 @@ func BenchmarkLines(b *testing.B) {
 	}
 }
 
-// Blank lines are counted for their price; a run of ends is none.
+// Blank returns the number of blank lines; consecutive line ends are not blank lines.
 func TestBlankLinesAreCounted(t *testing.T) {
 	for chunk, want := range map[string]int{"a\r\nb\r\n": 0, "\n\r\n\r": 0, " \n  \r\n\n \n": 3, " ": 0, "a\n \nb": 1} {
 		var l Lines

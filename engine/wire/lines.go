@@ -6,40 +6,40 @@ import (
 	"iter"
 )
 
-// What may come out of [Lines] in place of a line.
+// Errors that [Lines] returns in place of a line.
 var (
-	ErrLong = errors.New("DATA_LENGTH_TOO_LONG") // ActionHero's name for it
+	ErrLong = errors.New("DATA_LENGTH_TOO_LONG") // the text of ActionHero
 	ErrQuit = errors.New("quit")                 // Ctrl-D, or telnet's Ctrl-C
 )
 
-// Lines makes lines of the bytes that come from one client. The zero Lines is
-// ready to use. It is for one goroutine.
+// Lines splits the bytes of one client into lines. The zero Lines is ready to use. It is
+// not safe for concurrent use.
 type Lines struct {
 	Max       int    // bytes of a line without its end; 0: 64 KiB
-	Delimiter string // what ends a line; "": \n, \r\n or \r
+	Delimiter string // ends a line; "": \n, \r\n or \r
 
-	pending   []byte // of a line that has not ended; while dropping, what may be part of its end
-	whole     int    // bytes of pending that are whole characters of valid UTF-8
-	dropping  bool   // the line that comes was refused, and the rest of it is passed over
-	blank     int    // lines that the last Feed passed over
+	pending   []byte // of a line that has not ended; while dropping, a possible part of its delimiter
+	checked   int    // bytes of pending that are complete characters of valid UTF-8
+	dropping  bool   // the current line was refused: ignore the rest of it
+	blank     int    // blank lines in the last Feed
 	delimiter []byte
 }
 
 const defaultMax = 64 << 10
 
-// keep is how large a buffer is kept for the next long line.
-const keep = 4 << 10
+// maxKept is the largest buffer that is kept for the next line.
+const maxKept = 4 << 10
 
 var ctrlC = []byte{0xff, 0xf4, 0xff, 0xfd, 0x06}
 
-// Feed takes the next bytes and gives the lines that they end, in order, without
-// their ends; blank ones are passed over. A line is valid until the next one.
-// In place of a line there may be an error: ErrLong, as soon as a line is
-// longer than Max, or ErrUTF8, as soon as it cannot be valid UTF-8, however much
-// of the line is still to come; or ErrQuit, if chunk is just that, as a terminal
-// sends it.
+// Feed returns the lines that end in chunk, the next bytes of the client, in order and
+// without their ends. It skips blank lines. A line is valid until the next one.
 //
-// The loop may be left early only if Feed is not called again.
+// In place of a line, Feed returns ErrLong once a line is longer than Max, ErrUTF8 once a
+// line is not valid UTF-8, even if the end of the line has not arrived, and ErrQuit if
+// chunk is exactly Ctrl-D, or Ctrl-C of telnet.
+//
+// A caller that leaves the loop early must not call Feed again.
 func (l *Lines) Feed(chunk []byte) iter.Seq2[[]byte, error] {
 	return func(yield func([]byte, error) bool) {
 		if len(chunk) == 1 && chunk[0] == 4 || bytes.Equal(chunk, ctrlC) {
@@ -47,7 +47,7 @@ func (l *Lines) Feed(chunk []byte) iter.Seq2[[]byte, error] {
 			return
 		}
 		l.blank = 0
-		from := 0 // nothing before it can begin an end
+		from := 0 // no delimiter begins before it
 		if len(l.pending) > 0 {
 			from = max(0, len(l.pending)-l.tail())
 			l.pending = append(l.pending, chunk...)
@@ -55,20 +55,20 @@ func (l *Lines) Feed(chunk []byte) iter.Seq2[[]byte, error] {
 		}
 		for {
 			if from == 0 && l.Delimiter == "" && !l.dropping {
-				chunk = bytes.TrimLeft(chunk, "\r\n") // cheap, and the second half of \r\n
+				chunk = bytes.TrimLeft(chunk, "\r\n") // empty lines, and the second half of \r\n
 			}
 			n, width := l.end(chunk[from:])
 			if n < 0 {
 				break
 			}
-			if !l.give(chunk[:from+n], yield) {
+			if !l.emit(chunk[:from+n], yield) {
 				return
 			}
 			chunk = chunk[from+n+width:]
-			from, l.whole = 0, 0
+			from, l.checked = 0, 0
 		}
 		if !l.dropping {
-			if err := l.wrong(chunk, false); err != nil {
+			if err := l.check(chunk, false); err != nil {
 				l.dropping = true
 				if !yield(nil, err) {
 					return
@@ -79,16 +79,15 @@ func (l *Lines) Feed(chunk []byte) iter.Seq2[[]byte, error] {
 	}
 }
 
-// Blank is how many blank lines the last Feed passed over, each for the price of a line.
-// Ends that follow one another cost next to nothing, and do not count.
+// Blank returns the number of blank lines that the last Feed has skipped and that cost as
+// much as other lines. Consecutive line ends are cheap and do not count.
 func (l *Lines) Blank() int { return l.blank }
 
-// Kept reports whether much is kept of a line that has not ended: more than a
-// person types.
-func (l *Lines) Kept() bool { return len(l.pending) > keep }
+// Long reports whether the current line, which has not ended, is longer than 4 KiB.
+func (l *Lines) Long() bool { return len(l.pending) > maxKept }
 
-// end finds the end of the first line of b: its place, -1 if there is none, and
-// its width.
+// end returns the index and the length of the first line end in b; n is -1 if there is
+// none.
 func (l *Lines) end(b []byte) (n, width int) {
 	if l.Delimiter == "" {
 		return bytes.IndexAny(b, "\r\n"), 1
@@ -99,7 +98,7 @@ func (l *Lines) end(b []byte) (n, width int) {
 	return bytes.Index(b, l.delimiter), len(l.delimiter)
 }
 
-// tail is how many of the last bytes may belong to an end that is not complete.
+// tail is the number of last bytes that may be the beginning of a delimiter.
 func (l *Lines) tail() int { return max(0, len(l.Delimiter)-1) }
 
 func (l *Lines) max() int {
@@ -109,12 +108,13 @@ func (l *Lines) max() int {
 	return l.Max
 }
 
-func (l *Lines) give(line []byte, yield func([]byte, error) bool) bool {
+// emit yields a line, unless it was refused before or is blank.
+func (l *Lines) emit(line []byte, yield func([]byte, error) bool) bool {
 	if l.dropping {
 		l.dropping = false
 		return true
 	}
-	if err := l.wrong(line, true); err != nil {
+	if err := l.check(line, true); err != nil {
 		return yield(nil, err)
 	}
 	if len(bytes.TrimLeft(line, " ")) == 0 {
@@ -124,20 +124,21 @@ func (l *Lines) give(line []byte, yield func([]byte, error) bool) bool {
 	return yield(line, nil)
 }
 
-// wrong says why a line is refused, as far as it has come; of two reasons the one whose
-// byte came first. The last bytes of a line that has not ended may be of its end.
-func (l *Lines) wrong(line []byte, ended bool) error {
+// check returns why a line is refused, nil if it is not. Of two reasons it returns the one
+// whose byte comes first. It leaves out the last bytes of a line that has not ended, which
+// may belong to the delimiter.
+func (l *Lines) check(line []byte, ended bool) error {
 	if !ended {
-		line = line[:max(l.whole, len(line)-l.tail())]
+		line = line[:max(l.checked, len(line)-l.tail())]
 	}
 	long := len(line) > l.max()
 	if long {
 		line = line[:l.max()]
 	}
-	whole, ok := ValidPrefix(line[min(l.whole, len(line)):]) // Max may be another now
-	l.whole += whole
+	valid, ok := ValidPrefix(line[min(l.checked, len(line)):]) // Max may have changed
+	l.checked += valid
 	switch {
-	case !ok, ended && !long && l.whole < len(line):
+	case !ok, ended && !long && l.checked < len(line):
 		return ErrUTF8
 	case long:
 		return ErrLong
@@ -145,12 +146,12 @@ func (l *Lines) wrong(line []byte, ended bool) error {
 	return nil
 }
 
-// store keeps rest, which may be part of pending, for the next chunk.
+// store keeps rest for the next chunk. rest may be a part of pending.
 func (l *Lines) store(rest []byte) {
 	if l.dropping {
-		rest, l.whole = rest[max(0, len(rest)-l.tail()):], 0
+		rest, l.checked = rest[max(0, len(rest)-l.tail()):], 0
 	}
-	if len(rest) == 0 && cap(l.pending) > keep {
+	if len(rest) == 0 && cap(l.pending) > maxKept {
 		l.pending = nil
 		return
 	}

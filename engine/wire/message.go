@@ -2,23 +2,23 @@ package wire
 
 import "encoding/json"
 
-// Message is what was said: text, or any JSON value. The zero Message is the
-// empty text.
+// Message is the content of a chat message: text, or any JSON value. The zero Message is
+// the empty text.
 type Message struct {
 	Text string // the text itself, or the JSON text of the value
 	JSON bool   // Text is JSON
 }
 
-// Payload is a chat message as a member hears it, or as a node publishes it.
+// Payload is a chat message as a member receives it, or as a node publishes it.
 type Payload struct {
 	Message Message
 	Room    string
 	From    string          // a connection's id, "0" for the system
 	Context string          // "user"
 	SentAt  int64           // ms since 1970
-	At      Position        // in the room's history; the zero Position is left out
+	At      Position        // in the room's history; the zero Position is omitted
 	Extra   json.RawMessage // a JSON object merged into the payload; nil: nothing added
 }
 
-// Reserved are the names that Extra and an action's reply may not use.
+// reserved are the names that Extra and the reply of an action must not use.
 var reserved = [...]string{"context", "messageId", "status", "error", "offset", "epoch", "room", "from", "sentAt"}

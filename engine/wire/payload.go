@@ -8,13 +8,14 @@ import (
 	"unicode/utf8"
 )
 
-// ErrPayload is wrapped by what ParsePayload returns.
+// ErrPayload is wrapped by the errors of ParsePayload.
 var ErrPayload = errors.New("not a chat payload")
 
 // AppendPayload appends the JSON text of p:
 // {"message","room","from","context","sentAt"}, then the members of Extra, and then
-// "offset" and "epoch" if there is a position. A Message or Extra that says it is JSON and is not goes as text, or not at all:
-// what is appended is always one valid JSON object on one line.
+// "offset" and "epoch" if there is a position. It always appends one valid JSON object on
+// one line: a Message whose JSON is not valid becomes a string, and an Extra that is not
+// valid is omitted.
 func AppendPayload(dst []byte, p Payload) []byte {
 	dst = append(dst, `{"message":`...)
 	dst = appendMessage(dst, p.Message)
@@ -28,8 +29,8 @@ func AppendPayload(dst []byte, p Payload) []byte {
 	return append(appendPosition(dst, p.At), '}')
 }
 
-// appendPosition appends the members of a position behind others, unless it is
-// zero.
+// appendPosition appends the members of a position after others; the zero Position has
+// none.
 func appendPosition(dst []byte, at Position) []byte {
 	if at == (Position{}) {
 		return dst
@@ -38,8 +39,8 @@ func appendPosition(dst []byte, at Position) []byte {
 	return AppendString(append(dst, `,"epoch":`...), at.Epoch)
 }
 
-// AppendPlaced appends a payload that was published, with its position: what
-// AppendPayload makes of it with At. What is no object stays as it is.
+// AppendPlaced appends a published payload, to which it adds the position as AppendPayload
+// does with At. It appends a payload that is not an object as it is.
 func AppendPlaced(dst, payload []byte, at Position) []byte {
 	end := len(payload) - 1
 	if end < 2 || payload[end] != '}' {
@@ -57,16 +58,17 @@ func appendMessage(dst []byte, m Message) []byte {
 	return AppendString(dst, m.Text)
 }
 
-// ParsePayload is the inverse of AppendPayload for payloads without a position,
-// as nodes publish them. It trusts nothing: all five members must be there and of their type. Every other one goes into Extra. Of
-// members with one name the last counts. p shares no memory with b.
+// ParsePayload is the inverse of AppendPayload for payloads without a position, as nodes
+// publish them. All five members must be present and have their type. The other members
+// become Extra; a reserved name is an error. Of members with the same name the last one
+// counts. p shares no memory with b.
 func ParsePayload(b []byte) (p Payload, err error) {
 	value, err := check(b)
 	if err != nil {
 		return p, fmt.Errorf("%w: %w", ErrPayload, err)
 	}
 	if value[0] != '{' {
-		return p, fmt.Errorf("%w: no object", ErrPayload)
+		return p, fmt.Errorf("%w: it is not a JSON object", ErrPayload)
 	}
 	var few [16]member
 	missing := 5
@@ -86,13 +88,13 @@ func ParsePayload(b []byte) (p Payload, err error) {
 			ok = err == nil
 		default:
 			if isReserved(name) {
-				return p, fmt.Errorf("%w: %q has no place in it", ErrPayload, name)
+				return p, fmt.Errorf("%w: it has the reserved member %q", ErrPayload, name)
 			}
 			p.Extra = appendExtra(p.Extra, m)
 			continue
 		}
 		if !ok {
-			return p, fmt.Errorf("%w: %s is %.20q", ErrPayload, m.key, m.value)
+			return p, fmt.Errorf("%w: member %s is %.20q", ErrPayload, m.key, m.value)
 		}
 		missing--
 	}
@@ -121,12 +123,11 @@ func appendExtra(dst []byte, m member) []byte {
 	return append(append(append(dst, m.key...), ':'), m.value...)
 }
 
-// CheckExtra returns what is wrong with JSON that is to be merged into a
-// payload, nil if nothing is: it must be an object, and may not use the names
-// that are a payload's own.
+// CheckExtra returns an error unless extra can be merged into a payload: it must be a JSON
+// object without the reserved names of a payload.
 func CheckExtra(extra []byte) error { return checkMerge("extra", extra, "message") }
 
-// CheckReply is CheckExtra for the reply of an action.
+// CheckReply is CheckExtra for the reply of an action, whose reserved names differ.
 func CheckReply(reply []byte) error { return checkMerge("reply", reply, "messageId") }
 
 func checkMerge(what string, object []byte, also string) error {
@@ -140,7 +141,7 @@ func checkMerge(what string, object []byte, also string) error {
 	for w := walkInto(value); !w.done(); {
 		name := w.member().name()
 		if string(name) == also || isReserved(name) {
-			return fmt.Errorf("%s may not use the name %q", what, name)
+			return fmt.Errorf("%s must not use the reserved name %q", what, name)
 		}
 	}
 	return nil
@@ -155,12 +156,12 @@ func isReserved(name []byte) bool {
 	return false
 }
 
-// ErrRoomName is what ValidRoom returns.
+// ErrRoomName is the error of ValidRoom.
 var ErrRoomName = errors.New("invalid room name")
 
 const maxRoomName = 200
 
-// ValidRoom reports whether name may be the name of a room: 1 to 200 bytes of
+// ValidRoom returns ErrRoomName unless name can be the name of a room: 1 to 200 bytes of
 // UTF-8 without control characters.
 func ValidRoom(name string) error {
 	if name == "" || len(name) > maxRoomName || !utf8.ValidString(name) {

@@ -47,7 +47,7 @@ func TestPayloads(t *testing.T) {
 			`{"message":{"a":"\u2029"},"room":"r","from":"id","context":"user","sentAt":-1,"x" : [1]}`},
 		{Payload{Message: Message{Text: "hi"}, At: Position{Epoch: "e\"1", Offset: 1 << 60}, Extra: raw(`{"x":1}`)},
 			`{"message":"hi","room":"","from":"","context":"","sentAt":0,"x":1,"offset":1152921504606846976,"epoch":"e\"1"}`},
-		{Payload{Message: Message{Text: "{", JSON: true}, Extra: raw(`{"room":"other"}`)}, // neither is what it says
+		{Payload{Message: Message{Text: "{", JSON: true}, Extra: raw(`{"room":"other"}`)}, // neither is valid
 			`{"message":"{","room":"","from":"","context":"","sentAt":0}`},
 	} {
 		got := AppendPayload(nil, c.p)
@@ -71,7 +71,7 @@ func TestPayloadComesBack(t *testing.T) {
 	}
 }
 
-func TestPayloadsOfOthersAreNotTrusted(t *testing.T) {
+func TestPayloadsThatAreNotValidAreRefused(t *testing.T) {
 	const good = `"message":"m","room":"r","from":"0","context":"user","sentAt":1`
 	for _, s := range []string{
 		``, `[]`, `{}`, `{"message":"m","room":"r","from":"0","context":"user"}`, `{` + good + `,"messageId":1}`,
@@ -83,20 +83,20 @@ func TestPayloadsOfOthersAreNotTrusted(t *testing.T) {
 	}
 }
 
-func TestNamesThatMayNotBeUsed(t *testing.T) {
+func TestReservedNames(t *testing.T) {
 	for _, name := range reserved {
 		for _, object := range []string{`{"` + name + `":1}`, `{"a":1,"\u00` + "" + hexOf(name[0]) + name[1:] + `":1}`} {
 			if CheckExtra(raw(object)) == nil || CheckReply(raw(object)) == nil {
-				t.Errorf("%s is let through", object)
+				t.Errorf("%s is accepted", object)
 			}
 		}
 	}
 	if CheckExtra(raw(`{"message":1}`)) == nil {
-		t.Error("extra may replace the message")
+		t.Error("extra can replace the message")
 	}
 	for _, object := range []string{`[]`, `{`, `1`, ` `} {
 		if CheckExtra(raw(object)) == nil {
-			t.Errorf("%s is let through", object)
+			t.Errorf("%s is accepted", object)
 		}
 	}
 	if err := CheckExtra(raw(` {"a":{"room":1}} `)); err != nil {
@@ -120,8 +120,8 @@ func TestRoomNames(t *testing.T) {
 	}
 }
 
-// TestPlacedPayloads: a position that is put into a payload is where AppendPayload
-// puts it, and nothing comes to be that is no JSON.
+// AppendPlaced adds a position where AppendPayload does, and does not change payloads that
+// are not objects.
 func TestPlacedPayloads(t *testing.T) {
 	at := Position{Epoch: "e", Offset: 7}
 	p := Payload{Message: Message{Text: "hi"}, Room: "r", From: "0", Context: "user", SentAt: 5, Extra: raw(`{"x":1}`)}
@@ -153,7 +153,7 @@ func FuzzPayload(f *testing.F) {
 		if err != nil {
 			t.Fatalf("%v: %s", err, first)
 		}
-		// What has been through once stays the same.
+		// A payload that was parsed once stays the same.
 		second := AppendPayload(nil, p) // without the space between tokens that Extra had
 		again, err := ParsePayload(second)
 		if err != nil || !reflect.DeepEqual(again, p) {
@@ -167,7 +167,7 @@ func FuzzPayload(f *testing.F) {
 		}
 		checkLine(t, placed)
 		checkLine(t, AppendPlaced(nil, first, position))
-		// Bytes from anywhere never end the process, nor make an Extra that is none.
+		// Arbitrary bytes never panic, and never become an Extra that is not valid.
 		if p, err := ParsePayload([]byte(text)); err == nil && p.Extra != nil && CheckExtra(p.Extra) != nil {
 			t.Fatalf("%q gave %q", text, p.Extra)
 		}

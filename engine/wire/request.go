@@ -2,74 +2,73 @@ package wire
 
 import "encoding/json"
 
-// Request is a verb as a client sent it. It shares no memory with the frame or
-// line it was parsed from.
+// Request is the request of a client. It shares no memory with the frame or line that it
+// was parsed from.
 type Request struct {
-	// Verb is what the client wants: "say", "roomAdd", "action", ... as it was
-	// written; it may be no verb at all. "" if the frame named none, and errors
-	// then print it as "undefined".
+	// Verb is the verb that the client sent: "say", "roomAdd", "action", ...; it may not
+	// exist. "": the frame has none, and errors print it as "undefined".
 	Verb string
 
-	// ID is the messageId, JSON as it came; nil if there was none or a falsy
-	// one: the engine then takes the sticky one (socket), or makes one.
+	// ID is the messageId, as JSON; nil if it is absent or falsy: the engine then uses
+	// the sticky one of the socket transport, or a new one.
 	ID json.RawMessage
 
-	// Room and Text follow ActionHero's words rule: Room is the room that was
-	// named, else the first other word; Text is the remaining words joined by
-	// a space. RoomGiven is false when there was neither, and errors then print
-	// the room as "undefined". A room that is null, false or 0 is "", given.
+	// Room and Text follow ActionHero's rule for words, which are the values of all
+	// members except event and messageId: Room is the member room, or the first word if
+	// that is absent or falsy; Text is the remaining words, joined by spaces. RoomGiven is
+	// false without any word, and errors then print the room as "undefined". A room that
+	// is null, false or 0 is "" and counts as given.
 	Room      string
 	RoomGiven bool
 	Text      string
 
-	// Key is the word of paramAdd, paramDelete and paramView, Value the second
-	// one of paramAdd. At say, Key is the idempotency key, "" if there is none;
-	// its length is not checked here.
+	// Key is the name of a parameter for paramAdd, paramDelete and paramView; Value is
+	// its value for paramAdd. For say, Key is the idempotency key, "" if there is none;
+	// the engine checks its length.
 	Key, Value string
 
-	// Action is the name of the action at the verb "action". "" if none was
-	// named: with a Params there is then no such action; without, it is the
-	// action before that is meant (socket: the sticky parameter "action", which
-	// an Action that is not "" replaces).
+	// Action is the name of an action, for the verb "action". "": the request names
+	// none. On the socket transport without Params this means the sticky parameter
+	// "action", which is the last action.
 	Action string
 
-	// Params are the parameters of an action as they came, a JSON object, with
-	// action and messageId where they were among them. On the socket transport
-	// a Params that is not nil takes the place of all sticky ones, the sticky
-	// action and messageId included; nil leaves them as they are.
+	// Params are the parameters of an action, a JSON object, which may include action
+	// and messageId. On the socket transport they replace all sticky parameters,
+	// action and messageId included; nil leaves those unchanged.
 	Params json.RawMessage
 
-	// Limit pages roomView and roomHistory, Cursor roomView, Before roomHistory
-	// (an offset): 0 and "" mean the engine's defaults.
+	// Limit is the size of a page of roomView or roomHistory; 0 is the engine's default.
+	// Cursor selects the page of roomView, Before, an offset, that of roomHistory; ""
+	// and 0 select the first page.
 	Limit  int
 	Cursor string
 	Before uint64
 
-	// Since and Presence are those of roomAdd. nil: the client missed nothing
-	// that it wants to hear.
+	// Since and Presence are fields of roomAdd. Since is the last position that the
+	// client has; nil: it wants no missed messages.
 	Since    *Position
 	Presence bool
 
-	// Token is that of the verb auth.
+	// Token is the field of auth.
 	Token string
 
-	// Session and Sinces are those of resume: the secret, and what the client
-	// heard last in its rooms, by their names.
+	// Session and Sinces are fields of resume: the secret, and the last position that
+	// the client has of each room, by name.
 	Session string
 	Sinces  map[string]Position
 
-	// Fault is what is wrong with one of the fields above that ActionHero does
-	// not have, such as "limit must be a whole number"; "" if nothing is. The
-	// engine answers it as an error in place of the verb.
+	// Fault is the error of a field that ActionHero does not have, such as "limit must be
+	// a whole number"; "" if there is none. The engine answers it and does not run the
+	// verb.
 	Fault string
 
-	// Data is what an error response echoes on the WebSocket: the request
-	// without event, messageId, secrets and a truthy room, a JSON object. nil for
-	// actions and for lines, whose errors echo nothing.
+	// Data is what an error on the WebSocket gives back: a JSON object, the request
+	// without event, messageId, secrets and a truthy room. nil for actions and for lines,
+	// whose errors give back nothing.
 	Data json.RawMessage
 }
 
-// Position is a place in the history of a room. The zero Position is none.
+// Position is a position in the history of a room. The zero Position means none.
 type Position struct {
 	Epoch  string `json:"epoch"`
 	Offset uint64 `json:"offset"`

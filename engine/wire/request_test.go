@@ -46,7 +46,7 @@ func TestRequestsAreReadAsActionHeroDoes(t *testing.T) {
 		{"{\"event\":\"detailsView\",\"messageId\":{\"a\":[1,\n2]}}", Request{Verb: "detailsView", ID: raw(`{"a":[1,2]}`), Data: raw(`{}`)}},
 		{`{"\u0065vent":"s\u0061y","room":"\ud83d\ude00","m":"a\n\"\\\/\b\f\r\tz\ud800"}`,
 			Request{Verb: "say", Room: "😀", RoomGiven: true, Text: "a\n\"\\/\b\f\r\tz\uFFFD", Data: raw(`{"m":"a\n\"\\\/\b\f\r\tz\ud800"}`)}},
-		{`{"event":"x","event":"say","room":"a","room":"b","m":"1","n":"2","m":"3"}`, // the last counts, in the first's place
+		{`{"event":"x","event":"say","room":"a","room":"b","m":"1","n":"2","m":"3"}`, // the last value counts, at the first place
 			Request{Verb: "say", Room: "b", RoomGiven: true, Text: "3 2", Data: raw(`{"m":"3","n":"2"}`)}},
 		{`null`, Request{}}, {`[]`, Request{}}, {`5`, Request{}}, {`"say"`, Request{}}, {`[{"event":"say"}]`, Request{}},
 		{`{}`, Request{Data: raw(`{}`)}},
@@ -122,7 +122,7 @@ func TestBrokenFramesAreRefused(t *testing.T) {
 	}
 }
 
-// Ten thousand names must not cost ten thousand times ten thousand comparisons.
+// The time for many members is not quadratic.
 func TestManyMembers(t *testing.T) {
 	var b strings.Builder
 	b.WriteString(`{"event":"say"`)
@@ -136,7 +136,7 @@ func TestManyMembers(t *testing.T) {
 	}
 }
 
-func TestRequestSharesNothingWithItsFrame(t *testing.T) {
+func TestRequestDoesNotShareMemoryWithItsFrame(t *testing.T) {
 	frame := []byte(`{"event":"say","room":"room","message":"text","messageId":"id"}`)
 	r, err := ParseRequest(frame)
 	for i := range frame {
@@ -158,10 +158,10 @@ func FuzzParseRequest(f *testing.F) {
 	f.Fuzz(func(t *testing.T, frame []byte) {
 		r, err := ParseRequest(frame)
 		if err == nil && !json.Valid(frame) {
-			t.Fatal("accepted what is not JSON")
+			t.Fatal("accepted invalid JSON")
 		}
 		if err == ErrJSON && json.Valid(frame) {
-			t.Fatal("refused JSON")
+			t.Fatal("refused valid JSON")
 		}
 		if err != nil {
 			return
@@ -173,7 +173,7 @@ func FuzzParseRequest(f *testing.F) {
 	})
 }
 
-// checkRequest says what holds for every request.
+// checkRequest checks what is true for every request.
 func checkRequest(t *testing.T, r Request) {
 	t.Helper()
 	for _, s := range []string{r.Verb, r.Room, r.Text, r.Key, r.Value, r.Action, r.Cursor, r.Token} {

@@ -5,13 +5,13 @@ import (
 	"strconv"
 )
 
-// Dialect is how a transport words its responses.
+// Dialect is the form of the responses of a transport.
 type Dialect uint8
 
-// The dialects. They differ in errors alone: on the WebSocket a verb's error is
+// The dialects differ only in the errors of verbs. On the WebSocket an error is
 // {"status":"Error: TEXT","error":"Error: TEXT","context","data":REQUEST,
-// "messageId"}, on the socket {"error":TEXT,"context","messageId"}, as an
-// action's error is on both.
+// "messageId"}. On the socket, and for actions on both, it is
+// {"error":TEXT,"context","messageId"}.
 const (
 	WebSocket Dialect = iota
 	Socket
@@ -19,17 +19,17 @@ const (
 
 // Response answers a request.
 type Response struct {
-	ID   json.RawMessage // the request's; nil leaves messageId out
-	Data json.RawMessage // nil leaves data out
+	ID   json.RawMessage // messageId; nil omits it
+	Data json.RawMessage // nil omits data
 
-	// Error is the text of what went wrong, without a prefix; "" for success.
+	// Error is the text of the error, without the prefix "Error: "; "" for success.
 	Error      string
-	Request    json.RawMessage // what a verb's error on the WebSocket echoes as data; nil: {}
-	RetryAfter int64           // ms until it may be tried again; 0 leaves retryAfter out
+	Request    json.RawMessage // what the error of a verb on the WebSocket gives back as data; nil: {}
+	RetryAfter int64           // ms after which the client may repeat the request; 0 omits retryAfter
 
-	// Action marks the response of an action: it has no status.
+	// Action marks the response of an action, which has no status.
 	Action bool
-	Reply  json.RawMessage // a JSON object, whose members stand at the top level of a success; nil: {}
+	Reply  json.RawMessage // a JSON object, whose members are members of a successful response; nil: {}
 }
 
 // AppendResponse appends the JSON text of r, its members in ActionHero's order.
@@ -65,7 +65,7 @@ func (d Dialect) AppendResponse(dst []byte, r Response) []byte {
 	return append(dst, '}')
 }
 
-// appendAction appends the response of an action, without its end.
+// appendAction appends the response of an action without retryAfter, messageId and its end.
 func appendAction(dst []byte, r Response) []byte {
 	dst = append(dst, '{')
 	start := len(dst)
@@ -77,7 +77,7 @@ func appendAction(dst []byte, r Response) []byte {
 	return append(dst[:start], dst[start+1:]...) // without the first comma
 }
 
-// AppendWelcome appends what a client hears first: {"welcome":TEXT,"context":"api"}.
+// AppendWelcome appends the first message to a client: {"welcome":TEXT,"context":"api"}.
 func AppendWelcome(dst []byte, text string) []byte {
 	dst = AppendString(append(dst, `{"welcome":`...), text)
 	return append(dst, `,"context":"api"}`...)

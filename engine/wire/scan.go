@@ -5,18 +5,18 @@ import (
 	"unicode/utf8"
 )
 
-// What a frame or a line may be refused for.
+// Errors of frames and lines.
 var (
 	ErrJSON  = errors.New("invalid JSON")
 	ErrDepth = errors.New("JSON is nested too deep")
 	ErrUTF8  = errors.New("text is not valid UTF-8")
 )
 
-// maxDepth is how deep arrays and objects may stand in each other.
+// maxDepth is the deepest nesting of arrays and objects.
 const maxDepth = 64
 
-// check returns the JSON value that b is, without the space around it. What it
-// accepts, encoding/json does too, but for depth and for text that is not UTF-8.
+// check returns the JSON value in b without the space around it. It accepts what
+// encoding/json accepts, except values that are nested too deep or not valid UTF-8.
 func check(b []byte) ([]byte, error) {
 	if !utf8.Valid(b) {
 		return nil, ErrUTF8
@@ -39,7 +39,7 @@ func skipSpace(b []byte, i int) int {
 	return i
 }
 
-// skipValue returns the index behind the value that begins at i.
+// skipValue returns the index after the value that begins at i.
 func skipValue(b []byte, i, depth int) (int, error) {
 	if i >= len(b) {
 		return 0, ErrJSON
@@ -94,7 +94,7 @@ func skipString(b []byte, i int) (int, error) {
 	return 0, ErrJSON
 }
 
-// hex4 is the number that the four hexadecimal digits at i spell.
+// hex4 returns the number of the four hexadecimal digits at i.
 func hex4(b []byte, i int) (rune, bool) {
 	if i+4 > len(b) {
 		return 0, false
@@ -147,12 +147,12 @@ func skipDigits(b []byte, i int) int {
 	return i
 }
 
-// skipNested skips the array or object that begins at i, the depth-th.
+// skipNested skips the array or object that begins at i, at that depth.
 func skipNested(b []byte, i, depth int) (int, error) {
 	if depth > maxDepth {
 		return 0, ErrDepth
 	}
-	closer := b[i] + 2 // in ASCII, both ']' and '}' are two behind their openers
+	closer := b[i] + 2 // in ASCII, ']' and '}' are two after '[' and '{'
 	object := closer == '}'
 	var err error
 	if i = skipSpace(b, i+1); i < len(b) && b[i] == closer {
@@ -197,10 +197,10 @@ func skipKey(b []byte, i int) (int, error) {
 	return skipSpace(b, i+1), nil
 }
 
-// member is a member of an object: slices of its text.
+// member is a member of an object: slices of the text of the object.
 type member struct{ key, value []byte }
 
-// name is the key without quotes and escapes.
+// name returns the key without quotes and escapes.
 func (m member) name() []byte {
 	inner := m.key[1 : len(m.key)-1]
 	for _, c := range inner {
@@ -211,8 +211,8 @@ func (m member) name() []byte {
 	return inner
 }
 
-// walk goes over the members of an object, or the values of an array, that
-// check has accepted: on any other text its results mean nothing.
+// walk iterates over the members of an object, or the values of an array, that check has
+// accepted. The results are undefined for any other text.
 type walk struct {
 	b []byte
 	i int // before a key or value, or at the end

@@ -10,9 +10,8 @@ import (
 
 const hexDigits = "0123456789abcdef"
 
-// AppendString appends s as a JSON string, as a browser's JSON.stringify writes
-// it, with U+2028 and U+2029 escaped. Bytes of s that are not UTF-8 become
-// U+FFFD.
+// AppendString appends s as a JSON string in the form of JavaScript's JSON.stringify, but
+// with U+2028 and U+2029 escaped. Bytes of s that are not UTF-8 become U+FFFD.
 func AppendString(dst []byte, s string) []byte {
 	dst = append(dst, '"')
 	start := 0
@@ -24,7 +23,7 @@ func AppendString(dst []byte, s string) []byte {
 				i += n
 				continue
 			}
-			dst = appendOdd(append(dst, s[start:i]...), r)
+			dst = appendReplaced(append(dst, s[start:i]...), r)
 			i += n
 			start = i
 			continue
@@ -56,8 +55,8 @@ func AppendString(dst []byte, s string) []byte {
 	return append(append(dst, s[start:]...), '"')
 }
 
-// appendOdd appends one of the runes that do not go into JSON as they are.
-func appendOdd(dst []byte, r rune) []byte {
+// appendReplaced appends the replacement of a rune that AppendString does not copy.
+func appendReplaced(dst []byte, r rune) []byte {
 	switch r {
 	case '\u2028':
 		return append(dst, `\u2028`...)
@@ -67,15 +66,15 @@ func appendOdd(dst []byte, r rune) []byte {
 	return append(dst, "\uFFFD"...)
 }
 
-// appendJSON appends the text of a JSON value on one line, and as AppendString
-// would write the strings in it.
+// appendJSON appends the text of a JSON value on one line, with the replacements that
+// AppendString makes in strings.
 func appendJSON(dst, value []byte) []byte {
 	start := 0
 	for i := 0; i < len(value); {
 		c := value[i]
 		if c < utf8.RuneSelf {
 			i++
-			// A valid JSON string holds neither: this is space between tokens.
+			// No valid JSON string contains these: this is space between tokens.
 			if c == '\n' || c == '\r' {
 				dst = append(dst, value[start:i-1]...)
 				start = i
@@ -84,7 +83,7 @@ func appendJSON(dst, value []byte) []byte {
 		}
 		r, n := utf8.DecodeRune(value[i:])
 		if r == utf8.RuneError && n == 1 || r == '\u2028' || r == '\u2029' {
-			dst = appendOdd(append(dst, value[start:i]...), r)
+			dst = appendReplaced(append(dst, value[start:i]...), r)
 			start = i + n
 		}
 		i += n
@@ -92,7 +91,7 @@ func appendJSON(dst, value []byte) []byte {
 	return append(dst, value[start:]...)
 }
 
-// appendMembers appends the members of an object, each behind a comma.
+// appendMembers appends the members of an object, each after a comma.
 func appendMembers(dst, object []byte) []byte {
 	inner := bytes.TrimSpace(object)
 	if len(inner) < 2 {
@@ -104,7 +103,7 @@ func appendMembers(dst, object []byte) []byte {
 	return appendJSON(append(dst, ','), inner)
 }
 
-// unquote is the text of a JSON string that check has accepted.
+// unquote returns the text of a JSON string that check has accepted.
 func unquote(s []byte) string {
 	inner := s[1 : len(s)-1]
 	if bytes.IndexByte(inner, '\\') < 0 {
@@ -113,8 +112,8 @@ func unquote(s []byte) string {
 	return string(appendUnquoted(nil, inner))
 }
 
-// appendUnquoted appends the text that stands between the quotes of a JSON
-// string. A surrogate without its other half becomes U+FFFD.
+// appendUnquoted appends the text of a JSON string, given without its quotes. A surrogate
+// without its other half becomes U+FFFD.
 func appendUnquoted(dst, inner []byte) []byte {
 	for {
 		i := bytes.IndexByte(inner, '\\')
@@ -154,8 +153,8 @@ func appendUnquoted(dst, inner []byte) []byte {
 	}
 }
 
-// appendText appends what JavaScript's String() makes of a JSON value; null
-// becomes the text given for it.
+// appendText appends a JSON value as JavaScript's String() converts it to text; null
+// becomes the argument null.
 func appendText(dst, value []byte, null string) []byte {
 	switch value[0] {
 	case '"':
@@ -178,13 +177,13 @@ func appendText(dst, value []byte, null string) []byte {
 	return appendNumber(dst, value)
 }
 
-// appendNumber appends a JSON number as JavaScript prints it.
+// appendNumber appends a JSON number as JavaScript converts it to text.
 func appendNumber(dst, value []byte) []byte {
 	f, _ := strconv.ParseFloat(string(value), 64) // out of range is ±Inf
 	abs := math.Abs(f)
 	switch {
 	case f == 0:
-		return append(dst, '0') // -0 as well
+		return append(dst, '0') // also -0
 	case math.IsInf(f, 1):
 		return append(dst, "Infinity"...)
 	case math.IsInf(f, -1):
@@ -201,7 +200,7 @@ func appendNumber(dst, value []byte) []byte {
 	return dst
 }
 
-// falsy reports whether JavaScript takes a JSON value for false.
+// falsy reports whether a JSON value is falsy in JavaScript.
 func falsy(value []byte) bool {
 	switch value[0] {
 	case '"':

@@ -6,15 +6,15 @@ import (
 	"unicode/utf8"
 )
 
-// Text is refused at the first byte after which nothing can make it valid.
+// ValidPrefix is false from the first byte on after which no text can be valid.
 func TestValidPrefix(t *testing.T) {
 	for _, c := range []struct {
 		text string
-		bad  int // the byte at which it is refused; -1: none
+		bad  int // index of the first bad byte; -1: none
 	}{
 		{"", -1}, {"plain", -1}, {"aé€😀z", -1},
 		{"é\xff", 2}, {"ab\x80", 2}, {"\xc0\x80", 0}, {"\xc3(", 1},
-		{"\xe2\x82(", 2}, {"\xe0\x80", 1}, {"\xed\xa0\x80", 1}, // too long a form; half a surrogate pair
+		{"\xe2\x82(", 2}, {"\xe0\x80", 1}, {"\xed\xa0\x80", 1}, // overlong; half a surrogate pair
 		{"\xf0\x90\x80(", 3}, {"\xf0\x80", 1}, {"\xf4\x90\x80\x80", 1}, {"\xf5", 0}, // beyond U+10FFFF
 	} {
 		for n := range len(c.text) + 1 {
@@ -24,11 +24,11 @@ func TestValidPrefix(t *testing.T) {
 				t.Errorf("%q: valid so far is %t, want %t", b, ok, want)
 			}
 			if ok && (!utf8.ValidString(b[:whole]) || n-whole > 3 || n > whole && utf8.FullRuneInString(b[whole:])) {
-				t.Errorf("%q: %d bytes are said to be whole", b, whole)
+				t.Errorf("%q: %d bytes are reported as complete characters", b, whole)
 			}
 		}
 	}
 	if whole, ok := ValidPrefix([]byte(strings.Repeat("\x80", 10))); ok {
-		t.Errorf("bytes of which none begins a character are valid: %d", whole)
+		t.Errorf("continuation bytes alone are valid: %d", whole)
 	}
 }

@@ -14,34 +14,34 @@ import (
 	"github.com/mootchat/moot/engine/wire"
 )
 
-// conn is one WebSocket: the engine's Sink.
+// conn is one WebSocket. It implements engine.Sink.
 type conn struct {
 	*stream.Stream
 	server *Server
 	peer   *engine.Connection
 	primus bool
 
-	leaving atomic.Bool // no more requests are carried out
-	parting []byte      // the reader's: the close frame that answers the client's
+	closing    atomic.Bool // further requests are ignored
+	closeFrame []byte      // answers the client's close frame; used by the reader
 
-	place // in the server's wheel
+	position // in the server's wheel
 }
 
-// open lets the connection in; over is called when all is over, after its socket
-// has ended.
-func (c *conn) open(ctx context.Context, seat *engine.Seat, info engine.Info, over func()) {
+// open adds the connection to the engine and serves it. It calls done after the socket is
+// closed.
+func (c *conn) open(ctx context.Context, seat *engine.Seat, info engine.Info, done func()) {
 	peer, err := seat.Open(ctx, info, c)
 	if err != nil {
 		var why engine.Close
 		errors.As(err, &why)
-		c.turnAway(why)
-		over()
+		c.refuse(why)
+		done()
 		return
 	}
 	c.peer = peer
 	if !c.server.wheel.add(c) {
 		c.end(ctx, engine.CloseShutdown)
-		over()
+		done()
 		return
 	}
 	var wake func()
@@ -53,34 +53,34 @@ func (c *conn) open(ctx context.Context, seat *engine.Seat, info engine.Info, ov
 		}
 		c.server.wheel.remove(c)
 		c.end(ctx, why)
-		over()
+		done()
 	}
 	c.WaitReadable(wake)
 }
 
 func (c *conn) end(ctx context.Context, why engine.Close) {
 	c.peer.Close(why)
-	c.peer.Done(context.WithoutCancel(ctx)) // also at the end of all: others must hear that it left
+	c.peer.Done(context.WithoutCancel(ctx)) // also at shutdown: the other members must learn that it left
 	c.End()
 }
 
-// turnAway ends a connection that did not open.
-func (c *conn) turnAway(why engine.Close) {
+// refuse closes a connection that the engine does not have.
+func (c *conn) refuse(why engine.Close) {
 	c.SetWriteDeadline(time.Now().Add(time.Second))
 	c.Write(c.Farewell(why))
 	c.Close()
 	c.End()
 }
 
-// Bytes is engine.Sink's.
+// Bytes implements engine.Sink.
 func (c *conn) Bytes(f *wire.Frame) []byte { return f.WebSocket() }
 
-// Farewell is engine.Sink's. The connection was lost, or its reader ended it with
-// the zero Close and a parting frame.
+// Farewell implements engine.Sink. The zero Close means that the connection was lost, or
+// that the reader has set closeFrame.
 func (c *conn) Farewell(why engine.Close) []byte {
-	c.leaving.Store(true)
+	c.closing.Store(true)
 	if why.Code == 0 {
-		return c.parting
+		return c.closeFrame
 	}
 	var b []byte
 	if c.primus && why.Final() {
@@ -89,13 +89,13 @@ func (c *conn) Farewell(why engine.Close) []byte {
 	return appendClose(b, why)
 }
 
-const longestReason = 123
+const maxReason = 123 // bytes: a control frame has 125, the code two
 
-// appendClose appends a close frame. What is too long of the reason is left out.
+// appendClose appends a close frame. A reason that is too long is cut.
 func appendClose(dst []byte, why engine.Close) []byte {
 	reason := strings.ToValidUTF8(why.Reason, "\uFFFD")
-	if len(reason) > longestReason {
-		end := longestReason
+	if len(reason) > maxReason {
+		end := maxReason
 		for !utf8.RuneStart(reason[end]) {
 			end--
 		}

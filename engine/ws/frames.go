@@ -11,7 +11,7 @@ import (
 	"github.com/mootchat/moot/engine/wire"
 )
 
-// Of RFC 6455, section 5.2.
+// Bits and opcodes of RFC 6455, section 5.2.
 const (
 	fin      = 0x80
 	reserved = 0x70
@@ -24,17 +24,17 @@ const (
 	opPing   = 9
 	opPong   = 10
 
-	longestControl = 125
+	maxControl = 125 // bytes of a control frame's payload
 )
 
-// Closes for what is against the protocol.
+// Closes for violations of the protocol.
 var (
 	closeBits     = protocolError("reserved bit is set")
 	closeOpcode   = protocolError("unknown opcode")
 	closeUnmasked = protocolError("frame is not masked")
 	closeControl  = protocolError("control frame is fragmented or too long")
-	closeNotBegun = protocolError("continuation of no message")
-	closeNotEnded = protocolError("message begins within a message")
+	closeNotBegun = protocolError("continuation without a message")
+	closeNotEnded = protocolError("message begins before the last one ended")
 	closeLength   = protocolError("frame length is not in its shortest form")
 	closeSign     = protocolError("frame length is negative")
 	closeCode     = protocolError("close code is not valid")
@@ -42,34 +42,34 @@ var (
 
 func protocolError(reason string) engine.Close { return engine.Close{Code: 1002, Reason: reason} }
 
-// frames reads the frames of a client. It refuses what is wrong with them at the
-// first byte that makes it so: a length at the frame's header, text at the first bad
-// byte. Memory is taken for the bytes that have come.
+// frames reads the frames of a client. It reports an error at the first wrong byte: a
+// length that is too large at the frame's header, text that is not UTF-8 at its first bad
+// byte. It allocates memory only for bytes that have arrived.
 type frames struct {
-	in      *bufio.Reader
-	longest int // of a message, in bytes
+	in         *bufio.Reader
+	maxMessage int // bytes
 
-	text   []byte // of the message, as far as it has come
-	whole  int    // bytes of text that were checked
-	within bool   // a message has begun, and not ended
+	text      []byte // of the message, as far as it has arrived
+	checked   int    // bytes of text that are complete characters of valid UTF-8
+	inMessage bool   // a message has begun and not ended
 
-	control [longestControl]byte // payload of a control frame
+	control [maxControl]byte // payload of a control frame
 }
 
-// header is that of a frame.
+// header is the header of a frame.
 type header struct {
 	opcode byte
 	fin    bool
 	length int
-	key    uint32 // of the mask, for unmask
+	key    uint32 // for unmask
 }
 
-// begin forgets the message that next returned.
-func (f *frames) begin() { f.text, f.whole, f.within = f.text[:0], 0, false }
+// begin prepares for a new message. The message that next has returned becomes invalid.
+func (f *frames) begin() { f.text, f.checked, f.inMessage = f.text[:0], 0, false }
 
 // next returns the next control frame, or the next message with the opcode of its
-// first frame. The payload is valid until the next call. An error is an engine.Close
-// where the client broke the protocol, otherwise the reader's.
+// first frame. The payload is valid until the next call. The error is an engine.Close
+// if the client violated the protocol, and otherwise the error of the socket.
 func (f *frames) next() (opcode byte, payload []byte, err error) {
 	for {
 		h, err := f.header()
@@ -77,16 +77,16 @@ func (f *frames) next() (opcode byte, payload []byte, err error) {
 			return 0, nil, err
 		}
 		if h.opcode >= opClose {
-			payload, err := f.short(h)
+			payload, err := f.readControl(h)
 			return h.opcode, payload, err
 		}
-		f.within = true
-		if err := f.data(h); err != nil {
+		f.inMessage = true
+		if err := f.readData(h); err != nil {
 			return 0, nil, err
 		}
 		if h.fin {
-			f.within = false
-			if f.whole < len(f.text) {
+			f.inMessage = false
+			if f.checked < len(f.text) {
 				return 0, nil, engine.CloseInvalid
 			}
 			return opText, f.text, nil
@@ -94,7 +94,7 @@ func (f *frames) next() (opcode byte, payload []byte, err error) {
 	}
 }
 
-// header reads a frame's header, and checks it as soon as its bytes are there.
+// header reads the header of a frame, and checks each part as soon as it has arrived.
 func (f *frames) header() (h header, err error) {
 	head, err := f.in.Peek(2)
 	if err != nil {
@@ -114,7 +114,7 @@ func (f *frames) header() (h header, err error) {
 	if head, err = f.in.Peek(size); err != nil {
 		return h, err
 	}
-	if err := f.measure(&h, head[2:]); err != nil {
+	if err := f.setLength(&h, head[2:]); err != nil {
 		return h, err
 	}
 	if head, err = f.in.Peek(size + 4); err != nil {
@@ -135,11 +135,11 @@ func (f *frames) check(first, second byte) error {
 		return closeOpcode
 	case second&masked == 0:
 		return closeUnmasked
-	case opcode >= opClose && (first&fin == 0 || second&^masked > longestControl):
+	case opcode >= opClose && (first&fin == 0 || second&^masked > maxControl):
 		return closeControl
-	case opcode == opMore && !f.within:
+	case opcode == opMore && !f.inMessage:
 		return closeNotBegun
-	case (opcode == opText || opcode == opBinary) && f.within:
+	case (opcode == opText || opcode == opBinary) && f.inMessage:
 		return closeNotEnded
 	case opcode == opBinary:
 		return engine.CloseBinary
@@ -149,9 +149,9 @@ func (f *frames) check(first, second byte) error {
 	return nil
 }
 
-// measure sets the length of a frame, of which more has the bytes behind the first two.
+// setLength sets the length of a frame from more, the header's bytes after the first two.
 // The error is an engine.Close.
-func (f *frames) measure(h *header, more []byte) error {
+func (f *frames) setLength(h *header, more []byte) error {
 	n := uint64(h.length)
 	switch len(more) {
 	case 2:
@@ -166,16 +166,16 @@ func (f *frames) measure(h *header, more []byte) error {
 			return closeLength
 		}
 	}
-	if h.opcode < opClose && n > uint64(f.longest-len(f.text)) {
+	if h.opcode < opClose && n > uint64(f.maxMessage-len(f.text)) {
 		return engine.CloseTooBig
 	}
 	h.length = int(n)
 	return nil
 }
 
-// short reads the payload of a control frame. Those that come within a message change
-// nothing of it.
-func (f *frames) short(h header) ([]byte, error) {
+// readControl reads the payload of a control frame. It leaves a message that has begun as
+// it is.
+func (f *frames) readControl(h header) ([]byte, error) {
 	b, err := f.in.Peek(h.length)
 	if err != nil {
 		return nil, err
@@ -186,8 +186,8 @@ func (f *frames) short(h header) ([]byte, error) {
 	return payload, nil
 }
 
-// data reads the payload of a frame of a message, as it comes.
-func (f *frames) data(h header) error {
+// readData reads the payload of a frame of a message.
+func (f *frames) readData(h header) error {
 	for h.length > 0 {
 		if _, err := f.in.Peek(1); err != nil {
 			return err
@@ -198,17 +198,17 @@ func (f *frames) data(h header) error {
 		h.key = unmask(f.text[at:], h.key)
 		f.in.Discard(len(b))
 		h.length -= len(b)
-		whole, ok := wire.ValidPrefix(f.text[f.whole:])
+		valid, ok := wire.ValidPrefix(f.text[f.checked:])
 		if !ok {
 			return engine.CloseInvalid
 		}
-		f.whole += whole
+		f.checked += valid
 	}
 	return nil
 }
 
-// unmask takes the mask from b, or puts it on, and returns the key for the bytes that
-// follow.
+// unmask removes the mask from b, or applies it, and returns the key for the next
+// bytes.
 func unmask(b []byte, key uint32) uint32 {
 	for k := uint64(key)<<32 | uint64(key); len(b) >= 8; b = b[8:] {
 		binary.LittleEndian.PutUint64(b, binary.LittleEndian.Uint64(b)^k)
@@ -220,8 +220,8 @@ func unmask(b []byte, key uint32) uint32 {
 	return key
 }
 
-// closeAnswer is the close frame that answers one of a client, or an engine.Close
-// where the client's is not valid.
+// closeAnswer returns the close frame that answers the client's close frame, or an
+// engine.Close as the error if the client's is not valid.
 func closeAnswer(payload []byte) ([]byte, error) {
 	if len(payload) == 1 {
 		return nil, closeCode

@@ -18,9 +18,9 @@ const fuzzLimit = 300
 
 // framed reads all frames of some bytes, and says what came of them.
 func framed(in io.Reader) (got []string, err error) {
-	f := frames{in: bufio.NewReaderSize(in, 256), longest: fuzzLimit}
+	f := frames{in: bufio.NewReaderSize(in, 256), maxMessage: fuzzLimit}
 	for {
-		if !f.within {
+		if !f.inMessage {
 			f.begin()
 		}
 		opcode, payload, err := f.next()
@@ -79,7 +79,7 @@ func TestUnmask(t *testing.T) {
 func TestFramesAllocateNothing(t *testing.T) {
 	wire := append([]byte("\x81\xfe\x01\x00\x00\x00\x00\x00"), bytes.Repeat([]byte("é"), 128)...)
 	in := bytes.NewReader(nil)
-	f := frames{in: bufio.NewReader(in), longest: fuzzLimit}
+	f := frames{in: bufio.NewReader(in), maxMessage: fuzzLimit}
 	if n := testing.AllocsPerRun(100, func() {
 		in.Reset(wire)
 		f.begin()
@@ -98,7 +98,7 @@ func BenchmarkFrames(b *testing.B) {
 			key := binary.LittleEndian.Uint32(wire[2:])
 			unmask(wire[6:], key)
 			in := bytes.NewReader(nil)
-			f := frames{in: bufio.NewReader(in), longest: fuzzLimit}
+			f := frames{in: bufio.NewReader(in), maxMessage: fuzzLimit}
 			b.ReportAllocs()
 			for b.Loop() {
 				in.Reset(wire)

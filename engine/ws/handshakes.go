@@ -7,16 +7,15 @@ import (
 	"time"
 )
 
-// handshakes knows the connections that have not yet asked for anything, and
-// since when.
+// handshakes has the time at which each connection began that has not sent a whole
+// request yet.
 type handshakes struct {
 	mu    sync.Mutex
 	since map[net.Conn]time.Time
 }
 
-// ConnState is for http.Server's field of that name. It counts the clients that
-// were let go since they took too long to ask for a WebSocket, which net/http
-// keeps to itself.
+// ConnState is for the field ConnState of http.Server. It counts the connections that
+// net/http closes because their handshake takes too long.
 func (s *Server) ConnState(c net.Conn, state http.ConnState) {
 	switch state {
 	case http.StateNew:
@@ -39,7 +38,7 @@ func (h *handshakes) begin(c net.Conn) {
 	h.since[c] = time.Now()
 }
 
-// end says how long it took; 0 if it was over already.
+// end returns the duration of the handshake; 0 if it had ended before.
 func (h *handshakes) end(c net.Conn) time.Duration {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -11,32 +11,32 @@ import (
 	"github.com/mootchat/moot/engine/stream"
 )
 
-// acceptOptions are nobody's to change.
+// acceptOptions do not change.
 var acceptOptions = websocket.AcceptOptions{
-	InsecureSkipVerify: true, // the origin was looked at already
+	InsecureSkipVerify: true, // the origin is checked by originAllowed
 	CompressionMode:    websocket.CompressionDisabled,
 }
 
-// hijacker takes the socket from net/http when coder/websocket has answered the
-// handshake. The Conn that it makes then gets nothing: a [reader] reads.
+// hijacker takes the socket from net/http once coder/websocket has answered the handshake.
+// The Conn of coder/websocket gets no socket, because a [reader] reads the frames.
 type hijacker struct {
 	http.ResponseWriter
 	stream *stream.Stream
 }
 
-// Hijack is http.Hijacker's.
+// Hijack implements http.Hijacker.
 func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	c, rw, err := http.NewResponseController(h.ResponseWriter).Hijack()
 	if err != nil {
 		return nil, nil, err
 	}
-	// What the client sent right behind its handshake is in net/http's buffer.
+	// net/http's buffer may have bytes that the client sent after its handshake.
 	ahead, _ := rw.Reader.Peek(rw.Reader.Buffered())
 	h.stream = stream.New(c, bytes.Clone(ahead))
-	return nowhere{}, bufio.NewReadWriter(bufio.NewReaderSize(nowhere{}, 0), bufio.NewWriterSize(nowhere{}, 1)), nil
+	return noConn{}, bufio.NewReadWriter(bufio.NewReaderSize(noConn{}, 0), bufio.NewWriterSize(noConn{}, 1)), nil
 }
 
-// nowhere is the socket of a Conn that is not used.
-type nowhere struct{ net.Conn }
+// noConn takes the place of a socket in a Conn that is not used.
+type noConn struct{ net.Conn }
 
-func (nowhere) Close() error { return nil }
+func (noConn) Close() error { return nil }

@@ -9,13 +9,13 @@ import (
 	"github.com/mootchat/moot/engine/wire"
 )
 
-// Primus, the library under ActionHero's clients, has a few strings of its own
-// among the messages.
+// Primus, the library under ActionHero's clients, sends a few JSON strings besides the
+// requests.
 
-// primusClose tells a client not to come back by itself.
+// primusClose tells a client not to reconnect by itself.
 var primusClose = wire.FrameOf([]byte(`"primus::server::close"`))
 
-// primusPing is the heartbeat of a moment.
+// primusPing returns the heartbeat of that time.
 func primusPing(now time.Time) *wire.Frame {
 	return wire.NewFrame(func(dst []byte) []byte {
 		dst = strconv.AppendInt(append(dst, `"primus::ping::`...), now.UnixMilli(), 10)
@@ -23,8 +23,8 @@ func primusPing(now time.Time) *wire.Frame {
 	})
 }
 
-// answerPrimus says whether the message is one of those strings that are no
-// request, and answers it.
+// answerPrimus answers a message that is a string of Primus. It returns false for any
+// other message.
 func (c *conn) answerPrimus(text []byte) bool {
 	const pong, id = `"primus::pong::`, `"primus::id::"`
 	switch {
@@ -37,7 +37,7 @@ func (c *conn) answerPrimus(text []byte) bool {
 	return false
 }
 
-// serveSpec answers what a Primus client may ask before it connects.
+// serveSpec answers the request that a Primus client may send before it connects.
 func (s *Server) serveSpec(w http.ResponseWriter) {
 	w.Header().Set("Content-Type", "application/json")
 	interval := strconv.FormatInt(s.cfg.PingInterval.Milliseconds(), 10)

@@ -69,8 +69,8 @@ func TestConformance(t *testing.T) {
 		{"an opcode for control that there is not", frame(0x8b, ""), []heard{wrong("unknown opcode")}},
 		{"a ping in fragments", frame(0x09, "x"), []heard{wrong("control frame is fragmented or too long")}},
 		{"a ping that is too long", frame(ping, big[:126]), []heard{wrong("control frame is fragmented or too long")}},
-		{"a fragment of nothing", frame(end, "x"), []heard{wrong("continuation of no message")}},
-		{"a text within a text", frame(startText, "{") + frame(text, "}"), []heard{wrong("message begins within a message")}},
+		{"a fragment of nothing", frame(end, "x"), []heard{wrong("continuation without a message")}},
+		{"a text within a text", frame(startText, "{") + frame(text, "}"), []heard{wrong("message begins before the last one ended")}},
 		{"a 16-bit length of 125", "\x81\xfe\x00\x7d", []heard{wrong("frame length is not in its shortest form")}},
 		{"a 64-bit length of 65535", "\x81\xff\x00\x00\x00\x00\x00\x00\xff\xff", []heard{wrong("frame length is not in its shortest form")}},
 

@@ -12,21 +12,20 @@ import (
 	"github.com/mootchat/moot/engine/wire"
 )
 
-// reader reads for one connection at a time, while that has something to say: between
-// two messages it keeps nothing of a connection. Connections that are silent share a
-// few readers, and have none.
+// reader reads the messages of one connection at a time. Between two messages it keeps
+// nothing of a connection, so that many connections share a few readers, and a silent
+// connection has none.
 //
-// It is the socket as frames sees it. All its methods are called by the one goroutine
-// that reads.
+// reader is also the io.Reader of its frames. Its methods are called by one goroutine.
 type reader struct {
-	*conn // that it reads for
+	*conn // nil while the reader is idle
 	frames
 
-	taken int  // bytes that were read for the message, frames and all
-	waste bool // they were too many
-	begun bool // something of the message is here: the rest of it is waited for only so long
-	timed bool // the socket has a deadline for that
-	late  bool // the deadline has passed
+	received    int  // bytes of the message, frame headers included
+	fragmented  bool // they were more than maxFraming allows
+	started     bool // the first bytes of the message have arrived: Read sets a deadline for the others
+	hasDeadline bool // the socket has that deadline
+	timedOut    bool // the deadline has passed
 }
 
 const readBuffer = 4 << 10
@@ -37,25 +36,24 @@ func newReader() *reader {
 	return r
 }
 
-// readers are those that read for nobody now.
+// readers are the idle readers.
 type readers struct {
 	idle sync.Pool
 }
 
-// serve has a reader carry out what has come of c's requests. It says whether
-// the connection ends by it, and why.
+// serve runs the requests of c that have arrived, with an idle reader. ended reports that
+// the connection ends, and why says with which close.
 func (p *readers) serve(ctx context.Context, c *conn) (why engine.Close, ended bool) {
 	r, ok := p.idle.Get().(*reader)
 	if !ok {
 		r = newReader()
 	}
 	defer p.idle.Put(r)
-	r.longest = c.peer.MessageBytes()
+	r.maxMessage = c.peer.MessageBytes()
 	return r.serve(ctx, c)
 }
 
-// serve reads for c until nothing is left of what has come, or the connection
-// ends.
+// serve reads messages of c until no more bytes have arrived, or the connection ends.
 func (r *reader) serve(ctx context.Context, c *conn) (why engine.Close, ended bool) {
 	r.conn = c
 	for {
@@ -63,48 +61,48 @@ func (r *reader) serve(ctx context.Context, c *conn) (why engine.Close, ended bo
 			break
 		}
 	}
-	r.rest()
+	r.clearDeadline()
 	r.conn = nil
 	if ended {
 		r.in.Reset(r)
-		r.waste, r.late = false, false
+		r.fragmented, r.timedOut = false, false
 	}
 	return why, ended
 }
 
-// message takes one message with the control frames within it, or one control frame
-// that comes before a message.
+// message handles one message with the control frames within it, or one control frame
+// before a message.
 func (r *reader) message(ctx context.Context) (why engine.Close, ended bool) {
-	r.rest()
+	r.clearDeadline()
 	r.begin()
-	r.taken, r.begun = 0, r.in.Buffered() > 0
+	r.received, r.started = 0, r.in.Buffered() > 0
 	for {
 		opcode, payload, err := r.next()
 		switch {
 		case err != nil:
-			return r.whyEnded(err), true
+			return r.closeFor(err), true
 		case opcode == opText:
 			return r.receive(ctx, payload)
 		case opcode == opClose:
-			if r.parting, err = closeAnswer(payload); err != nil {
-				return r.whyEnded(err), true
+			if r.closeFrame, err = closeAnswer(payload); err != nil {
+				return r.closeFor(err), true
 			}
 			return engine.Close{}, true
 		case opcode == opPing:
 			r.peer.SendRaw(append([]byte{fin | opPong, byte(len(payload))}, payload...))
 		}
 		r.peer.Pace(1)
-		if !r.within {
+		if !r.inMessage {
 			return engine.Close{}, false
 		}
 	}
 }
 
-// receive carries out the request in a message.
+// receive runs the request in a message.
 func (r *reader) receive(ctx context.Context, message []byte) (why engine.Close, ended bool) {
 	req, err := r.parse(message)
 	switch {
-	case r.leaving.Load():
+	case r.closing.Load():
 		return engine.Close{}, true
 	case err == nil:
 		r.peer.Do(ctx, req)
@@ -114,10 +112,10 @@ func (r *reader) receive(ctx context.Context, message []byte) (why engine.Close,
 	return engine.Close{}, false
 }
 
-// errHeartbeat is for a message that was one of Primus's own strings.
+// errHeartbeat marks a message that is a string of Primus and not a request.
 var errHeartbeat = errors.New("heartbeat")
 
-// parse makes a request of a message. The error is for the client.
+// parse parses a message. The text of the error is for the client.
 func (r *reader) parse(message []byte) (wire.Request, error) {
 	if r.primus && r.answerPrimus(message) {
 		return wire.Request{}, errHeartbeat
@@ -125,52 +123,52 @@ func (r *reader) parse(message []byte) (wire.Request, error) {
 	return wire.ParseRequest(message)
 }
 
-// mostFraming bounds the bytes that a message takes on its way, as a multiple of
-// those that it may have: a fragment of one byte takes seven. Fragments without any
-// have no other bound.
-const mostFraming = 8
+// maxFraming bounds the bytes of a message with its frame headers, as a multiple of the
+// longest message. A fragment of one byte takes seven bytes; empty fragments have no other
+// bound.
+const maxFraming = 8
 
 var (
-	closeSlow  = engine.Close{Code: engine.CloseIdle.Code, Reason: "message took too long"}
-	closeWaste = engine.Close{Code: engine.CloseTooBig.Code, Reason: "too many fragments"}
+	closeSlow       = engine.Close{Code: engine.CloseIdle.Code, Reason: "message took too long"}
+	closeFragmented = engine.Close{Code: engine.CloseTooBig.Code, Reason: "too many fragments"}
 )
 
-// whyEnded says how the connection ends after an error.
-func (r *reader) whyEnded(err error) engine.Close {
+// closeFor returns the close for an error of next.
+func (r *reader) closeFor(err error) engine.Close {
 	why, wrong := err.(engine.Close)
 	switch {
 	case wrong:
 		return why
-	case r.waste:
-		return closeWaste
-	case r.late:
+	case r.fragmented:
+		return closeFragmented
+	case r.timedOut:
 		return closeSlow
 	}
-	return engine.Close{} // the socket has ended
+	return engine.Close{} // the connection was lost
 }
 
-// Read reads from the socket, which has a deadline once a message has begun.
+// Read reads from the socket. Once a message has started, it sets a deadline.
 func (r *reader) Read(p []byte) (int, error) {
-	if r.begun && !r.timed {
-		r.timed = true
+	if r.started && !r.hasDeadline {
+		r.hasDeadline = true
 		r.SetReadDeadline(time.Now().Add(r.server.cfg.MessageTimeout))
 	}
-	r.begun = true
+	r.started = true
 	n, err := r.Stream.Read(p)
-	if r.taken += n; r.taken > mostFraming*r.longest+readBuffer {
-		r.waste = true
-		return 0, errWaste
+	if r.received += n; r.received > maxFraming*r.maxMessage+readBuffer {
+		r.fragmented = true
+		return 0, errFragmented
 	}
-	r.late = errors.Is(err, os.ErrDeadlineExceeded)
+	r.timedOut = errors.Is(err, os.ErrDeadlineExceeded)
 	return n, err
 }
 
-var errWaste = errors.New("too many fragments")
+var errFragmented = errors.New("too many fragments")
 
-// rest takes the message's deadline from the socket.
-func (r *reader) rest() {
-	if r.timed {
-		r.timed = false
+// clearDeadline removes the deadline of a message from the socket.
+func (r *reader) clearDeadline() {
+	if r.hasDeadline {
+		r.hasDeadline = false
 		r.SetReadDeadline(time.Time{})
 	}
 }

@@ -9,8 +9,8 @@ import (
 	"unicode"
 )
 
-// originAllowed says whether the page that the request comes from may connect.
-// What sends no Origin is no browser, and is not kept out by this.
+// originAllowed reports whether the web page that sends the request may connect. A request
+// without Origin is not from a browser, and is allowed.
 func (s *Server) originAllowed(r *http.Request) bool {
 	origin := r.Header.Get("Origin")
 	if origin == "" || slices.Contains(s.cfg.AllowedOrigins, "*") {
@@ -31,8 +31,8 @@ func (s *Server) originAllowed(r *http.Request) bool {
 	})
 }
 
-// remoteOf is the client's address: where a trusted proxy connected, the last
-// one in X-Forwarded-For that is none, and its port is not known.
+// remoteOf returns the address of the client. If the peer is a trusted proxy, this is the
+// last address in X-Forwarded-For that is not a trusted proxy, with port 0.
 func (s *Server) remoteOf(r *http.Request) netip.AddrPort {
 	peer, err := netip.ParseAddrPort(r.RemoteAddr)
 	if err != nil {
@@ -60,23 +60,24 @@ func (s *Server) trusted(addr netip.Addr) bool {
 	return slices.ContainsFunc(s.cfg.TrustedProxies, func(p netip.Prefix) bool { return p.Contains(addr) })
 }
 
-// Bounds of what a client says of itself, in bytes.
+// Bounds of what a client sends about itself, in bytes.
 const (
-	longestFingerprint = 128
-	longestLocale      = 35 // RFC 5646, section 4.4.1
+	maxFingerprint = 128
+	maxLocale      = 35 // RFC 5646, section 4.4.1
 )
 
-// fingerprintOf is the sessionID, or "" if it is none that could be shown.
+// fingerprintOf returns the sessionID of ActionHero's client; "" if it is too long or not
+// printable.
 func fingerprintOf(sessionID string) string {
 	odd := func(r rune) bool { return r == unicode.ReplacementChar || unicode.IsControl(r) }
-	if len(sessionID) > longestFingerprint || strings.ContainsFunc(sessionID, odd) {
+	if len(sessionID) > maxFingerprint || strings.ContainsFunc(sessionID, odd) {
 		return ""
 	}
 	return sessionID
 }
 
-// tokenOf is the token that the request brings, "" if there is none: in a header,
-// or, since browsers cannot set one, in the query.
+// tokenOf returns the token of the request, "" if it has none: from the header, or from the
+// query, because browsers cannot set the header.
 func tokenOf(r *http.Request) string {
 	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	if strings.EqualFold(scheme, "bearer") {
@@ -85,7 +86,7 @@ func tokenOf(r *http.Request) string {
 	return r.URL.Query().Get("token")
 }
 
-// localeOf is the first tag of an Accept-Language header; "" if there is none.
+// localeOf returns the first tag of an Accept-Language header; "" if it has none.
 func localeOf(header string) string {
 	tag, _, _ := strings.Cut(header, ",")
 	tag, _, _ = strings.Cut(tag, ";")
@@ -93,7 +94,7 @@ func localeOf(header string) string {
 	odd := func(r rune) bool {
 		return !('a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || r == '-')
 	}
-	if len(tag) > longestLocale || strings.ContainsFunc(tag, odd) {
+	if len(tag) > maxLocale || strings.ContainsFunc(tag, odd) {
 		return ""
 	}
 	return tag

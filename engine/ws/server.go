@@ -1,16 +1,15 @@
-// Package ws is the WebSocket transport: requests come in as text frames and are
-// carried out by the engine; all that goes out, goes through the connection's
-// outbox.
+// Package ws is the WebSocket transport: the engine runs the requests in text frames, and
+// writes answers and messages through the connection's outbox.
 //
-// github.com/coder/websocket does the handshake. Frames are read here (see frames): a
-// length over the limit is refused at the header, text at its first bad byte, and no
-// connection keeps a buffer while it is silent. Package wire makes each
-// frame once for all receivers; frames are written whole, so that none is torn.
+// github.com/coder/websocket does the handshake. This package reads the frames (see
+// frames): it refuses a length over the limit at the header and text at its first bad
+// byte, and a silent connection keeps no buffer. Package wire makes each outgoing frame
+// once for all receivers.
 //
-// A connection that is silent costs its socket and its place in the engine: on
-// Linux no goroutine, elsewhere and with TLS a small one. What reads, reads for
-// one connection after another (see [reader]). net/http's own goroutine, with
-// its request and buffers, ends with the handshake.
+// A silent connection costs its socket and its state in the engine. On Linux it has no
+// goroutine; on other systems, and with TLS, it has one with a small stack. A [reader]
+// serves one connection after another. The goroutine of net/http, with its request and
+// buffers, ends with the handshake.
 package ws
 
 import (
@@ -31,53 +30,51 @@ import (
 	"github.com/mootchat/moot/engine/wire"
 )
 
-// Config is what a Server is made of. Only Engine is needed.
+// Config configures a Server. Only Engine is required.
 type Config struct {
 	Engine *engine.Engine
 
 	// AllowedOrigins are the origins of the web pages that may connect:
-	// "https://host[:port]", "host[:port]", or "*" for any. Pages of the host
-	// that is connected to may always, and so may clients that are no browsers.
+	// "https://host[:port]", "host[:port]", or "*" for any. Pages from the server's own
+	// host, and clients that are not browsers, may always connect.
 	AllowedOrigins []string
 
-	// TrustedProxies are the networks whose X-Forwarded-For is believed.
+	// TrustedProxies are the networks whose header X-Forwarded-For is used.
 	TrustedProxies []netip.Prefix
 
-	// PingInterval is the time between two heartbeats of a connection; 30 s.
-	// The clients of ActionHero need one every 45 s.
+	// PingInterval is the time between two heartbeats of a connection; 0: 30 s. The
+	// clients of ActionHero need one every 45 s.
 	PingInterval time.Duration
 
-	// IdleTimeout is how long a client may send nothing after a heartbeat, not
-	// even the answer to it; 45 s. It is rounded up to whole intervals.
+	// IdleTimeout is the longest time without any bytes from a client, which answers
+	// each heartbeat; 0: 45 s. It is rounded up to whole intervals.
 	IdleTimeout time.Duration
 
-	// MessageTimeout is how long a message may take to arrive, from its first
-	// byte to its last; 10 s. Only the client's own network counts: a message is
-	// read before it is carried out.
+	// MessageTimeout is the longest time from the first byte of a message to its last;
+	// 0: 10 s. The time that its request takes does not count.
 	MessageTimeout time.Duration
 
-	// HandshakeTimeout is how long a client may take from connecting until it has
-	// asked for its WebSocket; 5 s. It is here to be counted: ConnState. The
-	// http.Server around the handler enforces it, by its ReadHeaderTimeout.
+	// HandshakeTimeout is the time after which ConnState counts a closed connection
+	// without a request as a slow handshake; 0: 5 s. Set ReadHeaderTimeout of the
+	// http.Server, which closes the connection, to the same time.
 	HandshakeTimeout time.Duration
 
-	// Reading is how silent clients are waited for. The zero value is best; with
-	// TLS and outside Linux it makes no difference.
+	// Reading is how the server waits for silent clients. It makes a difference only
+	// without TLS on Linux, where the zero value costs least.
 	Reading stream.Reading
 
 	Fallback http.Handler // for requests to other paths; nil: 404
 	Log      *slog.Logger // nil: slog.Default()
 }
 
-// Server is the handler of the HTTP port: a tenant's /primus (and what begins
-// like it) is ActionHero's protocol, /ws the same without its heartbeat strings.
-// The http.Server around it bounds slow handshakes (ReadHeaderTimeout), and calls
-// ConnState.
+// Server is an http.Handler. Paths that begin with /primus are ActionHero's protocol, and
+// /ws is the same protocol without the strings of Primus. The http.Server needs
+// ReadHeaderTimeout, against slow handshakes, and calls ConnState.
 type Server struct {
 	cfg      Config
 	readers  readers
 	arrivals chan arrival
-	ended    chan struct{} // when Run takes no more arrivals
+	ended    chan struct{} // closed when Run takes no more arrivals
 	wheel    wheel
 
 	handshakes handshakes
@@ -90,7 +87,7 @@ type arrival struct {
 	info engine.Info
 }
 
-// New makes a server; Run starts it.
+// New makes a server. It serves connections once Run is called.
 func New(cfg Config) *Server {
 	cfg.PingInterval = cmp.Or(cfg.PingInterval, 30*time.Second)
 	cfg.IdleTimeout = cmp.Or(cfg.IdleTimeout, 45*time.Second)
@@ -103,16 +100,16 @@ func New(cfg Config) *Server {
 		cfg.Log = slog.Default()
 	}
 	s := &Server{cfg: cfg, arrivals: make(chan arrival), ended: make(chan struct{})}
-	s.wheel.patience = int((cfg.IdleTimeout + cfg.PingInterval - 1) / cfg.PingInterval)
+	s.wheel.maxUnanswered = int((cfg.IdleTimeout + cfg.PingInterval - 1) / cfg.PingInterval)
 	return s
 }
 
-// Run serves the connections until ctx ends; then it closes those that are left,
-// waits until all have ended, and returns nil. It is called once. Connections
-// that come before Run wait for it.
+// Run serves the connections until ctx ends. Then it closes the open ones, waits until all
+// have ended, and returns nil. Call Run once. Connections that are made before wait for
+// it.
 //
-// http.Server.Shutdown knows nothing of these connections: end it first, then
-// the engine, then ctx.
+// http.Server.Shutdown does not wait for these connections: at shutdown, end first the
+// http.Server, then the engine, then ctx.
 func (s *Server) Run(ctx context.Context) error {
 	poller, err := stream.NewPoller(s.cfg.Reading)
 	if err != nil {
@@ -133,16 +130,16 @@ func (s *Server) Run(ctx context.Context) error {
 	})
 }
 
-// serve lets connections in, and has hearts beat, until ctx ends.
-func (s *Server) serve(ctx context.Context, let func(arrival)) {
+// serve passes arrivals to open and sends heartbeats until ctx ends.
+func (s *Server) serve(ctx context.Context, open func(arrival)) {
 	defer close(s.ended)
-	beat := time.NewTicker(max(1, s.cfg.PingInterval/slots))
-	defer beat.Stop()
+	heartbeat := time.NewTicker(max(1, s.cfg.PingInterval/slots))
+	defer heartbeat.Stop()
 	for {
 		select {
 		case a := <-s.arrivals:
-			let(a)
-		case now := <-beat.C:
+			open(a)
+		case now := <-heartbeat.C:
 			s.wheel.beat(now)
 		case <-ctx.Done():
 			return
@@ -150,7 +147,7 @@ func (s *Server) serve(ctx context.Context, let func(arrival)) {
 	}
 }
 
-// ServeHTTP returns when the handshake is over.
+// ServeHTTP implements http.Handler. It returns after the handshake.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	tenant, path := s.cfg.Engine.Match(r.Host, r.URL.Path)
 	primus := strings.HasPrefix(path, "/primus")
@@ -162,7 +159,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case !strings.EqualFold(r.Header.Get("Upgrade"), "websocket"):
 		w.Header().Set("Connection", "Upgrade")
 		w.Header().Set("Upgrade", "websocket")
-		http.Error(w, "this is a WebSocket", http.StatusUpgradeRequired)
+		http.Error(w, "this address expects a WebSocket handshake", http.StatusUpgradeRequired)
 	default:
 		s.upgrade(w, r, tenant, primus)
 	}
@@ -178,16 +175,16 @@ func (s *Server) upgrade(w http.ResponseWriter, r *http.Request, tenant string, 
 	}
 	h := &hijacker{ResponseWriter: w}
 	ws, err := websocket.Accept(h, r, &acceptOptions)
-	if err != nil { // the client was told by Accept
+	if err != nil { // Accept has told the client
 		seat.Release()
 		s.cfg.Log.Debug("websocket handshake failed", "remote", info.RemoteIP, "error", err)
 		return
 	}
-	ws.CloseNow() // it has no socket, see hijacker
+	ws.CloseNow() // it has no socket: see hijacker
 	c := &conn{Stream: h.stream, server: s, primus: primus}
-	if !s.originAllowed(r) { // a browser shows its page no answer but a close frame
+	if !s.originAllowed(r) { // a web page sees close frames, but no HTTP errors
 		s.cfg.Log.Debug("origin refused", "tenant", tenant, "remote", info.RemoteIP, "origin", r.Header.Get("Origin"))
-		c.turnAway(engine.CloseOrigin)
+		c.refuse(engine.CloseOrigin)
 		seat.Release()
 		return
 	}
@@ -195,11 +192,11 @@ func (s *Server) upgrade(w http.ResponseWriter, r *http.Request, tenant string, 
 	case s.arrivals <- arrival{c, seat, info}:
 	case <-s.ended:
 		seat.Release()
-		c.turnAway(engine.CloseShutdown)
+		c.refuse(engine.CloseShutdown)
 	}
 }
 
-// refuse tells a client before the upgrade why there is no place for it.
+// refuse answers a handshake that the engine has refused.
 func (s *Server) refuse(w http.ResponseWriter, err error) {
 	status := http.StatusForbidden
 	if refusal, ok := err.(*engine.Refusal); ok && refusal.RetryAfter > 0 {

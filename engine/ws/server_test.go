@@ -61,8 +61,8 @@ func TestPlainRequests(t *testing.T) {
 		body   string
 	}{
 		{"/primus/spec", 200, `{"pingInterval":30000,"pathname":"/primus","version":"8.0.9","parser":"json","transformer":"websockets"}`},
-		{"/primus", 426, "this is a WebSocket\n"},
-		{"/ws", 426, "this is a WebSocket\n"},
+		{"/primus", 426, "this address expects a WebSocket handshake\n"},
+		{"/ws", 426, "this address expects a WebSocket handshake\n"},
 		{"/wsx", 404, "404 page not found\n"},
 		{"/", 404, "404 page not found\n"},
 	} {

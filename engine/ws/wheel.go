@@ -8,32 +8,31 @@ import (
 	"github.com/mootchat/moot/engine/wire"
 )
 
-// slots is how many parts an interval between heartbeats has. Each connection
-// has its turn in one of them, so that their pings, and the answers to them,
-// spread over the whole of it.
+// slots is the number of parts of the time between two heartbeats. Each connection gets its
+// heartbeat in one of them, which spreads the pings and their answers over time.
 const slots = 30
 
-// wheel knows all open connections, and gives them their heartbeats: one ticker
-// in place of a timer for each.
+// wheel has all open connections and sends their heartbeats, with one ticker instead of
+// one timer per connection.
 type wheel struct {
-	patience int // pings that a client may leave unanswered
+	maxUnanswered int // a client with more unanswered pings is closed
 
 	mu      sync.Mutex
 	slots   [slots][]*conn
-	newest  int // the slot of the last connection
-	turn    int // the slot of the last beat
+	newest  int // the slot of the connection that was added last
+	current int // the slot of the last beat
 	stopped bool
 
-	visiting []*conn // beat's own
+	batch []*conn // used by beat
 }
 
-// place is where a connection is in the wheel.
-type place struct {
+// position is where a connection is in the wheel.
+type position struct {
 	slot, index int // under wheel.mu
-	unanswered  int // pings since the client was heard last; beat's own
+	unanswered  int // pings since the client last sent something; used by beat
 }
 
-// add reports false if the wheel has stopped.
+// add returns false if the wheel has stopped.
 func (w *wheel) add(c *conn) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -57,20 +56,21 @@ func (w *wheel) remove(c *conn) {
 	w.slots[c.slot] = s[:last]
 }
 
-// beat visits the connections of the next slot. It is called by one goroutine.
+// beat sends the heartbeats of the next slot, and closes clients that do not answer. It is
+// called by one goroutine.
 func (w *wheel) beat(now time.Time) {
 	w.mu.Lock()
-	w.turn = (w.turn + 1) % slots
-	w.visiting = append(w.visiting[:0], w.slots[w.turn]...)
+	w.current = (w.current + 1) % slots
+	w.batch = append(w.batch[:0], w.slots[w.current]...)
 	w.mu.Unlock()
 	var ping *wire.Frame
-	for i, c := range w.visiting {
-		w.visiting[i] = nil
+	for i, c := range w.batch {
+		w.batch[i] = nil
 		if c.Active() {
 			c.unanswered = 0
 		}
 		switch {
-		case c.unanswered >= w.patience:
+		case c.unanswered >= w.maxUnanswered:
 			c.peer.Close(engine.CloseIdle)
 			continue
 		case !c.primus:
@@ -85,10 +85,10 @@ func (w *wheel) beat(now time.Time) {
 	}
 }
 
-// controlPing is a ping frame without a payload. Nobody writes to it.
+// controlPing is a ping frame without a payload. It must not be changed.
 var controlPing = [...]byte{fin | opPing, 0}
 
-// stop returns all connections. None is added after it.
+// stop returns all connections. After it, add returns false.
 func (w *wheel) stop() []*conn {
 	w.mu.Lock()
 	defer w.mu.Unlock()
