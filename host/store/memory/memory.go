@@ -16,47 +16,47 @@ import (
 
 // Store is a [store.Store] in memory. All methods may be called concurrently.
 type Store struct {
-	now    func() time.Time
-	mu     sync.Mutex // protects the map, not the namespaces; never held while a namespace's is taken
-	spaces map[space]*values
+	now        func() time.Time
+	mu         sync.Mutex // protects the map, not the namespaces; never held while a namespace's is taken
+	namespaces map[namespaceID]*namespace
 }
 
-// space is a namespace.
-type space struct{ tenant, module string }
+// namespaceID names the namespace of a module.
+type namespaceID struct{ tenant, module string }
 
-// values are those of one namespace.
-type values struct {
+// namespace holds the values and buckets of one module.
+type namespace struct {
 	mu      sync.Mutex
 	keys    map[string]value
-	names   btree.Set[string]    // of keys, for List
-	size    int                  // bytes of keys and their names
-	buckets map[string]time.Time // by name: when it is full again
+	names   btree.Set[string]    // the names of keys in order, for List
+	size    int                  // bytes of values and their names
+	buckets map[string]time.Time // by name: the time at which the bucket is full
 	swept   time.Time
 }
 
 type value struct {
-	data []byte    // not nil; it does not change
-	ends time.Time // zero: never
+	data    []byte    // not nil, never changed
+	expires time.Time // zero: never
 }
 
-func (v value) ended(now time.Time) bool { return !v.ends.IsZero() && !now.Before(v.ends) }
+func (v value) expired(now time.Time) bool { return !v.expires.IsZero() && !now.Before(v.expires) }
 
-// sweepEvery is how often a full namespace is searched, at most.
-const sweepEvery = time.Second
+// sweepInterval is the least time between two sweeps of a full namespace.
+const sweepInterval = time.Second
 
-// New makes an empty store.
+// New returns an empty store.
 func New() *Store { return NewAt(time.Now) }
 
-// NewAt makes an empty store that goes by a clock of the caller's.
+// NewAt is New with a clock of the caller.
 func NewAt(now func() time.Time) *Store {
-	return &Store{now: now, spaces: make(map[space]*values)}
+	return &Store{now: now, namespaces: make(map[namespaceID]*namespace)}
 }
 
-// find gives the namespace of a key, locked; nil: there is none. What only reads or removes
-// makes none: anybody may ask for what is not there.
-func (m *Store) find(k store.Key) *values {
+// find returns the namespace of a key, locked, or nil if there is none. Reads and removals use it: they must
+// not create a namespace, because anybody may ask for a key that does not exist.
+func (m *Store) find(k store.Key) *namespace {
 	m.mu.Lock()
-	s := m.spaces[space{k.Tenant, k.Module}]
+	s := m.namespaces[namespaceID{k.Tenant, k.Module}]
 	m.mu.Unlock()
 	if s != nil {
 		s.mu.Lock()
@@ -64,21 +64,21 @@ func (m *Store) find(k store.Key) *values {
 	return s
 }
 
-// lock gives the namespace of a key, locked, and makes it if there is none.
-func (m *Store) lock(k store.Key) *values {
+// lock returns the namespace of a key, locked. It creates the namespace if there is none.
+func (m *Store) lock(k store.Key) *namespace {
 	m.mu.Lock()
-	s := m.spaces[space{k.Tenant, k.Module}]
+	s := m.namespaces[namespaceID{k.Tenant, k.Module}]
 	if s == nil {
-		s = &values{keys: make(map[string]value), buckets: make(map[string]time.Time)}
-		m.spaces[space{k.Tenant, k.Module}] = s
+		s = &namespace{keys: make(map[string]value), buckets: make(map[string]time.Time)}
+		m.namespaces[namespaceID{k.Tenant, k.Module}] = s
 	}
 	m.mu.Unlock()
 	s.mu.Lock()
 	return s
 }
 
-// of is lock for what sets the key to data; where that removes it, it is find.
-func (m *Store) of(k store.Key, data []byte) *values {
+// forSet is lock for setting a value, and find for removing one.
+func (m *Store) forSet(k store.Key, data []byte) *namespace {
 	if data == nil {
 		return m.find(k)
 	}
@@ -101,14 +101,14 @@ func (m *Store) Cached(k store.Key) []byte {
 
 // Set implements [store.Store].
 func (m *Store) Set(_ context.Context, k store.Key, data []byte, ttl time.Duration) (had bool, err error) {
-	s := m.of(k, data)
+	s := m.forSet(k, data)
 	if s == nil {
 		return false, nil
 	}
 	defer s.mu.Unlock()
 	now := m.now()
 	_, had = s.get(k.Name, now)
-	return had, s.put(k.Name, data, until(now, ttl), now)
+	return had, s.put(k.Name, data, expiry(now, ttl), now)
 }
 
 // Swap implements [store.Store].
@@ -126,7 +126,7 @@ func (m *Store) Swap(_ context.Context, k store.Key, old, data []byte, ttl time.
 	if had != (old != nil) || !bytes.Equal(v.data, old) {
 		return false, nil
 	}
-	err = s.put(k.Name, data, until(now, ttl), now)
+	err = s.put(k.Name, data, expiry(now, ttl), now)
 	return err == nil, err
 }
 
@@ -136,9 +136,9 @@ func (m *Store) Add(_ context.Context, k store.Key, delta int64, ttl time.Durati
 	defer s.mu.Unlock()
 	now := m.now()
 	v, had := s.get(k.Name, now)
-	ends := v.ends
+	expires := v.expires
 	if !had {
-		ends = until(now, ttl)
+		expires = expiry(now, ttl)
 	} else if sum, err = strconv.ParseInt(string(v.data), 10, 64); err != nil || strconv.FormatInt(sum, 10) != string(v.data) {
 		return 0, store.ErrNotNumber
 	}
@@ -146,7 +146,7 @@ func (m *Store) Add(_ context.Context, k store.Key, delta int64, ttl time.Durati
 		return 0, store.ErrNotNumber
 	}
 	sum += delta
-	return sum, s.put(k.Name, strconv.AppendInt(nil, sum, 10), ends, now)
+	return sum, s.put(k.Name, strconv.AppendInt(nil, sum, 10), expires, now)
 }
 
 // List implements [store.Store].
@@ -166,7 +166,7 @@ func (m *Store) List(_ context.Context, tenant, module, cursor string, limit int
 			return false
 		}
 		seen, last = seen+1, name
-		if !s.keys[name].ended(now) {
+		if !s.keys[name].expired(now) {
 			names = append(names, name)
 		}
 		return true
@@ -196,25 +196,25 @@ func (m *Store) Take(_ context.Context, k store.Key, tokens, burst int, per time
 	return 0, nil
 }
 
-func until(now time.Time, ttl time.Duration) time.Time {
+func expiry(now time.Time, ttl time.Duration) time.Time {
 	if ttl == 0 {
 		return time.Time{}
 	}
 	return now.Add(ttl)
 }
 
-// get is the value of a key that has not ended.
-func (s *values) get(name string, now time.Time) (v value, ok bool) {
+// get returns the value of a key that has not expired.
+func (s *namespace) get(name string, now time.Time) (v value, ok bool) {
 	v, ok = s.keys[name]
-	if ok && v.ended(now) {
+	if ok && v.expired(now) {
 		s.remove(name)
 		return value{}, false
 	}
 	return v, ok
 }
 
-// put sets a value to a copy of data; nil removes it.
-func (s *values) put(name string, data []byte, ends, now time.Time) error {
+// put sets a value to a copy of data, or removes it if data is nil.
+func (s *namespace) put(name string, data []byte, expires, now time.Time) error {
 	if data == nil {
 		s.remove(name)
 		return nil
@@ -235,12 +235,12 @@ func (s *values) put(name string, data []byte, ends, now time.Time) error {
 	if !had {
 		s.names.Insert(name)
 	}
-	s.keys[name] = value{append([]byte{}, data...), ends}
+	s.keys[name] = value{append([]byte{}, data...), expires}
 	s.size = size
 	return nil
 }
 
-func (s *values) remove(name string) {
+func (s *namespace) remove(name string) {
 	if v, ok := s.keys[name]; ok {
 		s.size -= len(name) + len(v.data)
 		delete(s.keys, name)
@@ -248,14 +248,14 @@ func (s *values) remove(name string) {
 	}
 }
 
-// sweep removes what has ended, and buckets that are full: a new one is full too.
-func (s *values) sweep(now time.Time) {
-	if now.Sub(s.swept) < sweepEvery {
+// sweep removes values that have expired, and buckets that are full, as new ones are.
+func (s *namespace) sweep(now time.Time) {
+	if now.Sub(s.swept) < sweepInterval {
 		return
 	}
 	s.swept = now
 	for name, v := range s.keys {
-		if v.ended(now) {
+		if v.expired(now) {
 			s.remove(name)
 		}
 	}

@@ -12,12 +12,12 @@ import (
 	"github.com/mootchat/moot/host/store/storetest"
 )
 
-func TestPromises(t *testing.T) {
+func TestStore(t *testing.T) {
 	storetest.Run(t, func(*testing.T) store.Store { return New() })
 }
 
-// A page of a full namespace takes what a page needs, not a copy of all names.
-func TestPageOfKeysCostsAPage(t *testing.T) {
+// TestListAllocatesPerPage: a page of a full namespace allocates for the page, not for all names.
+func TestListAllocatesPerPage(t *testing.T) {
 	s, ctx := New(), context.Background()
 	for i := range store.MaxKeys {
 		if _, err := s.Set(ctx, store.Key{Tenant: "t", Module: "m", Name: fmt.Sprintf("key %05d", i)}, []byte("v"), 0); err != nil {
@@ -41,7 +41,7 @@ func TestPageOfKeysCostsAPage(t *testing.T) {
 	}
 }
 
-func TestTheMemoryStoreIsBoundedAndForgets(t *testing.T) {
+func TestNamespaceIsBoundedAndExpires(t *testing.T) {
 	m := New()
 	clock := time.Unix(1000, 0)
 	m.now = func() time.Time { return clock }
@@ -56,18 +56,18 @@ func TestTheMemoryStoreIsBoundedAndForgets(t *testing.T) {
 		t.Error(err)
 	}
 	if v, _ := m.Get(ctx, key(1)); v == nil {
-		t.Error("an empty value is none")
+		t.Error("an empty value reads as no value")
 	}
 	clock = clock.Add(time.Minute)
 	if v, _ := m.Get(ctx, key(1)); v != nil {
-		t.Error("it was not forgotten")
+		t.Error("the value has not expired")
 	}
-	for i := range 2 { // the first takes the place of what was forgotten
+	for i := range 2 { // the first replaces an expired key
 		if _, err := m.Set(ctx, key(-1-i), []byte("x"), 0); err != nil {
 			t.Error(err)
 		}
 	}
-	if n := len(m.spaces[space{"t", "m"}].keys); n != 2 {
+	if n := len(m.namespaces[namespaceID{"t", "m"}].keys); n != 2 {
 		t.Errorf("%d keys are left", n)
 	}
 	if had, err := m.Set(ctx, key(-2), nil, 0); !had || err != nil {
@@ -77,12 +77,12 @@ func TestTheMemoryStoreIsBoundedAndForgets(t *testing.T) {
 	if _, err := m.Set(ctx, key(-2), big, 0); !errors.Is(err, store.ErrFull) {
 		t.Error(err)
 	}
-	if _, err := m.Set(ctx, key(-1), nil, 0); err != nil || m.spaces[space{"t", "m"}].size != 0 {
-		t.Errorf("%v, %d bytes are left", err, m.spaces[space{"t", "m"}].size)
+	if _, err := m.Set(ctx, key(-1), nil, 0); err != nil || m.namespaces[namespaceID{"t", "m"}].size != 0 {
+		t.Errorf("%v, %d bytes are left", err, m.namespaces[namespaceID{"t", "m"}].size)
 	}
 }
 
-func TestBucketsFillAgain(t *testing.T) {
+func TestBucketRefills(t *testing.T) {
 	m := New()
 	clock := time.Unix(1000, 0)
 	m.now = func() time.Time { return clock }
@@ -102,8 +102,8 @@ func TestBucketsFillAgain(t *testing.T) {
 	take(time.Second)
 }
 
-// A namespace is made for what is kept in it: not for what is asked for, or removed.
-func TestNoNamespaceIsMadeForNothing(t *testing.T) {
+// TestReadsCreateNoNamespace: reads, removals and failed swaps create no namespace.
+func TestReadsCreateNoNamespace(t *testing.T) {
 	m, ctx, k := New(), context.Background(), store.Key{Tenant: "t", Module: "m", Name: "k"}
 	m.Cached(k)
 	if had, err := m.Set(ctx, k, nil, 0); had || err != nil {
@@ -115,8 +115,8 @@ func TestNoNamespaceIsMadeForNothing(t *testing.T) {
 	if done, err := m.Swap(ctx, k, nil, nil, 0); !done || err != nil {
 		t.Error(done, err)
 	}
-	if len(m.spaces) > 0 {
-		t.Errorf("%d namespaces are made", len(m.spaces))
+	if len(m.namespaces) > 0 {
+		t.Errorf("%d namespaces were created", len(m.namespaces))
 	}
 	if done, err := m.Swap(ctx, k, nil, []byte("new"), 0); !done || err != nil || string(m.Cached(k)) != "new" {
 		t.Error(done, err)

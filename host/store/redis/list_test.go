@@ -11,9 +11,9 @@ import (
 	"github.com/mootchat/moot/host/store"
 )
 
-// A page of a large namespace is one round trip, reads no other names than its own, and
-// its answer is as long as the page.
-func TestPageOfKeysCostsAPage(t *testing.T) {
+// TestListCostsAPage: a page of a large namespace is one round trip, reads only its own names, and its answer
+// is as long as the page.
+func TestListCostsAPage(t *testing.T) {
 	server := redistest.Start(t)
 	client, ctx := server.Client(), context.Background()
 	defer client.Close()
@@ -30,7 +30,7 @@ func TestPageOfKeysCostsAPage(t *testing.T) {
 		n, _ := strconv.Atoi(server.Info(key))
 		return n
 	}
-	cost := func(f func()) (commands, bytes int) { // besides what it costs to ask
+	cost := func(f func()) (commands, bytes int) { // including those of the question itself
 		commands, bytes = read("total_commands_processed"), read("total_net_output_bytes")
 		f()
 		return read("total_commands_processed") - commands, read("total_net_output_bytes") - bytes
@@ -63,9 +63,9 @@ func TestPageOfKeysCostsAPage(t *testing.T) {
 	}
 }
 
-// Namespaces that a version without the index has written, before or meanwhile, are
-// listed in full.
-func TestListFindsKeysThatHaveNoIndex(t *testing.T) {
+// TestListFindsKeysWithoutIndex: namespaces that a version without the index has written, before or in
+// between, are listed in full.
+func TestListFindsKeysWithoutIndex(t *testing.T) {
 	server := redistest.Start(t)
 	client, ctx := server.Client(), context.Background()
 	defer client.Close()

@@ -2,12 +2,11 @@ package redis
 
 import "github.com/redis/go-redis/v9"
 
-// luaSpace is what the scripts of a namespace have in common. A value whose time is
-// over is none; some of those are swept with every change, so that a namespace
-// which is used does not stay full of them.
+// luaNamespace is what the scripts of a namespace have in common. An expired value counts as none. Each
+// change sweeps up to 100 of them, so that a namespace in use does not fill up with them.
 //
-// KEYS values ends size names   ARGV name maxKeys maxSpace ...
-const luaSpace = `
+// KEYS values expiries size names   ARGV name maxKeys maxBytes ...
+const luaNamespace = `
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
 local function remove(name)
@@ -25,11 +24,11 @@ local function sweep()
   for _, name in ipairs(redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', now, 'LIMIT', 0, 100)) do remove(name) end
 end
 local function has(name)
-  local ends = redis.call('ZSCORE', KEYS[2], name)
-  if ends and tonumber(ends) <= now then remove(name) end
+  local expires = redis.call('ZSCORE', KEYS[2], name)
+  if expires and tonumber(expires) <= now then remove(name) end
   return redis.call('HEXISTS', KEYS[1], name) == 1
 end
--- put answers false if there is no place. ttl nil keeps the end that there is.
+-- put returns false if the namespace is full. A ttl of nil keeps the expiry.
 local function put(name, data, ttl)
   local had = has(name)
   if not had and redis.call('HLEN', KEYS[1]) >= tonumber(ARGV[2]) then return false end
@@ -44,32 +43,32 @@ local function put(name, data, ttl)
 end
 `
 
-// KEYS values ends size   ARGV name
+// KEYS values expiries size   ARGV name
 var getScript = redis.NewScript(`
-local ends = redis.call('ZSCORE', KEYS[2], ARGV[1])
-if ends then
+local expires = redis.call('ZSCORE', KEYS[2], ARGV[1])
+if expires then
   local t = redis.call('TIME')
-  if tonumber(ends) <= t[1] * 1000 + math.floor(t[2] / 1000) then return false end
+  if tonumber(expires) <= t[1] * 1000 + math.floor(t[2] / 1000) then return false end
 end
 return redis.call('HGET', KEYS[1], ARGV[1])`)
 
-// setScript answers 1 if the key was there. ARGV ... data present ttl
-var setScript = redis.NewScript(luaSpace + `
+// setScript returns 1 if the key was there. ARGV ... data present ttl
+var setScript = redis.NewScript(luaNamespace + `
 sweep()
 local had = has(ARGV[1])
 if ARGV[5] == '0' then remove(ARGV[1]) elseif not put(ARGV[1], ARGV[4], ARGV[6]) then return -1 end
 return had and 1 or 0`)
 
-// swapScript answers 1 if the key had the old value. ARGV ... data present ttl old oldPresent
-var swapScript = redis.NewScript(luaSpace + `
+// swapScript returns 1 if the key had the old value. ARGV ... data present ttl old oldPresent
+var swapScript = redis.NewScript(luaNamespace + `
 sweep()
 local had = has(ARGV[1])
 if had ~= (ARGV[8] == '1') or had and redis.call('HGET', KEYS[1], ARGV[1]) ~= ARGV[7] then return 0 end
 if ARGV[5] == '0' then remove(ARGV[1]) elseif not put(ARGV[1], ARGV[4], ARGV[6]) then return -1 end
 return 1`)
 
-// addScript answers with the sum as text: a number of Lua's is not exact. ARGV ... delta ttl
-var addScript = redis.NewScript(luaSpace + `
+// addScript returns the sum as text: Lua numbers are not exact. ARGV ... delta ttl
+var addScript = redis.NewScript(luaNamespace + `
 sweep()
 if not has(ARGV[1]) then return put(ARGV[1], ARGV[4], ARGV[5]) and ARGV[4] or 'full' end
 local before = redis.call('HGET', KEYS[1], ARGV[1])
@@ -79,12 +78,11 @@ local after = redis.call('HGET', KEYS[1], ARGV[1])
 redis.call('INCRBY', KEYS[3], #after - #before)
 return after`)
 
-// listScript answers with the cursor of the next page, "" at the end, and the names
-// of the page. Names whose time is over count for the limit and are left out. A
-// namespace written by versions without an index of names is given one by the first
-// page, and again where they have written since: that costs as much as all its names.
+// listScript returns the cursor of the next page ("" after the last) and the names of the page. Expired names
+// count for the limit but are not returned. If the index of names does not match the values, because a
+// version without an index has written, it is made anew first, which costs O(names of the namespace).
 //
-// KEYS values ends size names   ARGV cursor limit
+// KEYS values expiries size names   ARGV cursor limit
 var listScript = redis.NewScript(`
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
@@ -102,8 +100,8 @@ local function page()
   end
   for _, name in ipairs(names) do
     if redis.call('HEXISTS', KEYS[1], name) == 0 then return nil end
-    local ends = redis.call('ZSCORE', KEYS[2], name)
-    if not ends or tonumber(ends) > now then out[#out + 1] = name end
+    local expires = redis.call('ZSCORE', KEYS[2], name)
+    if not expires or tonumber(expires) > now then out[#out + 1] = name end
   end
   return out
 end
@@ -115,8 +113,10 @@ if not out then
 end
 return out`)
 
-// takeScript answers with the us until the tokens are there, -1 if there is no place
-// for another bucket. KEYS buckets   ARGV name tokens burst per maxKeys
+// takeScript returns the us until the bucket has the tokens, 0 if it took them, and -1 if there are too many
+// buckets.
+//
+// KEYS buckets   ARGV name tokens burst per maxKeys
 var takeScript = redis.NewScript(`
 local t = redis.call('TIME')
 local now, per = t[1] * 1000000 + t[2], tonumber(ARGV[4])

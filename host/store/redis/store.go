@@ -1,14 +1,13 @@
-// Package redisstore keeps what modules keep in Redis, so that all nodes share it:
-// a [store.Store].
+// Package redis is module storage in Redis, which all nodes share.
 //
-// A namespace, of one tenant's module, has one hash tag, so that a script may touch
-// all of it in a Redis Cluster too. Each call is one script, and one round trip:
+// The keys of a namespace have one hash tag, so that a script may access all of them on a Redis Cluster too.
+// Each call is one script and one round trip:
 //
 //	moot:{kv:TENANT/MODULE}:v   hash: name -> value
-//	moot:{kv:TENANT/MODULE}:x   zset: name -> its end, ms by Redis' clock, of those that have one
+//	moot:{kv:TENANT/MODULE}:x   sorted set: name of a value that expires -> ms by Redis' clock
 //	moot:{kv:TENANT/MODULE}:s   string: bytes of values and their names
-//	moot:{kv:TENANT/MODULE}:n   zset: the names, all scores 0, so that a page of them costs a page
-//	moot:{kv:TENANT/MODULE}:b   zset: name of a bucket -> when it is full again, us by Redis' clock
+//	moot:{kv:TENANT/MODULE}:n   sorted set: the names, all with score 0: reading a page of them costs O(page)
+//	moot:{kv:TENANT/MODULE}:b   sorted set: name of a bucket -> when it is full, us by Redis' clock
 package redis
 
 import (
@@ -24,44 +23,43 @@ import (
 	"github.com/mootchat/moot/host/store"
 )
 
-// Store is a [store.Store] in Redis. A call is not tried again: a module has little
-// time, and who adds twice has added twice.
+// Store is a [store.Store] in Redis. It does not retry: a module has little time, and a retried Add might add
+// twice.
 type Store struct {
-	// Wait is for how many replicas a write waits. It is set before the first call.
+	// Wait is how many replicas a write waits for. It must not be changed after the first call.
 	Wait Wait
 
 	client redis.UniversalClient
 	prefix string
-	recent *recent
+	cache  *cache
 }
 
-// Wait says how many replicas must have a write. The zero Wait waits for none: a failover
+// Wait is how many replicas must have a write before it succeeds. The zero Wait waits for none: a failover
 // may lose the last writes.
 type Wait struct {
 	Replicas int
-	For      time.Duration // at most; then the call fails, and whether the write lasts is unknown
+	For      time.Duration // at most; then the call fails, although the write may last
 }
 
-// ErrNotReplicated is the error of a write that the master has, and too few replicas.
-var ErrNotReplicated = errors.New("the write is not on enough replicas: a failover may lose it")
+// ErrNotReplicated is the error of a write that the master has, but too few replicas.
+var ErrNotReplicated = errors.New("too few replicas have the write: a failover may lose it")
 
-// New makes a store whose keys begin with the prefix. The client stays the
-// caller's; Close comes before its end.
+// New returns a store whose Redis keys begin with prefix. The caller closes the client, after Close.
 func New(client redis.UniversalClient, prefix string) *Store {
-	s := &Store{client: client, prefix: prefix, recent: new(recent)}
-	s.recent.init(s.fetch)
+	s := &Store{client: client, prefix: prefix, cache: new(cache)}
+	s.cache.init(s.fetch)
 	return s
 }
 
-// Through is the store by another client, such as one whose connections are for
-// operators alone. It needs no Close, and ends with s.
+// Through returns the same store over another client, for example one with connections for operators only. It
+// needs no Close; it must not be used after that of s.
 func (s *Store) Through(client redis.UniversalClient) *Store {
-	return &Store{Wait: s.Wait, client: client, prefix: s.prefix, recent: s.recent}
+	return &Store{Wait: s.Wait, client: client, prefix: s.prefix, cache: s.cache}
 }
 
-// Close waits for what reads copies. Recent gives no news after it.
+// Close ends the reading of copies for Cached, which returns the last copies from then on.
 func (s *Store) Close() error {
-	s.recent.close()
+	s.cache.close()
 	return nil
 }
 
@@ -72,15 +70,15 @@ func (s *Store) keys(tenant, module string) []string {
 
 // Get implements [store.Store].
 func (s *Store) Get(ctx context.Context, k store.Key) ([]byte, error) {
-	turn := s.recent.seen(k)
+	version := s.cache.seen(k)
 	value, err := value(getScript.Run(ctx, s.client, s.keys(k.Tenant, k.Module), k.Name))
 	if err == nil {
-		s.recent.note(k, turn, value)
+		s.cache.note(k, version, value)
 	}
 	return value, err
 }
 
-// value is what getScript answers.
+// value decodes the answer of getScript.
 func value(cmd *redis.Cmd) ([]byte, error) {
 	text, err := cmd.Text()
 	switch {
@@ -92,12 +90,11 @@ func value(cmd *redis.Cmd) ([]byte, error) {
 	return []byte(text), nil
 }
 
-// Recent implements [store.Store]. The copy is at most a second older than the last
-// time that it was asked for, or this node's own last word. A key that was not asked
-// for before has none: it is nil until it has been read.
-func (s *Store) Cached(k store.Key) []byte { return s.recent.get(k) }
+// Cached implements [store.Store]. The copy is at most a second older than the last call of Cached for the
+// key, or it is what this node wrote last. The first call for a key returns nil and starts to read it.
+func (s *Store) Cached(k store.Key) []byte { return s.cache.get(k) }
 
-// fetch reads keys for Recent.
+// fetch reads the values of keys for Cached.
 func (s *Store) fetch(ctx context.Context, keys []store.Key) (values [][]byte, err error) {
 	pipe := s.client.Pipeline()
 	cmds := make([]*redis.Cmd, len(keys))
@@ -127,38 +124,38 @@ func (s *Store) Set(ctx context.Context, k store.Key, data []byte, ttl time.Dura
 func (s *Store) Swap(ctx context.Context, k store.Key, old, data []byte, ttl time.Duration) (done bool, err error) {
 	n, err := s.change(ctx, k, swapScript, data, present(data), ms(ttl), old, present(old))
 	if err == nil && n == 0 {
-		s.recent.forget(k)
+		s.cache.forget(k)
 	}
 	return n == 1, err
 }
 
-// full is what scripts answer when a namespace has no place.
+// full is the answer of scripts if the namespace is full.
 const full = -1
 
-// change runs a script that sets the key to data, nil to remove it.
+// change runs a script that sets the value of a key, or removes it if data is nil.
 func (s *Store) change(ctx context.Context, k store.Key, script *redis.Script, data []byte, args ...any) (int, error) {
 	args = append([]any{k.Name, store.MaxKeys, store.MaxNamespaceBytes, data}, args...)
-	turn := s.recent.turn(k)
+	version := s.cache.version(k)
 	cmd, err := s.write(ctx, script, s.keys(k.Tenant, k.Module), args...)
 	if err != nil {
-		s.recent.forget(k)
+		s.cache.forget(k)
 		return 0, err
 	}
 	n, err := cmd.Int()
 	switch {
 	case err != nil:
-		s.recent.forget(k)
+		s.cache.forget(k)
 		return 0, err
 	case n == full:
 		return 0, store.ErrFull
 	case n == 1 || script == setScript:
-		s.recent.put(k, turn, slices.Clone(data))
+		s.cache.put(k, version, slices.Clone(data))
 	}
 	return n, nil
 }
 
-// write runs a script that changes something, and waits for replicas. WAIT is about the
-// writes of its connection: both use one.
+// write runs a script that changes something, and waits for replicas. WAIT covers the writes of its own
+// connection, so both use the same one.
 func (s *Store) write(ctx context.Context, script *redis.Script, keys []string, args ...any) (*redis.Cmd, error) {
 	if s.Wait.Replicas == 0 {
 		return script.Run(ctx, s.client, keys, args...), nil
@@ -183,7 +180,7 @@ func (s *Store) write(ctx context.Context, script *redis.Script, keys []string, 
 	return cmd, nil
 }
 
-// master is the server that a key is on.
+// master returns a client of the server that has a key.
 func (s *Store) master(ctx context.Context, key string) (*redis.Client, error) {
 	switch c := s.client.(type) {
 	case *redis.Client:
@@ -191,20 +188,20 @@ func (s *Store) master(ctx context.Context, key string) (*redis.Client, error) {
 	case *redis.ClusterClient:
 		return c.MasterForKey(ctx, key)
 	}
-	return nil, fmt.Errorf("redisstore: %T cannot wait for replicas", s.client)
+	return nil, fmt.Errorf("a client of type %T cannot wait for replicas", s.client)
 }
 
 // Add implements [store.Store].
 func (s *Store) Add(ctx context.Context, k store.Key, delta int64, ttl time.Duration) (sum int64, err error) {
-	turn := s.recent.turn(k)
+	version := s.cache.version(k)
 	cmd, err := s.write(ctx, addScript, s.keys(k.Tenant, k.Module), k.Name, store.MaxKeys, store.MaxNamespaceBytes, delta, ms(ttl))
 	if err != nil {
-		s.recent.forget(k)
+		s.cache.forget(k)
 		return 0, err
 	}
 	text, err := cmd.Text()
 	if err != nil {
-		s.recent.forget(k)
+		s.cache.forget(k)
 		return 0, err
 	}
 	switch text {
@@ -214,21 +211,20 @@ func (s *Store) Add(ctx context.Context, k store.Key, delta int64, ttl time.Dura
 		return 0, store.ErrNotNumber
 	}
 	if sum, err = strconv.ParseInt(text, 10, 64); err != nil {
-		return 0, fmt.Errorf("redis answered %.20q for a sum", text)
+		return 0, fmt.Errorf("redis answered %.20q, want a sum", text)
 	}
-	s.recent.put(k, turn, []byte(text))
+	s.cache.put(k, version, []byte(text))
 	return sum, nil
 }
 
-// List implements [store.Store], in the order of the names' bytes. A page is one
-// script of about 1 us for each name.
+// List implements [store.Store]. A page is one script, which takes about 1 us for each name.
 func (s *Store) List(ctx context.Context, tenant, module, cursor string, limit int) (names []string, next string, err error) {
 	page, err := listScript.Run(ctx, s.client, s.keys(tenant, module), cursor, max(1, limit)).StringSlice()
 	if err != nil {
 		return nil, "", err
 	}
 	if len(page) == 0 {
-		return nil, "", errors.New("redis answered a list of keys with nothing")
+		return nil, "", errors.New("redis answered nothing, want a cursor and names")
 	}
 	return page[1:], page[0], nil
 }
@@ -243,7 +239,7 @@ func (s *Store) Take(ctx context.Context, k store.Key, tokens, burst int, per ti
 	return time.Duration(us) * time.Microsecond, err
 }
 
-// ms is a ttl as scripts take it: 0 is no end, less than that is over.
+// ms returns a ttl as scripts take it, rounded up to 1 ms: 0 does not expire, less has expired.
 func ms(ttl time.Duration) int64 {
 	if ttl > 0 {
 		return max(ttl.Milliseconds(), 1)
@@ -251,7 +247,7 @@ func ms(ttl time.Duration) int64 {
 	return int64(ttl)
 }
 
-// present tells an empty value from none.
+// present tells scripts an empty value (1) from none (0).
 func present(data []byte) int {
 	if data == nil {
 		return 0

@@ -27,11 +27,11 @@ func open(t *testing.T, client redis.UniversalClient, prefix string) *Store {
 	return s
 }
 
-func TestPromises(t *testing.T) {
+func TestStore(t *testing.T) {
 	before := goleak.IgnoreCurrent()
 	t.Cleanup(func() { goleak.VerifyNone(t, before) })
 	server := redistest.Start(t)
-	args := []any{"ACL", "SETUSER", "least", "on", ">secret"} // who may do no more than a node must
+	args := []any{"ACL", "SETUSER", "least", "on", ">secret"} // a user with the permissions of a node only
 	for _, rule := range cluster.ACL("test*", cluster.Standalone, 0) {
 		args = append(args, rule)
 	}
@@ -47,7 +47,7 @@ func TestPromises(t *testing.T) {
 	})
 }
 
-func TestPromisesOnACluster(t *testing.T) {
+func TestStoreOnCluster(t *testing.T) {
 	client := redis.NewClusterClient(&redis.ClusterOptions{Addrs: redistest.Addresses(redistest.StartCluster(t, 3, 0))})
 	defer client.Close()
 	n := 0
@@ -57,9 +57,9 @@ func TestPromisesOnACluster(t *testing.T) {
 	})
 }
 
-// Another node's word reaches the copy within a second or so of being asked for, and
-// while Redis does not answer the copy stays.
-func TestRecentHearsOfOtherNodes(t *testing.T) {
+// TestCachedFollowsOtherNodes: a change of another node is in the copy about a second after the copy is asked
+// for. While Redis does not answer the copy stays.
+func TestCachedFollowsOtherNodes(t *testing.T) {
 	server := redistest.Start(t)
 	client, ctx := server.Client(), context.Background()
 	defer client.Close()
@@ -82,37 +82,37 @@ func TestRecentHearsOfOtherNodes(t *testing.T) {
 	if _, err := b.Get(ctx, k); err == nil {
 		t.Error("a dead Redis answered")
 	}
-	if err := redistest.Await("copies are older than they should be", func() bool { return time.Since(began) > 2*recentAge }); err != nil {
+	if err := redistest.Await("copies are older than they should be", func() bool { return time.Since(began) > 2*maxAge }); err != nil {
 		t.Fatal(err)
 	}
 	is("2")
 }
 
-// What nobody asks for goes, what is asked for stays.
+// TestCopiesAreBounded: copies that are not asked for are dropped, others stay.
 func TestCopiesAreBounded(t *testing.T) {
-	var r recent
+	var r cache
 	r.init(func(_ context.Context, keys []store.Key) ([][]byte, error) {
 		return slices.Repeat([][]byte{[]byte("v")}, len(keys)), nil
 	})
 	defer r.close()
 	hot := store.Key{Name: "hot"}
 	r.put(hot, 0, []byte("v"))
-	for i := range 3 * recentCount {
+	for i := range 3 * cacheEntries {
 		r.put(store.Key{Name: fmt.Sprint(i)}, 0, nil)
 		if i%1000 == 0 && string(r.get(hot)) != "v" {
-			t.Fatal("what is asked for was dropped")
+			t.Fatal("a copy that is asked for was dropped")
 		}
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if n := len(r.now) + len(r.old); n > 2*recentCount {
+	if n := len(r.young) + len(r.old); n > 2*cacheEntries {
 		t.Errorf("%d copies are held", n)
 	}
 }
 
-func TestRecentDoesNotTurnBackWhatThisNodeSaid(t *testing.T) {
+func TestReadDoesNotOverwriteLaterChange(t *testing.T) {
 	reading, goOn := make(chan struct{}), make(chan struct{})
-	var r recent
+	var r cache
 	r.init(func(context.Context, []store.Key) ([][]byte, error) {
 		reading <- struct{}{}
 		<-goOn
@@ -122,7 +122,7 @@ func TestRecentDoesNotTurnBackWhatThisNodeSaid(t *testing.T) {
 	k := store.Key{Name: "k"}
 	r.get(k)
 	<-reading
-	r.put(k, r.turn(k), []byte("new"))
+	r.put(k, r.version(k), []byte("new"))
 	close(goOn)
 	if err := redistest.Await("the reader has ended", func() bool { r.mu.Lock(); defer r.mu.Unlock(); return !r.fetching }); err != nil {
 		t.Fatal(err)
@@ -132,20 +132,20 @@ func TestRecentDoesNotTurnBackWhatThisNodeSaid(t *testing.T) {
 	}
 }
 
-// Words of one node that overtake each other on their way: who only read is not the
-// last, and of two who changed something nobody knows, so that Redis is asked.
-func TestRecentKnowsWhatOvertookIt(t *testing.T) {
-	var r recent
+// TestCachedWithConcurrentCalls: of two calls of one node, a read does not overwrite a change that began
+// after it. If both changed the key their order is unknown, and the key is read again.
+func TestCachedWithConcurrentCalls(t *testing.T) {
+	var r cache
 	r.init(func(context.Context, []store.Key) ([][]byte, error) { return [][]byte{[]byte("of redis")}, nil })
 	defer r.close()
 	k := store.Key{Name: "k"}
-	reads, sets := r.turn(k), r.turn(k)
+	reads, sets := r.version(k), r.version(k)
 	r.put(k, sets, []byte("set"))
 	r.note(k, reads, []byte("read before"))
 	if got := r.get(k); string(got) != "set" {
 		t.Errorf("the copy is %q", got)
 	}
-	one, two := r.turn(k), r.turn(k)
+	one, two := r.version(k), r.version(k)
 	r.put(k, two, []byte("two"))
 	r.put(k, one, []byte("one"))
 	if err := redistest.Await("redis is asked", func() bool { return string(r.get(k)) == "of redis" }); err != nil {
@@ -153,9 +153,9 @@ func TestRecentKnowsWhatOvertookIt(t *testing.T) {
 	}
 }
 
-// TestKeysToReadAreBounded has Redis not answer while modules ask for ever more keys.
-func TestKeysToReadAreBounded(t *testing.T) {
-	var r recent
+// TestQueueIsBounded asks for more and more keys while Redis does not answer.
+func TestQueueIsBounded(t *testing.T) {
+	var r cache
 	reading, answer := make(chan struct{}, 1), make(chan struct{})
 	r.init(func(_ context.Context, keys []store.Key) ([][]byte, error) {
 		select {
@@ -165,15 +165,15 @@ func TestKeysToReadAreBounded(t *testing.T) {
 		<-answer
 		return make([][]byte, len(keys)), nil
 	})
-	for i := range 3 * recentCount {
+	for i := range 3 * cacheEntries {
 		r.get(store.Key{Tenant: "t", Module: "m", Name: fmt.Sprint(i)})
 	}
 	<-reading
 	r.mu.Lock()
-	n := len(r.wanted)
+	n := len(r.queue)
 	r.mu.Unlock()
-	if n > recentCount {
-		t.Errorf("%d keys wait to be read", n)
+	if n > cacheEntries {
+		t.Errorf("%d keys are queued", n)
 	}
 	close(answer)
 	r.close()

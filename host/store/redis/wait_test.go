@@ -14,7 +14,7 @@ import (
 	"github.com/mootchat/moot/host/store"
 )
 
-// A write that no replica has fails where replicas are waited for.
+// TestWritesWaitForReplicas: with a Wait, a write that no replica has fails.
 func TestWritesWaitForReplicas(t *testing.T) {
 	ctx := context.Background()
 	master := redistest.Start(t)

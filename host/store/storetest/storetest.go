@@ -1,6 +1,5 @@
-// Package storetest holds the promises of store.Store, as tests that every store
-// passes. What takes time is waited for: some milliseconds, unless a promise is
-// broken.
+// Package storetest tests implementations of [store.Store]. Tests that depend on time wait for milliseconds,
+// unless they fail.
 package storetest
 
 import (
@@ -18,29 +17,29 @@ import (
 	"github.com/mootchat/moot/host/store"
 )
 
-// Run tests every promise on an empty store that start gives.
+// Run runs each test on the empty store that start returns.
 func Run(t *testing.T, start func(t *testing.T) store.Store) {
-	for name, promise := range map[string]func(w *world){
-		"SetAndGet":                   setAndGet,
-		"AnyNameAndValue":             anyNameAndValue,
-		"NamespacesAreApart":          namespacesAreApart,
-		"SwapNeedsTheOldValue":        swapNeedsTheOldValue,
-		"SwapsAtOnceAreOneByOne":      swapsAtOnce,
-		"AddCounts":                   addCounts,
-		"AddNeedsANumber":             addNeedsANumber,
-		"ValuesEnd":                   valuesEnd,
-		"NamespaceIsBounded":          namespaceIsBounded,
-		"ListIsInOrder":               listIsInOrder,
-		"PagesHoldStillForWhoStays":   pagesHoldStill,
-		"BucketFillsAgain":            bucketFillsAgain,
-		"BucketsAreTakenFromOneByOne": bucketsAtOnce,
-		"RecentCatchesUp":             recentCatchesUp,
-		"ReadingKeepsNothing":         readingKeepsNothing,
+	for name, test := range map[string]func(w *world){
+		"SetAndGet":             setAndGet,
+		"AnyNameAndValue":       anyNameAndValue,
+		"NamespacesAreSeparate": namespacesAreSeparate,
+		"SwapNeedsTheOldValue":  swapNeedsTheOldValue,
+		"ConcurrentSwaps":       concurrentSwaps,
+		"AddCounts":             addCounts,
+		"AddNeedsANumber":       addNeedsANumber,
+		"ValuesExpire":          valuesExpire,
+		"NamespaceIsBounded":    namespaceIsBounded,
+		"ListIsInOrder":         listIsInOrder,
+		"PagesAreStable":        pagesAreStable,
+		"BucketRefills":         bucketRefills,
+		"ConcurrentTakes":       concurrentTakes,
+		"CachedCatchesUp":       cachedCatchesUp,
+		"ReadsCreateNothing":    readsCreateNothing,
 	} {
 		t.Run(name, func(t *testing.T) {
 			ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 			defer cancel()
-			promise(&world{t, ctx, start(t)})
+			test(&world{t, ctx, start(t)})
 		})
 	}
 }
@@ -91,7 +90,7 @@ func (w *world) eventually(what string, cond func() bool) {
 		select {
 		case <-tick.C:
 		case <-w.ctx.Done():
-			w.Fatalf("%s: not so", what)
+			w.Fatalf("%s: this has not happened", what)
 		}
 	}
 }
@@ -115,7 +114,7 @@ func anyNameAndValue(w *world) {
 		value := []byte(fmt.Sprint(i, "\x00\xff\r\n", name))
 		w.set(key(name), value, 0, false)
 		given := slices.Clone(value)
-		clear(value) // the caller's again
+		clear(value) // the store must have made a copy
 		w.holds(key(name), given)
 	}
 	big := make([]byte, store.MaxValueBytes)
@@ -123,7 +122,7 @@ func anyNameAndValue(w *world) {
 	w.holds(key("big"), big)
 }
 
-func namespacesAreApart(w *world) {
+func namespacesAreSeparate(w *world) {
 	all := []store.Key{{Tenant: "a", Module: "b", Name: "k"}, {Tenant: "b", Module: "a", Name: "k"}, {Tenant: "a", Module: "a", Name: "k"},
 		{Tenant: "a-b", Module: "c", Name: "k"}, {Tenant: "a", Module: "b-c", Name: "k"}}
 	for i, k := range all {
@@ -153,7 +152,7 @@ func swapNeedsTheOldValue(w *world) {
 	w.holds(k, nil)
 }
 
-func swapsAtOnce(w *world) {
+func concurrentSwaps(w *world) {
 	k := key("k")
 	w.set(k, []byte("0"), 0, false)
 	var all sync.WaitGroup
@@ -213,7 +212,7 @@ func addNeedsANumber(w *world) {
 	}
 }
 
-func valuesEnd(w *world) {
+func valuesExpire(w *world) {
 	brief := 30 * time.Millisecond
 	w.set(key("past"), []byte("v"), -time.Second, false)
 	w.holds(key("past"), nil)
@@ -223,7 +222,7 @@ func valuesEnd(w *world) {
 	if _, err := w.store.Add(w.ctx, key("add"), 1, brief); err != nil {
 		w.Fatal(err)
 	}
-	if _, err := w.store.Add(w.ctx, key("add"), 1, time.Hour); err != nil { // it ends as it would have
+	if _, err := w.store.Add(w.ctx, key("add"), 1, time.Hour); err != nil { // keeps the first expiry
 		w.Fatal(err)
 	}
 	if _, err := w.store.Swap(w.ctx, key("swap"), nil, []byte("v"), brief); err != nil {
@@ -242,7 +241,7 @@ func valuesEnd(w *world) {
 	}
 }
 
-// fill sets n keys, by many at once.
+// fill sets n keys concurrently.
 func (w *world) fill(n int, ttl time.Duration) {
 	w.Helper()
 	var all sync.WaitGroup
@@ -264,7 +263,7 @@ func namespaceIsBounded(w *world) {
 	isFull := func(what string, err error) {
 		w.Helper()
 		if !errors.Is(err, store.ErrFull) {
-			w.Errorf("%s: %v, want that it is full", what, err)
+			w.Errorf("%s: %v, want ErrFull", what, err)
 		}
 	}
 	_, err := w.store.Set(w.ctx, key("one more"), []byte("x"), 0)
@@ -285,7 +284,7 @@ func namespaceIsBounded(w *world) {
 	}
 	isFull("too many bytes", err)
 	if most := store.MaxNamespaceBytes / store.MaxValueBytes; n-1 > most || n-1 < most-1 {
-		w.Errorf("%d values of %d bytes have a place", n-1, store.MaxValueBytes)
+		w.Errorf("%d values of %d bytes fit", n-1, store.MaxValueBytes)
 	}
 	w.set(big(0), nil, 0, true)
 	w.set(big(n), make([]byte, store.MaxValueBytes), 0, false)
@@ -314,9 +313,9 @@ func listIsInOrder(w *world) {
 	}
 }
 
-// pagesHoldStill: the keys that exist from the first page to the last are on exactly one,
-// in the order of their bytes, also where the key that a cursor names is removed.
-func pagesHoldStill(w *world) {
+// pagesAreStable: the keys that exist from the first page to the last are on exactly one, in the order of
+// their bytes, also if the key that a cursor names is removed.
+func pagesAreStable(w *world) {
 	name := func(i int) string { return fmt.Sprintf("%c%02x", "a\xff\x01Zé"[i%6], i) }
 	var want []string
 	for i := range 60 {
@@ -338,8 +337,8 @@ func pagesHoldStill(w *world) {
 			break
 		}
 		if pages <= 20 {
-			w.set(key(name(3*(pages-1))), nil, 0, true)                      // one goes, perhaps the cursor's
-			w.set(key(fmt.Sprintf("new%02d", pages)), []byte("v"), 0, false) // and one comes
+			w.set(key(name(3*(pages-1))), nil, 0, true)                      // remove one, which may be the cursor
+			w.set(key(fmt.Sprintf("new%02d", pages)), []byte("v"), 0, false) // and add one
 		}
 	}
 	if !slices.IsSorted(got) || len(slices.Compact(slices.Clone(got))) != len(got) {
@@ -347,11 +346,11 @@ func pagesHoldStill(w *world) {
 	}
 	stayed := slices.DeleteFunc(got, func(k string) bool { return !slices.Contains(want, k) })
 	if !slices.Equal(stayed, want) {
-		w.Errorf("of those that stay pages had %q, want %q", stayed, want)
+		w.Errorf("pages had %q of the keys that stay, want %q", stayed, want)
 	}
 }
 
-func bucketFillsAgain(w *world) {
+func bucketRefills(w *world) {
 	k, per := key("b"), 200*time.Millisecond
 	take := func(tokens int) time.Duration {
 		w.Helper()
@@ -366,16 +365,16 @@ func bucketFillsAgain(w *world) {
 	}
 	wait := take(1)
 	if wait == 0 {
-		w.Fatal("an empty bucket gives")
+		w.Fatal("an empty bucket gave a token")
 	}
 	began := time.Now()
 	w.eventually("there is one again", func() bool { return take(1) == 0 })
 	if took := time.Since(began); took < wait-20*time.Millisecond {
-		w.Errorf("it took %v, want %v", took, wait)
+		w.Errorf("it took %v, want at least %v", took, wait)
 	}
 }
 
-func bucketsAtOnce(w *world) {
+func concurrentTakes(w *world) {
 	var taken atomic.Int64
 	var all sync.WaitGroup
 	for range 8 {
@@ -397,8 +396,8 @@ func bucketsAtOnce(w *world) {
 	}
 }
 
-// recentCatchesUp: a copy may be old, and does not stay so.
-func recentCatchesUp(w *world) {
+// cachedCatchesUp: a copy may be old, but not for long.
+func cachedCatchesUp(w *world) {
 	k := key("k")
 	for _, value := range [][]byte{[]byte("1"), {}, []byte("2"), nil, []byte("3")} {
 		if _, err := w.store.Set(w.ctx, k, value, 0); err != nil {
@@ -411,9 +410,9 @@ func recentCatchesUp(w *world) {
 	}
 }
 
-// readingKeepsNothing asks for what is not there, in a namespace of its own each time.
-func readingKeepsNothing(w *world) {
-	const rounds, each, most = 3, 2000, 32 // bytes of one, where nothing is kept
+// readsCreateNothing reads keys that do not exist, each in a namespace of its own.
+func readsCreateNothing(w *world) {
+	const rounds, each, most = 3, 2000, 32 // bytes per read that count as none
 	ask := func(name string) {
 		k := store.Key{Tenant: "nobody's " + name, Module: "m" + name, Name: "k" + name}
 		w.holds(k, nil)
@@ -431,15 +430,15 @@ func readingKeepsNothing(w *world) {
 		least = min(least, max(inUse(), before)-before)
 	}
 	if least > each*most {
-		w.Errorf("of each namespace that was only read %d bytes are kept", least/each)
+		w.Errorf("reading a namespace that does not exist keeps %d bytes", least/each)
 	}
 }
 
-// inUse is how much of the heap is in use.
+// inUse returns the bytes of the heap that are in use.
 func inUse() uint64 {
 	var stats runtime.MemStats
 	runtime.GC()
-	runtime.GC() // what had a finalizer
+	runtime.GC() // objects with finalizers
 	runtime.ReadMemStats(&stats)
 	return stats.HeapAlloc
 }
