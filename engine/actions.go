@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/mootchat/moot/engine/cluster"
 	"github.com/mootchat/moot/engine/hook"
 	"github.com/mootchat/moot/engine/wire"
 )
@@ -106,7 +107,7 @@ func (c *Connection) createChatRoom(ctx context.Context, params map[string]json.
 		return nil, nil, &VerbError{"name must be text"}
 	}
 	err := c.engine.createRoom(ctx, c.tenant, name)
-	if err != nil && !errors.Is(err, ErrRoomExists) {
+	if err != nil && !errors.Is(err, cluster.ErrRoomExists) {
 		return nil, nil, err
 	}
 	reply, merr := json.Marshal(struct {

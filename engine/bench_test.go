@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/cluster"
 	"github.com/mootchat/moot/engine/cluster/memory"
 	"github.com/mootchat/moot/engine/hook"
 	"github.com/mootchat/moot/engine/wire"
@@ -108,7 +109,7 @@ func (h *hall) enter(tb testing.TB, members int) {
 func (h *hall) deliver(tb testing.TB) {
 	frame := wire.FrameOf(wire.AppendPayload(nil, wire.Payload{Message: wire.Message{Text: line}, Room: "r", From: "0", Context: "user", SentAt: time.Now().UnixMilli()}))
 	h.floor.expect(int64(len(h.members) * len(frame.WebSocket())))
-	if err := h.Broadcast(context.Background(), engine.RoomID{Tenant: "default", Room: "r"}, "", json.RawMessage(`"`+line+`"`)); err != nil {
+	if err := h.Broadcast(context.Background(), cluster.RoomID{Tenant: "default", Room: "r"}, "", json.RawMessage(`"`+line+`"`)); err != nil {
 		tb.Fatal(err)
 	}
 	<-h.floor.full
@@ -155,7 +156,7 @@ func BenchmarkJoin(b *testing.B) {
 			defer h.stop()
 			h.enter(b, members)
 			c := h.members[members/2]
-			room := engine.RoomID{Tenant: "default", Room: "r"}
+			room := cluster.RoomID{Tenant: "default", Room: "r"}
 			b.ReportAllocs()
 			for b.Loop() {
 				if err := h.RemoveMember(context.Background(), room, c.ID()); err != nil {

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/mootchat/moot/engine/cluster"
 	"github.com/mootchat/moot/engine/hook"
 	"github.com/mootchat/moot/engine/wire"
 )
@@ -51,8 +52,8 @@ type answer struct {
 // errorKinds are the errors that keep their identity on the way from node to
 // node.
 var errorKinds = map[string]error{
-	"room": ErrNoRoom, "roomExists": ErrRoomExists, "unavailable": ErrUnavailable,
-	"unknown": ErrUnknown, "session": ErrNoSession, "tenant": ErrNoTenant, "connection": ErrNoConnection,
+	"room": cluster.ErrNoRoom, "roomExists": cluster.ErrRoomExists, "unavailable": cluster.ErrUnavailable,
+	"unknown": cluster.ErrUnknown, "session": cluster.ErrNoSession, "tenant": ErrNoTenant, "connection": ErrNoConnection,
 	"time": context.DeadlineExceeded,
 }
 
@@ -118,7 +119,7 @@ func (e *Engine) ask(ctx context.Context, node string, c call) (json.RawMessage,
 func (e *Engine) askConnection(ctx context.Context, tenant, id string, c call) (json.RawMessage, error) {
 	c.Tenant, c.Connection = tenant, id
 	value, err := e.ask(ctx, nodeOf(id), c)
-	if !errors.Is(err, ErrNoNode) && !errors.Is(err, ErrNoConnection) {
+	if !errors.Is(err, cluster.ErrNoNode) && !errors.Is(err, ErrNoConnection) {
 		return value, err
 	}
 	return e.askAround(ctx, id, c)
@@ -137,7 +138,7 @@ func (e *Engine) askAround(ctx context.Context, id string, c call) (json.RawMess
 				continue
 			}
 			value, err := e.ask(ctx, node, c)
-			if !errors.Is(err, ErrNoNode) && !errors.Is(err, ErrNoConnection) {
+			if !errors.Is(err, cluster.ErrNoNode) && !errors.Is(err, ErrNoConnection) {
 				return value, err
 			}
 		}
@@ -166,7 +167,7 @@ func (e *Engine) onEveryNode(ctx context.Context, c call) (int, error) {
 			switch _, err := e.ask(ctx, n, c); {
 			case err == nil:
 				done.Add(1)
-			case !errors.Is(err, ErrNoNode):
+			case !errors.Is(err, cluster.ErrNoNode):
 				errs[i] = fmt.Errorf("node %s: %w", n, err)
 			}
 		})

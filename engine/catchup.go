@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"sync"
 
+	"github.com/mootchat/moot/engine/cluster"
 	"github.com/mootchat/moot/engine/wire"
 )
 
@@ -19,17 +20,17 @@ type catchUp struct {
 	mu    sync.Mutex
 	held  []heldFrame
 	bytes int
-	over  bool     // more came than may be held; nothing is held then
-	at    Position // what the member has heard of, once it is released
+	over  bool             // more came than may be held; nothing is held then
+	at    cluster.Position // what the member has heard of, once it is released
 }
 
 type heldFrame struct {
 	frame *wire.Frame
-	at    Position
+	at    cluster.Position
 }
 
 // takes says whether a member that is not plain is to be sent the frame now.
-func (m *member) takes(f *wire.Frame, at Position) bool {
+func (m *member) takes(f *wire.Frame, at cluster.Position) bool {
 	u := &m.catchUp
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -41,7 +42,7 @@ func (m *member) takes(f *wire.Frame, at Position) bool {
 		if u.heard(at) {
 			return false
 		}
-		if at != (Position{}) { // a notice says nothing of where the room is
+		if at != (cluster.Position{}) { // a notice says nothing of where the room is
 			m.mode.CompareAndSwap(caught, plain)
 		}
 	case gone, away:
@@ -50,7 +51,7 @@ func (m *member) takes(f *wire.Frame, at Position) bool {
 	return true
 }
 
-func (u *catchUp) hold(f *wire.Frame, at Position, limit int) {
+func (u *catchUp) hold(f *wire.Frame, at cluster.Position, limit int) {
 	if u.over {
 		return
 	}
@@ -64,14 +65,14 @@ func (u *catchUp) hold(f *wire.Frame, at Position, limit int) {
 
 // heard says whether a message at that position is behind what was heard. In
 // another epoch it is not: only what is newer comes with it.
-func (u *catchUp) heard(at Position) bool {
+func (u *catchUp) heard(at cluster.Position) bool {
 	return at.Epoch == u.at.Epoch && at.Offset <= u.at.Offset
 }
 
 // release lets messages after the position through. It is false if too many came:
 // those since the position are to be read from history, and release is called
 // again.
-func (m *member) release(at Position) bool {
+func (m *member) release(at cluster.Position) bool {
 	u := &m.catchUp
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -104,13 +105,13 @@ func (u *catchUp) otherEpoch(epoch string) bool {
 
 // recovery is how a member comes to hear what it missed.
 type recovery struct {
-	frames []*wire.Frame // what it is to hear, in order
-	whole  bool          // nothing is missing
-	at     Position      // where it goes on; the zero Position: nobody knows
+	frames []*wire.Frame    // what it is to hear, in order
+	whole  bool             // nothing is missing
+	at     cluster.Position // where it goes on; the zero Position: nobody knows
 }
 
 // position is for the client; nil: there is none.
-func (r *recovery) position() *Position {
+func (r *recovery) position() *cluster.Position {
 	if r.at.Epoch == "" {
 		return nil
 	}
@@ -120,7 +121,7 @@ func (r *recovery) position() *Position {
 // recovery reads what a member missed since, and has the rules say what it hears of
 // that; nil: nothing that it would. The member is one of several that recover. Where
 // history cannot be read, or the verb's time is over, something may be missing.
-func (e *Engine) recovery(ctx context.Context, m *member, since *Position, several int) recovery {
+func (e *Engine) recovery(ctx context.Context, m *member, since *cluster.Position, several int) recovery {
 	got, at, err := e.missed(ctx, m, since, several)
 	if err != nil {
 		e.log.Warn("history cannot be read", "tenant", m.room.id.Tenant, "room", m.room.id.Room, "error", err)
@@ -135,10 +136,10 @@ func (e *Engine) recovery(ctx context.Context, m *member, since *Position, sever
 
 // recover completes the answer to a roomAdd in a room with history, and has what
 // was missed follow it. since is what the client heard last.
-func (e *Engine) recover(ctx context.Context, m *member, since *Position, res *result) {
+func (e *Engine) recover(ctx context.Context, m *member, since *cluster.Position, res *result) {
 	r := e.recovery(ctx, m, since, 1)
 	answer := struct {
-		*Position
+		*cluster.Position
 		Recovered *bool `json:"recovered,omitempty"`
 	}{Position: r.position()}
 	if since != nil {

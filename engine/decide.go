@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"github.com/mootchat/moot/engine/cluster"
 	"github.com/mootchat/moot/engine/hook"
 	"time"
 )
@@ -39,9 +40,9 @@ func (e *Engine) textFor(err error) string {
 	if errors.Is(err, context.Canceled) {
 		return errGone.Text // nobody listens, or the node ends
 	}
-	for _, known := range []error{ErrNoRoom, ErrRoomExists, ErrUnavailable, ErrUnknown, ErrNoNode, ErrNoSession, ErrCursor} {
+	for _, known := range []error{cluster.ErrNoRoom, cluster.ErrRoomExists, cluster.ErrUnavailable, cluster.ErrUnknown, cluster.ErrNoNode, cluster.ErrNoSession, cluster.ErrCursor} {
 		if errors.Is(err, known) {
-			if known == ErrUnavailable || known == ErrUnknown {
+			if known == cluster.ErrUnavailable || known == cluster.ErrUnknown {
 				e.log.Warn("cluster trouble", "error", err)
 			}
 			return known.Error()

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/cluster"
 	"github.com/mootchat/moot/engine/hook"
 	"github.com/mootchat/moot/engine/wire"
 )
@@ -202,10 +203,10 @@ func TestMessageThatIsNoPayloadIsDropped(t *testing.T) {
 		clients := n.crowd()
 		n.mw.Say = func(*hook.Event, []hook.Member) hook.Delivery { return hook.Delivery{} }
 		for _, garbage := range []string{"", "{}", "null", "\xff"} {
-			n.Deliver(w.Context(), in("r"), engine.Position{}, []byte(garbage))
+			n.Deliver(w.Context(), in("r"), cluster.Position{}, []byte(garbage))
 		}
-		n.Deliver(w.Context(), in("nowhere"), engine.Position{}, []byte("{}"))
-		n.Deliver(w.Context(), engine.RoomID{Tenant: "nobody", Room: "r"}, engine.Position{}, []byte("{}"))
+		n.Deliver(w.Context(), in("nowhere"), cluster.Position{}, []byte("{}"))
+		n.Deliver(w.Context(), cluster.RoomID{Tenant: "nobody", Room: "r"}, cluster.Position{}, []byte("{}"))
 		for _, c := range clients {
 			c.hears()
 		}

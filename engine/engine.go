@@ -1,7 +1,7 @@
 // Package engine is the rules of chat: tenants, rooms, members, verbs, and the
 // order of it all. It has no sockets, no YAML, no modules and no Redis: transports
 // bring a [Sink] for each connection, a [hook.Middleware] decides what may happen, and
-// a [Cluster] is what nodes have in common.
+// a [cluster.Backend] is what nodes have in common.
 //
 // # The life of a message
 //
@@ -34,6 +34,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/mootchat/moot/engine/cluster"
 	"github.com/mootchat/moot/engine/hook"
 	"github.com/mootchat/moot/engine/wire"
 )
@@ -44,7 +45,7 @@ type Config struct {
 	Tenants    []TenantConfig
 	Limits     Limits
 	Middleware hook.Middleware // nil: everything is allowed
-	Cluster    Cluster
+	Cluster    cluster.Backend
 	Operator   Operator // nil: operators of other nodes hear that there is none
 	Tracer     Tracer   // nil: nobody is told of verbs
 
@@ -60,7 +61,7 @@ type Engine struct {
 	settings   atomic.Pointer[settings]
 	swapping   lane // of Swap
 	middleware hook.Middleware
-	cluster    Cluster
+	cluster    cluster.Backend
 	operator   Operator
 	tracer     Tracer
 	log        *slog.Logger

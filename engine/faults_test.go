@@ -11,33 +11,34 @@ import (
 	"time"
 
 	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/cluster"
 	"github.com/mootchat/moot/engine/hook"
 )
 
 // shaky is a cluster whose calls fail as the test says, and that checks the
 // promises made to a broker.
 type shaky struct {
-	engine.Broker
-	engine.Presence
+	cluster.Broker
+	cluster.Presence
 
 	mu         sync.Mutex
 	fail       map[string]error // by method
 	added      error            // what Add says after it has added
-	gone       map[string]bool  // by id: Part says that another node lets them go
-	parts      int              // calls of Part
-	subscribed map[engine.RoomID]int
-	busy       map[engine.RoomID]bool
+	gone       map[string]bool  // by id: BeginLeave says that another node lets them go
+	parts      int              // calls of BeginLeave
+	subscribed map[cluster.RoomID]int
+	busy       map[cluster.RoomID]bool
 	broken     string
 }
 
 func (s *shaky) config(cfg *engine.Config) {
 	s.Broker, s.Presence = cfg.Cluster.Broker, cfg.Cluster.Presence
-	s.fail, s.subscribed, s.busy = map[string]error{}, map[engine.RoomID]int{}, map[engine.RoomID]bool{}
+	s.fail, s.subscribed, s.busy = map[string]error{}, map[cluster.RoomID]int{}, map[cluster.RoomID]bool{}
 	s.gone = map[string]bool{}
 	cfg.Cluster.Broker, cfg.Cluster.Presence = s, s
 }
 
-func (s *shaky) begin(room engine.RoomID, method string) error {
+func (s *shaky) begin(room cluster.RoomID, method string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.busy[room] {
@@ -47,7 +48,7 @@ func (s *shaky) begin(room engine.RoomID, method string) error {
 	return s.fail[method]
 }
 
-func (s *shaky) end(room engine.RoomID, change int) {
+func (s *shaky) end(room cluster.RoomID, change int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.busy[room] = false
@@ -59,7 +60,7 @@ func (s *shaky) end(room engine.RoomID, change int) {
 	}
 }
 
-func (s *shaky) Subscribe(ctx context.Context, room engine.RoomID) error {
+func (s *shaky) Subscribe(ctx context.Context, room cluster.RoomID) error {
 	err := s.begin(room, "Subscribe")
 	if err != nil {
 		s.end(room, 0)
@@ -69,20 +70,20 @@ func (s *shaky) Subscribe(ctx context.Context, room engine.RoomID) error {
 	return s.Broker.Subscribe(ctx, room)
 }
 
-func (s *shaky) Unsubscribe(ctx context.Context, room engine.RoomID) error {
+func (s *shaky) Unsubscribe(ctx context.Context, room cluster.RoomID) error {
 	defer s.end(room, -1)
 	_ = s.begin(room, "Unsubscribe")
 	return s.Broker.Unsubscribe(ctx, room)
 }
 
-func (s *shaky) Publish(ctx context.Context, room engine.RoomID, payload []byte, keep engine.Keep) error {
+func (s *shaky) Publish(ctx context.Context, room cluster.RoomID, payload []byte, keep cluster.Retention) error {
 	if err := s.fail["Publish"]; err != nil {
 		return err
 	}
 	return s.Broker.Publish(ctx, room, payload, keep)
 }
 
-func (s *shaky) Add(ctx context.Context, room engine.RoomID, m engine.Presentee) error {
+func (s *shaky) Add(ctx context.Context, room cluster.RoomID, m cluster.MemberRecord) error {
 	if err := s.fail["Add"]; err != nil {
 		return err
 	}
@@ -92,9 +93,9 @@ func (s *shaky) Add(ctx context.Context, room engine.RoomID, m engine.Presentee)
 	return s.added
 }
 
-func (s *shaky) BeginLeave(ctx context.Context, room engine.RoomID, id string) (bool, error) {
+func (s *shaky) BeginLeave(ctx context.Context, room cluster.RoomID, id string) (bool, error) {
 	s.mu.Lock()
-	gone, err := s.gone[id], s.fail["Part"]
+	gone, err := s.gone[id], s.fail["BeginLeave"]
 	s.parts++
 	s.mu.Unlock()
 	if gone || err != nil {
@@ -155,8 +156,8 @@ func TestJoinThatTheClusterRefusesLeavesNoTrace(t *testing.T) {
 			err  error
 			text string
 		}{
-			{fmt.Errorf("redis: %w", engine.ErrUnavailable), "cluster unavailable"},
-			{fmt.Errorf("redis: %w", engine.ErrUnknown), "outcome unknown"},
+			{fmt.Errorf("redis: %w", cluster.ErrUnavailable), "cluster unavailable"},
+			{fmt.Errorf("redis: %w", cluster.ErrUnknown), "outcome unknown"},
 			{fmt.Errorf("dial tcp 10.1.2.3: secret"), "internal error"},
 		} {
 			inWorld(t, func(w *world) {
@@ -178,7 +179,7 @@ func TestJoinWithAnUnknownOutcomeIsUndone(t *testing.T) {
 	inWorld(t, func(w *world) {
 		var s shaky
 		n := w.node("n", s.config)
-		s.added = engine.ErrUnknown
+		s.added = cluster.ErrUnknown
 		n.client().says(roomAdd("r"), failed("outcome unknown"))
 		n.has("r")
 		s.check(w)
@@ -191,7 +192,7 @@ func TestMessageThatTheClusterDoesNotTake(t *testing.T) {
 		n := w.node("n", s.config)
 		a := n.client().do(roomAdd("r"))
 		n.on(hook.OnSayReceive, func(*hook.Event) hook.Verdict { return allow(emit("q", "never"), property("p", "1")) })
-		for text, err := range map[string]error{"cluster unavailable": engine.ErrUnavailable, "outcome unknown": engine.ErrUnknown} {
+		for text, err := range map[string]error{"cluster unavailable": cluster.ErrUnavailable, "outcome unknown": cluster.ErrUnknown} {
 			s.fail["Publish"] = err
 			a.says(say("r", "hello"), failedSaying(text))
 			w.must(n.Broadcast(w.Context(), in("r"), "", json.RawMessage(`"x"`)), err)
@@ -246,7 +247,7 @@ func TestLeaveWaitsForTheClusterToSayWhoRunsIt(t *testing.T) {
 		n := w.node("n", s.config)
 		l := n.countLeavers(allowed)
 		a := n.client().do(roomAdd("r"))
-		s.fails("Part", fmt.Errorf("redis: %w", engine.ErrUnavailable))
+		s.fails("BeginLeave", fmt.Errorf("redis: %w", cluster.ErrUnavailable))
 		a.says(roomLeave("r"), failed("cluster unavailable"))
 		w.must(n.RemoveMember(w.Context(), in("r"), a.ID()), fmt.Errorf("redis: cluster unavailable"))
 		n.has("r", a)
@@ -254,7 +255,7 @@ func TestLeaveWaitsForTheClusterToSayWhoRunsIt(t *testing.T) {
 		a.sink.Close()
 		time.Sleep(10 * time.Second)
 		l.check(w, "", 0)
-		s.fails("Part", nil)
+		s.fails("BeginLeave", nil)
 		<-a.gone
 		l.check(w, hook.CauseDisconnect, 1)
 		n.has("r")
@@ -269,7 +270,7 @@ func TestEndOfTheNodeDoesNotWaitForTheCluster(t *testing.T) {
 		n := w.node("n", s.config)
 		l := n.countLeavers(allowed)
 		n.client().do(roomAdd("r"))
-		s.fails("Part", fmt.Errorf("redis: %w", engine.ErrUnavailable))
+		s.fails("BeginLeave", fmt.Errorf("redis: %w", cluster.ErrUnavailable))
 		began := time.Now()
 		w.must(n.stop(), nil)
 		if took := time.Since(began); took > 10*time.Second {
@@ -317,7 +318,7 @@ func TestWhoWasTakenForLostJoinsAgain(t *testing.T) {
 		a, b := n.client().do(roomAdd("r")), n.client().do(roomAdd("q"))
 		b.heard()
 		w.must(n.presence.Remove(w.Context(), in("r"), a.ID()), nil)
-		n.Rejoin(w.Context(), in("r"), []engine.Presentee{{ID: a.ID()}, {ID: b.ID()}, {ID: "n-nobody"}})
+		n.Rejoin(w.Context(), in("r"), []cluster.MemberRecord{{ID: a.ID()}, {ID: b.ID()}, {ID: "n-nobody"}})
 		n.has("r", a)
 		if fmt.Sprint(causes) != "[  rejoined]" {
 			w.Errorf("join ran for %q", causes)
@@ -343,7 +344,7 @@ func TestWhoMayNotJoinAgainIsTold(t *testing.T) {
 			l := n.countLeavers(allowed)
 			a := n.client().do(roomAdd("r"))
 			again(w, n)
-			n.Rejoin(w.Context(), in("r"), []engine.Presentee{{ID: a.ID()}})
+			n.Rejoin(w.Context(), in("r"), []cluster.MemberRecord{{ID: a.ID()}})
 			a.hears(`{"context":"api","from":"0","message":"you are no longer in this room (` + reason + `)","room":"r"}`)
 			n.isEmpty("r")
 			s.check(w)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/mootchat/moot/engine/cluster"
 	"github.com/mootchat/moot/engine/hook"
 	"github.com/mootchat/moot/engine/wire"
 )
@@ -19,7 +20,7 @@ const perMessage = 128
 
 // placed is a message of the past.
 type placed struct {
-	at      Position
+	at      cluster.Position
 	payload []byte
 }
 
@@ -31,10 +32,10 @@ type missed struct {
 
 // missed reads all that was said since, and where the room is then; nil: only
 // that. The outbox is for several members.
-func (e *Engine) missed(ctx context.Context, m *member, since *Position, several int) (got missed, at Position, err error) {
+func (e *Engine) missed(ctx context.Context, m *member, since *cluster.Position, several int) (got missed, at cluster.Position, err error) {
 	keep := m.conn.tenant.settings(m.room.id.Room).Keep
 	if since == nil {
-		page, err := e.cluster.History.Read(ctx, m.room.id, Position{}, 0, keep)
+		page, err := e.cluster.History.Read(ctx, m.room.id, cluster.Position{}, 0, keep)
 		return missed{whole: true}, page.Top, err
 	}
 	at, got.whole = *since, true
@@ -42,11 +43,11 @@ func (e *Engine) missed(ctx context.Context, m *member, since *Position, several
 	for {
 		page, err := e.cluster.History.Read(ctx, m.room.id, at, historyPage, keep)
 		if err != nil {
-			return missed{}, Position{}, err
+			return missed{}, cluster.Position{}, err
 		}
 		got.whole = got.whole && !page.Missing
 		for _, k := range page.Messages {
-			at = Position{Epoch: page.Top.Epoch, Offset: k.Offset}
+			at = cluster.Position{Epoch: page.Top.Epoch, Offset: k.Offset}
 			got.messages = append(got.messages, placed{at, k.Payload})
 			room -= len(k.Payload) + perMessage
 		}
@@ -145,7 +146,7 @@ func (e *Engine) historyOf(ctx context.Context, m *member, before uint64, limit 
 	var texts []json.RawMessage // the last first
 	for first > 0 {
 		k := page.Messages[first-1]
-		text := e.heard(ctx, m, placed{Position{Epoch: page.Top.Epoch, Offset: k.Offset}, k.Payload})
+		text := e.heard(ctx, m, placed{cluster.Position{Epoch: page.Top.Epoch, Offset: k.Offset}, k.Payload})
 		if ctx.Err() != nil { // what text is then says nothing
 			return historyView{}, context.Cause(ctx)
 		}
@@ -168,9 +169,9 @@ func (e *Engine) historyOf(ctx context.Context, m *member, before uint64, limit 
 
 // pageBefore reads the messages between from and before. Offsets count from one
 // message to the next, so that it is known where they begin.
-func (e *Engine) pageBefore(ctx context.Context, m *member, before uint64, limit int) (page Page, from uint64, err error) {
+func (e *Engine) pageBefore(ctx context.Context, m *member, before uint64, limit int) (page cluster.Page, from uint64, err error) {
 	h, keep := e.cluster.History, m.conn.tenant.settings(m.room.id.Room).Keep
-	if page, err = h.Read(ctx, m.room.id, Position{}, 0, keep); err != nil {
+	if page, err = h.Read(ctx, m.room.id, cluster.Position{}, 0, keep); err != nil {
 		return page, 0, err
 	}
 	end := page.Top.Offset
@@ -178,8 +179,8 @@ func (e *Engine) pageBefore(ctx context.Context, m *member, before uint64, limit
 		end = min(end, before-1)
 	}
 	from = end - min(end, uint64(limit))
-	page, err = h.Read(ctx, m.room.id, Position{Epoch: page.Top.Epoch, Offset: from}, int(end-from), keep)
+	page, err = h.Read(ctx, m.room.id, cluster.Position{Epoch: page.Top.Epoch, Offset: from}, int(end-from), keep)
 	// What has left history meanwhile makes room for messages after the end.
-	page.Messages = slices.DeleteFunc(page.Messages, func(k Kept) bool { return k.Offset > end })
+	page.Messages = slices.DeleteFunc(page.Messages, func(k cluster.StoredMessage) bool { return k.Offset > end })
 	return page, from, err
 }

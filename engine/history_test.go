@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/cluster"
 	"github.com/mootchat/moot/engine/hook"
 	"github.com/mootchat/moot/engine/wire"
 )
@@ -21,7 +22,7 @@ import (
 // keeps has all rooms keep so many messages for an hour.
 func keeps(messages int) func(*engine.Config) {
 	return func(c *engine.Config) {
-		c.Tenants[0].Rooms = []engine.RoomSettings{{Keep: engine.Keep{Messages: messages, For: time.Hour}}}
+		c.Tenants[0].Rooms = []engine.RoomSettings{{Keep: cluster.Retention{Messages: messages, For: time.Hour}}}
 	}
 }
 
@@ -131,7 +132,7 @@ func TestMissedMessagesComeBeforeLiveOnes(t *testing.T) {
 func TestRoomsWithoutHistoryHaveNoPositions(t *testing.T) {
 	inWorld(t, func(w *world) {
 		n := w.node("one", func(c *engine.Config) {
-			c.Tenants[0].Rooms = []engine.RoomSettings{{Match: func(r string) bool { return r == "q" }, Keep: engine.Keep{Messages: 1, For: time.Hour}}}
+			c.Tenants[0].Rooms = []engine.RoomSettings{{Match: func(r string) bool { return r == "q" }, Keep: cluster.Retention{Messages: 1, For: time.Hour}}}
 		})
 		a := n.client()
 		a.says(`{"event":"roomAdd","room":"r","since":{"epoch":"e","offset":1},"messageId":1}`, isTrue)
@@ -298,16 +299,16 @@ func TestPastMessagesFitIntoTheOutbox(t *testing.T) {
 // halting is a cluster whose history takes its time: before it reads, and before
 // it tells.
 type halting struct {
-	engine.History
+	cluster.History
 	fail error
 	wait func()
 }
 
-func (h *halting) Read(ctx context.Context, room engine.RoomID, after engine.Position, limit int, keep engine.Keep) (engine.Page, error) {
+func (h *halting) Read(ctx context.Context, room cluster.RoomID, after cluster.Position, limit int, keep cluster.Retention) (cluster.Page, error) {
 	h.wait()
 	defer h.wait()
 	if h.fail != nil {
-		return engine.Page{}, h.fail
+		return cluster.Page{}, h.fail
 	}
 	return h.History.Read(ctx, room, after, limit, keep)
 }
@@ -315,7 +316,7 @@ func (h *halting) Read(ctx context.Context, room engine.RoomID, after engine.Pos
 // TestWhoseHistoryCannotBeReadIsInTheRoom: and is not told that it missed nothing.
 func TestWhoseHistoryCannotBeReadIsInTheRoom(t *testing.T) {
 	inWorld(t, func(w *world) {
-		h := &halting{wait: func() {}, fail: engine.ErrUnavailable}
+		h := &halting{wait: func() {}, fail: cluster.ErrUnavailable}
 		n := w.node("one", keeps(100), func(c *engine.Config) { h.History, c.Cluster.History = c.Cluster.History, h })
 		a := n.client()
 		answer, heard := a.joins("r", &remembered{Epoch: "e"})
@@ -366,7 +367,7 @@ func TestMoreComesThanIsHeldBack(t *testing.T) {
 				return
 			}
 			n.tells(181, 185)
-			last, err := follows(append(heard, a.heard()...), engine.Position{}, false)
+			last, err := follows(append(heard, a.heard()...), cluster.Position{}, false)
 			w.must(err, nil)
 			if last.Offset != 185 {
 				w.Errorf("%s: heard up to %d", name, last.Offset)
@@ -421,7 +422,7 @@ func (w *world) comeAndGo(random *rand.Rand) {
 
 // listen has a client come, stay a while, go, and come back on another node.
 func (w *world) listen(here, there *node, within func(time.Duration) time.Duration) {
-	var last engine.Position
+	var last cluster.Position
 	for visit := range 8 {
 		c, err := here.connect(wire.WebSocket)
 		if err != nil {
@@ -447,7 +448,7 @@ func (w *world) listen(here, there *node, within func(time.Duration) time.Durati
 
 // follows checks an answer to roomAdd and the messages after it, and gives the
 // position of the last.
-func follows(heard []string, last engine.Position, recovered bool) (engine.Position, error) {
+func follows(heard []string, last cluster.Position, recovered bool) (cluster.Position, error) {
 	if len(heard) == 0 {
 		return last, errors.New("no answer")
 	}
@@ -462,7 +463,7 @@ func follows(heard []string, last engine.Position, recovered bool) (engine.Posit
 		case i == 0 && recovered && (m.Recovered == nil || !*m.Recovered):
 			return last, fmt.Errorf("not recovered since %+v: %s", last, h)
 		case i == 0 && !recovered:
-			last = engine.Position{Epoch: m.Epoch, Offset: m.Offset}
+			last = cluster.Position{Epoch: m.Epoch, Offset: m.Offset}
 		case i > 0 && (m.Epoch != last.Epoch || m.Offset != last.Offset+1):
 			return last, fmt.Errorf("after %d of %d came %s", last.Offset, len(heard), h)
 		case i > 0:

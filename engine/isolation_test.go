@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/cluster"
 	"github.com/mootchat/moot/engine/hook"
 	"github.com/mootchat/moot/engine/wire"
 )
@@ -44,16 +45,16 @@ func TestRoomsOfOneNameAreTheirTenants(t *testing.T) {
 		ours.hears()
 		far.hears()
 		n.has("r", ours, far)
-		if s, err := n.RoomStatus(w.Context(), engine.RoomID{Tenant: "acme", Room: "r"}, "", 0); err != nil || s.MembersCount != 1 || s.Members[0].ID != theirs.ID() {
+		if s, err := n.RoomStatus(w.Context(), cluster.RoomID{Tenant: "acme", Room: "r"}, "", 0); err != nil || s.MembersCount != 1 || s.Members[0].ID != theirs.ID() {
 			w.Errorf("acme's room is %+v, %v", s, err)
 		}
-		w.must(n.DestroyRoom(w.Context(), engine.RoomID{Tenant: "acme", Room: "r"}), nil)
+		w.must(n.DestroyRoom(w.Context(), cluster.RoomID{Tenant: "acme", Room: "r"}), nil)
 		theirs.hears(chat("r", "0", "this room has been deleted"))
 		n.has("r", ours, far)
 		ours.hears()
-		w.must(n.CreateRoom(w.Context(), engine.RoomID{Tenant: "acme", Room: "secret"}), nil)
+		w.must(n.CreateRoom(w.Context(), cluster.RoomID{Tenant: "acme", Room: "secret"}), nil)
 		ours.says(roomAdd("secret"), failed("room does not exist"))
-		if rooms, _, err := n.Rooms(w.Context(), "default", engine.RoomQuery{Limit: 100}); err != nil || fmt.Sprint(rooms) != "[q r]" {
+		if rooms, _, err := n.Rooms(w.Context(), "default", cluster.RoomQuery{Limit: 100}); err != nil || fmt.Sprint(rooms) != "[q r]" {
 			w.Errorf("the rooms are %v, %v", rooms, err)
 		}
 	})
@@ -66,7 +67,7 @@ func TestConnectionsAreOutOfReachOfOtherTenants(t *testing.T) {
 		n, other := w.node("n", twoTenants()), w.node("m", twoTenants())
 		victim := n.of("default").do(roomAdd("r"))
 		theirs := n.of("acme").do(roomAdd("r"))
-		room := engine.RoomID{Tenant: "acme", Room: "r"}
+		room := cluster.RoomID{Tenant: "acme", Room: "r"}
 		for _, node := range []*node{n, other} {
 			for name, reach := range map[string]func() error{
 				"details":    func() error { _, err := node.Connection(w.Context(), "acme", victim.ID()); return err },
@@ -102,7 +103,7 @@ func TestATenantOfThatNameIsNeeded(t *testing.T) {
 		n := w.node("n")
 		_, err := n.Seat(engine.SeatRequest{Tenant: "acme"})
 		w.must(err, errors.New(`there is no tenant "acme" here`))
-		w.must(n.CreateRoom(w.Context(), engine.RoomID{Tenant: "acme", Room: "r"}), errors.New(`no such tenant: "acme"`))
+		w.must(n.CreateRoom(w.Context(), cluster.RoomID{Tenant: "acme", Room: "r"}), errors.New(`no such tenant: "acme"`))
 	})
 }
 

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"errors"
+	"github.com/mootchat/moot/engine/cluster"
 	"github.com/mootchat/moot/engine/hook"
 	"time"
 )
@@ -42,7 +43,7 @@ func (k *keys) once(key string, f func() ([]hook.Effect, error)) ([]hook.Effect,
 		return nil, outcome
 	}
 	effects, err := f()
-	if unknown := errors.Is(err, ErrUnknown); err == nil || unknown {
+	if unknown := errors.Is(err, cluster.ErrUnknown); err == nil || unknown {
 		k.remember(keyed{key, time.Now(), unknown})
 	}
 	return effects, err
@@ -55,7 +56,7 @@ func (k *keys) remember(u keyed) {
 	}
 	k.outcomes[u.Key] = nil
 	if u.Unknown {
-		k.outcomes[u.Key] = ErrUnknown
+		k.outcomes[u.Key] = cluster.ErrUnknown
 	}
 	k.order = append(k.order, u)
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/cluster"
 	"github.com/mootchat/moot/engine/hook"
 )
 
@@ -64,12 +65,12 @@ func TestWhatFailedMayBeTriedAgain(t *testing.T) {
 		})
 		a := n.client().do(roomAdd("r"))
 		a.says(sayUnder("k", "1"), failedWith("not now", "k", "1"))
-		s.fail["Publish"] = engine.ErrUnavailable
+		s.fail["Publish"] = cluster.ErrUnavailable
 		a.says(sayUnder("k", "1"), failedWith("cluster unavailable", "k", "1"))
 		delete(s.fail, "Publish")
 		a.says(sayUnder("k", "1"), ok, chat("r", a.ID(), "1"))
 
-		s.fail["Publish"] = fmt.Errorf("publish: %w: %w", engine.ErrUnknown, context.DeadlineExceeded)
+		s.fail["Publish"] = fmt.Errorf("publish: %w: %w", cluster.ErrUnknown, context.DeadlineExceeded)
 		a.says(sayUnder("k2", "2"), failedWith("outcome unknown", "k2", "2"))
 		delete(s.fail, "Publish")
 		a.says(sayUnder("k2", "2"), failedWith("outcome unknown", "k2", "2"))

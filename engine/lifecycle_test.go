@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/cluster"
 	"github.com/mootchat/moot/engine/cluster/memory"
 	"github.com/mootchat/moot/engine/hook"
 	"github.com/mootchat/moot/engine/wire"
@@ -239,11 +240,11 @@ func TestWhoQuitsHearsWhatWasSaidBefore(t *testing.T) {
 // lateNodes join the cluster when they are told to, as a node does whose name another
 // still has.
 type lateNodes struct {
-	engine.Nodes
+	cluster.Nodes
 	goOn chan struct{}
 }
 
-func (l *lateNodes) Run(ctx context.Context, h engine.Handler) error {
+func (l *lateNodes) Run(ctx context.Context, h cluster.Handler) error {
 	<-l.goOn
 	return l.Nodes.Run(ctx, h)
 }

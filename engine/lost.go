@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"github.com/mootchat/moot/engine/cluster"
 	"github.com/mootchat/moot/engine/hook"
 	"sync"
 )
@@ -37,7 +38,7 @@ func encodeProfile(p *hook.Profile) json.RawMessage {
 	return b
 }
 
-func decodeProfile(tenant string, m Presentee) *hook.Profile {
+func decodeProfile(tenant string, m cluster.MemberRecord) *hook.Profile {
 	var s storedProfile
 	_ = json.Unmarshal(m.Profile, &s) // what is damaged stays empty: leave runs all the same
 	p := &hook.Profile{ID: m.ID, Tenant: tenant, Fingerprint: s.Fingerprint, User: s.User, Transport: s.Transport,
@@ -50,7 +51,7 @@ func decodeProfile(tenant string, m Presentee) *hook.Profile {
 }
 
 // Lost implements Handler: it runs leave for the members of a node that died.
-func (e *Engine) Lost(ctx context.Context, id RoomID, members []Presentee) {
+func (e *Engine) Lost(ctx context.Context, id cluster.RoomID, members []cluster.MemberRecord) {
 	t := e.settings.Load().tenants[id.Tenant]
 	for _, m := range members {
 		if ctx.Err() != nil {
@@ -73,7 +74,7 @@ func (e *Engine) Lost(ctx context.Context, id RoomID, members []Presentee) {
 
 // Rejoin implements Handler: members of this node, which was cut off and taken for
 // dead, join again. Who may not is told so.
-func (e *Engine) Rejoin(ctx context.Context, id RoomID, members []Presentee) {
+func (e *Engine) Rejoin(ctx context.Context, id cluster.RoomID, members []cluster.MemberRecord) {
 	var wg sync.WaitGroup
 	places := make(chan struct{}, evictors)
 	for _, p := range members {
@@ -89,7 +90,7 @@ func (e *Engine) Rejoin(ctx context.Context, id RoomID, members []Presentee) {
 }
 
 // beginRejoin is the membership, if it is one and not about to end.
-func (e *Engine) beginRejoin(id RoomID, connection string) *member {
+func (e *Engine) beginRejoin(id cluster.RoomID, connection string) *member {
 	c := e.here(connection)
 	if c == nil || c.tenant.name != id.Tenant {
 		return nil
@@ -109,9 +110,9 @@ func (e *Engine) rejoin(ctx context.Context, m *member) {
 	v := e.decide(ctx, &hook.Event{Hook: hook.Join, Tenant: id.Tenant, Room: id.Room, Conn: c.profile.Load(), Cause: hook.CauseRejoined})
 	err := refusal(&v)
 	if err == nil {
-		err = e.cluster.Presence.Add(ctx, id, Presentee{ID: c.ID(), JoinedAt: m.joinedAt, Profile: encodeProfile(c.profile.Load())})
+		err = e.cluster.Presence.Add(ctx, id, cluster.MemberRecord{ID: c.ID(), JoinedAt: m.joinedAt, Profile: encodeProfile(c.profile.Load())})
 	}
-	if err == nil || errors.Is(err, ErrUnavailable) || errors.Is(err, ErrUnknown) { // the cluster sees to it later
+	if err == nil || errors.Is(err, cluster.ErrUnavailable) || errors.Is(err, cluster.ErrUnknown) { // the cluster sees to it later
 		c.settle(m, false)
 		e.announce(c.tenant, id, c.ID(), true)
 		e.applyLater(ctx, c.tenant, e.applyNow(ctx, c.tenant, c, v.Effects, false), false)

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/mootchat/moot/engine/cluster"
 	"github.com/mootchat/moot/engine/hook"
 	"github.com/mootchat/moot/engine/wire"
 )
@@ -133,7 +134,7 @@ func (e *Engine) admit(ctx context.Context, m *member) ([]hook.Effect, error) {
 // is not subscribed any more.
 func (e *Engine) settle(ctx context.Context, m *member, evicted int) error {
 	c, r := m.conn, m.room
-	err := e.cluster.Presence.Add(ctx, r.id, Presentee{ID: c.ID(), JoinedAt: m.joinedAt, Profile: encodeProfile(c.profile.Load())})
+	err := e.cluster.Presence.Add(ctx, r.id, cluster.MemberRecord{ID: c.ID(), JoinedAt: m.joinedAt, Profile: encodeProfile(c.profile.Load())})
 	if err == nil {
 		err = r.add(m, evicted)
 	}
@@ -274,7 +275,7 @@ func (e *Engine) part(ctx context.Context, m *member, cause hook.Cause) (ours bo
 			return !gone, nil
 		case cause == hook.CauseRoomLeave || cause == hook.CauseRemoved:
 			return false, err
-		case !errors.Is(err, ErrUnavailable) && !errors.Is(err, ErrUnknown):
+		case !errors.Is(err, cluster.ErrUnavailable) && !errors.Is(err, cluster.ErrUnknown):
 			e.log.Error("presence cannot say who lets a member go", "tenant", id.Tenant, "room", id.Room, "connection", m.conn.ID(), "error", err)
 			return true, nil
 		}
@@ -293,7 +294,7 @@ func (e *Engine) record(ctx context.Context, m *member) {
 	ctx, cancel := e.patient(ctx)
 	defer cancel()
 	c, r := m.conn, m.room
-	err := e.cluster.Presence.Add(ctx, r.id, Presentee{ID: c.ID(), JoinedAt: m.joinedAt, Profile: encodeProfile(c.profile.Load())})
+	err := e.cluster.Presence.Add(ctx, r.id, cluster.MemberRecord{ID: c.ID(), JoinedAt: m.joinedAt, Profile: encodeProfile(c.profile.Load())})
 	if err != nil {
 		e.log.Warn("a member is not on record", "tenant", r.id.Tenant, "room", r.id.Room, "connection", c.ID(), "error", err)
 	}

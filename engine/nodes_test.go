@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/cluster"
 	"github.com/mootchat/moot/engine/hook"
 )
 
@@ -44,7 +45,7 @@ func TestServerReachesConnectionsOfOtherNodes(t *testing.T) {
 		two.has("r", b)
 		w.must(one.AddMember(ctx, in("r"), b.ID()), &engine.VerbError{Text: "connection already in this room (r)"})
 		err := one.AddMember(ctx, in("nowhere"), b.ID())
-		w.must(err, engine.ErrNoRoom)
+		w.must(err, cluster.ErrNoRoom)
 		w.must(one.Broadcast(ctx, in("r"), b.ID(), json.RawMessage(`"as b"`)), nil)
 		b.hears(chat("r", b.ID(), "as b"))
 		w.must(one.Broadcast(ctx, in("q"), b.ID(), json.RawMessage(`"x"`)), &engine.VerbError{Text: "connection not in this room (q)"})
@@ -135,7 +136,7 @@ func TestRoomCreatedTwiceExists(t *testing.T) {
 		one, two, _, _ := w.pair()
 		w.must(one.CreateRoom(w.Context(), in("new")), nil)
 		w.must(two.CreateRoom(w.Context(), in("new")), fmt.Errorf(`create "new": room exists`))
-		if rooms, _, err := two.Rooms(w.Context(), "default", engine.RoomQuery{Limit: 100}); fmt.Sprint(rooms) != "[new q r]" || err != nil {
+		if rooms, _, err := two.Rooms(w.Context(), "default", cluster.RoomQuery{Limit: 100}); fmt.Sprint(rooms) != "[new q r]" || err != nil {
 			w.Errorf("rooms are %v, %v", rooms, err)
 		}
 	})

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/mootchat/moot/engine/cluster"
 	"github.com/mootchat/moot/engine/hook"
 	"github.com/mootchat/moot/engine/wire"
 )
@@ -24,7 +25,9 @@ const (
 )
 
 // noticesOf is the topic of a room's notices. No client's room has such a name.
-func noticesOf(room RoomID) RoomID { return RoomID{room.Tenant, "\x01" + room.Room} }
+func noticesOf(room cluster.RoomID) cluster.RoomID {
+	return cluster.RoomID{Tenant: room.Tenant, Room: "\x01" + room.Room}
+}
 
 // notice is what members hear.
 type notice struct {
@@ -38,7 +41,7 @@ type notice struct {
 // gathering is what has happened in rooms and is still to be told.
 type gathering struct {
 	mu     sync.Mutex
-	rooms  map[RoomID]*gathered
+	rooms  map[cluster.RoomID]*gathered
 	timers sync.WaitGroup
 }
 
@@ -49,7 +52,7 @@ type gathered struct {
 
 // announce tells a room with presence who has joined or left. Who did both within
 // the time has done nothing.
-func (e *Engine) announce(t *tenant, room RoomID, id string, joined bool) {
+func (e *Engine) announce(t *tenant, room cluster.RoomID, id string, joined bool) {
 	if !t.settings(room.Room).Presence {
 		return
 	}
@@ -60,7 +63,7 @@ func (e *Engine) announce(t *tenant, room RoomID, id string, joined bool) {
 	if n == nil {
 		n = &gathered{}
 		if g.rooms == nil {
-			g.rooms = map[RoomID]*gathered{}
+			g.rooms = map[cluster.RoomID]*gathered{}
 		}
 		g.rooms[room] = n
 		g.timers.Add(1)
@@ -78,7 +81,7 @@ func (e *Engine) announce(t *tenant, room RoomID, id string, joined bool) {
 }
 
 // tell publishes what was gathered of a room.
-func (e *Engine) tell(room RoomID) {
+func (e *Engine) tell(room cluster.RoomID) {
 	g := &e.gathering
 	defer g.timers.Done()
 	g.mu.Lock()
@@ -90,7 +93,7 @@ func (e *Engine) tell(room RoomID) {
 	for len(n.joined) > 0 || len(n.left) > 0 {
 		count, err := e.cluster.Presence.Count(ctx, room)
 		if err == nil {
-			err = e.cluster.Broker.Publish(ctx, noticesOf(room), n.next(room.Room, count), Keep{})
+			err = e.cluster.Broker.Publish(ctx, noticesOf(room), n.next(room.Room, count), cluster.Retention{})
 		}
 		if err != nil {
 			e.log.Warn("a notice of who joined and left was not sent", "tenant", room.Tenant, "room", room.Room, "error", err)
@@ -115,7 +118,7 @@ func (n *gathered) next(room string, count int) []byte {
 func (e *Engine) tellAll() {
 	g := &e.gathering
 	g.mu.Lock()
-	var now []RoomID
+	var now []cluster.RoomID
 	for room, n := range g.rooms {
 		if n.timer.Stop() {
 			now = append(now, room)

@@ -4,22 +4,12 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"github.com/mootchat/moot/engine/cluster"
 	"slices"
 )
 
 // What operators ask of nodes, beyond the rules of chat: the engine carries the
 // questions from node to node, and does not know what they mean.
-
-type forOperator struct{}
-
-// ForOperator marks a ctx: what is asked of the cluster with it is for an operator, and
-// takes nothing that chat needs, such as its connections to Redis.
-func ForOperator(ctx context.Context) context.Context {
-	return context.WithValue(ctx, forOperator{}, true)
-}
-
-// IsForOperator says whether ForOperator marked ctx.
-func IsForOperator(ctx context.Context) bool { return ctx.Value(forOperator{}) != nil }
 
 // Operator answers what operators of other nodes ask of this one. The error's
 // text reaches who asked. It may be called concurrently.
@@ -41,7 +31,7 @@ func (e *Engine) operate(ctx context.Context, question json.RawMessage) (json.Ra
 	if e.operator == nil {
 		return nil, errNoOperator
 	}
-	return e.operator(ForOperator(ctx), question)
+	return e.operator(cluster.ForOperator(ctx), question)
 }
 
 // Self is this node's name.

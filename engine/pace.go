@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/mootchat/moot/engine/cluster"
 	"github.com/mootchat/moot/engine/hook"
 	"github.com/mootchat/moot/engine/wire"
 )
@@ -22,7 +23,7 @@ const (
 // Members that take longer than paceTime hold the others up once: the room is not paced
 // for paceRest then, and they are treated as slow readers are. The cost is one look at
 // each member's outbox every 5 ms while a room catches up, and nothing otherwise.
-func (e *Engine) Pace(ctx context.Context, id RoomID) {
+func (e *Engine) Pace(ctx context.Context, id cluster.RoomID) {
 	t := e.settings.Load().tenants[id.Tenant]
 	if t == nil {
 		return
@@ -91,7 +92,7 @@ func (o *outbox) crowded() bool {
 
 // Missed implements Handler: the members hear that something was lost, before what
 // follows it. Clients of ActionHero do not.
-func (e *Engine) Missed(_ context.Context, id RoomID) {
+func (e *Engine) Missed(_ context.Context, id cluster.RoomID) {
 	t := e.settings.Load().tenants[id.Tenant]
 	if t == nil {
 		return

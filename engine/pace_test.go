@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/cluster"
 	"github.com/mootchat/moot/engine/wire"
 )
 
@@ -18,7 +19,7 @@ func (n *node) burst(count int) (took time.Duration) {
 		if k%8 == 0 {
 			n.Pace(n.w.Context(), in("r"))
 		}
-		n.Deliver(n.w.Context(), in("r"), engine.Position{Epoch: "e", Offset: uint64(k + 1)}, payload)
+		n.Deliver(n.w.Context(), in("r"), cluster.Position{Epoch: "e", Offset: uint64(k + 1)}, payload)
 	}
 	return time.Since(began)
 }

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"github.com/mootchat/moot/engine/cluster"
 	"github.com/mootchat/moot/engine/hook"
 	"slices"
 	"time"
@@ -29,10 +30,10 @@ type parkedSession struct {
 
 // parkedRoom is a membership.
 type parkedRoom struct {
-	Room     string   `json:"room"`
-	JoinedAt int64    `json:"joinedAt"`
-	Watches  bool     `json:"watches,omitempty"`
-	Since    Position `json:"since"` // the last message that was sent to it, at most
+	Room     string           `json:"room"`
+	JoinedAt int64            `json:"joinedAt"`
+	Watches  bool             `json:"watches,omitempty"`
+	Since    cluster.Position `json:"since"` // the last message that was sent to it, at most
 }
 
 // keyOf is a session's key in the cluster, which does not know secrets.
@@ -46,7 +47,7 @@ func keyOf(secret string) string {
 // not take it they go on, and are the caller's to end.
 func (e *Engine) park(ctx context.Context, c *Connection, ttl time.Duration) error {
 	if e.cluster.Sessions == nil {
-		return fmt.Errorf("park a session: %w", ErrUnavailable)
+		return fmt.Errorf("park a session: %w", cluster.ErrUnavailable)
 	}
 	state := parkedOf(c)
 	b, err := json.Marshal(state)
@@ -104,7 +105,7 @@ func (e *Engine) unpark(ctx context.Context, t *tenant, by sessionClaim) (parked
 	}
 	if err := json.Unmarshal(b, &s); err != nil {
 		e.log.Error("a session from the cluster is damaged", "tenant", t.name, "error", err)
-		return s, ErrNoSession
+		return s, cluster.ErrNoSession
 	}
 	var p storedProfile
 	_ = json.Unmarshal(s.Profile, &p) // of what is damaged nothing comes back
@@ -113,19 +114,19 @@ func (e *Engine) unpark(ctx context.Context, t *tenant, by sessionClaim) (parked
 	}
 	e.Expired(ctx, b) // the secret is not safe any more
 	if s.Tenant != t.name {
-		return s, ErrNoSession
+		return s, cluster.ErrNoSession
 	}
 	return s, errOther
 }
 
 func (e *Engine) takeParked(ctx context.Context, t *tenant, by sessionClaim) ([]byte, error) {
 	if e.cluster.Sessions == nil {
-		return nil, ErrNoSession
+		return nil, cluster.ErrNoSession
 	}
 	key := keyOf(by.Secret)
 	b, err := e.cluster.Sessions.Take(ctx, key)
 	node := nodeOf(by.Secret)
-	if !errors.Is(err, ErrNoSession) || node == e.cluster.Nodes.Self() || !validNode(node) {
+	if !errors.Is(err, cluster.ErrNoSession) || node == e.cluster.Nodes.Self() || !validNode(node) {
 		return b, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, claimTime)
@@ -133,8 +134,8 @@ func (e *Engine) takeParked(ctx context.Context, t *tenant, by sessionClaim) ([]
 	value, _ := json.Marshal(by) // two texts
 	_, err = e.ask(ctx, node, call{Do: callHandOver, Tenant: t.name, Value: value})
 	switch {
-	case errors.Is(err, ErrNoNode):
-		return nil, ErrNoSession
+	case errors.Is(err, cluster.ErrNoNode):
+		return nil, cluster.ErrNoSession
 	case err != nil:
 		return nil, err
 	}
@@ -158,7 +159,7 @@ func (e *Engine) Expired(ctx context.Context, session []byte) {
 	if s.Moved != "" {
 		return
 	}
-	profile := decodeProfile(s.Tenant, Presentee{ID: s.ID, Profile: s.Profile})
+	profile := decodeProfile(s.Tenant, cluster.MemberRecord{ID: s.ID, Profile: s.Profile})
 	for _, r := range s.Rooms {
 		e.letGo(ctx, profile, r, hook.CauseDisconnect)
 	}
@@ -174,7 +175,7 @@ func (e *Engine) letGo(ctx context.Context, profile *hook.Profile, r parkedRoom,
 			"room", r.Room, "cause", cause, "module", v.Module, "reason", err)
 	}
 	if t := e.settings.Load().tenants[profile.Tenant]; t != nil {
-		e.announce(t, RoomID{profile.Tenant, r.Room}, profile.ID, false)
+		e.announce(t, cluster.RoomID{Tenant: profile.Tenant, Room: r.Room}, profile.ID, false)
 	}
 	e.afterwards(ctx, profile.Tenant, v)
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/cluster"
 )
 
 // TestProtocol holds the conversations of the protocol's page, each in a world of
@@ -29,7 +30,7 @@ func TestProtocol(t *testing.T) {
 			n := w.node("one", resumes, func(c *engine.Config) {
 				c.Tenants[0].StartingRooms = []string{"lobby", "kept", "watched"}
 				c.Tenants[0].Rooms = []engine.RoomSettings{
-					{Match: func(r string) bool { return r == "kept" }, Keep: engine.Keep{Messages: 10, For: time.Hour}},
+					{Match: func(r string) bool { return r == "kept" }, Keep: cluster.Retention{Messages: 10, For: time.Hour}},
 					{Match: func(r string) bool { return r == "watched" }, Presence: true},
 				}
 			})

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/mootchat/moot/engine/cluster"
 	"github.com/mootchat/moot/engine/hook"
 	"github.com/mootchat/moot/engine/wire"
 )
@@ -19,8 +20,8 @@ type resumed struct {
 }
 
 type resumedRoom struct {
-	*Position      // where the room is, if it keeps history
-	Recovered bool `json:"recovered"` // nothing is missing
+	*cluster.Position      // where the room is, if it keeps history
+	Recovered         bool `json:"recovered"` // nothing is missing
 }
 
 // resume makes the connection the one of a session. Nothing of its rooms is sent
@@ -75,7 +76,7 @@ func (e *Engine) comeBack(ctx context.Context, c *Connection, by sessionClaim, t
 		defer cancel()
 		return e.adopt(ctx, c, old), nil
 	}
-	if !errors.Is(err, ErrNoSession) {
+	if !errors.Is(err, cluster.ErrNoSession) {
 		return nil, err
 	}
 	s, err := e.unpark(ctx, c.tenant, by)
@@ -128,7 +129,7 @@ func (e *Engine) modeOf(m *member) uint32 {
 // confirm sees to it that a member is on record, and that its room was not
 // destroyed while nobody was there to hear of it.
 func (e *Engine) confirm(ctx context.Context, m *member) bool {
-	if err := e.exists(ctx, m.room.id); errors.Is(err, ErrNoRoom) {
+	if err := e.exists(ctx, m.room.id); errors.Is(err, cluster.ErrNoRoom) {
 		_, _ = e.leave(ctx, m.conn, m.room.id.Room, hook.CauseDestroyed) // who has left meanwhile has left
 		return false
 	}
@@ -139,7 +140,7 @@ func (e *Engine) confirm(ctx context.Context, m *member) bool {
 // adoptParked gives c what a session had that was in the cluster. Rooms that it
 // cannot be in any more it leaves.
 func (e *Engine) adoptParked(ctx context.Context, c *Connection, s parkedSession) (members []*member) {
-	e.become(c, decodeProfile(s.Tenant, Presentee{ID: s.ID, Profile: s.Profile}), s.Claims)
+	e.become(c, decodeProfile(s.Tenant, cluster.MemberRecord{ID: s.ID, Profile: s.Profile}), s.Claims)
 	for _, k := range s.Keys {
 		c.keys.remember(k)
 	}
@@ -150,7 +151,7 @@ func (e *Engine) adoptParked(ctx context.Context, c *Connection, s parkedSession
 		m, err := e.enter(ctx, c, room)
 		if err != nil {
 			cause := hook.CauseDisconnect
-			if errors.Is(err, ErrNoRoom) {
+			if errors.Is(err, cluster.ErrNoRoom) {
 				cause = hook.CauseDestroyed
 			}
 			e.log.Info("a session is not in a room any more", "connection", s.ID, "tenant", s.Tenant, "room", room.Room, "reason", err)

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"github.com/mootchat/moot/engine/cluster"
 	"github.com/mootchat/moot/engine/hook"
 	"sync"
 	"sync/atomic"
@@ -11,7 +12,7 @@ import (
 // room is a room as this node knows it while somebody here is in it or speaks
 // in it. What exists in the whole cluster is known to Cluster.Rooms.
 type room struct {
-	id       RoomID
+	id       cluster.RoomID
 	uses     int          // members, and calls under way; under tenant.mu
 	lane     lane         // of messages that are said
 	messages subscription // of members, and joins under way
@@ -22,22 +23,22 @@ type room struct {
 
 	mu      sync.Mutex
 	members []*member
-	crowd   *crowd    // of members who are not away; nil when they have changed since
-	last    Position  // of Deliver
-	evicted int       // how often the room was destroyed
-	unpaced time.Time // until when Pace does not wait
+	crowd   *crowd           // of members who are not away; nil when they have changed since
+	last    cluster.Position // of Deliver
+	evicted int              // how often the room was destroyed
+	unpaced time.Time        // until when Pace does not wait
 }
 
 // member is a connection in a room. It implements Member.
 type member struct {
 	conn      *Connection
 	room      *room
-	watches   bool          // it wants to hear who joins and leaves
-	awaySince Position      // the last message that its connection was sent before it was away
-	joinedAt  int64         // ms since 1970; set when it is joined
-	index     int           // in room.members, under room.mu
-	mode      atomic.Uint32 // how it is sent messages
-	catchUp   catchUp       // where mode is not plain
+	watches   bool             // it wants to hear who joins and leaves
+	awaySince cluster.Position // the last message that its connection was sent before it was away
+	joinedAt  int64            // ms since 1970; set when it is joined
+	index     int              // in room.members, under room.mu
+	mode      atomic.Uint32    // how it is sent messages
+	catchUp   catchUp          // where mode is not plain
 
 	// Under conn.mu.
 	stage   stage
@@ -78,7 +79,7 @@ type crowd struct {
 	known   hook.MemberSnapshot // them, to the middleware
 }
 
-func newRoom(id RoomID, writers []*writer) *room {
+func newRoom(id cluster.RoomID, writers []*writer) *room {
 	r := &room{id: id, lane: lane{limit: laneLength}, streams: make([]stream, len(writers))}
 	r.messages.topic, r.notices.topic = id, noticesOf(id)
 	for i, w := range writers {
@@ -94,7 +95,7 @@ func (r *room) add(m *member, evicted int) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.evicted != evicted {
-		return ErrNoRoom
+		return cluster.ErrNoRoom
 	}
 	m.index = len(r.members)
 	r.members = append(r.members, m)
@@ -138,7 +139,7 @@ func (r *room) evict() []*member {
 }
 
 // setAway takes m out of the crowd, and says which message was the last for it.
-func (r *room) setAway(m *member) Position {
+func (r *room) setAway(m *member) cluster.Position {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	m.mode.Store(away)
@@ -166,7 +167,7 @@ func (r *room) present() *crowd {
 }
 
 // receivers is the crowd that a message is for.
-func (r *room) receivers(at Position) *crowd {
+func (r *room) receivers(at cluster.Position) *crowd {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.last = at
@@ -212,13 +213,13 @@ func (c *crowd) forMiddleware() []hook.Member {
 
 // subscription is to a topic, for as many as need it.
 type subscription struct {
-	topic  RoomID
+	topic  cluster.RoomID
 	change lane
 	users  int // in change
 }
 
 // subscribe makes sure that what is published reaches this node, for one more.
-func (s *subscription) subscribe(ctx context.Context, b Broker) error {
+func (s *subscription) subscribe(ctx context.Context, b cluster.Broker) error {
 	if err := s.change.enter(ctx); err != nil {
 		return err
 	}
@@ -233,7 +234,7 @@ func (s *subscription) subscribe(ctx context.Context, b Broker) error {
 }
 
 // unsubscribe is subscribe undone, for one.
-func (s *subscription) unsubscribe(ctx context.Context, b Broker) error {
+func (s *subscription) unsubscribe(ctx context.Context, b cluster.Broker) error {
 	if err := s.change.enter(ctx); err != nil {
 		return err
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/mootchat/moot/engine/cluster"
 	"github.com/mootchat/moot/engine/hook"
 	"github.com/mootchat/moot/engine/wire"
 )
@@ -87,7 +88,7 @@ func (e *Engine) receive(ctx context.Context, t *tenant, r *room, s said) ([]hoo
 	if err := refusal(&v); err != nil {
 		return nil, err
 	}
-	to := RoomID{r.id.Tenant, ev.Room}
+	to := cluster.RoomID{Tenant: r.id.Tenant, Room: ev.Room}
 	if to != r.id {
 		if err := e.exists(ctx, to); err != nil {
 			return nil, fmt.Errorf("rewritten to room %q by %s: %w", ev.Room, v.Module, err)
@@ -110,7 +111,7 @@ func payloadOf(ev *hook.Event) wire.Payload {
 }
 
 // Deliver implements Handler.
-func (e *Engine) Deliver(ctx context.Context, id RoomID, at Position, payload []byte) {
+func (e *Engine) Deliver(ctx context.Context, id cluster.RoomID, at cluster.Position, payload []byte) {
 	t := e.settings.Load().tenants[id.Tenant]
 	if t == nil || e.deliverNotice(t, id.Room, payload) {
 		return
@@ -144,7 +145,7 @@ type delivery struct {
 	room    *room
 	crowd   *crowd
 	payload []byte
-	at      Position
+	at      cluster.Position
 	shown   bool          // members hear of the position
 	delay   time.Duration // that it may wait for others
 }
@@ -187,7 +188,7 @@ func (e *Engine) deliverAsked(ctx context.Context, d *delivery, p wire.Payload) 
 }
 
 // eventOf is what the say chain is asked about.
-func eventOf(id RoomID, p wire.Payload, sequence uint64) hook.Event {
+func eventOf(id cluster.RoomID, p wire.Payload, sequence uint64) hook.Event {
 	return hook.Event{Hook: hook.Say, Tenant: id.Tenant, Room: id.Room, Message: p.Message, From: p.From,
 		Context: p.Context, SentAt: p.SentAt, Extra: p.Extra, Sequence: sequence}
 }

@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 
 	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/cluster"
 	"github.com/mootchat/moot/engine/hook"
 	"github.com/mootchat/moot/engine/wire"
 )
@@ -113,7 +114,7 @@ func TestSystemsMessages(t *testing.T) {
 		w.must(n.Broadcast(ctx, in("q"), a.ID(), json.RawMessage(`"x"`)), &engine.VerbError{Text: "connection not in this room (q)"})
 		w.must(n.Broadcast(ctx, in("r"), "n-nobody", json.RawMessage(`"x"`)), fmt.Errorf(`no such connection: "n-nobody"`))
 		w.must(n.Broadcast(ctx, in("r"), "nobody", json.RawMessage(`"x"`)), fmt.Errorf(`no such connection: "nobody"`))
-		w.must(n.Broadcast(ctx, engine.RoomID{Tenant: "other", Room: "r"}, "", json.RawMessage(`"x"`)), fmt.Errorf(`no such tenant: "other"`))
+		w.must(n.Broadcast(ctx, cluster.RoomID{Tenant: "other", Room: "r"}, "", json.RawMessage(`"x"`)), fmt.Errorf(`no such tenant: "other"`))
 		a.hears()
 		w.must(n.DestroyRoom(ctx, in("r")), nil)
 		a.hears(chat("r", "0", "this room has been deleted"))
@@ -139,7 +140,7 @@ func TestEffectsOfEffectsAreDropped(t *testing.T) {
 		if got := string(a.Profile().Property("said")); got != `"hello"` {
 			w.Errorf("the property is %s", got)
 		}
-		if rooms, _, err := n.Rooms(w.Context(), "default", engine.RoomQuery{Limit: 100}); fmt.Sprint(rooms) != "[q r room of hello]" || err != nil {
+		if rooms, _, err := n.Rooms(w.Context(), "default", cluster.RoomQuery{Limit: 100}); fmt.Sprint(rooms) != "[q r room of hello]" || err != nil {
 			w.Errorf("rooms are %v, %v", rooms, err)
 		}
 		if got := n.Stats().EmitsDropped; got != 4 { // one to nobody, three of the echo

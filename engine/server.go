@@ -10,13 +10,14 @@ import (
 	"sync"
 	"time"
 
+	"github.com/mootchat/moot/engine/cluster"
 	"github.com/mootchat/moot/engine/hook"
 	"github.com/mootchat/moot/engine/wire"
 )
 
 // What the server itself does with rooms and connections: the API's verbs. A
 // connection is reached on whichever node holds it. Errors for want of a room or
-// a node are those of cluster.go; what a client would hear is a *VerbError.
+// a node are those of package cluster; what a client would hear is a *VerbError.
 
 // ErrNoTenant says that the node has no tenant of that name.
 var ErrNoTenant = errors.New("no such tenant")
@@ -33,7 +34,7 @@ func (e *Engine) tenant(name string) (*tenant, error) {
 }
 
 // CreateRoom makes a room; ErrRoomExists if it is there.
-func (e *Engine) CreateRoom(ctx context.Context, id RoomID) error {
+func (e *Engine) CreateRoom(ctx context.Context, id cluster.RoomID) error {
 	t, err := e.tenant(id.Tenant)
 	if err != nil {
 		return err
@@ -51,31 +52,31 @@ func (e *Engine) createRoom(ctx context.Context, t *tenant, name string) error {
 			return err
 		}
 		if counts[0] >= most {
-			return e.tooManyRooms(ctx, RoomID{t.name, name}, most)
+			return e.tooManyRooms(ctx, cluster.RoomID{Tenant: t.name, Room: name}, most)
 		}
 	}
-	return e.cluster.Rooms.Create(ctx, RoomID{t.name, name})
+	return e.cluster.Rooms.Create(ctx, cluster.RoomID{Tenant: t.name, Room: name})
 }
 
 // tooManyRooms is why there is no place for one more; a room that exists says so.
-func (e *Engine) tooManyRooms(ctx context.Context, id RoomID, most int) error {
+func (e *Engine) tooManyRooms(ctx context.Context, id cluster.RoomID, most int) error {
 	is, err := e.cluster.Rooms.Exists(ctx, id)
 	switch {
 	case err != nil:
 		return err
 	case is:
-		return ErrRoomExists
+		return cluster.ErrRoomExists
 	}
 	return &VerbError{fmt.Sprintf("too many rooms (at most %d)", most)}
 }
 
 // RoomExists says whether there is such a room.
-func (e *Engine) RoomExists(ctx context.Context, id RoomID) (bool, error) {
+func (e *Engine) RoomExists(ctx context.Context, id cluster.RoomID) (bool, error) {
 	return e.cluster.Rooms.Exists(ctx, id)
 }
 
 // Rooms gives a page of the tenant's rooms; see Rooms.List.
-func (e *Engine) Rooms(ctx context.Context, tenant string, q RoomQuery) (names []string, more bool, err error) {
+func (e *Engine) Rooms(ctx context.Context, tenant string, q cluster.RoomQuery) (names []string, more bool, err error) {
 	return e.cluster.Rooms.List(ctx, tenant, q)
 }
 
@@ -86,16 +87,16 @@ func (e *Engine) RoomCounts(ctx context.Context, tenants ...string) ([]int, erro
 
 // MemberCounts is how many members each of the rooms has on all nodes. A room that
 // does not exist may have some who have yet to leave it.
-func (e *Engine) MemberCounts(ctx context.Context, rooms []RoomID) ([]int, error) {
+func (e *Engine) MemberCounts(ctx context.Context, rooms []cluster.RoomID) ([]int, error) {
 	return e.cluster.Presence.Counts(ctx, rooms)
 }
 
 // RoomStatus is who is in a room.
 type RoomStatus struct {
 	Room         string
-	Members      []Presentee // one page, in an order that holds still for who stays
-	MembersCount int         // on all nodes, all pages
-	Cursor       string      // of the next page; "" at the end
+	Members      []cluster.MemberRecord // one page, in an order that holds still for who stays
+	MembersCount int                    // on all nodes, all pages
+	Cursor       string                 // of the next page; "" at the end
 }
 
 // mostMembers is how many members one page of a room's status holds.
@@ -103,7 +104,7 @@ const mostMembers = 1000
 
 // RoomStatus gives a page of at most limit members after cursor; limits below 1
 // and above 1000 mean 1000. ErrNoRoom if there is no such room.
-func (e *Engine) RoomStatus(ctx context.Context, id RoomID, cursor string, limit int) (RoomStatus, error) {
+func (e *Engine) RoomStatus(ctx context.Context, id cluster.RoomID, cursor string, limit int) (RoomStatus, error) {
 	if err := e.exists(ctx, id); err != nil {
 		return RoomStatus{}, err
 	}
@@ -125,7 +126,7 @@ func (e *Engine) RoomStatus(ctx context.Context, id RoomID, cursor string, limit
 
 // Members is how many members the room has on all nodes; ErrNoRoom if there is no
 // such room.
-func (e *Engine) Members(ctx context.Context, id RoomID) (int, error) {
+func (e *Engine) Members(ctx context.Context, id cluster.RoomID) (int, error) {
 	if err := e.exists(ctx, id); err != nil {
 		return 0, err
 	}
@@ -134,7 +135,7 @@ func (e *Engine) Members(ctx context.Context, id RoomID) (int, error) {
 
 // DestroyRoom ends a room: nobody can join it any more, its members hear that it
 // has been deleted, and each leaves it (cause destroyed) on its own node.
-func (e *Engine) DestroyRoom(ctx context.Context, id RoomID) error {
+func (e *Engine) DestroyRoom(ctx context.Context, id cluster.RoomID) error {
 	t, err := e.tenant(id.Tenant)
 	if err != nil {
 		return err
@@ -149,7 +150,7 @@ const destroyTime = 30 * time.Second
 // destroyRoom is DestroyRoom; caused says that a module's effect asked for it.
 // Once the room is off the list its members leave, whoever waits for it.
 func (e *Engine) destroyRoom(ctx context.Context, t *tenant, name string, caused bool) error {
-	if err := e.cluster.Rooms.Destroy(ctx, RoomID{t.name, name}); err != nil {
+	if err := e.cluster.Rooms.Destroy(ctx, cluster.RoomID{Tenant: t.name, Room: name}); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), destroyTime)
@@ -196,7 +197,7 @@ func (e *Engine) evict(ctx context.Context, t *tenant, name string) {
 
 // Broadcast sends a message into a room: from the system when from is "", else
 // as the member of that id. message is any JSON value.
-func (e *Engine) Broadcast(ctx context.Context, id RoomID, from string, message json.RawMessage) error {
+func (e *Engine) Broadcast(ctx context.Context, id cluster.RoomID, from string, message json.RawMessage) error {
 	t, err := e.tenant(id.Tenant)
 	if err != nil {
 		return err
@@ -237,12 +238,12 @@ func (e *Engine) SetProperties(ctx context.Context, tenant, id string, values ma
 }
 
 // AddMember joins a connection to a room, through the room's rules.
-func (e *Engine) AddMember(ctx context.Context, id RoomID, connection string) error {
+func (e *Engine) AddMember(ctx context.Context, id cluster.RoomID, connection string) error {
 	return e.onConnection(ctx, id.Tenant, connection, call{Do: callJoin, Room: id.Room})
 }
 
 // RemoveMember takes a connection out of a room (cause removed).
-func (e *Engine) RemoveMember(ctx context.Context, id RoomID, connection string) error {
+func (e *Engine) RemoveMember(ctx context.Context, id cluster.RoomID, connection string) error {
 	return e.onConnection(ctx, id.Tenant, connection, call{Do: callLeave, Room: id.Room})
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"github.com/mootchat/moot/engine/cluster"
 	"strings"
 	"sync"
 	"time"
@@ -204,7 +205,7 @@ func (e *Engine) claim(ctx context.Context, t *tenant, by sessionClaim) (*Connec
 	switch {
 	case c == nil || c.tenant != t || c.life.claimed:
 		s.mu.Unlock()
-		return c, ErrNoSession
+		return c, cluster.ErrNoSession
 	case otherUser(c.profile.Load().User, by.User):
 		s.mu.Unlock()
 		return nil, errOther
@@ -254,7 +255,7 @@ func otherUser(of, by string) bool { return of != "" && of != by }
 // handOver leaves a session in the cluster for the node that asks.
 func (e *Engine) handOver(ctx context.Context, t *tenant, by sessionClaim) error {
 	c, err := e.claim(ctx, t, by)
-	if errors.Is(err, ErrNoSession) && c != nil && c.tenant == t {
+	if errors.Is(err, cluster.ErrNoSession) && c != nil && c.tenant == t {
 		select { // it is on its way there, or elsewhere
 		case <-c.life.over:
 			return nil

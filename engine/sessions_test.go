@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/cluster"
 	"github.com/mootchat/moot/engine/hook"
 	"github.com/mootchat/moot/engine/wire"
 )
@@ -20,7 +21,7 @@ import (
 // keep 100 messages but for "q".
 func resumes(c *engine.Config) {
 	c.Grace = time.Minute
-	c.Tenants[0].Rooms = []engine.RoomSettings{{Match: func(r string) bool { return r != "q" }, Keep: engine.Keep{Messages: 100, For: time.Hour}}}
+	c.Tenants[0].Rooms = []engine.RoomSettings{{Match: func(r string) bool { return r != "q" }, Keep: cluster.Retention{Messages: 100, For: time.Hour}}}
 }
 
 // secret is the session's, as its client is told.

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/mootchat/moot/engine/cluster"
 	"github.com/mootchat/moot/engine/wire"
 )
 
@@ -33,7 +34,7 @@ func (s *settings) configs() (all []TenantConfig) {
 	return all
 }
 
-func (s *Settings) check(c *Cluster) error {
+func (s *Settings) check(c *cluster.Backend) error {
 	names := map[string]bool{}
 	for _, t := range s.Tenants {
 		if names[t.Name] {
@@ -102,8 +103,8 @@ func (e *Engine) newRooms(s Settings) []TenantConfig {
 func (e *Engine) createStartingRooms(ctx context.Context, tenants []TenantConfig) error {
 	for _, t := range tenants {
 		for _, room := range t.StartingRooms {
-			err := e.cluster.Rooms.Create(ctx, RoomID{t.Name, room})
-			if err != nil && !errors.Is(err, ErrRoomExists) {
+			err := e.cluster.Rooms.Create(ctx, cluster.RoomID{Tenant: t.Name, Room: room})
+			if err != nil && !errors.Is(err, cluster.ErrRoomExists) {
 				return fmt.Errorf("create starting room %q of tenant %s: %w", room, t.Name, err)
 			}
 		}

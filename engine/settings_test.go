@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/cluster"
 	"github.com/mootchat/moot/engine/hook"
 	"github.com/mootchat/moot/engine/wire"
 )
@@ -131,7 +132,7 @@ func TestNewStartingRoomsAreMadeAndDestroyedOnesStayAway(t *testing.T) {
 		s := tenants("default")
 		s.Tenants[0].StartingRooms = []string{"r", "q", "new"}
 		n.swap(s)
-		rooms, _, err := n.Rooms(w.Context(), "default", engine.RoomQuery{Limit: 10})
+		rooms, _, err := n.Rooms(w.Context(), "default", cluster.RoomQuery{Limit: 10})
 		if fmt.Sprint(rooms) != "[new r]" || err != nil {
 			w.Errorf("rooms %v, %v", rooms, err)
 		}
@@ -139,9 +140,9 @@ func TestNewStartingRoomsAreMadeAndDestroyedOnesStayAway(t *testing.T) {
 }
 
 // brokenRooms makes no rooms.
-type brokenRooms struct{ engine.Rooms }
+type brokenRooms struct{ cluster.Rooms }
 
-func (brokenRooms) Create(context.Context, engine.RoomID) error { return engine.ErrUnavailable }
+func (brokenRooms) Create(context.Context, cluster.RoomID) error { return cluster.ErrUnavailable }
 
 func TestASwapThatFailsChangesNothing(t *testing.T) {
 	inWorld(t, func(w *world) {
@@ -188,7 +189,7 @@ func TestATenantThatComesBackSharesTheRoomsThatOthersStillLeave(t *testing.T) {
 		close(going)
 		<-goes.gone
 		comes.heard()
-		w.must(n.Broadcast(w.Context(), engine.RoomID{Tenant: "acme", Room: "r"}, "", []byte(`"still"`)), nil)
+		w.must(n.Broadcast(w.Context(), cluster.RoomID{Tenant: "acme", Room: "r"}, "", []byte(`"still"`)), nil)
 		synctest.Wait()
 		if heard := comes.heard(); len(heard) != 1 || !strings.Contains(heard[0], "still") {
 			w.Errorf("heard %q", heard)

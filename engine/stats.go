@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"github.com/mootchat/moot/engine/cluster"
 	"maps"
 	"sync"
 	"sync/atomic"
@@ -49,7 +50,7 @@ type Stats struct {
 	// not answered its heartbeats or had begun a message and not ended it.
 	Closed map[int]uint64
 
-	Cluster ClusterStats
+	Cluster cluster.Stats
 	Verbs   []VerbStats // of clients
 	Chains  []ChainStats
 }
@@ -64,7 +65,7 @@ func (e *Engine) Stats() Stats {
 	n := len(e.connections)
 	e.mu.Unlock()
 	s := &e.stats
-	var common ClusterStats
+	var common cluster.Stats
 	if e.cluster.Status != nil {
 		common = e.cluster.Status.Counters()
 	}

@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/mootchat/moot/engine/cluster"
 	"github.com/tidwall/btree"
 )
 
@@ -41,16 +42,16 @@ type TenantConfig struct {
 // RoomSettings are those of the rooms that match.
 type RoomSettings struct {
 	Match      func(room string) bool
-	MaxMembers int  // on all nodes; joins at the same moment may pass it; 0: no limit
-	Keep       Keep // history that members can ask for; the zero Keep: none
-	Presence   bool // members may ask to hear who joins and leaves
+	MaxMembers int               // on all nodes; joins at the same moment may pass it; 0: no limit
+	Keep       cluster.Retention // history that members can ask for; the zero Keep: none
+	Presence   bool              // members may ask to hear who joins and leaves
 
 	// FlushDelay is how long a message may wait for others, to go out to each member
 	// in one write with them. What is said to its connection alone does not wait.
 	FlushDelay time.Duration
 }
 
-func (s *RoomSettings) check(c *Cluster) error {
+func (s *RoomSettings) check(c *cluster.Backend) error {
 	switch {
 	case s.Keep.Messages < 0 || s.Keep.Messages > 0 && s.Keep.For <= 0:
 		return fmt.Errorf("history of %d messages for %v", s.Keep.Messages, s.Keep.For)
@@ -118,7 +119,7 @@ func (t *tenant) hold(name string) *room {
 	defer t.mu.Unlock()
 	r := t.rooms[name]
 	if r == nil {
-		r = newRoom(RoomID{t.name, name}, t.writers)
+		r = newRoom(cluster.RoomID{Tenant: t.name, Room: name}, t.writers)
 		t.rooms[name] = r
 	}
 	r.uses++
@@ -176,13 +177,13 @@ func (e *Engine) Match(host, path string) (tenant, rest string) {
 }
 
 // exists says whether there is such a room in the cluster.
-func (e *Engine) exists(ctx context.Context, id RoomID) error {
+func (e *Engine) exists(ctx context.Context, id cluster.RoomID) error {
 	ok, err := e.cluster.Rooms.Exists(ctx, id)
 	if err != nil {
 		return err
 	}
 	if !ok {
-		return ErrNoRoom
+		return cluster.ErrNoRoom
 	}
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"github.com/mootchat/moot/engine/cluster"
 	"time"
 )
 
@@ -37,10 +38,10 @@ func (e *Engine) leaveTrace(ctx context.Context, c *Connection, before, session 
 // the trace is left for another try.
 func (e *Engine) follow(ctx context.Context, c *Connection, by sessionClaim, session string, steps int) ([]*member, error) {
 	if steps == 0 {
-		return nil, ErrNoSession
+		return nil, cluster.ErrNoSession
 	}
 	members, err := e.comeBack(ctx, c, sessionClaim{session, by.User}, steps-1)
-	if err != nil && !errors.Is(err, ErrNoSession) && !errors.Is(err, errOther) {
+	if err != nil && !errors.Is(err, cluster.ErrNoSession) && !errors.Is(err, errOther) {
 		e.leaveTrace(ctx, c, by.Secret, session)
 	}
 	return members, err
@@ -55,7 +56,7 @@ func (e *Engine) eraseTrace(ctx context.Context, c *Connection) {
 	c.trace = ""
 	ctx, cancel := context.WithTimeout(ctx, traceTime)
 	defer cancel()
-	if _, err := e.cluster.Sessions.Take(ctx, key); err != nil && !errors.Is(err, ErrNoSession) {
+	if _, err := e.cluster.Sessions.Take(ctx, key); err != nil && !errors.Is(err, cluster.ErrNoSession) {
 		e.log.Debug("a session's trace stays until its time is over", "connection", c.ID(), "error", err)
 	}
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/mootchat/moot/engine/cluster"
 	"github.com/mootchat/moot/engine/hook"
 	"github.com/mootchat/moot/engine/wire"
 )
@@ -255,7 +256,7 @@ func (c *Connection) roomView(ctx context.Context, r *wire.Request) (result, err
 	if !c.isIn(r.Room) {
 		return result{}, errNotIn(named(r))
 	}
-	s, err := c.engine.RoomStatus(ctx, RoomID{c.tenant.name, r.Room}, r.Cursor, r.Limit)
+	s, err := c.engine.RoomStatus(ctx, cluster.RoomID{Tenant: c.tenant.name, Room: r.Room}, r.Cursor, r.Limit)
 	if err != nil {
 		return result{}, err
 	}

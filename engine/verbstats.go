@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/mootchat/moot/engine/cluster"
 	"github.com/mootchat/moot/engine/histogram"
 	"github.com/mootchat/moot/engine/wire"
 )
@@ -41,7 +42,7 @@ func resultOf(err error) verbResult {
 	if _, closed := errors.AsType[Close](err); closed {
 		return verbError
 	}
-	if slices.ContainsFunc([]error{ErrNoRoom, ErrRoomExists, ErrNoSession, ErrCursor, context.Canceled}, func(known error) bool { return errors.Is(err, known) }) {
+	if slices.ContainsFunc([]error{cluster.ErrNoRoom, cluster.ErrRoomExists, cluster.ErrNoSession, cluster.ErrCursor, context.Canceled}, func(known error) bool { return errors.Is(err, known) }) {
 		return verbError
 	}
 	return verbFailed

@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"github.com/mootchat/moot/engine/cluster"
 	"slices"
 	"sync"
 	"time"
@@ -209,7 +210,7 @@ func (r *running) inTime(err error) error {
 }
 
 func overdue(ctx context.Context, err error) bool {
-	return err != nil && !errors.Is(err, ErrUnknown) && ctx.Err() != nil && context.Cause(ctx) == errTime
+	return err != nil && !errors.Is(err, cluster.ErrUnknown) && ctx.Err() != nil && context.Cause(ctx) == errTime
 }
 
 // inTime is the error of what was bounded: context.DeadlineExceeded where the time is

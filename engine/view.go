@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"github.com/mootchat/moot/engine/cluster"
 	"slices"
 	"strings"
 	"time"
@@ -130,7 +131,7 @@ func (e *Engine) connectionsOf(ctx context.Context, node string, c call, page *C
 		err = json.Unmarshal(value, &listed)
 	}
 	switch {
-	case errors.Is(err, ErrNoNode): // it has gone, and its connections with it
+	case errors.Is(err, cluster.ErrNoNode): // it has gone, and its connections with it
 		return nil
 	case errors.Is(err, ErrNoTenant): // its configuration is another
 		return nil

@@ -12,6 +12,7 @@ import (
 	"testing/synctest"
 
 	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/cluster"
 	"github.com/mootchat/moot/engine/cluster/memory"
 	"github.com/mootchat/moot/engine/hook"
 	"github.com/mootchat/moot/engine/wire"
@@ -36,7 +37,7 @@ type node struct {
 	*engine.Engine
 	w        *world
 	mw       *engine.FakeMiddleware
-	presence engine.Presence
+	presence cluster.Presence
 	stop     func() error // ends Run and gives what it returned; it may be called again
 }
 
@@ -85,7 +86,7 @@ func (w *world) node(name string, change ...func(*engine.Config)) *node {
 }
 
 // in a room of the tenant "default".
-func in(room string) engine.RoomID { return engine.RoomID{Tenant: "default", Room: room} }
+func in(room string) cluster.RoomID { return cluster.RoomID{Tenant: "default", Room: room} }
 
 // members are the ids of who is in the room, as the cluster knows it.
 func (n *node) members(room string) []string {

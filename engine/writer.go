@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/mootchat/moot/engine/cluster"
 	"github.com/mootchat/moot/engine/wire"
 )
 
@@ -63,12 +64,12 @@ type stream struct {
 // job is one message for the members of one writer.
 type job struct {
 	to    []*member
-	frame *wire.Frame   // for every member, when which is nil
-	from  []*wire.Frame // the distinct answers
-	which []int32       // for each member an index in from, or Nothing
-	size  int           // bytes of the largest answer
-	at    Position      // in the room's order
-	delay time.Duration // that it may wait for others
+	frame *wire.Frame      // for every member, when which is nil
+	from  []*wire.Frame    // the distinct answers
+	which []int32          // for each member an index in from, or Nothing
+	size  int              // bytes of the largest answer
+	at    cluster.Position // in the room's order
+	delay time.Duration    // that it may wait for others
 }
 
 // frameFor is what member i gets; nil for nothing.

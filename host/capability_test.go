@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/cluster"
 	"github.com/mootchat/moot/engine/hook"
 	"github.com/mootchat/moot/engine/wire"
 )
@@ -18,9 +18,9 @@ import (
 // hall is a node with one room.
 type hall struct{ err error }
 
-func (h hall) Members(_ context.Context, room engine.RoomID) (int, error) {
-	if room != (engine.RoomID{Tenant: "t", Room: "r"}) && h.err == nil {
-		return 0, engine.ErrNoRoom
+func (h hall) Members(_ context.Context, room cluster.RoomID) (int, error) {
+	if room != (cluster.RoomID{Tenant: "t", Room: "r"}) && h.err == nil {
+		return 0, cluster.ErrNoRoom
 	}
 	return 7, h.err
 }

@@ -11,7 +11,7 @@ import (
 
 	"github.com/tetratelabs/wazero"
 
-	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/cluster"
 	"github.com/mootchat/moot/engine/hook"
 	"github.com/mootchat/moot/host/script"
 	"github.com/mootchat/moot/host/store"
@@ -42,9 +42,9 @@ type Config struct {
 // Rooms is what modules may ask about rooms.
 type Rooms interface {
 	// Members is how many members the room has on all nodes. Errors:
-	// engine.ErrNoRoom; every other one is told to the module as unavailable. It
+	// cluster.ErrNoRoom; every other one is told to the module as unavailable. It
 	// returns when ctx ends.
-	Members(ctx context.Context, room engine.RoomID) (int, error)
+	Members(ctx context.Context, room cluster.RoomID) (int, error)
 }
 
 // Host runs modules. Its methods may be called concurrently.

@@ -12,7 +12,7 @@ import (
 
 	"github.com/tetratelabs/wazero/api"
 
-	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/cluster"
 	"github.com/mootchat/moot/engine/hook"
 	"github.com/mootchat/moot/host/abi"
 	"github.com/mootchat/moot/host/meter"
@@ -187,7 +187,7 @@ func (in *instance) members(room string) (n int32) {
 	case rooms == nil || in.readOnly():
 		return abi.Unavailable // say is asked too often to ask others
 	}
-	count, err := rooms.Members(in.wait(), engine.RoomID{Tenant: in.generation.binding.tenant, Room: room})
+	count, err := rooms.Members(in.wait(), cluster.RoomID{Tenant: in.generation.binding.tenant, Room: room})
 	return in.outcome(int32(min(count, 1<<31-1)), err)
 }
 

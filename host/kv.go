@@ -5,7 +5,7 @@ import (
 	"errors"
 	"time"
 
-	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/cluster"
 	"github.com/mootchat/moot/host/abi"
 	"github.com/mootchat/moot/host/store"
 )
@@ -26,7 +26,7 @@ func (in *instance) outcome(n int32, err error) int32 {
 		return n
 	case errors.Is(err, store.ErrFull):
 		return abi.OverBudget
-	case errors.Is(err, engine.ErrNoRoom):
+	case errors.Is(err, cluster.ErrNoRoom):
 		return abi.Absent
 	}
 	in.generation.counters.errors[HostFault].Add(1)

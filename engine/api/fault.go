@@ -11,6 +11,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/cluster"
 )
 
 // Fault is the one shape of an error: {"error":{"code","message"}}.
@@ -68,12 +69,12 @@ var kinds = []struct {
 }{
 	{engine.ErrNoTenant, http.StatusNotFound, CodeNoTenant},
 	{engine.ErrNoConnection, http.StatusNotFound, CodeNoConnection},
-	{engine.ErrNoRoom, http.StatusNotFound, CodeNoRoom},
-	{engine.ErrRoomExists, http.StatusConflict, CodeExists},
-	{engine.ErrCursor, http.StatusUnprocessableEntity, CodeInvalid},
-	{engine.ErrNoNode, http.StatusNotFound, CodeNoNode},
-	{engine.ErrUnavailable, http.StatusServiceUnavailable, CodeUnavailable},
-	{engine.ErrUnknown, http.StatusGatewayTimeout, CodeOutcomeUnknown},
+	{cluster.ErrNoRoom, http.StatusNotFound, CodeNoRoom},
+	{cluster.ErrRoomExists, http.StatusConflict, CodeExists},
+	{cluster.ErrCursor, http.StatusUnprocessableEntity, CodeInvalid},
+	{cluster.ErrNoNode, http.StatusNotFound, CodeNoNode},
+	{cluster.ErrUnavailable, http.StatusServiceUnavailable, CodeUnavailable},
+	{cluster.ErrUnknown, http.StatusGatewayTimeout, CodeOutcomeUnknown},
 	{context.DeadlineExceeded, http.StatusGatewayTimeout, CodeTimeout},
 }
 

@@ -12,7 +12,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
-	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/cluster"
 )
 
 // guard lets through to the API, the metrics and the health checks who may ask.
@@ -132,7 +132,7 @@ func (s *Server) within(ctx huma.Context, next func(huma.Context)) {
 		_ = s.api.Marshal(ctx.BodyWriter(), "application/json", f) // who asked may have gone
 		return
 	}
-	ctx = huma.WithContext(ctx, engine.ForOperator(ctx.Context()))
+	ctx = huma.WithContext(ctx, cluster.ForOperator(ctx.Context()))
 	if ctx.Operation().Metadata[streams] == true {
 		next(ctx)
 		return

@@ -8,19 +8,19 @@ import (
 	"testing"
 	"testing/synctest"
 
-	"github.com/mootchat/moot/engine"
 	"github.com/mootchat/moot/engine/api"
+	"github.com/mootchat/moot/engine/cluster"
 	"github.com/mootchat/moot/engine/cluster/memory"
 )
 
 // slowRooms lists when it is told to.
 type slowRooms struct {
-	engine.Rooms
+	cluster.Rooms
 	begun chan context.Context
 	goOn  chan struct{}
 }
 
-func (r *slowRooms) List(ctx context.Context, tenant string, q engine.RoomQuery) ([]string, bool, error) {
+func (r *slowRooms) List(ctx context.Context, tenant string, q cluster.RoomQuery) ([]string, bool, error) {
 	r.begun <- ctx
 	<-r.goOn
 	return r.Rooms.List(ctx, tenant, q)
@@ -41,7 +41,7 @@ func TestListingsOfAKeyAreBounded(t *testing.T) {
 				t.Errorf("a listing: %d %s", status, answer)
 			}
 		})
-		if ctx := <-slow.begun; !engine.IsForOperator(ctx) {
+		if ctx := <-slow.begun; !cluster.IsForOperator(ctx) {
 			t.Error("the cluster is not told that an operator asks")
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/cluster"
 )
 
 // metrics reads the counters of the engine and of the modules when it is asked:
@@ -89,7 +90,7 @@ func (c *collector) node(m sample) {
 // sample is one scrape.
 type sample struct{ out chan<- prometheus.Metric }
 
-func (m sample) cluster(c engine.ClusterStats) {
+func (m sample) cluster(c cluster.Stats) {
 	m.counter("moot_cluster_reopened_total", "Subscriptions that broke and were made again.", float64(c.Reopened))
 	m.counter("moot_cluster_healed_total", "Messages read from history since they did not come.", float64(c.Healed))
 	m.counter("moot_cluster_replayed_total", "Messages published again after a failover had lost them.", float64(c.Replayed))

@@ -12,11 +12,12 @@ import (
 
 	"github.com/mootchat/moot/engine"
 	"github.com/mootchat/moot/engine/api"
+	"github.com/mootchat/moot/engine/cluster"
 	"github.com/mootchat/moot/engine/cluster/memory"
 )
 
 // deaf is a node that is in the cluster and does not answer, as one that was stopped.
-type deaf struct{ engine.Handler }
+type deaf struct{ cluster.Handler }
 
 func (deaf) Answer(ctx context.Context, call []byte) ([]byte, error) {
 	<-ctx.Done()

@@ -9,6 +9,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/cluster"
 )
 
 // InTenant is what names a tenant.
@@ -22,7 +23,7 @@ type InRoom struct {
 	Room string `path:"room" maxLength:"200" doc:"Its name, escaped."`
 }
 
-func (r *InRoom) id() engine.RoomID { return engine.RoomID{Tenant: r.Tenant, Room: r.Room} }
+func (r *InRoom) id() cluster.RoomID { return cluster.RoomID{Tenant: r.Tenant, Room: r.Room} }
 
 // InMember is what names a member of a room.
 type InMember struct {
@@ -93,7 +94,7 @@ func (s *Server) roomOperations() {
 }
 
 func (s *Server) listRooms(ctx context.Context, in *roomQuery) (*roomList, error) {
-	names, more, err := s.cfg.Engine.Rooms(ctx, in.Tenant, engine.RoomQuery{Prefix: in.Prefix, After: in.Cursor, Limit: in.Limit})
+	names, more, err := s.cfg.Engine.Rooms(ctx, in.Tenant, cluster.RoomQuery{Prefix: in.Prefix, After: in.Cursor, Limit: in.Limit})
 	if err != nil {
 		return nil, s.faultOf(err)
 	}
@@ -113,9 +114,9 @@ func (s *Server) listRooms(ctx context.Context, in *roomQuery) (*roomList, error
 
 // count fills in how many members the rooms have. One that is gone by then has 0.
 func (s *Server) count(ctx context.Context, tenant string, rooms []Room) error {
-	ids := make([]engine.RoomID, len(rooms))
+	ids := make([]cluster.RoomID, len(rooms))
 	for i := range rooms {
-		ids[i] = engine.RoomID{Tenant: tenant, Room: rooms[i].Name}
+		ids[i] = cluster.RoomID{Tenant: tenant, Room: rooms[i].Name}
 	}
 	counts, err := s.cfg.Engine.MemberCounts(ctx, ids)
 	for i := range counts {
@@ -131,7 +132,7 @@ func (s *Server) getRoom(ctx context.Context, in *InRoom) (*oneRoom, error) {
 
 func (s *Server) createRoom(ctx context.Context, in *InRoom) (*oneRoom, error) {
 	err := s.cfg.Engine.CreateRoom(ctx, in.id())
-	if errors.Is(err, engine.ErrRoomExists) {
+	if errors.Is(err, cluster.ErrRoomExists) {
 		return s.getRoom(ctx, in)
 	}
 	return &oneRoom{http.StatusCreated, Room{in.Room, new(int)}}, s.faultOf(err)
@@ -182,10 +183,10 @@ func (s *Server) broadcast(ctx context.Context, in *message) (*struct{}, error) 
 }
 
 // exists is the fault of a room that is not there.
-func (s *Server) exists(ctx context.Context, id engine.RoomID) error {
+func (s *Server) exists(ctx context.Context, id cluster.RoomID) error {
 	ok, err := s.cfg.Engine.RoomExists(ctx, id)
 	if err == nil && !ok {
-		err = engine.ErrNoRoom
+		err = cluster.ErrNoRoom
 	}
 	return s.faultOf(err)
 }

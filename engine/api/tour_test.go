@@ -14,6 +14,7 @@ import (
 	"github.com/mootchat/moot/engine"
 	"github.com/mootchat/moot/engine/api"
 	asker "github.com/mootchat/moot/engine/api/client"
+	"github.com/mootchat/moot/engine/cluster"
 	"github.com/mootchat/moot/engine/cluster/memory"
 	"github.com/mootchat/moot/engine/cluster/redis"
 	"github.com/mootchat/moot/engine/cluster/redis/redistest"
@@ -297,7 +298,7 @@ func TestEveryEndpointOnTwoNodesOverRedis(t *testing.T) {
 	newTour(one).all(two.client("acme"))
 }
 
-func onRedis(t *testing.T, server *redistest.Server, name string) engine.Cluster {
+func onRedis(t *testing.T, server *redistest.Server, name string) cluster.Backend {
 	t.Helper()
 	n, err := redis.Open(t.Context(), redis.Config{Addresses: []string{server.Address()}, Node: name})
 	if err != nil {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/mootchat/moot/engine"
 	"github.com/mootchat/moot/engine/api"
+	"github.com/mootchat/moot/engine/cluster"
 	"github.com/mootchat/moot/engine/cluster/memory"
 	"github.com/mootchat/moot/engine/hook"
 )
@@ -34,12 +35,12 @@ type node struct {
 
 // start runs a node of the cluster until the test ends; change may change what it
 // is made of.
-func start(t *testing.T, cluster engine.Cluster, change ...func(*api.Config)) *node {
+func start(t *testing.T, cluster cluster.Backend, change ...func(*api.Config)) *node {
 	t.Helper()
 	return startWith(t, cluster, []engine.TenantConfig{{Name: "default", StartingRooms: []string{"lobby"}}, {Name: "acme", StartingRooms: []string{"den"}}}, change...)
 }
 
-func startWith(t testing.TB, cluster engine.Cluster, tenants []engine.TenantConfig, change ...func(*api.Config)) *node {
+func startWith(t testing.TB, cluster cluster.Backend, tenants []engine.TenantConfig, change ...func(*api.Config)) *node {
 	t.Helper()
 	n := &node{t: t}
 	quiet := slog.New(slog.DiscardHandler)

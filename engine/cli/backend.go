@@ -7,7 +7,7 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/cluster"
 	"github.com/mootchat/moot/engine/cluster/memory"
 	"github.com/mootchat/moot/engine/cluster/redis"
 	"github.com/mootchat/moot/engine/config"
@@ -18,7 +18,7 @@ import (
 
 // backend is what the node has in common with others.
 type backend struct {
-	cluster engine.Cluster
+	cluster cluster.Backend
 	store   store.Store  // of modules; nil: in the host's own memory
 	ofAPI   store.Store  // the same for operators, by connections of their own; nil where store is
 	close   func() error // ends what openBackend began, once the engine has run

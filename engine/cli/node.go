@@ -18,6 +18,7 @@ import (
 	"github.com/mootchat/moot/engine"
 	"github.com/mootchat/moot/engine/api"
 	"github.com/mootchat/moot/engine/auth"
+	"github.com/mootchat/moot/engine/cluster"
 	"github.com/mootchat/moot/engine/config"
 	"github.com/mootchat/moot/engine/listen"
 	"github.com/mootchat/moot/engine/telemetry"
@@ -182,9 +183,9 @@ func (n *Node) serve(ctx context.Context, trace *config.Trace, common *backend) 
 type roomSizes struct{ engine *engine.Engine }
 
 // Members implements host.Rooms.
-func (r *roomSizes) Members(ctx context.Context, room engine.RoomID) (int, error) {
+func (r *roomSizes) Members(ctx context.Context, room cluster.RoomID) (int, error) {
 	if r.engine == nil {
-		return 0, engine.ErrNoRoom
+		return 0, cluster.ErrNoRoom
 	}
 	return r.engine.Members(ctx, room)
 }

@@ -10,6 +10,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/cluster"
 	"github.com/mootchat/moot/engine/hook"
 	"github.com/mootchat/moot/engine/wire"
 )
@@ -72,7 +73,7 @@ func refuses(err error) bool {
 		end   engine.Close
 	)
 	return errors.As(err, &verb) || errors.As(err, &limit) || errors.As(err, &end) ||
-		slices.ContainsFunc([]error{engine.ErrNoRoom, engine.ErrRoomExists, engine.ErrNoSession, engine.ErrCursor, context.Canceled},
+		slices.ContainsFunc([]error{cluster.ErrNoRoom, cluster.ErrRoomExists, cluster.ErrNoSession, cluster.ErrCursor, context.Canceled},
 			func(known error) bool { return errors.Is(err, known) })
 }
 
@@ -127,15 +128,15 @@ func about(span trace.Span, ev *hook.Event) {
 
 // Broker is next, with each message that it publishes in the traces: the time until
 // its place in the room's order was fixed.
-func (t *Traces) Broker(next engine.Broker) engine.Broker { return &broker{next, t.tracer} }
+func (t *Traces) Broker(next cluster.Broker) cluster.Broker { return &broker{next, t.tracer} }
 
 type broker struct {
-	engine.Broker
+	cluster.Broker
 	tracer trace.Tracer
 }
 
-// Publish implements engine.Broker.
-func (b *broker) Publish(ctx context.Context, room engine.RoomID, payload []byte, keep engine.Keep) error {
+// Publish implements cluster.Broker.
+func (b *broker) Publish(ctx context.Context, room cluster.RoomID, payload []byte, keep cluster.Retention) error {
 	ctx, span := b.tracer.Start(ctx, "publish", trace.WithSpanKind(trace.SpanKindProducer))
 	defer span.End()
 	if span.IsRecording() {

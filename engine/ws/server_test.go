@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/cluster"
 	"github.com/mootchat/moot/engine/hook"
 	"github.com/mootchat/moot/engine/ws"
 )
@@ -297,7 +298,7 @@ func TestGapsAreNotToldAtPrimus(t *testing.T) {
 			c.says(`{"event":"roomAdd","room":"r","messageId":1}`)
 			c.hears()
 		}
-		s.engine.Missed(t.Context(), engine.RoomID{Tenant: "default", Room: "r"})
+		s.engine.Missed(t.Context(), cluster.RoomID{Tenant: "default", Room: "r"})
 		plain.wants(`{"context":"gap","room":"r"}`)
 		plain.says(`{"event":"say","room":"r","message":"after it"}`)
 		if _, got := primus.hears(); !strings.HasPrefix(got, `{"message":"after it"`) {

@@ -20,7 +20,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/cluster"
 	"github.com/mootchat/moot/engine/hook"
 	"github.com/mootchat/moot/host"
 	"github.com/mootchat/moot/host/script"
@@ -282,10 +282,10 @@ func (m *Module) End(t *host.Trace) {
 // rooms answers what modules ask about rooms.
 type rooms map[string]int
 
-func (r rooms) Members(_ context.Context, id engine.RoomID) (int, error) {
+func (r rooms) Members(_ context.Context, id cluster.RoomID) (int, error) {
 	n, ok := r[id.Room]
 	if !ok {
-		return 0, engine.ErrNoRoom
+		return 0, cluster.ErrNoRoom
 	}
 	return n, nil
 }

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"sync/atomic"
 
-	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/cluster"
 )
 
 func broker() []promise {
@@ -29,14 +29,14 @@ func broker() []promise {
 }
 
 // says is a sender's k-th message.
-func says(room engine.RoomID, sender int, k int64) string {
+func says(room cluster.RoomID, sender int, k int64) string {
 	return fmt.Sprintf("%s sender%d %d", room.Room, sender, k)
 }
 
 // send publishes a sender's messages 0 to n-1.
-func (w *world) send(p *peer, room engine.RoomID, sender, n int) error {
+func (w *world) send(p *peer, room cluster.RoomID, sender, n int) error {
 	for k := range n {
-		if err := p.Broker.Publish(w.ctx, room, []byte(says(room, sender, int64(k))), engine.Keep{}); err != nil {
+		if err := p.Broker.Publish(w.ctx, room, []byte(says(room, sender, int64(k))), cluster.Retention{}); err != nil {
 			return err
 		}
 	}
@@ -45,7 +45,7 @@ func (w *world) send(p *peer, room engine.RoomID, sender, n int) error {
 
 // inOrder fails the test unless each sender's n messages are there, once, in the
 // order of sending.
-func (w *world) inOrder(p *peer, room engine.RoomID, senders, n int) {
+func (w *world) inOrder(p *peer, room cluster.RoomID, senders, n int) {
 	w.Helper()
 	w.eventually(fmt.Sprintf("%s hears all of %q", p.name, room.Room), func() bool { return len(p.heardIn(room)) >= senders*n })
 	next := map[string]int{}
@@ -81,10 +81,10 @@ func everyNodeHearsOneOrderOnce(w *world) {
 }
 
 // consecutive fails the test unless positions follow each other.
-func (w *world) consecutive(places []engine.Position) {
+func (w *world) consecutive(places []cluster.Position) {
 	w.Helper()
 	for i, p := range places {
-		if want := (engine.Position{Epoch: places[0].Epoch, Offset: places[0].Offset + uint64(i)}); p != want || p.Epoch == "" || p.Offset == 0 {
+		if want := (cluster.Position{Epoch: places[0].Epoch, Offset: places[0].Offset + uint64(i)}); p != want || p.Epoch == "" || p.Offset == 0 {
 			w.Fatalf("message %d is at %+v, want %+v", i, p, want)
 		}
 	}
@@ -127,11 +127,11 @@ func subscriberMissesNothing(w *world) {
 type stream struct {
 	begun atomic.Int64 // how many publishes
 	last  atomic.Int64 // how many there will be; 0: open
-	keep  engine.Keep
+	keep  cluster.Retention
 	sent  chan error
 }
 
-func (s *stream) start(w *world, p *peer, room engine.RoomID, sender int) {
+func (s *stream) start(w *world, p *peer, room cluster.RoomID, sender int) {
 	s.sent = make(chan error, 1)
 	go func() {
 		for k := int64(0); s.last.Load() == 0 || k < s.last.Load(); k++ {
@@ -186,7 +186,7 @@ func unsubscribedHearsNothing(w *world) {
 // must hear itself while it is there, whatever the others do.
 func leaverDoesNotDeafenJoiner(w *world) {
 	peers := w.nodes("a", "b", "c")
-	halls := []engine.RoomID{room("hall"), room("hall 2")}
+	halls := []cluster.RoomID{room("hall"), room("hall 2")}
 	w.together(len(peers)*len(halls), func(i int) error {
 		p, hall := peers[i/len(halls)], halls[i%len(halls)]
 		for round := range 40 {
@@ -194,7 +194,7 @@ func leaverDoesNotDeafenJoiner(w *world) {
 			if err := p.Broker.Subscribe(w.ctx, hall); err != nil {
 				return err
 			}
-			if err := p.Broker.Publish(w.ctx, hall, []byte(mark), engine.Keep{}); err != nil {
+			if err := p.Broker.Publish(w.ctx, hall, []byte(mark), cluster.Retention{}); err != nil {
 				return err
 			}
 			if err := w.wait(func() bool { return p.hasHeard(hall, mark) }); err != nil {
@@ -218,7 +218,7 @@ func publishingToNobody(w *world) {
 
 func manyRoomsAtOnce(w *world) {
 	peers := w.nodes("a", "b")
-	var halls []engine.RoomID
+	var halls []cluster.RoomID
 	for i := range 50 {
 		halls = append(halls, room(fmt.Sprintf("room %d", i)))
 		w.subscribe(halls[i], peers...)
@@ -238,11 +238,11 @@ func manyRoomsAtOnce(w *world) {
 
 func slowRoomDoesNotHoldUpOthers(w *world) {
 	peers := w.nodes("a", "b")
-	slow, quick := room("slow"), engine.RoomID{Tenant: "another", Room: "quick"}
+	slow, quick := room("slow"), cluster.RoomID{Tenant: "another", Room: "quick"}
 	w.subscribe(slow, peers[1])
 	w.subscribe(quick, peers[1])
 	sent := make(chan error, 1)
-	go func() { sent <- peers[0].Broker.Publish(w.ctx, slow, []byte(held), engine.Keep{}) }()
+	go func() { sent <- peers[0].Broker.Publish(w.ctx, slow, []byte(held), cluster.Retention{}) }()
 	w.eventually("the slow room is being delivered", func() bool { return peers[1].holds(slow) })
 	w.publish(peers[0], quick, "1")
 	w.hears(peers[1], quick, "1")
@@ -262,7 +262,7 @@ func payloadIsThePublishersAgain(w *world) {
 	for i := range 200 {
 		want = append(want, fmt.Sprintf("%08d", i))
 		copy(buf, want[i])
-		w.must(peers[0].Broker.Publish(w.ctx, hall, buf, engine.Keep{}))
+		w.must(peers[0].Broker.Publish(w.ctx, hall, buf, cluster.Retention{}))
 		copy(buf, "XXXXXXXX")
 	}
 	for _, p := range peers {
@@ -326,7 +326,7 @@ func flushedHasHeardAll(w *world) {
 // history does not know them, and they do not move the others.
 func ephemeralMessagesHaveNoPlace(w *world) {
 	peers, hall := w.nodes("a", "b"), room("hall")
-	brief := engine.Keep{Ephemeral: true}
+	brief := cluster.Retention{Ephemeral: true}
 	for _, p := range peers {
 		w.subscribe(hall, p)
 	}
@@ -339,7 +339,7 @@ func ephemeralMessagesHaveNoPlace(w *world) {
 		w.must(p.Broker.Flush(w.ctx, hall))
 		w.hears(p, hall, want...)
 		for _, at := range p.placesIn(hall) {
-			if at != (engine.Position{}) {
+			if at != (cluster.Position{}) {
 				w.Fatalf("an ephemeral message is at %+v", at)
 			}
 		}
@@ -351,7 +351,7 @@ func ephemeralMessagesHaveNoPlace(w *world) {
 	w.publish(peers[1], hall, "second")
 	for _, p := range peers {
 		w.eventually("the second is heard", func() bool { return p.hasHeard(hall, "second") })
-		var places []engine.Position
+		var places []cluster.Position
 		for i, text := range p.heardIn(hall) {
 			if text == "first" || text == "second" {
 				places = append(places, p.placesIn(hall)[i])

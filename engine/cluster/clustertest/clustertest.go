@@ -1,4 +1,4 @@
-// Package clustertest holds the promises of engine.Cluster, as tests that every
+// Package clustertest holds the promises of cluster.Backend, as tests that every
 // cluster passes:
 //
 //	func TestPromises(t *testing.T) {
@@ -24,7 +24,7 @@ import (
 
 	"go.uber.org/goleak"
 
-	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/cluster"
 )
 
 // Fixture is a cluster for one test: without rooms, members and nodes. What it
@@ -32,7 +32,7 @@ import (
 type Fixture struct {
 	// Node gives the handle of a new node, whose Nodes.Run is the kit's to call.
 	// A name comes again only after the first node of that name has left.
-	Node func(name string) engine.Cluster
+	Node func(name string) cluster.Backend
 
 	// Kill ends a running node as a crash would: nothing is cleaned up, and what
 	// it wants to do from then on fails or goes nowhere. Its Run may go on until

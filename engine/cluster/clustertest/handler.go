@@ -9,7 +9,7 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/cluster"
 )
 
 // handler stands in for the engine: it writes down what it is told, and fails the
@@ -17,23 +17,23 @@ import (
 type handler struct {
 	t       *testing.T
 	name    string
-	cluster engine.Cluster
+	cluster cluster.Backend
 	release chan struct{} // what waits in Deliver goes on when it is closed
 	letGo   chan struct{} // Lost waits for it; nil: it does not wait
 
 	mu     sync.Mutex
-	over   bool                                // Run has returned
-	heard  map[engine.RoomID][]string          // payloads
-	places map[engine.RoomID][]engine.Position // theirs
-	within map[engine.RoomID]bool              // Deliver runs
-	lost   map[member]int                      // how often each was handed over
-	ended  map[string]int                      // sessions, and how often each was handed over
-	hangs  int                                 // calls that wait for their ctx to end
+	over   bool                                  // Run has returned
+	heard  map[cluster.RoomID][]string           // payloads
+	places map[cluster.RoomID][]cluster.Position // theirs
+	within map[cluster.RoomID]bool               // Deliver runs
+	lost   map[member]int                        // how often each was handed over
+	ended  map[string]int                        // sessions, and how often each was handed over
+	hangs  int                                   // calls that wait for their ctx to end
 }
 
 // member is a membership as the kit compares it.
 type member struct {
-	room     engine.RoomID
+	room     cluster.RoomID
 	id       string
 	joinedAt int64
 	profile  string
@@ -45,12 +45,12 @@ const (
 	stubborn = "stubborn" // even when ctx has ended
 )
 
-func newHandler(t *testing.T, name string, c engine.Cluster) *handler {
+func newHandler(t *testing.T, name string, c cluster.Backend) *handler {
 	return &handler{
 		t: t, name: name, cluster: c, release: make(chan struct{}),
-		heard:  map[engine.RoomID][]string{},
-		places: map[engine.RoomID][]engine.Position{},
-		within: map[engine.RoomID]bool{},
+		heard:  map[cluster.RoomID][]string{},
+		places: map[cluster.RoomID][]cluster.Position{},
+		within: map[cluster.RoomID]bool{},
 		lost:   map[member]int{},
 		ended:  map[string]int{},
 	}
@@ -69,7 +69,7 @@ func (h *handler) rule(call string) {
 	}
 }
 
-func (h *handler) Deliver(ctx context.Context, room engine.RoomID, at engine.Position, payload []byte) {
+func (h *handler) Deliver(ctx context.Context, room cluster.RoomID, at cluster.Position, payload []byte) {
 	h.mu.Lock()
 	h.rule("Deliver")
 	if h.within[room] {
@@ -131,7 +131,7 @@ func (h *handler) isHanging() bool {
 	return h.hangs > 0
 }
 
-func (h *handler) Lost(ctx context.Context, room engine.RoomID, members []engine.Presentee) {
+func (h *handler) Lost(ctx context.Context, room cluster.RoomID, members []cluster.MemberRecord) {
 	h.mu.Lock()
 	h.rule("Lost")
 	for _, m := range members {
@@ -149,11 +149,11 @@ func (h *handler) Lost(ctx context.Context, room engine.RoomID, members []engine
 }
 
 // Missed fails the test: where nothing breaks nothing is lost.
-func (h *handler) Missed(_ context.Context, room engine.RoomID) {
+func (h *handler) Missed(_ context.Context, room cluster.RoomID) {
 	h.t.Errorf("messages of %q were lost to %s", room, h.name)
 }
 
-func (*handler) Pace(context.Context, engine.RoomID) {}
+func (*handler) Pace(context.Context, cluster.RoomID) {}
 
 func (h *handler) Expired(_ context.Context, session []byte) {
 	h.mu.Lock()
@@ -170,32 +170,32 @@ func (h *handler) hasEnded(session string) int {
 }
 
 // placesIn are the positions of what came, in the order in which it came.
-func (h *handler) placesIn(room engine.RoomID) []engine.Position {
+func (h *handler) placesIn(room cluster.RoomID) []cluster.Position {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return slices.Clone(h.places[room])
 }
 
 // Rejoin fails the test: no node of the kit is cut off and comes back.
-func (h *handler) Rejoin(_ context.Context, room engine.RoomID, members []engine.Presentee) {
+func (h *handler) Rejoin(_ context.Context, room cluster.RoomID, members []cluster.MemberRecord) {
 	h.t.Errorf("%s was handed back %d members of %q", h.name, len(members), room)
 }
 
 // heardIn is what came, in the order in which it came.
-func (h *handler) heardIn(room engine.RoomID) []string {
+func (h *handler) heardIn(room cluster.RoomID) []string {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return slices.Clone(h.heard[room])
 }
 
 // hasHeard says whether the payload came.
-func (h *handler) hasHeard(room engine.RoomID, payload string) bool {
+func (h *handler) hasHeard(room cluster.RoomID, payload string) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return slices.Contains(h.heard[room], payload)
 }
 
-func (h *handler) holds(room engine.RoomID) bool {
+func (h *handler) holds(room cluster.RoomID) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.within[room]

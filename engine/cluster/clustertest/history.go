@@ -6,7 +6,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/cluster"
 )
 
 func history() []promise {
@@ -25,17 +25,17 @@ func history() []promise {
 }
 
 // long keeps all that a promise says.
-var long = engine.Keep{Messages: 1000, For: time.Hour}
+var long = cluster.Retention{Messages: 1000, For: time.Hour}
 
 // tell publishes messages "1" to "n" that are kept.
-func (w *world) tell(p *peer, room engine.RoomID, n int, keep engine.Keep) {
+func (w *world) tell(p *peer, room cluster.RoomID, n int, keep cluster.Retention) {
 	w.Helper()
 	for i := range n {
 		w.must(p.Broker.Publish(w.ctx, room, fmt.Append(nil, i+1), keep))
 	}
 }
 
-func (w *world) read(p *peer, room engine.RoomID, after engine.Position, limit int, keep engine.Keep) engine.Page {
+func (w *world) read(p *peer, room cluster.RoomID, after cluster.Position, limit int, keep cluster.Retention) cluster.Page {
 	w.Helper()
 	page, err := p.History.Read(w.ctx, room, after, limit, keep)
 	w.must(err)
@@ -47,7 +47,7 @@ func (w *world) read(p *peer, room engine.RoomID, after engine.Position, limit i
 
 // readAll reads all that there is after a position, of which nothing may be
 // missing.
-func (w *world) readAll(p *peer, room engine.RoomID, after engine.Position, keep engine.Keep) (all []engine.Kept) {
+func (w *world) readAll(p *peer, room cluster.RoomID, after cluster.Position, keep cluster.Retention) (all []cluster.StoredMessage) {
 	w.Helper()
 	for {
 		page := w.read(p, room, after, 1000, keep)
@@ -63,14 +63,14 @@ func (w *world) readAll(p *peer, room engine.RoomID, after engine.Position, keep
 }
 
 // start is the position before the first message of the room's epoch.
-func (w *world) start(p *peer, room engine.RoomID) engine.Position {
+func (w *world) start(p *peer, room cluster.RoomID) cluster.Position {
 	w.Helper()
-	return engine.Position{Epoch: w.read(p, room, engine.Position{}, 0, long).Top.Epoch}
+	return cluster.Position{Epoch: w.read(p, room, cluster.Position{}, 0, long).Top.Epoch}
 }
 
 // shows fails the test unless the page has these messages, and says so of what is
 // missing.
-func (w *world) shows(page engine.Page, missing bool, want ...string) {
+func (w *world) shows(page cluster.Page, missing bool, want ...string) {
 	w.Helper()
 	var got []string
 	for i, m := range page.Messages {
@@ -87,7 +87,7 @@ func (w *world) shows(page engine.Page, missing bool, want ...string) {
 func historyIsWhatWasDelivered(w *world) {
 	peers, hall := w.nodes("a", "b"), room("hall")
 	w.subscribe(hall, peers[1])
-	before := w.read(peers[1], hall, engine.Position{}, 0, long).Top
+	before := w.read(peers[1], hall, cluster.Position{}, 0, long).Top
 	var want []string
 	buf := make([]byte, 8)
 	for i, odd := range []string{"", "\x00\xff\r\n", "1:2:3 4", strings.Repeat("x", 64<<10), "end"} {
@@ -103,7 +103,7 @@ func historyIsWhatWasDelivered(w *world) {
 		page := w.read(p, hall, before, 100, long)
 		w.shows(page, false, want...)
 		for i, m := range page.Messages {
-			if at := (engine.Position{Epoch: page.Top.Epoch, Offset: m.Offset}); at != places[i] {
+			if at := (cluster.Position{Epoch: page.Top.Epoch, Offset: m.Offset}); at != places[i] {
 				w.Errorf("history has %.20q at %+v, it was heard at %+v", m.Payload, at, places[i])
 			}
 		}
@@ -117,7 +117,7 @@ func historyIsWhatWasDelivered(w *world) {
 
 func historyOfAnEmptyRoom(w *world) {
 	peers, hall := w.nodes("a", "b"), room("hall")
-	page := w.read(peers[0], hall, engine.Position{}, 10, long)
+	page := w.read(peers[0], hall, cluster.Position{}, 10, long)
 	w.shows(page, true) // nobody knows what was before
 	if page.Top.Offset != 0 {
 		w.Errorf("a room in which nothing was said is at %+v", page.Top)
@@ -129,17 +129,17 @@ func historyOfAnEmptyRoom(w *world) {
 
 func historyKeepsTheLast(w *world) {
 	p, hall := w.node("a"), room("hall")
-	five := engine.Keep{Messages: 5, For: time.Hour}
+	five := cluster.Retention{Messages: 5, For: time.Hour}
 	start := w.start(p, hall)
 	w.tell(p, hall, 5, five)
 	w.shows(w.read(p, hall, start, 100, five), false, "1", "2", "3", "4", "5")
 	w.tell(p, hall, 20, five)
 	w.shows(w.read(p, hall, start, 100, five), true, "16", "17", "18", "19", "20")
-	at := func(offset uint64) engine.Position { return engine.Position{Epoch: start.Epoch, Offset: offset} }
+	at := func(offset uint64) cluster.Position { return cluster.Position{Epoch: start.Epoch, Offset: offset} }
 	w.shows(w.read(p, hall, at(19), 100, five), true, "16", "17", "18", "19", "20")
 	w.shows(w.read(p, hall, at(20), 100, five), false, "16", "17", "18", "19", "20")
 	w.shows(w.read(p, hall, at(24), 100, five), false, "20")
-	two := engine.Keep{Messages: 2, For: time.Hour}
+	two := cluster.Retention{Messages: 2, For: time.Hour}
 	w.shows(w.read(p, hall, at(20), 100, two), true, "19", "20")
 }
 
@@ -183,8 +183,8 @@ func historyComesInPages(w *world) {
 func historyKnowsWhatIsMissing(w *world) {
 	p, hall := w.node("a"), room("hall")
 	w.tell(p, hall, 3, long)
-	top := w.read(p, hall, engine.Position{}, 0, long).Top
-	for _, at := range []engine.Position{
+	top := w.read(p, hall, cluster.Position{}, 0, long).Top
+	for _, at := range []cluster.Position{
 		{Epoch: top.Epoch, Offset: top.Offset + 1}, {Epoch: top.Epoch, Offset: 1 << 63},
 		{Epoch: "another", Offset: 1}, {Epoch: "another"}, {Offset: 1}, {Epoch: "\x00:{}*", Offset: 2},
 		{Epoch: strings.Repeat("e", 10_000), Offset: 3},
@@ -200,7 +200,7 @@ func historyKnowsWhatIsMissing(w *world) {
 // historyGoesAfterItsTime: also in a room in which others still speak.
 func historyGoesAfterItsTime(w *world) {
 	p, hall := w.node("a"), room("hall")
-	brief := engine.Keep{Messages: 1000, For: 50 * time.Millisecond}
+	brief := cluster.Retention{Messages: 1000, For: 50 * time.Millisecond}
 	start := w.start(p, hall)
 	w.must(p.Broker.Publish(w.ctx, hall, []byte("first"), brief))
 	w.eventually("the first message is forgotten", func() bool {
@@ -224,16 +224,16 @@ func historyIsKeptWhereAskedFor(w *world) {
 	w.tell(p, hall, 2, long)
 	w.hears(p, hall, "gone", "1", "2")
 	w.consecutive(p.placesIn(hall))
-	none := w.read(p, hall, start, 10, engine.Keep{})
+	none := w.read(p, hall, start, 10, cluster.Retention{})
 	w.shows(none, true)
-	w.shows(w.read(p, hall, engine.Position{Epoch: start.Epoch, Offset: 1}, 10, long), false, "1", "2")
+	w.shows(w.read(p, hall, cluster.Position{Epoch: start.Epoch, Offset: 1}, 10, long), false, "1", "2")
 }
 
 // historyAndLiveMessagesMeet has nodes subscribe, and read, in the middle of many
 // streams: what they read and what they hear after it is the room's order.
 func historyAndLiveMessagesMeet(w *world) {
 	peers := w.nodes("a", "b", "c")
-	all := engine.Keep{Messages: 1_000_000, For: time.Hour}
+	all := cluster.Retention{Messages: 1_000_000, For: time.Hour}
 	for round := range 20 {
 		r := room(fmt.Sprintf("room %d", round))
 		start := w.start(peers[0], r)
@@ -268,7 +268,7 @@ func historyAndLiveMessagesMeet(w *world) {
 
 func historyOfRoomsOfAnyName(w *world) {
 	p := w.node("a")
-	starts := map[engine.RoomID]engine.Position{}
+	starts := map[cluster.RoomID]cluster.Position{}
 	for _, r := range oddRooms() {
 		starts[r] = w.start(p, r)
 		w.must(p.Broker.Publish(w.ctx, r, fmt.Appendf(nil, "for %q", r), long))

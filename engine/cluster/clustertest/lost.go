@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/cluster"
 )
 
 func lost() []promise {
@@ -20,7 +20,7 @@ func lost() []promise {
 }
 
 // seats adds to every room members of the node, and gives them as Lost should.
-func (w *world) seats(p *peer, rooms []engine.RoomID, perRoom int) []member {
+func (w *world) seats(p *peer, rooms []cluster.RoomID, perRoom int) []member {
 	w.Helper()
 	var all []member
 	for _, room := range rooms {
@@ -33,8 +33,8 @@ func (w *world) seats(p *peer, rooms []engine.RoomID, perRoom int) []member {
 	return all
 }
 
-func halls(n int) []engine.RoomID {
-	var rooms []engine.RoomID
+func halls(n int) []cluster.RoomID {
+	var rooms []cluster.RoomID
 	for i := range n {
 		rooms = append(rooms, room(fmt.Sprintf("room %d", i)))
 	}
@@ -69,7 +69,7 @@ func (w *world) handed(peers []*peer, want []member) {
 }
 
 // counts waits until every peer reads that many members in each room.
-func (w *world) counts(peers []*peer, rooms []engine.RoomID, want int) {
+func (w *world) counts(peers []*peer, rooms []cluster.RoomID, want int) {
 	w.Helper()
 	for _, p := range peers {
 		for _, room := range rooms {
@@ -144,7 +144,7 @@ func deadNodeIsOffTheList(w *world) {
 	for _, p := range peers[1:] {
 		w.eventually("the dead node is off the list", func() bool { return slices.Equal(w.list(p), []string{"b", "c"}) })
 		_, err := p.Nodes.Call(w.ctx, "a", []byte("echo 1"))
-		w.mustBe("call the dead", err, engine.ErrNoNode)
+		w.mustBe("call the dead", err, cluster.ErrNoNode)
 	}
 }
 
@@ -166,7 +166,7 @@ func whoPartsIsNotHandedOver(w *world) {
 	peers, rooms := w.nodes("a", "b"), halls(2)
 	w.create(peers[0], rooms...)
 	mine := w.seats(peers[0], rooms, 3)
-	part := func(room engine.RoomID, i int) {
+	part := func(room cluster.RoomID, i int) {
 		w.Helper()
 		for range 2 { // asking again is asking once
 			gone, err := peers[0].Presence.BeginLeave(w.ctx, room, peers[0].member(i).ID)

@@ -9,7 +9,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/cluster"
 )
 
 func nodes() []promise {
@@ -67,7 +67,7 @@ func runWaitsForWhatItCalled(w *world) {
 	peers, hall := w.nodes("a", "b"), room("hall")
 	w.subscribe(hall, peers[1])
 	sent := make(chan error, 1)
-	go func() { sent <- peers[0].Broker.Publish(w.ctx, hall, []byte(stubborn), engine.Keep{}) }()
+	go func() { sent <- peers[0].Broker.Publish(w.ctx, hall, []byte(stubborn), cluster.Retention{}) }()
 	w.eventually("a message is being delivered", func() bool { return peers[1].holds(hall) })
 	left := make(chan error, 1)
 	go func() { left <- peers[1].end() }()
@@ -86,7 +86,7 @@ func nothingIsCalledAfterRun(w *world) {
 	peers, hall := w.nodes("a", "b"), room("hall")
 	w.subscribe(hall, peers...)
 	sent := make(chan error, 1)
-	go func() { sent <- peers[0].Broker.Publish(w.ctx, hall, []byte(held), engine.Keep{}) }()
+	go func() { sent <- peers[0].Broker.Publish(w.ctx, hall, []byte(held), cluster.Retention{}) }()
 	w.eventually("a message is being delivered", func() bool { return peers[0].holds(hall) })
 	w.leaves(peers[1])
 	close(peers[0].release)
@@ -121,7 +121,7 @@ func callBringsTheErrorsText(w *world) {
 		if err == nil || !strings.Contains(err.Error(), "the cat is out") {
 			w.Errorf("call %s: error %v, want the one it answered", to.name, err)
 		}
-		if errors.Is(err, engine.ErrNoNode) {
+		if errors.Is(err, cluster.ErrNoNode) {
 			w.Errorf("call %s: %v", to.name, err)
 		}
 	}
@@ -130,10 +130,10 @@ func callBringsTheErrorsText(w *world) {
 func callToNobody(w *world) {
 	peers := w.nodes("a", "b")
 	_, err := peers[0].Nodes.Call(w.ctx, "nobody", []byte("echo 1"))
-	w.mustBe("call who never was", err, engine.ErrNoNode)
+	w.mustBe("call who never was", err, cluster.ErrNoNode)
 	w.leaves(peers[1])
 	_, err = peers[0].Nodes.Call(w.ctx, "b", []byte("echo 1"))
-	w.mustBe("call who has left", err, engine.ErrNoNode)
+	w.mustBe("call who has left", err, cluster.ErrNoNode)
 }
 
 func callThatTakesTooLong(w *world) {

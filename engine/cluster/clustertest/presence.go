@@ -7,7 +7,7 @@ import (
 	"slices"
 	"sync"
 
-	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/cluster"
 )
 
 func presence() []promise {
@@ -25,16 +25,16 @@ func presence() []promise {
 }
 
 // member is the i-th connection of a node, as its engine would record it.
-func (p *peer) member(i int) engine.Presentee {
+func (p *peer) member(i int) cluster.MemberRecord {
 	id := fmt.Sprintf("%s-%06d", p.name, i)
-	return engine.Presentee{ID: id, JoinedAt: 1_700_000_000_000 + int64(i), Profile: json.RawMessage(fmt.Sprintf(`{"id":%q,"quack":"\u00e4\ud83e\udd86"}`, id))}
+	return cluster.MemberRecord{ID: id, JoinedAt: 1_700_000_000_000 + int64(i), Profile: json.RawMessage(fmt.Sprintf(`{"id":%q,"quack":"\u00e4\ud83e\udd86"}`, id))}
 }
 
-func (w *world) count(p *peer, room engine.RoomID, want int) {
+func (w *world) count(p *peer, room cluster.RoomID, want int) {
 	w.Helper()
 	got, err := p.Presence.Count(w.ctx, room)
 	w.must(err)
-	many, err := p.Presence.Counts(w.ctx, []engine.RoomID{{Tenant: room.Tenant, Room: "none"}, room})
+	many, err := p.Presence.Counts(w.ctx, []cluster.RoomID{{Tenant: room.Tenant, Room: "none"}, room})
 	w.must(err)
 	if !slices.Equal(many, []int{0, got}) {
 		w.Errorf("counted %v of no room and of one with %d members", many, got)
@@ -45,9 +45,9 @@ func (w *world) count(p *peer, room engine.RoomID, want int) {
 }
 
 // walk reads all pages.
-func (w *world) walk(p *peer, room engine.RoomID, limit int) []engine.Presentee {
+func (w *world) walk(p *peer, room cluster.RoomID, limit int) []cluster.MemberRecord {
 	w.Helper()
-	var all []engine.Presentee
+	var all []cluster.MemberRecord
 	for cursor := ""; ; {
 		page, next, err := p.Presence.Members(w.ctx, room, cursor, limit)
 		w.must(err)
@@ -66,9 +66,9 @@ func (w *world) walk(p *peer, room engine.RoomID, limit int) []engine.Presentee 
 }
 
 // found fails the test unless the walk found want, in any order, each once.
-func (w *world) found(got []engine.Presentee, want ...engine.Presentee) {
+func (w *world) found(got []cluster.MemberRecord, want ...cluster.MemberRecord) {
 	w.Helper()
-	seen := map[string]engine.Presentee{}
+	seen := map[string]cluster.MemberRecord{}
 	for _, m := range got {
 		if _, twice := seen[m.ID]; twice {
 			w.Fatalf("%s was found twice", m.ID)
@@ -92,7 +92,7 @@ func (w *world) found(got []engine.Presentee, want ...engine.Presentee) {
 func memberNeedsRoom(w *world) {
 	peers, hall := w.nodes("a", "b"), room("hall")
 	m := peers[0].member(1)
-	w.mustBe("add to no room", peers[0].Presence.Add(w.ctx, hall, m), engine.ErrNoRoom)
+	w.mustBe("add to no room", peers[0].Presence.Add(w.ctx, hall, m), cluster.ErrNoRoom)
 	w.count(peers[0], hall, 0)
 	w.found(w.walk(peers[0], hall, 10))
 	w.must(peers[0].Presence.Remove(w.ctx, hall, m.ID))
@@ -101,7 +101,7 @@ func memberNeedsRoom(w *world) {
 	w.must(peers[0].Presence.Add(w.ctx, hall, m))
 	w.must(peers[0].Presence.Remove(w.ctx, hall, m.ID))
 	w.must(peers[1].Rooms.Destroy(w.ctx, hall))
-	w.mustBe("add to a destroyed room", peers[0].Presence.Add(w.ctx, hall, m), engine.ErrNoRoom)
+	w.mustBe("add to a destroyed room", peers[0].Presence.Add(w.ctx, hall, m), cluster.ErrNoRoom)
 	w.count(peers[0], hall, 0)
 }
 
@@ -148,7 +148,7 @@ func memberGoesFromNodeToNode(w *world) {
 func membersAreTheSameFromEveryNode(w *world) {
 	peers, hall := w.nodes("a", "b", "c"), room("hall")
 	w.create(peers[0], hall)
-	var want []engine.Presentee
+	var want []cluster.MemberRecord
 	for i := range 30 {
 		p := peers[i%3]
 		want = append(want, p.member(i))
@@ -190,7 +190,7 @@ func membersOutliveRoom(w *world) {
 	w.must(peers[1].Rooms.Destroy(w.ctx, hall))
 	w.count(peers[1], hall, 1)
 	w.found(w.walk(peers[1], hall, 10), m)
-	w.mustBe("add to a destroyed room", peers[0].Presence.Add(w.ctx, hall, peers[0].member(2)), engine.ErrNoRoom)
+	w.mustBe("add to a destroyed room", peers[0].Presence.Add(w.ctx, hall, peers[0].member(2)), cluster.ErrNoRoom)
 	w.must(peers[0].Presence.Remove(w.ctx, hall, m.ID))
 	w.count(peers[1], hall, 0)
 }
@@ -198,7 +198,7 @@ func membersOutliveRoom(w *world) {
 func pagesHoldEveryMemberOnce(w *world) {
 	peers, hall := w.nodes("a", "b", "c"), room("hall")
 	w.create(peers[0], hall)
-	want := make([]engine.Presentee, w.fixture.Crowd)
+	want := make([]cluster.MemberRecord, w.fixture.Crowd)
 	const workers = 16
 	crowd := func(do func(p *peer, i int) error) {
 		w.Helper()
@@ -227,7 +227,7 @@ func pagesHoldEveryMemberOnce(w *world) {
 		}
 		return p.Presence.Remove(w.ctx, hall, want[i].ID)
 	})
-	var stayed []engine.Presentee
+	var stayed []cluster.MemberRecord
 	for i := 0; i < len(want); i += 10 {
 		stayed = append(stayed, want[i])
 	}
@@ -240,7 +240,7 @@ func pagesHoldEveryMemberOnce(w *world) {
 func pagesHoldWhoStays(w *world) {
 	peers, hall := w.nodes("a", "b", "c"), room("hall")
 	w.create(peers[0], hall)
-	var stay []engine.Presentee
+	var stay []cluster.MemberRecord
 	for i := range 300 {
 		p := peers[i%3]
 		passer := p.member(10_000 + i)
@@ -256,7 +256,7 @@ func pagesHoldWhoStays(w *world) {
 	}
 	for walk := range 20 {
 		seen := w.walk(peers[walk%3], hall, []int{1, 7, 50}[walk%3])
-		seen = slices.DeleteFunc(seen, func(m engine.Presentee) bool { return m.JoinedAt >= stay[0].JoinedAt+10_000 })
+		seen = slices.DeleteFunc(seen, func(m cluster.MemberRecord) bool { return m.JoinedAt >= stay[0].JoinedAt+10_000 })
 		w.found(seen, stay...)
 	}
 	close(over)
@@ -267,7 +267,7 @@ func pagesHoldWhoStays(w *world) {
 }
 
 // churn has a node's passers leave and come back until it is over.
-func (w *world) churn(p *peer, room engine.RoomID, k int, over <-chan struct{}) error {
+func (w *world) churn(p *peer, room cluster.RoomID, k int, over <-chan struct{}) error {
 	for {
 		for i := k; i < 300; i += 6 {
 			select {
@@ -304,7 +304,7 @@ func pageNeedsLimitAndCursor(w *world) {
 		}
 	}
 	for _, cursor := range []string{"no cursor", "\x00", "-1"} {
-		if page, _, err := p.Presence.Members(w.ctx, hall, cursor, 10); !errors.Is(err, engine.ErrCursor) {
+		if page, _, err := p.Presence.Members(w.ctx, hall, cursor, 10); !errors.Is(err, cluster.ErrCursor) {
 			w.Errorf("cursor %q gave %v, %v", cursor, page, err)
 		}
 	}

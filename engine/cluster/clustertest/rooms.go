@@ -7,7 +7,7 @@ import (
 	"strings"
 	"sync/atomic"
 
-	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/cluster"
 )
 
 func rooms() []promise {
@@ -34,22 +34,22 @@ func roomIsThereFromCreateToDestroy(w *world) {
 		}
 	}
 	exists(false)
-	w.mustBe("destroy what is not there", peers[0].Rooms.Destroy(w.ctx, hall), engine.ErrNoRoom)
+	w.mustBe("destroy what is not there", peers[0].Rooms.Destroy(w.ctx, hall), cluster.ErrNoRoom)
 	for range 2 { // who goes can come back
 		w.create(peers[0], hall)
 		exists(true)
-		w.mustBe("create what is there", peers[1].Rooms.Create(w.ctx, hall), engine.ErrRoomExists)
+		w.mustBe("create what is there", peers[1].Rooms.Create(w.ctx, hall), cluster.ErrRoomExists)
 		exists(true)
 		w.must(peers[1].Rooms.Destroy(w.ctx, hall))
 		exists(false)
-		w.mustBe("destroy what was destroyed", peers[0].Rooms.Destroy(w.ctx, hall), engine.ErrNoRoom)
+		w.mustBe("destroy what was destroyed", peers[0].Rooms.Destroy(w.ctx, hall), cluster.ErrNoRoom)
 	}
 }
 
 // roomIsCreatedOnce: of many who create or destroy it at once, one succeeds.
 func roomIsCreatedOnce(w *world) {
 	peers, hall := w.nodes("a", "b", "c"), room("hall")
-	one := func(what string, otherwise error, do func(r engine.Rooms) error) {
+	one := func(what string, otherwise error, do func(r cluster.Rooms) error) {
 		w.Helper()
 		var done atomic.Int64
 		w.together(12, func(i int) error {
@@ -66,8 +66,8 @@ func roomIsCreatedOnce(w *world) {
 		}
 	}
 	for range 20 {
-		one("create", engine.ErrRoomExists, func(r engine.Rooms) error { return r.Create(w.ctx, hall) })
-		one("destroy", engine.ErrNoRoom, func(r engine.Rooms) error { return r.Destroy(w.ctx, hall) })
+		one("create", cluster.ErrRoomExists, func(r cluster.Rooms) error { return r.Create(w.ctx, hall) })
+		one("destroy", cluster.ErrNoRoom, func(r cluster.Rooms) error { return r.Destroy(w.ctx, hall) })
 	}
 }
 
@@ -92,13 +92,13 @@ func listIsInOrderAndOfOneTenant(w *world) {
 		want = append(want, fmt.Sprintf("room %02d", i))
 	}
 	for i := range want {
-		w.create(peers[i%2], engine.RoomID{Tenant: "one", Room: want[(i*7)%30]})
+		w.create(peers[i%2], cluster.RoomID{Tenant: "one", Room: want[(i*7)%30]})
 	}
-	w.create(peers[0], engine.RoomID{Tenant: "two", Room: want[0]})
+	w.create(peers[0], cluster.RoomID{Tenant: "two", Room: want[0]})
 	list("one", want...)
 	list("two", want[0])
 	list("three")
-	w.must(peers[0].Rooms.Destroy(w.ctx, engine.RoomID{Tenant: "one", Room: want[0]}))
+	w.must(peers[0].Rooms.Destroy(w.ctx, cluster.RoomID{Tenant: "one", Room: want[0]}))
 	list("one", want[1:]...)
 	list("two", want[0])
 }
@@ -122,7 +122,7 @@ func listKnowsRoomsOfAnyName(w *world) {
 func (w *world) listRooms(p *peer, tenant, prefix string, limit int, between ...func()) (all []string) {
 	w.Helper()
 	for after := ""; ; {
-		page, more, err := p.Rooms.List(w.ctx, tenant, engine.RoomQuery{Prefix: prefix, After: after, Limit: limit})
+		page, more, err := p.Rooms.List(w.ctx, tenant, cluster.RoomQuery{Prefix: prefix, After: after, Limit: limit})
 		w.must(err)
 		if len(page) > limit || more && len(page) == 0 {
 			w.Fatalf("a page of %d rooms of %d at most, others follow: %v", len(page), limit, more)
@@ -154,7 +154,7 @@ func listHasPrefixes(w *world) {
 			w.Errorf("with prefix %q are %q, want %q", prefix, got, want)
 		}
 	}
-	if _, _, err := p.Rooms.List(w.ctx, room("").Tenant, engine.RoomQuery{}); err == nil {
+	if _, _, err := p.Rooms.List(w.ctx, room("").Tenant, cluster.RoomQuery{}); err == nil {
 		w.Error("a page of no rooms is no error")
 	}
 }
@@ -163,7 +163,7 @@ func listHasPrefixes(w *world) {
 // each, whatever comes and goes.
 func pagesHoldStill(w *world) {
 	peers := w.nodes("a", "b")
-	id := func(kind string, i int) engine.RoomID { return room(fmt.Sprintf("%02d %s", i, kind)) }
+	id := func(kind string, i int) cluster.RoomID { return room(fmt.Sprintf("%02d %s", i, kind)) }
 	var want []string
 	for i := range 20 {
 		w.create(peers[0], id("goes", i))

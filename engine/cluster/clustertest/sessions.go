@@ -6,7 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/cluster"
 )
 
 func sessions() []promise {
@@ -28,7 +28,7 @@ func sessionIsTakenOnce(w *world) {
 		w.together(12, func(i int) error {
 			got, err := peers[i%3].Sessions.Take(w.ctx, key)
 			switch {
-			case errors.Is(err, engine.ErrNoSession):
+			case errors.Is(err, cluster.ErrNoSession):
 				return nil
 			case err == nil && string(got) != key:
 				return fmt.Errorf("took %q, want %q", got, key)
@@ -42,7 +42,7 @@ func sessionIsTakenOnce(w *world) {
 		}
 	}
 	_, err := peers[0].Sessions.Take(w.ctx, "never parked")
-	w.mustBe("take what was not parked", err, engine.ErrNoSession)
+	w.mustBe("take what was not parked", err, cluster.ErrNoSession)
 }
 
 func sessionComesBackAsItWas(w *world) {
@@ -93,7 +93,7 @@ func sessionEndsOnce(w *world) {
 		session := fmt.Sprint("session ", i)
 		w.eventually(session+" has ended", func() bool { return times(session) > 0 })
 		_, err := peers[1].Sessions.Take(w.ctx, fmt.Sprint("key ", i))
-		w.mustBe("take a session that has ended", err, engine.ErrNoSession)
+		w.mustBe("take a session that has ended", err, cluster.ErrNoSession)
 	}
 	// What ends after them shows that they do not end again.
 	w.must(peers[1].Sessions.Park(w.ctx, "last", []byte("last"), time.Millisecond))
@@ -118,7 +118,7 @@ func sessionIsTakenOrEnds(w *world) {
 		_, err := peers[1].Sessions.Take(w.ctx, fmt.Sprint("key ", i))
 		if err == nil {
 			taken[i].Add(1)
-		} else if !errors.Is(err, engine.ErrNoSession) {
+		} else if !errors.Is(err, cluster.ErrNoSession) {
 			return err
 		}
 		return nil

@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/cluster"
 )
 
 // world is one test: a cluster, and the nodes that the test has started.
@@ -21,7 +21,7 @@ type world struct {
 
 // peer is a node and what its handler was told.
 type peer struct {
-	engine.Cluster
+	cluster.Backend
 	*handler
 	name string
 	// end ends Run and gives what it returned. It may be called again.
@@ -64,7 +64,7 @@ func (w *world) nodes(names ...string) []*peer {
 // launch begins a node's Run, and sees to it that it ends with the test.
 func (w *world) launch(name string) *peer {
 	c := w.fixture.Node(name)
-	p := &peer{Cluster: c, handler: newHandler(w.T, name, c), name: name}
+	p := &peer{Backend: c, handler: newHandler(w.T, name, c), name: name}
 	ctx, cancel := context.WithCancel(context.Background())
 	ran := make(chan error, 1)
 	go func() {
@@ -155,28 +155,28 @@ func (w *world) together(n int, f func(i int) error) {
 	w.must(errors.Join(errs...))
 }
 
-func (w *world) create(p *peer, rooms ...engine.RoomID) {
+func (w *world) create(p *peer, rooms ...cluster.RoomID) {
 	w.Helper()
 	for _, room := range rooms {
 		w.must(p.Rooms.Create(w.ctx, room))
 	}
 }
 
-func (w *world) subscribe(room engine.RoomID, peers ...*peer) {
+func (w *world) subscribe(room cluster.RoomID, peers ...*peer) {
 	w.Helper()
 	for _, p := range peers {
 		w.must(p.Broker.Subscribe(w.ctx, room))
 	}
 }
 
-func (w *world) publish(p *peer, room engine.RoomID, payload string) {
+func (w *world) publish(p *peer, room cluster.RoomID, payload string) {
 	w.Helper()
-	w.must(p.Broker.Publish(w.ctx, room, []byte(payload), engine.Keep{}))
+	w.must(p.Broker.Publish(w.ctx, room, []byte(payload), cluster.Retention{}))
 }
 
 // hears waits for the last of want, and fails the test unless the node has then
 // heard in the room just that.
-func (w *world) hears(p *peer, room engine.RoomID, want ...string) {
+func (w *world) hears(p *peer, room cluster.RoomID, want ...string) {
 	w.Helper()
 	last := want[len(want)-1]
 	w.eventually(fmt.Sprintf("%s hears %.40q in %q", p.name, last, room), func() bool { return p.hasHeard(room, last) })
@@ -195,11 +195,11 @@ func (w *world) list(p *peer) []string {
 func sorted(names []string) []string { return slices.Sorted(slices.Values(names)) }
 
 // room is a room of the tenant that most promises use.
-func room(name string) engine.RoomID { return engine.RoomID{Tenant: "default", Room: name} }
+func room(name string) cluster.RoomID { return cluster.RoomID{Tenant: "default", Room: name} }
 
 // oddRooms are different rooms, whatever their names are made into.
-func oddRooms() []engine.RoomID {
-	return []engine.RoomID{
+func oddRooms() []cluster.RoomID {
+	return []cluster.RoomID{
 		{Tenant: "a", Room: "b"}, {Tenant: "b", Room: "a"}, {Tenant: "a", Room: "B"},
 		{Tenant: "a/b", Room: "c"}, {Tenant: "a", Room: "b/c"},
 		{Tenant: "a:b", Room: "c"}, {Tenant: "a", Room: "b:c"},

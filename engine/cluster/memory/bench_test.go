@@ -6,14 +6,14 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/cluster"
 )
 
 func BenchmarkPublish(b *testing.B) {
 	for _, nodes := range []int{1, 3} {
 		b.Run(fmt.Sprintf("nodes=%d", nodes), func(b *testing.B) {
 			hub := New()
-			var first engine.Cluster
+			var first cluster.Backend
 			for i := range nodes {
 				c := hub.Node(fmt.Sprintf("n%d", i))
 				run(b, c, deaf)
@@ -25,7 +25,7 @@ func BenchmarkPublish(b *testing.B) {
 			payload := make([]byte, 200)
 			b.ReportAllocs()
 			for b.Loop() {
-				must(b, first.Broker.Publish(b.Context(), hall, payload, engine.Keep{}))
+				must(b, first.Broker.Publish(b.Context(), hall, payload, cluster.Retention{}))
 			}
 		})
 	}
@@ -40,12 +40,12 @@ func BenchmarkPublishRooms(b *testing.B) {
 	var rooms atomic.Int64
 	b.ReportAllocs()
 	b.RunParallel(func(pb *testing.PB) {
-		room := engine.RoomID{Tenant: "default", Room: fmt.Sprint(rooms.Add(1))}
+		room := cluster.RoomID{Tenant: "default", Room: fmt.Sprint(rooms.Add(1))}
 		if err := c.Broker.Subscribe(ctx, room); err != nil {
 			b.Error(err)
 		}
 		for pb.Next() {
-			if err := c.Broker.Publish(ctx, room, payload, engine.Keep{}); err != nil {
+			if err := c.Broker.Publish(ctx, room, payload, cluster.Retention{}); err != nil {
 				b.Error(err)
 			}
 		}
@@ -53,13 +53,13 @@ func BenchmarkPublishRooms(b *testing.B) {
 }
 
 // crowd is a room of 100,000 members.
-func crowd(b *testing.B) (engine.Cluster, []engine.Presentee) {
+func crowd(b *testing.B) (cluster.Backend, []cluster.MemberRecord) {
 	c := New().Node("a")
 	run(b, c, deaf)
 	must(b, c.Rooms.Create(b.Context(), hall))
-	members := make([]engine.Presentee, 100_000)
+	members := make([]cluster.MemberRecord, 100_000)
 	for i := range members {
-		members[i] = engine.Presentee{ID: fmt.Sprintf("a-%06d", i), JoinedAt: int64(i)}
+		members[i] = cluster.MemberRecord{ID: fmt.Sprintf("a-%06d", i), JoinedAt: int64(i)}
 		must(b, c.Presence.Add(b.Context(), hall, members[i]))
 	}
 	return c, members

@@ -7,14 +7,14 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/cluster"
 )
 
 // topics are the rooms that someone is subscribed to, publishes into, or that have
 // a history.
 type topics struct {
 	mu     sync.RWMutex
-	byRoom map[engine.RoomID]*topic
+	byRoom map[cluster.RoomID]*topic
 }
 
 // topic carries the messages of a room. While a delivery runs it stays the
@@ -34,10 +34,10 @@ type topic struct {
 	heard atomic.Pointer[[]*session]
 }
 
-// Publish implements engine.Broker. It returns when the message is delivered. A
+// Publish implements cluster.Broker. It returns when the message is delivered. A
 // ctx that ends while others of the room are being delivered is
-// engine.ErrUnavailable.
-func (n *node) Publish(ctx context.Context, room engine.RoomID, payload []byte, keep engine.Keep) error {
+// cluster.ErrUnavailable.
+func (n *node) Publish(ctx context.Context, room cluster.RoomID, payload []byte, keep cluster.Retention) error {
 	if _, err := n.up(ctx); err != nil {
 		return err
 	}
@@ -53,8 +53,8 @@ func (n *node) Publish(ctx context.Context, room engine.RoomID, payload []byte, 
 	return ts.publish(ctx, room, t, payload, keep)
 }
 
-// Subscribe implements engine.Broker.
-func (n *node) Subscribe(ctx context.Context, room engine.RoomID) error {
+// Subscribe implements cluster.Broker.
+func (n *node) Subscribe(ctx context.Context, room cluster.RoomID) error {
 	s, err := n.up(ctx)
 	if err != nil {
 		return err
@@ -62,24 +62,24 @@ func (n *node) Subscribe(ctx context.Context, room engine.RoomID) error {
 	return n.hub.topics.subscribe(room, s)
 }
 
-// Unsubscribe implements engine.Broker. A delivery that has begun may yet reach
+// Unsubscribe implements cluster.Broker. A delivery that has begun may yet reach
 // the handler.
-func (n *node) Unsubscribe(_ context.Context, room engine.RoomID) error {
+func (n *node) Unsubscribe(_ context.Context, room cluster.RoomID) error {
 	if s := n.session.Load(); s != nil {
 		n.hub.topics.unsubscribe(room, s)
 	}
 	return nil
 }
 
-// Flush implements engine.Broker: Publish returns when the message is delivered.
-func (n *node) Flush(ctx context.Context, _ engine.RoomID) error {
+// Flush implements cluster.Broker: Publish returns when the message is delivered.
+func (n *node) Flush(ctx context.Context, _ cluster.RoomID) error {
 	_, err := n.up(ctx)
 	return err
 }
 
 // hold gives the room's topic to a publisher, who releases it; nil if nobody
 // listens.
-func (ts *topics) hold(room engine.RoomID) *topic {
+func (ts *topics) hold(room cluster.RoomID) *topic {
 	ts.mu.RLock()
 	defer ts.mu.RUnlock()
 	t := ts.byRoom[room]
@@ -90,7 +90,7 @@ func (ts *topics) hold(room engine.RoomID) *topic {
 }
 
 // open is hold, and makes the topic if there is none.
-func (ts *topics) open(room engine.RoomID) *topic {
+func (ts *topics) open(room cluster.RoomID) *topic {
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
 	t := ts.at(room)
@@ -99,7 +99,7 @@ func (ts *topics) open(room engine.RoomID) *topic {
 }
 
 // at gives the room's topic, which it makes if there is none. The lock is held.
-func (ts *topics) at(room engine.RoomID) *topic {
+func (ts *topics) at(room cluster.RoomID) *topic {
 	t := ts.byRoom[room]
 	if t == nil {
 		t = &topic{lane: make(chan struct{}, 1)}
@@ -110,7 +110,7 @@ func (ts *topics) at(room engine.RoomID) *topic {
 	return t
 }
 
-func (ts *topics) release(room engine.RoomID, t *topic) {
+func (ts *topics) release(room cluster.RoomID, t *topic) {
 	if t.users.Add(-1) > 0 {
 		return
 	}
@@ -120,7 +120,7 @@ func (ts *topics) release(room engine.RoomID, t *topic) {
 }
 
 // sweep gives up a topic that nobody uses. The lock is held.
-func (ts *topics) sweep(room engine.RoomID, t *topic) {
+func (ts *topics) sweep(room cluster.RoomID, t *topic) {
 	if t.users.Load() == 0 && ts.byRoom[room] == t {
 		delete(ts.byRoom, room)
 	}
@@ -129,18 +129,18 @@ func (ts *topics) sweep(room engine.RoomID, t *topic) {
 // publish waits for its turn in the lane and only then looks who is subscribed:
 // the order of turns is the order of the room, and who subscribes between two
 // of them hears the second. History has what is delivered.
-func (ts *topics) publish(ctx context.Context, room engine.RoomID, t *topic, payload []byte, keep engine.Keep) error {
+func (ts *topics) publish(ctx context.Context, room cluster.RoomID, t *topic, payload []byte, keep cluster.Retention) error {
 	select {
 	case t.lane <- struct{}{}:
 	default:
 		select {
 		case t.lane <- struct{}{}:
 		case <-ctx.Done():
-			return fmt.Errorf("publish: the room is busy: %w: %w", engine.ErrUnavailable, ctx.Err())
+			return fmt.Errorf("publish: the room is busy: %w: %w", cluster.ErrUnavailable, ctx.Err())
 		}
 	}
 	defer func() { <-t.lane }()
-	var at engine.Position
+	var at cluster.Position
 	if !keep.Ephemeral {
 		at = ts.record(room, t, payload, keep)
 	}
@@ -151,7 +151,7 @@ func (ts *topics) publish(ctx context.Context, room engine.RoomID, t *topic, pay
 }
 
 // record gives a message its place.
-func (ts *topics) record(room engine.RoomID, t *topic, payload []byte, keep engine.Keep) engine.Position {
+func (ts *topics) record(room cluster.RoomID, t *topic, payload []byte, keep cluster.Retention) cluster.Position {
 	t.history.mu.Lock()
 	defer t.history.mu.Unlock()
 	if keep.Messages > 0 {
@@ -160,7 +160,7 @@ func (ts *topics) record(room engine.RoomID, t *topic, payload []byte, keep engi
 	return t.history.add(payload, keep)
 }
 
-func (s *session) deliver(room engine.RoomID, at engine.Position, payload []byte) {
+func (s *session) deliver(room cluster.RoomID, at cluster.Position, payload []byte) {
 	if !s.enter() {
 		return
 	}
@@ -168,7 +168,7 @@ func (s *session) deliver(room engine.RoomID, at engine.Position, payload []byte
 	s.handler.Deliver(s.ctx, room, at, payload)
 }
 
-func (ts *topics) subscribe(room engine.RoomID, s *session) error {
+func (ts *topics) subscribe(room cluster.RoomID, s *session) error {
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
 	if s.ctx.Err() != nil { // looked at under the lock: what comes later, forget would miss
@@ -185,7 +185,7 @@ func (ts *topics) subscribe(room engine.RoomID, s *session) error {
 	return nil
 }
 
-func (ts *topics) unsubscribe(room engine.RoomID, s *session) {
+func (ts *topics) unsubscribe(room cluster.RoomID, s *session) {
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
 	if t := ts.byRoom[room]; t != nil {
@@ -202,7 +202,7 @@ func (ts *topics) forget(s *session) {
 	}
 }
 
-func (ts *topics) drop(room engine.RoomID, t *topic, s *session) {
+func (ts *topics) drop(room cluster.RoomID, t *topic, s *session) {
 	heard := *t.heard.Load()
 	i := slices.Index(heard, s)
 	if i < 0 {

@@ -9,7 +9,7 @@ import (
 
 	"github.com/tidwall/btree"
 
-	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/cluster"
 )
 
 // directory is the list of rooms and of who is in them. One lock for both: a
@@ -17,16 +17,16 @@ import (
 type directory struct {
 	mu      sync.RWMutex
 	tenants map[string]*btree.Set[string] // the names of the rooms that exist, in order
-	rosters map[engine.RoomID]*roster     // of the rooms with members
+	rosters map[cluster.RoomID]*roster    // of the rooms with members
 	seat    uint64                        // the last one given, in any room
 }
 
-// Create implements engine.Rooms.
-func (d *directory) Create(_ context.Context, room engine.RoomID) error {
+// Create implements cluster.Rooms.
+func (d *directory) Create(_ context.Context, room cluster.RoomID) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.has(room) {
-		return fmt.Errorf("create %q: %w", room.Room, engine.ErrRoomExists)
+		return fmt.Errorf("create %q: %w", room.Room, cluster.ErrRoomExists)
 	}
 	rooms := d.tenants[room.Tenant]
 	if rooms == nil {
@@ -37,13 +37,13 @@ func (d *directory) Create(_ context.Context, room engine.RoomID) error {
 	return nil
 }
 
-// Destroy implements engine.Rooms. Members who are still there stay until they
+// Destroy implements cluster.Rooms. Members who are still there stay until they
 // are removed, or lost with their node.
-func (d *directory) Destroy(_ context.Context, room engine.RoomID) error {
+func (d *directory) Destroy(_ context.Context, room cluster.RoomID) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if !d.has(room) {
-		return fmt.Errorf("destroy %q: %w", room.Room, engine.ErrNoRoom)
+		return fmt.Errorf("destroy %q: %w", room.Room, cluster.ErrNoRoom)
 	}
 	rooms := d.tenants[room.Tenant]
 	rooms.Delete(room.Room)
@@ -53,15 +53,15 @@ func (d *directory) Destroy(_ context.Context, room engine.RoomID) error {
 	return nil
 }
 
-// Exists implements engine.Rooms.
-func (d *directory) Exists(_ context.Context, room engine.RoomID) (bool, error) {
+// Exists implements cluster.Rooms.
+func (d *directory) Exists(_ context.Context, room cluster.RoomID) (bool, error) {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
 	return d.has(room), nil
 }
 
-// List implements engine.Rooms.
-func (d *directory) List(_ context.Context, tenant string, q engine.RoomQuery) (names []string, more bool, err error) {
+// List implements cluster.Rooms.
+func (d *directory) List(_ context.Context, tenant string, q cluster.RoomQuery) (names []string, more bool, err error) {
 	if q.Limit < 1 {
 		return nil, false, fmt.Errorf("list rooms: limit %d: must be 1 or more", q.Limit)
 	}
@@ -86,7 +86,7 @@ func (d *directory) List(_ context.Context, tenant string, q engine.RoomQuery) (
 	return names, more, nil
 }
 
-// Count implements engine.Rooms.
+// Count implements cluster.Rooms.
 func (d *directory) Count(_ context.Context, tenants ...string) ([]int, error) {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
@@ -99,14 +99,14 @@ func (d *directory) Count(_ context.Context, tenants ...string) ([]int, error) {
 	return counts, nil
 }
 
-func (d *directory) has(room engine.RoomID) bool {
+func (d *directory) has(room cluster.RoomID) bool {
 	rooms := d.tenants[room.Tenant]
 	return rooms != nil && rooms.Contains(room.Room)
 }
 
-// Add implements engine.Presence. m.Profile is kept, and given to readers as it
+// Add implements cluster.Presence. m.Profile is kept, and given to readers as it
 // is.
-func (n *node) Add(ctx context.Context, room engine.RoomID, m engine.Presentee) error {
+func (n *node) Add(ctx context.Context, room cluster.RoomID, m cluster.MemberRecord) error {
 	s, err := n.up(ctx)
 	if err != nil {
 		return err
@@ -114,8 +114,8 @@ func (n *node) Add(ctx context.Context, room engine.RoomID, m engine.Presentee) 
 	return n.hub.directory.add(room, m, s)
 }
 
-// BeginLeave implements engine.Presence.
-func (n *node) BeginLeave(ctx context.Context, room engine.RoomID, id string) (gone bool, err error) {
+// BeginLeave implements cluster.Presence.
+func (n *node) BeginLeave(ctx context.Context, room cluster.RoomID, id string) (gone bool, err error) {
 	s, err := n.up(ctx)
 	if err != nil {
 		return false, err
@@ -123,14 +123,14 @@ func (n *node) BeginLeave(ctx context.Context, room engine.RoomID, id string) (g
 	return !n.hub.directory.part(room, id, s), nil
 }
 
-// Remove implements engine.Presence.
-func (n *node) Remove(_ context.Context, room engine.RoomID, id string) error {
+// Remove implements cluster.Presence.
+func (n *node) Remove(_ context.Context, room cluster.RoomID, id string) error {
 	n.hub.directory.remove(room, id, n.session.Load())
 	return nil
 }
 
-// Members implements engine.Presence, in the order of joining.
-func (n *node) Members(_ context.Context, room engine.RoomID, cursor string, limit int) ([]engine.Presentee, string, error) {
+// Members implements cluster.Presence, in the order of joining.
+func (n *node) Members(_ context.Context, room cluster.RoomID, cursor string, limit int) ([]cluster.MemberRecord, string, error) {
 	if limit < 1 {
 		return nil, "", fmt.Errorf("members: limit %d: must be 1 or more", limit)
 	}
@@ -138,7 +138,7 @@ func (n *node) Members(_ context.Context, room engine.RoomID, cursor string, lim
 	if cursor != "" {
 		var err error
 		if after, err = strconv.ParseUint(cursor, 36, 64); err != nil {
-			return nil, "", fmt.Errorf("members: %w: %.40q", engine.ErrCursor, cursor)
+			return nil, "", fmt.Errorf("members: %w: %.40q", cluster.ErrCursor, cursor)
 		}
 	}
 	page, last := n.hub.directory.page(room, after, limit)
@@ -148,16 +148,16 @@ func (n *node) Members(_ context.Context, room engine.RoomID, cursor string, lim
 	return page, strconv.FormatUint(last, 36), nil
 }
 
-// Count implements engine.Presence.
-func (n *node) Count(_ context.Context, room engine.RoomID) (int, error) {
+// Count implements cluster.Presence.
+func (n *node) Count(_ context.Context, room cluster.RoomID) (int, error) {
 	d := &n.hub.directory
 	d.mu.RLock()
 	defer d.mu.RUnlock()
 	return d.rosters[room].len(), nil
 }
 
-// Counts implements engine.Presence.
-func (n *node) Counts(_ context.Context, rooms []engine.RoomID) ([]int, error) {
+// Counts implements cluster.Presence.
+func (n *node) Counts(_ context.Context, rooms []cluster.RoomID) ([]int, error) {
 	d := &n.hub.directory
 	d.mu.RLock()
 	defer d.mu.RUnlock()
@@ -168,14 +168,14 @@ func (n *node) Counts(_ context.Context, rooms []engine.RoomID) ([]int, error) {
 	return counts, nil
 }
 
-func (d *directory) add(room engine.RoomID, m engine.Presentee, s *session) error {
+func (d *directory) add(room cluster.RoomID, m cluster.MemberRecord, s *session) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if s.ctx.Err() != nil { // looked at under the lock: what comes later, harvest would miss
 		return s.gone()
 	}
 	if !d.has(room) {
-		return fmt.Errorf("add to %q: %w", room.Room, engine.ErrNoRoom)
+		return fmt.Errorf("add to %q: %w", room.Room, cluster.ErrNoRoom)
 	}
 	r := d.rosters[room]
 	if r == nil {
@@ -188,14 +188,14 @@ func (d *directory) add(room engine.RoomID, m engine.Presentee, s *session) erro
 }
 
 // part says whether the session has the member, and marks him.
-func (d *directory) part(room engine.RoomID, id string, s *session) bool {
+func (d *directory) part(room cluster.RoomID, id string, s *session) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	r := d.rosters[room]
 	return r != nil && r.part(id, s)
 }
 
-func (d *directory) remove(room engine.RoomID, id string, by *session) {
+func (d *directory) remove(room cluster.RoomID, id string, by *session) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	r := d.rosters[room]
@@ -206,13 +206,13 @@ func (d *directory) remove(room engine.RoomID, id string, by *session) {
 	d.sweep(room, r)
 }
 
-func (d *directory) sweep(room engine.RoomID, r *roster) {
+func (d *directory) sweep(room cluster.RoomID, r *roster) {
 	if r.len() == 0 {
 		delete(d.rosters, room)
 	}
 }
 
-func (d *directory) page(room engine.RoomID, after uint64, limit int) ([]engine.Presentee, uint64) {
+func (d *directory) page(room cluster.RoomID, after uint64, limit int) ([]cluster.MemberRecord, uint64) {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
 	return d.rosters[room].page(after, limit)

@@ -9,14 +9,14 @@ import (
 	"sync"
 	"time"
 
-	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/cluster"
 )
 
 // history is a topic's count of messages, and those that are kept. Their offsets
 // are the last ones, without a gap.
 type history struct {
 	mu    sync.Mutex
-	top   engine.Position
+	top   cluster.Position
 	kept  []kept
 	until time.Time   // what was kept, or asked for, is remembered
 	timer *time.Timer // for until; nil: nothing is, and nobody waits
@@ -29,13 +29,13 @@ type kept struct {
 
 func newEpoch() string { return strings.ToLower(rand.Text()[:16]) }
 
-// Read implements engine.History.
-func (n *node) Read(ctx context.Context, room engine.RoomID, after engine.Position, limit int, keep engine.Keep) (engine.Page, error) {
+// Read implements cluster.History.
+func (n *node) Read(ctx context.Context, room cluster.RoomID, after cluster.Position, limit int, keep cluster.Retention) (cluster.Page, error) {
 	if limit < 0 {
-		return engine.Page{}, fmt.Errorf("history: limit %d: must be 0 or more", limit)
+		return cluster.Page{}, fmt.Errorf("history: limit %d: must be 0 or more", limit)
 	}
 	if _, err := n.up(ctx); err != nil {
-		return engine.Page{}, err
+		return cluster.Page{}, err
 	}
 	ts := &n.hub.topics
 	t := ts.open(room)
@@ -47,7 +47,7 @@ func (n *node) Read(ctx context.Context, room engine.RoomID, after engine.Positi
 }
 
 // add counts a message, and keeps it if it is to be.
-func (h *history) add(payload []byte, keep engine.Keep) engine.Position {
+func (h *history) add(payload []byte, keep cluster.Retention) cluster.Position {
 	h.top.Offset++
 	if keep.Messages <= 0 {
 		h.kept = nil
@@ -66,8 +66,8 @@ func (h *history) gone(messages int, age time.Duration, now time.Time) int {
 	return max(old, len(h.kept)-messages)
 }
 
-func (h *history) read(after engine.Position, limit int, keep engine.Keep, now time.Time) engine.Page {
-	page := engine.Page{Top: h.top}
+func (h *history) read(after cluster.Position, limit int, keep cluster.Retention, now time.Time) cluster.Page {
+	page := cluster.Page{Top: h.top}
 	if after.Epoch != h.top.Epoch || after.Offset > h.top.Offset {
 		page.Missing = true
 		return page
@@ -78,14 +78,14 @@ func (h *history) read(after engine.Position, limit int, keep engine.Keep, now t
 	first := max(after.Offset, before)
 	all = all[first-before:]
 	for i, m := range all[:min(limit, len(all))] {
-		page.Messages = append(page.Messages, engine.Kept{Offset: first + uint64(i) + 1, Payload: append([]byte(nil), m.payload...)})
+		page.Messages = append(page.Messages, cluster.StoredMessage{Offset: first + uint64(i) + 1, Payload: append([]byte(nil), m.payload...)})
 	}
 	return page
 }
 
 // remember sees to it that the topic stays until nothing of it is kept, and
 // nobody knows a position in it. It is called with history.mu held.
-func (ts *topics) remember(room engine.RoomID, t *topic, keep engine.Keep) {
+func (ts *topics) remember(room cluster.RoomID, t *topic, keep cluster.Retention) {
 	h := &t.history
 	if until := time.Now().Add(keep.For); until.After(h.until) {
 		h.until = until
@@ -97,7 +97,7 @@ func (ts *topics) remember(room engine.RoomID, t *topic, keep engine.Keep) {
 }
 
 // expire forgets a topic's history once its time is over.
-func (ts *topics) expire(room engine.RoomID, t *topic) {
+func (ts *topics) expire(room cluster.RoomID, t *topic) {
 	h := &t.history
 	h.mu.Lock()
 	if left := time.Until(h.until); left > 0 {

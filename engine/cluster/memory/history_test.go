@@ -6,14 +6,14 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/cluster"
 )
 
-var minute = engine.Keep{Messages: 10, For: time.Minute}
+var minute = cluster.Retention{Messages: 10, For: time.Minute}
 
-func top(t *testing.T, c engine.Cluster) engine.Position {
+func top(t *testing.T, c cluster.Backend) cluster.Position {
 	t.Helper()
-	page, err := c.History.Read(t.Context(), hall, engine.Position{}, 0, minute)
+	page, err := c.History.Read(t.Context(), hall, cluster.Position{}, 0, minute)
 	must(t, err)
 	return page.Top
 }
@@ -32,7 +32,7 @@ func TestHistoryIsForgottenInTime(t *testing.T) {
 			t.Errorf("the room is at %+v", at)
 		}
 		time.Sleep(59 * time.Second)
-		page, err := a.History.Read(t.Context(), hall, at, 10, engine.Keep{Messages: 10})
+		page, err := a.History.Read(t.Context(), hall, at, 10, cluster.Retention{Messages: 10})
 		must(t, err)
 		if page.Missing || page.Top != at {
 			t.Errorf("a position was forgotten too early: %+v", page)
@@ -86,14 +86,14 @@ func TestASessionDoesNotOutliveTheLastNode(t *testing.T) {
 	hub := New()
 	a := hub.Node("a")
 	stop := run(t, a, deaf)
-	if err := a.Sessions.Park(t.Context(), "key", nil, time.Hour); !errors.Is(err, engine.ErrUnavailable) {
+	if err := a.Sessions.Park(t.Context(), "key", nil, time.Hour); !errors.Is(err, cluster.ErrUnavailable) {
 		t.Errorf("a node alone parks: %v", err)
 	}
-	if _, err := a.Sessions.Take(t.Context(), "key"); !errors.Is(err, engine.ErrNoSession) {
+	if _, err := a.Sessions.Take(t.Context(), "key"); !errors.Is(err, cluster.ErrNoSession) {
 		t.Errorf("take: %v", err)
 	}
 	must(t, stop())
-	if err := a.Sessions.Park(t.Context(), "key", nil, time.Hour); !errors.Is(err, engine.ErrUnavailable) {
+	if err := a.Sessions.Park(t.Context(), "key", nil, time.Hour); !errors.Is(err, cluster.ErrUnavailable) {
 		t.Errorf("a node that has left parks: %v", err)
 	}
 }

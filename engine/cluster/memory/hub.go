@@ -26,7 +26,7 @@ import (
 
 	"github.com/tidwall/btree"
 
-	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/cluster"
 )
 
 // Hub is a cluster whose nodes are in this process. All its methods may be
@@ -43,16 +43,16 @@ type Hub struct {
 
 // loss is what a dead node leaves in one room, or a session that nobody took.
 type loss struct {
-	room    engine.RoomID
-	members []engine.Presentee
+	room    cluster.RoomID
+	members []cluster.MemberRecord
 	session []byte // nil: members were lost
 }
 
 // New gives a cluster without rooms and nodes.
 func New() *Hub {
 	return &Hub{
-		topics:    topics{byRoom: map[engine.RoomID]*topic{}},
-		directory: directory{tenants: map[string]*btree.Set[string]{}, rosters: map[engine.RoomID]*roster{}},
+		topics:    topics{byRoom: map[cluster.RoomID]*topic{}},
+		directory: directory{tenants: map[string]*btree.Set[string]{}, rosters: map[cluster.RoomID]*roster{}},
 		nodes:     map[string]*session{},
 		parked:    map[string]parked{},
 	}
@@ -61,20 +61,20 @@ func New() *Hub {
 // Node gives the handle of a new node, which is in the cluster while its
 // Nodes.Run runs. Before that the list of rooms can be used; Publish, Subscribe,
 // Read, Add, Park, Take and Call wait for Run, and after it they fail with
-// engine.ErrUnavailable.
+// cluster.ErrUnavailable.
 // A name that no node may have, or that a running one has, is an error of Run.
-func (h *Hub) Node(name string) engine.Cluster {
+func (h *Hub) Node(name string) cluster.Backend {
 	n := &node{hub: h, name: name, started: make(chan struct{})}
-	return engine.Cluster{Broker: n, History: n, Rooms: &h.directory, Presence: n, Sessions: n, Nodes: n}
+	return cluster.Backend{Broker: n, History: n, Rooms: &h.directory, Presence: n, Sessions: n, Nodes: n}
 }
 
 // Kill ends a node as a crash would, for tests: its Run returns an error, nothing
 // more is delivered to it, and its members are handed to a node that lives. It
-// returns engine.ErrNoNode if no such node runs.
+// returns cluster.ErrNoNode if no such node runs.
 func (h *Hub) Kill(name string) error {
 	s := h.find(name)
 	if s == nil {
-		return fmt.Errorf("kill %q: %w", name, engine.ErrNoNode)
+		return fmt.Errorf("kill %q: %w", name, cluster.ErrNoNode)
 	}
 	s.stop(fmt.Errorf("node %q was killed", name))
 	h.leave(s)

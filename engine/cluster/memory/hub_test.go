@@ -9,33 +9,33 @@ import (
 
 	"go.uber.org/goleak"
 
-	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/cluster"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-var hall = engine.RoomID{Tenant: "default", Room: "hall"}
+var hall = cluster.RoomID{Tenant: "default", Room: "hall"}
 
 // ear is a Handler that hears.
 type ear struct{ deliver func(payload []byte) }
 
 func (ear) Expired(context.Context, []byte) {}
 
-func (ear) Missed(context.Context, engine.RoomID) {}
+func (ear) Missed(context.Context, cluster.RoomID) {}
 
-func (ear) Pace(context.Context, engine.RoomID) {}
+func (ear) Pace(context.Context, cluster.RoomID) {}
 
-func (e ear) Deliver(_ context.Context, _ engine.RoomID, _ engine.Position, payload []byte) {
+func (e ear) Deliver(_ context.Context, _ cluster.RoomID, _ cluster.Position, payload []byte) {
 	e.deliver(payload)
 }
-func (e ear) Answer(context.Context, []byte) ([]byte, error)            { return nil, nil }
-func (e ear) Lost(context.Context, engine.RoomID, []engine.Presentee)   {}
-func (e ear) Rejoin(context.Context, engine.RoomID, []engine.Presentee) {}
-func deaf([]byte)                                                       {}
+func (e ear) Answer(context.Context, []byte) ([]byte, error)                 { return nil, nil }
+func (e ear) Lost(context.Context, cluster.RoomID, []cluster.MemberRecord)   {}
+func (e ear) Rejoin(context.Context, cluster.RoomID, []cluster.MemberRecord) {}
+func deaf([]byte)                                                            {}
 
 // run runs a node until the test ends, or stop is called; stop gives what Run
 // returned.
-func run(t testing.TB, c engine.Cluster, deliver func([]byte)) (stop func() error) {
+func run(t testing.TB, c cluster.Backend, deliver func([]byte)) (stop func() error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	ran := make(chan error, 1)
 	go func() { ran <- c.Nodes.Run(ctx, ear{deliver}) }()
@@ -60,7 +60,7 @@ func TestNamesThatNoNodeMayHave(t *testing.T) {
 		if err := c.Nodes.Run(t.Context(), ear{deaf}); err == nil {
 			t.Errorf("%q may run", name)
 		}
-		if err := c.Broker.Publish(t.Context(), hall, nil, engine.Keep{}); !errors.Is(err, engine.ErrUnavailable) {
+		if err := c.Broker.Publish(t.Context(), hall, nil, cluster.Retention{}); !errors.Is(err, cluster.ErrUnavailable) {
 			t.Errorf("%q publishes: %v", name, err)
 		}
 	}
@@ -90,12 +90,12 @@ func TestNodeThatDoesNotRun(t *testing.T) {
 		defer cancel()
 		_, callErr := c.Nodes.Call(ctx, "a", nil)
 		for what, err := range map[string]error{
-			"publish":   c.Broker.Publish(ctx, hall, nil, engine.Keep{}),
+			"publish":   c.Broker.Publish(ctx, hall, nil, cluster.Retention{}),
 			"subscribe": c.Broker.Subscribe(ctx, hall),
-			"add":       c.Presence.Add(ctx, hall, engine.Presentee{ID: "1"}),
+			"add":       c.Presence.Add(ctx, hall, cluster.MemberRecord{ID: "1"}),
 			"call":      callErr,
 		} {
-			if !errors.Is(err, engine.ErrUnavailable) {
+			if !errors.Is(err, cluster.ErrUnavailable) {
 				t.Errorf("%s %s: %v, want unavailable", what, state, err)
 			}
 		}
@@ -111,7 +111,7 @@ func TestNodeThatDoesNotRun(t *testing.T) {
 
 func TestKilledNode(t *testing.T) {
 	hub := New()
-	if err := hub.Kill("a"); !errors.Is(err, engine.ErrNoNode) {
+	if err := hub.Kill("a"); !errors.Is(err, cluster.ErrNoNode) {
 		t.Errorf("kill nobody: %v", err)
 	}
 	a := hub.Node("a")
@@ -122,7 +122,7 @@ func TestKilledNode(t *testing.T) {
 	if err := <-ran; err == nil {
 		t.Error("Run of a killed node returns nil")
 	}
-	if err := a.Broker.Publish(t.Context(), hall, nil, engine.Keep{}); !errors.Is(err, engine.ErrUnavailable) {
+	if err := a.Broker.Publish(t.Context(), hall, nil, cluster.Retention{}); !errors.Is(err, cluster.ErrUnavailable) {
 		t.Errorf("a ghost publishes: %v", err)
 	}
 }
@@ -137,10 +137,10 @@ func TestLateComersOfADeadNode(t *testing.T) {
 	must(t, a.Broker.Subscribe(t.Context(), hall))
 	s := hub.find("a")
 	must(t, stop())
-	if err := hub.directory.add(hall, engine.Presentee{ID: "1"}, s); !errors.Is(err, engine.ErrUnavailable) {
+	if err := hub.directory.add(hall, cluster.MemberRecord{ID: "1"}, s); !errors.Is(err, cluster.ErrUnavailable) {
 		t.Errorf("add: %v", err)
 	}
-	if err := hub.topics.subscribe(hall, s); !errors.Is(err, engine.ErrUnavailable) {
+	if err := hub.topics.subscribe(hall, s); !errors.Is(err, cluster.ErrUnavailable) {
 		t.Errorf("subscribe: %v", err)
 	}
 	if s.enter() {
@@ -161,15 +161,15 @@ func TestRoomKeepsItsLane(t *testing.T) {
 	})
 	must(t, a.Broker.Subscribe(t.Context(), hall))
 	sent := make(chan error, 1)
-	go func() { sent <- a.Broker.Publish(t.Context(), hall, []byte("1"), engine.Keep{}) }()
+	go func() { sent <- a.Broker.Publish(t.Context(), hall, []byte("1"), cluster.Retention{}) }()
 	<-within
 	must(t, a.Broker.Unsubscribe(t.Context(), hall))
 	must(t, a.Broker.Subscribe(t.Context(), hall))
 
 	ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
 	defer cancel()
-	err := a.Broker.Publish(ctx, hall, []byte("2"), engine.Keep{})
-	if !errors.Is(err, engine.ErrUnavailable) || !errors.Is(err, context.DeadlineExceeded) {
+	err := a.Broker.Publish(ctx, hall, []byte("2"), cluster.Retention{})
+	if !errors.Is(err, cluster.ErrUnavailable) || !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("a message for a busy room: %v", err)
 	}
 	close(release)
@@ -187,9 +187,9 @@ func TestHandlerMayLeaveTheRoom(t *testing.T) {
 	})
 	must(t, a.Rooms.Create(t.Context(), hall))
 	must(t, a.Broker.Subscribe(t.Context(), hall))
-	must(t, a.Presence.Add(t.Context(), hall, engine.Presentee{ID: "1"}))
+	must(t, a.Presence.Add(t.Context(), hall, cluster.MemberRecord{ID: "1"}))
 	for range 2 {
-		must(t, a.Broker.Publish(t.Context(), hall, []byte("1"), engine.Keep{}))
+		must(t, a.Broker.Publish(t.Context(), hall, []byte("1"), cluster.Retention{}))
 	}
 	if heard != 1 {
 		t.Errorf("heard %d, want 1", heard)
@@ -201,12 +201,12 @@ func TestNothingIsKeptOfWhoHasGone(t *testing.T) {
 	a, b := hub.Node("a"), hub.Node("b")
 	stopA, stopB := run(t, a, deaf), run(t, b, deaf)
 	for _, name := range []string{"1", "2", "3"} {
-		room := engine.RoomID{Tenant: "default", Room: name}
+		room := cluster.RoomID{Tenant: "default", Room: name}
 		must(t, a.Rooms.Create(t.Context(), room))
-		for i, c := range []engine.Cluster{a, b} {
+		for i, c := range []cluster.Backend{a, b} {
 			must(t, c.Broker.Subscribe(t.Context(), room))
-			must(t, c.Presence.Add(t.Context(), room, engine.Presentee{ID: c.Nodes.Self()}))
-			must(t, c.Broker.Publish(t.Context(), room, nil, engine.Keep{}))
+			must(t, c.Presence.Add(t.Context(), room, cluster.MemberRecord{ID: c.Nodes.Self()}))
+			must(t, c.Broker.Publish(t.Context(), room, nil, cluster.Retention{}))
 			if i == 0 {
 				must(t, c.Broker.Unsubscribe(t.Context(), room))
 				must(t, c.Presence.Remove(t.Context(), room, "a"))
@@ -232,7 +232,7 @@ func TestPublishDoesNotAllocate(t *testing.T) {
 	run(t, a, deaf)
 	must(t, a.Broker.Subscribe(t.Context(), hall))
 	payload := []byte("quack")
-	if n := testing.AllocsPerRun(1000, func() { _ = a.Broker.Publish(t.Context(), hall, payload, engine.Keep{}) }); n != 0 {
+	if n := testing.AllocsPerRun(1000, func() { _ = a.Broker.Publish(t.Context(), hall, payload, cluster.Retention{}) }); n != 0 {
 		t.Errorf("a message costs %v allocations", n)
 	}
 }

@@ -5,7 +5,7 @@ import (
 	"runtime"
 	"testing"
 
-	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/cluster"
 )
 
 // A page of a tenant's rooms takes what a page needs, not a copy of all names.
@@ -13,7 +13,7 @@ func TestPageOfRoomsCostsAPage(t *testing.T) {
 	c := New().Node("a")
 	const rooms, pages, limit = 10_000, 100, 10
 	for i := range rooms {
-		if err := c.Rooms.Create(t.Context(), engine.RoomID{Tenant: "t", Room: fmt.Sprintf("room %05d", i)}); err != nil {
+		if err := c.Rooms.Create(t.Context(), cluster.RoomID{Tenant: "t", Room: fmt.Sprintf("room %05d", i)}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -21,7 +21,7 @@ func TestPageOfRoomsCostsAPage(t *testing.T) {
 	runtime.ReadMemStats(&before)
 	last := ""
 	for range pages {
-		names, more, err := c.Rooms.List(t.Context(), "t", engine.RoomQuery{After: last, Limit: limit})
+		names, more, err := c.Rooms.List(t.Context(), "t", cluster.RoomQuery{After: last, Limit: limit})
 		if err != nil || len(names) != limit || !more {
 			t.Fatal(names, more, err)
 		}

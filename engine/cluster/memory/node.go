@@ -8,7 +8,7 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/cluster"
 )
 
 // node is one engine's handle: its Broker, History, Presence, Sessions and Nodes.
@@ -24,7 +24,7 @@ type session struct {
 	name    string
 	ctx     context.Context // of all calls of handler: they end with Run, not with who published
 	stop    context.CancelCauseFunc
-	handler engine.Handler
+	handler cluster.Handler
 	wake    chan struct{} // one slot: there may be losses to take
 
 	mu    sync.RWMutex
@@ -32,8 +32,8 @@ type session struct {
 	calls sync.WaitGroup // of handler, by other goroutines; none begins once over
 }
 
-// Run implements engine.Nodes. It returns once no call of h runs any more.
-func (n *node) Run(ctx context.Context, h engine.Handler) error {
+// Run implements cluster.Nodes. It returns once no call of h runs any more.
+func (n *node) Run(ctx context.Context, h cluster.Handler) error {
 	life, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	s := &session{name: n.name, ctx: life, stop: stop, handler: h, wake: make(chan struct{}, 1)}
@@ -83,10 +83,10 @@ func (s *session) serve(h *Hub) {
 	}
 }
 
-// Self implements engine.Nodes.
+// Self implements cluster.Nodes.
 func (n *node) Self() string { return n.name }
 
-// List implements engine.Nodes, in the order of the names.
+// List implements cluster.Nodes, in the order of the names.
 func (n *node) List(ctx context.Context) ([]string, error) {
 	if err := n.begun(ctx); err != nil {
 		return nil, err
@@ -94,7 +94,7 @@ func (n *node) List(ctx context.Context) ([]string, error) {
 	return n.hub.names(), nil
 }
 
-// Call implements engine.Nodes. What the node answers as an error comes back as
+// Call implements cluster.Nodes. What the node answers as an error comes back as
 // its text alone, as it would from another process.
 func (n *node) Call(ctx context.Context, to string, call []byte) ([]byte, error) {
 	if _, err := n.up(ctx); err != nil {
@@ -102,7 +102,7 @@ func (n *node) Call(ctx context.Context, to string, call []byte) ([]byte, error)
 	}
 	s := n.hub.find(to)
 	if s == nil || !s.enter() {
-		return nil, fmt.Errorf("call node %q: %w", to, engine.ErrNoNode)
+		return nil, fmt.Errorf("call node %q: %w", to, cluster.ErrNoNode)
 	}
 	working, cancel := context.WithCancel(s.ctx)
 	defer cancel()
@@ -158,12 +158,12 @@ func (n *node) begun(ctx context.Context) error {
 	case <-n.started:
 		return nil
 	case <-ctx.Done():
-		return fmt.Errorf("node %q does not run yet: %w: %w", n.name, engine.ErrUnavailable, ctx.Err())
+		return fmt.Errorf("node %q does not run yet: %w: %w", n.name, cluster.ErrUnavailable, ctx.Err())
 	}
 }
 
 func (s *session) gone() error {
-	return fmt.Errorf("node %q runs no more: %w", s.name, engine.ErrUnavailable)
+	return fmt.Errorf("node %q runs no more: %w", s.name, cluster.ErrUnavailable)
 }
 
 // enter begins a call of the handler, false if the session is over. calls.Done

@@ -4,7 +4,7 @@ import (
 	"cmp"
 	"slices"
 
-	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/cluster"
 )
 
 // roster is who is in a room, in the order of joining. Who leaves leaves an empty
@@ -22,7 +22,7 @@ type seat struct {
 	number  uint64
 	by      *session // nil: empty
 	parting bool     // leave is being run
-	member  engine.Presentee
+	member  cluster.MemberRecord
 }
 
 func (r *roster) len() int {
@@ -99,11 +99,11 @@ func (r *roster) gather() {
 
 // page gives at most limit members with numbers above after, and the number of
 // the last of them, 0 if nobody comes after.
-func (r *roster) page(after uint64, limit int) ([]engine.Presentee, uint64) {
+func (r *roster) page(after uint64, limit int) ([]cluster.MemberRecord, uint64) {
 	if r == nil {
 		return nil, 0
 	}
-	page := make([]engine.Presentee, 0, min(limit, r.len()))
+	page := make([]cluster.MemberRecord, 0, min(limit, r.len()))
 	i, found := r.find(after)
 	if found {
 		i++
@@ -116,15 +116,15 @@ func (r *roster) page(after uint64, limit int) ([]engine.Presentee, uint64) {
 		if len(page) == limit {
 			return page, last
 		}
-		page, last = append(page, engine.Presentee{ID: s.member.ID, JoinedAt: s.member.JoinedAt}), s.number
+		page, last = append(page, cluster.MemberRecord{ID: s.member.ID, JoinedAt: s.member.JoinedAt}), s.number
 	}
 	return page, 0
 }
 
 // harvest takes out all whom the session added, and gives those who were not
 // parting.
-func (r *roster) harvest(by *session) []engine.Presentee {
-	var members []engine.Presentee
+func (r *roster) harvest(by *session) []cluster.MemberRecord {
+	var members []cluster.MemberRecord
 	var ids []string
 	for _, s := range r.seats {
 		if s.by != by {

@@ -6,7 +6,7 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/cluster"
 )
 
 // TestRosterIsAList does at random what a plain list does, and compares.
@@ -20,7 +20,7 @@ func TestRosterIsAList(t *testing.T) {
 			i := slices.IndexFunc(list, func(s seat) bool { return s.member.ID == id })
 			switch random.IntN(5) {
 			case 0, 1:
-				s := seat{number: number, by: by[random.IntN(2)], member: engine.Presentee{ID: id, JoinedAt: int64(number)}}
+				s := seat{number: number, by: by[random.IntN(2)], member: cluster.MemberRecord{ID: id, JoinedAt: int64(number)}}
 				r.add(s)
 				if i < 0 {
 					list = append(list, s)
@@ -59,7 +59,7 @@ func comparePage(t *testing.T, r *roster, list []seat, after uint64, limit int) 
 		next = rest[limit-1].number
 	}
 	page, last := r.page(after, limit)
-	same := slices.EqualFunc(page, rest, func(m engine.Presentee, s seat) bool {
+	same := slices.EqualFunc(page, rest, func(m cluster.MemberRecord, s seat) bool {
 		return m.ID == s.member.ID && m.JoinedAt == s.member.JoinedAt
 	})
 	if !same || last != next {

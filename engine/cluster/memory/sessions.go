@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/cluster"
 )
 
 // parked is a session that no node holds.
@@ -14,8 +14,8 @@ type parked struct {
 	timer   *time.Timer // for its end
 }
 
-// Park implements engine.Sessions. A node that is the only one takes the hub with
-// it: then it is engine.ErrUnavailable.
+// Park implements cluster.Sessions. A node that is the only one takes the hub with
+// it: then it is cluster.ErrUnavailable.
 func (n *node) Park(ctx context.Context, key string, session []byte, ttl time.Duration) error {
 	if _, err := n.up(ctx); err != nil {
 		return err
@@ -24,7 +24,7 @@ func (n *node) Park(ctx context.Context, key string, session []byte, ttl time.Du
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if len(h.nodes) < 2 {
-		return fmt.Errorf("park a session: there is no other node: %w", engine.ErrUnavailable)
+		return fmt.Errorf("park a session: there is no other node: %w", cluster.ErrUnavailable)
 	}
 	if _, taken := h.parked[key]; taken {
 		return fmt.Errorf("park a session: the key %q is taken", key)
@@ -36,14 +36,14 @@ func (n *node) Park(ctx context.Context, key string, session []byte, ttl time.Du
 	return nil
 }
 
-// Take implements engine.Sessions.
+// Take implements cluster.Sessions.
 func (n *node) Take(ctx context.Context, key string) ([]byte, error) {
 	if _, err := n.up(ctx); err != nil {
 		return nil, err
 	}
 	p, ok := n.hub.unpark(key)
 	if !ok {
-		return nil, engine.ErrNoSession
+		return nil, cluster.ErrNoSession
 	}
 	p.timer.Stop()
 	return p.session, nil

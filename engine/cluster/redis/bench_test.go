@@ -10,20 +10,20 @@ import (
 	"testing"
 	"time"
 
-	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/cluster"
 	"github.com/mootchat/moot/engine/cluster/redis/redistest"
 )
 
 // counting is a handler that counts what it hears.
 type counting struct{ heard atomic.Int64 }
 
-func (c *counting) Deliver(context.Context, engine.RoomID, engine.Position, []byte) { c.heard.Add(1) }
-func (*counting) Answer(context.Context, []byte) ([]byte, error)                    { return nil, nil }
-func (*counting) Lost(context.Context, engine.RoomID, []engine.Presentee)           {}
-func (*counting) Rejoin(context.Context, engine.RoomID, []engine.Presentee)         {}
-func (*counting) Expired(context.Context, []byte)                                   {}
-func (*counting) Missed(context.Context, engine.RoomID)                             {}
-func (*counting) Pace(context.Context, engine.RoomID)                               {}
+func (c *counting) Deliver(context.Context, cluster.RoomID, cluster.Position, []byte) { c.heard.Add(1) }
+func (*counting) Answer(context.Context, []byte) ([]byte, error)                      { return nil, nil }
+func (*counting) Lost(context.Context, cluster.RoomID, []cluster.MemberRecord)        {}
+func (*counting) Rejoin(context.Context, cluster.RoomID, []cluster.MemberRecord)      {}
+func (*counting) Expired(context.Context, []byte)                                     {}
+func (*counting) Missed(context.Context, cluster.RoomID)                              {}
+func (*counting) Pace(context.Context, cluster.RoomID)                                {}
 
 // BenchmarkMessage publishes messages of 200 bytes into 500 rooms by 256 senders at
 // once, and says what a message costs in processor time: redis-us of redis-server,
@@ -32,26 +32,26 @@ func (*counting) Pace(context.Context, engine.RoomID)                           
 func BenchmarkMessage(b *testing.B) {
 	for _, bench := range []struct {
 		name  string
-		keep  engine.Keep
+		keep  cluster.Retention
 		heard bool
 	}{
-		{"kept to heal", engine.Keep{}, false},
-		{"kept to heal, heard", engine.Keep{}, true},
-		{"history, heard", engine.Keep{Messages: 100, For: time.Minute}, true},
-		{"ephemeral", engine.Keep{Ephemeral: true}, false},
-		{"ephemeral, heard", engine.Keep{Ephemeral: true}, true},
+		{"kept to heal", cluster.Retention{}, false},
+		{"kept to heal, heard", cluster.Retention{}, true},
+		{"history, heard", cluster.Retention{Messages: 100, For: time.Minute}, true},
+		{"ephemeral", cluster.Retention{Ephemeral: true}, false},
+		{"ephemeral, heard", cluster.Retention{Ephemeral: true}, true},
 	} {
 		b.Run(bench.name, func(b *testing.B) { benchmarkMessage(b, bench.keep, bench.heard) })
 	}
 }
 
-func benchmarkMessage(b *testing.B, keep engine.Keep, heard bool) {
+func benchmarkMessage(b *testing.B, keep cluster.Retention, heard bool) {
 	s := redistest.Start(b)
 	n, h := benchNode(b, s)
 	ctx := b.Context()
-	rooms := make([]engine.RoomID, 500)
+	rooms := make([]cluster.RoomID, 500)
 	for i := range rooms {
-		rooms[i] = engine.RoomID{Tenant: "default", Room: fmt.Sprint("room ", i)}
+		rooms[i] = cluster.RoomID{Tenant: "default", Room: fmt.Sprint("room ", i)}
 		if heard {
 			if err := n.Subscribe(ctx, rooms[i]); err != nil {
 				b.Fatal(err)
@@ -140,7 +140,7 @@ func BenchmarkRoomView(b *testing.B) {
 	n, _ := benchNode(b, s)
 	ctx := b.Context()
 	for _, members := range []int{1_000, 100_000} {
-		room := engine.RoomID{Tenant: "default", Room: fmt.Sprint("of ", members)}
+		room := cluster.RoomID{Tenant: "default", Room: fmt.Sprint("of ", members)}
 		if err := n.Cluster().Rooms.Create(ctx, room); err != nil {
 			b.Fatal(err)
 		}
@@ -148,7 +148,7 @@ func BenchmarkRoomView(b *testing.B) {
 		for g := range 64 {
 			all.Go(func() {
 				for i := g; i < members; i += 64 {
-					if err := n.Add(ctx, room, engine.Presentee{ID: fmt.Sprintf("bench-%016d", i), JoinedAt: 1}); err != nil {
+					if err := n.Add(ctx, room, cluster.MemberRecord{ID: fmt.Sprintf("bench-%016d", i), JoinedAt: 1}); err != nil {
 						b.Error(err)
 						return
 					}

@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/cluster"
 	"github.com/mootchat/moot/engine/cluster/redis/redistest"
 )
 
@@ -45,10 +45,10 @@ func TestNothingIsLostWhenBuffersOverflow(t *testing.T) {
 	s := redistest.Start(t, "--client-output-buffer-limit", "pubsub 20kb 10kb 1")
 	tr := newTrial(t, Config{Addresses: []string{s.Address()}})
 	tr.talk()
-	big, flood := make([]byte, 60<<10), engine.RoomID{Tenant: "default", Room: "flood"}
+	big, flood := make([]byte, 60<<10), cluster.RoomID{Tenant: "default", Room: "flood"}
 	tr.must(tr.nodes[1].Subscribe(tr.ctx, flood))
 	for range 200 {
-		tr.must(tr.nodes[0].Publish(tr.ctx, flood, big, engine.Keep{}))
+		tr.must(tr.nodes[0].Publish(tr.ctx, flood, big, cluster.Retention{}))
 	}
 	tr.says(300)
 	tr.settle()
@@ -73,7 +73,7 @@ func TestRoomOfAHundredThousand(t *testing.T) {
 		for g := range 16 {
 			adding.Go(func() {
 				for i := g; i < each; i += 16 {
-					if err := w.Add(tr.ctx, hall, engine.Presentee{ID: fmt.Sprintf("%s-%06d", w.cfg.Node, i)}); err != nil {
+					if err := w.Add(tr.ctx, hall, cluster.MemberRecord{ID: fmt.Sprintf("%s-%06d", w.cfg.Node, i)}); err != nil {
 						t.Error(err)
 						return
 					}
@@ -122,12 +122,12 @@ func TestTenThousandRoomsOfADeadNode(t *testing.T) {
 	for g := range 16 {
 		adding.Go(func() {
 			for i := g; i < many; i += 16 {
-				room := engine.RoomID{Tenant: "default", Room: fmt.Sprint("of the dead ", i)}
+				room := cluster.RoomID{Tenant: "default", Room: fmt.Sprint("of the dead ", i)}
 				if err := dead.Cluster().Rooms.Create(tr.ctx, room); err != nil {
 					t.Error(err)
 					return
 				}
-				if err := dead.Add(tr.ctx, room, engine.Presentee{ID: fmt.Sprint("member-", i)}); err != nil {
+				if err := dead.Add(tr.ctx, room, cluster.MemberRecord{ID: fmt.Sprint("member-", i)}); err != nil {
 					t.Error(err)
 					return
 				}

@@ -7,7 +7,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/cluster"
 )
 
 // A node is on record as a process, <node>#<random>, whose lease it renews in
@@ -113,7 +113,7 @@ if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end
 return 1`)
 
 // offRecord gives those who are not on record, by room.
-func (p *partition) offRecord(ctx context.Context, some []seat) (map[engine.RoomID][]engine.Presentee, error) {
+func (p *partition) offRecord(ctx context.Context, some []seat) (map[cluster.RoomID][]cluster.MemberRecord, error) {
 	ctx, cancel := context.WithTimeout(ctx, 5*readTimeout)
 	defer cancel()
 	pipe := p.n.client.Pipeline()
@@ -124,7 +124,7 @@ func (p *partition) offRecord(ctx context.Context, some []seat) (map[engine.Room
 	if err != nil {
 		return nil, err
 	}
-	gone := map[engine.RoomID][]engine.Presentee{}
+	gone := map[cluster.RoomID][]cluster.MemberRecord{}
 	for i, cmd := range cmds {
 		if is, ok := cmd.(*redis.BoolCmd); ok && !is.Val() {
 			gone[some[i].room] = append(gone[some[i].room], some[i].member)

@@ -16,7 +16,7 @@
 //   - A subscribed node hands over every message of the room once, in order. It reads
 //     messages that it missed by a broken connection, a silent server or a failover
 //     from the room's stream, which Config.Heal bounds. It counts
-//     (engine.ClusterStats.Gaps) and logs messages that the room has forgotten.
+//     (cluster.Stats.Gaps) and logs messages that the room has forgotten.
 //   - After a failover the messages that the new master lacks are published again, in
 //     their old order and before anything new, by the nodes that published them within
 //     Heal.For (replay.go). A new epoch begins with each life of a master, which every

@@ -10,7 +10,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/cluster"
 )
 
 // passing are the answers of a Redis that is in between: another try, perhaps at
@@ -59,12 +59,12 @@ func (b *backoff) pause(ctx context.Context) bool {
 }
 
 // ask has f ask Redis until it answers, for at most Config.PublishTimeout. f must
-// be such that asking twice is asking once. Errors: engine.ErrUnavailable,
-// engine.ErrUnknown if a try may have succeeded unheard, or what Redis answered.
+// be such that asking twice is asking once. Errors: cluster.ErrUnavailable,
+// cluster.ErrUnknown if a try may have succeeded unheard, or what Redis answered.
 func (n *Node) ask(ctx context.Context, what string, f func(ctx context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, n.cfg.PublishTimeout)
 	defer cancel()
-	outcome := engine.ErrUnavailable
+	outcome := cluster.ErrUnavailable
 	for b := (backoff{10 * time.Millisecond, 500 * time.Millisecond}); ; {
 		err := f(ctx)
 		if err == nil {
@@ -74,7 +74,7 @@ func (n *Node) ask(ctx context.Context, what string, f func(ctx context.Context)
 			return fmt.Errorf("%s: %w", what, err)
 		}
 		if !isRefusal(err) {
-			outcome = engine.ErrUnknown
+			outcome = cluster.ErrUnknown
 		}
 		reload(ctx, n.client)
 		if !n.alive() || !b.pause(ctx) {
@@ -86,8 +86,8 @@ func (n *Node) ask(ctx context.Context, what string, f func(ctx context.Context)
 // read is ask for what changes nothing: that has no outcome that could be unknown.
 func (n *Node) read(ctx context.Context, what string, f func(ctx context.Context) error) error {
 	err := n.ask(ctx, what, f)
-	if errors.Is(err, engine.ErrUnknown) {
-		return fmt.Errorf("%w: %s", engine.ErrUnavailable, err)
+	if errors.Is(err, cluster.ErrUnknown) {
+		return fmt.Errorf("%w: %s", cluster.ErrUnavailable, err)
 	}
 	return err
 }

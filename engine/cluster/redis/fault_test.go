@@ -17,7 +17,7 @@ import (
 
 	"go.uber.org/goleak"
 
-	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/cluster"
 	"github.com/mootchat/moot/engine/cluster/redis/redistest"
 )
 
@@ -29,14 +29,14 @@ type witness struct {
 	end  func()        // ends Run
 
 	mu    sync.Mutex
-	heard map[engine.RoomID][]string
+	heard map[cluster.RoomID][]string
 	lost  map[string]int // members handed over, by id
 
 	rejoined map[string]int // members handed back, by id
 	paced    []int          // how much had been heard of a room at each call of Pace
 }
 
-func (w *witness) Deliver(_ context.Context, room engine.RoomID, _ engine.Position, payload []byte) {
+func (w *witness) Deliver(_ context.Context, room cluster.RoomID, _ cluster.Position, payload []byte) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.heard[room] = append(w.heard[room], string(payload))
@@ -46,13 +46,13 @@ func (w *witness) Answer(_ context.Context, call []byte) ([]byte, error) { retur
 
 func (*witness) Expired(context.Context, []byte) {}
 
-func (w *witness) Missed(_ context.Context, room engine.RoomID) {
+func (w *witness) Missed(_ context.Context, room cluster.RoomID) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.heard[room] = append(w.heard[room], gapMark)
 }
 
-func (w *witness) Pace(_ context.Context, room engine.RoomID) {
+func (w *witness) Pace(_ context.Context, room cluster.RoomID) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.paced = append(w.paced, len(w.heard[room]))
@@ -61,7 +61,7 @@ func (w *witness) Pace(_ context.Context, room engine.RoomID) {
 // gapMark stands where a witness was told that something is missing.
 const gapMark = "(gap)"
 
-func (w *witness) Lost(ctx context.Context, room engine.RoomID, members []engine.Presentee) {
+func (w *witness) Lost(ctx context.Context, room cluster.RoomID, members []cluster.MemberRecord) {
 	if w.hold != nil {
 		w.hold <- struct{}{}
 		<-ctx.Done()
@@ -75,7 +75,7 @@ func (w *witness) Lost(ctx context.Context, room engine.RoomID, members []engine
 	}
 }
 
-func (w *witness) Rejoin(ctx context.Context, room engine.RoomID, members []engine.Presentee) {
+func (w *witness) Rejoin(ctx context.Context, room cluster.RoomID, members []cluster.MemberRecord) {
 	for _, m := range members {
 		w.mu.Lock()
 		w.rejoined[m.ID]++
@@ -84,7 +84,7 @@ func (w *witness) Rejoin(ctx context.Context, room engine.RoomID, members []engi
 	}
 }
 
-func (w *witness) heardIn(room engine.RoomID) []string {
+func (w *witness) heardIn(room cluster.RoomID) []string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return slices.Clone(w.heard[room])
@@ -96,12 +96,12 @@ type trial struct {
 	*testing.T
 	ctx   context.Context
 	nodes []*witness
-	rooms []engine.RoomID
+	rooms []cluster.RoomID
 
 	over     atomic.Bool
 	senders  sync.WaitGroup
 	mu       sync.Mutex
-	accepted map[engine.RoomID][]string
+	accepted map[cluster.RoomID][]string
 	unsure   map[string]bool // outcome unknown
 	count    atomic.Int64
 	slowest  time.Duration // of all that were published
@@ -130,9 +130,9 @@ func emptyTrial(t *testing.T) *trial {
 	})
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	t.Cleanup(cancel)
-	tr := &trial{T: t, ctx: ctx, accepted: map[engine.RoomID][]string{}, unsure: map[string]bool{}}
+	tr := &trial{T: t, ctx: ctx, accepted: map[cluster.RoomID][]string{}, unsure: map[string]bool{}}
 	for i := range 6 {
-		tr.rooms = append(tr.rooms, engine.RoomID{Tenant: "default", Room: fmt.Sprint("room ", i)})
+		tr.rooms = append(tr.rooms, cluster.RoomID{Tenant: "default", Room: fmt.Sprint("room ", i)})
 	}
 	return tr
 }
@@ -143,7 +143,7 @@ func (tr *trial) node(cfg Config, name string) *witness {
 }
 
 func (tr *trial) run(w *witness, cfg Config, name string) *witness {
-	w.wire, w.heard, w.lost, w.rejoined = &wire{}, map[engine.RoomID][]string{}, map[string]int{}, map[string]int{}
+	w.wire, w.heard, w.lost, w.rejoined = &wire{}, map[cluster.RoomID][]string{}, map[string]int{}, map[string]int{}
 	cfg.Node, cfg.dialer, cfg.Lease = name, w.wire.dial, cmp.Or(cfg.Lease, testLease)
 	cfg.PublishTimeout = cmp.Or(cfg.PublishTimeout, 30*time.Second)
 	cfg.Log = slog.New(slog.NewTextHandler(tr.Output(), nil))
@@ -187,19 +187,19 @@ func (tr *trial) talk() {
 	tr.says(300)
 }
 
-func (tr *trial) speak(w *witness, r engine.RoomID) {
+func (tr *trial) speak(w *witness, r cluster.RoomID) {
 	pace := time.NewTicker(20 * time.Millisecond)
 	defer pace.Stop()
 	for k := 0; !tr.over.Load(); k++ {
 		payload := fmt.Sprintf("%s %d", w.cfg.Node, k)
 		began := time.Now()
-		err := w.Publish(tr.ctx, r, []byte(payload), engine.Keep{})
+		err := w.Publish(tr.ctx, r, []byte(payload), cluster.Retention{})
 		tr.note(r, payload, err, time.Since(began))
 		<-pace.C
 	}
 }
 
-func (tr *trial) note(r engine.RoomID, payload string, err error, took time.Duration) {
+func (tr *trial) note(r cluster.RoomID, payload string, err error, took time.Duration) {
 	tr.mu.Lock()
 	defer tr.mu.Unlock()
 	tr.slowest = max(tr.slowest, took)
@@ -207,9 +207,9 @@ func (tr *trial) note(r engine.RoomID, payload string, err error, took time.Dura
 	case err == nil:
 		tr.count.Add(1)
 		tr.accepted[r] = append(tr.accepted[r], payload)
-	case errors.Is(err, engine.ErrUnknown):
+	case errors.Is(err, cluster.ErrUnknown):
 		tr.unsure[r.Room+payload] = true
-	case !errors.Is(err, engine.ErrUnavailable):
+	case !errors.Is(err, cluster.ErrUnavailable):
 		tr.Errorf("publish: %v", err)
 	}
 }
@@ -256,7 +256,7 @@ func (tr *trial) settle() {
 	tr.Logf("accepted %d, unsure %d, slowest publish %v, healed %d, replayed %d, reopened %d", tr.count.Load(), len(tr.unsure), tr.slowest, healed, replayed, reopened)
 }
 
-func (tr *trial) missing(w *witness, r engine.RoomID) []string {
+func (tr *trial) missing(w *witness, r cluster.RoomID) []string {
 	heard := map[string]bool{}
 	for _, p := range w.heardIn(r) {
 		heard[p] = true
@@ -266,7 +266,7 @@ func (tr *trial) missing(w *witness, r engine.RoomID) []string {
 	return slices.DeleteFunc(slices.Clone(tr.accepted[r]), func(p string) bool { return heard[p] })
 }
 
-func (tr *trial) inOrder(w *witness, r engine.RoomID) {
+func (tr *trial) inOrder(w *witness, r cluster.RoomID) {
 	last := map[string]int{}
 	for _, p := range w.heardIn(r) {
 		sender, number, _ := strings.Cut(p, " ")

@@ -9,7 +9,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/cluster"
 )
 
 func (n *Node) publishCommand() string {
@@ -67,7 +67,7 @@ func flung(err error) error {
 	case err == nil || errors.Is(err, redis.Nil):
 		return nil
 	case isRefusal(err):
-		return fmt.Errorf("publish: %w: %w", engine.ErrUnavailable, err)
+		return fmt.Errorf("publish: %w: %w", cluster.ErrUnavailable, err)
 	}
-	return fmt.Errorf("publish: %w: %w", engine.ErrUnknown, err)
+	return fmt.Errorf("publish: %w: %w", cluster.ErrUnknown, err)
 }

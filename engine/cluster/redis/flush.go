@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/cluster"
 )
 
 // flush is someone who waits until a room has been heard up to a position or, where
@@ -16,9 +16,9 @@ type flush struct {
 	done chan struct{}
 }
 
-// Flush implements engine.Broker. It reads how far the room is, and waits until
+// Flush implements cluster.Broker. It reads how far the room is, and waits until
 // its lane has come there.
-func (n *Node) Flush(ctx context.Context, room engine.RoomID) error {
+func (n *Node) Flush(ctx context.Context, room cluster.RoomID) error {
 	if err := n.up(ctx); err != nil {
 		return err
 	}
@@ -43,7 +43,7 @@ func (n *Node) Flush(ctx context.Context, room engine.RoomID) error {
 	case <-done:
 		return nil
 	case <-ctx.Done():
-		return fmt.Errorf("flush: %w: %w", engine.ErrUnavailable, ctx.Err())
+		return fmt.Errorf("flush: %w: %w", cluster.ErrUnavailable, ctx.Err())
 	case <-n.life.Done():
 		return n.gone()
 	}

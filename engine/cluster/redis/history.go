@@ -7,7 +7,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/cluster"
 )
 
 // readScript reads history after a position: the epoch, the offset of the room's
@@ -59,21 +59,21 @@ return out`)
 // readPage is how many messages one script reads.
 const readPage = 200
 
-// Read implements engine.History.
-func (n *Node) Read(ctx context.Context, room engine.RoomID, after engine.Position, limit int, keep engine.Keep) (engine.Page, error) {
+// Read implements cluster.History.
+func (n *Node) Read(ctx context.Context, room cluster.RoomID, after cluster.Position, limit int, keep cluster.Retention) (cluster.Page, error) {
 	if limit < 0 {
-		return engine.Page{}, fmt.Errorf("history: limit %d: must be 0 or more", limit)
+		return cluster.Page{}, fmt.Errorf("history: limit %d: must be 0 or more", limit)
 	}
 	if err := n.up(ctx); err != nil {
-		return engine.Page{}, err
+		return cluster.Page{}, err
 	}
 	if len(after.Epoch) > maxEpoch || after.Offset > maxOffset {
-		after = engine.Position{} // it is of no epoch of ours
+		after = cluster.Position{} // it is of no epoch of ours
 	}
 	all, err := n.readOnce(ctx, room, after, min(limit, readPage), keep)
 	for err == nil && len(all.Messages) > 0 && len(all.Messages)%readPage == 0 && len(all.Messages) < limit {
-		var more engine.Page
-		after = engine.Position{Epoch: all.Top.Epoch, Offset: all.Messages[len(all.Messages)-1].Offset}
+		var more cluster.Page
+		after = cluster.Position{Epoch: all.Top.Epoch, Offset: all.Messages[len(all.Messages)-1].Offset}
 		if more, err = n.readOnce(ctx, room, after, min(limit-len(all.Messages), readPage), keep); err != nil || len(more.Messages) == 0 {
 			break
 		}
@@ -84,7 +84,7 @@ func (n *Node) Read(ctx context.Context, room engine.RoomID, after engine.Positi
 	return all, err
 }
 
-func (n *Node) readOnce(ctx context.Context, room engine.RoomID, after engine.Position, limit int, keep engine.Keep) (engine.Page, error) {
+func (n *Node) readOnce(ctx context.Context, room cluster.RoomID, after cluster.Position, limit int, keep cluster.Retention) (cluster.Page, error) {
 	p, key := n.at(room)
 	keys := []string{p.keys.of("gen"), p.keys.of("m", key), p.keys.of("h", key)}
 	var v values
@@ -94,7 +94,7 @@ func (n *Node) readOnce(ctx context.Context, room engine.RoomID, after engine.Po
 		return err
 	})
 	if err != nil {
-		return engine.Page{}, err
+		return cluster.Page{}, err
 	}
 	page, bad, err := parseHistory(v)
 	if bad != nil {
@@ -105,7 +105,7 @@ func (n *Node) readOnce(ctx context.Context, room engine.RoomID, after engine.Po
 
 // parseHistory reads what readScript answers. Entries that are not ours are left
 // out: bad says so, and something is missing then.
-func parseHistory(v values) (page engine.Page, bad, err error) {
+func parseHistory(v values) (page cluster.Page, bad, err error) {
 	missing, err := v.number(2)
 	if err != nil || len(v)%2 != 1 {
 		return page, nil, fmt.Errorf("history: %w", errValues)
@@ -122,7 +122,7 @@ func parseHistory(v values) (page engine.Page, bad, err error) {
 	for i := 2; i+1 < len(texts); i += 2 {
 		offset, err := parseOffset(texts[i])
 		if err != nil || offset <= last || offset > page.Top.Offset {
-			return engine.Page{}, nil, fmt.Errorf("history: offset %.20q does not follow", texts[i])
+			return cluster.Page{}, nil, fmt.Errorf("history: offset %.20q does not follow", texts[i])
 		}
 		last = offset
 		e, err := parseEntry(texts[i+1])
@@ -133,7 +133,7 @@ func parseHistory(v values) (page engine.Page, bad, err error) {
 			}
 			continue
 		}
-		page.Messages = append(page.Messages, engine.Kept{Offset: offset, Payload: []byte(e.payload)})
+		page.Messages = append(page.Messages, cluster.StoredMessage{Offset: offset, Payload: []byte(e.payload)})
 	}
 	return page, bad, nil
 }

@@ -11,7 +11,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/cluster"
 	"github.com/mootchat/moot/engine/cluster/redis/redistest"
 )
 
@@ -50,7 +50,7 @@ func TestPublishingPausesWhileMastersAlternate(t *testing.T) {
 		}
 		return next(ctx, cmd)
 	})}, "a")
-	if err := a.Publish(tr.ctx, tr.rooms[0], []byte("hello"), engine.Keep{}); !errors.Is(err, engine.ErrUnavailable) {
+	if err := a.Publish(tr.ctx, tr.rooms[0], []byte("hello"), cluster.Retention{}); !errors.Is(err, cluster.ErrUnavailable) {
 		t.Errorf("publish after %d tries: %v", asked.Load(), err)
 	}
 	if n := asked.Load(); n < 2 || n >= most {

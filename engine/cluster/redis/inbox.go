@@ -11,7 +11,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/cluster"
 )
 
 // Bounds of calls between nodes.
@@ -72,7 +72,7 @@ func (n *Node) send(ctx context.Context, node string, fields ...any) (process st
 	return process, err
 }
 
-// Call implements engine.Nodes. A call without a deadline has 30 s. It is carried
+// Call implements cluster.Nodes. A call without a deadline has 30 s. It is carried
 // out at most once, though it may reach the node twice.
 func (ns *nodes) Call(ctx context.Context, node string, call []byte) ([]byte, error) {
 	n := (*Node)(ns)
@@ -80,7 +80,7 @@ func (ns *nodes) Call(ctx context.Context, node string, call []byte) ([]byte, er
 		return nil, err
 	}
 	if !name.MatchString(node) {
-		return nil, fmt.Errorf("call node %q: %w", node, engine.ErrNoNode)
+		return nil, fmt.Errorf("call node %q: %w", node, cluster.ErrNoNode)
 	}
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
@@ -103,7 +103,7 @@ func (n *Node) call(ctx context.Context, node string, call []byte) ([]byte, erro
 	case err != nil:
 		return nil, err
 	case process == "":
-		return nil, engine.ErrNoNode
+		return nil, cluster.ErrNoNode
 	}
 	look := time.NewTicker(lookAtCallee)
 	defer look.Stop()
@@ -117,7 +117,7 @@ func (n *Node) call(ctx context.Context, node string, call []byte) ([]byte, erro
 			return nil, n.gone()
 		case <-look.C:
 			if n.isOver(ctx, node, process) {
-				return nil, fmt.Errorf("its lease ended before it answered: %w", engine.ErrNoNode)
+				return nil, fmt.Errorf("its lease ended before it answered: %w", cluster.ErrNoNode)
 			}
 		}
 	}

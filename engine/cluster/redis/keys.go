@@ -6,7 +6,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/cluster"
 )
 
 // Names in Redis. A partition's keys and channels share a hash tag, so that one
@@ -72,14 +72,14 @@ func escapeTenant(tenant string) string {
 	return strings.NewReplacer("%", "%25", "/", "%2F").Replace(tenant)
 }
 
-func roomKey(room engine.RoomID) string { return escapeTenant(room.Tenant) + "/" + room.Room }
+func roomKey(room cluster.RoomID) string { return escapeTenant(room.Tenant) + "/" + room.Room }
 
 // parseRoomKey is the inverse of roomKey.
-func parseRoomKey(key string) (engine.RoomID, error) {
+func parseRoomKey(key string) (cluster.RoomID, error) {
 	tenant, room, ok := strings.Cut(key, "/")
-	id := engine.RoomID{Tenant: strings.NewReplacer("%25", "%", "%2F", "/").Replace(tenant), Room: room}
+	id := cluster.RoomID{Tenant: strings.NewReplacer("%25", "%", "%2F", "/").Replace(tenant), Room: room}
 	if !ok || roomKey(id) != key {
-		return engine.RoomID{}, fmt.Errorf("%.80q is not the key of a room", key)
+		return cluster.RoomID{}, fmt.Errorf("%.80q is not the key of a room", key)
 	}
 	return id, nil
 }

@@ -3,7 +3,7 @@ package redis
 import (
 	"testing"
 
-	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/cluster"
 )
 
 func TestTagsSpreadEvenlyOverTheSlots(t *testing.T) {
@@ -24,7 +24,7 @@ func FuzzRoomKey(f *testing.F) {
 		f.Add(s, s)
 	}
 	f.Fuzz(func(t *testing.T, a, b string) {
-		id := engine.RoomID{Tenant: a, Room: b}
+		id := cluster.RoomID{Tenant: a, Room: b}
 		if got, err := parseRoomKey(roomKey(id)); err != nil || got != id {
 			t.Errorf("%q became %q, %v", id, got, err)
 		}

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"testing"
 
-	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/cluster"
 	"github.com/mootchat/moot/engine/cluster/redis/redistest"
 )
 
@@ -15,7 +15,7 @@ func (tr *trial) seats(w *witness, n int) (ids []string) {
 	tr.must(w.Cluster().Rooms.Create(tr.ctx, tr.rooms[0]))
 	for i := range n {
 		ids = append(ids, fmt.Sprintf("%s-%d", w.cfg.Node, i))
-		tr.must(w.Add(tr.ctx, tr.rooms[0], engine.Presentee{ID: ids[i]}))
+		tr.must(w.Add(tr.ctx, tr.rooms[0], cluster.MemberRecord{ID: ids[i]}))
 	}
 	return ids
 }
@@ -96,7 +96,7 @@ func TestMembersOfANodeThatWasTakenForDeadJoinAgain(t *testing.T) {
 	tr.must(a.Remove(tr.ctx, tr.rooms[0], ids[0]))
 	tr.hasRejoined(a, ids[1:])
 	tr.counts(b, 4)
-	tr.must(a.Add(tr.ctx, tr.rooms[0], engine.Presentee{ID: ids[0]}))
+	tr.must(a.Add(tr.ctx, tr.rooms[0], cluster.MemberRecord{ID: ids[0]}))
 	tr.counts(a, 5)
 	for _, id := range ids {
 		gone, err := a.BeginLeave(tr.ctx, tr.rooms[0], id)
@@ -119,14 +119,14 @@ func TestWhatRedisDidNotHearItIsTold(t *testing.T) {
 	ids := tr.seats(a, 3)
 	a.wire.sever()
 	fails := func(what string, err error) {
-		if !errors.Is(err, engine.ErrUnavailable) && !errors.Is(err, engine.ErrUnknown) {
+		if !errors.Is(err, cluster.ErrUnavailable) && !errors.Is(err, cluster.ErrUnknown) {
 			t.Errorf("%s: %v", what, err)
 		}
 	}
 	fails("remove", a.Remove(tr.ctx, tr.rooms[0], ids[0]))
 	_, err := a.BeginLeave(tr.ctx, tr.rooms[0], ids[1])
 	fails("part", err)
-	fails("add", a.Add(tr.ctx, tr.rooms[0], engine.Presentee{ID: "late"}))
+	fails("add", a.Add(tr.ctx, tr.rooms[0], cluster.MemberRecord{ID: "late"}))
 	a.wire.mend()
 	tr.counts(b, 2)
 }

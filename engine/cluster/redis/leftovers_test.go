@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/cluster"
 	"github.com/mootchat/moot/engine/cluster/redis/redistest"
 )
 
@@ -19,7 +19,7 @@ func TestSessionWhoseTakerDidNotHearIsPutBack(t *testing.T) {
 	tr := emptyTrial(t)
 	cfg := Config{Addresses: []string{s.Address()}}
 	a, b := tr.impatient(cfg, "a"), tr.node(cfg, "b")
-	if _, err := a.Take(tr.ctx, "nobody"); !errors.Is(err, engine.ErrNoSession) { // Redis knows the script from now on
+	if _, err := a.Take(tr.ctx, "nobody"); !errors.Is(err, cluster.ErrNoSession) { // Redis knows the script from now on
 		t.Fatal(err)
 	}
 	const ttl = 20 * time.Second
@@ -34,7 +34,7 @@ func TestSessionWhoseTakerDidNotHearIsPutBack(t *testing.T) {
 		}
 		taken := s.Info("cmdstat_zrem", "INFO", "commandstats")
 		a.wire.deafen()
-		if _, err := a.Take(tr.ctx, key); !errors.Is(err, engine.ErrUnknown) {
+		if _, err := a.Take(tr.ctx, key); !errors.Is(err, cluster.ErrUnknown) {
 			t.Fatalf("take: %v", err)
 		}
 		if s.Info("cmdstat_zrem", "INFO", "commandstats") == taken {
@@ -49,7 +49,7 @@ func TestSessionWhoseTakerDidNotHearIsPutBack(t *testing.T) {
 	}
 	tr.must(b.Park(tr.ctx, "key", []byte("session"), ttl))
 	a.wire.deafen()
-	if _, err := a.Take(tr.ctx, "key"); !errors.Is(err, engine.ErrUnknown) {
+	if _, err := a.Take(tr.ctx, "key"); !errors.Is(err, cluster.ErrUnknown) {
 		t.Fatalf("take: %v", err)
 	}
 	a.wire.mend()
@@ -75,9 +75,9 @@ func TestNothingStaysBehind(t *testing.T) {
 	ids := tr.seats(dead, 3)
 	for i, room := range tr.rooms {
 		tr.must(b.Subscribe(tr.ctx, room))
-		tr.must(a.Publish(tr.ctx, room, []byte("hello"), engine.Keep{Messages: i, For: time.Minute}))
+		tr.must(a.Publish(tr.ctx, room, []byte("hello"), cluster.Retention{Messages: i, For: time.Minute}))
 	}
-	tr.must(a.Add(tr.ctx, tr.rooms[0], engine.Presentee{ID: "a-1"}))
+	tr.must(a.Add(tr.ctx, tr.rooms[0], cluster.MemberRecord{ID: "a-1"}))
 	_, err := a.Cluster().Nodes.Call(tr.ctx, "b", []byte("hello"))
 	tr.must(err)
 	tr.must(a.Park(tr.ctx, "taken", []byte("1"), time.Hour))

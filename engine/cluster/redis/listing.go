@@ -7,7 +7,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/cluster"
 )
 
 // Listings. A page costs Redis what it has: a script reads at most mostOfPage names or
@@ -37,8 +37,8 @@ for _, name in ipairs(names) do
 end
 return out`)
 
-// List implements engine.Rooms. A page never has more than 500 rooms.
-func (r *rooms) List(ctx context.Context, tenant string, q engine.RoomQuery) (names []string, more bool, err error) {
+// List implements cluster.Rooms. A page never has more than 500 rooms.
+func (r *rooms) List(ctx context.Context, tenant string, q cluster.RoomQuery) (names []string, more bool, err error) {
 	if q.Limit < 1 {
 		return nil, false, fmt.Errorf("list rooms: limit %d: must be 1 or more", q.Limit)
 	}
@@ -114,7 +114,7 @@ func (n *Node) index(ctx context.Context, p *partition, tenant string) error {
 }
 
 // lexRange is the query as ZRANGEBYLEX takes it.
-func lexRange(q engine.RoomQuery) (low, high string) {
+func lexRange(q cluster.RoomQuery) (low, high string) {
 	low, high = "-", "+"
 	switch {
 	case q.After >= q.Prefix && q.After != "":
@@ -133,7 +133,7 @@ func lexRange(q engine.RoomQuery) (low, high string) {
 	return low, high
 }
 
-// Count implements engine.Rooms.
+// Count implements cluster.Rooms.
 func (r *rooms) Count(ctx context.Context, tenants ...string) (counts []int, err error) {
 	n := (*Node)(r)
 	err = n.read(ctx, "count rooms", func(ctx context.Context) error {
@@ -170,17 +170,17 @@ return out`)
 // mostCounted is how many rooms are counted at once.
 const mostCounted = 100
 
-// Count implements engine.Presence.
-func (n *Node) Count(ctx context.Context, room engine.RoomID) (int, error) {
-	counts, err := n.Counts(ctx, []engine.RoomID{room})
+// Count implements cluster.Presence.
+func (n *Node) Count(ctx context.Context, room cluster.RoomID) (int, error) {
+	counts, err := n.Counts(ctx, []cluster.RoomID{room})
 	if err != nil {
 		return 0, err
 	}
 	return counts[0], nil
 }
 
-// Counts implements engine.Presence.
-func (n *Node) Counts(ctx context.Context, rooms []engine.RoomID) ([]int, error) {
+// Counts implements cluster.Presence.
+func (n *Node) Counts(ctx context.Context, rooms []cluster.RoomID) ([]int, error) {
 	counts := make([]int, 0, len(rooms))
 	for some := range slices.Chunk(rooms, mostCounted) {
 		more, err := n.count(ctx, some)
@@ -193,7 +193,7 @@ func (n *Node) Counts(ctx context.Context, rooms []engine.RoomID) ([]int, error)
 }
 
 // count is Counts of no more than one script is to count.
-func (n *Node) count(ctx context.Context, rooms []engine.RoomID) (counts []int, err error) {
+func (n *Node) count(ctx context.Context, rooms []cluster.RoomID) (counts []int, err error) {
 	byPart := map[*partition]int{}
 	var calls []scriptCall
 	var of [][]int // which rooms each call counts

@@ -10,7 +10,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/cluster"
 	"github.com/mootchat/moot/engine/cluster/redis/redistest"
 )
 
@@ -34,8 +34,8 @@ func BenchmarkPublishDuringListings(b *testing.B) {
 }
 
 func listPage(ctx context.Context, n *Node) error {
-	ctx = engine.ForOperator(ctx)
-	names, _, err := n.Cluster().Rooms.List(ctx, "t", engine.RoomQuery{Limit: 100})
+	ctx = cluster.ForOperator(ctx)
+	names, _, err := n.Cluster().Rooms.List(ctx, "t", cluster.RoomQuery{Limit: 100})
 	if err == nil {
 		_, err = n.Counts(ctx, ids(names))
 	}
@@ -56,9 +56,9 @@ func oneByOne(ctx context.Context, n *Node) error {
 	return group.Wait()
 }
 
-func ids(names []string) (all []engine.RoomID) {
+func ids(names []string) (all []cluster.RoomID) {
 	for _, name := range names {
-		all = append(all, engine.RoomID{Tenant: "t", Room: name})
+		all = append(all, cluster.RoomID{Tenant: "t", Room: name})
 	}
 	return all
 }
@@ -67,7 +67,7 @@ func benchmarkListings(b *testing.B, flight int, list func(context.Context, *Nod
 	s := redistest.Start(b)
 	n, _ := benchNode(b, s)
 	for i := range 1000 {
-		if err := n.Cluster().Rooms.Create(b.Context(), engine.RoomID{Tenant: "t", Room: fmt.Sprintf("room %04d", i)}); err != nil {
+		if err := n.Cluster().Rooms.Create(b.Context(), cluster.RoomID{Tenant: "t", Room: fmt.Sprintf("room %04d", i)}); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -85,11 +85,11 @@ func benchmarkListings(b *testing.B, flight int, list func(context.Context, *Nod
 	}
 	defer all.Wait()
 	defer stop()
-	room, payload := engine.RoomID{Tenant: "other", Room: "hall"}, make([]byte, 200)
+	room, payload := cluster.RoomID{Tenant: "other", Room: "hall"}, make([]byte, 200)
 	var took []time.Duration
 	for b.Loop() {
 		began := time.Now()
-		if err := n.Publish(b.Context(), room, payload, engine.Keep{}); err != nil {
+		if err := n.Publish(b.Context(), room, payload, cluster.Retention{}); err != nil {
 			b.Fatal(err)
 		}
 		took = append(took, time.Since(began))

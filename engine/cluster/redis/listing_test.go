@@ -11,7 +11,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/cluster"
 	"github.com/mootchat/moot/engine/cluster/redis/redistest"
 )
 
@@ -50,7 +50,7 @@ func listed(t *testing.T, cfg Config, rooms int) (*Node, *trips) {
 	cfg.Node, cfg.Instrument = "a", func(c redis.UniversalClient) error { c.AddHook(h); return nil }
 	n := open(t, cfg)
 	for i := range rooms {
-		if err := n.Cluster().Rooms.Create(t.Context(), engine.RoomID{Tenant: "t", Room: fmt.Sprintf("room %04d", i)}); err != nil {
+		if err := n.Cluster().Rooms.Create(t.Context(), cluster.RoomID{Tenant: "t", Room: fmt.Sprintf("room %04d", i)}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -70,11 +70,11 @@ func TestPageOfRoomsCostsAPage(t *testing.T) {
 	if text := server.Info("cmdstat_hkeys", "INFO", "commandstats"); text != "" {
 		t.Errorf("all names were read: cmdstat_hkeys:%s", text)
 	}
-	var ids []engine.RoomID
+	var ids []cluster.RoomID
 	for _, name := range names {
-		ids = append(ids, engine.RoomID{Tenant: "t", Room: name})
+		ids = append(ids, cluster.RoomID{Tenant: "t", Room: name})
 	}
-	counted := func(ids []engine.RoomID) int64 {
+	counted := func(ids []cluster.RoomID) int64 {
 		return h.during(func() {
 			if counts, err := n.Counts(t.Context(), ids); err != nil || len(counts) != len(ids) {
 				t.Fatal(counts, err)
@@ -99,7 +99,7 @@ func TestPageOfRoomsCostsAPage(t *testing.T) {
 // page is one of the tenant's rooms.
 func (n *Node) page(t *testing.T, after string, limit int) []string {
 	t.Helper()
-	names, _, err := n.Cluster().Rooms.List(t.Context(), "t", engine.RoomQuery{After: after, Limit: limit})
+	names, _, err := n.Cluster().Rooms.List(t.Context(), "t", cluster.RoomQuery{After: after, Limit: limit})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -133,7 +133,7 @@ func TestListFindsRoomsThatHaveNoIndex(t *testing.T) {
 	do("HDEL", key, "b")
 	do("HSET", key, "d", "1") // as many as before
 	is("c d")
-	if err := n.Cluster().Rooms.Destroy(t.Context(), engine.RoomID{Tenant: "t", Room: "d"}); err != nil {
+	if err := n.Cluster().Rooms.Destroy(t.Context(), cluster.RoomID{Tenant: "t", Room: "d"}); err != nil {
 		t.Fatal(err)
 	}
 	is("c")

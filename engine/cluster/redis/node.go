@@ -12,14 +12,14 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/cluster"
 )
 
 // Node is one engine's handle on a cluster: its Broker, Rooms, Presence and Nodes.
 type Node struct {
 	cfg        Config
 	client     redis.UniversalClient
-	operators  redis.UniversalClient // for what engine.ForOperator marks
+	operators  redis.UniversalClient // for what cluster.ForOperator marks
 	reader     redis.UniversalClient // of the inbox: it waits in Redis for what comes
 	process    string                // <node>#<random>: no other ever had it
 	parts      []*partition
@@ -35,7 +35,7 @@ type Node struct {
 	started chan struct{} // closed when Run has begun, or failed to
 	life    context.Context
 	stop    context.CancelCauseFunc
-	handler engine.Handler
+	handler cluster.Handler
 
 	mu    sync.RWMutex
 	over  bool
@@ -44,15 +44,15 @@ type Node struct {
 	counters counters
 }
 
-// counters are those of engine.ClusterStats.
+// counters are those of cluster.Stats.
 type counters struct {
 	Reopened, Healed, Replayed, Gaps, Malformed, LeaveUnknown, Rejoined, Restored atomic.Int64
 }
 
-// Counters implements engine.Status.
-func (n *Node) Counters() engine.ClusterStats {
+// Counters implements cluster.Status.
+func (n *Node) Counters() cluster.Stats {
 	c := &n.counters
-	return engine.ClusterStats{
+	return cluster.Stats{
 		Reopened: c.Reopened.Load(), Healed: c.Healed.Load(), Replayed: c.Replayed.Load(), Gaps: c.Gaps.Load(),
 		Malformed: c.Malformed.Load(), LeaveUnknown: c.LeaveUnknown.Load(), Rejoined: c.Rejoined.Load(), Restored: c.Restored.Load(),
 	}
@@ -61,7 +61,7 @@ func (n *Node) Counters() engine.ClusterStats {
 // sick is for how long nothing may have been heard of Redis by a healthy node.
 const sick = 2*readTimeout + time.Second
 
-// Health implements engine.Status.
+// Health implements cluster.Status.
 func (n *Node) Health() error {
 	if !n.alive() {
 		return n.gone()
@@ -137,9 +137,9 @@ func token() string { return strings.ToLower(rand.Text()[:16]) }
 
 // Cluster gives the node to an engine. Before Nodes.Run only the list of rooms
 // and of nodes can be used; Publish, Subscribe, Add and Call wait for it, and
-// after it they fail with engine.ErrUnavailable.
-func (n *Node) Cluster() engine.Cluster {
-	return engine.Cluster{Broker: n, History: n, Rooms: (*rooms)(n), Presence: n, Sessions: n, Nodes: (*nodes)(n), Status: n}
+// after it they fail with cluster.ErrUnavailable.
+func (n *Node) Cluster() cluster.Backend {
+	return cluster.Backend{Broker: n, History: n, Rooms: (*rooms)(n), Presence: n, Sessions: n, Nodes: (*nodes)(n), Status: n}
 }
 
 // Client is the node's connection to Redis, for others who keep something there. It
@@ -151,7 +151,7 @@ func (n *Node) Operators() redis.UniversalClient { return n.operators }
 
 // via is the client for what is asked with ctx.
 func (n *Node) via(ctx context.Context) redis.UniversalClient {
-	if engine.IsForOperator(ctx) {
+	if cluster.IsForOperator(ctx) {
 		return n.operators
 	}
 	return n.client
@@ -169,12 +169,12 @@ func (n *Node) Close() error {
 	return errors.Join(failed...)
 }
 
-// nodes is the node as engine.Nodes.
+// nodes is the node as cluster.Nodes.
 type nodes Node
 
-// Run implements engine.Nodes. A name that a node has which still lives, or died
+// Run implements cluster.Nodes. A name that a node has which still lives, or died
 // less than a lease ago, is waited for.
-func (ns *nodes) Run(ctx context.Context, h engine.Handler) error {
+func (ns *nodes) Run(ctx context.Context, h cluster.Handler) error {
 	n := (*Node)(ns)
 	if !n.ran.CompareAndSwap(false, true) {
 		return fmt.Errorf("node %q has run: a handle runs once", n.cfg.Node)
@@ -250,12 +250,12 @@ func (n *Node) begun(ctx context.Context) error {
 	case <-n.started:
 		return nil
 	case <-ctx.Done():
-		return fmt.Errorf("node %q does not run yet: %w: %w", n.cfg.Node, engine.ErrUnavailable, ctx.Err())
+		return fmt.Errorf("node %q does not run yet: %w: %w", n.cfg.Node, cluster.ErrUnavailable, ctx.Err())
 	}
 }
 
 func (n *Node) gone() error {
-	return fmt.Errorf("node %q runs no more: %w", n.cfg.Node, engine.ErrUnavailable)
+	return fmt.Errorf("node %q runs no more: %w", n.cfg.Node, cluster.ErrUnavailable)
 }
 
 // alive is false once Run has been told to end.
@@ -268,10 +268,10 @@ func (n *Node) alive() bool {
 	}
 }
 
-// Self implements engine.Nodes.
+// Self implements cluster.Nodes.
 func (ns *nodes) Self() string { return ns.cfg.Node }
 
-// List implements engine.Nodes, in the order of the names.
+// List implements cluster.Nodes, in the order of the names.
 func (ns *nodes) List(ctx context.Context) ([]string, error) {
 	n := (*Node)(ns)
 	if err := n.begun(ctx); err != nil {
@@ -311,7 +311,7 @@ func newPartition(n *Node, k keys) *partition {
 }
 
 // at gives the room's partition and its key.
-func (n *Node) at(room engine.RoomID) (*partition, string) {
+func (n *Node) at(room cluster.RoomID) (*partition, string) {
 	key := roomKey(room)
 	return n.parts[partitionOf(key, len(n.parts))], key
 }

@@ -4,7 +4,7 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/cluster"
 	"github.com/mootchat/moot/engine/cluster/redis/redistest"
 )
 
@@ -14,18 +14,18 @@ func TestOperatorsHaveConnectionsOfTheirOwn(t *testing.T) {
 	server := redistest.Start(t)
 	n, _ := listed(t, Config{Addresses: []string{server.Address()}}, 200)
 	chat := n.client.PoolStats()
-	ctx, rooms := engine.ForOperator(t.Context()), n.Cluster().Rooms
+	ctx, rooms := cluster.ForOperator(t.Context()), n.Cluster().Rooms
 	var all sync.WaitGroup
 	for range 40 {
 		all.Go(func() {
-			names, _, err := rooms.List(ctx, "t", engine.RoomQuery{Limit: 100})
+			names, _, err := rooms.List(ctx, "t", cluster.RoomQuery{Limit: 100})
 			if err != nil || len(names) != 100 {
 				t.Error(names, err)
 				return
 			}
-			var ids []engine.RoomID
+			var ids []cluster.RoomID
 			for _, name := range names {
-				ids = append(ids, engine.RoomID{Tenant: "t", Room: name})
+				ids = append(ids, cluster.RoomID{Tenant: "t", Room: name})
 			}
 			_, err = n.Counts(ctx, ids)
 			_, err2 := rooms.Count(ctx, "t")

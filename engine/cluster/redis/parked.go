@@ -9,7 +9,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/cluster"
 )
 
 // parkScript parks a session, and answers 1, or 0 if the key is another's. KEYS
@@ -69,7 +69,7 @@ const (
 // ofKey gives the partition of a session's key.
 func (n *Node) ofKey(key string) *partition { return n.parts[partitionOf(key, len(n.parts))] }
 
-// Park implements engine.Sessions.
+// Park implements cluster.Sessions.
 func (n *Node) Park(ctx context.Context, key string, session []byte, ttl time.Duration) error {
 	if err := n.up(ctx); err != nil {
 		return err
@@ -85,7 +85,7 @@ func (n *Node) Park(ctx context.Context, key string, session []byte, ttl time.Du
 	return err
 }
 
-// Take implements engine.Sessions. A session that was taken, though nobody heard it,
+// Take implements cluster.Sessions. A session that was taken, though nobody heard it,
 // is put back: else it would end without a leave.
 func (n *Node) Take(ctx context.Context, key string) (session []byte, err error) {
 	if err := n.up(ctx); err != nil {
@@ -104,10 +104,10 @@ func (n *Node) Take(ctx context.Context, key string) (session []byte, err error)
 		return nil
 	})
 	switch {
-	case errors.Is(err, engine.ErrUnknown):
+	case errors.Is(err, cluster.ErrUnknown):
 		n.giveBack(keys, key)
 	case err == nil && none:
-		return nil, fmt.Errorf("take %.40q: %w", key, engine.ErrNoSession)
+		return nil, fmt.Errorf("take %.40q: %w", key, cluster.ErrNoSession)
 	case err == nil:
 		_ = n.client.Unlink(ctx, keys[2]).Err() // else it goes in its time
 	}

@@ -8,7 +8,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/cluster"
 )
 
 // luaNow is the time by Redis' clock, in ms: the nodes' own may differ.
@@ -99,19 +99,19 @@ return {0, ''}`)
 // mostOfPage is how many members one script reads, and lets go.
 const mostOfPage = 500
 
-// Add implements engine.Presence. While this node's lease has ended and is not
+// Add implements cluster.Presence. While this node's lease has ended and is not
 // renewed it waits.
-func (n *Node) Add(ctx context.Context, room engine.RoomID, m engine.Presentee) error {
+func (n *Node) Add(ctx context.Context, room cluster.RoomID, m cluster.MemberRecord) error {
 	if err := n.up(ctx); err != nil {
 		return err
 	}
 	fresh := n.roster.add(room, m)
 	answer, err := n.add(ctx, room, m)
 	if err == nil && answer == noRoom {
-		err = fmt.Errorf("add to %q: %w", room.Room, engine.ErrNoRoom)
+		err = fmt.Errorf("add to %q: %w", room.Room, cluster.ErrNoRoom)
 	}
 	switch {
-	case err != nil && (fresh || errors.Is(err, engine.ErrNoRoom)):
+	case err != nil && (fresh || errors.Is(err, cluster.ErrNoRoom)):
 		n.roster.remove(room, m.ID)
 	case err != nil:
 		n.roster.owe(room, m.ID)
@@ -119,7 +119,7 @@ func (n *Node) Add(ctx context.Context, room engine.RoomID, m engine.Presentee) 
 	return err
 }
 
-func (n *Node) add(ctx context.Context, room engine.RoomID, m engine.Presentee) (int, error) {
+func (n *Node) add(ctx context.Context, room cluster.RoomID, m cluster.MemberRecord) (int, error) {
 	deadline := time.Now().Add(n.cfg.PublishTimeout)
 	for b := (backoff{10 * time.Millisecond, 200 * time.Millisecond}); ; {
 		answer, err := n.addOnce(ctx, room, m)
@@ -127,12 +127,12 @@ func (n *Node) add(ctx context.Context, room engine.RoomID, m engine.Presentee) 
 			return answer, err
 		}
 		if time.Now().After(deadline) || !b.pause(ctx) || !n.alive() {
-			return 0, fmt.Errorf("add to %q: this node's lease has ended: %w", room.Room, engine.ErrUnavailable)
+			return 0, fmt.Errorf("add to %q: this node's lease has ended: %w", room.Room, cluster.ErrUnavailable)
 		}
 	}
 }
 
-func (n *Node) addOnce(ctx context.Context, room engine.RoomID, m engine.Presentee) (answer int, err error) {
+func (n *Node) addOnce(ctx context.Context, room cluster.RoomID, m cluster.MemberRecord) (answer int, err error) {
 	n.roster.settled.RLock()
 	defer n.roster.settled.RUnlock()
 	err = n.ask(ctx, "add", func(ctx context.Context) (err error) {
@@ -144,15 +144,15 @@ func (n *Node) addOnce(ctx context.Context, room engine.RoomID, m engine.Present
 }
 
 // addition is what addScript takes.
-func (n *Node) addition(room engine.RoomID, m engine.Presentee) (keys []string, args []any) {
+func (n *Node) addition(room cluster.RoomID, m cluster.MemberRecord) (keys []string, args []any) {
 	p, key := n.at(room)
 	k, process := p.keys, n.process
 	return []string{p.roomsKey(room.Tenant), k.of("rn", key), k.of("rm", process, key), k.of("ri", process, key), k.of("nr", process), k.of("alive"), k.of("pt", process)},
 		[]any{process, m.ID, record(m), key, room.Room}
 }
 
-// BeginLeave implements engine.Presence.
-func (n *Node) BeginLeave(ctx context.Context, room engine.RoomID, id string) (gone bool, err error) {
+// BeginLeave implements cluster.Presence.
+func (n *Node) BeginLeave(ctx context.Context, room cluster.RoomID, id string) (gone bool, err error) {
 	if err := n.up(ctx); err != nil {
 		return false, err
 	}
@@ -172,10 +172,10 @@ func (n *Node) BeginLeave(ctx context.Context, room engine.RoomID, id string) (g
 	return gone, err
 }
 
-// Remove implements engine.Presence. It takes out a member of this node, or one
+// Remove implements cluster.Presence. It takes out a member of this node, or one
 // whom Handler.Lost was given here; those of other living nodes are theirs to
 // remove. What Redis does not hear now it is told when it answers again.
-func (n *Node) Remove(ctx context.Context, room engine.RoomID, id string) error {
+func (n *Node) Remove(ctx context.Context, room cluster.RoomID, id string) error {
 	if n.roster.release(room, id) && !n.alive() {
 		ctx = context.WithoutCancel(ctx)
 	}
@@ -193,16 +193,16 @@ func (n *Node) Remove(ctx context.Context, room engine.RoomID, id string) error 
 }
 
 // removal is what removeScript takes.
-func (n *Node) removal(room engine.RoomID, id string) (keys []string, args []any) {
+func (n *Node) removal(room cluster.RoomID, id string) (keys []string, args []any) {
 	p, key := n.at(room)
 	k, process := p.keys, n.process
 	return []string{k.of("rn", key), k.of("rm", process, key), k.of("ri", process, key), k.of("nr", process), k.of("lv", process), k.of("pt", process)},
 		[]any{process, id, key}
 }
 
-// Members implements engine.Presence, in the order of nodes and then of ids. A
+// Members implements cluster.Presence, in the order of nodes and then of ids. A
 // page may have fewer than limit though others follow; it never has more than 500.
-func (n *Node) Members(ctx context.Context, room engine.RoomID, after string, limit int) ([]engine.Presentee, string, error) {
+func (n *Node) Members(ctx context.Context, room cluster.RoomID, after string, limit int) ([]cluster.MemberRecord, string, error) {
 	if limit < 1 {
 		return nil, "", fmt.Errorf("members: limit %d: must be 1 or more", limit)
 	}
@@ -223,7 +223,7 @@ func (n *Node) Members(ctx context.Context, room engine.RoomID, after string, li
 	return n.parseMembers(key, v)
 }
 
-func (n *Node) parseMembers(key string, v values) ([]engine.Presentee, string, error) {
+func (n *Node) parseMembers(key string, v values) ([]cluster.MemberRecord, string, error) {
 	more, err := v.number(0)
 	texts, err2 := v.texts(1)
 	if err != nil || err2 != nil || len(texts)%2 != 1 {
@@ -238,8 +238,8 @@ func (n *Node) parseMembers(key string, v values) ([]engine.Presentee, string, e
 }
 
 // presentees reads pairs of connection and record, leaving out what is damaged.
-func (n *Node) presentees(key string, pairs []string) []engine.Presentee {
-	page := make([]engine.Presentee, 0, len(pairs)/2)
+func (n *Node) presentees(key string, pairs []string) []cluster.MemberRecord {
+	page := make([]cluster.MemberRecord, 0, len(pairs)/2)
 	for i := 0; i+1 < len(pairs); i += 2 {
 		m, err := parseRecord(pairs[i], pairs[i+1])
 		if err != nil {

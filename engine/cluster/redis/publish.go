@@ -13,7 +13,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/cluster"
 )
 
 // Bounds of publishing.
@@ -95,7 +95,7 @@ func (l *lane) ephemeral() bool { return l == &l.p.quick }
 type message struct {
 	room  string // key
 	entry string
-	keep  engine.Keep
+	keep  cluster.Retention
 }
 
 // parcel is a message on its way to Redis.
@@ -107,9 +107,9 @@ type parcel struct {
 	done     chan error  // one slot
 }
 
-// Publish implements engine.Broker. A node with 10,000 messages or 16 MiB waiting
-// takes no more: engine.ErrUnavailable.
-func (n *Node) Publish(ctx context.Context, room engine.RoomID, payload []byte, keep engine.Keep) error {
+// Publish implements cluster.Broker. A node with 10,000 messages or 16 MiB waiting
+// takes no more: cluster.ErrUnavailable.
+func (n *Node) Publish(ctx context.Context, room cluster.RoomID, payload []byte, keep cluster.Retention) error {
 	if err := n.up(ctx); err != nil {
 		return err
 	}
@@ -128,9 +128,9 @@ func (n *Node) Publish(ctx context.Context, room engine.RoomID, payload []byte, 
 	case <-ctx.Done():
 	}
 	if item.taken.CompareAndSwap(false, true) {
-		return fmt.Errorf("publish: %w: %w", engine.ErrUnavailable, ctx.Err())
+		return fmt.Errorf("publish: %w: %w", cluster.ErrUnavailable, ctx.Err())
 	}
-	return fmt.Errorf("publish: %w: %w", engine.ErrUnknown, ctx.Err())
+	return fmt.Errorf("publish: %w: %w", cluster.ErrUnknown, ctx.Err())
 }
 
 // put copies payload into the item and queues it.
@@ -143,7 +143,7 @@ func (l *lane) put(item *parcel, payload []byte) error {
 		return l.p.n.gone()
 	}
 	if !l.p.n.queued.add(len(item.entry)) {
-		return fmt.Errorf("publish: too much is waiting: %w", engine.ErrUnavailable)
+		return fmt.Errorf("publish: too much is waiting: %w", cluster.ErrUnavailable)
 	}
 	l.waiting = append(l.waiting, item)
 	l.rouse()
@@ -245,7 +245,7 @@ func (l *lane) close() {
 func (l *lane) send(ctx context.Context, batch []*parcel) {
 	l.seq++
 	deadline := slices.MaxFunc(batch, func(a, b *parcel) int { return a.deadline.Compare(b.deadline) }).deadline
-	outcome, again := engine.ErrUnavailable, false
+	outcome, again := cluster.ErrUnavailable, false
 	for b := (backoff{10 * time.Millisecond, 200 * time.Millisecond}); ; {
 		answer, err := l.ask(ctx, batch)
 		if err == nil && (answer == "?" || strings.HasPrefix(answer, "!")) {
@@ -264,7 +264,7 @@ func (l *lane) send(ctx context.Context, batch []*parcel) {
 			return
 		}
 		if !isRefusal(err) && !errors.Is(err, errUnsettled) {
-			outcome = engine.ErrUnknown
+			outcome = cluster.ErrUnknown
 		}
 		if !isPassing(err) || time.Now().After(deadline) || !b.pause(ctx) {
 			for _, item := range batch {

@@ -8,18 +8,18 @@ import (
 	"testing"
 	"time"
 
-	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/cluster"
 	"github.com/mootchat/moot/engine/cluster/redis/redistest"
 )
 
 // kept is what rooms of these tests keep where they keep something.
-var kept = engine.Keep{Messages: 100, For: time.Minute}
+var kept = cluster.Retention{Messages: 100, For: time.Minute}
 
 // chatter has all nodes speak in two busy rooms, one with history, at about 600
 // messages a second each, until the trial is over.
-func (tr *trial) chatter() (plain, history engine.RoomID) {
+func (tr *trial) chatter() (plain, history cluster.RoomID) {
 	tr.Helper()
-	plain, history = engine.RoomID{Tenant: "default", Room: "busy"}, engine.RoomID{Tenant: "default", Room: "busy, kept"}
+	plain, history = cluster.RoomID{Tenant: "default", Room: "busy"}, cluster.RoomID{Tenant: "default", Room: "busy, kept"}
 	tr.rooms = append(tr.rooms, plain, history)
 	for _, w := range tr.nodes {
 		tr.must(w.Subscribe(tr.ctx, plain))
@@ -27,7 +27,7 @@ func (tr *trial) chatter() (plain, history engine.RoomID) {
 	}
 	for _, w := range tr.nodes {
 		for i := range 2 {
-			tr.senders.Go(func() { tr.speakAs(w, plain, fmt.Sprint(w.cfg.Node, ".", i), engine.Keep{}, 10*time.Millisecond) })
+			tr.senders.Go(func() { tr.speakAs(w, plain, fmt.Sprint(w.cfg.Node, ".", i), cluster.Retention{}, 10*time.Millisecond) })
 			tr.senders.Go(func() { tr.speakAs(w, history, fmt.Sprint(w.cfg.Node, ".", i), kept, 10*time.Millisecond) })
 		}
 	}
@@ -35,7 +35,7 @@ func (tr *trial) chatter() (plain, history engine.RoomID) {
 	return plain, history
 }
 
-func (tr *trial) speakAs(w *witness, r engine.RoomID, as string, keep engine.Keep, every time.Duration) {
+func (tr *trial) speakAs(w *witness, r cluster.RoomID, as string, keep cluster.Retention, every time.Duration) {
 	pace := time.NewTicker(every)
 	defer pace.Stop()
 	for k := 0; !tr.over.Load(); k++ {
@@ -48,11 +48,11 @@ func (tr *trial) speakAs(w *witness, r engine.RoomID, as string, keep engine.Kee
 }
 
 // remembers checks that history has what was heard last, once each and in order.
-func (tr *trial) remembers(w *witness, r engine.RoomID) {
+func (tr *trial) remembers(w *witness, r cluster.RoomID) {
 	tr.Helper()
-	page, err := w.Read(tr.ctx, r, engine.Position{}, 0, kept)
+	page, err := w.Read(tr.ctx, r, cluster.Position{}, 0, kept)
 	tr.must(err)
-	page, err = w.Read(tr.ctx, r, engine.Position{Epoch: page.Top.Epoch, Offset: page.Top.Offset - uint64(kept.Messages)}, 2*kept.Messages, kept)
+	page, err = w.Read(tr.ctx, r, cluster.Position{Epoch: page.Top.Epoch, Offset: page.Top.Offset - uint64(kept.Messages)}, 2*kept.Messages, kept)
 	tr.must(err)
 	var texts []string
 	for _, m := range page.Messages {
@@ -167,7 +167,7 @@ func TestNothingIsLostOfLargeMessages(t *testing.T) {
 	tr.nodes[1].wire.sever()
 	for k := range 1000 {
 		payload := fmt.Sprintf("node-0 %d", k)
-		tr.must(tr.nodes[0].Publish(tr.ctx, hall, append([]byte(payload+" "), large...), engine.Keep{}))
+		tr.must(tr.nodes[0].Publish(tr.ctx, hall, append([]byte(payload+" "), large...), cluster.Retention{}))
 	}
 	s.Kill()
 	tr.must(s.Restart())
@@ -188,7 +188,7 @@ func TestHealingIsPaced(t *testing.T) {
 	w := tr.nodes[1]
 	w.wire.sever()
 	for range 500 {
-		tr.must(tr.nodes[0].Publish(tr.ctx, hall, large, engine.Keep{}))
+		tr.must(tr.nodes[0].Publish(tr.ctx, hall, large, cluster.Retention{}))
 	}
 	w.wire.mend()
 	eventually(t, "all is heard", func() bool { return len(w.heardIn(hall)) == 500 })
@@ -221,7 +221,7 @@ func TestARoomForgetsWhatExceedsItsBytes(t *testing.T) {
 	}
 	b.wire.sever()
 	for range 600 {
-		tr.must(a.Publish(tr.ctx, hall, large, engine.Keep{}))
+		tr.must(a.Publish(tr.ctx, hall, large, cluster.Retention{}))
 	}
 	p, key := a.at(hall)
 	n, err := a.client.XLen(tr.ctx, p.keys.of("h", key)).Result()
@@ -230,7 +230,7 @@ func TestARoomForgetsWhatExceedsItsBytes(t *testing.T) {
 		t.Errorf("%d messages are kept, want at most 64 of 8 KiB", n)
 	}
 	b.wire.mend()
-	tr.must(a.Publish(tr.ctx, hall, []byte("last"), engine.Keep{}))
+	tr.must(a.Publish(tr.ctx, hall, []byte("last"), cluster.Retention{}))
 	eventually(t, "the last is heard", func() bool { return slices.Contains(b.heardIn(hall), "last") })
 	heard := b.heardIn(hall)
 	if heard[0] != gapMark || slices.Contains(heard[1:], gapMark) {
@@ -249,14 +249,14 @@ func TestATenantForgetsWhatExceedsItsBytes(t *testing.T) {
 	large := make([]byte, 8<<10)
 	for range 100 {
 		for _, hall := range tr.rooms {
-			tr.must(a.Publish(tr.ctx, hall, large, engine.Keep{}))
+			tr.must(a.Publish(tr.ctx, hall, large, cluster.Retention{}))
 		}
 	}
-	mild := engine.RoomID{Tenant: "another", Room: "room"}
+	mild := cluster.RoomID{Tenant: "another", Room: "room"}
 	for range 100 {
-		tr.must(a.Publish(tr.ctx, mild, large[:100], engine.Keep{}))
+		tr.must(a.Publish(tr.ctx, mild, large[:100], cluster.Retention{}))
 	}
-	held := func(room engine.RoomID) int64 {
+	held := func(room cluster.RoomID) int64 {
 		p, key := a.at(room)
 		n, err := a.client.XLen(tr.ctx, p.keys.of("h", key)).Result()
 		tr.must(err)
@@ -282,8 +282,8 @@ func TestManyRoomsOfATenantForgetToo(t *testing.T) {
 	a := tr.node(Config{Addresses: []string{s.Address()}, Heal: Heal{TenantBytes: 512 << 10}}, "a")
 	say := func(tenant string, rooms int) (lives time.Duration) {
 		for i := range rooms {
-			room := engine.RoomID{Tenant: tenant, Room: fmt.Sprint("room ", i)}
-			tr.must(a.Publish(tr.ctx, room, make([]byte, 32<<10), engine.Keep{}))
+			room := cluster.RoomID{Tenant: tenant, Room: fmt.Sprint("room ", i)}
+			tr.must(a.Publish(tr.ctx, room, make([]byte, 32<<10), cluster.Retention{}))
 			p, key := a.at(room)
 			var err error
 			lives, err = a.client.PTTL(tr.ctx, p.keys.of("h", key)).Result()
@@ -320,14 +320,14 @@ func TestNobodyIsLetGoWhileRedisIsAway(t *testing.T) {
 			tr.must(tr.nodes[0].Cluster().Rooms.Create(tr.ctx, hall))
 			for _, w := range tr.nodes {
 				for i := range 20 {
-					tr.must(w.Add(tr.ctx, hall, engine.Presentee{ID: fmt.Sprint(w.cfg.Node, "-", i)}))
+					tr.must(w.Add(tr.ctx, hall, cluster.MemberRecord{ID: fmt.Sprint(w.cfg.Node, "-", i)}))
 				}
 			}
 			tr.must(away.from(s))
 			passes(3 * testLease) // the lease is Redis' to measure: nothing else tells that it is over
 			tr.must(away.to(s))
 			dead := tr.node(Config{Addresses: []string{s.Address()}}, "dead") // what is reaped after it shows that reaping goes on
-			tr.must(dead.Add(tr.ctx, hall, engine.Presentee{ID: "dead-1"}))
+			tr.must(dead.Add(tr.ctx, hall, cluster.MemberRecord{ID: "dead-1"}))
 			dead.wire.sever()
 			eventually(t, "who died since is let go", func() bool {
 				n := 0
@@ -370,7 +370,7 @@ func TestNoGhostsAfterAnInterruptedReaping(t *testing.T) {
 	a, b := tr.node(cfg, "a"), tr.node(cfg, "b")
 	tr.seats(a, 3)
 	p := a.parts[0]
-	keys, args := a.addition(tr.rooms[0], engine.Presentee{ID: "ghost"})
+	keys, args := a.addition(tr.rooms[0], cluster.MemberRecord{ID: "ghost"})
 	tr.must(addScript.Run(tr.ctx, b.client, keys, args...).Err())
 	tr.counts(b, 4)
 	tr.must(s.Do("SET", p.keys.of("taken", a.process), 1))

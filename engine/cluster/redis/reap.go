@@ -10,7 +10,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/cluster"
 )
 
 // takeScript moves some members of a dead process from the record to the list of members
@@ -150,7 +150,7 @@ func (p *partition) reapSome(ctx context.Context, dead string, seq uint64) bool 
 }
 
 // letGo has the handler let members go, some at a time, several at once.
-func (p *partition) letGo(ctx context.Context, dead string, members map[engine.RoomID][]engine.Presentee) {
+func (p *partition) letGo(ctx context.Context, dead string, members map[cluster.RoomID][]cluster.MemberRecord) {
 	n := p.n
 	var all sync.WaitGroup
 	places := make(chan struct{}, letCount)
@@ -172,7 +172,7 @@ func (p *partition) letGo(ctx context.Context, dead string, members map[engine.R
 type taking struct {
 	what    string // some, none, alive or lapsed
 	unknown int64
-	members map[engine.RoomID][]engine.Presentee
+	members map[cluster.RoomID][]cluster.MemberRecord
 }
 
 func (p *partition) take(ctx context.Context, dead string, seq uint64) (t taking, err error) {
@@ -203,7 +203,7 @@ func (p *partition) parseTaking(v values) (t taking, err error) {
 	if t.what = what; what != "some" {
 		return t, nil
 	}
-	t.members = map[engine.RoomID][]engine.Presentee{}
+	t.members = map[cluster.RoomID][]cluster.MemberRecord{}
 	for i := 0; i+2 < len(triples); i += 3 {
 		room, err := parseRoomKey(triples[i+1])
 		if err != nil {

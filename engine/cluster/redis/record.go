@@ -8,21 +8,21 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/cluster"
 )
 
 // record is a member as Redis has it: "<joinedAt> <profile>".
-func record(m engine.Presentee) string {
+func record(m cluster.MemberRecord) string {
 	return strconv.FormatInt(m.JoinedAt, 10) + " " + string(m.Profile)
 }
 
-func parseRecord(id, s string) (engine.Presentee, error) {
+func parseRecord(id, s string) (cluster.MemberRecord, error) {
 	at, profile, ok := strings.Cut(s, " ")
 	joined, err := strconv.ParseInt(at, 10, 64)
 	if !ok || err != nil {
-		return engine.Presentee{}, fmt.Errorf("%.40q is no record of a member", s)
+		return cluster.MemberRecord{}, fmt.Errorf("%.40q is no record of a member", s)
 	}
-	m := engine.Presentee{ID: id, JoinedAt: joined}
+	m := cluster.MemberRecord{ID: id, JoinedAt: joined}
 	if profile != "" {
 		m.Profile = json.RawMessage(profile)
 	}
@@ -45,7 +45,7 @@ func parseCursor(s string) (cursor, error) {
 	process, id, ok := strings.Cut(string(b), "/")
 	node, _, named := strings.Cut(process, "#")
 	if err != nil || !ok || !named || !name.MatchString(node) || id == "" {
-		return cursor{}, fmt.Errorf("members: %w: %.40q", engine.ErrCursor, s)
+		return cursor{}, fmt.Errorf("members: %w: %.40q", cluster.ErrCursor, s)
 	}
 	return cursor{process, id}, nil
 }

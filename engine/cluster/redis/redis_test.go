@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/cluster"
 	"github.com/mootchat/moot/engine/cluster/clustertest"
 	"github.com/mootchat/moot/engine/cluster/redis/redistest"
 )
@@ -54,7 +54,7 @@ func promises(t *testing.T, base Config) {
 		cfg.Log = slog.New(slog.NewTextHandler(t.Output(), nil))
 		wires := map[string]*wire{}
 		return clustertest.Fixture{
-			Node: func(name string) engine.Cluster {
+			Node: func(name string) cluster.Backend {
 				cfg, w := cfg, &wire{}
 				wires[name] = w
 				cfg.Node, cfg.dialer = name, w.dial

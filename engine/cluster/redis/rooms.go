@@ -9,40 +9,40 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/cluster"
 )
 
-// rooms is the node as engine.Rooms.
+// rooms is the node as cluster.Rooms.
 type rooms Node
 
 // made are the rooms that this node has made, or has found when it wanted to: a
 // Redis that lost its data has them made again.
 type made struct {
 	mu    sync.Mutex
-	rooms map[engine.RoomID]struct{}
+	rooms map[cluster.RoomID]struct{}
 }
 
 // mostMade bounds made.
 const mostMade = 10_000
 
-func (m *made) add(room engine.RoomID) {
+func (m *made) add(room cluster.RoomID) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.rooms == nil {
-		m.rooms = map[engine.RoomID]struct{}{}
+		m.rooms = map[cluster.RoomID]struct{}{}
 	}
 	if len(m.rooms) < mostMade {
 		m.rooms[room] = struct{}{}
 	}
 }
 
-func (m *made) remove(room engine.RoomID) {
+func (m *made) remove(room cluster.RoomID) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	delete(m.rooms, room)
 }
 
-func (m *made) list() []engine.RoomID {
+func (m *made) list() []cluster.RoomID {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return slices.Collect(maps.Keys(m.rooms))
@@ -67,8 +67,8 @@ func (p *partition) roomKeys(tenant string) []string {
 	return []string{p.roomsKey(tenant), p.keys.of("rl", escapeTenant(tenant))}
 }
 
-// Create implements engine.Rooms.
-func (r *rooms) Create(ctx context.Context, room engine.RoomID) error {
+// Create implements cluster.Rooms.
+func (r *rooms) Create(ctx context.Context, room cluster.RoomID) error {
 	n, mine, winner := (*Node)(r), token(), ""
 	p, _ := n.at(room)
 	err := n.ask(ctx, "create", func(ctx context.Context) (err error) {
@@ -79,14 +79,14 @@ func (r *rooms) Create(ctx context.Context, room engine.RoomID) error {
 		n.made.add(room)
 	}
 	if err == nil && winner != mine {
-		return fmt.Errorf("create %q: %w", room.Room, engine.ErrRoomExists)
+		return fmt.Errorf("create %q: %w", room.Room, cluster.ErrRoomExists)
 	}
 	return err
 }
 
-// Destroy implements engine.Rooms. If the answer to a first try was lost, a room
+// Destroy implements cluster.Rooms. If the answer to a first try was lost, a room
 // that is not there any more counts as destroyed.
-func (r *rooms) Destroy(ctx context.Context, room engine.RoomID) error {
+func (r *rooms) Destroy(ctx context.Context, room cluster.RoomID) error {
 	n, tries, gone := (*Node)(r), 0, int64(0)
 	p, _ := n.at(room)
 	err := n.ask(ctx, "destroy", func(ctx context.Context) (err error) {
@@ -99,13 +99,13 @@ func (r *rooms) Destroy(ctx context.Context, room engine.RoomID) error {
 		n.made.remove(room)
 	}
 	if err == nil && gone == 0 && tries == 0 {
-		return fmt.Errorf("destroy %q: %w", room.Room, engine.ErrNoRoom)
+		return fmt.Errorf("destroy %q: %w", room.Room, cluster.ErrNoRoom)
 	}
 	return err
 }
 
-// Exists implements engine.Rooms.
-func (r *rooms) Exists(ctx context.Context, room engine.RoomID) (is bool, err error) {
+// Exists implements cluster.Rooms.
+func (r *rooms) Exists(ctx context.Context, room cluster.RoomID) (is bool, err error) {
 	n := (*Node)(r)
 	p, _ := n.at(room)
 	err = n.read(ctx, "exists", func(ctx context.Context) (err error) {

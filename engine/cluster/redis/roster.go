@@ -5,7 +5,7 @@ import (
 	"slices"
 	"sync"
 
-	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/cluster"
 )
 
 // roster is what this node has on record, or should have.
@@ -17,7 +17,7 @@ type roster struct {
 	settled sync.RWMutex
 
 	mu      sync.Mutex
-	members map[engine.RoomID]map[string]*seat
+	members map[cluster.RoomID]map[string]*seat
 	owed    map[place]struct{} // those of whom Redis may think otherwise
 
 	letting map[place]struct{} // members that were passed to Lost and are not removed yet
@@ -25,23 +25,23 @@ type roster struct {
 
 // seat is a member and his room.
 type seat struct {
-	room    engine.RoomID
-	member  engine.Presentee
+	room    cluster.RoomID
+	member  cluster.MemberRecord
 	parting bool // leave is being run
 }
 
 // place is where someone is a member, or was.
 type place struct {
-	room engine.RoomID
+	room cluster.RoomID
 	id   string
 }
 
 func (r *roster) init() {
-	r.members, r.owed, r.letting = map[engine.RoomID]map[string]*seat{}, map[place]struct{}{}, map[place]struct{}{}
+	r.members, r.owed, r.letting = map[cluster.RoomID]map[string]*seat{}, map[place]struct{}{}, map[place]struct{}{}
 }
 
 // add returns false if the member is there. He parts no more.
-func (r *roster) add(room engine.RoomID, m engine.Presentee) bool {
+func (r *roster) add(room cluster.RoomID, m cluster.MemberRecord) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.members[room] == nil {
@@ -55,7 +55,7 @@ func (r *roster) add(room engine.RoomID, m engine.Presentee) bool {
 	return true
 }
 
-func (r *roster) part(room engine.RoomID, id string, parting bool) {
+func (r *roster) part(room cluster.RoomID, id string, parting bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if s := r.members[room][id]; s != nil {
@@ -63,7 +63,7 @@ func (r *roster) part(room engine.RoomID, id string, parting bool) {
 	}
 }
 
-func (r *roster) remove(room engine.RoomID, id string) {
+func (r *roster) remove(room cluster.RoomID, id string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	delete(r.members[room], id)
@@ -73,7 +73,7 @@ func (r *roster) remove(room engine.RoomID, id string) {
 }
 
 // owe notes that Redis is to be told once more how it stands with a member.
-func (r *roster) owe(room engine.RoomID, id string) {
+func (r *roster) owe(room cluster.RoomID, id string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.owed[place{room, id}] = struct{}{}
@@ -112,7 +112,7 @@ func (r *roster) at(at place) (seat, bool) {
 }
 
 // rooms are those that have members.
-func (r *roster) rooms() []engine.RoomID {
+func (r *roster) rooms() []cluster.RoomID {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return slices.Collect(maps.Keys(r.members))
@@ -137,7 +137,7 @@ func (r *roster) in(p *partition) []seat {
 }
 
 // let notes whom Lost is given.
-func (r *roster) let(members map[engine.RoomID][]engine.Presentee) {
+func (r *roster) let(members map[cluster.RoomID][]cluster.MemberRecord) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for room, list := range members {
@@ -148,7 +148,7 @@ func (r *roster) let(members map[engine.RoomID][]engine.Presentee) {
 }
 
 // release notes that Lost has done with a member; false if it was not given him.
-func (r *roster) release(room engine.RoomID, id string) bool {
+func (r *roster) release(room cluster.RoomID, id string) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	_, ok := r.letting[place{room, id}]

@@ -6,7 +6,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/cluster"
 )
 
 // Bounds of what waits for a room's handler. What exceeds them is dropped, and
@@ -24,7 +24,7 @@ const (
 // is one. Its lock is taken after the partition's.
 type sub struct {
 	p       *partition
-	room    engine.RoomID
+	room    cluster.RoomID
 	key     string
 	channel string
 
@@ -263,14 +263,14 @@ func (s *sub) hand(ctx context.Context, life uint64, m envelope) {
 	s.mu.Unlock()
 	if is {
 		if e, ok := s.read(m); ok {
-			s.p.n.handler.Deliver(ctx, s.room, engine.Position{}, []byte(e.payload))
+			s.p.n.handler.Deliver(ctx, s.room, cluster.Position{}, []byte(e.payload))
 		}
 	}
 }
 
 func (s *sub) deliver(ctx context.Context, life uint64, m envelope) {
 	if e, ok := s.read(m); ok && s.seen.add(life, e.id, time.Now()) {
-		s.p.n.handler.Deliver(ctx, s.room, engine.Position{Epoch: m.epoch, Offset: m.offset}, []byte(e.payload))
+		s.p.n.handler.Deliver(ctx, s.room, cluster.Position{Epoch: m.epoch, Offset: m.offset}, []byte(e.payload))
 	}
 }
 

@@ -6,12 +6,12 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/cluster"
 )
 
-// Subscribe implements engine.Broker. It returns once Redis has confirmed the
+// Subscribe implements cluster.Broker. It returns once Redis has confirmed the
 // subscription and the room's position was read after that.
-func (n *Node) Subscribe(ctx context.Context, room engine.RoomID) error {
+func (n *Node) Subscribe(ctx context.Context, room cluster.RoomID) error {
 	if err := n.up(ctx); err != nil {
 		return err
 	}
@@ -33,9 +33,9 @@ func (n *Node) Subscribe(ctx context.Context, room engine.RoomID) error {
 	return err
 }
 
-// Unsubscribe implements engine.Broker. It needs no answer from Redis: what comes
+// Unsubscribe implements cluster.Broker. It needs no answer from Redis: what comes
 // for the room from then on is dropped here.
-func (n *Node) Unsubscribe(_ context.Context, room engine.RoomID) error {
+func (n *Node) Unsubscribe(_ context.Context, room cluster.RoomID) error {
 	p, key := n.at(room)
 	p.unwant(p.keys.of("c", key))
 	return nil
@@ -43,7 +43,7 @@ func (n *Node) Unsubscribe(_ context.Context, room engine.RoomID) error {
 
 // want notes that the room is to be heard, and says when Redis has confirmed it;
 // nil if it is heard already.
-func (p *partition) want(room engine.RoomID, key string) (s *sub, life uint64, confirmed <-chan struct{}) {
+func (p *partition) want(room cluster.RoomID, key string) (s *sub, life uint64, confirmed <-chan struct{}) {
 	channel := p.keys.of("c", key)
 	p.mu.Lock()
 	s = p.subs[channel]
@@ -87,11 +87,11 @@ func (p *partition) await(ctx context.Context, confirmed <-chan struct{}) error 
 	case <-confirmed:
 		return nil
 	case <-late.C:
-		return fmt.Errorf("subscribe: %w: not confirmed in %v", engine.ErrUnavailable, p.n.cfg.PublishTimeout)
+		return fmt.Errorf("subscribe: %w: not confirmed in %v", cluster.ErrUnavailable, p.n.cfg.PublishTimeout)
 	case <-p.n.life.Done():
 		return p.n.gone()
 	case <-ctx.Done():
-		return fmt.Errorf("subscribe: %w: %w", engine.ErrUnavailable, ctx.Err())
+		return fmt.Errorf("subscribe: %w: %w", cluster.ErrUnavailable, ctx.Err())
 	}
 }
 

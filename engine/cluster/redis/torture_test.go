@@ -18,7 +18,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/cluster"
 	"github.com/mootchat/moot/engine/cluster/redis/redistest"
 )
 
@@ -76,9 +76,9 @@ type round struct {
 
 // hall is a room, and what was said in it.
 type hall struct {
-	id   engine.RoomID
+	id   cluster.RoomID
 	rate int
-	keep engine.Keep
+	keep cluster.Retention
 	size int
 
 	mu     sync.Mutex
@@ -99,7 +99,7 @@ type ear struct {
 	end  func()
 
 	mu      sync.Mutex
-	heard   map[engine.RoomID][]spoken
+	heard   map[cluster.RoomID][]spoken
 	lost    map[string]int
 	members map[string]bool // of the first hall, that should be on record
 	gaps    []string
@@ -108,10 +108,10 @@ type ear struct {
 // spoken is a message as it was heard.
 type spoken struct {
 	voice, k int
-	at       engine.Position
+	at       cluster.Position
 }
 
-func (e *ear) Deliver(_ context.Context, room engine.RoomID, at engine.Position, payload []byte) {
+func (e *ear) Deliver(_ context.Context, room cluster.RoomID, at cluster.Position, payload []byte) {
 	voice, rest, _ := strings.Cut(string(payload), " ")
 	number, _, _ := strings.Cut(rest, " ")
 	v, err := strconv.Atoi(voice)
@@ -126,10 +126,10 @@ func (e *ear) Deliver(_ context.Context, room engine.RoomID, at engine.Position,
 
 func (*ear) Answer(_ context.Context, call []byte) ([]byte, error) { return call, nil }
 func (*ear) Expired(context.Context, []byte)                       {}
-func (*ear) Missed(context.Context, engine.RoomID)                 {}
-func (*ear) Pace(context.Context, engine.RoomID)                   {}
+func (*ear) Missed(context.Context, cluster.RoomID)                {}
+func (*ear) Pace(context.Context, cluster.RoomID)                  {}
 
-func (e *ear) Lost(ctx context.Context, room engine.RoomID, members []engine.Presentee) {
+func (e *ear) Lost(ctx context.Context, room cluster.RoomID, members []cluster.MemberRecord) {
 	for _, m := range members {
 		e.mu.Lock()
 		e.lost[m.ID]++
@@ -138,7 +138,7 @@ func (e *ear) Lost(ctx context.Context, room engine.RoomID, members []engine.Pre
 	}
 }
 
-func (e *ear) Rejoin(ctx context.Context, room engine.RoomID, members []engine.Presentee) {
+func (e *ear) Rejoin(ctx context.Context, room cluster.RoomID, members []cluster.MemberRecord) {
 	for _, m := range members {
 		_ = e.Add(ctx, room, m)
 	}
@@ -156,12 +156,12 @@ func torture(t *testing.T, seed uint64) {
 		}
 	}()
 	for i := range 4 + rng.IntN(3) {
-		h := &hall{id: engine.RoomID{Tenant: "default", Room: fmt.Sprint("hall ", i)}, rate: rates[rng.IntN(len(rates))], size: rng.IntN(200)}
+		h := &hall{id: cluster.RoomID{Tenant: "default", Room: fmt.Sprint("hall ", i)}, rate: rates[rng.IntN(len(rates))], size: rng.IntN(200)}
 		if i < len(rates) {
 			h.rate = rates[i]
 		}
 		if rng.IntN(2) == 0 {
-			h.keep = engine.Keep{Messages: 100, For: time.Minute}
+			h.keep = cluster.Retention{Messages: 100, For: time.Minute}
 		}
 		if rng.IntN(6) == 0 && h.rate <= 300 {
 			h.size = 4000
@@ -212,7 +212,7 @@ func (r *round) wait(d time.Duration) {
 }
 
 func (r *round) ear(name string) *ear {
-	e := &ear{wire: &wire{}, heard: map[engine.RoomID][]spoken{}, lost: map[string]int{}, members: map[string]bool{}}
+	e := &ear{wire: &wire{}, heard: map[cluster.RoomID][]spoken{}, lost: map[string]int{}, members: map[string]bool{}}
 	cfg := r.stage.cfg
 	cfg.Node, cfg.dialer, cfg.Lease, cfg.PublishTimeout = name, e.wire.dial, 3*time.Second, 30*time.Second
 	cfg.Log = slog.New(slog.NewTextHandler(r.Output(), nil))
@@ -256,9 +256,9 @@ func (r *round) talk(h *hall, v *voice, every time.Duration) {
 		err := v.ear.Publish(r.ctx, h.id, fmt.Appendf(nil, "%d %d %s", v.number, k, padding), h.keep)
 		outcome := byte('+')
 		switch {
-		case errors.Is(err, engine.ErrUnknown):
+		case errors.Is(err, cluster.ErrUnknown):
 			outcome = '?'
-		case errors.Is(err, engine.ErrUnavailable):
+		case errors.Is(err, cluster.ErrUnavailable):
 			outcome = '-'
 		case err != nil:
 			r.Errorf("publish: %v", err)
@@ -281,7 +281,7 @@ func (e *ear) isDead(r *round) bool {
 func (r *round) churn(e *ear) {
 	for k := 0; !r.over.Load() && e.alive() && !e.isDead(r); k++ {
 		id := fmt.Sprintf("%s-%d", e.cfg.Node, k)
-		err := e.Add(r.ctx, r.rooms[0].id, engine.Presentee{ID: id, JoinedAt: int64(k)})
+		err := e.Add(r.ctx, r.rooms[0].id, cluster.MemberRecord{ID: id, JoinedAt: int64(k)})
 		e.note(id, err == nil)
 		if k >= 5 {
 			gone := fmt.Sprintf("%s-%d", e.cfg.Node, k-5)
@@ -380,7 +380,7 @@ func (r *round) missing(h *hall, e *ear) string {
 // go up.
 func (r *round) once(h *hall, e *ear) {
 	last := map[int]int{}
-	var at engine.Position
+	var at cluster.Position
 	twice, backwards := 0, 0
 	for i, s := range e.in(h) {
 		if before, ok := last[s.voice]; ok && s.k <= before {

@@ -14,7 +14,7 @@ import (
 
 	"go.uber.org/goleak"
 
-	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/cluster"
 	"github.com/mootchat/moot/engine/diskcache"
 	"github.com/mootchat/moot/engine/hook"
 	"github.com/mootchat/moot/engine/wire"
@@ -221,9 +221,9 @@ func property(name string) hook.NamedProperty {
 // rooms are those of the tenant "hostile": hello alone, with three members.
 type rooms struct{}
 
-func (rooms) Members(_ context.Context, room engine.RoomID) (int, error) {
-	if room != (engine.RoomID{Tenant: "hostile", Room: hello}) {
-		return 0, engine.ErrNoRoom
+func (rooms) Members(_ context.Context, room cluster.RoomID) (int, error) {
+	if room != (cluster.RoomID{Tenant: "hostile", Room: hello}) {
+		return 0, cluster.ErrNoRoom
 	}
 	return 3, nil
 }

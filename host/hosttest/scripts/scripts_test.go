@@ -18,7 +18,7 @@ import (
 
 	"go.uber.org/goleak"
 
-	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/cluster"
 	"github.com/mootchat/moot/engine/diskcache"
 	"github.com/mootchat/moot/engine/hook"
 	"github.com/mootchat/moot/engine/wire"
@@ -130,7 +130,7 @@ func open(t *testing.T, r rule) *town {
 // noRooms is a node without rooms.
 type noRooms struct{}
 
-func (noRooms) Members(context.Context, engine.RoomID) (int, error) { return 0, engine.ErrNoRoom }
+func (noRooms) Members(context.Context, cluster.RoomID) (int, error) { return 0, cluster.ErrNoRoom }
 
 // refused loads a rule that does not load, and gives the error.
 func refused(t *testing.T, r rule) string {

@@ -1,4 +1,9 @@
-package engine
+// Package cluster is what nodes have in common: rooms, their messages and history,
+// who is in them, parked sessions, and the nodes themselves. The package is the
+// contract between the engine, which uses a [Backend] and is its [Handler], and the
+// implementations in cluster/memory and cluster/redis. The promises of a backend are
+// tests in cluster/clustertest; PROMISES.md says what they mean for clients.
+package cluster
 
 import (
 	"context"
@@ -28,10 +33,10 @@ type RoomID struct{ Tenant, Room string }
 // that they may have been counted anew.
 type Position = wire.Position
 
-// Keep is how much of what is said in a room History is to have: the last
-// Messages, each for at least so long. The zero Keep is nothing. A room's Keep is
+// Retention is how much of what is said in a room History is to have: the last
+// Messages, each for at least so long. The zero Retention is nothing. A room's Retention is
 // the same on all nodes, but for the moment in which their configurations change.
-type Keep struct {
+type Retention struct {
 	Messages int
 	For      time.Duration
 
@@ -42,9 +47,9 @@ type Keep struct {
 	Ephemeral bool
 }
 
-// Cluster is all that the engine needs of the nodes' common ground. One node's
-// handle is used by one engine. All its methods may be called concurrently.
-type Cluster struct {
+// Backend is what the engine needs of the other nodes. A Backend belongs to one node
+// and one engine. All its methods may be called concurrently.
+type Backend struct {
 	Broker   Broker
 	History  History // nil: no room can keep any
 	Rooms    Rooms
@@ -60,11 +65,11 @@ type Status interface {
 	// needs the others is then likely to fail with ErrUnavailable.
 	Health() error
 	// Counters are a snapshot.
-	Counters() ClusterStats
+	Counters() Stats
 }
 
-// ClusterStats counts what happened to a node since it began.
-type ClusterStats struct {
+// Stats counts what happened to a node since it began.
+type Stats struct {
 	Reopened     int64 // subscriptions that broke and were made again
 	Healed       int64 // messages read from history since they did not come
 	Replayed     int64 // messages published again after a failover had lost them
@@ -103,7 +108,7 @@ type Handler interface {
 
 	// Lost hands over the members of a node that died: the handler runs leave
 	// for each and calls Presence.Remove after it. Nobody reads them any more.
-	Lost(ctx context.Context, room RoomID, members []Presentee)
+	Lost(ctx context.Context, room RoomID, members []MemberRecord)
 
 	// Expired hands over a session that was parked and that nobody took in its
 	// time: the handler ends it. No other Handler gets it. session is the
@@ -113,7 +118,7 @@ type Handler interface {
 	// Rejoin hands back members of this node whom another took for lost: leave
 	// has run, or runs, there. The handler runs join for each, and calls
 	// Presence.Add or Presence.Remove after it.
-	Rejoin(ctx context.Context, room RoomID, members []Presentee)
+	Rejoin(ctx context.Context, room RoomID, members []MemberRecord)
 }
 
 // Broker carries a room's messages to every node that has members of it, in one
@@ -123,7 +128,7 @@ type Broker interface {
 	// room's order is fixed, not when anyone has received it; payload may then
 	// be reused. keep is how much of the room History is to have from now on,
 	// this message included. Errors: ErrUnavailable, ErrUnknown.
-	Publish(ctx context.Context, room RoomID, payload []byte, keep Keep) error
+	Publish(ctx context.Context, room RoomID, payload []byte, keep Retention) error
 
 	// Subscribe returns when every message published from now on will reach
 	// this node's Handler. It is called before the first member of the room is
@@ -151,12 +156,12 @@ type History interface {
 	// room's: what is beyond it is not given, even if it is still there. What a
 	// Handler was told of can be read, as long as it is kept. Errors:
 	// ErrUnavailable; a negative limit is an error.
-	Read(ctx context.Context, room RoomID, after Position, limit int, keep Keep) (Page, error)
+	Read(ctx context.Context, room RoomID, after Position, limit int, keep Retention) (Page, error)
 }
 
 // Page is a part of a room's history. It is the reader's.
 type Page struct {
-	Messages []Kept
+	Messages []StoredMessage
 
 	// Top is where the room was when it was read: the position of its last
 	// message. Its Epoch is never empty: in a room where nothing was said, or
@@ -173,8 +178,8 @@ type Page struct {
 	Missing bool
 }
 
-// Kept is a message of history.
-type Kept struct {
+// StoredMessage is a message of history.
+type StoredMessage struct {
 	Offset  uint64 // in the epoch of Page.Top
 	Payload []byte // as it was published
 }
@@ -204,8 +209,8 @@ type RoomQuery struct {
 	Limit  int    // of the page; 1 or more
 }
 
-// Presentee is a member of a room as the whole cluster knows it.
-type Presentee struct {
+// MemberRecord is a member of a room as the whole cluster knows it.
+type MemberRecord struct {
 	ID       string          // the connection's
 	JoinedAt int64           // ms since 1970
 	Profile  json.RawMessage // what leave needs when its node is gone; see Profile
@@ -217,7 +222,7 @@ type Presence interface {
 	// Adding who is there changes nothing, but that one who is there on another
 	// node is this node's as well, until that one removes him. m.Profile may be
 	// kept: nobody writes to it again.
-	Add(ctx context.Context, room RoomID, m Presentee) error
+	Add(ctx context.Context, room RoomID, m MemberRecord) error
 	// BeginLeave begins the end of a membership of this node, before leave is run: from
 	// now on the member is handed to nobody as lost. gone says that he was: then
 	// leave is another node's to run. Remove follows, or Add, which undoes it.
@@ -231,7 +236,7 @@ type Presence interface {
 	// end. The first page's cursor is "". Where nobody is, the page is
 	// empty. A limit below 1 is an error, and what is no cursor is ErrCursor.
 	// Their Profile is nil: it may be long, and a page is short.
-	Members(ctx context.Context, room RoomID, cursor string, limit int) (page []Presentee, next string, err error)
+	Members(ctx context.Context, room RoomID, cursor string, limit int) (page []MemberRecord, next string, err error)
 	// Count is how many members the room has on all nodes.
 	Count(ctx context.Context, room RoomID) (int, error)
 	// Counts is Count of several rooms: at most 100 take one round trip.
