@@ -24,7 +24,7 @@ func (s *session) handlers(giveUp context.CancelCauseFunc) client.Options {
 		},
 		OnGap:  func(room string) { s.tell(notice("something was missed in %s", room)) },
 		OnLeft: func(room string, reason error) { s.tell(denied("you are not in %s any more: %v", room, reason)) },
-		OnState: func(c client.Change) {
+		OnState: func(c client.StateChange) {
 			if c.State == client.Waiting {
 				giveUp(c.Err)
 				s.tell(denied("%v; the next attempt is in %v", c.Err, c.Delay.Round(tenths)))

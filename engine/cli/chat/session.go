@@ -22,7 +22,7 @@ type server interface {
 	Leave(ctx context.Context, room string) error
 	Say(ctx context.Context, room, message string) error
 	View(ctx context.Context, room string, p client.Page) (client.Room, error)
-	History(ctx context.Context, room string, p client.Past) (client.History, error)
+	History(ctx context.Context, room string, p client.HistoryPage) (client.History, error)
 	Action(ctx context.Context, name string, params map[string]any) (map[string]json.RawMessage, error)
 	Actions(ctx context.Context) (map[string]client.ActionInfo, error)
 	Rooms() []string
@@ -194,7 +194,7 @@ func (s *session) who(ctx context.Context, room string) []line {
 }
 
 func (s *session) history(ctx context.Context, room string) []line {
-	h, err := s.server.History(ctx, room, client.Past{})
+	h, err := s.server.History(ctx, room, client.HistoryPage{})
 	var lines []line
 	for _, m := range h.Messages {
 		lines = append(lines, s.message(m))

@@ -46,7 +46,7 @@ func (f *fake) View(_ context.Context, room string, _ client.Page) (client.Room,
 	return client.Room{Room: room, Count: 3, Members: []client.Member{{ID: "b"}, {ID: "a"}}, Cursor: "c"}, f.ask("view", room)
 }
 
-func (f *fake) History(_ context.Context, room string, _ client.Past) (client.History, error) {
+func (f *fake) History(_ context.Context, room string, _ client.HistoryPage) (client.History, error) {
 	return client.History{Messages: []client.Message{{Room: room, From: "n-2", Message: json.RawMessage(`"hi"`)}}}, f.ask("history", room)
 }
 
@@ -146,7 +146,7 @@ func TestWhatIsHeardIsShown(t *testing.T) {
 		{func() { h.OnGap("lobby") }, "* something was missed in lobby"},
 		{func() { h.OnLeft("secure", errors.New("members only")) }, "! you are not in secure any more: members only"},
 		{func() {
-			h.OnState(client.Change{State: client.Waiting, Err: errors.New("connection lost"), Delay: 1234 * time.Millisecond})
+			h.OnState(client.StateChange{State: client.Waiting, Err: errors.New("connection lost"), Delay: 1234 * time.Millisecond})
 		}, "! connection lost; the next attempt is in 1.2s"},
 	} {
 		if c.happens(); gaveUp != nil && c.shown[0] != '!' {

@@ -11,51 +11,56 @@ import (
 	"time"
 )
 
-// Options of a client. The zero Options are good.
+// Options configure a client. The zero value is ready to use.
 //
-// The handlers are called one after the other, in the order in which things happened,
-// on one goroutine of the client's own; nil ones are not. They may call the client. While
-// they are behind, the client reads no further, and a server whose client does not read
-// closes the connection in the end.
+// The client calls the handlers one at a time, in the order of the events, on a goroutine
+// of its own, and skips those that are nil. Handlers may call the client. When QueueSize
+// events wait for the handlers, the client stops reading; the server closes a connection
+// whose client does not read for too long.
 type Options struct {
-	OnMessage  func(Message)
+	// OnMessage is called for each message of the joined rooms, once for each message.
+	OnMessage func(Message)
+	// OnPresence is called when members join and leave, in rooms joined with
+	// JoinOptions.Presence.
 	OnPresence func(Presence)
-	OnNotice   func(Notice)
-	// OnConnected is told of each connection, once its rooms are joined again. resumed:
-	// it is the same as before the break.
+	// OnNotice is called for frames that belong to no room.
+	OnNotice func(Notice)
+	// OnConnected is called for each connection, after the client has joined its rooms
+	// again. resumed says whether the connection kept its id, properties and rooms.
 	OnConnected func(id string, resumed bool)
-	// OnGap is called when the client may lack messages of this room: they were published
-	// while it was away and the server cannot give them all, or the room keeps no history,
-	// so that nobody knows, or the server itself has lost them.
+	// OnGap is called when messages of the room may be missing: after a break, if the room
+	// has no history or its history does not reach back far enough, and whenever the server
+	// reports that it lost messages.
 	OnGap func(room string)
-	// OnLeft is told when the client could not join the room again after a break.
+	// OnLeft is called when the client could not join the room again after a break.
 	OnLeft func(room string, reason error)
-	// OnState is told of each change of State.
-	OnState func(Change)
+	// OnState is called for each change of State.
+	OnState func(StateChange)
 
-	// Token gives a JSON Web Token. It is asked before each attempt to connect, so that
-	// the token may be fresh; an error of it is tried again like one of the network. nil
-	// for no token.
+	// Token returns a JSON Web Token. It is called before each attempt to connect, so that
+	// it can return a fresh token. An error is retried like an error of the network. nil
+	// means that the client connects without a token.
 	Token func(context.Context) (string, error)
-	// SessionID is the fingerprint that this client shows; "" for the connection's id.
+	// SessionID is the fingerprint that the client sends. If it is "", the server uses the
+	// connection's id.
 	SessionID string
-	// HTTPClient makes the connections; nil for http.DefaultClient.
+	// HTTPClient opens the connections; nil means http.DefaultClient.
 	HTTPClient *http.Client
-	// Header goes with each attempt to connect; nil for none. The client reads it only.
+	// Header is sent with each attempt to connect. The client does not change it.
 	Header http.Header
 
-	// MinDelay and MaxDelay bound the time between two attempts, which is chosen by chance
-	// below a bound that doubles; 0 for 500 ms and 20 s.
+	// MinDelay and MaxDelay bound the time between two attempts to connect: a random time
+	// below MinDelay, which doubles with each failure up to MaxDelay. 0 means 500 ms and 20 s.
 	MinDelay, MaxDelay time.Duration
-	// AnswerWithin is the time in which the server must say something while it owes an
-	// answer, else the connection counts as lost; 0 for 10 s.
-	AnswerWithin time.Duration
-	// LookEvery is the time between two looks whether the server is there; 0 for 20 s. A
-	// network that went away says nothing by itself.
-	LookEvery time.Duration
-	// Queue is how many events may wait for the handlers before the client reads no
-	// further; 0 for 1024.
-	Queue int
+	// AnswerTimeout is how long the server may send nothing while a request waits for its
+	// answer; then the connection counts as lost. 0 means 10 s.
+	AnswerTimeout time.Duration
+	// PingInterval is the time between two requests by which the client checks that the
+	// server still answers; 0 means 20 s.
+	PingInterval time.Duration
+	// QueueSize is how many events may wait for the handlers before the client stops
+	// reading; 0 means 1024.
+	QueueSize int
 }
 
 func (o Options) withDefaults() Options {
@@ -64,14 +69,14 @@ func (o Options) withDefaults() Options {
 		instead time.Duration
 	}{
 		{&o.MinDelay, 500 * time.Millisecond}, {&o.MaxDelay, 20 * time.Second},
-		{&o.AnswerWithin, 10 * time.Second}, {&o.LookEvery, 20 * time.Second},
+		{&o.AnswerTimeout, 10 * time.Second}, {&o.PingInterval, 20 * time.Second},
 	} {
 		if *d.value <= 0 {
 			*d.value = d.instead
 		}
 	}
-	if o.Queue <= 0 {
-		o.Queue = 1024
+	if o.QueueSize <= 0 {
+		o.QueueSize = 1024
 	}
 	if o.HTTPClient == nil {
 		o.HTTPClient = http.DefaultClient
@@ -79,72 +84,72 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-// State is where a client is.
+// State is the state of a client's connection.
 type State int
 
-// The states: at an attempt to connect, there, between two attempts, at its end.
 const (
-	Connecting State = iota
-	Connected
-	Waiting
-	Closed
+	Connecting State = iota // an attempt to connect is under way
+	Connected               // connected, and its rooms are joined
+	Waiting                 // waiting for the next attempt
+	Closed                  // closed for good
 )
 
-// String is the state's name in small letters.
+// String returns the name of the state in lower case.
 func (s State) String() string { return [...]string{"connecting", "connected", "waiting", "closed"}[s] }
 
-// Change is a change of the state.
-type Change struct {
+// StateChange is a change of a client's State.
+type StateChange struct {
 	State State
-	// Err is why, when it is Waiting or Closed; else nil.
+	// Err is the reason for Waiting or Closed; nil for other states.
 	Err error
-	// Delay is the time until the next attempt, when it is Waiting.
+	// Delay is the time until the next attempt; 0 unless State is Waiting.
 	Delay time.Duration
 }
 
-// Client is a connection to Moot that comes back by itself until it is closed. Its
-// methods may be called by several goroutines at once.
+// Client is a connection to Moot that reconnects until it is closed. Its methods are
+// safe for concurrent use.
 //
-// After a break it joins its rooms again, and hears what was said meanwhile as far as
-// the rooms keep history. Where the server keeps sessions it is the same connection
-// again. What was asked and not answered is asked again if asking twice does no harm,
-// and fails with ErrLost if it might. Until there is a connection, what is asked waits.
+// After a break the client resumes its session if the server keeps sessions. Otherwise it
+// joins its rooms again, and receives the messages that it missed from rooms with history.
+// Requests without an answer are sent again if repeating them is safe; the others fail
+// with ErrLost. Requests wait while there is no connection.
 type Client struct {
-	url     url.URL
-	o       Options
-	rooms   rooms
-	events  *queue
-	closing context.Context // ends with Close
-	close   context.CancelFunc
-	arrived chan struct{} // closed when connected for the first time
-	done    chan struct{}
+	url            url.URL
+	o              Options
+	rooms          rooms
+	events         *queue
+	closing        context.Context // canceled by Close
+	close          context.CancelFunc
+	firstConnected chan struct{} // closed when connected for the first time
+	done           chan struct{}
 
-	mu       sync.Mutex
-	changed  chan struct{} // closed when one of the following changes
-	state    State
-	link     *link // nil while there is none that is greeted
-	id       string
-	session  string // its secret; "" for none
-	life     int    // counts the connections that are not the same
-	failures int    // in a row
-	last     error  // why the last attempt failed
-	err      error  // why it is closed; nil until then
+	mu         sync.Mutex
+	changed    chan struct{} // closed and replaced when link or err changes
+	state      State
+	link       *link // nil unless established: resumed or new, with its rooms joined
+	id         string
+	session    string // the secret that resumes the session; "" if the server keeps none
+	generation int    // counts the connections that were not resumed
+	failures   int    // consecutive failed attempts
+	last       error  // why the last attempt failed
+	err        error  // why the client is closed; nil until then
 }
 
-// Connect connects, and comes back until Close. address is a ws:, wss:, http: or https:
-// URL; where it has no path, /ws. Connect returns when the client is connected for the
-// first time; it tries until ctx ends, and fails at once with a *ClosedError if the
-// server does not want the client or the URL leads to something else. ctx matters no
-// more after that. Handlers may be called before Connect returns; where it fails, one that
-// was called may still run then.
+// Connect connects to address and keeps the client connected until Close. address is a
+// ws:, wss:, http: or https: URL; without a path it means /ws.
+//
+// Connect returns when the client is connected for the first time. It retries until ctx
+// ends, and fails at once with a *ClosedError if the server refuses the client for good
+// or the URL does not lead to a WebSocket. Afterwards ctx has no effect. Handlers may be
+// called before Connect returns; if Connect fails, a handler may still be running.
 func Connect(ctx context.Context, address string, o Options) (*Client, error) {
 	u, err := parse(address)
 	if err != nil {
 		return nil, err
 	}
-	c := &Client{url: *u, o: o.withDefaults(), rooms: rooms{places: map[string]*place{}},
-		arrived: make(chan struct{}), done: make(chan struct{}), changed: make(chan struct{})}
-	c.events = newQueue(c.o.Queue)
+	c := &Client{url: *u, o: o.withDefaults(), rooms: rooms{byName: map[string]*membership{}},
+		firstConnected: make(chan struct{}), done: make(chan struct{}), changed: make(chan struct{})}
+	c.events = newQueue(c.o.QueueSize)
 	c.closing, c.close = context.WithCancel(context.WithoutCancel(ctx))
 	over := make(chan struct{})
 	go func() {
@@ -157,10 +162,10 @@ func Connect(ctx context.Context, address string, o Options) (*Client, error) {
 		c.events.run()
 	}()
 	select {
-	case <-c.arrived:
+	case <-c.firstConnected:
 		return c, nil
 	case <-c.closing.Done():
-		<-over // but not for the handlers, which may wait for this
+		<-over // do not wait for c.done: a handler may be waiting for Connect
 		return nil, c.Err()
 	case <-ctx.Done():
 		c.Close()
@@ -172,14 +177,14 @@ func Connect(ctx context.Context, address string, o Options) (*Client, error) {
 	}
 }
 
-// parse is the URL to dial for what the user wrote.
+// parse returns the URL to dial for address.
 func parse(address string) (*url.URL, error) {
 	u, err := url.Parse(address)
 	if err != nil {
-		return nil, fmt.Errorf("%q is no URL: %w", address, err)
+		return nil, fmt.Errorf("the address of the server is not a URL: %w", err)
 	}
 	if !slices.Contains([]string{"ws", "wss", "http", "https"}, u.Scheme) || u.Host == "" {
-		return nil, fmt.Errorf("%q is not a URL such as wss://chat.example.com", address)
+		return nil, fmt.Errorf("the address of the server is %q: use a URL such as wss://chat.example.com", address)
 	}
 	if u.Path == "" || u.Path == "/" {
 		u.Path = "/ws"
@@ -187,64 +192,67 @@ func parse(address string) (*url.URL, error) {
 	return u, nil
 }
 
-// State is where the client is just now.
+// State returns the current state.
 func (c *Client) State() State {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.state
 }
 
-// ID is the connection's id. It changes with every connection that is not resumed.
+// ID returns the id of the connection, or of the last one while there is none. Every
+// connection that is not resumed has a new id.
 func (c *Client) ID() string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.id
 }
 
-// Rooms are the rooms this client is in, or joins again after a break, sorted.
+// Rooms returns the names of the rooms that the client is in or joins again after a
+// break, sorted. The caller owns the slice.
 func (c *Client) Rooms() []string { return c.rooms.names() }
 
-// Close says goodbye and ends the connection for good. It does not wait: what was said
-// before is still heard, until Done. What waits for a connection fails with a
-// *ClosedError.
+// Close ends the connection for good. It does not wait: messages that were sent before
+// are still delivered and received until Done is closed. Requests that wait for a
+// connection fail with a *ClosedError.
 func (c *Client) Close() { c.finish(&ClosedError{1000, "closed by the client"}) }
 
-// Done is closed when the client has ended and the last handler has returned.
+// Done returns a channel that is closed when the client has ended and the last handler
+// has returned.
 func (c *Client) Done() <-chan struct{} { return c.done }
 
-// Err is nil until the client is closed, and then why.
+// Err returns why the client is closed; nil if it is not.
 func (c *Client) Err() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.err
 }
 
-// finish ends the client, unless it has ended.
+// finish ends the client for the reason why, unless it has ended.
 func (c *Client) finish(why error) {
 	c.mu.Lock()
 	if c.err == nil {
 		c.err = why
-		c.wake()
+		c.notify()
 	}
 	c.mu.Unlock()
 	c.close()
 }
 
-// wake tells who waits for a change. It is called with mu held.
-func (c *Client) wake() {
+// notify wakes the goroutines that wait for a change of link or err. The caller holds mu.
+func (c *Client) notify() {
 	close(c.changed)
 	c.changed = make(chan struct{})
 }
 
-// tell changes the state. It is called with mu held.
-func (c *Client) tell(ch Change) {
+// setState changes the state and queues the call of OnState. The caller holds mu.
+func (c *Client) setState(ch StateChange) {
 	c.state = ch.State
 	if c.o.OnState != nil {
 		c.events.push(func() { c.o.OnState(ch) }, nil)
 	}
 }
 
-// headers are those of an attempt to connect.
+// headers returns the HTTP headers for an attempt to connect.
 func (c *Client) headers(ctx context.Context) (http.Header, error) {
 	h := maps.Clone(c.o.Header)
 	if c.o.Token == nil {
@@ -252,7 +260,7 @@ func (c *Client) headers(ctx context.Context) (http.Header, error) {
 	}
 	token, err := c.o.Token(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("no token: %w", err)
+		return nil, fmt.Errorf("Options.Token failed: %w", err)
 	}
 	if h == nil {
 		h = http.Header{}

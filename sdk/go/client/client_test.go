@@ -14,11 +14,11 @@ import (
 	"github.com/mootchat/moot/sdk/go/client"
 )
 
-const anywhere = "127.0.0.1:0"
+const anyPort = "127.0.0.1:0"
 
-func TestMembersHearEachOtherAndThemselves(t *testing.T) {
-	s := serve(t, anywhere, "")
-	ann, bob := arrive(t, s.address), arrive(t, s.address)
+func TestMessagesReachAllMembersAndTheSender(t *testing.T) {
+	s := serve(t, anyPort, "")
+	ann, bob := connect(t, s.address), connect(t, s.address)
 	if n := next[client.Notice](ann, nil); !strings.HasPrefix(n.Text, "Welcome") {
 		t.Errorf("the welcome is %+v", n)
 	}
@@ -26,7 +26,7 @@ func TestMembersHearEachOtherAndThemselves(t *testing.T) {
 	bob.join("plain", "kept")
 	for _, room := range []string{"plain", "kept"} {
 		ann.say(room, "hello, "+room)
-		for _, p := range []*person{ann, bob} {
+		for _, p := range []*testClient{ann, bob} {
 			m := next(p, from(ann.ID()))
 			if m.Text() != "hello, "+room || m.Room != room || time.Since(m.SentAt).Abs() > deadline || m.Extra == nil {
 				t.Errorf("heard %+v", m)
@@ -38,10 +38,10 @@ func TestMembersHearEachOtherAndThemselves(t *testing.T) {
 	}
 }
 
-func TestWhoIsThere(t *testing.T) {
-	ctx := soon(t)
-	s := serve(t, anywhere, "")
-	ann, bob := arrive(t, s.address), arrive(t, s.address, func(o *client.Options) { o.SessionID = "bob's" })
+func TestMembersAndPresence(t *testing.T) {
+	ctx := timeoutContext(t)
+	s := serve(t, anyPort, "")
+	ann, bob := connect(t, s.address), connect(t, s.address, func(o *client.Options) { o.SessionID = "bob's" })
 	if _, err := ann.JoinWith(ctx, "watched", client.JoinOptions{Presence: true}); err != nil {
 		t.Fatal(err)
 	}
@@ -77,8 +77,8 @@ func TestWhoIsThere(t *testing.T) {
 }
 
 func TestActions(t *testing.T) {
-	ctx := soon(t)
-	ann := arrive(t, serve(t, anywhere, "").address)
+	ctx := timeoutContext(t)
+	ann := connect(t, serve(t, anyPort, "").address)
 	all, err := ann.Actions(ctx)
 	if err != nil || !all["createChatRoom"].Inputs["name"].Required {
 		t.Errorf("%v %+v", err, all)
@@ -96,8 +96,8 @@ func TestActions(t *testing.T) {
 func second[A, B any](_ A, b B) B { return b }
 
 func TestTooManyRequests(t *testing.T) {
-	ctx := soon(t)
-	ann := arrive(t, serve(t, anywhere, "").address)
+	ctx := timeoutContext(t)
+	ann := connect(t, serve(t, anyPort, "").address)
 	ann.join("plain")
 	var all sync.WaitGroup
 	errs := make(chan error, 400)
@@ -120,15 +120,15 @@ func TestTooManyRequests(t *testing.T) {
 	}
 }
 
-func TestWhatWasSaidDuringBreaksIsHeardOnceAndInOrder(t *testing.T) {
+func TestMessagesDuringBreaksArriveOnceAndInOrder(t *testing.T) {
 	for _, more := range []string{"", "sessions: { grace: 1m }"} {
 		t.Run(more, func(t *testing.T) {
-			s := serve(t, anywhere, more)
-			cut := lineTo(t, s.address)
+			s := serve(t, anyPort, more)
+			cut := newProxy(t, s.address)
 			there := make(chan connected, 10)
-			ann, bob := arrive(t, cut.Addr().String(), func(o *client.Options) {
+			ann, bob := connect(t, cut.Addr().String(), func(o *client.Options) {
 				o.OnConnected = func(id string, resumed bool) { there <- connected{id, resumed} }
-			}), arrive(t, s.address)
+			}), connect(t, s.address)
 			ann.join("kept", "plain")
 			bob.join("kept")
 			me := <-there
@@ -153,7 +153,7 @@ func TestWhatWasSaidDuringBreaksIsHeardOnceAndInOrder(t *testing.T) {
 						heard = append(heard, e.Text())
 					}
 				case gap:
-					if e != "plain" { // which keeps no history: nobody knows
+					if e != "plain" { // a room without history always reports one
 						t.Errorf("a gap in %s", e)
 					}
 				case left:
@@ -165,7 +165,7 @@ func TestWhatWasSaidDuringBreaksIsHeardOnceAndInOrder(t *testing.T) {
 			}
 			var said []string
 			for before := uint64(0); ; {
-				h, err := ann.History(soon(t), "kept", client.Past{Limit: 7, Before: before})
+				h, err := ann.History(timeoutContext(t), "kept", client.HistoryPage{Limit: 7, Before: before})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -181,28 +181,28 @@ func TestWhatWasSaidDuringBreaksIsHeardOnceAndInOrder(t *testing.T) {
 			if slices.Reverse(said); !slices.Equal(said, want) {
 				t.Errorf("history is %q", said)
 			}
-			if d, err := ann.Details(soon(t)); err != nil || !slices.Equal(slices.Sorted(slices.Values(d.Rooms)), []string{"kept", "plain"}) {
+			if d, err := ann.Details(timeoutContext(t)); err != nil || !slices.Equal(slices.Sorted(slices.Values(d.Rooms)), []string{"kept", "plain"}) {
 				t.Errorf("%v %+v", err, d)
 			}
 		})
 	}
 }
 
-// TestNothingIsSaidTwice cuts the line of one who talks all the time.
-func TestNothingIsSaidTwice(t *testing.T) {
+// TestSayIsNotPublishedTwice breaks the connection of a client that sends all the time.
+func TestSayIsNotPublishedTwice(t *testing.T) {
 	for _, more := range []string{"", "sessions: { grace: 1m }"} {
 		t.Run(more, func(t *testing.T) {
-			ctx := soon(t)
-			s := serve(t, anywhere, more+"\nlimits: { verbsPerSecond: 10000 }")
-			cut := lineTo(t, s.address)
-			ann, bob := arrive(t, cut.Addr().String()), arrive(t, s.address)
+			ctx := timeoutContext(t)
+			s := serve(t, anyPort, more+"\nlimits: { verbsPerSecond: 10000 }")
+			cut := newProxy(t, s.address)
+			ann, bob := connect(t, cut.Addr().String()), connect(t, s.address)
 			ann.join("kept")
 			bob.join("kept")
 			var lost int
 			count := map[string]int{}
 			for i := range 200 {
 				if i%6 == 3 {
-					go cut.cut() // some before, some after the server has heard it
+					go cut.cut() // before or after the server receives the message
 				}
 				text := fmt.Sprint("message ", i)
 				switch err := ann.Say(ctx, "kept", text); {
@@ -232,10 +232,10 @@ func TestNothingIsSaidTwice(t *testing.T) {
 	}
 }
 
-func TestAClientComesBackWhenItsServerDoes(t *testing.T) {
-	ctx := soon(t)
-	first := serve(t, anywhere, "")
-	ann := arrive(t, first.address)
+func TestClientReconnectsToARestartedServer(t *testing.T) {
+	ctx := timeoutContext(t)
+	first := serve(t, anyPort, "")
+	ann := connect(t, first.address)
 	ann.join("kept", "plain")
 	if _, err := ann.Action(ctx, "createChatRoom", map[string]any{"name": "forgotten"}); err != nil {
 		t.Fatal(err)
@@ -264,7 +264,7 @@ func TestAClientComesBackWhenItsServerDoes(t *testing.T) {
 	var missed, lost bool
 	for {
 		e := next[any](ann, nil)
-		missed = missed || e == gap("kept") // the memory of a single node ends with it
+		missed = missed || e == gap("kept") // a node without Redis keeps history in memory
 		if l, is := e.(left); is && l.room == "forgotten" {
 			lost = refused(t, l.err) == "room does not exist"
 		}
@@ -280,20 +280,20 @@ func TestAClientComesBackWhenItsServerDoes(t *testing.T) {
 }
 
 func TestManyRoomsAreJoinedAgain(t *testing.T) {
-	ctx := soon(t)
+	ctx := timeoutContext(t)
 	var rooms []string
-	for i := range 50 { // more than the rate lets through at once
+	for i := range 50 { // more than the rate limit lets through at once
 		rooms = append(rooms, fmt.Sprint("r", i))
 	}
-	s := serve(t, anywhere, "limits: { verbsPerSecond: 20 }")
-	cut := lineTo(t, s.address)
-	ann := arrive(t, cut.Addr().String())
+	s := serve(t, anyPort, "limits: { verbsPerSecond: 20 }")
+	cut := newProxy(t, s.address)
+	ann := connect(t, cut.Addr().String())
 	for _, room := range rooms {
 		for _, ask := range []func() error{
 			func() error { return second(ann.Action(ctx, "createChatRoom", map[string]any{"name": room})) },
 			func() error { return ann.Join(ctx, room) },
 		} {
-			if err := patient(ask); err != nil {
+			if err := retrying(ask); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -302,7 +302,7 @@ func TestManyRoomsAreJoinedAgain(t *testing.T) {
 	cut.cut()
 	next[connected](ann, nil)
 	var d client.Details
-	err := patient(func() (err error) {
+	err := retrying(func() (err error) {
 		d, err = ann.Details(ctx)
 		return err
 	})
@@ -311,8 +311,8 @@ func TestManyRoomsAreJoinedAgain(t *testing.T) {
 	}
 }
 
-// patient asks again when the server says it may.
-func patient(ask func() error) error {
+// retrying repeats ask while the server says when to retry.
+func retrying(ask func() error) error {
 	for {
 		var v *client.VerbError
 		err := ask()
@@ -329,13 +329,13 @@ func TestConnectingFails(t *testing.T) {
 			t.Errorf("%q is a URL", address)
 		}
 	}
-	s := serve(t, anywhere, "")
-	_, err := client.Connect(soon(t), "ws://"+s.address+"/nonsense", client.Options{})
+	s := serve(t, anyPort, "")
+	_, err := client.Connect(timeoutContext(t), "ws://"+s.address+"/nonsense", client.Options{})
 	var end *client.ClosedError
 	if !errors.As(err, &end) || end.Code != 404 {
 		t.Errorf("a path that is none: %v", err)
 	}
-	nobody, err := net.Listen("tcp", anywhere)
+	nobody, err := net.Listen("tcp", anyPort)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -349,14 +349,14 @@ func TestConnectingFails(t *testing.T) {
 	}
 }
 
-func TestAClosedClientSaysSo(t *testing.T) {
-	ctx := soon(t)
-	s := serve(t, anywhere, "")
-	ann := arrive(t, s.address)
+func TestClosedClient(t *testing.T) {
+	ctx := timeoutContext(t)
+	s := serve(t, anyPort, "")
+	ann := connect(t, s.address)
 	ann.join("plain")
 	ann.say("plain", "last words")
 	ann.leave()
-	next(ann, func(m client.Message) bool { return m.Text() == "last words" }) // said before the goodbye
+	next(ann, func(m client.Message) bool { return m.Text() == "last words" }) // sent before Close
 	end := next(ann, is(client.Closed))
 	var why *client.ClosedError
 	if err := ann.Say(ctx, "plain", "more"); !errors.As(err, &why) || why.Code != 1000 || !errors.Is(end.Err, err) || ann.Err() != err || ann.State() != client.Closed {

@@ -1,7 +1,8 @@
-// Package client is a client of Moot: it connects, joins rooms, says things, and comes
-// back by itself when the connection breaks. engine/wire/PROTOCOL.md is what it speaks.
+// Package client is a client of Moot: it connects, joins rooms, sends messages, and
+// reconnects when the connection breaks. The protocol is described in
+// engine/wire/PROTOCOL.md.
 //
-// A Client is made by Connect, and lives until Close. What happens is told to the
-// handlers in its Options; its methods ask the server and wait for the answer, or for a
-// connection if there is none just now.
+// Connect returns a Client, which lives until Close. Events are passed to the handlers
+// in its Options. Its methods send a request and wait for the answer; while there is no
+// connection they wait for the next one.
 package client

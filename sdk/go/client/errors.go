@@ -10,54 +10,53 @@ import (
 	"github.com/coder/websocket"
 )
 
-// ErrLost says that no answer came: what was asked may have been done, or may be done
-// yet. Find it with errors.Is.
-var ErrLost = errors.New("no answer came, it may have been done")
+// ErrLost means that the connection broke before the answer came: the server may have
+// carried out the request, or may still do so. Test for it with errors.Is.
+var ErrLost = errors.New("the answer was lost: the request may have been carried out")
 
-// VerbError is the server's refusal: by a rule, by a limit, or because the request made
-// no sense. Find it with errors.As. One that says that the outcome is unknown is an
-// ErrLost too.
+// VerbError is the server's refusal of a request: by a rule, by a limit, or because the
+// request was not valid. Test for it with errors.As. A VerbError with the message
+// "outcome unknown" is an ErrLost too.
 type VerbError struct {
-	// Message is in the server's words, or those of the rule that refused.
+	// Message is the reason that the server or the rule gave.
 	Message string
-	// RetryAfter is when it may be tried again, where the server says so: the client was too
-	// fast, or the rules of a room cannot be asked now. Else it is 0.
+	// RetryAfter is the time after which the request may be repeated: the client sent too
+	// many requests, or the rules of a room do not answer now. 0 means that the server gave none.
 	RetryAfter time.Duration
 }
 
-// Error is the message.
+// Error returns the message.
 func (e *VerbError) Error() string { return e.Message }
 
-// Is says whether target is ErrLost and the server does not know what became of it.
+// Is reports whether target is ErrLost and the server does not know the outcome.
 func (e *VerbError) Is(target error) bool { return target == ErrLost && e.Message == "outcome unknown" }
 
-// says reports whether the server refused in words that begin so.
-func says(err error, words ...string) bool {
+// refusedWith reports whether err is a refusal whose message begins with one of prefixes.
+func refusedWith(err error, prefixes ...string) bool {
 	var v *VerbError
-	return errors.As(err, &v) && slices.ContainsFunc(words, func(w string) bool { return strings.HasPrefix(v.Message, w) })
+	return errors.As(err, &v) && slices.ContainsFunc(prefixes, func(p string) bool { return strings.HasPrefix(v.Message, p) })
 }
 
-// alreadyThere says whether a roomAdd was refused because the room was joined before.
-func alreadyThere(err error) bool { return says(err, "connection already in this room") }
+// alreadyInRoom reports whether a roomAdd was refused because the client is in the room.
+func alreadyInRoom(err error) bool { return refusedWith(err, "connection already in this room") }
 
-// mayPass says whether a refusal of resume may be another in a moment.
-func mayPass(err error) bool {
+// isTemporary reports whether resume was refused for a reason that may go away.
+func isTemporary(err error) bool {
 	var v *VerbError
-	return errors.As(err, &v) && v.RetryAfter > 0 || says(err, "session is busy", "cluster unavailable", "outcome unknown")
+	return errors.As(err, &v) && v.RetryAfter > 0 || refusedWith(err, "session is busy", "cluster unavailable", "outcome unknown")
 }
 
-// ClosedError says that the client is closed and does not come back. Find it with
-// errors.As.
+// ClosedError means that the client is closed for good. Test for it with errors.As.
 type ClosedError struct {
-	// Code is the close code: 1000 after Close or where the server said goodbye, 3500
-	// to 3999 where it wants this client gone; or the HTTP status, from 400, where the
-	// URL leads to no WebSocket.
+	// Code is the WebSocket close code: 1000 after Close or the server's normal close, 3500
+	// to 3999 if the server refuses the client for good. If the URL does not lead to a
+	// WebSocket, it is the HTTP status, 400 or higher.
 	Code int
-	// Reason is in the server's words.
+	// Reason is the reason that the server gave; may be "".
 	Reason string
 }
 
-// Error has the reason and the code.
+// Error returns the reason and the code.
 func (e *ClosedError) Error() string {
 	if e.Reason == "" {
 		return fmt.Sprintf("closed (%d)", e.Code)
@@ -65,12 +64,12 @@ func (e *ClosedError) Error() string {
 	return fmt.Sprintf("closed: %s (%d)", e.Reason, e.Code)
 }
 
-// final says whether coming back makes no sense.
+// final reports whether reconnecting is pointless.
 func (e *ClosedError) final() bool {
 	return e.Code < 500 || e.Code == int(websocket.StatusNormalClosure) || e.Code >= 3500 && e.Code < 4000
 }
 
-// closed is why a connection ended: a *ClosedError if the server said so.
+// closed returns the reason for the end of a connection: a *ClosedError if the server closed it.
 func closed(err error) error {
 	var c websocket.CloseError
 	if errors.As(err, &c) {

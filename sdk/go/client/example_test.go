@@ -9,7 +9,7 @@ import (
 	"github.com/mootchat/moot/sdk/go/client"
 )
 
-// Join a room, say something, and hear it.
+// Join a room, send a message, and receive it.
 func Example() {
 	ctx := context.Background()
 	heard := make(chan client.Message, 1)
@@ -31,7 +31,7 @@ func Example() {
 	// Output: plain hello true
 }
 
-// Rules refuse in their own words, and say when to come back.
+// Tell apart the reasons for which a request fails.
 func ExampleVerbError() {
 	ctx := context.Background()
 	c, err := client.Connect(ctx, address, client.Options{})
@@ -47,33 +47,33 @@ func ExampleVerbError() {
 	case errors.As(err, &refusal):
 		fmt.Println("refused:", refusal.Message)
 	case errors.Is(err, client.ErrLost):
-		fmt.Println("it may have been done")
+		fmt.Println("the outcome is unknown")
 	}
 	// Output: refused: room does not exist
 }
 
-// A client that follows a room tells what it could not hear during a break.
+// Handle the events of a client that may lose its connection.
 func ExampleOptions() {
 	ctx := context.Background()
 	c, err := client.Connect(ctx, address, client.Options{
-		Token:     func(context.Context) (string, error) { return "", nil }, // asked for before each attempt
+		Token:     func(context.Context) (string, error) { return "", nil }, // called before each attempt
 		OnMessage: func(m client.Message) { fmt.Printf("[%s] %s: %s\n", m.Room, m.From, m.Text()) },
-		OnGap:     func(room string) { fmt.Println("something was missed in", room) },
-		OnLeft:    func(room string, reason error) { fmt.Println("not in", room, "any more:", reason) },
-		OnState:   func(s client.Change) { fmt.Println(s.State) },
+		OnGap:     func(room string) { fmt.Println("messages are missing in", room) },
+		OnLeft:    func(room string, reason error) { fmt.Println("could not rejoin", room, reason) },
+		OnState:   func(s client.StateChange) { fmt.Println(s.State) },
 	})
 	if err != nil {
 		log.Fatal(err)
 	}
 	c.Close()
-	<-c.Done() // all has been told
+	<-c.Done() // all handlers have returned
 	// Output:
 	// connecting
 	// connected
 	// closed
 }
 
-// Older messages come in pages.
+// Read the history of a room in pages.
 func ExampleClient_History() {
 	ctx := context.Background()
 	c, err := client.Connect(ctx, address, client.Options{})
@@ -89,11 +89,11 @@ func ExampleClient_History() {
 			log.Fatal(err)
 		}
 	}
-	latest, err := c.History(ctx, "kept", client.Past{Limit: 2})
+	latest, err := c.History(ctx, "kept", client.HistoryPage{Limit: 2})
 	if err != nil {
 		log.Fatal(err)
 	}
-	before, err := c.History(ctx, "kept", client.Past{Before: latest.Before})
+	before, err := c.History(ctx, "kept", client.HistoryPage{Before: latest.Before})
 	if err != nil {
 		log.Fatal(err)
 	}

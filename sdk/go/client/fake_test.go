@@ -17,21 +17,21 @@ import (
 	"github.com/mootchat/moot/sdk/go/client"
 )
 
-// fake serves what real servers seldom do: answer gets each request of the nth
-// connection, from 1, with its verb, and gives the members of the response; nil breaks
-// the connection.
+// fake starts a server for cases that a real one seldom shows. answer is called for each
+// request with the number of its connection, from 1, and the verb. It returns the fields
+// of the response; nil breaks the connection.
 func fake(t *testing.T, answer func(n int, verb string, conn *websocket.Conn) map[string]any) string {
-	return fakeOf(t, func(n int, q asked, conn *websocket.Conn) map[string]any { return answer(n, q.Event, conn) })
+	return fakeOf(t, func(n int, q fakeRequest, conn *websocket.Conn) map[string]any { return answer(n, q.Event, conn) })
 }
 
-// asked is a request.
-type asked struct {
+// fakeRequest is a request that a fake server receives.
+type fakeRequest struct {
 	Event, Room string
 	MessageID   int
 }
 
-// fakeOf is fake for what depends on more than the verb.
-func fakeOf(t *testing.T, answer func(n int, q asked, conn *websocket.Conn) map[string]any) string {
+// fakeOf is fake with the whole request in place of its verb.
+func fakeOf(t *testing.T, answer func(n int, q fakeRequest, conn *websocket.Conn) map[string]any) string {
 	t.Helper()
 	var connections atomic.Int64
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -46,7 +46,7 @@ func fakeOf(t *testing.T, answer func(n int, q asked, conn *websocket.Conn) map[
 			if err != nil {
 				return
 			}
-			var q asked
+			var q fakeRequest
 			if err := json.Unmarshal(b, &q); err != nil {
 				t.Errorf("%s: %v", b, err)
 			}
@@ -70,23 +70,23 @@ func write(conn *websocket.Conn, v any) {
 	_ = conn.Write(context.Background(), websocket.MessageText, b)
 }
 
-// wellBehaved is the answer of a server that knows one verb as well as another.
-func wellBehaved(n int, verb string) map[string]any {
+// succeed answers every verb with success.
+func succeed(n int, verb string) map[string]any {
 	if verb == "detailsView" {
 		return map[string]any{"data": map[string]any{"id": fmt.Sprint("peer-", n)}}
 	}
 	return map[string]any{"data": true}
 }
 
-func TestWhatABreakLeavesOpenFailsIfAskingAgainMightDoHarm(t *testing.T) {
-	ctx := soon(t)
+func TestRequestsThatMustNotBeRepeatedFailAfterABreak(t *testing.T) {
+	ctx := timeoutContext(t)
 	address := fake(t, func(n int, verb string, _ *websocket.Conn) map[string]any {
 		if slices.Contains([]string{"say", "action", "roomLeave"}, verb) {
-			return nil // it may have been done
+			return nil // the server may have carried it out
 		}
-		return wellBehaved(n, verb)
+		return succeed(n, verb)
 	})
-	ann := arrive(t, address)
+	ann := connect(t, address)
 	ann.join("r")
 	if err := ann.Say(ctx, "r", "hello"); !errors.Is(err, client.ErrLost) {
 		t.Errorf("say: %v", err)
@@ -94,7 +94,7 @@ func TestWhatABreakLeavesOpenFailsIfAskingAgainMightDoHarm(t *testing.T) {
 	if _, err := ann.Action(ctx, "pay", nil); !errors.Is(err, client.ErrLost) {
 		t.Errorf("action: %v", err)
 	}
-	if err := ann.Leave(ctx, "r"); err != nil || len(ann.Rooms()) != 0 { // by the break
+	if err := ann.Leave(ctx, "r"); err != nil || len(ann.Rooms()) != 0 { // the break has ended the membership
 		t.Errorf("leave: %v, in %v", err, ann.Rooms())
 	}
 	if d, err := ann.Details(ctx); err != nil || d.ID != "peer-4" {
@@ -102,9 +102,9 @@ func TestWhatABreakLeavesOpenFailsIfAskingAgainMightDoHarm(t *testing.T) {
 	}
 }
 
-// TestASessionIsAskedForUntilItIsThereOrOver: the second connection hears that the
-// session is busy, the third resumes it, and the fourth that it has ended.
-func TestASessionIsAskedForUntilItIsThereOrOver(t *testing.T) {
+// In TestResumeIsRetriedUntilTheSessionIsFreeOrEnded the second connection finds the
+// session busy, the third resumes it, and for the fourth it has ended.
+func TestResumeIsRetriedUntilTheSessionIsFreeOrEnded(t *testing.T) {
 	address := fake(t, func(n int, verb string, conn *websocket.Conn) map[string]any {
 		switch {
 		case verb == "detailsView" || n == 3 && verb == "resume":
@@ -118,15 +118,15 @@ func TestASessionIsAskedForUntilItIsThereOrOver(t *testing.T) {
 			return map[string]any{"data": true, "epoch": "e", "offset": 3}
 		case verb == "roomLeave" && n == 1:
 			return nil
-		case verb == "roomLeave": // it was done before the break
+		case verb == "roomLeave": // the request before the break succeeded
 			return map[string]any{"error": "Error: connection not in this room (q)"}
 		case verb == "action":
 			return nil
 		}
 		return map[string]any{"data": true}
 	})
-	ctx := soon(t)
-	ann := arrive(t, address)
+	ctx := timeoutContext(t)
+	ann := connect(t, address)
 	ann.join("r", "q")
 	if err := ann.Leave(ctx, "q"); err != nil {
 		t.Error(err)
@@ -151,30 +151,30 @@ func TestASessionIsAskedForUntilItIsThereOrOver(t *testing.T) {
 	}
 }
 
-func TestAnUnknownOutcomeIsALoss(t *testing.T) {
-	ann := arrive(t, fake(t, func(n int, verb string, _ *websocket.Conn) map[string]any {
+func TestUnknownOutcomeIsErrLost(t *testing.T) {
+	ann := connect(t, fake(t, func(n int, verb string, _ *websocket.Conn) map[string]any {
 		if verb == "say" {
 			return map[string]any{"error": "Error: outcome unknown"}
 		}
-		return wellBehaved(n, verb)
+		return succeed(n, verb)
 	}))
-	err := ann.Say(soon(t), "r", "hello")
+	err := ann.Say(timeoutContext(t), "r", "hello")
 	if !errors.Is(err, client.ErrLost) || refused(t, err) != "outcome unknown" {
 		t.Error(err)
 	}
 }
 
-func TestAServerThatSaysNothingIsLeft(t *testing.T) {
+func TestClientLeavesAServerThatDoesNotAnswer(t *testing.T) {
 	address := fake(t, func(n int, verb string, conn *websocket.Conn) map[string]any {
 		if n == 1 && verb == "say" {
 			_, _, _ = conn.Read(context.Background()) // and no answer
 			return nil
 		}
-		return wellBehaved(n, verb)
+		return succeed(n, verb)
 	})
-	ann := arrive(t, address, func(o *client.Options) { o.AnswerWithin = 50 * time.Millisecond })
+	ann := connect(t, address, func(o *client.Options) { o.AnswerTimeout = 50 * time.Millisecond })
 	next(ann, is(client.Connected))
-	if err := ann.Say(soon(t), "r", "hello"); !errors.Is(err, client.ErrLost) {
+	if err := ann.Say(timeoutContext(t), "r", "hello"); !errors.Is(err, client.ErrLost) {
 		t.Error(err)
 	}
 	if w := next(ann, is(client.Waiting)); w.Err == nil || !strings.Contains(w.Err.Error(), "does not answer") {
@@ -183,20 +183,20 @@ func TestAServerThatSaysNothingIsLeft(t *testing.T) {
 	next(ann, is(client.Connected))
 }
 
-func TestASilentNetworkIsNoticed(t *testing.T) {
-	var looks atomic.Int64
-	ann := arrive(t, fake(t, func(n int, verb string, conn *websocket.Conn) map[string]any {
-		if n == 1 && looks.Add(1) > 3 { // the first is the greeting
+func TestPingNoticesASilentNetwork(t *testing.T) {
+	var pings atomic.Int64
+	ann := connect(t, fake(t, func(n int, verb string, conn *websocket.Conn) map[string]any {
+		if n == 1 && pings.Add(1) > 3 { // the first is the greeting
 			_, _, _ = conn.Read(context.Background())
 			return nil
 		}
-		return wellBehaved(n, verb)
-	}), func(o *client.Options) { o.LookEvery, o.AnswerWithin = 10*time.Millisecond, 50*time.Millisecond })
+		return succeed(n, verb)
+	}), func(o *client.Options) { o.PingInterval, o.AnswerTimeout = 10*time.Millisecond, 50*time.Millisecond })
 	next(ann, is(client.Waiting))
 	next(ann, is(client.Connected))
 }
 
-func TestTokensAreAskedForBeforeEachAttempt(t *testing.T) {
+func TestTokenIsCalledBeforeEachAttempt(t *testing.T) {
 	var seen []string
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		seen = append(seen, r.Header.Get("Authorization")+" "+r.Header.Get("Tenant"))
@@ -213,7 +213,7 @@ func TestTokensAreAskedForBeforeEachAttempt(t *testing.T) {
 	}))
 	defer s.Close()
 	var asked int
-	_, err := client.Connect(soon(t), s.URL, client.Options{
+	_, err := client.Connect(timeoutContext(t), s.URL, client.Options{
 		MinDelay: time.Millisecond,
 		Header:   http.Header{"Tenant": {"acme"}},
 		Token: func(context.Context) (string, error) {
@@ -232,9 +232,9 @@ func TestTokensAreAskedForBeforeEachAttempt(t *testing.T) {
 	}
 }
 
-// TestHandlersMayBeSlowAndAsk floods a client whose handler is slow and asks the
+// TestSlowHandlersMayCallTheClient floods a client whose handler is slow and calls the
 // server itself.
-func TestHandlersMayBeSlowAndAsk(t *testing.T) {
+func TestSlowHandlersMayCallTheClient(t *testing.T) {
 	const flood = 2000
 	address := fake(t, func(n int, verb string, conn *websocket.Conn) map[string]any {
 		if verb == "roomAdd" {
@@ -242,14 +242,14 @@ func TestHandlersMayBeSlowAndAsk(t *testing.T) {
 				write(conn, map[string]any{"context": "user", "room": "r", "from": "1", "message": i, "extra": map[string]any{"Room": 1}})
 			}
 		}
-		return wellBehaved(n, verb)
+		return succeed(n, verb)
 	})
-	var p *person
+	var p *testClient
 	heard := make(chan int, flood)
 	var me atomic.Pointer[client.Client]
 	ready := make(chan struct{})
-	p = arrive(t, address, func(o *client.Options) {
-		o.Queue = 4
+	p = connect(t, address, func(o *client.Options) {
+		o.QueueSize = 4
 		o.OnMessage = func(m client.Message) {
 			<-ready
 			if _, err := me.Load().Details(t.Context()); err != nil {
@@ -272,52 +272,52 @@ func TestHandlersMayBeSlowAndAsk(t *testing.T) {
 	}
 }
 
-func TestAServerThatTalksNonsenseIsLeft(t *testing.T) {
-	for _, nonsense := range []string{"no JSON", "[]", "null"} {
-		ann := arrive(t, fake(t, func(n int, verb string, conn *websocket.Conn) map[string]any {
+func TestClientLeavesAServerThatSendsInvalidFrames(t *testing.T) {
+	for _, invalid := range []string{"no JSON", "[]", "null"} {
+		ann := connect(t, fake(t, func(n int, verb string, conn *websocket.Conn) map[string]any {
 			if n == 1 && verb == "say" {
-				_ = conn.Write(context.Background(), websocket.MessageText, []byte(nonsense))
+				_ = conn.Write(context.Background(), websocket.MessageText, []byte(invalid))
 				return map[string]any{}
 			}
-			return wellBehaved(n, verb)
+			return succeed(n, verb)
 		}))
-		if err := ann.Say(soon(t), "r", "hello"); !errors.Is(err, client.ErrLost) {
+		if err := ann.Say(timeoutContext(t), "r", "hello"); !errors.Is(err, client.ErrLost) {
 			t.Error(err)
 		}
-		if w := next(ann, is(client.Waiting)); !strings.Contains(w.Err.Error(), "not understood") {
+		if w := next(ann, is(client.Waiting)); !strings.Contains(w.Err.Error(), "not a JSON object") {
 			t.Errorf("%+v", w)
 		}
 		ann.leave()
 	}
 }
 
-// A room whose rules cannot be asked keeps the client from no other, and is joined once they can.
-func TestARoomThatIsRefusedForAWhileIsJoinedLater(t *testing.T) {
+// A room whose rules do not answer does not delay other rooms, and is joined when they answer.
+func TestRoomRefusedForAWhileIsJoinedLater(t *testing.T) {
 	var tries atomic.Int64
-	address := fakeOf(t, func(n int, q asked, _ *websocket.Conn) map[string]any {
+	address := fakeOf(t, func(n int, q fakeRequest, _ *websocket.Conn) map[string]any {
 		switch {
 		case n == 1 && q.Event == "say":
 			return nil
 		case n == 2 && q.Event == "roomAdd" && q.Room == "broken" && tries.Add(1) == 1:
 			return map[string]any{"error": "Error: try again", "retryAfter": 1001}
 		}
-		return wellBehaved(n, q.Event)
+		return succeed(n, q.Event)
 	})
-	ann := arrive(t, address)
+	ann := connect(t, address)
 	ann.join("broken", "sound")
 	next[connected](ann, nil)
-	if err := ann.Say(soon(t), "sound", "hello"); !errors.Is(err, client.ErrLost) {
+	if err := ann.Say(timeoutContext(t), "sound", "hello"); !errors.Is(err, client.ErrLost) {
 		t.Error(err)
 	}
 	next[connected](ann, nil)
 	if n := tries.Load(); n != 1 {
 		t.Errorf("the room was asked for %d times before the client was connected", n)
 	}
-	if err := ann.Say(soon(t), "sound", "hello"); err != nil {
+	if err := ann.Say(timeoutContext(t), "sound", "hello"); err != nil {
 		t.Error(err)
 	}
 	for tries.Load() < 2 {
-		if _, err := ann.Details(soon(t)); err != nil {
+		if _, err := ann.Details(timeoutContext(t)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -326,24 +326,24 @@ func TestARoomThatIsRefusedForAWhileIsJoinedLater(t *testing.T) {
 	}
 }
 
-// A room without history has no positions: after a break nobody can tell what was said.
-// A server that lost messages itself tells it.
-func TestGapsOfARoomWithoutHistoryAreTold(t *testing.T) {
-	ann := arrive(t, fake(t, func(n int, verb string, conn *websocket.Conn) map[string]any {
+// A room without history has no positions: after a break the client cannot know whether
+// it missed messages. The server reports messages that it lost itself.
+func TestGapsOfRoomsWithoutHistoryAreReported(t *testing.T) {
+	ann := connect(t, fake(t, func(n int, verb string, conn *websocket.Conn) map[string]any {
 		switch {
 		case verb == "action":
 			return nil
 		case verb == "say":
 			write(conn, map[string]any{"context": "gap", "room": "other"})
 		}
-		return wellBehaved(n, verb)
+		return succeed(n, verb)
 	}))
 	ann.join("r")
-	_, _ = ann.Action(soon(t), "break", nil)
+	_, _ = ann.Action(timeoutContext(t), "break", nil)
 	if room := next[gap](ann, nil); room != "r" {
 		t.Errorf("a gap in %s", room)
 	}
-	if err := ann.Say(soon(t), "r", "hello"); err != nil {
+	if err := ann.Say(timeoutContext(t), "r", "hello"); err != nil {
 		t.Error(err)
 	}
 	if room := next[gap](ann, nil); room != "other" {

@@ -9,35 +9,35 @@ import (
 	"unicode/utf8"
 )
 
-// frame is a JSON object of the server. Its names are told apart by case, as rules may
-// add any.
+// frame is a JSON object from the server. Field names are case-sensitive, because rules
+// may add fields of any name; decoding into a struct would not be.
 type frame map[string]json.RawMessage
 
-// text is a field that is a string; "" if it is none.
+// text returns a field that is a string; "" if it is not.
 func (f frame) text(name string) string {
 	s, _ := text(f[name])
 	return s
 }
 
-// text is a JSON string; ok is false if it is none.
+// text decodes a JSON string; ok is false if value is something else.
 func text(value json.RawMessage) (s string, ok bool) {
 	if n := len(value); n >= 2 && value[0] == '"' && bytes.IndexByte(value, '\\') < 0 && utf8.Valid(value) {
-		return string(value[1 : n-1]), true // most are: decoding one costs ten times as much
+		return string(value[1 : n-1]), true // the common case: json.Unmarshal takes ten times as long
 	}
 	err := json.Unmarshal(value, &s)
 	return s, err == nil
 }
 
-// number is a field that is a whole number; 0 if it is none.
+// number returns a field that is an integer; 0 if it is not.
 func (f frame) number(name string) int64 {
 	n, _ := strconv.ParseInt(string(f[name]), 10, 64)
 	return n
 }
 
-// into decodes a field.
+// into decodes a field into v.
 func (f frame) into(name string, v any) error { return json.Unmarshal(f[name], v) }
 
-// refusal is the error that a response says; nil if it says none.
+// refusal returns the error of a response as a *VerbError; nil if it has none.
 func (f frame) refusal() error {
 	if f["error"] == nil {
 		return nil
@@ -48,7 +48,7 @@ func (f frame) refusal() error {
 	}
 }
 
-// position is where in its room the frame is; zero if the room keeps no history.
+// position returns the position of the frame in its room; zero if the room has no history.
 func (f frame) position() Position {
 	if f["epoch"] == nil || f["offset"] == nil {
 		return Position{}
@@ -56,7 +56,7 @@ func (f frame) position() Position {
 	return Position{Epoch: f.text("epoch"), Offset: uint64(f.number("offset"))}
 }
 
-// message is what was said. It takes the frame over.
+// message returns the frame as a Message. The frame must not be used afterwards.
 func (f frame) message() Message {
 	m := Message{Room: f.text("room"), From: f.text("from"), Message: f["message"],
 		SentAt: time.UnixMilli(f.number("sentAt")), Position: f.position()}
@@ -67,15 +67,15 @@ func (f frame) message() Message {
 	return m
 }
 
-// presence is who came and went.
+// presence returns the frame as a Presence.
 func (f frame) presence() Presence {
 	p := Presence{Room: f.text("room"), Members: int(f.number("membersCount"))}
-	_ = f.into("joined", &p.Joined) // a server of ours says no other
+	_ = f.into("joined", &p.Joined) // the server always sends arrays of ids
 	_ = f.into("left", &p.Left)
 	return p
 }
 
-// notice is what the server says outside of rooms.
+// notice returns the frame as a Notice.
 func (f frame) notice() Notice {
 	n := Notice{Text: f.text("welcome"), Fields: f}
 	if n.Text == "" && f["message"] != nil {
@@ -84,7 +84,7 @@ func (f frame) notice() Notice {
 	return n
 }
 
-// request is what a client sends.
+// request is a frame of the client.
 type request struct {
 	Event     string         `json:"event"`
 	MessageID uint64         `json:"messageId,omitempty"`

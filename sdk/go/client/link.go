@@ -11,29 +11,29 @@ import (
 	"github.com/coder/websocket"
 )
 
-// link is one socket from its beginning to its end, and what was asked over it.
+// link is one WebSocket connection and the requests that were sent over it.
 type link struct {
-	conn     *websocket.Conn
-	life     int           // of the connection: the same after it was resumed
-	patience time.Duration // that the server may be silent while it owes an answer
-	heard    func(frame)   // takes what answers nothing
-	changed  func()        // told when owes has changed
-	lost     func()        // told once, before ended is closed
-	out      chan []byte
+	conn          *websocket.Conn
+	generation    int           // Client.generation when the link was established: a resumed session keeps it
+	answerTimeout time.Duration // see Options
+	onFrame       func(frame)   // called by the reader with frames that are not responses
+	onPending     func()        // called when the result of awaitsAnswer may have changed
+	onEnd         func()        // called once, before ended is closed
+	out           chan []byte
 
 	mu      sync.Mutex
-	asked   uint64
-	waiting map[uint64]waiter
-	alarm   *time.Timer // set while an answer is owed
-	why     error
+	lastID  uint64
+	pending map[uint64]pendingRequest
+	timer   *time.Timer // runs while requests are pending; ends the link
+	err     error       // why the link has ended; set before ended is closed
 	ended   chan struct{}
 	running sync.WaitGroup
 }
 
-// waiter is who waits for an answer.
-type waiter struct {
-	reply chan<- frame // has room for it
-	then  func(frame)  // is given it first, before anything that came later is heard; nil for nothing
+// pendingRequest is a request that waits for its answer.
+type pendingRequest struct {
+	reply chan<- frame // buffered: the reader does not wait
+	then  func(frame)  // called by the reader with the answer before it reads further; may be nil
 }
 
 var (
@@ -42,55 +42,55 @@ var (
 	errSilent = errors.New("the server does not answer")
 )
 
-// mostBytes is the largest frame taken from a server: pages of history are.
-const mostBytes = 16 << 20
+// maxFrameBytes limits a frame from the server. Pages of history are the largest.
+const maxFrameBytes = 16 << 20
 
-// start begins to read and write.
+// start starts the reader and the writer.
 func (l *link) start() {
-	l.out, l.waiting, l.ended = make(chan []byte), map[uint64]waiter{}, make(chan struct{})
-	l.conn.SetReadLimit(mostBytes)
+	l.out, l.pending, l.ended = make(chan []byte), map[uint64]pendingRequest{}, make(chan struct{})
+	l.conn.SetReadLimit(maxFrameBytes)
 	l.running.Go(l.read)
 	l.running.Go(l.write)
 }
 
-// end ends the link, unless it has ended, and says why.
-func (l *link) end(why error) {
+// end ends the link with the reason err, unless it has ended.
+func (l *link) end(err error) {
 	l.mu.Lock()
-	if l.why != nil {
+	if l.err != nil {
 		l.mu.Unlock()
 		return
 	}
-	l.why = why
-	if l.alarm != nil {
-		l.alarm.Stop()
+	l.err = err
+	if l.timer != nil {
+		l.timer.Stop()
 	}
 	l.mu.Unlock()
-	l.lost()
+	l.onEnd()
 	close(l.ended)
-	l.changed()
-	l.running.Go(func() { _ = l.conn.CloseNow() }) // it waits for a write that goes on
+	l.onPending()
+	l.running.Go(func() { _ = l.conn.CloseNow() }) // waits for the write under way, so not here
 }
 
-// owes says whether the server owes an answer.
-func (l *link) owes() bool {
+// awaitsAnswer reports whether a request waits for its answer, or the link has ended.
+func (l *link) awaitsAnswer() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return len(l.waiting) > 0 || l.why != nil
+	return len(l.pending) > 0 || l.err != nil
 }
 
-// over says whether the link has ended.
-func (l *link) over() bool {
+// hasEnded reports whether the link has ended.
+func (l *link) hasEnded() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.why != nil
+	return l.err != nil
 }
 
-// request sends r and waits for the answer, which then is given by the reader. The
-// error is a *VerbError, errUnsent, errBroken, or that of ctx; sent is whether r went
-// out.
+// request sends r and returns the answer. If then is not nil, the reader calls it with
+// the answer before it reads further. sent reports whether r was passed to the writer. The
+// error is a *VerbError, errUnsent, errBroken, or the error of ctx.
 func (l *link) request(ctx context.Context, r request, then func(frame)) (answer frame, sent bool, err error) {
 	reply := make(chan frame, 1)
-	r.MessageID = l.expect(waiter{reply, then})
+	r.MessageID = l.expect(pendingRequest{reply, then})
 	defer l.forget(r.MessageID)
 	b, err := json.Marshal(r)
 	if err != nil {
@@ -109,7 +109,7 @@ func (l *link) request(ctx context.Context, r request, then func(frame)) (answer
 		return nil, true, ctx.Err()
 	case <-l.ended:
 		select {
-		case answer = <-reply: // it came with the end
+		case answer = <-reply: // came just before the end
 		default:
 			return nil, true, errBroken
 		}
@@ -117,46 +117,48 @@ func (l *link) request(ctx context.Context, r request, then func(frame)) (answer
 	return answer, true, answer.refusal()
 }
 
-func (l *link) expect(w waiter) uint64 {
+// expect registers a request and returns its message id.
+func (l *link) expect(p pendingRequest) uint64 {
 	l.mu.Lock()
-	l.asked++
-	id := l.asked
-	l.waiting[id] = w
-	if len(l.waiting) == 1 {
+	l.lastID++
+	id := l.lastID
+	l.pending[id] = p
+	if len(l.pending) == 1 {
 		l.arm()
 	}
 	l.mu.Unlock()
-	l.changed()
+	l.onPending()
 	return id
 }
 
+// forget removes a request.
 func (l *link) forget(id uint64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	delete(l.waiting, id)
-	if len(l.waiting) == 0 && l.alarm != nil {
-		l.alarm.Stop()
+	delete(l.pending, id)
+	if len(l.pending) == 0 && l.timer != nil {
+		l.timer.Stop()
 	}
 }
 
-// arm gives the link up in the time of its patience. It is called with mu held.
+// arm sets the timer that ends the link after answerTimeout. The caller holds mu.
 func (l *link) arm() {
 	switch {
-	case l.why != nil:
-	case l.alarm == nil:
-		l.alarm = time.AfterFunc(l.patience, func() { l.end(errSilent) })
+	case l.err != nil:
+	case l.timer == nil:
+		l.timer = time.AfterFunc(l.answerTimeout, func() { l.end(errSilent) })
 	default:
-		l.alarm.Reset(l.patience)
+		l.timer.Reset(l.answerTimeout)
 	}
 }
 
-// write sends what is asked.
+// write sends the requests of out until the link ends.
 func (l *link) write() {
 	for {
 		select {
 		case b := <-l.out:
 			if l.conn.Write(context.Background(), websocket.MessageText, b) != nil { // ended by CloseNow
-				return // the reader learns why; if not, the server owes an answer
+				return // the reader gets the error too, or else the timer ends the link
 			}
 		case <-l.ended:
 			return
@@ -164,7 +166,7 @@ func (l *link) write() {
 	}
 }
 
-// read takes what comes.
+// read reads frames until the link ends.
 func (l *link) read() {
 	for {
 		kind, b, err := l.conn.Read(context.Background()) // ended by CloseNow
@@ -174,27 +176,27 @@ func (l *link) read() {
 		}
 		var f frame
 		if kind != websocket.MessageText || json.Unmarshal(b, &f) != nil || f == nil {
-			l.end(errors.New("what the server sent is not understood"))
+			l.end(errors.New("the server sent a frame that is not a JSON object"))
 			return
 		}
-		if !l.answers(f) {
-			l.heard(f)
+		if !l.deliver(f) {
+			l.onFrame(f)
 		}
 	}
 }
 
-// answers gives an answer to who waits for it.
-func (l *link) answers(f frame) bool {
+// deliver passes a response to the request that waits for it. It returns false for other frames.
+func (l *link) deliver(f frame) bool {
 	if f.text("context") != "response" {
-		l.sign()
+		l.noteActivity()
 		return false
 	}
-	id, _ := strconv.ParseUint(string(f["messageId"]), 10, 64) // 0 is none of ours
+	id, _ := strconv.ParseUint(string(f["messageId"]), 10, 64) // ids begin at 1
 	l.mu.Lock()
-	w, found := l.waiting[id]
-	delete(l.waiting, id)
+	w, found := l.pending[id]
+	delete(l.pending, id)
 	l.mu.Unlock()
-	l.sign()
+	l.noteActivity()
 	if found && w.then != nil {
 		w.then(f)
 	}
@@ -204,13 +206,13 @@ func (l *link) answers(f frame) bool {
 	return true
 }
 
-// sign takes note of a sign of life.
-func (l *link) sign() {
+// noteActivity restarts the timer, or stops it if no request is pending.
+func (l *link) noteActivity() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if len(l.waiting) > 0 {
+	if len(l.pending) > 0 {
 		l.arm()
-	} else if l.alarm != nil {
-		l.alarm.Stop()
+	} else if l.timer != nil {
+		l.timer.Stop()
 	}
 }

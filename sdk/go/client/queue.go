@@ -2,54 +2,54 @@ package client
 
 import "sync"
 
-// queue is the events that wait for the handlers, which one goroutine calls.
+// queue holds the events that wait for the handlers. One goroutine runs them in order.
 type queue struct {
-	most int
+	limit int
 
-	mu     sync.Mutex
-	moved  sync.Cond // something came or went, or pushing may be worth another look
-	events []func()
-	closed bool
+	mu      sync.Mutex
+	changed sync.Cond // events or closed changed, or push should call mayWait again
+	events  []func()
+	closed  bool
 }
 
-func newQueue(most int) *queue {
-	q := &queue{most: most}
-	q.moved.L = &q.mu
+func newQueue(limit int) *queue {
+	q := &queue{limit: limit}
+	q.changed.L = &q.mu
 	return q
 }
 
-// push adds an event. While the queue is full it waits for as long as mayWait says;
-// nil is not at all.
+// push adds an event. While the queue is full it waits until mayWait returns false. If
+// mayWait is nil, it does not wait, and the queue may grow beyond its limit.
 func (q *queue) push(event func(), mayWait func() bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	for mayWait != nil && len(q.events) >= q.most && mayWait() {
-		q.moved.Wait()
+	for mayWait != nil && len(q.events) >= q.limit && mayWait() {
+		q.changed.Wait()
 	}
 	q.events = append(q.events, event)
-	q.moved.Broadcast()
+	q.changed.Broadcast()
 }
 
-// full says whether the handlers are behind.
+// full reports whether the queue has reached its limit.
 func (q *queue) full() bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return len(q.events) >= q.most
+	return len(q.events) >= q.limit
 }
 
-// look has whoever waits in push ask again whether it may.
-func (q *queue) look() {
+// recheck makes a waiting push call mayWait again.
+func (q *queue) recheck() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.moved.Broadcast()
+	q.changed.Broadcast()
 }
 
-// close ends run once all events have been handled.
+// close makes run return after it has handled all events.
 func (q *queue) close() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.closed = true
-	q.moved.Broadcast()
+	q.changed.Broadcast()
 }
 
 // run handles events until the queue is closed and empty.
@@ -57,11 +57,11 @@ func (q *queue) run() {
 	for {
 		q.mu.Lock()
 		for len(q.events) == 0 && !q.closed {
-			q.moved.Wait()
+			q.changed.Wait()
 		}
 		events := q.events
 		q.events = nil
-		q.moved.Broadcast()
+		q.changed.Broadcast()
 		q.mu.Unlock()
 		if len(events) == 0 {
 			return

@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// TestReadmesProgramTalks runs the program that the README shows.
-func TestReadmesProgramTalks(t *testing.T) {
+// TestReadmeProgramRuns runs the program that the README shows.
+func TestReadmeProgramRuns(t *testing.T) {
 	page, err := os.ReadFile("README.md")
 	if err != nil {
 		t.Fatal(err)
@@ -28,7 +28,7 @@ func TestReadmesProgramTalks(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "main.go"), []byte(program), 0o666); err != nil {
 		t.Fatal(err)
 	}
-	out, err := exec.CommandContext(soon(t), "go", "run", "./"+dir).CombinedOutput()
+	out, err := exec.CommandContext(timeoutContext(t), "go", "run", "./"+dir).CombinedOutput()
 	if err != nil || !regexp.MustCompile(`^\[plain\] \S+: hello\n$`).Match(out) {
 		t.Errorf("%v\n%s", err, out)
 	}

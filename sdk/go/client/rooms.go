@@ -6,161 +6,165 @@ import (
 	"sync"
 )
 
-// place is the client's in a room that it is in or joins.
-type place struct {
+// membership is a room that the client is in or is joining.
+type membership struct {
 	room     string
-	since    Position // up to here it was heard; zero where the room keeps no history
+	since    Position // of the last message received; zero if the room has no history
 	presence bool
-	joining  int // requests on their way
+	joining  int // calls of Join under way
 	joined   bool
-	leaving  bool // it was asked to leave: it is not joined again after a break
+	leaving  bool // Leave is under way: the room is not joined again after a break
 }
 
-// rooms are those of a client.
+// rooms holds the memberships of a client. It is safe for concurrent use; its lock
+// guards the fields of the memberships too.
 type rooms struct {
 	mu     sync.Mutex
-	places map[string]*place
+	byName map[string]*membership
 }
 
-// names are the rooms that were joined, sorted.
+// names returns the names of the joined rooms, sorted.
 func (r *rooms) names() []string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	var names []string
-	for _, name := range slices.Sorted(maps.Keys(r.places)) {
-		if r.places[name].joined {
+	for _, name := range slices.Sorted(maps.Keys(r.byName)) {
+		if r.byName[name].joined {
 			names = append(names, name)
 		}
 	}
 	return names
 }
 
-// begin makes a place in a room that is about to be joined. What is heard of it counts
-// from here on.
-func (r *rooms) begin(room string, o JoinOptions) *place {
+// begin returns the membership for a call of Join, and creates it if there is none.
+// Positions of messages are noted from here on. The caller calls ended at the end.
+func (r *rooms) begin(room string, o JoinOptions) *membership {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	p := r.places[room]
-	if p == nil {
-		p = &place{room: room, since: o.Since}
-		r.places[room] = p
+	m := r.byName[room]
+	if m == nil {
+		m = &membership{room: room, since: o.Since}
+		r.byName[room] = m
 	}
-	p.joining++
-	p.presence = p.presence || o.Presence
-	return p
+	m.joining++
+	m.presence = m.presence || o.Presence
+	return m
 }
 
-// joined notes that the client is in the room, which is there just now: what was
-// missed before that comes after the answer.
-func (r *rooms) joined(p *place, at Position) {
+// joined records that the client is in the room. at is the position that the answer to
+// roomAdd gives. In the epoch of m.since it is ignored: the missed messages follow.
+func (r *rooms) joined(m *membership, at Position) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	p.joined = true
-	if p.since.Epoch != at.Epoch { // else it is where the missed messages begin
-		p.since = at
-	}
-}
-
-// ended ends what began with begin.
-func (r *rooms) ended(p *place) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	p.joining--
-	if !p.joined && p.joining == 0 && r.places[p.room] == p {
-		delete(r.places, p.room)
+	m.joined = true
+	if m.since.Epoch != at.Epoch {
+		m.since = at
 	}
 }
 
-// request is a roomAdd that goes on where the place has ended.
-func (r *rooms) request(p *place) request {
+// ended ends a call of Join that began with begin. It removes a membership that was not joined.
+func (r *rooms) ended(m *membership) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	q := request{Event: "roomAdd", Room: p.room, Presence: p.presence}
-	if p.since != (Position{}) {
-		q.Since = p.since
+	m.joining--
+	if !m.joined && m.joining == 0 && r.byName[m.room] == m {
+		delete(r.byName, m.room)
+	}
+}
+
+// request returns the roomAdd that asks for the messages after the last one received.
+func (r *rooms) request(m *membership) request {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	q := request{Event: "roomAdd", Room: m.room, Presence: m.presence}
+	if m.since != (Position{}) {
+		q.Since = m.since
 	}
 	return q
 }
 
-// leaving notes that a room is about to be left, or after all is not.
+// leaving records whether a call of Leave is under way.
 func (r *rooms) leaving(room string, is bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if p := r.places[room]; p != nil {
-		p.leaving = is
+	if m := r.byName[room]; m != nil {
+		m.leaving = is
 	}
 }
 
-// wants says whether the place is still to be joined again after a break.
-func (r *rooms) wants(p *place) bool {
+// wants reports whether the room must still be joined again after a break.
+func (r *rooms) wants(m *membership) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.places[p.room] == p && p.joined && !p.leaving
+	return r.byName[m.room] == m && m.joined && !m.leaving
 }
 
+// left records that the client is not in the room any more.
 func (r *rooms) left(room string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if p := r.places[room]; p != nil && p.joining == 0 {
-		delete(r.places, room)
-	} else if p != nil {
-		p.joined = false
+	if m := r.byName[room]; m != nil && m.joining == 0 {
+		delete(r.byName, room)
+	} else if m != nil {
+		m.joined = false
 	}
 }
 
-// has says whether the client is in a room, as far as it knows.
+// has reports whether the client is in the room, as far as it knows.
 func (r *rooms) has(room string) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	p := r.places[room]
-	return p != nil && p.joined
+	m := r.byName[room]
+	return m != nil && m.joined
 }
 
-// positions are how far the rooms were heard that keep history, those being joined too.
+// positions returns the position of the last message received in each room with history,
+// including rooms that are being joined.
 func (r *rooms) positions() map[string]Position {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	at := map[string]Position{}
-	for name, p := range r.places {
-		if p.since != (Position{}) {
-			at[name] = p.since
+	for name, m := range r.byName {
+		if m.since != (Position{}) {
+			at[name] = m.since
 		}
 	}
 	return at
 }
 
-// missing are the places that are to be joined again by a connection that is in the
-// rooms of there already. What was about to be left has been left.
-func (r *rooms) missing(there map[string]resumedRoom) (places []*place) {
+// missing returns the rooms that a new or resumed connection must join; it is in the rooms
+// of resumed already. Rooms that were being left count as left.
+func (r *rooms) missing(resumed map[string]resumedRoom) (missing []*membership) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for name, p := range r.places {
-		_, in := there[name]
+	for name, m := range r.byName {
+		_, in := resumed[name]
 		switch {
-		case in || !p.joined:
-		case p.leaving:
-			delete(r.places, name)
+		case in || !m.joined:
+		case m.leaving:
+			delete(r.byName, name)
 		default:
-			places = append(places, p)
+			missing = append(missing, m)
 		}
 	}
-	return places
+	return missing
 }
 
-// heard notes how far a room was heard. It is false if this message was heard before.
-func (r *rooms) heard(room string, at Position) bool {
+// received records the position of a message. It returns false for a message that was
+// received before.
+func (r *rooms) received(room string, at Position) bool {
 	if at == (Position{}) {
 		return true
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	p := r.places[room]
+	m := r.byName[room]
 	switch {
-	case p == nil:
-	case p.since.Epoch == at.Epoch && at.Offset <= p.since.Offset:
+	case m == nil:
+	case m.since.Epoch == at.Epoch && at.Offset <= m.since.Offset:
 		return false
 	default:
-		p.since = at
+		m.since = at
 	}
 	return true
 }

@@ -21,10 +21,10 @@ import (
 	"go.uber.org/goleak"
 )
 
-// moot is the server's program, built from the repository that this package is in.
+// moot is the path of the server's program, built from this repository.
 var moot string
 
-// address is that of a server for the examples.
+// address is the URL of a server for the examples.
 var address string
 
 func TestMain(m *testing.M) { os.Exit(run(m)) }
@@ -43,7 +43,7 @@ func run(m *testing.M) int {
 		fmt.Fprintf(os.Stderr, "go build: %v\n%s", err, out)
 		return 1
 	}
-	demo, err := start(dir, anywhere, "")
+	demo, err := start(dir, anyPort, "")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
@@ -62,7 +62,7 @@ func run(m *testing.M) int {
 	return code
 }
 
-// settings are those of a server: kept keeps its history, plain does not.
+// settings is the configuration of the servers: the room kept has history, plain has none.
 const settings = `
 tenants:
   default:
@@ -78,7 +78,7 @@ socket: { listen: "127.0.0.1:0" }
 log: { format: json }
 `
 
-// server is a moot of its own.
+// server is a running server.
 type server struct {
 	address string
 	cmd     *exec.Cmd
@@ -86,8 +86,7 @@ type server struct {
 	stopped bool
 }
 
-// serve starts a server with further lines of configuration, which ends with the test;
-// address is where, "127.0.0.1:0" for anywhere.
+// serve starts a server at address, which ends with the test. more is added to its configuration.
 func serve(t *testing.T, address, more string) *server {
 	t.Helper()
 	s, err := start(t.TempDir(), address, more)
@@ -134,7 +133,7 @@ func start(dir, address, more string) (*server, error) {
 	return s, nil
 }
 
-// stop ends the server as an operator would; a second time it does nothing.
+// stop ends the server by SIGTERM and waits for it. A second call does nothing.
 func (s *server) stop() error {
 	if s.stopped {
 		return nil
@@ -144,8 +143,8 @@ func (s *server) stop() error {
 	return <-s.ended
 }
 
-// line is a TCP proxy that can be cut, so that the server lives on.
-type line struct {
+// proxy is a TCP proxy whose connections a test can break without stopping the server.
+type proxy struct {
 	net.Listener
 	to string
 
@@ -154,13 +153,13 @@ type line struct {
 	all   sync.WaitGroup
 }
 
-func lineTo(t *testing.T, address string) *line {
+func newProxy(t *testing.T, address string) *proxy {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := &line{Listener: listener, to: address, pairs: map[net.Conn]net.Conn{}}
+	l := &proxy{Listener: listener, to: address, pairs: map[net.Conn]net.Conn{}}
 	l.all.Go(l.serve)
 	t.Cleanup(func() {
 		l.Close()
@@ -170,7 +169,7 @@ func lineTo(t *testing.T, address string) *line {
 	return l
 }
 
-func (l *line) serve() {
+func (l *proxy) serve() {
 	for {
 		near, err := l.Accept()
 		if err != nil {
@@ -193,7 +192,7 @@ func (l *line) serve() {
 	}
 }
 
-func (l *line) end(near net.Conn) {
+func (l *proxy) end(near net.Conn) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if far := l.pairs[near]; far != nil {
@@ -203,8 +202,8 @@ func (l *line) end(near net.Conn) {
 	}
 }
 
-// cut ends all connections without a word.
-func (l *line) cut() {
+// cut closes all connections without a close frame.
+func (l *proxy) cut() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for near, far := range l.pairs {
@@ -214,8 +213,8 @@ func (l *line) cut() {
 	clear(l.pairs)
 }
 
-// person is a client and what it was told.
-type person struct {
+// testClient is a client and the events that it received.
+type testClient struct {
 	*client.Client
 	t      *testing.T
 	events chan any // of the types below, and those of the package
@@ -233,17 +232,17 @@ type (
 	}
 )
 
-// deadline is how long anything may take that a test waits for.
+// deadline bounds everything that a test waits for.
 const deadline = time.Minute
 
-func soon(t *testing.T) context.Context {
+func timeoutContext(t *testing.T) context.Context {
 	ctx, cancel := context.WithTimeout(t.Context(), deadline)
 	t.Cleanup(cancel)
 	return ctx
 }
 
-// options tell everything to p.
-func (p *person) options() client.Options {
+// options returns options that send all events to p.events.
+func (p *testClient) options() client.Options {
 	return client.Options{
 		OnMessage:   func(m client.Message) { p.events <- m },
 		OnPresence:  func(m client.Presence) { p.events <- m },
@@ -251,21 +250,21 @@ func (p *person) options() client.Options {
 		OnConnected: func(id string, resumed bool) { p.events <- connected{id, resumed} },
 		OnGap:       func(room string) { p.events <- gap(room) },
 		OnLeft:      func(room string, err error) { p.events <- left{room, err} },
-		OnState:     func(c client.Change) { p.events <- c },
+		OnState:     func(c client.StateChange) { p.events <- c },
 		MinDelay:    10 * time.Millisecond, MaxDelay: 100 * time.Millisecond,
 	}
 }
 
-// arrive connects, with changes to the usual options.
-func arrive(t *testing.T, address string, change ...func(*client.Options)) *person {
+// connect connects a client with changed options.
+func connect(t *testing.T, address string, change ...func(*client.Options)) *testClient {
 	t.Helper()
-	p := &person{t: t, events: make(chan any, 100_000)}
+	p := &testClient{t: t, events: make(chan any, 100_000)}
 	o := p.options()
 	for _, c := range change {
 		c(&o)
 	}
 	var err error
-	if p.Client, err = client.Connect(soon(t), "ws://"+address, o); err != nil {
+	if p.Client, err = client.Connect(timeoutContext(t), "ws://"+address, o); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(p.leave)
@@ -273,33 +272,33 @@ func arrive(t *testing.T, address string, change ...func(*client.Options)) *pers
 }
 
 // leave closes the client and waits for its end.
-func (p *person) leave() {
+func (p *testClient) leave() {
 	p.Close()
 	select {
 	case <-p.Done():
 	case <-time.After(deadline):
-		p.t.Error("the client does not end")
+		p.t.Errorf("the client did not end within %v", deadline)
 	}
 }
 
-func (p *person) join(rooms ...string) {
+func (p *testClient) join(rooms ...string) {
 	p.t.Helper()
 	for _, room := range rooms {
-		if err := p.Join(soon(p.t), room); err != nil {
+		if err := p.Join(timeoutContext(p.t), room); err != nil {
 			p.t.Fatalf("%s: %v", room, err)
 		}
 	}
 }
 
-func (p *person) say(room, text string) {
+func (p *testClient) say(room, text string) {
 	p.t.Helper()
-	if err := p.Say(soon(p.t), room, text); err != nil {
+	if err := p.Say(timeoutContext(p.t), room, text); err != nil {
 		p.t.Fatalf("%s: %v", text, err)
 	}
 }
 
-// next is the next event of type E that fits; what comes before is passed over.
-func next[E any](p *person, fits func(E) bool) E {
+// next returns the next event of type E that fits; nil fits all. It drops the events before it.
+func next[E any](p *testClient, fits func(E) bool) E {
 	p.t.Helper()
 	late := time.After(deadline)
 	for {
@@ -309,7 +308,7 @@ func next[E any](p *person, fits func(E) bool) E {
 				return e
 			}
 		case <-late:
-			p.t.Fatalf("no such %T came", *new(E))
+			p.t.Fatalf("no matching %T within %v", *new(E), deadline)
 		}
 	}
 }
@@ -318,16 +317,16 @@ func from(id string) func(client.Message) bool {
 	return func(m client.Message) bool { return m.From == id }
 }
 
-func is(s client.State) func(client.Change) bool {
-	return func(c client.Change) bool { return c.State == s }
+func is(s client.State) func(client.StateChange) bool {
+	return func(c client.StateChange) bool { return c.State == s }
 }
 
-// refused is the server's words in err.
+// refused returns the message of a VerbError.
 func refused(t *testing.T, err error) string {
 	t.Helper()
 	var v *client.VerbError
 	if !errors.As(err, &v) {
-		t.Fatalf("%v is no VerbError", err)
+		t.Fatalf("got %v, want a *VerbError", err)
 	}
 	return v.Message
 }

@@ -5,32 +5,34 @@ import (
 	"time"
 )
 
-// Position is a place in what a room has heard. Only rooms that keep history have
-// one; the zero Position is none.
+// Position is the position of a message in a room with history. The zero Position means
+// that the room has no history.
 type Position struct {
-	// Epoch is the life of the room's history: offsets of two epochs do not compare.
+	// Epoch identifies the order of messages that Offset counts. Offsets of different
+	// epochs cannot be compared.
 	Epoch string `json:"epoch"`
-	// Offset counts the room's messages. A rule may hide some, so offsets may skip.
+	// Offset is the number of the message in its epoch, from 1. Offsets that a client
+	// receives may skip numbers, because rules may hide messages from it.
 	Offset uint64 `json:"offset"`
 }
 
-// Message is something said in a room, as the server's rules let this client hear it.
+// Message is a message of a room, in the form that the server's rules chose for this
+// client. A handler that receives it owns its bytes and its map.
 type Message struct {
 	Room string
-	// From is the id of the connection that said it; "0" is the server itself.
+	// From is the id of the sender's connection; "0" means the server.
 	From string
-	// Message is JSON: a string where it came from a client, anything where it came
-	// from a rule or from the server.
+	// Message is JSON: a string if a client sent it, any value if a rule or the server did.
 	Message json.RawMessage
-	// SentAt is by the server's clock, to the millisecond.
+	// SentAt is the time by the server's clock, in milliseconds.
 	SentAt time.Time
-	// Position is zero where the room keeps no history.
+	// Position is zero if the room has no history.
 	Position Position
-	// Extra is what rules have added, by name; never nil in a message that was heard.
+	// Extra holds the fields that rules added, by name; never nil in a received message.
 	Extra map[string]json.RawMessage
 }
 
-// Text is the message where it is a string, else its JSON.
+// Text returns the message if it is a string, and its JSON otherwise.
 func (m Message) Text() string {
 	if s, ok := text(m.Message); ok {
 		return s
@@ -38,22 +40,23 @@ func (m Message) Text() string {
 	return string(m.Message)
 }
 
-// Presence is who came to a room and who left, gathered over a moment.
+// Presence is a notice of the members that joined and left a room. The server collects
+// the changes of a short time into one notice.
 type Presence struct {
 	Room string
 	// Joined and Left are ids of connections.
 	Joined []string
 	Left   []string
-	// Members is how many the room has on all nodes.
+	// Members is the number of members on all nodes.
 	Members int
 }
 
-// Notice is what the server says outside of rooms: its welcome, what an operator or
-// a rule sends to this connection, the end of a room.
+// Notice is a frame that belongs to no room: the welcome, a message of an operator or of
+// a rule to this connection, the end of a room.
 type Notice struct {
-	// Text is the welcome, or the message where it is a string, else its JSON.
+	// Text is the welcome or the message; the JSON of a message that is not a string.
 	Text string
-	// Fields is all that came.
+	// Fields holds all fields of the frame.
 	Fields map[string]json.RawMessage
 }
 
@@ -66,36 +69,36 @@ type Member struct {
 // Room is a room and a page of its members.
 type Room struct {
 	Room string
-	// Count is how many members the room has.
+	// Count is the number of members of the room.
 	Count int
-	// Members are those of the page, by the time they joined.
+	// Members are the members of the page, in the order in which they joined.
 	Members []Member
-	// Cursor is where the next page begins; "" on the last.
+	// Cursor is the Page.Cursor of the next page; "" on the last page.
 	Cursor string
 }
 
-// Page is which members of a room to show. The zero Page is the first.
+// Page selects members of a room. The zero Page is the first page.
 type Page struct {
-	Limit  int    // at most so many; 0 is 1000, which is the most
-	Cursor string // of the page before
+	Limit  int    // largest number of members; 0 means 1000, which is the maximum
+	Cursor string // Room.Cursor of the page before; "" for the first page
 }
 
-// History is a page of what was said before, oldest first.
+// History is a page of the past messages of a room, oldest first.
 type History struct {
 	Room     string
 	Epoch    string
 	Messages []Message
-	// Before is what to ask for to get the page before this one; 0 where there is none.
+	// Before is the HistoryPage.Before of the page with older messages; 0 if there are none.
 	Before uint64
 }
 
-// Past is which part of a room's history to show. The zero Past is the latest.
-type Past struct {
-	Limit  int    // at most so many; 0 is 50, 1000 is the most
-	Before uint64 // only what has a smaller offset; 0 for no bound
+// HistoryPage selects past messages of a room. The zero HistoryPage is the latest messages.
+type HistoryPage struct {
+	Limit  int    // largest number of messages; 0 means 50, the maximum is 1000
+	Before uint64 // only messages with a smaller offset; 0 means all
 }
 
-// Details is this connection, as the server knows it.
+// Details describes the client's connection as the server knows it.
 type Details struct {
 	ID          string   `json:"id"`
 	Fingerprint string   `json:"fingerprint"`
@@ -103,13 +106,13 @@ type Details struct {
 	Rooms       []string `json:"rooms"`
 }
 
-// ActionInfo is what a rule says of an action that it offers.
+// ActionInfo describes an action of a rule.
 type ActionInfo struct {
 	Description string               `json:"description"`
 	Inputs      map[string]InputInfo `json:"inputs"`
 }
 
-// InputInfo is what a rule says of a parameter.
+// InputInfo describes a parameter of an action.
 type InputInfo struct {
 	Description string `json:"description"`
 	Required    bool   `json:"required"`

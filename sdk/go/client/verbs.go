@@ -12,45 +12,45 @@ import (
 	"time"
 )
 
-// question is something to ask that may outlive a connection.
-type question struct {
-	request func() request // asked anew each time
+// call is a request that may be sent over several connections until it is answered.
+type call struct {
+	request func() request // called for each attempt
 	then    func(frame)    // see link.request
-	lost    loss
+	retry   retryPolicy
 }
 
-// loss is what becomes of a question whose answer was lost with the connection.
-type loss int
+// retryPolicy says what happens to a call whose answer was lost with the connection.
+type retryPolicy int
 
 const (
-	again   loss = iota // it is asked again
-	resumed             // it is asked again on the same connection, where the server knows it by its key
-	gone                // the break itself has answered it, unless the connection was resumed
-	unknown             // it may not be asked again
+	retryAlways         retryPolicy = iota // repeating does no harm
+	retryResumed                           // repeated on a resumed connection, where the server recognizes the key; else ErrLost
+	retryUnlessReplaced                    // repeated on a resumed connection; succeeds on a new one, which is in no room
+	retryNever                             // ErrLost
 )
 
-// ask asks until there is an answer. The error is a *VerbError, a *ClosedError, or
-// ErrLost or that of ctx or both.
-func (c *Client) ask(ctx context.Context, q question) (frame, error) {
-	asked := 0 // the life of the connection in which it was; 0: it was not
+// do sends a call until it is answered. The error is a *VerbError, a *ClosedError,
+// ErrLost, the error of ctx, or both of the latter.
+func (c *Client) do(ctx context.Context, cl call) (frame, error) {
+	sentIn := 0 // link.generation of the last attempt; 0 if it was not sent
 	for {
 		l, err := c.connected(ctx)
 		switch {
-		case err != nil && asked > 0 && ctx.Err() != nil:
+		case err != nil && sentIn > 0 && ctx.Err() != nil:
 			return nil, fmt.Errorf("%w: %w", ErrLost, err)
 		case err != nil:
 			return nil, err
-		case asked > 0 && asked != l.life && q.lost == gone:
+		case sentIn > 0 && sentIn != l.generation && cl.retry == retryUnlessReplaced:
 			return frame{}, nil
-		case asked > 0 && asked != l.life && q.lost == resumed:
+		case sentIn > 0 && sentIn != l.generation && cl.retry == retryResumed:
 			return nil, ErrLost
 		}
-		answer, sent, err := l.request(ctx, q.request(), q.then)
+		answer, sent, err := l.request(ctx, cl.request(), cl.then)
 		if sent {
-			asked = l.life
+			sentIn = l.generation
 		}
 		switch {
-		case errors.Is(err, errBroken) && q.lost == unknown:
+		case errors.Is(err, errBroken) && cl.retry == retryNever:
 			return nil, cmp.Or(c.Err(), ErrLost)
 		case errors.Is(err, errBroken), errors.Is(err, errUnsent):
 		case sent && err != nil && ctx.Err() != nil:
@@ -61,7 +61,7 @@ func (c *Client) ask(ctx context.Context, q question) (frame, error) {
 	}
 }
 
-// connected waits for a connection whose rooms are joined.
+// connected waits until a link is established, and returns it.
 func (c *Client) connected(ctx context.Context) (*link, error) {
 	for {
 		c.mu.Lock()
@@ -82,52 +82,53 @@ func (c *Client) connected(ctx context.Context) (*link, error) {
 	}
 }
 
-// JoinOptions say how to join a room.
+// JoinOptions are options of JoinWith.
 type JoinOptions struct {
-	// Since has the room's messages after that position come first. A client that was in
-	// the room before a break asks by itself. The zero Position asks for none.
+	// Since asks for the room's messages after this position before new ones. The client
+	// does so itself when it joins the room again after a break. The zero Position asks for none.
 	Since Position
-	// Presence has the client hear who comes and goes, where the room tells.
+	// Presence asks for presence notices, if the room sends them.
 	Presence bool
 }
 
-// Join joins a room, and joins it again after each break until Leave. A room that it is
-// in already is no error.
+// Join joins a room, and joins it again after each break until Leave. It returns nil if
+// the client is in the room already.
 func (c *Client) Join(ctx context.Context, room string) error {
 	_, err := c.JoinWith(ctx, room, JoinOptions{})
 	return err
 }
 
-// JoinWith is Join with options. recovered is whether nothing is missing since o.Since;
-// false where that was not asked for, or the client was in the room already.
+// JoinWith joins a room like Join, with options. recovered reports whether all messages
+// since o.Since follow; it is false if o.Since is zero or the client was in the room already.
 func (c *Client) JoinWith(ctx context.Context, room string, o JoinOptions) (recovered bool, err error) {
 	p := c.rooms.begin(room, o)
 	defer c.rooms.ended(p)
-	answer, err := c.ask(ctx, question{lost: again,
+	answer, err := c.do(ctx, call{retry: retryAlways,
 		request: func() request { return c.rooms.request(p) },
 		then: func(f frame) {
-			if err := f.refusal(); err == nil || alreadyThere(err) {
+			if err := f.refusal(); err == nil || alreadyInRoom(err) {
 				c.rooms.joined(p, f.position())
 			}
 		}})
-	if alreadyThere(err) {
+	if alreadyInRoom(err) {
 		return false, nil
 	}
 	return string(answer["recovered"]) == "true", err
 }
 
-// Leave leaves a room. A rule may forbid it: then the client stays in it.
+// Leave leaves a room. If a rule denies it, Leave returns a *VerbError and the client
+// stays in the room.
 func (c *Client) Leave(ctx context.Context, room string) error {
 	c.rooms.leaving(room, true)
 	in := c.rooms.has(room)
-	_, err := c.ask(ctx, question{lost: gone,
+	_, err := c.do(ctx, call{retry: retryUnlessReplaced,
 		request: func() request { return request{Event: "roomLeave", Room: room} },
 		then: func(f frame) {
-			if err := f.refusal(); err == nil || says(err, notThere) {
+			if err := f.refusal(); err == nil || refusedWith(err, notInRoom) {
 				c.rooms.left(room)
 			}
 		}})
-	if says(err, notThere) && in { // asked again after a break, it may have been done before
+	if refusedWith(err, notInRoom) && in { // an attempt before a break may have succeeded
 		err = nil
 	}
 	if err != nil {
@@ -136,19 +137,19 @@ func (c *Client) Leave(ctx context.Context, room string) error {
 	return err
 }
 
-const notThere = "connection not in this room"
+const notInRoom = "connection not in this room"
 
-// Say says something in a room that the client is in, and returns when the server has
-// accepted it. It has a key by which the server knows it again: where the connection is
-// resumed after a break it is asked again and never said twice. Where it is not the
-// error is ErrLost.
+// Say sends a message to a room that the client is in, and returns when the server has
+// accepted it. The request carries a random key: if the connection breaks and is resumed,
+// the request is repeated and the server publishes it once. If the connection is not
+// resumed, Say returns ErrLost.
 func (c *Client) Say(ctx context.Context, room, message string) error {
 	r := request{Event: "say", Room: room, Message: &message, Key: rand.Text()}
-	_, err := c.ask(ctx, question{lost: resumed, request: func() request { return r }})
+	_, err := c.do(ctx, call{retry: retryResumed, request: func() request { return r }})
 	return err
 }
 
-// View shows who is in a room.
+// View returns a page of the members of a room.
 func (c *Client) View(ctx context.Context, room string, p Page) (Room, error) {
 	var data struct {
 		MembersCount int
@@ -158,7 +159,7 @@ func (c *Client) View(ctx context.Context, room string, p Page) (Room, error) {
 			JoinedAt int64
 		}
 	}
-	err := c.askFor(ctx, &data, request{Event: "roomView", Room: room, Limit: p.Limit, Cursor: p.Cursor})
+	err := c.query(ctx, &data, request{Event: "roomView", Room: room, Limit: p.Limit, Cursor: p.Cursor})
 	v := Room{Room: room, Count: data.MembersCount, Cursor: data.Cursor}
 	for _, m := range data.Members {
 		v.Members = append(v.Members, Member{ID: m.ID, JoinedAt: time.UnixMilli(m.JoinedAt)})
@@ -167,14 +168,14 @@ func (c *Client) View(ctx context.Context, room string, p Page) (Room, error) {
 	return v, err
 }
 
-// History shows what was said in a room that keeps it, and that the client is in.
-func (c *Client) History(ctx context.Context, room string, p Past) (History, error) {
+// History returns a page of the past messages of a room with history that the client is in.
+func (c *Client) History(ctx context.Context, room string, p HistoryPage) (History, error) {
 	var data struct {
 		Epoch    string
 		Messages []frame
 		Before   uint64
 	}
-	err := c.askFor(ctx, &data, request{Event: "roomHistory", Room: room, Limit: p.Limit, Before: p.Before})
+	err := c.query(ctx, &data, request{Event: "roomHistory", Room: room, Limit: p.Limit, Before: p.Before})
 	h := History{Room: room, Epoch: data.Epoch, Before: data.Before}
 	for _, f := range data.Messages {
 		h.Messages = append(h.Messages, f.message())
@@ -182,48 +183,48 @@ func (c *Client) History(ctx context.Context, room string, p Past) (History, err
 	return h, err
 }
 
-// Action runs an action that a rule offers, and gives the fields of its answer. params
-// may be nil; it is read only. An answer that a break has lost is ErrLost.
+// Action runs an action of a rule and returns the fields of its answer. params may be nil
+// and is not changed. If the connection breaks before the answer, Action returns ErrLost.
 func (c *Client) Action(ctx context.Context, name string, params map[string]any) (map[string]json.RawMessage, error) {
 	all := map[string]any{}
 	for name, value := range params {
 		all[name] = value
 	}
 	all["action"] = name
-	answer, err := c.ask(ctx, question{lost: unknown, request: func() request { return request{Event: "action", Params: all} }})
+	answer, err := c.do(ctx, call{retry: retryNever, request: func() request { return request{Event: "action", Params: all} }})
 	delete(answer, "context")
 	delete(answer, "messageId")
 	return answer, err
 }
 
-// Actions are the actions that the rules offer here, by name.
+// Actions returns the actions that this client may run, by name.
 func (c *Client) Actions(ctx context.Context) (map[string]ActionInfo, error) {
 	var data struct{ Actions map[string]ActionInfo }
-	err := c.askFor(ctx, &data, request{Event: "documentation"})
+	err := c.query(ctx, &data, request{Event: "documentation"})
 	return data.Actions, err
 }
 
-// Details is what the server knows of this connection.
+// Details returns what the server knows about this connection.
 func (c *Client) Details(ctx context.Context) (d Details, err error) {
-	err = c.askFor(ctx, &d, request{Event: "detailsView"})
+	err = c.query(ctx, &d, request{Event: "detailsView"})
 	return d, err
 }
 
-// Authenticate shows the server a new token on the connection there is, before the old
-// one expires.
+// Authenticate renews the token of the connection. Call it before the current token
+// expires; the new token must name the same user.
 func (c *Client) Authenticate(ctx context.Context, token string) error {
-	_, err := c.ask(ctx, question{lost: again, request: func() request { return request{Event: "auth", Token: token} }})
+	_, err := c.do(ctx, call{retry: retryAlways, request: func() request { return request{Event: "auth", Token: token} }})
 	return err
 }
 
-// askFor asks something that does no harm, and decodes the answer's data.
-func (c *Client) askFor(ctx context.Context, data any, r request) error {
-	answer, err := c.ask(ctx, question{lost: again, request: func() request { return r }})
+// query sends a request that changes nothing, and decodes the data of its answer.
+func (c *Client) query(ctx context.Context, data any, r request) error {
+	answer, err := c.do(ctx, call{retry: retryAlways, request: func() request { return r }})
 	if err != nil {
 		return err
 	}
 	if err := answer.into("data", data); err != nil {
-		return fmt.Errorf("what the server says to %s is not understood: %w", r.Event, err)
+		return fmt.Errorf("the answer to %s has an unexpected form: %w", r.Event, err)
 	}
 	return nil
 }
