@@ -5,14 +5,14 @@ import { chromium } from "playwright-core";
 import { start } from "../../engine/compat/nodetest/server.mjs";
 import { line } from "./line.mjs";
 
-const timeout = 60_000; // ms, of one test
+const timeout = 60_000; // of each test, in ms
 let server, browser;
 
 before(async () => {
   server = await start();
   browser = await chromium.launch({
     executablePath: process.env.CHROMIUM || "/usr/bin/chromium",
-    // The sandbox needs rights that root in a container lacks; the rest asks the network for things.
+    // Chromium's sandbox needs rights that root in a container lacks; the other flags switch off requests to the network.
     args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
       "--disable-component-update", "--disable-sync"],
   });
@@ -22,19 +22,19 @@ after(async () => {
   await server?.stop();
 });
 
-// openPage is a page of the server, at its address or a way to it, that has loaded the package as it would be published.
+// openPage opens a page of the server that has loaded the built package. address is the server's or a proxy's.
 async function openPage(address = server.http) {
   const page = await browser.newPage();
   await page.route("**/client/*", async (route) => {
     const file = new URL(`dist/${new URL(route.request().url()).pathname.split("/").at(-1)}`, import.meta.url);
     await route.fulfill({ contentType: "text/javascript", body: await readFile(file) });
   });
-  await page.goto(`http://${address}/`); // the demo's: one made up here would not be of this network, and kept from it
+  await page.goto(`http://${address}/`); // the demo page: a page of another origin could not connect
   await page.evaluate(async () => { Object.assign(window, await import("/client/index.js")); });
   return page;
 }
 
-test("two pages talk, with the browser's own WebSocket", { timeout }, async () => {
+test("two pages exchange messages over the browser's WebSocket", { timeout }, async () => {
   const [ann, bob] = await Promise.all([openPage(), openPage()]);
   for (const page of [ann, bob]) {
     await page.evaluate(async () => {
@@ -50,7 +50,7 @@ test("two pages talk, with the browser's own WebSocket", { timeout }, async () =
   await Promise.all([ann.close(), bob.close()]);
 });
 
-test("a page comes back to its rooms when the server does", { timeout }, async () => {
+test("a page rejoins its rooms after a restart of the server", { timeout }, async () => {
   const page = await openPage();
   await page.evaluate(async () => {
     window.client = new Client(location.origin, { minDelay: 20, maxDelay: 200 });
@@ -67,7 +67,7 @@ test("a page comes back to its rooms when the server does", { timeout }, async (
   await page.close();
 });
 
-test("a page is the same connection again after a break, and missed nothing", { timeout }, async () => {
+test("a page resumes its session without a gap", { timeout }, async () => {
   const town = await start({ more: { "sessions.grace": "1m", "tenants.default.chain": "[]",
     "tenants.default.rooms.settings": '[{match: "*", history: 100, historyTTL: 1m}]' } });
   const path = await line(town.http);

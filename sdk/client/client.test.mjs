@@ -7,14 +7,14 @@ import { Client, ClosedError, LostError, VerbError } from "@mootchat/client";
 import { start } from "../../engine/compat/nodetest/server.mjs";
 import { line } from "./line.mjs";
 
-const timeout = 60_000; // ms, of one test
+const timeout = 60_000; // of each test, in ms
 let server, open = [];
 
 before(async () => { server = await start(); });
 after(() => server?.stop());
 afterEach(() => { for (const client of open.splice(0)) client.close(); });
 
-// client is a new one, not yet connected, that is closed at the end of the test.
+// client creates a client that is not connected, and closes it at the end of the test.
 function client(url = `ws://${server.http}`, options = {}) {
   const c = new Client(url, { socket: WebSocket, minDelay: 20, maxDelay: 200, ...options });
   open.push(c);
@@ -27,14 +27,14 @@ async function connected(...args) {
   return c;
 }
 
-// next is the next event of that name which fits.
+// next resolves to the next event of that name that fits.
 function next(c, name, fits = () => true) {
   return new Promise((resolve) => {
     const off = c.on(name, (event) => fits(event) && (off(), resolve(event)));
   });
 }
 
-test("members hear each other, and themselves", { timeout }, async () => {
+test("messages reach all members and the sender", { timeout }, async () => {
   const [ann, bob] = await Promise.all([connected(), connected()]);
   await Promise.all([ann.join("defaultRoom"), bob.join("defaultRoom")]);
   const hears = [ann, bob].map((c) => next(c, "message", (m) => m.message === "hello"));
@@ -46,7 +46,7 @@ test("members hear each other, and themselves", { timeout }, async () => {
   }
 });
 
-test("a rule's refusal is an error with the rule's words, and its action opens the door", { timeout }, async () => {
+test("a refusal has the rule's reason, and an action of the rule is called", { timeout }, async () => {
   const ann = await connected();
   await assert.rejects(ann.join("secure"), (err) => err instanceof VerbError && err.message.length > 0);
   assert.deepEqual(ann.rooms, []);
@@ -55,7 +55,7 @@ test("a rule's refusal is an error with the rule's words, and its action opens t
   assert.deepEqual(ann.rooms, ["secure"]);
 });
 
-test("view and details tell who is there", { timeout }, async () => {
+test("view and details", { timeout }, async () => {
   const [ann, bob] = await Promise.all([connected(), connected()]);
   await Promise.all([ann.join("otherRoom"), bob.join("otherRoom")]);
   const room = await ann.view("otherRoom");
@@ -67,13 +67,13 @@ test("view and details tell who is there", { timeout }, async () => {
   await assert.rejects(bob.say("otherRoom", "am I heard?"), VerbError);
 });
 
-test("who joins twice is in the room once", { timeout }, async () => {
+test("joining twice makes one membership", { timeout }, async () => {
   const ann = await connected();
   await Promise.all([ann.join("otherRoom"), ann.join("otherRoom")]);
   assert.deepEqual(ann.rooms, ["otherRoom"]);
 });
 
-test("too many requests are an error that says when to come back", { timeout }, async () => {
+test("too many requests are refused with retryAfter", { timeout }, async () => {
   const ann = await connected();
   await ann.join("otherRoom");
   const answers = await Promise.allSettled(Array.from({ length: 400 }, () => ann.say("otherRoom", "again")));
@@ -82,7 +82,7 @@ test("too many requests are an error that says when to come back", { timeout }, 
   assert.ok(refused.reason.retryAfter > 0);
 });
 
-test("a client comes back to its rooms when the server does", { timeout }, async () => {
+test("a client rejoins its rooms after a restart of the server", { timeout }, async () => {
   const first = await start();
   const ann = await connected(`ws://${first.http}`);
   await ann.join("defaultRoom");
@@ -108,7 +108,7 @@ test("a client comes back to its rooms when the server does", { timeout }, async
 
 const history = { "tenants.default.rooms.settings": '[{match: "*", history: 100, historyTTL: 1m}]' };
 
-test("what was said during a break is heard after it, once and in order", { timeout }, async () => {
+test("messages during a break are received after it, once and in order", { timeout }, async () => {
   const town = await start({ more: history }), path = await line(town.http);
   try {
     const ann = await connected(path.url), bob = await connected(`ws://${town.http}`);
@@ -137,11 +137,11 @@ test("what was said during a break is heard after it, once and in order", { time
   }
 });
 
-test("a gap is told", { timeout }, async () => {
+test("a gap is reported", { timeout }, async () => {
   const first = await start({ more: history });
   const ann = await connected(`ws://${first.http}`);
   await ann.join("otherRoom");
-  const gap = next(ann, "gap"); // the memory of a single node ends with it
+  const gap = next(ann, "gap"); // a node without Redis keeps history in memory
   await first.stop();
   const second = await start({ ...first, more: history });
   try {
@@ -152,7 +152,7 @@ test("a gap is told", { timeout }, async () => {
   }
 });
 
-test("what a break leaves open fails if asking again might do harm", { timeout }, async () => {
+test("requests that must not be repeated fail after a break", { timeout }, async () => {
   const silent = new WebSocketServer({ port: 0, host: "127.0.0.1" });
   await once(silent, "listening");
   let connections = 0;
@@ -161,7 +161,7 @@ test("what a break leaves open fails if asking again might do harm", { timeout }
     socket.on("message", (text) => {
       const { event, messageId } = JSON.parse(text);
       const data = event === "detailsView" ? { id, rooms: [] } : true;
-      if (event === "say" || event === "action") return socket.terminate(); // it may have been done
+      if (event === "say" || event === "action") return socket.terminate(); // the server may have carried it out
       socket.send(JSON.stringify({ status: "OK", context: "response", data, messageId }));
     });
   });
@@ -170,7 +170,7 @@ test("what a break leaves open fails if asking again might do harm", { timeout }
     const acted = ann.action("pay"), said = ann.say("r", "hello"), left = ann.leave("r"), looked = ann.details();
     await assert.rejects(acted, LostError);
     await assert.rejects(said, LostError);
-    await left; // by the break
+    await left; // the break has ended the membership
     assert.equal((await looked).id, "peer-2");
   } finally {
     for (const c of open) c.close();
@@ -178,10 +178,10 @@ test("what a break leaves open fails if asking again might do harm", { timeout }
   }
 });
 
-test("a server that says nothing any more is left", { timeout }, async () => {
+test("a client leaves a server that does not answer", { timeout }, async () => {
   const deaf = new WebSocketServer({ port: 0, host: "127.0.0.1" });
   await once(deaf, "listening");
-  const ann = client(`ws://127.0.0.1:${deaf.address().port}`, { answerWithin: 100 });
+  const ann = client(`ws://127.0.0.1:${deaf.address().port}`, { answerTimeout: 100 });
   const waits = next(ann, "state", ({ state }) => state === "waiting");
   void ann.connect().catch(() => {});
   try {
@@ -192,7 +192,7 @@ test("a server that says nothing any more is left", { timeout }, async () => {
   }
 });
 
-test("a token's function is asked before each attempt", { timeout }, async () => {
+test("the function token is called before each attempt", { timeout }, async () => {
   const seen = [];
   const picky = new WebSocketServer({ port: 0, host: "127.0.0.1" });
   await once(picky, "listening");
@@ -213,7 +213,7 @@ test("a token's function is asked before each attempt", { timeout }, async () =>
   }
 });
 
-test("connecting can be given up", { timeout }, async () => {
+test("connect can be aborted", { timeout }, async () => {
   const nobody = createServer().listen(0, "127.0.0.1");
   await once(nobody, "listening");
   const { port } = nobody.address();
@@ -223,7 +223,7 @@ test("connecting can be given up", { timeout }, async () => {
   assert.equal(ann.state, "closed");
 });
 
-test("a listener that throws keeps nobody from hearing", { timeout }, async (t) => {
+test("an error of a listener does not affect the others", { timeout }, async (t) => {
   const report = t.mock.method(console, "error", () => {});
   const ann = await connected();
   await ann.join("otherRoom");
@@ -234,6 +234,6 @@ test("a listener that throws keeps nobody from hearing", { timeout }, async (t) 
   assert.match(String(report.mock.calls[0].arguments[0]), /of the listener/);
 });
 
-test("what is no URL of a server is refused at once", () => {
+test("the constructor refuses other URLs", () => {
   for (const url of ["localhost:8080", "ftp://localhost", ""]) assert.throws(() => new Client(url, { socket: WebSocket }), TypeError);
 });

@@ -1,10 +1,10 @@
-// A way to a server that a test can break: the server lives on.
+// A TCP proxy whose connections a test can break without stopping the server, and a Redis server for tests.
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { connect, createServer } from "node:net";
 
-// line listens at url and leads to target, host:port. cut ends the connections there
-// are; down those that come too, until up, which may lead elsewhere.
+// line starts a proxy to target (host:port). cut closes its connections. down also refuses
+// new ones until up, which may set another target.
 export async function line(target) {
   const sockets = new Set();
   let leads = target;
@@ -31,7 +31,7 @@ export async function line(target) {
   };
 }
 
-// redis is a Redis server on a free port, that keeps nothing.
+// redis starts a Redis server on a free port, without persistence.
 export async function redis() {
   const probe = createServer().listen(0, "127.0.0.1");
   await once(probe, "listening");

@@ -1,4 +1,4 @@
-// The program that the README shows is run.
+// Runs the program that the README shows.
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
@@ -7,9 +7,9 @@ import { createInterface } from "node:readline";
 import { test } from "node:test";
 import { start } from "../../engine/compat/nodetest/server.mjs";
 
-test("the README's program talks", { timeout: 60_000 }, async () => {
+test("the program of the README runs", { timeout: 60_000 }, async () => {
   const [, program] = /^```js\n([^]*?)^```$/m.exec(await readFile("README.md", "utf8"));
-  const town = await start(), file = "readme-program.mjs"; // here, so that it finds the package
+  const town = await start(), file = "readme-program.mjs"; // in this folder, so that it finds the package
   await writeFile(file, `globalThis.WebSocket ??= (await import("ws")).WebSocket;\n${program.replace("localhost:8080", town.http)}`);
   const child = spawn(process.execPath, [file], { stdio: ["ignore", "pipe", "inherit"] });
   try {

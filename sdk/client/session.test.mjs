@@ -1,5 +1,4 @@
-// Sessions: a client that is the same connection again after a break, on whichever
-// node it comes back.
+// Sessions: a client resumes its connection after a break, on the same node or another.
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { after, afterEach, before, test } from "node:test";
@@ -8,7 +7,7 @@ import { Client, LostError, VerbError } from "@mootchat/client";
 import { start } from "../../engine/compat/nodetest/server.mjs";
 import { line, redis } from "./line.mjs";
 
-const timeout = 60_000; // ms, of one test
+const timeout = 60_000; // of each test, in ms
 const keeps = { "tenants.default.rooms.settings": '[{match: "otherRoom", history: 100, historyTTL: 1m}]', "tenants.default.chain": "[]" };
 let meeting, ends = [];
 
@@ -16,7 +15,7 @@ before(async () => { meeting = await redis(); });
 after(() => meeting?.stop());
 afterEach(async () => { for (const end of ends.splice(0).reverse()) await end(); });
 
-// town is a server, or a node if it has a name, that is stopped at the end of the test.
+// town starts a server, or a node of a cluster if it has a name, and stops it at the end of the test.
 async function town(node, grace = "1m", settings = {}) {
   const cluster = node && { "cluster.backend": "redis", "cluster.node": node, "cluster.redis.addresses": `["${meeting.address}"]`, "cluster.lease": "1s" };
   const server = await start({ more: { ...keeps, "sessions.grace": grace, ...cluster, ...settings } });
@@ -33,7 +32,7 @@ async function way(server) {
   return it;
 }
 
-// member is a client in otherRoom, and what it heard and was told.
+// member connects a client that joins otherRoom, and records its events.
 async function member(url, options = {}) {
   const client = new Client(url, { socket: WebSocket, minDelay: 10, maxDelay: 100, ...options });
   ends.push(() => client.close());
@@ -52,18 +51,18 @@ async function until(what) {
   while (!(await what())) await new Promise((resolve) => setTimeout(resolve, 10));
 }
 
-// hears waits until the member has heard these, and no others.
+// hears waits until the member has received exactly these messages.
 async function hears({ client, heard }, texts) {
   while (heard.length < texts.length) await next(client, "message");
   assert.deepEqual(heard, texts);
 }
 
-test("a client is the same connection again, and missed nothing", { timeout }, async () => {
+test("a session is resumed without a gap", { timeout }, async () => {
   const server = await town(), path = await way(server);
   const ann = await member(path.url), bob = await member(`ws://${server.http}`), { id } = ann.client;
   await ann.client.join("defaultRoom");
   const said = [];
-  for (let round = 0; round < 3; round++) { // each resumption has a secret of its own
+  for (let round = 0; round < 3; round++) { // each resumption returns a new secret
     path.down();
     await next(ann.client, "state");
     for (let i = 0; i < 5; i++) await bob.client.say("otherRoom", said[said.push(`${round} ${i}`) - 1]);
@@ -77,7 +76,7 @@ test("a client is the same connection again, and missed nothing", { timeout }, a
   await hears(ann, said);
   await hears(bob, said);
   assert.deepEqual((await ann.client.details()).rooms.sort(), ["defaultRoom", "otherRoom"]);
-  assert.deepEqual(new Set(ann.gaps), new Set(["defaultRoom"])); // it keeps no history: nobody knows what was said in it
+  assert.deepEqual(new Set(ann.gaps), new Set(["defaultRoom"])); // a room without history always reports a gap
   assert.deepEqual(ann.left, []);
 });
 
@@ -98,7 +97,7 @@ test("a client whose session has ended joins its rooms again", { timeout }, asyn
   assert.equal((await next(ann.client, "connected")).id, ann.client.id);
 });
 
-test("a room that was destroyed meanwhile is left", { timeout }, async () => {
+test("a room that was destroyed during a break is left", { timeout }, async () => {
   const server = await town(), path = await way(server);
   const ann = await member(path.url), bob = await member(`ws://${server.http}`);
   await ann.client.join("defaultRoom");
@@ -113,11 +112,11 @@ test("a room that was destroyed meanwhile is left", { timeout }, async () => {
   bob.client.close();
 });
 
-test("a session goes with its client to another node", { timeout }, async () => {
+test("a session is resumed on another node", { timeout }, async () => {
   const [one, two] = [await town("one"), await town("two")], path = await way(one);
   const ann = await member(path.url), bob = await member(`ws://${two.http}`), { id } = ann.client;
   const said = [];
-  for (const node of [two, one, two]) { // handed over by a node that lives on
+  for (const node of [two, one, two]) { // the node that hands it over keeps running
     path.down();
     await next(ann.client, "state");
     await bob.client.say("otherRoom", said[said.push(`to ${node.node}`) - 1]);
@@ -130,11 +129,11 @@ test("a session goes with its client to another node", { timeout }, async () => 
   assert.deepEqual([...ann.gaps, ...ann.left], []);
 });
 
-test("a session outlives its node if that is shut down in order", { timeout }, async () => {
+test("a session outlives a node that is shut down", { timeout }, async () => {
   const [three, four] = [await town("three"), await town("four")], path = await way(three);
   const ann = await member(path.url), bob = await member(`ws://${four.http}`), { id } = ann.client;
   const waits = next(ann.client, "state");
-  path.up(four.http); // for who comes from now on
+  path.up(four.http); // new connections lead to the other node
   const back = next(ann.client, "connected");
   await three.stop();
   assert.equal((await waits).reason, "shutdown");
@@ -144,7 +143,7 @@ test("a session outlives its node if that is shut down in order", { timeout }, a
   assert.deepEqual([...ann.gaps, ...ann.left], []);
 });
 
-test("a session ends with a node that is killed, and what was said is heard all the same", { timeout }, async () => {
+test("a session ends with a node that is killed, and history is still received", { timeout }, async () => {
   const [five, six] = [await town("five"), await town("six")], path = await way(five);
   const ann = await member(path.url), bob = await member(`ws://${six.http}`), { id } = ann.client;
   await bob.client.say("otherRoom", "before");
@@ -157,10 +156,10 @@ test("a session ends with a node that is killed, and what was said is heard all 
   assert.equal((await back).resumed, false);
   await hears(ann, ["before", "missed"]);
   assert.deepEqual([...ann.gaps, ...ann.left], []);
-  await until(async () => !(await bob.client.view("otherRoom")).members[id]); // its ghost goes with the lease
+  await until(async () => !(await bob.client.view("otherRoom")).members[id]); // the dead node's members are removed when its lease ends
 });
 
-// scripted is a server whose answers are written down: each verb's, by connection.
+// scripted starts a server with given answers, by verb and number of the connection.
 async function scripted(answer) {
   const server = new WebSocketServer({ port: 0, host: "127.0.0.1" });
   await once(server, "listening");
@@ -182,7 +181,7 @@ async function scripted(answer) {
   return { url: `ws://127.0.0.1:${server.address().port}`, asked };
 }
 
-test("a session that cannot be had yet is asked for again, by its own secret", { timeout }, async () => {
+test("resume is retried while the session is busy", { timeout }, async () => {
   const server = await scripted((number, { event }) => {
     if (event === "detailsView") return { id: "a", session: "s1", rooms: [] };
     if (event === "roomAdd") return true;
@@ -191,12 +190,12 @@ test("a session that cannot be had yet is asked for again, by its own secret", {
   });
   const { client } = await member(server.url);
   const back = next(client, "connected");
-  await client.say("otherRoom", "once"); // known by its key, where the session is the same
+  await client.say("otherRoom", "once"); // the key identifies it within a session
   assert.deepEqual(await back, { id: "a", resumed: true });
   assert.deepEqual(server.asked.slice(2), [[1, "say", undefined], [2, "resume", "s1"], [3, "resume", "s1"], [4, "resume", "s1"], [4, "say", undefined]]);
 });
 
-test("a room that cannot be joined again yet is not given up", { timeout }, async () => {
+test("rejoining is retried", { timeout }, async () => {
   const server = await scripted((number, { event }) => {
     if (event === "detailsView") return { id: `c${number}`, rooms: [] };
     if (event === "say") return number === 1 ? undefined : true;
@@ -206,10 +205,10 @@ test("a room that cannot be joined again yet is not given up", { timeout }, asyn
   const back = next(client, "connected");
   await assert.rejects(client.say("otherRoom", "hello"), LostError);
   assert.equal((await back).id, "c4");
-  assert.deepEqual(left, ["otherRoom"]); // for good, and once
+  assert.deepEqual(left, ["otherRoom"]); // reported once, and not tried again
 });
 
-test("what had been done before the break is no error when it is asked again", { timeout }, async () => {
+test("a repeated request that had succeeded before the break succeeds", { timeout }, async () => {
   const server = await scripted((number, { event }) => {
     if (event === "detailsView") return { id: "a", session: "s1", rooms: [] };
     if (event === "roomAdd") return true;
@@ -222,13 +221,13 @@ test("what had been done before the break is no error when it is asked again", {
   await assert.rejects(client.leave("otherRoom"), VerbError);
 });
 
-test("a say of which nobody knows whether it was said is lost", { timeout }, async () => {
+test("a say with an unknown outcome is a LostError", { timeout }, async () => {
   const server = await scripted((_, { event }) => (event === "say" ? "outcome unknown" : { id: "a", rooms: [] }));
   const { client } = await member(server.url);
   await assert.rejects(client.say("otherRoom", "hello"), (err) => err instanceof LostError && /outcome unknown/.test(err.message));
 });
 
-test("a room that is being left when the connection breaks is left", { timeout }, async () => {
+test("a room that is being left during a break is not joined again", { timeout }, async () => {
   const server = await town(undefined, "0s"), path = await way(server);
   const ann = await member(path.url);
   path.down();
@@ -242,9 +241,9 @@ test("a room that is being left when the connection breaks is left", { timeout }
   assert.deepEqual((await ann.client.details()).rooms, []);
 });
 
-test("more rooms than the server takes at once are joined again, one after the other", { timeout }, async () => {
+test("rejoining many rooms respects the rate limit", { timeout }, async () => {
   const server = await town(undefined, "0s", { "limits.verbsPerSecond": 1 }), path = await way(server);
-  const ann = await member(path.url, { lookEvery: 60_000 });
+  const ann = await member(path.url, { pingInterval: 60_000 });
   for (const room of ["defaultRoom", "secure"]) {
     await until(() => ann.client.join(room).then(() => true, (err) => (assert.ok(err.retryAfter > 0, err), false)));
   }
@@ -259,7 +258,7 @@ test("more rooms than the server takes at once are joined again, one after the o
   assert.deepEqual(ann.left, []);
 });
 
-test("a room whose rules cannot be asked keeps the client from no other, and is joined later", { timeout }, async () => {
+test("a room whose rules do not answer is joined later and does not delay others", { timeout }, async () => {
   let tries = 0;
   const server = await scripted((number, { event, room }) => {
     if (event === "detailsView") return { id: `c${number}`, rooms: [] };

@@ -1,137 +1,145 @@
-import { Asks, type Lost } from "./asks.js";
 import { Emitter } from "./emitter.js";
 import { ClosedError, LostError, VerbError } from "./errors.js";
 import { Link, type Frame } from "./link.js";
-import { Rooms, type Place } from "./rooms.js";
+import { PendingRequests, type RetryPolicy } from "./pending.js";
+import { Rooms, type Membership } from "./rooms.js";
 import { address, defaultSocket, type SocketConstructor } from "./socket.js";
 import type { Details, History, Message, Position, Presence, Room } from "./types.js";
 
 export interface ClientOptions {
-  /** A JWT, or what gives one: it is asked before each attempt to connect, so that it may be fresh. */
+  /** A JSON Web Token, or a function that returns one. The function is called before each attempt to connect. An error is retried. */
   token?: string | (() => string | Promise<string>);
-  /** The fingerprint that this client shows; without it the server uses the connection's id. */
+  /** The fingerprint that the client sends; default: the server uses the connection's id. */
   sessionID?: string;
-  /** The WebSocket to use; without it the environment's own. Node.js before 22 has none: give that of the package ws. */
+  /** The WebSocket class; default: the environment's. Node.js before 22 has none: pass the one of the package ws. */
   socket?: SocketConstructor;
-  /** The shortest and the longest time between two attempts, in ms: 500 and 20,000. The time is chosen by chance below a bound that doubles. */
+  /** Bound of the first delay between two attempts to connect, in ms; default 500. It doubles with each failure. The delay is random below it. */
   minDelay?: number;
+  /** Largest bound of the delay between two attempts, in ms; default 20,000. */
   maxDelay?: number;
-  /** ms in which the server must say something while it owes an answer, else the connection counts as lost: 10,000. */
-  answerWithin?: number;
-  /** ms between two looks whether the server is there: 20,000. A network that went away says nothing by itself. */
-  lookEvery?: number;
+  /** How long the server may send nothing while a request waits for its answer, in ms; then the connection counts as lost. Default 10,000. */
+  answerTimeout?: number;
+  /** Time between two requests by which the client checks that the server still answers, in ms; default 20,000. */
+  pingInterval?: number;
 }
 
-/** Where a client is: before connect(), at it, there, between two attempts, or at its end. */
+/**
+ * The state of a client: new (connect was not called), connecting, connected, waiting (for the next attempt), or closed
+ * (for good).
+ */
 export type State = "new" | "connecting" | "connected" | "waiting" | "closed";
 
-/** What a client tells. */
+/** The events of a client, for Client.on. */
 export interface Events {
-  /** The state has changed. reason says why, where there is a reason; delay is the ms until the next attempt. */
+  /** The state has changed. reason: why the client waits or has closed. delay: time until the next attempt, in ms. */
   state: { state: State; reason?: string; delay?: number };
   /**
-   * The client is connected, its rooms are joined again; one whose rules cannot be asked for more than a second is joined
-   * later. resumed: it is the same connection as before the break.
+   * The client is connected and has joined its rooms again. A room whose rules do not answer for more than a second is
+   * joined later. resumed: the connection kept its id, properties and rooms.
    */
   connected: { id: string; resumed: boolean };
+  /** A message of a joined room. */
   message: Message;
+  /** Members joined or left a room that was joined with presence. */
   presence: Presence;
   /**
-   * The client may lack messages of this room: they were published while it was away and the server cannot give them all, or
-   * the room keeps no history, so that nobody knows, or the server itself has lost them.
+   * Messages of the room may be missing: after a break, if the room has no history or its history does not reach back far
+   * enough, and whenever the server reports that it lost messages.
    */
   gap: { room: string };
   /** The client could not join the room again after a break. */
   left: { room: string; reason: string };
 }
 
-/** ms for which a room may be refused before the client goes on without it, and joins it later. */
-const rejoinPatience = 1000;
+/** A room that is refused for longer, in ms, does not delay the other rooms. */
+const maxRejoinWait = 1000;
 
 /**
- * A connection to Moot that comes back by itself.
+ * A connection to Moot that reconnects until it is closed.
  *
- * After a break it joins its rooms again, and hears what was said meanwhile as far as the rooms keep history. Where
- * the server keeps sessions it is the same connection again. What was asked and not answered is asked again if asking
- * twice does no harm, and fails with a LostError if it might.
+ * After a break the client resumes its session if the server keeps sessions. Otherwise it joins its rooms again, and
+ * receives the messages that it missed from rooms with history. Requests without an answer are sent again if repeating
+ * them is safe; the others fail with a LostError. Requests wait while there is no connection.
  */
 export class Client extends Emitter<Events> {
   readonly #url: URL;
   readonly #options: Required<Omit<ClientOptions, "token" | "sessionID">> & ClientOptions;
-  readonly #asks = new Asks();
+  readonly #pending = new PendingRequests();
   readonly #rooms = new Rooms();
   readonly #later = new Set<ReturnType<typeof setTimeout>>();
   #state: State = "new";
   #link: Link | undefined;
   #id = "";
   #session: string | undefined;
-  #failures = 0; // in a row
+  #failures = 0; // consecutive failed attempts
   #retry: ReturnType<typeof setTimeout> | undefined;
-  #look: ReturnType<typeof setInterval> | undefined;
-  #arrival: { promise: Promise<void>; resolve(): void; reject(err: Error): void } | undefined;
+  #ping: ReturnType<typeof setInterval> | undefined;
+  #firstConnect: { promise: Promise<void>; resolve(): void; reject(err: Error): void } | undefined;
 
-  /** url is ws:, wss:, http: or https:, and /ws where it has no path. It throws a TypeError if it is none. */
+  /** Creates a client that is not connected. url is a ws:, wss:, http: or https: URL; without a path it means /ws. Throws a TypeError for other URLs. */
   constructor(url: string | URL, options: ClientOptions = {}) {
     super();
     this.#url = address(url);
     this.#options = {
-      minDelay: 500, maxDelay: 20_000, answerWithin: 10_000, lookEvery: 20_000, ...options,
+      minDelay: 500, maxDelay: 20_000, answerTimeout: 10_000, pingInterval: 20_000, ...options,
       socket: options.socket ?? defaultSocket(),
     };
   }
 
-  /** Where the client is just now. */
+  /** The current state. */
   get state(): State { return this.#state; }
 
-  /** The connection's id, "" before there was one. It changes with every connection that is not resumed. */
+  /** The id of the connection, or of the last one; "" before the first. Every connection that is not resumed has a new id. */
   get id(): string { return this.#id; }
 
-  /** The rooms this client is in, or joins again after a break. */
+  /** The names of the rooms that the client is in or joins again after a break. */
   get rooms(): string[] { return this.#rooms.names(); }
 
   /**
-   * Connects, and comes back until close(). Resolves when the client is connected for the first time. Rejects with a
-   * ClosedError if the server does not want it, and with the signal's reason if that ends first, which closes it.
+   * Connects, and keeps the client connected until close(). Resolves when the client is connected for the first time.
+   * Rejects with a ClosedError if the server refuses the client for good. If signal is aborted first, connect() closes
+   * the client and rejects with the signal's reason. Further calls return the same promise.
    */
   connect({ signal }: { signal?: AbortSignal } = {}): Promise<void> {
-    if (this.#arrival) return this.#arrival.promise;
+    if (this.#firstConnect) return this.#firstConnect.promise;
     let resolve!: () => void, reject!: (err: Error) => void;
     const promise = new Promise<void>((yes, no) => { resolve = yes; reject = no; });
-    this.#arrival = { promise, resolve, reject };
+    this.#firstConnect = { promise, resolve, reject };
     const abort = () => { reject(signal!.reason); this.close(); };
     if (signal?.aborted) abort(); else signal?.addEventListener("abort", abort, { once: true });
     void promise.catch(() => {}).finally(() => signal?.removeEventListener("abort", abort));
-    this.#look = setInterval(() => this.#link?.request("detailsView").catch(() => {}), this.#options.lookEvery);
-    (this.#look as { unref?(): void }).unref?.();
+    this.#ping = setInterval(() => this.#link?.request("detailsView").catch(() => {}), this.#options.pingInterval);
+    (this.#ping as { unref?(): void }).unref?.();
     if (this.#state === "new") void this.#open();
     return promise;
   }
 
   /**
-   * Joins a room. With since the room's messages after that position come first; a client that was in the room before
-   * the break asks by itself. With presence it hears who comes and goes, where the room tells. recovered is whether
-   * nothing is missing, where since was given.
+   * Joins a room, and joins it again after each break until leave(). Resolves if the client is in the room already.
+   * since asks for the room's messages after that position before new ones; after a break the client does so itself.
+   * presence asks for presence events, if the room sends them. recovered says whether all messages since `since` follow;
+   * undefined without since.
    */
   async join(room: string, options: { since?: Position; presence?: boolean } = {}): Promise<{ recovered?: boolean }> {
-    const place = this.#rooms.begin(room, options);
+    const membership = this.#rooms.begin(room, options);
     try {
-      const answer = await this.#ask("roomAdd", () => place.request(), "again");
-      this.#rooms.joined(place, answer);
+      const answer = await this.#request("roomAdd", () => membership.request(), "always");
+      this.#rooms.joined(membership, answer);
       return typeof answer.recovered === "boolean" ? { recovered: answer.recovered } : {};
     } catch (err) {
-      if (alreadyThere(err)) return this.#rooms.joined(place), {};
-      this.#rooms.failed(place);
+      if (alreadyInRoom(err)) return this.#rooms.joined(membership), {};
+      this.#rooms.failed(membership);
       throw err;
     }
   }
 
-  /** Leaves a room. A rule may forbid it: then the client stays in it. */
+  /** Leaves a room. If a rule denies it, rejects with a VerbError and the client stays in the room. */
   async leave(room: string): Promise<void> {
-    this.#rooms.leaving(room, true); // after a break it is not joined again only to be left
+    this.#rooms.leaving(room, true); // a break now must not join it again
     try {
-      await this.#ask("roomLeave", () => ({ room }), "gone");
-    } catch (err) { // asked again after a break, it may have been done before
-      if (!says(err, "connection not in this room") || !this.#rooms.has(room)) {
+      await this.#request("roomLeave", () => ({ room }), "unlessReplaced");
+    } catch (err) { // an attempt before a break may have succeeded
+      if (!refusedWith(err, "connection not in this room") || !this.#rooms.has(room)) {
         this.#rooms.leaving(room, false);
         throw err;
       }
@@ -140,70 +148,70 @@ export class Client extends Emitter<Events> {
   }
 
   /**
-   * Says something in a room the client is in. Resolves when the server has accepted it. It has a key by which the
-   * server knows it again: where the connection is resumed after a break it is never said twice. Rejects with a
-   * LostError where nobody knows whether it was said: the answer was lost, or the server's nodes lost each other.
+   * Sends a message to a room that the client is in. Resolves when the server has accepted it. The request carries a
+   * random key: if the connection breaks and is resumed, the request is repeated and the server publishes it once.
+   * Rejects with a LostError if the outcome is unknown: the connection was not resumed, or the server lost its cluster.
    */
   async say(room: string, message: string): Promise<void> {
     const key = crypto.randomUUID();
     try {
-      await this.#ask("say", () => ({ room, message, key }), "resumed");
+      await this.#request("say", () => ({ room, message, key }), "resumed");
     } catch (err) {
-      throw says(err, "outcome unknown") ? new LostError("outcome unknown: it may have been said") : err;
+      throw refusedWith(err, "outcome unknown") ? new LostError("outcome unknown: the message may have been published") : err;
     }
   }
 
-  /** Who is in a room: a page of at most limit members (1000), after cursor. */
+  /** Returns a page of the members of a room: at most limit (default and maximum 1000), after cursor. */
   async view(room: string, page: { limit?: number; cursor?: string } = {}): Promise<Room> {
-    return (await this.#ask("roomView", () => ({ room, ...page }), "again")).data as unknown as Room;
+    return (await this.#request("roomView", () => ({ room, ...page }), "always")).data as unknown as Room;
   }
 
-  /** What was said in a room with history, before an offset (or until now), at most limit messages. */
+  /** Returns past messages of a room with history: the latest limit (default 50, maximum 1000) with an offset below before. */
   async history(room: string, page: { limit?: number; before?: number } = {}): Promise<History> {
-    return (await this.#ask("roomHistory", () => ({ room, ...page }), "again")).data as unknown as History;
+    return (await this.#request("roomHistory", () => ({ room, ...page }), "always")).data as unknown as History;
   }
 
-  /** Runs an action that a rule offers, and gives the fields of its answer. */
+  /** Runs an action of a rule and returns the fields of its answer. Rejects with a LostError if the connection breaks before the answer. */
   async action(name: string, params: Frame = {}): Promise<Frame> {
-    const { context: _, messageId: __, ...reply } = await this.#ask("action", () => ({ params: { ...params, action: name } }), "lost");
+    const { context: _, messageId: __, ...reply } = await this.#request("action", () => ({ params: { ...params, action: name } }), "never");
     return reply;
   }
 
-  /** What the server knows of this connection. */
+  /** Returns what the server knows about this connection. */
   async details(): Promise<Details> {
-    return (await this.#ask("detailsView", () => ({}), "again")).data as Details;
+    return (await this.#request("detailsView", () => ({}), "always")).data as Details;
   }
 
-  /** Shows the server a new token on the connection there is, before the old one expires. */
+  /** Renews the token of the connection. Call it before the current token expires; the new token must name the same user. */
   async authenticate(token: string): Promise<void> {
-    await this.#ask("auth", () => ({ token }), "again");
+    await this.#request("auth", () => ({ token }), "always");
   }
 
-  /** Ends the connection for good. What waits for an answer is rejected with a ClosedError. */
+  /** Ends the connection for good. Requests that wait for an answer are rejected with a ClosedError. */
   close(): void {
     if (this.#state === "closed") return;
     void this.#link?.request("quit").catch(() => {});
     this.#finish(1000, "closed by the client");
   }
 
-  #ask(event: string, fields: () => Frame, lost: Lost): Promise<Frame> {
+  #request(event: string, fields: () => Frame, retry: RetryPolicy): Promise<Frame> {
     if (this.#state === "closed") return Promise.reject(new ClosedError(1000, "closed by the client"));
-    return this.#asks.add({ event, fields, lost }, this.#state === "connected" ? this.#link : undefined);
+    return this.#pending.add({ event, fields, retry }, this.#state === "connected" ? this.#link : undefined);
   }
 
   async #open(): Promise<void> {
-    this.#tell("connecting");
+    this.#setState("connecting");
     try {
       const url = await this.#address();
       if (this.#state === "closed") return;
-      const link: Link = new Link(new this.#options.socket(url), this.#options.answerWithin, {
-        opened: () => void this.#greet(link).catch(() => {}), // a link that is lost says so by ended
-        heard: (frame) => this.#hear(frame),
-        ended: (code, reason) => link === this.#link && this.#lose(code, reason),
+      const link: Link = new Link(new this.#options.socket(url), this.#options.answerTimeout, {
+        opened: () => void this.#establish(link).catch(() => {}), // if the link is lost, ended is called too
+        frame: (frame) => this.#handleFrame(frame),
+        ended: (code, reason) => link === this.#link && this.#handleEnd(code, reason),
       });
       this.#link = link;
-    } catch (err) { // of the token's function, or of a socket that takes no such URL
-      this.#lose(1006, String(err));
+    } catch (err) { // from the function token or the constructor of the socket
+      this.#handleEnd(1006, String(err));
     }
   }
 
@@ -216,78 +224,78 @@ export class Client extends Emitter<Events> {
     return url.href;
   }
 
-  /** Is the connection of before the break again, or a new one; joins the rooms that it is not in, and asks what waits. */
-  async #greet(link: Link): Promise<void> {
-    const before = await this.#resume(link);
-    const who = before ?? ((await link.request("detailsView")).data as Frame);
-    const id = String(who.id), resumed = before !== undefined;
-    this.#session = typeof who.session === "string" ? who.session : undefined;
-    await Promise.all(this.#rooms.all().map((place) => this.#rejoin(link, place, before?.rooms[place.room])));
+  /** Resumes the session or takes the identity of a new connection, joins the rooms that it is not in, and sends the waiting requests. */
+  async #establish(link: Link): Promise<void> {
+    const session = await this.#resume(link);
+    const identity = session ?? ((await link.request("detailsView")).data as Frame);
+    const id = String(identity.id), resumed = session !== undefined;
+    this.#session = typeof identity.session === "string" ? identity.session : undefined;
+    await Promise.all(this.#rooms.all().map((membership) => this.#rejoin(link, membership, session?.rooms[membership.room])));
     if (link !== this.#link) return;
     this.#id = id;
     this.#failures = 0;
-    this.#tell("connected");
+    this.#setState("connected");
     this.emit("connected", { id, resumed });
-    this.#arrival?.resolve();
-    this.#asks.sendAll(link, resumed);
+    this.#firstConnect?.resolve();
+    this.#pending.sendAll(link, resumed);
   }
 
-  /** Asks for the session of before the break. undefined if it is over, or there was none. */
+  /** Resumes the session of the lost connection. Resolves to undefined if it has ended or there was none. */
   async #resume(link: Link): Promise<Resumed | undefined> {
     if (this.#session === undefined) return undefined;
     try {
       return (await link.request("resume", { session: this.#session, since: this.#rooms.positions() })).data as unknown as Resumed;
     } catch (err) {
       if (!(err instanceof VerbError)) throw err;
-      if (mayPass(err)) return giveUp(link, err);
+      if (isTemporary(err)) return retryLater(link, err);
       this.#session = undefined;
       return undefined;
     }
   }
 
-  /** Joins a room again, unless the resumed connection is in it: then the server has said how it stands there. */
-  async #rejoin(link: Link, place: Place, standing: Frame | undefined): Promise<void> {
-    if (place.leaving && !standing) return;
+  /** Joins a room again. resumed is the room's state if the resumed connection is in it already; then no request is needed. */
+  async #rejoin(link: Link, membership: Membership, resumed: Frame | undefined): Promise<void> {
+    if (membership.leaving && !resumed) return;
     try {
-      const answer = standing ?? (await link.request("roomAdd", place.request()));
-      const known = place.since !== undefined;
-      place.begin(answer);
-      // A room without history has no positions: nobody can tell what was said during the break.
-      if (known ? answer.recovered === false : answer.epoch === undefined) this.emit("gap", { room: place.room });
+      const answer = resumed ?? (await link.request("roomAdd", membership.request()));
+      const known = membership.since !== undefined;
+      membership.begin(answer);
+      // A room without history has no positions: the client cannot know whether it missed messages.
+      if (known ? answer.recovered === false : answer.epoch === undefined) this.emit("gap", { room: membership.room });
     } catch (err) {
       if (!(err instanceof VerbError)) throw err;
-      if (alreadyThere(err)) return;
-      if (err.retryAfter > rejoinPatience) return this.#rejoinLater(link, place, err.retryAfter);
-      if (err.retryAfter > 0) { // more rooms than the server takes at once
+      if (alreadyInRoom(err)) return;
+      if (err.retryAfter > maxRejoinWait) return this.#rejoinLater(link, membership, err.retryAfter);
+      if (err.retryAfter > 0) { // the rate limit: more rooms than the server accepts at once
         await new Promise((resolve) => setTimeout(resolve, err.retryAfter));
-        return link === this.#link ? this.#rejoin(link, place, standing) : undefined;
+        return link === this.#link ? this.#rejoin(link, membership, resumed) : undefined;
       }
-      if (mayPass(err)) return giveUp(link, err);
-      this.#rooms.leave(place.room);
-      this.emit("left", { room: place.room, reason: err.message });
+      if (isTemporary(err)) return retryLater(link, err);
+      this.#rooms.leave(membership.room);
+      this.emit("left", { room: membership.room, reason: err.message });
     }
   }
 
-  /** Goes on beside everything else: one room whose rules fail does not keep the client from the others. */
-  #rejoinLater(link: Link, place: Place, after: number): void {
+  /** Joins a room in the background, so that a room whose rules fail does not keep the client from the others. */
+  #rejoinLater(link: Link, membership: Membership, after: number): void {
     if (link !== this.#link) return;
     const timer = setTimeout(() => {
       this.#later.delete(timer);
-      if (this.#rooms.wants(place)) this.#rejoin(link, place, undefined).catch(() => {}); // the link has ended: the next one joins
+      if (this.#rooms.wants(membership)) this.#rejoin(link, membership, undefined).catch(() => {}); // the link has ended: the next one joins
     }, after);
     this.#later.add(timer);
   }
 
-  /** Ends what is to be done on the link that there was. */
-  #forget(): void {
+  /** Drops the link and the timers that belong to it. */
+  #dropLink(): void {
     this.#link = undefined;
     this.#later.forEach(clearTimeout);
     this.#later.clear();
   }
 
-  #hear(frame: Frame): void {
+  #handleFrame(frame: Frame): void {
     if (frame.context === "user") {
-      if (this.#rooms.heard(frame)) this.emit("message", frame as unknown as Message);
+      if (this.#rooms.received(frame)) this.emit("message", frame as unknown as Message);
     } else if (frame.context === "gap") {
       this.emit("gap", { room: String(frame.room) });
     } else if (frame.context === "presence") {
@@ -295,50 +303,52 @@ export class Client extends Emitter<Events> {
     }
   }
 
-  #lose(code: number, reason: string): void {
-    this.#forget();
-    const fresh = code === 3502 && typeof this.#options.token === "function" && this.#failures === 0 && this.#id !== "";
-    if (ClosedError.isFinal(code) && !fresh) return this.#finish(code, reason);
+  /** Waits for the next attempt to connect after the end of a link, or ends the client if code is final. */
+  #handleEnd(code: number, reason: string): void {
+    this.#dropLink();
+    const stale = code === 3502 && typeof this.#options.token === "function" && this.#failures === 0 && this.#id !== ""; // a new token may be accepted
+    if (ClosedError.isFinal(code) && !stale) return this.#finish(code, reason);
     if (this.#state === "closed") return;
-    this.#asks.lost();
+    this.#pending.lost();
     const { minDelay, maxDelay } = this.#options;
-    const delay = Math.random() * Math.min(maxDelay, minDelay * 2 ** this.#failures++); // so that not all come back at once
+    const delay = Math.random() * Math.min(maxDelay, minDelay * 2 ** this.#failures++); // spreads the clients of a restarted server
     this.#retry = setTimeout(() => void this.#open(), delay);
-    this.#tell("waiting", { reason, delay });
+    this.#setState("waiting", { reason, delay });
   }
 
   #finish(code: number, reason: string): void {
     clearTimeout(this.#retry);
-    clearInterval(this.#look);
+    clearInterval(this.#ping);
     const link = this.#link, err = new ClosedError(code, reason);
-    this.#forget();
+    this.#dropLink();
     link?.end(code, reason);
-    this.#asks.fail(err);
-    this.#arrival?.reject(err);
-    this.#tell("closed", { reason });
+    this.#pending.fail(err);
+    this.#firstConnect?.reject(err);
+    this.#setState("closed", { reason });
   }
 
-  #tell(state: State, more: { reason?: string; delay?: number } = {}): void {
+  #setState(state: State, details: { reason?: string; delay?: number } = {}): void {
     this.#state = state;
-    this.emit("state", { state, ...more });
+    this.emit("state", { state, ...details });
   }
 }
 
-/** What resume answers. */
+/** The data of the answer to resume. */
 interface Resumed {
   id: string;
   session: string;
   rooms: Record<string, Frame>;
 }
 
-const says = (err: unknown, words: string) => err instanceof VerbError && err.message.startsWith(words);
-const alreadyThere = (err: unknown) => says(err, "connection already in this room");
+const refusedWith = (err: unknown, prefix: string) => err instanceof VerbError && err.message.startsWith(prefix);
+const alreadyInRoom = (err: unknown) => refusedWith(err, "connection already in this room");
 
-/** Ends a link on which the client cannot be yet where it was, so that it tries again later. */
-function giveUp(link: Link, why: VerbError): Promise<never> {
-  link.end(1006, `not yet: ${why.message}`);
+/** Ends a link on which the session or a room is not available yet, so that the client connects again later. */
+function retryLater(link: Link, err: VerbError): Promise<never> {
+  link.end(1006, `not available yet: ${err.message}`);
   return Promise.reject(new LostError());
 }
 
-const mayPass = (err: VerbError) =>
-  err.retryAfter > 0 || ["session is busy", "cluster unavailable", "outcome unknown"].some((words) => says(err, words));
+/** Whether a refusal may be different after a while. */
+const isTemporary = (err: VerbError) =>
+  err.retryAfter > 0 || ["session is busy", "cluster unavailable", "outcome unknown"].some((prefix) => refusedWith(err, prefix));

@@ -1,15 +1,15 @@
-/** Tells listeners of events by name. Listeners are called in the order they came. */
+/** Passes events to listeners by name, in the order in which the listeners were added. */
 export class Emitter<Events extends object> {
   readonly #listeners = new Map<keyof Events, Set<(event: any) => void>>();
 
-  /** Calls listener with each event of that name, until the function that is returned is called. */
+  /** Calls listener with each event of that name. The returned function removes the listener. */
   on<Name extends keyof Events>(name: Name, listener: (event: Events[Name]) => void): () => void {
     const all = this.#listeners.get(name) ?? new Set();
     this.#listeners.set(name, all.add(listener));
     return () => void all.delete(listener);
   }
 
-  /** A listener that throws does not keep the others from hearing: its error is reported (on the console, where there is no reportError). */
+  /** Calls the listeners. An error that a listener throws is passed to reportError, or to the console, and the others are still called. */
   protected emit<Name extends keyof Events>(name: Name, event: Events[Name]): void {
     for (const listener of [...(this.#listeners.get(name) ?? [])]) {
       try {

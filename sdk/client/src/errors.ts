@@ -1,42 +1,40 @@
-/** The server refused a verb: by a rule, a limit, or because it made no sense. */
+/** The server refused a request: by a rule, by a limit, or because the request was not valid. */
 export class VerbError extends Error {
   override name = "VerbError";
   constructor(
-    /** In the server's words, or those of the rule that refused. */
+    /** The reason that the server or the rule gave. */
     message: string,
-    /** ms after which it may be tried again, where the server says so: the client was too fast, or the rules of a room cannot be asked now. Else 0. */
+    /**
+     * Milliseconds after which the request may be repeated: the client sent too many requests, or the rules of a room do
+     * not answer now. 0: the server gave no time.
+     */
     readonly retryAfter = 0,
   ) {
     super(message);
   }
 }
 
-/** The connection was lost before the answer came. What was asked may have been done. */
+/** The connection broke before the answer came. The server may have carried out the request. */
 export class LostError extends Error {
   override name = "LostError";
-  constructor(message = "the connection was lost before the answer came: it may have been done") {
+  constructor(message = "the connection was lost before the answer came: the request may have been carried out") {
     super(message);
   }
 }
 
-/** No answer came in the time that the caller gave. What was asked may be done yet. */
-export class TimeoutError extends Error {
-  override name = "TimeoutError";
-}
-
-/** The client is closed and does not come back by itself. */
+/** The client is closed for good. */
 export class ClosedError extends Error {
   override name = "ClosedError";
   constructor(
-    /** The close code: 1000 after close(), 3500-3999 where the server wants this client gone. */
+    /** The WebSocket close code: 1000 after close() or the server's normal close, 3500 to 3999 if the server refuses the client for good. */
     readonly code: number,
-    /** In the server's words. */
+    /** The reason that the server gave; may be "". */
     readonly reason: string,
   ) {
     super(`closed: ${reason || "no reason was given"} (${code})`);
   }
 
-  /** Whether the code says that coming back makes no sense. */
+  /** Whether reconnecting after this close code is pointless. */
   static isFinal(code: number): boolean {
     return code === 1000 || (code >= 3500 && code < 4000);
   }

@@ -2,86 +2,90 @@ import { LostError, VerbError } from "./errors.js";
 import { open, type SocketLike } from "./socket.js";
 import type { Json } from "./types.js";
 
-/** A JSON object, as frames are. */
+/** A JSON object: a frame, or a part of one. */
 export type Frame = { [name: string]: Json };
 
-/** What a link tells its owner. */
+/** Callbacks of a link. */
 export interface LinkEvents {
+  /** The socket is open. */
   opened(): void;
-  /** A frame that answers nothing. */
-  heard(frame: Frame): void;
-  /** Once, at the end. What is waiting for answers is told by then. */
+  /** A frame came that is not a response. */
+  frame(frame: Frame): void;
+  /** The link has ended. Called once, after the waiting requests were rejected. */
   ended(code: number, reason: string): void;
 }
 
-interface Waiting {
+interface Pending {
   resolve(answer: Frame): void;
   reject(err: Error): void;
 }
 
-/** One socket from its beginning to its end, and what was asked over it. */
+/** One WebSocket connection and the requests that were sent over it. */
 export class Link {
   readonly #socket: SocketLike;
   readonly #events: LinkEvents;
-  readonly #answerWithin: number;
-  readonly #waiting = new Map<number, Waiting>();
+  readonly #answerTimeout: number;
+  readonly #pending = new Map<number, Pending>();
   #lastID = 0;
-  #patience: ReturnType<typeof setTimeout> | undefined;
-  #over = false;
+  #timer: ReturnType<typeof setTimeout> | undefined; // runs while requests are pending; ends the link
+  #ended = false;
 
-  /** answerWithin, in ms, is how long the server may be silent while it owes an answer. */
-  constructor(socket: SocketLike, answerWithin: number, events: LinkEvents) {
+  /** answerTimeout is how long the server may send nothing while a request waits for its answer, in ms. */
+  constructor(socket: SocketLike, answerTimeout: number, events: LinkEvents) {
     this.#socket = socket;
     this.#events = events;
-    this.#answerWithin = answerWithin;
-    socket.onopen = () => { if (!this.#over) { this.#arm(false); events.opened(); } };
-    socket.onmessage = ({ data }: { data: unknown }) => this.#hear(data);
-    socket.onerror = () => {}; // close says it too
+    this.#answerTimeout = answerTimeout;
+    socket.onopen = () => { if (!this.#ended) { this.#stopTimer(); events.opened(); } };
+    socket.onmessage = ({ data }: { data: unknown }) => this.#receive(data);
+    socket.onerror = () => {}; // onclose follows
     socket.onclose = ({ code, reason }: { code: number; reason: string }) => this.end(code, reason);
-    this.#arm(true);
+    this.#startTimer();
   }
 
-  /** Sends a verb. The promise is rejected with a VerbError, or a LostError. */
+  /** Sends a verb. The promise is rejected with a VerbError or a LostError. */
   request(event: string, fields: Frame = {}): Promise<Frame> {
-    if (this.#over || this.#socket.readyState !== open) return Promise.reject(new LostError());
+    if (this.#ended || this.#socket.readyState !== open) return Promise.reject(new LostError());
     const messageId = ++this.#lastID;
     return new Promise((resolve, reject) => {
-      this.#waiting.set(messageId, { resolve, reject });
-      this.#arm(true);
+      this.#pending.set(messageId, { resolve, reject });
+      this.#startTimer();
       this.#socket.send(JSON.stringify({ ...fields, event, messageId }));
     });
   }
 
-  /** Closes the socket; what waits for an answer hears that it is lost. */
+  /** Closes the socket and rejects the waiting requests with a LostError. */
   end(code: number, reason: string): void {
-    if (this.#over) return;
-    this.#over = true;
-    clearTimeout(this.#patience);
+    if (this.#ended) return;
+    this.#ended = true;
+    this.#stopTimer();
     if (this.#socket.readyState <= open) this.#socket.close(1000);
-    const waiting = [...this.#waiting.values()];
-    this.#waiting.clear();
-    for (const { reject } of waiting) reject(new LostError());
+    const pending = [...this.#pending.values()];
+    this.#pending.clear();
+    for (const { reject } of pending) reject(new LostError());
     this.#events.ended(code, reason);
   }
 
-  /** Gives up the socket in answerWithin, unless something is heard until then. */
-  #arm(owed: boolean): void {
-    if (owed && this.#patience !== undefined) return;
-    clearTimeout(this.#patience);
-    this.#patience = owed ? setTimeout(() => this.end(1006, "the server does not answer"), this.#answerWithin) : undefined;
+  /** Ends the link after answerTimeout, unless a frame comes first. Does nothing if the timer runs. */
+  #startTimer(): void {
+    this.#timer ??= setTimeout(() => this.end(1006, "the server does not answer"), this.#answerTimeout);
   }
 
-  #hear(data: unknown): void {
-    if (this.#over) return;
-    this.#arm(false);
+  #stopTimer(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+  }
+
+  #receive(data: unknown): void {
+    if (this.#ended) return;
+    this.#stopTimer();
     const frame = parse(data);
-    if (!frame) return this.end(1006, "what the server sent is not understood");
-    const waiting = frame.context === "response" ? this.#waiting.get(Number(frame.messageId)) : undefined;
-    if (waiting) this.#waiting.delete(Number(frame.messageId));
-    if (this.#waiting.size > 0) this.#arm(true);
-    if (!waiting) return this.#events.heard(frame);
-    if (frame.error === undefined) return waiting.resolve(frame);
-    waiting.reject(new VerbError(String(frame.error).replace(/^Error: /, ""), Number(frame.retryAfter ?? 0)));
+    if (!frame) return this.end(1006, "the server sent a frame that is not a JSON object");
+    const pending = frame.context === "response" ? this.#pending.get(Number(frame.messageId)) : undefined;
+    if (pending) this.#pending.delete(Number(frame.messageId));
+    if (this.#pending.size > 0) this.#startTimer();
+    if (!pending) return this.#events.frame(frame);
+    if (frame.error === undefined) return pending.resolve(frame);
+    pending.reject(new VerbError(String(frame.error).replace(/^Error: /, ""), Number(frame.retryAfter ?? 0)));
   }
 }
 

@@ -1,24 +1,21 @@
 import type { Frame } from "./link.js";
 import type { Position } from "./types.js";
 
-/** A room that the client is in or joins, and how far it has heard it. */
-export class Place {
-  /** The client asked to leave it, and has no answer yet. */
+/** A room that the client is in or is joining, and the position of the last message received. */
+export class Membership {
+  /** leave() is under way: the room is not joined again after a break. */
   leaving = false;
 
   constructor(readonly room: string, public since: Position | undefined, readonly presence: boolean) {}
 
-  /**
-   * Takes from the answer to a roomAdd where the room is. In the same epoch what it missed before that comes behind the
-   * answer; of another one nothing does.
-   */
+  /** Takes the room's position from the answer to roomAdd. In the epoch of since it is ignored: the missed messages follow the answer. */
   begin(answer: Frame): void {
     if (typeof answer.epoch === "string" && typeof answer.offset === "number" && this.since?.epoch !== answer.epoch) {
       this.since = { epoch: answer.epoch, offset: answer.offset };
     }
   }
 
-  /** The fields of a roomAdd that goes on where this place has ended. */
+  /** The fields of the roomAdd that asks for the messages after the last one received. */
   request(): Frame {
     const request: Frame = { room: this.room };
     if (this.since) request.since = { epoch: this.since.epoch, offset: this.since.offset };
@@ -27,49 +24,49 @@ export class Place {
   }
 }
 
-/** The rooms of a client. */
+/** The memberships of a client. */
 export class Rooms {
-  readonly #joined = new Map<string, Place>();
-  readonly #joining = new Map<string, Place>();
+  readonly #joined = new Map<string, Membership>();
+  readonly #joining = new Map<string, Membership>();
 
   names(): string[] { return [...this.#joined.keys()]; }
-  all(): Place[] { return [...this.#joined.values()]; }
+  all(): Membership[] { return [...this.#joined.values()]; }
   has(room: string): boolean { return this.#joined.has(room); }
-  /** Whether the place is still to be joined again after a break. */
-  wants(place: Place): boolean { return this.#joined.get(place.room) === place && !place.leaving; }
+  /** Whether the room must still be joined again after a break. */
+  wants(membership: Membership): boolean { return this.#joined.get(membership.room) === membership && !membership.leaving; }
 
-  /** How far the rooms were heard, those being joined too. */
+  /** The position of the last message received in each room with history, including rooms that are being joined. */
   positions(): Record<string, Frame> {
-    const known = [...this.#joining.values(), ...this.#joined.values()].filter((place) => place.since);
+    const known = [...this.#joining.values(), ...this.#joined.values()].filter((membership) => membership.since);
     return Object.fromEntries(known.map(({ room, since }) => [room, { ...since! }]));
   }
 
-  /** A place in a room that is about to be joined. What is heard of it counts from here on. */
-  begin(room: string, { since, presence = false }: { since?: Position; presence?: boolean }): Place {
-    const place = new Place(room, since, presence);
-    this.#joining.set(room, place);
-    return place;
+  /** Creates the membership for a call of join(). Positions of messages are noted from here on. */
+  begin(room: string, { since, presence = false }: { since?: Position; presence?: boolean }): Membership {
+    const membership = new Membership(room, since, presence);
+    this.#joining.set(room, membership);
+    return membership;
   }
 
-  joined(place: Place, answer: Frame = {}): void {
-    place.begin(answer);
-    this.#joining.delete(place.room);
-    if (!this.#joined.has(place.room)) this.#joined.set(place.room, place);
+  joined(membership: Membership, answer: Frame = {}): void {
+    membership.begin(answer);
+    this.#joining.delete(membership.room);
+    if (!this.#joined.has(membership.room)) this.#joined.set(membership.room, membership);
   }
 
-  failed(place: Place): void { this.#joining.delete(place.room); }
+  failed(membership: Membership): void { this.#joining.delete(membership.room); }
   leave(room: string): void { this.#joined.delete(room); }
   leaving(room: string, is: boolean): void {
-    const place = this.#joined.get(room);
-    if (place) place.leaving = is;
+    const membership = this.#joined.get(room);
+    if (membership) membership.leaving = is;
   }
 
-  /** Notes how far the room was heard. False: this message was heard before. */
-  heard(frame: Frame): boolean {
-    const room = String(frame.room), place = this.#joined.get(room) ?? this.#joining.get(room);
-    if (!place || typeof frame.offset !== "number" || typeof frame.epoch !== "string") return true;
-    if (place.since?.epoch === frame.epoch && frame.offset <= place.since.offset) return false;
-    place.since = { epoch: frame.epoch, offset: frame.offset };
+  /** Notes the position of a message. Returns false for a message that was received before. */
+  received(frame: Frame): boolean {
+    const room = String(frame.room), membership = this.#joined.get(room) ?? this.#joining.get(room);
+    if (!membership || typeof frame.offset !== "number" || typeof frame.epoch !== "string") return true;
+    if (membership.since?.epoch === frame.epoch && frame.offset <= membership.since.offset) return false;
+    membership.since = { epoch: frame.epoch, offset: frame.offset };
     return true;
   }
 }

@@ -1,4 +1,4 @@
-/** What the client needs of a WebSocket: the browser's has it, that of Node.js 22, and that of the package ws. */
+/** The part of WebSocket that the client uses. Browsers, Node.js 22 and the package ws provide it. */
 export interface SocketLike {
   readonly readyState: number;
   onopen: ((event: any) => void) | null;
@@ -9,24 +9,24 @@ export interface SocketLike {
   close(code?: number, reason?: string): void;
 }
 
-/** Makes a socket that connects at once. */
+/** A class of sockets that connect when they are created. */
 export type SocketConstructor = new (url: string) => SocketLike;
 
-/** readyState of a socket that may send. */
+/** The readyState of an open socket. */
 export const open = 1;
 
-/** The environment's own WebSocket, or an error that says what to do without one. */
+/** Returns the environment's WebSocket. Throws a TypeError if there is none. */
 export function defaultSocket(): SocketConstructor {
   const own = (globalThis as { WebSocket?: SocketConstructor }).WebSocket;
-  if (!own) throw new TypeError("there is no WebSocket here: give the option socket, such as WebSocket of the package ws");
+  if (!own) throw new TypeError("this environment has no WebSocket: set the option socket, for example to the WebSocket of the package ws");
   return own;
 }
 
-/** The URL to connect to for what the user wrote: ws or wss, and /ws where there is no path. */
+/** Returns the URL to connect to: http and https become ws and wss, and an empty path becomes /ws. */
 export function address(written: string | URL): URL {
   const url = new URL(written);
   url.protocol = url.protocol.replace(/^http/, "ws");
-  if (url.protocol !== "ws:" && url.protocol !== "wss:") throw new TypeError(`${written} is not a URL such as wss://chat.example.com`);
+  if (url.protocol !== "ws:" && url.protocol !== "wss:") throw new TypeError(`the address of the server is ${written}: use a URL such as wss://chat.example.com`);
   if (url.pathname === "/") url.pathname = "/ws";
   return url;
 }

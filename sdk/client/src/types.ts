@@ -1,33 +1,34 @@
-/** A value as JSON has it. */
+/** A JSON value. */
 export type Json = null | boolean | number | string | Json[] | { [name: string]: Json };
 
-/** A place in what a room has heard. Only rooms that keep history have one. */
+/** The position of a message in a room with history. */
 export interface Position {
-  /** The life of the room's history: offsets of two epochs do not compare. */
+  /** Identifies the order of messages that offset counts. Offsets of different epochs cannot be compared. */
   epoch: string;
-  /** Counts the room's messages. A rule may hide some, so offsets may skip. */
+  /** The number of the message in its epoch, from 1. Offsets may skip numbers, because rules may hide messages from a client. */
   offset: number;
 }
 
-/** Something said in a room, as the server's rules let this client hear it. */
+/** A message of a room, in the form that the server's rules chose for this client. It has a position if the room has history. */
 export interface Message extends Partial<Position> {
-  /** What was said: a text, where it came from a client; a rule or the server may say any JSON. */
+  /** A string if a client sent it; any JSON value if a rule or the server did. */
   message: Json;
   room: string;
-  /** The id of the connection that said it; "0" is the server itself. */
+  /** The id of the sender's connection; "0" means the server. */
   from: string;
-  /** ms since 1970, by the server's clock. */
+  /** Milliseconds since 1970 by the server's clock. */
   sentAt: number;
-  /** What rules have added, by name. */
+  /** Fields that rules added. */
   [extra: string]: Json | undefined;
 }
 
-/** Who came to a room and who left, gathered over a moment. */
+/** The members that joined and left a room within a short time. */
 export interface Presence {
   room: string;
   /** Ids of connections. */
   joined: string[];
   left: string[];
+  /** The number of members on all nodes. */
   membersCount: number;
 }
 
@@ -35,7 +36,7 @@ export interface Presence {
 export interface Member {
   /** The id of the connection. */
   id: string;
-  /** ms since 1970. */
+  /** Milliseconds since 1970. */
   joinedAt: number;
 }
 
@@ -43,22 +44,22 @@ export interface Member {
 export interface Room {
   room: string;
   membersCount: number;
-  /** By id, at most 1000 (or the limit that was asked for). */
+  /** The members of the page, by id: at most 1000, or the limit of the request. */
   members: Record<string, Member>;
-  /** Where the next page begins; absent on the last. */
+  /** The cursor of the next page; absent on the last page. */
   cursor?: string;
 }
 
-/** A page of what was said before, oldest first. */
+/** A page of the past messages of a room, oldest first. */
 export interface History {
   room: string;
   epoch: string;
   messages: Message[];
-  /** What to ask for to get the page before this one; absent where there is none. */
+  /** The value of before that returns the page with older messages; absent if there are none. */
   before?: number;
 }
 
-/** This connection, as the server knows it. */
+/** The client's connection as the server knows it. */
 export interface Details {
   id: string;
   fingerprint: string;
