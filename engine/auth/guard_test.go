@@ -32,8 +32,8 @@ func TestAGuestsKeySetIsFetchedFromWhereTheOperatorPermits(t *testing.T) {
 		networks []netip.Prefix
 		taken    bool
 	}{
-		{auth.Source{Address: s.URL, Guest: true}, nil, false},
-		{auth.Source{Address: s.URL, Guest: true}, []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, true},
+		{auth.Source{Address: s.URL, Restricted: true}, nil, false},
+		{auth.Source{Address: s.URL, Restricted: true}, []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, true},
 		{auth.Source{Address: s.URL}, nil, true},
 	} {
 		before := met.Load()

@@ -40,9 +40,9 @@ type Source struct {
 	Name    string // for messages; "": Address, without what might be a secret
 	Within  string // the directory that a path does not lead out of; "": none
 
-	// Guest means that an included file names the key set: it is fetched only from
+	// Restricted means that an included file names the key set: it is fetched only from
 	// public addresses and permitted networks, and without a proxy.
-	Guest bool
+	Restricted bool
 }
 
 // Permit says which internal networks the operator permits, from now on.
@@ -59,7 +59,7 @@ func (k *KeySets) client(from Source) *http.Client {
 		k.mu.Lock()
 		guard := &dial.Guard{Networks: k.networks}
 		k.mu.Unlock()
-		if u, err := url.Parse(from.Address); err == nil && !from.Guest {
+		if u, err := url.Parse(from.Address); err == nil && !from.Restricted {
 			guard.Host = u.Hostname()
 		}
 		t := guard.Transport()

@@ -68,7 +68,7 @@ func checkKeySet(ctx context.Context, sets *auth.KeySets, from auth.Source) erro
 
 // keySetOf is where a tenant's key set is; its address is "" if it has none.
 func keySetOf(j config.JWT) auth.Source {
-	from := auth.Source{Address: j.JWKS.Absolute, Within: j.JWKS.Within, Guest: j.Guest}
+	from := auth.Source{Address: j.JWKS.Absolute, Within: j.JWKS.Within, Restricted: j.Included}
 	if strings.Contains(j.JWKS.Written, "${") {
 		from.Name = j.JWKS.Written
 	}

@@ -21,7 +21,7 @@ func (e ConfigError) Unwrap() error { return e.Err }
 // ReadConfig reads the configuration that a node would run, and none of the modules, keys and
 // certificates that it names. Of c it uses File and Set.
 func ReadConfig(ctx context.Context, c NodeConfig) (*config.Config, error) {
-	return c.load(ctx, new(config.Trace))
+	return c.load(ctx, new(config.Loader))
 }
 
 // CheckConfig loads what the configuration names as a node does at its start, and drops it. It opens

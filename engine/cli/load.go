@@ -20,7 +20,7 @@ import (
 const readTime = 30 * time.Second
 
 // load reads the configuration, and adds to the trace what it looks at.
-func (c NodeConfig) load(ctx context.Context, trace *config.Trace) (*config.Config, error) {
+func (c NodeConfig) load(ctx context.Context, trace *config.Loader) (*config.Config, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, readTime, fmt.Errorf("the configuration was not read within %v", readTime))
 	defer cancel()
 	cfg, err := trace.Load(ctx, c.File, os.LookupEnv, c.Set...)

@@ -117,7 +117,7 @@ func (n *Node) Addresses() Addresses { return n.addresses }
 // start reads the configuration, opens the backend, and serves.
 func (n *Node) start(ctx context.Context) error {
 	read := n.ending.doingNow("reading the configuration")
-	var trace config.Trace
+	var trace config.Loader
 	cfg, err := n.source.load(ctx, &trace)
 	if err == nil {
 		err = redacted(cfg, checkTLS(ctx, cfg))
@@ -127,7 +127,7 @@ func (n *Node) start(ctx context.Context) error {
 		return err
 	}
 	n.cfg, n.name = cfg, nodeName(cfg.Cluster.Node)
-	n.texts.Store(cfg.Hider())
+	n.texts.Store(cfg.SecretRedactor())
 	log, level := logger(cfg.Log, n.source.Log)
 	n.log, n.level = slog.New(hidden{log.Handler(), n.texts}), level
 	for _, warning := range cfg.Warnings {
@@ -147,7 +147,7 @@ func (n *Node) start(ctx context.Context) error {
 }
 
 // serve serves as a node of the cluster.
-func (n *Node) serve(ctx context.Context, trace *config.Trace, common *backend) error {
+func (n *Node) serve(ctx context.Context, trace *config.Loader, common *backend) error {
 	cfg, log, sizes := n.cfg, n.log, &roomSizes{}
 	n.keys = auth.NewKeySets(nil, log)
 	from := newSources(cfg.Cache, log)

@@ -38,7 +38,7 @@ type reloader struct {
 	refused atomic.Uint64                 // the same
 	restart atomic.Pointer[[]string]      // settings of the files that wait for a restart; nil: none
 	current atomic.Pointer[config.Config] // in use
-	watched atomic.Pointer[config.Trace]  // what the configuration in use was made of, or the last one that was not taken
+	watched atomic.Pointer[config.Loader] // what the configuration in use was made of, or the last one that was not taken
 	unseen  atomic.Bool                   // the last look at them was given up
 	first   []fileState                   // of what is watched, when the server started
 
@@ -49,7 +49,7 @@ type reloader struct {
 }
 
 // newReloader begins with what is in use already, and what it was made of.
-func newReloader(ctx context.Context, source NodeConfig, trace *config.Trace, now *loaded, h *host.Host, keys *auth.KeySets, from *sources, log *slog.Logger, level *slog.LevelVar) *reloader {
+func newReloader(ctx context.Context, source NodeConfig, trace *config.Loader, now *loaded, h *host.Host, keys *auth.KeySets, from *sources, log *slog.Logger, level *slog.LevelVar) *reloader {
 	r := &reloader{source: source, log: log, level: level, rules: h, keys: keys, from: from, started: now.cfg, now: now, turn: make(chan struct{}, 1)}
 	r.current.Store(now.cfg)
 	r.watch(trace, now.cfg)
@@ -150,13 +150,13 @@ func (r *reloader) tell(what string, out api.Reload) {
 }
 
 func (r *reloader) reload(ctx context.Context) (notes []string, err error) {
-	trace := config.Trace{Waiter: &r.from.disk}
+	trace := config.Loader{Waiter: &r.from.disk}
 	cfg, err := r.source.load(ctx, &trace)
 	r.watch(&trace, cfg)
 	if err != nil {
 		return nil, err
 	}
-	waiting := config.NeedRestart(r.started, cfg)
+	waiting := config.NeedsRestart(r.started, cfg)
 	r.restart.Store(&waiting)
 	next, err := load(ctx, r.rules, r.keys, cfg, r.from)
 	if err != nil {
@@ -206,7 +206,7 @@ func (r *reloader) use(ctx context.Context, next *loaded) error {
 		return err
 	}
 	r.current.Store(next.cfg)
-	r.texts.Store(next.cfg.Hider())
+	r.texts.Store(next.cfg.SecretRedactor())
 	r.keys.Permit(next.cfg.Limits.Networks())
 	r.keys.Use(ctx, keySetsOf(next.cfg))
 	setLevel(r.level, next.cfg.Log.Level)

@@ -52,7 +52,7 @@ func newSources(cache config.Path, log *slog.Logger) *sources {
 // moduleOf is where a module comes from. What is fetched is fetched when it is opened,
 // unless ctx has ended.
 func moduleOf(ctx context.Context, name string, m config.Module, from *sources, networks []netip.Prefix) host.Module {
-	web := from.web.For(fetch.Who{Guest: m.Guest, Networks: networks})
+	web := from.web.WithPolicy(fetch.Policy{Restricted: m.Included, Networks: networks})
 	of := host.Module{Name: name, Where: fmt.Sprintf("%s: modules.%s", m.Pos, name), SHA256: m.SHA256}
 	switch {
 	case m.URL != "":

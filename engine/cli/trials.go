@@ -78,7 +78,7 @@ func edited(written config.Entry, sent any) (shown, real json.RawMessage, err er
 	if shown, err = json.Marshal(sent); err != nil {
 		return nil, nil, err
 	}
-	real, err = written.Refill(shown)
+	real, err = written.Substitute(shown)
 	return shown, real, err
 }
 

@@ -87,7 +87,7 @@ func since(before, now []fileState, begun time.Time) []fileState {
 
 // watch has the files watched that a load looked at, besides those of the configuration
 // in use. cfg is nil if it was not understood.
-func (r *reloader) watch(trace *config.Trace, cfg *config.Config) {
+func (r *reloader) watch(trace *config.Loader, cfg *config.Config) {
 	if cfg != nil {
 		for _, m := range cfg.Modules {
 			for _, path := range []string{m.File.Absolute, m.Script.Absolute} {
@@ -113,7 +113,7 @@ type fileState struct {
 }
 
 // stateOf is the state of all files of a trace, in the order of their paths.
-func stateOf(trace *config.Trace) []fileState {
+func stateOf(trace *config.Loader) []fileState {
 	paths := slices.Clone(trace.Files)
 	for _, pattern := range trace.Patterns {
 		found, _ := filepath.Glob(pattern) // a bad pattern is told by the load

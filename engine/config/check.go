@@ -30,8 +30,8 @@ var (
 	propertiesShape = regexp.MustCompile(`^[^\s,]{1,64}(,[^\s,]{1,64})*$`)
 )
 
-// check asks one rule, "" for none, about a text. The error is what a message has to say
-// after the text.
+// check applies the rule of a check tag to a text; "" is no rule. The error continues a
+// message that begins with the text.
 func check(rule, text string) error {
 	switch rule {
 	case "address":
@@ -39,36 +39,36 @@ func check(rule, text string) error {
 	case "capability":
 		return checkCapability(text)
 	case "delimiter":
-		return must(text != "" && len(text) <= 16, "is not a delimiter: want 1 to 16 bytes")
+		return must(text != "" && len(text) <= 16, "is not a valid delimiter: use 1 to 16 bytes")
 	case "glob":
 		return checkGlob(text)
 	case "host":
-		return must(hostShape.MatchString(text), "is not a host: want a name in lower case without scheme, port or path")
+		return must(hostShape.MatchString(text), "is not a valid host: use a name in lower case without scheme, port and path")
 	case "header":
-		return must(headerShape.MatchString(text), "is not a name of an HTTP header")
+		return must(headerShape.MatchString(text), "is not a valid name of an HTTP header")
 	case "jwks":
 		return checkJWKS(text)
 	case "oci":
 		return checkOCI(text)
 	case "name":
-		return must(nameShape.MatchString(text), "is an invalid name: want 1 to 63 of a-z, 0-9 and -")
+		return must(nameShape.MatchString(text), "is not a valid name: use 1 to 63 characters of a-z, 0-9 and -")
 	case "network":
 		_, err := network(text)
-		return must(err == nil, `is not a network such as "10.0.0.0/8", or an address`)
+		return must(err == nil, `is not a valid network: use one such as "10.0.0.0/8", or an IP address`)
 	case "node":
-		return must(nodeShape.MatchString(text), "is an invalid name: want at most 63 of a-z, 0-9 and -")
+		return must(nodeShape.MatchString(text), "is not a valid name: use at most 63 characters of a-z, 0-9 and -")
 	case "origin":
-		return must(originShape.MatchString(text), `is not an origin: want "*", "https://host" or "host", without a path`)
+		return must(originShape.MatchString(text), `is not a valid origin: use "*", "https://host" or "host", without a path`)
 	case "path":
-		return must(strings.HasPrefix(text, "/") && path.Clean(text) == text && text != "/", `is not a path: want one such as "/acme", without "/" at its end`)
+		return must(strings.HasPrefix(text, "/") && path.Clean(text) == text && text != "/", `is not a valid path: use one such as "/acme", without "/" at the end`)
 	case "property":
-		return must(propertyShape.MatchString(text), "is not a name of a property: want 1 to 64 bytes without spaces and commas")
+		return must(propertyShape.MatchString(text), "is not a valid name of a property: use 1 to 64 bytes without spaces and commas")
 	case "room":
-		return must(isRoomName(text), "is an invalid room name: want 1 to 200 bytes of UTF-8 without control characters")
+		return must(isRoomName(text), "is not a valid room name: use 1 to 200 bytes of UTF-8 without control characters")
 	case "server":
 		return checkServer(text)
 	case "sha256":
-		return must(digestShape.MatchString(text), "is not a sha256: want 64 hex digits in lower case")
+		return must(digestShape.MatchString(text), "is not a SHA-256: use 64 hex digits in lower case, as sha256sum prints them")
 	case "source":
 		return checkModuleURL(text)
 	case "url":
@@ -76,7 +76,7 @@ func check(rule, text string) error {
 	case "":
 		return nil
 	}
-	return errors.New("has a rule that does not exist: " + rule)
+	return errors.New("cannot be checked: the rule " + rule + " does not exist")
 }
 
 func must(ok bool, message string) error {
@@ -98,7 +98,7 @@ func checkAddress(text string) error {
 	if err == nil {
 		_, err = strconv.ParseUint(port, 10, 16)
 	}
-	return must(err == nil, `is not an address such as ":8080" or "127.0.0.1:8080"`)
+	return must(err == nil, `is not a valid address: use host:port or :port, such as "127.0.0.1:8080"`)
 }
 
 func checkServer(text string) error {
@@ -106,11 +106,11 @@ func checkServer(text string) error {
 	if err == nil {
 		_, err = strconv.ParseUint(port, 10, 16)
 	}
-	return must(err == nil && host != "", `is not a server: want host:port, such as "127.0.0.1:6379"`)
+	return must(err == nil && host != "", `is not a valid server: use host:port, such as "127.0.0.1:6379"`)
 }
 
-// checkJWKS lets the address of a key set be secure, or on this very machine: who can
-// change what comes from there can be any user.
+// checkJWKS accepts files, https addresses, and http addresses of this machine. A key set
+// from elsewhere without TLS could be replaced on its way, to sign tokens of any user.
 func checkJWKS(text string) error {
 	if !strings.Contains(text, "://") {
 		return nil
@@ -118,20 +118,20 @@ func checkJWKS(text string) error {
 	u, err := url.Parse(text)
 	local := err == nil && (u.Hostname() == "localhost" || net.ParseIP(u.Hostname()).IsLoopback())
 	return must(err == nil && u.Host != "" && (u.Scheme == "https" || u.Scheme == "http" && local),
-		`is not a key set: want an address that begins with "https://", or the path of a file`)
+		`is not a valid key set: use an address that begins with "https://", or the path of a file`)
 }
 
 func checkURL(text string) error {
 	u, err := url.Parse(text)
 	return must(text == "" || err == nil && u.Host != "" && (u.Scheme == "http" || u.Scheme == "https"),
-		`is not an address such as "http://localhost:4318"`)
+		`is not a valid URL: use one such as "http://localhost:4318"`)
 }
 
-// checkModuleURL lets no password be in an address: it would be in logs.
+// checkModuleURL accepts https addresses. They must not have a password: addresses are logged.
 func checkModuleURL(text string) error {
 	u, err := url.Parse(text)
 	return must(text == "" || err == nil && u.Scheme == "https" && u.Host != "" && u.User == nil,
-		`is not the address of a module: want one that begins with "https://", without a user`)
+		`is not a valid address of a module: use one that begins with "https://", without a user`)
 }
 
 func checkOCI(text string) error {
@@ -139,12 +139,12 @@ func checkOCI(text string) error {
 		return nil
 	}
 	ref, err := registry.ParseReference(text)
-	return must(err == nil && ref.Reference != "", `is not an OCI reference such as "registry.example.com/rules/calm:1" or "...@sha256:DIGEST"`)
+	return must(err == nil && ref.Reference != "", `is not a valid OCI reference: use one such as "registry.example.com/rules/calm:1" or "...@sha256:DIGEST"`)
 }
 
 func checkGlob(text string) error {
 	if _, err := glob.Compile(text); err != nil {
-		return fmt.Errorf("is not a pattern: %w", err)
+		return fmt.Errorf("is not a valid pattern: %w", err)
 	}
 	return nil
 }
@@ -152,7 +152,7 @@ func checkGlob(text string) error {
 func checkCapability(text string) error {
 	names, ok := strings.CutPrefix(text, "properties:")
 	if ok {
-		return must(propertiesShape.MatchString(names), `is not a capability: want the names of properties, such as "properties:role,locale"`)
+		return must(propertiesShape.MatchString(names), `is not a valid capability: name properties, such as "properties:role,locale"`)
 	}
 	switch text {
 	case "kv", "rate", "emit", "rooms":
@@ -161,7 +161,7 @@ func checkCapability(text string) error {
 	return errors.New("is not a capability" + suggest(text, []string{"kv", "rate", "emit", "rooms", "properties:NAME"}))
 }
 
-// check asks what concerns more than one setting.
+// check reports problems that concern more than one setting.
 func (l *load) check(c *Config) {
 	hosts, paths, modules := map[string]claimed{}, map[string]claimed{}, sorted(c.Modules)
 	for _, name := range sorted(c.Tenants) {
@@ -171,7 +171,7 @@ func (l *load) check(c *Config) {
 		l.claim(paths, t.Match.Path, name, at.key("match").key("path").path)
 		for i, r := range t.Rooms.Settings {
 			if path := at.key("rooms").key("settings").index(i).key("ephemeral").path; r.Ephemeral && r.History > 0 {
-				l.problem(l.pos(path), path, "and history exclude each other: of what is ephemeral nothing is kept")
+				l.problem(l.pos(path), path, "and history exclude each other: an ephemeral room keeps no messages; remove one of the two")
 			}
 		}
 		for i, entry := range t.Chain {
@@ -190,7 +190,7 @@ func (l *load) check(c *Config) {
 	l.checkListeners(c)
 }
 
-// checkModules asks whether each module comes from one place.
+// checkModules checks that each module has exactly one source.
 func (l *load) checkModules(modules map[string]Module) {
 	for _, name := range sorted(modules) {
 		m, at := modules[name], cursor{path: "modules"}.key(name)
@@ -203,48 +203,48 @@ func (l *load) checkModules(modules map[string]Module) {
 			}
 		}
 		if from != 1 && !bad {
-			l.problem(l.pos(at.path), at.path, "must have one of file, script, url and oci")
+			l.problem(l.pos(at.path), at.path, "must have exactly one of file, script, url and oci")
 		}
 		if path := at.key("url").path; m.URL != "" && m.SHA256 == "" && !l.bad[path] && !l.bad[at.key("sha256").path] {
-			l.problem(l.pos(path), path, "must have a sha256 beside it, which `sha256sum FILE` gives: what comes from elsewhere may change")
+			l.problem(l.pos(path), path, "needs a sha256, because the file at the address may change: add the digest that `sha256sum FILE` prints")
 		}
 		if script := m.Script.Absolute; script != "" && !slices.Contains([]string{".js", ".ts", ".lua"}, filepath.Ext(script)) {
 			path := at.key("script").path
-			l.problem(l.pos(path), path, fmt.Sprintf("%s is no script: want a name that ends in .js, .ts or .lua", l.shows(path, m.Script.Written)))
+			l.problem(l.pos(path), path, fmt.Sprintf("%s is not a script: use a file whose name ends in .js, .ts or .lua", l.shows(path, m.Script.Written)))
 		}
 	}
 }
 
-// checkRedis asks what each mode has and needs.
+// checkRedis checks that the settings fit the mode.
 func (l *load) checkRedis(r Redis) {
-	say := func(is bool, key, message string) {
+	report := func(is bool, key, message string) {
 		path := cursor{path: "cluster"}.key("redis").key(key).path
 		if is && !l.bad[path] {
 			l.problem(l.pos(path), path, message)
 		}
 	}
-	say(len(r.Addresses) == 0, "addresses", "is empty: want at least one host:port")
-	say(r.Mode == "standalone" && len(r.Addresses) > 1, "addresses", fmt.Sprintf("has %d servers: mode standalone has one", len(r.Addresses)))
-	say(r.Mode == "sentinel" && r.MasterName == "", "masterName", "is required in mode sentinel: what the sentinels call the master")
-	say(r.Mode != "sentinel" && r.MasterName != "", "masterName", "is for mode sentinel, and the mode is "+r.Mode)
-	say(r.Mode == "cluster" && r.Database != 0, "database", "must be 0 in mode cluster: a Redis Cluster has no other")
-	say(!r.TLS && (r.CA.Written != "" || r.Cert.Written != "" || r.Key.Written != ""), "tls", "is false, but certificates are given: set it to true")
-	say((r.Cert.Written == "") != (r.Key.Written == ""), "cert", "and key go together: both or none")
+	report(len(r.Addresses) == 0, "addresses", "is empty: set at least one host:port")
+	report(r.Mode == "standalone" && len(r.Addresses) > 1, "addresses", fmt.Sprintf("has %d servers, and mode standalone uses one: remove the others, or set another mode", len(r.Addresses)))
+	report(r.Mode == "sentinel" && r.MasterName == "", "masterName", "is required in mode sentinel: set the name that the sentinels have for the master")
+	report(r.Mode != "sentinel" && r.MasterName != "", "masterName", "is for mode sentinel only: remove it, or change the mode from "+r.Mode)
+	report(r.Mode == "cluster" && r.Database != 0, "database", "must be 0 in mode cluster: a Redis Cluster has only database 0")
+	report(!r.TLS && (r.CA.Written != "" || r.Cert.Written != "" || r.Key.Written != ""), "tls", "is false, but certificates are set: set it to true, or remove ca, cert and key")
+	report((r.Cert.Written == "") != (r.Key.Written == ""), "cert", "and key go together: set both or none")
 }
 
-// minKey is how long a key of the server API must be: guessing must be hopeless.
+// minKey is the shortest key of the server API, in bytes.
 const minKey = 16
 
-// checkKeys asks that each key is long, of a tenant there is, and of one owner only.
+// checkKeys checks that each key is long enough, belongs to an existing tenant and is used once.
 func (l *load) checkKeys(c *Config) {
 	owners := map[string]string{}
 	claim := func(path string, key Secret) {
 		switch text := key.Reveal(); {
 		case text == "":
 		case len(text) < minKey:
-			l.problem(l.pos(path), path, fmt.Sprintf("is too short: want at least %d bytes, such as `openssl rand -hex 16` gives", minKey))
+			l.problem(l.pos(path), path, fmt.Sprintf("is too short: use at least %d bytes, for example from `openssl rand -hex 16`", minKey))
 		case owners[text] != "":
-			l.problem(l.pos(path), path, "is the same key as "+owners[text])
+			l.problem(l.pos(path), path, "is the same key as "+owners[text]+": use a key of its own")
 		default:
 			owners[text] = path
 		}
@@ -256,31 +256,31 @@ func (l *load) checkKeys(c *Config) {
 			l.problem(l.pos(path), path, l.unknown(path, "tenant", name, sorted(c.Tenants)))
 		}
 		if c.Admin.TenantKeys[name].Reveal() == "" {
-			l.problem(l.pos(path), path, "is empty: leave the tenant out, or give it a key")
+			l.problem(l.pos(path), path, "is empty: set a key, or remove the tenant here")
 		}
 		claim(path, c.Admin.TenantKeys[name])
 	}
 }
 
-// claimed is who has a host or a path, and where that is written.
+// claimed is the tenant of a host or a path, and the place of the setting.
 type claimed struct {
 	tenant string
 	pos    Pos
 }
 
-// claim gives hosts or paths to a tenant, each to one only: a tie has no right answer.
+// claim reports hosts or paths that belong to another tenant already.
 func (l *load) claim(taken map[string]claimed, texts []string, tenant, at string) {
 	for i, text := range texts {
 		path := l.item(at, i)
 		if owner, ok := taken[text]; ok && owner.tenant != tenant {
-			l.problem(l.pos(path), path, fmt.Sprintf("%s already leads to tenant %s (%s)", l.shows(path, text), quote(owner.tenant), owner.pos))
+			l.problem(l.pos(path), path, fmt.Sprintf("%s already belongs to tenant %s (%s): remove one of the two", l.shows(path, text), quote(owner.tenant), owner.pos))
 			continue
 		}
 		taken[text] = claimed{tenant, l.pos(path)}
 	}
 }
 
-// unknown says that no name is that of the setting at path.
+// unknown is the message for a name of a setting that does not exist.
 func (l *load) unknown(path, kind, name string, valid []string) string {
 	if shown, filled := l.shown[path]; filled {
 		return shown + " is an unknown " + kind

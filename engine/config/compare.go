@@ -10,9 +10,9 @@ import (
 	"strings"
 )
 
-// NeedRestart gives the paths of the settings that a server which runs with the one
+// NeedsRestart gives the paths of the settings that a server which runs with the one
 // configuration does not take from the other, in the order of the file.
-func NeedRestart(running, next *Config) (paths []string) {
+func NeedsRestart(running, next *Config) (paths []string) {
 	a, b := settingsOf(running, true), settingsOf(next, true)
 	for i, s := range a {
 		if s.text != b[i].text {
@@ -22,10 +22,10 @@ func NeedRestart(running, next *Config) (paths []string) {
 	return paths
 }
 
-// Digest is that of all settings that a server takes while it runs, wherever they
-// are written: equal ones mean the same rules, but for the contents of modules. A
-// secret, and a module's config that ${...} filled, counts with sixteen bits of its digest,
-// which tell that it changed and no more: who knows the rest cannot guess it.
+// Digest returns a digest of all settings that a running server applies. It does not
+// depend on the files in which they are written, nor on the contents of modules. Of a
+// secret, and of a module's config with ${...}, it includes 16 bits of a digest: they show
+// that the value changed, and are too few to guess the value by.
 func Digest(c *Config) [32]byte {
 	h := sha256.New()
 	for _, s := range settingsOf(c, false) {
@@ -39,10 +39,10 @@ func sum(h hash.Hash) (s [32]byte) {
 	return s
 }
 
-// setting is one setting and its value as text.
+// setting is a setting and its value as text.
 type setting struct{ path, text string }
 
-// settingsOf lists the settings that need a restart, or those that need none.
+// settingsOf returns the settings that need a restart, or the others.
 func settingsOf(c *Config, restart bool) (list []setting) {
 	walk(reflect.ValueOf(c).Elem(), "", false, func(path, text string, needs bool) {
 		if needs == restart {
@@ -52,8 +52,8 @@ func settingsOf(c *Config, restart bool) (list []setting) {
 	return list
 }
 
-// walk visits every setting under v, those in maps in the order of their keys. Of what
-// needs a restart, a list or map is one setting: all configurations have the same ones.
+// walk visits every setting under v; maps in the order of their keys. A list or map that
+// needs a restart is visited as one setting, so that all configurations have the same ones.
 func walk(v reflect.Value, path string, restart bool, visit func(path, text string, restart bool)) {
 	switch {
 	case !isTree(v.Type()):

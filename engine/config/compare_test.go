@@ -37,7 +37,7 @@ func TestWhatNeedsARestartIsToldFromWhatDoesNot(t *testing.T) {
 		{"limits: {connections: 5}", nil, true},
 	} {
 		a, b := parsed(t, base), parsed(t, base+test.change)
-		if got := config.NeedRestart(a, b); !slices.Equal(got, test.restart) {
+		if got := config.NeedsRestart(a, b); !slices.Equal(got, test.restart) {
 			t.Errorf("%s: %q need a restart, want %q", test.change, got, test.restart)
 		}
 		if differs := config.Digest(a) != config.Digest(b); differs != test.digest {
@@ -67,7 +67,7 @@ func TestATraceHasWhatWasLookedAt(t *testing.T) {
 		"t/a.yaml":      "tenants: {a: {}}",
 		"t/ignored.txt": "", "node": "n",
 	})
-	var trace config.Trace
+	var trace config.Loader
 	for range 2 {
 		if _, err := trace.Load(t.Context(), path, os.LookupEnv); err == nil {
 			t.Fatal("it loads")

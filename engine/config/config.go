@@ -1,26 +1,25 @@
 // Package config reads config.yaml into plain data.
 //
-// A Config is the sum of four sources, each stronger than the one before: the defaults
-// (the tags of the structs in this package), the file, the environment (${NAME} in a
-// value), and overrides such as "http.listen=:9999".
+// A Config is built from defaults (tags of the structs in this package), then files,
+// then overrides such as "http.listen=:9999"; later sources win. Values in files may
+// refer to the environment and to files of secrets: ${NAME}, ${file:PATH}.
 //
-// Decoding is strict. What is not known, not of its type or out of its range is a
-// [Problem] that names the file, the line and the path of the setting; all of them are
-// reported together, as [Problems]. Whether a module's file exists and is sound is not
-// asked here; [Pos] lets who asks name the same lines.
+// Decoding is strict. An unknown key, a wrong type or a value out of range is a [Problem],
+// which names the file, the line and the path of the setting. All problems are reported
+// together, as [Problems]. This package does not open modules; callers use [Pos] to
+// report their problems with the same places.
 //
-// A setting is one field: its name in YAML, its default and its limits are tags, which
-// decode.go reads.
+// A setting is one field of a struct. Its tags, which decode.go reads, are:
 //
 //	yaml:"name"          the key; "-" is not a setting
-//	default:"50ms"       as one would write it in YAML
-//	min:"1" max:"100"    limits of a number, duration or size, both allowed values
-//	oneof:"text json"    the only values
-//	check:"glob"         a rule of check.go, for each value of a list
-//	key:"name"           the same for the keys of a map
-//	required:"true"      may not be left out or empty
-//	short:"true"         a text in place of the struct is this field
-//	restart:"true"       a server that runs does not take it, nor what is in it
+//	default:"50ms"       the default, as in YAML
+//	min:"1" max:"100"    the smallest and largest number, duration or size
+//	oneof:"text json"    the allowed values
+//	check:"glob"         a rule of check.go; for a list, applied to each value
+//	key:"name"           a rule of check.go for the keys of a map
+//	required:"true"      must be set and not empty
+//	short:"true"         YAML may have this field's text in place of the whole mapping
+//	restart:"true"       a running server does not apply a change of it or of its fields
 package config
 
 import (
@@ -29,40 +28,40 @@ import (
 	"time"
 )
 
-// Config is all of the configuration, checked, with defaults where nothing was said.
-// It belongs to the caller; this package keeps no reference to it.
+// Config is a checked configuration with all defaults set. The caller owns it; this
+// package keeps no reference to it.
 type Config struct {
-	File       Path              `yaml:"-"`       // the file itself
-	Warnings   Problems          `yaml:"-"`       // of settings that are valid and unsafe; nil: none
-	Filled     []Filled          `yaml:"-"`       // what ${...} brought in from outside; nil: nothing
-	Include    []Include         `yaml:"include"` // files with more modules and tenants; read already
-	HTTP       HTTP              `yaml:"http" restart:"true"`
-	Socket     Socket            `yaml:"socket" restart:"true"`
-	Admin      Admin             `yaml:"admin" restart:"true"`
-	Cluster    Cluster           `yaml:"cluster" restart:"true"`
-	Limits     Limits            `yaml:"limits"`
-	Sessions   Sessions          `yaml:"sessions" restart:"true"`
-	Cache      Path              `yaml:"cache" restart:"true"`                          // a directory; "" = moot in the user's cache directory; "off" = none
-	Drain      time.Duration     `yaml:"drain" default:"30s" min:"0s" max:"1h"`         // time to let clients go on shutdown; 0 = at once
-	DrainDelay time.Duration     `yaml:"drainDelay" default:"0s" min:"0s" max:"10m"`    // between failing readiness and closing the listeners on shutdown
-	Watch      bool              `yaml:"watch" default:"false"`                         // reload when a file changes
-	Trusted    []string          `yaml:"trustedProxies" check:"network" restart:"true"` // whose word is taken for who connects; see Proxies
-	Log        Log               `yaml:"log"`
-	Decisions  Decisions         `yaml:"decisions"`
-	Telemetry  Telemetry         `yaml:"telemetry" restart:"true"`
-	Modules    map[string]Module `yaml:"modules" key:"name"`
-	Tenants    map[string]Tenant `yaml:"tenants" key:"name"` // never empty: where the file has none, it is "default" alone
+	File           Path              `yaml:"-"`       // the main file
+	Warnings       Problems          `yaml:"-"`       // settings that are valid but unsafe
+	Substitutions  []Substitution    `yaml:"-"`       // values that ${...} stood for
+	Include        []Include         `yaml:"include"` // files with more modules and tenants; already read
+	HTTP           HTTP              `yaml:"http" restart:"true"`
+	Socket         Socket            `yaml:"socket" restart:"true"`
+	Admin          Admin             `yaml:"admin" restart:"true"`
+	Cluster        Cluster           `yaml:"cluster" restart:"true"`
+	Limits         Limits            `yaml:"limits"`
+	Sessions       Sessions          `yaml:"sessions" restart:"true"`
+	Cache          Path              `yaml:"cache" restart:"true"`                          // a directory; "" = "moot" in the user's cache directory; "off" = no cache
+	Drain          time.Duration     `yaml:"drain" default:"30s" min:"0s" max:"1h"`         // time over which clients are closed on shutdown; 0 = at once
+	DrainDelay     time.Duration     `yaml:"drainDelay" default:"0s" min:"0s" max:"10m"`    // from failing readiness to closing the listeners on shutdown
+	Watch          bool              `yaml:"watch" default:"false"`                         // reload when a file changes
+	TrustedProxies []string          `yaml:"trustedProxies" check:"network" restart:"true"` // networks of proxies whose headers name the client's address; see Proxies
+	Log            Log               `yaml:"log"`
+	Decisions      Decisions         `yaml:"decisions"`
+	Telemetry      Telemetry         `yaml:"telemetry" restart:"true"`
+	Modules        map[string]Module `yaml:"modules" key:"name"`
+	Tenants        map[string]Tenant `yaml:"tenants" key:"name"` // never empty: without tenants in the file it holds "default"
 }
 
-// Include names files with more modules and tenants, which tenants may write. In YAML it
-// is a pattern, or a mapping with secrets.
+// Include names files with more modules and tenants, which may be written by tenants. In
+// YAML it is a pattern, or a mapping with secrets.
 //
 // An included file has fewer rights than the file that includes it: ${...} is off, except
 // ${file:NAME} of Secrets; paths stay under the file's directory; fetches use no
 // password of the node and reach only public addresses and [Limits.Networks].
 type Include struct {
 	Files   string `yaml:"files" required:"true" short:"true"` // a name or a pattern
-	Secrets Path   `yaml:"secrets"`                            // the directory of ${file:NAME}, which nothing leads out of; "" = ${...} is off
+	Secrets Path   `yaml:"secrets"`                            // the directory of ${file:NAME}, which names and links cannot leave; "" = ${...} is off
 }
 
 // HTTP is the listener of WebSocket clients.
@@ -70,25 +69,25 @@ type HTTP struct {
 	Listen           string        `yaml:"listen" default:":8080" check:"address" required:"true"`
 	AllowedOrigins   []string      `yaml:"allowedOrigins" check:"origin"` // empty = same host; "*" = any; else "https://host[:port]" or "host"
 	TLS              TLS           `yaml:"tls"`
-	ProxyProtocol    bool          `yaml:"proxyProtocol" default:"false"`                      // connections from Trusted begin with a PROXY header
-	Reading          string        `yaml:"reading" default:"shared" oneof:"shared goroutines"` // how silent clients are waited for
-	HandshakeTimeout time.Duration `yaml:"handshakeTimeout" default:"5s" min:"10ms" max:"10m"` // from connecting until all that the client asks for is said
+	ProxyProtocol    bool          `yaml:"proxyProtocol" default:"false"`                      // connections from TrustedProxies begin with a PROXY header
+	Reading          string        `yaml:"reading" default:"shared" oneof:"shared goroutines"` // how idle connections wait for data
+	HandshakeTimeout time.Duration `yaml:"handshakeTimeout" default:"5s" min:"10ms" max:"10m"` // for TLS, the PROXY header and the HTTP request together
 	Demo             bool          `yaml:"demo" default:"false"`                               // serves the demo page at the tenants' "/"
 }
 
 // Socket is the listener of TCP clients.
 type Socket struct {
-	Listen        string         `yaml:"listen" default:":5000" check:"address"` // "" = no TCP server, but for More
-	Tenant        string         `yaml:"tenant" default:"default" check:"name"`  // of its clients, but for those whose TLS names another's host; exists, unless Listen is ""
-	Delimiter     string         `yaml:"delimiter" default:"\n" check:"delimiter"`
-	TLS           TLS            `yaml:"tls"`
-	ProxyProtocol bool           `yaml:"proxyProtocol" default:"false"`
-	Reading       string         `yaml:"reading" default:"shared" oneof:"shared goroutines"`
-	More          []SocketOfMore `yaml:"more"`
+	Listen        string           `yaml:"listen" default:":5000" check:"address"` // "" = only the listeners of More
+	Tenant        string           `yaml:"tenant" default:"default" check:"name"`  // of its clients, but for those whose TLS names another's host; exists, unless Listen is ""
+	Delimiter     string           `yaml:"delimiter" default:"\n" check:"delimiter"`
+	TLS           TLS              `yaml:"tls"`
+	ProxyProtocol bool             `yaml:"proxyProtocol" default:"false"`
+	Reading       string           `yaml:"reading" default:"shared" oneof:"shared goroutines"`
+	More          []SocketListener `yaml:"more"`
 }
 
-// SocketOfMore is another listener of TCP clients; its fields are those of Socket.
-type SocketOfMore struct {
+// SocketListener is a listener of TCP clients; its fields are those of Socket.
+type SocketListener struct {
 	Listen        string `yaml:"listen" check:"address" required:"true"`
 	Tenant        string `yaml:"tenant" check:"name" required:"true"`
 	Delimiter     string `yaml:"delimiter" default:"\n" check:"delimiter"`
@@ -97,10 +96,10 @@ type SocketOfMore struct {
 	Reading       string `yaml:"reading" default:"shared" oneof:"shared goroutines"`
 }
 
-// TLS is a certificate; both files, or neither. They may change while it is served.
+// TLS is a certificate: both files or neither. The files may change while the server runs.
 type TLS struct {
 	Pos  Pos  `yaml:"-"`
-	Cert Path `yaml:"cert"` // PEM, with what is between it and a root that clients know
+	Cert Path `yaml:"cert"` // PEM, with the intermediate certificates
 	Key  Path `yaml:"key"`  // PEM
 }
 
@@ -108,31 +107,32 @@ type TLS struct {
 type Admin struct {
 	Listen            string            `yaml:"listen" default:"127.0.0.1:9090" check:"address"` // "" = none
 	TLS               TLS               `yaml:"tls"`
-	Hosts             []string          `yaml:"hosts" check:"host"`                                    // names it may be asked by, besides localhost and IP addresses
-	Key               Secret            `yaml:"key"`                                                   // "" = one is made at start, and shown in a text log
-	TenantKeys        map[string]Secret `yaml:"tenantKeys" key:"name"`                                 // by tenant: a key for what is that tenant's only
+	Hosts             []string          `yaml:"hosts" check:"host"`                                    // allowed in the Host header, besides localhost and IP addresses
+	Key               Secret            `yaml:"key"`                                                   // "" = made at each start, and shown in a text log
+	TenantKeys        map[string]Secret `yaml:"tenantKeys" key:"name"`                                 // by tenant: a key that gives access to this tenant only
 	RequestsPerSecond int               `yaml:"requestsPerSecond" default:"100" min:"1" max:"1000000"` // of each key; the burst is twice that
 	Metrics           Metrics           `yaml:"metrics"`
 }
 
-// Metrics bounds what a scrape of /metrics brings where there are many tenants.
+// Metrics limits the series of /metrics.
 type Metrics struct {
-	Tenants int      `yaml:"tenants" default:"100" min:"0" max:"10000"` // with series of their own; the rest is summed as tenant "other"
-	Named   []string `yaml:"named" check:"name"`                        // tenants with series of their own besides those
+	Tenants int      `yaml:"tenants" default:"100" min:"0" max:"10000"` // tenants with series of their own; the others are summed as tenant "other"
+	Named   []string `yaml:"named" check:"name"`                        // further tenants with series of their own
 }
 
-// Cluster says how nodes find each other.
+// Cluster configures what the nodes share.
 type Cluster struct {
 	Backend        string        `yaml:"backend" default:"memory" oneof:"memory redis"`
 	Node           string        `yaml:"node" check:"node"`                                 // "" = made from the host's name at start
-	Lease          time.Duration `yaml:"lease" default:"10s" min:"1s" max:"1h"`             // how long a silent node is believed to live
-	PublishTimeout time.Duration `yaml:"publishTimeout" default:"10s" min:"100ms" max:"5m"` // how long what needs the others may wait for them
-	Partitions     int           `yaml:"partitions" default:"16" min:"1" max:"1024"`        // of a Redis Cluster; the same on all nodes, for ever
+	Lease          time.Duration `yaml:"lease" default:"10s" min:"1s" max:"1h"`             // after which a silent node counts as dead
+	PublishTimeout time.Duration `yaml:"publishTimeout" default:"10s" min:"100ms" max:"5m"` // for which a call waits for the backend
+	Partitions     int           `yaml:"partitions" default:"16" min:"1" max:"1024"`        // of a Redis Cluster; the same on all nodes, and never changed
 	Heal           Heal          `yaml:"heal"`
 	Redis          Redis         `yaml:"redis"`
 }
 
-// Heal bounds what nodes that missed something are given, whatever history clients get.
+// Heal limits the messages kept for nodes that missed them. It is independent of the
+// history of rooms.
 type Heal struct {
 	For         time.Duration `yaml:"for" default:"15s" min:"1s" max:"10m"`
 	RoomBytes   ByteSize      `yaml:"roomBytes" default:"16MiB" min:"64KiB" max:"1GiB"`
@@ -141,81 +141,81 @@ type Heal struct {
 	NodeBytes   ByteSize      `yaml:"nodeBytes" default:"64MiB" min:"64KiB" max:"64GiB"`
 }
 
-// Redis is where nodes meet, if Backend is "redis".
+// Redis is the backend, if Backend is "redis".
 type Redis struct {
 	Mode       string   `yaml:"mode" default:"standalone" oneof:"standalone sentinel cluster"`
 	Addresses  []string `yaml:"addresses" default:"127.0.0.1:6379" check:"server"` // of the server; of the sentinels; of some of the cluster's servers
 	Username   string   `yaml:"username"`                                          // "" = Redis' default user
 	Password   Secret   `yaml:"password"`                                          // empty = none is sent
 	Database   int      `yaml:"database" default:"0" min:"0" max:"1000000"`        // 0 in mode cluster
-	MasterName string   `yaml:"masterName"`                                        // in mode sentinel, which needs it
+	MasterName string   `yaml:"masterName"`                                        // required in mode sentinel, "" in other modes
 	TLS        bool     `yaml:"tls" default:"false"`
 	CA         Path     `yaml:"ca"`   // a PEM file; "" = the system's certificates
-	Cert       Path     `yaml:"cert"` // PEM files, for a Redis that wants to know its clients; "" = none
+	Cert       Path     `yaml:"cert"` // PEM, for a Redis that asks for client certificates; "" = none
 	Key        Path     `yaml:"key"`
-	Prefix     string   `yaml:"prefix" default:"moot" check:"name"` // of all keys; clusters that differ in it may share a Redis
+	Prefix     string   `yaml:"prefix" default:"moot" check:"name"` // of all keys; clusters with different prefixes may share a Redis
 
-	WaitReplicas int           `yaml:"waitReplicas" default:"0" min:"0" max:"10"` // that must have what a module writes
+	WaitReplicas int           `yaml:"waitReplicas" default:"0" min:"0" max:"10"` // that confirm each write of a module
 	WaitTimeout  time.Duration `yaml:"waitTimeout" default:"25ms" min:"1ms" max:"10s"`
 }
 
-// Limits hold for every client of this node.
+// Limits apply to each client of this node, or to the node.
 type Limits struct {
-	PrivateNetworks     []string      `yaml:"privateNetworks" check:"network"`                       // from which what an included file names may be fetched, and to which what is fetched may lead; see Networks
+	PrivateNetworks     []string      `yaml:"privateNetworks" check:"network"`                       // that fetches of included files, and redirects of all fetches, may reach; see Networks
 	MessageBytes        ByteSize      `yaml:"messageBytes" default:"64KiB" min:"64" max:"1MiB"`      // of one frame or line from a client
 	Connections         int           `yaml:"connections" default:"100000" min:"1" max:"10000000"`   // on this node
 	ConnectionsPerIP    int           `yaml:"connectionsPerIP" default:"0" min:"0" max:"10000000"`   // to each tenant; 0 = no limit
 	RoomsPerConnection  int           `yaml:"roomsPerConnection" default:"100" min:"1" max:"100000"` // a connection may be in at once
 	VerbsPerSecond      int           `yaml:"verbsPerSecond" default:"50" min:"1" max:"1000000"`     // of one connection; the burst is twice that
 	SimultaneousActions int           `yaml:"simultaneousActions" default:"5" min:"1" max:"1000"`    // of one connection
-	ModuleCPU           Share         `yaml:"moduleCPU" default:"0.5" min:"0.01" max:"1"`            // of the processors, that one tenant's modules may use
-	ModuleMemory        ByteSize      `yaml:"moduleMemory" default:"1GiB" min:"64MiB" max:"1024GiB"` // of all instances of modules; half of it in equal parts for each tenant alone
-	ChainTimeout        time.Duration `yaml:"chainTimeout" default:"250ms" min:"1ms" max:"1m"`       // for all modules of a chain together, about one message
-	VerbTimeout         time.Duration `yaml:"verbTimeout" default:"15s" min:"100ms" max:"10m"`       // of a verb or an action of a client, as a whole
-	OutboxBytes         ByteSize      `yaml:"outboxBytes" default:"1MiB" min:"1KiB" max:"1GiB"`      // waiting for one reader; a slower one is disconnected
+	ModuleCPU           Share         `yaml:"moduleCPU" default:"0.5" min:"0.01" max:"1"`            // of the processors, for the modules of one tenant
+	ModuleMemory        ByteSize      `yaml:"moduleMemory" default:"1GiB" min:"64MiB" max:"1024GiB"` // of all module instances; half of it is reserved in equal parts for the tenants
+	ChainTimeout        time.Duration `yaml:"chainTimeout" default:"250ms" min:"1ms" max:"1m"`       // for all modules of a chain, for one message
+	VerbTimeout         time.Duration `yaml:"verbTimeout" default:"15s" min:"100ms" max:"10m"`       // of a verb or an action of a client, in all
+	OutboxBytes         ByteSize      `yaml:"outboxBytes" default:"1MiB" min:"1KiB" max:"1GiB"`      // that wait for one connection; beyond that it is closed
 	WriteTimeout        time.Duration `yaml:"writeTimeout" default:"5s" min:"10ms" max:"10m"`        // of one write to a client
 }
 
-// Sessions outlive the connections of clients that are lost.
+// Sessions let clients resume a lost connection.
 type Sessions struct {
-	Grace time.Duration `yaml:"grace" default:"0s" min:"0s" max:"1h"` // for a client to come back; 0 = none
+	Grace time.Duration `yaml:"grace" default:"0s" min:"0s" max:"1h"` // for which a lost connection can be resumed; 0 = no sessions
 }
 
-// Log says what is logged, and how. Levels are those of log/slog.
+// Log configures the log. The levels are those of log/slog.
 type Log struct {
 	Level  string `yaml:"level" default:"info" oneof:"debug info warn error"`
 	Format string `yaml:"format" default:"text" oneof:"text json" restart:"true"`
 }
 
-// Decisions says what is kept of what modules decide: what they deny, drop, rewrite and
-// fail at, and where a shadow differs.
+// Decisions configures the recording of decisions: verdicts that deny, drop or rewrite,
+// failures, and verdicts of shadow entries that differ.
 type Decisions struct {
-	Ring         int  `yaml:"ring" default:"256" min:"1" max:"100000"`           // the latest so many of each module of each tenant
-	SampleAllows int  `yaml:"sampleAllows" default:"0" min:"0" max:"1000000000"` // one of so many allows too; 0 = none
-	Log          bool `yaml:"log" default:"false"`                               // log lines too, of each module at most 20 a second
-	Text         bool `yaml:"text" default:"false"`                              // with the text of messages
+	Ring         int  `yaml:"ring" default:"256" min:"1" max:"100000"`           // decisions kept per module and tenant
+	SampleAllows int  `yaml:"sampleAllows" default:"0" min:"0" max:"1000000000"` // one of this many plain allows is recorded too; 0 = none
+	Log          bool `yaml:"log" default:"false"`                               // also writes decisions to the log, at most 20 a second per module
+	Text         bool `yaml:"text" default:"false"`                              // records the text of messages
 }
 
-// Telemetry says where traces go: OTLP over HTTP, in protobuf.
+// Telemetry configures traces, sent as OTLP over HTTP in protobuf.
 type Telemetry struct {
-	Endpoint string            `yaml:"endpoint" check:"url"`                      // of the collector; without a path, /v1/traces; "" = no traces
+	Endpoint string            `yaml:"endpoint" check:"url"`                      // of the collector; without a path it means /v1/traces; "" = no traces
 	Headers  map[string]Secret `yaml:"headers" key:"header"`                      // sent with each request
-	Sample   Share             `yaml:"sample" default:"0.01" min:"0.001" max:"1"` // of verbs that are traced, with all that comes of them
+	Sample   Share             `yaml:"sample" default:"0.01" min:"0.001" max:"1"` // of the verbs, traced with all that they cause
 }
 
-// Module is a file that chain entries name. It comes from one place: one of File, Script,
+// Module is a module that chain entries name. Exactly one of its sources File, Script,
 // URL and OCI is set.
 type Module struct {
-	Pos    Pos    `yaml:"-"`                     // of its name
-	Guest  bool   `yaml:"-"`                     // an included file names it
-	File   Path   `yaml:"file"`                  // a WebAssembly module
-	Script Path   `yaml:"script"`                // of JavaScript, TypeScript or Lua, by its ending
-	URL    string `yaml:"url" check:"source"`    // https: of either, by the ending of its path; with SHA256
-	OCI    string `yaml:"oci" check:"oci"`       // an artifact in a registry, with a WebAssembly module in it
-	SHA256 string `yaml:"sha256" check:"sha256"` // of the file: 64 hex digits in lower case; "" = not checked
+	Pos      Pos    `yaml:"-"`                     // of its name
+	Included bool   `yaml:"-"`                     // set in an included file
+	File     Path   `yaml:"file"`                  // a WebAssembly module
+	Script   Path   `yaml:"script"`                // JavaScript, TypeScript or Lua, by the ending of its name
+	URL      string `yaml:"url" check:"source"`    // https address of a module or a script, by the ending of its path; needs SHA256
+	OCI      string `yaml:"oci" check:"oci"`       // an artifact with a module in a registry
+	SHA256   string `yaml:"sha256" check:"sha256"` // of the file, 64 hex digits in lower case; "" = not checked
 }
 
-// Tenant is one isolated world.
+// Tenant configures a tenant.
 type Tenant struct {
 	Pos    Pos          `yaml:"-"` // of its name
 	Match  Match        `yaml:"match"`
@@ -225,59 +225,58 @@ type Tenant struct {
 	Chain  []Entry      `yaml:"chain"` // as written, not sorted by priority
 }
 
-// Match says which HTTP clients are a tenant's: those that asked for one of the hosts, or
-// for a path that begins with one of the paths. A path goes before a host, a longer path
-// before a shorter one; no two tenants have the same. What matches nothing is the tenant
-// "default".
+// Match selects the HTTP clients of a tenant by the host or the path of their request. A
+// path takes precedence over a host, and a longer path over a shorter one; no two tenants
+// have the same. Clients that match no tenant belong to "default".
 type Match struct {
 	Host []string `yaml:"host" check:"host"` // names without port, in lower case
-	Path []string `yaml:"path" check:"path"` // of the URL, whole segments from its start, such as "/acme"
+	Path []string `yaml:"path" check:"path"` // leading segments of the URL's path, such as "/acme"
 }
 
-// Auth says who a tenant's clients are.
+// Auth configures how clients of a tenant prove who they are.
 type Auth struct {
 	JWT JWT `yaml:"jwt"`
 }
 
-// JWT is how a tenant's tokens are checked. Without a key there are none, and the rest
-// says nothing.
+// JWT configures the tokens of a tenant. Without a key the tenant has no tokens, and the
+// other fields must be empty.
 type JWT struct {
-	Pos        Pos      `yaml:"-"`                 // of what is written for it
-	Guest      bool     `yaml:"-"`                 // an included file names it
-	Secret     Secret   `yaml:"secret"`            // one of these three is set, or none
+	Pos        Pos      `yaml:"-"`                 // of the mapping
+	Included   bool     `yaml:"-"`                 // set in an included file
+	Secret     Secret   `yaml:"secret"`            // at most one of Secret, PublicKey and JWKS is set
 	PublicKey  string   `yaml:"publicKey"`         // PEM
-	JWKS       Path     `yaml:"jwks" check:"jwks"` // of a URL, both Written and Absolute
-	Audience   []string `yaml:"audience"`          // one of these is the token's; empty = any
+	JWKS       Path     `yaml:"jwks" check:"jwks"` // a file or a URL, which is both Written and Absolute
+	Audience   []string `yaml:"audience"`          // allowed audiences; empty = any
 	Issuer     string   `yaml:"issuer"`            // "" = any
 	Required   bool     `yaml:"required" default:"false"`
-	Properties []string `yaml:"properties" check:"property"` // claims
+	Properties []string `yaml:"properties" check:"property"` // claims that become properties of the connection
 }
 
-// Keys says whether there are any tokens.
+// Keys reports whether a key is set.
 func (j JWT) Keys() bool {
 	return j.Secret.Reveal() != "" || j.PublicKey != "" || j.JWKS.Written != ""
 }
 
-// Rooms says which rooms a tenant has.
+// Rooms configures the rooms of a tenant.
 type Rooms struct {
-	Starting         []string       `yaml:"starting" check:"room"` // made at start, and those that are new at reload
+	Starting         []string       `yaml:"starting" check:"room"` // created at start, and by a reload if they are new
 	ClientsMayCreate bool           `yaml:"clientsMayCreate" default:"false"`
-	Settings         []RoomSettings `yaml:"settings"` // the first whose Match fits a room holds for it
+	Settings         []RoomSettings `yaml:"settings"` // the first with a matching pattern applies
 }
 
-// RoomSettings hold for the rooms whose names fit Match.
+// RoomSettings apply to rooms whose names match Match.
 type RoomSettings struct {
 	Match      string        `yaml:"match" default:"*" check:"glob"`
 	MaxMembers int           `yaml:"maxMembers" default:"0" min:"0" max:"10000000"` // 0 = no limit
 	History    int           `yaml:"history" default:"0" min:"0" max:"10000"`       // messages that are kept; 0 = none
-	HistoryTTL time.Duration `yaml:"historyTTL" default:"5m" min:"1s" max:"168h"`   // each of them, at least
-	Ephemeral  bool          `yaml:"ephemeral" default:"false"`                     // nothing is kept, not even for nodes to heal by; no history
-	Presence   bool          `yaml:"presence" default:"false"`                      // members may hear who joins and leaves
-	FlushDelay time.Duration `yaml:"flushDelay" default:"0s" min:"0s" max:"1s"`     // that a message may wait for others
+	HistoryTTL time.Duration `yaml:"historyTTL" default:"5m" min:"1s" max:"168h"`   // for which each is kept, at least
+	Ephemeral  bool          `yaml:"ephemeral" default:"false"`                     // no messages are kept, not even for healing; excludes History
+	Presence   bool          `yaml:"presence" default:"false"`                      // members may ask for presence notices
+	FlushDelay time.Duration `yaml:"flushDelay" default:"0s" min:"0s" max:"1s"`     // for which a message may wait to be joined with others
 }
 
-// TenantLimits hold for one tenant. Those that the node has too are 0 for the node's, and
-// may not be higher.
+// TenantLimits apply to one tenant. A limit that Limits has too must not be higher there;
+// 0 means the node's.
 type TenantLimits struct {
 	Connections         int      `yaml:"connections" default:"0" min:"0" max:"10000000"`       // on this node; 0 = only the node's limit
 	Rooms               int      `yaml:"rooms" default:"10000" min:"0" max:"10000000"`         // 0 = no limit
@@ -295,9 +294,9 @@ type TenantLimits struct {
 type Entry struct {
 	Pos      Pos             `yaml:"-"`
 	Module   string          `yaml:"module" required:"true"`                                              // a key of Config.Modules
-	Rooms    []string        `yaml:"room" default:"*" check:"glob"`                                       // patterns of package glob; one that fits is enough
-	Hooks    []string        `yaml:"hooks" oneof:"connect join onSayReceive say leave disconnect action"` // empty = all that the module has
-	Priority int             `yaml:"priority" default:"100" min:"-1000000" max:"1000000"`                 // low ones first, equal ones as written
+	Rooms    []string        `yaml:"room" default:"*" check:"glob"`                                       // patterns of package glob; one must match
+	Hooks    []string        `yaml:"hooks" oneof:"connect join onSayReceive say leave disconnect action"` // empty = all hooks of the module
+	Priority int             `yaml:"priority" default:"100" min:"-1000000" max:"1000000"`                 // lower ones run first, equal ones in the order of the file
 	Timeout  time.Duration   `yaml:"timeout" default:"50ms" min:"1ms" max:"10s"`                          // of one message
 	Memory   ByteSize        `yaml:"memory" default:"16MiB" min:"64KiB" max:"64MiB"`                      // of one instance
 	OnError  string          `yaml:"onError" default:"deny" oneof:"deny allow"`
@@ -305,35 +304,35 @@ type Entry struct {
 	Grants   []string        `yaml:"grants" check:"capability"` // kv, rate, emit, rooms, properties:NAME,...
 	Mode     string          `yaml:"mode" default:"enforce" oneof:"enforce shadow"`
 	Config   json.RawMessage `yaml:"config"` // any YAML, as JSON with sorted keys; nil = not given
-	Shown    json.RawMessage `yaml:"-"`      // Config to show: ${...} as it is written; nil = Config itself
+	Shown    json.RawMessage `yaml:"-"`      // Config with ${...} as written, for display; nil = Config has none
 }
 
-// Breaker says when a module that fails too often is not asked for a while.
+// Breaker configures when calls to an entry that fails too often stop for a while.
 type Breaker struct {
 	Ratio    Share         `yaml:"ratio" default:"0.5" min:"0.001" max:"1"`    // of the calls within Window that fail
 	Minimum  int           `yaml:"minimum" default:"20" min:"1" max:"1000000"` // calls within Window before Ratio counts
 	Window   time.Duration `yaml:"window" default:"10s" min:"10ms" max:"1h"`
-	Cooldown time.Duration `yaml:"cooldown" default:"5s" min:"10ms" max:"1h"` // until it is probed
-	Probes   int           `yaml:"probes" default:"3" min:"1" max:"1000"`     // calls at a time after Cooldown; if all succeed the breaker closes
+	Cooldown time.Duration `yaml:"cooldown" default:"5s" min:"10ms" max:"1h"` // for which the breaker stays open before it admits probes
+	Probes   int           `yaml:"probes" default:"3" min:"1" max:"1000"`     // calls admitted after Cooldown; if all succeed the breaker closes
 }
 
-// Path is a file's name. A relative one is relative to the file that names it.
+// Path is the name of a file. A relative name is relative to the file that contains it.
 type Path struct {
-	Written  string // as in the file, with ${...} as it is written, for messages
-	Absolute string // for opening it
-	Within   string // the directory that it does not lead out of, nor a link in it; "" = none
+	Written  string // as in the file, with ${...} as written, for messages
+	Absolute string // for opening the file
+	Within   string // a directory that the path and links on it must not leave; "" = any
 }
 
-// String is the path as it was written.
+// String returns the path as written.
 func (p Path) String() string { return p.Written }
 
-// Pos is the place of a setting.
+// Pos is the position of a setting.
 type Pos struct {
-	File string // as the file was named, or "--set" for an override
+	File string // as named by the user, or "--set" for an override
 	Line int    // from 1; 0 = no line, as in an override or a default
 }
 
-// String is "config.yaml:42".
+// String returns a text such as "config.yaml:42", or the file alone without a line.
 func (p Pos) String() string {
 	if p.Line == 0 {
 		return p.File

@@ -10,27 +10,27 @@ import (
 )
 
 const (
-	maxDepth   = 64       // of values in values
-	maxAliased = 16 << 20 // bytes that all aliases of a load stand for: their texts, and nodeBytes for each value
+	maxDepth   = 64       // of nested values
+	maxAliased = 16 << 20 // bytes that all aliases of a load expand to: their texts, and nodeBytes for each value
 	nodeBytes  = 16
 )
 
-// decoder fills structs from the nodes of one file.
+// decoder fills structs from the YAML nodes of one file.
 type decoder struct {
 	*load
-	file  Path
-	loose bool // for an override: the field decides what type the text has
-	guest bool // the file is an included one
+	file     Path
+	loose    bool // for an override: any scalar is accepted as text
+	included bool // the file is an included one
 
 	secrets Path // the directory of ${file:NAME} in an included file; zero: none
-	literal bool // ${...} stays as it is written
+	literal bool // ${...} stays as written
 }
 
-// cursor is where in the tree a decoder is.
+// cursor is a decoder's position in the tree of settings.
 type cursor struct {
 	path    string
 	depth   int
-	aliased bool // behind an alias
+	aliased bool // inside an alias
 }
 
 func (at cursor) key(key string) cursor {
@@ -57,7 +57,7 @@ func plainKey(key string) bool {
 
 func (l *load) decoder(file Path) *decoder { return &decoder{load: l, file: file} }
 
-// place is where a node is. An override has no lines.
+// place returns the position of a line. An override has no lines.
 func (d *decoder) place(line int) Pos {
 	if d.loose {
 		line = 0
@@ -65,7 +65,7 @@ func (d *decoder) place(line int) Pos {
 	return Pos{d.file.Written, line}
 }
 
-// decode fills the struct behind target with its defaults and with what text says.
+// decode fills the struct behind target with its defaults and the settings of text.
 func (d *decoder) decode(target any, text []byte) {
 	v := reflect.ValueOf(target).Elem()
 	d.defaults(v)
@@ -88,7 +88,7 @@ func (d *decoder) defaults(v reflect.Value) {
 		switch {
 		case ok:
 			if err := d.scalar(v.Field(i), text, field.Tag); err != nil {
-				panic(fmt.Sprintf("config: the default of %s %v", field.Name, err)) // a tag of this package
+				panic(fmt.Sprintf("config: the default tag of %s %v", field.Name, err)) // a mistake in this package
 			}
 		case isTree(field.Type) && field.Type.Kind() == reflect.Struct:
 			d.defaults(v.Field(i))
@@ -96,8 +96,7 @@ func (d *decoder) defaults(v reflect.Value) {
 	}
 }
 
-// isTree tells the structs, maps and lists that hold settings from the types that are
-// one setting.
+// isTree reports whether a type is a struct, map or list of settings, and not one setting.
 func isTree(t reflect.Type) bool {
 	switch t {
 	case reflect.TypeFor[Path](), reflect.TypeFor[Secret](), reflect.TypeFor[json.RawMessage](), reflect.TypeFor[Pos]():
@@ -106,8 +105,8 @@ func isTree(t reflect.Type) bool {
 	return t.Kind() == reflect.Struct || t.Kind() == reflect.Map || t.Kind() == reflect.Slice
 }
 
-// value decodes n into v, whose field has the tags given.
-// It does nothing once the problems of the file are as many as are reported.
+// value decodes n into v, whose field has the given tags. It does nothing after the
+// file has as many problems as are reported.
 func (d *decoder) value(n *yaml.Node, v reflect.Value, at cursor, tag reflect.StructTag) {
 	if d.enough() {
 		return
@@ -140,7 +139,7 @@ func (d *decoder) value(n *yaml.Node, v reflect.Value, at cursor, tag reflect.St
 		if f := v.FieldByName("Pos"); f.IsValid() && f.IsZero() {
 			f.Set(reflect.ValueOf(pos))
 		}
-		if f := v.FieldByName("Guest"); f.IsValid() && d.guest {
+		if f := v.FieldByName("Included"); f.IsValid() && d.included {
 			f.SetBool(true)
 		}
 		d.fields(n, v, at)
@@ -151,34 +150,35 @@ func (d *decoder) value(n *yaml.Node, v reflect.Value, at cursor, tag reflect.St
 	}
 }
 
-// enough tells whether the file has as many problems as are reported: the rest is not read.
+// enough reports whether the file has as many problems as are reported; then the rest of
+// it is not read.
 func (d *decoder) enough() bool {
-	if d.counts[d.file.Written] < mostProblemsEach {
+	if d.counts[d.file.Written] < maxProblemsPerFile {
 		return false
 	}
 	d.leftOut, d.unread = true, true
 	return true
 }
 
-// follow goes through an alias. It answers false where the tree is deeper or, with
-// aliases followed, larger than it may be.
+// follow resolves an alias. It returns false, with a problem, if the tree is too deep, or
+// too large with its aliases expanded.
 func (d *decoder) follow(n *yaml.Node, at cursor) (*yaml.Node, cursor, bool) {
 	if n.Kind == yaml.AliasNode {
 		n, at.aliased = n.Alias, true
 	}
 	if at.depth > maxDepth {
-		d.problem(d.place(n.Line), at.path, fmt.Sprintf("more than %d values in one another", maxDepth))
+		d.problem(d.place(n.Line), at.path, fmt.Sprintf("has more than %d nested values: remove levels", maxDepth))
 		return nil, at, false
 	}
 	return n, at, !at.aliased || d.expand(n, at)
 }
 
-// expand counts what stands behind aliases: nine lines of them can stand for billions.
+// expand counts the bytes that aliases expand to: nine lines of aliases can stand for billions.
 func (d *decoder) expand(n *yaml.Node, at cursor) bool {
 	before := d.aliased
 	d.aliased += len(n.Value) + nodeBytes*(1+len(n.Content))
 	if before <= maxAliased && d.aliased > maxAliased {
-		d.problem(d.place(n.Line), at.path, fmt.Sprintf("aliases stand for more than %s", ByteSize(maxAliased)))
+		d.problem(d.place(n.Line), at.path, fmt.Sprintf("the aliases of the configuration expand to more than %s: use fewer aliases", ByteSize(maxAliased)))
 	}
 	return d.aliased <= maxAliased
 }
@@ -199,7 +199,7 @@ func (d *decoder) fields(n *yaml.Node, v reflect.Value, at cursor) {
 	for i := range t.NumField() {
 		path := at.key(t.Field(i).Tag.Get("yaml")).path
 		if t.Field(i).Tag.Get("required") != "" && v.Field(i).IsZero() && !d.bad[at.path] && !d.bad[path] {
-			d.problem(d.place(n.Line), path, "is required")
+			d.problem(d.place(n.Line), path, "is required: set it")
 		}
 	}
 }
@@ -236,7 +236,7 @@ func (d *decoder) list(n *yaml.Node, v reflect.Value, at cursor, tag reflect.Str
 		d.value(n, v.Index(0), at, tag)
 		return
 	case n.Kind != yaml.SequenceNode || n.ShortTag() != "!!seq":
-		d.problem(d.place(n.Line), at.path, "want a list, found "+describe(n))
+		d.problem(d.place(n.Line), at.path, "must be a list, not "+describe(n))
 		return
 	}
 	v.Set(reflect.MakeSlice(v.Type(), 0, len(n.Content)))
@@ -250,7 +250,7 @@ func (d *decoder) list(n *yaml.Node, v reflect.Value, at cursor, tag reflect.Str
 	}
 }
 
-// element is a new element of a map or a list, with its defaults and its place.
+// element returns a new element of a map or a list with its defaults and position.
 func (d *decoder) element(t reflect.Type, pos Pos) reflect.Value {
 	v := reflect.New(t).Elem()
 	if t.Kind() == reflect.Struct {
@@ -262,7 +262,7 @@ func (d *decoder) element(t reflect.Type, pos Pos) reflect.Value {
 	return v
 }
 
-// shortOf is the index of the field that a text in place of the struct stands for, or -1.
+// shortOf returns the index of the field with the tag short, or -1.
 func shortOf(t reflect.Type) int {
 	for i := 0; t.Kind() == reflect.Struct && i < t.NumField(); i++ {
 		if t.Field(i).Tag.Get("short") != "" {
@@ -272,7 +272,7 @@ func shortOf(t reflect.Type) int {
 	return -1
 }
 
-// fieldOf is the index of the field that a key names, or -1.
+// fieldOf returns the index of the field with this key, or -1.
 func fieldOf(t reflect.Type, key string) int {
 	for i := range t.NumField() {
 		if name := t.Field(i).Tag.Get("yaml"); name == key && name != "-" {
@@ -282,10 +282,10 @@ func fieldOf(t reflect.Type, key string) int {
 	return -1
 }
 
-// unknownKey is what a message says of a key that t does not have.
+// unknownKey returns the message for a key that t does not have.
 func unknownKey(t reflect.Type, key string) string {
 	if t == reflect.TypeFor[Breaker]() && key == "failures" {
-		return "was removed: set ratio, the share of calls that must fail, and minimum, the calls before it counts"
+		return "was removed: set ratio (the share of calls that fail) and minimum (the calls from which on it counts)"
 	}
 	return "unknown key" + suggest(key, keysOf(t))
 }

@@ -59,7 +59,7 @@ func TestASecretIsNotInAProblem(t *testing.T) {
 	}
 	l := newLoad(func(string) (string, bool) { return "hunter2", true }, disk{})
 	l.decoder(Path{Written: "c"}).decode(&v, []byte("key: [hunter2]\npin: 5551234\ngood: ${X}"))
-	want := "c:1: key: want text, found a list\nc:2: pin: want text, found a number: put it in quotes"
+	want := "c:1: key: must be text, not a list\nc:2: pin: must be text, not a number: put it in quotes"
 	if got := l.problems.Error(); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
@@ -75,9 +75,9 @@ func TestTheNearestNameIsSuggested(t *testing.T) {
 		{"jion", "join"}, {"leaves", "leave"}, {"sya", "say"}, {"actoin", "action"}, {"tick", ""}, {"", ""}, {"émile", ""},
 	} {
 		got := suggest(test.name, hooks)
-		want := ", want connect, join, onSayReceive, say, leave, disconnect or action"
+		want := ": use connect, join, onSayReceive, say, leave, disconnect or action"
 		if test.want != "" {
-			want = fmt.Sprintf(", did you mean %q?", test.want)
+			want = fmt.Sprintf(": did you mean %q?", test.want)
 		}
 		if got != want {
 			t.Errorf("%q: got %s, want %s", test.name, got, want)

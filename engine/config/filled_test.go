@@ -59,7 +59,7 @@ func TestNoErrorShowsWhatWasFilledIn(t *testing.T) {
 				c, err := config.Parse("c", []byte(doc), environment)
 				shown := fmt.Sprint(err)
 				if c != nil {
-					shown = fmt.Sprintf("%v %+v", c.Warnings, c.Filled)
+					shown = fmt.Sprintf("%v %+v", c.Warnings, c.Substitutions)
 				} else {
 					bad++
 				}
@@ -86,12 +86,12 @@ tenants:
   a: { match: { host: "${file:s}" }, limits: { outboxBytes: "55${file:n}" } }
   b: { match: { host: ["${file:s}"] }, chain: [{ module: "${file:s}" }] }
 `, strings.TrimSpace(`
-c:3: admin.listen: "${file:a}" as filled in is listened on already, at c:2
-c:4: socket.more[0].tenant: "${file:s}" as filled in is an unknown tenant
-c:6: modules.m.script: "${file:j}" as filled in is no script: want a name that ends in .js, .ts or .lua
-c:8: tenants.a.limits.outboxBytes: "55${file:n}" as filled in is more than the node's limits.outboxBytes
-c:9: tenants.b.match.host[0]: "${file:s}" as filled in already leads to tenant "a" (c:8)
-c:9: tenants.b.chain[0].module: "${file:s}" as filled in is an unknown module
+c:3: admin.listen: the value of "${file:a}" is the address of another listener, at c:2: use another port
+c:4: socket.more[0].tenant: the value of "${file:s}" is an unknown tenant
+c:6: modules.m.script: the value of "${file:j}" is not a script: use a file whose name ends in .js, .ts or .lua
+c:8: tenants.a.limits.outboxBytes: the value of "55${file:n}" is more than the node's limits.outboxBytes: lower it, or raise limits.outboxBytes
+c:9: tenants.b.match.host[0]: the value of "${file:s}" already belongs to tenant "a" (c:8): remove one of the two
+c:9: tenants.b.chain[0].module: the value of "${file:s}" is an unknown module
 `))
 }
 
@@ -107,13 +107,13 @@ func TestIncludedFilesTakeNothingFromTheHost(t *testing.T) {
 		"a link":             {"{files: t/t.yaml, secrets: s}", "tenants: {a: {rooms: {starting: '${file:link}'}}}", `"${file:link}": path escapes from parent`},
 		"an absolute path":   {"{files: t/t.yaml, secrets: s}", "tenants: {a: {rooms: {starting: '${file:/etc/hostname}'}}}", "leads out of its directory"},
 		"a process's files":  {"{files: t/t.yaml, secrets: s}", "tenants: {a: {rooms: {starting: '${file:fd/0}'}}}", "path escapes from parent"},
-		"a secret's own":     {"{files: t/t.yaml, secrets: s}", "tenants: {a: {rooms: {starting: '${WORD}'}}}", `"${WORD}": the environment is off in an included file: want ${file:NAME}`},
+		"a secret's own":     {"{files: t/t.yaml, secrets: s}", "tenants: {a: {rooms: {starting: '${WORD}'}}}", `"${WORD}": the environment is off in an included file: use ${file:NAME}`},
 		"an empty directory": {"{files: t/t.yaml, secrets: ''}", "tenants: {a: {rooms: {starting: '${file:own}'}}}", "is off in an included file: "},
 		"behind an anchor":   {"t/t.yaml", "tenants: {a: {rooms: &r {starting: '${WORD}'}}, b: {rooms: {<<: *r}}}", "is off in an included file: "},
-		"a module":           {"t/t.yaml", "modules: {x: {file: ../secret}}", `modules.x.file: "../secret" leads out of the directory of this included file: `},
-		"a script":           {"t/t.yaml", "modules: {x: {script: /etc/x.js}}", `modules.x.script: "/etc/x.js" leads out of the directory of this included file: `},
-		"a key set":          {"t/t.yaml", "tenants: {a: {auth: {jwt: {jwks: ../secret}}}}", `tenants.a.auth.jwt.jwks: "../secret" leads out of the directory of this included file: `},
-		"a filled path":      {"{files: t/t.yaml, secrets: s}", "modules: {x: {file: '${file:up}'}}", `"${file:up}" as filled in leads out of the directory`},
+		"a module":           {"t/t.yaml", "modules: {x: {file: ../secret}}", `modules.x.file: "../secret" is outside of the directory of this included file`},
+		"a script":           {"t/t.yaml", "modules: {x: {script: /etc/x.js}}", `modules.x.script: "/etc/x.js" is outside of the directory of this included file`},
+		"a key set":          {"t/t.yaml", "tenants: {a: {auth: {jwt: {jwks: ../secret}}}}", `tenants.a.auth.jwt.jwks: "../secret" is outside of the directory of this included file`},
+		"a filled path":      {"{files: t/t.yaml, secrets: s}", "modules: {x: {file: '${file:up}'}}", `the value of "${file:up}" is outside of the directory of this included file`},
 		"an include":         {"t/t.yaml", "include: ../secret", "unknown key"},
 		"a directory":        {"t/t.yaml", "secrets: /etc", "unknown key"},
 	} {
@@ -154,7 +154,7 @@ func TestAnIncludedFileReadsItsOwnSecrets(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if a, b := c.Tenants["a"].Auth.JWT, c.Tenants["b"].Auth.JWT; a.Secret.Reveal() != strings.Repeat("a", 32) || b.Secret.Reveal() != strings.Repeat("b", 32) || !a.Guest || c.Tenants["c"].Rooms.Starting[0] != "${x}" {
+	if a, b := c.Tenants["a"].Auth.JWT, c.Tenants["b"].Auth.JWT; a.Secret.Reveal() != strings.Repeat("a", 32) || b.Secret.Reveal() != strings.Repeat("b", 32) || !a.Included || c.Tenants["c"].Rooms.Starting[0] != "${x}" {
 		t.Errorf("a %q, b %q, c %q", a.Secret.Reveal(), b.Secret.Reveal(), c.Tenants["c"].Rooms.Starting)
 	}
 }
@@ -198,14 +198,14 @@ tenants:
 		`{"list":[2,"${file:s}"],"new":"${file:s}","token":"Bearer ${file:s}"}`: `{"list":[2,"hunter2"],"new":"${file:s}","token":"Bearer hunter2"}`,
 		`[]`: `[]`, `"${file:s}"`: `"${file:s}"`,
 	} {
-		if got, err := chain[0].Refill(json.RawMessage(edited)); err != nil || string(got) != want {
+		if got, err := chain[0].Substitute(json.RawMessage(edited)); err != nil || string(got) != want {
 			t.Errorf("%s becomes %s, %v; want %s", edited, got, err, want)
 		}
 	}
 	if got, want := c.Redact(`a token "hunter2", 5557713 and hunter`), `a token "${file:s}", ${file:n} and hunter`; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
-	if text := fmt.Sprintf("%+v %#v", c.Filled, c.Filled); strings.Contains(text, "hunter2") {
+	if text := fmt.Sprintf("%+v %#v", c.Substitutions, c.Substitutions); strings.Contains(text, "hunter2") {
 		t.Error(text)
 	}
 }
@@ -250,10 +250,10 @@ func BenchmarkManyTenants(b *testing.B) {
 	}
 	b.Run("hider", func(b *testing.B) {
 		for b.Loop() {
-			c.Hider().Replace("a line")
+			c.SecretRedactor().Replace("a line")
 		}
 	})
-	h := c.Hider()
+	h := c.SecretRedactor()
 	b.Run("line", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {

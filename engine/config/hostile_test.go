@@ -21,9 +21,9 @@ include: t.yaml
 limits: { outboxBytes: 1MiB }
 tenants: { default: {}, a: { limits: { outboxBytes: "${file:n}" }, chain: [{ module: "${file:s}" }] } }
 `), strings.TrimSpace(`
-c:3: tenants.a.chain[0].module: "${file:s}" as filled in is an unknown module
-c:3: tenants.a.limits.outboxBytes: "${file:n}" as filled in is more than the node's limits.outboxBytes, which is 1MiB
-t.yaml:1: tenants.a: defined twice, first at c:3
+c:3: tenants.a.chain[0].module: the value of "${file:s}" is an unknown module
+c:3: tenants.a.limits.outboxBytes: the value of "${file:n}" is more than the node's limits.outboxBytes (1MiB): lower it, or raise limits.outboxBytes
+t.yaml:1: tenants.a: is defined twice, first at c:3: remove or rename one of the two
 `))
 }
 
@@ -100,7 +100,7 @@ func TestADigestCannotBeUsedToGuessASecret(t *testing.T) {
 // TestALargeTextHasTheLineOfTheParser: its own is not searched for, which parses it 18 times.
 func TestALargeTextHasTheLineOfTheParser(t *testing.T) {
 	_, err := config.Parse("c", []byte(strings.Repeat("a: b\n", 20_000)+"\t"), nil)
-	if err == nil || !strings.Contains(err.Error(), "bad YAML: found a tab character") {
+	if err == nil || !strings.Contains(err.Error(), "is not valid YAML: found a tab character") {
 		t.Errorf("got %v", err)
 	}
 }

@@ -48,34 +48,34 @@ func TestProblemsOfIncludedFilesNameThem(t *testing.T) {
 	}{
 		{"other keys", map[string]string{
 			"config.yaml": "include: t.yaml", "t.yaml": "\nhttp: {}\ntenant: {}",
-		}, "t.yaml:2: http: unknown key, want modules or tenants\nt.yaml:3: tenant: unknown key, did you mean \"tenants\"?"},
+		}, "t.yaml:2: http: unknown key: use modules or tenants\nt.yaml:3: tenant: unknown key: did you mean \"tenants\"?"},
 		{"an include in an included file", map[string]string{
 			"config.yaml": "include: t.yaml", "t.yaml": "include: u.yaml",
-		}, "t.yaml:1: include: unknown key, want modules or tenants"},
+		}, "t.yaml:1: include: unknown key: use modules or tenants"},
 		{"defined twice", map[string]string{
 			"config.yaml": "include: t/*\ntenants:\n  default:\n  a: {}\nmodules: {m: {file: x}}",
 			"t/1.yaml":    "tenants:\n  a: {}\n  b: {}\n  c: {}",
 			"t/2.yaml":    "tenants: {b: {}, c: {}}\nmodules: {m: {file: x}}",
-		}, "t/1.yaml:2: tenants.a: defined twice, first at config.yaml:4\n" +
-			"t/2.yaml:1: tenants.b: defined twice, first at t/1.yaml:3\n" +
-			"t/2.yaml:1: tenants.c: defined twice, first at t/1.yaml:4\n" +
-			"t/2.yaml:2: modules.m: defined twice, first at config.yaml:5"},
+		}, "t/1.yaml:2: tenants.a: is defined twice, first at config.yaml:4: remove or rename one of the two\n" +
+			"t/2.yaml:1: tenants.b: is defined twice, first at t/1.yaml:3: remove or rename one of the two\n" +
+			"t/2.yaml:1: tenants.c: is defined twice, first at t/1.yaml:4: remove or rename one of the two\n" +
+			"t/2.yaml:2: modules.m: is defined twice, first at config.yaml:5: remove or rename one of the two"},
 		{"a tie", map[string]string{
 			"config.yaml": "include: t.yaml\ntenants: {default: {}, a: {match: {host: x}}}",
 			"t.yaml":      "tenants:\n  b:\n    match:\n      host: x",
-		}, "t.yaml:4: tenants.b.match.host: \"x\" already leads to tenant \"a\" (config.yaml:2)"},
+		}, "t.yaml:4: tenants.b.match.host: \"x\" already belongs to tenant \"a\" (config.yaml:2): remove one of the two"},
 		{"unknown module", map[string]string{
 			"config.yaml": "include: t.yaml\ntenants: {default: }", "t.yaml": "tenants: {b: {chain: [{module: m}]}}",
-		}, "t.yaml:1: tenants.b.chain[0].module: unknown module \"m\", there is none"},
+		}, "t.yaml:1: tenants.b.chain[0].module: unknown module \"m\": none is defined"},
 		{"bad YAML, and no complaint of what it may have defined", map[string]string{
 			"config.yaml": "include: t.yaml\ndrain: x\ntenants: {a: {chain: [{module: m}]}}", "t.yaml": "modules: {m:\ntenants: [",
-		}, "config.yaml:2: drain: \"x\" is not a duration such as 250ms or 10s\nt.yaml:2: bad YAML: did not find expected ',' or '}'"},
+		}, "config.yaml:2: drain: \"x\" is not a valid duration: use one such as 250ms or 10s\nt.yaml:2: is not valid YAML: did not find expected ',' or '}'"},
 		{"a file that is not there", map[string]string{
 			"config.yaml": "\ninclude: [t.yaml]\ntenants: {a: {chain: [{module: m}]}}",
-		}, "config.yaml:2: include[0]: cannot include \"t.yaml\": there is no such file"},
+		}, "config.yaml:2: include[0]: cannot include \"t.yaml\": the file does not exist"},
 		{"a directory that is not there", map[string]string{
 			"config.yaml": "include: tenant/*.yaml",
-		}, "config.yaml:1: include: cannot include \"tenant/*.yaml\": there is no such directory"},
+		}, "config.yaml:1: include: cannot include \"tenant/*.yaml\": the directory does not exist"},
 		{"a directory for a file", map[string]string{
 			"config.yaml": "include: t", "t/x": "",
 		}, "config.yaml:1: include: cannot read \"t\": is not a regular file but a directory"},
@@ -87,7 +87,7 @@ func TestProblemsOfIncludedFilesNameThem(t *testing.T) {
 		}, "config.yaml:1: include: cannot read \"t.yaml\": the file is larger than 1MiB"},
 		{"not a pattern at all", map[string]string{
 			"config.yaml": "include: [5]\ntenants: {a: {chain: [{module: m}]}}",
-		}, "config.yaml:1: include[0]: want text, found a number: put it in quotes"},
+		}, "config.yaml:1: include[0]: must be text, not a number: put it in quotes"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Chdir(filepath.Dir(write(t, test.files)))
@@ -142,19 +142,19 @@ tenants: { default: { rooms: { clientsMayCreate: "${NONE:-true}", starting: "${f
 func TestWhatCannotBeFilledIsAProblem(t *testing.T) {
 	t.Chdir(filepath.Dir(write(t, map[string]string{"bad": "\xff", "large": strings.Repeat("x", 1<<20+1), "word": "hunter2"})))
 	for _, test := range []struct{ value, want string }{
-		{"${NONE}", `"${NONE}": the environment has no such variable`},
-		{"a${}b", `"${}": want ${NAME}, ${NAME:-default} or ${file:PATH}`},
-		{"${A B}", `"${A B}": want ${NAME}, ${NAME:-default} or ${file:PATH}`},
-		{"${NONE:-${PORT}}", `"${NONE:-${PORT}": a default cannot hold another ${...}`},
-		{"${PORT", `"${" is never closed; write "$${" for the two characters`},
-		{"${BROKEN}", `"${BROKEN}": the variable is not UTF-8`},
-		{"${file:}", `"${file:}": the path is missing`},
+		{"${NONE}", `"${NONE}": the environment variable is not set: set it, or write ${NAME:-default}`},
+		{"a${}b", `"${}": is not a valid reference: use ${NAME}, ${NAME:-default} or ${file:PATH}`},
+		{"${A B}", `"${A B}": is not a valid reference: use ${NAME}, ${NAME:-default} or ${file:PATH}`},
+		{"${NONE:-${PORT}}", `"${NONE:-${PORT}": a default cannot contain ${...}: write a plain value`},
+		{"${PORT", `a "${" has no "}": close it, or write "$${" for the two characters`},
+		{"${BROKEN}", `"${BROKEN}": the environment variable is not valid UTF-8`},
+		{"${file:}", `"${file:}": the path of the file is missing`},
 		{"${file:none}", `"${file:none}": no such file or directory`},
-		{"${file:bad}", `"${file:bad}": the file is not UTF-8`},
+		{"${file:bad}", `"${file:bad}": the file is not valid UTF-8`},
 		{"${file:large}", `"${file:large}": the file is larger than 1MiB`},
 		// What came from outside may be a secret: it is never shown.
-		{"${WORD}", `"${WORD}" as filled in is not a duration such as 250ms or 10s`},
-		{"${file:word}", `"${file:word}" as filled in is not a duration such as 250ms or 10s`},
+		{"${WORD}", `the value of "${WORD}" is not a valid duration: use one such as 250ms or 10s`},
+		{"${file:word}", `the value of "${file:word}" is not a valid duration: use one such as 250ms or 10s`},
 	} {
 		t.Run(test.value, func(t *testing.T) { expect(t, "\ndrain: '"+test.value+"'", "c:2: drain: "+test.want) })
 	}
@@ -166,5 +166,5 @@ func TestWhatIsFilledInIsBounded(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Chdir(dir)
-	expect(t, "drain: "+strings.Repeat("${file:x}", 100_000), "c:1: drain: all that ${...} brings in is more than 16MiB")
+	expect(t, "drain: "+strings.Repeat("${file:x}", 100_000), "c:1: drain: the values of all ${...} have more than 16MiB: use smaller files, or fewer references")
 }

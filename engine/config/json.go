@@ -8,7 +8,7 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// json is any value as JSON, or nil where it cannot be or says nothing.
+// json returns any value as JSON; nil for null and for a value with problems.
 func (d *decoder) json(n *yaml.Node, at cursor) json.RawMessage {
 	before, fills := len(d.problems), d.fills
 	value := d.any(n, at)
@@ -30,7 +30,7 @@ func (d *decoder) json(n *yaml.Node, at cursor) json.RawMessage {
 	return text
 }
 
-// jsonOf is a value that has been encoded before, but for texts in it.
+// jsonOf encodes a value that was encoded before with other texts in it.
 func jsonOf(value any) json.RawMessage {
 	text, err := json.Marshal(value)
 	if err != nil {
@@ -39,7 +39,7 @@ func jsonOf(value any) json.RawMessage {
 	return text
 }
 
-// any is a value as package json writes it.
+// any returns a value in the types of package encoding/json.
 func (d *decoder) any(n *yaml.Node, at cursor) any {
 	n, at, ok := d.follow(n, at)
 	if !ok {
@@ -62,7 +62,7 @@ func (d *decoder) any(n *yaml.Node, at cursor) any {
 	text, filled, err := d.fill(n.Value)
 	if err == nil {
 		resolved := *n
-		if resolved.Value = text; filled && n.Style == 0 { // as if it stood here: 5 is a number, "5" is not
+		if resolved.Value = text; filled && n.Style == 0 { // decoded as if it were written here: 5 is a number, "5" is text
 			resolved.Tag = ""
 		}
 		var value any
@@ -88,9 +88,9 @@ func anyScalar(n *yaml.Node) (value any, err error) {
 			_, err = json.Marshal(value)
 		}
 		if err != nil {
-			err = errors.New("JSON has no such value")
+			err = errors.New("cannot be written as JSON: use a finite number")
 		}
 		return value, err
 	}
-	return nil, errors.New("want text, a number, true, false or null, found " + describe(n))
+	return nil, errors.New("must be text, a number, true, false or null, not " + describe(n))
 }

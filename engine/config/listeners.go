@@ -5,27 +5,27 @@ import (
 	"net/netip"
 )
 
-// Proxies are the networks of Trusted.
+// Proxies returns the networks of TrustedProxies.
 func (c *Config) Proxies() (all []netip.Prefix) {
-	for _, text := range c.Trusted {
-		if n, err := network(text); err == nil { // checked already
+	for _, text := range c.TrustedProxies {
+		if n, err := network(text); err == nil { // the error was reported by check
 			all = append(all, n)
 		}
 	}
 	return all
 }
 
-// Networks are those of PrivateNetworks.
+// Networks returns the networks of PrivateNetworks.
 func (l Limits) Networks() (all []netip.Prefix) {
 	for _, text := range l.PrivateNetworks {
-		if n, err := network(text); err == nil { // checked already
+		if n, err := network(text); err == nil { // the error was reported by check
 			all = append(all, n)
 		}
 	}
 	return all
 }
 
-// network reads a network, or an address, which is one of its own.
+// network parses a network, or an address as a network of one address.
 func network(text string) (netip.Prefix, error) {
 	if addr, err := netip.ParseAddr(text); err == nil && addr.Zone() == "" {
 		return addr.Unmap().Prefix(addr.Unmap().BitLen())
@@ -34,15 +34,15 @@ func network(text string) (netip.Prefix, error) {
 	return n.Masked(), err
 }
 
-// Sockets are all listeners of TCP clients.
-func (c *Config) Sockets() (all []SocketOfMore) {
+// Sockets returns all listeners of TCP clients.
+func (c *Config) Sockets() (all []SocketListener) {
 	if s := c.Socket; s.Listen != "" {
-		all = append(all, SocketOfMore{s.Listen, s.Tenant, s.Delimiter, s.TLS, s.ProxyProtocol, s.Reading})
+		all = append(all, SocketListener{s.Listen, s.Tenant, s.Delimiter, s.TLS, s.ProxyProtocol, s.Reading})
 	}
 	return append(all, c.Socket.More...)
 }
 
-// SocketName is the setting of a listener of Sockets, such as "socket.more[0]".
+// SocketName returns the path of the setting of listener i of Sockets, such as "socket.more[0]".
 func (c *Config) SocketName(i int) string {
 	if c.Socket.Listen != "" {
 		i--
@@ -53,8 +53,8 @@ func (c *Config) SocketName(i int) string {
 	return cursor{path: "socket"}.key("more").index(i).path
 }
 
-// checkListeners asks that each has an address of its own, a whole certificate, a tenant
-// there is, and proxies where it waits for what they say.
+// checkListeners checks that each listener has an address of its own, a complete
+// certificate, an existing tenant, and trusted proxies if it expects PROXY headers.
 func (l *load) checkListeners(c *Config) {
 	taken := map[string]Pos{}
 	l.checkListener(c, taken, cursor{path: "http"}, c.HTTP.Listen, c.HTTP.TLS, c.HTTP.ProxyProtocol)
@@ -79,22 +79,22 @@ func (l *load) checkListeners(c *Config) {
 }
 
 func (l *load) checkListener(c *Config, taken map[string]Pos, at cursor, address string, tls TLS, proxied bool) {
-	say := func(is bool, key, message string) {
+	report := func(is bool, key, message string) {
 		if path := at.key(key).path; is && !l.bad[path] {
 			l.problem(l.pos(path), path, message)
 		}
 	}
 	_, port, err := net.SplitHostPort(address)
 	first, again := taken[address]
-	say(again, "listen", l.shows(at.key("listen").path, address)+" is listened on already, at "+first.String())
-	if err == nil && port != "0" && !again { // any free port is another one each time
+	report(again, "listen", l.shows(at.key("listen").path, address)+" is the address of another listener, at "+first.String()+": use another port")
+	if err == nil && port != "0" && !again { // port 0 is a different free port each time
 		taken[address] = l.pos(at.key("listen").path)
 	}
-	say((tls.Cert.Written == "") != (tls.Key.Written == ""), "tls", "has a cert or a key alone: they go together")
-	say(proxied && len(c.Trusted) == 0, "proxyProtocol", "needs trustedProxies: nobody else's header is believed")
+	report((tls.Cert.Written == "") != (tls.Key.Written == ""), "tls", "has only one of cert and key: set both or none")
+	report(proxied && len(c.TrustedProxies) == 0, "proxyProtocol", "needs trustedProxies: set the networks whose PROXY headers are accepted")
 }
 
-// checkAdmin warns of keys that cross a network in plain text.
+// checkAdmin warns if keys of the API cross a network in plain text.
 func (l *load) checkAdmin(a Admin) {
 	host, _, err := net.SplitHostPort(a.Listen)
 	if err != nil || a.TLS.Cert.Written != "" || host == "localhost" {

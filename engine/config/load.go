@@ -11,36 +11,36 @@ import (
 	"strings"
 )
 
-// maxFiles is how many files one configuration may include.
+// maxFiles limits the files of one configuration.
 const maxFiles = 10_000
 
-// Lookup finds a variable of the environment, as [os.LookupEnv] does. nil is an empty
-// environment.
+// Lookup returns a variable of the environment, like [os.LookupEnv]. A nil Lookup is an
+// empty environment.
 type Lookup func(name string) (value string, ok bool)
 
-// Load reads the file at path and what it includes.
+// Load reads the file at path and the files that it includes.
 //
-// Each override is a setting and its value, such as "http.listen=:9999"; lists are
-// written "[a, b]", and elements of lists cannot be named. They are applied last, and
-// paths in them are relative to the directory of the file.
+// An override is a setting and its value, such as "http.listen=:9999". Lists are written
+// "[a, b]"; an element of a list cannot be overridden. Overrides are applied last. Paths
+// in them are relative to the directory of the file.
 //
-// If the file itself cannot be read the error wraps that of package os; every other
-// error is [Problems]. There is no Config beside an error.
+// If the file cannot be read, the error wraps one of package os. Every other error is
+// [Problems]. The Config is nil if there is an error.
 func Load(path string, env Lookup, overrides ...string) (*Config, error) {
-	return new(Trace).Load(context.Background(), path, env, overrides...)
+	return new(Loader).Load(context.Background(), path, env, overrides...)
 }
 
-// Parse is [Load] with the text of the file given. Files that it names are looked for
-// where path would be. It does not keep text.
+// Parse is like [Load] for a file at path with the given text. Relative paths in it are
+// relative to the directory of path. It does not keep text.
 func Parse(path string, text []byte, env Lookup, overrides ...string) (*Config, error) {
 	absolute, err := filepath.Abs(path)
 	if err != nil {
 		return nil, fmt.Errorf("config: %w", err)
 	}
-	return newLoad(env, new(Trace).disk(context.Background())).run(Path{Written: path, Absolute: absolute}, text, overrides)
+	return newLoad(env, new(Loader).disk(context.Background())).run(Path{Written: path, Absolute: absolute}, text, overrides)
 }
 
-// Default is the configuration of an empty file, with an empty File.
+// Default returns the configuration of an empty file, with an empty File.
 func Default() *Config {
 	c := &Config{}
 	l := newLoad(nil, disk{})
@@ -49,7 +49,7 @@ func Default() *Config {
 	return c
 }
 
-// load is one configuration being put together.
+// load is the state while one configuration is loaded.
 type load struct {
 	env      Lookup
 	disk     disk
@@ -57,22 +57,22 @@ type load struct {
 	counts   map[string]int // of problems, by file
 	leftOut  bool           // there are problems that are not reported
 	warnings Problems
-	shown    map[string]string          // by the path of a setting that ${...} filled: how a message shows its value
-	configs  map[string]json.RawMessage // by the path of a module's config that ${...} filled: as it is written
-	brought  map[Filled]bool
-	fills    int             // references that brought something in
+	shown    map[string]string          // by the path of a setting with ${...}: the text by which a message shows its value
+	configs  map[string]json.RawMessage // by the path of a module's config with ${...}: the config as written
+	brought  map[Substitution]bool
+	fills    int             // references with a value
 	bad      map[string]bool // the paths of problems
-	places   map[string]Pos  // of every setting that was given, by its path
-	unread   bool            // a file could not be read: do not complain of what it may hold
-	aliased  int             // bytes that stood behind aliases
-	filled   int             // bytes that ${...} brought in
+	places   map[string]Pos  // of every setting in the files, by its path
+	unread   bool            // a file could not be read: checks that depend on it are skipped
+	aliased  int             // bytes that aliases expanded to
+	filled   int             // bytes of values of ${...}
 }
 
 func newLoad(env Lookup, disk disk) *load {
 	if env == nil {
 		env = func(string) (string, bool) { return "", false }
 	}
-	return &load{env: env, disk: disk, bad: map[string]bool{}, counts: map[string]int{}, places: map[string]Pos{}, shown: map[string]string{}, configs: map[string]json.RawMessage{}, brought: map[Filled]bool{}}
+	return &load{env: env, disk: disk, bad: map[string]bool{}, counts: map[string]int{}, places: map[string]Pos{}, shown: map[string]string{}, configs: map[string]json.RawMessage{}, brought: map[Substitution]bool{}}
 }
 
 func (l *load) run(file Path, text []byte, overrides []string) (*Config, error) {
@@ -84,7 +84,7 @@ func (l *load) run(file Path, text []byte, overrides []string) (*Config, error) 
 	if !l.unread {
 		l.check(c)
 	}
-	c.Warnings, c.Filled = l.warnings, l.filledIn()
+	c.Warnings, c.Substitutions = l.warnings, l.filledIn()
 	l.show(c)
 	if len(l.problems) > 0 {
 		return nil, l.reported()
@@ -92,7 +92,7 @@ func (l *load) run(file Path, text []byte, overrides []string) (*Config, error) 
 	return c, nil
 }
 
-// finish makes what is there even if nobody wrote it.
+// finish adds the tenant "default" to a configuration without tenants.
 func (l *load) finish(c *Config) {
 	if c.Modules == nil {
 		c.Modules = map[string]Module{}
@@ -103,14 +103,14 @@ func (l *load) finish(c *Config) {
 	}
 }
 
-// included is what a file that another one includes may hold.
+// included holds the settings that an included file may have.
 type included struct {
 	Modules map[string]Module `yaml:"modules" key:"name"`
 	Tenants map[string]Tenant `yaml:"tenants" key:"name"`
 }
 
-// include reads the files that the patterns of c.Include name, each once: those that are
-// assigned secrets first, since another pattern may fit them too.
+// include reads the files of c.Include, each once: first those with secrets, because a
+// pattern without secrets may match them too.
 func (l *load) include(c *Config) {
 	done := map[string]bool{c.File.Absolute: true}
 	for _, i := range secretsFirst(c.Include) {
@@ -129,7 +129,7 @@ func (l *load) include(c *Config) {
 				continue
 			}
 			if len(done) > maxFiles {
-				l.problem(l.pos(at), at, fmt.Sprintf("more than %d files are included", maxFiles))
+				l.problem(l.pos(at), at, fmt.Sprintf("includes more than %d files: join some of them", maxFiles))
 				return
 			}
 			done[file.Absolute] = true
@@ -138,8 +138,8 @@ func (l *load) include(c *Config) {
 	}
 }
 
-// secretsFirst is the indexes of those that assign secrets, then of the others, each as
-// written.
+// secretsFirst returns the indexes of the elements with secrets, then of the others, in
+// order.
 func secretsFirst(all []Include) (order []int) {
 	for _, assigned := range []bool{true, false} {
 		for i, which := range all {
@@ -151,8 +151,8 @@ func secretsFirst(all []Include) (order []int) {
 	return order
 }
 
-// match is the files that fit a pattern, in order of name. Hidden ones are left out:
-// editors keep their locks and copies there.
+// match returns the files that match a pattern, sorted by name, without hidden files,
+// which may be locks and copies of editors.
 func (l *load) match(c *Config, pattern, at string) (names []string) {
 	full := filepath.Clean(pattern)
 	if !filepath.IsAbs(pattern) {
@@ -180,33 +180,33 @@ func (l *load) match(c *Config, pattern, at string) (names []string) {
 	return names
 }
 
-// absent says why nothing fits a pattern, or nil where that may well be: a directory
-// that has no tenants yet.
+// absent returns why nothing matches a pattern; nil if that is not an error, because the
+// directory exists and is empty.
 func (l *load) absent(pattern string) error {
 	if !strings.ContainsAny(filepath.Base(pattern), `*?[\`) {
-		return errors.New("there is no such file")
+		return errors.New("the file does not exist")
 	}
 	if dirs, _ := l.disk.glob(filepath.Dir(pattern)); len(dirs) == 0 {
-		return errors.New("there is no such directory")
+		return errors.New("the directory does not exist")
 	}
 	return nil
 }
 
-// literal is a pattern that fits path alone.
+// literal returns a pattern that matches path alone.
 func literal(path string) string {
-	if filepath.Separator == '\\' { // where package filepath knows no escapes
+	if filepath.Separator == '\\' { // Windows: package filepath has no escapes there
 		return path
 	}
 	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(path)
 }
 
 func (l *load) includeFile(c *Config, file, secrets Path, at string) {
-	// Named as the file that includes it was: beside it.
+	// Messages name the file relative to the main file's name.
 	shown := Path{Written: filepath.Join(filepath.Dir(c.File.Written), file.Written), Absolute: file.Absolute}
 	if filepath.IsAbs(file.Written) {
 		shown.Written = file.Written
 	}
-	if _, filled := l.shown[at]; filled { // its name came from outside
+	if _, filled := l.shown[at]; filled { // the name may contain a value of ${...}
 		shown.Written = "the included " + filepath.Base(file.Written)
 	}
 	text, err := l.disk.read(file)
@@ -217,7 +217,7 @@ func (l *load) includeFile(c *Config, file, secrets Path, at string) {
 	}
 	var more included
 	d := l.decoder(shown)
-	d.guest, d.secrets = true, secrets
+	d.included, d.secrets = true, secrets
 	d.decode(&more, text)
 	merge(l, &c.Modules, more.Modules, "modules", func(m Module) Pos { return m.Pos })
 	merge(l, &c.Tenants, more.Tenants, "tenants", func(t Tenant) Pos { return t.Pos })
@@ -230,14 +230,14 @@ func merge[T any](l *load, into *map[string]T, more map[string]T, section string
 	for _, name := range sorted(more) {
 		value := more[name]
 		if first, ok := (*into)[name]; ok {
-			l.problem(pos(value), cursor{path: section}.key(name).path, "defined twice, first at "+pos(first).String())
+			l.problem(pos(value), cursor{path: section}.key(name).path, "is defined twice, first at "+pos(first).String()+": remove or rename one of the two")
 			continue
 		}
 		(*into)[name] = value
 	}
 }
 
-// relative is a path that is written in file.
+// relative returns a path that is written in file.
 func relative(file Path, path string) Path {
 	if filepath.IsAbs(path) {
 		return Path{Written: path, Absolute: filepath.Clean(path)}
@@ -245,7 +245,7 @@ func relative(file Path, path string) Path {
 	return Path{Written: path, Absolute: filepath.Join(filepath.Dir(file.Absolute), path)}
 }
 
-// reason is what an error of the file system says, without the operation and the path.
+// reason returns the text of an error of the file system without the operation and the path.
 func reason(err error) string { return unwrapped(err).Error() }
 
 func unwrapped(err error) error {

@@ -7,17 +7,17 @@ type pair struct {
 	key   string
 	line  int
 	value *yaml.Node
-	at    cursor // of the mapping that it was written in
+	at    cursor // of the mapping in which it is written
 }
 
-// pairs is what a mapping holds: its own keys, each once, then those that "<<" brings
-// in and it does not have itself. Nothing at all (null) is an empty mapping.
+// pairs returns the pairs of a mapping: its own keys, each once, then those that "<<"
+// merges and that it does not have itself. null is an empty mapping.
 func (d *decoder) pairs(n *yaml.Node, at cursor) (pairs []pair) {
 	if isNull(n) {
 		return nil
 	}
 	if n.Kind != yaml.MappingNode || n.ShortTag() != "!!map" {
-		d.problem(d.place(n.Line), at.path, "want a mapping, found "+describe(n))
+		d.problem(d.place(n.Line), at.path, "must be a mapping, not "+describe(n))
 		return nil
 	}
 	first := map[string]Pos{}
@@ -28,15 +28,15 @@ func (d *decoder) pairs(n *yaml.Node, at cursor) (pairs []pair) {
 		before, again := first[key.Value]
 		switch {
 		case key.Kind == yaml.AliasNode:
-			d.problem(pos, at.path, "a key must be text, found an alias")
+			d.problem(pos, at.path, "has an alias as a key: write the key as text")
 		case key.ShortTag() == "!!merge":
 			merged = append(merged, value)
 		case key.Kind != yaml.ScalarNode:
-			d.problem(pos, at.path, "a key must be text, found "+describe(key))
+			d.problem(pos, at.path, "has "+describe(key)+" as a key: write the key as text")
 		case !isText(key):
-			d.problem(pos, at.key(key.Value).path, "a key must be text: put it in quotes")
+			d.problem(pos, at.key(key.Value).path, "is a key that is not text: put it in quotes")
 		case again:
-			d.problem(pos, at.key(key.Value).path, "duplicate key, first at "+before.String())
+			d.problem(pos, at.key(key.Value).path, "is a duplicate key, first at "+before.String()+": remove one of the two")
 		default:
 			first[key.Value] = pos
 			pairs = append(pairs, pair{key.Value, pos.Line, value, at})
@@ -53,7 +53,7 @@ func (d *decoder) pairs(n *yaml.Node, at cursor) (pairs []pair) {
 	return pairs
 }
 
-// merged is what the value of "<<" stands for: a mapping or a list of them.
+// merged returns the pairs of the value of "<<", which is a mapping or a list of mappings.
 func (d *decoder) merged(n *yaml.Node, at cursor) (pairs []pair) {
 	at.depth++ // an anchor may merge itself
 	n, at, ok := d.follow(n, at)
@@ -71,12 +71,12 @@ func (d *decoder) merged(n *yaml.Node, at cursor) (pairs []pair) {
 
 func isNull(n *yaml.Node) bool { return n.Kind == yaml.ScalarNode && n.ShortTag() == "!!null" }
 
-// isText tells whether a scalar is text. A date is: YAML has a type for it, we have not.
+// isText reports whether a scalar is text. A date is text: no setting has a type for dates.
 func isText(n *yaml.Node) bool {
 	return n.Kind == yaml.ScalarNode && (n.ShortTag() == "!!str" || n.ShortTag() == "!!timestamp")
 }
 
-// describe names a node's type, never its value, which may be a secret.
+// describe returns the name of a node's type. It does not contain the value, which may be a secret.
 func describe(n *yaml.Node) string {
 	tag := n.ShortTag()
 	switch {
@@ -93,5 +93,5 @@ func describe(n *yaml.Node) string {
 	case isNull(n):
 		return "nothing"
 	}
-	return "the unknown tag " + quote(n.Tag)
+	return "a value with the unknown tag " + quote(n.Tag)
 }

@@ -15,34 +15,33 @@ import (
 
 var placeOfError = regexp.MustCompile(`^yaml: (?:line (\d+): )?`)
 
-// maxSearched is how large a text may be, in bytes, in which the line of a mistake is looked
-// for: that parses it up to 20 times.
+// maxSearched limits the texts in which the line of an error is searched, in bytes: the
+// search parses the text up to 20 times.
 const maxSearched = 64 << 10
 
-// parse makes the tree of text, nil where it holds nothing. line is that of the error,
-// 0 where the whole text is wrong.
+// parse returns the tree of text; nil if it is empty. line is the line of the error, or 0.
 func parse(text []byte) (root *yaml.Node, line int, err error) {
 	if len(text) > maxFile {
-		return nil, 0, fmt.Errorf("the file is larger than %s", ByteSize(maxFile))
+		return nil, 0, fmt.Errorf("the file is larger than %s: split it with include", ByteSize(maxFile))
 	}
 	first, second, err := documents(text)
 	switch {
 	case err != nil:
-		return nil, lineOf(text, err), errors.New("bad YAML: " + withoutLine(err))
+		return nil, lineOf(text, err), errors.New("is not valid YAML: " + withoutLine(err))
 	case !second.IsZero():
-		return nil, second.Line, errors.New("a second document begins here; one file is one document")
+		return nil, second.Line, errors.New("a second document begins here: a file must have one document; remove the \"---\"")
 	case first.IsZero():
 		return nil, 0, nil
 	}
 	return first.Content[0], 0, nil
 }
 
-// documents reads the first two documents of text. One that is not there is zero.
+// documents parses the first two documents of text. A missing one is zero.
 func documents(text []byte) (first, second yaml.Node, err error) {
-	// The parser panics on what its authors did not think of.
+	// The parser panics on some malformed texts.
 	defer func() {
 		if r := recover(); r != nil {
-			err = errors.New("the parser cannot read this")
+			err = errors.New("the text confuses the parser")
 		}
 	}()
 	decoder := yaml.NewDecoder(bytes.NewReader(text))
@@ -55,17 +54,16 @@ func documents(text []byte) (first, second yaml.Node, err error) {
 	return first, second, err
 }
 
-// lineOf is the line that an error of the parser is about: the last of the fewest lines
-// that have the same error. The line that the parser names is where the block around
-// begins, counted from 0 or from 1, or the end of the text, or none: it has to do for a large
-// text.
+// lineOf returns the line of an error of the parser: the last line of the shortest
+// beginning of text with the same error. The line in the parser's error is often that of
+// the enclosing block, or of the end; it is used for large texts.
 func lineOf(text []byte, wrong error) int {
 	if len(text) > maxSearched {
 		line, _ := strconv.Atoi(placeOfError.FindStringSubmatch(wrong.Error())[1])
 		return line
 	}
 	same := error.Error
-	if strings.HasSuffix(wrong.Error(), "unexpected end of stream") { // of an open quote, at whatever end there is
+	if strings.HasSuffix(wrong.Error(), "unexpected end of stream") { // an open quote: the parser names the line of the end
 		same = withoutLine
 	}
 	var ends []int

@@ -8,15 +8,15 @@ import (
 	"unicode"
 )
 
-// Problem is one thing that is wrong with the configuration.
+// Problem is one mistake in a configuration.
 type Problem struct {
-	File    string // as the file was named, or "--set" for an override
+	File    string // as named by the user, or "--set" for an override
 	Line    int    // from 1; 0 = the whole file
 	Path    string // of the setting, such as tenants.default.chain[0].hooks[1]; "" = the whole file
-	Message string // one line, without the place
+	Message string // one line, without position and path
 }
 
-// Error is one line: "config.yaml:42: tenants.default.chain[0].timeout: what is wrong".
+// Error returns one line, such as "config.yaml:42: tenants.default.chain[0].timeout: MESSAGE".
 func (p Problem) Error() string {
 	place := Pos{p.File, p.Line}.String()
 	if p.Path == "" {
@@ -25,10 +25,10 @@ func (p Problem) Error() string {
 	return place + ": " + p.Path + ": " + p.Message
 }
 
-// Problems is everything that is wrong, at least one thing, sorted by file and line.
+// Problems are all mistakes in a configuration, at least one, sorted by file and line.
 type Problems []Problem
 
-// Error has one line for each problem, without a newline after the last.
+// Error returns one line for each problem, without a newline after the last.
 func (p Problems) Error() string {
 	lines := make([]string, len(p))
 	for i, problem := range p {
@@ -43,11 +43,11 @@ func (p Problems) sort() {
 	})
 }
 
-// Bounds of the problems that are reported: the file of one tenant can have a problem every
-// two bytes, and hides those of other files no more than it fills logs.
+// Limits of the reported problems: a file can have a problem every two bytes, and must
+// neither fill logs nor hide the problems of other files.
 const (
-	mostProblems     = 1000
-	mostProblemsEach = 100 // of one file
+	maxProblems        = 1000
+	maxProblemsPerFile = 100
 )
 
 func (l *load) problem(pos Pos, path, message string) {
@@ -59,28 +59,28 @@ func (l *load) problem(pos Pos, path, message string) {
 	l.problems = append(l.problems, Problem{pos.File, pos.Line, path, oneLine(message)})
 }
 
-// full tells whether no more problems of a file are reported. It counts the question as a
-// problem that is left out.
+// full reports whether no more problems of a file are reported. If so, it records that a
+// problem is left out.
 func (l *load) full(file string) bool {
-	full := l.counts[file] >= mostProblemsEach || len(l.problems) >= mostProblems
+	full := l.counts[file] >= maxProblemsPerFile || len(l.problems) >= maxProblems
 	if full {
 		l.leftOut = true
 	}
 	return full
 }
 
-// reported is the problems in order, each once, and one more that says that some are left out.
+// reported returns the problems in order, each once, and a last one if some are left out.
 func (l *load) reported() Problems {
 	l.problems.sort()
-	all := slices.Compact(l.problems) // what is merged in twice is wrong twice
+	all := slices.Compact(l.problems) // a mapping that is merged twice has its problems twice
 	if l.leftOut {
-		all = append(all, Problem{File: l.places[""].File, Message: fmt.Sprintf("there are more problems: of each file the first %d are shown, %d in all", mostProblemsEach, mostProblems)})
+		all = append(all, Problem{File: l.places[""].File, Message: fmt.Sprintf("there are more problems: at most %d of each file and %d in all are shown", maxProblemsPerFile, maxProblems)})
 	}
 	return all
 }
 
-// oneLine keeps what others put into a message, such as the name of a file, from
-// looking like a second problem.
+// oneLine replaces control characters and invalid UTF-8: a name in a message must not
+// look like a second problem.
 func oneLine(text string) string {
 	return strings.Map(func(c rune) rune {
 		if unicode.IsControl(c) {
@@ -90,8 +90,8 @@ func oneLine(text string) string {
 	}, strings.ToValidUTF8(text, "?"))
 }
 
-// item is the path of an element of a list, which is that of the list where the element
-// was written without brackets.
+// item returns the path of an element of a list; the path of the list if the element is
+// written without brackets.
 func (l *load) item(list string, i int) string {
 	path := cursor{path: list}.index(i).path
 	if _, ok := l.places[path]; !ok {
@@ -100,7 +100,7 @@ func (l *load) item(list string, i int) string {
 	return path
 }
 
-// pos is where a setting was given, or else the nearest that it is part of.
+// pos returns the position of a setting, or else of the nearest setting that contains it.
 func (l *load) pos(path string) Pos {
 	for path != "" {
 		if pos, ok := l.places[path]; ok {

@@ -12,9 +12,9 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// text is the text of a scalar for a field, ${...} filled in, if it is of a type that
-// the field can have. shown is how a message may quote it: what was filled in may be a
-// secret, so that is quoted as it was written.
+// text returns the text of a scalar with ${...} replaced. ok is false, with a problem, if
+// the scalar's type does not fit the field. shown is the text by which messages show the
+// value: with ${...} as written, because a substituted value may be a secret.
 func (d *decoder) text(n *yaml.Node, v reflect.Value, at cursor) (text, shown string, ok bool) {
 	want, is := wants(n, v)
 	text, filled, err := n.Value, false, error(nil)
@@ -26,14 +26,14 @@ func (d *decoder) text(n *yaml.Node, v reflect.Value, at cursor) (text, shown st
 	case err != nil:
 		d.problem(d.place(n.Line), at.path, err.Error())
 	case n.Kind != yaml.ScalarNode || !is:
-		d.problem(d.place(n.Line), at.path, "want "+want+", found "+describe(n)+hint(n, want))
+		d.problem(d.place(n.Line), at.path, "must be "+want+", not "+describe(n)+hint(n, want))
 	case filled:
 		if _, first := d.shown[at.path]; !first || d.loose {
 			d.shown[at.path] = asFilled(n.Value)
 		}
 		return text, asFilled(n.Value), true
 	default:
-		if d.loose { // an override is stronger; another file that has the setting is not
+		if d.loose { // an override replaces the value; a second file with the setting does not
 			delete(d.shown, at.path)
 		}
 		return text, quote(text), true
@@ -41,7 +41,7 @@ func (d *decoder) text(n *yaml.Node, v reflect.Value, at cursor) (text, shown st
 	return "", "", false
 }
 
-// wants says what a field wants and whether a scalar as written is that.
+// wants returns the name of a field's type, and whether the scalar as written has it.
 func wants(n *yaml.Node, v reflect.Value) (what string, is bool) {
 	tag := n.ShortTag()
 	switch v.Interface().(type) {
@@ -52,14 +52,14 @@ func wants(n *yaml.Node, v reflect.Value) (what string, is bool) {
 	case Share:
 		return "a share such as 0.5", tag == "!!int" || tag == "!!float"
 	case int:
-		return "a whole number", tag == "!!int" || tag == "!!float" // too large, for one
+		return "a whole number", tag == "!!int" || tag == "!!float" // a large int has the tag !!float; number checks it
 	case bool:
 		return "true or false", tag == "!!bool"
 	}
 	return "text", isText(n)
 }
 
-// hint says how to write what was likely meant.
+// hint returns how to write the value that was probably meant.
 func hint(n *yaml.Node, want string) string {
 	switch tag := n.ShortTag(); {
 	case want == "text" && tag == "!!null":
@@ -72,8 +72,7 @@ func hint(n *yaml.Node, want string) string {
 	return ""
 }
 
-// scalar sets v to what text says. The error is what a message has to say after the
-// text itself.
+// scalar parses text into v. The error continues a message that begins with the text.
 func (d *decoder) scalar(v reflect.Value, text string, tag reflect.StructTag) error {
 	switch v.Interface().(type) {
 	case Secret:
@@ -86,7 +85,7 @@ func (d *decoder) scalar(v reflect.Value, text string, tag reflect.StructTag) er
 			v.Set(reflect.ValueOf(Path{Written: text, Absolute: text}))
 		}
 		return check(tag.Get("check"), text)
-	case []string: // a default
+	case []string: // from a default tag
 		v.Set(reflect.ValueOf([]string{text}))
 	case bool:
 		b, err := parseBool(text)
@@ -106,7 +105,7 @@ func (d *decoder) scalar(v reflect.Value, text string, tag reflect.StructTag) er
 	return nil
 }
 
-// allowed asks the tags oneof and check.
+// allowed applies the tags oneof and check.
 func allowed(text string, tag reflect.StructTag) error {
 	if names := strings.Fields(tag.Get("oneof")); len(names) > 0 && !slices.Contains(names, text) {
 		return errors.New("is not supported" + suggest(text, names))
@@ -121,16 +120,16 @@ func parseBool(text string) (bool, error) {
 	case "false", "False", "FALSE":
 		return false, nil
 	}
-	return false, errors.New("is not true or false")
+	return false, errors.New("is not a valid boolean: use true or false")
 }
 
-// number reads an int, a duration or a size, as t has it.
+// number parses an int, a duration, a size or a share, depending on t.
 func number(text string, t reflect.Type) (int64, error) {
 	switch t {
 	case reflect.TypeFor[time.Duration]():
 		n, err := time.ParseDuration(text)
 		if err != nil {
-			return 0, errors.New("is not a duration such as 250ms or 10s")
+			return 0, errors.New("is not a valid duration: use one such as 250ms or 10s")
 		}
 		return int64(n), nil
 	case reflect.TypeFor[ByteSize]():
@@ -142,12 +141,12 @@ func number(text string, t reflect.Type) (int64, error) {
 	}
 	n, err := strconv.ParseInt(text, 10, 64)
 	if err != nil {
-		return 0, errors.New("is not a whole number such as 1000")
+		return 0, errors.New("is not a valid whole number: use one such as 1000")
 	}
 	return n, nil
 }
 
-// inRange asks the tags min and max, which are written as the values are.
+// inRange applies the tags min and max.
 func inRange(n int64, t reflect.Type, tag reflect.StructTag) error {
 	low, err := number(tag.Get("min"), t)
 	if err != nil {
@@ -159,7 +158,7 @@ func inRange(n int64, t reflect.Type, tag reflect.StructTag) error {
 	}
 	if n < low || n > high {
 		show := func(n int64) any { return reflect.ValueOf(n).Convert(t).Interface() }
-		return fmt.Errorf("is out of range, want %v to %v", show(low), show(high))
+		return fmt.Errorf("is out of range: use %v to %v", show(low), show(high))
 	}
 	return nil
 }

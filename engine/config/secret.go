@@ -6,17 +6,17 @@ import (
 	"log/slog"
 )
 
-// Secret is a value that no log, dump or message shows: every way of printing it says
-// only "[set]" or "[empty]". The zero value is empty.
+// Secret is a text that logs, dumps and messages do not show: formatted in any way it is
+// "[set]" or "[empty]". The zero value is empty.
 type Secret struct{ text string }
 
-// NewSecret hides text.
+// NewSecret returns text as a Secret.
 func NewSecret(text string) Secret { return Secret{text} }
 
-// Reveal is the text itself, "" when empty.
+// Reveal returns the text; "" if the secret is empty.
 func (s Secret) Reveal() string { return s.text }
 
-// String is "[set]" or "[empty]".
+// String returns "[set]" or "[empty]".
 func (s Secret) String() string {
 	if s.text == "" {
 		return "[empty]"
@@ -24,11 +24,12 @@ func (s Secret) String() string {
 	return "[set]"
 }
 
-// Format answers every verb alike. Without it %d and %#v would walk into the struct.
+// Format implements [fmt.Formatter]: all verbs print String. Otherwise %d and %#v would
+// print the text.
 func (s Secret) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, s.String()) }
 
-// MarshalText serves JSON and YAML.
+// MarshalText returns String, for JSON and YAML.
 func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
-// LogValue serves slog.
+// LogValue returns String, for log/slog.
 func (s Secret) LogValue() slog.Value { return slog.StringValue(s.String()) }

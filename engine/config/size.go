@@ -8,10 +8,10 @@ import (
 	"strings"
 )
 
-// ByteSize is a number of bytes. In YAML it is plain, or in KiB, MiB or GiB.
+// ByteSize is a number of bytes. In YAML it may have a unit: B, KiB, MiB or GiB.
 type ByteSize int64
 
-// String is the size in the largest unit that has no fraction: 64KiB, 1000B.
+// String returns the size in the largest unit without a fraction, such as 64KiB or 1000B.
 func (s ByteSize) String() string {
 	for _, u := range units() {
 		if s != 0 && s%u.bytes == 0 {
@@ -21,8 +21,8 @@ func (s ByteSize) String() string {
 	return "0B"
 }
 
-// parseSize reads a size such as 65536, 64KiB or 1MiB. Fractions, signs, spaces and
-// units of thousands (KB) are errors.
+// parseSize parses a size such as 65536, 64KiB or 1MiB. Fractions, signs, spaces and
+// decimal units (KB) are errors.
 func parseSize(text string) (ByteSize, error) {
 	digits, unit := text, ByteSize(1)
 	for _, u := range units() {
@@ -33,7 +33,7 @@ func parseSize(text string) (ByteSize, error) {
 	}
 	n, err := strconv.ParseUint(digits, 10, 63)
 	if err != nil || ByteSize(n) > math.MaxInt64/unit {
-		return 0, errors.New("is not a size such as 65536, 64KiB or 1MiB")
+		return 0, errors.New("is not a valid size: use one such as 65536, 64KiB or 1MiB")
 	}
 	return ByteSize(n) * unit, nil
 }

@@ -7,17 +7,17 @@ import (
 	"unicode/utf8"
 )
 
-// maxQuoted is how much of a value a message shows, in bytes.
+// maxQuoted limits the part of a value that a message shows, in bytes.
 const maxQuoted = 64
 
-// maxCompared is how many names another one is compared with: 10,000 tenants that each miss a
-// module would compare a billion.
+// maxCompared limits the names among which a similar one is searched: 10,000 tenants with
+// a wrong module each would need a billion comparisons.
 const maxCompared = 1000
 
-// maxListed is how many names a message lists.
+// maxListed limits the names that a message lists.
 const maxListed = 19
 
-// quote shows a value in a message: in quotes, on one line, cut where it is long.
+// quote returns a value for a message: in quotes, on one line, cut if it is long.
 func quote(text string) string {
 	if len(text) <= maxQuoted {
 		return strconv.Quote(text)
@@ -29,8 +29,8 @@ func quote(text string) string {
 	return strconv.Quote(text[:end]) + "..."
 }
 
-// suggest ends a message about a name that is not one of those valid: with the nearest
-// of them, or all where none is near and they are few.
+// suggest returns the end of a message about an unknown name: the most similar valid name,
+// or all valid names if none is similar and they are few.
 func suggest(name string, valid []string) string {
 	best, least := "", (len(name)+1)/3+1
 	for _, v := range valid {
@@ -43,16 +43,16 @@ func suggest(name string, valid []string) string {
 	}
 	switch {
 	case best != "":
-		return ", did you mean " + quote(best) + "?"
+		return ": did you mean " + quote(best) + "?"
 	case len(valid) == 0:
-		return ", there is none"
+		return ": none is defined"
 	case len(valid) > maxListed:
 		return ""
 	}
-	return ", want " + either(valid)
+	return ": use " + either(valid)
 }
 
-// either is "a, b or c".
+// either returns a list such as "a, b or c".
 func either(names []string) string {
 	if len(names) < 2 {
 		return strings.Join(names, "")
@@ -61,8 +61,8 @@ func either(names []string) string {
 	return strings.Join(names[:last], ", ") + " or " + names[last]
 }
 
-// distance is the least number of letters to insert, leave out, replace or swap with
-// the next that makes b of a.
+// distance returns the smallest number of bytes to insert, delete, replace or swap with
+// the next that turns a into b.
 func distance(a, b string) int {
 	var before, previous []int
 	current := make([]int, len(b)+1)
@@ -86,7 +86,7 @@ func distance(a, b string) int {
 	return current[len(b)]
 }
 
-// sorted is the keys of a map in order.
+// sorted returns the keys of a map in order.
 func sorted[T any](m map[string]T) []string {
 	keys := make([]string, 0, len(m))
 	for key := range m {

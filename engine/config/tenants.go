@@ -2,7 +2,8 @@ package config
 
 import "fmt"
 
-// checkTenant asks what concerns more than one setting of a tenant, or one of the node too.
+// checkTenant reports problems that concern several settings of a tenant, or of a tenant
+// and the node.
 func (l *load) checkTenant(c *Config, name string) {
 	t := c.Tenants[name]
 	l.checkJWT(t.Auth.JWT, cursor{path: "tenants"}.key(name).key("auth").key("jwt"))
@@ -13,7 +14,7 @@ func (l *load) checkTenant(c *Config, name string) {
 			if !filled {
 				shown = own.String()
 			}
-			l.problem(l.pos(path), path, shown+" is more than the node's limits."+key+l.which(key, node))
+			l.problem(l.pos(path), path, shown+" is more than the node's limits."+key+l.which(key, node)+": lower it, or raise limits."+key)
 		}
 	}
 	own, node := t.Limits, c.Limits
@@ -26,32 +27,32 @@ func (l *load) checkTenant(c *Config, name string) {
 	least("outboxBytes", own.OutboxBytes, node.OutboxBytes, own.OutboxBytes > node.OutboxBytes)
 }
 
-// which says what a limit of the node is, unless ${...} filled it.
+// which returns the part of a message that shows a limit of the node, unless ${...} set it.
 func (l *load) which(key string, node fmt.Stringer) string {
 	if _, filled := l.shown["limits."+key]; filled {
 		return ""
 	}
-	return fmt.Sprintf(", which is %s", node)
+	return fmt.Sprintf(" (%s)", node)
 }
 
-// count is a number in a message.
+// count is a number with a String method.
 type count int
 
 func (n count) String() string { return fmt.Sprint(int(n)) }
 
-// checkJWT asks for one kind of key, and for nothing that needs a key without one.
+// checkJWT checks that there is at most one kind of key, and without a key no other setting.
 func (l *load) checkJWT(j JWT, at cursor) {
-	say := func(is bool, key, message string) {
+	report := func(is bool, key, message string) {
 		if path := at.key(key).path; is && !l.bad[path] {
 			l.problem(l.pos(path), path, message)
 		}
 	}
-	const needs = "does nothing without keys: set secret, publicKey or jwks"
+	const needs = "has no effect without a key: set secret, publicKey or jwks"
 	secret, public, set := j.Secret.Reveal() != "", j.PublicKey != "", j.JWKS.Written != ""
-	say(secret && public, "publicKey", "cannot be beside secret: tokens are checked with one kind of key")
-	say(set && (secret || public), "jwks", "cannot be beside secret or publicKey: tokens are checked with one kind of key")
-	say(!j.Keys() && j.Required, "required", needs)
-	say(!j.Keys() && len(j.Audience) > 0, "audience", needs)
-	say(!j.Keys() && j.Issuer != "", "issuer", needs)
-	say(!j.Keys() && len(j.Properties) > 0, "properties", needs)
+	report(secret && public, "publicKey", "and secret exclude each other: set one of secret, publicKey and jwks")
+	report(set && (secret || public), "jwks", "excludes secret and publicKey: set one of secret, publicKey and jwks")
+	report(!j.Keys() && j.Required, "required", needs)
+	report(!j.Keys() && len(j.Audience) > 0, "audience", needs)
+	report(!j.Keys() && j.Issuer != "", "issuer", needs)
+	report(!j.Keys() && len(j.Properties) > 0, "properties", needs)
 }

@@ -17,7 +17,7 @@ const (
 // addresses that are nearer than the host.
 func (f *Fetcher) client(host string) *http.Client {
 	guard := &dial.Guard{Networks: f.who.Networks}
-	if !f.who.Guest {
+	if !f.who.Restricted {
 		guard.Host = host
 	}
 	t := guard.Transport()

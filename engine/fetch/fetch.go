@@ -29,28 +29,28 @@ type Config struct {
 // Fetcher fetches files. Its methods may be called concurrently.
 type Fetcher struct {
 	cfg Config
-	who Who
+	who Policy
 }
 
-// Who is the author of an address. The zero Who is the operator.
-type Who struct {
-	// Guest means an author that the operator does not trust, such as that of an included
+// Policy is the author of an address. The zero Policy is the operator.
+type Policy struct {
+	// Restricted means an author that the operator does not trust, such as that of an included
 	// file. Fetches for a guest reach public addresses and Networks only, without the
 	// passwords of `docker login` and without a proxy. Fetches for the operator reach any
 	// address; their redirects lead to no network that is nearer than that address.
-	Guest bool
+	Restricted bool
 
 	Networks []netip.Prefix // internal ones that the operator permits
 }
 
-// For fetches for somebody, into the same cache.
-func (f *Fetcher) For(who Who) *Fetcher { return &Fetcher{f.cfg, who} }
+// WithPolicy fetches for somebody, into the same cache.
+func (f *Fetcher) WithPolicy(who Policy) *Fetcher { return &Fetcher{f.cfg, who} }
 
 // New makes a Fetcher.
 func New(cfg Config) *Fetcher {
 	cfg.Max = cmp.Or(cfg.Max, 16<<20)
 	cfg.Time = cmp.Or(cfg.Time, 30*time.Second)
-	return &Fetcher{cfg, Who{}}
+	return &Fetcher{cfg, Policy{}}
 }
 
 // URL is the file at an https address whose sha256, 64 hex digits in lower case, is sum.

@@ -38,18 +38,18 @@ func inside(t *testing.T) (address string, met *atomic.Int32) {
 }
 
 // guest may be served from 127.0.0.1 alone.
-var guest = fetch.Who{Guest: true, Networks: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}}
+var guest = fetch.Policy{Restricted: true, Networks: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}}
 
 func TestAGuestIsServedFromWhereTheOperatorPermits(t *testing.T) {
 	content := []byte("a rule")
 	s, config, asked := elsewhere(t, serving(content))
 	f := fetch.New(config)
-	fails(t, "127.0.0.1 has the address 127.0.0.1, which is not public", "limits.privateNetworks")(f.For(fetch.Who{Guest: true}).URL(t.Context(), s.URL, sum(content)))
-	fails(t, "127.0.0.1, which is not public")(f.For(fetch.Who{Guest: true}).OCI(t.Context(), strings.TrimPrefix(s.URL, "https://")+"/rules/calm:1", ""))
+	fails(t, "127.0.0.1 has the address 127.0.0.1, which is not public", "limits.privateNetworks")(f.WithPolicy(fetch.Policy{Restricted: true}).URL(t.Context(), s.URL, sum(content)))
+	fails(t, "127.0.0.1, which is not public")(f.WithPolicy(fetch.Policy{Restricted: true}).OCI(t.Context(), strings.TrimPrefix(s.URL, "https://")+"/rules/calm:1", ""))
 	if asked.Load() != 0 {
 		t.Error("it was asked")
 	}
-	gives(t, content)(f.For(guest).URL(t.Context(), s.URL, sum(content)))
+	gives(t, content)(f.WithPolicy(guest).URL(t.Context(), s.URL, sum(content)))
 }
 
 func TestNothingLeadsIntoANetworkThatIsNotPermitted(t *testing.T) {
@@ -63,7 +63,7 @@ func TestNothingLeadsIntoANetworkThatIsNotPermitted(t *testing.T) {
 		}
 		http.Redirect(w, r, "https://"+to+"/rule", http.StatusTemporaryRedirect)
 	}))
-	f, host := fetch.New(config).For(guest), strings.TrimPrefix(s.URL, "https://")
+	f, host := fetch.New(config).WithPolicy(guest), strings.TrimPrefix(s.URL, "https://")
 	fails(t, "127.0.0.2, which is not public")(f.URL(t.Context(), s.URL, sum(nil)))
 	fails(t, "127.0.0.2, which is not public")(f.OCI(t.Context(), host+"/rules/calm:1", ""))
 	fails(t, "127.0.0.2")(f.OCI(t.Context(), host+"/token/calm:1", ""))
@@ -82,6 +82,6 @@ func TestAGuestHasNoPasswords(t *testing.T) {
 		t.Fatal(err)
 	}
 	f := fetch.New(r.config)
-	fails(t, "an included file has no passwords: define the module in the main file")(f.For(guest).OCI(t.Context(), r.host+"/private/calm:1", ""))
+	fails(t, "an included file has no passwords: define the module in the main file")(f.WithPolicy(guest).OCI(t.Context(), r.host+"/private/calm:1", ""))
 	gives(t, []byte("a rule"))(f.OCI(t.Context(), r.host+"/private/calm:1", ""))
 }

@@ -83,7 +83,7 @@ func (f *Fetcher) pull(ctx context.Context, client *http.Client, ref registry.Re
 
 func (f *Fetcher) repository(with *http.Client, ref registry.Reference) (*remote.Repository, error) {
 	client := &auth.Client{Client: with, Header: http.Header{"User-Agent": {agent}}}
-	if !f.who.Guest {
+	if !f.who.Restricted {
 		known, err := credentials.NewStoreFromDocker(credentials.StoreOptions{})
 		if err != nil {
 			return nil, fmt.Errorf("the passwords of docker login cannot be read: %w", err)
@@ -200,7 +200,7 @@ func (f *Fetcher) hint(err error, ref registry.Reference) string {
 	var answer *errcode.ErrorResponse
 	denied := errors.As(err, &answer) && (answer.StatusCode == http.StatusUnauthorized || answer.StatusCode == http.StatusForbidden) || errors.Is(err, auth.ErrBasicCredentialNotFound)
 	switch {
-	case denied && f.who.Guest:
+	case denied && f.who.Restricted:
 		return ": an included file has no passwords: define the module in the main file"
 	case denied:
 		return ": the user that the server runs as needs a `docker login " + ref.Registry + "`"

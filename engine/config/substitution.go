@@ -14,36 +14,37 @@ import (
 	"strings"
 )
 
-// Filled is what a ${...} brought in from the environment or a file.
-type Filled struct {
+// Substitution is a reference in the configuration to the environment or a file, and its value.
+type Substitution struct {
 	Value   Secret
 	Written string // such as "${file:jwt.secret}"
 }
 
-// leastRedacted is how many bytes a value must have to be found in other texts: a shorter
-// one is in every other word.
-const leastRedacted = 4
+// minRedacted is the length from which on values are redacted, in bytes: shorter ones
+// occur in ordinary words.
+const minRedacted = 4
 
-// Redact puts what is written in the file in place of what ${...} brought in, for errors of
-// others than this package, which has no such value in its own. Values of less than 4 bytes
-// are not looked for.
-func (c *Config) Redact(text string) string { return redactor(slices.Clone(c.Filled)).Replace(text) }
-
-// Hider does so for what ${file:...} brought in, for logs: what comes from the environment may
-// be the name of the node.
-func (c *Config) Hider() *strings.Replacer {
-	return redactor(slices.DeleteFunc(slices.Clone(c.Filled), func(f Filled) bool { return !strings.HasPrefix(f.Written, "${file:") }))
+// Redact replaces values of ${...} in text by their references. It is for errors of other
+// packages; the errors of this one contain no such value. Values of less than 4 bytes stay.
+func (c *Config) Redact(text string) string {
+	return redactor(slices.Clone(c.Substitutions)).Replace(text)
 }
 
-func redactor(all []Filled) *strings.Replacer {
-	slices.SortFunc(all, func(a, b Filled) int { // longer ones first: one may be in another
+// SecretRedactor returns a replacer like Redact, for values of ${file:...} only. It is for
+// logs, in which values of the environment, such as the node's name, must stay.
+func (c *Config) SecretRedactor() *strings.Replacer {
+	return redactor(slices.DeleteFunc(slices.Clone(c.Substitutions), func(f Substitution) bool { return !strings.HasPrefix(f.Written, "${file:") }))
+}
+
+func redactor(all []Substitution) *strings.Replacer {
+	slices.SortFunc(all, func(a, b Substitution) int { // longer ones first: one value may contain another
 		x, y := a.Value.Reveal(), b.Value.Reveal()
 		return cmp.Or(cmp.Compare(len(y), len(x)), strings.Compare(x, y), strings.Compare(a.Written, b.Written))
 	})
 	var pairs []string
 	for _, f := range all {
 		for _, form := range forms(f.Value.Reveal()) {
-			if len(form) >= leastRedacted {
+			if len(form) >= minRedacted {
 				pairs = append(pairs, form, f.Written)
 			}
 		}
@@ -51,8 +52,8 @@ func redactor(all []Filled) *strings.Replacer {
 	return strings.NewReplacer(pairs...)
 }
 
-// forms are those in which a value is found in the texts of others: as it is, quoted, in a
-// URL or a path; and the host alone, where it has one.
+// forms returns the texts by which a value may occur in errors: as it is, quoted, escaped
+// in a URL, cleaned as a path, and its host alone.
 func forms(value string) []string {
 	quoted := strconv.Quote(value)
 	all := []string{value, quoted[1 : len(quoted)-1], url.PathEscape(value), url.QueryEscape(value), filepath.Clean(value)}
@@ -69,22 +70,22 @@ func forms(value string) []string {
 	return slices.Compact(all)
 }
 
-// note keeps what a reference brought in.
+// note records the value of a reference.
 func (l *load) note(value, written string) {
 	if value == "" || strings.HasSuffix(written, ":-"+value+"}") {
 		return
 	}
 	l.fills++
-	l.brought[Filled{NewSecret(value), written}] = true
+	l.brought[Substitution{NewSecret(value), written}] = true
 }
 
-// filledIn is what references brought in, each once.
-func (l *load) filledIn() []Filled { return slices.Collect(maps.Keys(l.brought)) }
+// filledIn returns the recorded substitutions, each once.
+func (l *load) filledIn() []Substitution { return slices.Collect(maps.Keys(l.brought)) }
 
-// asFilled is how a message shows a value that ${...} filled.
-func asFilled(written string) string { return quote(written) + " as filled in" }
+// asFilled returns the text by which a message shows a value with ${...}.
+func asFilled(written string) string { return "the value of " + quote(written) }
 
-// shows is how a message shows the value of the setting at path.
+// shows returns the text by which a message shows the value of the setting at path.
 func (l *load) shows(path, value string) string {
 	if shown, filled := l.shown[path]; filled {
 		return shown
@@ -92,20 +93,19 @@ func (l *load) shows(path, value string) string {
 	return quote(value)
 }
 
-// show gives the chain entries their configs to show.
+// show sets Shown of the chain entries.
 func (l *load) show(c *Config) {
 	for name, t := range c.Tenants {
 		at := cursor{path: "tenants"}.key(name).key("chain")
 		for i := range t.Chain {
-			if t.Chain[i].Config != nil { // else it is of a chain that an override replaced
+			if t.Chain[i].Config != nil { // nil: an override replaced the chain
 				t.Chain[i].Shown = l.configs[at.index(i).key("config").path]
 			}
 		}
 	}
 }
 
-// bound gives a path that was set the form it is shown in, and holds it to the directory of
-// an included file.
+// bound sets Written of a path, and Within for a path in an included file.
 func (d *decoder) bound(v reflect.Value, written string) error {
 	p, ok := v.Interface().(Path)
 	if !ok || p.Absolute == "" {
@@ -114,9 +114,9 @@ func (d *decoder) bound(v reflect.Value, written string) error {
 	outside := filepath.IsAbs(p.Written) || !filepath.IsLocal(p.Written)
 	p.Written = written
 	isURL := strings.Contains(p.Absolute, "://")
-	if d.guest && !isURL {
+	if d.included && !isURL {
 		if outside {
-			return errors.New("leads out of the directory of this included file: put the file beside it, or name it in the file that includes this one")
+			return errors.New("is outside of the directory of this included file: move the file there, or name it in the main file")
 		}
 		p.Within = filepath.Dir(d.file.Absolute)
 	}
@@ -124,9 +124,9 @@ func (d *decoder) bound(v reflect.Value, written string) error {
 	return nil
 }
 
-// Refill is edited with what ${...} brought into an entry's config, where edited has what
-// Shown has in the same place.
-func (e *Entry) Refill(edited json.RawMessage) (json.RawMessage, error) {
+// Substitute returns edited with the values of ${...} inserted: a value that is the same
+// as in Shown at the same place is replaced by the one of Config. The error is one of JSON.
+func (e *Entry) Substitute(edited json.RawMessage) (json.RawMessage, error) {
 	if e.Shown == nil {
 		return edited, nil
 	}

@@ -8,14 +8,14 @@ import (
 	"unicode/utf8"
 )
 
-// maxFilled bounds what a load may take from outside: a small file can name a large
-// one very often.
+// maxFilled limits the bytes that all ${...} of a load insert: a small file can refer to
+// a large one many times.
 const maxFilled = 16 << 20
 
 var variableShape = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 
-// fill replaces ${NAME}, ${NAME:-default} and ${file:PATH} in a value, and tells
-// whether there was one. "$${" stands for "${" itself.
+// fill replaces ${NAME}, ${NAME:-default} and ${file:PATH} in a value. filled reports
+// whether there was one. "$${" stands for the text "${".
 func (d *decoder) fill(text string) (_ string, filled bool, _ error) {
 	var out strings.Builder
 	if d.literal {
@@ -34,11 +34,11 @@ func (d *decoder) fill(text string) (_ string, filled bool, _ error) {
 		}
 		reference, rest, closed := strings.Cut(after, "}")
 		if !closed {
-			return "", true, errors.New(`"${" is never closed; write "$${" for the two characters`)
+			return "", true, errors.New(`a "${" has no "}": close it, or write "$${" for the two characters`)
 		}
 		value := ""
 		var err error
-		if d.filled <= maxFilled { // else do not even read it
+		if d.filled <= maxFilled { // beyond the limit files are not read
 			value, err = d.resolve(reference)
 		}
 		if err != nil {
@@ -46,50 +46,50 @@ func (d *decoder) fill(text string) (_ string, filled bool, _ error) {
 		}
 		d.note(value, "${"+reference+"}")
 		if d.filled += len(value); d.filled > maxFilled {
-			return "", true, fmt.Errorf("all that ${...} brings in is more than %s", ByteSize(maxFilled))
+			return "", true, fmt.Errorf("the values of all ${...} have more than %s: use smaller files, or fewer references", ByteSize(maxFilled))
 		}
 		out.WriteString(value)
 		text, filled = rest, true
 	}
 }
 
-// resolve is the value of what stands between "${" and "}".
+// resolve returns the value of a reference, which is the text between "${" and "}".
 func (d *decoder) resolve(reference string) (string, error) {
 	path, isFile := strings.CutPrefix(reference, "file:")
 	switch {
-	case d.guest && d.secrets.Absolute == "":
-		return "", errors.New(`is off in an included file: put the value here, "$${" for the two characters, or have the file that includes this one say include: [{ files: ..., secrets: DIRECTORY }]`)
-	case d.guest && !isFile:
-		return "", errors.New("the environment is off in an included file: want ${file:NAME}, a file of its directory of secrets")
+	case d.included && d.secrets.Absolute == "":
+		return "", errors.New(`is off in an included file: write the value here, write "$${" for the two characters, or set include: [{ files: ..., secrets: DIRECTORY }] in the main file`)
+	case d.included && !isFile:
+		return "", errors.New("the environment is off in an included file: use ${file:NAME} with a file of its directory of secrets")
 	case isFile:
 		return d.secretFile(path)
 	}
 	name, fallback, hasFallback := strings.Cut(reference, ":-")
 	if !variableShape.MatchString(name) {
-		return "", errors.New("want ${NAME}, ${NAME:-default} or ${file:PATH}")
+		return "", errors.New("is not a valid reference: use ${NAME}, ${NAME:-default} or ${file:PATH}")
 	}
 	if strings.Contains(fallback, "${") {
-		return "", errors.New("a default cannot hold another ${...}")
+		return "", errors.New("a default cannot contain ${...}: write a plain value")
 	}
 	value, ok := d.env(name)
 	switch {
 	case hasFallback && value == "":
 		return fallback, nil
 	case !ok:
-		return "", errors.New("the environment has no such variable")
+		return "", errors.New("the environment variable is not set: set it, or write ${NAME:-default}")
 	case !utf8.ValidString(value):
-		return "", errors.New("the variable is not UTF-8")
+		return "", errors.New("the environment variable is not valid UTF-8")
 	}
 	return value, nil
 }
 
-// secretFile is the text of a file without the newline that editors put at its end.
+// secretFile returns the text of a file without the newline at its end.
 func (d *decoder) secretFile(path string) (string, error) {
 	if path == "" {
-		return "", errors.New("the path is missing")
+		return "", errors.New("the path of the file is missing")
 	}
 	from := relative(d.file, path)
-	if d.guest {
+	if d.included {
 		from = Path{Absolute: path, Within: d.secrets.Absolute}
 	}
 	text, err := d.disk.read(from)
@@ -97,7 +97,7 @@ func (d *decoder) secretFile(path string) (string, error) {
 		return "", errors.New(reason(err))
 	}
 	if !utf8.Valid(text) {
-		return "", errors.New("the file is not UTF-8")
+		return "", errors.New("the file is not valid UTF-8")
 	}
 	return strings.TrimSuffix(strings.TrimSuffix(string(text), "\n"), "\r"), nil
 }

@@ -1,0 +1,76 @@
+package config
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"slices"
+
+	"github.com/mootchat/moot/engine/files"
+)
+
+// maxFile limits one file, in bytes.
+const maxFile = 1 << 20
+
+// Loader loads configurations and records the files that they depend on: when one of
+// them changes, the next load may have another result. The zero Loader is ready to use. It
+// must not be used concurrently.
+type Loader struct {
+	Files    []string      // absolute paths of files, existing or not
+	Patterns []string      // patterns of include, for filepath.Glob
+	Waiter   *files.Waiter // calls the file system; nil = a new one
+}
+
+// Load is like the function [Load], and records the files that it reads, also if it
+// fails. Files that cannot be read before ctx ends are problems.
+func (ld *Loader) Load(ctx context.Context, path string, env Lookup, overrides ...string) (*Config, error) {
+	absolute, err := filepath.Abs(path)
+	if err != nil {
+		return nil, fmt.Errorf("config: %w", err)
+	}
+	l := newLoad(env, ld.disk(ctx))
+	text, err := l.disk.read(Path{Absolute: absolute})
+	if err != nil {
+		return nil, fmt.Errorf("config: %s: %w", path, unwrapped(err))
+	}
+	return l.run(Path{Written: path, Absolute: absolute}, text, overrides)
+}
+
+// disk is the part of the file system that a load uses.
+type disk struct {
+	read func(path Path) ([]byte, error)
+	glob func(pattern string) ([]string, error)
+}
+
+// disk returns the file system, usable until ctx ends. It records the files that are read.
+func (ld *Loader) disk(ctx context.Context) disk {
+	if ld.Waiter == nil {
+		ld.Waiter = new(files.Waiter)
+	}
+	seen := map[string]bool{}
+	for _, path := range ld.Files {
+		seen[path] = true
+	}
+	return disk{
+		read: func(path Path) ([]byte, error) {
+			full := path.Absolute
+			if path.Within != "" {
+				full = filepath.Join(path.Within, path.Absolute)
+			}
+			if !seen[full] {
+				seen[full] = true
+				ld.Files = append(ld.Files, full)
+			}
+			if path.Within != "" {
+				return ld.Waiter.ReadIn(ctx, path.Within, path.Absolute, maxFile)
+			}
+			return ld.Waiter.Read(ctx, full, maxFile)
+		},
+		glob: func(pattern string) ([]string, error) {
+			if !slices.Contains(ld.Patterns, pattern) {
+				ld.Patterns = append(ld.Patterns, pattern)
+			}
+			return ld.Waiter.Glob(ctx, pattern)
+		},
+	}
+}
