@@ -116,8 +116,8 @@ soak: guests
 	SOAK=$(SOAK) go test -tags soak -count=1 -timeout 0 -v -run TestMemoryStaysFlat ./engine/cli
 
 # The faults of a cluster on Redis that take minutes, besides those of make test.
-chaos: tools runners guests
-	go test -race -tags chaos -count=1 -timeout 30m ./engine/cluster/redis ./engine/cli
+chaos: redis guests
+	go test -race -tags chaos -count=1 -timeout 30m ./engine/cluster/redis ./engine/node
 
 # Random faults against nodes that talk, for TORTURE; a round that fails prints its seed, and
 # TORTURE_SEED=SEED plays it again.

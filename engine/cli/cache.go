@@ -5,6 +5,7 @@ import (
 
 	"github.com/mootchat/moot/engine/config"
 	"github.com/mootchat/moot/engine/diskcache"
+	"github.com/mootchat/moot/engine/node"
 	"github.com/mootchat/moot/host/script"
 )
 
@@ -12,6 +13,6 @@ import (
 // Commands that read no configuration use them.
 func userCache(t terminal) (*diskcache.Cache, *script.Compiler) {
 	log := slog.New(slog.NewTextHandler(t.err, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	cache := OpenCache(config.Path{}, log)
+	cache := node.OpenCache(config.Path{}, log)
 	return cache, script.New(script.Config{Command: script.Self(), Cache: cache})
 }

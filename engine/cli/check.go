@@ -3,6 +3,8 @@ package cli
 import (
 	"context"
 	"fmt"
+
+	"github.com/mootchat/moot/engine/node"
 )
 
 type checkCommand struct {
@@ -16,7 +18,7 @@ func (c *checkCommand) Run(ctx context.Context, t terminal) error {
 	if err != nil {
 		return err
 	}
-	if err := CheckConfig(ctx, cfg); err != nil {
+	if err := node.CheckConfig(ctx, cfg); err != nil {
 		return err
 	}
 	for _, warning := range cfg.Warnings {

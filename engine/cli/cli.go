@@ -1,5 +1,5 @@
-// Package cli is the program: it reads the command line and the configuration,
-// and is the only place that knows every other package.
+// Package cli has the commands of moot: their flags, what they print, and their exit codes.
+// The server that "moot serve" runs is in engine/node.
 package cli
 
 import (
@@ -16,6 +16,7 @@ import (
 
 	"github.com/mootchat/moot/engine/cli/bench"
 	"github.com/mootchat/moot/engine/cli/module"
+	"github.com/mootchat/moot/engine/node"
 	"github.com/mootchat/moot/host/script"
 )
 
@@ -88,7 +89,7 @@ func Run(args []string, in io.Reader, out, err io.Writer) int {
 	}
 	perr = command.Run()
 	var wrong misuse
-	var config ConfigError
+	var config node.ConfigError
 	var found finding
 	switch {
 	case perr == nil:

@@ -16,6 +16,8 @@ import (
 	"gopkg.in/yaml.v3"
 
 	"github.com/mootchat/moot/engine/config"
+	"github.com/mootchat/moot/engine/node"
+	"github.com/mootchat/moot/engine/node/nodetest"
 )
 
 // TestAReleaseServes builds a release for the platform at hand as the Containerfile
@@ -28,7 +30,7 @@ func TestAReleaseServes(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%v: make runners builds it", err)
 		}
-		write(t, filepath.Join(root, path), string(data))
+		nodetest.Write(t, filepath.Join(root, path), string(data))
 	}
 	for _, step := range containerSteps(t) {
 		if strings.HasPrefix(step, "apt-get ") || strings.HasPrefix(step, "go mod download") {
@@ -55,12 +57,12 @@ func TestAReleaseServes(t *testing.T) {
 		}
 	}
 	s := startServer(t, out, "./moot", "serve", "--set", "http.listen=127.0.0.1:0", "--set", "socket.listen=127.0.0.1:0", "--set", "admin.listen=127.0.0.1:0")
-	said := exec.Command("./moot", "chat", "ws://"+s.http, "--room", "defaultRoom")
+	said := exec.Command("./moot", "chat", "ws://"+s.HTTP, "--room", "defaultRoom")
 	said.Dir, said.Stdin = out, strings.NewReader("/room defaultRoom\nhello from a release\n")
 	if text, err := said.CombinedOutput(); err != nil || !strings.Contains(string(text), "hello from a release") {
 		t.Errorf("moot chat: %v\n%s", err, text)
 	}
-	s.stop(t)
+	s.Stop(t)
 	installs(t, out)
 
 	again := exec.Command("go", "run", "./engine/cli/release", "-version", "v9.8.7-test", "-platforms", runtime.GOOS+"/"+runtime.GOARCH)
@@ -170,8 +172,8 @@ func TestTheUnitStartsWhatThereIs(t *testing.T) {
 		}
 	}
 	stop, err := time.ParseDuration(unit["Service.TimeoutStopSec"] + "s")
-	if drain := config.Default().DrainDelay + config.Default().Drain; err != nil || stop < drain+afterDrain {
-		t.Errorf("TimeoutStopSec is %v, and the server may take %v", stop, drain+afterDrain)
+	if drain := config.Default().DrainDelay + config.Default().Drain; err != nil || stop < drain+node.EndTime {
+		t.Errorf("TimeoutStopSec is %v, and the server may take %v", stop, drain+node.EndTime)
 	}
 	if unit["Service.MemoryDenyWriteExecute"] != "" {
 		t.Error("modules could not be compiled")
@@ -188,7 +190,7 @@ func verifyUnit(t *testing.T, analyze, unit string) {
 		t.Fatal(err)
 	}
 	path := filepath.Join(t.TempDir(), "moot.service")
-	write(t, path, strings.ReplaceAll(unit, "/usr/local/bin/moot", moot))
+	nodetest.Write(t, path, strings.ReplaceAll(unit, "/usr/local/bin/moot", moot))
 	if text, err := exec.Command(analyze, "verify", "--man=no", path).CombinedOutput(); err != nil {
 		t.Errorf("systemd-analyze verify: %v\n%s", err, text)
 	}
@@ -247,7 +249,7 @@ func installed(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	write(t, filepath.Join(dir, "config.yaml"), string(text))
+	nodetest.Write(t, filepath.Join(dir, "config.yaml"), string(text))
 	guests, err := filepath.Abs("../../guests")
 	if err != nil {
 		t.Fatal(err)

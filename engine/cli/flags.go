@@ -6,6 +6,7 @@ import (
 
 	"github.com/mootchat/moot/engine/api/client"
 	"github.com/mootchat/moot/engine/config"
+	"github.com/mootchat/moot/engine/node"
 )
 
 // configFlags are what the commands that read a configuration have in common.
@@ -15,7 +16,7 @@ type configFlags struct {
 }
 
 func (f *configFlags) read(ctx context.Context) (*config.Config, error) {
-	return ReadConfig(ctx, NodeConfig{File: f.Config, Set: f.Set})
+	return node.ReadConfig(ctx, node.Config{File: f.Config, Set: f.Set})
 }
 
 // adminFlags are what the commands that ask a running server have in common.

@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/mootchat/moot/engine/node/nodetest"
 )
 
 // programAt makes the program ./moot of a folder, beside the ready-made rules.
@@ -34,7 +36,7 @@ func TestThePageOfTokensIsTrue(t *testing.T) {
 	for _, s := range snippetsOf(t, "../../engine/auth/README.md") {
 		switch s.language {
 		case "yaml":
-			write(t, filepath.Join(dir, "jwt.yaml"), s.text)
+			nodetest.Write(t, filepath.Join(dir, "jwt.yaml"), s.text)
 		case "sh":
 			out = command(t, dir, "sh", "-c", s.text)
 		case "json":
@@ -54,22 +56,22 @@ func TestThePageOfTokensIsTrue(t *testing.T) {
 		member: "[secure] you: hello", guest: "! join secure: members only: log in first",
 		"": "token missing (3502)", expired: "token expired (3502)", "nonsense": "token is malformed (3502)",
 	} {
-		if got := chatAs(dir, s.http, token); !strings.Contains(got, want) {
+		if got := chatAs(dir, s.HTTP, token); !strings.Contains(got, want) {
 			t.Errorf("with the token %q: want %q in\n%s", token, want, got)
 		}
 	}
-	speaker, err := dialSpeaker(s.socket)
+	speaker, err := nodetest.Dial(s.Socket)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer speaker.conn.Close()
-	if _, err := speaker.conn.Write([]byte("auth " + member + "\r\n")); err != nil {
+	defer speaker.Conn.Close()
+	if _, err := speaker.Conn.Write([]byte("auth " + member + "\r\n")); err != nil {
 		t.Fatal(err)
 	}
-	if !speaker.lines.Scan() || !strings.Contains(speaker.lines.Text(), `"welcome"`) {
-		t.Errorf("over TCP: %q, %v", speaker.lines.Text(), speaker.lines.Err())
+	if !speaker.Lines.Scan() || !strings.Contains(speaker.Lines.Text(), `"welcome"`) {
+		t.Errorf("over TCP: %q, %v", speaker.Lines.Text(), speaker.Lines.Err())
 	}
-	log, err := s.terminate()
+	log, err := s.Terminate()
 	if err != nil {
 		t.Error(err)
 	}

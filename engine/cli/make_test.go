@@ -30,8 +30,8 @@ var needed = []struct {
 	{regexp.MustCompile(`(?m)^(exec )?\./moot (serve|check)`), []string{"the program", "the guests"}},
 	{regexp.MustCompile(`(?m)module build`), []string{"the program", "C compilers", "Rust, wabt", "npm packages"}},
 	{regexp.MustCompile(`(?m)^host/script/runner/build\.sh`), []string{"Node.js", "C compilers", "apt's sources"}},
-	// All tests of the tree, or of the command line, which builds modules and releases.
-	{regexp.MustCompile(`(?m)^go test .*(go list \./\.\.\.|\./engine/cli$)`), []string{"the guests", "the runners", "C compilers", "Rust, wabt", "npm packages", "Redis", "a browser"}},
+	{regexp.MustCompile(`(?m)^go test .*-tags chaos .*\./engine/node$`), []string{"the guests", "Redis"}},
+	{regexp.MustCompile(`(?m)^go test .*go list \./\.\.\.`), []string{"the guests", "the runners", "C compilers", "Rust, wabt", "npm packages", "Redis", "a browser"}},
 	{regexp.MustCompile(`(?m)^go test .*-bench \. .*\./\.\.\.$`), []string{"the guests", "the runners", "Redis"}},
 	{regexp.MustCompile(`(?m)go test .*-fuzz `), []string{"the guests"}},
 	{regexp.MustCompile(`(?m)go test -tags soak `), []string{"the guests"}},

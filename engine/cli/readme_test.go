@@ -3,7 +3,6 @@ package cli
 import (
 	"bytes"
 	"io"
-	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -14,9 +13,10 @@ import (
 
 	"github.com/alecthomas/kong"
 
-	"github.com/mootchat/moot/engine/auth"
 	"github.com/mootchat/moot/engine/cli/module"
 	"github.com/mootchat/moot/engine/config"
+	"github.com/mootchat/moot/engine/node"
+	"github.com/mootchat/moot/engine/node/nodetest"
 )
 
 // snippet is a fenced block of a Markdown file.
@@ -52,9 +52,9 @@ func TestReadmeIsTrue(t *testing.T) {
 			if !ok || !strings.HasSuffix(path, ".go") {
 				t.Fatalf("the Go snippet does not begin with its path: %q", path)
 			}
-			write(t, filepath.Join(root, path), s.text)
+			nodetest.Write(t, filepath.Join(root, path), s.text)
 		case "yaml":
-			write(t, filepath.Join(root, "snippet.yaml"), s.text)
+			nodetest.Write(t, filepath.Join(root, "snippet.yaml"), s.text)
 			served = true
 		default:
 			t.Errorf("nothing tests a snippet in %q", s.language)
@@ -70,20 +70,20 @@ func TestReadmeIsTrue(t *testing.T) {
 	}
 
 	run := startServer(t, root, "make", "run", "ARGS=--set http.listen=127.0.0.1:0 --set socket.listen=127.0.0.1:0 --set admin.listen=127.0.0.1:0 --set drain=0s")
-	said := chatWith(t, root, run.http, "defaultRoom", "what the darn")
+	said := chatWith(t, root, run.HTTP, "defaultRoom", "what the darn")
 	if !strings.Contains(said, "[defaultRoom] you: what the ****") {
 		t.Errorf("defaultRoom heard:\n%s", said)
 	}
-	run.stop(t)
+	run.Stop(t)
 
 	command(t, root, "make", "guests")
 	command(t, root, "./moot", "check")
 	command(t, root, "./moot", "check", "-c", "snippet.yaml")
 	run = startServer(t, root, "./moot", "serve", "-c", "snippet.yaml", "--set", "http.listen=127.0.0.1:0", "--set", "socket.listen=127.0.0.1:0", "--set", "admin.listen=127.0.0.1:0", "--set", "drain=0s")
-	if said := chatWith(t, root, run.http, "loud", "hello"); !strings.Contains(said, "[loud] you: HELLO") {
+	if said := chatWith(t, root, run.HTTP, "loud", "hello"); !strings.Contains(said, "[loud] you: HELLO") {
 		t.Errorf("loud heard:\n%s", said)
 	}
-	run.stop(t)
+	run.Stop(t)
 	editLive(t, root)
 }
 
@@ -100,7 +100,7 @@ func editLive(t *testing.T, root string) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		write(t, filepath.Join(root, "host/script/built", filepath.Base(file)), string(wasm))
+		nodetest.Write(t, filepath.Join(root, "host/script/built", filepath.Base(file)), string(wasm))
 	}
 	command(t, root, "make", "moot")
 	run := startServer(t, root, "./moot", "serve", "-c", "examples/live-rule/moot.yaml", "--set", "http.listen=127.0.0.1:0", "--set", "socket.listen=127.0.0.1:0", "--set", "admin.listen=127.0.0.1:0", "--set", "drain=0s")
@@ -115,16 +115,16 @@ func editLive(t *testing.T, root string) {
 		{".toLowerCase(", `reload refused.*rule\.js:4:`, "hello there"},
 	} {
 		if edit.logged != "" {
-			write(t, rule, strings.Replace(string(text), ".toUpperCase()", edit.as, 1))
-			if err := run.log.await(regexp.MustCompile(edit.logged)); err != nil {
+			nodetest.Write(t, rule, strings.Replace(string(text), ".toUpperCase()", edit.as, 1))
+			if err := run.Log.Await(regexp.MustCompile(edit.logged)); err != nil {
 				t.Fatal(err)
 			}
 		}
-		if said := chatWith(t, root, run.http, "hall", "Hello There"); !strings.Contains(said, "[hall] you: "+edit.hears) {
+		if said := chatWith(t, root, run.HTTP, "hall", "Hello There"); !strings.Contains(said, "[hall] you: "+edit.hears) {
 			t.Errorf("after the edit %s the hall heard:\n%s", edit.as, said)
 		}
 	}
-	run.stop(t)
+	run.Stop(t)
 }
 
 // TestConfigurationsInGuestReadmesLoad loads every configuration that a README of
@@ -162,7 +162,7 @@ func TestScriptsOfTheReadmeLoad(t *testing.T) {
 		switch s.language {
 		case "js", "lua":
 			path, _, _ := strings.Cut(strings.TrimLeft(s.text, "/- "), "\n")
-			write(t, filepath.Join(dir, path), s.text)
+			nodetest.Write(t, filepath.Join(dir, path), s.text)
 			scripts = append(scripts, path)
 		case "yaml":
 			for _, script := range scripts {
@@ -185,14 +185,8 @@ func loads(t *testing.T, what, path, text string) {
 		t.Errorf("%s: %v", what, err)
 		return
 	}
-	rules, made, err := loadRules(t.Context(), cfg, slog.New(slog.DiscardHandler), nil, nil, auth.NewKeySets(nil, nil), newSources(config.Path{}, slog.New(slog.DiscardHandler)))
-	if err != nil {
+	if err := node.CheckConfig(t.Context(), cfg); err != nil {
 		t.Errorf("%s: %v", what, err)
-		return
-	}
-	made.drop()
-	if err := rules.Close(); err != nil {
-		t.Error(err)
 	}
 }
 
@@ -218,19 +212,22 @@ func treeCopy(t *testing.T) string {
 		if err != nil {
 			t.Fatal(err)
 		}
-		write(t, filepath.Join(to, name), string(text))
+		nodetest.Write(t, filepath.Join(to, name), string(text))
 	}
 	return to
 }
 
-func write(t *testing.T, path, text string) {
+func startServer(t *testing.T, dir string, args ...string) *nodetest.Server {
 	t.Helper()
-	if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
-		t.Fatal(err)
+	cmd := exec.Command(args[0], args[1:]...)
+	cmd.Dir = dir
+	cmd.Env = append(os.Environ(), "MAKEFLAGS=")
+	s, err := nodetest.Start(cmd)
+	if err != nil {
+		t.Fatalf("%s: %v", strings.Join(args, " "), err)
 	}
-	if err := os.WriteFile(path, []byte(text), 0o666); err != nil {
-		t.Fatal(err)
-	}
+	t.Cleanup(s.Kill)
+	return s
 }
 
 func command(t *testing.T, dir string, args ...string) string {

@@ -5,10 +5,12 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
 	"github.com/mootchat/moot/engine/config"
+	"github.com/mootchat/moot/engine/node/nodetest"
 )
 
 // TestRulesDocumentIsTrue serves the configuration of host/README.md that can be, reads the
@@ -29,7 +31,7 @@ func TestRulesDocumentIsTrue(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			write(t, file, strings.ReplaceAll(s.text, "guests/", guests+"/")+fmt.Sprintf(
+			nodetest.Write(t, file, strings.ReplaceAll(s.text, "guests/", guests+"/")+fmt.Sprintf(
 				"http: { listen: '127.0.0.1:0' }\nsocket: { listen: '127.0.0.1:0' }\nadmin: { listen: '127.0.0.1:0', key: %q }\ndrain: 0s\n", adminKey))
 		default:
 			t.Errorf("nothing tests a snippet in %q", s.language)
@@ -38,8 +40,9 @@ func TestRulesDocumentIsTrue(t *testing.T) {
 	if got := strings.Join(commands, " "); got != "reload rollback status decisions --shadow" {
 		t.Fatalf("the document's commands are %q", got)
 	}
-	s := inProcess(t, file)
-	t.Setenv("MOOT_ADMIN_URL", "http://"+s.admin)
+	programAt(t, dir)
+	s := startServer(t, dir, "./moot", "serve", "-c", "moot.yaml")
+	t.Setenv("MOOT_ADMIN_URL", "http://"+s.Admin)
 	t.Setenv("MOOT_ADMIN_KEY", adminKey)
 	moot := func(args ...string) string {
 		t.Helper()
@@ -53,14 +56,22 @@ func TestRulesDocumentIsTrue(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	write(t, file, strings.Replace(string(text), "darn, heck", "darn, heck, drat", 1))
+	nodetest.Write(t, file, strings.Replace(string(text), "darn, heck", "darn, heck, drat", 1))
 	if out := moot("reload"); !strings.Contains(out, ", before ") {
 		t.Error(out)
 	}
 	if out := moot("rollback"); !strings.Contains(out, ", before ") {
 		t.Error(out)
 	}
-	talkTo(t, s.socket, "say hall oh heck", `"message":"oh heck"`)
+	ann, err := nodetest.Dial(s.Socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ann.Conn.Close()
+	fmt.Fprint(ann.Conn, "roomAdd hall\nsay hall oh heck\n")
+	if err := ann.Hear(regexp.MustCompile(`"message":"oh heck"`)); err != nil {
+		t.Error(err)
+	}
 	if out := moot("status"); !strings.Contains(out, "stricter+shadow@") && !strings.Contains(out, "stricter@") {
 		t.Error(out)
 	}

@@ -18,6 +18,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/mootchat/moot/engine/node/nodetest"
 	"github.com/mootchat/moot/host/script"
 )
 
@@ -80,9 +81,9 @@ func TestScripts(t *testing.T) {
 // servers are those of the scripts, by their folders: slices of them.
 var servers sync.Map
 
-func served(ts *testscript.TestScript) []*server {
+func served(ts *testscript.TestScript) []*nodetest.Server {
 	all, _ := servers.Load(ts.Getenv("WORK"))
-	some, _ := all.([]*server)
+	some, _ := all.([]*nodetest.Server)
 	return some
 }
 
@@ -96,22 +97,22 @@ func serveScript(ts *testscript.TestScript, neg bool, args []string) {
 	cmd.Args[0] = "moot" // what testscript.Main goes by
 	cmd.Dir = ts.Getenv("WORK")
 	cmd.Env = append(os.Environ(), "XDG_CACHE_HOME="+ts.Getenv("XDG_CACHE_HOME"), "GUESTS="+ts.Getenv("GUESTS"))
-	s, err := start(cmd)
+	s, err := nodetest.Start(cmd)
 	ts.Check(err)
-	ts.Defer(s.kill)
-	ts.Setenv("HTTP", s.http)
-	ts.Setenv("SOCKET", s.socket)
+	ts.Defer(s.Kill)
+	ts.Setenv("HTTP", s.HTTP)
+	ts.Setenv("SOCKET", s.Socket)
 	all := append(served(ts), s)
 	servers.Store(ts.Getenv("WORK"), all)
-	ts.Setenv(fmt.Sprint("HTTP", len(all)), s.http)
-	ts.Setenv(fmt.Sprint("SOCKET", len(all)), s.socket)
-	ts.Setenv(fmt.Sprint("ADMIN", len(all)), s.admin)
-	ts.Setenv("ADMIN", s.admin)
-	ts.Setenv("MOOT_ADMIN_URL", "http://"+s.admin)
+	ts.Setenv(fmt.Sprint("HTTP", len(all)), s.HTTP)
+	ts.Setenv(fmt.Sprint("SOCKET", len(all)), s.Socket)
+	ts.Setenv(fmt.Sprint("ADMIN", len(all)), s.Admin)
+	ts.Setenv("ADMIN", s.Admin)
+	ts.Setenv("MOOT_ADMIN_URL", "http://"+s.Admin)
 	ts.Setenv("MOOT_ADMIN_KEY", adminKey)
 }
 
-func latest(ts *testscript.TestScript) *server {
+func latest(ts *testscript.TestScript) *nodetest.Server {
 	all := served(ts)
 	if len(all) == 0 {
 		ts.Fatalf("nothing is served")
@@ -120,7 +121,7 @@ func latest(ts *testscript.TestScript) *server {
 }
 
 func hupScript(ts *testscript.TestScript, neg bool, args []string) {
-	ts.Check(latest(ts).cmd.Process.Signal(syscall.SIGHUP))
+	ts.Check(latest(ts).Signal(syscall.SIGHUP))
 }
 
 func loggedScript(ts *testscript.TestScript, neg bool, args []string) {
@@ -129,14 +130,14 @@ func loggedScript(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	fits, err := regexp.Compile("(?m)" + args[0])
 	ts.Check(err)
-	ts.Check(latest(ts).log.await(fits))
+	ts.Check(latest(ts).Log.Await(fits))
 }
 
 func readyScript(ts *testscript.TestScript, neg bool, args []string) {
 	if len(args) != 1 {
 		ts.Fatalf("usage: ready FILE")
 	}
-	r, err := http.NewRequest(http.MethodGet, "http://"+latest(ts).admin+"/health/ready", nil)
+	r, err := http.NewRequest(http.MethodGet, "http://"+latest(ts).Admin+"/health/ready", nil)
 	ts.Check(err)
 	r.Header.Set("Authorization", "Bearer "+adminKey)
 	answer, err := http.DefaultClient.Do(r)
@@ -155,7 +156,7 @@ func stopScript(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	var logs strings.Builder
 	for _, s := range all {
-		log, err := s.terminate()
+		log, err := s.Terminate()
 		ts.Check(err)
 		logs.WriteString(log)
 	}
@@ -167,12 +168,12 @@ func socketScript(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("usage: socket FILE")
 	}
 	var d net.Dialer
-	ctx, cancel := context.WithTimeout(context.Background(), deadline)
+	ctx, cancel := context.WithTimeout(context.Background(), nodetest.Deadline)
 	defer cancel()
 	conn, err := d.DialContext(ctx, "tcp", ts.Getenv("SOCKET"))
 	ts.Check(err)
 	defer conn.Close()
-	ts.Check(conn.SetDeadline(time.Now().Add(deadline)))
+	ts.Check(conn.SetDeadline(time.Now().Add(nodetest.Deadline)))
 	_, err = io.WriteString(conn, ts.ReadFile(args[0]))
 	ts.Check(err)
 	out, err := io.ReadAll(conn)

@@ -7,6 +7,8 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+
+	"github.com/mootchat/moot/engine/node"
 )
 
 type serveCommand struct {
@@ -18,8 +20,8 @@ func (c *serveCommand) Run(ctx context.Context, t terminal) error {
 	hup := make(chan os.Signal, 1)
 	signal.Notify(hup, syscall.SIGHUP)
 	defer signal.Stop(hup)
-	n, err := StartNode(ctx, NodeConfig{File: c.Config, Set: c.Set, Version: version(), Log: t.err, Reload: hup})
-	if errors.Is(err, ErrStopped) {
+	n, err := node.Start(ctx, node.Config{File: c.Config, Set: c.Set, Version: version(), Log: t.err, Reload: hup})
+	if errors.Is(err, node.ErrStopped) {
 		_, err = fmt.Fprintln(t.err, "moot: "+err.Error())
 		return err
 	}

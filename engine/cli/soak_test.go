@@ -18,6 +18,8 @@ import (
 	"time"
 
 	"github.com/coder/websocket"
+
+	"github.com/mootchat/moot/engine/node/nodetest"
 )
 
 // The soak: steady members, and others that come, talk and go, for SOAK (10m).
@@ -48,7 +50,7 @@ func TestMemoryStaysFlatWhileClientsComeAndGo(t *testing.T) {
 	for i := range soakRooms {
 		rooms = append(rooms, fmt.Sprintf("r%d", i))
 	}
-	write(t, filepath.Join(dir, "soak.yaml"), fmt.Sprintf(`
+	nodetest.Write(t, filepath.Join(dir, "soak.yaml"), fmt.Sprintf(`
 limits: { verbsPerSecond: 1000 }
 modules:
   announcer: { file: %[1]s/guests/announcer/announcer.wasm }
@@ -67,12 +69,12 @@ tenants:
 	var clients sync.WaitGroup
 	var heard, came atomic.Int64
 	for i := range soakSteady {
-		clients.Go(func() { soakMember(ctx, t, s.http, i, &heard) })
+		clients.Go(func() { soakMember(ctx, t, s.HTTP, i, &heard) })
 	}
 	for range soakComing {
 		clients.Go(func() {
 			for ctx.Err() == nil {
-				soakVisitor(ctx, t, s.http)
+				soakVisitor(ctx, t, s.HTTP)
 				came.Add(1)
 			}
 		})
@@ -81,14 +83,14 @@ tenants:
 	for tick := time.Tick(length / soakSamples); len(rss) < soakSamples-1; {
 		select {
 		case <-tick:
-			rss = append(rss, rssOf(t, s.cmd.Process.Pid))
+			rss = append(rss, rssOf(t, s.PID()))
 			t.Logf("%d KiB, %d visits, %d messages heard", rss[len(rss)-1], came.Load(), heard.Load())
 		case <-ctx.Done():
 			t.Fatalf("only %d samples", len(rss))
 		}
 	}
 	clients.Wait()
-	s.stop(t)
+	s.Stop(t)
 	if came.Load() == 0 || heard.Load() == 0 {
 		t.Fatalf("%d visits, %d messages: nothing happened", came.Load(), heard.Load())
 	}

@@ -1,19 +1,17 @@
 package cli
 
 import (
-	"bufio"
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/mootchat/moot/engine/cluster/redis/redistest"
+	"github.com/mootchat/moot/engine/node/nodetest"
 )
 
 // redisScript starts a redis-server of the script's own: $REDIS is its address.
@@ -23,33 +21,6 @@ func redisScript(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Defer(s.Kill)
 	ts.Setenv("REDIS", s.Address())
 	ts.Check(os.WriteFile(filepath.Join(ts.Getenv("WORK"), "redis.address"), []byte(s.Address()), 0o666))
-}
-
-// speaker is a client over TCP.
-type speaker struct {
-	conn  net.Conn
-	lines *bufio.Scanner
-}
-
-func dialSpeaker(address string) (*speaker, error) {
-	conn, err := net.DialTimeout("tcp", address, deadline)
-	if err != nil {
-		return nil, err
-	}
-	if err := conn.SetDeadline(time.Now().Add(deadline)); err != nil {
-		return nil, err
-	}
-	return &speaker{conn, bufio.NewScanner(conn)}, nil
-}
-
-// hear reads until a line fits.
-func (s *speaker) hear(fits *regexp.Regexp) error {
-	for s.lines.Scan() {
-		if fits.MatchString(s.lines.Text()) {
-			return nil
-		}
-	}
-	return fmt.Errorf("nothing like %s came: %v", fits, s.lines.Err())
 }
 
 var turn = regexp.MustCompile(`^(\w+)@(\d) ([<>]) (.*)$`)
@@ -68,13 +39,13 @@ func talkScript(ts *testscript.TestScript, neg bool, args []string) {
 	if len(args) == 0 || len(args) > 2 || len(args) == 2 && args[0] != "-keep" {
 		ts.Fatalf("usage: talk [-keep] FILE")
 	}
-	speakers := map[string]*speaker{}
+	speakers := map[string]*nodetest.Client{}
 	if kept, ok := conversations.LoadAndDelete(ts.Getenv("WORK")); ok {
-		speakers = kept.(map[string]*speaker)
+		speakers = kept.(map[string]*nodetest.Client)
 	}
 	hangUp := func() {
 		for _, s := range speakers {
-			s.conn.Close()
+			s.Conn.Close()
 		}
 	}
 	if len(args) == 2 {
@@ -92,19 +63,19 @@ func talkScript(ts *testscript.TestScript, neg bool, args []string) {
 		s := speakers[m[1]]
 		if s == nil {
 			var err error
-			s, err = dialSpeaker(ts.Getenv("SOCKET" + m[2]))
+			s, err = nodetest.Dial(ts.Getenv("SOCKET" + m[2]))
 			ts.Check(err)
 			speakers[m[1]] = s
 		}
 		if m[3] == "<" {
 			fits, err := regexp.Compile(m[4])
 			ts.Check(err)
-			if err := s.hear(fits); err != nil {
+			if err := s.Hear(fits); err != nil {
 				ts.Fatalf("%s: %v", m[1], err)
 			}
 			continue
 		}
-		_, err := fmt.Fprintf(s.conn, "%s\n", m[4])
+		_, err := fmt.Fprintf(s.Conn, "%s\n", m[4])
 		ts.Check(err)
 	}
 }

@@ -1,83 +1,11 @@
 package cli
 
 import (
-	"fmt"
 	"path/filepath"
-	"regexp"
 	"testing"
 
-	"github.com/mootchat/moot/engine/cluster/redis/redistest"
-	"github.com/mootchat/moot/engine/telemetry/telemetrytest"
+	"github.com/mootchat/moot/engine/node/nodetest"
 )
-
-// A verb, the hook it comes to, and what is asked of Redis for it are one trace, as
-// the configuration says.
-func TestTracesOfANodeOnRedis(t *testing.T) {
-	redis, collector, dir := redistest.Start(t), telemetrytest.Start(t), t.TempDir()
-	t.Setenv("XDG_CACHE_HOME", filepath.Join(dir, "cache"))
-	write(t, filepath.Join(dir, "a.wasm"), string(stamp("a", 1)))
-	file := filepath.Join(dir, "moot.yaml")
-	write(t, file, fmt.Sprintf(`
-http: { listen: "127.0.0.1:0" }
-socket: { listen: "127.0.0.1:0" }
-admin: { listen: "127.0.0.1:0" }
-cluster: { backend: redis, node: tracy, redis: { addresses: [%q] } }
-telemetry: { endpoint: %q, headers: { x-key: secret }, sample: 1 }
-drain: 0s
-modules: { a: { file: a.wasm } }
-tenants: { default: { rooms: { starting: [hall] }, chain: [{ module: a, timeout: 10s }] } }
-`, redis.Address(), collector.URL))
-	t.Run("serve", func(t *testing.T) { // ends the server: what waits is sent then
-		s := inProcess(t, file)
-		c, err := dialSpeaker(s.socket)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer c.conn.Close()
-		fmt.Fprintln(c.conn, "roomAdd hall")
-		fmt.Fprintln(c.conn, "say hall the text")
-		if err := c.hear(regexp.MustCompile(`the text`)); err != nil {
-			t.Fatal(err)
-		}
-	})
-
-	spans, headers := collector.Spans()
-	byID := map[string]telemetrytest.Span{}
-	for _, s := range spans {
-		byID[s.Trace+s.ID] = s
-	}
-	paths := map[string]bool{} // of names, from the trace's beginning
-	for _, s := range spans {
-		path := s.Name
-		for up := s; up.Parent != ""; path = up.Name + " > " + path {
-			parent, ok := byID[up.Trace+up.Parent]
-			if !ok {
-				t.Fatalf("the parent of %+v did not come", up)
-			}
-			up = parent
-		}
-		paths[path] = true
-		if s.From["service.instance.id"] != "tracy" {
-			t.Errorf("a span is from %v", s.From)
-		}
-		if regexp.MustCompile(`the text`).MatchString(fmt.Sprint(s.Says)) {
-			t.Errorf("a span says what was said: %v", s.Says)
-		}
-	}
-	for _, want := range []string{"say > hook onSayReceive", "say > publish > evalsha", "hook say", "roomAdd"} {
-		if !paths[want] {
-			t.Errorf("there is no %s in\n%s", want, collector)
-		}
-	}
-	for path := range paths {
-		if regexp.MustCompile(`^(evalsha|get|set|redis|ping|subscribe)`).MatchString(path) {
-			t.Errorf("the node's own work is a trace: %s", path)
-		}
-	}
-	if headers.Get("X-Key") != "secret" {
-		t.Errorf("the headers are %v", headers)
-	}
-}
 
 // The configuration in engine/telemetry/README.md is one.
 func TestThePageOfTracesIsTrue(t *testing.T) {
@@ -87,7 +15,7 @@ func TestThePageOfTracesIsTrue(t *testing.T) {
 		if s.language != "yaml" {
 			t.Fatalf("nothing tests a snippet in %q", s.language)
 		}
-		write(t, filepath.Join(dir, "traces.yaml"), s.text)
+		nodetest.Write(t, filepath.Join(dir, "traces.yaml"), s.text)
 		command(t, dir, "./moot", "check", "-c", "traces.yaml")
 	}
 }

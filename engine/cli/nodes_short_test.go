@@ -1,9 +1,0 @@
-//go:build !chaos
-
-package cli
-
-import "time"
-
-// grace is time for what has to be scheduled, in the suite, which may run on a busy
-// machine. `make chaos` is stricter.
-const grace = 5 * time.Second

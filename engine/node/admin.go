@@ -1,0 +1,114 @@
+package node
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"net"
+	"runtime"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/mootchat/moot/engine/api"
+	"github.com/mootchat/moot/engine/api/console"
+	"github.com/mootchat/moot/engine/config"
+	"github.com/mootchat/moot/engine/listen"
+	"github.com/mootchat/moot/host/store"
+	"github.com/mootchat/moot/host/trial"
+)
+
+// newAPI makes the server of operators. Other nodes are answered also where admin.listen is "".
+func (n *Node) newAPI(store store.Store) *api.Server {
+	admin := n.cfg.Admin
+	key := admin.Key.Reveal()
+	if key == "" {
+		key = rand.Text()
+		n.showKey(key)
+	}
+	keys := map[string]string{}
+	for tenant, k := range admin.TenantKeys {
+		keys[tenant] = k.Reveal()
+	}
+	metricsTenants := admin.Metrics.Tenants
+	if metricsTenants == 0 {
+		metricsTenants = -1
+	}
+	return api.New(api.Config{
+		MetricsTenants: metricsTenants, MetricsFor: admin.Metrics.Named, Certificates: n.certificates, RoundTrips: n.roundTrips,
+		Engine: n.engine, Rules: n.reloader, Decisions: decisions{n.rules, n.engine.Self()}, Version: n.source.Version, Key: key, TenantKeys: keys, Hosts: admin.Hosts,
+		RequestsPerSecond: admin.RequestsPerSecond, Log: n.log,
+		Modules: modules{n.rules}, Values: values{store}, Recorder: recorder{trial.NewRecorder(n.rules)},
+		Trials: trials{now: n.reloader.current.Load, from: n.reloader.from, rules: n.rules, turns: newTurns(max(2, runtime.GOMAXPROCS(0)))}, Console: console.Handler(),
+		AcceptFailures: func() uint64 { return n.descriptors.Failed() },
+		Checks: []api.Check{{Name: "shutdown", Ready: n.staying}, {Name: "rules", Ready: n.reloader.healthy, Advisory: true},
+			{Name: "restart", Ready: n.reloader.restarted, Advisory: true}},
+	})
+}
+
+// roundTrips gives what the node asked of Redis.
+func (n *Node) roundTrips() (all []api.RoundTrip) {
+	for _, t := range n.trips.Snapshot() {
+		all = append(all, api.RoundTrip(t))
+	}
+	return all
+}
+
+// certificates gives the end of the certificate of each listener with TLS.
+func (n *Node) certificates() map[string]time.Time {
+	all := map[string]time.Time{}
+	add := func(name string, l net.Listener) {
+		if end, ok := listen.Expiry(l); ok {
+			all[name] = end
+		}
+	}
+	d := n.listeners.Load()
+	if d == nil {
+		return nil
+	}
+	add("http", d.web)
+	add("admin", d.admin)
+	for i, l := range d.sockets {
+		add(n.cfg.SocketName(i), l)
+	}
+	return all
+}
+
+// showKey logs a key that was made for this run, in a text log. A JSON log is collected and
+// kept by other programs, so it has a warning in place of the key. Both are logged whatever
+// log.level is: nothing else says why the API refuses every key.
+func (n *Node) showKey(key string) {
+	if n.cfg.Admin.Listen == "" {
+		return
+	}
+	log, _ := logger(config.Log{Level: "info", Format: n.cfg.Log.Format}, n.source.Log)
+	if n.cfg.Log.Format == "json" {
+		log.Warn("admin.key is not set: the API refuses the admin, because a JSON log shows no key: set admin.key and restart")
+		return
+	}
+	log.Info("admin.key is not set: this one holds until the server stops; set admin.key if this log is kept", "key", key)
+}
+
+// operator answers operators of other nodes. The server that can is made after
+// the engine, and before it runs.
+func (n *Node) operator(ctx context.Context, question json.RawMessage) (json.RawMessage, error) {
+	return n.api.Answer(ctx, question)
+}
+
+// listenAdmin opens the listener of operators, nil if there is none.
+func (n *Node) listenAdmin(ctx context.Context) (net.Listener, error) {
+	if n.cfg.Admin.Listen == "" {
+		return nil, nil
+	}
+	return n.open(ctx, "admin", n.cfg.Admin.Listen, n.cfg.Admin.TLS, false, "http/1.1")
+}
+
+// serveAdmin answers operators from the first to the last, also while clients are
+// let go.
+func (n *Node) serveAdmin(ctx context.Context, parts *errgroup.Group, l net.Listener) {
+	if l == nil {
+		return
+	}
+	n.part(parts, "admin", func() error { return n.api.Serve(ctx, l) })
+	n.log.Info("serving", "admin", l.Addr().String())
+}

@@ -1,0 +1,110 @@
+package node
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/auth"
+	"github.com/mootchat/moot/engine/config"
+	"github.com/mootchat/moot/engine/listen"
+)
+
+// tokensOf is what checks the tokens of each tenant that has any. A key that cannot
+// be used is a misuse; a key set that is elsewhere is not looked at yet.
+func tokensOf(ctx context.Context, cfg *config.Config, sets *auth.KeySets) (map[string]engine.Tokens, error) {
+	all := map[string]engine.Tokens{}
+	var problems config.Problems
+	for _, name := range slices.Sorted(maps.Keys(cfg.Tenants)) {
+		j := cfg.Tenants[name].Auth.JWT
+		if !j.Keys() {
+			continue
+		}
+		tokens, err := newTokens(ctx, j, sets)
+		if err != nil {
+			problems = append(problems, problemAt(j.Pos, "tenants."+name+".auth.jwt", err))
+			continue
+		}
+		all[name] = tokens
+	}
+	if len(problems) > 0 {
+		return nil, ConfigError{problems}
+	}
+	return all, nil
+}
+
+func newTokens(ctx context.Context, j config.JWT, sets *auth.KeySets) (*auth.Tokens, error) {
+	c := auth.Config{Secret: []byte(j.Secret.Reveal()), PublicKey: []byte(j.PublicKey),
+		Audience: j.Audience, Issuer: j.Issuer, Properties: j.Properties}
+	if from := keySetOf(j); from.Address != "" {
+		if !auth.IsURL(from.Address) {
+			if err := checkKeySet(ctx, sets, from); err != nil {
+				return nil, fmt.Errorf("the key set %s: %w", j.JWKS, err)
+			}
+		}
+		c.KeySet = sets.At(from)
+	}
+	return auth.New(c)
+}
+
+// sameSecrets says whether all tenants and modules have the secrets that they had. Of these a
+// revision's ID tells too little to be sure.
+func sameSecrets(a, b *config.Config) bool {
+	return maps.EqualFunc(a.Tenants, b.Tenants, func(a, b config.Tenant) bool {
+		return a.Auth.JWT.Secret.Reveal() == b.Auth.JWT.Secret.Reveal() &&
+			slices.EqualFunc(a.Chain, b.Chain, func(a, b config.Entry) bool { return bytes.Equal(a.Config, b.Config) })
+	})
+}
+
+func checkKeySet(ctx context.Context, sets *auth.KeySets, from auth.Source) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, fileTime, fmt.Errorf("it was not read within %v", fileTime))
+	defer cancel()
+	return sets.CheckFile(ctx, from)
+}
+
+// keySetOf is where a tenant's key set is; its address is "" if it has none.
+func keySetOf(j config.JWT) auth.Source {
+	from := auth.Source{Address: j.JWKS.Absolute, Within: j.JWKS.Within, Restricted: j.Included}
+	if strings.Contains(j.JWKS.Written, "${") {
+		from.Name = j.JWKS.Written
+	}
+	return from
+}
+
+// keySetsOf are those of all tenants.
+func keySetsOf(cfg *config.Config) (all []auth.Source) {
+	for _, t := range cfg.Tenants {
+		if from := keySetOf(t.Auth.JWT); from.Address != "" {
+			all = append(all, from)
+		}
+	}
+	return all
+}
+
+func problemAt(pos config.Pos, path string, err error) config.Problem {
+	return config.Problem{File: pos.File, Line: pos.Line, Path: path, Message: err.Error()}
+}
+
+// checkTLS says what is wrong with the certificates of listeners.
+func checkTLS(ctx context.Context, cfg *config.Config) error {
+	all := map[string]config.TLS{"http.tls": cfg.HTTP.TLS, "admin.tls": cfg.Admin.TLS, "socket.tls": cfg.Socket.TLS}
+	for i, s := range cfg.Socket.More {
+		all[fmt.Sprintf("socket.more[%d].tls", i)] = s.TLS
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, readTime, fmt.Errorf("the certificates were not read within %v", readTime))
+	defer cancel()
+	var problems config.Problems
+	for _, path := range slices.Sorted(maps.Keys(all)) {
+		if err := listen.Check(ctx, listen.Config{Cert: all[path].Cert.Absolute, Key: all[path].Key.Absolute}); err != nil {
+			problems = append(problems, problemAt(all[path].Pos, path, err))
+		}
+	}
+	if len(problems) > 0 {
+		return ConfigError{problems}
+	}
+	return nil
+}

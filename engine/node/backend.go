@@ -1,0 +1,99 @@
+package node
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+
+	"github.com/mootchat/moot/engine/cluster"
+	"github.com/mootchat/moot/engine/cluster/memory"
+	"github.com/mootchat/moot/engine/cluster/redis"
+	"github.com/mootchat/moot/engine/config"
+	"github.com/mootchat/moot/engine/files"
+	"github.com/mootchat/moot/host/store"
+	redisstore "github.com/mootchat/moot/host/store/redis"
+)
+
+// backend is what the node has in common with others.
+type backend struct {
+	cluster cluster.Backend
+	store   store.Store  // of modules; nil: in the host's own memory
+	ofAPI   store.Store  // the same for operators, by connections of their own; nil where store is
+	close   func() error // ends what openBackend began, once the engine has run
+}
+
+func (n *Node) openBackend(ctx context.Context) (*backend, error) {
+	if n.cfg.Cluster.Backend == "memory" {
+		return &backend{memory.New().Node(n.name), nil, nil, func() error { return nil }}, nil
+	}
+	rc, err := redisConfig(ctx, n.cfg.Cluster)
+	if err != nil {
+		return nil, err
+	}
+	rc.Node, rc.Log, rc.Hook = n.name, n.log, n.trips
+	if n.traces != nil {
+		rc.Instrument = n.traces.Redis
+	}
+	redis.LogLibrary(n.log)
+	opened, err := redis.Open(ctx, rc)
+	if err != nil {
+		return nil, fmt.Errorf("cluster.redis: %w", err)
+	}
+	store := redisstore.New(opened.Client(), rc.Prefix)
+	store.Wait = redisstore.Wait{Replicas: n.cfg.Cluster.Redis.WaitReplicas, For: n.cfg.Cluster.Redis.WaitTimeout}
+	return &backend{opened.Cluster(), store, store.Through(opened.Operators()), func() error { return errors.Join(store.Close(), opened.Close()) }}, nil
+}
+
+func redisConfig(ctx context.Context, c config.Cluster) (redis.Config, error) {
+	r := c.Redis
+	security, err := redisTLS(ctx, r)
+	return redis.Config{
+		Mode: redis.Mode(r.Mode), Addresses: r.Addresses, Username: r.Username, Password: r.Password.Reveal(),
+		Database: r.Database, MasterName: r.MasterName, TLS: security, Prefix: r.Prefix,
+		Lease: c.Lease, PublishTimeout: c.PublishTimeout, Partitions: c.Partitions, WaitReplicas: r.WaitReplicas,
+		Heal: redis.Heal{For: c.Heal.For, RoomBytes: int64(c.Heal.RoomBytes), TenantBytes: int64(c.Heal.TenantBytes),
+			TotalBytes: int64(c.Heal.TotalBytes), NodeBytes: int64(c.Heal.NodeBytes)},
+	}, err
+}
+
+// maxPEM is how many bytes a file of certificates or keys may have.
+const maxPEM = 1 << 20
+
+// redisTLS is how Redis is reached; nil: without TLS.
+func redisTLS(ctx context.Context, r config.Redis) (*tls.Config, error) {
+	if !r.TLS {
+		return nil, nil
+	}
+	c := &tls.Config{MinVersion: tls.VersionTLS12}
+	ctx, cancel := context.WithTimeoutCause(ctx, readTime, fmt.Errorf("it was not read within %v", readTime))
+	defer cancel()
+	var disk files.Waiter
+	if r.CA.Written != "" {
+		pem, err := disk.Read(ctx, r.CA.Absolute, maxPEM)
+		if err != nil {
+			return nil, fmt.Errorf("cluster.redis.ca: %w", err)
+		}
+		c.RootCAs = x509.NewCertPool()
+		if !c.RootCAs.AppendCertsFromPEM(pem) {
+			return nil, ConfigError{fmt.Errorf("cluster.redis.ca: %s holds no certificate in PEM form", r.CA)}
+		}
+	}
+	if r.Cert.Written != "" {
+		cert, err := disk.Read(ctx, r.Cert.Absolute, maxPEM)
+		if err != nil {
+			return nil, fmt.Errorf("cluster.redis.cert: %w", err)
+		}
+		key, err := disk.Read(ctx, r.Key.Absolute, maxPEM)
+		if err != nil {
+			return nil, fmt.Errorf("cluster.redis.key: %w", err)
+		}
+		pair, err := tls.X509KeyPair(cert, key)
+		if err != nil {
+			return nil, ConfigError{errors.New("cluster.redis.cert: " + err.Error())}
+		}
+		c.Certificates = []tls.Certificate{pair}
+	}
+	return c, nil
+}

@@ -1,0 +1,53 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+
+	"github.com/mootchat/moot/engine/auth"
+	"github.com/mootchat/moot/engine/config"
+)
+
+// ConfigError is an error in the configuration, or in what it names: a module, a key, a certificate.
+type ConfigError struct{ Err error }
+
+// Error has a line for each problem, which begins with its file and line where these are known.
+func (e ConfigError) Error() string { return e.Err.Error() }
+
+// Unwrap returns e.Err.
+func (e ConfigError) Unwrap() error { return e.Err }
+
+// ReadConfig reads the configuration that a node would run, and none of the modules, keys and
+// certificates that it names. Of c it uses File and Set.
+func ReadConfig(ctx context.Context, c Config) (*config.Config, error) {
+	return c.load(ctx, new(config.Loader))
+}
+
+// CheckConfig loads what the configuration names as a node does at its start, and drops it. It opens
+// no listener and connects to no backend. Problems are a ConfigError with all of them.
+func CheckConfig(ctx context.Context, cfg *config.Config) error {
+	quiet := slog.New(slog.DiscardHandler)
+	rules, loaded, err := loadRules(ctx, cfg, quiet, nil, nil, auth.NewKeySets(nil, quiet), newSources(cfg.Cache, quiet))
+	if err == nil {
+		loaded.drop()
+		err = rules.Close()
+	}
+	return redacted(cfg, errors.Join(checkTLS(ctx, cfg), err))
+}
+
+// redacted is err without what ${...} brought into the configuration.
+func redacted(cfg *config.Config, err error) error {
+	if err == nil {
+		return nil
+	}
+	text := cfg.Redact(err.Error())
+	var wrong ConfigError
+	switch {
+	case text == err.Error():
+		return err
+	case errors.As(err, &wrong):
+		return ConfigError{errors.New(text)}
+	}
+	return errors.New(text)
+}

@@ -1,0 +1,71 @@
+package node
+
+import (
+	"fmt"
+	"net/http"
+	"os/exec"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/mootchat/moot/engine/node/nodetest"
+)
+
+// A server that has no file descriptors left says so once, goes on serving who is
+// connected and operators, and accepts those who wait when others have gone.
+func TestAServerOutOfDescriptorsSaysSoAndRecovers(t *testing.T) {
+	const files = 96
+	cmd := process(t, configured(t, t.TempDir(), ""))
+	cmd.Args = append([]string{"bash", "-c", fmt.Sprintf(`ulimit -n %d; exec -a %s "$0" "$@"`, files, processName), cmd.Path}, cmd.Args[1:]...)
+	var err error
+	if cmd.Path, err = exec.LookPath("bash"); err != nil {
+		t.Fatal(err)
+	}
+	s := started(t, cmd)
+	welcome, details := regexp.MustCompile(`"welcome"`), regexp.MustCompile(`"fingerprint"`)
+	var all []*nodetest.Client
+	dial := func() *nodetest.Client {
+		t.Helper()
+		c, err := nodetest.Dial(s.Socket)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { c.Conn.Close() })
+		all = append(all, c)
+		return c
+	}
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	first := dial()
+	must(first.Hear(welcome))
+	for range files {
+		dial()
+	}
+	must(s.Log.Await(regexp.MustCompile(`level=ERROR msg="out of file descriptors.*limits\.connections.*limit=96`)))
+	_, err = fmt.Fprintln(first.Conn, "detailsView")
+	must(err)
+	must(first.Hear(details))
+	for range 3 {
+		http.DefaultClient.CloseIdleConnections() // each has a connection of its own
+		if status, metrics := ask(t, s, "/metrics"); status != 200 || !regexp.MustCompile(`(?m)^moot_accept_failures_total [1-9]`).MatchString(metrics) {
+			t.Errorf("metrics: %d, %.2000s", status, metrics)
+		}
+	}
+	for _, c := range all[1 : files/2] {
+		c.Conn.Close()
+	}
+	must(all[files].Hear(welcome))
+	must(s.Log.Await(regexp.MustCompile(`msg="clients are accepted again"`)))
+	log, err := s.Terminate()
+	must(err)
+	if n := strings.Count(log, "out of file descriptors"); n != 1 {
+		t.Errorf("it was said %d times:\n%s", n, log)
+	}
+	if !strings.Contains(log, "limits.connections is more than the limit of open files allows") {
+		t.Errorf("nothing was said at start:\n%s", log)
+	}
+}

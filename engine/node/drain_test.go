@@ -1,0 +1,173 @@
+package node
+
+import (
+	"io"
+	"net"
+	"net/http"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/mootchat/moot/engine/node/nodetest"
+)
+
+// drained serves with clients that are let go over a while; more is more of its
+// configuration.
+func drained(t *testing.T, over string, clients int, more ...string) (*nodetest.Server, []*nodetest.Client) {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "moot.yaml")
+	draining(t, file, over, more...)
+	s := started(t, process(t, file))
+	var all []*nodetest.Client
+	for range clients {
+		c, err := nodetest.Dial(s.Socket)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { c.Conn.Close() })
+		if !c.Lines.Scan() {
+			t.Fatal(c.Lines.Err())
+		}
+		all = append(all, c)
+	}
+	return s, all
+}
+
+// draining writes a configuration with a drain time.
+func draining(t *testing.T, file, over string, more ...string) {
+	t.Helper()
+	nodetest.Write(t, file, "http: { listen: '127.0.0.1:0' }\nsocket: { listen: '127.0.0.1:0' }\nadmin: { listen: '127.0.0.1:0' }\ndrain: "+over+"\n"+strings.Join(more, "\n"))
+}
+
+func terminate(t *testing.T, s *nodetest.Server) {
+	t.Helper()
+	if err := s.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// After SIGTERM the node is not ready, lets nobody in, and closes its clients one
+// batch after the other; then it ends with 0.
+func TestClientsAreLetGoInBatches(t *testing.T) {
+	s, clients := drained(t, "2s", 20)
+	begun := time.Now()
+	terminate(t, s)
+	if err := s.Log.Await(regexp.MustCompile(`msg="shutting down"`)); err != nil {
+		t.Fatal(err)
+	}
+	var first, last time.Duration
+	gone := make(chan time.Duration, len(clients))
+	for _, c := range clients {
+		go func() {
+			if !c.Lines.Scan() || c.Lines.Text() != `{"status":"Bye","context":"api","reason":"shutdown"}` {
+				t.Errorf("heard %q, %v", c.Lines.Text(), c.Lines.Err())
+			}
+			c.Conn.Close()
+			gone <- time.Since(begun)
+		}()
+	}
+	first = <-gone
+	res, err := http.Get("http://" + s.Admin + "/health/ready")
+	if err != nil {
+		t.Fatal(err)
+	}
+	res.Body.Close()
+	if res.StatusCode != http.StatusServiceUnavailable {
+		t.Errorf("while it drains, ready is %s", res.Status)
+	}
+	for _, address := range []string{s.HTTP, s.Socket} {
+		if c, err := net.Dial("tcp", address); err == nil {
+			c.Close()
+			t.Errorf("%s takes connections while the node drains", address)
+		}
+	}
+	for range clients[1:] {
+		last = <-gone
+	}
+	if last-first < time.Second {
+		t.Errorf("the first went after %v, the last after %v: want them spread over 2s", first, last)
+	}
+	if err := s.Wait(); err != nil {
+		t.Errorf("it ended with %v", err)
+	}
+	if log := s.Log.String(); !strings.Contains(log, "msg=stopped") || strings.Contains(log, "level=ERROR") {
+		t.Errorf("the log:\n%s", log)
+	}
+}
+
+// After SIGTERM the node is not ready, and serves for drainDelay, new clients too.
+func TestANodeThatEndsServesOnForItsDrainDelay(t *testing.T) {
+	s, clients := drained(t, "1h", 1, "drainDelay: 10m")
+	terminate(t, s)
+	if err := s.Log.Await(regexp.MustCompile(`msg="shutting down" drainDelay=10m0s drain=1h0m0s`)); err != nil {
+		t.Fatal(err)
+	}
+	res, err := http.Get("http://" + s.Admin + "/health/ready")
+	if err != nil {
+		t.Fatal(err)
+	}
+	res.Body.Close()
+	if res.StatusCode != http.StatusServiceUnavailable {
+		t.Errorf("after SIGTERM ready is %s", res.Status)
+	}
+	late, err := nodetest.Dial(s.Socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer late.Conn.Close()
+	if !late.Lines.Scan() {
+		t.Fatal("a new client is not let in: ", late.Lines.Err())
+	}
+	for i, c := range append(clients, late) {
+		if _, err := io.WriteString(c.Conn, "detailsView\r\n"); err != nil {
+			t.Fatal(err)
+		}
+		if !c.Lines.Scan() || !strings.Contains(c.Lines.Text(), `"status":"OK"`) {
+			t.Errorf("client %d heard %q, %v", i, c.Lines.Text(), c.Lines.Err())
+		}
+	}
+	if res, err = http.Get("http://" + s.HTTP + "/"); err != nil {
+		t.Fatal("the listener of WebSocket clients is closed: ", err)
+	}
+	res.Body.Close()
+}
+
+func TestADrainDelayComesToAnEnd(t *testing.T) {
+	s, clients := drained(t, "0s", 1, "drainDelay: 10ms")
+	terminate(t, s)
+	if c := clients[0]; !c.Lines.Scan() || c.Lines.Text() != `{"status":"Bye","context":"api","reason":"shutdown"}` {
+		t.Errorf("heard %q, %v", c.Lines.Text(), c.Lines.Err())
+	}
+	if err := s.Wait(); err != nil {
+		t.Errorf("it ended with %v:\n%s", err, &s.Log)
+	}
+}
+
+// A reload while the node serves on does not have it let its clients go for longer than
+// it may take to end.
+func TestAReloadDoesNotProlongTheEnd(t *testing.T) {
+	s, clients := drained(t, "0s", 2, "drainDelay: 3s")
+	terminate(t, s)
+	if err := s.Log.Await(regexp.MustCompile(`msg="shutting down"`)); err != nil {
+		t.Fatal(err)
+	}
+	draining(t, filepath.Join(s.Dir(), "moot.yaml"), "1h", "drainDelay: 3s")
+	if err := s.Signal(syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Log.Await(regexp.MustCompile(`msg=reload `)); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range clients {
+		if !c.Lines.Scan() || c.Lines.Text() != `{"status":"Bye","context":"api","reason":"shutdown"}` {
+			t.Errorf("heard %q, %v", c.Lines.Text(), c.Lines.Err())
+		}
+		c.Conn.Close()
+	}
+	if err := s.Wait(); err != nil {
+		t.Errorf("it ended with %v:\n%s", err, &s.Log)
+	}
+}

@@ -1,0 +1,34 @@
+package node_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"net/http"
+
+	"github.com/mootchat/moot/engine/node"
+)
+
+// A program starts a node on free ports, asks it whether it is ready, and ends it.
+func ExampleStart() {
+	ctx, stop := context.WithCancel(context.Background())
+	defer stop()
+	var log bytes.Buffer
+	n, err := node.Start(ctx, node.Config{File: "testdata/free-ports.yaml", Set: []string{"drain=0s"}, Log: &log})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	ready, err := http.Get("http://" + n.Addresses().Admin + "/health/ready")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	ready.Body.Close()
+	fmt.Println(ready.Status)
+	stop()
+	fmt.Println(n.Wait())
+	// Output:
+	// 200 OK
+	// <nil>
+}

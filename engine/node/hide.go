@@ -1,0 +1,57 @@
+package node
+
+import (
+	"context"
+	"log/slog"
+	"strings"
+	"sync/atomic"
+)
+
+// hidden keeps what ${file:...} brought into the configuration out of the log, whoever logs
+// it: modules too. A line costs a pass over its texts.
+type hidden struct {
+	slog.Handler
+	texts *atomic.Pointer[strings.Replacer] // of the configuration in use
+}
+
+// Handle implements slog.Handler.
+func (h hidden) Handle(ctx context.Context, r slog.Record) error {
+	clean := slog.NewRecord(r.Time, r.Level, h.texts.Load().Replace(r.Message), r.PC)
+	r.Attrs(func(a slog.Attr) bool {
+		clean.AddAttrs(h.attr(a))
+		return true
+	})
+	return h.Handler.Handle(ctx, clean)
+}
+
+// WithAttrs implements slog.Handler.
+func (h hidden) WithAttrs(attrs []slog.Attr) slog.Handler {
+	clean := make([]slog.Attr, len(attrs))
+	for i, a := range attrs {
+		clean[i] = h.attr(a)
+	}
+	return hidden{h.Handler.WithAttrs(clean), h.texts}
+}
+
+// WithGroup implements slog.Handler.
+func (h hidden) WithGroup(name string) slog.Handler {
+	return hidden{h.Handler.WithGroup(name), h.texts}
+}
+
+func (h hidden) attr(a slog.Attr) slog.Attr {
+	a.Value = a.Value.Resolve()
+	switch a.Value.Kind() {
+	case slog.KindGroup:
+		var all []slog.Attr
+		for _, one := range a.Value.Group() {
+			all = append(all, h.attr(one))
+		}
+		a.Value = slog.GroupValue(all...)
+	case slog.KindString, slog.KindAny:
+		text := a.Value.String()
+		if clean := h.texts.Load().Replace(text); clean != text {
+			a.Value = slog.StringValue(clean)
+		}
+	}
+	return a
+}

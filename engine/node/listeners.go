@@ -1,0 +1,102 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+
+	"github.com/mootchat/moot/engine/config"
+	"github.com/mootchat/moot/engine/listen"
+)
+
+// listeners are those of a node.
+type listeners struct {
+	web     net.Listener
+	admin   net.Listener   // nil: there is none
+	sockets []net.Listener // as config.Sockets has them
+}
+
+// otherFiles is how many files a node may need besides its clients' sockets: its
+// listeners, Redis, operators, modules that are loaded.
+const otherFiles = 256
+
+// checkFiles warns where the process may not have as many files open as it may have
+// clients.
+func (n *Node) checkFiles() {
+	may, most := listen.Limit(), n.cfg.Limits.Connections
+	if may > 0 && uint64(most)+otherFiles > may {
+		n.log.Warn("limits.connections is more than the limit of open files allows: raise that (LimitNOFILE= of systemd, ulimit -n), or lower limits.connections",
+			"connections", most, "openFiles", may, "needed", most+otherFiles)
+	}
+}
+
+// listen opens all listeners, or none.
+func (n *Node) listen(ctx context.Context) (*listeners, error) {
+	d := new(listeners)
+	var err error
+	if d.web, err = n.open(ctx, "http", n.cfg.HTTP.Listen, n.cfg.HTTP.TLS, n.cfg.HTTP.ProxyProtocol, "http/1.1"); err != nil {
+		return nil, err
+	}
+	for _, s := range n.cfg.Sockets() {
+		l, err := n.open(ctx, "socket", s.Listen, s.TLS, s.ProxyProtocol)
+		if err != nil {
+			return nil, errors.Join(err, d.close())
+		}
+		d.sockets = append(d.sockets, l)
+	}
+	if d.admin, err = n.listenAdmin(ctx); err != nil {
+		return nil, errors.Join(err, d.close())
+	}
+	return d, nil
+}
+
+// open opens one listener; what is its path in the configuration.
+func (n *Node) open(ctx context.Context, what, address string, tls config.TLS, proxied bool, alpn ...string) (net.Listener, error) {
+	c := listen.Config{Address: address, Cert: tls.Cert.Absolute, Key: tls.Key.Absolute, ALPN: alpn, Descriptors: n.descriptors, Reserved: what == "admin", Log: n.log}
+	if proxied {
+		c.Proxies = n.cfg.Proxies()
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, readTime, fmt.Errorf("the certificate was not read within %v", readTime))
+	defer cancel()
+	l, err := listen.Open(ctx, c)
+	if err != nil {
+		return nil, fmt.Errorf("%s.listen: %w", what, err)
+	}
+	return l, nil
+}
+
+func (d *listeners) closeSockets() error {
+	var errs []error
+	for _, l := range d.sockets {
+		if err := l.Close(); !errors.Is(err, net.ErrClosed) {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// close closes those that are not served yet.
+func (d *listeners) close() error {
+	errs := []error{d.closeSockets()}
+	for _, l := range []net.Listener{d.web, d.admin} {
+		if l == nil {
+			continue
+		}
+		if err := l.Close(); !errors.Is(err, net.ErrClosed) {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (d *listeners) addresses() Addresses {
+	a := Addresses{HTTP: d.web.Addr().String()}
+	for _, l := range d.sockets {
+		a.Sockets = append(a.Sockets, l.Addr().String())
+	}
+	if d.admin != nil {
+		a.Admin = d.admin.Addr().String()
+	}
+	return a
+}

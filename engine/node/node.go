@@ -1,0 +1,309 @@
+// Package node runs a server from a configuration: it opens the backend and the listeners, loads the
+// rules, reloads them when it is asked to or when files change, and lets the clients go at the end.
+// It is the only package that knows the engine, the transports, the host and their settings.
+//
+// A reload goes through watch.go, reload.go, load.go and rules.go, in this order.
+package node
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"os"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/api"
+	"github.com/mootchat/moot/engine/auth"
+	"github.com/mootchat/moot/engine/cluster"
+	"github.com/mootchat/moot/engine/config"
+	"github.com/mootchat/moot/engine/listen"
+	"github.com/mootchat/moot/engine/telemetry"
+	"github.com/mootchat/moot/host"
+)
+
+// Config says what a node runs. The zero value runs config.yaml of the working directory.
+type Config struct {
+	File    string           // the configuration file; "": config.yaml
+	Set     []string         // settings that override the file, each PATH=VALUE
+	Version string           // of the program, for the server API, metrics and traces
+	Log     io.Writer        // receives the log; nil: os.Stderr
+	Reload  <-chan os.Signal // each value makes the node reload its configuration; nil: none comes
+}
+
+// ErrStopped is returned by Start when its context ended before the node served clients.
+var ErrStopped = errors.New("stopped before it served")
+
+// Addresses are those that the listeners of a node have.
+type Addresses struct {
+	HTTP    string
+	Sockets []string // in the order of config.Sockets
+	Admin   string   // "": admin.listen is ""
+}
+
+// Node is a running server: an engine and its listeners. Its methods may be called by any goroutine.
+type Node struct {
+	source  Config
+	ending  *ending
+	serving chan struct{} // closed when clients are let in; addresses is set before
+	ended   chan struct{} // closed when the node has ended; err is set before
+	err     error
+
+	addresses Addresses
+	cfg       *config.Config // of the start
+	name      string
+	log       *slog.Logger
+	level     *slog.LevelVar
+	texts     *atomic.Pointer[strings.Replacer] // what the log does not show
+	traces    *telemetry.Traces                 // nil: there are none
+	trips     *telemetry.RoundTrips             // to Redis
+	rules     *host.Host
+	keys      *auth.KeySets
+	reloader  *reloader
+	engine    *engine.Engine
+	api       *api.Server
+	listeners atomic.Pointer[listeners] // nil: none is open yet
+	http      *http.Server
+	retiring  atomic.Bool // the node is to end: it is not ready, whether or not it still serves
+
+	descriptors *listen.Descriptors
+}
+
+// Start starts a node and returns when it serves clients. The node runs until ctx ends: then
+// it lets the clients go over the configured time, and ends. A configuration that cannot be used is
+// a ConfigError. When ctx ends first, the error is ErrStopped.
+func Start(ctx context.Context, c Config) (*Node, error) {
+	n := &Node{source: c, ending: newEnding(), serving: make(chan struct{}), ended: make(chan struct{}),
+		texts: new(atomic.Pointer[strings.Replacer]), trips: new(telemetry.RoundTrips)}
+	n.source.File = cmp.Or(c.File, "config.yaml")
+	if c.Log == nil {
+		n.source.Log = os.Stderr
+	}
+	go func() {
+		defer close(n.ended)
+		n.err = n.ending.run(ctx, func() error {
+			err := n.start(ctx)
+			if ctx.Err() != nil && !n.ending.served() {
+				return ErrStopped
+			}
+			return err
+		})
+	}()
+	select {
+	case <-n.serving:
+	case <-n.ended:
+	}
+	select {
+	case <-n.serving:
+		return n, nil
+	default:
+		return nil, n.err
+	}
+}
+
+// Wait waits until the node has ended. The error is nil when the end of its context ended it and
+// all its parts ended in time.
+func (n *Node) Wait() error {
+	<-n.ended
+	return n.err
+}
+
+// Addresses returns the addresses of the listeners.
+func (n *Node) Addresses() Addresses { return n.addresses }
+
+// start reads the configuration, opens the backend, and serves.
+func (n *Node) start(ctx context.Context) error {
+	read := n.ending.doingNow("reading the configuration")
+	var trace config.Loader
+	cfg, err := n.source.load(ctx, &trace)
+	if err == nil {
+		err = redacted(cfg, checkTLS(ctx, cfg))
+	}
+	read()
+	if err != nil {
+		return err
+	}
+	n.cfg, n.name = cfg, nodeName(cfg.Cluster.Node)
+	n.texts.Store(cfg.SecretRedactor())
+	log, level := logger(cfg.Log, n.source.Log)
+	n.log, n.level = slog.New(hidden{log.Handler(), n.texts}), level
+	for _, warning := range cfg.Warnings {
+		n.log.Warn("unsafe setting", "setting", warning.Path, "at", config.Pos{File: warning.File, Line: warning.Line}.String(), "warning", warning.Message)
+	}
+	if n.traces, err = openTraces(ctx, cfg, n.name, n.source.Version, n.log); err != nil {
+		return redacted(cfg, err)
+	}
+	defer n.ending.doingNow("traces")()
+	defer closeTraces(ctx, n.traces, n.log)
+	defer n.ending.doingNow("cluster")()
+	common, err := n.openBackend(ctx)
+	if err != nil {
+		return redacted(cfg, err)
+	}
+	return redacted(cfg, errors.Join(n.serve(ctx, &trace, common), common.close()))
+}
+
+// serve serves as a node of the cluster.
+func (n *Node) serve(ctx context.Context, trace *config.Loader, common *backend) error {
+	cfg, log, sizes := n.cfg, n.log, &roomSizes{}
+	n.keys = auth.NewKeySets(nil, log)
+	from := newSources(cfg.Cache, log)
+	defer n.ending.doingNow("modules")()
+	rules, loaded, err := loadRules(ctx, cfg, log, sizes, common.store, n.keys, from)
+	if err != nil {
+		return err
+	}
+	n.rules = rules
+	n.reloader = newReloader(ctx, n.source, trace, loaded, rules, n.keys, from, log, n.level)
+	closeRules := func() error { n.reloader.close(); return rules.Close() }
+	ec := engine.Config{Tenants: loaded.settings.Tenants, Limits: loaded.settings.Limits,
+		Middleware: rules, Log: log, Cluster: common.cluster, Operator: n.operator, Grace: cfg.Sessions.Grace}
+	if n.traces != nil {
+		ec.Middleware, ec.Tracer, ec.Cluster.Broker = n.traces.Middleware(rules), n.traces, n.traces.Broker(ec.Cluster.Broker)
+	}
+	if n.engine, err = engine.New(ec); err != nil {
+		return errors.Join(err, closeRules())
+	}
+	n.reloader.engine, n.reloader.texts = n.engine, n.texts
+	n.api = n.newAPI(cmp.Or(common.ofAPI, rules.Store()))
+	sizes.engine = n.engine
+	log.Info("moot", "version", n.source.Version, "config", n.source.File, "revision", rules.Revision(), "node", ec.Cluster.Nodes.Self())
+	if err := errors.Join(n.run(ctx), closeRules()); err != nil {
+		return err
+	}
+	log.Info("stopped")
+	return nil
+}
+
+// roomSizes tells modules how many members a room has. The engine that knows is
+// made after the modules are loaded: until then there are no rooms.
+type roomSizes struct{ engine *engine.Engine }
+
+// Members implements host.Rooms.
+func (r *roomSizes) Members(ctx context.Context, room cluster.RoomID) (int, error) {
+	if r.engine == nil {
+		return 0, cluster.ErrNoRoom
+	}
+	return r.engine.Members(ctx, room)
+}
+
+// afterDrain is how long, beyond the time to let clients go, the last of them may take.
+// With the second of the admin port and that of the traces it is less than EndTime.
+const afterDrain = 2 * time.Second
+
+// run serves until ctx ends or a part of the node fails: then nobody is let in
+// any more, the clients are let go over the drain time, and the rest ends.
+func (n *Node) run(ctx context.Context) error {
+	n.checkFiles()
+	n.descriptors = listen.NewDescriptors(n.log)
+	defer n.descriptors.Close()
+	open, err := n.listen(ctx)
+	if err != nil {
+		return err
+	}
+	n.listeners.Store(open)
+	living, end := context.WithCancel(context.WithoutCancel(ctx))
+	defer end()
+	parts, failed := errgroup.WithContext(living)
+	n.part(parts, "engine", func() error { return n.engine.Run(failed) })
+	n.part(parts, "key sets", func() error { return n.keys.Run(failed) })
+	n.serveAdmin(failed, parts, open.admin)
+	select {
+	case <-n.engine.Ready():
+	case <-failed.Done():
+		n.ending.begin()
+		return errors.Join(parts.Wait(), open.close())
+	case <-ctx.Done(): // the engine waits for Redis, or for the lease of a node of its name
+		end()
+		return errors.Join(parts.Wait(), open.close(), ctx.Err())
+	}
+	n.ending.serving(func() time.Duration { c := n.reloader.current.Load(); return c.DrainDelay + c.Drain })
+	n.keys.Permit(n.cfg.Limits.Networks())
+	n.keys.Use(failed, keySetsOf(n.cfg))
+	n.serveWeb(failed, parts, open.web)
+	n.serveSockets(failed, parts, open.sockets)
+	n.part(parts, "reload", func() error { return n.reloader.run(failed, n.source.Reload) })
+	n.addresses = open.addresses()
+	close(n.serving)
+
+	select {
+	case <-ctx.Done():
+	case <-failed.Done():
+	}
+	n.ending.begin()
+	over := n.retire(failed)
+	err = n.ending.do("clients", func() error { return n.drain(living, open, over) })
+	end()
+	return errors.Join(parts.Wait(), err)
+}
+
+// part runs f as a part of the node, by a name.
+func (n *Node) part(parts *errgroup.Group, name string, f func() error) {
+	done := n.ending.doingNow(name)
+	parts.Go(func() error {
+		defer done()
+		return f()
+	})
+}
+
+// retire fails readiness, and serves on for drainDelay: load balancers that ask for
+// readiness, or are told of the end by others, send clients here until they have
+// noticed. It returns earlier when ctx ends. over is how long clients are let go: a
+// reload meanwhile changes nothing of it, for the time to end runs already.
+func (n *Node) retire(ctx context.Context) (over time.Duration) {
+	n.retiring.Store(true)
+	cfg := n.reloader.current.Load()
+	n.log.Info("shutting down", "drainDelay", cfg.DrainDelay, "drain", cfg.Drain)
+	select {
+	case <-time.After(cfg.DrainDelay):
+	case <-ctx.Done():
+	}
+	return cfg.Drain
+}
+
+// staying is the readiness check of a node that is not asked to end.
+func (n *Node) staying(context.Context) error {
+	if n.retiring.Load() {
+		return errors.New("the node is shutting down")
+	}
+	return nil
+}
+
+// drain lets the clients go over a while. The node is not ready any more before a listener is
+// closed, and handshakes that are under way hold nobody up.
+func (n *Node) drain(ctx context.Context, open *listeners, over time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, over+afterDrain)
+	defer cancel()
+	n.engine.Refuse()
+	handshakes := make(chan error, 1)
+	go func() { handshakes <- n.http.Shutdown(ctx) }()
+	return errors.Join(open.closeSockets(), n.engine.Shutdown(ctx, over), <-handshakes)
+}
+
+// nodeName is the configured one, or one made from the host's name, so that two
+// nodes of one host differ.
+func nodeName(configured string) string {
+	if configured != "" {
+		return configured
+	}
+	name, err := os.Hostname()
+	if err != nil {
+		name = "node"
+	}
+	name = strings.Map(func(r rune) rune {
+		if r >= 'a' && r <= 'z' || r >= '0' && r <= '9' {
+			return r
+		}
+		return '-'
+	}, strings.ToLower(name))
+	name = strings.Trim(name[:min(len(name), 48)], "-")
+	return cmp.Or(name, "node") + "-" + strings.ToLower(rand.Text()[:6])
+}

@@ -1,0 +1,42 @@
+package nodetest
+
+import (
+	"bufio"
+	"fmt"
+	"net"
+	"regexp"
+	"time"
+)
+
+// Client is a chat client over TCP. It is for one goroutine.
+type Client struct {
+	Conn  net.Conn
+	Lines *bufio.Scanner // what the server sends
+}
+
+// Dial connects a client. All that it does ends with an error after Deadline.
+func Dial(address string) (*Client, error) {
+	conn, err := net.DialTimeout("tcp", address, Deadline)
+	if err != nil {
+		return nil, err
+	}
+	return NewClient(conn)
+}
+
+// NewClient returns the client of a connection.
+func NewClient(conn net.Conn) (*Client, error) {
+	if err := conn.SetDeadline(time.Now().Add(Deadline)); err != nil {
+		return nil, err
+	}
+	return &Client{conn, bufio.NewScanner(conn)}, nil
+}
+
+// Hear reads until a line matches the pattern.
+func (c *Client) Hear(pattern *regexp.Regexp) error {
+	for c.Lines.Scan() {
+		if pattern.MatchString(c.Lines.Text()) {
+			return nil
+		}
+	}
+	return fmt.Errorf("no line matches %s: %v", pattern, c.Lines.Err())
+}

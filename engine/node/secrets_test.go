@@ -1,0 +1,34 @@
+package node
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/mootchat/moot/engine/api"
+	"github.com/mootchat/moot/engine/config"
+)
+
+// TestAChangedSecretOfAModuleIsTaken whose revision may be the same, as it has a few bits of it.
+func TestAChangedSecretOfAModuleIsTaken(t *testing.T) {
+	with := func(secret string) *config.Config {
+		return &config.Config{Tenants: map[string]config.Tenant{"default": {Chain: []config.Entry{{Module: "m", Config: json.RawMessage(secret), Shown: json.RawMessage(`"${S}"`)}}}}}
+	}
+	if !sameSecrets(with(`"a"`), with(`"a"`)) || sameSecrets(with(`"a"`), with(`"b"`)) {
+		t.Error("a secret of a module is not compared")
+	}
+}
+
+func TestReadinessShowsFewProblems(t *testing.T) {
+	r := new(reloader)
+	last := api.Reload{}
+	for i := range 1000 {
+		last.Problems = append(last.Problems, fmt.Sprint("problem ", i))
+	}
+	r.last.Store(&last)
+	text := r.healthy(t.Context()).Error()
+	if !strings.Contains(text, "problem 9; and 990 more") || strings.Contains(text, "problem 10;") {
+		t.Error(text)
+	}
+}

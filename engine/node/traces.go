@@ -1,0 +1,37 @@
+package node
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/mootchat/moot/engine/config"
+	"github.com/mootchat/moot/engine/telemetry"
+)
+
+// openTraces begins to trace; nil: the configuration wants no traces.
+func openTraces(ctx context.Context, cfg *config.Config, node, version string, log *slog.Logger) (*telemetry.Traces, error) {
+	c := cfg.Telemetry
+	if c.Endpoint == "" {
+		return nil, nil
+	}
+	headers := map[string]string{}
+	for name, value := range c.Headers {
+		headers[name] = value.Reveal()
+	}
+	return telemetry.Open(ctx, telemetry.Config{Endpoint: c.Endpoint, Headers: headers, Sample: c.Sample.Fraction(), Version: version, Node: node, Log: log})
+}
+
+// lastTraces is how long the last traces may take to be sent.
+const lastTraces = time.Second
+
+func closeTraces(ctx context.Context, t *telemetry.Traces, log *slog.Logger) {
+	if t == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastTraces)
+	defer cancel()
+	if err := t.Close(ctx); err != nil {
+		log.Warn("the last traces were not sent", "error", err)
+	}
+}

@@ -1,0 +1,63 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/mootchat/moot/engine/stream"
+	"github.com/mootchat/moot/engine/tcp"
+	"github.com/mootchat/moot/engine/ws"
+)
+
+// Bounds of what HTTP clients may take, besides http.handshakeTimeout.
+const (
+	headerBytes = 8 << 10
+
+	// Of requests that are no handshake, such as those for the demo's page.
+	requestTimeout  = 10 * time.Second // its body too
+	responseTimeout = 30 * time.Second
+	idleTimeout     = time.Minute // until the next one
+)
+
+// reading is what a value of http.reading or socket.reading means.
+func reading(value string) stream.Reading {
+	if value == "goroutines" {
+		return stream.Goroutines
+	}
+	return stream.Polled
+}
+
+// serveWeb starts the WebSocket transport: it ends with ctx.
+func (n *Node) serveWeb(ctx context.Context, parts *errgroup.Group, web net.Listener) {
+	sockets := ws.New(ws.Config{Engine: n.engine, AllowedOrigins: n.cfg.HTTP.AllowedOrigins, TrustedProxies: n.cfg.Proxies(),
+		Reading: reading(n.cfg.HTTP.Reading), HandshakeTimeout: n.cfg.HTTP.HandshakeTimeout, Fallback: n.demo(), Log: n.log})
+	n.http = &http.Server{Handler: sockets, ReadHeaderTimeout: n.cfg.HTTP.HandshakeTimeout, ConnState: sockets.ConnState, MaxHeaderBytes: headerBytes,
+		ReadTimeout: max(requestTimeout, n.cfg.HTTP.HandshakeTimeout), WriteTimeout: responseTimeout, IdleTimeout: idleTimeout,
+		ErrorLog: slog.NewLogLogger(n.log.Handler(), slog.LevelDebug)}
+	n.part(parts, "websocket", func() error { return sockets.Run(ctx) })
+	n.part(parts, "http", func() error {
+		if err := n.http.Serve(web); !errors.Is(err, http.ErrServerClosed) {
+			return err
+		}
+		return nil
+	})
+	n.log.Info("serving", "http", web.Addr().String())
+}
+
+// serveSockets starts the TCP transport on each of its listeners: it ends with ctx.
+func (n *Node) serveSockets(ctx context.Context, parts *errgroup.Group, sockets []net.Listener) {
+	for i, cfg := range n.cfg.Sockets() {
+		lines := &tcp.Server{Engine: n.engine, Tenant: cfg.Tenant, Delimiter: cfg.Delimiter, Reading: reading(cfg.Reading), Log: n.log}
+		if lines.Delimiter == "\n" {
+			lines.Delimiter = "" // every end of a line
+		}
+		n.part(parts, "socket", func() error { return lines.Serve(ctx, sockets[i]) })
+		n.log.Info("serving", "socket", sockets[i].Addr().String(), "tenant", cfg.Tenant)
+	}
+}

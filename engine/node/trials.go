@@ -1,0 +1,156 @@
+package node
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/api"
+	"github.com/mootchat/moot/engine/config"
+	"github.com/mootchat/moot/engine/hook"
+	"github.com/mootchat/moot/host"
+	"github.com/mootchat/moot/host/trial"
+)
+
+// trials tries the modules of the configuration in use, at the expense of their tenants:
+// each has one turn, and its share of the processors and its part of the memory.
+type trials struct {
+	now   func() *config.Config
+	from  *sources
+	rules *host.Host
+	turns *turns
+}
+
+// Try implements api.Trials. What is wrong with the question is the asker's to know.
+func (t trials) Try(ctx context.Context, tenant, module string, q api.Trial) (api.Tried, error) {
+	cfg := t.now()
+	m, entry, written, err := t.find(ctx, cfg, tenant, module)
+	if err != nil {
+		return api.Tried{}, err
+	}
+	refused := func(what string, err error) error {
+		return &engine.VerbError{Text: cfg.Redact(fmt.Sprintf("%s: %v", what, err))}
+	}
+	account := t.rules.Account(tenant)
+	if account == nil {
+		return api.Tried{}, api.ErrNoModule // it was removed just now
+	}
+	defer account.Release()
+	end, err := t.turns.take(ctx, tenant, account.Wait)
+	if err != nil {
+		return api.Tried{}, err
+	}
+	defer end()
+	if q.Config != nil {
+		if written.Shown, entry.Config, err = edited(written, q.Config); err != nil {
+			return api.Tried{}, refused("config", err)
+		}
+	}
+	text, err := m.Binary()
+	if err != nil {
+		return api.Tried{}, refused("module", err)
+	}
+	tried, err := trial.Load(ctx, trial.Config{
+		Name: module, File: m.File, Script: m.Script, Wasm: text, Settings: entry.Config, Grants: append([]string{}, entry.Grants...),
+		Timeout: entry.Timeout, Memory: entry.Memory, Scripts: t.from.scripts, Tenant: tenant, Account: account, Abort: ctx.Done(),
+	})
+	if err != nil {
+		return api.Tried{}, gone(ctx, refused("module", err))
+	}
+	out := api.Tried{Config: shownConfig(written), Hooks: hooksOf(tried, tenant)}
+	if q.Event != nil {
+		err = askOnce(ctx, tried, q.Event, &out)
+	}
+	if err = errors.Join(err, tried.Close()); err != nil {
+		return api.Tried{}, refused("event", err)
+	}
+	return out, gone(ctx, nil)
+}
+
+// edited is a config that an operator sent, as it is shown and as the module gets it: what
+// ${...} brought into the entry's own is in its place again.
+func edited(written config.Entry, sent any) (shown, real json.RawMessage, err error) {
+	if shown, err = json.Marshal(sent); err != nil {
+		return nil, nil, err
+	}
+	real, err = written.Substitute(shown)
+	return shown, real, err
+}
+
+// shownConfig is the config of an entry without what ${...} brought in.
+func shownConfig(e config.Entry) json.RawMessage {
+	if e.Shown != nil {
+		return e.Shown
+	}
+	return e.Config
+}
+
+// gone is the error of ctx if it has ended: what was answered then is no answer of the
+// module. Else it is err.
+func gone(ctx context.Context, err error) error { return cmp.Or(ctx.Err(), err) }
+
+func hooksOf(m *trial.Module, tenant string) []string {
+	hooks := []string{}
+	for h := hook.Connect; h <= hook.Action; h++ {
+		if m.Host().Asks(h, tenant, "") {
+			hooks = append(hooks, h.String())
+		}
+	}
+	return hooks
+}
+
+func askOnce(ctx context.Context, m *trial.Module, event map[string]any, out *api.Tried) error {
+	ev, err := eventOf(event)
+	if err != nil {
+		return err
+	}
+	answer, cost, err := m.Ask(ctx, ev)
+	out.Answer, out.Took, out.Fuel, out.Memory, out.Calls = answer, cost.Time.Microseconds(), cost.Fuel, cost.Memory, cost.Calls
+	return err
+}
+
+// find is the module, and its first entry in the tenant's chain, also as it is configured.
+func (t trials) find(ctx context.Context, cfg *config.Config, tenant, module string) (host.Module, host.Entry, config.Entry, error) {
+	rules := rulesOf(ctx, cfg, t.from)
+	for _, its := range rules.Tenants {
+		if its.Name != tenant {
+			continue
+		}
+		for i, entry := range its.Chain {
+			if entry.Module != module {
+				continue
+			}
+			for _, m := range rules.Modules {
+				if m.Name == module {
+					return m, entry, cfg.Tenants[tenant].Chain[i], nil
+				}
+			}
+		}
+	}
+	return host.Module{}, host.Entry{}, config.Entry{}, api.ErrNoModule
+}
+
+// maxReceivers bounds those of a say that is tried: what is made of each is many times as large as what was sent.
+const maxReceivers = 1000
+
+// eventOf reads an event as strictly as the files of moot module test are read.
+func eventOf(fields map[string]any) (*trial.Event, error) {
+	for name, value := range fields {
+		if list, ok := value.([]any); ok && strings.EqualFold(name, "receivers") && len(list) > maxReceivers {
+			return nil, fmt.Errorf("%d receivers: at most %d can be asked about here; moot module test takes more", len(list), maxReceivers)
+		}
+	}
+	b, err := json.Marshal(fields)
+	if err != nil {
+		return nil, err
+	}
+	ev := new(trial.Event)
+	d := json.NewDecoder(bytes.NewReader(b))
+	d.DisallowUnknownFields()
+	return ev, d.Decode(ev)
+}

@@ -1,0 +1,90 @@
+package node
+
+import (
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/mootchat/moot/engine/api"
+	"github.com/mootchat/moot/engine/auth"
+	"github.com/mootchat/moot/engine/config"
+	"github.com/mootchat/moot/engine/node/nodetest"
+)
+
+// A tenant's key may try modules: what it sends is small, and what is made of it must be too.
+func TestTheReceiversOfATrialAreBounded(t *testing.T) {
+	for n, want := range map[int]string{0: "", maxReceivers: "", maxReceivers + 1: "at most 1000"} {
+		for _, name := range []string{"receivers", "Receivers"} { // as JSON is read
+			ev, err := eventOf(map[string]any{"hook": "say", name: slices.Repeat([]any{map[string]any{}}, n)})
+			if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+				t.Errorf("%d %s: %v", n, name, err)
+			}
+			if err == nil && len(ev.Receivers) != n {
+				t.Errorf("%d %s: there are %d", n, name, len(ev.Receivers))
+			}
+		}
+	}
+}
+
+// TestATrialShowsAConfigAsItIsWritten: what ${...} brought in reaches the module, in the
+// place that it has in the configuration, and nobody who asks.
+func TestATrialShowsAConfigAsItIsWritten(t *testing.T) {
+	dir := t.TempDir()
+	blocklist, err := filepath.Abs("../../guests/blocklist/blocklist.wasm")
+	if err != nil {
+		t.Fatal(err)
+	}
+	nodetest.Write(t, filepath.Join(dir, "word"), "hunter2")
+	file := filepath.Join(dir, "moot.yaml")
+	nodetest.Write(t, file, fmt.Sprintf("modules: { b: { file: %q } }\ntenants: { default: { chain: [{ module: b, config: { words: ['${file:word}'], action: mask } }] } }", blocklist))
+	cfg, err := config.Load(file, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	quiet := slog.New(slog.DiscardHandler)
+	from := newSources(config.Path{}, quiet)
+	rules, loaded, err := loadRules(t.Context(), cfg, quiet, nil, nil, auth.NewKeySets(nil, quiet), from)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { loaded.drop(); rules.Close() })
+	all := trials{now: func() *config.Config { return cfg }, from: from, rules: rules, turns: newTurns(1)}
+	try := func(changed map[string]any) string {
+		t.Helper()
+		event := map[string]any{"hook": "onSayReceive", "room": "hall", "message": "what the hunter2"}
+		q := api.Trial{Event: event}
+		if changed != nil {
+			q.Config = changed
+		}
+		tried, err := all.Try(t.Context(), "default", "b", q)
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer, err := json.Marshal(tried.Answer)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(string(answer), "*******") {
+			t.Errorf("the module has another word: %s", answer)
+		}
+		shown, err := json.Marshal(tried.Config)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(shown)
+	}
+	if got, want := try(nil), `{"action":"mask","words":["${file:word}"]}`; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+	if got, want := try(map[string]any{"words": []any{"${file:word}", "x"}, "action": "mask"}), `{"action":"mask","words":["${file:word}","x"]}`; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+	wrong := map[string]any{"words": []any{"${file:word}"}, "action": "hide"}
+	if _, err := all.Try(t.Context(), "default", "b", api.Trial{Config: wrong}); err == nil || strings.Contains(err.Error(), "hunter2") {
+		t.Errorf("got %v", err)
+	}
+}

@@ -1,0 +1,119 @@
+package node
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/mootchat/moot/engine/cluster/redis/redistest"
+)
+
+// says asks, and waits for the answer: "" is good.
+func (g *guest) says(id int, request string) (answer string, took time.Duration) {
+	g.t.Helper()
+	began := time.Now()
+	g.send(fmt.Sprintf(`{%s,"messageId":%d}`, request, id))
+	if err := redistest.Await(request+" is answered", func() (ok bool) { answer, ok = g.answer(id); return ok }); err != nil {
+		g.t.Fatal(err)
+	}
+	return answer, time.Since(began)
+}
+
+// Without Redis clients are told so within publishTimeout, nobody is thrown out,
+// and readiness says it. When Redis is back, empty, all is as it was.
+func TestRedisThatIsGoneIsSaid(t *testing.T) {
+	redis := redistest.Start(t)
+	node := runNode(t, "one", redis.Address(), "", "cluster.publishTimeout=1s", "tenants.default.rooms.starting=[hall, side]")
+	ann, bob := newGuest(t, "ann", node), newGuest(t, "bob", node)
+	ready := func(want int) {
+		t.Helper()
+		if err := redistest.Await(fmt.Sprint("readiness is ", want), func() bool { status, _ := ask(t, node, "/health/ready"); return status == want }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ready(http.StatusOK)
+	redis.Kill()
+	for i, request := range []string{`"event":"say","room":"hall","message":"lost"`, `"event":"roomAdd","room":"side"`, `"event":"roomView","room":"hall"`,
+		`"event":"roomHistory","room":"hall"`} {
+		answer, took := ann.says(10+i, request)
+		if answer != "cluster unavailable" && answer != "outcome unknown" || took > 5*time.Second {
+			t.Errorf("%s: %q after %v", request, answer, took)
+		}
+	}
+	ready(http.StatusServiceUnavailable)
+	if _, body := ask(t, node, "/health/ready"); !strings.Contains(body, "redis does not answer at standalone "+redis.Address()) {
+		t.Errorf("readiness says %s", body)
+	}
+	if answer, _ := ann.says(20, `"event":"detailsView"`); answer != "" {
+		t.Errorf("detailsView: %s", answer)
+	}
+	if err := redis.Restart(); err != nil {
+		t.Fatal(err)
+	}
+	ready(http.StatusOK)
+	// A Redis that began without its data takes nothing new for 2 s, which is longer than this publishTimeout.
+	id := 30
+	if err := redistest.Await("a message is accepted", func() bool {
+		id++
+		answer, _ := ann.says(id, `"event":"say","room":"hall","message":"back"`)
+		return answer == ""
+	}); err != nil {
+		t.Error(err)
+	}
+	for _, g := range []*guest{ann, bob} {
+		if err := redistest.Await(g.name+" hears it", func() bool { all := g.all(); return len(all) > 0 && all[len(all)-1] == "back" }); err != nil {
+			t.Error(err)
+		}
+	}
+	if err := redistest.Await("both are counted", func() bool { return ann.members() == 2 }); err != nil {
+		t.Error(err)
+	}
+	if answer, _ := ann.says(id+1, `"event":"roomAdd","room":"side"`); answer != "" {
+		t.Errorf("a room that was not in the new Redis: %s", answer)
+	}
+	if _, metrics := ask(t, node, "/metrics"); !strings.Contains(metrics, "moot_cluster_restored_total 2") {
+		t.Errorf("the counters are\n%s", lines(metrics, "moot_cluster_"))
+	}
+}
+
+// lines are those that begin so.
+func lines(text, prefix string) (some string) {
+	for line := range strings.Lines(text) {
+		if strings.HasPrefix(line, prefix) {
+			some += line
+		}
+	}
+	return some
+}
+
+// What operators ask of a node that died meanwhile is an error with its name, soon.
+func TestANodeThatDiesIsNamed(t *testing.T) {
+	redis := redistest.Start(t)
+	doomed, survivor := runNode(t, "doomed", redis.Address(), ""), runNode(t, "survivor", redis.Address(), "")
+	ann := newGuest(t, "ann", doomed)
+	var id string
+	if err := redistest.Await("the survivor sees her", func() bool {
+		_, body := ask(t, survivor, "/api/tenants/default/rooms/hall/members")
+		var page struct{ Members []struct{ ID string } }
+		if json.Unmarshal([]byte(body), &page) == nil && len(page.Members) == 1 {
+			id = page.Members[0].ID
+		}
+		return id != ""
+	}); err != nil {
+		t.Fatal(err)
+	}
+	path := "/api/tenants/default/connections/" + id
+	if status, body := ask(t, survivor, path); status != http.StatusOK || !strings.Contains(body, id) {
+		t.Fatalf("%d %s", status, body)
+	}
+	doomed.Kill()
+	began := time.Now()
+	status, body := ask(t, survivor, path)
+	if status < 400 || !strings.Contains(body, "doomed") || time.Since(began) > lease+3*time.Second {
+		t.Errorf("after %v: %d %s", time.Since(began), status, body)
+	}
+	_ = ann
+}

@@ -1,0 +1,70 @@
+package node
+
+import (
+	"context"
+	"sync"
+)
+
+// turns has each tenant do one thing at a time, and all tenants together a bounded number.
+// Who waits comes in order: one tenant that asks again and again delays another by one
+// turn at most. A tenant costs nothing while it has no turn and waits for none.
+type turns struct {
+	all chan struct{} // has room for all turns
+
+	mu      sync.Mutex
+	tenants map[string]*tenantTurn
+}
+
+// tenantTurn is that of one tenant.
+type tenantTurn struct {
+	free  chan struct{} // has room for one
+	users int           // that have it or wait for it
+}
+
+func newTurns(most int) *turns {
+	return &turns{all: make(chan struct{}, most), tenants: make(map[string]*tenantTurn)}
+}
+
+// take waits for the tenant's turn, then for ready, then for one of all, and returns what
+// ends it. The error is that of ctx or ready, and then there is nothing to end.
+func (t *turns) take(ctx context.Context, tenant string, ready func(context.Context) error) (end func(), err error) {
+	its := t.join(tenant)
+	select {
+	case its.free <- struct{}{}:
+	case <-ctx.Done():
+		t.leave(tenant, its)
+		return nil, ctx.Err()
+	}
+	err = ready(ctx)
+	if err == nil {
+		select {
+		case t.all <- struct{}{}:
+			return func() { <-t.all; <-its.free; t.leave(tenant, its) }, nil
+		case <-ctx.Done():
+			err = ctx.Err()
+		}
+	}
+	<-its.free
+	t.leave(tenant, its)
+	return nil, err
+}
+
+func (t *turns) join(tenant string) *tenantTurn {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	its := t.tenants[tenant]
+	if its == nil {
+		its = &tenantTurn{free: make(chan struct{}, 1)}
+		t.tenants[tenant] = its
+	}
+	its.users++
+	return its
+}
+
+func (t *turns) leave(tenant string, its *tenantTurn) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if its.users--; its.users == 0 {
+		delete(t.tenants, tenant)
+	}
+}

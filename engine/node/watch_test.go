@@ -1,0 +1,45 @@
+package node
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/mootchat/moot/engine/node/nodetest"
+)
+
+// A file that a load was the first to name may change while it loads: nobody has looked at
+// it before.
+func TestAChangeDuringALoadIsSeen(t *testing.T) {
+	begun := time.Now()
+	stateAt := func(change time.Time) fileState {
+		t.Helper()
+		path := filepath.Join(t.TempDir(), "extra.wasm")
+		nodetest.Write(t, path, "x")
+		if err := os.Chtimes(path, change, change); err != nil {
+			t.Fatal(err)
+		}
+		info, err := os.Stat(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return fileState{path, info}
+	}
+	for _, c := range []struct {
+		change time.Duration // after the load began
+		known  bool          // before it
+		seen   bool          // at the next look
+	}{
+		{-time.Minute, false, false}, {time.Millisecond, false, true}, {-time.Minute, true, false},
+	} {
+		now := stateAt(begun.Add(c.change))
+		var before []fileState
+		if c.known {
+			before = []fileState{now}
+		}
+		if taken := since(before, []fileState{now}, begun); sameState(taken[0], now) == c.seen {
+			t.Errorf("%+v: seen %v", c, !c.seen)
+		}
+	}
+}
