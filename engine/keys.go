@@ -2,9 +2,10 @@ package engine
 
 import (
 	"errors"
+	"time"
+
 	"github.com/mootchat/moot/engine/cluster"
 	"github.com/mootchat/moot/engine/hook"
-	"time"
 )
 
 const (

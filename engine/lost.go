@@ -5,9 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"sync"
+
 	"github.com/mootchat/moot/engine/cluster"
 	"github.com/mootchat/moot/engine/hook"
-	"sync"
 )
 
 // storedProfile is what other nodes need of a connection whose node is gone.

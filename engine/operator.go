@@ -4,8 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"github.com/mootchat/moot/engine/cluster"
 	"slices"
+
+	"github.com/mootchat/moot/engine/cluster"
 )
 
 // What operators ask of nodes, beyond the rules of chat: the engine carries the

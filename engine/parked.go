@@ -7,10 +7,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"github.com/mootchat/moot/engine/cluster"
-	"github.com/mootchat/moot/engine/hook"
 	"slices"
 	"time"
+
+	"github.com/mootchat/moot/engine/cluster"
+	"github.com/mootchat/moot/engine/hook"
 )
 
 // handOverTime is how long a session may be on its way from node to node.

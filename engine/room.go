@@ -2,11 +2,12 @@ package engine
 
 import (
 	"context"
-	"github.com/mootchat/moot/engine/cluster"
-	"github.com/mootchat/moot/engine/hook"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/mootchat/moot/engine/cluster"
+	"github.com/mootchat/moot/engine/hook"
 )
 
 // room is a room as this node knows it while somebody here is in it or speaks

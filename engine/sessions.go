@@ -4,10 +4,11 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
-	"github.com/mootchat/moot/engine/cluster"
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/mootchat/moot/engine/cluster"
 )
 
 // A session is a connection's life beyond its socket. A connection that was lost is

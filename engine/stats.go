@@ -1,10 +1,11 @@
 package engine
 
 import (
-	"github.com/mootchat/moot/engine/cluster"
 	"maps"
 	"sync"
 	"sync/atomic"
+
+	"github.com/mootchat/moot/engine/cluster"
 )
 
 type stats struct {

@@ -11,8 +11,9 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/mootchat/moot/engine/cluster"
 	"github.com/tidwall/btree"
+
+	"github.com/mootchat/moot/engine/cluster"
 )
 
 // TenantConfig is an isolated world: its own rooms and connections.

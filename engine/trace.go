@@ -4,8 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"github.com/mootchat/moot/engine/cluster"
 	"time"
+
+	"github.com/mootchat/moot/engine/cluster"
 )
 
 // A client learns its session's new secret from the answer to resume, which may be

@@ -3,10 +3,11 @@ package engine
 import (
 	"context"
 	"errors"
-	"github.com/mootchat/moot/engine/cluster"
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/mootchat/moot/engine/cluster"
 )
 
 // errTime is the cause of a context whose verb has used up its time, and the answer to

@@ -5,10 +5,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"github.com/mootchat/moot/engine/cluster"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/mootchat/moot/engine/cluster"
 )
 
 // What operators see of connections, wherever they are.

@@ -2,13 +2,14 @@ package engine
 
 import (
 	"fmt"
-	"github.com/mootchat/moot/engine/hook"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/mootchat/moot/engine/hook"
 )
 
 // hall is a room with members that one writer serves.
