@@ -32,6 +32,7 @@ type witness struct {
 	heard map[cluster.RoomID][]string
 	lost  map[string]int // members handed over, by id
 
+	expired  []string       // sessions
 	rejoined map[string]int // members handed back, by id
 	paced    []int          // how much had been heard of a room at each call of Pace
 }
@@ -43,8 +44,6 @@ func (w *witness) Deliver(_ context.Context, room cluster.RoomID, _ cluster.Posi
 }
 
 func (w *witness) Answer(_ context.Context, call []byte) ([]byte, error) { return call, nil }
-
-func (*witness) Expired(context.Context, []byte) {}
 
 func (w *witness) Missed(_ context.Context, room cluster.RoomID) {
 	w.mu.Lock()

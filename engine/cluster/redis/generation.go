@@ -58,6 +58,13 @@ func (c *Config) checkGeneration(ctx context.Context, conn *redis.Conn) error {
 	return nil
 }
 
+// known is the generation that was heard of last.
+func (p *partition) known() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.current
+}
+
 // learn notes the partition's generation, as a beat or an answer has it. Subscriptions
 // of the generation before lead to a server that may not be the master any more: they
 // are made anew. unsettled has the lane report what it has to publish again.

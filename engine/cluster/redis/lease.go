@@ -187,6 +187,7 @@ func (p *partition) keepLease() {
 // renew gives the time until the next lease ends, at most most.
 func (p *partition) renew(ctx context.Context, most time.Duration) time.Duration {
 	p.lane.tidy(time.Now())
+	p.removals.expire(time.Now().Add(-p.n.cfg.Heal.For))
 	found, err := p.beat(ctx)
 	if err != nil {
 		if ctx.Err() == nil {

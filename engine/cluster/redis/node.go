@@ -287,7 +287,8 @@ type partition struct {
 	lane  lane
 	quick lane // of ephemeral messages
 
-	ended chan pulse // one slot: what is for the reaper
+	ended    chan pulse // one slot: what is for the reaper
+	removals removals
 
 	generation string       // at the last beat, as data; of who keeps the lease
 	data       string       // which data the partition holds

@@ -45,9 +45,10 @@ redis.call('DEL', KEYS[3])
 return 1`)
 
 // endScript takes sessions whose time is over: pairs of key and session. They are
-// marked with who ends them: if he dies of it, they are counted. KEYS parked ends
-// ending   ARGV limit
+// marked with who ends them: if he dies of it, they are counted. While the generation
+// is unsettled it takes none. KEYS parked ends ending settling   ARGV limit
 var endScript = redis.NewScript(luaNow + `
+if redis.call('EXISTS', KEYS[4]) == 1 then return {} end
 local out = {}
 for _, key in ipairs(redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', now, 'LIMIT', 0, ARGV[1])) do
   local session = redis.call('HGET', KEYS[1], key)
@@ -109,6 +110,7 @@ func (n *Node) Take(ctx context.Context, key string) (session []byte, err error)
 	case err == nil && none:
 		return nil, fmt.Errorf("take %.40q: %w", key, cluster.ErrNoSession)
 	case err == nil:
+		p.removals.addSession(time.Now(), key)
 		_ = n.client.Unlink(ctx, keys[2]).Err() // else it goes in its time
 	}
 	return session, err
@@ -144,13 +146,16 @@ func (n *Node) giveBack(keys []string, key string) {
 func (p *partition) endSessions(ctx context.Context) {
 	n, more := p.n, true
 	for more && ctx.Err() == nil {
-		keys := []string{p.keys.of("parked"), p.keys.of("ends"), p.keys.of("ending", n.process)}
+		keys := []string{p.keys.of("parked"), p.keys.of("ends"), p.keys.of("ending", n.process), p.keys.of("settling")}
 		pairs, err := endScript.Run(ctx, n.client, keys, endCount).StringSlice()
 		if err != nil || len(pairs)%2 != 0 {
 			if ctx.Err() == nil {
 				n.cfg.Log.Warn("sessions cannot be ended yet", "error", err)
 			}
 			return
+		}
+		for i := 0; i < len(pairs); i += 2 {
+			p.removals.addSession(time.Now(), pairs[i])
 		}
 		for i := 0; i < len(pairs); i += 2 {
 			n.handler.Expired(ctx, []byte(pairs[i+1]))

@@ -19,9 +19,9 @@ import (
 // of it, of how many members the dead one may have run leave when it died, and triples
 // of connection, room and record. That some were handed over is noted, for the dead one
 // to find if it is not dead. While Redis was away, and for a lease after it, nobody is
-// dead.
+// dead; while the generation is unsettled nobody is handed over (see removals).
 //
-// KEYS alive nr-dead lv-dead lv-own pt-dead taken-dead ending-dead beat grace
+// KEYS alive nr-dead lv-dead lv-own pt-dead taken-dead ending-dead beat grace settling
 // ARGV dead own seq limit base takenTTL lease
 var takeScript = redis.NewScript(luaNow + `
 local function answer(what, unknown)
@@ -43,7 +43,7 @@ if redis.call('HGET', KEYS[4], '#seq') == ARGV[3] then return answer('some', 0) 
 redis.call('DEL', KEYS[4])
 if dead and tonumber(dead) > now then return {'alive', 0} end
 local last = redis.call('GET', KEYS[8])
-if redis.call('EXISTS', KEYS[9]) == 1 or last and math.abs(now - last) > ARGV[7] / 2 then return {'alive', 0} end
+if redis.call('EXISTS', KEYS[9], KEYS[10]) > 0 or last and math.abs(now - last) > ARGV[7] / 2 then return {'alive', 0} end
 if dead and tonumber(dead) ~= 0 then redis.call('ZADD', KEYS[1], 0, ARGV[1]) end
 local unknown = 0
 for _, field in ipairs(redis.call('HKEYS', KEYS[3])) do
@@ -130,7 +130,7 @@ func (p *partition) reap() {
 // reapSome lets some members of a dead process go, and says whether there may be
 // more. The life's end comes before the first of them, or waits for the handler.
 func (p *partition) reapSome(ctx context.Context, dead string, seq uint64) bool {
-	n := p.n
+	n, generation := p.n, p.known()
 	t, err := p.take(ctx, dead, seq)
 	if err != nil {
 		if ctx.Err() == nil {
@@ -145,6 +145,13 @@ func (p *partition) reapSome(ctx context.Context, dead string, seq uint64) bool 
 	if t.what != "some" {
 		return false
 	}
+	n.roster.let(t.members)
+	p.removals.addMembers(time.Now(), dead, t.members)
+	if p.known() != generation { // the node may have reported before it had the answer
+		if err := p.removeAgain(ctx); err != nil && ctx.Err() == nil {
+			n.cfg.Log.Warn("removals are not repeated after a failover: leave may run twice", "node", dead, "error", err)
+		}
+	}
 	p.letGo(ctx, dead, t.members)
 	return ctx.Err() == nil
 }
@@ -154,7 +161,6 @@ func (p *partition) letGo(ctx context.Context, dead string, members map[cluster.
 	n := p.n
 	var all sync.WaitGroup
 	places := make(chan struct{}, letCount)
-	n.roster.let(members)
 	for room, list := range members {
 		n.cfg.Log.Info("letting members of a dead node go", "node", dead, "room", room.Room, "members", len(list))
 		for some := range slices.Chunk(list, letCount) {
@@ -178,7 +184,7 @@ type taking struct {
 func (p *partition) take(ctx context.Context, dead string, seq uint64) (t taking, err error) {
 	k := p.keys
 	keys := []string{k.of("alive"), k.of("nr", dead), k.of("lv", dead), k.of("lv", p.n.process), k.of("pt", dead), k.of("taken", dead), k.of("ending", dead),
-		k.of("beat"), k.of("grace")}
+		k.of("beat"), k.of("grace"), k.of("settling")}
 	var v values
 	err = p.n.ask(ctx, "take", func(ctx context.Context) (err error) {
 		v, err = takeScript.Run(ctx, p.n.client, keys, dead, p.n.process, strconv.FormatUint(seq, 10), takeCount, k.base(), takenTTL.Milliseconds(), p.n.cfg.Lease.Milliseconds()).Slice()

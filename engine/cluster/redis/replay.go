@@ -121,7 +121,8 @@ if ARGV[3] == '1' then
 end
 return gen`)
 
-// restoreScript publishes some of what was staged, if all have reported. It answers
+// restoreScript publishes some of what was staged, if all have reported: also those whose
+// leases have ended, since the new master may have their last beats no more. It answers
 // open, more, wait, or ! where the generation is another.
 //
 // KEYS gen settling staged batches reported alive
@@ -133,7 +134,7 @@ local settling = redis.call('GET', KEYS[2])
 if not settling then return 'open' end
 local fresh, deadline = string.match(settling, '^(f?)(%d+)$')
 if now < tonumber(deadline) then
-  for _, process in ipairs(redis.call('ZRANGEBYSCORE', KEYS[6], '(' .. now, '+inf')) do
+  for _, process in ipairs(redis.call('ZRANGEBYSCORE', KEYS[6], '(0', '+inf')) do
     if redis.call('HGET', KEYS[5], process) ~= gen then return 'wait' end
   end
   if fresh == 'f' and redis.call('HGET', KEYS[5], '#former') == gen then return 'wait' end
@@ -224,8 +225,16 @@ func (l *lane) report(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if state == reported && l.gen == gen {
+	switch {
+	case state == reported && l.gen == gen:
 		return "more", nil
+	case state == settled && l.gen == gen:
+		return "open", nil
+	}
+	if l.gen != gen {
+		if err := l.p.removeAgain(ctx); err != nil {
+			return "", err
+		}
 	}
 	lost, cut := l.recent.after(last)
 	if len(lost) == 0 && state == settled {

@@ -64,6 +64,22 @@ func TestReportsAreToOneGeneration(t *testing.T) {
 	}
 }
 
+// TestReportsOfAllAreWaitedFor checks that a master which knows old beats only waits for
+// the nodes that were there then, and not for one that has been given up.
+func TestReportsOfAllAreWaitedFor(t *testing.T) {
+	n, p := unsettled(t)
+	n.must(t, "ZADD", p.keys.of("alive"), 1, "b#1", 0, "c#1")
+	p.lane.remember(batch(1, 1))
+	state(t, p.lane.report)
+	if s := state(t, p.lane.restoreSome); s != "wait" {
+		t.Errorf("%q, though b#1 has not reported: want wait", s)
+	}
+	n.must(t, "HSET", p.keys.of("reported"), "b#1", p.lane.gen)
+	if s := state(t, p.lane.restoreSome); s != "open" {
+		t.Errorf("%q, though all have reported: want open", s)
+	}
+}
+
 // A node that waits for the reports of others stages what it has once.
 func TestWhatIsLostIsStagedOnce(t *testing.T) {
 	n, p := unsettled(t)

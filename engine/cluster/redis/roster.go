@@ -147,6 +147,14 @@ func (r *roster) let(members map[cluster.RoomID][]cluster.MemberRecord) {
 	}
 }
 
+// isLetting reports whether Lost was given a member and has not removed it.
+func (r *roster) isLetting(room cluster.RoomID, id string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	_, ok := r.letting[place{room, id}]
+	return ok
+}
+
 // release notes that Lost has done with a member; false if it was not given him.
 func (r *roster) release(room cluster.RoomID, id string) bool {
 	r.mu.Lock()
