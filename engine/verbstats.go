@@ -33,19 +33,25 @@ func resultOf(err error) verbResult {
 	if _, limited := errors.AsType[*LimitError](err); limited {
 		return verbLimited
 	}
-	if errors.Is(err, errMiddleware) || errors.Is(err, errRetry) {
+	if errors.Is(err, errMiddleware) || errors.Is(err, errRetry) || !IsRefusal(err) {
 		return verbFailed
 	}
-	if _, refused := errors.AsType[*VerbError](err); refused {
-		return verbError
+	return verbError
+}
+
+// IsRefusal reports whether err refuses a request because of the client or of a rule, such as
+// a room that does not exist. Other errors are faults of the node or of the cluster.
+func IsRefusal(err error) bool {
+	if _, ok := errors.AsType[*VerbError](err); ok {
+		return true
 	}
-	if _, closed := errors.AsType[Close](err); closed {
-		return verbError
+	if _, ok := errors.AsType[*LimitError](err); ok {
+		return true
 	}
-	if slices.ContainsFunc([]error{cluster.ErrNoRoom, cluster.ErrRoomExists, cluster.ErrNoSession, cluster.ErrCursor, context.Canceled}, func(known error) bool { return errors.Is(err, known) }) {
-		return verbError
+	if _, ok := errors.AsType[Close](err); ok {
+		return true
 	}
-	return verbFailed
+	return slices.ContainsFunc([]error{cluster.ErrNoRoom, cluster.ErrRoomExists, cluster.ErrNoSession, cluster.ErrCursor, context.Canceled}, func(known error) bool { return errors.Is(err, known) })
 }
 
 // otherVerb counts requests for verbs that do not exist: clients cannot add names.

@@ -13,32 +13,30 @@ import (
 	"github.com/mootchat/moot/engine/files"
 )
 
-// look is how often the files of a certificate are looked at, at most: a handshake
-// does it, so that a listener to which nobody comes does nothing.
-const look = 5 * time.Second
-
 const (
-	lookTime  = time.Second // that the files of a certificate may take to be looked at and read
-	mostBytes = 1 << 20     // of each of them
+	checkInterval = 5 * time.Second // the shortest time between two checks of the files
+	checkTimeout  = time.Second     // of one check, with the reading of the files
+	maxFile       = 1 << 20         // bytes of each file
 )
 
-// certificate is what is in two files, now or when they were last good.
+// certificate is the certificate of two files, as they were when they were last valid. A
+// handshake checks whether the files have changed, so that an idle listener does nothing.
 type certificate struct {
 	certFile, keyFile string
 	log               *slog.Logger
-	now               atomic.Pointer[tls.Certificate]
+	current           atomic.Pointer[tls.Certificate]
 
-	mu     sync.Mutex
-	looked time.Time
-	hung   bool // the last look was given up
-	disk   files.Waiter
-	state  [2]os.FileInfo // of the files, good or bad, when they were read last; nil: there was none
+	mu      sync.Mutex
+	checked time.Time
+	hangs   bool // the last check timed out
+	disk    files.Waiter
+	state   [2]os.FileInfo // of the files, valid or not, at the last check; nil: the file did not exist
 }
 
 func newCertificate(ctx context.Context, certFile, keyFile string, log *slog.Logger) (*certificate, error) {
-	c := &certificate{certFile: certFile, keyFile: keyFile, log: log, looked: time.Now()}
+	c := &certificate{certFile: certFile, keyFile: keyFile, log: log, checked: time.Now()}
 	var err error
-	if c.state, err = c.look(ctx); err != nil {
+	if c.state, err = c.stat(ctx); err != nil {
 		return nil, err
 	}
 	if err := c.read(ctx); err != nil {
@@ -47,49 +45,49 @@ func newCertificate(ctx context.Context, certFile, keyFile string, log *slog.Log
 	return c, nil
 }
 
-// get is tls.Config's GetCertificate.
+// get is for GetCertificate of tls.Config.
 func (c *certificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
-	if c.mu.TryLock() { // else somebody is looking already
+	if c.mu.TryLock() { // otherwise another handshake checks the files
 		c.refresh(time.Now())
 		c.mu.Unlock()
 	}
-	return c.now.Load(), nil
+	return c.current.Load(), nil
 }
 
-// refresh reads the files if they have changed; what is bad changes nothing. It is
-// called with mu held. The handshake that it holds up waits a second at most.
+// refresh reads the files if they have changed. It keeps the old certificate if they are
+// not valid. The caller holds mu; its handshake waits at most checkTimeout.
 func (c *certificate) refresh(now time.Time) {
-	if now.Sub(c.looked) < look {
+	if now.Sub(c.checked) < checkInterval {
 		return
 	}
-	c.looked = now
-	ctx, cancel := context.WithTimeout(context.Background(), lookTime)
+	c.checked = now
+	ctx, cancel := context.WithTimeout(context.Background(), checkTimeout)
 	defer cancel()
-	state, err := c.look(ctx)
+	state, err := c.stat(ctx)
 	if err == nil && same(state[0], c.state[0]) && same(state[1], c.state[1]) {
-		c.hung = false
+		c.hangs = false
 		return
 	}
 	if err == nil {
 		err = c.read(ctx)
 	}
 	switch hangs := errors.Is(err, files.ErrHangs); {
-	case hangs && c.hung: // said already; it is tried again
+	case hangs && c.hangs: // logged before
 		return
 	case hangs:
-		c.hung = true
+		c.hangs = true
 	default:
-		c.state, c.hung = state, false
+		c.state, c.hangs = state, false
 	}
 	if err != nil {
-		c.log.Error("the new certificate is bad, the old one is served on", "cert", c.certFile, "key", c.keyFile, "error", err)
+		c.log.Error("new certificate is not valid, keeping the old one", "cert", c.certFile, "key", c.keyFile, "error", err)
 		return
 	}
-	c.log.Info("a new certificate is served", "cert", c.certFile, "until", c.now.Load().Leaf.NotAfter)
+	c.log.Info("certificate replaced", "cert", c.certFile, "until", c.current.Load().Leaf.NotAfter)
 }
 
-// look is the state of the files. The error wraps files.ErrHangs.
-func (c *certificate) look(ctx context.Context) ([2]os.FileInfo, error) {
+// stat returns the state of the files. The error wraps files.ErrHangs.
+func (c *certificate) stat(ctx context.Context) ([2]os.FileInfo, error) {
 	return files.Wait(ctx, &c.disk, "stat", func() (state [2]os.FileInfo, _ error) {
 		for i, name := range []string{c.certFile, c.keyFile} {
 			if info, err := os.Stat(name); err == nil {
@@ -107,13 +105,13 @@ func same(a, b os.FileInfo) bool {
 	return os.SameFile(a, b) && a.Size() == b.Size() && a.ModTime().Equal(b.ModTime())
 }
 
-// read takes the files into use.
+// read reads the files and makes their certificate the current one.
 func (c *certificate) read(ctx context.Context) error {
-	pem, err := c.disk.Read(ctx, c.certFile, mostBytes)
+	pem, err := c.disk.Read(ctx, c.certFile, maxFile)
 	if err != nil {
 		return err
 	}
-	key, err := c.disk.Read(ctx, c.keyFile, mostBytes)
+	key, err := c.disk.Read(ctx, c.keyFile, maxFile)
 	if err != nil {
 		return err
 	}
@@ -121,9 +119,9 @@ func (c *certificate) read(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if time.Now().After(pair.Leaf.NotAfter) { // clients will not like it, and yet it may be all there is
-		c.log.Warn("the certificate has expired", "cert", c.certFile, "until", pair.Leaf.NotAfter)
+	if time.Now().After(pair.Leaf.NotAfter) { // serve it nevertheless: there may be no other
+		c.log.Warn("certificate has expired", "cert", c.certFile, "until", pair.Leaf.NotAfter)
 	}
-	c.now.Store(&pair)
+	c.current.Store(&pair)
 	return nil
 }

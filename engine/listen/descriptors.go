@@ -11,26 +11,26 @@ import (
 	"time"
 )
 
-// spares is how many file descriptors are kept back.
-const spares = 8
+// reserveSize is the number of file descriptors in the reserve.
+const reserveSize = 8
 
-// Descriptors is what the listeners of a process have in common for the time in which
-// it has no file descriptors left. Then they wait, clients wait to be accepted, those
-// who are connected go on, and one log line says so. Some descriptors are kept back for
-// listeners with Config.Reserved, so that operators can ask what is wrong.
+// Descriptors makes the listeners of a process wait, instead of fail, while the process has
+// no file descriptors left. New clients then wait to be accepted, connected clients are not
+// affected, and one line of the log reports it. A reserve of descriptors serves listeners
+// with Config.Reserved, so that operators can still connect.
 //
 // Its methods may be called concurrently.
 type Descriptors struct {
 	log    *slog.Logger
 	failed atomic.Uint64
 
-	mu     sync.Mutex
-	spare  []*os.File
-	began  time.Time // of the episode; zero: there is none
-	logged time.Time // an episode was
+	mu      sync.Mutex
+	reserve []*os.File
+	began   time.Time // of the current shortage; zero: there is none
+	logged  time.Time // of the last shortage that was logged
 }
 
-// NewDescriptors keeps some descriptors back, until Close.
+// NewDescriptors opens the reserve, which Close closes. A nil log is slog.Default().
 func NewDescriptors(log *slog.Logger) *Descriptors {
 	if log == nil {
 		log = slog.Default()
@@ -40,56 +40,57 @@ func NewDescriptors(log *slog.Logger) *Descriptors {
 	return d
 }
 
-// Close gives the descriptors back. It is called after the listeners have been closed.
+// Close closes the reserve. Call it after the listeners are closed.
 func (d *Descriptors) Close() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	for _, f := range d.spare {
+	for _, f := range d.reserve {
 		_ = f.Close()
 	}
-	d.spare = nil
+	d.reserve = nil
 }
 
-// Failed is how often a listener found no descriptor for a client.
+// Failed returns how often a listener had no descriptor for a client.
 func (d *Descriptors) Failed() uint64 { return d.failed.Load() }
 
-// Limit is how many files the process may have open, sockets among them; 0: not known.
-// Go raises the soft limit to the hard one at start.
+// Limit returns the number of files, sockets included, that the process can have open; 0 if
+// the system does not tell it. Go raises the soft limit to the hard limit at start.
 func Limit() uint64 { return limit() }
 
-// refill makes the reserve whole again, and says whether it is.
+// refill fills the reserve and reports whether it is full.
 func (d *Descriptors) refill() bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	for len(d.spare) < spares {
+	for len(d.reserve) < reserveSize {
 		f, err := os.Open(os.DevNull)
 		if err != nil {
 			return false
 		}
-		d.spare = append(d.spare, f)
+		d.reserve = append(d.reserve, f)
 	}
 	return true
 }
 
-// lend runs f with one descriptor of the reserve free; false: there is none.
+// lend closes a descriptor of the reserve and runs f, which can use it. It returns false if
+// the reserve is empty.
 func (d *Descriptors) lend(f func()) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	n := len(d.spare)
+	n := len(d.reserve)
 	if n == 0 {
 		return false
 	}
-	_ = d.spare[n-1].Close()
-	d.spare = d.spare[:n-1]
+	_ = d.reserve[n-1].Close()
+	d.reserve = d.reserve[:n-1]
 	f()
 	return true
 }
 
-// logEvery is how often an episode is logged, at most: near the limit they come and go
-// with every client.
+// logEvery is the shortest time between two logged shortages: near the limit, each client
+// that leaves ends one.
 const logEvery = time.Minute
 
-// begin counts a failure, and logs the first of an episode.
+// begin counts a failure and logs the first one of a shortage.
 func (d *Descriptors) begin(l net.Listener, err error) {
 	d.failed.Add(1)
 	d.mu.Lock()
@@ -107,7 +108,7 @@ func (d *Descriptors) begin(l net.Listener, err error) {
 		"listener", l.Addr().String(), "error", err, "limit", Limit())
 }
 
-// end ends the episode, if there is one.
+// end ends the shortage, if there is one.
 func (d *Descriptors) end() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -120,41 +121,40 @@ func (d *Descriptors) end() {
 	d.began = time.Time{}
 }
 
-// patient is a listener that waits while there are no descriptors. One goroutine calls
-// Accept.
-type patient struct {
+// waitingListener waits while the process has no descriptors. One goroutine calls Accept.
+type waitingListener struct {
 	*net.TCPListener
 	descriptors *Descriptors
 	reserved    bool
-	starved     bool
+	waiting     bool // the last Accept had no descriptor
 	once        sync.Once
 	closed      chan struct{}
 }
 
-func newPatient(l *net.TCPListener, c *Config) *patient {
-	return &patient{TCPListener: l, descriptors: c.Descriptors, reserved: c.Reserved, closed: make(chan struct{})}
+func newWaitingListener(l *net.TCPListener, c *Config) *waitingListener {
+	return &waitingListener{TCPListener: l, descriptors: c.Descriptors, reserved: c.Reserved, closed: make(chan struct{})}
 }
 
-// Close is net.Listener's.
-func (l *patient) Close() error {
+// Close implements net.Listener.
+func (l *waitingListener) Close() error {
 	l.once.Do(func() { close(l.closed) })
 	return l.TCPListener.Close()
 }
 
-// Bounds of the time between two tries.
+// Bounds of the time between two attempts.
 const (
-	shortestWait = 5 * time.Millisecond
-	longestWait  = time.Second
-	borrowWait   = 50 * time.Millisecond // the longest, where there is a reserve: somebody may come
+	minWait         = 5 * time.Millisecond
+	maxWait         = time.Second
+	maxWaitReserved = 50 * time.Millisecond // with the reserve, an attempt can succeed
 )
 
-// Accept is net.Listener's.
-func (l *patient) Accept() (net.Conn, error) {
-	longest := longestWait
+// Accept implements net.Listener.
+func (l *waitingListener) Accept() (net.Conn, error) {
+	longest := maxWait
 	if l.reserved {
-		longest = borrowWait
+		longest = maxWaitReserved
 	}
-	for wait := shortestWait; ; wait = min(2*wait, longest) {
+	for wait := minWait; ; wait = min(2*wait, longest) {
 		c, err := l.try()
 		switch {
 		case err == nil:
@@ -162,7 +162,7 @@ func (l *patient) Accept() (net.Conn, error) {
 		case !isExhausted(err):
 			return nil, err
 		}
-		l.starved = true
+		l.waiting = true
 		l.descriptors.begin(l, err)
 		if c := l.borrow(); c != nil {
 			return c, nil
@@ -179,31 +179,30 @@ func (l *patient) Accept() (net.Conn, error) {
 
 var errNoSpare = &net.OpError{Op: "accept", Net: "tcp", Err: syscall.EMFILE}
 
-// try accepts. While the listener is starved, what becomes free goes to the reserve
-// first.
-func (l *patient) try() (net.Conn, error) {
-	if l.starved && !l.descriptors.refill() {
+// try accepts a client. After a failure it first fills the reserve.
+func (l *waitingListener) try() (net.Conn, error) {
+	if l.waiting && !l.descriptors.refill() {
 		return nil, errNoSpare
 	}
 	c, err := l.TCPListener.Accept()
-	if err == nil && l.starved {
-		l.starved = false
+	if err == nil && l.waiting {
+		l.waiting = false
 		l.descriptors.end()
 	}
 	return c, err
 }
 
-// borrowTime bounds how long a client that is there is waited for.
-const borrowTime = 20 * time.Millisecond
+// borrowTimeout bounds the Accept of a client that has just been seen.
+const borrowTimeout = 20 * time.Millisecond
 
-// borrow accepts a client that waits with a descriptor of the reserve; nil: none waits,
-// or there is no such descriptor for this listener.
-func (l *patient) borrow() (c net.Conn) {
+// borrow accepts a waiting client with a descriptor of the reserve. It returns nil if no
+// client waits, or this listener may not use the reserve.
+func (l *waitingListener) borrow() (c net.Conn) {
 	if !l.reserved || !readable(l.TCPListener) {
 		return nil
 	}
 	l.descriptors.lend(func() {
-		_ = l.SetDeadline(time.Now().Add(borrowTime)) // the client may have gone
+		_ = l.SetDeadline(time.Now().Add(borrowTimeout)) // the client may be gone
 		defer l.SetDeadline(time.Time{})
 		if got, err := l.TCPListener.Accept(); err == nil {
 			c = got

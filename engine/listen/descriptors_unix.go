@@ -16,15 +16,15 @@ func limit() uint64 {
 	return uint64(r.Cur)
 }
 
-// readable says whether a client waits to be accepted.
-func readable(l *net.TCPListener) (is bool) {
+// readable reports whether a client waits to be accepted.
+func readable(l *net.TCPListener) (ok bool) {
 	raw, err := l.SyscallConn()
 	if err != nil {
 		return false
 	}
-	_ = raw.Control(func(fd uintptr) { // an error: it is closed
+	_ = raw.Control(func(fd uintptr) { // an error: the listener is closed
 		n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 0)
-		is = n > 0 && err == nil
+		ok = n > 0 && err == nil
 	})
-	return is
+	return ok
 }

@@ -6,16 +6,16 @@ import (
 	"time"
 )
 
-// secured is a listener whose connections speak TLS.
-type secured struct {
+// tlsListener is a listener with TLS.
+type tlsListener struct {
 	net.Listener
 	certificate func(*tls.ClientHelloInfo) (*tls.Certificate, error)
 }
 
-// Expiry is the end of the certificate that a listener of Open serves, after a look at its
-// files; ok is false where the listener has no TLS.
+// Expiry returns the end of the certificate of a listener that Open has opened, after it
+// checks whether the files have changed. ok is false if the listener has no TLS.
 func Expiry(l net.Listener) (end time.Time, ok bool) {
-	s, ok := l.(*secured)
+	s, ok := l.(*tlsListener)
 	if !ok {
 		return time.Time{}, false
 	}

@@ -7,7 +7,7 @@ import (
 	"github.com/mootchat/moot/engine/listen"
 )
 
-func TestTheEndOfACertificateIsKnown(t *testing.T) {
+func TestExpiry(t *testing.T) {
 	f := newFiles(t)
 	f.put("one", 30*time.Minute)
 	l, err := listen.Open(t.Context(), listen.Config{Address: "127.0.0.1:0", Cert: f.cert, Key: f.key})
@@ -17,7 +17,7 @@ func TestTheEndOfACertificateIsKnown(t *testing.T) {
 	defer l.Close()
 	end, ok := listen.Expiry(l)
 	if left := time.Until(end); !ok || left <= 0 || left > 31*time.Minute {
-		t.Errorf("it ends in %v, %v; want half an hour", left, ok)
+		t.Errorf("the certificate ends in %v, %v; want half an hour", left, ok)
 	}
 	plain, err := listen.Open(t.Context(), listen.Config{Address: "127.0.0.1:0"})
 	if err != nil {

@@ -7,10 +7,10 @@ import (
 	"time"
 )
 
-// Certificate finds the certificate of handshakes.
+// Certificate returns the certificate of handshakes.
 type Certificate struct{ c *certificate }
 
-// NewCertificate is that of two files.
+// NewCertificate loads the certificate of two files.
 func NewCertificate(cert, key string, log *slog.Logger) (Certificate, error) {
 	c, err := newCertificate(context.Background(), cert, key, log)
 	return Certificate{c}, err
@@ -18,10 +18,10 @@ func NewCertificate(cert, key string, log *slog.Logger) (Certificate, error) {
 
 func (c Certificate) Get(h *tls.ClientHelloInfo) (*tls.Certificate, error) { return c.c.get(h) }
 
-// Look looks at the files at once.
-func (c Certificate) Look() {
+// Check checks the files now.
+func (c Certificate) Check() {
 	c.c.mu.Lock()
 	defer c.c.mu.Unlock()
-	c.c.looked = time.Time{}
+	c.c.checked = time.Time{}
 	c.c.refresh(time.Now())
 }

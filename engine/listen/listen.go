@@ -1,5 +1,5 @@
-// Package listen opens the listeners of a node: TCP, behind proxies that say for
-// whom they connect, and TLS whose certificate changes while it is served.
+// Package listen opens the listeners of a node: TCP, the PROXY protocol, and TLS with a
+// certificate that is replaced when its files change.
 package listen
 
 import (
@@ -10,35 +10,35 @@ import (
 	"net/netip"
 )
 
-// Config is what a listener is. Only Address is needed.
+// Config configures a listener. Only Address is required.
 type Config struct {
-	Address string // such as ":8080"
+	Address string // for example ":8080"
 
-	// Cert and Key are PEM files; "": no TLS. Both are looked at again and again.
+	// Cert and Key are PEM files; "": no TLS. A handshake checks, at most every 5 s,
+	// whether they have changed.
 	Cert, Key string
 
-	// ALPN is what is spoken over TLS, such as "http/1.1"; none: whatever clients say.
+	// ALPN are the protocols over TLS, for example "http/1.1"; nil: no negotiation.
 	ALPN []string
 
-	// Proxies are the networks whose connections begin with a header of the PROXY
-	// protocol, version 1 or 2, which says whose they are. What others send is not
-	// taken for one. None: there are no such headers.
+	// Proxies are the networks whose connections begin with a PROXY header, version 1 or
+	// 2, which has the address of the client. Connections from other networks have no
+	// such header.
 	Proxies []netip.Prefix
 
-	// Descriptors has Accept wait while the process has no file descriptors left, in
-	// place of failing. nil: it fails.
+	// Descriptors makes Accept wait while the process has no file descriptors left; nil:
+	// Accept fails.
 	Descriptors *Descriptors
 
-	// Reserved lets some clients in then too, by the descriptors that are kept back.
+	// Reserved makes Accept use the reserve of Descriptors.
 	Reserved bool
 
 	Log *slog.Logger // nil: slog.Default()
 }
 
-// Open opens a listener, with TLS 1.2 or newer where there is a certificate. What
-// its Accept gives may be taken for one of package net or tls: reading the header
-// of a proxy, as the handshake of TLS, is left to who reads the connection, or asks
-// for its RemoteAddr. Files that do not answer are given up when ctx ends.
+// Open opens a listener, with TLS 1.2 or newer if the config has a certificate. Accept does
+// not wait for a client's bytes: the first Read or RemoteAddr of a connection reads the
+// PROXY header, and the first Read does the TLS handshake. Open gives up when ctx ends.
 func Open(ctx context.Context, c Config) (net.Listener, error) {
 	secure, err := c.tls(ctx)
 	if err != nil {
@@ -49,24 +49,24 @@ func Open(ctx context.Context, c Config) (net.Listener, error) {
 		return nil, err
 	}
 	if tcp, ok := l.(*net.TCPListener); ok && c.Descriptors != nil {
-		l = newPatient(tcp, &c)
+		l = newWaitingListener(tcp, &c)
 	}
 	if len(c.Proxies) > 0 {
-		l = &behindProxies{l, c.Proxies}
+		l = &proxyListener{l, c.Proxies}
 	}
 	if secure != nil {
-		l = &secured{tls.NewListener(l, secure), secure.GetCertificate}
+		l = &tlsListener{tls.NewListener(l, secure), secure.GetCertificate}
 	}
 	return l, nil
 }
 
-// Check says what is wrong with the certificate. It gives up when ctx ends.
+// Check returns the error of the certificate, nil if there is none. It gives up when ctx ends.
 func Check(ctx context.Context, c Config) error {
 	_, err := c.tls(ctx)
 	return err
 }
 
-// tls is nil where there is none.
+// tls returns nil without a certificate.
 func (c Config) tls(ctx context.Context) (*tls.Config, error) {
 	if c.Cert == "" && c.Key == "" {
 		return nil, nil

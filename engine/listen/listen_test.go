@@ -30,7 +30,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// files are those of a certificate.
+// files are the files of a certificate.
 type files struct {
 	*testing.T
 	cert, key string
@@ -41,8 +41,8 @@ func newFiles(t *testing.T) files {
 	return files{t, filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")}
 }
 
-// put puts a new certificate of that name into the files, as a program that renews
-// them does: beside, and then into place.
+// put writes a new certificate with that name. It replaces the files by renaming, as
+// programs that renew certificates do.
 func (f files) put(name string, age time.Duration) {
 	f.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -77,7 +77,7 @@ type port struct {
 	*testing.T
 	net.Listener
 	log   *bytes.Buffer
-	peers chan string // who connected
+	peers chan string // addresses of clients
 }
 
 func open(t *testing.T, c listen.Config) *port {
@@ -117,7 +117,7 @@ func (p *port) dial() net.Conn {
 	return c
 }
 
-// handshake gives the name in the certificate.
+// handshake returns the name in the certificate.
 func (p *port) handshake(change ...func(*tls.Config)) (*tls.Conn, string, error) {
 	p.Helper()
 	cfg := &tls.Config{InsecureSkipVerify: true}
@@ -138,7 +138,7 @@ func echoed(t *testing.T, c net.Conn, text string) {
 	}
 	b := make([]byte, len(text))
 	if _, err := io.ReadFull(c, b); err != nil || string(b) != text {
-		t.Errorf("heard %q, %v; want %q", b, err, text)
+		t.Errorf("received %q, %v; want %q", b, err, text)
 	}
 }
 
@@ -152,10 +152,10 @@ func TestTLS(t *testing.T) {
 	}
 	echoed(t, c, "hello")
 	if _, _, err := p.handshake(func(c *tls.Config) { c.MaxVersion = tls.VersionTLS11 }); err == nil {
-		t.Error("TLS 1.1 is spoken")
+		t.Error("TLS 1.1 is accepted")
 	}
 	if _, _, err := p.handshake(func(c *tls.Config) { c.NextProtos = []string{"h2"} }); err == nil {
-		t.Error("HTTP/2 is spoken")
+		t.Error("HTTP/2 is accepted")
 	}
 }
 
@@ -169,10 +169,10 @@ func TestCertificatesThatCannotBeUsed(t *testing.T) {
 		c.Address = "127.0.0.1:0"
 		if l, err := listen.Open(t.Context(), c); err == nil {
 			l.Close()
-			t.Errorf("%s: is served", name)
+			t.Errorf("%s: Open succeeded", name)
 		}
 		if listen.Check(t.Context(), c) == nil {
-			t.Errorf("%s: is good", name)
+			t.Errorf("%s: Check succeeded", name)
 		}
 	}
 	if err := listen.Check(t.Context(), listen.Config{Cert: f.cert, Key: f.key}); err != nil {
@@ -180,8 +180,7 @@ func TestCertificatesThatCannotBeUsed(t *testing.T) {
 	}
 }
 
-// The clock of a bubble makes the listener look at its files; the connections are
-// pipes, which a bubble can wait for.
+// Virtual time makes the certificate check its files.
 func TestAChangedCertificateIsServed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFiles(t)
@@ -213,14 +212,14 @@ func TestAChangedCertificateIsServed(t *testing.T) {
 				time.Sleep(5 * time.Second)
 				is("two")
 			}
-			if got := strings.Count(log.String(), "the new certificate is bad, the old one is served on"); got != 1 {
+			if got := strings.Count(log.String(), "new certificate is not valid, keeping the old one"); got != 1 {
 				t.Errorf("%d lines:\n%s", got, log.String())
 			}
 		}
 		f.put("four", 2*time.Hour)
 		time.Sleep(5 * time.Second)
 		is("four")
-		if !strings.Contains(log.String(), "the certificate has expired") {
+		if !strings.Contains(log.String(), "certificate has expired") {
 			t.Errorf("the log:\n%s", log.String())
 		}
 	})
@@ -253,7 +252,7 @@ func TestProxyHeaders(t *testing.T) {
 			c := p.dial()
 			io.WriteString(c, header)
 			if b, _ := io.ReadAll(c); len(b) > 0 {
-				t.Errorf("heard %q", b)
+				t.Errorf("received %q", b)
 			}
 			if got := <-p.peers; got != c.LocalAddr().String() {
 				t.Errorf("%s connected", got)
@@ -275,12 +274,12 @@ func (p prefixed) Write(b []byte) (int, error) {
 	return n, err
 }
 
-// Who is no proxy cannot say that it is somebody else.
-func TestHeadersOfOthersAreNotBelieved(t *testing.T) {
+// A PROXY header from a client that is not a trusted proxy is data.
+func TestPROXYHeadersOfOthersAreData(t *testing.T) {
 	p := open(t, listen.Config{Proxies: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}})
 	c := p.dial()
-	const lie = "PROXY TCP4 1.2.3.4 10.0.0.1 5678 443\r\n"
-	echoed(t, c, lie)
+	const header = "PROXY TCP4 1.2.3.4 10.0.0.1 5678 443\r\n"
+	echoed(t, c, header)
 	if got := <-p.peers; got != c.LocalAddr().String() {
 		t.Errorf("%s connected", got)
 	}
@@ -300,7 +299,7 @@ func TestTLSBehindAProxy(t *testing.T) {
 	secure.Close()
 }
 
-// The certificate is replaced again and again while clients come: none fails.
+// No handshake fails while the certificate is replaced repeatedly.
 func TestCertificatesChangeUnderLoad(t *testing.T) {
 	f := newFiles(t)
 	f.put("0", 0)
@@ -349,7 +348,7 @@ func TestCertificatesChangeUnderLoad(t *testing.T) {
 	for i := range 20 {
 		want := fmt.Sprint(i + 1)
 		f.put(want, 0)
-		cert.Look()
+		cert.Check()
 		for name := range names {
 			if name == want {
 				break

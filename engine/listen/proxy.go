@@ -16,71 +16,70 @@ import (
 	"github.com/pires/go-proxyproto"
 )
 
-// headerTime is how long a proxy may take to say whose connection it is.
-const headerTime = 5 * time.Second
+// headerTimeout bounds the time of a PROXY header.
+const headerTimeout = 5 * time.Second
 
-// behindProxies reads who connects from what proxies say of it.
-type behindProxies struct {
+// proxyListener takes the addresses of clients from the PROXY headers of trusted proxies.
+type proxyListener struct {
 	net.Listener
 	proxies []netip.Prefix
 }
 
-// Accept is net.Listener's.
-func (l *behindProxies) Accept() (net.Conn, error) {
+// Accept implements net.Listener.
+func (l *proxyListener) Accept() (net.Conn, error) {
 	c, err := l.Listener.Accept()
 	if err != nil || !l.trusts(c.RemoteAddr()) {
 		return c, err
 	}
-	return &proxied{Conn: c}, nil
+	return &proxyConn{Conn: c}, nil
 }
 
-func (l *behindProxies) trusts(addr net.Addr) bool {
+func (l *proxyListener) trusts(addr net.Addr) bool {
 	peer, err := netip.ParseAddrPort(addr.String())
 	return err == nil && slices.ContainsFunc(l.proxies, func(p netip.Prefix) bool { return p.Contains(peer.Addr().Unmap()) })
 }
 
-// proxied is a connection that a proxy has made for somebody.
-type proxied struct {
+// proxyConn is a connection from a proxy.
+type proxyConn struct {
 	net.Conn
 	once   sync.Once
 	remote net.Addr
 	err    error
 }
 
-// NetConn is the connection without its header, which has been read.
-func (c *proxied) NetConn() net.Conn { return c.Conn }
+// NetConn returns the connection of the proxy. Call it after the header was read.
+func (c *proxyConn) NetConn() net.Conn { return c.Conn }
 
-// RemoteAddr is whose connection it is; the proxy's own address where that checks
-// by it whether the node is alive, or has said nothing that can be understood: then
-// Read fails.
-func (c *proxied) RemoteAddr() net.Addr {
+// RemoteAddr returns the address of the client. It returns the address of the proxy for a
+// health check of the proxy, and without a valid header, in which case Read fails.
+func (c *proxyConn) RemoteAddr() net.Addr {
 	c.once.Do(c.header)
 	return c.remote
 }
 
-// Read is net.Conn's.
-func (c *proxied) Read(p []byte) (int, error) {
+// Read implements net.Conn.
+func (c *proxyConn) Read(p []byte) (int, error) {
 	if c.once.Do(c.header); c.err != nil {
 		return 0, c.err
 	}
 	return c.Conn.Read(p)
 }
 
-// CloseWrite is net.TCPConn's.
-func (c *proxied) CloseWrite() error {
+// CloseWrite closes the writing side, as net.TCPConn does.
+func (c *proxyConn) CloseWrite() error {
 	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
 		return half.CloseWrite()
 	}
 	return errors.ErrUnsupported
 }
 
-func (c *proxied) header() {
+func (c *proxyConn) header() {
 	c.remote = c.Conn.RemoteAddr()
-	c.Conn.SetReadDeadline(time.Now().Add(headerTime))
+	c.Conn.SetReadDeadline(time.Now().Add(headerTimeout))
 	defer c.Conn.SetReadDeadline(time.Time{})
 	h, err := readHeader(c.Conn)
 	if err != nil {
-		c.err = fmt.Errorf("the proxy %s sent no PROXY header: %w", c.remote, err)
+		c.err = fmt.Errorf("proxy %s sent no valid PROXY header: %w", c.remote, err)
 		return
 	}
 	if source, ok := h.SourceAddr.(*net.TCPAddr); ok && h.Command.IsProxy() {
@@ -88,8 +87,8 @@ func (c *proxied) header() {
 	}
 }
 
-// readHeader reads the header and no more: what follows is the connection's own,
-// and needs no buffer between.
+// readHeader reads exactly the header, so that the connection needs no buffer for the bytes
+// after it.
 func readHeader(r io.Reader) (*proxyproto.Header, error) {
 	first := make([]byte, 1, 128)
 	if _, err := io.ReadFull(r, first); err != nil {
@@ -106,11 +105,11 @@ func readHeader(r io.Reader) (*proxyproto.Header, error) {
 	return proxyproto.Read(bufio.NewReader(bytes.NewReader(text)))
 }
 
-// longestLine is that of a header of version 1, with its end.
-const longestLine = 107
+// maxLine is the length of the longest header of version 1, with its end.
+const maxLine = 107
 
 func restOfLine(r io.Reader, text []byte) ([]byte, error) {
-	for text[len(text)-1] != '\n' && len(text) < longestLine {
+	for text[len(text)-1] != '\n' && len(text) < maxLine {
 		text = append(text, 0)
 		if _, err := io.ReadFull(r, text[len(text)-1:]); err != nil {
 			return nil, err

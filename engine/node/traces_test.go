@@ -58,11 +58,11 @@ tenants: { default: { rooms: { starting: [hall] }, chain: [{ module: a, timeout:
 			up = parent
 		}
 		paths[path] = true
-		if s.From["service.instance.id"] != "tracy" {
-			t.Errorf("a span is from %v", s.From)
+		if s.Resource["service.instance.id"] != "tracy" {
+			t.Errorf("a span is from %v", s.Resource)
 		}
-		if regexp.MustCompile(`the text`).MatchString(fmt.Sprint(s.Says)) {
-			t.Errorf("a span says what was said: %v", s.Says)
+		if regexp.MustCompile(`the text`).MatchString(fmt.Sprint(s.Attributes)) {
+			t.Errorf("a span says what was said: %v", s.Attributes)
 		}
 	}
 	for _, want := range []string{"say > hook onSayReceive", "say > publish > evalsha", "hook say", "roomAdd"} {

@@ -2,5 +2,5 @@ package telemetry
 
 import "context"
 
-// Flush sends what waits.
+// Flush sends the spans that wait.
 func (t *Traces) Flush(ctx context.Context) error { return t.provider.ForceFlush(ctx) }

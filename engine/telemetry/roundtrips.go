@@ -12,27 +12,28 @@ import (
 	"github.com/mootchat/moot/engine/histogram"
 )
 
-// RoundTrips times what a node asks of Redis. It is a hook of go-redis, to be added to each
-// client. The zero RoundTrips is ready; it must not be copied.
+// RoundTrips measures the durations of commands to Redis. It is a hook of go-redis: add it
+// to each client. The zero RoundTrips is ready to use and must not be copied.
 //
-// A round trip costs two looks at the clock and two atomic additions, and no memory.
+// Each round trip reads the clock twice, adds to two atomic counters, and allocates
+// nothing.
 type RoundTrips struct {
 	durations [len(tripKinds)][len(tripResults)]histogram.Histogram
 }
 
-// tripKinds are the ways to ask: one command, several at once, or a script.
+// tripKinds are the kinds of round trips: one command, several in one write, a script.
 var tripKinds = [...]string{"command", "pipeline", "script"}
 
 var tripResults = [...]string{"ok", "error"}
 
-// RoundTrip is how long the round trips of one kind took that ended in one way.
+// RoundTrip has the durations of the round trips of one kind and result.
 type RoundTrip struct {
 	Kind      string // command, pipeline or script
-	Result    string // ok, or error: no answer, or one that is an error; "no such key" is ok
+	Result    string // error: no answer, or an error from Redis; otherwise ok, also for "no such key"
 	Durations histogram.Snapshot
 }
 
-// Snapshot has the kinds and results that there were.
+// Snapshot returns the kinds and results that have occurred.
 func (t *RoundTrips) Snapshot() (all []RoundTrip) {
 	for kind := range t.durations {
 		for result := range t.durations[kind] {
@@ -44,7 +45,7 @@ func (t *RoundTrips) Snapshot() (all []RoundTrip) {
 	return all
 }
 
-// blocking commands wait for news: their time says nothing of Redis.
+// blocking commands are not measured: they wait for data, not for Redis.
 var blocking = []string{"xread", "xreadgroup", "blpop", "brpop", "blmove", "wait"}
 
 // DialHook implements redis.Hook.
@@ -81,7 +82,7 @@ func (t *RoundTrips) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.P
 
 func (t *RoundTrips) observe(kind int, err error, begun time.Time) {
 	result := 0
-	if err != nil && !errors.Is(err, redis.Nil) && !redis.HasErrorPrefix(err, "NOSCRIPT") { // a script is sent after it
+	if err != nil && !errors.Is(err, redis.Nil) && !redis.HasErrorPrefix(err, "NOSCRIPT") { // go-redis then sends the script
 		result = 1
 	}
 	t.durations[kind][result].Observe(time.Since(begun))

@@ -29,7 +29,7 @@ func TestRoundTripsAreTimed(t *testing.T) {
 	var trips telemetry.RoundTrips
 	client.AddHook(&trips)
 	client.Ping(ctx)
-	before := tripsOf(&trips) // of the handshake
+	before := tripsOf(&trips) // the handshake
 	must := func(err error, want error) {
 		t.Helper()
 		if !errors.Is(err, want) {
@@ -38,13 +38,13 @@ func TestRoundTripsAreTimed(t *testing.T) {
 	}
 	must(client.Set(ctx, "k", "v", 0).Err(), nil)
 	must(client.Get(ctx, "none").Err(), redis.Nil)
-	must(redis.NewScript("return 1").Run(ctx, client, nil).Err(), nil) // evalsha, which is not known, and eval
+	must(redis.NewScript("return 1").Run(ctx, client, nil).Err(), nil) // evalsha of an unknown script, then eval
 	must(client.XRead(ctx, &redis.XReadArgs{Streams: []string{"s", "0"}, Block: 1e6}).Err(), redis.Nil)
 	if _, err := client.Pipelined(ctx, func(p redis.Pipeliner) error { p.Get(ctx, "k"); p.Get(ctx, "k"); return nil }); err != nil {
 		t.Fatal(err)
 	}
 	if err := client.Do(ctx, "nonsense").Err(); err == nil {
-		t.Fatal("Redis knows nonsense")
+		t.Fatal("Redis accepted an unknown command")
 	}
 	got := tripsOf(&trips)
 	for kind, n := range before {
@@ -52,7 +52,7 @@ func TestRoundTripsAreTimed(t *testing.T) {
 			delete(got, kind)
 		}
 	}
-	if got["command ok"] < 2 { // more where a connection was made anew
+	if got["command ok"] < 2 { // more if a connection was made again
 		t.Errorf("%d commands, want 2 or more", got["command ok"])
 	}
 	delete(got, "command ok")
@@ -71,7 +71,7 @@ func TestTimingARoundTripAllocatesNothing(t *testing.T) {
 	}
 }
 
-// What the timing adds to each command, which takes some 50 us beside it.
+// The cost of the measurement per command.
 func BenchmarkTimingARoundTrip(b *testing.B) {
 	var trips telemetry.RoundTrips
 	ctx, cmd := context.Background(), redis.NewCmd(context.Background(), "get", "k")

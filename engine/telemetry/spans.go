@@ -2,8 +2,6 @@ package telemetry
 
 import (
 	"context"
-	"errors"
-	"slices"
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
@@ -15,26 +13,27 @@ import (
 	"github.com/mootchat/moot/engine/wire"
 )
 
-// What spans say.
+// Attributes of spans.
 const (
 	keyTenant     = attribute.Key("moot.tenant")
 	keyRoom       = attribute.Key("moot.room")
 	keyConnection = attribute.Key("moot.connection")
 	keyTransport  = attribute.Key("moot.transport")
 	keyAction     = attribute.Key("moot.action")
-	keyRefused    = attribute.Key("moot.refused") // why, in words for the client
+	keyRefused    = attribute.Key("moot.refused") // the reason that the client received
 	keyOutcome    = attribute.Key("moot.outcome")
-	keyModule     = attribute.Key("moot.module") // who denied, dropped or failed
+	keyModule     = attribute.Key("moot.module") // the module that denied, dropped or failed
 	keyMembers    = attribute.Key("moot.members")
 	keyBytes      = attribute.Key("moot.bytes")
 )
 
-// longest is of an attribute, in bytes: clients may send what they like for a room.
-const longest = 200
+// maxAttribute bounds an attribute, in bytes: a client chooses the name of the room that
+// it sends.
+const maxAttribute = 200
 
 // Begin implements engine.Tracer.
 func (t *Traces) Begin(ctx context.Context, who *hook.Profile, r *wire.Request) (context.Context, func(error)) {
-	name := "verb" // names of spans are few: clients cannot add any
+	name := "verb" // clients must not be able to add names of spans
 	if wire.FindVerb(r.Verb) != nil {
 		name = r.Verb
 	}
@@ -54,30 +53,19 @@ func (t *Traces) Begin(ctx context.Context, who *hook.Profile, r *wire.Request) 
 	}
 }
 
-// fail marks a span that ended with an error. What a client is refused is no
-// failure of the node's.
+// fail marks a span that ended with an error. A refusal of a client's request is not a
+// failure of the node.
 func fail(span trace.Span, err error) {
 	switch {
 	case err == nil || !span.IsRecording():
-	case refuses(err):
+	case engine.IsRefusal(err):
 		span.SetAttributes(keyRefused.String(err.Error()))
 	default:
 		span.SetStatus(codes.Error, err.Error())
 	}
 }
 
-func refuses(err error) bool {
-	var (
-		verb  *engine.VerbError
-		limit *engine.LimitError
-		end   engine.Close
-	)
-	return errors.As(err, &verb) || errors.As(err, &limit) || errors.As(err, &end) ||
-		slices.ContainsFunc([]error{cluster.ErrNoRoom, cluster.ErrRoomExists, cluster.ErrNoSession, cluster.ErrCursor, context.Canceled},
-			func(known error) bool { return errors.Is(err, known) })
-}
-
-// Middleware is next, with each chain that it runs in the traces.
+// Middleware returns next with a span for each call of Decide and Deliver.
 func (t *Traces) Middleware(next hook.Middleware) hook.Middleware {
 	return &middleware{next, t.tracer}
 }
@@ -126,8 +114,8 @@ func about(span trace.Span, ev *hook.Event) {
 	}
 }
 
-// Broker is next, with each message that it publishes in the traces: the time until
-// its place in the room's order was fixed.
+// Broker returns next with a span for each published message: the time until the message
+// has its position in the room.
 func (t *Traces) Broker(next cluster.Broker) cluster.Broker { return &broker{next, t.tracer} }
 
 type broker struct {

@@ -1,9 +1,10 @@
-// Package telemetry traces what a node does: verbs, the hooks that they come to,
-// and what is asked of Redis for them. Traces go to a collector by OTLP.
+// Package telemetry traces verbs, the hooks that they call, and the commands that they send
+// to Redis. It sends the traces to a collector by OTLP.
 //
-// A trace begins with a verb. What a message comes to when it is delivered, on any
-// node, is a trace of its own that begins with its hook. Some traces are taken, whole, as [Config.Sample] says. No text of a message, no
-// token and no address of a client is in it.
+// A trace begins with a verb. The delivery of a message on a node is a trace of its own,
+// which begins with the hook say. [Config.Sample] selects which traces are recorded; a
+// recorded trace is complete. Traces contain no text of a message, no token and no address
+// of a client.
 package telemetry
 
 import (
@@ -27,18 +28,18 @@ import (
 	"github.com/mootchat/moot/engine/dial"
 )
 
-// Config says where traces go.
+// Config configures Traces.
 type Config struct {
-	Endpoint string            // http:// or https://, of the collector; without a path, /v1/traces
-	Headers  map[string]string // sent with each request
-	Sample   float64           // share of the traces that are taken, up to 1
+	Endpoint string            // URL of the collector; the default path is /v1/traces
+	Headers  map[string]string // of each request
+	Sample   float64           // share of the traces that are recorded, 0 to 1
 	Version  string            // of the program
-	Node     string            // by name
+	Node     string            // name of the node
 	Log      *slog.Logger
 }
 
-// Traces makes them. What waits to be sent is bounded: where the collector is slow
-// or away, traces are lost, and nothing else.
+// Traces records spans. A bounded number of spans waits to be sent: if the collector is slow
+// or unreachable, spans are dropped.
 type Traces struct {
 	provider *sdk.TracerProvider
 	tracer   trace.Tracer
@@ -46,11 +47,11 @@ type Traces struct {
 }
 
 const (
-	path       = "/v1/traces"
-	exportTime = 5 * time.Second // that one request may take
+	path          = "/v1/traces"
+	exportTimeout = 5 * time.Second // of one request
 )
 
-// Open begins. It does not fail where the collector is away.
+// Open starts Traces; Close ends it. It does not connect to the collector.
 func Open(ctx context.Context, c Config) (*Traces, error) {
 	u, err := url.Parse(c.Endpoint)
 	if err != nil {
@@ -61,71 +62,71 @@ func Open(ctx context.Context, c Config) (*Traces, error) {
 	}
 	web := client(u)
 	exporter, err := otlptracehttp.New(ctx, otlptracehttp.WithEndpointURL(u.String()), otlptracehttp.WithHeaders(c.Headers),
-		otlptracehttp.WithHTTPClient(web), otlptracehttp.WithTimeout(exportTime), otlptracehttp.WithRetry(otlptracehttp.RetryConfig{}))
+		otlptracehttp.WithHTTPClient(web), otlptracehttp.WithTimeout(exportTimeout), otlptracehttp.WithRetry(otlptracehttp.RetryConfig{}))
 	if err != nil {
 		return nil, fmt.Errorf("telemetry: %w", err)
 	}
-	about := resource.NewSchemaless(attribute.String("service.name", "moot"), attribute.String("service.version", c.Version),
+	source := resource.NewSchemaless(attribute.String("service.name", "moot"), attribute.String("service.version", c.Version),
 		attribute.String("service.instance.id", c.Node))
 	limits := sdk.NewSpanLimits()
-	limits.AttributeValueLengthLimit = longest
-	provider := sdk.NewTracerProvider(sdk.WithResource(about), sdk.WithRawSpanLimits(limits), sdk.WithSampler(sdk.ParentBased(beginnings{sdk.TraceIDRatioBased(c.Sample)})),
-		sdk.WithBatcher(&teller{SpanExporter: exporter, log: c.Log}))
+	limits.AttributeValueLengthLimit = maxAttribute
+	provider := sdk.NewTracerProvider(sdk.WithResource(source), sdk.WithRawSpanLimits(limits), sdk.WithSampler(sdk.ParentBased(roots{sdk.TraceIDRatioBased(c.Sample)})),
+		sdk.WithBatcher(&loggingExporter{SpanExporter: exporter, log: c.Log}))
 	return &Traces{provider, provider.Tracer("github.com/mootchat/moot"), web}, nil
 }
 
-// client sends traces to a collector, and to no other host that it may redirect to: the
-// headers may hold a password.
+// client returns an HTTP client for the collector. It does not follow redirects to other
+// hosts, because the headers may contain a password.
 func client(to *url.URL) *http.Client {
 	guard := &dial.Guard{Host: to.Hostname()}
-	return &http.Client{Transport: guard.Transport(), Timeout: exportTime, CheckRedirect: func(next *http.Request, before []*http.Request) error {
+	return &http.Client{Transport: guard.Transport(), Timeout: exportTimeout, CheckRedirect: func(next *http.Request, before []*http.Request) error {
 		if next.URL.Host != to.Host || next.URL.Scheme != to.Scheme || len(before) > 3 {
-			return errors.New("the collector redirects to another server: name that one")
+			return errors.New("the collector redirects to another server: set telemetry.endpoint to that server")
 		}
 		return nil
 	}}
 }
 
-// Close sends what waits and ends, for as long as ctx lasts.
+// Close sends the waiting spans and stops. It gives up when ctx ends.
 func (t *Traces) Close(ctx context.Context) error {
 	defer t.client.CloseIdleConnections()
 	return t.provider.Shutdown(ctx)
 }
 
-// Redis has what is asked of a client be part of the traces: which commands, and how
-// long they took, not what they say.
+// Redis adds the commands of a client to the traces: names and durations, without keys and
+// values.
 func (t *Traces) Redis(client redis.UniversalClient) error {
 	return redisotel.InstrumentTracing(client, redisotel.WithTracerProvider(t.provider),
 		redisotel.WithDBStatement(false), redisotel.WithCallerEnabled(false), redisotel.WithDialFilter(true))
 }
 
-// beginnings decides about traces that begin. What a node asks of Redis by itself,
-// again and again, is no beginning.
-type beginnings struct{ sdk.Sampler }
+// roots selects the traces to record. A command to Redis never begins a trace: outside of
+// verbs, nodes send them regularly.
+type roots struct{ sdk.Sampler }
 
 // ShouldSample implements sdk.Sampler.
-func (b beginnings) ShouldSample(p sdk.SamplingParameters) sdk.SamplingResult {
+func (r roots) ShouldSample(p sdk.SamplingParameters) sdk.SamplingResult {
 	if p.Kind == trace.SpanKindClient {
 		return sdk.SamplingResult{Decision: sdk.Drop}
 	}
-	return b.Sampler.ShouldSample(p)
+	return r.Sampler.ShouldSample(p)
 }
 
-// teller logs when traces cannot be sent, and when they can again.
-type teller struct {
+// loggingExporter logs when spans cannot be sent, and when they can be sent again.
+type loggingExporter struct {
 	sdk.SpanExporter
-	log  *slog.Logger
-	fail atomic.Bool
+	log    *slog.Logger
+	failed atomic.Bool
 }
 
 // ExportSpans implements sdk.SpanExporter.
-func (t *teller) ExportSpans(ctx context.Context, spans []sdk.ReadOnlySpan) error {
-	err := t.SpanExporter.ExportSpans(ctx, spans)
+func (e *loggingExporter) ExportSpans(ctx context.Context, spans []sdk.ReadOnlySpan) error {
+	err := e.SpanExporter.ExportSpans(ctx, spans)
 	switch {
-	case err != nil && t.fail.CompareAndSwap(false, true):
-		t.log.Warn("traces cannot be sent, and are lost until they can: see telemetry.endpoint", "error", err)
-	case err == nil && t.fail.CompareAndSwap(true, false):
-		t.log.Info("traces can be sent again")
+	case err != nil && e.failed.CompareAndSwap(false, true):
+		e.log.Warn("traces cannot be sent and are lost: check telemetry.endpoint and the collector", "error", err)
+	case err == nil && e.failed.CompareAndSwap(true, false):
+		e.log.Info("traces can be sent again")
 	}
-	return nil // it is told
+	return nil // it is logged
 }

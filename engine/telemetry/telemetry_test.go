@@ -28,7 +28,7 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m, goleak.Cleanup(func(int) { http.DefaultClient.CloseIdleConnections() }))
 }
 
-// rules denies what is bad and fails at what is worse.
+// rules denies the message "bad secret" and fails for "worse secret".
 type rules struct{}
 
 func (rules) Asks(h hook.Hook, _, _ string) bool { return h != hook.Connect }
@@ -51,7 +51,7 @@ func (rules) Actions(string) map[string]hook.ActionSpec {
 	return map[string]hook.ActionSpec{"wave": {}}
 }
 
-// sink is a client that hears nothing.
+// sink is a client that reads everything.
 type sink struct{}
 
 func (sink) TryWrite(p []byte) (int, error)      { return len(p), nil }
@@ -61,27 +61,27 @@ func (sink) Bytes(f *wire.Frame) []byte          { return f.WebSocket() }
 func (sink) Farewell(engine.Close) (last []byte) { return nil }
 func (sink) Close() error                        { return nil }
 
-// journal is a log.
-type journal struct {
+// logBuffer is the output of a logger.
+type logBuffer struct {
 	mu sync.Mutex
 	b  bytes.Buffer
 }
 
-func (j *journal) Write(p []byte) (int, error) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.b.Write(p)
+func (l *logBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
 }
 
-func (j *journal) String() string {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.b.String()
+func (l *logBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
 }
 
-func open(t *testing.T, endpoint string, sample float64) (*telemetry.Traces, *journal) {
+func open(t *testing.T, endpoint string, sample float64) (*telemetry.Traces, *logBuffer) {
 	t.Helper()
-	log := &journal{}
+	log := &logBuffer{}
 	traces, err := telemetry.Open(t.Context(), telemetry.Config{Endpoint: endpoint, Headers: map[string]string{"Authorization": "Bearer key"},
 		Sample: sample, Version: "v1", Node: "n1", Log: slog.New(slog.NewTextHandler(log, nil))})
 	if err != nil {
@@ -90,8 +90,8 @@ func open(t *testing.T, endpoint string, sample float64) (*telemetry.Traces, *jo
 	return traces, log
 }
 
-// talk has a client carry out requests at a node that traces.
-func talk(t *testing.T, traces *telemetry.Traces, requests ...string) {
+// run runs requests of one client on a node with traces.
+func run(t *testing.T, traces *telemetry.Traces, requests ...string) {
 	t.Helper()
 	cluster := memory.New().Node("n1")
 	cluster.Broker = traces.Broker(cluster.Broker)
@@ -141,27 +141,28 @@ func flush(t *testing.T, traces *telemetry.Traces) {
 	}
 }
 
-// find gives the span of that name and, if parent is not nil, of that parent.
-func find(t *testing.T, c *telemetrytest.Collector, name string, parent *telemetrytest.Span, says map[string]string) *telemetrytest.Span {
+// find returns the span with that name and those attributes, a child of parent, or without
+// a parent if that is nil.
+func find(t *testing.T, c *telemetrytest.Collector, name string, parent *telemetrytest.Span, attributes map[string]string) *telemetrytest.Span {
 	t.Helper()
 	spans, _ := c.Spans()
 	for _, s := range spans {
 		fits := s.Name == name && (parent == nil && s.Parent == "" || parent != nil && s.Parent == parent.ID && s.Trace == parent.Trace)
-		for key, want := range says {
-			fits = fits && s.Says[key] == want
+		for key, want := range attributes {
+			fits = fits && s.Attributes[key] == want
 		}
 		if fits {
 			return &s
 		}
 	}
-	t.Fatalf("there is no span %q with %v below %+v in\n%s", name, says, parent, c)
+	t.Fatalf("no span %q with %v and the parent %+v in\n%s", name, attributes, parent, c)
 	return nil
 }
 
 func TestVerbsAndTheirHooksAreTraced(t *testing.T) {
 	c := telemetrytest.Start(t)
 	traces, log := open(t, c.URL, 1)
-	talk(t, traces,
+	run(t, traces,
 		`{"event":"roomAdd","room":"r"}`, `{"event":"roomAdd","room":"absent"}`, `{"event":"say","room":"r","message":"good secret"}`,
 		`{"event":"say","room":"r","message":"bad secret"}`, `{"event":"say","room":"r","message":"worse secret"}`,
 		`{"event":"made up","room":"`+strings.Repeat("x", 300)+`"}`,
@@ -173,15 +174,15 @@ func TestVerbsAndTheirHooksAreTraced(t *testing.T) {
 	find(t, c, "hook join", join, map[string]string{"moot.outcome": "allowed"})
 	denied := find(t, c, "say", nil, map[string]string{"moot.refused": "not here"})
 	if find(t, c, "hook onSayReceive", denied, map[string]string{"moot.outcome": "denied", "moot.module": "gate@1234#5678"}).Failed || denied.Failed {
-		t.Error("what is denied has failed")
+		t.Error("a denied request has failed")
 	}
 	failed := find(t, c, "say", nil, map[string]string{"moot.refused": "middleware error"})
 	if !find(t, c, "hook onSayReceive", failed, map[string]string{"moot.outcome": "failed"}).Failed {
-		t.Error("a module that failed is no failure")
+		t.Error("the span of a module that failed is not a failure")
 	}
 	find(t, c, "verb", nil, map[string]string{"moot.room": strings.Repeat("x", 200), "moot.refused": "verb not found or not allowed (made up)"})
 	if absent := find(t, c, "roomAdd", nil, map[string]string{"moot.room": "absent", "moot.refused": "room does not exist"}); absent.Failed {
-		t.Error("a room that is not there is a failure")
+		t.Error("a room that does not exist is a failure")
 	}
 	action := find(t, c, "action", nil, map[string]string{"moot.action": "wave"})
 	find(t, c, "hook action", action, map[string]string{"moot.action": "wave", "moot.outcome": "allowed"})
@@ -195,25 +196,25 @@ func TestVerbsAndTheirHooksAreTraced(t *testing.T) {
 			find(t, c, "publish", find(t, c, "say", nil, about), about)
 			published++
 		}
-		if text := fmt.Sprint(s.Says); strings.Contains(text, "secret") {
-			t.Errorf("a span says what was said: %s", text)
+		if text := fmt.Sprint(s.Attributes); strings.Contains(text, "secret") {
+			t.Errorf("a span contains the text of a message: %s", text)
 		}
-		if s.From["service.name"] != "moot" || s.From["service.version"] != "v1" || s.From["service.instance.id"] != "n1" {
-			t.Errorf("it is from %v", s.From)
+		if s.Resource["service.name"] != "moot" || s.Resource["service.version"] != "v1" || s.Resource["service.instance.id"] != "n1" {
+			t.Errorf("the sender is %v", s.Resource)
 		}
 	}
 	if published != 1 {
 		t.Errorf("%d messages were published, want 1:\n%s", published, c)
 	}
 	if header.Get("Authorization") != "Bearer key" || c.Paths()[0] != "/v1/traces" {
-		t.Errorf("asked for %v with %v", c.Paths(), header)
+		t.Errorf("requests for %v with %v", c.Paths(), header)
 	}
 	if log.String() != "" {
 		t.Errorf("the log:\n%s", log)
 	}
 }
 
-// Of many verbs some are traced, whole, and of those that are not no part.
+// With a sample rate, traces are complete or absent.
 func TestAShareOfTheVerbsIsTraced(t *testing.T) {
 	c := telemetrytest.Start(t)
 	traces, _ := open(t, c.URL+"/", 0.1)
@@ -221,8 +222,8 @@ func TestAShareOfTheVerbsIsTraced(t *testing.T) {
 	for range 40 {
 		many = append(many, `{"event":"roomAdd","room":"r"}`, `{"event":"roomLeave","room":"r"}`)
 	}
-	for range 5 { // more of one connection would be too many
-		talk(t, traces, many...)
+	for range 5 { // the rate limit allows no more for one connection
+		run(t, traces, many...)
 	}
 	end(t, traces)
 	spans, _ := c.Spans()
@@ -240,32 +241,32 @@ func TestAShareOfTheVerbsIsTraced(t *testing.T) {
 	}
 }
 
-// A collector that is away costs traces, and a line of the log.
-func TestACollectorThatIsAway(t *testing.T) {
+// An unreachable collector costs spans and one line of the log.
+func TestUnreachableCollector(t *testing.T) {
 	c := telemetrytest.Start(t)
-	c.Away(true)
+	c.Fail(true)
 	traces, log := open(t, c.URL+"/other", 1)
-	talk(t, traces, `{"event":"detailsView"}`)
+	run(t, traces, `{"event":"detailsView"}`)
 	flush(t, traces)
-	talk(t, traces, `{"event":"detailsView"}`)
+	run(t, traces, `{"event":"detailsView"}`)
 	flush(t, traces)
 	if n := strings.Count(log.String(), "traces cannot be sent"); n != 1 {
-		t.Errorf("told %d times:\n%s", n, log)
+		t.Errorf("logged %d times:\n%s", n, log)
 	}
-	c.Away(false)
-	talk(t, traces, `{"event":"detailsView"}`)
+	c.Fail(false)
+	run(t, traces, `{"event":"detailsView"}`)
 	end(t, traces)
 	find(t, c, "detailsView", nil, nil)
 	if !strings.Contains(log.String(), "traces can be sent again") {
 		t.Errorf("the log:\n%s", log)
 	}
 	if c.Paths()[0] != "/other" {
-		t.Errorf("asked for %v", c.Paths())
+		t.Errorf("requests for %v", c.Paths())
 	}
 }
 
-// A collector that does not answer holds up the end for as long as it may.
-func TestTheEndDoesNotWaitForACollector(t *testing.T) {
+// Close gives up a collector that does not answer when its context ends.
+func TestCloseDoesNotWaitForACollector(t *testing.T) {
 	silent := make(chan struct{})
 	c := telemetrytest.Start(t)
 	c.Config.Handler = http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
@@ -276,20 +277,20 @@ func TestTheEndDoesNotWaitForACollector(t *testing.T) {
 	})
 	defer close(silent)
 	traces, _ := open(t, c.URL, 1)
-	talk(t, traces, `{"event":"detailsView"}`)
+	run(t, traces, `{"event":"detailsView"}`)
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
 	begin := time.Now()
 	if err := traces.Close(ctx); !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("it ended with %v", err)
+		t.Errorf("Close returned %v", err)
 	}
 	if took := time.Since(begin); took > 4*time.Second {
-		t.Errorf("it took %v", took)
+		t.Errorf("Close took %v", took)
 	}
 }
 
-// TestACollectorLeadsNowhereElse: its headers may hold a password.
-func TestACollectorLeadsNowhereElse(t *testing.T) {
+// The headers may contain a password: a redirect to another server is not followed.
+func TestRedirectsToAnotherServerAreNotFollowed(t *testing.T) {
 	var elsewhere, asked atomic.Int32
 	other := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { elsewhere.Add(1) }))
 	defer other.Close()
@@ -299,11 +300,11 @@ func TestACollectorLeadsNowhereElse(t *testing.T) {
 	}))
 	defer collector.Close()
 	traces, log := open(t, collector.URL, 1)
-	talk(t, traces, `{"event":"detailsView"}`)
+	run(t, traces, `{"event":"detailsView"}`)
 	if err := traces.Close(t.Context()); err != nil {
 		t.Error(err)
 	}
 	if asked.Load() == 0 || elsewhere.Load() > 0 || !strings.Contains(log.String(), "redirects to another server") {
-		t.Errorf("asked %d times, elsewhere %d:\n%s", asked.Load(), elsewhere.Load(), log)
+		t.Errorf("%d requests, %d to the other server:\n%s", asked.Load(), elsewhere.Load(), log)
 	}
 }

@@ -1,4 +1,4 @@
-// Package telemetrytest has a collector of traces for tests.
+// Package telemetrytest provides a collector of traces for tests.
 package telemetrytest
 
 import (
@@ -18,43 +18,43 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// Span is one span, as it came.
+// Span is a received span.
 type Span struct {
 	Name, Trace, ID string
-	Parent          string // its ID; "": it begins the trace
+	Parent          string // ID of the parent; "": the span begins the trace
 	Failed          bool
-	Says            map[string]string // its attributes
-	From            map[string]string // attributes of who sent it
+	Attributes      map[string]string
+	Resource        map[string]string // attributes of the sender
 }
 
-// Collector takes traces by OTLP over HTTP. Its methods may be called concurrently.
+// Collector receives traces by OTLP over HTTP. Its methods may be called concurrently.
 type Collector struct {
 	*httptest.Server
 
 	mu      sync.Mutex
 	spans   []Span
 	headers http.Header // of the last request
-	away    bool
+	failing bool
 	paths   []string
 }
 
-// Start runs a collector until the test ends.
+// Start starts a collector that runs until the test ends.
 func Start(t testing.TB) *Collector {
 	t.Helper()
 	c := &Collector{}
-	c.Server = httptest.NewServer(http.HandlerFunc(c.take))
+	c.Server = httptest.NewServer(http.HandlerFunc(c.receive))
 	t.Cleanup(c.Close)
 	return c
 }
 
-// Away has all requests refused, or taken again.
-func (c *Collector) Away(away bool) {
+// Fail makes the collector refuse all requests, or accept them again.
+func (c *Collector) Fail(failing bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.away = away
+	c.failing = failing
 }
 
-// Spans are all that came, in the order they ended, and the header of the last
+// Spans returns the received spans, in the order of their ends, and the header of the last
 // request.
 func (c *Collector) Spans() ([]Span, http.Header) {
 	c.mu.Lock()
@@ -62,24 +62,24 @@ func (c *Collector) Spans() ([]Span, http.Header) {
 	return slices.Clone(c.spans), c.headers
 }
 
-// Paths are those that were asked for.
+// Paths returns the paths of the requests.
 func (c *Collector) Paths() []string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return slices.Clone(c.paths)
 }
 
-// String is for failed tests.
+// String returns the spans for the output of a failed test.
 func (c *Collector) String() string {
 	spans, _ := c.Spans()
 	var b strings.Builder
 	for _, s := range spans {
-		fmt.Fprintf(&b, "%s %s<-%s %q failed %v %v\n", s.Trace[:8], s.ID, s.Parent, s.Name, s.Failed, s.Says)
+		fmt.Fprintf(&b, "%s %s<-%s %q failed %v %v\n", s.Trace[:8], s.ID, s.Parent, s.Name, s.Failed, s.Attributes)
 	}
 	return b.String()
 }
 
-func (c *Collector) take(w http.ResponseWriter, r *http.Request) {
+func (c *Collector) receive(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(r.Body)
 	var request collect.ExportTraceServiceRequest
 	if err == nil {
@@ -90,8 +90,8 @@ func (c *Collector) take(w http.ResponseWriter, r *http.Request) {
 	c.headers = r.Header.Clone()
 	c.paths = append(c.paths, r.URL.Path)
 	switch {
-	case c.away:
-		http.Error(w, "away", http.StatusBadRequest)
+	case c.failing:
+		http.Error(w, "failing", http.StatusBadRequest)
 		return
 	case err != nil:
 		http.Error(w, err.Error(), http.StatusBadRequest)
@@ -101,7 +101,7 @@ func (c *Collector) take(w http.ResponseWriter, r *http.Request) {
 		for _, scope := range from.ScopeSpans {
 			for _, s := range scope.Spans {
 				c.spans = append(c.spans, Span{Name: s.Name, Trace: hex.EncodeToString(s.TraceId), ID: hex.EncodeToString(s.SpanId), Parent: hex.EncodeToString(s.ParentSpanId),
-					Failed: s.Status.GetCode() == otlp.Status_STATUS_CODE_ERROR, Says: texts(s.Attributes), From: texts(from.Resource.GetAttributes())})
+					Failed: s.Status.GetCode() == otlp.Status_STATUS_CODE_ERROR, Attributes: texts(s.Attributes), Resource: texts(from.Resource.GetAttributes())})
 			}
 		}
 	}
