@@ -13,7 +13,6 @@ import (
 	"os/exec"
 	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -76,7 +75,7 @@ func (s *Server) Restart() error {
 		return errors.New("these tests need redis-server 7.0 or newer on the PATH: `make tools` installs it")
 	}
 	s.cmd = exec.Command(path, s.args...)
-	s.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	s.cmd.SysProcAttr = attributes()
 	if err := s.cmd.Start(); err != nil {
 		return err
 	}
