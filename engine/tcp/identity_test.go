@@ -28,35 +28,35 @@ const welcome = `{"welcome":"Welcome to the test api","context":"api"}`
 func TestATokenComesFirst(t *testing.T) {
 	everywhere(t, func(s *site) {
 		c := s.connect()
-		c.says(withID(1, "roomAdd"), `{"event":"auth","token":"good","messageId":2}`, withID(3, "roomAdd"))
+		c.send(withID(1, "roomAdd"), `{"event":"auth","token":"good","messageId":2}`, withID(3, "roomAdd"))
 		c.wants(`{"error":"a token is needed first (auth TOKEN)","context":"response","messageId":1}`, welcome, ok(2, `{"user":"ann"}`), ok(3, "true"))
 
 		c = s.connect()
-		c.says("auth good")
+		c.send("auth good")
 		c.wants(welcome)
-		if got := c.hears(); !strings.HasPrefix(got, `{"status":"OK","context":"response","data":{"user":"ann"},"messageId":`) {
-			t.Errorf("heard %s", got)
+		if got := c.receive(); !strings.HasPrefix(got, `{"status":"OK","context":"response","data":{"user":"ann"},"messageId":`) {
+			t.Errorf("received %s", got)
 		}
-		c.says("auth bad")
-		if got := c.hears(); !strings.HasPrefix(got, `{"error":"token is no good","context":"response","messageId":`) {
-			t.Errorf("heard %s", got)
+		c.send("auth bad")
+		if got := c.receive(); !strings.HasPrefix(got, `{"error":"token is no good","context":"response","messageId":`) {
+			t.Errorf("received %s", got)
 		}
 
 		c = s.connect()
-		c.says("auth bad", "auth good") // one guess
+		c.send("auth bad", "auth good") // one attempt
 		c.wants(`{"status":"Bye","context":"api","reason":"token is no good"}`)
 		c.wantsEnd()
 
 		c = s.connect()
-		c.says("quit")
+		c.send("quit")
 		c.wants(`{"status":"Bye","context":"api"}`)
 		c.wantsEnd()
 	}, takingTokens)
 }
 
-func TestTenantsHaveTheirOwnLengthOfALine(t *testing.T) {
+func TestTenantsHaveTheirOwnLimitOfALine(t *testing.T) {
 	s := newSite(t, func(e *engine.Config, _ *tcp.Server) { e.Tenants[0].Limits.MessageBytes = 100 })
 	c := s.dial()
-	c.says(strings.Repeat("x", 101))
+	c.send(strings.Repeat("x", 101))
 	c.wants(`{"error":"DATA_LENGTH_TOO_LONG","context":"response"}`)
 }

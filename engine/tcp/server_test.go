@@ -14,7 +14,7 @@ import (
 	"github.com/mootchat/moot/engine/tcp"
 )
 
-// withID is a line whose answer can be known: it has a messageId.
+// withID returns a request with a messageId.
 func withID(id int, event string) string {
 	return fmt.Sprintf(`{"event":%q,"room":"r","messageId":%d}`, event, id)
 }
@@ -26,16 +26,16 @@ func ok(id int, data string) string {
 	return fmt.Sprintf(`{"status":"OK","context":"response"%s,"messageId":%d}`, data, id)
 }
 
-func TestLinesAreCarriedOutInOrder(t *testing.T) {
+func TestRequestsRunInOrder(t *testing.T) {
 	everywhere(t, func(s *site) {
 		c := s.dial()
 		c.raw(withID(1, "roomAdd") + "\n" + withID(2, "paramsView") + "\r\n\r\n" + withID(3, "paramsDelete") + "\r" +
 			`{"event":"roomAdd","messageId":4}` + "\n") // in one segment
 		c.wants(ok(1, "true"), ok(2, "{}"), ok(3, ""), `{"error":"room does not exist","context":"response","messageId":4}`)
 		c.raw("say r some  t\xc3")
-		c.raw("\xabxt \n") // half a character was in the other segment
-		first, second := c.hears(), c.hears()
-		if strings.Contains(second, `"status"`) { // the answer and the message may come either way round
+		c.raw("\xabxt \n") // the first half of the character is in the other segment
+		first, second := c.receive(), c.receive()
+		if strings.Contains(second, `"status"`) { // the answer and the message may arrive in either order
 			first = second + first
 		} else {
 			first += second
@@ -47,18 +47,17 @@ func TestLinesAreCarriedOutInOrder(t *testing.T) {
 	})
 }
 
-// As actionhero-node-client needs it: the answer to paramAdd has the id from
-// before.
+// actionhero-node-client needs it: the answer to paramAdd has the previous id.
 func TestStickyMessageID(t *testing.T) {
 	s := newSite(t)
 	c := s.dial()
-	c.says("paramAdd messageId=a", "paramAdd messageId=b", "roomAdd r", "nothing", "paramAdd messageId=c")
-	c.hears() // has an id of the server's
+	c.send("paramAdd messageId=a", "paramAdd messageId=b", "roomAdd r", "nothing", "paramAdd messageId=c")
+	c.receive() // with an id that the server made
 	c.wants(`{"status":"OK","context":"response","messageId":"a"}`, `{"status":"OK","context":"response","data":true,"messageId":"b"}`)
-	rest := []string{c.hears(), c.hears()} // actions run beside verbs
+	rest := []string{c.receive(), c.receive()} // actions run concurrently
 	for _, want := range []string{`{"error":"unknown action or invalid apiVersion","context":"response","messageId":"b"}`, `{"status":"OK","context":"response","messageId":"b"}`} {
 		if rest[0] != want && rest[1] != want {
-			t.Errorf("heard %q, want %s among them", rest, want)
+			t.Errorf("received %q, want %s among them", rest, want)
 		}
 	}
 }
@@ -76,11 +75,11 @@ func TestGoodbyes(t *testing.T) {
 	})
 }
 
-// Who closes only its own side still hears the answers.
-func TestEndOfTheClient(t *testing.T) {
+// A client that closes only its own side still receives the answers.
+func TestHalfClosedClientReceivesItsAnswers(t *testing.T) {
 	everywhere(t, func(s *site) {
 		c := s.dial()
-		c.says(withID(1, "roomAdd"), withID(2, "roomLeave"))
+		c.send(withID(1, "roomAdd"), withID(2, "roomLeave"))
 		c.Conn.(interface{ CloseWrite() error }).CloseWrite()
 		c.wants(ok(1, "true"), ok(2, "true"))
 		c.wantsEnd() // and no goodbye
@@ -91,14 +90,14 @@ func TestLostClientIsDone(t *testing.T) {
 	everywhere(t, func(s *site) {
 		c, other := s.dial(), s.dial()
 		for _, m := range []*client{other, c} {
-			m.says(withID(1, "roomAdd"))
+			m.send(withID(1, "roomAdd"))
 			m.wants(ok(1, "true"))
 		}
 		c.raw("say r half a line")
 		c.Close()
 		for { // until it has left the room
-			other.says(withID(2, "roomView"))
-			if strings.Contains(other.hears(), `"membersCount":1`) {
+			other.send(withID(2, "roomView"))
+			if strings.Contains(other.receive(), `"membersCount":1`) {
 				break
 			}
 		}
@@ -111,21 +110,19 @@ func TestLongLineIsRefusedWhileItArrives(t *testing.T) {
 		c.raw("say r " + strings.Repeat("x", 95)) // has not ended
 		c.wants(`{"error":"DATA_LENGTH_TOO_LONG","context":"response"}`)
 		c.raw(strings.Repeat("x", 100_000))
-		c.says("", withID(1, "roomAdd"))
+		c.send("", withID(1, "roomAdd"))
 		c.wants(ok(1, "true"))
-		c.says(`{"event":`, "say r \xff", strings.Repeat("[", 99))
+		c.send(`{"event":`, "say r \xff", strings.Repeat("[", 99))
 		c.wants(`{"error":"invalid JSON","context":"response"}`, `{"error":"text is not valid UTF-8","context":"response"}`,
 			`{"error":"JSON is nested too deep","context":"response"}`)
 	}, func(e *engine.Config, _ *tcp.Server) { e.Limits.MessageBytes = 100 })
 }
 
-// A line that is longer than anybody types must end in time: else each connection
-// could have the server keep a message's worth of memory for ever.
 func TestALineThatIsNotUTF8IsRefusedWhileItArrives(t *testing.T) {
 	everywhere(t, func(s *site) {
 		c := s.dial()
 		c.raw("say r \xf4\x90")
-		if got := c.hears(); !strings.Contains(got, "text is not valid UTF-8") {
+		if got := c.receive(); !strings.Contains(got, "text is not valid UTF-8") {
 			s.Errorf("heard %s", got)
 		}
 		c.raw("and the rest\n" + withID(1, "roomAdd") + "\n")
@@ -133,8 +130,10 @@ func TestALineThatIsNotUTF8IsRefusedWhileItArrives(t *testing.T) {
 	})
 }
 
+// A long line must end in time. Otherwise each connection could hold the memory of a message
+// for ever.
 func TestALongLineMustEnd(t *testing.T) {
-	const longer = 5 << 10 // than what may take its time
+	const longer = 5 << 10 // more than a line without a limit of time
 	everywhere(t, func(s *site) {
 		typed, long, endless := s.dial(), s.dial(), s.dial()
 		typed.raw("paramsV")
@@ -144,10 +143,10 @@ func TestALongLineMustEnd(t *testing.T) {
 		for range 3 { // each line has its own time
 			long.raw(strings.Repeat("x", longer))
 			long.raw("\n")
-			long.hears()
+			long.receive()
 		}
 		typed.raw("iew\n")
-		if got := typed.hears(); !strings.HasPrefix(got, `{"status":"OK"`) {
+		if got := typed.receive(); !strings.HasPrefix(got, `{"status":"OK"`) {
 			s.Error(got)
 		}
 	}, func(_ *engine.Config, s *tcp.Server) { s.LineTimeout = 100 * time.Millisecond })
@@ -163,7 +162,7 @@ func TestDelimiter(t *testing.T) {
 	}, func(_ *engine.Config, s *tcp.Server) { s.Delimiter = "||" })
 }
 
-func TestFullNodeSaysSo(t *testing.T) {
+func TestFullNodeRefuses(t *testing.T) {
 	s := newSite(t, func(e *engine.Config, _ *tcp.Server) { e.Limits.Connections = 1 })
 	s.dial()
 	late := s.connect()
@@ -171,16 +170,16 @@ func TestFullNodeSaysSo(t *testing.T) {
 	late.wantsEnd()
 }
 
-type closedDoor struct{ hook.Middleware }
+type denying struct{ hook.Middleware }
 
-func (closedDoor) Asks(h hook.Hook, _, _ string) bool { return h == hook.Connect }
+func (denying) Asks(h hook.Hook, _, _ string) bool { return h == hook.Connect }
 
-func (closedDoor) Decide(context.Context, *hook.Event) hook.Verdict {
+func (denying) Decide(context.Context, *hook.Event) hook.Verdict {
 	return hook.Verdict{Outcome: hook.Denied, Reason: `not "you"`}
 }
 
-func TestDeniedConnectionHearsTheReason(t *testing.T) {
-	s := newSite(t, func(e *engine.Config, _ *tcp.Server) { e.Middleware = closedDoor{} })
+func TestDeniedConnectionReceivesTheReason(t *testing.T) {
+	s := newSite(t, func(e *engine.Config, _ *tcp.Server) { e.Middleware = denying{} })
 	c := s.connect()
 	c.wants(`{"status":"Bye","context":"api","reason":"not \"you\""}`)
 	c.wantsEnd()
@@ -189,7 +188,7 @@ func TestDeniedConnectionHearsTheReason(t *testing.T) {
 func TestShutdown(t *testing.T) {
 	everywhere(t, func(s *site) {
 		c := s.dial()
-		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		ctx, cancel := context.WithTimeout(context.Background(), timeout)
 		defer cancel()
 		go s.engine.Shutdown(ctx, 10*time.Millisecond)
 		c.wants(`{"status":"Bye","context":"api","reason":"shutdown"}`)
@@ -202,7 +201,7 @@ func TestEndOfServeClosesAllConnections(t *testing.T) {
 		c := s.dial()
 		s.stop()
 		if n := s.engine.Stats().Connections; n != 0 {
-			s.Errorf("%d connections outlive Serve", n)
+			s.Errorf("%d connections are open after Serve", n)
 		}
 		c.wants(`{"status":"Bye","context":"api","reason":"shutdown"}`)
 		c.wantsEnd()
@@ -225,7 +224,7 @@ func TestTenantOfTheTLSName(t *testing.T) {
 	for name, room := range map[string]string{"acme.example": "acme", "other.example": "r"} {
 		s.tls = &tls.Config{InsecureSkipVerify: true, ServerName: name}
 		c := s.dial()
-		c.says(fmt.Sprintf(`{"event":"roomAdd","room":%q,"messageId":1}`, room))
+		c.send(fmt.Sprintf(`{"event":"roomAdd","room":%q,"messageId":1}`, room))
 		c.wants(ok(1, "true"))
 	}
 }
@@ -236,18 +235,19 @@ func TestListenerOfAnotherTenant(t *testing.T) {
 		s.Tenant = "acme"
 	})
 	c := s.dial()
-	c.says(`{"event":"roomAdd","room":"acme","messageId":1}`)
+	c.send(`{"event":"roomAdd","room":"acme","messageId":1}`)
 	c.wants(ok(1, "true"))
 }
 
-// Whole lines, in order, for everyone, whoever speaks.
-func TestManySpeakers(t *testing.T) {
-	const speakers, messages = 5, 100
+// Every member receives the messages of concurrent senders as whole lines, in the order of each
+// sender.
+func TestConcurrentSenders(t *testing.T) {
+	const senders, messages = 5, 100
 	everywhere(t, func(s *site) {
-		clients := make([]*client, speakers)
+		clients := make([]*client, senders)
 		for i := range clients {
 			clients[i] = s.dial()
-			clients[i].says(withID(1, "roomAdd"))
+			clients[i].send(withID(1, "roomAdd"))
 			clients[i].wants(ok(1, "true"))
 		}
 		for i, c := range clients {
@@ -258,9 +258,9 @@ func TestManySpeakers(t *testing.T) {
 			}()
 		}
 		for _, c := range clients {
-			var next [speakers]int
-			for heard := 0; heard < speakers*messages; {
-				line := c.hears()
+			var next [senders]int
+			for n := 0; n < senders*messages; {
+				line := c.receive()
 				if strings.HasPrefix(line, `{"status":"OK"`) {
 					continue
 				}
@@ -270,21 +270,20 @@ func TestManySpeakers(t *testing.T) {
 					s.Fatalf("message %d of %d: %.80s, %v", next[who], who, line, err)
 				}
 				next[who]++
-				heard++
+				n++
 			}
 		}
 	})
 }
 
-// Blank lines are read no faster than their price allows: they are no requests, and yet
-// cost the node more than other bytes do.
-func TestAFloodOfBlankLinesIsHeldUp(t *testing.T) {
+// Blank lines are rate limited: they are not requests, but cost more than other bytes.
+func TestBlankLinesAreRateLimited(t *testing.T) {
 	everywhere(t, func(s *site) {
 		c := s.dial()
 		begun := time.Now()
 		c.raw(strings.Repeat(" \n", 24_000))
-		c.says("detailsView")
-		c.hears()
+		c.send("detailsView")
+		c.receive()
 		if took := time.Since(begun); took < 900*time.Millisecond {
 			s.Errorf("24,000 blank lines took %v", took)
 		}

@@ -22,18 +22,18 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-const patience = 10 * time.Second
+const timeout = 10 * time.Second
 
-// site is a node with its socket port.
+// site is an engine with its socket port.
 type site struct {
 	*testing.T
 	engine *engine.Engine
 	addr   string
-	tls    *tls.Config // for clients; nil: there is none
-	stop   func()      // ends the node as a signal would
+	tls    *tls.Config // of the clients; nil: no TLS
+	stop   func()      // ends the engine as a signal does
 }
 
-// option changes what a site is made of.
+// option changes the configuration of a site.
 type option func(*engine.Config, *tcp.Server)
 
 func newSite(t *testing.T, options ...option) *site {
@@ -41,13 +41,13 @@ func newSite(t *testing.T, options ...option) *site {
 	return startSite(t, listen(t), nil, options)
 }
 
-// newTLSSite has a certificate for example.com.
+// newTLSSite starts a site with a certificate for example.com.
 func newTLSSite(t *testing.T, options ...option) *site {
 	t.Helper()
-	lender := httptest.NewUnstartedServer(nil) // has a certificate at hand
-	lender.StartTLS()
-	defer lender.Close()
-	server := &tls.Config{Certificates: lender.TLS.Certificates}
+	source := httptest.NewUnstartedServer(nil) // has a certificate
+	source.StartTLS()
+	defer source.Close()
+	server := &tls.Config{Certificates: source.TLS.Certificates}
 	return startSite(t, tls.NewListener(listen(t), server), &tls.Config{InsecureSkipVerify: true, ServerName: "example.com"}, options)
 }
 
@@ -105,7 +105,7 @@ func startSite(t *testing.T, l net.Listener, clients *tls.Config, options []opti
 	return s
 }
 
-// everywhere runs a test once for each way to wait for clients.
+// everywhere runs a test with each way to wait for clients.
 func everywhere(t *testing.T, test func(s *site), options ...option) {
 	t.Helper()
 	each := func(_ *engine.Config, s *tcp.Server) { s.Reading = stream.Goroutines }
@@ -126,7 +126,7 @@ func (s *site) connect() *client {
 	if err != nil {
 		s.Fatal(err)
 	}
-	c.SetDeadline(time.Now().Add(patience))
+	c.SetDeadline(time.Now().Add(timeout))
 	if s.tls != nil {
 		c = tls.Client(c, s.tls)
 	}
@@ -134,7 +134,7 @@ func (s *site) connect() *client {
 	return &client{s.T, c, bufio.NewReader(c)}
 }
 
-// dial connects and hears the welcome.
+// dial connects and reads the welcome.
 func (s *site) dial() *client {
 	s.Helper()
 	c := s.connect()
@@ -149,14 +149,14 @@ func (c *client) raw(s string) {
 	}
 }
 
-// says sends lines.
-func (c *client) says(lines ...string) { c.Helper(); c.raw(strings.Join(lines, "\n") + "\n") }
+// send sends lines.
+func (c *client) send(lines ...string) { c.Helper(); c.raw(strings.Join(lines, "\n") + "\n") }
 
-func (c *client) hears() string {
+func (c *client) receive() string {
 	c.Helper()
 	line, err := c.r.ReadString('\n')
 	if err != nil {
-		c.Fatalf("a line was to come: %q, %v", line, err)
+		c.Fatalf("waiting for a line: %q, %v", line, err)
 	}
 	line, ok := strings.CutSuffix(line, "\r\n")
 	if !ok {
@@ -168,8 +168,8 @@ func (c *client) hears() string {
 func (c *client) wants(lines ...string) {
 	c.Helper()
 	for _, want := range lines {
-		if got := c.hears(); got != want {
-			c.Fatalf("heard %s\nwant  %s", got, want)
+		if got := c.receive(); got != want {
+			c.Fatalf("received %s\nwant     %s", got, want)
 		}
 	}
 }
@@ -177,6 +177,6 @@ func (c *client) wants(lines ...string) {
 func (c *client) wantsEnd() {
 	c.Helper()
 	if rest, err := io.ReadAll(c.r); err != nil || len(rest) > 0 {
-		c.Fatalf("heard %q, %v, want the end", rest, err)
+		c.Fatalf("received %q, %v, want the end", rest, err)
 	}
 }

@@ -12,11 +12,10 @@ import (
 	"github.com/mootchat/moot/engine/ws"
 )
 
-// What a client can do on the wire to take a node's processors, memory or
-// patience, and what becomes of it.
+// Attacks of clients on the processors and the memory of a node.
 
-// Who takes too long to ask for a WebSocket is let go and counted, whatever it
-// says meanwhile; who has one is not.
+// A connection whose handshake takes too long is closed and counted, whatever it sends; an
+// open WebSocket is not.
 func TestSlowHandshakesAreEndedAndCounted(t *testing.T) {
 	everywhere(t, func(s *site) {
 		s.dial("/ws")
@@ -32,41 +31,40 @@ func TestSlowHandshakesAreEndedAndCounted(t *testing.T) {
 	}, func(_ *engine.Config, c *ws.Config) { c.HandshakeTimeout = 200 * time.Millisecond })
 }
 
-// Control frames between the fragments of a message are read no faster than
-// verbs may be sent, as those between messages are.
-func TestControlFramesWithinAMessageAreHeldUp(t *testing.T) {
-	const perSecond, burst, more_ = 100, 200, 40
+// Control frames within a message are read at the rate of verbs, as those between messages.
+func TestControlFramesWithinAMessageAreRateLimited(t *testing.T) {
+	const perSecond, burst, excess = 100, 200, 40
 	for name, control := range map[string]string{"pings": frame(ping, ""), "pongs": frame(pong, "")} {
 		t.Run(name, func(t *testing.T) {
 			s := newSite(t, func(e *engine.Config, _ *ws.Config) { e.Limits.VerbsPerSecond = perSecond })
 			c := s.dial("/ws")
 			began := time.Now()
-			c.raw(frame(startText, `{"event":"x",`) + strings.Repeat(control, burst+more_) + frame(end, `"messageId":1}`))
+			c.raw(frame(startText, `{"event":"x",`) + strings.Repeat(control, burst+excess) + frame(end, `"messageId":1}`))
 			for {
-				first, got := c.hears()
+				first, got := c.receive()
 				if first == pong {
 					continue
 				}
 				if first != text || got != notThere("x") {
-					t.Fatalf("heard %#x %q, want the answer", first, got)
+					t.Fatalf("received %#x %q, want the answer", first, got)
 				}
 				break
 			}
-			if took := time.Since(began); took < more_*time.Second/perSecond*9/10 {
-				t.Errorf("%d frames took %v", burst+more_, took)
+			if took := time.Since(began); took < excess*time.Second/perSecond*9/10 {
+				t.Errorf("%d frames took %v", burst+excess, took)
 			}
 		})
 	}
 }
 
-func TestFragmentsWithoutEndAreRefused(t *testing.T) {
+func TestEndlessFragmentsAreRefused(t *testing.T) {
 	everywhere(t, func(s *site) {
 		c := s.dial("/ws")
 		c.raw(frame(startText, "{"))
-		nothing := strings.Repeat(frame(more, ""), 1000)
-		go func() { // until the server has had enough
+		empty := strings.Repeat(frame(more, ""), 1000)
+		go func() { // until the server closes
 			for {
-				if _, err := io.WriteString(c.Conn, nothing); err != nil {
+				if _, err := io.WriteString(c.Conn, empty); err != nil {
 					return
 				}
 			}
@@ -91,8 +89,9 @@ func TestMessageInFragmentsOfOneByteIsRead(t *testing.T) {
 	c.wants(notThere(strings.Repeat("x", 1000)))
 }
 
-// A length is a claim: what does not come takes no memory, and has its time.
-func TestLengthThatIsAClaimTakesNoMemory(t *testing.T) {
+// A frame header with a large length allocates no memory before the bytes arrive, and the
+// message times out.
+func TestLargeLengthAllocatesNoMemory(t *testing.T) {
 	everywhere(t, func(s *site) {
 		before := inUse()
 		for range 20 {
@@ -109,7 +108,7 @@ func TestLengthThatIsAClaimTakesNoMemory(t *testing.T) {
 	})
 }
 
-func TestHalfClosedClientHearsItsAnswer(t *testing.T) {
+func TestHalfClosedClientReceivesItsAnswer(t *testing.T) {
 	s := newSite(t)
 	for _, last := range []string{"", frame(text, nope("x"))[:5]} {
 		c := s.dial("/ws")
@@ -123,17 +122,17 @@ func TestHalfClosedClientHearsItsAnswer(t *testing.T) {
 	silent.wantsEnd()
 }
 
-// A client that offers compression is not given any: what it then compresses is
-// against the protocol, and nothing is blown up.
-func TestCompressionIsNotGiven(t *testing.T) {
+// The server does not negotiate compression, and refuses a compressed frame.
+func TestCompressionIsRefused(t *testing.T) {
 	s := newSite(t)
 	c := s.dial("/ws", "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits")
 	c.raw(frame(0xc1, "\xaa\x56\x4a\x2d\x4b\xcd\x2b\x51\x02\x00"))
 	c.wantsCode(1002, "")
 }
 
-// A reader that stops is gone within its limits, and counted; the room goes on.
-func TestReaderThatStopsIsGoneWhileTheRoomGoesOn(t *testing.T) {
+// A client that stops to read is closed within its limits and counted. Its room is not
+// affected.
+func TestClientThatStopsReadingIsClosed(t *testing.T) {
 	const messages = 400
 	everywhere(t, func(s *site) {
 		stopped := s.dial("/ws")
@@ -142,20 +141,20 @@ func TestReaderThatStopsIsGoneWhileTheRoomGoesOn(t *testing.T) {
 		}
 		talker := s.dial("/ws")
 		for _, c := range []*client{stopped, talker} {
-			c.says(`{"event":"roomAdd","room":"r","messageId":1}`)
+			c.send(`{"event":"roomAdd","room":"r","messageId":1}`)
 			c.wants(`{"status":"OK","context":"response","data":true,"messageId":1}`)
 		}
 		long := strings.Repeat("x", 60<<10)
 		for i := range messages {
-			talker.says(fmt.Sprintf(`{"event":"say","room":"r","message":"%d %s"}`, i, long))
-			for heard := 0; heard < 2; heard++ { // its own message, and the answer, in some order
-				if _, got := talker.hears(); !strings.HasPrefix(got, `{"status":"OK"`) && !strings.HasPrefix(got, fmt.Sprintf(`{"message":"%d x`, i)) {
-					s.Fatalf("message %d: heard %.60q", i, got)
+			talker.send(fmt.Sprintf(`{"event":"say","room":"r","message":"%d %s"}`, i, long))
+			for heard := 0; heard < 2; heard++ { // its own message and the answer, in any order
+				if _, got := talker.receive(); !strings.HasPrefix(got, `{"status":"OK"`) && !strings.HasPrefix(got, fmt.Sprintf(`{"message":"%d x`, i)) {
+					s.Fatalf("message %d: received %.60q", i, got)
 				}
 			}
-			talker.SetDeadline(time.Now().Add(patience))
+			talker.SetDeadline(time.Now().Add(timeout))
 		}
-		s.await("the reader that stopped is gone", func(st engine.Stats) bool {
+		s.await("the client that stopped reading is closed", func(st engine.Stats) bool {
 			return st.SlowReaders == 1 && st.Closed[3008] == 1 && st.Connections == 1
 		})
 	}, func(e *engine.Config, _ *ws.Config) {
@@ -164,28 +163,28 @@ func TestReaderThatStopsIsGoneWhileTheRoomGoesOn(t *testing.T) {
 	})
 }
 
-// await waits until the engine's counters are as they are to be.
-func (s *site) await(what string, so func(engine.Stats) bool) {
+// await waits until the stats of the engine fulfil the condition.
+func (s *site) await(what string, condition func(engine.Stats) bool) {
 	s.Helper()
-	tick, end := time.NewTicker(time.Millisecond), time.After(patience)
+	tick, end := time.NewTicker(time.Millisecond), time.After(timeout)
 	defer tick.Stop()
-	for !so(s.engine.Stats()) {
+	for !condition(s.engine.Stats()) {
 		select {
 		case <-tick.C:
 		case <-end:
-			s.Fatalf("%s: not after %v: %+v", what, patience, s.engine.Stats())
+			s.Fatalf("%s: not after %v: %+v", what, timeout, s.engine.Stats())
 		}
 	}
 }
 
-// wantsCode hears frames until a close frame with the code, and a reason that
-// begins so. What the client still sends may end the connection less gently.
+// wantsCode reads frames until a close frame, and checks its code and the beginning of its
+// reason. It does not wait for the end of the connection, which may be a reset.
 func (c *client) wantsCode(code uint16, reason string) {
 	c.Helper()
 	for {
 		first, got, err := c.next()
 		if err != nil {
-			c.Fatalf("a close frame was to come: %v", err)
+			c.Fatalf("waiting for a close frame: %v", err)
 		}
 		if first == closing {
 			if want := string([]byte{byte(code >> 8), byte(code)}) + reason; !strings.HasPrefix(got, want) {

@@ -16,8 +16,8 @@ import (
 
 const fuzzLimit = 300
 
-// framed reads all frames of some bytes, and says what came of them.
-func framed(in io.Reader) (got []string, err error) {
+// readFrames reads all frames of in.
+func readFrames(in io.Reader) (got []string, err error) {
 	f := frames{in: bufio.NewReaderSize(in, 256), maxMessage: fuzzLimit}
 	for {
 		if !f.inMessage {
@@ -28,15 +28,15 @@ func framed(in io.Reader) (got []string, err error) {
 			return got, err
 		}
 		if opcode == opText && (len(payload) > fuzzLimit || !utf8.Valid(payload)) {
-			return got, fmt.Errorf("%d bytes of text came through, valid: %t", len(payload), utf8.Valid(payload))
+			return got, fmt.Errorf("%d bytes of text were accepted, valid: %t", len(payload), utf8.Valid(payload))
 		}
 		got = append(got, fmt.Sprintf("%d %q", opcode, payload))
 	}
 }
 
-// FuzzFrames checks that frames are the same whether their bytes come at once or one by
-// one, that no message is longer than its limit or not UTF-8, and that whatever comes
-// ends in an error that closes the connection or in the end of the bytes.
+// FuzzFrames checks that the frames do not depend on how the bytes are split, that no message
+// is longer than its limit or not UTF-8, and that reading ends with an engine.Close or
+// io.EOF.
 func FuzzFrames(f *testing.F) {
 	for _, seed := range []string{
 		"\x81\x83\x01\x02\x03\x04abc", "\x01\x81\x00\x00\x00\x00\xc3\x89\x80\x00\x00\x00\x00\x80\x81\x00\x00\x00\x00\xa9",
@@ -45,8 +45,8 @@ func FuzzFrames(f *testing.F) {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
-		whole, err := framed(bytes.NewReader(b))
-		bits, errBits := framed(iotest.OneByteReader(bytes.NewReader(b)))
+		whole, err := readFrames(bytes.NewReader(b))
+		bits, errBits := readFrames(iotest.OneByteReader(bytes.NewReader(b)))
 		if fmt.Sprint(whole) != fmt.Sprint(bits) || fmt.Sprint(err) != fmt.Sprint(errBits) {
 			t.Fatalf("at once %s, %v\none by one %s, %v", whole, err, bits, errBits)
 		}
@@ -56,7 +56,7 @@ func FuzzFrames(f *testing.F) {
 	})
 }
 
-// The mask is the same wherever its bytes are cut.
+// The result of unmask does not depend on how the bytes are split.
 func TestUnmask(t *testing.T) {
 	mask := [4]byte{0x12, 0x34, 0x56, 0x78}
 	for n := range 40 {
@@ -75,7 +75,7 @@ func TestUnmask(t *testing.T) {
 	}
 }
 
-// A message costs no allocation once its reader has held one as long.
+// A message allocates nothing if the reader has read one of that length before.
 func TestFramesAllocateNothing(t *testing.T) {
 	wire := append([]byte("\x81\xfe\x01\x00\x00\x00\x00\x00"), bytes.Repeat([]byte("é"), 128)...)
 	in := bytes.NewReader(nil)

@@ -15,7 +15,7 @@ import (
 	"github.com/mootchat/moot/engine/ws"
 )
 
-// tokens takes one token, "good-token-of-ann".
+// tokens accepts one token, "good-token-of-ann".
 type tokens struct{}
 
 func (tokens) Check(_ context.Context, token string) (engine.Identity, error) {
@@ -62,9 +62,9 @@ func TestTokensAtConnect(t *testing.T) {
 			c.upgraded()
 			if test.code == 0 {
 				c.wants(`{"welcome":"Welcome to the test api","context":"api"}`)
-				c.says(`{"event":"auth","token":"bad-token","messageId":1}`)
+				c.send(`{"event":"auth","token":"bad-token","messageId":1}`)
 				c.wants(`{"status":"Error: token is no good","error":"Error: token is no good","context":"response","data":{},"messageId":1}`)
-				c.says(`{"event":"auth","token":"good-token-of-ann","messageId":1}`)
+				c.send(`{"event":"auth","token":"good-token-of-ann","messageId":1}`)
 				c.wants(`{"status":"OK","context":"response","data":{"user":"ann"},"messageId":1}`)
 			} else {
 				if strings.HasPrefix(test.path, "/primus") && test.code >= 3500 {
@@ -77,15 +77,15 @@ func TestTokensAtConnect(t *testing.T) {
 				t.Errorf("a token is in the log:\n%s", log.String())
 			}
 			if test.code != 0 && !strings.Contains(log.String(), `msg="token refused"`) {
-				t.Errorf("the log does not say why:\n%s", log.String())
+				t.Errorf("the log does not have the reason:\n%s", log.String())
 			}
 		})
 	}
 }
 
-// A page of another origin is turned away before its token is looked at, and gives
-// its place back.
-func TestARefusedOriginTakesNoPlace(t *testing.T) {
+// A connection from a refused origin is closed before its token is checked, and does not
+// count as a connection.
+func TestARefusedOriginDoesNotCountAsAConnection(t *testing.T) {
 	s := newSite(t, takingTokens, func(e *engine.Config, _ *ws.Config) { e.Limits.Connections = 1 })
 	c := s.connect()
 	c.raw(s.handshake("/ws?token=good-token-of-ann", "Origin: https://evil.example"))
@@ -104,7 +104,7 @@ func TestARefusedOriginTakesNoPlace(t *testing.T) {
 	}
 }
 
-// Hosts are tenants, and each has its own tokens and its own length of a message.
+// A host selects a tenant, with its own tokens and its own limit of a message.
 func TestTenantsOfHostsHaveTheirOwn(t *testing.T) {
 	s := newSite(t, takingTokens, func(e *engine.Config, _ *ws.Config) {
 		e.Tenants = append(e.Tenants, engine.TenantConfig{Name: "open", Hosts: []string{"open.example"}, StartingRooms: []string{"r"},
@@ -116,9 +116,9 @@ func TestTenantsOfHostsHaveTheirOwn(t *testing.T) {
 	c.wants(`{"welcome":"Welcome to the test api","context":"api"}`)
 	long := fmt.Sprintf(`{"event":"%s","messageId":1}`, strings.Repeat("x", 100))
 	ours := s.dial("/ws?token=good-token-of-ann")
-	ours.says(long)
+	ours.send(long)
 	ours.wants(notThere(strings.Repeat("x", 100)))
-	c.says(long)
+	c.send(long)
 	c.wantsClose(1009, "message too big")
 }
 

@@ -14,43 +14,43 @@ import (
 
 func TestSilentConnectionsHaveNoGoroutine(t *testing.T) {
 	s := newSite(t)
-	s.dial("/ws") // all of the server runs
+	s.dial("/ws") // the server is warm
 	before := runtime.NumGoroutine()
 	for range 200 {
 		s.dial("/ws")
 	}
-	settles(t, "goroutines", before+kept, runtime.NumGoroutine)
+	settles(t, "goroutines", before+maxIdle, runtime.NumGoroutine)
 }
 
-// departing is a middleware whose join hook waits until nobody waits for it.
-type departing struct {
+// blocking is a middleware whose join hook waits until its context ends.
+type blocking struct {
 	hook.Middleware
-	came, left chan struct{}
+	called, ended chan struct{}
 }
 
-func (departing) Asks(h hook.Hook, _, _ string) bool { return h == hook.Join }
+func (blocking) Asks(h hook.Hook, _, _ string) bool { return h == hook.Join }
 
-func (d departing) Decide(ctx context.Context, _ *hook.Event) hook.Verdict {
-	d.came <- struct{}{}
+func (b blocking) Decide(ctx context.Context, _ *hook.Event) hook.Verdict {
+	b.called <- struct{}{}
 	<-ctx.Done()
-	d.left <- struct{}{}
+	b.ended <- struct{}{}
 	return hook.Verdict{}
 }
 
-// A verb ends when its client has gone, though nobody reads the socket meanwhile; so do
-// those that the client had sent behind it.
+// A verb ends when its client is gone, although the socket is not read meanwhile, and so do
+// the requests after it.
 func TestAVerbEndsWithItsClient(t *testing.T) {
-	d := departing{came: make(chan struct{}), left: make(chan struct{})}
+	b := blocking{called: make(chan struct{}), ended: make(chan struct{})}
 	everywhere(t, func(s *site) {
 		c := s.dial("/ws")
 		c.raw(strings.Repeat(frame(text, `{"event":"roomAdd","room":"r","messageId":1}`), 3))
-		<-d.came
+		<-b.called
 		c.Conn.Close()
 		select {
-		case <-d.left:
-		case <-time.After(patience):
-			s.Fatal("the verb goes on")
+		case <-b.ended:
+		case <-time.After(timeout):
+			s.Fatal("the verb did not end")
 		}
 		s.await("the client is gone", func(st engine.Stats) bool { return st.Connections == 0 })
-	}, func(e *engine.Config, _ *ws.Config) { e.Middleware, e.Limits.VerbTimeout = d, time.Hour })
+	}, func(e *engine.Config, _ *ws.Config) { e.Middleware, e.Limits.VerbTimeout = b, time.Hour })
 }

@@ -28,7 +28,7 @@ func TestRequestsKeepTheirOrder(t *testing.T) {
 			all.WriteString(frame(text, nope(fmt.Sprint(i))))
 		}
 		go func() {
-			for rest := all.String(); rest != ""; { // in segments that end anywhere
+			for rest := all.String(); rest != ""; { // in random segments
 				n := min(len(rest), 1+rand.IntN(5000))
 				c.Write([]byte(rest[:n]))
 				rest = rest[n:]
@@ -46,12 +46,12 @@ func TestPingsOfSilentClientsAreAnswered(t *testing.T) {
 		for i := range 100 {
 			payload := strings.Repeat("p", i)
 			c.raw(frame(pong, "") + frame(ping, payload))
-			c.wantsAll([]heard{{pong, payload}})
+			c.wantsAll([]received{{pong, payload}})
 		}
 	})
 }
 
-func TestMessageThatDoesNotArriveEndsTheConnection(t *testing.T) {
+func TestIncompleteMessageTimesOut(t *testing.T) {
 	everywhere(t, func(s *site) {
 		for _, half := range []string{
 			frame(text, "")[:1], frame(text, "x")[:3], frame(text, nope("x"))[:20], frame(text, strings.Repeat("x", 10_000))[:9000],
@@ -68,7 +68,7 @@ func TestMessageThatDoesNotArriveEndsTheConnection(t *testing.T) {
 	}, func(_ *engine.Config, c *ws.Config) { c.MessageTimeout = 20 * time.Millisecond })
 }
 
-// The time that counts is a message's own.
+// The deadline of a message ends with the message.
 func TestSlowMessageLeavesNoDeadline(t *testing.T) {
 	everywhere(t, func(s *site) {
 		c := s.dial("/ws")
@@ -76,20 +76,20 @@ func TestSlowMessageLeavesNoDeadline(t *testing.T) {
 		for range 3 {
 			c.raw(slow[:200])
 			c.raw(slow[200:])
-			for { // the answer; a ping may come before it
-				first, got := c.hears()
+			for { // the answer; a ping may arrive first
+				first, got := c.receive()
 				if first == ping {
 					c.raw(frame(pong, ""))
 					continue
 				}
 				if first != text || got != notThere(strings.Repeat("x", 300)) {
-					s.Fatalf("heard %#x %q, want the answer", first, got)
+					s.Fatalf("received %#x %q, want the answer", first, got)
 				}
 				break
 			}
-			for range 4 { // twice the time
-				if first, _ := c.hears(); first != ping {
-					s.Fatalf("heard %#x, want a ping", first)
+			for range 4 { // twice the timeout
+				if first, _ := c.receive(); first != ping {
+					s.Fatalf("received %#x, want a ping", first)
 				}
 				c.raw(frame(pong, ""))
 			}
@@ -99,35 +99,35 @@ func TestSlowMessageLeavesNoDeadline(t *testing.T) {
 	})
 }
 
-// gate is a middleware that keeps who joins waiting.
+// gate is a middleware whose join hook blocks until open is closed.
 type gate struct {
 	hook.Middleware
-	came chan struct{}
-	open chan struct{}
+	called chan struct{}
+	open   chan struct{}
 }
 
 func (gate) Asks(h hook.Hook, _, _ string) bool { return h == hook.Join }
 
 func (g gate) Decide(context.Context, *hook.Event) hook.Verdict {
-	g.came <- struct{}{}
+	g.called <- struct{}{}
 	<-g.open
 	return hook.Verdict{}
 }
 
-func TestWhoseRequestTakesLongHoldsUpNobody(t *testing.T) {
-	const held = 100
-	g := gate{came: make(chan struct{}), open: make(chan struct{})}
+func TestSlowRequestsDoNotDelayOthers(t *testing.T) {
+	const slow = 100
+	g := gate{called: make(chan struct{}), open: make(chan struct{})}
 	s := newSite(t, func(e *engine.Config, _ *ws.Config) { e.Middleware = g })
 	var waiting []*client
-	for range held {
+	for range slow {
 		c := s.dial("/ws")
-		c.says(`{"event":"roomAdd","room":"r","messageId":1}`)
-		c.says(nope("next")) // in its turn
-		<-g.came
+		c.send(`{"event":"roomAdd","room":"r","messageId":1}`)
+		c.send(nope("next")) // waits for the first request
+		<-g.called
 		waiting = append(waiting, c)
 	}
 	other := s.dial("/ws")
-	other.says(nope("on"))
+	other.send(nope("on"))
 	other.wants(notThere("on"))
 	close(g.open)
 	for _, c := range waiting {
@@ -136,9 +136,8 @@ func TestWhoseRequestTakesLongHoldsUpNobody(t *testing.T) {
 	}
 }
 
-// Connections come and go by the thousand, in every way there is. Their sockets
-// take each other's numbers, and yet each hears what is its own; nothing is left
-// of them.
+// Thousands of connections open and close in each way. Their sockets reuse file descriptors,
+// and each client receives only its own frames. No goroutine and no file is left.
 func TestChurn(t *testing.T) {
 	for name, reading := range map[string]stream.Reading{"polled": stream.Polled, "a goroutine each": stream.Goroutines} {
 		t.Run(name, func(t *testing.T) {
@@ -156,13 +155,13 @@ func TestChurn(t *testing.T) {
 			}
 			wg.Wait()
 			settles(t, "connections", 0, func() int { return s.engine.Stats().Connections })
-			settles(t, "goroutines", goroutines+kept, runtime.NumGoroutine)
+			settles(t, "goroutines", goroutines+maxIdle, runtime.NumGoroutine)
 			settles(t, "open files", files, func() int { return openFiles(t) })
 		})
 	}
 }
 
-// visit is a short life of a client of that name.
+// visit connects, sends requests and closes in the way of that number.
 func (s *site) visit(name string, way int) {
 	c, err := s.socket()
 	if err != nil {
@@ -179,9 +178,9 @@ func (s *site) visit(name string, way int) {
 	for k := range 3 {
 		id := fmt.Sprintf("%s: %d", name, k)
 		c.Write([]byte(frame(ping, id) + frame(text, nope(id))))
-		for _, want := range []heard{{pong, id}, {text, notThere(id)}} {
-			if first, got, err := c.next(); (heard{first, got}) != want {
-				s.Errorf("%s heard %#x %q, %v, want %q", name, first, got, err, want)
+		for _, want := range []received{{pong, id}, {text, notThere(id)}} {
+			if first, got, err := c.next(); (received{first, got}) != want {
+				s.Errorf("%s received %#x %q, %v, want %q", name, first, got, err, want)
 				return
 			}
 		}
@@ -208,16 +207,16 @@ func openFiles(t *testing.T) int {
 	return len(files)
 }
 
-// kept is how many goroutines a server keeps for the next requests.
-const kept = 32
+// maxIdle is the number of idle goroutines that a server keeps.
+const maxIdle = 32
 
-// settles waits until a number is no more than most.
-func settles(t *testing.T, what string, most int, n func() int) {
+// settles waits until n returns no more than want.
+func settles(t *testing.T, what string, want int, n func() int) {
 	t.Helper()
-	for end := time.Now().Add(patience); n() > most; runtime.Gosched() {
+	for end := time.Now().Add(timeout); n() > want; runtime.Gosched() {
 		if time.Now().After(end) {
 			stacks := make([]byte, 1<<16)
-			t.Fatalf("%d %s, want %d\n%s", n(), what, most, stacks[:runtime.Stack(stacks, true)])
+			t.Fatalf("%d %s, want %d\n%s", n(), what, want, stacks[:runtime.Stack(stacks, true)])
 		}
 	}
 }

@@ -12,10 +12,9 @@ import (
 	"github.com/mootchat/moot/engine"
 )
 
-// reference reads frames by the letter of RFC 6455, with all bytes at hand: what frames
-// is compared with. It gives what was read, and the code that the first fault closes
-// with; 0: the bytes end before that.
-func reference(b []byte, longest int) (got []string, code int) {
+// reference reads frames from complete bytes, as RFC 6455 describes it; frames is compared with
+// it. It returns the frames and the close code of the first error; 0: there is none.
+func reference(b []byte, maxMessage int) (got []string, code int) {
 	var message []byte
 	within := false
 	for len(b) >= 2 {
@@ -48,7 +47,7 @@ func reference(b []byte, longest int) (got []string, code int) {
 			if !within {
 				message = nil
 			}
-			if length > uint64(longest-len(message)) {
+			if length > uint64(maxMessage-len(message)) {
 				return got, 1009
 			}
 		}
@@ -97,7 +96,7 @@ func unmasked(b, key []byte) []byte {
 	return plain
 }
 
-// prefixOfText says whether b is UTF-8, or can become so by more bytes.
+// prefixOfText reports whether b is UTF-8, or, unless complete, the beginning of UTF-8.
 func prefixOfText(b []byte, complete bool) bool {
 	if utf8.Valid(b) {
 		return true
@@ -113,13 +112,13 @@ func prefixOfText(b []byte, complete bool) bool {
 	return false
 }
 
-// canBegin says whether some character begins with b.
+// canBegin reports whether b is the beginning of a character.
 func canBegin(b []byte) bool {
 	var tries [][]byte
 	for tries = [][]byte{b}; len(tries) > 0 && len(tries[0]) < utf8.UTFMax; {
 		var next [][]byte
 		for _, t := range tries {
-			for _, x := range []byte{0x80, 0x8f, 0x90, 0x9f, 0xa0, 0xbf} { // where RFC 3629 draws its lines
+			for _, x := range []byte{0x80, 0x8f, 0x90, 0x9f, 0xa0, 0xbf} { // the bounds in RFC 3629
 				longer := append(bytes.Clone(t), x)
 				if utf8.Valid(longer) {
 					return true
@@ -132,8 +131,8 @@ func canBegin(b []byte) bool {
 	return false
 }
 
-// scrambled makes frames as clients do, and some that none should.
-func scrambled(r *rand.Rand) []byte {
+// randomFrames returns valid frames and some that are not valid.
+func randomFrames(r *rand.Rand) []byte {
 	pick := func(from ...byte) byte { return from[r.IntN(len(from))] }
 	var b []byte
 	for range 1 + r.IntN(8) {
@@ -150,7 +149,7 @@ func scrambled(r *rand.Rand) []byte {
 		}
 		n := len(payload)
 		switch {
-		case r.IntN(40) == 0: // a length of its own
+		case r.IntN(40) == 0: // another length
 			b = append(b, mask|126, byte(r.IntN(2)), byte(r.IntN(256)))
 		case r.IntN(40) == 0:
 			b = append(b, mask|127, byte(r.IntN(2)<<7), 0, 0, 0, 0, byte(r.IntN(2)), 0, byte(n))
@@ -172,8 +171,8 @@ func sameAsReference(t *testing.T, b []byte) {
 	t.Helper()
 	want, code := reference(b, fuzzLimit)
 	for how, got := range map[string]func() ([]string, error){
-		"at once":    func() ([]string, error) { return framed(bytes.NewReader(b)) },
-		"one by one": func() ([]string, error) { return framed(iotest.OneByteReader(bytes.NewReader(b))) },
+		"at once":    func() ([]string, error) { return readFrames(bytes.NewReader(b)) },
+		"one by one": func() ([]string, error) { return readFrames(iotest.OneByteReader(bytes.NewReader(b))) },
 	} {
 		read, err := got()
 		is := 0
@@ -186,11 +185,11 @@ func sameAsReference(t *testing.T, b []byte) {
 	}
 }
 
-// Frames of all kinds, whole and broken, come out as RFC 6455 says.
-func TestFramesAreThoseOfTheReference(t *testing.T) {
+// frames reads valid and invalid frames as the reference does.
+func TestFramesMatchTheReference(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	for range 20_000 {
-		sameAsReference(t, scrambled(r))
+		sameAsReference(t, randomFrames(r))
 	}
 }
 
@@ -198,7 +197,7 @@ func TestFramesAreThoseOfTheReference(t *testing.T) {
 func FuzzReference(f *testing.F) {
 	r := rand.New(rand.NewPCG(3, 4))
 	for range 50 {
-		f.Add(scrambled(r))
+		f.Add(randomFrames(r))
 	}
 	f.Fuzz(func(t *testing.T, b []byte) { sameAsReference(t, b) })
 }

@@ -16,9 +16,9 @@ import (
 	"github.com/mootchat/moot/engine/ws"
 )
 
-// rule is a middleware with a rule about who may connect.
+// rule is a middleware with a connect hook.
 type rule struct {
-	hook.Middleware // nil: only what is below is called
+	hook.Middleware // nil: only the methods below are called
 	connect         func(p *hook.Profile) hook.Verdict
 }
 
@@ -32,7 +32,7 @@ func connecting(f func(p *hook.Profile) hook.Verdict) option {
 	return func(e *engine.Config, _ *ws.Config) { e.Middleware = rule{connect: f} }
 }
 
-// get is an answer to a request that is no upgrade, or is refused.
+// get returns the answer to a request that is not upgraded.
 func (s *site) get(path string, headers ...string) (*http.Response, string) {
 	s.Helper()
 	req, err := http.NewRequest("GET", s.http.URL+path, nil)
@@ -95,7 +95,7 @@ func TestOrigins(t *testing.T) {
 		origin  string
 		allowed bool
 	}{
-		{"no browser", any, "", true},
+		{"not a browser", any, "", true},
 		{"the same host", any, "http://HOST", true},
 		{"another host", any, "http://evil.example", false},
 		{"another port", any, "http://127.0.0.1:1", false},
@@ -128,7 +128,7 @@ func TestOrigins(t *testing.T) {
 	}
 }
 
-func TestFullNodeSaysSoBeforeTheUpgrade(t *testing.T) {
+func TestFullNodeRefusesBeforeTheUpgrade(t *testing.T) {
 	s := newSite(t, func(e *engine.Config, _ *ws.Config) { e.Limits.Connections = 1 })
 	first := s.dial("/ws")
 	late := s.connect()
@@ -141,7 +141,7 @@ func TestFullNodeSaysSoBeforeTheUpgrade(t *testing.T) {
 		t.Errorf("%q", body)
 	}
 	first.raw(frame(closing, ""))
-	first.hears()
+	first.receive()
 	first.wantsEnd()
 	first.Close()
 	for { // the place is free again as soon as the connection is done
@@ -156,7 +156,7 @@ func TestFullNodeSaysSoBeforeTheUpgrade(t *testing.T) {
 	}
 }
 
-func TestFailedHandshakeTakesNoPlace(t *testing.T) {
+func TestFailedHandshakeDoesNotCountAsAConnection(t *testing.T) {
 	s := newSite(t, func(e *engine.Config, _ *ws.Config) { e.Limits.Connections = 1 })
 	for range 3 {
 		c := s.connect()
@@ -168,7 +168,7 @@ func TestFailedHandshakeTakesNoPlace(t *testing.T) {
 	s.dial("/ws")
 }
 
-func TestWhatIsKnownOfAClient(t *testing.T) {
+func TestProfileOfAClient(t *testing.T) {
 	seen := make(chan *hook.Profile, 1)
 	proxy := func(_ *engine.Config, c *ws.Config) {
 		c.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("10.0.0.0/8")}
@@ -207,11 +207,11 @@ func TestWhatIsKnownOfAClient(t *testing.T) {
 	}
 }
 
-func TestDeniedConnectionHearsTheReason(t *testing.T) {
+func TestDeniedConnectionReceivesTheReason(t *testing.T) {
 	s := newSite(t, connecting(func(*hook.Profile) hook.Verdict {
 		return hook.Verdict{Outcome: hook.Denied, Reason: "no " + strings.Repeat("é", 100)}
 	}))
-	reason := "no " + strings.Repeat("é", 60) // what of it fits into 123 bytes
+	reason := "no " + strings.Repeat("é", 60) // the part that fits into 123 bytes
 	for _, path := range []string{"/ws", "/primus"} {
 		c := s.connect()
 		c.raw(s.handshake(path))
@@ -223,7 +223,7 @@ func TestDeniedConnectionHearsTheReason(t *testing.T) {
 	}
 }
 
-func TestFailedModuleAsksTheClientToComeBack(t *testing.T) {
+func TestFailedModuleAsksTheClientToReconnect(t *testing.T) {
 	s := newSite(t, connecting(func(*hook.Profile) hook.Verdict { return hook.Verdict{Outcome: hook.Failed} }))
 	c := s.connect()
 	c.raw(s.handshake("/primus"))
@@ -234,19 +234,19 @@ func TestFailedModuleAsksTheClientToComeBack(t *testing.T) {
 func TestQuit(t *testing.T) {
 	everywhere(t, func(s *site) {
 		c := s.dial("/primus")
-		c.says(`{"event":"quit","messageId":1}`)
+		c.send(`{"event":"quit","messageId":1}`)
 		c.wants(`"primus::server::close"`)
 		c.wantsClose(1000, "quit")
 		c = s.dial("/ws")
-		c.raw(frame(text, `{"event":"exit"}`) + frame(text, nope("late"))) // what follows is not carried out
+		c.raw(frame(text, `{"event":"exit"}`) + frame(text, nope("late"))) // the next request does not run
 		c.wantsClose(1000, "quit")
 	})
 }
 
-func TestShutdownAsksClientsToComeBack(t *testing.T) {
+func TestShutdownAsksClientsToReconnect(t *testing.T) {
 	everywhere(t, func(s *site) {
 		a, b := s.dial("/primus"), s.dial("/ws")
-		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		ctx, cancel := context.WithTimeout(context.Background(), timeout)
 		defer cancel()
 		go s.engine.Shutdown(ctx, 10*time.Millisecond)
 		a.wantsClose(3001, "shutdown") // without primus::server::close
@@ -262,7 +262,7 @@ func TestEndOfRunClosesAllConnections(t *testing.T) {
 		c := s.dial("/ws")
 		s.stop()
 		if n := s.engine.Stats().Connections; n != 0 {
-			s.Errorf("%d connections outlive Run", n)
+			s.Errorf("%d connections are open after Run", n)
 		}
 		c.wantsClose(3001, "shutdown")
 	})
@@ -272,37 +272,37 @@ func TestLostClientIsDone(t *testing.T) {
 	everywhere(t, func(s *site) {
 		c, other := s.dial("/ws"), s.dial("/ws")
 		for _, m := range []*client{other, c} {
-			m.says(`{"event":"roomAdd","room":"r","messageId":1}`)
-			m.hears()
+			m.send(`{"event":"roomAdd","room":"r","messageId":1}`)
+			m.receive()
 		}
-		c.raw(frame(startText, `{"event":"say","room":"r","message":"half"}`)) // in the midst of a message
+		c.raw(frame(startText, `{"event":"say","room":"r","message":"half"}`)) // within a message
 		c.Close()
 		for { // until it has left the room
-			other.says(`{"event":"roomView","room":"r","messageId":2}`)
-			_, view := other.hears()
+			other.send(`{"event":"roomView","room":"r","messageId":2}`)
+			_, view := other.receive()
 			if strings.Contains(view, `"membersCount":1`) {
 				break
 			}
 			if !strings.Contains(view, `"membersCount":2`) {
-				s.Fatalf("heard %s", view)
+				s.Fatalf("received %s", view)
 			}
 		}
 	})
 }
 
-// A client of ActionHero hears what ActionHero would send: no notice of a gap.
-func TestGapsAreNotToldAtPrimus(t *testing.T) {
+// A client of ActionHero receives no notice of a gap, which ActionHero does not have.
+func TestGapsAreNotSentAtPrimus(t *testing.T) {
 	everywhere(t, func(s *site) {
 		primus, plain := s.dial("/primus"), s.dial("/ws")
 		for _, c := range []*client{primus, plain} {
-			c.says(`{"event":"roomAdd","room":"r","messageId":1}`)
-			c.hears()
+			c.send(`{"event":"roomAdd","room":"r","messageId":1}`)
+			c.receive()
 		}
 		s.engine.Missed(t.Context(), cluster.RoomID{Tenant: "default", Room: "r"})
 		plain.wants(`{"context":"gap","room":"r"}`)
-		plain.says(`{"event":"say","room":"r","message":"after it"}`)
-		if _, got := primus.hears(); !strings.HasPrefix(got, `{"message":"after it"`) {
-			s.Errorf("heard %s", got)
+		plain.send(`{"event":"say","room":"r","message":"after it"}`)
+		if _, got := primus.receive(); !strings.HasPrefix(got, `{"message":"after it"`) {
+			s.Errorf("received %s", got)
 		}
 	})
 }
@@ -311,15 +311,15 @@ func TestHeartbeats(t *testing.T) {
 	everywhere(t, func(s *site) {
 		primus, plain := s.dial("/primus"), s.dial("/ws")
 		for range 4 { // any frame is an answer
-			_, beat := primus.hears()
+			_, beat := primus.receive()
 			ms, ok := strings.CutPrefix(beat, `"primus::ping::`)
 			at, err := strconv.ParseInt(strings.TrimSuffix(ms, `"`), 10, 64)
-			if since := time.Since(time.UnixMilli(at)); !ok || err != nil || since < -time.Second || since > patience {
-				s.Fatalf("heard %q, want a heartbeat", beat)
+			if since := time.Since(time.UnixMilli(at)); !ok || err != nil || since < -time.Second || since > timeout {
+				s.Fatalf("received %q, want a heartbeat", beat)
 			}
-			primus.says(`"primus::pong::` + ms)
-			if first, payload := plain.hears(); first != ping || payload != "" {
-				s.Fatalf("heard %#x %q, want a ping", first, payload)
+			primus.send(`"primus::pong::` + ms)
+			if first, payload := plain.receive(); first != ping || payload != "" {
+				s.Fatalf("received %#x %q, want a ping", first, payload)
 			}
 			plain.raw(frame(pong, ""))
 		}
@@ -330,11 +330,11 @@ func TestHeartbeats(t *testing.T) {
 	})
 }
 
-// isSilent wants to be closed for it after two heartbeats.
+// isSilent sends nothing and checks that it is closed after two heartbeats.
 func (c *client) isSilent() {
 	c.Helper()
 	for range 2 {
-		if first, beat := c.hears(); first == closing {
+		if first, beat := c.receive(); first == closing {
 			c.Fatalf("closed too soon: %q", beat)
 		}
 	}
@@ -344,24 +344,24 @@ func (c *client) isSilent() {
 func TestPrimusStrings(t *testing.T) {
 	everywhere(t, func(s *site) {
 		c := s.dial("/primus")
-		c.says(`"primus::id::"`)
-		first, id := c.hears()
+		c.send(`"primus::id::"`)
+		first, id := c.receive()
 		if first != text || !strings.HasPrefix(id, `"primus::id::n-`) {
 			s.Errorf("%#x %q", first, id)
 		}
-		c.says(`"primus::pong::17"`)
-		c.says(nope("on"))
+		c.send(`"primus::pong::17"`)
+		c.send(nope("on"))
 		c.wants(notThere("on"))
-		c.says(`"primus::other"`) // as any string
-		if _, got := c.hears(); !strings.Contains(got, "verb not found or not allowed (undefined)") {
+		c.send(`"primus::other"`) // like any other string
+		if _, got := c.receive(); !strings.Contains(got, "verb not found or not allowed (undefined)") {
 			s.Errorf("%q", got)
 		}
 		c.raw(frame(text, "\"primus::pong::\xff\""))
 		c.wantsClose(1007, "text is not valid UTF-8")
 
-		plain := s.dial("/ws") // knows nothing of them
-		plain.says(`"primus::id::"`)
-		if _, got := plain.hears(); !strings.Contains(got, "verb not found or not allowed (undefined)") {
+		plain := s.dial("/ws") // has no such strings
+		plain.send(`"primus::id::"`)
+		if _, got := plain.receive(); !strings.Contains(got, "verb not found or not allowed (undefined)") {
 			s.Errorf("%q", got)
 		}
 	})

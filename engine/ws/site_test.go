@@ -26,18 +26,18 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-const patience = 10 * time.Second
+const timeout = 10 * time.Second
 
-// site is a node with its HTTP port.
+// site is an engine with its HTTP port.
 type site struct {
 	testing.TB
 	engine *engine.Engine
 	server *ws.Server
 	http   *httptest.Server
-	stop   func() // ends the node as a signal would
+	stop   func() // ends the engine as a signal does
 }
 
-// option changes what a site is made of.
+// option changes the configuration of a site.
 type option func(*engine.Config, *ws.Config)
 
 func newSite(t testing.TB, options ...option) *site {
@@ -99,7 +99,7 @@ func startSite(t testing.TB, start func(*httptest.Server), options []option) *si
 	return s
 }
 
-// everywhere runs a test once for each way to wait for clients.
+// everywhere runs a test with each way to wait for clients.
 func everywhere(t *testing.T, test func(s *site), options ...option) {
 	t.Helper()
 	each := func(_ *engine.Config, c *ws.Config) { c.Reading = stream.Goroutines }
@@ -116,14 +116,14 @@ func everywhere(t *testing.T, test func(s *site), options ...option) {
 	}
 }
 
-// client speaks the protocol byte by byte.
+// client is a WebSocket client that sends raw bytes.
 type client struct {
 	testing.TB
 	net.Conn
 	r *bufio.Reader
 }
 
-// handshake is an upgrade request; headers are lines.
+// handshake returns an upgrade request; headers are lines.
 func (s *site) handshake(path string, headers ...string) string {
 	return fmt.Sprintf("GET %s HTTP/1.1\r\nHost: %s\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"+
 		"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n%s\r\n", path, s.http.Listener.Addr(), strings.Join(append(headers, ""), "\r\n"))
@@ -139,20 +139,20 @@ func (s *site) connect() *client {
 	return c
 }
 
-// socket is the caller's to close.
+// socket connects; the caller closes the connection.
 func (s *site) socket() (*client, error) {
 	c, err := net.Dial("tcp", s.http.Listener.Addr().String())
 	if err != nil {
 		return nil, err
 	}
-	c.SetDeadline(time.Now().Add(patience))
+	c.SetDeadline(time.Now().Add(timeout))
 	if s.http.TLS != nil {
 		c = tls.Client(c, &tls.Config{InsecureSkipVerify: true})
 	}
 	return &client{s.TB, c, bufio.NewReader(c)}, nil
 }
 
-// dial connects and hears the welcome.
+// dial connects and reads the welcome.
 func (s *site) dial(path string, headers ...string) *client {
 	s.Helper()
 	c := s.connect()
@@ -183,7 +183,7 @@ func (c *client) raw(s string) {
 	}
 }
 
-// frame is a masked frame; first is its first byte.
+// frame returns a masked frame; first is its first byte.
 func frame(first byte, payload string) string {
 	b := []byte{first}
 	switch n := len(payload); {
@@ -208,14 +208,14 @@ const (
 	startText, more, end                   = 0x01, 0x00, 0x80
 )
 
-func (c *client) says(message string) { c.Helper(); c.raw(frame(text, message)) }
+func (c *client) send(message string) { c.Helper(); c.raw(frame(text, message)) }
 
-// hears is the next frame.
-func (c *client) hears() (first byte, payload string) {
+// receive returns the next frame.
+func (c *client) receive() (first byte, payload string) {
 	c.Helper()
 	first, payload, err := c.next()
 	if err != nil {
-		c.Fatalf("a frame was to come: %v", err)
+		c.Fatalf("waiting for a frame: %v", err)
 	}
 	return first, payload
 }
@@ -243,20 +243,20 @@ func (c *client) next() (first byte, payload string, err error) {
 	return head[0], string(b), err
 }
 
-// wants hears a text.
+// wants reads a text and checks it.
 func (c *client) wants(message string) {
 	c.Helper()
-	if first, got := c.hears(); first != text || got != message {
-		c.Fatalf("heard %#x %q, want the text %q", first, got, message)
+	if first, got := c.receive(); first != text || got != message {
+		c.Fatalf("received %#x %q, want the text %q", first, got, message)
 	}
 }
 
-// wantsClose hears a close frame, and then the end of the connection.
+// wantsClose reads a close frame and the end of the connection.
 func (c *client) wantsClose(code uint16, reason string) {
 	c.Helper()
 	want := string(binary.BigEndian.AppendUint16(nil, code)) + reason
-	if first, got := c.hears(); first != closing || got != want {
-		c.Fatalf("heard %#x %q, want the close frame %q", first, got, want)
+	if first, got := c.receive(); first != closing || got != want {
+		c.Fatalf("received %#x %q, want the close frame %q", first, got, want)
 	}
 	c.wantsEnd()
 }
@@ -264,11 +264,11 @@ func (c *client) wantsClose(code uint16, reason string) {
 func (c *client) wantsEnd() {
 	c.Helper()
 	if first, got, err := c.next(); err != io.EOF {
-		c.Fatalf("heard %#x %q, %v, want the end", first, got, err)
+		c.Fatalf("received %#x %q, %v, want the end", first, got, err)
 	}
 }
 
-// nope is a request that is answered by itself, and notThere its answer.
+// nope returns a request for a verb that does not exist, and notThere the answer.
 func nope(what string) string { return `{"event":"` + what + `","messageId":1}` }
 
 func notThere(what string) string {

@@ -5,14 +5,14 @@ import (
 	"testing"
 )
 
-// Turns are spread over the slots, and stay findable however connections go.
+// Connections are spread over the slots; removing one keeps the positions of the others.
 func TestWheelSpreadsConnections(t *testing.T) {
 	var w wheel
 	var all []*conn
 	for range 4 * slots {
 		c := &conn{}
 		if !w.add(c) {
-			t.Fatal("a running wheel refused a connection")
+			t.Fatal("add returned false before stop")
 		}
 		all = append(all, c)
 	}
@@ -26,11 +26,11 @@ func TestWheelSpreadsConnections(t *testing.T) {
 		w.remove(c)
 		for _, rest := range all[i+1:] {
 			if w.slots[rest.slot][rest.index] != rest {
-				t.Fatal("a connection is not in its place")
+				t.Fatal("a connection is not at its position")
 			}
 		}
 	}
 	if left := w.stop(); len(left) > 0 || w.add(&conn{}) {
-		t.Errorf("%d connections are left, or one came after the end", len(left))
+		t.Errorf("%d connections are left, or add returned true after stop", len(left))
 	}
 }
