@@ -24,6 +24,7 @@ type decoder struct {
 
 	secrets Path // the directory of ${file:NAME} in an included file; zero: none
 	literal bool // ${...} stays as written
+	visible visibility
 }
 
 // cursor is a decoder's position in the tree of settings.
@@ -123,7 +124,7 @@ func (d *decoder) value(n *yaml.Node, v reflect.Value, at cursor, tag reflect.St
 	case v.Type() == reflect.TypeFor[json.RawMessage]():
 		v.SetBytes(d.json(n, at))
 	case !isTree(v.Type()):
-		if text, shown, ok := d.text(n, v, at); ok {
+		if text, shown, ok := d.text(n, v, at, tag); ok {
 			err := d.scalar(v, text, tag)
 			if err == nil {
 				err = d.bound(v, n.Value)

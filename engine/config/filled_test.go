@@ -210,6 +210,40 @@ tenants:
 	}
 }
 
+// TestLogsHideSecretsOfTheEnvironment: of the values of ${NAME}, logs show those of settings
+// that have a rule, and short ones in other text; never those of a secret.
+func TestLogsHideSecretsOfTheEnvironment(t *testing.T) {
+	env := map[string]string{
+		"NODE": "node-east-1", "LISTEN": "127.0.0.1:8081", "LEVEL": "warn", "LEASE": "12345ms", "ADDRESS": "redis.internal:6379",
+		"PASSWORD": "tiny", "USER": "operators", "SHORT": "enforce", "TOKEN": "token-of-a-module", "KEYS": "https://keys.invalid/of/acme", "BOTH": "both-of-them",
+	}
+	text := `
+http: { listen: '${LISTEN}' }
+log: { level: '${LEVEL}' }
+cluster: { node: '${NODE}', lease: '${LEASE}', redis: { addresses: ['${ADDRESS}'], username: '${USER}', password: '${PASSWORD}' } }
+modules: { m: { file: m.wasm } }
+tenants:
+  default:
+    auth: { jwt: { jwks: '${KEYS}', audience: ['${BOTH}'] } }
+    rooms: { starting: ['${BOTH}'] }
+    chain: [{ module: m, config: { mode: '${SHORT}', token: '${TOKEN}' } }]
+`
+	lookup := func(name string) (string, bool) { value, ok := env[name]; return value, ok }
+	c, err := config.Parse("moot.yaml", []byte(text), lookup)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, value := range env {
+		want := "a line of " + value
+		if strings.Contains("PASSWORD USER TOKEN KEYS BOTH", name) {
+			want = "a line of ${" + name + "}"
+		}
+		if got := c.LogRedactor().Replace("a line of " + value); got != want {
+			t.Errorf("%s: %q, want %q", name, got, want)
+		}
+	}
+}
+
 // BenchmarkManyTenants loads 10,000 included files, each with a secret of its own.
 func BenchmarkManyTenants(b *testing.B) {
 	const tenants = 10_000
@@ -250,10 +284,10 @@ func BenchmarkManyTenants(b *testing.B) {
 	}
 	b.Run("hider", func(b *testing.B) {
 		for b.Loop() {
-			c.SecretRedactor().Replace("a line")
+			c.LogRedactor().Replace("a line")
 		}
 	})
-	h := c.SecretRedactor()
+	h := c.LogRedactor()
 	b.Run("line", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {

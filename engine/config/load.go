@@ -59,13 +59,13 @@ type load struct {
 	warnings Problems
 	shown    map[string]string          // by the path of a setting with ${...}: the text by which a message shows its value
 	configs  map[string]json.RawMessage // by the path of a module's config with ${...}: the config as written
-	brought  map[Substitution]bool
-	fills    int             // references with a value
-	bad      map[string]bool // the paths of problems
-	places   map[string]Pos  // of every setting in the files, by its path
-	unread   bool            // a file could not be read: checks that depend on it are skipped
-	aliased  int             // bytes that aliases expanded to
-	filled   int             // bytes of values of ${...}
+	brought  map[Substitution]bool      // whether logs must not show the value; the key has no Hidden
+	fills    int                        // references with a value
+	bad      map[string]bool            // the paths of problems
+	places   map[string]Pos             // of every setting in the files, by its path
+	unread   bool                       // a file could not be read: checks that depend on it are skipped
+	aliased  int                        // bytes that aliases expanded to
+	filled   int                        // bytes of values of ${...}
 }
 
 func newLoad(env Lookup, disk disk) *load {

@@ -15,10 +15,11 @@ import (
 // text returns the text of a scalar with ${...} replaced. ok is false, with a problem, if
 // the scalar's type does not fit the field. shown is the text by which messages show the
 // value: with ${...} as written, because a substituted value may be a secret.
-func (d *decoder) text(n *yaml.Node, v reflect.Value, at cursor) (text, shown string, ok bool) {
+func (d *decoder) text(n *yaml.Node, v reflect.Value, at cursor, tag reflect.StructTag) (text, shown string, ok bool) {
 	want, is := wants(n, v)
 	text, filled, err := n.Value, false, error(nil)
 	if n.Kind == yaml.ScalarNode {
+		d.visible = visibilityOf(v, tag)
 		text, filled, err = d.fill(n.Value)
 		is = is || filled || d.loose
 	}

@@ -44,7 +44,7 @@ func (d *decoder) fill(text string) (_ string, filled bool, _ error) {
 		if err != nil {
 			return "", true, fmt.Errorf("%s: %w", quote("${"+reference+"}"), err)
 		}
-		d.note(value, "${"+reference+"}")
+		d.note(d.visible, value, "${"+reference+"}")
 		if d.filled += len(value); d.filled > maxFilled {
 			return "", true, fmt.Errorf("the values of all ${...} have more than %s: use smaller files, or fewer references", ByteSize(maxFilled))
 		}

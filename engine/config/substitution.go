@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"encoding/json"
 	"errors"
-	"maps"
 	"net"
 	"net/url"
 	"path/filepath"
@@ -18,11 +17,15 @@ import (
 type Substitution struct {
 	Value   Secret
 	Written string // such as "${file:jwt.secret}"
+	Hidden  bool   // logs must not show the value: see [Config.LogRedactor]
 }
 
-// minRedacted is the length from which on values are redacted, in bytes: shorter ones
-// occur in ordinary words.
-const minRedacted = 4
+// The lengths from which on values are redacted, in bytes: shorter ones occur in ordinary
+// words.
+const (
+	minRedacted = 4
+	minHidden   = 8 // of values of the environment that a log may show otherwise
+)
 
 // Redact replaces values of ${...} in text by their references. It is for errors of other
 // packages; the errors of this one contain no such value. Values of less than 4 bytes stay.
@@ -30,10 +33,13 @@ func (c *Config) Redact(text string) string {
 	return redactor(slices.Clone(c.Substitutions)).Replace(text)
 }
 
-// SecretRedactor returns a replacer like Redact, for values of ${file:...} only. It is for
-// logs, in which values of the environment, such as the node's name, must stay.
-func (c *Config) SecretRedactor() *strings.Replacer {
-	return redactor(slices.DeleteFunc(slices.Clone(c.Substitutions), func(f Substitution) bool { return !strings.HasPrefix(f.Written, "${file:") }))
+// LogRedactor returns a replacer like Redact for the values that logs must not show: those of
+// ${file:...}; those of the environment in settings that are secrets; and those of the
+// environment of 8 bytes or more in any other setting that is text. Logs show the values of
+// settings that have a rule, such as addresses and names of nodes and rooms: log lines need
+// them. URLs, paths and configs of modules may contain secrets, so they have no such rule.
+func (c *Config) LogRedactor() *strings.Replacer {
+	return redactor(slices.DeleteFunc(slices.Clone(c.Substitutions), func(s Substitution) bool { return !s.Hidden }))
 }
 
 func redactor(all []Substitution) *strings.Replacer {
@@ -52,35 +58,66 @@ func redactor(all []Substitution) *strings.Replacer {
 	return strings.NewReplacer(pairs...)
 }
 
-// forms returns the texts by which a value may occur in errors: as it is, quoted, escaped
-// in a URL, cleaned as a path, and its host alone.
+// forms returns the texts by which a value may occur in errors, longer ones first: as it is,
+// quoted, escaped in a URL, cleaned as a path, and its host alone.
 func forms(value string) []string {
 	quoted := strconv.Quote(value)
 	all := []string{value, quoted[1 : len(quoted)-1], url.PathEscape(value), url.QueryEscape(value), filepath.Clean(value)}
 	if u, err := url.Parse(value); err == nil && u.Host != "" {
 		all = append(all, u.Host, u.Hostname(), u.Path)
 	}
-	if host, _, err := net.SplitHostPort(value); err == nil {
-		all = append(all, host)
+	if !strings.Contains(value, "://") {
+		if host, _, err := net.SplitHostPort(value); err == nil {
+			all = append(all, host)
+		}
+		if host, repository, ok := strings.Cut(value, "/"); ok { // of a registry
+			all = append(all, host, repository)
+		}
 	}
-	if host, repository, ok := strings.Cut(value, "/"); ok && !strings.Contains(value, "://") { // of a registry
-		all = append(all, host, repository)
-	}
-	slices.Sort(all)
+	slices.SortFunc(all, func(a, b string) int { return cmp.Or(cmp.Compare(len(b), len(a)), strings.Compare(a, b)) }) // one may begin with another
 	return slices.Compact(all)
 }
 
-// note records the value of a reference.
-func (l *load) note(value, written string) {
+// note records the value of a reference in a setting.
+func (l *load) note(in visibility, value, written string) {
 	if value == "" || strings.HasSuffix(written, ":-"+value+"}") {
 		return
 	}
 	l.fills++
-	l.brought[Substitution{NewSecret(value), written}] = true
+	s := Substitution{Value: NewSecret(value), Written: written}
+	hidden := strings.HasPrefix(written, "${file:") || in.secret || !in.logged && len(value) >= minHidden
+	l.brought[s] = l.brought[s] || hidden
+}
+
+// visibility is what logs may show of the setting that is decoded.
+type visibility struct {
+	secret bool // nothing
+	logged bool // its value
+}
+
+// visibilityOf returns the visibility of a field.
+func visibilityOf(v reflect.Value, tag reflect.StructTag) visibility {
+	switch v.Interface().(type) {
+	case Secret:
+		return visibility{secret: true}
+	case Path:
+		return visibility{}
+	}
+	switch tag.Get("check") {
+	case "", "url", "source", "oci", "jwks":
+		return visibility{logged: v.Kind() != reflect.String || tag.Get("oneof") != ""}
+	}
+	return visibility{logged: true}
 }
 
 // filledIn returns the recorded substitutions, each once.
-func (l *load) filledIn() []Substitution { return slices.Collect(maps.Keys(l.brought)) }
+func (l *load) filledIn() (all []Substitution) {
+	for s, hidden := range l.brought {
+		s.Hidden = hidden
+		all = append(all, s)
+	}
+	return all
+}
 
 // asFilled returns the text by which a message shows a value with ${...}.
 func asFilled(written string) string { return "the value of " + quote(written) }

@@ -7,8 +7,9 @@ import (
 	"sync/atomic"
 )
 
-// hidden keeps what ${file:...} brought into the configuration out of the log, whoever logs
-// it: modules too. A line costs a pass over its texts.
+// hidden is a log handler that replaces the values of ${...} that logs must not show, see
+// [config.Config.LogRedactor], in the records of all loggers, those of modules included.
+// Each record costs a pass over its texts.
 type hidden struct {
 	slog.Handler
 	texts *atomic.Pointer[strings.Replacer] // of the configuration in use

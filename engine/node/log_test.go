@@ -3,7 +3,10 @@ package node
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"log/slog"
+	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -24,5 +27,22 @@ func TestDurationsInLogsAreText(t *testing.T) {
 	}
 	if got.Drain != "30s" || got.Took != "1.5s" || got.In.Wait != "1\u00b5s" || got.N != 7 {
 		t.Errorf("%+v of %s", got, &out)
+	}
+}
+
+// TestNoRecordHasASecret: message, attributes, groups and attributes of the logger.
+func TestNoRecordHasASecret(t *testing.T) {
+	env := func(string) (string, bool) { return "hunter22", true }
+	c, err := config.Parse("moot.yaml", []byte("cluster: { redis: { password: '${PASSWORD}' } }"), env)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	texts := new(atomic.Pointer[strings.Replacer])
+	texts.Store(c.LogRedactor())
+	log := slog.New(hidden{slog.NewJSONHandler(&out, nil), texts})
+	log.With("url", "redis://:hunter22@h").WithGroup("g").Info("AUTH hunter22", "error", errors.New("hunter22"), slog.Group("in", "text", "hunter22"))
+	if text := out.String(); strings.Contains(text, "hunter22") || strings.Count(text, "${PASSWORD}") != 4 {
+		t.Error(text)
 	}
 }

@@ -132,7 +132,7 @@ func (n *Node) start(ctx context.Context) error {
 		return err
 	}
 	n.cfg, n.name = cfg, nodeName(cfg.Cluster.Node)
-	n.texts.Store(cfg.SecretRedactor())
+	n.texts.Store(cfg.LogRedactor())
 	log, level := logger(cfg.Log, n.source.Log)
 	n.log, n.level = slog.New(hidden{log.Handler(), n.texts}), level
 	for _, warning := range cfg.Warnings {

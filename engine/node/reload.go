@@ -206,7 +206,7 @@ func (r *reloader) use(ctx context.Context, next *loaded) error {
 		return err
 	}
 	r.current.Store(next.cfg)
-	r.texts.Store(next.cfg.SecretRedactor())
+	r.texts.Store(next.cfg.LogRedactor())
 	r.keys.Permit(next.cfg.Limits.Networks())
 	r.keys.Use(ctx, keySetsOf(next.cfg))
 	setLevel(r.level, next.cfg.Log.Level)
