@@ -9,31 +9,44 @@ import (
 
 // entry is a message as it stands in a room's stream: "1 <id> <payload>". The 1
 // is the form's version: nodes of two releases may share a cluster, and skip what
-// they cannot read.
+// they cannot read. "gap <id> " stands where messages of a producer are lost, up to the
+// one with that id.
 type entry struct {
 	id      string // <producer>.<number>: the same when it is published again
 	payload string
+	gap     bool
 }
 
-const entryVersion = "1"
+const (
+	entryVersion = "1"
+	gapVersion   = "gap"
+)
 
 // maxID bounds ids: 63 of a node's name, a random part, and a number.
 const maxID = 128
 
 var errVersion = errors.New("entry of another version")
 
-func (e entry) String() string { return entryVersion + " " + e.id + " " + e.payload }
+func (e entry) String() string {
+	if e.gap {
+		return gapVersion + " " + e.id + " "
+	}
+	return entryVersion + " " + e.id + " " + e.payload
+}
 
 func parseEntry(s string) (entry, error) {
 	version, rest, ok := strings.Cut(s, " ")
-	if ok && version != entryVersion {
+	if ok && version != entryVersion && version != gapVersion {
 		return entry{}, fmt.Errorf("%w: %.20q", errVersion, version)
 	}
 	id, payload, ok := strings.Cut(rest, " ")
 	if !ok || id == "" || len(id) > maxID {
 		return entry{}, fmt.Errorf("%.40q is no entry", s)
 	}
-	return entry{id, payload}, nil
+	if version == gapVersion {
+		return entry{id: id, gap: true}, nil
+	}
+	return entry{id: id, payload: payload}, nil
 }
 
 // position is a place in a room's order. Offsets go up by one while the epoch

@@ -122,3 +122,102 @@ func (w *witness) Expired(_ context.Context, session []byte) {
 	defer w.mu.Unlock()
 	w.expired = append(w.expired, string(session))
 }
+
+// TestMembersHearOfMessagesThatNobodyCanPublishAgain checks that a master which lacks more
+// than Heal.For has the members of the rooms that lost messages told of a gap: those
+// who have not received the messages, once, and before what follows.
+func TestMembersHearOfMessagesThatNobodyCanPublishAgain(t *testing.T) {
+	tr := emptyTrial(t)
+	f := newFailover(tr)
+	cfg := Config{Addresses: []string{f.Address()}, Heal: Heal{For: time.Second}}
+	a, b, behind := tr.node(cfg, "a"), tr.node(cfg, "b"), tr.node(cfg, "behind")
+	hall, still := tr.rooms[0], tr.rooms[1]
+	for _, w := range tr.nodes {
+		tr.must(w.Subscribe(tr.ctx, hall))
+		tr.must(w.Subscribe(tr.ctx, still))
+	}
+	tr.must(a.Publish(tr.ctx, hall, []byte("first"), cluster.Retention{}))
+	tr.must(a.Publish(tr.ctx, still, []byte("first"), cluster.Retention{}))
+	eventually(t, "the first is heard", func() bool { return len(behind.heardIn(hall))+len(behind.heardIn(still)) == 2 })
+	successor := f.snapshot()
+	behind.wire.sever()
+	tr.must(a.Publish(tr.ctx, hall, []byte("lost"), cluster.Retention{}))
+	eventually(t, "the lost one is heard", func() bool { return len(b.heardIn(hall)) == 2 })
+	eventually(t, "the lost one is dropped", func() bool {
+		_, gaps, _ := a.parts[0].lane.recent.after(0)
+		return len(gaps) > 0 && messagesOf(gaps) == 2
+	})
+	successor()
+	behind.wire.mend()
+	eventually(t, "the members are told", func() bool { return len(behind.heardIn(hall)) == 2 })
+	tr.must(a.Publish(tr.ctx, hall, []byte("last"), cluster.Retention{}))
+	for w, want := range map[*witness]string{a: "[first lost last]", b: "[first lost last]", behind: "[first (gap) last]"} {
+		eventually(t, "the last is heard", func() bool { all := w.heardIn(hall); return all[len(all)-1] == "last" })
+		if got := fmt.Sprint(w.heardIn(hall)); got != want {
+			t.Errorf("%s heard %s, want %s", w.cfg.Node, got, want)
+		}
+		if got := fmt.Sprint(w.heardIn(still)); got != "[first]" {
+			t.Errorf("%s heard %s in a room that lost nothing", w.cfg.Node, got)
+		}
+	}
+	top, err := b.Read(tr.ctx, hall, cluster.Position{}, 0, kept)
+	tr.must(err)
+	since, err := b.Read(tr.ctx, hall, cluster.Position{Epoch: top.Top.Epoch, Offset: 1}, 10, kept)
+	tr.must(err)
+	if !since.Missing {
+		t.Errorf("a client that comes back is not told: %+v", since)
+	}
+}
+
+// TestASubscriptionHearsNothingFromBefore checks that a failover which loses messages
+// from before a subscription does not bring them to it, though they are published again.
+func TestASubscriptionHearsNothingFromBefore(t *testing.T) {
+	tr := emptyTrial(t)
+	f := newFailover(tr)
+	a := tr.node(Config{Addresses: []string{f.Address()}}, "a")
+	hall := tr.rooms[0]
+	tr.must(a.Subscribe(tr.ctx, hall))
+	tr.must(a.Publish(tr.ctx, hall, []byte("1"), kept))
+	successor := f.snapshot()
+	for i := range 5 {
+		tr.must(a.Publish(tr.ctx, hall, fmt.Append(nil, 2+i), kept))
+	}
+	b := tr.node(Config{Addresses: []string{f.Address()}}, "b")
+	tr.must(b.Subscribe(tr.ctx, hall))
+	tr.must(a.Publish(tr.ctx, hall, []byte("7"), kept))
+	eventually(t, "7 is heard", func() bool { return len(b.heardIn(hall)) == 1 })
+	successor()
+	tr.must(a.Publish(tr.ctx, hall, []byte("8"), kept))
+	eventually(t, "8 is heard", func() bool { all := b.heardIn(hall); return all[len(all)-1] == "8" })
+	if got := fmt.Sprint(b.heardIn(hall)); got != "[7 8]" {
+		t.Errorf("b heard %s, want [7 8]", got)
+	}
+	if got := fmt.Sprint(a.heardIn(hall)); got != "[1 2 3 4 5 6 7 8]" {
+		t.Errorf("a heard %s", got)
+	}
+}
+
+// TestDataOlderThanTheEpochIsNotHeardAgain checks that a node which has subscribed in an
+// epoch that the data does not know hears no old message, and all new ones.
+func TestDataOlderThanTheEpochIsNotHeardAgain(t *testing.T) {
+	tr := emptyTrial(t)
+	f := newFailover(tr)
+	cfg := Config{Addresses: []string{f.Address()}, Heal: Heal{For: time.Second}}
+	a, old := tr.node(cfg, "a"), tr.node(cfg, "old")
+	hall := tr.rooms[0]
+	for i := range 5 {
+		tr.must(old.Publish(tr.ctx, hall, fmt.Append(nil, "old ", i), kept))
+	}
+	backup, again := f.snapshot(), f.snapshot()
+	backup()
+	tr.must(a.Publish(tr.ctx, hall, []byte("another epoch"), kept))
+	eventually(t, "it is dropped", func() bool { _, gaps, _ := a.parts[0].lane.recent.after(0); return len(gaps) > 0 })
+	b := tr.node(cfg, "b")
+	tr.must(b.Subscribe(tr.ctx, hall))
+	again()
+	tr.must(a.Publish(tr.ctx, hall, []byte("new"), kept))
+	eventually(t, "the new one is heard", func() bool { all := b.heardIn(hall); return len(all) > 0 && all[len(all)-1] == "new" })
+	if got := fmt.Sprint(b.heardIn(hall)); got != "[new]" {
+		t.Errorf("b heard %s, want [new]", got)
+	}
+}

@@ -18,13 +18,15 @@ const (
 //
 // The reader tells the last position that it has in each of its latest epochs, the
 // newest first. The first of them that the room's past knows says where the two part:
-// after it a new master may have had less than was heard, or something else. A room that
-// had said nothing, or has lost all that it had, is read from its beginning; where the
-// reader's epochs are forgotten, all that there is.
+// after it a new master may have had less than was heard, or something else. Where the
+// past knows none of them, the reader's epochs are lost, with a master or because the data
+// is older than they are. Offsets go on from epoch to epoch: the epochs that end at or
+// before the reader's offset are older than its own, and it reads what is after them. An
+// epoch of this generation is newer.
 //
-// KEYS meta history   ARGV limit bytes (epoch offset)*
+// KEYS meta history gen   ARGV limit bytes (epoch offset)*
 var sinceScript = redis.NewScript(`
-local m = redis.call('HMGET', KEYS[1], 'e', 'o', 'q')
+local m = redis.call('HMGET', KEYS[1], 'e', 'o', 'q', 'g')
 if not m[1] then return {'', '0', '0'} end
 local top, from, ends = tonumber(m[2]), nil, {[m[1]] = tonumber(m[2])}
 for epoch, last in string.gmatch(m[3] or '', '(%S+):(%d+)') do ends[epoch] = ends[epoch] or tonumber(last) end
@@ -35,11 +37,12 @@ for i = 3, #ARGV, 2 do
     break
   end
 end
-if not from and (ARGV[3] == '' or not m[3] or m[3] == '') then
+if not from then
   from = 1
-elseif not from then
-  local first = redis.call('XRANGE', KEYS[2], '-', '+', 'COUNT', 1)[1]
-  from = first and tonumber(string.sub(first[1], 3)) or top + 1
+  if m[4] == redis.call('GET', KEYS[3]) then ends[m[1]] = nil end
+  for _, last in pairs(ends) do
+    if last <= tonumber(ARGV[4]) then from = math.max(from, last + 1) end
+  end
 end
 local out, bytes = {m[1], m[2], tostring(from)}, 0
 if from > top then return out end
@@ -110,9 +113,7 @@ func (s *sub) missed(ctx context.Context, from, to uint64) {
 	if to <= from {
 		return
 	}
-	s.p.n.counters.Gaps.Add(int64(to - from))
-	s.p.n.cfg.Log.Error("messages of a room were lost to this node: the room had forgotten them (cluster.heal)", "room", s.key, "from", from, "to", to-1)
-	s.p.n.handler.Missed(ctx, s.room)
+	s.lost(ctx, to-from, "the room had forgotten them (cluster.heal)", "from", from, "to", to-1)
 }
 
 // paceBytes is how much is handed over at once of what was said earlier.
@@ -129,7 +130,7 @@ func (s *sub) pace(ctx context.Context, bytes int) {
 func (p *partition) since(ctx context.Context, room string, places []position) (page, error) {
 	ctx, cancel := context.WithTimeout(ctx, 2*readTimeout)
 	defer cancel()
-	keys := []string{p.keys.of("m", room), p.keys.of("h", room)}
+	keys := []string{p.keys.of("m", room), p.keys.of("h", room), p.keys.of("gen")}
 	args := []any{healPage, healBytes}
 	for _, pos := range places {
 		args = append(args, pos.epoch, pos.offset)

@@ -133,6 +133,10 @@ func parseHistory(v values) (page cluster.Page, bad, err error) {
 			}
 			continue
 		}
+		if e.gap {
+			page.Missing = true
+			continue
+		}
 		page.Messages = append(page.Messages, cluster.StoredMessage{Offset: offset, Payload: []byte(e.payload)})
 	}
 	return page, bad, nil

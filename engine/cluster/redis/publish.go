@@ -27,14 +27,19 @@ const (
 	metaTTL     = 24 * time.Hour
 )
 
+// luaNumber defines numberOf, which gives the publisher's number of a message, ' ' before it.
+const luaNumber = `
+local function numberOf(entry) return ' ' .. (string.match(entry, '^%S+ %S*%.(%d+) ') or 0) end
+`
+
 // publishScript publishes a batch, once however often it is asked to, and answers with
-// the generation and the time in us. If the generation is not the one that the publisher
+// the generation, the time in us, and the number of the batch's last message. If the generation is not the one that the publisher
 // knows it does nothing and answers !, the generation, and the number of the publisher's
 // last batch that this server has; ? while the generation is unsettled.
 //
 // KEYS gen settling pub
 // ARGV base command token producerTTL window roomBytes tenantBytes allBytes seq generation (room entry keep keepFor)*
-var publishScript = redis.NewScript(luaNow + luaGeneration + `
+var publishScript = redis.NewScript(luaNow + luaGeneration + luaNumber + `
 local had = redis.call('GET', KEYS[3])
 local last = 0
 if had then
@@ -48,7 +53,7 @@ if redis.call('EXISTS', KEYS[2]) == 1 then return '?' end
 ` + luaSay + `
 local say, done = sayer(ARGV[1], gen, ARGV[2], ARGV[3], tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8]))
 for i = 11, #ARGV, 4 do say(ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]) end
-local answer = done()
+local answer = done() .. numberOf(ARGV[#ARGV - 2])
 redis.call('SET', KEYS[3], ARGV[9] .. '|' .. answer, 'PX', ARGV[4])
 return answer`)
 
@@ -93,9 +98,10 @@ func (l *lane) ephemeral() bool { return l == &l.p.quick }
 
 // message is what is said in a room.
 type message struct {
-	room  string // key
-	entry string
-	keep  cluster.Retention
+	room   string // key
+	number uint64 // of the publisher, in its lane
+	entry  string
+	keep   cluster.Retention
 }
 
 // parcel is a message on its way to Redis.
@@ -138,7 +144,8 @@ func (l *lane) put(item *parcel, payload []byte) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.number++
-	item.entry = entry{id: l.p.n.process + "." + strconv.FormatUint(l.number, 10), payload: string(payload)}.String()
+	item.number = l.number
+	item.entry = entry{id: l.id(l.number), payload: string(payload)}.String()
 	if l.closed {
 		return l.p.n.gone()
 	}
@@ -149,6 +156,9 @@ func (l *lane) put(item *parcel, payload []byte) error {
 	l.rouse()
 	return nil
 }
+
+// id is that of the lane's message with a number.
+func (l *lane) id(number uint64) string { return l.p.n.process + "." + strconv.FormatUint(number, 10) }
 
 func (l *lane) rouse() {
 	select {
@@ -296,7 +306,8 @@ func (p *partition) saying() []any {
 
 // accepted tells the publishers.
 func (l *lane) accepted(batch []*parcel, answer string) error {
-	_, at, _ := strings.Cut(answer, " ")
+	_, rest, _ := strings.Cut(answer, " ")
+	at, _, _ := strings.Cut(rest, " ")
 	order, err := strconv.ParseInt(at, 10, 64)
 	if err != nil {
 		return errors.New("publish: Redis answered something else")

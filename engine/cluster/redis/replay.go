@@ -19,13 +19,12 @@ import (
 // living nodes have reported, or after settleTime, the staged batches are published in
 // their old order, and the generation is open: what is new comes after them.
 
-// recent holds the batches of a lane that Redis accepted within the last Heal.For. Its
-// methods may be called concurrently.
+// recent holds the batches of a lane that Redis accepted within the last Heal.For, and of
+// those before the last message of each room. Its methods may be called concurrently.
 type recent struct {
 	mu      sync.Mutex
 	batches []sent
-	cut     uint64 // number of the last batch that was dropped for want of room while it was young
-	expired uint64 // of the last one that was dropped for its age
+	dropped dropped
 }
 
 // sent is a batch that was accepted.
@@ -53,28 +52,28 @@ func (l *lane) remember(s sent) {
 	n.remembered.Add(s.bytes)
 	r.expire(n, s.at)
 	for len(r.batches) > 1 && n.remembered.Load() > n.cfg.Heal.NodeBytes {
-		r.cut = r.batches[0].seq
-		r.drop(n)
+		r.drop(n, s.at)
 	}
 }
 
 // expire drops what is older than Heal.For. The lock is held.
 func (r *recent) expire(n *Node, now time.Time) {
 	for len(r.batches) > 0 && now.Sub(r.batches[0].at) > n.cfg.Heal.For {
-		r.expired = r.batches[0].seq
-		r.drop(n)
+		r.drop(n, now)
 	}
+	r.dropped.expire(now)
 }
 
-func (r *recent) drop(n *Node) {
+func (r *recent) drop(n *Node, now time.Time) {
+	r.dropped.add(&r.batches[0], now)
 	n.remembered.Add(-r.batches[0].bytes)
 	r.batches[0] = sent{}
 	r.batches = r.batches[1:]
 }
 
-// after gives the batches after a number, and whether some of them were dropped. With
-// number 0 Redis knows nothing of the publisher: only batches that were young count then.
-func (r *recent) after(seq uint64) (lost []sent, cut bool) {
+// after returns what a server that has the batches up to a number lacks: the batches
+// that are remembered, and before them the gaps of the others.
+func (r *recent) after(seq uint64) (lost []sent, gaps []sent, forgotten bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, s := range r.batches {
@@ -82,7 +81,8 @@ func (r *recent) after(seq uint64) (lost []sent, cut bool) {
 			lost = append(lost, s)
 		}
 	}
-	return lost, r.cut > seq || seq > 0 && r.expired > seq
+	gaps, forgotten = r.dropped.after(seq)
+	return lost, gaps, forgotten
 }
 
 // tidy drops what is too old, of a lane that may be idle.
@@ -127,7 +127,7 @@ return gen`)
 //
 // KEYS gen settling staged batches reported alive
 // ARGV base command token producerTTL window roomBytes tenantBytes allBytes generation mostMessages mostBytes
-var restoreScript = redis.NewScript(luaNow + luaGeneration + `
+var restoreScript = redis.NewScript(luaNow + luaGeneration + luaNumber + `
 local gen = generation(KEYS[1], KEYS[2], now, false)
 if ARGV[9] ~= gen then return '!' end
 local settling = redis.call('GET', KEYS[2])
@@ -141,7 +141,7 @@ if now < tonumber(deadline) then
 end
 ` + luaSay + `
 local say, done = sayer(ARGV[1], gen, ARGV[2], ARGV[3], tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8]))
-local count, bytes, pubs = 0, 0, {}
+local count, bytes, pubs, numbers = 0, 0, {}, {}
 local function field(s, at)
   local colon = string.find(s, ':', at, true)
   local n = tonumber(string.sub(s, at, colon - 1))
@@ -161,6 +161,7 @@ for _, member in ipairs(redis.call('ZRANGE', KEYS[3], 0, ARGV[10] - 1)) do
       keep, at = field(batch, at)
       keepFor, at = field(batch, at)
       say(room, entry, keep, keepFor)
+      numbers[pub] = numberOf(entry)
       count = count + 1
     end
     bytes = bytes + #batch
@@ -171,7 +172,7 @@ for _, member in ipairs(redis.call('ZRANGE', KEYS[3], 0, ARGV[10] - 1)) do
   if count >= tonumber(ARGV[10]) or bytes >= tonumber(ARGV[11]) then break end
 end
 local answer = done()
-for pub, seq in pairs(pubs) do redis.call('SET', pub, string.format('%.0f', seq) .. '|' .. answer, 'PX', ARGV[4]) end
+for pub, seq in pairs(pubs) do redis.call('SET', pub, string.format('%.0f', seq) .. '|' .. answer .. numbers[pub], 'PX', ARGV[4]) end
 if redis.call('ZCARD', KEYS[3]) > 0 then return 'more' end
 redis.call('DEL', KEYS[2], KEYS[4], KEYS[5])
 return 'open'`)
@@ -236,41 +237,61 @@ func (l *lane) report(ctx context.Context) (string, error) {
 			return "", err
 		}
 	}
-	lost, cut := l.recent.after(last)
-	if len(lost) == 0 && state == settled {
+	lost, gaps, forgotten := l.recent.after(last)
+	if len(lost)+len(gaps) == 0 && state == settled {
 		l.gen = gen
 		return "open", nil
 	}
-	count := 0
-	for len(lost) > 0 {
-		n, size := 0, int64(0)
-		for n < len(lost) && n < batchCount && size < 4*batchBytes {
-			size += lost[n].bytes
-			count += len(lost[n].messages)
-			n++
-		}
-		if answer, err = l.stage(ctx, gen, lost[:n], false); err != nil || answer != gen {
+	for i := range gaps {
+		gaps[i].fill(l)
+	}
+	for _, batches := range [][]sent{gaps, lost} {
+		if answer, err = l.stageAll(ctx, gen, batches); err != nil || answer != gen {
 			return "!", err
 		}
-		lost = lost[n:]
 	}
 	if answer, err = l.stage(ctx, gen, nil, true); err != nil || answer != gen {
 		return "!", err
 	}
 	if l.gen != gen {
-		l.tell(count, cut)
+		l.tell(messagesOf(lost), messagesOf(gaps), forgotten && last > 0)
 		l.gen = gen
 	}
 	return "more", nil
 }
 
-// tell says once for each generation what was lost.
-func (l *lane) tell(count int, cut bool) {
+// stageAll stages batches, some at a time. It answers with the generation.
+func (l *lane) stageAll(ctx context.Context, gen string, batches []sent) (string, error) {
+	for len(batches) > 0 {
+		n, size := 0, int64(0)
+		for n < len(batches) && n < batchCount && size < 4*batchBytes {
+			size += batches[n].bytes
+			n++
+		}
+		if answer, err := l.stage(ctx, gen, batches[:n], false); err != nil || answer != gen {
+			return answer, err
+		}
+		batches = batches[n:]
+	}
+	return gen, nil
+}
+
+func messagesOf(batches []sent) (count int) {
+	for _, s := range batches {
+		count += len(s.messages)
+	}
+	return count
+}
+
+// tell logs once for each generation what was lost. forgotten says that rooms may have
+// lost messages and are not known.
+func (l *lane) tell(messages, rooms int, forgotten bool) {
 	n := l.p.n
-	n.counters.Replayed.Add(int64(count))
-	n.cfg.Log.Warn("redis failed over or restarted: messages that it lost are published again", "messages", count)
-	if cut {
-		n.cfg.Log.Error("messages were lost by the failover: it lacks more than cluster.heal.for and cluster.heal.nodeBytes hold", "for", n.cfg.Heal.For, "nodeBytes", n.cfg.Heal.NodeBytes)
+	n.counters.Replayed.Add(int64(messages))
+	n.cfg.Log.Warn("redis failed over or restarted: messages that it lost are published again", "messages", messages)
+	if rooms > 0 || forgotten {
+		n.cfg.Log.Error("redis lacks messages that this node does not remember any more (cluster.heal.for, cluster.heal.nodeBytes): members of the rooms who have not received them are told of a gap",
+			"rooms", rooms, "moreRooms", forgotten, "for", n.cfg.Heal.For, "nodeBytes", n.cfg.Heal.NodeBytes)
 	}
 }
 

@@ -3,6 +3,7 @@ package redis
 import (
 	"context"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -127,25 +128,47 @@ func TestClocksOfMastersDoNotReorderBatches(t *testing.T) {
 	}
 }
 
-// A former master that two nodes took for the only one for longer than Heal.For accepted
-// messages that nobody can publish again. That is known.
-func TestBatchesThatAreTooOldForAFailoverAreMissed(t *testing.T) {
+// TestRoomsOfDroppedBatchesAreKnown checks that a lane knows which rooms lack messages
+// that it no longer remembers, on a server that has its batches up to a number.
+func TestRoomsOfDroppedBatchesAreKnown(t *testing.T) {
 	n := &Node{cfg: Config{Heal: Heal{For: time.Minute, NodeBytes: 1 << 20}}}
 	l := &newPartition(n, keys{"moot", "0"}).lane
-	for seq := range uint64(4) {
+	for seq := range uint64(8) {
 		b := batch(seq+1, int64(seq))
+		b.messages[0].room, b.messages[0].number = fmt.Sprint("t/", seq%3), seq+1
 		b.at = b.at.Add(time.Duration(seq) * 19 * time.Second)
 		l.remember(b)
 	}
-	for after, want := range map[uint64]bool{0: false, 1: false, 4: false} {
-		if _, cut := l.recent.after(after); cut != want {
-			t.Errorf("after %d: messages are missing: %v, want %v", after, cut, want)
+	for after, want := range map[uint64]string{0: "t/1.2 t/2.3 t/0.4", 1: "t/1.2 t/2.3 t/0.4", 2: "t/2.3 t/0.4", 4: "", 8: ""} {
+		_, gaps, forgotten := l.recent.after(after)
+		if got := roomsOf(gaps); forgotten || got != want {
+			t.Errorf("after %d: gaps in %q, forgotten %v: want %q", after, got, forgotten, want)
 		}
 	}
-	late := batch(5, 5)
-	late.at = late.at.Add(3 * time.Minute)
-	l.remember(late)
-	if lost, cut := l.recent.after(2); !cut || len(lost) != 1 {
-		t.Errorf("after 2: %d batches of 3 are there, messages are missing: %v", len(lost), cut)
+	began := time.Now().Add(time.Hour)
+	for i := range 100 {
+		b := batch(9+uint64(i), 9)
+		b.messages[0].room, b.at = fmt.Sprint("t/many ", i), began
+		l.remember(b)
 	}
+	for _, later := range []struct {
+		after     time.Duration
+		gaps      int
+		forgotten bool
+	}{{2 * time.Minute, 103, false}, {25 * time.Minute, 100, true}, {50 * time.Minute, 0, true}} {
+		l.tidy(began.Add(later.after))
+		if _, gaps, forgotten := l.recent.after(2); forgotten != later.forgotten || messagesOf(gaps) != later.gaps {
+			t.Errorf("%v later: %d gaps, forgotten %v; want %d, %v", later.after, messagesOf(gaps), forgotten, later.gaps, later.forgotten)
+		}
+	}
+}
+
+func roomsOf(gaps []sent) string {
+	var all []string
+	for _, g := range gaps {
+		for _, m := range g.messages {
+			all = append(all, fmt.Sprint(m.room, ".", m.number))
+		}
+	}
+	return strings.Join(all, " ")
 }

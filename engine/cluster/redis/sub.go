@@ -40,6 +40,8 @@ type sub struct {
 	bytes     int
 	behind    bool // history is to be looked at when the inbox is empty
 	running   bool
+	started   time.Time // when pos was read first
+	seeds     []seed    // what had been published then; nil once the window has it, or nothing can be published again
 	lastHeard time.Time
 	flushes   []flush
 
@@ -82,12 +84,14 @@ func (s *sub) confirm() {
 	}
 }
 
-// start begins the delivery of what comes after pos.
-func (s *sub) start(life uint64, pos position) {
+// start begins the delivery of what comes after pos. seeds is what had been published
+// there.
+func (s *sub) start(life uint64, pos position, seeds []seed) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.life == life {
 		s.live, s.pos, s.past, s.handled, s.lastHeard = true, pos, nil, pos, time.Now()
+		s.started, s.seeds = s.lastHeard, seeds
 		s.kick()
 		s.release()
 	}
@@ -129,10 +133,13 @@ func (s *sub) push(e envelope) {
 	s.kick()
 }
 
-// behold takes note of how far the room is.
-func (s *sub) behold(top position) {
+// noteTop has the room heal if it is not where the last message is.
+func (s *sub) noteTop(top position) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if time.Since(s.started) > 2*s.p.n.cfg.Heal.For {
+		s.seeds = nil // what was published before is not published again
+	}
 	if s.wanted && (!s.live || top != s.pos) {
 		s.behind = true
 		s.kick()
@@ -269,9 +276,42 @@ func (s *sub) hand(ctx context.Context, life uint64, m envelope) {
 }
 
 func (s *sub) deliver(ctx context.Context, life uint64, m envelope) {
-	if e, ok := s.read(m); ok && s.seen.add(life, e.id, time.Now()) {
+	switch e, ok := s.read(m); {
+	case !ok || !s.isNew(life, e.id):
+	case e.gap:
+		s.lost(ctx, 1, "a failover lost them, and their node no longer remembers them")
+	default:
 		s.p.n.handler.Deliver(ctx, s.room, cluster.Position{Epoch: m.epoch, Offset: m.offset}, []byte(e.payload))
 	}
+}
+
+// isNew reports whether the message with that id has not come yet.
+func (s *sub) isNew(life uint64, id string) bool {
+	now := time.Now()
+	if s.seen.last == nil || s.seen.life != life {
+		s.seen = newWindow(life, s.takeSeeds(life), now)
+	}
+	return s.seen.add(id, now)
+}
+
+// takeSeeds returns what start was given, once.
+func (s *sub) takeSeeds(life uint64) []seed {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.life != life {
+		return nil
+	}
+	seeds := s.seeds
+	s.seeds = nil
+	return seeds
+}
+
+// lost counts and logs messages that this node can no longer receive, and tells the
+// room's members.
+func (s *sub) lost(ctx context.Context, count uint64, why string, attrs ...any) {
+	s.p.n.counters.Gaps.Add(int64(count))
+	s.p.n.cfg.Log.Error("messages of a room are lost to this node: "+why, append([]any{"room", s.key}, attrs...)...)
+	s.p.n.handler.Missed(ctx, s.room)
 }
 
 // read is false of what is not ours, which is noted, and of another version's.

@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
+
+	"github.com/redis/go-redis/v9"
 
 	"github.com/mootchat/moot/engine/cluster"
 )
@@ -23,8 +26,9 @@ func (n *Node) Subscribe(ctx context.Context, room cluster.RoomID) error {
 	err := p.await(ctx, confirmed)
 	if err == nil {
 		var pos position
-		if pos, err = p.position(ctx, s); err == nil {
-			s.start(life, pos)
+		var seeds []seed
+		if pos, seeds, err = p.beginning(ctx, s); err == nil {
+			s.start(life, pos, seeds)
 		}
 	}
 	if err != nil {
@@ -95,6 +99,55 @@ func (p *partition) await(ctx context.Context, confirmed <-chan struct{}) error 
 	}
 }
 
+// beginScript reads where a room's order is, and pairs of process and number of the last
+// message that it has published in the partition, of those that published lately. Those
+// messages may be published again by a failover, at a later place.
+//
+// KEYS meta alive   ARGV base window
+var beginScript = redis.NewScript(luaNow + `
+local m = redis.call('HMGET', KEYS[1], 'e', 'o')
+local out = {m[1] or '', m[2] or ''}
+for _, process in ipairs(redis.call('ZRANGE', KEYS[2], 0, -1)) do
+  local at, number = string.match(redis.call('GET', ARGV[1] .. 'pub:' .. process) or '', '^%d+|%S+ (%d+) (%d+)$')
+  if at and at / 1000 > now - ARGV[2] then
+    out[#out + 1] = process
+    out[#out + 1] = number
+  end
+end
+return out`)
+
+// beginning reads where a new subscription begins.
+func (p *partition) beginning(ctx context.Context, s *sub) (pos position, seeds []seed, err error) {
+	err = p.n.read(ctx, "subscribe", func(ctx context.Context) error {
+		keys := []string{p.keys.of("m", s.key), p.keys.of("alive")}
+		v, err := beginScript.Run(ctx, p.n.client, keys, p.keys.base(), 2*p.n.cfg.Heal.For.Milliseconds()).StringSlice()
+		if err == nil {
+			pos, seeds, err = parseBeginning(v)
+		}
+		return err
+	})
+	return pos, seeds, err
+}
+
+func parseBeginning(v []string) (pos position, seeds []seed, err error) {
+	if len(v) < 2 || len(v)%2 != 0 {
+		return pos, nil, fmt.Errorf("beginning of a subscription: %w", errValues)
+	}
+	if v[0] != "" || v[1] != "" {
+		if pos, err = parsePosition([]any{v[0], v[1]}); err != nil {
+			return pos, nil, err
+		}
+	}
+	for i := 2; i < len(v); i += 2 {
+		number, err := strconv.ParseUint(v[i+1], 10, 64)
+		if err != nil {
+			return pos, nil, fmt.Errorf("beginning of a subscription: number %.20q: %w", v[i+1], errValues)
+		}
+		seeds = append(seeds, seed{v[i], number})
+	}
+	return pos, seeds, nil
+}
+
 // position reads where the room's order is.
 func (p *partition) position(ctx context.Context, s *sub) (pos position, err error) {
 	err = p.n.read(ctx, "subscribe", func(ctx context.Context) error {
@@ -161,7 +214,7 @@ func (p *partition) audit(ctx context.Context, subs []*sub) error {
 			return err
 		}
 		for i, s := range page {
-			s.behold(tops[i])
+			s.noteTop(tops[i])
 		}
 	}
 	return nil

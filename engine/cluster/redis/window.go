@@ -24,12 +24,24 @@ type heard struct {
 	at     time.Time
 }
 
-// add returns false if the message with that id came already. Another life begins with
-// an empty window. An id that is not ours is always new.
-func (w *window) add(life uint64, id string, now time.Time) bool {
-	if w.last == nil || w.life != life {
-		*w = window{life: life, last: map[string]heard{}, swept: now}
+// seed is the number of the last message that a publisher had published in a partition.
+type seed struct {
+	process string
+	number  uint64
+}
+
+// newWindow returns a window that knows the messages up to the seeds.
+func newWindow(life uint64, seeds []seed, now time.Time) window {
+	w := window{life: life, last: make(map[string]heard, len(seeds)), swept: now}
+	for _, s := range seeds {
+		w.last[s.process] = heard{s.number, now}
 	}
+	return w
+}
+
+// add returns false if the message with that id came already. An id that is not ours is
+// always new.
+func (w *window) add(id string, now time.Time) bool {
 	dot := strings.LastIndexByte(id, '.')
 	number, err := strconv.ParseUint(id[dot+1:], 10, 64)
 	if dot < 0 || err != nil {
