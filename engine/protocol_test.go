@@ -14,8 +14,7 @@ import (
 	"github.com/mootchat/moot/engine/cluster"
 )
 
-// TestProtocol holds the conversations of the protocol's page, each in a world of
-// its own.
+// TestProtocol runs the conversations of PROTOCOL.md, each on an engine of its own.
 func TestProtocol(t *testing.T) {
 	page, err := os.ReadFile("wire/PROTOCOL.md")
 	if err != nil {
@@ -59,7 +58,11 @@ func (t *conversation) line(line string) {
 	who, what, text := line[:1], line[1], strings.TrimSpace(line[2:])
 	switch what {
 	case '+':
-		t.clients[who] = t.n.client()
+		open := t.n.client
+		if text == "tcp" {
+			open = t.n.socket
+		}
+		t.clients[who] = open()
 		t.names["<"+who+">"] = t.clients[who].ID()
 	case '!':
 		t.clients[who].hangUp()
