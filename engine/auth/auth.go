@@ -1,11 +1,10 @@
-// Package auth checks JSON Web Tokens (RFC 7519): it has the methods of
+// Package auth verifies JSON Web Tokens (RFC 7519). Its type Tokens implements
 // engine.Tokens.
 //
-// The keys of a tenant are a secret, public keys in PEM, or a [KeySet] (RFC 7517).
-// What algorithm a token may be signed with is fixed by the kind of key, not by
-// the token: a secret takes HS256, HS384 and HS512; an RSA key RS* and PS*; a key
-// on the curve P-256 ES256, on P-384 ES384, on P-521 ES512; an Ed25519 key EdDSA.
-// What a token brings of keys itself, or of addresses of keys, is never looked at.
+// The keys of a tenant are a secret, public keys in PEM, or a [KeySet] (RFC 7517). The
+// kind of key, not the token, decides which algorithms are accepted: a secret HS256, HS384
+// and HS512; an RSA key RS* and PS*; a key on the curve P-256 ES256, on P-384 ES384, on
+// P-521 ES512; an Ed25519 key EdDSA. Keys and addresses of keys in a token are ignored.
 package auth
 
 import (
@@ -25,35 +24,34 @@ import (
 	"github.com/mootchat/moot/engine/hook"
 )
 
-// Config is how the tokens of one tenant are checked.
+// Config configures the tokens of one tenant.
 type Config struct {
-	// The keys: exactly one of these.
+	// The keys: exactly one of these must be set.
 	Secret    []byte  // at least 32 bytes
-	PublicKey []byte  // one to eight, in PEM: PUBLIC KEY, RSA PUBLIC KEY or CERTIFICATE
-	KeySet    *KeySet // it may be that of other tenants too
+	PublicKey []byte  // one to eight in PEM: PUBLIC KEY, RSA PUBLIC KEY or CERTIFICATE
+	KeySet    *KeySet // tenants may share it
 
-	Audience   []string // one of these must be the token's; none: any will do
-	Issuer     string   // "": any will do
-	Properties []string // claims that become properties; a token need not have them
+	Audience   []string // the token's audience must be one of these; empty: any
+	Issuer     string   // the token's issuer; "": any
+	Properties []string // claims that become properties, if the token has them
 }
 
-// Tokens are those of one tenant. It does not change, and its methods may be
-// called concurrently.
+// Tokens verifies the tokens of one tenant. It is immutable and safe for concurrent use.
 type Tokens struct {
 	keys       keys
 	expected   jwt.Expected
 	properties []string
 }
 
-// keys are where a token's key is to be found among.
+// keys are the keys of a tenant.
 type keys interface {
-	// find gives the keys that may have signed a token with that key id, "" if
-	// it names none, and algorithm.
+	// find returns the keys that may have signed a token with this key id and algorithm;
+	// id is "" if the token names none.
 	find(ctx context.Context, id, algorithm string) ([]key, error)
 }
 
-// New fails where the keys are not what they should be, in words for the operator
-// that never have a key in them.
+// New returns the Tokens of a tenant. It fails if the keys are not valid; the error is for
+// the operator and contains no key.
 func New(c Config) (*Tokens, error) {
 	t := &Tokens{expected: jwt.Expected{Issuer: c.Issuer, AnyAudience: c.Audience}, properties: c.Properties}
 	var err error
@@ -65,7 +63,7 @@ func New(c Config) (*Tokens, error) {
 	case c.KeySet != nil && len(c.Secret) == 0 && len(c.PublicKey) == 0:
 		t.keys = c.KeySet
 	default:
-		err = errors.New("tokens need a secret, public keys or a key set, one of them")
+		err = errors.New("set exactly one of secret, publicKey and jwks")
 	}
 	if err != nil {
 		return nil, err
@@ -73,30 +71,30 @@ func New(c Config) (*Tokens, error) {
 	return t, nil
 }
 
-// What is wrong with a token, in words for its client: nothing of the token is in
-// them.
+// Errors for clients. They contain nothing of the token.
 var (
-	errLong      = fmt.Errorf("token is too long (at most %d bytes)", longest)
+	errLong      = fmt.Errorf("token is too long (at most %d bytes)", maxToken)
 	errMalformed = errors.New("token is malformed")
-	errAlgorithm = errors.New("token is signed with an algorithm that is not taken here")
-	errKey       = errors.New("token is signed with a key that is not known here")
-	errSignature = errors.New("token has a bad signature")
+	errAlgorithm = errors.New("token is signed with an algorithm that is not accepted")
+	errKey       = errors.New("token is signed with an unknown key")
+	errSignature = errors.New("token has an invalid signature")
 	errExpired   = errors.New("token expired")
 	errEarly     = errors.New("token is not valid yet")
 	errAudience  = errors.New("token is for another audience")
-	errIssuer    = errors.New("token is of another issuer")
-	errUser      = errors.New("token names a user that cannot be")
+	errIssuer    = errors.New("token is from another issuer")
+	errUser      = errors.New("token has an invalid user name")
 )
 
 const (
-	longest     = 8 << 10         // token, in bytes
-	longestUser = 256             // in bytes
-	leeway      = 5 * time.Second // by which the issuer's clock and ours may differ
+	maxToken = 8 << 10         // bytes
+	maxUser  = 256             // bytes
+	leeway   = 5 * time.Second // by which the issuer's clock may differ
 )
 
-// Check is engine.Tokens's.
+// Check implements engine.Tokens: it verifies a token and returns the identity in it. The
+// error is for the client; it wraps engine.ErrUnchecked if the keys are not available.
 func (t *Tokens) Check(ctx context.Context, token string) (engine.Identity, error) {
-	if len(token) > longest {
+	if len(token) > maxToken {
 		return engine.Identity{}, errLong
 	}
 	parsed, err := jwt.ParseSigned(token, algorithms)
@@ -119,16 +117,16 @@ func (t *Tokens) Check(ctx context.Context, token string) (engine.Identity, erro
 	return id, err
 }
 
-// mostTries bounds the keys that one token is tried with: each costs.
-const mostTries = 8
+// maxTries limits the keys with which one token is verified, which costs processor time.
+const maxTries = 8
 
 func (t *Tokens) verify(ctx context.Context, token *jwt.JSONWebToken) error {
-	header := token.Headers[0] // in the compact form there is one
+	header := token.Headers[0] // the compact form has exactly one
 	candidates, err := t.keys.find(ctx, header.KeyID, header.Algorithm)
 	if err != nil {
 		return err
 	}
-	for _, k := range candidates[:min(len(candidates), mostTries)] {
+	for _, k := range candidates[:min(len(candidates), maxTries)] {
 		if token.Claims(k.value) == nil {
 			return nil
 		}
@@ -148,13 +146,13 @@ func (t *Tokens) valid(c jwt.Claims) error {
 	default:
 		return errEarly
 	}
-	if len(c.Subject) > longestUser || !utf8.ValidString(c.Subject) || strings.ContainsFunc(c.Subject, unicode.IsControl) {
+	if len(c.Subject) > maxUser || !utf8.ValidString(c.Subject) || strings.ContainsFunc(c.Subject, unicode.IsControl) {
 		return errUser
 	}
 	return nil
 }
 
-// propertiesIn are the claims that are to become properties, compact.
+// propertiesIn returns the claims that become properties, as compact JSON.
 func (t *Tokens) propertiesIn(claims map[string]json.RawMessage) (found []hook.Property, err error) {
 	for _, name := range t.properties {
 		value, ok := claims[name]

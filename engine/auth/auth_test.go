@@ -41,7 +41,7 @@ func TestEveryKindOfKeyTakesItsAlgorithms(t *testing.T) {
 						t.Errorf("%s: %+v", a, id)
 					}
 				} else {
-					refuses(t, tokens, signed[a], "token is signed with an algorithm that is not taken here")
+					refuses(t, tokens, signed[a], "token is signed with an algorithm that is not accepted")
 				}
 			}
 		})
@@ -93,14 +93,14 @@ func TestClaimsAreChecked(t *testing.T) {
 		"a little early":           {good(claims{"nbf": later(2 * time.Second)}), ""},
 		"another audience":         {good(claims{"aud": "chats"}), "token is for another audience"},
 		"no audience":              {good(claims{"aud": nil}), "token is for another audience"},
-		"another issuer":           {good(claims{"iss": hub + "/"}), "token is of another issuer"},
-		"no issuer":                {good(claims{"iss": nil}), "token is of another issuer"},
+		"another issuer":           {good(claims{"iss": hub + "/"}), "token is from another issuer"},
+		"no issuer":                {good(claims{"iss": nil}), "token is from another issuer"},
 		"an end that is text":      {good(claims{"exp": "tomorrow"}), "token is malformed"},
 		"an end beyond time":       {good(claims{"exp": 1e300}), "token is malformed"},
 		"a user that is a number":  {good(claims{"sub": 5}), "token is malformed"},
 		"an audience of numbers":   {good(claims{"aud": []int{5}}), "token is malformed"},
-		"a long user":              {good(claims{"sub": strings.Repeat("x", 257)}), "token names a user that cannot be"},
-		"a user of two lines":      {good(claims{"sub": "a\nb"}), "token names a user that cannot be"},
+		"a long user":              {good(claims{"sub": strings.Repeat("x", 257)}), "token has an invalid user name"},
+		"a user of two lines":      {good(claims{"sub": "a\nb"}), "token has an invalid user name"},
 		"no object":                {`["a"]`, "token is malformed"},
 		"no JSON":                  {`{"sub":`, "token is malformed"},
 		"two users":                {`{"sub":"ann","sub":"bob","aud":"chat","iss":"` + hub + `"}`, "token is malformed"},
@@ -124,7 +124,7 @@ func TestForgedTokens(t *testing.T) {
 	good := sign(t, jose.HS256, secret, nil, claims{"sub": "ann"})
 	parts := strings.Split(good, ".")
 	embedded := jose.JSONWebKey{Key: pairs()["other"].Public(), KeyID: "mine"}
-	const malformed, algorithm, signature = "token is malformed", "token is signed with an algorithm that is not taken here", "token has a bad signature"
+	const malformed, algorithm, signature = "token is malformed", "token is signed with an algorithm that is not accepted", "token has an invalid signature"
 	for name, test := range map[string]struct {
 		tokens *auth.Tokens
 		token  string
@@ -192,7 +192,7 @@ func TestSeveralPublicKeys(t *testing.T) {
 	for name, algorithm := range map[string]jose.SignatureAlgorithm{"rsa": jose.RS256, "p256": jose.ES256, "second": jose.ES256} {
 		takes(t, tokens, sign(t, algorithm, pairs()[name], header{"kid": "whatever"}, claims{}))
 	}
-	refuses(t, tokens, sign(t, jose.RS256, pairs()["other"], nil, claims{}), "token has a bad signature")
+	refuses(t, tokens, sign(t, jose.RS256, pairs()["other"], nil, claims{}), "token has an invalid signature")
 }
 
 func TestKeysInPEM(t *testing.T) {
@@ -206,14 +206,14 @@ func TestKeysThatCannotBeUsed(t *testing.T) {
 		config auth.Config
 		want   string
 	}{
-		"none":           {auth.Config{}, "tokens need a secret, public keys or a key set, one of them"},
-		"two":            {auth.Config{Secret: secret, PublicKey: publicPEM("rsa")}, "tokens need a secret, public keys or a key set, one of them"},
-		"a short secret": {auth.Config{Secret: []byte("hunter2")}, "the secret has 7 bytes, want at least 32: make one with openssl rand -base64 33"},
-		"no PEM":         {auth.Config{PublicKey: []byte("ssh-ed25519 AAAA")}, "the public key is not in PEM (-----BEGIN PUBLIC KEY-----)"},
-		"a private key":  {auth.Config{PublicKey: privatePEM("rsa")}, `public key 1: is a "PRIVATE KEY", want a PUBLIC KEY`},
-		"a small key":    {auth.Config{PublicKey: publicPEM("rsa", "small")}, "public key 2: the RSA key has 1024 bits, want 2048 to 8192"},
-		"another curve":  {auth.Config{PublicKey: publicPEM("p224")}, "public key 1: the key is on an unknown curve, want P-256, P-384 or P-521"},
-		"too many":       {auth.Config{PublicKey: []byte(strings.Repeat(string(publicPEM("ed")), 9))}, "more than 8 public keys"},
+		"none":           {auth.Config{}, "set exactly one of secret, publicKey and jwks"},
+		"two":            {auth.Config{Secret: secret, PublicKey: publicPEM("rsa")}, "set exactly one of secret, publicKey and jwks"},
+		"a short secret": {auth.Config{Secret: []byte("hunter2")}, "the secret has 7 bytes: use at least 32, for example from `openssl rand -base64 33`"},
+		"no PEM":         {auth.Config{PublicKey: []byte("ssh-ed25519 AAAA")}, "the public key is not in PEM: it must begin with -----BEGIN PUBLIC KEY-----"},
+		"a private key":  {auth.Config{PublicKey: privatePEM("rsa")}, `public key 1: is of the type "PRIVATE KEY": use a PUBLIC KEY, RSA PUBLIC KEY or CERTIFICATE`},
+		"a small key":    {auth.Config{PublicKey: publicPEM("rsa", "small")}, "public key 2: the RSA key has 1024 bits: use 2048 to 8192"},
+		"another curve":  {auth.Config{PublicKey: publicPEM("p224")}, "public key 1: the key has an unsupported curve: use P-256, P-384 or P-521"},
+		"too many":       {auth.Config{PublicKey: []byte(strings.Repeat(string(publicPEM("ed")), 9))}, "more than 8 public keys: remove old ones"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if _, err := auth.New(test.config); err == nil || err.Error() != test.want {
@@ -246,10 +246,10 @@ func TestMadeTokensAreGood(t *testing.T) {
 		}
 	}
 	for text, want := range map[string]string{
-		"x":                         "the private key is not in PEM (-----BEGIN PRIVATE KEY-----)",
-		string(publicPEM("rsa")):    `the private key: is a "PUBLIC KEY", want a PRIVATE KEY`,
-		string(privatePEM("small")): "the RSA key has 1024 bits, want 2048 to 8192",
-		string(pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY"})): "the private key: x509: failed to parse EC private key",
+		"x":                         "the private key is not in PEM: it must begin with -----BEGIN PRIVATE KEY-----",
+		string(publicPEM("rsa")):    `cannot read the private key: it is of the type "PUBLIC KEY": use a PRIVATE KEY`,
+		string(privatePEM("small")): "the RSA key has 1024 bits: use 2048 to 8192",
+		string(pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY"})): "cannot read the private key: x509: failed to parse EC private key",
 	} {
 		if _, err := auth.KeySigner([]byte(text)); err == nil || !strings.HasPrefix(err.Error(), want) {
 			t.Errorf("got %v, want %s", err, want)

@@ -54,7 +54,7 @@ func TestAGuestsKeySetIsFetchedFromWhereTheOperatorPermits(t *testing.T) {
 func TestAKeySetInAFileStaysInItsDirectory(t *testing.T) {
 	sets := auth.NewKeySets(nil, nil)
 	for _, path := range []string{"/etc/hostname", "/tmp/../etc/hostname"} {
-		if err := sets.CheckFile(t.Context(), auth.Source{Address: path, Within: t.TempDir()}); err == nil || err.Error() == "it is not a JSON Web Key Set" {
+		if err := sets.CheckFile(t.Context(), auth.Source{Address: path, Within: t.TempDir()}); err == nil || err.Error() == "the content is not a JSON Web Key Set" {
 			t.Errorf("%s: %v", path, err)
 		}
 	}

@@ -16,9 +16,9 @@ import (
 	"github.com/go-jose/go-jose/v4"
 )
 
-// key is a key and the algorithms that it takes.
+// key is a key and the algorithms that it accepts.
 type key struct {
-	id         string // "": it has none
+	id         string // "" if it has none
 	value      any
 	algorithms []jose.SignatureAlgorithm
 }
@@ -29,7 +29,7 @@ var (
 	algorithms = slices.Concat(hmacs, rsas, []jose.SignatureAlgorithm{jose.ES256, jose.ES384, jose.ES512, jose.EdDSA})
 )
 
-// malformed says what is wrong with a token that could not be parsed.
+// malformed returns the error for a token that cannot be parsed.
 func malformed(err error) error {
 	if _, ok := errors.AsType[*jose.ErrUnexpectedSignatureAlgorithm](err); ok {
 		return errAlgorithm
@@ -37,10 +37,10 @@ func malformed(err error) error {
 	return errMalformed
 }
 
-// keyring is keys that do not change.
+// keyring is an immutable list of keys.
 type keyring []key
 
-// find is keys's.
+// find implements keys.
 func (r keyring) find(_ context.Context, id, algorithm string) ([]key, error) {
 	found := r.matching(id, algorithm)
 	switch {
@@ -52,8 +52,8 @@ func (r keyring) find(_ context.Context, id, algorithm string) ([]key, error) {
 	return nil, errKey
 }
 
-// matching are the keys that may have been meant: a key or a token without an id
-// fits any. algorithm may be "" for any.
+// matching returns the keys with this id and algorithm. A key or a token without an id
+// matches any; algorithm "" is any.
 func (r keyring) matching(id, algorithm string) (found []key) {
 	for _, k := range r {
 		if (id == "" || k.id == "" || k.id == id) &&
@@ -64,13 +64,13 @@ func (r keyring) matching(id, algorithm string) (found []key) {
 	return found
 }
 
-// shortest is the length of the shortest secret, in bytes: less can be guessed
-// (RFC 7518, section 3.2). HS384 and HS512 take longer ones only.
-const shortest = 32
+// minSecret is the length of the minSecret secret, in bytes (RFC 7518, section 3.2). HS384
+// and HS512 need longer ones.
+const minSecret = 32
 
 func secretKey(secret []byte) (keyring, error) {
-	if len(secret) < shortest {
-		return nil, fmt.Errorf("the secret has %d bytes, want at least %d: make one with openssl rand -base64 33", len(secret), shortest)
+	if len(secret) < minSecret {
+		return nil, fmt.Errorf("the secret has %d bytes: use at least %d, for example from `openssl rand -base64 33`", len(secret), minSecret)
 	}
 	return keyring{{value: secret, algorithms: hmacs}}, nil
 }
@@ -79,11 +79,11 @@ func publicKeys(text []byte) (ring keyring, err error) {
 	for block, rest := pem.Decode(text); ; block, rest = pem.Decode(rest) {
 		switch {
 		case block == nil && len(ring) == 0:
-			return nil, errors.New("the public key is not in PEM (-----BEGIN PUBLIC KEY-----)")
+			return nil, errors.New("the public key is not in PEM: it must begin with -----BEGIN PUBLIC KEY-----")
 		case block == nil:
 			return ring, nil
-		case len(ring) == mostTries:
-			return nil, fmt.Errorf("more than %d public keys", mostTries)
+		case len(ring) == maxTries:
+			return nil, fmt.Errorf("more than %d public keys: remove old ones", maxTries)
 		}
 		k, err := publicKey(block)
 		if err != nil {
@@ -107,7 +107,7 @@ func publicKey(block *pem.Block) (key, error) {
 			value = certificate.PublicKey
 		}
 	default:
-		return key{}, fmt.Errorf("is a %q, want a PUBLIC KEY", block.Type)
+		return key{}, fmt.Errorf("is of the type %q: use a PUBLIC KEY, RSA PUBLIC KEY or CERTIFICATE", block.Type)
 	}
 	if err != nil {
 		return key{}, err
@@ -115,54 +115,54 @@ func publicKey(block *pem.Block) (key, error) {
 	return keyOf(value)
 }
 
-// Bounds of an RSA key, in bits. A huge one takes long to verify with.
+// Limits of an RSA key, in bits. Verification with a larger one takes too long.
 const (
-	smallestRSA = 2048
-	largestRSA  = 8192
+	minRSA = 2048
+	maxRSA = 8192
 )
 
-// keyOf finds the algorithms of a public key.
+// keyOf returns a public key with its algorithms.
 func keyOf(value any) (key, error) {
 	switch k := value.(type) {
 	case *rsa.PublicKey:
-		if bits := k.N.BitLen(); bits < smallestRSA || bits > largestRSA {
-			return key{}, fmt.Errorf("the RSA key has %d bits, want %d to %d", bits, smallestRSA, largestRSA)
+		if bits := k.N.BitLen(); bits < minRSA || bits > maxRSA {
+			return key{}, fmt.Errorf("the RSA key has %d bits: use %d to %d", bits, minRSA, maxRSA)
 		}
 		return key{value: k, algorithms: rsas}, nil
 	case *ecdsa.PublicKey:
 		algorithm := map[elliptic.Curve]jose.SignatureAlgorithm{
 			elliptic.P256(): jose.ES256, elliptic.P384(): jose.ES384, elliptic.P521(): jose.ES512}[k.Curve]
 		if algorithm == "" {
-			return key{}, errors.New("the key is on an unknown curve, want P-256, P-384 or P-521")
+			return key{}, errors.New("the key has an unsupported curve: use P-256, P-384 or P-521")
 		}
 		return key{value: k, algorithms: []jose.SignatureAlgorithm{algorithm}}, nil
 	case ed25519.PublicKey:
 		return key{value: k, algorithms: []jose.SignatureAlgorithm{jose.EdDSA}}, nil
 	}
-	return key{}, fmt.Errorf("a key of type %T, want RSA, ECDSA or Ed25519", value)
+	return key{}, fmt.Errorf("the key has the type %T: use RSA, ECDSA or Ed25519", value)
 }
 
-// mostKeys bounds a key set.
-const mostKeys = 100
+// maxKeys limits the keys of a key set.
+const maxKeys = 100
 
-// parseSet reads a key set. What is not a public key for signatures is passed
-// over, as RFC 7517 has it; a set without any such key is an error.
+// parseSet parses a key set. It ignores entries that are not public keys for signatures,
+// as RFC 7517 requires; a set without such a key is an error.
 func parseSet(text []byte) (ring keyring, err error) {
 	var set struct {
 		Keys []json.RawMessage `json:"keys"`
 	}
 	if err := json.Unmarshal(text, &set); err != nil {
-		return nil, errors.New("it is not a JSON Web Key Set")
+		return nil, errors.New("the content is not a JSON Web Key Set")
 	}
-	if len(set.Keys) > mostKeys {
-		return nil, fmt.Errorf("it has %d keys, want at most %d", len(set.Keys), mostKeys)
+	if len(set.Keys) > maxKeys {
+		return nil, fmt.Errorf("the set has %d keys, more than %d", len(set.Keys), maxKeys)
 	}
 	for _, raw := range set.Keys {
 		var jwk jose.JSONWebKey
 		if jwk.UnmarshalJSON(raw) != nil || jwk.Use != "" && jwk.Use != "sig" {
 			continue
 		}
-		k, err := keyOf(jwk.Key) // a secret or a private key is none to be published
+		k, err := keyOf(jwk.Key) // fails for secrets and private keys, which must not be published
 		if err != nil || !k.restrict(jwk.Algorithm) {
 			continue
 		}
@@ -170,13 +170,13 @@ func parseSet(text []byte) (ring keyring, err error) {
 		ring = append(ring, k)
 	}
 	if len(ring) == 0 {
-		return nil, errors.New("it has no public key for signatures")
+		return nil, errors.New("the set has no public key for signatures")
 	}
 	return ring, nil
 }
 
-// restrict leaves the one algorithm that a key says it is for, and reports whether
-// it can be; "" leaves all.
+// restrict limits the key to one algorithm and returns whether the key supports it; ""
+// is no limit.
 func (k *key) restrict(algorithm string) bool {
 	if algorithm == "" {
 		return true

@@ -11,17 +11,17 @@ import (
 )
 
 const (
-	fresh     = 5 * time.Minute  // after which a set is fetched anew, while it is still used
-	stale     = 15 * time.Minute // after which nothing is found in a set before it was tried to fetch it
-	retry     = 10 * time.Second // between the beginnings of two fetches of a set
-	fetchTime = 5 * time.Second  // that one may take
-	mostBytes = 256 << 10        // of a set
+	freshFor      = 5 * time.Minute  // afterwards the set is fetched in the background while it is used
+	staleAfter    = 15 * time.Minute // afterwards a lookup waits for a fetch
+	retryInterval = 10 * time.Second // between the starts of two fetches of a set
+	fetchTimeout  = 5 * time.Second
+	maxBytes      = 256 << 10 // of a set
 )
 
-// KeySet is public keys that are published somewhere and change there: at an
-// https:// address or in a file. It is fetched when a token needs it: when it is
-// older than some minutes, or lacks the token's key, but not more than once in ten
-// seconds. One that cannot be fetched leaves the last good one in use.
+// KeySet is a set of public keys that is published at an https address or in a file, and
+// may change there. It is fetched on demand: when a token arrives and the set is older than
+// some minutes or lacks the token's key, at most once in ten seconds. While it cannot be
+// fetched, the last good set stays in use.
 type KeySet struct {
 	name  string // for messages
 	fetch func(ctx context.Context) ([]byte, error)
@@ -30,20 +30,20 @@ type KeySet struct {
 
 	mu       sync.Mutex
 	keys     keyring
-	good     time.Time // when keys was fetched; zero: never
-	tried    time.Time
-	err      error         // of the last try
-	fetching chan struct{} // closed when it is over; nil: nobody fetches
+	good     time.Time     // when keys was fetched; zero: never
+	tried    time.Time     // when the last fetch started
+	err      error         // of the last fetch
+	fetching chan struct{} // closed at the end of the fetch under way; nil if there is none
 }
 
-// find is keys's.
+// find implements keys.
 func (s *KeySet) find(ctx context.Context, id, algorithm string) ([]key, error) {
 	keys, age := s.now()
 	found, err := keys.find(ctx, id, algorithm)
 	switch {
-	case err == nil && age < fresh:
+	case err == nil && age < freshFor:
 		return found, nil
-	case err == nil && age < stale:
+	case err == nil && age < staleAfter:
 		s.refresh(ctx)
 		return found, nil
 	}
@@ -53,20 +53,20 @@ func (s *KeySet) find(ctx context.Context, id, algorithm string) ([]key, error) 
 		return nil, ctx.Err()
 	}
 	if keys, _ = s.now(); keys == nil {
-		return nil, fmt.Errorf("%w: the key set %s cannot be had: %w", engine.ErrUnchecked, s.name, s.why())
+		return nil, fmt.Errorf("%w: the key set %s is not available: %w", engine.ErrUnchecked, s.name, s.lastError())
 	}
 	return keys.find(ctx, id, algorithm)
 }
 
-// now is the last good set, nil if there never was one, and its age.
+// now returns the last good set and its age; nil if there was none.
 func (s *KeySet) now() (keyring, time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.keys, time.Since(s.good)
 }
 
-// why the last fetch failed.
-func (s *KeySet) why() error {
+// lastError returns the error of the last fetch.
+func (s *KeySet) lastError() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.err == nil {
@@ -75,22 +75,22 @@ func (s *KeySet) why() error {
 	return s.err
 }
 
-// refresh begins to fetch the set, unless somebody does or has just done so; the
-// channel is closed when that is over.
+// refresh starts a fetch of the set, unless one is under way or started less than
+// retryInterval ago. The returned channel is closed at the end of the fetch.
 func (s *KeySet) refresh(ctx context.Context) <-chan struct{} {
 	s.mu.Lock()
-	over := s.fetching
-	if over != nil {
+	done := s.fetching
+	if done != nil {
 		s.mu.Unlock()
-		return over
+		return done
 	}
-	over = make(chan struct{})
-	if !s.tried.IsZero() && time.Since(s.tried) < retry {
+	done = make(chan struct{})
+	if !s.tried.IsZero() && time.Since(s.tried) < retryInterval {
 		s.mu.Unlock()
-		close(over)
-		return over
+		close(done)
+		return done
 	}
-	s.fetching, s.tried = over, time.Now()
+	s.fetching, s.tried = done, time.Now()
 	s.mu.Unlock()
 	select {
 	case s.sets.wanted <- s:
@@ -99,10 +99,10 @@ func (s *KeySet) refresh(ctx context.Context) <-chan struct{} {
 	case <-s.sets.ended:
 		s.undo()
 	}
-	return over
+	return done
 }
 
-// undo is for a fetch that did not begin.
+// undo resets the state of a fetch that did not start.
 func (s *KeySet) undo() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -113,7 +113,7 @@ func (s *KeySet) undo() {
 
 // load fetches the set.
 func (s *KeySet) load(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, fetchTime)
+	ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
 	defer cancel()
 	text, err := s.fetch(ctx)
 	var keys keyring
@@ -135,17 +135,18 @@ func (s *KeySet) done(keys keyring, err error) {
 	s.fetching = nil
 }
 
-// report logs a change, once: clients can make a set be tried again and again.
+// report logs when fetches begin to fail and to succeed again, and not each failure:
+// clients can cause many fetches.
 func (s *KeySet) report(keys keyring, err error) {
 	s.mu.Lock()
 	before, had, since := s.err, s.keys != nil, s.good
 	s.mu.Unlock()
 	switch {
 	case err != nil && before == nil && had:
-		s.log.Warn("key set cannot be fetched, the last good one is used", "keySet", s.name, "of", since, "error", err)
+		s.log.Warn("cannot fetch key set; the last good one stays in use", "keySet", s.name, "fetched", since, "error", err)
 	case err != nil && before == nil:
-		s.log.Warn("key set cannot be fetched, its tenants' tokens cannot be checked", "keySet", s.name, "error", err)
+		s.log.Warn("cannot fetch key set; tokens of its tenants are refused", "keySet", s.name, "error", err)
 	case err == nil && before != nil:
-		s.log.Info("key set is there again", "keySet", s.name, "keys", len(keys))
+		s.log.Info("key set is available again", "keySet", s.name, "keys", len(keys))
 	}
 }

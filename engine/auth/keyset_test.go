@@ -117,7 +117,7 @@ func TestKeysRotate(t *testing.T) {
 		takes(t, c.tokens, c.signed("rsa", "1"))
 		takes(t, c.tokens, c.signed("rsa", ""))
 		c.wasAsked(1)
-		refuses(t, c.tokens, c.signed("other", "1"), "token has a bad signature")
+		refuses(t, c.tokens, c.signed("other", "1"), "token has an invalid signature")
 		c.wasAsked(1)
 
 		c.answer = publish(setOf(jwk("rsa", "1"), jwk("p256", "2")))
@@ -131,11 +131,11 @@ func TestKeysRotate(t *testing.T) {
 		takes(t, c.tokens, c.signed("rsa", "1")) // nobody waits while the set is not old
 		c.wasAsked(3)
 		time.Sleep(10 * time.Second)
-		refuses(t, c.tokens, c.signed("rsa", "1"), "token is signed with a key that is not known here")
+		refuses(t, c.tokens, c.signed("rsa", "1"), "token is signed with an unknown key")
 
 		c.answer = publish(setOf(jwk("second", "3")))
 		time.Sleep(time.Hour)
-		refuses(t, c.tokens, c.signed("p256", "2"), "token is signed with a key that is not known here") // an old set is fetched first
+		refuses(t, c.tokens, c.signed("p256", "2"), "token is signed with an unknown key") // an old set is fetched first
 	})
 }
 
@@ -143,11 +143,11 @@ func TestKeysRotate(t *testing.T) {
 func TestUnknownKeysAreFetchedForRarely(t *testing.T) {
 	inClub(t, publish(setOf(jwk("rsa", "1"))), func(c *club) {
 		for i := range 1000 {
-			refuses(t, c.tokens, forge(fmt.Sprintf(`{"alg":"RS256","kid":"%d"}`, i+2), `{}`, "x"), "token is signed with a key that is not known here")
+			refuses(t, c.tokens, forge(fmt.Sprintf(`{"alg":"RS256","kid":"%d"}`, i+2), `{}`, "x"), "token is signed with an unknown key")
 			time.Sleep(20 * time.Millisecond)
 		}
 		c.wasAsked(2)
-		refuses(t, c.tokens, c.signed("p256", "1"), "token is signed with an algorithm that is not taken here")
+		refuses(t, c.tokens, c.signed("p256", "1"), "token is signed with an algorithm that is not accepted")
 		takes(t, c.tokens, c.signed("rsa", "1"))
 	})
 }
@@ -169,13 +169,13 @@ func TestTheLastGoodSetIsKept(t *testing.T) {
 		}
 		c.sets.Use(c.Context(), []auth.Source{{Address: address}}) // as a reload does, with the set out of reach
 		takes(t, newTokens(t, auth.Config{KeySet: c.sets.At(auth.Source{Address: address})}), c.signed("rsa", "1"))
-		if got := strings.Count(c.log.String(), `msg="key set cannot be fetched, the last good one is used" keySet=https://id.example/keys`); got != 1 {
+		if got := strings.Count(c.log.String(), `msg="cannot fetch key set; the last good one stays in use" keySet=https://id.example/keys`); got != 1 {
 			t.Errorf("%d warnings:\n%s", got, c.log)
 		}
 		c.answer = publish(setOf(jwk("p256", "2")))
 		time.Sleep(time.Hour)
 		takes(t, c.tokens, c.signed("p256", "2"))
-		if !strings.Contains(c.log.String(), `msg="key set is there again"`) {
+		if !strings.Contains(c.log.String(), `msg="key set is available again"`) {
 			t.Errorf("the log:\n%s", c.log)
 		}
 	})
@@ -338,7 +338,7 @@ func TestASetInAFile(t *testing.T) {
 		t.Error("a file that is not there is good")
 	}
 	write("{}")
-	if err := sets.CheckFile(t.Context(), auth.Source{Address: path}); err == nil || err.Error() != "it has no public key for signatures" {
+	if err := sets.CheckFile(t.Context(), auth.Source{Address: path}); err == nil || err.Error() != "the set has no public key for signatures" {
 		t.Errorf("got %v", err)
 	}
 	write(setOf(jwk("rsa", "1")))

@@ -19,11 +19,10 @@ import (
 	"github.com/mootchat/moot/engine/files"
 )
 
-// KeySets are the key sets of a node, by where they are. They outlive a change of
-// the configuration, so that a set that cannot be fetched at that moment is not
-// lost.
+// KeySets holds the key sets of a node by their source. It outlives reloads, so that a set
+// that cannot be fetched during a reload is not lost. It is safe for concurrent use.
 type KeySets struct {
-	transport http.RoundTripper // nil: one for each fetch
+	transport http.RoundTripper // nil: a new one for each fetch
 	log       *slog.Logger
 	wanted    chan *KeySet
 	ended     chan struct{}
@@ -31,28 +30,28 @@ type KeySets struct {
 
 	mu       sync.Mutex
 	sets     map[Source]*KeySet
-	networks []netip.Prefix // internal ones that the operator permits
+	networks []netip.Prefix // internal networks that the operator permits
 }
 
-// Source is where a key set is.
+// Source identifies a key set.
 type Source struct {
 	Address string // a URL, or the path of a file
-	Name    string // for messages; "": Address, without what might be a secret
-	Within  string // the directory that a path does not lead out of; "": none
+	Name    string // for messages; "": Address without parts that may be secret
+	Within  string // a directory that the path and links on it must not leave; "": any
 
-	// Restricted means that an included file names the key set: it is fetched only from
-	// public addresses and permitted networks, and without a proxy.
+	// Restricted is for the key set of an included file: it is fetched only from public
+	// addresses and permitted networks, and without a proxy.
 	Restricted bool
 }
 
-// Permit says which internal networks the operator permits, from now on.
+// Permit sets the internal networks that restricted sources and redirects may reach.
 func (k *KeySets) Permit(networks []netip.Prefix) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.networks = networks
 }
 
-// client is for one fetch.
+// client returns a client for one fetch.
 func (k *KeySets) client(from Source) *http.Client {
 	transport := k.transport
 	if transport == nil {
@@ -63,16 +62,16 @@ func (k *KeySets) client(from Source) *http.Client {
 			guard.Host = u.Hostname()
 		}
 		t := guard.Transport()
-		t.DisableKeepAlives = true // it is minutes to the next time
+		t.DisableKeepAlives = true // the next fetch is minutes later
 		t.MaxResponseHeaderBytes = 64 << 10
 		transport = t
 	}
 	return &http.Client{Transport: transport, CheckRedirect: checkRedirect}
 }
 
-// NewKeySets makes a node's key sets; Run serves them. transport is how https is
-// spoken; nil: with the system's certificates, by the proxy that the environment
-// names, to addresses that a dial.Guard allows. log may be nil: slog.Default().
+// NewKeySets returns the key sets of a node, which Run fetches. transport is for tests;
+// nil means the system's certificates, the environment's proxy, and addresses that a
+// dial.Guard allows. A nil log is slog.Default().
 func NewKeySets(transport http.RoundTripper, log *slog.Logger) *KeySets {
 	if log == nil {
 		log = slog.Default()
@@ -83,8 +82,8 @@ func NewKeySets(transport http.RoundTripper, log *slog.Logger) *KeySets {
 	}
 }
 
-// Run fetches sets, each beside the others, until ctx ends, and waits until none is
-// being fetched. It returns nil. It is called once.
+// Run fetches sets concurrently until ctx ends, and then waits for the fetches under way.
+// It returns nil. Call it once.
 func (k *KeySets) Run(ctx context.Context) error {
 	var fetches sync.WaitGroup
 	defer fetches.Wait()
@@ -99,13 +98,13 @@ func (k *KeySets) Run(ctx context.Context) error {
 	}
 }
 
-// At is the set of a source. Nothing is fetched yet.
+// At returns the set of a source. It fetches nothing.
 func (k *KeySets) At(from Source) *KeySet {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	s := k.sets[from]
 	if s == nil {
-		s = &KeySet{name: cmp.Or(from.Name, shown(from.Address)), log: k.log, sets: k}
+		s = &KeySet{name: cmp.Or(from.Name, withoutSecrets(from.Address)), log: k.log, sets: k}
 		s.fetch = func(ctx context.Context) ([]byte, error) { return k.read(ctx, from) }
 		if IsURL(from.Address) {
 			s.fetch = func(ctx context.Context) ([]byte, error) { return k.get(ctx, from) }
@@ -115,8 +114,8 @@ func (k *KeySets) At(from Source) *KeySet {
 	return s
 }
 
-// Use says which sources are in use from now on. Their sets are fetched, unless
-// they are there already, and others are forgotten.
+// Use sets the sources in use. It starts fetches of the sets that were never fetched, and
+// forgets the sets of other sources.
 func (k *KeySets) Use(ctx context.Context, sources []Source) {
 	k.mu.Lock()
 	for from := range k.sets {
@@ -137,10 +136,11 @@ func (s *KeySet) had() bool {
 	return keys != nil
 }
 
-// IsURL tells a URL from a path.
+// IsURL reports whether an address is a URL and not the path of a file.
 func IsURL(address string) bool { return strings.Contains(address, "://") }
 
-// CheckFile says what is wrong with the key set in a file. It gives up when ctx ends.
+// CheckFile returns an error if a file does not contain a valid key set, or cannot be read
+// before ctx ends.
 func (k *KeySets) CheckFile(ctx context.Context, from Source) error {
 	text, err := k.read(ctx, from)
 	if err == nil {
@@ -149,20 +149,20 @@ func (k *KeySets) CheckFile(ctx context.Context, from Source) error {
 	return err
 }
 
-// read reads a file.
+// read returns the content of a file.
 func (k *KeySets) read(ctx context.Context, from Source) ([]byte, error) {
 	if from.Within == "" {
-		return k.disk.Read(ctx, from.Address, mostBytes)
+		return k.disk.Read(ctx, from.Address, maxBytes)
 	}
 	name, err := filepath.Rel(from.Within, from.Address)
 	if err != nil {
 		return nil, err
 	}
-	return k.disk.ReadIn(ctx, from.Within, name, mostBytes)
+	return k.disk.ReadIn(ctx, from.Within, name, maxBytes)
 }
 
-// shown is an address without what might be a secret.
-func shown(address string) string {
+// withoutSecrets returns an address for messages: without user, query and fragment.
+func withoutSecrets(address string) string {
 	if u, err := url.Parse(address); err == nil && IsURL(address) {
 		u.User, u.RawQuery, u.Fragment = nil, "", ""
 		return u.String()
@@ -170,42 +170,44 @@ func shown(address string) string {
 	return address
 }
 
-const mostRedirects = 3
+const maxRedirects = 3
 
 func checkRedirect(to *http.Request, from []*http.Request) error {
 	switch {
-	case len(from) > mostRedirects:
-		return fmt.Errorf("more than %d redirects", mostRedirects)
+	case len(from) > maxRedirects:
+		return fmt.Errorf("more than %d redirects", maxRedirects)
 	case to.URL.Scheme != "https":
 		return fmt.Errorf("redirected to %s, which is not https", to.URL.Scheme)
 	}
 	return nil
 }
 
+// get fetches a URL.
 func (k *KeySets) get(ctx context.Context, from Source) ([]byte, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, from.Address, nil)
 	if err != nil {
-		return nil, errors.New("it is not a URL")
+		return nil, errors.New("the address is not a valid URL")
 	}
 	request.Header.Set("Accept", "application/jwk-set+json, application/json")
 	response, err := k.client(from).Do(request)
 	if err != nil {
-		if wrapped, ok := errors.AsType[*url.Error](err); ok { // which has all of the address in its text
+		if wrapped, ok := errors.AsType[*url.Error](err); ok { // its text contains the whole address
 			err = wrapped.Err
 		}
 		return nil, err
 	}
 	defer response.Body.Close()
 	if response.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("it answers %s", response.Status)
+		return nil, fmt.Errorf("the server answered %s", response.Status)
 	}
 	return bounded(response.Body)
 }
 
+// bounded reads at most maxBytes.
 func bounded(r io.Reader) ([]byte, error) {
-	text, err := io.ReadAll(io.LimitReader(r, mostBytes+1))
-	if err == nil && len(text) > mostBytes {
-		err = fmt.Errorf("it has more than %d KiB", mostBytes>>10)
+	text, err := io.ReadAll(io.LimitReader(r, maxBytes+1))
+	if err == nil && len(text) > maxBytes {
+		err = fmt.Errorf("the set has more than %d KiB", maxBytes>>10)
 	}
 	return text, err
 }

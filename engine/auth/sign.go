@@ -12,13 +12,13 @@ import (
 	"github.com/go-jose/go-jose/v4/jwt"
 )
 
-// Signer makes tokens, for tests.
+// Signer signs tokens, for `moot token` and tests.
 type Signer struct {
 	key       any
 	algorithm jose.SignatureAlgorithm
 }
 
-// SecretSigner signs with a secret, by HS256.
+// SecretSigner returns a Signer with a secret and HS256.
 func SecretSigner(secret []byte) (*Signer, error) {
 	if _, err := secretKey(secret); err != nil {
 		return nil, err
@@ -26,12 +26,12 @@ func SecretSigner(secret []byte) (*Signer, error) {
 	return &Signer{secret, jose.HS256}, nil
 }
 
-// KeySigner signs with a private key in PEM (PRIVATE KEY, RSA PRIVATE KEY or EC
-// PRIVATE KEY), by the first algorithm that its public key takes.
+// KeySigner returns a Signer with a private key in PEM (PRIVATE KEY, RSA PRIVATE KEY or EC
+// PRIVATE KEY) and the first algorithm of its public key: RS256, ES* or EdDSA.
 func KeySigner(text []byte) (*Signer, error) {
 	block, _ := pem.Decode(text)
 	if block == nil {
-		return nil, errors.New("the private key is not in PEM (-----BEGIN PRIVATE KEY-----)")
+		return nil, errors.New("the private key is not in PEM: it must begin with -----BEGIN PRIVATE KEY-----")
 	}
 	var private any
 	var err error
@@ -43,14 +43,14 @@ func KeySigner(text []byte) (*Signer, error) {
 	case "EC PRIVATE KEY":
 		private, err = x509.ParseECPrivateKey(block.Bytes)
 	default:
-		err = fmt.Errorf("is a %q, want a PRIVATE KEY", block.Type)
+		err = fmt.Errorf("it is of the type %q: use a PRIVATE KEY", block.Type)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("the private key: %w", err)
+		return nil, fmt.Errorf("cannot read the private key: %w", err)
 	}
 	pair, ok := private.(crypto.Signer)
 	if !ok {
-		return nil, fmt.Errorf("the private key is of type %T, want RSA, ECDSA or Ed25519", private)
+		return nil, fmt.Errorf("the private key has the type %T: use RSA, ECDSA or Ed25519", private)
 	}
 	public, err := keyOf(pair.Public())
 	if err != nil {
@@ -59,16 +59,16 @@ func KeySigner(text []byte) (*Signer, error) {
 	return &Signer{private, public.algorithms[0]}, nil
 }
 
-// Draft is a token to be made. Audience and Issuer may be none and "".
+// Draft is the content of a token. Zero fields are left out.
 type Draft struct {
 	User, Issuer string
 	Audience     []string
 	KeyID        string
 	Expires      time.Time      // zero: never
-	Claims       map[string]any // further ones
+	Claims       map[string]any // further claims
 }
 
-// Sign makes the token.
+// Sign returns the signed token.
 func (s *Signer) Sign(d Draft) (string, error) {
 	options := &jose.SignerOptions{}
 	options.WithType("JWT")

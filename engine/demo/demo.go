@@ -1,5 +1,5 @@
-// Package demo serves a page to try Moot with: it connects to the WebSocket
-// beside it, joins rooms, talks, and runs the actions that modules declare.
+// Package demo serves the demo page. The page connects to the WebSocket "ws" beside it,
+// joins rooms, sends messages, and runs actions of modules.
 package demo
 
 import (
@@ -14,16 +14,16 @@ import (
 //go:embed static
 var static embed.FS
 
-// MaxRooms is how many rooms the page lists at most; a user joins the others by name.
+// MaxRooms limits the rooms that the page lists; a user joins others by name.
 const MaxRooms = 100
 
 // Handler serves the page, its files, and the list of rooms that the page shows.
 //
-// site gives the rooms that a request is shown, in order, and the path of the request
-// within the site of its tenant: "/" is the page, and its WebSocket is "ws" beside it. A
-// site without a trailing slash has the path "", and is redirected to the page. The page
-// lists the first MaxRooms rooms; nil lists none. Only GET and HEAD are answered. The
-// handler may be called concurrently, and calls site concurrently.
+// site returns the rooms to list for a request, in order, and the path of the request
+// relative to its tenant's root: "/" is the page. For the path "", a root without a trailing
+// slash, the handler redirects to the page. The page lists the first MaxRooms rooms; nil
+// lists none. The handler answers GET and HEAD, is safe for concurrent use, and calls site
+// concurrently.
 func Handler(site func(*http.Request) (rooms []string, path string)) http.Handler {
 	files := page.Handler(static, "static")
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -47,7 +47,7 @@ func serveRooms(w http.ResponseWriter, rooms []string) {
 	h := w.Header()
 	h.Set("Content-Type", "application/json")
 	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("Cache-Control", "no-store") // a reload changes it
+	h.Set("Cache-Control", "no-store") // a reload may change the list
 	shown := append([]string{}, rooms[:min(len(rooms), MaxRooms)]...)
-	_ = json.NewEncoder(w).Encode(shown) // the client may have gone
+	_ = json.NewEncoder(w).Encode(shown) // fails only if the client has disconnected
 }

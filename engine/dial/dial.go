@@ -1,7 +1,7 @@
-// Package dial guards connections to addresses that others than the operator may choose: by
-// a redirect, the token service of a registry, a name in DNS, or a tenant's file. Addresses
-// are checked when they are dialled, after names are resolved, so that a name that changes
-// its address changes nothing.
+// Package dial guards connections to addresses that the operator did not choose: they come
+// from a redirect, the token service of a registry, DNS, or a tenant's file. A guard checks
+// the address of each connection after the name is resolved, so that a name whose address
+// changes cannot pass it.
 package dial
 
 import (
@@ -21,41 +21,41 @@ import (
 	"code.dny.dev/ssrf"
 )
 
-// Guard is for one errand: a request, and all the requests that it leads to. Public
-// addresses, and those of Networks, are always allowed. Set its fields before it is used; its
-// methods may be called concurrently.
+// Guard guards one request and all requests that follow from it. It always allows public
+// addresses and those of Networks. Set the fields before use; the methods are safe for
+// concurrent use.
 type Guard struct {
 	// Networks are internal networks that the operator permits.
 	Networks []netip.Prefix
 
-	// Host is the host that the operator named, without a port: it may be anywhere. Where it
-	// is met first decides about all that follows, a name that changes its address too: it is
-	// in a private network only if Host was, on this machine only if Host was. "": nobody is
-	// trusted like this.
+	// Host is the host that the operator chose, without a port; it may have any address. The
+	// scope of its first connection is the limit for all later addresses: they may be private
+	// only if Host's was private or loopback, and loopback only if Host's was loopback. ""
+	// allows public addresses and Networks only.
 	Host string
 
 	mu      sync.Mutex
-	met     bool // Host was
-	near    nearness
+	reached bool     // a connection to Host was made
+	limit   scope    // of that connection
 	proxies []string // hosts of proxies that the environment names
 }
 
-// nearness is how near an address is.
-type nearness int
+// scope says how internal an address is; greater scopes are more internal.
+type scope int
 
 const (
-	public   nearness = iota
-	private           // RFC 1918, unique local, carrier-grade NAT
-	loopback          // this machine
-	special           // link-local, where clouds keep credentials; multicast, unspecified, reserved
+	public   scope = iota
+	private        // RFC 1918, unique local, carrier-grade NAT
+	loopback       // this machine
+	special        // link-local, where clouds serve credentials; multicast, unspecified, reserved
 )
 
-// Public tells whether an address is one of the public Internet. An IPv4 address within one
-// of IPv6 counts as what it is: mapped (::ffff:0:0/96), or translated (64:ff9b::/96). 6to4,
-// Teredo and other forms are not public.
-func Public(addr netip.Addr) bool { return nearnessOf(addr) == public }
+// Public reports whether an address belongs to the public Internet. An IPv4 address in an
+// IPv6 address counts as the IPv4 address if it is mapped (::ffff:0:0/96) or translated
+// (64:ff9b::/96). Addresses of 6to4, Teredo and other forms are not public.
+func Public(addr netip.Addr) bool { return scopeOf(addr) == public }
 
-// nat64 is what networks without IPv4 have in front of its addresses.
+// nat64 is the prefix of IPv4 addresses in networks without IPv4.
 var nat64 = netip.MustParsePrefix("64:ff9b::/96")
 
 var cgnat = netip.MustParsePrefix("100.64.0.0/10")
@@ -69,7 +69,7 @@ func plain(addr netip.Addr) netip.Addr {
 	return addr
 }
 
-func nearnessOf(addr netip.Addr) nearness {
+func scopeOf(addr netip.Addr) scope {
 	addr = plain(addr)
 	switch {
 	case addr.IsLoopback():
@@ -82,35 +82,36 @@ func nearnessOf(addr netip.Addr) nearness {
 	return public
 }
 
-// RefusedError is that an address was not dialled.
+// RefusedError means that a guard refused an address.
 type RefusedError struct {
-	Host string // as it was named
+	Host string // the name or address that was dialed
 	Addr netip.Addr
 }
 
-// Error says what to do.
+// Error returns a message that names the host, the address and the setting that permits it.
 func (e *RefusedError) Error() string {
-	return fmt.Sprintf("%s has the address %s, which is not public: it is not connected to, unless the operator permits its network (limits.privateNetworks)", e.Host, e.Addr)
+	return fmt.Sprintf("%s has the address %s, which is not public: permit its network with limits.privateNetworks", e.Host, e.Addr)
 }
 
-// check allows an address of a host, or says why not.
+// check returns nil if an address of a host is allowed, else a *RefusedError.
 func (g *Guard) check(host string, addr netip.Addr) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	is := nearnessOf(addr)
+	is := scopeOf(addr)
 	inside := func(n netip.Prefix) bool { return n.Contains(plain(addr)) }
 	switch {
-	case is == public, slices.ContainsFunc(g.Networks, inside), g.named(host) && !g.met, slices.Contains(g.proxies, strings.ToLower(host)):
+	case is == public, slices.ContainsFunc(g.Networks, inside), g.isHost(host) && !g.reached, slices.Contains(g.proxies, strings.ToLower(host)):
 		return nil
-	case is <= g.near && (g.named(host) || g.near < special):
+	case is <= g.limit && (g.isHost(host) || g.limit < special):
 		return nil
 	}
 	return &RefusedError{host, addr}
 }
 
-func (g *Guard) named(host string) bool { return g.Host != "" && strings.EqualFold(host, g.Host) }
+func (g *Guard) isHost(host string) bool { return g.Host != "" && strings.EqualFold(host, g.Host) }
 
-// DialContext is that of [net.Dialer], for addresses that are allowed.
+// DialContext is like that of [net.Dialer]. It fails with a [RefusedError] for addresses
+// that are not allowed.
 func (g *Guard) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
 	host, _, err := net.SplitHostPort(address)
 	if err != nil {
@@ -127,27 +128,26 @@ func (g *Guard) DialContext(ctx context.Context, network, address string) (net.C
 	if refused, ok := errors.AsType[*RefusedError](err); ok {
 		return nil, refused
 	}
-	if err == nil && g.named(host) {
-		g.reached(conn.RemoteAddr())
+	if err == nil && g.isHost(host) {
+		g.setLimit(conn.RemoteAddr())
 	}
 	return conn, err
 }
 
-// reached is that the named host is at an address.
-func (g *Guard) reached(at net.Addr) {
-	if tcp, ok := at.(*net.TCPAddr); ok {
+// setLimit records the scope of the first connection to Host.
+func (g *Guard) setLimit(remote net.Addr) {
+	if tcp, ok := remote.(*net.TCPAddr); ok {
 		g.mu.Lock()
 		defer g.mu.Unlock()
-		if !g.met {
-			g.met, g.near = true, nearnessOf(tcp.AddrPort().Addr())
+		if !g.reached {
+			g.reached, g.limit = true, scopeOf(tcp.AddrPort().Addr())
 		}
 	}
 }
 
-// Transport is a transport of its own for the errand: a connection that another errand
-// opened is never used. For a host that the operator named it uses the environment's proxy,
-// which resolves names itself and must guard its own network. The caller closes idle
-// connections.
+// Transport returns a new transport whose connections the guard checks. It shares no
+// connections with other transports. If Host is set it uses the environment's proxy, which
+// resolves names itself and must guard its own network. The caller closes idle connections.
 func (g *Guard) Transport() *http.Transport {
 	t := http.DefaultTransport.(*http.Transport).Clone()
 	t.DialContext, t.Proxy = g.DialContext, nil
@@ -157,6 +157,7 @@ func (g *Guard) Transport() *http.Transport {
 	return t
 }
 
+// proxy returns the environment's proxy for a request, whose host is then allowed.
 func (g *Guard) proxy(r *http.Request) (*url.URL, error) {
 	to, err := http.ProxyFromEnvironment(r)
 	if to == nil || err != nil {

@@ -7,4 +7,4 @@ import (
 
 func (g *Guard) Check(host string, addr netip.Addr) error { return g.check(host, addr) }
 
-func (g *Guard) Reached(at net.Addr) { g.reached(at) }
+func (g *Guard) Reached(at net.Addr) { g.setLimit(at) }

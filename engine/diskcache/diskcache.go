@@ -1,16 +1,16 @@
-// Package diskcache keeps bytes by name in a directory: what can be made again, and takes
-// long to make.
+// Package diskcache stores bytes by name in a directory, for content that can be made again
+// and takes long to make.
 //
-// Each entry is a file that begins with the SHA-256 of its name and its content. An entry
-// that is empty, cut, zeroed, renamed or has one bit changed is a miss, and so is every
-// error of the file system: a cache can make its user slower, and cannot make it fail. The
-// digest is no signature: the directory, all of its parents and each entry must belong to this
-// user or to root, and nobody else may be able to write to them. Otherwise there is no cache,
-// or the entry is a miss. A directory that is removed is made again, and checked again.
+// Each entry is a file that begins with a SHA-256 of its name and content. A damaged entry
+// is a miss, and so is every error of the file system: a cache may make its caller slower,
+// but not fail. The digest does not authenticate: the directory, its parents and each entry
+// must belong to this user or to root, and must not be writable by others. Otherwise there
+// is no cache, or the entry is a miss. A directory that was removed is created and checked
+// again.
 //
-// Several processes may share a directory. Entries appear whole or not at all, and those
-// that were used least recently go when the directory is over its limit. A Put costs one
-// file; the directory is listed once for each quarter of the limit that was written.
+// Several processes may share a directory. Entries appear atomically. When the directory
+// is over its limit, the least recently used entries are removed. A Put writes one file; the
+// directory is listed once for each quarter of the limit that was written.
 package diskcache
 
 import (
@@ -34,38 +34,38 @@ import (
 	"github.com/mootchat/moot/engine/files"
 )
 
-// DefaultLimit bounds a directory, in bytes.
+// DefaultLimit is the default limit of a directory, in bytes.
 const DefaultLimit = 2 << 30
 
 const (
-	suffix   = ".moot"          // of all files of a cache: other files stay as they are
-	block    = 4 << 10          // what a file takes besides its content
-	leftover = 10 * time.Minute // after which a file that was not finished never will be
+	suffix     = ".moot"          // of all files of a cache; other files are not touched
+	overhead   = 4 << 10          // space of a file besides its content, in bytes
+	staleAfter = 10 * time.Minute // age at which an unfinished file is removed
 )
 
-// Config says where a cache is.
+// Config configures a cache.
 type Config struct {
-	Dir   string       // made, for this user alone, where it does not exist; "": nothing is kept
-	Limit int64        // bytes of all entries; the largest has a quarter; 0: DefaultLimit
-	Log   *slog.Logger // gets one warning about each of: the directory, a damaged entry, a failed write; nil: nothing is logged
+	Dir   string       // created with mode 0700 if it does not exist; "": no cache
+	Limit int64        // of all entries, in bytes; one entry may have a quarter of it; 0: DefaultLimit
+	Log   *slog.Logger // gets one warning of each kind: directory, damaged entry, failed write; nil: nothing is logged
 }
 
-// Cache is a directory of entries. Its methods may be called concurrently; those of a nil
-// Cache keep nothing.
+// Cache is a directory of entries. It is safe for concurrent use. A nil Cache stores
+// nothing.
 type Cache struct {
 	dir   string
 	limit int64
 	log   *slog.Logger
 
-	damaged, unwritten atomic.Bool // was warned of
+	warnedDamaged, warnedWrite atomic.Bool
 
 	mu     sync.Mutex
 	spare  int64 // bytes that may be written before the directory is listed again
 	listed bool
 }
 
-// Open gives the cache in a directory, or nil where there is none: Dir is "", or cannot be
-// used, of which there is a warning.
+// Open returns the cache in a directory. It returns nil if Dir is "", and, with a warning
+// in the log, if the directory cannot be used.
 func Open(cfg Config) *Cache {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
@@ -75,13 +75,13 @@ func Open(cfg Config) *Cache {
 	}
 	dir, err := prepare(cfg.Dir)
 	if err != nil {
-		cfg.Log.Warn("no cache on disk: starts and reloads take longer", "dir", cfg.Dir, "error", err)
+		cfg.Log.Warn("cannot use the cache directory; starts and reloads take longer", "dir", cfg.Dir, "error", err)
 		return nil
 	}
 	return &Cache{dir: dir, limit: cmp.Or(cfg.Limit, DefaultLimit), log: cfg.Log}
 }
 
-// prepare makes the directory where it does not exist, and checks who can write to it.
+// prepare creates the directory if it does not exist, and checks who can write to it.
 func prepare(dir string) (string, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
@@ -105,8 +105,8 @@ func (c *Cache) path(name string) string {
 	return filepath.Join(c.dir, hex.EncodeToString(sum[:])+suffix)
 }
 
-// seal is the digest of an entry. A name cannot run into the content: its own digest stands
-// for it.
+// seal returns the digest of an entry. It hashes the digest of the name in place of the
+// name, so that no other split into name and content has the same digest.
 func seal(name string, content []byte) [sha256.Size]byte {
 	of := sha256.Sum256([]byte(name))
 	h := sha256.New()
@@ -115,7 +115,8 @@ func seal(name string, content []byte) [sha256.Size]byte {
 	return [sha256.Size]byte(h.Sum(nil))
 }
 
-// Get gives what Put was given for the name, or nil. The caller owns it.
+// Get returns the content that was stored under a name; nil if there is none. The caller
+// owns it.
 func (c *Cache) Get(name string) []byte {
 	if c == nil {
 		return nil
@@ -126,15 +127,15 @@ func (c *Cache) Get(name string) []byte {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil
 	case err != nil:
-		c.tell(&c.damaged, "an entry of the cache is damaged, or not of this user: it is made again", path, err)
+		c.warnOnce(&c.warnedDamaged, "ignored a cache entry that is damaged or writable by others", path, err)
 		return nil
 	}
 	now := time.Now()
-	_ = os.Chtimes(path, now, now) // without it the entry goes earlier
+	_ = os.Chtimes(path, now, now) // if this fails, the entry is removed earlier
 	return content
 }
 
-var errDigest = errors.New("it is not what was written")
+var errDigest = errors.New("the digest does not match the content")
 
 func (c *Cache) read(name, path string) ([]byte, error) {
 	entry, err := files.ReadIf(path, c.limit/4+sha256.Size, private)
@@ -151,25 +152,26 @@ func (c *Cache) read(name, path string) ([]byte, error) {
 	return content, nil
 }
 
-// Put keeps content under a name, in place of what was there.
+// Put stores content under a name and replaces the entry with that name. It does nothing
+// if content is larger than a quarter of the limit, and does not keep the slice.
 func (c *Cache) Put(name string, content []byte) {
 	if c == nil || int64(len(content)) > c.limit/4 {
 		return
 	}
 	path := c.path(name)
-	c.fit(int64(len(content)) + sha256.Size + block)
+	c.fit(int64(len(content)) + sha256.Size + overhead)
 	if err := c.write(path, name, content); err != nil {
-		c.tell(&c.unwritten, "the cache cannot be written to: starts and reloads take longer", path, err)
+		c.warnOnce(&c.warnedWrite, "cannot write to the cache; starts and reloads take longer", path, err)
 	}
 }
 
-// write puts a whole file in place, or none. It is not synced: what a crash leaves of it is
-// a miss.
+// write creates a file atomically. It does not sync it: an incomplete file after a crash
+// is a miss.
 func (c *Cache) write(path, name string, content []byte) error {
 	file, err := os.CreateTemp(c.dir, "new-*"+suffix)
-	if errors.Is(err, fs.ErrNotExist) { // it was cleaned away
+	if errors.Is(err, fs.ErrNotExist) { // the directory was removed
 		if _, err := prepare(c.dir); err != nil {
-			_ = os.Remove(c.dir) // empty: the next write is not to find it
+			_ = os.Remove(c.dir) // otherwise the next write would use it without a check
 			return err
 		}
 		file, err = os.CreateTemp(c.dir, "new-*"+suffix)
@@ -191,16 +193,16 @@ func (c *Cache) write(path, name string, content []byte) error {
 	return err
 }
 
-// tell warns once; what is more of the same is for those who look for it.
-func (c *Cache) tell(told *atomic.Bool, message, path string, err error) {
+// warnOnce logs a warning the first time, and later ones at level debug.
+func (c *Cache) warnOnce(warned *atomic.Bool, message, path string, err error) {
 	level := slog.LevelDebug
-	if told.CompareAndSwap(false, true) {
+	if warned.CompareAndSwap(false, true) {
 		level = slog.LevelWarn
 	}
 	c.log.Log(context.Background(), level, message, "file", path, "error", err)
 }
 
-// fit makes room for size bytes.
+// fit removes entries until there is room for size more bytes.
 func (c *Cache) fit(size int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -211,10 +213,10 @@ func (c *Cache) fit(size int64) {
 	c.listed, c.spare = true, min(c.limit/4, c.limit-total-size)
 }
 
-// trim removes the entries that were used least recently until the rest has at most limit
-// bytes, and files that were never finished. It gives how many bytes are left.
+// trim removes unfinished files, and the least recently used entries until the others have
+// at most limit bytes. It returns the bytes of the others.
 func (c *Cache) trim(limit int64) (total int64) {
-	entries, _ := os.ReadDir(c.dir) // those that could be read
+	entries, _ := os.ReadDir(c.dir) // on an error, the entries that could be read
 	var found []fs.FileInfo
 	for _, entry := range entries {
 		info, err := entry.Info()
@@ -222,13 +224,13 @@ func (c *Cache) trim(limit int64) (total int64) {
 			continue
 		}
 		if !strings.HasPrefix(info.Name(), "new-") {
-			found, total = append(found, info), total+info.Size()+block
-		} else if time.Since(info.ModTime()).Abs() > leftover {
+			found, total = append(found, info), total+info.Size()+overhead
+		} else if time.Since(info.ModTime()).Abs() > staleAfter {
 			_ = os.Remove(filepath.Join(c.dir, info.Name()))
 		}
 	}
-	now := time.Now().Add(leftover)
-	used := func(f fs.FileInfo) time.Time { // a clock that was wrong keeps no entry for ever
+	now := time.Now().Add(staleAfter)
+	used := func(f fs.FileInfo) time.Time { // an entry with a time in the future goes first
 		if f.ModTime().After(now) {
 			return time.Time{}
 		}
@@ -240,7 +242,7 @@ func (c *Cache) trim(limit int64) (total int64) {
 			break
 		}
 		if err := os.Remove(filepath.Join(c.dir, file.Name())); err == nil || errors.Is(err, fs.ErrNotExist) {
-			total -= file.Size() + block
+			total -= file.Size() + overhead
 		}
 	}
 	return total

@@ -137,7 +137,7 @@ func TestADirectoryThatCannotBeUsedIsNoCache(t *testing.T) {
 	for _, dir := range []string{file, filepath.Join(file, "below"), "/proc/self/none"} {
 		c, _, logs := open(t, diskcache.Config{Dir: dir})
 		c.Put("a", []byte("content"))
-		if got := c.Get("a"); got != nil || strings.Count(logs.String(), "level=WARN") != 1 || !strings.Contains(logs.String(), "no cache on disk") {
+		if got := c.Get("a"); got != nil || strings.Count(logs.String(), "level=WARN") != 1 || !strings.Contains(logs.String(), "cannot use the cache directory") {
 			t.Errorf("%s: got %q\n%s", dir, got, logs)
 		}
 	}

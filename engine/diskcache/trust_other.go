@@ -4,9 +4,9 @@ package diskcache
 
 import "io/fs"
 
-// trusted does not know the access lists of Windows: the user's own cache directory, which
-// is the default, is the user's alone there.
+// trusted accepts all directories: it does not read the access lists of Windows, where the
+// default, the user's cache directory, is private to the user.
 func trusted(string) error { return nil }
 
-// private is of an entry what trusted is of a directory.
+// private accepts all entries, for the same reason.
 func private(fs.FileInfo) error { return nil }

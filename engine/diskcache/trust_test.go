@@ -140,7 +140,7 @@ func TestADirectoryThatIsRemovedIsMadeAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.Put("name", []byte("content"))
-	if got := c.Get("name"); got != nil || !strings.Contains(logs.String(), "others can write") {
+	if got := c.Get("name"); got != nil || !strings.Contains(logs.String(), "other users can write") {
 		t.Errorf("got %q\n%s", got, logs)
 	}
 }

@@ -12,12 +12,12 @@ import (
 	"syscall"
 )
 
-// maxLinks bounds the symbolic links on the way to a directory, as the kernel does.
+// maxLinks limits the symbolic links on the way to a directory, as the kernel does.
 const maxLinks = 40
 
-// trusted checks that nobody but this user and root can change what the absolute path leads
-// to: each directory and symbolic link on the way belongs to one of the two, and others can
-// write to a directory only where it is sticky and leads on.
+// trusted checks that only this user and root can change where an absolute path leads:
+// each directory and symbolic link on the way must belong to one of the two. Others may
+// write to a directory only if it is sticky and not the last one.
 func trusted(path string) error {
 	links := 0
 	at, rest := "/", strings.Split(filepath.Clean(path), "/")
@@ -38,7 +38,7 @@ func trusted(path string) error {
 				return err
 			}
 			if !filepath.IsAbs(target) {
-				target = filepath.Dir(at) + "/" + target // not cleaned: .. is of what a link leads to
+				target = filepath.Dir(at) + "/" + target // not cleaned: ".." after a link applies to its target
 			}
 			at, rest = "/", append(strings.Split(target, "/"), rest...)
 			continue
@@ -53,32 +53,32 @@ func trusted(path string) error {
 	}
 }
 
-// private checks that nobody but this user and root can change an entry, or kept it open to
-// do so: a directory that is closed now may have been open when the entry was made.
+// private checks that only this user and root can write to an entry. The check of the
+// directory is not enough: others may have been able to write to it earlier.
 func private(info fs.FileInfo) error {
 	if err := own(info); err != nil || info.Mode().Perm()&0o022 == 0 {
 		return err
 	}
-	return errors.New("others can write to it")
+	return errors.New("other users can write to it")
 }
 
 // own checks who a file belongs to.
 func own(info fs.FileInfo) error {
 	stat, ok := info.Sys().(*syscall.Stat_t)
 	if !ok {
-		return errors.New("has an owner who is not known")
+		return errors.New("has an unknown owner")
 	}
 	if me := os.Geteuid(); stat.Uid != 0 && int(stat.Uid) != me {
-		return fmt.Errorf("belongs to user %d, who could change what is in the cache: use a directory of user %d", stat.Uid, me)
+		return fmt.Errorf("belongs to user %d, who could change the cache: use a directory of user %d", stat.Uid, me)
 	}
 	return nil
 }
 
-// closed checks who can write to a directory. In a sticky one, others can change only what
-// is theirs; the last one of the way may not even have files of others.
+// closed checks that other users cannot write to a directory. A sticky directory on the
+// way is accepted: others can change only their own files in it. last is the cache itself.
 func closed(path string, info fs.FileInfo, last bool) error {
 	if info.Mode().Perm()&0o022 == 0 || info.Mode()&fs.ModeSticky != 0 && !last {
 		return nil
 	}
-	return fmt.Errorf("others can write to %s: chmod go-w it, or use another directory", path)
+	return fmt.Errorf("other users can write to %s: run chmod go-w, or use another directory", path)
 }

@@ -2,16 +2,17 @@ package fetch
 
 import "github.com/opencontainers/go-digest"
 
-// Cache keeps files from load to load. Its methods are called concurrently.
+// Cache stores files by name. Its methods are called concurrently.
 type Cache interface {
-	// Get gives what Put was given for the name, or nil.
+	// Get returns the content that was stored under the name; nil if there is none. The
+	// caller owns it.
 	Get(name string) []byte
-	// Put keeps content, if it can.
+	// Put stores content, if it can. It does not keep the slice.
 	Put(name string, content []byte)
 }
 
-// kept is the content with that digest, nil if it is not kept. d is valid.
-func (f *Fetcher) kept(d digest.Digest) []byte {
+// cached returns the content with a valid digest; nil if the cache does not have it.
+func (f *Fetcher) cached(d digest.Digest) []byte {
 	if f.cfg.Cache == nil {
 		return nil
 	}
@@ -22,8 +23,8 @@ func (f *Fetcher) kept(d digest.Digest) []byte {
 	return content
 }
 
-// keep keeps content, whose digest is d.
-func (f *Fetcher) keep(d digest.Digest, content []byte) {
+// store stores content, whose digest is d, in the cache.
+func (f *Fetcher) store(d digest.Digest, content []byte) {
 	if f.cfg.Cache != nil {
 		f.cfg.Cache.Put(name(d), content)
 	}

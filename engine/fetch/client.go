@@ -9,28 +9,28 @@ import (
 )
 
 const (
-	agent         = "moot"
-	mostRedirects = 5
+	agent        = "moot"
+	maxRedirects = 5
 )
 
-// client is for one fetch from a host: it is not led from TLS to where there is none, nor to
-// addresses that are nearer than the host.
+// client returns a client for one fetch from a host. It follows no redirect from https to
+// http, nor to a network that is more internal than the host's.
 func (f *Fetcher) client(host string) *http.Client {
-	guard := &dial.Guard{Networks: f.who.Networks}
-	if !f.who.Restricted {
+	guard := &dial.Guard{Networks: f.policy.Networks}
+	if !f.policy.Restricted {
 		guard.Host = host
 	}
 	t := guard.Transport()
 	t.TLSClientConfig = &tls.Config{RootCAs: f.cfg.Roots, MinVersion: tls.VersionTLS12}
-	return &http.Client{Transport: t, CheckRedirect: follow}
+	return &http.Client{Transport: t, CheckRedirect: checkRedirect}
 }
 
-func follow(next *http.Request, before []*http.Request) error {
+func checkRedirect(next *http.Request, before []*http.Request) error {
 	switch {
-	case len(before) > mostRedirects:
-		return fmt.Errorf("it leads on and on, more than %d times", mostRedirects)
+	case len(before) > maxRedirects:
+		return fmt.Errorf("more than %d redirects", maxRedirects)
 	case next.URL.Scheme != "https" && before[0].URL.Scheme == "https":
-		return fmt.Errorf("it leads to %s, which is not https", shown(next.URL))
+		return fmt.Errorf("redirected to %s, which is not https", withoutQuery(next.URL))
 	}
 	return nil
 }

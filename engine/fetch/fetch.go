@@ -1,5 +1,5 @@
-// Package fetch gets files from elsewhere, over HTTPS and from OCI registries, and keeps
-// them on disk by their digests. What it gives is what its digest says, whoever sent it.
+// Package fetch downloads files from HTTPS servers and OCI registries, and caches them by
+// digest. It returns a file only if it has the expected digest.
 package fetch
 
 import (
@@ -17,78 +17,79 @@ import (
 	"github.com/opencontainers/go-digest"
 )
 
-// Config says how files are fetched. The zero Config is one in good order that keeps
-// nothing.
+// Config configures a Fetcher. The zero value is ready to use and caches nothing.
 type Config struct {
-	Cache Cache          // of what was fetched; nil: every load fetches it
-	Max   int64          // bytes of one file; 0: 16 MiB
-	Time  time.Duration  // for one file; 0: 30 s
-	Roots *x509.CertPool // who signs certificates of servers; nil: whom the system trusts
+	Cache Cache          // for fetched files; nil: none
+	Max   int64          // limit of one file, in bytes; 0: 16 MiB
+	Time  time.Duration  // limit for fetching one file; 0: 30 s
+	Roots *x509.CertPool // authorities of servers' certificates; nil: the system's
 }
 
-// Fetcher fetches files. Its methods may be called concurrently.
+// Fetcher fetches files. Its methods are safe for concurrent use.
 type Fetcher struct {
-	cfg Config
-	who Policy
+	cfg    Config
+	policy Policy
 }
 
-// Policy is the author of an address. The zero Policy is the operator.
+// Policy says which addresses fetches may reach. The zero Policy is for addresses that the
+// operator chose.
 type Policy struct {
-	// Restricted means an author that the operator does not trust, such as that of an included
-	// file. Fetches for a guest reach public addresses and Networks only, without the
-	// passwords of `docker login` and without a proxy. Fetches for the operator reach any
-	// address; their redirects lead to no network that is nearer than that address.
+	// Restricted is for addresses that the operator did not choose, such as those of an
+	// included file. Restricted fetches reach public addresses and Networks only, and use
+	// neither the passwords of `docker login` nor a proxy. Other fetches reach any address;
+	// their redirects must not lead to a network that is more internal than that address.
 	Restricted bool
 
-	Networks []netip.Prefix // internal ones that the operator permits
+	Networks []netip.Prefix // internal networks that the operator permits
 }
 
-// WithPolicy fetches for somebody, into the same cache.
-func (f *Fetcher) WithPolicy(who Policy) *Fetcher { return &Fetcher{f.cfg, who} }
+// WithPolicy returns a Fetcher with the same configuration and cache, and another policy.
+func (f *Fetcher) WithPolicy(p Policy) *Fetcher { return &Fetcher{f.cfg, p} }
 
-// New makes a Fetcher.
+// New returns a Fetcher with the zero Policy.
 func New(cfg Config) *Fetcher {
 	cfg.Max = cmp.Or(cfg.Max, 16<<20)
 	cfg.Time = cmp.Or(cfg.Time, 30*time.Second)
 	return &Fetcher{cfg, Policy{}}
 }
 
-// URL is the file at an https address whose sha256, 64 hex digits in lower case, is sum.
+// URL returns the file at an https address. sum is its SHA-256, 64 hex digits in lower
+// case; a file with another digest is an error.
 func (f *Fetcher) URL(ctx context.Context, address, sum string) ([]byte, error) {
 	u, err := url.Parse(address)
 	if err != nil {
-		return nil, fmt.Errorf("%q is no address", address)
+		return nil, fmt.Errorf("%q is not a valid address", address)
 	}
 	if u.Scheme != "https" {
-		return nil, fmt.Errorf("%s is not https", shown(u))
+		return nil, fmt.Errorf("%s does not begin with https://", withoutQuery(u))
 	}
 	want := digest.NewDigestFromEncoded(digest.SHA256, sum)
 	if err := want.Validate(); err != nil {
-		return nil, fmt.Errorf("%s: its sha256 must be given: 64 hex digits in lower case", shown(u))
+		return nil, fmt.Errorf("%s: set its sha256: 64 hex digits in lower case", withoutQuery(u))
 	}
-	if content := f.kept(want); content != nil {
+	if content := f.cached(want); content != nil {
 		return content, nil
 	}
 	content, err := f.within(ctx, u.Hostname(), func(ctx context.Context, client *http.Client) ([]byte, error) { return f.download(ctx, client, u) })
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", shown(u), err)
+		return nil, fmt.Errorf("%s: %w", withoutQuery(u), err)
 	}
 	if have := digest.FromBytes(content); have != want {
-		return nil, wrongSum(shown(u), have, want)
+		return nil, wrongSum(withoutQuery(u), have, want)
 	}
-	f.keep(want, content)
+	f.store(want, content)
 	return content, nil
 }
 
 func wrongSum(what string, have, want digest.Digest) error {
-	return fmt.Errorf("%s has the sha256 %s, not %s: if the change is meant, put the new one here", what, have.Encoded(), want.Encoded())
+	return fmt.Errorf("%s has the sha256 %s, not %s: if the file was changed on purpose, set the new one here", what, have.Encoded(), want.Encoded())
 }
 
-// within bounds the time of do, which gets a client for a host, and leaves no connection behind.
+// within calls do with a client for a host, within Config.Time, and closes its connections.
 func (f *Fetcher) within(ctx context.Context, host string, do func(context.Context, *http.Client) ([]byte, error)) ([]byte, error) {
 	client := f.client(host)
 	defer client.CloseIdleConnections()
-	ctx, cancel := context.WithTimeoutCause(ctx, f.cfg.Time, fmt.Errorf("it did not come within %v", f.cfg.Time))
+	ctx, cancel := context.WithTimeoutCause(ctx, f.cfg.Time, fmt.Errorf("no complete answer within %v", f.cfg.Time))
 	defer cancel()
 	content, err := do(ctx, client)
 	if err != nil && ctx.Err() != nil {
@@ -109,23 +110,23 @@ func (f *Fetcher) download(ctx context.Context, client *http.Client, u *url.URL)
 	}
 	defer response.Body.Close()
 	if response.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("the server answers %s", response.Status)
+		return nil, fmt.Errorf("the server answered %s", response.Status)
 	}
 	content, err := io.ReadAll(io.LimitReader(response.Body, f.cfg.Max+1))
 	if err != nil {
-		return nil, fmt.Errorf("it did not come whole: %w", err)
+		return nil, fmt.Errorf("the download was cut off: %w", err)
 	}
 	return content, f.fits(int64(len(content)))
 }
 
 func (f *Fetcher) fits(size int64) error {
 	if size > f.cfg.Max {
-		return fmt.Errorf("it has more than %d bytes", f.cfg.Max)
+		return fmt.Errorf("the file has more than %d bytes", f.cfg.Max)
 	}
 	return nil
 }
 
-// plain is the error without the address, which may have a signature in its query.
+// plain returns the error without the address, whose query may contain a signature.
 func plain(err error) error {
 	var of *url.Error
 	if errors.As(err, &of) {
@@ -134,7 +135,7 @@ func plain(err error) error {
 	return err
 }
 
-// shown is an address without its query.
-func shown(u *url.URL) string {
+// withoutQuery returns an address for messages: its query may contain a signature.
+func withoutQuery(u *url.URL) string {
 	return (&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path}).String()
 }

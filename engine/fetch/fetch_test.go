@@ -138,13 +138,13 @@ func TestWhatIsNotAsItShouldBeIsRefused(t *testing.T) {
 	config.Max = 64 << 10
 	f, ctx := fetch.New(config), t.Context()
 	fails(t, s.URL+"/rule has the sha256 "+sum(content)+", not "+sum(nil))(f.URL(ctx, s.URL+"/rule?signature=secret", sum(nil)))
-	fails(t, "its sha256 must be given")(f.URL(ctx, s.URL+"/rule", ""))
-	fails(t, "it leads to "+plain.URL+"/rule, which is not https")(f.URL(ctx, s.URL+"/plain", sum(content)))
-	fails(t, "it leads on and on")(f.URL(ctx, s.URL+"/round", sum(content)))
-	fails(t, s.URL+"/gone: the server answers 404 Not Found")(f.URL(ctx, s.URL+"/gone", sum(content)))
+	fails(t, "set its sha256")(f.URL(ctx, s.URL+"/rule", ""))
+	fails(t, "redirected to "+plain.URL+"/rule, which is not https")(f.URL(ctx, s.URL+"/plain", sum(content)))
+	fails(t, "more than 5 redirects")(f.URL(ctx, s.URL+"/round", sum(content)))
+	fails(t, s.URL+"/gone: the server answered 404 Not Found")(f.URL(ctx, s.URL+"/gone", sum(content)))
 	fails(t, "more than 65536 bytes")(f.URL(ctx, s.URL+"/large", sum(content)))
-	fails(t, "did not come whole")(f.URL(ctx, s.URL+"/cut", sum(content)))
-	fails(t, "is not https")(f.URL(ctx, plain.URL, sum(content)))
+	fails(t, "the download was cut off")(f.URL(ctx, s.URL+"/cut", sum(content)))
+	fails(t, "does not begin with https://")(f.URL(ctx, plain.URL, sum(content)))
 	fails(t, "certificate")(fetch.New(fetch.Config{}).URL(ctx, s.URL+"/rule", sum(content)))
 	if files := config.Cache.(kept); len(files) != 0 {
 		t.Errorf("%v is kept", files)
@@ -160,7 +160,7 @@ func TestNobodyWaitsForEver(t *testing.T) {
 		<-r.Context().Done()
 	}))
 	config.Time = 50 * time.Millisecond
-	fails(t, s.URL+"/slow: it did not come within 50ms")(fetch.New(config).URL(t.Context(), s.URL+"/slow", sum(nil)))
+	fails(t, s.URL+"/slow: no complete answer within 50ms")(fetch.New(config).URL(t.Context(), s.URL+"/slow", sum(nil)))
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	fails(t, "canceled")(fetch.New(config).URL(ctx, s.URL+"/slow", sum(nil)))

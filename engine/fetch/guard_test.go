@@ -82,6 +82,6 @@ func TestAGuestHasNoPasswords(t *testing.T) {
 		t.Fatal(err)
 	}
 	f := fetch.New(r.config)
-	fails(t, "an included file has no passwords: define the module in the main file")(f.WithPolicy(guest).OCI(t.Context(), r.host+"/private/calm:1", ""))
+	fails(t, "fetches of included files use no passwords; define the module in the main file")(f.WithPolicy(guest).OCI(t.Context(), r.host+"/private/calm:1", ""))
 	gives(t, []byte("a rule"))(f.OCI(t.Context(), r.host+"/private/calm:1", ""))
 }

@@ -22,21 +22,23 @@ import (
 	"oras.land/oras-go/v2/registry/remote/errcode"
 )
 
-// maxManifest bounds a manifest, in bytes; registries have the same limit.
+// maxManifest limits a manifest, in bytes; registries have the same limit.
 const maxManifest = 4 << 20
 
-// wasmTypes are what layers with a module are called.
+// wasmTypes are the media types of layers with a module.
 var wasmTypes = []string{
 	"application/wasm",
 	"application/vnd.wasm.content.layer.v1+wasm",
 	"application/vnd.module.wasm.content.layer.v1+wasm",
 }
 
-// OCI is the WebAssembly module of an artifact in a registry. A reference is
-// registry/repository:tag or registry/repository@sha256:..., and sum the sha256 of the
-// module in hex, "" for any. What a digest or sum names is fetched once; what a tag names
-// is asked for each time. Passwords are those of `docker login`. The registry
-// "localhost" is spoken to without TLS.
+// OCI returns the WebAssembly module of an artifact in a registry. reference is
+// registry/repository:tag or registry/repository@sha256:DIGEST. sum is the SHA-256 of the
+// module, 64 hex digits; "" accepts any.
+//
+// A cached module that a digest or sum names is not fetched again; a tag is looked up each
+// time. Passwords come from `docker login`, unless the policy is restricted. The registry
+// "localhost" is reached without TLS.
 func (f *Fetcher) OCI(ctx context.Context, reference, sum string) ([]byte, error) {
 	ref, err := registry.ParseReference(reference)
 	if err != nil {
@@ -48,7 +50,7 @@ func (f *Fetcher) OCI(ctx context.Context, reference, sum string) ([]byte, error
 		if err := want.Validate(); err != nil {
 			return nil, fmt.Errorf("%s: %w", reference, err)
 		}
-		if module := f.kept(want); module != nil {
+		if module := f.cached(want); module != nil {
 			return module, nil
 		}
 	}
@@ -83,17 +85,17 @@ func (f *Fetcher) pull(ctx context.Context, client *http.Client, ref registry.Re
 
 func (f *Fetcher) repository(with *http.Client, ref registry.Reference) (*remote.Repository, error) {
 	client := &auth.Client{Client: with, Header: http.Header{"User-Agent": {agent}}}
-	if !f.who.Restricted {
+	if !f.policy.Restricted {
 		known, err := credentials.NewStoreFromDocker(credentials.StoreOptions{})
 		if err != nil {
-			return nil, fmt.Errorf("the passwords of docker login cannot be read: %w", err)
+			return nil, fmt.Errorf("cannot read the passwords of docker login: %w", err)
 		}
 		client.Credential = credentials.Credential(known)
 	}
 	return &remote.Repository{Client: client, Reference: ref, PlainHTTP: hostOf(ref) == "localhost"}, nil
 }
 
-// hostOf is the host of a registry, without its port.
+// hostOf returns the host of a registry without its port.
 func hostOf(ref registry.Reference) string {
 	host, _, err := net.SplitHostPort(ref.Registry)
 	if err != nil {
@@ -102,7 +104,8 @@ func hostOf(ref registry.Reference) string {
 	return strings.Trim(host, "[]")
 }
 
-// manifest is that of the artifact, or of the module among several, if it is an index.
+// manifest returns the manifest of the artifact. If the reference names an index, it
+// returns the manifest for wasm in it; index says whether an index is accepted.
 func (f *Fetcher) manifest(ctx context.Context, from *remote.Repository, reference string, index bool) (*manifest, error) {
 	text, err := f.manifestText(ctx, from, reference)
 	if err != nil {
@@ -110,23 +113,23 @@ func (f *Fetcher) manifest(ctx context.Context, from *remote.Repository, referen
 	}
 	m := new(manifest)
 	if err := json.Unmarshal(text, m); err != nil {
-		return nil, fmt.Errorf("its manifest is not JSON: %w", err)
+		return nil, fmt.Errorf("the manifest is not valid JSON: %w", err)
 	}
 	if len(m.Manifests) == 0 {
 		return m, nil
 	}
 	if !index {
-		return nil, errors.New("it is an index in an index")
+		return nil, errors.New("the index contains another index")
 	}
 	for _, one := range m.Manifests {
 		if len(m.Manifests) == 1 || one.Platform != nil && one.Platform.Architecture == "wasm" {
 			return f.manifest(ctx, from, one.Digest.String(), false)
 		}
 	}
-	return nil, fmt.Errorf("it is an index of %d, and none of them is for wasm", len(m.Manifests))
+	return nil, fmt.Errorf("the index has %d manifests and none with the architecture wasm", len(m.Manifests))
 }
 
-// manifest is what concerns a module in the manifest of an artifact, or in an index.
+// manifest is the part of an OCI manifest or index that this package reads.
 type manifest struct {
 	Layers    []ocispec.Descriptor `json:"layers"`
 	Manifests []ocispec.Descriptor `json:"manifests"`
@@ -135,7 +138,7 @@ type manifest struct {
 func (f *Fetcher) manifestText(ctx context.Context, from *remote.Repository, reference string) ([]byte, error) {
 	named := digest.Digest(reference)
 	if named.Validate() == nil {
-		if text := f.kept(named); text != nil {
+		if text := f.cached(named); text != nil {
 			return text, nil
 		}
 	} else {
@@ -147,26 +150,26 @@ func (f *Fetcher) manifestText(ctx context.Context, from *remote.Repository, ref
 	}
 	defer body.Close()
 	if at.Size > maxManifest {
-		return nil, fmt.Errorf("its manifest has more than %d bytes", maxManifest)
+		return nil, fmt.Errorf("the manifest has more than %d bytes", maxManifest)
 	}
 	text, err := content.ReadAll(body, at)
 	if err != nil {
-		return nil, fmt.Errorf("its manifest: %w", err)
+		return nil, fmt.Errorf("cannot read the manifest: %w", err)
 	}
 	if named != "" && at.Digest != named {
-		return nil, fmt.Errorf("the registry gives the manifest %s", at.Digest)
+		return nil, fmt.Errorf("the registry answered with the manifest %s", at.Digest)
 	}
-	f.keep(at.Digest, text)
+	f.store(at.Digest, text)
 	return text, nil
 }
 
-// blob is the content of a descriptor, kept or fetched.
+// blob returns the content of a descriptor from the cache or the registry.
 func (f *Fetcher) blob(ctx context.Context, at ocispec.Descriptor, from content.Fetcher) ([]byte, error) {
 	if err := at.Digest.Validate(); err != nil {
-		return nil, fmt.Errorf("the digest of its module: %w", err)
+		return nil, fmt.Errorf("the module's digest is not valid: %w", err)
 	}
-	if kept := f.kept(at.Digest); kept != nil {
-		return kept, nil
+	if cached := f.cached(at.Digest); cached != nil {
+		return cached, nil
 	}
 	body, err := from.Fetch(ctx, at)
 	if err != nil {
@@ -175,37 +178,37 @@ func (f *Fetcher) blob(ctx context.Context, at ocispec.Descriptor, from content.
 	defer body.Close()
 	whole, err := content.ReadAll(io.LimitReader(body, f.cfg.Max+1), at)
 	if err != nil {
-		return nil, fmt.Errorf("its module: %w", err)
+		return nil, fmt.Errorf("cannot read the module: %w", err)
 	}
-	f.keep(at.Digest, whole)
+	f.store(at.Digest, whole)
 	return whole, nil
 }
 
-// moduleOf is the layer that is a module: the one that says so, or the only one.
+// moduleOf returns the one layer with the media type of a module.
 func moduleOf(m *manifest) (layer ocispec.Descriptor, err error) {
 	found := slices.DeleteFunc(slices.Clone(m.Layers), func(l ocispec.Descriptor) bool { return !slices.Contains(wasmTypes, l.MediaType) })
 	switch {
 	case len(found) == 1:
 		return found[0], nil
 	case len(found) > 1:
-		return layer, fmt.Errorf("it has %d modules, and must have one", len(found))
+		return layer, fmt.Errorf("the artifact has %d modules and must have one", len(found))
 	case len(m.Layers) == 1:
-		return layer, fmt.Errorf("its layer is %q, not a module: push it as `oras push REFERENCE rule.wasm:application/wasm`", m.Layers[0].MediaType)
+		return layer, fmt.Errorf("the artifact's layer has the type %q, which is not a module: push it with `oras push REFERENCE rule.wasm:application/wasm`", m.Layers[0].MediaType)
 	}
-	return layer, fmt.Errorf("none of its %d layers is a module: push it as `oras push REFERENCE rule.wasm:application/wasm`", len(m.Layers))
+	return layer, fmt.Errorf("none of the artifact's %d layers is a module: push it with `oras push REFERENCE rule.wasm:application/wasm`", len(m.Layers))
 }
 
-// hint says what to do about an answer of a registry.
+// hint returns the end of a message: what to do about an answer of a registry.
 func (f *Fetcher) hint(err error, ref registry.Reference) string {
 	var answer *errcode.ErrorResponse
 	denied := errors.As(err, &answer) && (answer.StatusCode == http.StatusUnauthorized || answer.StatusCode == http.StatusForbidden) || errors.Is(err, auth.ErrBasicCredentialNotFound)
 	switch {
-	case denied && f.who.Restricted:
-		return ": an included file has no passwords: define the module in the main file"
+	case denied && f.policy.Restricted:
+		return ": fetches of included files use no passwords; define the module in the main file"
 	case denied:
-		return ": the user that the server runs as needs a `docker login " + ref.Registry + "`"
+		return ": run `docker login " + ref.Registry + "` as the user of the server"
 	case errors.Is(err, errdef.ErrNotFound):
-		return ": push it, or correct the reference"
+		return ": push the artifact, or correct the reference"
 	}
 	return ""
 }

@@ -119,7 +119,7 @@ func TestARegistryThatGivesSomethingElseIsNotBelieved(t *testing.T) {
 	r.spoil.Store(true)
 	f := fetch.New(r.config)
 	for _, ref := range []string{":1", "@" + at.Digest.String()} {
-		fails(t, "its module: ", "mismatch")(f.OCI(t.Context(), r.host+"/rules/calm"+ref, ""))
+		fails(t, "cannot read the module: ", "mismatch")(f.OCI(t.Context(), r.host+"/rules/calm"+ref, ""))
 	}
 	if r.config.Cache.Get("fetched sha256:"+sum([]byte("a rule"))) != nil {
 		t.Error("it is kept")
@@ -137,18 +137,18 @@ func TestWhatIsNoModuleIsRefused(t *testing.T) {
 	r.config.Max = 1000
 	f := fetch.New(r.config)
 	for ref, words := range map[string]string{
-		"rules/image:1":                  `its layer is "application/vnd.oci.image.layer.v1.tar+gzip", not a module: push it as`,
-		"rules/two:1":                    "it has 2 modules, and must have one",
-		"rules/none:1":                   "none of its 2 layers is a module",
+		"rules/image:1":                  `the artifact's layer has the type "application/vnd.oci.image.layer.v1.tar+gzip", which is not a module: push it with`,
+		"rules/two:1":                    "the artifact has 2 modules and must have one",
+		"rules/none:1":                   "none of the artifact's 2 layers is a module",
 		"rules/large:1":                  "more than 1000 bytes",
-		"rules/large:2":                  "not found: push it, or correct the reference",
-		"rules/nowhere:1":                "push it, or correct the reference",
-		"rules/large@sha256:" + sum(nil): "push it, or correct the reference",
+		"rules/large:2":                  "not found: push the artifact, or correct the reference",
+		"rules/nowhere:1":                "push the artifact, or correct the reference",
+		"rules/large@sha256:" + sum(nil): "push the artifact, or correct the reference",
 	} {
 		fails(t, r.host+"/"+ref+": ", words)(f.OCI(t.Context(), r.host+"/"+ref, ""))
 	}
 	r.push(t, "astray/calm", "1", [2]string{wasm, "x"})
-	fails(t, "it leads to http://127.0.0.1:1/blob, which is not https")(f.OCI(t.Context(), r.host+"/astray/calm:1", ""))
+	fails(t, "redirected to http://127.0.0.1:1/blob, which is not https")(f.OCI(t.Context(), r.host+"/astray/calm:1", ""))
 	fails(t, "invalid")(f.OCI(t.Context(), "calm", ""))
 }
 
@@ -174,7 +174,7 @@ func TestTheModuleOfAnIndexIsTheOneForWasm(t *testing.T) {
 	index("neither", other, other)
 	f := fetch.New(r.config)
 	gives(t, []byte("a rule"))(f.OCI(t.Context(), r.host+"/rules/many:both", ""))
-	fails(t, "index of 2, and none of them is for wasm")(f.OCI(t.Context(), r.host+"/rules/many:neither", ""))
+	fails(t, "the index has 2 manifests and none with the architecture wasm")(f.OCI(t.Context(), r.host+"/rules/many:neither", ""))
 }
 
 func TestARegistryMayAskForAPassword(t *testing.T) {

@@ -1,6 +1,6 @@
-// Package files reads the files that a configuration names: regular files only, of
-// bounded size, and never for longer than the caller waits. A pipe, a device, a socket or
-// a directory in a configuration is an error, not a server that hangs.
+// Package files reads the files that a configuration names. It reads regular files only,
+// limits their size, and gives up when the caller's context ends. A pipe, a device, a
+// socket or a directory is an error, so that it cannot make the server hang.
 package files
 
 import (
@@ -13,10 +13,10 @@ import (
 	"syscall"
 )
 
-// IrregularError says what a file is that is not a regular one.
+// IrregularError means that a file is not a regular file.
 type IrregularError struct{ Mode fs.FileMode }
 
-// Error is "is not a regular file but a named pipe".
+// Error returns a text such as "is not a regular file but a named pipe".
 func (e IrregularError) Error() string { return "is not a regular file but " + kind(e.Mode) }
 
 func kind(m fs.FileMode) string {
@@ -33,23 +33,23 @@ func kind(m fs.FileMode) string {
 	return "something else"
 }
 
-// Read reads the regular file at path, or the one that a symbolic link at path leads to.
-// A larger one than most bytes is an error. Every error is a [fs.PathError]; the error in
-// it is an [IrregularError] where path is something else. A device is not opened: opening
-// some has effects.
-func Read(path string, most int64) ([]byte, error) {
-	return read(path, most, os.Stat, os.OpenFile, nil)
+// Read reads the regular file at path, which may be a symbolic link to it. A file of more
+// than limit bytes is an error. Every error is a [fs.PathError]; it wraps an
+// [IrregularError] if the file is not a regular one. Devices are not opened, because
+// opening some of them has effects.
+func Read(path string, limit int64) ([]byte, error) {
+	return read(path, limit, os.Stat, os.OpenFile, nil)
 }
 
-// ReadIf is [Read] of a file that check accepts, by what it is when it is open. The error
-// wraps that of check.
-func ReadIf(path string, most int64, check func(fs.FileInfo) error) ([]byte, error) {
-	return read(path, most, os.Stat, os.OpenFile, check)
+// ReadIf is like [Read], but fails if check returns an error for the opened file. The
+// error wraps that of check.
+func ReadIf(path string, limit int64, check func(fs.FileInfo) error) ([]byte, error) {
+	return read(path, limit, os.Stat, os.OpenFile, check)
 }
 
-// ReadIn is [Read] of a file in a directory. dir may be a symbolic link; name is relative
-// to it, and neither name nor a symbolic link in it leads out of dir.
-func ReadIn(dir, name string, most int64) ([]byte, error) {
+// ReadIn is like [Read] for a file in a directory. name is relative to dir; neither name
+// nor a symbolic link on its way may lead out of dir. dir may be a symbolic link.
+func ReadIn(dir, name string, limit int64) ([]byte, error) {
 	if !filepath.IsLocal(name) {
 		return nil, &fs.PathError{Op: "open", Path: name, Err: ErrOutside}
 	}
@@ -58,14 +58,14 @@ func ReadIn(dir, name string, most int64) ([]byte, error) {
 		return nil, err
 	}
 	defer root.Close()
-	return read(name, most, root.Stat, root.OpenFile, nil)
+	return read(name, limit, root.Stat, root.OpenFile, nil)
 }
 
-// ErrOutside is the error of a name that leads out of its directory. A symbolic link that
-// does fails with an error of package os.
-var ErrOutside = errors.New("leads out of its directory")
+// ErrOutside means that a name leads out of its directory. For a symbolic link that leads
+// out, the error is one of package os.
+var ErrOutside = errors.New("is outside of its directory")
 
-func read(path string, most int64, stat func(string) (fs.FileInfo, error), open func(string, int, fs.FileMode) (*os.File, error), check func(fs.FileInfo) error) ([]byte, error) {
+func read(path string, limit int64, stat func(string) (fs.FileInfo, error), open func(string, int, fs.FileMode) (*os.File, error), check func(fs.FileInfo) error) ([]byte, error) {
 	info, err := stat(path)
 	if err != nil {
 		return nil, &fs.PathError{Op: "open", Path: path, Err: reason(err)}
@@ -73,7 +73,7 @@ func read(path string, most int64, stat func(string) (fs.FileInfo, error), open 
 	if !info.Mode().IsRegular() {
 		return nil, &fs.PathError{Op: "open", Path: path, Err: IrregularError{info.Mode()}}
 	}
-	// Another file may be there by now: one that cannot be waited for, and is looked at again.
+	// The file may have been replaced since stat: open without blocking, and check again.
 	f, err := open(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, err
@@ -82,11 +82,11 @@ func read(path string, most int64, stat func(string) (fs.FileInfo, error), open 
 	if info, err = f.Stat(); err != nil {
 		return nil, err
 	}
-	tooLarge := &fs.PathError{Op: "read", Path: path, Err: fmt.Errorf("the file is larger than %s", size(most))}
+	tooLarge := &fs.PathError{Op: "read", Path: path, Err: fmt.Errorf("the file is larger than %s", size(limit))}
 	switch {
 	case !info.Mode().IsRegular():
 		return nil, &fs.PathError{Op: "open", Path: path, Err: IrregularError{info.Mode()}}
-	case info.Size() > most:
+	case info.Size() > limit:
 		return nil, tooLarge
 	}
 	if check != nil {
@@ -94,14 +94,14 @@ func read(path string, most int64, stat func(string) (fs.FileInfo, error), open 
 			return nil, &fs.PathError{Op: "read", Path: path, Err: err}
 		}
 	}
-	text, err := io.ReadAll(io.LimitReader(f, most+1))
-	if err == nil && int64(len(text)) > most { // it grows, or is one of /proc, which have no size
+	text, err := io.ReadAll(io.LimitReader(f, limit+1))
+	if err == nil && int64(len(text)) > limit { // the file grows, or is in /proc, where sizes are 0
 		return nil, tooLarge
 	}
 	return text, err
 }
 
-// reason is an error of package os without its operation and path.
+// reason returns an error of package os without its operation and path.
 func reason(err error) error {
 	if of, ok := errors.AsType[*fs.PathError](err); ok {
 		return of.Err

@@ -179,7 +179,7 @@ func TestACallThatHangsIsAbandonedAndRefusedUntilItReturns(t *testing.T) {
 				t.Errorf("got %v, %v, %v", err, w.Hanging("a"), w.Hanging("b"))
 			}
 		}
-		if _, err := files.Wait(t.Context(), &w, "a", again, nil); err == nil || !strings.Contains(err.Error(), "an earlier call, of ") {
+		if _, err := files.Wait(t.Context(), &w, "a", again, nil); err == nil || !strings.Contains(err.Error(), "still hangs") {
 			t.Errorf("the same call again: %v", err)
 		}
 		if got, err := files.Wait(t.Context(), &w, "b", again, nil); got != "again" || err != nil {

@@ -10,17 +10,17 @@ import (
 	"time"
 )
 
-// Bounds of the calls of one Waiter that hang: each holds a thread.
+// Limits of the abandoned calls of one Waiter, each of which holds a thread.
 const (
-	mostHanging = 32
-	mostSame    = 4 // of one name: what it names may be another file by now
+	maxHanging        = 32
+	maxHangingPerName = 4 // more than one, because the name may lead to another file by now
 )
 
-// Waiter waits for the file system, which may never answer: a mount whose server is gone
-// hangs every call. A call that its context does not outlive is abandoned, not ended:
-// nothing can end it. While 4 calls of one name hang, or 32 in all, others are refused: of that
-// name, or all. The zero Waiter is ready; its methods may be called
-// concurrently. A call costs a goroutine.
+// Waiter calls the file system, which may never return: calls on a network mount whose
+// server is gone hang. When the context of a call ends first, the Waiter abandons the call,
+// which continues in its goroutine. While 4 calls with one name hang, calls with that name
+// are refused; while 32 hang, all are. The zero Waiter is ready to use, and safe for
+// concurrent use. A call costs a goroutine.
 type Waiter struct {
 	mu      sync.Mutex
 	hanging map[string]hang
@@ -32,17 +32,18 @@ type hang struct {
 	since time.Time
 }
 
-// ErrHangs is in the error of a call that was abandoned, or refused because of such calls.
-var ErrHangs = errors.New("no answer")
+// ErrHangs means that a call was abandoned, or refused because of abandoned calls.
+var ErrHangs = errors.New("the file system does not answer")
 
-// Wait calls do, and waits for it until ctx ends. what names the call, such as a path. The
-// result of an abandoned call is dropped; clean, which may be nil, is given it then.
+// Wait calls do in a goroutine and returns its result, or an [ErrHangs] when ctx ends
+// first. what names the call, such as a path. If an abandoned call succeeds later, clean is
+// called with its value; clean may be nil.
 func Wait[T any](ctx context.Context, w *Waiter, what string, do func() (T, error), clean func(T)) (T, error) {
 	var none T
 	if err := ctx.Err(); err != nil {
 		return none, context.Cause(ctx)
 	}
-	if err := w.refuse(what); err != nil {
+	if err := w.check(what, maxHangingPerName); err != nil {
 		return none, err
 	}
 	type result struct {
@@ -72,18 +73,17 @@ func Wait[T any](ctx context.Context, w *Waiter, what string, do func() (T, erro
 	}
 }
 
-// Hanging is an error while a call of that name hangs.
-func (w *Waiter) Hanging(what string) error { return w.refused(what, 1) }
+// Hanging returns an error while a call with that name hangs.
+func (w *Waiter) Hanging(what string) error { return w.check(what, 1) }
 
-func (w *Waiter) refuse(what string) error { return w.refused(what, mostSame) }
-
-func (w *Waiter) refused(what string, most int) error {
+// check returns an error while as many calls with that name hang as limit, or too many in all.
+func (w *Waiter) check(what string, limit int) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if h := w.hanging[what]; h.calls >= most {
-		return fmt.Errorf("%w: an earlier call, of %s, still hangs", ErrHangs, h.since.Format(time.TimeOnly))
+	if h := w.hanging[what]; h.calls >= limit {
+		return fmt.Errorf("%w: a call of %s still hangs", ErrHangs, h.since.Format(time.TimeOnly))
 	}
-	if w.total >= mostHanging {
+	if w.total >= maxHanging {
 		return fmt.Errorf("%w: %d calls hang", ErrHangs, w.total)
 	}
 	return nil
@@ -116,14 +116,14 @@ func (w *Waiter) returned(what string) {
 	w.hanging[what] = h
 }
 
-// Read is the function of that name, given up when ctx ends.
-func (w *Waiter) Read(ctx context.Context, path string, most int64) ([]byte, error) {
-	return w.bytes(ctx, path, func() ([]byte, error) { return Read(path, most) })
+// Read is like the function [Read], and fails with an [ErrHangs] when ctx ends first.
+func (w *Waiter) Read(ctx context.Context, path string, limit int64) ([]byte, error) {
+	return w.bytes(ctx, path, func() ([]byte, error) { return Read(path, limit) })
 }
 
-// ReadIn is the function of that name, given up when ctx ends.
-func (w *Waiter) ReadIn(ctx context.Context, dir, name string, most int64) ([]byte, error) {
-	return w.bytes(ctx, filepath.Join(dir, name), func() ([]byte, error) { return ReadIn(dir, name, most) })
+// ReadIn is like the function [ReadIn], and fails with an [ErrHangs] when ctx ends first.
+func (w *Waiter) ReadIn(ctx context.Context, dir, name string, limit int64) ([]byte, error) {
+	return w.bytes(ctx, filepath.Join(dir, name), func() ([]byte, error) { return ReadIn(dir, name, limit) })
 }
 
 func (w *Waiter) bytes(ctx context.Context, path string, read func() ([]byte, error)) ([]byte, error) {
@@ -134,7 +134,7 @@ func (w *Waiter) bytes(ctx context.Context, path string, read func() ([]byte, er
 	return text, err
 }
 
-// Glob is [filepath.Glob], given up when ctx ends.
+// Glob is like [filepath.Glob], and fails with an [ErrHangs] when ctx ends first.
 func (w *Waiter) Glob(ctx context.Context, pattern string) ([]string, error) {
 	return Wait(ctx, w, "glob "+pattern, func() ([]string, error) { return filepath.Glob(pattern) }, nil)
 }

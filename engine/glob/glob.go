@@ -2,14 +2,14 @@
 //
 // A pattern is matched against the whole name:
 //
-//   - any run of characters, also none, also "/" and "."
-//     ?        one character
-//     [a-z_]   one character of the set; [!a-z] or [^a-z] one that is not in it
-//     {a,b*}   any of the alternatives, which are patterns themselves
-//     \x       the character x, whatever x is
+//	?        one character
+//	*        any number of any characters, "/" and "." included
+//	[a-z_]   one character of the set; [!a-z] or [^a-z]: one character not in the set
+//	{a,b*}   one of the alternatives, which are patterns
+//	\x       the character x itself
 //
-// Matching takes time linear in the name for every pattern: a pattern becomes an
-// automaton of package regexp, which never goes back.
+// Matching takes time linear in the length of the name, for every pattern: patterns are
+// translated for package regexp, which does not backtrack.
 package glob
 
 import (
@@ -20,18 +20,16 @@ import (
 	"unicode/utf8"
 )
 
-// MaxPattern is the longest pattern that Compile takes, in bytes.
+// MaxPattern is the length of the longest pattern that Compile accepts, in bytes.
 const MaxPattern = 1024
 
-// Glob is a compiled pattern. It never changes, so any number of goroutines may use
-// one at a time.
+// Glob is a compiled pattern. It is immutable and safe for concurrent use.
 type Glob struct {
 	pattern string
 	re      *regexp.Regexp
 }
 
-// Compile checks a pattern and makes it ready for use. The error says what is wrong
-// with it, without the pattern itself.
+// Compile compiles a pattern. The error says what is wrong, without the pattern itself.
 func Compile(pattern string) (*Glob, error) {
 	switch {
 	case pattern == "":
@@ -46,23 +44,23 @@ func Compile(pattern string) (*Glob, error) {
 		return nil, err
 	}
 	re, err := regexp.Compile(`\A(?s:` + t.out.String() + `)\z`)
-	if err != nil { // braces nested deeper than regexp allows
+	if err != nil { // more nested braces than package regexp allows
 		return nil, errors.New("the pattern is too complex")
 	}
 	return &Glob{pattern, re}, nil
 }
 
-// Match reports whether the whole name fits the pattern.
+// Match reports whether the whole name matches the pattern.
 func (g *Glob) Match(name string) bool { return g.re.MatchString(name) }
 
-// String is the pattern as it was given to Compile.
+// String returns the pattern that was passed to Compile.
 func (g *Glob) String() string { return g.pattern }
 
 // translation turns a pattern into the text of a regular expression.
 type translation struct {
 	rest  []rune
 	out   strings.Builder
-	depth int // braces that are open
+	depth int // of open braces
 }
 
 func (t *translation) run() error {
@@ -72,7 +70,7 @@ func (t *translation) run() error {
 		}
 	}
 	if t.depth > 0 {
-		return errors.New(`a "{" is never closed`)
+		return errors.New(`a "{" has no "}"`)
 	}
 	return nil
 }
@@ -89,14 +87,14 @@ func (t *translation) step(c rune) error {
 		t.depth++
 		t.out.WriteString(`(?:`)
 	case c == '}' && t.depth == 0:
-		return errors.New(`a "}" closes nothing`)
+		return errors.New(`a "}" has no "{"`)
 	case c == '}':
 		t.depth--
 		t.out.WriteString(`)`)
 	case c == ',' && t.depth > 0:
 		t.out.WriteString(`|`)
 	case c == '\\' && len(t.rest) == 0:
-		return errors.New(`a "\" stands at the end`)
+		return errors.New(`the pattern ends with a single "\"`)
 	case c == '\\':
 		t.literal(t.next())
 	default:
@@ -105,7 +103,7 @@ func (t *translation) step(c rune) error {
 	return nil
 }
 
-// set translates what follows a "[", its "]" included.
+// set translates a set, from after its "[" to its "]".
 func (t *translation) set() error {
 	t.out.WriteString(`[`)
 	if len(t.rest) > 0 && (t.rest[0] == '!' || t.rest[0] == '^') {
@@ -132,7 +130,7 @@ func (t *translation) set() error {
 			}
 		}
 		if high < low {
-			return errors.New(`a range runs backwards`)
+			return errors.New(`a range begins with the larger character`)
 		}
 		t.literal(low)
 		t.out.WriteString(`-`)
@@ -140,15 +138,15 @@ func (t *translation) set() error {
 	}
 }
 
-// member takes one character of a set, or its end.
+// member reads one character of a set, or its end.
 func (t *translation) member() (c rune, closed bool, err error) {
 	if len(t.rest) == 0 {
-		return 0, false, errors.New(`a "[" is never closed`)
+		return 0, false, errors.New(`a "[" has no "]"`)
 	}
 	c = t.next()
 	if c == '\\' {
 		if len(t.rest) == 0 {
-			return 0, false, errors.New(`a "[" is never closed`)
+			return 0, false, errors.New(`a "[" has no "]"`)
 		}
 		return t.next(), false, nil
 	}

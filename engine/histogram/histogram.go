@@ -1,4 +1,4 @@
-// Package histogram counts durations in buckets whose bounds double, without locks and
+// Package histogram counts durations in buckets with exponential bounds, without locks or
 // allocations.
 package histogram
 
@@ -8,27 +8,26 @@ import (
 	"time"
 )
 
-// Buckets is the number of buckets. The bound of the first is 1.024 us, and each other
-// bound is twice the one before; the last bucket has no bound, and counts what takes
-// longer than 17 s.
+// Buckets is the number of buckets. The first bucket counts durations up to 1.024 us, and
+// each bound is twice the one before. The last bucket counts durations over 17 s.
 const Buckets = 26
 
-// Histogram counts durations. The zero Histogram is empty and ready; it must not be
-// copied. Its methods may be called concurrently: an observation is two atomic additions.
+// Histogram counts durations. The zero Histogram is empty and ready to use; it must not be
+// copied. It is safe for concurrent use: an observation is two atomic additions.
 type Histogram struct {
 	counts [Buckets]atomic.Uint64
 	sum    atomic.Int64 // ns
 }
 
-// Observe counts a duration; a negative one counts as 0.
+// Observe counts a duration. A negative duration counts as 0.
 func (h *Histogram) Observe(d time.Duration) {
 	d = max(d, 0)
 	h.counts[min(bits.Len64(uint64(max(d-1, 0))>>10), Buckets-1)].Add(1)
 	h.sum.Add(int64(d))
 }
 
-// Snapshot gives the counts so far. Under concurrent observations its counts and its sum
-// are not of one instant.
+// Snapshot returns the counts and the sum. Concurrent observations may be in some of them
+// and not in others.
 func (h *Histogram) Snapshot() (s Snapshot) {
 	for i := range h.counts {
 		s.Counts[i] = h.counts[i].Load()
@@ -37,16 +36,16 @@ func (h *Histogram) Snapshot() (s Snapshot) {
 	return s
 }
 
-// Snapshot is a Histogram at one moment. The zero Snapshot is empty.
+// Snapshot is a copy of a Histogram's counts. The zero Snapshot is empty.
 type Snapshot struct {
 	Counts [Buckets]uint64 // by bucket, not cumulative
 	Sum    time.Duration
 }
 
-// Bound is the longest duration that bucket i counts. The last bucket has none.
+// Bound returns the longest duration that bucket i counts, for 0 <= i < Buckets-1.
 func Bound(i int) time.Duration { return time.Duration(1<<10) << i }
 
-// Total is the number of observations.
+// Total returns the number of observations.
 func (s *Snapshot) Total() (n uint64) {
 	for _, count := range s.Counts {
 		n += count
@@ -54,8 +53,8 @@ func (s *Snapshot) Total() (n uint64) {
 	return n
 }
 
-// Quantile is the duration within which the share q, 0 to 1, of the observations lies, as
-// near as the buckets tell; 0 without observations.
+// Quantile returns the estimated q-quantile, for q from 0 to 1; 0 without observations. It
+// interpolates within a bucket.
 func (s *Snapshot) Quantile(q float64) time.Duration {
 	rank, below := q*float64(s.Total()), 0.0
 	for i, n := range s.Counts {

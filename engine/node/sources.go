@@ -141,7 +141,7 @@ func cacheDir(setting config.Path, log *slog.Logger) string {
 	case "":
 		dir, err := os.UserCacheDir()
 		if err != nil {
-			log.Warn("no cache on disk: starts and reloads take longer; set cache to a directory, or to off", "error", err)
+			log.Warn("cannot use the cache directory; starts and reloads take longer; set cache to a directory, or to off", "error", err)
 			return ""
 		}
 		return filepath.Join(dir, "moot")

@@ -176,7 +176,7 @@ func TestTokensOfOneTenantAreRefusedAtAnother(t *testing.T) {
 			if got := s.dial(way[0], way[1], tokens[tenant]); !strings.Contains(got, welcomed) {
 				t.Errorf("%s of %v hears %s", tenant, way, got)
 			}
-			if got := s.dial(way[0], way[1], tokens[other]); !strings.Contains(got, "3502") || !strings.Contains(got, "token has a bad signature") {
+			if got := s.dial(way[0], way[1], tokens[other]); !strings.Contains(got, "3502") || !strings.Contains(got, "token has an invalid signature") {
 				t.Errorf("with the token of %s, %v hears %s", other, way, got)
 			}
 			if got := s.dial(way[0], way[1], ""); !strings.Contains(got, "token missing") {
@@ -185,9 +185,9 @@ func TestTokensOfOneTenantAreRefusedAtAnother(t *testing.T) {
 		}
 		c := s.enter(tenant)
 		s.says(c, "auth "+tokens[tenant], welcomed)
-		s.says(c, "auth "+tokens[other], `"error":"token has a bad signature"`)
+		s.says(c, "auth "+tokens[other], `"error":"token has an invalid signature"`)
 		c = s.enter(tenant)
-		s.says(c, "auth "+tokens[other], `"Bye".*"reason":"token has a bad signature"`)
+		s.says(c, "auth "+tokens[other], `"Bye".*"reason":"token has an invalid signature"`)
 	}
 	if got := s.dial("", "/ws", ""); !strings.Contains(got, welcomed) {
 		t.Errorf("whom no tenant has is the default one's, and hears %s", got)
@@ -214,7 +214,7 @@ func TestAReloadBringsNewSecrets(t *testing.T) {
 	if results, err := ask.Reload(t.Context(), false); err != nil || len(results) != 1 || !results[0].OK {
 		t.Fatalf("%+v, %v", results, err)
 	}
-	if got := s.dial("acme.example", "/ws", old); !strings.Contains(got, "token has a bad signature") {
+	if got := s.dial("acme.example", "/ws", old); !strings.Contains(got, "token has an invalid signature") {
 		t.Errorf("the old token hears %s", got)
 	}
 	if got := s.dial("acme.example", "/ws", s.token("acme", "ann")); !strings.Contains(got, welcomed) {

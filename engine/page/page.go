@@ -1,4 +1,4 @@
-// Package page serves the files of a page that are embedded in the program.
+// Package page serves web pages whose files are embedded in the program.
 package page
 
 import (
@@ -8,15 +8,15 @@ import (
 	"net/http"
 )
 
-// policy lets a page load its own files, ask its own host, by WebSocket too, and
-// nothing else.
+// policy allows a page to load its own files and to connect to its own host, by HTTP and
+// WebSocket, and nothing else.
 const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; " +
 	"base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'"
 
-// Handler serves the files of a folder under their paths in it, index.html for "/", with
-// a Content-Security-Policy under which they need nothing from elsewhere. It answers GET
-// and HEAD, 404 for every other path, and may be used concurrently. The files must not
-// change. It panics if folder is no path in all.
+// Handler serves the files of a folder by their paths in it, and index.html for "/". It
+// sets a Content-Security-Policy that allows the page's own host only. It answers GET and
+// HEAD; other methods get 405, and unknown paths 404. The files must not change. The handler
+// is safe for concurrent use. Handler panics if folder is not a valid path in all.
 func Handler(all fs.FS, folder string) http.Handler {
 	files, err := fs.Sub(all, folder)
 	if err != nil {
@@ -34,7 +34,7 @@ func Handler(all fs.FS, folder string) http.Handler {
 		h.Set("Content-Security-Policy", policy)
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("Referrer-Policy", "no-referrer")
-		h.Set("Cache-Control", "no-cache") // ask again, and mostly hear 304
+		h.Set("Cache-Control", "no-cache") // browsers ask each time, and usually get 304
 		if tag := tags[r.URL.Path]; tag != "" {
 			h.Set("ETag", tag)
 		}
@@ -42,8 +42,8 @@ func Handler(all fs.FS, folder string) http.Handler {
 	})
 }
 
-// etags are the files' tags by the path they are asked for at. Embedded files have
-// no time of change, so nothing else tells a browser that its copy still holds.
+// etags returns the ETag of each file by its request path. Embedded files have no
+// modification time by which a browser could validate its copy.
 func etags(files fs.FS) map[string]string {
 	tags := map[string]string{}
 	err := fs.WalkDir(files, ".", func(name string, d fs.DirEntry, err error) error {
@@ -58,7 +58,7 @@ func etags(files fs.FS) map[string]string {
 		return nil
 	})
 	if err != nil {
-		panic(err) // embedded files can be read
+		panic(err) // reading embedded files does not fail
 	}
 	tags["/"] = tags["/index.html"]
 	return tags
