@@ -14,7 +14,7 @@ import (
 	"github.com/mootchat/moot/engine/auth"
 )
 
-func TestEveryKindOfKeyTakesItsAlgorithms(t *testing.T) {
+func TestKeysAcceptTheirAlgorithmsOnly(t *testing.T) {
 	all := []jose.SignatureAlgorithm{jose.HS256, jose.HS384, jose.HS512, jose.RS256, jose.RS384, jose.RS512,
 		jose.PS256, jose.PS384, jose.PS512, jose.ES256, jose.ES384, jose.ES512, jose.EdDSA}
 	signed := map[jose.SignatureAlgorithm]string{}
@@ -48,7 +48,7 @@ func TestEveryKindOfKeyTakesItsAlgorithms(t *testing.T) {
 	}
 }
 
-func TestWhatATokenSays(t *testing.T) {
+func TestIdentityOfAToken(t *testing.T) {
 	tokens := newTokens(t, auth.Config{Secret: secret, Properties: []string{"role", "level", "teams", "none", "empty"}})
 	id := takes(t, tokens, sign(t, jose.HS256, secret, nil, `{"sub":"ann","exp":`+fmt.Sprint(later(time.Hour))+
 		`,"role":"admin","level": 12345678901234567890 ,"teams":["a",{"b" :
@@ -116,7 +116,7 @@ func TestClaimsAreChecked(t *testing.T) {
 	}
 }
 
-// What an attacker may send in place of a token that was signed for them.
+// Tokens that an attacker may forge are refused.
 func TestForgedTokens(t *testing.T) {
 	const ann = `{"sub":"ann"}`
 	rsa := newTokens(t, auth.Config{PublicKey: publicPEM("rsa")})
@@ -165,7 +165,7 @@ func TestForgedTokens(t *testing.T) {
 	takes(t, hmac, sign(t, jose.HS256, secret, header{"kid": "any", "jku": "https://evil.example"}, claims{}))
 }
 
-// A token of one tenant's keys is nothing to another's, of the same kind or not.
+// A token signed with one tenant's keys is refused by another tenant.
 func TestTokensOfOtherKeys(t *testing.T) {
 	kinds := map[string]auth.Config{
 		"a": {Secret: secret}, "b": {Secret: []byte(strings.Repeat("b", 64))}, "c": {PublicKey: publicPEM("rsa")},
@@ -186,7 +186,7 @@ func TestTokensOfOtherKeys(t *testing.T) {
 	}
 }
 
-// While keys change, the old one and the new one are good.
+// During a rotation of keys, tokens of the old and of the new key are accepted.
 func TestSeveralPublicKeys(t *testing.T) {
 	tokens := newTokens(t, auth.Config{PublicKey: publicPEM("rsa", "p256", "second")})
 	for name, algorithm := range map[string]jose.SignatureAlgorithm{"rsa": jose.RS256, "p256": jose.ES256, "second": jose.ES256} {
@@ -201,7 +201,7 @@ func TestKeysInPEM(t *testing.T) {
 	takes(t, newTokens(t, auth.Config{PublicKey: certificate(t, "p256")}), sign(t, jose.ES256, pairs()["p256"], nil, claims{}))
 }
 
-func TestKeysThatCannotBeUsed(t *testing.T) {
+func TestInvalidKeysAreRefused(t *testing.T) {
 	for name, test := range map[string]struct {
 		config auth.Config
 		want   string
@@ -223,7 +223,7 @@ func TestKeysThatCannotBeUsed(t *testing.T) {
 	}
 }
 
-func TestMadeTokensAreGood(t *testing.T) {
+func TestSignedTokensAreAccepted(t *testing.T) {
 	draft := auth.Draft{User: "ann", Issuer: "me", Audience: []string{"chat"}, KeyID: "k", Expires: time.Now().Add(time.Hour), Claims: map[string]any{"role": "admin"}}
 	for name, config := range map[string]auth.Config{
 		"secret": {Secret: secret}, "rsa": {PublicKey: publicPEM("rsa")}, "p256": {PublicKey: publicPEM("p256")}, "ed": {PublicKey: publicPEM("ed")},

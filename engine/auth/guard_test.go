@@ -16,9 +16,9 @@ import (
 	"github.com/mootchat/moot/engine/auth"
 )
 
-// TestAGuestsKeySetIsFetchedFromWhereTheOperatorPermits: an internal server that a tenant's
-// file names is not connected to; the operator may name it.
-func TestAGuestsKeySetIsFetchedFromWhereTheOperatorPermits(t *testing.T) {
+// TestRestrictedKeySetsReachPermittedNetworksOnly checks that an internal server of an
+// included file is not connected to, unless the operator permits its network.
+func TestRestrictedKeySetsReachPermittedNetworksOnly(t *testing.T) {
 	var met atomic.Int32
 	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		met.Add(1)
@@ -51,7 +51,7 @@ func TestAGuestsKeySetIsFetchedFromWhereTheOperatorPermits(t *testing.T) {
 	}
 }
 
-func TestAKeySetInAFileStaysInItsDirectory(t *testing.T) {
+func TestKeySetFilesStayInTheirDirectory(t *testing.T) {
 	sets := auth.NewKeySets(nil, nil)
 	for _, path := range []string{"/etc/hostname", "/tmp/../etc/hostname"} {
 		if err := sets.CheckFile(t.Context(), auth.Source{Address: path, Within: t.TempDir()}); err == nil || err.Error() == "the content is not a JSON Web Key Set" {

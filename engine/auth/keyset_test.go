@@ -26,8 +26,7 @@ import (
 	"github.com/mootchat/moot/engine/auth"
 )
 
-// publisher is where key sets are published: it answers by its function, and
-// counts.
+// publisher is an HTTP transport that serves key sets and counts the requests.
 type publisher struct {
 	answer func(r *http.Request) (*http.Response, error)
 	asked  atomic.Int32
@@ -46,7 +45,7 @@ func publish(body string) func(*http.Request) (*http.Response, error) {
 
 func down(*http.Request) (*http.Response, error) { return nil, errors.New("connection refused") }
 
-// hangs answers when the request is given up.
+// hangs returns when the request is canceled.
 func hangs(r *http.Request) (*http.Response, error) {
 	<-r.Context().Done()
 	return nil, r.Context().Err()
@@ -66,7 +65,7 @@ func setOf(keys ...jose.JSONWebKey) string {
 
 const address = "https://user:hunter2@id.example/keys?secret=hunter2"
 
-// club is a publisher and who takes its keys, in a bubble of synctest.
+// club is a publisher and a tenant with its keys, in a bubble of synctest.
 type club struct {
 	*testing.T
 	*publisher
@@ -139,8 +138,8 @@ func TestKeysRotate(t *testing.T) {
 	})
 }
 
-// Whoever makes key ids up does not make the node fetch for each.
-func TestUnknownKeysAreFetchedForRarely(t *testing.T) {
+// Made-up key ids do not cause a fetch each.
+func TestUnknownKeyIDsCauseFewFetches(t *testing.T) {
 	inClub(t, publish(setOf(jwk("rsa", "1"))), func(c *club) {
 		for i := range 1000 {
 			refuses(t, c.tokens, forge(fmt.Sprintf(`{"alg":"RS256","kid":"%d"}`, i+2), `{}`, "x"), "token is signed with an unknown key")
@@ -152,7 +151,7 @@ func TestUnknownKeysAreFetchedForRarely(t *testing.T) {
 	})
 }
 
-func TestTheLastGoodSetIsKept(t *testing.T) {
+func TestLastGoodSetIsUsedWhileFetchesFail(t *testing.T) {
 	inClub(t, publish(setOf(jwk("rsa", "1"))), func(c *club) {
 		takes(t, c.tokens, c.signed("rsa", "1"))
 		for name, answer := range map[string]func(*http.Request) (*http.Response, error){
@@ -181,7 +180,7 @@ func TestTheLastGoodSetIsKept(t *testing.T) {
 	})
 }
 
-func TestWithoutASetNothingCanBeChecked(t *testing.T) {
+func TestTokensAreUncheckedWithoutASet(t *testing.T) {
 	inClub(t, down, func(c *club) {
 		begun := time.Now()
 		_, err := c.tokens.Check(c.Context(), c.signed("rsa", "1"))
@@ -199,8 +198,8 @@ func TestWithoutASetNothingCanBeChecked(t *testing.T) {
 	})
 }
 
-// A key server that is slow holds up those alone who need it.
-func TestASlowKeyServerIsItsTenantsAlone(t *testing.T) {
+// A slow key server delays only tokens that need its keys.
+func TestSlowKeyServerDelaysOnlyItsTenants(t *testing.T) {
 	slow := func(r *http.Request) (*http.Response, error) {
 		if r.URL.Host == "id.example" {
 			return hangs(r)
@@ -221,7 +220,7 @@ func TestASlowKeyServerIsItsTenantsAlone(t *testing.T) {
 			t.Error(err)
 		}
 
-		// And who has its key waits for nothing while a set that is not old is fetched.
+		// A token with a known key does not wait while a set that is not old is fetched.
 		c.answer = publish(setOf(jwk("rsa", "1")))
 		time.Sleep(10 * time.Second)
 		takes(t, c.tokens, c.signed("rsa", "1"))
@@ -235,7 +234,7 @@ func TestASlowKeyServerIsItsTenantsAlone(t *testing.T) {
 	})
 }
 
-func TestWhatIsTakenFromASet(t *testing.T) {
+func TestKeysOfASet(t *testing.T) {
 	with := func(k jose.JSONWebKey, change func(*jose.JSONWebKey)) jose.JSONWebKey { change(&k); return k }
 	huge := &rsa.PublicKey{N: new(big.Int).Lsh(big.NewInt(1), 100_000), E: 65537}
 	broken := `{"keys":[5,{"kty":"EC","crv":"P-256","x":"AA","y":"AA"},{"kty":"unheard-of"},{},` + strings.TrimPrefix(setOf(jwk("rsa", "1")), `{"keys":[`)
@@ -284,13 +283,13 @@ func repeat(k jose.JSONWebKey, n int, last jose.JSONWebKey) (keys []jose.JSONWeb
 	return append(keys, last)
 }
 
-// endless is a body without an end.
+// endless is a body that never ends.
 type endless struct{ read atomic.Int64 }
 
 func (e *endless) Read(p []byte) (int, error) { e.read.Add(int64(len(p))); return len(p), nil }
 func (e *endless) Close() error               { return nil }
 
-func TestABodyWithoutAnEnd(t *testing.T) {
+func TestEndlessBodyIsCutOff(t *testing.T) {
 	body := &endless{}
 	inClub(t, func(r *http.Request) (*http.Response, error) {
 		return &http.Response{StatusCode: 200, Body: body, Request: r}, nil
@@ -325,7 +324,7 @@ func TestRedirects(t *testing.T) {
 	}
 }
 
-func TestASetInAFile(t *testing.T) {
+func TestKeySetInAFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "keys.json")
 	write := func(text string) {
 		t.Helper()

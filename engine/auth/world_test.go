@@ -28,7 +28,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 var secret = []byte("a secret that is long enough for every one of the algorithms of HMAC")
 
-// pairs are keys that take long to make.
+// pairs returns the keys of all tests, which take long to make.
 var pairs = sync.OnceValue(func() map[string]crypto.Signer {
 	must := func(k crypto.Signer, err error) crypto.Signer {
 		if err != nil {
@@ -69,16 +69,16 @@ func privatePEM(name string) []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})
 }
 
-// claims of a token.
+// claims are the claims of a token.
 type claims map[string]any
 
-// later is a time from now, as a claim.
+// later returns a time from now as a claim.
 func later(d time.Duration) int64 { return time.Now().Add(d).Unix() }
 
-// header is further fields of a token's header.
+// header holds further fields of a token's header.
 type header map[string]any
 
-// sign makes a token by hand, so that it can be anything.
+// sign makes a token by hand, so that it may be invalid.
 func sign(t *testing.T, algorithm jose.SignatureAlgorithm, key any, h header, c any) string {
 	t.Helper()
 	options := &jose.SignerOptions{}
@@ -107,7 +107,7 @@ func sign(t *testing.T, algorithm jose.SignatureAlgorithm, key any, h header, c 
 	return token
 }
 
-// forge puts a token together without a key.
+// forge makes a token without a key.
 func forge(head, payload, signature string) string {
 	e := base64.RawURLEncoding.EncodeToString
 	return strings.Join([]string{e([]byte(head)), e([]byte(payload)), e([]byte(signature))}, ".")
@@ -122,7 +122,7 @@ func newTokens(t *testing.T, c auth.Config) *auth.Tokens {
 	return tokens
 }
 
-// refuses checks that a token is refused, in these words.
+// refuses checks that a token is refused with this error.
 func refuses(t *testing.T, tokens *auth.Tokens, token, want string) {
 	t.Helper()
 	id, err := tokens.Check(context.Background(), token)

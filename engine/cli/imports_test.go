@@ -48,7 +48,7 @@ var mayKnow = map[string][]string{
 	"host/hosttest/bench":        {"engine/hook", "engine/wire", "host", "host/abi", "host/hosttest/asm"},
 }
 
-func TestPackagesKnowOnlyWhomTheyMay(t *testing.T) {
+func TestPackagesImportOnlyWhatTheTableAllows(t *testing.T) {
 	const module = "github.com/mootchat/moot"
 	out, err := exec.Command("go", "list", "-json=ImportPath,Imports", module+"/...").Output()
 	if err != nil {

@@ -1,5 +1,5 @@
-// Brings ActionHero's browser client, without ActionHero: one file of its package,
-// taken as it was published. Where it is there already nothing is done.
+// Downloads ActionHero's browser client, one file of its published package, unless it
+// exists already.
 import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";

@@ -1,6 +1,5 @@
-// Package compat proves that ActionHero's own clients, as they were published, talk
-// to Moot: the browser's of ActionHero 29.3.5 with Primus 8, and
-// actionhero-node-client 8 over TCP.
+// Package compat tests Moot with the unmodified clients of ActionHero: the browser client
+// of ActionHero 29.3.5 with Primus 8, and actionhero-node-client 8 over TCP.
 package compat
 
 import (

@@ -5,7 +5,7 @@ import { browserClient, heard } from "./clients.mjs";
 import { start } from "./nodetest/server.mjs";
 
 const timeout = 60_000; // ms, of one test
-const same = (found, wanted, about) => assert.deepEqual(structuredClone(found), wanted, about); // Primus is a realm of its own
+const same = (found, wanted, about) => assert.deepEqual(structuredClone(found), wanted, about); // Primus runs in a realm of its own, whose prototypes differ
 let server;
 before(async () => (server = await start()));
 after(() => server.stop());

@@ -18,7 +18,7 @@ func parsed(t *testing.T, text string) *config.Config {
 	return c
 }
 
-func TestWhatNeedsARestartIsToldFromWhatDoesNot(t *testing.T) {
+func TestNeedsRestart(t *testing.T) {
 	const base = "modules: {m: {file: f}}\ntenants: {default: {chain: [{module: m}]}, b: {}}\n"
 	for _, test := range []struct {
 		change  string
@@ -55,13 +55,13 @@ func TestWhatNeedsARestartIsToldFromWhatDoesNot(t *testing.T) {
 			t.Errorf("the digest is the same for\n%s", other)
 		}
 	}
-	// Where it is written does not matter.
+	// The file in which a setting is written does not matter.
 	if config.Digest(parsed(t, base)) != config.Digest(parsed(t, "\n\n"+base)) {
 		t.Error("the digest depends on lines")
 	}
 }
 
-func TestATraceHasWhatWasLookedAt(t *testing.T) {
+func TestLoaderRecordsFilesAndPatterns(t *testing.T) {
 	path := write(t, map[string]string{
 		"config.yaml":   "include: [t/*.yaml, gone.yaml]\ncluster: {node: '${file:node}'}\ndrain: bad",
 		"t/a.yaml":      "tenants: {a: {}}",

@@ -23,7 +23,7 @@ func parse(t *testing.T, text string, overrides ...string) *config.Config {
 	return c
 }
 
-// write makes files in a new directory and returns the path of its config.yaml.
+// write creates files in a new directory and returns the path of its config.yaml.
 func write(t *testing.T, files map[string]string) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -39,7 +39,7 @@ func write(t *testing.T, files map[string]string) string {
 	return filepath.Join(dir, "config.yaml")
 }
 
-func TestAFileThatSaysNothingGivesTheDefaults(t *testing.T) {
+func TestEmptyFileHasTheDefaults(t *testing.T) {
 	for _, text := range []string{"", "# nothing\n", "---\n", "{}", "http:\ntenants:\nmodules: ~\n", "log: {}"} {
 		c, err := config.Parse("", []byte(text), nil)
 		if err != nil {
@@ -133,7 +133,7 @@ func TestConfigOfAModuleBecomesJSON(t *testing.T) {
 	}
 }
 
-func TestMergedKeysGiveWayToTheMappingsOwn(t *testing.T) {
+func TestOwnKeysWinOverMergedOnes(t *testing.T) {
 	c := parse(t, `
 modules: { m: { file: x } }
 tenants:
@@ -148,7 +148,7 @@ tenants:
 	}
 }
 
-func TestOverridesAreStrongerThanTheFile(t *testing.T) {
+func TestOverridesWinOverTheFile(t *testing.T) {
 	c := parse(t, "http: {listen: ':1'}\nlimits: {connections: 5}\nmodules: {m: {file: x}}\ntenants: {default: {limits: {rooms: 3}}}",
 		"http.listen=:2", "http.listen=[::1]:3", "http.allowedOrigins=[a, b]", "socket.listen=", "limits.connections=6",
 		"limits.outboxBytes=2MiB", "drain=1s", "tenants.default.rooms.clientsMayCreate=true", "tenants.new.limits={rooms: 8}",
@@ -198,7 +198,7 @@ func TestOverridesAreCheckedLikeTheFile(t *testing.T) {
 	}
 }
 
-func TestAMissingFileCanBeToldFromABadOne(t *testing.T) {
+func TestErrorOfAMissingFileWrapsTheCause(t *testing.T) {
 	_, err := config.Load(filepath.Join(t.TempDir(), "config.yaml"), nil)
 	if !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("got %v", err)

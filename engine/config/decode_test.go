@@ -11,7 +11,7 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-func TestASecretIsNeverPrinted(t *testing.T) {
+func TestSecretIsNeverPrinted(t *testing.T) {
 	type holder struct {
 		Key   Secret
 		Empty Secret
@@ -51,7 +51,7 @@ func TestASecretIsNeverPrinted(t *testing.T) {
 	}
 }
 
-func TestASecretIsNotInAProblem(t *testing.T) {
+func TestProblemsContainNoSecret(t *testing.T) {
 	var v struct {
 		Key  Secret `yaml:"key"`
 		Pin  Secret `yaml:"pin"`
@@ -68,7 +68,7 @@ func TestASecretIsNotInAProblem(t *testing.T) {
 	}
 }
 
-func TestTheNearestNameIsSuggested(t *testing.T) {
+func TestMostSimilarNameIsSuggested(t *testing.T) {
 	hooks := []string{"connect", "join", "onSayReceive", "say", "leave", "disconnect", "action"}
 	for _, test := range []struct{ name, want string }{
 		{"conect", "connect"}, {"disconect", "disconnect"}, {"onsayreceive", "onSayReceive"}, {"onSayRecieve", "onSayReceive"},

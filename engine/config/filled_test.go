@@ -12,7 +12,7 @@ import (
 	"github.com/mootchat/moot/engine/config"
 )
 
-// leaves gives, for every setting under t, a text in flow style with the value in its place.
+// leaves returns, for every setting under t, a YAML text in flow style that sets it to value.
 func leaves(t reflect.Type, wrap func(string) string, visit func(text func(value string) string)) {
 	switch {
 	case t == reflect.TypeFor[json.RawMessage]():
@@ -36,9 +36,9 @@ func leaves(t reflect.Type, wrap func(string) string, visit func(text func(value
 	}
 }
 
-// TestNoErrorShowsWhatWasFilledIn: a secret in any place, of any shape, is in no problem and
-// no warning.
-func TestNoErrorShowsWhatWasFilledIn(t *testing.T) {
+// TestNoProblemShowsASubstitutedValue sets every setting to secrets of several forms, and
+// checks that no problem and no warning contains them.
+func TestNoProblemShowsASubstitutedValue(t *testing.T) {
 	dir := t.TempDir()
 	t.Chdir(dir)
 	const core = "5557713" // in all of the secrets
@@ -74,7 +74,7 @@ func TestNoErrorShowsWhatWasFilledIn(t *testing.T) {
 	}
 }
 
-func TestWhatConcernsSeveralSettingsShowsNothingFilledIn(t *testing.T) {
+func TestProblemsOfSeveralSettingsShowNoSubstitutedValue(t *testing.T) {
 	t.Chdir(filepath.Dir(write(t, map[string]string{"s": "hunter2", "n": "5557713", "a": "127.0.0.1:7713", "j": "hunter2.txt"})))
 	expect(t, `
 http: { listen: "${file:a}" }
@@ -95,7 +95,7 @@ c:9: tenants.b.chain[0].module: the value of "${file:s}" is an unknown module
 `))
 }
 
-func TestIncludedFilesTakeNothingFromTheHost(t *testing.T) {
+func TestIncludedFilesCannotReadTheHost(t *testing.T) {
 	for name, test := range map[string]struct {
 		include, tenant, want string
 	}{
@@ -132,9 +132,8 @@ func TestIncludedFilesTakeNothingFromTheHost(t *testing.T) {
 	}
 }
 
-// TestAnIncludedFileReadsItsOwnSecrets also where its directory is a link, and links in it
-// stay in it, as Kubernetes mounts secrets.
-func TestAnIncludedFileReadsItsOwnSecrets(t *testing.T) {
+// TestIncludedFileReadsItsOwnSecrets also uses links, as Kubernetes does for mounted secrets.
+func TestIncludedFileReadsItsOwnSecrets(t *testing.T) {
 	path := write(t, map[string]string{
 		"config.yaml":   "include: [t/*.yaml, {files: t/a.yaml, secrets: a}, {files: t/b.yaml, secrets: real/b}, t/c.yaml]\ntenants: {default: {}}",
 		"t/a.yaml":      "tenants: {a: {auth: {jwt: {secret: '${file:jwt}'}}}}",
@@ -159,7 +158,7 @@ func TestAnIncludedFileReadsItsOwnSecrets(t *testing.T) {
 	}
 }
 
-func TestAConfigIsShownAsItIsWritten(t *testing.T) {
+func TestConfigIsShownAsWritten(t *testing.T) {
 	path := write(t, map[string]string{
 		"config.yaml": `
 modules: {m: {file: m.wasm}}
@@ -244,7 +243,7 @@ tenants:
 	}
 }
 
-// BenchmarkManyTenants loads 10,000 included files, each with a secret of its own.
+// BenchmarkManyTenants loads 10,000 included files, each with its own secret.
 func BenchmarkManyTenants(b *testing.B) {
 	const tenants = 10_000
 	dir := b.TempDir()

@@ -13,7 +13,7 @@ import (
 	"github.com/mootchat/moot/engine/glob"
 )
 
-// shelf is a file system in memory.
+// shelf is an in-memory file system.
 type shelf map[string]string
 
 func (s shelf) disk() disk { return disk{s.read, s.glob} }
@@ -40,7 +40,7 @@ func (s shelf) glob(pattern string) (found []string, err error) {
 	return found, nil
 }
 
-// FuzzParse: any text gives either a Config that keeps its promises or Problems that do.
+// FuzzParse checks that any text results in a valid Config or in valid Problems.
 func FuzzParse(f *testing.F) {
 	shipped, err := os.ReadFile("../../config.yaml")
 	if err != nil {

@@ -9,9 +9,9 @@ import (
 	"github.com/mootchat/moot/engine/config"
 )
 
-// TestAnIncludedFileUncoversNoSecret: where it has the same settings as the main file, a
-// problem with those of the main file shows nothing that ${...} brought in.
-func TestAnIncludedFileUncoversNoSecret(t *testing.T) {
+// TestIncludedFileRevealsNoSecret checks that an included file with the same settings as
+// the main file does not make problems show substituted values of the main file.
+func TestIncludedFileRevealsNoSecret(t *testing.T) {
 	t.Chdir(filepath.Dir(write(t, map[string]string{
 		"s": "hunter2", "n": "5557713",
 		"t.yaml": "tenants: {a: {chain: [{module: x, config: {k: 1}}], limits: {outboxBytes: 2MiB}}}",
@@ -27,9 +27,9 @@ t.yaml:1: tenants.a: is defined twice, first at c:3: remove or rename one of the
 `))
 }
 
-// TestOneFileHasFewProblems: a file of the largest size, full of mistakes, neither fills logs nor
-// hides the problems of others, and is not read to its end.
-func TestOneFileHasFewProblems(t *testing.T) {
+// TestProblemsPerFileAreLimited checks that a file of the largest size, full of mistakes,
+// neither fills logs nor hides the problems of other files.
+func TestProblemsPerFileAreLimited(t *testing.T) {
 	full := func(one string, end string) string {
 		return strings.Repeat(one, ((1<<20)-100)/len(one)) + end
 	}
@@ -64,7 +64,7 @@ func TestOneFileHasFewProblems(t *testing.T) {
 	}
 }
 
-func TestProblemsAreBoundedInAll(t *testing.T) {
+func TestProblemsAreLimitedInAll(t *testing.T) {
 	all := map[string]string{"config.yaml": "include: t/*\ntenants: {default: {}}"}
 	for i := range 20 {
 		var text strings.Builder
@@ -79,9 +79,9 @@ func TestProblemsAreBoundedInAll(t *testing.T) {
 	}
 }
 
-// TestADigestCannotBeUsedToGuessASecret: of what ${...} brought into a module's config it has
-// sixteen bits, so that many secrets have the digest of a right guess.
-func TestADigestCannotBeUsedToGuessASecret(t *testing.T) {
+// TestDigestDoesNotRevealSecrets checks that many values of ${...} in a module's config
+// have the same digest, so that a right guess cannot be recognized.
+func TestDigestDoesNotRevealSecrets(t *testing.T) {
 	path := write(t, map[string]string{"config.yaml": "modules: {m: {file: m.wasm}}\ntenants: {default: {chain: [{module: m, config: {pin: '${PIN}'}}]}}"})
 	digests := map[[32]byte]bool{}
 	const guesses = 3000 // of which about 67 pairs agree in sixteen bits
@@ -97,8 +97,8 @@ func TestADigestCannotBeUsedToGuessASecret(t *testing.T) {
 	}
 }
 
-// TestALargeTextHasTheLineOfTheParser: its own is not searched for, which parses it 18 times.
-func TestALargeTextHasTheLineOfTheParser(t *testing.T) {
+// TestLargeTextHasTheParsersLine checks that the line of an error is not searched in a large text.
+func TestLargeTextHasTheParsersLine(t *testing.T) {
 	_, err := config.Parse("c", []byte(strings.Repeat("a: b\n", 20_000)+"\t"), nil)
 	if err == nil || !strings.Contains(err.Error(), "is not valid YAML: found a tab character") {
 		t.Errorf("got %v", err)

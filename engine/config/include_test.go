@@ -9,7 +9,7 @@ import (
 	"github.com/mootchat/moot/engine/config"
 )
 
-func TestIncludedFilesBringTenantsAndModules(t *testing.T) {
+func TestIncludedFilesAddTenantsAndModules(t *testing.T) {
 	path := write(t, map[string]string{
 		"config.yaml":         "include: [{files: tenants/*.yaml, secrets: secrets}, 'tenants/a*', '*.yaml']\nmodules: {m: {file: m.wasm}}\ntenants: {default: {chain: [{module: a}]}}",
 		"tenants/acme.yaml":   "modules: {a: {file: sub/a.wasm}}\ntenants:\n  acme: {chain: [{module: m, config: '${file:token}'}]}",
@@ -99,14 +99,14 @@ func TestProblemsOfIncludedFilesNameThem(t *testing.T) {
 	}
 }
 
-func TestADirectoryWithoutTenantsIsNoProblem(t *testing.T) {
+func TestEmptyDirectoryOfTenantsIsAccepted(t *testing.T) {
 	path := write(t, map[string]string{"a[b]*/config.yaml": "include: tenants/*.yaml", "a[b]*/tenants/README": ""})
 	if _, err := config.Load(filepath.Join(filepath.Dir(path), "a[b]*", "config.yaml"), nil); err != nil {
 		t.Error(err)
 	}
 }
 
-func TestValuesAreFilledFromOutside(t *testing.T) {
+func TestReferencesAreSubstituted(t *testing.T) {
 	path := write(t, map[string]string{
 		"config.yaml": `
 http: { listen: "${HOST:-127.0.0.1}:${PORT}", allowedOrigins: ["${file:origin}"] }
@@ -139,7 +139,7 @@ tenants: { default: { rooms: { clientsMayCreate: "${NONE:-true}", starting: "${f
 	}
 }
 
-func TestWhatCannotBeFilledIsAProblem(t *testing.T) {
+func TestInvalidReferencesAreProblems(t *testing.T) {
 	t.Chdir(filepath.Dir(write(t, map[string]string{"bad": "\xff", "large": strings.Repeat("x", 1<<20+1), "word": "hunter2"})))
 	for _, test := range []struct{ value, want string }{
 		{"${NONE}", `"${NONE}": the environment variable is not set: set it, or write ${NAME:-default}`},
@@ -152,7 +152,7 @@ func TestWhatCannotBeFilledIsAProblem(t *testing.T) {
 		{"${file:none}", `"${file:none}": no such file or directory`},
 		{"${file:bad}", `"${file:bad}": the file is not valid UTF-8`},
 		{"${file:large}", `"${file:large}": the file is larger than 1MiB`},
-		// What came from outside may be a secret: it is never shown.
+		// A substituted value may be a secret: messages do not show it.
 		{"${WORD}", `the value of "${WORD}" is not a valid duration: use one such as 250ms or 10s`},
 		{"${file:word}", `the value of "${file:word}" is not a valid duration: use one such as 250ms or 10s`},
 	} {
@@ -160,7 +160,7 @@ func TestWhatCannotBeFilledIsAProblem(t *testing.T) {
 	}
 }
 
-func TestWhatIsFilledInIsBounded(t *testing.T) {
+func TestSubstitutedBytesAreLimited(t *testing.T) {
 	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, "x"), []byte(strings.Repeat("x", 1<<20)), 0o600); err != nil {
 		t.Fatal(err)

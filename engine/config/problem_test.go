@@ -9,13 +9,13 @@ import (
 	"github.com/mootchat/moot/engine/config"
 )
 
-// environment is what the tests of this package find in the environment.
+// environment is the environment of the tests of this package.
 func environment(name string) (string, bool) {
 	value, ok := map[string]string{"PORT": "9999", "EMPTY": "", "BROKEN": "\xff", "WORD": "hunter2"}[name]
 	return value, ok
 }
 
-// expect parses text and compares all problems, one a line.
+// expect parses text and compares all problems, one per line.
 func expect(t *testing.T, text, want string, overrides ...string) {
 	t.Helper()
 	c, err := config.Parse("c", []byte(text), environment, overrides...)
@@ -216,7 +216,7 @@ c:10: limits.conections: unknown key: did you mean "connections"?
 c:11: drain: "long" is not a valid duration: use one such as 250ms or 10s`, "log.level=loud")
 }
 
-func TestWhatIsMergedInTwiceIsWrongOnce(t *testing.T) {
+func TestProblemOfARepeatedMergeIsReportedOnce(t *testing.T) {
 	expect(t, "modules: {m: {file: x}}\ntenants:\n  default:\n    chain:\n    - {module: m, config: {a: {<<: [&a {5: x}, *a]}}}",
 		`c:5: tenants.default.chain[0].config.a.5: is a key that is not text: put it in quotes`)
 }
@@ -241,7 +241,7 @@ func TestDepthIsBounded(t *testing.T) {
 		"c:2: tenants.default.chain[0].config"+strings.Repeat("[0]", 60)+": has more than 64 nested values: remove levels")
 }
 
-func TestAliasesCannotStandForBillions(t *testing.T) {
+func TestExpansionOfAliasesIsLimited(t *testing.T) {
 	var text strings.Builder
 	text.WriteString("modules: {m: {file: x}}\ntenants:\n  default:\n    chain:\n    - module: m\n      config:\n        a0: &a0 [lol]\n")
 	for i := range 12 {

@@ -22,7 +22,7 @@ func load(t *testing.T) *config.Config {
 	return c
 }
 
-func TestShippedFileSaysWhatItIsMeantTo(t *testing.T) {
+func TestShippedFileConfiguresTheDemo(t *testing.T) {
 	c := load(t)
 	d := c.Tenants["default"]
 	if want := []string{"defaultRoom", "otherRoom", "secure"}; !slices.Equal(d.Rooms.Starting, want) {
@@ -47,7 +47,7 @@ func TestShippedFileSaysWhatItIsMeantTo(t *testing.T) {
 	}
 }
 
-// Every setting that the file gives is the default, but for the few that it says are not.
+// Every setting in the file has its default value, except those that the file marks.
 func TestShippedFileDocumentsTheDefaults(t *testing.T) {
 	got, want := load(t), config.Default()
 	d := got.Tenants["default"]
@@ -76,7 +76,7 @@ func TestShippedFileDocumentsTheDefaults(t *testing.T) {
 	same(t, "the rest", *got, *want)
 }
 
-// same compares with empty lists taken for missing ones.
+// same compares values; an empty list equals a missing one.
 func same(t *testing.T, what string, got, want any) {
 	t.Helper()
 	g, w := reflect.New(reflect.TypeOf(got)).Elem(), reflect.New(reflect.TypeOf(want)).Elem()
@@ -102,7 +102,7 @@ func dropEmpty(v reflect.Value) {
 	}
 }
 
-// A setting that is new to the structs is new to the file too, if only in a comment.
+// The file contains every setting, at least in a comment.
 func TestShippedFileNamesEverySetting(t *testing.T) {
 	text, err := os.ReadFile(shipped)
 	if err != nil {

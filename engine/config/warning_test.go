@@ -4,7 +4,7 @@ import (
 	"testing"
 )
 
-func TestAnAdminPortThatOthersReachWithoutTLSIsAWarning(t *testing.T) {
+func TestPublicAdminPortWithoutTLSIsAWarning(t *testing.T) {
 	for listen, warns := range map[string]bool{
 		"":                        false,
 		"127.0.0.1:9090":          false,

@@ -12,7 +12,7 @@ import (
 	"github.com/mootchat/moot/engine/demo"
 )
 
-// site is that of a tenant whose path is /acme, and of one that has the rest.
+// site serves a tenant with the path /acme, and the default tenant.
 func site(r *http.Request) ([]string, string) {
 	if rest, ok := strings.CutPrefix(r.URL.Path, "/acme"); ok {
 		return []string{"den", `<b>"`}, rest
@@ -50,7 +50,7 @@ func TestPageAndItsFilesAreServed(t *testing.T) {
 	}
 }
 
-func TestRoomsAreThoseOfTheTenant(t *testing.T) {
+func TestRoomsOfTheTenantAreListed(t *testing.T) {
 	for path, want := range map[string]string{
 		"/rooms.json":      "[]\n",
 		"/acme/rooms.json": "[\"den\",\"\\u003cb\\u003e\\\"\"]\n",
@@ -71,7 +71,7 @@ func TestRoomsAreThoseOfTheTenant(t *testing.T) {
 	}
 }
 
-func TestTheSiteOfAPathHasThePage(t *testing.T) {
+func TestTenantPathServesThePage(t *testing.T) {
 	res, _ := get(t, "GET", "/acme")
 	if at, err := res.Location(); res.StatusCode != http.StatusTemporaryRedirect || err != nil || res.Header.Get("Location") != "acme/" {
 		t.Errorf("GET /acme = %d to %v, %v; want acme/, beside which the page finds its files", res.StatusCode, at, err)
@@ -84,9 +84,8 @@ func TestTheSiteOfAPathHasThePage(t *testing.T) {
 	}
 }
 
-// The page of every server shows what its configuration has, and no token or room of
-// another's.
-func TestPageKnowsNoRoomsAndTokens(t *testing.T) {
+// Rooms and tokens come from the configuration and are not in the page's files.
+func TestPageContainsNoRoomsAndTokens(t *testing.T) {
 	for _, path := range []string{"/", "/app.js", "/client.js"} {
 		_, body := get(t, "GET", path)
 		if found := regexp.MustCompile(`letmein|defaultRoom|otherRoom|\bsecure\b`).FindString(body); found != "" {
@@ -95,7 +94,7 @@ func TestPageKnowsNoRoomsAndTokens(t *testing.T) {
 	}
 }
 
-func TestUnchangedFileIsNotSentAgain(t *testing.T) {
+func TestUnchangedFileIsNotModified(t *testing.T) {
 	first, _ := get(t, "GET", "/app.js")
 	tag := first.Header.Get("ETag")
 	if again, body := get(t, "GET", "/app.js", "If-None-Match", tag); tag == "" || again.StatusCode != 304 || body != "" {
@@ -103,7 +102,7 @@ func TestUnchangedFileIsNotSentAgain(t *testing.T) {
 	}
 }
 
-func TestNothingElseIsServed(t *testing.T) {
+func TestUnknownPathsAreNotFound(t *testing.T) {
 	for _, c := range []struct {
 		method, path string
 		status       int
@@ -116,8 +115,8 @@ func TestNothingElseIsServed(t *testing.T) {
 	}
 }
 
-// The policy would refuse such things at run time; here they are found at once.
-func TestPageNeedsNothingFromElsewhere(t *testing.T) {
+// The Content-Security-Policy would block other resources only in a browser.
+func TestPageLoadsItsOwnFilesOnly(t *testing.T) {
 	foreign := regexp.MustCompile(`(?i)(https?:)?//[a-z0-9]+\.|<script>|<style|\son[a-z]+="|innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(`)
 	for _, path := range []string{"/", "/app.js", "/client.js", "/style.css"} {
 		_, body := get(t, "GET", path)

@@ -18,7 +18,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-func TestWhichAddressesArePublic(t *testing.T) {
+func TestPublic(t *testing.T) {
 	for address, want := range map[string]bool{
 		"1.1.1.1": true, "8.8.8.8": true, "2606:4700::1111": true, "::ffff:1.1.1.1": true, "64:ff9b::101:101": true,
 		"0.0.0.0": false, "0.1.2.3": false, "127.0.0.1": false, "127.255.255.254": false, "10.0.0.1": false, "172.16.0.1": false, "172.31.255.255": false,
@@ -35,7 +35,7 @@ func TestWhichAddressesArePublic(t *testing.T) {
 	}
 }
 
-// met is a server on this machine that counts its connections.
+// met starts a server on this machine that counts its connections.
 func met(t *testing.T, h http.HandlerFunc) (port string, count *atomic.Int32) {
 	t.Helper()
 	count = new(atomic.Int32)
@@ -71,8 +71,8 @@ func refused(err error) bool {
 	return ok
 }
 
-// TestAnInternalAddressIsNotDialled whatever it is written as: it is never connected to.
-func TestAnInternalAddressIsNotDialled(t *testing.T) {
+// TestInternalAddressesAreNotDialed uses internal addresses in all notations.
+func TestInternalAddressesAreNotDialed(t *testing.T) {
 	port, count := met(t, func(http.ResponseWriter, *http.Request) {})
 	for _, host := range []string{"127.0.0.1", "localhost", "0.0.0.0", "127.1", "2130706433", "[::1]", "[::ffff:127.0.0.1]", "[::]", "LOCALHOST.", "127.0.0.1."} {
 		err := get(t, &dial.Guard{Host: "rules.example.com"}, "http://"+host+":"+port)
@@ -88,7 +88,7 @@ func TestAnInternalAddressIsNotDialled(t *testing.T) {
 	}
 }
 
-func TestWhatTheOperatorNamesIsReached(t *testing.T) {
+func TestHostIsReachedAnywhere(t *testing.T) {
 	port, _ := met(t, func(http.ResponseWriter, *http.Request) {})
 	for _, g := range []*dial.Guard{{Host: "127.0.0.1"}, {Host: "LocalHost"}, {Networks: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}}} {
 		host := g.Host
@@ -101,7 +101,7 @@ func TestWhatTheOperatorNamesIsReached(t *testing.T) {
 	}
 }
 
-func TestARedirectLeadsNoNearerThanWhereItComesFrom(t *testing.T) {
+func TestRedirectsReachNoMoreInternalScope(t *testing.T) {
 	to, count := met(t, func(http.ResponseWriter, *http.Request) {})
 	from, _ := met(t, func(w http.ResponseWriter, r *http.Request) {
 		http.Redirect(w, r, r.URL.Query().Get("to"), http.StatusFound)
@@ -113,7 +113,7 @@ func TestARedirectLeadsNoNearerThanWhereItComesFrom(t *testing.T) {
 	if err := get(t, &dial.Guard{Networks: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}}, "http://127.0.0.1:"+from+"?to=http://127.0.0.2:"+to); !refused(err) {
 		t.Errorf("out of a permitted network: %v", err)
 	}
-	// Link-local addresses are reached from nowhere.
+	// Link-local addresses are never allowed.
 	if err := get(t, &dial.Guard{Host: "127.0.0.1"}, "http://127.0.0.1:"+from+"?to=http://169.254.169.254/"); !refused(err) {
 		t.Errorf("to a link-local address: %v", err)
 	}
@@ -122,15 +122,15 @@ func TestARedirectLeadsNoNearerThanWhereItComesFrom(t *testing.T) {
 	}
 }
 
-// TestANameThatChangesItsAddressIsOfNoUse: the address that is dialled is checked, not one
-// that was resolved before.
-func TestANameThatChangesItsAddressIsOfNoUse(t *testing.T) {
+// TestChangedAddressOfANameIsChecked checks that the guard checks the dialed address and not
+// one that was resolved earlier.
+func TestChangedAddressOfANameIsChecked(t *testing.T) {
 	g := &dial.Guard{Host: "rules.example.com"}
 	conn, err := g.DialContext(context.Background(), "tcp", "localhost:1")
 	if conn != nil || !refused(err) {
 		t.Errorf("got %v", err)
 	}
-	// Nor is it of use to the host that the operator named.
+	// The same holds for Guard.Host.
 	moves := func(from, to string) error {
 		g := &dial.Guard{Host: "rules.example.com"}
 		first, then := netip.MustParseAddr(from), netip.MustParseAddr(to)
@@ -153,7 +153,7 @@ func TestANameThatChangesItsAddressIsOfNoUse(t *testing.T) {
 	}
 }
 
-func TestAProxyIsForTheOperatorAlone(t *testing.T) {
+func TestProxyIsUsedForHostOnly(t *testing.T) {
 	if (&dial.Guard{}).Transport().Proxy != nil {
 		t.Error("a tenant's address goes through a proxy")
 	}

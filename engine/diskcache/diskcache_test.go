@@ -25,7 +25,7 @@ func open(t *testing.T, cfg diskcache.Config) (c *diskcache.Cache, dir string, l
 	return diskcache.Open(cfg), cfg.Dir, logs
 }
 
-// only is the one file of a directory.
+// only returns the path of the only file of a directory.
 func only(t *testing.T, dir string) string {
 	t.Helper()
 	files, err := os.ReadDir(dir)
@@ -35,7 +35,7 @@ func only(t *testing.T, dir string) string {
 	return filepath.Join(dir, files[0].Name())
 }
 
-func TestGetGivesWhatPutWasGiven(t *testing.T) {
+func TestGetReturnsWhatPutStored(t *testing.T) {
 	c, dir, logs := open(t, diskcache.Config{})
 	if got := c.Get("a"); got != nil {
 		t.Errorf("an empty cache has %q", got)
@@ -58,8 +58,8 @@ func TestGetGivesWhatPutWasGiven(t *testing.T) {
 	}
 }
 
-// Every bit flipped, every cut, zeros, emptiness, more than there was, and what is no file.
-func TestDamageIsAMiss(t *testing.T) {
+// Flipped bits, truncation, zeros, an empty file, appended bytes, and a directory as an entry.
+func TestDamagedEntryIsAMiss(t *testing.T) {
 	c, dir, logs := open(t, diskcache.Config{})
 	c.Put("name", []byte("machine code"))
 	file := only(t, dir)
@@ -129,7 +129,7 @@ func otherThan(t *testing.T, dir, name string) string {
 	return ""
 }
 
-func TestADirectoryThatCannotBeUsedIsNoCache(t *testing.T) {
+func TestUnusableDirectoryIsNoCache(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "file")
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)
@@ -146,7 +146,7 @@ func TestADirectoryThatCannotBeUsedIsNoCache(t *testing.T) {
 	}
 }
 
-func TestAWriteThatFailsIsWarnedOfOnce(t *testing.T) {
+func TestFailedWritesAreWarnedOfOnce(t *testing.T) {
 	c, dir, logs := open(t, diskcache.Config{})
 	if err := os.Remove(dir); err != nil {
 		t.Fatal(err)
@@ -165,7 +165,7 @@ func TestAWriteThatFailsIsWarnedOfOnce(t *testing.T) {
 	}
 }
 
-func TestADirectoryIsBounded(t *testing.T) {
+func TestDirectoryIsBounded(t *testing.T) {
 	const size = 20 << 10 // with its digest and its block, 24 KiB and 32 bytes
 	c, dir, _ := open(t, diskcache.Config{Limit: 100 << 10})
 	stranger := filepath.Join(dir, "stranger.txt")
@@ -219,8 +219,8 @@ func TestADirectoryIsBounded(t *testing.T) {
 	}
 }
 
-// Files that were made while the clock was ahead are the first to go, finished or not.
-func TestAClockThatWasAheadKeepsNothingForEver(t *testing.T) {
+// Files with a modification time in the future are removed first, finished or not.
+func TestEntriesFromTheFutureAreRemovedFirst(t *testing.T) {
 	c, dir, _ := open(t, diskcache.Config{Limit: 100 << 10})
 	c.Put("ahead", make([]byte, 20<<10))
 	unfinished := filepath.Join(dir, "new-1.moot")
@@ -244,7 +244,7 @@ func TestAClockThatWasAheadKeepsNothingForEver(t *testing.T) {
 	}
 }
 
-// Caches on one directory are as processes are: they have nothing else in common.
+// Two caches with one directory share nothing else, like two processes.
 func TestProcessesShareADirectory(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "cache")
 	var logs bytes.Buffer

@@ -14,9 +14,8 @@ import (
 	"github.com/mootchat/moot/engine/diskcache"
 )
 
-// Whoever can write to a directory on the way, or owns it, could put code of his own in
-// place of what is kept.
-func TestADirectoryThatOthersCanChangeIsNoCache(t *testing.T) {
+// A user who can write to a directory on the way, or owns it, could replace cached code.
+func TestDirectoryWritableByOthersIsNoCache(t *testing.T) {
 	cases := map[string]struct {
 		prepare func(t *testing.T, root string) (dir string)
 		refused string // "": it is good
@@ -90,9 +89,9 @@ func link(t *testing.T, to, at string) string {
 	return at
 }
 
-// A directory that is closed now may have entries of those who could write to it, whose
-// digests are right: they are misses, and are replaced.
-func TestAnEntryThatOthersCouldChangeIsAMiss(t *testing.T) {
+// Entries that others wrote before the directory was closed to them are misses, even if
+// their digests match, and are replaced.
+func TestEntryWritableByOthersIsAMiss(t *testing.T) {
 	spoil := map[string]func(file string) error{
 		"others can write":    func(file string) error { return os.Chmod(file, 0o602) },
 		"the group can write": func(file string) error { return os.Chmod(file, 0o620) },
@@ -121,8 +120,9 @@ func TestAnEntryThatOthersCouldChangeIsAMiss(t *testing.T) {
 	}
 }
 
-// What cleans directories of temporary files ends no cache, and lets nobody else make it.
-func TestADirectoryThatIsRemovedIsMadeAgain(t *testing.T) {
+// A cleaner of temporary files may remove the directory: it is created again, and another
+// user cannot create it in between unnoticed.
+func TestRemovedDirectoryIsCreatedAgain(t *testing.T) {
 	c, dir, logs := open(t, diskcache.Config{})
 	c.Put("name", []byte("content"))
 	if err := os.RemoveAll(dir); err != nil {
@@ -145,8 +145,9 @@ func TestADirectoryThatIsRemovedIsMadeAgain(t *testing.T) {
 	}
 }
 
-// A limit of file size is a full disk. It is set in a process of its own: it cannot be raised again.
-func TestAFullDiskIsWarnedOfAndNoMore(t *testing.T) {
+// A limit of file size acts like a full disk. It is set in a separate process, because it
+// cannot be raised again.
+func TestFullDiskOnlyWarns(t *testing.T) {
 	if dir := os.Getenv("LIMITED_CACHE"); dir != "" {
 		if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &syscall.Rlimit{Cur: 1000, Max: 1000}); err != nil {
 			t.Fatal(err)
@@ -160,15 +161,15 @@ func TestAFullDiskIsWarnedOfAndNoMore(t *testing.T) {
 		only(t, dir)
 		return
 	}
-	cmd := exec.Command(os.Args[0], "-test.run=^TestAFullDiskIsWarnedOfAndNoMore$")
+	cmd := exec.Command(os.Args[0], "-test.run=^TestFullDiskOnlyWarns$")
 	cmd.Env = append(os.Environ(), "LIMITED_CACHE="+filepath.Join(t.TempDir(), "cache"))
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Errorf("%v\n%s", err, out)
 	}
 }
 
-// A pipe in place of an entry has no writer: a blocking open would hang.
-func TestAPipeIsAMiss(t *testing.T) {
+// A blocking open of a pipe without a writer would hang.
+func TestPipeIsAMiss(t *testing.T) {
 	c, dir, logs := open(t, diskcache.Config{})
 	c.Put("name", []byte("content"))
 	file := only(t, dir)

@@ -27,7 +27,7 @@ func sum(content []byte) string {
 	return hex.EncodeToString(s[:])
 }
 
-// elsewhere is an HTTPS server, whom config trusts, and that counts what it is asked.
+// elsewhere is an HTTPS server that config trusts. It counts its requests.
 func elsewhere(t *testing.T, h http.Handler) (s *httptest.Server, config fetch.Config, asked *atomic.Int64) {
 	asked = new(atomic.Int64)
 	s = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -46,7 +46,8 @@ func serving(content []byte) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(content) })
 }
 
-// gives fails the test unless content came; fails, unless an error with all words did.
+// gives fails the test unless the fetch returned content; fails does unless it returned an
+// error with all words.
 func gives(t *testing.T, content []byte) func([]byte, error) {
 	return func(got []byte, err error) {
 		t.Helper()
@@ -70,7 +71,7 @@ func fails(t *testing.T, words ...string) func([]byte, error) {
 	}
 }
 
-func TestWhatWasFetchedIsKept(t *testing.T) {
+func TestFetchedFilesAreCached(t *testing.T) {
 	content := []byte("a rule")
 	s, config, asked := elsewhere(t, serving(content))
 	for range 2 {
@@ -83,14 +84,14 @@ func TestWhatWasFetchedIsKept(t *testing.T) {
 	gives(t, content)(fetch.New(config).URL(t.Context(), "https://127.0.0.1:1/elsewhere", sum(content)))
 }
 
-// kept is a cache in memory.
+// kept is an in-memory cache.
 type kept map[string][]byte
 
 func (k kept) Get(name string) []byte          { return k[name] }
 func (k kept) Put(name string, content []byte) { k[name] = content }
 
-// A cache is not believed.
-func TestWhatIsKeptAndDamagedIsFetchedAgain(t *testing.T) {
+// Content from the cache is verified.
+func TestDamagedCacheEntriesAreFetchedAgain(t *testing.T) {
 	content := []byte("a rule")
 	s, config, asked := elsewhere(t, serving(content))
 	f, name := fetch.New(config), "fetched sha256:"+sum(content)
@@ -108,7 +109,7 @@ func TestWhatIsKeptAndDamagedIsFetchedAgain(t *testing.T) {
 	}
 }
 
-func TestWhatIsNotAsItShouldBeIsRefused(t *testing.T) {
+func TestInvalidDownloadsAreRefused(t *testing.T) {
 	content := []byte("a rule")
 	plain := httptest.NewServer(serving(content))
 	defer plain.Close()
@@ -152,7 +153,7 @@ func TestWhatIsNotAsItShouldBeIsRefused(t *testing.T) {
 	gives(t, content)(f.URL(ctx, s.URL+"/moved", sum(content)))
 }
 
-func TestNobodyWaitsForEver(t *testing.T) {
+func TestFetchHasATimeLimit(t *testing.T) {
 	s, config, _ := elsewhere(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Length", "10")
 		w.WriteHeader(200)

@@ -15,7 +15,7 @@ import (
 	"github.com/mootchat/moot/engine/fetch"
 )
 
-// inside is a server of an internal network that nobody permits: it counts who connects.
+// inside is a server in an internal network that is not permitted. It counts its connections.
 func inside(t *testing.T) (address string, met *atomic.Int32) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.2:0")
@@ -37,10 +37,10 @@ func inside(t *testing.T) (address string, met *atomic.Int32) {
 	return l.Addr().String(), met
 }
 
-// guest may be served from 127.0.0.1 alone.
+// guest is a policy that permits 127.0.0.1 only.
 var guest = fetch.Policy{Restricted: true, Networks: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}}
 
-func TestAGuestIsServedFromWhereTheOperatorPermits(t *testing.T) {
+func TestRestrictedFetchesReachPermittedNetworksOnly(t *testing.T) {
 	content := []byte("a rule")
 	s, config, asked := elsewhere(t, serving(content))
 	f := fetch.New(config)
@@ -52,7 +52,7 @@ func TestAGuestIsServedFromWhereTheOperatorPermits(t *testing.T) {
 	gives(t, content)(f.WithPolicy(guest).URL(t.Context(), s.URL, sum(content)))
 }
 
-func TestNothingLeadsIntoANetworkThatIsNotPermitted(t *testing.T) {
+func TestRedirectsDoNotReachInternalNetworks(t *testing.T) {
 	to, met := inside(t)
 	t.Setenv("DOCKER_CONFIG", t.TempDir())
 	s, config, _ := elsewhere(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -72,7 +72,7 @@ func TestNothingLeadsIntoANetworkThatIsNotPermitted(t *testing.T) {
 	}
 }
 
-func TestAGuestHasNoPasswords(t *testing.T) {
+func TestRestrictedFetchesUseNoPasswords(t *testing.T) {
 	r := newShelf(t)
 	plain := r.client.Transport
 	r.client.Transport = withPassword{plain}

@@ -24,7 +24,7 @@ import (
 	"github.com/mootchat/moot/engine/fetch"
 )
 
-// shelf is a registry, over HTTPS.
+// shelf is a registry with HTTPS.
 type shelf struct {
 	host   string
 	config fetch.Config
@@ -62,8 +62,8 @@ func (s *spoiler) Write(b []byte) (int, error) {
 	return s.ResponseWriter.Write(bytes.ReplaceAll(b, []byte("rule"), []byte("ruse")))
 }
 
-// push puts an artifact of layers, each a type and a content, under the tag, and gives the digest
-// of its manifest.
+// push pushes an artifact with layers, each a type and a content, under the tag, and returns the
+// digest of its manifest.
 func (r *shelf) push(t *testing.T, name, tag string, layers ...[2]string) ocispec.Descriptor {
 	t.Helper()
 	store, ctx := memory.New(), t.Context()
@@ -94,7 +94,7 @@ func (r *shelf) repository(name string) *remote.Repository {
 
 const wasm = "application/wasm"
 
-func TestAnArtifactIsFetchedFromARegistry(t *testing.T) {
+func TestModuleIsFetchedFromARegistry(t *testing.T) {
 	r, rule := newShelf(t), []byte("a rule")
 	at := r.push(t, "rules/calm", "1", [2]string{"text/markdown", "about it"}, [2]string{wasm, "a rule"})
 	tagged, pinned := r.host+"/rules/calm:1", r.host+"/rules/calm@"+at.Digest.String()
@@ -113,7 +113,7 @@ func TestAnArtifactIsFetchedFromARegistry(t *testing.T) {
 	fails(t, tagged+": its module has the sha256 "+sum([]byte("another rule"))+", not "+sum(nil))(f.OCI(t.Context(), tagged, sum(nil)))
 }
 
-func TestARegistryThatGivesSomethingElseIsNotBelieved(t *testing.T) {
+func TestContentOfAnotherDigestIsRefused(t *testing.T) {
 	r := newShelf(t)
 	at := r.push(t, "rules/calm", "1", [2]string{wasm, "a rule"})
 	r.spoil.Store(true)
@@ -128,7 +128,7 @@ func TestARegistryThatGivesSomethingElseIsNotBelieved(t *testing.T) {
 	gives(t, []byte("a rule"))(f.OCI(t.Context(), r.host+"/rules/calm:1", ""))
 }
 
-func TestWhatIsNoModuleIsRefused(t *testing.T) {
+func TestArtifactsWithoutAModuleAreRefused(t *testing.T) {
 	r := newShelf(t)
 	r.push(t, "rules/image", "1", [2]string{"application/vnd.oci.image.layer.v1.tar+gzip", "x"})
 	r.push(t, "rules/two", "1", [2]string{wasm, "x"}, [2]string{wasm, "y"})
@@ -152,7 +152,7 @@ func TestWhatIsNoModuleIsRefused(t *testing.T) {
 	fails(t, "invalid")(f.OCI(t.Context(), "calm", ""))
 }
 
-func TestTheModuleOfAnIndexIsTheOneForWasm(t *testing.T) {
+func TestModuleOfAnIndexIsTheOneForWasm(t *testing.T) {
 	r := newShelf(t)
 	other := r.push(t, "rules/many", "other", [2]string{"a/b", "an image"})
 	mine := r.push(t, "rules/many", "mine", [2]string{wasm, "a rule"})
@@ -177,7 +177,7 @@ func TestTheModuleOfAnIndexIsTheOneForWasm(t *testing.T) {
 	fails(t, "the index has 2 manifests and none with the architecture wasm")(f.OCI(t.Context(), r.host+"/rules/many:neither", ""))
 }
 
-func TestARegistryMayAskForAPassword(t *testing.T) {
+func TestRegistryWithPassword(t *testing.T) {
 	r := newShelf(t)
 	plain := r.client.Transport
 	r.client.Transport = withPassword{plain}
@@ -199,8 +199,8 @@ func (p withPassword) RoundTrip(q *http.Request) (*http.Response, error) {
 	return p.RoundTripper.RoundTrip(q)
 }
 
-// TestNoPasswordGoesOutWithoutTLS: a registry names who gives out tokens.
-func TestNoPasswordGoesOutWithoutTLS(t *testing.T) {
+// TestPasswordsAreSentOverTLSOnly uses a registry that names a token service without TLS.
+func TestPasswordsAreSentOverTLSOnly(t *testing.T) {
 	t.Setenv("DOCKER_CONFIG", t.TempDir())
 	s, config, _ := elsewhere(t, http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
 		w.Header().Set("WWW-Authenticate", `Bearer realm="http://127.0.0.1:1/token",service="shelf"`)

@@ -75,7 +75,7 @@ func TestOnlyRegularFilesAreRead(t *testing.T) {
 	}
 }
 
-func TestAFileMayHaveAsManyBytesAsItMayAndNoMore(t *testing.T) {
+func TestFileSizeIsLimited(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "file")
 	for size, want := range map[int]bool{0: true, 1000: true, 1001: false} {
 		must(t, os.WriteFile(path, bytes.Repeat([]byte("x"), size), 0o600))
@@ -83,7 +83,7 @@ func TestAFileMayHaveAsManyBytesAsItMayAndNoMore(t *testing.T) {
 			t.Errorf("%d bytes: %d, %v", size, len(text), err)
 		}
 	}
-	// Files of /proc say that they are empty.
+	// Files of /proc have size 0.
 	if text, err := files.Read("/proc/self/status", 1<<20); err != nil || len(text) == 0 {
 		t.Errorf("%q, %v", text, err)
 	}
@@ -92,7 +92,7 @@ func TestAFileMayHaveAsManyBytesAsItMayAndNoMore(t *testing.T) {
 	}
 }
 
-func TestNothingLeadsOutOfADirectory(t *testing.T) {
+func TestReadInStaysInItsDirectory(t *testing.T) {
 	top := t.TempDir()
 	dir := filepath.Join(top, "dir")
 	must(t, os.MkdirAll(filepath.Join(dir, "..data"), 0o700))
@@ -118,9 +118,9 @@ func TestNothingLeadsOutOfADirectory(t *testing.T) {
 	}
 }
 
-// TestALinkThatIsSwappedNeverLeadsOut swaps a file for a link out of the directory, again
-// and again, while it is read.
-func TestALinkThatIsSwappedNeverLeadsOut(t *testing.T) {
+// TestSwappedLinkDoesNotLeadOut replaces a file by a link out of the directory again and
+// again while it is read.
+func TestSwappedLinkDoesNotLeadOut(t *testing.T) {
 	top := t.TempDir()
 	dir := filepath.Join(top, "dir")
 	must(t, os.Mkdir(dir, 0o700))
@@ -153,7 +153,7 @@ func TestALinkThatIsSwappedNeverLeadsOut(t *testing.T) {
 	}
 }
 
-func TestACallThatHangsIsAbandonedAndRefusedUntilItReturns(t *testing.T) {
+func TestHangingCallIsAbandonedAndRefused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var w files.Waiter
 		answer, cleaned := make(chan struct{}), ""
@@ -193,7 +193,7 @@ func TestACallThatHangsIsAbandonedAndRefusedUntilItReturns(t *testing.T) {
 	})
 }
 
-func TestFewCallsHang(t *testing.T) {
+func TestHangingCallsAreLimited(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var w files.Waiter
 		answer, hanging := make(chan struct{}), 0

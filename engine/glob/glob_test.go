@@ -57,7 +57,7 @@ func TestPatterns(t *testing.T) {
 	}
 }
 
-func TestNewlinesAndEmptyNamesAreNamesToo(t *testing.T) {
+func TestNamesMayBeEmptyOrHaveNewlines(t *testing.T) {
 	for pattern, name := range map[string]string{"*": "", "a*b": "a\nb", "?": "\n", "{,a}": "", "[!a]": "\n"} {
 		g, err := glob.Compile(pattern)
 		if err != nil {
@@ -69,7 +69,7 @@ func TestNewlinesAndEmptyNamesAreNamesToo(t *testing.T) {
 	}
 }
 
-func TestBadPatternsSayWhy(t *testing.T) {
+func TestInvalidPatterns(t *testing.T) {
 	for pattern, want := range map[string]string{
 		"":                        "the pattern is empty",
 		strings.Repeat("a", 1025): "the pattern has more than 1024 bytes",
@@ -91,8 +91,8 @@ func TestBadPatternsSayWhy(t *testing.T) {
 	}
 }
 
-// A matcher that goes back would need longer than the sun has.
-func TestNoPatternIsSlow(t *testing.T) {
+// With backtracking these matches would not end.
+func TestMatchingTakesLinearTime(t *testing.T) {
 	name := strings.Repeat("a", 200)
 	for _, pattern := range []string{strings.Repeat("*a", 200) + "b", strings.Repeat("{a,aa,*}", 100) + "b", strings.Repeat("{*", 200) + strings.Repeat("}", 200) + "b"} {
 		g, err := glob.Compile(pattern)
@@ -105,7 +105,7 @@ func TestNoPatternIsSlow(t *testing.T) {
 	}
 }
 
-// FuzzGlob compares with a matcher that tries everything.
+// FuzzGlob compares Match with a matcher that tries all possibilities.
 func FuzzGlob(f *testing.F) {
 	for _, seed := range []string{"*|a", "a*b?[a-c]|aab", "{a,b*}c|bc", `[!\]-]|]`, "{,{a,b}}|", "[a-b-c]|-", "[\x00-\U0010ffff]|é", "}|}"} {
 		pattern, name, _ := strings.Cut(seed, "|")
@@ -122,8 +122,8 @@ func FuzzGlob(f *testing.F) {
 	})
 }
 
-// matches follows the package's documentation word by word, for patterns without a
-// mistake. It may take very long.
+// matches implements the package's documentation literally, for valid patterns. It may
+// take exponential time.
 func matches(p, name []rune) bool {
 	if len(p) == 0 {
 		return len(name) == 0
@@ -175,8 +175,8 @@ func inSet(p, name []rune) (in bool, rest []rune) {
 	return in != not, p[1:]
 }
 
-// split takes the alternatives up to the closing brace. Commas outside of braces are
-// literal, so those that come out of nested ones are escaped.
+// split returns the alternatives up to the closing brace. Commas outside of braces are
+// literal, so it escapes those of nested braces.
 func split(p []rune) (alternatives [][]rune, rest []rune) {
 	depth, current := 0, []rune{}
 	for i := 0; ; i++ {

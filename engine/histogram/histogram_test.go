@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-func TestDurationsAreCountedWhereTheyBelong(t *testing.T) {
+func TestBuckets(t *testing.T) {
 	var h Histogram
 	var sum time.Duration
 	for ns, bucket := range map[int64]int{
@@ -42,14 +42,14 @@ func TestQuantiles(t *testing.T) {
 	}
 }
 
-func TestAnObservationAllocatesNothing(t *testing.T) {
+func TestObserveDoesNotAllocate(t *testing.T) {
 	var h Histogram
 	if n := testing.AllocsPerRun(100, func() { h.Observe(time.Millisecond) }); n != 0 {
 		t.Errorf("%v allocations", n)
 	}
 }
 
-// What an observation costs, with the two looks at the clock that it needs.
+// The benchmark measures an observation with its two calls of time.Now.
 func BenchmarkObserve(b *testing.B) {
 	var h Histogram
 	b.ReportAllocs()

@@ -1,6 +1,5 @@
-// Package nodetest runs tests that are written for Node.js against the program as
-// it is shipped: they start the server themselves, with server.mjs, and may stop it
-// and start it again.
+// Package nodetest runs tests written for Node.js against the server's program. The tests
+// start, stop and restart the server themselves, with server.mjs.
 package nodetest
 
 import (
@@ -20,10 +19,10 @@ const (
 	ending = 5 * time.Second // for Node.js to end after that
 )
 
-// Run runs the *.test.mjs files of the working folder, one after the other. They find
-// the server's program in $MOOT and its configuration, the shipped one, in
-// $MOOT_CONFIG. needs are files that `make test` installs; where one is missing the
-// test fails and says so. The program has the race detector if the test has.
+// Run runs the *.test.mjs files of the working folder one after the other. The tests find
+// the server's program in $MOOT and config.yaml in $MOOT_CONFIG. needs are files that
+// `make test` installs; if one is missing, the test fails. The program is built with the race
+// detector if the test is.
 func Run(t *testing.T, needs ...string) {
 	t.Helper()
 	for _, file := range append(needs, "node_modules/.package-lock.json") {
@@ -57,7 +56,7 @@ func Run(t *testing.T, needs ...string) {
 	t.Logf("%s", &out)
 }
 
-// build gives the path of the program.
+// build builds the program and returns its path.
 func build(t *testing.T) string {
 	t.Helper()
 	program := filepath.Join(t.TempDir(), "moot")
@@ -78,7 +77,7 @@ func underRace() bool {
 	return ok && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"})
 }
 
-// root is the folder of go.mod.
+// root returns the folder of go.mod.
 func root(t *testing.T) string {
 	t.Helper()
 	out, err := exec.CommandContext(t.Context(), "go", "env", "GOMOD").Output()

@@ -1,14 +1,14 @@
-// A server to test against: the program $MOOT with the configuration $MOOT_CONFIG.
+// Starts a server for tests: the program $MOOT with the configuration $MOOT_CONFIG.
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { createInterface } from "node:readline";
 
 const startsWithin = 60_000; // ms
-const key = "of-these-tests-alone"; // of the server API
-for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, () => process.exit(1)); // runs what waits for exit
+const key = "key-of-the-nodetest-server"; // of the server API
+for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, () => process.exit(1)); // runs the handlers of exit
 
-// start gives a running server: where its clients find it, and stop. Listeners that
-// are not given get free ports; more are other settings, by their paths.
+// start starts a server and resolves to its addresses and functions to stop it. Listeners
+// have free ports by default; more sets other settings by their paths.
 export async function start({ http = "127.0.0.1:0", socket = "127.0.0.1:0", more = {} } = {}) {
   const settings = { ...more, "http.listen": http, "socket.listen": socket, "admin.listen": "127.0.0.1:0", "admin.key": key, "log.format": "json", "log.level": "info", drain: "0s" };
   const args = Object.entries(settings).flatMap(([path, value]) => ["--set", `${path}=${value}`]);
@@ -33,14 +33,13 @@ export async function start({ http = "127.0.0.1:0", socket = "127.0.0.1:0", more
   return {
     ...addresses, // http, socket, admin: host:port
     key,
-    // kill ends it at once, with no goodbye.
+    // kill ends the server by SIGKILL.
     async kill() {
       kill();
       await exited;
       process.off("exit", kill);
     },
-    // stop ends the server as an operator would. What it logged is in the error if it
-    // did not end well.
+    // stop ends the server by SIGTERM. It throws an error with the log if the exit code is not 0.
     async stop() {
       child.kill("SIGTERM");
       const [code] = await exited;
@@ -54,6 +53,6 @@ function parse(line) {
   try {
     return JSON.parse(line);
   } catch {
-    return {}; // not of the log: the race detector, a panic
+    return {}; // output of the race detector or of a panic
   }
 }

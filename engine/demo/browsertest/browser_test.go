@@ -1,4 +1,4 @@
-// Package browsertest drives the demo page, as the server serves it, in Chromium.
+// Package browsertest tests the demo page in Chromium.
 package browsertest
 
 import (

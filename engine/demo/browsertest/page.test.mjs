@@ -233,7 +233,7 @@ test("lists the rooms of the tenant, and where it lists none says so", { timeout
   const bare = await openTab(other);
   await bare.id("rooms-note").waitFor();
   assert.equal(await bare.id("rooms").getByRole("listitem").count(), 0);
-  await bare.page.getByText("The modules of this server declare no actions.").waitFor();
+  await bare.page.getByText("This server's modules have no actions.").waitFor();
 }));
 
 test("can be turned off", { timeout }, serving({ "http.demo": "false" }, async (other) => {

@@ -1,10 +1,10 @@
-// The page: rooms, what is said in them, and actions. All text from outside is set
-// as textContent.
+// The demo page: rooms, messages and actions. Text from the server is set as textContent
+// only.
 import { Connection } from "./client.js";
 
 const $ = (id) => document.getElementById(id);
 const fill = (template) => $(template).content.firstElementChild.cloneNode(true);
-const longestLog = 500; // messages kept of a room
+const maxMessages = 500; // per room
 const known = new Set(["message", "room", "from", "context", "sentAt", "offset", "epoch"]);
 
 const connection = new Connection(new URL("ws", document.baseURI.replace(/^http/, "ws")));
@@ -23,15 +23,15 @@ connection.addEventListener("state", ({ detail: { state, reason, delay } }) => {
     room.joined = false;
     render(room);
   }
-  if (state === "connected") arrive();
+  if (state === "connected") rejoin();
 });
 
-// arrive joins again what was joined before: to the server this is a new connection.
-function arrive() {
+// rejoin joins the rooms again: after a break the server sees a new connection.
+function rejoin() {
   showActions();
   for (const room of rooms.values()) {
     if (!room.wanted) continue;
-    note(room, "connected again; what was said meanwhile is not shown");
+    note(room, "connected again; messages of the meantime are not shown");
     enter(room);
   }
 }
@@ -39,13 +39,13 @@ function arrive() {
 connection.addEventListener("frame", ({ detail }) => {
   if (typeof detail.room !== "string" || detail.message === undefined) return;
   const room = roomOf(detail.room);
-  hear(room, detail);
-  if (detail.from === "0") count(room);
+  showMessage(room, detail);
+  if (detail.from === "0") showMembers(room);
 });
 
 $("reconnect").onclick = () => connection.open();
 addEventListener("online", () => $("state").dataset.state === "waiting" && connection.open());
-setInterval(() => !document.hidden && current && count(current), 15_000);
+setInterval(() => !document.hidden && current && showMembers(current), 15_000);
 
 // ---- rooms
 
@@ -77,7 +77,7 @@ async function enter(room) {
     await connection.request("roomAdd", { room: room.name });
     room.joined = room.wanted = true;
   });
-  count(room);
+  showMembers(room);
 }
 
 async function leave(room) {
@@ -89,18 +89,18 @@ async function leave(room) {
   room.wanted = room.joined;
 }
 
-// attempt shows a refusal beside the room it was about.
+// attempt calls act, and shows an error beside the room.
 async function attempt(room, act) {
-  complain(room.row.querySelector(".error"), "");
+  showText(room.row.querySelector(".error"), "");
   try {
     await act();
   } catch (err) {
-    complain(room.row.querySelector(".error"), `${room.name}: ${err.message}`);
+    showText(room.row.querySelector(".error"), `${room.name}: ${err.message}`);
   }
   render(room);
 }
 
-function complain(element, text) {
+function showText(element, text) {
   element.textContent = text;
   element.hidden = !text;
 }
@@ -114,7 +114,7 @@ function show(room) {
   room.log.scrollTop = room.log.scrollHeight;
   if (before) render(before);
   render(room);
-  complain($("say-error"), "");
+  showText($("say-error"), "");
   if (room.joined) $("say-text").focus();
 }
 
@@ -133,7 +133,7 @@ function render(room) {
   $("empty").hidden = room.joined || room.log.childElementCount > 0;
   $("members").hidden = !room.joined || !room.members;
   $("say-text").disabled = $("say-button").disabled = !room.joined;
-  $("say-text").placeholder = room.joined ? `say something in ${room.name}` : "join the room to say something";
+  $("say-text").placeholder = room.joined ? `message to ${room.name}` : "join the room to send messages";
   if ($("members").hidden) return;
   const ids = Object.keys(room.members.members);
   $("members-count").textContent = `${room.members.membersCount} ${room.members.membersCount === 1 ? "member" : "members"}`;
@@ -145,8 +145,9 @@ function render(room) {
   }));
 }
 
-// count asks who is there. That it cannot be asked is no news: the state says it.
-async function count(room) {
+// showMembers asks for the members of a room. It ignores errors: the state shows that the
+// connection is lost.
+async function showMembers(room) {
   if (!room.joined) return;
   const view = await connection.request("roomView", { room: room.name }).catch(() => null);
   room.members = view?.data;
@@ -159,49 +160,48 @@ $("join").onsubmit = (event) => {
   event.target.reset();
 };
 
-// ---- what is said
+// ---- messages
 
 $("say").onsubmit = async (event) => {
   event.preventDefault();
   const room = current, message = $("say-text").value;
   $("say-text").value = "";
-  complain($("say-error"), "");
+  showText($("say-error"), "");
   room.said.push(message);
   try {
     await connection.request("say", { room: room.name, message });
   } catch (err) {
     room.said = room.said.filter((text) => text !== message);
-    complain($("say-error"), `${room.name}: ${err.message}`);
+    showText($("say-error"), `${room.name}: ${err.message}`);
     if (!$("say-text").value) $("say-text").value = message;
   }
 };
 
-// Rules and operators write any JSON into from and sentAt: neither is trusted to be
-// an id or a time.
+// from and sentAt may be any JSON, because rules and operators can set them.
 const textOf = (value) => (typeof value === "string" ? value : JSON.stringify(value ?? null));
 const nameOf = (id) => (id === "0" ? "system" : id === connection.id ? "you" : id === undefined ? "unknown" : textOf(id).slice(-6));
 const listed = (entries) => entries.map(([key, value]) => `${key}: ${textOf(value)}`).join("; ");
 
-function hear(room, payload) {
+function showMessage(room, payload) {
   const item = fill("message-template");
   const text = textOf(payload.message), own = payload.from === connection.id;
   const extra = Object.entries(payload).filter(([key]) => !known.has(key));
-  const said = own ? wroteOtherwise(room, text) : "";
-  if (said) extra.unshift(["changed by a rule; you wrote", said]);
+  const original = own ? originalOf(room, text) : "";
+  if (original) extra.unshift(["changed by a rule; you wrote", original]);
   item.classList.toggle("system", payload.from === "0");
   item.classList.toggle("own", own);
   item.querySelector(".from").textContent = nameOf(payload.from);
   item.querySelector(".from").title = textOf(payload.from ?? "");
   item.querySelector(".text").textContent = text;
   showTime(item.querySelector("time"), payload.sentAt);
-  complain(item.querySelector(".note"), listed(extra));
+  showText(item.querySelector(".note"), listed(extra));
   append(room, item);
   if (room === current) return;
   room.unread++;
   render(room);
 }
 
-// showTime leaves the time out where sentAt is none that a Date can hold.
+// showTime hides the time if sentAt is not a number that a Date can hold.
 function showTime(time, sentAt) {
   const sent = new Date(typeof sentAt === "number" ? sentAt : NaN);
   time.hidden = Number.isNaN(sent.getTime());
@@ -210,13 +210,13 @@ function showTime(time, sentAt) {
   time.dateTime = sent.toISOString();
 }
 
-// wroteOtherwise is what was typed where the room heard something else, as far as
-// it can be told: messages come back in order, but a rule may have dropped some.
-function wroteOtherwise(room, text) {
+// originalOf returns the text that the user typed if a rule changed it, and "" otherwise. It
+// is an estimate: messages come back in order, but rules may have dropped some.
+function originalOf(room, text) {
   const at = room.said.indexOf(text);
-  const said = at < 0 && room.said.length === 1 ? room.said[0] : "";
+  const original = at < 0 && room.said.length === 1 ? room.said[0] : "";
   room.said = at < 0 ? [] : room.said.slice(at + 1);
-  return said;
+  return original;
 }
 
 function note(room, text) {
@@ -226,11 +226,11 @@ function note(room, text) {
   append(room, item);
 }
 
-// append keeps the end in sight of who was reading there.
+// append adds an item, and scrolls to it if the end of the log was visible.
 function append(room, item) {
   const { log } = room, atEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 40;
   log.append(item);
-  if (log.childElementCount > longestLog) log.firstElementChild.remove();
+  if (log.childElementCount > maxMessages) log.firstElementChild.remove();
   if (atEnd) log.scrollTop = log.scrollHeight;
   if (room === current) $("empty").hidden = true;
 }
@@ -242,14 +242,13 @@ async function showActions() {
   const actions = Object.values(answer?.data?.actions ?? {});
   $("actions").replaceChildren(...actions.map(actionForm));
   $("actions").hidden = !actions.length;
-  $("actions-note").textContent = actions.length ? "The modules of this server declare these." : "The modules of this server declare no actions.";
+  $("actions-note").textContent = actions.length ? "Actions of this server's modules." : "This server's modules have no actions.";
 }
 
-let fields = 0; // made so far: each has an id of its own
+let fields = 0; // number of fields, for their ids
 
-// actionForm is the form of an action. Modules choose the names of inputs, and a field
-// whose name is that of a property of forms, such as querySelector, hides it: fields
-// have no names here.
+// actionForm returns the form of an action. The fields have no names: modules choose the
+// names of inputs, and a name such as querySelector would hide a property of the form.
 function actionForm({ name, description, inputs }) {
   const form = fill("action-template"), output = form.querySelector("output"), params = new Map(); // input -> field
   form.dataset.testid = `action-${name}`;
@@ -269,17 +268,17 @@ function actionForm({ name, description, inputs }) {
     const given = [...params].map(([input, field]) => [input, field.value]).filter(([, value]) => value !== "");
     try {
       const { context, messageId, ...reply } = await connection.request("action", { params: Object.fromEntries([...given, ["action", name]]) });
-      complain(output, listed(Object.entries(reply)) || "done");
+      showText(output, listed(Object.entries(reply)) || "done");
       output.className = "";
     } catch (err) {
-      complain(output, err.message);
+      showText(output, err.message);
       output.className = "error";
     }
   };
   return form;
 }
 
-// listRooms shows the rooms of the configuration. Without them a room is joined by name.
+// listRooms shows the starting rooms. Other rooms are joined by name.
 async function listRooms() {
   const answer = await fetch(new URL("rooms.json", document.baseURI)).catch(() => null);
   const names = answer?.ok ? await answer.json().catch(() => []) : [];

@@ -1,84 +1,85 @@
-// A connection to Moot that comes back. It knows the protocol and nothing of the page.
+// A connection to Moot that reconnects. It does not depend on the page.
 
-const firstDelay = 500, longestDelay = 15_000; // ms between attempts
-const answerWithin = 10_000; // ms, else the connection counts as lost
-const lookEvery = 20_000; // ms: a socket whose network went away says nothing by itself
+const minDelay = 500, maxDelay = 15_000; // between attempts to connect, in ms
+const answerTimeout = 10_000; // ms; afterwards the connection counts as lost
+const pingInterval = 20_000; // ms between requests that check whether the server answers
 
 // Events: "state" {state: connecting|connected|waiting|closed, details, reason, delay}
-// and "frame" with whatever is no response.
+// and "frame" for each frame that is not a response.
 export class Connection extends EventTarget {
   #url;
   #socket = null;
-  #waiting = new Map(); // messageId -> {resolve, reject, timer}
+  #pending = new Map(); // messageId -> {resolve, reject, timer}
   #lastID = 0;
-  #failures = 0; // in a row
+  #failures = 0; // consecutive failed attempts
   #timer = 0;
 
   constructor(url) {
     super();
     this.#url = url;
-    setInterval(() => this.id && this.request("detailsView").catch(() => {}), lookEvery);
+    setInterval(() => this.id && this.request("detailsView").catch(() => {}), pingInterval);
   }
 
-  id = ""; // of the connection, while there is one
+  id = ""; // of the connection; "" while there is none
 
   open() {
     clearTimeout(this.#timer);
     const socket = this.#socket = new WebSocket(this.#url);
-    this.#tell("connecting");
-    socket.onopen = () => this.#greet(socket);
-    socket.onmessage = ({ data }) => this.#hear(JSON.parse(data));
-    socket.onclose = ({ code, reason }) => this.#lose(socket, code, reason);
+    this.#setState("connecting");
+    socket.onopen = () => this.#identify(socket);
+    socket.onmessage = ({ data }) => this.#receive(JSON.parse(data));
+    socket.onclose = ({ code, reason }) => this.#handleEnd(socket, code, reason);
   }
 
-  // request sends a verb and gives the response, or an error with the server's words.
+  // request sends a verb and resolves to the response. It rejects with the server's error.
   request(event, fields = {}) {
     if (this.#socket?.readyState !== WebSocket.OPEN) return Promise.reject(new Error("not connected"));
     const socket = this.#socket, messageId = ++this.#lastID;
     return new Promise((resolve, reject) => {
-      const timer = setTimeout(() => this.#lose(socket, 0, "the server does not answer"), answerWithin);
-      this.#waiting.set(messageId, { resolve, reject, timer });
+      const timer = setTimeout(() => this.#handleEnd(socket, 0, "the server does not answer"), answerTimeout);
+      this.#pending.set(messageId, { resolve, reject, timer });
       socket.send(JSON.stringify({ event, ...fields, messageId }));
     });
   }
 
-  async #greet(socket) {
+  async #identify(socket) {
     const { data } = await this.request("detailsView").catch(() => ({}));
     if (!data || socket !== this.#socket) return;
     this.#failures = 0;
     this.id = data.id;
-    this.#tell("connected", { details: data });
+    this.#setState("connected", { details: data });
   }
 
-  #hear(frame) {
+  #receive(frame) {
     if (frame.context !== "response") return this.dispatchEvent(new CustomEvent("frame", { detail: frame }));
-    const waiting = this.#waiting.get(frame.messageId);
-    if (!waiting) return;
-    this.#waiting.delete(frame.messageId);
-    clearTimeout(waiting.timer);
-    if (frame.error) waiting.reject(new Error(String(frame.error).replace(/^Error: /, "")));
-    else waiting.resolve(frame);
+    const pending = this.#pending.get(frame.messageId);
+    if (!pending) return;
+    this.#pending.delete(frame.messageId);
+    clearTimeout(pending.timer);
+    if (frame.error) pending.reject(new Error(String(frame.error).replace(/^Error: /, "")));
+    else pending.resolve(frame);
   }
 
-  // lose lets go of a socket. 1000 and 3500-3999 mean: do not come back.
-  #lose(socket, code, reason) {
+  // handleEnd drops a socket and waits for the next attempt, unless the code is final: 1000
+  // or 3500 to 3999.
+  #handleEnd(socket, code, reason) {
     if (socket !== this.#socket) return;
     this.#socket = null;
     this.id = "";
     socket.close();
-    for (const { reject, timer } of this.#waiting.values()) {
+    for (const { reject, timer } of this.#pending.values()) {
       clearTimeout(timer);
       reject(new Error("the connection was lost"));
     }
-    this.#waiting.clear();
-    if (code === 1000 || (code >= 3500 && code < 4000)) return this.#tell("closed", { reason });
-    const longest = Math.min(longestDelay, firstDelay * 2 ** this.#failures++);
-    const delay = longest * (0.5 + Math.random() / 2); // so that not all come back at once
+    this.#pending.clear();
+    if (code === 1000 || (code >= 3500 && code < 4000)) return this.#setState("closed", { reason });
+    const longest = Math.min(maxDelay, minDelay * 2 ** this.#failures++);
+    const delay = longest * (0.5 + Math.random() / 2); // spreads the clients of a restarted server
     this.#timer = setTimeout(() => this.open(), delay);
-    this.#tell("waiting", { reason, delay });
+    this.#setState("waiting", { reason, delay });
   }
 
-  #tell(state, more) {
-    this.dispatchEvent(new CustomEvent("state", { detail: { state, ...more } }));
+  #setState(state, details) {
+    this.dispatchEvent(new CustomEvent("state", { detail: { state, ...details } }));
   }
 }

@@ -26,7 +26,7 @@ export function defaultSocket(): SocketConstructor {
 export function address(written: string | URL): URL {
   const url = new URL(written);
   url.protocol = url.protocol.replace(/^http/, "ws");
-  if (url.protocol !== "ws:" && url.protocol !== "wss:") throw new TypeError(`the address of the server is ${written}: use a URL such as wss://chat.example.com`);
+  if (url.protocol !== "ws:" && url.protocol !== "wss:") throw new TypeError(`"${written}" is not the address of a server: use a URL such as wss://chat.example.com`);
   if (url.pathname === "/") url.pathname = "/ws";
   return url;
 }

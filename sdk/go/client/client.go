@@ -181,10 +181,10 @@ func Connect(ctx context.Context, address string, o Options) (*Client, error) {
 func parse(address string) (*url.URL, error) {
 	u, err := url.Parse(address)
 	if err != nil {
-		return nil, fmt.Errorf("the address of the server is not a URL: %w", err)
+		return nil, fmt.Errorf("the address of the server is not valid: %w", err)
 	}
 	if !slices.Contains([]string{"ws", "wss", "http", "https"}, u.Scheme) || u.Host == "" {
-		return nil, fmt.Errorf("the address of the server is %q: use a URL such as wss://chat.example.com", address)
+		return nil, fmt.Errorf("%q is not the address of a server: use a URL such as wss://chat.example.com", address)
 	}
 	if u.Path == "" || u.Path == "/" {
 		u.Path = "/ws"
