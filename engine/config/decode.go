@@ -4,7 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"reflect"
-	"strings"
+	"strconv"
 
 	"gopkg.in/yaml.v3"
 )
@@ -48,12 +48,17 @@ func (at cursor) key(key string) cursor {
 
 func (at cursor) index(i int) cursor {
 	at.depth++
-	at.path = fmt.Sprintf("%s[%d]", at.path, i)
+	at.path += "[" + strconv.Itoa(i) + "]"
 	return at
 }
 
 func plainKey(key string) bool {
-	return key != "" && len(key) <= maxQuoted && strings.Trim(strings.ToLower(key), "abcdefghijklmnopqrstuvwxyz0123456789_-") == ""
+	for _, c := range []byte(key) {
+		if (c|0x20 < 'a' || c|0x20 > 'z') && (c < '0' || c > '9') && c != '_' && c != '-' {
+			return false
+		}
+	}
+	return key != "" && len(key) <= maxQuoted
 }
 
 func (l *load) decoder(file Path) *decoder { return &decoder{load: l, file: file} }
@@ -133,7 +138,7 @@ func (d *decoder) value(n *yaml.Node, v reflect.Value, at cursor, tag reflect.St
 				d.problem(pos, at.path, shown+" "+err.Error())
 			}
 		}
-	case v.Kind() == reflect.Struct && shortOf(v.Type()) >= 0 && n.Kind == yaml.ScalarNode && !isNull(n):
+	case v.Kind() == reflect.Struct && n.Kind == yaml.ScalarNode && !isNull(n) && shortOf(v.Type()) >= 0:
 		i := shortOf(v.Type())
 		d.value(n, v.Field(i), at, v.Type().Field(i).Tag)
 	case v.Kind() == reflect.Struct:
@@ -198,8 +203,10 @@ func (d *decoder) fields(n *yaml.Node, v reflect.Value, at cursor) {
 		d.value(p.value, v.Field(i), p.at.key(p.key), t.Field(i).Tag)
 	}
 	for i := range t.NumField() {
-		path := at.key(t.Field(i).Tag.Get("yaml")).path
-		if t.Field(i).Tag.Get("required") != "" && v.Field(i).IsZero() && !d.bad[at.path] && !d.bad[path] {
+		if t.Field(i).Tag.Get("required") == "" || !v.Field(i).IsZero() || d.bad[at.path] {
+			continue
+		}
+		if path := at.key(t.Field(i).Tag.Get("yaml")).path; !d.bad[path] {
 			d.problem(d.place(n.Line), path, "is required: set it")
 		}
 	}
@@ -254,11 +261,18 @@ func (d *decoder) list(n *yaml.Node, v reflect.Value, at cursor, tag reflect.Str
 // element returns a new element of a map or a list with its defaults and position.
 func (d *decoder) element(t reflect.Type, pos Pos) reflect.Value {
 	v := reflect.New(t).Elem()
-	if t.Kind() == reflect.Struct {
-		d.defaults(v)
-		if f := v.FieldByName("Pos"); f.IsValid() {
-			f.Set(reflect.ValueOf(pos))
-		}
+	if t.Kind() != reflect.Struct {
+		return v
+	}
+	first, ok := d.elements[t]
+	if !ok {
+		first = reflect.New(t).Elem()
+		d.defaults(first)
+		d.elements[t] = first
+	}
+	v.Set(first) // the lists in it are shared: the decoder replaces lists, and changes none
+	if f := v.FieldByName("Pos"); f.IsValid() {
+		f.Set(reflect.ValueOf(pos))
 	}
 	return v
 }

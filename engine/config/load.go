@@ -57,22 +57,23 @@ type load struct {
 	counts   map[string]int // of problems, by file
 	leftOut  bool           // there are problems that are not reported
 	warnings Problems
-	shown    map[string]string          // by the path of a setting with ${...}: the text by which a message shows its value
-	configs  map[string]json.RawMessage // by the path of a module's config with ${...}: the config as written
-	brought  map[Substitution]bool      // whether logs must not show the value; the key has no Hidden
-	fills    int                        // references with a value
-	bad      map[string]bool            // the paths of problems
-	places   map[string]Pos             // of every setting in the files, by its path
-	unread   bool                       // a file could not be read: checks that depend on it are skipped
-	aliased  int                        // bytes that aliases expanded to
-	filled   int                        // bytes of values of ${...}
+	shown    map[string]string              // by the path of a setting with ${...}: the text by which a message shows its value
+	configs  map[string]json.RawMessage     // by the path of a module's config with ${...}: the config as written
+	brought  map[Substitution]bool          // whether logs must not show the value; the key has no Hidden
+	fills    int                            // references with a value
+	bad      map[string]bool                // the paths of problems
+	places   map[string]Pos                 // of every setting in the files, by its path
+	elements map[reflect.Type]reflect.Value // of maps and lists, with their defaults, by type
+	unread   bool                           // a file could not be read: checks that depend on it are skipped
+	aliased  int                            // bytes that aliases expanded to
+	filled   int                            // bytes of values of ${...}
 }
 
 func newLoad(env Lookup, disk disk) *load {
 	if env == nil {
 		env = func(string) (string, bool) { return "", false }
 	}
-	return &load{env: env, disk: disk, bad: map[string]bool{}, counts: map[string]int{}, places: map[string]Pos{}, shown: map[string]string{}, configs: map[string]json.RawMessage{}, brought: map[Substitution]bool{}}
+	return &load{env: env, disk: disk, bad: map[string]bool{}, counts: map[string]int{}, places: map[string]Pos{}, shown: map[string]string{}, configs: map[string]json.RawMessage{}, brought: map[Substitution]bool{}, elements: map[reflect.Type]reflect.Value{}}
 }
 
 func (l *load) run(file Path, text []byte, overrides []string) (*Config, error) {

@@ -26,7 +26,7 @@ const MaxPattern = 1024
 // Glob is a compiled pattern. It is immutable and safe for concurrent use.
 type Glob struct {
 	pattern string
-	re      *regexp.Regexp
+	re      *regexp.Regexp // nil: the pattern matches itself only
 }
 
 // Compile compiles a pattern. The error says what is wrong, without the pattern itself.
@@ -38,6 +38,9 @@ func Compile(pattern string) (*Glob, error) {
 		return nil, fmt.Errorf("the pattern has more than %d bytes", MaxPattern)
 	case !utf8.ValidString(pattern):
 		return nil, errors.New("the pattern is not UTF-8")
+	}
+	if !strings.ContainsAny(pattern, `*?[]{}\`) {
+		return &Glob{pattern, nil}, nil
 	}
 	t := translation{rest: []rune(pattern)}
 	if err := t.run(); err != nil {
@@ -51,7 +54,12 @@ func Compile(pattern string) (*Glob, error) {
 }
 
 // Match reports whether the whole name matches the pattern.
-func (g *Glob) Match(name string) bool { return g.re.MatchString(name) }
+func (g *Glob) Match(name string) bool {
+	if g.re == nil {
+		return name == g.pattern
+	}
+	return g.re.MatchString(name)
+}
 
 // String returns the pattern that was passed to Compile.
 func (g *Glob) String() string { return g.pattern }
