@@ -277,6 +277,6 @@ func (c *Connection) sendValue(value json.RawMessage) error {
 	if err != nil {
 		return err
 	}
-	c.out.send(wire.FrameOf(b))
+	c.out.Send(wire.FrameOf(b))
 	return nil
 }

@@ -3,7 +3,6 @@ package engine
 import (
 	"context"
 	"encoding/json"
-	"sync"
 
 	"github.com/mootchat/moot/engine/cluster"
 	"github.com/mootchat/moot/engine/wire"
@@ -14,94 +13,6 @@ import (
 // So what comes is held back for it until history has been read: what is held and
 // was read as well is dropped, by its position. Whatever the node was told of is
 // in history, so that nothing lies between.
-
-// catchUp is what is held back for a member.
-type catchUp struct {
-	mu    sync.Mutex
-	held  []heldFrame
-	bytes int
-	over  bool             // more came than may be held; nothing is held then
-	at    cluster.Position // what the member has heard of, once it is released
-}
-
-type heldFrame struct {
-	frame *wire.Frame
-	at    cluster.Position
-}
-
-// takes says whether a member that is not plain is to be sent the frame now.
-func (m *member) takes(f *wire.Frame, at cluster.Position) bool {
-	u := &m.catchUp
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	switch m.mode.Load() {
-	case catching:
-		u.hold(f, at, m.conn.tenant.cfg().Limits.OutboxBytes/4)
-		return false
-	case caught:
-		if u.heard(at) {
-			return false
-		}
-		if at != (cluster.Position{}) { // a notice says nothing of where the room is
-			m.mode.CompareAndSwap(caught, plain)
-		}
-	case gone, away:
-		return false
-	}
-	return true
-}
-
-func (u *catchUp) hold(f *wire.Frame, at cluster.Position, limit int) {
-	if u.over {
-		return
-	}
-	u.held = append(u.held, heldFrame{f, at})
-	u.bytes += f.Len() + perFrame
-	if u.bytes > limit {
-		u.over = true
-		u.held, u.bytes = nil, 0
-	}
-}
-
-// heard says whether a message at that position is behind what was heard. In
-// another epoch it is not: only what is newer comes with it.
-func (u *catchUp) heard(at cluster.Position) bool {
-	return at.Epoch == u.at.Epoch && at.Offset <= u.at.Offset
-}
-
-// release lets messages after the position through. It is false if too many came:
-// those since the position are to be read from history, and release is called
-// again.
-func (m *member) release(at cluster.Position) bool {
-	u := &m.catchUp
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	if u.over {
-		u.over = false
-		return false
-	}
-	u.at = at
-	for _, h := range u.held {
-		if !u.heard(h.at) {
-			m.conn.out.send(h.frame)
-		}
-	}
-	u.held, u.bytes = nil, 0
-	m.mode.CompareAndSwap(catching, caught)
-	return true
-}
-
-// otherEpoch says whether something is held that is of another epoch.
-func (u *catchUp) otherEpoch(epoch string) bool {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	for _, h := range u.held {
-		if h.at.Epoch != epoch {
-			return true
-		}
-	}
-	return false
-}
 
 // recovery is how a member comes to hear what it missed.
 type recovery struct {
@@ -131,7 +42,7 @@ func (e *Engine) recovery(ctx context.Context, m *member, since *cluster.Positio
 	if err != nil {
 		return recovery{at: at}
 	}
-	return recovery{frames, got.whole && !m.catchUp.otherEpoch(at.Epoch), at}
+	return recovery{frames, got.whole && !m.Gate.HoldsOther(at.Epoch), at}
 }
 
 // recover completes the answer to a roomAdd in a room with history, and has what
@@ -157,7 +68,7 @@ const mostRounds = 8
 // told that nothing is missing, and falls behind, is disconnected, to come back.
 func (e *Engine) resume(ctx context.Context, m *member, r recovery) {
 	e.sendAll(m, r.frames)
-	for at, round := r.at, 0; !m.release(at); round++ {
+	for at, round := r.at, 0; !m.Release(at); round++ {
 		if ctx.Err() != nil && !r.whole {
 			continue // with what is held from now on
 		}
@@ -194,7 +105,7 @@ func (e *Engine) allHeard(ctx context.Context, m *member, messages []placed) (fr
 // sendAll sends frames in one write.
 func (e *Engine) sendAll(m *member, frames []*wire.Frame) {
 	if len(frames) > 0 {
-		m.conn.out.send(wire.Join(frames))
+		m.conn.out.Send(wire.Join(frames))
 		e.stats.deliveries.Add(uint64(len(frames)))
 	}
 }

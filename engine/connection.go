@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/mootchat/moot/engine/fanout"
 	"github.com/mootchat/moot/engine/hook"
 	"github.com/mootchat/moot/engine/wire"
 )
@@ -23,8 +24,8 @@ type Connection struct {
 	seat       *Seat
 	dialect    wire.Dialect
 	actionHero bool // see Info
-	writer     int  // index of its writer
-	out        outbox
+	sink       Sink
+	out        fanout.Outbox
 	profile    atomic.Pointer[hook.Profile]
 	actions    sync.WaitGroup // under way
 
@@ -54,10 +55,9 @@ type param struct {
 }
 
 func (e *Engine) newConnection(s *Seat, info Info, sink Sink) *Connection {
-	n := int(e.next.Add(1) % uint64(len(e.writers)))
-	c := &Connection{engine: e, tenant: s.t, seat: s, dialect: info.Dialect, actionHero: info.ActionHero, writer: n, life: e.newLife()}
+	c := &Connection{engine: e, tenant: s.t, seat: s, dialect: info.Dialect, actionHero: info.ActionHero, sink: sink, life: e.newLife()}
 	limits := s.t.cfg().Limits
-	c.out = outbox{sink: sink, queue: e.writers[n].queueOf(s.t), slow: c.slow, limit: limits.OutboxBytes, timeout: limits.WriteTimeout}
+	e.writers.Open(&c.out, fanout.OutboxConfig{Sink: sink, Tenant: s.t.name, Bytes: limits.OutboxBytes, WriteTimeout: limits.WriteTimeout, Slow: c.slow})
 	id := e.newID()
 	c.profile.Store(&hook.Profile{
 		ID:          id,
@@ -82,11 +82,11 @@ func (c *Connection) Profile() *hook.Profile { return c.profile.Load() }
 func (c *Connection) MessageBytes() int { return c.tenant.cfg().Limits.MessageBytes }
 
 // Send sends a frame, behind all that was sent before.
-func (c *Connection) Send(f *wire.Frame) { c.out.send(f) }
+func (c *Connection) Send(f *wire.Frame) { c.out.Send(f) }
 
 // SendRaw sends bytes that have the transport's form already, such as a WebSocket
 // control frame. They are the connection's from now on.
-func (c *Connection) SendRaw(b []byte) { c.out.sendBytes(b) }
+func (c *Connection) SendRaw(b []byte) { c.out.SendBytes(b) }
 
 // Reject answers what is no request with an error. A nil id leaves messageId out.
 // It costs the client as much as a verb.
@@ -103,7 +103,7 @@ func (c *Connection) Reject(text string, id json.RawMessage) {
 }
 
 func (c *Connection) respond(r wire.Response) {
-	c.out.send(wire.NewFrame(func(dst []byte) []byte { return c.dialect.AppendResponse(dst, r) }))
+	c.out.Send(wire.NewFrame(func(dst []byte) []byte { return c.dialect.AppendResponse(dst, r) }))
 }
 
 // Close begins the end: the verbs under way end, the client is told, what waits for it
@@ -123,11 +123,17 @@ func (c *Connection) Close(why Close) {
 		return
 	}
 	c.endRunning()
-	if farewell := c.out.sink.Farewell(why); farewell != nil {
-		c.out.queue.endSoon(&c.out, farewell)
+	if farewell := c.sink.Farewell(why); farewell != nil {
+		c.out.EndSoon(farewell)
 	} else {
-		c.out.end(nil)
+		c.out.End(nil)
 	}
+}
+
+// bound gives the outbox the limits in use.
+func (c *Connection) bound() {
+	limits := c.tenant.cfg().Limits
+	c.out.SetLimits(limits.OutboxBytes, limits.WriteTimeout)
 }
 
 func (c *Connection) closing() bool {

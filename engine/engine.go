@@ -35,6 +35,7 @@ import (
 	"time"
 
 	"github.com/mootchat/moot/engine/cluster"
+	"github.com/mootchat/moot/engine/fanout"
 	"github.com/mootchat/moot/engine/hook"
 	"github.com/mootchat/moot/engine/wire"
 )
@@ -66,9 +67,7 @@ type Engine struct {
 	tracer     Tracer
 	log        *slog.Logger
 	welcome    *wire.Frame
-	writers    []*writer
-	meanwhile  meanwhile
-	next       atomic.Uint64 // spreads connections over writers
+	writers    *fanout.Writers
 	stats      stats
 	ready      chan struct{}
 	gathering  gathering
@@ -111,11 +110,7 @@ func New(cfg Config) (*Engine, error) {
 		name = "moot"
 	}
 	e.welcome = wire.NewFrame(func(dst []byte) []byte { return wire.AppendWelcome(dst, "Welcome to the "+name+" api") })
-	for range runtime.GOMAXPROCS(0) {
-		w := newWriter()
-		w.meanwhile = &e.meanwhile
-		e.writers = append(e.writers, w)
-	}
+	e.writers = fanout.NewWriters(runtime.GOMAXPROCS(0))
 	s := Settings{Tenants: cfg.Tenants, Limits: cfg.Limits}
 	if err := s.check(&e.cluster); err != nil {
 		return nil, err
@@ -128,15 +123,13 @@ func New(cfg Config) (*Engine, error) {
 // Run serves until ctx ends. Call Shutdown first for an end that clients are
 // told of: connections that are still there when ctx ends are closed hard.
 func (e *Engine) Run(ctx context.Context) error {
-	var writers sync.WaitGroup
-	for _, w := range e.writers {
-		writers.Go(w.run)
-	}
+	var running sync.WaitGroup
+	running.Go(e.writers.Run)
 	// The node outlives ctx until its connections have left their rooms: to the
 	// others it would else be dead, and leave would run twice.
 	living, end := context.WithCancel(context.WithoutCancel(ctx))
 	defer e.die()
-	writers.Go(func() { e.deadlines.run(living) })
+	running.Go(func() { e.deadlines.run(living) })
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	failed := make(chan error, 1)
@@ -159,10 +152,8 @@ func (e *Engine) Run(ctx context.Context) error {
 	end()
 	err = errors.Join(err, <-failed)
 	e.tellAll() // nobody, but that there is nothing left
-	for _, w := range e.writers {
-		w.close()
-	}
-	writers.Wait()
+	e.writers.Close()
+	running.Wait()
 	return err
 }
 

@@ -34,15 +34,7 @@ func (e *Engine) Seats() int {
 }
 
 // TenantQueues are how many queues of tenants the writers have.
-func (e *Engine) TenantQueues() int {
-	n := 0
-	for _, w := range e.writers {
-		w.mu.Lock()
-		n += len(w.queues)
-		w.mu.Unlock()
-	}
-	return n
-}
+func (e *Engine) TenantQueues() int { return e.writers.Queues() }
 
 // LaneLength is how many messages wait in a room's lane.
 const LaneLength = laneLength

@@ -120,7 +120,7 @@ func (e *Engine) rejoin(ctx context.Context, m *member) {
 		return
 	}
 	e.log.Info("a member cannot join again", "connection", c.ID(), "tenant", id.Tenant, "room", id.Room, "error", err)
-	m.mode.Store(gone)
+	m.Gate.Close()
 	e.drop(ctx, m)
 	notice, _ := json.Marshal(map[string]string{"context": "api", "from": system, "room": id.Room,
 		"message": fmt.Sprintf("you are no longer in this room (%s)", e.textFor(err))})

@@ -57,7 +57,7 @@ func (e *Engine) join(ctx context.Context, c *Connection, name string, wish wish
 	}
 	settings := c.tenant.settings(name)
 	if wish.recover && settings.Keep.Messages > 0 {
-		m.mode.Store(catching)
+		m.Gate.Hold()
 	}
 	m.watches = wish.watch && settings.Presence
 	effects, err := e.admit(ctx, m)
@@ -92,7 +92,7 @@ func (e *Engine) beginJoin(ctx context.Context, c *Connection, r *room) (*member
 			e.stats.roomLimit.Add(1)
 			return nil, &VerbError{fmt.Sprintf("too many rooms (at most %d)", c.tenant.cfg().Limits.RoomsPerConnection)}
 		}
-		m = &member{conn: c, room: r}
+		m = newMember(c, r)
 		c.rooms = append(c.rooms, m)
 		c.mu.Unlock()
 		return m, nil
@@ -201,7 +201,7 @@ func (e *Engine) leave(ctx context.Context, c *Connection, name string, cause ho
 	}
 	// The notice of a room's end is for who was in it till then.
 	if cause != hook.CauseDestroyed {
-		m.mode.Store(gone)
+		m.Gate.Close()
 	}
 	e.drop(ctx, m)
 	later := e.applyNow(ctx, c.tenant, c, v.Effects, false)

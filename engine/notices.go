@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/mootchat/moot/engine/cluster"
-	"github.com/mootchat/moot/engine/hook"
+	"github.com/mootchat/moot/engine/fanout"
 	"github.com/mootchat/moot/engine/wire"
 )
 
@@ -143,14 +143,14 @@ func (e *Engine) deliverNotice(t *tenant, topic string, payload []byte) bool {
 		return true
 	}
 	defer t.release(r)
-	crowd := r.present()
+	to := r.present()
 	frame := wire.FrameOf(payload)
-	j := job{from: []*wire.Frame{frame}, which: make([]int32, len(crowd.members)), size: frame.Len()}
-	for i, m := range crowd.members {
+	n := fanout.Message{Answers: []*wire.Frame{frame}, Which: make([]int32, len(to.members)), Size: frame.Len()}
+	for i, m := range to.members {
 		if !m.watches {
-			j.which[i] = hook.Nothing
+			n.Which[i] = fanout.Nothing
 		}
 	}
-	r.post(crowd, j)
+	r.out.Post(&to.Snapshot, n)
 	return true
 }

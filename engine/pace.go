@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/mootchat/moot/engine/cluster"
-	"github.com/mootchat/moot/engine/hook"
+	"github.com/mootchat/moot/engine/fanout"
 	"github.com/mootchat/moot/engine/wire"
 )
 
@@ -66,28 +66,7 @@ func (r *room) rest(until time.Time) {
 
 // calm says whether the writers are done with the room and its members have room for more.
 func (r *room) calm() bool {
-	for i := range r.streams {
-		s := &r.streams[i]
-		s.w.mu.Lock()
-		busy := s.listed
-		s.w.mu.Unlock()
-		if busy {
-			return false
-		}
-	}
-	for _, m := range r.present().members {
-		if m.conn.out.crowded() {
-			return false
-		}
-	}
-	return true
-}
-
-// crowded says whether more than a quarter of what the outbox holds waits.
-func (o *outbox) crowded() bool {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return !o.ending && o.bytes+perFrame*len(o.waiting) > o.limit/4
+	return r.out.Settled(&r.present().Snapshot)
 }
 
 // Missed implements Handler: the members hear that something was lost, before what
@@ -102,8 +81,8 @@ func (e *Engine) Missed(_ context.Context, id cluster.RoomID) {
 		return
 	}
 	defer t.release(r)
-	crowd := r.present()
-	if len(crowd.members) == 0 {
+	to := r.present()
+	if len(to.members) == 0 {
 		return
 	}
 	b, err := json.Marshal(struct {
@@ -114,11 +93,11 @@ func (e *Engine) Missed(_ context.Context, id cluster.RoomID) {
 		panic("engine: a notice cannot be encoded: " + err.Error()) // strings
 	}
 	frame := wire.FrameOf(b)
-	which := make([]int32, len(crowd.members))
-	for i, m := range crowd.members {
+	which := make([]int32, len(to.members))
+	for i, m := range to.members {
 		if m.conn.actionHero {
-			which[i] = hook.Nothing
+			which[i] = fanout.Nothing
 		}
 	}
-	r.post(crowd, job{from: []*wire.Frame{frame}, which: which, size: frame.Len()})
+	r.out.Post(&to.Snapshot, fanout.Message{Answers: []*wire.Frame{frame}, Which: which, Size: frame.Len()})
 }

@@ -91,7 +91,7 @@ func parkedOf(c *Connection) parkedSession {
 // more.
 func (e *Engine) release(c *Connection) {
 	e.forgetSession(c)
-	c.out.queue.release()
+	c.out.Release()
 	c.seat.free()
 	e.unregister(c)
 }

@@ -45,7 +45,7 @@ func (c *Connection) resume(ctx context.Context, r *wire.Request) (result, error
 	var after []func(ctx context.Context)
 	for _, m := range members {
 		name := m.room.id.Room
-		if m.mode.Load() != catching {
+		if !m.Gate.Holding() {
 			answer.Rooms[name] = resumedRoom{}
 			continue
 		}
@@ -105,25 +105,26 @@ func (e *Engine) adopt(ctx context.Context, c, old *Connection) (members []*memb
 		if m.stage != joined {
 			continue
 		}
-		next := &member{conn: c, room: m.room, joinedAt: m.joinedAt, watches: m.watches, awaySince: m.awaySince, stage: joined}
-		next.mode.Store(e.modeOf(next))
+		next := newMember(c, m.room)
+		next.joinedAt, next.watches, next.awaySince, next.stage = m.joinedAt, m.watches, m.awaySince, joined
+		next.holdIfKept()
 		m.room.replace(m, next)
 		c.rooms = append(c.rooms, next)
 		members = append(members, next)
 	}
 	c.mu.Unlock()
 	e.forgetSession(old)
-	old.out.queue.release()
+	old.out.Release()
 	c.seat = c.seat.instead(old.seat)
 	return slices.DeleteFunc(members, func(m *member) bool { return !e.confirm(ctx, m) })
 }
 
-// modeOf is the mode of a member that comes back.
-func (e *Engine) modeOf(m *member) uint32 {
+// holdIfKept holds messages back for a member that comes back to a room with history,
+// until it has what it missed.
+func (m *member) holdIfKept() {
 	if m.conn.tenant.settings(m.room.id.Room).Keep.Messages > 0 {
-		return catching
+		m.Gate.Hold()
 	}
-	return plain
 }
 
 // confirm sees to it that a member is on record, and that its room was not
@@ -172,7 +173,7 @@ func (e *Engine) enter(ctx context.Context, c *Connection, room parkedRoom) (*me
 		return nil, err
 	}
 	m.joinedAt, m.watches, m.awaySince = room.JoinedAt, room.Watches, room.Since
-	m.mode.Store(e.modeOf(m))
+	m.holdIfKept()
 	evicted := r.evictions()
 	if err = e.subscribe(ctx, m); err == nil {
 		err = e.settle(ctx, m, evicted)

@@ -3,10 +3,10 @@ package engine
 import (
 	"context"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/mootchat/moot/engine/cluster"
+	"github.com/mootchat/moot/engine/fanout"
 	"github.com/mootchat/moot/engine/hook"
 )
 
@@ -19,41 +19,35 @@ type room struct {
 	messages subscription // of members, and joins under way
 	notices  subscription // of those of them who watch
 
-	streams  []stream // one for each writer
-	sequence uint64   // of Deliver's calls, which come one at a time
+	writers  *fanout.Writers
+	out      fanout.Room
+	sequence uint64 // of Deliver's calls, which come one at a time
 
-	mu      sync.Mutex
-	members []*member
-	crowd   *crowd           // of members who are not away; nil when they have changed since
-	last    cluster.Position // of Deliver
-	evicted int              // how often the room was destroyed
-	unpaced time.Time        // until when Pace does not wait
+	mu       sync.Mutex
+	members  []*member
+	snapshot *memberSnapshot  // of members who are not away; nil when they have changed since
+	last     cluster.Position // of Deliver
+	evicted  int              // how often the room was destroyed
+	unpaced  time.Time        // until when Pace does not wait
 }
 
-// member is a connection in a room. It implements Member.
+// member is a connection in a room. It implements hook.Member.
 type member struct {
+	fanout.Receiver
 	conn      *Connection
 	room      *room
 	watches   bool             // it wants to hear who joins and leaves
 	awaySince cluster.Position // the last message that its connection was sent before it was away
 	joinedAt  int64            // ms since 1970; set when it is joined
-	index     int              // in room.members, under room.mu
-	mode      atomic.Uint32    // how it is sent messages
-	catchUp   catchUp          // where mode is not plain
+
+	// Under room.mu.
+	index int  // in room.members
+	away  bool // its connection is; its gate is closed
 
 	// Under conn.mu.
 	stage   stage
 	settled chan struct{} // closed when the stage under way ends; nil: nobody waits
 }
-
-// Modes of a member.
-const (
-	plain    uint32 = iota // it is sent what comes
-	catching               // what comes is held until it has caught up
-	caught                 // it has caught up; what is on its way may be what it heard already
-	gone                   // it has left: what is still on its way is not for it
-	away                   // its connection is
-)
 
 // stage is how far a membership has come.
 type stage uint8
@@ -71,23 +65,22 @@ func (m *member) Profile() *hook.Profile { return m.conn.profile.Load() }
 // JoinedAt implements Member.
 func (m *member) JoinedAt() int64 { return m.joinedAt }
 
-// crowd is a room's members at one moment, grouped by their writers. It does not
-// change.
-type crowd struct {
-	members []*member
+// memberSnapshot is a room's members at one moment. It does not change.
+type memberSnapshot struct {
+	fanout.Snapshot
+	members []*member           // in the order of the Snapshot
 	asked   []hook.Member       // the same, for the middleware; made when it is first asked
-	starts  []int               // writer w serves members[starts[w]:starts[w+1]]
 	known   hook.MemberSnapshot // them, to the middleware
 }
 
-func newRoom(id cluster.RoomID, writers []*writer) *room {
-	r := &room{id: id, lane: lane{limit: laneLength}, streams: make([]stream, len(writers))}
+func newRoom(id cluster.RoomID, writers *fanout.Writers) *room {
+	r := &room{id: id, lane: lane{limit: laneLength}, writers: writers, out: writers.NewRoom()}
 	r.messages.topic, r.notices.topic = id, noticesOf(id)
-	for i, w := range writers {
-		r.streams[i].w = w
-		r.streams[i].space.L = &w.mu
-	}
 	return r
+}
+
+func newMember(c *Connection, r *room) *member {
+	return &member{Receiver: fanout.Receiver{Outbox: &c.out}, conn: c, room: r}
 }
 
 // add makes m a member. It fails if the room was destroyed since evicted was
@@ -100,7 +93,7 @@ func (r *room) add(m *member, evicted int) error {
 	}
 	m.index = len(r.members)
 	r.members = append(r.members, m)
-	r.crowd = nil
+	r.snapshot = nil
 	return nil
 }
 
@@ -113,7 +106,7 @@ func (r *room) remove(m *member) {
 	r.members[m.index].index = m.index
 	r.members[last] = nil
 	r.members = r.members[:last]
-	r.crowd = nil
+	r.snapshot = nil
 }
 
 // changed makes the next message find the members anew: one of them has another
@@ -121,7 +114,7 @@ func (r *room) remove(m *member) {
 func (r *room) changed() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.crowd = nil
+	r.snapshot = nil
 }
 
 // evictions is how often the room was destroyed.
@@ -139,12 +132,13 @@ func (r *room) evict() []*member {
 	return append([]*member(nil), r.members...)
 }
 
-// setAway takes m out of the crowd, and says which message was the last for it.
+// setAway takes m out of the snapshot, and says which message was the last for it.
 func (r *room) setAway(m *member) cluster.Position {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	m.mode.Store(away)
-	r.crowd = nil
+	m.Gate.Close()
+	m.away = true
+	r.snapshot = nil
 	return r.last
 }
 
@@ -154,62 +148,47 @@ func (r *room) replace(m, next *member) {
 	defer r.mu.Unlock()
 	next.index = m.index
 	r.members[m.index] = next
-	r.crowd = nil
+	r.snapshot = nil
 }
 
-// present is the room's crowd.
-func (r *room) present() *crowd {
+// present gives the room's members who are not away.
+func (r *room) present() *memberSnapshot {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.crowd == nil {
-		r.crowd = newCrowd(r.members, len(r.streams))
-	}
-	return r.crowd
+	return r.current()
 }
 
-// receivers is the crowd that a message is for.
-func (r *room) receivers(at cluster.Position) *crowd {
+// receivers gives the members that the message at a position is for.
+func (r *room) receivers(at cluster.Position) *memberSnapshot {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.last = at
-	if r.crowd == nil {
-		r.crowd = newCrowd(r.members, len(r.streams))
-	}
-	return r.crowd
+	return r.current()
 }
 
-func newCrowd(all []*member, writers int) *crowd {
-	members := make([]*member, 0, len(all))
-	for _, m := range all {
-		if m.mode.Load() != away {
-			members = append(members, m)
-		}
+// current is called with mu held.
+func (r *room) current() *memberSnapshot {
+	if r.snapshot == nil {
+		r.snapshot = &memberSnapshot{}
+		r.snapshot.Snapshot, r.snapshot.members = fanout.NewSnapshot(r.writers, r.members, func(m *member) *fanout.Receiver {
+			if m.away {
+				return nil
+			}
+			return &m.Receiver
+		})
 	}
-	c := &crowd{members: make([]*member, len(members)), starts: make([]int, writers+1)}
-	for _, m := range members {
-		c.starts[m.conn.writer+1]++
-	}
-	for w := range writers {
-		c.starts[w+1] += c.starts[w]
-	}
-	at := append([]int(nil), c.starts...)
-	for _, m := range members {
-		w := m.conn.writer
-		c.members[at[w]] = m
-		at[w]++
-	}
-	return c
+	return r.snapshot
 }
 
 // forMiddleware is the members as the middleware sees them.
-func (c *crowd) forMiddleware() []hook.Member {
-	if c.asked == nil {
-		c.asked = make([]hook.Member, len(c.members))
-		for i, m := range c.members {
-			c.asked[i] = m
+func (s *memberSnapshot) forMiddleware() []hook.Member {
+	if s.asked == nil {
+		s.asked = make([]hook.Member, len(s.members))
+		for i, m := range s.members {
+			s.asked[i] = m
 		}
 	}
-	return c.asked
+	return s.asked
 }
 
 // subscription is to a topic, for as many as need it.

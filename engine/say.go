@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/mootchat/moot/engine/cluster"
+	"github.com/mootchat/moot/engine/fanout"
 	"github.com/mootchat/moot/engine/hook"
 	"github.com/mootchat/moot/engine/wire"
 )
@@ -121,13 +122,13 @@ func (e *Engine) Deliver(ctx context.Context, id cluster.RoomID, at cluster.Posi
 		return
 	}
 	defer t.release(r)
-	crowd := r.receivers(at)
-	if len(crowd.members) == 0 {
+	to := r.receivers(at)
+	if len(to.members) == 0 {
 		return
 	}
 	r.sequence++
 	set := t.settings(id.Room)
-	d := delivery{room: r, crowd: crowd, payload: payload, at: at, shown: set.Keep.Messages > 0, delay: set.FlushDelay}
+	d := delivery{room: r, to: to, payload: payload, at: at, shown: set.Keep.Messages > 0, delay: set.FlushDelay}
 	if !e.middleware.Asks(hook.Say, id.Tenant, id.Room) {
 		e.deliverAll(&d, d.asIs())
 		return
@@ -143,7 +144,7 @@ func (e *Engine) Deliver(ctx context.Context, id cluster.RoomID, at cluster.Posi
 // delivery is a message and those it is for.
 type delivery struct {
 	room    *room
-	crowd   *crowd
+	to      *memberSnapshot
 	payload []byte
 	at      cluster.Position
 	shown   bool          // members hear of the position
@@ -170,13 +171,13 @@ func (d *delivery) answer(p wire.Payload) *wire.Frame {
 func (e *Engine) deliverAsked(ctx context.Context, d *delivery, p wire.Payload) {
 	r := d.room
 	ev := eventOf(r.id, p, r.sequence)
-	ev.Snapshot = &d.crowd.known
-	v := e.askMembers(ctx, &ev, d.crowd.forMiddleware())
+	ev.Snapshot = &d.to.known
+	v := e.askMembers(ctx, &ev, d.to.forMiddleware())
 	if v.Release != nil {
 		defer v.Release()
 	}
 	switch {
-	case v.For != nil && len(v.For) != len(d.crowd.members):
+	case v.For != nil && len(v.For) != len(d.to.members):
 		e.log.Error("message dropped: the say chain did not answer for every member", "tenant", r.id.Tenant, "room", r.id.Room)
 	case v.For != nil:
 		e.deliverEach(d, &v)
@@ -195,24 +196,24 @@ func eventOf(id cluster.RoomID, p wire.Payload, sequence uint64) hook.Event {
 
 // deliverAll gives every member the same.
 func (e *Engine) deliverAll(d *delivery, frame *wire.Frame) {
-	d.room.post(d.crowd, job{frame: frame, size: frame.Len(), at: d.at, delay: d.delay})
-	e.stats.deliveries.Add(uint64(len(d.crowd.members)))
+	d.room.out.Post(&d.to.Snapshot, fanout.Message{Frame: frame, Size: frame.Len(), At: d.at, Delay: d.delay})
+	e.stats.deliveries.Add(uint64(len(d.to.members)))
 }
 
 // deliverEach gives every member its own answer; each answer is encoded once,
 // and only if somebody hears it.
 func (e *Engine) deliverEach(d *delivery, v *hook.Delivery) {
 	frames := make([]*wire.Frame, len(v.Answers)+1)
-	which := make([]int32, len(d.crowd.members))
+	which := make([]int32, len(d.to.members))
 	asIs := len(v.Answers)
-	j := job{from: frames, which: which, at: d.at, delay: d.delay}
+	m := fanout.Message{Answers: frames, Which: which, At: d.at, Delay: d.delay}
 	heard := uint64(0)
 	for i, k := range v.For {
 		switch {
 		case k == hook.AsIs:
 			k = int32(asIs)
 		case k < 0 || int(k) >= asIs:
-			which[i] = hook.Nothing
+			which[i] = fanout.Nothing
 			continue
 		}
 		if frames[k] == nil {
@@ -221,30 +222,14 @@ func (e *Engine) deliverEach(d *delivery, v *hook.Delivery) {
 			} else {
 				frames[k] = d.answer(v.Answers[k])
 			}
-			j.size = max(j.size, frames[k].Len())
+			m.Size = max(m.Size, frames[k].Len())
 		}
 		which[i] = k
 		heard++
 	}
 	e.stats.deliveries.Add(heard)
 	if heard > 0 {
-		d.room.post(d.crowd, j)
-	}
-}
-
-// post gives the job to the writers of the crowd, each its part.
-func (r *room) post(c *crowd, j job) {
-	which := j.which
-	for w := range r.streams {
-		from, to := c.starts[w], c.starts[w+1]
-		if from == to {
-			continue
-		}
-		j.to = c.members[from:to]
-		if which != nil {
-			j.which = which[from:to]
-		}
-		r.streams[w].post(j)
+		d.room.out.Post(&d.to.Snapshot, m)
 	}
 }
 

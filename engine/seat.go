@@ -118,7 +118,7 @@ func (s *Seat) Open(ctx context.Context, info Info, sink Sink) (*Connection, err
 	}
 	c := s.e.newConnection(s, info, sink)
 	if err := c.open(ctx, info); err != nil {
-		c.out.queue.release()
+		c.out.Release()
 		s.free()
 		return nil, err
 	}
@@ -158,8 +158,8 @@ func (c *Connection) letIn(ctx context.Context) error {
 		return err
 	}
 	c.engine.sessions.keep(c)
-	c.out.bound(c.tenant.cfg().Limits) // a swap that came between has passed it over
-	c.out.send(c.engine.welcome)
+	c.bound() // a swap that came between has passed it over
+	c.out.Send(c.engine.welcome)
 	c.engine.applyLater(ctx, c.tenant, later, false)
 	return nil
 }

@@ -160,7 +160,7 @@ func (e *Engine) install(s Settings) {
 	next := e.look(s)
 	e.settings.Store(next)
 	for _, c := range e.everyone() {
-		c.out.bound(c.tenant.cfg().Limits)
+		c.bound()
 	}
 	e.bury(next)
 }

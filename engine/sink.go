@@ -1,32 +1,17 @@
 package engine
 
-import (
-	"time"
+import "github.com/mootchat/moot/engine/fanout"
 
-	"github.com/mootchat/moot/engine/wire"
-)
-
-// Sink is the socket under an [Outbox], as a transport gives it. The outbox
-// calls its writing methods from one goroutine at a time.
+// Sink is the socket of a connection, as a transport gives it.
 type Sink interface {
-	// TryWrite writes as much of p as the socket takes at once and never
-	// waits. n may be less than len(p), or 0, without an error: the rest is
-	// then given to Write. A socket that cannot do this (TLS) returns 0, nil.
-	TryWrite(p []byte) (n int, err error)
-
-	// Write waits until all of p is written, or the write deadline has passed.
-	Write(p []byte) (n int, err error)
-	SetWriteDeadline(t time.Time) error
-
-	// Bytes is the form of a frame on this transport, shared by all: it is
-	// never written to.
-	Bytes(f *wire.Frame) []byte
+	fanout.Sink
 
 	// Farewell is what the client is sent last. It may be nil.
 	Farewell(c Close) []byte
-
-	// Close ends the socket, both ways, once all that was written has left (in
-	// at most a second). The transport's reader then returns. It does not wait
-	// and may be called more than once, from any goroutine.
-	Close() error
 }
+
+// WhileWriting has poll called again and again while much is written, from any
+// goroutine and several at once, until end is called. A transport looks in poll whether
+// clients have sent something, and must not wait. Calls that have begun may outlast
+// end.
+func (e *Engine) WhileWriting(poll func()) (end func()) { return e.writers.WhileWriting(poll) }

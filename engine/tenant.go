@@ -14,6 +14,7 @@ import (
 	"github.com/tidwall/btree"
 
 	"github.com/mootchat/moot/engine/cluster"
+	"github.com/mootchat/moot/engine/fanout"
 )
 
 // TenantConfig is an isolated world: its own rooms and connections.
@@ -71,7 +72,7 @@ const DefaultTenant = "default"
 type tenant struct {
 	name    string
 	config  atomic.Pointer[TenantConfig] // its limits are those in use, the node's where it has none
-	writers []*writer
+	writers *fanout.Writers
 
 	messages atomic.Uint64 // published by this node
 
@@ -85,7 +86,7 @@ type tenant struct {
 	gone   chan struct{}                  // not nil: it was removed, and closed when its last connection has ended
 }
 
-func newTenant(name string, writers []*writer) *tenant {
+func newTenant(name string, writers *fanout.Writers) *tenant {
 	return &tenant{name: name, writers: writers, rooms: map[string]*room{}}
 }
 

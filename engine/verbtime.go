@@ -183,7 +183,7 @@ func (r *running) look() {
 
 // closeGone closes a connection whose client has gone.
 func (c *Connection) closeGone() bool {
-	s, ok := c.out.sink.(HangUpSink)
+	s, ok := c.sink.(HangUpSink)
 	gone := ok && s.HungUp()
 	if gone {
 		c.Close(Close{})

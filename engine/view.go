@@ -38,7 +38,7 @@ type ConnectionInfo struct {
 func (c *Connection) info() ConnectionInfo {
 	p := c.profile.Load()
 	i := ConnectionInfo{ID: p.ID, Node: c.engine.Self(), Tenant: p.Tenant, Fingerprint: p.Fingerprint, User: p.User, Transport: p.Transport,
-		RemoteIP: p.RemoteIP, RemotePort: p.RemotePort, Locale: p.Locale, ConnectedAt: p.ConnectedAt, Rooms: c.Rooms(), Away: c.engine.sessions.isAway(c), OutboxBytes: c.out.size()}
+		RemoteIP: p.RemoteIP, RemotePort: p.RemotePort, Locale: p.Locale, ConnectedAt: p.ConnectedAt, Rooms: c.Rooms(), Away: c.engine.sessions.isAway(c), OutboxBytes: c.out.Bytes()}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	i.TotalActions, i.PendingActions = c.total, c.pending
@@ -55,13 +55,6 @@ func (c *Connection) infoWithProperties() ConnectionInfo {
 		}
 	}
 	return i
-}
-
-// size is how many bytes wait.
-func (o *outbox) size() int {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.bytes
 }
 
 // Connection gives what is known of a connection.
@@ -232,7 +225,7 @@ func (e *Engine) waiting(t *tenant) (connections, bytes int) {
 	for after := ""; ; {
 		page = e.connectionsAfter(page[:0], t, after, mostLooked)
 		for _, c := range page {
-			bytes += c.out.size()
+			bytes += c.out.Bytes()
 		}
 		if connections += len(page); len(page) < mostLooked {
 			return connections, bytes

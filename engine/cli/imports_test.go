@@ -12,7 +12,9 @@ import (
 // import. A package that is not named may import none.
 var mayKnow = map[string][]string{
 	"":                           {"engine/cli"},
-	"engine":                     {"engine/cluster", "engine/histogram", "engine/hook", "engine/wire"},
+	"engine":                     {"engine/cluster", "engine/fanout", "engine/histogram", "engine/hook", "engine/wire"},
+	"engine/fanout":              {"engine/wire"},
+	"engine/fanout/fanouttest":   {"engine/wire"},
 	"engine/hook":                {"engine/wire"},
 	"engine/cluster":             {"engine/wire"},
 	"engine/auth":                {"engine", "engine/dial", "engine/files", "engine/hook"},

@@ -1,4 +1,4 @@
-package engine
+package fanout
 
 import (
 	"errors"
@@ -11,6 +11,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/mootchat/moot/engine/fanout/fanouttest"
 	"github.com/mootchat/moot/engine/wire"
 )
 
@@ -24,8 +25,8 @@ type desk struct {
 }
 
 func newDesk(t *testing.T) *desk {
-	w := newWriter()
-	return &desk{t, w, w.queueOf(&tenant{name: "default"})}
+	w := newWriter(0)
+	return &desk{t, w, w.queueOf("default")}
 }
 
 // atDesk runs a test with a writer, which must drain and end.
@@ -41,14 +42,14 @@ func atDesk(t *testing.T, test func(d *desk)) {
 
 // box is an outbox, and the times its reader was given up.
 type box struct {
-	*outbox
-	sink *FakeSink
+	*Outbox
+	sink *fanouttest.Sink
 	slow int
 }
 
 func (d *desk) box() *box {
-	b := &box{sink: NewFakeSink(wire.Socket)}
-	b.outbox = &outbox{sink: b.sink, queue: d.q, limit: 64 << 10, timeout: 5 * time.Second, slow: func() { b.slow++ }}
+	b := &box{sink: fanouttest.NewSink(wire.Socket)}
+	b.Outbox = &Outbox{sink: b.sink, queue: d.q, limit: 64 << 10, timeout: 5 * time.Second, slow: func() { b.slow++ }}
 	return b
 }
 
@@ -80,11 +81,11 @@ func (d *desk) closes(b *box, want int) {
 func TestFramesAreSentInOrder(t *testing.T) {
 	atDesk(t, func(d *desk) {
 		b := d.box()
-		b.send(frameText("one"))
-		b.send(frameText("two"))
+		b.Send(frameText("one"))
+		b.Send(frameText("two"))
 		d.got(b, "one", "two")
-		b.sendBytes([]byte("raw\r\n"))
-		b.sendBytes(nil)
+		b.SendBytes([]byte("raw\r\n"))
+		b.SendBytes(nil)
 		d.got(b, "one", "two", "raw")
 	})
 }
@@ -101,7 +102,7 @@ func TestWhatWaitsIsOneWrite(t *testing.T) {
 			b.bytes += len(want[i]) + 2
 		}
 		b.queued = true
-		d.q.outboxes.push(b.outbox)
+		d.q.outboxes.push(b.Outbox)
 		d.q.list()
 		b.mu.Unlock()
 		d.w.mu.Unlock()
@@ -120,10 +121,10 @@ func TestPartialWritesGoOnWhereTheyStopped(t *testing.T) {
 	atDesk(t, func(d *desk) {
 		b := d.box()
 		b.sink.Room(2)
-		b.send(frameText("first"))
+		b.Send(frameText("first"))
 		synctest.Wait()
-		b.send(frameText("second"))
-		b.send(frameText("third"))
+		b.Send(frameText("second"))
+		b.Send(frameText("third"))
 		synctest.Wait()
 		if sent, rest := b.sink.Sent(); sent != nil || rest != "fi" {
 			d.Fatalf("sent %q and %q, want two bytes", sent, rest)
@@ -133,9 +134,9 @@ func TestPartialWritesGoOnWhereTheyStopped(t *testing.T) {
 		b.sink.Drain()
 		d.got(b, "first", "second", "third")
 
-		b.send(frameText("fourth")) // the writer has its place back, without a deadline
+		b.Send(frameText("fourth")) // the writer has its place back, without a deadline
 		time.Sleep(time.Minute)
-		b.send(frameText("fifth"))
+		b.Send(frameText("fifth"))
 		d.got(b, "first", "second", "third", "fourth", "fifth")
 		if b.behind || b.bytes != 0 {
 			d.Errorf("behind %t, %d bytes, after it has caught up", b.behind, b.bytes)
@@ -147,7 +148,7 @@ func TestFullSocketIsNotAnError(t *testing.T) {
 	atDesk(t, func(d *desk) {
 		b := d.box()
 		b.sink.Room(0) // EAGAIN
-		b.send(frameText("late"))
+		b.Send(frameText("late"))
 		synctest.Wait()
 		time.Sleep(4 * time.Second)
 		b.sink.Drain()
@@ -161,7 +162,7 @@ func TestSinkThatCannotTryIsWrittenByItself(t *testing.T) {
 		b := d.box()
 		b.sink.TLS = true
 		for i := range 3 {
-			b.send(frameText(fmt.Sprint(i)))
+			b.Send(frameText(fmt.Sprint(i)))
 			synctest.Wait()
 		}
 		d.got(b, "0", "1", "2")
@@ -177,8 +178,8 @@ func TestSlowReaderIsDisconnectedAtTheLimit(t *testing.T) {
 		slow.sink.Room(0)
 		slow.limit = 100
 		for range 9 {
-			slow.send(frameText("0123456789")) // 12 bytes with the line's end
-			quick.send(frameText("go"))
+			slow.Send(frameText("0123456789")) // 12 bytes with the line's end
+			quick.Send(frameText("go"))
 			synctest.Wait()
 		}
 		d.closes(slow, 1)
@@ -186,8 +187,8 @@ func TestSlowReaderIsDisconnectedAtTheLimit(t *testing.T) {
 			d.Errorf("given up %d times, want once", slow.slow)
 		}
 		d.got(quick, slices.Repeat([]string{"go"}, 9)...)
-		slow.send(frameText("more"))
-		slow.end([]byte("bye\r\n"))
+		slow.Send(frameText("more"))
+		slow.End([]byte("bye\r\n"))
 		d.closes(slow, 1)
 		if sent, rest := slow.sink.Sent(); sent != nil || rest != "" {
 			d.Errorf("sent %q and %q after it was given up", sent, rest)
@@ -202,7 +203,7 @@ func TestReaderThatTakesNothingIsDisconnected(t *testing.T) {
 	atDesk(t, func(d *desk) {
 		b := d.box()
 		b.sink.Room(1)
-		b.send(frameText("stuck"))
+		b.Send(frameText("stuck"))
 		time.Sleep(b.timeout - time.Millisecond)
 		d.closes(b, 0)
 		time.Sleep(time.Millisecond)
@@ -218,7 +219,7 @@ func TestSlowButLivingReaderIsKept(t *testing.T) {
 		b := d.box()
 		b.limit = 1 << 20
 		b.sink.Room(0)
-		b.send(frameText(strings.Repeat("x", 10*spillChunk)))
+		b.Send(frameText(strings.Repeat("x", 10*spillChunk)))
 		for range 11 {
 			time.Sleep(b.timeout - time.Second)
 			b.sink.Room(spillChunk)
@@ -233,9 +234,9 @@ func TestBrokenSocketIsClosedAndNotCalledSlow(t *testing.T) {
 	atDesk(t, func(d *desk) {
 		b := d.box()
 		b.sink.Break(errors.New("connection reset"))
-		b.send(frameText("lost"))
+		b.Send(frameText("lost"))
 		d.closes(b, 1)
-		b.send(frameText("lost too"))
+		b.Send(frameText("lost too"))
 		d.got(b)
 		if b.slow != 0 {
 			d.Error("a broken socket was counted as a slow reader")
@@ -252,12 +253,12 @@ func TestWhatWaitsForAReaderThatIsBehindIsShared(t *testing.T) {
 		xs, ys := strings.Repeat("x", 3*spillChunk), strings.Repeat("y", spillChunk/3)
 		long, short := frameText(xs), frameText(ys)
 		want := []string{"first"}
-		b.send(frameText("first"))
+		b.Send(frameText("first"))
 		for range 4 {
 			synctest.Wait()
-			b.send(long)
-			b.send(short)
-			b.send(short)
+			b.Send(long)
+			b.Send(short)
+			b.Send(short)
 			want = append(want, xs, ys, ys)
 		}
 		longs, copied := 0, 0
@@ -284,11 +285,11 @@ func TestTinyFramesCountMoreThanTheirBytes(t *testing.T) {
 	atDesk(t, func(d *desk) {
 		b := d.box()
 		b.sink.Room(0)
-		b.send(frameText("stuck"))
+		b.Send(frameText("stuck"))
 		synctest.Wait()
 		n := 0
 		for ; b.slow == 0; n++ {
-			b.sendBytes([]byte{0x8a, 0})
+			b.SendBytes([]byte{0x8a, 0})
 		}
 		if most := b.limit / perFrame; n > most {
 			d.Errorf("%d frames of two bytes waited, want at most %d", n, most)

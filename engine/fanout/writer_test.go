@@ -1,4 +1,4 @@
-package engine
+package fanout
 
 import (
 	"fmt"
@@ -9,20 +9,20 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/mootchat/moot/engine/hook"
+	"github.com/mootchat/moot/engine/fanout/fanouttest"
 )
 
 // hall is a room with members that one writer serves.
 type hall struct {
 	d     *desk
-	s     *stream
+	s     *backlog
 	boxes []*box
-	to    []*member
+	to    []*Receiver
 	delay time.Duration
 }
 
 func (d *desk) hall(members int) *hall {
-	h := &hall{d: d, s: &stream{w: d.w}}
+	h := &hall{d: d, s: &backlog{w: d.w}}
 	h.s.space.L = &d.w.mu
 	for range members {
 		h.join(d.box())
@@ -31,16 +31,13 @@ func (d *desk) hall(members int) *hall {
 }
 
 func (h *hall) join(b *box) {
-	c := &Connection{}
-	c.out.sink, c.out.queue, c.out.limit, c.out.timeout, c.out.slow = b.sink, b.queue, b.limit, b.timeout, b.outbox.slow
-	b.outbox = &c.out
 	h.boxes = append(h.boxes, b)
-	h.to = append(h.to, &member{conn: c})
+	h.to = append(h.to, &Receiver{Outbox: b.Outbox})
 }
 
 func (h *hall) post(text string) {
 	f := frameText(text)
-	h.s.post(job{to: h.to, frame: f, size: f.Len(), delay: h.delay})
+	h.s.post(job{h.to, Message{Frame: f, Size: f.Len(), Delay: h.delay}})
 }
 
 // Messages of a room with flushDelay wait for others: until the first has waited so
@@ -59,7 +56,7 @@ func TestMessagesWaitForOthersWhereTheyMay(t *testing.T) {
 	}{
 		"its time":       {3, func(*desk, *hall) { time.Sleep(time.Millisecond) }, 1},
 		"many":           {holdCount, func(*desk, *hall) {}, 1},
-		"an end":         {3, func(d *desk, h *hall) { d.q.endSoon(h.boxes[0].outbox, nil) }, 1},
+		"an end":         {3, func(d *desk, h *hall) { d.q.endSoon(h.boxes[0].Outbox, nil) }, 1},
 		"one in a hurry": {2, func(_ *desk, h *hall) { h.delay = 0; h.post("m2") }, 1},
 		"the next window": {3, func(_ *desk, h *hall) {
 			time.Sleep(2 * time.Millisecond)
@@ -97,21 +94,21 @@ func TestMessagesWaitForOthersWhereTheyMay(t *testing.T) {
 func (d *desk) hold() (release func()) {
 	b := d.box()
 	gate := make(chan struct{})
-	b.outbox.sink = gatedSink{b.sink, gate}
-	b.send(frameText("gate"))
+	b.Outbox.sink = gatedSink{b.sink, gate}
+	b.Send(frameText("gate"))
 	synctest.Wait()
 	return func() { close(gate); synctest.Wait() }
 }
 
 // gatedSink holds up the writer, as no real sink may.
 type gatedSink struct {
-	*FakeSink
+	*fanouttest.Sink
 	gate chan struct{}
 }
 
 func (g gatedSink) TryWrite(p []byte) (int, error) {
 	<-g.gate
-	return g.FakeSink.TryWrite(p)
+	return g.Sink.TryWrite(p)
 }
 
 func TestMessagesOfARoomThatWaitAreOneWriteForEachMember(t *testing.T) {
@@ -136,7 +133,7 @@ func TestWhatWaitsForAMemberGoesBeforeTheRoomsMessage(t *testing.T) {
 		h := d.hall(1)
 		release := d.hold()
 		h.post("to the room")
-		h.boxes[0].send(frameText("to one"))
+		h.boxes[0].Send(frameText("to one"))
 		release()
 		d.got(h.boxes[0], "to one", "to the room")
 		if tries, _, _ := h.boxes[0].sink.Counts(); tries != 1 {
@@ -149,8 +146,8 @@ func TestEveryMemberHasItsOwnAnswer(t *testing.T) {
 	atDesk(t, func(d *desk) {
 		h := d.hall(3)
 		a, b := frameText("a"), frameText("b")
-		h.s.post(job{to: h.to, from: frames(a, b), which: []int32{0, 1, hook.Nothing}, size: 9})
-		h.s.post(job{to: h.to, from: frames(a, b), which: []int32{1, hook.Nothing, 0}, size: 9})
+		h.s.post(job{h.to, Message{Answers: frames(a, b), Which: []int32{0, 1, Nothing}, Size: 9}})
+		h.s.post(job{h.to, Message{Answers: frames(a, b), Which: []int32{1, Nothing, 0}, Size: 9}})
 		h.post("c")
 		d.got(h.boxes[0], "a", "b", "c")
 		d.got(h.boxes[1], "b", "c")
@@ -163,7 +160,7 @@ func TestWhoHasLeftIsSkipped(t *testing.T) {
 		h := d.hall(3)
 		release := d.hold()
 		h.post("one")
-		h.to[1].mode.Store(gone)
+		h.to[1].Gate.Close()
 		release()
 		d.got(h.boxes[0], "one")
 		d.got(h.boxes[1])
@@ -215,7 +212,7 @@ type order struct {
 }
 
 type loggedSink struct {
-	*FakeSink
+	*fanouttest.Sink
 	name  string
 	order *order
 }
@@ -224,7 +221,7 @@ func (l loggedSink) TryWrite(p []byte) (int, error) {
 	l.order.mu.Lock()
 	l.order.log = append(l.order.log, l.name)
 	l.order.mu.Unlock()
-	return l.FakeSink.TryWrite(p)
+	return l.Sink.TryWrite(p)
 }
 
 func TestLargeRoomDoesNotHoldUpASmallOne(t *testing.T) {
@@ -233,7 +230,7 @@ func TestLargeRoomDoesNotHoldUpASmallOne(t *testing.T) {
 		large, small := d.hall(20_000), d.hall(2)
 		for name, h := range map[string]*hall{"large": large, "small": small} {
 			for _, b := range h.boxes {
-				b.outbox.sink = loggedSink{b.sink, name, &o}
+				b.Outbox.sink = loggedSink{b.sink, name, &o}
 			}
 		}
 		release := d.hold()
@@ -253,22 +250,22 @@ func TestFullBacklogHoldsUpItsRoomAlone(t *testing.T) {
 	atDesk(t, func(d *desk) {
 		busy, calm := d.hall(1), d.hall(1)
 		release := d.hold()
-		posted := make(chan int, 2*backlog)
+		posted := make(chan int, 2*maxBacklog)
 		go func() {
-			for i := range backlog + 10 {
+			for i := range maxBacklog + 10 {
 				busy.post("busy")
 				posted <- i
 			}
 			close(posted)
 		}()
 		synctest.Wait()
-		if n := len(posted); n != backlog {
-			d.Errorf("%d messages were taken, want %d and no more", n, backlog)
+		if n := len(posted); n != maxBacklog {
+			d.Errorf("%d messages were taken, want %d and no more", n, maxBacklog)
 		}
 		calm.post("calm") // does not wait
 		release()
 		d.got(calm.boxes[0], "calm")
-		d.got(busy.boxes[0], slices.Repeat([]string{"busy"}, backlog+10)...)
+		d.got(busy.boxes[0], slices.Repeat([]string{"busy"}, maxBacklog+10)...)
 	})
 }
 
@@ -291,7 +288,7 @@ func TestBatchesAreBounded(t *testing.T) {
 
 // tenant is a desk of another tenant at the same writer.
 func (d *desk) tenant(name string) *desk {
-	return &desk{d.T, d.w, d.w.queueOf(&tenant{name: name})}
+	return &desk{d.T, d.w, d.w.queueOf(name)}
 }
 
 // served has the writer send what waits while it is held up, and gives the order in
@@ -301,7 +298,7 @@ func (d *desk) served(post func(), halls map[string]*hall) string {
 	var o order
 	for name, h := range halls {
 		for _, b := range h.boxes {
-			b.outbox.sink = loggedSink{b.sink, name, &o}
+			b.Outbox.sink = loggedSink{b.sink, name, &o}
 		}
 	}
 	release := d.hold()
@@ -358,7 +355,7 @@ func TestAnswersOfOneTenantDoNotDelayAnother(t *testing.T) {
 		flood, calm := many.hall(3*slice), few.hall(1)
 		got := d.served(func() {
 			for _, b := range flood.boxes {
-				flood.d.q.flushSoon(b.outbox) // as an answer does
+				flood.d.q.flushSoon(b.Outbox) // as an answer does
 				b.waiting = append(b.waiting, frameText("answer").Line())
 			}
 			calm.post("to one")
@@ -382,7 +379,7 @@ func TestEndsAreTheirTenants(t *testing.T) {
 				halls[name].post("before")
 			}
 			halls["b"].to = append(halls["b"].to, halls["a"].to[0])
-			one.q.endSoon(halls["a"].boxes[0].outbox, []byte("bye\r\n"))
+			one.q.endSoon(halls["a"].boxes[0].Outbox, []byte("bye\r\n"))
 		}, halls)
 		if want := "xaybya"; got != want && got != "xayba" {
 			d.Errorf("served were %s, want %s", got, want)
@@ -394,14 +391,14 @@ func TestEndsAreTheirTenants(t *testing.T) {
 
 // A writer knows a tenant as long as it serves a connection of it.
 func TestTenantsWithoutConnectionsHaveNoQueue(t *testing.T) {
-	w, a, b := newWriter(), &tenant{}, &tenant{}
-	first, second, other := w.queueOf(a), w.queueOf(a), w.queueOf(b)
+	w := newWriter(0)
+	first, second, other := w.queueOf("a"), w.queueOf("a"), w.queueOf("b")
 	if first != second || first == other || len(w.queues) != 2 {
 		t.Fatalf("%d queues for two tenants", len(w.queues))
 	}
 	first.release()
 	other.release()
-	if len(w.queues) != 1 || w.queueOf(a) != second {
+	if len(w.queues) != 1 || w.queueOf("a") != second {
 		t.Error("a queue in use was dropped, or an unused one was kept")
 	}
 	second.release()
@@ -413,33 +410,33 @@ func TestTenantsWithoutConnectionsHaveNoQueue(t *testing.T) {
 
 // toldSink tells of each write.
 type toldSink struct {
-	*FakeSink
+	*fanouttest.Sink
 	wrote chan struct{}
 }
 
 func (s toldSink) TryWrite(p []byte) (int, error) { s.wrote <- struct{}{}; return len(p), nil }
 
 // nullSink takes everything.
-type nullSink struct{ *FakeSink }
+type nullSink struct{ *fanouttest.Sink }
 
 func (nullSink) TryWrite(p []byte) (int, error) { return len(p), nil }
 
 // A message of a tenant with one room, while another tenant's thousand rooms of 64 always
 // have one to send.
 func BenchmarkMessageBesideAFlood(b *testing.B) {
-	w := newWriter()
+	w := newWriter(0)
 	ended := make(chan struct{})
 	go func() { w.run(); close(ended) }()
-	d := &desk{w: w, q: w.queueOf(&tenant{name: "few"})}
+	d := &desk{w: w, q: w.queueOf("few")}
 	few, many := d.hall(1), d.tenant("many")
 	told := toldSink{few.boxes[0].sink, make(chan struct{}, 1)}
-	few.to[0].conn.out.sink = told
+	few.to[0].Outbox.sink = told
 	stop := make(chan struct{})
 	var floods sync.WaitGroup
 	for range 1000 {
 		h := many.hall(slice)
 		for _, m := range h.to {
-			m.conn.out.sink = nullSink{m.conn.out.sink.(*FakeSink)}
+			m.Outbox.sink = nullSink{m.Outbox.sink.(*fanouttest.Sink)}
 		}
 		floods.Go(func() {
 			for {

@@ -1,11 +1,10 @@
-package engine
+package fanout
 
 import (
 	"slices"
 	"sync"
 	"time"
 
-	"github.com/mootchat/moot/engine/cluster"
 	"github.com/mootchat/moot/engine/wire"
 )
 
@@ -13,7 +12,7 @@ import (
 const (
 	slice      = 64       // members that are written to before other rooms get their turn
 	batchBytes = 64 << 10 // of messages that go out together
-	backlog    = 256      // messages of one room that wait for a writer before the room does
+	maxBacklog = 256      // messages of one room that wait for a writer before the room does
 	holdCount  = 64       // messages that end the wait for a room's flushDelay
 )
 
@@ -25,33 +24,34 @@ const (
 //
 // Lock order: a writer's lock is taken last, and nothing is called under it.
 type writer struct {
-	spills    sync.WaitGroup // goroutines of outboxes that are behind
-	meanwhile *meanwhile     // between slices; nil: nothing
+	index   int            // in Writers.list
+	spills  sync.WaitGroup // goroutines of outboxes that are behind
+	polling *polling       // called between slices; nil: nothing
 
 	mu     sync.Mutex
 	wake   sync.Cond
-	queues map[*tenant]*tenantQueue
+	queues map[string]*tenantQueue
 	ready  fifo[*tenantQueue] // that have something to do
-	held   []*stream          // of rooms that wait for more, for their flushDelay
+	held   []*backlog         // of rooms that wait for more, for their flushDelay
 	closed bool
 }
 
-func newWriter() *writer {
-	w := &writer{queues: map[*tenant]*tenantQueue{}}
+func newWriter(index int) *writer {
+	w := &writer{index: index, queues: map[string]*tenantQueue{}}
 	w.wake.L = &w.mu
 	return w
 }
 
-// stream is the messages of one room on their way to those of its members that
+// backlog is the messages of one room on their way to those of its members that
 // one writer serves.
-type stream struct {
+type backlog struct {
 	w     *writer
 	space sync.Cond // of w.mu: waiting has room again
 
 	// Under w.mu.
 	waiting []job
 	queue   *tenantQueue // of the connections that the last message was for
-	listed  bool         // in queue.streams, or in the writer's hands
+	listed  bool         // in queue.backlogs, or in the writer's hands
 	held    bool         // in w.held
 	delay   *time.Timer  // of flushDelay; nil: it never had one
 
@@ -61,30 +61,14 @@ type stream struct {
 	next  int         // the first member that has not been written to
 }
 
-// job is one message for the members of one writer.
+// job is one message for the members that one writer serves. Its Which is for them.
 type job struct {
-	to    []*member
-	frame *wire.Frame      // for every member, when which is nil
-	from  []*wire.Frame    // the distinct answers
-	which []int32          // for each member an index in from, or Nothing
-	size  int              // bytes of the largest answer
-	at    cluster.Position // in the room's order
-	delay time.Duration    // that it may wait for others
-}
-
-// frameFor is what member i gets; nil for nothing.
-func (j *job) frameFor(i int) *wire.Frame {
-	if j.which == nil {
-		return j.frame
-	}
-	if k := j.which[i]; k >= 0 {
-		return j.from[k]
-	}
-	return nil
+	to []*Receiver
+	Message
 }
 
 // flushSoon has the writer send what waits in o.
-func (q *tenantQueue) flushSoon(o *outbox) {
+func (q *tenantQueue) flushSoon(o *Outbox) {
 	q.w.mu.Lock()
 	q.outboxes.push(o)
 	q.list()
@@ -94,10 +78,10 @@ func (q *tenantQueue) flushSoon(o *outbox) {
 
 // endSoon ends o once the rooms of its tenant that have a message to send have had
 // their turn.
-func (q *tenantQueue) endSoon(o *outbox, farewell []byte) {
+func (q *tenantQueue) endSoon(o *Outbox, farewell []byte) {
 	q.w.mu.Lock()
 	q.w.letGo(q) // o may be of any of the rooms
-	q.endings = append(q.endings, ending{o, farewell, q.had + uint64(q.streams.waiting()) + 1})
+	q.endings = append(q.endings, ending{o, farewell, q.had + uint64(q.backlogs.waiting()) + 1})
 	q.list()
 	q.w.mu.Unlock()
 	q.w.wake.Signal()
@@ -105,17 +89,17 @@ func (q *tenantQueue) endSoon(o *outbox, farewell []byte) {
 
 // post hands over a message of the room. It waits while the backlog is full: the
 // room's senders are then held up, and nobody else.
-func (s *stream) post(j job) {
+func (s *backlog) post(j job) {
 	w := s.w
 	w.mu.Lock()
-	for len(s.waiting) >= backlog && !w.closed {
+	for len(s.waiting) >= maxBacklog && !w.closed {
 		s.space.Wait()
 	}
 	s.waiting = append(s.waiting, j)
 	if !s.listed {
-		s.queue = j.to[0].conn.out.queue
-		if j.delay > 0 && len(s.waiting) < holdCount && !w.closed {
-			s.hold(j.delay)
+		s.queue = j.to[0].Outbox.queue
+		if j.Delay > 0 && len(s.waiting) < holdCount && !w.closed {
+			s.hold(j.Delay)
 			w.mu.Unlock()
 			return
 		}
@@ -126,19 +110,19 @@ func (s *stream) post(j job) {
 }
 
 // list gives s its turn. w.mu is held, as it is for hold and letGo.
-func (s *stream) list() {
+func (s *backlog) list() {
 	if s.held {
 		s.held = false
 		s.delay.Stop()
-		s.w.held = slices.DeleteFunc(s.w.held, func(h *stream) bool { return h == s })
+		s.w.held = slices.DeleteFunc(s.w.held, func(h *backlog) bool { return h == s })
 	}
 	s.listed = true
-	s.queue.streams.push(s)
+	s.queue.backlogs.push(s)
 	s.queue.list()
 }
 
 // hold has s wait for more messages; the first one's delay counts.
-func (s *stream) hold(delay time.Duration) {
+func (s *backlog) hold(delay time.Duration) {
 	if s.held {
 		return
 	}
@@ -178,7 +162,7 @@ func (w *writer) run() {
 	for w.next(&t) {
 		scratch = t.write(scratch)
 		if t.end() {
-			w.meanwhile.do()
+			w.polling.do()
 		}
 		if cap(scratch) > 4*batchBytes {
 			scratch = nil
@@ -213,14 +197,14 @@ func (w *writer) close() {
 
 // fill takes the messages that can go out in one write: those for the same
 // members, up to batchBytes. It is called with w.mu held.
-func (s *stream) fill() {
+func (s *backlog) fill() {
 	n, size := 0, 0
 	for _, j := range s.waiting {
-		if n > 0 && (size+j.size > batchBytes || !sameMembers(j.to, s.waiting[0].to)) {
+		if n > 0 && (size+j.Size > batchBytes || !sameMembers(j.to, s.waiting[0].to)) {
 			break
 		}
 		n++
-		size += j.size
+		size += j.Size
 	}
 	s.batch = append(s.batch[:0], s.waiting[:n]...)
 	rest := copy(s.waiting, s.waiting[n:])
@@ -229,34 +213,33 @@ func (s *stream) fill() {
 	s.space.Broadcast()
 }
 
-func sameMembers(a, b []*member) bool {
+func sameMembers(a, b []*Receiver) bool {
 	return len(a) == len(b) && (len(a) == 0 || &a[0] == &b[0])
 }
 
 // write sends the batch to the next slice of its members.
-func (s *stream) write(scratch []byte) []byte {
+func (s *backlog) write(scratch []byte) []byte {
 	to := s.batch[0].to
 	end := min(s.next+slice, len(to))
 	if s.next == 0 {
 		s.joint = joint(s.batch)
 	}
 	for i := s.next; i < end; i++ {
-		m := to[i]
-		if m.mode.Load() != plain {
-			scratch = s.writeApart(m, i, scratch)
+		o := to[i].Outbox
+		if to[i].Gate.state.Load() != open {
+			scratch = s.writeApart(to[i], i, scratch)
 			continue
 		}
 		if s.joint != nil {
-			o := &m.conn.out
 			scratch = o.put(o.sink.Bytes(s.joint), scratch)
 			continue
 		}
 		for k := range s.batch {
 			if f := s.batch[k].frameFor(i); f != nil {
-				m.conn.out.add(f)
+				o.add(f)
 			}
 		}
-		scratch = m.conn.out.flush(scratch)
+		scratch = o.flush(scratch)
 	}
 	s.next = end
 	if end == len(to) {
@@ -267,33 +250,40 @@ func (s *stream) write(scratch []byte) []byte {
 	return scratch
 }
 
-// writeApart sends the batch to a member who is not sent all that comes.
-func (s *stream) writeApart(m *member, i int, scratch []byte) []byte {
-	if mode := m.mode.Load(); mode == gone || mode == away {
+// writeApart sends the batch to member i, whose gate is not open.
+func (s *backlog) writeApart(r *Receiver, i int, scratch []byte) []byte {
+	if r.Gate.state.Load() == closed {
 		return scratch
 	}
 	for k := range s.batch {
-		if f := s.batch[k].frameFor(i); f != nil && m.takes(f, s.batch[k].at) {
-			m.conn.out.add(f)
+		if f := s.batch[k].frameFor(i); f != nil && r.takes(f, s.batch[k].At) {
+			r.Outbox.add(f)
 		}
 	}
-	return m.conn.out.flush(scratch)
+	return r.Outbox.flush(scratch)
 }
 
 // joint is one frame for all members, nil if they do not all get the same.
 func joint(batch []job) *wire.Frame {
 	if len(batch) == 1 {
-		if batch[0].which == nil {
-			return batch[0].frame
+		if batch[0].Which == nil {
+			return batch[0].Frame
 		}
 		return nil
 	}
 	frames := make([]*wire.Frame, len(batch))
 	for i := range batch {
-		if batch[i].which != nil {
+		if batch[i].Which != nil {
 			return nil
 		}
-		frames[i] = batch[i].frame
+		frames[i] = batch[i].Frame
 	}
 	return wire.Join(frames)
+}
+
+// busy reports whether messages wait, or are being written.
+func (s *backlog) busy() bool {
+	s.w.mu.Lock()
+	defer s.w.mu.Unlock()
+	return s.listed
 }

@@ -1,4 +1,4 @@
-package engine
+package fanout
 
 import (
 	"testing"
@@ -7,11 +7,11 @@ import (
 
 func TestWritersLookUpBetweenSlices(t *testing.T) {
 	atDesk(t, func(d *desk) {
-		e := &Engine{}
-		d.w.meanwhile = &e.meanwhile
+		ws := &Writers{}
+		d.w.polling = &ws.polling
 		first, second := 0, 0
-		end := e.WhileWriting(func() { first++ })
-		defer e.WhileWriting(func() { second++ })()
+		end := ws.WhileWriting(func() { first++ })
+		defer ws.WhileWriting(func() { second++ })()
 		h := d.hall(3*slice + 1)
 		say := func() {
 			h.post("to many")

@@ -1,4 +1,4 @@
-package engine
+package fanout
 
 // fifo is a queue. Its memory is used again: what comes and goes all the time costs
 // no allocation.
@@ -40,32 +40,32 @@ func (f *fifo[T]) pop() (v T) {
 // are under the writer's lock.
 type tenantQueue struct {
 	w      *writer
-	tenant *tenant
-	users  int  // connections
-	listed bool // in w.ready, or in the writer's hands
+	tenant string // its name
+	users  int    // connections
+	listed bool   // in w.ready, or in the writer's hands
 
-	streams  fifo[*stream] // of rooms that have a message to send
-	outboxes fifo[*outbox] // that have something waiting
-	endings  []ending      // in the order they came
-	had      uint64        // turns that streams have had
+	backlogs fifo[*backlog] // of rooms that have a message to send
+	outboxes fifo[*Outbox]  // that have something waiting
+	endings  []ending       // in the order they came
+	had      uint64         // turns that backlogs have had
 }
 
 // ending is a connection that is to be told farewell, after the turn that brings
 // it what was said before.
 type ending struct {
-	o        *outbox
+	o        *Outbox
 	farewell []byte
 	turn     uint64
 }
 
 // queueOf gives the tenant's queue, to be given back by release.
-func (w *writer) queueOf(t *tenant) *tenantQueue {
+func (w *writer) queueOf(tenant string) *tenantQueue {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	q := w.queues[t]
+	q := w.queues[tenant]
 	if q == nil {
-		q = &tenantQueue{w: w, tenant: t}
-		w.queues[t] = q
+		q = &tenantQueue{w: w, tenant: tenant}
+		w.queues[tenant] = q
 	}
 	q.users++
 	return q
@@ -90,7 +90,7 @@ func (q *tenantQueue) list() {
 }
 
 func (q *tenantQueue) empty() bool {
-	return q.streams.waiting() == 0 && q.outboxes.waiting() == 0 && len(q.endings) == 0
+	return q.backlogs.waiting() == 0 && q.outboxes.waiting() == 0 && len(q.endings) == 0
 }
 
 // due takes the endings whose turn it is: all, when no room of the tenant has
@@ -112,14 +112,14 @@ func (q *tenantQueue) due(dst []ending, quiet bool) []ending {
 // the writer's own.
 type turn struct {
 	q        *tenantQueue
-	s        *stream // nil: no room has anything to send
-	outboxes []*outbox
+	s        *backlog // nil: no room has anything to send
+	outboxes []*Outbox
 	endings  []ending
 }
 
 // take begins the turn of q.
 func (t *turn) take(q *tenantQueue) {
-	t.q, t.s = q, q.streams.pop()
+	t.q, t.s = q, q.backlogs.pop()
 	if t.s != nil {
 		q.had++
 		if t.s.next == 0 {
@@ -142,7 +142,7 @@ func (t *turn) write(scratch []byte) []byte {
 		t.outboxes[i] = nil
 	}
 	for i, e := range t.endings {
-		e.o.end(e.farewell)
+		e.o.End(e.farewell)
 		t.endings[i] = ending{}
 	}
 	return scratch
@@ -156,7 +156,7 @@ func (t *turn) end() (more bool) {
 	defer q.w.mu.Unlock()
 	if s != nil {
 		if more = s.next > 0 || len(s.waiting) > 0; more {
-			q.streams.push(s)
+			q.backlogs.push(s)
 		}
 		s.listed = more
 	}

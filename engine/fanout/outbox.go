@@ -1,4 +1,4 @@
-package engine
+package fanout
 
 import (
 	"bytes"
@@ -22,11 +22,11 @@ const spillChunk = 32 << 10
 // pings, which have two, an outbox would else hold many times its limit.
 const perFrame = 32
 
-// outbox holds what waits for one connection. Its writer's goroutine alone
+// Outbox holds what waits for one connection. Its writer's goroutine alone
 // writes to the sink, without ever waiting; a reader whose socket is full is
 // behind, and a goroutine of its own then waits in the writer's place until it
 // has caught up. What waits is bounded in bytes.
-type outbox struct {
+type Outbox struct {
 	sink  Sink
 	queue *tenantQueue // of its tenant, at its writer
 	slow  func()       // called once, from any goroutine, when the reader is given up
@@ -43,17 +43,43 @@ type outbox struct {
 	finished bool          // the sink was closed
 }
 
-// bound sets the limits.
-func (o *outbox) bound(l Limits) {
+// Release gives back what [Writers.Open] gave. Frames that still wait are written.
+func (o *Outbox) Release() { o.queue.release() }
+
+// SetLimits sets the bytes that may wait and the write timeout.
+func (o *Outbox) SetLimits(bytes int, timeout time.Duration) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.limit, o.timeout = l.OutboxBytes, l.WriteTimeout
+	o.limit, o.timeout = bytes, timeout
 }
 
-// send queues the frame. After end it does nothing.
-func (o *outbox) send(f *wire.Frame) { o.sendBytes(o.sink.Bytes(f)) }
+// bound is how many bytes may wait.
+func (o *Outbox) bound() int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.limit
+}
 
-func (o *outbox) sendBytes(b []byte) {
+// Bytes is how many bytes wait.
+func (o *Outbox) Bytes() int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.bytes
+}
+
+// crowded reports whether more than a quarter of what the outbox may hold waits.
+func (o *Outbox) crowded() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return !o.ending && o.bytes+perFrame*len(o.waiting) > o.limit/4
+}
+
+// Send sends the frame behind all that waits. After End it does nothing.
+func (o *Outbox) Send(f *wire.Frame) { o.SendBytes(o.sink.Bytes(f)) }
+
+// SendBytes is Send for bytes in the form of the sink. They are the outbox's from now
+// on.
+func (o *Outbox) SendBytes(b []byte) {
 	if len(b) == 0 {
 		return
 	}
@@ -72,7 +98,7 @@ func (o *outbox) sendBytes(b []byte) {
 
 // admit counts the n bytes of a frame. It is called with mu held and lets go of it
 // when it returns false: the bytes are not taken.
-func (o *outbox) admit(n int) bool {
+func (o *Outbox) admit(n int) bool {
 	if o.ending {
 		o.mu.Unlock()
 		return false
@@ -88,7 +114,7 @@ func (o *outbox) admit(n int) bool {
 
 // abandon gives the connection up, with all that waits. It is called with mu
 // held and lets go of it.
-func (o *outbox) abandon() {
+func (o *Outbox) abandon() {
 	o.ending = true
 	o.waiting = nil
 	o.bytes = 0
@@ -100,9 +126,12 @@ func (o *outbox) abandon() {
 	}
 }
 
-// end sends b last, if there is any, and has the sink closed when all has left,
-// at the latest after linger.
-func (o *outbox) end(b []byte) {
+// EndSoon is End after the messages that the rooms of the tenant have handed over.
+func (o *Outbox) EndSoon(farewell []byte) { o.queue.endSoon(o, farewell) }
+
+// End sends b last, if there is any, and has the sink closed when all has left, at the
+// latest after a second. The first call counts.
+func (o *Outbox) End(b []byte) {
 	o.mu.Lock()
 	if o.ending {
 		o.mu.Unlock()
@@ -129,7 +158,7 @@ func (o *outbox) end(b []byte) {
 
 // put is the writer's: it writes b, which is shared, behind all that waits
 // already. scratch is the writer's own and is returned, perhaps grown.
-func (o *outbox) put(b, scratch []byte) []byte {
+func (o *Outbox) put(b, scratch []byte) []byte {
 	o.mu.Lock()
 	if o.behind {
 		if o.admit(len(b)) {
@@ -155,7 +184,7 @@ func (o *outbox) put(b, scratch []byte) []byte {
 
 // add is the writer's: it puts the frame behind all that waits; flush must
 // follow.
-func (o *outbox) add(f *wire.Frame) {
+func (o *Outbox) add(f *wire.Frame) {
 	b := o.sink.Bytes(f)
 	o.mu.Lock()
 	if o.admit(len(b)) {
@@ -165,7 +194,7 @@ func (o *outbox) add(f *wire.Frame) {
 }
 
 // flush is the writer's: it writes all that waits.
-func (o *outbox) flush(scratch []byte) []byte {
+func (o *Outbox) flush(scratch []byte) []byte {
 	o.mu.Lock()
 	o.queued = false
 	if o.behind || o.finished {
@@ -189,7 +218,7 @@ func (o *outbox) flush(scratch []byte) []byte {
 }
 
 // take moves all that waits behind dst.
-func (o *outbox) take(dst []byte) []byte {
+func (o *Outbox) take(dst []byte) []byte {
 	for _, b := range o.waiting {
 		dst = append(dst, b...)
 	}
@@ -197,7 +226,7 @@ func (o *outbox) take(dst []byte) []byte {
 	return dst
 }
 
-func (o *outbox) forget() {
+func (o *Outbox) forget() {
 	clear(o.waiting)
 	o.waiting = o.waiting[:0]
 	if cap(o.waiting) > 16 {
@@ -208,7 +237,7 @@ func (o *outbox) forget() {
 
 // settle closes the sink of a connection that ends and has nothing waiting. It
 // is called with mu held and lets go of it.
-func (o *outbox) settle() {
+func (o *Outbox) settle() {
 	last := o.ending && !o.finished && len(o.waiting) == 0
 	if last {
 		o.finished = true
@@ -220,7 +249,7 @@ func (o *outbox) settle() {
 }
 
 // write gives b to the socket and returns what it does not take at once.
-func (o *outbox) write(b []byte) (rest []byte) {
+func (o *Outbox) write(b []byte) (rest []byte) {
 	n, err := o.sink.TryWrite(b)
 	o.mu.Lock()
 	switch {
@@ -240,7 +269,7 @@ func (o *outbox) write(b []byte) (rest []byte) {
 
 // spillOver leaves rest, if there is any, to a goroutine that waits. rest is kept:
 // it is shared, or nobody else's.
-func (o *outbox) spillOver(rest []byte) {
+func (o *Outbox) spillOver(rest []byte) {
 	if len(rest) == 0 {
 		return
 	}
@@ -251,7 +280,7 @@ func (o *outbox) spillOver(rest []byte) {
 // spill writes, waiting as long as it may, until the connection has caught up.
 // Many may be behind in the same room: what waits stays shared, and each has no
 // more than a chunk of its own.
-func (o *outbox) spill(b []byte) {
+func (o *Outbox) spill(b []byte) {
 	defer o.queue.w.spills.Done()
 	var chunk []byte
 	for {
@@ -280,7 +309,7 @@ func (o *outbox) spill(b []byte) {
 
 // next takes what is to be written next: a frame as it is, or as many as fit into
 // spillChunk bytes. It is called with mu held; chunk is used again.
-func (o *outbox) next(chunk []byte) (b, grown []byte) {
+func (o *Outbox) next(chunk []byte) (b, grown []byte) {
 	n, size := 1, len(o.waiting[0])
 	for n < len(o.waiting) && size+len(o.waiting[n]) <= spillChunk {
 		size += len(o.waiting[n])
@@ -302,7 +331,7 @@ func (o *outbox) next(chunk []byte) (b, grown []byte) {
 }
 
 // writeAll writes b, as long as each chunk of it is taken in time.
-func (o *outbox) writeAll(b []byte) error {
+func (o *Outbox) writeAll(b []byte) error {
 	for chunk := range slices.Chunk(b, spillChunk) {
 		if _, err := o.writeChunk(chunk); err != nil {
 			return err
@@ -314,7 +343,7 @@ func (o *outbox) writeAll(b []byte) error {
 // writeChunk writes b within the timeout, and within linger once the connection
 // ends, though the end may come at any moment: either end sees the new deadline
 // and sets it, or it is seen here.
-func (o *outbox) writeChunk(b []byte) (int, error) {
+func (o *Outbox) writeChunk(b []byte) (int, error) {
 	last, timeout := o.deadline()
 	for {
 		by := time.Now().Add(timeout)
@@ -332,7 +361,7 @@ func (o *outbox) writeChunk(b []byte) (int, error) {
 	}
 }
 
-func (o *outbox) deadline() (last time.Time, timeout time.Duration) {
+func (o *Outbox) deadline() (last time.Time, timeout time.Duration) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.last, o.timeout

@@ -1,19 +1,21 @@
-package engine
+package fanout
 
 import (
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/mootchat/moot/engine/fanout/fanouttest"
 )
 
 func TestFarewellIsSentLast(t *testing.T) {
 	atDesk(t, func(d *desk) {
 		b := d.box()
-		b.send(frameText("one"))
-		b.end([]byte("bye\r\n"))
-		b.send(frameText("too late"))
-		b.end([]byte("bye again\r\n"))
+		b.Send(frameText("one"))
+		b.End([]byte("bye\r\n"))
+		b.Send(frameText("too late"))
+		b.End([]byte("bye again\r\n"))
 		d.got(b, "one", "bye")
 		d.closes(b, 1)
 	})
@@ -22,13 +24,13 @@ func TestFarewellIsSentLast(t *testing.T) {
 func TestEndWithoutFarewellSendsWhatWaits(t *testing.T) {
 	atDesk(t, func(d *desk) {
 		b := d.box()
-		b.send(frameText("one"))
-		b.end(nil)
+		b.Send(frameText("one"))
+		b.End(nil)
 		d.got(b, "one")
 		d.closes(b, 1)
 
 		idle := d.box()
-		idle.end(nil)
+		idle.End(nil)
 		d.closes(idle, 1)
 	})
 }
@@ -37,9 +39,9 @@ func TestFarewellWaitsForAReaderThatIsBehind(t *testing.T) {
 	atDesk(t, func(d *desk) {
 		b := d.box()
 		b.sink.Room(0)
-		b.send(frameText("one"))
+		b.Send(frameText("one"))
 		synctest.Wait()
-		b.end([]byte("bye\r\n"))
+		b.End([]byte("bye\r\n"))
 		time.Sleep(linger - time.Millisecond)
 		d.closes(b, 0)
 		b.sink.Drain()
@@ -50,9 +52,9 @@ func TestFarewellWaitsForAReaderThatIsBehind(t *testing.T) {
 
 func TestStuckReaderIsClosedWithinLinger(t *testing.T) {
 	for name, begin := range map[string]func(b *box){
-		"behind before the end": func(b *box) { b.send(frameText("one")); synctest.Wait(); b.end([]byte("bye\r\n")) },
-		"behind at the end":     func(b *box) { b.end([]byte("bye\r\n")) },
-		"both at once":          func(b *box) { b.send(frameText("one")); b.end([]byte("bye\r\n")) },
+		"behind before the end": func(b *box) { b.Send(frameText("one")); synctest.Wait(); b.End([]byte("bye\r\n")) },
+		"behind at the end":     func(b *box) { b.End([]byte("bye\r\n")) },
+		"both at once":          func(b *box) { b.Send(frameText("one")); b.End([]byte("bye\r\n")) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			atDesk(t, func(d *desk) {
@@ -75,9 +77,9 @@ func TestTricklingReaderIsClosedWithinLinger(t *testing.T) {
 		b := d.box()
 		b.limit = 1 << 20
 		b.sink.Room(0)
-		b.send(frameText(strings.Repeat("x", 10*spillChunk)))
+		b.Send(frameText(strings.Repeat("x", 10*spillChunk)))
 		synctest.Wait()
-		b.end([]byte("bye\r\n"))
+		b.End([]byte("bye\r\n"))
 		for range 2 {
 			time.Sleep(linger / 2)
 			b.sink.Room(spillChunk)
@@ -88,7 +90,7 @@ func TestTricklingReaderIsClosedWithinLinger(t *testing.T) {
 
 // endingSink has the connection end while its write deadline is being set.
 type endingSink struct {
-	*FakeSink
+	*fanouttest.Sink
 	end func()
 }
 
@@ -97,15 +99,15 @@ func (s *endingSink) SetWriteDeadline(t time.Time) error {
 		s.end = nil
 		end()
 	}
-	return s.FakeSink.SetWriteDeadline(t)
+	return s.Sink.SetWriteDeadline(t)
 }
 
 func TestEndIsSeenWhileADeadlineIsSet(t *testing.T) {
 	atDesk(t, func(d *desk) {
 		b := d.box()
-		b.outbox.sink = &endingSink{b.sink, func() { b.end(nil) }}
+		b.Outbox.sink = &endingSink{b.sink, func() { b.End(nil) }}
 		b.sink.Room(0)
-		b.send(frameText("one"))
+		b.Send(frameText("one"))
 		time.Sleep(linger)
 		d.closes(b, 1)
 	})
@@ -125,7 +127,7 @@ func TestFarewellFollowsWhatRoomsHadToSend(t *testing.T) {
 		for _, h := range halls {
 			h.post("before")
 		}
-		d.q.endSoon(b.outbox, []byte("bye\r\n"))
+		d.q.endSoon(b.Outbox, []byte("bye\r\n"))
 		release()
 		d.got(b, "before", "before", "before", "before", "before", "bye")
 		d.closes(b, 1)
@@ -137,8 +139,8 @@ func TestWriterThatClosesDrains(t *testing.T) {
 		d := newDesk(t)
 		behind, quick := d.box(), d.box()
 		behind.sink.Room(0)
-		behind.send(frameText("late"))
-		quick.send(frameText("early"))
+		behind.Send(frameText("late"))
+		quick.Send(frameText("early"))
 		d.w.close()
 		ended := make(chan struct{})
 		go func() { d.w.run(); close(ended) }()

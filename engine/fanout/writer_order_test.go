@@ -1,4 +1,4 @@
-package engine
+package fanout
 
 import (
 	"fmt"
@@ -29,7 +29,7 @@ func TestNothingIsLostOrReordered(t *testing.T) {
 				b.limit = 10 << 20
 				halls[i%rooms].join(b)
 				h := halls[(i+1)%rooms] // each is in two rooms
-				h.to = append(h.to, &member{conn: halls[i%rooms].to[len(halls[i%rooms].to)-1].conn})
+				h.to = append(h.to, &Receiver{Outbox: halls[i%rooms].to[len(halls[i%rooms].to)-1].Outbox})
 				boxes = append(boxes, b)
 			}
 			var all sync.WaitGroup
@@ -44,7 +44,7 @@ func TestNothingIsLostOrReordered(t *testing.T) {
 				random := rand.New(rand.NewPCG(seed, uint64(i)))
 				all.Go(func() {
 					for n := range messages {
-						b.send(frameText(fmt.Sprintf("direct %d", n)))
+						b.Send(frameText(fmt.Sprintf("direct %d", n)))
 						if random.IntN(20) == 0 {
 							b.sink.Room(random.IntN(50))
 							time.Sleep(time.Duration(random.IntN(10)) * time.Millisecond)
@@ -52,7 +52,7 @@ func TestNothingIsLostOrReordered(t *testing.T) {
 						}
 					}
 					if i%3 == 0 {
-						b.end([]byte("bye\r\n"))
+						b.End([]byte("bye\r\n"))
 					}
 				})
 			}

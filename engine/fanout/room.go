@@ -1,0 +1,118 @@
+package fanout
+
+import (
+	"time"
+
+	"github.com/mootchat/moot/engine/wire"
+)
+
+// Receiver is a member of a room, as a writer sees it.
+type Receiver struct {
+	Outbox *Outbox
+	Gate   Gate // opened by its zero value
+}
+
+// Nothing stands in [Message.Which] for a member that is sent nothing.
+const Nothing int32 = -1
+
+// Message is one message for the members of a room. A zero Which sends Frame to each
+// of them, else each is sent one of the Answers. Frames are shared, and never changed.
+type Message struct {
+	Frame   *wire.Frame
+	Answers []*wire.Frame
+	Which   []int32       // for each member of the snapshot, in its order, an index in Answers or Nothing
+	Size    int           // bytes of Frame or of the largest answer
+	At      wire.Position // in the room's order; zero: outside of it
+	Delay   time.Duration // that it may wait for others, to go out in one write with them
+}
+
+// frameFor is what member i is sent; nil for nothing.
+func (m *Message) frameFor(i int) *wire.Frame {
+	if m.Which == nil {
+		return m.Frame
+	}
+	if k := m.Which[i]; k >= 0 {
+		return m.Answers[k]
+	}
+	return nil
+}
+
+// Snapshot is the members of a room at one moment, grouped by the writers that serve
+// them. It does not change.
+type Snapshot struct {
+	receivers []*Receiver
+	starts    []int // writer w serves receivers[starts[w]:starts[w+1]]
+}
+
+// NewSnapshot groups members by their writers. receiver gives the Receiver of a
+// member, or nil to leave the member out, and gives the same when it is called again.
+// ordered are the members in the order of the snapshot.
+func NewSnapshot[M any](ws *Writers, members []M, receiver func(M) *Receiver) (s Snapshot, ordered []M) {
+	s.starts = make([]int, len(ws.list)+1)
+	for _, m := range members {
+		if r := receiver(m); r != nil {
+			s.starts[r.Outbox.queue.w.index+1]++
+		}
+	}
+	for w := range ws.list {
+		s.starts[w+1] += s.starts[w]
+	}
+	next := append([]int(nil), s.starts...)
+	n := s.starts[len(ws.list)]
+	s.receivers, ordered = make([]*Receiver, n), make([]M, n)
+	for _, m := range members {
+		if r := receiver(m); r != nil {
+			w := r.Outbox.queue.w.index
+			s.receivers[next[w]], ordered[next[w]] = r, m
+			next[w]++
+		}
+	}
+	return s, ordered
+}
+
+// Room is the way of one room's messages to its members. Its methods may be called
+// concurrently; the members are sent messages in the order of the calls of Post.
+type Room struct{ backlogs []backlog } // one for each writer
+
+// NewRoom makes a room. It need not be closed.
+func (ws *Writers) NewRoom() Room {
+	r := Room{make([]backlog, len(ws.list))}
+	for i, w := range ws.list {
+		r.backlogs[i].w = w
+		r.backlogs[i].space.L = &w.mu
+	}
+	return r
+}
+
+// Post hands a message for the members of the snapshot to their writers, each its
+// part. It waits while a writer has 256 messages of the room: the senders of the room
+// are then held up, and nobody else.
+func (r *Room) Post(to *Snapshot, m Message) {
+	which := m.Which
+	for w := range r.backlogs {
+		from, end := to.starts[w], to.starts[w+1]
+		if from == end {
+			continue
+		}
+		if which != nil {
+			m.Which = which[from:end]
+		}
+		r.backlogs[w].post(job{to: to.receivers[from:end], Message: m})
+	}
+}
+
+// Settled reports whether no message of the room waits at a writer, and no outbox of
+// the members has more than a quarter of its limit waiting.
+func (r *Room) Settled(members *Snapshot) bool {
+	for i := range r.backlogs {
+		if r.backlogs[i].busy() {
+			return false
+		}
+	}
+	for _, m := range members.receivers {
+		if m.Outbox.crowded() {
+			return false
+		}
+	}
+	return true
+}
