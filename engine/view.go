@@ -25,7 +25,7 @@ type ConnectionInfo struct {
 	RemoteIP       string                     `json:"remoteIP"`
 	RemotePort     int                        `json:"remotePort"`
 	Locale         string                     `json:"locale,omitempty"`
-	ConnectedAt    int64                      `json:"connectedAt"`    // ms since 1970
+	ConnectedAt    int64                      `json:"connectedAt" format:"unix-ms"`
 	Rooms          []string                   `json:"rooms"`          // in the order it joined them
 	Away           bool                       `json:"away,omitempty"` // it was lost, and may be resumed
 	OutboxBytes    int                        `json:"outboxBytes"`    // that wait for it

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/mootchat/moot/engine/hook"
+	"github.com/mootchat/moot/host/report"
 )
 
 const second = int64(time.Second)
@@ -191,15 +192,15 @@ func outageOf(t *testing.T, e Entry, recording Recording, n int) (*Host, *logged
 
 func TestAnOutageIsRecordedOnce(t *testing.T) {
 	h, log, e := outageOf(t, goEntry(`{}`), Recording{}, 100)
-	if got := inShort(h.Decisions(DecisionFilter{Limit: 2})); got != `go onSayReceive opened "trap"; go onSayReceive error "trap"` {
+	if got := inShort(h.Decisions(report.DecisionFilter{Limit: 2})); got != `go onSayReceive opened "trap"; go onSayReceive error "trap"` {
 		t.Errorf("the last decisions are %s", got)
 	}
-	d := h.Decisions(DecisionFilter{Verdict: SaidOpened})[0]
+	d := h.Decisions(report.DecisionFilter{Verdict: report.Opened})[0]
 	if d.Refused != 100 || !strings.HasPrefix(d.Error, "20 of 20 calls failed, the last one: ") || !strings.Contains(d.Error, "with these words") {
 		t.Errorf("%+v", d)
 	}
 	s := h.Stats()[0]
-	if s.Calls != 20 || s.Errors["trap"] != 20 || s.Errors["open"] != 100 || s.Breaker != 1 {
+	if s.Calls != 20 || s.Errors["trap"] != 20 || s.Errors["open"] != 100 || s.OpenBreakers != 1 {
 		t.Errorf("%+v", s)
 	}
 	e.breaker.until.Store(0) // the cooldown has passed
@@ -210,13 +211,13 @@ func TestAnOutageIsRecordedOnce(t *testing.T) {
 			t.Errorf("a probe: %+v", v)
 		}
 	}
-	if got := inShort(h.Decisions(DecisionFilter{Limit: 3})); got != `go onSayReceive closed; go onSayReceive error "trap"; go onSayReceive opened "trap"` {
+	if got := inShort(h.Decisions(report.DecisionFilter{Limit: 3})); got != `go onSayReceive closed; go onSayReceive error "trap"; go onSayReceive opened "trap"` {
 		t.Errorf("the last decisions are %s", got)
 	}
-	if d := h.Decisions(DecisionFilter{Limit: 1})[0]; d.Refused != 100 || d.Took <= 0 {
+	if d := h.Decisions(report.DecisionFilter{Limit: 1})[0]; d.Refused != 100 || d.Took <= 0 {
 		t.Errorf("%+v", d)
 	}
-	if s := h.Stats()[0]; s.Breaker != 0 {
+	if s := h.Stats()[0]; s.OpenBreakers != 0 {
 		t.Errorf("%+v", s)
 	}
 	for _, line := range []string{`msg="breaker opened"`, `msg="breaker closed"`} {
@@ -241,7 +242,7 @@ func TestFewFailuresKeepNoModuleFromBeingAsked(t *testing.T) {
 			t.Errorf("call %d: %+v", i, v)
 		}
 	}
-	if s := h.Stats()[0]; s.Calls != 100 || s.Breaker != 0 {
+	if s := h.Stats()[0]; s.Calls != 100 || s.OpenBreakers != 0 {
 		t.Errorf("%+v", s)
 	}
 }
@@ -258,7 +259,7 @@ func TestAReloadKeepsABreaker(t *testing.T) {
 	swap(t, h, rulesFor(other, moved, moved))
 	entries := h.current.Load().tenants["t"].entries
 	decide(h, "hello")
-	if d := h.Decisions(DecisionFilter{Verdict: SaidOpened})[0]; d.Refused != 2 {
+	if d := h.Decisions(report.DecisionFilter{Verdict: report.Opened})[0]; d.Refused != 2 {
 		t.Errorf("%+v", d)
 	}
 	if a, b := entries[1].breaker, entries[2].breaker; a != was.breaker || b == a || b.state() != closed {
@@ -266,7 +267,7 @@ func TestAReloadKeepsABreaker(t *testing.T) {
 	}
 	moved.Breaker.Minimum = 10
 	swap(t, h, rulesFor(other, moved))
-	if v, _ := decide(h, "hello"); v.Outcome != hook.Allowed || h.Stats()[1].Breaker != 0 {
+	if v, _ := decide(h, "hello"); v.Outcome != hook.Allowed || h.Stats()[1].OpenBreakers != 0 {
 		t.Errorf("%+v", v)
 	}
 }
@@ -309,12 +310,12 @@ func TestRefusingAllocatesNothing(t *testing.T) {
 func TestAShadowThatIsRefusedIsNotRecorded(t *testing.T) {
 	h, _, _ := outageOf(t, shadow(goEntry(`{}`)), Recording{}, 5)
 	heard(t, h, "hello", crowd(10))
-	list := h.Decisions(DecisionFilter{})
+	list := h.Decisions(report.DecisionFilter{})
 	counts := make(map[string]int)
 	for _, d := range list {
 		counts[d.Verdict]++
 	}
-	if counts[SaidError] != 20 || counts[SaidOpened] != 1 || len(list) != 21 {
+	if counts[report.Error] != 20 || counts[report.Opened] != 1 || len(list) != 21 {
 		t.Errorf("recorded are %v", counts)
 	}
 }
@@ -327,8 +328,8 @@ func TestABreakerCountsDeliveries(t *testing.T) {
 	for range 10 {
 		heard(t, h, "hello", crowd(3))
 	}
-	list := h.Decisions(DecisionFilter{})
-	if len(list) != 5 || list[0].Verdict != SaidOpened || list[0].Refused != 6 || list[1].Verdict != SaidError {
+	list := h.Decisions(report.DecisionFilter{})
+	if len(list) != 5 || list[0].Verdict != report.Opened || list[0].Refused != 6 || list[1].Verdict != report.Error {
 		t.Errorf("%d decisions: %+v", len(list), list)
 	}
 }
@@ -360,7 +361,7 @@ func TestWaitingOpensNoBreaker(t *testing.T) {
 	if v, _ := decide(h, "hello"); v.Outcome != hook.Allowed {
 		t.Errorf("%+v\n%s", v, log)
 	}
-	if s := h.Stats()[0]; s.Errors["pool"] != 1 || s.Errors["deadline"] != 1 || s.Breaker != 0 || !strings.Contains(log.String(), "share of the processors") {
+	if s := h.Stats()[0]; s.Errors["pool"] != 1 || s.Errors["deadline"] != 1 || s.OpenBreakers != 0 || !strings.Contains(log.String(), "share of the processors") {
 		t.Errorf("%+v\n%s", s, log)
 	}
 }
@@ -392,7 +393,7 @@ func TestACallWithLittleTimeLeftOpensNoBreaker(t *testing.T) {
 			}
 			e.failed(k, f, ev)
 		}
-		if s := h.Stats()[0]; s.Breaker != opens {
+		if s := h.Stats()[0]; s.OpenBreakers != opens {
 			t.Errorf("%v: %+v\n%s", timeout, s, log)
 		}
 	}
@@ -437,7 +438,7 @@ func TestShortMemoryOpensNoBreaker(t *testing.T) {
 			t.Errorf("%+v", v)
 		}
 	}
-	if s := h.Stats()[0]; s.Errors["memory"] != 3 || s.Breaker != 0 {
+	if s := h.Stats()[0]; s.Errors["memory"] != 3 || s.OpenBreakers != 0 {
 		t.Errorf("%+v\n%s", s, log)
 	}
 }
@@ -446,7 +447,7 @@ func TestShortMemoryOpensNoBreaker(t *testing.T) {
 func TestAModulesOwnLimitCounts(t *testing.T) {
 	h, log := start(t, Config{}, Entry{Module: "hungry", Memory: 2 << 20, Breaker: Breaker{Minimum: 1}})
 	decide(h, "hello")
-	if s := h.Stats()[0]; s.Errors["memory"] != 1 || s.Breaker != 1 {
+	if s := h.Stats()[0]; s.Errors["memory"] != 1 || s.OpenBreakers != 1 {
 		t.Errorf("%+v\n%s", s, log)
 	}
 }

@@ -7,7 +7,9 @@ import (
 	"time"
 
 	"github.com/mootchat/moot/engine/hook"
+	"github.com/mootchat/moot/engine/millis"
 	"github.com/mootchat/moot/host/abi"
+	"github.com/mootchat/moot/host/report"
 )
 
 // answer is what one module said about an event.
@@ -101,7 +103,7 @@ func (r *run) ask(e *entry) (more bool) {
 	}
 	if f != nil {
 		if f != refused {
-			e.record(r.ev, Decision{Verdict: SaidError, Reason: f.kind.String(), Error: f.short(), Took: time.Duration(now() - r.asked)})
+			e.record(r.ev, report.Decision{Verdict: report.Error, Reason: f.kind.String(), Error: f.short(), Took: millis.DurationOf(time.Duration(now() - r.asked))})
 		}
 		e.failed(r.ticket, f, r.ev)
 		if e.OnError == DenyOnError {
@@ -112,8 +114,8 @@ func (r *run) ask(e *entry) (more bool) {
 	}
 	e.succeeded(r.ticket, r.ev)
 	e.count(a.code, 1)
-	if said := saidAt(r.ev.Hook, a.code); said != SaidAllow || e.sampled(1) {
-		e.record(r.ev, Decision{Verdict: said, Reason: a.reason, Took: time.Duration(now() - r.asked)})
+	if said := saidAt(r.ev.Hook, a.code); said != report.Allow || e.sampled(1) {
+		e.record(r.ev, report.Decision{Verdict: said, Reason: a.reason, Took: millis.DurationOf(time.Duration(now() - r.asked))})
 	}
 	switch a.code {
 	case abi.Deny:

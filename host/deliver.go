@@ -6,8 +6,10 @@ import (
 	"time"
 
 	"github.com/mootchat/moot/engine/hook"
+	"github.com/mootchat/moot/engine/millis"
 	"github.com/mootchat/moot/engine/wire"
 	"github.com/mootchat/moot/host/abi"
+	"github.com/mootchat/moot/host/report"
 )
 
 // Deliver implements [hook.Middleware]. Each entry is asked once for all receivers
@@ -266,7 +268,7 @@ func (s *scratch) batch(e *entry, f int32, b batch, deadline int64) int {
 	}
 	s.failed = true
 	if e.Mode == Enforce && fail != refused {
-		e.record(&s.event, Decision{Verdict: SaidError, Reason: fail.kind.String(), Error: fail.short(), Receivers: b.to - b.from, Took: time.Duration(now() - s.asked)})
+		e.record(&s.event, report.Decision{Verdict: report.Error, Reason: fail.kind.String(), Error: fail.short(), Receivers: b.to - b.from, Took: millis.DurationOf(time.Duration(now() - s.asked))})
 	}
 	e.failed(s.ticket, fail, &s.event)
 	fill(outcome, e.failedForm(f, fail))

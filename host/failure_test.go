@@ -105,7 +105,7 @@ func TestAChainOutOfTimeIsNotTheNextModulesFault(t *testing.T) {
 	if v, _ := decide(h, "hello"); v.Outcome != hook.Failed || !strings.HasPrefix(v.Module, "allow@") {
 		t.Errorf("%+v", v)
 	}
-	if s := h.Stats()[1]; s.Breaker != 0 || s.Errors["deadline"] != 1 {
+	if s := h.Stats()[1]; s.OpenBreakers != 0 || s.Errors["deadline"] != 1 {
 		t.Errorf("%+v", s)
 	}
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/mootchat/moot/engine/cluster"
 	"github.com/mootchat/moot/engine/hook"
+	"github.com/mootchat/moot/host/report"
 	"github.com/mootchat/moot/host/script"
 	"github.com/mootchat/moot/host/store"
 	memstore "github.com/mootchat/moot/host/store/memory"
@@ -151,7 +152,7 @@ func (h *Host) running() *Revision {
 func (h *Host) Store() store.Store { return h.cfg.Store }
 
 // Stats is one Stats for each module of each tenant, in the order of the chains.
-func (h *Host) Stats(tenants ...string) []Stats {
+func (h *Host) Stats(tenants ...string) []report.Module {
 	r := h.running()
 	if r == nil {
 		return nil

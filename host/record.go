@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/mootchat/moot/engine/hook"
+	"github.com/mootchat/moot/engine/millis"
+	"github.com/mootchat/moot/host/report"
 )
 
 // Recording says what is kept of the decisions of modules. Denies, drops, rewrites
@@ -20,58 +22,8 @@ type Recording struct {
 	Text   bool // they have the text of the message
 }
 
-// Verdicts of a Decision.
-const (
-	SaidAllow   = "allow"
-	SaidRewrite = "rewrite"
-	SaidDeny    = "deny"
-	SaidDrop    = "drop"
-	SaidError   = "error"
-	SaidOpened  = "opened" // the entry's breaker opened: the module is not asked
-	SaidClosed  = "closed" // it closed again
-)
-
-// Decision is what one module said about one event or, at say, about some of the
-// receivers of a message.
-type Decision struct {
-	At        int64 // us since 1970; no two of a host are the same
-	Tenant    string
-	Room      string // "" where the hook has none
-	Hook      hook.Hook
-	Module    string        // module@sha256#revision
-	Verdict   string        // see SaidAllow
-	Reason    string        // of a deny: the module's own words; of an error, and of what opened a breaker: its Kind
-	Error     string        // what went wrong, as in the log; a script's line and column. About 512 bytes at most
-	Took      time.Duration // of SaidClosed: how long the breaker was open
-	Refused   int           // of SaidOpened and SaidClosed: calls that the breaker has refused, by now
-	Receivers int           // at say: members of the room
-	Shadow    bool          // it was asked, and nothing came of it
-	Done      string        // what was done in the place of a shadow's verdict: a verdict
-	DoneBy    string        // the module that denied, dropped or failed, "" for none
-	Text      string        // of the message that was asked about, where Recording.Text has it: its first 4 KiB
-
-	outage *outage // that Refused is read from
-}
-
 // maxText bounds the text of a message in a record.
 const maxText = 4 << 10
-
-// DecisionFilter says which decisions; a zero field fits all.
-type DecisionFilter struct {
-	Tenant, Room  string
-	Hook          hook.Hook
-	Module        string // by name
-	Verdict       string
-	Shadow        bool  // only those of shadows
-	After, Before int64 // both exclusive
-	Limit         int   // the latest so many; 0: all that are kept
-}
-
-func (f *DecisionFilter) fits(d *Decision) bool {
-	return (f.Room == "" || f.Room == d.Room) && (f.Hook == 0 || f.Hook == d.Hook) &&
-		(f.Verdict == "" || f.Verdict == d.Verdict) && (!f.Shadow || d.Shadow) &&
-		(f.After == 0 || d.At > f.After) && (f.Before == 0 || d.At < f.Before)
-}
 
 // ring keeps the last decisions of one module of one tenant.
 type ring struct {
@@ -83,17 +35,18 @@ type ring struct {
 // kept is a decision, with the memory of its room's name, which serves the next one in its
 // place too: what is dropped a thousand times a second is recorded without allocating.
 type kept struct {
-	Decision
-	room []byte
+	report.Decision
+	room   []byte
+	outage *outage // Refused is read from it; nil: the decision has none
 }
 
-func (k *kept) set(d Decision) {
+func (k *kept) set(d report.Decision, o *outage) {
 	k.room = append(k.room[:0], d.Room...)
-	k.Decision, k.Room = d, ""
+	k.Decision, k.Room, k.outage = d, "", o
 }
 
 // add keeps d, but not the string that is its room; the ring holds size of them.
-func (r *ring) add(d Decision, size int) {
+func (r *ring) add(d report.Decision, o *outage, size int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if len(r.list) != size && r.next > 0 { // the bound was changed: in order again
@@ -104,26 +57,26 @@ func (r *ring) add(d Decision, size int) {
 	}
 	if len(r.list) < size {
 		r.list = append(r.list, kept{})
-		r.list[len(r.list)-1].set(d)
+		r.list[len(r.list)-1].set(d, o)
 		return
 	}
-	r.list[r.next].set(d)
+	r.list[r.next].set(d, o)
 	r.next = (r.next + 1) % size
 }
 
-func (r *ring) collect(to []Decision, f *DecisionFilter) []Decision {
+func (r *ring) collect(to []report.Decision, f *report.DecisionFilter) []report.Decision {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for i := range r.list {
 		d := r.list[i].Decision
-		if d.At <= f.After {
+		if d.At <= f.Since {
 			continue
 		}
 		d.Room = string(r.list[i].room)
-		if d.outage != nil {
-			d.Refused, d.outage = int(d.outage.refused.Load()), nil
+		if o := r.list[i].outage; o != nil {
+			d.Refused = int(o.refused.Load())
 		}
-		if f.fits(&d) {
+		if f.Matches(&d) {
 			to = append(to, d)
 		}
 	}
@@ -131,8 +84,8 @@ func (r *ring) collect(to []Decision, f *DecisionFilter) []Decision {
 }
 
 // Decisions are those kept that fit the filter, the latest first.
-func (h *Host) Decisions(f DecisionFilter) []Decision {
-	var found []Decision
+func (h *Host) Decisions(f report.DecisionFilter) []report.Decision {
+	var found []report.Decision
 	of := h.counted.all
 	if f.Tenant != "" {
 		of = func() []*counters { return h.counted.ofTenant(f.Tenant) }
@@ -140,7 +93,7 @@ func (h *Host) Decisions(f DecisionFilter) []Decision {
 	for _, c := range of() {
 		if f.Module == "" || f.Module == c.module {
 			found = c.ring.collect(found, &f)
-			found = f.latest(found, 4*f.Limit)
+			found = latest(&f, found, 4*f.Limit)
 		}
 	}
 	slices.SortFunc(found, later)
@@ -150,18 +103,18 @@ func (h *Host) Decisions(f DecisionFilter) []Decision {
 	return found
 }
 
-func later(a, b Decision) int { return cmp.Compare(b.At, a.At) }
+func later(a, b report.Decision) int { return cmp.Compare(b.At, a.At) }
 
 // latest leaves the latest Limit of more than most decisions, and has earlier ones fit
 // no more, so that what is kept of all modules is never collected at once.
-func (f *DecisionFilter) latest(found []Decision, most int) []Decision {
+func latest(f *report.DecisionFilter, found []report.Decision, most int) []report.Decision {
 	if f.Limit == 0 || len(found) <= most {
 		return found
 	}
 	slices.SortFunc(found, later)
 	clear(found[f.Limit:])
 	found = found[:f.Limit]
-	f.After = max(f.After, found[f.Limit-1].At)
+	f.Since = max(f.Since, found[f.Limit-1].At)
 	return found
 }
 
@@ -177,23 +130,26 @@ func (h *Host) stamp() int64 {
 }
 
 // record keeps a decision of the entry about the event. What d has not is filled in.
-func (e *entry) record(ev *hook.Event, d Decision) {
+func (e *entry) record(ev *hook.Event, d report.Decision) { e.recordOutage(ev, d, nil) }
+
+// recordOutage is record for a decision whose Refused goes on growing with the outage.
+func (e *entry) recordOutage(ev *hook.Event, d report.Decision, o *outage) {
 	h, rec := e.generation.host, &e.tenant.recording
-	d.At, d.Tenant, d.Hook, d.Module, d.Shadow = h.stamp(), ev.Tenant, ev.Hook, e.label, e.Mode == Shadow
+	d.At, d.Tenant, d.Hook, d.Module, d.Shadow = millis.FromMicros(h.stamp()), ev.Tenant, ev.Hook.String(), e.label, e.Mode == Shadow
 	if d.Room == "" && inRoom(ev.Hook) {
 		d.Room = ev.Room
 	}
 	if d.Text == "" {
 		d.Text = e.text(ev)
 	}
-	e.generation.counters.ring.add(d, cmp.Or(rec.Ring, 256))
+	e.generation.counters.ring.add(d, o, cmp.Or(rec.Ring, 256))
 	if rec.Log {
 		e.logDecision(&d)
 	}
 }
 
 // describe fills in what may be another by the time that d is recorded.
-func (e *entry) describe(ev *hook.Event, d *Decision) {
+func (e *entry) describe(ev *hook.Event, d *report.Decision) {
 	if inRoom(ev.Hook) {
 		d.Room = strings.Clone(ev.Room) // it may be part of a client's whole frame
 	}
@@ -208,8 +164,8 @@ func (e *entry) text(ev *hook.Event) string {
 	return strings.ToValidUTF8(strings.Clone(ev.Message.Text[:min(len(ev.Message.Text), maxText)]), "")
 }
 
-func (e *entry) logDecision(d *Decision) {
-	args := []any{"module", d.Module, "hook", d.Hook.String(), "tenant", d.Tenant, "verdict", d.Verdict, "took", d.Took}
+func (e *entry) logDecision(d *report.Decision) {
+	args := []any{"module", d.Module, "hook", d.Hook, "tenant", d.Tenant, "verdict", d.Verdict, "took", d.Took.Std()}
 	for _, more := range []struct{ name, value string }{{"room", d.Room}, {"reason", d.Reason}, {"error", d.Error}, {"done", d.Done}, {"doneBy", d.DoneBy}, {"text", d.Text}} {
 		if more.value != "" {
 			args = append(args, more.name, more.value)
@@ -328,7 +284,7 @@ func (s *scratch) record(e *entry, f int32) {
 	}
 	for said := allowed; said < erred; said++ {
 		if n := counts[said]; n > 0 && (said != allowed || e.sampled(n)) {
-			e.record(&s.event, Decision{Verdict: verdictNames[said], Receivers: n, Took: time.Duration(now() - s.asked)})
+			e.record(&s.event, report.Decision{Verdict: verdictNames[said], Receivers: n, Took: millis.DurationOf(time.Duration(now() - s.asked))})
 		}
 	}
 }

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/mootchat/moot/engine/hook"
+	"github.com/mootchat/moot/engine/millis"
+	"github.com/mootchat/moot/host/report"
 )
 
 func recorded(t *testing.T, h *Host, recording Recording, chain ...Entry) {
@@ -30,13 +32,13 @@ func TestWhatIsRecorded(t *testing.T) {
 		decide(h, text)
 	}
 	label := h.Stats()[0].Version
-	list := h.Decisions(DecisionFilter{})
+	list := h.Decisions(report.DecisionFilter{})
 	want := `go onSayReceive error "trap"; go onSayReceive rewrite; go onSayReceive drop; go onSayReceive deny "my reasons"`
 	if got := inShort(list); got != want {
 		t.Errorf("recorded %s, want %s", got, want)
 	}
 	for _, d := range list {
-		at := time.UnixMicro(d.At)
+		at := d.At.Time()
 		if d.Tenant != "t" || d.Room != "r" || d.Module != label || d.Took <= 0 || d.Text != "" || at.Before(begin.Add(-time.Second)) || at.After(time.Now().Add(time.Second)) {
 			t.Errorf("%+v", d)
 		}
@@ -51,10 +53,10 @@ func TestWhatIsRecorded(t *testing.T) {
 	}
 	recorded(t, h, Recording{Text: true}, goEntry(`{}`))
 	decide(h, "rewrite secret")
-	if got := h.Decisions(DecisionFilter{Limit: 1})[0].Text; got != "rewrite secret" {
+	if got := h.Decisions(report.DecisionFilter{Limit: 1})[0].Text; got != "rewrite secret" {
 		t.Errorf("the text is %q", got)
 	}
-	if h.Decisions(DecisionFilter{})[1].Text != "" {
+	if h.Decisions(report.DecisionFilter{})[1].Text != "" {
 		t.Error("what was recorded before has a text")
 	}
 }
@@ -66,8 +68,8 @@ func TestAllowsAreSampled(t *testing.T) {
 		decide(h, "hello")
 	}
 	heard(t, h, "hello", crowd(25))
-	list := h.Decisions(DecisionFilter{Verdict: SaidAllow})
-	if got := len(h.Decisions(DecisionFilter{Hook: hook.OnSayReceive})); got != 9 || len(list) != 10 || list[0].Receivers != 25 {
+	list := h.Decisions(report.DecisionFilter{Verdict: report.Allow})
+	if got := len(h.Decisions(report.DecisionFilter{Hook: hook.OnSayReceive.String()})); got != 9 || len(list) != 10 || list[0].Receivers != 25 {
 		t.Errorf("%d of 95 allows are recorded, and %+v", got, list)
 	}
 }
@@ -87,13 +89,13 @@ func TestAFloodPushesOutItsOwn(t *testing.T) {
 		})
 	}
 	for range 50 { // and who reads is not in the way
-		h.Decisions(DecisionFilter{})
+		h.Decisions(report.DecisionFilter{})
 	}
 	all.Wait()
-	if got := len(h.Decisions(DecisionFilter{Tenant: "t"})); got != 50 {
+	if got := len(h.Decisions(report.DecisionFilter{Tenant: "t"})); got != 50 {
 		t.Errorf("%d are kept, want 50", got)
 	}
-	if got := len(h.Decisions(DecisionFilter{Tenant: "other"})); got != 1 {
+	if got := len(h.Decisions(report.DecisionFilter{Tenant: "other"})); got != 1 {
 		t.Errorf("%d of the other tenant's are kept, want 1", got)
 	}
 	for ring, want := range map[int]int{20: 20, 70: 70} {
@@ -101,7 +103,7 @@ func TestAFloodPushesOutItsOwn(t *testing.T) {
 		for range 100 {
 			decide(h, "x")
 		}
-		if got := len(h.Decisions(DecisionFilter{Tenant: "t"})); got != want {
+		if got := len(h.Decisions(report.DecisionFilter{Tenant: "t"})); got != want {
 			t.Errorf("a ring of %d keeps %d", ring, got)
 		}
 	}
@@ -114,15 +116,15 @@ func TestDecisionsAreFound(t *testing.T) {
 		ev.Room = []string{"a", "b"}[i%2]
 		h.Decide(context.Background(), ev)
 	}
-	all := h.Decisions(DecisionFilter{})
+	all := h.Decisions(report.DecisionFilter{})
 	for i := 1; i < len(all); i++ {
 		if all[i].At >= all[i-1].At {
 			t.Fatal("not the latest first, or two at once")
 		}
 	}
-	for want, f := range map[string]DecisionFilter{
-		"43210": {}, "420": {Room: "a"}, "43": {Limit: 2}, "210": {Before: all[1].At}, "43 ": {After: all[2].At},
-		"": {Verdict: SaidDrop}, " ": {Hook: hook.Join}, "  ": {Module: "other"}, "   ": {Shadow: true}, "    ": {Tenant: "other"},
+	for want, f := range map[string]report.DecisionFilter{
+		"43210": {}, "420": {Room: "a"}, "43": {Limit: 2}, "210": {Before: all[1].At}, "43 ": {Since: all[2].At},
+		"": {Verdict: report.Drop}, " ": {Hook: hook.Join.String()}, "  ": {Module: "other"}, "   ": {Shadow: true}, "    ": {Tenant: "other"},
 	} {
 		got := ""
 		for _, d := range h.Decisions(f) {
@@ -138,7 +140,7 @@ func TestDecisionsOutliveWhoMadeThem(t *testing.T) {
 	h, _ := start(t, Config{}, Entry{Module: "code-1"})
 	decide(h, "x")
 	swap(t, h, rulesFor())
-	if len(h.Decisions(DecisionFilter{})) != 1 {
+	if len(h.Decisions(report.DecisionFilter{})) != 1 {
 		t.Error("they are gone with the module")
 	}
 	for i := range 2 * maxUnused {
@@ -157,10 +159,10 @@ func TestDecisionsOutliveWhoMadeThem(t *testing.T) {
 func TestDecisionsOfATenantCostTheTenant(t *testing.T) {
 	h, _ := start(t, Config{}, Entry{Module: "code-1"})
 	decide(h, "x")
-	all := h.Decisions(DecisionFilter{})
+	all := h.Decisions(report.DecisionFilter{})
 	allocations := func() float64 {
 		return testing.AllocsPerRun(100, func() {
-			if found := h.Decisions(DecisionFilter{Tenant: all[0].Tenant, Limit: 100}); len(found) != 1 {
+			if found := h.Decisions(report.DecisionFilter{Tenant: all[0].Tenant, Limit: 100}); len(found) != 1 {
 				t.Errorf("%d decisions are found", len(found))
 			}
 		})
@@ -185,16 +187,16 @@ func TestNothingIsAllocatedWhereNothingIsRecorded(t *testing.T) {
 // A ring that is made smaller, or larger again, keeps the latest.
 func TestARingOfAnotherSizeKeepsTheLatest(t *testing.T) {
 	var r ring
-	for at := range int64(6) {
-		r.add(Decision{At: at}, 4)
+	for at := range 6 {
+		r.add(report.Decision{At: millis.Time(at)}, nil, 4)
 	}
 	for at, step := range []struct {
 		size int
-		want []int64
-	}{{2, []int64{5, 6}}, {2, []int64{6, 7}}, {3, []int64{6, 7, 8}}, {3, []int64{7, 8, 9}}} {
-		r.add(Decision{At: int64(6 + at)}, step.size)
-		var got []int64
-		for _, d := range r.collect(nil, &DecisionFilter{}) {
+		want []millis.Time
+	}{{2, []millis.Time{5, 6}}, {2, []millis.Time{6, 7}}, {3, []millis.Time{6, 7, 8}}, {3, []millis.Time{7, 8, 9}}} {
+		r.add(report.Decision{At: millis.Time(6 + at)}, nil, step.size)
+		var got []millis.Time
+		for _, d := range r.collect(nil, &report.DecisionFilter{}) {
 			got = append(got, d.At)
 		}
 		slices.Sort(got)

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/mootchat/moot/engine/hook"
+	"github.com/mootchat/moot/engine/millis"
+	"github.com/mootchat/moot/host/report"
 )
 
 // failed counts and logs a failed call of the entry, which its breaker admitted with k.
@@ -37,8 +39,8 @@ func (e *entry) succeeded(k ticket, ev *hook.Event) {
 func (e *entry) opened(o *outage, f *failure, ev *hook.Event) {
 	e.generation.host.cfg.Log.Error("breaker opened", "module", e.label, "tenant", ev.Tenant, "entry", e.Where,
 		"calls", o.calls.calls, "failures", o.calls.failures, "kind", f.kind.String(), "error", brief(f.err), "cooldown", e.Breaker.Cooldown)
-	e.record(ev, Decision{Verdict: SaidOpened, Reason: f.kind.String(), outage: o,
-		Error: fmt.Sprintf("%d of %d calls failed, the last one: %s", o.calls.failures, o.calls.calls, f.short())})
+	e.recordOutage(ev, report.Decision{Verdict: report.Opened, Reason: f.kind.String(),
+		Error: fmt.Sprintf("%d of %d calls failed, the last one: %s", o.calls.failures, o.calls.calls, f.short())}, o)
 }
 
 // closed logs and records the end of an outage.
@@ -46,12 +48,12 @@ func (e *entry) closed(o *outage, ev *hook.Event) {
 	took := time.Duration(now() - o.began)
 	e.generation.host.cfg.Log.Info("breaker closed", "module", e.label, "tenant", ev.Tenant, "entry", e.Where,
 		"refused", o.refused.Load(), "open", took.Round(time.Millisecond))
-	e.record(ev, Decision{Verdict: SaidClosed, Took: took, outage: o})
+	e.recordOutage(ev, report.Decision{Verdict: report.Closed, Took: millis.DurationOf(took)}, o)
 }
 
-// stats is one Stats for each module of each tenant.
-func (r *Revision) stats(tenants []string) []Stats {
-	var list []Stats
+// stats is one report for each module of each tenant.
+func (r *Revision) stats(tenants []string) []report.Module {
+	var list []report.Module
 	at := make(map[*counters]int)
 	seen := make(map[*generation]bool)
 	if len(tenants) == 0 {
@@ -72,7 +74,7 @@ func (r *Revision) stats(tenants []string) []Stats {
 				list[i].Version = e.label
 			}
 			if e.breaker.state() != closed {
-				list[i].Breaker++
+				list[i].OpenBreakers++
 			}
 			if !seen[g] {
 				seen[g] = true

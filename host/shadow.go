@@ -5,7 +5,9 @@ import (
 	"time"
 
 	"github.com/mootchat/moot/engine/hook"
+	"github.com/mootchat/moot/engine/millis"
 	"github.com/mootchat/moot/host/abi"
+	"github.com/mootchat/moot/host/report"
 	"github.com/mootchat/moot/host/store"
 	memstore "github.com/mootchat/moot/host/store/memory"
 )
@@ -94,7 +96,7 @@ func (a *aside) Take(ctx context.Context, k store.Key, tokens, burst int, per ti
 // shade is what a shadow said about one event of a run.
 type shade struct {
 	entry    *entry
-	decision Decision
+	decision report.Decision
 }
 
 // would asks a shadow, and keeps what it says until it is known what was done.
@@ -104,10 +106,10 @@ func (r *run) would(e *entry) {
 	took := now() - start
 	r.end += took
 	r.shaded += took
-	d := Decision{Took: time.Duration(took)}
+	d := report.Decision{Took: millis.DurationOf(time.Duration(took))}
 	e.describe(r.ev, &d)
 	if f != nil {
-		d.Verdict, d.Reason, d.Error = SaidError, f.kind.String(), f.short()
+		d.Verdict, d.Reason, d.Error = report.Error, f.kind.String(), f.short()
 		e.failed(r.ticket, f, r.ev)
 		if f == refused {
 			return
@@ -122,19 +124,19 @@ func (r *run) would(e *entry) {
 
 // compare records what the shadows said beside what was done.
 func (r *run) compare() {
-	done := SaidAllow
+	done := report.Allow
 	switch {
 	case r.verdict.Outcome == hook.Denied:
-		done = SaidDeny
+		done = report.Deny
 	case r.verdict.Outcome == hook.Dropped:
-		done = SaidDrop
+		done = report.Drop
 	case r.verdict.Outcome == hook.Failed:
-		done = SaidError
+		done = report.Error
 	case r.rewritten:
-		done = SaidRewrite
+		done = report.Rewrite
 	}
 	for _, s := range r.shades {
-		if s.decision.Verdict != SaidAllow || done != SaidAllow || s.entry.sampled(1) {
+		if s.decision.Verdict != report.Allow || done != report.Allow || s.entry.sampled(1) {
 			s.decision.Done = done
 			if r.verdict.Outcome != hook.Allowed {
 				s.decision.DoneBy = r.verdict.Module
@@ -149,15 +151,15 @@ func (r *run) compare() {
 func saidAt(at hook.Hook, code int32) string {
 	switch code {
 	case abi.Deny:
-		return SaidDeny
+		return report.Deny
 	case abi.Drop:
-		return SaidDrop
+		return report.Drop
 	case abi.Rewritten:
 		if at != hook.Action {
-			return SaidRewrite
+			return report.Rewrite
 		}
 	}
-	return SaidAllow
+	return report.Allow
 }
 
 // What a shadow said about a member, and what was done, as indices.
@@ -170,7 +172,7 @@ const (
 	verdicts
 )
 
-var verdictNames = [verdicts]string{"", SaidAllow, SaidRewrite, SaidDrop, SaidError}
+var verdictNames = [verdicts]string{"", report.Allow, report.Rewrite, report.Drop, report.Error}
 
 // shadowed is what one shadow said about each member of a delivery.
 type shadowed struct {
@@ -240,7 +242,7 @@ func (s *scratch) compare() {
 		for said := allowed; said < verdicts; said++ {
 			for done, n := range counts[said] {
 				if n > 0 && (said != allowed || done != allowed || d.entry.sampled(n)) {
-					d.entry.record(&s.event, Decision{Verdict: verdictNames[said], Receivers: n, Took: time.Duration(d.took), Done: verdictNames[done]})
+					d.entry.record(&s.event, report.Decision{Verdict: verdictNames[said], Receivers: n, Took: millis.DurationOf(time.Duration(d.took)), Done: verdictNames[done]})
 				}
 			}
 		}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/mootchat/moot/engine/hook"
+	"github.com/mootchat/moot/host/report"
 	"github.com/mootchat/moot/host/store"
 	memstore "github.com/mootchat/moot/host/store/memory"
 )
@@ -19,7 +20,7 @@ func shadow(e Entry) Entry {
 }
 
 // inShort is decisions in short: verdict of hook by module, what was done, receivers.
-func inShort(list []Decision) string {
+func inShort(list []report.Decision) string {
 	var b strings.Builder
 	for _, d := range list {
 		name, _, _ := strings.Cut(d.Module, "@")
@@ -69,7 +70,7 @@ func TestNothingComesOfWhatAShadowDoes(t *testing.T) {
 		}
 	}
 	want := `go leave deny "no" done allow; go join deny "no" done allow`
-	if got := inShort(h.Decisions(DecisionFilter{Limit: 2})); got != want {
+	if got := inShort(h.Decisions(report.DecisionFilter{Limit: 2})); got != want {
 		t.Errorf("decisions %s, want %s", got, want)
 	}
 }
@@ -127,7 +128,7 @@ func TestOldAndNewAreRecordedSideBySide(t *testing.T) {
 		fresh.Rooms = []string{"r"} // not in the chain of a room that a message is moved to
 		h, _ := start(t, Config{}, Entry{Module: test.old, Rooms: []string{"r"}}, fresh)
 		decide(h, test.text)
-		got := inShort(h.Decisions(DecisionFilter{}))
+		got := inShort(h.Decisions(report.DecisionFilter{}))
 		got = strings.ReplaceAll(strings.ReplaceAll(got, "code-1", "code"), "code-5", "code")
 		got = strings.ReplaceAll(got, "room-q", "room")
 		if got != test.want {
@@ -153,9 +154,9 @@ func TestAShadowAtSayIsComparedMemberByMember(t *testing.T) {
 		if got := strings.Join(heard(t, h, "hello", crowd(3)), " "); got != test.heard {
 			t.Errorf("heard %s, want %s", got, test.heard)
 		}
-		list := h.Decisions(DecisionFilter{})
-		for i, j := 0, len(list)-1; i < j && list[i].Verdict == SaidError; i, j = i+1, j-1 {
-			if list[i].Receivers > list[i+1].Receivers && list[i+1].Verdict == SaidError {
+		list := h.Decisions(report.DecisionFilter{})
+		for i, j := 0, len(list)-1; i < j && list[i].Verdict == report.Error; i, j = i+1, j-1 {
+			if list[i].Receivers > list[i+1].Receivers && list[i+1].Verdict == report.Error {
 				list[i], list[i+1] = list[i+1], list[i]
 			}
 		}
@@ -180,7 +181,7 @@ func TestTheTimeOfShadowsIsNotTheChains(t *testing.T) {
 			t.Errorf("shadows took %v", took)
 		}
 	}
-	if got := h.Decisions(DecisionFilter{Module: "loop", Verdict: SaidError}); len(got) == 0 {
+	if got := h.Decisions(report.DecisionFilter{Module: "loop", Verdict: report.Error}); len(got) == 0 {
 		t.Error("they did not run out of time")
 	}
 }

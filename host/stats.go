@@ -6,29 +6,11 @@ import (
 	"time"
 
 	"github.com/mootchat/moot/engine/histogram"
+	"github.com/mootchat/moot/engine/millis"
+	"github.com/mootchat/moot/host/report"
 )
 
-// Stats is what one module did in one tenant since the process began, or since the
-// tenant's chain first named it.
-type Stats struct {
-	Tenant, Module string
-	Shadow         bool               // of its entries in shadow mode
-	Version        string             // as in verdicts: module@sha256#revision
-	Breaker        int                // entries whose breaker is open now
-	Instances      int                // now
-	Calls          uint64             // into the guest; many receivers of a say are one call
-	Durations      histogram.Snapshot // of the calls
-	Allowed        uint64             // verdicts, of them say's by receiver
-	Rewritten      uint64
-	Denied         uint64
-	Dropped        uint64
-	Errors         map[string]uint64 // by the name of their Kind
-	EffectsDropped uint64            // emits and rooms, because a module's effect had caused the event
-	LogsDropped    uint64            // because there were too many
-	Metrics        map[string]int64  // that the module counts itself
-}
-
-// counters are what Stats is made of. They outlive revisions.
+// counters are those of one module in one tenant. They outlive revisions.
 type counters struct {
 	countersKey
 	calls, allowed, rewritten, denied, dropped, lostEffects atomic.Uint64
@@ -59,13 +41,19 @@ func (c *counters) add(name string, delta int64) bool {
 	return true
 }
 
-func (c *counters) snapshot() Stats {
-	s := Stats{
-		Tenant: c.tenant, Module: c.module, Shadow: c.shadow,
-		Calls: c.calls.Load(), Durations: c.durations.Snapshot(),
-		Allowed: c.allowed.Load(), Rewritten: c.rewritten.Load(), Denied: c.denied.Load(), Dropped: c.dropped.Load(),
-		EffectsDropped: c.lostEffects.Load(), LogsDropped: c.lines.lost.Load(),
-		Errors: make(map[string]uint64), Metrics: make(map[string]int64),
+func (c *counters) snapshot() report.Module {
+	took := c.durations.Snapshot()
+	s := report.Module{
+		Tenant: c.tenant, Name: c.module,
+		Counters: report.Counters{
+			Calls: c.calls.Load(), Allowed: c.allowed.Load(), Rewritten: c.rewritten.Load(), Denied: c.denied.Load(), Dropped: c.dropped.Load(),
+			EffectsDropped: c.lostEffects.Load(), LogsDropped: c.lines.lost.Load(),
+		},
+		Errors: make(map[string]uint64), Metrics: make(map[string]int64), Durations: report.HistogramOf(&took),
+		P50: millis.DurationOf(took.Quantile(0.5)), P99: millis.DurationOf(took.Quantile(0.99)),
+	}
+	if c.shadow {
+		s.Name += "+shadow"
 	}
 	for k := range kinds {
 		if n := c.errors[k].Load(); n > 0 {

@@ -130,10 +130,14 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	return nil
 }
 
+const description = "The server API of Moot. Every error has the shape {\"error\":{\"code\",\"message\"}}. " +
+	"Every time and duration is a number of milliseconds that may have a fraction: " +
+	"a time, with the format `unix-ms`, counts from 1970-01-01 UTC; a duration has the format `duration-ms`."
+
 // describe is the beginning of the OpenAPI document. Nothing but JSON is spoken.
 func describe(version string) huma.Config {
 	c := huma.DefaultConfig("Moot", version)
-	c.Info.Description = "The server API of Moot. One shape of error: {\"error\":{\"code\",\"message\"}}."
+	c.Info.Description = description
 	c.OpenAPIPath, c.DocsPath, c.SchemasPath, c.CreateHooks = "", "", "", nil
 	c.RejectUnknownQueryParameters = true
 	c.Transformers = []huma.Transformer{reshape}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/host/report"
 )
 
 // How long another node may take to answer, and how long who asks may wait.
@@ -20,18 +21,20 @@ const (
 
 // question is what one node's API asks of another's.
 type question struct {
-	Ask       string         `json:"ask"`
-	Tenants   []string       `json:"tenants,omitempty"` // whose tenants or modules; none: of all
-	Decisions *DecisionQuery `json:"decisions,omitempty"`
+	Ask       string                 `json:"ask"`
+	Tenants   []string               `json:"tenants,omitempty"` // whose tenants or modules; none: of all
+	Decisions *report.DecisionFilter `json:"decisions,omitempty"`
 }
 
+// The number after a name is the version of the answer: a node of another version of the program
+// refuses the question, and its answer is not mistaken for another.
 const (
 	askStatus    = "status"
 	askTenants   = "tenants"
-	askModules   = "modules"
+	askModules   = "modules/2"
 	askReload    = "reload"
 	askRollback  = "rollback"
-	askDecisions = "decisions"
+	askDecisions = "decisions/2"
 )
 
 // Answer carries out a question of another node; it is the engine's Operator.
@@ -63,7 +66,7 @@ func (s *Server) answer(ctx context.Context, q question) (any, error) {
 	case q.Ask == askRollback && s.cfg.Rules != nil:
 		return s.cfg.Rules.Rollback(ctx), nil
 	case q.Ask == askDecisions && s.cfg.Decisions != nil && q.Decisions != nil:
-		return s.cfg.Decisions.Recent(*q.Decisions), nil
+		return s.cfg.Decisions.Decisions(*q.Decisions), nil
 	}
 	return nil, fmt.Errorf("question %.40q is not known to this node (%s)", q.Ask, s.cfg.Version)
 }

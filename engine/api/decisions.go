@@ -3,80 +3,29 @@ package api
 import (
 	"cmp"
 	"context"
-	"net/url"
 	"slices"
-	"strconv"
 
 	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/mootchat/moot/host/report"
 )
 
-// Decisions are what modules of this node decided of late. Its methods may be
-// called concurrently.
+// Decisions are what the modules of this node decided. Its methods may be called concurrently.
 type Decisions interface {
-	// Recent gives at most q.Limit decisions that fit q, the latest first.
-	Recent(q DecisionQuery) []Decision
+	// Decisions returns at most f.Limit decisions that f selects, the latest first.
+	Decisions(f report.DecisionFilter) []report.Decision
 }
 
-// DecisionQuery says which decisions; an empty field fits all.
-type DecisionQuery struct {
-	Tenant, Room, Hook, Module, Verdict string
-	Shadow                              bool  // only those of entries in shadow mode
-	Since, Before                       int64 // only those after and before it, us since 1970; 0: no bound
-	Limit                               int
-}
-
-// Values are the query of a request for the decisions; the tenant is in its path.
-func (q DecisionQuery) Values() url.Values {
-	v := url.Values{}
-	for name, text := range map[string]string{"room": q.Room, "hook": q.Hook, "module": q.Module, "verdict": q.Verdict} {
-		if text != "" {
-			v.Set(name, text)
-		}
-	}
-	if q.Shadow {
-		v.Set("shadow", "true")
-	}
-	for name, at := range map[string]int64{"since": q.Since, "before": q.Before} {
-		if at > 0 {
-			v.Set(name, strconv.FormatInt(at, 10))
-		}
-	}
-	if q.Limit > 0 {
-		v.Set("limit", strconv.Itoa(q.Limit))
-	}
-	return v
-}
-
-// Decision is what one module said about one event.
+// Decision is a decision of a module on one node.
 type Decision struct {
-	At      int64  `json:"at" doc:"us since 1970"`
-	Node    string `json:"node"`
-	Tenant  string `json:"tenant"`
-	Room    string `json:"room,omitempty"`
-	Hook    string `json:"hook"`
-	Module  string `json:"module" doc:"module@sha256#revision"`
-	Verdict string `json:"verdict" doc:"allow, rewrite, deny, drop or error; opened and closed, where the entry's breaker did."`
-	Reason  string `json:"reason,omitempty" doc:"The module's own words, or the kind of the error."`
-	Error   string `json:"error,omitempty" doc:"What went wrong, as in the log; where a script failed, its file, line and column."`
-	Took    int64  `json:"took" doc:"us; of closed, how long the breaker was open."`
-	Refused int    `json:"refused,omitempty" doc:"Of opened and closed: calls that the breaker has refused by now. They are not listed themselves."`
-	Count   int    `json:"count,omitempty" doc:"Receivers, at say."`
-	Shadow  bool   `json:"shadow,omitempty" doc:"Asked, and not applied."`
-	Done    string `json:"done,omitempty" doc:"What was done in place of a shadow's verdict."`
-	Text    string `json:"text,omitempty" doc:"Of the message, where decisions.text is true."`
+	Node string `json:"node"`
+	report.Decision
 }
 
-// DecisionFilter is a DecisionQuery as a request has it.
-type DecisionFilter struct {
-	Node    string `query:"node" maxLength:"63" doc:"This node's only."`
-	Room    string `query:"room" maxLength:"200"`
-	Hook    string `query:"hook" enum:"connect,join,onSayReceive,say,leave,disconnect,action"`
-	Module  string `query:"module" maxLength:"63" doc:"By name."`
-	Verdict string `query:"verdict" enum:"allow,rewrite,deny,drop,error,opened,closed"`
-	Shadow  bool   `query:"shadow" doc:"Those of modules in shadow mode only."`
-	Since   int64  `query:"since" minimum:"0" doc:"us since 1970: those after it."`
-	Before  int64  `query:"before" minimum:"0" doc:"us since 1970: those before it."`
-	Limit   int    `query:"limit" minimum:"1" maximum:"1000" default:"100"`
+// DecisionQuery selects decisions of one node, or of all.
+type DecisionQuery struct {
+	Node string `query:"node" maxLength:"63" doc:"Only decisions of this node."`
+	report.DecisionFilter
 }
 
 type decisionList struct {
@@ -90,40 +39,40 @@ func (s *Server) decisionOperations() {
 	if s.cfg.Decisions == nil {
 		return
 	}
-	huma.Register(s.api, s.list("listDecisions", "/api/decisions", "What modules decided of late"),
-		func(ctx context.Context, in *DecisionFilter) (*decisionList, error) { return s.decisions(ctx, "", in) })
-	huma.Register(s.api, s.list("listTenantDecisions", "/api/tenants/{tenant}/decisions", "What a tenant's modules decided of late"),
+	huma.Register(s.api, s.list("listDecisions", "/api/decisions", "The latest decisions of modules"), s.decisions)
+	huma.Register(s.api, s.list("listTenantDecisions", tenantPath+"/decisions", "The latest decisions of a tenant's modules"),
 		func(ctx context.Context, in *struct {
-			Tenant string `path:"tenant" maxLength:"63"`
-			DecisionFilter
+			InTenant
+			DecisionQuery
 		}) (*decisionList, error) {
-			return s.decisions(ctx, in.Tenant, &in.DecisionFilter)
+			in.DecisionFilter.Tenant = in.InTenant.Tenant
+			return s.decisions(ctx, &in.DecisionQuery)
 		})
 }
 
-func (s *Server) decisions(ctx context.Context, tenant string, f *DecisionFilter) (*decisionList, error) {
-	names := []string{f.Node}
-	if f.Node == "" {
+func (s *Server) decisions(ctx context.Context, in *DecisionQuery) (*decisionList, error) {
+	names := []string{in.Node}
+	if in.Node == "" {
 		var err error
 		if names, err = s.cfg.Engine.Nodes(ctx); err != nil {
 			return nil, s.faultOf(err)
 		}
 	}
-	q := question{Ask: askDecisions, Decisions: &DecisionQuery{Tenant: tenant, Room: f.Room, Hook: f.Hook, Module: f.Module,
-		Verdict: f.Verdict, Shadow: f.Shadow, Since: f.Since, Before: f.Before, Limit: f.Limit}}
 	out := &decisionList{}
 	out.Body.Decisions = []Decision{}
 	var failed error
-	for i, of := range each(ctx, s, names, asking, q, newReply[[]Decision]) {
+	for i, of := range each(ctx, s, names, asking, question{Ask: askDecisions, Decisions: &in.DecisionFilter}, newReply[[]report.Decision]) {
 		if of.err != nil {
 			out.Body.Unreachable, failed = append(out.Body.Unreachable, names[i]), of.err
 		}
-		out.Body.Decisions = append(out.Body.Decisions, of.value...)
+		for _, d := range of.value {
+			out.Body.Decisions = append(out.Body.Decisions, Decision{names[i], d})
+		}
 	}
-	if f.Node != "" && failed != nil {
+	if in.Node != "" && failed != nil {
 		return nil, s.faultOf(failed)
 	}
 	slices.SortStableFunc(out.Body.Decisions, func(a, b Decision) int { return cmp.Compare(b.At, a.At) })
-	out.Body.Decisions = out.Body.Decisions[:min(len(out.Body.Decisions), f.Limit)]
+	out.Body.Decisions = out.Body.Decisions[:min(len(out.Body.Decisions), in.Limit)]
 	return out, nil
 }

@@ -8,6 +8,9 @@ import (
 	"unicode/utf8"
 
 	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/mootchat/moot/engine/millis"
+	"github.com/mootchat/moot/host/report"
 )
 
 // Values are what modules keep, in a namespace for each tenant's module. Its
@@ -102,7 +105,7 @@ func (s *Server) setValue(ctx context.Context, in *struct {
 	InKey
 	Body struct {
 		Value
-		TTL int64 `json:"ttl,omitempty" minimum:"0" maximum:"3153600000000" doc:"ms until it ends; 0: never."`
+		TTL millis.Duration `json:"ttl,omitempty" minimum:"0" maximum:"3153600000000" format:"duration-ms" doc:"The time until the value is removed; 0: it stays."`
 	}
 }) (*struct{}, error) {
 	value := append([]byte{}, in.Body.Bytes...)
@@ -119,13 +122,13 @@ func (s *Server) setValue(ctx context.Context, in *struct {
 	case !s.chained(in.Tenant, in.Module):
 		return nil, fault(http.StatusNotFound, CodeNotFound, "no chain of tenant %s has a module %s: nobody would read it", in.Tenant, in.Module)
 	}
-	_, err := s.cfg.Values.Set(ctx, in.Tenant, in.Module, in.Key, value, time.Duration(in.Body.TTL)*time.Millisecond)
+	_, err := s.cfg.Values.Set(ctx, in.Tenant, in.Module, in.Key, value, in.Body.TTL.Std())
 	return nil, s.faultOf(err)
 }
 
 // chained says whether the tenant's chain has the module, on this node.
 func (s *Server) chained(tenant, module string) bool {
-	return slices.ContainsFunc(s.here(tenant), func(m Module) bool { return m.Tenant == tenant && m.Name == module })
+	return slices.ContainsFunc(s.here(tenant), func(m report.Module) bool { return m.Tenant == tenant && m.Name == module })
 }
 
 func (s *Server) deleteValue(ctx context.Context, in *InKey) (*struct{}, error) {

@@ -4,6 +4,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/mootchat/moot/engine/histogram"
+	"github.com/mootchat/moot/host/report"
 )
 
 // RoundTrip is how long the node waited for Redis, by the kind of what it asked and by
@@ -20,17 +21,17 @@ func (c *collector) latencies(m sample) {
 	for _, v := range st.Verbs {
 		m.counter("moot_verbs_total", "Verbs of clients by result.", float64(v.Count), "verb", v.Verb, "result", v.Result)
 		if v.Durations.Total() > 0 {
-			m.histogram("moot_verb_duration_seconds", "How long verbs took until their answer was queued, by result.", HistogramOf(&v.Durations), fine, "verb", v.Verb, "result", v.Result)
+			m.histogram("moot_verb_duration_seconds", "How long verbs took until their answer was queued, by result.", report.HistogramOf(&v.Durations), fine, "verb", v.Verb, "result", v.Result)
 		}
 	}
 	for _, s := range st.Chains {
-		m.histogram("moot_chain_duration_seconds", "How long the rules of a hook took together, by outcome.", HistogramOf(&s.Durations), fine, "hook", s.Hook, "outcome", s.Outcome)
+		m.histogram("moot_chain_duration_seconds", "How long the rules of a hook took together, by outcome.", report.HistogramOf(&s.Durations), fine, "hook", s.Hook, "outcome", s.Outcome)
 	}
 	if c.server.cfg.RoundTrips == nil {
 		return
 	}
 	for _, t := range c.server.cfg.RoundTrips() {
-		m.histogram("moot_redis_duration_seconds", "How long Redis took to answer, by kind and result.", HistogramOf(&t.Durations), fine, "kind", t.Kind, "result", t.Result)
+		m.histogram("moot_redis_duration_seconds", "How long Redis took to answer, by kind and result.", report.HistogramOf(&t.Durations), fine, "kind", t.Kind, "result", t.Result)
 	}
 }
 
@@ -46,14 +47,14 @@ var (
 )
 
 // histogram gives a histogram, with the buckets of b and the one without a bound.
-func (m sample) histogram(name, help string, h Histogram, b buckets, labels ...string) {
+func (m sample) histogram(name, help string, h report.Histogram, b buckets, labels ...string) {
 	cumulative := map[float64]uint64{}
 	total := uint64(0)
 	for i, n := range h.Counts {
 		if total += n; i < len(h.Bounds) && i >= b.from && i%b.step == b.step-1 {
-			cumulative[h.Bounds[i]] = total
+			cumulative[h.Bounds[i].Std().Seconds()] = total
 		}
 	}
 	names, values := split(labels)
-	m.emit(prometheus.NewConstHistogram(prometheus.NewDesc(name, help, names, nil), total, h.Sum, cumulative, values...))
+	m.emit(prometheus.NewConstHistogram(prometheus.NewDesc(name, help, names, nil), total, h.Sum.Std().Seconds(), cumulative, values...))
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/mootchat/moot/engine"
 	"github.com/mootchat/moot/engine/cluster"
+	"github.com/mootchat/moot/host/report"
 )
 
 // metrics reads the counters of the engine and of the modules when it is asked:
@@ -110,7 +111,7 @@ func (m sample) tenant(t *engine.TenantStats) {
 }
 
 // module gives the metrics of one module in one tenant. One without a version is several.
-func (m sample) module(s *Module) {
+func (m sample) module(s *report.Module) {
 	of := []string{"tenant", s.Tenant, "module", s.Name}
 	if s.Version != "" {
 		m.gauge("moot_module_info", "1, with the version that is asked now: module@sha256#revision.", 1, append(of, "version", s.Version)...)

@@ -20,7 +20,9 @@ import (
 	"github.com/mootchat/moot/engine/api"
 	"github.com/mootchat/moot/engine/cluster/memory"
 	"github.com/mootchat/moot/engine/histogram"
+	"github.com/mootchat/moot/engine/millis"
 	"github.com/mootchat/moot/engine/wire"
+	"github.com/mootchat/moot/host/report"
 )
 
 // scraped is what /metrics says of a node where something happened.
@@ -69,8 +71,8 @@ func TestSeriesDoNotGrowWithTenants(t *testing.T) {
 	for i := range many {
 		name := fmt.Sprint("t", i)
 		tenants = append(tenants, engine.TenantConfig{Name: name})
-		modules.all = append(modules.all, api.Module{Tenant: name, Name: "m-" + name, Version: "v", Calls: 1, Errors: map[string]uint64{"trap": 1},
-			Metrics: map[string]int64{"own": 1}, Durations: api.Histogram{Bounds: []float64{1, 2}, Counts: []uint64{1, 1, 1}, Sum: 1}})
+		modules.all = append(modules.all, report.Module{Tenant: name, Name: "m-" + name, Version: "v", Counters: report.Counters{Calls: 1}, Errors: map[string]uint64{"trap": 1},
+			Metrics: map[string]int64{"own": 1}, Durations: report.Histogram{Bounds: []millis.Duration{1000, 2000}, Counts: []uint64{1, 1, 1}, Sum: 1000}})
 	}
 	n := startWith(t, memory.New().Node("one"), tenants, func(c *api.Config) {
 		c.Modules, c.MetricsTenants, c.MetricsFor = modules, most, []string{"t9999"}
@@ -135,10 +137,10 @@ func TestATenantNamedOtherIsOneOfThem(t *testing.T) {
 // manyModules are those of many tenants.
 type manyModules struct {
 	mu  sync.Mutex
-	all []api.Module
+	all []report.Module
 }
 
-func (m *manyModules) Modules(...string) []api.Module {
+func (m *manyModules) Stats(...string) []report.Module {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.all
@@ -239,7 +241,7 @@ func BenchmarkScrapeOfTenThousandTenants(b *testing.B) {
 	for i := range 10_000 {
 		name := fmt.Sprint("t", i)
 		tenants = append(tenants, engine.TenantConfig{Name: name})
-		modules.all = append(modules.all, api.Module{Tenant: name, Name: "m", Version: "v", Durations: api.HistogramOf(&histogram.Snapshot{})})
+		modules.all = append(modules.all, report.Module{Tenant: name, Name: "m", Version: "v", Durations: report.HistogramOf(&histogram.Snapshot{})})
 	}
 	n := startWith(b, memory.New().Node("one"), tenants, func(c *api.Config) { c.Modules = modules })
 	for i := range 200 {

@@ -3,23 +3,26 @@ package api
 import (
 	"context"
 	"runtime"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/mootchat/moot/engine/millis"
 )
 
 // Node is one node as it sees itself, or Error if it did not say.
 type Node struct {
-	Name        string  `json:"name"`
-	Error       string  `json:"error,omitempty" doc:"Why the node did not answer; all but the name is missing then."`
-	Version     string  `json:"version,omitempty"`
-	Go          string  `json:"go,omitempty"`
-	Revision    string  `json:"revision,omitempty" doc:"Of the rules it runs."`
-	StartedAt   int64   `json:"startedAt,omitempty" doc:"ms since 1970"`
-	Ready       bool    `json:"ready"`
-	Connections int     `json:"connections"`
-	Messages    uint64  `json:"messages" doc:"Published since the start."`
-	Deliveries  uint64  `json:"deliveries" doc:"Messages given to a member, since the start."`
-	LastReload  *Reload `json:"lastReload,omitempty"`
+	Name        string      `json:"name"`
+	Error       string      `json:"error,omitempty" doc:"Why the node did not answer; all but the name is missing then."`
+	Version     string      `json:"version,omitempty"`
+	Go          string      `json:"go,omitempty"`
+	Revision    string      `json:"revision,omitempty" doc:"Of the rules it runs."`
+	StartedAt   millis.Time `json:"startedAt,omitempty" format:"unix-ms"`
+	Ready       bool        `json:"ready"`
+	Connections int         `json:"connections"`
+	Messages    uint64      `json:"messages" doc:"Published since the start."`
+	Deliveries  uint64      `json:"deliveries" doc:"Messages given to a member, since the start."`
+	LastReload  *Reload     `json:"lastReload,omitempty"`
 
 	NeedsRestart []string `json:"needsRestart,omitempty" doc:"Settings that have changed in the node's files and wait for a restart."`
 }
@@ -49,7 +52,7 @@ func (s *Server) listNodes(ctx context.Context, _ *struct{}) (*nodeList, error) 
 func (s *Server) status(ctx context.Context) Node {
 	stats := s.cfg.Engine.Stats()
 	n := Node{
-		Name: s.cfg.Engine.Self(), Version: s.cfg.Version, Go: runtime.Version(), StartedAt: s.started.UnixMilli(),
+		Name: s.cfg.Engine.Self(), Version: s.cfg.Version, Go: runtime.Version(), StartedAt: millis.TimeOf(s.started.Truncate(time.Millisecond)),
 		Ready: s.readiness(ctx, s.checks()).Ready, Connections: stats.Connections, Messages: stats.Messages, Deliveries: stats.Deliveries,
 	}
 	if s.cfg.Rules != nil {

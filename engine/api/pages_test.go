@@ -12,6 +12,7 @@ import (
 	"github.com/mootchat/moot/engine/api"
 	asking "github.com/mootchat/moot/engine/api/client"
 	"github.com/mootchat/moot/engine/cluster/memory"
+	"github.com/mootchat/moot/host/report"
 )
 
 // asked notes whose modules a node was asked for.
@@ -21,12 +22,12 @@ type asked struct {
 	all  bool
 }
 
-func (a *asked) Modules(tenants ...string) (found []api.Module) {
+func (a *asked) Stats(tenants ...string) (found []report.Module) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.most, a.all = max(a.most, len(tenants)), a.all || len(tenants) == 0
 	for _, t := range tenants {
-		found = append(found, api.Module{Tenant: t, Name: "mask"}, api.Module{Tenant: t, Name: "gate"})
+		found = append(found, report.Module{Tenant: t, Name: "mask"}, report.Module{Tenant: t, Name: "gate"})
 	}
 	return found
 }
@@ -53,7 +54,7 @@ func TestTenantsAndModulesComeByPages(t *testing.T) {
 	for cursor := ""; ; {
 		var page struct {
 			Tenants []api.Tenant
-			Modules []api.Module
+			Modules []report.Module
 			Cursor  string
 		}
 		_, answer := n.request("GET", "/api/tenants?limit=100&cursor="+cursor, "")

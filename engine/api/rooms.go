@@ -60,7 +60,7 @@ type oneRoom struct {
 // Member is a member of a room.
 type Member struct {
 	ID       string `json:"id" doc:"The connection's."`
-	JoinedAt int64  `json:"joinedAt" doc:"ms since 1970"`
+	JoinedAt int64  `json:"joinedAt" format:"unix-ms"`
 }
 
 type memberList struct {

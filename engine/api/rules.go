@@ -6,6 +6,8 @@ import (
 	"slices"
 
 	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/mootchat/moot/engine/millis"
 )
 
 // Rules are the modules and chains of the node, as the program loads them. Its
@@ -31,14 +33,14 @@ type Rules interface {
 
 // Reload is what became of a reload or a rollback on one node.
 type Reload struct {
-	Node     string   `json:"node"`
-	At       int64    `json:"at,omitempty" doc:"ms since 1970"`
-	OK       bool     `json:"ok" doc:"The rules asked for are in use."`
-	Revision string   `json:"revision,omitempty" doc:"In use now."`
-	Before   string   `json:"before,omitempty" doc:"In use before."`
-	Problems []string `json:"problems,omitempty" doc:"Why nothing was changed, one thing each."`
-	Notes    []string `json:"notes,omitempty" doc:"What an operator should know, such as settings that need a restart."`
-	Took     int64    `json:"took,omitempty" doc:"ms"`
+	Node     string          `json:"node"`
+	At       millis.Time     `json:"at,omitempty" format:"unix-ms" doc:"The beginning of the reload or rollback."`
+	OK       bool            `json:"ok" doc:"The rules asked for are in use."`
+	Revision string          `json:"revision,omitempty" doc:"In use now."`
+	Before   string          `json:"before,omitempty" doc:"In use before."`
+	Problems []string        `json:"problems,omitempty" doc:"Why nothing was changed, one thing each."`
+	Notes    []string        `json:"notes,omitempty" doc:"What an operator should know, such as settings that need a restart."`
+	Took     millis.Duration `json:"took,omitempty" format:"duration-ms"`
 }
 
 type reloadQuery struct {

@@ -5,8 +5,11 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/millis"
+	"github.com/mootchat/moot/host/report"
 )
 
 // otherTenants is the label of the tenants without series of their own. A tenant of that
@@ -34,7 +37,7 @@ func newTenantSeries(cfg *Config) tenantSeries {
 
 // choose gives what the metrics show: the tenants and modules with series of their own,
 // and at the end the sums of the others.
-func (s *tenantSeries) choose(tenants []engine.TenantStats, modules []Module) ([]engine.TenantStats, []Module) {
+func (s *tenantSeries) choose(tenants []engine.TenantStats, modules []report.Module) ([]engine.TenantStats, []report.Module) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.admit(tenants)
@@ -89,8 +92,8 @@ func (s *tenantSeries) admit(tenants []engine.TenantStats) {
 }
 
 // sumModules sums the modules of the other tenants: each may have modules of its own.
-func (s *tenantSeries) sumModules(modules []Module) (shown []Module) {
-	rest := Module{Tenant: otherTenants, Name: otherTenants, Errors: map[string]uint64{}}
+func (s *tenantSeries) sumModules(modules []report.Module) (shown []report.Module) {
+	rest := report.Module{Tenant: otherTenants, Name: otherTenants, Errors: map[string]uint64{}}
 	for i := range modules {
 		m := &modules[i]
 		if s.has(m.Tenant) {
@@ -99,12 +102,12 @@ func (s *tenantSeries) sumModules(modules []Module) (shown []Module) {
 		}
 		rest.OpenBreakers += m.OpenBreakers
 		rest.Instances += m.Instances
-		rest.add(m)
+		addModule(&rest, m)
 	}
 	if len(shown) == len(modules) {
 		return shown
 	}
-	for name, n := range rest.counters() {
+	for name, n := range rest.Counters.ByName() {
 		*n = s.other.of(name, *n)
 	}
 	for kind, n := range rest.Errors {
@@ -113,30 +116,21 @@ func (s *tenantSeries) sumModules(modules []Module) (shown []Module) {
 	for i, n := range rest.Durations.Counts {
 		rest.Durations.Counts[i] = s.other.of("bucket "+string(rune('a'+i)), n)
 	}
-	rest.Durations.Sum = float64(s.other.of("sum", uint64(rest.Durations.Sum*1e9))) / 1e9
+	rest.Durations.Sum = millis.DurationOf(time.Duration(s.other.of("sum", uint64(rest.Durations.Sum.Std()))))
 	return append(shown, rest)
 }
 
-// counters are those of a module that are numbers, by name.
-func (m *Module) counters() map[string]*uint64 {
-	return map[string]*uint64{"calls": &m.Calls, "allowed": &m.Allowed, "rewritten": &m.Rewritten, "denied": &m.Denied,
-		"dropped": &m.Dropped, "effectsDropped": &m.EffectsDropped, "logsDropped": &m.LogsDropped}
-}
-
-// add adds what another module counted.
-func (m *Module) add(o *Module) {
-	m.Calls += o.Calls
-	m.Allowed += o.Allowed
-	m.Rewritten += o.Rewritten
-	m.Denied += o.Denied
-	m.Dropped += o.Dropped
-	m.EffectsDropped += o.EffectsDropped
-	m.LogsDropped += o.LogsDropped
+// addModule adds what another module counted.
+func addModule(m, o *report.Module) {
+	its := o.Counters.ByName()
+	for name, n := range m.Counters.ByName() {
+		*n += *its[name]
+	}
 	for kind, n := range o.Errors {
 		m.Errors[kind] += n
 	}
 	if m.Durations.Counts == nil {
-		m.Durations = Histogram{Bounds: o.Durations.Bounds, Counts: make([]uint64, len(o.Durations.Counts))}
+		m.Durations = report.Histogram{Bounds: o.Durations.Bounds, Counts: make([]uint64, len(o.Durations.Counts))}
 	}
 	for i := range min(len(m.Durations.Counts), len(o.Durations.Counts)) {
 		m.Durations.Counts[i] += o.Durations.Counts[i]

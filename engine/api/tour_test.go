@@ -18,6 +18,8 @@ import (
 	"github.com/mootchat/moot/engine/cluster/memory"
 	"github.com/mootchat/moot/engine/cluster/redis"
 	"github.com/mootchat/moot/engine/cluster/redis/redistest"
+	"github.com/mootchat/moot/engine/millis"
+	"github.com/mootchat/moot/host/report"
 )
 
 // program is what the rest of a program gives the API.
@@ -45,16 +47,16 @@ func (p *program) NeedsRestart() []string              { return []string{"http.l
 func (p *program) Last() *api.Reload                   { return nil }
 func (p *program) Counts() (taken, refused uint64)     { return 3, 1 }
 
-func (p *program) Modules(...string) []api.Module {
-	return []api.Module{{Tenant: "acme", Name: "mask", Version: "mask@0a1b2c3d#r1", Calls: 7, Durations: api.Histogram{Bounds: []float64{0.001, 0.002}, Counts: []uint64{3, 2, 2}, Sum: 0.5}, Errors: map[string]uint64{"trap": 2}, Metrics: map[string]int64{"hits": 3}},
+func (p *program) Stats(...string) []report.Module {
+	return []report.Module{{Tenant: "acme", Name: "mask", Version: "mask@0a1b2c3d#r1", Counters: report.Counters{Calls: 7}, Durations: report.Histogram{Bounds: []millis.Duration{1, 2}, Counts: []uint64{3, 2, 2}, Sum: 500}, Errors: map[string]uint64{"trap": 2}, Metrics: map[string]int64{"hits": 3}},
 		{Tenant: "default", Name: "gate", Version: "gate@0a1b2c3d#r1"}}
 }
 
-func (p *program) Recent(q api.DecisionQuery) []api.Decision {
-	all := []api.Decision{{At: 2, Tenant: "acme", Hook: "join", Module: "mask@0a1b2c3d#r1", Verdict: "deny", Reason: "no"},
+func (p *program) Decisions(f report.DecisionFilter) []report.Decision {
+	all := []report.Decision{{At: 2, Tenant: "acme", Hook: "join", Module: "mask@0a1b2c3d#r1", Verdict: "deny", Reason: "no"},
 		{At: 1, Tenant: "default", Hook: "say", Module: "gate@0a1b2c3d#r1", Verdict: "drop"}}
-	return slices.DeleteFunc(all, func(d api.Decision) bool {
-		return q.Tenant != "" && d.Tenant != q.Tenant || q.Verdict != "" && d.Verdict != q.Verdict
+	return slices.DeleteFunc(all, func(d report.Decision) bool {
+		return f.Tenant != "" && d.Tenant != f.Tenant || !f.Matches(&d)
 	})
 }
 

@@ -6,6 +6,8 @@ import (
 	"net/http"
 
 	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/mootchat/moot/engine/millis"
 )
 
 // ErrNoModule is what Trials returns for a module that the tenant does not have.
@@ -29,13 +31,13 @@ type Trial struct {
 
 // Tried is what a module said.
 type Tried struct {
-	Config any      `json:"config" doc:"That the module had."`
-	Hooks  []string `json:"hooks" doc:"That it has."`
-	Answer any      `json:"answer,omitempty" doc:"As in the files of moot module test: verdict, reason, message, ... Missing where nothing was asked."`
-	Took   int64    `json:"took" doc:"us"`
-	Fuel   uint64   `json:"fuel" doc:"Roughly instructions."`
-	Memory int      `json:"memory" doc:"Bytes that the instance has afterwards."`
-	Calls  int      `json:"calls" doc:"Of the module: many receivers are a few calls."`
+	Config any             `json:"config" doc:"That the module had."`
+	Hooks  []string        `json:"hooks" doc:"That it has."`
+	Answer any             `json:"answer,omitempty" doc:"As in the files of moot module test: verdict, reason, message, ... Missing where nothing was asked."`
+	Took   millis.Duration `json:"took" format:"duration-ms" doc:"The time of the call."`
+	Fuel   uint64          `json:"fuel" doc:"Roughly instructions."`
+	Memory int             `json:"memory" doc:"Bytes that the instance has afterwards."`
+	Calls  int             `json:"calls" doc:"Of the module: many receivers are a few calls."`
 }
 
 type tried struct{ Body Tried }

@@ -59,7 +59,7 @@ func printReload(w io.Writer, r api.Reload) {
 	case r.Revision == r.Before:
 		fmt.Fprintf(w, "%s: revision %s\n", r.Node, short(r.Revision))
 	default:
-		fmt.Fprintf(w, "%s: revision %s, before %s, in %d ms\n", r.Node, short(r.Revision), short(r.Before), r.Took)
+		fmt.Fprintf(w, "%s: revision %s, before %s, in %v\n", r.Node, short(r.Revision), short(r.Before), r.Took.Std())
 	}
 	for _, problem := range r.Problems {
 		fmt.Fprintln(w, "  "+problem)

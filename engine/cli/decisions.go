@@ -13,6 +13,8 @@ import (
 
 	"github.com/mootchat/moot/engine/api"
 	"github.com/mootchat/moot/engine/api/client"
+	"github.com/mootchat/moot/engine/millis"
+	"github.com/mootchat/moot/host/report"
 )
 
 type decisionsCommand struct {
@@ -35,9 +37,9 @@ func (c *decisionsCommand) Run(ctx context.Context, t terminal) error {
 	if err != nil {
 		return err
 	}
-	q := api.DecisionQuery{Tenant: c.Tenant, Room: c.Room, Hook: c.Hook, Module: c.Module, Verdict: c.Verdict, Shadow: c.Shadow, Limit: c.Limit}
+	q := report.DecisionFilter{Tenant: c.Tenant, Room: c.Room, Hook: c.Hook, Module: c.Module, Verdict: c.Verdict, Shadow: c.Shadow, Limit: c.Limit}
 	if c.Since > 0 {
-		q.Since = time.Now().Add(-c.Since).UnixMicro()
+		q.Since = millis.TimeOf(time.Now().Add(-c.Since))
 	}
 	p := &decisionPrinter{out: t.out, err: t.err, json: c.JSON, shadow: c.Shadow}
 	if err := p.show(ctx, ask, q); err != nil || !c.Follow {
@@ -68,11 +70,11 @@ type decisionPrinter struct {
 	out, err     io.Writer
 	json, shadow bool
 	headed       bool
-	last         map[string]int64 // by node: up to here it was shown
+	last         map[string]millis.Time // by node: up to here it was shown
 }
 
 // show prints what was not shown yet.
-func (p *decisionPrinter) show(ctx context.Context, ask *client.Client, q api.DecisionQuery) error {
+func (p *decisionPrinter) show(ctx context.Context, ask *client.Client, q report.DecisionFilter) error {
 	found, unreachable, err := ask.Decisions(ctx, q)
 	if err != nil {
 		return err
@@ -83,7 +85,7 @@ func (p *decisionPrinter) show(ctx context.Context, ask *client.Client, q api.De
 	found = slices.DeleteFunc(found, func(d api.Decision) bool { return d.At <= p.last[d.Node] })
 	slices.SortStableFunc(found, func(a, b api.Decision) int { return cmp.Compare(a.At, b.At) })
 	if p.last == nil {
-		p.last = map[string]int64{}
+		p.last = map[string]millis.Time{}
 	}
 	for _, d := range found {
 		p.last[d.Node] = d.At
@@ -105,9 +107,9 @@ func (p *decisionPrinter) table(found []api.Decision) error {
 	table := tabwriter.NewWriter(p.out, 0, 0, 2, ' ', 0)
 	if !p.headed {
 		p.headed = true
-		columns := "TIME\tTENANT\tROOM\tHOOK\tVERDICT\tMODULE\tUS\tREASON"
+		columns := "TIME\tTENANT\tROOM\tHOOK\tVERDICT\tMODULE\tTOOK\tREASON"
 		if p.shadow {
-			columns = "TIME\tTENANT\tROOM\tHOOK\tOLD\tNEW\tMODULE\tUS\tREASON"
+			columns = "TIME\tTENANT\tROOM\tHOOK\tOLD\tNEW\tMODULE\tTOOK\tREASON"
 		}
 		fmt.Fprintln(table, columns)
 	}
@@ -115,21 +117,29 @@ func (p *decisionPrinter) table(found []api.Decision) error {
 		verdict := d.Verdict
 		switch {
 		case p.shadow:
-			verdict = orDash(printable(d.Done)) + "\t" + verdict
+			verdict = orDash(printable(doneOf(d))) + "\t" + verdict
 		case d.Shadow:
 			verdict += " (shadow)"
 		}
-		if d.Count > 0 {
-			verdict += fmt.Sprint(" x", d.Count)
+		if d.Receivers > 0 {
+			verdict += fmt.Sprint(" x", d.Receivers)
 		}
 		if d.Refused > 0 {
 			verdict += fmt.Sprintf(" (%d refused)", d.Refused)
 		}
 		reason := slices.DeleteFunc([]string{d.Reason, d.Error, d.Text}, func(s string) bool { return s == "" })
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%d\t%s\n", time.UnixMicro(d.At).Format("15:04:05.000"), d.Tenant, orDash(printable(d.Room)), d.Hook,
-			verdict, d.Module, d.Took, printable(strings.Join(reason, " ")))
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", d.At.Time().Format("15:04:05.000"), d.Tenant, orDash(printable(d.Room)), d.Hook,
+			verdict, d.Module, took(d.Took), printable(strings.Join(reason, " ")))
 	}
 	return table.Flush()
+}
+
+// doneOf is the verdict that was applied in place of a shadow's, and by which module.
+func doneOf(d api.Decision) string {
+	if d.DoneBy == "" {
+		return d.Done
+	}
+	return d.Done + " by " + d.DoneBy
 }
 
 func orDash(text string) string { return cmp.Or(text, "-") }

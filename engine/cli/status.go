@@ -15,6 +15,7 @@ import (
 
 	"github.com/mootchat/moot/engine/api"
 	"github.com/mootchat/moot/engine/api/client"
+	"github.com/mootchat/moot/engine/millis"
 )
 
 type statusCommand struct {
@@ -114,7 +115,7 @@ func (s *status) print(w io.Writer) error {
 	}
 	for _, m := range s.Modules {
 		fmt.Fprintf(table, "%s\t%s\t%s\t%d\t%d\t%d\t%d\t%d\t%s\t%s\t%s\t%s\n", m.Tenant, m.Version, m.Node, m.Calls, m.Allowed, m.Rewritten,
-			m.Denied, m.Dropped, errorsOf(m.Errors), micro(m.P50), micro(m.P99), breakerOf(m.OpenBreakers))
+			m.Denied, m.Dropped, errorsOf(m.Errors), took(m.P50), took(m.P99), breakerOf(m.OpenBreakers))
 	}
 	for _, n := range s.Missing {
 		fmt.Fprintf(table, "\nnode %s did not say what its modules do\n", n)
@@ -135,7 +136,7 @@ func (s *status) nodes(w io.Writer) {
 		if !n.Ready {
 			state = "not ready"
 		}
-		up := time.Since(time.UnixMilli(n.StartedAt)).Round(time.Second)
+		up := time.Since(n.StartedAt.Time()).Round(time.Second)
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%d\t%d\t%s\n", n.Name, state, up, short(n.Revision), n.Connections, n.Messages, n.Deliveries, n.Version)
 	}
 	fmt.Fprintln(w)
@@ -154,7 +155,7 @@ func (s *status) nodes(w io.Writer) {
 }
 
 func reloadLine(node string, last *api.Reload) string {
-	at := time.UnixMilli(last.At).Format(time.DateTime)
+	at := last.At.Time().Format(time.DateTime)
 	if last.OK {
 		return fmt.Sprintf("%s: the last reload was taken, at %s: %s", node, at, short(last.Revision))
 	}
@@ -181,17 +182,17 @@ func breakerOf(open int) string {
 	return fmt.Sprintf("%d open", open)
 }
 
-// micro is a duration of so many us with three digits.
-func micro(us float64) string {
+// took is a duration with three digits; "-" is none.
+func took(ms millis.Duration) string {
 	switch {
-	case us == 0:
+	case ms == 0:
 		return "-"
-	case us < 1000:
-		return fmt.Sprintf("%.3gus", us)
-	case us < 1e6:
-		return fmt.Sprintf("%.3gms", us/1e3)
+	case ms < 1:
+		return fmt.Sprintf("%.3gus", ms*1e3)
+	case ms < 1e3:
+		return fmt.Sprintf("%.3gms", ms)
 	}
-	return fmt.Sprintf("%.3gs", us/1e6)
+	return fmt.Sprintf("%.3gs", ms/1e3)
 }
 
 // sizeOf is a size in the unit that fits.

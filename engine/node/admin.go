@@ -36,9 +36,9 @@ func (n *Node) newAPI(store store.Store) *api.Server {
 	}
 	return api.New(api.Config{
 		MetricsTenants: metricsTenants, MetricsFor: admin.Metrics.Named, Certificates: n.certificates, RoundTrips: n.roundTrips,
-		Engine: n.engine, Rules: n.reloader, Decisions: decisions{n.rules, n.engine.Self()}, Version: n.source.Version, Key: key, TenantKeys: keys, Hosts: admin.Hosts,
+		Engine: n.engine, Rules: n.reloader, Decisions: n.rules, Version: n.source.Version, Key: key, TenantKeys: keys, Hosts: admin.Hosts,
 		RequestsPerSecond: admin.RequestsPerSecond, Log: n.log,
-		Modules: modules{n.rules}, Values: values{store}, Recorder: recorder{trial.NewRecorder(n.rules)},
+		Modules: n.rules, Values: values{store}, Recorder: recorder{trial.NewRecorder(n.rules)},
 		Trials: trials{now: n.reloader.current.Load, from: n.reloader.from, rules: n.rules, turns: newTurns(max(2, runtime.GOMAXPROCS(0)))}, Console: console.Handler(),
 		AcceptFailures: func() uint64 { return n.descriptors.Failed() },
 		Checks: []api.Check{{Name: "shutdown", Ready: n.staying}, {Name: "rules", Ready: n.reloader.healthy, Advisory: true},

@@ -14,6 +14,7 @@ import (
 	"github.com/mootchat/moot/engine/api"
 	"github.com/mootchat/moot/engine/auth"
 	"github.com/mootchat/moot/engine/config"
+	"github.com/mootchat/moot/engine/millis"
 	"github.com/mootchat/moot/host"
 )
 
@@ -117,13 +118,13 @@ func (r *reloader) attempt(ctx context.Context, what string, change func(context
 		return api.Reload{Revision: r.Revision(), Problems: []string{"another one is under way"}}
 	}
 	begin := time.Now()
-	out := api.Reload{At: begin.UnixMilli(), Before: r.Revision()}
+	out := api.Reload{At: millis.TimeOf(begin.Truncate(time.Millisecond)), Before: r.Revision()}
 	err := errors.New("the server is shutting down")
 	if !r.closed {
 		out.Notes, err = change(ctx)
 	}
 	out.Notes = append(notesOn(r.NeedsRestart()), out.Notes...)
-	out.OK, out.Revision, out.Took = err == nil, r.Revision(), time.Since(begin).Milliseconds()
+	out.OK, out.Revision, out.Took = err == nil, r.Revision(), millis.DurationOf(time.Since(begin).Round(time.Millisecond))
 	if err != nil {
 		out.Problems = strings.Split(err.Error(), "\n")
 	}
@@ -142,7 +143,7 @@ func (r *reloader) tell(what string, out api.Reload) {
 		r.log.Error(what+" refused, the rules stay as they are", "problem", problem, "revision", short(out.Revision))
 	}
 	if out.OK {
-		r.log.Info(what, "revision", short(out.Revision), "before", short(out.Before), "took", time.Duration(out.Took)*time.Millisecond)
+		r.log.Info(what, "revision", short(out.Revision), "before", short(out.Before), "took", out.Took.Std())
 	}
 	for _, note := range out.Notes {
 		r.log.Warn(what, "note", note)

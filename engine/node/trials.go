@@ -13,6 +13,7 @@ import (
 	"github.com/mootchat/moot/engine/api"
 	"github.com/mootchat/moot/engine/config"
 	"github.com/mootchat/moot/engine/hook"
+	"github.com/mootchat/moot/engine/millis"
 	"github.com/mootchat/moot/host"
 	"github.com/mootchat/moot/host/trial"
 )
@@ -110,7 +111,7 @@ func askOnce(ctx context.Context, m *trial.Module, event map[string]any, out *ap
 		return err
 	}
 	answer, cost, err := m.Ask(ctx, ev)
-	out.Answer, out.Took, out.Fuel, out.Memory, out.Calls = answer, cost.Time.Microseconds(), cost.Fuel, cost.Memory, cost.Calls
+	out.Answer, out.Took, out.Fuel, out.Memory, out.Calls = answer, millis.DurationOf(cost.Time), cost.Fuel, cost.Memory, cost.Calls
 	return err
 }
 

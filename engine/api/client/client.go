@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"github.com/mootchat/moot/engine/api"
+	"github.com/mootchat/moot/engine/millis"
+	"github.com/mootchat/moot/host/report"
 )
 
 // Client asks one node. Its methods may be called concurrently.
@@ -185,18 +187,39 @@ func (c *Client) change(ctx context.Context, path string, all bool) ([]api.Reloa
 }
 
 // Decisions gives what modules decided of late, the latest first, and the nodes
-// that did not answer. q.Tenant "" is all tenants, which the admin key may ask.
-func (c *Client) Decisions(ctx context.Context, q api.DecisionQuery) (found []api.Decision, unreachable []string, err error) {
+// that did not answer. f.Tenant "" selects all tenants, which the admin key may ask.
+func (c *Client) Decisions(ctx context.Context, f report.DecisionFilter) (found []api.Decision, unreachable []string, err error) {
 	path := Path("api", "decisions")
-	if q.Tenant != "" {
-		path = Path("api", "tenants", q.Tenant, "decisions")
+	if f.Tenant != "" {
+		path = Path("api", "tenants", f.Tenant, "decisions")
 	}
 	var out struct {
 		Decisions   []api.Decision
 		Unreachable []string
 	}
-	err = c.Do(ctx, http.MethodGet, path+"?"+q.Values().Encode(), nil, &out)
+	err = c.Do(ctx, http.MethodGet, path+"?"+queryOf(f).Encode(), nil, &out)
 	return out.Decisions, out.Unreachable, err
+}
+
+func queryOf(f report.DecisionFilter) url.Values {
+	q := url.Values{}
+	for name, text := range map[string]string{"room": f.Room, "hook": f.Hook, "module": f.Module, "verdict": f.Verdict} {
+		if text != "" {
+			q.Set(name, text)
+		}
+	}
+	if f.Shadow {
+		q.Set("shadow", "true")
+	}
+	for name, at := range map[string]millis.Time{"since": f.Since, "before": f.Before} {
+		if at > 0 {
+			q.Set(name, strconv.FormatFloat(float64(at), 'f', -1, 64))
+		}
+	}
+	if f.Limit > 0 {
+		q.Set("limit", strconv.Itoa(f.Limit))
+	}
+	return q
 }
 
 // Lines asks for path, of an operation that streams, and gives each line that is not

@@ -8,6 +8,7 @@ import (
 	"github.com/mootchat/moot/engine/hook"
 	"github.com/mootchat/moot/host"
 	"github.com/mootchat/moot/host/hosttest/asm"
+	"github.com/mootchat/moot/host/report"
 )
 
 // attack is a hostile module and what comes of it.
@@ -116,11 +117,11 @@ func (a *attack) counted(w *world) {
 	for kind, n := range w.failures() {
 		sum += n
 		if kind != a.kind && kind != "deadline" && kind != "pool" {
-			w.t.Errorf("%s: %d failures of kind %s", w.stats().Module, n, kind)
+			w.t.Errorf("%s: %d failures of kind %s", w.stats().Name, n, kind)
 		}
 	}
 	if sum < calls {
-		w.t.Errorf("%s: %d failures were counted for %d calls", w.stats().Module, sum, calls)
+		w.t.Errorf("%s: %d failures were counted for %d calls", w.stats().Name, sum, calls)
 	}
 }
 
@@ -141,13 +142,13 @@ func (a *attack) isHarmless(w *world, m module) {
 }
 
 // stats are those of the hostile module.
-func (w *world) stats() host.Stats {
+func (w *world) stats() report.Module {
 	for _, s := range w.Stats() {
 		if s.Tenant == "hostile" {
 			return s
 		}
 	}
-	return host.Stats{}
+	return report.Module{}
 }
 
 func (w *world) failures() map[string]uint64 { return w.stats().Errors }

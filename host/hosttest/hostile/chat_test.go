@@ -85,7 +85,7 @@ func TestHostileAndGoodTenantsTalkAtOnce(t *testing.T) {
 	}
 	for _, s := range tn.Host.Stats() {
 		if s.Calls == 0 {
-			t.Errorf("nobody met the module %s", s.Module)
+			t.Errorf("nobody met the module %s", s.Name)
 		}
 	}
 	for n, c := range victims {

@@ -78,8 +78,8 @@ function difference(now, before) {
   return { bounds, counts };
 }
 
-// quantile is in us; null without calls, so that a chart has a gap. Within a bucket it
-// is as if the calls were spread evenly.
+// quantile is the duration in ms within which a share of the calls lies, as if the calls of a bucket
+// were spread evenly; null without calls, so that a chart has a gap.
 function quantile({ bounds, counts }, share) {
   const all = counts.reduce((a, b) => a + b, 0);
   if (all === 0) return null;
@@ -88,9 +88,9 @@ function quantile({ bounds, counts }, share) {
     if (left <= counts[i]) {
       const low = i === 0 ? 0 : bounds[i - 1];
       const high = bounds[i] ?? bounds.at(-1);
-      return (low + (high - low) * (left / counts[i])) * 1e6;
+      return low + (high - low) * (left / counts[i]);
     }
     left -= counts[i];
   }
-  return bounds.at(-1) * 1e6;
+  return bounds.at(-1);
 }

@@ -21,7 +21,8 @@ export function table(caption, columns, rows, empty) {
 }
 
 export const number = (n) => Number(n ?? 0).toLocaleString("en");
-export const micros = (us) => (us >= 10_000 ? `${(us / 1000).toFixed(0)} ms` : us >= 1000 ? `${(us / 1000).toFixed(1)} ms` : `${Math.round(us)} µs`);
+// duration shows a duration of the API, which is in milliseconds.
+export const duration = (ms) => (ms >= 10 ? `${number(Math.round(ms))} ms` : ms >= 1 ? `${ms.toFixed(1)} ms` : `${Math.round(ms * 1000)} µs`);
 export const clock = (ms) => new Date(ms).toLocaleTimeString("en-GB");
 export const bytes = (n) => (n >= 1 << 20 ? `${(n / (1 << 20)).toFixed(1)} MiB` : n >= 1024 ? `${Math.round(n / 1024)} KiB` : `${n} B`);
 

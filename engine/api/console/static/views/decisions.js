@@ -1,5 +1,5 @@
 import { at, get } from "../api.js";
-import { h, micros, number, select, table } from "../html.js";
+import { duration, h, number, select, table } from "../html.js";
 
 const any = ["", "any"];
 const page = 100; // decisions in one answer
@@ -61,11 +61,11 @@ export function decisions(main, feed) {
 const tone = { deny: "bad", drop: "bad", error: "bad", opened: "bad", allow: "good", closed: "good" };
 const beside = (d) => [
   d.refused ? ` ${number(d.refused)} refused` : "",
-  !d.shadow ? "" : ["opened", "closed"].includes(d.verdict) ? " in shadow" : ` in shadow; done: ${d.done ?? "allow"}`,
+  !d.shadow ? "" : ["opened", "closed"].includes(d.verdict) ? " in shadow" : ` in shadow; done: ${d.done ?? "allow"}${d.doneBy ? ` by ${d.doneBy}` : ""}`,
 ].join("");
 
 const list = (rows) => table("Decisions", [
-  ["at", (d) => h("time", { datetime: new Date(d.at / 1000).toISOString(), title: new Date(d.at / 1000).toISOString() }, new Date(d.at / 1000).toLocaleTimeString("en-GB"))],
+  ["at", (d) => h("time", { datetime: new Date(d.at).toISOString(), title: new Date(d.at).toISOString() }, new Date(d.at).toLocaleTimeString("en-GB"))],
   ["tenant", (d) => d.tenant],
   ["room", (d) => d.room, "words"],
   ["hook", (d) => d.hook],
@@ -73,6 +73,6 @@ const list = (rows) => table("Decisions", [
   ["verdict", (d) => [h("span", { class: tone[d.verdict] }, d.verdict), h("span", { class: "faint" }, beside(d))]],
   ["reason", (d) => [d.reason, d.error ? h("div", { class: "faint" }, d.error) : "", d.text ? h("div", { class: "faint" }, d.text) : ""], "words"],
   ["receivers", (d) => (d.count ? number(d.count) : ""), "number"],
-  ["took", (d) => micros(d.took), "number"],
+  ["took", (d) => duration(d.took), "number"],
   ["node", (d) => d.node],
 ], rows, "None that fits: a deny, drop, rewrite or error is shown here, a breaker that opens or closes, and some of what is allowed.");

@@ -1,5 +1,5 @@
 import { ask } from "../api.js";
-import { h, micros, number, table, version } from "../html.js";
+import { duration, h, number, table, version } from "../html.js";
 
 export function modules(main, feed) {
   const result = h("div", { role: "status", "data-testid": "result" });
@@ -31,7 +31,7 @@ function outcome(words, { ok, results }) {
     ["node", (r) => r.node],
     ["rules", (r) => h("code", { title: r.revision }, (r.revision ?? "").slice(0, 8))],
     ["before", (r) => (r.before ? h("code", { title: r.before }, r.before.slice(0, 8)) : "")],
-    ["took", (r) => (r.took === undefined ? "" : `${number(r.took)} ms`), "number"],
+    ["took", (r) => (r.took === undefined ? "" : duration(r.took)), "number"],
     ["what was wrong", (r) => (r.problems ?? []).map((text) => h("div", { class: "bad" }, text)), "words"],
     ["to know", (r) => (r.notes ?? []).map((text) => h("div", {}, text)), "words"],
   ], results, "No node was asked."));
@@ -52,8 +52,8 @@ const modulesTable = (rows) => table("Modules", [
   ["denied", (m) => number(m.denied), "number"],
   ["dropped", (m) => number(m.dropped), "number"],
   ["errors", errors],
-  ["p50", (m) => micros(m.p50), "number"],
-  ["p99", (m) => micros(m.p99), "number"],
+  ["p50", (m) => duration(m.p50), "number"],
+  ["p99", (m) => duration(m.p99), "number"],
   ["instances", (m) => number(m.instances), "number"],
   ["its own counters", metrics],
 ], rows, "No tenant has a module in its chain.");

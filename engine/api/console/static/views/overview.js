@@ -1,5 +1,5 @@
 import { Chart } from "../chart.js";
-import { ago, bytes, h, micros, number, table } from "../html.js";
+import { ago, bytes, duration, h, number, table } from "../html.js";
 
 // troubles is what an operator should look at first, each a sentence.
 function troubles(feed) {
@@ -18,7 +18,7 @@ export function overview(main, feed) {
   const perSecond = (n) => `${number(Math.round(n))}/s`;
   const charts = [
     ...(feed.whole ? [["rate", new Chart("Messages and deliveries", [["messages", "--first", perSecond], ["deliveries", "--second", perSecond]])]] : []),
-    ["latency", new Chart("Calls of modules", [["p50", "--first", micros], ["p99", "--second", micros]])],
+    ["latency", new Chart("Calls of modules", [["p50", "--first", duration], ["p99", "--second", duration]])],
     ["connections", new Chart("Connections", [["connections", "--first", number]])],
   ];
   const alerts = h("div", { role: "status", "data-testid": "troubles" });

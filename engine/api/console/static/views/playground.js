@@ -1,5 +1,5 @@
 import { ask, at } from "../api.js";
-import { bytes, h, micros, number, select } from "../html.js";
+import { bytes, duration, h, number, select } from "../html.js";
 
 const hooks = ["onSayReceive", "say", "join", "leave", "connect", "disconnect", "action"];
 // Which fields an event of a hook has besides its connection.
@@ -111,6 +111,6 @@ function show(place, { answer, took, fuel, memory, calls }) {
     answer.failure ? h("p", { class: "note" }, `${answer.kind}: ${answer.failure}`) : "",
     said === undefined ? "" : h("p", {}, "Becomes: ", h("b", { "data-testid": "rewritten" }, said)),
     h("p", { class: "faint", "data-testid": "cost" },
-      `${micros(took)} · ${number(fuel)} units of fuel · ${bytes(memory)} of memory · ${number(calls)} ${calls === 1 ? "call" : "calls"}`),
+      `${duration(took)} · ${number(fuel)} units of fuel · ${bytes(memory)} of memory · ${number(calls)} ${calls === 1 ? "call" : "calls"}`),
     h("details", { open: true }, h("summary", {}, "The whole answer"), h("pre", {}, JSON.stringify(answer, null, 2))));
 }

@@ -1,0 +1,32 @@
+// Package millis has the form of times and durations in the server API: a JSON number of milliseconds.
+// It may have a fraction: times are exact to a microsecond, durations to a nanosecond.
+package millis
+
+import (
+	"math"
+	"time"
+)
+
+// Time is a time in milliseconds since 1970-01-01 UTC. Two times that differ by a microsecond differ
+// as numbers until the year 2200. The zero Time means that there is none.
+type Time float64
+
+// TimeOf returns t without what is below a microsecond.
+func TimeOf(t time.Time) Time { return FromMicros(t.UnixMicro()) }
+
+// FromMicros returns the time that is so many microseconds after 1970-01-01 UTC.
+func FromMicros(us int64) Time { return Time(us) / 1000 }
+
+// Time returns t as a time.Time in the local time zone.
+func (t Time) Time() time.Time { return time.UnixMicro(int64(math.Round(float64(t) * 1000))) }
+
+// Duration is a duration in milliseconds.
+type Duration float64
+
+// DurationOf returns d in milliseconds.
+func DurationOf(d time.Duration) Duration { return Duration(d) / 1e6 }
+
+// Std returns d as a time.Duration.
+func (d Duration) Std() time.Duration {
+	return time.Duration(math.Round(float64(d) * 1e6))
+}
