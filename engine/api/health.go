@@ -17,7 +17,10 @@ type Check struct {
 	Advisory bool
 }
 
-const checkTime = 2 * time.Second
+const (
+	checkTime      = 2 * time.Second
+	readinessPause = 100 * time.Millisecond // see shared
+)
 
 // Readiness is what /health/ready answers, with 200 where it is ready, else 503.
 type Readiness struct {
@@ -38,10 +41,10 @@ func (s *Server) live(w http.ResponseWriter, _ *http.Request) {
 	_, _ = w.Write([]byte("{\"live\":true}\n"))
 }
 
-// ready answers everybody; details are for who shows the admin key.
+// ready answers everybody, with details if the request has the admin key.
 func (s *Server) ready(keys keyring, wrong *failures) http.Handler {
+	current := newShared(readinessPause, s.Readiness)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		result := s.Readiness(r.Context())
 		detailed := false
 		if r.Header.Get("Authorization") != "" {
 			k, f := keyOf(keys, wrong, w, r)
@@ -51,10 +54,16 @@ func (s *Server) ready(keys keyring, wrong *failures) http.Handler {
 			}
 			detailed = k.scope.tenant == ""
 		}
+		result, err := current.get(r.Context())
+		if err != nil {
+			return // the client has gone
+		}
 		if !detailed {
+			brief := map[string]State{} // the result is shared
 			for name, state := range result.Checks {
-				result.Checks[name] = State{OK: state.OK}
+				brief[name] = State{OK: state.OK}
 			}
+			result.Checks = brief
 		}
 		w.Header().Set("Content-Type", "application/json")
 		if !result.Ready {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"strconv"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -14,12 +15,15 @@ import (
 	"github.com/mootchat/moot/host/report"
 )
 
-// metrics reads the counters of the engine and of the modules when it is asked:
-// they cost nothing else.
+// scrapePause is the longest time between two scrapes, see shared.
+const scrapePause = time.Second
+
+// metrics answers scrapes. It reads the counters of the engine and of the modules then:
+// between scrapes metrics cost nothing.
 func (s *Server) metrics() http.Handler {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), &collector{server: s, series: newTenantSeries(&s.cfg)})
-	return promhttp.HandlerFor(registry, promhttp.HandlerOpts{MaxRequestsInFlight: 4})
+	return shareResponses(scrapePause, promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
 }
 
 // collector gives the metrics of the node. No label has a value that a client can
