@@ -18,7 +18,7 @@ func beside(t *testing.T, h *Host, abort <-chan struct{}, e Entry) *Host {
 	if a == nil {
 		t.Fatal("the tenant has no account")
 	}
-	b, err := New(Config{Account: a, Abort: abort, StartTimeout: patience, ChainTimeout: patience})
+	b, err := New(Config{Account: a, Abort: abort, Awake: true, StartTimeout: patience, ChainTimeout: patience})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -118,15 +118,16 @@ func TestCallsAreAborted(t *testing.T) {
 
 // The memory of an account is bounded as its tenant's is.
 func TestAnAccountIsBounded(t *testing.T) {
-	h, _ := start(t, Config{Memory: 4 << 20}, Entry{Module: "allow"})
+	h, _ := start(t, Config{Memory: 5 << 19}, Entry{Module: "allow"})
+	hold(t, h, "t") // 1.5 MiB
 	a := h.Account("t")
 	defer a.Release()
-	b, err := New(Config{Account: a, StartTimeout: patience})
+	b, err := New(Config{Account: a, Awake: true, StartTimeout: patience})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer b.Close()
-	r, err := b.Load(context.Background(), rulesFor(Entry{Module: "allow"}, Entry{Module: "class"}))
+	r, err := b.Load(context.Background(), rulesFor(Entry{Module: "allow"}))
 	if err == nil {
 		r.Close()
 		t.Fatal("it has more than its tenant")

@@ -30,7 +30,7 @@ func (l *loader) tenant(config Tenant) {
 	} else if l.old != nil && l.old.tenants[config.Name] != nil {
 		t.gate, t.memory = l.old.tenants[config.Name].gate, l.old.tenants[config.Name].memory
 	} else {
-		t.gate, t.memory = new(gate), &budget{memory: l.host.memory, tenant: config.Name, reserved: partOf(l.next.memory, l.tenants)}
+		t.gate, t.memory = new(gate), &budget{memory: l.host.memory, tenant: config.Name, reserved: l.host.memory.part(l.next.memory, l.tenants)}
 		t.gate.set(t.share)
 	}
 	l.next.tenants[config.Name] = t
@@ -123,47 +123,68 @@ func (l *loader) generation(t *tenant, s *source, config Entry, given grants) (*
 	slices.Sort(sorted)
 	b := binding{module: s.Name, digest: s.digest, tenant: t.name, memory: config.Memory,
 		config: string(config.Config), grants: strings.Join(slices.Compact(sorted), " "), shadow: config.Mode == Shadow}
-	for _, g := range l.next.generations {
-		if g.binding == b {
-			return g, nil
-		}
-	}
-	if g := l.kept[b]; g != nil {
-		l.next.generations = append(l.next.generations, g.retain())
+	if g := l.bound[b]; g != nil {
 		return g, nil
 	}
-	begin := now()
-	m, err := s.meter(config.Memory)
-	l.host.charge(begin)
+	if g := l.kept[b]; g != nil {
+		l.add(g.retain())
+		return g, nil
+	}
+	m, err := l.rewrite(s)
 	if err != nil {
+		return nil, []error{err}
+	}
+	if err := fits(m, config.Memory); err != nil {
 		return nil, []error{err}
 	}
 	if errs := append(checkExports(m), checkImports(m.Imports, s.needs(given))...); len(errs) > 0 {
 		return nil, errs
 	}
-	g := &generation{host: l.host, binding: b, name: s.Name + "@" + hex.EncodeToString(s.digest[:4]), given: given,
-		config: config.Config, module: m, program: s.program, gate: t.gate, memory: t.memory, store: l.host.cfg.Store,
+	g := &generation{host: l.host, binding: b, name: s.Name + "@" + hex.EncodeToString(s.digest[:4]), given: given, capabilities: given.bits(),
+		config: config.Config, code: s.code.retain(), program: s.program, gate: t.gate, memory: t.memory, store: l.host.cfg.Store,
 		counters: l.host.counted.of(countersKey{t.name, s.Name, b.shadow})}
 	if b.shadow {
 		g.store = newAside(g.store)
 	}
-	if errs := l.start(g, m); len(errs) > 0 {
+	if errs := l.start(g); len(errs) > 0 {
+		g.close()
 		return nil, errs
 	}
 	g.users.Store(1)
-	l.next.generations = append(l.next.generations, g)
+	l.add(g)
 	return g, nil
 }
 
-// meter is the module rewritten for an entry with that much memory.
-func (s *source) meter(memory int64) (*meter.Module, error) {
-	pages := uint32(memory >> 16)
-	if m, done := s.metered[pages]; done {
-		return m.Module, m.err
+// add has the next revision use a generation.
+func (l *loader) add(g *generation) {
+	l.next.generations = append(l.next.generations, g)
+	l.bound[g.binding] = g
+}
+
+// rewrite is what package meter made of the source: once for all of its entries, and for all sources with the same binary.
+// The loader keeps the code until it is done.
+func (l *loader) rewrite(s *source) (*meter.Module, error) {
+	if s.code == nil {
+		s.code = l.host.codes.acquire(s.binary())
+		l.codes = append(l.codes, s.code)
 	}
-	m, err := meter.Rewrite(s.wasm, meter.Limits{FileBytes: MaxModule, MemoryPages: int(pages)})
-	s.metered[pages] = metered{m, err}
-	return m, err
+	defer l.host.charge(now())
+	return s.code.rewrite(s.wasm)
+}
+
+// releaseCodes gives up what rewrite has kept.
+func (l *loader) releaseCodes() {
+	for _, c := range l.codes {
+		c.release()
+	}
+}
+
+// fits checks that an entry with that much memory has what the module begins with.
+func fits(m *meter.Module, memory int64) error {
+	if m.Memory != nil && int64(m.Memory.Min)<<16 > memory {
+		return fmt.Errorf("%d pages of memory, the limit is %d: give the entry more memory", m.Memory.Min, memory>>16)
+	}
+	return nil
 }
 
 // needs is what the source's imports are compared with. The runner of a script
@@ -175,55 +196,62 @@ func (s *source) needs(given grants) grants {
 	return everything
 }
 
-// start compiles a generation, makes its first instance and reads its manifest.
-func (l *loader) start(g *generation, m *meter.Module) []error {
+// start has a generation's code compiled, starts an instance of it to ask whether it accepts the config, and reads its
+// manifest. The instance is closed, unless the host is to be awake, or the generation takes the
+// place of one that is.
+func (l *loader) start(g *generation) []error {
 	_ = json.Unmarshal(g.config, &g.settings) // what is no object has no keys
-	rest := *m
-	rest.Wasm = nil
-	g.module = &rest
-	if err := g.compile(l.ctx, m.Wasm); err != nil {
+	if err := g.compile(l.ctx); err != nil {
 		return []error{err}
 	}
-	errs := g.selfTest()
-	if len(errs) > 0 {
-		g.close()
+	in, errs := g.selfTest()
+	switch {
+	case in == nil:
+	case len(errs) == 0 && (l.host.cfg.Awake || l.awake[g.counters.countersKey]):
+		g.pool.adopt(in)
+	default:
+		in.close()
 	}
 	return errs
 }
 
-// selfTest makes the first instance, which is kept, and asks it for its manifest.
-func (g *generation) selfTest() []error {
+// exports reports whether the module exports a name.
+func (g *generation) exports() func(name string) bool {
 	exported := make(map[string]bool)
-	for _, e := range g.module.Exports {
+	for _, e := range g.code.module.Exports {
 		exported[e.Name] = true
 	}
+	return func(name string) bool { return exported[name] }
+}
+
+// selfTest makes an instance, which the caller closes, and asks it for its manifest.
+func (g *generation) selfTest() (*instance, []error) {
+	exports := g.exports()
 	for h := abi.Connect; h <= abi.Hooks; h++ {
-		g.hooks[h] = exported[h.Export()]
+		g.hooks[h] = exports(h.Export())
 	}
 	in, f := g.newInstance(true)
 	if f != nil {
-		return []error{fmt.Errorf("it does not start: %w", f)}
+		return nil, []error{fmt.Errorf("it does not start: %w", f)}
 	}
-	g.pool.alive.Add(1)
-	defer g.pool.put(in)
-	manifest := g.module.Manifest
+	manifest := g.code.module.Manifest
 	if fn := in.module.ExportedFunction(abi.ExportManifest); fn != nil && manifest == nil {
 		in.mark = now()
 		in.begin(in.mark+int64(g.host.cfg.StartTimeout), g.name, 0, nil)
 		defer in.end()
 		if manifest, f = in.text(fn, abi.MaxManifest); f != nil {
-			return []error{fmt.Errorf("its manifest cannot be read: %w", f)}
+			return in, []error{fmt.Errorf("its manifest cannot be read: %w", f)}
 		}
 	}
 	if len(manifest) > abi.MaxManifest { // that of a section
-		return []error{fmt.Errorf("its manifest has more than %d bytes", abi.MaxManifest)}
+		return in, []error{fmt.Errorf("its manifest has more than %d bytes", abi.MaxManifest)}
 	}
 	var err error
-	g.declared, err = declare(manifest, g.binding.module, func(name string) bool { return exported[name] })
+	g.declared, err = declare(manifest, g.binding.module, exports)
 	if err != nil {
-		return []error{err}
+		return in, []error{err}
 	}
-	return checkCapabilities(g.requires, g.given)
+	return in, checkCapabilities(g.requires, g.given)
 }
 
 // hookOf is the contract's number for an engine's hook. They are the same.

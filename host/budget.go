@@ -23,12 +23,15 @@ type memory struct {
 	limit  int64
 	shared int64 // what is reserved for nobody
 	lent   int64 // of shared, to all tenants
-	used   int64
+	used   int64 // by instances
+	code   int64 // compiled code
 	coming int64 // more bytes that the rules being loaded bring: for their first instances
 
 	// over says that more is used than there is, since there are more tenants or less memory
 	// than before. Instances that come back are then closed.
 	over atomic.Bool
+
+	awake awake // the pools that have instances
 }
 
 // budget is what the instances of one tenant use of it.
@@ -52,11 +55,11 @@ func (m *memory) reserve(limit int64, next, old map[string]*tenant) {
 	for _, t := range old {
 		t.memory.resize(0)
 	}
-	part := partOf(limit, len(next))
+	part := partOf(limit-m.code, len(next))
 	for _, t := range next {
 		t.memory.resize(part)
 	}
-	m.limit, m.shared = limit, limit-part*int64(len(next))
+	m.limit, m.shared = limit, limit-m.code-part*int64(len(next))
 	m.look()
 }
 
@@ -68,11 +71,18 @@ func (m *memory) expect(limit int64) {
 	m.coming = max(0, limit-m.limit)
 }
 
+// part is the part of each of n tenants, when there are limit bytes.
+func (m *memory) part(limit int64, n int) int64 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return partOf(limit-m.code, n)
+}
+
 // partOf is the part of each of n tenants.
-func partOf(limit int64, n int) int64 { return limit / 2 / int64(max(1, n)) }
+func partOf(limit int64, n int) int64 { return max(0, limit) / 2 / int64(max(1, n)) }
 
 // look notes whether too much is used. m.mu is held.
-func (m *memory) look() { m.over.Store(m.lent > m.shared || m.used > m.limit) }
+func (m *memory) look() { m.over.Store(m.lent > m.shared || m.used+m.code > m.limit) }
 
 // resize makes the tenant's part larger or smaller. memory.mu is held.
 func (b *budget) resize(part int64) {
@@ -82,19 +92,27 @@ func (b *budget) resize(part int64) {
 	b.borrowed = borrowed
 }
 
+// claim takes n bytes as take does. Where there are not as many, idle instances are closed first.
+func (b *budget) claim(n int64, first bool) error {
+	for {
+		err := b.take(n, first)
+		if err == nil || !b.memory.reclaim(b, n, first) {
+			return err
+		}
+	}
+}
+
 // take takes n bytes: all of the tenant's part may be used where they are for the first
 // instance of a module. The error says what there is.
 func (b *budget) take(n int64, first bool) error {
 	m := b.memory
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	own, shared := b.reserved, m.shared
+	shared := m.shared
 	if first {
 		shared += m.coming
-	} else {
-		own /= 2
 	}
-	borrow := n - min(n, max(0, own-(b.used-b.borrowed)))
+	borrow := b.borrow(n, first)
 	if borrow > 0 && m.lent+borrow > shared {
 		return fmt.Errorf("%s has %w for %d bytes more: its modules use %d, its own part is %d, and what all tenants share is in use: "+
 			"raise limits.moduleMemory, or lower the memory of its entries", b.who(), errNoMemory, n, b.used, b.reserved)
@@ -105,6 +123,38 @@ func (b *budget) take(n int64, first bool) error {
 	m.lent += borrow
 	m.look()
 	return nil
+}
+
+// borrow is how many of n bytes are not the tenant's own. memory.mu is held.
+func (b *budget) borrow(n int64, first bool) int64 {
+	own := b.reserved
+	if !first {
+		own /= 2
+	}
+	return n - min(n, max(0, own-(b.used-b.borrowed)))
+}
+
+// charge takes n bytes for compiled code, which belongs to no tenant. Code may take three quarters of the memory.
+func (m *memory) charge(n int64) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if most := (m.limit + m.coming) / 4 * 3; m.code+n > most {
+		return fmt.Errorf("the node has %w for %d bytes of compiled code more: that of all modules takes %d, and may take %d: "+
+			"raise limits.moduleMemory, or use fewer modules", errNoMemory, n, m.code, most)
+	}
+	m.code += n
+	m.shared -= n
+	m.look()
+	return nil
+}
+
+// uncharge gives n bytes of compiled code back.
+func (m *memory) uncharge(n int64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.code -= n
+	m.shared += n
+	m.look()
 }
 
 func (b *budget) who() string {

@@ -25,7 +25,25 @@ func (g grants) has(capability string) bool {
 	return capability == "" || g.capabilities[capability]
 }
 
-// everything is for what links to all host functions and is granted none by it.
+// capabilityBit is the bit of a capability in generation.capabilities; 0 for none.
+func capabilityBit(capability string) uint8 {
+	return 1 << slices.Index(capabilities, capability) >> 1
+}
+
+// capabilities are all that there are, after "" for functions that need none.
+var capabilities = []string{"", abi.CapabilityKV, abi.CapabilityRate, abi.CapabilityEmit, abi.CapabilityRooms, abi.CapabilityProperties}
+
+// bits are the capabilities as a set.
+func (g grants) bits() (bits uint8) {
+	for _, capability := range capabilities {
+		if g.has(capability) {
+			bits |= capabilityBit(capability)
+		}
+	}
+	return bits
+}
+
+// everything is what the imports of a runner are compared with: they say nothing about the script.
 var everything = grants{properties: []string{""}, capabilities: map[string]bool{
 	abi.CapabilityKV: true, abi.CapabilityRate: true, abi.CapabilityEmit: true, abi.CapabilityRooms: true,
 }}

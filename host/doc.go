@@ -1,33 +1,33 @@
-// Package host runs a tenant's rules: WebAssembly modules, each in a sandbox of
+// Package host runs the rules of tenants: WebAssembly modules, each in a sandbox of
 // its own. A [Host] has the methods of [hook.Middleware].
 //
 // # Words
 //
-// Rules say which modules there are and where in a tenant's chain each is asked.
-// [Host.Load] makes a [Revision] of them and [Host.Swap] puts it into use: every
-// run of a chain sees one whole revision.
+// Rules name the modules, and the place of each in the chains of tenants. [Host.Load] makes a [Revision] of
+// them and [Host.Swap] puts it into use: every run of a chain sees one whole revision.
 //
-// An entry is a module's place in a chain. Entries that agree in module, tenant,
-// config, memory and grants share a generation: a compiled module, the host
-// functions it was granted and a pool of instances. A reload that leaves those
-// alone carries the generation over, with its warm instances.
+// An entry is a module's place in a chain. Entries that agree in module, tenant, config, memory and grants share a
+// generation: the code, a config, grants and a pool of instances. A reload that leaves those alone carries the generation
+// over, with its instances.
 //
-// An instance is a module with its memory. It is called by one goroutine at a
-// time, the one that took it from its pool, and it is thrown away after
-// a trap, an exit, a missed deadline or an answer that is against the contract.
+// The code of a module is what package meter and the compiler made of it. All tenants share it, with the host functions
+// that it is linked to: neither changes. Everything that belongs to a tenant is found through the instance, which is the
+// context of its own calls.
 //
-// A failure is what went wrong with one call; its [Kind] is in logs and
-// counters, and the entry's OnError says what the chain makes of it. Clients hear
-// nothing of it but "middleware error".
+// An instance is a module with its memory. One goroutine at a time calls it, the one that took it from its pool. After
+// a trap, an exit, a missed deadline or an answer that is against the contract it is closed.
+// A pool is awake while it has instances: they are made when an event needs one, and closed when none does.
+//
+// A failure is what went wrong with one call. Its [Kind] is in logs and counters, and the entry's OnError decides how the
+// chain goes on. Clients see only "middleware error".
 //
 // # Limits
 //
-// A guest cannot stop the process or hold it up: package meter makes it call
-// back every few hundred microseconds, and there the deadline is looked at. Its
-// memory is bounded by its entry and by [Config].Memory for all of them together.
+// A guest cannot stop the process or hold it up: package meter makes it call the host every few hundred microseconds, which
+// checks the deadline. Its memory is bounded by its entry, and by [Config].Memory for all instances and all code together.
 //
 // # Locks
 //
-// None is held while a guest runs, nor while another is taken, except that Load
-// holds the lock of loading throughout.
+// No lock is held while a guest runs. Two are held while others are taken: Load holds the lock of loading throughout, and
+// the lock of a code is held while it is rewritten and compiled, before the locks of all codes and of the memory.
 package host

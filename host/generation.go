@@ -3,13 +3,9 @@ package host
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"log/slog"
 	"sync/atomic"
 
-	"github.com/tetratelabs/wazero"
-
-	"github.com/mootchat/moot/host/meter"
 	"github.com/mootchat/moot/host/script"
 	"github.com/mootchat/moot/host/store"
 )
@@ -25,54 +21,36 @@ type binding struct {
 	shadow bool
 }
 
-// generation is a module as one tenant runs it: compiled, linked to what it was
-// granted, with its config. Only the pool and the size of batches
-// change.
+// generation is a module as one tenant runs it: the code, which all tenants share, with this one's config, grants and
+// limits, and a pool of instances. Only the pool and the size of batches change.
 type generation struct {
 	declared
-	host     *Host
-	binding  binding
-	name     string // module@sha256, for what no entry asked for
-	given    grants
-	config   []byte
-	settings map[string]json.RawMessage // the config's top level
-	module   *meter.Module              // without the binary
-	program  *script.Program            // what the module, a runner, runs; nil: the module is itself
-	runtime  wazero.Runtime
-	compiled wazero.CompiledModule
-	pool     *pool
-	gate     *gate
-	slice    atomic.Int64 // fuel of the next slice, whichever instance gets it; 0: none has had one
-	memory   *budget
-	store    store.Store
-	counters *counters
-	batches  batches
-	users    atomic.Int64 // revisions
+	host         *Host
+	binding      binding
+	name         string // module@sha256, for what no entry asked for
+	given        grants
+	capabilities uint8 // the same, as bits: host functions look at each call
+	config       []byte
+	settings     map[string]json.RawMessage // the config's top level
+	program      *script.Program            // what the module, a runner, runs; nil: the module is itself
+	code         *code
+	pool         *pool
+	gate         *gate
+	slice        atomic.Int64 // fuel of the next slice, whichever instance gets it; 0: none has had one
+	memory       *budget
+	store        store.Store
+	counters     *counters
+	batches      batches
+	users        atomic.Int64 // revisions
 }
 
-// compile makes the runtime and has the module compiled in it. wasm is what meter
-// made of the module.
-func (g *generation) compile(ctx context.Context, wasm []byte) (err error) {
+// compile has the code compiled, if no other generation has, and makes the pool.
+func (g *generation) compile(ctx context.Context) error {
 	defer g.host.charge(now())
-	defer func() {
-		if r := recover(); r != nil { // a bug in the compiler must not end the process
-			err = fmt.Errorf("compile: %v", r)
-		}
-		if err != nil && g.runtime != nil {
-			_ = g.runtime.Close(ctx)
-		}
-	}()
-	g.runtime = wazero.NewRuntimeWithConfig(ctx, wazero.NewRuntimeConfig().
-		WithCompilationCache(g.host.cache).
-		WithMemoryLimitPages(g.module.Memory.Max).
-		WithDebugInfoEnabled(false))
-	if err := link(ctx, g.runtime, g.module.Imports, g.given); err != nil {
-		return fmt.Errorf("link: %w", err)
+	if err := g.code.compile(ctx); err != nil {
+		return err
 	}
-	if g.compiled, err = g.runtime.CompileModule(ctx, wasm); err != nil {
-		return fmt.Errorf("compile: %w", err)
-	}
-	g.pool = newPool(g.host.cfg.Instances, g.newInstance, g.lost, g.memory.crowded)
+	g.pool = newPool(g.host.cfg.Instances, g.newInstance, g.lost, g.memory)
 	return nil
 }
 
@@ -97,9 +75,10 @@ func (g *generation) release() {
 	}
 }
 
+// close closes the instances and gives up the code.
 func (g *generation) close() {
-	ctx := context.Background()
-	g.pool.close()
-	_ = g.compiled.Close(ctx) // neither can fail: they give memory back
-	_ = g.runtime.Close(ctx)
+	if g.pool != nil {
+		g.pool.close()
+	}
+	g.code.release()
 }

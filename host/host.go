@@ -9,8 +9,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/tetratelabs/wazero"
-
 	"github.com/mootchat/moot/engine/cluster"
 	"github.com/mootchat/moot/engine/hook"
 	"github.com/mootchat/moot/host/report"
@@ -30,6 +28,7 @@ type Config struct {
 	Scripts      *script.Compiler // of modules that are scripts; nil: one that has no translator, for Lua alone
 	Rooms        Rooms            // nil: modules find the size of rooms unavailable
 	Store        store.Store      // of modules; nil: an empty one in memory
+	Awake        bool             // modules that were loaded keep an instance, for a host that is asked soon; false: it is made when it is needed
 	Fresh        bool             // each event finds a new instance, as a replay needs it
 	Alone        bool             // the chain of a room that a message is moved to is not asked
 	Account      *Account         // that all its modules are charged to, whatever Memory and Cache say; nil: their own
@@ -52,7 +51,7 @@ type Rooms interface {
 type Host struct {
 	cfg       Config
 	memory    *memory
-	cache     wazero.CompilationCache
+	codes     *codes
 	scratches chan *scratch // of deliveries
 	current   atomic.Pointer[Revision]
 	tracer    atomic.Pointer[Tracer] // nil: nobody looks
@@ -82,10 +81,10 @@ func New(cfg Config) (*Host, error) {
 		h.cfg.Scripts = script.New(script.Config{})
 	}
 	if a := cfg.Account; a != nil {
-		h.cache, h.memory = a.host.cache, a.host.memory
+		h.codes, h.memory = a.host.codes, a.host.memory
 		return h, nil
 	}
-	h.cache = compilations(cfg.Cache, cfg.Log)
+	h.codes = newCodes(compilations(cfg.Cache, cfg.Log), h.memory)
 	return h, nil
 }
 
@@ -125,9 +124,11 @@ func (h *Host) Close() error {
 	h.loading.Unlock()
 	h.revisions.Wait()
 	if h.cfg.Account != nil {
-		return nil // the cache is another's
+		return nil // the codes are another's
 	}
-	return h.cache.Close(context.Background())
+	h.memory.awake.close()
+	h.codes.close()
+	return h.codes.cache.Close(context.Background())
 }
 
 // Revision is the ID of the rules in use, "" before the first Swap.

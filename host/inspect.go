@@ -45,9 +45,12 @@ func (h *Host) Inspect(ctx context.Context, module Module, config json.RawMessag
 	if s == nil {
 		return nil, l.problems[0].Err
 	}
-	begin := now()
-	m, err := s.meter(cmp.Or(memory, defaultMemory))
-	h.charge(begin)
+	defer l.releaseCodes()
+	memory = cmp.Or(memory, defaultMemory)
+	m, err := l.rewrite(s)
+	if err == nil {
+		err = fits(m, memory)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -56,18 +59,18 @@ func (h *Host) Inspect(ctx context.Context, module Module, config json.RawMessag
 	if len(i.Problems) > 0 {
 		return i, nil
 	}
-	i.Memory = *m.Memory
-	g := &generation{host: h, name: "module@" + i.SHA256[:8], given: everything, module: m, program: s.program, config: orEmpty(config), store: memstore.New(), counters: new(counters)}
+	g := &generation{host: h, name: "module@" + i.SHA256[:8], given: everything, capabilities: everything.bits(), binding: binding{memory: memory}, code: s.code.retain(), program: s.program, config: orEmpty(config), store: memstore.New(), counters: new(counters)}
 	if g.gate, g.memory = new(gate), (&budget{memory: h.memory}); h.cfg.Account != nil {
 		g.gate, g.memory = h.cfg.Account.gate, h.cfg.Account.memory
 	} else {
 		g.gate.set(1)
 	}
 	_ = json.Unmarshal(g.config, &g.settings)
-	if err := g.compile(ctx, m.Wasm); err != nil {
+	defer g.close()
+	i.Memory = g.memorySize()
+	if err := g.compile(ctx); err != nil {
 		return nil, err
 	}
-	defer g.close()
 	if err := i.declared(g); err != nil {
 		i.Problems = append(i.Problems, err)
 	}
@@ -76,15 +79,11 @@ func (h *Host) Inspect(ctx context.Context, module Module, config json.RawMessag
 
 // declared asks for the manifest and reads it.
 func (i *Inspection) declared(g *generation) error {
-	exported := make(map[string]bool)
-	for _, e := range g.module.Exports {
-		exported[e.Name] = true
-	}
 	text, f := g.askManifest()
 	if f != nil {
 		return fmt.Errorf("its manifest cannot be read: %w", f)
 	}
-	d, err := declare(text, "module", func(name string) bool { return exported[name] })
+	d, err := declare(text, "module", g.exports())
 	for hook := abi.Connect; hook <= abi.Hooks; hook++ {
 		if d.hooks[hook] {
 			i.Hooks = append(i.Hooks, hook)
@@ -110,11 +109,11 @@ func orEmpty(config json.RawMessage) json.RawMessage {
 
 // askManifest starts an instance for it alone, without a config.
 func (g *generation) askManifest() ([]byte, *failure) {
-	if len(g.module.Manifest) > abi.MaxManifest {
+	if len(g.code.module.Manifest) > abi.MaxManifest {
 		return nil, fail(Protocol, "it has more than %d bytes", abi.MaxManifest)
 	}
-	if g.module.Manifest != nil {
-		return g.module.Manifest, nil
+	if g.code.module.Manifest != nil {
+		return g.code.module.Manifest, nil
 	}
 	in, f := g.instance(true)
 	if f != nil {

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/api"
 	"github.com/tetratelabs/wazero/experimental"
 
@@ -91,7 +90,7 @@ func (g *generation) newInstance(first bool) (*instance, *failure) {
 
 // instance makes an instance that has not started.
 func (g *generation) instance(first bool) (*instance, *failure) {
-	memory, t := g.module.Memory, now() // filling the memory takes time too
+	memory, t := g.memorySize(), now() // filling the memory takes time too
 	l, err := newLinear(g.memory, uint64(memory.Min)<<16, uint64(memory.Max)<<16, first)
 	if err != nil {
 		return nil, &failure{Memory, err}
@@ -101,6 +100,10 @@ func (g *generation) instance(first bool) (*instance, *failure) {
 	if err := in.instantiate(); err != nil {
 		l.Free()
 		return nil, &failure{HostFault, err}
+	}
+	if err := g.code.measure(in); err != nil {
+		in.close()
+		return nil, &failure{Memory, err}
 	}
 	in.mem = in.module.Memory()
 	in.fuel, _ = in.module.ExportedGlobal(meter.FuelExport).(api.MutableGlobal)
@@ -121,10 +124,17 @@ func (in *instance) instantiate() (err error) {
 			err = fmt.Errorf("instantiate: %v", r)
 		}
 	}()
-	g := in.generation
+	c := in.generation.code
 	ctx := experimental.WithMemoryAllocator(in, in.linear)
-	in.module, err = g.runtime.InstantiateModule(ctx, g.compiled, wazero.NewModuleConfig().WithName("").WithStartFunctions())
+	in.module, err = c.linked.runtime.InstantiateModule(ctx, c.compiled, c.codes.instance)
 	return err
+}
+
+// memorySize is the memory that an instance begins with and may have: the code's, within the limit of the entry.
+func (g *generation) memorySize() meter.Memory {
+	m := *g.code.module.Memory
+	m.Max = min(m.Max, uint32(g.binding.memory>>16))
+	return m
 }
 
 func (in *instance) start() *failure {

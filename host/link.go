@@ -30,35 +30,110 @@ func lookup(module, name string) (fn hostFunction, ok bool) {
 	return fn, ok
 }
 
-// link makes the host modules that the guest's imports need, and those functions
-// alone. All of them are Go functions on the raw stack: what goes through reflection
+// linked is a runtime with all host functions. The modules in it share no names, no memory and no tables: a guest's
+// module has no name, and imports from the host alone.
+type linked struct {
+	runtime wazero.Runtime
+
+	// Of codes.mu.
+	users int // modules that are compiled in it
+	types int // see maxTypes
+}
+
+// maxTypes bounds the bytes of type sections that one runtime is given. wazero keeps each function type that it has seen,
+// in up to 30 times as many bytes, until the runtime is closed: modules that come and go would make it grow without end.
+// After that many a new runtime takes the next modules, and the old one is closed with its last module.
+const maxTypes = 256 << 10
+
+// link returns the runtime for a module whose type section has that many bytes. unlink gives it back.
+func (cs *codes) link(types int) (*linked, error) {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	if old := cs.current; old != nil && old.types+types > maxTypes {
+		cs.current = nil
+		if old.users == 0 {
+			old.close()
+		}
+	}
+	if cs.current == nil {
+		l, err := newLinked(cs.cache)
+		if err != nil {
+			return nil, err
+		}
+		cs.current = l
+	}
+	cs.current.users++
+	cs.current.types += types
+	return cs.current, nil
+}
+
+// unlink gives a runtime back. One that takes no more modules is closed with the last.
+func (cs *codes) unlink(l *linked) {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	if l.users--; l.users == 0 && l != cs.current {
+		l.close()
+	}
+}
+
+// close closes the runtime that takes modules. All codes are released.
+func (cs *codes) close() {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	if cs.current != nil {
+		cs.current.close()
+		cs.current = nil
+	}
+}
+
+// newLinked makes a runtime with all host functions. They are Go functions on the raw stack: what goes through reflection
 // costs thirty times as much.
-func link(ctx context.Context, rt wazero.Runtime, imports []meter.Import, given grants) error {
-	refuel := hostFunction{
+func newLinked(cache wazero.CompilationCache) (*linked, error) {
+	ctx := context.Background()
+	l := &linked{runtime: wazero.NewRuntimeWithConfig(ctx, wazero.NewRuntimeConfig().
+		WithCompilationCache(cache).
+		WithMemoryLimitPages(maxMemory>>16).
+		WithDebugInfoEnabled(false))}
+	refuel := l.runtime.NewHostModuleBuilder(meter.ImportModule)
+	export(refuel, meter.RefuelImport, hostFunction{
 		Signature: meter.Signature{Params: []byte{api.ValueTypeI64}, Results: []byte{api.ValueTypeI64}},
 		call:      func(in *instance, stack []uint64) { stack[0] = uint64(in.refuel(int64(stack[0]))) },
+	})
+	contract := l.runtime.NewHostModuleBuilder(abi.ImportModule)
+	for name, fn := range imports {
+		export(contract, name, watch(name, granted(fn)))
 	}
-	modules := map[string]wazero.HostModuleBuilder{meter.ImportModule: rt.NewHostModuleBuilder(meter.ImportModule)}
-	export(modules[meter.ImportModule], meter.RefuelImport, refuel)
-	for _, im := range imports {
-		fn, ok := lookup(im.Module, im.Name)
-		if !ok {
-			continue // instantiating will say so
-		}
-		if !given.has(fn.capability) { // only runners of scripts come as far as this
-			fn.call, fn.timed = func(_ *instance, stack []uint64) { stack[0] = api.EncodeI32(abi.NotGranted) }, false
-		}
-		if modules[im.Module] == nil {
-			modules[im.Module] = rt.NewHostModuleBuilder(im.Module)
-		}
-		export(modules[im.Module], im.Name, watch(im.Name, fn))
+	preview1 := l.runtime.NewHostModuleBuilder(wasi.ModuleName)
+	for _, name := range wasi.Names() {
+		fn, _ := wasiFunction(name)
+		export(preview1, name, watch(name, fn))
 	}
-	for _, m := range modules {
+	for _, m := range []wazero.HostModuleBuilder{refuel, contract, preview1} {
 		if _, err := m.Instantiate(ctx); err != nil {
-			return err
+			l.close()
+			return nil, err
 		}
 	}
-	return nil
+	return l, nil
+}
+
+func (l *linked) close() { _ = l.runtime.Close(context.Background()) } // it gives memory back, and does not fail
+
+// granted has fn refuse instances whose entry does not grant its capability. The module's imports do not tell: all
+// entries of a module share its code, and the runner of scripts imports everything.
+func granted(fn hostFunction) hostFunction {
+	need, call := capabilityBit(fn.capability), fn.call
+	if need == 0 {
+		return fn
+	}
+	fn.call = func(in *instance, stack []uint64) {
+		if in.generation.capabilities&need == 0 {
+			stack[0] = api.EncodeI32(abi.NotGranted)
+			return
+		}
+		call(in, stack)
+	}
+	return fn
 }
 
 func export(b wazero.HostModuleBuilder, name string, fn hostFunction) {

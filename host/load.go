@@ -19,7 +19,6 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/mootchat/moot/host/abi"
-	"github.com/mootchat/moot/host/meter"
 	"github.com/mootchat/moot/host/script"
 )
 
@@ -31,9 +30,12 @@ type loader struct {
 	old       *Revision // in use; may be nil
 	next      *Revision
 	problems  Problems
-	modules   map[string]*source // by name; nil: it cannot be used, and was told
-	scripts   []*source          // that were read and are not compiled yet
-	kept      map[binding]*generation
+	modules   map[string]*source      // by name; nil: it cannot be used, and was told
+	scripts   []*source               // that were read and are not compiled yet
+	kept      map[binding]*generation // of old
+	bound     map[binding]*generation // of next
+	awake     map[countersKey]bool    // modules of tenants that have instances now
+	codes     []*code                 // that sources have, to be released
 	recording Recording
 	tenants   int // of the rules
 }
@@ -41,16 +43,18 @@ type loader struct {
 // source is a module as it was read.
 type source struct {
 	Module
-	digest  [32]byte
-	wasm    []byte
-	program *script.Program    // nil: it is no script
-	metered map[uint32]metered // by pages of memory
+	digest  [sha256.Size]byte // of the file
+	wasm    []byte            // the binary: a script's is that of its runner
+	program *script.Program   // nil: it is no script
+	code    *code             // nil: no entry needs it yet
 }
 
-// metered is what package meter made of a module.
-type metered struct {
-	*meter.Module
-	err error
+// binary is the digest of the binary. Scripts of one language have the same.
+func (s *source) binary() [sha256.Size]byte {
+	if s.program == nil {
+		return s.digest
+	}
+	return s.program.Runner.Digest
 }
 
 // Load reads, checks, compiles and starts all modules of the rules beside those in
@@ -65,11 +69,15 @@ func (h *Host) Load(ctx context.Context, rules Rules) (*Revision, error) {
 	}
 	next := &Revision{host: h, tenants: make(map[string]*tenant)}
 	next.users.Store(1)
-	l := &loader{host: h, ctx: ctx, next: next, modules: make(map[string]*source), kept: make(map[binding]*generation), recording: rules.Recording, tenants: len(rules.Tenants)}
+	l := &loader{host: h, ctx: ctx, next: next, modules: make(map[string]*source), kept: make(map[binding]*generation), bound: make(map[binding]*generation), awake: make(map[countersKey]bool), recording: rules.Recording, tenants: len(rules.Tenants)}
+	defer l.releaseCodes()
 	if l.old = h.running(); l.old != nil {
 		defer l.old.release()
 		for _, g := range l.old.generations {
 			l.kept[g.binding] = g
+			if g.pool.alive.Load() > 0 {
+				l.awake[g.counters.countersKey] = true
+			}
 		}
 	}
 	for _, m := range rules.Modules {
@@ -120,7 +128,7 @@ func (l *loader) read(m Module) {
 		l.problems.add(m.Where, m.Name, "%w", err)
 		return
 	}
-	s := &source{Module: m, wasm: wasm, digest: sha256.Sum256(wasm), metered: make(map[uint32]metered)}
+	s := &source{Module: m, wasm: wasm, digest: sha256.Sum256(wasm)}
 	switch have := hex.EncodeToString(s.digest[:]); {
 	case m.SHA256 != "" && !strings.EqualFold(m.SHA256, have):
 		l.problems.add(m.Where, m.Name, "%s has the sha256 %s, not %s: if the change is meant, put the new one here", m.File, have, m.SHA256)
@@ -173,7 +181,7 @@ func (l *loader) compileScripts() {
 			l.problems.add(s.Where, s.Name, "%w", errs[i])
 			continue
 		}
-		s.wasm = s.program.Runner
+		s.wasm = s.program.Runner.Wasm
 		l.modules[s.Name] = s
 	}
 	if left > 0 {

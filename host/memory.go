@@ -24,7 +24,7 @@ type linear struct {
 
 // newLinear makes a memory of min bytes that may grow to max bytes.
 func newLinear(b *budget, min, max uint64, first bool) (*linear, error) {
-	if err := b.take(int64(min), first); err != nil {
+	if err := b.claim(int64(min), first); err != nil {
 		return nil, err
 	}
 	r, err := reserve(max)
@@ -50,7 +50,7 @@ func (l *linear) Reallocate(size uint64) []byte {
 		return nil
 	}
 	more := int64(size - l.size)
-	if err := l.budget.take(more, l.first); err != nil {
+	if err := l.budget.claim(more, l.first); err != nil {
 		l.refused = err
 		return nil
 	}

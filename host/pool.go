@@ -2,18 +2,20 @@ package host
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"sync/atomic"
 	"time"
 )
 
-// pool hands out the instances of a generation, one goroutine each. They are made
-// when they are first needed, in the background: who waits for one waits no
-// longer than its own deadline, whatever making one takes.
+// pool hands out the instances of a generation, each to one goroutine at a time. They are made when they are first
+// needed, in the background: a caller waits for one no longer than until its own deadline, however long making one takes.
 type pool struct {
 	make    func(first bool) (*instance, *failure)
-	report  func(*failure)           // of a making that failed
-	crowded func() bool              // memory is to be given back: what comes back is closed, but the last
+	report  func(*failure)           // of an instance that could not be made
+	memory  *budget                  // while it is crowded, instances that come back are closed, but the last
+	used    atomic.Int64             // when an instance was last taken
+	short   atomic.Pointer[failure]  // why the last instance could not be made, if for want of memory; nil: it was made
 	warm    atomic.Pointer[instance] // the one used last, if nobody has it
 	idle    chan *instance
 	actions chan struct{} // one for each action under way: they leave one instance for messages
@@ -23,11 +25,11 @@ type pool struct {
 	makers  sync.WaitGroup
 }
 
-func newPool(size int, make_ func(first bool) (*instance, *failure), report func(*failure), crowded func() bool) *pool {
+func newPool(size int, make_ func(first bool) (*instance, *failure), report func(*failure), memory *budget) *pool {
 	return &pool{
 		make:    make_,
 		report:  report,
-		crowded: crowded,
+		memory:  memory,
 		idle:    make(chan *instance, size),
 		actions: make(chan struct{}, size-1),
 	}
@@ -36,6 +38,7 @@ func newPool(size int, make_ func(first bool) (*instance, *failure), report func
 // take gives an instance, to be returned by put. It is asked for at time t, and waits
 // until the deadline. The instance's mark is when it was handed out.
 func (p *pool) take(ctx context.Context, t, deadline int64) (*instance, *failure) {
+	p.used.Store(t)
 	if in := p.free(); in != nil {
 		in.mark = t
 		return in, nil
@@ -54,6 +57,9 @@ func (p *pool) take(ctx context.Context, t, deadline int64) (*instance, *failure
 		in.mark = now()
 		return in, nil
 	case <-timer.C:
+		if f := p.short.Load(); f != nil {
+			return nil, f
+		}
 		return nil, fail(NoInstance, "no instance was free in time")
 	case <-ctx.Done():
 		return nil, &failure{NoInstance, errGone}
@@ -99,7 +105,7 @@ func (p *pool) offer(in *instance) {
 // put takes an instance back, or replaces it. One that is to rest is closed, unless somebody
 // waits for it.
 func (p *pool) put(in *instance) {
-	crowded := p.crowded() && p.alive.Load() > 1
+	crowded := p.memory.crowded() && p.alive.Load() > 1
 	if !in.worn() && !crowded && (!p.resting.Load() || p.waiting.Load() > 0) {
 		p.give(in)
 		return
@@ -113,9 +119,42 @@ func (p *pool) put(in *instance) {
 	}
 }
 
+// adopt takes an instance that was not made by the pool. The pool has none.
+func (p *pool) adopt(in *instance) {
+	p.used.Store(now())
+	p.alive.Add(1)
+	p.memory.memory.awake.note(p)
+	p.put(in)
+}
+
 func (p *pool) discard(in *instance) {
 	in.close()
-	p.alive.Add(-1)
+	p.gone()
+}
+
+// gone counts an instance less and returns how many are left.
+func (p *pool) gone() int32 {
+	n := p.alive.Add(-1)
+	if n == 0 {
+		p.memory.memory.awake.note(p)
+	}
+	return n
+}
+
+// hasIdle reports whether there is an instance that nobody has.
+func (p *pool) hasIdle() bool { return p.warm.Load() != nil || len(p.idle) > 0 }
+
+// sacrifice closes one instance that nobody has, for the memory; false: there is none.
+func (p *pool) sacrifice() bool {
+	in := p.free()
+	if in == nil {
+		return false
+	}
+	p.discard(in)
+	if p.waiting.Load() > 0 { // a caller that came meanwhile could not have one made
+		p.grow()
+	}
+	return true
 }
 
 // rest closes what is idle, and what comes back. Who still asks is served.
@@ -125,15 +164,11 @@ func (p *pool) rest() {
 }
 
 // wake undoes rest.
-func (p *pool) wake() {
-	if p.resting.CompareAndSwap(true, false) {
-		p.grow()
-	}
-}
+func (p *pool) wake() { p.resting.Store(false) }
 
 // shrink closes what is idle, but the last, while memory is to be given back.
 func (p *pool) shrink() {
-	for p.alive.Load() > 1 && p.crowded() {
+	for p.alive.Load() > 1 && p.memory.crowded() {
 		in := p.free()
 		if in == nil {
 			return
@@ -164,17 +199,43 @@ func (p *pool) grow() {
 		p.alive.Add(-1)
 		return
 	}
+	if n == 1 {
+		p.memory.memory.awake.note(p)
+	}
 	p.makers.Go(func() {
-		in, f := p.make(n == 1)
+		in, f := p.makeWhileWanted(n == 1)
 		if f != nil {
 			p.report(f)
-			if p.alive.Add(-1) == 0 && n > 1 && p.waiting.Load() > 0 {
+			if p.gone() == 0 && n > 1 && p.waiting.Load() > 0 {
 				p.grow()
 			}
 			return
 		}
 		p.give(in)
 	})
+}
+
+// retryEvery is how often an instance is tried again that found no memory.
+const retryEvery = 2 * time.Millisecond
+
+// makeWhileWanted makes an instance. Where there is no memory for it, it tries again for as long as calls wait: instances
+// that are in use come back.
+func (p *pool) makeWhileWanted(first bool) (*instance, *failure) {
+	for {
+		in, f := p.make(first)
+		if f == nil {
+			p.short.Store(nil)
+			return in, nil
+		}
+		if !errors.Is(f, errNoMemory) {
+			return nil, f
+		}
+		p.short.Store(f)
+		if p.waiting.Load() == 0 {
+			return nil, f
+		}
+		time.Sleep(retryEvery)
+	}
 }
 
 // enter lets an action in, if it leaves an instance for others; leave is called

@@ -1,7 +1,6 @@
 package host
 
 import (
-	"slices"
 	"sync/atomic"
 
 	"github.com/mootchat/moot/engine/hook"
@@ -62,14 +61,16 @@ func (r *Revision) release() {
 // is kept for a swap back holds no memory of guests. Calls in flight have theirs closed
 // when they end. r may be nil.
 func (r *Revision) rest(next *Revision) {
+	stays := make(map[*generation]bool, len(next.generations))
 	for _, g := range next.generations {
+		stays[g] = true
 		g.pool.wake()
 	}
 	if r == nil {
 		return
 	}
 	for _, g := range r.generations {
-		if !slices.Contains(next.generations, g) {
+		if !stays[g] {
 			g.pool.rest()
 		} else {
 			g.pool.shrink()

@@ -10,13 +10,18 @@ import (
 	"github.com/mootchat/moot/host/hosttest/asm"
 )
 
-// tracer keeps all traces.
+// tracer keeps the traces of events.
 type tracer struct {
 	mu     sync.Mutex
 	traces []*Trace
 }
 
-func (*tracer) Begin(string, *hook.Event) *Trace { return new(Trace) }
+func (*tracer) Begin(_ string, ev *hook.Event) *Trace {
+	if ev == nil {
+		return nil
+	}
+	return new(Trace)
+}
 
 func (r *tracer) End(t *Trace) {
 	r.mu.Lock()

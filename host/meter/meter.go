@@ -95,6 +95,7 @@ type Module struct {
 	Exports  []Export // of the guest, in order, without those that the rewriter adds
 	Memory   *Memory  // nil if the module has none
 	Start    bool     // StartExport exists: the host calls it before any other function
+	TypeSize int      // bytes of the type section of Wasm
 	Manifest []byte   // the content of the custom section ManifestSection; nil if there is none
 	Usage    []Usage  // of each limit but Limits.CallDepth, in the order of Limits
 }

@@ -169,6 +169,9 @@ func (w *rewriter) write() []byte {
 	for _, id := range sectionOrder {
 		s := w.sections[id]
 		w.addHidden(id, &s)
+		if id == typeSection {
+			w.module.TypeSize = len(s.body)
+		}
 		if s.items > 0 {
 			count := appendU32(nil, uint32(s.items))
 			out = appendU32(append(out, id), uint32(len(count)+len(s.body)))

@@ -53,6 +53,7 @@ type Compiler struct {
 	slots   chan struct{}
 
 	mu     sync.Mutex
+	read   map[string]*Runner       // by file
 	kept   map[string]*list.Element // of *translation, by key
 	recent list.List                // the most recently used first
 	size   int
@@ -75,7 +76,7 @@ func (t *translation) bytes() int {
 
 // New makes a Compiler.
 func New(cfg Config) *Compiler {
-	return &Compiler{cfg: cfg, runners: built, slots: make(chan struct{}, max(1, min(runtime.GOMAXPROCS(0)/2, maxTranslators))), kept: make(map[string]*list.Element)}
+	return &Compiler{cfg: cfg, runners: built, slots: make(chan struct{}, max(1, min(runtime.GOMAXPROCS(0)/2, maxTranslators))), read: make(map[string]*Runner), kept: make(map[string]*list.Element)}
 }
 
 // Compile makes a program of a script. file tells its language and names it in
@@ -92,10 +93,7 @@ func (c *Compiler) Compile(ctx context.Context, file string, source []byte) (*Pr
 	case !utf8.Valid(source) || slices.Contains(source, 0):
 		return nil, fmt.Errorf("%s is not UTF-8 text", file)
 	}
-	runner, err := fs.ReadFile(c.runners, "built/"+l.runner)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("%w, %s: run `make runners`, which needs clang and wasi-libc, and build it again", ErrNoRunner, l.name)
-	}
+	runner, err := c.runner(l)
 	if err != nil {
 		return nil, err
 	}
@@ -114,6 +112,25 @@ func (c *Compiler) Compile(ctx context.Context, file string, source []byte) (*Pr
 	}
 	p.Text, p.places = []byte(a.Text), a.Places
 	return p, nil
+}
+
+// runner is the runner of a language, which is read once.
+func (c *Compiler) runner(l language) (*Runner, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if r := c.read[l.runner]; r != nil {
+		return r, nil
+	}
+	wasm, err := fs.ReadFile(c.runners, "built/"+l.runner)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%w, %s: run `make runners`, which needs clang and wasi-libc, and build it again", ErrNoRunner, l.name)
+	}
+	if err != nil {
+		return nil, err
+	}
+	r := &Runner{Wasm: wasm, Digest: sha256.Sum256(wasm)}
+	c.read[l.runner] = r
+	return r, nil
 }
 
 // translated is the translation of a script, which is kept or made.

@@ -9,6 +9,7 @@ package script
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"embed"
 	"errors"
 	"fmt"
@@ -33,12 +34,18 @@ var built embed.FS
 
 // Program is a script that is ready to run. It does not change.
 type Program struct {
-	Runner []byte // the runner's binary
+	Runner *Runner
 	Name   string // of the script's file, without folders
 	Text   []byte // what the runner is given
 
 	places []int32        // line and column in the script of each line of Text; 0: not known
 	named  *regexp.Regexp // where lines of Text are named
+}
+
+// Runner is the module that runs the scripts of one language. All programs of a Compiler share it.
+type Runner struct {
+	Wasm   []byte
+	Digest [sha256.Size]byte // of Wasm
 }
 
 // language is how scripts of one kind are run.

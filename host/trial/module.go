@@ -72,7 +72,7 @@ func Load(ctx context.Context, cfg Config) (*Module, error) {
 	m := &Module{cfg: cfg}
 	m.store = memstore.NewAt(m.now)
 	var err error
-	m.host, err = host.New(host.Config{Cache: cfg.Cache, Scripts: cfg.Scripts, Account: cfg.Account, Abort: cfg.Abort, Log: slog.New(problems{m}), Store: m.store, Rooms: rooms(cfg.Rooms), Fresh: cfg.Fresh, Alone: true})
+	m.host, err = host.New(host.Config{Cache: cfg.Cache, Scripts: cfg.Scripts, Account: cfg.Account, Abort: cfg.Abort, Log: slog.New(problems{m}), Store: m.store, Rooms: rooms(cfg.Rooms), Awake: true, Fresh: cfg.Fresh, Alone: true})
 	if err != nil {
 		return nil, err
 	}

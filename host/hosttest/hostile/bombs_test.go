@@ -17,7 +17,7 @@ var bombs = []attack{
 		wasm: func() []byte { return append([]byte(asm.Magic), make([]byte, 16<<20)...) }},
 	{name: "custom section of nearly 16 MiB", tries: "to be kept in memory for nothing", refused: "not a Moot module",
 		wasm: bomb(func(m *asm.Module) { m.Custom("x", make([]byte, 15<<20)) })},
-	{name: "memory of 4 GiB", tries: "to be given 4 GiB at once", refused: "65536 pages of memory, the limit is 256",
+	{name: "memory of 4 GiB", tries: "to be given 4 GiB at once", refused: "65536 pages of memory, the limit is 1024",
 		wasm: bomb(func(m *asm.Module) { m.Memory(1<<16, asm.NoMax) })},
 	{name: "memory just over its limit", tries: "to be given a page more than its entry says", refused: "257 pages of memory, the limit is 256",
 		wasm: bomb(func(m *asm.Module) { m.Memory(257, asm.NoMax) })},

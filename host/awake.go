@@ -1,0 +1,96 @@
+package host
+
+import (
+	"cmp"
+	"slices"
+	"sync"
+	"time"
+)
+
+// A pool is awake while it has instances. It has none after a load: the first event that needs one has it made, which takes
+// from some microseconds to some milliseconds. It loses its instances when it was not used for idleAfter, and earlier when
+// others need the memory.
+
+// idleAfter is how long an instance stays that nobody uses.
+const idleAfter = time.Minute
+
+// sweepEvery is how often idle instances are looked for, while there are any.
+const sweepEvery = idleAfter / 4
+
+// awake is the set of pools that are awake.
+type awake struct {
+	mu     sync.Mutex
+	pools  map[*pool]struct{}
+	timer  *time.Timer // runs while there are pools; nil: none did yet
+	closed bool
+}
+
+// note has p in the set exactly if it has instances. It is called after each change between none and some.
+func (a *awake) note(p *pool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if p.alive.Load() == 0 {
+		delete(a.pools, p)
+		return
+	}
+	if a.pools == nil {
+		a.pools = make(map[*pool]struct{})
+	}
+	a.pools[p] = struct{}{}
+	switch {
+	case a.closed:
+	case a.timer == nil:
+		a.timer = time.AfterFunc(sweepEvery, func() { a.sweep(now()) })
+	case len(a.pools) == 1:
+		a.timer.Reset(sweepEvery)
+	}
+}
+
+// sweep closes the idle instances of pools that were not used for idleAfter at time t, and comes again while others are left.
+func (a *awake) sweep(t int64) {
+	for _, p := range a.list() {
+		if t-p.used.Load() >= int64(idleAfter) {
+			p.drain()
+		}
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if len(a.pools) > 0 && !a.closed && a.timer != nil {
+		a.timer.Reset(sweepEvery)
+	}
+}
+
+func (a *awake) list() []*pool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	list := make([]*pool, 0, len(a.pools))
+	for p := range a.pools {
+		list = append(list, p)
+	}
+	return list
+}
+
+// close ends sweeping. Pools still come and go.
+func (a *awake) close() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.closed = true
+	if a.timer != nil {
+		a.timer.Stop()
+	}
+}
+
+// reclaim closes one idle instance so that b can have n bytes, and reports whether there was one: the one that was not
+// used for the longest time, of those of the same tenant and of tenants that have borrowed no less than b would have
+// then. So nobody takes memory from a tenant that has less.
+func (m *memory) reclaim(b *budget, n int64, first bool) bool {
+	pools := m.awake.list()
+	m.mu.Lock()
+	least := b.borrowed + b.borrow(n, first)
+	pools = slices.DeleteFunc(pools, func(p *pool) bool {
+		return !p.hasIdle() || p.memory != b && p.memory.borrowed < least
+	})
+	m.mu.Unlock()
+	slices.SortFunc(pools, func(p, q *pool) int { return cmp.Compare(p.used.Load(), q.used.Load()) })
+	return slices.ContainsFunc(pools, (*pool).sacrifice)
+}

@@ -1,0 +1,97 @@
+package host
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/mootchat/moot/engine/hook"
+)
+
+// alive is how many instances the tenant's first entry has.
+func alive(h *Host, tenant string) int {
+	return int(h.current.Load().tenants[tenant].entries[0].generation.pool.alive.Load())
+}
+
+// A module has no instance until it is asked, and loses those that nobody uses.
+func TestInstancesComeAndGoWithUse(t *testing.T) {
+	h, _ := start(t, Config{})
+	swap(t, h, tenantsOf(Entry{Module: "allow"}, Entry{Module: "allow"}))
+	if alive(h, "t0")+alive(h, "t1") != 0 || used(h, "t0") != 0 {
+		t.Fatalf("after the load: %d and %d instances, %d bytes", alive(h, "t0"), alive(h, "t1"), used(h, "t0"))
+	}
+	for range 2 {
+		if v := asks(h, "t0"); v.Outcome != hook.Allowed {
+			t.Errorf("%+v", v)
+		}
+		if alive(h, "t0") != 1 || alive(h, "t1") != 0 || used(h, "t0") != 1536<<10 {
+			t.Errorf("after a message: %d and %d instances, %d bytes", alive(h, "t0"), alive(h, "t1"), used(h, "t0"))
+		}
+		h.memory.awake.sweep(now() + int64(idleAfter) - int64(time.Minute)/2)
+		if alive(h, "t0") != 1 {
+			t.Error("an instance that was used half a minute ago is closed")
+		}
+		h.memory.awake.sweep(now() + int64(idleAfter))
+		if alive(h, "t0") != 0 || used(h, "t0") != 0 || len(h.memory.awake.list()) != 0 {
+			t.Errorf("when it is idle: %d instances, %d bytes, %d pools", alive(h, "t0"), used(h, "t0"), len(h.memory.awake.list()))
+		}
+	}
+	put := hold(t, h, "t0")
+	h.memory.awake.sweep(now() + int64(time.Hour))
+	if alive(h, "t0") != 1 {
+		t.Error("an instance that is in use is closed")
+	}
+	put()
+}
+
+// A reload keeps an instance of what is in use, and makes none of what is not.
+func TestAReloadKeepsAwakeWhatIsAwake(t *testing.T) {
+	h, _ := start(t, Config{})
+	rules := tenantsOf(Entry{Module: "allow"}, Entry{Module: "allow"})
+	swap(t, h, rules)
+	asks(h, "t0")
+	swap(t, h, again(rules, 1))
+	if alive(h, "t0") != 1 || alive(h, "t1") != 0 {
+		t.Errorf("%d and %d instances", alive(h, "t0"), alive(h, "t1"))
+	}
+}
+
+// Who needs memory has idle instances closed: the one that was not used for the longest time, and none of a tenant that
+// has less.
+func TestMemoryComesFromThoseWhoHaveMore(t *testing.T) {
+	h, _ := start(t, Config{Memory: 12 << 20, Instances: 4})
+	var chain []Entry
+	for range 5 {
+		chain = append(chain, Entry{Module: "allow"}) // 1.5 MiB each; a part has 1.2 MiB, and 6 MiB are shared
+	}
+	swap(t, h, tenantsOf(chain...))
+	var puts []func()
+	for range 3 {
+		puts = append(puts, hold(t, h, "t0"))
+	}
+	for _, put := range puts {
+		put()
+	}
+	for _, tenant := range []string{"t1", "t2", "t3"} {
+		asks(h, tenant)
+	}
+	has := func() string {
+		return fmt.Sprint(alive(h, "t0"), alive(h, "t1"), alive(h, "t2"), alive(h, "t3"), alive(h, "t4"))
+	}
+	if has() != "3 1 1 1 0" {
+		t.Fatalf("the test is wrong: %s instances", has())
+	}
+	b := h.current.Load().tenants["t4"].memory
+	n := b.reserved + 2<<20
+	if err := b.claim(n, true); err != nil || has() != "2 1 1 1 0" && has() != "1 1 1 1 0" {
+		t.Errorf("%s instances: %v", has(), err)
+	}
+	before := has()
+	if err := b.claim(4<<20, false); err == nil {
+		t.Error("it has more than there is")
+		b.give(4 << 20)
+	} else if has() != before {
+		t.Errorf("instances of tenants that have less were closed: %s, %s before", has(), before)
+	}
+	b.give(n)
+}

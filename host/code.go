@@ -1,0 +1,178 @@
+package host
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"fmt"
+	"reflect"
+	"sync"
+
+	"github.com/tetratelabs/wazero"
+	"github.com/tetratelabs/wazero/api"
+
+	"github.com/mootchat/moot/host/meter"
+)
+
+// codes are the modules that a host has compiled, by the digest of their binary. All tenants, and all hosts with an
+// [Account] of this one, share them: a module is rewritten, compiled and kept in memory once.
+//
+// What is shared does not change once it is made: the rewritten module, its machine code, and the host functions, which
+// have no state. All that belongs to a tenant belongs to an instance, and host functions find the instance in the context
+// of the call.
+type codes struct {
+	cache    wazero.CompilationCache
+	memory   *memory
+	instance wazero.ModuleConfig
+
+	mu      sync.Mutex
+	known   map[[sha256.Size]byte]*code
+	current *linked // takes the next modules; nil: the next module makes one
+}
+
+func newCodes(cache wazero.CompilationCache, m *memory) *codes {
+	return &codes{
+		cache:  cache,
+		memory: m,
+		known:  make(map[[sha256.Size]byte]*code),
+		// Guests get no random bytes from wazero. Without a source it would make one of 5 KB for each instance.
+		instance: wazero.NewModuleConfig().WithName("").WithStartFunctions().WithRandSource(rand.Reader),
+	}
+}
+
+// code is one module: what meter made of it, and its machine code. It is closed when its last user releases it.
+type code struct {
+	codes  *codes
+	digest [sha256.Size]byte
+	users  int // of codes.mu
+
+	mu       sync.Mutex
+	wasm     []byte        // as package meter made it; nil before, and once it is compiled
+	module   *meter.Module // without the binary; nil: not yet rewritten
+	err      error         // why it cannot be rewritten
+	linked   *linked       // nil: not yet compiled
+	compiled wazero.CompiledModule
+	charged  int64 // bytes that the node's memory is charged with
+	measured bool
+}
+
+// acquire returns the code of the module with this digest and counts one more user.
+func (cs *codes) acquire(digest [sha256.Size]byte) *code {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	c := cs.known[digest]
+	if c == nil {
+		c = &code{codes: cs, digest: digest}
+		cs.known[digest] = c
+	}
+	c.users++
+	return c
+}
+
+// retain counts one more user. The caller has the code.
+func (c *code) retain() *code {
+	c.codes.mu.Lock()
+	defer c.codes.mu.Unlock()
+	c.users++
+	return c
+}
+
+// release gives up one use. The last one closes the code: no instance is left then.
+func (c *code) release() {
+	c.codes.mu.Lock()
+	c.users--
+	last := c.users == 0
+	if last {
+		delete(c.codes.known, c.digest)
+	}
+	c.codes.mu.Unlock()
+	if last && c.linked != nil {
+		_ = c.compiled.Close(context.Background()) // it gives memory back, and does not fail
+		c.codes.memory.uncharge(c.charged)
+		c.codes.unlink(c.linked)
+	}
+}
+
+// rewrite has package meter rewrite the module, once. Its memory may grow as far as that of any entry: how far that of an
+// instance may grow, its allocator decides.
+func (c *code) rewrite(wasm []byte) (*meter.Module, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.module != nil || c.err != nil {
+		return c.module, c.err
+	}
+	m, err := meter.Rewrite(wasm, meter.Limits{FileBytes: MaxModule, MemoryPages: maxMemory >> 16})
+	if err != nil {
+		c.err = err
+		return nil, err
+	}
+	c.wasm, m.Wasm = m.Wasm, nil
+	c.module = m
+	return m, nil
+}
+
+// compile compiles the rewritten module, once. A compilation that ctx ended is begun anew by the next caller.
+func (c *code) compile(ctx context.Context) (err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.linked != nil {
+		return nil
+	}
+	l, err := c.codes.link(c.module.TypeSize)
+	if err != nil {
+		return fmt.Errorf("link: %w", err)
+	}
+	defer func() {
+		if r := recover(); r != nil { // a bug in the compiler must not end the process
+			err = fmt.Errorf("compile: %v", r)
+		}
+		if err != nil {
+			c.codes.unlink(l)
+		}
+	}()
+	if c.compiled, err = l.runtime.CompileModule(ctx, c.wasm); err != nil {
+		return fmt.Errorf("compile: %w", err)
+	}
+	c.charged = int64(len(c.wasm)) // about what wazero keeps of it; machine code: see measure
+	if err := c.codes.memory.charge(c.charged); err != nil {
+		_ = c.compiled.Close(ctx)
+		return err
+	}
+	c.linked, c.wasm = l, nil
+	return nil
+}
+
+// measure charges the node with the machine code, once the first instance tells how much it is.
+func (c *code) measure(in *instance) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.measured {
+		return nil
+	}
+	n := machineCode(in.module)
+	if err := c.codes.memory.charge(n); err != nil {
+		return err
+	}
+	c.charged += n
+	c.measured = true
+	return nil
+}
+
+// machineCode is how many bytes of machine code the module of an instance has. Only wazero knows, and does not tell: where
+// it is not found, it is 0.
+func machineCode(m api.Module) int64 {
+	v := reflect.ValueOf(m)
+	for _, name := range []string{"Engine", "parent", "executable"} {
+		for v.Kind() == reflect.Interface || v.Kind() == reflect.Pointer {
+			v = v.Elem()
+		}
+		if v.Kind() != reflect.Struct {
+			return 0
+		}
+		v = v.FieldByName(name)
+	}
+	if v.Kind() != reflect.Slice {
+		return 0
+	}
+	return int64(v.Len())
+}
