@@ -3,13 +3,12 @@ package engine_test
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"runtime"
 	"slices"
 	"testing"
 
 	"github.com/mootchat/moot/engine"
-	"github.com/mootchat/moot/engine/cluster/memory"
+	"github.com/mootchat/moot/engine/enginetest"
 	"github.com/mootchat/moot/engine/wire"
 )
 
@@ -30,19 +29,9 @@ func BenchmarkCapacity(b *testing.B) {
 	run := func(b *testing.B, tenants []engine.TenantConfig) {
 		for b.Loop() {
 			before := heapOf()
-			e, err := engine.New(engine.Config{Tenants: tenants, Cluster: memory.New().Node("one"), Log: slog.New(slog.DiscardHandler)})
-			if err != nil {
-				b.Fatal(err)
-			}
-			ctx, stop := context.WithCancel(context.Background())
-			ended := make(chan error, 1)
-			go func() { ended <- e.Run(ctx) }()
-			<-e.Ready()
+			e := enginetest.Start(b, func(c *engine.Config) { c.Tenants = tenants })
 			b.ReportMetric((heapOf()-before)/many, "bytes/each")
-			stop()
-			if err := <-ended; err != nil {
-				b.Fatal(err)
-			}
+			e.Stop()
 		}
 	}
 	b.Run("tenants", func(b *testing.B) {

@@ -16,6 +16,7 @@ import (
 	"github.com/mootchat/moot/engine/api"
 	"github.com/mootchat/moot/engine/cluster"
 	"github.com/mootchat/moot/engine/cluster/memory"
+	"github.com/mootchat/moot/engine/enginetest"
 	"github.com/mootchat/moot/engine/hook"
 )
 
@@ -43,33 +44,16 @@ func start(t *testing.T, cluster cluster.Backend, change ...func(*api.Config)) *
 func startWith(t testing.TB, cluster cluster.Backend, tenants []engine.TenantConfig, change ...func(*api.Config)) *node {
 	t.Helper()
 	n := &node{t: t}
-	quiet := slog.New(slog.DiscardHandler)
-	e, err := engine.New(engine.Config{
-		Tenants: tenants, Cluster: cluster, Log: quiet, Middleware: listening{},
-		Operator: func(ctx context.Context, q json.RawMessage) (json.RawMessage, error) { return n.api.Answer(ctx, q) },
+	n.engine = enginetest.New(t, func(c *engine.Config) {
+		c.Tenants, c.Cluster, c.Middleware = tenants, cluster, listening{}
+		c.Operator = func(ctx context.Context, q json.RawMessage) (json.RawMessage, error) { return n.api.Answer(ctx, q) }
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	cfg := api.Config{Engine: e, Version: "test", Key: adminKey, TenantKeys: map[string]string{"acme": acmeKey}, Log: quiet}
+	cfg := api.Config{Engine: n.engine, Version: "test", Key: adminKey, TenantKeys: map[string]string{"acme": acmeKey}, Log: slog.New(slog.DiscardHandler)}
 	for _, f := range change {
 		f(&cfg)
 	}
-	n.engine, n.api = e, api.New(cfg)
-	ctx, stop := context.WithCancel(context.Background())
-	ended := make(chan error, 1)
-	go func() { ended <- e.Run(ctx) }()
-	t.Cleanup(func() {
-		stop()
-		if err := <-ended; err != nil {
-			t.Error(err)
-		}
-	})
-	select {
-	case <-e.Ready():
-	case err := <-ended:
-		t.Fatal(err)
-	}
+	n.api = api.New(cfg)
+	enginetest.Run(t, n.engine)
 	return n
 }
 

@@ -15,7 +15,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/mootchat/moot/engine"
-	"github.com/mootchat/moot/engine/cluster/memory"
+	"github.com/mootchat/moot/engine/enginetest"
 	"github.com/mootchat/moot/engine/stream"
 	"github.com/mootchat/moot/engine/tcp"
 )
@@ -61,47 +61,20 @@ func listen(t *testing.T) net.Listener {
 
 func startSite(t *testing.T, l net.Listener, clients *tls.Config, options []option) *site {
 	t.Helper()
-	quiet := slog.New(slog.NewTextHandler(io.Discard, nil))
-	cfg := engine.Config{
-		Name:    "test",
-		Tenants: []engine.TenantConfig{{Name: "default", StartingRooms: []string{"r"}}},
-		Cluster: memory.New().Node("n"),
-		Limits:  engine.Limits{VerbsPerSecond: 1e6},
-		Log:     quiet,
-	}
-	server := &tcp.Server{Log: quiet}
-	for _, o := range options {
-		o(&cfg, server)
-	}
-	e, err := engine.New(cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
+	server := &tcp.Server{Log: slog.New(slog.DiscardHandler)}
+	e := enginetest.New(t, func(c *engine.Config) {
+		c.Name, c.Limits.VerbsPerSecond = "test", 1e6
+		for _, o := range options {
+			o(c, server)
+		}
+	})
 	server.Engine = e
-	ctx, cancel := context.WithCancel(context.Background())
-	ran := make(chan error, 2)
-	go func() { ran <- e.Run(ctx) }()
-	go func() { ran <- server.Serve(ctx, l) }()
-	stopped := false
-	s := &site{t, e, l.Addr().String(), clients, func() {
-		if stopped {
-			return
-		}
-		stopped = true
-		cancel()
-		for range 2 {
-			if err := <-ran; err != nil {
-				t.Errorf("Run: %v", err)
-			}
-		}
-	}}
 	t.Cleanup(func() {
-		s.stop()
 		if n := e.Stats().Connections; n != 0 {
 			t.Errorf("%d connections are left", n)
 		}
 	})
-	<-e.Ready()
+	s := &site{t, e, l.Addr().String(), clients, enginetest.Run(t, e, func(ctx context.Context) error { return server.Serve(ctx, l) })}
 	return s
 }
 

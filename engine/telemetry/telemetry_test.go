@@ -1,15 +1,12 @@
 package telemetry_test
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -18,6 +15,7 @@ import (
 
 	"github.com/mootchat/moot/engine"
 	"github.com/mootchat/moot/engine/cluster/memory"
+	"github.com/mootchat/moot/engine/enginetest"
 	"github.com/mootchat/moot/engine/hook"
 	"github.com/mootchat/moot/engine/telemetry"
 	"github.com/mootchat/moot/engine/telemetry/telemetrytest"
@@ -61,29 +59,11 @@ func (sink) Bytes(f *wire.Frame) []byte          { return f.WebSocket() }
 func (sink) Farewell(engine.Close) (last []byte) { return nil }
 func (sink) Close() error                        { return nil }
 
-// logBuffer is the output of a logger.
-type logBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *logBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *logBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
-}
-
-func open(t *testing.T, endpoint string, sample float64) (*telemetry.Traces, *logBuffer) {
+func open(t *testing.T, endpoint string, sample float64) (*telemetry.Traces, *enginetest.Log) {
 	t.Helper()
-	log := &logBuffer{}
+	log := &enginetest.Log{}
 	traces, err := telemetry.Open(t.Context(), telemetry.Config{Endpoint: endpoint, Headers: map[string]string{"Authorization": "Bearer key"},
-		Sample: sample, Version: "v1", Node: "n1", Log: slog.New(slog.NewTextHandler(log, nil))})
+		Sample: sample, Version: "v1", Node: "n1", Log: log.Logger()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -93,17 +73,12 @@ func open(t *testing.T, endpoint string, sample float64) (*telemetry.Traces, *lo
 // run runs requests of one client on a node with traces.
 func run(t *testing.T, traces *telemetry.Traces, requests ...string) {
 	t.Helper()
-	cluster := memory.New().Node("n1")
-	cluster.Broker = traces.Broker(cluster.Broker)
-	e, err := engine.New(engine.Config{Tenants: []engine.TenantConfig{{Name: "acme", StartingRooms: []string{"r"}}},
-		Middleware: traces.Middleware(rules{}), Tracer: traces, Cluster: cluster, Log: slog.New(slog.DiscardHandler)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	ran := make(chan error)
-	go func() { ran <- e.Run(ctx) }()
-	<-e.Ready()
+	backend := memory.New().Node("n1")
+	backend.Broker = traces.Broker(backend.Broker)
+	e := enginetest.Start(t, func(c *engine.Config) {
+		c.Tenants[0].Name = "acme"
+		c.Middleware, c.Tracer, c.Cluster = traces.Middleware(rules{}), traces, backend
+	})
 	seat, err := e.Seat(engine.SeatRequest{Tenant: "acme"})
 	if err != nil {
 		t.Fatal(err)
@@ -121,10 +96,7 @@ func run(t *testing.T, traces *telemetry.Traces, requests ...string) {
 	}
 	c.Close(engine.CloseQuit)
 	c.Done(t.Context())
-	cancel()
-	if err := <-ran; err != nil {
-		t.Error(err)
-	}
+	e.Stop()
 }
 
 func end(t *testing.T, traces *telemetry.Traces) {

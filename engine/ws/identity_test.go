@@ -1,17 +1,15 @@
 package ws_test
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net/http"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/enginetest"
 	"github.com/mootchat/moot/engine/ws"
 )
 
@@ -52,10 +50,9 @@ func TestTokensAtConnect(t *testing.T) {
 		{"/primus?token=bad-token", "X-Other: 1", 3502, "token is no good"},
 	} {
 		t.Run(test.path+" "+test.header, func(t *testing.T) {
-			var log lockedBuffer
+			var log enginetest.Log
 			s := newSite(t, takingTokens, func(e *engine.Config, c *ws.Config) {
-				e.Log = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
-				c.Log = e.Log
+				e.Log, c.Log = log.Logger(), log.Logger()
 			})
 			c := s.connect()
 			c.raw(s.handshake(test.path, test.header))
@@ -120,21 +117,4 @@ func TestTenantsOfHostsHaveTheirOwn(t *testing.T) {
 	ours.wants(notThere(strings.Repeat("x", 100)))
 	c.send(long)
 	c.wantsClose(1009, "message too big")
-}
-
-type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *lockedBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lockedBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
 }

@@ -2,7 +2,6 @@ package ws_test
 
 import (
 	"bufio"
-	"context"
 	"crypto/tls"
 	"encoding/binary"
 	"fmt"
@@ -19,7 +18,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/mootchat/moot/engine"
-	"github.com/mootchat/moot/engine/cluster/memory"
+	"github.com/mootchat/moot/engine/enginetest"
 	"github.com/mootchat/moot/engine/stream"
 	"github.com/mootchat/moot/engine/ws"
 )
@@ -50,52 +49,25 @@ func newTLSSite(t testing.TB, options ...option) *site {
 
 func startSite(t testing.TB, start func(*httptest.Server), options []option) *site {
 	t.Helper()
-	quiet := slog.New(slog.NewTextHandler(io.Discard, nil))
-	ec := engine.Config{
-		Name:    "test",
-		Tenants: []engine.TenantConfig{{Name: "default", StartingRooms: []string{"r"}}},
-		Cluster: memory.New().Node("n"),
-		Limits:  engine.Limits{VerbsPerSecond: 1e6},
-		Log:     quiet,
-	}
-	wc := ws.Config{Log: quiet, PingInterval: time.Hour}
-	for _, o := range options {
-		o(&ec, &wc)
-	}
-	e, err := engine.New(ec)
-	if err != nil {
-		t.Fatal(err)
-	}
+	wc := ws.Config{Log: slog.New(slog.DiscardHandler), PingInterval: time.Hour}
+	e := enginetest.New(t, func(c *engine.Config) {
+		c.Name, c.Limits.VerbsPerSecond = "test", 1e6
+		for _, o := range options {
+			o(c, &wc)
+		}
+	})
 	wc.Engine = e
 	s := &site{TB: t, engine: e, server: ws.New(wc)}
 	s.http = httptest.NewUnstartedServer(s.server)
 	s.http.Config.ConnState, s.http.Config.ReadHeaderTimeout = s.server.ConnState, wc.HandshakeTimeout
 	start(s.http)
-	ctx, cancel := context.WithCancel(context.Background())
-	ran := make(chan error, 2)
-	go func() { ran <- e.Run(ctx) }()
-	go func() { ran <- s.server.Run(ctx) }()
-	stopped := false
-	s.stop = func() {
-		if stopped {
-			return
-		}
-		stopped = true
-		cancel()
-		for range 2 {
-			if err := <-ran; err != nil {
-				t.Errorf("Run: %v", err)
-			}
-		}
-	}
 	t.Cleanup(func() {
-		s.stop()
 		s.http.Close()
 		if n := e.Stats().Connections; n != 0 {
 			t.Errorf("%d connections are left", n)
 		}
 	})
-	<-e.Ready()
+	s.stop = enginetest.Run(t, e, s.server.Run)
 	return s
 }
 

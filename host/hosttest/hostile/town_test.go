@@ -4,14 +4,13 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"log/slog"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/mootchat/moot/engine"
-	"github.com/mootchat/moot/engine/cluster/memory"
+	"github.com/mootchat/moot/engine/enginetest"
 	"github.com/mootchat/moot/engine/wire"
 	"github.com/mootchat/moot/host"
 )
@@ -36,23 +35,11 @@ func settleWith(t testing.TB, cfg host.Config) *town {
 	for n := range 12 {
 		starting = append(starting, fmt.Sprintf("r%d", n))
 	}
-	e, err := engine.New(engine.Config{
-		Tenants:    []engine.TenantConfig{{Name: "good", StartingRooms: starting}, {Name: "hostile", StartingRooms: starting}},
-		Limits:     engine.Limits{VerbsPerSecond: 1e6},
-		Middleware: w.Host,
-		Cluster:    memory.New().Node("n"),
-		Log:        slog.New(slog.DiscardHandler),
+	e := enginetest.Start(t, func(c *engine.Config) {
+		c.Tenants = []engine.TenantConfig{{Name: "good", StartingRooms: starting}, {Name: "hostile", StartingRooms: starting}}
+		c.Limits.VerbsPerSecond, c.Middleware = 1e6, w.Host
 	})
-	w.must(err)
-	ctx, cancel := context.WithCancel(context.Background())
-	ran := make(chan error, 1)
-	go func() { ran <- e.Run(ctx) }()
-	<-e.Ready()
-	return &town{world: w, Engine: e, stop: sync.OnceFunc(func() {
-		cancel()
-		w.must(<-ran)
-		w.end()
-	})}
+	return &town{world: w, Engine: e.Engine, stop: sync.OnceFunc(func() { e.Stop(); w.end() })}
 }
 
 // client is a connection and what it hears: answers to what it asks, and chat.

@@ -1,0 +1,73 @@
+// Package enginetest runs engines in tests, on a memory backend and without transports.
+package enginetest
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"testing"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/cluster/memory"
+)
+
+// Engine is an engine that runs.
+type Engine struct {
+	*engine.Engine
+	Stop func() // ends Run and waits for it; further calls do nothing
+}
+
+// Start makes an engine with New and runs it until the test ends.
+func Start(t testing.TB, change ...func(*engine.Config)) *Engine {
+	t.Helper()
+	e := New(t, change...)
+	return &Engine{e, Run(t, e)}
+}
+
+// New makes an engine that does not run. By default it is the only node, "n", of a memory backend,
+// has one tenant, "default", with the room "r", and does not log.
+func New(t testing.TB, change ...func(*engine.Config)) *engine.Engine {
+	t.Helper()
+	cfg := engine.Config{
+		Tenants: []engine.TenantConfig{{Name: engine.DefaultTenant, StartingRooms: []string{"r"}}},
+		Log:     slog.New(slog.DiscardHandler),
+	}
+	for _, f := range change {
+		f(&cfg)
+	}
+	if cfg.Cluster.Nodes == nil {
+		cfg.Cluster = memory.New().Node("n")
+	}
+	e, err := engine.New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return e
+}
+
+// Run runs e, and the functions beside it, until stop is called or the test ends: it then ends
+// their context and waits for them. An error of one ends the context of the others and fails
+// the test. Run returns when clients can connect to e.
+func Run(t testing.TB, e *engine.Engine, beside ...func(context.Context) error) (stop func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	running, ctx := errgroup.WithContext(ctx)
+	for _, run := range append(beside, e.Run) {
+		running.Go(func() error { return run(ctx) })
+	}
+	stop = sync.OnceFunc(func() {
+		cancel()
+		if err := running.Wait(); err != nil {
+			t.Errorf("Run: %v", err)
+		}
+	})
+	t.Cleanup(stop)
+	select {
+	case <-e.Ready():
+	case <-ctx.Done():
+		t.FailNow() // stop reports the error
+	}
+	return stop
+}
