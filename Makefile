@@ -1,6 +1,6 @@
 # make run     builds what is needed and serves config.yaml (ARGS="--set http.listen=:9000")
-# make test    installs what the tests need and runs all of them
-# Every target makes, and on Debian installs, what it needs, but for Go, make and Node.js.
+# make test    installs what the tests need and runs all tests
+# Every target builds what it needs, and on Debian installs it, except Go, make and Node.js.
 SHELL := /bin/bash
 .ONESHELL:
 .SHELLFLAGS := -eu -o pipefail -c
@@ -26,7 +26,7 @@ moot:
 
 guests: $(GUEST_FILES)
 
-# A guest is built anew when any source of it or of the SDK has changed.
+# A guest is rebuilt when one of its sources or of the SDK's has changed.
 SDK_SOURCES := $(wildcard sdk/go/*.go) go.mod
 define guest_rule
 guests/$(1)/$(1).wasm: $(wildcard guests/$(1)/*.go) $(SDK_SOURCES)
@@ -49,7 +49,7 @@ for dir in $(1); do
 done
 endef
 
-# The runners of scripts: the program embeds those there are when it is built.
+# The runners of scripts. The program embeds the runners that exist when it is built.
 RUNNER_SOURCES := $(wildcard host/script/runner/*)
 RUNNERS := host/script/built/js.wasm host/script/built/lua.wasm
 runners: $(RUNNERS)
@@ -58,9 +58,9 @@ $(RUNNERS) &: $(RUNNER_SOURCES)
 	bash .ci/install $(C_COMPILERS) dpkg-dev
 	host/script/runner/build.sh
 
-# The SDKs' own modules, and guests, in their folders.
+# The SDKs' modules and guests, in their folders.
 SDK_PROJECTS := $(wildcard sdk/*/conformance sdk/*/examples/*)
-# Guests in other languages than Go: make run needs none of them.
+# Guests in other languages than Go. make run does not need them.
 OTHER_GUESTS := $(patsubst %/,%,$(dir $(wildcard $(addprefix guests/*/,Cargo.toml main.c main.cpp main.zig)))) \
 	$(patsubst %/assembly/index.ts,%,$(wildcard guests/*/assembly/index.ts))
 sdk: moot toolchains
@@ -71,16 +71,16 @@ check: moot guests
 
 test: race
 
-# What compares latencies runs by itself.
+# Tests that compare latencies; they run alone.
 ALONE := host/hosttest/hostile
 
-# What compiles modules of all languages has no goroutines of its own, and takes
+# Tests that compile modules of all languages: they start no goroutines of their own, and take
 # minutes under the race detector.
 PLAIN := moot/sdk$$
 
-# All tests, under the race detector. What has its own go.mod is tested in its
-# own folder. check leaves the guests' machine code in the user's cache: under
-# the race detector compiling them takes minutes.
+# All tests, under the race detector. Modules with their own go.mod are tested in their
+# folder. check first compiles the guests into the user's cache: under the race detector
+# that takes minutes.
 race: tools runners check
 	go test -race -timeout 15m $$(go list ./... | grep -v -e $(ALONE) -e '$(PLAIN)')
 	go test -race -timeout 15m ./$(ALONE)
@@ -99,7 +99,7 @@ lint:
 	go run $(STATICCHECK) ./...
 	for module in sdk/go sdk/go/client engine/cli/release/deploytest; do (cd $$module && go vet ./... && go run $(STATICCHECK) ./...); done
 
-# Every fuzz target of the tree, each for FUZZTIME.
+# Every fuzz target, each for FUZZTIME.
 fuzz: guests
 	for package in $$(go list ./...); do
 		for target in $$(go test -list '^Fuzz' "$$package" 2>/dev/null | grep '^Fuzz' || true); do
@@ -108,27 +108,27 @@ fuzz: guests
 		done
 	done
 
-# The sandbox's are last: they print tables.
+# Those of the sandbox are last, because they print tables.
 bench: tools runners guests
 	go test -run '^$$' -bench . -skip '^BenchmarkSandbox' -benchmem ./...
 	go test -run '^$$' -bench . ./host/hosttest/bench
 	cd host/hosttest/bench/extism && go test -run '^$$' -bench . .
 
-# Clients come and go for SOAK: memory must stay flat.
+# Clients connect and disconnect for SOAK; memory must stay constant.
 soak: guests
 	SOAK=$(SOAK) go test -tags soak -count=1 -timeout 0 -v -run TestMemoryStaysFlat ./engine/cli
 
-# The faults of a cluster on Redis that take minutes, besides those of make test.
+# Faults of a cluster on Redis that take minutes, in addition to those of make test.
 chaos: redis guests
 	go test -race -tags chaos -count=1 -timeout 30m ./engine/cluster/redis ./engine/node
 
-# Random faults against nodes that talk, for TORTURE; a round that fails prints its seed, and
-# TORTURE_SEED=SEED plays it again.
+# Random faults against nodes under load, for TORTURE. A failed round prints its seed;
+# TORTURE_SEED=SEED repeats it.
 TORTURE ?= 2m
 torture: redis
 	TORTURE=$(TORTURE) go test -tags chaos -count=1 -timeout 0 -run '^TestTorture$$' -v ./engine/cluster/redis
 
-# The compilers of the SDKs, and the npm packages that the lock files name.
+# The compilers of the SDKs, and the npm packages of the lock files.
 toolchains:
 	$(need_node)
 	bash .ci/install $(C_COMPILERS) wabt cargo libstd-rust-dev-wasm32
@@ -144,7 +144,7 @@ tools: toolchains redis
 	npm run --silent --prefix engine/compat client
 	npm run --silent --prefix sdk/client build
 
-# The program for every platform, with rules and checksums, in build/release.
+# The program for every platform, with modules and checksums, in build/release.
 # ARGS="-version v1.2.3 -platforms linux/amd64"
 release: runners guests
 	go run ./engine/cli/release $(ARGS)

@@ -1,5 +1,5 @@
-// Package examples_test runs every example as its README says, and compares what it prints
-// with what the README shows.
+// Package examples_test runs every example as its README describes, and compares the output
+// with the README.
 package examples_test
 
 import (

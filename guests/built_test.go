@@ -14,11 +14,11 @@ import (
 	"github.com/mootchat/moot/host/trial"
 )
 
-// builtGuests are those with a tests.yaml, by their language.
+// builtGuests are the guests in other languages than Go, by language.
 var builtGuests = map[string]string{"announcer": "Go", "blocklist": "Go", "gate": "Go", "invitations": "Go", "slowmode": "C", "flood": "C++", "redact": "Rust", "links": "Zig", "welcome": "AssemblyScript"}
 
-// built is the binary of a guest in any language. A toolchain that is not there
-// fails: make tools installs them.
+// built builds a guest in any language and returns its binary. A missing compiler fails the
+// test: make tools installs it.
 func built(t *testing.T, name string) []byte {
 	t.Helper()
 	var log bytes.Buffer
@@ -33,8 +33,8 @@ func built(t *testing.T, name string) []byte {
 	return wasm
 }
 
-// TestBuiltGuests builds each as its README says, asks it what is in its tests.yaml, and puts
-// it through every hook that it has.
+// TestBuiltGuests builds each guest as its README describes, runs its tests.yaml, and calls
+// all of its hooks.
 func TestBuiltGuests(t *testing.T) {
 	for name, language := range builtGuests {
 		t.Run(name+" in "+language, func(t *testing.T) {
@@ -56,52 +56,52 @@ func TestBuiltGuests(t *testing.T) {
 	}
 }
 
-// TestBuiltGuestsSayWhatIsWrong gives each a config that it must refuse, and the words for it.
+// TestBuiltGuestsSayWhatIsWrong loads each guest with a config that it must refuse, and checks the reason.
 func TestBuiltGuestsSayWhatIsWrong(t *testing.T) {
 	for name, configs := range map[string]map[string]string{
 		"slowmode": {
-			`{"wiat":"5s"}`:                  "there is no setting wiat; there are wait, burst, roles and by",
-			`{"wait":"5"}`:                   `wait: "5" is no wait`,
-			`{"wait":"25h"}`:                 `wait: "25h" is no wait`,
-			`{"wait":5}`:                     `wait: 5 is no wait`,
-			`{"burst":0}`:                    "burst: 0 is no number from 1 to 100",
-			`{"burst":1.5}`:                  "burst: 1.5 is no number from 1 to 100",
+			`{"wiat":"5s"}`:                  "unknown setting wiat: use wait, burst, roles or by",
+			`{"wait":"5"}`:                   `wait: "5" is not a wait`,
+			`{"wait":"25h"}`:                 `wait: "25h" is not a wait`,
+			`{"wait":5}`:                     `wait: 5 is not a wait`,
+			`{"burst":0}`:                    "burst: 0 is not a number from 1 to 100",
+			`{"burst":1.5}`:                  "burst: 1.5 is not a number from 1 to 100",
 			`{"by":"name"}`:                  `by: "name" is neither user nor connection nor address`,
-			`{"roles":[]}`:                   "roles: [] is no object of role: wait",
-			`{"roles":{"guest":"for ever"}}`: `roles.guest: "for ever" is no wait`,
+			`{"roles":[]}`:                   "roles: [] is not an object of ROLE: WAIT",
+			`{"roles":{"guest":"for ever"}}`: `roles.guest: "for ever" is not a wait`,
 		},
 		"flood": {
-			`{"caps":1}`:         "there is no setting caps; there are repeats, forget, capitals,",
-			`{"capitals":101}`:   "capitals: 101 is no number from 0 to 100",
-			`{"row":"9"}`:        `row: "9" is no number from 0 to 1000`,
-			`{"forget":"0s"}`:    `forget: "0s" is no time from 1ms to 24h`,
-			`{"exempt":"mod"}`:   `exempt: "mod" is no list of roles`,
-			`{"exempt":["a",1]}`: "exempt: 1 is no text",
+			`{"caps":1}`:         "unknown setting caps: use repeats, forget, capitals,",
+			`{"capitals":101}`:   "capitals: 101 is not a number from 0 to 100",
+			`{"row":"9"}`:        `row: "9" is not a number from 0 to 1000`,
+			`{"forget":"0s"}`:    `forget: "0s" is not a time from 1ms to 24h`,
+			`{"exempt":"mod"}`:   `exempt: "mod" is not a list of roles`,
+			`{"exempt":["a",1]}`: "exempt: 1 is not a string",
 		},
 		"redact": {
-			`{"mail":true}`:     "there is no setting mail; there are email, phone, card, iban and action",
+			`{"mail":true}`:     "unknown setting mail: use email, phone, card, iban or action",
 			`{"email":1}`:       "email: 1 is neither a text nor true nor false",
 			`{"action":"hide"}`: `action: "hide" is neither mask nor deny`,
 		},
 		"links": {
 			`{"domains":[]}`:                "there is a setting that is not known; there are allow, deny, bare",
 			`{"allow":"example.com"}`:       "must be lists of texts",
-			`{"deny":["https://evil.com"]}`: `deny: "https://evil.com" is no domain: write example.com`,
-			`{"allow":[""]}`:                `allow: "" is no domain`,
+			`{"deny":["https://evil.com"]}`: `deny: "https://evil.com" is not a domain: write example.com`,
+			`{"allow":[""]}`:                `allow: "" is not a domain`,
 			`{"action":"hide"}`:             `action: "hide" is neither deny nor mask`,
 		},
 		"invitations": {
 			`{"room":"a"}`:     `unknown field "room"`,
 			`{"rooms":[""]}`:   "rooms[0]: the pattern is empty",
 			`{"roles":[""]}`:   "roles[0]: the role is empty",
-			`{"lasts":"1day"}`: `lasts: "1day" is no time from 1s to 8784h, such as 90m, nor 0s`,
-			`{"max":0}`:        "max: 0 is no number from 1 to 1000",
+			`{"lasts":"1day"}`: `lasts: "1day" is not a time from 1s to 8784h, such as 90m, or 0s`,
+			`{"max":0}`:        "max: 0 is not a number from 1 to 1000",
 		},
 		"welcome": {
-			`{"txt":""}`:                "there is no setting txt; there are text, rooms and languages",
-			`{"text":1}`:                "text: 1 is no text",
-			`{"rooms":["a"]}`:           `rooms: ["a"] is no object of texts`,
-			`{"languages":{"de":null}}`: "languages.de: null is no text",
+			`{"txt":""}`:                "unknown setting txt: use text, rooms or languages",
+			`{"text":1}`:                "text: 1 is not a string",
+			`{"rooms":["a"]}`:           `rooms: ["a"] is not an object of strings`,
+			`{"languages":{"de":null}}`: "languages.de: null is not a string",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

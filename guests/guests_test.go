@@ -1,5 +1,4 @@
-// Package guests_test runs the guests, and the Go SDK, in the sandbox that they
-// are made for.
+// Package guests_test tests the guests in Go, and the Go SDK, in the sandbox.
 package guests_test
 
 import (
@@ -22,7 +21,7 @@ import (
 	"github.com/mootchat/moot/host/script"
 )
 
-// dir holds what is built, and cache what is compiled of it, for all tests.
+// dir holds the binaries and cache the compiled code of all tests.
 var (
 	dir   string
 	cache *diskcache.Cache
@@ -42,8 +41,8 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// guest is a module's binary, built once. It looks at the sources, so that the
-// go command does not take an old test result for that of new ones.
+// guest builds a module once and returns its binary. It reads the sources, so that the go
+// command does not reuse an old test result after they change.
 func guest(t *testing.T, path string) []byte {
 	t.Helper()
 	for _, pattern := range []string{path + "/*.go", "../sdk/go/*.go", "../engine/glob/*.go"} {
@@ -87,8 +86,8 @@ func (l *logged) String() string {
 	return l.b.String()
 }
 
-// load is a host with the guest as the chain of the tenant default, or why it
-// does not load.
+// load returns a host with the guest as the chain of the tenant default, or the error of the
+// load.
 func load(t *testing.T, path, config string, grants ...string) (*host.Host, *logged, error) {
 	t.Helper()
 	log := new(logged)

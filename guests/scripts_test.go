@@ -15,8 +15,8 @@ import (
 	"github.com/mootchat/moot/host/script"
 )
 
-// scripted is a host with the script as the chain of the tenant default, or why it
-// does not load.
+// scripted returns a host with the script as the chain of the tenant default, or the error of
+// the load.
 func scripted(t *testing.T, path, config string, grants ...string) (*host.Host, *logged, error) {
 	t.Helper()
 	text, err := os.ReadFile(path)
@@ -45,7 +45,7 @@ func scripted(t *testing.T, path, config string, grants ...string) (*host.Host, 
 	return h, log, err
 }
 
-// heard is what each receiver hears of a message; "-" is nothing.
+// heard returns the message that each receiver gets; "-" is none.
 func heard(t *testing.T, h *host.Host, ev hook.Event, receivers ...*hook.Profile) []string {
 	t.Helper()
 	ev.Hook, ev.Tenant, ev.Room = hook.Say, "default", "r"
@@ -116,7 +116,7 @@ func TestShadowban(t *testing.T) {
 	if got := say(ann, wire.Message{Text: "hello"}); fmt.Sprint(got) != "[hello -]" {
 		t.Errorf("from a banned address: %v", got)
 	}
-	if _, _, err := scripted(t, "shadowban/shadowban.lua", `{"user":["mallory"]}`, "kv"); err == nil || !strings.Contains(err.Error(), "there is no setting user") {
+	if _, _, err := scripted(t, "shadowban/shadowban.lua", `{"user":["mallory"]}`, "kv"); err == nil || !strings.Contains(err.Error(), "unknown setting user") {
 		t.Errorf("a setting that is not there: %v", err)
 	}
 }
@@ -141,7 +141,7 @@ func TestLanguage(t *testing.T) {
 		t.Errorf("an unknown phrase is heard as %q", got)
 	}
 	for config, want := range map[string]string{
-		`{"phrases":{"a":"b"}}`: "phrases.a must be an object", `{"words":{}}`: "there is no setting words",
+		`{"phrases":{"a":"b"}}`: "phrases.a must be an object", `{"words":{}}`: "unknown setting words",
 		`{"phrases":{"a":{"en":" ! "}}}`: "phrases.a.en must be a text",
 	} {
 		if _, _, err := scripted(t, "language/language.js", config); err == nil || !strings.Contains(err.Error(), want) {

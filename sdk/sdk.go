@@ -1,11 +1,11 @@
-// Package sdk has the sources of the SDKs, so that moot module new can put them into a
-// project: it then builds with nothing to download.
+// Package sdk embeds the sources of the SDKs. moot module new copies them into a project,
+// which then builds without downloads.
 package sdk
 
 import "embed"
 
-// Files are those of the SDKs, by their paths here. That of Go is a module of its own,
-// and has its sources itself.
+// Files are the sources of the SDKs by their paths in this folder, except those of the Go SDK:
+// it is a module of its own, and embeds its sources itself.
 //
 //go:embed c/moot.h zig/moot.zig assemblyscript/lib/moot.ts script/moot.d.ts rust/Cargo.toml rust/src
 var Files embed.FS

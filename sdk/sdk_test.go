@@ -1,6 +1,6 @@
-// Package sdk_test puts every SDK to the same test: its conformance guest through the
-// whole contract, and its example through the same messages. A toolchain that is
-// not there fails: make tools installs them.
+// Package sdk_test tests every SDK in the same way: its conformance guest against the whole
+// contract, and its example with the same messages. A missing compiler fails the test: make
+// tools installs it.
 package sdk_test
 
 import (
@@ -23,7 +23,7 @@ import (
 
 var languages = []string{"go", "rust", "c", "cpp", "assemblyscript", "zig"}
 
-// cache keeps what was compiled, for all tests.
+// cache holds the compiled modules of all tests.
 var cache *diskcache.Cache
 
 func TestMain(m *testing.M) {
@@ -40,7 +40,7 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// built is the binary of a project.
+// built builds a project and returns its binary.
 func built(t *testing.T, dir string) []byte {
 	t.Helper()
 	var log bytes.Buffer
@@ -82,7 +82,7 @@ func TestConformance(t *testing.T) {
 	}
 }
 
-// TestBlocklist asks the example of every SDK the same.
+// TestBlocklist calls the example of every SDK with the same messages.
 func TestBlocklist(t *testing.T) {
 	for _, language := range languages {
 		t.Run(language, func(t *testing.T) {
@@ -128,7 +128,7 @@ func TestBlocklist(t *testing.T) {
 
 const refused = "the message holds a blocked word"
 
-// exchange is a message, and what becomes of it; nothing: it is allowed.
+// exchange is a message and the expected result; the zero result is allow.
 type exchange struct {
 	message           string
 	json              bool
@@ -163,7 +163,7 @@ func asks(t *testing.T, wasm []byte, config string, list []exchange) {
 	}
 }
 
-// TestReadmesBuild builds the module that each README shows, in a project of its own.
+// TestReadmesBuild builds the module of each README in a new project.
 func TestReadmesBuild(t *testing.T) {
 	files := map[string]struct{ fence, path string }{
 		"go":             {"go", "main.go"},
@@ -183,7 +183,7 @@ func TestReadmesBuild(t *testing.T) {
 			if m == nil {
 				t.Fatalf("the README has no %s", f.fence)
 			}
-			// Beside the SDK, where compilers find it.
+			// Into the SDK's folder, where compilers find it.
 			dir, err := os.MkdirTemp(language, "readme-")
 			if err != nil {
 				t.Fatal(err)
@@ -209,8 +209,8 @@ func TestReadmesBuild(t *testing.T) {
 	}
 }
 
-// TestNewProjects makes a project in each language, and has it build and tested as its
-// README says.
+// TestNewProjects creates a project in each language, and builds and tests it as its README
+// describes.
 func TestNewProjects(t *testing.T) {
 	compilers := map[string]string{"as": "assemblyscript/node_modules", "zig": "zig/node_modules"} // where npm would put them
 	for language := range strings.SplitSeq(module.Languages, ", ") {
@@ -237,7 +237,7 @@ func TestNewProjects(t *testing.T) {
 	}
 }
 
-// TestReadmesTestOfGo runs the test that the README of Go shows, of the module it shows.
+// TestReadmesTestOfGo runs the test in the README of the Go SDK with the module in it.
 func TestReadmesTestOfGo(t *testing.T) {
 	text, err := os.ReadFile("go/README.md")
 	if err != nil {
@@ -261,15 +261,15 @@ func TestReadmesTestOfGo(t *testing.T) {
 	}
 }
 
-// limit is a rule for the tests that README.md shows: two messages a second, and German
-// for Germans.
+// limit is a rule for the tests in README.md: two messages a second, and translation for
+// German receivers.
 const limit = `
 moot.declare({ reads: ["message", "id", "locale"], vary: ["locale"], capabilities: ["kv"] });
 moot.on("onSayReceive", (event, connection) => moot.kv.add(connection.id, 1, 10000) < moot.config.limit ? moot.allow() : moot.deny("slow down"));
 moot.on("say", (event, receiver) => receiver.locale === "de" ? moot.rewrite("hallo") : moot.allow());
 `
 
-// shown is the first block of a language that a page shows.
+// shown returns the first code block of a language in a page.
 func shown(t *testing.T, page, language string) []byte {
 	t.Helper()
 	text, err := os.ReadFile(page)
@@ -283,7 +283,7 @@ func shown(t *testing.T, page, language string) []byte {
 	return m[1]
 }
 
-// TestReadmesTests runs the tests that README.md shows.
+// TestReadmesTests runs the tests in README.md.
 func TestReadmesTests(t *testing.T) {
 	text := shown(t, "README.md", "yaml")
 	dir := t.TempDir()
@@ -296,7 +296,7 @@ func TestReadmesTests(t *testing.T) {
 	}
 }
 
-// TestLanguagesAreInTheTable holds the table of README.md to the languages there are.
+// TestLanguagesAreInTheTable compares the table in README.md with the languages of moot module.
 func TestLanguagesAreInTheTable(t *testing.T) {
 	page, err := os.ReadFile("README.md")
 	if err != nil {
@@ -314,7 +314,7 @@ func TestLanguagesAreInTheTable(t *testing.T) {
 	}
 }
 
-// TestPagesModule builds the module that ABI.md shows in the text format, and asks it.
+// TestPagesModule builds the module in the text format of ABI.md, and calls it.
 func TestPagesModule(t *testing.T) {
 	text := shown(t, "ABI.md", "wat")
 	dir := filepath.Join(t.TempDir(), "quiet")

@@ -1,4 +1,4 @@
-// Authenticated-room shows both ways into a room that not everybody may enter. See README.md.
+// Authenticated-room shows two ways into a room with restricted access. See README.md.
 package main
 
 import (
@@ -18,7 +18,7 @@ const (
 func main() { stage.Play(play) }
 
 func play(s *stage.Stage) error {
-	// moot token reads the same file, and so the same secret.
+	// moot token reads the secret from the same file as the server.
 	if err := os.Setenv("JWT_SECRET", jwtSecret); err != nil {
 		return err
 	}

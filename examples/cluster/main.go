@@ -1,4 +1,4 @@
-// Cluster runs three nodes on a Redis, kills one, and counts. See README.md.
+// Cluster runs three nodes on a Redis, kills one, and counts the notices. See README.md.
 package main
 
 import (
@@ -9,7 +9,7 @@ import (
 	"github.com/mootchat/moot/examples/stage"
 )
 
-// each is how many are at the node that dies, besides one at each of the others.
+// each is the number of clients at the node that is killed; the other nodes have one each.
 const each = 20
 
 func main() { stage.Play(play) }
@@ -55,7 +55,7 @@ func play(s *stage.Stage) error {
 	)
 }
 
-// crowd has some join at a node, and gives what is to be heard of each when it is lost.
+// crowd connects clients to a node, and returns the notice expected for each when it is lost.
 func crowd(s *stage.Stage, at *stage.Server) (leaves map[string]int, err error) {
 	leaves = make(map[string]int)
 	for i := range each {
@@ -71,8 +71,8 @@ func crowd(s *stage.Stage, at *stage.Server) (leaves map[string]int, err error) 
 	return leaves, nil
 }
 
-// leave waits until all of them are told to have left; then a last word, by which a second
-// notice of anybody would have come.
+// leave waits for the notice of each client, and then for a last message: a duplicate notice
+// would arrive before it.
 func leave(witness *stage.Person, leaves map[string]int) error {
 	told, last := 0, "that is all"
 	err := witness.Await(func(text string) bool {

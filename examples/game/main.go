@@ -1,4 +1,4 @@
-// Game has two players and one who watches play tic-tac-toe in a room. See README.md.
+// Game has two clients play tic-tac-toe in a room while a third watches. See README.md.
 package main
 
 import (
@@ -14,7 +14,7 @@ import (
 
 func main() { stage.Play(play) }
 
-// moves are the cells of X and O by turns.
+// moves are the cells of X and O in turn.
 var moves = []int{4, 0, 2, 6, 3, 5, 8, 7, 1}
 
 func play(s *stage.Stage) error {
@@ -63,7 +63,7 @@ func play(s *stage.Stage) error {
 
 func params(cell int) map[string]any { return map[string]any{"room": "table", "cell": cell} }
 
-// board is what the room hears after each move.
+// board is the message of the room after each move.
 type board struct {
 	Cells  []string
 	Winner string
@@ -83,7 +83,7 @@ func (b board) String() string {
 	return text.String()
 }
 
-// see waits for the board.
+// see waits for the message with the board.
 func see(p *stage.Person) (board, error) {
 	var heard struct{ Game *board }
 	err := p.Await(func(text string) bool {

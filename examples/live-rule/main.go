@@ -1,4 +1,4 @@
-// Live-rule has a rule edited while somebody talks: rightly, and with a mistake. See README.md.
+// Live-rule edits a rule while a client sends messages: correctly, and with a mistake. See README.md.
 package main
 
 import (
@@ -48,7 +48,7 @@ func play(s *stage.Stage) error {
 	return errors.Join(ann.Says("hall", "hello again"), ann.Hears("HELLO AGAIN!"))
 }
 
-// edit does what a person with an editor does to the rule.
+// edit changes the file of the rule as an editor would.
 func edit(file, old, now string) error {
 	text, err := os.ReadFile(file)
 	if err != nil {

@@ -1,4 +1,4 @@
-// What the hall hears: edit it and save it, and the next message is heard so.
+// Changes every message of the hall. Edit and save this file: the next message is changed accordingly.
 moot.declare({ reads: ["message"] });
 
 moot.on("onSayReceive", (event) => moot.rewrite(String(event.message).toUpperCase()));

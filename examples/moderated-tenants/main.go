@@ -1,5 +1,5 @@
-// Moderated-tenants has two tenants with different rules on one server, and changes the rules
-// of one while people talk. See README.md.
+// Moderated-tenants runs two tenants with different rules on one server, and changes the rules
+// of one while clients are connected. See README.md.
 package main
 
 import (
@@ -46,7 +46,7 @@ func play(s *stage.Stage) error {
 	return changed(s, server, dir, ann, bob)
 }
 
-// changed has the bakery block another word, while both stay connected.
+// changed makes the bakery block another word, while both clients stay connected.
 func changed(s *stage.Stage, server *stage.Server, dir string, ann, bob *stage.Person) error {
 	fmt.Println("# the bakery blocks buns, too")
 	file := filepath.Join(dir, "tenants/bakery.yaml")

@@ -5,7 +5,7 @@ import (
 	"sync"
 )
 
-// lastLines keeps the end of a log, for who asks why.
+// lastLines keeps the last lines of a log, for error messages.
 type lastLines struct {
 	mu      sync.Mutex
 	lines   []string
@@ -25,7 +25,7 @@ func (l *lastLines) add(line string) {
 	}
 }
 
-// next is closed once a line has come that holds the text.
+// next returns a channel that is closed after a line that contains text.
 func (l *lastLines) next(text string) <-chan struct{} {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -9,7 +9,7 @@ import (
 	"github.com/mootchat/moot/sdk/go/client"
 )
 
-// Person is a client with a name that the example prints. It is for one goroutine.
+// Person is a client with a name that the example prints. It must not be used concurrently.
 type Person struct {
 	Name string
 
@@ -18,8 +18,8 @@ type Person struct {
 	heard  chan client.Message
 }
 
-// Person connects somebody: with a token, if it is not "". path is the tenant's, such as
-// /acme; "" of who needs none.
+// Person connects a client to a tenant's path, such as "/acme", or to "", with a token
+// unless it is "". The client is closed at the end of the example.
 func (s *Stage) Person(name string, at *Server, path, token string) (*Person, error) {
 	p := &Person{Name: name, ctx: s.ctx, heard: make(chan client.Message, 1000)}
 	options := client.Options{OnMessage: func(m client.Message) { p.heard <- m }}
@@ -34,10 +34,10 @@ func (s *Stage) Person(name string, at *Server, path, token string) (*Person, er
 	return p, nil
 }
 
-// ID is that of the connection.
+// ID returns the id of the connection.
 func (p *Person) ID() string { return p.client.ID() }
 
-// Joins joins a room, and prints so.
+// Joins joins a room and prints it.
 func (p *Person) Joins(room string) error {
 	if err := p.client.Join(p.ctx, room); err != nil {
 		return fmt.Errorf("%s joins %s: %w", p.Name, room, err)
@@ -46,12 +46,12 @@ func (p *Person) Joins(room string) error {
 	return nil
 }
 
-// MayNotJoin is an error if the person may, or is refused for another reason.
+// MayNotJoin checks that joining the room is refused with this reason, and prints it.
 func (p *Person) MayNotJoin(room, reason string) error {
 	return p.refused("joins "+room, reason, p.client.Join(p.ctx, room))
 }
 
-// Says says something, and prints it.
+// Says sends a message and prints it.
 func (p *Person) Says(room, text string) error {
 	if err := p.client.Say(p.ctx, room, text); err != nil {
 		return fmt.Errorf("%s says %q: %w", p.Name, text, err)
@@ -60,7 +60,7 @@ func (p *Person) Says(room, text string) error {
 	return nil
 }
 
-// MayNotSay is an error if the person may, or is refused for another reason.
+// MayNotSay checks that sending the message is refused with this reason, and prints it.
 func (p *Person) MayNotSay(room, text, reason string) error {
 	return p.refused("says: "+text, reason, p.client.Say(p.ctx, room, text))
 }
@@ -74,8 +74,7 @@ func (p *Person) refused(what, reason string, err error) error {
 	return nil
 }
 
-// Does runs an action and prints it, without its parameters. The answer's fields are
-// JSON.
+// Does runs an action and prints its name. It returns the fields of the answer, as JSON.
 func (p *Person) Does(action string, params map[string]any) (map[string]string, error) {
 	fields, err := p.client.Action(p.ctx, action, params)
 	if err != nil {
@@ -89,13 +88,13 @@ func (p *Person) Does(action string, params map[string]any) (map[string]string, 
 	return all, nil
 }
 
-// MayNotDo is an error if the action succeeds, or fails for another reason.
+// MayNotDo checks that the action fails with this reason, and prints it.
 func (p *Person) MayNotDo(action string, params map[string]any, reason string) error {
 	_, err := p.client.Action(p.ctx, action, params)
 	return p.refused("does "+action, reason, err)
 }
 
-// Hears waits until the person hears the text, and prints it. What comes before is passed over.
+// Hears waits for a message with this text and prints it. It ignores messages before it.
 func (p *Person) Hears(text string) error {
 	if err := p.Await(func(heard string) bool { return heard == text }); err != nil {
 		return fmt.Errorf("%s should hear %q: %w", p.Name, text, err)
@@ -104,7 +103,7 @@ func (p *Person) Hears(text string) error {
 	return nil
 }
 
-// Await waits until something is heard that is as it should be.
+// Await waits for a message that fits.
 func (p *Person) Await(good func(text string) bool) error {
 	for {
 		select {
@@ -120,7 +119,7 @@ func (p *Person) Await(good func(text string) bool) error {
 	}
 }
 
-// Members asks how many are in a room, on all nodes.
+// Members returns the number of members of a room on all nodes.
 func (p *Person) Members(room string) (int, error) {
 	r, err := p.client.View(p.ctx, room, client.Page{})
 	return r.Count, err

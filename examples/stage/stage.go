@@ -1,5 +1,5 @@
-// Package stage has what the examples stand on: real servers on free ports of this machine,
-// a Redis where one is needed, and people who talk. All of it ends with the example.
+// Package stage runs the servers, the Redis and the clients of the examples, on free ports of
+// this machine. All of them end with the example.
 package stage
 
 import (
@@ -21,12 +21,12 @@ import (
 	"github.com/mootchat/moot/engine/cluster/redis/redistest"
 )
 
-// patience is how long an example may take.
+// patience limits the time of an example.
 const patience = 3 * time.Minute
 
-// Stage is where an example is played. It is for one goroutine.
+// Stage runs an example. It must not be used concurrently.
 type Stage struct {
-	// Root is the folder of the repository, Dir one that is removed at the end.
+	// Root is the folder of the repository. Dir is a folder that is removed at the end.
 	Root, Dir string
 
 	ctx  context.Context
@@ -34,7 +34,7 @@ type Stage struct {
 	ends []func()
 }
 
-// Play runs the example that play is, and ends the program: with 1 if it fails.
+// Play runs the example in play, and exits the program: with 1 if the example fails.
 func Play(play func(*Stage) error) {
 	if err := run(play); err != nil {
 		fmt.Fprintln(os.Stderr, "the example failed:", err)
@@ -61,7 +61,7 @@ func (s *Stage) end() {
 	}
 }
 
-// build builds the program, and the ready-made rules that are not built yet.
+// build builds the program, and the ready-made modules that are missing.
 func (s *Stage) build() error {
 	root, err := exec.CommandContext(s.ctx, "go", "list", "-m", "-f", "{{.Dir}}", "github.com/mootchat/moot").Output()
 	if err != nil {
@@ -88,7 +88,7 @@ func (s *Stage) command(args ...string) error {
 	return nil
 }
 
-// Moot runs a command of moot to its end, and gives what it prints.
+// Moot runs a command of moot and returns its output.
 func (s *Stage) Moot(args ...string) (string, error) {
 	cmd := exec.CommandContext(s.ctx, s.moot, args...)
 	cmd.Dir = s.Root
@@ -100,7 +100,7 @@ func (s *Stage) Moot(args ...string) (string, error) {
 	return strings.TrimSpace(string(out)), err
 }
 
-// Redis starts a Redis and gives its address.
+// Redis starts a Redis server and returns its address.
 func (s *Stage) Redis() (string, error) {
 	r, err := redistest.Run(s.Dir)
 	if err != nil {
@@ -110,8 +110,8 @@ func (s *Stage) Redis() (string, error) {
 	return r.Address(), nil
 }
 
-// Copy copies files of an example, so that they may be changed, and gives the folder they
-// are in. Modules are still those in Root's guests.
+// Copy copies files of an example, so that they can be changed, and returns their new folder.
+// Paths of modules still lead to the guests of Root.
 func (s *Stage) Copy(example string, names ...string) (dir string, err error) {
 	dir = filepath.Join(s.Dir, example)
 	for _, name := range names {
@@ -128,9 +128,9 @@ func (s *Stage) Copy(example string, names ...string) (dir string, err error) {
 	return dir, nil
 }
 
-// Server is one that runs.
+// Server is a running server.
 type Server struct {
-	// URL is where WebSocket clients connect, without a path.
+	// URL is the address for WebSocket clients, without a path.
 	URL string
 
 	cmd   *exec.Cmd
@@ -140,8 +140,8 @@ type Server struct {
 
 var serving = regexp.MustCompile(`msg=serving http=(\S+)`)
 
-// Serve starts a server with the configuration in file, which Root is the folder of, and
-// waits until it serves. env is what it finds in its environment besides: NAME=value.
+// Serve starts a server with a configuration file, relative to Root, and waits until it
+// serves. env is added to its environment: NAME=value.
 func (s *Stage) Serve(file string, env ...string) (*Server, error) {
 	cmd := exec.Command(s.moot, "serve", "-c", file, "--set", "http.listen=127.0.0.1:0", "--set", "socket.listen=",
 		"--set", "admin.listen=", "--set", "drain=0s")
@@ -182,12 +182,12 @@ func (server *Server) read(stderr io.Reader, address chan<- string) {
 	server.ended <- server.cmd.Wait()
 }
 
-// Reload has a server load its configuration again, and waits until it has.
+// Reload makes the server load its configuration again, and waits until it has.
 func (s *Stage) Reload(server *Server) error {
 	return s.Logs(server, "msg=reload ", func() error { return server.cmd.Process.Signal(syscall.SIGHUP) })
 }
 
-// Logs does something, and waits until the server has logged a line with the words since.
+// Logs calls do, and waits until the server has logged a line with these words.
 func (s *Stage) Logs(server *Server, words string, do func() error) error {
 	logged := server.log.next(words)
 	if err := do(); err != nil {
@@ -201,7 +201,7 @@ func (s *Stage) Logs(server *Server, words string, do func() error) error {
 	}
 }
 
-// Kill ends the server at once, as a crash would. It may have ended.
+// Kill kills the server by SIGKILL, if it runs.
 func (server *Server) Kill() {
 	_ = server.cmd.Process.Kill()
 	server.ended <- <-server.ended

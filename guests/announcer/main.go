@@ -1,5 +1,4 @@
-// Announcer is a Moot module that tells a room who comes and goes. See
-// README.md.
+// Announcer is a Moot module that announces joins and leaves in a room. See README.md.
 package main
 
 import (
@@ -57,7 +56,7 @@ func (r *rule) check() error {
 	return nil
 }
 
-// announce never stands in the way: what cannot be told is logged.
+// announce emits a notice. It logs errors and allows the event in any case.
 func (r *rule) announce(e *moot.Event, template string) moot.Verdict {
 	if template == "" || slices.Contains(r.Quiet, e.Cause()) {
 		return moot.Allow()
@@ -69,7 +68,7 @@ func (r *rule) announce(e *moot.Event, template string) moot.Verdict {
 	return moot.Allow()
 }
 
-// notice fills in a template. A connection without a user goes by its id.
+// notice fills in a template. A connection without a user is named by its id.
 func notice(template string, c *moot.Connection, room string) string {
 	id, user := c.ID(), c.User()
 	if user == "" {

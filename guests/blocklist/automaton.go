@@ -1,8 +1,8 @@
 package main
 
-// automaton finds all listed patterns at once (Aho and Corasick). A state is what of them
-// has been read; state 0 is nothing. It is small: thousands of words are tens of
-// thousands of states.
+// automaton finds all listed patterns in one pass (Aho-Corasick). A state is a prefix of a
+// pattern; state 0 is the empty prefix. States are stored compactly, because thousands of
+// words need tens of thousands of states.
 type automaton struct {
 	states []state
 	first  [128]int32 // where classes of ASCII lead from state 0, from which most do
@@ -17,7 +17,7 @@ type state struct {
 	word           int32 // the last pattern that ends here, plus 1; 0: none does
 }
 
-// next is where a class leads from a state; 0: nowhere.
+// next returns the state to which a class leads from a state; 0 if there is none.
 func (a *automaton) next(now int32, class rune) int32 {
 	for to := a.states[now].child; to != 0; to = a.states[to].sibling {
 		if a.states[to].class == class {
@@ -27,8 +27,8 @@ func (a *automaton) next(now int32, class rune) int32 {
 	return 0
 }
 
-// add has it find the classes of a pattern. It gives the pattern that is alike, and was added
-// before, plus 1; 0: there is none.
+// add adds the classes of a pattern. It returns 1 plus the number of the pattern with the same
+// classes that was added before, or 0 if there is none.
 func (a *automaton) add(p []sign, word int32) (alike int32) {
 	if len(a.states) == 0 {
 		a.states = make([]state, 1)
@@ -48,7 +48,7 @@ func (a *automaton) add(p []sign, word int32) (alike int32) {
 	return alike
 }
 
-// finish makes it ready for step, after the last add.
+// finish prepares the automaton for step. Call it after the last add.
 func (a *automaton) finish() {
 	if a.ready {
 		return
@@ -81,7 +81,7 @@ func (a *automaton) finish() {
 	a.ready = true
 }
 
-// step is the state after one class more.
+// step returns the state after one more class.
 func (a *automaton) step(now int32, class rune) int32 {
 	for now != 0 {
 		if to := a.next(now, class); to != 0 {

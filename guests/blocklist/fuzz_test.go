@@ -6,8 +6,7 @@ import (
 	"testing"
 )
 
-// Whatever is masked stays the JSON that it was but for its strings, and holds
-// nothing more to mask.
+// Masking changes nothing in a JSON text but its strings, and leaves nothing to mask.
 func FuzzMaskJSON(f *testing.F) {
 	for _, seed := range []string{`"darn"`, `{"darn":["darn it",1,true]}`, `["\u0064arn\\","\"darn\""]`, `{"a" : "\ud83d\ude42 darn"}`} {
 		f.Add(seed)

@@ -7,8 +7,8 @@ import (
 	moot "github.com/mootchat/moot/sdk/go"
 )
 
-// maskJSON is the JSON text with its string values masked; the names of members
-// stay, and so does every byte in which nothing was found.
+// maskJSON masks the string values of a JSON text. The names of members and all other bytes
+// stay the same.
 func (l *list) maskJSON(text string) string {
 	var b strings.Builder
 	done := 0
@@ -39,7 +39,7 @@ func (l *list) maskJSON(text string) string {
 	return b.String()
 }
 
-// stringEnd is where the JSON string that begins at start ends.
+// stringEnd returns the end of the JSON string that begins at start.
 func stringEnd(text string, start int) int {
 	for i := start + 1; i < len(text); i++ {
 		switch text[i] {
@@ -52,7 +52,7 @@ func stringEnd(text string, start int) int {
 	return len(text)
 }
 
-// isName says whether the string before rest is the name of a member.
+// isName reports whether the string before rest is the name of a member.
 func isName(rest string) bool {
 	return strings.HasPrefix(strings.TrimLeft(rest, " \t\r\n"), ":")
 }

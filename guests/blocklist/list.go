@@ -5,8 +5,8 @@ import (
 	"slices"
 )
 
-// list is words and phrases, and where they are in a text. What a search costs depends
-// on the text, not on how many words are listed. It is for one goroutine at a time.
+// list finds listed words and phrases in a text. The time of a search depends on the text, and
+// not on the number of words. It must not be used concurrently.
 type list struct {
 	alphabet
 	inside bool // words are found within words, too
@@ -15,14 +15,14 @@ type list struct {
 	patterns  []pattern
 	letters   []letter // of all patterns
 
-	// Of the text looked through last, to be used again: a module that makes no
-	// garbage is not held up by its collector.
+	// Buffers of the last search, which are used again: without garbage the module is not
+	// delayed by the garbage collector.
 	signs []sign
 	found []span
 }
 
-// pattern is a listed word or phrase: its letters and digits, and a space where others
-// are between.
+// pattern is a listed word or phrase: its letters and digits, and a space for other
+// characters between them.
 type pattern struct {
 	letters []letter
 	alike   int32 // another of the same classes, plus 1; 0: none
@@ -33,15 +33,15 @@ type letter struct{ folded, plain rune }
 // span is a range of bytes of a text.
 type span struct{ start, end int }
 
-// grow makes room for so many words, of so many bytes in all: in an instance, memory that was
-// left behind is not given back.
+// grow reserves memory for this number of words, with this number of bytes in all. Growing
+// step by step would leave memory behind that an instance cannot give back.
 func (l *list) grow(words, bytes int) {
 	l.patterns = slices.Grow(l.patterns, words)
 	l.letters = slices.Grow(l.letters, bytes)
 	l.automaton.states = slices.Grow(l.automaton.states, bytes+1)
 }
 
-// add lists a word or phrase. Its words are told apart as those of a text are.
+// add lists a word or phrase. It is split into words like a text.
 func (l *list) add(phrase string) error {
 	l.signs = l.read(l.signs[:0], phrase, false)
 	signs := l.signs
@@ -56,8 +56,8 @@ func (l *list) add(phrase string) error {
 	return nil
 }
 
-// find is where listed words are in text, in order, none within another. The spans hold
-// until the next call.
+// find returns the places of listed words in text, in order and without overlaps. The result
+// is valid until the next call.
 func (l *list) find(text string) []span {
 	l.automaton.finish()
 	l.found = l.found[:0]
@@ -69,8 +69,8 @@ func (l *list) find(text string) []span {
 	return l.found
 }
 
-// search adds what is found where symbols such as $ are letters, or where they are not:
-// the ! of "darn!" is none, that of "sh!p" is one.
+// search adds the places of listed words. symbols says whether symbols such as $ count as
+// letters: the ! of "sh!p" does, the ! of "darn!" does not.
 func (l *list) search(text string, symbols bool) {
 	l.signs = l.read(l.signs[:0], text, symbols)
 	state := int32(0)
@@ -88,8 +88,8 @@ func (l *list) search(text string, symbols bool) {
 	}
 }
 
-// matches says whether the signs from first on are really the pattern: what is alike to the
-// automaton is not yet the same, and a number is no word.
+// matches reports whether the signs from first on really are the pattern: the automaton also
+// finds similar ones, and a number is not a word.
 func (l *list) matches(p []letter, first int) bool {
 	if !l.inside && (!l.edge(first-1) || !l.edge(first+len(p))) {
 		return false
@@ -114,14 +114,14 @@ func (l *list) matches(p []letter, first int) bool {
 	return same || letters > 0
 }
 
-// edge says whether there is no letter or digit at i; a symbol need not be one.
+// edge reports whether there is no letter or digit at i; symbols are not checked.
 func (l *list) edge(i int) bool {
 	return i < 0 || i >= len(l.signs) || l.signs[i].class == space || isSymbol(l.signs[i].plain)
 }
 
-// merged is the spans in order; those that overlap are one.
+// merged returns the spans in order, with overlapping ones joined.
 func merged(spans []span) []span {
-	// They come nearly in order, and are few.
+	// Insertion sort: the spans are few and almost sorted.
 	for i := range spans {
 		for k := i; k > 0 && spans[k].start < spans[k-1].start; k-- {
 			spans[k], spans[k-1] = spans[k-1], spans[k]

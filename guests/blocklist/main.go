@@ -1,5 +1,5 @@
-// Blocklist is a Moot module that keeps words out of messages: it masks them,
-// or denies the message. See README.md.
+// Blocklist is a Moot module that masks listed words in messages, or denies the message. See
+// README.md.
 package main
 
 import (
@@ -34,7 +34,7 @@ const schema = `{"type":"object","additionalProperties":false,"properties":{` +
 	`"leet":{"type":"boolean","default":true,"description":"d4rn is darn"},` +
 	`"lookalikes":{"type":"boolean","default":true,"description":"marks do not count, and letters that look alike are one"}}}`
 
-// rule is the entry's config, and the words as they are looked for.
+// rule is the entry's config and the search for its words.
 type rule struct {
 	Words      []string `json:"words"`
 	Action     string   `json:"action"`
@@ -82,7 +82,7 @@ func (r *rule) receive(e *moot.Event) moot.Verdict {
 	return moot.Rewrite().Text(masked)
 }
 
-// mask is text with a * for each letter or digit of a listed word, and for what stands for one.
+// mask returns text with a * for each letter or digit of a listed word, and for each symbol that stands for one.
 func (l *list) mask(text string) string {
 	var b strings.Builder
 	done := 0

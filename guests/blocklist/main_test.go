@@ -74,7 +74,7 @@ func TestInside(t *testing.T) {
 	}
 }
 
-// What is found is what one finds who looks for each word by itself.
+// The automaton finds the same as a search for each word.
 func FuzzFind(f *testing.F) {
 	f.Add("darn d4rn undarned", true)
 	f.Add("ab aba ba b", false)
@@ -95,7 +95,7 @@ func FuzzFind(f *testing.F) {
 	})
 }
 
-// However many words there are, a text takes the same.
+// The time of a search does not depend on the number of words.
 func BenchmarkWords(b *testing.B) {
 	text := strings.Repeat("the quick brown fox jumps over the lazy dog ", 5)
 	for _, n := range []int{10, 5000} {

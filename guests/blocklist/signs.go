@@ -8,13 +8,13 @@ import (
 	"unicode/utf8"
 )
 
-// alphabet is how characters are read.
+// alphabet maps characters to the signs that they stand for.
 type alphabet struct {
 	leet       bool // digits and symbols stand for letters
 	lookalikes bool // marks do not count, and letters that look alike are one
 }
 
-// sign is a letter or digit of a text, or all that is between two words.
+// sign is a letter or digit of a text, or the characters between two words.
 type sign struct {
 	folded     rune // without capitals
 	plain      rune // as it looks
@@ -24,7 +24,7 @@ type sign struct {
 
 const space = ' '
 
-// read appends the signs of a text. With symbols, those that stand for letters are read so.
+// read appends the signs of a text. symbols says whether symbols that stand for letters are read as letters.
 func (a *alphabet) read(all []sign, text string, symbols bool) []sign {
 	for i, size := 0, 0; i < len(text); i += size {
 		r := rune(text[i])
@@ -69,7 +69,7 @@ func (a *alphabet) read(all []sign, text string, symbols bool) []sign {
 	return all
 }
 
-// invisible is what is no character of its own: marks, joiners, soft hyphens.
+// invisible reports whether r is a mark, a joiner or a soft hyphen, which is no character of its own.
 func invisible(r rune) bool {
 	return unicode.Is(unicode.Mn, r) || unicode.Is(unicode.Cf, r) || unicode.Is(unicode.Me, r)
 }
@@ -82,8 +82,8 @@ func isDigit(r rune) bool {
 	return '0' <= r && r <= '9' || isSymbol(r)
 }
 
-// leetClass is one for a letter and all that stands for it; 1 stands for i and for l, so these
-// are one class, too.
+// leetClass returns one class for a letter and all characters that stand for it. 1 stands for
+// i and for l, so these three are one class.
 func leetClass(r rune) rune {
 	switch r {
 	case '0':
@@ -106,7 +106,7 @@ func leetClass(r rune) rune {
 	return r
 }
 
-// standsFor says whether the digit or symbol r stands for a letter in leetspeak.
+// standsFor reports whether the digit or symbol r stands for a letter in leetspeak.
 func standsFor(r, letter rune) bool {
 	return isDigit(r) && !isDigit(letter) && leetClass(r) == leetClass(letter)
 }
@@ -122,8 +122,8 @@ func inWord(r rune) bool {
 	return r != utf8.RuneError && (unicode.IsLetter(r) || unicode.IsDigit(r) || unicode.IsMark(r) || plainOf(r) != r)
 }
 
-// fold is the first of the characters that differ from r only in case: the Kelvin sign is a
-// K. Those of ASCII are small.
+// fold returns the first of the characters that differ from r only in case: k for the Kelvin
+// sign. Letters of ASCII are in lower case.
 func fold(r rune) rune {
 	least := r
 	if r >= utf8.RuneSelf {
@@ -137,13 +137,13 @@ func fold(r rune) rune {
 	return least
 }
 
-// table is a line for each letter and digit of ASCII: it, and all that look like it. It is made by
-// go run ./lookalikes.
+// table has one line per letter and digit of ASCII: the character, and all that look like it.
+// go run ./lookalikes makes it.
 //
 //go:embed lookalikes.txt
 var table string
 
-// looks is the table by characters, in order.
+// looks is the table sorted by characters.
 var looks = readTable(table)
 
 type look struct{ r, plain rune }
@@ -162,7 +162,7 @@ func readTable(table string) []look {
 	return all
 }
 
-// plainOf is the letter or digit of ASCII that r looks like, else r.
+// plainOf returns the letter or digit of ASCII that r looks like; r itself if there is none.
 func plainOf(r rune) rune {
 	if i, ok := slices.BinarySearchFunc(looks, r, func(l look, r rune) int { return int(l.r - r) }); ok {
 		return looks[i].plain

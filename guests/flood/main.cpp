@@ -1,5 +1,5 @@
-// Flood keeps those quiet who fill a room: the same text again and again, capitals, long
-// rows of one character, too many mentions, lines or characters. See README.md.
+// Flood denies messages that flood a room: repeated texts, capitals, long runs of one
+// character, too many mentions, lines or characters. See README.md.
 #include "moot.h"
 
 MOOT_MANIFEST(R"({"name":"flood","version":"1.0.0","reads":["room","message","id","user","properties.role"],"capabilities":["rate"],
@@ -18,7 +18,7 @@ namespace {
 
 template <size_t N> moot_str join(const moot_str (&parts)[N]) { return moot_join(parts, N); }
 
-// A number of the config, with what it may be.
+// A number of the config and its range.
 struct Setting {
     moot_str name;
     int32_t value, least, most;
@@ -40,7 +40,7 @@ moot_str decimal(int64_t n) {
     return {p, size_t(end - p)};
 }
 
-// leading is the number that text begins with, which is taken off; -1 if there is none.
+// leading takes a number off the beginning of text and returns it; -1 if there is none.
 int64_t leading(moot_str &text) {
     int64_t n = 0;
     size_t i = 0;
@@ -53,7 +53,7 @@ moot_str set(Setting &s, moot_str json) {
     moot_str rest = json;
     int64_t n = leading(rest);
     if (n < s.least || n > s.most || rest.len)
-        return join({s.name, ": ", json, " is no number from ", decimal(s.least), " to ", decimal(s.most)});
+        return join({s.name, ": ", json, " is not a number from ", decimal(s.least), " to ", decimal(s.most)});
     s.value = int32_t(n);
     return {};
 }
@@ -61,16 +61,16 @@ moot_str set(Setting &s, moot_str json) {
 moot_str set_forget(moot_str json) {
     moot_str unit = moot_json_text(json);
     int64_t n = leading(unit), ms = unit == "ms" ? 1 : unit == "s" ? 1000 : unit == "m" ? 60000 : unit == "h" ? 3600000 : 0;
-    if (n < 1 || !ms || n * ms > 24 * 3600000) return join({"forget: ", json, " is no time from 1ms to 24h, such as 30s"});
+    if (n < 1 || !ms || n * ms > 24 * 3600000) return join({"forget: ", json, " is not a time from 1ms to 24h, such as 30s"});
     forget = int32_t(n * ms);
     return {};
 }
 
 moot_str set_exempt(moot_str json) {
     moot_str role;
-    if (!json.len || json.ptr[0] != '[') return join({"exempt: ", json, " is no list of roles"});
+    if (!json.len || json.ptr[0] != '[') return join({"exempt: ", json, " is not a list of roles"});
     for (moot_str rest = moot_json_open(json); moot_json_next(&rest, &role);)
-        if (!moot_json_text(role)) return join({"exempt: ", role, " is no text"});
+        if (!moot_json_text(role)) return join({"exempt: ", role, " is not a string"});
     exempt = moot_copy(json);
     return {};
 }
@@ -82,13 +82,13 @@ bool is_exempt(moot_str role) {
     return false;
 }
 
-// What is counted of a text.
+// The counts of a text.
 struct Counts {
     int64_t characters = 0, letters = 0, capitals = 0, row = 0, mentions = 0, lines = 1;
     uint64_t hash = 0xcbf29ce484222325; // of its letters and digits, small
 };
 
-// next is the character at p, which is moved behind it.
+// next returns the character at p and moves p behind it.
 uint32_t next(const char *&p, const char *end) {
     uint32_t c = static_cast<unsigned char>(*p++);
     int more = c < 0xc0 ? 0 : c < 0xe0 ? 1 : c < 0xf0 ? 2 : 3;
@@ -97,8 +97,8 @@ uint32_t next(const char *&p, const char *end) {
     return c;
 }
 
-// Capitals and small letters of Latin, Greek and Cyrillic; other scripts have none, or
-// are too rare to shout in.
+// Upper and lower case of Latin, Greek and Cyrillic letters. Other scripts have no case, or
+// are rarely used for shouting.
 bool is_capital(uint32_t c) {
     return (c >= 'A' && c <= 'Z') || (c >= 0xc0 && c <= 0xde && c != 0xd7) || (c >= 0x100 && c < 0x180 && c % 2 == 0) ||
            (c >= 0x391 && c <= 0x3a9) || (c >= 0x400 && c <= 0x42f);
@@ -131,7 +131,7 @@ Counts count(moot_str text) {
     return n;
 }
 
-// why says what of it is too much; none if nothing is.
+// why returns the limit that a text exceeds; none if it exceeds none.
 moot_str why(const Counts &n) {
     auto over = [](int64_t is, int setting) { return settings[setting].value && is > settings[setting].value; };
     if (over(n.characters, LENGTH)) return join({"too long: at most ", decimal(settings[LENGTH].value), " characters"});
@@ -142,7 +142,7 @@ moot_str why(const Counts &n) {
     return {};
 }
 
-// bucket is the key by which the host counts who says the same in a room.
+// bucket returns the key by which the host counts equal texts of a sender in a room.
 moot_str bucket(moot_str who, moot_str room, uint64_t text) {
     const moot_str parts[] = {who, "\n", room};
     for (moot_str part : parts)
@@ -168,7 +168,7 @@ MOOT_INIT(config) {
         if (s < settings + sizeof settings / sizeof *settings) refused = set(*s, value);
         else if (name == "forget") refused = set_forget(value);
         else if (name == "exempt") refused = set_exempt(value);
-        else refused = join({"there is no setting ", name, "; there are repeats, forget, capitals, letters, row, mentions, lines, length and exempt"});
+        else refused = join({"unknown setting ", name, ": use repeats, forget, capitals, letters, row, mentions, lines, length or exempt"});
         if (refused) return refused;
     }
     return {};

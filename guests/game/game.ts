@@ -1,5 +1,5 @@
-// Game is a Moot rule that has the members of a room play tic-tac-toe. See README.md. Its state is in moot.kv, so that it
-// outlives an instance and is the same on every node; a move is one swap, so that of two at once one is refused.
+// Game is a Moot rule for tic-tac-toe between the members of a room. See README.md. Its state is in moot.kv, so that it
+// outlives an instance and is shared by all nodes. A move is one swap: of two concurrent moves one is refused.
 
 /// <reference path="../../sdk/script/moot.d.ts" />
 
@@ -13,7 +13,7 @@ interface Board {
 
 moot.declare({ name: "game", version: "1.0.0", reads: ["room", "id", "cause"], capabilities: ["kv", "emit"] });
 
-for (const key of Object.keys(moot.config)) if (key !== "ttl") throw new Error(`there is no setting ${key}; there is ttl`);
+for (const key of Object.keys(moot.config)) if (key !== "ttl") throw new Error(`unknown setting ${key}: use ttl`);
 const ttl = moot.config.ttl ?? 3_600_000; // ms
 if (typeof ttl !== "number" || ttl < 1000) throw new Error("ttl must be a number of ms, at least 1000");
 
@@ -21,7 +21,7 @@ const lines = [[0, 1, 2], [3, 4, 5], [6, 7, 8], [0, 3, 6], [1, 4, 7], [2, 5, 8],
 const key = (room: string) => `board:${room}`;
 const empty = (): Board => ({ cells: Array(9).fill(null), players: {}, turn: "X", winner: null });
 
-/** The room that an action is about. A rule sees no rooms of its connection, so the client names it. */
+/** Returns the room of an action. The client must name it, because a rule cannot see the rooms of a connection. */
 function roomOf(params: { readonly [name: string]: moot.Json }): string | undefined {
   return typeof params.room === "string" && params.room !== "" ? params.room : undefined;
 }
@@ -31,7 +31,7 @@ function outcome(cells: (Mark | null)[]): Board["winner"] {
   return cells.includes(null) ? null : "draw";
 }
 
-/** Puts a mark, or says why not. */
+/** Makes a move, or returns why it is refused. */
 function play(board: Board, player: string, cell: number): string | undefined {
   if (board.winner) return "the game is over: start a new one";
   const { players, turn } = board;
@@ -45,7 +45,7 @@ function play(board: Board, player: string, cell: number): string | undefined {
   return undefined;
 }
 
-/** Keeps a board if nobody else was faster, and tells the room. */
+/** Stores a board, unless another call has changed it, and announces it in the room. */
 function keep(room: string, old: string | undefined, board: Board): moot.Verdict {
   if (!moot.kv.swap(key(room), old, JSON.stringify(board), ttl as number)) return moot.deny("someone was faster: look again");
   moot.emit({ room, message: { game: board as unknown as moot.Json } });

@@ -1,5 +1,5 @@
-// Gate is a Moot module that keeps rooms for members: who logs in with a token
-// gets a role, and who has a role may join. See README.md.
+// Gate is a Moot module that restricts rooms to members: a client that logs in with a token
+// gets a role, and clients with a role may join. See README.md.
 package main
 
 import (
@@ -50,7 +50,7 @@ type rule struct {
 	Tokens map[string]string `json:"tokens"`
 }
 
-// door is whom some rooms let in. In a config it may be its match alone.
+// door is a list of rooms and the roles that may join them. In a config it may be its match alone.
 type door struct {
 	Match    string   `json:"match"`
 	Roles    []string `json:"roles"`    // one of these is needed; none: any
@@ -127,8 +127,8 @@ func (r *rule) join(e *moot.Event) moot.Verdict {
 	return moot.Allow()
 }
 
-// roleOf is what was set by a login or by a claim of the client's own token; "": nothing
-// was. A claim that is no text is the role of its JSON.
+// roleOf returns the role that a login or a claim of the client's token set; "" if there is
+// none. The role of a claim that is not a string is its JSON.
 func roleOf(c *moot.Connection) string {
 	value := c.Property("role")
 	if value == "" || value == "null" {
@@ -160,8 +160,8 @@ func (r *rule) login(e *moot.Event) moot.Verdict {
 	return moot.Reply(`{"authorized":true,"role":` + role + `}`)
 }
 
-// role is that of the token. Every token is compared whole, so that the time
-// taken tells nothing of how much of one was guessed.
+// role returns the role of a token. It compares all tokens in constant time, so that the time
+// does not reveal how much of a token was guessed.
 func (r *rule) role(given string) (role string, ok bool) {
 	for token, its := range r.Tokens {
 		if subtle.ConstantTimeCompare([]byte(token), []byte(given)) == 1 {

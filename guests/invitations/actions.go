@@ -9,7 +9,7 @@ import (
 	moot "github.com/mootchat/moot/sdk/go"
 )
 
-// params are those of all actions.
+// params are the parameters of all actions.
 type params struct {
 	Room   string `json:"room"`
 	User   string `json:"user"`
@@ -20,7 +20,7 @@ type params struct {
 	lasts time.Duration
 }
 
-// flag is a truth value; a client on a TCP connection can only write it as a text.
+// flag is a bool. A client on a TCP connection can send it only as a string.
 type flag bool
 
 func (f *flag) UnmarshalJSON(text []byte) error {
@@ -37,7 +37,7 @@ func (f *flag) UnmarshalJSON(text []byte) error {
 
 const maxName = 256 // bytes
 
-// params are those of the event, or what is wrong with them.
+// params returns the parameters of the event, or an error for the client.
 func (r *rule) params(e *moot.Event) (p params, err error) {
 	err = json.Unmarshal([]byte(e.Params()), &p)
 	var wrong *json.UnmarshalTypeError
@@ -60,7 +60,7 @@ func (r *rule) params(e *moot.Event) (p params, err error) {
 	return p, nil
 }
 
-// answer is the verdict of the action: reply, or why not.
+// answer returns the verdict of the action: the reply, or a denial with the error.
 func answer(action string, err error, reply any) moot.Verdict {
 	if err != nil {
 		return moot.Deny(action + ": " + err.Error())
@@ -71,7 +71,7 @@ func answer(action string, err error, reply any) moot.Verdict {
 
 var errNotYours = errors.New("only a member of the room may do that")
 
-// edit changes the room's record as do says, for who may do it.
+// edit changes the room's record by do, if the connection may.
 func (r *rule) edit(e *moot.Event, room string, do func(list *record, host bool) error) error {
 	host, user := r.hosts(e.Connection()), e.Connection().User()
 	var refusal error

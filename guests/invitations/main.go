@@ -1,5 +1,5 @@
-// Invitations is a Moot module that keeps rooms private: who is on a room's list or was
-// invited may join. See README.md.
+// Invitations is a Moot module for private rooms: users on a room's list and invited users may
+// join. See README.md.
 package main
 
 import (
@@ -71,7 +71,7 @@ func (r *rule) check() (err error) {
 		return fmt.Errorf("roles[%d]: the role is empty", i)
 	}
 	if r.Max < 1 || r.Max > 1000 {
-		return fmt.Errorf("max: %d is no number from 1 to 1000", r.Max)
+		return fmt.Errorf("max: %d is not a number from 1 to 1000", r.Max)
 	}
 	if r.lasts, err = span(r.Lasts); err != nil {
 		return fmt.Errorf("lasts: %w", err)
@@ -79,12 +79,12 @@ func (r *rule) check() (err error) {
 	return nil
 }
 
-// span is a time that an invitation may last. 0 has no end.
+// span is the lifetime of an invitation; 0 is unlimited.
 func span(text string) (time.Duration, error) {
 	const longest = 366 * 24 * time.Hour
 	d, err := time.ParseDuration(text)
 	if err != nil || d < 0 || d > longest || d > 0 && d < time.Second {
-		return 0, fmt.Errorf("%q is no time from 1s to %.0fh, such as 90m, nor 0s", text, longest.Hours())
+		return 0, fmt.Errorf("%q is not a time from 1s to %.0fh, such as 90m, or 0s", text, longest.Hours())
 	}
 	return d, nil
 }
@@ -93,7 +93,7 @@ func (r *rule) guards(room string) bool {
 	return slices.ContainsFunc(r.private, func(g *glob.Glob) bool { return g.Match(room) })
 }
 
-// hosts says whether the connection's role is one of those of the config.
+// hosts reports whether the connection's role is one of the config's hosts.
 func (r *rule) hosts(c *moot.Connection) bool {
 	var role string
 	err := json.Unmarshal([]byte(c.Property("role")), &role)

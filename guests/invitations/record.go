@@ -13,7 +13,7 @@ import (
 	moot "github.com/mootchat/moot/sdk/go"
 )
 
-// record is who may join a room, as it is in KV under the key "room:ROOM".
+// record says who may join a room. It is stored under the key "room:ROOM".
 type record struct {
 	Members     []string              `json:"members,omitempty"`
 	Invitations map[string]invitation `json:"invitations,omitempty"` // by user
@@ -33,10 +33,10 @@ var (
 	errOver        = errors.New("your invitation has expired")
 )
 
-// has says whether user is a member; who has no name never is.
+// has reports whether user is a member; "" never is.
 func (r *record) has(user string) bool { return user != "" && slices.Contains(r.Members, user) }
 
-// enter says why user may not join, and whether an invitation is spent by it.
+// enter returns why user may not join, or nil, and whether the join uses up an invitation.
 func (r *record) enter(user string, now time.Time) (spent bool, err error) {
 	if r.has(user) {
 		return false, nil
@@ -54,7 +54,7 @@ func (r *record) enter(user string, now time.Time) (spent bool, err error) {
 	return i.Once, nil
 }
 
-// remove takes user off and says whether he was there.
+// remove removes user and reports whether the user was listed.
 func (r *record) remove(user string) bool {
 	n := len(r.Members) + len(r.Invitations)
 	r.Members = slices.DeleteFunc(r.Members, func(m string) bool { return m == user })
@@ -62,12 +62,12 @@ func (r *record) remove(user string) bool {
 	return len(r.Members)+len(r.Invitations) < n
 }
 
-// prune forgets the invitations that are over.
+// prune removes expired invitations.
 func (r *record) prune(now time.Time) {
 	maps.DeleteFunc(r.Invitations, func(_ string, i invitation) bool { return i.over(now) })
 }
 
-// read is the record of the room, and the text it was made of; "" if there is none.
+// read returns the record of the room and its stored text; "" if there is none.
 func read(e *moot.Event, room string) (*record, string, error) {
 	list, key := new(record), "room:"+room
 	text, err := e.KV().Get(key)
@@ -91,8 +91,8 @@ func read(e *moot.Event, room string) (*record, string, error) {
 	return list, text, nil
 }
 
-// change reads the record, and keeps what edit makes of it if edit says so. It does both again
-// when another node was faster.
+// change reads the record, calls edit, and stores the result if edit returns true. It repeats
+// all of it if another node changed the record in between.
 func change(e *moot.Event, room string, edit func(*record) bool) error {
 	for range 5 {
 		list, old, err := read(e, room)

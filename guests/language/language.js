@@ -1,14 +1,14 @@
-// Language is a Moot rule that lets each member hear a message in its own language, where the phrase is known. See
-// README.md. It shows what vary is for: it is asked once for each locale in the room, not once for each member.
+// Language is a Moot rule that translates known phrases for each receiver. See README.md. It shows the use of vary: the host
+// calls it once for each locale in the room, and not once for each member.
 moot.declare({ name: "language", version: "1.0.0", reads: ["message", "locale"], vary: ["locale"] });
 
 const { phrases = {}, ...unknown } = moot.config;
-for (const key of Object.keys(unknown)) throw new Error(`there is no setting ${key}; there is phrases`);
+for (const key of Object.keys(unknown)) throw new Error(`unknown setting ${key}: use phrases`);
 
-// plain is a phrase as it is looked up: without case, without spaces and marks around it.
+// plain returns the form in which a phrase is looked up: lower case, without spaces and punctuation around it.
 const plain = (text) => text.trim().toLowerCase().replace(/[\s.!?…]+$/u, "").replace(/\s+/g, " ");
 
-// known holds, for each phrase in each language, its translations by language.
+// known holds the translations by language, for each phrase in each language.
 const known = new Map();
 for (const [id, translations] of Object.entries(phrases)) {
   if (typeof translations !== "object" || translations === null || Array.isArray(translations)) {
@@ -20,7 +20,7 @@ for (const [id, translations] of Object.entries(phrases)) {
   }
 }
 
-// forLocale is the translation for a tag such as de-AT: de-AT itself, else de.
+// forLocale returns the translation for a tag such as de-AT: for de-AT, else for de.
 function forLocale(translations, locale) {
   const wanted = locale.toLowerCase(), languages = Object.keys(translations);
   const language = languages.find((l) => l.toLowerCase() === wanted) ?? languages.find((l) => l.toLowerCase() === wanted.split("-")[0]);

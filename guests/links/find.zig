@@ -1,11 +1,11 @@
-//! Where in a text there are links, and to which hosts: as browsers understand them, not as
-//! they look. A host is compared in ASCII: small letters, punycode, no dot at its end.
+//! Finds links in a text, and their hosts, by the rules of browsers. Hosts are compared in
+//! ASCII: lower case, punycode, without a final dot.
 const std = @import("std");
 const moot = @import("moot");
 
 var tlds: std.StringHashMapUnmanaged(void) = .{};
 
-/// Reads the list of top-level domains, once per instance.
+/// Parses the list of top-level domains, once per instance.
 pub fn init(memory: std.mem.Allocator) !void {
     var lines = std.mem.tokenizeScalar(u8, @embedFile("tlds.txt"), '\n');
     try tlds.ensureTotalCapacity(memory, 2048);
@@ -18,7 +18,7 @@ pub const Link = struct {
     end: usize,
 };
 
-/// Goes through the links of a text, in order.
+/// Iterates over the links of a text in order.
 pub const Links = struct {
     text: []const u8,
     bare: bool,
@@ -38,7 +38,7 @@ pub const Links = struct {
                 l.at += 1;
                 continue;
             }
-            // A run of what names are made of.
+            // A run of characters that names may contain.
             var end = start;
             while (end < l.text.len and isHostByte(l.text[end]) and (end == start or l.schemeAt(end) == null)) end += 1;
             if (l.schemeBehind(start, end)) |authority| {
@@ -52,15 +52,15 @@ pub const Links = struct {
         return null;
     }
 
-    /// Where the authority begins, if a link without a scheme's name begins at i: //host.
+    /// Returns the start of the authority if a link without a scheme begins at i: //host.
     fn schemeAt(l: *Links, i: usize) ?usize {
         if (i + 2 >= l.text.len or !isSlash(l.text[i]) or !isSlash(l.text[i + 1])) return null;
         if (i > 0 and (isHostByte(l.text[i - 1]) or isSlash(l.text[i - 1]))) return null; // a path with two slashes
         return slashes(l.text, i);
     }
 
-    /// Where the authority begins, if the run is a scheme and :// follows; of http and its
-    /// like browsers take any number of slashes.
+    /// Returns the start of the authority if the run is a scheme with "://". For http and similar
+    /// schemes browsers accept any number of slashes.
     fn schemeBehind(l: *Links, start: usize, end: usize) ?usize {
         if (end + 1 >= l.text.len or l.text[end] != ':') return null;
         const after = slashes(l.text, end + 1);
@@ -83,8 +83,8 @@ pub const Links = struct {
         return if (name.len == 0) null else .{ .host = name, .start = start, .end = l.word_end };
     }
 
-    /// A name with a dot whose last part is a top-level domain, or a dotted IPv4 address with a
-    /// path. What follows an @ is an e-mail address.
+    /// A name with a dot whose last part is a top-level domain, or an IPv4 address with a path.
+    /// Text with an @ before it is an e-mail address.
     fn bareLink(l: *Links, start: usize, end: usize) ?Link {
         if (start > 0 and l.text[start - 1] == '@') return null;
         if (end < l.text.len and l.text[end] == '@') return null;
@@ -110,12 +110,12 @@ fn slashes(text: []const u8, from: usize) usize {
     return i;
 }
 
-/// Names are made of these, of dots of all kinds, and of what is not ASCII.
+/// Names may contain these characters, dots of all scripts, and non-ASCII characters.
 fn isHostByte(c: u8) bool {
     return std.ascii.isAlphanumeric(c) or c == '-' or c == '.' or c == '_' or c >= 0x80;
 }
 
-/// Whether a link ends at i: at a space, a quote or a bracket.
+/// Reports whether a link ends at i: at a space, a quote or a bracket.
 fn isEnd(text: []const u8, i: usize) bool {
     const c = text[i];
     return c <= ' ' or c == '"' or c == '<' or c == '>' or c == '`' or c == '{' or c == '}' or c == '|' or
@@ -139,7 +139,7 @@ fn isAddress(name: []const u8) bool {
     return true;
 }
 
-/// The host with its %41 decoded.
+/// Returns the host with percent-encoding decoded.
 fn decoded(host: []const u8) []const u8 {
     if (std.mem.indexOfScalar(u8, host, '%') == null) return host;
     const out = moot.arena().alloc(u8, host.len) catch @panic("out of memory");
@@ -156,8 +156,9 @@ fn decoded(host: []const u8) []const u8 {
     return out[0..n];
 }
 
-/// A host in the form in which it is compared; "" for what is none. Letters of full width and
-/// dots of all scripts are those of ASCII, what is invisible is nothing, the rest is punycode.
+/// Returns a host in the form in which hosts are compared; "" if it is not a host. Full-width
+/// letters and dots of all scripts become ASCII, invisible characters are removed, and other
+/// non-ASCII labels become punycode.
 pub fn canonical(host: []const u8) []const u8 {
     if (host.len > 1024) return "";
     var out = std.ArrayList(u8).init(moot.arena());
@@ -178,7 +179,7 @@ pub fn canonical(host: []const u8) []const u8 {
     return std.mem.trim(u8, out.items, "._-");
 }
 
-/// The small letter of a capital, as far as names of hosts have any.
+/// Returns the lower case of a letter, for scripts that host names use.
 fn small(c: u21) u21 {
     return switch (c) {
         'A'...'Z', 0xc0...0xd6, 0xd8...0xde, 0x391...0x3a9, 0x410...0x42f => c + 32,
@@ -191,7 +192,7 @@ fn small(c: u21) u21 {
     };
 }
 
-/// Appends a label: as it is, or in punycode (RFC 3492) where it is not ASCII.
+/// Appends a label, in punycode (RFC 3492) if it is not ASCII.
 fn finish(out: *std.ArrayList(u8), label: *std.ArrayList(u21)) void {
     defer label.clearRetainingCapacity();
     var basic: u32 = 0;

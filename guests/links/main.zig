@@ -1,4 +1,4 @@
-//! Links keeps links to the wrong places out of messages. See README.md. find.zig finds
+//! Links masks or denies messages with links to unwanted hosts. See README.md. find.zig finds
 //! the hosts; this file has the lists and the verdict.
 const std = @import("std");
 const moot = @import("moot");
@@ -59,18 +59,18 @@ fn keep(s: []const u8) []const u8 {
     return lasting.dupe(u8, s) catch @panic("out of memory");
 }
 
-/// Puts a domain on a list, in the form in which hosts are compared.
+/// Adds a domain to a list, in the form in which hosts are compared.
 fn list(on: *std.StringHashMapUnmanaged(void), name: []const u8, domain: []const u8) ?[]const u8 {
     const plain = if (std.mem.startsWith(u8, domain, "*.")) domain[2..] else domain;
     for (plain) |c| if (std.mem.indexOfScalar(u8, "/:@*? \t", c) != null)
-        return moot.join(&.{ name, moot.json.quote(domain), " is no domain: write example.com, without a scheme, port or path" });
+        return moot.join(&.{ name, moot.json.quote(domain), " is not a domain: write example.com, without a scheme, port or path" });
     const host = find.canonical(plain);
-    if (host.len == 0) return moot.join(&.{ name, moot.json.quote(domain), " is no domain" });
+    if (host.len == 0) return moot.join(&.{ name, moot.json.quote(domain), " is not a domain" });
     on.put(lasting, keep(host), {}) catch return moot.join(&.{ name, "too many" });
     return null;
 }
 
-/// Whether the host or a domain above it is on the list; how much of the host that is.
+/// Returns the length of the longest listed domain that is the host or a parent of it; 0 if there is none.
 fn listed(on: *const std.StringHashMapUnmanaged(void), host: []const u8) usize {
     var rest = host;
     while (true) {
@@ -80,7 +80,7 @@ fn listed(on: *const std.StringHashMapUnmanaged(void), host: []const u8) usize {
     }
 }
 
-/// The more exact of the two lists decides; of equals, deny does.
+/// The longer match of the two lists decides; of equal ones, deny does.
 fn good(host: []const u8) bool {
     const yes = listed(&allowed, host);
     const no = listed(&denied, host);
@@ -100,7 +100,7 @@ pub fn on_say_receive(e: moot.Event) moot.Verdict {
     const message = e.message();
     var bad: []const u8 = "";
     if (e.isJSON()) {
-        // A mask in the wrong place makes another value of it: it is refused.
+        // Masking inside of JSON could change its structure, so such a message is denied.
         const v = moot.json.parse(std.json.Value, message) orelse return moot.allow();
         _ = inValue(v, &bad, 0);
     } else {
@@ -111,7 +111,7 @@ pub fn on_say_receive(e: moot.Event) moot.Verdict {
     return moot.deny(moot.join(&.{ "links to ", bad[0..@min(bad.len, 100)], " are not allowed" }));
 }
 
-/// Looks through the strings of a value; false: that is enough.
+/// Checks the strings of a value. Returns false to stop.
 fn inValue(v: std.json.Value, bad: *[]const u8, depth: u32) bool {
     if (depth > 100) {
         bad.* = "something so deep";
@@ -126,7 +126,7 @@ fn inValue(v: std.json.Value, bad: *[]const u8, depth: u32) bool {
     return bad.len == 0;
 }
 
-/// The text with its bad links masked; bad is the first of their hosts.
+/// Returns the text with unwanted links masked. bad is the first of their hosts.
 fn inText(text: []const u8, bad: *[]const u8) []const u8 {
     var out = std.ArrayList(u8).init(moot.arena());
     var links = find.Links{ .text = text, .bare = bare };

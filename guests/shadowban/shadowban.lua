@@ -1,7 +1,7 @@
--- Shadowban is a Moot rule: what a banned author says is delivered to the author alone. See README.md.
+-- Shadowban is a Moot rule: messages of a banned user are delivered to that user only. See README.md.
 --
--- Who is banned is decided once, where the message is received. The message then carries a mark, which the say hook of
--- every node takes off again, for history too; so no node has to know the list, and none is asked about it per receiver.
+-- The list is read once, when a message is received. The message then carries a mark, which the say hook removes on every
+-- node, for history too. So nodes do not need the list, and it is not read for each receiver.
 moot.declare({
   name = "shadowban",
   version = "1.0.0",
@@ -15,7 +15,7 @@ local kinds <const> = { "user", "fingerprint", "remoteIP" }
 local listed = {}
 for key, list in pairs(moot.config) do
   local known = key == "users" and "user" or key == "fingerprints" and "fingerprint" or key == "addresses" and "remoteIP"
-  if not known then error("there is no setting " .. key .. "; there are users, fingerprints and addresses", 0) end
+  if not known then error("unknown setting " .. key .. ": use users, fingerprints or addresses", 0) end
   for i, name in ipairs(list) do
     if type(name) ~= "string" then error(key .. "[" .. i .. "] must be a text", 0) end
     listed[known .. ":" .. name] = true

@@ -1,6 +1,6 @@
-/* Slowmode makes senders wait between their messages, in each room for itself. How long
- * depends on the sender's role. Buckets of the host keep count, so that all nodes do
- * together. See README.md. */
+/* Slowmode makes senders wait between their messages, separately in each room. The wait
+ * depends on the sender's role. It uses rate limits of the host, which all nodes share.
+ * See README.md. */
 #include "moot.h"
 
 MOOT_MANIFEST(
@@ -13,7 +13,7 @@ MOOT_MANIFEST(
 
 enum { MAX_ROLES = 64, MAX_WAIT = 24 * 60 * 60 * 1000 };
 
-/* Of the entry's config. Waits are in ms. */
+/* The entry's config. Waits are in ms. */
 static struct {
     int64_t wait;
     int32_t burst;
@@ -27,7 +27,7 @@ static moot_str joined(moot_str a, moot_str b, moot_str c) {
     return moot_join(parts, 3);
 }
 
-/* The number that text begins with, and what follows it; false if there is none. */
+/* Takes a number off the beginning of text; returns false if there is none. */
 static bool number(moot_str *text, int64_t *n) {
     size_t i = 0;
     for (*n = 0; i < text->len && i < 9 && text->ptr[i] >= '0' && text->ptr[i] <= '9'; i++) *n = *n * 10 + (text->ptr[i] - '0');
@@ -35,7 +35,7 @@ static bool number(moot_str *text, int64_t *n) {
     return i > 0;
 }
 
-/* The ms of a JSON string such as "5s"; -1 if it is none, or more than a day. */
+/* Returns the ms of a JSON string such as "5s"; -1 if it is not valid or more than a day. */
 static int64_t duration(moot_str json) {
     moot_str text = moot_json_text(json);
     int64_t n;
@@ -45,11 +45,11 @@ static int64_t duration(moot_str json) {
     return unit > 0 && n * unit <= MAX_WAIT ? n * unit : -1;
 }
 
-#define NO_WAIT MOOT_S(" is no wait: 500ms, 5s, 2m and 24h are; 0s is none")
+#define NO_WAIT MOOT_S(" is not a wait: use 500ms, 5s, 2m or 24h; 0s means no wait")
 
 static moot_str read_roles(moot_str json) {
     moot_str name, value, none = MOOT_ZERO;
-    if (json.len == 0 || json.ptr[0] != '{') return joined(MOOT_S("roles: "), json, MOOT_S(" is no object of role: wait"));
+    if (json.len == 0 || json.ptr[0] != '{') return joined(MOOT_S("roles: "), json, MOOT_S(" is not an object of ROLE: WAIT"));
     for (moot_str rest = moot_json_open(json); moot_json_next(&rest, &name) && moot_json_next(&rest, &value);) {
         if (settings.roles == MAX_ROLES) return MOOT_S("roles: there are more than 64");
         int64_t wait = duration(value);
@@ -74,7 +74,7 @@ static moot_str read(moot_str name, moot_str value) {
         moot_str rest = value;
         bool good = number(&rest, &n) && rest.len == 0 && n >= 1 && n <= 100;
         settings.burst = (int32_t)n;
-        return good ? none : joined(MOOT_S("burst: "), value, MOOT_S(" is no number from 1 to 100"));
+        return good ? none : joined(MOOT_S("burst: "), value, MOOT_S(" is not a number from 1 to 100"));
     }
     if (moot_equal(name, MOOT_S("by"))) {
         moot_str by = settings.by = moot_json_text(value);
@@ -82,7 +82,7 @@ static moot_str read(moot_str name, moot_str value) {
         return good ? none : joined(MOOT_S("by: "), value, MOOT_S(" is neither user nor connection nor address"));
     }
     if (moot_equal(name, MOOT_S("roles"))) return read_roles(value);
-    return joined(MOOT_S("there is no setting "), name, MOOT_S("; there are wait, burst, roles and by"));
+    return joined(MOOT_S("unknown setting "), name, MOOT_S(": use wait, burst, roles or by"));
 }
 
 MOOT_INIT(config) {
@@ -101,7 +101,7 @@ static int64_t wait_of(const moot_connection *c) {
     return settings.wait;
 }
 
-/* Who waits: a user without a name goes by the connection. */
+/* The sender: the user, or the connection if it has no user. */
 static moot_str sender(const moot_connection *c) {
     if (moot_equal(settings.by, MOOT_S("address"))) return joined(MOOT_S("a:"), moot_remote_ip(c), MOOT_S(""));
     moot_str user = moot_user(c);
@@ -109,7 +109,7 @@ static moot_str sender(const moot_connection *c) {
     return joined(MOOT_S("c:"), moot_id(c), MOOT_S(""));
 }
 
-/* A key of the host has an end: of long names a hash is as good. */
+/* Keys of the host are limited in length: long names are hashed. */
 static moot_str bucket(moot_str room, moot_str who) {
     moot_str key = joined(who, MOOT_S("\n"), room);
     if (key.len <= 256) return key;
@@ -120,7 +120,7 @@ static moot_str bucket(moot_str room, moot_str who) {
     return moot_text_of(p, 16);
 }
 
-/* "3s", from ms: what is begun counts. */
+/* Returns ms as "3s", rounded up. */
 static moot_str seconds(int64_t ms) {
     char *end = (char *)moot_new(24) + 24, *p = end;
     *--p = 's';

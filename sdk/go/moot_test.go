@@ -25,7 +25,7 @@ func guest(t *testing.T, m moot.Module) *moottest.Guest {
 	return g
 }
 
-// asked runs the handler at onSayReceive of a module with those capabilities.
+// asked runs the handler at onSayReceive of a module with these capabilities.
 func asked(t *testing.T, capabilities []string, handler func(*moot.Event)) (moottest.Verdict, *moottest.Host) {
 	t.Helper()
 	g := guest(t, moot.Module{Capabilities: capabilities, OnSayReceive: func(e *moot.Event) moot.Verdict {

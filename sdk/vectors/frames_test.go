@@ -10,7 +10,7 @@ import (
 
 var le = binary.LittleEndian
 
-// frame is a golden frame: the bytes, and what a guest reads from them.
+// frame is a golden frame: the bytes, and the values that a guest reads from them.
 type frame struct {
 	Name       string       `json:"name"`
 	Hook       string       `json:"hook"`
@@ -116,8 +116,8 @@ func frames() []frame {
 	return append(list, later)
 }
 
-// finish fills in the bytes; those of a later minor have one more field in
-// every blob.
+// finish fills in the bytes. Frames of a later minor version have one more field in every
+// blob.
 func (f *frame) finish(minor int) {
 	none := func(of *fields) {
 		if *of == nil {
@@ -135,8 +135,8 @@ func (f *frame) finish(minor int) {
 	f.Hex = hex.EncodeToString(f.bytes(minor))
 }
 
-// bytes lays the frame out: header, table of receivers, verdict bytes, receivers,
-// event, connection.
+// bytes encodes the frame: header, table of receivers, verdict bytes, receivers, event,
+// connection.
 func (f *frame) bytes(more int) []byte {
 	b := make([]byte, abi.HeaderSize)
 	le.PutUint16(b[abi.FrameMinor:], uint16(f.Minor))
@@ -190,7 +190,7 @@ func (c *connection) append(b []byte, more int) []byte {
 	return abi.AppendBlob(b, abi.BlobConnection, c.ConnectedAt, c.JoinedAt, newer(list, more))
 }
 
-// newer fills the fields that this version does not know.
+// newer fills fields of a later version with values.
 func newer(list [][]byte, more int) [][]byte {
 	for i := range more {
 		list[len(list)-1-i] = []byte("of a later minor")

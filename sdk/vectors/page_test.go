@@ -14,7 +14,7 @@ import (
 	"testing"
 )
 
-// constants are those of package abi, with their values.
+// constants returns the constants of package abi with their values.
 func constants(t *testing.T) []*types.Const {
 	t.Helper()
 	set := token.NewFileSet()
@@ -50,9 +50,8 @@ func constants(t *testing.T) []*types.Const {
 	return list
 }
 
-// TestPageSaysWhatTheContractSays holds ABI.md to package abi: every name of the
-// contract is in it, and every number stands in one line with the name of its
-// constant.
+// TestPageSaysWhatTheContractSays compares ABI.md with package abi: the page must contain every
+// name of the contract, and every number in one line with the name of its constant.
 func TestPageSaysWhatTheContractSays(t *testing.T) {
 	b, err := os.ReadFile("../ABI.md")
 	if err != nil {

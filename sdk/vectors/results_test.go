@@ -6,22 +6,21 @@ import (
 	"github.com/mootchat/moot/host/abi"
 )
 
-// result is a golden answer: what a guest was asked, what it says, and one way
-// to say it.
+// result is a golden answer: the event, the verdict, and one encoding of it.
 type result struct {
 	Name    string  `json:"name"`
 	Hook    string  `json:"hook"`
 	Frame   string  `json:"frame"`   // hex: the question, without results
 	Verdict verdict `json:"verdict"` // what the answer means
-	// Receivers are the verdicts of a say's receivers; they are Verdict, each,
-	// unless Returns is 3.
+	// Receivers are the verdicts for the receivers of a say. Each is Verdict, unless Returns
+	// is 3.
 	Receivers []verdict `json:"receivers,omitempty"`
 	Returns   int       `json:"returns"`
 	FrameAt   int       `json:"frameAt"` // address of the frame in Memory
 	Memory    string    `json:"memory"`  // hex: the guest's memory from address 0 on, after the call
 }
 
-// verdict is an answer in words; what is not there was not said.
+// verdict is an answer by name; missing fields are not set.
 type verdict struct {
 	Answer  string  `json:"answer"` // allow, allowEnd, deny, drop, rewrite
 	Code    uint32  `json:"code,omitempty"`
@@ -103,10 +102,10 @@ func (r *result) finish() {
 
 var returns = map[string]int{"allow": abi.Allow, "deny": abi.Deny, "rewrite": abi.Rewritten, "allowEnd": abi.AllowEnd, "drop": abi.Drop}
 
-// memory is a guest's, in which results are put at the end.
+// memory is a guest's memory; results are appended to it.
 type memory struct{ bytes []byte }
 
-// put writes s and the pointer and length of it at slot.
+// put appends s, and writes its pointer and length at slot.
 func (m *memory) put(slot int, s string) {
 	if s != "" {
 		m.putUint32(slot, uint32(len(m.bytes)))
@@ -131,7 +130,7 @@ func (m *memory) results(at int, v *verdict) {
 	m.put(at+abi.ResultReply, v.Reply)
 }
 
-// receivers writes a verdict byte for each, and equal rewrites as one variant.
+// receivers writes a verdict byte for each receiver, and equal rewrites as one variant.
 func (m *memory) receivers(at int, list []verdict) {
 	verdicts := at + int(le.Uint32(m.bytes[at+abi.FrameVerdicts:]))
 	var variants []verdict

@@ -1,5 +1,5 @@
-// Package vectors has the golden frames: what crosses between the host and a
-// guest, as data. README.md says what is in them.
+// Package vectors embeds the golden frames: examples of the data that host and guest exchange.
+// README.md describes them.
 package vectors
 
 import (
@@ -14,7 +14,7 @@ var frames []byte
 //go:embed results.json
 var results []byte
 
-// Frame is a question: the bytes, and what a guest reads from them.
+// Frame is a call of the host: its bytes, and the values that a guest reads from them.
 type Frame struct {
 	Name, Hook, Hex string
 	Number, Minor   int
@@ -34,7 +34,7 @@ type Connection struct {
 	ConnectedAt, JoinedAt uint64
 }
 
-// Result is an answer: what a guest is asked, and what it says.
+// Result is an answer of a guest: the event, and the encoded verdict.
 type Result struct {
 	Name, Hook, Frame, Memory string
 	Verdict                   Verdict
@@ -43,7 +43,7 @@ type Result struct {
 	FrameAt                   int // address of the frame in Memory
 }
 
-// Verdict is an answer in words; what is zero was not said.
+// Verdict is an answer by name. Zero fields are not set.
 type Verdict struct {
 	Answer, Reason, Extra, Room, From, Reply string
 	Code, Kind                               uint32
@@ -51,16 +51,16 @@ type Verdict struct {
 	SentAt                                   int64
 }
 
-// Frames are the golden questions.
+// Frames returns the golden frames.
 func Frames() []Frame { return read[Frame](frames) }
 
-// Results are the golden answers.
+// Results returns the golden answers.
 func Results() []Result { return read[Result](results) }
 
 func read[T any](b []byte) []T {
 	var list []T
 	if err := json.Unmarshal(b, &list); err != nil {
-		panic(fmt.Sprintf("vectors: %v", err)) // they are part of the program
+		panic(fmt.Sprintf("vectors: %v", err)) // the embedded files are valid
 	}
 	return list
 }

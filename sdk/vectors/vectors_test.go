@@ -1,5 +1,5 @@
-// Package vectors_test writes the golden frames and keeps them equal to what
-// package abi says: go test ./sdk/vectors -update writes them anew.
+// Package vectors_test generates the golden frames and compares them with package abi. go test
+// ./sdk/vectors -update writes them again.
 package vectors_test
 
 import (
@@ -15,7 +15,7 @@ var update = flag.Bool("update", false, "write the golden files anew")
 func TestFrames(t *testing.T)  { golden(t, "frames.json", frames()) }
 func TestResults(t *testing.T) { golden(t, "results.json", results()) }
 
-// golden compares the file with what it would be now.
+// golden compares a file with its generated content.
 func golden(t *testing.T, file string, of any) {
 	t.Helper()
 	var want bytes.Buffer

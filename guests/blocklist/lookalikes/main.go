@@ -39,7 +39,7 @@ func run() error {
 			table[r] = like
 		}
 	}
-	// A line for each letter: it, and all that look like it.
+	// One line per letter: the letter, and all characters that look like it.
 	lines := map[rune][]rune{}
 	for r, like := range table {
 		lines[like] = append(lines[like], r)
@@ -52,8 +52,8 @@ func run() error {
 	return out.Flush()
 }
 
-// looksLike is the small letter or digit that r is with its marks taken off, or is confused
-// with. Unicode takes a capital I, a small L, a 1 and a | for one; here each is itself.
+// looksLike returns the lower-case letter or digit that r looks like without its marks, or is
+// confused with. Unicode treats I, l, 1 and | as one; here each stands for itself.
 func looksLike(r rune, confusable map[string]string) (rune, bool) {
 	for _, s := range []string{norm.NFKD.String(string(r)), norm.NFKD.String(confusable[string(r)])} {
 		letters := slices.DeleteFunc([]rune(s), unicode.IsMark)

@@ -1,6 +1,6 @@
-// Tlds prints the top-level domains that guests/links knows, a line each: those of one to
-// five letters that the Public Suffix List says ICANN has, and the well-known longer
-// ones. Run it in guests/links: go run ./tlds > tlds.txt
+// Tlds prints the top-level domains that guests/links knows, one per line: ICANN's domains of
+// up to five letters in the Public Suffix List, and well-known longer ones. Run it in
+// guests/links: go run ./tlds > tlds.txt
 package main
 
 import (
@@ -13,7 +13,7 @@ import (
 	"golang.org/x/net/publicsuffix"
 )
 
-// long is those worth knowing of more than five letters, a list of which cannot be asked for.
+// long are the known domains of more than five letters; package publicsuffix has no list of them.
 const long = `academy accountant accountants active agency airforce amsterdam apartments app architect associates attorney
 auction avianca bargains bingo boutique broker builders business camera camp capital cards careers casino catering center
 charity chatting church claims cleaning clinic clothing coffee college community company computer condos consulting
@@ -58,7 +58,7 @@ func main() {
 	}
 }
 
-// known says whether it is on the list: of what is not, the suffix is not ICANN's.
+// known reports whether ICANN's part of the list has the domain.
 func known(tld string) bool {
 	suffix, icann := publicsuffix.PublicSuffix("x." + tld)
 	return icann && (suffix == tld || strings.HasSuffix(suffix, "."+tld))

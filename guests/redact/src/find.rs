@@ -1,7 +1,7 @@
-//! Where in a text there is what nobody should read. Every character is looked at a bounded
-//! number of times, whatever the text.
+//! Finds personal data in a text. Every character is read a bounded number of times, for any
+//! text.
 
-/// What is found.
+/// The kinds of data.
 #[derive(Clone, Copy, PartialEq)]
 pub enum Kind {
     Email,
@@ -13,13 +13,13 @@ pub enum Kind {
 pub const KINDS: [Kind; 4] = [Kind::Email, Kind::Phone, Kind::Card, Kind::Iban];
 
 impl Kind {
-    /// As in the config.
+    /// The name in the config.
     pub fn name(self) -> &'static str {
         ["email", "phone", "card", "iban"][self as usize]
     }
 }
 
-/// A part of a text, in bytes.
+/// A range of bytes of a text.
 #[derive(Clone, Copy)]
 pub struct Found {
     pub kind: Kind,
@@ -27,10 +27,10 @@ pub struct Found {
     pub end: usize,
 }
 
-/// A character and where it begins.
+/// A character and its position.
 type Chars = [(usize, char)];
 
-/// All that is found, in order, nothing twice.
+/// Returns all findings in order, without overlaps.
 pub fn all(text: &str) -> Vec<Found> {
     let chars: Vec<(usize, char)> = text.char_indices().collect();
     let mut found = Vec::new();
@@ -58,10 +58,10 @@ pub fn all(text: &str) -> Vec<Found> {
     found
 }
 
-/// A kind, or none for what is looked at and left, from one character to behind another.
+/// A range of characters and its kind; no kind for a range that was checked and stays.
 type Hit = Option<(Option<Kind>, usize, usize)>;
 
-/// The value of a digit: of ASCII, full width, Arabic and Devanagari.
+/// The value of a digit: ASCII, full width, Arabic or Devanagari.
 fn digit(c: char) -> Option<u8> {
     let n = c as u32;
     [0x30, 0xff10, 0x660, 0x6f0, 0x966].iter().find(|&&zero| n.wrapping_sub(zero) < 10).map(|&zero| (n - zero) as u8)
@@ -76,7 +76,7 @@ fn email(chars: &Chars, at: usize, from: usize) -> Hit {
     while start < at && !chars[start].1.is_alphanumeric() {
         start += 1;
     }
-    // The domain ends with the last label that is letters alone, after a dot.
+    // The domain ends with the last label of letters after a dot.
     let (mut end, mut label, mut letters) = (0, at + 1, true);
     for k in at + 1..chars.len().min(at + 255) + 1 {
         let c = chars.get(k).map_or(' ', |c| c.1);
@@ -96,7 +96,7 @@ fn email(chars: &Chars, at: usize, from: usize) -> Hit {
     Some((Some(Kind::Email), start, end)).filter(|_| start < at && end > 0)
 }
 
-/// Two letters, two digits, then 11 to 30 letters and digits in groups; the check digits decide.
+/// Two letters, two digits, then 11 to 30 letters and digits in groups; the check digits must be right.
 fn iban(chars: &Chars, start: usize) -> Hit {
     let (mut value, mut len, mut first, mut end) = (0u32, 0, [0u32; 4], 0);
     for k in start..chars.len() {
@@ -122,24 +122,24 @@ fn iban(chars: &Chars, start: usize) -> Hit {
     Some((Some(Kind::Iban), start, end)).filter(|_| end > 0)
 }
 
-/// n with the digits of v behind it, modulo 97.
+/// Appends the digits of v to n, modulo 97.
 fn shift(n: u32, v: u32) -> u32 {
     (n * if v >= 10 { 100 } else { 10 } + v) % 97
 }
 
-/// A run of digits that stand together.
+/// A group of digits.
 struct Group {
     start: usize,
     end: usize,
 }
 
-/// What stands between the groups of one number.
+/// The characters between the groups of one number.
 fn joins(c: char) -> bool {
     matches!(c, ' ' | '\u{a0}' | '-' | '.' | '/' | '(' | ')' | '\u{2010}'..='\u{2015}')
 }
 
-/// A row of groups of digits from start: the cards in it, and what is between them as phone
-/// numbers. All of the row has been looked at then.
+/// Reads a row of groups of digits from start: adds the cards in it, and the phone numbers
+/// between them. The whole row counts as read afterwards.
 fn numbers(chars: &Chars, start: usize, found: &mut Vec<Found>) -> Hit {
     let (groups, end) = row(chars, start);
     let offset = |k: usize| chars.get(k).map_or_else(|| chars.last().map_or(0, |c| c.0 + c.1.len_utf8()), |c| c.0);
@@ -164,7 +164,7 @@ fn numbers(chars: &Chars, start: usize, found: &mut Vec<Found>) -> Hit {
     Some((None, start, end))
 }
 
-/// The groups of a row, and where it ends. A row with a letter at its end is no number.
+/// Returns the groups of a row and its end. A row next to a letter is not a number.
 fn row(chars: &Chars, start: usize) -> (Vec<Group>, usize) {
     let (mut groups, mut k, mut gap) = (Vec::<Group>::new(), start, 0);
     while k < chars.len() {
@@ -193,8 +193,8 @@ fn digits(chars: &Chars, groups: &[Group]) -> Vec<u8> {
     groups.iter().flat_map(|g| chars[g.start..g.end].iter().filter_map(|c| digit(c.1))).collect()
 }
 
-/// How many groups from the first are a card's number: 13 to 19 digits that begin as those of
-/// cards do, and whose sum is right.
+/// Returns how many groups form a card number: 13 to 19 digits with a known prefix and a
+/// valid checksum.
 fn card(chars: &Chars, groups: &[Group]) -> Option<usize> {
     let mut len = 0;
     (1..=groups.len()).take_while(|&n| { len += groups[n - 1].end - groups[n - 1].start; len <= 19 }).filter(|&n| {
@@ -212,8 +212,8 @@ fn luhn(digits: &[u8]) -> bool {
     sum % 10 == 0
 }
 
-/// Where the groups are a phone number: international with + or 00, national with a 0, or
-/// as in North America, three, three and four. A date, a version or a sum of money is none.
+/// Reports whether the groups form a phone number: international with + or 00, national with
+/// 0, or North American (three, three and four digits). Dates, versions and amounts are not.
 fn phone(chars: &Chars, groups: &[Group], row: usize) -> Option<(usize, usize)> {
     let first = groups.first()?;
     let d = digits(chars, groups);

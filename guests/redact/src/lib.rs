@@ -1,4 +1,4 @@
-//! Redact takes e-mail addresses, phone numbers, card numbers and IBANs out of messages, or
+//! Redact replaces e-mail addresses, phone numbers, card numbers and IBANs in messages, or
 //! denies the message. See README.md.
 
 use moot::{host, json, Event, Module, Verdict};
@@ -8,7 +8,7 @@ mod find;
 use find::{Found, Kind, KINDS};
 
 struct Redact {
-    /// For each kind what takes its place; `None` leaves it alone.
+    /// The replacement for each kind; `None` leaves it unchanged.
     masks: [Option<String>; KINDS.len()],
     deny: bool,
 }
@@ -35,7 +35,7 @@ impl Module for Redact {
                 (_, "action", "\"mask\"") => r.deny = false,
                 (_, "action", "\"deny\"") => r.deny = true,
                 (_, "action", _) => return Err(format!("action: {} is neither mask nor deny", value)),
-                _ => return Err(format!("there is no setting {}; there are email, phone, card, iban and action", name)),
+                _ => return Err(format!("unknown setting {}: use email, phone, card, iban or action", name)),
             }
         }
         Ok(r)
@@ -49,7 +49,7 @@ impl Module for Redact {
             Some(k) => k.name(),
         };
         for k in &kinds {
-            // A metric that cannot be counted is no reason to let a number through.
+            // The metric is optional: an error of it must not let the message pass.
             let _ = host::count(k.name(), 1);
         }
         match clean {
@@ -74,7 +74,7 @@ fn mask_of(name: &str, value: &str) -> Result<Option<String>, String> {
 }
 
 impl Redact {
-    /// The text with what was found replaced; `None` if there is nothing.
+    /// Returns the text with the findings replaced; `None` if there are none.
     fn in_text(&self, text: &str, kinds: &mut Vec<Kind>) -> Option<String> {
         let (mut out, mut done) = (String::new(), 0);
         for Found { kind, start, end } in find::all(text) {
@@ -89,8 +89,8 @@ impl Redact {
         Some(out).filter(|_| done > 0)
     }
 
-    /// The same of the strings of a JSON text, but for the names of members. Numbers stay: a
-    /// text in their place would make another value of it.
+    /// The same for the strings of a JSON text, except the names of members. Numbers stay, because
+    /// replacing them would change their type.
     fn in_json(&self, text: &str, kinds: &mut Vec<Kind>) -> Option<String> {
         let (mut out, mut done, mut at) = (String::new(), 0, 0);
         while let Some(start) = text[at..].find('"').map(|i| at + i) {
@@ -108,7 +108,7 @@ impl Redact {
     }
 }
 
-/// Behind the JSON string that begins at start.
+/// Returns the end of the JSON string that begins at start.
 fn string_end(text: &str, start: usize) -> usize {
     let mut escaped = false;
     for (i, b) in text.bytes().enumerate().skip(start + 1) {
@@ -122,7 +122,7 @@ fn string_end(text: &str, start: usize) -> usize {
     text.len()
 }
 
-/// The last four letters and digits.
+/// Returns the last four letters and digits.
 fn last(text: &str) -> String {
     let all: Vec<char> = text.chars().filter(|c| c.is_alphanumeric()).collect();
     all[all.len().saturating_sub(4)..].iter().collect()

@@ -1,5 +1,5 @@
-// Welcome greets who joins a room: a message from the system to the joiner alone, in his
-// language where there is one. See README.md.
+// Welcome sends a greeting from the system to a client that joins a room, in the client's
+// language if the config has it. See README.md.
 import { Emit, Event, Level, Verdict, ask, count, emit, init, items, log, manifest, text } from "moot";
 export { moot_abi_1, moot_alloc, moot_reason } from "moot";
 
@@ -15,13 +15,13 @@ let standard = "Welcome to {room}, {user}!";
 const rooms = new Map<string, string>();
 const languages = new Map<string, string>(); // by tags in small letters
 
-/** Fills a map from a JSON object of texts, or says what is wrong. */
+/** Fills a map from a JSON object of strings, or returns what is wrong. */
 function fill(map: Map<string, string>, name: string, json: string): string | null {
-  if (!json.startsWith("{")) return name + ": " + json + " is no object of texts";
+  if (!json.startsWith("{")) return name + ": " + json + " is not an object of strings";
   const list = items(json);
   for (let i = 0; i + 1 < list.length; i += 2) {
     const key = text(list[i])!, value = text(list[i + 1]);
-    if (value === null) return name + "." + key + ": " + list[i + 1] + " is no text";
+    if (value === null) return name + "." + key + ": " + list[i + 1] + " is not a string";
     map.set(name == "languages" ? key.toLowerCase() : key, value);
   }
   return null;
@@ -30,9 +30,9 @@ function fill(map: Map<string, string>, name: string, json: string): string | nu
 function read(name: string, json: string): string | null {
   if (name == "rooms") return fill(rooms, name, json);
   if (name == "languages") return fill(languages, name, json);
-  if (name != "text") return "there is no setting " + name + "; there are text, rooms and languages";
+  if (name != "text") return "unknown setting " + name + ": use text, rooms or languages";
   const value = text(json);
-  if (value === null) return "text: " + json + " is no text";
+  if (value === null) return "text: " + json + " is not a string";
   standard = value;
   return null;
 }
@@ -48,7 +48,7 @@ export function moot_init(minor: u32, p: usize, n: usize): i32 {
   });
 }
 
-/** The room's own text goes before that of a language: de-AT, else de. */
+/** The room's text takes precedence over a language's: de-AT, else de. */
 function greeting(room: string, locale: string): string {
   if (rooms.has(room)) return rooms.get(room);
   const tag = locale.toLowerCase(), language = tag.split("-")[0];
@@ -56,7 +56,7 @@ function greeting(room: string, locale: string): string {
   return languages.has(language) ? languages.get(language) : standard;
 }
 
-/** The template filled in, once: a user who is called {room} stays so. */
+/** Fills in the template in one pass, so that a user named {room} is not replaced again. */
 function filled(template: string, room: string, user: string, id: string): string {
   const parts: string[] = [];
   let done = 0;
@@ -79,7 +79,7 @@ export function on_join(frame: usize): i32 {
     if (template == "") return Verdict.allow();
     const user = connection.user;
     const code = emit(Emit.Text | Emit.ToConnection, id, filled(template, room, user == "" ? id : user, id));
-    // A greeting is not worth a refused join.
+    // An error of the greeting must not refuse the join.
     if (code < 0) log(Level.Warn, "not greeted: error " + code.toString());
     else count("greeted", 1);
     return Verdict.allow();

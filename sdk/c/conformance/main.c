@@ -1,5 +1,5 @@
-/* The guest that shows what this SDK can do: it does what a script tells it, see
- * host/hosttest/CONFORMANCE.md. It is C and C++ alike. */
+/* The conformance guest: it exercises the whole SDK by executing a script, see
+ * host/hosttest/CONFORMANCE.md. The same file is compiled as C and as C++. */
 #include "../moot.h"
 
 MOOT_MANIFEST(
@@ -41,7 +41,7 @@ static moot_str decimal(int64_t n) {
     return moot_text_of(p, (size_t)(end - p));
 }
 
-/* What was said so far. */
+/* The output of the script so far. */
 struct run {
     const moot_event *e;
     const moot_connection *c;
@@ -63,7 +63,7 @@ static void numeric(struct run *r, moot_str name, int64_t n) {
     if (n) line(r, name, decimal(n));
 }
 
-/* The value, or the error. */
+/* Appends a value, or the error. */
 static moot_str either(int32_t code, moot_str value) {
     moot_str failed[] = {MOOT_S("!"), decimal(code)};
     return code < 0 ? moot_join(failed, 2) : value;
@@ -106,7 +106,7 @@ static moot_str random_hex(size_t n) {
     return either(code, moot_text_of(p, 2 * n));
 }
 
-/* Calls a host function and is what it gave; none: there is no such operation. */
+/* Calls a host function and returns its result; none if the operation is unknown. */
 static moot_str call(struct run *r, moot_str op, moot_str *a) {
 #define OP(name) moot_equal(op, MOOT_S(name))
     moot_str s = MOOT_ZERO, t0 = unhex(a[0]), t1 = unhex(a[1]);
@@ -155,7 +155,7 @@ static void operation(struct run *r, moot_str op, moot_str *a) {
     else line(r, op, call(r, op, a));
 }
 
-/* The next word of the script: up to a space or a semicolon, whichever it was. */
+/* Takes the next word of the script, up to a space or a semicolon; *end is that character. */
 static moot_str word(moot_str *script, char *end) {
     size_t i = 0;
     while (i < script->len && script->ptr[i] != ' ' && script->ptr[i] != ';') i++;

@@ -1,2 +1,2 @@
-// The header is one for C and C++: so is its conformance guest.
+// C and C++ share the header and the conformance guest.
 #include "../../c/conformance/main.c"

@@ -15,7 +15,7 @@ import (
 	moot "github.com/mootchat/moot/sdk/go"
 )
 
-// The golden frames: what the host writes and reads, byte for byte.
+// Tests with the golden frames: the bytes that the host writes and reads.
 
 type goldenFrame struct {
 	Name, Hook, Hex string
@@ -224,7 +224,7 @@ func TestGuestGivesGoldenResults(t *testing.T) {
 	}
 }
 
-// said is the verdict as a module would make it.
+// said returns the verdict that a module would make.
 func (v goldenVerdict) said() moot.Verdict {
 	var said moot.Verdict
 	switch Answer(v.Answer) {

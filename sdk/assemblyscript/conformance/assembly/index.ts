@@ -1,4 +1,4 @@
-// The guest that shows what this SDK can do: it does what a script tells it, see
+// The conformance guest: it exercises the whole SDK by executing a script, see
 // host/hosttest/CONFORMANCE.md.
 import * as moot from "moot";
 import { Connection, Event, Got, Verdict, ask, each } from "moot";

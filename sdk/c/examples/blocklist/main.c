@@ -1,4 +1,4 @@
-/* Keeps words out of messages: masks them, or denies the message. The config is
+/* Masks listed words in messages, or denies the message. The config is
  * {"words": ["darn"], "action": "mask" or "deny"}. */
 #include "../../moot.h"
 
@@ -11,7 +11,7 @@ static moot_str words[1000];
 static size_t count;
 static bool deny;
 
-/* A word is a run of letters, digits and everything beyond ASCII. */
+/* A word is a run of letters, digits and characters beyond ASCII. */
 static bool in_word(char c) {
     return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c & 0x80);
 }
@@ -72,7 +72,7 @@ MOOT_ON_SAY_RECEIVE(e) {
     bool found = false;
     moot_str masked = mask(moot_copy(moot_message(e)), &found);
     if (!found) return moot_allow();
-    /* What is JSON is not changed: a star in the wrong place makes it something else. */
+    /* JSON messages are not masked: a star in the wrong place would break them. */
     if (deny || moot_is_json(e)) return moot_deny(MOOT_S("the message holds a blocked word"));
     return moot_rewrite_text(masked);
 }

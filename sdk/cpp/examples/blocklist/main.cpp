@@ -1,4 +1,4 @@
-// Keeps words out of messages: masks them, or denies the message. The config is
+// Masks listed words in messages, or denies the message. The config is
 // {"words": ["darn"], "action": "mask" or "deny"}.
 #include "../../../c/moot.h"
 
@@ -8,7 +8,7 @@ MOOT_MANIFEST(R"({"name":"blocklist","version":"1.0.0","reads":["message"],"pure
 
 namespace {
 
-// A word is a run of letters, digits and everything beyond ASCII.
+// A word is a run of letters, digits and characters beyond ASCII.
 constexpr bool in_word(char c) {
     return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c & 0x80);
 }
@@ -46,7 +46,7 @@ bool one_word(moot_str s) {
 
 template <size_t N> moot_str join(const moot_str (&parts)[N]) { return moot_join(parts, N); }
 
-// mask is text with a star for each character of a listed word; none if there is none.
+// mask returns text with a star for each character of a listed word; none if there is none.
 moot_str mask(moot_str text) {
     char *out = static_cast<char *>(moot_new(text.len)), *at = out;
     bool found = false;
@@ -86,7 +86,7 @@ MOOT_INIT(config) {
 MOOT_ON_SAY_RECEIVE(e) {
     moot_str masked = mask(e->message());
     if (!masked) return moot_allow();
-    // What is JSON is not changed: a star in the wrong place makes it something else.
+    // JSON messages are not masked: a star in the wrong place would break them.
     if (deny || e->is_json()) return moot_deny("the message holds a blocked word");
     return moot_rewrite_text(masked);
 }

@@ -1,4 +1,4 @@
-//! The guest that shows what this SDK can do: it does what a script tells it, see
+//! The conformance guest: it exercises the whole SDK by executing a script, see
 //! host/hosttest/CONFORMANCE.md.
 
 use moot::host::{self, Body, Error, Level, To};

@@ -1,4 +1,4 @@
-//! Keeps words out of messages: masks them, or denies the message. The config is
+//! Masks listed words in messages, or denies the message. The config is
 //! {"words": ["darn"], "action": "mask" or "deny"}.
 const std = @import("std");
 const moot = @import("moot");
@@ -16,7 +16,7 @@ pub const manifest =
 var words: std.StringHashMapUnmanaged(void) = .{};
 var refuse = false;
 
-/// A word is a run of letters, digits and everything beyond ASCII.
+/// A word is a run of letters, digits and characters beyond ASCII.
 fn inWord(c: u8) bool {
     return std.ascii.isAlphanumeric(c) or c >= 0x80;
 }
@@ -45,7 +45,7 @@ fn listed(word: []const u8) bool {
     return words.contains(small);
 }
 
-/// The text with a star for each character of a listed word; null if there is none.
+/// Returns the text with a star for each character of a listed word; null if there is none.
 fn mask(text: []const u8) ?[]const u8 {
     const out = moot.arena().alloc(u8, text.len) catch @panic("out of memory");
     var to: usize = 0;
@@ -68,7 +68,7 @@ fn mask(text: []const u8) ?[]const u8 {
 
 pub fn on_say_receive(e: moot.Event) moot.Verdict {
     const masked = mask(e.message()) orelse return moot.allow();
-    // What is JSON is not changed: a star in the wrong place makes it something else.
+    // JSON messages are not masked: a star in the wrong place would break them.
     if (refuse or e.isJSON()) return moot.deny("the message holds a blocked word");
     return moot.text(masked);
 }

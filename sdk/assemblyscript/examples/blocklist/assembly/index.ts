@@ -1,4 +1,4 @@
-// Keeps words out of messages: masks them, or denies the message. The config is
+// Masks listed words in messages, or denies the message. The config is
 // {"words": ["darn"], "action": "mask" or "deny"}.
 import { Event, Verdict, ask, config, init, items, manifest, text } from "moot";
 export { moot_abi_1, moot_alloc, moot_reason } from "moot";
@@ -12,12 +12,12 @@ export function moot_manifest(): u64 {
 const words = new Set<string>();
 let deny = false;
 
-/** A word is a run of letters, digits and everything beyond ASCII. */
+/** A word is a run of letters, digits and characters beyond ASCII. */
 function inWord(c: i32): bool {
   return c >= 48 && c <= 57 || c >= 65 && c <= 90 || c >= 97 && c <= 122 || c > 127;
 }
 
-/** s with the capitals of ASCII made small. */
+/** Returns s with the letters of ASCII in lower case. */
 function small(s: string): string {
   const units = new Uint16Array(s.length);
   for (let i = 0; i < s.length; i++) {
@@ -27,7 +27,7 @@ function small(s: string): string {
   return String.UTF16.decode(units.buffer);
 }
 
-/** A star for each character: of one that takes two units, one. */
+/** A star for each character; a surrogate pair is one character. */
 function stars(word: string): string {
   let n = 0;
   for (let i = 0; i < word.length; i++) n += i32((word.charCodeAt(i) & 0xfc00) != 0xdc00);
@@ -58,7 +58,7 @@ function isWord(s: string): bool {
   return s.length > 0;
 }
 
-/** The text with a star for each character of a listed word. */
+/** Returns the text with a star for each character of a listed word. */
 function mask(s: string): string {
   const parts: string[] = [];
   let done = 0, end = 0;
@@ -80,7 +80,7 @@ export function on_say_receive(frame: usize): i32 {
   return ask(frame, (e: Event): Verdict => {
     const message = e.message, masked = mask(message);
     if (masked == message) return Verdict.allow();
-    // What is JSON is not changed: a star in the wrong place makes it something else.
+    // JSON messages are not masked: a star in the wrong place would break them.
     if (deny || e.isJSON) return Verdict.deny("the message holds a blocked word");
     return Verdict.text(masked);
   });

@@ -1,4 +1,4 @@
-//! Keeps words out of messages: masks them, or denies the message. The config is
+//! Masks listed words in messages, or denies the message. The config is
 //! `{"words": ["darn"], "action": "mask" or "deny"}`.
 
 use moot::{host, json, Event, Module, Verdict};
@@ -11,7 +11,7 @@ struct Blocklist {
 
 moot::module!(Blocklist, on_say_receive);
 
-/// A word is a run of letters, digits and everything beyond ASCII.
+/// A word is a run of letters, digits and characters beyond ASCII.
 fn in_word(c: char) -> bool {
     c.is_ascii_alphanumeric() || !c.is_ascii()
 }
@@ -40,7 +40,7 @@ impl Module for Blocklist {
     fn on_say_receive(&mut self, e: &Event) -> Verdict {
         match self.mask(e.message()) {
             None => Verdict::allow(),
-            // What is JSON is not changed: a star in the wrong place makes it something else.
+            // JSON messages are not masked: a star in the wrong place would break them.
             Some(_) if self.deny || e.is_json() => Verdict::deny("the message holds a blocked word"),
             Some(masked) => Verdict::text(masked),
         }
@@ -48,7 +48,7 @@ impl Module for Blocklist {
 }
 
 impl Blocklist {
-    /// The text with a star for each character of a listed word; `None` if there is none.
+    /// Returns the text with a star for each character of a listed word; `None` if there is none.
     fn mask(&self, text: &str) -> Option<String> {
         let (mut out, mut found, mut rest) = (String::new(), false, text);
         while let Some(first) = rest.chars().next() {
