@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"go/build/constraint"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -11,7 +12,8 @@ import (
 )
 
 // TestDocumentsNameTestsThatExist checks that every test, fuzz target and benchmark
-// which the documents at the root and PROMISES.md name is declared in the tree.
+// which the documents at the root and PROMISES.md name is declared in the tree, and that
+// .ci/run runs it.
 func TestDocumentsNameTestsThatExist(t *testing.T) {
 	declared := declaredTests(t)
 	named := regexp.MustCompile("`((?:Test|Fuzz|Benchmark)[A-Z]\\w*)`")
@@ -28,15 +30,17 @@ func TestDocumentsNameTestsThatExist(t *testing.T) {
 		}
 		for _, name := range names {
 			if !declared[name[1]] {
-				t.Errorf("%s names %s, which no test file declares", document, name[1])
+				t.Errorf("%s names %s, which no test file declares, or one with a build tag that .ci/run does not set", document, name[1])
 			}
 		}
 	}
 }
 
-// declaredTests returns the names of all tests, fuzz targets and benchmarks of the tree.
+// declaredTests returns the names of all tests, fuzz targets and benchmarks of the tree
+// that .ci/run runs: those that need no build tag, and those that it names to make.
 func declaredTests(t *testing.T) map[string]bool {
 	t.Helper()
+	byName := testsByName(t)
 	declaration := regexp.MustCompile(`(?m)^func ((?:Test|Fuzz|Benchmark)[A-Z]\w*)\(`)
 	declared := map[string]bool{}
 	err := filepath.WalkDir("../..", func(path string, d fs.DirEntry, err error) error {
@@ -49,8 +53,11 @@ func declaredTests(t *testing.T) map[string]bool {
 			return nil
 		}
 		source, err := os.ReadFile(path)
+		tagged := needsTag(t, path, source)
 		for _, m := range declaration.FindAllSubmatch(source, -1) {
-			declared[string(m[1])] = true
+			if name := string(m[1]); !tagged || byName[name] {
+				declared[name] = true
+			}
 		}
 		return err
 	})
@@ -58,6 +65,42 @@ func declaredTests(t *testing.T) map[string]bool {
 		t.Fatal(err)
 	}
 	return declared
+}
+
+// needsTag reports whether a file is compiled only with a tag of its own, such as chaos.
+func needsTag(t *testing.T, path string, source []byte) bool {
+	t.Helper()
+	line := regexp.MustCompile(`(?m)^//go:build .*$`).Find(source)
+	if line == nil {
+		return false
+	}
+	expr, err := constraint.Parse(string(line))
+	if err != nil {
+		t.Fatalf("%s: %v", path, err)
+	}
+	with := func(race bool) bool {
+		return expr.Eval(func(tag string) bool { return tag != "chaos" && tag != "soak" && (tag != "race" || race) })
+	}
+	return !with(true) && !with(false) // .ci/run tests with the race detector and, some things, without
+}
+
+// testsByName returns the tests that a target of the Makefile names, if .ci/run makes it.
+func testsByName(t *testing.T) map[string]bool {
+	t.Helper()
+	read := func(path string) string {
+		text, err := os.ReadFile("../../" + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(text)
+	}
+	ci, names := read(".ci/run"), map[string]bool{}
+	for _, m := range regexp.MustCompile(`(?m)^(\w+):.*\n\t.*-run '\^(\w+)\$\$'`).FindAllStringSubmatch(read("Makefile"), -1) {
+		if strings.Contains(ci, "make "+m[1]) {
+			names[m[2]] = true
+		}
+	}
+	return names
 }
 
 // TestLinksBetweenDocumentsLeadSomewhere checks that every relative link in a Markdown file names a file

@@ -103,6 +103,7 @@ type trial struct {
 	accepted map[cluster.RoomID][]string
 	unsure   map[string]bool // outcome unknown
 	count    atomic.Int64
+	failed   atomic.Int64  // messages that were refused
 	slowest  time.Duration // of all that were published
 }
 
@@ -208,7 +209,9 @@ func (tr *trial) note(r cluster.RoomID, payload string, err error, took time.Dur
 		tr.accepted[r] = append(tr.accepted[r], payload)
 	case errors.Is(err, cluster.ErrUnknown):
 		tr.unsure[r.Room+payload] = true
-	case !errors.Is(err, cluster.ErrUnavailable):
+	case errors.Is(err, cluster.ErrUnavailable):
+		tr.failed.Add(1)
+	default:
 		tr.Errorf("publish: %v", err)
 	}
 }

@@ -12,6 +12,11 @@ import (
 	"github.com/mootchat/moot/engine/cluster/redis/redistest"
 )
 
+func (r *round) anyWire() *wire {
+	all := r.wires()
+	return all[r.rng.IntN(len(all))]
+}
+
 // anywhere are faults of the way between nodes and Redis, and of nodes.
 func anywhere(servers func() []*redistest.Server) []fault {
 	each := func(f func(s *redistest.Server)) func(*round) {
@@ -23,11 +28,11 @@ func anywhere(servers func() []*redistest.Server) []fault {
 	}
 	cut := func(least, most time.Duration) func(r *round) {
 		return func(r *round) {
-			e := r.ears[r.rng.IntN(3)]
+			w := r.anyWire()
 			r.cut = r.cut || most > 2*time.Second
-			e.wire.sever()
+			w.sever()
 			r.pause(least, most)
-			e.wire.mend()
+			w.mend()
 		}
 	}
 	return []fault{
@@ -62,10 +67,10 @@ func anywhere(servers func() []*redistest.Server) []fault {
 		{"a node is cut off for a moment", cut(100*time.Millisecond, 800*time.Millisecond)},
 		{"a node is cut off for longer than its lease", cut(4*time.Second, 6*time.Second)},
 		{"answers to a node are lost", func(r *round) {
-			e := r.ears[r.rng.IntN(3)]
-			e.wire.deafen()
+			w := r.anyWire()
+			w.deafen()
 			r.pause(100*time.Millisecond, time.Second)
-			e.wire.mend()
+			w.mend()
 		}},
 		{"a node dies", func(r *round) {
 			if len(r.ears) > 5 {

@@ -70,8 +70,13 @@ type round struct {
 	over   atomic.Bool
 	work   sync.WaitGroup
 	cut    bool // a node was out of reach for longer than its lease
-	mu     sync.Mutex
-	dead   []*ear
+	seed   uint64
+
+	sites   []*site
+	clients []*client
+
+	mu   sync.Mutex
+	dead []*ear
 }
 
 // hall is a room, and what was said in it.
@@ -149,7 +154,7 @@ func torture(t *testing.T, seed uint64) {
 	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
 	defer cancel()
 	stages := []func(*testing.T) stage{standalone, sentinels, shards}
-	r := &round{T: t, rng: rng, ctx: ctx, stage: stages[rng.IntN(len(stages))](t)}
+	r := &round{T: t, rng: rng, seed: seed, ctx: ctx, stage: stages[rng.IntN(len(stages))](t)}
 	defer func() {
 		if t.Failed() {
 			t.Logf("TORTURE_SEED=%d %s\n%s", seed, r.stage.name, strings.Join(r.script, "\n"))
@@ -173,6 +178,7 @@ func torture(t *testing.T, seed uint64) {
 	}
 	r.must(r.ears[0].Cluster().Rooms.Create(ctx, r.rooms[0].id))
 	r.began = time.Now()
+	r.people()
 	for _, e := range r.ears {
 		r.speak(e)
 		r.work.Go(func() { r.churn(e) })
@@ -211,12 +217,34 @@ func (r *round) wait(d time.Duration) {
 	}
 }
 
+// config is that of a node.
+func (r *round) config(name string, w *wire) Config {
+	cfg := r.stage.cfg
+	cfg.Node, cfg.dialer, cfg.Lease, cfg.PublishTimeout = name, w.dial, 3*time.Second, 30*time.Second
+	cfg.Log = slog.New(slog.NewTextHandler(r.Output(), nil))
+	return cfg
+}
+
+// wires are those of the nodes that live through the round.
+func (r *round) wires() (all []*wire) {
+	for _, e := range r.ears[:3] {
+		all = append(all, e.wire)
+	}
+	for _, s := range r.sites {
+		all = append(all, s.wire)
+	}
+	return all
+}
+
+// branch is a source of random numbers for a goroutine of its own.
+func (r *round) branch(n uint64) *rand.Rand { return rand.New(rand.NewPCG(r.seed, 100+n)) }
+
+// late reports whether the round has taken too long.
+func (r *round) late() bool { return r.ctx.Err() != nil }
+
 func (r *round) ear(name string) *ear {
 	e := &ear{wire: &wire{}, heard: map[cluster.RoomID][]spoken{}, lost: map[string]int{}, members: map[string]bool{}}
-	cfg := r.stage.cfg
-	cfg.Node, cfg.dialer, cfg.Lease, cfg.PublishTimeout = name, e.wire.dial, 3*time.Second, 30*time.Second
-	cfg.Log = slog.New(slog.NewTextHandler(r.Output(), nil))
-	e.Node = open(r.T, cfg)
+	e.Node = open(r.T, r.config(name, e.wire))
 	ctx, cancel := context.WithCancel(context.Background())
 	ran := make(chan error, 1)
 	go func() { ran <- e.Cluster().Nodes.Run(ctx, e) }()
@@ -315,6 +343,7 @@ func (r *round) settle() {
 	r.note("settle")
 	r.over.Store(true)
 	r.work.Wait()
+	r.checkPeople()
 	living := slices.DeleteFunc(slices.Clone(r.ears), func(e *ear) bool { return e.isDead(r) })
 	first := living[:min(3, len(living))]
 	for _, h := range r.rooms {

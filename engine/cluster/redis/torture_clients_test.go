@@ -1,0 +1,590 @@
+//go:build chaos
+
+package redis
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/cluster"
+	"github.com/mootchat/moot/engine/cluster/redis/redistest"
+	"github.com/mootchat/moot/engine/tcp"
+)
+
+// Besides the nodes that write down what they receive, a round has servers with clients:
+// some stay, some come back with the last position that they know, some resume their
+// session. All servers are nodes on the same Redis, and meet the same faults.
+
+// The rooms of clients.
+const (
+	historyRoom = "with history"
+	plainRoom   = "without history"
+)
+
+const sessionGrace = 12 * time.Second
+
+// site is a server: an engine on a node, with a TCP listener.
+type site struct {
+	*engine.Engine
+	node    *Node
+	wire    *wire
+	address string
+}
+
+func (r *round) site(name string) *site {
+	s := &site{wire: &wire{}}
+	s.node = open(r.T, r.config(name, s.wire))
+	settings := engine.RoomSettings{Match: func(room string) bool { return room == historyRoom }, Keep: cluster.Retention{Messages: 20_000, For: 5 * time.Minute}}
+	var err error
+	s.Engine, err = engine.New(engine.Config{
+		Tenants: []engine.TenantConfig{{Name: "default", StartingRooms: []string{historyRoom, plainRoom}, Rooms: []engine.RoomSettings{settings}}},
+		Cluster: s.node.Cluster(), Grace: sessionGrace, Log: slog.New(slog.NewTextHandler(r.Output(), nil)),
+		Limits: engine.Limits{VerbsPerSecond: 10_000, VerbTimeout: time.Minute, OutboxBytes: 16 << 20},
+	})
+	r.must(err)
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	r.must(err)
+	s.address = listener.Addr().String()
+	ctx, cancel := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	running.Go(func() {
+		if err := s.Run(ctx); err != nil {
+			r.Errorf("Run of %s: %v", name, err)
+		}
+	})
+	running.Go(func() { _ = (&tcp.Server{Engine: s.Engine, Log: slog.New(slog.DiscardHandler)}).Serve(ctx, listener) })
+	r.Cleanup(func() { cancel(); running.Wait() })
+	<-s.Ready()
+	return s
+}
+
+// client is a person: what they have received, over all their connections.
+type client struct {
+	r       *round
+	name    string
+	reading sync.WaitGroup
+
+	mu       sync.Mutex
+	conn     net.Conn // nil: none
+	gone     chan struct{}
+	next     int
+	pending  map[int]func(answer)
+	places   map[string]*visits
+	outcomes map[string]byte // of what was said, by room and text: '+', '?'
+	returns  int             // how often they came back and missed nothing
+	ended    int             // how often their session had ended
+}
+
+// visits is what a client received in a room, in pieces: a new one begins where the
+// client was told that something may be missing.
+type visits struct {
+	at     cluster.Position
+	pieces [][]string
+	gaps   int
+}
+
+// answer is a line from a server.
+type answer struct {
+	Epoch, Context, Message, Error, Room string
+	Offset                               uint64
+	MessageID                            json.RawMessage
+	Recovered                            bool
+	Data                                 json.RawMessage
+}
+
+func (r *round) client(name string) *client {
+	c := &client{r: r, name: name, places: map[string]*visits{historyRoom: {}, plainRoom: {}}, outcomes: map[string]byte{}}
+	r.clients = append(r.clients, c)
+	r.Cleanup(func() {
+		c.mu.Lock()
+		if c.conn != nil {
+			_ = c.conn.Close()
+		}
+		c.mu.Unlock()
+		c.reading.Wait()
+	})
+	return c
+}
+
+// connect opens a connection to a server.
+func (c *client) connect(s *site) error {
+	conn, err := net.DialTimeout("tcp", s.address, 5*time.Second)
+	if err != nil {
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	gone := make(chan struct{})
+	c.conn, c.gone, c.pending = conn, gone, map[int]func(answer){}
+	c.reading.Go(func() { c.read(conn, gone) })
+	return nil
+}
+
+func (c *client) hangUp() {
+	c.mu.Lock()
+	conn, gone := c.conn, c.gone
+	c.mu.Unlock()
+	_ = conn.Close()
+	<-gone
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if p := c.places[plainRoom]; len(p.pieces) > 0 {
+		p.pieces = append(p.pieces, nil) // a resumed session receives messages even before the answer
+	}
+}
+
+func (c *client) read(conn net.Conn, gone chan struct{}) {
+	defer close(gone)
+	lines := bufio.NewScanner(conn)
+	lines.Buffer(nil, 1<<20)
+	for lines.Scan() {
+		var a answer
+		if err := json.Unmarshal(lines.Bytes(), &a); err == nil {
+			c.take(a)
+		}
+	}
+}
+
+func (c *client) take(a answer) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	p := c.places[a.Room]
+	switch {
+	case a.Context == "response":
+		var id int
+		if json.Unmarshal(a.MessageID, &id) == nil && c.pending[id] != nil {
+			c.pending[id](a)
+			delete(c.pending, id)
+		}
+	case p == nil:
+	case a.Context == "gap":
+		p.gaps++
+	case a.Context == "user":
+		if a.Epoch != "" {
+			if a.Epoch == p.at.Epoch && a.Offset <= p.at.Offset {
+				c.r.Errorf("%s received offset %d in %q, and was at %d", c.name, a.Offset, a.Room, p.at.Offset)
+			}
+			p.at = cluster.Position{Epoch: a.Epoch, Offset: a.Offset}
+		}
+		last := len(p.pieces) - 1
+		p.pieces[last] = append(p.pieces[last], a.Message)
+	}
+}
+
+var errHungUp = errors.New("the connection has ended")
+
+// ask sends a request and waits for its answer, which it has f see before what follows.
+func (c *client) ask(request map[string]any, f func(answer)) (answer, error) {
+	got := make(chan answer, 1)
+	c.mu.Lock()
+	c.next++
+	request["messageId"] = c.next
+	c.pending[c.next] = func(a answer) {
+		if f != nil {
+			f(a)
+		}
+		got <- a
+	}
+	conn, gone := c.conn, c.gone
+	c.mu.Unlock()
+	if err := send(conn, request); err != nil {
+		return answer{}, err
+	}
+	select {
+	case a := <-got:
+		return a, nil
+	case <-gone:
+		return answer{}, errHungUp
+	case <-time.After(70 * time.Second): // longer than the server takes for a verb
+		return answer{}, fmt.Errorf("%v: no answer", request)
+	}
+}
+
+func send(conn net.Conn, request map[string]any) error {
+	line, err := json.Marshal(request)
+	if err != nil {
+		return err
+	}
+	_, err = conn.Write(append(line, '\n'))
+	return err
+}
+
+// join joins a room, after the position that the client knows if it has been there. It
+// tries until the server lets it in.
+func (c *client) join(room string) error {
+	for !c.r.late() {
+		request := map[string]any{"event": "roomAdd", "room": room}
+		c.mu.Lock()
+		p := c.places[room]
+		if p.at.Epoch != "" {
+			request["since"] = map[string]any{"epoch": p.at.Epoch, "offset": p.at.Offset}
+		}
+		c.mu.Unlock()
+		a, err := c.ask(request, func(a answer) {
+			if a.Error == "" {
+				c.came(room, a.Recovered, cluster.Position{Epoch: a.Epoch, Offset: a.Offset})
+			}
+		})
+		if err != nil || a.Error == "" {
+			return err
+		}
+		c.r.breath(100 * time.Millisecond)
+	}
+	return errHungUp
+}
+
+// came notes that the client is in a room. The lock is held.
+func (c *client) came(room string, recovered bool, at cluster.Position) {
+	p := c.places[room]
+	if recovered && len(p.pieces) > 0 {
+		c.returns++
+	} else {
+		p.pieces = append(p.pieces, nil)
+	}
+	if p.at.Epoch != at.Epoch {
+		p.at = at
+	}
+}
+
+// say says a text until its outcome is known, always under the same key.
+func (c *client) say(room, text string, again bool) error {
+	for !c.r.late() {
+		a, err := c.ask(map[string]any{"event": "say", "room": room, "message": text, "key": room + "/" + text}, nil)
+		switch {
+		case err != nil:
+			return err
+		case a.Error == "" && again:
+			again = false // it is said a second time, and must be heard once
+			continue
+		case a.Error == "":
+			c.note(room, text, '+')
+			return nil
+		case strings.Contains(a.Error, "unknown"):
+			c.note(room, text, '?')
+			return nil
+		case !strings.Contains(a.Error, "unavailable") && !strings.Contains(a.Error, "not in this room"):
+			c.r.Errorf("%s says %q: %s", c.name, text, a.Error)
+			return nil
+		}
+		c.r.breath(50 * time.Millisecond)
+	}
+	return errHungUp
+}
+
+func (c *client) note(room, text string, outcome byte) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.outcomes[room+"/"+text] = outcome
+}
+
+// enters joins both rooms on a server, where the client stays.
+func (c *client) enters(s *site) {
+	c.r.must(c.connect(s))
+	c.r.must(c.join(historyRoom))
+	c.r.must(c.join(plainRoom))
+}
+
+// talks has a client who stays say something 20 times a second in each room.
+func (c *client) talks() {
+	c.r.work.Go(func() {
+		for k := 0; !c.r.over.Load(); k++ {
+			room := []string{historyRoom, plainRoom}[k%2]
+			if err := c.say(room, fmt.Sprintf("%s %d", c.name, k), k%10 == 0); err != nil && !c.r.late() {
+				c.r.Errorf("%s, who stays: %v", c.name, err)
+				return
+			}
+			c.r.breath(25 * time.Millisecond)
+		}
+	})
+}
+
+// comesBack is in the room with history, on one server after the other, and leaves each
+// by losing its connection.
+func (c *client) comesBack(sites []*site, random func(time.Duration) time.Duration) {
+	c.r.work.Go(func() {
+		for k := 0; ; k++ {
+			if c.connect(sites[k%len(sites)]) != nil || c.join(historyRoom) != nil {
+				c.r.breath(50 * time.Millisecond)
+			}
+			if c.r.over.Load() && c.isIn(historyRoom) {
+				return
+			}
+			c.r.breath(100*time.Millisecond + random(600*time.Millisecond))
+			c.hangUp()
+		}
+	})
+}
+
+func (c *client) isIn(room string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	select {
+	case <-c.gone:
+		return false
+	default:
+		return len(c.places[room].pieces) > 0
+	}
+}
+
+// resumes is in both rooms, loses its connection after it has said something and before
+// it has the answer, and resumes its session on the next server, where it says that
+// again.
+func (c *client) resumes(sites []*site, random func(time.Duration) time.Duration) {
+	c.r.work.Go(func() {
+		secret, unsure := "", ""
+		for k := 0; ; k++ {
+			if err := c.connect(sites[k%len(sites)]); err != nil {
+				c.r.breath(50 * time.Millisecond)
+				continue
+			}
+			secret = c.resumeOrJoin(secret, unsure)
+			unsure = ""
+			for n := 0; n < 5 && !c.r.over.Load(); n++ {
+				_ = c.say([]string{historyRoom, plainRoom}[n%2], fmt.Sprintf("%s %d.%d", c.name, k, n), false)
+				c.r.breath(random(100 * time.Millisecond))
+			}
+			if c.r.over.Load() {
+				return
+			}
+			unsure = fmt.Sprintf("%s %d.last", c.name, k)
+			c.mu.Lock()
+			conn := c.conn
+			c.mu.Unlock()
+			_ = send(conn, map[string]any{"event": "say", "room": historyRoom, "message": unsure, "key": historyRoom + "/" + unsure})
+			c.r.breath(random(20 * time.Millisecond))
+			c.hangUp()
+		}
+	})
+}
+
+// resumeOrJoin resumes a session, or begins one if it has ended, and returns its secret.
+func (c *client) resumeOrJoin(secret, unsure string) string {
+	for secret != "" && !c.r.late() {
+		c.mu.Lock()
+		at := c.places[historyRoom].at
+		c.mu.Unlock()
+		var resumed struct {
+			Session string
+			Rooms   map[string]struct {
+				cluster.Position
+				Recovered bool
+			}
+		}
+		a, err := c.ask(map[string]any{"event": "resume", "session": secret, "since": map[string]any{historyRoom: map[string]any{"epoch": at.Epoch, "offset": at.Offset}}}, func(a answer) {
+			if a.Error == "" && json.Unmarshal(a.Data, &resumed) == nil {
+				for room, back := range resumed.Rooms {
+					c.came(room, back.Recovered, back.Position)
+				}
+			}
+		})
+		switch {
+		case err != nil:
+			return secret
+		case a.Error == "":
+			if unsure != "" {
+				_ = c.say(historyRoom, unsure, false)
+			}
+			return resumed.Session
+		case strings.Contains(a.Error, "ended"):
+			c.mu.Lock()
+			c.ended++
+			c.mu.Unlock()
+			secret = ""
+		default:
+			c.r.breath(100 * time.Millisecond) // it is busy, or the cluster cannot be reached
+		}
+	}
+	a, err := c.ask(map[string]any{"event": "detailsView"}, nil)
+	var details struct{ Session string }
+	if err != nil || json.Unmarshal(a.Data, &details) != nil || c.join(historyRoom) != nil || c.join(plainRoom) != nil {
+		return ""
+	}
+	return details.Session
+}
+
+// people adds servers and their clients to the round.
+func (r *round) people() {
+	for i := range 3 {
+		r.sites = append(r.sites, r.site(fmt.Sprint("site-", i)))
+	}
+	random := func(seed uint64) func(time.Duration) time.Duration {
+		rng := r.branch(seed)
+		return func(most time.Duration) time.Duration { return time.Duration(rng.Int64N(int64(most))) }
+	}
+	for i, s := range r.sites {
+		r.client(fmt.Sprint("stayer", i)).enters(s)
+	}
+	for _, c := range r.clients {
+		c.talks()
+	}
+	for i := range 2 {
+		r.client(fmt.Sprint("returner", i)).comesBack(slices.Concat(r.sites[i:], r.sites[:i]), random(uint64(i)))
+		r.client(fmt.Sprint("resumer", i)).resumes(slices.Concat(r.sites[i:], r.sites[:i]), random(uint64(10+i)))
+	}
+}
+
+// received is what a client has in a room, and its pieces.
+func (c *client) received(room string) (last []string, pieces [][]string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	p := c.places[room]
+	for _, piece := range p.pieces {
+		pieces = append(pieces, slices.Clone(piece))
+	}
+	if len(pieces) > 0 {
+		last = pieces[len(pieces)-1]
+	}
+	return last, pieces
+}
+
+// checkPeople compares what clients received with what was accepted, and with each other.
+func (r *round) checkPeople() {
+	stayers := r.clients[:len(r.sites)]
+	const last = "the last message"
+	for _, room := range []string{historyRoom, plainRoom} {
+		if err := stayers[0].say(room, last, false); err != nil {
+			r.Errorf("%s: %v", stayers[0].name, err)
+		}
+	}
+	for _, room := range []string{historyRoom, plainRoom} {
+		accepted := r.accepted(room)
+		for _, c := range stayers {
+			if redistest.Await("all is received", func() bool { return r.lacks(c, room, accepted, last) == "" }) != nil {
+				r.Errorf("%s did not receive %q in %q", c.name, r.lacks(c, room, accepted, last), room)
+			}
+		}
+		order, _ := stayers[0].received(room)
+		r.noneTwice(stayers[0], room, order)
+		for _, c := range stayers {
+			if all, pieces := c.received(room); len(pieces) != 1 || !slices.Equal(all, order) {
+				r.Errorf("%s received %d messages in %d pieces in %q, %s %d, and not the same", c.name, len(all), len(pieces), room, stayers[0].name, len(order))
+			}
+		}
+		for _, c := range r.clients[len(r.sites):] {
+			if room == historyRoom || !strings.HasPrefix(c.name, "returner") {
+				r.piecesOf(c, room, order)
+			}
+		}
+	}
+	for _, c := range r.clients {
+		for room, p := range c.places {
+			if p.gaps > 0 {
+				r.Errorf("%s was told of %d gaps in %q", c.name, p.gaps, room)
+			}
+		}
+		if strings.HasPrefix(c.name, "returner") && c.returns == 0 {
+			r.Errorf("%s never came back without missing something", c.name)
+		}
+		r.Logf("%s: came back %d times and missed nothing, session ended %d times", c.name, c.returns, c.ended)
+	}
+	for _, s := range r.sites {
+		if n := s.node.Counters(); n.Gaps > 0 || n.Malformed > 0 {
+			r.Errorf("%s counts %d gaps, %d malformed", s.node.cfg.Node, n.Gaps, n.Malformed)
+		}
+	}
+	r.noGhosts()
+}
+
+// lacks returns an accepted message that the client has not received, and the last one
+// unless it is the last.
+func (r *round) lacks(c *client, room string, accepted []string, last string) string {
+	all, _ := c.received(room)
+	has := map[string]bool{}
+	for _, text := range all {
+		has[text] = true
+	}
+	for _, text := range accepted {
+		if !has[text] {
+			return text
+		}
+	}
+	if len(all) == 0 || all[len(all)-1] != last {
+		return last
+	}
+	return ""
+}
+
+func (r *round) accepted(room string) (texts []string) {
+	for _, c := range r.clients {
+		c.mu.Lock()
+		for what, outcome := range c.outcomes {
+			if text, ok := strings.CutPrefix(what, room+"/"); ok && outcome == '+' {
+				texts = append(texts, text)
+			}
+		}
+		c.mu.Unlock()
+	}
+	return texts
+}
+
+func (r *round) noneTwice(c *client, room string, order []string) {
+	seen := map[string]bool{}
+	for _, text := range order {
+		if seen[text] {
+			r.Errorf("%s received %q twice in %q", c.name, text, room)
+		}
+		seen[text] = true
+	}
+}
+
+// piecesOf checks that each piece is a part of the order with nothing left out, and that
+// the pieces follow each other. In a room without history a client may come back to a node
+// that is behind, and receive again what it received elsewhere.
+func (r *round) piecesOf(c *client, room string, order []string) {
+	end := order[len(order)-1]
+	if redistest.Await("the end is received", func() bool { last, _ := c.received(room); return slices.Contains(last, end) }) != nil {
+		_, pieces := c.received(room)
+		r.Errorf("%s did not receive the last message in %q: %d pieces", c.name, room, len(pieces))
+	}
+	number := map[string]int{}
+	for i, text := range order {
+		number[text] = i
+	}
+	_, pieces := c.received(room)
+	next := 0
+	for k, piece := range pieces {
+		if room == plainRoom {
+			next = 0
+		}
+		for j, text := range piece {
+			i, known := number[text]
+			if !known || i < next || j > 0 && i > next {
+				r.Errorf("%s received %q in %q as number %d of piece %d of %d: it is number %d (%v), %d was next", c.name, text, room, j, k, len(pieces), i, known, next)
+				break
+			}
+			next = i + 1
+		}
+	}
+}
+
+// noGhosts has all clients quit, and checks that nobody is left once sessions have ended.
+func (r *round) noGhosts() {
+	for _, c := range r.clients {
+		c.mu.Lock()
+		conn := c.conn
+		c.mu.Unlock()
+		_ = send(conn, map[string]any{"event": "quit"})
+	}
+	for _, room := range []string{historyRoom, plainRoom} {
+		left := func() int {
+			n, err := r.sites[0].Members(r.ctx, cluster.RoomID{Tenant: "default", Room: room})
+			if err != nil {
+				r.Errorf("members: %v", err)
+			}
+			return n
+		}
+		if redistest.Await("nobody is left", func() bool { return left() == 0 }) != nil {
+			r.Errorf("%d ghosts in %q", left(), room)
+		}
+	}
+}
