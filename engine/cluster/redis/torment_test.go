@@ -26,11 +26,10 @@ func anywhere(servers func() []*redistest.Server) []fault {
 			}
 		}
 	}
-	cut := func(least, most time.Duration) func(r *round) {
+	spoil := func(how func(*wire), least, most time.Duration) func(r *round) {
 		return func(r *round) {
 			w := r.anyWire()
-			r.cut = r.cut || most > 2*time.Second
-			w.sever()
+			how(w)
 			r.pause(least, most)
 			w.mend()
 		}
@@ -64,14 +63,12 @@ func anywhere(servers func() []*redistest.Server) []fault {
 				_ = s.Do("CLIENT", "PAUSE", 1500, "ALL")
 			}
 		}},
-		{"a node is cut off for a moment", cut(100*time.Millisecond, 800*time.Millisecond)},
-		{"a node is cut off for longer than its lease", cut(4*time.Second, 6*time.Second)},
-		{"answers to a node are lost", func(r *round) {
-			w := r.anyWire()
-			w.deafen()
-			r.pause(100*time.Millisecond, time.Second)
-			w.mend()
-		}},
+		{"a node is cut off for a moment", spoil((*wire).sever, 100*time.Millisecond, 800*time.Millisecond)},
+		{"a node is cut off for longer than its lease", func(r *round) { r.cut = true; spoil((*wire).sever, 4*time.Second, 6*time.Second)(r) }},
+		{"answers to a node are lost", spoil((*wire).deafen, 100*time.Millisecond, time.Second)},
+		{"the way to a node is slow", spoil(func(w *wire) { w.slow(80 * time.Millisecond) }, time.Second, 4*time.Second)},
+		{"a node freezes for a moment", spoil((*wire).freeze, 100*time.Millisecond, 1500*time.Millisecond)},
+		{"a node freezes for longer than its lease", func(r *round) { r.cut = true; spoil((*wire).freeze, 4*time.Second, 6*time.Second)(r) }},
 		{"a node dies", func(r *round) {
 			if len(r.ears) > 5 {
 				return
@@ -106,12 +103,22 @@ func lags(r *round, master, replica *redistest.Server, long time.Duration) {
 	r.wait(long)
 }
 
-// standalone is a Redis that keeps its data, or one that does not.
+// standalone is a Redis that keeps its data.
 func standalone(t *testing.T) stage {
-	s := redistest.Start(t, "--appendonly", "yes", "--appendfsync", "always")
+	return alone("standalone", redistest.Start(t, "--appendonly", "yes", "--appendfsync", "always"))
+}
+
+// forgetful is a Redis that restarts without its data.
+func forgetful(t *testing.T) stage {
+	s := alone("standalone, without persistence", redistest.Start(t))
+	s.lossy = true
+	return s
+}
+
+func alone(name string, s *redistest.Server) stage {
 	one := func() *redistest.Server { return s }
 	all := anywhere(func() []*redistest.Server { return []*redistest.Server{s} })
-	return stage{name: "standalone", cfg: Config{Addresses: []string{s.Address()}}, faults: append(all,
+	return stage{name: name, cfg: Config{Addresses: []string{s.Address()}}, faults: append(all,
 		fault{"redis freezes", freeze(one, 500*time.Millisecond, 3*time.Second)},
 		fault{"redis freezes for longer than a lease", freeze(one, 4*time.Second, 7*time.Second)},
 		fault{"redis is killed and starts again", func(r *round) {

@@ -153,7 +153,7 @@ func torture(t *testing.T, seed uint64) {
 	rng := rand.New(rand.NewPCG(seed, 12))
 	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
 	defer cancel()
-	stages := []func(*testing.T) stage{standalone, sentinels, shards}
+	stages := []func(*testing.T) stage{standalone, forgetful, sentinels, shards}
 	r := &round{T: t, rng: rng, seed: seed, ctx: ctx, stage: stages[rng.IntN(len(stages))](t)}
 	defer func() {
 		if t.Failed() {

@@ -6,6 +6,7 @@ import (
 	"net"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/mootchat/moot/engine/cluster/redis/redistest"
 )
@@ -23,6 +24,8 @@ type wire struct {
 	mu    sync.Mutex
 	cut   bool
 	deaf  bool
+	delay time.Duration // of all that is read
+	still chan struct{} // closed by mend; nil: bytes pass
 	conns map[net.Conn]struct{}
 }
 
@@ -64,12 +67,45 @@ type wired struct {
 func (c *wired) Read(b []byte) (int, error) {
 	n, err := c.Conn.Read(b)
 	c.w.mu.Lock()
-	deaf := c.w.deaf
+	deaf, delay := c.w.deaf, c.w.delay
 	c.w.mu.Unlock()
+	c.w.pass()
+	if delay > 0 {
+		time.Sleep(delay) // it is what the wire is for
+	}
 	if deaf {
 		return 0, errCut
 	}
 	return n, err
+}
+
+func (c *wired) Write(b []byte) (int, error) {
+	c.w.pass()
+	return c.Conn.Write(b)
+}
+
+// pass waits while the wire is frozen.
+func (w *wire) pass() {
+	w.mu.Lock()
+	still := w.still
+	w.mu.Unlock()
+	if still != nil {
+		<-still
+	}
+}
+
+// freeze holds all bytes back until mend, as a process does that is stopped.
+func (w *wire) freeze() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.still = make(chan struct{})
+}
+
+// slow delays what is read until mend.
+func (w *wire) slow(by time.Duration) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.delay = by
 }
 
 // deafen has answers lost, until mend.
@@ -102,5 +138,9 @@ func (w *wire) sever() {
 func (w *wire) mend() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.cut, w.deaf = false, false
+	w.cut, w.deaf, w.delay = false, false, 0
+	if w.still != nil {
+		close(w.still)
+		w.still = nil
+	}
 }
