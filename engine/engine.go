@@ -14,11 +14,25 @@
 //
 // # Locks
 //
-// Engine.mu, tenant.mu, room.mu, Connection.mu, outbox.mu and writer.mu are
-// leaves: none is held while another is taken, or while anything outside the
-// engine is called. What must be ordered over such a call waits in a lane.
-// catchUp.mu is the one that others are taken under: it orders what one member is
-// sent.
+// Each line is a lock order, outermost first: a lock may be taken while the one before
+// it in the line is held, and in no other case while another one is held. Gate, Outbox,
+// writer and polling are in package fanout.
+//
+//	running.mu, Connection.mu
+//	Gate.mu, Outbox.mu
+//	Engine.mu
+//	tenant.mu
+//	room.mu
+//	sessions.mu
+//	deadlines.mu
+//	gathering.mu
+//	stats.mu
+//	lane.mu
+//	writer.mu
+//	polling.mu
+//
+// No lock is held while rules, the cluster or a socket are called. What must be ordered
+// over such a call waits in a lane.
 package engine
 
 import (

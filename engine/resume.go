@@ -94,29 +94,37 @@ func (e *Engine) comeBack(ctx context.Context, c *Connection, by sessionClaim, t
 // adopt gives c all that old has, which was claimed and is away.
 func (e *Engine) adopt(ctx context.Context, c, old *Connection) (members []*member) {
 	e.become(c, old.profile.Load(), nil)
-	old.mu.Lock()
-	rooms, total := old.rooms, old.total
-	old.rooms = slices.DeleteFunc(slices.Clone(rooms), func(m *member) bool { return m.stage == joined }) // the others are about to leave
-	old.mu.Unlock()
+	rooms, total := old.handOver()
 	c.keys = old.keys
-	c.mu.Lock()
-	c.total += total
 	for _, m := range rooms {
-		if m.stage != joined {
-			continue
-		}
 		next := newMember(c, m.room)
 		next.joinedAt, next.watches, next.awaySince, next.stage = m.joinedAt, m.watches, m.awaySince, joined
 		next.holdIfKept()
-		m.room.replace(m, next)
-		c.rooms = append(c.rooms, next)
+		m.room.replace(m, next) // before leave can find it in c
 		members = append(members, next)
 	}
+	c.mu.Lock()
+	c.total += total
+	c.rooms = append(c.rooms, members...)
 	c.mu.Unlock()
 	e.forgetSession(old)
 	old.out.Release()
 	c.seat = c.seat.instead(old.seat)
 	return slices.DeleteFunc(members, func(m *member) bool { return !e.confirm(ctx, m) })
+}
+
+// handOver takes the memberships from a connection, but for those that are about to
+// end, and gives the count of its actions.
+func (c *Connection) handOver() (moved []*member, actions int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.rooms = slices.DeleteFunc(slices.Clone(c.rooms), func(m *member) bool {
+		if m.stage == joined {
+			moved = append(moved, m)
+		}
+		return m.stage == joined
+	})
+	return moved, c.total
 }
 
 // holdIfKept holds messages back for a member that comes back to a room with history,

@@ -10,10 +10,7 @@
 // 64 members at a time: a room of thousands does not delay a room of two, nor a tenant
 // of a thousand rooms another tenant.
 //
-// # Locks
-//
-// Lock order: Gate.mu, Outbox.mu, writer.mu. Nothing outside of the package is called
-// while one of them is held, but [Sink.Bytes].
+// The lock order is in the documentation of package engine.
 package fanout
 
 import (

@@ -92,22 +92,28 @@ func (g *Gate) passed(at wire.Position) bool {
 // the caller sends the receiver the messages after the position in another way, and
 // calls Release again. Frames are held back until it returns true.
 func (r *Receiver) Release(at wire.Position) bool {
+	f, ok := r.release(at)
+	r.Outbox.follow(f)
+	return ok
+}
+
+func (r *Receiver) release(at wire.Position) (f followUp, ok bool) {
 	g := &r.Gate
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.over {
 		g.over = false
-		return false
+		return nothing, false
 	}
 	g.at = at
 	for _, h := range g.held {
 		if !g.passed(h.at) {
-			r.Outbox.Send(h.frame)
+			f = max(f, r.Outbox.enqueue(r.Outbox.sink.Bytes(h.frame)))
 		}
 	}
 	g.held, g.bytes = nil, 0
 	g.state.CompareAndSwap(holding, released)
-	return true
+	return f, true
 }
 
 // HoldsOther reports whether a frame is held back that is not of the epoch.

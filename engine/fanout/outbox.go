@@ -80,46 +80,69 @@ func (o *Outbox) Send(f *wire.Frame) { o.SendBytes(o.sink.Bytes(f)) }
 // SendBytes is Send for bytes in the form of the sink. They are the outbox's from now
 // on.
 func (o *Outbox) SendBytes(b []byte) {
-	if len(b) == 0 {
-		return
-	}
-	o.mu.Lock()
-	if !o.admit(len(b)) {
-		return
-	}
-	o.waiting = append(o.waiting, b)
-	wake := !o.queued && !o.behind
-	o.queued = true
-	o.mu.Unlock()
-	if wake {
+	o.follow(o.enqueue(b))
+}
+
+// followUp is what remains to be done once no lock is held.
+type followUp uint8
+
+const (
+	nothing    followUp = iota
+	wakeWriter          // it does not know that something waits
+	giveUp              // too much waits for the reader
+)
+
+func (o *Outbox) follow(f followUp) {
+	switch f {
+	case wakeWriter:
 		o.queue.flushSoon(o)
-	}
-}
-
-// admit counts the n bytes of a frame. It is called with mu held and lets go of it
-// when it returns false: the bytes are not taken.
-func (o *Outbox) admit(n int) bool {
-	if o.ending {
-		o.mu.Unlock()
-		return false
-	}
-	if o.bytes+n+perFrame*len(o.waiting) > o.limit {
-		o.abandon()
+	case giveUp:
+		o.sink.Close()
 		o.slow()
-		return false
 	}
-	o.bytes += n
-	return true
 }
 
-// abandon gives the connection up, with all that waits. It is called with mu
-// held and lets go of it.
-func (o *Outbox) abandon() {
-	o.ending = true
+// enqueue puts b behind all that waits. follow follows.
+func (o *Outbox) enqueue(b []byte) followUp {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	f := o.admit(b)
+	if len(o.waiting) > 0 && !o.queued && !o.behind {
+		o.queued = true
+		f = wakeWriter
+	}
+	return f
+}
+
+// admit takes a frame, unless the connection ends. With too many bytes the reader is
+// given up. It is called with mu held; follow follows.
+func (o *Outbox) admit(b []byte) followUp {
+	switch {
+	case o.ending || len(b) == 0:
+		return nothing
+	case o.bytes+len(b)+perFrame*len(o.waiting) > o.limit:
+		o.drop()
+		return giveUp
+	}
+	o.bytes += len(b)
+	o.waiting = append(o.waiting, b)
+	return nothing
+}
+
+// drop takes nothing more, and forgets all that waits. first reports whether the sink
+// is to be closed. It is called with mu held.
+func (o *Outbox) drop() (first bool) {
+	first = !o.finished
+	o.ending, o.finished = true, true
 	o.waiting = nil
 	o.bytes = 0
-	first := !o.finished
-	o.finished = true
+	return first
+}
+
+// abandon gives the connection up, with all that waits. It is called with mu held and
+// lets go of it.
+func (o *Outbox) abandon() {
+	first := o.drop()
 	o.mu.Unlock()
 	if first {
 		o.sink.Close()
@@ -161,10 +184,9 @@ func (o *Outbox) End(b []byte) {
 func (o *Outbox) put(b, scratch []byte) []byte {
 	o.mu.Lock()
 	if o.behind {
-		if o.admit(len(b)) {
-			o.waiting = append(o.waiting, b)
-			o.mu.Unlock()
-		}
+		f := o.admit(b)
+		o.mu.Unlock()
+		o.follow(f)
 		return scratch
 	}
 	if o.ending {
@@ -187,10 +209,9 @@ func (o *Outbox) put(b, scratch []byte) []byte {
 func (o *Outbox) add(f *wire.Frame) {
 	b := o.sink.Bytes(f)
 	o.mu.Lock()
-	if o.admit(len(b)) {
-		o.waiting = append(o.waiting, b)
-		o.mu.Unlock()
-	}
+	next := o.admit(b)
+	o.mu.Unlock()
+	o.follow(next)
 }
 
 // flush is the writer's: it writes all that waits.
@@ -282,7 +303,7 @@ func (o *Outbox) spillOver(rest []byte) {
 // more than a chunk of its own.
 func (o *Outbox) spill(b []byte) {
 	defer o.queue.w.spills.Done()
-	var chunk []byte
+	var buffer []byte
 	for {
 		if err := o.writeAll(b); err != nil {
 			o.mu.Lock()
@@ -302,14 +323,14 @@ func (o *Outbox) spill(b []byte) {
 			o.settle()
 			return
 		}
-		b, chunk = o.next(chunk)
+		b, buffer = o.chunk(buffer)
 		o.mu.Unlock()
 	}
 }
 
-// next takes what is to be written next: a frame as it is, or as many as fit into
-// spillChunk bytes. It is called with mu held; chunk is used again.
-func (o *Outbox) next(chunk []byte) (b, grown []byte) {
+// chunk takes what is to be written next: a frame as it is, or as many as fit into
+// spillChunk bytes. It is called with mu held; buffer is used again.
+func (o *Outbox) chunk(buffer []byte) (b, grown []byte) {
 	n, size := 1, len(o.waiting[0])
 	for n < len(o.waiting) && size+len(o.waiting[n]) <= spillChunk {
 		size += len(o.waiting[n])
@@ -317,17 +338,17 @@ func (o *Outbox) next(chunk []byte) (b, grown []byte) {
 	}
 	b = o.waiting[0]
 	if n > 1 {
-		chunk = slices.Grow(chunk[:0], size)
+		buffer = slices.Grow(buffer[:0], size)
 		for _, f := range o.waiting[:n] {
-			chunk = append(chunk, f...)
+			buffer = append(buffer, f...)
 		}
-		b = chunk
+		b = buffer
 	}
 	clear(o.waiting[:n])
 	if o.waiting = o.waiting[n:]; len(o.waiting) == 0 {
 		o.waiting = nil
 	}
-	return b, chunk
+	return b, buffer
 }
 
 // writeAll writes b, as long as each chunk of it is taken in time.
