@@ -11,7 +11,7 @@ import (
 	"github.com/mootchat/moot/host/trial"
 )
 
-// values lets operators read and write what modules keep.
+// values lets operators read and write the stored values of modules.
 type values struct{ store store.Store }
 
 // Get implements api.Values.
@@ -33,7 +33,7 @@ func (v values) List(ctx context.Context, tenant, module, cursor string, limit i
 	return v.store.List(ctx, tenant, module, cursor, limit)
 }
 
-// recorder records for operators what modules are asked and answer.
+// recorder records the calls of modules for operators.
 type recorder struct{ *trial.Recorder }
 
 // Record implements api.Recorder.

@@ -18,7 +18,7 @@ import (
 	"github.com/mootchat/moot/host/trial"
 )
 
-// newAPI makes the server of operators. Other nodes are answered also where admin.listen is "".
+// newAPI makes the server API. It answers other nodes also where admin.listen is "".
 func (n *Node) newAPI(store store.Store) *api.Server {
 	admin := n.cfg.Admin
 	key := admin.Key.Reveal()
@@ -41,20 +41,20 @@ func (n *Node) newAPI(store store.Store) *api.Server {
 		Modules: n.rules, Values: values{store}, Recorder: recorder{trial.NewRecorder(n.rules)},
 		Trials: trials{now: n.reloader.current.Load, from: n.reloader.from, rules: n.rules, turns: newTurns(max(2, runtime.GOMAXPROCS(0)))}, Console: console.Handler(),
 		AcceptFailures: func() uint64 { return n.descriptors.Failed() },
-		Checks: []api.Check{{Name: "shutdown", Ready: n.staying}, {Name: "rules", Ready: n.reloader.healthy, Advisory: true},
+		Checks: []api.Check{{Name: "shutdown", Ready: n.notStopping}, {Name: "rules", Ready: n.reloader.healthy, Advisory: true},
 			{Name: "restart", Ready: n.reloader.restarted, Advisory: true}},
 	})
 }
 
-// roundTrips gives what the node asked of Redis.
+// roundTrips returns the round trips of the node to Redis.
 func (n *Node) roundTrips() (all []api.RoundTrip) {
-	for _, t := range n.trips.Snapshot() {
+	for _, t := range n.redis.Snapshot() {
 		all = append(all, api.RoundTrip(t))
 	}
 	return all
 }
 
-// certificates gives the end of the certificate of each listener with TLS.
+// certificates returns the end of the certificate of each listener with TLS, by the setting of the listener.
 func (n *Node) certificates() map[string]time.Time {
 	all := map[string]time.Time{}
 	add := func(name string, l net.Listener) {
@@ -74,9 +74,9 @@ func (n *Node) certificates() map[string]time.Time {
 	return all
 }
 
-// showKey logs a key that was made for this run, in a text log. A JSON log is collected and
-// kept by other programs, so it has a warning in place of the key. Both are logged whatever
-// log.level is: nothing else says why the API refuses every key.
+// showKey logs a key that was made for this run, where the log is text. Other programs collect and keep a
+// JSON log, so it has a warning in place of the key. Both are logged at every log.level, because nothing
+// else says why the API refuses every key.
 func (n *Node) showKey(key string) {
 	if n.cfg.Admin.Listen == "" {
 		return
@@ -89,13 +89,12 @@ func (n *Node) showKey(key string) {
 	log.Info("admin.key is not set: this one holds until the server stops; set admin.key if this log is kept", "key", key)
 }
 
-// operator answers operators of other nodes. The server that can is made after
-// the engine, and before it runs.
+// operator answers the operators of other nodes. The API is made after the engine, and before it runs.
 func (n *Node) operator(ctx context.Context, question json.RawMessage) (json.RawMessage, error) {
 	return n.api.Answer(ctx, question)
 }
 
-// listenAdmin opens the listener of operators, nil if there is none.
+// listenAdmin opens the listener of the server API; nil where admin.listen is "".
 func (n *Node) listenAdmin(ctx context.Context) (net.Listener, error) {
 	if n.cfg.Admin.Listen == "" {
 		return nil, nil
@@ -103,8 +102,7 @@ func (n *Node) listenAdmin(ctx context.Context) (net.Listener, error) {
 	return n.open(ctx, "admin", n.cfg.Admin.Listen, n.cfg.Admin.TLS, false, "http/1.1")
 }
 
-// serveAdmin answers operators from the first to the last, also while clients are
-// let go.
+// serveAdmin serves the API from before the engine is ready until the last client is closed.
 func (n *Node) serveAdmin(ctx context.Context, parts *errgroup.Group, l net.Listener) {
 	if l == nil {
 		return

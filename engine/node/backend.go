@@ -16,12 +16,12 @@ import (
 	redisstore "github.com/mootchat/moot/host/store/redis"
 )
 
-// backend is what the node has in common with others.
+// backend is what the node shares with other nodes.
 type backend struct {
-	cluster cluster.Backend
-	store   store.Store  // of modules; nil: in the host's own memory
-	ofAPI   store.Store  // the same for operators, by connections of their own; nil where store is
-	close   func() error // ends what openBackend began, once the engine has run
+	cluster   cluster.Backend
+	store     store.Store  // of modules; nil: the host has one in memory
+	operators store.Store  // the same store for operators, with connections of its own; nil where store is nil
+	close     func() error // is called after the engine has ended
 }
 
 func (n *Node) openBackend(ctx context.Context) (*backend, error) {
@@ -32,7 +32,7 @@ func (n *Node) openBackend(ctx context.Context) (*backend, error) {
 	if err != nil {
 		return nil, err
 	}
-	rc.Node, rc.Log, rc.Hook = n.name, n.log, n.trips
+	rc.Node, rc.Log, rc.Hook = n.name, n.log, n.redis
 	if n.traces != nil {
 		rc.Instrument = n.traces.Redis
 	}
@@ -58,10 +58,10 @@ func redisConfig(ctx context.Context, c config.Cluster) (redis.Config, error) {
 	}, err
 }
 
-// maxPEM is how many bytes a file of certificates or keys may have.
+// maxPEM bounds a file of certificates or keys, in bytes.
 const maxPEM = 1 << 20
 
-// redisTLS is how Redis is reached; nil: without TLS.
+// redisTLS returns the TLS configuration for Redis; nil: without TLS.
 func redisTLS(ctx context.Context, r config.Redis) (*tls.Config, error) {
 	if !r.TLS {
 		return nil, nil
@@ -77,7 +77,7 @@ func redisTLS(ctx context.Context, r config.Redis) (*tls.Config, error) {
 		}
 		c.RootCAs = x509.NewCertPool()
 		if !c.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, ConfigError{fmt.Errorf("cluster.redis.ca: %s holds no certificate in PEM form", r.CA)}
+			return nil, ConfigError{fmt.Errorf("cluster.redis.ca: %s has no certificate in PEM form", r.CA)}
 		}
 	}
 	if r.Cert.Written != "" {

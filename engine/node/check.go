@@ -21,11 +21,11 @@ func (e ConfigError) Unwrap() error { return e.Err }
 // ReadConfig reads the configuration that a node would run, and none of the modules, keys and
 // certificates that it names. Of c it uses File and Set.
 func ReadConfig(ctx context.Context, c Config) (*config.Config, error) {
-	return c.load(ctx, new(config.Loader))
+	return c.read(ctx, new(config.Loader))
 }
 
-// CheckConfig loads what the configuration names as a node does at its start, and drops it. It opens
-// no listener and connects to no backend. Problems are a ConfigError with all of them.
+// CheckConfig loads the modules, keys and certificates of a configuration as a node does at its start.
+// It opens no listener and connects to no backend. The error is a ConfigError with all problems.
 func CheckConfig(ctx context.Context, cfg *config.Config) error {
 	quiet := slog.New(slog.DiscardHandler)
 	rules, loaded, err := loadRules(ctx, cfg, quiet, nil, nil, auth.NewKeySets(nil, quiet), newSources(cfg.Cache, quiet))
@@ -36,7 +36,7 @@ func CheckConfig(ctx context.Context, cfg *config.Config) error {
 	return redacted(cfg, errors.Join(checkTLS(ctx, cfg), err))
 }
 
-// redacted is err without what ${...} brought into the configuration.
+// redacted returns err without the values of ${...} in the configuration.
 func redacted(cfg *config.Config, err error) error {
 	if err == nil {
 		return nil

@@ -207,15 +207,15 @@ func TestAnEndIsBoundedAndNamesWhatDidNotEnd(t *testing.T) {
 		for how := range 2 {
 			t.Run(fmt.Sprint(name, " ", []string{"by a signal", "by itself"}[how]), func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
-					e, answer := newEnding(), make(chan struct{})
+					e, answer := newShutdown(), make(chan struct{})
 					ctx, end := context.WithCancel(t.Context())
 					var told time.Time
-					err := e.run(ctx, func() error {
-						defer e.doingNow("modules")()
+					err := e.bound(ctx, func() error {
+						defer e.track("modules")()
 						if test.serving {
 							e.serving(func() time.Duration { return 30 * time.Second })
 						}
-						_ = e.do("clients", func() error { return nil })
+						e.track("clients")()
 						time.Sleep(time.Hour)
 						told = time.Now()
 						if how == 0 {
@@ -224,7 +224,9 @@ func TestAnEndIsBoundedAndNamesWhatDidNotEnd(t *testing.T) {
 							e.begin()
 							e.begin()
 						}
-						return e.do("redis", func() error { <-answer; return nil })
+						defer e.track("redis")()
+						<-answer
+						return nil
 					})
 					if err == nil || err.Error() != test.want {
 						t.Errorf("got %v, want %s", err, test.want)
@@ -242,10 +244,10 @@ func TestAnEndIsBoundedAndNamesWhatDidNotEnd(t *testing.T) {
 
 func TestAnEndThatComesInTimeIsNotBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		e, failed := newEnding(), errors.New("failed")
+		e, failed := newShutdown(), errors.New("failed")
 		ctx, end := context.WithCancel(t.Context())
 		end()
-		if err := e.run(ctx, func() error { time.Sleep(4 * time.Second); return failed }); err != failed {
+		if err := e.bound(ctx, func() error { time.Sleep(4 * time.Second); return failed }); err != failed {
 			t.Errorf("got %v", err)
 		}
 	})

@@ -10,24 +10,23 @@ import (
 	"github.com/mootchat/moot/engine/listen"
 )
 
-// listeners are those of a node.
+// listeners are the listeners of a node.
 type listeners struct {
 	web     net.Listener
-	admin   net.Listener   // nil: there is none
-	sockets []net.Listener // as config.Sockets has them
+	admin   net.Listener   // nil where admin.listen is ""
+	sockets []net.Listener // in the order of config.Sockets
 }
 
-// otherFiles is how many files a node may need besides its clients' sockets: its
-// listeners, Redis, operators, modules that are loaded.
+// otherFiles is how many open files a node may need besides the sockets of its clients: for listeners,
+// Redis, operators, and modules that are loaded.
 const otherFiles = 256
 
-// checkFiles warns where the process may not have as many files open as it may have
-// clients.
+// checkFiles warns where the limit of open files is lower than limits.connections needs.
 func (n *Node) checkFiles() {
-	may, most := listen.Limit(), n.cfg.Limits.Connections
-	if may > 0 && uint64(most)+otherFiles > may {
+	limit, connections := listen.Limit(), n.cfg.Limits.Connections
+	if limit > 0 && uint64(connections)+otherFiles > limit {
 		n.log.Warn("limits.connections is more than the limit of open files allows: raise that (LimitNOFILE= of systemd, ulimit -n), or lower limits.connections",
-			"connections", most, "openFiles", may, "needed", most+otherFiles)
+			"connections", connections, "openFiles", limit, "needed", connections+otherFiles)
 	}
 }
 
@@ -51,7 +50,7 @@ func (n *Node) listen(ctx context.Context) (*listeners, error) {
 	return d, nil
 }
 
-// open opens one listener; what is its path in the configuration.
+// open opens one listener; what is its section of the configuration.
 func (n *Node) open(ctx context.Context, what, address string, tls config.TLS, proxied bool, alpn ...string) (net.Listener, error) {
 	c := listen.Config{Address: address, Cert: tls.Cert.Absolute, Key: tls.Key.Absolute, ALPN: alpn, Descriptors: n.descriptors, Reserved: what == "admin", Log: n.log}
 	if proxied {
@@ -76,7 +75,7 @@ func (d *listeners) closeSockets() error {
 	return errors.Join(errs...)
 }
 
-// close closes those that are not served yet.
+// close closes all listeners that are open.
 func (d *listeners) close() error {
 	errs := []error{d.closeSockets()}
 	for _, l := range []net.Listener{d.web, d.admin} {

@@ -16,33 +16,31 @@ import (
 	"github.com/mootchat/moot/host/store"
 )
 
-// readTime is how long the files of a configuration may take to be read, all together.
-const readTime = 30 * time.Second
+const (
+	readTime = 30 * time.Second // for all files of a configuration together
+	loadTime = 5 * time.Minute  // for all that a configuration names
+)
 
-// load reads the configuration, and adds to the trace what it looks at.
-func (c Config) load(ctx context.Context, trace *config.Loader) (*config.Config, error) {
+// read reads the configuration. The loader has the files and patterns that it looked at.
+func (c Config) read(ctx context.Context, loader *config.Loader) (*config.Config, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, readTime, fmt.Errorf("the configuration was not read within %v", readTime))
 	defer cancel()
-	cfg, err := trace.Load(ctx, c.File, os.LookupEnv, c.Set...)
+	cfg, err := loader.Load(ctx, c.File, os.LookupEnv, c.Set...)
 	if problems := (config.Problems)(nil); errors.As(err, &problems) {
 		return nil, ConfigError{problems}
 	}
 	return cfg, err
 }
 
-// loadTime is how long a load may take, all in all.
-const loadTime = 5 * time.Minute
-
-// loaded is a configuration and what was made of it, ready to be put into use.
+// loaded is a configuration with its settings and rules, ready to be put into use.
 type loaded struct {
 	cfg      *config.Config
 	settings engine.Settings
-	revision *host.Revision // kept until drop
+	revision *host.Revision // held until drop
 }
 
-// loadRules makes a host with the configuration's modules and chains in use, and
-// gives what it loaded: it is dropped before the host is closed. A module that does
-// not load is a ConfigError: the operator named it.
+// loadRules makes a host that uses the modules and chains of the configuration. The caller drops what
+// was loaded before it closes the host. A module that does not load is a ConfigError.
 func loadRules(ctx context.Context, cfg *config.Config, log *slog.Logger, rooms host.Rooms, store store.Store, keys *auth.KeySets, from *sources) (*host.Host, *loaded, error) {
 	h, err := host.New(host.Config{Log: log, Cache: from.cache, Scripts: from.scripts, Rooms: rooms, Store: store})
 	if err != nil {
@@ -50,7 +48,7 @@ func loadRules(ctx context.Context, cfg *config.Config, log *slog.Logger, rooms 
 	}
 	l, err := load(ctx, h, keys, cfg, from)
 	if err != nil {
-		if errors.Is(err, files.ErrHangs) { // closing waits for what hangs; the process ends
+		if errors.Is(err, files.ErrHangs) { // closing the host would wait for the same file; the process ends
 			return nil, nil, err
 		}
 		err = errors.Join(err, h.Close())
@@ -63,7 +61,8 @@ func loadRules(ctx context.Context, cfg *config.Config, log *slog.Logger, rooms 
 	return h, l, nil
 }
 
-// load makes ready what cfg says, and changes nothing. It gives up after loadTime.
+// load makes the settings and rules of a configuration, and puts nothing into use. It fails after
+// loadTime.
 func load(ctx context.Context, h *host.Host, keys *auth.KeySets, cfg *config.Config, from *sources) (*loaded, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, loadTime, fmt.Errorf("the modules were not loaded within %v", loadTime))
 	defer cancel()
@@ -75,11 +74,11 @@ func load(ctx context.Context, h *host.Host, keys *auth.KeySets, cfg *config.Con
 	if err != nil {
 		return nil, err
 	}
-	soon, stop := context.WithTimeoutCause(ctx, fetchTime, fmt.Errorf("the modules did not all come within %v", fetchTime))
+	fetching, stop := context.WithTimeoutCause(ctx, fetchTime, fmt.Errorf("the modules were not fetched within %v", fetchTime))
 	defer stop()
-	rules := rulesOf(soon, cfg, from)
-	ahead(cfg, &rules)
-	// Not all that a load does ends with its context. A second one waits for none that hangs.
+	rules := rulesOf(fetching, cfg, from)
+	fetchAll(cfg, &rules)
+	// The host may still read a file that does not answer when ctx has ended. Another load must not wait for it.
 	if err := from.disk.Hanging("load"); err != nil {
 		return nil, fmt.Errorf("the modules cannot be loaded: %w", err)
 	}
@@ -90,7 +89,7 @@ func load(ctx context.Context, h *host.Host, keys *auth.KeySets, cfg *config.Con
 	return &loaded{cfg, settings, revision}, nil
 }
 
-// swap puts the rules into use; l keeps its hold of them.
+// swap puts the rules into use. l holds the revision still.
 func (l *loaded) swap(h *host.Host) {
 	l.revision.Keep()
 	h.Swap(l.revision)

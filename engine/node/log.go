@@ -7,8 +7,8 @@ import (
 	"github.com/mootchat/moot/engine/config"
 )
 
-// logger is what the configuration asks for, on w. Its level may be set again.
-// Durations are text in both formats, such as "1.5s": JSON has no unit.
+// logger returns the logger that the configuration describes, which writes to w, and its level.
+// Durations are text in both formats, such as "1.5s".
 func logger(c config.Log, w io.Writer) (*slog.Logger, *slog.LevelVar) {
 	level := new(slog.LevelVar)
 	setLevel(level, c.Level)
@@ -25,7 +25,7 @@ func logger(c config.Log, w io.Writer) (*slog.Logger, *slog.LevelVar) {
 	return slog.New(slog.NewTextHandler(w, options)), level
 }
 
-// setLevel sets a level to the one of that name.
+// setLevel sets a level by its name.
 func setLevel(level *slog.LevelVar, name string) {
-	_ = level.UnmarshalText([]byte(name)) // config let only levels through
+	_ = level.UnmarshalText([]byte(name)) // config has checked the name
 }

@@ -40,7 +40,7 @@ func TestNoRecordHasASecret(t *testing.T) {
 	var out bytes.Buffer
 	texts := new(atomic.Pointer[strings.Replacer])
 	texts.Store(c.LogRedactor())
-	log := slog.New(hidden{slog.NewJSONHandler(&out, nil), texts})
+	log := slog.New(redactingHandler{slog.NewJSONHandler(&out, nil), texts})
 	log.With("url", "redis://:hunter22@h").WithGroup("g").Info("AUTH hunter22", "error", errors.New("hunter22"), slog.Group("in", "text", "hunter22"))
 	if text := out.String(); strings.Contains(text, "hunter22") || strings.Count(text, "${PASSWORD}") != 4 {
 		t.Error(text)

@@ -1,8 +1,9 @@
 // Package node runs a server from a configuration: it opens the backend and the listeners, loads the
-// rules, reloads them when it is asked to or when files change, and lets the clients go at the end.
+// rules, reloads them on request or when files change, and closes the clients at the end.
 // It is the only package that knows the engine, the transports, the host and their settings.
 //
-// A reload goes through watch.go, reload.go, load.go and rules.go, in this order.
+// The code of a start is in node.go and listeners.go, that of a reload in watch.go, reload.go, load.go
+// and rules.go, and that of the end in node.go and shutdown.go.
 package node
 
 import (
@@ -40,58 +41,58 @@ type Config struct {
 }
 
 // ErrStopped is returned by Start when its context ended before the node served clients.
-var ErrStopped = errors.New("stopped before it served")
+var ErrStopped = errors.New("stopped before the server was ready")
 
-// Addresses are those that the listeners of a node have.
+// Addresses are the addresses of the listeners of a node, as HOST:PORT.
 type Addresses struct {
 	HTTP    string
 	Sockets []string // in the order of config.Sockets
-	Admin   string   // "": admin.listen is ""
+	Admin   string   // "" where admin.listen is ""
 }
 
 // Node is a running server: an engine and its listeners. Its methods may be called by any goroutine.
 type Node struct {
-	source  Config
-	ending  *ending
-	serving chan struct{} // closed when clients are let in; addresses is set before
-	ended   chan struct{} // closed when the node has ended; err is set before
-	err     error
+	source   Config
+	shutdown *shutdown
+	serving  chan struct{} // closed when the node serves clients; addresses is set before
+	ended    chan struct{} // closed when the node has ended; err is set before
+	err      error
 
 	addresses Addresses
 	cfg       *config.Config // of the start
 	name      string
 	log       *slog.Logger
 	level     *slog.LevelVar
-	texts     *atomic.Pointer[strings.Replacer] // what the log does not show
-	traces    *telemetry.Traces                 // nil: there are none
-	trips     *telemetry.RoundTrips             // to Redis
+	redactor  *atomic.Pointer[strings.Replacer] // of the log, for the configuration in use
+	traces    *telemetry.Traces                 // nil: no traces are sent
+	redis     *telemetry.RoundTrips
 	rules     *host.Host
 	keys      *auth.KeySets
 	reloader  *reloader
 	engine    *engine.Engine
 	api       *api.Server
-	listeners atomic.Pointer[listeners] // nil: none is open yet
+	listeners atomic.Pointer[listeners] // nil: they are not open yet
 	http      *http.Server
-	retiring  atomic.Bool // the node is to end: it is not ready, whether or not it still serves
+	stopping  atomic.Bool // readiness fails, though clients may still be served
 
 	descriptors *listen.Descriptors
 }
 
-// Start starts a node and returns when it serves clients. The node runs until ctx ends: then
-// it lets the clients go over the configured time, and ends. A configuration that cannot be used is
-// a ConfigError. When ctx ends first, the error is ErrStopped.
+// Start starts a node and returns when it serves clients. The node runs until ctx ends; then it closes
+// its clients over the configured drain time, and ends. A configuration that cannot be used is a
+// ConfigError. The error is ErrStopped when ctx ends before the node serves.
 func Start(ctx context.Context, c Config) (*Node, error) {
-	n := &Node{source: c, ending: newEnding(), serving: make(chan struct{}), ended: make(chan struct{}),
-		texts: new(atomic.Pointer[strings.Replacer]), trips: new(telemetry.RoundTrips)}
+	n := &Node{source: c, shutdown: newShutdown(), serving: make(chan struct{}), ended: make(chan struct{}),
+		redactor: new(atomic.Pointer[strings.Replacer]), redis: new(telemetry.RoundTrips)}
 	n.source.File = cmp.Or(c.File, "config.yaml")
 	if c.Log == nil {
 		n.source.Log = os.Stderr
 	}
 	go func() {
 		defer close(n.ended)
-		n.err = n.ending.run(ctx, func() error {
+		n.err = n.shutdown.bound(ctx, func() error {
 			err := n.start(ctx)
-			if ctx.Err() != nil && !n.ending.served() {
+			if ctx.Err() != nil && !n.shutdown.served() {
 				return ErrStopped
 			}
 			return err
@@ -109,8 +110,8 @@ func Start(ctx context.Context, c Config) (*Node, error) {
 	}
 }
 
-// Wait waits until the node has ended. The error is nil when the end of its context ended it and
-// all its parts ended in time.
+// Wait waits until the node has ended. The error is nil when the context of Start ended it, and all
+// its parts ended within the drain time and EndTime.
 func (n *Node) Wait() error {
 	<-n.ended
 	return n.err
@@ -119,11 +120,11 @@ func (n *Node) Wait() error {
 // Addresses returns the addresses of the listeners.
 func (n *Node) Addresses() Addresses { return n.addresses }
 
-// start reads the configuration, opens the backend, and serves.
+// start reads the configuration, opens the log, the traces and the backend, and serves.
 func (n *Node) start(ctx context.Context) error {
-	read := n.ending.doingNow("reading the configuration")
-	var trace config.Loader
-	cfg, err := n.source.load(ctx, &trace)
+	read := n.shutdown.track("reading the configuration")
+	var loader config.Loader
+	cfg, err := n.source.read(ctx, &loader)
 	if err == nil {
 		err = redacted(cfg, checkTLS(ctx, cfg))
 	}
@@ -132,48 +133,48 @@ func (n *Node) start(ctx context.Context) error {
 		return err
 	}
 	n.cfg, n.name = cfg, nodeName(cfg.Cluster.Node)
-	n.texts.Store(cfg.LogRedactor())
+	n.redactor.Store(cfg.LogRedactor())
 	log, level := logger(cfg.Log, n.source.Log)
-	n.log, n.level = slog.New(hidden{log.Handler(), n.texts}), level
+	n.log, n.level = slog.New(redactingHandler{log.Handler(), n.redactor}), level
 	for _, warning := range cfg.Warnings {
 		n.log.Warn("unsafe setting", "setting", warning.Path, "at", config.Pos{File: warning.File, Line: warning.Line}.String(), "warning", warning.Message)
 	}
 	if n.traces, err = openTraces(ctx, cfg, n.name, n.source.Version, n.log); err != nil {
 		return redacted(cfg, err)
 	}
-	defer n.ending.doingNow("traces")()
+	defer n.shutdown.track("traces")()
 	defer closeTraces(ctx, n.traces, n.log)
-	defer n.ending.doingNow("cluster")()
-	common, err := n.openBackend(ctx)
+	defer n.shutdown.track("cluster")()
+	b, err := n.openBackend(ctx)
 	if err != nil {
 		return redacted(cfg, err)
 	}
-	return redacted(cfg, errors.Join(n.serve(ctx, &trace, common), common.close()))
+	return redacted(cfg, errors.Join(n.serve(ctx, &loader, b), b.close()))
 }
 
-// serve serves as a node of the cluster.
-func (n *Node) serve(ctx context.Context, trace *config.Loader, common *backend) error {
+// serve loads the rules, makes the engine and the server API, and runs them.
+func (n *Node) serve(ctx context.Context, loader *config.Loader, b *backend) error {
 	cfg, log, sizes := n.cfg, n.log, &roomSizes{}
 	n.keys = auth.NewKeySets(nil, log)
 	from := newSources(cfg.Cache, log)
-	defer n.ending.doingNow("modules")()
-	rules, loaded, err := loadRules(ctx, cfg, log, sizes, common.store, n.keys, from)
+	defer n.shutdown.track("modules")()
+	rules, loaded, err := loadRules(ctx, cfg, log, sizes, b.store, n.keys, from)
 	if err != nil {
 		return err
 	}
 	n.rules = rules
-	n.reloader = newReloader(ctx, n.source, trace, loaded, rules, n.keys, from, log, n.level)
+	n.reloader = newReloader(ctx, n.source, loader, loaded, rules, n.keys, from, log, n.level)
 	closeRules := func() error { n.reloader.close(); return rules.Close() }
 	ec := engine.Config{Tenants: loaded.settings.Tenants, Limits: loaded.settings.Limits,
-		Middleware: rules, Log: log, Cluster: common.cluster, Operator: n.operator, Grace: cfg.Sessions.Grace}
+		Middleware: rules, Log: log, Cluster: b.cluster, Operator: n.operator, Grace: cfg.Sessions.Grace}
 	if n.traces != nil {
 		ec.Middleware, ec.Tracer, ec.Cluster.Broker = n.traces.Middleware(rules), n.traces, n.traces.Broker(ec.Cluster.Broker)
 	}
 	if n.engine, err = engine.New(ec); err != nil {
 		return errors.Join(err, closeRules())
 	}
-	n.reloader.engine, n.reloader.texts = n.engine, n.texts
-	n.api = n.newAPI(cmp.Or(common.ofAPI, rules.Store()))
+	n.reloader.engine, n.reloader.redactor = n.engine, n.redactor
+	n.api = n.newAPI(cmp.Or(b.operators, rules.Store()))
 	sizes.engine = n.engine
 	log.Info("moot", "version", n.source.Version, "config", n.source.File, "revision", rules.Revision(), "node", ec.Cluster.Nodes.Self())
 	if err := errors.Join(n.run(ctx), closeRules()); err != nil {
@@ -183,8 +184,8 @@ func (n *Node) serve(ctx context.Context, trace *config.Loader, common *backend)
 	return nil
 }
 
-// roomSizes tells modules how many members a room has. The engine that knows is
-// made after the modules are loaded: until then there are no rooms.
+// roomSizes tells modules how many members a room has. The engine is made after the modules are
+// loaded; until then there are no rooms.
 type roomSizes struct{ engine *engine.Engine }
 
 // Members implements host.Rooms.
@@ -195,12 +196,12 @@ func (r *roomSizes) Members(ctx context.Context, room cluster.RoomID) (int, erro
 	return r.engine.Members(ctx, room)
 }
 
-// afterDrain is how long, beyond the time to let clients go, the last of them may take.
-// With the second of the admin port and that of the traces it is less than EndTime.
+// afterDrain is the time that the last clients have to close, beyond the drain time. With one second
+// of the admin port and one of the traces it is less than EndTime.
 const afterDrain = 2 * time.Second
 
-// run serves until ctx ends or a part of the node fails: then nobody is let in
-// any more, the clients are let go over the drain time, and the rest ends.
+// run serves until ctx ends or a part of the node fails. Then it refuses new clients, closes the
+// others over the drain time, and ends the parts.
 func (n *Node) run(ctx context.Context) error {
 	n.checkFiles()
 	n.descriptors = listen.NewDescriptors(n.log)
@@ -219,13 +220,13 @@ func (n *Node) run(ctx context.Context) error {
 	select {
 	case <-n.engine.Ready():
 	case <-failed.Done():
-		n.ending.begin()
+		n.shutdown.begin()
 		return errors.Join(parts.Wait(), open.close())
-	case <-ctx.Done(): // the engine waits for Redis, or for the lease of a node of its name
+	case <-ctx.Done(): // the engine still waits for Redis, or for the lease of another node with its name
 		end()
 		return errors.Join(parts.Wait(), open.close(), ctx.Err())
 	}
-	n.ending.serving(func() time.Duration { c := n.reloader.current.Load(); return c.DrainDelay + c.Drain })
+	n.shutdown.serving(func() time.Duration { c := n.reloader.current.Load(); return c.DrainDelay + c.Drain })
 	n.keys.Permit(n.cfg.Limits.Networks())
 	n.keys.Use(failed, keySetsOf(n.cfg))
 	n.serveWeb(failed, parts, open.web)
@@ -238,28 +239,29 @@ func (n *Node) run(ctx context.Context) error {
 	case <-ctx.Done():
 	case <-failed.Done():
 	}
-	n.ending.begin()
-	over := n.retire(failed)
-	err = n.ending.do("clients", func() error { return n.drain(living, open, over) })
+	n.shutdown.begin()
+	over := n.failReadiness(failed)
+	drained := n.shutdown.track("clients")
+	err = n.drain(living, open, over)
+	drained()
 	end()
 	return errors.Join(parts.Wait(), err)
 }
 
-// part runs f as a part of the node, by a name.
+// part runs f as a part of the node. A shutdown that takes too long reports the name.
 func (n *Node) part(parts *errgroup.Group, name string, f func() error) {
-	done := n.ending.doingNow(name)
+	done := n.shutdown.track(name)
 	parts.Go(func() error {
 		defer done()
 		return f()
 	})
 }
 
-// retire fails readiness, and serves on for drainDelay: load balancers that ask for
-// readiness, or are told of the end by others, send clients here until they have
-// noticed. It returns earlier when ctx ends. over is how long clients are let go: a
-// reload meanwhile changes nothing of it, for the time to end runs already.
-func (n *Node) retire(ctx context.Context) (over time.Duration) {
-	n.retiring.Store(true)
+// failReadiness makes readiness fail and serves for drainDelay, or until ctx ends: load balancers send
+// clients here until they notice. It returns the drain time, which a reload in the meantime does not
+// change, because the time of the shutdown runs already.
+func (n *Node) failReadiness(ctx context.Context) (drain time.Duration) {
+	n.stopping.Store(true)
 	cfg := n.reloader.current.Load()
 	n.log.Info("shutting down", "drainDelay", cfg.DrainDelay, "drain", cfg.Drain)
 	select {
@@ -269,16 +271,16 @@ func (n *Node) retire(ctx context.Context) (over time.Duration) {
 	return cfg.Drain
 }
 
-// staying is the readiness check of a node that is not asked to end.
-func (n *Node) staying(context.Context) error {
-	if n.retiring.Load() {
+// notStopping is the readiness check that fails from the beginning of a shutdown.
+func (n *Node) notStopping(context.Context) error {
+	if n.stopping.Load() {
 		return errors.New("the node is shutting down")
 	}
 	return nil
 }
 
-// drain lets the clients go over a while. The node is not ready any more before a listener is
-// closed, and handshakes that are under way hold nobody up.
+// drain closes the clients over a time. Readiness fails before a listener is closed, and handshakes
+// that are under way delay nobody.
 func (n *Node) drain(ctx context.Context, open *listeners, over time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, over+afterDrain)
 	defer cancel()
@@ -288,8 +290,8 @@ func (n *Node) drain(ctx context.Context, open *listeners, over time.Duration) e
 	return errors.Join(open.closeSockets(), n.engine.Shutdown(ctx, over), <-handshakes)
 }
 
-// nodeName is the configured one, or one made from the host's name, so that two
-// nodes of one host differ.
+// nodeName returns the configured name, or one made of the host's name and random characters, so that
+// two nodes of one host differ.
 func nodeName(configured string) string {
 	if configured != "" {
 		return configured

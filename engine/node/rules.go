@@ -12,6 +12,8 @@ import (
 	"github.com/mootchat/moot/host"
 )
 
+// rulesOf returns the modules and chains of a configuration: modules in the order of the files, tenants
+// by name. Modules that are elsewhere are fetched when they are opened, unless ctx has ended.
 func rulesOf(ctx context.Context, cfg *config.Config, from *sources) host.Rules {
 	digest := config.Digest(cfg)
 	d := cfg.Decisions

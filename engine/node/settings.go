@@ -11,7 +11,7 @@ import (
 	"github.com/mootchat/moot/engine/glob"
 )
 
-// settingsOf is what the engine has of the configuration.
+// settingsOf returns the settings of the engine that the configuration has.
 func settingsOf(cfg *config.Config, tokens map[string]engine.Tokens) (engine.Settings, error) {
 	l := cfg.Limits
 	c := engine.Settings{Limits: engine.Limits{

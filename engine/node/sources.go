@@ -25,16 +25,13 @@ import (
 	"github.com/mootchat/moot/host/script"
 )
 
-// fetchTime is how long a load waits for all that is fetched: who asked for it still
-// listens when it has come.
-const fetchTime = 30 * time.Second
+const (
+	fetchTime = 30 * time.Second // for all modules that a load fetches; less than clients of the API wait
+	fileTime  = 5 * time.Second  // for one file of a module or a key set
+)
 
-// fileTime is how long a load waits for the file of one module.
-const fileTime = 5 * time.Second
-
-// sources is where modules come from, files and elsewhere, and the cache of what is made of
-// them. Loads share it, so that what
-// hangs is counted once.
+// sources reads and fetches modules, and has the cache of what is made of them. All loads of a node
+// share one, so that a file system which does not answer is counted once.
 type sources struct {
 	disk    files.Waiter
 	web     *fetch.Fetcher
@@ -42,45 +39,44 @@ type sources struct {
 	scripts *script.Compiler
 }
 
-// newSources makes the sources of a configuration with this setting `cache`.
+// newSources makes the sources of a configuration with this setting "cache".
 func newSources(cache config.Path, log *slog.Logger) *sources {
 	kept := OpenCache(cache, log)
 	return &sources{web: fetch.New(fetch.Config{Max: host.MaxModule, Cache: kept}), cache: kept,
 		scripts: script.New(script.Config{Command: script.Self(), Cache: kept})}
 }
 
-// moduleOf is where a module comes from. What is fetched is fetched when it is opened,
-// unless ctx has ended.
+// moduleOf returns a module that is read or fetched when it is opened, unless ctx has ended.
 func moduleOf(ctx context.Context, name string, m config.Module, from *sources, networks []netip.Prefix) host.Module {
 	web := from.web.WithPolicy(fetch.Policy{Restricted: m.Included, Networks: networks})
-	of := host.Module{Name: name, Where: fmt.Sprintf("%s: modules.%s", m.Pos, name), SHA256: m.SHA256}
+	module := host.Module{Name: name, Where: fmt.Sprintf("%s: modules.%s", m.Pos, name), SHA256: m.SHA256}
 	switch {
 	case m.URL != "":
-		of.File = m.URL
+		module.File = m.URL
 		if u, err := url.Parse(m.URL); err == nil && script.Is(u.Path) {
-			of.Script = path.Base(u.Path)
+			module.Script = path.Base(u.Path)
 		}
-		of.Open = fetched(func() ([]byte, error) { return web.URL(ctx, m.URL, m.SHA256) })
+		module.Open = opener(func() ([]byte, error) { return web.URL(ctx, m.URL, m.SHA256) })
 	case m.OCI != "":
-		of.File = m.OCI
-		of.Open = fetched(func() ([]byte, error) { return web.OCI(ctx, m.OCI, m.SHA256) })
+		module.File = m.OCI
+		module.Open = opener(func() ([]byte, error) { return web.OCI(ctx, m.OCI, m.SHA256) })
 	default:
 		file := cmp.Or(m.Script, m.File)
-		of.File, of.Script = file.Written, scriptName(m.Script)
-		of.Open = fetched(func() ([]byte, error) { return from.file(ctx, file) })
+		module.File, module.Script = file.Written, scriptName(m.Script)
+		module.Open = opener(func() ([]byte, error) { return from.file(ctx, file) })
 	}
-	return of
+	return module
 }
 
-// scriptName is the name of a script for messages; its ending tells the language.
+// scriptName is the name of a script in messages. Its extension tells the language.
 func scriptName(p config.Path) string {
-	if end := filepath.Ext(p.Absolute); filepath.Ext(p.Written) != end {
-		return p.Written + end // ${...} brought it in
+	if ext := filepath.Ext(p.Absolute); filepath.Ext(p.Written) != ext {
+		return p.Written + ext // it is a part of a value of ${...}
 	}
 	return p.Written
 }
 
-// file is the content of a module's file.
+// file reads the file of a module.
 func (s *sources) file(ctx context.Context, path config.Path) ([]byte, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, fileTime, fmt.Errorf("it was not read within %v", fileTime))
 	defer cancel()
@@ -93,13 +89,13 @@ func (s *sources) file(ctx context.Context, path config.Path) ([]byte, error) {
 	} else {
 		content, err = s.disk.ReadIn(ctx, path.Within, name, host.MaxModule)
 	}
-	if of, ok := errors.AsType[*fs.PathError](err); ok {
-		of.Path = path.Written
+	if failed, ok := errors.AsType[*fs.PathError](err); ok {
+		failed.Path = path.Written
 	}
 	return content, err
 }
 
-func fetched(fetch func() ([]byte, error)) func() (io.ReadCloser, error) {
+func opener(fetch func() ([]byte, error)) func() (io.ReadCloser, error) {
 	return func() (io.ReadCloser, error) {
 		content, err := fetch()
 		if err != nil {
@@ -109,13 +105,13 @@ func fetched(fetch func() ([]byte, error)) func() (io.ReadCloser, error) {
 	}
 }
 
-// ahead fetches what is elsewhere, all at once, before anything is loaded: nobody waits
-// for the host meanwhile. What fails, fails where the host opens it.
-func ahead(cfg *config.Config, rules *host.Rules) {
+// fetchAll fetches the modules that are not files, all at once, so that the host does not wait for one
+// after the other. The host meets the error of a fetch when it opens the module.
+func fetchAll(cfg *config.Config, rules *host.Rules) {
 	var all sync.WaitGroup
 	for i := range rules.Modules {
 		m := &rules.Modules[i]
-		if its := cfg.Modules[m.Name]; its.URL == "" && its.OCI == "" {
+		if c := cfg.Modules[m.Name]; c.URL == "" && c.OCI == "" {
 			continue
 		}
 		all.Go(func() {
@@ -127,13 +123,12 @@ func ahead(cfg *config.Config, rules *host.Rules) {
 }
 
 // OpenCache opens the cache on disk that the setting "cache" names. The zero setting names the user's
-// cache directory, and "off" none. A directory that cannot be used is logged, and nothing is kept then.
+// cache directory, and "off" none. Where a directory cannot be used, that is logged and nothing is kept.
 func OpenCache(setting config.Path, log *slog.Logger) *diskcache.Cache {
 	return diskcache.Open(diskcache.Config{Dir: cacheDir(setting, log), Log: log})
 }
 
-// cacheDir is the directory that the setting `cache` names, "" for none. It is the user's
-// where the setting says nothing.
+// cacheDir is the directory of the setting "cache"; "" is none.
 func cacheDir(setting config.Path, log *slog.Logger) string {
 	switch setting.Written {
 	case "off":

@@ -112,7 +112,7 @@ tenants: { default: { rooms: { starting: [hall] }, chain: [{ module: a, timeout:
 	configure(sum([]byte("another")), "rules/stamp:1")
 	reload(one, `OK:false.*moot.yaml:7: modules.a: module a: .*/a.wasm has the sha256 [0-9a-f]{64}, not `+sum([]byte("another")))
 	configure(sum(rules["/a.wasm"]), "rules/nowhere:1")
-	reload(one, `OK:false.*moot.yaml:8: modules.b: module b: .*/rules/nowhere:1: .*push it, or correct the reference`)
+	reload(one, `OK:false.*moot.yaml:8: modules.b: module b: .*/rules/nowhere:1: .*push the artifact, or correct the reference`)
 	if err := one.Log.Await(regexp.MustCompile("msg=\"reload refused, the rules stay as they are\" problem=.*rules/nowhere")); err != nil {
 		t.Error(err)
 	}

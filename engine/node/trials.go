@@ -18,8 +18,8 @@ import (
 	"github.com/mootchat/moot/host/trial"
 )
 
-// trials tries the modules of the configuration in use, at the expense of their tenants:
-// each has one turn, and its share of the processors and its part of the memory.
+// trials tries the modules of the configuration in use. A tenant pays for its trials: it has one turn, and
+// its own share of the processors and of the memory.
 type trials struct {
 	now   func() *config.Config
 	from  *sources
@@ -27,7 +27,7 @@ type trials struct {
 	turns *turns
 }
 
-// Try implements api.Trials. What is wrong with the question is the asker's to know.
+// Try implements api.Trials.
 func (t trials) Try(ctx context.Context, tenant, module string, q api.Trial) (api.Tried, error) {
 	cfg := t.now()
 	m, entry, written, err := t.find(ctx, cfg, tenant, module)
@@ -39,7 +39,7 @@ func (t trials) Try(ctx context.Context, tenant, module string, q api.Trial) (ap
 	}
 	account := t.rules.Account(tenant)
 	if account == nil {
-		return api.Tried{}, api.ErrNoModule // it was removed just now
+		return api.Tried{}, api.ErrNoModule // a reload has just removed the tenant
 	}
 	defer account.Release()
 	end, err := t.turns.take(ctx, tenant, account.Wait)
@@ -73,8 +73,8 @@ func (t trials) Try(ctx context.Context, tenant, module string, q api.Trial) (ap
 	return out, gone(ctx, nil)
 }
 
-// edited is a config that an operator sent, as it is shown and as the module gets it: what
-// ${...} brought into the entry's own is in its place again.
+// edited returns a config that an operator sent, as it is shown and as the module gets it: with the values
+// of ${...} that the config of the entry has.
 func edited(written config.Entry, sent any) (shown, real json.RawMessage, err error) {
 	if shown, err = json.Marshal(sent); err != nil {
 		return nil, nil, err
@@ -83,7 +83,7 @@ func edited(written config.Entry, sent any) (shown, real json.RawMessage, err er
 	return shown, real, err
 }
 
-// shownConfig is the config of an entry without what ${...} brought in.
+// shownConfig is the config of an entry without the values of ${...}.
 func shownConfig(e config.Entry) json.RawMessage {
 	if e.Shown != nil {
 		return e.Shown
@@ -91,8 +91,7 @@ func shownConfig(e config.Entry) json.RawMessage {
 	return e.Config
 }
 
-// gone is the error of ctx if it has ended: what was answered then is no answer of the
-// module. Else it is err.
+// gone is the error of ctx if it has ended, because an answer after that is not the module's. Else it is err.
 func gone(ctx context.Context, err error) error { return cmp.Or(ctx.Err(), err) }
 
 func hooksOf(m *trial.Module, tenant string) []string {
@@ -115,7 +114,7 @@ func askOnce(ctx context.Context, m *trial.Module, event map[string]any, out *ap
 	return err
 }
 
-// find is the module, and its first entry in the tenant's chain, also as it is configured.
+// find returns a module and its first entry in the chain of the tenant, as the host and as the configuration has it.
 func (t trials) find(ctx context.Context, cfg *config.Config, tenant, module string) (host.Module, host.Entry, config.Entry, error) {
 	rules := rulesOf(ctx, cfg, t.from)
 	for _, its := range rules.Tenants {
@@ -136,14 +135,14 @@ func (t trials) find(ctx context.Context, cfg *config.Config, tenant, module str
 	return host.Module{}, host.Entry{}, config.Entry{}, api.ErrNoModule
 }
 
-// maxReceivers bounds those of a say that is tried: what is made of each is many times as large as what was sent.
+// maxReceivers bounds the receivers of a say that is tried: each takes much more memory than it has bytes in the request.
 const maxReceivers = 1000
 
-// eventOf reads an event as strictly as the files of moot module test are read.
+// eventOf reads an event as strictly as the test files of moot module test.
 func eventOf(fields map[string]any) (*trial.Event, error) {
 	for name, value := range fields {
 		if list, ok := value.([]any); ok && strings.EqualFold(name, "receivers") && len(list) > maxReceivers {
-			return nil, fmt.Errorf("%d receivers: at most %d can be asked about here; moot module test takes more", len(list), maxReceivers)
+			return nil, fmt.Errorf("%d receivers: a trial has at most %d; use moot module test for more", len(list), maxReceivers)
 		}
 	}
 	b, err := json.Marshal(fields)

@@ -5,28 +5,28 @@ import (
 	"sync"
 )
 
-// turns has each tenant do one thing at a time, and all tenants together a bounded number.
-// Who waits comes in order: one tenant that asks again and again delays another by one
-// turn at most. A tenant costs nothing while it has no turn and waits for none.
+// turns lets each tenant do one thing at a time, and all tenants together a bounded number. Waiters come in
+// order: a tenant that asks again and again delays another by one turn at most. A tenant costs nothing
+// while it has no turn and waits for none.
 type turns struct {
-	all chan struct{} // has room for all turns
+	all chan struct{} // one element for each turn under way
 
 	mu      sync.Mutex
 	tenants map[string]*tenantTurn
 }
 
-// tenantTurn is that of one tenant.
+// tenantTurn is the turn of one tenant.
 type tenantTurn struct {
-	free  chan struct{} // has room for one
-	users int           // that have it or wait for it
+	free  chan struct{} // one element while it is taken
+	users int           // the one that has the turn, and those that wait for it
 }
 
 func newTurns(most int) *turns {
 	return &turns{all: make(chan struct{}, most), tenants: make(map[string]*tenantTurn)}
 }
 
-// take waits for the tenant's turn, then for ready, then for one of all, and returns what
-// ends it. The error is that of ctx or ready, and then there is nothing to end.
+// take waits for the turn of the tenant, then for ready, then for one of all turns. The caller calls end
+// after its turn. The error is that of ctx or ready; then there is no turn to end.
 func (t *turns) take(ctx context.Context, tenant string, ready func(context.Context) error) (end func(), err error) {
 	its := t.join(tenant)
 	select {

@@ -38,7 +38,7 @@ func TestAChangeDuringALoadIsSeen(t *testing.T) {
 		if c.known {
 			before = []fileState{now}
 		}
-		if taken := since(before, []fileState{now}, begun); sameState(taken[0], now) == c.seen {
+		if taken := readStates(before, []fileState{now}, begun); sameState(taken[0], now) == c.seen {
 			t.Errorf("%+v: seen %v", c, !c.seen)
 		}
 	}

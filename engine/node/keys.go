@@ -14,8 +14,8 @@ import (
 	"github.com/mootchat/moot/engine/listen"
 )
 
-// tokensOf is what checks the tokens of each tenant that has any. A key that cannot
-// be used is a misuse; a key set that is elsewhere is not looked at yet.
+// tokensOf returns what checks the tokens of each tenant that has keys. A key that cannot be used is a
+// ConfigError. A key set at a URL is not fetched yet.
 func tokensOf(ctx context.Context, cfg *config.Config, sets *auth.KeySets) (map[string]engine.Tokens, error) {
 	all := map[string]engine.Tokens{}
 	var problems config.Problems
@@ -51,8 +51,8 @@ func newTokens(ctx context.Context, j config.JWT, sets *auth.KeySets) (*auth.Tok
 	return auth.New(c)
 }
 
-// sameSecrets says whether all tenants and modules have the secrets that they had. Of these a
-// revision's ID tells too little to be sure.
+// sameSecrets reports whether all tenants and modules have the same secrets. The ID of a revision has too
+// few bits of a secret to tell.
 func sameSecrets(a, b *config.Config) bool {
 	return maps.EqualFunc(a.Tenants, b.Tenants, func(a, b config.Tenant) bool {
 		return a.Auth.JWT.Secret.Reveal() == b.Auth.JWT.Secret.Reveal() &&
@@ -66,7 +66,7 @@ func checkKeySet(ctx context.Context, sets *auth.KeySets, from auth.Source) erro
 	return sets.CheckFile(ctx, from)
 }
 
-// keySetOf is where a tenant's key set is; its address is "" if it has none.
+// keySetOf is the key set of a tenant; without one its address is "".
 func keySetOf(j config.JWT) auth.Source {
 	from := auth.Source{Address: j.JWKS.Absolute, Within: j.JWKS.Within, Restricted: j.Included}
 	if strings.Contains(j.JWKS.Written, "${") {
@@ -75,7 +75,7 @@ func keySetOf(j config.JWT) auth.Source {
 	return from
 }
 
-// keySetsOf are those of all tenants.
+// keySetsOf returns the key sets of all tenants.
 func keySetsOf(cfg *config.Config) (all []auth.Source) {
 	for _, t := range cfg.Tenants {
 		if from := keySetOf(t.Auth.JWT); from.Address != "" {
@@ -89,7 +89,7 @@ func problemAt(pos config.Pos, path string, err error) config.Problem {
 	return config.Problem{File: pos.File, Line: pos.Line, Path: path, Message: err.Error()}
 }
 
-// checkTLS says what is wrong with the certificates of listeners.
+// checkTLS checks the certificates of all listeners.
 func checkTLS(ctx context.Context, cfg *config.Config) error {
 	all := map[string]config.TLS{"http.tls": cfg.HTTP.TLS, "admin.tls": cfg.Admin.TLS, "socket.tls": cfg.Socket.TLS}
 	for i, s := range cfg.Socket.More {

@@ -7,17 +7,17 @@ import (
 	"sync/atomic"
 )
 
-// hidden is a log handler that replaces the values of ${...} that logs must not show, see
+// redactingHandler is a log handler that replaces the values of ${...} that logs must not show, see
 // [config.Config.LogRedactor], in the records of all loggers, those of modules included.
 // Each record costs a pass over its texts.
-type hidden struct {
+type redactingHandler struct {
 	slog.Handler
-	texts *atomic.Pointer[strings.Replacer] // of the configuration in use
+	redactor *atomic.Pointer[strings.Replacer] // for the configuration in use
 }
 
 // Handle implements slog.Handler.
-func (h hidden) Handle(ctx context.Context, r slog.Record) error {
-	clean := slog.NewRecord(r.Time, r.Level, h.texts.Load().Replace(r.Message), r.PC)
+func (h redactingHandler) Handle(ctx context.Context, r slog.Record) error {
+	clean := slog.NewRecord(r.Time, r.Level, h.redactor.Load().Replace(r.Message), r.PC)
 	r.Attrs(func(a slog.Attr) bool {
 		clean.AddAttrs(h.attr(a))
 		return true
@@ -26,20 +26,20 @@ func (h hidden) Handle(ctx context.Context, r slog.Record) error {
 }
 
 // WithAttrs implements slog.Handler.
-func (h hidden) WithAttrs(attrs []slog.Attr) slog.Handler {
+func (h redactingHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
 	clean := make([]slog.Attr, len(attrs))
 	for i, a := range attrs {
 		clean[i] = h.attr(a)
 	}
-	return hidden{h.Handler.WithAttrs(clean), h.texts}
+	return redactingHandler{h.Handler.WithAttrs(clean), h.redactor}
 }
 
 // WithGroup implements slog.Handler.
-func (h hidden) WithGroup(name string) slog.Handler {
-	return hidden{h.Handler.WithGroup(name), h.texts}
+func (h redactingHandler) WithGroup(name string) slog.Handler {
+	return redactingHandler{h.Handler.WithGroup(name), h.redactor}
 }
 
-func (h hidden) attr(a slog.Attr) slog.Attr {
+func (h redactingHandler) attr(a slog.Attr) slog.Attr {
 	a.Value = a.Value.Resolve()
 	switch a.Value.Kind() {
 	case slog.KindGroup:
@@ -50,7 +50,7 @@ func (h hidden) attr(a slog.Attr) slog.Attr {
 		a.Value = slog.GroupValue(all...)
 	case slog.KindString, slog.KindAny:
 		text := a.Value.String()
-		if clean := h.texts.Load().Replace(text); clean != text {
+		if clean := h.redactor.Load().Replace(text); clean != text {
 			a.Value = slog.StringValue(clean)
 		}
 	}
