@@ -79,14 +79,19 @@ type reply[A any] struct {
 
 func newReply[A any](_ string, value A, err error) reply[A] { return reply[A]{value, err} }
 
-// each asks nodes at once and gives what of makes of each answer, in the order of
-// the names. A node that does not answer holds up nobody for longer than the time.
+// each asks nodes concurrently and returns what of makes of each answer, in the order of the names. A node that does
+// not answer in the given time has an error.
 func each[A, R any](ctx context.Context, s *Server, names []string, time time.Duration, q question, of func(string, A, error) R) []R {
+	return eachOwn(ctx, s, names, time, func(string) question { return q }, of)
+}
+
+// eachOwn is each with a question of its own for each node.
+func eachOwn[A, R any](ctx context.Context, s *Server, names []string, time time.Duration, q func(node string) question, of func(string, A, error) R) []R {
 	results := make([]R, len(names))
 	var wg sync.WaitGroup
 	for i, name := range names {
 		wg.Go(func() {
-			a, err := ask[A](ctx, s, name, time, q)
+			a, err := ask[A](ctx, s, name, time, q(name))
 			results[i] = of(name, a, err)
 		})
 	}

@@ -3,10 +3,16 @@ package api
 import (
 	"cmp"
 	"context"
+	"fmt"
+	"maps"
+	"net/http"
 	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/mootchat/moot/engine/millis"
 	"github.com/mootchat/moot/host/report"
 )
 
@@ -24,16 +30,19 @@ type Decision struct {
 
 // DecisionQuery selects decisions of one node, or of all.
 type DecisionQuery struct {
-	Node string `query:"node" maxLength:"63" doc:"Only decisions of this node."`
+	Node   string `query:"node" maxLength:"63" doc:"Only decisions of this node."`
+	Cursor string `query:"cursor" maxLength:"12000" doc:"Of an earlier answer: only decisions that were made after it."`
 	report.DecisionFilter
 }
 
-type decisionList struct {
-	Body struct {
-		Decisions   []Decision `json:"decisions" doc:"The latest first."`
-		Unreachable []string   `json:"unreachable,omitempty" doc:"Nodes that did not answer."`
-	}
+// DecisionPage is an answer to a DecisionQuery.
+type DecisionPage struct {
+	Decisions   []Decision `json:"decisions" doc:"The latest first."`
+	Cursor      string     `json:"cursor" doc:"For a request of the decisions after these."`
+	Unreachable []string   `json:"unreachable,omitempty" doc:"Nodes that did not answer."`
 }
+
+type decisionList struct{ Body DecisionPage }
 
 func (s *Server) decisionOperations() {
 	if s.cfg.Decisions == nil {
@@ -58,21 +67,61 @@ func (s *Server) decisions(ctx context.Context, in *DecisionQuery) (*decisionLis
 			return nil, s.faultOf(err)
 		}
 	}
+	seen, err := parseSeen(in.Cursor)
+	if err != nil {
+		return nil, fault(http.StatusUnprocessableEntity, CodeInvalid, "query.cursor is not that of an answer: %v", err)
+	}
 	out := &decisionList{}
 	out.Body.Decisions = []Decision{}
 	var failed error
-	for i, of := range each(ctx, s, names, asking, question{Ask: askDecisions, Decisions: &in.DecisionFilter}, newReply[[]report.Decision]) {
+	ask := func(node string) question {
+		f := in.DecisionFilter
+		f.Since = max(f.Since, seen[node])
+		return question{Ask: askDecisions, Decisions: &f}
+	}
+	for i, of := range eachOwn(ctx, s, names, asking, ask, newReply[[]report.Decision]) {
 		if of.err != nil {
 			out.Body.Unreachable, failed = append(out.Body.Unreachable, names[i]), of.err
 		}
+		seen[names[i]] = max(seen[names[i]], in.Since)
 		for _, d := range of.value {
 			out.Body.Decisions = append(out.Body.Decisions, Decision{names[i], d})
+			seen[names[i]] = max(seen[names[i]], d.At)
 		}
 	}
+	out.Body.Cursor = seen.String()
 	if in.Node != "" && failed != nil {
 		return nil, s.faultOf(failed)
 	}
 	slices.SortStableFunc(out.Body.Decisions, func(a, b Decision) int { return cmp.Compare(b.At, a.At) })
 	out.Body.Decisions = out.Body.Decisions[:min(len(out.Body.Decisions), in.Limit)]
 	return out, nil
+}
+
+// seen is the time of the latest decision of each node that a client has, by the node's clock.
+type seen map[string]millis.Time
+
+// String returns a cursor: NODE.MICROSECONDS of each node, separated by "_".
+func (s seen) String() string {
+	var all []string
+	for _, node := range slices.Sorted(maps.Keys(s)) {
+		all = append(all, node+"."+strconv.FormatInt(s[node].Time().UnixMicro(), 10))
+	}
+	return strings.Join(all, "_")
+}
+
+func parseSeen(cursor string) (seen, error) {
+	s := seen{}
+	if cursor == "" {
+		return s, nil
+	}
+	for _, text := range strings.Split(cursor, "_") {
+		node, at, _ := strings.Cut(text, ".")
+		us, err := strconv.ParseInt(at, 10, 64)
+		if err != nil || us < 0 {
+			return nil, fmt.Errorf("%.100q is not a node and a time", text)
+		}
+		s[node] = millis.FromMicros(us)
+	}
+	return s, nil
 }

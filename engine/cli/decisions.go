@@ -62,7 +62,7 @@ func (c *decisionsCommand) Run(ctx context.Context, t terminal) error {
 
 const (
 	followEvery  = time.Second
-	mostFollowed = 1000 // in one go; what a node decided beyond is passed over
+	mostFollowed = 1000 // in one request; earlier ones are skipped
 )
 
 // decisionPrinter prints decisions as they come.
@@ -70,26 +70,21 @@ type decisionPrinter struct {
 	out, err     io.Writer
 	json, shadow bool
 	headed       bool
-	last         map[string]millis.Time // by node: up to here it was shown
+	cursor       string // of what was shown
 }
 
-// show prints what was not shown yet.
+// show prints the decisions after those that were shown.
 func (p *decisionPrinter) show(ctx context.Context, ask *client.Client, q report.DecisionFilter) error {
-	found, unreachable, err := ask.Decisions(ctx, q)
+	page, err := ask.Decisions(ctx, q, p.cursor)
 	if err != nil {
 		return err
 	}
-	if len(unreachable) > 0 {
-		fmt.Fprintln(p.err, "no answer from "+strings.Join(unreachable, ", "))
+	if len(page.Unreachable) > 0 {
+		fmt.Fprintln(p.err, "no answer from "+strings.Join(page.Unreachable, ", "))
 	}
-	found = slices.DeleteFunc(found, func(d api.Decision) bool { return d.At <= p.last[d.Node] })
-	slices.SortStableFunc(found, func(a, b api.Decision) int { return cmp.Compare(a.At, b.At) })
-	if p.last == nil {
-		p.last = map[string]millis.Time{}
-	}
-	for _, d := range found {
-		p.last[d.Node] = d.At
-	}
+	p.cursor = page.Cursor
+	found := page.Decisions
+	slices.Reverse(found)
 	if p.json {
 		encoder := json.NewEncoder(p.out)
 		for _, d := range found {

@@ -40,12 +40,13 @@ func TestTheAPITellsMilliseconds(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	decisions, _, err := ask.Decisions(t.Context(), report.DecisionFilter{Since: millis.TimeOf(begin)})
+	page, err := ask.Decisions(t.Context(), report.DecisionFilter{Since: millis.TimeOf(begin)}, "")
+	decisions := page.Decisions
 	if err != nil || len(decisions) == 0 {
 		t.Fatalf("%d decisions since the beginning, %v", len(decisions), err)
 	}
-	if later, _, err := ask.Decisions(t.Context(), report.DecisionFilter{Since: decisions[0].At}); err != nil || len(later) > 0 {
-		t.Errorf("%d decisions after the latest, %v", len(later), err)
+	if later, err := ask.Decisions(t.Context(), report.DecisionFilter{Since: decisions[0].At}, ""); err != nil || len(later.Decisions) > 0 {
+		t.Errorf("%d decisions after the latest, %v", len(later.Decisions), err)
 	}
 	times := map[string]millis.Time{"node.startedAt": nodes[0].StartedAt, "reload.at": reloads[0].At, "lastReload.at": nodes[0].LastReload.At, "decision.at": decisions[0].At}
 	durations := map[string]millis.Duration{"reload.took": reloads[0].Took, "trial.took": tried.Took, "decision.took": decisions[0].Took,

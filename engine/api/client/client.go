@@ -186,19 +186,19 @@ func (c *Client) change(ctx context.Context, path string, all bool) ([]api.Reloa
 	return out.Results, err
 }
 
-// Decisions gives what modules decided of late, the latest first, and the nodes
-// that did not answer. f.Tenant "" selects all tenants, which the admin key may ask.
-func (c *Client) Decisions(ctx context.Context, f report.DecisionFilter) (found []api.Decision, unreachable []string, err error) {
+// Decisions returns the latest decisions of modules. The admin key may ask for those of all tenants, with f.Tenant "".
+// With the cursor of an earlier page it returns only decisions made since.
+func (c *Client) Decisions(ctx context.Context, f report.DecisionFilter, cursor string) (page api.DecisionPage, err error) {
 	path := Path("api", "decisions")
 	if f.Tenant != "" {
 		path = Path("api", "tenants", f.Tenant, "decisions")
 	}
-	var out struct {
-		Decisions   []api.Decision
-		Unreachable []string
+	q := queryOf(f)
+	if cursor != "" {
+		q.Set("cursor", cursor)
 	}
-	err = c.Do(ctx, http.MethodGet, path+"?"+queryOf(f).Encode(), nil, &out)
-	return out.Decisions, out.Unreachable, err
+	err = c.Do(ctx, http.MethodGet, path+"?"+q.Encode(), nil, &page)
+	return page, err
 }
 
 func queryOf(f report.DecisionFilter) url.Values {
