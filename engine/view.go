@@ -3,13 +3,7 @@ package engine
 import (
 	"context"
 	"encoding/json"
-	"errors"
-	"fmt"
 	"slices"
-	"strings"
-	"time"
-
-	"github.com/mootchat/moot/engine/cluster"
 )
 
 // What operators see of connections, wherever they are.
@@ -64,79 +58,6 @@ func (e *Engine) Connection(ctx context.Context, tenant, id string) (i Connectio
 		return i, err
 	}
 	return i, json.Unmarshal(value, &i)
-}
-
-// ConnectionPage is a page of a tenant's connections.
-type ConnectionPage struct {
-	Connections []ConnectionInfo // without properties
-	Cursor      string           // of the next page; "" at the end
-	Lost        []string         // nodes that did not say: their connections are missing
-}
-
-// mostListed is how many connections a page holds.
-const mostListed = 200
-
-// Connections gives a page of at most limit of the tenant's connections after
-// cursor, node by node; limits below 1 and above 200 mean 200. A connection that
-// is there from the first page to the last is on one of them. The first page's
-// cursor is "".
-func (e *Engine) Connections(ctx context.Context, tenant, cursor string, limit int) (page ConnectionPage, err error) {
-	if _, err := e.tenant(tenant); err != nil {
-		return page, err
-	}
-	if limit < 1 || limit > mostListed {
-		limit = mostListed
-	}
-	nodes, err := e.Nodes(ctx)
-	if err != nil {
-		return page, err
-	}
-	first, last, _ := strings.Cut(cursor, "/") // an id may name another node than holds it
-	for _, node := range nodes {
-		room := limit - len(page.Connections)
-		if node < first || room == 0 {
-			continue
-		}
-		after := ""
-		if node == first {
-			after = last
-		}
-		if err := e.connectionsOf(ctx, node, call{Do: callList, Tenant: tenant, Connection: after, Limit: room}, &page); err != nil {
-			return page, err
-		}
-	}
-	if n := len(page.Connections); n == limit { // there may be more, on this node or another
-		last := page.Connections[n-1]
-		page.Cursor = last.Node + "/" + last.ID
-	}
-	return page, nil
-}
-
-// listTime is how long a node may take to list its connections.
-const listTime = 3 * time.Second
-
-// connectionsOf adds those of one node to the page.
-func (e *Engine) connectionsOf(ctx context.Context, node string, c call, page *ConnectionPage) error {
-	limited, cancel := context.WithTimeout(ctx, listTime)
-	defer cancel()
-	value, err := e.ask(limited, node, c)
-	var listed list
-	if err == nil {
-		err = json.Unmarshal(value, &listed)
-	}
-	switch {
-	case errors.Is(err, cluster.ErrNoNode): // it has gone, and its connections with it
-		return nil
-	case errors.Is(err, ErrNoTenant): // its configuration is another
-		return nil
-	case ctx.Err() != nil:
-		return fmt.Errorf("connections of node %s: %w", node, err)
-	case err != nil:
-		page.Lost = append(page.Lost, node)
-		return nil
-	}
-	page.Connections = append(page.Connections, listed.Connections...)
-	return nil
 }
 
 // list is what callList answers.

@@ -3,9 +3,11 @@ package api_test
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -142,4 +144,37 @@ func TestDifferencesAreOfNodesThatAnswered(t *testing.T) {
 	if err := api.DifferencesOf(nodes).Err(); err == nil || err.Error() != "the nodes run 2 different revisions: 01234567 (a, c); abcdefgh (d)" {
 		t.Error(err)
 	}
+}
+
+// TestConnectionsWithDeafNodes: the page names the nodes that do not answer, has the connections of all others, and takes no
+// longer with many such nodes than with one.
+func TestConnectionsWithDeafNodes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		hub := memory.New()
+		n, last := start(t, hub.Node("a")), start(t, hub.Node("z"))
+		c, d := n.client("acme"), last.client("acme")
+		ctx, stop := context.WithCancel(context.Background())
+		var ended sync.WaitGroup
+		defer func() { stop(); ended.Wait() }()
+		want := `"unreachable":["d0"`
+		for i := range 9 {
+			if i > 0 {
+				want += fmt.Sprintf(`,"d%d"`, i)
+			}
+			ended.Go(func() { _ = hub.Node(fmt.Sprint("d", i)).Nodes.Run(ctx, deaf{}) })
+		}
+		synctest.Wait()
+		begin := time.Now()
+		status, answer := n.request("GET", "/api/tenants/acme/connections", "")
+		if took := time.Since(begin); status != http.StatusOK || !strings.Contains(answer, want+"]") || took > 3*time.Second {
+			t.Errorf("%d after %v: %s", status, took, answer)
+		}
+		if !strings.Contains(answer, c.ID()) || !strings.Contains(answer, d.ID()) {
+			t.Errorf("connections of nodes that answer are missing: %s", answer)
+		}
+		status, answer = n.request("GET", "/api/tenants/acme/connections?limit=1", "")
+		if status != http.StatusOK || !strings.Contains(answer, c.ID()) || strings.Contains(answer, d.ID()) || strings.Contains(answer, "unreachable") {
+			t.Errorf("a page of one: %d %s", status, answer)
+		}
+	})
 }

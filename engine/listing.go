@@ -1,0 +1,122 @@
+package engine
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/mootchat/moot/engine/cluster"
+)
+
+// ConnectionPage is a page of a tenant's connections.
+type ConnectionPage struct {
+	Connections []ConnectionInfo // without properties
+	Cursor      string           // of the next page; "" at the end
+	Lost        []string         // nodes that did not answer: their connections are missing
+}
+
+const (
+	mostListed = 200                    // connections of a page
+	listTime   = 3 * time.Second        // for all nodes to answer
+	slowList   = 250 * time.Millisecond // after which a page no longer waits for one node before it asks the next
+)
+
+// Connections returns a page of at most limit of the tenant's connections after cursor,
+// node by node; limits below 1 and above 200 mean 200. The cursor of the first page is "".
+// A connection that exists from the first page to the last is on one of them, unless its
+// node is Lost. A page takes at most 3 s, whatever the number of nodes that do not answer.
+func (e *Engine) Connections(ctx context.Context, tenant, cursor string, limit int) (page ConnectionPage, err error) {
+	if _, err := e.tenant(tenant); err != nil {
+		return page, err
+	}
+	if limit < 1 || limit > mostListed {
+		limit = mostListed
+	}
+	nodes, err := e.Nodes(ctx)
+	if err != nil {
+		return page, err
+	}
+	first, last, _ := strings.Cut(cursor, "/") // an id may name another node than holds it
+	nodes = slices.DeleteFunc(slices.Clone(nodes), func(node string) bool { return node < first })
+	page, err = e.connectionsOf(ctx, nodes, limit, func(node string, limit int) call {
+		c := call{Do: callList, Tenant: tenant, Limit: limit}
+		if node == first {
+			c.Connection = last
+		}
+		return c
+	})
+	if n := len(page.Connections); n == limit { // there may be more, on this node or another
+		last := page.Connections[n-1]
+		page.Cursor = last.Node + "/" + last.ID
+	}
+	return page, err
+}
+
+// connectionsOf asks the nodes until the page has limit connections: one after the other,
+// so that no node lists what the page has no room for; and all that are left at once after
+// one that is slow.
+func (e *Engine) connectionsOf(ctx context.Context, nodes []string, limit int, of func(node string, limit int) call) (page ConnectionPage, err error) {
+	limited, cancel := context.WithTimeout(ctx, listTime)
+	var asked sync.WaitGroup
+	defer asked.Wait()
+	defer cancel()
+	type answer struct {
+		list []ConnectionInfo
+		err  error
+	}
+	var answers []chan answer // of the nodes that were asked
+	ask := func() {
+		node, got := nodes[len(answers)], make(chan answer, 1)
+		answers = append(answers, got)
+		c := of(node, limit-len(page.Connections))
+		asked.Go(func() {
+			list, err := e.listOf(limited, node, c)
+			got <- answer{list, err}
+		})
+	}
+	slow := time.NewTimer(slowList)
+	defer slow.Stop()
+	for i := 0; i < len(nodes) && len(page.Connections) < limit; i++ {
+		if i == len(answers) {
+			slow.Reset(slowList)
+			ask()
+		}
+		var a answer
+		select {
+		case a = <-answers[i]:
+		case <-slow.C:
+			for len(answers) < len(nodes) {
+				ask()
+			}
+			a = <-answers[i]
+		}
+		switch {
+		case ctx.Err() != nil:
+			return page, fmt.Errorf("connections of node %s: %w", nodes[i], context.Cause(ctx))
+		case a.err != nil:
+			page.Lost = append(page.Lost, nodes[i])
+		}
+		page.Connections = append(page.Connections, a.list[:min(len(a.list), limit-len(page.Connections))]...)
+	}
+	return page, nil
+}
+
+// listOf asks one node. A node that has left has no connections, nor has one whose
+// configuration does not have the tenant.
+func (e *Engine) listOf(ctx context.Context, node string, c call) ([]ConnectionInfo, error) {
+	value, err := e.ask(ctx, node, c)
+	switch {
+	case errors.Is(err, cluster.ErrNoNode), errors.Is(err, ErrNoTenant):
+		return nil, nil
+	case err != nil:
+		return nil, err
+	}
+	var listed list
+	err = json.Unmarshal(value, &listed)
+	return listed.Connections, err
+}
