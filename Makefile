@@ -139,7 +139,7 @@ redis:
 
 # What the tests need besides Go and Node.js: a browser, Redis, compilers, npm packages.
 tools: toolchains redis
-	bash .ci/install chromium
+	bash .ci/install chromium curl
 	$(call npm_install,$(NPM_DIRS))
 	npm run --silent --prefix engine/compat client
 	npm run --silent --prefix sdk/client build

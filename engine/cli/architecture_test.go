@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -137,22 +138,61 @@ func TestLinksBetweenDocumentsLeadSomewhere(t *testing.T) {
 	}
 }
 
-// TestContributingIsTrue checks that the places which CONTRIBUTING.md names exist, and that its test
-// commands name packages with tests. It compiles them and does not run them.
-func TestContributingIsTrue(t *testing.T) {
-	text, err := os.ReadFile("../../CONTRIBUTING.md")
+// TestPlacesInDocumentsExist checks that the files and folders of this repository which the
+// documents for contributors name in backticks exist.
+func TestPlacesInDocumentsExist(t *testing.T) {
+	for document, atLeast := range map[string]int{"CONTRIBUTING.md": 40, "ARCHITECTURE.md": 30, "RATIONALE.md": 5, "SECURITY.md": 1} {
+		places := placesIn(t, document)
+		if len(places) < atLeast {
+			t.Errorf("%s names %d places, expected at least %d", document, len(places), atLeast)
+		}
+		for _, place := range places {
+			if _, err := os.Stat(filepath.Join("../..", place)); err != nil {
+				t.Errorf("%s names %s: %v", document, place, err)
+			}
+		}
+	}
+}
+
+// placesIn returns the paths in backticks of a document at the root, without places to fill in such as guests/NAME.
+func placesIn(t *testing.T, document string) (places []string) {
+	t.Helper()
+	text, err := os.ReadFile("../../" + document)
 	if err != nil {
 		t.Fatal(err)
 	}
-	places := regexp.MustCompile("`((?:engine|host|sdk|guests|examples)(?:/[^`\\s]*)?)`").FindAllStringSubmatch(string(text), -1)
-	if len(places) < 25 {
-		t.Errorf("found %d places, expected at least 25", len(places))
+	for _, m := range regexp.MustCompile("`((?:engine|host|sdk|guests|examples)(?:/[a-z0-9_./-]+)?)`").FindAllStringSubmatch(string(text), -1) {
+		places = append(places, strings.TrimSuffix(m[1], "/..."))
 	}
-	for _, place := range places {
-		if _, err := os.Stat(filepath.Join("../..", place[1])); err != nil {
-			t.Errorf("CONTRIBUTING.md names %s: %v", place[1], err)
+	return places
+}
+
+// TestMapNamesEveryPackage checks that the map of ARCHITECTURE.md names every package, or a
+// folder that contains it.
+func TestMapNamesEveryPackage(t *testing.T) {
+	named := map[string]bool{"": true}
+	for _, place := range placesIn(t, "ARCHITECTURE.md") {
+		named[place] = true
+	}
+	out, err := exec.Command("go", "list", modulePath+"/...").Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	for name := range strings.Lines(string(out)) {
+		name = strings.Trim(strings.TrimPrefix(strings.TrimSpace(name), modulePath), "/")
+		folder := name // the nearest that is named; those of engine and host are named each
+		for folder != "." && !named[folder] && !slices.Contains([]string{"engine", "host"}, filepath.Dir(folder)) {
+			folder = filepath.Dir(folder)
+		}
+		if !named[folder] {
+			t.Errorf("the map of ARCHITECTURE.md does not name %s", name)
 		}
 	}
+}
+
+// TestContributingCommandsRun checks that the test commands in CONTRIBUTING.md name packages
+// with tests. It compiles the tests and does not run them.
+func TestContributingCommandsRun(t *testing.T) {
 	for _, s := range snippetsOf(t, "../../CONTRIBUTING.md") {
 		for line := range strings.Lines(s.text) {
 			packages, ok := strings.CutPrefix(strings.TrimSpace(line), "go test ")

@@ -8,9 +8,9 @@ import (
 	"testing"
 )
 
-// mayKnow is the table of ARCHITECTURE.md: which of our packages each may
-// import. A package that is not named may import none.
-var mayKnow = map[string][]string{
+// allowedImports holds the packages of this repository that each package may import. A package
+// that is not in the table may import none.
+var allowedImports = map[string][]string{
 	"":                           {"engine/cli"},
 	"engine":                     {"engine/cluster", "engine/fanout", "engine/histogram", "engine/hook", "engine/wire"},
 	"engine/fanout":              {"engine/wire"},
@@ -53,8 +53,7 @@ var mayKnow = map[string][]string{
 }
 
 func TestPackagesImportOnlyWhatTheTableAllows(t *testing.T) {
-	const module = "github.com/mootchat/moot"
-	out, err := exec.Command("go", "list", "-json=ImportPath,Imports", module+"/...").Output()
+	out, err := exec.Command("go", "list", "-json=ImportPath,Imports", modulePath+"/...").Output()
 	if err != nil {
 		t.Fatalf("go list: %v", err)
 	}
@@ -67,8 +66,8 @@ func TestPackagesImportOnlyWhatTheTableAllows(t *testing.T) {
 		if err := d.Decode(&p); err != nil {
 			t.Fatal(err)
 		}
-		name := strings.Trim(strings.TrimPrefix(p.ImportPath, module), "/")
-		allowed := mayKnow[name]
+		name := strings.Trim(strings.TrimPrefix(p.ImportPath, modulePath), "/")
+		allowed := allowedImports[name]
 		if strings.HasPrefix(name, "guests/") {
 			allowed = []string{"engine/glob", "sdk/go", "sdk/go/moottest"}
 		}
@@ -77,15 +76,15 @@ func TestPackagesImportOnlyWhatTheTableAllows(t *testing.T) {
 		}
 		seen++
 		for _, i := range p.Imports {
-			if rest, ours := strings.CutPrefix(i, module); ours {
+			if rest, ours := strings.CutPrefix(i, modulePath); ours {
 				if dep := strings.Trim(rest, "/"); !slices.Contains(allowed, dep) {
 					t.Errorf("%s imports %s; it may import %v", cmpName(name), dep, allowed)
 				}
 			}
 		}
 	}
-	if seen < len(mayKnow) {
-		t.Errorf("go list named %d packages, the table %d", seen, len(mayKnow))
+	if seen < len(allowedImports) {
+		t.Errorf("go list named %d packages, the table %d", seen, len(allowedImports))
 	}
 }
 
