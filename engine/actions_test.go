@@ -75,7 +75,7 @@ func TestActionsRunBesideVerbsFiveAtATime(t *testing.T) {
 		}
 		a.says(action("slow", ""), actionError("you have too many pending requests"))
 		a.says(roomAdd("r"), isTrue)
-		<-a.begin(event("detailsView"))
+		<-a.Begin(event("detailsView"))
 		if got := a.heard()[0]; !strings.HasSuffix(got, `"totalActions":5,"pendingActions":5},"messageId":1}`) {
 			w.Errorf("details are %s", got)
 		}
@@ -91,11 +91,11 @@ func TestConnectionEndsAfterItsActions(t *testing.T) {
 		gate := n.slowActions()
 		l := n.countLeavers(allowed)
 		a := n.client().do(roomAdd("r"), action("slow", ""))
-		a.sink.Close()
+		a.Sink.Close()
 		synctest.Wait()
 		l.check(w, "", 0)
 		close(gate)
-		<-a.gone
+		<-a.Gone
 		l.check(w, hook.CauseDisconnect, 1)
 	})
 }
@@ -114,7 +114,7 @@ func TestActionsAreRefusedDuringShutdown(t *testing.T) {
 		synctest.Wait()
 		refused := 0
 		for _, c := range clients {
-			<-c.begin(action("slow", ""))
+			<-c.Begin(action("slow", ""))
 			switch got := c.heard(); got[0] {
 			case actionError("the server is shutting down"):
 				refused++

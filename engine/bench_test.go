@@ -4,15 +4,13 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
-	"log/slog"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/mootchat/moot/engine"
 	"github.com/mootchat/moot/engine/cluster"
-	"github.com/mootchat/moot/engine/cluster/memory"
+	"github.com/mootchat/moot/engine/enginetest"
 	"github.com/mootchat/moot/engine/hook"
 	"github.com/mootchat/moot/engine/wire"
 )
@@ -45,43 +43,29 @@ func (discard) Close() error                        { return nil }
 
 // hall is an engine with a room.
 type hall struct {
-	*engine.Engine
-	mw      *engine.FakeMiddleware
+	*enginetest.Engine
+	mw      *enginetest.Middleware
 	floor   *floor
 	members []*engine.Connection
-	stop    func()
 }
 
 func newHall(tb testing.TB, change ...func(*engine.Config)) *hall {
-	h := &hall{mw: &engine.FakeMiddleware{}, floor: &floor{full: make(chan struct{}, 1)}}
-	var err error
-	cfg := engine.Config{
-		Tenants:    []engine.TenantConfig{{Name: "default", StartingRooms: []string{"r"}}},
-		Limits:     engine.Limits{Connections: 1 << 20, VerbsPerSecond: 1e12},
-		Middleware: h.mw,
-		Cluster:    memory.New().Node("n"),
-		Log:        slog.New(slog.NewTextHandler(io.Discard, nil)),
-	}
-	for _, f := range change {
-		f(&cfg)
-	}
-	if h.Engine, err = engine.New(cfg); err != nil {
-		tb.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	ran := make(chan error, 1)
-	go func() { ran <- h.Run(ctx) }()
-	<-h.Ready()
-	h.stop = func() {
-		for _, c := range h.members {
-			c.Done(context.Background())
+	h := &hall{mw: &enginetest.Middleware{}, floor: &floor{full: make(chan struct{}, 1)}}
+	h.Engine = enginetest.Start(tb, func(c *engine.Config) {
+		c.Limits = engine.Limits{Connections: 1 << 20, VerbsPerSecond: 1e12}
+		c.Middleware = h.mw
+		for _, f := range change {
+			f(c)
 		}
-		cancel()
-		if err := <-ran; err != nil {
-			tb.Error(err)
-		}
-	}
+	})
 	return h
+}
+
+func (h *hall) stop() {
+	for _, c := range h.members {
+		c.Done(context.Background())
+	}
+	h.Stop()
 }
 
 // greeting is what a client hears until it is in the room.

@@ -2,29 +2,24 @@ package engine_test
 
 import (
 	"cmp"
-	"context"
 	"fmt"
 	"slices"
 	"strings"
 	"testing/synctest"
 
 	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/enginetest"
 	"github.com/mootchat/moot/engine/wire"
 )
 
-// client is a connection and its transport.
+// client is a client of a node, in a bubble.
 type client struct {
-	*engine.Connection
-	n        *node
-	sink     *engine.FakeSink
-	dialect  wire.Dialect
-	requests chan func()
-	gone     chan struct{} // closed when Done has returned
-	seen     int
+	*enginetest.Client
+	n *node
 }
 
-func (n *node) client() *client { return n.open(wire.WebSocket, engine.SeatRequest{Tenant: "default"}) }
-func (n *node) socket() *client { return n.open(wire.Socket, engine.SeatRequest{Tenant: "default"}) }
+func (n *node) client() *client { return n.open(wire.WebSocket, engine.SeatRequest{}) }
+func (n *node) socket() *client { return n.open(wire.Socket, engine.SeatRequest{}) }
 
 func (n *node) open(d wire.Dialect, r engine.SeatRequest) *client {
 	n.w.Helper()
@@ -36,91 +31,27 @@ func (n *node) open(d wire.Dialect, r engine.SeatRequest) *client {
 }
 
 func (n *node) tryOpen(d wire.Dialect, r engine.SeatRequest, change ...func(*engine.Info)) (*client, error) {
-	c, err := n.take(d, r, change...)
-	if err == nil {
-		synctest.Wait()
-		c.heard() // the welcome
+	n.w.Helper()
+	c, err := enginetest.Connect(n.w, n.Engine.Engine, d, r, change...)
+	if err != nil {
+		return nil, err
 	}
-	return c, err
+	opened := &client{c, n}
+	opened.heard() // the welcome
+	return opened, nil
 }
 
-// connect is open for a goroutine beside the test's own.
+// connect is open for goroutines other than that of the test.
 func (n *node) connect(d wire.Dialect) (*client, error) {
-	return n.take(d, engine.SeatRequest{Tenant: "default"})
-}
-
-func (n *node) take(d wire.Dialect, r engine.SeatRequest, change ...func(*engine.Info)) (*client, error) {
-	seat, err := n.Seat(r)
-	if err != nil {
-		return nil, err
-	}
-	c := &client{n: n, sink: engine.NewFakeSink(d), dialect: d, requests: make(chan func()), gone: make(chan struct{})}
-	transport := "websocket"
-	if d == wire.Socket {
-		transport = "socket"
-	}
-	info := engine.Info{Transport: transport, Dialect: d, RemoteIP: "10.0.0.1", RemotePort: 4000}
-	for _, f := range change {
-		f(&info)
-	}
-	c.Connection, err = seat.Open(context.Background(), info, c.sink)
-	if err != nil {
-		return nil, err
-	}
-	go c.read()
-	return c, nil
-}
-
-// read is the transport's reader.
-func (c *client) read() {
-	defer close(c.gone)
-	for {
-		select {
-		case f := <-c.requests:
-			f()
-		case <-c.sink.Closed():
-			c.Done(context.Background())
-			return
-		}
-	}
-}
-
-// hangUp is what a client does that just goes, and waits until it is gone.
-func (c *client) hangUp() {
-	c.sink.Close()
-	<-c.gone
-}
-
-// begin has the reader carry out a request; the channel it gives is closed when
-// it has, or the client is gone.
-func (c *client) begin(request string) <-chan struct{} {
-	c.n.w.Helper()
-	parse := wire.ParseRequest
-	if c.dialect == wire.Socket {
-		parse = wire.ParseLine
-	}
-	r, err := parse([]byte(request))
-	if err != nil {
-		c.n.w.Fatalf("%s: %v", request, err)
-	}
-	carried := make(chan struct{})
-	go func() {
-		defer close(carried)
-		finished := make(chan struct{})
-		select {
-		case c.requests <- func() { c.Do(context.Background(), r); close(finished) }:
-			<-finished
-		case <-c.gone:
-		}
-	}()
-	return carried
+	c, err := enginetest.Connect(n.w, n.Engine.Engine, d, engine.SeatRequest{})
+	return &client{c, n}, err
 }
 
 // do carries out requests, one after the other, and forgets what came of it.
 func (c *client) do(requests ...string) *client {
 	c.n.w.Helper()
 	for _, r := range requests {
-		<-c.begin(r)
+		c.Run(r)
 		synctest.Wait()
 	}
 	c.heard()
@@ -131,7 +62,7 @@ func (c *client) do(requests ...string) *client {
 // first, for nothing is promised of their place among the messages of rooms.
 func (c *client) says(request string, want ...string) {
 	c.n.w.Helper()
-	<-c.begin(request)
+	c.Run(request)
 	heard := c.heard()
 	slices.SortStableFunc(heard, func(a, b string) int { return cmp.Compare(isChat(a), isChat(b)) })
 	c.compare(heard, want)
@@ -159,10 +90,7 @@ func (c *client) compare(got, want []string) {
 
 func (c *client) heard() []string {
 	synctest.Wait()
-	sent, _ := c.sink.Sent()
-	news := slices.Clone(sent[c.seen:])
-	c.seen = len(sent)
-	return news
+	return c.Received()
 }
 
 // is the answer of roomAdd and roomLeave with messageId 1.

@@ -187,7 +187,7 @@ func TestEachDistinctAnswerIsEncodedOnce(t *testing.T) {
 		}
 		var frames [3][]byte
 		for i, c := range clients {
-			c.sink.OnWrite(func(p []byte) { frames[i] = p })
+			c.Sink.OnWrite(func(p []byte) { frames[i] = p })
 		}
 		w.must(n.Broadcast(w.Context(), in("r"), "", json.RawMessage(`"hello"`)), nil)
 		synctest.Wait()

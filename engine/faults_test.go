@@ -133,10 +133,10 @@ func TestSubscriptionsBalance(t *testing.T) {
 			all.Go(func() {
 				for range 30 {
 					room := []string{"r", "q"}[random.IntN(2)]
-					<-c.begin([]string{roomAdd(room), roomLeave(room)}[random.IntN(2)])
+					<-c.Begin([]string{roomAdd(room), roomLeave(room)}[random.IntN(2)])
 				}
 				if i%2 == 0 {
-					c.hangUp()
+					c.HangUp()
 				}
 			})
 		}
@@ -211,11 +211,11 @@ func TestLeaveGoesOnWhenNobodyWaits(t *testing.T) {
 		n := w.node("n")
 		a := n.client().do(roomAdd("r"))
 		ctx, cancel := context.WithCancel(w.Context())
-		n.mw.Hooks[hook.Leave] = func(asked context.Context, _ *hook.Event) hook.Verdict {
+		n.mw.On(hook.Leave, func(asked context.Context, _ *hook.Event) hook.Verdict {
 			cancel()
 			w.must(asked.Err(), nil)
 			return allow()
-		}
+		})
 		w.must(n.RemoveMember(ctx, in("r"), a.ID()), nil)
 		n.has("r")
 	})
@@ -232,9 +232,9 @@ func TestLeaveIsNotRunForWhomAnotherNodeLetGo(t *testing.T) {
 		s.gone[a.ID()] = true
 		a.says(roomLeave("r"), isTrue)
 		n.has("r", b)
-		a.hangUp()
+		a.HangUp()
 		l.check(w, "", 0)
-		b.hangUp()
+		b.HangUp()
 		l.check(w, hook.CauseDisconnect, 1)
 	})
 }
@@ -252,11 +252,11 @@ func TestLeaveWaitsForTheClusterToSayWhoRunsIt(t *testing.T) {
 		w.must(n.RemoveMember(w.Context(), in("r"), a.ID()), fmt.Errorf("redis: cluster unavailable"))
 		n.has("r", a)
 		a.says(say("r", "still here"), ok, chat("r", a.ID(), "still here"))
-		a.sink.Close()
+		a.Sink.Close()
 		time.Sleep(10 * time.Second)
 		l.check(w, "", 0)
 		s.fails("BeginLeave", nil)
-		<-a.gone
+		<-a.Gone
 		l.check(w, hook.CauseDisconnect, 1)
 		n.has("r")
 		s.check(w)
@@ -272,7 +272,7 @@ func TestEndOfTheNodeDoesNotWaitForTheCluster(t *testing.T) {
 		n.client().do(roomAdd("r"))
 		s.fails("BeginLeave", fmt.Errorf("redis: %w", cluster.ErrUnavailable))
 		began := time.Now()
-		w.must(n.stop(), nil)
+		n.Stop()
 		if took := time.Since(began); took > 10*time.Second {
 			w.Errorf("it took %v", took)
 		}
@@ -285,7 +285,7 @@ func TestWhoHasNoRulesForLeavingNeedNoMark(t *testing.T) {
 	inWorld(t, func(w *world) {
 		var s shaky
 		n := w.node("n", s.config)
-		n.client().do(roomAdd("r"), roomLeave("r"), roomAdd("r")).hangUp()
+		n.client().do(roomAdd("r"), roomLeave("r"), roomAdd("r")).HangUp()
 		n.has("r")
 		if s.parts != 0 {
 			w.Errorf("%d marks were made", s.parts)
@@ -296,7 +296,7 @@ func TestWhoHasNoRulesForLeavingNeedNoMark(t *testing.T) {
 func TestDeniedLeaverIsOnRecordAgain(t *testing.T) {
 	inWorld(t, func(w *world) {
 		n := w.node("one")
-		two := w.doomed("two")
+		two := w.node("two")
 		l := n.countLeavers(allowed)
 		two.on(hook.Leave, func(*hook.Event) hook.Verdict { return deny("stay") })
 		a := two.client().do(roomAdd("r"))

@@ -44,7 +44,7 @@ func (c *client) joins(room string, since *remembered) (remembered, []string) {
 	if since != nil {
 		request = fmt.Sprintf(`{"event":"roomAdd","room":%q,"since":{"epoch":%q,"offset":%d},"messageId":1}`, room, since.Epoch, since.Offset)
 	}
-	<-c.begin(request)
+	<-c.Begin(request)
 	heard := c.heard()
 	var answer remembered
 	if len(heard) == 0 || json.Unmarshal([]byte(heard[0]), &answer) != nil || answer.Status != "OK" {
@@ -108,7 +108,7 @@ func TestMissedMessagesComeBeforeLiveOnes(t *testing.T) {
 			w.Errorf("a room in which nothing was said answers %+v, %q", at, heard)
 		}
 		a.says(say("r", "1"), ok, fmt.Sprintf(`{"message":"1","room":"r","from":%q,"context":"user","sentAt":%s,"offset":1,"epoch":%q}`, a.ID(), now, at.Epoch))
-		a.hangUp()
+		a.HangUp()
 		two.tells(2, 5)
 
 		at.Offset = 1
@@ -166,7 +166,7 @@ func TestRecoveredOnlyIfNothingIsMissing(t *testing.T) {
 			back, heard := b.joins("r", &c.since)
 			w.recovered(back, c.recovered)
 			w.equal(name, heard, c.want)
-			b.hangUp()
+			b.HangUp()
 		}
 		time.Sleep(2 * time.Hour)
 		b := n.client()
@@ -225,7 +225,7 @@ func (v *historyView) places(w *world) []string {
 
 func (c *client) history(request string) (v historyView) {
 	c.n.w.Helper()
-	<-c.begin(request)
+	<-c.Begin(request)
 	heard := c.heard()
 	var answer remembered
 	if len(heard) != 1 || json.Unmarshal([]byte(heard[0]), &answer) != nil || json.Unmarshal(answer.Data, &v) != nil {
@@ -270,9 +270,9 @@ func TestPastMessagesFitIntoTheOutbox(t *testing.T) {
 		at, _ := n.client().joins("r", nil)
 		n.tells(1, 300)
 		b := n.client()
-		b.sink.Room(0) // takes nothing for now
-		<-b.begin(fmt.Sprintf(`{"event":"roomAdd","room":"r","since":{"epoch":%q,"offset":0},"messageId":1}`, at.Epoch))
-		b.sink.Drain()
+		b.Sink.Room(0) // takes nothing for now
+		<-b.Begin(fmt.Sprintf(`{"event":"roomAdd","room":"r","since":{"epoch":%q,"offset":0},"messageId":1}`, at.Epoch))
+		b.Sink.Drain()
 		heard := b.heard()
 		var answer remembered
 		w.must(json.Unmarshal([]byte(heard[0]), &answer), nil)
@@ -358,7 +358,7 @@ func TestMoreComesThanIsHeldBack(t *testing.T) {
 				synctest.Wait()
 			}
 			a := n.client()
-			<-a.begin(`{"event":"roomAdd","room":"r","since":{"epoch":"e","offset":0},"messageId":1}`)
+			<-a.Begin(`{"event":"roomAdd","room":"r","since":{"epoch":"e","offset":0},"messageId":1}`)
 			heard := a.heard()
 			if reads == 100 {
 				if last := heard[len(heard)-1]; last != "bye slow reader (3008)" {
@@ -433,10 +433,10 @@ func (w *world) listen(here, there *node, within func(time.Duration) time.Durati
 		if visit > 0 {
 			request = fmt.Sprintf(`{"event":"roomAdd","room":"r","since":{"epoch":%q,"offset":%d},"messageId":1}`, last.Epoch, last.Offset)
 		}
-		<-c.begin(request)
+		<-c.Begin(request)
 		time.Sleep(within(20 * time.Millisecond))
-		c.hangUp()
-		sent, _ := c.sink.Sent()
+		c.HangUp()
+		sent, _ := c.Sink.Sent()
 		if last, err = follows(sent[1:], last, visit > 0); err != nil {
 			w.Errorf("visit %d: %v", visit, err)
 			return

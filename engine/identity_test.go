@@ -106,7 +106,7 @@ func TestWhoHasNoGoodTokenIsTurnedAway(t *testing.T) {
 			c, err := n.bring(test.token)
 			w.must(err, test.want)
 			if test.want == nil {
-				c.hangUp()
+				c.HangUp()
 			} else if hooks != 0 || n.Seats() != 0 || n.Stats().Refused != 1 {
 				w.Errorf("%d hooks ran, %d seats are taken, %d were refused", hooks, n.Seats(), n.Stats().Refused)
 			}
@@ -144,7 +144,7 @@ func TestATokenMayFollow(t *testing.T) {
 			`{"status":"OK","context":"response","data":{"user":"ann"},"messageId":1}`)
 		time.Sleep(time.Minute)
 		c.says(`{"event":"roomAdd","room":"r","messageId":1}`, isTrue)
-		c.hangUp()
+		c.HangUp()
 		if fmt.Sprint(log) != "[connect ann disconnect ann]" {
 			w.Errorf("hooks ran %v", log)
 		}
@@ -157,10 +157,10 @@ func TestATokenThatFollowsMustComeAndBeGood(t *testing.T) {
 		want string
 	}{
 		"none comes": {func(*client) { time.Sleep(10 * time.Second) }, "bye token missing (3502)"},
-		"a bad one":  {func(c *client) { c.begin("auth bad") }, "bye token is no good (3502)"},
-		"too early":  {func(c *client) { c.begin("auth later") }, "bye token cannot be checked now (3011)"},
-		"a denial":   {func(c *client) { c.begin("auth bob") }, "bye not you (3501)"},
-		"quit":       {func(c *client) { c.begin("quit") }, "bye quit (1000)"},
+		"a bad one":  {func(c *client) { c.Begin("auth bad") }, "bye token is no good (3502)"},
+		"too early":  {func(c *client) { c.Begin("auth later") }, "bye token cannot be checked now (3011)"},
+		"a denial":   {func(c *client) { c.Begin("auth bob") }, "bye not you (3501)"},
+		"quit":       {func(c *client) { c.Begin("quit") }, "bye quit (1000)"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			inWorld(t, func(w *world) {
@@ -169,7 +169,7 @@ func TestATokenThatFollowsMustComeAndBeGood(t *testing.T) {
 				n.on(hook.Disconnect, func(*hook.Event) hook.Verdict { w.Error("disconnect ran"); return allow() })
 				c := n.promise()
 				test.do(c)
-				<-c.gone
+				<-c.Gone
 				c.hears(test.want)
 			})
 		})
@@ -200,7 +200,7 @@ func TestATokenRunsOut(t *testing.T) {
 		b, _ := n.bring("minute")
 		c, _ := n.bring("hour")
 		gone, _ := n.bring("minute")
-		gone.hangUp()
+		gone.HangUp()
 		time.Sleep(time.Minute + 24*time.Second)
 		b.says(auth("none"), failed("token is no good"))
 		b.says(auth(""), failed("token missing"))

@@ -237,14 +237,14 @@ func TestALaneThatStandsIsItsTenants(t *testing.T) {
 	inWorld(t, func(w *world) {
 		n := w.node("n", twoTenants())
 		stop := make(chan struct{})
-		n.mw.Hooks[hook.OnSayReceive] = func(_ context.Context, ev *hook.Event) hook.Verdict {
+		n.mw.On(hook.OnSayReceive, func(_ context.Context, ev *hook.Event) hook.Verdict {
 			if ev.Tenant == "acme" {
 				<-stop
 			}
 			return allow()
-		}
+		})
 		theirs, ours := n.of("acme").do(roomAdd("r")), n.of("default").do(roomAdd("r"))
-		stuck := theirs.begin(say("r", "x"))
+		stuck := theirs.Begin(say("r", "x"))
 		ours.says(say("r", "y"), ok, chat("r", ours.ID(), "y"))
 		close(stop)
 		<-stuck
@@ -257,12 +257,12 @@ func TestSlowReadersOfOneTenantAreTheirs(t *testing.T) {
 		n := w.node("n", twoTenants(func(acme *engine.TenantConfig) { acme.Limits.OutboxBytes = 1000 }))
 		slow, speaker := n.of("acme").do(roomAdd("r")), n.of("acme").do(roomAdd("r"))
 		ours := n.of("default").do(roomAdd("r"))
-		slow.sink.Room(0)
+		slow.Sink.Room(0)
 		for range 5 {
 			speaker.do(say("r", strings.Repeat("x", 300)))
 			ours.says(say("r", "y"), ok, chat("r", ours.ID(), "y"))
 		}
-		<-slow.gone
+		<-slow.Gone
 		if got := n.Stats().SlowReaders; got != 1 {
 			w.Errorf("%d slow readers", got)
 		}

@@ -28,7 +28,7 @@ func TestWhatHasAKeyIsSaidOnce(t *testing.T) {
 		a.says(sayUnder("k", "1"), ok, chat("r", a.ID(), "1"))
 		a.says(sayUnder("k", "1"), ok)
 		a.says(sayUnder("k", "something else"), ok)
-		<-b.begin(sayUnder("k", "of another"))
+		<-b.Begin(sayUnder("k", "of another"))
 		a.hears(chat("r", b.ID(), "of another"))
 		a.says(say("r", "without"), ok, chat("r", a.ID(), "without"))
 		a.says(say("r", "without"), ok, chat("r", a.ID(), "without"))
@@ -36,12 +36,12 @@ func TestWhatHasAKeyIsSaidOnce(t *testing.T) {
 		time.Sleep(2*time.Minute - time.Millisecond)
 		a.says(sayUnder("k", "1"), ok)
 		time.Sleep(time.Millisecond)
-		<-a.begin(sayUnder("k", "again"))
+		<-a.Begin(sayUnder("k", "again"))
 		if heard := a.heard(); len(heard) != 2 {
 			w.Errorf("after two minutes the key is still known: %s", heard)
 		}
 		longest := strings.Repeat("k", 64)
-		<-a.begin(sayUnder(longest, "1"))
+		<-a.Begin(sayUnder(longest, "1"))
 		if heard := a.heard(); len(heard) != 2 {
 			w.Errorf("heard %s", heard)
 		}
@@ -82,7 +82,7 @@ func TestKeysAreBounded(t *testing.T) {
 		n := w.node("one", func(c *engine.Config) { c.Limits.VerbsPerSecond = 1e6 })
 		a := n.client().do(roomAdd("r"))
 		for i := range 10_001 {
-			<-a.begin(sayUnder(fmt.Sprint(i), "x"))
+			<-a.Begin(sayUnder(fmt.Sprint(i), "x"))
 		}
 		a.heard()
 		a.says(sayUnder("1", "x"), ok)

@@ -56,7 +56,7 @@ func (l *leavers) check(w *world, cause hook.Cause, want int) {
 func TestEveryLeaveHasItsCause(t *testing.T) {
 	for cause, leave := range map[hook.Cause]func(w *world, n *node, c *client){
 		hook.CauseRoomLeave:  func(_ *world, _ *node, c *client) { c.do(roomLeave("r")) },
-		hook.CauseDisconnect: func(_ *world, _ *node, c *client) { c.hangUp() },
+		hook.CauseDisconnect: func(_ *world, _ *node, c *client) { c.HangUp() },
 		hook.CauseDestroyed:  func(w *world, n *node, _ *client) { w.must(n.DestroyRoom(w.Context(), in("r")), nil) },
 		hook.CauseRemoved:    func(w *world, n *node, c *client) { w.must(n.RemoveMember(w.Context(), in("r"), c.ID()), nil) },
 	} {
@@ -87,7 +87,7 @@ func TestOnlyRoomLeaveCanBeDenied(t *testing.T) {
 			a.says(roomLeave("r"), failed(text))
 			n.has("r", a, b, c)
 			a.says(say("r", "still here"), ok, chat("r", a.ID(), "still here"))
-			a.hangUp()
+			a.HangUp()
 			n.has("r", b, c)
 			w.must(n.RemoveMember(w.Context(), in("r"), b.ID()), nil)
 			n.has("r", c)
@@ -114,14 +114,14 @@ func TestLeaveRunsOnceHoweverAMembershipEnds(t *testing.T) {
 				c := n.client()
 				var ways []func()
 				ways = append(ways,
-					func() { c.sink.Close() },
+					func() { c.Sink.Close() },
 					func() { _ = n.RemoveMember(w.Context(), in("r"), c.ID()) },
-					func() { <-c.begin(roomLeave("r")) },
-					func() { <-c.begin(roomAdd("r")) },
+					func() { <-c.Begin(roomLeave("r")) },
+					func() { <-c.Begin(roomAdd("r")) },
 					func() { _ = n.AddMember(w.Context(), in("r"), c.ID()) },
 					func() { _ = n.AddMember(w.Context(), in("q"), c.ID()) },
 				)
-				<-c.begin(roomAdd("r"))
+				<-c.Begin(roomAdd("r"))
 				random.Shuffle(len(ways), func(i, j int) { ways[i], ways[j] = ways[j], ways[i] })
 				for _, way := range ways[:2+random.IntN(5)] {
 					all.Go(way)
@@ -155,7 +155,7 @@ func TestDestroyWhileJoinsAreUnderWayLeavesNoGhosts(t *testing.T) {
 		for range 10 {
 			c := n.client()
 			clients = append(clients, c)
-			joins = append(joins, c.begin(roomAdd("r")))
+			joins = append(joins, c.Begin(roomAdd("r")))
 		}
 		synctest.Wait()
 		w.must(n.DestroyRoom(w.Context(), in("r")), nil)
@@ -183,11 +183,11 @@ func TestConnectionThatEndsDuringAJoinIsNoGhost(t *testing.T) {
 		added := make(chan error, 1)
 		go func() { added <- n.AddMember(w.Context(), in("r"), c.ID()) }()
 		synctest.Wait()
-		c.sink.Close()
+		c.Sink.Close()
 		synctest.Wait() // Done waits for the join
 		w.must(n.AddMember(w.Context(), in("q"), c.ID()), &engine.VerbError{Text: "connection closed"})
 		close(gate)
-		<-c.gone
+		<-c.Gone
 		w.must(<-added, nil)
 		l.check(w, hook.CauseDisconnect, 1)
 		n.has("r")

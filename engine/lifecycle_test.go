@@ -11,6 +11,7 @@ import (
 	"github.com/mootchat/moot/engine"
 	"github.com/mootchat/moot/engine/cluster"
 	"github.com/mootchat/moot/engine/cluster/memory"
+	"github.com/mootchat/moot/engine/enginetest"
 	"github.com/mootchat/moot/engine/hook"
 	"github.com/mootchat/moot/engine/wire"
 )
@@ -22,7 +23,7 @@ func TestWelcomeIsHeardFirst(t *testing.T) {
 			return allow(property("vip", "true"), hook.Effect{Emit: &hook.Emit{Connection: ev.Conn.ID, Message: jsonMessage(`{"hint":1}`)}})
 		})
 		c := n.client()
-		sent, _ := c.sink.Sent()
+		sent, _ := c.Sink.Sent()
 		if want := `[{"welcome":"Welcome to the acme api","context":"api"} {"context":"api","hint":1}]`; fmt.Sprint(sent) != want {
 			w.Errorf("heard %v, want %s", sent, want)
 		}
@@ -69,7 +70,7 @@ func TestDisconnectRunsAfterEveryRoomWasLeft(t *testing.T) {
 				})
 			}
 			a, b := n.client().do(roomAdd("r"), roomAdd("q")), n.client().do(roomAdd("q"))
-			a.hangUp()
+			a.HangUp()
 			if fmt.Sprint(log) != "[leave r leave q disconnect ]" {
 				w.Errorf("hooks ran %v", log)
 			}
@@ -127,7 +128,7 @@ func TestReleaseAfterOpenDoesNothing(t *testing.T) {
 		n := w.node("n")
 		s, err := n.Seat(engine.SeatRequest{Tenant: "default"})
 		w.must(err, nil)
-		sink := engine.NewFakeSink(wire.WebSocket)
+		sink := enginetest.NewSink(wire.WebSocket)
 		c, err := s.Open(w.Context(), engine.Info{Fingerprint: "f"}, sink)
 		w.must(err, nil)
 		s.Release()
@@ -179,7 +180,7 @@ func TestShutdownGivesUpWithItsContext(t *testing.T) {
 		defer cancel()
 		w.must(n.Shutdown(ctx, time.Second), context.DeadlineExceeded)
 		close(gate)
-		<-a.gone
+		<-a.Gone
 		w.must(n.Shutdown(w.Context(), time.Second), nil)
 	})
 }
@@ -190,7 +191,7 @@ func TestSeatTakenBeforeShutdownDoesNotOpenAfterIt(t *testing.T) {
 		s, err := n.Seat(engine.SeatRequest{Tenant: "default"})
 		w.must(err, nil)
 		w.must(n.Shutdown(w.Context(), 0), nil)
-		_, err = s.Open(w.Context(), engine.Info{}, engine.NewFakeSink(wire.WebSocket))
+		_, err = s.Open(w.Context(), engine.Info{}, enginetest.NewSink(wire.WebSocket))
 		w.must(err, engine.CloseShutdown)
 	})
 }
@@ -222,14 +223,14 @@ func TestWhoQuitsHearsWhatWasSaidBefore(t *testing.T) {
 		n := w.node("n")
 		gate := n.slowActions()
 		a := n.client().do(roomAdd("r"))
-		<-a.begin(action("slow", ""))
-		<-a.begin(say("r", "one"))
+		<-a.Begin(action("slow", ""))
+		<-a.Begin(say("r", "one"))
 		w.must(n.Broadcast(w.Context(), in("r"), "", []byte(`"two"`)), nil)
-		quit := a.begin(event("quit"))
+		quit := a.Begin(event("quit"))
 		synctest.Wait()
 		close(gate)
 		<-quit
-		<-a.gone
+		<-a.Gone
 		heard := a.heard()
 		if last := len(heard) - 1; len(heard) != 5 || heard[last] != "bye quit (1000)" {
 			w.Errorf("heard %q, want three answers and messages of before, then the farewell", heard)

@@ -27,7 +27,7 @@ func TestJoinAndLeave(t *testing.T) {
 		a.says(roomAdd("r"), isTrue)
 		n.has("r", b, a)
 		a.says(`{"event":"quit"}`, "bye quit (1000)")
-		<-a.gone
+		<-a.Gone
 		n.has("r", b)
 		n.has("q")
 	})
@@ -64,7 +64,7 @@ func TestErrorsOfJoinAndLeave(t *testing.T) {
 			event(""):                     "verb not found or not allowed (undefined)",
 			event("roomAdd", `"room":""`): `room does not exist`,
 		} {
-			<-a.begin(request)
+			<-a.Begin(request)
 			got := a.heard()
 			if len(got) != 1 || !strings.HasPrefix(got[0], failed(text)[:len(failed(text))-len(`{},"messageId":1}`)]) {
 				w.Errorf("%s: heard %q, want the error %q", request, got, text)
@@ -95,7 +95,7 @@ func TestJoinsInFlightRunTheHookOnce(t *testing.T) {
 			return allow()
 		})
 		a := n.client()
-		verb := a.begin(roomAdd("r"))
+		verb := a.Begin(roomAdd("r"))
 		synctest.Wait()
 		api := make(chan error, 1)
 		go func() { api <- n.AddMember(w.Context(), in("r"), a.ID()) }()
@@ -154,7 +154,7 @@ func TestEffectsOfAJoinComeAfterItsAnswer(t *testing.T) {
 				hook.Effect{Emit: &hook.Emit{Connection: ev.Conn.ID, Message: jsonMessage(`{"hint":1}`)}})
 		})
 		a := n.client()
-		<-a.begin(roomAdd("r"))
+		<-a.Begin(roomAdd("r"))
 		heard := a.heard()
 		if len(heard) != 3 || heard[0] != isTrue || !slices.Contains(heard, chat("r", "0", "welcome")) || !slices.Contains(heard, `{"context":"api","hint":1}`) {
 			w.Errorf("heard %q", heard)

@@ -79,7 +79,7 @@ func TestServerReachesConnectionsOfOtherNodes(t *testing.T) {
 		}
 		w.must(one.Disconnect(ctx, "default", b.ID()), nil)
 		b.hears("bye removed by the server (3503)")
-		<-b.gone
+		<-b.Gone
 		w.must(one.Disconnect(ctx, "default", b.ID()), fmt.Errorf("no such connection: %q", b.ID()))
 		w.must(one.Disconnect(ctx, "default", "gone-x"), fmt.Errorf(`no such connection: "gone-x"`))
 	})
@@ -151,7 +151,7 @@ func TestMembersOfALostNodeLeaveOnce(t *testing.T) {
 			return hook.Verdict{Effects: []hook.Effect{emit("r", "someone was lost")}}
 		})
 		a := one.client().do(roomAdd("r"))
-		two := w.doomed("two")
+		two := w.node("two")
 		b := two.client()
 		w.must(two.SetProperty(w.Context(), "default", b.ID(), "level", json.RawMessage(`3`)), nil)
 		b.do(roomAdd("r"), roomAdd("q"))
@@ -169,19 +169,6 @@ func TestMembersOfALostNodeLeaveOnce(t *testing.T) {
 	})
 }
 
-// doomed is a node that the test kills: its Run may say so.
-func (w *world) doomed(name string) *node {
-	n := w.node(name)
-	stop := n.stop
-	n.stop = sync.OnceValue(func() error {
-		if err := stop(); err == nil || err.Error() != fmt.Sprintf("node %q was killed", name) {
-			w.Errorf("Run of %s: %v", name, err)
-		}
-		return nil
-	})
-	return n
-}
-
 // A node that is stopped lets its own members go: to the others they are not
 // lost.
 func TestMembersOfAStoppedNodeLeaveOnce(t *testing.T) {
@@ -193,7 +180,7 @@ func TestMembersOfAStoppedNodeLeaveOnce(t *testing.T) {
 		})
 		a.do(roomAdd("r"))
 		b.do(roomAdd("r"))
-		w.must(two.stop(), nil)
+		two.Stop()
 		l2.check(w, hook.CauseDisconnect, 1)
 		l1.check(w, hook.CauseDisconnect, 0)
 		one.has("r", a)

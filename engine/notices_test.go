@@ -66,7 +66,7 @@ func TestMembersWhoAskHearWhoComesAndGoes(t *testing.T) {
 		w.equal("of two nodes", []string{reordered(heard[0]), reordered(heard[1])},
 			[]string{noticeOf(4, []*client{deaf}, nil), noticeOf(4, []*client{b, c}, nil)})
 		b.heard()
-		b.hangUp()
+		b.HangUp()
 		c.do(roomLeave("r"))
 		time.Sleep(100 * time.Millisecond)
 		a.isTold(noticeOf(2, nil, []*client{b, c}))
@@ -85,7 +85,7 @@ func TestRoomsWithoutPresenceTellNothing(t *testing.T) {
 	inWorld(t, func(w *world) {
 		n := w.node("one", tellsOfMembers)
 		a := n.client().do(watch("q"))
-		n.client().do(watch("q")).hangUp()
+		n.client().do(watch("q")).HangUp()
 		time.Sleep(time.Second)
 		a.hears()
 		a.says(`{"event":"roomAdd","room":"r","presence":"yes","messageId":1}`,
@@ -103,8 +103,6 @@ func TestLostMembersAreToldOf(t *testing.T) {
 		w.must(w.hub.Kill("two"), nil)
 		time.Sleep(100 * time.Millisecond)
 		a.isTold(noticeOf(1, nil, []*client{b}))
-		_ = two.stop()
-		two.stop = func() error { return nil }
 	})
 }
 
@@ -115,7 +113,7 @@ func TestNodeThatEndsTellsWhoLeft(t *testing.T) {
 		a, b := one.client().do(watch("r")), two.client().do(roomAdd("r"))
 		time.Sleep(time.Second)
 		a.heard()
-		w.must(two.stop(), nil)
+		two.Stop()
 		synctest.Wait()
 		a.isTold(noticeOf(1, nil, []*client{b}))
 	})

@@ -30,15 +30,15 @@ func TestABurstIsPacedByItsReaders(t *testing.T) {
 		n := w.node("a")
 		c := n.client().do(roomAdd("r"))
 		over := make(chan struct{})
-		c.sink.Room(0)
+		c.Sink.Room(0)
 		go func() {
 			for {
 				select {
 				case <-over:
-					c.sink.Drain()
+					c.Sink.Drain()
 					return
 				case <-time.After(10 * time.Millisecond):
-					c.sink.Room(64 << 10)
+					c.Sink.Room(64 << 10)
 				}
 			}
 		}()
@@ -56,7 +56,7 @@ func TestAReaderThatStopsHoldsABurstUpOnce(t *testing.T) {
 	inWorld(t, func(w *world) {
 		n := w.node("a")
 		slow, other := n.client().do(roomAdd("r")), n.client().do(roomAdd("r"))
-		slow.sink.Room(0)
+		slow.Sink.Room(0)
 		if took := n.burst(1000); took > 2*time.Second {
 			t.Errorf("the room was held up for %v", took)
 		}
@@ -65,7 +65,7 @@ func TestAReaderThatStopsHoldsABurstUpOnce(t *testing.T) {
 			t.Errorf("%d of 1000 messages were heard", got)
 		}
 		select {
-		case <-slow.sink.Closed():
+		case <-slow.Sink.Closed():
 		default:
 			t.Error("the reader that stopped is not closed")
 		}

@@ -31,7 +31,7 @@ func TestParamsStick(t *testing.T) {
 		a.says("paramsView", socketOK(id, `{"apiVersion":"2","messageId":"1","token":"secret"}`))
 		a.says("paramDelete token", socketOK(id, ""))
 		a.says("paramsView", socketOK(id, `{"apiVersion":"2","messageId":"1"}`))
-		<-a.begin("paramsDelete")
+		<-a.Begin("paramsDelete")
 		a.hears(socketOK(id, ""))
 		a.says(`{"event":"paramsView","messageId":5}`, socketOK("5", "{}"))
 	})

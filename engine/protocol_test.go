@@ -65,13 +65,13 @@ func (t *conversation) line(line string) {
 		t.clients[who] = open()
 		t.names["<"+who+">"] = t.clients[who].ID()
 	case '!':
-		t.clients[who].hangUp()
+		t.clients[who].HangUp()
 	case '>':
 		t.silence()
 		for name, is := range t.names {
 			text = strings.ReplaceAll(text, name, is)
 		}
-		<-t.clients[who].begin(text)
+		<-t.clients[who].Begin(text)
 	case '<':
 		if len(t.heard[who]) == 0 {
 			t.listen()

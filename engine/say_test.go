@@ -192,7 +192,7 @@ func TestOneOrderForAll(t *testing.T) {
 			if i%2 == 1 {
 				c = n.open(wire.Socket, engine.SeatRequest{Tenant: "default"})
 			}
-			<-c.begin(`{"event":"roomAdd","room":"r"}`)
+			<-c.Begin(`{"event":"roomAdd","room":"r"}`)
 			clients = append(clients, c)
 		}
 		for _, c := range clients {
@@ -202,7 +202,7 @@ func TestOneOrderForAll(t *testing.T) {
 		for i, c := range clients {
 			all.Go(func() {
 				for k := range messages {
-					<-c.begin(fmt.Sprintf(`{"event":"say","room":"r","message":"%d %d","messageId":1}`, i, k))
+					<-c.Begin(fmt.Sprintf(`{"event":"say","room":"r","message":"%d %d","messageId":1}`, i, k))
 				}
 			})
 		}

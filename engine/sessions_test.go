@@ -27,7 +27,7 @@ func resumes(c *engine.Config) {
 // secret is the session's, as its client is told.
 func (c *client) secret() string {
 	c.n.w.Helper()
-	<-c.begin(`{"event":"detailsView","messageId":1}`)
+	<-c.Begin(`{"event":"detailsView","messageId":1}`)
 	var answer struct{ Data struct{ Session string } }
 	for _, h := range c.heard() {
 		if json.Unmarshal([]byte(h), &answer) == nil && answer.Data.Session != "" {
@@ -56,7 +56,7 @@ type resumed struct {
 // back has the client resume a session, and gives the answer and what came with it.
 func (c *client) back(request string) (r resumed, messages []string) {
 	c.n.w.Helper()
-	<-c.begin(request)
+	<-c.Begin(request)
 	heard := c.heard()
 	var answer remembered
 	if len(heard) == 0 || json.Unmarshal([]byte(heard[0]), &answer) != nil || json.Unmarshal(answer.Data, &r) != nil || r.ID == "" {
@@ -102,7 +102,7 @@ func TestLostConnectionIsResumed(t *testing.T) {
 		id, secret := a.ID(), a.secret()
 		var v events
 		v.of(n)
-		a.hangUp()
+		a.HangUp()
 		v.are(w)
 		n.has("r", other, a) // it still counts
 		n.has("q", a)
@@ -132,7 +132,7 @@ func TestLostConnectionIsResumed(t *testing.T) {
 		n.client().says(resume(secret), failed("session has ended"))
 		v.are(w, "connect")
 		b.do("quit")
-		<-b.gone
+		<-b.Gone
 		v.are(w, "leave r disconnect", "leave q disconnect", "disconnect")
 		n.has("r", other)
 	})
@@ -140,24 +140,24 @@ func TestLostConnectionIsResumed(t *testing.T) {
 
 func TestSessionsEnd(t *testing.T) {
 	for name, end := range map[string]func(w *world, n *node, a *client){
-		"when its client quits":     func(w *world, n *node, a *client) { a.do(`{"event":"quit"}`); <-a.gone },
-		"when its grace has passed": func(w *world, n *node, a *client) { a.hangUp(); time.Sleep(time.Minute) },
+		"when its client quits":     func(w *world, n *node, a *client) { a.do(`{"event":"quit"}`); <-a.Gone },
+		"when its grace has passed": func(w *world, n *node, a *client) { a.HangUp(); time.Sleep(time.Minute) },
 		"when it is removed": func(w *world, n *node, a *client) {
 			w.must(n.Disconnect(w.Context(), "default", a.ID()), nil)
-			<-a.gone
+			<-a.Gone
 		},
 		"when it is removed, away": func(w *world, n *node, a *client) {
-			a.hangUp()
+			a.HangUp()
 			w.must(n.Disconnect(w.Context(), "default", a.ID()), nil)
 		},
-		"with its tenant": func(w *world, n *node, a *client) { w.must(n.Swap(w.Context(), engine.Settings{}, nil), nil); <-a.gone },
+		"with its tenant": func(w *world, n *node, a *client) { w.must(n.Swap(w.Context(), engine.Settings{}, nil), nil); <-a.Gone },
 		"with its tenant, away": func(w *world, n *node, a *client) {
-			a.hangUp()
+			a.HangUp()
 			w.must(n.Swap(w.Context(), engine.Settings{}, nil), nil)
 		},
-		"with the last node":          func(w *world, n *node, a *client) { w.must(n.stop(), nil); <-a.gone },
-		"with the last node, away":    func(w *world, n *node, a *client) { a.hangUp(); w.must(n.stop(), nil) },
-		"when it breaks the protocol": func(w *world, n *node, a *client) { a.Close(engine.CloseBinary); <-a.gone },
+		"with the last node":          func(w *world, n *node, a *client) { n.Stop(); <-a.Gone },
+		"with the last node, away":    func(w *world, n *node, a *client) { a.HangUp(); n.Stop() },
+		"when it breaks the protocol": func(w *world, n *node, a *client) { a.Close(engine.CloseBinary); <-a.Gone },
 	} {
 		inWorld(t, func(w *world) {
 			n := w.node("one", resumes)
@@ -184,7 +184,7 @@ func TestRoomEndsWhileNobodyIsThere(t *testing.T) {
 		n := w.node("one", resumes)
 		a := n.client().do(roomAdd("r"), roomAdd("q"))
 		secret := a.secret()
-		a.hangUp()
+		a.HangUp()
 		var v events
 		v.of(n)
 		w.must(n.DestroyRoom(w.Context(), in("r")), nil)
@@ -212,7 +212,7 @@ func TestOlderSocketOfASessionIsClosed(t *testing.T) {
 		if r.ID != a.ID() || !r.Rooms["r"].Recovered {
 			w.Errorf("resumed %+v", r)
 		}
-		<-a.gone
+		<-a.Gone
 		a.hears("bye session resumed elsewhere (3506)")
 		v.are(w, "connect")
 		n.has("r", b)
@@ -228,12 +228,12 @@ func TestOnlyItsClientResumesASession(t *testing.T) {
 		})
 		a := n.client().do(roomAdd("r"))
 		secret := a.secret()
-		a.hangUp()
+		a.HangUp()
 		stranger := n.open(wire.WebSocket, engine.SeatRequest{Tenant: "other"})
 		stranger.says(resume(secret), failed("session has ended"))
 		b := n.client()
 		for _, wrong := range []string{"one-", "one-" + secret, "nobody-" + secret, "UPPER-x", secret + "x", "-", "\u0000-\u0000"} {
-			<-b.begin(fmt.Sprintf(`{"event":"resume","session":%s,"messageId":1}`, quoted(wrong)))
+			<-b.Begin(fmt.Sprintf(`{"event":"resume","session":%s,"messageId":1}`, quoted(wrong)))
 			b.hears(failed("session has ended"))
 		}
 		b.says(`{"event":"resume","messageId":1}`, failed("session is required"))
@@ -264,7 +264,7 @@ func TestWithoutSinceWhatWasSaidMeanwhileComes(t *testing.T) {
 		a := n.client().do(roomAdd("r"))
 		n.tells(1, 3)
 		secret := a.secret()
-		a.hangUp()
+		a.HangUp()
 		n.tells(4, 6)
 		r, messages := n.client().back(resume(secret))
 		w.equal("missed", placesOf(w, messages), numbers(4, 6))
@@ -287,8 +287,8 @@ func TestAFullTenantTakesBackItsOwn(t *testing.T) {
 			w.must(err, fmt.Errorf("too many connections"))
 		}
 		full()
-		a.hangUp()
-		b.hangUp()
+		a.HangUp()
+		b.HangUp()
 		c, d := n.client(), n.client()
 		full()
 		c.back(resume(secrets[0]))
@@ -297,10 +297,10 @@ func TestAFullTenantTakesBackItsOwn(t *testing.T) {
 			w.Errorf("%d places are taken", got)
 		}
 		full()
-		c.hangUp()
+		c.HangUp()
 		guest := n.client()
-		<-guest.begin(roomAdd("r"))
-		<-guest.gone
+		<-guest.Begin(roomAdd("r"))
+		<-guest.Gone
 		guest.hears("bye too many connections (3012)")
 		time.Sleep(time.Minute) // c ends
 		late := n.client().do(roomAdd("r"))
@@ -324,7 +324,7 @@ func TestManySessionsEndAtOnce(t *testing.T) {
 			all = append(all, n.client().do(roomAdd("r")))
 		}
 		for _, c := range all {
-			c.hangUp()
+			c.HangUp()
 		}
 		time.Sleep(time.Minute + time.Second)
 		if left.Load() != 200 || most.Load() > 16 {
@@ -347,12 +347,12 @@ func (w *world) comesTo(two *node, a *client, secret, epoch string, offset int) 
 
 func TestSessionIsResumedOnAnotherNode(t *testing.T) {
 	for name, lose := range map[string]func(w *world, one *node, a *client){
-		"that was away":            func(w *world, one *node, a *client) { a.hangUp() },
+		"that was away":            func(w *world, one *node, a *client) { a.HangUp() },
 		"whose socket still stood": func(w *world, one *node, a *client) {},
-		"whose node was drained":   func(w *world, one *node, a *client) { w.must(one.stop(), nil) },
+		"whose node was drained":   func(w *world, one *node, a *client) { one.Stop() },
 		"that was away when its node was drained": func(w *world, one *node, a *client) {
-			a.hangUp()
-			w.must(one.stop(), nil)
+			a.HangUp()
+			one.Stop()
 		},
 	} {
 		inWorld(t, func(w *world) {
@@ -385,8 +385,8 @@ func TestSessionIsResumedOnAnotherNode(t *testing.T) {
 					w.Errorf("%s: the other node holds %d rooms, %d places", name, got, one.Seats())
 				}
 			}
-			<-b.begin(`{"event":"quit"}`)
-			<-b.gone
+			<-b.Begin(`{"event":"quit"}`)
+			<-b.Gone
 			v.are(w, "leave r disconnect", "leave q disconnect", "disconnect")
 			two.isEmpty("r")
 		})
@@ -410,7 +410,7 @@ func TestDrainedSessionEndsElsewhere(t *testing.T) {
 		var v events
 		v.of(one)
 		v.of(two)
-		w.must(one.stop(), nil)
+		one.Stop()
 		v.are(w)
 		time.Sleep(59 * time.Second)
 		v.are(w)
@@ -426,14 +426,12 @@ func TestKilledNodeEndsItsSessions(t *testing.T) {
 		one, two := w.node("one", resumes), w.node("two", resumes)
 		a := one.client().do(roomAdd("r"))
 		secret := a.secret()
-		a.hangUp()
+		a.HangUp()
 		var v events
 		v.of(two)
 		w.must(w.hub.Kill("one"), nil)
 		v.are(w, "leave r node_lost")
 		two.client().says(resume(secret), failed("session has ended"))
-		_ = one.stop()
-		one.stop = func() error { return nil }
 	})
 }
 
@@ -443,7 +441,7 @@ func TestRoomIsGoneWhenTheSessionComes(t *testing.T) {
 		one, two := w.node("one", resumes), w.node("two", resumes)
 		a := one.client().do(roomAdd("r"), roomAdd("q"))
 		secret := a.secret()
-		w.must(one.stop(), nil)
+		one.Stop()
 		w.must(two.DestroyRoom(w.Context(), in("r")), nil)
 		var v events
 		v.of(two)
@@ -476,7 +474,7 @@ func TestWhoHangsUpWhileTheNodeShutsDownIsParkedWhole(t *testing.T) {
 				clients, secrets = append(clients, c), append(secrets, c.secret())
 			}
 			for _, c := range clients {
-				go c.sink.Close()
+				go c.Sink.Close()
 			}
 			w.must(one.Shutdown(w.Context(), 0), nil)
 			synctest.Wait()
@@ -498,7 +496,7 @@ func TestManyClaimOneSession(t *testing.T) {
 			a := one.client().do(roomAdd("r"))
 			secret := a.secret()
 			if round%2 == 0 {
-				a.hangUp()
+				a.HangUp()
 			}
 			var clients []*client
 			for i := range 8 {
@@ -506,7 +504,7 @@ func TestManyClaimOneSession(t *testing.T) {
 				clients = append(clients, c)
 			}
 			for _, c := range clients {
-				c.begin(resume(secret))
+				c.Begin(resume(secret))
 			}
 			synctest.Wait()
 			time.Sleep(20 * time.Second)
@@ -546,7 +544,7 @@ func TestWhoDidNotHearTheAnswerComesBackAllTheSame(t *testing.T) {
 		for _, n := range nodes {
 			v.of(n)
 		}
-		a.hangUp()
+		a.HangUp()
 		connects := 0
 		for _, at := range []int{0, 0, 1, 1, 2, 0, 2} {
 			c := nodes[at].client()
@@ -555,7 +553,7 @@ func TestWhoDidNotHearTheAnswerComesBackAllTheSame(t *testing.T) {
 			if r.ID != id || len(r.Rooms) != 1 {
 				w.Fatalf("at node %d: resumed %+v, want %s", at, r, id)
 			}
-			c.hangUp()
+			c.HangUp()
 		}
 		b := nodes[1].client()
 		connects++

@@ -12,6 +12,7 @@ import (
 
 	"github.com/mootchat/moot/engine"
 	"github.com/mootchat/moot/engine/cluster"
+	"github.com/mootchat/moot/engine/enginetest"
 	"github.com/mootchat/moot/engine/hook"
 	"github.com/mootchat/moot/engine/wire"
 )
@@ -60,7 +61,7 @@ func TestATenantThatIsRemovedIsLeftAndToldAndTheOthersNoticeNothing(t *testing.T
 		if want := "[leave acme rdisconnect disconnect acme ]"; fmt.Sprint(left) != want || !between {
 			w.Errorf("left %v, want %s", left, want)
 		}
-		<-goes.gone
+		<-goes.Gone
 		if heard := goes.heard(); fmt.Sprint(heard) != "[bye tenant removed (3505)]" {
 			w.Errorf("who goes heard %q", heard)
 		}
@@ -72,7 +73,7 @@ func TestATenantThatIsRemovedIsLeftAndToldAndTheOthersNoticeNothing(t *testing.T
 		}
 		n.open(wire.WebSocket, engine.SeatRequest{Tenant: "bolt"}).do(roomAdd("r"))
 		stays.heard()
-		<-stays.begin(say("r", "here"))
+		<-stays.Begin(say("r", "here"))
 		if heard := strings.Join(stays.heard(), " "); !strings.Contains(heard, "here") {
 			w.Errorf("who stays heard %q", heard)
 		}
@@ -89,8 +90,8 @@ func TestLimitsHoldForWhoIsThereAlready(t *testing.T) {
 		s.Tenants[0].StartingRooms = []string{"r", "q"}
 		s.Limits = engine.Limits{RoomsPerConnection: 1, MessageBytes: 64, Connections: 1, OutboxBytes: 4 << 10}
 		n.swap(s)
-		<-a.begin(roomAdd("q"))
-		<-a.begin(say("r", strings.Repeat("x", 65)))
+		<-a.Begin(roomAdd("q"))
+		<-a.Begin(say("r", strings.Repeat("x", 65)))
 		heard := strings.Join(a.heard(), " ")
 		for _, want := range []string{"too many rooms (at most 1)", "message too large"} {
 			if !strings.Contains(heard, want) {
@@ -100,11 +101,11 @@ func TestLimitsHoldForWhoIsThereAlready(t *testing.T) {
 		if _, err := n.tryOpen(wire.WebSocket, engine.SeatRequest{Tenant: "default"}); err == nil || err.Error() != "too many connections" {
 			w.Errorf("one too many is let in: %v", err)
 		}
-		a.sink.Room(0)
+		a.Sink.Room(0)
 		for range 5 {
 			w.must(n.Broadcast(w.Context(), in("r"), "", []byte(`"`+strings.Repeat("x", 1<<10)+`"`)), nil)
 		}
-		<-a.gone
+		<-a.Gone
 		if n.Stats().SlowReaders != 1 {
 			w.Error("the new bound of the outbox does not hold")
 		}
@@ -165,7 +166,7 @@ func TestASwapThatFailsChangesNothing(t *testing.T) {
 		if got := n.Limits().Connections; got != 100_000 {
 			w.Errorf("the limit is %d", got)
 		}
-		<-a.begin(action("nothing", ""))
+		<-a.Begin(action("nothing", ""))
 		if heard := a.heard(); len(heard) != 1 {
 			w.Errorf("heard %q", heard)
 		}
@@ -187,7 +188,7 @@ func TestATenantThatComesBackSharesTheRoomsThatOthersStillLeave(t *testing.T) {
 		n.swap(tenants("default", "acme"))
 		comes := n.open(wire.WebSocket, acme).do(roomAdd("r"))
 		close(going)
-		<-goes.gone
+		<-goes.Gone
 		comes.heard()
 		w.must(n.Broadcast(w.Context(), cluster.RoomID{Tenant: "acme", Room: "r"}, "", []byte(`"still"`)), nil)
 		synctest.Wait()
@@ -210,7 +211,7 @@ func TestSwapsAmidTraffic(t *testing.T) {
 					if err != nil {
 						continue
 					}
-					sink := engine.NewFakeSink(wire.WebSocket)
+					sink := enginetest.NewSink(wire.WebSocket)
 					c, err := seat.Open(context.Background(), engine.Info{Dialect: wire.WebSocket}, sink)
 					if why := (engine.Close{}); err != nil {
 						if !errors.As(err, &why) || why != engine.CloseTenant {

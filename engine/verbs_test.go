@@ -61,7 +61,7 @@ func TestMessageIDIsMadeWhereThereIsNone(t *testing.T) {
 	inWorld(t, func(w *world) {
 		a := w.node("n").client()
 		for _, request := range []string{`{"event":"detailsView"}`, `{"event":"detailsView","messageId":0}`, `{}`} {
-			<-a.begin(request)
+			<-a.Begin(request)
 			var r struct{ MessageID string }
 			if err := json.Unmarshal([]byte(a.heard()[0]), &r); err != nil || len(r.MessageID) != 36 {
 				w.Errorf("%s: messageId %q, %v", request, r.MessageID, err)
@@ -125,12 +125,12 @@ func TestNothingIsDoneAfterQuit(t *testing.T) {
 	inWorld(t, func(w *world) {
 		n := w.node("n")
 		a, b := n.client().do(roomAdd("r")), n.client().do(roomAdd("r"))
-		a.sink.Room(0) // its farewell is still on the way
-		<-a.begin(event("quit"))
-		<-a.begin(say("r", "one more thing"))
+		a.Sink.Room(0) // its farewell is still on the way
+		<-a.Begin(event("quit"))
+		<-a.Begin(say("r", "one more thing"))
 		b.hears()
 		time.Sleep(time.Second)
-		<-a.gone
+		<-a.Gone
 	})
 }
 
@@ -162,7 +162,7 @@ func TestAFloodIsHeldUp(t *testing.T) {
 		a := n.client()
 		for name, flood := range map[string]func(){
 			"requests that are none": func() { a.Reject("invalid JSON", nil) },
-			"verbs":                  func() { <-a.begin(event("roomView", `"room":"r"`)) },
+			"verbs":                  func() { <-a.Begin(event("roomView", `"room":"r"`)) },
 			"pings":                  func() { a.Pace(1) },
 		} {
 			begin := time.Now()
@@ -188,7 +188,7 @@ func TestWaitingAsLongAsToldIsEnough(t *testing.T) {
 			a.do(roomLeave("r"))
 		}
 		for i := range 50 {
-			<-a.begin(roomLeave("r"))
+			<-a.Begin(roomLeave("r"))
 			var r struct{ RetryAfter int }
 			if err := json.Unmarshal([]byte(a.heard()[0]), &r); err != nil || r.RetryAfter == 0 {
 				w.Fatalf("%d: retryAfter %d, %v", i, r.RetryAfter, err)
@@ -209,7 +209,7 @@ func TestRoomViewComesInPages(t *testing.T) {
 		}
 		cursor, pages := "", 0
 		for {
-			<-a.begin(event("roomView", `"room":"r","limit":2`, fmt.Sprintf(`"cursor":%q`, cursor)))
+			<-a.Begin(event("roomView", `"room":"r","limit":2`, fmt.Sprintf(`"cursor":%q`, cursor)))
 			var r struct {
 				Data struct {
 					Members      map[string]struct{ ID string }

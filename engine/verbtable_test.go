@@ -11,7 +11,7 @@ import (
 
 // answer runs a request and returns all that the client receives.
 func (c *client) answer(request string) string {
-	<-c.begin(request)
+	<-c.Begin(request)
 	return strings.Join(c.heard(), "\n")
 }
 

@@ -34,7 +34,7 @@ func (n *node) slowly() *atomic.Int64 {
 
 // hangsIn has a hook wait until nobody waits for it.
 func (n *node) hangsIn(h hook.Hook) {
-	n.mw.Hooks[h] = func(ctx context.Context, _ *hook.Event) hook.Verdict { <-ctx.Done(); return allow() }
+	n.mw.On(h, func(ctx context.Context, _ *hook.Event) hook.Verdict { <-ctx.Done(); return allow() })
 }
 
 func TestHistoryEndsWithItsTime(t *testing.T) {
@@ -68,7 +68,7 @@ func (n *node) placed(number int) string {
 // what nobody hears.
 func TestVerbsEndWithTheirConnection(t *testing.T) {
 	for name, end := range map[string]func(n *node, c *client){
-		"the client has gone":   func(_ *node, c *client) { c.sink.HangUp() },
+		"the client has gone":   func(_ *node, c *client) { c.Sink.HangUp() },
 		"removed by the server": func(n *node, c *client) { n.w.must(n.Disconnect(n.w.Context(), "default", c.ID()), nil) },
 		"the node ends":         func(n *node, _ *client) { n.w.must(n.Shutdown(n.w.Context(), 0), nil) },
 	} {
@@ -78,11 +78,11 @@ func TestVerbsEndWithTheirConnection(t *testing.T) {
 				n.tells(1, 1000)
 				c := n.client().do(roomAdd("r"))
 				asked := n.slowly()
-				c.begin(allHistory)
+				c.Begin(allHistory)
 				time.Sleep(2 * slowSay)
 				begun := time.Now()
 				end(n, c)
-				<-c.gone
+				<-c.Gone
 				if took := time.Since(begun); took > time.Second+slowSay {
 					w.Errorf("it went on for %v and %d messages", took, asked.Load())
 				}
@@ -105,7 +105,7 @@ func TestAJoinThatRunsOutIsNoMembership(t *testing.T) {
 		delete(n.mw.Hooks, hook.Join)
 		a.says(roomAdd("r"), isTrue)
 		n.has("r", a)
-		a.hangUp()
+		a.HangUp()
 		if leaves != 1 {
 			w.Errorf("leave ran %d times for one membership", leaves)
 		}
@@ -129,18 +129,18 @@ func TestLeaveRunsOnceThoughTheClientGoesMeanwhile(t *testing.T) {
 		n := w.node("one")
 		a := n.client().do(roomAdd("r"))
 		leaves := 0
-		n.mw.Hooks[hook.Leave] = func(ctx context.Context, _ *hook.Event) hook.Verdict {
+		n.mw.On(hook.Leave, func(ctx context.Context, _ *hook.Event) hook.Verdict {
 			leaves++
 			time.Sleep(5 * time.Second)
 			if ctx.Err() != nil {
 				w.Error("leave was cut short")
 			}
 			return allow()
-		}
-		a.begin(`{"event":"roomLeave","room":"r","messageId":1}`)
+		})
+		a.Begin(`{"event":"roomLeave","room":"r","messageId":1}`)
 		time.Sleep(time.Second / 2)
-		a.sink.HangUp()
-		<-a.gone
+		a.Sink.HangUp()
+		<-a.Gone
 		if leaves != 1 {
 			w.Errorf("leave ran %d times for one membership", leaves)
 		}
@@ -155,14 +155,14 @@ func TestActionsEndWithTheirTimeAndTheirConnection(t *testing.T) {
 		n.hangsIn(hook.Action)
 		const action = `{"event":"action","params":{"action":"wait"},"messageId":1}`
 		a := n.client()
-		<-a.begin(action)
+		<-a.Begin(action)
 		time.Sleep(verbTime)
 		a.hears(`{"error":"time limit exceeded","context":"response","messageId":1}`)
-		<-a.begin(action)
+		<-a.Begin(action)
 		synctest.Wait()
 		begun := time.Now()
-		a.sink.HangUp()
-		<-a.gone
+		a.Sink.HangUp()
+		<-a.Gone
 		if took := time.Since(begun); took > time.Second {
 			w.Errorf("the connection took %v to end", took)
 		}
@@ -184,10 +184,10 @@ func TestEffectsDoNotEndWithTheConnection(t *testing.T) {
 		go n.Broadcast(w.Context(), in("q"), "", json.RawMessage(`"slow"`))
 		synctest.Wait()
 		a := n.client()
-		a.begin(roomAdd("r"))
+		a.Begin(roomAdd("r"))
 		synctest.Wait()
-		a.sink.HangUp()
-		<-a.gone
+		a.Sink.HangUp()
+		<-a.Gone
 		time.Sleep(3 * time.Second)
 		heard := watcher.heard()
 		if len(heard) != 2 {
@@ -223,7 +223,7 @@ func TestResumingThatRunsOutKeepsTheSession(t *testing.T) {
 		a := n.client()
 		at, _ := a.joins("r", nil)
 		id, secret := a.ID(), a.secret()
-		a.hangUp()
+		a.HangUp()
 		n.tells(1, 100)
 		var v events
 		v.of(n)
@@ -234,10 +234,10 @@ func TestResumingThatRunsOutKeepsTheSession(t *testing.T) {
 		request := fmt.Sprintf(`{"event":"resume","session":%q,"since":{"r":{"epoch":%q,"offset":0}},"messageId":1}`, secret, at.Epoch)
 
 		gone := n.client() // goes while it resumes
-		gone.begin(request)
+		gone.Begin(request)
 		time.Sleep(3 * time.Second)
-		gone.sink.HangUp()
-		<-gone.gone
+		gone.Sink.HangUp()
+		<-gone.Gone
 		b := n.client()
 		begun := time.Now()
 		r, messages := b.back(request)

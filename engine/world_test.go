@@ -4,16 +4,14 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
-	"log/slog"
 	"slices"
-	"sync"
 	"testing"
 	"testing/synctest"
 
 	"github.com/mootchat/moot/engine"
 	"github.com/mootchat/moot/engine/cluster"
 	"github.com/mootchat/moot/engine/cluster/memory"
+	"github.com/mootchat/moot/engine/enginetest"
 	"github.com/mootchat/moot/engine/hook"
 	"github.com/mootchat/moot/engine/wire"
 )
@@ -34,55 +32,48 @@ func inWorld(t *testing.T, test func(w *world)) {
 
 // node is an engine that runs.
 type node struct {
-	*engine.Engine
+	*enginetest.Engine
 	w        *world
-	mw       *engine.FakeMiddleware
+	mw       *enginetest.Middleware
 	presence cluster.Presence
-	stop     func() error // ends Run and gives what it returned; it may be called again
 }
 
-// node starts a node of one tenant with the room "r". It ends with the test, and
-// must then hold no room and no seat.
+// node starts a node with the rooms "r" and "q". It ends with the test, and must then hold no
+// room and no seat.
 func (w *world) node(name string, change ...func(*engine.Config)) *node {
 	w.Helper()
-	n := &node{w: w, mw: &engine.FakeMiddleware{Hooks: map[hook.Hook]func(context.Context, *hook.Event) hook.Verdict{}}}
-	cfg := engine.Config{
-		Tenants:    []engine.TenantConfig{{Name: "default", StartingRooms: []string{"r", "q"}}},
-		Middleware: n.mw,
-		Cluster:    w.hub.Node(name),
-		Log:        slog.New(slog.NewTextHandler(io.Discard, nil)),
-	}
-	n.presence = cfg.Cluster.Presence
-	for _, f := range change {
-		f(&cfg)
-	}
-	var err error
-	if n.Engine, err = engine.New(cfg); err != nil {
-		w.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	ran := make(chan error, 1)
-	go func() { ran <- n.Run(ctx) }()
-	n.stop = sync.OnceValue(func() error { cancel(); return <-ran })
+	n := &node{w: w, mw: &enginetest.Middleware{}}
+	var tenants []engine.TenantConfig
 	w.Cleanup(func() {
-		if err := n.stop(); err != nil {
-			w.Errorf("Run of %s: %v", name, err)
-		}
-		for _, t := range cfg.Tenants {
-			if held := n.HeldRooms(t.Name); held != 0 {
-				w.Errorf("%s holds %d rooms of %s at the end", name, held, t.Name)
-			}
-		}
-		if seats := n.Seats(); seats != 0 {
-			w.Errorf("%d seats are taken at the end", seats)
-		}
-		if queues := n.TenantQueues(); queues != 0 {
-			w.Errorf("the writers have %d queues of tenants at the end", queues)
+		if n.Engine != nil {
+			n.holdsNothing(name, tenants)
 		}
 	})
-	<-n.Ready()
+	n.Engine = enginetest.Start(w, func(c *engine.Config) {
+		c.Tenants[0].StartingRooms = []string{"r", "q"}
+		c.Middleware, c.Cluster = n.mw, w.hub.Node(name)
+		n.presence = c.Cluster.Presence
+		for _, f := range change {
+			f(c)
+		}
+		tenants = c.Tenants
+	})
 	synctest.Wait()
 	return n
+}
+
+func (n *node) holdsNothing(name string, tenants []engine.TenantConfig) {
+	for _, t := range tenants {
+		if held := n.HeldRooms(t.Name); held != 0 {
+			n.w.Errorf("%s holds %d rooms of %s at the end", name, held, t.Name)
+		}
+	}
+	if seats := n.Seats(); seats != 0 {
+		n.w.Errorf("%d seats are taken at the end", seats)
+	}
+	if queues := n.TenantQueues(); queues != 0 {
+		n.w.Errorf("the writers have %d queues of tenants at the end", queues)
+	}
 }
 
 // in a room of the tenant "default".
@@ -119,7 +110,7 @@ func (n *node) has(room string, want ...*client) {
 
 // on sets a hook of the node.
 func (n *node) on(h hook.Hook, f func(ev *hook.Event) hook.Verdict) {
-	n.mw.Hooks[h] = func(_ context.Context, ev *hook.Event) hook.Verdict { return f(ev) }
+	n.mw.On(h, func(_ context.Context, ev *hook.Event) hook.Verdict { return f(ev) })
 }
 
 func deny(reason string) hook.Verdict {

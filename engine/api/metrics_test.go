@@ -38,12 +38,11 @@ func scraped(t *testing.T) string {
 		}
 	})
 	gone, c := n.client("acme"), n.client("acme")
-	gone.sink.Close()
-	<-gone.over
+	gone.HangUp()
 	c.Do(context.Background(), wire.Request{Verb: "roomAdd", Room: "den", RoomGiven: true})
 	c.Do(context.Background(), wire.Request{Verb: "say", Room: "den", RoomGiven: true, Text: "hello"})
 	c.Do(context.Background(), wire.Request{Verb: "a verb that nobody knows"})
-	c.hears("hello")
+	c.Await("hello")
 	status, text := n.request("GET", "/metrics", "")
 	if status != 200 {
 		t.Fatalf("%d %s", status, text)

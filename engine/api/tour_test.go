@@ -18,6 +18,7 @@ import (
 	"github.com/mootchat/moot/engine/cluster/memory"
 	"github.com/mootchat/moot/engine/cluster/redis"
 	"github.com/mootchat/moot/engine/cluster/redis/redistest"
+	"github.com/mootchat/moot/engine/enginetest"
 	"github.com/mootchat/moot/engine/millis"
 	"github.com/mootchat/moot/host/report"
 )
@@ -170,7 +171,7 @@ func (r *tour) count(method, path string) {
 }
 
 // all drives every endpoint. c is a connection of acme, anywhere.
-func (r *tour) all(c *client) {
+func (r *tour) all(c *enginetest.Client) {
 	r.t.Helper()
 	const acme = "/api/tenants/acme"
 	conn := acme + "/connections/" + c.ID()
@@ -202,9 +203,9 @@ func (r *tour) all(c *client) {
 	r.ask("GET", acme+"/rooms/none/members", "", 404, `"no_room"`)
 
 	r.ask("POST", acme+"/rooms/den/messages", `{"message":"from the system"}`, 204, "")
-	c.hears(`"message":"from the system"`)
+	c.Await(`"message":"from the system"`)
 	r.ask("POST", acme+"/rooms/den/messages", `{"message":{"big":12345678901234567890},"from":"`+c.ID()+`"}`, 204, "")
-	c.hears(`"message":{"big":12345678901234567890}`)
+	c.Await(`"message":{"big":12345678901234567890}`)
 	r.ask("POST", acme+"/rooms/none/messages", `{"message":"x"}`, 404, `"no_room"`)
 	r.ask("POST", acme+"/rooms/den/messages", `{"message":"x","from":"nobody-0123456789abcdef"}`, 404, `"no_connection"`)
 	r.ask("POST", acme+"/rooms/den/messages", `{"message":""}`, 409, `"refused"`)
@@ -225,17 +226,17 @@ func (r *tour) all(c *client) {
 	r.ask("PATCH", conn+"/properties", `{"big":"`+strings.Repeat("x", 17<<10)+`","level":4}`, 409, `properties too large`)
 	r.ask("GET", conn, "", 200, `"properties":{"level":3}`)
 	r.ask("POST", conn+"/messages", `{"message":{"alert":1}}`, 204, "")
-	c.hears(`{"alert":1,"context":"api"}`)
+	c.Await(`{"alert":1,"context":"api"}`)
 
 	r.ask("DELETE", acme+"/rooms/den/members/"+c.ID(), "", 204, "")
 	r.ask("DELETE", acme+"/rooms/den/members/"+c.ID(), "", 204, "")
 	r.ask("PUT", acme+"/rooms"+odd+"/members/"+c.ID(), "", 204, "")
 	r.ask("DELETE", acme+"/rooms"+odd, "", 204, "")
-	c.hears("this room has been deleted")
+	c.Await("this room has been deleted")
 	r.ask("DELETE", acme+"/rooms"+odd, "", 404, `"no_room"`)
 	r.ask("GET", conn, "", 200, `"rooms":[]`)
 	r.ask("DELETE", conn, "", 204, "")
-	c.hears("bye removed by the server")
+	c.Await("bye removed by the server")
 
 	r.ask("GET", "/api/modules", "", 200, `"version":"gate@0a1b2c3d#r1"`)
 	if answer := r.ask("GET", acme+"/modules", "", 200, `"errors":{"trap":2}`); strings.Contains(answer, "gate") {

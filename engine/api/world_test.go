@@ -45,7 +45,8 @@ func startWith(t testing.TB, cluster cluster.Backend, tenants []engine.TenantCon
 	t.Helper()
 	n := &node{t: t}
 	n.engine = enginetest.New(t, func(c *engine.Config) {
-		c.Tenants, c.Cluster, c.Middleware = tenants, cluster, listening{}
+		c.Tenants, c.Cluster = tenants, cluster
+		c.Middleware = new(enginetest.Middleware).On(hook.OnSayReceive, func(context.Context, *hook.Event) hook.Verdict { return hook.Verdict{} })
 		c.Operator = func(ctx context.Context, q json.RawMessage) (json.RawMessage, error) { return n.api.Answer(ctx, q) }
 	})
 	cfg := api.Config{Engine: n.engine, Version: "test", Key: adminKey, TenantKeys: map[string]string{"acme": acmeKey}, Log: slog.New(slog.DiscardHandler)}
@@ -56,19 +57,6 @@ func startWith(t testing.TB, cluster cluster.Backend, tenants []engine.TenantCon
 	enginetest.Run(t, n.engine)
 	return n
 }
-
-// listening are rules that allow every message.
-type listening struct{}
-
-func (listening) Asks(h hook.Hook, _, _ string) bool { return h == hook.OnSayReceive }
-
-func (listening) Decide(context.Context, *hook.Event) hook.Verdict { return hook.Verdict{} }
-
-func (listening) Deliver(context.Context, *hook.Event, []hook.Member) hook.Delivery {
-	return hook.Delivery{All: hook.AsIs}
-}
-
-func (listening) Actions(string) map[string]hook.ActionSpec { return nil }
 
 func alone(t *testing.T, change ...func(*api.Config)) *node {
 	return start(t, memory.New().Node("one"), change...)

@@ -33,7 +33,7 @@ var allowedImports = map[string][]string{
 	"engine/cluster/redis":       {"engine/cluster"},
 	"engine/cluster/clustertest": {"engine/cluster"},
 	"engine/diskcache":           {"engine/files"},
-	"engine/enginetest":          {"engine", "engine/cluster/memory"},
+	"engine/enginetest":          {"engine", "engine/cluster/memory", "engine/fanout/fanouttest", "engine/hook", "engine/wire"},
 	"engine/config":              {"engine/files", "engine/glob"},
 	"engine/cli":                 {"engine/api", "engine/api/client", "engine/auth", "engine/cli/bench", "engine/cli/chat", "engine/cli/module", "engine/config", "engine/diskcache", "engine/millis", "engine/node", "host/report", "host/script", "host/trial"},
 	"engine/node":                {"engine", "engine/api", "engine/api/console", "engine/auth", "engine/cluster", "engine/cluster/memory", "engine/cluster/redis", "engine/config", "engine/demo", "engine/diskcache", "engine/fetch", "engine/files", "engine/glob", "engine/hook", "engine/listen", "engine/millis", "engine/stream", "engine/tcp", "engine/telemetry", "engine/ws", "host", "host/script", "host/store", "host/store/redis", "host/trial"},

@@ -3,6 +3,7 @@ package enginetest
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"sync"
 	"testing"
@@ -49,7 +50,7 @@ func New(t testing.TB, change ...func(*engine.Config)) *engine.Engine {
 
 // Run runs e, and the functions beside it, until stop is called or the test ends: it then ends
 // their context and waits for them. An error of one ends the context of the others and fails
-// the test. Run returns when clients can connect to e.
+// the test, unless the test has killed the node. Run returns when clients can connect to e.
 func Run(t testing.TB, e *engine.Engine, beside ...func(context.Context) error) (stop func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
@@ -59,7 +60,7 @@ func Run(t testing.TB, e *engine.Engine, beside ...func(context.Context) error) 
 	}
 	stop = sync.OnceFunc(func() {
 		cancel()
-		if err := running.Wait(); err != nil {
+		if err := running.Wait(); err != nil && !errors.Is(err, memory.ErrKilled) {
 			t.Errorf("Run: %v", err)
 		}
 	})

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/enginetest"
 	"github.com/mootchat/moot/engine/hook"
 	"github.com/mootchat/moot/engine/tcp"
 )
@@ -170,16 +171,11 @@ func TestFullNodeRefuses(t *testing.T) {
 	late.wantsEnd()
 }
 
-type denying struct{ hook.Middleware }
-
-func (denying) Asks(h hook.Hook, _, _ string) bool { return h == hook.Connect }
-
-func (denying) Decide(context.Context, *hook.Event) hook.Verdict {
-	return hook.Verdict{Outcome: hook.Denied, Reason: `not "you"`}
-}
-
 func TestDeniedConnectionReceivesTheReason(t *testing.T) {
-	s := newSite(t, func(e *engine.Config, _ *tcp.Server) { e.Middleware = denying{} })
+	denying := new(enginetest.Middleware).On(hook.Connect, func(context.Context, *hook.Event) hook.Verdict {
+		return hook.Verdict{Outcome: hook.Denied, Reason: `not "you"`}
+	})
+	s := newSite(t, func(e *engine.Config, _ *tcp.Server) { e.Middleware = denying })
 	c := s.connect()
 	c.wants(`{"status":"Bye","context":"api","reason":"not \"you\""}`)
 	c.wantsEnd()

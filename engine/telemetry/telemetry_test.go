@@ -26,38 +26,26 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m, goleak.Cleanup(func(int) { http.DefaultClient.CloseIdleConnections() }))
 }
 
-// rules denies the message "bad secret" and fails for "worse secret".
-type rules struct{}
-
-func (rules) Asks(h hook.Hook, _, _ string) bool { return h != hook.Connect }
-
-func (rules) Decide(_ context.Context, ev *hook.Event) hook.Verdict {
-	switch ev.Message.Text {
-	case "bad secret":
-		return hook.Verdict{Outcome: hook.Denied, Reason: "not here", Module: "gate@1234#5678"}
-	case "worse secret":
-		return hook.Verdict{Outcome: hook.Failed, Module: "gate@1234#5678"}
+// rules denies the message "bad secret" and fails for "worse secret". It is asked at each hook
+// but connect.
+func rules() *enginetest.Middleware {
+	m := &enginetest.Middleware{
+		Declared: map[string]hook.ActionSpec{"wave": {}},
+		Say:      func(*hook.Event, []hook.Member) hook.Delivery { return hook.Delivery{All: hook.AsIs} },
 	}
-	return hook.Verdict{}
+	for _, h := range []hook.Hook{hook.Join, hook.OnSayReceive, hook.Leave, hook.Disconnect, hook.Action} {
+		m.On(h, func(_ context.Context, ev *hook.Event) hook.Verdict {
+			switch ev.Message.Text {
+			case "bad secret":
+				return hook.Verdict{Outcome: hook.Denied, Reason: "not here", Module: "gate@1234#5678"}
+			case "worse secret":
+				return hook.Verdict{Outcome: hook.Failed, Module: "gate@1234#5678"}
+			}
+			return hook.Verdict{}
+		})
+	}
+	return m
 }
-
-func (rules) Deliver(context.Context, *hook.Event, []hook.Member) hook.Delivery {
-	return hook.Delivery{All: hook.AsIs}
-}
-
-func (rules) Actions(string) map[string]hook.ActionSpec {
-	return map[string]hook.ActionSpec{"wave": {}}
-}
-
-// sink is a client that reads everything.
-type sink struct{}
-
-func (sink) TryWrite(p []byte) (int, error)      { return len(p), nil }
-func (sink) Write(p []byte) (int, error)         { return len(p), nil }
-func (sink) SetWriteDeadline(time.Time) error    { return nil }
-func (sink) Bytes(f *wire.Frame) []byte          { return f.WebSocket() }
-func (sink) Farewell(engine.Close) (last []byte) { return nil }
-func (sink) Close() error                        { return nil }
 
 func open(t *testing.T, endpoint string, sample float64) (*telemetry.Traces, *enginetest.Log) {
 	t.Helper()
@@ -77,25 +65,15 @@ func run(t *testing.T, traces *telemetry.Traces, requests ...string) {
 	backend.Broker = traces.Broker(backend.Broker)
 	e := enginetest.Start(t, func(c *engine.Config) {
 		c.Tenants[0].Name = "acme"
-		c.Middleware, c.Tracer, c.Cluster = traces.Middleware(rules{}), traces, backend
+		c.Middleware, c.Tracer, c.Cluster = traces.Middleware(rules()), traces, backend
 	})
-	seat, err := e.Seat(engine.SeatRequest{Tenant: "acme"})
+	c, err := enginetest.Connect(t, e.Engine, wire.WebSocket, engine.SeatRequest{Tenant: "acme"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := seat.Open(t.Context(), engine.Info{Transport: "websocket", Dialect: wire.WebSocket}, sink{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, text := range requests {
-		r, err := wire.ParseRequest([]byte(text))
-		if err != nil {
-			t.Fatal(err)
-		}
-		c.Do(t.Context(), r)
-	}
+	c.Run(requests...)
 	c.Close(engine.CloseQuit)
-	c.Done(t.Context())
+	<-c.Gone
 	e.Stop()
 }
 

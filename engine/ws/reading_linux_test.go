@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/enginetest"
 	"github.com/mootchat/moot/engine/hook"
 	"github.com/mootchat/moot/engine/ws"
 )
@@ -22,35 +23,26 @@ func TestSilentConnectionsHaveNoGoroutine(t *testing.T) {
 	settles(t, "goroutines", before+maxIdle, runtime.NumGoroutine)
 }
 
-// blocking is a middleware whose join hook waits until its context ends.
-type blocking struct {
-	hook.Middleware
-	called, ended chan struct{}
-}
-
-func (blocking) Asks(h hook.Hook, _, _ string) bool { return h == hook.Join }
-
-func (b blocking) Decide(ctx context.Context, _ *hook.Event) hook.Verdict {
-	b.called <- struct{}{}
-	<-ctx.Done()
-	b.ended <- struct{}{}
-	return hook.Verdict{}
-}
-
 // A verb ends when its client is gone, although the socket is not read meanwhile, and so do
 // the requests after it.
 func TestAVerbEndsWithItsClient(t *testing.T) {
-	b := blocking{called: make(chan struct{}), ended: make(chan struct{})}
+	called, ended := make(chan struct{}), make(chan struct{})
+	blocking := new(enginetest.Middleware).On(hook.Join, func(ctx context.Context, _ *hook.Event) hook.Verdict {
+		called <- struct{}{}
+		<-ctx.Done()
+		ended <- struct{}{}
+		return hook.Verdict{}
+	})
 	everywhere(t, func(s *site) {
 		c := s.dial("/ws")
 		c.raw(strings.Repeat(frame(text, `{"event":"roomAdd","room":"r","messageId":1}`), 3))
-		<-b.called
+		<-called
 		c.Conn.Close()
 		select {
-		case <-b.ended:
+		case <-ended:
 		case <-time.After(timeout):
 			s.Fatal("the verb did not end")
 		}
 		s.await("the client is gone", func(st engine.Stats) bool { return st.Connections == 0 })
-	}, func(e *engine.Config, _ *ws.Config) { e.Middleware, e.Limits.VerbTimeout = b, time.Hour })
+	}, func(e *engine.Config, _ *ws.Config) { e.Middleware, e.Limits.VerbTimeout = blocking, time.Hour })
 }

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/enginetest"
 	"github.com/mootchat/moot/engine/hook"
 	"github.com/mootchat/moot/engine/stream"
 	"github.com/mootchat/moot/engine/ws"
@@ -99,37 +100,27 @@ func TestSlowMessageLeavesNoDeadline(t *testing.T) {
 	})
 }
 
-// gate is a middleware whose join hook blocks until open is closed.
-type gate struct {
-	hook.Middleware
-	called chan struct{}
-	open   chan struct{}
-}
-
-func (gate) Asks(h hook.Hook, _, _ string) bool { return h == hook.Join }
-
-func (g gate) Decide(context.Context, *hook.Event) hook.Verdict {
-	g.called <- struct{}{}
-	<-g.open
-	return hook.Verdict{}
-}
-
 func TestSlowRequestsDoNotDelayOthers(t *testing.T) {
 	const slow = 100
-	g := gate{called: make(chan struct{}), open: make(chan struct{})}
-	s := newSite(t, func(e *engine.Config, _ *ws.Config) { e.Middleware = g })
+	called, open := make(chan struct{}), make(chan struct{})
+	blocking := new(enginetest.Middleware).On(hook.Join, func(context.Context, *hook.Event) hook.Verdict {
+		called <- struct{}{}
+		<-open
+		return hook.Verdict{}
+	})
+	s := newSite(t, func(e *engine.Config, _ *ws.Config) { e.Middleware = blocking })
 	var waiting []*client
 	for range slow {
 		c := s.dial("/ws")
 		c.send(`{"event":"roomAdd","room":"r","messageId":1}`)
 		c.send(nope("next")) // waits for the first request
-		<-g.called
+		<-called
 		waiting = append(waiting, c)
 	}
 	other := s.dial("/ws")
 	other.send(nope("on"))
 	other.wants(notThere("on"))
-	close(g.open)
+	close(open)
 	for _, c := range waiting {
 		c.wants(`{"status":"OK","context":"response","data":true,"messageId":1}`)
 		c.wants(notThere("next"))

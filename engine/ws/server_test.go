@@ -12,24 +12,16 @@ import (
 
 	"github.com/mootchat/moot/engine"
 	"github.com/mootchat/moot/engine/cluster"
+	"github.com/mootchat/moot/engine/enginetest"
 	"github.com/mootchat/moot/engine/hook"
 	"github.com/mootchat/moot/engine/ws"
 )
 
-// rule is a middleware with a connect hook.
-type rule struct {
-	hook.Middleware // nil: only the methods below are called
-	connect         func(p *hook.Profile) hook.Verdict
-}
-
-func (r rule) Decide(_ context.Context, e *hook.Event) hook.Verdict {
-	return r.connect(e.Conn)
-}
-
-func (rule) Asks(h hook.Hook, _, _ string) bool { return h == hook.Connect }
-
+// connecting calls f at the hook connect.
 func connecting(f func(p *hook.Profile) hook.Verdict) option {
-	return func(e *engine.Config, _ *ws.Config) { e.Middleware = rule{connect: f} }
+	return func(e *engine.Config, _ *ws.Config) {
+		e.Middleware = new(enginetest.Middleware).On(hook.Connect, func(_ context.Context, ev *hook.Event) hook.Verdict { return f(ev.Conn) })
+	}
 }
 
 // get returns the answer to a request that is not upgraded.

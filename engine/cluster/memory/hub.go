@@ -18,6 +18,7 @@
 package memory
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"regexp"
@@ -68,6 +69,9 @@ func (h *Hub) Node(name string) cluster.Backend {
 	return cluster.Backend{Broker: n, History: n, Rooms: &h.directory, Presence: n, Sessions: n, Nodes: n}
 }
 
+// ErrKilled is wrapped by the error of Run of a node that Kill has ended.
+var ErrKilled = errors.New("killed")
+
 // Kill ends a node as a crash would, for tests: its Run returns an error, nothing
 // more is delivered to it, and its members are handed to a node that lives. It
 // returns cluster.ErrNoNode if no such node runs.
@@ -76,7 +80,7 @@ func (h *Hub) Kill(name string) error {
 	if s == nil {
 		return fmt.Errorf("kill %q: %w", name, cluster.ErrNoNode)
 	}
-	s.stop(fmt.Errorf("node %q was killed", name))
+	s.stop(fmt.Errorf("node %q: %w", name, ErrKilled))
 	h.leave(s)
 	return nil
 }

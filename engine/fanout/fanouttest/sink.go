@@ -89,6 +89,7 @@ func (s *Sink) take(p []byte) int {
 		s.room -= n
 	}
 	s.sent = append(s.sent, p[:n]...)
+	s.signal()
 	return n
 }
 
@@ -131,8 +132,20 @@ func (s *Sink) change(f func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	f()
+	s.signal()
+}
+
+// signal closes changed. The caller holds mu.
+func (s *Sink) signal() {
 	close(s.changed)
 	s.changed = make(chan struct{})
+}
+
+// Changed returns a channel that is closed at the next write or change of the sink.
+func (s *Sink) Changed() <-chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.changed
 }
 
 func (s *Sink) SetWriteDeadline(t time.Time) error {

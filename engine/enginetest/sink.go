@@ -1,0 +1,22 @@
+package enginetest
+
+import (
+	"github.com/mootchat/moot/engine"
+	"github.com/mootchat/moot/engine/fanout/fanouttest"
+	"github.com/mootchat/moot/engine/wire"
+)
+
+// Sink is an engine.Sink: a socket whose buffer the test controls.
+type Sink struct{ *fanouttest.Sink }
+
+// NewSink makes a sink that takes everything.
+func NewSink(d wire.Dialect) *Sink { return &Sink{fanouttest.NewSink(d)} }
+
+// Farewell implements engine.Sink. It returns a frame with "bye REASON (CODE)", nil for a
+// connection that was lost.
+func (s *Sink) Farewell(c engine.Close) []byte {
+	if c == (engine.Close{}) {
+		return nil
+	}
+	return s.Bytes(wire.FrameOf([]byte("bye " + c.Error())))
+}
