@@ -5,25 +5,25 @@ import (
 	"time"
 )
 
-// MaxRandom is how many random bytes a guest gets at a time.
+// MaxRandom is the most random bytes of one call.
 const MaxRandom = 64 << 10
 
-// The clocks there are.
+// The ids of the clocks.
 const (
 	realtime = iota
 	monotonic
 )
 
-// epoch is where the monotonic clock begins: no guest learns from it when the machine started.
+// epoch is the zero of the monotonic clock: it does not reveal when the machine started.
 var epoch = time.Now()
 
-// clock is the time of one clock, in nanoseconds, and false for a clock that there is not.
+// clock returns the time of a clock in nanoseconds; ok is false if there is no such clock.
 func clock(id uint32) (ns uint64, ok bool) {
 	switch id {
 	case realtime:
 		return uint64(time.Now().UnixNano()), true
 	case monotonic:
-		return uint64(time.Since(epoch)) + 1, true // zero is no time, to some
+		return uint64(time.Since(epoch)) + 1, true // some programs take zero for no time
 	}
 	return 0, false
 }
@@ -45,7 +45,7 @@ func clockTimeGet(c *call) errno {
 	return c.memory.putU64(c.u32(2), ns)
 }
 
-// randomCost is how many moved bytes one random byte costs as much as.
+// randomCost is what one random byte costs, in moved bytes.
 const randomCost = 16
 
 // randomGet(p, n)
@@ -59,6 +59,6 @@ func randomGet(c *call) errno {
 		return fault
 	}
 	c.guest.Charge(n * randomCost)
-	_, _ = rand.Read(b) // it never fails: see its documentation
+	_, _ = rand.Read(b) // it never returns an error
 	return success
 }

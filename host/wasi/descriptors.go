@@ -2,8 +2,8 @@ package wasi
 
 import "encoding/binary"
 
-// pieces are the parts of the guest's memory that a list of pointers and lengths names, and how many bytes they have
-// together: as many as 32 bits can say.
+// pieces returns the parts of the guest's memory that a list of pointers and lengths names, and the sum of the lengths,
+// at most 1<<32-1.
 func (c *call) pieces(list []byte) (pieces [maxVectors][]byte, total uint32, e errno) {
 	sum := uint64(0)
 	for i := range len(list) / 8 {
@@ -18,7 +18,7 @@ func (c *call) pieces(list []byte) (pieces [maxVectors][]byte, total uint32, e e
 	return pieces, uint32(min(sum, 1<<32-1)), success
 }
 
-// fdRead(fd, vectors, count, read): the end of the input, at once.
+// fdRead(fd, vectors, count, read): the input is at its end.
 func fdRead(c *call) errno {
 	if Stream(c.u32(0)) != Stdin {
 		return badf
@@ -26,7 +26,7 @@ func fdRead(c *call) errno {
 	return c.memory.putU32(c.u32(3), 0)
 }
 
-// What a stream is, and what may be done with it.
+// The type of a stream, and its rights.
 const (
 	characterDevice = 2
 	rightRead       = 1 << 1

@@ -5,8 +5,8 @@ import (
 	"github.com/tetratelabs/wazero/sys"
 )
 
-// definition is a function of preview 1: its parameters with one letter each (i: i32, l: i64), and what it does.
-// All but proc_exit return an errno.
+// definition is a function of preview 1: its parameters, one letter each (i: i32, l: i64), and what it does. All but
+// proc_exit return an errno.
 type definition struct {
 	name   string
 	params string
@@ -29,12 +29,12 @@ func (d *definition) function() Function {
 	return f
 }
 
-// functions is all of preview 1, in the order of its specification.
+// functions returns all functions of preview 1, in the order of the specification.
 func functions() []definition {
 	return []definition{
-		{"args_get", "ii", nothing},
+		{"args_get", "ii", succeed},
 		{"args_sizes_get", "ii", noStrings},
-		{"environ_get", "ii", nothing},
+		{"environ_get", "ii", succeed},
 		{"environ_sizes_get", "ii", noStrings},
 		{"clock_res_get", "ii", clockResGet},
 		{"clock_time_get", "ili", clockTimeGet},
@@ -72,7 +72,7 @@ func functions() []definition {
 		{"poll_oneoff", "iiii", pollOneoff},
 		{"proc_exit", "i", procExit},
 		{"proc_raise", "i", unsupported},
-		{"sched_yield", "", nothing},
+		{"sched_yield", "", succeed},
 		{"random_get", "ii", randomGet},
 		{"sock_accept", "iii", noDescriptor},
 		{"sock_recv", "iiiiii", noDescriptor},
@@ -81,11 +81,11 @@ func functions() []definition {
 	}
 }
 
-func nothing(*call) errno      { return success }
+func succeed(*call) errno      { return success }
 func unsupported(*call) errno  { return nosys }
 func noDescriptor(*call) errno { return badf }
 
-// noStrings says that there are no arguments, or no environment: a count and a size of zero.
+// noStrings answers that there are no arguments, or no environment: a count and a size of zero.
 func noStrings(c *call) errno {
 	if e := c.memory.putU32(c.u32(0), 0); e != success {
 		return e
@@ -93,7 +93,7 @@ func noStrings(c *call) errno {
 	return c.memory.putU32(c.u32(1), 0)
 }
 
-// onStream is a function that answers e for the three streams and nothing else.
+// onStream returns a function that answers e for the three streams, and EBADF for any other descriptor.
 func onStream(e errno) func(*call) errno {
 	return func(c *call) errno {
 		if c.u32(0) > uint32(Stderr) {

@@ -6,10 +6,10 @@ import (
 	"github.com/tetratelabs/wazero/api"
 )
 
-// memory is the guest's memory with every access checked; without a memory, every access is outside.
+// memory is the memory of a guest. Each access is checked; if the guest has no memory, each is out of bounds.
 type memory struct{ api.Memory }
 
-// bytes is the memory itself, not a copy.
+// bytes returns n bytes of the memory at p, not a copy.
 func (m memory) bytes(p, n uint32) ([]byte, bool) {
 	if m.Memory == nil {
 		return nil, false
@@ -35,7 +35,7 @@ func (m memory) putU64(p uint32, v uint64) errno {
 	return success
 }
 
-// put writes b, all of it or nothing.
+// put writes all of b, or nothing.
 func (m memory) put(p uint32, b []byte) errno {
 	dst, ok := m.bytes(p, uint32(len(b)))
 	if !ok {

@@ -5,38 +5,38 @@ import (
 	"strings"
 )
 
-// Bounds of what a guest writes.
+// Limits of what a guest writes.
 const (
 	MaxLine  = 1 << 10 // bytes of one line; the rest of a longer one is dropped
 	MaxLines = 64      // lines in one call of the guest; the rest are dropped and counted
 
-	maxVectors = 16      // pieces of one fd_write that are looked at; the guest is told how much was taken
+	maxVectors = 16      // pieces that one fd_write handles; the guest learns how many bytes they had
 	maxPiece   = 4 << 10 // bytes of each piece; the rest is dropped
 )
 
 // Stream is a file descriptor that every guest has.
 type Stream uint32
 
-// The streams. Nothing can be read from Stdin.
+// The streams. Stdin is empty.
 const (
 	Stdin Stream = iota
 	Stdout
 	Stderr
 )
 
-// Output makes lines of what an instance writes. Its zero value is ready; an instance has one, for as long
-// as it lives. The host says where each of its calls begins and ends.
+// Output splits what an instance writes into lines. Each instance has one; the zero value is ready for use. The host
+// calls Begin and End around each call of the guest.
 type Output struct {
-	open    [Stderr + 1][]byte // the line that has no end yet, of each stream
-	lines   int                // handed over in this call
-	dropped int                // lines of this call that were one too many
+	open    [Stderr + 1][]byte // by stream: the beginning of a line
+	lines   int                // of this call, without those that were dropped
+	dropped int                // of this call, over MaxLines
 }
 
-// Begin starts a call: it may write MaxLines lines.
+// Begin begins a call.
 func (o *Output) Begin() { o.lines, o.dropped = 0, 0 }
 
-// End hands what was written without an end of line over to g, and returns how many lines of the call were dropped
-// because there were more than MaxLines. It is right to call it after a call that failed.
+// End ends a call: text without a line end becomes a line. It returns the number of lines that were dropped because the
+// call wrote more than MaxLines. It may be called after a call that failed.
 func (o *Output) End(g Guest) (dropped int) {
 	for s := Stdout; s <= Stderr; s++ {
 		if len(o.open[s]) > 0 {
@@ -71,8 +71,8 @@ func (o *Output) flush(g Guest, s Stream) {
 	g.Line(s, strings.ToValidUTF8(string(line), "?"))
 }
 
-// fdWrite(fd, vectors, count, written): each vector is a pointer and a length. The guest hears that all was written
-// that it was asked to look at, dropped or not, so that it does not try again.
+// fdWrite(fd, vectors, count, written): each vector is a pointer and a length. The guest is told that everything in the
+// pieces that were handled is written, also what was dropped, so that it does not write it again.
 func fdWrite(c *call) errno {
 	s, vectors, n := Stream(c.u32(0)), c.u32(1), min(c.u32(2), maxVectors)
 	if s != Stdout && s != Stderr {

@@ -8,8 +8,8 @@ import (
 	"github.com/tetratelabs/wazero/api"
 )
 
-// write has the guest write the pieces in one call, and returns how much it is told was written.
-func write(t *testing.T, p *person, m api.Memory, s Stream, pieces ...string) uint32 {
+// write calls fd_write with the pieces, and returns the number of bytes that it reports.
+func write(t *testing.T, p *recorder, m api.Memory, s Stream, pieces ...string) uint32 {
 	t.Helper()
 	at := uint32(4096)
 	for i, piece := range pieces {
@@ -71,7 +71,7 @@ func TestOutputIsBounded(t *testing.T) {
 	}
 }
 
-// One fd_write of a million pieces of a million bytes asks the host to write a terabyte.
+// TestManyPiecesAreOneBoundedWrite: one fd_write may name a million pieces of a million bytes.
 func TestManyPiecesAreOneBoundedWrite(t *testing.T) {
 	m, p := newMemory(t), newPerson()
 	for i := range uint32(memorySize / 8) {

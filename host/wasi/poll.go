@@ -6,10 +6,10 @@ import (
 	"time"
 )
 
-// maxSubscriptions is how many things a guest can wait for at once.
+// maxSubscriptions is the most events that a guest can wait for at once.
 const maxSubscriptions = 64
 
-// What can be waited for.
+// The kinds of events.
 const (
 	eventClock = iota
 	eventRead
@@ -21,16 +21,16 @@ const (
 	eventSize        = 32
 )
 
-// subscription is one thing that the guest waits for.
+// subscription is one event that the guest waits for.
 type subscription struct {
 	userdata uint64
 	kind     byte
-	wait     time.Duration // until it happens
+	wait     time.Duration // until the event
 	err      errno
 }
 
-// pollOneoff(subscriptions, events, count, happened) sleeps until the first of them happens. Something is always
-// to happen: streams are ready at once, and there are no other descriptors.
+// pollOneoff(subscriptions, events, count, happened) sleeps until the first of the events. One always happens: streams
+// are ready at once, and there are no other descriptors.
 func pollOneoff(c *call) errno {
 	in, out, n := c.u32(0), c.u32(1), c.u32(2)
 	if n == 0 || n > maxSubscriptions {
@@ -70,7 +70,7 @@ func pollOneoff(c *call) errno {
 	return c.memory.putU32(c.u32(3), happened)
 }
 
-// parseSubscription reads userdata u64, kind u8 at 8, and from 16 on the clock (id u32, time u64 at 24, precision,
+// parseSubscription reads userdata u64, kind u8 at 8, and at 16 either the clock (id u32, time u64 at 24, precision,
 // flags u16 at 40) or the descriptor u32.
 func parseSubscription(b []byte) (s subscription, e errno) {
 	s = subscription{userdata: binary.LittleEndian.Uint64(b), kind: b[8]}
@@ -97,8 +97,9 @@ func parseSubscription(b []byte) (s subscription, e errno) {
 	return s, success
 }
 
-// event is what the guest gets for a subscription: userdata u64, errno u16 at 8, kind u8 at 10, and for descriptors
-// how much is ready: nobody can say, so a byte, u64 at 16; for the input none, it is at its end (flags u16 at 24).
+// event encodes the event of a subscription: userdata u64, errno u16 at 8, kind u8 at 10; for a descriptor the number
+// of bytes that are ready, u64 at 16, which is 1 for output because it is not known, and 0 for input, which is at its
+// end (flags u16 at 24).
 func (s *subscription) event() []byte {
 	b := make([]byte, eventSize)
 	binary.LittleEndian.PutUint64(b, s.userdata)

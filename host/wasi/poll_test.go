@@ -53,7 +53,7 @@ func TestRandomIsRandomAndBounded(t *testing.T) {
 	}
 }
 
-// subscribe writes one subscription.
+// subscribe writes one subscription into the guest's memory.
 func subscribe(m api.Memory, i uint32, kind byte, id uint32, ns uint64, flags uint16) {
 	b := make([]byte, subscriptionSize)
 	binary.LittleEndian.PutUint64(b, uint64(i)+100)
@@ -64,8 +64,8 @@ func subscribe(m api.Memory, i uint32, kind byte, id uint32, ns uint64, flags ui
 	m.Write(4096+i*subscriptionSize, b)
 }
 
-// poll returns what happened as "userdata errno kind".
-func poll(t *testing.T, p *person, m api.Memory, n uint64) (events []string) {
+// poll calls poll_oneoff and returns the events, as "userdata errno kind".
+func poll(t *testing.T, p *recorder, m api.Memory, n uint64) (events []string) {
 	t.Helper()
 	if e := ask(t, p, m, "poll_oneoff", 4096, 8192, n, 64); e != success {
 		t.Fatalf("poll_oneoff answers %d", e)

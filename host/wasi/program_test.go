@@ -31,7 +31,7 @@ func program(t *testing.T) []byte {
 	return wasm
 }
 
-func start(t *testing.T, rt wazero.Runtime, program wazero.CompiledModule) (api.Module, *person) {
+func start(t *testing.T, rt wazero.Runtime, program wazero.CompiledModule) (api.Module, *recorder) {
 	t.Helper()
 	p := newPerson()
 	m, err := rt.InstantiateModule(p, program, wazero.NewModuleConfig().WithName("").WithStartFunctions("_initialize"))
@@ -41,8 +41,7 @@ func start(t *testing.T, rt wazero.Runtime, program wazero.CompiledModule) (api.
 	return m, p
 }
 
-// built is what a compiler made of a file of testdata. Where there is no compiler the
-// test fails.
+// built compiles a file of testdata. The test fails if there is no compiler.
 func built(t *testing.T, compiler string, args ...string) []byte {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "guest.wasm")
@@ -56,7 +55,7 @@ func built(t *testing.T, compiler string, args ...string) []byte {
 	return wasm
 }
 
-// Programs of C and Rust, with all of their standard libraries, run, and get nothing.
+// TestProgramsOfOtherLanguages runs programs in C and Rust with their standard libraries. They reach nothing of the host.
 func TestProgramsOfOtherLanguages(t *testing.T) {
 	for _, language := range []struct {
 		name   string
@@ -155,7 +154,7 @@ func TestGoProgram(t *testing.T) {
 		t.Errorf("now %v, %v", time.Unix(0, ns), err)
 	}
 
-	s := &sleeper{person: p}
+	s := &sleeper{recorder: p}
 	r, err := m.ExportedFunction("sleeping").Call(s, 20)
 	if err != nil || time.Duration(r[0]) < 20*time.Millisecond || s.slept < 15*time.Millisecond {
 		t.Errorf("slept %v, %v of it by the host: %v", r, s.slept, err)
@@ -173,9 +172,9 @@ func TestGoProgram(t *testing.T) {
 
 var errTooLong = errors.New("longer than the call has")
 
-// sleeper is a guest for which time passes when it sleeps: Go asks again until its clock says that the time is over.
+// sleeper is a guest for which time passes when it sleeps: Go sleeps again until its clock has reached the time.
 type sleeper struct {
-	*person
+	*recorder
 	slept time.Duration
 }
 

@@ -1,22 +1,22 @@
-// Package wasi is WASI preview 1 for guests that are granted nothing. Every function of wasi_snapshot_preview1 links,
-// so that what compilers put into a program by themselves starts; none of them reaches the host's files, sockets,
-// environment or arguments.
+// Package wasi implements WASI preview 1 for guests without any grants. All functions of wasi_snapshot_preview1 can be
+// imported, because compilers add such imports to every program; none of them reaches files, sockets, environment or
+// arguments of the host.
 //
-// What a guest gets:
+// A guest has:
 //
-//   - File descriptors 0, 1 and 2 and no other; everything about others, and every path, answers EBADF. Reading 0 finds
-//     its end at once. What is written to 1 and 2 becomes lines, see [Output].
-//   - No arguments, no environment, no preopened directories.
-//   - The real clocks (real time and a monotonic one) and real random bytes, at most [MaxRandom] at a time.
-//   - Sleep, by poll_oneoff, out of the time that the call has left.
-//   - proc_exit, which ends the call: its error is wazero's *sys.ExitError, and the instance must be discarded, whatever the code.
+//   - File descriptors 0, 1 and 2. Any other descriptor, and any path, is answered with EBADF. Descriptor 0 is at its end.
+//     Text written to 1 and 2 becomes lines, see [Output].
+//   - No arguments, no environment and no preopened directories.
+//   - The real-time clock, a monotonic clock, and random bytes, at most [MaxRandom] at a time.
+//   - Sleep with poll_oneoff, within the time that the call has left.
+//   - proc_exit, which ends the call with wazero's *sys.ExitError. The instance must be discarded, whatever the exit code.
 //
-// Every function bounds its own work and has the guest pay for what it moves. A pointer outside of the guest's memory
-// answers EFAULT, and nothing was written. The upper halves of i32 parameters are ignored: compiled code leaves
-// anything there.
+// Each function bounds its work, and charges the guest for the bytes that it moves. A pointer outside of the guest's
+// memory is answered with EFAULT, and nothing is written. The upper halves of i32 parameters are ignored, because
+// compiled code may leave any bits there.
 //
-// The package keeps no state: what there is belongs to the instance, and comes with the [Guest]. Its functions may be
-// called for any number of guests at once, but for one guest at a time.
+// The package has no state: that of an instance comes with its [Guest]. Functions may be called concurrently for
+// different guests, but not for the same one.
 package wasi
 
 import (
@@ -30,29 +30,29 @@ import (
 // ModuleName is the module that guests import these functions from.
 const ModuleName = "wasi_snapshot_preview1"
 
-// Guest is what the functions need of the instance that calls them. It is called only from within a
-// call of that instance, on the same goroutine.
+// Guest is the instance that calls a function. Its methods are called only during the call, on the goroutine of the
+// call.
 type Guest interface {
-	// Charge makes the guest pay for n bytes that were moved for it.
+	// Charge charges the guest for n bytes that are moved.
 	Charge(n uint32)
-	// Sleep returns after d, which is not negative. If that is longer than the call has left, it may return earlier or
-	// end the call with a panic, as refuel does.
+	// Sleep returns after d, which is not negative. If the call has less time left, Sleep may return earlier, or end
+	// the call with a panic.
 	Sleep(d time.Duration)
-	// Line takes one line that the guest wrote, valid UTF-8 without its end, at most MaxLine bytes.
+	// Line receives one line that the guest has written: valid UTF-8 of at most MaxLine bytes, without the line end.
 	Line(stream Stream, text string)
-	// Output is where the instance keeps what it has written so far.
+	// Output returns the Output of the instance.
 	Output() *Output
 }
 
 // Function is one function of preview 1.
 type Function struct {
 	Params, Results []api.ValueType
-	// Call runs it for a guest. The stack holds the parameters, and has room for one result at least. Memory is what
-	// the guest exports as its memory; nil if it has none.
+	// Call calls the function for a guest. The stack has the parameters, and space for at least one result. memory is
+	// the memory that the guest exports; nil if it exports none.
 	Call func(g Guest, memory api.Memory, stack []uint64)
 }
 
-// Lookup returns the function of that name, and false for a name that preview 1 has not.
+// Lookup returns the function with that name; ok is false if preview 1 has none.
 func Lookup(name string) (f Function, ok bool) {
 	for _, d := range functions() {
 		if d.name == name {
@@ -62,7 +62,7 @@ func Lookup(name string) (f Function, ok bool) {
 	return Function{}, false
 }
 
-// Names are those of all functions, in the order of the specification.
+// Names returns the names of all functions, in the order of the specification.
 func Names() []string {
 	var names []string
 	for _, d := range functions() {
@@ -71,8 +71,8 @@ func Names() []string {
 	return names
 }
 
-// Instantiate makes the host module with all functions in rt. Guest finds the guest from the context of its call; it
-// must not return nil. For a host that links only what is imported there is Lookup.
+// Instantiate adds a host module with all functions to rt. guest returns the guest for the context of its call, never
+// nil. A host that provides only the functions that are imported uses Lookup.
 func Instantiate(ctx context.Context, rt wazero.Runtime, guest func(context.Context) Guest) error {
 	b := rt.NewHostModuleBuilder(ModuleName)
 	for _, d := range functions() {
@@ -91,20 +91,20 @@ type errno uint32
 
 const (
 	success errno = 0
-	badf    errno = 8  // no such file descriptor
-	fault   errno = 21 // a pointer outside of the memory
+	badf    errno = 8  // bad file descriptor
+	fault   errno = 21 // bad pointer
 	inval   errno = 28
 	nosys   errno = 52
 	notsup  errno = 58
-	spipe   errno = 70 // no seeking in a stream
+	spipe   errno = 70 // a stream has no positions
 )
 
-// call is one call under way.
+// call is a call of a function.
 type call struct {
 	guest  Guest
 	memory memory
 	stack  []uint64
 }
 
-// u32 is the parameter at i.
+// u32 returns parameter i.
 func (c *call) u32(i int) uint32 { return uint32(c.stack[i]) }

@@ -18,8 +18,8 @@ import (
 	"github.com/tetratelabs/wazero/sys"
 )
 
-// person is a guest that remembers what was asked of it. It is the context of its calls.
-type person struct {
+// recorder is a guest that records the calls of its methods. It is the context of the calls of its functions.
+type recorder struct {
 	context.Context
 	output  Output
 	lines   []string
@@ -27,12 +27,12 @@ type person struct {
 	slept   []time.Duration
 }
 
-func newPerson() *person { return &person{Context: context.Background()} }
+func newPerson() *recorder { return &recorder{Context: context.Background()} }
 
-func (p *person) Charge(n uint32)       { p.charged += n }
-func (p *person) Sleep(d time.Duration) { p.slept = append(p.slept, d) }
-func (p *person) Output() *Output       { return &p.output }
-func (p *person) Line(s Stream, text string) {
+func (p *recorder) Charge(n uint32)       { p.charged += n }
+func (p *recorder) Sleep(d time.Duration) { p.slept = append(p.slept, d) }
+func (p *recorder) Output() *Output       { return &p.output }
+func (p *recorder) Line(s Stream, text string) {
 	p.lines = append(p.lines, fmt.Sprintf("%d %s", s, text))
 }
 
@@ -52,8 +52,8 @@ func newMemory(t testing.TB) api.Memory {
 	return m.Memory()
 }
 
-// ask calls a function as compiled code does: with dirt in the upper halves of what is 32 bits.
-func ask(t testing.TB, p *person, m api.Memory, name string, params ...uint64) errno {
+// ask calls a function as compiled code does: with any bits in the upper halves of i32 parameters.
+func ask(t testing.TB, p *recorder, m api.Memory, name string, params ...uint64) errno {
 	t.Helper()
 	f, ok := Lookup(name)
 	if !ok || len(params) != len(f.Params) {
@@ -93,15 +93,15 @@ func TestEveryFunctionOfPreview1Links(t *testing.T) {
 		t.Errorf("%d names, %d functions", len(names), len(full.ExportedFunctions()))
 	}
 	if _, ok := Lookup("fd_write2"); ok {
-		t.Error("a function that there is not")
+		t.Error("a function that does not exist was found")
 	}
 	if err := Instantiate(t.Context(), rt, func(context.Context) Guest { return newPerson() }); err != nil {
 		t.Error(err)
 	}
 }
 
-// Without arguments that make sense, and with pointers to nowhere, nothing happens but an answer, and no more is told
-// than that there is nothing.
+// TestNothingIsGranted calls each function with arguments and pointers that make no sense: each answers, without any
+// other effect, that there is nothing.
 func TestNothingIsGranted(t *testing.T) {
 	m := newMemory(t)
 	for _, name := range Names() {
