@@ -1,7 +1,7 @@
 // Package abi is the contract between the host and a guest module: names,
-// numbers and the layout of the frame in which an event crosses into a guest's
-// memory. It is ABI major version 1; a guest says which major it speaks by the
-// name of its marker export.
+// numbers and the layout of the frame in which the host passes an event to a
+// guest. It is version 1 of the ABI; the name of a guest's marker export says
+// which version the guest has.
 //
 // # One call
 //
@@ -18,11 +18,11 @@
 // checks a blob's field count before it reads a field that Minor 0 did not have.
 package abi
 
-// Minor is the minor version this host speaks: it is in every frame, and the
-// first argument of moot_init.
+// Minor is the minor version of this host. It is in every frame, and the first
+// argument of moot_init.
 const Minor = 0
 
-// Names of what a guest exports. Signatures are in wasm types.
+// Names of the exports of a guest, with their signatures.
 const (
 	ExportMemory     = "memory"
 	ExportMarker     = "moot_abi_1"    // () -> (): never called
@@ -32,37 +32,37 @@ const (
 	ExportInitialize = "_initialize"   // () -> (): optional, called once before all others
 )
 
-// ExportReason is optional, () -> i64: ptr<<32 | len of why moot_init refused,
-// asked right after it did.
+// ExportReason is an optional export, () -> i64: ptr<<32 | len of the reason. The
+// host calls it right after moot_init has refused.
 const ExportReason = "moot_reason"
 
-// ManifestSection is the custom section that may hold the manifest in place of
-// [ExportManifest].
+// ManifestSection is the custom section that may contain the manifest; then
+// there need be no [ExportManifest].
 const ManifestSection = "moot.manifest"
 
-// ImportModule is the module name of the host functions a guest may import.
+// ImportModule is the module from which guests import host functions.
 const ImportModule = "moot_1"
 
-// ExchangeSize is what the host asks moot_alloc for first, in bytes; it asks
-// again, up to ExchangeMax, only when a frame needs more.
+// ExchangeSize is the size in bytes that the host first passes to moot_alloc. It
+// calls moot_alloc again, with at most ExchangeMax, if a frame needs more.
 const (
 	ExchangeSize = 64 << 10
 	ExchangeMax  = 1 << 20
 )
 
-// Bounds of one call.
+// Limits of one call.
 const (
 	MaxReceivers     = 1024      // receivers in one frame of on_say
 	MaxReceiverBytes = 256 << 10 // bytes of their blobs
-	MaxVariants      = 253       // variants one on_say may offer: verdict bytes 2..254; more ask for fewer receivers
+	MaxVariants      = 253       // variants that one on_say may return: verdict bytes 2 to 254
 	MaxReason        = 1 << 10   // bytes of a deny's reason
-	MaxResult        = 64 << 10  // bytes of any other result a guest gives
+	MaxResult        = 64 << 10  // bytes of any other result of a guest
 	MaxProperties    = 16 << 10  // bytes of the properties of one connection, encoded
 	MaxManifest      = 64 << 10  // bytes of a manifest
 	MaxEmits         = 4         // emit calls in one hook call
 )
 
-// Hook numbers a hook in a frame.
+// Hook is the number of a hook in a frame.
 type Hook uint16
 
 // The hooks, in the order of their numbers.
@@ -76,7 +76,7 @@ const (
 	Action
 )
 
-// Hooks is how many hooks there are: valid numbers are 1 to Hooks.
+// Hooks is the number of hooks. Valid numbers are 1 to Hooks.
 const Hooks = 7
 
 var hooks = [Hooks + 1]struct{ name, export string }{
@@ -89,8 +89,8 @@ var hooks = [Hooks + 1]struct{ name, export string }{
 	Action:       {"action", "on_action"},
 }
 
-// String is the hook's name in config, logs and docs, "" for a number that is
-// no hook.
+// String returns the hook's name in config, logs and docs; "" for an invalid
+// number.
 func (h Hook) String() string {
 	if h > Hooks {
 		return ""
@@ -98,8 +98,8 @@ func (h Hook) String() string {
 	return hooks[h].name
 }
 
-// Export is the name of the guest's function for the hook, "" for a number that
-// is no hook.
+// Export returns the name of the guest's function for the hook; "" for an
+// invalid number.
 func (h Hook) Export() string {
 	if h > Hooks {
 		return ""
@@ -107,7 +107,7 @@ func (h Hook) Export() string {
 	return hooks[h].export
 }
 
-// HookNamed is the hook of that name, 0 if there is none.
+// HookNamed returns the hook with that name, 0 if there is none.
 func HookNamed(name string) Hook {
 	for h := Connect; h <= Hooks; h++ {
 		if hooks[h].name == name {
@@ -117,14 +117,14 @@ func HookNamed(name string) Hook {
 	return 0
 }
 
-// What a hook export returns. Every other number is a protocol error, a
-// negative one the guest's own error; both follow the entry's onError.
+// Results of a hook export. A negative number is an error of the guest, any
+// other a protocol error; the entry's onError applies to both.
 const (
 	Allow       = 0
-	Deny        = 1 // reason in the result slots; on_say: as Drop, and counted
-	Rewritten   = 2 // what the result slots name replaces what the event had
-	PerReceiver = 3 // on_say alone: the verdict bytes count
-	AllowEnd    = 4 // allow, and ask no later module of the chain
+	Deny        = 1 // with a reason in the result slots; on_say: as Drop, but counted as a deny
+	Rewritten   = 2 // the values in the result slots replace those of the event
+	PerReceiver = 3 // on_say only: the verdict bytes apply
+	AllowEnd    = 4 // allow, and call no later module of the chain
 	Drop        = 5
 )
 
@@ -142,7 +142,7 @@ const (
 	KindJSON = 2 // JSON text
 )
 
-// Results of host functions that are not a value or a length.
+// Results of host functions that are errors.
 const (
 	Absent      = -1
 	NotGranted  = -2
@@ -153,8 +153,8 @@ const (
 )
 
 // Kinds of an emit: the sum of one of the first pair and one of the second. A JSON
-// object to a connection is sent as it is, and may not use the names that a reply may
-// not use.
+// object to a connection is sent unchanged; it must not have keys that a reply must
+// not have.
 const (
 	EmitText         = 0
 	EmitJSON         = 1
@@ -172,28 +172,28 @@ const (
 	CapabilityProperties = "properties"
 )
 
-// Manifest is what a module says of itself, as JSON.
+// Manifest is a module's description of itself, as JSON.
 type Manifest struct {
-	Name         string       `json:"name"`                   // the module's own name; config may call it otherwise
+	Name         string       `json:"name"`                   // the module's own name; config may use another one
 	Version      string       `json:"version,omitempty"`      // any text
-	Hooks        []string     `json:"hooks,omitempty"`        // the hooks it wants, each exported; none: all that it exports
+	Hooks        []string     `json:"hooks,omitempty"`        // hooks that are called, each of them exported; none: all that are exported
 	Reads        []string     `json:"reads"`                  // see [EventField], [ConnectionField]; null: all fields but properties
 	Vary         []string     `json:"vary"`                   // receiver fields that the answer of on_say depends on; null: per receiver
 	Pure         bool         `json:"pure,omitempty"`         // the same frame always gives the same verdict
-	Capabilities []string     `json:"capabilities,omitempty"` // what its entry must grant
+	Capabilities []string     `json:"capabilities,omitempty"` // capabilities that its entry must grant
 	Actions      []ActionSpec `json:"actions,omitempty"`
 	Config       any          `json:"config,omitempty"` // JSON Schema of the entry's config, for people and tools
 }
 
-// ActionSpec is an action that a module answers.
+// ActionSpec is an action of a module.
 type ActionSpec struct {
 	Name        string               `json:"name"`
 	Description string               `json:"description,omitempty"`
 	Inputs      map[string]InputSpec `json:"inputs,omitempty"`
 }
 
-// InputSpec is an input of an action. The engine refuses an action that lacks a
-// required one.
+// InputSpec is an input of an action. The engine refuses an action without a
+// required input.
 type InputSpec struct {
 	Required    bool   `json:"required,omitempty"`
 	Description string `json:"description,omitempty"`

@@ -5,20 +5,20 @@ import (
 	"unicode/utf8"
 )
 
-// Layout of a frame's header. Every slot is a u32 unless it says otherwise.
+// Layout of a frame's header. Slots are u32 unless stated otherwise.
 const (
 	FrameSize        = 0  // bytes of header and blobs together
 	FrameMinor       = 4  // u16: [Minor] of the host
 	FrameHook        = 6  // u16
 	FrameFlags       = 8  // [FlagJSON]
-	FrameReceivers   = 12 // how many receivers
+	FrameReceivers   = 12 // number of receivers
 	FrameEvent       = 16 // offset of the event blob
 	FrameConnection  = 20 // offset of the connection blob; 0: none (system, or on_say)
 	FrameReceiverTab = 24 // offset of the receivers: one u32 offset of a connection blob each
 	FrameVerdicts    = 28 // offset of the verdict bytes, one per receiver, 0 when the guest is called
 
 	// Result slots: 0 when the guest is called, read when it returns.
-	ResultCode         = 32 // deny: a number of the module's own, 0 for none
+	ResultCode         = 32 // deny: a number that the module chooses; 0: none
 	ResultReason       = 36 // ptr, len
 	ResultMessage      = 44 // ptr, len
 	ResultMessageKind  = 52 // [KindNone] [KindText] [KindJSON]
@@ -32,7 +32,7 @@ const (
 	HeaderSize         = 104
 )
 
-// Layout of a variant of on_say, which the guest writes in its own memory.
+// Layout of a variant of on_say, which is in the guest's memory.
 const (
 	VariantMessage = 0 // ptr, len
 	VariantKind    = 8 // [KindNone]: the message is not rewritten
@@ -40,13 +40,13 @@ const (
 	VariantSize    = 20
 )
 
-// FlagJSON in [FrameFlags] says that the event's message is JSON, not text.
+// FlagJSON in [FrameFlags] means that the event's message is JSON, not text.
 const FlagJSON = 1
 
 // Layout of a blob: u32 size, u16 kind, u16 field count, two u64, then an
 // offset and a length (u32 each) per field, then the fields' bytes, padded to a
-// multiple of 8. An offset of 0 says that the field is absent or not shown; an
-// empty field has an offset and the length 0.
+// multiple of 8. An offset of 0 means that the field is absent, or that the guest
+// does not read it; an empty field has an offset and the length 0.
 const (
 	BlobSize   = 0
 	BlobKind   = 4
@@ -62,7 +62,7 @@ const (
 	BlobConnection = 2
 )
 
-// Field numbers a field of a blob.
+// Field is the number of a field of a blob.
 type Field uint8
 
 // Fields of an event.
@@ -94,17 +94,17 @@ const (
 var eventFields = [...]string{"room", "tenant", "from", "message", "context", "cause", "action", "params"}
 var connFields = [...]string{"id", "fingerprint", "user", "transport", "remoteIP", "tenant", "locale", "properties"}
 
-// EventField is the event field that a manifest's reads calls name, such as
-// "message"; ok says whether there is one. The times sentAt and sequence are in
-// every event and are not declared. "tenant" names the field of the event and
-// of the connection alike.
+// EventField returns the event field for a name in a manifest's reads, such as
+// "message"; ok is false if there is none. The times sentAt and sequence are in
+// every event and need no declaration. "tenant" is the field of the event and of
+// the connection.
 func EventField(name string) (f Field, ok bool) { return fieldNamed(eventFields[:], name) }
 
-// ConnectionField is the connection field that a manifest's reads and vary call
-// name, such as "locale". Properties are declared one by one: for
+// ConnectionField returns the connection field for a name in a manifest's reads or
+// vary, such as "locale". Properties are declared one by one: for
 // "properties.role" the field is [ConnProperties] and property is "role".
-// The times "connectedAt" and "joinedAt" have no field number; [ConnectionTime]
-// knows them.
+// The times "connectedAt" and "joinedAt" have no field number, see
+// [ConnectionTime].
 func ConnectionField(name string) (f Field, property string, ok bool) {
 	const prefix = "properties."
 	if len(name) > len(prefix) && name[:len(prefix)] == prefix {
@@ -114,8 +114,8 @@ func ConnectionField(name string) (f Field, property string, ok bool) {
 	return f, "", ok && f != ConnProperties
 }
 
-// ConnectionTime is the slot of a connection blob, [BlobA] or [BlobB], that a
-// manifest's reads calls name; 0 if it is neither "connectedAt" nor "joinedAt".
+// ConnectionTime returns the slot of a connection blob, [BlobA] or [BlobB], for a
+// name in a manifest's reads; 0 if it is neither "connectedAt" nor "joinedAt".
 // A time that is not declared is 0 in the blob.
 func ConnectionTime(name string) int {
 	switch name {
@@ -136,9 +136,9 @@ func fieldNamed(names []string, name string) (Field, bool) {
 	return 0, false
 }
 
-// AppendBlob appends a blob of the kind with the fields to dst and returns it.
-// A nil field is absent, an empty one is not. dst's length must be a multiple
-// of 8, and so is the result's.
+// AppendBlob appends a blob to dst and returns the extended slice. A nil field is
+// absent, an empty one is not. The length of dst must be a multiple of 8, and that
+// of the result is one.
 func AppendBlob(dst []byte, kind uint16, a, b uint64, fields [][]byte) []byte {
 	start := len(dst)
 	le := binary.LittleEndian
@@ -178,11 +178,11 @@ func AppendProperty(dst []byte, name, value string) []byte {
 	return append(dst, value...)
 }
 
-// Span is a range of a guest's memory that the guest named.
+// Span is a range of a guest's memory, as the guest has given it: not checked.
 type Span struct{ Ptr, Len uint32 }
 
-// SpanAt reads the pointer and length at offset slot of a frame or variant. The
-// slice must reach 8 bytes past slot.
+// SpanAt reads the pointer and length at offset slot of a frame or variant, which
+// must have at least slot+8 bytes.
 func SpanAt(frame []byte, slot int) Span {
 	return Span{
 		binary.LittleEndian.Uint32(frame[slot:]),
@@ -190,10 +190,10 @@ func SpanAt(frame []byte, slot int) Span {
 	}
 }
 
-// In is the part of memory that the span names. ok is false when it reaches out
-// of memory, is longer than limit, or is not valid UTF-8. The slice aliases
-// memory: copy it before the guest is called again. A span of length 0 is empty
-// wherever it points.
+// In returns the part of memory that the span refers to. ok is false if it is out
+// of bounds, longer than limit, or not valid UTF-8. The slice aliases memory: copy
+// it before the guest is called again. A span of length 0 is valid, wherever it
+// points.
 func (s Span) In(memory []byte, limit int) (b []byte, ok bool) {
 	if s.Len == 0 {
 		return nil, true

@@ -1,9 +1,9 @@
 package abi
 
-// Host functions of [ImportModule]. p and l are pointer and length in guest
-// memory, cap the size of a buffer; i32 unless it says otherwise. Each returns a
-// value or a length, or one of the negative results; a length longer than cap
-// says that nothing was written.
+// Host functions of [ImportModule]. p and l are a pointer and a length in guest
+// memory, cap is the size of a buffer; all are i32 unless stated otherwise. A
+// function returns a value or a length, or one of the negative results. If a length
+// is larger than cap, nothing was written.
 //
 //	log(level, p, l)                          level 0 debug, 1 info, 2 warn, 3 error; no result
 //	now_ms() i64                              ms since 1970
@@ -11,18 +11,18 @@ package abi
 //	config_get(kp, kl, buf, cap) i32          the value of a top-level key of the entry's config, as JSON
 //	property_get(conn, kp, kl, buf, cap) i32  conn 0: the event's connection; 1+k: receiver k; the value as JSON
 //	property_set(kp, kl, p, l) i32            on the event's connection; JSON; length 0 removes; properties:NAME
-//	room_get(rp, rl, buf, cap) i32            {"room","membersCount"} as JSON; Absent if there is none; rooms
-//	room_size() i32                           members of the event's room on all nodes; always there
+//	room_get(rp, rl, buf, cap) i32            {"room","membersCount"} as JSON; Absent if there is no such room; rooms
+//	room_size() i32                           members of the event's room on all nodes; no grant needed
 //	room_create(rp, rl) i32                   rooms
 //	room_destroy(rp, rl) i32                  rooms
 //	kv_get(kp, kl, buf, cap) i32              kv
-//	kv_set(kp, kl, p, l, ttl_ms i64) i32      kv; ttl 0: no end
-//	kv_del(kp, kl) i32                        kv; 1 if it was there
+//	kv_set(kp, kl, p, l, ttl_ms i64) i32      kv; ttl 0: does not expire
+//	kv_del(kp, kl) i32                        kv; 1 if the key existed
 //	kv_add(kp, kl, delta i64, ttl_ms i64, out) i32  kv; the sum as i64 at out
-//	kv_cas(kp, kl, op, ol, p, l, ttl_ms i64) i32    kv; 1 if it held the old value and was set; ol 0: was absent
+//	kv_cas(kp, kl, op, ol, p, l, ttl_ms i64) i32    kv; 1 if the key had the old value and was set; ol 0: the key must not exist
 //	rate_take(kp, kl, tokens, per_ms, burst) i32    rate; ms to wait, 0 if one was taken
 //	emit(kind, tp, tl, p, l) i32              emit; see [EmitText]
-//	metric_add(np, nl, delta i64) i32         always there
+//	metric_add(np, nl, delta i64) i32         no grant needed
 const (
 	ImportLog         = "log"
 	ImportNow         = "now_ms"

@@ -26,7 +26,7 @@ func write(t *testing.T, p *recorder, m api.Memory, s Stream, pieces ...string) 
 }
 
 func TestOutputBecomesLines(t *testing.T) {
-	m, p := newMemory(t), newPerson()
+	m, p := newMemory(t), newRecorder()
 	if n := write(t, p, m, Stdout, "one\ntw", "o\r\n", "three"); n != 14 {
 		t.Errorf("%d bytes written", n)
 	}
@@ -48,7 +48,7 @@ func TestOutputBecomesLines(t *testing.T) {
 }
 
 func TestOutputIsBounded(t *testing.T) {
-	m, p := newMemory(t), newPerson()
+	m, p := newMemory(t), newRecorder()
 	long := strings.Repeat("x", 3000)
 	if n := write(t, p, m, Stdout, long, long, "\nnext\n"); n != 6006 {
 		t.Errorf("%d bytes written", n)
@@ -57,7 +57,7 @@ func TestOutputIsBounded(t *testing.T) {
 		t.Errorf("%q", p.lines)
 	}
 
-	p = newPerson()
+	p = newRecorder()
 	if n := write(t, p, m, Stdout, strings.Repeat("y\n", 5000)); n != 10_000 || p.charged != maxPiece {
 		t.Errorf("%d bytes written, %d charged", n, p.charged)
 	}
@@ -73,7 +73,7 @@ func TestOutputIsBounded(t *testing.T) {
 
 // TestManyPiecesAreOneBoundedWrite: one fd_write may name a million pieces of a million bytes.
 func TestManyPiecesAreOneBoundedWrite(t *testing.T) {
-	m, p := newMemory(t), newPerson()
+	m, p := newMemory(t), newRecorder()
 	for i := range uint32(memorySize / 8) {
 		m.WriteUint32Le(8*i, 0)
 		m.WriteUint32Le(8*i+4, memorySize)

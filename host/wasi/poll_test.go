@@ -15,7 +15,7 @@ import (
 func TestClocksAreReal(t *testing.T) {
 	m := newMemory(t)
 	ns := func(id uint64) int64 {
-		if e := ask(t, newPerson(), m, "clock_time_get", id, 0, 64); e != success {
+		if e := ask(t, newRecorder(), m, "clock_time_get", id, 0, 64); e != success {
 			t.Fatal(e)
 		}
 		v, _ := m.ReadUint64Le(64)
@@ -28,13 +28,13 @@ func TestClocksAreReal(t *testing.T) {
 	if b := ns(monotonic); a <= 0 || b < a || b > int64(time.Hour) {
 		t.Errorf("%d, then %d", a, b)
 	}
-	if e := ask(t, newPerson(), m, "clock_res_get", monotonic, 64); e != success {
+	if e := ask(t, newRecorder(), m, "clock_res_get", monotonic, 64); e != success {
 		t.Error(e)
 	}
 }
 
 func TestRandomIsRandomAndBounded(t *testing.T) {
-	m, p := newMemory(t), newPerson()
+	m, p := newMemory(t), newRecorder()
 	if e := ask(t, p, m, "random_get", 0, 64); e != success || p.charged != 64*randomCost {
 		t.Errorf("%d, charged %d", e, p.charged)
 	}
@@ -79,7 +79,7 @@ func poll(t *testing.T, p *recorder, m api.Memory, n uint64) (events []string) {
 }
 
 func TestPollSleepsUntilTheFirst(t *testing.T) {
-	m, p := newMemory(t), newPerson()
+	m, p := newMemory(t), newRecorder()
 	subscribe(m, 0, eventClock, monotonic, 5000, 0)
 	subscribe(m, 1, eventClock, realtime, 3000, 0)
 	subscribe(m, 2, eventClock, realtime, 3000, 0)
@@ -87,20 +87,20 @@ func TestPollSleepsUntilTheFirst(t *testing.T) {
 		t.Errorf("%q, slept %v", got, p.slept)
 	}
 
-	p = newPerson()
+	p = newRecorder()
 	at := uint64(time.Now().Add(time.Hour).UnixNano())
 	subscribe(m, 0, eventClock, realtime, at, 1)
 	if got := poll(t, p, m, 1); len(got) != 1 || p.slept[0] > time.Hour || p.slept[0] < time.Hour-time.Minute {
 		t.Errorf("%q, slept %v", got, p.slept)
 	}
 
-	p = newPerson()
+	p = newRecorder()
 	subscribe(m, 0, eventClock, realtime, 1, 1) // long ago
 	if got := poll(t, p, m, 1); len(got) != 1 || p.slept != nil {
 		t.Errorf("%q, slept %v", got, p.slept)
 	}
 
-	p = newPerson()
+	p = newRecorder()
 	subscribe(m, 0, eventClock, monotonic, math.MaxUint64, 0)
 	if got := poll(t, p, m, 1); len(got) != 1 || p.slept[0] != math.MaxInt64 {
 		t.Errorf("%q, slept %v", got, p.slept)
@@ -108,7 +108,7 @@ func TestPollSleepsUntilTheFirst(t *testing.T) {
 }
 
 func TestPollOfDescriptorsDoesNotWait(t *testing.T) {
-	m, p := newMemory(t), newPerson()
+	m, p := newMemory(t), newRecorder()
 	subscribe(m, 0, eventClock, monotonic, 5000, 0)
 	subscribe(m, 1, eventWrite, 1, 0, 0)
 	subscribe(m, 2, eventRead, 0, 0, 0)

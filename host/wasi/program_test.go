@@ -33,7 +33,7 @@ func program(t *testing.T) []byte {
 
 func start(t *testing.T, rt wazero.Runtime, program wazero.CompiledModule) (api.Module, *recorder) {
 	t.Helper()
-	p := newPerson()
+	p := newRecorder()
 	m, err := rt.InstantiateModule(p, program, wazero.NewModuleConfig().WithName("").WithStartFunctions("_initialize"))
 	if err != nil {
 		t.Fatal(err)

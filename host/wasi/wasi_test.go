@@ -27,7 +27,7 @@ type recorder struct {
 	slept   []time.Duration
 }
 
-func newPerson() *recorder { return &recorder{Context: context.Background()} }
+func newRecorder() *recorder { return &recorder{Context: context.Background()} }
 
 func (p *recorder) Charge(n uint32)       { p.charged += n }
 func (p *recorder) Sleep(d time.Duration) { p.slept = append(p.slept, d) }
@@ -95,7 +95,7 @@ func TestEveryFunctionOfPreview1Links(t *testing.T) {
 	if _, ok := Lookup("fd_write2"); ok {
 		t.Error("a function that does not exist was found")
 	}
-	if err := Instantiate(t.Context(), rt, func(context.Context) Guest { return newPerson() }); err != nil {
+	if err := Instantiate(t.Context(), rt, func(context.Context) Guest { return newRecorder() }); err != nil {
 		t.Error(err)
 	}
 }
@@ -117,7 +117,7 @@ func TestNothingIsGranted(t *testing.T) {
 			if len(params) > 0 {
 				params[0] = fd
 			}
-			p := newPerson()
+			p := newRecorder()
 			e := ask(t, p, m, name, params...)
 			switch {
 			case strings.HasPrefix(name, "fd_"), strings.HasPrefix(name, "path_"), strings.HasPrefix(name, "sock_"):
@@ -136,7 +136,7 @@ func TestNothingIsGranted(t *testing.T) {
 	}
 	for _, name := range []string{"args_sizes_get", "environ_sizes_get"} {
 		m.WriteUint64Le(64, math.MaxUint64)
-		if e := ask(t, newPerson(), m, name, 64, 68); e != success {
+		if e := ask(t, newRecorder(), m, name, 64, 68); e != success {
 			t.Error(name, e)
 		}
 		if v, _ := m.ReadUint64Le(64); v != 0 {
@@ -176,7 +176,7 @@ func TestPointersOutsideAreAnswered(t *testing.T) {
 		{"poll_oneoff", []uint64{2000, end - 31, 1, 1000}},
 		{"poll_oneoff", []uint64{2000, 100, 1, end - 3}},
 	} {
-		p := newPerson()
+		p := newRecorder()
 		if e := ask(t, p, m, c.name, c.params...); e != fault {
 			t.Errorf("%s%v answers %d", c.name, c.params, e)
 		}
@@ -193,7 +193,7 @@ func TestStreamsAreDevices(t *testing.T) {
 	m := newMemory(t)
 	for fd := range uint64(3) {
 		m.Write(64, bytes.Repeat([]byte{0xff}, 64))
-		if e := ask(t, newPerson(), m, "fd_fdstat_get", fd, 64); e != success {
+		if e := ask(t, newRecorder(), m, "fd_fdstat_get", fd, 64); e != success {
 			t.Error(e)
 		}
 		rights := []uint64{rightRead, rightWrite, rightWrite}[fd]
@@ -201,37 +201,37 @@ func TestStreamsAreDevices(t *testing.T) {
 		if stat[0] != characterDevice || binary.LittleEndian.Uint64(stat[8:]) != rights || binary.LittleEndian.Uint64(stat[16:]) != 0 {
 			t.Errorf("%x", stat)
 		}
-		if e := ask(t, newPerson(), m, "fd_filestat_get", fd, 64); e != success {
+		if e := ask(t, newRecorder(), m, "fd_filestat_get", fd, 64); e != success {
 			t.Error(e)
 		}
 		for name, want := range map[string]errno{"fd_close": success, "fd_sync": success} {
-			if e := ask(t, newPerson(), m, name, fd); e != want {
+			if e := ask(t, newRecorder(), m, name, fd); e != want {
 				t.Errorf("%s: %d", name, e)
 			}
 		}
-		if e := ask(t, newPerson(), m, "fd_seek", fd, 0, 0, 64); e != spipe {
+		if e := ask(t, newRecorder(), m, "fd_seek", fd, 0, 0, 64); e != spipe {
 			t.Error("seek:", e)
 		}
-		if e := ask(t, newPerson(), m, "fd_prestat_get", fd, 64); e != badf {
+		if e := ask(t, newRecorder(), m, "fd_prestat_get", fd, 64); e != badf {
 			t.Error("prestat:", e)
 		}
 	}
 	m.WriteUint32Le(100, 77)
-	if e := ask(t, newPerson(), m, "fd_read", 0, 0, 1, 100); e != success {
+	if e := ask(t, newRecorder(), m, "fd_read", 0, 0, 1, 100); e != success {
 		t.Error(e)
 	}
 	if n, _ := m.ReadUint32Le(100); n != 0 {
 		t.Errorf("read %d bytes", n)
 	}
 	for _, fd := range []uint64{1, 2, 3} {
-		if e := ask(t, newPerson(), m, "fd_read", fd, 0, 1, 100); e != badf {
+		if e := ask(t, newRecorder(), m, "fd_read", fd, 0, 1, 100); e != badf {
 			t.Errorf("reading %d: %d", fd, e)
 		}
 	}
-	if e := ask(t, newPerson(), m, "fd_write", 0, 0, 0, 100); e != badf {
+	if e := ask(t, newRecorder(), m, "fd_write", 0, 0, 0, 100); e != badf {
 		t.Errorf("writing the input: %d", e)
 	}
-	if e := ask(t, newPerson(), m, "proc_raise", 9); e != nosys {
+	if e := ask(t, newRecorder(), m, "proc_raise", 9); e != nosys {
 		t.Error(e)
 	}
 }
@@ -244,7 +244,7 @@ func TestExitEndsTheCall(t *testing.T) {
 			t.Errorf("%v", err)
 		}
 	}()
-	ask(t, newPerson(), nil, "proc_exit", 3)
+	ask(t, newRecorder(), nil, "proc_exit", 3)
 	t.Error("proc_exit returned")
 }
 
@@ -252,7 +252,7 @@ func FuzzFunctions(f *testing.F) {
 	f.Add(uint8(26), uint32(1), uint32(0), uint32(1), uint32(100), []byte("\x10\x00\x00\x00\x05\x00\x00\x00........hello\n"))
 	f.Add(uint8(37), uint32(0), uint32(100), uint32(1), uint32(60), make([]byte, 48))
 	f.Fuzz(func(t *testing.T, which uint8, a, b, c, d uint32, content []byte) {
-		m, p := newMemory(t), newPerson()
+		m, p := newMemory(t), newRecorder()
 		m.Write(0, content[:min(len(content), memorySize)])
 		name := Names()[int(which)%len(Names())]
 		if name == "proc_exit" {
