@@ -164,7 +164,7 @@ func (l *loader) compileScripts() {
 				return nil
 			}
 			s.program, errs[i] = l.host.cfg.Scripts.Compile(ctx, s.Script, s.wasm)
-			if errors.Is(errs[i], script.ErrTooDear) && dear.Add(1) == maxDear {
+			if errors.Is(errs[i], script.ErrTooExpensive) && dear.Add(1) == maxDear {
 				stop(errDear)
 			}
 			return nil

@@ -16,7 +16,7 @@ import (
 	"github.com/go-sourcemap/sourcemap"
 )
 
-// version names what translates: the esbuild of go.mod, and this package.
+// version identifies the translator: this package, and the esbuild of go.mod.
 const version = "1 esbuild v0.28.2"
 
 // Exit codes of a translator.
@@ -25,27 +25,27 @@ const (
 	exitTime   = 10 + iota
 	exitMemory
 	exitOutput
-	exitOrphan
+	exitOrphaned
 )
 
-// maxProblems is how many errors are told of one script, and maxProblem the bytes of each.
+// maxProblems is the most errors that are reported for a script, maxProblem the length of one in bytes.
 const (
 	maxProblems = 10
 	maxProblem  = 200
 )
 
-// request is what a translator is asked.
+// request is the input of a translator.
 type request struct {
-	Kind   string // the end of the file's name
+	Kind   string // extension of the file's name
 	Source string
 }
 
-// answer is what it says.
+// answer is the output of a translator.
 type answer struct {
-	Version  string
-	Text     string    `json:",omitempty"`
-	Places   []int32   `json:",omitempty"` // line and column in the script of each line of Text; 0: not known
-	Problems []problem `json:",omitempty"` // in place of the rest
+	Version   string
+	Text      string    `json:",omitempty"`
+	Positions []int32   `json:"Places,omitempty"` // line and column in the script, for each line of Text; 0: not known
+	Problems  []problem `json:",omitempty"`       // instead of Text and Positions
 }
 
 // problem is an error in a script.
@@ -54,11 +54,11 @@ type problem struct {
 	Text         string
 }
 
-// Answer reads a request, and writes the translation. It is all that a translator does, within
-// its bounds: it ends the process when it passes one, and when in ends.
+// Answer is a translator: it reads a request, writes the translation and returns an exit code. It ends the process when
+// a limit is exceeded, and when in ends.
 func Answer(in io.Reader, out io.Writer) (code int) { return answerWithin(maxTime, in, out) }
 
-// answerWithin is Answer with another bound of processor time, which must not be larger.
+// answerWithin is Answer with another limit of CPU time, at most maxTime.
 func answerWithin(most time.Duration, in io.Reader, out io.Writer) (code int) {
 	debug.SetMaxStack(maxStack)
 	debug.SetMemoryLimit(maxMemory * 3 / 4)
@@ -72,7 +72,7 @@ func answerWithin(most time.Duration, in io.Reader, out io.Writer) (code int) {
 	}
 	go func() {
 		_, _ = io.Copy(io.Discard, in)
-		os.Exit(exitOrphan)
+		os.Exit(exitOrphaned)
 	}()
 	a := translateJavaScript(q)
 	text, err := json.Marshal(a)
@@ -85,7 +85,7 @@ func answerWithin(most time.Duration, in io.Reader, out io.Writer) (code int) {
 	return 0
 }
 
-// watch ends the process that takes too much. The kernel does so as well, where it can.
+// watch ends the process when it exceeds a limit. On Unix, the kernel does so too.
 func watch(most time.Duration) {
 	memory := []metrics.Sample{{Name: "/memory/classes/total:bytes"}, {Name: "/memory/classes/heap/released:bytes"}}
 	for range time.Tick(5 * time.Millisecond) {
@@ -99,14 +99,14 @@ func watch(most time.Duration) {
 	}
 }
 
-// translateJavaScript strips types, and what is newer than QuickJS knows.
+// translateJavaScript removes types, and replaces syntax that QuickJS does not have.
 func translateJavaScript(q request) answer {
 	loader := api.LoaderJS
 	if q.Kind == ".ts" {
 		loader = api.LoaderTS
 	}
 	source := q.Source
-	if strings.Contains(source, "sourceMappingURL=") { // the last one counts: lines are those of this file, not of what it was made of
+	if strings.Contains(source, "sourceMappingURL=") { // the last one applies: positions must be those in this file
 		source += "\n//# sourceMappingURL=none:"
 	}
 	result := api.Transform(source, api.TransformOptions{
@@ -115,24 +115,24 @@ func translateJavaScript(q request) answer {
 	})
 	a := answer{Version: version}
 	if len(result.Errors) > 0 {
-		a.Problems = problemsOf(result.Errors)
+		a.Problems = problemsIn(result.Errors)
 		return a
 	}
 	if len(result.Code) > maxOutput {
-		os.Exit(exitOutput) // before more is made of it
+		os.Exit(exitOutput) // before it is copied and encoded
 	}
 	a.Text = string(result.Code)
 	var err error
-	if a.Places, err = placesOf(result.Code, result.Map); err != nil {
-		a.Problems = []problem{{Text: fmt.Sprintf("its lines cannot be told: %v", err)}}
+	if a.Positions, err = positionsOf(result.Code, result.Map); err != nil {
+		a.Problems = []problem{{Text: fmt.Sprintf("its source map cannot be read: %v", err)}}
 	}
 	return a
 }
 
-// placesOf has line and column in the script of each line of its translation.
-func placesOf(code, sourceMap []byte) (places []int32, err error) {
+// positionsOf returns line and column in the script for each line of its translation.
+func positionsOf(code, sourceMap []byte) (places []int32, err error) {
 	var of struct{ Mappings string }
-	if err := json.Unmarshal(sourceMap, &of); err != nil || of.Mappings == "" { // it has no statements
+	if err := json.Unmarshal(sourceMap, &of); err != nil || of.Mappings == "" { // a script without statements
 		return nil, err
 	}
 	positions, err := sourcemap.Parse("", sourceMap)
@@ -150,7 +150,7 @@ func placesOf(code, sourceMap []byte) (places []int32, err error) {
 	return places, nil
 }
 
-func problemsOf(list []api.Message) (all []problem) {
+func problemsIn(list []api.Message) (all []problem) {
 	for i, m := range list {
 		if i == maxProblems {
 			return append(all, problem{Text: fmt.Sprintf("%d more errors", len(list)-i)})

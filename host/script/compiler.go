@@ -17,36 +17,41 @@ import (
 	"unicode/utf8"
 )
 
-// maxKept bounds the translations that a Compiler keeps in memory, in bytes.
-const maxKept = 32 << 20
+// maxCached is the size in bytes of the translations that a Compiler keeps in memory.
+const maxCached = 32 << 20
 
-// maxTranslators bounds the processes that translate at a time: together they take at most
-// that many times maxMemory, however many processors there are.
+// maxTranslators is the most translators that run at a time, however many processors there are: each may take
+// maxMemory.
 const maxTranslators = 4
 
-// Cache keeps translations from process to process. It must give nothing but what it was
-// given. Its methods are called concurrently.
+// Cache stores translations beyond the life of the process. It must return only what was put into it. Its methods are
+// called concurrently.
 type Cache interface {
-	// Get gives what Put was given for the name, or nil.
+	// Get returns the content that was put under the name, or nil.
 	Get(name string) []byte
-	// Put keeps content, if it can.
+	// Put stores content, or fails silently.
 	Put(name string, content []byte)
 }
 
-// Config says how scripts are compiled.
+// Config is the configuration of a Compiler.
 type Config struct {
 	Command []string // starts a translator, see [Self]; nil: JavaScript and TypeScript are refused
-	Cache   Cache    // of translations, beside the one in memory; nil: none
+	Cache   Cache    // of translations, in addition to the one in memory; nil: none
 }
 
-// Compiler makes programs of scripts. Its methods may be called concurrently; half of the
-// processors translate at a time, at most maxTranslators.
+// Compiler compiles scripts to programs. Its methods may be called concurrently. Translators run on half of the
+// processors, at most maxTranslators at a time.
 //
-// JavaScript and TypeScript are translated by a process for each script, which a hostile one
-// cannot make to take more than maxTime of a processor, maxMemory, or maxAnswer of output.
-// It costs about 15 ms of a processor, once: translations are kept by the digest of what was
-// translated. So are refusals, in memory: a script that was too dear costs nothing again
-// until it changes or the process ends.
+// Each script of JavaScript or TypeScript is translated by a process of its own, within the limits of time, memory and
+// output of this package, at low priority (nice 10). That takes about 15 ms of CPU, once: translations are cached by
+// the digest of the script.
+//
+// The CPU of translations is not charged to a tenant, because a load belongs to the node. It is bounded: by half of the
+// processors, by maxTime for each script, and by the host, which stops a load after a few scripts that are too
+// expensive.
+//
+// Refusals are cached in memory only. A refused script costs nothing again until it changes or the process ends. They
+// are not stored on disk, because a faster machine, or a version with other limits, may accept the script.
 type Compiler struct {
 	cfg     Config
 	runners fs.FS
@@ -54,12 +59,12 @@ type Compiler struct {
 
 	mu     sync.Mutex
 	read   map[string]*Runner       // by file
-	kept   map[string]*list.Element // of *translation, by key
-	recent list.List                // the most recently used first
+	cached map[string]*list.Element // of *translation, by key
+	recent list.List                // most recently used first
 	size   int
 }
 
-// translation is an answer that is kept, or why there is none.
+// translation is a cached answer, or the error of a script that was refused.
 type translation struct {
 	key string
 	answer
@@ -67,27 +72,26 @@ type translation struct {
 }
 
 func (t *translation) bytes() int {
-	size := len(t.Text) + 4*len(t.Places) + 256
+	size := len(t.Text) + 4*len(t.Positions) + 256
 	for _, p := range t.Problems {
 		size += len(p.Text) + 32
 	}
 	return size
 }
 
-// New makes a Compiler.
+// New returns a Compiler.
 func New(cfg Config) *Compiler {
-	return &Compiler{cfg: cfg, runners: built, slots: make(chan struct{}, max(1, min(runtime.GOMAXPROCS(0)/2, maxTranslators))), read: make(map[string]*Runner), kept: make(map[string]*list.Element)}
+	return &Compiler{cfg: cfg, runners: built, slots: make(chan struct{}, max(1, min(runtime.GOMAXPROCS(0)/2, maxTranslators))), read: make(map[string]*Runner), cached: make(map[string]*list.Element)}
 }
 
-// Compile makes a program of a script. file tells its language and names it in
-// errors, which say the line where the script is wrong; name is what it is known by
-// otherwise. The error wraps ErrNoRunner if this program lacks the runner. Compile returns
+// Compile compiles a script. The extension of file is its language. Errors name the file, with the line if the script
+// is wrong. The error wraps ErrNoRunner if this program was built without the runner of the language. Compile returns
 // when ctx ends.
 func (c *Compiler) Compile(ctx context.Context, file string, source []byte) (*Program, error) {
 	l, ok := languages()[filepath.Ext(file)]
 	switch {
 	case !ok:
-		return nil, fmt.Errorf("%s is no script that can be run: its name must end in .js, .ts or .lua", file)
+		return nil, fmt.Errorf("%s is not a script: its name must end in .js, .ts or .lua", file)
 	case len(source) > MaxText:
 		return nil, fmt.Errorf("%s has %d bytes, a script may have %d", file, len(source), MaxText)
 	case !utf8.Valid(source) || slices.Contains(source, 0):
@@ -100,17 +104,17 @@ func (c *Compiler) Compile(ctx context.Context, file string, source []byte) (*Pr
 	p := &Program{Runner: runner, Name: filepath.Base(file)}
 	p.named = regexp.MustCompile(regexp.QuoteMeta(p.Name) + `:(\d+)`)
 	if !l.translated {
-		p.Text, p.places = plain(source), linesOf(source)
+		p.Text, p.positions = plain(source), lineStarts(source)
 		return p, nil
 	}
-	a, err := c.translated(ctx, filepath.Ext(file), source)
+	a, err := c.translation(ctx, filepath.Ext(file), source)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", file, err)
 	}
 	if len(a.Problems) > 0 {
 		return nil, problems(file, a.Problems)
 	}
-	p.Text, p.places = []byte(a.Text), a.Places
+	p.Text, p.positions = []byte(a.Text), a.Positions
 	return p, nil
 }
 
@@ -133,10 +137,10 @@ func (c *Compiler) runner(l language) (*Runner, error) {
 	return r, nil
 }
 
-// translated is the translation of a script, which is kept or made.
-func (c *Compiler) translated(ctx context.Context, kind string, source []byte) (*answer, error) {
+// translation returns the translation of a script from the caches or a translator.
+func (c *Compiler) translation(ctx context.Context, kind string, source []byte) (*answer, error) {
 	key := keyOf(kind, source)
-	if a, err := c.recall(key); a != nil || err != nil {
+	if a, err := c.lookup(key); a != nil || err != nil {
 		return a, err
 	}
 	select {
@@ -145,12 +149,12 @@ func (c *Compiler) translated(ctx context.Context, kind string, source []byte) (
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
 	}
-	if a, err := c.recall(key); a != nil || err != nil { // the same script, under another name
+	if a, err := c.lookup(key); a != nil || err != nil { // the same script may have been translated meanwhile
 		return a, err
 	}
 	text, err := translate(ctx, c.cfg.Command, request{kind, string(source)})
-	if lasting(err) {
-		c.remember(&translation{key: key, refused: err})
+	if permanent(err) {
+		c.store(&translation{key: key, refused: err})
 	}
 	if err != nil {
 		return nil, err
@@ -159,14 +163,14 @@ func (c *Compiler) translated(ctx context.Context, kind string, source []byte) (
 	if err != nil {
 		return nil, err
 	}
-	c.remember(&translation{key: key, answer: *a})
+	c.store(&translation{key: key, answer: *a})
 	if c.cfg.Cache != nil && len(a.Problems) == 0 {
 		c.cfg.Cache.Put(key, text)
 	}
 	return a, nil
 }
 
-// keyOf names a translation: what was translated, and by what.
+// keyOf returns the key of a translation: the digest of the script and the version of the translator.
 func keyOf(kind string, source []byte) string {
 	sum := sha256.Sum256(source)
 	return "script " + version + " " + kind + " " + hex.EncodeToString(sum[:])
@@ -183,10 +187,10 @@ func parse(text []byte) (*answer, error) {
 	return a, nil
 }
 
-// recall gives what is kept, or neither an answer nor an error.
-func (c *Compiler) recall(key string) (*answer, error) {
+// lookup returns the cached answer or refusal; nil and nil if there is none.
+func (c *Compiler) lookup(key string) (*answer, error) {
 	c.mu.Lock()
-	e, ok := c.kept[key]
+	e, ok := c.cached[key]
 	if ok {
 		c.recent.MoveToFront(e)
 	}
@@ -204,22 +208,23 @@ func (c *Compiler) recall(key string) (*answer, error) {
 	}
 	a, err := parse(text)
 	if err != nil {
-		return nil, nil // it is made again
+		return nil, nil // it is translated again
 	}
-	c.remember(&translation{key: key, answer: *a})
+	c.store(&translation{key: key, answer: *a})
 	return a, nil
 }
 
-func (c *Compiler) remember(t *translation) {
+// store caches a translation in memory.
+func (c *Compiler) store(t *translation) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if _, ok := c.kept[t.key]; ok {
+	if _, ok := c.cached[t.key]; ok {
 		return
 	}
-	c.kept[t.key] = c.recent.PushFront(t)
-	for c.size += t.bytes(); c.size > maxKept; {
+	c.cached[t.key] = c.recent.PushFront(t)
+	for c.size += t.bytes(); c.size > maxCached; {
 		last := c.recent.Remove(c.recent.Back()).(*translation)
-		delete(c.kept, last.key)
+		delete(c.cached, last.key)
 		c.size -= last.bytes()
 	}
 }

@@ -10,13 +10,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// limitProcess has the kernel end the process that outruns its watch, end it before the
-// server where memory is short, and give way to others. What fails leaves the watch.
+// limitProcess has the kernel end the process if it exceeds a limit before watch does, kill it rather than the server
+// when memory is short, and run others first. If that fails, watch remains.
 func limitProcess(most time.Duration) {
 	seconds := uint64(2*most/time.Second) + 1
 	_ = unix.Setrlimit(unix.RLIMIT_CPU, &unix.Rlimit{Cur: seconds, Max: seconds})
 	_ = unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{})
-	if !raceEnabled { // the race detector's own memory is many times as large
+	if !raceEnabled { // the race detector needs much more memory
 		_ = unix.Setrlimit(unix.RLIMIT_DATA, &unix.Rlimit{Cur: 2 * maxMemory, Max: 2 * maxMemory})
 	}
 	if f, err := os.OpenFile("/proc/self/oom_score_adj", os.O_WRONLY, 0); err == nil { // Linux
@@ -26,7 +26,7 @@ func limitProcess(most time.Duration) {
 	_ = unix.Setpriority(unix.PRIO_PGRP, 0, 10)
 }
 
-// processorTime is what the process has used.
+// processorTime returns the CPU time that the process has used.
 func processorTime() time.Duration {
 	var used syscall.Rusage
 	if syscall.Getrusage(syscall.RUSAGE_SELF, &used) != nil {

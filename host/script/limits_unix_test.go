@@ -16,19 +16,20 @@ import (
 	"time"
 )
 
-// The kernel counts the CPU time of translations. One translation has all of maxTime.
-func TestNoScriptTakesMoreThanItsBounds(t *testing.T) {
+// TestTranslationIsBounded measures the CPU time of translations by the kernel's count. One of them has all of maxTime,
+// the others an eighth.
+func TestTranslationIsBounded(t *testing.T) {
 	before := children(t)
 	t.Run("all", func(t *testing.T) {
 		for name, a := range hostile() {
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
-				command := briefly()
+				command := shortTime()
 				if name == "366 bytes that take years" {
 					command = Self()
 				}
 				_, err := compiler(command).Compile(t.Context(), "rule.ts", []byte(a.text))
-				if err == nil || !strings.HasPrefix(err.Error(), "rule.ts: ") || !anyOf(err, a.want) || !errors.Is(err, ErrTooDear) {
+				if err == nil || !strings.HasPrefix(err.Error(), "rule.ts: ") || !anyOf(err, a.want) || !errors.Is(err, ErrTooExpensive) {
 					t.Errorf("%v, want %v", err, a.want)
 				}
 			})
@@ -57,8 +58,8 @@ func children(t *testing.T) used {
 	return used{time.Duration(u.Utime.Nano() + u.Stime.Nano()), u.Maxrss << 10}
 }
 
-// A load that ends, ends its translations: the process is gone, and no zombie.
-func TestATranslationEndsWithItsLoad(t *testing.T) {
+// TestTranslationEndsWithItsLoad: when the context of a load ends, the process of a translation is killed and reaped.
+func TestTranslationEndsWithItsLoad(t *testing.T) {
 	said := filepath.Join(t.TempDir(), "pid")
 	if err := syscall.Mkfifo(said, 0o600); err != nil {
 		t.Fatal(err)
@@ -67,7 +68,7 @@ func TestATranslationEndsWithItsLoad(t *testing.T) {
 	stop := errors.New("the load was given up")
 	pid := 0
 	go func() {
-		text, err := os.ReadFile(said) // waits for the translator to open it
+		text, err := os.ReadFile(said) // waits until the translator opens it
 		fmt.Sscan(string(text), &pid)
 		cancel(errors.Join(stop, err))
 	}()
@@ -76,22 +77,23 @@ func TestATranslationEndsWithItsLoad(t *testing.T) {
 		t.Error(err)
 	}
 	if pid == 0 || syscall.Kill(pid, 0) != syscall.ESRCH {
-		t.Errorf("process %d is there", pid)
+		t.Errorf("process %d has not ended", pid)
 	}
 	if _, err := c.Compile(ctx, "rule.ts", []byte("1")); !errors.Is(err, stop) {
-		t.Errorf("a load that has ended translates: %v", err)
+		t.Errorf("a load whose context has ended translates: %v", err)
 	}
 }
 
-// When memory is short, the kernel ends a translator and not the server.
-func TestATranslatorGivesWayToItsServer(t *testing.T) {
+// TestTranslatorHasLowPriority: a translator has the nice value 10, and the kernel kills it before the server when
+// memory is short.
+func TestTranslatorHasLowPriority(t *testing.T) {
 	self := Self()
 	cmd := exec.Command(self[0], self[1:]...)
 	stdin := must(cmd.StdinPipe())
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	// More than a pipe takes: it reads, and has limited itself before.
+	// This is more than a pipe holds: the translator reads it, after it has limited itself.
 	if _, err := stdin.Write([]byte(`{"Source":"` + strings.Repeat("/", 1<<20))); err != nil {
 		t.Error(err)
 	}
@@ -107,10 +109,10 @@ func TestATranslatorGivesWayToItsServer(t *testing.T) {
 	}
 }
 
-// What may be the machine's fault is tried again.
-func TestATranslatorThatWasKilledIsNoRefusal(t *testing.T) {
+// TestKilledTranslatorIsNotARefusal: the reason may be the machine, so the next load translates the script again.
+func TestKilledTranslatorIsNotARefusal(t *testing.T) {
 	c := compiler([]string{must(os.Executable()), "die"})
-	if _, err := c.Compile(t.Context(), "rule.ts", []byte("1")); !errors.Is(err, errKilled) || !errors.Is(err, ErrTooDear) {
+	if _, err := c.Compile(t.Context(), "rule.ts", []byte("1")); !errors.Is(err, errKilled) || !errors.Is(err, ErrTooExpensive) {
 		t.Error(err)
 	}
 	c.cfg.Command = Self()

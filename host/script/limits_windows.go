@@ -5,10 +5,10 @@ import (
 	"time"
 )
 
-// limitProcess leaves the limits to the watch.
+// limitProcess does nothing: watch enforces the limits.
 func limitProcess(time.Duration) {}
 
-// processorTime is what the process has used.
+// processorTime returns the CPU time that the process has used.
 func processorTime() time.Duration {
 	self, err := syscall.GetCurrentProcess()
 	if err != nil {

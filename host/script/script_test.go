@@ -7,7 +7,7 @@ import (
 	"testing/fstest"
 )
 
-func TestAProgramWithoutRunnersSaysWhatToDo(t *testing.T) {
+func TestErrorWithoutRunners(t *testing.T) {
 	for file, language := range map[string]string{"a.js": "JavaScript", "a.ts": "TypeScript", "a.lua": "Lua"} {
 		c := compiler(nil)
 		c.runners = fstest.MapFS{}
@@ -18,7 +18,7 @@ func TestAProgramWithoutRunnersSaysWhatToDo(t *testing.T) {
 	}
 }
 
-func TestLuaSkipsWhatEditorsAndShellsPutFirst(t *testing.T) {
+func TestLuaSkipsByteOrderMarkAndShebang(t *testing.T) {
 	for text, want := range map[string]string{
 		"\ufeffx = 1": "x = 1", "#!/usr/bin/lua\nx = 1": "--#!/usr/bin/lua\nx = 1", "\ufeff#!lua\nx = 1": "--#!lua\nx = 1", "x = #y": "x = #y",
 	} {
@@ -29,7 +29,7 @@ func TestLuaSkipsWhatEditorsAndShellsPutFirst(t *testing.T) {
 	}
 }
 
-func TestWhatIsNoScriptIsRefused(t *testing.T) {
+func TestInvalidScriptIsRefused(t *testing.T) {
 	for _, test := range []struct{ file, text, want string }{
 		{"rule.py", "", "must end in .js, .ts or .lua"},
 		{"rule.js", strings.Repeat("/", MaxText+1), "a script may have 131072"},

@@ -4,6 +4,6 @@ package script
 
 import "syscall"
 
-// attributes: a group of its own, so that a terminal's interrupt is this process's alone to
-// hear. The translator ends with this process by the end of its input.
+// attributes returns those of a translator: a process group of its own, so that an interrupt from the terminal does not
+// reach it. The translator ends with this process because its input ends.
 func attributes() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true} }

@@ -14,54 +14,54 @@ import (
 	"time"
 )
 
-// Bounds of one translation. A script of MaxText that people wrote needs a tenth of each.
+// Limits of one translation. A script of MaxText bytes that people wrote needs a tenth of each.
 const (
-	maxTime    = 2 * time.Second  // of a processor
-	maxWait    = 30 * time.Second // until it is killed: on a busy machine it gives way to the server
-	maxMemory  = 256 << 20        // of the translator's heap and stacks
-	maxStack   = 64 << 20         // of it: how deep a script nests
-	maxOutput  = 1 << 20          // of the translated text
-	maxAnswer  = 8 << 20          // of that and the places of its lines, as JSON
+	maxTime    = 2 * time.Second  // of CPU
+	maxWait    = 30 * time.Second // of real time: it has a low priority, so a busy machine may take long
+	maxMemory  = 256 << 20        // heap and stacks of the translator
+	maxStack   = 64 << 20         // of that, stacks: they grow with the nesting of a script
+	maxOutput  = 1 << 20          // bytes of the translated text
+	maxAnswer  = 8 << 20          // bytes of the answer: the text and its positions, as JSON
 	maxRequest = 2 << 20
 	maxStderr  = 4 << 10
 )
 
-// ErrTooDear is what errors.Is finds in the error of a script whose translation met a bound.
-var ErrTooDear = errors.New("its translation takes too much")
+// ErrTooExpensive is the error, for errors.Is, of a script whose translation exceeds a limit.
+var ErrTooExpensive = errors.New("its translation takes too much")
 
-// dear is such an error.
-type dear string
+// costError is such an error.
+type costError string
 
-func (d dear) Error() string        { return string(d) }
-func (d dear) Is(target error) bool { return target == ErrTooDear }
+func (e costError) Error() string        { return string(e) }
+func (e costError) Is(target error) bool { return target == ErrTooExpensive }
 
-func dearf(format string, args ...any) error { return dear(fmt.Sprintf(format, args...)) }
+func tooExpensive(format string, args ...any) error { return costError(fmt.Sprintf(format, args...)) }
 
-// Errors of scripts that are too dear to translate.
+// The limits that a translation may exceed.
 var (
-	errTime   = dearf("its translation takes more than %v of a processor: simplify what is nested, such as arrow functions in conditional expressions", maxTime)
-	errWait   = dearf("its translation takes more than %v: simplify what is nested, or try again when the machine is less busy", maxWait)
-	errMemory = dearf("its translation takes more than %d MiB of memory: simplify what is nested", maxMemory>>20)
-	errNested = dearf("it is nested too deeply to be translated")
-	errOutput = dearf("its translation has more than %d bytes: simplify what is nested", maxOutput)
-	errKilled = dearf("its translator was killed, or found no memory: if the machine has enough, simplify what is nested")
+	errTime   = tooExpensive("its translation takes more than %v of a processor: simplify what is nested, such as arrow functions in conditional expressions", maxTime)
+	errWait   = tooExpensive("its translation takes more than %v: simplify what is nested, or try again when the machine is less busy", maxWait)
+	errMemory = tooExpensive("its translation takes more than %d MiB of memory: simplify what is nested", maxMemory>>20)
+	errNested = tooExpensive("it is nested too deeply to be translated")
+	errOutput = tooExpensive("its translation has more than %d bytes: simplify what is nested", maxOutput)
+	errKilled = tooExpensive("its translator was killed, or found no memory: if the machine has enough, simplify what is nested")
 )
 
-// lasting reports whether a script that failed with err does so again, on any machine at any
-// time but for a slower processor.
-func lasting(err error) bool {
+// permanent reports whether a script that failed with err would fail again. It would on any machine, except that a
+// faster processor may need less time.
+func permanent(err error) bool {
 	return errors.Is(err, errTime) || errors.Is(err, errMemory) || errors.Is(err, errNested) || errors.Is(err, errOutput)
 }
 
-// Command is the argument that makes a program a translator.
+// Command is the argument with which [Self] starts a program as a translator.
 const Command = "translate-script"
 
-// Asked reports whether a program with these arguments, its name not among them, was started
-// to translate a script. It calls [Answer] then, before all else.
+// Asked reports whether a program with these arguments, without its name, was started as a translator. If so, it must
+// call [Answer] before it does anything else.
 func Asked(args []string) bool { return len(args) == 1 && args[0] == Command }
 
-// Self starts this program as a translator: for [Config]. The program must look at [Asked],
-// a test's in TestMain.
+// Self returns a command, for [Config], that starts this program as a translator. The program must check [Asked]; that
+// of a test does so in TestMain.
 func Self() []string {
 	if runtime.GOOS == "linux" { // the file that runs, even if an upgrade has replaced it
 		if _, err := os.Stat("/proc/self/exe"); err == nil {
@@ -75,10 +75,10 @@ func Self() []string {
 	return []string{self, Command}
 }
 
-// translate asks a translator, and gives its answer. The process has nothing of this one but
-// its pipes: no environment, no files. It ends with ctx, and when this process does.
+// translate starts a translator and returns its answer. The process has nothing of this one but its pipes: no
+// environment and no files. It ends when ctx or this process ends.
 func translate(ctx context.Context, command []string, q request) ([]byte, error) {
-	if len(command) == 0 || Asked(os.Args[1:]) { // a translator has none: it would start itself for ever
+	if len(command) == 0 || Asked(os.Args[1:]) { // a translator must not start itself again
 		return nil, errors.New("this program has no translator of scripts")
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, maxWait, errWait)
@@ -102,12 +102,12 @@ func translate(ctx context.Context, command []string, q request) ([]byte, error)
 	if err := cmd.Start(); err != nil {
 		return nil, fmt.Errorf("its translator cannot be started: %w", err)
 	}
-	_ = json.NewEncoder(stdin).Encode(q) // a translator that does not read it has ended, which Wait tells
+	_ = json.NewEncoder(stdin).Encode(q) // if this fails the translator has ended: Wait returns its error
 	text, _ := io.ReadAll(io.LimitReader(stdout, maxAnswer+1))
 	if len(text) > maxAnswer {
 		cancel()
 	}
-	err = cmd.Wait() // closes stdin too, which until then says that this process lives
+	err = cmd.Wait() // also closes stdin, whose end tells the translator that this process has ended
 	switch {
 	case len(text) > maxAnswer:
 		return nil, errOutput
@@ -119,7 +119,7 @@ func translate(ctx context.Context, command []string, q request) ([]byte, error)
 	return nil, endedBy(cmd.ProcessState.ExitCode(), err, stderr.String())
 }
 
-// endedBy says why a translator gave no answer.
+// endedBy returns the error for a translator that ended without an answer.
 func endedBy(code int, err error, stderr string) error {
 	switch {
 	case code == exitTime:
@@ -137,7 +137,7 @@ func endedBy(code int, err error, stderr string) error {
 	return fmt.Errorf("its translator ended: %w: %.200s", err, line)
 }
 
-// bounded keeps the beginning of what is written.
+// bounded keeps the first maxStderr bytes that are written to it.
 type bounded struct{ bytes.Buffer }
 
 func (b *bounded) Write(p []byte) (int, error) {
@@ -145,12 +145,12 @@ func (b *bounded) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// ReadFrom hides that of the buffer, which has no bound.
+// ReadFrom hides the method of the buffer, which has no limit.
 func (b *bounded) ReadFrom(r io.Reader) (int64, error) {
 	return io.Copy(struct{ io.Writer }{b}, r)
 }
 
-// problems is an error of a line for each.
+// problems returns an error with one line for each problem.
 func problems(file string, list []problem) error {
 	lines := make([]string, len(list))
 	for i, p := range list {

@@ -19,12 +19,12 @@ import (
 	"go.uber.org/goleak"
 )
 
-// The program of the tests is a translator too, and some that are not as they should be.
+// TestMain makes the program of the tests a translator, and several faulty ones.
 func TestMain(m *testing.M) {
 	if Asked(os.Args[1:]) {
 		os.Exit(Answer(os.Stdin, os.Stdout))
 	}
-	if len(os.Args) == 2 && os.Args[1] == "briefly" {
+	if len(os.Args) == 2 && os.Args[1] == "short" {
 		os.Exit(answerWithin(maxTime/8, os.Stdin, os.Stdout))
 	}
 	if len(os.Args) == 2 && os.Args[1] == "die" {
@@ -60,7 +60,7 @@ func must[T any](v T, err error) T {
 	return v
 }
 
-// descriptors are the files that are open, but for those of Go's own runtime.
+// descriptors returns the files that are open, without those of Go's runtime.
 func descriptors() (list []string) {
 	entries, _ := os.ReadDir("/proc/self/fd")
 	for _, e := range entries {
@@ -71,14 +71,14 @@ func descriptors() (list []string) {
 	return list
 }
 
-// compiler is one with a runner of nothing.
+// compiler returns a Compiler with empty runners.
 func compiler(command []string) *Compiler {
 	c := New(Config{Command: command})
 	c.runners = fstest.MapFS{"built/js.wasm": {}, "built/lua.wasm": {}}
 	return c
 }
 
-// hostile are scripts that took a process's time or memory without bound.
+// hostile returns scripts that need excessive time or memory, with the limit that each exceeds.
 func hostile() map[string]struct {
 	text string
 	want error
@@ -112,15 +112,15 @@ func doublings(n int) (members string) {
 	return members
 }
 
-// briefly starts a translator that has an eighth of the time, and all other bounds.
-func briefly() []string { return []string{must(os.Executable()), "briefly"} }
+// shortTime starts a translator with an eighth of the time and all other limits.
+func shortTime() []string { return []string{must(os.Executable()), "short"} }
 
-// anyOf allows another bound to be met first, as it is on a slow or busy machine.
+// anyOf also accepts limits that are exceeded first on a slow or busy machine.
 func anyOf(err, want error) bool {
 	return errors.Is(err, want) || errors.Is(err, errWait) || want != errTime && (errors.Is(err, errTime) || errors.Is(err, errMemory) || errors.Is(err, errKilled) || errors.Is(err, errOutput))
 }
 
-func TestErrorsOfAScriptAreBounded(t *testing.T) {
+func TestScriptErrorsAreBounded(t *testing.T) {
 	text := strings.Repeat("let a;", 500) + "let " + strings.Repeat("x", 50000) + "; let " + strings.Repeat("x", 50000)
 	_, err := compiler(Self()).Compile(t.Context(), "rule.js", []byte(text))
 	if err == nil || strings.Count(err.Error(), "\n") != maxProblems || len(err.Error()) > (maxProblems+1)*(maxProblem+30) ||
@@ -129,14 +129,14 @@ func TestErrorsOfAScriptAreBounded(t *testing.T) {
 	}
 }
 
-func TestAFloodOfOutputIsRefused(t *testing.T) {
+func TestOutputIsBounded(t *testing.T) {
 	_, err := compiler([]string{must(os.Executable()), "flood"}).Compile(t.Context(), "rule.js", nil)
 	if !errors.Is(err, errOutput) {
 		t.Error(err)
 	}
 }
 
-func TestATranslatorHasNoEnvironmentAndNoFiles(t *testing.T) {
+func TestTranslatorHasNoEnvironmentAndNoFiles(t *testing.T) {
 	t.Setenv("SECRET", "secret")
 	l := must(net.Listen("tcp", "127.0.0.1:0"))
 	defer l.Close()
@@ -147,34 +147,34 @@ func TestATranslatorHasNoEnvironmentAndNoFiles(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, line := range strings.Split(string(p.Text), "\n") {
-		// Go's runtime opens files of cgroups; what this program was started with open is not its own.
+		// Go's runtime opens files of cgroups. Files that this program inherited are not its own.
 		if !strings.HasPrefix(line, "fd ") || strings.Contains(line, "socket:") || strings.Contains(line, file.Name()) {
 			t.Errorf("it has %q", line)
 		}
 	}
 }
 
-// A translator whose server has died, however it died, ends.
-func TestATranslatorEndsWithItsServer(t *testing.T) {
+// TestTranslatorEndsWithItsServer: a translator ends when its input ends.
+func TestTranslatorEndsWithItsServer(t *testing.T) {
 	self := Self()
 	cmd := exec.Command(self[0], self[1:]...)
 	stdin := must(cmd.StdinPipe())
 	if err := errors.Join(cmd.Start(), json.NewEncoder(stdin).Encode(request{".ts", hostile()["366 bytes that take years"].text}), stdin.Close()); err != nil {
 		t.Fatal(err)
 	}
-	if err := cmd.Wait(); cmd.ProcessState.ExitCode() != exitOrphan {
+	if err := cmd.Wait(); cmd.ProcessState.ExitCode() != exitOrphaned {
 		t.Error(err)
 	}
 }
 
-// shelf is a cache in memory.
-type shelf map[string][]byte
+// memoryCache is a Cache in memory.
+type memoryCache map[string][]byte
 
-func (s shelf) Get(name string) []byte          { return s[name] }
-func (s shelf) Put(name string, content []byte) { s[name] = content }
+func (s memoryCache) Get(name string) []byte          { return s[name] }
+func (s memoryCache) Put(name string, content []byte) { s[name] = content }
 
-func TestATranslationIsKept(t *testing.T) {
-	kept, source := shelf{}, []byte("const x: number = 1;\nthrow x")
+func TestTranslationIsCached(t *testing.T) {
+	kept, source := memoryCache{}, []byte("const x: number = 1;\nthrow x")
 	c := compiler(Self())
 	c.cfg.Cache = kept
 	first, err := c.Compile(t.Context(), "rule.ts", source)
@@ -204,28 +204,28 @@ func TestATranslationIsKept(t *testing.T) {
 	same(again, "rule.ts")
 }
 
-func TestTranslationsInMemoryAreBounded(t *testing.T) {
+func TestCacheInMemoryIsBounded(t *testing.T) {
 	c := compiler(nil)
 	for i := range 100 {
-		c.remember(&translation{key: fmt.Sprint(i), answer: answer{Text: strings.Repeat("x", 1<<20)}})
+		c.store(&translation{key: fmt.Sprint(i), answer: answer{Text: strings.Repeat("x", 1<<20)}})
 	}
-	last, _ := c.recall("99")
-	first, _ := c.recall("0")
-	if c.size > maxKept || len(c.kept) != c.recent.Len() || len(c.kept) < 30 || last == nil || first != nil {
-		t.Errorf("%d translations, %d bytes", len(c.kept), c.size)
+	last, _ := c.lookup("99")
+	first, _ := c.lookup("0")
+	if c.size > maxCached || len(c.cached) != c.recent.Len() || len(c.cached) < 30 || last == nil || first != nil {
+		t.Errorf("%d translations, %d bytes", len(c.cached), c.size)
 	}
 }
 
-// A refusal is kept in memory: the next load of the same script starts no process.
-func TestARefusalIsKept(t *testing.T) {
+// TestRefusalIsCached: the next load of a refused script starts no process.
+func TestRefusalIsCached(t *testing.T) {
 	for name, script := range map[string]string{
 		"time": hostile()["198 bytes that take 28 s"].text, "memory": hostile()["an enum of 10 TB"].text, "depth": hostile()["brackets"].text,
 		"output": hostile()["decorators of decorators"].text, "an error": "let let",
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			kept := shelf{}
-			c := compiler(briefly())
+			kept := memoryCache{}
+			c := compiler(shortTime())
 			c.cfg.Cache = kept
 			_, first := c.Compile(t.Context(), "rule.ts", []byte(script))
 			c.cfg.Command = nil
@@ -240,16 +240,17 @@ func TestARefusalIsKept(t *testing.T) {
 	}
 }
 
-// However many processors there are, translators have memory for a few.
-func TestTranslatorsAreFew(t *testing.T) {
+// TestNumberOfTranslatorsIsBounded: each may take maxMemory.
+func TestNumberOfTranslatorsIsBounded(t *testing.T) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(64))
 	if n := cap(New(Config{}).slots); n != maxTranslators {
-		t.Errorf("%d translate at a time", n)
+		t.Errorf("%d translators at a time", n)
 	}
 }
 
-// A script that was made of another has its own lines in errors, and no map of its own is read.
-func TestAScriptCannotMoveItsLines(t *testing.T) {
+// TestSourceMapOfScriptIsIgnored: errors name the lines of the script itself, not those of a source map that it
+// contains.
+func TestSourceMapOfScriptIsIgnored(t *testing.T) {
 	mapping := "data:application/json;base64," + base64.StdEncoding.EncodeToString([]byte(`{"version":3,"sources":["script"],"names":[],"mappings":"AA6uxBqC"}`))
 	for _, comment := range []string{"//# sourceMappingURL=", "//@ sourceMappingURL=", "/*# sourceMappingURL="} {
 		text := "\nthrow 1\n" + comment + mapping
@@ -263,8 +264,8 @@ func TestAScriptCannotMoveItsLines(t *testing.T) {
 	}
 }
 
-// A script without a statement is a script: what it lacks is for its runner to say.
-func TestAScriptMayHaveNoStatement(t *testing.T) {
+// TestScriptWithoutStatements: such a script compiles; its runner decides whether it is acceptable.
+func TestScriptWithoutStatements(t *testing.T) {
 	for _, text := range []string{"", "\n\n", "// later", "type A = string", "'use strict'", "#!/usr/bin/env moot", "\ufeff", "\u2028"} {
 		if _, err := compiler(Self()).Compile(t.Context(), "rule.ts", []byte(text)); err != nil {
 			t.Errorf("%q: %v", text, err)
@@ -272,15 +273,15 @@ func TestAScriptMayHaveNoStatement(t *testing.T) {
 	}
 }
 
-// The version is part of what a translation is kept by.
-func TestTheTranslatorIsTheOneOfGoMod(t *testing.T) {
+// TestVersionIsThatOfGoMod: the version is part of the key of a cached translation.
+func TestVersionIsThatOfGoMod(t *testing.T) {
 	out, err := exec.Command("go", "list", "-m", "-f", "{{.Version}}", "github.com/evanw/esbuild").Output()
 	if words := strings.Fields(version); err != nil || !slices.Contains(words, strings.TrimSpace(string(out))) {
 		t.Errorf("go.mod has %s, version is %q: %v", out, version, err)
 	}
 }
 
-// BenchmarkTranslate is what a script costs that was not translated before.
+// BenchmarkTranslate measures a script that is not cached.
 func BenchmarkTranslate(b *testing.B) {
 	source := must(os.ReadFile("../../guests/game/game.ts"))
 	for b.Loop() {
