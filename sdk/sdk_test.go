@@ -230,7 +230,7 @@ func TestNewProjects(t *testing.T) {
 			}
 			var out, log bytes.Buffer
 			err := module.Test(t.Context(), &out, &log, dir, "", module.Options{Cache: cache, Scripts: script.New(script.Config{Command: script.Self()}), Timeout: time.Minute})
-			if err != nil || log.Len() > 0 || !strings.HasSuffix(out.String(), "3 of 3 tests are good\n") {
+			if err != nil || log.Len() > 0 || !strings.HasSuffix(out.String(), "3 of 3 tests passed\n") {
 				t.Errorf("%v\n%s%s", err, &out, &log)
 			}
 		})
@@ -291,7 +291,7 @@ func TestReadmesTests(t *testing.T) {
 	write(t, filepath.Join(dir, "tests.yaml"), text)
 	var out, log bytes.Buffer
 	err := module.Test(t.Context(), &out, &log, filepath.Join(dir, "limit.js"), "", module.Options{Cache: cache, Scripts: script.New(script.Config{Command: script.Self()}), Timeout: time.Minute})
-	if err != nil || !strings.HasSuffix(out.String(), "2 of 2 tests are good\n") {
+	if err != nil || !strings.HasSuffix(out.String(), "2 of 2 tests passed\n") {
 		t.Errorf("%v\n%s%s", err, &out, &log)
 	}
 }

@@ -16,26 +16,26 @@ import (
 )
 
 type benchCommand struct {
-	URL      string        `default:"ws://127.0.0.1:8080/ws" help:"The server."`
-	Remote   bool          `help:"The server may be on another host. Load only what is yours."`
-	Prefix   string        `default:"bench-" help:"The rooms are PREFIX0, PREFIX1, ... They must exist, or clients must be allowed to create them."`
-	Rooms    int           `default:"1" help:"How many rooms."`
-	Members  int           `default:"100" help:"Members of each room, one connection each: --rooms x --members in all."`
-	Senders  int           `default:"1" help:"How many members of each room talk. All members of the room hear them."`
-	Rate     float64       `xor:"pace" help:"Open loop: messages per second, of all senders together, however the server fares. Latency counts from when a message was due." placeholder:"N"`
-	Window   int           `xor:"pace" help:"Closed loop: messages that each sender has on their way; 16 if there is no --rate." placeholder:"N"`
-	Size     int           `default:"128" help:"Bytes of the text of a message, at least ${minSize}."`
-	Duration time.Duration `default:"10s" help:"How long to measure, at most 1h."`
-	Settle   time.Duration `default:"0s" help:"How long to be silent when all have connected, before the memory that they take is read."`
-	Warmup   time.Duration `default:"2s" help:"How long to talk before that."`
-	Max      int           `name:"max-messages" default:"10000000" help:"End when so many messages were sent."`
-	PID      int           `name:"pid" help:"The process of the server, on this host (Linux): measure its CPU time and memory too. The memory of a connection is best seen at a server that is fresh." placeholder:"PID"`
-	JSON     bool          `name:"json" help:"Print the result as JSON."`
-	Plot     string        `help:"Write a histogram of the latencies to FILE, which ends in .png or .svg." placeholder:"FILE"`
+	URL      string        `default:"ws://127.0.0.1:8080/ws" help:"URL of the server."`
+	Remote   bool          `help:"Allow a server on another host. Put load only on servers of your own."`
+	Prefix   string        `default:"bench-" help:"Prefix of the rooms: PREFIX0, PREFIX1, ... They must exist, or clients must be allowed to create them."`
+	Rooms    int           `default:"1" help:"Number of rooms."`
+	Members  int           `default:"100" help:"Members of each room, one connection each."`
+	Senders  int           `default:"1" help:"Members of each room that send messages."`
+	Rate     float64       `xor:"pace" help:"Open loop: messages per second of all senders together, whatever the server does. Latency counts from the time at which a message was due." placeholder:"N"`
+	Window   int           `xor:"pace" help:"Closed loop: messages in flight for each sender. Default without --rate: 16." placeholder:"N"`
+	Size     int           `default:"128" help:"Size of a message text in bytes, at least ${minSize}."`
+	Duration time.Duration `default:"10s" help:"Time of the measurement, at most 1h."`
+	Settle   time.Duration `default:"0s" help:"Idle time after all connections are open, before the memory of the server is read."`
+	Warmup   time.Duration `default:"2s" help:"Time of load before the measurement."`
+	Max      int           `name:"max-messages" default:"10000000" help:"End after this number of messages."`
+	PID      int           `name:"pid" help:"Process ID of the server on this host (Linux): measure its CPU time and memory as well. Use a server that has just started to measure the memory of connections." placeholder:"PID"`
+	JSON     bool          `name:"json" help:"Print JSON."`
+	Plot     string        `help:"Write a chart of the latencies to a file that ends in .png or .svg." placeholder:"FILE"`
 }
 
-// Run measures, and says what came of it. That something was lost, doubled or
-// out of order is an error, after all else was said.
+// Run measures and prints the result. Messages that were lost, duplicated or out of order are an error, which
+// comes after the result.
 func (c *benchCommand) Run(ctx context.Context, t terminal) error {
 	o, format, err := c.options()
 	if err != nil {
@@ -88,14 +88,13 @@ func isTerminal(w io.Writer) bool {
 	return ok && term.IsTerminal(int(f.Fd()))
 }
 
-// progress shows how far a bench is: in lines, or in one line that is written
-// over again and again.
+// progress shows the progress of a bench: in lines, or in one line that is overwritten.
 type progress struct {
 	w       io.Writer
 	inPlace bool
 }
 
-// clearLine goes to the line's beginning and clears it.
+// clearLine moves the cursor to the beginning of the line and clears it.
 const clearLine = "\r\x1b[K"
 
 func (p *progress) show(now bench.Progress) {
@@ -106,7 +105,7 @@ func (p *progress) show(now bench.Progress) {
 	fmt.Fprintln(p.w, now)
 }
 
-// end leaves the place to what is written next.
+// end clears the line for the next output.
 func (p *progress) end() {
 	if p.inPlace {
 		fmt.Fprint(p.w, clearLine)

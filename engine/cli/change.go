@@ -12,20 +12,20 @@ import (
 
 type reloadCommand struct {
 	adminFlags
-	All bool `help:"Ask every node of the cluster. Each loads its own files."`
+	All bool `help:"On every node of the cluster. Each node loads its own files."`
 }
 
 type rollbackCommand struct {
 	adminFlags
-	All bool `help:"Ask every node of the cluster."`
+	All bool `help:"On every node of the cluster."`
 }
 
-// Run fails where a node refused, and says why.
+// Run prints the result of each node, and fails if one refused.
 func (c *reloadCommand) Run(ctx context.Context, t terminal) error {
 	return c.change(t, func(ask *client.Client) ([]api.Reload, error) { return ask.Reload(ctx, c.All) })
 }
 
-// Run fails where a node refused, and says why.
+// Run prints the result of each node, and fails if one refused.
 func (c *rollbackCommand) Run(ctx context.Context, t terminal) error {
 	return c.change(t, func(ask *client.Client) ([]api.Reload, error) { return ask.Rollback(ctx, c.All) })
 }
@@ -47,7 +47,7 @@ func (f *adminFlags) change(t terminal, do func(*client.Client) ([]api.Reload, e
 		}
 	}
 	if refused > 0 {
-		return errors.New(counted(refused, "node") + " refused: nothing was changed there")
+		return errors.New(counted(refused, "node") + " refused: nothing has changed there")
 	}
 	return nil
 }

@@ -11,8 +11,8 @@ type checkCommand struct {
 	configFlags
 }
 
-// Run loads everything, as serve would, and prints that it is good. Problems are errors,
-// all at once, each with its line; warnings go to t.err and change no exit code.
+// Run loads all that the configuration names and prints a summary. The error has all problems, each with
+// its line. Warnings go to t.err and do not change the exit code.
 func (c *checkCommand) Run(ctx context.Context, t terminal) error {
 	cfg, err := c.read(ctx)
 	if err != nil {
@@ -28,13 +28,12 @@ func (c *checkCommand) Run(ctx context.Context, t terminal) error {
 	for _, tenant := range cfg.Tenants {
 		entries += len(tenant.Chain)
 	}
-	_, err = fmt.Fprintf(t.out, "%s is good: %s, %s, %s\n", c.Config,
+	_, err = fmt.Fprintf(t.out, "%s is valid: %s, %s, %s\n", c.Config,
 		counted(len(cfg.Modules), "module"), counted(len(cfg.Tenants), "tenant"), counted(entries, "chain entry", "chain entries"))
 	return err
 }
 
-// counted is a number with its noun: "1 module", "2 modules". The plural may be
-// given where an s does not make it.
+// counted is a number with a noun: "1 module", "2 modules". An irregular plural may be given.
 func counted(n int, noun string, plural ...string) string {
 	switch {
 	case n == 1:

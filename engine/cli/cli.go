@@ -23,38 +23,37 @@ import (
 // Exit codes of the program.
 const (
 	exitOK      = 0
-	exitFailed  = 1 // the work could not be done; stderr says why
+	exitFailed  = 1 // the command failed; stderr says why
 	exitMisused = 2 // the command line or the configuration is wrong; stderr says where
-	exitUnwell  = 3 // status: a node is not ready, or did not answer
-	exitDiffer  = 4 // status: all nodes are ready, and run different versions or revisions
+	exitUnwell  = 3 // status: a node is not ready or did not answer
+	exitDiffer  = 4 // status: all nodes are ready, but run different versions or revisions
 )
 
 // program is the command line.
 type program struct {
-	Serve     serveCommand     `cmd:"" help:"Serve the configuration until SIGTERM or SIGINT."`
-	Check     checkCommand     `cmd:"" help:"Load the configuration and its modules as serve would, and change nothing."`
-	Chat      chatCommand      `cmd:"" help:"Talk to a server in the terminal."`
-	Token     tokenCommand     `cmd:"" help:"Print a token of a tenant, to test with."`
-	Bench     benchCommand     `cmd:"" help:"Load a server, and measure what it delivers and how fast."`
-	Status    statusCommand    `cmd:"" help:"Show what a running server's nodes say of themselves. Exits with 3 if one is not ready or did not answer, else with 4 if they run different versions or revisions."`
-	Reload    reloadCommand    `cmd:"" help:"Have a running server load its configuration again, all or nothing."`
-	Rollback  rollbackCommand  `cmd:"" help:"Have a running server go back to the rules before the last reload."`
-	Decisions decisionsCommand `cmd:"" help:"Show what modules of a running server decided of late."`
-	Module    moduleCommand    `cmd:"" help:"Make, build, inspect, test and measure a module."`
-	Record    recordCommand    `cmd:"" help:"Record what a running server's modules are asked and answer."`
-	Replay    replayCommand    `cmd:"" help:"Ask a module what a recording has, and show what would change."`
+	Serve     serveCommand     `cmd:"" help:"Run a server until SIGTERM or SIGINT. SIGHUP reloads the configuration."`
+	Check     checkCommand     `cmd:"" help:"Load a configuration with its modules, keys and certificates, and report all problems."`
+	Chat      chatCommand      `cmd:"" help:"Chat with a server in the terminal."`
+	Token     tokenCommand     `cmd:"" help:"Print a token for tests, signed with a key of a tenant."`
+	Bench     benchCommand     `cmd:"" help:"Put load on a server and measure throughput, latency and loss."`
+	Status    statusCommand    `cmd:"" help:"Show nodes, tenants and modules of a running server. Exit code 3: a node is not ready or did not answer; 4: nodes run different versions or revisions."`
+	Reload    reloadCommand    `cmd:"" help:"Make a running server load its configuration again. If anything is wrong, nothing changes."`
+	Rollback  rollbackCommand  `cmd:"" help:"Make a running server use the rules from before the last reload."`
+	Decisions decisionsCommand `cmd:"" help:"Show the latest decisions of the modules of a running server."`
+	Module    moduleCommand    `cmd:"" help:"Create, build, inspect, test and measure a module."`
+	Record    recordCommand    `cmd:"" help:"Record the calls to modules of a running server, with their answers."`
+	Replay    replayCommand    `cmd:"" help:"Repeat recorded calls with another module and show the answers that differ."`
 	Version   versionCommand   `cmd:"" help:"Print the version."`
 }
 
-// terminal is what a command reads and writes.
+// terminal has the standard streams of a command.
 type terminal struct {
 	in       io.Reader
 	out, err io.Writer
 }
 
-// Run carries out the command line, without the program's name, and gives the
-// code to exit with. It ends early when the process is sent SIGTERM or SIGINT;
-// a second one ends the process at once.
+// Run runs a command line, which is without the name of the program, and returns the exit code. The first
+// SIGTERM or SIGINT ends the command in its way; a second one ends the process at once.
 func Run(args []string, in io.Reader, out, err io.Writer) int {
 	if script.Asked(args) {
 		return script.Answer(in, out)
@@ -70,7 +69,7 @@ func Run(args []string, in io.Reader, out, err io.Writer) int {
 		kong.Writers(out, err),
 		kong.Exit(func(code int) { exited = code }),
 		kong.UsageOnError(),
-		kong.Vars{"minSize": strconv.Itoa(bench.MinSize), "languages": "One of " + module.Languages},
+		kong.Vars{"minSize": strconv.Itoa(bench.MinSize), "languages": "one of " + module.Languages},
 		kong.BindTo(ctx, (*context.Context)(nil)),
 		kong.Bind(terminal{in, out, err}),
 	)
@@ -108,8 +107,8 @@ func Run(args []string, in io.Reader, out, err io.Writer) int {
 	return exitFailed
 }
 
-// untilSignal gives a ctx that the first signal ends. Before it does, signals have
-// their usual effect again: who sees it ended may be ended by the next.
+// untilSignal returns a context that the first signal ends. Signals have their usual effect again before it
+// ends, so that the next one ends the process.
 func untilSignal() (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancel(context.Background())
 	signals := make(chan os.Signal, 1)
@@ -125,12 +124,11 @@ func untilSignal() (context.Context, context.CancelFunc) {
 	return ctx, cancel
 }
 
-// finding is what a command has found out, and the code that tells it.
+// finding is a result of a command that has an exit code of its own.
 type finding struct {
 	error
 	code int
 }
 
-// misuse is an error in what the operator wrote: it is printed as it is, a line
-// for each problem.
+// misuse is an error in the command line. It is printed as it is, a line for each problem.
 type misuse struct{ error }

@@ -19,19 +19,19 @@ import (
 
 type decisionsCommand struct {
 	adminFlags
-	Tenant  string        `help:"Those of one tenant." placeholder:"NAME"`
-	Room    string        `help:"In one room." placeholder:"NAME"`
-	Hook    string        `help:"At one hook." placeholder:"HOOK"`
-	Module  string        `help:"Of one module." placeholder:"NAME"`
-	Verdict string        `help:"allow, rewrite, deny, drop, error, opened or closed." placeholder:"VERDICT"`
-	Shadow  bool          `help:"Those of modules in shadow mode, beside what was done."`
-	Since   time.Duration `help:"Those of the last 10m, for one." placeholder:"DURATION"`
-	Limit   int           `default:"100" help:"The latest so many." placeholder:"N"`
-	Follow  bool          `short:"f" help:"Go on with those to come, until interrupted."`
-	JSON    bool          `name:"json" help:"Print one JSON object a line."`
+	Tenant  string        `help:"Only decisions of this tenant." placeholder:"NAME"`
+	Room    string        `help:"Only decisions in this room." placeholder:"NAME"`
+	Hook    string        `help:"Only decisions at this hook." placeholder:"HOOK"`
+	Module  string        `help:"Only decisions of this module, by name." placeholder:"NAME"`
+	Verdict string        `help:"Only this verdict: allow, rewrite, deny, drop, error, opened or closed." placeholder:"VERDICT"`
+	Shadow  bool          `help:"Only decisions of modules in shadow mode, beside the verdict that was applied."`
+	Since   time.Duration `help:"Only decisions of this last time, such as 10m." placeholder:"DURATION"`
+	Limit   int           `default:"100" help:"Number of decisions, the latest." placeholder:"N"`
+	Follow  bool          `short:"f" help:"Print new decisions until interrupted."`
+	JSON    bool          `name:"json" help:"Print JSON, one object per line."`
 }
 
-// Run prints a table, the latest last.
+// Run prints a table, the latest decision last.
 func (c *decisionsCommand) Run(ctx context.Context, t terminal) error {
 	ask, err := c.client()
 	if err != nil {
@@ -45,7 +45,7 @@ func (c *decisionsCommand) Run(ctx context.Context, t terminal) error {
 	if err := p.show(ctx, ask, q); err != nil || !c.Follow {
 		return err
 	}
-	q.Limit = mostFollowed
+	q.Limit = maxFollowed
 	tick := time.NewTicker(followEvery)
 	defer tick.Stop()
 	for {
@@ -61,11 +61,11 @@ func (c *decisionsCommand) Run(ctx context.Context, t terminal) error {
 }
 
 const (
-	followEvery  = time.Second
-	mostFollowed = 1000 // in one request; earlier ones are skipped
+	followEvery = time.Second
+	maxFollowed = 1000 // in one request; earlier ones are skipped
 )
 
-// decisionPrinter prints decisions as they come.
+// decisionPrinter prints decisions, each once.
 type decisionPrinter struct {
 	out, err     io.Writer
 	json, shadow bool
@@ -97,7 +97,7 @@ func (p *decisionPrinter) show(ctx context.Context, ask *client.Client, q report
 	return p.table(found)
 }
 
-// table has a column for what was done where shadows are shown: old beside new.
+// table prints a table; with p.shadow it has the applied verdict (OLD) beside the one of the shadow (NEW).
 func (p *decisionPrinter) table(found []api.Decision) error {
 	table := tabwriter.NewWriter(p.out, 0, 0, 2, ' ', 0)
 	if !p.headed {
@@ -139,8 +139,7 @@ func doneOf(d api.Decision) string {
 
 func orDash(text string) string { return cmp.Or(text, "-") }
 
-// printable is text without what a terminal would obey: rooms and reasons are
-// others' words.
+// printable replaces control characters, because clients and modules choose the names of rooms and reasons.
 func printable(text string) string {
 	return strings.Map(func(c rune) rune {
 		if c < ' ' || c >= 0x7f && c < 0xa0 {

@@ -98,7 +98,7 @@ func installs(t *testing.T, release string) {
 	}
 	check := exec.Command(filepath.Join(root, "usr/local/bin/moot"), "check", "--config", filepath.Join(root, "etc/moot/config.yaml"))
 	check.Env = append(os.Environ(), strings.Fields(string(secrets))...)
-	if text, err := check.CombinedOutput(); err != nil || !strings.Contains(string(text), "config.yaml is good: ") || strings.Contains(string(text), "warning") {
+	if text, err := check.CombinedOutput(); err != nil || !strings.Contains(string(text), "config.yaml is valid: ") || strings.Contains(string(text), "warning") {
 		t.Errorf("moot check: %v\n%s", err, text)
 	}
 	if info, err := os.Stat(filepath.Join(root, "etc/moot/environment")); err != nil || info.Mode().Perm() != 0o600 {

@@ -11,8 +11,8 @@ import (
 
 // configFlags are what the commands that read a configuration have in common.
 type configFlags struct {
-	Config string   `short:"c" default:"config.yaml" help:"The configuration." placeholder:"FILE"`
-	Set    []string `sep:"none" help:"Set one setting, stronger than the file, such as --set http.listen=:9000. May be repeated." placeholder:"PATH=VALUE"`
+	Config string   `short:"c" default:"config.yaml" help:"Configuration file." placeholder:"FILE"`
+	Set    []string `sep:"none" help:"Override a setting of the file, such as --set http.listen=:9000. Repeatable." placeholder:"PATH=VALUE"`
 }
 
 func (f *configFlags) read(ctx context.Context) (*config.Config, error) {
@@ -21,13 +21,13 @@ func (f *configFlags) read(ctx context.Context) (*config.Config, error) {
 
 // adminFlags are what the commands that ask a running server have in common.
 type adminFlags struct {
-	URL string `name:"url" default:"http://127.0.0.1:9090" env:"MOOT_ADMIN_URL" help:"The server's admin.listen." placeholder:"URL"`
-	Key string `env:"MOOT_ADMIN_KEY" help:"The admin key, or a tenant's. Better in the environment, where others do not see it." placeholder:"KEY"`
+	URL string `name:"url" default:"http://127.0.0.1:9090" env:"MOOT_ADMIN_URL" help:"URL of the admin port of the server." placeholder:"URL"`
+	Key string `env:"MOOT_ADMIN_KEY" help:"Key of the admin or of a tenant. Prefer the environment: other users of the machine see the command line." placeholder:"KEY"`
 }
 
 func (f *adminFlags) client() (*client.Client, error) {
 	if f.Key == "" {
-		return nil, misuse{fmt.Errorf("moot: the server wants a key: set MOOT_ADMIN_KEY to the admin.key of its configuration, or to the key that its log shows at start")}
+		return nil, misuse{fmt.Errorf("moot: a key is required: set MOOT_ADMIN_KEY to admin.key of the server's configuration, or to the key in its log after the start")}
 	}
 	c, err := client.New(f.URL, f.Key)
 	if err != nil {

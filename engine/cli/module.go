@@ -10,24 +10,24 @@ import (
 	"github.com/mootchat/moot/host/trial"
 )
 
-// moduleCommand is what who writes a rule does.
+// moduleCommand has the commands for authors of rules.
 type moduleCommand struct {
-	New     moduleNew     `cmd:"" help:"Make a project that builds and tests at once."`
-	Build   moduleBuild   `cmd:"" help:"Build a project, whatever its language."`
-	Inspect moduleInspect `cmd:"" help:"Show a module's hooks, what it reads, needs, imports and uses."`
-	Test    moduleTest    `cmd:"" help:"Ask a module what a file of tests says, and compare."`
-	Run     moduleRun     `cmd:"" help:"Ask a module one thing, and show what it says and takes."`
-	Bench   moduleBench   `cmd:"" help:"Measure a module at each of its hooks."`
-	Conform moduleConform `cmd:"" help:"Put a module through every hook with events of every kind."`
+	New     moduleNew     `cmd:"" help:"Create a project that builds and passes its tests."`
+	Build   moduleBuild   `cmd:"" help:"Build a project of any language."`
+	Inspect moduleInspect `cmd:"" help:"Show the hooks, fields, capabilities, imports and limits of a module."`
+	Test    moduleTest    `cmd:"" help:"Run a file of tests against a module."`
+	Run     moduleRun     `cmd:"" help:"Call a module with one event and show its answer and cost."`
+	Bench   moduleBench   `cmd:"" help:"Measure the calls of a module at each of its hooks."`
+	Conform moduleConform `cmd:"" help:"Call every hook of a module with events of every kind."`
 }
 
-// moduleFlags are what the commands that load a module have in common.
+// moduleFlags are the flags of the commands that load a module.
 type moduleFlags struct {
-	File    string        `arg:"" help:"The module: a .wasm, a script (.js, .ts, .lua), or a project's folder, which is built."`
-	Config  string        `help:"The entry's config: JSON, or @FILE." placeholder:"JSON"`
-	Grant   []string      `sep:"none" help:"Grant this capability, such as kv or properties:role, and no other that is not named. May be repeated. If there is none: all that the module asks for." placeholder:"NAME"`
-	Memory  int64         `help:"Memory of an instance, in bytes; 16 MiB if not given." placeholder:"BYTES"`
-	Timeout time.Duration `help:"Time for one event; 50ms if not given." placeholder:"TIME"`
+	File    string        `arg:"" help:"Module: a .wasm file, a script (.js, .ts, .lua), or the folder of a project, which is built."`
+	Config  string        `help:"Configuration of the entry: JSON, or @FILE." placeholder:"JSON"`
+	Grant   []string      `sep:"none" help:"Grant only this capability, such as kv or properties:role. Repeatable. Default: all that the module asks for." placeholder:"NAME"`
+	Memory  int64         `help:"Limit of the memory of an instance in bytes. Default: 16 MiB." placeholder:"BYTES"`
+	Timeout time.Duration `help:"Time limit for one event. Default: 50ms." placeholder:"DURATION"`
 }
 
 func (f *moduleFlags) options(t terminal) module.Options {
@@ -36,11 +36,11 @@ func (f *moduleFlags) options(t terminal) module.Options {
 }
 
 type moduleNew struct {
-	Dir  string `arg:"" help:"The folder to make; its name is the module's."`
-	Lang string `required:"" help:"${languages}." placeholder:"LANGUAGE"`
+	Dir  string `arg:"" help:"Folder to create. Its name is the name of the module."`
+	Lang string `required:"" help:"Language: ${languages}." placeholder:"LANGUAGE"`
 }
 
-// Run makes the project, and says what comes next.
+// Run creates the project and prints the next steps.
 func (c *moduleNew) Run(t terminal) error {
 	install, err := module.New(c.Dir, c.Lang)
 	if err != nil {
@@ -55,8 +55,8 @@ func (c *moduleNew) Run(t terminal) error {
 }
 
 type moduleBuild struct {
-	Dir string `arg:"" default:"." help:"The project's folder."`
-	Out string `short:"o" help:"The binary to write; NAME.wasm in the folder NAME if not given." placeholder:"FILE"`
+	Dir string `arg:"" default:"." help:"Folder of the project."`
+	Out string `short:"o" help:"File to write. Default: NAME.wasm in the folder NAME." placeholder:"FILE"`
 }
 
 // Run builds the project.
@@ -78,7 +78,7 @@ func (c *moduleInspect) Run(ctx context.Context, t terminal) error {
 
 type moduleTest struct {
 	moduleFlags
-	Tests string `help:"The tests; NAME.test.yaml beside NAME.wasm, or tests.yaml in its folder, if not given." placeholder:"FILE"`
+	Tests string `help:"File of tests. Default: NAME.test.yaml beside NAME.wasm, or tests.yaml in its folder." placeholder:"FILE"`
 }
 
 // Run runs the tests.
@@ -88,22 +88,22 @@ func (c *moduleTest) Run(ctx context.Context, t terminal) error {
 
 type moduleRun struct {
 	moduleFlags
-	Hook        string   `required:"" enum:"connect,join,onSayReceive,say,leave,disconnect,action" help:"${enum}."`
-	Room        string   `default:"lobby" help:"The room it happens in."`
-	Message     string   `help:"What is said."`
-	MessageJSON string   `name:"json-message" help:"What is said, as JSON that is no text." placeholder:"JSON"`
-	From        string   `default:"1" help:"Who says it."`
-	Cause       string   `help:"Of a leave or a join, such as disconnect."`
-	Action      string   `help:"The action's name."`
-	Params      string   `help:"The action's parameters." placeholder:"JSON"`
-	Property    []string `sep:"none" help:"A property of the connection, or the receivers: JSON, or a text. May be repeated." placeholder:"NAME=VALUE"`
-	User        string   `help:"Who its token says it is."`
-	Locale      string   `help:"Of the connection, or the receivers, such as en-GB."`
-	Receivers   int      `default:"1" help:"How many a say is for."`
-	JSON        bool     `name:"json" help:"The answer as JSON."`
+	Hook        string   `required:"" enum:"connect,join,onSayReceive,say,leave,disconnect,action" help:"Hook to call: ${enum}."`
+	Room        string   `default:"lobby" help:"Room of the event."`
+	Message     string   `help:"Text of the message."`
+	MessageJSON string   `name:"json-message" help:"Message that is not a text, as JSON." placeholder:"JSON"`
+	From        string   `default:"1" help:"ID of the sender."`
+	Cause       string   `help:"Cause of a leave or a join, such as disconnect."`
+	Action      string   `help:"Name of the action."`
+	Params      string   `help:"Parameters of the action, as JSON." placeholder:"JSON"`
+	Property    []string `sep:"none" help:"Property of the connection, or of the receivers of a say: JSON, or a text. Repeatable." placeholder:"NAME=VALUE"`
+	User        string   `help:"User of the connection."`
+	Locale      string   `help:"Locale of the connection, or of the receivers of a say, such as en-GB."`
+	Receivers   int      `default:"1" help:"Number of receivers of a say."`
+	JSON        bool     `name:"json" help:"Print JSON."`
 }
 
-// Run asks the module and prints what it says.
+// Run calls the module and prints its answer.
 func (c *moduleRun) Run(ctx context.Context, t terminal) error {
 	q := module.Question{Properties: c.Property, Receivers: c.Receivers, JSON: c.JSON}
 	q.Event = trial.Event{Hook: c.Hook, Connection: &trial.Connection{User: c.User, Locale: c.Locale}}
@@ -129,21 +129,21 @@ func (c *moduleRun) Run(ctx context.Context, t terminal) error {
 
 type moduleBench struct {
 	moduleFlags
-	Message string        `help:"What is said; 200 bytes if not given."`
-	Time    time.Duration `default:"1s" help:"For each line of the table."`
+	Message string        `help:"Text of the message. Default: 200 bytes."`
+	Time    time.Duration `default:"1s" help:"Time of each measurement."`
 }
 
 // Run measures the module.
 func (c *moduleBench) Run(ctx context.Context, t terminal) error {
 	if c.Time <= 0 {
-		return misuse{errors.New("--time must be more than nothing")}
+		return misuse{errors.New("--time must be positive")}
 	}
 	return module.Bench(ctx, t.out, t.err, c.File, c.Message, c.Time, c.options(t))
 }
 
 type moduleConform struct{ moduleFlags }
 
-// Run prints the table of what was tried.
+// Run prints a table of the calls.
 func (c *moduleConform) Run(ctx context.Context, t terminal) error {
 	return module.Conform(ctx, t.out, t.err, c.File, c.options(t))
 }

@@ -18,18 +18,18 @@ import (
 
 type recordCommand struct {
 	adminFlags
-	Tenant string        `default:"default" help:"Whose modules."`
-	Room   string        `help:"In this room only."`
-	Module string        `help:"This module only, by name." placeholder:"NAME"`
-	Out    string        `required:"" help:"The file to write, which must not be there." placeholder:"FILE"`
-	For    time.Duration `help:"How long; until it is interrupted if not given." placeholder:"TIME"`
-	Count  int           `help:"How many calls at most." placeholder:"N"`
-	Text   bool          `help:"Record what was said as it is. Without it every letter is an x and every digit a 0."`
+	Tenant string        `default:"default" help:"Tenant of the modules."`
+	Room   string        `help:"Only calls in this room."`
+	Module string        `help:"Only calls to this module, by name." placeholder:"NAME"`
+	Out    string        `required:"" help:"File to write; it must not exist." placeholder:"FILE"`
+	For    time.Duration `help:"Time to record. Default: until interrupted." placeholder:"DURATION"`
+	Count  int           `help:"Maximum number of calls. Default: no limit." placeholder:"N"`
+	Text   bool          `help:"Record the texts of messages. Default: every letter becomes x and every digit 0."`
 }
 
 var errEnough = errors.New("enough")
 
-// Run writes what the node's modules are asked and answer, a line of JSON each.
+// Run writes each call to a module of the node, with its answer, as a line of JSON.
 func (c *recordCommand) Run(ctx context.Context, t terminal) (err error) {
 	ask, err := c.client()
 	if err != nil {
@@ -40,7 +40,7 @@ func (c *recordCommand) Run(ctx context.Context, t terminal) (err error) {
 		ctx, cancel = context.WithTimeout(ctx, c.For)
 		defer cancel()
 	}
-	file, err := os.OpenFile(c.Out, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600) // people's words
+	file, err := os.OpenFile(c.Out, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600) // it has texts of users
 	if err != nil {
 		return misuse{fmt.Errorf("moot: --out: %w", err)}
 	}
@@ -78,12 +78,12 @@ func (c *recordCommand) Run(ctx context.Context, t terminal) (err error) {
 	}
 	fmt.Fprintf(t.err, "%s in %s\n", counted(n, "call"), c.Out)
 	if lost > 0 {
-		fmt.Fprintf(t.err, "%s left out: the server had no room for what waits to be written here\n", counted(lost, "call"))
+		fmt.Fprintf(t.err, "%s left out: this command did not read them fast enough\n", counted(lost, "call"))
 	}
 	return err
 }
 
-// leftOut is how many calls the line says were left out; 0: it is a call.
+// leftOut is the number of calls that were left out in place of this line; 0: the line is a call.
 func leftOut(line []byte) int {
 	if !bytes.HasPrefix(line, []byte(`{"lost":`)) {
 		return 0
@@ -96,15 +96,15 @@ func leftOut(line []byte) int {
 }
 
 type replayCommand struct {
-	Events  string   `arg:"" help:"What moot record wrote."`
-	Module  string   `required:"" help:"The module to ask: a .wasm, a script, or a project's folder." placeholder:"FILE"`
-	Against string   `help:"Compare with what this one answers; if not given, with the answers of the recording." placeholder:"FILE"`
-	As      string   `help:"The module's name in the recording; if not given, that of the only one there, or that of the file." placeholder:"NAME"`
-	Config  string   `help:"The entry's config: JSON, or @FILE." placeholder:"JSON"`
-	Grant   []string `sep:"none" help:"As of moot module." placeholder:"NAME"`
+	Events  string   `arg:"" help:"File of moot record."`
+	Module  string   `required:"" help:"Module to call: a .wasm file, a script, or the folder of a project." placeholder:"FILE"`
+	Against string   `help:"Compare with the answers of this module. Default: with the recorded answers." placeholder:"FILE"`
+	As      string   `help:"Name of the module in the recording. Default: the only one there, or the name of the file." placeholder:"NAME"`
+	Config  string   `help:"Configuration of the entry: JSON, or @FILE." placeholder:"JSON"`
+	Grant   []string `sep:"none" help:"Grant this capability, as in moot module run. Repeatable." placeholder:"NAME"`
 }
 
-// Run prints what would change; the code is 1 if anything does.
+// Run prints the answers that differ. The exit code is 1 if one does.
 func (c *replayCommand) Run(ctx context.Context, t terminal) error {
 	cache, scripts := userCache(t)
 	return module.Replay(ctx, t.out, t.err, module.Replaying{Events: c.Events, Module: c.Module, Against: c.Against, As: c.As},

@@ -20,11 +20,11 @@ import (
 
 type statusCommand struct {
 	adminFlags
-	Tenant string `help:"Of one tenant only; what a tenant's key may ask." placeholder:"NAME"`
-	JSON   bool   `name:"json" help:"Print what the server answers, as JSON."`
+	Tenant string `help:"Only this tenant, as the key of a tenant allows." placeholder:"NAME"`
+	JSON   bool   `name:"json" help:"Print JSON."`
 }
 
-// status is what a running server says of itself.
+// status is what the nodes of a running server report.
 type status struct {
 	Self    string       `json:"self,omitempty"`
 	Nodes   []api.Node   `json:"nodes,omitempty"`
@@ -33,7 +33,7 @@ type status struct {
 	Missing []string     `json:"missing,omitempty"` // nodes that did not answer
 }
 
-// Run prints tables for people, or JSON for programs.
+// Run prints tables, or JSON.
 func (c *statusCommand) Run(ctx context.Context, t terminal) error {
 	ask, err := c.client()
 	if err != nil {
@@ -54,8 +54,7 @@ func (c *statusCommand) Run(ctx context.Context, t terminal) error {
 	return s.finding()
 }
 
-// finding is what of the nodes needs an operator, with the code to exit with; nil:
-// nothing.
+// finding is a state of the nodes that needs an operator; nil: there is none.
 func (s *status) finding() error {
 	var unwell []string
 	for _, n := range s.Nodes {
@@ -75,7 +74,7 @@ func (s *status) finding() error {
 	return nil
 }
 
-// statusOf asks for everything, or where a tenant is given for what its key reaches.
+// statusOf asks for all nodes, tenants and modules, or for one tenant.
 func statusOf(ctx context.Context, ask *client.Client, tenant string) (s *status, err error) {
 	s = &status{}
 	if tenant == "" {
@@ -118,13 +117,12 @@ func (s *status) print(w io.Writer) error {
 			m.Denied, m.Dropped, errorsOf(m.Errors), took(m.P50), took(m.P99), breakerOf(m.OpenBreakers))
 	}
 	for _, n := range s.Missing {
-		fmt.Fprintf(table, "\nnode %s did not say what its modules do\n", n)
+		fmt.Fprintf(table, "\nnode %s did not answer: its modules are missing\n", n)
 	}
 	return table.Flush()
 }
 
-// nodes shows the nodes, whether they all run the same rules, and what became of the
-// last reload where it was not taken.
+// nodes prints the nodes, how their versions and revisions differ, and their last reloads.
 func (s *status) nodes(w io.Writer) {
 	fmt.Fprintln(w, "NODE\tSTATE\tUP\tREVISION\tCONNECTIONS\tMESSAGES\tDELIVERIES\tVERSION")
 	for _, n := range s.Nodes {
@@ -157,12 +155,12 @@ func (s *status) nodes(w io.Writer) {
 func reloadLine(node string, last *api.Reload) string {
 	at := last.At.Time().Format(time.DateTime)
 	if last.OK {
-		return fmt.Sprintf("%s: the last reload was taken, at %s: %s", node, at, short(last.Revision))
+		return fmt.Sprintf("%s: the last reload succeeded at %s: %s", node, at, short(last.Revision))
 	}
-	return fmt.Sprintf("%s: the last reload was refused, at %s:\n  %s", node, at, strings.Join(last.Problems, "\n  "))
+	return fmt.Sprintf("%s: the last reload was refused at %s:\n  %s", node, at, strings.Join(last.Problems, "\n  "))
 }
 
-// errorsOf are errors by kind: "3 (2 trap, 1 deadline)".
+// errorsOf is the number of errors, by kind: "3 (2 trap, 1 deadline)".
 func errorsOf(kinds map[string]uint64) string {
 	total, parts := uint64(0), []string{}
 	for _, kind := range slices.Sorted(maps.Keys(kinds)) {
@@ -195,7 +193,7 @@ func took(ms millis.Duration) string {
 	return fmt.Sprintf("%.3gs", ms/1e3)
 }
 
-// sizeOf is a size in the unit that fits.
+// sizeOf is a size in B, KiB or MiB.
 func sizeOf(n int) string {
 	switch {
 	case n < 10<<10:

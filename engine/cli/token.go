@@ -17,15 +17,15 @@ import (
 
 type tokenCommand struct {
 	configFlags
-	Tenant string        `default:"default" help:"Whose keys sign it: a tenant of the configuration." placeholder:"NAME"`
-	User   string        `help:"Whom it names: its claim sub." placeholder:"NAME"`
-	Claim  []string      `sep:"none" help:"A further claim, such as role=admin. A value that is JSON is taken as it is. May be repeated." placeholder:"NAME=VALUE"`
-	TTL    time.Duration `name:"ttl" default:"1h" help:"How long it is good." placeholder:"TIME"`
-	Key    string        `type:"existingfile" help:"The private key in PEM, where the tenant has public ones." placeholder:"FILE"`
-	KeyID  string        `name:"kid" help:"The key's id in a key set." placeholder:"ID"`
+	Tenant string        `default:"default" help:"Tenant of the configuration whose key signs the token." placeholder:"NAME"`
+	User   string        `help:"User of the token: its claim sub." placeholder:"NAME"`
+	Claim  []string      `sep:"none" help:"Add a claim, such as role=admin. A value that is valid JSON is used as JSON. Repeatable." placeholder:"NAME=VALUE"`
+	TTL    time.Duration `name:"ttl" default:"1h" help:"Time until the token expires." placeholder:"DURATION"`
+	Key    string        `type:"existingfile" help:"Private key in PEM form; required where the tenant has public keys." placeholder:"FILE"`
+	KeyID  string        `name:"kid" help:"ID of the key in a key set." placeholder:"ID"`
 }
 
-// Run prints a token, for tests: what issues tokens is elsewhere.
+// Run prints a token for tests.
 func (c *tokenCommand) Run(ctx context.Context, t terminal) error {
 	cfg, err := c.read(ctx)
 	if err != nil {
@@ -33,7 +33,7 @@ func (c *tokenCommand) Run(ctx context.Context, t terminal) error {
 	}
 	tenant, ok := cfg.Tenants[c.Tenant]
 	if !ok {
-		return misuse{fmt.Errorf("moot: %s has no tenant %q: there are %s", c.Config, c.Tenant, strings.Join(slices.Sorted(maps.Keys(cfg.Tenants)), ", "))}
+		return misuse{fmt.Errorf("moot: %s has no tenant %q: it has %s", c.Config, c.Tenant, strings.Join(slices.Sorted(maps.Keys(cfg.Tenants)), ", "))}
 	}
 	token, err := c.make(tenant.Auth.JWT)
 	if err != nil {
@@ -59,11 +59,11 @@ func (c *tokenCommand) make(j config.JWT) (string, error) {
 func (c *tokenCommand) signer(j config.JWT) (*auth.Signer, error) {
 	switch {
 	case !j.Keys():
-		return nil, fmt.Errorf("tenant %s takes no tokens: its auth.jwt has no key", c.Tenant)
+		return nil, fmt.Errorf("tenant %s accepts no tokens: set tenants.%[1]s.auth.jwt", c.Tenant)
 	case j.Secret.Reveal() != "":
 		return auth.SecretSigner([]byte(j.Secret.Reveal()))
 	case c.Key == "":
-		return nil, fmt.Errorf("tenant %s has public keys: --key names the file of the private one", c.Tenant)
+		return nil, fmt.Errorf("tenant %s has public keys: give the file of the private key with --key", c.Tenant)
 	}
 	text, err := os.ReadFile(c.Key)
 	if err != nil {
@@ -76,7 +76,7 @@ func (c *tokenCommand) signer(j config.JWT) (*auth.Signer, error) {
 	return signer, nil
 }
 
-// claimsOf reads NAME=VALUE.
+// claimsOf reads claims of the form NAME=VALUE.
 func claimsOf(words []string) (map[string]any, error) {
 	claims := map[string]any{}
 	for _, word := range words {

@@ -8,16 +8,16 @@ import (
 
 type versionCommand struct{}
 
-// Run prints one line: the version, the commit it was built from, and with what.
+// Run prints the version, the version of Go and the platform.
 func (versionCommand) Run(t terminal) error {
 	_, err := fmt.Fprintln(t.out, "moot", version(), runtime.Version(), runtime.GOOS+"/"+runtime.GOARCH)
 	return err
 }
 
-// release is the version that make release stamps in; "" in every other build.
+// release is the version of a release, which make release sets; "" in every other build.
 var release string
 
-// version is that of the build: the release's, the module's, or the commit's.
+// version is the version of the release, of the module, or the commit.
 func version() string {
 	if release != "" {
 		return release

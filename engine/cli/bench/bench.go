@@ -1,13 +1,10 @@
-// Package bench measures a server by filling rooms with members and talking in
-// them. Every message says who sent it, the how-manieth of its sender it is and
-// when it was sent, so that every receiver can tell what was late, lost, doubled
-// or out of order.
+// Package bench measures a server: it fills rooms with members and sends messages to them. Each message has
+// its sender, a sequence number and the time at which it was sent, so that each receiver finds messages that
+// are late, lost, duplicated or out of order.
 //
-// Vocabulary: a member is one WebSocket connection in one room. The first
-// members of a room are its senders; all members receive, the senders
-// themselves too. A delivery is one message at one member. In a closed loop each
-// sender has a window of messages outstanding; in an open loop messages are sent
-// when they are due, however the server fares.
+// A member is one WebSocket connection in one room. The first members of a room are its senders; all members
+// receive, the senders as well. A delivery is one message at one member. In a closed loop each sender has a
+// window of messages in flight; in an open loop messages are sent when they are due, whatever the server does.
 package bench
 
 import (
@@ -20,34 +17,33 @@ import (
 	"time"
 )
 
-// Options say what to measure. URL, Rooms, Members, Senders, Size, Duration,
-// MaxMessages and one of Rate and Window are needed.
+// Options of a measurement. URL, Rooms, Members, Senders, Size, Duration, MaxMessages and one of Rate and
+// Window are required.
 type Options struct {
 	URL    string // ws:// or wss://; without a path, /ws
-	Remote bool   // the host may be another than this one
+	Remote bool   // a server on another host is allowed
 
-	Prefix  string // room i, from 0, is Prefix and i
+	Prefix  string // room i, from 0, has the name Prefix and i
 	Rooms   int
 	Members int // of each room
 	Senders int // of each room, at most Members
 
 	Rate   float64 // messages/s of all senders together; 0: a closed loop
-	Window int     // messages that each sender has outstanding; 0: an open loop
+	Window int     // messages in flight for each sender; 0: an open loop
 	Size   int     // bytes of the text of a message, from MinSize to MaxSize
 
-	Settle      time.Duration // between the last connection and the first message; what memory they take is read at its end
+	Settle      time.Duration // idle time between the last connection and the first message; the memory of the server is read at its end
 	Warmup      time.Duration // not measured
 	Duration    time.Duration
-	MaxMessages int // when so many are sent, the measurement ends early
+	MaxMessages int // the measurement ends early after this number
 
-	PID int // the server's process, to be measured too; 0: none
+	PID int // process of the server, which is measured as well; 0: none
 
-	// Watch hears how far it has come, from the goroutine of Run, at least once a
-	// second. nil: nobody.
+	// Watch is called with the progress at least once a second, by the goroutine of Run. It may be nil.
 	Watch func(Progress)
 }
 
-// Bounds of Options: a bench that was mistyped ends.
+// Bounds of Options, so that a bench with a typo ends.
 const (
 	MinSize        = headerSize
 	MaxSize        = 1 << 20
@@ -58,8 +54,7 @@ const (
 	maxDuration    = time.Hour
 )
 
-// Check gives all that is wrong with o, in the words of the command line; nil if
-// nothing is.
+// Check returns all problems of o, with the names of the flags of the command line.
 func (o *Options) Check() error {
 	_, err := o.address()
 	errs := []error{err}
@@ -95,14 +90,14 @@ func (o *Options) Check() error {
 	return errors.Join(errs...)
 }
 
-// address is where to dial.
+// address returns the URL to dial.
 func (o *Options) address() (*url.URL, error) {
 	u, err := url.Parse(o.URL)
 	if err != nil {
 		return nil, fmt.Errorf("--url: %w", err)
 	}
 	if u.Scheme != "ws" && u.Scheme != "wss" || u.Hostname() == "" {
-		return nil, fmt.Errorf("--url: %q is no URL such as ws://127.0.0.1:8080/ws", o.URL)
+		return nil, fmt.Errorf("--url: %q is not a URL such as ws://127.0.0.1:8080/ws", o.URL)
 	}
 	if u.Path == "" || u.Path == "/" {
 		u.Path = "/ws"
@@ -111,8 +106,8 @@ func (o *Options) address() (*url.URL, error) {
 		return nil, fmt.Errorf("--url: the path is %s; bench speaks the protocol of /ws", u.Path)
 	}
 	if !o.Remote && !loopback(u.Hostname()) {
-		return nil, fmt.Errorf("--url: %s is not this host. A load test can bring down a server and the network before it: "+
-			"if it is yours to load, say so with --remote", u.Hostname())
+		return nil, fmt.Errorf("--url: %s is not this host. A load test can bring down a server and its network: "+
+			"give --remote if the server is your own", u.Hostname())
 	}
 	return u, nil
 }
@@ -125,12 +120,10 @@ func loopback(host string) bool {
 // room is the name of room i.
 func (o *Options) room(i int) string { return fmt.Sprint(o.Prefix, i) }
 
-// Run connects, warms up, measures, waits for what is still on its way, and
-// disconnects. When ctx ends while it measures, it ends early with what it has;
-// when ctx ends before, there is nothing, and that is an error. A message that
-// the server refuses ends it with an error. What was lost is no error here: see
-// Result.Fault. There are both a result and an error when the process PID has
-// ended while it was measured.
+// Run connects, warms up, measures, waits for messages in flight, and disconnects. When ctx ends during the
+// measurement, the result has what was measured until then; when it ends before, that is an error. A message
+// that the server refuses is an error. Lost messages are not: see Result.Fault. Run returns both a result and
+// an error when the process PID ended during the measurement.
 func Run(ctx context.Context, o Options) (*Result, error) {
 	if err := o.Check(); err != nil {
 		return nil, err

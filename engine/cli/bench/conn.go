@@ -18,24 +18,23 @@ import (
 	"sync"
 )
 
-// conn is the client's side of RFC 6455, and as little of it as a bench needs:
-// whole frames from the server, in one buffer that is used again. A client that
-// did more for each frame would measure itself.
+// conn is the client's side of RFC 6455, as far as a bench needs it: unfragmented frames from the server, in
+// one buffer that is reused. A client that did more work for each frame would measure itself.
 type conn struct {
 	net.Conn
-	in   []byte // what was read
-	r, w int    // of it: in[r:w] is still to be taken
+	in   []byte // bytes that were read
+	r, w int    // next returns in[r:w]
 
 	writing sync.Mutex
 	out     []byte
 }
 
-// Sizes of a connection's buffer. It begins small, as there may be many
-// connections, and grows where reads fill it.
+// Sizes of the buffer of a connection. It begins small, because there may be many connections, and grows
+// when a read fills it.
 const (
 	firstBuffer = 2 << 10
-	mostBuffer  = 64 << 10
-	mostFrame   = MaxSize + 64<<10
+	maxBuffer   = 64 << 10
+	maxFrame    = MaxSize + 64<<10
 )
 
 // The opcodes of RFC 6455, section 5.2.
@@ -46,7 +45,7 @@ const (
 	opPong  = 10
 )
 
-// dial connects and upgrades.
+// dial connects and upgrades to WebSocket.
 func dial(ctx context.Context, u *url.URL) (*conn, error) {
 	port := cmp.Or(u.Port(), map[string]string{"ws": "80", "wss": "443"}[u.Scheme])
 	address := net.JoinHostPort(u.Hostname(), port)
@@ -72,7 +71,7 @@ func dial(ctx context.Context, u *url.URL) (*conn, error) {
 
 func upgrade(nc net.Conn, u *url.URL) (*conn, error) {
 	var key [16]byte
-	_, _ = rand.Read(key[:]) // which never fails
+	_, _ = rand.Read(key[:]) // it never fails
 	target := *u
 	target.Scheme = strings.Replace(u.Scheme, "ws", "http", 1)
 	request, err := http.NewRequest(http.MethodGet, target.String(), nil)
@@ -92,26 +91,26 @@ func upgrade(nc net.Conn, u *url.URL) (*conn, error) {
 		return nil, fmt.Errorf("no answer to the upgrade: %w", err)
 	}
 	if response.StatusCode != http.StatusSwitchingProtocols {
-		why, _ := io.ReadAll(io.LimitReader(response.Body, 200)) // it says more than the status, if it comes
+		why, _ := io.ReadAll(io.LimitReader(response.Body, 200)) // it may be more specific than the status
 		return nil, fmt.Errorf("no WebSocket: %s: %s", response.Status, strings.TrimSpace(string(why)))
 	}
 	c := &conn{Conn: nc, in: make([]byte, firstBuffer)}
-	early, _ := answer.Peek(answer.Buffered()) // frames that came right behind
+	early, _ := answer.Peek(answer.Buffered()) // frames that came with the answer
 	c.w = copy(c.in, early)
 	return c, nil
 }
 
-// errFrame is a frame that no server of ours sends.
-var errFrame = errors.New("the server sent a WebSocket frame that is not understood")
+// errFrame is a frame that a Moot server does not send.
+var errFrame = errors.New("the server sent a WebSocket frame that moot bench does not support")
 
-// next gives the next frame of those that were read, until fill; ok is false if
-// none is there whole.
+// next returns the next frame that was read; ok is false if there is no complete one. The payload is valid
+// until fill.
 func (c *conn) next() (op byte, payload []byte, ok bool, err error) {
 	b := c.in[c.r:c.w]
 	if len(b) < 2 {
 		return 0, nil, false, nil
 	}
-	if b[0]&0xf0 != 0x80 || b[1]&0x80 != 0 { // in parts, with an extension, masked
+	if b[0]&0xf0 != 0x80 || b[1]&0x80 != 0 { // fragmented, with an extension, or masked
 		return 0, nil, false, errFrame
 	}
 	head, size := 2, int(b[1])
@@ -119,11 +118,11 @@ func (c *conn) next() (op byte, payload []byte, ok bool, err error) {
 	case size == 126 && len(b) >= 4:
 		head, size = 4, int(binary.BigEndian.Uint16(b[2:]))
 	case size == 127 && len(b) >= 10:
-		head, size = 10, int(min(binary.BigEndian.Uint64(b[2:]), mostFrame+1))
+		head, size = 10, int(min(binary.BigEndian.Uint64(b[2:]), maxFrame+1))
 	case size >= 126:
 		return 0, nil, false, nil
 	}
-	if size > mostFrame {
+	if size > maxFrame {
 		return 0, nil, false, errFrame
 	}
 	if len(b) < head+size {
@@ -136,14 +135,14 @@ func (c *conn) next() (op byte, payload []byte, ok bool, err error) {
 	return b[0] & 0xf, b[head : head+size], true, nil
 }
 
-// grow makes a buffer of n bytes. What next gave before stays as it is.
+// grow makes a buffer of n bytes. Payloads of next stay valid.
 func (c *conn) grow(n int) {
 	in := make([]byte, n)
 	c.w = copy(in, c.in[c.r:c.w])
 	c.in, c.r = in, 0
 }
 
-// fill reads once. What next gave before is overwritten.
+// fill reads once. It overwrites the payloads of next.
 func (c *conn) fill() error {
 	switch {
 	case c.r == c.w:
@@ -154,7 +153,7 @@ func (c *conn) fill() error {
 	}
 	n, err := c.Read(c.in[c.w:])
 	c.w += n
-	if c.w == len(c.in) && len(c.in) < mostBuffer {
+	if c.w == len(c.in) && len(c.in) < maxBuffer {
 		c.grow(2 * len(c.in))
 	}
 	if n > 0 {
@@ -163,22 +162,21 @@ func (c *conn) fill() error {
 	return err
 }
 
-// write sends one frame. It may be called while others write.
+// write sends one frame. It may be called concurrently.
 func (c *conn) write(op byte, payload []byte) error {
 	c.writing.Lock()
 	defer c.writing.Unlock()
 	return c.writeLocked(op, payload)
 }
 
-// writeLocked is write for who holds c.writing.
+// writeLocked is write for a caller that holds c.writing.
 func (c *conn) writeLocked(op byte, payload []byte) error {
 	c.out = appendFrame(c.out[:0], op, payload)
 	_, err := c.Conn.Write(c.out)
 	return err
 }
 
-// appendFrame appends a frame of a client. Its mask is 0: it must have one, and
-// this one leaves the payload as it is.
+// appendFrame appends a frame of a client. A client must mask its payload; the mask 0 does not change it.
 func appendFrame(dst []byte, op byte, payload []byte) []byte {
 	dst = append(dst, 0x80|op)
 	switch n := len(payload); {

@@ -52,7 +52,7 @@ func frames(c *conn) (sizes []int, err error) {
 }
 
 func TestFramesComeWholeHoweverTheyAreRead(t *testing.T) {
-	want := []int{0, 1, 125, 126, firstBuffer, 65535, 65536, mostBuffer + 5, 7}
+	want := []int{0, 1, 125, 126, firstBuffer, 65535, 65536, maxBuffer + 5, 7}
 	var stream []byte
 	for _, n := range want {
 		stream = append(stream, serverFrame(opText, bytes.Repeat([]byte{'x'}, n))...)
@@ -104,7 +104,7 @@ func FuzzFrames(f *testing.F) {
 				break
 			}
 		}
-		if total > len(stream) || len(c.in) > mostFrame+14 {
+		if total > len(stream) || len(c.in) > maxFrame+14 {
 			t.Fatalf("%d bytes of payload from %d; a buffer of %d", total, len(stream), len(c.in))
 		}
 	})

@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// connect dials, joins, and begins to listen.
+// connect dials, joins, and starts the reading goroutine.
 func (m *member) connect(ctx context.Context) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, joinTimeout)
 	defer cancel()
@@ -23,12 +23,11 @@ func (m *member) connect(ctx context.Context) (err error) {
 	return nil
 }
 
-// join makes the member a member of its room. A room that does not exist is
-// made, if the server lets its clients do that.
+// join joins the room. It creates a room that does not exist, where the server allows that.
 func (m *member) join(ctx context.Context) error {
 	stop := context.AfterFunc(ctx, func() { m.Close() })
 	defer stop()
-	name, _ := json.Marshal(m.room.name) // a string always can be
+	name, _ := json.Marshal(m.room.name) // a string always encodes
 	enter := `{"event":"roomAdd","messageId":1,"room":` + string(name) + `}`
 	create := `{"event":"action","messageId":1,"params":{"action":"createChatRoom","name":` + string(name) + `}}`
 
@@ -44,13 +43,12 @@ func (m *member) join(ctx context.Context) error {
 	case strings.Contains(refusal, errNoAction):
 		return m.run.noRooms(m.room.name)
 	case refusal != "":
-		return fmt.Errorf("room %s: the server says: %s", m.room.name, strings.TrimPrefix(refusal, "Error: "))
+		return fmt.Errorf("room %s: the server answers: %s", m.room.name, strings.TrimPrefix(refusal, "Error: "))
 	}
 	return nil
 }
 
-// ask sends a request and waits for the answer; refusal is its error, "" if it
-// has none.
+// ask sends a request and waits for the answer; refusal is the error in the answer, "" for none.
 func (m *member) ask(request string) (refusal string, err error) {
 	if err := m.write(opText, []byte(request)); err != nil {
 		return "", err
@@ -78,39 +76,39 @@ func (m *member) ask(request string) (refusal string, err error) {
 	}
 }
 
-// answer is what a server answers to a request.
+// answer is the answer of a server to a request.
 type answer struct {
 	Context string `json:"context"`
 	Error   string `json:"error"`
 }
 
-// answerOf is the answer that a frame is, if it is one.
+// answerOf parses the answer in a frame; ok is false for other frames.
 func answerOf(payload []byte) (a answer, ok bool) {
 	err := json.Unmarshal(payload, &a)
 	return a, err == nil && a.Context == "response"
 }
 
-// The server's errors that a bench has advice for.
+// Errors of the server for which a bench has advice.
 const (
 	errNoRoom   = "room does not exist"
 	errNoAction = "unknown action"
 	errLimited  = "rate limit exceeded"
 )
 
-// noRooms says how to come by rooms.
+// noRooms is an error that says how to get the rooms.
 func (r *run) noRooms(missing string) error {
 	rooms := r.o.room(0)
 	if r.o.Rooms > 1 {
 		rooms += " to " + r.o.room(r.o.Rooms-1)
 	}
-	return fmt.Errorf("room %s does not exist, and clients may not create rooms here. Let them, and let each of them talk as fast as it can:\n"+
+	return fmt.Errorf("room %s does not exist, and clients may not create rooms here. Allow it, and raise the limit of verbs:\n"+
 		"  moot serve --set tenants.default.rooms.clientsMayCreate=true --set limits.verbsPerSecond=1000000\n"+
-		"or name %s in tenants.default.rooms.starting", missing, rooms)
+		"or list %s in tenants.default.rooms.starting", missing, rooms)
 }
 
-// tooFast says what to do about a server that limits its clients.
+// tooFast is an error that says how to raise the rate limit of the server.
 func tooFast() error {
-	return fmt.Errorf("the server says %q: limits.verbsPerSecond bounds what one connection may send. Raise it:\n"+
+	return fmt.Errorf("the server answers %q: limits.verbsPerSecond bounds the requests of one connection. Raise it:\n"+
 		"  moot serve --set limits.verbsPerSecond=1000000\n"+
 		"or send less: a lower --rate, or more --senders", errLimited)
 }

@@ -7,8 +7,7 @@ import (
 	"github.com/HdrHistogram/hdrhistogram-go"
 )
 
-// Latencies are kept in whole microseconds, to three digits; a longer one counts
-// as the longest.
+// Latencies are counted in microseconds with three digits. A latency beyond the longest counts as the longest.
 const (
 	longestLatency = 10 * time.Minute
 	latencyDigits  = 3
@@ -18,25 +17,25 @@ func newHistogram() *hdrhistogram.Histogram {
 	return hdrhistogram.New(1, longestLatency.Microseconds(), latencyDigits)
 }
 
-// shard gathers the deliveries of some of the members, until take.
+// shard counts the deliveries of some members until take.
 type shard struct {
 	mu       sync.Mutex
-	warming  *hdrhistogram.Histogram // of messages that were sent in the warm-up
+	warming  *hdrhistogram.Histogram // messages sent during the warm-up
 	measured *hdrhistogram.Histogram
 }
 
 func newShard() *shard { return &shard{warming: newHistogram(), measured: newHistogram()} }
 
-// add takes one delivery; s.mu is held.
+// add counts one delivery; s.mu is held.
 func (s *shard) add(latency time.Duration, measured bool) {
 	h := s.warming
 	if measured {
 		h = s.measured
 	}
-	_ = h.RecordValue(min(max(0, latency), longestLatency).Microseconds()) // which is within its range
+	_ = h.RecordValue(min(max(0, latency), longestLatency).Microseconds()) // the value is in range
 }
 
-// take moves what s has gathered to the two histograms.
+// take moves the counts of s to the two histograms.
 func (s *shard) take(all, measured *hdrhistogram.Histogram) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -12,15 +12,15 @@ import (
 	"github.com/HdrHistogram/hdrhistogram-go"
 )
 
-// measure lets the senders talk, and looks at what comes of it.
+// measure runs the senders and measures the deliveries.
 func (r *run) measure(ctx context.Context) (*Result, error) {
 	m := &meter{r, newHistogram(), newHistogram()}
 
-	begin, err := r.look()
+	begin, err := r.sample()
 	if err != nil {
 		return nil, err
 	}
-	silent := r.talk(ctx)
+	silent := r.startSenders(ctx)
 	if r.o.Warmup > 0 {
 		if begin, err = r.warmUp(ctx, m, silent); err != nil {
 			return nil, err
@@ -30,9 +30,9 @@ func (r *run) measure(ctx context.Context) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	end, gone := r.look()
+	end, gone := r.sample()
 	how := r.ending(ctx, silent)
-	r.silence()
+	r.stopSenders()
 	if err := r.drain(silent); err != nil {
 		return nil, err
 	}
@@ -45,41 +45,39 @@ func (r *run) measure(ctx context.Context) (*Result, error) {
 	return res, gone
 }
 
-// warmUp lets the warm-up pass, and looks at how things are then.
-func (r *run) warmUp(ctx context.Context, m *meter, silent <-chan struct{}) (look, error) {
+// warmUp waits for the end of the warm-up and returns the sample at its end.
+func (r *run) warmUp(ctx context.Context, m *meter, silent <-chan struct{}) (sample, error) {
 	if _, err := r.pass(ctx, m, Warmup, silent); err != nil {
-		return look{}, err
+		return sample{}, err
 	}
 	if how := r.ending(ctx, silent); how != "" {
 		r.close()
-		return look{}, &errNothing{how, r.closed()}
+		return sample{}, &errNothing{how, r.closed()}
 	}
-	return r.look()
+	return r.sample()
 }
 
-// talk starts the senders, which end with ctx or silence; silent is closed when
-// they have.
-func (r *run) talk(ctx context.Context) (silent <-chan struct{}) {
-	ctx, r.silence = context.WithCancel(ctx)
+// startSenders starts the senders, which end with ctx or stopSenders; silent is closed when they have ended.
+func (r *run) startSenders(ctx context.Context) (silent <-chan struct{}) {
+	ctx, r.stopSenders = context.WithCancel(ctx)
 	r.from = r.now() + r.o.Warmup
-	var talkers sync.WaitGroup
+	var senders sync.WaitGroup
 	if r.o.Window == 0 {
-		talkers.Go(func() { r.openLoop(ctx) })
+		senders.Go(func() { r.openLoop(ctx) })
 	} else {
 		for _, s := range r.senders {
-			talkers.Go(func() { s.closedLoop(ctx) })
+			senders.Go(func() { s.closedLoop(ctx) })
 		}
 	}
 	done := make(chan struct{})
 	r.running.Go(func() {
-		talkers.Wait()
+		senders.Wait()
 		close(done)
 	})
 	return done
 }
 
-// pass lets a phase pass, until its time is over or ctx or the senders end, and
-// gives the deliveries in it.
+// pass waits for the end of a phase, of ctx or of the senders, and returns the deliveries of the phase.
 func (r *run) pass(ctx context.Context, m *meter, phase Phase, silent <-chan struct{}) (deliveries int64, err error) {
 	length := r.o.Warmup
 	if phase == Measuring {
@@ -106,22 +104,22 @@ func (r *run) pass(ctx context.Context, m *meter, phase Phase, silent <-chan str
 		n, p99 := m.take()
 		deliveries += n
 		now := r.now()
-		if passed := now - last; passed > time.Second/2 || !over { // of less there is nothing to tell
-			r.tell(Progress{Phase: phase, Connected: len(r.members), Elapsed: now - begin, Deliveries: float64(n) / passed.Seconds(), P99: p99})
+		if passed := now - last; passed > time.Second/2 || !over { // a shorter time has no meaningful rate
+			r.report(Progress{Phase: phase, Connected: len(r.members), Elapsed: now - begin, Deliveries: float64(n) / passed.Seconds(), P99: p99})
 		}
 		last = now
 	}
 	return deliveries, nil
 }
 
-// Why a run ended before its time.
+// Reasons for the early end of a run.
 const (
 	interrupted  = "interrupted"
 	usedUp       = "all messages (--max-messages) were sent"
 	disconnected = "the server closed the senders' connections"
 )
 
-// ending is why the run ended before its time; "" if it did not.
+// ending is the reason for an early end of the run; "": it did not end early.
 func (r *run) ending(ctx context.Context, silent <-chan struct{}) string {
 	if ctx.Err() != nil {
 		return interrupted
@@ -137,10 +135,10 @@ func (r *run) ending(ctx context.Context, silent <-chan struct{}) string {
 	}
 }
 
-// errNothing is when a run ended before it measured.
+// errNothing is the error of a run that ended before the measurement.
 type errNothing struct {
 	why    string
-	closed map[string]int // connections that the server ended, by its reasons
+	closed map[string]int // connections that the server closed, by reason
 }
 
 func (e *errNothing) Error() string {
@@ -151,37 +149,36 @@ func (e *errNothing) Error() string {
 	return text
 }
 
-// look is the state of things at one time.
-type look struct {
+// sample is the counters at one time.
+type sample struct {
 	at             time.Duration
 	sent           int64
 	server, client usage
 	busy, all      float64 // the host's processors, see hostTime
 }
 
-func (r *run) look() (l look, err error) {
+func (r *run) sample() (l sample, err error) {
 	l.at = r.now()
 	for _, s := range r.senders {
 		l.sent += s.sent.Load()
 	}
-	l.client, _ = usageOf(os.Getpid()) // it is left out where it is not known
+	l.client, _ = usageOf(os.Getpid()) // unknown on some systems
 	l.busy, l.all = hostTime()
 	l.server, err = r.server()
 	return l, err
 }
 
-// What is still on its way after the last message was sent has time to come, as
-// long as any comes.
+// Times of drain: the longest time without a delivery, and the longest of all.
 const (
-	quiet     = 2 * time.Second
-	mostDrain = 30 * time.Second
+	quiet    = 2 * time.Second
+	maxDrain = 30 * time.Second
 )
 
-// drain waits until all that was sent has come, or nothing comes any more.
+// drain waits until all messages in flight have arrived, or none arrives any more.
 func (r *run) drain(silent <-chan struct{}) error {
 	settled, since := int64(-1), r.now()
-	for end := r.now() + mostDrain; r.now() < end; {
-		rest(context.Background(), 5*time.Millisecond)
+	for end := r.now() + maxDrain; r.now() < end; {
+		sleep(context.Background(), 5*time.Millisecond)
 		n, complete := int64(0), true
 		for _, s := range r.senders {
 			have := s.settled.Load()
@@ -195,7 +192,7 @@ func (r *run) drain(silent <-chan struct{}) error {
 			if complete {
 				return nil
 			}
-		default: // a sender still waits for the server to take its last message
+		default: // a sender still waits to write its last message
 		}
 		if n != settled {
 			settled, since = n, r.now()
@@ -206,8 +203,8 @@ func (r *run) drain(silent <-chan struct{}) error {
 	return nil
 }
 
-// rest waits for d, or until ctx ends.
-func rest(ctx context.Context, d time.Duration) {
+// sleep waits for d, or until ctx ends.
+func sleep(ctx context.Context, d time.Duration) {
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {
@@ -216,11 +213,10 @@ func rest(ctx context.Context, d time.Duration) {
 	}
 }
 
-// close ends the senders and what is left of the connections, and waits for all
-// goroutines. It may be called again.
+// close ends the senders and the connections, and waits for all goroutines. It may be called again.
 func (r *run) close() {
 	r.over.Store(true)
-	r.silence()
+	r.stopSenders()
 	for _, m := range r.members {
 		if m.conn != nil {
 			_ = m.Close() // it may be closed already
@@ -229,8 +225,7 @@ func (r *run) close() {
 	r.running.Wait()
 }
 
-// closed are the connections that the server ended, by its reasons. It is called
-// after close.
+// closed counts the connections that the server closed, by reason. It is called after close.
 func (r *run) closed() map[string]int {
 	reasons := map[string]int{}
 	for _, m := range r.members {
@@ -241,14 +236,14 @@ func (r *run) closed() map[string]int {
 	return reasons
 }
 
-// meter is what a run has measured so far.
+// meter has the latencies of a run.
 type meter struct {
 	run       *run
-	second    *hdrhistogram.Histogram // all deliveries of the last second
-	latencies *hdrhistogram.Histogram // of what was sent after the warm-up
+	second    *hdrhistogram.Histogram // deliveries of the last second
+	latencies *hdrhistogram.Histogram // deliveries of messages sent after the warm-up
 }
 
-// take gathers what has come since the last take.
+// take collects the deliveries since the last take.
 func (m *meter) take() (deliveries int64, p99 time.Duration) {
 	m.second.Reset()
 	for _, s := range m.run.shards {

@@ -13,8 +13,7 @@ import (
 	"time"
 )
 
-// member is one connection in one room. Its goroutine, listen, owns all but the
-// writing side of conn.
+// member is one connection in one room. Its goroutine, listen, owns all of it but the writing side of conn.
 type member struct {
 	*conn
 	run   *run
@@ -23,8 +22,8 @@ type member struct {
 
 	orders           []order // by the index of the sender
 	late, duplicated int
-	closed           string      // why the server ended the connection; "" if it did not
-	ended            atomic.Bool // the connection has
+	closed           string      // why the server closed the connection; "": it did not
+	ended            atomic.Bool // the connection has ended
 }
 
 func closeReason(payload []byte) string {
@@ -34,7 +33,7 @@ func closeReason(payload []byte) string {
 	return strings.TrimSpace(fmt.Sprintf("%d %s", binary.BigEndian.Uint16(payload), payload[2:]))
 }
 
-// listen takes what comes until the connection ends.
+// listen reads until the connection ends.
 func (m *member) listen() {
 	err := error(nil)
 	for err == nil {
@@ -50,15 +49,14 @@ func (m *member) listen() {
 	if m.closed == "" {
 		m.closed = breakReason(err)
 	}
-	for i, s := range m.room.senders { // who waits for this member waits no more
+	for i, s := range m.room.senders { // their closed loops wait for this member no more
 		s.settled.Add(-int64(m.orders[i].next))
 		s.listeners.Add(-1)
 		s.wake()
 	}
 }
 
-// breakReason is why a connection ended without a close frame, in words that are
-// the same for all connections.
+// breakReason is why a connection ended without a close frame, in the same words for all connections.
 func breakReason(err error) string {
 	var broken *net.OpError
 	switch {
@@ -73,18 +71,17 @@ func breakReason(err error) string {
 // errClosed ends listen after a close frame.
 var errClosed = errors.New("the server closed")
 
-// takeAll takes the frames that were read.
+// takeAll handles the frames that were read.
 func (m *member) takeAll() error {
 	ping, err := m.takeMessages()
-	if ping != nil && m.writing.TryLock() { // who is writing just now shows life anyway
+	if ping != nil && m.writing.TryLock() { // a write under way shows the server that the client is alive
 		defer m.writing.Unlock()
 		return cmp.Or(m.writeLocked(opPong, ping), err)
 	}
 	return err
 }
 
-// takeMessages is takeAll without the answer to a ping: that could have to wait,
-// and the others of the shard with it.
+// takeMessages is takeAll without the answer to a ping, which could block the other members of the shard.
 func (m *member) takeMessages() (ping []byte, err error) {
 	now := m.run.now()
 	m.shard.mu.Lock()
@@ -110,8 +107,7 @@ var (
 	hasError = []byte(`"error":`)
 )
 
-// take takes one frame of text: a message of this run, an answer to a sender, or
-// something that is none of ours.
+// take handles one text frame: a message of this run, an answer to a sender, or a frame of others.
 func (m *member) take(payload []byte, now time.Duration) {
 	text, ours := bytes.CutPrefix(payload, m.run.beginning)
 	if !ours {
@@ -122,16 +118,16 @@ func (m *member) take(payload []byte, now time.Duration) {
 	}
 	h, ok := parseHeader(text)
 	if !ok {
-		return // a rule of the server has changed it: it will be missing
+		return // a rule of the server has changed it: it counts as lost
 	}
 	index := int(h.sender) - m.room.first
 	if index < 0 || index >= len(m.orders) { // of another room
 		m.duplicated++
 		return
 	}
-	what, settled := m.orders[index].heard(h.seq)
+	what, settled := m.orders[index].add(h.seq)
 	switch what {
-	case again:
+	case duplicate:
 		m.duplicated++
 		return
 	case late:
@@ -143,7 +139,7 @@ func (m *member) take(payload []byte, now time.Duration) {
 	}
 }
 
-// refused ends the run: what a server refuses to pass on cannot be measured.
+// refused ends the run with the error of a message that the server refused.
 func (m *member) refused(payload []byte) {
 	a, ok := answerOf(payload)
 	switch {

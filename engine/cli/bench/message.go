@@ -6,24 +6,23 @@ import (
 	"strings"
 )
 
-// header begins the text of every message, in hexadecimal digits of fixed
-// number: a receiver finds everything at its place, and a sender overwrites it
-// in place.
+// header begins the text of each message, in fixed numbers of hexadecimal digits: a receiver finds each field
+// at its place, and a sender overwrites it in place.
 //
 //	bench: RUN(8) SENDER(6) SEQ(8) PHASE(1) AT(12)
 //
-// RUN tells the messages of this run from those of another in the same rooms.
+// RUN distinguishes runs in the same rooms.
 type header struct {
-	sender   uint32 // index among those of the run
-	seq      uint32 // of the sender's messages, from 0
+	sender   uint32 // index in the run
+	seq      uint32 // sequence number of the sender, from 0
 	measured bool   // sent after the warm-up
-	at       int64  // when it was sent, in ns since the run's beginning
+	at       int64  // time of sending, in ns since the beginning of the run
 }
 
 const (
 	magic      = "bench:"
 	runDigits  = 8
-	senderAt   = 0 // of the digits behind the run
+	senderAt   = 0 // offset after RUN
 	seqAt      = senderAt + 6
 	phaseAt    = seqAt + 8
 	timeAt     = phaseAt + 1
@@ -31,7 +30,7 @@ const (
 	headerSize = len(magic) + runDigits + digits
 )
 
-// put writes the digits of h to b, which has room for them.
+// put writes h to b, which has room for it.
 func (h header) put(b []byte) {
 	putHex(b[senderAt:seqAt], uint64(h.sender))
 	putHex(b[seqAt:phaseAt], uint64(h.seq))
@@ -42,7 +41,7 @@ func (h header) put(b []byte) {
 	putHex(b[timeAt:digits], uint64(h.at))
 }
 
-// parseHeader is the inverse of put; !ok if b is too short or holds other text.
+// parseHeader is the inverse of put; ok is false if b is too short or has other text.
 func parseHeader(b []byte) (h header, ok bool) {
 	if len(b) < digits {
 		return h, false
@@ -74,14 +73,12 @@ func hex(b []byte) (n uint64, ok bool) {
 	return n, true
 }
 
-// beginning is how every payload of a run begins, up to the digits of its
-// header.
+// beginning is the beginning of each payload of a run, up to the digits of the header.
 func beginning(run string) []byte { return []byte(`{"message":"` + magic + run) }
 
-// template is the request to say size bytes in a room, and where in it the
-// digits of the header go.
+// template returns a request to say size bytes in a room, and the offset of the header's digits in it.
 func template(room, run string, size int) (request []byte, at int) {
-	name, _ := json.Marshal(room) // a string always can be
+	name, _ := json.Marshal(room) // a string always encodes
 	text := magic + run + strings.Repeat("0", digits) + strings.Repeat("x", size-headerSize)
 	request = []byte(`{"event":"say","messageId":1,"room":` + string(name) + `,"message":"` + text + `"}`)
 	return request, bytes.LastIndex(request, []byte(magic+run)) + len(magic+run)

@@ -2,32 +2,32 @@ package bench
 
 import "slices"
 
-// order is what one member knows of one sender's messages.
+// order has the messages of one sender that one member has received.
 type order struct {
-	next      uint32 // all below were heard, or are in a gap
+	next      uint32 // all below were received, or are in a gap
 	gaps      []gap  // oldest first
-	forgotten int    // messages of gaps that were too many to keep
+	forgotten int    // messages of gaps beyond maxGaps
 }
 
-// gap is a run of messages that were passed over: from first to before end.
+// gap is a range of messages that were not received: first to end-1.
 type gap struct{ first, end uint32 }
 
-// mostGaps bounds what an order remembers. A message that comes after its gap
-// was forgotten counts as doubled, and as lost.
-const mostGaps = 1024
+// maxGaps bounds the gaps of an order. A message that arrives after its gap was forgotten counts as
+// duplicated and as lost.
+const maxGaps = 1024
 
-// arrival is what a message turned out to be.
+// arrival is the kind of an arrival.
 type arrival int
 
 const (
-	onTime arrival = iota // with none before it missing, or some: they are lost unless they still come
-	late                  // after one that was sent later
-	again
+	onTime arrival = iota // the messages before it have arrived, or are in a gap
+	late                  // after a message that was sent later
+	duplicate
 )
 
-// heard takes the next message. settled is how many messages need not be waited
-// for any more: itself and those that were passed over, or none.
-func (o *order) heard(seq uint32) (a arrival, settled int) {
+// add counts an arrival. settled is the number of messages that need not be waited for any more: this one and
+// those that it passed over, or none.
+func (o *order) add(seq uint32) (a arrival, settled int) {
 	if seq >= o.next {
 		settled = int(seq-o.next) + 1
 		if seq > o.next {
@@ -44,18 +44,18 @@ func (o *order) heard(seq uint32) (a arrival, settled int) {
 		o.gaps = slices.Replace(o.gaps, i, i+1, rest...)
 		return late, 0
 	}
-	return again, 0
+	return duplicate, 0
 }
 
 func (o *order) passOver(g gap) {
-	if len(o.gaps) >= mostGaps {
+	if len(o.gaps) >= maxGaps {
 		o.forgotten += int(o.gaps[0].end - o.gaps[0].first)
 		o.gaps = o.gaps[1:]
 	}
 	o.gaps = append(o.gaps, g)
 }
 
-// lost is how many of the sender's messages were not heard.
+// lost is the number of messages of the sender that did not arrive.
 func (o *order) lost(sent int) int {
 	n := o.forgotten + sent - int(o.next)
 	for _, g := range o.gaps {

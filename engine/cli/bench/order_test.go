@@ -7,10 +7,10 @@ import (
 
 func TestOrderTellsLossDuplicationAndReordering(t *testing.T) {
 	for _, c := range []struct {
-		name              string
-		heard             []uint32
-		sent              int
-		lost, late, again int
+		name                  string
+		heard                 []uint32
+		sent                  int
+		lost, late, duplicate int
 	}{
 		{"nothing was sent", nil, 0, 0, 0, 0},
 		{"all in order", []uint32{0, 1, 2}, 3, 0, 0, 0},
@@ -30,12 +30,12 @@ func TestOrderTellsLossDuplicationAndReordering(t *testing.T) {
 		times := map[arrival]int{}
 		settled := 0
 		for _, seq := range c.heard {
-			a, n := o.heard(seq)
+			a, n := o.add(seq)
 			times[a]++
 			settled += n
 		}
-		if lost := o.lost(c.sent); lost != c.lost || times[late] != c.late || times[again] != c.again {
-			t.Errorf("%s: %d lost, %d late, %d again; want %d, %d, %d", c.name, lost, times[late], times[again], c.lost, c.late, c.again)
+		if lost := o.lost(c.sent); lost != c.lost || times[late] != c.late || times[duplicate] != c.duplicate {
+			t.Errorf("%s: %d lost, %d late, %d duplicate; want %d, %d, %d", c.name, lost, times[late], times[duplicate], c.lost, c.late, c.duplicate)
 		}
 		if settled != int(o.next) { // what a sender waits for
 			t.Errorf("%s: %d settled; want %d", c.name, settled, o.next)
@@ -47,18 +47,18 @@ func TestOrderTellsLossDuplicationAndReordering(t *testing.T) {
 // fill the memory of its bench.
 func TestOrderForgetsTheOldestGaps(t *testing.T) {
 	var o order
-	const n = 3 * mostGaps
+	const n = 3 * maxGaps
 	for i := range uint32(n) {
-		o.heard(2*i + 1)
+		o.add(2*i + 1)
 	}
-	if len(o.gaps) != mostGaps || o.lost(2*n) != n {
-		t.Fatalf("%d gaps are kept, %d lost; want %d and %d", len(o.gaps), o.lost(2*n), mostGaps, n)
+	if len(o.gaps) != maxGaps || o.lost(2*n) != n {
+		t.Fatalf("%d gaps are kept, %d lost; want %d and %d", len(o.gaps), o.lost(2*n), maxGaps, n)
 	}
-	if a, _ := o.heard(2*n - 2); a != late {
+	if a, _ := o.add(2*n - 2); a != late {
 		t.Errorf("the message of the last gap is %v; want it late", a)
 	}
-	if a, _ := o.heard(0); a != again {
-		t.Errorf("the message of a forgotten gap is %v; want it as one that came again", a)
+	if a, _ := o.add(0); a != duplicate {
+		t.Errorf("the message of a forgotten gap is %v; want a duplicate", a)
 	}
 	if slices.Contains(o.gaps, gap{2*n - 2, 2*n - 1}) {
 		t.Error("the gap is still there after its message came")

@@ -6,11 +6,11 @@ import (
 	"time"
 )
 
-// pause waits for d, or until ctx ends. Go's timers are a millisecond late on an
-// idle processor, since epoll counts in milliseconds; the system's own are not.
+// pause waits for d, or until ctx ends. Go's timers are up to a millisecond late on an idle processor, because
+// epoll counts in milliseconds; nanosleep is not.
 func pause(ctx context.Context, d time.Duration) {
 	if d > grain {
-		rest(ctx, d-grain)
+		sleep(ctx, d-grain)
 		d = grain
 	}
 	if d > 0 && ctx.Err() == nil {

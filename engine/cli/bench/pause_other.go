@@ -8,4 +8,4 @@ import (
 )
 
 // pause waits for d, or until ctx ends.
-func pause(ctx context.Context, d time.Duration) { rest(ctx, d) }
+func pause(ctx context.Context, d time.Duration) { sleep(ctx, d) }

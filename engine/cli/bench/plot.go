@@ -12,7 +12,7 @@ import (
 	"github.com/go-analyze/charts"
 )
 
-// Format is a format of pictures.
+// Format is an image format.
 type Format string
 
 // The formats.
@@ -21,7 +21,7 @@ const (
 	SVG Format = "svg"
 )
 
-// FormatOf is the format that the name of a file asks for.
+// FormatOf returns the format of a file by its extension.
 func FormatOf(file string) (Format, error) {
 	for _, f := range []Format{PNG, SVG} {
 		if strings.HasSuffix(strings.ToLower(file), "."+string(f)) {
@@ -31,8 +31,7 @@ func FormatOf(file string) (Format, error) {
 	return "", fmt.Errorf("--plot: %q ends neither in .png nor in .svg", file)
 }
 
-// Plot writes a histogram of the latencies. Both axes are logarithmic: the few
-// slow deliveries are what one looks for.
+// Plot writes a histogram of the latencies. Both axes are logarithmic, so that a few slow deliveries are visible.
 func (r *Result) Plot(w io.Writer, f Format) error {
 	if r.latencies.TotalCount() == 0 {
 		return errors.New("plot: there were no deliveries")
@@ -76,8 +75,7 @@ const (
 // barOf is the bar of a latency in microseconds; that of 1 is 0.
 func barOf(us int64) int { return int(math.Log10(float64(max(us, 1))) * barsPerDecade) }
 
-// bars is the histogram as the chart wants it: its series are stacked, and each
-// bar is of the color of its part of the deliveries.
+// bars is the histogram as stacked series: each bar has the color of its share of the deliveries.
 type bars struct {
 	names   []string    // of the series
 	heights [][]float64 // of the bars, by series: 0, or 1 + log10 of the deliveries
@@ -94,7 +92,7 @@ func (r *Result) bars() bars {
 			counts[barOf(b.From)-first] += b.Count
 		}
 	}
-	for i := range n - 1 { // the last would be written over the one before it
+	for i := range n - 1 { // the last would overlap the one before it
 		labels[i] = label(first + i)
 	}
 	l := r.Latency
@@ -113,9 +111,9 @@ func (r *Result) bars() bars {
 	return b
 }
 
-// label is the latency where a bar begins, to two digits.
+// label is the latency at the beginning of a bar, with two digits.
 func label(bar int) string {
 	ms := math.Pow(10, float64(bar)/barsPerDecade) / 1000
-	unit := math.Pow(10, 1-math.Floor(float64(bar)/barsPerDecade-3)) // a tenth of the first digit's, upside down
+	unit := math.Pow(10, 1-math.Floor(float64(bar)/barsPerDecade-3)) // rounds to two digits
 	return strconv.FormatFloat(math.Round(ms*unit)/unit, 'f', -1, 64) + " ms"
 }

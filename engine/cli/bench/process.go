@@ -10,11 +10,11 @@ import (
 	"strconv"
 )
 
-// usage is what a process has used.
+// usage is the resources that a process has used.
 type usage struct {
-	cpu    float64 // seconds, user and system, since it began
+	cpu    float64 // seconds, user and system, since its start
 	rss    int64   // bytes
-	writes int64   // calls to the system that write, since it began; 0: not known
+	writes int64   // write system calls since its start; 0: unknown
 }
 
 // usageOf reads a process from /proc, which only Linux has.
@@ -25,7 +25,7 @@ func usageOf(pid int) (usage, error) {
 	dir := "/proc/" + strconv.Itoa(pid)
 	stat, err := os.ReadFile(dir + "/stat")
 	status, err2 := os.ReadFile(dir + "/status")
-	io, _ := os.ReadFile(dir + "/io") // of another user's process: not for us
+	io, _ := os.ReadFile(dir + "/io") // not readable for processes of other users
 	switch u := parseUsage(stat, status, io); {
 	case errors.Is(err, fs.ErrNotExist), err == nil && u.rss == 0:
 		return usage{}, fmt.Errorf("pid: no process %d is running", pid)
@@ -36,12 +36,11 @@ func usageOf(pid int) (usage, error) {
 	}
 }
 
-// ticks are the units of CPU time in /proc per second: USER_HZ, which is 100 on
-// all that Go runs on.
+// ticks is the number of units of CPU time in /proc per second: USER_HZ, which is 100 on all platforms of Go.
 const ticks = 100
 
 // parseUsage reads /proc/PID/stat, status and io, see proc(5). The name of
-// the program, in parentheses, may hold anything; behind it utime and stime are
+// the program, in parentheses, may have any characters; after it utime and stime are
 // the 12th and 13th field. A process that has ended, and is not yet waited for,
 // has no VmRSS: it is 0.
 func parseUsage(stat, status, io []byte) (u usage) {
@@ -55,8 +54,7 @@ func parseUsage(stat, status, io []byte) (u usage) {
 	return u
 }
 
-// numberOf is the number behind a name at the beginning of a line; 0 if there is
-// none.
+// numberOf is the number after a name at the beginning of a line; 0 if there is none.
 func numberOf(name string, text []byte) int64 {
 	for line := range bytes.Lines(text) {
 		if value, ok := bytes.CutPrefix(line, []byte(name)); ok {
@@ -69,9 +67,8 @@ func numberOf(name string, text []byte) int64 {
 	return 0
 }
 
-// hostTime is how long the processors of this host were at work and how long
-// they could have been, in ticks since it began. Both are 0 where it is not
-// known.
+// hostTime is the busy and the total time of the processors of this host, in ticks since its start. Both are 0
+// where they are unknown.
 func hostTime() (busy, all float64) {
 	stat, _ := os.ReadFile("/proc/stat")
 	return parseHostTime(stat)

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// Progress is how far a run has come.
+// Progress is the progress of a run.
 type Progress struct {
 	Phase       Phase
 	Connected   int // of Connections

@@ -12,7 +12,7 @@ import (
 	"github.com/HdrHistogram/hdrhistogram-go"
 )
 
-// Result is what came of a run. Its JSON is for programs: names stay.
+// Result is the result of a run. The names in its JSON are stable.
 type Result struct {
 	URL         string  `json:"url"`
 	Rooms       int     `json:"rooms"`
@@ -24,7 +24,7 @@ type Result struct {
 	Size        int     `json:"size"`             // bytes of a message's text
 
 	Seconds    float64 `json:"seconds"`         // measured, without the warm-up
-	Ended      string  `json:"ended,omitempty"` // why it ended early; "": it did not
+	Ended      string  `json:"ended,omitempty"` // why the run ended early; "": it did not
 	Messages   int64   `json:"messages"`        // sent in these seconds
 	Deliveries int64   `json:"deliveries"`      // arrived in these seconds
 
@@ -32,23 +32,21 @@ type Result struct {
 	DeliveriesPerSecond float64 `json:"deliveriesPerSecond"`
 	Latency             Latency `json:"latencyMs"`
 
-	// Of the whole run, the warm-up too.
+	// Of the whole run with the warm-up.
 	Lost       int            `json:"lost"`       // deliveries that did not come
 	Duplicated int            `json:"duplicated"` // deliveries that came again, or in another room
 	OutOfOrder int            `json:"outOfOrder"` // deliveries that came after a later one of their sender
-	Closed     map[string]int `json:"closed"`     // connections that the server ended, by its reasons
+	Closed     map[string]int `json:"closed"`     // connections that the server closed, by reason
 
 	Server *Server  `json:"server,omitempty"`      // nil: it was not measured
-	Client *float64 `json:"clientCores,omitempty"` // processors that bench itself kept busy; nil: not known here
-	Host   *float64 `json:"hostBusy,omitempty"`    // how busy the processors of bench's host were with all there is, 0 to 1; nil: not known here
+	Client *float64 `json:"clientCores,omitempty"` // processors kept busy by bench itself; nil: unknown
+	Host   *float64 `json:"hostBusy,omitempty"`    // busy share of the processors of this host, 0 to 1; nil: unknown
 
-	// latencies are those of all deliveries of messages that were sent after the
-	// warm-up, in microseconds.
+	// latencies are in microseconds, of messages sent after the warm-up.
 	latencies *hdrhistogram.Histogram
 }
 
-// Latency is from sending to arrival, in milliseconds: of so many percent of the
-// deliveries it was at most this.
+// Latency has percentiles of the time from sending to arrival, in milliseconds.
 type Latency struct {
 	P50  float64 `json:"p50"`
 	P90  float64 `json:"p90"`
@@ -57,17 +55,17 @@ type Latency struct {
 	Max  float64 `json:"max"`
 }
 
-// Server is what the server's process used.
+// Server has the resources that the process of the server used.
 type Server struct {
 	Cores         float64 `json:"cores"`          // processors kept busy
 	CPUPerMillion float64 `json:"cpuPerMillion"`  // seconds per 1,000,000 deliveries
-	PerWrite      float64 `json:"framesPerWrite"` // deliveries for each call to the system that writes; 0: not known
+	PerWrite      float64 `json:"framesPerWrite"` // deliveries per write system call; 0: unknown
 	RSS           int64   `json:"rss"`            // bytes, at the end
-	RSSPerConn    float64 `json:"rssPerConn"`     // bytes by which it grew from before the first connection until they had settled, for each
-	JoinCPU       float64 `json:"joinCPU"`        // microseconds that it took one to connect and join
+	RSSPerConn    float64 `json:"rssPerConn"`     // growth per connection in bytes, from before the first connection to the end of Settle
+	JoinCPU       float64 `json:"joinCPU"`        // microseconds to connect and join, per connection
 }
 
-func (r *run) result(latencies *hdrhistogram.Histogram, deliveries int64, begin, end look, ended string) *Result {
+func (r *run) result(latencies *hdrhistogram.Histogram, deliveries int64, begin, end sample, ended string) *Result {
 	seconds := (end.at - begin.at).Seconds()
 	res := &Result{
 		URL: r.url.Redacted(), Rooms: r.o.Rooms, Members: r.o.Members, Senders: r.o.Senders, Connections: len(r.members),
@@ -103,7 +101,7 @@ func (r *run) result(latencies *hdrhistogram.Histogram, deliveries int64, begin,
 	return res
 }
 
-// ratio is 0 where there is nothing to divide by.
+// ratio is a/b; 0 where b is 0.
 func ratio(a, b float64) float64 {
 	if b == 0 {
 		return 0
@@ -116,7 +114,7 @@ func latencyOf(h *hdrhistogram.Histogram) Latency {
 	return Latency{at(50), at(90), at(99), at(99.9), float64(h.Max()) / 1000}
 }
 
-// Fault is nil if every member heard every message once and in order.
+// Fault is nil if each member received each message once and in order.
 func (r *Result) Fault() error {
 	if r.Lost == 0 && r.Duplicated == 0 && r.OutOfOrder == 0 {
 		return nil
@@ -124,7 +122,7 @@ func (r *Result) Fault() error {
 	return fmt.Errorf("of the deliveries %d were lost, %d duplicated, %d out of order", r.Lost, r.Duplicated, r.OutOfOrder)
 }
 
-// Table writes r for people.
+// Table writes r as a table.
 func (r *Result) Table(w io.Writer) error {
 	if _, err := fmt.Fprintf(w, "%s, %.1f s\n%s; %s\n", r.URL, r.Seconds, r.pace(), r.setting()); err != nil {
 		return err
@@ -175,8 +173,8 @@ func (r *Result) setting() string {
 	return fmt.Sprintf("rooms %s, members of each %s, senders %s, bytes %s", grouped(float64(r.Rooms)), grouped(float64(r.Members)), grouped(float64(r.Senders)), grouped(float64(r.Size)))
 }
 
-// grouped is a number as a whole one, with commas between its thousands; one
-// below 10 has two decimals if it needs them.
+// grouped formats a number without decimals and with commas between thousands; a fraction below 10 has two
+// decimals.
 func grouped(n float64) string {
 	if n < 10 && n != float64(int64(n)) {
 		return strconv.FormatFloat(n, 'f', 2, 64)
@@ -192,7 +190,7 @@ func grouped(n float64) string {
 	return b.String()
 }
 
-// millis is a latency in milliseconds, to three digits.
+// millis formats a latency in milliseconds with three digits.
 func millis(ms float64) string {
 	digits := 0
 	switch {

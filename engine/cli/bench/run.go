@@ -13,35 +13,33 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// run is one bench on its way. Its fields but the atomic ones are set before
-// the goroutines that read them begin.
+// run is the state of a bench. Fields that are not atomic are set before the goroutines that read them start.
 type run struct {
 	o         Options
 	url       *url.URL
-	id        string // told apart from other runs by it
+	id        string // in each message
 	beginning []byte // of the payloads of this run
 	began     time.Time
-	from      time.Duration // since began: what is sent from here on is measured
+	from      time.Duration // since began: messages sent from here on are measured
 
 	members []*member
 	senders []*sender
 	shards  []*shard
 
-	budget  atomic.Int64 // messages that may still be sent
-	over    atomic.Bool  // connections that end now are ended by us
-	failed  chan error   // holds the first
-	silence func()       // ends the senders
-	running sync.WaitGroup
+	budget      atomic.Int64 // messages that may still be sent
+	over        atomic.Bool  // bench itself closes connections
+	failed      chan error   // has the first error
+	stopSenders func()
+	running     sync.WaitGroup
 
-	// What the server had used: without our connections, with them, and after
-	// they were silent for a while.
+	// Resources of the server: before the connections, with them, and after Settle.
 	before, connected, idle usage
 }
 
 // room is one of the rooms.
 type room struct {
 	name    string
-	first   int // of its senders, among those of the run
+	first   int // index of its first sender in the run
 	senders []*sender
 }
 
@@ -50,10 +48,10 @@ func newRun(o Options) (*run, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &run{o: o, url: u, id: strings.ToLower(rand.Text()[:runDigits]), began: time.Now(), failed: make(chan error, 1), silence: func() {}}
+	r := &run{o: o, url: u, id: strings.ToLower(rand.Text()[:runDigits]), began: time.Now(), failed: make(chan error, 1), stopSenders: func() {}}
 	r.beginning = beginning(r.id)
 	r.budget.Store(int64(o.MaxMessages))
-	for range 4 * runtime.GOMAXPROCS(0) { // readers seldom meet at one
+	for range 4 * runtime.GOMAXPROCS(0) { // so that readers seldom wait for each other
 		r.shards = append(r.shards, newShard())
 	}
 	for i := range o.Rooms {
@@ -71,10 +69,10 @@ func newRun(o Options) (*run, error) {
 	return r, err
 }
 
-// now is the time on the clock of the run.
+// now is the time since the beginning of the run.
 func (r *run) now() time.Duration { return time.Since(r.began) }
 
-// server is what the server's process has used; zero if it is not measured.
+// server is the usage of the process of the server; zero if it is not measured.
 func (r *run) server() (usage, error) {
 	if r.o.PID == 0 {
 		return usage{}, nil
@@ -82,7 +80,7 @@ func (r *run) server() (usage, error) {
 	return usageOf(r.o.PID)
 }
 
-// fail ends the run with an error, unless one has ended it already.
+// fail ends the run with an error. Only the first one counts.
 func (r *run) fail(err error) {
 	select {
 	case r.failed <- err:
@@ -90,23 +88,23 @@ func (r *run) fail(err error) {
 	}
 }
 
-// allow takes one message off the budget; false if nothing is left of it.
+// allow takes one message from the budget; false if none is left.
 func (r *run) allow() bool { return r.budget.Add(-1) >= 0 }
 
-func (r *run) tell(p Progress) {
+func (r *run) report(p Progress) {
 	if r.o.Watch != nil {
 		p.Connections = len(r.members)
 		r.o.Watch(p)
 	}
 }
 
-// How connections are made.
+// Bounds of connecting.
 const (
 	dialing     = 64 // at a time
 	joinTimeout = 30 * time.Second
 )
 
-// connect makes the members, and tells how far it is.
+// connect connects all members and reports the progress.
 func (r *run) connect(ctx context.Context) (err error) {
 	var connected atomic.Int64
 	done := make(chan error, 1)
@@ -116,7 +114,7 @@ func (r *run) connect(ctx context.Context) (err error) {
 	for dialing := true; dialing; {
 		select {
 		case <-tick.C:
-			r.tell(Progress{Phase: Connecting, Connected: int(connected.Load())})
+			r.report(Progress{Phase: Connecting, Connected: int(connected.Load())})
 		case err = <-done:
 			dialing = false
 		}
@@ -127,16 +125,16 @@ func (r *run) connect(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	r.tell(Progress{Phase: Connecting, Connected: len(r.members)})
+	r.report(Progress{Phase: Connecting, Connected: len(r.members)})
 	if r.connected, err = r.server(); err != nil {
 		return err
 	}
-	rest(ctx, r.o.Settle)
+	sleep(ctx, r.o.Settle)
 	r.idle, err = r.server()
 	return err
 }
 
-// dial makes the members. The first that fails ends it.
+// dial connects all members. The first error ends it.
 func (r *run) dial(ctx context.Context, connected *atomic.Int64) error {
 	dials, ctx := errgroup.WithContext(ctx)
 	dials.SetLimit(dialing)

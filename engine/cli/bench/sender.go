@@ -8,25 +8,24 @@ import (
 	"time"
 )
 
-// sender talks through a member's connection. In a closed loop a goroutine of
-// its own does so, in an open loop the one of all senders.
+// sender sends by the connection of a member: in a closed loop on a goroutine of its own, in an open loop on
+// the one of all senders.
 type sender struct {
 	*member
-	index   int // among those of the run
+	index   int // in the run
 	request []byte
-	at      int // where in request the header's digits go
+	at      int // offset of the header in request
 	sent    atomic.Int64
 
-	// What the members of the room have settled: settled is the sum over the
-	// listeners, the members that are still connected. A message is settled at a
-	// member when it or one sent after it has arrived there.
+	// A message is settled at a member when it, or one sent after it, has arrived there. settled is the sum over
+	// the listeners, the members that are still connected.
 	settled   atomic.Int64
 	listeners atomic.Int64
-	wanted    atomic.Int64 // that much is waited for
+	wanted    atomic.Int64 // the value of settled that await waits for
 	woken     chan struct{}
 }
 
-// never is what a sender wants that does not wait.
+// never is the value of wanted while await does not wait.
 const never = math.MaxInt64
 
 func newSender(m *member, index int) *sender {
@@ -37,7 +36,7 @@ func newSender(m *member, index int) *sender {
 	return s
 }
 
-// settle takes note of n messages that have arrived at a member.
+// settle counts n messages that are settled at a member.
 func (s *sender) settle(n int) {
 	if s.settled.Add(int64(n)) >= s.wanted.Load() {
 		s.wake()
@@ -47,11 +46,11 @@ func (s *sender) settle(n int) {
 func (s *sender) wake() {
 	select {
 	case s.woken <- struct{}{}:
-	default: // it is woken already
+	default: // a wake-up waits already
 	}
 }
 
-// say sends the next message, whose latency begins at at.
+// say sends the next message. Its latency counts from at.
 func (s *sender) say(at time.Duration) error {
 	seq := s.sent.Load()
 	header{uint32(s.index), uint32(seq), at >= s.run.from, int64(at)}.put(s.request[s.at:])
@@ -62,8 +61,7 @@ func (s *sender) say(at time.Duration) error {
 	return nil
 }
 
-// await waits until no more than outstanding messages are on their way; false
-// if ctx or the connection has ended before.
+// await waits until at most outstanding messages are in flight; false if ctx or the connection has ended.
 func (s *sender) await(ctx context.Context, outstanding int) bool {
 	defer s.wanted.Store(never)
 	for {
@@ -83,23 +81,21 @@ func (s *sender) await(ctx context.Context, outstanding int) bool {
 	}
 }
 
-// closedLoop sends whenever the window has a place, until ctx, the connection or
-// the run's messages end.
+// closedLoop sends whenever the window has room, until ctx, the connection or the budget ends.
 func (s *sender) closedLoop(ctx context.Context) {
 	for s.await(ctx, s.run.o.Window-1) && s.run.allow() {
 		if s.say(s.run.now()) != nil {
-			return // listen knows why
+			return // listen reports the reason
 		}
 	}
 }
 
-// grain is how late a timer may be: so much is the client's own doing.
+// grain is how late a timer may be. A delay up to it is the client's, not the server's.
 const grain = 2 * time.Millisecond
 
-// openLoop sends for all senders by turns, each message when it is due. One that
-// is sent later, because the server took no more, has waited since it was due:
-// otherwise a server that stalls would be measured less often the longer it
-// stalls.
+// openLoop sends for all senders in turn, each message when it is due. The latency of a message that is sent
+// late, because the server did not read, counts from the time when it was due: otherwise a server that stalls
+// would be measured less often.
 func (r *run) openLoop(ctx context.Context) {
 	begin := r.now()
 	connected := slices.Clone(r.senders)
@@ -113,7 +109,7 @@ func (r *run) openLoop(ctx context.Context) {
 		if at-due > grain {
 			at = due
 		}
-		if k := i % len(connected); connected[k].say(at) != nil { // listen knows why
+		if k := i % len(connected); connected[k].say(at) != nil { // listen reports the reason
 			connected = slices.Delete(connected, k, k+1)
 		}
 	}

@@ -11,8 +11,7 @@ import (
 	"github.com/mootchat/moot/sdk/go/client"
 )
 
-// handlers tell what the client hears to heard. giveUp ends the first attempt to connect
-// when it has failed.
+// handlers send the events of the client to s.events. giveUp ends the first attempt to connect when it fails.
 func (s *session) handlers(giveUp context.CancelCauseFunc) client.Options {
 	return client.Options{
 		OnMessage:  func(m client.Message) { s.tell(s.message(m)) },
@@ -22,8 +21,8 @@ func (s *session) handlers(giveUp context.CancelCauseFunc) client.Options {
 			s.me.Store(&id)
 			s.tell(notice("you are %s", id))
 		},
-		OnGap:  func(room string) { s.tell(notice("something was missed in %s", room)) },
-		OnLeft: func(room string, reason error) { s.tell(denied("you are not in %s any more: %v", room, reason)) },
+		OnGap:  func(room string) { s.tell(notice("messages were lost in %s", room)) },
+		OnLeft: func(room string, reason error) { s.tell(denied("you are no longer in %s: %v", room, reason)) },
 		OnState: func(c client.StateChange) {
 			if c.State == client.Waiting {
 				giveUp(c.Err)
@@ -33,10 +32,10 @@ func (s *session) handlers(giveUp context.CancelCauseFunc) client.Options {
 	}
 }
 
-// tell shows a line, unless nobody listens any more.
+// tell sends a line to the screen, unless the session has stopped.
 func (s *session) tell(l line) {
 	select {
-	case s.heard <- l:
+	case s.events <- l:
 	case <-s.stopped:
 	}
 }
@@ -70,7 +69,7 @@ func announced(n client.Notice) line {
 	return notice("%s", text(n.Fields))
 }
 
-// text is fields as JSON.
+// text formats fields as JSON.
 func text(fields map[string]json.RawMessage) string {
 	b, err := json.Marshal(fields)
 	if err != nil { // JSON that was decoded always encodes

@@ -21,10 +21,9 @@ type Options struct {
 	Out   io.Writer
 }
 
-// Run talks until the person leaves, the input ends, the server wants the client gone,
-// or ctx ends; it returns nil for the first two and the last. On a terminal it fills the
-// screen; otherwise it reads and prints lines, and when the input ends it waits for what
-// was said before. A connection that is lost comes back; the first must be there at once.
+// Run chats until the user quits, the input ends, ctx ends, or the server closes the connection for good, which
+// is an error. On a terminal it fills the screen; otherwise it reads and prints lines. A lost connection is made
+// again; an error of the first attempt to connect is returned.
 func Run(ctx context.Context, o Options) error {
 	s, err := connect(ctx, o)
 	if err != nil {
@@ -37,8 +36,7 @@ func Run(ctx context.Context, o Options) error {
 	return s.lines(ctx, o)
 }
 
-// connect gives a session whose client is connected. What it hears before is told as
-// soon as somebody listens.
+// connect returns a session with a connected client. Events wait until they are read.
 func connect(ctx context.Context, o Options) (*session, error) {
 	dialing, giveUp := context.WithCancelCause(ctx)
 	defer giveUp(nil)
@@ -53,7 +51,7 @@ func connect(ctx context.Context, o Options) (*session, error) {
 		if ctx.Err() == nil && context.Cause(dialing) != nil {
 			err = context.Cause(dialing)
 		}
-		return nil, fmt.Errorf("%s cannot be reached: %w", o.URL, err)
+		return nil, fmt.Errorf("cannot connect to %s: %w", o.URL, err)
 	}
 	s.server, s.closer = c, c
 	return s, nil
@@ -66,7 +64,7 @@ func terminalOf(stream any) *os.File {
 	return nil
 }
 
-// ending is why the client has ended, in words; nil for an end that was asked for.
+// ending is why the client has ended; nil for a normal close.
 func ending(err error) error {
 	var c *client.ClosedError
 	if errors.As(err, &c) && c.Code == 1000 {
@@ -75,8 +73,8 @@ func ending(err error) error {
 	return err
 }
 
-// lines is the chat without a screen. Each line waits for the answer to the one before,
-// as a person would; at the end it says goodbye and shows what still comes.
+// lines is the chat without a screen. Each line waits for the answer to the one before. At the end it closes the
+// connection and prints what still arrives.
 func (s *session) lines(ctx context.Context, o Options) error {
 	show := func(lines []line) (err error) {
 		for _, l := range lines {
@@ -99,7 +97,7 @@ func (s *session) lines(ctx context.Context, o Options) error {
 				typed = nil
 				s.closer.Close()
 			}
-		case l := <-s.heard:
+		case l := <-s.events:
 			lines = []line{l}
 		case <-s.closer.Done():
 			return ending(s.closer.Err())
@@ -112,8 +110,8 @@ func (s *session) lines(ctx context.Context, o Options) error {
 	}
 }
 
-// scan gives the lines of in. Its goroutine ends with the input, or with the
-// first line after stop: a read of stdin cannot be ended from here.
+// scan returns the lines of in. Its goroutine ends with the input, or at the first line after stop, because a
+// read of stdin cannot be interrupted.
 func scan(in io.Reader, stop <-chan struct{}) <-chan string {
 	typed := make(chan string)
 	go func() {

@@ -14,7 +14,7 @@ import (
 	"github.com/charmbracelet/lipgloss"
 )
 
-// The looks of the screen. Colours are the terminal's own sixteen.
+// Styles of the screen, in the 16 colours of the terminal.
 var (
 	roomStyle   = lipgloss.NewStyle().Foreground(lipgloss.Color("6"))
 	fromStyle   = lipgloss.NewStyle().Bold(true)
@@ -23,8 +23,8 @@ var (
 	barStyle    = lipgloss.NewStyle().Reverse(true)
 )
 
-// mostLines is how far back one can scroll.
-const mostLines = 2000
+// maxLines is the number of lines to scroll back.
+const maxLines = 2000
 
 // screen is the chat that fills a terminal.
 func (s *session) screen(ctx context.Context, rooms []string, in, out *os.File) error {
@@ -39,13 +39,13 @@ func (s *session) screen(ctx context.Context, rooms []string, in, out *os.File) 
 	return cmp.Or(m.err, err)
 }
 
-// model is the screen's state, as bubbletea wants it.
+// model is the state of the screen. It implements tea.Model.
 type model struct {
 	session *session
-	ctx     context.Context // of the program: bubbletea's commands are given none
+	ctx     context.Context // of the program: commands of bubbletea have no context
 	first   []string        // rooms to join at once
-	asking  bool            // what was typed has no answer yet: the session is not for concurrent use
-	typed   []string        // waits for that
+	asking  bool            // an input has no answer yet: the session is for one goroutine
+	typed   []string        // inputs that wait for it
 	input   textinput.Model
 	view    viewport.Model
 	shown   []string
@@ -69,11 +69,11 @@ func (m *model) Init() tea.Cmd {
 	return tea.Batch(textinput.Blink, m.wait, m.ask())
 }
 
-// wait gives the next thing that comes by itself.
+// wait returns the next event.
 func (m *model) wait() tea.Msg {
 	s := m.session
 	select {
-	case l := <-s.heard:
+	case l := <-s.events:
 		return heardMsg(l)
 	case <-s.closer.Done():
 		return closedMsg{ending(s.closer.Err())}
@@ -82,7 +82,7 @@ func (m *model) wait() tea.Msg {
 	}
 }
 
-// ask asks what was typed first, unless something is being asked.
+// ask handles the next input, unless one has no answer yet.
 func (m *model) ask() tea.Cmd {
 	if m.asking || len(m.typed) == 0 {
 		return nil
@@ -145,10 +145,10 @@ func (m *model) key(key tea.KeyMsg) (tea.Model, tea.Cmd) {
 	return m, cmd
 }
 
-// nextRoom has the person speak in the next of the rooms.
+// nextRoom makes the next room current.
 func (m *model) nextRoom() {
 	rooms := m.session.server.Rooms()
-	if i := slices.Index(rooms, m.session.spoken()); len(rooms) > 0 {
+	if i := slices.Index(rooms, m.session.current()); len(rooms) > 0 {
 		m.session.room.Store(&rooms[(i+1)%len(rooms)])
 	}
 }
@@ -157,7 +157,7 @@ func (m *model) show(lines []line) {
 	for _, l := range lines {
 		m.shown = append(m.shown, l.styled())
 	}
-	m.shown = m.shown[max(0, len(m.shown)-mostLines):]
+	m.shown = m.shown[max(0, len(m.shown)-maxLines):]
 	m.fill()
 }
 
@@ -169,7 +169,7 @@ func (m *model) fill() {
 	}
 }
 
-// styled is the line in colour.
+// styled formats the line in colour.
 func (l line) styled() string {
 	at := ""
 	if !l.at.IsZero() {
@@ -187,7 +187,7 @@ func (l line) styled() string {
 // View implements tea.Model.
 func (m *model) View() string {
 	rooms := m.session.server.Rooms()
-	bar := " " + cmp.Or(m.session.spoken(), "no room: /join ROOM")
+	bar := " " + cmp.Or(m.session.current(), "no room: /join ROOM")
 	if len(rooms) > 1 {
 		bar += "   (Tab: next of " + strings.Join(rooms, ", ") + ")"
 	}

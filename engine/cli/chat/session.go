@@ -1,5 +1,4 @@
-// Package chat is a small client for the terminal: rooms, what is said in them,
-// and what the server's rules made of it.
+// Package chat is a chat client for the terminal.
 package chat
 
 import (
@@ -16,7 +15,7 @@ import (
 	"github.com/mootchat/moot/sdk/go/client"
 )
 
-// server is what a person asks for; client.Client has it.
+// server has the requests of a session; client.Client implements it.
 type server interface {
 	Join(ctx context.Context, room string) error
 	Leave(ctx context.Context, room string) error
@@ -28,19 +27,18 @@ type server interface {
 	Rooms() []string
 }
 
-// session is a conversation without its screen: what the person types is asked, and
-// what comes of it becomes lines. typed is not for concurrent use.
+// session turns inputs into requests, and answers and events into lines. typed is for one goroutine.
 type session struct {
 	server  server
 	closer  *client.Client
-	me      atomic.Pointer[string] // the connection's id; nil before there is one
-	room    atomic.Pointer[string] // the one that is spoken in; nil or "" for none
-	heard   chan line              // what came by itself
-	stopped chan struct{}          // closed when nobody listens any more
+	me      atomic.Pointer[string] // id of the connection; nil before it is known
+	room    atomic.Pointer[string] // the current room; nil or "" for none
+	events  chan line              // lines that answer no input
+	stopped chan struct{}          // closed when events are not read any more
 	stop    func()
 }
 
-// line is something to show.
+// line is a line to show.
 type line struct {
 	kind lineKind
 	at   time.Time // zero for now
@@ -53,15 +51,14 @@ type lineKind uint8
 
 const (
 	chatLine   lineKind = iota
-	noticeLine          // the server's, or the client's own
-	deniedLine          // something that failed, or was turned down by a rule
+	noticeLine          // of the server or of this program
+	deniedLine          // an error, or the refusal of a rule
 )
 
-// tenths is how exactly times are shown.
+// tenths is the precision of times.
 const tenths = 100 * time.Millisecond
 
-// String is the line as plain text. Control characters of others are shown, not
-// obeyed.
+// String formats the line as plain text, without control characters.
 func (l line) String() string {
 	l.text, l.from, l.room = harmless(l.text), harmless(l.from), harmless(l.room)
 	switch {
@@ -84,7 +81,7 @@ func denied(format string, args ...any) line {
 }
 
 func newSession() *session {
-	s := &session{heard: make(chan line), stopped: make(chan struct{})}
+	s := &session{events: make(chan line), stopped: make(chan struct{})}
 	s.stop = sync.OnceFunc(func() {
 		close(s.stopped)
 		if s.closer != nil {
@@ -95,19 +92,18 @@ func newSession() *session {
 	return s
 }
 
-// spoken is the room that is spoken in; "" for none. It may be called at any time.
-func (s *session) spoken() string {
+// current is the current room; "" for none. It may be called by any goroutine.
+func (s *session) current() string {
 	if room := s.room.Load(); room != nil {
 		return *room
 	}
 	return ""
 }
 
-// help is what /help shows.
-const help = "/join ROOM  /leave [ROOM]  /room ROOM (speak there)  /rooms  /who [ROOM]  /history [ROOM]  /do ACTION [NAME=VALUE ...]  /actions  /quit"
+// help is the text of /help.
+const help = "/join ROOM  /leave [ROOM]  /room ROOM (make it current)  /rooms  /who [ROOM]  /history [ROOM]  /do ACTION [NAME=VALUE ...]  /actions  /quit"
 
-// typed does what the person typed. It gives lines to show, and whether the person
-// wants to leave.
+// typed carries out one input. It returns the lines to show; quit is true for /quit.
 func (s *session) typed(ctx context.Context, text string) (lines []line, quit bool) {
 	if strings.TrimSpace(text) == "" {
 		return nil, false
@@ -117,7 +113,7 @@ func (s *session) typed(ctx context.Context, text string) (lines []line, quit bo
 	}
 	command, arg, _ := strings.Cut(text, " ")
 	arg = strings.TrimSpace(arg)
-	room := cmp.Or(arg, s.spoken())
+	room := cmp.Or(arg, s.current())
 	switch command {
 	case "/quit", "/exit":
 		return nil, true
@@ -141,31 +137,31 @@ func (s *session) typed(ctx context.Context, text string) (lines []line, quit bo
 	case "/help":
 		return []line{notice("%s", help)}, false
 	}
-	return []line{denied("there is no %s; /help names the commands", command)}, false
+	return []line{denied("unknown command %s: see /help", command)}, false
 }
 
-// shown is the lines, or why there are none.
+// shown returns the lines, or a line with the error.
 func shown(ctx context.Context, err error, what string, lines ...line) []line {
 	switch {
 	case err == nil:
 		return lines
-	case ctx.Err() != nil: // the person has left
+	case ctx.Err() != nil: // the user has quit
 		return nil
 	}
 	return []line{denied("%s: %v", what, err)}
 }
 
 func (s *session) say(ctx context.Context, text string) []line {
-	room := s.spoken()
+	room := s.current()
 	if room == "" {
-		return []line{denied("you are in no room: /join ROOM first")}
+		return []line{denied("no current room: join one with /join ROOM")}
 	}
 	return shown(ctx, s.server.Say(ctx, room, text), "say "+room)
 }
 
 func (s *session) join(ctx context.Context, room string) []line {
 	if room == "" {
-		return []line{denied("which room? /join ROOM")}
+		return []line{denied("usage: /join ROOM")}
 	}
 	err := s.server.Join(ctx, room)
 	if err == nil {
@@ -176,10 +172,10 @@ func (s *session) join(ctx context.Context, room string) []line {
 
 func (s *session) leave(ctx context.Context, room string) []line {
 	if room == "" {
-		return []line{denied("which room? /leave ROOM")}
+		return []line{denied("usage: /leave ROOM")}
 	}
 	err := s.server.Leave(ctx, room)
-	if rooms := s.server.Rooms(); err == nil && s.spoken() == room {
+	if rooms := s.server.Rooms(); err == nil && s.current() == room {
 		s.room.Store(nil)
 		if len(rooms) > 0 {
 			s.room.Store(&rooms[0])
@@ -204,15 +200,15 @@ func (s *session) history(ctx context.Context, room string) []line {
 
 func (s *session) speak(room string) []line {
 	if !slices.Contains(s.server.Rooms(), room) {
-		return []line{denied("you are not in %q: /join it first", room)}
+		return []line{denied("you are not in %q: join it with /join", room)}
 	}
 	s.room.Store(&room)
-	return []line{notice("you speak in %s", room)}
+	return []line{notice("%s is the current room", room)}
 }
 
 func (s *session) do(ctx context.Context, words []string) []line {
 	if len(words) == 0 {
-		return []line{denied("which action? /do ACTION [NAME=VALUE ...]; /actions lists them")}
+		return []line{denied("usage: /do ACTION [NAME=VALUE ...]; /actions lists the actions")}
 	}
 	params := map[string]any{}
 	for _, w := range words[1:] {
@@ -226,7 +222,7 @@ func (s *session) do(ctx context.Context, words []string) []line {
 	return shown(ctx, err, words[0], notice("%s: %s", words[0], text(reply)))
 }
 
-// harmless is text of others without what a terminal would obey.
+// harmless replaces control characters in text of other users.
 func harmless(text string) string {
 	return strings.Map(func(r rune) rune {
 		if r < ' ' || r >= 0x7f && r < 0xa0 {

@@ -68,27 +68,27 @@ func plain(lines []line) string {
 	return strings.Join(b, "\n")
 }
 
-func TestWhatIsTypedIsAsked(t *testing.T) {
+func TestInputsBecomeRequests(t *testing.T) {
 	for _, c := range []struct{ room, typed, asked, shown string }{
-		{"", "hello", "", "! you are in no room: /join ROOM first"},
+		{"", "hello", "", "! no current room: join one with /join ROOM"},
 		{"r", "hello  there", "say r hello  there", ""},
 		{"secure", "hello", "say secure hello", "! say secure: members only"},
 		{"", "/join a room", "join a room", "* joined a room"},
 		{"", "/join secure", "join secure", "! join secure: members only"},
-		{"", "/join", "", "! which room? /join ROOM"},
+		{"", "/join", "", "! usage: /join ROOM"},
 		{"r", "/leave", "leave r", "* left r"},
-		{"", "/leave", "", "! which room? /leave ROOM"},
+		{"", "/leave", "", "! usage: /leave ROOM"},
 		{"r", "/who other", "view other", "* other has 3: a, b and more"},
 		{"r", "/history", "history r", "[r] n-2: hi"},
 		{"", "/do login token=x=y", "action login map[token:x=y]", `* login: {"role":"member"}`},
 		{"", "/do login token", "", `! "token" is not NAME=VALUE`},
-		{"", "/do", "", "! which action? /do ACTION [NAME=VALUE ...]; /actions lists them"},
+		{"", "/do", "", "! usage: /do ACTION [NAME=VALUE ...]; /actions lists the actions"},
 		{"", "/actions", "actions", "* /do login token=...  lets you in"},
-		{"r", "/room q", "", `! you are not in "q": /join it first`},
-		{"r", "/room r", "", "* you speak in r"},
+		{"r", "/room q", "", `! you are not in "q": join it with /join`},
+		{"r", "/room r", "", "* r is the current room"},
 		{"", "/rooms", "", "* you are in no room"},
 		{"r", "/rooms", "", "* you are in r"},
-		{"", "/nonsense", "", "! there is no /nonsense; /help names the commands"},
+		{"", "/nonsense", "", "! unknown command /nonsense: see /help"},
 		{"", "   ", "", ""},
 	} {
 		f := &fake{}
@@ -108,20 +108,20 @@ func TestWhatIsTypedIsAsked(t *testing.T) {
 	}
 }
 
-func TestWhereThePersonSpeaks(t *testing.T) {
+func TestTheCurrentRoom(t *testing.T) {
 	s := newSession()
 	s.server = &fake{}
 	for _, c := range [][2]string{{"/join a", "a"}, {"/join b", "b"}, {"/join secure", "b"}, {"/room a", "a"}, {"/leave b", "a"}, {"/join b", "b"}, {"/leave", "a"}, {"/leave", ""}} {
-		if s.typed(t.Context(), c[0]); s.spoken() != c[1] {
-			t.Errorf("after %s one speaks in %q, want %q", c[0], s.spoken(), c[1])
+		if s.typed(t.Context(), c[0]); s.current() != c[1] {
+			t.Errorf("after %s the current room is %q, want %q", c[0], s.current(), c[1])
 		}
 	}
 }
 
-// TestWhatIsHeardIsShown calls the handlers as the client does.
-func TestWhatIsHeardIsShown(t *testing.T) {
+// TestEventsBecomeLines calls the handlers as the client does.
+func TestEventsBecomeLines(t *testing.T) {
 	s := newSession()
-	s.heard = make(chan line, 1)
+	s.events = make(chan line, 1)
 	var gaveUp error
 	h := s.handlers(func(why error) { gaveUp = why })
 	said := func(from, message string) func() {
@@ -143,8 +143,8 @@ func TestWhatIsHeardIsShown(t *testing.T) {
 		{func() {
 			h.OnPresence(client.Presence{Room: "lobby", Joined: []string{"a"}, Left: []string{"b", "c"}, Members: 3})
 		}, "[lobby] * a joined, b, c left: 3 are here"},
-		{func() { h.OnGap("lobby") }, "* something was missed in lobby"},
-		{func() { h.OnLeft("secure", errors.New("members only")) }, "! you are not in secure any more: members only"},
+		{func() { h.OnGap("lobby") }, "* messages were lost in lobby"},
+		{func() { h.OnLeft("secure", errors.New("members only")) }, "! you are no longer in secure: members only"},
 		{func() {
 			h.OnState(client.StateChange{State: client.Waiting, Err: errors.New("connection lost"), Delay: 1234 * time.Millisecond})
 		}, "! connection lost; the next attempt is in 1.2s"},
@@ -152,7 +152,7 @@ func TestWhatIsHeardIsShown(t *testing.T) {
 		if c.happens(); gaveUp != nil && c.shown[0] != '!' {
 			t.Error("it gave up")
 		}
-		if got := (<-s.heard).String(); got != c.shown {
+		if got := (<-s.events).String(); got != c.shown {
 			t.Errorf("it shows %q, want %q", got, c.shown)
 		}
 	}
@@ -160,5 +160,5 @@ func TestWhatIsHeardIsShown(t *testing.T) {
 		t.Error("it did not give up")
 	}
 	s.stop()
-	h.OnGap("nobody listens") // and nobody waits
+	h.OnGap("nobody listens") // it does not block
 }

@@ -12,16 +12,15 @@ import (
 	"github.com/mootchat/moot/host/trial"
 )
 
-// room is how many receivers a say is measured with, and classes how many locales they
-// have.
+// A say is measured with one receiver, and with a room of receivers in one locale and in several.
 const (
 	room    = 1000
 	classes = 5
 )
 
-// Bench measures a module at each hook that it has, for about d each. message is what is said;
-// "": 200 bytes. Say is measured with one receiver and with a room of 1000, who are all alike,
-// or in 5 locales: what another receiver costs, and what another class of them.
+// Bench measures a module at each of its hooks, for about d each. message is the text; "": 200 bytes. Say is
+// measured with one receiver, with 1000 that are alike, and with 1000 in 5 locales: the table shows the cost of
+// another receiver, and of another class of receivers.
 func Bench(ctx context.Context, out, log io.Writer, path, message string, d time.Duration, o Options) error {
 	file, err := source(ctx, path, log)
 	if err != nil {
@@ -75,7 +74,7 @@ func measured(ctx context.Context, t io.Writer, m *trial.Module, hook abi.Hook, 
 	return row(ctx, t, m, fmt.Sprintf("say to %d in %d locales", room, classes), &e, room, d)
 }
 
-// row measures one event; each is what one of n receivers costs.
+// row measures one event and prints a row; its last column is the time per receiver.
 func row(ctx context.Context, t io.Writer, m *trial.Module, name string, e *trial.Event, n int, d time.Duration) error {
 	r, err := m.Measure(ctx, e, d)
 	if err != nil {

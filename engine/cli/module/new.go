@@ -19,19 +19,18 @@ import (
 //go:embed template
 var templates embed.FS
 
-// starter is what a new project of a language begins with: a folder of templates, and the
-// SDK.
+// starter is the content of a new project: a folder of templates, and the SDK.
 type starter struct {
 	folder  string
 	sdk     fs.FS
 	from    []string // files or folders of it; nil: all
-	strip   string   // of their paths
+	strip   string   // prefix that is removed from their paths
 	to      string   // the folder that they go into
-	script  string   // the source, where it is not built
-	install string   // what is to be done before it builds
+	script  string   // name of the script, for languages that are not built
+	install string   // command to run before the first build; "": none
 }
 
-// starters by the names that people use.
+// starters returns the starters by the names of Languages.
 func starters() map[string]starter {
 	return map[string]starter{
 		"go":   {folder: "go", sdk: moot.Source, to: "moot"},
@@ -46,24 +45,24 @@ func starters() map[string]starter {
 	}
 }
 
-// Languages are those of [New].
+// Languages are the languages of [New].
 const Languages = "go, rust, c, cpp, as, zig, js, ts, lua"
 
 var validName = regexp.MustCompile(`^[a-z][a-z0-9_-]*$`)
 
-// New makes a project in the folder dir, which must not be there, in one of
-// [Languages]. It says what is to be done before it can be built; "": nothing.
+// New creates a project in one of [Languages] in the folder dir, which must not exist. It returns the command to
+// run before the first build; "": none.
 func New(dir, lang string) (install string, err error) {
 	s, ok := starters()[lang]
 	if !ok {
-		return "", fmt.Errorf("there is no language %q; there are %s", lang, Languages)
+		return "", fmt.Errorf("unknown language %q: choose one of %s", lang, Languages)
 	}
 	name := filepath.Base(dir)
 	if !validName.MatchString(name) {
-		return "", fmt.Errorf("%q is no name for a module: small letters, digits, - and _, a letter first", name)
+		return "", fmt.Errorf("%q is not a valid name of a module: use lower-case letters, digits, - and _, with a letter first", name)
 	}
 	if _, err := os.Stat(dir); err == nil {
-		return "", fmt.Errorf("%s is there already", dir)
+		return "", fmt.Errorf("%s exists already", dir)
 	} else if !errors.Is(err, fs.ErrNotExist) {
 		return "", err
 	}

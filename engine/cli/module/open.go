@@ -15,8 +15,8 @@ import (
 	"github.com/mootchat/moot/host/trial"
 )
 
-// Options are how a module is tried. The zero Options are what config.yaml has by
-// default, and everything that the module asks for is granted.
+// Options of a call to a module. The zero Options are the defaults of config.yaml, with all grants that the
+// module asks for.
 type Options struct {
 	Config  string   // JSON, or @FILE
 	Grants  []string // nil: all that the module asks for
@@ -26,8 +26,8 @@ type Options struct {
 	Scripts *script.Compiler // nil: Lua alone
 }
 
-// source is a module's file: path itself, or what the folder path is a project of, which
-// is built first.
+// source returns the file of a module: path itself, or the script or binary of the project in the folder path,
+// which it builds.
 func source(ctx context.Context, path string, log io.Writer) (file string, err error) {
 	info, err := os.Stat(path)
 	if err != nil || !info.IsDir() {
@@ -41,7 +41,7 @@ func source(ctx context.Context, path string, log io.Writer) (file string, err e
 	return Build(ctx, path, "", log)
 }
 
-// read is how the module in a file is tried.
+// read returns the options for the module in a file.
 func (o *Options) read(file string) (trial.Config, error) {
 	wasm, err := os.ReadFile(file)
 	if err != nil {
@@ -55,8 +55,7 @@ func (o *Options) read(file string) (trial.Config, error) {
 	return cfg, err
 }
 
-// nameOf is what the module in a file goes by: as the file, or as its folder where the
-// file is called rule.
+// nameOf is the name of the module in a file: that of the file, or of its folder where the file is called rule.
 func nameOf(file string) string {
 	name := strings.TrimSuffix(filepath.Base(file), filepath.Ext(file))
 	if name == "rule" {
@@ -84,7 +83,7 @@ func settings(config string) (json.RawMessage, error) {
 	return text, nil
 }
 
-// load loads a module's file. The error names it, a line for each thing that is wrong.
+// load loads the file of a module. The error has a line for each problem, which begins with the file.
 func load(ctx context.Context, cfg trial.Config) (*trial.Module, error) {
 	m, err := trial.Load(ctx, cfg)
 	if err != nil {

@@ -14,23 +14,22 @@ import (
 	"github.com/mootchat/moot/host/trial"
 )
 
-// Replaying is what is replayed.
+// Replaying are the files of a replay.
 type Replaying struct {
 	Events  string // a file of trial.Recorded, a line each
-	Module  string // who is asked
-	Against string // whose answers count; "": those of the recording
-	As      string // the module in the recording; "": the only one, or the one of Module's name
+	Module  string // the module that is called
+	Against string // the module to compare with; "": the recorded answers
+	As      string // the name of the module in the recording; "": the only one, or the name of Module
 }
 
-// ErrChanged says that answers differ; which was printed.
+// ErrChanged says that answers differ. They were printed.
 var ErrChanged = errors.New("answers differ")
 
 // maxEvent bounds a line of a recording, in bytes.
 const maxEvent = 16 << 20
 
-// Replay asks a module about the events of a recording, each in a new instance, with
-// the clock, the random numbers, the store and the rooms that there were, and prints each
-// answer that is not what it was.
+// Replay calls a module with the events of a recording, each in a new instance with the recorded clock, random
+// numbers, stored values and rooms. It prints the answers that differ.
 func Replay(ctx context.Context, out, log io.Writer, r Replaying, o Options) error {
 	file, err := source(ctx, r.Module, log)
 	if err != nil {
@@ -41,7 +40,7 @@ func Replay(ctx context.Context, out, log io.Writer, r Replaying, o Options) err
 		return fmt.Errorf("%s: %w", r.Events, err)
 	}
 	if r.Against == "" && slices.ContainsFunc(events, func(e trial.Recorded) bool { return e.Redacted }) {
-		return fmt.Errorf("%s is redacted: its answers are not those to what it has. Compare two modules, with --against, or record with --text", r.Events)
+		return fmt.Errorf("%s is redacted: its answers belong to the original texts. Compare two modules with --against, or record with --text", r.Events)
 	}
 	tenant := events[0].Event.Tenant
 	asked, err := fresh(ctx, file, tenant, o)
@@ -103,7 +102,7 @@ func readEvents(file, as, name string) ([]trial.Recorded, error) {
 		if err := json.Unmarshal(s.Bytes(), &e); err != nil {
 			return nil, fmt.Errorf("line %d: %w", n, err)
 		}
-		if e.Module == "" && e.Lost > 0 { // calls were left out here
+		if e.Module == "" && e.Lost > 0 { // calls were left out of the recording
 			continue
 		}
 		all = append(all, e)
@@ -122,12 +121,12 @@ func readEvents(file, as, name string) ([]trial.Recorded, error) {
 		as = name
 	}
 	if !slices.Contains(names, as) {
-		return nil, fmt.Errorf("it has no calls of %q; it has %s: choose one with --as", as, strings.Join(names, ", "))
+		return nil, fmt.Errorf("no calls of module %q: choose one of %s with --as", as, strings.Join(names, ", "))
 	}
 	return slices.DeleteFunc(all, func(e trial.Recorded) bool { return e.Name() != as }), nil
 }
 
-// replayed is the lines of what differs.
+// replayed returns a diff of the answers to one event; empty: they are equal.
 func replayed(ctx context.Context, e *trial.Recorded, asked, against *trial.Module) ([]string, error) {
 	now, missing, err := asked.Replay(ctx, &e.Event, e.Calls)
 	if err != nil {
@@ -150,7 +149,7 @@ func replayed(ctx context.Context, e *trial.Recorded, asked, against *trial.Modu
 	return lines, err
 }
 
-// changes are the lines of a diff of two answers.
+// changes returns a diff of two answers.
 func changes(was, now *trial.Answer) (diff []string, err error) {
 	a, err := fieldsOf(was)
 	if err != nil {

@@ -21,7 +21,7 @@ func isConformance(ctx context.Context, cfg *trial.Config) bool {
 	return cfg.Script == "" && hosttest.IsConformance(&m.Inspection.Manifest)
 }
 
-// Question is what a module is asked on the command line.
+// Question is an event from the command line.
 type Question struct {
 	Event      trial.Event
 	Properties []string // NAME=VALUE of the connection, or of the receivers
@@ -29,7 +29,7 @@ type Question struct {
 	JSON       bool     // the answer as JSON
 }
 
-// event is the whole of it: what was not given is what is usual.
+// event returns the event with defaults for fields that were not given.
 func (q *Question) event() (trial.Event, error) {
 	e := q.Event
 	c := trial.Connection{ID: "1", Fingerprint: "cafe", Transport: "websocket", RemoteIP: "127.0.0.1"}
@@ -60,7 +60,7 @@ func (q *Question) event() (trial.Event, error) {
 	return e, nil
 }
 
-// Run asks a module one thing, and prints what it says, and what that took.
+// Run calls a module with one event and prints its answer and cost.
 func Run(ctx context.Context, out, log io.Writer, path string, q Question, o Options) error {
 	file, err := source(ctx, path, log)
 	if err != nil {

@@ -19,13 +19,13 @@ import (
 	"github.com/mootchat/moot/host/trial"
 )
 
-// suite is a file of tests. What a test does not say itself, the file says for all.
+// suite is a file of tests. Its world is the default of each test.
 type suite struct {
 	world `yaml:",inline"`
 	Tests []test `yaml:"tests"`
 }
 
-// world is what a module finds.
+// world is the surroundings of a module.
 type world struct {
 	Config trial.JSON        `yaml:"config"`
 	Grants []string          `yaml:"grants"`
@@ -34,7 +34,7 @@ type world struct {
 	Now    time.Time         `yaml:"now"`
 }
 
-// test is one: a step, or several about which the same instance is asked.
+// test is one step, or several for the same instance.
 type test struct {
 	world `yaml:",inline"`
 	step  `yaml:",inline"`
@@ -43,20 +43,19 @@ type test struct {
 }
 
 type step struct {
-	After  time.Duration  `yaml:"after"` // the time that goes by before
+	After  time.Duration  `yaml:"after"` // the time since the step before
 	Event  *trial.Event   `yaml:"event"`
-	Expect map[string]any `yaml:"expect"` // of a trial.Answer: what it names is compared
+	Expect map[string]any `yaml:"expect"` // fields of a trial.Answer; only these are compared
 }
 
-// noon is the time of tests that say none.
+// noon is the default time of tests.
 var noon = time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
 
-// ErrFailed says that some tests failed; what failed was printed.
+// ErrFailed says that tests failed. They were printed.
 var ErrFailed = errors.New("tests failed")
 
-// Test asks a module what a file of tests says and compares. testFile "" is
-// NAME.test.yaml beside NAME.wasm, or tests.yaml in its folder. What fails is printed, the
-// expected with - and the answer with +.
+// Test runs a file of tests against a module. testFile "" is NAME.test.yaml beside NAME.wasm, or tests.yaml in its
+// folder. It prints differences: the expected with -, the answer with +.
 func Test(ctx context.Context, out, log io.Writer, path, testFile string, o Options) error {
 	file, err := source(ctx, path, log)
 	if err != nil {
@@ -89,7 +88,7 @@ func Test(ctx context.Context, out, log io.Writer, path, testFile string, o Opti
 		failed++
 		fmt.Fprintf(out, "FAIL  %s\n      %s\n", t.Name, strings.Join(lines, "\n      "))
 	}
-	fmt.Fprintf(out, "%d of %d tests are good\n", len(s.Tests)-failed, len(s.Tests))
+	fmt.Fprintf(out, "%d of %d tests passed\n", len(s.Tests)-failed, len(s.Tests))
 	if failed > 0 {
 		return ErrFailed
 	}
@@ -104,7 +103,7 @@ func testsOf(file string) (string, error) {
 			return path, nil
 		}
 	}
-	return "", fmt.Errorf("there are no tests of %s: write %s or %s, or name them with --tests", file, beside, folder)
+	return "", fmt.Errorf("no tests for %s: write %s or %s, or give a file with --tests", file, beside, folder)
 }
 
 func readSuite(file string) (*suite, error) {
@@ -119,7 +118,7 @@ func readSuite(file string) (*suite, error) {
 		return nil, err
 	}
 	if len(s.Tests) == 0 {
-		return nil, errors.New("it has no tests: they are a list under tests")
+		return nil, errors.New("the file has no tests: list them under tests")
 	}
 	for i := range s.Tests {
 		t := &s.Tests[i]
@@ -130,7 +129,7 @@ func readSuite(file string) (*suite, error) {
 			t.Steps = append([]step{t.step}, t.Steps...)
 		}
 		if len(t.Steps) == 0 {
-			return nil, fmt.Errorf("test %q asks nothing: it needs event and expect", t.Name)
+			return nil, fmt.Errorf("test %q has no step: give event and expect", t.Name)
 		}
 		for k := range t.Steps {
 			if err := t.Steps[k].check(); err != nil {
@@ -141,10 +140,10 @@ func readSuite(file string) (*suite, error) {
 	return &s, nil
 }
 
-// check refuses what could never fail.
+// check refuses steps that cannot fail.
 func (s *step) check() error {
 	if s.Event == nil {
-		return errors.New("it has no event")
+		return errors.New("event is missing")
 	}
 	if s.Expect["verdict"] == nil {
 		return errors.New("expect has no verdict: allow, allowEnd, deny, drop, rewrite, perReceiver or failed")
@@ -161,7 +160,7 @@ func (s *step) check() error {
 	return nil
 }
 
-// run gives the lines of what is not as expected.
+// run returns a diff of the first step that fails; empty: the test passed.
 func (t *test) run(ctx context.Context, cfg trial.Config, all *world) ([]string, error) {
 	t.world.over(all).into(&cfg)
 	m, err := load(ctx, cfg)
@@ -184,7 +183,7 @@ func (t *test) run(ctx context.Context, cfg trial.Config, all *world) ([]string,
 	return nil, nil
 }
 
-// over is w where it says something, else all.
+// over returns the fields of w that are set, and those of all otherwise.
 func (w *world) over(all *world) *world {
 	c := *all
 	if w.Config != nil {
@@ -226,10 +225,10 @@ func eventText(e *trial.Event) string {
 	return string(text)
 }
 
-// line is a part of an answer, by its path: receivers[1].message.
+// line is a field of an answer, by its path, such as receivers[1].message.
 type line struct{ name, value string }
 
-// fieldsOf takes a value apart.
+// fieldsOf returns the fields of a value.
 func fieldsOf(v any) ([]line, error) {
 	text, err := json.Marshal(v)
 	if err != nil {
@@ -261,12 +260,12 @@ func parts(list []line, path string, v any) []line {
 			return append(list, line{path + " has", fmt.Sprint(len(v))})
 		}
 	}
-	text, _ := json.Marshal(v) // it was JSON before
+	text, _ := json.Marshal(v) // it was decoded from JSON
 	return append(list, line{path, string(text)})
 }
 
-// differences are the lines of a diff: what expect names, and what the answer has there. A
-// failure is always told.
+// differences returns a diff of the fields in expect and the same fields of the answer. After a difference it adds
+// the other fields of the answer.
 func differences(expect map[string]any, a *trial.Answer) (diff []string, err error) {
 	want, err := fieldsOf(expect)
 	if err != nil {
@@ -282,7 +281,7 @@ func differences(expect map[string]any, a *trial.Answer) (diff []string, err err
 	}
 	for _, l := range want {
 		value, there := have[l.name]
-		if there && value == l.value || l.value == "{}" { // nothing is expected of it
+		if there && value == l.value || l.value == "{}" { // any value fits
 			continue
 		}
 		diff = append(diff, "- "+l.name+": "+l.value)

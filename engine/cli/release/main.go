@@ -1,8 +1,7 @@
-// Command release builds the program for every platform, each in an archive with the
-// rules, the configuration and what a server needs, and SHA256SUMS beside them. make
-// release runs it, from the top of the repository.
+// Command release builds the program for each platform, in an archive with the rules and the configuration, and
+// SHA256SUMS beside the archives. make release runs it at the top of the repository.
 //
-// The same commit, runners, guests and Go give the same bytes, wherever they are.
+// The same commit, runners, guests and version of Go give the same bytes on every machine.
 package main
 
 import (
@@ -21,9 +20,9 @@ import (
 func main() {
 	r := release{}
 	platforms := ""
-	flag.StringVar(&r.version, "version", "", "such as v1.2.3; else what git describe says")
+	flag.StringVar(&r.version, "version", "", "`VERSION`, such as v1.2.3; default: git describe")
 	flag.StringVar(&platforms, "platforms", "linux/amd64,linux/arm64,darwin/amd64,darwin/arm64,windows/amd64,windows/arm64", "`OS/ARCH,...`")
-	flag.StringVar(&r.out, "out", "build/release", "`FOLDER`, which is emptied")
+	flag.StringVar(&r.out, "out", "build/release", "`FOLDER`, which is emptied first")
 	flag.Parse()
 	if err := r.run(strings.Split(platforms, ",")); err != nil {
 		fmt.Fprintln(os.Stderr, "release:", err)
@@ -31,7 +30,7 @@ func main() {
 	}
 }
 
-// release is what all archives have in common.
+// release has the properties of all archives.
 type release struct {
 	version, out string
 	at           time.Time // of every file
@@ -47,7 +46,7 @@ func (r *release) run(platforms []string) (err error) {
 		}
 	}
 	if !versions.MatchString(r.version) {
-		return fmt.Errorf("%q is no version such as v1.2.3", r.version)
+		return fmt.Errorf("%q is not a version such as v1.2.3", r.version)
 	}
 	if r.at, err = commitTime(); err != nil {
 		return err
@@ -70,11 +69,11 @@ func (r *release) run(platforms []string) (err error) {
 	return os.WriteFile(filepath.Join(r.out, "SHA256SUMS"), []byte(sums), 0o644)
 }
 
-// build makes the archive of a platform, and gives its line of SHA256SUMS.
+// build makes the archive of a platform and returns its line of SHA256SUMS.
 func (r *release) build(platform string) (string, error) {
 	system, arch, ok := strings.Cut(platform, "/")
 	if !ok {
-		return "", fmt.Errorf("a platform is OS/ARCH")
+		return "", fmt.Errorf("a platform must be OS/ARCH")
 	}
 	name := "moot-" + r.version + "-" + system + "-" + arch
 	program, pack, ending := "moot", tarball, ".tar.gz"
@@ -107,33 +106,33 @@ func (r *release) build(platform string) (string, error) {
 	return line, os.WriteFile(filepath.Join(r.out, name+ending), packed, 0o644)
 }
 
-// contents are the files of an archive besides the program. The runners are in the
-// program itself: without them it is not the program that people expect.
+// contents are the files of an archive besides the program. The program embeds the runners, so they must be
+// built.
 func contents() (files []string, err error) {
 	for _, want := range []string{"host/script/built/js.wasm", "host/script/built/lua.wasm", "guests/*/*.wasm"} {
 		if found, _ := filepath.Glob(want); len(found) == 0 {
-			return nil, fmt.Errorf("there is no %s: run `make release` at the top of the repository, which builds it", want)
+			return nil, fmt.Errorf("%s does not exist: run `make release` at the top of the repository, which builds it", want)
 		}
 	}
 	for _, pattern := range []string{"README.md", "CHANGELOG.md", "LICENSE", "config.yaml", "guests/*/*.wasm", "guests/*/README.md", "examples/deploy/*"} {
-		found, _ := filepath.Glob(pattern) // in the order of their names
+		found, _ := filepath.Glob(pattern) // sorted by name
 		files = append(files, found...)
 	}
 	return files, nil
 }
 
-// commitTime is SOURCE_DATE_EPOCH, or when the commit was made.
+// commitTime is SOURCE_DATE_EPOCH, or the time of the commit.
 func commitTime() (time.Time, error) {
 	text := os.Getenv("SOURCE_DATE_EPOCH")
 	if text == "" {
 		var err error
 		if text, err = command("git", "log", "-1", "--format=%ct"); err != nil {
-			return time.Time{}, fmt.Errorf("%w; where there is no git, set SOURCE_DATE_EPOCH", err)
+			return time.Time{}, fmt.Errorf("%w; without git, set SOURCE_DATE_EPOCH", err)
 		}
 	}
 	seconds, err := strconv.ParseInt(text, 10, 64)
 	if err != nil {
-		return time.Time{}, fmt.Errorf("SOURCE_DATE_EPOCH is not seconds since 1970: %q", text)
+		return time.Time{}, fmt.Errorf("SOURCE_DATE_EPOCH must be seconds since 1970: %q", text)
 	}
 	return time.Unix(seconds, 0).UTC(), nil
 }

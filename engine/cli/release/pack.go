@@ -10,14 +10,14 @@ import (
 	"time"
 )
 
-// file is one of an archive.
+// file is a file of an archive.
 type file struct {
 	name string // in the archive
 	path string
 	mode int64
 }
 
-// tarball has the files in their order, all made at one time by nobody.
+// tarball makes a .tar.gz of the files in their order, all with one time and no owner.
 func tarball(files []file, at time.Time) ([]byte, error) {
 	var out bytes.Buffer
 	packed, err := gzip.NewWriterLevel(&out, gzip.BestCompression)
@@ -40,7 +40,7 @@ func tarball(files []file, at time.Time) ([]byte, error) {
 	return finish(&out, w, packed)
 }
 
-// zipped is the same for Windows.
+// zipped makes a .zip of the files, for Windows.
 func zipped(files []file, at time.Time) ([]byte, error) {
 	var out bytes.Buffer
 	w := zip.NewWriter(&out)
