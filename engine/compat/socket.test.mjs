@@ -4,19 +4,19 @@ import { after, before, test } from "node:test";
 import { browserClient, heard, nodeClient } from "./clients.mjs";
 import { start } from "./nodetest/server.mjs";
 
-const timeout = 60_000; // ms, of one test
+const timeout = 60_000; // of each test, in ms
 let server;
 before(async () => (server = await start()));
 after(() => server.stop());
 
-test("connects and knows itself", { timeout }, async (t) => {
+test("connects and has details", { timeout }, async (t) => {
   const client = await nodeClient(t, server.socket);
   assert.ok(client.id);
   const { status, data } = await client.detailsView();
   assert.deepEqual([status, data.id, data.remoteIP, data.rooms], ["OK", client.id, "127.0.0.1", []]);
 });
 
-test("joins, talks, looks around and leaves", { timeout }, async (t) => {
+test("joins, sends, views and leaves", { timeout }, async (t) => {
   const [ann, bob] = [await nodeClient(t, server.socket), await nodeClient(t, server.socket)];
   for (const client of [ann, bob]) {
     const { error, data } = await client.roomAdd("defaultRoom");
@@ -32,7 +32,7 @@ test("joins, talks, looks around and leaves", { timeout }, async (t) => {
   assert.deepEqual((await ann.detailsView()).data.rooms, []);
 });
 
-test("hears why not", { timeout }, async (t) => {
+test("gets the reasons of refusals", { timeout }, async (t) => {
   const client = await nodeClient(t, server.socket);
   await client.roomAdd("defaultRoom");
   for (const [method, args, text] of [
@@ -51,7 +51,7 @@ test("hears why not", { timeout }, async (t) => {
   }
 });
 
-test("has parameters that stay, and logs in with them", { timeout }, async (t) => {
+test("has sticky parameters, and logs in with them", { timeout }, async (t) => {
   const client = await nodeClient(t, server.socket);
   await client.paramAdd("token", "letmein");
   assert.equal((await client.paramView("token")).data.data, "letmein");
@@ -70,7 +70,7 @@ test("logs in with parameters of its own", { timeout }, async (t) => {
   assert.deepEqual([error, data.authorized], [null, true]);
 });
 
-test("talks with a browser", { timeout }, async (t) => {
+test("exchanges messages with a browser", { timeout }, async (t) => {
   const [terminal, browser] = [await nodeClient(t, server.socket), await browserClient(t, server.http)];
   await terminal.roomAdd("otherRoom");
   await browser.ask("roomAdd", "otherRoom");
@@ -82,7 +82,7 @@ test("talks with a browser", { timeout }, async (t) => {
   assert.equal((await masked).message, "oh **** it");
 });
 
-test("goes, and the others see it go", { timeout }, async (t) => {
+test("its quit is announced to the others", { timeout }, async (t) => {
   const [stays, goes] = [await nodeClient(t, server.socket), await nodeClient(t, server.socket)];
   await stays.roomAdd("defaultRoom");
   await goes.roomAdd("defaultRoom");

@@ -4,13 +4,13 @@ import { after, before, test } from "node:test";
 import { browserClient, heard } from "./clients.mjs";
 import { start } from "./nodetest/server.mjs";
 
-const timeout = 60_000; // ms, of one test
+const timeout = 60_000; // of each test, in ms
 const same = (found, wanted, about) => assert.deepEqual(structuredClone(found), wanted, about); // Primus runs in a realm of its own, whose prototypes differ
 let server;
 before(async () => (server = await start()));
 after(() => server.stop());
 
-test("connects, is welcomed and knows itself", { timeout }, async (t) => {
+test("connects, gets the welcome and has details", { timeout }, async (t) => {
   const client = await browserClient(t, server.http);
   assert.equal(client.state, "connected");
   assert.equal(client.details.data.id, client.id);
@@ -22,13 +22,13 @@ test("connects, is welcomed and knows itself", { timeout }, async (t) => {
   assert.ok(Math.abs(Date.now() - data.connectedAt) < 60_000);
 });
 
-test("brings its fingerprint", { timeout }, async (t) => {
+test("sends its fingerprint", { timeout }, async (t) => {
   const client = await browserClient(t, server.http, "?sessionID=known-from-before");
   assert.equal(client.fingerprint, "known-from-before");
   assert.notEqual(client.id, client.fingerprint);
 });
 
-test("joins, looks around and leaves", { timeout }, async (t) => {
+test("joins, views and leaves", { timeout }, async (t) => {
   const client = await browserClient(t, server.http);
   const added = await client.ask("roomAdd", "otherRoom");
   same([added.status, added.data, client.rooms], ["OK", true, ["otherRoom"]]);
@@ -41,7 +41,7 @@ test("joins, looks around and leaves", { timeout }, async (t) => {
   same([left.status, left.data, client.rooms], ["OK", true, []]);
 });
 
-test("is heard by others and by itself", { timeout }, async (t) => {
+test("its messages reach the others and itself", { timeout }, async (t) => {
   const [ann, bob] = [await browserClient(t, server.http), await browserClient(t, server.http)];
   await ann.ask("roomAdd", "defaultRoom");
   await bob.ask("roomAdd", "defaultRoom");
@@ -54,7 +54,7 @@ test("is heard by others and by itself", { timeout }, async (t) => {
   }
 });
 
-test("adds its rooms again and again, and joins each once", { timeout }, async (t) => {
+test("repeated roomAdd joins each room once", { timeout }, async (t) => {
   const [watcher, client] = [await browserClient(t, server.http), await browserClient(t, server.http)];
   await watcher.ask("roomAdd", "defaultRoom");
   const notices = [];
@@ -73,7 +73,7 @@ test("adds its rooms again and again, and joins each once", { timeout }, async (
   assert.equal(notices.length, 1, `notices: ${notices}`);
 });
 
-test("hears why not", { timeout }, async (t) => {
+test("gets the reasons of refusals", { timeout }, async (t) => {
   const client = await browserClient(t, server.http);
   await client.ask("roomAdd", "defaultRoom");
   for (const [method, args, text] of [
@@ -93,7 +93,7 @@ test("hears why not", { timeout }, async (t) => {
   }
 });
 
-test("runs actions, and is let in by one", { timeout }, async (t) => {
+test("runs actions, and joins after a login", { timeout }, async (t) => {
   const client = await browserClient(t, server.http);
   const { data: doc } = await client.ask("documentation");
   assert.equal(doc.actions.login.inputs.token.required, true);
@@ -120,14 +120,14 @@ test("keeps its own messageId", { timeout }, async (t) => {
   }
 });
 
-test("speaks the protocol of Primus", { timeout }, async (t) => {
+test("uses the protocol of Primus", { timeout }, async (t) => {
   const client = await browserClient(t, server.http);
   assert.ok(await new Promise((resolve) => client.client.id(resolve)), "primus::id:: is answered");
   client.client._write(`primus::pong::${Date.now()}`);
   assert.equal((await client.ask("detailsView")).status, "OK", "a pong is swallowed");
 });
 
-test("goes, and the others see it go", { timeout }, async (t) => {
+test("its quit is announced to the others", { timeout }, async (t) => {
   const [stays, goes] = [await browserClient(t, server.http), await browserClient(t, server.http)];
   await stays.ask("roomAdd", "defaultRoom");
   await goes.ask("roomAdd", "defaultRoom");
@@ -138,7 +138,7 @@ test("goes, and the others see it go", { timeout }, async (t) => {
   assert.equal((await stays.ask("roomView", "defaultRoom")).data.members[goes.id], undefined);
 });
 
-test("comes back when the server does", { timeout }, async (t) => {
+test("reconnects to a restarted server", { timeout }, async (t) => {
   const client = await browserClient(t, server.http);
   const before = client.id, back = once(client.client, "reconnected");
   await server.stop();

@@ -4,14 +4,14 @@ import { fileURLToPath } from "node:url";
 import { chromium } from "playwright-core";
 import { start } from "../../compat/nodetest/server.mjs";
 
-const timeout = 60_000; // ms, of one test
+const timeout = 60_000; // of each test, in ms
 let server, browser, open = [];
 
 before(async () => {
   server = await start();
   browser = await chromium.launch({
     executablePath: process.env.CHROMIUM || "/usr/bin/chromium",
-    // The sandbox needs rights that root in a container lacks; the rest asks the network for things.
+    // Chromium's sandbox needs rights that root in a container lacks; the other flags switch off requests to the network.
     args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
       "--disable-component-update", "--disable-sync"],
   });
@@ -21,7 +21,7 @@ after(async () => {
   await server?.stop();
 });
 
-// Every tab ends without a complaint: no exception, nothing that the policy refused.
+// At the end of every tab there must be no exception and no violation of the policy.
 afterEach(async () => {
   const tabs = open;
   open = [];
@@ -29,9 +29,9 @@ afterEach(async () => {
   for (const tab of tabs) assert.deepEqual(tab.complaints, []);
 });
 
-// openTab gives a tab that is connected to at. Its methods do what a user does.
+// openTab opens a tab that is connected to at. Its methods act like a user.
 async function openTab(at = server) {
-  const page = await browser.newPage(); // in a window of its own: what is behind others is slow
+  const page = await browser.newPage(); // in a separate window: browsers slow down hidden tabs
   page.setDefaultTimeout(20_000);
   const complaints = [];
   page.on("pageerror", (err) => complaints.push(err.message));
@@ -56,7 +56,7 @@ async function openTab(at = server) {
   return tab;
 }
 
-test("two tabs hear each other", { timeout }, async () => {
+test("two tabs exchange messages", { timeout }, async () => {
   const [ann, bob] = [await openTab(), await openTab()];
   await ann.join("defaultRoom");
   await bob.join("defaultRoom");
@@ -71,7 +71,7 @@ test("two tabs hear each other", { timeout }, async () => {
   assert.equal(await ann.id("members-list").getByRole("listitem").count(), 2);
 });
 
-test("who comes and goes is announced, by the system", { timeout }, async () => {
+test("joins and leaves are announced by the system", { timeout }, async () => {
   const [stays, goes] = [await openTab(), await openTab()];
   await stays.join("defaultRoom");
   await goes.join("defaultRoom");
@@ -83,7 +83,7 @@ test("who comes and goes is announced, by the system", { timeout }, async () => 
   await stays.page.getByText("1 member", { exact: true }).waitFor();
 });
 
-test("what a rule rewrites is heard rewritten, and the sender sees what became of it", { timeout }, async () => {
+test("a rewritten message shows its original to the sender", { timeout }, async () => {
   const [ann, bob] = [await openTab(), await openTab()];
   await ann.join("otherRoom");
   await bob.join("otherRoom");
@@ -102,7 +102,7 @@ test("markup is text", { timeout }, async () => {
   assert.equal(await tab.page.locator(".message img, .message .text b").count(), 0);
 });
 
-test("a gate keeps out, says why, and a login opens it", { timeout }, async () => {
+test("gate refuses a join until the login", { timeout }, async () => {
   const tab = await openTab();
   await tab.toggle("Join", "secure");
   assert.equal(await tab.refused("secure"), "secure: members only: log in first");
@@ -119,7 +119,7 @@ test("a gate keeps out, says why, and a login opens it", { timeout }, async () =
   await tab.hears("inside");
 });
 
-test("errors stand where they were made", { timeout }, async () => {
+test("errors are shown beside their cause", { timeout }, async () => {
   const tab = await openTab();
   await tab.id("join-room").fill("nowhere");
   await tab.id("join-room").press("Enter");
@@ -129,7 +129,7 @@ test("errors stand where they were made", { timeout }, async () => {
   await tab.join("defaultRoom");
 });
 
-test("rooms have each its own log, and count what was not read", { timeout }, async () => {
+test("each room has a log and a count of unread messages", { timeout }, async () => {
   const [ann, bob] = [await openTab(), await openTab()];
   await ann.join("otherRoom");
   await ann.join("defaultRoom");
@@ -172,12 +172,12 @@ test("fits a narrow window", { timeout }, async () => {
   assert.equal(await tab.page.evaluate(() => document.documentElement.scrollWidth - innerWidth), 0);
 });
 
-// serving runs a test against a server of its own, which has the settings.
+// serving runs a test against a new server with these settings.
 const serving = (more, run) => async () => {
   const other = await start({ more });
   try {
     await run(other);
-    for (const tab of open) await tab.page.close(); // what it says of a server that stops is no complaint
+    for (const tab of open) await tab.page.close(); // errors of a stopped server are not failures
   } finally {
     await other.stop();
   }
@@ -185,7 +185,7 @@ const serving = (more, run) => async () => {
 
 const odd = fileURLToPath(new URL("testdata/odd.js", import.meta.url));
 
-test("inputs named as properties of forms, and times that are none, break nothing", { timeout },
+test("inputs named like properties of forms, and invalid times", { timeout },
   serving({ "modules.odd.script": odd, "tenants.default.chain": "[{ module: odd }]" }, async (other) => {
     const tab = await openTab(other), survey = tab.id("action-survey"), after = tab.id("action-after");
     await survey.getByLabel("querySelector (optional)").fill("one");
@@ -206,7 +206,7 @@ test("inputs named as properties of forms, and times that are none, break nothin
     assert.equal(await (await tab.hears("in time")).locator("time").isVisible(), true);
   }));
 
-test("what an operator sends need not say who it is from, or when", { timeout }, async () => {
+test("messages of operators without from and sentAt", { timeout }, async () => {
   const tab = await openTab();
   await tab.join("defaultRoom");
   const id = await tab.id("connection-id").textContent();
@@ -223,7 +223,7 @@ test("what an operator sends need not say who it is from, or when", { timeout },
   assert.equal(await (await tab.hears("from a number")).locator(".from").textContent(), "7");
 });
 
-test("lists the rooms of the tenant, and where it lists none says so", { timeout }, serving({
+test("the rooms of the tenant are listed; a note if there are none", { timeout }, serving({
   tenants: "{ default: { rooms: { starting: [] }, chain: [] }, acme: { match: { path: /acme }, rooms: { starting: [den, attic] } } }",
 }, async (other) => {
   const acme = await openTab({ ...other, path: "/acme" });
@@ -236,13 +236,13 @@ test("lists the rooms of the tenant, and where it lists none says so", { timeout
   await bare.page.getByText("This server's modules have no actions.").waitFor();
 }));
 
-test("can be turned off", { timeout }, serving({ "http.demo": "false" }, async (other) => {
+test("the page can be turned off", { timeout }, serving({ "http.demo": "false" }, async (other) => {
   for (const path of ["/", "/app.js", "/rooms.json"]) {
     assert.equal((await fetch(`http://${other.http}${path}`)).status, 404);
   }
 }));
 
-test("a server that was restarted is found again, and its rooms joined", { timeout }, async () => {
+test("the page reconnects to a restarted server and rejoins its rooms", { timeout }, async () => {
   const [ann, bob] = [await openTab(), await openTab()];
   for (const tab of [ann, bob]) await tab.join("defaultRoom");
   await ann.join("otherRoom");
@@ -260,5 +260,5 @@ test("a server that was restarted is found again, and its rooms joined", { timeo
   await ann.room("otherRoom").getByRole("button", { name: "Join otherRoom" }).waitFor();
   await ann.room("defaultRoom").getByRole("button", { name: /^defaultRoom/ }).click();
   await ann.say("still here");
-  await bob.hears("still here"); // in the room that was shown before
+  await bob.hears("still here"); // in the room that is shown
 });
