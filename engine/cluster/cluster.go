@@ -1,6 +1,5 @@
-// Package cluster is what nodes have in common: rooms, their messages and history,
-// who is in them, parked sessions, and the nodes themselves. The package is the
-// contract between the engine, which uses a [Backend] and is its [Handler], and the
+// Package cluster is what nodes have in common: rooms, their messages, history and
+// members, parked sessions, and the nodes themselves. The package is the contract between the engine, which uses a [Backend] and is its [Handler], and the
 // implementations in cluster/memory and cluster/redis. The promises of a backend are
 // tests in cluster/clustertest; PROMISES.md says what they mean for clients.
 package cluster
@@ -28,22 +27,21 @@ var (
 // RoomID names a room of a tenant. Equal values are the same room on all nodes.
 type RoomID struct{ Tenant, Room string }
 
-// Position is a place in a room's order. Offsets go up by one from message to
-// message, beginning with 1, while the epoch stays the same; another epoch says
-// that they may have been counted anew.
+// Position is a place in the order of a room's messages. Within an epoch offsets
+// begin with 1 and go up by one from message to message. Offsets of different epochs
+// cannot be compared.
 type Position = wire.Position
 
-// Retention is how much of what is said in a room History is to have: the last
-// Messages, each for at least so long. The zero Retention is nothing. A room's Retention is
-// the same on all nodes, but for the moment in which their configurations change.
+// Retention is how much history a room keeps: the last Messages messages, each for at
+// least For. The zero Retention keeps none. All nodes have the same Retention for a room,
+// except while their configurations change.
 type Retention struct {
 	Messages int
 	For      time.Duration
 
-	// Ephemeral messages have no place in the room's order, and cost least: their
-	// Position is zero, History never has them, and a node whose way to the
-	// others breaks misses those of that moment, and nobody counts them. Messages
-	// is then 0.
+	// Ephemeral messages have no position, are not in History, and cost least. A
+	// node whose connection to the others breaks misses those of that moment, and does
+	// not count them. Messages must be 0.
 	Ephemeral bool
 }
 
@@ -51,130 +49,122 @@ type Retention struct {
 // and one engine. All its methods may be called concurrently.
 type Backend struct {
 	Broker   Broker
-	History  History // nil: no room can keep any
+	History  History // nil: rooms have no history
 	Rooms    Rooms
 	Presence Presence
 	Sessions Sessions // nil: sessions end with their node
 	Nodes    Nodes
-	Status   Status // nil: all is always well
+	Status   Status // nil: the backend is always healthy
 }
 
-// Status says how the node gets on with the others.
+// Status is the state of a node's connection to its cluster.
 type Status interface {
-	// Health is nil while all is well, else what is wrong, for an operator: what
-	// needs the others is then likely to fail with ErrUnavailable.
+	// Health returns nil while the backend answers, else an error for the operator:
+	// calls that need the backend are then likely to fail with ErrUnavailable.
 	Health() error
-	// Counters are a snapshot.
+	// Counters returns a snapshot.
 	Counters() Stats
 }
 
-// Stats counts what happened to a node since it began.
+// Stats counts events of a node since it started.
 type Stats struct {
-	Reopened     int64 // subscriptions that broke and were made again
-	Healed       int64 // messages read from history since they did not come
-	Replayed     int64 // messages published again after a failover had lost them
-	Gaps         int64 // messages that had left history before they were read: lost to this node
-	Malformed    int64 // what came from the cluster's store, and is not ours
-	LeaveUnknown int64 // members whom a node was letting go when it died: leave may have run
-	Rejoined     int64 // members whom others had let go, and who joined again
-	Restored     int64 // members put back on record, which the store had lost
+	Reopened     int64 // subscriptions that broke and were opened again
+	Healed       int64 // messages that were missed, and read from the backend
+	Replayed     int64 // messages that a failover lost, and that were published again
+	Gaps         int64 // messages that are lost to this node; at least one for each gap
+	Malformed    int64 // values in the backend that are not of Moot's form
+	LeaveUnknown int64 // members whose leave may have run on a node that died while it ran it
+	Rejoined     int64 // members of this node that another node had removed, and that joined again
+	Restored     int64 // members that the backend had lost, and that were recorded again
 }
 
-// Handler is the engine, as a cluster calls it. The ctx of every call ends when
-// that of Nodes.Run does, and none runs once Run has returned.
+// Handler is the engine, as the backend calls it. The ctx of every call ends with
+// the ctx of Nodes.Run, and no call runs after Run has returned.
 type Handler interface {
-	// Deliver hands over a published message and its place in the room's order,
-	// which is the same on every node. It is called for one room in that order,
-	// never twice at a time; for different rooms it may be called at once, and
-	// one that takes long does not hold up the others. Offsets may skip where
-	// messages were lost to this node, and nowhere else. It returns when the
-	// message is in the hands of the writers, after the say chain. payload is
-	// only read; it is the caller's again then. Deliver does not publish: that
-	// could wait for itself.
+	// Deliver delivers a published message to the members of a room. at is its position,
+	// the same on every node. Calls for one room come one after the other, in the room's
+	// order. Calls for different rooms may run at the same time. Offsets skip only
+	// where messages are lost to this node. Deliver returns when the writers have the
+	// message, after the say chain. payload may not be changed, and may not be used
+	// after Deliver returns. Deliver must not publish: it could wait for itself.
 	Deliver(ctx context.Context, room RoomID, at Position, payload []byte)
 
-	// Missed says that messages of the room were lost to this node: the cluster had
-	// forgotten them before it could read them. The room's next Deliver follows it.
+	// Missed reports that messages of the room are lost to this node: the backend does
+	// not have them any more. It comes in the order of Deliver, in the place of the messages.
 	Missed(ctx context.Context, room RoomID)
 
-	// Pace returns when the room's members have taken most of what they were handed,
-	// or after a second. It comes between calls of Deliver that hand over at once
-	// what was said earlier.
+	// Pace returns when the room's members have read most of what they were sent,
+	// or after a second. It comes between calls of Deliver for messages that
+	// this node had missed.
 	Pace(ctx context.Context, room RoomID)
 
-	// Answer carries out a call from another node (or this one). ctx ends by the
+	// Answer carries out a call from another node, or from this one. ctx ends with the
 	// caller's deadline.
 	Answer(ctx context.Context, call []byte) ([]byte, error)
 
-	// Lost hands over the members of a node that died: the handler runs leave
-	// for each and calls Presence.Remove after it. Nobody reads them any more.
+	// Lost hands over members of a node that died. The handler runs leave for each,
+	// and then calls Presence.Remove. Members and Count do not have them any more.
 	Lost(ctx context.Context, room RoomID, members []MemberRecord)
 
-	// Expired hands over a session that was parked and that nobody took in its
-	// time: the handler ends it. No other Handler gets it. session is the
-	// handler's.
+	// Expired hands over a parked session that was not taken within its time. The
+	// handler ends it. One Handler of the cluster gets it, and owns session.
 	Expired(ctx context.Context, session []byte)
 
-	// Rejoin hands back members of this node whom another took for lost: leave
-	// has run, or runs, there. The handler runs join for each, and calls
-	// Presence.Add or Presence.Remove after it.
+	// Rejoin hands back members of this node that another node has taken for lost: leave
+	// has run there, or is running. The handler runs join for each, and then calls
+	// Presence.Add or Presence.Remove.
 	Rejoin(ctx context.Context, room RoomID, members []MemberRecord)
 }
 
-// Broker carries a room's messages to every node that has members of it, in one
-// order for all.
+// Broker carries the messages of a room to every node that has members of it, in the
+// same order.
 type Broker interface {
-	// Publish returns when the room's message is accepted and its place in the
-	// room's order is fixed, not when anyone has received it; payload may then
-	// be reused. keep is how much of the room History is to have from now on,
-	// this message included. Errors: ErrUnavailable, ErrUnknown.
+	// Publish returns when the message is accepted and has its position, not when
+	// anyone has received it. payload may then be reused. keep is the room's Retention from
+	// now on. Errors: ErrUnavailable, ErrUnknown.
 	Publish(ctx context.Context, room RoomID, payload []byte, keep Retention) error
 
-	// Subscribe returns when every message published from now on will reach
+	// Subscribe returns when every message that is published from now on will reach
 	// this node's Handler. It is called before the first member of the room is
-	// recorded here. Who is subscribed may subscribe, which changes nothing.
-	// Errors: ErrUnavailable.
+	// recorded here. A second Subscribe changes nothing. Errors: ErrUnavailable.
 	Subscribe(ctx context.Context, room RoomID) error
 
-	// Unsubscribe is called after the last member has gone: nothing published
-	// after it returns reaches the Handler. Who is not subscribed is no error. A
+	// Unsubscribe is called after the last member has gone: no message that is published
+	// after it returns reaches the Handler. Without a subscription it does nothing. A
 	// node's calls of Subscribe and Unsubscribe for one room come one after the
 	// other.
 	Unsubscribe(ctx context.Context, room RoomID) error
 
-	// Flush returns when every message that was published before it is called,
-	// on any node, has been handed to this node's Handler, if that is subscribed,
-	// and Deliver has returned. Errors: ErrUnavailable.
+	// Flush returns when every message that was published before the call, on any
+	// node, was delivered to this node's Handler, and Deliver has returned. Without a
+	// subscription it returns at once. Errors: ErrUnavailable.
 	Flush(ctx context.Context, room RoomID) error
 }
 
-// History is what was said in rooms, as far as it is kept. It belongs to the room's
-// name: a room that is destroyed and made again goes on with it.
+// History is the messages that rooms keep for members. It belongs to the room's name: a
+// room that is destroyed and created again continues it.
 type History interface {
-	// Read gives messages after a position: those that are kept, at most limit,
-	// in the room's order; a limit of 0 only asks where the room is. keep is the
-	// room's: what is beyond it is not given, even if it is still there. What a
-	// Handler was told of can be read, as long as it is kept. Errors:
-	// ErrUnavailable; a negative limit is an error.
+	// Read returns the messages after a position that are within keep, in the room's
+	// order, at most limit. With limit 0 it returns only Page.Top. keep is the room's
+	// Retention. Every message that a Handler was delivered can be read while it is
+	// kept. Errors: ErrUnavailable; a negative limit is an error.
 	Read(ctx context.Context, room RoomID, after Position, limit int, keep Retention) (Page, error)
 }
 
-// Page is a part of a room's history. It is the reader's.
+// Page is a part of a room's history. The caller owns it.
 type Page struct {
 	Messages []StoredMessage
 
-	// Top is where the room was when it was read: the position of its last
-	// message. Its Epoch is never empty: in a room where nothing was said, or
-	// where all is forgotten, a new one begins, with Offset 0. Who knows Top
-	// misses nothing but what is said after it: Read gives that for at least
-	// keep.For.
+	// Top is the position of the room's last message at the time of the read. Its
+	// Epoch is never empty: in a room without messages, or whose messages are all
+	// forgotten, an epoch begins with Offset 0. Read returns the messages after Top for at
+	// least keep.For.
 	Top Position
 
-	// Missing is true if the messages after the position are not all here, up to
-	// the last of Messages or, where they are fewer than limit, up to Top:
-	// because some are not kept any more, or because the position is of another
-	// epoch, whose offsets say nothing, or beyond Top. In the two last cases
-	// there are no Messages.
+	// Missing reports that messages are missing between the position and the last of
+	// Messages or, if those are fewer than limit, Top: they are not kept any more, or the
+	// position is of another epoch or beyond Top. In the two last cases Messages is
+	// empty.
 	Missing bool
 }
 
@@ -186,90 +176,86 @@ type StoredMessage struct {
 
 // Rooms is the list of the rooms that exist.
 type Rooms interface {
-	// Create returns ErrRoomExists if there is such a room.
+	// Create adds a room. Errors: ErrRoomExists, ErrUnavailable, ErrUnknown.
 	Create(ctx context.Context, room RoomID) error
-	// Destroy takes it off the list; ErrNoRoom if it is not on it. Its members
-	// stay on record until each is removed, but nobody is added any more.
+	// Destroy removes a room. Its members stay recorded until each is removed, but Add
+	// adds none. Errors: ErrNoRoom, ErrUnavailable, ErrUnknown.
 	Destroy(ctx context.Context, room RoomID) error
 	Exists(ctx context.Context, room RoomID) (bool, error)
-	// List gives a page of the tenant's rooms in the order of their names' bytes,
-	// and says whether others follow; those have the page's last name as After. A
-	// room that exists from the first page to the last is on exactly one of them.
-	// A page may be shorter than the limit though others follow, and it costs what
-	// it has, not what the tenant has. A limit below 1 is an error.
+	// List returns a page of the tenant's rooms, ordered by the bytes of their names, and
+	// whether others follow: their page has the last name as After. A room that exists
+	// from the first page to the last is on exactly one of them. A page may be shorter than
+	// the limit though others follow. Its cost depends on its size, not on the tenant's. A
+	// limit below 1 is an error.
 	List(ctx context.Context, tenant string, q RoomQuery) (names []string, more bool, err error)
-	// Count is how many rooms each of the tenants has, in one round trip.
+	// Count returns the number of rooms of each tenant, in one round trip.
 	Count(ctx context.Context, tenants ...string) ([]int, error)
 }
 
-// RoomQuery says which rooms a page has.
+// RoomQuery selects the rooms of a page.
 type RoomQuery struct {
-	Prefix string // their names begin with it; "": all
-	After  string // the last name of the page before, whose room need not exist any more; "": the first page
+	Prefix string // of their names; "": all
+	After  string // the last name of the page before, whose room may be gone; "": the first page
 	Limit  int    // of the page; 1 or more
 }
 
-// MemberRecord is a member of a room as the whole cluster knows it.
+// MemberRecord is a member of a room as the cluster records it.
 type MemberRecord struct {
 	ID       string          // the connection's
 	JoinedAt int64           // ms since 1970
-	Profile  json.RawMessage // what leave needs when its node is gone; see Profile
+	Profile  json.RawMessage // for leave on another node, if this one dies
 }
 
-// Presence records who is in a room, on which node.
+// Presence records which members a room has, and on which node.
 type Presence interface {
-	// Add records a member of this node; ErrNoRoom if the room does not exist.
-	// Adding who is there changes nothing, but that one who is there on another
-	// node is this node's as well, until that one removes him. m.Profile may be
-	// kept: nobody writes to it again.
+	// Add records a member of this node. A second Add changes nothing; a member that
+	// is recorded for another node belongs to both until that node removes it. The backend may
+	// keep m.Profile, which may not be changed. Errors: ErrNoRoom, ErrUnavailable, ErrUnknown.
 	Add(ctx context.Context, room RoomID, m MemberRecord) error
-	// BeginLeave begins the end of a membership of this node, before leave is run: from
-	// now on the member is handed to nobody as lost. gone says that he was: then
-	// leave is another node's to run. Remove follows, or Add, which undoes it.
-	// Asking again is asking once. Errors: ErrUnavailable, ErrUnknown.
+	// BeginLeave is called before leave runs for a member of this node: from now on no
+	// Handler is handed the member by Lost. gone reports that one was already: then leave runs
+	// there. Remove follows, or Add, which undoes it. A second BeginLeave changes
+	// nothing. Errors: ErrUnavailable, ErrUnknown.
 	BeginLeave(ctx context.Context, room RoomID, id string) (gone bool, err error)
-	// Remove takes a member of this node out; who is not there is no error. It is
-	// done in the end, also after an error.
+	// Remove removes a member of this node, or one that Handler.Lost was given here. It
+	// takes effect in the end, also after an error. An id without a record is no error.
 	Remove(ctx context.Context, room RoomID, id string) error
-	// Members gives at most limit members after cursor, in an order that
-	// holds still for who stays, and the cursor of the next page, "" at the
-	// end. The first page's cursor is "". Where nobody is, the page is
-	// empty. A limit below 1 is an error, and what is no cursor is ErrCursor.
-	// Their Profile is nil: it may be long, and a page is short.
+	// Members returns at most limit members after cursor, in an order that does not
+	// change for members that stay, and the cursor of the next page. The first cursor and
+	// the one after the last page are "". The members have no Profile. A limit below 1 is an error;
+	// ErrCursor if cursor is not one.
 	Members(ctx context.Context, room RoomID, cursor string, limit int) (page []MemberRecord, next string, err error)
-	// Count is how many members the room has on all nodes.
+	// Count returns the number of the room's members on all nodes.
 	Count(ctx context.Context, room RoomID) (int, error)
-	// Counts is Count of several rooms: at most 100 take one round trip.
+	// Counts is Count for several rooms: at most 100 take one round trip.
 	Counts(ctx context.Context, rooms []RoomID) ([]int, error)
 }
 
-// Sessions keeps the sessions of connections that no node holds: their node has
-// left, or is handing them over to another one.
+// Sessions keeps the sessions of connections that no node holds, because their node has
+// stopped or is handing them over.
 type Sessions interface {
-	// Park keeps a session for ttl, under a key that was never used before. After
-	// that a node's Handler gets it, unless it is taken: at once if a node runs
-	// then, else when one does. session may be reused when Park returns. Errors:
-	// ErrUnavailable, also where the session could not outlive this node;
-	// ErrUnknown.
+	// Park keeps a session for ttl, under a key that was never used before. A session that
+	// is not taken in that time is handed to a Handler by Expired, as soon as a node runs.
+	// session may be reused when Park returns. Errors: ErrUnavailable, also where the session
+	// could not outlive this node; ErrUnknown.
 	Park(ctx context.Context, key string, session []byte, ttl time.Duration) error
-	// Take gives a parked session to one caller, on any node; it is not parked
-	// any more then. Errors: ErrNoSession, ErrUnavailable, ErrUnknown.
+	// Take returns a parked session to one caller, on any node, and removes it. Errors:
+	// ErrNoSession, ErrUnavailable, ErrUnknown.
 	Take(ctx context.Context, key string) ([]byte, error)
 }
 
 // Nodes is the list of nodes, and the way to call one.
 type Nodes interface {
-	// Run serves the node until ctx ends, and calls h; what needs a running
-	// node waits for it to begin. It returns nil when ctx ended it, after the
-	// node was taken off the list. Members it still has are lost, as those of
-	// a node that died: another node's Handler lets them go.
+	// Run runs the node until ctx ends, and calls h. Calls that need a running node
+	// wait for it to begin. Run returns nil when ctx has ended and the node is off the list.
+	// Another node's Handler is then handed its remaining members by Lost.
 	Run(ctx context.Context, h Handler) error
 	// Self is this node's name: [a-z0-9-]{1,63}.
 	Self() string
-	// List gives the names of the nodes alive. It waits for Run to begin: from then on
+	// List returns the names of the living nodes. It waits for Run to begin: from then on
 	// this node is one of them.
 	List(ctx context.Context) ([]string, error)
-	// Call has the node's Handler answer. Errors: the text of what it answered,
-	// ErrNoNode, ctx's error, naming the node.
+	// Call has the node's Handler answer. Errors: the text of the Handler's error,
+	// ErrNoNode, or ctx's error with the node's name.
 	Call(ctx context.Context, node string, call []byte) ([]byte, error)
 }

@@ -10,33 +10,29 @@ import (
 	"github.com/mootchat/moot/engine/cluster"
 )
 
-// topics are the rooms that someone is subscribed to, publishes into, or that have
-// a history.
+// topics are the rooms with subscribers, publishers or history.
 type topics struct {
 	mu     sync.RWMutex
 	byRoom map[cluster.RoomID]*topic
 }
 
-// topic carries the messages of a room. While a delivery runs it stays the
-// room's, whoever leaves and comes back, so that there is one lane.
+// topic carries the messages of a room. It stays the room's while a delivery runs, also
+// if all subscribers leave and others come, so that there is one queue.
 type topic struct {
 	// users counts subscribers, publishers, readers of history, and the history
-	// itself while it remembers anything. From 0 it goes up with topics.mu held
-	// for reading, and a topic whose count is 0 is given up with it held for
-	// writing.
+	// itself while it keeps anything. It goes up from 0 with topics.mu held for
+	// reading; a topic with 0 users is deleted with topics.mu held for writing.
 	users atomic.Int64
 
-	lane    chan struct{} // one slot, taken by who delivers
+	lane    chan struct{} // one slot: held during a delivery
 	history history
 
-	// heard is who is subscribed. The slice is replaced, never changed, with
-	// topics.mu held for writing.
-	heard atomic.Pointer[[]*session]
+	// subscribers is replaced, never changed, with topics.mu held for writing.
+	subscribers atomic.Pointer[[]*process]
 }
 
-// Publish implements cluster.Broker. It returns when the message is delivered. A
-// ctx that ends while others of the room are being delivered is
-// cluster.ErrUnavailable.
+// Publish implements cluster.Broker. It returns when the message is delivered, or with
+// cluster.ErrUnavailable if ctx ends while it waits for the room's other messages.
 func (n *node) Publish(ctx context.Context, room cluster.RoomID, payload []byte, keep cluster.Retention) error {
 	if _, err := n.up(ctx); err != nil {
 		return err
@@ -62,10 +58,10 @@ func (n *node) Subscribe(ctx context.Context, room cluster.RoomID) error {
 	return n.hub.topics.subscribe(room, s)
 }
 
-// Unsubscribe implements cluster.Broker. A delivery that has begun may yet reach
+// Unsubscribe implements cluster.Broker. A delivery that has begun may still reach
 // the handler.
 func (n *node) Unsubscribe(_ context.Context, room cluster.RoomID) error {
-	if s := n.session.Load(); s != nil {
+	if s := n.process.Load(); s != nil {
 		n.hub.topics.unsubscribe(room, s)
 	}
 	return nil
@@ -77,8 +73,8 @@ func (n *node) Flush(ctx context.Context, _ cluster.RoomID) error {
 	return err
 }
 
-// hold gives the room's topic to a publisher, who releases it; nil if nobody
-// listens.
+// hold returns the room's topic for a publisher, which releases it; nil if there is
+// none.
 func (ts *topics) hold(room cluster.RoomID) *topic {
 	ts.mu.RLock()
 	defer ts.mu.RUnlock()
@@ -89,7 +85,7 @@ func (ts *topics) hold(room cluster.RoomID) *topic {
 	return t
 }
 
-// open is hold, and makes the topic if there is none.
+// open is hold, and creates the topic if there is none.
 func (ts *topics) open(room cluster.RoomID) *topic {
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
@@ -98,13 +94,13 @@ func (ts *topics) open(room cluster.RoomID) *topic {
 	return t
 }
 
-// at gives the room's topic, which it makes if there is none. The lock is held.
+// at returns the room's topic, which it creates if there is none. The lock is held.
 func (ts *topics) at(room cluster.RoomID) *topic {
 	t := ts.byRoom[room]
 	if t == nil {
 		t = &topic{lane: make(chan struct{}, 1)}
 		t.history.top.Epoch = newEpoch()
-		t.heard.Store(&[]*session{})
+		t.subscribers.Store(&[]*process{})
 		ts.byRoom[room] = t
 	}
 	return t
@@ -119,16 +115,16 @@ func (ts *topics) release(room cluster.RoomID, t *topic) {
 	ts.sweep(room, t)
 }
 
-// sweep gives up a topic that nobody uses. The lock is held.
+// sweep deletes a topic without users. The lock is held.
 func (ts *topics) sweep(room cluster.RoomID, t *topic) {
 	if t.users.Load() == 0 && ts.byRoom[room] == t {
 		delete(ts.byRoom, room)
 	}
 }
 
-// publish waits for its turn in the lane and only then looks who is subscribed:
-// the order of turns is the order of the room, and who subscribes between two
-// of them hears the second. History has what is delivered.
+// publish waits for its turn in the lane and then reads the subscribers: the order of
+// turns is the order of the room, and a subscriber that comes between two turns gets
+// the second message. History has what is delivered.
 func (ts *topics) publish(ctx context.Context, room cluster.RoomID, t *topic, payload []byte, keep cluster.Retention) error {
 	select {
 	case t.lane <- struct{}{}:
@@ -144,13 +140,13 @@ func (ts *topics) publish(ctx context.Context, room cluster.RoomID, t *topic, pa
 	if !keep.Ephemeral {
 		at = ts.record(room, t, payload, keep)
 	}
-	for _, s := range *t.heard.Load() {
+	for _, s := range *t.subscribers.Load() {
 		s.deliver(room, at, payload)
 	}
 	return nil
 }
 
-// record gives a message its place.
+// record gives a message its position.
 func (ts *topics) record(room cluster.RoomID, t *topic, payload []byte, keep cluster.Retention) cluster.Position {
 	t.history.mu.Lock()
 	defer t.history.mu.Unlock()
@@ -160,7 +156,7 @@ func (ts *topics) record(room cluster.RoomID, t *topic, payload []byte, keep clu
 	return t.history.add(payload, keep)
 }
 
-func (s *session) deliver(room cluster.RoomID, at cluster.Position, payload []byte) {
+func (s *process) deliver(room cluster.RoomID, at cluster.Position, payload []byte) {
 	if !s.enter() {
 		return
 	}
@@ -168,24 +164,24 @@ func (s *session) deliver(room cluster.RoomID, at cluster.Position, payload []by
 	s.handler.Deliver(s.ctx, room, at, payload)
 }
 
-func (ts *topics) subscribe(room cluster.RoomID, s *session) error {
+func (ts *topics) subscribe(room cluster.RoomID, s *process) error {
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
-	if s.ctx.Err() != nil { // looked at under the lock: what comes later, forget would miss
+	if s.ctx.Err() != nil { // checked under the lock: forget would miss what comes later
 		return s.gone()
 	}
 	t := ts.at(room)
-	heard := *t.heard.Load()
-	if slices.Contains(heard, s) {
+	subscribers := *t.subscribers.Load()
+	if slices.Contains(subscribers, s) {
 		return nil
 	}
-	heard = append(slices.Clone(heard), s)
-	t.heard.Store(&heard)
+	subscribers = append(slices.Clone(subscribers), s)
+	t.subscribers.Store(&subscribers)
 	t.users.Add(1)
 	return nil
 }
 
-func (ts *topics) unsubscribe(room cluster.RoomID, s *session) {
+func (ts *topics) unsubscribe(room cluster.RoomID, s *process) {
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
 	if t := ts.byRoom[room]; t != nil {
@@ -193,8 +189,8 @@ func (ts *topics) unsubscribe(room cluster.RoomID, s *session) {
 	}
 }
 
-// forget unsubscribes a session from all rooms.
-func (ts *topics) forget(s *session) {
+// forget unsubscribes a process from all rooms.
+func (ts *topics) forget(s *process) {
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
 	for room, t := range ts.byRoom {
@@ -202,14 +198,14 @@ func (ts *topics) forget(s *session) {
 	}
 }
 
-func (ts *topics) drop(room cluster.RoomID, t *topic, s *session) {
-	heard := *t.heard.Load()
-	i := slices.Index(heard, s)
+func (ts *topics) drop(room cluster.RoomID, t *topic, s *process) {
+	subscribers := *t.subscribers.Load()
+	i := slices.Index(subscribers, s)
 	if i < 0 {
 		return
 	}
-	heard = slices.Delete(slices.Clone(heard), i, i+1)
-	t.heard.Store(&heard)
+	subscribers = slices.Delete(slices.Clone(subscribers), i, i+1)
+	t.subscribers.Store(&subscribers)
 	t.users.Add(-1)
 	ts.sweep(room, t)
 }

@@ -12,8 +12,8 @@ import (
 	"github.com/mootchat/moot/engine/cluster"
 )
 
-// directory is the list of rooms and of who is in them. One lock for both: a
-// member is added only to a room that is on the list at that moment.
+// directory is the list of rooms and of their members. Both have one lock, since a
+// member is added only to a room that exists at that moment.
 type directory struct {
 	mu      sync.RWMutex
 	tenants map[string]*btree.Set[string] // the names of the rooms that exist, in order
@@ -37,8 +37,8 @@ func (d *directory) Create(_ context.Context, room cluster.RoomID) error {
 	return nil
 }
 
-// Destroy implements cluster.Rooms. Members who are still there stay until they
-// are removed, or lost with their node.
+// Destroy implements cluster.Rooms. Members stay until they are removed or their node
+// has gone.
 func (d *directory) Destroy(_ context.Context, room cluster.RoomID) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -104,8 +104,7 @@ func (d *directory) has(room cluster.RoomID) bool {
 	return rooms != nil && rooms.Contains(room.Room)
 }
 
-// Add implements cluster.Presence. m.Profile is kept, and given to readers as it
-// is.
+// Add implements cluster.Presence. It keeps m.Profile.
 func (n *node) Add(ctx context.Context, room cluster.RoomID, m cluster.MemberRecord) error {
 	s, err := n.up(ctx)
 	if err != nil {
@@ -125,7 +124,7 @@ func (n *node) BeginLeave(ctx context.Context, room cluster.RoomID, id string) (
 
 // Remove implements cluster.Presence.
 func (n *node) Remove(_ context.Context, room cluster.RoomID, id string) error {
-	n.hub.directory.remove(room, id, n.session.Load())
+	n.hub.directory.remove(room, id, n.process.Load())
 	return nil
 }
 
@@ -168,10 +167,10 @@ func (n *node) Counts(_ context.Context, rooms []cluster.RoomID) ([]int, error) 
 	return counts, nil
 }
 
-func (d *directory) add(room cluster.RoomID, m cluster.MemberRecord, s *session) error {
+func (d *directory) add(room cluster.RoomID, m cluster.MemberRecord, s *process) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if s.ctx.Err() != nil { // looked at under the lock: what comes later, harvest would miss
+	if s.ctx.Err() != nil { // checked under the lock: removeAllOf would miss what comes later
 		return s.gone()
 	}
 	if !d.has(room) {
@@ -187,15 +186,15 @@ func (d *directory) add(room cluster.RoomID, m cluster.MemberRecord, s *session)
 	return nil
 }
 
-// part says whether the session has the member, and marks him.
-func (d *directory) part(room cluster.RoomID, id string, s *session) bool {
+// part marks a member as leaving; false if the process has no such member.
+func (d *directory) part(room cluster.RoomID, id string, s *process) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	r := d.rosters[room]
 	return r != nil && r.part(id, s)
 }
 
-func (d *directory) remove(room cluster.RoomID, id string, by *session) {
+func (d *directory) remove(room cluster.RoomID, id string, by *process) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	r := d.rosters[room]
@@ -218,13 +217,13 @@ func (d *directory) page(room cluster.RoomID, after uint64, limit int) ([]cluste
 	return d.rosters[room].page(after, limit)
 }
 
-// harvest takes out all that a session has added and not removed.
-func (d *directory) harvest(s *session) []loss {
+// removeAllOf removes the members that a process added.
+func (d *directory) removeAllOf(s *process) []loss {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	var losses []loss
 	for room, r := range d.rosters {
-		if members := r.harvest(s); len(members) > 0 {
+		if members := r.removeAllOf(s); len(members) > 0 {
 			losses = append(losses, loss{room: room, members: members})
 		}
 		d.sweep(room, r)

@@ -12,14 +12,14 @@ import (
 	"github.com/mootchat/moot/engine/cluster"
 )
 
-// history is a topic's count of messages, and those that are kept. Their offsets
-// are the last ones, without a gap.
+// history is the position of a topic's last message, and the messages that are kept:
+// the last ones, without a gap.
 type history struct {
 	mu    sync.Mutex
 	top   cluster.Position
 	kept  []kept
-	until time.Time   // what was kept, or asked for, is remembered
-	timer *time.Timer // for until; nil: nothing is, and nobody waits
+	until time.Time   // when history is forgotten
+	timer *time.Timer // for until; nil: there is no history
 }
 
 type kept struct {
@@ -46,7 +46,7 @@ func (n *node) Read(ctx context.Context, room cluster.RoomID, after cluster.Posi
 	return t.history.read(after, limit, keep, time.Now()), nil
 }
 
-// add counts a message, and keeps it if it is to be.
+// add gives a message its position, and keeps it if the room has history.
 func (h *history) add(payload []byte, keep cluster.Retention) cluster.Position {
 	h.top.Offset++
 	if keep.Messages <= 0 {
@@ -60,7 +60,7 @@ func (h *history) add(payload []byte, keep cluster.Retention) cluster.Position {
 	return h.top
 }
 
-// gone is how many of those kept are beyond what is to be.
+// gone returns how many of the kept messages are too old or too many.
 func (h *history) gone(messages int, age time.Duration, now time.Time) int {
 	old := sort.Search(len(h.kept), func(i int) bool { return now.Sub(h.kept[i].at) <= age })
 	return max(old, len(h.kept)-messages)
@@ -73,7 +73,7 @@ func (h *history) read(after cluster.Position, limit int, keep cluster.Retention
 		return page
 	}
 	all := h.kept[h.gone(keep.Messages, keep.For, now):]
-	before := h.top.Offset - uint64(len(all)) // the offset of what has gone last
+	before := h.top.Offset - uint64(len(all)) // the offset of the last one that has gone
 	page.Missing = after.Offset < before
 	first := max(after.Offset, before)
 	all = all[first-before:]
@@ -83,8 +83,8 @@ func (h *history) read(after cluster.Position, limit int, keep cluster.Retention
 	return page
 }
 
-// remember sees to it that the topic stays until nothing of it is kept, and
-// nobody knows a position in it. It is called with history.mu held.
+// remember keeps the topic until keep.For has passed, since members may know positions
+// in it. history.mu is held.
 func (ts *topics) remember(room cluster.RoomID, t *topic, keep cluster.Retention) {
 	h := &t.history
 	if until := time.Now().Add(keep.For); until.After(h.until) {

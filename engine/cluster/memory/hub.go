@@ -1,20 +1,18 @@
-// Package memory is the common ground of nodes that share a process. A server
-// that stands alone is a cluster of one such node, and tests run many.
+// Package memory is a cluster backend for nodes that share a process. A server
+// without a cluster is one such node; tests run many.
 //
-// A [Hub] is the cluster. A node is one engine's handle on it, and a session is
-// a node's life, from the start of its Run to the end. A topic is the broker's
-// side of a room: who is subscribed, the lane in which its messages are delivered
-// one by one, and the history of those that are kept. A roster is the presence's side: who is in it. Neither
-// needs the other, and the list of rooms is a third thing.
+// A [Hub] is the cluster. A node is one engine's handle on it, and a process is one
+// run of a node, from the start of Nodes.Run to its end. A topic has a room's
+// subscribers, history, and the queue that lets one message through at a time. A
+// roster has the members of a room. The list of rooms is separate from both.
 //
-// A message is delivered in the goroutine that publishes it, node after node,
-// and nothing is queued, nor copied but for history: the handlers see the publisher's payload, and
-// must only read it. A Handler may not publish into a room from within Deliver
-// (it would wait for itself); it may subscribe, unsubscribe and remove members.
+// A message is delivered in the goroutine that publishes it, to one node after the other.
+// It is copied only for history: handlers get the publisher's payload, and may not
+// change it. A Handler that publishes into a room from within Deliver would wait for
+// itself; it may subscribe, unsubscribe and remove members.
 //
-// A topic's lane is the one thing held while a Handler runs. The locks of the
-// hub, the topics, the directory and a session guard a few lines each, are never
-// held together and never while calling out.
+// A topic's queue is held while a Handler runs. The locks of the hub, the topics, the
+// directory and a process are never held together, and never while calling out.
 package memory
 
 import (
@@ -37,33 +35,33 @@ type Hub struct {
 	directory directory
 
 	mu     sync.Mutex
-	nodes  map[string]*session // those running, by name
-	lost   []loss              // what survivors have yet to take
+	nodes  map[string]*process // that run, by name
+	lost   []loss              // that no survivor has taken yet
 	parked map[string]parked   // sessions, by key
 }
 
-// loss is what a dead node leaves in one room, or a session that nobody took.
+// loss is the members of a dead node in one room, or a session that was not taken in time.
 type loss struct {
 	room    cluster.RoomID
 	members []cluster.MemberRecord
-	session []byte // nil: members were lost
+	session []byte // nil: it is members
 }
 
-// New gives a cluster without rooms and nodes.
+// New returns a cluster without rooms and nodes.
 func New() *Hub {
 	return &Hub{
 		topics:    topics{byRoom: map[cluster.RoomID]*topic{}},
 		directory: directory{tenants: map[string]*btree.Set[string]{}, rosters: map[cluster.RoomID]*roster{}},
-		nodes:     map[string]*session{},
+		nodes:     map[string]*process{},
 		parked:    map[string]parked{},
 	}
 }
 
-// Node gives the handle of a new node, which is in the cluster while its
-// Nodes.Run runs. Before that the list of rooms can be used; Publish, Subscribe,
-// Read, Add, Park, Take and Call wait for Run, and after it they fail with
-// cluster.ErrUnavailable.
-// A name that no node may have, or that a running one has, is an error of Run.
+// Node returns the handle of a new node, which is in the cluster while its
+// Nodes.Run runs. The list of rooms can be used at any time. Publish, Subscribe,
+// Read, Add, Park, Take and Call wait for Run to begin, and fail with
+// cluster.ErrUnavailable after it. Run returns an error if the name is not valid
+// or a running node has it.
 func (h *Hub) Node(name string) cluster.Backend {
 	n := &node{hub: h, name: name, started: make(chan struct{})}
 	return cluster.Backend{Broker: n, History: n, Rooms: &h.directory, Presence: n, Sessions: n, Nodes: n}
@@ -72,9 +70,9 @@ func (h *Hub) Node(name string) cluster.Backend {
 // ErrKilled is wrapped by the error of Run of a node that Kill has ended.
 var ErrKilled = errors.New("killed")
 
-// Kill ends a node as a crash would, for tests: its Run returns an error, nothing
-// more is delivered to it, and its members are handed to a node that lives. It
-// returns cluster.ErrNoNode if no such node runs.
+// Kill ends a node as a crash would, for tests: its Run returns an error, its handler
+// gets no more calls, and its members are handed to another node. The error is
+// cluster.ErrNoNode if no such node runs.
 func (h *Hub) Kill(name string) error {
 	s := h.find(name)
 	if s == nil {
@@ -87,7 +85,7 @@ func (h *Hub) Kill(name string) error {
 
 var nodeName = regexp.MustCompile(`^[a-z0-9-]{1,63}$`)
 
-func (h *Hub) join(s *session) error {
+func (h *Hub) join(s *process) error {
 	if !nodeName.MatchString(s.name) {
 		return fmt.Errorf("node name %q: must be 1 to 63 of a-z, 0-9 and -", s.name)
 	}
@@ -100,9 +98,9 @@ func (h *Hub) join(s *session) error {
 	return nil
 }
 
-// leave takes a session's node out of the cluster. What it has left undone is
-// for the others. Leaving twice is harmless.
-func (h *Hub) leave(s *session) {
+// leave takes a node out of the cluster and hands its members to the others. A second
+// call does nothing.
+func (h *Hub) leave(s *process) {
 	h.mu.Lock()
 	here := h.nodes[s.name] == s
 	if here {
@@ -114,10 +112,10 @@ func (h *Hub) leave(s *session) {
 	}
 	s.shut()
 	h.topics.forget(s)
-	h.lose(h.directory.harvest(s))
+	h.addLosses(h.directory.removeAllOf(s))
 }
 
-func (h *Hub) find(name string) *session {
+func (h *Hub) find(name string) *process {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.nodes[name]
@@ -129,9 +127,9 @@ func (h *Hub) names() []string {
 	return slices.Sorted(maps.Keys(h.nodes))
 }
 
-// lose puts losses where survivors find them, and wakes all: whoever comes first
-// takes, so that one who leaves meanwhile leaves nothing behind.
-func (h *Hub) lose(losses []loss) {
+// addLosses queues losses for the survivors and wakes all of them, since one may be
+// about to leave.
+func (h *Hub) addLosses(losses []loss) {
 	if len(losses) == 0 {
 		return
 	}
@@ -141,12 +139,12 @@ func (h *Hub) lose(losses []loss) {
 	for _, s := range h.nodes {
 		select {
 		case s.wake <- struct{}{}:
-		default: // it is awake already, and looks again
+		default: // it is awake, and will look again
 		}
 	}
 }
 
-// take gives a loss to its one caller; false if there is none.
+// take removes and returns a loss; false if there is none.
 func (h *Hub) take() (loss, bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -15,28 +15,28 @@ import (
 type node struct {
 	hub     *Hub
 	name    string
-	session atomic.Pointer[session] // nil before Run
+	process atomic.Pointer[process] // nil before Run
 	started chan struct{}           // closed when Run has begun
 }
 
-// session is a node's life.
-type session struct {
+// process is one run of a node.
+type process struct {
 	name    string
-	ctx     context.Context // of all calls of handler: they end with Run, not with who published
+	ctx     context.Context // of all calls of handler: ends with Run
 	stop    context.CancelCauseFunc
 	handler cluster.Handler
 	wake    chan struct{} // one slot: there may be losses to take
 
 	mu    sync.RWMutex
 	over  bool
-	calls sync.WaitGroup // of handler, by other goroutines; none begins once over
+	calls sync.WaitGroup // of handler, by other goroutines; none begins after over is set
 }
 
-// Run implements cluster.Nodes. It returns once no call of h runs any more.
+// Run implements cluster.Nodes. It returns when no call of h runs.
 func (n *node) Run(ctx context.Context, h cluster.Handler) error {
 	life, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
-	s := &session{name: n.name, ctx: life, stop: stop, handler: h, wake: make(chan struct{}, 1)}
+	s := &process{name: n.name, ctx: life, stop: stop, handler: h, wake: make(chan struct{}, 1)}
 	if err := n.begin(s); err != nil {
 		return err
 	}
@@ -49,9 +49,9 @@ func (n *node) Run(ctx context.Context, h cluster.Handler) error {
 	return nil
 }
 
-func (n *node) begin(s *session) error {
-	if !n.session.CompareAndSwap(nil, s) {
-		return fmt.Errorf("node %q has run: a handle runs once", n.name)
+func (n *node) begin(s *process) error {
+	if !n.process.CompareAndSwap(nil, s) {
+		return fmt.Errorf("node %q has run already: a handle runs once", n.name)
 	}
 	defer close(n.started)
 	if err := n.hub.join(s); err != nil {
@@ -61,8 +61,8 @@ func (n *node) begin(s *session) error {
 	return nil
 }
 
-// serve takes losses until the session ends.
-func (s *session) serve(h *Hub) {
+// serve takes losses until the process ends.
+func (s *process) serve(h *Hub) {
 	for {
 		for s.ctx.Err() == nil {
 			l, ok := h.take()
@@ -94,8 +94,8 @@ func (n *node) List(ctx context.Context) ([]string, error) {
 	return n.hub.names(), nil
 }
 
-// Call implements cluster.Nodes. What the node answers as an error comes back as
-// its text alone, as it would from another process.
+// Call implements cluster.Nodes. An error of the handler is returned as its text, as
+// from another machine.
 func (n *node) Call(ctx context.Context, to string, call []byte) ([]byte, error) {
 	if _, err := n.up(ctx); err != nil {
 		return nil, err
@@ -120,9 +120,9 @@ type answer struct {
 	err   error
 }
 
-// answer lets the handler answer in a goroutine of its own, so that one which
-// takes too long does not hold the caller. Run waits for it.
-func (s *session) answer(ctx context.Context, call []byte) <-chan answer {
+// answer has the handler answer in a goroutine, so that the caller need not wait for
+// a slow one. Run waits for it.
+func (s *process) answer(ctx context.Context, call []byte) <-chan answer {
 	done := make(chan answer, 1)
 	go func() {
 		defer s.calls.Done()
@@ -135,40 +135,39 @@ func (s *session) answer(ctx context.Context, call []byte) <-chan answer {
 	return done
 }
 
-// up gives the node's session, and waits for it to begin.
-func (n *node) up(ctx context.Context) (*session, error) {
+// up waits for the node's run to begin and returns it.
+func (n *node) up(ctx context.Context) (*process, error) {
 	if err := n.begun(ctx); err != nil {
 		return nil, err
 	}
-	s := n.session.Load()
+	s := n.process.Load()
 	if s.ctx.Err() != nil {
 		return nil, s.gone()
 	}
 	return s, nil
 }
 
-// begun waits for Run to have put the node on the list, or to have failed.
+// begun waits until Run has put the node on the list or has failed.
 func (n *node) begun(ctx context.Context) error {
 	select {
 	case <-n.started:
 		return nil
-	default: // else an ended ctx would be as likely
+	default: // with an ended ctx too, a started node counts
 	}
 	select {
 	case <-n.started:
 		return nil
 	case <-ctx.Done():
-		return fmt.Errorf("node %q does not run yet: %w: %w", n.name, cluster.ErrUnavailable, ctx.Err())
+		return fmt.Errorf("node %q has not started: %w: %w", n.name, cluster.ErrUnavailable, ctx.Err())
 	}
 }
 
-func (s *session) gone() error {
-	return fmt.Errorf("node %q runs no more: %w", s.name, cluster.ErrUnavailable)
+func (s *process) gone() error {
+	return fmt.Errorf("node %q has stopped: %w", s.name, cluster.ErrUnavailable)
 }
 
-// enter begins a call of the handler, false if the session is over. calls.Done
-// ends it.
-func (s *session) enter() bool {
+// enter begins a call of the handler, which calls.Done ends; false if the process is over.
+func (s *process) enter() bool {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	if !s.over {
@@ -177,7 +176,7 @@ func (s *session) enter() bool {
 	return !s.over
 }
 
-func (s *session) shut() {
+func (s *process) shut() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.over = true

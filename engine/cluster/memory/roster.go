@@ -7,20 +7,20 @@ import (
 	"github.com/mootchat/moot/engine/cluster"
 )
 
-// roster is who is in a room, in the order of joining. Who leaves leaves an empty
-// seat, so that the others keep their place and a page is found by halving; when
-// most seats are empty, those taken move together. A nil roster is an empty one
-// to read. The directory's lock guards it.
+// roster is the members of a room, in the order of joining. A member that leaves leaves an
+// empty seat, so that the others keep theirs and a page is found by binary search. When
+// most seats are empty, the roster is compacted. A nil roster reads as an empty one.
+// The directory's lock guards it.
 type roster struct {
 	seats []seat
 	byID  map[string]uint64 // the number of the seat
 }
 
-// seat is a place in a room. Numbers go up from 1 and are not given twice, so
-// that one is a cursor too: it means the same after any coming and going.
+// seat is a place in a room. Numbers go up from 1 and are not used twice, so that a
+// number is a cursor, whoever comes and goes.
 type seat struct {
 	number  uint64
-	by      *session // nil: empty
+	by      *process // nil: empty
 	parting bool     // leave is being run
 	member  cluster.MemberRecord
 }
@@ -32,8 +32,8 @@ func (r *roster) len() int {
 	return len(r.byID)
 }
 
-// add takes a seat for a member; who has one keeps it, and does not part. One of
-// another session is this one's now.
+// add gives a member a seat. A member that has one keeps it, is not leaving any more,
+// and belongs to the process of s from now on.
 func (r *roster) add(s seat) {
 	if number, ok := r.byID[s.member.ID]; ok {
 		i, _ := r.find(number)
@@ -44,8 +44,8 @@ func (r *roster) add(s seat) {
 	r.seats = append(r.seats, s)
 }
 
-// part marks a member of the session; false if it has no such member.
-func (r *roster) part(id string, by *session) bool {
+// part marks a member as leaving; false if the process has no such member.
+func (r *roster) part(id string, by *process) bool {
 	number, ok := r.byID[id]
 	if !ok {
 		return false
@@ -58,8 +58,8 @@ func (r *roster) part(id string, by *session) bool {
 	return true
 }
 
-// leave removes a member of the session.
-func (r *roster) leave(id string, by *session) {
+// leave removes a member of the process.
+func (r *roster) leave(id string, by *process) {
 	if number, ok := r.byID[id]; ok {
 		if i, _ := r.find(number); r.seats[i].by == by {
 			r.remove(id)
@@ -76,18 +76,17 @@ func (r *roster) remove(id string) {
 	r.seats[i] = seat{number: number}
 	delete(r.byID, id)
 	if len(r.seats) > 2*len(r.byID)+16 {
-		r.gather()
+		r.compact()
 	}
 }
 
-// find gives the index of the seat with that number; if there is none, that of
-// the next one.
+// find returns the index of the seat with that number, or else of the next one.
 func (r *roster) find(number uint64) (i int, found bool) {
 	return slices.BinarySearchFunc(r.seats, number, func(s seat, n uint64) int { return cmp.Compare(s.number, n) })
 }
 
-// gather moves those seated together, into no more memory than they need.
-func (r *roster) gather() {
+// compact removes the empty seats.
+func (r *roster) compact() {
 	seats := make([]seat, 0, len(r.byID))
 	for _, s := range r.seats {
 		if s.by != nil {
@@ -97,8 +96,8 @@ func (r *roster) gather() {
 	r.seats = seats
 }
 
-// page gives at most limit members with numbers above after, and the number of
-// the last of them, 0 if nobody comes after.
+// page returns at most limit members with numbers above after, and the number of
+// the last of them, 0 if no member follows.
 func (r *roster) page(after uint64, limit int) ([]cluster.MemberRecord, uint64) {
 	if r == nil {
 		return nil, 0
@@ -121,9 +120,8 @@ func (r *roster) page(after uint64, limit int) ([]cluster.MemberRecord, uint64) 
 	return page, 0
 }
 
-// harvest takes out all whom the session added, and gives those who were not
-// parting.
-func (r *roster) harvest(by *session) []cluster.MemberRecord {
+// removeAllOf removes the members of a process and returns those that were not leaving.
+func (r *roster) removeAllOf(by *process) []cluster.MemberRecord {
 	var members []cluster.MemberRecord
 	var ids []string
 	for _, s := range r.seats {

@@ -13,7 +13,7 @@ import (
 func TestRosterIsAList(t *testing.T) {
 	for seed := range uint64(20) {
 		random := rand.New(rand.NewPCG(seed, 0))
-		r, by := &roster{byID: map[string]uint64{}}, []*session{{}, {}}
+		r, by := &roster{byID: map[string]uint64{}}, []*process{{}, {}}
 		var list []seat
 		for number := uint64(1); number <= 3000; number++ {
 			id := fmt.Sprint(random.IntN(200))
@@ -44,7 +44,7 @@ func TestRosterIsAList(t *testing.T) {
 			}
 		}
 		lost := slices.DeleteFunc(slices.Clone(list), func(s seat) bool { return s.by != by[0] })
-		if got := r.harvest(by[0]); len(got) != len(lost) || r.len() != len(list)-len(lost) {
+		if got := r.removeAllOf(by[0]); len(got) != len(lost) || r.len() != len(list)-len(lost) {
 			t.Fatalf("harvested %d and left %d, want %d of %d", len(got), r.len(), len(lost), len(list))
 		}
 	}

@@ -14,8 +14,8 @@ type parked struct {
 	timer   *time.Timer // for its end
 }
 
-// Park implements cluster.Sessions. A node that is the only one takes the hub with
-// it: then it is cluster.ErrUnavailable.
+// Park implements cluster.Sessions. With the last node the hub ends: there it fails with
+// cluster.ErrUnavailable.
 func (n *node) Park(ctx context.Context, key string, session []byte, ttl time.Duration) error {
 	if _, err := n.up(ctx); err != nil {
 		return err
@@ -59,6 +59,6 @@ func (h *Hub) unpark(key string) (parked, bool) {
 
 func (h *Hub) expire(key string) {
 	if p, ok := h.unpark(key); ok {
-		h.lose([]loss{{session: p.session}})
+		h.addLosses([]loss{{session: p.session}})
 	}
 }
