@@ -47,7 +47,7 @@ func FuzzAnswers(f *testing.F) {
 			t.Errorf("%q gave %+v", s, taken)
 		}
 		_, _ = parsePosition(v)
-		_, _ = p.parsePulse(v)
+		_, _ = p.parseBeat(v)
 		_, _, _ = n.parseMembers("t/r", v)
 		fields := map[string]any{}
 		for i, name := range []string{fieldVersion, fieldKind, fieldID, fieldFrom, fieldTTL, fieldBody} {

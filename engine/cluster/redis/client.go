@@ -18,21 +18,21 @@ import (
 
 type dialer func(ctx context.Context, network, address string) (net.Conn, error)
 
-// Timeouts of a connection: what is slower is taken for broken and asked again on
-// another one.
+// Timeouts of a connection. A slower one counts as broken, and the command is sent again
+// on another one.
 const (
 	dialTimeout = time.Second
 	readTimeout = time.Second
 	reloadEvery = 2 * time.Second // of a Redis Cluster's layout
 )
 
-// operatorConnections is how many connections to each server operators' calls have,
-// apart from those of chat: more wait for one, for readTimeout and a second at most.
+// operatorConnections is the number of connections to each server for the calls of
+// operators. Further calls wait for one, at most readTimeout and a second.
 const operatorConnections = 4
 
-// dial makes a client with its own pool of connections, of a given size per server;
-// 0: 10 per processor. It retries nothing by itself: whether something may
-// be asked again is for who asks.
+// dial returns a client with its own pool of connections, of a given size per server;
+// 0: 10 per processor. The client does not retry commands: the callers know which of them
+// may be sent twice.
 func (c *Config) dial(connections int) redis.UniversalClient {
 	u := &redis.UniversalOptions{
 		Addrs: c.Addresses, MasterName: c.MasterName, DB: c.Database,
@@ -54,20 +54,20 @@ func (c *Config) dial(connections int) redis.UniversalClient {
 	return redis.NewClient(u.Simple())
 }
 
-// LogLibrary has what go-redis says by itself go to log, at debug: what matters of
-// it is logged here. It holds for the whole process: call it before Open.
+// LogLibrary sends the log of go-redis to log at level debug, for the whole program.
+// Call it before Open.
 func LogLibrary(log *slog.Logger) { redis.SetLogger(libraryLog{log}) }
 
 type libraryLog struct{ log *slog.Logger }
 
-// Printf is go-redis' idea of a logger.
+// Printf implements the logger of go-redis.
 func (l libraryLog) Printf(ctx context.Context, format string, args ...any) {
 	if l.log.Enabled(ctx, slog.LevelDebug) {
-		l.log.DebugContext(ctx, "go-redis", "says", fmt.Sprintf(format, args...))
+		l.log.DebugContext(ctx, "go-redis", "message", fmt.Sprintf(format, args...))
 	}
 }
 
-// check fails unless the servers are such as a cluster can stand on.
+// check returns an error unless the servers are fit for a cluster.
 func (c *Config) check(ctx context.Context, client redis.UniversalClient) error {
 	if err := c.checkServers(ctx, client); err != nil {
 		return err
@@ -114,7 +114,7 @@ func (c *Config) checkServer(ctx context.Context, client redis.UniversalClient) 
 	return c.judge(info)
 }
 
-// errUnfit marks a server that answers, and will not do.
+// errUnfit marks the error of a server that answers and is not fit.
 var errUnfit = errors.New("redis")
 
 func (c *Config) judge(info map[string]string) error {
@@ -148,8 +148,8 @@ func (c *Config) checkReplicas(info map[string]string) {
 	}
 }
 
-// checkMemory refuses a Redis that may throw our keys away: offsets would begin
-// again, and members and rooms be lost.
+// checkMemory refuses a Redis that may evict keys: members, rooms and offsets would be
+// lost.
 func (c *Config) checkMemory(info map[string]string) error {
 	policy := info["maxmemory_policy"]
 	if policy == "noeviction" || policy == "" {
@@ -162,7 +162,7 @@ func (c *Config) checkMemory(info map[string]string) error {
 	return nil
 }
 
-// explain says what was wrong when the servers were first spoken to.
+// explain adds the cause and the remedy to an error of the first commands.
 func (c *Config) explain(err error) error {
 	text := err.Error()
 	has := func(part string) bool { return strings.Contains(text, part) }
@@ -170,7 +170,7 @@ func (c *Config) explain(err error) error {
 	case has("WRONGPASS"), has("NOAUTH"), has("without any password configured"):
 		return fmt.Errorf("redis: %s: wrong username or password: %w", c.where(), err)
 	case has("NOPERM"):
-		return fmt.Errorf("redis: %s: the user may not do what is needed: %w; it needs: ACL SETUSER %s %s", c.where(), err,
+		return fmt.Errorf("redis: %s: the user lacks a permission: %w; it needs: ACL SETUSER %s %s", c.where(), err,
 			cmp.Or(c.Username, "default"), strings.Join(ACL(c.Prefix, c.Mode, c.WaitReplicas), " "))
 	case has("cluster support disabled"):
 		return fmt.Errorf("redis: %s is no Redis Cluster: mode %q is not for it: %w", c.where(), c.Mode, err)
@@ -180,8 +180,8 @@ func (c *Config) explain(err error) error {
 	return fmt.Errorf("redis: cannot reach %s: %w", c.where(), err)
 }
 
-// reload has a Redis Cluster's client look where the partitions are now: it would
-// do so only when a server tells it, and a dead one tells nothing.
+// reload has the client of a Redis Cluster read the layout again: without it the client
+// waits for a redirect, which a dead server does not send.
 func reload(ctx context.Context, client redis.UniversalClient) {
 	if cc, ok := client.(*redis.ClusterClient); ok {
 		cc.ReloadState(ctx)

@@ -15,73 +15,73 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// Mode is how the Redis servers stand together.
+// Mode is the kind of Redis deployment.
 type Mode string
 
 // The modes. The zero Mode is Standalone.
 const (
 	Standalone Mode = "standalone" // one server
 	Sentinel   Mode = "sentinel"   // a master, its replicas, and sentinels that choose the next master
-	Cluster    Mode = "cluster"    // many masters that share the keys
+	Cluster    Mode = "cluster"    // several masters that share the keys
 )
 
-// Config says where Redis is, and who this node is.
+// Config is the configuration of a node on Redis.
 type Config struct {
 	Mode Mode
 
 	// Addresses are host:port: of the server, of the sentinels, or of some of
-	// the cluster's servers. None is 127.0.0.1:6379, unless the mode is Sentinel.
+	// the cluster's servers. The default is 127.0.0.1:6379; Sentinel has none.
 	Addresses []string
 
 	Username string // "" is Redis' default user
 	Password string // "" sends none; sentinels are sent none
 	Database int    // 0 in Cluster
 
-	// MasterName is what the sentinels call the master. For Sentinel only, which
-	// needs it.
+	// MasterName is the master's name among the sentinels. Required in mode Sentinel, and
+	// not allowed in others.
 	MasterName string
 
 	TLS *tls.Config // nil: none
 
 	// Prefix is the first part of every key and channel: [a-z0-9-]{1,63}, "" is
-	// moot. Clusters with different prefixes may share a Redis.
+	// moot. Deployments with different prefixes may share a Redis.
 	Prefix string
 
-	// Node is this node's name: [a-z0-9-]{1,63}, and no other node's.
+	// Node is this node's name: [a-z0-9-]{1,63}, unique in the cluster.
 	Node string
 
-	// Lease is how long a silent node is believed to live: 1 s to 1 h, 0 is 10 s.
-	// Its members are gone then.
+	// Lease is the time after which a silent node counts as dead and its members are
+	// removed: 1 s to 1 h, 0 is 10 s.
 	Lease time.Duration
 
-	// PublishTimeout is how long Redis may be out of reach before a call gives up:
-	// 100 ms or more, 0 is 10 s.
+	// PublishTimeout is for how long a call tries to reach Redis: 100 ms or more, 0 is
+	// 10 s.
 	PublishTimeout time.Duration
 
-	// Partitions are the parts into which the keys are divided: 1 to 1024, 0 is
-	// 16. For Cluster only, and the same on all nodes for the life of a
-	// deployment; the other modes have one.
+	// Partitions is the number of parts into which the keys are divided: 1 to 1024, 0 is
+	// 16. It is the same on all nodes and never changes. Modes other than Cluster have one
+	// partition.
 	Partitions int
 
 	// WaitReplicas is the number of replicas that must confirm a write of the store of
 	// modules: 0 to 10. Open checks that the user may ask for it.
 	WaitReplicas int
 
-	// Heal bounds what is kept for nodes that missed something.
+	// Heal bounds the messages that are kept for nodes that missed some.
 	Heal Heal
 
 	Log *slog.Logger // nil: nothing is logged
 
 	// Instrument is called for each client before it is used: it may add hooks
-	// that trace. A command is called with the values of the ctx of who asked for
-	// it, a batch of messages with those of the first. nil: nothing is added.
+	// for traces. The ctx of a command has the values of the caller's ctx, that of a batch
+	// of messages those of the first message's. nil: nothing is added.
 	Instrument func(redis.UniversalClient) error
 
 	// Hook is added to each client before it is used; nil: none. It is called for every
 	// command, also where Instrument adds nothing.
 	Hook redis.Hook
 
-	// dialer reaches a server; nil is by TCP. Tests cut nodes off with it.
+	// dialer connects to a server; nil: over TCP. Tests cut nodes off with it.
 	dialer dialer
 }
 
@@ -93,7 +93,7 @@ type Heal struct {
 	RoomBytes   int64         // of a room; 0 is 16 MiB
 	TenantBytes int64         // of a tenant, in each partition; 0 is 64 MiB
 	TotalBytes  int64         // of all in Redis, the partitions in equal parts; 0 is 256 MiB
-	NodeBytes   int64         // what this node remembers of what it said, to say it again after a failover; 0 is 64 MiB
+	NodeBytes   int64         // of the messages that this node keeps to publish them again after a failover; 0 is 64 MiB
 }
 
 func (h Heal) complete() Heal {
@@ -105,8 +105,7 @@ func (h Heal) complete() Heal {
 
 var name = regexp.MustCompile(`^[a-z0-9-]{1,63}$`)
 
-// complete gives the config with its defaults, or an error that names all that is
-// wrong with it.
+// complete returns the config with its defaults, or an error that names all problems.
 func (c Config) complete() (Config, error) {
 	c.Mode = cmp.Or(c.Mode, Standalone)
 	c.Prefix = cmp.Or(c.Prefix, "moot")

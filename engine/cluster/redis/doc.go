@@ -3,7 +3,7 @@
 //
 // A [Node] is one engine's handle. The keys are divided into partitions, one
 // unless Redis is a Cluster; keys.go lists them. In each partition a node has a
-// lane, which publishes batch after batch, and a session, the connection through
+// lane, which publishes batch after batch, and a subscriber, the connection through
 // which subscribed rooms are heard. A sub is such a room: its own lane hands
 // messages to the engine in their order, and reads from the room's history what
 // did not come. A process is a node's life on record, whose lease it renews; the
@@ -29,6 +29,6 @@
 //   - Nothing that is read from Redis is trusted: what is malformed is counted
 //     (Malformed), logged and skipped.
 //
-// Locks: a partition's before a sub's, a session's before both. None is held over
+// Locks: a partition's before a sub's, a subscriber's before both. None is held over
 // a call of the engine, and only roster.settled over a call of Redis.
 package redis

@@ -15,7 +15,7 @@ const (
 	droppedAge   = 20 * time.Minute // of a generation; shorter than half of producerTTL
 )
 
-// dropped has the last message of each room that a lane published and no longer
+// dropped has the last message of each room that a publisher published and no longer
 // remembers, for at least 20 minutes or 4,096 rooms. A master that lacks it, since two
 // masters stood side by side or old data was restored, has lost messages of that room for good:
 // a gap stands in their place.
@@ -88,7 +88,7 @@ func (d *dropped) after(seq uint64) (gaps []sent, forgotten bool) {
 }
 
 // fill makes the entries of a batch of gaps.
-func (s *sent) fill(l *lane) {
+func (s *sent) fill(l *publisher) {
 	for i := range s.messages {
 		m := &s.messages[i]
 		m.entry = entry{id: l.id(m.number), gap: true}.String()

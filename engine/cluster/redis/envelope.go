@@ -22,7 +22,7 @@ const (
 	gapVersion   = "gap"
 )
 
-// maxID bounds ids: 63 of a node's name, a random part, and a number.
+// maxID is the longest id: 63 bytes of a node's name, a random part, and a number.
 const maxID = 128
 
 var errVersion = errors.New("entry of another version")
@@ -41,7 +41,7 @@ func parseEntry(s string) (entry, error) {
 	}
 	id, payload, ok := strings.Cut(rest, " ")
 	if !ok || id == "" || len(id) > maxID {
-		return entry{}, fmt.Errorf("%.40q is no entry", s)
+		return entry{}, fmt.Errorf("%.40q is not an entry", s)
 	}
 	if version == gapVersion {
 		return entry{id: id, gap: true}, nil
@@ -49,18 +49,16 @@ func parseEntry(s string) (entry, error) {
 	return entry{id: id, payload: payload}, nil
 }
 
-// position is a place in a room's order. Offsets go up by one while the epoch
-// stays; another epoch says that they may have been counted anew. The zero
-// position is before the first message.
+// position is a place in a room's order; see cluster.Position. The zero position is
+// before the first message.
 type position struct {
 	epoch  string
 	offset uint64
 }
 
-// envelope is what comes through the room's channel: an entry in its place,
-// "<epoch>:<offset>:<entry>"; an ephemeral one, "~<entry>", whose position is zero;
-// or a mark that someone waits for, "!<mark>", who published it to hear that all
-// before it has come.
+// envelope is a message in the room's channel: an entry with its position,
+// "<epoch>:<offset>:<entry>"; an ephemeral entry, "~<entry>", whose position is zero;
+// or the mark of a flush, "!<mark>", which comes back after all messages before it.
 type envelope struct {
 	position
 	entry string // "" for a mark
@@ -72,7 +70,7 @@ const (
 	flushMark     = "!"
 )
 
-// maxEpoch bounds what is taken for an epoch; ours have 16 characters.
+// maxEpoch is the longest epoch that is accepted; those of this version have 16 bytes.
 const maxEpoch = 64
 
 func parseEnvelope(s string) (envelope, error) {
@@ -85,22 +83,22 @@ func parseEnvelope(s string) (envelope, error) {
 	epoch, rest, _ := strings.Cut(s, ":")
 	offset, e, ok := strings.Cut(rest, ":")
 	if !ok || epoch == "" || len(epoch) > maxEpoch {
-		return envelope{}, fmt.Errorf("%.40q is no envelope", s)
+		return envelope{}, fmt.Errorf("%.40q is not an envelope", s)
 	}
 	n, err := parseOffset(offset)
 	if err != nil || n == 0 {
-		return envelope{}, fmt.Errorf("%.40q is no envelope: offset %.20q", s, offset)
+		return envelope{}, fmt.Errorf("%.40q is not an envelope: offset %.20q", s, offset)
 	}
 	return envelope{position: position{epoch, n}, entry: e}, nil
 }
 
-// maxOffset is what a script's numbers hold exactly, written without an exponent.
+// maxOffset is the largest offset that Lua holds exactly and writes without an exponent.
 const maxOffset = 99_999_999_999_999
 
 func parseOffset(s string) (uint64, error) {
 	n, err := strconv.ParseUint(s, 10, 64)
 	if err != nil || n > maxOffset {
-		return 0, fmt.Errorf("%.20q is no offset", s)
+		return 0, fmt.Errorf("%.20q is not an offset", s)
 	}
 	return n, nil
 }

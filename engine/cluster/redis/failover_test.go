@@ -144,7 +144,7 @@ func TestMembersHearOfMessagesThatNobodyCanPublishAgain(t *testing.T) {
 	tr.must(a.Publish(tr.ctx, hall, []byte("lost"), cluster.Retention{}))
 	eventually(t, "the lost one is heard", func() bool { return len(b.heardIn(hall)) == 2 })
 	eventually(t, "the lost one is dropped", func() bool {
-		_, gaps, _ := a.parts[0].lane.recent.after(0)
+		_, gaps, _ := a.parts[0].publisher.recent.after(0)
 		return len(gaps) > 0 && messagesOf(gaps) == 2
 	})
 	successor()
@@ -211,7 +211,7 @@ func TestDataOlderThanTheEpochIsNotHeardAgain(t *testing.T) {
 	backup, again := f.snapshot(), f.snapshot()
 	backup()
 	tr.must(a.Publish(tr.ctx, hall, []byte("another epoch"), kept))
-	eventually(t, "it is dropped", func() bool { _, gaps, _ := a.parts[0].lane.recent.after(0); return len(gaps) > 0 })
+	eventually(t, "it is dropped", func() bool { _, gaps, _ := a.parts[0].publisher.recent.after(0); return len(gaps) > 0 })
 	b := tr.node(cfg, "b")
 	tr.must(b.Subscribe(tr.ctx, hall))
 	again()

@@ -8,16 +8,16 @@ import (
 	"github.com/mootchat/moot/engine/cluster"
 )
 
-// flush is someone who waits until a room has been heard up to a position or, where
-// nothing has one, up to a mark.
+// flush is a call of Flush that waits until a room's messages are delivered up to a
+// position or, if the room has none, up to a mark.
 type flush struct {
 	to   position
 	mark string // "": to a position
 	done chan struct{}
 }
 
-// Flush implements cluster.Broker. It reads how far the room is, and waits until
-// its lane has come there.
+// Flush implements cluster.Broker. It reads the position of the room's last message, and
+// waits until that is delivered.
 func (n *Node) Flush(ctx context.Context, room cluster.RoomID) error {
 	if err := n.up(ctx); err != nil {
 		return err
@@ -49,7 +49,7 @@ func (n *Node) Flush(ctx context.Context, room cluster.RoomID) error {
 	}
 }
 
-// marked publishes a mark, and gives what is closed when it has come back.
+// marked publishes a mark, and returns a channel that is closed when it has come back.
 func (p *partition) marked(ctx context.Context, s *sub) (<-chan struct{}, error) {
 	f := flush{mark: token(), done: make(chan struct{})}
 	done := s.await(f)
@@ -59,8 +59,8 @@ func (p *partition) marked(ctx context.Context, s *sub) (<-chan struct{}, error)
 	return done, err
 }
 
-// await gives what is closed when the room has been heard up to there, or nobody
-// here wants to hear it any more.
+// await returns a channel that is closed when the flush is done, or the room is
+// unsubscribed.
 func (s *sub) await(f flush) <-chan struct{} {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -73,7 +73,7 @@ func (s *sub) await(f flush) <-chan struct{} {
 	return f.done
 }
 
-// reached lets who waits for a mark go on.
+// reached ends the flush that waits for a mark.
 func (s *sub) reached(mark string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -85,7 +85,7 @@ func (s *sub) reached(mark string) {
 	})
 }
 
-// flushed lets those go on for whom enough was heard.
+// flushed notes that all messages up to pos are delivered.
 func (s *sub) flushed() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -93,9 +93,8 @@ func (s *sub) flushed() {
 	s.release()
 }
 
-// release lets those go on for whom enough was heard. In another epoch than
-// theirs the room began anew: then all that there was has been heard when nothing
-// waits. The lock is held.
+// release ends the flushes whose position is delivered. A flush with a position of another
+// epoch ends when no message waits. The lock is held.
 func (s *sub) release() {
 	s.flushes = slices.DeleteFunc(s.flushes, func(f flush) bool {
 		heard := f.mark == "" && (s.handled.epoch == f.to.epoch && s.handled.offset >= f.to.offset ||

@@ -8,20 +8,20 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// A generation is one server's life as the master of a partition: the first 12
+// A generation is the time of one server as the master of a partition: the first 12
 // characters of its replication id, which changes when a replica is promoted, and 8 of
 // its run id, which changes when it starts. The key gen names the generation that wrote
 // last. Each script that publishes, and each beat, compares it with the server that runs
-// the script, so that a connection that stayed open while another server was the master
-// notices as well. A new generation begins unsettled: nothing new is published until
-// every node has published again what the new master lacks (see replay.go).
+// the script: also a connection that stayed open while another server was the master
+// detects it. A new generation begins unsettled: no new message is published until
+// every node has published again the messages that the new master lacks (see replay.go).
 
-// settleTime is how long a new generation waits at most for nodes that do not report, in ms.
+// settleTime is the time in ms for which a new generation waits for nodes to report.
 const settleTime = "2000"
 
-// luaGeneration defines generation, which answers with the generation and notes a new
-// one. With strict it compares the run id as well. A generation that begins with no
-// predecessor, in a Redis that is new or lost its data, is marked f.
+// luaGeneration defines generation, which returns the generation and records a new
+// one. With strict it also compares the run id. A generation without a predecessor, in
+// a Redis that is new or has lost its data, is marked f.
 const luaGeneration = `
 local function generation(gen, settling, now, strict)
   local was = redis.call('GET', gen)
@@ -35,16 +35,15 @@ local function generation(gen, settling, now, strict)
 end
 `
 
-// generationScript is what a connection runs before anything else. KEYS gen settling
+// generationScript is the first command of a connection. KEYS gen settling
 var generationScript = redis.NewScript(luaNow + luaGeneration + `
 return generation(KEYS[1], KEYS[2], now, true)`)
 
 func (k keys) generation() []string { return []string{k.of("gen"), k.of("settling")} }
 
-// checkGeneration runs before anything else on every new connection: a server that
-// restarted is reached by new connections only. In sentinel mode a server that refuses
-// to write is a replica, which no node wants to talk to. Other errors are for what comes
-// after to meet: this server may not be the partition's, or a sentinel.
+// checkGeneration runs first on every new connection: a server that restarted has only new
+// connections. In sentinel mode a server that refuses to write is a replica, and the
+// connection fails. Other errors are ignored: the server may be a sentinel, or not have the partition.
 func (c *Config) checkGeneration(ctx context.Context, conn *redis.Conn) error {
 	pipe := conn.Pipeline()
 	for _, tag := range tags(c.Partitions) {
@@ -58,28 +57,28 @@ func (c *Config) checkGeneration(ctx context.Context, conn *redis.Conn) error {
 	return nil
 }
 
-// known is the generation that was heard of last.
+// known is the latest generation that this node has learned of.
 func (p *partition) known() string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.current
 }
 
-// learn notes the partition's generation, as a beat or an answer has it. Subscriptions
-// of the generation before lead to a server that may not be the master any more: they
-// are made anew. unsettled has the lane report what it has to publish again.
+// learn records the partition's generation, as a beat has read it. Subscriptions of the
+// generation before may lead to a server that is not the master any more: they are opened
+// again. With unsettled the publisher reports its lost messages.
 func (p *partition) learn(generation string, unsettled bool) {
 	p.mu.Lock()
 	changed := p.current != generation && generation != ""
 	if changed {
 		p.current = generation
 	}
-	s := p.session
+	s := p.subscriber
 	p.mu.Unlock()
 	if changed && s != nil && s.generation != generation {
-		s.end(errors.New("another server is the master now"))
+		s.end(errors.New("another server is the master now, or it has restarted"))
 	}
 	if changed || unsettled {
-		p.lane.settleSoon()
+		p.publisher.settleSoon()
 	}
 }

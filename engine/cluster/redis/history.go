@@ -15,8 +15,12 @@ import (
 // of which nothing is known an epoch begins. The first message that is young enough
 // is found by halving: offsets have no gaps.
 //
-// KEYS gen meta history   ARGV epoch offset limit keep keepFor newEpoch metaTTL
+// It answers ? while the generation is unsettled: messages may be published again before
+// the room's position says anything.
+//
+// KEYS gen meta history settling   ARGV epoch offset limit keep keepFor newEpoch metaTTL
 var readScript = redis.NewScript(luaNow + `
+if redis.call('EXISTS', KEYS[4]) == 1 then return {'?'} end
 local m = redis.call('HMGET', KEYS[2], 'e', 'o', 'k')
 if not m[1] then
   m = {ARGV[6], '0', false}
@@ -86,11 +90,15 @@ func (n *Node) Read(ctx context.Context, room cluster.RoomID, after cluster.Posi
 
 func (n *Node) readOnce(ctx context.Context, room cluster.RoomID, after cluster.Position, limit int, keep cluster.Retention) (cluster.Page, error) {
 	p, key := n.at(room)
-	keys := []string{p.keys.of("gen"), p.keys.of("m", key), p.keys.of("h", key)}
+	keys := []string{p.keys.of("gen"), p.keys.of("m", key), p.keys.of("h", key), p.keys.of("settling")}
 	var v values
 	err := n.read(ctx, "history", func(ctx context.Context) (err error) {
 		v, err = readScript.Run(ctx, n.client, keys, after.Epoch, after.Offset, limit, max(keep.Messages, 0),
 			max(keep.For.Milliseconds(), 0), token(), max(metaTTL, keep.For).Milliseconds()).Slice()
+		if err == nil && len(v) == 1 {
+			p.publisher.settleSoon()
+			err = errUnsettled
+		}
 		return err
 	})
 	if err != nil {

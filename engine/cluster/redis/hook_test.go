@@ -58,7 +58,7 @@ func TestPublishingPausesWhileMastersAlternate(t *testing.T) {
 	}
 }
 
-// TestSubscriptionsAreProbedAtOnce checks that a new session publishes a probe to itself
+// TestSubscriptionsAreProbedAtOnce checks that a new subscriber publishes a probe to itself
 // as soon as Redis has confirmed its subscriptions. Beats, every 500 ms, are the clock.
 func TestSubscriptionsAreProbedAtOnce(t *testing.T) {
 	s := redistest.Start(t)

@@ -53,8 +53,8 @@ local next = redis.call('ZRANGEBYSCORE', KEYS[1], '(' .. now, '+inf', 'WITHSCORE
 return {lease and 1 or 0, redis.call('GET', KEYS[2]) or '0', gen, redis.call('GET', KEYS[5]), redis.call('EXISTS', KEYS[4]),
   #redis.call('ZRANGEBYSCORE', KEYS[6], '-inf', now, 'LIMIT', 0, 1), now, tonumber(next), unpack(ended)}`)
 
-// arrive takes the node's name and puts it on the list of those alive.
-func (n *Node) arrive(ctx context.Context) error {
+// register takes the node's name and puts it on the list of those alive.
+func (n *Node) register(ctx context.Context) error {
 	// One more second, since the one who had the name may renew late.
 	for late := time.Now().Add(n.cfg.Lease + time.Second); ; {
 		holder, err := n.hold(ctx)
@@ -74,7 +74,7 @@ func (n *Node) arrive(ctx context.Context) error {
 	for _, p := range n.parts {
 		if err := n.ask(ctx, "begin", func(ctx context.Context) error {
 			found, err := p.beat(ctx)
-			p.generation, p.data, p.lane.gen = found.generation, found.data, found.generation
+			p.generation, p.data, p.publisher.gen = found.generation, found.data, found.generation
 			p.learn(found.generation, true)
 			return err
 		}); err != nil {
@@ -98,8 +98,8 @@ func (n *Node) hold(ctx context.Context) (holder string, err error) {
 	return holder, nil
 }
 
-// pulse is what a beat found.
-type pulse struct {
+// beatResult is what a beat found.
+type beatResult struct {
 	known      bool          // the process was on record
 	taken      string        // how often its members were handed to others; "0": never
 	generation string        // of the partition
@@ -111,7 +111,7 @@ type pulse struct {
 }
 
 // beat renews the lease in a partition.
-func (p *partition) beat(ctx context.Context) (found pulse, err error) {
+func (p *partition) beat(ctx context.Context) (found beatResult, err error) {
 	ctx, cancel := context.WithTimeout(ctx, 2*readTimeout)
 	defer cancel()
 	k := p.keys
@@ -120,13 +120,13 @@ func (p *partition) beat(ctx context.Context) (found pulse, err error) {
 	if err != nil {
 		return found, err
 	}
-	if found, err = p.parsePulse(v); err == nil {
+	if found, err = p.parseBeat(v); err == nil {
 		p.beaten.Store(time.Now().UnixNano())
 	}
 	return found, err
 }
 
-func (p *partition) parsePulse(v values) (pulse, error) {
+func (p *partition) parseBeat(v values) (beatResult, error) {
 	known, err1 := v.number(0)
 	unsettled, err2 := v.number(4)
 	ending, err3 := v.number(5)
@@ -134,14 +134,14 @@ func (p *partition) parsePulse(v values) (pulse, error) {
 	next, err5 := v.number(7)
 	ended, err6 := v.texts(8)
 	if err := errors.Join(err1, err2, err3, err4, err5, err6); err != nil {
-		return pulse{}, err
+		return beatResult{}, err
 	}
 	texts, err := v[1:4].texts(0)
 	if err != nil {
-		return pulse{}, err
+		return beatResult{}, err
 	}
 	p.n.skew.Store(now - time.Now().UnixMilli())
-	return pulse{known == 1, texts[0], texts[1], texts[2], unsettled != 0, ending != 0, time.Duration(next-now) * time.Millisecond, ended}, nil
+	return beatResult{known == 1, texts[0], texts[1], texts[2], unsettled != 0, ending != 0, time.Duration(next-now) * time.Millisecond, ended}, nil
 }
 
 // beatEvery is how often a lease is renewed.
@@ -186,7 +186,7 @@ func (p *partition) keepLease() {
 
 // renew gives the time until the next lease ends, at most most.
 func (p *partition) renew(ctx context.Context, most time.Duration) time.Duration {
-	p.lane.tidy(time.Now())
+	p.publisher.tidy(time.Now())
 	p.removals.expire(time.Now().Add(-p.n.cfg.Heal.For))
 	found, err := p.beat(ctx)
 	if err != nil {
@@ -197,7 +197,7 @@ func (p *partition) renew(ctx context.Context, most time.Duration) time.Duration
 	}
 	p.learn(found.generation, found.unsettled)
 	p.offer(found)
-	p.comeBack(found)
+	p.restoreRecord(found)
 	return min(most, max(found.next+time.Millisecond, 10*time.Millisecond))
 }
 
@@ -224,13 +224,13 @@ var freeScript = redis.NewScript(`
 if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1], KEYS[2]) end
 return 1`)
 
-// departTimeout bounds the farewell. What it does not get done the others do when
+// deregisterTimeout bounds the farewell. What it does not get done the others do when
 // the lease has ended.
-const departTimeout = 2 * time.Second
+const deregisterTimeout = 2 * time.Second
 
-// depart takes the node off the list; its members are for the others.
-func (n *Node) depart() {
-	ctx, cancel := context.WithTimeout(context.Background(), departTimeout)
+// deregister takes the node off the list; its members are for the others.
+func (n *Node) deregister() {
+	ctx, cancel := context.WithTimeout(context.Background(), deregisterTimeout)
 	defer cancel()
 	left := n.roster.unfinished()
 	for _, p := range n.parts {

@@ -91,7 +91,7 @@ func (n *Node) pages(ctx context.Context, calls []scriptCall) (pages []values, e
 const indexed = 1000
 
 // index adds the names of all of the tenant's rooms to the index that lacks some:
-// those that were made by a version without it, or put back by comeBack. It costs as
+// those that were made by a version without it, or put back by restoreRecord. It costs as
 // much as all names do, and is needed once.
 func (n *Node) index(ctx context.Context, p *partition, tenant string) error {
 	keys := p.roomKeys(tenant)

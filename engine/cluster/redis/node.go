@@ -182,14 +182,14 @@ func (ns *nodes) Run(ctx context.Context, h cluster.Handler) error {
 	n.life, n.stop = context.WithCancelCause(ctx)
 	defer n.stop(nil)
 	n.handler = h
-	err := n.arrive(n.life)
+	err := n.register(n.life)
 	if err != nil {
 		n.stop(err)
 	}
 	close(n.started)
 	if err == nil {
 		n.work()
-		n.depart()
+		n.deregister()
 	}
 	if ctx.Err() == nil {
 		return context.Cause(n.life)
@@ -202,8 +202,8 @@ func (ns *nodes) Run(ctx context.Context, h cluster.Handler) error {
 func (n *Node) work() {
 	var all sync.WaitGroup
 	for _, p := range n.parts {
-		all.Go(p.lane.run)
-		all.Go(p.quick.run)
+		all.Go(p.publisher.run)
+		all.Go(p.ephemeral.run)
 		all.Go(p.listen)
 		all.Go(p.keepLease)
 		all.Go(p.reap)
@@ -282,12 +282,12 @@ func (ns *nodes) List(ctx context.Context) ([]string, error) {
 
 // partition is a part of the keys, and this node's dealings with it.
 type partition struct {
-	n     *Node
-	keys  keys
-	lane  lane
-	quick lane // of ephemeral messages
+	n         *Node
+	keys      keys
+	publisher publisher
+	ephemeral publisher // of ephemeral messages
 
-	ended    chan pulse // one slot: what is for the reaper
+	ended    chan beatResult // one slot: what is for the reaper
 	removals removals
 
 	generation string       // at the last beat, as data; of who keeps the lease
@@ -298,16 +298,16 @@ type partition struct {
 	beaten     atomic.Int64 // when the lease was renewed last, ns since 1970
 	heard      atomic.Int64 // when the subscriptions were sound last, ns since 1970
 
-	mu      sync.Mutex
-	session *session        // nil while there is none
-	current string          // the generation that was heard of last
-	subs    map[string]*sub // by channel
+	mu         sync.Mutex
+	subscriber *subscriber     // nil while there is none
+	current    string          // the generation that was heard of last
+	subs       map[string]*sub // by channel
 }
 
 func newPartition(n *Node, k keys) *partition {
-	p := &partition{n: n, keys: k, subs: map[string]*sub{}, ended: make(chan pulse, 1)}
-	p.lane = lane{p: p, wake: make(chan struct{}, 1)}
-	p.quick = lane{p: p, wake: make(chan struct{}, 1)}
+	p := &partition{n: n, keys: k, subs: map[string]*sub{}, ended: make(chan beatResult, 1)}
+	p.publisher = publisher{p: p, wake: make(chan struct{}, 1)}
+	p.ephemeral = publisher{p: p, wake: make(chan struct{}, 1)}
 	return p
 }
 

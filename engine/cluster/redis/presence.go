@@ -114,7 +114,7 @@ func (n *Node) Add(ctx context.Context, room cluster.RoomID, m cluster.MemberRec
 	case err != nil && (fresh || errors.Is(err, cluster.ErrNoRoom)):
 		n.roster.remove(room, m.ID)
 	case err != nil:
-		n.roster.owe(room, m.ID)
+		n.roster.markStale(room, m.ID)
 	}
 	return err
 }
@@ -167,7 +167,7 @@ func (n *Node) BeginLeave(ctx context.Context, room cluster.RoomID, id string) (
 	})
 	if err != nil {
 		n.roster.part(room, id, false)
-		n.roster.owe(room, id) // it may be marked
+		n.roster.markStale(room, id) // it may be marked
 	}
 	return gone, err
 }
@@ -187,7 +187,7 @@ func (n *Node) Remove(ctx context.Context, room cluster.RoomID, id string) error
 		return removeScript.Run(ctx, n.via(ctx), keys, args...).Err()
 	})
 	if err != nil {
-		n.roster.owe(room, id)
+		n.roster.markStale(room, id)
 	}
 	return err
 }

@@ -74,9 +74,9 @@ func (q *queue) remove(bytes int) {
 	q.bytes.Add(-int64(bytes))
 }
 
-// lane publishes a partition's messages in the order in which they came, batch
+// publisher publishes a partition's messages in the order in which they came, batch
 // after batch: whatever waits goes with the next one.
-type lane struct {
+type publisher struct {
 	p    *partition
 	wake chan struct{} // one slot
 
@@ -89,17 +89,17 @@ type lane struct {
 
 	// Of the one goroutine that publishes.
 	seq    uint64 // of the last batch
-	gen    string // that the lane has settled with
+	gen    string // that the publisher has settled with
 	recent recent
 }
 
-// ephemeral says whether it is the lane of messages that are not kept.
-func (l *lane) ephemeral() bool { return l == &l.p.quick }
+// isEphemeral reports whether it is the publisher of messages that are not kept.
+func (l *publisher) isEphemeral() bool { return l == &l.p.ephemeral }
 
 // message is what is said in a room.
 type message struct {
 	room   string // key
-	number uint64 // of the publisher, in its lane
+	number uint64 // of the publisher, in its publisher
 	entry  string
 	keep   cluster.Retention
 }
@@ -121,9 +121,9 @@ func (n *Node) Publish(ctx context.Context, room cluster.RoomID, payload []byte,
 	}
 	p, key := n.at(room)
 	item := &parcel{message: message{room: key, keep: keep}, ctx: ctx, deadline: time.Now().Add(n.cfg.PublishTimeout), done: make(chan error, 1)}
-	l := &p.lane
+	l := &p.publisher
 	if keep.Ephemeral {
-		l = &p.quick
+		l = &p.ephemeral
 	}
 	if err := l.put(item, payload); err != nil {
 		return err
@@ -140,7 +140,7 @@ func (n *Node) Publish(ctx context.Context, room cluster.RoomID, payload []byte,
 }
 
 // put copies payload into the item and queues it.
-func (l *lane) put(item *parcel, payload []byte) error {
+func (l *publisher) put(item *parcel, payload []byte) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.number++
@@ -153,14 +153,16 @@ func (l *lane) put(item *parcel, payload []byte) error {
 		return fmt.Errorf("publish: too much is waiting: %w", cluster.ErrUnavailable)
 	}
 	l.waiting = append(l.waiting, item)
-	l.rouse()
+	l.wakeUp()
 	return nil
 }
 
-// id is that of the lane's message with a number.
-func (l *lane) id(number uint64) string { return l.p.n.process + "." + strconv.FormatUint(number, 10) }
+// id is that of the publisher's message with a number.
+func (l *publisher) id(number uint64) string {
+	return l.p.n.process + "." + strconv.FormatUint(number, 10)
+}
 
-func (l *lane) rouse() {
+func (l *publisher) wakeUp() {
 	select {
 	case l.wake <- struct{}{}:
 	default:
@@ -168,11 +170,11 @@ func (l *lane) rouse() {
 }
 
 // run sends batches until the node's life ends.
-func (l *lane) run() {
+func (l *publisher) run() {
 	ctx := l.p.n.life
 	send := l.send
-	if l.ephemeral() {
-		send = l.fling
+	if l.isEphemeral() {
+		send = l.publishEphemeral
 	}
 	for {
 		select {
@@ -216,7 +218,7 @@ func (c *Config) traced(ctx context.Context, batch []*parcel) context.Context {
 }
 
 // take takes the next batch, leaving out who gave up waiting.
-func (l *lane) take() []*parcel {
+func (l *publisher) take() []*parcel {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	var batch []*parcel
@@ -237,7 +239,7 @@ func (l *lane) take() []*parcel {
 }
 
 // close answers all who wait.
-func (l *lane) close() {
+func (l *publisher) close() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.closed = true
@@ -250,9 +252,9 @@ func (l *lane) close() {
 
 // send publishes a batch. It is tried again under the same number until the last
 // of its messages has waited long enough: the script publishes it once. The first
-// try after the lane has settled with a generation follows at once, others after a
+// try after the publisher has settled with a generation follows at once, others after a
 // pause: servers may alternate.
-func (l *lane) send(ctx context.Context, batch []*parcel) {
+func (l *publisher) send(ctx context.Context, batch []*parcel) {
 	l.seq++
 	deadline := slices.MaxFunc(batch, func(a, b *parcel) int { return a.deadline.Compare(b.deadline) }).deadline
 	outcome, again := cluster.ErrUnavailable, false
@@ -286,7 +288,7 @@ func (l *lane) send(ctx context.Context, batch []*parcel) {
 	}
 }
 
-func (l *lane) ask(ctx context.Context, batch []*parcel) (string, error) {
+func (l *publisher) ask(ctx context.Context, batch []*parcel) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, 2*readTimeout)
 	defer cancel()
 	args := append(l.p.saying(), l.seq, l.gen)
@@ -305,7 +307,7 @@ func (p *partition) saying() []any {
 }
 
 // accepted tells the publishers.
-func (l *lane) accepted(batch []*parcel, answer string) error {
+func (l *publisher) accepted(batch []*parcel, answer string) error {
 	_, rest, _ := strings.Cut(answer, " ")
 	at, _, _ := strings.Cut(rest, " ")
 	order, err := strconv.ParseInt(at, 10, 64)

@@ -96,7 +96,7 @@ const (
 
 // offer hands what has ended to the reaper, if it is not at work; what waits is
 // offered with every beat.
-func (p *partition) offer(found pulse) {
+func (p *partition) offer(found beatResult) {
 	if len(found.ended) == 0 && !found.ending {
 		return
 	}
@@ -152,12 +152,12 @@ func (p *partition) reapSome(ctx context.Context, dead string, seq uint64) bool 
 			n.cfg.Log.Warn("removals are not repeated after a failover: leave may run twice", "node", dead, "error", err)
 		}
 	}
-	p.letGo(ctx, dead, t.members)
+	p.handOver(ctx, dead, t.members)
 	return ctx.Err() == nil
 }
 
-// letGo has the handler let members go, some at a time, several at once.
-func (p *partition) letGo(ctx context.Context, dead string, members map[cluster.RoomID][]cluster.MemberRecord) {
+// handOver has the handler let members go, some at a time, several at once.
+func (p *partition) handOver(ctx context.Context, dead string, members map[cluster.RoomID][]cluster.MemberRecord) {
 	n := p.n
 	var all sync.WaitGroup
 	places := make(chan struct{}, letCount)

@@ -93,11 +93,11 @@ func TestALaneThatEndsAnswersAll(t *testing.T) {
 		close(n.started)
 		p := newPartition(n, keys{})
 		item := &parcel{ctx: life, done: make(chan error, 1)}
-		if err := p.lane.put(item, []byte("hello")); err != nil {
+		if err := p.publisher.put(item, []byte("hello")); err != nil {
 			t.Fatal(err)
 		}
 		end()
-		p.lane.run()
+		p.publisher.run()
 		if len(item.done) != 1 {
 			t.Fatal("a message has no answer")
 		}

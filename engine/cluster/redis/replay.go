@@ -19,7 +19,7 @@ import (
 // living nodes have reported, or after settleTime, the staged batches are published in
 // their old order, and the generation is open: what is new comes after them.
 
-// recent holds the batches of a lane that Redis accepted within the last Heal.For, and of
+// recent holds the batches of a publisher that Redis accepted within the last Heal.For, and of
 // those before the last message of each room. Its methods may be called concurrently.
 type recent struct {
 	mu      sync.Mutex
@@ -37,8 +37,8 @@ type sent struct {
 }
 
 // remember keeps a batch, for as long as Heal has it. Batches of a node that exceed
-// Heal.NodeBytes are dropped, the lane's oldest first.
-func (l *lane) remember(s sent) {
+// Heal.NodeBytes are dropped, the publisher's oldest first.
+func (l *publisher) remember(s sent) {
 	r, n := &l.recent, l.p.n
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -85,8 +85,8 @@ func (r *recent) after(seq uint64) (lost []sent, gaps []sent, forgotten bool) {
 	return lost, gaps, forgotten
 }
 
-// tidy drops what is too old, of a lane that may be idle.
-func (l *lane) tidy(now time.Time) {
+// tidy drops what is too old, of a publisher that may be idle.
+func (l *publisher) tidy(now time.Time) {
 	l.recent.mu.Lock()
 	defer l.recent.mu.Unlock()
 	l.recent.expire(l.p.n, now)
@@ -180,25 +180,25 @@ return 'open'`)
 // errUnsettled is passing: other nodes have not reported yet.
 var errUnsettled = errors.New("the partition waits for messages that a failover lost")
 
-// settleSoon has the lane report to the generation, though nothing is to be published.
-func (l *lane) settleSoon() {
+// settleSoon has the publisher report to the generation, though nothing is to be published.
+func (l *publisher) settleSoon() {
 	l.unsettled.Store(true)
-	l.rouse()
+	l.wakeUp()
 }
 
 // settle reports to the generation; what fails is tried again, without holding up who
 // publishes for long.
-func (l *lane) settle(ctx context.Context) {
+func (l *publisher) settle(ctx context.Context) {
 	if err := l.restore(ctx, time.Now().Add(readTimeout)); err != nil && ctx.Err() == nil {
-		l.p.n.cfg.Log.Debug("the lane has not settled yet", "error", err)
+		l.p.n.cfg.Log.Debug("the publisher has not settled yet", "error", err)
 		l.settleSoon()
 		(&backoff{wait: 50 * time.Millisecond}).pause(ctx)
 	}
 }
 
-// restore stages what the generation lacks of this lane's messages, and has what was
+// restore stages what the generation lacks of this publisher's messages, and has what was
 // staged published, until the generation is open.
-func (l *lane) restore(ctx context.Context, deadline time.Time) error {
+func (l *publisher) restore(ctx context.Context, deadline time.Time) error {
 	for b := (backoff{10 * time.Millisecond, 100 * time.Millisecond}); ; {
 		state, err := l.report(ctx)
 		for err == nil && state == "more" {
@@ -217,7 +217,7 @@ func (l *lane) restore(ctx context.Context, deadline time.Time) error {
 
 // report stages what is lost. It answers open if nothing remains to be done, more if
 // restoreSome is to be called, and ! if the generation has changed meanwhile.
-func (l *lane) report(ctx context.Context) (string, error) {
+func (l *publisher) report(ctx context.Context) (string, error) {
 	answer, err := l.stage(ctx, "", nil, false)
 	if err != nil {
 		return "", err
@@ -261,7 +261,7 @@ func (l *lane) report(ctx context.Context) (string, error) {
 }
 
 // stageAll stages batches, some at a time. It answers with the generation.
-func (l *lane) stageAll(ctx context.Context, gen string, batches []sent) (string, error) {
+func (l *publisher) stageAll(ctx context.Context, gen string, batches []sent) (string, error) {
 	for len(batches) > 0 {
 		n, size := 0, int64(0)
 		for n < len(batches) && n < batchCount && size < 4*batchBytes {
@@ -285,7 +285,7 @@ func messagesOf(batches []sent) (count int) {
 
 // tell logs once for each generation what was lost. forgotten says that rooms may have
 // lost messages and are not known.
-func (l *lane) tell(messages, rooms int, forgotten bool) {
+func (l *publisher) tell(messages, rooms int, forgotten bool) {
 	n := l.p.n
 	n.counters.Replayed.Add(int64(messages))
 	n.cfg.Log.Warn("redis failed over or restarted: messages that it lost are published again", "messages", messages)
@@ -295,7 +295,7 @@ func (l *lane) tell(messages, rooms int, forgotten bool) {
 	}
 }
 
-func (l *lane) stage(ctx context.Context, gen string, batches []sent, last bool) (string, error) {
+func (l *publisher) stage(ctx context.Context, gen string, batches []sent, last bool) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, 2*readTimeout)
 	defer cancel()
 	flag := func(is bool) string {
@@ -313,7 +313,7 @@ func (l *lane) stage(ctx context.Context, gen string, batches []sent, last bool)
 	return stageScript.Run(ctx, l.p.n.client, keys, args...).Text()
 }
 
-func (l *lane) restoreSome(ctx context.Context) (string, error) {
+func (l *publisher) restoreSome(ctx context.Context) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, 2*readTimeout)
 	defer cancel()
 	k := l.p.keys

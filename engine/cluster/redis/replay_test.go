@@ -2,11 +2,13 @@ package redis
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/mootchat/moot/engine/cluster"
 	"github.com/mootchat/moot/engine/cluster/redis/redistest"
 )
 
@@ -52,15 +54,15 @@ func state(t *testing.T, f func(context.Context) (string, error)) string {
 func TestReportsAreToOneGeneration(t *testing.T) {
 	n, p := unsettled(t)
 	n.must(t, "HSET", p.keys.of("reported"), "b#1", "the generation before")
-	p.lane.remember(batch(1, 1))
-	if s := state(t, p.lane.report); s != "more" {
+	p.publisher.remember(batch(1, 1))
+	if s := state(t, p.publisher.report); s != "more" {
 		t.Fatal(s)
 	}
-	if s := state(t, p.lane.restoreSome); s != "wait" {
+	if s := state(t, p.publisher.restoreSome); s != "wait" {
 		t.Errorf("%q, though b#1 has not reported: want wait", s)
 	}
-	n.must(t, "HSET", p.keys.of("reported"), "b#1", p.lane.gen)
-	if s := state(t, p.lane.restoreSome); s != "open" {
+	n.must(t, "HSET", p.keys.of("reported"), "b#1", p.publisher.gen)
+	if s := state(t, p.publisher.restoreSome); s != "open" {
 		t.Errorf("%q, though all have reported: want open", s)
 	}
 }
@@ -70,27 +72,52 @@ func TestReportsAreToOneGeneration(t *testing.T) {
 func TestReportsOfAllAreWaitedFor(t *testing.T) {
 	n, p := unsettled(t)
 	n.must(t, "ZADD", p.keys.of("alive"), 1, "b#1", 0, "c#1")
-	p.lane.remember(batch(1, 1))
-	state(t, p.lane.report)
-	if s := state(t, p.lane.restoreSome); s != "wait" {
+	p.publisher.remember(batch(1, 1))
+	state(t, p.publisher.report)
+	if s := state(t, p.publisher.restoreSome); s != "wait" {
 		t.Errorf("%q, though b#1 has not reported: want wait", s)
 	}
-	n.must(t, "HSET", p.keys.of("reported"), "b#1", p.lane.gen)
-	if s := state(t, p.lane.restoreSome); s != "open" {
+	n.must(t, "HSET", p.keys.of("reported"), "b#1", p.publisher.gen)
+	if s := state(t, p.publisher.restoreSome); s != "open" {
 		t.Errorf("%q, though all have reported: want open", s)
+	}
+}
+
+// TestPositionsWaitForMessagesThatArePublishedAgain checks that no client is told where
+// a room is, and no subscription begins, before lost messages are published again: they
+// would come after a position that knows nothing of them.
+func TestPositionsWaitForMessagesThatArePublishedAgain(t *testing.T) {
+	n, p := unsettled(t)
+	n.cfg.PublishTimeout = 50 * time.Millisecond
+	room := cluster.RoomID{Tenant: "t", Room: "r"}
+	read := func() error {
+		_, err := n.readOnce(t.Context(), room, cluster.Position{}, 0, kept)
+		return err
+	}
+	subscribe := func() error { _, _, err := p.beginning(t.Context(), &sub{key: roomKey(room)}); return err }
+	for name, f := range map[string]func() error{"history": read, "a subscription": subscribe} {
+		if err := f(); !errors.Is(err, cluster.ErrUnavailable) {
+			t.Errorf("%s while the generation is unsettled: %v", name, err)
+		}
+	}
+	n.must(t, "DEL", p.keys.of("settling"))
+	for name, f := range map[string]func() error{"history": read, "a subscription": subscribe} {
+		if err := f(); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }
 
 // A node that waits for the reports of others stages what it has once.
 func TestWhatIsLostIsStagedOnce(t *testing.T) {
 	n, p := unsettled(t)
-	p.lane.remember(batch(1, 1))
-	state(t, p.lane.report)
+	p.publisher.remember(batch(1, 1))
+	state(t, p.publisher.report)
 	if staged := n.must(t, "HLEN", p.keys.of("batches")); staged != int64(1) {
 		t.Fatalf("%v batches are staged, want 1", staged)
 	}
 	n.must(t, "DEL", p.keys.of("batches"))
-	if s := state(t, p.lane.report); s != "more" {
+	if s := state(t, p.publisher.report); s != "more" {
 		t.Error(s)
 	}
 	if staged := n.must(t, "HLEN", p.keys.of("batches")); staged != int64(0) {
@@ -109,11 +136,11 @@ func TestClocksOfMastersDoNotReorderBatches(t *testing.T) {
 		if i >= ahead {
 			order = int64(i)
 		}
-		p.lane.remember(batch(uint64(i+1), order))
+		p.publisher.remember(batch(uint64(i+1), order))
 	}
-	s := state(t, p.lane.report)
+	s := state(t, p.publisher.report)
 	for s == "more" {
-		s = state(t, p.lane.restoreSome)
+		s = state(t, p.publisher.restoreSome)
 	}
 	if s != "open" {
 		t.Fatal(s)
@@ -128,11 +155,11 @@ func TestClocksOfMastersDoNotReorderBatches(t *testing.T) {
 	}
 }
 
-// TestRoomsOfDroppedBatchesAreKnown checks that a lane knows which rooms lack messages
+// TestRoomsOfDroppedBatchesAreKnown checks that a publisher knows which rooms lack messages
 // that it no longer remembers, on a server that has its batches up to a number.
 func TestRoomsOfDroppedBatchesAreKnown(t *testing.T) {
 	n := &Node{cfg: Config{Heal: Heal{For: time.Minute, NodeBytes: 1 << 20}}}
-	l := &newPartition(n, keys{"moot", "0"}).lane
+	l := &newPartition(n, keys{"moot", "0"}).publisher
 	for seq := range uint64(8) {
 		b := batch(seq+1, int64(seq))
 		b.messages[0].room, b.messages[0].number = fmt.Sprint("t/", seq%3), seq+1

@@ -18,7 +18,7 @@ type roster struct {
 
 	mu      sync.Mutex
 	members map[cluster.RoomID]map[string]*seat
-	owed    map[place]struct{} // those of whom Redis may think otherwise
+	stale   map[place]struct{} // those of whom Redis may think otherwise
 
 	letting map[place]struct{} // members that were passed to Lost and are not removed yet
 }
@@ -37,7 +37,7 @@ type place struct {
 }
 
 func (r *roster) init() {
-	r.members, r.owed, r.letting = map[cluster.RoomID]map[string]*seat{}, map[place]struct{}{}, map[place]struct{}{}
+	r.members, r.stale, r.letting = map[cluster.RoomID]map[string]*seat{}, map[place]struct{}{}, map[place]struct{}{}
 }
 
 // add returns false if the member is there. He parts no more.
@@ -72,29 +72,29 @@ func (r *roster) remove(room cluster.RoomID, id string) {
 	}
 }
 
-// owe notes that Redis is to be told once more how it stands with a member.
-func (r *roster) owe(room cluster.RoomID, id string) {
+// markStale notes that Redis is to be told once more how it stands with a member.
+func (r *roster) markStale(room cluster.RoomID, id string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.owed[place{room, id}] = struct{}{}
+	r.stale[place{room, id}] = struct{}{}
 }
 
-// owes says whether anything is owed.
-func (r *roster) owes() bool {
+// hasStale says whether anything is stale.
+func (r *roster) hasStale() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return len(r.owed) > 0
+	return len(r.stale) > 0
 }
 
-// debts gives the places in the partition of which Redis is to be told. They are
-// owed no more.
-func (r *roster) debts(p *partition) []place {
+// takeStale gives the places in the partition of which Redis is to be told. They are
+// stale no more.
+func (r *roster) takeStale(p *partition) []place {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	var all []place
-	for at := range r.owed {
+	for at := range r.stale {
 		if q, _ := p.n.at(at.room); q == p {
-			delete(r.owed, at)
+			delete(r.stale, at)
 			all = append(all, at)
 		}
 	}

@@ -56,23 +56,23 @@ func (p *partition) want(room cluster.RoomID, key string) (s *sub, life uint64, 
 		p.subs[channel] = s
 	}
 	life, confirmed = s.want()
-	session := p.session
+	subscriber := p.subscriber
 	p.mu.Unlock()
-	// Without a session the next one subscribes to all that is wanted by then.
-	if confirmed != nil && session != nil {
-		session.subscribe(channel)
+	// Without a subscriber the next one subscribes to all that is wanted by then.
+	if confirmed != nil && subscriber != nil {
+		subscriber.subscribe(channel)
 	}
 	return s, life, confirmed
 }
 
 func (p *partition) unwant(channel string) {
 	p.mu.Lock()
-	s, session := p.subs[channel], p.session
+	s, subscriber := p.subs[channel], p.subscriber
 	was := s != nil && s.unwant()
 	p.sweep(s)
 	p.mu.Unlock()
-	if was && session != nil {
-		session.unsubscribe(channel)
+	if was && subscriber != nil {
+		subscriber.unsubscribe(channel)
 	}
 }
 
@@ -103,8 +103,12 @@ func (p *partition) await(ctx context.Context, confirmed <-chan struct{}) error 
 // message that it has published in the partition, of those that published lately. Those
 // messages may be published again by a failover, at a later place.
 //
-// KEYS meta alive   ARGV base window
+// It answers ? while the generation is unsettled, since the messages that are published
+// again were said before.
+//
+// KEYS meta alive settling   ARGV base window
 var beginScript = redis.NewScript(luaNow + `
+if redis.call('EXISTS', KEYS[3]) == 1 then return {'?'} end
 local m = redis.call('HMGET', KEYS[1], 'e', 'o')
 local out = {m[1] or '', m[2] or ''}
 for _, process in ipairs(redis.call('ZRANGE', KEYS[2], 0, -1)) do
@@ -119,9 +123,13 @@ return out`)
 // beginning reads where a new subscription begins.
 func (p *partition) beginning(ctx context.Context, s *sub) (pos position, seeds []seed, err error) {
 	err = p.n.read(ctx, "subscribe", func(ctx context.Context) error {
-		keys := []string{p.keys.of("m", s.key), p.keys.of("alive")}
+		keys := []string{p.keys.of("m", s.key), p.keys.of("alive"), p.keys.of("settling")}
 		v, err := beginScript.Run(ctx, p.n.client, keys, p.keys.base(), 2*p.n.cfg.Heal.For.Milliseconds()).StringSlice()
-		if err == nil {
+		switch {
+		case err == nil && len(v) == 1:
+			p.publisher.settleSoon()
+			err = errUnsettled
+		case err == nil:
 			pos, seeds, err = parseBeginning(v)
 		}
 		return err

@@ -19,27 +19,27 @@ func (n *Node) publishCommand() string {
 	return "publish"
 }
 
-// fling publishes a batch of ephemeral messages: whatever waits goes in one
-// pipeline. It is tried again only while nothing can have been done.
-func (l *lane) fling(ctx context.Context, batch []*parcel) {
+// publishEphemeral publishes a batch of ephemeral messages in one pipeline. It tries again
+// only if none can have been published.
+func (l *publisher) publishEphemeral(ctx context.Context, batch []*parcel) {
 	last := slices.MaxFunc(batch, func(a, b *parcel) int { return a.deadline.Compare(b.deadline) }).deadline
 	ctx, cancel := context.WithDeadline(ctx, last)
 	defer cancel()
 	for b := (backoff{10 * time.Millisecond, 200 * time.Millisecond}); ; {
-		errs, err := l.flingOnce(ctx, batch)
+		errs, err := l.publishEphemeralOnce(ctx, batch)
 		if err != nil && isRefusal(err) && !slices.ContainsFunc(errs, func(e error) bool { return e == nil }) && b.pause(ctx) {
 			reload(ctx, l.p.n.client)
 			continue
 		}
 		for i, item := range batch {
-			item.done <- flung(errs[i])
+			item.done <- ephemeralError(errs[i])
 		}
 		return
 	}
 }
 
-// flingOnce gives the error of each message, and one of them.
-func (l *lane) flingOnce(ctx context.Context, batch []*parcel) ([]error, error) {
+// publishEphemeralOnce returns the error of each message, and the first of them.
+func (l *publisher) publishEphemeralOnce(ctx context.Context, batch []*parcel) ([]error, error) {
 	ctx, cancel := context.WithTimeout(ctx, 2*readTimeout)
 	defer cancel()
 	pipe := l.p.n.client.Pipeline()
@@ -62,7 +62,7 @@ func (l *lane) flingOnce(ctx context.Context, batch []*parcel) ([]error, error) 
 	return errs, err
 }
 
-func flung(err error) error {
+func ephemeralError(err error) error {
 	switch {
 	case err == nil || errors.Is(err, redis.Nil):
 		return nil

@@ -21,12 +21,12 @@ const (
 	chunk      = 256                     // channels of one SUBSCRIBE
 )
 
-// session is one connection through which a partition's messages come. It ends at
+// subscriber is one connection through which a partition's messages come. It ends at
 // the first thing that looks wrong, since go-redis would mend it in silence, and
 // nobody would know what was missed: an error, a silence, a confirmation that was
 // not asked for, a probe that does not come back. The next one reads what was
 // missed from history.
-type session struct {
+type subscriber struct {
 	p          *partition
 	ps         *redis.PubSub
 	probe      string
@@ -41,13 +41,13 @@ type session struct {
 	err     error               // why it ended
 }
 
-// listen keeps a session until the node's life ends.
+// listen keeps a subscriber until the node's life ends.
 func (p *partition) listen() {
 	ctx := p.n.life
 	b := backoff{50 * time.Millisecond, time.Second}
 	for ctx.Err() == nil {
 		began := time.Now()
-		err := p.hear(ctx)
+		err := p.subscribeOnce(ctx)
 		if ctx.Err() != nil {
 			return
 		}
@@ -62,9 +62,9 @@ func (p *partition) listen() {
 	}
 }
 
-// hear runs one session and says why it ended.
-func (p *partition) hear(ctx context.Context) error {
-	s := &session{p: p, probe: p.keys.of("probe", p.n.cfg.Node), joining: map[string]int{}, parting: map[string]int{},
+// subscribeOnce runs one subscriber and says why it ended.
+func (p *partition) subscribeOnce(ctx context.Context) error {
+	s := &subscriber{p: p, probe: p.keys.of("probe", p.n.cfg.Node), joining: map[string]int{}, parting: map[string]int{},
 		first: map[string]struct{}{}, synced: make(chan struct{})}
 	s.ps = p.n.client.Subscribe(ctx) // to nothing: it does not connect yet
 	stop := context.AfterFunc(ctx, func() { s.end(context.Cause(ctx)) })
@@ -72,10 +72,10 @@ func (p *partition) hear(ctx context.Context) error {
 	s.open()
 	open, cancel := context.WithCancel(ctx)
 	var tending sync.WaitGroup
-	tending.Go(func() { s.tend(open) })
+	tending.Go(func() { s.watch(open) })
 	s.end(s.receive(ctx))
 	p.mu.Lock()
-	p.session = nil
+	p.subscriber = nil
 	p.mu.Unlock()
 	cancel()
 	tending.Wait()
@@ -86,7 +86,7 @@ func (p *partition) hear(ctx context.Context) error {
 
 // open subscribes to all that is wanted. What is wanted from then on comes through
 // subscribe.
-func (s *session) open() {
+func (s *subscriber) open() {
 	p := s.p
 	channels := []string{s.probe}
 	p.mu.Lock()
@@ -99,15 +99,15 @@ func (s *session) open() {
 	for _, c := range channels {
 		s.first[c] = struct{}{}
 	}
-	p.session = s
+	p.subscriber = s
 	p.mu.Unlock()
 	for c := range slices.Chunk(channels, chunk) {
 		s.subscribe(c...)
 	}
 }
 
-// end ends the session, for the first reason that is given.
-func (s *session) end(err error) {
+// end ends the subscriber, for the first reason that is given.
+func (s *subscriber) end(err error) {
 	s.mu.Lock()
 	if s.err == nil {
 		s.err = err
@@ -116,7 +116,7 @@ func (s *session) end(err error) {
 	_ = s.ps.Close() // a second time it says that it is closed
 }
 
-func (s *session) subscribe(channels ...string) {
+func (s *subscriber) subscribe(channels ...string) {
 	s.mu.Lock()
 	for _, c := range channels {
 		s.joining[c]++
@@ -131,7 +131,7 @@ func (s *session) subscribe(channels ...string) {
 	}
 }
 
-func (s *session) unsubscribe(channel string) {
+func (s *subscriber) unsubscribe(channel string) {
 	s.mu.Lock()
 	s.parting[channel]++
 	s.mu.Unlock()
@@ -146,7 +146,7 @@ func (s *session) unsubscribe(channel string) {
 
 // receive reads until something is wrong. A time-out is: half a message may have
 // been read by then, and the rest would be taken for another.
-func (s *session) receive(ctx context.Context) error {
+func (s *subscriber) receive(ctx context.Context) error {
 	for {
 		m, err := s.next(ctx)
 		if err != nil {
@@ -154,7 +154,7 @@ func (s *session) receive(ctx context.Context) error {
 		}
 		switch m := m.(type) {
 		case *redis.Subscription:
-			if err := s.told(m.Kind, m.Channel); err != nil {
+			if err := s.confirm(m.Kind, m.Channel); err != nil {
 				return err
 			}
 		case *redis.Message:
@@ -169,7 +169,7 @@ func (s *session) receive(ctx context.Context) error {
 
 // next reads one thing. go-redis takes the form of what a server pushes for
 // granted.
-func (s *session) next(ctx context.Context) (m any, err error) {
+func (s *subscriber) next(ctx context.Context) (m any, err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			err = fmt.Errorf("the server pushed nonsense: %v", r)
@@ -178,8 +178,8 @@ func (s *session) next(ctx context.Context) (m any, err error) {
 	return s.ps.ReceiveTimeout(ctx, silence)
 }
 
-// told takes a confirmation.
-func (s *session) told(kind, channel string) error {
+// confirm takes a confirmation.
+func (s *subscriber) confirm(kind, channel string) error {
 	count := s.joining
 	if kind == "unsubscribe" || kind == "sunsubscribe" {
 		count = s.parting
@@ -201,7 +201,7 @@ func (s *session) told(kind, channel string) error {
 }
 
 // settle notes that a channel of the beginning is confirmed. The lock is held.
-func (s *session) settle(channel string) {
+func (s *subscriber) settle(channel string) {
 	if _, ok := s.first[channel]; !ok {
 		return
 	}
@@ -211,8 +211,8 @@ func (s *session) settle(channel string) {
 	}
 }
 
-// tend pings, and looks whether what should have come has.
-func (s *session) tend(ctx context.Context) {
+// watch pings, and looks whether what should have come has.
+func (s *subscriber) watch(ctx context.Context) {
 	ticks := time.NewTicker(pingEvery)
 	defer ticks.Stop()
 	synced, audited := s.synced, time.Now()
@@ -249,7 +249,7 @@ func (s *session) tend(ctx context.Context) {
 
 // sendProbe publishes to ourselves, by the way that messages take: a connection
 // may be sound, and lead to a server that is no longer the one.
-func (s *session) sendProbe(ctx context.Context) {
+func (s *subscriber) sendProbe(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
 	s.sent(time.Now())
@@ -264,13 +264,13 @@ func (s *session) sendProbe(ctx context.Context) {
 	}
 }
 
-func (s *session) sent(at time.Time) {
+func (s *subscriber) sent(at time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.probed = at
 }
 
-func (s *session) late() error {
+func (s *subscriber) late() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.probed.IsZero() && time.Since(s.probed) > silence {

@@ -16,9 +16,9 @@ import (
 // through the handler. Whom Redis itself has lost, since it began anew, is put
 // back on record, and nobody need know.
 
-// comeBack sees to it that Redis has on record whom it should have. It does so in
+// restoreRecord sees to it that Redis has on record whom it should have. It does so in
 // a goroutine of its own: the lease must be renewed meanwhile.
-func (p *partition) comeBack(found pulse) {
+func (p *partition) restoreRecord(found beatResult) {
 	if !found.known || p.generation != found.generation {
 		p.missing.Store(true)
 	}
@@ -27,7 +27,7 @@ func (p *partition) comeBack(found pulse) {
 	}
 	p.generation, p.data = found.generation, found.data
 	all := p.missing.Load() || found.taken != "0"
-	if !all && !p.n.roster.owes() || !p.returning.CompareAndSwap(false, true) {
+	if !all && !p.n.roster.hasStale() || !p.returning.CompareAndSwap(false, true) {
 		return
 	}
 	if !p.n.begin() {
@@ -37,9 +37,9 @@ func (p *partition) comeBack(found pulse) {
 	go func() {
 		defer p.n.tasks.Done()
 		defer p.returning.Store(false)
-		err := p.settleDebts(p.n.life)
+		err := p.recordStale(p.n.life)
 		if err == nil && all {
-			err = p.settleAll(p.n.life, found.taken)
+			err = p.recordAll(p.n.life, found.taken)
 		}
 		if err != nil && p.n.life.Err() == nil {
 			p.missing.Store(all)
@@ -48,9 +48,9 @@ func (p *partition) comeBack(found pulse) {
 	}()
 }
 
-// settleAll has on record all whom the node has: those who were handed to others
+// recordAll has on record all whom the node has: those who were handed to others
 // join again, the rest is put back.
-func (p *partition) settleAll(ctx context.Context, taken string) error {
+func (p *partition) recordAll(ctx context.Context, taken string) error {
 	n := p.n
 	if p.emptied.Load() {
 		if err := p.restoreRooms(ctx); err != nil {
@@ -60,12 +60,12 @@ func (p *partition) settleAll(ctx context.Context, taken string) error {
 	}
 	for some := range slices.Chunk(n.roster.in(p), takeCount) {
 		if taken == "0" {
-			if err := p.putBack(ctx, some); err != nil {
+			if err := p.recordAgain(ctx, some); err != nil {
 				return err
 			}
 			continue
 		}
-		gone, err := p.offRecord(ctx, some)
+		gone, err := p.unrecorded(ctx, some)
 		if err != nil {
 			return err
 		}
@@ -75,7 +75,7 @@ func (p *partition) settleAll(ctx context.Context, taken string) error {
 			n.handler.Rejoin(ctx, room, members)
 		}
 	}
-	if err := p.strangers(ctx); err != nil || taken == "0" {
+	if err := p.removeUnknown(ctx); err != nil || taken == "0" {
 		return err
 	}
 	return n.ask(ctx, "come back", func(ctx context.Context) error {
@@ -112,8 +112,8 @@ var backScript = redis.NewScript(`
 if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end
 return 1`)
 
-// offRecord gives those who are not on record, by room.
-func (p *partition) offRecord(ctx context.Context, some []seat) (map[cluster.RoomID][]cluster.MemberRecord, error) {
+// unrecorded gives those who are not on record, by room.
+func (p *partition) unrecorded(ctx context.Context, some []seat) (map[cluster.RoomID][]cluster.MemberRecord, error) {
 	ctx, cancel := context.WithTimeout(ctx, 5*readTimeout)
 	defer cancel()
 	pipe := p.n.client.Pipeline()
@@ -133,8 +133,8 @@ func (p *partition) offRecord(ctx context.Context, some []seat) (map[cluster.Roo
 	return gone, nil
 }
 
-// putBack records members again.
-func (p *partition) putBack(ctx context.Context, some []seat) error {
+// recordAgain records members again.
+func (p *partition) recordAgain(ctx context.Context, some []seat) error {
 	n := p.n
 	n.roster.settled.Lock()
 	defer n.roster.settled.Unlock()
@@ -174,9 +174,9 @@ func (p *partition) putBack(ctx context.Context, some []seat) error {
 	return nil
 }
 
-// strangers has those removed who are on record as this node's and are not: a
+// removeUnknown has those removed who are on record as this node's and are not: a
 // failover may have lost that they went.
-func (p *partition) strangers(ctx context.Context) error {
+func (p *partition) removeUnknown(ctx context.Context) error {
 	n := p.n
 	rooms, err := n.client.SMembers(ctx, p.keys.of("nr", n.process)).Result()
 	if err != nil {
@@ -194,30 +194,30 @@ func (p *partition) strangers(ctx context.Context) error {
 		}
 		for _, id := range ids {
 			if _, ok := n.roster.at(place{room, id}); !ok {
-				n.roster.owe(room, id)
+				n.roster.markStale(room, id)
 			}
 		}
 	}
-	return p.settleDebts(ctx)
+	return p.recordStale(ctx)
 }
 
-// settleDebts tells Redis what it did not hear when it happened.
-func (p *partition) settleDebts(ctx context.Context) error {
+// recordStale tells Redis what it did not hear when it happened.
+func (p *partition) recordStale(ctx context.Context) error {
 	var failed error
-	for _, at := range p.n.roster.debts(p) {
+	for _, at := range p.n.roster.takeStale(p) {
 		if failed == nil {
-			failed = p.n.settle(ctx, at)
+			failed = p.n.recordPlace(ctx, at)
 		}
 		if failed != nil {
-			p.n.roster.owe(at.room, at.id)
+			p.n.roster.markStale(at.room, at.id)
 		}
 	}
 	return failed
 }
 
-// settle tells Redis how it stands with one place. Who parts is for who runs his
+// recordPlace tells Redis how it stands with one place. Who parts is for who runs his
 // leave to remove.
-func (n *Node) settle(ctx context.Context, at place) error {
+func (n *Node) recordPlace(ctx context.Context, at place) error {
 	n.roster.settled.Lock()
 	defer n.roster.settled.Unlock()
 	ctx, cancel := context.WithTimeout(ctx, 2*readTimeout)
