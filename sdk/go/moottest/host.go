@@ -74,13 +74,15 @@ func (h *Host) granted(capability string) bool { return slices.Contains(h.capabi
 // at say.
 func (h *Host) may(capability string) bool { return h.granted(capability) && !h.say }
 
-// Log and the following methods implement [moot.Imports].
+// Log implements [moot.Imports].
 func (h *Host) Log(level int32, text string) {
 	h.Logged = append(h.Logged, fmt.Sprint([...]string{"debug", "info", "warn", "error"}[level], " ", text))
 }
 
+// NowMS implements [moot.Imports].
 func (h *Host) NowMS() int64 { return h.Clock.UnixMilli() }
 
+// Random implements [moot.Imports].
 func (h *Host) Random(b []byte) int32 {
 	if len(b) > maxResult {
 		return tooLarge
@@ -89,6 +91,7 @@ func (h *Host) Random(b []byte) int32 {
 	return 0
 }
 
+// PropertySet implements [moot.Imports].
 func (h *Host) PropertySet(name, json string) int32 {
 	if h.say || !slices.Contains(h.permitted, name) {
 		return notGranted
@@ -106,6 +109,7 @@ func (h *Host) PropertySet(name, json string) int32 {
 	return 0
 }
 
+// RoomSize implements [moot.Imports].
 func (h *Host) RoomSize() int32 {
 	if h.say {
 		return unavailable
@@ -113,6 +117,7 @@ func (h *Host) RoomSize() int32 {
 	return int32(h.Rooms[h.room])
 }
 
+// RoomGet implements [moot.Imports].
 func (h *Host) RoomGet(room string, buf []byte) int32 {
 	if !h.granted("rooms") {
 		return notGranted
@@ -124,6 +129,7 @@ func (h *Host) RoomGet(room string, buf []byte) int32 {
 	return fill(buf, fmt.Sprintf(`{"room":%s,"membersCount":%d}`, moot.Quote(room), n))
 }
 
+// RoomCreate implements [moot.Imports].
 func (h *Host) RoomCreate(room string) int32 {
 	if !h.may("rooms") {
 		return notGranted
@@ -132,6 +138,7 @@ func (h *Host) RoomCreate(room string) int32 {
 	return 0
 }
 
+// RoomDestroy implements [moot.Imports].
 func (h *Host) RoomDestroy(room string) int32 {
 	if !h.may("rooms") {
 		return notGranted
@@ -140,6 +147,7 @@ func (h *Host) RoomDestroy(room string) int32 {
 	return 0
 }
 
+// Emit implements [moot.Imports].
 func (h *Host) Emit(kind int32, target, body string) int32 {
 	if !h.may("emit") {
 		return notGranted
@@ -165,6 +173,7 @@ func (h *Host) Emit(kind int32, target, body string) int32 {
 	return 0
 }
 
+// MetricAdd implements [moot.Imports].
 func (h *Host) MetricAdd(name string, delta int64) int32 {
 	h.Metrics[name] += delta
 	return 0

@@ -26,6 +26,7 @@ func (h *Host) hold(key, value string, ttlMS int64) {
 	}
 }
 
+// KVGet implements [moot.Imports].
 func (h *Host) KVGet(key string, buf []byte) int32 {
 	if !h.granted("kv") {
 		return notGranted
@@ -37,6 +38,7 @@ func (h *Host) KVGet(key string, buf []byte) int32 {
 	return fill(buf, value)
 }
 
+// KVSet implements [moot.Imports].
 func (h *Host) KVSet(key, value string, ttlMS int64) int32 {
 	if !h.may("kv") {
 		return notGranted
@@ -45,6 +47,7 @@ func (h *Host) KVSet(key, value string, ttlMS int64) int32 {
 	return 0
 }
 
+// KVDel implements [moot.Imports].
 func (h *Host) KVDel(key string) int32 {
 	if !h.may("kv") {
 		return notGranted
@@ -54,6 +57,7 @@ func (h *Host) KVDel(key string) int32 {
 	return truth(ok)
 }
 
+// KVAdd implements [moot.Imports].
 func (h *Host) KVAdd(key string, delta, ttlMS int64, sum *int64) int32 {
 	if !h.may("kv") {
 		return notGranted
@@ -65,6 +69,7 @@ func (h *Host) KVAdd(key string, delta, ttlMS int64, sum *int64) int32 {
 	return 0
 }
 
+// KVCAS implements [moot.Imports].
 func (h *Host) KVCAS(key, old, value string, ttlMS int64) int32 {
 	if !h.may("kv") {
 		return notGranted
@@ -76,6 +81,7 @@ func (h *Host) KVCAS(key, old, value string, ttlMS int64) int32 {
 	return 1
 }
 
+// RateTake implements [moot.Imports].
 func (h *Host) RateTake(key string, tokens, perMS, burst int32) int32 {
 	if !h.may("rate") {
 		return notGranted
