@@ -10,8 +10,7 @@ import (
 	"github.com/mootchat/moot/host/abi"
 )
 
-// Answer is what a module said about an event, and what comes of it. What it did
-// not say is left out.
+// Answer is the answer of a module to an event. Fields without a value are omitted.
 type Answer struct {
 	Verdict string  `json:"verdict" yaml:"verdict"` // allow, allowEnd, deny, drop, rewrite, perReceiver, failed
 	Reason  string  `json:"reason,omitempty" yaml:"reason,omitempty"`
@@ -24,23 +23,23 @@ type Answer struct {
 	SentAt  int64   `json:"sentAt,omitempty" yaml:"sentAt,omitempty"`
 	Reply   JSON    `json:"reply,omitempty" yaml:"reply,omitempty"`
 
-	// Receivers is what each of a say's receivers gets.
+	// Receivers is what each receiver of a say gets.
 	Receivers []Answer `json:"receivers,omitempty" yaml:"receivers,omitempty"`
 
-	// Effects that happen when the whole chain allows.
+	// Effects, which are applied if the whole chain allows the event.
 	Emits      []Emit          `json:"emits,omitempty" yaml:"emits,omitempty"`
 	Properties map[string]JSON `json:"properties,omitempty" yaml:"properties,omitempty"` // null: removed
 	Created    []string        `json:"created,omitempty" yaml:"created,omitempty"`       // rooms
 	Destroyed  []string        `json:"destroyed,omitempty" yaml:"destroyed,omitempty"`
 
-	// Failure is why there is no verdict, Kind in one word.
+	// Failure is the reason if there is no verdict, Kind its kind.
 	Kind    string `json:"kind,omitempty" yaml:"kind,omitempty"`
 	Failure string `json:"failure,omitempty" yaml:"failure,omitempty"`
 
 	Log []string `json:"log,omitempty" yaml:"log,omitempty"` // lines such as "info hello"
 }
 
-// Emit is a message of the module's own.
+// Emit is a message that the module sends.
 type Emit struct {
 	Room       string  `json:"room,omitempty" yaml:"room,omitempty"`
 	Connection string  `json:"connection,omitempty" yaml:"connection,omitempty"`
@@ -48,19 +47,18 @@ type Emit struct {
 	JSON       JSON    `json:"json,omitempty" yaml:"json,omitempty"`
 }
 
-// Cost is what an answer took.
+// Cost is the cost of an answer.
 type Cost struct {
 	Time   time.Duration
-	Fuel   uint64 // roughly instructions
-	Memory int    // bytes that the instance has afterwards
-	Calls  int    // of the module: many receivers are a few calls
+	Fuel   uint64 // units, roughly instructions
+	Memory int    // bytes of the instance after the call
+	Calls  int    // of the module: one serves many receivers
 }
 
 var verdicts = map[int32]string{abi.Allow: "allow", abi.Deny: "deny", abi.Rewritten: "rewrite",
 	abi.PerReceiver: "perReceiver", abi.AllowEnd: "allowEnd", abi.Drop: "drop"}
 
-// AnswerOf is what a trace has of the module's words. The effects are those of an answer
-// that allows.
+// AnswerOf returns the answer in a trace. It has effects only if the module did not deny or drop.
 func AnswerOf(t *host.Trace) Answer {
 	var a Answer
 	for _, line := range t.Lines {
@@ -124,7 +122,7 @@ func (a *Answer) effects(list []hook.Effect) {
 	}
 }
 
-// delivered is what each member gets.
+// delivered returns what each member gets.
 func delivered(ev *hook.Event, d *hook.Delivery, members int) []Answer {
 	list := make([]Answer, members)
 	for i := range list {
@@ -164,7 +162,7 @@ func received(ev *hook.Event, d *hook.Delivery, k int32) Answer {
 	return a
 }
 
-// Same reports whether two answers are the same, bit for bit.
+// Same reports whether two answers are equal.
 func (a *Answer) Same(b *Answer) bool {
 	x, err1 := json.Marshal(a)
 	y, err2 := json.Marshal(b)

@@ -10,23 +10,22 @@ import (
 	"github.com/mootchat/moot/engine/wire"
 )
 
-// Event is what a module is asked about: in files of tests, in recordings, on
-// command lines. What is left out is absent.
+// Event is an event in files of tests, in recordings and on command lines. Omitted fields are absent.
 type Event struct {
-	Hook       string       `json:"hook" yaml:"hook"` // as in config: join, onSayReceive, ...
+	Hook       string       `json:"hook" yaml:"hook"` // join, onSayReceive, ...
 	Tenant     string       `json:"tenant,omitempty" yaml:"tenant"`
 	Room       string       `json:"room,omitempty" yaml:"room"`
 	From       string       `json:"from,omitempty" yaml:"from"`
 	Message    *string      `json:"message,omitempty" yaml:"message"` // text
-	JSON       JSON         `json:"json,omitempty" yaml:"json"`       // a message that is no text
+	JSON       JSON         `json:"json,omitempty" yaml:"json"`       // a message that is not text
 	Context    string       `json:"context,omitempty" yaml:"context"`
 	Cause      string       `json:"cause,omitempty" yaml:"cause"`
 	Action     string       `json:"action,omitempty" yaml:"action"`
 	Params     JSON         `json:"params,omitempty" yaml:"params"`
 	SentAt     int64        `json:"sentAt,omitempty" yaml:"sentAt"` // ms since 1970
 	Sequence   uint64       `json:"sequence,omitempty" yaml:"sequence"`
-	Caused     bool         `json:"caused,omitempty" yaml:"caused"`         // by a module's effect
-	Connection *Connection  `json:"connection,omitempty" yaml:"connection"` // null: the system's, and at say
+	Caused     bool         `json:"caused,omitempty" yaml:"caused"`         // by an effect of a module
+	Connection *Connection  `json:"connection,omitempty" yaml:"connection"` // null: an event of the system, or a say
 	Receivers  []Connection `json:"receivers,omitempty" yaml:"receivers"`   // of say
 }
 
@@ -45,19 +44,19 @@ type Connection struct {
 	Claims      []string        `json:"claims,omitempty" yaml:"claims"` // properties that come from its token
 }
 
-// JSON is any value, as JSON text; nil: none.
+// JSON is a value as JSON text; nil: none.
 type JSON json.RawMessage
 
-// Valid reports whether it is JSON text.
+// Valid reports whether j is valid JSON.
 func (j JSON) Valid() bool { return json.Valid(j) }
 
-// MarshalJSON gives the text as it is.
+// MarshalJSON implements json.Marshaler.
 func (j JSON) MarshalJSON() ([]byte, error) { return json.RawMessage(j).MarshalJSON() }
 
-// UnmarshalJSON keeps the text as it is.
+// UnmarshalJSON implements json.Unmarshaler.
 func (j *JSON) UnmarshalJSON(b []byte) error { return (*json.RawMessage)(j).UnmarshalJSON(b) }
 
-// MarshalYAML gives the value, for YAML to write.
+// MarshalYAML returns the value.
 func (j JSON) MarshalYAML() (any, error) {
 	if j == nil {
 		return nil, nil
@@ -67,7 +66,7 @@ func (j JSON) MarshalYAML() (any, error) {
 	return v, err
 }
 
-// UnmarshalYAML makes JSON text of a YAML value.
+// UnmarshalYAML converts a YAML value to JSON.
 func (j *JSON) UnmarshalYAML(decode func(any) error) error {
 	var v any
 	if err := decode(&v); err != nil {
@@ -78,7 +77,7 @@ func (j *JSON) UnmarshalYAML(decode func(any) error) error {
 	return err
 }
 
-// event is e as the engine has it. The error says what in it cannot be.
+// event converts e to an event of the engine. The error says what is invalid.
 func (e *Event) event(tenant string) (*hook.Event, error) {
 	at := hook.Named(e.Hook)
 	if at == 0 {
@@ -86,19 +85,19 @@ func (e *Event) event(tenant string) (*hook.Event, error) {
 		for h := hook.Connect; h <= hook.Action; h++ {
 			names = append(names, h.String())
 		}
-		return nil, fmt.Errorf("there is no hook %q; there are %s", e.Hook, strings.Join(names, ", "))
+		return nil, fmt.Errorf("there is no hook %q: use %s", e.Hook, strings.Join(names, ", "))
 	}
 	if at == hook.Say && e.Connection != nil {
-		return nil, fmt.Errorf("say has receivers, no connection: name it under receivers")
+		return nil, fmt.Errorf("say has no connection: use receivers")
 	}
 	if at != hook.Say && len(e.Receivers) > 0 {
-		return nil, fmt.Errorf("%s has a connection, and no receivers: those are of say", e.Hook)
+		return nil, fmt.Errorf("%s has no receivers: use connection", e.Hook)
 	}
 	if e.Tenant != "" && e.Tenant != tenant {
-		return nil, fmt.Errorf("the event is of the tenant %q, the module is tried as one of %q", e.Tenant, tenant)
+		return nil, fmt.Errorf("the event has the tenant %q, the module runs as one of %q: omit the tenant, or use the same", e.Tenant, tenant)
 	}
 	if e.Message != nil && e.JSON != nil {
-		return nil, fmt.Errorf("the message is text (message) or another value (json), not both")
+		return nil, fmt.Errorf("the event has both message (text) and json (another value): use one")
 	}
 	ev := &hook.Event{Hook: at, Tenant: tenant, Room: e.Room, From: e.From, Context: e.Context, Cause: hook.Cause(e.Cause),
 		Action: e.Action, Params: json.RawMessage(e.Params), SentAt: e.SentAt, Sequence: e.Sequence, Caused: e.Caused}
@@ -142,7 +141,7 @@ func (e *Event) members() []hook.Member {
 	return members
 }
 
-// EventOf is an engine's event as data, with the receivers of a say.
+// EventOf converts an event of the engine, with the receivers of a say.
 func EventOf(ev *hook.Event, receivers []Connection) Event {
 	e := Event{Hook: ev.Hook.String(), Tenant: ev.Tenant, Room: ev.Room, From: ev.From, Context: ev.Context, Cause: string(ev.Cause),
 		Action: ev.Action, Params: JSON(ev.Params), SentAt: ev.SentAt, Sequence: ev.Sequence, Caused: ev.Caused, Receivers: receivers}
@@ -159,7 +158,7 @@ func EventOf(ev *hook.Event, receivers []Connection) Event {
 	return e
 }
 
-// ConnectionOf is a profile as data. nil is a connection of which nothing is known.
+// ConnectionOf converts a profile; nil gives an empty Connection.
 func ConnectionOf(p *hook.Profile, joinedAt int64) Connection {
 	if p == nil {
 		return Connection{}

@@ -9,21 +9,20 @@ import (
 	"github.com/mootchat/moot/engine/hook"
 )
 
-// Measured is how long a module takes for an event.
+// Measured is the result of Measure.
 type Measured struct {
 	Calls    int
 	Total    time.Duration
 	P50, P99 time.Duration
 }
 
-// maxMeasured bounds the calls that are told apart.
+// maxMeasured is the most calls of one Measure.
 const maxMeasured = 1 << 20
 
-// Measure asks the module about the event again and again, for about d, with nobody
-// looking: as a server does. The error says what is wrong with the event, or that
-// the module failed.
+// Measure calls the module with the event repeatedly, for about d, without traces, as a server does. The error is about
+// the event, or says that the module failed.
 func (m *Module) Measure(ctx context.Context, e *Event, d time.Duration) (Measured, error) {
-	answer, _, err := m.Ask(ctx, e) // warm, and sound
+	answer, _, err := m.Ask(ctx, e) // warms up, and shows that it works
 	if err != nil {
 		return Measured{}, err
 	}

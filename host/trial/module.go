@@ -1,6 +1,5 @@
-// Package trial asks one module about single events, as a server would, with no
-// server around it: what moot module run, test and bench, the console and moot
-// replay have in common.
+// Package trial calls one module with single events, as a server does, without a server. moot module run, test and
+// bench, the console and moot replay use it.
 //
 //	m, err := trial.Load(ctx, trial.Config{Wasm: wasm})
 //	...
@@ -28,30 +27,29 @@ import (
 	memstore "github.com/mootchat/moot/host/store/memory"
 )
 
-// Config says how a module is tried. Only Wasm must be there.
+// Config is the configuration of a Module. Only Wasm is required.
 type Config struct {
-	Name     string           // in messages; "": module
+	Name     string           // in messages; "": "module"
 	File     string           // in messages
-	Script   string           // the name of a script's file; "": it is a WebAssembly module
-	Wasm     []byte           // the binary, or the script's text
-	Tenant   string           // "": default
-	Settings json.RawMessage  // the entry's config
-	Grants   []string         // nil: all that the module asks for
+	Script   string           // name of the file of a script; "": a WebAssembly module
+	Wasm     []byte           // the binary, or the text of the script
+	Tenant   string           // "": "default"
+	Settings json.RawMessage  // config of the entry
+	Grants   []string         // nil: all that the module requests
 	Timeout  time.Duration    // 0: as in config.yaml
 	Memory   int64            // 0: as in config.yaml
-	Scripts  *script.Compiler // nil: Lua alone
+	Scripts  *script.Compiler // nil: only Lua
 	Cache    host.Cache       // of compiled modules; nil: none
-	Account  *host.Account    // that pays for it, and has compiled it; nil: nobody
-	Abort    <-chan struct{}  // closed: calls end as if their time was up; nil: never
+	Account  *host.Account    // to charge, whose host has compiled the module; nil: none
+	Abort    <-chan struct{}  // when it is closed, calls end like those past their deadline; nil: never
 
-	Rooms map[string]int    // that there are, and their members
-	KV    map[string]string // what the module finds in its store
-	Now   time.Time         // what the clock says, which stands still; zero: the time that it is
-	Fresh bool              // each event finds a new instance
+	Rooms map[string]int    // rooms that exist, and their numbers of members
+	KV    map[string]string // content of the module's storage
+	Now   time.Time         // time of the clock, which Advance moves; zero: the real time
+	Fresh bool              // each event gets a new instance
 }
 
-// Module is a loaded module, with a store of its own. It is for one goroutine at a
-// time.
+// Module is a loaded module with storage of its own. It must not be used concurrently.
 type Module struct {
 	Inspection *host.Inspection
 	cfg        Config
@@ -63,10 +61,10 @@ type Module struct {
 	asking  *hook.Event
 	replay  *replay
 	traces  []*host.Trace
-	problem string // the last line of the log
+	problem string // last line of the log
 }
 
-// Load reads, checks and starts a module. The error says all that is wrong with it.
+// Load reads, checks and starts a module. The error has all problems of it.
 func Load(ctx context.Context, cfg Config) (*Module, error) {
 	cfg.Name, cfg.Tenant = cmp.Or(cfg.Name, "module"), cmp.Or(cfg.Tenant, "default")
 	m := &Module{cfg: cfg}
@@ -125,14 +123,14 @@ func (m *Module) module() host.Module {
 	return host.Module{Name: m.cfg.Name, File: cmp.Or(m.cfg.File, "it"), Script: m.cfg.Script, Wasm: m.cfg.Wasm}
 }
 
-// Close ends the module's instances.
+// Close ends the instances of the module.
 func (m *Module) Close() error { return m.host.Close() }
 
-// Host is what runs the module: for measuring, where nothing
-// may be traced. [host.Host.Trace] with nil ends tracing, and then nothing can be asked.
+// Host returns the host of the module, for measurements without traces. After [host.Host.Trace] with nil, Ask must not
+// be called.
 func (m *Module) Host() *host.Host { return m.host }
 
-// Advance lets time go by, for the module's clock, its store and its buckets.
+// Advance advances the time of the module: its clock, its storage and its buckets.
 func (m *Module) Advance(d time.Duration) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -148,14 +146,13 @@ func (m *Module) now() time.Time {
 	return m.cfg.Now.Add(m.offset)
 }
 
-// Stored is the value of a key in the module's store.
+// Stored returns the value of a key in the module's storage.
 func (m *Module) Stored(key string) (value string, ok bool) {
 	b := m.store.Cached(store.Key{Tenant: m.cfg.Tenant, Module: m.cfg.Name, Name: key})
 	return string(b), b != nil
 }
 
-// Ask asks the module about an event. The error says what is wrong with the event;
-// what goes wrong with the module is in the answer.
+// Ask calls the module with an event. The error is about the event; a failure of the module is in the answer.
 func (m *Module) Ask(ctx context.Context, e *Event) (Answer, Cost, error) {
 	return m.ask(ctx, e, nil)
 }
@@ -169,9 +166,9 @@ func (m *Module) ask(ctx context.Context, e *Event, r *replay) (Answer, Cost, er
 		r = &replay{live: true, clock: m.now().UnixMilli()}
 	}
 	if !m.host.Asks(ev.Hook, ev.Tenant, ev.Room) {
-		return Answer{}, Cost{}, fmt.Errorf("the module has no hook %s: it is not asked", e.Hook)
+		return Answer{}, Cost{}, fmt.Errorf("the module has no hook %s: it is not called", e.Hook)
 	}
-	if ev.Hook == hook.Action && !m.knows(ev.Action) {
+	if ev.Hook == hook.Action && !m.hasAction(ev.Action) {
 		return Answer{}, Cost{}, fmt.Errorf("the module has no action %q", ev.Action)
 	}
 	m.expect(ev, r)
@@ -183,12 +180,12 @@ func (m *Module) ask(ctx context.Context, e *Event, r *replay) (Answer, Cost, er
 	began := time.Now()
 	v := m.host.Decide(ctx, ev)
 	if len(m.traces) == 0 {
-		return m.unasked(v.Outcome), Cost{Time: time.Since(began)}, nil
+		return m.notCalled(v.Outcome), Cost{Time: time.Since(began)}, nil
 	}
 	return AnswerOf(m.traces[0]), costOf(m.traces), nil
 }
 
-func (m *Module) knows(action string) bool {
+func (m *Module) hasAction(action string) bool {
 	_, ok := m.host.Actions(m.cfg.Tenant)[action]
 	return ok
 }
@@ -201,7 +198,7 @@ func (m *Module) deliver(ctx context.Context, ev *hook.Event, members []hook.Mem
 		d.Release()
 	}
 	if len(m.traces) == 0 {
-		return m.unasked(hook.Allowed), Cost{}
+		return m.notCalled(hook.Allowed), Cost{}
 	}
 	a := AnswerOf(m.traces[0])
 	for _, t := range m.traces[1:] {
@@ -215,8 +212,8 @@ func (m *Module) deliver(ctx context.Context, ev *hook.Event, members []hook.Mem
 	return a, costOf(m.traces)
 }
 
-// unasked is the answer when the module was not reached.
-func (m *Module) unasked(o hook.Outcome) Answer {
+// notCalled returns the answer for an event that did not reach the module.
+func (m *Module) notCalled(o hook.Outcome) Answer {
 	if o == hook.Failed {
 		return Answer{Verdict: "failed", Kind: "pool", Failure: m.problem}
 	}
@@ -233,7 +230,7 @@ func costOf(traces []*host.Trace) (c Cost) {
 	return c
 }
 
-// expect prepares for the calls about ev.
+// expect sets the event and the replay for the traces that follow; nil ends that.
 func (m *Module) expect(ev *hook.Event, r *replay) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -261,7 +258,7 @@ func (m *Module) Begin(_ string, ev *hook.Event) *host.Trace {
 	return t
 }
 
-// start is the time at which instances start.
+// start returns the time of the clock when an instance starts, in ms since 1970.
 func (m *Module) start() int64 {
 	if m.cfg.Now.IsZero() {
 		return 1_700_000_000_000
@@ -279,7 +276,7 @@ func (m *Module) End(t *host.Trace) {
 	m.traces = append(m.traces, t)
 }
 
-// rooms answers what modules ask about rooms.
+// rooms answers questions of modules about rooms.
 type rooms map[string]int
 
 func (r rooms) Members(_ context.Context, id cluster.RoomID) (int, error) {
@@ -290,7 +287,7 @@ func (r rooms) Members(_ context.Context, id cluster.RoomID) (int, error) {
 	return n, nil
 }
 
-// problems is a log of which the last line is kept.
+// problems is a log that keeps its last line.
 type problems struct{ m *Module }
 
 func (p problems) Enabled(context.Context, slog.Level) bool { return true }

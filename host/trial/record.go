@@ -15,21 +15,20 @@ type Recorded struct {
 	At       int64           `json:"at"`     // ms since 1970
 	Module   string          `json:"module"` // module@sha256#revision
 	Event    Event           `json:"event"`
-	Calls    []host.HostCall `json:"calls,omitempty"` // what clock, random numbers, store and rooms answered
+	Calls    []host.HostCall `json:"calls,omitempty"` // calls of the clock, random numbers, storage and rooms, with their results
 	Answer   Answer          `json:"answer"`
-	Redacted bool            `json:"redacted,omitempty"` // what was said is x and 0
-	Lost     int             `json:"lost,omitempty"`     // calls left out here, since the reader was too slow: such a line has nothing else
+	Redacted bool            `json:"redacted,omitempty"` // letters and digits of texts are replaced by x and 0
+	Lost     int             `json:"lost,omitempty"`     // number of calls that are missing here because the reader was too slow; other fields are empty
 }
 
-// Name is the module's name.
+// Name returns the name of the module.
 func (r *Recorded) Name() string {
 	name, _, _ := strings.Cut(r.Module, "@")
 	return name
 }
 
-// redacted is c without what people said, and what modules made of it: every letter is
-// an x, every digit a 0. So are the values of the store that are no numbers, and
-// addresses. Names of rooms, ids and properties stay: rules decide by them.
+// redacted replaces letters by x and digits by 0 in messages, in what modules make of them, and in IP addresses, and
+// stored values that are not numbers by x. Names of rooms, ids and properties stay: rules decide by them.
 func redacted(c Recorded) Recorded {
 	c.Redacted = true
 	e := &c.Event
@@ -90,7 +89,7 @@ func hide(s string) string {
 	}, s)
 }
 
-// redactedJSON hides the texts and numbers of a value; the names of members stay.
+// redactedJSON hides texts and numbers in a value; names of members stay.
 func redactedJSON(j JSON) JSON {
 	var v any
 	if j == nil || json.Unmarshal(j, &v) != nil {
@@ -121,8 +120,8 @@ func hidden(v any) any {
 	return v
 }
 
-// Compared is an answer as a replay is compared: what comes of it, without the module's
-// log. Of a say it is what each receiver gets.
+// Compared returns an answer to the event in the form that replays compare: without the log, and for a say what each
+// receiver gets.
 func (r *Recorded) Compared(a Answer) Answer {
 	a.Log, a.Failure = nil, ""
 	if r.Event.Hook != "say" || a.Verdict == "failed" {

@@ -13,60 +13,55 @@ import (
 	"github.com/mootchat/moot/host"
 )
 
-// Filter says which calls are recorded; "" is any.
+// Filter selects the calls of a recording; "" selects all.
 type Filter struct {
 	Tenant, Room, Module string
-	Text                 bool   // what was said is recorded as it is
-	By                   string // who records: recordings of one name share MostOfOne bytes
-	Admin                bool   // has room also where others left none
+	Text                 bool   // texts are not redacted
+	By                   string // name of the key: its recordings share MaxKeyBytes
+	Admin                bool   // may use the bytes that are kept for the admin
 }
 
-func (f *Filter) wants(module string, ev *hook.Event) bool {
+func (f *Filter) selects(module string, ev *hook.Event) bool {
 	name, _, _ := strings.Cut(module, "@")
 	return (f.Room == "" || f.Room == ev.Room) && (f.Module == "" || f.Module == name)
 }
 
-// Bounds of the lines that wait for readers, in bytes. A line that several recordings
-// wait for counts for each of them.
+// Limits of the lines that wait for readers, in bytes. A line that several recordings wait for counts for each of them.
 const (
-	MostOfRecording = 4 << 20  // of one recording, and of one line
-	MostOfOne       = 8 << 20  // of all recordings by one
-	MostOfNode      = 32 << 20 // of all recordings; MostOfOne of them are kept for Filter.Admin
+	MaxRecordingBytes = 4 << 20  // of one recording, and of one line
+	MaxKeyBytes       = 8 << 20  // of all recordings of one key
+	MaxNodeBytes      = 32 << 20 // of all recordings; MaxKeyBytes of them are kept for Filter.Admin
 )
 
-// Recorder records what the modules of a running host are asked and answer. Its
-// methods may be called concurrently.
+// Recorder records the calls of the modules of a running host. Its methods may be called concurrently.
 //
-// While nobody records it costs nothing, and a call that no recording wants costs a
-// look at the recordings of its tenant, without allocating. A call that is wanted is
-// encoded once for all recordings with the same Filter.Text, on its own goroutine; one
-// for which no recording has room is not encoded.
+// It costs nothing without recordings. A call that no recording selects costs a search in the recordings of its tenant,
+// without an allocation. A call that is selected is encoded once for all recordings with the same Filter.Text, on the
+// goroutine of the call; if no recording has bytes left for it, it is not encoded.
 type Recorder struct {
-	host  *host.Host
-	space space
+	host   *host.Host
+	budget byteBudget
 
-	mu    sync.Mutex // guards changes of tapes
-	tapes atomic.Pointer[tapes]
+	mu         sync.Mutex // held to change recordings
+	recordings atomic.Pointer[recordings]
 }
 
-// tapes are the recordings under way, by tenant; those of "" want any. They do not
-// change.
-type tapes map[string][]*tape
+// recordings are those in progress, by tenant; "" is any tenant. A value is immutable.
+type recordings map[string][]*recording
 
-// NewRecorder makes a recorder of the host's modules.
+// NewRecorder returns a recorder of the modules of h.
 func NewRecorder(h *host.Host) *Recorder { return &Recorder{host: h} }
 
-// Record gives each call that fits to f, as a line of JSON with its newline, until ctx
-// ends or f fails, whose error it returns. f must not change or keep the line, which
-// others may be reading.
+// Record calls f for each call that filter selects, with a line of JSON that ends with a newline, until ctx ends or f
+// fails, whose error it returns. f must not change or keep the line, which others may be reading.
 //
-// While f takes long, calls wait for it within the bounds above; those beyond are left
-// out, and a line {"lost":N} in their place says how many they were.
+// While f is busy, lines wait within the limits above. Calls over a limit are dropped, and a line {"lost":N} in their
+// place has their number.
 func (r *Recorder) Record(ctx context.Context, filter Filter, f func(line []byte) error) error {
-	t := &tape{Filter: filter, space: &r.space, ready: make(chan struct{}, 1)}
-	r.change(func(all tapes) { all[t.Tenant] = append(all[t.Tenant][:len(all[t.Tenant]):len(all[t.Tenant])], t) })
+	t := &recording{Filter: filter, budget: &r.budget, ready: make(chan struct{}, 1)}
+	r.change(func(all recordings) { all[t.Tenant] = append(all[t.Tenant][:len(all[t.Tenant]):len(all[t.Tenant])], t) })
 	defer t.end()
-	defer r.change(func(all tapes) { all.remove(t) })
+	defer r.change(func(all recordings) { all.remove(t) })
 	for {
 		line, ok := t.next()
 		if !ok {
@@ -87,18 +82,18 @@ func (r *Recorder) Record(ctx context.Context, filter Filter, f func(line []byte
 	}
 }
 
-// change puts a changed copy of the recordings in their place.
-func (r *Recorder) change(f func(tapes)) {
+// change replaces the recordings by a copy that f has changed.
+func (r *Recorder) change(f func(recordings)) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	next := tapes{}
-	if now := r.tapes.Load(); now != nil {
+	next := recordings{}
+	if now := r.recordings.Load(); now != nil {
 		for tenant, list := range *now {
 			next[tenant] = list
 		}
 	}
 	f(next)
-	r.tapes.Store(&next)
+	r.recordings.Store(&next)
 	if len(next) == 0 {
 		r.host.Trace(nil)
 	} else {
@@ -106,8 +101,8 @@ func (r *Recorder) change(f func(tapes)) {
 	}
 }
 
-func (all tapes) remove(t *tape) {
-	var rest []*tape
+func (all recordings) remove(t *recording) {
+	var rest []*recording
 	for _, other := range all[t.Tenant] {
 		if other != t {
 			rest = append(rest, other)
@@ -118,15 +113,15 @@ func (all tapes) remove(t *tape) {
 	}
 }
 
-// each gives the recordings that want the call, until f is false.
-func (r *Recorder) each(module string, ev *hook.Event, f func(*tape) bool) {
-	all := r.tapes.Load()
+// each calls f for each recording that selects the call, until f returns false.
+func (r *Recorder) each(module string, ev *hook.Event, f func(*recording) bool) {
+	all := r.recordings.Load()
 	if all == nil {
 		return
 	}
-	for _, list := range [2][]*tape{(*all)[""], (*all)[ev.Tenant]} {
+	for _, list := range [2][]*recording{(*all)[""], (*all)[ev.Tenant]} {
 		for _, t := range list {
-			if t.wants(module, ev) && !f(t) {
+			if t.selects(module, ev) && !f(t) {
 				return
 			}
 		}
@@ -141,7 +136,7 @@ func (r *Recorder) Begin(module string, ev *hook.Event) (t *host.Trace) {
 	if ev == nil {
 		return nil
 	}
-	r.each(module, ev, func(*tape) bool {
+	r.each(module, ev, func(*recording) bool {
 		t = new(host.Trace)
 		return false
 	})
@@ -152,14 +147,14 @@ func (r *Recorder) Begin(module string, ev *hook.Event) (t *host.Trace) {
 func (r *Recorder) End(t *host.Trace) {
 	size := 0
 	for _, text := range [2]bool{false, true} {
-		var open []*tape
-		r.each(t.Module, t.Event, func(tape *tape) bool {
-			if tape.Text == text {
+		var open []*recording
+		r.each(t.Module, t.Event, func(rec *recording) bool {
+			if rec.Text == text {
 				if size == 0 {
 					size = sizeOf(t)
 				}
-				if tape.reserve(size) {
-					open = append(open, tape)
+				if rec.reserve(size) {
+					open = append(open, rec)
 				}
 			}
 			return true
@@ -168,13 +163,13 @@ func (r *Recorder) End(t *host.Trace) {
 			continue
 		}
 		line := lineOf(t, text)
-		for _, tape := range open {
-			tape.put(line, size)
+		for _, rec := range open {
+			rec.put(line, size)
 		}
 	}
 }
 
-// lineOf is the call as a line; nil: it cannot be one.
+// lineOf encodes a call; nil if that is not possible.
 func lineOf(trace *host.Trace, text bool) []byte {
 	var receivers []Connection
 	for _, r := range trace.Said.Receivers {
@@ -185,56 +180,54 @@ func lineOf(trace *host.Trace, text bool) []byte {
 		c = redacted(c)
 	}
 	line, err := json.Marshal(&c)
-	if err != nil { // a module's bytes that are no JSON: there are none, they were checked
+	if err != nil { // not possible: the JSON of modules was checked
 		return nil
 	}
 	return append(line, '\n')
 }
 
-// tape is one recording under way: lines on the way from modules to its reader. The
-// reader owns head.
-type tape struct {
+// recording is a recording in progress. Only its reader uses head.
+type recording struct {
 	Filter
-	space *space
-	ready chan struct{} // there is something to read
-	head  int           // bytes of the line being read
+	budget *byteBudget
+	ready  chan struct{} // has an element if there may be a line
+	head   int           // bytes of the line that is being read
 
 	mu      sync.Mutex
 	waiting []waiting
-	bytes   int // of waiting, of the line being read, and reserved
-	lost    int // calls left out after the last of waiting
+	bytes   int // reserved, of waiting, and of the line that is being read
+	lost    int // calls dropped after the last of waiting
 	ended   bool
 }
 
 type waiting struct {
-	lost int // calls left out before it
+	lost int // calls dropped before it
 	line []byte
 }
 
-// reserve takes room for a line of about size bytes, which put gives back or uses. A
-// call that finds none is left out.
-func (t *tape) reserve(size int) bool {
+// reserve reserves bytes for a line, for put. If there are too few left, it drops the call.
+func (t *recording) reserve(size int) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if !t.ended && t.bytes+size <= MostOfRecording && t.space.take(&t.Filter, size) {
+	if !t.ended && t.bytes+size <= MaxRecordingBytes && t.budget.take(&t.Filter, size) {
 		t.bytes += size
 		return true
 	}
-	t.leaveOut()
+	t.drop()
 	return false
 }
 
-// put has the line wait in the room that was reserved for it.
-func (t *tape) put(line []byte, reserved int) {
+// put queues a line for which bytes were reserved; nil drops the call.
+func (t *recording) put(line []byte, reserved int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.bytes -= reserved
-	t.space.give(t.By, reserved)
+	t.budget.release(t.By, reserved)
 	if t.ended {
 		return
 	}
-	if line == nil || t.bytes+len(line) > MostOfRecording || !t.space.take(&t.Filter, len(line)) {
-		t.leaveOut()
+	if line == nil || t.bytes+len(line) > MaxRecordingBytes || !t.budget.take(&t.Filter, len(line)) {
+		t.drop()
 		return
 	}
 	t.bytes += len(line)
@@ -243,21 +236,21 @@ func (t *tape) put(line []byte, reserved int) {
 	t.wake()
 }
 
-// leaveOut is called with mu held.
-func (t *tape) leaveOut() {
+// drop counts a dropped call. The caller holds mu.
+func (t *recording) drop() {
 	t.lost++
 	t.wake()
 }
 
-func (t *tape) wake() {
+func (t *recording) wake() {
 	select {
 	case t.ready <- struct{}{}:
 	default:
 	}
 }
 
-// next is the next line for the reader; done comes when it has been read.
-func (t *tape) next() (line []byte, ok bool) {
+// next returns the next line. The reader calls done when it has read it.
+func (t *recording) next() (line []byte, ok bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	lost := &t.lost
@@ -269,7 +262,7 @@ func (t *tape) next() (line []byte, ok bool) {
 		return line, true
 	}
 	if len(t.waiting) == 0 {
-		t.waiting = nil // with the memory of the lines before
+		t.waiting = nil // frees the array
 		return nil, false
 	}
 	line = t.waiting[0].line
@@ -278,17 +271,17 @@ func (t *tape) next() (line []byte, ok bool) {
 	return line, true
 }
 
-// done gives back the room of what next gave.
-func (t *tape) done() {
+// done releases the bytes of the line that next has returned.
+func (t *recording) done() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.bytes -= t.head
-	t.space.give(t.By, t.head)
+	t.budget.release(t.By, t.head)
 	t.head = 0
 }
 
-// end gives back all room but what is reserved, which put gives back.
-func (t *tape) end() {
+// end releases all bytes but those reserved, which put releases.
+func (t *recording) end() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	n := t.head
@@ -296,51 +289,51 @@ func (t *tape) end() {
 		n += len(w.line)
 	}
 	t.bytes -= n
-	t.space.give(t.By, n)
+	t.budget.release(t.By, n)
 	t.waiting, t.head, t.ended = nil, 0, true
 }
 
-// space counts the bytes that wait on the node, in all and by who records.
-type space struct {
-	mu   sync.Mutex
-	all  int
-	byOf map[string]int
+// byteBudget counts the bytes that wait on the node, in total and by key.
+type byteBudget struct {
+	mu    sync.Mutex
+	all   int
+	byKey map[string]int
 }
 
-func (s *space) take(f *Filter, n int) bool {
+func (s *byteBudget) take(f *Filter, n int) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	most := MostOfNode
+	most := MaxNodeBytes
 	if !f.Admin {
-		most -= MostOfOne
+		most -= MaxKeyBytes
 	}
 	by := f.By
-	if s.all+n > most || s.byOf[by]+n > MostOfOne {
+	if s.all+n > most || s.byKey[by]+n > MaxKeyBytes {
 		return false
 	}
-	if s.byOf == nil {
-		s.byOf = map[string]int{}
+	if s.byKey == nil {
+		s.byKey = map[string]int{}
 	}
 	s.all += n
-	s.byOf[by] += n
+	s.byKey[by] += n
 	return true
 }
 
-func (s *space) give(by string, n int) {
+func (s *byteBudget) release(by string, n int) {
 	if n == 0 {
-		return // nobody may have taken any
+		return // there may be no entry
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.all -= n
-	if s.byOf[by] -= n; s.byOf[by] == 0 {
-		delete(s.byOf, by)
+	if s.byKey[by] -= n; s.byKey[by] == 0 {
+		delete(s.byKey, by)
 	}
 }
 
-// Waiting is how many bytes wait for readers, at most MostOfNode.
+// Waiting returns the bytes that wait for readers, at most MaxNodeBytes.
 func (r *Recorder) Waiting() int {
-	r.space.mu.Lock()
-	defer r.space.mu.Unlock()
-	return r.space.all
+	r.budget.mu.Lock()
+	defer r.budget.mu.Unlock()
+	return r.budget.all
 }

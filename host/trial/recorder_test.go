@@ -30,16 +30,15 @@ func newRecorder(t testing.TB) *Recorder {
 	return NewRecorder(h)
 }
 
-// reader is one of a recording, who reads when told to.
+// reader is a reader of a recording, which begins to read when goOn is closed.
 type reader struct {
-	goOn  chan struct{} // closed: reads on
+	goOn  chan struct{} // closed: it reads
 	calls int
 	lost  int
 	lines [][]byte
 }
 
-// record begins a recording and returns when it is under way. Its reader takes no line
-// before goOn is closed; end ends it, when all that waits has been read.
+// record begins a recording and returns when it is in progress. end ends it after all lines that wait have been read.
 func (r *Recorder) record(t testing.TB, f Filter) (rd *reader, end func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
@@ -68,7 +67,7 @@ func (r *Recorder) record(t testing.TB, f Filter) (rd *reader, end func()) {
 }
 
 func (r *Recorder) count() (n int) {
-	if all := r.tapes.Load(); all != nil {
+	if all := r.recordings.Load(); all != nil {
 		for _, list := range *all {
 			n += len(list)
 		}
@@ -76,7 +75,7 @@ func (r *Recorder) count() (n int) {
 	return n
 }
 
-// say is a call with many receivers; each gets one of two long texts.
+// say returns the trace of a say with many receivers, who get a variant of text bytes.
 func say(tenant string, receivers, text int) *host.Trace {
 	t := &host.Trace{Module: "rule@0123#4567", Event: &hook.Event{Hook: hook.Say, Tenant: tenant, Room: "hall", Message: wire.Message{Text: "hi"}}}
 	t.Said.Verdict = abi.PerReceiver
@@ -88,9 +87,9 @@ func say(tenant string, receivers, text int) *host.Trace {
 	return t
 }
 
-// Readers that do not read hold no more memory than the bounds, by key and on the node,
-// and hear in the end how many calls they were not given.
-func TestWhatWaitsForStalledReadersIsBounded(t *testing.T) {
+// TestBytesOfStalledReadersAreBounded: lines for readers that do not read take at most the limits, by key and on the
+// node. Later the readers learn how many calls were dropped.
+func TestBytesOfStalledReadersAreBounded(t *testing.T) {
 	r := newRecorder(t)
 	var readers []*reader
 	var ends []func()
@@ -104,25 +103,25 @@ func TestWhatWaitsForStalledReadersIsBounded(t *testing.T) {
 	asked := func(n int, trace *host.Trace) {
 		for range n {
 			r.End(trace)
-			if w := r.Waiting(); w > MostOfNode {
+			if w := r.Waiting(); w > MaxNodeBytes {
 				t.Fatalf("%d bytes wait", w)
 			}
 		}
 	}
 	asked(large, say("acme", 50, 2<<10))
-	asked(huge, say("acme", 1000, 32<<10)) // a line of 32 MiB, if it were made
+	asked(huge, say("acme", 1000, 32<<10)) // a line of 32 MiB, which is not encoded
 	asked(small, say("acme", 1, 10))
-	r.space.mu.Lock()
-	for by, n := range r.space.byOf {
-		if n > MostOfOne {
+	r.budget.mu.Lock()
+	for by, n := range r.budget.byKey {
+		if n > MaxKeyBytes {
 			t.Errorf("%d bytes wait for the recordings of %s", n, by)
 		}
 	}
-	r.space.mu.Unlock()
+	r.budget.mu.Unlock()
 	var heap runtime.MemStats
 	runtime.GC()
 	runtime.ReadMemStats(&heap)
-	if heap.HeapAlloc > 2*MostOfNode {
+	if heap.HeapAlloc > 2*MaxNodeBytes {
 		t.Errorf("the heap has %d MiB", heap.HeapAlloc>>20)
 	}
 	for i, rd := range readers {
@@ -134,25 +133,25 @@ func TestWhatWaitsForStalledReadersIsBounded(t *testing.T) {
 	for i, rd := range readers {
 		ends[i]()
 		if rd.calls+rd.lost != small+large+huge || rd.lost < huge {
-			t.Errorf("reader %d heard of %d calls and that %d were left out, of %d", i, rd.calls, rd.lost, small+large+huge)
+			t.Errorf("reader %d got %d calls and %d as dropped, of %d", i, rd.calls, rd.lost, small+large+huge)
 		}
 	}
-	if n := r.Waiting(); n != 0 || len(r.space.byOf) != 0 {
-		t.Errorf("%d bytes wait for nobody", n)
+	if n := r.Waiting(); n != 0 || len(r.budget.byKey) != 0 {
+		t.Errorf("%d bytes are counted after the last recording", n)
 	}
 }
 
-// waits says whether something waits for the reader.
+// waits reports whether something waits for reader i.
 func waits(r *Recorder, i int) bool {
-	t := (*r.tapes.Load())["acme"][i]
+	t := (*r.recordings.Load())["acme"][i]
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.bytes > 0 || t.lost > 0
 }
 
-// A call is encoded once for all recordings that are alike in Text, and not at all where
-// no recording has room, or wants it.
-func TestACallIsEncodedOnceForAllRecordings(t *testing.T) {
+// TestCallIsEncodedOnce: a call is encoded once for all recordings with the same Text, and not at all if no recording
+// selects it or has bytes left.
+func TestCallIsEncodedOnce(t *testing.T) {
 	r := newRecorder(t)
 	var readers []*reader
 	var ends []func()
@@ -171,7 +170,7 @@ func TestACallIsEncodedOnceForAllRecordings(t *testing.T) {
 	for i := range readers {
 		ends[i]()
 		if len(readers[i].lines) != 1 || &readers[i].lines[0][0] != &readers[i%2].lines[0][0] {
-			t.Errorf("reader %d has a line of its own, or %d of them", i, len(readers[i].lines))
+			t.Errorf("reader %d has a line that was encoded for it alone, or %d lines", i, len(readers[i].lines))
 		}
 	}
 	trace := say("bolt", 1000, 1000) // about 1.3 MB
@@ -179,25 +178,25 @@ func TestACallIsEncodedOnceForAllRecordings(t *testing.T) {
 		r.End(trace)
 	}
 	if n := testing.AllocsPerRun(100, func() { r.End(trace) }); n != 0 {
-		t.Errorf("a call for which there is no room made %v allocations", n)
+		t.Errorf("a call over the limits made %v allocations", n)
 	}
 	ev := &hook.Event{Hook: hook.Say, Tenant: "acme", Room: "hall"}
 	if n := testing.AllocsPerRun(100, func() {
 		if r.Begin("rule@0123#4567", ev) != nil {
-			t.Error("a call that nobody wants is traced")
+			t.Error("a call that no recording selects is traced")
 		}
 	}); n != 0 {
-		t.Errorf("a call that nobody wants made %v allocations", n)
+		t.Errorf("a call that no recording selects made %v allocations", n)
 	}
 	close(full.goOn)
 	end()
 	if n := r.Waiting(); n != 0 {
-		t.Errorf("%d bytes wait for nobody", n)
+		t.Errorf("%d bytes are counted after the last recording", n)
 	}
 }
 
-// A recording that hears of no call, or of none but that one was left out, ends as others.
-func TestRecordingOfNothingEnds(t *testing.T) {
+// TestEmptyRecordingEnds: a recording without a call, or with dropped calls only, ends like others.
+func TestEmptyRecordingEnds(t *testing.T) {
 	r := newRecorder(t)
 	_, end := r.record(t, Filter{Tenant: "acme", By: "key"})
 	end()
@@ -208,38 +207,38 @@ func TestRecordingOfNothingEnds(t *testing.T) {
 		runtime.Gosched()
 	}
 	if end(); rd.calls != 0 || rd.lost != 1 || r.count() != 0 || r.Waiting() != 0 {
-		t.Errorf("%d calls, %d left out, %d recordings, %d bytes wait", rd.calls, rd.lost, r.count(), r.Waiting())
+		t.Errorf("%d calls, %d dropped, %d recordings, %d bytes wait", rd.calls, rd.lost, r.count(), r.Waiting())
 	}
 }
 
-// A line that is longer in JSON than there is room for is not made: a dear one would be
-// made for nothing, call for call.
-func TestALineThatHasNoRoomIsNotMade(t *testing.T) {
+// TestLineOverLimitIsNotEncoded: escapes may make the line of a call longer than the limit. Encoding it would cost much
+// for each call, for nothing.
+func TestLineOverLimitIsNotEncoded(t *testing.T) {
 	for _, char := range []string{"\x01", "<", "\"", "\u2028"} {
 		for _, text := range []bool{false, true} {
 			r := newRecorder(t)
 			rd, end := r.record(t, Filter{Tenant: "acme", Text: text, By: "key"})
 			trace := say("acme", 50, 0)
-			trace.Said.Variants[0].Message.Text = strings.Repeat(char, MostOfRecording*7/10/len(char)/50)
+			trace.Said.Variants[0].Message.Text = strings.Repeat(char, MaxRecordingBytes*7/10/len(char)/50)
 			if char == "\"" || char == "\u2028" { // twice as long
-				trace.Said.Variants[0].Message.Text = strings.Repeat(char, MostOfRecording*9/10/len(char)/50)
+				trace.Said.Variants[0].Message.Text = strings.Repeat(char, MaxRecordingBytes*9/10/len(char)/50)
 			}
 			if n := testing.AllocsPerRun(10, func() { r.End(trace) }); n != 0 {
-				t.Errorf("a line of %q that is longer than its room made %v allocations", char, n)
+				t.Errorf("a line of %q over the limit made %v allocations", char, n)
 			}
 			close(rd.goOn)
 			for waits(r, 0) {
 				runtime.Gosched()
 			}
 			if end(); rd.calls != 0 || rd.lost == 0 {
-				t.Errorf("%d calls, %d left out", rd.calls, rd.lost)
+				t.Errorf("%d calls, %d dropped", rd.calls, rd.lost)
 			}
 		}
 	}
 }
 
-// The room reserved for a line is sufficient for every kind of text.
-func TestSizeOfALineIsEnough(t *testing.T) {
+// TestReservedSizeIsEnough: the bytes reserved for a line are enough for any text.
+func TestReservedSizeIsEnough(t *testing.T) {
 	r := newRecorder(t)
 	for _, char := range []string{"a", "\x01", "<", "\"", "\\", "\u2028", "\u2030", "\n", "é", "😀", "\x7f"} {
 		trace := say("acme", 20, 0)
@@ -262,8 +261,8 @@ func TestSizeOfALineIsEnough(t *testing.T) {
 	}
 }
 
-// Tenants' keys whose recordings are not read, however many, leave room for the admin's.
-func TestStalledKeysLeaveRoomForTheAdmin(t *testing.T) {
+// TestStalledKeysLeaveBytesForAdmin: recordings of tenants that are not read leave bytes for those of the admin.
+func TestStalledKeysLeaveBytesForAdmin(t *testing.T) {
 	r := newRecorder(t)
 	var ends []func()
 	for key := range 20 {
@@ -273,8 +272,8 @@ func TestStalledKeysLeaveRoomForTheAdmin(t *testing.T) {
 			ends = append(ends, end)
 		}
 	}
-	for key := range 20 { // as those who do not read hold it
-		for r.space.take(&Filter{By: fmt.Sprint("key ", key)}, 64<<10) {
+	for key := range 20 { // as recordings that are not read do
+		for r.budget.take(&Filter{By: fmt.Sprint("key ", key)}, 64<<10) {
 		}
 	}
 	admin, end := r.record(t, Filter{Tenant: "acme", Text: true, By: "admin", Admin: true})
@@ -294,11 +293,11 @@ func TestStalledKeysLeaveRoomForTheAdmin(t *testing.T) {
 		end()
 	}
 	if end(); admin.calls != 10 || admin.lost != 0 {
-		t.Errorf("the admin heard of %d calls, %d were left out", admin.calls, admin.lost)
+		t.Errorf("the admin got %d calls, %d were dropped", admin.calls, admin.lost)
 	}
 }
 
-// BenchmarkCall is what recordings cost a call about 100 receivers.
+// BenchmarkCall measures what recordings cost a call with 100 receivers.
 func BenchmarkCall(b *testing.B) {
 	for name, recordings := range map[string]int{"recorded by nobody": 0, "recorded once": 1, "recorded by 8": 8} {
 		b.Run(name, func(b *testing.B) {

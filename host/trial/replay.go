@@ -10,13 +10,13 @@ import (
 	"github.com/mootchat/moot/host/abi"
 )
 
-// replay answers host functions from what was answered before. What it does not
-// have it answers always in the same way: the same event has the same answer.
+// replay answers host functions with recorded results. For calls that were not recorded it has fixed results, so that
+// the same event always gets the same answer.
 type replay struct {
 	calls   map[question][]host.HostCall
 	clock   int64 // ms since 1970
 	random  *rand.ChaCha8
-	live    bool // it has the clock alone; the rest is the host's
+	live    bool // it replaces only the clock
 	missing []string
 }
 
@@ -50,10 +50,10 @@ func (r *replay) answer(function, key string, size int) (host.HostCall, bool) {
 	if r.live {
 		return c, false
 	}
-	return r.unrecorded(c, size), true
+	return r.fallback(c, size), true
 }
 
-// fits reports whether the recorded answer is one to a buffer of this size.
+// fits reports whether the recorded result is one for a buffer of this size.
 func fits(c host.HostCall, size int) bool {
 	switch c.Function {
 	case abi.ImportRandom, "random_get":
@@ -64,11 +64,12 @@ func fits(c host.HostCall, size int) bool {
 	return true
 }
 
-func (r *replay) unrecorded(c host.HostCall, size int) host.HostCall {
+// fallback returns a fixed result for a call that was not recorded.
+func (r *replay) fallback(c host.HostCall, size int) host.HostCall {
 	switch c.Function {
 	case abi.ImportRandom, "random_get":
 		c.Bytes = make([]byte, min(size, 64<<10))
-		_, _ = r.random.Read(c.Bytes) // it never fails
+		_, _ = r.random.Read(c.Bytes) // it never returns an error
 		return c
 	case abi.ImportKVSet, abi.ImportRateTake:
 		c.Result = 0
@@ -83,9 +84,9 @@ func (r *replay) unrecorded(c host.HostCall, size int) host.HostCall {
 	return c
 }
 
-// Replay asks the module about an event of a recording: clock, random numbers, store and
-// rooms answer what they answered then. missing are the host functions, with their
-// keys, that it called and the recording does not have: they find nothing.
+// Replay calls the module with an event of a recording. Clock, random numbers, storage and rooms give the recorded
+// results. missing has the host functions, with their keys, that the module called and the recording does not have: for
+// them nothing exists.
 func (m *Module) Replay(ctx context.Context, e *Event, calls []host.HostCall) (a Answer, missing []string, err error) {
 	r := newReplay(calls, e.SentAt)
 	if r.clock == 0 {

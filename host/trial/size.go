@@ -6,8 +6,8 @@ import (
 	"github.com/mootchat/moot/host/abi"
 )
 
-// sizeOf is about how long the line will be, at most; beyond MostOfRecording it may be
-// less. It is known before the line is made, so that what is made has room.
+// sizeOf returns an upper bound of the length of a trace's line, before it is encoded. Above MaxRecordingBytes, the
+// line may be longer.
 func sizeOf(t *host.Trace) int {
 	const each = 256 // names of fields, ids, addresses, numbers
 	ev, s := t.Event, &t.Said
@@ -21,9 +21,9 @@ func sizeOf(t *host.Trace) int {
 	for i := range s.Receivers {
 		n += each + profileSize(s.Receivers[i].Profile)
 	}
-	for _, v := range s.Verdicts { // each receiver's answer is spelled out
+	for _, v := range s.Verdicts { // each receiver has an answer of its own in the line
 		n += 24
-		if n > MostOfRecording {
+		if n > MaxRecordingBytes {
 			break
 		}
 		if v >= abi.VerdictVariant {
@@ -60,8 +60,8 @@ func variantSize(v *host.Variant) int {
 	return n
 }
 
-// escaped is how long UTF-8, be it text or JSON, is at most within encoding/json's, without
-// quotes around it.
+// escaped returns the length of UTF-8 text or JSON as encoding/json writes it in a string or value, at most, without
+// quotes.
 func escaped[T ~string | ~[]byte](s T) (n int) {
 	for i := range len(s) {
 		switch c := s[i]; {
@@ -69,7 +69,7 @@ func escaped[T ~string | ~[]byte](s T) (n int) {
 			n += 2
 		case c < ' ' || c == '<' || c == '>' || c == '&':
 			n += 6
-		case c == 0xe2: // U+2028 and U+2029 begin so, and are escaped
+		case c == 0xe2: // the first byte of U+2028 and U+2029, which are escaped
 			n += 4
 		default:
 			n++

@@ -19,9 +19,9 @@ import (
 
 const exchange = 1 << 16
 
-// forgetful is a module that rewrites a message to what the clock, random and the key k say,
-// byte for byte as hex would be too long: 8, 8 and up to 8 bytes, each made a letter.
-func forgetful(add int) []byte {
+// stamping returns a module that rewrites a message to 24 letters, one for each byte of the time, of 8 random bytes and
+// of the value of the key k.
+func stamping(add int) []byte {
 	m := new(asm.Module)
 	now := m.Import(abi.ImportModule, abi.ImportNow, "-> i64")
 	random := m.Import(abi.ImportModule, abi.ImportRandom, "i32 i32 -> i32")
@@ -29,7 +29,7 @@ func forgetful(add int) []byte {
 	m.Memory(24, asm.NoMax)
 	m.Export(abi.ExportMemory, asm.Memory, 0)
 	m.Data(8, []byte("k"))
-	m.Custom(abi.ManifestSection, []byte(`{"name":"forgetful","reads":["message"],"capabilities":["kv"]}`))
+	m.Custom(abi.ManifestSection, []byte(`{"name":"stamping","reads":["message"],"capabilities":["kv"]}`))
 	m.Func(abi.ExportMarker, "->", "")
 	m.Func(abi.ExportAlloc, "i32 -> i32", asm.I32(exchange))
 	const store64, and, load8 asm.Code = "\x37\x03\x00", "\x71", "\x2d\x00\x00"
@@ -66,9 +66,8 @@ func saying(text string) *trial.Event {
 	return &trial.Event{Hook: "onSayReceive", Room: "lobby", Message: &text, SentAt: 5}
 }
 
-// TestReplayIsWhatWas records a host whose clock, random numbers and store nobody knows
-// before, and asks again.
-func TestReplayIsWhatWas(t *testing.T) {
+// TestReplayGivesRecordedAnswer records a call with unpredictable time, random bytes and storage, and replays it.
+func TestReplayGivesRecordedAnswer(t *testing.T) {
 	values := memstore.New()
 	if _, err := values.Set(t.Context(), store.Key{Tenant: "acme", Module: "rule", Name: "k"}, []byte("value"), 0); err != nil {
 		t.Fatal(err)
@@ -78,7 +77,7 @@ func TestReplayIsWhatWas(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer h.Close()
-	r, err := h.Load(t.Context(), host.Rules{Modules: []host.Module{{Name: "rule", Wasm: forgetful(0)}},
+	r, err := h.Load(t.Context(), host.Rules{Modules: []host.Module{{Name: "rule", Wasm: stamping(0)}},
 		Tenants: []host.Tenant{{Name: "acme", Chain: []host.Entry{{Module: "rule", Grants: []string{"kv"}, Timeout: time.Minute}}}}})
 	if err != nil {
 		t.Fatal(err)
@@ -125,13 +124,13 @@ func TestReplayIsWhatWas(t *testing.T) {
 		t.Fatalf("recorded %+v", e)
 	}
 	for range 2 {
-		m := load(t, trial.Config{Wasm: forgetful(0), Fresh: true, Tenant: "acme"})
+		m := load(t, trial.Config{Wasm: stamping(0), Fresh: true, Tenant: "acme"})
 		a, missing, err := m.Replay(t.Context(), &e.Event, e.Calls)
 		if err != nil || len(missing) > 0 || !a.Same(&e.Answer) {
 			t.Errorf("%v %v: replayed %+v, was %+v", err, missing, a, e.Answer)
 		}
 	}
-	m := load(t, trial.Config{Wasm: forgetful(1), Fresh: true, Tenant: "acme"})
+	m := load(t, trial.Config{Wasm: stamping(1), Fresh: true, Tenant: "acme"})
 	if a, _, err := m.Replay(t.Context(), &e.Event, e.Calls); err != nil || a.Same(&e.Answer) {
 		t.Errorf("another module: %v %+v", err, a)
 	}
@@ -147,8 +146,8 @@ func TestReplayIsWhatWas(t *testing.T) {
 	}
 }
 
-func TestTheClockIsTheTests(t *testing.T) {
-	m := load(t, trial.Config{Wasm: forgetful(0), Now: time.UnixMilli(0x0102030405060708), KV: map[string]string{"k": "12345678"}})
+func TestClockIsThatOfConfig(t *testing.T) {
+	m := load(t, trial.Config{Wasm: stamping(0), Now: time.UnixMilli(0x0102030405060708), KV: map[string]string{"k": "12345678"}})
 	first, cost, err := m.Ask(t.Context(), saying("x"))
 	if err != nil || first.Message == nil || !strings.HasPrefix(*first.Message, "ihgfedcb") || !strings.HasSuffix(*first.Message, "bcdefghi") {
 		t.Fatalf("%v %+v", err, first)
@@ -162,15 +161,15 @@ func TestTheClockIsTheTests(t *testing.T) {
 	}
 }
 
-func TestAskSaysWhatIsWrongWithTheEvent(t *testing.T) {
-	m := load(t, trial.Config{Wasm: forgetful(0)})
+func TestAskRefusesInvalidEvents(t *testing.T) {
+	m := load(t, trial.Config{Wasm: stamping(0)})
 	for want, e := range map[string]*trial.Event{
-		`there is no hook "shout"; there are connect,`:        {Hook: "shout"},
-		"the module has no hook join":                         {Hook: "join"},
-		"say has receivers, no connection":                    {Hook: "say", Connection: &trial.Connection{}},
-		"onSayReceive has a connection, and no receivers":     {Hook: "onSayReceive", Receivers: make([]trial.Connection, 1)},
-		`the event is of the tenant "x", the module is tried`: {Hook: "onSayReceive", Tenant: "x"},
-		"the message is text (message) or another value":      {Hook: "onSayReceive", Message: new(string), JSON: trial.JSON("1")},
+		`there is no hook "shout": use connect,`:        {Hook: "shout"},
+		"the module has no hook join":                   {Hook: "join"},
+		"say has no connection: use receivers":          {Hook: "say", Connection: &trial.Connection{}},
+		"onSayReceive has no receivers":                 {Hook: "onSayReceive", Receivers: make([]trial.Connection, 1)},
+		`the event has the tenant "x", the module runs`: {Hook: "onSayReceive", Tenant: "x"},
+		"the event has both message":                    {Hook: "onSayReceive", Message: new(string), JSON: trial.JSON("1")},
 	} {
 		if _, _, err := m.Ask(t.Context(), e); err == nil || !strings.HasPrefix(err.Error(), want) {
 			t.Errorf("%v, want %s", err, want)
