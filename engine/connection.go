@@ -59,7 +59,7 @@ func (e *Engine) newConnection(s *Seat, info Info, sink Sink) *Connection {
 	limits := s.t.cfg().Limits
 	e.writers.Open(&c.out, fanout.OutboxConfig{Sink: sink, Tenant: s.t.name, Bytes: limits.OutboxBytes, WriteTimeout: limits.WriteTimeout, Slow: c.slow})
 	id := e.newID()
-	c.profile.Store(&hook.Profile{
+	c.profile.Store(&hook.Profile{Connection: hook.Connection{
 		ID:          id,
 		Fingerprint: cmp.Or(info.Fingerprint, id),
 		Transport:   info.Transport,
@@ -68,7 +68,7 @@ func (e *Engine) newConnection(s *Seat, info Info, sink Sink) *Connection {
 		Tenant:      s.t.name,
 		Locale:      info.Locale,
 		ConnectedAt: time.Now().UnixMilli(),
-	})
+	}})
 	return c
 }
 
@@ -183,19 +183,21 @@ func (e *Engine) finish(ctx context.Context, c *Connection) {
 		e.leave(ctx, c, m.room.id.Room, hook.CauseDisconnect)
 	}
 	if c.admitted.Load() {
-		c.gone(ctx)
+		e.disconnect(ctx, c.tenant, c.profile.Load())
 	}
 	e.release(c) // who waits for the last one waits for all of the above
 }
 
-// gone runs the disconnect chain.
-func (c *Connection) gone(ctx context.Context) {
-	v := c.engine.decide(ctx, &hook.Event{Hook: hook.Disconnect, Tenant: c.tenant.name, Conn: c.profile.Load()})
+// disconnect runs the disconnect chain for a connection that has left its rooms. t is
+// nil if its tenant was removed: then effects are not applied.
+func (e *Engine) disconnect(ctx context.Context, t *tenant, p *hook.Profile) {
+	v := e.decide(ctx, &hook.Event{Hook: hook.Disconnect, Tenant: p.Tenant, Conn: p})
 	if err := refusal(&v); err != nil {
-		c.engine.log.Info("disconnect hook denied", "connection", c.ID(), "module", v.Module, "reason", err)
+		e.log.Info("disconnect hook denied, the connection ends nevertheless", "connection", p.ID, "tenant", p.Tenant, "module", v.Module, "reason", err)
 	}
-	later := c.engine.applyNow(ctx, c.tenant, nil, v.Effects, false)
-	c.engine.applyLater(ctx, c.tenant, later, false)
+	if t != nil {
+		e.applyAll(ctx, t, nil, v.Effects)
+	}
 }
 
 // memberships are those there are, also under way.
@@ -327,11 +329,8 @@ func (c *Connection) store(user string, properties []hook.NamedProperty) error {
 	if size > maxProperties {
 		return &VerbError{Text: "properties too large"}
 	}
-	old := c.profile.Load()
-	c.profile.Store(&hook.Profile{
-		ID: old.ID, Fingerprint: old.Fingerprint, User: user, Transport: old.Transport,
-		RemoteIP: old.RemoteIP, RemotePort: old.RemotePort, Tenant: old.Tenant, Locale: old.Locale,
-		ConnectedAt: old.ConnectedAt, Properties: properties,
-	})
+	next := &hook.Profile{Connection: c.profile.Load().Connection}
+	next.User, next.Properties = user, properties
+	c.profile.Store(next)
 	return nil
 }

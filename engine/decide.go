@@ -155,6 +155,11 @@ func (e *Engine) applyLater(ctx context.Context, t *tenant, effects []hook.Effec
 	}
 }
 
+// applyAll applies the effects of what nobody waits for an answer to.
+func (e *Engine) applyAll(ctx context.Context, t *tenant, c *Connection, effects []hook.Effect) {
+	e.applyLater(ctx, t, e.applyNow(ctx, t, c, effects, false), false)
+}
+
 func (e *Engine) emit(ctx context.Context, t *tenant, m *hook.Emit) error {
 	if m.Connection == "" {
 		if err := t.mayPublish(); err != nil {

@@ -11,21 +11,15 @@ import (
 	"github.com/mootchat/moot/engine/hook"
 )
 
-// storedProfile is what other nodes need of a connection whose node is gone.
+// storedProfile is a profile as other nodes need it when the connection's node has
+// died. The id and the tenant are stored beside it, and claims are properties.
 type storedProfile struct {
-	Fingerprint string                     `json:"fingerprint"`
-	User        string                     `json:"user,omitempty"`
-	Transport   string                     `json:"transport"`
-	RemoteIP    string                     `json:"remoteIP"`
-	RemotePort  int                        `json:"remotePort"`
-	Locale      string                     `json:"locale,omitempty"`
-	ConnectedAt int64                      `json:"connectedAt"`
-	Properties  map[string]json.RawMessage `json:"properties,omitempty"`
+	hook.Connection
+	Properties map[string]json.RawMessage `json:"properties,omitempty"`
 }
 
 func encodeProfile(p *hook.Profile) json.RawMessage {
-	s := storedProfile{Fingerprint: p.Fingerprint, User: p.User, Transport: p.Transport, RemoteIP: p.RemoteIP,
-		RemotePort: p.RemotePort, Locale: p.Locale, ConnectedAt: p.ConnectedAt}
+	s := storedProfile{Connection: p.Connection}
 	for _, n := range p.Properties {
 		if s.Properties == nil {
 			s.Properties = map[string]json.RawMessage{}
@@ -34,16 +28,16 @@ func encodeProfile(p *hook.Profile) json.RawMessage {
 	}
 	b, err := json.Marshal(s)
 	if err != nil {
-		return nil // a property that is no JSON: the profile is then empty elsewhere
+		return nil // a property is not valid JSON: the profile is empty on other nodes
 	}
 	return b
 }
 
 func decodeProfile(tenant string, m cluster.MemberRecord) *hook.Profile {
 	var s storedProfile
-	_ = json.Unmarshal(m.Profile, &s) // what is damaged stays empty: leave runs all the same
-	p := &hook.Profile{ID: m.ID, Tenant: tenant, Fingerprint: s.Fingerprint, User: s.User, Transport: s.Transport,
-		RemoteIP: s.RemoteIP, RemotePort: s.RemotePort, Locale: s.Locale, ConnectedAt: s.ConnectedAt}
+	_ = json.Unmarshal(m.Profile, &s) // damaged fields stay empty: leave runs nevertheless
+	p := &hook.Profile{Connection: s.Connection}
+	p.ID, p.Tenant = m.ID, tenant
 	for name, v := range s.Properties {
 		p.Properties = append(p.Properties, hook.NamedProperty{Property: hook.Property{Name: name, Value: v}})
 	}
@@ -51,25 +45,41 @@ func decodeProfile(tenant string, m cluster.MemberRecord) *hook.Profile {
 	return p
 }
 
-// Lost implements Handler: it runs leave for the members of a node that died.
+// Lost implements cluster.Handler: it runs leave for the members of a node that died.
 func (e *Engine) Lost(ctx context.Context, id cluster.RoomID, members []cluster.MemberRecord) {
-	t := e.settings.Load().tenants[id.Tenant]
 	for _, m := range members {
 		if ctx.Err() != nil {
-			return // who is still on record is for another node
+			return // another node gets the members that are still on record
 		}
-		v := e.decide(ctx, &hook.Event{Hook: hook.Leave, Tenant: id.Tenant, Room: id.Room, Conn: decodeProfile(id.Tenant, m), JoinedAt: m.JoinedAt, Cause: hook.CauseNodeLost})
-		if err := refusal(&v); err != nil {
-			e.log.Warn("leave hook denied, the member goes all the same", "connection", m.ID, "tenant", id.Tenant,
-				"room", id.Room, "cause", hook.CauseNodeLost, "module", v.Module, "reason", err)
-		}
+		v := e.decideLeave(ctx, id, decodeProfile(id.Tenant, m), m.JoinedAt, hook.CauseNodeLost)
 		if err := e.cluster.Presence.Remove(ctx, id, m.ID); err != nil && !errors.Is(err, context.Canceled) {
 			e.log.Warn("presence was not removed", "tenant", id.Tenant, "room", id.Room, "connection", m.ID, "error", err)
 		}
-		if t != nil {
-			e.announce(t, id, m.ID, false)
-			e.applyLater(ctx, t, e.applyNow(ctx, t, nil, v.Effects, false), false)
-		}
+		e.applyLeave(ctx, id, m.ID, v)
+	}
+}
+
+// decideLeave asks the rules about the leave of a member that leaves whatever they
+// answer.
+func (e *Engine) decideLeave(ctx context.Context, id cluster.RoomID, p *hook.Profile, joinedAt int64, cause hook.Cause) hook.Verdict {
+	v := e.decide(ctx, leaveOf(id, p, joinedAt, cause))
+	if err := refusal(&v); err != nil {
+		e.log.Warn("leave hook denied, the member leaves nevertheless", "connection", p.ID, "tenant", id.Tenant,
+			"room", id.Room, "cause", cause, "module", v.Module, "reason", err)
+	}
+	return v
+}
+
+func leaveOf(id cluster.RoomID, p *hook.Profile, joinedAt int64, cause hook.Cause) *hook.Event {
+	return &hook.Event{Hook: hook.Leave, Tenant: id.Tenant, Room: id.Room, Conn: p, JoinedAt: joinedAt, Cause: cause}
+}
+
+// applyLeave tells the room of a leave of a connection that this node does not hold,
+// and applies the effects.
+func (e *Engine) applyLeave(ctx context.Context, id cluster.RoomID, connection string, v hook.Verdict) {
+	if t := e.settings.Load().tenants[id.Tenant]; t != nil {
+		e.announce(t, id, connection, false)
+		e.applyAll(ctx, t, nil, v.Effects)
 	}
 }
 
@@ -116,7 +126,7 @@ func (e *Engine) rejoin(ctx context.Context, m *member) {
 	if err == nil || errors.Is(err, cluster.ErrUnavailable) || errors.Is(err, cluster.ErrUnknown) { // the cluster sees to it later
 		c.settle(m, false)
 		e.announce(c.tenant, id, c.ID(), true)
-		e.applyLater(ctx, c.tenant, e.applyNow(ctx, c.tenant, c, v.Effects, false), false)
+		e.applyAll(ctx, c.tenant, c, v.Effects)
 		return
 	}
 	e.log.Info("a member cannot join again", "connection", c.ID(), "tenant", id.Tenant, "room", id.Room, "error", err)

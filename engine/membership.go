@@ -236,22 +236,16 @@ func (e *Engine) askLeave(ctx context.Context, m *member, cause hook.Cause) (hoo
 	if err != nil || !ours {
 		return hook.Verdict{}, err
 	}
-	if cause == hook.CauseRoomLeave { // once begun it is not cut short, to be run again at the connection's end
-		var cancel context.CancelFunc
-		ctx, cancel = e.patient(ctx)
-		defer cancel()
+	if cause != hook.CauseRoomLeave {
+		return e.decideLeave(ctx, r.id, c.profile.Load(), m.joinedAt, cause), nil
 	}
-	v := e.decide(ctx, &hook.Event{Hook: hook.Leave, Tenant: r.id.Tenant, Room: r.id.Room, Conn: c.profile.Load(), JoinedAt: m.joinedAt, Cause: cause})
-	refusal := refusal(&v)
-	if refusal == nil {
-		return v, nil
-	}
-	if cause == hook.CauseRoomLeave {
+	ctx, cancel := e.patient(ctx) // once begun it is not cut short, to be run again at the connection's end
+	defer cancel()
+	v := e.decide(ctx, leaveOf(r.id, c.profile.Load(), m.joinedAt, cause))
+	if err := refusal(&v); err != nil {
 		e.record(ctx, m)
-		return v, refusal
+		return v, err
 	}
-	e.log.Warn("leave hook denied, the member goes all the same", "connection", c.ID(), "tenant", r.id.Tenant,
-		"room", r.id.Room, "cause", cause, "module", v.Module, "reason", refusal)
 	return v, nil
 }
 

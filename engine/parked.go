@@ -164,26 +164,11 @@ func (e *Engine) Expired(ctx context.Context, session []byte) {
 	for _, r := range s.Rooms {
 		e.letGo(ctx, profile, r, hook.CauseDisconnect)
 	}
-	v := e.decide(ctx, &hook.Event{Hook: hook.Disconnect, Tenant: s.Tenant, Conn: profile})
-	e.afterwards(ctx, s.Tenant, v)
+	e.disconnect(ctx, e.settings.Load().tenants[s.Tenant], profile)
 }
 
-// letGo runs leave for a member that is on no record any more.
+// letGo runs leave for a member that is not on record any more.
 func (e *Engine) letGo(ctx context.Context, profile *hook.Profile, r parkedRoom, cause hook.Cause) {
-	v := e.decide(ctx, &hook.Event{Hook: hook.Leave, Tenant: profile.Tenant, Room: r.Room, Conn: profile, JoinedAt: r.JoinedAt, Cause: cause})
-	if err := refusal(&v); err != nil {
-		e.log.Warn("leave hook denied, the member goes all the same", "connection", profile.ID, "tenant", profile.Tenant,
-			"room", r.Room, "cause", cause, "module", v.Module, "reason", err)
-	}
-	if t := e.settings.Load().tenants[profile.Tenant]; t != nil {
-		e.announce(t, cluster.RoomID{Tenant: profile.Tenant, Room: r.Room}, profile.ID, false)
-	}
-	e.afterwards(ctx, profile.Tenant, v)
-}
-
-// afterwards applies the effects of what happened to a connection that is gone.
-func (e *Engine) afterwards(ctx context.Context, tenant string, v hook.Verdict) {
-	if t := e.settings.Load().tenants[tenant]; t != nil {
-		e.applyLater(ctx, t, e.applyNow(ctx, t, nil, v.Effects, false), false)
-	}
+	id := cluster.RoomID{Tenant: profile.Tenant, Room: r.Room}
+	e.applyLeave(ctx, id, profile.ID, e.decideLeave(ctx, id, profile, r.JoinedAt, cause))
 }

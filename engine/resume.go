@@ -200,8 +200,8 @@ func (e *Engine) enter(ctx context.Context, c *Connection, room parkedRoom) (*me
 func (e *Engine) become(c *Connection, was *hook.Profile, claims []string) {
 	c.mu.Lock()
 	now := c.profile.Load()
-	p := &hook.Profile{ID: was.ID, Fingerprint: was.Fingerprint, User: now.User, Transport: now.Transport, RemoteIP: now.RemoteIP,
-		RemotePort: now.RemotePort, Tenant: now.Tenant, Locale: now.Locale, ConnectedAt: was.ConnectedAt}
+	p := &hook.Profile{Connection: now.Connection}
+	p.ID, p.Fingerprint, p.ConnectedAt, p.Properties = was.ID, was.Fingerprint, was.ConnectedAt, nil
 	for _, n := range was.Properties {
 		if !n.Claim && !slices.Contains(claims, n.Name) {
 			p.Properties = append(p.Properties, n)

@@ -123,7 +123,7 @@ func loaded(t *testing.T, path, config string, grants ...string) (*host.Host, *l
 }
 
 func profile(id string, properties ...hook.NamedProperty) *hook.Profile {
-	return &hook.Profile{ID: id, Tenant: "default", Transport: "websocket", Properties: properties}
+	return &hook.Profile{Connection: hook.Connection{ID: id, Tenant: "default", Transport: "websocket", Properties: properties}}
 }
 
 func role(json string) hook.NamedProperty {

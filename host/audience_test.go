@@ -18,7 +18,7 @@ func TestWhatIsKeptOfACrowdIsForThoseWhoReadIt(t *testing.T) {
 	unseen := func(what func(*hook.Profile)) []string {
 		var seen []hook.Member
 		for _, m := range members {
-			p := &hook.Profile{User: m.Profile().User, Locale: m.Profile().Locale}
+			p := &hook.Profile{Connection: hook.Connection{User: m.Profile().User, Locale: m.Profile().Locale}}
 			what(p)
 			seen = append(seen, seat{p, m.JoinedAt()})
 		}

@@ -84,14 +84,14 @@ func TestReservedNamesAreRefused(t *testing.T) {
 func TestEveryHookIsAsked(t *testing.T) {
 	h, _ := start(t, Config{}, goEntry(`{}`))
 	for _, at := range []hook.Hook{hook.Connect, hook.Join, hook.Leave, hook.Disconnect} {
-		ev := &hook.Event{Hook: at, Tenant: "t", Room: "deny me", Conn: &hook.Profile{User: "deny me"}}
+		ev := &hook.Event{Hook: at, Tenant: "t", Room: "deny me", Conn: &hook.Profile{Connection: hook.Connection{User: "deny me"}}}
 		if !h.Asks(at, "t", "deny me") {
 			t.Errorf("%v: not asked", at)
 		}
 		if v := h.Decide(context.Background(), ev); v.Outcome != hook.Denied || v.Reason != "me" {
 			t.Errorf("%v: %+v", at, v)
 		}
-		ev.Room, ev.Conn = "rewrite x", &hook.Profile{User: "rewrite x"}
+		ev.Room, ev.Conn = "rewrite x", &hook.Profile{Connection: hook.Connection{User: "rewrite x"}}
 		if v := h.Decide(context.Background(), ev); v.Outcome != hook.Failed {
 			t.Errorf("%v: nothing can be rewritten there: %+v", at, v)
 		}

@@ -27,7 +27,7 @@ func crowd(n int) []hook.Member {
 	locales := []string{"en", "de", "fr"}
 	members := make([]hook.Member, n)
 	for i := range members {
-		p := &hook.Profile{ID: fmt.Sprintf("c%d", i), User: "u", Locale: locales[i%3], ConnectedAt: 7}
+		p := &hook.Profile{Connection: hook.Connection{ID: fmt.Sprintf("c%d", i), User: "u", Locale: locales[i%3], ConnectedAt: 7}}
 		if i%10 == 7 {
 			p.User = "blocked"
 		}

@@ -195,10 +195,10 @@ func closing(h *Host) bool {
 // module can ask for it, so an answer for one is none for the other.
 func TestReceiversThatDifferAreNotOneClass(t *testing.T) {
 	receiver := func(mood string) hook.Member {
-		return seat{&hook.Profile{Properties: []hook.NamedProperty{
+		return seat{&hook.Profile{Connection: hook.Connection{Properties: []hook.NamedProperty{
 			{Property: hook.Property{Name: "large", Value: json.RawMessage(`"` + strings.Repeat("x", abi.MaxProperties-40) + `"`)}},
 			{Property: hook.Property{Name: "mood", Value: json.RawMessage(mood)}},
-		}}, 0}
+		}}}, 0}
 	}
 	m := blank()
 	speak(m)

@@ -157,9 +157,9 @@ func said(text string) *hook.Event {
 }
 
 func alice() *hook.Profile {
-	return &hook.Profile{ID: "c1", Fingerprint: "f1", User: "alice", Transport: "websocket", RemoteIP: "10.0.0.1", Tenant: "t", Locale: "en",
+	return &hook.Profile{Connection: hook.Connection{ID: "c1", Fingerprint: "f1", User: "alice", Transport: "websocket", RemoteIP: "10.0.0.1", Tenant: "t", Locale: "en",
 		ConnectedAt: 500, Properties: []hook.NamedProperty{
 			{Property: hook.Property{Name: "mood", Value: json.RawMessage(`"good"`)}},
 			{Property: hook.Property{Name: "role", Value: json.RawMessage(`"admin"`)}, Claim: true},
-		}}
+		}}}
 }

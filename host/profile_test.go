@@ -86,8 +86,8 @@ type goldenConnection struct {
 
 // unit is the connection as a unit of which exactly what it has is shown.
 func (g *goldenConnection) unit() unit {
-	p := &hook.Profile{ID: g.Fields["id"], Fingerprint: g.Fields["fingerprint"], User: g.Fields["user"], Transport: g.Fields["transport"],
-		RemoteIP: g.Fields["remoteIP"], Tenant: g.Fields["tenant"], Locale: g.Fields["locale"], ConnectedAt: g.ConnectedAt}
+	p := &hook.Profile{Connection: hook.Connection{ID: g.Fields["id"], Fingerprint: g.Fields["fingerprint"], User: g.Fields["user"], Transport: g.Fields["transport"],
+		RemoteIP: g.Fields["remoteIP"], Tenant: g.Fields["tenant"], Locale: g.Fields["locale"], ConnectedAt: g.ConnectedAt}}
 	shows := fullView().conn
 	for _, property := range g.Properties {
 		shows.add("properties." + property.Name)

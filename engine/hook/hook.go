@@ -234,17 +234,24 @@ type InputSpec struct {
 	Description string
 }
 
-// Profile is what modules may know of a connection. It is immutable: a change
-// makes a new one, so that what is derived from it may be kept with it.
+// Connection is what modules may know of a connection.
+type Connection struct {
+	ID          string          `json:"-"`
+	Tenant      string          `json:"-"`
+	Fingerprint string          `json:"fingerprint"`
+	User        string          `json:"user,omitempty"`
+	Transport   string          `json:"transport"` // "websocket", "socket"
+	RemoteIP    string          `json:"remoteIP"`
+	RemotePort  int             `json:"remotePort"`
+	Locale      string          `json:"locale,omitempty"` // a language tag such as "en-GB"; "" unknown
+	ConnectedAt int64           `json:"connectedAt"`      // ms since 1970
+	Properties  []NamedProperty `json:"-"`                // in the order of their names
+}
+
+// Profile is a Connection at one moment. It is immutable: a change makes a new Profile,
+// so that what is derived from it may be kept with it.
 type Profile struct {
-	ID, Fingerprint, User string
-	Transport             string // "websocket", "socket"
-	RemoteIP              string
-	RemotePort            int
-	Tenant                string
-	Locale                string          // a language tag such as "en-GB"; "" unknown
-	ConnectedAt           int64           // ms since 1970
-	Properties            []NamedProperty // in the order of their names
+	Connection
 
 	// Derived is for the middleware: its own encodings of this profile. The
 	// engine does not touch it.
@@ -258,10 +265,10 @@ type NamedProperty struct {
 }
 
 // Property is the value of the named property, nil if there is none.
-func (p *Profile) Property(name string) json.RawMessage {
-	for i := range p.Properties {
-		if p.Properties[i].Name == name {
-			return p.Properties[i].Value
+func (c *Connection) Property(name string) json.RawMessage {
+	for i := range c.Properties {
+		if c.Properties[i].Name == name {
+			return c.Properties[i].Value
 		}
 	}
 	return nil

@@ -114,8 +114,8 @@ func (e *Event) event(tenant string) (*hook.Event, error) {
 }
 
 func (c *Connection) profile() *hook.Profile {
-	p := &hook.Profile{ID: c.ID, Fingerprint: c.Fingerprint, User: c.User, Transport: c.Transport, RemoteIP: c.RemoteIP,
-		Tenant: c.Tenant, Locale: c.Locale, ConnectedAt: c.ConnectedAt}
+	p := &hook.Profile{Connection: hook.Connection{ID: c.ID, Fingerprint: c.Fingerprint, User: c.User, Transport: c.Transport, RemoteIP: c.RemoteIP,
+		Tenant: c.Tenant, Locale: c.Locale, ConnectedAt: c.ConnectedAt}}
 	for name, value := range c.Properties {
 		p.Properties = append(p.Properties, hook.NamedProperty{
 			Property: hook.Property{Name: name, Value: json.RawMessage(value)}, Claim: slices.Contains(c.Claims, name)})

@@ -81,7 +81,7 @@ func say(tenant string, receivers, text int) *host.Trace {
 	t.Said.Verdict = abi.PerReceiver
 	t.Said.Variants = []host.Variant{{Message: &wire.Message{Text: strings.Repeat("a", text)}}}
 	for i := range receivers {
-		t.Said.Receivers = append(t.Said.Receivers, host.Receiver{Profile: &hook.Profile{ID: fmt.Sprint("one-", i), Tenant: tenant}})
+		t.Said.Receivers = append(t.Said.Receivers, host.Receiver{Profile: &hook.Profile{Connection: hook.Connection{ID: fmt.Sprint("one-", i), Tenant: tenant}}})
 		t.Said.Verdicts = append(t.Said.Verdicts, abi.VerdictVariant)
 	}
 	return t

@@ -97,6 +97,6 @@ func (m *member) Profile() *hook.Profile { return m.profile }
 func (m *member) JoinedAt() int64        { return m.joinedAt }
 
 func profile(i int) *hook.Profile {
-	return &hook.Profile{ID: fmt.Sprintf("c%d", i), Fingerprint: "0123456789abcdef", User: "alice", Transport: "websocket",
-		RemoteIP: "10.0.0.1", Tenant: "t", Locale: "en", ConnectedAt: 1700000000000}
+	return &hook.Profile{Connection: hook.Connection{ID: fmt.Sprintf("c%d", i), Fingerprint: "0123456789abcdef", User: "alice", Transport: "websocket",
+		RemoteIP: "10.0.0.1", Tenant: "t", Locale: "en", ConnectedAt: 1700000000000}}
 }

@@ -209,8 +209,8 @@ func event(tenant string, at hook.Hook) *hook.Event {
 type member struct{}
 
 var (
-	profile = &hook.Profile{ID: "c1", User: "alice", Transport: "websocket", RemoteIP: "10.0.0.1", Locale: "en",
-		Properties: []hook.NamedProperty{property("hello"), property("secret")}}
+	profile = &hook.Profile{Connection: hook.Connection{ID: "c1", User: "alice", Transport: "websocket", RemoteIP: "10.0.0.1", Locale: "en",
+		Properties: []hook.NamedProperty{property("hello"), property("secret")}}}
 	members = []hook.Member{member{}, member{}, member{}}
 )
 

@@ -149,10 +149,10 @@ func refused(t *testing.T, r rule) string {
 }
 
 func ann() *hook.Profile {
-	return &hook.Profile{ID: "c1", User: "ann", Tenant: "t", Locale: "en", ConnectedAt: 500, Properties: []hook.NamedProperty{
+	return &hook.Profile{Connection: hook.Connection{ID: "c1", User: "ann", Tenant: "t", Locale: "en", ConnectedAt: 500, Properties: []hook.NamedProperty{
 		{Property: hook.Property{Name: "mood", Value: json.RawMessage(`"good"`)}},
 		{Property: hook.Property{Name: "role", Value: json.RawMessage(`"admin"`)}},
-	}}
+	}}}
 }
 
 // say has the rule asked about a message.
@@ -268,7 +268,7 @@ func TestEachReceiverHasItsAnswer(t *testing.T) {
 		w := open(t, rule{file: "all." + language})
 		var members []hook.Member
 		for _, locale := range []string{"en", "de", "xx", "de"} {
-			members = append(members, member{&hook.Profile{ID: locale, Locale: locale, Tenant: "t"}})
+			members = append(members, member{&hook.Profile{Connection: hook.Connection{ID: locale, Locale: locale, Tenant: "t"}}})
 		}
 		ev := &hook.Event{Hook: hook.Say, Tenant: "t", Room: "r", From: "c1", Context: "user", Message: wire.Message{Text: "hello"}}
 		d := w.Deliver(context.Background(), ev, members)
