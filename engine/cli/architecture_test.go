@@ -207,3 +207,30 @@ func TestContributingCommandsRun(t *testing.T) {
 		}
 	}
 }
+
+// TestChangelogHasOneSectionOfEachKind checks that the section Unreleased of CHANGELOG.md has
+// one section of each kind, and that no entry is in it twice.
+func TestChangelogHasOneSectionOfEachKind(t *testing.T) {
+	text, err := os.ReadFile("../../CHANGELOG.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, unreleased, found := strings.Cut(string(text), "\n## Unreleased\n")
+	if !found {
+		t.Fatal("CHANGELOG.md has no section Unreleased")
+	}
+	unreleased, _, _ = strings.Cut(unreleased, "\n## ")
+	seen := map[string]bool{}
+	for line := range strings.Lines(unreleased) {
+		if entry := strings.HasPrefix(line, "- "); !entry && !strings.HasPrefix(line, "### ") {
+			continue
+		}
+		if seen[line] {
+			t.Errorf("twice: %s", line)
+		}
+		seen[line] = true
+		if kind, ok := strings.CutPrefix(strings.TrimSpace(line), "### "); ok && !slices.Contains([]string{"Added", "Changed", "Fixed"}, kind) {
+			t.Errorf("a section %q: use Added, Changed or Fixed", kind)
+		}
+	}
+}
