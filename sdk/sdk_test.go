@@ -212,7 +212,7 @@ func TestReadmesBuild(t *testing.T) {
 // TestNewProjects creates a project in each language, and builds and tests it as its README
 // describes.
 func TestNewProjects(t *testing.T) {
-	compilers := map[string]string{"as": "assemblyscript/node_modules", "zig": "zig/node_modules"} // where npm would put them
+	compilers := map[string]string{"as": "assemblyscript/node_modules", "zig": "zig/node_modules"} // the folder in which npm installs it
 	for language := range strings.SplitSeq(module.Languages, ", ") {
 		t.Run(language, func(t *testing.T) {
 			dir := filepath.Join(t.TempDir(), "mark-"+language)

@@ -79,7 +79,7 @@ func TestClaimsAreChecked(t *testing.T) {
 	}
 	for name, test := range map[string]struct {
 		claims any
-		want   string // "": it is good
+		want   string // "": accepted
 	}{
 		"good":                     {good(nil), ""},
 		"one of several audiences": {good(claims{"aud": []string{"x", "also"}}), ""},

@@ -76,7 +76,7 @@ type club struct {
 
 func inClub(t *testing.T, answer func(*http.Request) (*http.Response, error), test func(c *club)) {
 	t.Helper()
-	pairs() // takes long, and no time of the bubble's
+	pairs() // slow in real time, and takes no time in the bubble
 	synctest.Test(t, func(t *testing.T) {
 		c := &club{T: t, publisher: &publisher{answer: answer}, log: &bytes.Buffer{}}
 		c.sets = auth.NewKeySets(c.publisher, slog.New(slog.NewTextHandler(c.log, nil)))
@@ -121,13 +121,13 @@ func TestKeysRotate(t *testing.T) {
 
 		c.answer = publish(setOf(jwk("rsa", "1"), jwk("p256", "2")))
 		time.Sleep(10 * time.Second)
-		takes(t, c.tokens, c.signed("p256", "2")) // is fetched for
+		takes(t, c.tokens, c.signed("p256", "2")) // causes a fetch
 		takes(t, c.tokens, c.signed("rsa", "1"))
 		c.wasAsked(2)
 
 		c.answer = publish(setOf(jwk("p256", "2")))
 		time.Sleep(6 * time.Minute)
-		takes(t, c.tokens, c.signed("rsa", "1")) // nobody waits while the set is not old
+		takes(t, c.tokens, c.signed("rsa", "1")) // no lookup waits while the set is not old
 		c.wasAsked(3)
 		time.Sleep(10 * time.Second)
 		refuses(t, c.tokens, c.signed("rsa", "1"), "token is signed with an unknown key")
@@ -166,7 +166,7 @@ func TestLastGoodSetIsUsedWhileFetchesFail(t *testing.T) {
 				t.Errorf("%s: %v", name, err)
 			}
 		}
-		c.sets.Use(c.Context(), []auth.Source{{Address: address}}) // as a reload does, with the set out of reach
+		c.sets.Use(c.Context(), []auth.Source{{Address: address}}) // like a reload while the set is unreachable
 		takes(t, newTokens(t, auth.Config{KeySet: c.sets.At(auth.Source{Address: address})}), c.signed("rsa", "1"))
 		if got := strings.Count(c.log.String(), `msg="cannot fetch key set; the last good one stays in use" keySet=https://id.example/keys`); got != 1 {
 			t.Errorf("%d warnings:\n%s", got, c.log)

@@ -62,7 +62,7 @@ test("repeated roomAdd joins each room once", { timeout }, async (t) => {
   const refusals = [];
   client.on("message", ({ error }) => error && refusals.push(error));
   await client.ask("roomAdd", "defaultRoom");
-  await client.ask("roomAdd", "otherRoom"); // each configures anew: all rooms are added again
+  await client.ask("roomAdd", "otherRoom"); // each call configures the client again, and adds all rooms
   await client.ask("roomLeave", "otherRoom");
   same(client.rooms, ["defaultRoom"]);
   assert.ok(refusals.length >= 2, `refusals: ${refusals}`);

@@ -23,7 +23,7 @@ func TestNeedsRestart(t *testing.T) {
 	for _, test := range []struct {
 		change  string
 		restart []string
-		digest  bool // it differs
+		digest  bool // must differ from the default
 	}{
 		{"", nil, false},
 		{"# a comment", nil, false},

@@ -78,7 +78,7 @@ type HTTP struct {
 // Socket is the listener of TCP clients.
 type Socket struct {
 	Listen        string           `yaml:"listen" default:":5000" check:"address"` // "" = only the listeners of More
-	Tenant        string           `yaml:"tenant" default:"default" check:"name"`  // of its clients, but for those whose TLS names another's host; exists, unless Listen is ""
+	Tenant        string           `yaml:"tenant" default:"default" check:"name"`  // of clients whose TLS does not name another tenant's host; must exist, unless Listen is ""
 	Delimiter     string           `yaml:"delimiter" default:"\n" check:"delimiter"`
 	TLS           TLS              `yaml:"tls"`
 	ProxyProtocol bool             `yaml:"proxyProtocol" default:"false"`

@@ -41,7 +41,7 @@ func leaves(t reflect.Type, wrap func(string) string, visit func(text func(value
 func TestNoProblemShowsASubstitutedValue(t *testing.T) {
 	dir := t.TempDir()
 	t.Chdir(dir)
-	const core = "5557713" // in all of the secrets
+	const core = "5557713" // occurs in all secrets
 	var secrets []string
 	for i, text := range []string{core, "hunter" + core, "/" + core, "../" + core, "https://" + core + "/x", "http://[" + core, "127.0.0.1:" + core, core + ":99999",
 		"${" + core + "}", core + "\nx: y", "-" + core, "0." + core, core + "ms", core + "GiB", core + "KiB", "properties:" + core + " x", "[" + core, "{a: " + core, "*" + core, "&" + core, "!" + core, "registry/" + core + ":", core + ".js", "r" + core + "/x@sha256:zz"} {

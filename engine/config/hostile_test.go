@@ -84,7 +84,7 @@ func TestProblemsAreLimitedInAll(t *testing.T) {
 func TestDigestDoesNotRevealSecrets(t *testing.T) {
 	path := write(t, map[string]string{"config.yaml": "modules: {m: {file: m.wasm}}\ntenants: {default: {chain: [{module: m, config: {pin: '${PIN}'}}]}}"})
 	digests := map[[32]byte]bool{}
-	const guesses = 3000 // of which about 67 pairs agree in sixteen bits
+	const guesses = 3000 // about 67 pairs of them agree in 16 bits
 	for i := range guesses {
 		c, err := config.Load(path, func(string) (string, bool) { return fmt.Sprintf("pin-%d", i), true })
 		if err != nil {

@@ -24,7 +24,7 @@ type Substitution struct {
 // words.
 const (
 	minRedacted = 4
-	minHidden   = 8 // of values of the environment that a log may show otherwise
+	minHidden   = 8 // of substitutions whose values a log may contain elsewhere
 )
 
 // Redact replaces values of ${...} in text by their references. It is for errors of other

@@ -151,7 +151,7 @@ func TestFailedWritesAreWarnedOfOnce(t *testing.T) {
 	if err := os.Remove(dir); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Chmod(filepath.Dir(dir), 0o777); err != nil { // it is not made again there
+	if err := os.Chmod(filepath.Dir(dir), 0o777); err != nil { // it must not be created again
 		t.Fatal(err)
 	}
 	for range 3 {
@@ -166,7 +166,7 @@ func TestFailedWritesAreWarnedOfOnce(t *testing.T) {
 }
 
 func TestDirectoryIsBounded(t *testing.T) {
-	const size = 20 << 10 // with its digest and its block, 24 KiB and 32 bytes
+	const size = 20 << 10 // 24 KiB and 32 bytes with digest and overhead
 	c, dir, _ := open(t, diskcache.Config{Limit: 100 << 10})
 	stranger := filepath.Join(dir, "stranger.txt")
 	if err := os.WriteFile(stranger, make([]byte, 1<<20), 0o600); err != nil {
@@ -180,7 +180,7 @@ func TestDirectoryIsBounded(t *testing.T) {
 	if err := os.Chtimes(unfinished, old, old); err != nil {
 		t.Fatal(err)
 	}
-	age := func(minutes int) { // of all entries, so that each use counts
+	age := func(minutes int) { // ages all entries, so that each use counts
 		_ = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 			if info, err := d.Info(); err == nil && info.Mode().IsRegular() {
 				at := info.ModTime().Add(-time.Duration(minutes) * time.Minute)

@@ -18,7 +18,7 @@ import (
 func TestDirectoryWritableByOthersIsNoCache(t *testing.T) {
 	cases := map[string]struct {
 		prepare func(t *testing.T, root string) (dir string)
-		refused string // "": it is good
+		refused string // "": accepted
 	}{
 		"plain": {func(t *testing.T, root string) string { return filepath.Join(root, "a", "b") }, ""},
 		"sticky": {func(t *testing.T, root string) string {
@@ -55,7 +55,7 @@ func TestDirectoryWritableByOthersIsNoCache(t *testing.T) {
 		})
 	}
 	if os.Geteuid() != 0 {
-		return // only root can give files away
+		return // only root can change owners
 	}
 	for _, what := range []string{"a", "a/b"} {
 		root := t.TempDir()
@@ -96,7 +96,7 @@ func TestEntryWritableByOthersIsAMiss(t *testing.T) {
 		"others can write":    func(file string) error { return os.Chmod(file, 0o602) },
 		"the group can write": func(file string) error { return os.Chmod(file, 0o620) },
 	}
-	if os.Geteuid() == 0 { // only root can give files away
+	if os.Geteuid() == 0 { // only root can change owners
 		spoil["belongs to user 4321"] = func(file string) error { return os.Chown(file, 4321, -1) }
 		spoil["link to a file of user 4321"] = func(file string) error {
 			return errors.Join(os.Chown(file, 4321, -1), os.Rename(file, file+".real"), os.Symlink(file+".real", file))

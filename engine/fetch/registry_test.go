@@ -30,7 +30,7 @@ type shelf struct {
 	config fetch.Config
 	client *http.Client
 	asked  *atomic.Int64
-	spoil  atomic.Bool // blobs are other than they should be
+	spoil  atomic.Bool // serve damaged blobs
 }
 
 func newShelf(t *testing.T) *shelf {

@@ -98,7 +98,7 @@ func TestReadInStaysInItsDirectory(t *testing.T) {
 	must(t, os.MkdirAll(filepath.Join(dir, "..data"), 0o700))
 	must(t, os.WriteFile(filepath.Join(top, "secret"), []byte("secret"), 0o600))
 	must(t, os.WriteFile(filepath.Join(dir, "..data", "token"), []byte("own"), 0o600))
-	must(t, os.Symlink("..data/token", filepath.Join(dir, "token"))) // as Kubernetes has it
+	must(t, os.Symlink("..data/token", filepath.Join(dir, "token"))) // as in a Kubernetes volume
 	must(t, os.Symlink("../secret", filepath.Join(dir, "up")))
 	must(t, os.Symlink(filepath.Join(top, "secret"), filepath.Join(dir, "absolute")))
 	must(t, os.Symlink("..", filepath.Join(dir, "parent")))
@@ -169,7 +169,7 @@ func TestHangingCallIsAbandonedAndRefused(t *testing.T) {
 			t.Errorf("with an ended context: %v", err)
 		}
 		again := func() (string, error) { return "again", nil }
-		for range 3 { // the name may be another file's by now
+		for range 3 { // the name may lead to another file by now
 			if got, err := files.Wait(t.Context(), &w, "a", again, nil); got != "again" || err != nil {
 				t.Errorf("the same call again: %q, %v", got, err)
 			}

@@ -9,8 +9,8 @@ import (
 type lastLines struct {
 	mu      sync.Mutex
 	lines   []string
-	awaited string        // what somebody waits for; "": nobody does
-	came    chan struct{} // closed when it comes
+	awaited string        // the text that a caller of next waits for; "": none
+	came    chan struct{} // closed when a line with the text comes
 }
 
 func (l *lastLines) add(line string) {

@@ -5,16 +5,16 @@ package main
 // words need tens of thousands of states.
 type automaton struct {
 	states []state
-	first  [128]int32 // where classes of ASCII lead from state 0, from which most do
+	first  [128]int32 // the next states of ASCII classes from state 0, where most steps begin
 	ready  bool
 }
 
 type state struct {
-	class          rune  // that leads here from the state above
-	child, sibling int32 // the first state below, and the next beside; 0: none
-	fail           int32 // of what was read the longest end that is a state too
-	hit            int32 // itself or the nearest on the way of fails where a pattern ends; 0: none
-	word           int32 // the last pattern that ends here, plus 1; 0: none does
+	class          rune  // that leads from the parent to this state
+	child, sibling int32 // the first child, and the next sibling; 0: none
+	fail           int32 // the state of the longest proper suffix
+	hit            int32 // this state or the nearest along fail at which a pattern ends; 0: none
+	word           int32 // the last pattern that ends here, plus 1; 0: none
 }
 
 // next returns the state to which a class leads from a state; 0 if there is none.

@@ -9,7 +9,7 @@ import (
 // not on the number of words. It must not be used concurrently.
 type list struct {
 	alphabet
-	inside bool // words are found within words, too
+	inside bool // also finds words inside words
 
 	automaton automaton
 	patterns  []pattern
@@ -25,7 +25,7 @@ type list struct {
 // characters between them.
 type pattern struct {
 	letters []letter
-	alike   int32 // another of the same classes, plus 1; 0: none
+	alike   int32 // another pattern with the same classes, plus 1; 0: none
 }
 
 type letter struct{ folded, plain rune }

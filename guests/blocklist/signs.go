@@ -11,14 +11,14 @@ import (
 // alphabet maps characters to the signs that they stand for.
 type alphabet struct {
 	leet       bool // digits and symbols stand for letters
-	lookalikes bool // marks do not count, and letters that look alike are one
+	lookalikes bool // ignores marks, and treats letters that look alike as equal
 }
 
 // sign is a letter or digit of a text, or the characters between two words.
 type sign struct {
-	folded     rune // without capitals
-	plain      rune // as it looks
-	class      rune // the same for all that may be one another; space is between words
+	folded     rune // in lower case
+	plain      rune // as written
+	class      rune // equal for signs that may stand for each other; space is between words
 	start, end int  // in the text
 }
 
@@ -29,7 +29,7 @@ func (a *alphabet) read(all []sign, text string, symbols bool) []sign {
 	for i, size := 0, 0; i < len(text); i += size {
 		r := rune(text[i])
 		size = 1
-		if inASCII(text[i]) { // most are, and calls are what costs
+		if inASCII(text[i]) { // the common case; calls are expensive
 			if r|0x20 >= 'a' {
 				r |= 0x20
 			}

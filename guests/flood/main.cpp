@@ -85,7 +85,7 @@ bool is_exempt(moot_str role) {
 // The counts of a text.
 struct Counts {
     int64_t characters = 0, letters = 0, capitals = 0, row = 0, mentions = 0, lines = 1;
-    uint64_t hash = 0xcbf29ce484222325; // of its letters and digits, small
+    uint64_t hash = 0xcbf29ce484222325; // hash of its letters and digits in lower case
 };
 
 // next returns the character at p and moves p behind it.
@@ -125,7 +125,7 @@ Counts count(moot_str text) {
         n.lines += c == '\n';
         row = c == before && c != ' ' ? row + 1 : 1;
         if (row > n.row) n.row = row;
-        n.mentions += before == '@' && in_word(c); // an address has an @ in a word too: it counts, for it pings nobody less
+        n.mentions += before == '@' && in_word(c); // an @ inside of an e-mail address counts too, because it notifies a user as well
         if (in_word(c)) n.hash = (n.hash ^ small(c)) * 0x100000001b3;
     }
     return n;

@@ -53,9 +53,9 @@ type rule struct {
 // door is a list of rooms and the roles that may join them. In a config it may be its match alone.
 type door struct {
 	Match    string   `json:"match"`
-	Roles    []string `json:"roles"`    // one of these is needed; none: any
-	Open     bool     `json:"open"`     // none is needed
-	Capacity int      `json:"capacity"` // members, on all nodes; 0 = any number
+	Roles    []string `json:"roles"`    // one of these is required; empty: any role
+	Open     bool     `json:"open"`     // no role is required
+	Capacity int      `json:"capacity"` // limit of members on all nodes; 0 = no limit
 
 	rooms *glob.Glob
 }
@@ -65,7 +65,7 @@ func (d *door) UnmarshalJSON(text []byte) error {
 	if json.Unmarshal(text, &d.Match) == nil {
 		return nil
 	}
-	type plain door // without this method
+	type plain door // a type without UnmarshalJSON
 	decoder := json.NewDecoder(bytes.NewReader(text))
 	decoder.DisallowUnknownFields()
 	if err := decoder.Decode((*plain)(d)); err != nil {
@@ -94,7 +94,7 @@ func (r *rule) check() error {
 	for token, role := range r.Tokens {
 		switch {
 		case token == "":
-			return errors.New("tokens: one is empty")
+			return errors.New("tokens: a token is empty")
 		case role == "":
 			return errors.New("tokens: a token has no role")
 		}
@@ -113,7 +113,7 @@ func (r *rule) join(e *moot.Event) moot.Verdict {
 	} else if len(d.Roles) > 0 && !slices.Contains(d.Roles, role) {
 		return moot.Deny("this room is not for your role")
 	}
-	if d.Capacity == 0 || e.Cause() == "rejoined" { // who was in it comes back
+	if d.Capacity == 0 || e.Cause() == "rejoined" { // the connection was a member before
 		return moot.Allow()
 	}
 	members, err := e.RoomSize()

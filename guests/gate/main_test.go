@@ -84,7 +84,7 @@ func TestConfig(t *testing.T) {
 		{`{"rooms":[{"match":"a","open":true,"roles":["x"]}]}`, "rooms[0]: an open room needs no roles: leave one of the two out"},
 		{`{"rooms":[{"roles":["x"]}]}`, "rooms[0]: the pattern is empty"},
 		{`{"rooms":[{"role":"x"}]}`, `rooms: {"role":"x"} is neither a pattern nor {match, roles, open, capacity}`},
-		{`{"tokens":{"":"member"}}`, "tokens: one is empty"},
+		{`{"tokens":{"":"member"}}`, "tokens: a token is empty"},
 		{`{"tokens":{"open":""}}`, "tokens: a token has no role"},
 		{`{"tokens":["open"]}`, "tokens: got array, want map[string]string"},
 		{`{"room":"a"}`, `unknown field "room"`},

@@ -65,7 +65,7 @@ func answer(action string, err error, reply any) moot.Verdict {
 	if err != nil {
 		return moot.Deny(action + ": " + err.Error())
 	}
-	text, _ := json.Marshal(reply) // names and numbers always have a JSON
+	text, _ := json.Marshal(reply) // strings and numbers can always be encoded
 	return moot.Reply(string(text))
 }
 

@@ -50,9 +50,9 @@ const schema = `{"type":"object","additionalProperties":false,"properties":{` +
 // rule is the entry's config.
 type rule struct {
 	Rooms []string `json:"rooms"`
-	Roles []string `json:"roles"` // these join, invite and uninvite
+	Roles []string `json:"roles"` // connections with these join, invite and uninvite
 	Lasts string   `json:"lasts"`
-	Max   int      `json:"max"` // names in a room's record
+	Max   int      `json:"max"` // limit of names in a room's record
 
 	private []*glob.Glob
 	lasts   time.Duration
@@ -102,7 +102,7 @@ func (r *rule) hosts(c *moot.Connection) bool {
 
 func (r *rule) join(e *moot.Event) moot.Verdict {
 	room, user := e.Room(), e.Connection().User()
-	if !r.guards(room) || r.hosts(e.Connection()) || e.Cause() == "rejoined" { // who was in it comes back
+	if !r.guards(room) || r.hosts(e.Connection()) || e.Cause() == "rejoined" { // the connection was a member before
 		return moot.Allow()
 	}
 	if user == "" {

@@ -103,7 +103,7 @@ func change(e *moot.Event, room string, edit func(*record) bool) error {
 			return nil
 		}
 		list.prune(e.Now())
-		text, _ := json.Marshal(list) // names and numbers always have a JSON
+		text, _ := json.Marshal(list) // strings and numbers can always be encoded
 		switch swapped, err := e.KV().Swap("room:"+room, old, string(text), 0); {
 		case err == moot.ErrTooLarge:
 			return errors.New("the room's list is full")

@@ -14,7 +14,7 @@ pub fn init(memory: std.mem.Allocator) !void {
 
 pub const Link = struct {
     host: []const u8, // canonical
-    start: usize, // in the text, to its end with path and all
+    start: usize, // in the text, path included
     end: usize,
 };
 
@@ -23,7 +23,7 @@ pub const Links = struct {
     text: []const u8,
     bare: bool,
     at: usize = 0,
-    word_end: usize = 0, // bare links end here: what is in a path is none
+    word_end: usize = 0, // end of the last link: bare links are not searched inside its path
 
     pub fn next(l: *Links) ?Link {
         while (l.at < l.text.len) {
@@ -55,7 +55,7 @@ pub const Links = struct {
     /// Returns the start of the authority if a link without a scheme begins at i: //host.
     fn schemeAt(l: *Links, i: usize) ?usize {
         if (i + 2 >= l.text.len or !isSlash(l.text[i]) or !isSlash(l.text[i + 1])) return null;
-        if (i > 0 and (isHostByte(l.text[i - 1]) or isSlash(l.text[i - 1]))) return null; // a path with two slashes
+        if (i > 0 and (isHostByte(l.text[i - 1]) or isSlash(l.text[i - 1]))) return null; // a path with two slashes is not a link
         return slashes(l.text, i);
     }
 
@@ -77,7 +77,7 @@ pub const Links = struct {
         while (end < l.text.len and !isSlash(l.text[end]) and !isEnd(l.text, end) and l.text[end] != '?' and l.text[end] != '#') end += 1;
         l.word_end = wordEnd(l.text, end);
         var host = l.text[authority..end];
-        if (std.mem.lastIndexOfScalar(u8, host, '@')) |i| host = host[i + 1 ..]; // what is before it is a user's name
+        if (std.mem.lastIndexOfScalar(u8, host, '@')) |i| host = host[i + 1 ..]; // text before it is a user name
         host = std.mem.trimRight(u8, withoutPort(host), ",;!)'*_");
         const name = canonical(decoded(host));
         return if (name.len == 0) null else .{ .host = name, .start = start, .end = l.word_end };
@@ -90,7 +90,7 @@ pub const Links = struct {
         if (end < l.text.len and l.text[end] == '@') return null;
         for (l.text[start..end]) |c| {
             if (c == '.' or c >= 0x80) break;
-        } else return null; // most words
+        } else return null; // the common case: an ordinary word
         const name = canonical(l.text[start..end]);
         const dot = std.mem.lastIndexOfScalar(u8, name, '.') orelse return null;
         const path = end < l.text.len and (isSlash(l.text[end]) or l.text[end] == ':');
@@ -101,7 +101,7 @@ pub const Links = struct {
 };
 
 fn isSlash(c: u8) bool {
-    return c == '/' or c == '\\'; // to browsers they are the same
+    return c == '/' or c == '\\'; // browsers treat them alike
 }
 
 fn slashes(text: []const u8, from: usize) usize {
@@ -204,7 +204,7 @@ fn finish(out: *std.ArrayList(u8), label: *std.ArrayList(u21)) void {
         if (c < 0x80) out.append(@intCast(c)) catch @panic("out of memory");
     }
     if (basic == label.items.len) return;
-    if (label.items.len > 63) return; // no host has such a label
+    if (label.items.len > 63) return; // host names have no such label
     if (basic > 0) out.append('-') catch @panic("out of memory");
     punycode(out, label.items, basic);
 }

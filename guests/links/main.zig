@@ -134,7 +134,7 @@ fn inText(text: []const u8, bad: *[]const u8) []const u8 {
     while (links.next()) |link| {
         if (good(link.host)) continue;
         if (bad.len == 0) bad.* = link.host;
-        if (link.start < done) continue; // in one that is masked already
+        if (link.start < done) continue; // inside a link that is masked already
         out.appendSlice(text[done..link.start]) catch @panic("out of memory");
         out.appendSlice(mask) catch @panic("out of memory");
         done = link.end;

@@ -126,7 +126,7 @@ test("messages during a break are received after it, once and in order", { timeo
     while (heard.length < said.length) await next(ann, "message");
     assert.deepEqual(heard, said);
     assert.equal(gaps, 0);
-    const pages = [await bob.history("otherRoom", { limit: 20 })]; // notices of who joined are in it too
+    const pages = [await bob.history("otherRoom", { limit: 20 })]; // notices of joins are in the history too
     while (pages[0].before) pages.unshift(await bob.history("otherRoom", { limit: 20, before: pages[0].before }));
     assert.deepEqual(pages.flatMap((p) => p.messages).filter((m) => m.from === bob.id).map((m) => m.message), said);
     assert.ok(pages.length > 1);

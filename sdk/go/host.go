@@ -13,7 +13,7 @@ const (
 	ErrAbsent      hostError = -1 // the key, room or property does not exist
 	ErrNotGranted  hostError = -2 // the capability is not granted, or the hook is say
 	ErrOverBudget  hostError = -3 // a budget or rate of the call is exceeded
-	ErrBadPointer  hostError = -4 // a fault of this package
+	ErrBadPointer  hostError = -4 // an error in this package
 	ErrTooLarge    hostError = -5
 	ErrUnavailable hostError = -6 // the store does not answer
 )

@@ -24,14 +24,14 @@ type frame struct {
 }
 
 type event struct {
-	Fields   map[string]string `json:"fields"` // those that are there
+	Fields   map[string]string `json:"fields"` // fields that are present
 	SentAt   uint64            `json:"sentAt"`
 	Sequence uint64            `json:"sequence"`
 }
 
 type connection struct {
 	Fields      map[string]string `json:"fields"`
-	Properties  []property        `json:"properties"` // null: not there
+	Properties  []property        `json:"properties"` // null: absent
 	ConnectedAt uint64            `json:"connectedAt"`
 	JoinedAt    uint64            `json:"joinedAt"`
 }

@@ -10,8 +10,8 @@ import (
 type result struct {
 	Name    string  `json:"name"`
 	Hook    string  `json:"hook"`
-	Frame   string  `json:"frame"`   // hex: the question, without results
-	Verdict verdict `json:"verdict"` // what the answer means
+	Frame   string  `json:"frame"`   // hex: the frame without results
+	Verdict verdict `json:"verdict"` // the meaning of the answer
 	// Receivers are the verdicts for the receivers of a say. Each is Verdict, unless Returns
 	// is 3.
 	Receivers []verdict `json:"receivers,omitempty"`

@@ -20,7 +20,7 @@ type Frame struct {
 	Number, Minor   int
 	JSON            bool // the message is JSON text
 	Event           struct {
-		Fields           map[string]string // those that are there
+		Fields           map[string]string // fields that are present
 		SentAt, Sequence uint64
 	}
 	Connection *Connection // nil: none
@@ -30,7 +30,7 @@ type Frame struct {
 // Connection is a connection in a frame.
 type Connection struct {
 	Fields                map[string]string
-	Properties            []struct{ Name, Value string } // nil: not there
+	Properties            []struct{ Name, Value string } // nil: absent
 	ConnectedAt, JoinedAt uint64
 }
 

@@ -15,8 +15,8 @@ import (
 )
 
 const (
-	atMost = 5 * time.Minute // for all tests of a folder
-	ending = 5 * time.Second // for Node.js to end after that
+	atMost = 5 * time.Minute // of all tests of a folder
+	ending = 5 * time.Second // for Node.js to end afterwards
 )
 
 // Run runs the *.test.mjs files of the working folder one after the other. The tests find
@@ -46,7 +46,7 @@ func Run(t *testing.T, needs ...string) {
 	defer cancel()
 	node := exec.CommandContext(ctx, "node", append([]string{"--test", "--test-reporter=spec", "--test-concurrency=1"}, files...)...)
 	node.Env = append(os.Environ(), "MOOT="+program, "MOOT_CONFIG="+config)
-	node.Cancel = func() error { return node.Process.Signal(os.Interrupt) } // lets it end its servers
+	node.Cancel = func() error { return node.Process.Signal(os.Interrupt) } // Node.js can end its servers
 	node.WaitDelay = ending
 	var out bytes.Buffer
 	node.Stdout, node.Stderr = &out, &out

@@ -13,7 +13,7 @@ export function moot_manifest(): u64 {
 
 let standard = "Welcome to {room}, {user}!";
 const rooms = new Map<string, string>();
-const languages = new Map<string, string>(); // by tags in small letters
+const languages = new Map<string, string>(); // by tag, in lower case
 
 /** Fills a map from a JSON object of strings, or returns what is wrong. */
 function fill(map: Map<string, string>, name: string, json: string): string | null {
@@ -74,7 +74,7 @@ function filled(template: string, room: string, user: string, id: string): strin
 export function on_join(frame: usize): i32 {
   return ask(frame, (e: Event): Verdict => {
     const connection = e.connection, id = connection.id, room = e.room;
-    if (e.cause == "rejoined") return Verdict.allow(); // he never went
+    if (e.cause == "rejoined") return Verdict.allow(); // the member was only cut off
     const template = greeting(room, connection.locale);
     if (template == "") return Verdict.allow();
     const user = connection.user;

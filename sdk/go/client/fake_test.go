@@ -167,7 +167,7 @@ func TestUnknownOutcomeIsErrLost(t *testing.T) {
 func TestClientLeavesAServerThatDoesNotAnswer(t *testing.T) {
 	address := fake(t, func(n int, verb string, conn *websocket.Conn) map[string]any {
 		if n == 1 && verb == "say" {
-			_, _, _ = conn.Read(context.Background()) // and no answer
+			_, _, _ = conn.Read(context.Background()) // sends no answer
 			return nil
 		}
 		return succeed(n, verb)
@@ -186,7 +186,7 @@ func TestClientLeavesAServerThatDoesNotAnswer(t *testing.T) {
 func TestPingNoticesASilentNetwork(t *testing.T) {
 	var pings atomic.Int64
 	ann := connect(t, fake(t, func(n int, verb string, conn *websocket.Conn) map[string]any {
-		if n == 1 && pings.Add(1) > 3 { // the first is the greeting
+		if n == 1 && pings.Add(1) > 3 { // the first is from establishing the connection
 			_, _, _ = conn.Read(context.Background())
 			return nil
 		}

@@ -332,7 +332,7 @@ struct State<M> {
     module: Option<M>,
     exchange: Vec<u64>,
     reason: String,
-    said: Vec<Verdict>, // what the result slots point at, until the next call
+    said: Vec<Verdict>, // data that the result slots point to, until the next call
     table: Vec<[u32; 5]>,
 }
 
