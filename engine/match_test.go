@@ -4,22 +4,18 @@ import (
 	"testing"
 
 	"github.com/mootchat/moot/engine"
-	"github.com/mootchat/moot/engine/cluster/memory"
+	"github.com/mootchat/moot/engine/enginetest"
 )
 
 func TestTheMostSpecificTenantTakesARequest(t *testing.T) {
-	e, err := engine.New(engine.Config{
-		Cluster: memory.New().Node("n"),
-		Tenants: []engine.TenantConfig{
+	e := enginetest.New(t, func(c *engine.Config) {
+		c.Tenants = []engine.TenantConfig{
 			{Name: "default"},
 			{Name: "host", Hosts: []string{"a.example", "10.0.0.1", "::1"}},
 			{Name: "path", Paths: []string{"/p", "/p/q/r"}},
 			{Name: "both", Hosts: []string{"b.example"}, Paths: []string{"/p/q"}},
-		},
+		}
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
 	for _, test := range []struct{ host, path, tenant, rest string }{
 		{"", "", "default", ""},
 		{"c.example", "/ws", "default", "/ws"},

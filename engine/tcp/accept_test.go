@@ -8,8 +8,7 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/mootchat/moot/engine"
-	"github.com/mootchat/moot/engine/cluster/memory"
+	"github.com/mootchat/moot/engine/enginetest"
 	"github.com/mootchat/moot/engine/tcp"
 )
 
@@ -31,12 +30,8 @@ func TestAcceptIsRetried(t *testing.T) {
 		last error
 		want error
 	}{{broken, broken}, {net.ErrClosed, nil}} {
-		e, err := engine.New(engine.Config{Cluster: memory.New().Node("n")})
-		if err != nil {
-			t.Fatal(err)
-		}
 		l := &failing{listen(t), []error{busy, busy, c.last}}
-		if err := (&tcp.Server{Engine: e, Log: slog.New(slog.DiscardHandler)}).Serve(context.Background(), l); err != c.want || len(l.errors) > 0 {
+		if err := (&tcp.Server{Engine: enginetest.New(t), Log: slog.New(slog.DiscardHandler)}).Serve(context.Background(), l); err != c.want || len(l.errors) > 0 {
 			t.Errorf("Serve returned %v, want %v; %d errors are left", err, c.want, len(l.errors))
 		}
 	}
