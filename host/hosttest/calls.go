@@ -11,14 +11,13 @@ import (
 	"github.com/mootchat/moot/host/trial"
 )
 
-// call is a host function that the guest is told to call, in one event, and what it
-// says the host gave.
-type call struct {
+// hostCall is a script that has the guest call a host function during one event, and the report that is expected.
+type hostCall struct {
 	function, name, script, want string
 	hook                         abi.Hook // 0: action
 }
 
-var hostFunctions = []call{
+var hostCalls = []hostCall{
 	{abi.ImportLog, "log", "log 2 " + text("a line"), "", 0},
 	{abi.ImportNow, "now_ms", "now", fmt.Sprint("now=", noon), 0},
 	{abi.ImportConfigGet, "config_get: absent", "config " + text("nothing"), "config=!-1", 0},
@@ -56,35 +55,35 @@ var hostFunctions = []call{
 	{abi.ImportRandom, "random", "random 32;random 32", "", 0},
 }
 
-// hostCalls has the guest call each host function that it imports.
-func (c *conformance) hostCalls() {
+// hostFunctions has the guest call each host function.
+func (c *conformance) hostFunctions() {
 	imported := make(map[string]bool)
 	for _, im := range c.module.Inspection.Imports {
 		imported[im.Name] = im.Module == abi.ImportModule
 	}
-	// What comes with the frame need not be asked for.
+	// Properties and config may be read from the frame, without an import.
 	imported[""], imported[abi.ImportPropertyGet], imported[abi.ImportConfigGet] = true, true, true
-	for _, f := range hostFunctions {
+	for _, f := range hostCalls {
 		if !imported[f.function] {
 			c.report.add("host function", f.name, Failed, "the guest does not import "+f.function)
 			continue
 		}
-		c.report.check("host function", f.name, c.calls(f))
+		c.report.check("host function", f.name, c.hostCall(f))
 	}
-	c.report.check("host function", "a key that has outlived its time", c.outlives())
-	c.report.check("host function", "effects are noted", c.effects())
+	c.report.check("host function", "a key expires", c.expiry())
+	c.report.check("host function", "effects are in the answer", c.effects())
 }
 
-func (c *conformance) calls(f call) error {
+func (c *conformance) hostCall(f hostCall) error {
 	hook := f.hook
 	if hook == 0 {
 		hook = abi.Action
 	}
-	a, err := c.ask(event(hook, f.script))
+	a, err := c.call(event(hook, f.script))
 	if err != nil {
 		return err
 	}
-	got, err := saidIn(hook, &a)
+	got, err := reportIn(hook, &a)
 	if err != nil {
 		return err
 	}
@@ -96,37 +95,37 @@ func (c *conformance) calls(f call) error {
 	case "random":
 		first, second, _ := strings.Cut(got, "\n")
 		if first == second || len(first) != len("random=")+64 || len(second) != len(first) {
-			return fmt.Errorf("it got %q", got)
+			return fmt.Errorf("it reports %q", got)
 		}
 		return nil
 	case "quote":
 		value, _ := strings.CutPrefix(got, "quote=")
 		var s string
 		if err := json.Unmarshal([]byte(value), &s); err != nil || s != "a\"\\\n\x01ü" {
-			return fmt.Errorf("it made %q", value)
+			return fmt.Errorf("it reports %q", value)
 		}
 		return nil
 	}
-	return told(got, strings.Split(f.want, "\n"))
+	return compareLines(got, strings.Split(f.want, "\n"))
 }
 
-func (c *conformance) outlives() error {
+func (c *conformance) expiry() error {
 	get := "get " + text("brief")
 	for _, step := range []struct{ script, want string }{{"set " + text("brief") + " " + text("v") + " 1000;" + get, "set=0\nget=v"}, {get, "get=!-1"}} {
-		if err := c.calls(call{script: step.script, want: step.want}); err != nil {
+		if err := c.hostCall(hostCall{script: step.script, want: step.want}); err != nil {
 			return err
 		}
 		c.module.Advance(time.Second)
 	}
-	if err := c.calls(call{script: "take " + text("r") + " 1 1000 1", want: "take=0"}); err != nil {
+	if err := c.hostCall(hostCall{script: "take " + text("r") + " 1 1000 1", want: "take=0"}); err != nil {
 		return err
 	}
-	return c.calls(call{script: "now", want: "now=" + strconv.Itoa(noon+2000)})
+	return c.hostCall(hostCall{script: "now", want: "now=" + strconv.Itoa(noon+2000)})
 }
 
-// effects of an event that is allowed are those that the guest asked for.
+// effects checks the effects of an event that the guest allows.
 func (c *conformance) effects() error {
-	a, err := c.ask(event(abi.Action, "setprop "+text("mood")+" "+text(`"fine"`)+";roomnew "+text("new")+";roomend "+text("old")+
+	a, err := c.call(event(abi.Action, "setprop "+text("mood")+" "+text(`"fine"`)+";roomnew "+text("new")+";roomend "+text("old")+
 		";emit 0 "+text("lobby")+" "+text("hello")+";emit 3 "+text("77")+" "+text(`{"a":1}`)))
 	if err != nil {
 		return err
@@ -136,7 +135,7 @@ func (c *conformance) effects() error {
 		Created: []string{"new"}, Destroyed: []string{"old"},
 		Emits: []trial.Emit{{Room: "lobby", Message: &hello}, {Connection: "77", JSON: trial.JSON(`{"a":1}`)}}}
 	if !a.Same(&want) {
-		return fmt.Errorf("it has %s, which should be %s", jsonOf(a), jsonOf(want))
+		return fmt.Errorf("the answer is %s, want %s", jsonOf(a), jsonOf(want))
 	}
 	return nil
 }

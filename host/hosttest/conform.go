@@ -15,9 +15,9 @@ import (
 	"github.com/mootchat/moot/host/trial"
 )
 
-// Conform puts the conformance guest of an SDK through the whole contract: the golden
-// frames, every hook, field, verdict, error and host function. CONFORMANCE.md says what
-// such a guest does. The error is why that was not possible.
+// Conform tests the conformance guest of an SDK against the whole contract: the golden frames, all hooks, fields,
+// verdicts, errors and host functions. See CONFORMANCE.md for such guests. The error is not nil if the guest could not
+// be tested.
 func Conform(ctx context.Context, wasm []byte, cache host.Cache) (*Report, error) {
 	c := &conformance{ctx: ctx, cfg: trial.Config{Name: "conformance", Wasm: wasm, Cache: cache, Timeout: time.Minute, // for slow machines
 		Memory: 64 << 20, Now: time.UnixMilli(noon), Rooms: map[string]int{"lobby": 3}, KV: map[string]string{"long": strings.Repeat("x", 5000), "gone": ""}}}
@@ -30,17 +30,17 @@ func Conform(ctx context.Context, wasm []byte, cache host.Cache) (*Report, error
 	if err != nil {
 		return nil, err
 	}
-	c.report.check("manifest", "says what it should", c.manifest())
+	c.report.check("manifest", "is complete", c.manifest())
 	c.hooks()
 	c.verdicts()
 	c.say()
-	c.hostCalls()
+	c.hostFunctions()
 	c.failures()
-	c.report.check("config", "a module refuses it and says why", c.refuses())
+	c.report.check("config", "a module refuses it with a reason", c.refuses())
 	return c.report, nil
 }
 
-// IsConformance reports whether a module is such a guest.
+// IsConformance reports whether a module is a conformance guest.
 func IsConformance(m *abi.Manifest) bool { return m.Name == "conformance" }
 
 const noon = 1_700_000_000_000 // ms since 1970
@@ -66,7 +66,7 @@ var manifest = abi.Manifest{
 
 func (c *conformance) manifest() error {
 	got, want := c.module.Inspection.Manifest, manifest
-	for _, m := range []*abi.Manifest{&got, &want} { // order says nothing
+	for _, m := range []*abi.Manifest{&got, &want} { // order does not matter
 		m.Hooks, m.Reads, m.Capabilities = sorted(m.Hooks), sorted(m.Reads), sorted(m.Capabilities)
 		m.Actions = slices.Clone(m.Actions)
 		for i := range m.Actions {
@@ -78,7 +78,7 @@ func (c *conformance) manifest() error {
 	if !reflect.DeepEqual(got, want) {
 		g, _ := json.Marshal(got)
 		w, _ := json.Marshal(want)
-		return fmt.Errorf("it is %s, which should be %s", g, w)
+		return fmt.Errorf("it is %s, want %s", g, w)
 	}
 	return nil
 }
@@ -89,14 +89,14 @@ func sorted(list []string) []string {
 	return slices.Compact(list)
 }
 
-// ann is somebody whose property do is a script.
-func ann(script string) *trial.Connection {
+// withScript returns a connection with a script in its property do.
+func withScript(script string) *trial.Connection {
 	c := someone
 	c.Properties = map[string]trial.JSON{"do": trial.JSON(`"` + script + `"`), "role": trial.JSON(`"member"`)}
 	return &c
 }
 
-// event is one of the hook, with all that it can have; a script runs at it.
+// event returns an event of a hook with all fields, and a script.
 func event(hook abi.Hook, script string) *trial.Event {
 	e := &trial.Event{Hook: hook.String(), Tenant: "default", SentAt: noon, Sequence: 7}
 	switch hook {
@@ -113,17 +113,17 @@ func event(hook abi.Hook, script string) *trial.Event {
 		e.Message, e.Receivers = &script, []trial.Connection{someone}
 		return e
 	}
-	e.Connection = ann(script)
+	e.Connection = withScript(script)
 	return e
 }
 
-func (c *conformance) ask(e *trial.Event) (trial.Answer, error) {
+func (c *conformance) call(e *trial.Event) (trial.Answer, error) {
 	a, _, err := c.module.Ask(c.ctx, e)
 	return a, err
 }
 
-// saidIn is what the guest said where its script has it say something.
-func saidIn(hook abi.Hook, a *trial.Answer) (string, error) {
+// reportIn returns the report in an answer.
+func reportIn(hook abi.Hook, a *trial.Answer) (string, error) {
 	if hook == abi.Say && len(a.Receivers) == 1 {
 		a = &a.Receivers[0]
 	}
@@ -131,14 +131,14 @@ func saidIn(hook abi.Hook, a *trial.Answer) (string, error) {
 	case a.Verdict == "failed":
 		return "", fmt.Errorf("it failed: %s: %s", a.Kind, a.Failure)
 	case hook == abi.Action:
-		return unreply(string(a.Reply)), nil
+		return reportInReply(string(a.Reply)), nil
 	case a.Message != nil:
 		return *a.Message, nil
 	}
 	return a.Reason, nil
 }
 
-func unreply(reply string) string {
+func reportInReply(reply string) string {
 	var r struct{ Said string }
 	if json.Unmarshal([]byte(reply), &r) != nil {
 		return ""
@@ -146,28 +146,28 @@ func unreply(reply string) string {
 	return r.Said
 }
 
-// hooks asks at every one of them what the guest sees.
+// hooks checks the fields that the guest reports at each hook.
 func (c *conformance) hooks() {
 	for hook := abi.Connect; hook <= abi.Hooks; hook++ {
 		e := event(hook, "tell")
-		a, err := c.ask(e)
+		a, err := c.call(e)
 		if err == nil {
 			var got string
-			if got, err = saidIn(hook, &a); err == nil {
-				err = told(got, eventLines(hook, e))
+			if got, err = reportIn(hook, &a); err == nil {
+				err = compareLines(got, eventLines(hook, e))
 			}
 		}
-		c.report.check("hook", hook.String()+" tells all fields", err)
+		c.report.check("hook", hook.String()+" reports all fields", err)
 		e = event(hook, "allow")
 		e.Connection, e.Room, e.SentAt, e.Sequence, e.Message = nil, "", 0, 0, nil
 		if hook == abi.Say {
 			e.Receivers = []trial.Connection{nobody}
 		}
-		a, err = c.ask(e)
+		a, err = c.call(e)
 		if err == nil && a.Verdict != "allow" && (len(a.Receivers) == 0 || a.Receivers[0].Verdict != "allow") {
-			err = fmt.Errorf("it says %s %s %s", a.Verdict, a.Kind, a.Failure)
+			err = fmt.Errorf("it answers %s %s %s", a.Verdict, a.Kind, a.Failure)
 		}
-		c.report.check("hook", hook.String()+" with no field at all", err)
+		c.report.check("hook", hook.String()+" without any field", err)
 	}
 }
 
@@ -189,7 +189,7 @@ func eventLines(hook abi.Hook, e *trial.Event) []string {
 	return append(l, "c.role="+string(n.Properties["role"]))
 }
 
-// verdicts has the guest say each of them, where it may.
+// verdicts has the guest answer with each verdict.
 func (c *conformance) verdicts() {
 	hello, js := "HELLO, 世界", trial.JSON(`{"n":1}`)
 	for _, v := range []struct {
@@ -212,9 +212,9 @@ func (c *conformance) verdicts() {
 		{"deny an action", "deny 0 " + text("unknown token"), abi.Action, trial.Answer{Verdict: "deny", Reason: "unknown token"}},
 		{"deny to disconnect", "deny 1 " + text("no"), abi.Disconnect, trial.Answer{Verdict: "deny", Reason: "no", Code: 1}},
 	} {
-		got, err := c.ask(event(v.hook, v.script))
+		got, err := c.call(event(v.hook, v.script))
 		if err == nil && !got.Same(&v.want) {
-			err = fmt.Errorf("it says %s, which should be %s", jsonOf(got), jsonOf(v.want))
+			err = fmt.Errorf("it answers %s, want %s", jsonOf(got), jsonOf(v.want))
 		}
 		c.report.check("verdict", v.name, err)
 	}
@@ -225,7 +225,7 @@ func jsonOf(v any) string {
 	return string(b)
 }
 
-// say asks about many receivers at once.
+// say checks events with many receivers.
 func (c *conformance) say() {
 	greet := "Guten Tag"
 	rewrite := trial.Answer{Verdict: "rewrite", Message: &greet}
@@ -238,10 +238,10 @@ func (c *conformance) say() {
 		want         []trial.Answer
 	}{
 		{"the same to all", "text " + text(greet), []string{"a", "b", "c"}, to(rewrite, rewrite, rewrite)},
-		{"to nobody", "drop", []string{"a", "b"}, to(drop, drop)},
-		{"denied, as a drop", "deny 0 " + text("no"), []string{"a", "b"}, to(drop, drop)},
-		{"as it is", "allow", []string{"a", "b"}, to(allow, allow)},
-		{"some and not others", id("a", "drop") + id("c", "deny 0 "), []string{"a", "b", "c"}, to(drop, allow, drop)},
+		{"to no receiver", "drop", []string{"a", "b"}, to(drop, drop)},
+		{"denied, which drops", "deny 0 " + text("no"), []string{"a", "b"}, to(drop, drop)},
+		{"unchanged", "allow", []string{"a", "b"}, to(allow, allow)},
+		{"to some", id("a", "drop") + id("c", "deny 0 "), []string{"a", "b", "c"}, to(drop, allow, drop)},
 		{"a variant that is shared", id("a", "text "+text(greet)) + id("c", "text "+text(greet)), []string{"a", "b", "c"}, to(rewrite, allow, rewrite)},
 	} {
 		e := event(abi.Say, s.script)
@@ -249,9 +249,9 @@ func (c *conformance) say() {
 		for _, id := range s.ids {
 			e.Receivers = append(e.Receivers, trial.Connection{ID: id})
 		}
-		got, err := c.ask(e)
+		got, err := c.call(e)
 		if err == nil && !slices.EqualFunc(got.Receivers, s.want, func(a, b trial.Answer) bool { return a.Same(&b) }) {
-			err = fmt.Errorf("they get %s, which should be %s", jsonOf(got), jsonOf(s.want))
+			err = fmt.Errorf("the receivers get %s, want %s", jsonOf(got), jsonOf(s.want))
 		}
 		c.report.check("say", s.name, err)
 	}
@@ -259,7 +259,7 @@ func (c *conformance) say() {
 	c.report.check("say", "3000 receivers, in frames larger than the first buffer", c.manyVariants(3000))
 }
 
-// manyVariants gives receivers more variants than fit into one frame.
+// manyVariants gives n receivers more variants than fit into one frame.
 func (c *conformance) manyVariants(n int) error {
 	e := event(abi.Say, "prop "+text("role"))
 	e.Receivers = nil
@@ -267,36 +267,36 @@ func (c *conformance) manyVariants(n int) error {
 		role := trial.JSON(fmt.Sprintf(`"%d%s"`, i%abi.MaxVariants, strings.Repeat("r", 300)))
 		e.Receivers = append(e.Receivers, trial.Connection{ID: fmt.Sprint(i), Properties: map[string]trial.JSON{"role": role}})
 	}
-	a, err := c.ask(e)
+	a, err := c.call(e)
 	if err != nil {
 		return err
 	}
 	for i, r := range a.Receivers {
 		if want := "prop=" + string(e.Receivers[i].Properties["role"]); r.Message == nil || *r.Message != want {
-			return fmt.Errorf("receiver %d gets %s, which should be %.80s %s", i, jsonOf(r), want, a.Failure)
+			return fmt.Errorf("receiver %d gets %s, want %.80s %s", i, jsonOf(r), want, a.Failure)
 		}
 	}
 	return nil
 }
 
-// failures has the guest fail, and asks whether the next is served.
+// failures has the guest fail, and checks that the next event is answered.
 func (c *conformance) failures() {
-	a, err := c.ask(event(abi.OnSayReceive, "fail"))
+	a, err := c.call(event(abi.OnSayReceive, "fail"))
 	if err == nil && a.Verdict != "failed" {
-		err = fmt.Errorf("it says %s", jsonOf(a))
+		err = fmt.Errorf("it answers %s", jsonOf(a))
 	}
-	c.report.check("error", "a trap is one", err)
+	c.report.check("error", "a trap is a failure", err)
 	for _, script := range []string{"room ;extra " + text("[]"), "extra " + text(`{"room":"x"}`), "json " + text("{"), "deny 0 " + text(strings.Repeat("r", abi.MaxReason+1))} {
-		a, err = c.ask(event(abi.OnSayReceive, script))
+		a, err = c.call(event(abi.OnSayReceive, script))
 		if err == nil && a.Verdict != "failed" {
-			err = fmt.Errorf("it says %s", jsonOf(a))
+			err = fmt.Errorf("it answers %s", jsonOf(a))
 		}
 		name, _, _ := strings.Cut(script, " ")
-		c.report.check("error", "an answer against the contract is one: "+name, err)
+		c.report.check("error", "an invalid answer is a failure: "+name, err)
 	}
-	a, err = c.ask(event(abi.OnSayReceive, "allow"))
+	a, err = c.call(event(abi.OnSayReceive, "allow"))
 	if err == nil && a.Verdict != "allow" {
-		err = fmt.Errorf("it says %s", jsonOf(a))
+		err = fmt.Errorf("it answers %s", jsonOf(a))
 	}
 	c.report.check("error", "the next event is answered", err)
 }
@@ -307,10 +307,10 @@ func (c *conformance) refuses() error {
 	m, err := trial.Load(c.ctx, cfg)
 	if err == nil {
 		m.Close()
-		return fmt.Errorf("it does not")
+		return fmt.Errorf("it accepts the config")
 	}
 	if !strings.Contains(err.Error(), "words: grüß Gott") {
-		return fmt.Errorf("it does, and does not say why: %w", err)
+		return fmt.Errorf("the error has no reason: %w", err)
 	}
 	return nil
 }

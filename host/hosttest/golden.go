@@ -18,9 +18,8 @@ import (
 	"github.com/mootchat/moot/sdk/vectors"
 )
 
-// Golden puts the golden frames into a conformance guest's memory, byte for byte,
-// and compares what it reads from them, and what it writes, with what they mean.
-// There is no host around it: it is what an SDK's reader and writer do alone.
+// Golden tests the SDK of a conformance guest without a host: it writes the golden frames into the guest's memory, byte
+// for byte, and compares what the guest reads from them and writes with their meaning.
 func Golden(ctx context.Context, wasm []byte) (*Report, error) {
 	rt := wazero.NewRuntime(ctx)
 	defer rt.Close(ctx)
@@ -42,14 +41,14 @@ func Golden(ctx context.Context, wasm []byte) (*Report, error) {
 	return r, nil
 }
 
-// golden is a bare guest.
+// golden is a guest without a host.
 type golden struct {
 	runtime  wazero.Runtime
 	compiled wazero.CompiledModule
 	script   string
 }
 
-// link gives the guest its script as config, and no other host function.
+// link provides the guest's imports: config_get returns the script, the others fail.
 func (g *golden) link(ctx context.Context) error {
 	wasi_snapshot_preview1.MustInstantiate(ctx, g.runtime)
 	b := g.runtime.NewHostModuleBuilder(abi.ImportModule)
@@ -85,8 +84,7 @@ func (g *golden) configGet(_ context.Context, m api.Module, stack []uint64) {
 	}
 }
 
-// call asks a new instance about a frame, and gives what it returned, and its memory
-// from the frame on.
+// call calls a hook of a new instance with a frame. It returns the result, the address of the frame and the memory.
 func (g *golden) call(ctx context.Context, script string, hook abi.Hook, frame []byte) (code int32, at uint32, memory []byte, err error) {
 	g.script = script
 	m, err := g.runtime.InstantiateModule(ctx, g.compiled, wazero.NewModuleConfig().WithName("").WithStartFunctions("_initialize").WithSysWalltime().WithSysNanotime())
@@ -121,7 +119,7 @@ func (g *golden) call(ctx context.Context, script string, hook abi.Hook, frame [
 	return int32(result[0]), at, slices.Clone(memory), nil
 }
 
-// reads has the guest tell what it reads from a frame.
+// reads checks what the guest reports of a frame.
 func (g *golden) reads(ctx context.Context, f *vectors.Frame) error {
 	frame, err := hex.DecodeString(f.Hex)
 	if err != nil {
@@ -136,23 +134,23 @@ func (g *golden) reads(ctx context.Context, f *vectors.Frame) error {
 		return err
 	}
 	if len(f.Receivers) > 0 {
-		if code != abi.PerReceiver { // all see the same
+		if code != abi.PerReceiver { // the answer is for all
 			for range f.Receivers {
 				receivers = append(receivers, a)
 			}
 		}
 		for i := range f.Receivers {
-			if err := told(said(f.Number, &receivers[i]), goldenLines(f, &f.Receivers[i])); err != nil {
+			if err := compareLines(reportOf(f.Number, &receivers[i]), goldenLines(f, &f.Receivers[i])); err != nil {
 				return fmt.Errorf("receiver %d: %w", i, err)
 			}
 		}
 		return nil
 	}
-	return told(said(f.Number, &a), goldenLines(f, f.Connection))
+	return compareLines(reportOf(f.Number, &a), goldenLines(f, f.Connection))
 }
 
-// said is where the script has the guest put what it tells.
-func said(hook int, v *vectors.Verdict) string {
+// reportOf returns the report in a verdict.
+func reportOf(hook int, v *vectors.Verdict) string {
 	switch abi.Hook(hook) {
 	case abi.OnSayReceive, abi.Say:
 		if v.Message == nil {
@@ -160,14 +158,14 @@ func said(hook int, v *vectors.Verdict) string {
 		}
 		return *v.Message
 	case abi.Action:
-		return unreply(v.Reply)
+		return reportInReply(v.Reply)
 	}
 	return v.Reason
 }
 
-func told(got string, want []string) error {
+func compareLines(got string, want []string) error {
 	if w := strings.Join(want, "\n"); got != w {
-		return fmt.Errorf("it tells %q, which should be %q", got, w)
+		return fmt.Errorf("it reports %q, want %q", got, w)
 	}
 	return nil
 }
@@ -194,7 +192,7 @@ func goldenLines(f *vectors.Frame, c *vectors.Connection) []string {
 	return l
 }
 
-// lines are what tell says.
+// lines is the report of the operation tell.
 type lines []string
 
 func (l *lines) field(name, value string) *lines {
@@ -211,7 +209,7 @@ func (l *lines) number(name string, n uint64) *lines {
 	return l
 }
 
-// writes has the guest say what a result means, and reads it back.
+// writes has the guest answer with a result, and decodes what it has written.
 func (g *golden) writes(ctx context.Context, r *vectors.Result) error {
 	frame, err := hex.DecodeString(r.Frame)
 	if err != nil {
@@ -236,7 +234,7 @@ func (g *golden) writes(ctx context.Context, r *vectors.Result) error {
 	if code == r.Returns && code != abi.PerReceiver {
 		return same(a, r.Verdict)
 	}
-	// A guest may answer a say for all at once, or byte by byte.
+	// A guest may answer a say for all receivers together, or for each of them.
 	if len(r.Receivers) == 0 {
 		return fmt.Errorf("it returned %d, not %d", code, r.Returns)
 	}
@@ -254,12 +252,12 @@ func (g *golden) writes(ctx context.Context, r *vectors.Result) error {
 
 func same(got, want vectors.Verdict) error {
 	if !reflect.DeepEqual(got, want) {
-		return fmt.Errorf("it says %s, which should be %s", inWords(got), inWords(want))
+		return fmt.Errorf("it answers %s, want %s", describe(got), describe(want))
 	}
 	return nil
 }
 
-func inWords(v vectors.Verdict) string {
+func describe(v vectors.Verdict) string {
 	message := "nil"
 	if v.Message != nil {
 		message = fmt.Sprintf("%q", *v.Message)
@@ -268,7 +266,7 @@ func inWords(v vectors.Verdict) string {
 	return fmt.Sprintf("%+v with message %s", v, message)
 }
 
-// scriptOf is the script that has a guest say v.
+// scriptOf returns the script that has a guest answer with v.
 func scriptOf(v *vectors.Verdict) string {
 	switch v.Answer {
 	case "allow":
@@ -298,19 +296,19 @@ func scriptOf(v *vectors.Verdict) string {
 	return strings.Join(ops, ";")
 }
 
-// text is a text as scripts have it.
+// text encodes a text for a script.
 func text(s string) string { return hex.EncodeToString([]byte(s)) }
 
 var answers = map[int32]string{abi.Allow: "allow", abi.Deny: "deny", abi.Rewritten: "rewrite",
 	abi.PerReceiver: "perReceiver", abi.AllowEnd: "allowEnd", abi.Drop: "drop"}
 
-// decode reads what a guest left behind, as the host does.
+// decode decodes the result of a guest, as the host does.
 func decode(code int32, at uint32, memory []byte) (v vectors.Verdict, receivers []vectors.Verdict, err error) {
 	le, frame := binary.LittleEndian, memory[at:]
 	read := func(record []byte, slot int) string {
 		b, ok := abi.SpanAt(record, slot).In(memory, len(memory))
 		if !ok {
-			err = fmt.Errorf("slot %d: what it points at is not UTF-8 text in its memory", slot)
+			err = fmt.Errorf("slot %d: the pointer or length is out of bounds, or the text is not UTF-8", slot)
 		}
 		return string(b)
 	}

@@ -10,11 +10,9 @@ import (
 	"github.com/mootchat/moot/host/trial"
 )
 
-// Probe asks a module at every hook that it has about events of every kind: with
-// every field and with none, texts long, empty and beyond ASCII, JSON of every sort, no
-// connection, one receiver and thousands. Whatever it answers is right, as long as
-// it answers: a trap, a missed deadline or an answer against the contract is not.
-// Wasm must be there; other settings of the Config are the module's.
+// Probe calls a module at each of its hooks with events of all kinds: with all fields and none, long, empty and
+// non-ASCII texts, all kinds of JSON, no connection, one receiver and thousands. Any valid answer passes; a trap, a
+// missed deadline or an invalid answer fails. Config must have Wasm.
 func Probe(ctx context.Context, cfg trial.Config) (*Report, error) {
 	m, err := trial.Load(ctx, cfg)
 	if err != nil {
@@ -31,7 +29,7 @@ func Probe(ctx context.Context, cfg trial.Config) (*Report, error) {
 			r.add("hook", hook.String(), Failed, err.Error())
 			continue
 		}
-		r.add("hook", hook.String(), Good, fmt.Sprintf("%d events", len(events)))
+		r.add("hook", hook.String(), Passed, fmt.Sprintf("%d events", len(events)))
 	}
 	return r, m.Close()
 }
@@ -60,7 +58,7 @@ var texts = []string{"", "hello", "a\x00b", "grüße, 世界 🙂", "\"\\\n\t{}"
 
 var values = []string{`null`, `true`, `-1.5e3`, `"text \"quoted\" \u00e9"`, `[]`, `{}`, `[1,[2,{"a":null}]]`, `{"text":"hello","n":1}`}
 
-// someone has every field, as long as may be; nobody has none.
+// someone has all fields, nobody has none.
 var (
 	someone = trial.Connection{ID: "4f2a", Fingerprint: "a9c1", User: "ann", Transport: "websocket", RemoteIP: "203.0.113.7",
 		Tenant: "default", Locale: "en-GB", ConnectedAt: 1_699_999_995_000, JoinedAt: 1_699_999_996_000,
@@ -69,7 +67,7 @@ var (
 	nobody = trial.Connection{}
 )
 
-// probes are the events of one hook.
+// probes returns the events for a hook.
 func probes(hook abi.Hook, actions []abi.ActionSpec) (list []trial.Event) {
 	add := func(e trial.Event) {
 		e.Hook, e.Tenant = hook.String(), "default"
@@ -97,13 +95,13 @@ func probes(hook abi.Hook, actions []abi.ActionSpec) (list []trial.Event) {
 	case abi.Say:
 		for _, e := range messages() {
 			for _, n := range []int{1, 3} {
-				e.Receivers = crowd(n)
+				e.Receivers = receivers(n)
 				add(e)
 			}
 		}
 		for _, n := range []int{abi.MaxReceivers, abi.MaxReceivers + 1, 3000} {
 			hello := "hello"
-			add(trial.Event{Room: "lobby", From: "1", Message: &hello, Receivers: crowd(n)})
+			add(trial.Event{Room: "lobby", From: "1", Message: &hello, Receivers: receivers(n)})
 		}
 	case abi.Action:
 		for _, a := range actions {
@@ -133,7 +131,7 @@ func messages() (list []trial.Event) {
 	return list
 }
 
-func crowd(n int) []trial.Connection {
+func receivers(n int) []trial.Connection {
 	kinds := []trial.Connection{someone, other, nobody}
 	list := make([]trial.Connection, n)
 	for i := range list {

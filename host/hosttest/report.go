@@ -1,10 +1,9 @@
-// Package hosttest puts any module through every hook, field, verdict, error and host
-// call, and tells what it made of them. It is for tests of SDKs and of modules, and for
-// moot module conform.
+// Package hosttest tests modules: it calls every hook with all kinds of fields, and checks verdicts, errors and host
+// calls. It is for tests of SDKs and modules, and for moot module conform.
 //
-// Any module is asked at each hook that it has about events of every kind, see [Probe].
-// A guest of an SDK that follows the script of CONFORMANCE.md is put through the whole
-// contract, see [Conform], and through the golden frames, see [Golden].
+// [Probe] calls any module at each of its hooks with events of all kinds. [Conform] tests a conformance guest of an
+// SDK, which executes the script of CONFORMANCE.md, against the whole contract; [Golden] tests its reading and writing
+// of frames.
 package hosttest
 
 import (
@@ -15,45 +14,45 @@ import (
 	"text/tabwriter"
 )
 
-// Report is what came of it, in rows.
+// Report is the result of a test.
 type Report struct{ Rows []Row }
 
-// Row is one thing that was tried.
+// Row is one check.
 type Row struct {
 	Group, Name string
 	Result      Result
-	Detail      string // what was wrong, or how much was tried
+	Detail      string // the error, or how much was checked
 }
 
-// Result is how it went.
+// Result is the result of a check.
 type Result uint8
 
 // The results.
 const (
-	Good   Result = iota
-	Failed        // Detail says why
-	Unused        // the module does not have it
+	Passed Result = iota
+	Failed        // Detail is the error
+	Unused        // the module has no such hook
 )
 
 var resultNames = [...]string{"ok", "FAILED", "-"}
 
-// String is "ok", "FAILED" or "-".
+// String returns "ok", "FAILED" or "-".
 func (r Result) String() string { return resultNames[r] }
 
 func (r *Report) add(group, name string, result Result, detail string) {
 	r.Rows = append(r.Rows, Row{group, name, result, detail})
 }
 
-// check adds a row: it failed if err is not nil.
+// check adds a row; err is nil if the check passed.
 func (r *Report) check(group, name string, err error) {
 	if err != nil {
 		r.add(group, name, Failed, err.Error())
 		return
 	}
-	r.add(group, name, Good, "")
+	r.add(group, name, Passed, "")
 }
 
-// Err is all that failed; nil: nothing did.
+// Err returns all failures; nil if there are none.
 func (r *Report) Err() error {
 	var errs []error
 	for _, row := range r.Rows {
@@ -64,10 +63,10 @@ func (r *Report) Err() error {
 	return errors.Join(errs...)
 }
 
-// maxDetail bounds what the table says of one row.
+// maxDetail is the most bytes of a detail in the table.
 const maxDetail = 500
 
-// Print writes the table.
+// Print writes the report as a table.
 func (r *Report) Print(w io.Writer) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	group := ""

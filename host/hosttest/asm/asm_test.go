@@ -10,8 +10,8 @@ import (
 	"github.com/mootchat/moot/host/hosttest/asm"
 )
 
-// TestAModuleRuns puts something into every section and has a runtime be the judge.
-func TestAModuleRuns(t *testing.T) {
+// TestModuleRuns runs a module with something in every section.
+func TestModuleRuns(t *testing.T) {
 	m := new(asm.Module)
 	twice := m.Import("env", "twice", "i64 -> i64")
 	m.Memory(1, 3)
@@ -21,11 +21,11 @@ func TestAModuleRuns(t *testing.T) {
 	sum := m.Global("i32", asm.I32(-1))
 	m.Start(m.Func("", "->", asm.I32(1)+asm.GlobalSet(sum)))
 	m.Elements(0, m.Func("", "-> i32", asm.GlobalGet(sum)+asm.I32(8)+asm.Load32(0)+asm.Add))
-	// f(n) is 2*(sum + 40 + n), by n turns of a loop.
+	// f(n) is 2*(sum + 40 + n), with n iterations of a loop.
 	m.FuncWith("f", "i32 -> i64", "i32", asm.Block(asm.Loop(
 		asm.Get(1)+asm.Get(0)+asm.Equal+asm.BrIf(1)+asm.Get(1)+asm.I32(1)+asm.Add+asm.Set(1)+asm.Br(0)))+
 		asm.I32(0)+asm.CallIndirect(m.Type("-> i32"))+asm.Get(1)+asm.Add+asm.Extend+asm.Call(twice))
-	m.Custom("note", []byte("not looked at"))
+	m.Custom("note", []byte("ignored"))
 	ctx := context.Background()
 	rt := wazero.NewRuntime(ctx)
 	defer rt.Close(ctx)

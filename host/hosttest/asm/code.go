@@ -2,12 +2,12 @@ package asm
 
 import "strings"
 
-// Code is instructions, in the binary format: join them with +.
+// Code is encoded instructions, concatenated with +.
 type Code string
 
 const end Code = "\x0b"
 
-// Instructions that take what they need from the stack alone.
+// Instructions without immediates, or with fixed ones.
 const (
 	Unreachable Code = "\x00"
 	Return      Code = "\x0f"
@@ -33,13 +33,13 @@ const (
 	NaN         Code = "\x44\x00\x00\x00\x00\x00\x00\xf8\x7f" // f64
 )
 
-// Repeat is code n times over.
+// Repeat concatenates code n times.
 func Repeat(n int, code Code) Code { return Code(strings.Repeat(string(code), n)) }
 
-// I32 is the constant; what does not fit is cut off.
+// I32 pushes a constant, truncated to 32 bits.
 func I32(n int) Code { return "\x41" + Code(Int(int(int32(n)))) }
 
-// I64 is the constant.
+// I64 pushes a constant.
 func I64(n int) Code { return "\x42" + Code(Int(n)) }
 
 // Get reads a local or a parameter.
@@ -60,29 +60,28 @@ func GlobalSet(global int) Code { return "\x24" + number(global) }
 // Call calls a function.
 func Call(f int) Code { return "\x10" + number(f) }
 
-// CallIndirect calls what table 0 has at the index on the stack, which must be of
-// the type.
+// CallIndirect calls the function at the index on the stack in table 0. It traps if the function is not of type typ.
 func CallIndirect(typ int) Code { return "\x11" + number(typ) + "\x00" }
 
-// Block is a block without a result: [Br] leaves it.
+// Block is a block without a result; [Br] leaves it.
 func Block(code Code) Code { return "\x02\x40" + code + end }
 
-// Loop is a loop without a result: [Br] begins it again, and it ends by itself.
+// Loop is a loop without a result; [Br] begins the next iteration.
 func Loop(code Code) Code { return "\x03\x40" + code + end }
 
 // If runs the code if the i32 on the stack is not 0.
 func If(code Code) Code { return "\x04\x40" + code + end }
 
-// Br goes to the block or loop that is depth blocks further out, 0 for the innermost.
+// Br branches to the block or loop depth blocks out; 0 is the innermost.
 func Br(depth int) Code { return "\x0c" + number(depth) }
 
 // BrIf is [Br] if the i32 on the stack is not 0.
 func BrIf(depth int) Code { return "\x0d" + number(depth) }
 
-// BrTable is [Br] to 0 by a table of n entries.
+// BrTable branches to block 0, with a table of n entries.
 func BrTable(n int) Code { return "\x0e" + number(n) + Code(make([]byte, n+1)) }
 
-// Load32 reads an i32 from the address on the stack plus offset.
+// Load32 loads an i32 from the address on the stack plus offset.
 func Load32(offset int) Code { return "\x28\x00" + number(offset) }
 
 // Store8 writes the lowest byte of an i32 to address plus offset: address, value.

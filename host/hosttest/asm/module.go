@@ -1,10 +1,9 @@
-// Package asm puts WebAssembly modules together by hand, so that a test can
-// hold a whole module in a few lines of Go, and one that no compiler would make.
+// Package asm encodes WebAssembly modules, so that a test can have a whole module in a few lines of Go, also one that
+// no compiler would make.
 //
-// A [Module] takes functions, memories and the rest in any order, except that
-// imports come before functions, and writes the sections in theirs. Nothing is
-// checked: what is put in wrong comes out wrong. Instructions are functions that give
-// their bytes, and code is the bytes of one after the other:
+// Functions, memories and the rest may be added to a [Module] in any order, except that imports come before functions;
+// the sections are written in the order of the format. Nothing is checked. Instructions are functions that return their
+// bytes, and code is their concatenation:
 //
 //	m := new(asm.Module)
 //	log := m.Import("moot_1", "log", "i32 i32 i32 ->")
@@ -13,7 +12,7 @@
 //	m.Func("run", "->", asm.I32(1)+asm.I32(0)+asm.I32(5)+asm.Call(log))
 //	wasm := m.Wasm()
 //
-// It is for tests alone and imports nothing.
+// The package is for tests only and imports no other package of this repository.
 package asm
 
 import (
@@ -21,10 +20,10 @@ import (
 	"strings"
 )
 
-// Magic is what every module begins with.
+// Magic is the beginning of every module.
 const Magic = "\x00asm\x01\x00\x00\x00"
 
-// Numbers of sections, for [Module.Section].
+// Section ids, for [Module.Section].
 const (
 	Types = iota + 1
 	Imports
@@ -48,10 +47,10 @@ const (
 	Global
 )
 
-// NoMax is the maximum of a memory or a table that has none.
+// NoMax as a maximum means that there is none.
 const NoMax = -1
 
-// Module is a module in the making. The zero Module is empty.
+// Module is a module under construction. The zero Module is empty.
 type Module struct {
 	sections [DataCount + 1]section
 	before   []byte // custom sections
@@ -72,20 +71,19 @@ func (m *Module) add(id int, item []byte) int {
 	return s.items - 1
 }
 
-// Type adds a function type, such as "i32 i64 -> i32", and gives its index.
+// Type adds a function type, such as "i32 i64 -> i32", and returns its index.
 func (m *Module) Type(signature string) int {
 	params, results, _ := strings.Cut(signature, "->")
 	return m.add(Types, slices.Concat([]byte{0x60}, typeList(params), typeList(results)))
 }
 
-// Import adds an imported function and gives its index.
+// Import adds an imported function and returns its index.
 func (m *Module) Import(module, name, signature string) int {
 	m.imported++
 	return m.add(Imports, slices.Concat(Name(module), Name(name), []byte{Func}, Uint(m.Type(signature))))
 }
 
-// Func adds a function, exported if it has a name, and gives its index. The code
-// ends by itself.
+// Func adds a function, exported if name is not empty, and returns its index. The code is without its last end.
 func (m *Module) Func(name, signature string, code Code) int {
 	return m.FuncWith(name, signature, "", code)
 }
@@ -111,10 +109,10 @@ func (m *Module) Body(name, signature string, body []byte) int {
 	return f
 }
 
-// Next is the index that the next function will have.
+// Next returns the index of the next function.
 func (m *Module) Next() int { return m.imported + m.defined }
 
-// Export exports what there is under the index.
+// Export adds an export.
 func (m *Module) Export(name string, kind byte, index int) {
 	m.add(Exports, slices.Concat(Name(name), []byte{kind}, Uint(index)))
 }
@@ -127,12 +125,12 @@ func (m *Module) Table(least, most int) {
 	m.add(Tables, append([]byte{valueTypes["funcref"]}, limits(least, most)...))
 }
 
-// Global adds a variable that holds what the code gives, and gives its index.
+// Global adds a mutable global with the value of code, and returns its index.
 func (m *Module) Global(valueType string, code Code) int {
 	return m.add(Globals, append([]byte{valueTypes[valueType], 1}, code+end...))
 }
 
-// Elements puts functions into table 0, from an offset on.
+// Elements puts functions into table 0, starting at offset.
 func (m *Module) Elements(offset int, functions ...int) {
 	item := append([]byte{0}, I32(offset)+end+number(len(functions))...)
 	for _, f := range functions {
@@ -141,28 +139,28 @@ func (m *Module) Elements(offset int, functions ...int) {
 	m.add(Elements, item)
 }
 
-// Data puts bytes into memory 0, from an offset on.
+// Data puts bytes into memory 0, starting at offset.
 func (m *Module) Data(offset int, bytes []byte) {
 	m.add(Data, append(append([]byte{0}, I32(offset)+end...), sized(bytes)...))
 }
 
-// Start names the start function.
+// Start sets the start function.
 func (m *Module) Start(f int) { m.Section(Start, Uint(f)) }
 
-// Custom adds a custom section in front of all others.
+// Custom adds a custom section before all others.
 func (m *Module) Custom(name string, content []byte) {
 	m.before = append(append(m.before, 0), sized(append(Name(name), content...))...)
 }
 
-// Section replaces a section by content of any kind.
+// Section replaces a section by any content.
 func (m *Module) Section(id int, content []byte) {
 	m.sections[id] = section{items: 1, body: content, raw: true}
 }
 
-// order is that of the sections in the binary.
+// order is the order of the sections in a binary.
 var order = [...]int{Types, Imports, Functions, Tables, Memories, Globals, Exports, Start, Elements, DataCount, Bodies, Data}
 
-// Wasm is the module as it is now.
+// Wasm returns the binary.
 func (m *Module) Wasm() []byte {
 	out := append([]byte(Magic), m.before...)
 	for _, id := range order {
@@ -193,12 +191,12 @@ func typeList(words string) []byte {
 	return sized(list)
 }
 
-// Name is a name as the binary format has it.
+// Name encodes a name.
 func Name(name string) []byte { return sized([]byte(name)) }
 
 func sized(b []byte) []byte { return append(Uint(len(b)), b...) }
 
-// Uint is a number as the binary format has it.
+// Uint encodes an unsigned number.
 func Uint(n int) []byte {
 	var b []byte
 	for ; n >= 0x80; n >>= 7 {
@@ -207,7 +205,7 @@ func Uint(n int) []byte {
 	return append(b, byte(n))
 }
 
-// Int is a signed number as the binary format has it.
+// Int encodes a signed number.
 func Int(n int) []byte {
 	var b []byte
 	for {
