@@ -84,7 +84,7 @@ PLAIN := moot/sdk$$
 race: tools runners check
 	go test -race -timeout 15m $$(go list ./... | grep -v -e $(ALONE) -e '$(PLAIN)')
 	go test -race -timeout 15m ./$(ALONE)
-	go test -timeout 15m -run TestNoSliceIsLong ./$(ALONE)
+	go test -timeout 15m -run TestSlicesAreShort ./$(ALONE)
 	go test ./sdk
 	cd sdk/go && go test -race ./... && cd client && go test -race ./...
 	cd engine/cli/release/deploytest && go test -count=1 ./...

@@ -88,7 +88,7 @@ func BenchmarkSandboxSay(b *testing.B) {
 	compare("each, in Go", goFilter(b), five, 0)
 }
 
-func TestNothingIsAllocated(t *testing.T) {
+func TestCallsDoNotAllocate(t *testing.T) {
 	for name, run := range map[string]func(int){
 		"onSayReceive":   OnSayReceive(Start(t, Filter(undeclared)), Said(Message)),
 		"say each":       Say(Start(t, Filter(undeclared)), Members(1000, "en", "de", "xx")),
@@ -102,7 +102,7 @@ func TestNothingIsAllocated(t *testing.T) {
 }
 
 // What is measured does what it is said to do.
-func TestTheFiltersFilter(t *testing.T) {
+func TestFilters(t *testing.T) {
 	for name, wasm := range map[string][]byte{"by hand": Filter(undeclared), "in Go": goFilter(t)} {
 		h := Start(t, wasm)
 		for text, want := range map[string]hook.Outcome{

@@ -8,9 +8,9 @@ import (
 	"github.com/mootchat/moot/host/hosttest/asm"
 )
 
-// TestNoModuleCostsMoreThanItsLimit loads modules that are small to hand over and dear to
+// TestExpensiveModulesAreRefused loads modules that are small to hand over and dear to
 // compile or to instantiate. Each is refused before the compiler sees it.
-func TestNoModuleCostsMoreThanItsLimit(t *testing.T) { run(t, bombs) }
+func TestExpensiveModulesAreRefused(t *testing.T) { run(t, bombs) }
 
 var bombs = []attack{
 	{name: "file too large", tries: "to be read without end", refused: "more than 16777216 bytes",

@@ -43,10 +43,10 @@ func attackers() []module {
 	return list
 }
 
-// TestHostileAndGoodTenantsTalkAtOnce has members of both tenants talk: in the rooms of
+// TestHostileAndGoodTenantsChat has members of both tenants talk: in the rooms of
 // the one, every message meets a hostile module; in the other, everyone hears everything that
 // was said, in the order of each who said it, with what the good module adds.
-func TestHostileAndGoodTenantsTalkAtOnce(t *testing.T) {
+func TestHostileAndGoodTenantsChat(t *testing.T) {
 	tn := settle(t)
 	defer tn.stop()
 	modules := attackers()
@@ -119,9 +119,9 @@ func (c *client) heardEverything(members []*client, each int) {
 	}
 }
 
-// TestHostileHooksOfALife has the modules swapped under a client of the hostile tenant, so that
+// TestHostileHooksOfOneConnection has the modules swapped under a client of the hostile tenant, so that
 // the hook it comes to next never ends. What it hears is what the protocol says.
-func TestHostileHooksOfALife(t *testing.T) {
+func TestHostileHooksOfOneConnection(t *testing.T) {
 	tn := settle(t)
 	defer tn.stop()
 	hostileAt := func(hooks ...hook.Hook) {

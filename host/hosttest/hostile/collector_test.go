@@ -12,10 +12,10 @@ import (
 	"github.com/mootchat/moot/host/hosttest/asm"
 )
 
-// TestTheCollectorIsNeverHeldUp collects garbage again and again while guests loop in every
+// TestGarbageCollectionIsNotDelayed collects garbage again and again while guests loop in every
 // hook, and while they are loaded. A guest that cannot be stopped would freeze
 // every goroutine of the process here. A busy machine is given three chances.
-func TestTheCollectorIsNeverHeldUp(t *testing.T) {
+func TestGarbageCollectionIsNotDelayed(t *testing.T) {
 	for name, code := range map[string]asm.Code{
 		"loop": asm.Loop(asm.Br(0)),
 		"bulk": asm.I32(232) + asm.MemoryGrow + asm.Drop + asm.Loop(asm.I32(end)+asm.I32(1)+asm.I32(14<<20)+asm.MemoryFill+asm.Br(0)),
@@ -87,9 +87,9 @@ func beside(guests func()) (took []time.Duration) {
 	return took
 }
 
-// TestNothingIsLeft runs attacks one after the other, closes the host, and sees that goroutines and memory are
+// TestNothingLeaks runs attacks one after the other, closes the host, and sees that goroutines and memory are
 // back where they were.
-func TestNothingIsLeft(t *testing.T) {
+func TestNothingLeaks(t *testing.T) {
 	before := inUse()
 	goroutines := runtime.NumGoroutine()
 	for range 3 {

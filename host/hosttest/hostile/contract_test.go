@@ -9,9 +9,9 @@ import (
 	"github.com/mootchat/moot/host/hosttest/asm"
 )
 
-// TestNoModuleThatIsAgainstTheContract loads modules that ask for more than they are given,
+// TestInvalidModulesAreRefused loads modules that ask for more than they are given,
 // or give something else than they must. The error says what to do.
-func TestNoModuleThatIsAgainstTheContract(t *testing.T) { run(t, contract) }
+func TestInvalidModulesAreRefused(t *testing.T) { run(t, contract) }
 
 var contract = []attack{
 	{name: "no module", tries: "to have anything taken for a module", refused: "is not a WebAssembly module",
@@ -95,7 +95,7 @@ var contract = []attack{
 		wasm: abiAnd(func(g *guest) { g.Func("on_join", "i32 -> i32", "") })},
 }
 
-func TestNoCapabilityThatWasNotGranted(t *testing.T) {
+func TestCapabilitiesNeedGrants(t *testing.T) {
 	var attacks []attack
 	for name, fn := range map[string]struct{ signature, capability string }{
 		abi.ImportKVGet:       {"i32 i32 i32 i32 -> i32", "kv"},
@@ -173,7 +173,7 @@ func TestHostFunctionsForHooks(t *testing.T) {
 	})
 }
 
-func TestNamesOfTheHostsModules(t *testing.T) {
+func TestReservedModuleNames(t *testing.T) {
 	var attacks []attack
 	for _, name := range []string{abi.ImportModule, "moot_meter", wasi} {
 		attacks = append(attacks, attack{name: name, tries: "to stand where others look for the host's functions", build: func(g *guest) asm.Code {

@@ -46,10 +46,10 @@ var classes = []attack{
 	{name: "receivers", hooks: []hook.Hook{hook.Say}, build: does(forever(""))},
 }
 
-// TestAHostileTenantDelaysNobodyElse measures how long messages of the good tenant take
+// TestHostileTenantDoesNotDelayOthers measures how long messages of the good tenant take
 // to a member of its room, alone and beside each class of hostile module, turn by turn. A
 // busy machine can spoil a comparison, not three in a row.
-func TestAHostileTenantDelaysNobodyElse(t *testing.T) {
+func TestHostileTenantDoesNotDelayOthers(t *testing.T) {
 	tn := settle(t)
 	defer tn.stop()
 	d := tn.dialogue()
@@ -59,9 +59,9 @@ func TestAHostileTenantDelaysNobodyElse(t *testing.T) {
 	}
 }
 
-// TestLoadingDelaysNobody measures the same while modules are loaded one after the other: some that are
+// TestLoadingDoesNotDelayOthers measures the same while modules are loaded one after the other: some that are
 // refused after much reading, some that take long to compile.
-func TestLoadingDelaysNobody(t *testing.T) {
+func TestLoadingDoesNotDelayOthers(t *testing.T) {
 	tn := settle(t)
 	defer tn.stop()
 	d := tn.dialogue()
@@ -170,16 +170,16 @@ func (tn *town) attackedBy(class attack) (quiet func()) {
 	}
 }
 
-// BenchmarkLatencyBesideDearGuests prints how long messages of the good tenant take, all but one in a hundred, alone and while
+// BenchmarkLatencyBesideExpensiveGuests prints how long messages of the good tenant take, all but one in a hundred, alone and while
 // four clients of another tenant keep a guest busy that does what takes longest for the fuel it costs.
-func BenchmarkLatencyBesideDearGuests(b *testing.B) {
+func BenchmarkLatencyBesideExpensiveGuests(b *testing.B) {
 	tn := settleWith(b, host.Config{Cache: cache, Memory: 1 << 30, StartTimeout: patience})
 	defer tn.stop()
 	d := tn.dialogue()
 	defer d.end()
 	for b.Loop() {
 		fmt.Println("| beside | p99 alone | p99 beside it |\n| --- | --- | --- |")
-		for _, a := range dear {
+		for _, a := range expensiveGuests {
 			alone := d.measureLong()
 			quiet := tn.attackedBy(a)
 			beside := d.measureLong()

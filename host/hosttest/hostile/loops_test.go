@@ -14,7 +14,7 @@ import (
 // short is the entry of modules that use up all the time they have.
 var short = host.Entry{Timeout: 20 * time.Millisecond}
 
-func TestNoCallNeverEnds(t *testing.T) { run(t, loops) }
+func TestEndlessCallsAreStopped(t *testing.T) { run(t, loops) }
 
 var loops = []attack{
 	{
@@ -92,8 +92,8 @@ func burn(g *guest, ms int) asm.Code {
 		asm.Loop(now+asm.Get(long)+asm.Less64S+asm.BrIf(0))
 }
 
-// TestGoodAtFirst asks a module that allows nine calls and then never ends, or traps.
-func TestGoodAtFirst(t *testing.T) {
+// TestFailureAfterGoodCalls asks a module that allows nine calls and then never ends, or traps.
+func TestFailureAfterGoodCalls(t *testing.T) {
 	for kind, way := range map[string]struct {
 		entry host.Entry
 		code  asm.Code
@@ -127,9 +127,9 @@ func TestGoodAtFirst(t *testing.T) {
 	}
 }
 
-// TestAChainOfHostileModulesHasOneTime asks a chain of twenty modules that never end, each of which has a second:
+// TestChainTimeoutBoundsAllModules asks a chain of twenty modules that never end, each of which has a second:
 // all of them together have a quarter of one.
-func TestAChainOfHostileModulesHasOneTime(t *testing.T) {
+func TestChainTimeoutBoundsAllModules(t *testing.T) {
 	t.Parallel()
 	w := open(t)
 	defer w.end()

@@ -14,7 +14,7 @@ import (
 // growToTheEnd grows by a page until that is refused.
 const growToTheEnd = "\x03\x40" + "\x41\x01" + asm.MemoryGrow + "\x41\x7f" + asm.Unequal + "\x0d\x00" + "\x0b"
 
-func TestNoMemoryButItsOwn(t *testing.T) { run(t, hungry) }
+func TestMemoryLimits(t *testing.T) { run(t, hungry) }
 
 var patient = host.Entry{Timeout: 5 * time.Second}
 
@@ -99,9 +99,9 @@ var hungry = []attack{
 		}},
 }
 
-// TestNoTenantTakesTheMemoryOfAll loads hostile modules that together take all memory that there is, each within its
+// TestTenantKeepsItsMemory loads hostile modules that together take all memory that there is, each within its
 // limit, while they are called; another tenant still has its own.
-func TestNoTenantTakesTheMemoryOfAll(t *testing.T) {
+func TestTenantKeepsItsMemory(t *testing.T) {
 	t.Parallel()
 	w := open(t)
 	defer w.end()

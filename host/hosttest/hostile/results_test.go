@@ -61,7 +61,7 @@ var slots = []slot{
 // oneVariant offers one variant, at variant.
 var oneVariant = put(abi.ResultVariants, variant) + put(abi.ResultVariantCount, 1)
 
-func TestNoResultFromElsewhere(t *testing.T) {
+func TestResultPointersAreChecked(t *testing.T) {
 	var attacks []attack
 	for n, s := range slots {
 		for _, l := range lies {
@@ -80,7 +80,7 @@ func TestNoResultFromElsewhere(t *testing.T) {
 	run(t, attacks)
 }
 
-func TestNoAnswerThatMeansNothing(t *testing.T) {
+func TestUndefinedAnswersFail(t *testing.T) {
 	var attacks []attack
 	for _, code := range []int{6, 7, 255, 1 << 16, 1<<31 - 1} {
 		attacks = append(attacks, attack{name: fmt.Sprintf("code %d", code), tries: "an answer that there is not", hooks: everyHook,
@@ -101,7 +101,7 @@ func TestNoAnswerThatMeansNothing(t *testing.T) {
 	))
 }
 
-func TestNoContentThatIsAgainstTheContract(t *testing.T) {
+func TestInvalidContentFails(t *testing.T) {
 	attacks := []attack{
 		rewriting("kind of message there is not", "message: there is no kind 3", "", put(abi.ResultMessageKind, 3)+span(abi.ResultMessage, text, 5)),
 		rewriting("message that is not JSON", "message: not JSON", "{", put(abi.ResultMessageKind, abi.KindJSON)+span(abi.ResultMessage, 64, 1)),
@@ -137,7 +137,7 @@ func rewriting(name, says, content string, code asm.Code) attack {
 		}}
 }
 
-func TestNoVariantFromElsewhere(t *testing.T) {
+func TestVariantsAreChecked(t *testing.T) {
 	verdict := func(k, n int) asm.Code { // of receiver k
 		return asm.I32(frame) + asm.Load32(abi.FrameVerdicts) + asm.I32(n) + asm.Store8(frame+k)
 	}

@@ -20,9 +20,9 @@ func find(from, to int, words ...string) asm.Code {
 	return asm.I32(from) + asm.Set(i) + asm.Loop(look+asm.Get(i)+asm.I32(1)+asm.Add+asm.Tee(i)+asm.I32(to)+asm.LessU+asm.BrIf(0))
 }
 
-// TestAModuleIsShownWhatItReads looks through the whole exchange buffer, and beyond it, for
+// TestModuleSeesOnlyDeclaredFields looks through the whole exchange buffer, and beyond it, for
 // what the module has not declared, or of which only a part is shown.
-func TestAModuleIsShownWhatItReads(t *testing.T) {
+func TestModuleSeesOnlyDeclaredFields(t *testing.T) {
 	search := func(words ...string) func(g *guest) asm.Code {
 		return func(g *guest) asm.Code { return find(frame, end-4, words...) + answers(abi.Allow) }
 	}
@@ -47,8 +47,8 @@ func TestAModuleIsShownWhatItReads(t *testing.T) {
 	})
 }
 
-// TestMemoryComesEmpty looks for what others have left in memory that they gave back.
-func TestMemoryComesEmpty(t *testing.T) {
+// TestNewMemoryIsZero looks for what others have left in memory that they gave back.
+func TestNewMemoryIsZero(t *testing.T) {
 	t.Parallel()
 	w := open(t)
 	defer w.end()

@@ -103,9 +103,9 @@ func TestSpamEndsWithItsDeadline(t *testing.T) {
 	}
 }
 
-// TestOneCallAsksForSoMuchAndNoMore has modules ask for 300 effects in one call. What is
+// TestEffectsOfOneCallAreBounded has modules ask for 300 effects in one call. What is
 // refused they count as a metric.
-func TestOneCallAsksForSoMuchAndNoMore(t *testing.T) {
+func TestEffectsOfOneCallAreBounded(t *testing.T) {
 	for name, effect := range map[string]struct {
 		most int
 		ask  func(g *guest) asm.Code
@@ -136,9 +136,9 @@ func TestOneCallAsksForSoMuchAndNoMore(t *testing.T) {
 	}
 }
 
-// TestOneModuleKeepsSoMuchAndNoMore has modules fill what outlives a call, a hundred
+// TestStorageOfOneModuleIsBounded has modules fill what outlives a call, a hundred
 // steps a call, until it is full: keys, values, metrics.
-func TestOneModuleKeepsSoMuchAndNoMore(t *testing.T) {
+func TestStorageOfOneModuleIsBounded(t *testing.T) {
 	const name = scratch // eight bytes that count up
 	for what, fill := range map[string]struct {
 		most int // steps that can succeed
@@ -187,8 +187,8 @@ func TestOneModuleKeepsSoMuchAndNoMore(t *testing.T) {
 
 const shiftRight asm.Code = "\x76"
 
-// TestLogsOfAModuleAreBounded has a module write lines for ever, by every way there is.
-func TestLogsOfAModuleAreBounded(t *testing.T) {
+// TestLogsOfModuleAreBounded has a module write lines for ever, by every way there is.
+func TestLogsOfModuleAreBounded(t *testing.T) {
 	for _, way := range []string{"log", "fd_write"} {
 		t.Run(way, func(t *testing.T) {
 			t.Parallel()

@@ -25,7 +25,7 @@ var starts = map[string]func(g *guest, code asm.Code){
 	},
 }
 
-func TestNoStartNeverEnds(t *testing.T) {
+func TestEndlessStartsAreStopped(t *testing.T) {
 	var attacks []attack
 	for name, add := range starts {
 		in := func(what, tries, refused string, code func(g *guest) asm.Code) {
@@ -58,9 +58,9 @@ func TestNoStartNeverEnds(t *testing.T) {
 	run(t, attacks)
 }
 
-// TestStartsOnceAndNeverAgain has a module load, and loop whenever another instance of
+// TestLaterInstancesThatNeverStart has a module load, and loop whenever another instance of
 // it is made: it knows by a key in its own store. Its calls find no instance; nobody else notices.
-func TestStartsOnceAndNeverAgain(t *testing.T) {
+func TestLaterInstancesThatNeverStart(t *testing.T) {
 	t.Parallel()
 	w := open(t)
 	defer w.end()
@@ -84,9 +84,9 @@ func TestStartsOnceAndNeverAgain(t *testing.T) {
 	}
 }
 
-// TestLoadingGivesUpWhenItsCallerDoes sees that rules with many modules that never start are
+// TestLoadEndsWithItsContext sees that rules with many modules that never start are
 // given up with the context, not after the sum of their time.
-func TestLoadingGivesUpWhenItsCallerDoes(t *testing.T) {
+func TestLoadEndsWithItsContext(t *testing.T) {
 	t.Parallel()
 	w := open(t)
 	defer w.end()
@@ -111,9 +111,9 @@ func TestLoadingGivesUpWhenItsCallerDoes(t *testing.T) {
 	w.goodAnswers()
 }
 
-// TestTheSecondExchangeBuffer has moot_alloc behave once, and not when a larger message needs a larger
+// TestSecondExchangeBuffer has moot_alloc behave once, and not when a larger message needs a larger
 // buffer. That message fails; small ones go on as before.
-func TestTheSecondExchangeBuffer(t *testing.T) {
+func TestSecondExchangeBuffer(t *testing.T) {
 	for name, a := range map[string]struct {
 		code asm.Code // of the second call
 		kind string

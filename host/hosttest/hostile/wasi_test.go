@@ -36,9 +36,9 @@ var system = []attack{
 		build: func(g *guest) asm.Code { return forever(sleep(g, 1)) }},
 }
 
-// TestWASIGivesNothing asks for files, arguments, environment and sockets. What each gives
+// TestWASIGrantsNothing asks for files, arguments, environment and sockets. What each gives
 // is counted as a metric of its name.
-func TestWASIGivesNothing(t *testing.T) {
+func TestWASIGrantsNothing(t *testing.T) {
 	t.Parallel()
 	w := open(t)
 	defer w.end()

@@ -212,7 +212,7 @@ func TestEveryVerdict(t *testing.T) {
 	})
 }
 
-func TestEffectsAreAskedFor(t *testing.T) {
+func TestEffects(t *testing.T) {
 	languages(t, func(t *testing.T, language string) {
 		w := open(t, rule{file: "all." + language, grants: all})
 		_, v := w.say("set great")
@@ -232,7 +232,7 @@ func TestEffectsAreAskedFor(t *testing.T) {
 	})
 }
 
-func TestTheOtherHooks(t *testing.T) {
+func TestOtherHooks(t *testing.T) {
 	languages(t, func(t *testing.T, language string) {
 		w := open(t, rule{file: "all." + language})
 		mallory := ann()
@@ -263,7 +263,7 @@ type member struct{ profile *hook.Profile }
 func (m member) Profile() *hook.Profile { return m.profile }
 func (m member) JoinedAt() int64        { return 700 }
 
-func TestEachReceiverHasItsAnswer(t *testing.T) {
+func TestAnswersPerReceiver(t *testing.T) {
 	languages(t, func(t *testing.T, language string) {
 		w := open(t, rule{file: "all." + language})
 		var members []hook.Member
@@ -288,7 +288,7 @@ func TestEachReceiverHasItsAnswer(t *testing.T) {
 	})
 }
 
-func TestWhatIsNotGrantedFailsWhenItIsCalled(t *testing.T) {
+func TestCallWithoutGrantFails(t *testing.T) {
 	for language, want := range map[string]string{"js": "kv.set: not granted", "lua": "kv.get: not granted"} {
 		w := open(t, rule{file: "all." + language})
 		if _, v := w.say("kv"); v.Outcome != hook.Failed || !(w.log.has(want) || w.log.has("not granted")) {
@@ -332,7 +332,7 @@ func TestErrorsNameTheLine(t *testing.T) {
 	} {
 		r := rule{file: c.file, text: c.text}
 		if strings.HasPrefix(c.file, "loop") {
-			continue // see TestAScriptThatNeverStartsIsNotLoaded
+			continue // see TestEndlessScriptIsNotLoaded
 		}
 		if got := refused(t, r); !strings.Contains(got, c.want) || !strings.Contains(got, "config.yaml:") {
 			t.Errorf("%s: the error is %s\nwant %s", c.file, got, c.want)
@@ -340,7 +340,7 @@ func TestErrorsNameTheLine(t *testing.T) {
 	}
 }
 
-func TestAScriptThatNeverStartsIsNotLoaded(t *testing.T) {
+func TestEndlessScriptIsNotLoaded(t *testing.T) {
 	for file, text := range map[string]string{"loop.js": "for (;;) {}", "loop.lua": "while true do end", "hoard.js": "const a = []; for (;;) a.push(new Array(1e5).fill(1));"} {
 		h, err := host.New(host.Config{Cache: cache(), Scripts: compiler(), StartTimeout: 2 * time.Second})
 		if err != nil {
@@ -357,7 +357,7 @@ func TestAScriptThatNeverStartsIsNotLoaded(t *testing.T) {
 	}
 }
 
-func TestHostileScriptsFailAndTheNextCallIsAnswered(t *testing.T) {
+func TestHostileScriptsFail(t *testing.T) {
 	languages(t, func(t *testing.T, language string) {
 		r := rule{file: "all." + language}
 		r.entry.Timeout = 2 * time.Second // for the loop; it is the time of a call, not of making an instance anew

@@ -13,7 +13,7 @@ import (
 )
 
 // A load of 1000 scripts that are too dear to translate costs what a few cost, and says which.
-func TestALoadOfHostileScriptsIsGivenUp(t *testing.T) {
+func TestLoadOfHostileScriptsIsAbandoned(t *testing.T) {
 	started := filepath.Join(t.TempDir(), "started")
 	fake := []string{"/bin/sh", "-c", `echo >>"$0"; exit 11`, started} // as a translator ends that has used its time
 	h, err := host.New(host.Config{Cache: cache(), Scripts: script.New(script.Config{Command: fake}), StartTimeout: patience})

@@ -45,44 +45,44 @@ var somewhere = next + asm.Get(j) + asm.I32(allPages<<16-1<<6) + asm.And
 
 // dear are classes of guests that are as slow as the units they pay with allow. Each works quickly at first, so that its
 // slices are large when it begins.
-var dear = []attack{
-	dearest("chase", func(*guest) asm.Code { return asm.Get(i) + asm.Repeat(200, asm.Load32(0)) + asm.Set(i) }),
-	dearest("chase in a loop", func(*guest) asm.Code { return asm.Get(i) + asm.Load32(0) + asm.Set(i) }),
-	dearest("pages touched for the first time", func(g *guest) asm.Code {
+var expensiveGuests = []attack{
+	expensive("chase", func(*guest) asm.Code { return asm.Get(i) + asm.Repeat(200, asm.Load32(0)) + asm.Set(i) }),
+	expensive("chase in a loop", func(*guest) asm.Code { return asm.Get(i) + asm.Load32(0) + asm.Set(i) }),
+	expensive("pages touched for the first time", func(g *guest) asm.Code {
 		g.setUp = times((allPages-24)/8, asm.I32(8)+asm.MemoryGrow+asm.Drop)
 		return asm.Get(i) + asm.I32(1) + asm.Store8(0) + asm.Get(i) + asm.I32(4096) + asm.Add + asm.I32(allPages<<16-1) + asm.And + asm.Set(i)
 	}),
-	dearest("scattered stores", func(*guest) asm.Code { return asm.Repeat(50, somewhere+asm.Get(j)+asm.Store32(0)) }),
-	dearest("scattered stores across pages", func(*guest) asm.Code {
+	expensive("scattered stores", func(*guest) asm.Code { return asm.Repeat(50, somewhere+asm.Get(j)+asm.Store32(0)) }),
+	expensive("scattered stores across pages", func(*guest) asm.Code {
 		return asm.Repeat(50, next+asm.Get(j)+asm.I32(0x3ffe000)+asm.And+asm.I64(1)+asm.Store64(4093))
 	}),
-	dearest("chains of load and store", func(*guest) asm.Code {
+	expensive("chains of load and store", func(*guest) asm.Code {
 		return asm.Repeat(50, somewhere+asm.Tee(i)+asm.Get(i)+asm.Load32(0)+asm.Get(j)+asm.Add+asm.Tee(j)+asm.Store32(0))
 	}),
-	dearest("loads across pages", func(*guest) asm.Code {
+	expensive("loads across pages", func(*guest) asm.Code {
 		return asm.Repeat(50, asm.Get(i)+asm.Get(j)+asm.Add+asm.I32(0x3ffe000)+asm.And+asm.Load32(4094)+asm.Set(i)+asm.Code(next))
 	}),
-	dearest("small fills", func(*guest) asm.Code { return asm.Repeat(50, somewhere+asm.I32(1)+asm.I32(15)+asm.MemoryFill) }),
-	dearest("small copies", func(*guest) asm.Code { return asm.Repeat(50, somewhere+somewhere+asm.I32(15)+asm.MemoryCopy) }),
-	dearest("fills of all", func(*guest) asm.Code {
+	expensive("small fills", func(*guest) asm.Code { return asm.Repeat(50, somewhere+asm.I32(1)+asm.I32(15)+asm.MemoryFill) }),
+	expensive("small copies", func(*guest) asm.Code { return asm.Repeat(50, somewhere+somewhere+asm.I32(15)+asm.MemoryCopy) }),
+	expensive("fills of all", func(*guest) asm.Code {
 		return asm.I32(0) + asm.Get(j) + asm.I32(allPages<<16) + asm.MemoryFill
 	}),
-	dearest("copies of all", func(*guest) asm.Code {
+	expensive("copies of all", func(*guest) asm.Code {
 		return asm.I32(1) + asm.I32(0) + asm.I32(allPages<<16-1) + asm.MemoryCopy
 	}),
-	dearest("vector shifts", func(*guest) asm.Code {
+	expensive("vector shifts", func(*guest) asm.Code {
 		return zero128 + asm.Repeat(100, asm.Get(j)+shl8x16+asm.Get(j)+shr64x2) + "\xfd\x53" + asm.Set(i)
 	}),
-	dearest("vector swizzles, roots and divisions", func(*guest) asm.Code {
+	expensive("vector swizzles, roots and divisions", func(*guest) asm.Code {
 		return zero128 + asm.Repeat(100, zero128+swizzle+sqrtF64x2+zero128+divF64x2) + "\xfd\x53" + asm.Set(i)
 	}),
-	dearest("denormal numbers", func(*guest) asm.Code {
+	expensive("denormal numbers", func(*guest) asm.Code {
 		return asm.Repeat(100, tinyF64+oneF64+f64Mul+asm.Truncate+asm.Drop)
 	}),
-	dearest("divisions", func(*guest) asm.Code {
+	expensive("divisions", func(*guest) asm.Code {
 		return asm.I64(-1<<62) + asm.Repeat(100, asm.Get(long)+asm.I64(3)+asm.Add64+div64+asm.I64(-1<<61)+asm.Add64+asm.I64(7)+rem64+asm.I64(1<<62)+asm.Add64) + asm.Set(long)
 	}),
-	dearest("indirect calls", func(g *guest) asm.Code {
+	expensive("indirect calls", func(g *guest) asm.Code {
 		const functions, elements = 5000, 65536
 		first, typ := g.Next(), g.Type("i32 -> i32")
 		for f := range functions {
@@ -96,7 +96,7 @@ var dear = []attack{
 		g.Elements(0, table...)
 		return asm.Repeat(50, asm.Code(next)+asm.Get(j)+asm.Get(j)+asm.I32(8)+shiftR+asm.I32(elements-1)+asm.And+asm.CallIndirect(typ)+asm.Set(i))
 	}),
-	dearest("calls of functions far apart", func(g *guest) asm.Code {
+	expensive("calls of functions far apart", func(g *guest) asm.Code {
 		const functions = 2000
 		first := g.Next()
 		for range functions { // each with much code that is not run
@@ -108,7 +108,7 @@ var dear = []attack{
 		}
 		return code
 	}),
-	dearest("branches by a table", func(*guest) asm.Code {
+	expensive("branches by a table", func(*guest) asm.Code {
 		const targets = 256
 		code := asm.Code(next) + asm.Get(j) + asm.I32(20) + shiftR + asm.I32(targets-1) + asm.And + "\x0e" + asm.Code(asm.Uint(targets))
 		for n := range targets {
@@ -120,23 +120,23 @@ var dear = []attack{
 		}
 		return code
 	}),
-	dearest("elements of a table", func(g *guest) asm.Code {
+	expensive("elements of a table", func(g *guest) asm.Code {
 		g.Table(65536, 65536)
 		return asm.Repeat(50, asm.Code(next)+asm.Get(j)+asm.I32(8)+shiftR+asm.I32(65535)+asm.And+tableGet+isNull+asm.Set(i))
 	}),
-	dearest("growing", func(g *guest) asm.Code {
+	expensive("growing", func(g *guest) asm.Code {
 		g.setUp = asm.I32(0) + asm.MemoryGrow + asm.Drop
 		return asm.I32(1) + asm.MemoryGrow + asm.Drop
 	}),
-	dearest("operands on a deep stack", func(g *guest) asm.Code {
+	expensive("operands on a deep stack", func(g *guest) asm.Code {
 		return recurse(g, "i32", 7900, func(self asm.Code) asm.Code { return keeps(700, self) })
 	}),
-	dearest("large frames of code that is not run", func(g *guest) asm.Code {
+	expensive("large frames of code that is not run", func(g *guest) asm.Code {
 		return recurse(g, "i32", 7900, func(self asm.Code) asm.Code {
 			return asm.Get(1) + asm.If(asm.Loop(asm.Repeat(12, keeps(1000, self)))) + asm.Get(0) + self + asm.Set(0)
 		})
 	}),
-	dearest("large frames of vectors", func(g *guest) asm.Code {
+	expensive("large frames of vectors", func(g *guest) asm.Code {
 		const vector, not, or, any = "\xfd\x11", "\xfd\x4d", "\xfd\x50", "\xfd\x53" // i32x4.splat
 		values := asm.Get(0) + vector + asm.Repeat(999, asm.Get(0)+asm.I32(3)+asm.Add+vector+not)
 		return recurse(g, "i32", 7900, func(self asm.Code) asm.Code {
@@ -144,7 +144,7 @@ var dear = []attack{
 				asm.Get(0) + self + asm.Set(0)
 		})
 	}),
-	dearest("large frames of locals in blocks", func(g *guest) asm.Code {
+	expensive("large frames of locals in blocks", func(g *guest) asm.Code {
 		const locals, blocks = 300, 60
 		return recurse(g, strings.Repeat("i32 ", locals), 7900, func(self asm.Code) asm.Code {
 			var code, sum asm.Code
@@ -158,16 +158,16 @@ var dear = []attack{
 			return asm.Get(1) + asm.If(code+sum) + asm.Get(0) + self + asm.Set(0)
 		})
 	}),
-	dearest("fills and copies of a table", func(g *guest) asm.Code {
+	expensive("fills and copies of a table", func(g *guest) asm.Code {
 		g.Table(65536, 65536)
 		return asm.I32(0) + asm.NullFunc + asm.I32(65536) + tableFill + asm.I32(1) + asm.I32(0) + asm.I32(65535) + tableCopy
 	}),
-	dearest("small copies of a table", func(g *guest) asm.Code {
+	expensive("small copies of a table", func(g *guest) asm.Code {
 		g.Table(65536, 65536)
 		element := asm.Get(j) + asm.I32(8) + shiftR + asm.I32(32767) + asm.And
 		return asm.Repeat(50, asm.Code(next)+element+element+asm.I32(1)+tableCopy)
 	}),
-	dearest("globals far apart", func(g *guest) asm.Code {
+	expensive("globals far apart", func(g *guest) asm.Code {
 		const globals = 5000
 		first := g.Global("i64", asm.I64(0))
 		for range globals - 1 {
@@ -180,12 +180,12 @@ var dear = []attack{
 		}
 		return code
 	}),
-	dearest("host calls", func(g *guest) asm.Code { return burn(g, 0) + spam["kv_set"](g) }),
+	expensive("host calls", func(g *guest) asm.Code { return burn(g, 0) + spam["kv_set"](g) }),
 }
 
 // dearest is a guest that does something again and again after some millions of units of quick work, in a memory through
 // which a chase can go from line to line, in one circle.
-func dearest(name string, build func(g *guest) asm.Code) attack {
+func expensive(name string, build func(g *guest) asm.Code) attack {
 	return attack{
 		name:  name,
 		hooks: []hook.Hook{hook.OnSayReceive},
