@@ -7,9 +7,9 @@ import (
 	"strings"
 )
 
-// entry is a message as it stands in a room's stream: "1 <id> <payload>". The 1
-// is the form's version: nodes of two releases may share a cluster, and skip what
-// they cannot read. "gap <id> " stands where messages of a producer are lost, up to the
+// entry is a message in a room's stream: "1 <id> <payload>". The 1
+// is the version of the form: nodes of two releases may share a cluster, and skip
+// entries of other versions. "gap <id> " stands where messages of a producer are lost, up to the
 // one with that id.
 type entry struct {
 	id      string // <producer>.<number>: the same when it is published again

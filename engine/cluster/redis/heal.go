@@ -7,22 +7,23 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// healPage is how many messages are read from history at once.
+// Bounds of one read of missed messages.
 const (
-	healPage  = 64
-	healBytes = 512 << 10 // and their bytes, unless the first alone has more
+	healPage  = 64        // messages
+	healBytes = 512 << 10 // their bytes, unless the first alone has more
 )
 
-// sinceScript reads what a room has after a position: its epoch, the offset of its last
-// message, that of the first one to be read, and pairs of offset and entry.
+// sinceScript reads the messages of a room after a position. It answers with the room's
+// epoch, the offset of its last message, the offset at which the reader must go on, and
+// pairs of offset and entry.
 //
-// The reader tells the last position that it has in each of its latest epochs, the
-// newest first. The first of them that the room's past knows says where the two part:
-// after it a new master may have had less than was heard, or something else. Where the
-// past knows none of them, the reader's epochs are lost, with a master or because the data
-// is older than they are. Offsets go on from epoch to epoch: the epochs that end at or
-// before the reader's offset are older than its own, and it reads what is after them. An
-// epoch of this generation is newer.
+// The reader passes its last position in each of its latest epochs, the newest first. The
+// first of these epochs that the room knows is the last one that both have in common:
+// the reader goes on after its end or after the reader's position, whichever is first. If the room
+// knows none of them, the reader's epochs are lost: with a master, or because the data is a
+// backup. Offsets continue from epoch to epoch, so epochs that end at or before the
+// reader's offset are older than its own, and it goes on after them. The epoch of the
+// present generation is newer.
 //
 // KEYS meta history gen   ARGV limit bytes (epoch offset)*
 var sinceScript = redis.NewScript(`
@@ -54,7 +55,7 @@ for _, x in ipairs(redis.call('XRANGE', KEYS[2], '0-' .. from, '0-' .. top, 'COU
 end
 return out`)
 
-// heal hands over all that history has after the room's position.
+// heal delivers all messages that the room's stream has after the sub's position.
 func (s *sub) heal(ctx context.Context, life uint64) error {
 	for {
 		page, err := s.p.since(ctx, s.key, s.places())
@@ -63,7 +64,7 @@ func (s *sub) heal(ctx context.Context, life uint64) error {
 			return err
 		}
 		if page.epoch == "" {
-			return nil // nothing is known of the room: what comes next will tell
+			return nil // the room has no messages yet
 		}
 		if !s.follow(ctx, life, page) || page.full(page.top) {
 			return nil
@@ -71,20 +72,20 @@ func (s *sub) heal(ctx context.Context, life uint64) error {
 	}
 }
 
-// page is a part of a room's history.
+// page is a part of a room's stream.
 type page struct {
-	position        // where the room is: its epoch, its last offset
-	from     uint64 // where the page begins
+	position        // of the room's last message
+	from     uint64 // offset at which the reader goes on
 	messages []envelope
 	top      uint64 // offset
 }
 
-// full says whether the page's end is the room's.
+// full reports whether the page ends with the room's last message.
 func (g *page) full(top uint64) bool {
 	return g.from > top || len(g.messages) == 0 || g.messages[len(g.messages)-1].offset >= top
 }
 
-// follow hands a page over; false if the room was unsubscribed meanwhile.
+// follow delivers a page; false if the subscription has ended.
 func (s *sub) follow(ctx context.Context, life uint64, g page) bool {
 	next := g.from
 	for _, m := range g.messages {
@@ -107,19 +108,19 @@ func (s *sub) follow(ctx context.Context, life uint64, g page) bool {
 	return s.advance(life, position{g.epoch, g.top})
 }
 
-// missed notes that messages from one offset up to another were forgotten before they
-// were read.
+// missed reports messages from one offset up to another as lost: the stream does not have
+// them any more.
 func (s *sub) missed(ctx context.Context, from, to uint64) {
 	if to <= from {
 		return
 	}
-	s.lost(ctx, to-from, "the room had forgotten them (cluster.heal)", "from", from, "to", to-1)
+	s.lost(ctx, to-from, "the room no longer keeps them (cluster.heal)", "from", from, "to", to-1)
 }
 
-// paceBytes is how much is handed over at once of what was said earlier.
+// paceBytes is how many bytes of missed messages are delivered between calls of Pace.
 const paceBytes = 64 << 10
 
-// pace waits for the room's members, of what comes faster than it was said.
+// pace waits for the room's members while missed messages are delivered.
 func (s *sub) pace(ctx context.Context, bytes int) {
 	if s.unpaced += bytes; s.unpaced > paceBytes {
 		s.unpaced = bytes

@@ -17,15 +17,15 @@ import (
 // Bounds of calls between nodes.
 const (
 	inboxLength  = 10_000 // calls and answers that wait in Redis for one node, about
-	inboxPage    = 64     // those read at once
+	inboxPage    = 64     // read at once
 	inboxBlock   = 500 * time.Millisecond
 	callsAtOnce  = 1024             // that a node answers; more are refused
-	callTimeout  = 30 * time.Second // of who sets none
-	executed     = 10_000           // calls that are known to have been carried out, in case they come again
-	lookAtCallee = time.Second      // whether it still lives, while its answer is waited for
+	callTimeout  = 30 * time.Second // of calls without a deadline
+	executed     = 10_000           // ids of answered calls that are remembered, in case a call comes twice
+	lookAtCallee = time.Second      // interval of checks whether the called node lives
 )
 
-// calls are those that this node has made and waits for.
+// calls are the calls of this node that wait for an answer.
 type calls struct {
 	mu     sync.Mutex
 	number uint64
@@ -37,9 +37,8 @@ type reply struct {
 	err    error
 }
 
-// sendScript puts something into a node's inbox, and answers with the process that
-// will read it; "" if the node is not there. A node that has just died reads it no
-// more, nor renews the inbox. KEYS lease inbox   ARGV length ttl (field value)*
+// sendScript adds a message to a node's inbox, and answers with the process that
+// reads it; "" if there is no such node. The inbox of a dead node expires. KEYS lease inbox   ARGV length ttl (field value)*
 var sendScript = redis.NewScript(`
 local process = redis.call('GET', KEYS[1])
 if not process then return '' end
@@ -47,13 +46,13 @@ redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[1], '*', unpack(ARGV, 3))
 if redis.call('PTTL', KEYS[2]) < 0 then redis.call('PEXPIRE', KEYS[2], ARGV[2]) end
 return process`)
 
-// The fields of what is in an inbox. Another version is skipped.
+// The fields of a message in an inbox. Other versions are skipped.
 const (
 	fieldVersion = "v"
 	fieldKind    = "k" // kindCall, kindAnswer or kindError
 	fieldID      = "i" // of the call
 	fieldFrom    = "f" // the node that calls
-	fieldTTL     = "t" // ms that the call may take, from when it was put there
+	fieldTTL     = "t" // ms that the call may take, from when it was added
 	fieldBody    = "b"
 
 	callVersion = "1"
@@ -72,8 +71,8 @@ func (n *Node) send(ctx context.Context, node string, fields ...any) (process st
 	return process, err
 }
 
-// Call implements cluster.Nodes. A call without a deadline has 30 s. It is carried
-// out at most once, though it may reach the node twice.
+// Call implements cluster.Nodes. Without a deadline, a call has 30 s. It is carried
+// out at most once, also if it reaches the node twice.
 func (ns *nodes) Call(ctx context.Context, node string, call []byte) ([]byte, error) {
 	n := (*Node)(ns)
 	if err := n.up(ctx); err != nil {
@@ -123,7 +122,7 @@ func (n *Node) call(ctx context.Context, node string, call []byte) ([]byte, erro
 	}
 }
 
-// isOver says whether the process is known to be the node no more.
+// isOver reports whether another process is the node now, or none.
 func (n *Node) isOver(ctx context.Context, node, process string) bool {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
@@ -147,7 +146,7 @@ func (c *calls) end(id string) {
 	delete(c.open, id)
 }
 
-// answer hands an answer to who waits for it, if anyone does.
+// answer hands an answer to the call that waits for it, if there is one.
 func (c *calls) answer(id string, r reply) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -157,8 +156,8 @@ func (c *calls) answer(id string, r reply) {
 	}
 }
 
-// readInbox reads what comes for this node until its life ends. It goes on where
-// it was after any interruption.
+// readInbox reads this node's inbox until it stops. After an interruption it continues
+// where it was.
 func (n *Node) readInbox() {
 	ctx := n.life
 	stop := context.AfterFunc(ctx, func() { _ = n.reader.Close() }) // it may be waiting in Redis
@@ -179,7 +178,7 @@ func (n *Node) readInbox() {
 			n.received(m, done)
 		}
 		if len(page) > 0 {
-			// What is read needs no room any more; if this fails the next one does it.
+			// Drop the messages that are read; if this fails the next page does it.
 			_ = n.client.XTrimMinID(ctx, k.of("in"), last).Err()
 		}
 	}
@@ -198,7 +197,7 @@ func (n *Node) readSome(ctx context.Context, stream, last string) ([]redis.XMess
 	return streams[0].Messages, nil
 }
 
-// received takes what was in the inbox.
+// received handles a message of the inbox.
 func (n *Node) received(m redis.XMessage, done *done) {
 	text := func(field string) string { s, _ := m.Values[field].(string); return s }
 	if text(fieldVersion) != callVersion {
@@ -223,7 +222,7 @@ func (n *Node) received(m redis.XMessage, done *done) {
 	}
 }
 
-// left is how long a call still has, going by when it was put into the stream.
+// left is the time that a call still has, by the time at which it was added.
 func (n *Node) left(streamID, ttl string) (time.Duration, error) {
 	ms, _, _ := strings.Cut(streamID, "-")
 	at, err := strconv.ParseInt(ms, 10, 64)
@@ -265,7 +264,7 @@ func (n *Node) answer(to, id string, call []byte, left time.Duration) {
 	}()
 }
 
-// done knows which calls were carried out lately.
+// done remembers the calls that were carried out lately.
 type done struct {
 	ids  map[string]struct{}
 	ring []string
@@ -274,7 +273,7 @@ type done struct {
 
 func newDone() *done { return &done{ids: map[string]struct{}{}, ring: make([]string, executed)} }
 
-// add returns false if id is there already.
+// add returns false if it has id.
 func (d *done) add(id string) bool {
 	if _, ok := d.ids[id]; ok {
 		return false

@@ -9,19 +9,19 @@ import (
 	"github.com/mootchat/moot/engine/cluster"
 )
 
-// Bounds of what waits for a room's handler. What exceeds them is dropped, and
-// read from history when its turn comes.
+// Bounds of the messages that wait for a room's handler. Further messages are dropped, and
+// read from the room's stream in their turn.
 const (
 	inboxCount = 1024
 	inboxBytes = 4 << 20
-	burstCount = 64 // more than that comes faster than it was said
+	burstCount = 64 // with more, the members are waited for
 )
 
-// sub is a room as this node hears it. All its messages pass one lane, a goroutine
-// that runs while there is something to do: it puts them in order, reads from
-// history what did not come, and hands them to the handler. A sub stays the
-// room's while its lane runs, whoever unsubscribes and comes back, so that there
-// is one. Its lock is taken after the partition's.
+// sub is a subscribed room. One goroutine, which runs while there is something to do, puts
+// its messages in order, reads missed messages from the room's stream, and calls the
+// handler. A sub stays the room's while its goroutine runs, also if the room is
+// unsubscribed and subscribed again, so that there is one goroutine. Its lock is taken
+// after the partition's.
 type sub struct {
 	p       *partition
 	room    cluster.RoomID
@@ -30,24 +30,24 @@ type sub struct {
 
 	mu        sync.Mutex
 	wanted    bool
-	life      uint64        // one more for each time it is wanted anew
-	waiting   chan struct{} // closed when Redis has confirmed; nil: it has
+	life      uint64        // number of the subscription
+	waiting   chan struct{} // closed when Redis has confirmed the subscription; nil: it has
 	live      bool          // pos is known
-	pos       position      // of the last message handed over
+	pos       position      // of the last message that was delivered or is being delivered
 	past      []position    // the last of former epochs, the newest first
-	handled   position      // of the last message that the handler has done with
+	handled   position      // of the last message for which Deliver has returned
 	inbox     []envelope
 	bytes     int
-	behind    bool // history is to be looked at when the inbox is empty
+	behind    bool // read the stream when the inbox is empty
 	running   bool
 	started   time.Time // when pos was read first
-	seeds     []seed    // what had been published then; nil once the window has it, or nothing can be published again
+	seeds     []seed    // last numbers of publishers at that time; nil when the window has them or they are too old to matter
 	lastHeard time.Time
 	flushes   []flush
 
-	// Of the lane.
+	// Used by the goroutine only.
 	seen    window
-	unpaced int // bytes handed over since Pace was called
+	unpaced int // bytes delivered since Pace was called
 }
 
 func (s *sub) want() (life uint64, confirmed <-chan struct{}) {
@@ -63,7 +63,7 @@ func (s *sub) want() (life uint64, confirmed <-chan struct{}) {
 	return s.life, s.waiting
 }
 
-// unwant says whether it was wanted.
+// unwant reports whether it was wanted.
 func (s *sub) unwant() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -84,8 +84,8 @@ func (s *sub) confirm() {
 	}
 }
 
-// start begins the delivery of what comes after pos. seeds is what had been published
-// there.
+// start begins the delivery of the messages after pos. seeds are the last numbers of
+// publishers at that time.
 func (s *sub) start(life uint64, pos position, seeds []seed) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -109,14 +109,14 @@ func (s *sub) isQuiet(now time.Time, long time.Duration) bool {
 	return now.Sub(s.lastHeard) >= long
 }
 
-// idle says whether the sub may be given up.
+// idle reports whether the sub may be deleted.
 func (s *sub) idle() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return !s.wanted && !s.running
 }
 
-// push takes what came through the channel.
+// push queues a message of the channel.
 func (s *sub) push(e envelope) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -146,7 +146,7 @@ func (s *sub) noteTop(top position) {
 	}
 }
 
-// kick starts the lane if there is something to do. The lock is held.
+// kick starts the goroutine if there is something to do. The lock is held.
 func (s *sub) kick() {
 	if s.live && !s.running && (len(s.inbox) > 0 || s.behind) && s.p.n.begin() {
 		s.running = true
@@ -154,7 +154,7 @@ func (s *sub) kick() {
 	}
 }
 
-// run is the lane.
+// run is the goroutine of the sub.
 func (s *sub) run() {
 	defer s.p.n.tasks.Done()
 	ctx := s.p.n.life
@@ -167,7 +167,7 @@ func (s *sub) run() {
 		err := work(ctx)
 		s.flushed()
 		if err != nil {
-			s.p.n.cfg.Log.Debug("a room's history cannot be read", "room", s.key, "error", err)
+			s.p.n.cfg.Log.Debug("cannot read the missed messages of a room, trying again", "room", s.key, "error", err)
 			b.pause(ctx)
 			continue
 		}
@@ -178,7 +178,7 @@ func (s *sub) run() {
 	s.p.sweep(s)
 }
 
-// next gives what is to be done, nil if the lane is to end.
+// next returns what is to be done; nil if nothing is.
 func (s *sub) next(ctx context.Context) func(context.Context) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -204,9 +204,8 @@ func (s *sub) next(ctx context.Context) func(context.Context) error {
 	}
 }
 
-// take hands over a message if it is the next one. What came already is dropped;
-// anything else says that something is missing, or that Redis began anew, and
-// history knows what.
+// take delivers a message if it is the next one, and drops one that was delivered. Any
+// other message means that some were missed or a new epoch has begun: the room heals.
 func (s *sub) take(ctx context.Context, life uint64, e envelope) error {
 	s.mu.Lock()
 	pos := s.pos
@@ -230,7 +229,7 @@ func (s *sub) take(ctx context.Context, life uint64, e envelope) error {
 	return s.heal(ctx, life)
 }
 
-// advance moves the position, unless the room was unsubscribed meanwhile.
+// advance moves the position; false if the subscription has ended.
 func (s *sub) advance(life uint64, to position) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -244,17 +243,17 @@ func (s *sub) advance(life uint64, to position) bool {
 	return true
 }
 
-// mostPast is how many former epochs a room as it is heard remembers.
+// mostPast is the number of former epochs that a sub remembers.
 const mostPast = 4
 
-// places are the room's position and those of former epochs, the newest first.
+// places are the sub's position and its last ones in former epochs, the newest first.
 func (s *sub) places() []position {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return append([]position{s.pos}, s.past...)
 }
 
-// again has history looked at once more.
+// again has the sub heal once more.
 func (s *sub) again(life uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -263,7 +262,7 @@ func (s *sub) again(life uint64) {
 	}
 }
 
-// hand delivers an ephemeral message: as it came, or not at all.
+// hand delivers an ephemeral message.
 func (s *sub) hand(ctx context.Context, life uint64, m envelope) {
 	s.mu.Lock()
 	is := s.life == life
@@ -285,7 +284,7 @@ func (s *sub) deliver(ctx context.Context, life uint64, m envelope) {
 	}
 }
 
-// isNew reports whether the message with that id has not come yet.
+// isNew reports whether the message with that id was not delivered before.
 func (s *sub) isNew(life uint64, id string) bool {
 	now := time.Now()
 	if s.seen.last == nil || s.seen.life != life {
@@ -294,7 +293,7 @@ func (s *sub) isNew(life uint64, id string) bool {
 	return s.seen.add(id, now)
 }
 
-// takeSeeds returns what start was given, once.
+// takeSeeds returns the seeds of the subscription, once.
 func (s *sub) takeSeeds(life uint64) []seed {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -314,7 +313,7 @@ func (s *sub) lost(ctx context.Context, count uint64, why string, attrs ...any) 
 	s.p.n.handler.Missed(ctx, s.room)
 }
 
-// read is false of what is not ours, which is noted, and of another version's.
+// read parses an entry; false if it is malformed, which is counted, or of another version.
 func (s *sub) read(m envelope) (entry, bool) {
 	e, err := parseEntry(m.entry)
 	if err != nil && !errors.Is(err, errVersion) {

@@ -12,7 +12,7 @@ import (
 	"github.com/mootchat/moot/engine/cluster"
 )
 
-// Subscribe implements cluster.Broker. It returns once Redis has confirmed the
+// Subscribe implements cluster.Broker. It returns when Redis has confirmed the
 // subscription and the room's position was read after that.
 func (n *Node) Subscribe(ctx context.Context, room cluster.RoomID) error {
 	if err := n.up(ctx); err != nil {
@@ -37,16 +37,16 @@ func (n *Node) Subscribe(ctx context.Context, room cluster.RoomID) error {
 	return err
 }
 
-// Unsubscribe implements cluster.Broker. It needs no answer from Redis: what comes
-// for the room from then on is dropped here.
+// Unsubscribe implements cluster.Broker. It does not wait for Redis: further messages of
+// the room are dropped here.
 func (n *Node) Unsubscribe(_ context.Context, room cluster.RoomID) error {
 	p, key := n.at(room)
 	p.unwant(p.keys.of("c", key))
 	return nil
 }
 
-// want notes that the room is to be heard, and says when Redis has confirmed it;
-// nil if it is heard already.
+// want subscribes to a room. confirmed is closed when Redis has confirmed it; nil if the
+// room was subscribed.
 func (p *partition) want(room cluster.RoomID, key string) (s *sub, life uint64, confirmed <-chan struct{}) {
 	channel := p.keys.of("c", key)
 	p.mu.Lock()
@@ -58,7 +58,7 @@ func (p *partition) want(room cluster.RoomID, key string) (s *sub, life uint64, 
 	life, confirmed = s.want()
 	subscriber := p.subscriber
 	p.mu.Unlock()
-	// Without a subscriber the next one subscribes to all that is wanted by then.
+	// Without a subscriber, the next one subscribes to all wanted rooms.
 	if confirmed != nil && subscriber != nil {
 		subscriber.subscribe(channel)
 	}
@@ -76,8 +76,7 @@ func (p *partition) unwant(channel string) {
 	}
 }
 
-// sweep gives up a room that is neither wanted nor being delivered. The lock is
-// held.
+// sweep deletes a sub that is neither wanted nor delivers. The lock is held.
 func (p *partition) sweep(s *sub) {
 	if s != nil && s.idle() && p.subs[s.channel] == s {
 		delete(p.subs, s.channel)
@@ -99,12 +98,12 @@ func (p *partition) await(ctx context.Context, confirmed <-chan struct{}) error 
 	}
 }
 
-// beginScript reads where a room's order is, and pairs of process and number of the last
-// message that it has published in the partition, of those that published lately. Those
-// messages may be published again by a failover, at a later place.
+// beginScript reads the position of a room's last message, and pairs of a process that
+// published lately in the partition and the number of its last message. A failover may
+// publish those messages again, at later positions.
 //
-// It answers ? while the generation is unsettled, since the messages that are published
-// again were said before.
+// It answers ? while the generation is unsettled: lost messages may be about to be
+// published again.
 //
 // KEYS meta alive settling   ARGV base window
 var beginScript = redis.NewScript(luaNow + `
@@ -120,7 +119,7 @@ for _, process in ipairs(redis.call('ZRANGE', KEYS[2], 0, -1)) do
 end
 return out`)
 
-// beginning reads where a new subscription begins.
+// beginning reads the position at which a subscription begins.
 func (p *partition) beginning(ctx context.Context, s *sub) (pos position, seeds []seed, err error) {
 	err = p.n.read(ctx, "subscribe", func(ctx context.Context) error {
 		keys := []string{p.keys.of("m", s.key), p.keys.of("alive"), p.keys.of("settling")}
@@ -156,7 +155,7 @@ func parseBeginning(v []string) (pos position, seeds []seed, err error) {
 	return pos, seeds, nil
 }
 
-// position reads where the room's order is.
+// position reads the position of the room's last message.
 func (p *partition) position(ctx context.Context, s *sub) (pos position, err error) {
 	err = p.n.read(ctx, "subscribe", func(ctx context.Context) error {
 		v, err := p.n.client.HMGet(ctx, p.keys.of("m", s.key), "e", "o").Result()
@@ -168,8 +167,8 @@ func (p *partition) position(ctx context.Context, s *sub) (pos position, err err
 	return pos, err
 }
 
-// parsePosition reads the epoch and the offset of a room; of one in which nothing
-// was said they are absent.
+// parsePosition parses the epoch and the offset of a room; a room without messages has
+// neither.
 func parsePosition(v []any) (position, error) {
 	if len(v) != 2 {
 		return position{}, errors.New("want an epoch and an offset")
@@ -186,13 +185,13 @@ func parsePosition(v []any) (position, error) {
 	return position{epoch, offset}, nil
 }
 
-// incoming takes what came through a channel.
+// incoming takes a message of a channel.
 func (p *partition) incoming(channel, text string) {
 	p.mu.Lock()
 	s := p.subs[channel]
 	p.mu.Unlock()
 	if s == nil {
-		return // unsubscribed meanwhile
+		return // it was unsubscribed
 	}
 	e, err := parseEnvelope(text)
 	if err != nil {
@@ -202,7 +201,7 @@ func (p *partition) incoming(channel, text string) {
 	s.push(e)
 }
 
-// confirmed takes Redis' word that we are subscribed.
+// confirmed notes that Redis has confirmed a subscription.
 func (p *partition) confirmed(channel string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -211,8 +210,8 @@ func (p *partition) confirmed(channel string) {
 	}
 }
 
-// audit compares the positions of rooms with what has come, and has those that
-// lack something heal.
+// audit compares the positions of rooms with those in Redis, and has rooms that lack
+// messages heal.
 func (p *partition) audit(ctx context.Context, subs []*sub) error {
 	for len(subs) > 0 {
 		page := subs[:min(len(subs), auditPage)]
@@ -228,7 +227,7 @@ func (p *partition) audit(ctx context.Context, subs []*sub) error {
 	return nil
 }
 
-// auditPage is how many rooms' positions are read at once.
+// auditPage is the number of rooms whose positions are read at once.
 const auditPage = 100
 
 func (p *partition) tops(ctx context.Context, subs []*sub) ([]position, error) {

@@ -13,35 +13,34 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// Times of a subscription's connection.
+// Times of a subscriber.
 const (
 	pingEvery  = time.Second
-	silence    = 2500 * time.Millisecond // longer than this and it is broken
-	auditEvery = 15 * time.Second        // of quiet rooms, whose last message may have been the lost one
+	silence    = 2500 * time.Millisecond // after which the connection counts as broken
+	auditEvery = 15 * time.Second        // of quiet rooms: their last message may have been missed
 	chunk      = 256                     // channels of one SUBSCRIBE
 )
 
-// subscriber is one connection through which a partition's messages come. It ends at
-// the first thing that looks wrong, since go-redis would mend it in silence, and
-// nobody would know what was missed: an error, a silence, a confirmation that was
-// not asked for, a probe that does not come back. The next one reads what was
-// missed from history.
+// subscriber is one connection that receives a partition's messages. It ends with the
+// first error, silence, unexpected confirmation or lost probe: go-redis would open a new
+// connection without notice, and messages would be missed. The next subscriber has the
+// rooms heal.
 type subscriber struct {
 	p          *partition
 	ps         *redis.PubSub
 	probe      string
-	generation string // that was known when it began
+	generation string // that was known at its start
 
 	mu      sync.Mutex
-	joining map[string]int      // confirmations under way, by channel
-	parting map[string]int      // the same of those who leave
-	first   map[string]struct{} // channels of the beginning that are not confirmed
+	joining map[string]int      // expected confirmations of subscriptions, by channel
+	parting map[string]int      // the same of their ends
+	first   map[string]struct{} // channels of the start that are not confirmed
 	synced  chan struct{}       // closed when first is empty
-	probed  time.Time           // when the probe was sent that has not come; zero: none is out
+	probed  time.Time           // when the probe was sent that has not come back; zero: there is none
 	err     error               // why it ended
 }
 
-// listen keeps a subscriber until the node's life ends.
+// listen runs one subscriber after the other until the node stops.
 func (p *partition) listen() {
 	ctx := p.n.life
 	b := backoff{50 * time.Millisecond, time.Second}
@@ -52,7 +51,7 @@ func (p *partition) listen() {
 			return
 		}
 		p.n.counters.Reopened.Add(1)
-		p.n.cfg.Log.Warn("subscriptions are made anew", "error", err)
+		p.n.cfg.Log.Warn("subscriptions are opened again", "error", err)
 		reload(ctx, p.n.client)
 		if time.Since(began) > 2*time.Second {
 			b.wait = 50 * time.Millisecond
@@ -62,11 +61,11 @@ func (p *partition) listen() {
 	}
 }
 
-// subscribeOnce runs one subscriber and says why it ended.
+// subscribeOnce runs one subscriber and returns why it ended.
 func (p *partition) subscribeOnce(ctx context.Context) error {
 	s := &subscriber{p: p, probe: p.keys.of("probe", p.n.cfg.Node), joining: map[string]int{}, parting: map[string]int{},
 		first: map[string]struct{}{}, synced: make(chan struct{})}
-	s.ps = p.n.client.Subscribe(ctx) // to nothing: it does not connect yet
+	s.ps = p.n.client.Subscribe(ctx) // without a channel it does not connect
 	stop := context.AfterFunc(ctx, func() { s.end(context.Cause(ctx)) })
 	defer stop()
 	s.open()
@@ -84,8 +83,7 @@ func (p *partition) subscribeOnce(ctx context.Context) error {
 	return s.err
 }
 
-// open subscribes to all that is wanted. What is wanted from then on comes through
-// subscribe.
+// open subscribes to all wanted rooms. Later ones are subscribed by subscribe.
 func (s *subscriber) open() {
 	p := s.p
 	channels := []string{s.probe}
@@ -106,14 +104,14 @@ func (s *subscriber) open() {
 	}
 }
 
-// end ends the subscriber, for the first reason that is given.
+// end ends the subscriber. The first error is the one that subscribeOnce returns.
 func (s *subscriber) end(err error) {
 	s.mu.Lock()
 	if s.err == nil {
 		s.err = err
 	}
 	s.mu.Unlock()
-	_ = s.ps.Close() // a second time it says that it is closed
+	_ = s.ps.Close() // the second Close returns an error
 }
 
 func (s *subscriber) subscribe(channels ...string) {
@@ -144,8 +142,8 @@ func (s *subscriber) unsubscribe(channel string) {
 	}
 }
 
-// receive reads until something is wrong. A time-out is: half a message may have
-// been read by then, and the rest would be taken for another.
+// receive reads until an error. A time-out is one: half a message may have been read, and
+// the rest would be read as another.
 func (s *subscriber) receive(ctx context.Context) error {
 	for {
 		m, err := s.next(ctx)
@@ -167,18 +165,17 @@ func (s *subscriber) receive(ctx context.Context) error {
 	}
 }
 
-// next reads one thing. go-redis takes the form of what a server pushes for
-// granted.
+// next reads one message. go-redis panics on a push of an unexpected form.
 func (s *subscriber) next(ctx context.Context) (m any, err error) {
 	defer func() {
 		if r := recover(); r != nil {
-			err = fmt.Errorf("the server pushed nonsense: %v", r)
+			err = fmt.Errorf("the server sent a malformed push: %v", r)
 		}
 	}()
 	return s.ps.ReceiveTimeout(ctx, silence)
 }
 
-// confirm takes a confirmation.
+// confirm notes a confirmation of Redis.
 func (s *subscriber) confirm(kind, channel string) error {
 	count := s.joining
 	if kind == "unsubscribe" || kind == "sunsubscribe" {
@@ -187,10 +184,10 @@ func (s *subscriber) confirm(kind, channel string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if count[channel] == 0 {
-		return fmt.Errorf("%s that was not asked for: the connection or the partition moved", kind)
+		return fmt.Errorf("unexpected %s: the connection was replaced or the partition moved", kind)
 	}
 	if count[channel]--; count[channel] > 0 {
-		return nil // an older one; the one that counts is under way
+		return nil // another one is expected
 	}
 	delete(count, channel)
 	if kind != "unsubscribe" && kind != "sunsubscribe" {
@@ -200,7 +197,7 @@ func (s *subscriber) confirm(kind, channel string) error {
 	return nil
 }
 
-// settle notes that a channel of the beginning is confirmed. The lock is held.
+// settle notes that a channel of the start is confirmed. The lock is held.
 func (s *subscriber) settle(channel string) {
 	if _, ok := s.first[channel]; !ok {
 		return
@@ -211,7 +208,7 @@ func (s *subscriber) settle(channel string) {
 	}
 }
 
-// watch pings, and looks whether what should have come has.
+// watch pings the server, sends probes, and audits rooms.
 func (s *subscriber) watch(ctx context.Context) {
 	ticks := time.NewTicker(pingEvery)
 	defer ticks.Stop()
@@ -247,8 +244,8 @@ func (s *subscriber) watch(ctx context.Context) {
 	}
 }
 
-// sendProbe publishes to ourselves, by the way that messages take: a connection
-// may be sound, and lead to a server that is no longer the one.
+// sendProbe publishes a message to this node, by the way that messages take: a working
+// connection may lead to a server that is not the master any more.
 func (s *subscriber) sendProbe(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
@@ -260,7 +257,7 @@ func (s *subscriber) sendProbe(ctx context.Context) {
 		err = s.p.n.client.Publish(ctx, s.probe, "").Err()
 	}
 	if err != nil {
-		s.sent(time.Time{}) // it is not under way; the next one tells more
+		s.sent(time.Time{}) // it was not sent
 	}
 }
 
@@ -274,12 +271,12 @@ func (s *subscriber) late() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.probed.IsZero() && time.Since(s.probed) > silence {
-		return errors.New("what we publish does not come back")
+		return errors.New("a probe did not come back: the subscriptions lead to another server than publishing")
 	}
 	return nil
 }
 
-// subscribed gives the wanted rooms in which nothing came for that long.
+// subscribed returns the wanted rooms without a message for that time.
 func (p *partition) subscribed(quiet time.Duration) []*sub {
 	p.mu.Lock()
 	all := slices.Collect(maps.Values(p.subs))
