@@ -99,7 +99,7 @@ func (m sample) cluster(c cluster.Stats) {
 	m.counter("moot_cluster_reopened_total", "Subscriptions that broke and were made again.", float64(c.Reopened))
 	m.counter("moot_cluster_healed_total", "Messages read from history since they did not come.", float64(c.Healed))
 	m.counter("moot_cluster_replayed_total", "Messages published again after a failover had lost them.", float64(c.Replayed))
-	m.counter("moot_cluster_gaps_total", "Messages lost to this node: they had left history before they were read.", float64(c.Gaps))
+	m.counter("moot_cluster_gaps_total", "Messages lost to this node, at least: Redis does not have them any more.", float64(c.Gaps))
 	m.counter("moot_cluster_malformed_total", "What came from the cluster's store and is not ours.", float64(c.Malformed))
 	m.counter("moot_cluster_leave_unknown_total", "Members of dead nodes for whom leave may have run.", float64(c.LeaveUnknown))
 	m.counter("moot_cluster_rejoined_total", "Members whom others had let go, and who joined again.", float64(c.Rejoined))

@@ -2,7 +2,7 @@ package redis
 
 import "strings"
 
-// commands are all that a node, and the store of modules, ask of Redis.
+// commands are the commands of a node and of the store of modules.
 const commands = "hello ping info time eval evalsha select " +
 	"get set del unlink exists incr incrby pexpire pttl " +
 	"hget hset hsetnx hdel hincrby hmget hgetall hkeys hexists hlen hstrlen " +
@@ -11,10 +11,10 @@ const commands = "hello ping info time eval evalsha select " +
 	"xadd xrange xread xtrim " +
 	"publish subscribe unsubscribe spublish ssubscribe sunsubscribe"
 
-// clusterCommands are those besides for a Redis Cluster.
+// clusterCommands are further ones for a Redis Cluster.
 const clusterCommands = "cluster|slots command readonly"
 
-// replicaCommands are those besides where Config.WaitReplicas is not 0.
+// replicaCommands are further ones where Config.WaitReplicas is not 0.
 const replicaCommands = "wait"
 
 // ACL returns the rules of the user with the least permissions that a node needs, as

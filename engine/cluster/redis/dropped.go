@@ -15,16 +15,16 @@ const (
 	droppedAge   = 20 * time.Minute // of a generation; shorter than half of producerTTL
 )
 
-// dropped has the last message of each room that a publisher published and no longer
-// remembers, for at least 20 minutes or 4,096 rooms. A master that lacks it, since two
-// masters stood side by side or old data was restored, has lost messages of that room for good:
-// a gap stands in their place.
+// dropped has, for each room, the last message of the batches that a publisher no longer
+// keeps, for at least 20 minutes or 4,096 rooms. If a master lacks that message, because
+// there were two masters at a time or it has the data of a backup, messages of the room
+// are lost: a gap takes their place.
 type dropped struct {
 	rooms, older map[string]droppedMessage
 	since        time.Time // when rooms was begun
 	last         uint64    // number of the last batch in rooms
 	olderLast    uint64    // of the last one in older
-	forgotten    uint64    // of the last one that was in older before
+	forgotten    uint64    // of the last one that was forgotten
 }
 
 // droppedMessage is a message without its text.
@@ -48,7 +48,7 @@ func (d *dropped) add(s *sent, now time.Time) {
 	}
 }
 
-// turn begins a new generation of rooms, and forgets the older one.
+// turn begins a new generation of rooms and forgets the older one.
 func (d *dropped) turn(now time.Time) {
 	d.forgotten = max(d.forgotten, d.olderLast)
 	d.older, d.olderLast = d.rooms, d.last
@@ -61,9 +61,8 @@ func (d *dropped) expire(now time.Time) {
 	}
 }
 
-// after returns batches of gaps for the rooms that have a message in a batch after seq, in
-// their order, and whether there may be more rooms that are forgotten. The entries of
-// their messages are to be filled in.
+// after returns batches of gaps, in their order, for the rooms with messages in batches
+// after seq. forgotten reports that there may be more such rooms. fill makes the entries.
 func (d *dropped) after(seq uint64) (gaps []sent, forgotten bool) {
 	all := maps.Clone(d.older)
 	if all == nil {

@@ -11,12 +11,12 @@ import (
 )
 
 // readScript reads history after a position: the epoch, the offset of the room's
-// last message, 1 if something is missing, and pairs of offset and entry. In a room
-// of which nothing is known an epoch begins. The first message that is young enough
-// is found by halving: offsets have no gaps.
+// last message, 1 if messages are missing, and pairs of offset and entry. In a room
+// without a position an epoch begins. The first message that is young enough is found by
+// binary search: offsets have no gaps.
 //
-// It answers ? while the generation is unsettled: messages may be published again before
-// the room's position says anything.
+// It answers ? while the generation is unsettled: lost messages may be about to be
+// published again.
 //
 // KEYS gen meta history settling   ARGV epoch offset limit keep keepFor newEpoch metaTTL
 var readScript = redis.NewScript(luaNow + `
@@ -60,7 +60,7 @@ for _, x in ipairs(redis.call('XRANGE', KEYS[3], '0-' .. from, '0-' .. top, 'COU
 end
 return out`)
 
-// readPage is how many messages one script reads.
+// readPage is the number of messages that one script reads.
 const readPage = 200
 
 // Read implements cluster.History.
@@ -72,7 +72,7 @@ func (n *Node) Read(ctx context.Context, room cluster.RoomID, after cluster.Posi
 		return cluster.Page{}, err
 	}
 	if len(after.Epoch) > maxEpoch || after.Offset > maxOffset {
-		after = cluster.Position{} // it is of no epoch of ours
+		after = cluster.Position{} // no room has such an epoch
 	}
 	all, err := n.readOnce(ctx, room, after, min(limit, readPage), keep)
 	for err == nil && len(all.Messages) > 0 && len(all.Messages)%readPage == 0 && len(all.Messages) < limit {
@@ -111,8 +111,8 @@ func (n *Node) readOnce(ctx context.Context, room cluster.RoomID, after cluster.
 	return page, err
 }
 
-// parseHistory reads what readScript answers. Entries that are not ours are left
-// out: bad says so, and something is missing then.
+// parseHistory parses the answer of readScript. Malformed entries are left out: page.Missing
+// is true then, and bad is the error of one.
 func parseHistory(v values) (page cluster.Page, bad, err error) {
 	missing, err := v.number(2)
 	if err != nil || len(v)%2 != 1 {

@@ -9,45 +9,45 @@ import (
 	"github.com/mootchat/moot/engine/cluster"
 )
 
-// Names in Redis. A partition's keys and channels share a hash tag, so that one
-// script may touch them all in a Redis Cluster too. A room is called
-// <tenant>/<room>, with / and % of the tenant escaped: what follows the first /
-// is the room's name as it is. A process (see lease.go) has neither / nor : in it.
+// keys are the names of keys and channels in Redis. Those of a partition share a hash tag,
+// so that one script may use all of them, also in a Redis Cluster. A room is
+// <tenant>/<room>, with / and % of the tenant escaped. A process (see restore.go) contains
+// neither / nor :.
 //
-//	moot:{t}:gen            which server's life this partition is in
-//	moot:{t}:settling       string: the generation is not open yet; until when it waits, ms by Redis' clock
+//	moot:{t}:gen            string: the generation (see generation.go)
+//	moot:{t}:settling       string: exists while the generation is unsettled; how long it waits for reports, ms by Redis' clock
 //	moot:{t}:staged         zset: PROCESS|NUMBER of a batch to be published again -> when it was published, us
-//	moot:{t}:batches        hash: the same -> what it says
-//	moot:{t}:reported       hash: process -> the generation to which it has staged all it had; #former too if one of them knew another
-//	moot:{t}:data           string: a name of the data, made with it: another says that Redis began empty
-//	moot:{t}:pub:PRODUCER   string: the last batch, and its answer
+//	moot:{t}:batches        hash: the same -> its messages
+//	moot:{t}:reported       hash: process -> the generation to which it has reported; #former: the same, if a reporter knew a generation before
+//	moot:{t}:data           string: a random name of the data; it changes if Redis loses its data
+//	moot:{t}:pub:PRODUCER   string: the number of the last batch, and its answer
 //	moot:{t}:m:ROOM         hash: e epoch, o offset of the last message, s offset before the epoch's first, g generation,
-//	                        k offset of the first that history has; without k it has none; q former epochs and their last
-//	                        offsets; mk marks; w, packed: bytes said so far, the offset that may be trimmed, time, bytes and
-//	                        offset of the last mark, how long the stream lives, and until when (see say.go)
-//	moot:{t}:said, saidlong, said:TENANT, saidlong:TENANT   hash: span of time -> bytes said in it
-//	moot:{t}:h:ROOM         stream: id 0-<offset>, field d: an entry, t: ms when it came, if history is to have it
+//	                        k offset of the first message of history, absent without history; q former epochs and their
+//	                        last offsets; mk marks; w, packed: bytes so far, the offset up to which to trim, time, bytes
+//	                        and offset of the last mark, TTL of the stream, and its end (see say.go)
+//	moot:{t}:said, saidlong, said:TENANT, saidlong:TENANT   hash: span of time -> bytes of its messages
+//	moot:{t}:h:ROOM         stream: id 0-<offset>, field d: an entry, t: when it came, ms, if the room has history
 //	moot:{t}:c:ROOM         channel of envelopes
-//	moot:{t}:probe:NODE     channel: does what we publish come to us?
-//	moot:{t}:rooms:TENANT   hash: name -> token of who created it
+//	moot:{t}:probe:NODE     channel of probes
+//	moot:{t}:rooms:TENANT   hash: name -> token of the call that created it
 //	moot:{t}:rl:TENANT      zset: the names of those rooms, all scores 0, for pages of them
-//	moot:{t}:alive          zset: process -> end of its lease, ms by Redis' clock; 0: it has been given up
+//	moot:{t}:alive          zset: process -> end of its lease, ms by Redis' clock; 0: it is dead
 //	moot:{t}:beat           string: when a lease was renewed last, ms by Redis' clock
-//	moot:{t}:grace          string: nobody is taken for dead while it is there
-//	moot:{t}:graces         string: how many graces there were in a row
-//	moot:{t}:rn:ROOM        hash: process -> how many members
+//	moot:{t}:grace          string: while it exists no process counts as dead
+//	moot:{t}:graces         string: number of graces in a row
+//	moot:{t}:rn:ROOM        hash: process -> number of members
 //	moot:{t}:rm:PROCESS:ROOM hash: connection -> record
 //	moot:{t}:ri:PROCESS:ROOM zset: its connections in order, all scores 0
 //	moot:{t}:nr:PROCESS      set: rooms in which it has members
-//	moot:{t}:pt:PROCESS      set: <connection>/<room> of those for whom leave is being run
-//	moot:{t}:taken:PROCESS   string: how often members of a process that was taken for dead were handed to others
-//	moot:{t}:lv:PROCESS      hash: those whom it is letting go: #seq, m<connection>/<room> -> record
+//	moot:{t}:pt:PROCESS      set: <connection>/<room> of members that are leaving
+//	moot:{t}:taken:PROCESS   string: how often its members were handed to others
+//	moot:{t}:lv:PROCESS      hash: members of dead processes that it removes: #seq, m<connection>/<room> -> record
 //	moot:{t}:parked          hash: key -> session
 //	moot:{t}:ends            zset: key of a parked session -> its end, ms by Redis' clock
-//	moot:{t}:got:TOKEN       string: a session that was just taken
+//	moot:{t}:got:TOKEN       string: a session that was taken
 //	moot:{t}:ending:PROCESS  set: keys of the sessions that it is ending
-//	moot:{n:NODE}:lease     string: which process is the node
-//	moot:{n:NODE}:in        stream: calls and answers to it
+//	moot:{n:NODE}:lease     string: the process that has the name
+//	moot:{n:NODE}:in        stream: calls and answers for it
 type keys struct {
 	prefix string
 	tag    string
@@ -74,7 +74,7 @@ func escapeTenant(tenant string) string {
 
 func roomKey(room cluster.RoomID) string { return escapeTenant(room.Tenant) + "/" + room.Room }
 
-// parseRoomKey is the inverse of roomKey.
+// parseRoomKey parses the result of roomKey.
 func parseRoomKey(key string) (cluster.RoomID, error) {
 	tenant, room, ok := strings.Cut(key, "/")
 	id := cluster.RoomID{Tenant: strings.NewReplacer("%25", "%", "%2F", "/").Replace(tenant), Room: room}
@@ -84,16 +84,16 @@ func parseRoomKey(key string) (cluster.RoomID, error) {
 	return id, nil
 }
 
-// partitionOf gives the room's place among n partitions.
+// partitionOf returns the index of the room's partition, of n.
 func partitionOf(roomKey string, n int) int {
 	h := fnv.New32a()
 	h.Write([]byte(roomKey))
 	return int(h.Sum32() % uint32(n))
 }
 
-// tags gives n hash tags, the k-th of which lies in the k-th of n equal ranges of
-// a Redis Cluster's slots, so that partitions spread over any number of masters.
-// It depends on n alone.
+// tags returns n hash tags. The slot of the k-th is in the k-th of n equal ranges of a Redis
+// Cluster's slots, so that partitions spread over any number of masters. The result
+// depends on n only.
 func tags(n int) []string {
 	out := make([]string, n)
 	for left, j := n, int64(0); left > 0; j++ {
@@ -108,7 +108,7 @@ func tags(n int) []string {
 
 const slots = 16384
 
-// slot is Redis Cluster's: CRC16 (XMODEM) modulo the number of slots.
+// slot returns the slot of a key in a Redis Cluster: CRC16 (XMODEM) modulo the number of slots.
 func slot(tag string) int {
 	var crc uint16
 	for i := range len(tag) {

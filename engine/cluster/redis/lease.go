@@ -11,8 +11,8 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// holdScript takes the node's name for a process, or keeps it. It answers with
-// whoever has it, and for how long. KEYS lease inbox   ARGV process lease
+// holdScript takes the node's name for a process, or keeps it. It answers with the process
+// that has the name, and for how long. KEYS lease inbox   ARGV process lease
 var holdScript = redis.NewScript(`
 local holder = redis.call('GET', KEYS[1])
 if holder and holder ~= ARGV[1] then return {holder, redis.call('PTTL', KEYS[1])} end
@@ -21,16 +21,16 @@ redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
 redis.call('PEXPIRE', KEYS[2], 3 * ARGV[2])
 return {ARGV[1], tonumber(ARGV[2])}`)
 
-// beatScript renews a process's lease, and says whether it was on record: 0 or 1,
-// how often its members were handed to others, in whose life the partition is and
-// which data it holds: another name says that the data before is lost. Whether the
-// generation is unsettled follows, whether sessions are to end, the time by Redis'
-// clock, when the next lease ends, and the processes whose leases have ended.
+// beatScript renews a process's lease. It answers with: 1 if the process was recorded, how
+// often its members were handed to others, the generation, the name of the data (another
+// one means that Redis has lost its data), 1 if the generation is unsettled, the number of
+// sessions that are to end, the time by Redis' clock, the end of the next lease, and the
+// processes whose leases have ended.
 //
-// While Redis was away nobody could renew. The first beat after half a lease without
-// a beat of any node begins a grace of one lease, in which no process counts as dead. A lone
-// survivor may be so slow that each of its beats is such a one: three graces in a row
-// are followed by three leases without one.
+// While Redis does not answer, no node can renew its lease. The first beat after half a
+// lease without a beat of any node begins a grace of one lease, in which no process counts
+// as dead. A lone survivor may be so slow that this holds for each of its beats: three
+// graces in a row are followed by three leases without one.
 //
 // KEYS alive taken gen settling data ends beat grace graces   ARGV process lease name
 var beatScript = redis.NewScript(luaNow + luaGeneration + `
@@ -53,16 +53,16 @@ local next = redis.call('ZRANGEBYSCORE', KEYS[1], '(' .. now, '+inf', 'WITHSCORE
 return {lease and 1 or 0, redis.call('GET', KEYS[2]) or '0', gen, redis.call('GET', KEYS[5]), redis.call('EXISTS', KEYS[4]),
   #redis.call('ZRANGEBYSCORE', KEYS[6], '-inf', now, 'LIMIT', 0, 1), now, tonumber(next), unpack(ended)}`)
 
-// register takes the node's name and puts it on the list of those alive.
+// register takes the node's name and puts the node on the list of living nodes.
 func (n *Node) register(ctx context.Context) error {
-	// One more second, since the one who had the name may renew late.
+	// One second more than a lease: the process that has the name may renew it late.
 	for late := time.Now().Add(n.cfg.Lease + time.Second); ; {
 		holder, err := n.hold(ctx)
 		if err == nil && holder == n.process {
 			break
 		}
 		if err != nil && !isPassing(err) {
-			return fmt.Errorf("begin: %w", err)
+			return fmt.Errorf("start node: %w", err)
 		}
 		if err == nil && time.Now().After(late) {
 			return fmt.Errorf("a node named %q is running", n.cfg.Node)
@@ -98,14 +98,14 @@ func (n *Node) hold(ctx context.Context) (holder string, err error) {
 	return holder, nil
 }
 
-// beatResult is what a beat found.
+// beatResult is the answer of beatScript.
 type beatResult struct {
-	known      bool          // the process was on record
+	known      bool          // the process was recorded
 	taken      string        // how often its members were handed to others; "0": never
 	generation string        // of the partition
-	data       string        // its name
+	data       string        // its data
 	unsettled  bool          // the generation is
-	ending     bool          // there are sessions whose time is over
+	ending     bool          // there are sessions that are to end
 	next       time.Duration // until the next lease ends
 	ended      []string      // the processes whose leases have ended
 }
@@ -144,10 +144,10 @@ func (p *partition) parseBeat(v values) (beatResult, error) {
 	return beatResult{known == 1, texts[0], texts[1], texts[2], unsettled != 0, ending != 0, time.Duration(next-now) * time.Millisecond, ended}, nil
 }
 
-// beatEvery is how often a lease is renewed.
+// beatEvery is the interval of beats.
 func (c *Config) beatEvery() time.Duration { return min(time.Second, c.Lease/4) }
 
-// keepName keeps the node's name until its life ends, or another has it.
+// keepName keeps the node's name until the node stops or another process has the name.
 func (n *Node) keepName() {
 	ticks := time.NewTicker(n.cfg.beatEvery())
 	defer ticks.Stop()
@@ -168,8 +168,8 @@ func (n *Node) keepName() {
 	}
 }
 
-// keepLease renews the lease in the partition until the node's life ends. Where a
-// lease of another node ends before the next beat is due, it looks then.
+// keepLease renews the lease in the partition until the node stops. If a lease of another
+// node ends before the next beat is due, it beats then.
 func (p *partition) keepLease() {
 	n := p.n
 	every := n.cfg.beatEvery()
@@ -184,14 +184,14 @@ func (p *partition) keepLease() {
 	}
 }
 
-// renew gives the time until the next lease ends, at most most.
+// renew renews the lease and returns the time until the next lease ends, at most most.
 func (p *partition) renew(ctx context.Context, most time.Duration) time.Duration {
 	p.publisher.tidy(time.Now())
 	p.removals.expire(time.Now().Add(-p.n.cfg.Heal.For))
 	found, err := p.beat(ctx)
 	if err != nil {
 		if ctx.Err() == nil {
-			p.n.cfg.Log.Warn("the lease is not renewed", "error", err)
+			p.n.cfg.Log.Warn("cannot renew the lease of this node", "error", err)
 		}
 		return most
 	}
@@ -201,8 +201,8 @@ func (p *partition) renew(ctx context.Context, most time.Duration) time.Duration
 	return min(most, max(found.next+time.Millisecond, 10*time.Millisecond))
 }
 
-// quitScript takes a process off the list: whom it was letting go and has not, it leaves as
-// members of its own; its lease ends. KEYS alive nr lv pt   ARGV process base (connection room)*
+// quitScript ends a process's lease. Members of dead nodes that it was handed and has not
+// removed become members of its own, for others to remove. KEYS alive nr lv pt   ARGV process base (connection room)*
 var quitScript = redis.NewScript(`
 for i = 3, #ARGV, 2 do
   local room = ARGV[i + 1]
@@ -219,16 +219,16 @@ redis.call('DEL', KEYS[3], KEYS[4])
 if redis.call('SCARD', KEYS[2]) == 0 then redis.call('ZREM', KEYS[1], ARGV[1]) else redis.call('ZADD', KEYS[1], 'XX', 0, ARGV[1]) end
 return 1`)
 
-// freeScript gives up the node's name. KEYS lease inbox   ARGV process
+// freeScript frees the node's name. KEYS lease inbox   ARGV process
 var freeScript = redis.NewScript(`
 if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1], KEYS[2]) end
 return 1`)
 
-// deregisterTimeout bounds the farewell. What it does not get done the others do when
+// deregisterTimeout bounds deregister. If it is not done, others remove the members when
 // the lease has ended.
 const deregisterTimeout = 2 * time.Second
 
-// deregister takes the node off the list; its members are for the others.
+// deregister takes the node off the list. Others remove its members.
 func (n *Node) deregister() {
 	ctx, cancel := context.WithTimeout(context.Background(), deregisterTimeout)
 	defer cancel()
@@ -242,17 +242,17 @@ func (n *Node) deregister() {
 		}
 		keys := []string{p.keys.of("alive"), p.keys.of("nr", n.process), p.keys.of("lv", n.process), p.keys.of("pt", n.process)}
 		if err := quitScript.Run(ctx, n.client, keys, args...).Err(); err != nil {
-			n.cfg.Log.Warn("the node goes without a word", "error", err)
+			n.cfg.Log.Warn("cannot take this node off the list: its members leave when its lease has ended", "error", err)
 			return
 		}
 	}
 	k := nodeKeys(n.cfg.Prefix, n.cfg.Node)
 	if err := freeScript.Run(ctx, n.client, []string{k.of("lease"), k.of("in")}, n.process).Err(); err != nil {
-		n.cfg.Log.Warn("the node's name stays taken until its lease ends", "error", err)
+		n.cfg.Log.Warn("cannot free the name of this node: it stays taken until the lease has ended", "error", err)
 	}
 }
 
-// listNodes gives those whose lease runs.
+// listNodes returns the nodes whose lease has not ended.
 func (n *Node) listNodes(ctx context.Context) (names []string, err error) {
 	p := n.parts[0]
 	err = n.read(ctx, "list nodes", func(ctx context.Context) error {
@@ -268,6 +268,6 @@ func (n *Node) listNodes(ctx context.Context) (names []string, err error) {
 	return slices.Compact(names), err
 }
 
-// aliveScript lists the processes whose lease runs. KEYS alive
+// aliveScript lists the processes whose lease has not ended. KEYS alive
 var aliveScript = redis.NewScript(luaNow + `
 return redis.call('ZRANGEBYSCORE', KEYS[1], '(' .. now, '+inf')`)

@@ -10,18 +10,18 @@ import (
 	"github.com/mootchat/moot/engine/cluster"
 )
 
-// Listings. A page costs Redis what it has: a script reads at most mostOfPage names or
-// mostCounted rooms, some tenths of a millisecond, so that the chat's commands, which
-// wait for it, hardly notice; the scripts of all partitions are one round trip.
+// Listings. The cost of a page depends on its size: a script reads at most mostOfPage names
+// or mostCounted rooms, and takes some tenths of a millisecond, so that it delays the
+// commands of chat little. The scripts of all partitions are one round trip.
 
-// What listScript says of the page.
+// The answers of listScript.
 const (
 	whole   = iota
-	passed  // names of rooms that are gone were taken off the index: ask again
-	lacking // the index lacks rooms: add them, and ask again
+	passed  // names of destroyed rooms were removed from the index: call again
+	lacking // the index lacks rooms: add them, and call again
 )
 
-// listScript answers with one of the above, and a page of names. KEYS rooms rl
+// listScript answers with one of these and a page of names. KEYS rooms rl
 // ARGV min max limit
 var listScript = redis.NewScript(`
 if redis.call('ZCARD', KEYS[2]) < redis.call('HLEN', KEYS[1]) then return {2} end
@@ -37,7 +37,7 @@ for _, name in ipairs(names) do
 end
 return out`)
 
-// List implements cluster.Rooms. A page never has more than 500 rooms.
+// List implements cluster.Rooms. A page has at most 500 rooms.
 func (r *rooms) List(ctx context.Context, tenant string, q cluster.RoomQuery) (names []string, more bool, err error) {
 	if q.Limit < 1 {
 		return nil, false, fmt.Errorf("list rooms: limit %d: must be 1 or more", q.Limit)
@@ -87,12 +87,12 @@ func (n *Node) pages(ctx context.Context, calls []scriptCall) (pages []values, e
 	return pages, err
 }
 
-// indexed is how many names a command adds to an index.
+// indexed is the number of names that one command adds to an index.
 const indexed = 1000
 
-// index adds the names of all of the tenant's rooms to the index that lacks some:
-// those that were made by a version without it, or put back by restoreRecord. It costs as
-// much as all names do, and is needed once.
+// index adds the names of all rooms of the tenant to an index that lacks some: rooms that
+// a version without an index created, or that restoreRooms created again. It reads all
+// names, and is needed once.
 func (n *Node) index(ctx context.Context, p *partition, tenant string) error {
 	keys := p.roomKeys(tenant)
 	return n.read(ctx, "index rooms", func(ctx context.Context) error {
@@ -113,7 +113,7 @@ func (n *Node) index(ctx context.Context, p *partition, tenant string) error {
 	})
 }
 
-// lexRange is the query as ZRANGEBYLEX takes it.
+// lexRange returns the arguments of ZRANGEBYLEX for the query.
 func lexRange(q cluster.RoomQuery) (low, high string) {
 	low, high = "-", "+"
 	switch {
@@ -154,7 +154,7 @@ func (r *rooms) Count(ctx context.Context, tenants ...string) (counts []int, err
 	return counts, err
 }
 
-// countScript leaves out those whose node's lease has ended. KEYS alive rn...
+// countScript counts the members of processes whose lease has not ended. KEYS alive rn...
 var countScript = redis.NewScript(luaNow + `
 local living, out = {}, {}
 for _, process in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '(' .. now, '+inf')) do living[process] = true end
@@ -167,7 +167,7 @@ for i = 2, #KEYS do
 end
 return out`)
 
-// mostCounted is how many rooms are counted at once.
+// mostCounted is the number of rooms that one script counts.
 const mostCounted = 100
 
 // Count implements cluster.Presence.
@@ -192,7 +192,7 @@ func (n *Node) Counts(ctx context.Context, rooms []cluster.RoomID) ([]int, error
 	return counts, nil
 }
 
-// count is Counts of no more than one script is to count.
+// count is Counts of at most mostCounted rooms.
 func (n *Node) count(ctx context.Context, rooms []cluster.RoomID) (counts []int, err error) {
 	byPart := map[*partition]int{}
 	var calls []scriptCall
@@ -226,13 +226,13 @@ func (n *Node) count(ctx context.Context, rooms []cluster.RoomID) (counts []int,
 	return counts, err
 }
 
-// scriptCall is what a script takes.
+// scriptCall is one call of a script.
 type scriptCall struct {
 	keys []string
 	args []any
 }
 
-// runAll runs a script once for each call, all in one round trip to each server.
+// runAll runs a script for each call, in one round trip to each server.
 func (n *Node) runAll(ctx context.Context, s *redis.Script, calls []scriptCall) ([]*redis.Cmd, error) {
 	if len(calls) == 1 {
 		answer := s.Run(ctx, n.via(ctx), calls[0].keys, calls[0].args...)

@@ -19,32 +19,32 @@ import (
 type Node struct {
 	cfg        Config
 	client     redis.UniversalClient
-	operators  redis.UniversalClient // for what cluster.ForOperator marks
-	reader     redis.UniversalClient // of the inbox: it waits in Redis for what comes
-	process    string                // <node>#<random>: no other ever had it
+	operators  redis.UniversalClient // for calls with cluster.ForOperator
+	reader     redis.UniversalClient // of the inbox, with blocking reads
+	process    string                // <node>#<random>, unique
 	parts      []*partition
 	made       made
 	calls      calls
 	roster     roster
 	answering  chan struct{} // a slot for each call that the handler is answering
-	skew       atomic.Int64  // Redis' clock less ours, ms
-	queued     queue         // what waits to be published, in all partitions
-	remembered atomic.Int64  // bytes of what was published lately, in all partitions
+	skew       atomic.Int64  // Redis' clock minus this machine's, ms
+	queued     queue         // messages that wait to be published, in all partitions
+	remembered atomic.Int64  // bytes of the batches in recent, in all partitions
 
 	ran     atomic.Bool
-	started chan struct{} // closed when Run has begun, or failed to
+	started chan struct{} // closed when Run has begun or failed
 	life    context.Context
 	stop    context.CancelCauseFunc
 	handler cluster.Handler
 
 	mu    sync.RWMutex
 	over  bool
-	tasks sync.WaitGroup // those that may call the handler; none begins once over
+	tasks sync.WaitGroup // that may call the handler; none begins after over is set
 
 	counters counters
 }
 
-// counters are those of cluster.Stats.
+// counters are the counters of cluster.Stats.
 type counters struct {
 	Reopened, Healed, Replayed, Gaps, Malformed, LeaveUnknown, Rejoined, Restored atomic.Int64
 }
@@ -58,8 +58,8 @@ func (n *Node) Counters() cluster.Stats {
 	}
 }
 
-// sick is for how long nothing may have been heard of Redis by a healthy node.
-const sick = 2*readTimeout + time.Second
+// silentTime is the time without an answer of Redis after which a node is not healthy.
+const silentTime = 2*readTimeout + time.Second
 
 // Health implements cluster.Status.
 func (n *Node) Health() error {
@@ -68,19 +68,19 @@ func (n *Node) Health() error {
 	}
 	now := time.Now().UnixNano()
 	for _, p := range n.parts {
-		if now-p.beaten.Load() > int64(sick) {
-			return fmt.Errorf("redis does not answer at %s: the lease of this node is not renewed, verbs that need the cluster fail", n.cfg.where())
+		if now-p.beaten.Load() > int64(silentTime) {
+			return fmt.Errorf("redis does not answer at %s: this node cannot renew its lease, and verbs that need the cluster fail", n.cfg.where())
 		}
-		if now-p.heard.Load() > int64(sick) {
-			return fmt.Errorf("redis at %s: messages of other nodes do not come, they are read later", n.cfg.where())
+		if now-p.heard.Load() > int64(silentTime) {
+			return fmt.Errorf("redis at %s: subscriptions are interrupted, messages of other nodes will be read later", n.cfg.where())
 		}
 	}
 	return nil
 }
 
-// Open connects to Redis and checks that it will do: reachable, with these
-// credentials, of version 7.0 or newer, in the mode, not evicting keys. One that is
-// not there yet is waited for, for Config.PublishTimeout. Close ends what it began.
+// Open connects to Redis and checks it: reachable, with these credentials and permissions,
+// of version 7.0 or newer, in the mode, not evicting keys. It waits for a Redis that does
+// not answer yet, at most Config.PublishTimeout. Close closes the node.
 func Open(ctx context.Context, cfg Config) (*Node, error) {
 	cfg, err := cfg.complete()
 	if err != nil {
@@ -94,7 +94,7 @@ func Open(ctx context.Context, cfg Config) (*Node, error) {
 	for _, tag := range tags(cfg.Partitions) {
 		n.parts = append(n.parts, newPartition(n, keys{cfg.Prefix, tag}))
 	}
-	if err := errors.Join(n.instrument(), n.meet(ctx)); err != nil {
+	if err := errors.Join(n.instrument(), n.awaitServers(ctx)); err != nil {
 		return nil, errors.Join(err, n.Close())
 	}
 	return n, nil
@@ -111,9 +111,9 @@ func (n *Node) instrument() error {
 	return errors.Join(n.cfg.Instrument(n.client), n.cfg.Instrument(n.operators), n.cfg.Instrument(n.reader))
 }
 
-// meet checks the servers, which may be starting too: it tries for
-// Config.PublishTimeout.
-func (n *Node) meet(ctx context.Context) error {
+// awaitServers checks the servers. It tries for Config.PublishTimeout, since they may be
+// starting.
+func (n *Node) awaitServers(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, n.cfg.PublishTimeout)
 	defer cancel()
 	said := false
@@ -123,7 +123,7 @@ func (n *Node) meet(ctx context.Context) error {
 			return err
 		}
 		if !said {
-			n.cfg.Log.Warn("redis is not there yet", "error", err, "waiting", n.cfg.PublishTimeout)
+			n.cfg.Log.Warn("redis does not answer yet, trying again", "error", err, "for", n.cfg.PublishTimeout)
 			said = true
 		}
 		if !b.pause(ctx) {
@@ -132,24 +132,24 @@ func (n *Node) meet(ctx context.Context) error {
 	}
 }
 
-// token is unique, and lower case.
+// token returns a unique string in lower case.
 func token() string { return strings.ToLower(rand.Text()[:16]) }
 
-// Cluster gives the node to an engine. Before Nodes.Run only the list of rooms
-// and of nodes can be used; Publish, Subscribe, Add and Call wait for it, and
-// after it they fail with cluster.ErrUnavailable.
+// Cluster returns the node as the backend of an engine. The list of rooms can be used at
+// any time. Publish, Subscribe, Add and Call wait for Nodes.Run to begin, and fail with
+// cluster.ErrUnavailable after it.
 func (n *Node) Cluster() cluster.Backend {
 	return cluster.Backend{Broker: n, History: n, Rooms: (*rooms)(n), Presence: n, Sessions: n, Nodes: (*nodes)(n), Status: n}
 }
 
-// Client is the node's connection to Redis, for others who keep something there. It
-// retries nothing by itself, and lives until Close.
+// Client returns the node's client of Redis, for other data in the same Redis. It does
+// not retry commands, and is closed by Close.
 func (n *Node) Client() redis.UniversalClient { return n.client }
 
-// Operators is Client with the connections that operators' calls have, 4 to each server.
+// Operators is Client with the connections of operators' calls, 4 to each server.
 func (n *Node) Operators() redis.UniversalClient { return n.operators }
 
-// via is the client for what is asked with ctx.
+// via returns the client for a call with ctx.
 func (n *Node) via(ctx context.Context) redis.UniversalClient {
 	if cluster.IsForOperator(ctx) {
 		return n.operators
@@ -157,8 +157,8 @@ func (n *Node) via(ctx context.Context) redis.UniversalClient {
 	return n.client
 }
 
-// Close ends the connections. It is called after Nodes.Run has returned, if that
-// ran; closing twice is harmless.
+// Close closes the connections. Call it after Nodes.Run has returned. A second Close does
+// nothing.
 func (n *Node) Close() error {
 	var failed []error
 	for _, c := range []redis.UniversalClient{n.client, n.operators, n.reader} {
@@ -172,12 +172,12 @@ func (n *Node) Close() error {
 // nodes is the node as cluster.Nodes.
 type nodes Node
 
-// Run implements cluster.Nodes. A name that a node has which still lives, or died
-// less than a lease ago, is waited for.
+// Run implements cluster.Nodes. If another process has the node's name, it waits until the
+// name is free, at most a lease and a second.
 func (ns *nodes) Run(ctx context.Context, h cluster.Handler) error {
 	n := (*Node)(ns)
 	if !n.ran.CompareAndSwap(false, true) {
-		return fmt.Errorf("node %q has run: a handle runs once", n.cfg.Node)
+		return fmt.Errorf("node %q has run already: a handle runs once", n.cfg.Node)
 	}
 	n.life, n.stop = context.WithCancelCause(ctx)
 	defer n.stop(nil)
@@ -197,8 +197,7 @@ func (ns *nodes) Run(ctx context.Context, h cluster.Handler) error {
 	return nil
 }
 
-// work does all that a node does, until its life ends and no call of the handler
-// runs any more.
+// work runs the node until it stops and no call of the handler runs.
 func (n *Node) work() {
 	var all sync.WaitGroup
 	for _, p := range n.parts {
@@ -222,8 +221,8 @@ func (n *Node) shut() {
 	n.over = true
 }
 
-// begin begins a task that may call the handler; false if no more may. The caller
-// ends it with tasks.Done.
+// begin begins a task that may call the handler, which tasks.Done ends; false if the node
+// has stopped.
 func (n *Node) begin() bool {
 	n.mu.RLock()
 	defer n.mu.RUnlock()
@@ -244,21 +243,21 @@ func (n *Node) up(ctx context.Context) error {
 	return nil
 }
 
-// begun waits for Run to have put the node on the list, or to have failed.
+// begun waits until Run has put the node on the list or has failed.
 func (n *Node) begun(ctx context.Context) error {
 	select {
 	case <-n.started:
 		return nil
 	case <-ctx.Done():
-		return fmt.Errorf("node %q does not run yet: %w: %w", n.cfg.Node, cluster.ErrUnavailable, ctx.Err())
+		return fmt.Errorf("node %q has not started: %w: %w", n.cfg.Node, cluster.ErrUnavailable, ctx.Err())
 	}
 }
 
 func (n *Node) gone() error {
-	return fmt.Errorf("node %q runs no more: %w", n.cfg.Node, cluster.ErrUnavailable)
+	return fmt.Errorf("node %q has stopped: %w", n.cfg.Node, cluster.ErrUnavailable)
 }
 
-// alive is false once Run has been told to end.
+// alive reports whether Run has not been told to end.
 func (n *Node) alive() bool {
 	select {
 	case <-n.started:
@@ -280,27 +279,27 @@ func (ns *nodes) List(ctx context.Context) ([]string, error) {
 	return n.listNodes(ctx)
 }
 
-// partition is a part of the keys, and this node's dealings with it.
+// partition is a part of the keys, with this node's publisher and subscriber there.
 type partition struct {
 	n         *Node
 	keys      keys
 	publisher publisher
 	ephemeral publisher // of ephemeral messages
 
-	ended    chan beatResult // one slot: what is for the reaper
+	ended    chan beatResult // for the reaper; one slot
 	removals removals
 
-	generation string       // at the last beat, as data; of who keeps the lease
-	data       string       // which data the partition holds
-	emptied    atomic.Bool  // the rooms may be off record too
-	missing    atomic.Bool  // members may be off record
-	returning  atomic.Bool  // they are being seen to
+	generation string       // at the last beat, as data; used by keepLease only
+	data       string       // name of the partition's data
+	emptied    atomic.Bool  // Redis may have lost rooms
+	missing    atomic.Bool  // Redis may have lost members
+	returning  atomic.Bool  // restoreRecord runs
 	beaten     atomic.Int64 // when the lease was renewed last, ns since 1970
-	heard      atomic.Int64 // when the subscriptions were sound last, ns since 1970
+	heard      atomic.Int64 // when the subscriptions worked last, ns since 1970
 
 	mu         sync.Mutex
 	subscriber *subscriber     // nil while there is none
-	current    string          // the generation that was heard of last
+	current    string          // the latest generation
 	subs       map[string]*sub // by channel
 }
 
@@ -311,14 +310,14 @@ func newPartition(n *Node, k keys) *partition {
 	return p
 }
 
-// at gives the room's partition and its key.
+// at returns the room's partition and key.
 func (n *Node) at(room cluster.RoomID) (*partition, string) {
 	key := roomKey(room)
 	return n.parts[partitionOf(key, len(n.parts))], key
 }
 
-// malformed notes something in Redis that is not ours.
+// malformed counts and logs a malformed value in Redis.
 func (n *Node) malformed(where string, err error) {
 	n.counters.Malformed.Add(1)
-	n.cfg.Log.Warn("redis holds what is not ours", "where", where, "error", err)
+	n.cfg.Log.Warn("malformed value in redis", "where", where, "error", err)
 }

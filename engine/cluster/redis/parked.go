@@ -12,7 +12,7 @@ import (
 	"github.com/mootchat/moot/engine/cluster"
 )
 
-// parkScript parks a session, and answers 1, or 0 if the key is another's. KEYS
+// parkScript parks a session and answers 1, or 0 if another session has the key. KEYS
 // parked ends   ARGV key session ttl
 var parkScript = redis.NewScript(luaNow + `
 if redis.call('HSETNX', KEYS[1], ARGV[1], ARGV[2]) == 0 then
@@ -21,8 +21,8 @@ end
 redis.call('ZADD', KEYS[2], now + ARGV[3], ARGV[1])
 return 1`)
 
-// takeSessionScript takes a session. What was taken stays under the name of who
-// took it for a while, "<end>|<session>": a try whose answer was lost finds it.
+// takeSessionScript takes a session. It stays under the token of its taker for a while, as
+// "<end>|<session>", so that a second try finds it if the answer was lost.
 // KEYS parked ends got   ARGV key ttl
 var takeSessionScript = redis.NewScript(`
 local session = redis.call('HGET', KEYS[1], ARGV[1])
@@ -44,9 +44,9 @@ end
 redis.call('DEL', KEYS[3])
 return 1`)
 
-// endScript takes sessions whose time is over: pairs of key and session. They are
-// marked with who ends them: if he dies of it, they are counted. While the generation
-// is unsettled it takes none. KEYS parked ends ending settling   ARGV limit
+// endScript takes sessions whose time is over, as pairs of key and session. They are marked
+// until the process has ended them: if it dies, they are counted as LeaveUnknown. While the
+// generation is unsettled it takes none. KEYS parked ends ending settling   ARGV limit
 var endScript = redis.NewScript(luaNow + `
 if redis.call('EXISTS', KEYS[4]) == 1 then return {} end
 local out = {}
@@ -63,11 +63,11 @@ end
 return out`)
 
 const (
-	endCount = 50 // sessions that end at once
+	endCount = 50 // sessions that are taken at once
 	gotTTL   = 10 * time.Minute
 )
 
-// ofKey gives the partition of a session's key.
+// ofKey returns the partition of a session's key.
 func (n *Node) ofKey(key string) *partition { return n.parts[partitionOf(key, len(n.parts))] }
 
 // Park implements cluster.Sessions.
@@ -86,8 +86,8 @@ func (n *Node) Park(ctx context.Context, key string, session []byte, ttl time.Du
 	return err
 }
 
-// Take implements cluster.Sessions. A session that was taken, though nobody heard it,
-// is put back: else it would end without a leave.
+// Take implements cluster.Sessions. If it is unknown whether the session was taken, the
+// session is parked again: otherwise it would end without leave.
 func (n *Node) Take(ctx context.Context, key string) (session []byte, err error) {
 	if err := n.up(ctx); err != nil {
 		return nil, err
@@ -111,7 +111,7 @@ func (n *Node) Take(ctx context.Context, key string) (session []byte, err error)
 		return nil, fmt.Errorf("take %.40q: %w", key, cluster.ErrNoSession)
 	case err == nil:
 		p.removals.addSession(time.Now(), key)
-		_ = n.client.Unlink(ctx, keys[2]).Err() // else it goes in its time
+		_ = n.client.Unlink(ctx, keys[2]).Err() // otherwise it expires
 	}
 	return session, err
 }
@@ -123,7 +123,7 @@ func noNil(err error) error {
 	return err
 }
 
-// giveBack puts a session back that may have been taken, as soon as Redis answers.
+// giveBack parks a session again that may have been taken, as soon as Redis answers.
 func (n *Node) giveBack(keys []string, key string) {
 	if !n.begin() {
 		return
@@ -142,7 +142,7 @@ func (n *Node) giveBack(keys []string, key string) {
 	}()
 }
 
-// endSessions ends the sessions whose time is over, until there are none.
+// endSessions ends the sessions whose time is over.
 func (p *partition) endSessions(ctx context.Context) {
 	n, more := p.n, true
 	for more && ctx.Err() == nil {
@@ -150,7 +150,7 @@ func (p *partition) endSessions(ctx context.Context) {
 		pairs, err := endScript.Run(ctx, n.client, keys, endCount).StringSlice()
 		if err != nil || len(pairs)%2 != 0 {
 			if ctx.Err() == nil {
-				n.cfg.Log.Warn("sessions cannot be ended yet", "error", err)
+				n.cfg.Log.Warn("cannot end parked sessions yet, trying again", "error", err)
 			}
 			return
 		}

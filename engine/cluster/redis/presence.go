@@ -11,13 +11,13 @@ import (
 	"github.com/mootchat/moot/engine/cluster"
 )
 
-// luaNow is the time by Redis' clock, in ms: the nodes' own may differ.
+// luaNow defines now, the time by Redis' clock in ms: the clocks of nodes may differ.
 const luaNow = `
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
 `
 
-// What addScript answers.
+// The answers of addScript.
 const (
 	added = iota
 	thereAlready
@@ -25,7 +25,7 @@ const (
 	lapsed // the process's lease ended
 )
 
-// addScript records a member, or has one stay who was parting. KEYS rooms rn rm ri nr alive pt
+// addScript records a member, or unmarks one that is leaving. KEYS rooms rn rm ri nr alive pt
 // ARGV process connection record roomKey roomName
 var addScript = redis.NewScript(luaNow + `
 local lease = redis.call('ZSCORE', KEYS[6], ARGV[1])
@@ -41,16 +41,16 @@ redis.call('HINCRBY', KEYS[2], ARGV[1], 1)
 redis.call('SADD', KEYS[5], ARGV[4])
 return 0`)
 
-// partScript marks a member as parting: who takes over from a dead process then
-// does not hand him over. It answers 1 if he was handed over already. Whom Redis
-// has lost, by beginning anew, nobody was handed. KEYS rm pt taken
+// partScript marks a member as leaving: takeScript then does not hand it over. It answers 1
+// if the member was handed over already. A member that Redis has lost with its data was
+// not. KEYS rm pt taken
 // ARGV connection roomKey
 var partScript = redis.NewScript(`
 if redis.call('HEXISTS', KEYS[1], ARGV[1]) == 0 and redis.call('EXISTS', KEYS[3]) == 1 then return 1 end
 redis.call('SADD', KEYS[2], ARGV[1] .. '/' .. ARGV[2])
 return 0`)
 
-// removeScript takes out a member of the process, or one whom it is letting go.
+// removeScript removes a member of the process, or one that it was handed.
 // KEYS rn rm ri nr lv pt   ARGV process connection roomKey
 var removeScript = redis.NewScript(`
 redis.call('SREM', KEYS[6], ARGV[2] .. '/' .. ARGV[3])
@@ -65,9 +65,9 @@ end
 redis.call('HDEL', KEYS[5], 'm' .. ARGV[2] .. '/' .. ARGV[3])
 return 0`)
 
-// membersScript reads a page: 1 if there is more, the process and pairs of
-// connection and record, without the profile. The page ends with its process, or with the limit; an
-// empty one is the end. The keys it makes up have the tag of those it is given.
+// membersScript reads a page: 1 if others follow, the process, and pairs of
+// connection and record without the profile. A page has members of one process. An empty
+// page is the end. The keys that the script builds have the tag of its KEYS.
 //
 // KEYS rn alive   ARGV base roomKey afterProcess afterConnection limit
 var membersScript = redis.NewScript(luaNow + `
@@ -96,11 +96,11 @@ for k, name in ipairs(names) do
 end
 return {0, ''}`)
 
-// mostOfPage is how many members one script reads, and lets go.
+// mostOfPage is the largest number of members or names that one script reads.
 const mostOfPage = 500
 
-// Add implements cluster.Presence. While this node's lease has ended and is not
-// renewed it waits.
+// Add implements cluster.Presence. If this node's lease has ended, it waits until the lease
+// is renewed.
 func (n *Node) Add(ctx context.Context, room cluster.RoomID, m cluster.MemberRecord) error {
 	if err := n.up(ctx); err != nil {
 		return err
@@ -143,7 +143,7 @@ func (n *Node) addOnce(ctx context.Context, room cluster.RoomID, m cluster.Membe
 	return answer, err
 }
 
-// addition is what addScript takes.
+// addition returns the keys and arguments of addScript.
 func (n *Node) addition(room cluster.RoomID, m cluster.MemberRecord) (keys []string, args []any) {
 	p, key := n.at(room)
 	k, process := p.keys, n.process
@@ -167,14 +167,14 @@ func (n *Node) BeginLeave(ctx context.Context, room cluster.RoomID, id string) (
 	})
 	if err != nil {
 		n.roster.part(room, id, false)
-		n.roster.markStale(room, id) // it may be marked
+		n.roster.markStale(room, id) // Redis may have marked it
 	}
 	return gone, err
 }
 
-// Remove implements cluster.Presence. It takes out a member of this node, or one
-// whom Handler.Lost was given here; those of other living nodes are theirs to
-// remove. What Redis does not hear now it is told when it answers again.
+// Remove implements cluster.Presence. It removes a member of this node, or one that
+// Handler.Lost was given here. After an error the removal is repeated when Redis answers
+// again.
 func (n *Node) Remove(ctx context.Context, room cluster.RoomID, id string) error {
 	if n.roster.release(room, id) && !n.alive() {
 		ctx = context.WithoutCancel(ctx)
@@ -192,7 +192,7 @@ func (n *Node) Remove(ctx context.Context, room cluster.RoomID, id string) error
 	return err
 }
 
-// removal is what removeScript takes.
+// removal returns the keys and arguments of removeScript.
 func (n *Node) removal(room cluster.RoomID, id string) (keys []string, args []any) {
 	p, key := n.at(room)
 	k, process := p.keys, n.process
@@ -200,8 +200,8 @@ func (n *Node) removal(room cluster.RoomID, id string) (keys []string, args []an
 		[]any{process, id, key}
 }
 
-// Members implements cluster.Presence, in the order of nodes and then of ids. A
-// page may have fewer than limit though others follow; it never has more than 500.
+// Members implements cluster.Presence, ordered by node and then by id. A page may have
+// fewer members than limit though others follow, and has at most 500.
 func (n *Node) Members(ctx context.Context, room cluster.RoomID, after string, limit int) ([]cluster.MemberRecord, string, error) {
 	if limit < 1 {
 		return nil, "", fmt.Errorf("members: limit %d: must be 1 or more", limit)
@@ -230,15 +230,15 @@ func (n *Node) parseMembers(key string, v values) ([]cluster.MemberRecord, strin
 		return nil, "", fmt.Errorf("members: %w", errValues)
 	}
 	process, pairs := texts[0], texts[1:]
-	page := n.presentees(key, pairs)
+	page := n.memberRecords(key, pairs)
 	if more == 0 || len(pairs) == 0 {
 		return page, "", nil
 	}
 	return page, cursor{process, pairs[len(pairs)-2]}.String(), nil
 }
 
-// presentees reads pairs of connection and record, leaving out what is damaged.
-func (n *Node) presentees(key string, pairs []string) []cluster.MemberRecord {
+// memberRecords parses pairs of connection and record, without the malformed ones.
+func (n *Node) memberRecords(key string, pairs []string) []cluster.MemberRecord {
 	page := make([]cluster.MemberRecord, 0, len(pairs)/2)
 	for i := 0; i+1 < len(pairs); i += 2 {
 		m, err := parseRecord(pairs[i], pairs[i+1])

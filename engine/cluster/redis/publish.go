@@ -18,24 +18,25 @@ import (
 
 // Bounds of publishing.
 const (
-	batchCount = 128      // messages of a batch: they keep a script below 2 ms
-	batchBytes = 64 << 10 // and their bytes, unless the first alone has more
-	queueCount = 10_000   // messages that wait, of a node
-	queueBytes = 16 << 20 // and their bytes
+	batchCount = 128      // messages of a batch: a script takes less than 2 ms
+	batchBytes = 64 << 10 // their bytes, unless the first alone has more
+	queueCount = 10_000   // messages of a node that wait
+	queueBytes = 16 << 20 // their bytes
 
-	producerTTL = time.Hour // far longer than a batch is tried
+	producerTTL = time.Hour // much longer than a batch is tried
 	metaTTL     = 24 * time.Hour
 )
 
-// luaNumber defines numberOf, which gives the publisher's number of a message, ' ' before it.
+// luaNumber defines numberOf, which returns a space and the publisher's number of a message.
 const luaNumber = `
 local function numberOf(entry) return ' ' .. (string.match(entry, '^%S+ %S*%.(%d+) ') or 0) end
 `
 
-// publishScript publishes a batch, once however often it is asked to, and answers with
-// the generation, the time in us, and the number of the batch's last message. If the generation is not the one that the publisher
-// knows it does nothing and answers !, the generation, and the number of the publisher's
-// last batch that this server has; ? while the generation is unsettled.
+// publishScript publishes a batch and answers with the generation, the time in us, and the
+// number of the batch's last message. A second call with the same batch has the same
+// answer and no effect. If the publisher knows another generation, the answer is !, the
+// generation, and the number of the publisher's last batch that this server has; while
+// the generation is unsettled it is ?. Both have no effect.
 //
 // KEYS gen settling pub
 // ARGV base command token producerTTL window roomBytes tenantBytes allBytes seq generation (room entry keep keepFor)*
@@ -57,7 +58,7 @@ local answer = done() .. numberOf(ARGV[#ARGV - 2])
 redis.call('SET', KEYS[3], ARGV[9] .. '|' .. answer, 'PX', ARGV[4])
 return answer`)
 
-// queue counts what waits in all lanes of a node.
+// queue counts the messages that wait in all publishers of a node.
 type queue struct{ count, bytes atomic.Int64 }
 
 func (q *queue) add(bytes int) bool {
@@ -74,8 +75,8 @@ func (q *queue) remove(bytes int) {
 	q.bytes.Add(-int64(bytes))
 }
 
-// publisher publishes a partition's messages in the order in which they came, batch
-// after batch: whatever waits goes with the next one.
+// publisher publishes the messages of a partition in their order. Messages that arrive
+// while a batch is sent wait, and go with the next batch.
 type publisher struct {
 	p    *partition
 	wake chan struct{} // one slot
@@ -85,9 +86,9 @@ type publisher struct {
 	waiting []*parcel
 	closed  bool
 
-	unsettled atomic.Bool // the generation may be another: what it lacks is to be published again
+	unsettled atomic.Bool // report before the next batch: the generation may be new
 
-	// Of the one goroutine that publishes.
+	// Used by the goroutine of run only.
 	seq    uint64 // of the last batch
 	gen    string // that the publisher has settled with
 	recent recent
@@ -96,25 +97,25 @@ type publisher struct {
 // isEphemeral reports whether it is the publisher of messages that are not kept.
 func (l *publisher) isEphemeral() bool { return l == &l.p.ephemeral }
 
-// message is what is said in a room.
+// message is a message of a room.
 type message struct {
 	room   string // key
-	number uint64 // of the publisher, in its publisher
+	number uint64 // of the publisher's messages
 	entry  string
 	keep   cluster.Retention
 }
 
-// parcel is a message on its way to Redis.
+// parcel is a message that waits to be published.
 type parcel struct {
 	message
-	ctx      context.Context // of who publishes
+	ctx      context.Context // of the caller of Publish
 	deadline time.Time
-	taken    atomic.Bool // by the batch, or by who gave it up
+	taken    atomic.Bool // by a batch, or by a caller that gives up
 	done     chan error  // one slot
 }
 
-// Publish implements cluster.Broker. A node with 10,000 messages or 16 MiB waiting
-// takes no more: cluster.ErrUnavailable.
+// Publish implements cluster.Broker. While 10,000 messages or 16 MiB of this node wait, it
+// fails with cluster.ErrUnavailable.
 func (n *Node) Publish(ctx context.Context, room cluster.RoomID, payload []byte, keep cluster.Retention) error {
 	if err := n.up(ctx); err != nil {
 		return err
@@ -150,14 +151,14 @@ func (l *publisher) put(item *parcel, payload []byte) error {
 		return l.p.n.gone()
 	}
 	if !l.p.n.queued.add(len(item.entry)) {
-		return fmt.Errorf("publish: too much is waiting: %w", cluster.ErrUnavailable)
+		return fmt.Errorf("publish: too many messages wait on this node: %w", cluster.ErrUnavailable)
 	}
 	l.waiting = append(l.waiting, item)
 	l.wakeUp()
 	return nil
 }
 
-// id is that of the publisher's message with a number.
+// id is the id of the publisher's message with a number.
 func (l *publisher) id(number uint64) string {
 	return l.p.n.process + "." + strconv.FormatUint(number, 10)
 }
@@ -169,7 +170,7 @@ func (l *publisher) wakeUp() {
 	}
 }
 
-// run sends batches until the node's life ends.
+// run sends batches until the node stops.
 func (l *publisher) run() {
 	ctx := l.p.n.life
 	send := l.send
@@ -187,7 +188,7 @@ func (l *publisher) run() {
 			if l.unsettled.Swap(false) {
 				l.settle(ctx)
 			}
-			batch := l.take() // which send answers, also when ctx has ended
+			batch := l.take() // send answers it, also if ctx has ended
 			if len(batch) == 0 {
 				break
 			}
@@ -196,7 +197,7 @@ func (l *publisher) run() {
 	}
 }
 
-// valued ends as one context does and has the values of another.
+// valued has the deadline of one context and the values of another.
 type valued struct {
 	context.Context
 	values context.Context
@@ -209,7 +210,7 @@ func (v valued) Value(key any) any {
 	return v.Context.Value(key)
 }
 
-// traced is the ctx that a batch is sent with.
+// traced returns the ctx with which a batch is sent.
 func (c *Config) traced(ctx context.Context, batch []*parcel) context.Context {
 	if c.Instrument == nil {
 		return ctx
@@ -217,7 +218,7 @@ func (c *Config) traced(ctx context.Context, batch []*parcel) context.Context {
 	return valued{ctx, context.WithoutCancel(batch[0].ctx)}
 }
 
-// take takes the next batch, leaving out who gave up waiting.
+// take takes the next batch, without messages whose callers have given up.
 func (l *publisher) take() []*parcel {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -238,7 +239,7 @@ func (l *publisher) take() []*parcel {
 	return batch
 }
 
-// close answers all who wait.
+// close fails all messages that wait.
 func (l *publisher) close() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -250,10 +251,10 @@ func (l *publisher) close() {
 	l.waiting = nil
 }
 
-// send publishes a batch. It is tried again under the same number until the last
-// of its messages has waited long enough: the script publishes it once. The first
-// try after the publisher has settled with a generation follows at once, others after a
-// pause: servers may alternate.
+// send publishes a batch. It tries again, with the same number, until the deadline of the
+// last of its messages; the script publishes the batch once. The first try after the
+// publisher has settled with a generation follows at once, others after a pause: two
+// masters may answer alternately.
 func (l *publisher) send(ctx context.Context, batch []*parcel) {
 	l.seq++
 	deadline := slices.MaxFunc(batch, func(a, b *parcel) int { return a.deadline.Compare(b.deadline) }).deadline
@@ -299,20 +300,20 @@ func (l *publisher) ask(ctx context.Context, batch []*parcel) (string, error) {
 	return publishScript.Run(ctx, l.p.n.client, append(k.generation(), k.of("pub", l.p.n.process)), args...).Text()
 }
 
-// saying gives the first arguments of the scripts that publish.
+// saying returns the first arguments of the scripts that publish.
 func (p *partition) saying() []any {
 	h := p.n.cfg.Heal
 	return []any{p.keys.base(), p.n.publishCommand(), token(), producerTTL.Milliseconds(), h.For.Milliseconds(),
 		h.RoomBytes, h.TenantBytes, max(h.TotalBytes/int64(len(p.n.parts)), h.RoomBytes)}
 }
 
-// accepted tells the publishers.
+// accepted remembers a batch and answers its callers.
 func (l *publisher) accepted(batch []*parcel, answer string) error {
 	_, rest, _ := strings.Cut(answer, " ")
 	at, _, _ := strings.Cut(rest, " ")
 	order, err := strconv.ParseInt(at, 10, 64)
 	if err != nil {
-		return errors.New("publish: Redis answered something else")
+		return errors.New("publish: unexpected answer of Redis")
 	}
 	s := sent{seq: l.seq, order: order, at: time.Now(), messages: make([]message, len(batch))}
 	for i, item := range batch {

@@ -13,13 +13,13 @@ import (
 	"github.com/mootchat/moot/engine/cluster"
 )
 
-// takeScript moves some members of a dead process from the record to the list of members
-// that the taker removes: no other process gets them, and no listing has them any
-// more. Asked again under the same number it answers the same. The answer is what became
-// of it, of how many members the dead one may have run leave when it died, and triples
-// of connection, room and record. That some were handed over is noted, for the dead one
-// to find if it is not dead. While Redis was away, and for a lease after it, nobody is
-// dead; while the generation is unsettled nobody is handed over (see removals).
+// takeScript moves some members of a dead process to the list of members that the taker
+// removes: no other process gets them, and no listing has them any more. A second call
+// with the same number has the same answer. The answer is the outcome, the number of members
+// for which the dead process may have run leave when it died, and triples of connection,
+// room and record. A counter tells the dead process, should it live, that members were
+// taken. No process is dead in the grace after Redis did not answer, and no member is
+// taken while the generation is unsettled (see removals).
 //
 // KEYS alive nr-dead lv-dead lv-own pt-dead taken-dead ending-dead beat grace settling
 // ARGV dead own seq limit base takenTTL lease
@@ -89,13 +89,13 @@ redis.call('HSET', KEYS[4], '#seq', ARGV[3])
 return answer('some', unknown)`)
 
 const (
-	takeCount = 200       // members that are taken at once
-	takenTTL  = time.Hour // within which a node that was taken for dead learns that it was
-	letCount  = 16        // members in one call of Lost, and number of concurrent calls
+	takeCount     = 200       // members that are taken at once
+	takenTTL      = time.Hour // for which a node that was taken for dead can learn of it
+	handOverCount = 16        // members in one call of Lost, and number of concurrent calls
 )
 
-// offer hands what has ended to the reaper, if it is not at work; what waits is
-// offered with every beat.
+// offer hands processes and sessions that have ended to the reaper, unless it is busy: every
+// beat finds them again.
 func (p *partition) offer(found beatResult) {
 	if len(found.ended) == 0 && !found.ending {
 		return
@@ -106,7 +106,7 @@ func (p *partition) offer(found beatResult) {
 	}
 }
 
-// reap lets go the members of dead nodes, until the node's life ends.
+// reap removes the members of dead nodes until this node stops.
 func (p *partition) reap() {
 	ctx := p.n.life
 	for seq := uint64(0); ; {
@@ -127,43 +127,42 @@ func (p *partition) reap() {
 	}
 }
 
-// reapSome lets some members of a dead process go, and says whether there may be
-// more. The life's end comes before the first of them, or waits for the handler.
+// reapSome removes some members of a dead process, and reports whether there may be more.
 func (p *partition) reapSome(ctx context.Context, dead string, seq uint64) bool {
 	n, generation := p.n, p.known()
 	t, err := p.take(ctx, dead, seq)
 	if err != nil {
 		if ctx.Err() == nil {
-			n.cfg.Log.Warn("members of a dead node cannot be let go yet", "node", dead, "error", err)
+			n.cfg.Log.Warn("cannot take over the members of a dead node yet, trying again", "node", dead, "error", err)
 		}
 		return false
 	}
 	if t.unknown > 0 {
 		n.counters.LeaveUnknown.Add(t.unknown)
-		n.cfg.Log.Warn("a node died while it let members go: whether leave ran is unknown", "node", dead, "members", t.unknown)
+		n.cfg.Log.Warn("a node died while it ran leave: it is unknown whether leave has run", "node", dead, "members", t.unknown)
 	}
 	if t.what != "some" {
 		return false
 	}
 	n.roster.let(t.members)
 	p.removals.addMembers(time.Now(), dead, t.members)
-	if p.known() != generation { // the node may have reported before it had the answer
+	if p.known() != generation { // the node may have reported before it had this answer
 		if err := p.removeAgain(ctx); err != nil && ctx.Err() == nil {
-			n.cfg.Log.Warn("removals are not repeated after a failover: leave may run twice", "node", dead, "error", err)
+			n.cfg.Log.Warn("cannot repeat removals after a failover: leave may run twice", "node", dead, "error", err)
 		}
 	}
 	p.handOver(ctx, dead, t.members)
 	return ctx.Err() == nil
 }
 
-// handOver has the handler let members go, some at a time, several at once.
+// handOver hands members to the handler, in several concurrent calls.
 func (p *partition) handOver(ctx context.Context, dead string, members map[cluster.RoomID][]cluster.MemberRecord) {
 	n := p.n
 	var all sync.WaitGroup
-	places := make(chan struct{}, letCount)
+	places := make(chan struct{}, handOverCount)
 	for room, list := range members {
-		n.cfg.Log.Info("letting members of a dead node go", "node", dead, "room", room.Room, "members", len(list))
-		for some := range slices.Chunk(list, letCount) {
+		n.cfg.Log.Info("removing members of a dead node", "node", dead, "room", room.Room, "members", len(list))
+		for some := range slices.Chunk(list, handOverCount) {
 			places <- struct{}{}
 			all.Go(func() {
 				defer func() { <-places }()
@@ -174,7 +173,7 @@ func (p *partition) handOver(ctx context.Context, dead string, members map[clust
 	all.Wait()
 }
 
-// taking is what takeScript answered.
+// taking is the answer of takeScript.
 type taking struct {
 	what    string // some, none, alive or lapsed
 	unknown int64
@@ -214,9 +213,9 @@ func (p *partition) parseTaking(v values) (t taking, err error) {
 		room, err := parseRoomKey(triples[i+1])
 		if err != nil {
 			p.n.malformed(p.keys.of("nr"), err)
-			continue // the room is off the list by now
+			continue
 		}
-		if some := p.n.presentees(triples[i+1], []string{triples[i], triples[i+2]}); len(some) > 0 {
+		if some := p.n.memberRecords(triples[i+1], []string{triples[i], triples[i+2]}); len(some) > 0 {
 			t.members[room] = append(t.members[room], some...)
 		}
 	}

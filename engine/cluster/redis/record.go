@@ -11,7 +11,7 @@ import (
 	"github.com/mootchat/moot/engine/cluster"
 )
 
-// record is a member as Redis has it: "<joinedAt> <profile>".
+// record returns a member in the form of Redis: "<joinedAt> <profile>".
 func record(m cluster.MemberRecord) string {
 	return strconv.FormatInt(m.JoinedAt, 10) + " " + string(m.Profile)
 }
@@ -20,7 +20,7 @@ func parseRecord(id, s string) (cluster.MemberRecord, error) {
 	at, profile, ok := strings.Cut(s, " ")
 	joined, err := strconv.ParseInt(at, 10, 64)
 	if !ok || err != nil {
-		return cluster.MemberRecord{}, fmt.Errorf("%.40q is no record of a member", s)
+		return cluster.MemberRecord{}, fmt.Errorf("%.40q is not a record of a member", s)
 	}
 	m := cluster.MemberRecord{ID: id, JoinedAt: joined}
 	if profile != "" {
@@ -29,7 +29,7 @@ func parseRecord(id, s string) (cluster.MemberRecord, error) {
 	return m, nil
 }
 
-// cursor is the last member of a page. A room's members are ordered by process,
+// cursor is the last member of a page. The members of a room are ordered by process and
 // then by id.
 type cursor struct{ process, id string }
 
@@ -50,10 +50,10 @@ func parseCursor(s string) (cursor, error) {
 	return cursor{process, id}, nil
 }
 
-// values are the answer of a script: numbers and strings.
+// values is the answer of a script: numbers and strings.
 type values []any
 
-var errValues = errors.New("a script answered something else")
+var errValues = errors.New("unexpected answer of a script")
 
 func (v values) number(i int) (int64, error) {
 	if i < len(v) {
@@ -67,7 +67,7 @@ func (v values) number(i int) (int64, error) {
 	return 0, errValues
 }
 
-// texts gives the strings from i on.
+// texts returns the strings from i on.
 func (v values) texts(i int) ([]string, error) {
 	if i > len(v) {
 		return nil, errValues

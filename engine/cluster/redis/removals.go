@@ -11,10 +11,10 @@ import (
 	"github.com/mootchat/moot/engine/cluster"
 )
 
-// removals are the members of dead nodes and the parked sessions that this node has
-// taken off the record of a partition within the last Heal.For. A failover may lose
-// that: then they are taken off again before the node reports to the new generation, and
-// until then nobody takes any, so that leave does not run twice for a membership. Its
+// removals are the members of dead nodes and the parked sessions that this node has removed
+// from a partition within the last Heal.For. A failover may lose these removals: the node
+// repeats them before it reports to the new generation. Until all have reported no node
+// takes members or sessions, so that leave does not run twice for a membership. Its
 // methods may be called concurrently.
 type removals struct {
 	mu       sync.Mutex
@@ -52,7 +52,7 @@ func (r *removals) addSession(now time.Time, key string) {
 	r.sessions = append(r.sessions, removedSession{now, key})
 }
 
-// expire forgets what was removed before a time.
+// expire forgets removals before a time.
 func (r *removals) expire(before time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -74,9 +74,8 @@ func (r *removals) list() (members map[string][]removedMember, sessions []string
 	return members, sessions
 }
 
-// removeAgainScript takes members of a dead process off the record, if a failover has put
-// them back. Those for whom leave still runs become members that the taker removes,
-// as takeScript has it.
+// removeAgainScript removes members of a dead process that a failover has put back. Members
+// whose leave is still running become members that the taker removes, as by takeScript.
 //
 // KEYS nr-dead pt-dead taken-dead lv-own   ARGV dead base takenTTL (connection room record)*; an
 // empty record: leave has run
@@ -106,7 +105,7 @@ if back > 0 then
 end
 return back`)
 
-// removeAgain repeats the removals of the last Heal.For that a failover has lost.
+// removeAgain repeats the removals that a failover has lost.
 func (p *partition) removeAgain(ctx context.Context) error {
 	members, sessions := p.removals.list()
 	back := int64(0)
@@ -120,7 +119,7 @@ func (p *partition) removeAgain(ctx context.Context) error {
 		}
 	}
 	if back > 0 {
-		p.n.cfg.Log.Warn("a failover put members of dead nodes back whose leave has run: they are removed again", "members", back)
+		p.n.cfg.Log.Warn("a failover lost the removal of members of a dead node: they are removed again", "members", back)
 	}
 	for some := range slices.Chunk(sessions, takeCount) {
 		ctx, cancel := context.WithTimeout(ctx, 2*readTimeout)

@@ -12,15 +12,16 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// A master that dies may take accepted messages with it: the writes that its replica
-// does not have. They are the last ones of the partition, since replication has an
-// order, so that the number of a publisher's last batch on the new master says exactly
-// which of its batches are lost. Each publisher stages those, and reports. When all
-// living nodes have reported, or after settleTime, the staged batches are published in
-// their old order, and the generation is open: what is new comes after them.
+// With a master, accepted messages may be lost: the writes that its replica does not
+// have. Replication keeps the order of writes, so the lost ones are the last of the
+// partition, and the number of a publisher's last batch on the new master tells which of
+// its batches are lost. Each publisher stages those and reports. When all nodes have
+// reported, or after settleTime, the staged batches are published in their old order.
+// Then the generation is settled, and new messages follow.
 
-// recent holds the batches of a publisher that Redis accepted within the last Heal.For, and of
-// those before the last message of each room. Its methods may be called concurrently.
+// recent has the batches of a publisher that Redis accepted within the last Heal.For and,
+// of the batches before, the last message of each room. Its methods may be called
+// concurrently.
 type recent struct {
 	mu      sync.Mutex
 	batches []sent
@@ -30,14 +31,14 @@ type recent struct {
 // sent is a batch that was accepted.
 type sent struct {
 	seq      uint64
-	order    int64 // when Redis carried it out, in us by its clock; not before the batches ahead of it, whose server had another clock
+	order    int64 // time of publishing in us, by Redis' clock; at least that of the batch before, which may be of another server
 	at       time.Time
 	bytes    int64
 	messages []message
 }
 
-// remember keeps a batch, for as long as Heal has it. Batches of a node that exceed
-// Heal.NodeBytes are dropped, the publisher's oldest first.
+// remember keeps a batch for Heal.For. While the node's batches exceed Heal.NodeBytes, the
+// publisher's oldest ones are dropped.
 func (l *publisher) remember(s sent) {
 	r, n := &l.recent, l.p.n
 	r.mu.Lock()
@@ -56,7 +57,7 @@ func (l *publisher) remember(s sent) {
 	}
 }
 
-// expire drops what is older than Heal.For. The lock is held.
+// expire drops the batches that are older than Heal.For. The lock is held.
 func (r *recent) expire(n *Node, now time.Time) {
 	for len(r.batches) > 0 && now.Sub(r.batches[0].at) > n.cfg.Heal.For {
 		r.drop(n, now)
@@ -71,8 +72,9 @@ func (r *recent) drop(n *Node, now time.Time) {
 	r.batches = r.batches[1:]
 }
 
-// after returns what a server that has the batches up to a number lacks: the batches
-// that are remembered, and before them the gaps of the others.
+// after returns the batches that a server lacks if its last one has the number seq, and
+// gaps for the lacking batches that are not remembered. forgotten reports that there may be
+// more gaps.
 func (r *recent) after(seq uint64) (lost []sent, gaps []sent, forgotten bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -85,17 +87,18 @@ func (r *recent) after(seq uint64) (lost []sent, gaps []sent, forgotten bool) {
 	return lost, gaps, forgotten
 }
 
-// tidy drops what is too old, of a publisher that may be idle.
+// tidy drops what is too old, also while the publisher is idle.
 func (l *publisher) tidy(now time.Time) {
 	l.recent.mu.Lock()
 	defer l.recent.mu.Unlock()
 	l.recent.expire(l.p.n, now)
 }
 
-// stageScript stages batches of a publisher. It answers as publishScript does where the
-// generation is another, with the number of the publisher's last batch; 1 follows while
-// the generation is unsettled, 2 if the publisher has reported to it. With last the
-// publisher has staged all that it has: it reports.
+// stageScript stages batches of a publisher and answers with the generation. With last it
+// records that the publisher has staged all its lost batches: it has reported. If the
+// publisher names another generation, nothing is staged: the answer is !, the generation,
+// the number of the publisher's last batch, and a state: 0 settled, 1 unsettled, 2
+// unsettled and the publisher has reported.
 //
 // KEYS gen settling pub staged batches reported
 // ARGV generation process last former (order number batch)*
@@ -121,9 +124,9 @@ if ARGV[3] == '1' then
 end
 return gen`)
 
-// restoreScript publishes some of what was staged, if all have reported: also those whose
-// leases have ended, since the new master may have their last beats no more. It answers
-// open, more, wait, or ! where the generation is another.
+// restoreScript publishes some of the staged batches if all nodes have reported. Nodes whose
+// leases have ended count too, since the new master may lack their last beats. It answers
+// open, more, wait, or ! if the generation is another.
 //
 // KEYS gen settling staged batches reported alive
 // ARGV base command token producerTTL window roomBytes tenantBytes allBytes generation mostMessages mostBytes
@@ -177,27 +180,27 @@ if redis.call('ZCARD', KEYS[3]) > 0 then return 'more' end
 redis.call('DEL', KEYS[2], KEYS[4], KEYS[5])
 return 'open'`)
 
-// errUnsettled is passing: other nodes have not reported yet.
-var errUnsettled = errors.New("the partition waits for messages that a failover lost")
+// errUnsettled is an error that passes: other nodes have not reported yet.
+var errUnsettled = errors.New("redis failed over or restarted: lost messages are still being published again")
 
-// settleSoon has the publisher report to the generation, though nothing is to be published.
+// settleSoon has the publisher report, also if no message waits.
 func (l *publisher) settleSoon() {
 	l.unsettled.Store(true)
 	l.wakeUp()
 }
 
-// settle reports to the generation; what fails is tried again, without holding up who
-// publishes for long.
+// settle reports to the generation. After an error it has the publisher report again later,
+// so that messages do not wait for it.
 func (l *publisher) settle(ctx context.Context) {
 	if err := l.restore(ctx, time.Now().Add(readTimeout)); err != nil && ctx.Err() == nil {
-		l.p.n.cfg.Log.Debug("the publisher has not settled yet", "error", err)
+		l.p.n.cfg.Log.Debug("cannot report lost messages yet, trying again", "error", err)
 		l.settleSoon()
 		(&backoff{wait: 50 * time.Millisecond}).pause(ctx)
 	}
 }
 
-// restore stages what the generation lacks of this publisher's messages, and has what was
-// staged published, until the generation is open.
+// restore stages the messages of this publisher that the generation lacks, and publishes
+// staged batches until the generation is settled.
 func (l *publisher) restore(ctx context.Context, deadline time.Time) error {
 	for b := (backoff{10 * time.Millisecond, 100 * time.Millisecond}); ; {
 		state, err := l.report(ctx)
@@ -215,8 +218,8 @@ func (l *publisher) restore(ctx context.Context, deadline time.Time) error {
 	}
 }
 
-// report stages what is lost. It answers open if nothing remains to be done, more if
-// restoreSome is to be called, and ! if the generation has changed meanwhile.
+// report stages lost batches. It returns open if nothing remains to be done, more if
+// restoreSome is to be called, and ! if the generation has changed.
 func (l *publisher) report(ctx context.Context) (string, error) {
 	answer, err := l.stage(ctx, "", nil, false)
 	if err != nil {
@@ -260,7 +263,7 @@ func (l *publisher) report(ctx context.Context) (string, error) {
 	return "more", nil
 }
 
-// stageAll stages batches, some at a time. It answers with the generation.
+// stageAll stages batches, some at a time, and returns the generation.
 func (l *publisher) stageAll(ctx context.Context, gen string, batches []sent) (string, error) {
 	for len(batches) > 0 {
 		n, size := 0, int64(0)
@@ -283,14 +286,14 @@ func messagesOf(batches []sent) (count int) {
 	return count
 }
 
-// tell logs once for each generation what was lost. forgotten says that rooms may have
-// lost messages and are not known.
+// tell logs, once for each generation, what was lost. forgotten reports that more rooms
+// may have lost messages.
 func (l *publisher) tell(messages, rooms int, forgotten bool) {
 	n := l.p.n
 	n.counters.Replayed.Add(int64(messages))
 	n.cfg.Log.Warn("redis failed over or restarted: messages that it lost are published again", "messages", messages)
 	if rooms > 0 || forgotten {
-		n.cfg.Log.Error("redis lacks messages that this node does not remember any more (cluster.heal.for, cluster.heal.nodeBytes): members of the rooms who have not received them are told of a gap",
+		n.cfg.Log.Error("redis lacks messages that this node no longer keeps (cluster.heal.for, cluster.heal.nodeBytes): members who have not received them are told of a gap",
 			"rooms", rooms, "moreRooms", forgotten, "for", n.cfg.Heal.For, "nodeBytes", n.cfg.Heal.NodeBytes)
 	}
 }
@@ -322,8 +325,8 @@ func (l *publisher) restoreSome(ctx context.Context) (string, error) {
 	return restoreScript.Run(ctx, l.p.n.client, keys, args...).Text()
 }
 
-// packed is the batch as restoreScript reads it: room, entry, keep and keepFor of each
-// message, each as <length>:<bytes>.
+// packed returns the batch in the form of restoreScript: room, entry, keep and keepFor of
+// each message, each as <length>:<bytes>.
 func (s *sent) packed() string {
 	var b strings.Builder
 	field := func(text string) {
@@ -340,13 +343,13 @@ func (s *sent) packed() string {
 	return b.String()
 }
 
-// The states of a generation, as one publisher has it.
+// The states of a generation for one publisher.
 const (
 	settled  = "0"
-	reported = "2" // unsettled, and the publisher has staged all that it lacks
+	reported = "2" // unsettled, and the publisher has staged all its lost batches
 )
 
-// parseGeneration reads "!<generation> <number> <state>".
+// parseGeneration parses "!<generation> <number> <state>".
 func parseGeneration(answer string) (gen string, last uint64, state string, err error) {
 	parts := strings.Fields(strings.TrimPrefix(answer, "!"))
 	if len(parts) != 3 {

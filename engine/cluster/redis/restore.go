@@ -10,14 +10,13 @@ import (
 	"github.com/mootchat/moot/engine/cluster"
 )
 
-// A node is on record as a process, <node>#<random>, whose lease it renews in
-// every partition. When it has been silent for longer, others let its members go;
-// if it then turns out to live, those who are still connected here join again,
-// through the handler. Whom Redis itself has lost, since it began anew, is put
-// back on record, and nobody need know.
+// A node is recorded as a process, <node>#<random>, whose lease it renews in every
+// partition. When the lease has ended, other nodes remove the process's members. If the
+// process lives, its members that are still connected join again, through the handler.
+// Members that Redis has lost with its data are recorded again, without a join.
 
-// restoreRecord sees to it that Redis has on record whom it should have. It does so in
-// a goroutine of its own: the lease must be renewed meanwhile.
+// restoreRecord records the members of this node again where Redis lacks them. It does so
+// in a goroutine, since the lease must be renewed at the same time.
 func (p *partition) restoreRecord(found beatResult) {
 	if !found.known || p.generation != found.generation {
 		p.missing.Store(true)
@@ -43,13 +42,13 @@ func (p *partition) restoreRecord(found beatResult) {
 		}
 		if err != nil && p.n.life.Err() == nil {
 			p.missing.Store(all)
-			p.n.cfg.Log.Warn("this node's members are not all on record yet", "error", err)
+			p.n.cfg.Log.Warn("cannot record all members of this node yet, trying again", "error", err)
 		}
 	}()
 }
 
-// recordAll has on record all whom the node has: those who were handed to others
-// join again, the rest is put back.
+// recordAll records all members of the node: those that were handed to others join
+// again, the others are recorded without it.
 func (p *partition) recordAll(ctx context.Context, taken string) error {
 	n := p.n
 	if p.emptied.Load() {
@@ -70,7 +69,7 @@ func (p *partition) recordAll(ctx context.Context, taken string) error {
 			return err
 		}
 		for room, members := range gone {
-			n.cfg.Log.Warn("the node was taken for dead: members join again", "room", room.Room, "members", len(members))
+			n.cfg.Log.Warn("this node was taken for dead: its members join again", "room", room.Room, "members", len(members))
 			n.counters.Rejoined.Add(int64(len(members)))
 			n.handler.Rejoin(ctx, room, members)
 		}
@@ -83,7 +82,7 @@ func (p *partition) recordAll(ctx context.Context, taken string) error {
 	})
 }
 
-// restoreRooms makes the rooms again that this node has made or has members in.
+// restoreRooms creates the rooms again that this node has created or has members in.
 func (p *partition) restoreRooms(ctx context.Context) error {
 	n := p.n
 	rooms := append(n.made.list(), n.roster.rooms()...)
@@ -102,17 +101,17 @@ func (p *partition) restoreRooms(ctx context.Context) error {
 			back++
 		}
 	}
-	n.cfg.Log.Warn("redis began without the data that it had: rooms of this node are made again", "rooms", back)
+	n.cfg.Log.Warn("redis has lost its data: rooms of this node are created again", "rooms", back)
 	return nil
 }
 
-// backScript forgets that members were handed to others, unless more were since.
+// backScript forgets that members were handed to others, unless more were handed over since.
 // KEYS taken   ARGV count
 var backScript = redis.NewScript(`
 if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end
 return 1`)
 
-// unrecorded gives those who are not on record, by room.
+// unrecorded returns the members that Redis does not have, by room.
 func (p *partition) unrecorded(ctx context.Context, some []seat) (map[cluster.RoomID][]cluster.MemberRecord, error) {
 	ctx, cancel := context.WithTimeout(ctx, 5*readTimeout)
 	defer cancel()
@@ -160,7 +159,7 @@ func (p *partition) recordAgain(ctx context.Context, some []seat) error {
 		case err != nil:
 			return err
 		case answer == lapsed:
-			return errors.New("the lease ended again")
+			return errors.New("the lease of this node has ended again")
 		case answer == added:
 			back++
 		case answer == noRoom:
@@ -169,13 +168,13 @@ func (p *partition) recordAgain(ctx context.Context, some []seat) error {
 	}
 	if back+roomless > 0 {
 		n.counters.Restored.Add(int64(back))
-		n.cfg.Log.Warn("redis had lost members of this node: they are put back", "back", back, "roomless", roomless)
+		n.cfg.Log.Warn("redis had lost members of this node: they are recorded again", "members", back, "withoutRoom", roomless)
 	}
 	return nil
 }
 
-// removeUnknown has those removed who are on record as this node's and are not: a
-// failover may have lost that they went.
+// removeUnknown removes members that are recorded for this node and are not here: a
+// failover may have lost their removal.
 func (p *partition) removeUnknown(ctx context.Context) error {
 	n := p.n
 	rooms, err := n.client.SMembers(ctx, p.keys.of("nr", n.process)).Result()
@@ -201,7 +200,7 @@ func (p *partition) removeUnknown(ctx context.Context) error {
 	return p.recordStale(ctx)
 }
 
-// recordStale tells Redis what it did not hear when it happened.
+// recordStale repeats changes that failed when they happened.
 func (p *partition) recordStale(ctx context.Context) error {
 	var failed error
 	for _, at := range p.n.roster.takeStale(p) {
@@ -215,8 +214,8 @@ func (p *partition) recordStale(ctx context.Context) error {
 	return failed
 }
 
-// recordPlace tells Redis how it stands with one place. Who parts is for who runs his
-// leave to remove.
+// recordPlace records or removes one member, as it is now. A member that is leaving is
+// removed by the call that runs leave.
 func (n *Node) recordPlace(ctx context.Context, at place) error {
 	n.roster.settled.Lock()
 	defer n.roster.settled.Unlock()

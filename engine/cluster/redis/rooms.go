@@ -15,8 +15,8 @@ import (
 // rooms is the node as cluster.Rooms.
 type rooms Node
 
-// made are the rooms that this node has made, or has found when it wanted to: a
-// Redis that lost its data has them made again.
+// made are the rooms that this node has created or tried to create. It creates them again
+// if Redis loses its data.
 type made struct {
 	mu    sync.Mutex
 	rooms map[cluster.RoomID]struct{}
@@ -48,8 +48,8 @@ func (m *made) list() []cluster.RoomID {
 	return slices.Collect(maps.Keys(m.rooms))
 }
 
-// createScript answers with the token of who created the room: a try whose answer
-// was lost finds its own. KEYS rooms rl   ARGV name token
+// createScript answers with the token of the call that created the room: a second try of
+// it finds its own token. KEYS rooms rl   ARGV name token
 var createScript = redis.NewScript(`
 redis.call('HSETNX', KEYS[1], ARGV[1], ARGV[2])
 redis.call('ZADD', KEYS[2], 0, ARGV[1])
@@ -62,7 +62,7 @@ return redis.call('HDEL', KEYS[1], ARGV[1])`)
 
 func (p *partition) roomsKey(tenant string) string { return p.keys.of("rooms", escapeTenant(tenant)) }
 
-// roomKeys are those of the tenant's rooms: the rooms, and their names in order.
+// roomKeys returns the keys of the tenant's rooms: the rooms, and their names in order.
 func (p *partition) roomKeys(tenant string) []string {
 	return []string{p.roomsKey(tenant), p.keys.of("rl", escapeTenant(tenant))}
 }
@@ -84,8 +84,8 @@ func (r *rooms) Create(ctx context.Context, room cluster.RoomID) error {
 	return err
 }
 
-// Destroy implements cluster.Rooms. If the answer to a first try was lost, a room
-// that is not there any more counts as destroyed.
+// Destroy implements cluster.Rooms. After a try whose answer was lost, a missing room counts
+// as destroyed.
 func (r *rooms) Destroy(ctx context.Context, room cluster.RoomID) error {
 	n, tries, gone := (*Node)(r), 0, int64(0)
 	p, _ := n.at(room)

@@ -8,29 +8,29 @@ import (
 	"github.com/mootchat/moot/engine/cluster"
 )
 
-// roster is what this node has on record, or should have.
+// roster is the members that this node has recorded, or must record.
 type roster struct {
-	// settled is held for reading while Redis is told of one member, and for
-	// writing while it is told of many again: so that nobody who leaves meanwhile
-	// is put back. It is the one lock that is held over calls of Redis; each is
-	// bounded in time.
+	// settled is held for reading while one member is recorded or removed, and for
+	// writing while many are recorded again: a member that leaves at that time must not be
+	// recorded. It is the only lock that is held during calls of Redis, which all have
+	// a deadline.
 	settled sync.RWMutex
 
 	mu      sync.Mutex
 	members map[cluster.RoomID]map[string]*seat
-	stale   map[place]struct{} // those of whom Redis may think otherwise
+	stale   map[place]struct{} // members whose last change Redis may not have
 
-	letting map[place]struct{} // members that were passed to Lost and are not removed yet
+	letting map[place]struct{} // members that Lost was given and that are not removed yet
 }
 
-// seat is a member and his room.
+// seat is a member of a room.
 type seat struct {
 	room    cluster.RoomID
 	member  cluster.MemberRecord
-	parting bool // leave is being run
+	parting bool // leave is running
 }
 
-// place is where someone is a member, or was.
+// place is a room and the id of a present or former member.
 type place struct {
 	room cluster.RoomID
 	id   string
@@ -40,7 +40,7 @@ func (r *roster) init() {
 	r.members, r.stale, r.letting = map[cluster.RoomID]map[string]*seat{}, map[place]struct{}{}, map[place]struct{}{}
 }
 
-// add returns false if the member is there. He parts no more.
+// add adds a member; false if it is there. The member is not leaving any more.
 func (r *roster) add(room cluster.RoomID, m cluster.MemberRecord) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -72,22 +72,21 @@ func (r *roster) remove(room cluster.RoomID, id string) {
 	}
 }
 
-// markStale notes that Redis is to be told once more how it stands with a member.
+// markStale notes that a change of a member may not have reached Redis.
 func (r *roster) markStale(room cluster.RoomID, id string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.stale[place{room, id}] = struct{}{}
 }
 
-// hasStale says whether anything is stale.
+// hasStale reports whether any place is stale.
 func (r *roster) hasStale() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return len(r.stale) > 0
 }
 
-// takeStale gives the places in the partition of which Redis is to be told. They are
-// stale no more.
+// takeStale returns the stale places of the partition and unmarks them.
 func (r *roster) takeStale(p *partition) []place {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -101,7 +100,7 @@ func (r *roster) takeStale(p *partition) []place {
 	return all
 }
 
-// at gives a copy of the seat; false if nobody sits there.
+// at returns a copy of the seat; false if it is empty.
 func (r *roster) at(at place) (seat, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -111,14 +110,14 @@ func (r *roster) at(at place) (seat, bool) {
 	return seat{}, false
 }
 
-// rooms are those that have members.
+// rooms returns the rooms with members.
 func (r *roster) rooms() []cluster.RoomID {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return slices.Collect(maps.Keys(r.members))
 }
 
-// in gives the members of the partition's rooms who do not part.
+// in returns the members of the partition's rooms that are not leaving.
 func (r *roster) in(p *partition) []seat {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -136,7 +135,7 @@ func (r *roster) in(p *partition) []seat {
 	return all
 }
 
-// let notes whom Lost is given.
+// let notes the members that Lost is given.
 func (r *roster) let(members map[cluster.RoomID][]cluster.MemberRecord) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -155,7 +154,7 @@ func (r *roster) isLetting(room cluster.RoomID, id string) bool {
 	return ok
 }
 
-// release notes that Lost has done with a member; false if it was not given him.
+// release notes that a member which Lost was given is removed; false if it was not given.
 func (r *roster) release(room cluster.RoomID, id string) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -164,7 +163,7 @@ func (r *roster) release(room cluster.RoomID, id string) bool {
 	return ok
 }
 
-// unfinished gives those whom Lost was given and has not removed.
+// unfinished returns the members that Lost was given and has not removed.
 func (r *roster) unfinished() []place {
 	r.mu.Lock()
 	defer r.mu.Unlock()

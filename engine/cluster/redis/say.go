@@ -1,22 +1,22 @@
 package redis
 
-// luaSay defines say, which gives a message its place in its room and publishes it, and
-// done, which writes down how far the rooms are and answers with what the batch is told.
+// luaSay defines say, which gives a message its position in its room and publishes it, and
+// done, which records the positions of the batch's rooms and returns the answer.
 //
-// A room's stream holds what nodes heal by: what was said in the last ARGV.window ms, at
-// least 256 messages of the last 5 minutes, and what history is to have. It is trimmed
-// at marks: now and then a room notes the time, its offset, and the bytes said in it so
-// far; l is the offset at or below which everything may go. A mark is made after 16
-// messages and an eighth of the window, or after an eighth of the room's bytes: a
-// message costs no more for it. A stream of more than 1 MiB in which nothing is said any
-// more goes after two windows, others after 5 minutes. A room whose bytes exceed its budget forgets sooner.
+// A room's stream has the messages by which nodes heal: those of the last window ms, at
+// least 256 of the last 5 minutes, and the room's history. It is trimmed at marks: a mark
+// is a time, an offset, and the bytes that were said in the room until then; l is the
+// offset up to which messages may be dropped. A room makes a mark after 16 messages and
+// an eighth of the window, or after an eighth of the room's bytes. The stream of a
+// silent room expires: after two windows if it has more than 1 MiB, otherwise after 5 minutes. A
+// room whose bytes exceed its budget drops messages sooner.
 //
-// Each batch counts the bytes of its tenants. The rooms of a tenant, or of a partition,
-// whose last window exceeds its budget keep their share of it: those that talk have
-// marks sooner, and the streams of those that fall silent live for that share of the
-// window. Where the last 5 minutes exceed it, streams live for a window.
+// Each batch counts the bytes of its tenants. If the bytes of a tenant, or of a
+// partition, in the last window exceed the budget, its rooms keep their share: busy rooms
+// make marks sooner, and streams of silent rooms expire after that share of the window.
+// If the last 5 minutes exceed it, streams expire after a window.
 //
-// The messages that history is to have know when they came, and are the last ones
+// The messages of history have the time at which they came. They are the last ones
 // without a gap: k is the offset of the first.
 const luaSay = `
 local function sayer(base, gen, command, token, window, roomBytes, tenantBytes, allBytes)

@@ -309,7 +309,7 @@ func (s *sub) takeSeeds(life uint64) []seed {
 // room's members.
 func (s *sub) lost(ctx context.Context, count uint64, why string, attrs ...any) {
 	s.p.n.counters.Gaps.Add(int64(count))
-	s.p.n.cfg.Log.Error("messages of a room are lost to this node: "+why, append([]any{"room", s.key}, attrs...)...)
+	s.p.n.cfg.Log.Error("messages of a room are lost to this node", append([]any{"room", s.key, "cause", why}, attrs...)...)
 	s.p.n.handler.Missed(ctx, s.room)
 }
 

@@ -6,13 +6,13 @@ import (
 	"time"
 )
 
-// producerAge is for how long a room remembers a publisher that is silent: longer than
-// what it said can come again.
+// producerAge is for how long a window remembers a silent publisher: longer than its
+// messages can be published again.
 const producerAge = producerTTL
 
-// window knows which messages of a room came, so that one that is published again after
-// a failover is handed over once. A publisher numbers its messages, and they come in
-// that order however often they are published: the last number of each says it all.
+// window knows which messages of a room were delivered, so that a message that is published
+// again after a failover is delivered once. A publisher numbers its messages and publishes them in
+// that order, also again: the last number of each publisher is enough.
 type window struct {
 	life  uint64
 	last  map[string]heard // by process
@@ -39,7 +39,7 @@ func newWindow(life uint64, seeds []seed, now time.Time) window {
 	return w
 }
 
-// add returns false if the message with that id came already. An id that is not ours is
+// add returns false if the message with that id was added before. An id of another form is
 // always new.
 func (w *window) add(id string, now time.Time) bool {
 	dot := strings.LastIndexByte(id, '.')
