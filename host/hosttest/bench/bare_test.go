@@ -13,8 +13,7 @@ import (
 	"github.com/mootchat/moot/host/meter"
 )
 
-// bare is the module in a runtime of its own, without any limit. What it imports is
-// there and answers "unavailable".
+// bare is the module in a runtime of its own, without limits. Host functions return "unavailable".
 func bare(t testing.TB, wasm []byte) api.Module {
 	t.Helper()
 	return instantiate(t, newRuntime(t), wasm, abi.ExportInitialize)
@@ -56,13 +55,12 @@ func instantiate(t testing.TB, rt wazero.Runtime, wasm []byte, start ...string) 
 	return m
 }
 
-// unlimited calls onSayReceive of the bare module n times, about a frame that is in its
-// memory already.
+// unlimited calls onSayReceive of the bare module n times, with a frame that is in its memory already.
 func unlimited(t testing.TB, wasm []byte, ev *hook.Event) func(n int) {
 	return called(t, context.Background(), bare(t, wasm), ev, func() {})
 }
 
-// called calls onSayReceive n times, after before; it must allow.
+// called calls onSayReceive n times, each after before; it must allow.
 func called(t testing.TB, ctx context.Context, m api.Module, ev *hook.Event, before func()) func(n int) {
 	t.Helper()
 	before()
@@ -85,7 +83,7 @@ func called(t testing.TB, ctx context.Context, m api.Module, ev *hook.Event, bef
 	}
 }
 
-// frame is what the host shows of the event, less what these guests do not read.
+// frame returns the frame of the event with the fields that these guests read.
 func frame(ev *hook.Event) []byte {
 	b := make([]byte, abi.HeaderSize)
 	var fields [abi.EventFieldCount][]byte
@@ -96,7 +94,7 @@ func frame(ev *hook.Event) []byte {
 	return b
 }
 
-// metered is unlimited of what package meter makes of the module.
+// metered is unlimited for the module as package meter rewrites it.
 func metered(t testing.TB, wasm []byte, ev *hook.Event) func(n int) {
 	t.Helper()
 	m, err := meter.Rewrite(wasm, meter.Limits{})

@@ -9,26 +9,25 @@ import (
 	"time"
 )
 
-// Case is one way to do what is measured.
+// Case is one of the ways that are compared.
 type Case struct {
 	Name  string
-	Run   func(n int) // does it n times
+	Run   func(n int) // runs it n times
 	Bound Bound
 }
 
-// Bound is how many times the cost of the last case a case may have; 0: there is no bound.
-// Negative, it is how many times cheaper than the last case it should be at least.
+// Bound is the largest cost of a case, in multiples of the last case's; 0: none. A negative bound -N means that the
+// case should cost at most 1/N of the last one.
 type Bound float64
 
-// Table collects the rows of all comparisons, for [Table.String].
+// Table collects the rows of all comparisons.
 type Table struct{ rows []string }
 
-// turn is how long one case runs before the next has its turn.
+// turn is the time that one case runs before the next.
 const turn = 4 * time.Millisecond
 
-// Compare runs the cases by turns and adds a row for each of them but the last, which
-// is what the others are measured by. Whether they keep their bounds is told and not
-// enforced: that is for who reads the table, and knows the machine.
+// Compare runs the cases alternately and adds a row for each but the last, which the others are compared with. The
+// table shows whether the bounds hold; they are not enforced, because they depend on the machine.
 func (t *Table) Compare(b *testing.B, cases ...Case) {
 	times := make([]int, len(cases))
 	for i, c := range cases {
@@ -50,7 +49,7 @@ func (t *Table) Compare(b *testing.B, cases ...Case) {
 	}
 }
 
-// timesIn is how often the case can be done in about d, once it is warm.
+// timesIn returns how often the case runs in about d, after a warm-up.
 func timesIn(d time.Duration, c Case) int {
 	for n := 1; ; n *= 2 {
 		before := processorTime()
@@ -102,7 +101,7 @@ func nanoseconds(ns float64) string {
 	return fmt.Sprintf("%.2f us", ns/1000)
 }
 
-// String is the table in Markdown; "" if nothing was compared.
+// String returns the table in Markdown; "" if it is empty.
 func (t *Table) String() string {
 	if len(t.rows) == 0 {
 		return ""

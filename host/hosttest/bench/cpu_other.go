@@ -6,5 +6,5 @@ import "time"
 
 var epoch = time.Now()
 
-// processorTime stands in where the system does not tell: it is good on an idle machine.
+// processorTime returns the real time: an approximation on an idle machine, for systems that have no CPU time.
 func processorTime() time.Duration { return time.Since(epoch) }

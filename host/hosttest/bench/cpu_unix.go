@@ -7,11 +7,11 @@ import (
 	"time"
 )
 
-// processorTime is what the process has used of the processors.
+// processorTime returns the CPU time of the process.
 func processorTime() time.Duration {
 	var used syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &used); err != nil {
-		panic(err) // there is no other way to fail than a bad argument
+		panic(err) // it fails only with an invalid argument
 	}
 	return time.Duration(used.Utime.Nano() + used.Stime.Nano())
 }

@@ -1,16 +1,12 @@
-// Package bench measures what the sandbox costs, against what it would cost to do
-// without it or with another.
+// Package bench measures the cost of the sandbox, compared with no sandbox and with another one.
 //
-// The cases of a row run by turns in one process, A B A B, in rounds of a few
-// milliseconds, as long as -benchtime says. Each is charged the processor time
-// that the process used, not what a clock on the wall says; a ratio is taken within each
-// round, and what is told is the median of all rounds. So what else a machine
-// does moves all cases alike. Garbage is collected between turns and charged to
-// nobody, which favours those who make it.
+// The cases of a row run alternately in one process, A B A B, in rounds of a few milliseconds, for -benchtime. Their
+// cost is the CPU time of the process, not the real time. A ratio is computed in each round, and the table shows the
+// median of all rounds, so other work on the machine affects all cases alike. Garbage is collected between the cases
+// and not counted, which favours those that produce it.
 //
 //	go test -run '^$' -bench . ./host/hosttest/bench
 //
-// prints a Markdown table. Guests are put together by hand (see package asm), but for
-// one in Go. Package extism beside this one has a module of its own, so that
-// the product does not depend on what it is compared with.
+// prints a Markdown table. Guests are encoded with package asm, except for one in Go. Package extism beside this one is
+// a Go module of its own, so that the product does not depend on it.
 package bench

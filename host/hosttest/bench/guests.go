@@ -5,27 +5,27 @@ import (
 	"github.com/mootchat/moot/host/hosttest/asm"
 )
 
-// exchange is where the exchange buffer of these guests is.
+// exchange is the address of the exchange buffer of these guests.
 const exchange = 1 << 16
 
-// Instructions of this package's guests alone.
+// Instructions that only these guests use.
 const (
 	load8     asm.Code = "\x2d\x00\x00" // address
-	greaterEq asm.Code = "\x4e"         // i32, signed: the end may be before 0
+	greaterEq asm.Code = "\x4e"         // i32, signed: the end may be negative
 )
 
-// word is what the filter looks for.
+// word is the word that the filter searches for.
 const word = "spam"
 
-// Filter is a module that denies what has "spam" in it, at onSayReceive. At say a receiver whose
-// locale begins with x gets nothing. manifest is its manifest.
+// Filter returns a module that denies messages with "spam" at onSayReceive. At say a receiver whose locale begins with
+// x gets nothing.
 func Filter(manifest string) []byte {
 	m := blank()
 	m.Custom(abi.ManifestSection, []byte(manifest))
 	const frame, blob, at, end = 0, 1, 1, 2
 	m.FuncWith("on_say_receive", "i32 -> i32", "i32 i32",
 		asm.Get(frame)+asm.Get(frame)+asm.Load32(abi.FrameEvent)+asm.Add+asm.Tee(blob)+
-			asm.Get(blob)+field(abi.EventMessage)+asm.Add+ // where the message is
+			asm.Get(blob)+field(abi.EventMessage)+asm.Add+ // address of the message
 			asm.Get(blob)+length(abi.EventMessage)+
 			asm.Set(end)+asm.Tee(at)+asm.Get(end)+asm.Add+asm.Set(end)+
 			Scan(at, end))
@@ -33,8 +33,8 @@ func Filter(manifest string) []byte {
 	return m.Wasm()
 }
 
-// Scan leaves 1 if the word is between two addresses, else 0. It is the work of the
-// filter: the locals at and end hold the addresses, and at is changed.
+// Scan returns code that leaves 1 if the word is between two addresses, else 0: the work of the filter. The locals at
+// and end have the addresses; at is changed.
 func Scan(at, end int) asm.Code {
 	wanted := int(word[0]) | int(word[1])<<8 | int(word[2])<<16 | int(word[3])<<24
 	return asm.Get(end) + asm.I32(len(word)-1) + asm.Sub + asm.Set(end) +
@@ -45,7 +45,7 @@ func Scan(at, end int) asm.Code {
 		asm.I32(abi.Allow)
 }
 
-// perReceiver reads the locale of each receiver and writes its verdict byte.
+// perReceiver returns code that reads the locale of each receiver and writes its verdict byte.
 func perReceiver() asm.Code {
 	const frame, table, verdict, last, blob = 0, 1, 2, 3, 4
 	inFrame := func(slot int) asm.Code {
@@ -62,19 +62,19 @@ func perReceiver() asm.Code {
 		asm.I32(abi.PerReceiver)
 }
 
-// field reads the offset of a field of the blob on the stack.
+// field returns code that reads the offset of a field of the blob on the stack.
 func field(f abi.Field) asm.Code { return asm.Load32(abi.BlobTable + 8*int(f)) }
 
 func length(f abi.Field) asm.Code { return asm.Load32(abi.BlobTable + 8*int(f) + 4) }
 
-// Nothing is a module whose on_say_receive allows without looking.
+// Nothing returns a module whose on_say_receive allows and does nothing else.
 func Nothing() []byte {
 	m := blank()
 	m.Func("on_say_receive", "i32 -> i32", asm.I32(abi.Allow))
 	return m.Wasm()
 }
 
-// blank is what every module has.
+// blank returns a module with what all of them have.
 func blank() *asm.Module {
 	m := new(asm.Module)
 	m.Memory(24, asm.NoMax)

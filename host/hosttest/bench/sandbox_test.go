@@ -11,7 +11,7 @@ import (
 	"github.com/mootchat/moot/engine/hook"
 )
 
-// TestMain prints the table of what was measured.
+// TestMain prints the table of the measurements.
 func TestMain(m *testing.M) {
 	code := m.Run()
 	fmt.Print(&table)
@@ -20,7 +20,7 @@ func TestMain(m *testing.M) {
 
 var table Table
 
-// Manifests of the hand-made filter.
+// Manifests of the filter.
 const (
 	undeclared = `{"reads": ["message", "id", "locale"]}`
 	byLocale   = `{"reads": ["message", "id", "locale"], "vary": ["locale"]}`
@@ -101,7 +101,7 @@ func TestCallsDoNotAllocate(t *testing.T) {
 	}
 }
 
-// What is measured does what it is said to do.
+// TestFilters: the modules that are measured do what their names say.
 func TestFilters(t *testing.T) {
 	for name, wasm := range map[string][]byte{"by hand": Filter(undeclared), "in Go": goFilter(t)} {
 		h := Start(t, wasm)

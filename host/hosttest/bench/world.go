@@ -12,14 +12,13 @@ import (
 	"github.com/mootchat/moot/host"
 )
 
-// Message is an ordinary one of 200 bytes.
+// Message is a message of 200 bytes.
 var Message = strings.Repeat("hello there my friend, how are you? Fine. ", 5)[:200]
 
-// patience is for what is not to fail when the machine is busy.
+// patience is a timeout that does not fail on a busy machine.
 const patience = time.Minute
 
-// Start gives a host that runs the module for tenant "t"; it is closed when the test
-// is over.
+// Start returns a host that runs the module for tenant "t". It is closed when the test ends.
 func Start(t testing.TB, wasm []byte) *host.Host {
 	t.Helper()
 	h, err := host.New(host.Config{StartTimeout: patience, ChainTimeout: patience})
@@ -33,7 +32,7 @@ func Start(t testing.TB, wasm []byte) *host.Host {
 	})
 	r, err := h.Load(context.Background(), host.Rules{
 		Modules: []host.Module{{Name: "guest", Wasm: wasm}},
-		// What is measured asks for more than a tenant's half of the processors.
+		// The benchmarks use more than a tenant's default share of the processors.
 		Tenants: []host.Tenant{{Name: "t", CPU: 1, Chain: []host.Entry{{Module: "guest", Timeout: patience}}}},
 	})
 	if err != nil {
@@ -43,13 +42,13 @@ func Start(t testing.TB, wasm []byte) *host.Host {
 	return h
 }
 
-// Said is the text as a message at onSayReceive.
+// Said returns an event of onSayReceive with a text.
 func Said(text string) *hook.Event {
 	return &hook.Event{Hook: hook.OnSayReceive, Tenant: "t", Room: "general", From: "c0", Context: "user",
 		SentAt: 1800000000000, Sequence: 1, Message: wire.Message{Text: text}, Conn: profile(0)}
 }
 
-// OnSayReceive has the host decide about the event n times; it must allow it.
+// OnSayReceive has the host decide the event n times; it must allow it.
 func OnSayReceive(h *host.Host, ev *hook.Event) func(n int) {
 	return func(n int) {
 		for range n {
@@ -60,7 +59,7 @@ func OnSayReceive(h *host.Host, ev *hook.Event) func(n int) {
 	}
 }
 
-// Say has the host deliver the message to the members n times; nothing in it may be rewritten.
+// Say has the host deliver the message to the members n times; nothing may be rewritten.
 func Say(h *host.Host, members []hook.Member) func(n int) {
 	ev := Said(Message)
 	ev.Hook, ev.Conn, ev.Snapshot = hook.Say, nil, new(hook.MemberSnapshot)
@@ -77,7 +76,7 @@ func Say(h *host.Host, members []hook.Member) func(n int) {
 	}
 }
 
-// Members are n of a room, in the locales by turns.
+// Members returns n members, with the locales alternately.
 func Members(n int, locales ...string) []hook.Member {
 	members := make([]hook.Member, n)
 	for i := range members {

@@ -11,22 +11,22 @@ import (
 	"github.com/mootchat/moot/host/report"
 )
 
-// attack is a hostile module and what comes of it.
+// attack is a hostile module and the expected outcome.
 type attack struct {
 	name  string
-	tries string      // what it tries
-	hooks []hook.Hook // where it is asked; nil: at onSayReceive
-	entry host.Entry  // what the config gives it
+	tries string      // description of what it attempts
+	hooks []hook.Hook // that it is called at; nil: onSayReceive
+	entry host.Entry  // its entry in the config
 	build func(g *guest) asm.Code
-	wasm  func() []byte // in place of build
+	wasm  func() []byte // instead of build
 
-	// What comes of it: the first that is set, or it is harmless and allows.
-	refused string // it is not loaded, and this is in the error
-	kind    string // each call fails in this way, and Stats and log say so
-	says    string // of kind: this too is in the log line
+	// The expected outcome is the first of these that is set; if none is, the module is harmless and allows.
+	refused string // Load fails, and the error has this text
+	kind    string // each call fails with this kind, in Stats and log
+	says    string // text in the log line as well, with kind
 }
 
-// calls is how often each hook is asked: more often than a generation has instances.
+// calls is the number of calls of each hook: more than a generation has instances.
 const calls = 5
 
 func run(t *testing.T, attacks []attack) {
@@ -73,8 +73,7 @@ func (a *attack) at() []hook.Hook {
 	return a.hooks
 }
 
-// isRefused sees that the module is not loaded, that the error is of use, and
-// that the rules in use stay.
+// isRefused checks that the module is not loaded, that the error is useful, and that the rules in use stay.
 func (a *attack) isRefused(w *world, m module) {
 	before := w.Revision()
 	m.entry.Where = "config.yaml:7: tenants.hostile.chain[0]"
@@ -91,8 +90,8 @@ func (a *attack) isRefused(w *world, m module) {
 	}
 }
 
-// fails asks at every hook, sees that the call fails as it is documented, and that the
-// good module answers in between. For each hook the module has another name, and so counters of its own.
+// fails checks that the call of each hook fails as documented, and that the good module answers in between. The module
+// has another name for each hook, and so counters of its own.
 func (a *attack) fails(w *world, m module) {
 	for _, at := range a.at() {
 		m.entry.Module = "hostile-" + at.String()
@@ -110,8 +109,8 @@ func (a *attack) fails(w *world, m module) {
 	}
 }
 
-// counted sees that every call was counted as a failure. On a busy machine, one that
-// should have failed at once may find no time or no instance instead.
+// counted checks that each call was counted as a failure. On a busy machine, a call may miss its deadline or find no
+// instance instead.
 func (a *attack) counted(w *world) {
 	sum := uint64(0)
 	for kind, n := range w.failures() {
@@ -125,7 +124,7 @@ func (a *attack) counted(w *world) {
 	}
 }
 
-// isHarmless sees that every call allows.
+// isHarmless checks that each call allows.
 func (a *attack) isHarmless(w *world, m module) {
 	w.must(w.load([]module{m}))
 	for _, hook := range a.at() {
@@ -141,7 +140,7 @@ func (a *attack) isHarmless(w *world, m module) {
 	}
 }
 
-// stats are those of the hostile module.
+// stats returns those of the hostile module.
 func (w *world) stats() report.Module {
 	for _, s := range w.Stats() {
 		if s.Tenant == "hostile" {

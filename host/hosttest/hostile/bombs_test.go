@@ -8,8 +8,8 @@ import (
 	"github.com/mootchat/moot/host/hosttest/asm"
 )
 
-// TestExpensiveModulesAreRefused loads modules that are small to hand over and dear to
-// compile or to instantiate. Each is refused before the compiler sees it.
+// TestExpensiveModulesAreRefused loads small modules that are expensive to compile or to instantiate. Each is refused
+// before it is compiled.
 func TestExpensiveModulesAreRefused(t *testing.T) { run(t, bombs) }
 
 var bombs = []attack{
@@ -72,14 +72,14 @@ var bombs = []attack{
 		wasm: bomb(func(m *asm.Module) {
 			m.Body("", "->", locals(2000, asm.Block(asm.Get(0)+asm.BrTable(400_000))))
 		})},
-	{name: "many dear functions", tries: "to stay under each limit, in 2,000 functions", refused: "ms to compile",
+	{name: "many expensive functions", tries: "to stay under each limit, in 2,000 functions", refused: "ms to compile",
 		wasm: bomb(func(m *asm.Module) {
 			body := locals(20, asm.Block(asm.Get(0)+asm.BrTable(300)))
 			repeat(2_000, func(int) { m.Body("", "->", body) })
 		})},
 }
 
-// bomb is a module that need not speak the ABI: it is to be refused before that counts.
+// bomb returns a module without the ABI: it must be refused before the contract is checked.
 func bomb(add func(*asm.Module)) func() []byte {
 	return func() []byte {
 		m := new(asm.Module)
@@ -89,7 +89,7 @@ func bomb(add func(*asm.Module)) func() []byte {
 	}
 }
 
-// abiAnd is a module that is good but for what add does.
+// abiAnd returns a module that is good except for what add adds.
 func abiAnd(add func(g *guest)) func() []byte {
 	return func() []byte {
 		return guestOf(everyHook[2:3], func(g *guest) asm.Code { add(g); return answers(0) })
@@ -102,17 +102,17 @@ func repeat(n int, do func(i int)) {
 	}
 }
 
-// count makes a section of n equal items.
+// count returns a section of n equal items.
 func count(m *asm.Module, id, n int, item string) {
 	m.Section(id, append(asm.Uint(n), bytes.Repeat([]byte(item), n)...))
 }
 
-// locals is a body with n i32.
+// locals returns a body with n locals of type i32.
 func locals(n int, code asm.Code) []byte {
 	return append(append(append([]byte{1}, asm.Uint(n)...), 0x7f), code+"\x0b"...)
 }
 
-// manyLocals is a function of n locals and n statements, all of which live to the end.
+// manyLocals returns a function of n locals and n statements, in which all locals are live to the end.
 func manyLocals(n int, statement func(i int) asm.Code) func(*asm.Module) {
 	return func(m *asm.Module) {
 		var code strings.Builder

@@ -17,14 +17,14 @@ import (
 	"github.com/mootchat/moot/host/hosttest/asm"
 )
 
-// attackers are modules for the rooms r0, r1 and so on of the hostile tenant.
+// attackers returns modules for the rooms r0, r1 and so on of the hostile tenant.
 func attackers() []module {
 	both := []hook.Hook{hook.OnSayReceive, hook.Say}
 	var list []module
 	for n, build := range []func(g *guest) asm.Code{
 		does(forever("")),
 		does(asm.Unreachable),
-		func(g *guest) asm.Code { return asm.I32(0) + asm.Call(g.Next()) }, // itself, without end
+		func(g *guest) asm.Code { return asm.I32(0) + asm.Call(g.Next()) }, // calls itself without end
 		does(growToTheEnd + asm.Unreachable),
 		func(g *guest) asm.Code { return exit(g, 1) + answers(0) },
 		func(g *guest) asm.Code { return sleep(g, time.Hour) + answers(0) },
@@ -43,9 +43,9 @@ func attackers() []module {
 	return list
 }
 
-// TestHostileAndGoodTenantsChat has members of both tenants talk: in the rooms of
-// the one, every message meets a hostile module; in the other, everyone hears everything that
-// was said, in the order of each who said it, with what the good module adds.
+// TestHostileAndGoodTenantsChat has members of both tenants chat. Each message in the rooms of the hostile tenant is
+// handled by a hostile module. In the other room each member receives all messages, those of a sender in order, with
+// what the good module adds.
 func TestHostileAndGoodTenantsChat(t *testing.T) {
 	tn := settle(t)
 	defer tn.stop()
@@ -72,7 +72,7 @@ func TestHostileAndGoodTenantsChat(t *testing.T) {
 	for _, c := range members {
 		all.Go(func() {
 			for n := range messages {
-				said := false // a busy machine may make the good module miss a deadline
+				said := false // on a busy machine the good module may miss a deadline
 				for begin := time.Now(); !said && time.Since(begin) < patience; {
 					said = ok(c.asks(fmt.Sprintf("say r %d", n)))
 				}
@@ -98,8 +98,8 @@ func TestHostileAndGoodTenantsChat(t *testing.T) {
 	}
 }
 
-// heardEverything sees that the client has heard the numbers from 0 on from each member,
-// with what the good module adds.
+// heardEverything checks that the client has received the numbers from 0 on from each member, with what the good module
+// adds.
 func (c *client) heardEverything(members []*client, each int) {
 	c.t.Helper()
 	next := make(map[string]int)
@@ -119,8 +119,8 @@ func (c *client) heardEverything(members []*client, each int) {
 	}
 }
 
-// TestHostileHooksOfOneConnection has the modules swapped under a client of the hostile tenant, so that
-// the hook it comes to next never ends. What it hears is what the protocol says.
+// TestHostileHooksOfOneConnection replaces the modules beside a client of the hostile tenant, so that its next hook
+// never ends. The client's answers must be those of the protocol.
 func TestHostileHooksOfOneConnection(t *testing.T) {
 	tn := settle(t)
 	defer tn.stop()
@@ -159,7 +159,7 @@ func TestHostileHooksOfOneConnection(t *testing.T) {
 		t.Errorf("leave: %s, it is in %v", answer, c.Rooms())
 	}
 	begin := time.Now()
-	c.Done(context.Background()) // the connection has ended: it leaves, whatever the module does
+	c.Done(context.Background()) // the connection ends: it leaves, whatever the module does
 	if took := time.Since(begin); took > patience || len(c.Rooms()) > 0 {
 		t.Errorf("disconnect: after %v, it is in %v", took, c.Rooms())
 	}

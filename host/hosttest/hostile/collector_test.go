@@ -12,9 +12,9 @@ import (
 	"github.com/mootchat/moot/host/hosttest/asm"
 )
 
-// TestGarbageCollectionIsNotDelayed collects garbage again and again while guests loop in every
-// hook, and while they are loaded. A guest that cannot be stopped would freeze
-// every goroutine of the process here. A busy machine is given three chances.
+// TestGarbageCollectionIsNotDelayed collects garbage repeatedly while guests loop in every hook, and while they are
+// loaded. A guest that cannot be stopped would stop all goroutines of the process. Each case has three attempts,
+// because the machine may be busy.
 func TestGarbageCollectionIsNotDelayed(t *testing.T) {
 	for name, code := range map[string]asm.Code{
 		"loop": asm.Loop(asm.Br(0)),
@@ -50,8 +50,8 @@ func TestGarbageCollectionIsNotDelayed(t *testing.T) {
 	}
 }
 
-// collected collects garbage while two goroutines run guests. Where a guest holds the collector up, the first collection takes as
-// long as the guest, and there is no third.
+// collected collects garbage while two goroutines run guests. If a guest delays the collector, the first collection
+// takes as long as the guest, and there is no third.
 func collected(t *testing.T, where string, guests func()) {
 	t.Helper()
 	var took []time.Duration
@@ -64,7 +64,7 @@ func collected(t *testing.T, where string, guests func()) {
 	t.Errorf("%s: the collections took %v", where, took)
 }
 
-// beside gives what each collection took while the guests ran, in the order of their length.
+// beside returns the durations of the collections while the guests ran, sorted.
 func beside(guests func()) (took []time.Duration) {
 	done := make(chan struct{})
 	for range 2 {
@@ -87,8 +87,8 @@ func beside(guests func()) (took []time.Duration) {
 	return took
 }
 
-// TestNothingLeaks runs attacks one after the other, closes the host, and sees that goroutines and memory are
-// back where they were.
+// TestNothingLeaks runs attacks one after the other, closes the host, and checks the number of goroutines and the
+// memory in use.
 func TestNothingLeaks(t *testing.T) {
 	before := inUse()
 	goroutines := runtime.NumGoroutine()

@@ -9,8 +9,8 @@ import (
 	"github.com/mootchat/moot/host/hosttest/asm"
 )
 
-// TestInvalidModulesAreRefused loads modules that ask for more than they are given,
-// or give something else than they must. The error says what to do.
+// TestInvalidModulesAreRefused loads modules that import more than exists, or export something else than the contract
+// says. The error says what to do.
 func TestInvalidModulesAreRefused(t *testing.T) { run(t, contract) }
 
 var contract = []attack{
@@ -147,8 +147,7 @@ func TestManifests(t *testing.T) {
 	})
 }
 
-// TestHostFunctionsForHooks has modules give functions of the host's, which they import,
-// for their own: the host calls them like any other.
+// TestHostFunctionsForHooks loads modules that export host functions as their own: the host calls them like any other.
 func TestHostFunctionsForHooks(t *testing.T) {
 	run(t, []attack{
 		{name: "as hooks", tries: "to have the host call itself, with the frame for a file", kind: "protocol", says: "returned 8, which means nothing there",
@@ -184,12 +183,12 @@ func TestReservedModuleNames(t *testing.T) {
 	run(t, attacks)
 }
 
-// manifest has the content in the custom section.
+// manifest returns a module with this manifest in its custom section.
 func manifest(json string) func(*guest) asm.Code {
 	return func(g *guest) asm.Code { g.manifest = json; return answers(0) }
 }
 
-// manifestAt has moot_manifest give the span.
+// manifestAt returns a module whose moot_manifest returns this pointer and length.
 func manifestAt(ptr, n int) func(*guest) asm.Code {
 	return func(g *guest) asm.Code {
 		g.Func(abi.ExportManifest, "-> i64", asm.I64(int(uint64(uint32(ptr))<<32|uint64(uint32(n)))))

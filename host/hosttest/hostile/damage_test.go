@@ -9,7 +9,7 @@ import (
 	"github.com/mootchat/moot/host/hosttest/asm"
 )
 
-// sample is a small module with something in every section.
+// sample returns a small module with something in every section.
 func sample() []byte {
 	return guestOf(everyHook, func(g *guest) asm.Code {
 		now := g.host(abi.ImportNow, "-> i64")
@@ -25,7 +25,7 @@ func sample() []byte {
 	})
 }
 
-// damaged are all beginnings of the sample, and all modules that differ from it by one bit.
+// damaged returns all prefixes of the sample, and all modules that differ from it by one bit.
 func damaged() [][]byte {
 	whole := sample()
 	var list [][]byte
@@ -40,11 +40,11 @@ func damaged() [][]byte {
 	return list
 }
 
-// TestDamagedModules loads every one of them, and asks those that are loaded at every
-// hook. Whatever comes of it, it comes, and the good module answers.
+// TestDamagedModules loads each of them, and calls each hook of those that load. The calls must end, and the good
+// module must answer.
 func TestDamagedModules(t *testing.T) {
 	t.Parallel()
-	w := openWith(t, host.Config{}) // what is compiled here is compiled once
+	w := openWith(t, host.Config{}) // each module is compiled once only, so the cache is of no use
 	defer w.end()
 	loaded, all := 0, damaged()
 	for n, wasm := range all {
@@ -60,7 +60,7 @@ func TestDamagedModules(t *testing.T) {
 	}
 }
 
-// survives loads the module, if that can be done, and asks it at every hook.
+// survives loads the module, if possible, and calls each of its hooks.
 func (w *world) survives(wasm []byte) (loaded bool) {
 	m := module{wasm: wasm, entry: short}
 	m.entry.OnError = host.AllowOnError
@@ -75,7 +75,7 @@ func (w *world) survives(wasm []byte) (loaded bool) {
 	return true
 }
 
-// FuzzAnyModule loads any bytes as a module and asks it at every hook.
+// FuzzAnyModule loads any bytes as a module and calls each of its hooks.
 func FuzzAnyModule(f *testing.F) {
 	f.Add(sample())
 	f.Add(goodGuest())

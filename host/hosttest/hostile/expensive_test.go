@@ -9,13 +9,13 @@ import (
 	"github.com/mootchat/moot/host/hosttest/asm"
 )
 
-// Of the guests below, which get the most time that they can out of a unit of fuel.
+// Memory of the guests below.
 const (
-	allPages = 1024    // of 64 KiB: all that an entry can give
-	lines    = 1 << 20 // of 64 bytes in them
+	allPages = 1024    // of 64 KiB: the most that an entry may have
+	lines    = 1 << 20 // of 64 bytes, in these pages
 )
 
-// Instructions of these guests alone.
+// Instructions that only these guests use.
 const (
 	shiftL    asm.Code = "\x74"
 	shiftR    asm.Code = "\x76"
@@ -37,14 +37,14 @@ const (
 	shr64x2   asm.Code = "\xfd\xcc\x01"
 )
 
-// next makes local j the next of 2^32 numbers that seem to be at random.
+// next sets local j to the next of 2^32 pseudorandom numbers.
 const next = "\x20\x02\x41\x8d\xcc\xe5\x00\x6c\x41\xdf\xe6\xbb\xe3\x03\x6a\x21\x02" // j = j*1664525 + 1013904223
 
-// somewhere is an address in all of the memory, on the stack.
+// somewhere pushes a pseudorandom address in the memory.
 var somewhere = next + asm.Get(j) + asm.I32(allPages<<16-1<<6) + asm.And
 
-// dear are classes of guests that are as slow as the units they pay with allow. Each works quickly at first, so that its
-// slices are large when it begins.
+// expensiveGuests are guests that take as much time as possible for each unit of fuel. Each works fast at first, so
+// that its slices are large when it begins.
 var expensiveGuests = []attack{
 	expensive("chase", func(*guest) asm.Code { return asm.Get(i) + asm.Repeat(200, asm.Load32(0)) + asm.Set(i) }),
 	expensive("chase in a loop", func(*guest) asm.Code { return asm.Get(i) + asm.Load32(0) + asm.Set(i) }),
@@ -99,7 +99,7 @@ var expensiveGuests = []attack{
 	expensive("calls of functions far apart", func(g *guest) asm.Code {
 		const functions = 2000
 		first := g.Next()
-		for range functions { // each with much code that is not run
+		for range functions { // each with much code that does not run
 			g.FuncWith("", "->", "i32 i32", asm.Get(0)+asm.If(asm.Loop(asm.Repeat(300, asm.Get(0)+asm.Load32(0)+asm.Set(0)))))
 		}
 		var code asm.Code
@@ -183,8 +183,8 @@ var expensiveGuests = []attack{
 	expensive("host calls", func(g *guest) asm.Code { return burn(g, 0) + spam["kv_set"](g) }),
 }
 
-// dearest is a guest that does something again and again after some millions of units of quick work, in a memory through
-// which a chase can go from line to line, in one circle.
+// expensive returns a guest that repeats something after some millions of units of fast work. Its memory contains a
+// chain of pointers through all cache lines, in one cycle.
 func expensive(name string, build func(g *guest) asm.Code) attack {
 	return attack{
 		name:  name,
@@ -202,8 +202,7 @@ func expensive(name string, build func(g *guest) asm.Code) attack {
 	}
 }
 
-// recurse is a call of a function that calls itself n times, on the way of code that is to call it with a number on
-// the stack.
+// recurse calls a function that calls itself n times, by way of code, which must call it with a number on the stack.
 func recurse(g *guest, locals string, n int, code func(self asm.Code) asm.Code) asm.Code {
 	left := g.Global("i32", asm.I32(0))
 	self := asm.Call(g.Next())
@@ -212,7 +211,7 @@ func recurse(g *guest, locals string, n int, code func(self asm.Code) asm.Code) 
 	return asm.I32(n) + asm.GlobalSet(left) + asm.Get(i) + self + asm.Set(i)
 }
 
-// keeps is a call that n values of the caller outlast.
+// keeps returns a call across which n values of the caller are live.
 func keeps(n int, call asm.Code) asm.Code {
 	var values asm.Code
 	for v := range n {
@@ -221,14 +220,14 @@ func keeps(n int, call asm.Code) asm.Code {
 	return values + call + asm.Repeat(n-1, asm.Add) + asm.Set(0)
 }
 
-// circle writes into each line of the memory where the next one is.
+// circle writes the address of the next cache line into each line of the memory.
 var circle = func() asm.Code {
 	const mask = lines - 1
 	return times(lines, asm.Get(j)+asm.I32(mask)+asm.And+asm.I32(6)+shiftL+
 		asm.Get(j)+asm.I32(1664525)+times32+asm.I32(1013904223)+asm.Add+asm.I32(mask)+asm.And+asm.I32(6)+shiftL+asm.Store32(0))
 }()
 
-// longest sorts and gives the largest.
+// longest sorts the durations and returns the largest.
 func longest[T ~int64](values []T) T {
 	if len(values) == 0 {
 		return 0

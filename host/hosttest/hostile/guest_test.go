@@ -8,24 +8,23 @@ import (
 	"github.com/mootchat/moot/host/hosttest/asm"
 )
 
-// guest is a module in the making that speaks the ABI.
+// guest is a module with the ABI, under construction.
 type guest struct {
 	asm.Module
 	alloc    asm.Code // of moot_alloc
-	setUp    asm.Code // of a guest that is dearest; "": circle
+	setUp    asm.Code // of an expensive guest; "": circle
 	manifest string
 }
 
-// frame is where the exchange buffer of these modules is, and below are addresses that
-// are theirs to use.
+// frame is the address of the exchange buffer of these modules; the addresses below it are free for their use.
 const (
 	frame   = 1 << 16
-	scratch = 1 << 10 // for what the code writes
-	text    = 8       // where hello is
+	scratch = 1 << 10 // for data that the code writes
+	text    = 8       // address of "hello"
 	hello   = "hello"
 )
 
-// Locals of every hook, after its parameter 0, the frame.
+// Locals of each hook, after its parameter 0, the frame.
 const (
 	i, j = 1, 2 // i32
 	long = 3    // i64
@@ -34,8 +33,8 @@ const (
 var everyHook = []hook.Hook{hook.Connect, hook.Join, hook.OnSayReceive, hook.Say,
 	hook.Leave, hook.Disconnect, hook.Action}
 
-// guestOf is a module whose hooks run the code that build gives, which leaves an i32.
-// build may change all that is in the guest before.
+// guestOf returns a module whose hooks run the code that build returns; the code leaves an i32. build may change the
+// guest before.
 func guestOf(hooks []hook.Hook, build func(g *guest) asm.Code) []byte {
 	g := &guest{alloc: asm.I32(frame)}
 	if slices.Contains(hooks, hook.Action) {
@@ -56,23 +55,23 @@ func guestOf(hooks []hook.Hook, build func(g *guest) asm.Code) []byte {
 	return g.Wasm()
 }
 
-// hook adds a function that is fit to be one.
+// hook adds a function with the type of a hook.
 func (g *guest) hook(code asm.Code) int { return g.FuncWith("", "i32 -> i32", "i32 i32 i64", code) }
 
-// host imports a function of the host's.
+// host imports a host function.
 func (g *guest) host(name, signature string) asm.Code {
 	return asm.Call(g.Import(abi.ImportModule, name, signature))
 }
 
-// does is an attack's build for code that needs nothing.
+// does returns a build of an attack for code that imports nothing.
 func does(code asm.Code) func(*guest) asm.Code {
 	return func(*guest) asm.Code { return code }
 }
 
-// forever never ends. What would follow is for the validator.
+// forever never ends. The code after the loop makes it valid.
 func forever(code asm.Code) asm.Code { return asm.Loop(code+asm.Br(0)) + asm.I32(abi.Allow) }
 
-// times runs the code n times. It uses local j.
+// times runs code n times. It uses local j.
 func times(n int, code asm.Code) asm.Code {
 	return asm.I32(n) + asm.Set(j) + asm.Loop(code+asm.Get(j)+asm.I32(1)+asm.Sub+asm.Tee(j)+asm.BrIf(0))
 }
@@ -85,10 +84,10 @@ func poke(at, n int) asm.Code { return asm.I32(at) + asm.I32(n) + asm.Store32(0)
 // span writes a pointer and a length into the frame.
 func span(slot, ptr, n int) asm.Code { return put(slot, ptr) + put(slot+4, n) }
 
-// answers is code that ends a hook with a number.
+// answers returns code that returns a number from a hook.
 func answers(n int) asm.Code { return asm.I32(n) }
 
-// goodGuest adds {"good":1} to what is said, and allows everything else.
+// goodGuest adds {"good":1} to messages, and allows everything else.
 func goodGuest() []byte {
 	return guestOf([]hook.Hook{hook.OnSayReceive}, func(g *guest) asm.Code {
 		const extra = `{"good":1}`

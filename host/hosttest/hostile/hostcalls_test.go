@@ -12,17 +12,17 @@ import (
 	"github.com/mootchat/moot/host/store"
 )
 
-// hostCall is a host function and arguments that are good. Pairs at spans are pointers
-// and lengths that the host reads, at outs pointers and sizes that it writes.
+// hostCall is a host function with valid arguments. At the indices spans are pointers and lengths that the host reads,
+// at outs pointers and sizes that it writes to.
 type hostCall struct {
 	name, signature string
 	args            []int
 	spans, outs     []int
 	limits          []int    // of the length of each span
-	more            []asking // other arguments that are refused
+	more            []asking // other invalid arguments
 }
 
-const everything = 1 << 17 // where there is room for anything
+const everything = 1 << 17 // address of a large free area
 
 var hostCalls = []hostCall{
 	{abi.ImportRandom, "i32 i32 -> i32", []int{everything, 16}, nil, []int{0}, nil, []asking{
@@ -82,14 +82,14 @@ var hostCalls = []hostCall{
 
 var allGrants = []string{"kv", "rate", "emit", "rooms", "properties:hello"}
 
-// asking is a probe: a host call, and what it must give.
+// asking is a host call and its expected result.
 type asking struct {
 	name string
 	args []int
 	want int64
 }
 
-// lies gives what each call makes of bad pointers and lengths.
+// lies returns calls with bad pointers and lengths.
 func (c *hostCall) lies() []asking {
 	var list []asking
 	add := func(name string, ptr, value int, len, n int, want int64) {
@@ -157,7 +157,7 @@ func TestHostCallPointersAreChecked(t *testing.T) {
 	}
 }
 
-// probe makes the calls, and counts what each gave as a metric of its name.
+// probe makes the calls, and counts the result of each as a metric with its name.
 func (g *guest) probe(c *hostCall, probes []asking) asm.Code {
 	call := g.host(c.name, c.signature)
 	metric := call
@@ -182,7 +182,7 @@ func (g *guest) probe(c *hostCall, probes []asking) asm.Code {
 	return code + answers(abi.Allow)
 }
 
-// constant is an argument of the type that the signature has at k.
+// constant returns an argument of the type that the signature has at k.
 func constant(signature string, k, n int) asm.Code {
 	if signature[4*k:][:3] == "i64" {
 		return asm.I64(n)

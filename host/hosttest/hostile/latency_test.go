@@ -16,16 +16,16 @@ import (
 )
 
 const (
-	// slower is how much more time than without hostile modules the message of another tenant may take, all but one in a hundred.
+	// slower is by how much hostile modules may increase the 99th percentile of another tenant's latency.
 	slower = 25 * time.Millisecond
 
 	samples     = 100
 	pace        = 2 * time.Millisecond
 	comparisons = 3
-	talkers     = 4 // of the hostile tenant, each in a room of its own
+	talkers     = 4 // of the hostile tenant, each in its own room
 )
 
-// classes are modules by what they are hard on.
+// classes are modules by the resource that they use.
 var classes = []attack{
 	{name: "processor", build: does(forever(""))},
 	{name: "processor, without loops", build: func(g *guest) asm.Code {
@@ -46,9 +46,8 @@ var classes = []attack{
 	{name: "receivers", hooks: []hook.Hook{hook.Say}, build: does(forever(""))},
 }
 
-// TestHostileTenantDoesNotDelayOthers measures how long messages of the good tenant take
-// to a member of its room, alone and beside each class of hostile module, turn by turn. A
-// busy machine can spoil a comparison, not three in a row.
+// TestHostileTenantDoesNotDelayOthers measures the latency of messages of the good tenant, alone and beside each class
+// of hostile modules, alternately. Each comparison has three attempts, because the machine may be busy.
 func TestHostileTenantDoesNotDelayOthers(t *testing.T) {
 	tn := settle(t)
 	defer tn.stop()
@@ -59,8 +58,8 @@ func TestHostileTenantDoesNotDelayOthers(t *testing.T) {
 	}
 }
 
-// TestLoadingDoesNotDelayOthers measures the same while modules are loaded one after the other: some that are
-// refused after much reading, some that take long to compile.
+// TestLoadingDoesNotDelayOthers measures the same while modules are loaded one after the other: some are refused after
+// much reading, others take long to compile.
 func TestLoadingDoesNotDelayOthers(t *testing.T) {
 	tn := settle(t)
 	defer tn.stop()
@@ -82,7 +81,7 @@ func TestLoadingDoesNotDelayOthers(t *testing.T) {
 	})
 }
 
-// dialogue is two members of a room of the good tenant, one of whom speaks.
+// dialogue is two members of a room of the good tenant, one of which sends messages.
 type dialogue struct {
 	t                 testing.TB
 	speaker, listener *client
@@ -97,7 +96,7 @@ func (d *dialogue) end() {
 	d.listener.Done(context.Background())
 }
 
-// compare measures alone and beside what attack begins.
+// compare measures alone and beside an attack.
 func (d *dialogue) compare(name string, attack func() (quiet func())) {
 	var alone, beside time.Duration
 	for range comparisons {
@@ -113,7 +112,7 @@ func (d *dialogue) compare(name string, attack func() (quiet func())) {
 	d.t.Errorf("%s: 99 of 100 messages take up to %v alone, and up to %v beside it", name, alone, beside)
 }
 
-// measure says something every few milliseconds, and gives the time in which all but one in a hundred were heard.
+// measure sends a message every few milliseconds, and returns the 99th percentile of the latency.
 func (d *dialogue) measure() time.Duration {
 	turn := time.NewTicker(pace)
 	defer turn.Stop()
@@ -122,7 +121,7 @@ func (d *dialogue) measure() time.Duration {
 		<-turn.C
 		begin := time.Now()
 		if answer := d.speaker.asks("say r hello"); !ok(answer) {
-			took[n] = patience // it ran out of time on its way
+			took[n] = patience // the message was dropped at its deadline
 			continue
 		}
 		d.listener.next(d.listener.sink.chat)
@@ -133,7 +132,7 @@ func (d *dialogue) measure() time.Duration {
 	return took[samples-1-samples/100]
 }
 
-// measureLong is the median of five measurements.
+// measureLong returns the median of five measurements.
 func (d *dialogue) measureLong() time.Duration {
 	took := make([]time.Duration, 5)
 	for n := range took {
@@ -143,8 +142,8 @@ func (d *dialogue) measureLong() time.Duration {
 	return took[len(took)/2]
 }
 
-// attackedBy loads the class and has clients of the hostile tenant talk without a pause, until
-// it is told to be quiet.
+// attackedBy loads the modules of a class and has clients of the hostile tenant send messages without a pause, until
+// the function that it returns is called.
 func (tn *town) attackedBy(class attack) (quiet func()) {
 	tn.t.Helper()
 	class.entry.Grants = []string{"kv", "emit"}
@@ -170,8 +169,8 @@ func (tn *town) attackedBy(class attack) (quiet func()) {
 	}
 }
 
-// BenchmarkLatencyBesideExpensiveGuests prints how long messages of the good tenant take, all but one in a hundred, alone and while
-// four clients of another tenant keep a guest busy that does what takes longest for the fuel it costs.
+// BenchmarkLatencyBesideExpensiveGuests prints the 99th percentile of the latency of the good tenant, alone and beside
+// four clients of another tenant that keep an expensive guest busy.
 func BenchmarkLatencyBesideExpensiveGuests(b *testing.B) {
 	tn := settleWith(b, host.Config{Cache: cache, Memory: 1 << 30, StartTimeout: patience})
 	defer tn.stop()
@@ -189,7 +188,7 @@ func BenchmarkLatencyBesideExpensiveGuests(b *testing.B) {
 	}
 }
 
-// loading loads one module after the other, until it is told to be quiet.
+// loading loads one module after the other, until the function that it returns is called.
 func (tn *town) loading(next func(n int) (wasm []byte, good bool)) (quiet func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var loading sync.WaitGroup
@@ -211,7 +210,7 @@ func (tn *town) loading(next func(n int) (wasm []byte, good bool)) (quiet func()
 	}
 }
 
-// abiAndNumber makes modules that are the same but for a number in their data: each is compiled anew.
+// abiAndNumber returns modules that differ by a number in their data, so that each is compiled.
 func abiAndNumber(add func(g *guest)) func(n int) []byte {
 	return func(n int) []byte {
 		return abiAnd(func(g *guest) {

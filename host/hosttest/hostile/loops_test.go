@@ -11,7 +11,7 @@ import (
 	"github.com/mootchat/moot/host/hosttest/asm"
 )
 
-// short is the entry of modules that use up all the time they have.
+// short is the entry of modules that use all their time.
 var short = host.Entry{Timeout: 20 * time.Millisecond}
 
 func TestEndlessCallsAreStopped(t *testing.T) { run(t, loops) }
@@ -22,7 +22,7 @@ var loops = []attack{
 		hooks: everyHook, entry: short, build: does(forever("")), kind: "deadline", says: "deadline exceeded",
 	},
 	{
-		name: "endless loop of the dearest instructions", tries: "to get as much work as it can out of the units that are counted",
+		name: "endless loop of the most expensive instructions", tries: "to get as much work as it can out of the units that are counted",
 		entry: short, kind: "deadline",
 		build: does(forever(asm.Repeat(50, asm.Get(0)+asm.I32(7)+asm.DivS+asm.Drop))),
 	},
@@ -66,7 +66,7 @@ var loops = []attack{
 		name: "calls itself as a hook", tries: "re-entry: its own hook from within the hook",
 		kind: "trap", says: "call stack too deep",
 		build: func(g *guest) asm.Code {
-			return asm.Get(0) + asm.Call(g.Next()) // what is added next is the hook itself
+			return asm.Get(0) + asm.Call(g.Next()) // the next function is the hook itself
 		},
 	},
 	{
@@ -85,22 +85,22 @@ var loops = []attack{
 	},
 }
 
-// burn is code that takes that many milliseconds.
+// burn returns code that takes this many milliseconds.
 func burn(g *guest, ms int) asm.Code {
 	now := g.host(abi.ImportNow, "-> i64")
 	return now + asm.I64(ms) + asm.Add64 + asm.Set(long) +
 		asm.Loop(now+asm.Get(long)+asm.Less64S+asm.BrIf(0))
 }
 
-// TestFailureAfterGoodCalls asks a module that allows nine calls and then never ends, or traps.
+// TestFailureAfterGoodCalls calls a module that allows nine times and then never ends, or traps.
 func TestFailureAfterGoodCalls(t *testing.T) {
 	for kind, way := range map[string]struct {
 		entry host.Entry
 		code  asm.Code
-		most  int // of the failures
+		most  int // failures
 	}{
 		"trap":     {patient, asm.Unreachable, 10},
-		"deadline": {short, asm.Loop(asm.Br(0)), 30}, // a busy machine makes some more
+		"deadline": {short, asm.Loop(asm.Br(0)), 30}, // a busy machine adds some
 	} {
 		t.Run(kind, func(t *testing.T) {
 			t.Parallel()
@@ -127,8 +127,8 @@ func TestFailureAfterGoodCalls(t *testing.T) {
 	}
 }
 
-// TestChainTimeoutBoundsAllModules asks a chain of twenty modules that never end, each of which has a second:
-// all of them together have a quarter of one.
+// TestChainTimeoutBoundsAllModules calls a chain of twenty modules that never end. Each has a timeout of a second, the
+// chain one of a quarter.
 func TestChainTimeoutBoundsAllModules(t *testing.T) {
 	t.Parallel()
 	w := open(t)

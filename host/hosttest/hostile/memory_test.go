@@ -11,7 +11,7 @@ import (
 	"github.com/mootchat/moot/host/hosttest/asm"
 )
 
-// growToTheEnd grows by a page until that is refused.
+// growToTheEnd grows the memory by a page until that fails.
 const growToTheEnd = "\x03\x40" + "\x41\x01" + asm.MemoryGrow + "\x41\x7f" + asm.Unequal + "\x0d\x00" + "\x0b"
 
 func TestMemoryLimits(t *testing.T) { run(t, hungry) }
@@ -99,8 +99,8 @@ var hungry = []attack{
 		}},
 }
 
-// TestTenantKeepsItsMemory loads hostile modules that together take all memory that there is, each within its
-// limit, while they are called; another tenant still has its own.
+// TestTenantKeepsItsMemory loads hostile modules that together take all memory, each within its limit, while they are
+// called. Another tenant still has its part.
 func TestTenantKeepsItsMemory(t *testing.T) {
 	t.Parallel()
 	w := open(t)
@@ -117,7 +117,7 @@ func TestTenantKeepsItsMemory(t *testing.T) {
 	}
 	w.must(w.load(many)) // none has an instance yet
 	for range calls {
-		w.ask("hostile", hook.OnSayReceive) // all of them take what they can get, at once
+		w.ask("hostile", hook.OnSayReceive) // all of them grow their memory, concurrently
 		w.goodAnswers()
 	}
 }
@@ -128,7 +128,7 @@ func refusedGrow(pages int) asm.Code {
 	return asm.I32(pages) + asm.MemoryGrow + asm.I32(-1) + asm.Unequal + asm.If(asm.Unreachable)
 }
 
-// indirect calls an element of a table that has one function, () -> (), as if it were of another type.
+// indirect calls an element of a table with one function, () -> (), with another type.
 func indirect(g *guest, signature string, element int) asm.Code {
 	g.Table(10, 10)
 	g.Elements(0, g.Func("", "->", ""))

@@ -10,14 +10,14 @@ import (
 	"github.com/mootchat/moot/host/hosttest/asm"
 )
 
-// lie is a pointer and a length that a result must not have.
+// lie is an invalid pointer and length of a result.
 type lie struct {
 	name   string
 	ptr, n int
 	says   string
 }
 
-// end is that of the memory of a guest.
+// end is the size of the memory of a guest.
 const end = 24 << 16
 
 var lies = []lie{
@@ -32,16 +32,16 @@ var lies = []lie{
 	{"cut within a letter", 80, 1, "UTF-8"},
 }
 
-// slot is a result that a guest gives by pointer and length.
+// slot is a result with a pointer and a length.
 type slot struct {
 	name   string
 	hook   hook.Hook
-	code   int      // what the hook returns for the slot to be read
-	before asm.Code // what else must be there
-	at     int      // address of the pointer, the length is behind it
+	code   int      // result of the hook with which the host reads the slot
+	before asm.Code // code that sets what the result needs besides
+	at     int      // address of the pointer; the length follows it
 }
 
-const variant = scratch // where guests that give variants have the first
+const variant = scratch // address of the first variant of a guest
 
 var slots = []slot{
 	{"reason", hook.OnSayReceive, abi.Deny, "", frame + abi.ResultReason},
@@ -58,7 +58,7 @@ var slots = []slot{
 	{"extra", hook.Say, abi.PerReceiver, oneVariant, variant + abi.VariantExtra},
 }
 
-// oneVariant offers one variant, at variant.
+// oneVariant writes a table with one variant, at variant.
 var oneVariant = put(abi.ResultVariants, variant) + put(abi.ResultVariantCount, 1)
 
 func TestResultPointersAreChecked(t *testing.T) {
@@ -119,7 +119,7 @@ func TestInvalidContentFails(t *testing.T) {
 		extra := `{"a":1,"` + name + `":2}`
 		attacks = append(attacks, rewriting("extra "+name, "is reserved", extra, span(abi.ResultExtra, 64, len(extra))))
 		if name == "message" {
-			continue // a reply may have a message
+			continue // a reply may have the key message
 		}
 		reply := rewriting("reply "+name, "is reserved", extra, span(abi.ResultReply, 64, len(extra)))
 		reply.hooks = []hook.Hook{hook.Action}
@@ -128,7 +128,7 @@ func TestInvalidContentFails(t *testing.T) {
 	run(t, attacks)
 }
 
-// rewriting is an attack with content at address 64, of which the code makes results.
+// rewriting returns an attack with content at address 64, which the code uses for results.
 func rewriting(name, says, content string, code asm.Code) attack {
 	return attack{name: name, tries: "to send clients what is no part of the protocol", kind: "protocol", says: says,
 		build: func(g *guest) asm.Code {

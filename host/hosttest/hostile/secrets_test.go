@@ -11,7 +11,7 @@ import (
 	"github.com/mootchat/moot/host/hosttest/asm"
 )
 
-// find traps if one of the words, of four bytes each, is in the memory from one address to another.
+// find traps if one of the words, of four bytes each, is in a range of the memory.
 func find(from, to int, words ...string) asm.Code {
 	var look asm.Code
 	for _, word := range words {
@@ -20,8 +20,8 @@ func find(from, to int, words ...string) asm.Code {
 	return asm.I32(from) + asm.Set(i) + asm.Loop(look+asm.Get(i)+asm.I32(1)+asm.Add+asm.Tee(i)+asm.I32(to)+asm.LessU+asm.BrIf(0))
 }
 
-// TestModuleSeesOnlyDeclaredFields looks through the whole exchange buffer, and beyond it, for
-// what the module has not declared, or of which only a part is shown.
+// TestModuleSeesOnlyDeclaredFields searches the exchange buffer, and the memory after it, for fields that the module
+// has not declared, and for parts of fields that it must not see.
 func TestModuleSeesOnlyDeclaredFields(t *testing.T) {
 	search := func(words ...string) func(g *guest) asm.Code {
 		return func(g *guest) asm.Code { return find(frame, end-4, words...) + answers(abi.Allow) }
@@ -47,7 +47,7 @@ func TestModuleSeesOnlyDeclaredFields(t *testing.T) {
 	})
 }
 
-// TestNewMemoryIsZero looks for what others have left in memory that they gave back.
+// TestNewMemoryIsZero searches new memory for data of instances that have released it.
 func TestNewMemoryIsZero(t *testing.T) {
 	t.Parallel()
 	w := open(t)
@@ -69,8 +69,8 @@ func TestNewMemoryIsZero(t *testing.T) {
 	}
 }
 
-// TestNothingIsSharedBetweenTenants has two tenants run the same module, which counts its calls
-// and draws random numbers: each begins at one, and draws others.
+// TestNothingIsSharedBetweenTenants has two tenants run the same module, which counts its calls and draws random
+// numbers: each count begins at one, and the numbers differ.
 func TestNothingIsSharedBetweenTenants(t *testing.T) {
 	t.Parallel()
 	w := open(t)
@@ -103,7 +103,7 @@ func TestNothingIsSharedBetweenTenants(t *testing.T) {
 		}
 		drawn[s.Metrics[first]] = true
 	}
-	if len(drawn) < 3 { // two may be equal, by chance
+	if len(drawn) < 3 { // two may be equal by chance
 		t.Errorf("the numbers drawn are %v", drawn)
 	}
 }

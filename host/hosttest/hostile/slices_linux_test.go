@@ -1,7 +1,7 @@
 //go:build !race
 
-// The race detector makes Go's own copies, such as those of a stack that grows, many times as dear: slices are
-// measured without it, by a line of its own in the Makefile.
+// The race detector makes Go's own copies, such as that of a stack that grows, many times slower: slices are measured
+// without it, by a line of its own in the Makefile.
 
 package hostile
 
@@ -20,12 +20,11 @@ import (
 	"github.com/mootchat/moot/host"
 )
 
-// longestSlice is how long a guest may run at most before it can be stopped, in processor time of its thread.
+// longestSlice is the longest CPU time that a guest may run before it can be stopped.
 const longestSlice = 5 * time.Millisecond
 
-// TestSlicesAreShort has guests do what takes longest for the fuel it costs, and measures the processor time of their
-// thread from one slice of fuel to the next. The processor may be taken away from the whole machine in a slice, so each
-// has three chances.
+// TestSlicesAreShort measures the CPU time of the thread of expensive guests, from one slice of fuel to the next. Each
+// has three attempts, because a virtual machine may lose its processor during a slice.
 func TestSlicesAreShort(t *testing.T) {
 	for _, a := range expensiveGuests {
 		t.Run(a.name, func(t *testing.T) {
@@ -41,13 +40,13 @@ func TestSlicesAreShort(t *testing.T) {
 	}
 }
 
-// slicesOf asks the guest once, which goes on until its time is over, and gives the processor time of each of its slices.
+// slicesOf calls a guest that runs until its deadline, and returns the CPU time of each of its slices.
 func slicesOf(t testing.TB, a attack, d time.Duration) (took []time.Duration) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	var thread atomic.Int64 // whose slices are measured; 0: nobody's yet
+	var thread atomic.Int64 // that runs the guest; 0: not known yet
 	var last time.Duration
-	took = make([]time.Duration, 0, 1<<20) // to make it larger would take the thread some milliseconds
+	took = make([]time.Duration, 0, 1<<20) // growing it would take the thread some milliseconds
 	w := openWith(t, host.Config{Cache: cache, Memory: 512 << 20, StartTimeout: patience, ChainTimeout: d, Refueled: func() {
 		if int64(unix.Gettid()) == thread.Load() {
 			t := threadTime()
@@ -72,13 +71,13 @@ func slicesOf(t testing.TB, a attack, d time.Duration) (took []time.Duration) {
 func threadTime() time.Duration {
 	var ts unix.Timespec
 	if err := unix.ClockGettime(unix.CLOCK_THREAD_CPUTIME_ID, &ts); err != nil {
-		panic(err) // there is no other way to fail than a bad argument
+		panic(err) // it fails only with an invalid argument
 	}
 	return time.Duration(ts.Nano())
 }
 
-// BenchmarkSlices prints how long the slices of each guest are, in processor time, alone and while others use the caches and
-// the memory as much as they can.
+// BenchmarkSlices prints the CPU time of the slices of each guest, alone and while others use the caches and the memory
+// as much as possible.
 func BenchmarkSlices(b *testing.B) {
 	for b.Loop() {
 		fmt.Println("| guest | slices | median | longest | longest on a busy machine |\n| --- | --- | --- | --- | --- |")
@@ -94,7 +93,7 @@ func BenchmarkSlices(b *testing.B) {
 	}
 }
 
-// hoardCaches goes through much memory on all processors, until it is told to be quiet.
+// hoardCaches reads much memory on all processors, until the function that it returns is called.
 func hoardCaches() (quiet func()) {
 	var stopped atomic.Bool
 	var running sync.WaitGroup

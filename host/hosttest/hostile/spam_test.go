@@ -13,8 +13,8 @@ import (
 	"github.com/mootchat/moot/host/store"
 )
 
-// spam is a host call made for ever, with the largest arguments that it takes. What
-// it costs is to count against the deadline, whoever does the work.
+// spam has host calls that a guest repeats without end, with the largest valid arguments. Their cost must count against
+// the deadline.
 var spam = map[string]func(g *guest) asm.Code{
 	"log": func(g *guest) asm.Code { return call(g, abi.ImportLog, "i32 i32 i32 ->", 3, everything, 4<<10) },
 	"random": func(g *guest) asm.Code {
@@ -53,7 +53,7 @@ var spam = map[string]func(g *guest) asm.Code{
 	"fd_write": iovecs,
 }
 
-// call is a call of a host function with constants.
+// call returns a call of a host function with constants.
 func call(g *guest, name, signature string, args ...int) asm.Code {
 	f := g.host(name, signature)
 	var code asm.Code
@@ -63,7 +63,7 @@ func call(g *guest, name, signature string, args ...int) asm.Code {
 	return code + f
 }
 
-// iovecs is one fd_write that names a million pieces of a megabyte each.
+// iovecs returns one fd_write with a million pieces of a megabyte each.
 func iovecs(g *guest) asm.Code {
 	write := asm.Call(g.Import(wasi, "fd_write", "i32 i32 i32 i32 -> i32"))
 	g.Func(abi.ExportInitialize, "->", asm.I32(150)+asm.MemoryGrow+asm.Drop+
@@ -75,7 +75,7 @@ func (g *guest) json() {
 	g.Data(everything, []byte("["+strings.Repeat("[],", 21_000)+"0]"))
 }
 
-// TestSpamEndsWithItsDeadline has modules call the host for ever.
+// TestSpamEndsWithItsDeadline: modules call the host without end.
 func TestSpamEndsWithItsDeadline(t *testing.T) {
 	for name, code := range spam {
 		t.Run(name, func(t *testing.T) {
@@ -103,8 +103,7 @@ func TestSpamEndsWithItsDeadline(t *testing.T) {
 	}
 }
 
-// TestEffectsOfOneCallAreBounded has modules ask for 300 effects in one call. What is
-// refused they count as a metric.
+// TestEffectsOfOneCallAreBounded: modules request 300 effects in one call, and count those refused as a metric.
 func TestEffectsOfOneCallAreBounded(t *testing.T) {
 	for name, effect := range map[string]struct {
 		most int
@@ -136,12 +135,12 @@ func TestEffectsOfOneCallAreBounded(t *testing.T) {
 	}
 }
 
-// TestStorageOfOneModuleIsBounded has modules fill what outlives a call, a hundred
-// steps a call, until it is full: keys, values, metrics.
+// TestStorageOfOneModuleIsBounded: modules fill what outlives a call (keys, values, metrics), a hundred steps per call,
+// until it is full.
 func TestStorageOfOneModuleIsBounded(t *testing.T) {
-	const name = scratch // eight bytes that count up
+	const name = scratch // eight bytes, a counter
 	for what, fill := range map[string]struct {
-		most int // steps that can succeed
+		most int // most steps that succeed
 		ask  func(g *guest) asm.Code
 	}{
 		"keys": {10_000, func(g *guest) asm.Code {
@@ -161,7 +160,7 @@ func TestStorageOfOneModuleIsBounded(t *testing.T) {
 			defer w.end()
 			a := attack{entry: host.Entry{Timeout: patient.Timeout, Grants: allGrants}, build: func(g *guest) asm.Code {
 				step := g.Global("i32", asm.I32(0))
-				letter := func(shift int) asm.Code { // of the number: its bits, as a letter
+				letter := func(shift int) asm.Code { // some bits of the number, as a letter
 					return asm.I32(name+shift/4) + asm.GlobalGet(step) + asm.I32(shift) + shiftRight + asm.I32(15) + asm.And + asm.I32('a') + asm.Add + asm.Store8(0)
 				}
 				next := asm.GlobalGet(step) + asm.I32(1) + asm.Add + asm.GlobalSet(step)
@@ -187,7 +186,7 @@ func TestStorageOfOneModuleIsBounded(t *testing.T) {
 
 const shiftRight asm.Code = "\x76"
 
-// TestLogsOfModuleAreBounded has a module write lines for ever, by every way there is.
+// TestLogsOfModuleAreBounded: a module writes lines without end, by each way to write them.
 func TestLogsOfModuleAreBounded(t *testing.T) {
 	for _, way := range []string{"log", "fd_write"} {
 		t.Run(way, func(t *testing.T) {

@@ -12,7 +12,7 @@ import (
 	"github.com/mootchat/moot/host/hosttest/asm"
 )
 
-// starts adds to a guest a function that runs while it is loaded.
+// starts adds a function to a guest that runs while it is loaded.
 var starts = map[string]func(g *guest, code asm.Code){
 	"start function": func(g *guest, code asm.Code) { g.Start(g.Func("", "->", code)) },
 	"_initialize":    func(g *guest, code asm.Code) { g.Func(abi.ExportInitialize, "->", code) },
@@ -48,7 +48,7 @@ func TestEndlessStartsAreStopped(t *testing.T) {
 	for i := range attacks {
 		switch a := &attacks[i]; {
 		case a.name == "moot_manifest takes all memory":
-			a.refused = "" // it comes after the check, and has cost nobody anything
+			a.refused = "" // this is found after loading, at no cost to others
 		case a.name == "moot_reason takes all memory":
 			a.refused = "it does not start: protocol: moot_init refused its config"
 		case strings.HasPrefix(a.name, "moot_manifest"):
@@ -58,8 +58,8 @@ func TestEndlessStartsAreStopped(t *testing.T) {
 	run(t, attacks)
 }
 
-// TestLaterInstancesThatNeverStart has a module load, and loop whenever another instance of
-// it is made: it knows by a key in its own store. Its calls find no instance; nobody else notices.
+// TestLaterInstancesThatNeverStart loads a module that loops whenever another instance of it is created, which it knows
+// by a key in its storage. Its calls find no instance; no other tenant is affected.
 func TestLaterInstancesThatNeverStart(t *testing.T) {
 	t.Parallel()
 	w := open(t)
@@ -84,8 +84,8 @@ func TestLaterInstancesThatNeverStart(t *testing.T) {
 	}
 }
 
-// TestLoadEndsWithItsContext sees that rules with many modules that never start are
-// given up with the context, not after the sum of their time.
+// TestLoadEndsWithItsContext: a load of many modules that never start ends with its context, not after the sum of their
+// timeouts.
 func TestLoadEndsWithItsContext(t *testing.T) {
 	t.Parallel()
 	w := open(t)
@@ -111,8 +111,8 @@ func TestLoadEndsWithItsContext(t *testing.T) {
 	w.goodAnswers()
 }
 
-// TestSecondExchangeBuffer has moot_alloc behave once, and not when a larger message needs a larger
-// buffer. That message fails; small ones go on as before.
+// TestSecondExchangeBuffer: moot_alloc works once, but not when a larger message needs a larger buffer. That message
+// fails, small ones are handled as before.
 func TestSecondExchangeBuffer(t *testing.T) {
 	for name, a := range map[string]struct {
 		code asm.Code // of the second call

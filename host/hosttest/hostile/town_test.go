@@ -15,14 +15,14 @@ import (
 	"github.com/mootchat/moot/host"
 )
 
-// town is a world with an engine in front of its host, where the tenants chat.
+// town is a world with an engine before its host, where the tenants chat.
 type town struct {
 	*world
 	*engine.Engine
 	stop func()
 }
 
-// settle opens a town. The tenants have the rooms r, r0, r1 and so on.
+// settle starts a town. Each tenant has the rooms r, r0, r1 and so on.
 func settle(t testing.TB) *town {
 	t.Helper()
 	return settleWith(t, host.Config{Cache: cache})
@@ -42,7 +42,7 @@ func settleWith(t testing.TB, cfg host.Config) *town {
 	return &town{world: w, Engine: e.Engine, stop: sync.OnceFunc(func() { e.Stop(); w.end() })}
 }
 
-// client is a connection and what it hears: answers to what it asks, and chat.
+// client is a connection with the answers and the chat messages that it receives.
 type client struct {
 	*engine.Connection
 	t    testing.TB
@@ -71,7 +71,7 @@ func (tn *town) member(tenant, room string) *client {
 	return c
 }
 
-// asks carries out a request and gives its answer.
+// asks sends a request and returns its answer.
 func (c *client) asks(line string) string {
 	c.t.Helper()
 	r, err := wire.ParseLine([]byte(line))
@@ -96,11 +96,11 @@ func (c *client) next(lines <-chan string) string {
 	}
 }
 
-// sink is a socket that takes everything.
+// sink is a socket that accepts everything.
 type sink struct {
 	mu            sync.Mutex
 	rest          []byte
-	answers, chat chan string // what a test does not take from a full one is lost
+	answers, chat chan string // a full one drops messages
 	once          sync.Once
 	closed        chan struct{}
 }

@@ -20,7 +20,7 @@ func exit(g *guest, code int) asm.Code {
 func sleep(g *guest, d time.Duration) asm.Code {
 	const subscription, event, count = scratch, scratch + 64, scratch + 128
 	poll := g.Import(wasi, "poll_oneoff", "i32 i32 i32 i32 -> i32")
-	return poke(subscription+8, 0) + poke(subscription+16, 1) + // a clock, the monotonic one
+	return poke(subscription+8, 0) + poke(subscription+16, 1) + // the monotonic clock
 		asm.I32(subscription) + asm.I64(int(d)) + asm.Store64(24) +
 		asm.I32(subscription) + asm.I32(event) + asm.I32(1) + asm.I32(count) + asm.Call(poll) + asm.Drop
 }
@@ -36,8 +36,8 @@ var system = []attack{
 		build: func(g *guest) asm.Code { return forever(sleep(g, 1)) }},
 }
 
-// TestWASIGrantsNothing asks for files, arguments, environment and sockets. What each gives
-// is counted as a metric of its name.
+// TestWASIGrantsNothing calls functions for files, arguments, environment and sockets. The result of each is counted as
+// a metric with its name.
 func TestWASIGrantsNothing(t *testing.T) {
 	t.Parallel()
 	w := open(t)
@@ -74,7 +74,7 @@ func TestWASIGrantsNothing(t *testing.T) {
 				code += constant(p.signature, k, arg)
 			}
 			code += asm.Call(f) + asm.Extend + metric + asm.Drop
-			if p.want == success { // and what it gives is none
+			if p.want == success { // and it returns nothing
 				code += asm.I32(scratch) + asm.Load32(0) + asm.If(asm.Unreachable)
 			}
 		}

@@ -24,7 +24,7 @@ import (
 	memstore "github.com/mootchat/moot/host/store/memory"
 )
 
-// cache keeps what is compiled again and again.
+// cache keeps modules that several tests compile.
 var cache *diskcache.Cache
 
 func TestMain(m *testing.M) {
@@ -47,10 +47,10 @@ type world struct {
 	store *memstore.Store
 }
 
-// budget is what all instances of a world may use together.
+// budget is the memory of all instances of a world.
 const budget = 64 << 20
 
-// open makes a world in which no hostile module is loaded yet.
+// open returns a world without hostile modules.
 func open(t testing.TB) *world {
 	t.Helper()
 	return openWith(t, host.Config{Cache: cache})
@@ -77,7 +77,7 @@ type module struct {
 	entry host.Entry
 }
 
-// load loads the good module and hostile ones beside it, and uses them.
+// load loads the good module and hostile ones beside it, and swaps them in.
 func (w *world) load(hostile []module) error {
 	r, err := w.Load(context.Background(), rules(hostile))
 	if err == nil {
@@ -90,7 +90,7 @@ func rules(hostile []module) host.Rules {
 	bad := host.Tenant{Name: "hostile"}
 	all := host.Rules{Modules: []host.Module{{Name: "good", File: "good.wasm", Wasm: goodGuest()}}}
 	for _, m := range hostile {
-		m.entry.Breaker.Minimum = 1000 // each attack is to reach the guest
+		m.entry.Breaker.Minimum = 1000 // so that each attack reaches the guest
 		if m.entry.Module == "" {
 			m.entry.Module = "hostile"
 		}
@@ -108,12 +108,10 @@ func (w *world) must(err error) {
 	}
 }
 
-// patience is how long anything may take in a test, on a machine that is busy with
-// others: it tells slow from hung.
+// patience is a time after which something hangs, and is not just slow because the machine is busy.
 const patience = 20 * time.Second
 
-// ask asks a tenant's chain about an event. Whoever gets nothing of a say has failed
-// or was dropped: Stats say which.
+// ask calls a tenant's chain. A receiver of a say that gets nothing was dropped, or its module failed: see Stats.
 func (w *world) ask(tenant string, hook hook.Hook) hook.Outcome {
 	return w.askAbout(event(tenant, hook))
 }
@@ -134,8 +132,8 @@ func (w *world) askAbout(ev *hook.Event) hook.Outcome {
 	return hook.Failed
 }
 
-// allows asks until the answer is to allow. A busy machine may make a module miss a
-// deadline, so it is given more than one chance.
+// allows calls a tenant's chain until it allows. It has several attempts, because on a busy machine a module may miss a
+// deadline.
 func (w *world) allows(tenant string, at hook.Hook) {
 	w.t.Helper()
 	outcome := w.ask(tenant, at)
@@ -147,7 +145,7 @@ func (w *world) allows(tenant string, at hook.Hook) {
 	}
 }
 
-// goodAnswers is the same for the good module.
+// goodAnswers checks that the good module answers.
 func (w *world) goodAnswers() {
 	w.t.Helper()
 	var v hook.Verdict
@@ -160,8 +158,7 @@ func (w *world) goodAnswers() {
 	w.t.Errorf("the good module gave %+v", v)
 }
 
-// end unloads everything, sees that all memory of the guests can be had again, and
-// closes the host.
+// end unloads everything, checks that all memory of the guests is free, and closes the host.
 func (w *world) end() {
 	w.t.Helper()
 	r, err := w.Load(context.Background(), host.Rules{})
@@ -180,7 +177,7 @@ func (w *world) end() {
 	}
 }
 
-// takeAll loads a module that needs all the memory there is.
+// takeAll loads a module that needs all the memory.
 func (w *world) takeAll() error {
 	all := guestOf(nil, func(g *guest) asm.Code {
 		g.Section(asm.Memories, append([]byte{1, 0}, asm.Uint(budget>>16)...))
@@ -218,7 +215,7 @@ func property(name string) hook.NamedProperty {
 	return hook.NamedProperty{Property: hook.Property{Name: name, Value: json.RawMessage(`"value"`)}}
 }
 
-// rooms are those of the tenant "hostile": hello alone, with three members.
+// rooms are those of the tenant "hostile": only hello, with three members.
 type rooms struct{}
 
 func (rooms) Members(_ context.Context, room cluster.RoomID) (int, error) {
@@ -243,7 +240,7 @@ func (l *logged) Write(p []byte) (int, error) {
 	return l.lines.Write(p)
 }
 
-// has reports whether one line has all the words.
+// has reports whether a line contains all the words.
 func (l *logged) has(words ...string) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -12,10 +12,11 @@ import (
 	"github.com/mootchat/moot/host/script"
 )
 
-// A load of 1000 scripts that are too dear to translate costs what a few cost, and says which.
+// TestLoadOfHostileScriptsIsAbandoned: a load of 1000 scripts that are too expensive to translate costs as much as a
+// few, and names them.
 func TestLoadOfHostileScriptsIsAbandoned(t *testing.T) {
 	started := filepath.Join(t.TempDir(), "started")
-	fake := []string{"/bin/sh", "-c", `echo >>"$0"; exit 11`, started} // as a translator ends that has used its time
+	fake := []string{"/bin/sh", "-c", `echo >>"$0"; exit 11`, started} // ends like a translator that exceeds its time
 	h, err := host.New(host.Config{Cache: cache(), Scripts: script.New(script.Config{Command: fake}), StartTimeout: patience})
 	if err != nil {
 		t.Fatal(err)

@@ -1,5 +1,5 @@
-// Package scripts tests modules that are scripts: that each language has all of the
-// API, and that a script is held as every other module is.
+// Package scripts tests modules that are scripts: each language has the whole API, and scripts have the same limits as
+// other modules.
 package scripts
 
 import (
@@ -33,19 +33,19 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// compiler is that of all tests.
+// compiler is shared by all tests.
 var compiler = sync.OnceValue(func() *script.Compiler { return script.New(script.Config{Command: script.Self()}) })
 
-// patience is for what is not to fail when the machine is busy.
+// patience is a timeout that does not fail on a busy machine.
 const patience = 30 * time.Second
 
-// rule is a script as the only entry of tenant t.
+// rule is a script, the only entry of tenant t.
 type rule struct {
 	file   string
 	text   string // "": testdata/file
 	config string
 	grants []string
-	entry  host.Entry // the rest of it
+	entry  host.Entry // without the module
 }
 
 var all = []string{"kv", "rate", "emit", "rooms", "properties:mood"}
@@ -98,7 +98,7 @@ func (l *lines) has(text string) bool {
 	return strings.Contains(l.Buffer.String(), text)
 }
 
-// cache keeps what was compiled for all tests: QuickJS takes a while.
+// cache keeps the compiled runners for all tests.
 var cache = sync.OnceValue(func() *diskcache.Cache {
 	dir, err := os.UserCacheDir()
 	if err != nil {
@@ -132,7 +132,7 @@ type noRooms struct{}
 
 func (noRooms) Members(context.Context, cluster.RoomID) (int, error) { return 0, cluster.ErrNoRoom }
 
-// refused loads a rule that does not load, and gives the error.
+// refused loads a rule that must not load, and returns the error.
 func refused(t *testing.T, r rule) string {
 	t.Helper()
 	h, err := host.New(host.Config{Cache: cache(), Scripts: compiler(), StartTimeout: patience})
@@ -155,7 +155,7 @@ func ann() *hook.Profile {
 	}}}
 }
 
-// say has the rule asked about a message.
+// say calls the rule with a message.
 func (w *town) say(text string) (*hook.Event, hook.Verdict) {
 	ev := &hook.Event{Hook: hook.OnSayReceive, Tenant: "t", Room: "r", From: "c1", Context: "user", SentAt: 1000, Sequence: 5,
 		Message: wire.Message{Text: text}, Conn: ann()}
@@ -301,7 +301,7 @@ func TestCallWithoutGrantFails(t *testing.T) {
 	}
 }
 
-// An error names the file, the line and, where the language knows it, the column.
+// TestErrorsNameTheLine: an error names the file, the line and, if the language has it, the column.
 func TestErrorsNameTheLine(t *testing.T) {
 	for file, want := range map[string]string{"all.js": "all.js:35:5", "all.ts": "all.ts:9:5", "all.lua": "all.lua:45:5: on purpose"} {
 		w := open(t, rule{file: file, grants: all})
@@ -360,7 +360,7 @@ func TestEndlessScriptIsNotLoaded(t *testing.T) {
 func TestHostileScriptsFail(t *testing.T) {
 	languages(t, func(t *testing.T, language string) {
 		r := rule{file: "all." + language}
-		r.entry.Timeout = 2 * time.Second // for the loop; it is the time of a call, not of making an instance anew
+		r.entry.Timeout = 2 * time.Second // for the loop; it bounds a call, not the start of an instance
 		w := open(t, r)
 		for _, attack := range []string{"loop", "hoard", "recurse", "throw", "nonsense"} {
 			if _, v := w.say(attack); v.Outcome != hook.Failed || v.Reason != "" {
@@ -373,15 +373,14 @@ func TestHostileScriptsFail(t *testing.T) {
 	})
 }
 
-// The typings are what the runner has: a script that uses all of it passes the
-// checker of TypeScript.
+// TestTypings: a script that uses the whole API of the runner passes the type check of TypeScript.
 func TestTypings(t *testing.T) {
 	tsc := "../../../sdk/client/node_modules/typescript/bin/tsc"
 	if _, err := os.Stat(tsc); err != nil {
 		t.Fatalf("%v: run `make test`, which installs what this test needs", err)
 	}
 	for _, file := range []string{"testdata/all.ts", "../../../guests/game/game.ts", "../../../sdk/script/moot.d.ts"} {
-		file, err := filepath.Abs(file) // a relative one is mistaken by references in it
+		file, err := filepath.Abs(file) // tsc resolves references in a relative path wrongly
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -393,7 +392,7 @@ func TestTypings(t *testing.T) {
 	}
 }
 
-// What a script is able to reach is what its language has and what it was granted.
+// TestScriptsReachNothing: a script reaches only its language and its grants.
 func TestScriptsReachNothing(t *testing.T) {
 	probes := map[string]string{
 		"probe.js": `moot.on("onSayReceive", () => moot.rewrite([typeof require, typeof process, typeof std, typeof os, typeof fetch, typeof native].join(" ")));`,
