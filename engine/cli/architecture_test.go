@@ -167,6 +167,28 @@ func placesIn(t *testing.T, document string) (places []string) {
 	return places
 }
 
+// TestNamesInContributingAreInTheirFiles checks that a name of which CONTRIBUTING.md says "in" a
+// file is declared there.
+func TestNamesInContributingAreInTheirFiles(t *testing.T) {
+	text, err := os.ReadFile("../../CONTRIBUTING.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := regexp.MustCompile("`(?:\\w+\\.)?(\\w+)` in `((?:engine|host)/[\\w/]+\\.go)`").FindAllStringSubmatch(string(text), -1)
+	if len(found) < 4 {
+		t.Errorf("found %d names, expected at least 4", len(found))
+	}
+	for _, m := range found {
+		source, err := os.ReadFile(filepath.Join("../..", m[2]))
+		if err != nil {
+			t.Error(err)
+		}
+		if !regexp.MustCompile(`(?m)^func (\([^)]*\) )?` + m[1] + `\(`).Match(source) {
+			t.Errorf("%s has no function %s", m[2], m[1])
+		}
+	}
+}
+
 // TestMapNamesEveryPackage checks that the map of ARCHITECTURE.md names every package, or a
 // folder that contains it.
 func TestMapNamesEveryPackage(t *testing.T) {
