@@ -101,7 +101,7 @@ func (c *code) rewrite(wasm []byte) (*meter.Module, error) {
 	if c.module != nil || c.err != nil {
 		return c.module, c.err
 	}
-	m, err := meter.Rewrite(wasm, meter.Limits{FileBytes: MaxModule, MemoryPages: maxMemory >> 16})
+	m, err := meter.RewriteCode(wasm, meter.Limits{FileBytes: MaxModule, MemoryPages: maxMemory >> 16})
 	if err != nil {
 		c.err = err
 		return nil, err
@@ -134,6 +134,9 @@ func (c *code) compile(ctx context.Context) (err error) {
 		return fmt.Errorf("compile: %w", err)
 	}
 	c.charged = int64(len(c.wasm)) // about what wazero keeps of it; machine code: see measure
+	for _, d := range c.module.Data {
+		c.charged += int64(len(d.Bytes))
+	}
 	if err := c.codes.memory.charge(c.charged); err != nil {
 		_ = c.compiled.Close(ctx)
 		return err

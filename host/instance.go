@@ -127,6 +127,9 @@ func (in *instance) instantiate() (err error) {
 	c := in.generation.code
 	ctx := experimental.WithMemoryAllocator(in, in.linear)
 	in.module, err = c.linked.runtime.InstantiateModule(ctx, c.compiled, c.codes.instance)
+	if err == nil {
+		in.linear.fill(c.module.Data)
+	}
 	return err
 }
 

@@ -5,6 +5,8 @@ import (
 	"runtime"
 
 	"github.com/tetratelabs/wazero/experimental"
+
+	"github.com/mootchat/moot/host/meter"
 )
 
 // linear is the memory of one instance. Its address space is reserved at once
@@ -83,6 +85,24 @@ func (l *linear) touch(from uint64) {
 			}
 		}
 		b[at] = 0
+	}
+}
+
+// fill copies data into a new memory, and gives others their turn now and then: nothing can stop a copy, not even the
+// garbage collector, and each page is accessed for the first time.
+func (l *linear) fill(data []meter.Data) {
+	const step = 64 << 10
+	b := l.bytes()
+	copied := 0
+	for _, d := range data {
+		for at := 0; at < len(d.Bytes); {
+			n := copy(b[int(d.Offset)+at:], d.Bytes[at:min(at+step, len(d.Bytes))])
+			at += n
+			if copied += n; copied >= step {
+				copied = 0
+				runtime.Gosched()
+			}
+		}
 	}
 }
 

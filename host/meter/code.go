@@ -156,6 +156,7 @@ func (w *rewriter) scanInstr(r *reader, start int) {
 	if in.op == opMemoryInit || in.op == opMemoryCopy || in.op == opMemoryFill {
 		w.mover(in)
 	}
+	w.named = w.named || in.op == opMemoryInit || in.op == opDataDrop
 	s.grows = s.grows || w.growCost(in.op) > 0
 }
 

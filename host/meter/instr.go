@@ -47,6 +47,7 @@ const (
 	prefixVector = 0xfd
 
 	opMemoryInit = 0xfc08
+	opDataDrop   = 0xfc09
 	opMemoryCopy = 0xfc0a
 	opMemoryFill = 0xfc0b
 	opTableInit  = 0xfc0c

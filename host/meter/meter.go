@@ -94,6 +94,7 @@ type Module struct {
 	Imports  []Import // of the guest, in order, without refuel
 	Exports  []Export // of the guest, in order, without those that the rewriter adds
 	Memory   *Memory  // nil if the module has none
+	Data     []Data   // of RewriteCode, in the order in which they are to be copied
 	Start    bool     // StartExport exists: the host calls it before any other function
 	TypeSize int      // bytes of the type section of Wasm
 	Manifest []byte   // the content of the custom section ManifestSection; nil if there is none
@@ -150,6 +151,12 @@ func (s Signature) String() string {
 // if the guest declares a larger maximum or none.
 type Memory struct {
 	Min, Max uint32
+}
+
+// Data is what a new memory has at an offset.
+type Data struct {
+	Offset uint32
+	Bytes  []byte
 }
 
 // Usage is how much of one limit a module uses. Used is a sum where the limit is one of the whole module, else the

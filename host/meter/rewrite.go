@@ -10,6 +10,17 @@ import (
 // Rewrite does not panic, whatever the input. Its time and memory are linear in the size of the binary. It may be
 // called concurrently. The output is a function of the input and the limits.
 func Rewrite(wasm []byte, limits Limits) (m *Module, err error) {
+	return rewrite(wasm, limits, false)
+}
+
+// RewriteCode does as [Rewrite] does, but leaves the data segments out of the module where its code does not name
+// them: [Module.Data] has them. The host copies them into the memory of each new instance before it calls any function. A
+// segment that the memory has no room for is an error.
+func RewriteCode(wasm []byte, limits Limits) (m *Module, err error) {
+	return rewrite(wasm, limits, true)
+}
+
+func rewrite(wasm []byte, limits Limits, splits bool) (m *Module, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			bad, ok := p.(*Error)
@@ -19,7 +30,7 @@ func Rewrite(wasm []byte, limits Limits) (m *Module, err error) {
 			m, err = nil, bad
 		}
 	}()
-	w := &rewriter{module: &Module{}, budget: budget{max: limits.values()}, callDepth: limits.callDepth(), startFunc: -1, dataCount: -1}
+	w := &rewriter{module: &Module{}, budget: budget{max: limits.values()}, callDepth: limits.callDepth(), startFunc: -1, dataCount: -1, splits: splits}
 	w.read(&reader{b: wasm, fn: -1})
 	w.module.Wasm = w.write()
 	w.module.Usage = w.budget.usage()
@@ -42,9 +53,11 @@ type rewriter struct {
 	imported    int      // number of funcs that are imported
 	tables      int
 	globals     int
-	startFunc   int // -1: none
-	bodies      int // number of function bodies
-	dataCount   int // number of data segments that the data count section declares; -1: no such section
+	startFunc   int  // -1: none
+	bodies      int  // number of function bodies
+	dataCount   int  // number of data segments that the data count section declares; -1: no such section
+	splits      bool // data segments go to module.Data
+	named       bool // the code names data segments
 	nameReader  *reader
 	compileTime time.Duration // estimate so far
 	movers      []mover       // helper functions, which follow those of the guest

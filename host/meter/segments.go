@@ -98,28 +98,87 @@ func (w *rewriter) appendItems(r *reader, b []byte, exprs bool) []byte {
 func (w *rewriter) readData(r *reader) {
 	n := r.count()
 	w.budget.check(r, dataSegments, uint64(n))
+	begin := r.p
+	if w.splits && !w.named && w.splitData(r, n) {
+		w.sections[dataCountSection].items = 0
+		w.dataCount = -1
+		return
+	}
+	r.p = begin
 	s := &w.sections[dataSection]
 	s.body = make([]byte, 0, len(r.b)-r.p)
 	for ; n > 0; n-- {
-		kind := r.u32()
-		if kind > 2 {
-			r.malformed("data segment of kind %d", kind)
-		}
+		kind := w.dataKind(r)
 		s.items++
 		s.body = append(s.body, byte(kind))
-		if kind == 2 && r.u32() != 0 {
-			r.fail(ErrNotAllowed, "data for a second memory")
-		}
 		if kind == 2 {
 			s.body = append(s.body, 0)
 		}
 		if kind != 1 {
-			if w.module.Memory == nil {
-				r.malformed("data without a memory")
-			}
 			s.body = w.constant(r, s.body)
 		}
 		bytes := r.take(int(r.u32()))
 		s.body = append(appendU32(s.body, uint32(len(bytes))), bytes...)
 	}
+}
+
+// dataKind reads the kind of a data segment: 0 and 2 are active, 1 is passive.
+func (w *rewriter) dataKind(r *reader) uint32 {
+	kind := r.u32()
+	if kind > 2 {
+		r.malformed("data segment of kind %d", kind)
+	}
+	if kind == 2 && r.u32() != 0 {
+		r.fail(ErrNotAllowed, "data for a second memory")
+	}
+	if kind != 1 && w.module.Memory == nil {
+		r.malformed("data without a memory")
+	}
+	return kind
+}
+
+// maxGap is the most bytes between two segments that become one piece of data.
+const maxGap = 64
+
+// splitData reads n data segments into module.Data; false: some of them are passive. Segments that follow each other
+// closely become one piece: a Go program has tens of thousands. Where one begins before the end of an earlier one, the
+// bytes between segments may be those of an earlier one: none is filled from there on.
+func (w *rewriter) splitData(r *reader, n uint32) bool {
+	if w.dataCount >= 0 && uint32(w.dataCount) != n {
+		r.malformed("%d data segments announced, there are %d", w.dataCount, n)
+	}
+	var list []Data
+	gap := uint64(maxGap)
+	end := uint64(0)
+	for ; n > 0; n-- {
+		if w.dataKind(r) == 1 {
+			return false
+		}
+		if r.byte() != opI32Const {
+			r.malformed("the offset of a data segment is no i32")
+		}
+		at := uint64(uint32(r.signed(32)))
+		if r.byte() != opEnd {
+			r.p--
+			r.fail(ErrNotAllowed, "more than one instruction in a constant: extended constants are not supported")
+		}
+		bytes := r.take(int(r.u32()))
+		if at+uint64(len(bytes)) > uint64(w.module.Memory.Min)<<16 {
+			r.malformed("%d bytes of data at %#x: out of bounds memory access", len(bytes), at)
+		}
+		if at < end {
+			gap = 0
+		}
+		last := len(list) - 1
+		if last < 0 || at < end || at-end > gap {
+			list = append(list, Data{Offset: uint32(at)})
+			last++
+		} else {
+			list[last].Bytes = append(list[last].Bytes, make([]byte, at-end)...)
+		}
+		list[last].Bytes = append(list[last].Bytes, bytes...)
+		end = at + uint64(len(bytes))
+	}
+	w.module.Data = list
+	return true
 }

@@ -24,7 +24,7 @@ var contract = []attack{
 			m.Func(abi.ExportMarker, "->", "")
 			m.Func(abi.ExportAlloc, "i32 -> i32", asm.I32(8))
 		})},
-	{name: "memory of no pages", tries: "to have the host reserve nothing, and write there", refused: "it does not start",
+	{name: "memory of no pages", tries: "to have the host reserve nothing, and write there", refused: "out of bounds memory access",
 		wasm: abiAnd(func(g *guest) { g.Section(asm.Memories, []byte{1, 1, 0, 0}) })},
 	{name: "memory not exported", tries: "to keep its memory to itself", refused: `does not export its memory as "memory"`,
 		wasm: bomb(func(m *asm.Module) {
