@@ -25,7 +25,7 @@ type town struct {
 // settle starts a town. Each tenant has the rooms r, r0, r1 and so on.
 func settle(t testing.TB) *town {
 	t.Helper()
-	return settleWith(t, host.Config{Cache: cache, StartTimeout: patience})
+	return settleWith(t, host.Config{Cache: cache, Awake: true})
 }
 
 func settleWith(t testing.TB, cfg host.Config) *town {
