@@ -30,22 +30,22 @@ type Connection struct {
 	actions    sync.WaitGroup // under way
 
 	admitted atomic.Bool // else it has yet to send its token
-	deadline deadline
-	keys     keys   // of Do
-	trace    string // of Do: the key of the trace that leads to its session, "": none
+	keys     keys        // of Do
+	trace    string      // of Do: the key of the trace that leads to its session, "": none
 	life     life
 
-	mu      sync.Mutex
-	rooms   []*member // also those that are being joined or left
-	params  []param   // the socket transport's sticky parameters
-	bucket  bucket
-	excess  bucket // of what is refused, or is no request: see Pace
-	total   int    // actions since it opened
-	pending int    // actions under way
-	ended   bool
-	closed  bool       // Close was called
-	why     Close      // set by the first Close
-	running []*running // verbs and actions
+	mu       sync.Mutex
+	rooms    []*member // also those that are being joined or left
+	params   []param   // the socket transport's sticky parameters
+	bucket   bucket
+	excess   bucket // of what is refused, or is no request: see Pace
+	total    int    // actions since it opened
+	pending  int    // actions under way
+	ended    bool
+	deadline deadline
+	closed   bool       // Close was called
+	why      Close      // set by the first Close
+	running  []*running // verbs and actions
 }
 
 // param is a sticky parameter: a JSON value.
@@ -168,7 +168,7 @@ func (c *Connection) Done(ctx context.Context) {
 	c.mu.Unlock()
 	c.engine.stats.countClosed(code)
 	c.actions.Wait()
-	c.engine.deadlines.drop(c)
+	c.clearDeadline()
 	c.mu.Lock()
 	why := c.why
 	c.mu.Unlock()

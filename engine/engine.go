@@ -24,7 +24,6 @@
 //	tenant.mu
 //	room.mu
 //	sessions.mu
-//	deadlines.mu
 //	gathering.mu
 //	stats.mu
 //	lane.mu
@@ -86,7 +85,6 @@ type Engine struct {
 	ready      chan struct{}
 	gathering  gathering
 	sessions   sessions
-	deadlines  *deadlines
 	dying      context.Context // ends farewellTime after Run's: then nothing waits for the cluster any more
 	die        context.CancelFunc
 
@@ -107,7 +105,6 @@ func New(cfg Config) (*Engine, error) {
 		tracer:      cfg.Tracer,
 		log:         cfg.Log,
 		ready:       make(chan struct{}),
-		deadlines:   newDeadlines(),
 		connections: map[string]*Connection{},
 		worlds:      map[string]*tenant{},
 		emptied:     make(chan struct{}),
@@ -143,7 +140,6 @@ func (e *Engine) Run(ctx context.Context) error {
 	// others it would else be dead, and leave would run twice.
 	living, end := context.WithCancel(context.WithoutCancel(ctx))
 	defer e.die()
-	running.Go(func() { e.deadlines.run(living) })
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	failed := make(chan error, 1)

@@ -109,10 +109,10 @@ func (c *Connection) become(id Identity) error {
 // comes.
 func (c *Connection) endBy(expires time.Time) {
 	if expires.IsZero() {
-		c.engine.deadlines.drop(c)
+		c.clearDeadline()
 		return
 	}
-	c.engine.deadlines.set(c, expires.Add(tokenGrace), Close{CloseToken.Code, "token expired"})
+	c.setDeadline(expires.Add(tokenGrace), Close{CloseToken.Code, "token expired"})
 }
 
 // errTokenFirst is for all that a client wants before it has sent its token.

@@ -5,7 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"sync"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/mootchat/moot/engine/cluster"
 	"github.com/mootchat/moot/engine/hook"
@@ -86,18 +87,17 @@ func (e *Engine) applyLeave(ctx context.Context, id cluster.RoomID, connection s
 // Rejoin implements Handler: members of this node, which was cut off and taken for
 // dead, join again. Who may not is told so.
 func (e *Engine) Rejoin(ctx context.Context, id cluster.RoomID, members []cluster.MemberRecord) {
-	var wg sync.WaitGroup
-	places := make(chan struct{}, evictors)
+	var rejoining errgroup.Group
+	rejoining.SetLimit(evictors)
 	for _, p := range members {
-		places <- struct{}{}
-		wg.Go(func() {
-			defer func() { <-places }()
+		rejoining.Go(func() error {
 			if m := e.beginRejoin(id, p.ID); m != nil {
 				e.rejoin(ctx, m)
 			}
+			return nil
 		})
 	}
-	wg.Wait()
+	_ = rejoining.Wait() // no function fails
 }
 
 // beginRejoin is the membership, if it is one and not about to end.

@@ -169,6 +169,6 @@ func (c *Connection) awaitToken(context.Context) error {
 	if err := c.engine.register(c); err != nil {
 		return err
 	}
-	c.engine.deadlines.set(c, time.Now().Add(tokenTime), Close{CloseToken.Code, "token missing"})
+	c.setDeadline(time.Now().Add(tokenTime), Close{CloseToken.Code, "token missing"})
 	return nil
 }

@@ -7,8 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"sync"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/mootchat/moot/engine/cluster"
 	"github.com/mootchat/moot/engine/hook"
@@ -182,17 +183,15 @@ func (e *Engine) evict(ctx context.Context, t *tenant, name string) {
 	if err := e.cluster.Broker.Flush(flush, r.id); err != nil {
 		e.log.Warn("a room ends before all that was said in it was heard", "tenant", t.name, "room", name, "error", err)
 	}
-	var wg sync.WaitGroup
-	places := make(chan struct{}, evictors)
+	var leaving errgroup.Group
+	leaving.SetLimit(evictors)
 	for _, m := range r.evict() {
-		places <- struct{}{}
-		wg.Go(func() {
-			defer func() { <-places }()
-			// One that left meanwhile, by itself, has left: no error.
-			_, _ = e.leave(ctx, m.conn, name, hook.CauseDestroyed)
+		leaving.Go(func() error {
+			_, _ = e.leave(ctx, m.conn, name, hook.CauseDestroyed) // it fails where the member has left by itself
+			return nil
 		})
 	}
-	wg.Wait()
+	_ = leaving.Wait() // no function fails
 }
 
 // Broadcast sends a message into a room: from the system when from is "", else

@@ -102,7 +102,7 @@ func (e *Engine) goAway(ctx context.Context, c *Connection, why Close) bool {
 		m.awaySince = m.room.setAway(m)
 	}
 	if !claimed {
-		e.deadlines.set(c, time.Now().Add(s.grace), Close{})
+		c.setDeadline(time.Now().Add(s.grace), Close{})
 	}
 	close(c.life.settled)
 	if e.retiring(c) {
@@ -171,7 +171,7 @@ func (e *Engine) forgetSession(c *Connection) {
 	c.life.away = false
 	s.mu.Unlock()
 	if away {
-		e.deadlines.drop(c)
+		c.clearDeadline()
 		e.countAway(c, -1)
 	}
 }
@@ -218,7 +218,7 @@ func (e *Engine) claim(ctx context.Context, t *tenant, by sessionClaim) (*Connec
 		e.unclaim(c)
 		return nil, err
 	}
-	e.deadlines.drop(c)
+	c.clearDeadline()
 	return c, nil
 }
 
@@ -243,7 +243,7 @@ func (e *Engine) unclaim(c *Connection) {
 	away := c.life.away
 	s.mu.Unlock()
 	if away {
-		e.deadlines.set(c, time.Now().Add(s.grace), Close{})
+		c.setDeadline(time.Now().Add(s.grace), Close{})
 		if e.retiring(c) {
 			e.expel(c)
 		}
