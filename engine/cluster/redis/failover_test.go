@@ -221,3 +221,24 @@ func TestDataOlderThanTheEpochIsNotHeardAgain(t *testing.T) {
 		t.Errorf("b heard %s, want [new]", got)
 	}
 }
+
+// TestAMasterWithOldDataInBetweenLosesNothing checks that a node which has been on a server
+// with old data, such as a former master that restarted, goes on where it was on the
+// master before: it does not take messages that it has received for lost.
+func TestAMasterWithOldDataInBetweenLosesNothing(t *testing.T) {
+	s := redistest.Start(t)
+	n := open(t, Config{Addresses: []string{s.Address()}, Node: "a"})
+	p := n.parts[0]
+	n.must(t, "HSET", p.keys.of("m", "t/r"), "e", "e3", "o", 30, "q", "e2:20 e1:10", "g", "another")
+	for offset := 15; offset <= 30; offset++ {
+		n.must(t, "XADD", p.keys.of("h", "t/r"), fmt.Sprint("0-", offset), "d", fmt.Sprintf("1 b#1.%d x", offset))
+	}
+	r := &sub{p: p, key: "t/r"}
+	for _, to := range []position{{"e1", 10}, {"e2", 19}, {"old", 3}, {"e1", 7}, {"e2", 18}, {"e1", 8}, {"old", 4}} {
+		r.advance(0, to)
+	}
+	page, err := p.since(t.Context(), "t/r", r.places())
+	if err != nil || page.from != 20 || len(page.messages) != 11 {
+		t.Errorf("%d messages from %d, %v: want 11 from 20", len(page.messages), page.from, err)
+	}
+}

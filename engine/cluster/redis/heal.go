@@ -17,11 +17,12 @@ const (
 // epoch, the offset of its last message, the offset at which the reader must go on, and
 // pairs of offset and entry.
 //
-// The reader passes its last position in each of its latest epochs, the newest first. The
-// first of these epochs that the room knows is the last one that both have in common:
-// the reader goes on after its end or after the reader's position, whichever is first. If the room
-// knows none of them, the reader's epochs are lost: with a master, or because the data is a
-// backup. Offsets continue from epoch to epoch, so epochs that end at or before the
+// The reader passes its last position in each of its latest epochs, its present one first. In an
+// epoch that the room knows both agree up to the end of the epoch or the reader's
+// position, whichever is first; the reader goes on after the last such offset. It may have
+// been on a master with old data in between, so that its present epoch need not be the
+// newest one. If the room knows none of the epochs, they are lost: with a master, or because the
+// data is a backup. Offsets continue from epoch to epoch, so epochs that end at or before the
 // reader's offset are older than its own, and it goes on after them. The epoch of the
 // present generation is newer.
 //
@@ -33,10 +34,7 @@ local top, from, ends = tonumber(m[2]), nil, {[m[1]] = tonumber(m[2])}
 for epoch, last in string.gmatch(m[3] or '', '(%S+):(%d+)') do ends[epoch] = ends[epoch] or tonumber(last) end
 for i = 3, #ARGV, 2 do
   local last = ends[ARGV[i]]
-  if last then
-    from = math.min(last, tonumber(ARGV[i + 1])) + 1
-    break
-  end
+  if last then from = math.max(from or 0, math.min(last, tonumber(ARGV[i + 1])) + 1) end
 end
 if not from then
   from = 1

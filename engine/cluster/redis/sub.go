@@ -3,6 +3,7 @@ package redis
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -34,7 +35,7 @@ type sub struct {
 	waiting   chan struct{} // closed when Redis has confirmed the subscription; nil: it has
 	live      bool          // pos is known
 	pos       position      // of the last message that was delivered or is being delivered
-	past      []position    // the last of former epochs, the newest first
+	past      []position    // the last of former epochs, the latest first
 	handled   position      // of the last message for which Deliver has returned
 	inbox     []envelope
 	bytes     int
@@ -237,14 +238,24 @@ func (s *sub) advance(life uint64, to position) bool {
 		return false
 	}
 	if s.pos.epoch != to.epoch && s.pos.epoch != "" {
-		s.past = append([]position{s.pos}, s.past[:min(len(s.past), mostPast)]...)
+		s.keepPlace(s.pos)
 	}
 	s.pos = to
 	return true
 }
 
+// keepPlace adds a position to past, which has the last one of each epoch. The lock is held.
+func (s *sub) keepPlace(pos position) {
+	if i := slices.IndexFunc(s.past, func(p position) bool { return p.epoch == pos.epoch }); i >= 0 {
+		pos.offset = max(pos.offset, s.past[i].offset)
+		s.past = slices.Delete(s.past, i, i+1)
+	}
+	s.past = slices.Insert(s.past, 0, pos)
+	s.past = s.past[:min(len(s.past), mostPast)]
+}
+
 // mostPast is the number of former epochs that a sub remembers.
-const mostPast = 4
+const mostPast = 8
 
 // places are the sub's position and its last ones in former epochs, the newest first.
 func (s *sub) places() []position {
