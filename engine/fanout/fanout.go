@@ -1,14 +1,13 @@
-// Package fanout brings one frame to many sockets.
+// Package fanout delivers one frame to many sockets.
 //
-// A [Room] is the way of a room's messages to its members. [Room.Post] hands a
-// [Message] for a [Snapshot] of the members to the [Writers], one goroutine for each
-// processor, which write it to the [Outbox] of each member whose [Gate] lets it
-// through. A writer never waits for a socket: a reader whose socket is full is behind,
-// and gets a goroutine of its own until it has caught up or is given up.
+// [Room.Post] passes a [Message] for a [Snapshot] of a room's members to the [Writers], one
+// goroutine for each processor. They write it to the [Outbox] of each member whose [Gate]
+// admits it. A writer never waits for a socket: if a member's socket is full, another
+// goroutine writes to it until the member has caught up or is given up.
 //
-// Tenants take turns at a writer, and the rooms of a tenant take turns within its own,
-// 64 members at a time: a room of thousands does not delay a room of two, nor a tenant
-// of a thousand rooms another tenant.
+// A writer serves tenants in turn, and the rooms of a tenant within its turns, 64 members
+// at a time: a room of thousands does not delay a room of two, nor a tenant of a thousand
+// rooms another tenant.
 //
 // The lock order is in the documentation of package engine.
 package fanout
@@ -19,15 +18,15 @@ import (
 	"time"
 )
 
-// Writers are the goroutines that write to all sockets of a node. Their methods may be
-// called concurrently.
+// Writers are the goroutines that write to all sockets of a node. The methods are safe for
+// concurrent use.
 type Writers struct {
 	list    []*writer
-	opened  atomic.Uint64 // outboxes, to spread them over the writers
+	opened  atomic.Uint64 // number of opened outboxes, which spreads them over the writers
 	polling polling
 }
 
-// NewWriters makes n writers; Run starts them.
+// NewWriters returns n writers. Run starts them.
 func NewWriters(n int) *Writers {
 	ws := &Writers{}
 	for i := range n {
@@ -38,7 +37,7 @@ func NewWriters(n int) *Writers {
 	return ws
 }
 
-// Run writes until Close is called and all that was handed over is written.
+// Run writes until Close is called and everything posted before is written.
 func (ws *Writers) Run() {
 	var running sync.WaitGroup
 	for _, w := range ws.list {
@@ -47,15 +46,15 @@ func (ws *Writers) Run() {
 	running.Wait()
 }
 
-// Close ends Run once all is written. It does not wait.
+// Close makes Run return after it has written everything. It does not wait.
 func (ws *Writers) Close() {
 	for _, w := range ws.list {
 		w.close()
 	}
 }
 
-// Queues is how many queues of tenants the writers have: at most one for each tenant
-// and writer, none for a tenant without connections.
+// Queues returns the number of tenant queues: at most one for each tenant and writer, and
+// none for a tenant without connections.
 func (ws *Writers) Queues() int {
 	n := 0
 	for _, w := range ws.list {
@@ -66,17 +65,17 @@ func (ws *Writers) Queues() int {
 	return n
 }
 
-// OutboxConfig is what an outbox is made of.
+// OutboxConfig configures an outbox.
 type OutboxConfig struct {
 	Sink         Sink
-	Tenant       string        // whose turns its frames take
-	Bytes        int           // that may wait; with more the reader is given up
-	WriteTimeout time.Duration // a reader that is behind and takes nothing for this long is given up
+	Tenant       string        // whose turns send its frames
+	Bytes        int           // limit of waiting bytes; beyond it the reader is given up
+	WriteTimeout time.Duration // a slow reader that takes nothing for this time is given up
 	Slow         func()        // called once, from any goroutine, when the reader is given up
 }
 
-// Open makes o, a zero Outbox, ready, at the writer whose turn it is; Release must
-// follow.
+// Open prepares o, a zero Outbox, and assigns it to a writer. The caller must call Release at
+// the end.
 func (ws *Writers) Open(o *Outbox, cfg OutboxConfig) {
 	w := ws.list[ws.opened.Add(1)%uint64(len(ws.list))]
 	o.sink, o.slow, o.limit, o.timeout = cfg.Sink, cfg.Slow, cfg.Bytes, cfg.WriteTimeout

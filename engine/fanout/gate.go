@@ -15,21 +15,21 @@ const (
 	closed                 // no frame passes
 )
 
-// Gate decides whether a receiver is sent the frames of its room that come. The zero
-// Gate lets them pass. Its methods may be called concurrently.
+// Gate decides which frames of a room a receiver gets. The zero Gate admits all. Its
+// methods are safe for concurrent use.
 //
-// A gate holds frames back for a member that reads what it missed from the room's
-// history first: once that is sent, Release lets those frames pass that were not part
-// of it, by their positions. A node is told of a message only after it is in history,
-// so that nothing lies between.
+// A gate holds frames back while the receiver reads missed messages from the room's
+// history. Then Release admits the frames that were not part of the history, by their
+// positions. A node receives a message only after it is in the history, so that no message
+// is left out.
 type Gate struct {
 	state atomic.Uint32
 
 	mu    sync.Mutex
 	held  []heldFrame
 	bytes int
-	over  bool          // more came than may be held; nothing is held then
-	at    wire.Position // what the receiver has had, once it is released
+	over  bool          // too much came to be held; nothing is held then
+	at    wire.Position // of the last message that the receiver has, once released
 }
 
 type heldFrame struct {
@@ -37,16 +37,16 @@ type heldFrame struct {
 	at    wire.Position
 }
 
-// Hold holds back the frames that come, until Release.
+// Hold holds back new frames until Release.
 func (g *Gate) Hold() { g.state.Store(holding) }
 
-// Close lets no frame pass any more, also of those on their way.
+// Close admits no more frames, including those that are being written.
 func (g *Gate) Close() { g.state.Store(closed) }
 
 // Holding reports whether frames are held back.
 func (g *Gate) Holding() bool { return g.state.Load() == holding }
 
-// takes reports whether a receiver whose gate is not open is to be sent the frame now.
+// takes reports whether a receiver whose gate is not open gets the frame now.
 func (r *Receiver) takes(f *wire.Frame, at wire.Position) bool {
 	g := &r.Gate
 	g.mu.Lock()
@@ -59,7 +59,7 @@ func (r *Receiver) takes(f *wire.Frame, at wire.Position) bool {
 		if g.passed(at) {
 			return false
 		}
-		if at != (wire.Position{}) { // a frame without one says nothing of where the room is
+		if at != (wire.Position{}) { // a frame without a position is outside of the order
 			g.state.CompareAndSwap(released, open)
 		}
 	case closed:
@@ -68,7 +68,7 @@ func (r *Receiver) takes(f *wire.Frame, at wire.Position) bool {
 	return true
 }
 
-// hold keeps the frame. With more than limit bytes nothing is held.
+// hold keeps the frame. If the held frames exceed limit bytes, it drops all of them.
 func (g *Gate) hold(f *wire.Frame, at wire.Position, limit int) {
 	if g.over {
 		return
@@ -81,16 +81,16 @@ func (g *Gate) hold(f *wire.Frame, at wire.Position, limit int) {
 	}
 }
 
-// passed reports whether a message at that position is among what the receiver has
-// had. In another epoch it is not: only newer messages come with it.
+// passed reports whether the receiver has the message at that position already. Messages of
+// another epoch are newer.
 func (g *Gate) passed(at wire.Position) bool {
 	return at.Epoch == g.at.Epoch && at.Offset <= g.at.Offset
 }
 
-// Release sends the frames that were held back from after the position on, and lets
-// those that come pass. It returns false if more came than a quarter of the outbox:
-// the caller sends the receiver the messages after the position in another way, and
-// calls Release again. Frames are held back until it returns true.
+// Release sends the held frames after the position, and admits new ones. It returns false if
+// the held frames exceeded a quarter of the outbox: the caller then sends the receiver the
+// messages after the position in another way and calls Release again. Frames are held back
+// until Release returns true.
 func (r *Receiver) Release(at wire.Position) bool {
 	f, ok := r.release(at)
 	r.Outbox.follow(f)
@@ -116,7 +116,7 @@ func (r *Receiver) release(at wire.Position) (f followUp, ok bool) {
 	return f, true
 }
 
-// HoldsOther reports whether a frame is held back that is not of the epoch.
+// HoldsOther reports whether a frame of another epoch is held back.
 func (g *Gate) HoldsOther(epoch string) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()

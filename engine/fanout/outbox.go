@@ -11,21 +11,20 @@ import (
 	"github.com/mootchat/moot/engine/wire"
 )
 
-// linger is how long a connection that ends may take to send what waits for it.
+// linger is the time in which a connection that ends may send what waits for it.
 const linger = time.Second
 
-// spillChunk is how many bytes a reader that is behind must take within the
-// write timeout, so that a slow but living one is told from one that stopped.
+// spillChunk is the number of bytes that a slow reader must take within the write timeout.
+// A reader that takes less counts as stopped.
 const spillChunk = 32 << 10
 
-// perFrame is what a frame that waits takes beside its bytes. Of the answers to
-// pings, which have two, an outbox would else hold many times its limit.
+// perFrame is the memory of a waiting frame besides its bytes. Without it an outbox could
+// hold many times its limit in answers to pings, which have two bytes.
 const perFrame = 32
 
-// Outbox holds what waits for one connection. Its writer's goroutine alone
-// writes to the sink, without ever waiting; a reader whose socket is full is
-// behind, and a goroutine of its own then waits in the writer's place until it
-// has caught up. What waits is bounded in bytes.
+// Outbox holds the frames that wait for one connection, with a limit in bytes. The
+// writer's goroutine writes to the sink without waiting. While the socket is full, the
+// outbox is behind: a goroutine of its own waits and writes, until the reader has caught up.
 type Outbox struct {
 	sink  Sink
 	queue *tenantQueue // of its tenant, at its writer
@@ -34,62 +33,61 @@ type Outbox struct {
 	mu       sync.Mutex
 	limit    int           // bytes
 	timeout  time.Duration // for spillChunk bytes, once behind
-	waiting  [][]byte      // whole frames, shared: not ours to change
-	bytes    int           // of waiting, and of what the spill goroutine has in hand
-	queued   bool          // the writer knows that something waits
+	waiting  [][]byte      // whole frames, which are shared and must not be changed
+	bytes    int           // of waiting, and of the frames that the spill goroutine writes
+	queued   bool          // the writer has it in a queue
 	behind   bool          // the spill goroutine owns the sink
-	ending   bool          // nothing more is taken; the sink is closed when all has left
-	last     time.Time     // when all must have left; zero until ending
+	ending   bool          // no more frames are accepted; the sink is closed when all are sent
+	last     time.Time     // deadline of the end; zero until ending
 	finished bool          // the sink was closed
 }
 
-// Release gives back what [Writers.Open] gave. Frames that still wait are written.
+// Release undoes [Writers.Open]. Waiting frames are still written.
 func (o *Outbox) Release() { o.queue.release() }
 
-// SetLimits sets the bytes that may wait and the write timeout.
+// SetLimits sets the limit of waiting bytes and the write timeout.
 func (o *Outbox) SetLimits(bytes int, timeout time.Duration) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.limit, o.timeout = bytes, timeout
 }
 
-// bound is how many bytes may wait.
+// bound returns the limit of waiting bytes.
 func (o *Outbox) bound() int {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.limit
 }
 
-// Bytes is how many bytes wait.
+// Bytes returns the number of waiting bytes.
 func (o *Outbox) Bytes() int {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.bytes
 }
 
-// crowded reports whether more than a quarter of what the outbox may hold waits.
+// crowded reports whether more than a quarter of the limit waits.
 func (o *Outbox) crowded() bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return !o.ending && o.bytes+perFrame*len(o.waiting) > o.limit/4
 }
 
-// Send sends the frame behind all that waits. After End it does nothing.
+// Send adds the frame behind all waiting frames. After End it does nothing.
 func (o *Outbox) Send(f *wire.Frame) { o.SendBytes(o.sink.Bytes(f)) }
 
-// SendBytes is Send for bytes in the form of the sink. They are the outbox's from now
-// on.
+// SendBytes is like Send for bytes in the form of the sink. The outbox owns b afterwards.
 func (o *Outbox) SendBytes(b []byte) {
 	o.follow(o.enqueue(b))
 }
 
-// followUp is what remains to be done once no lock is held.
+// followUp is an action that must follow after the locks are released.
 type followUp uint8
 
 const (
 	nothing    followUp = iota
-	wakeWriter          // it does not know that something waits
-	giveUp              // too much waits for the reader
+	wakeWriter          // the writer has nothing of it in a queue
+	giveUp              // too many bytes wait for the reader
 )
 
 func (o *Outbox) follow(f followUp) {
@@ -102,7 +100,7 @@ func (o *Outbox) follow(f followUp) {
 	}
 }
 
-// enqueue puts b behind all that waits. follow follows.
+// enqueue adds b behind all waiting frames. The caller then calls follow.
 func (o *Outbox) enqueue(b []byte) followUp {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -114,8 +112,8 @@ func (o *Outbox) enqueue(b []byte) followUp {
 	return f
 }
 
-// admit takes a frame, unless the connection ends. With too many bytes the reader is
-// given up. It is called with mu held; follow follows.
+// admit adds a frame, unless the connection ends. If too many bytes wait, the reader is given
+// up. The caller holds mu, and then calls follow.
 func (o *Outbox) admit(b []byte) followUp {
 	switch {
 	case o.ending || len(b) == 0:
@@ -129,8 +127,8 @@ func (o *Outbox) admit(b []byte) followUp {
 	return nothing
 }
 
-// drop takes nothing more, and forgets all that waits. first reports whether the sink
-// is to be closed. It is called with mu held.
+// drop removes all waiting frames and refuses new ones. first reports whether the caller must
+// close the sink. The caller holds mu.
 func (o *Outbox) drop() (first bool) {
 	first = !o.finished
 	o.ending, o.finished = true, true
@@ -139,8 +137,8 @@ func (o *Outbox) drop() (first bool) {
 	return first
 }
 
-// abandon gives the connection up, with all that waits. It is called with mu held and
-// lets go of it.
+// abandon gives up the connection with all waiting frames. The caller holds mu; abandon
+// releases it.
 func (o *Outbox) abandon() {
 	first := o.drop()
 	o.mu.Unlock()
@@ -149,11 +147,11 @@ func (o *Outbox) abandon() {
 	}
 }
 
-// EndSoon is End after the messages that the rooms of the tenant have handed over.
+// EndSoon is like End, after the messages that the tenant's rooms have posted.
 func (o *Outbox) EndSoon(farewell []byte) { o.queue.endSoon(o, farewell) }
 
-// End sends b last, if there is any, and has the sink closed when all has left, at the
-// latest after a second. The first call counts.
+// End sends b last, unless it is nil, and closes the sink when everything is sent, at most
+// after a second. Only the first call has an effect.
 func (o *Outbox) End(b []byte) {
 	o.mu.Lock()
 	if o.ending {
@@ -179,8 +177,8 @@ func (o *Outbox) End(b []byte) {
 	}
 }
 
-// put is the writer's: it writes b, which is shared, behind all that waits
-// already. scratch is the writer's own and is returned, perhaps grown.
+// put writes b behind all waiting frames. Only the writer calls it. b is shared; scratch is
+// the writer's buffer, and is returned, possibly grown.
 func (o *Outbox) put(b, scratch []byte) []byte {
 	o.mu.Lock()
 	if o.behind {
@@ -204,8 +202,7 @@ func (o *Outbox) put(b, scratch []byte) []byte {
 	return scratch
 }
 
-// add is the writer's: it puts the frame behind all that waits; flush must
-// follow.
+// add adds the frame behind all waiting frames. Only the writer calls it, and then flush.
 func (o *Outbox) add(f *wire.Frame) {
 	b := o.sink.Bytes(f)
 	o.mu.Lock()
@@ -214,7 +211,7 @@ func (o *Outbox) add(f *wire.Frame) {
 	o.follow(next)
 }
 
-// flush is the writer's: it writes all that waits.
+// flush writes all waiting frames. Only the writer calls it.
 func (o *Outbox) flush(scratch []byte) []byte {
 	o.mu.Lock()
 	o.queued = false
@@ -238,7 +235,7 @@ func (o *Outbox) flush(scratch []byte) []byte {
 	return scratch
 }
 
-// take moves all that waits behind dst.
+// take moves all waiting frames behind dst.
 func (o *Outbox) take(dst []byte) []byte {
 	for _, b := range o.waiting {
 		dst = append(dst, b...)
@@ -256,8 +253,8 @@ func (o *Outbox) forget() {
 	o.bytes = 0
 }
 
-// settle closes the sink of a connection that ends and has nothing waiting. It
-// is called with mu held and lets go of it.
+// settle closes the sink of a connection that ends and has nothing waiting. The caller holds
+// mu; settle releases it.
 func (o *Outbox) settle() {
 	last := o.ending && !o.finished && len(o.waiting) == 0
 	if last {
@@ -269,7 +266,7 @@ func (o *Outbox) settle() {
 	}
 }
 
-// write gives b to the socket and returns what it does not take at once.
+// write writes b to the socket and returns the rest that the socket does not take now.
 func (o *Outbox) write(b []byte) (rest []byte) {
 	n, err := o.sink.TryWrite(b)
 	o.mu.Lock()
@@ -288,8 +285,8 @@ func (o *Outbox) write(b []byte) (rest []byte) {
 	return rest
 }
 
-// spillOver leaves rest, if there is any, to a goroutine that waits. rest is kept:
-// it is shared, or nobody else's.
+// spillOver passes rest, unless it is empty, to a goroutine that waits for the socket. It
+// keeps rest, which is shared or owned by nobody else.
 func (o *Outbox) spillOver(rest []byte) {
 	if len(rest) == 0 {
 		return
@@ -298,9 +295,8 @@ func (o *Outbox) spillOver(rest []byte) {
 	go o.spill(rest)
 }
 
-// spill writes, waiting as long as it may, until the connection has caught up.
-// Many may be behind in the same room: what waits stays shared, and each has no
-// more than a chunk of its own.
+// spill waits for the socket and writes until the connection has caught up. Waiting frames
+// stay shared, because many members of a room may be behind; each copies at most a chunk.
 func (o *Outbox) spill(b []byte) {
 	defer o.queue.w.spills.Done()
 	var buffer []byte
@@ -328,8 +324,8 @@ func (o *Outbox) spill(b []byte) {
 	}
 }
 
-// chunk takes what is to be written next: a frame as it is, or as many as fit into
-// spillChunk bytes. It is called with mu held; buffer is used again.
+// chunk takes the next bytes to write: one frame, or as many frames as fit into spillChunk
+// bytes. The caller holds mu. buffer is reused.
 func (o *Outbox) chunk(buffer []byte) (b, grown []byte) {
 	n, size := 1, len(o.waiting[0])
 	for n < len(o.waiting) && size+len(o.waiting[n]) <= spillChunk {
@@ -351,7 +347,7 @@ func (o *Outbox) chunk(buffer []byte) (b, grown []byte) {
 	return b, buffer
 }
 
-// writeAll writes b, as long as each chunk of it is taken in time.
+// writeAll writes b in chunks, each within the timeout.
 func (o *Outbox) writeAll(b []byte) error {
 	for chunk := range slices.Chunk(b, spillChunk) {
 		if _, err := o.writeChunk(chunk); err != nil {
@@ -361,9 +357,9 @@ func (o *Outbox) writeAll(b []byte) error {
 	return nil
 }
 
-// writeChunk writes b within the timeout, and within linger once the connection
-// ends, though the end may come at any moment: either end sees the new deadline
-// and sets it, or it is seen here.
+// writeChunk writes b within the timeout, or within linger if the connection ends. The end
+// may come at any moment: either end sees the new deadline and shortens it, or writeChunk sees
+// that the connection ends.
 func (o *Outbox) writeChunk(b []byte) (int, error) {
 	last, timeout := o.deadline()
 	for {

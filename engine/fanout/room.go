@@ -6,17 +6,17 @@ import (
 	"github.com/mootchat/moot/engine/wire"
 )
 
-// Receiver is a member of a room, as a writer sees it.
+// Receiver is a member of a room as a writer sees it.
 type Receiver struct {
 	Outbox *Outbox
 	Gate   Gate // opened by its zero value
 }
 
-// Nothing stands in [Message.Which] for a member that is sent nothing.
+// Nothing in [Message.Which] means that the member gets nothing.
 const Nothing int32 = -1
 
-// Message is one message for the members of a room. A zero Which sends Frame to each
-// of them, else each is sent one of the Answers. Frames are shared, and never changed.
+// Message is one message for the members of a room. If Which is nil, all members get Frame;
+// otherwise each gets one of Answers. Frames are shared and immutable.
 type Message struct {
 	Frame   *wire.Frame
 	Answers []*wire.Frame
@@ -26,7 +26,7 @@ type Message struct {
 	Delay   time.Duration // that it may wait for others, to go out in one write with them
 }
 
-// frameFor is what member i is sent; nil for nothing.
+// frameFor returns the frame for member i; nil for none.
 func (m *Message) frameFor(i int) *wire.Frame {
 	if m.Which == nil {
 		return m.Frame
@@ -37,16 +37,15 @@ func (m *Message) frameFor(i int) *wire.Frame {
 	return nil
 }
 
-// Snapshot is the members of a room at one moment, grouped by the writers that serve
-// them. It does not change.
+// Snapshot is an immutable copy of the members of a room, grouped by their writers.
 type Snapshot struct {
 	receivers []*Receiver
 	starts    []int // writer w serves receivers[starts[w]:starts[w+1]]
 }
 
-// NewSnapshot groups members by their writers. receiver gives the Receiver of a
-// member, or nil to leave the member out, and gives the same when it is called again.
-// ordered are the members in the order of the snapshot.
+// NewSnapshot groups members by their writers. receiver returns the Receiver of a member, or
+// nil to leave the member out; it must return the same for each call. ordered are the
+// members in the order of the snapshot.
 func NewSnapshot[M any](ws *Writers, members []M, receiver func(M) *Receiver) (s Snapshot, ordered []M) {
 	s.starts = make([]int, len(ws.list)+1)
 	for _, m := range members {
@@ -70,11 +69,11 @@ func NewSnapshot[M any](ws *Writers, members []M, receiver func(M) *Receiver) (s
 	return s, ordered
 }
 
-// Room is the way of one room's messages to its members. Its methods may be called
-// concurrently; the members are sent messages in the order of the calls of Post.
+// Room delivers messages to the members of one room. Its methods are safe for concurrent
+// use; members get messages in the order of the calls of Post.
 type Room struct{ backlogs []backlog } // one for each writer
 
-// NewRoom makes a room. It need not be closed.
+// NewRoom returns a room. It need not be closed.
 func (ws *Writers) NewRoom() Room {
 	r := Room{make([]backlog, len(ws.list))}
 	for i, w := range ws.list {
@@ -84,9 +83,8 @@ func (ws *Writers) NewRoom() Room {
 	return r
 }
 
-// Post hands a message for the members of the snapshot to their writers, each its
-// part. It waits while a writer has 256 messages of the room: the senders of the room
-// are then held up, and nobody else.
+// Post passes a message for the members of the snapshot to their writers. It waits while a
+// writer has 256 messages of this room, which delays the senders of the room and no others.
 func (r *Room) Post(to *Snapshot, m Message) {
 	which := m.Which
 	for w := range r.backlogs {
@@ -101,8 +99,8 @@ func (r *Room) Post(to *Snapshot, m Message) {
 	}
 }
 
-// Settled reports whether no message of the room waits at a writer, and no outbox of
-// the members has more than a quarter of its limit waiting.
+// Settled reports whether no message of the room waits at a writer, and no outbox of its
+// members has more than a quarter of its limit waiting.
 func (r *Room) Settled(members *Snapshot) bool {
 	for i := range r.backlogs {
 		if r.backlogs[i].busy() {

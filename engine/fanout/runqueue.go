@@ -1,7 +1,6 @@
 package fanout
 
-// fifo is a queue. Its memory is used again: what comes and goes all the time costs
-// no allocation.
+// fifo is a queue that reuses its memory, so that frequent pushes and pops do not allocate.
 type fifo[T any] struct {
 	list []T // list[next:] waits
 	next int
@@ -18,7 +17,7 @@ func (f *fifo[T]) push(v T) {
 	f.list = append(f.list, v)
 }
 
-// pop returns the first, the zero value if none waits.
+// pop removes and returns the first element; the zero value if the queue is empty.
 func (f *fifo[T]) pop() (v T) {
 	if f.waiting() == 0 {
 		return v
@@ -31,34 +30,34 @@ func (f *fifo[T]) pop() (v T) {
 	return v
 }
 
-// tenantQueue is what a writer has to do for one tenant. A writer's tenants take
-// turns, and the rooms of a tenant take turns within its own: a tenant's thousand busy
-// rooms delay another tenant's room by one turn.
+// tenantQueue holds the work of a writer for one tenant. The writer serves tenants in turn,
+// and the rooms of a tenant within its turns: the thousand busy rooms of a tenant delay
+// another tenant's room by one turn.
 //
-// A writer has a queue for each tenant that it serves a connection of, which a
-// connection holds from its begin to its end: other tenants cost nothing. All fields
-// are under the writer's lock.
+// A writer has a queue for each tenant with a connection that it serves. The connection
+// holds it from Open to Release, so that other tenants cost nothing. The writer's lock guards
+// all fields.
 type tenantQueue struct {
 	w      *writer
-	tenant string // its name
+	tenant string // name
 	users  int    // connections
-	listed bool   // in w.ready, or in the writer's hands
+	listed bool   // in w.ready, or the writer serves it now
 
-	backlogs fifo[*backlog] // of rooms that have a message to send
-	outboxes fifo[*Outbox]  // that have something waiting
-	endings  []ending       // in the order they came
-	had      uint64         // turns that backlogs have had
+	backlogs fifo[*backlog] // of rooms with messages to send
+	outboxes fifo[*Outbox]  // with waiting frames
+	endings  []ending       // in order of arrival
+	had      uint64         // number of turns of backlogs
 }
 
-// ending is a connection that is to be told farewell, after the turn that brings
-// it what was said before.
+// ending is a connection that gets a farewell after the turn that delivers the messages
+// before it.
 type ending struct {
 	o        *Outbox
 	farewell []byte
 	turn     uint64
 }
 
-// queueOf gives the tenant's queue, to be given back by release.
+// queueOf returns the tenant's queue. The caller calls release at the end.
 func (w *writer) queueOf(tenant string) *tenantQueue {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -71,7 +70,7 @@ func (w *writer) queueOf(tenant string) *tenantQueue {
 	return q
 }
 
-// release gives back what queueOf gave. Frames that still wait are written.
+// release undoes queueOf. Waiting frames are still written.
 func (q *tenantQueue) release() {
 	q.w.mu.Lock()
 	defer q.w.mu.Unlock()
@@ -80,8 +79,8 @@ func (q *tenantQueue) release() {
 	}
 }
 
-// list gives q its turn, behind the others. The writer's lock is held, as it is for
-// empty, due and work.take.
+// list schedules a turn of q behind the others. The caller holds the writer's lock, also for
+// empty, due and take.
 func (q *tenantQueue) list() {
 	if !q.listed {
 		q.listed = true
@@ -93,8 +92,7 @@ func (q *tenantQueue) empty() bool {
 	return q.backlogs.waiting() == 0 && q.outboxes.waiting() == 0 && len(q.endings) == 0
 }
 
-// due takes the endings whose turn it is: all, when no room of the tenant has
-// anything to send.
+// due takes the endings that are due: all, if no room of the tenant has anything to send.
 func (q *tenantQueue) due(dst []ending, quiet bool) []ending {
 	n := 0
 	for n < len(q.endings) && (quiet || q.endings[n].turn <= q.had) {
@@ -107,12 +105,11 @@ func (q *tenantQueue) due(dst []ending, quiet bool) []ending {
 	return dst
 }
 
-// turn is what a writer does for a tenant before the others get their turn: a slice
-// of a room's members, as many outboxes, and the endings that are due then. It is
-// the writer's own.
+// turn is the work of a writer for a tenant between two turns of others: a slice of a room's
+// members, as many outboxes, and the endings that are due then. Only the writer uses it.
 type turn struct {
 	q        *tenantQueue
-	s        *backlog // nil: no room has anything to send
+	s        *backlog // nil: no room has messages to send
 	outboxes []*Outbox
 	endings  []ending
 }
@@ -132,7 +129,7 @@ func (t *turn) take(q *tenantQueue) {
 	}
 }
 
-// write sends what the turn is to send.
+// write sends the messages of the turn.
 func (t *turn) write(scratch []byte) []byte {
 	if t.s != nil {
 		scratch = t.s.write(scratch)
@@ -148,8 +145,8 @@ func (t *turn) write(scratch []byte) []byte {
 	return scratch
 }
 
-// end gives the room and the tenant their next turns, behind the others, if they have
-// anything left. more reports whether the room has.
+// end schedules the next turns of the room and the tenant, if they have anything left. more
+// reports whether the room has.
 func (t *turn) end() (more bool) {
 	q, s := t.q, t.s
 	q.w.mu.Lock()

@@ -9,21 +9,21 @@ import (
 // Sink is the socket under an [Outbox]. The outbox calls its writing methods from one
 // goroutine at a time.
 type Sink interface {
-	// TryWrite writes as much of p as the socket takes at once and never
-	// waits. n may be less than len(p), or 0, without an error: the rest is
-	// then given to Write. A socket that cannot do this (TLS) returns 0, nil.
+	// TryWrite writes as much of p as the socket takes at once, and never waits. n may be
+	// less than len(p), or 0, without an error: the rest is then passed to Write. A sink
+	// that cannot do this (TLS) returns 0, nil.
 	TryWrite(p []byte) (n int, err error)
 
-	// Write waits until all of p is written, or the write deadline has passed.
+	// Write waits until all of p is written or the write deadline has passed.
 	Write(p []byte) (n int, err error)
 	SetWriteDeadline(t time.Time) error
 
-	// Bytes is the form of a frame on this transport, shared by all: it is
-	// never written to.
+	// Bytes returns the form of a frame on this transport. It is shared by all sinks
+	// and never changed.
 	Bytes(f *wire.Frame) []byte
 
-	// Close ends the socket, both ways, once all that was written has left (in
-	// at most a second). The transport's reader then returns. It does not wait
-	// and may be called more than once, from any goroutine.
+	// Close closes the socket in both directions after all written bytes have left, at
+	// most after a second. The transport's reader then returns. Close does not wait, and
+	// may be called more than once and from any goroutine.
 	Close() error
 }

@@ -7,9 +7,9 @@ import (
 	"sync/atomic"
 )
 
-// polling is what writers call between two slices of a large room: while they keep
-// every processor busy, Go's own poller is asked only every 10 ms whether clients have
-// sent something. The nil polling does nothing.
+// polling calls the functions of [Writers.WhileWriting] between two slices of a large room:
+// while writers keep every processor busy, Go's own poller is asked only every 10 ms
+// whether clients have sent something. The nil polling does nothing.
 type polling struct {
 	mu   sync.Mutex
 	list atomic.Pointer[[]*func()] // replaced with mu held, never changed
@@ -38,9 +38,9 @@ func (p *polling) change(f func(list []*func()) []*func()) {
 	p.list.Store(&list)
 }
 
-// WhileWriting has poll called again and again while much is written, from any
-// goroutine and several at once, until end is called. poll looks whether clients have
-// sent something, and must not wait. Calls that have begun may outlast end.
+// WhileWriting registers poll to be called again and again while much is written, from any
+// goroutine and concurrently, until end is called. poll checks whether clients have sent
+// something, and must not wait. Calls that have begun may outlast end.
 func (ws *Writers) WhileWriting(poll func()) (end func()) {
 	ws.polling.change(func(list []*func()) []*func() { return append(list, &poll) })
 	return func() {

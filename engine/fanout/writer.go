@@ -8,21 +8,21 @@ import (
 	"github.com/mootchat/moot/engine/wire"
 )
 
-// Bounds of a writer's work.
+// Limits of a writer's work.
 const (
-	slice      = 64       // members that are written to before other rooms get their turn
-	batchBytes = 64 << 10 // of messages that go out together
-	maxBacklog = 256      // messages of one room that wait for a writer before the room does
+	slice      = 64       // members that get a write before other rooms have their turn
+	batchBytes = 64 << 10 // of messages in one write
+	maxBacklog = 256      // messages of one room that may wait at a writer; then the room waits
 	holdCount  = 64       // messages that end the wait for a room's flushDelay
 )
 
-// writer sends to a share of the node's connections. There is one for each
-// processor: a fixed number of goroutines does all writing, and none of them
-// ever waits for a socket. Tenants take turns, and the rooms of each, a slice of
-// their members at a time, so that a room of thousands does not hold up a room of
-// two, nor a tenant of a thousand rooms another one. See tenantQueue.
+// writer writes to a share of the node's connections. There is one for each processor: a
+// fixed number of goroutines does all writing, and none of them waits for a socket. It
+// serves tenants in turn, and the rooms of each a slice of members at a time, so that a room
+// of thousands does not delay a room of two, nor a tenant of a thousand rooms another one.
+// See tenantQueue.
 //
-// Lock order: a writer's lock is taken last, and nothing is called under it.
+// Lock order: a writer's lock is taken last, and nothing outside is called while it is held.
 type writer struct {
 	index   int            // in Writers.list
 	spills  sync.WaitGroup // goroutines of outboxes that are behind
@@ -31,8 +31,8 @@ type writer struct {
 	mu     sync.Mutex
 	wake   sync.Cond
 	queues map[string]*tenantQueue
-	ready  fifo[*tenantQueue] // that have something to do
-	held   []*backlog         // of rooms that wait for more, for their flushDelay
+	ready  fifo[*tenantQueue] // with work
+	held   []*backlog         // of rooms that wait for more messages, up to flushDelay
 	closed bool
 }
 
@@ -42,32 +42,31 @@ func newWriter(index int) *writer {
 	return w
 }
 
-// backlog is the messages of one room on their way to those of its members that
-// one writer serves.
+// backlog holds the messages of one room for the members that one writer serves.
 type backlog struct {
 	w     *writer
-	space sync.Cond // of w.mu: waiting has room again
+	space sync.Cond // of w.mu: signals space in waiting
 
-	// Under w.mu.
+	// Guarded by w.mu.
 	waiting []job
 	queue   *tenantQueue // of the connections that the last message was for
-	listed  bool         // in queue.backlogs, or in the writer's hands
+	listed  bool         // in queue.backlogs, or the writer serves it now
 	held    bool         // in w.held
-	delay   *time.Timer  // of flushDelay; nil: it never had one
+	delay   *time.Timer  // of flushDelay; nil: never used
 
-	// The writer's own.
+	// Used by the writer only.
 	batch []job
-	joint *wire.Frame // all frames of the batch, when every member gets them all
-	next  int         // the first member that has not been written to
+	joint *wire.Frame // all frames of the batch, if all members get the same
+	next  int         // the first member without a write
 }
 
-// job is one message for the members that one writer serves. Its Which is for them.
+// job is one message for the members that one writer serves; its Which covers only them.
 type job struct {
 	to []*Receiver
 	Message
 }
 
-// flushSoon has the writer send what waits in o.
+// flushSoon makes the writer send the waiting frames of o.
 func (q *tenantQueue) flushSoon(o *Outbox) {
 	q.w.mu.Lock()
 	q.outboxes.push(o)
@@ -76,19 +75,18 @@ func (q *tenantQueue) flushSoon(o *Outbox) {
 	q.w.wake.Signal()
 }
 
-// endSoon ends o once the rooms of its tenant that have a message to send have had
-// their turn.
+// endSoon ends o after the rooms of its tenant with messages to send have had their turn.
 func (q *tenantQueue) endSoon(o *Outbox, farewell []byte) {
 	q.w.mu.Lock()
-	q.w.letGo(q) // o may be of any of the rooms
+	q.w.letGo(q) // o may be a member of any of the rooms
 	q.endings = append(q.endings, ending{o, farewell, q.had + uint64(q.backlogs.waiting()) + 1})
 	q.list()
 	q.w.mu.Unlock()
 	q.w.wake.Signal()
 }
 
-// post hands over a message of the room. It waits while the backlog is full: the
-// room's senders are then held up, and nobody else.
+// post adds a message of the room. It waits while the backlog is full, which delays the
+// room's senders and no others.
 func (s *backlog) post(j job) {
 	w := s.w
 	w.mu.Lock()
@@ -109,7 +107,7 @@ func (s *backlog) post(j job) {
 	w.wake.Signal()
 }
 
-// list gives s its turn. w.mu is held, as it is for hold and letGo.
+// list schedules a turn of s. The caller holds w.mu, also for hold and letGo.
 func (s *backlog) list() {
 	if s.held {
 		s.held = false
@@ -121,7 +119,7 @@ func (s *backlog) list() {
 	s.queue.list()
 }
 
-// hold has s wait for more messages; the first one's delay counts.
+// hold makes s wait for more messages; the delay of the first message applies.
 func (s *backlog) hold(delay time.Duration) {
 	if s.held {
 		return
@@ -142,18 +140,18 @@ func (s *backlog) hold(delay time.Duration) {
 	})
 }
 
-// letGo gives the rooms of a tenant their turn that wait for more; nil: of all.
+// letGo schedules the waiting rooms of a tenant; nil means of all tenants.
 func (w *writer) letGo(of *tenantQueue) {
 	for i := 0; i < len(w.held); {
 		if s := w.held[i]; of == nil || s.queue == of {
-			s.list() // takes it out of held
+			s.list() // removes it from held
 		} else {
 			i++
 		}
 	}
 }
 
-// run works until close, and then until nothing is left to do.
+// run works until close, and then until nothing is left.
 func (w *writer) run() {
 	var (
 		t       turn
@@ -171,8 +169,8 @@ func (w *writer) run() {
 	w.spills.Wait()
 }
 
-// next waits for the next turn. It returns false once the writer is closed and has
-// nothing left to do.
+// next waits for the next turn. It returns false when the writer is closed and nothing is
+// left.
 func (w *writer) next(t *turn) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -186,7 +184,7 @@ func (w *writer) next(t *turn) bool {
 	return true
 }
 
-// close ends run once all is written.
+// close makes run return after everything is written.
 func (w *writer) close() {
 	w.mu.Lock()
 	w.closed = true
@@ -195,8 +193,8 @@ func (w *writer) close() {
 	w.wake.Broadcast()
 }
 
-// fill takes the messages that can go out in one write: those for the same
-// members, up to batchBytes. It is called with w.mu held.
+// fill takes the messages that fit into one write: those for the same members, up to
+// batchBytes. The caller holds w.mu.
 func (s *backlog) fill() {
 	n, size := 0, 0
 	for _, j := range s.waiting {
@@ -263,7 +261,7 @@ func (s *backlog) writeApart(r *Receiver, i int, scratch []byte) []byte {
 	return r.Outbox.flush(scratch)
 }
 
-// joint is one frame for all members, nil if they do not all get the same.
+// joint returns one frame for all members; nil if they do not all get the same.
 func joint(batch []job) *wire.Frame {
 	if len(batch) == 1 {
 		if batch[0].Which == nil {
