@@ -1,6 +1,7 @@
 package meter
 
 import (
+	"bytes"
 	"errors"
 	"testing"
 	"time"
@@ -37,36 +38,13 @@ var bombs = map[string]func(n int) []byte{
 	},
 	"calls with many results": func(n int) []byte {
 		b := newBuilder()
-		many := make([]ValueType, 1000)
-		for i := range many {
-			many[i] = i32
-		}
+		many := bytes.Repeat([]byte{i32}, 1000)
 		b.fn("g", many, many, nil, ops(opUnreachable))
 		b.fn("f", many, many, nil, repeat(1000, func(i int) []byte { return at(opLocalGet, uint32(i)) }), repeat(n/2, func(int) []byte { return at(opCall, 0) }))
 		return b.wasm()
 	},
-	"blocks with many values": func(n int) []byte {
-		b := newBuilder()
-		many := make([]ValueType, 500)
-		for i := range many {
-			many[i] = i32
-		}
-		t := b.typ(many, many)
-		b.fn("f", many, many, nil, repeat(500, func(i int) []byte { return at(opLocalGet, uint32(i)) }),
-			repeat(n/2, func(int) []byte { return cat(at(opBlock, t), i32c(0), ops(opBrIf, 0, opEnd)) }))
-		return b.wasm()
-	},
-	"loops with many values": func(n int) []byte {
-		b := newBuilder()
-		many := make([]ValueType, 500)
-		for i := range many {
-			many[i] = i32
-		}
-		t := b.typ(many, many)
-		b.fn("f", many, many, nil, repeat(500, func(i int) []byte { return at(opLocalGet, uint32(i)) }),
-			repeat(n/4, func(int) []byte { return cat(at(opLoop, t), i32c(0), ops(opBrIf, 0, opEnd)) }))
-		return b.wasm()
-	},
+	"blocks with many values": func(n int) []byte { return manyValues(opBlock, n/2) },
+	"loops with many values":  func(n int) []byte { return manyValues(opLoop, n/4) },
 	"nested loops": func(n int) []byte {
 		return longBody(1, repeat(4*n, func(int) []byte { return ops(opLoop, 0x40) }),
 			repeat(4*n, func(int) []byte { return cat(at(opLocalGet, 0), ops(opBrIf, 0, opEnd)) }))
@@ -95,6 +73,16 @@ var bombs = map[string]func(n int) []byte{
 	"nested blocks": func(n int) []byte {
 		return longBody(1, repeat(4*n, func(int) []byte { return ops(opBlock, 0x40) }), repeat(4*n, func(int) []byte { return ops(opEnd) }))
 	},
+}
+
+// manyValues returns a module with n blocks or loops that take and leave 500 values each.
+func manyValues(op byte, n int) []byte {
+	b := newBuilder()
+	many := bytes.Repeat([]byte{i32}, 500)
+	t := b.typ(many, many)
+	b.fn("f", many, many, nil, repeat(500, func(i int) []byte { return at(opLocalGet, uint32(i)) }),
+		repeat(n, func(int) []byte { return cat(at(op, t), i32c(0), ops(opBrIf, 0, opEnd)) }))
+	return b.wasm()
 }
 
 func longBody(locals int, code ...[]byte) []byte {

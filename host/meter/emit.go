@@ -248,15 +248,7 @@ func (e *emitter) loop(types, cost int64) {
 	e.pushBlock(opLoop, 3, 2)
 	e.begin(opLoop, types)
 	e.op(opLocalGet, e.fuel)
-	e.constant(0)
-	e.plain(opI64LtS)
-	e.begin(opIf, emptyBlock)
-	e.op(opLocalGet, e.fuel)
-	e.op(opCall, e.w.refuelFunc())
-	e.constant(cost)
-	e.plain(opI64Add)
-	e.op(opLocalSet, e.fuel)
-	e.plain(opEnd)
+	e.refuel(cost)
 	e.begin(opLoop, types)
 	e.op(opLocalGet, e.fuel)
 	e.constant(cost)
@@ -281,16 +273,26 @@ func (e *emitter) cut(cost int64) {
 func (e *emitter) pay() {
 	e.plain(opI64Sub)
 	e.op(opLocalTee, e.fuel)
+	e.refuel(0)
+	if !e.storeAtEnd {
+		e.store()
+	}
+}
+
+// refuel takes the fuel from the operand stack. If it is below zero, it calls refuel, and sets the fuel to the result plus
+// credit.
+func (e *emitter) refuel(credit int64) {
 	e.constant(0)
 	e.plain(opI64LtS)
 	e.begin(opIf, emptyBlock)
 	e.op(opLocalGet, e.fuel)
 	e.op(opCall, e.w.refuelFunc())
+	if credit != 0 {
+		e.constant(credit)
+		e.plain(opI64Add)
+	}
 	e.op(opLocalSet, e.fuel)
 	e.plain(opEnd)
-	if !e.storeAtEnd {
-		e.store()
-	}
 }
 
 // instr writes one instruction of the guest, with its indices and labels renumbered.

@@ -40,6 +40,11 @@ func TestStore(t *testing.T) {
 	}
 	client := redis.NewClient(&redis.Options{Addr: server.Address(), Username: "least", Password: "secret", DisableIdentity: true})
 	defer client.Close()
+	runStoreTests(t, client)
+}
+
+// runStoreTests gives each test a prefix of its own.
+func runStoreTests(t *testing.T, client redis.UniversalClient) {
 	n := 0
 	storetest.Run(t, func(t *testing.T) store.Store {
 		n++
@@ -50,11 +55,7 @@ func TestStore(t *testing.T) {
 func TestStoreOnCluster(t *testing.T) {
 	client := redis.NewClusterClient(&redis.ClusterOptions{Addrs: redistest.Addresses(redistest.StartCluster(t, 3, 0))})
 	defer client.Close()
-	n := 0
-	storetest.Run(t, func(t *testing.T) store.Store {
-		n++
-		return open(t, client, fmt.Sprint("test", n))
-	})
+	runStoreTests(t, client)
 }
 
 // TestCachedFollowsOtherNodes: a change of another node is in the copy about a second after the copy is asked

@@ -297,19 +297,25 @@ func listIsInOrder(w *world) {
 		w.set(key(want[i]), []byte("v"), 0, false)
 	}
 	w.set(store.Key{Tenant: "t", Module: "other", Name: "x"}, []byte("v"), 0, false)
-	var got []string
-	for cursor, pages := "", 1; ; pages++ {
-		names, next, err := w.store.List(w.ctx, "t", "m", cursor, 10)
-		if err != nil || len(names) > 10 || pages > 3 {
-			w.Fatalf("page %d: %q, %v", pages, names, err)
-		}
-		got = append(got, names...)
-		if cursor = next; cursor == "" {
-			break
-		}
-	}
-	if !slices.Equal(got, want) {
+	if got := w.list(10, 3, func(int) {}); !slices.Equal(got, want) {
 		w.Errorf("listed %q, want %q", got, want)
+	}
+}
+
+// list returns the names of all pages, and calls between after each page but the last. There may be at most
+// most pages.
+func (w *world) list(limit, most int, between func(page int)) (all []string) {
+	w.Helper()
+	for cursor, page := "", 1; ; page++ {
+		names, next, err := w.store.List(w.ctx, "t", "m", cursor, limit)
+		if err != nil || len(names) > limit || page > most {
+			w.Fatalf("page %d: %q, %v", page, names, err)
+		}
+		all = append(all, names...)
+		if cursor = next; cursor == "" {
+			return all
+		}
+		between(page)
 	}
 }
 
@@ -326,21 +332,12 @@ func pagesAreStable(w *world) {
 	}
 	w.set(key("b-past"), []byte("v"), -time.Second, false)
 	slices.Sort(want)
-	var got []string
-	for cursor, pages := "", 1; ; pages++ {
-		names, next, err := w.store.List(w.ctx, "t", "m", cursor, 4)
-		if err != nil || len(names) > 4 || pages > 40 {
-			w.Fatalf("page %d: %q, %v", pages, names, err)
+	got := w.list(4, 40, func(page int) {
+		if page <= 20 {
+			w.set(key(name(3*(page-1))), nil, 0, true)                      // remove one, which may be the cursor
+			w.set(key(fmt.Sprintf("new%02d", page)), []byte("v"), 0, false) // and add one
 		}
-		got = append(got, names...)
-		if cursor = next; cursor == "" {
-			break
-		}
-		if pages <= 20 {
-			w.set(key(name(3*(pages-1))), nil, 0, true)                      // remove one, which may be the cursor
-			w.set(key(fmt.Sprintf("new%02d", pages)), []byte("v"), 0, false) // and add one
-		}
-	}
+	})
 	if !slices.IsSorted(got) || len(slices.Compact(slices.Clone(got))) != len(got) {
 		w.Errorf("pages are not in order, or have a key twice: %q", got)
 	}
