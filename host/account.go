@@ -5,18 +5,18 @@ import (
 	"time"
 )
 
-// Account is what a tenant's modules may use of a host: its share of the processors and
-// its part of the memory. Another host that has it as [Config].Account charges all that its modules
-// use to it, and finds what the first has compiled: so a module is tried at its tenant's
-// expense. Its methods may be called concurrently.
+// Account is the budget of a tenant in a host: its share of the processors and its part of the
+// memory. Another host with it as [Config].Account charges everything that its modules use to it,
+// and shares the compiled code: so a trial of a module is paid by its tenant. It is safe for
+// concurrent use.
 type Account struct {
 	host   *Host
 	gate   *gate
 	memory *budget
 }
 
-// Account is that of a tenant of the rules in use, nil if there is none of the name. The
-// host does not close until Release.
+// Account returns the account of a tenant of the rules in use; nil if there is no such tenant. The
+// host does not close before Release is called.
 func (h *Host) Account(tenant string) *Account {
 	r := h.running()
 	if r == nil {
@@ -31,11 +31,11 @@ func (h *Host) Account(tenant string) *Account {
 	return &Account{h, t.gate, t.memory}
 }
 
-// Release is called once, when every host that has the account is closed.
+// Release must be called once, after every host with the account is closed.
 func (a *Account) Release() { a.host.revisions.Done() }
 
-// Wait waits while the tenant's modules have used more than their share of the
-// processors. The error is that of ctx.
+// Wait waits while the tenant's modules have used more than their share of the processors. The
+// error is that of ctx.
 func (a *Account) Wait(ctx context.Context) error {
 	for wait := a.gate.wait(now()); wait > 0; wait = a.gate.wait(now()) {
 		timer := time.NewTimer(wait)
@@ -49,9 +49,8 @@ func (a *Account) Wait(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// charge books what the host itself has done for the account's tenant since begin: calls
-// of modules are booked where they are made. Without an account
-// the operator pays.
+// charge charges the host's own work since begin to the account; calls of modules are charged
+// elsewhere. Without an account the work is free.
 func (h *Host) charge(begin int64) {
 	if a := h.cfg.Account; a != nil {
 		end := now()
@@ -59,7 +58,7 @@ func (h *Host) charge(begin int64) {
 	}
 }
 
-// aborted reports whether calls are to end at once.
+// aborted reports whether calls must end at once.
 func (h *Host) aborted() bool {
 	select {
 	case <-h.cfg.Abort: // nil: never
@@ -69,7 +68,7 @@ func (h *Host) aborted() bool {
 	}
 }
 
-// nap sleeps, but not longer than until calls are to end.
+// nap sleeps, but not beyond the moment at which calls must end.
 func (h *Host) nap(d time.Duration) {
 	if h.cfg.Abort == nil {
 		time.Sleep(d)

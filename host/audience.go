@@ -10,16 +10,16 @@ import (
 	"github.com/mootchat/moot/host/abi"
 )
 
-// audience is a crowd as modules with one shape see it: its members, or the classes
-// of those that look the same, so that one answer is right for all of a class. It
-// is made once for each crowd and shape, and kept with the crowd. It does not change.
+// audience is the members of a snapshot as modules with one shape see them: each member, or the
+// classes of members that look the same, so that one answer is right for all of a class. It is
+// made once for each snapshot and shape, and kept with the snapshot. It is immutable.
 type audience struct {
 	key     audienceKey
 	units   []unit
 	unitOf  []int32 // by member; nil: each member is a unit
 	batches []batch // of all units
 	next    *audience
-	more    int // how many follow
+	more    int // number of audiences that follow
 }
 
 type audienceKey struct {
@@ -27,18 +27,18 @@ type audienceKey struct {
 	classes bool
 }
 
-// batch is units from and up to, which one frame holds, and their part of that frame.
+// batch is the units that one frame holds, and their part of that frame.
 type batch struct {
 	from, to int
 	part     []byte
 }
 
-// maxAudiences bounds the shapes that a crowd is kept in: some rooms never change, and
-// see many reloads.
+// maxAudiences limits the shapes that are kept with a snapshot: some rooms never change, and see
+// many reloads.
 const maxAudiences = 8
 
-// audience is who the module is asked about. Where there is no crowd to keep it with, it is
-// made for this message alone.
+// audience returns the audience of the members. Without a snapshot to keep it with, it is made for
+// this message only.
 func (s *scratch) audience(d *declared) *audience {
 	key := audienceKey{d.perUnit.key, d.varies}
 	var newest *audience
@@ -54,7 +54,7 @@ func (s *scratch) audience(d *declared) *audience {
 	if s.event.Snapshot == nil {
 		return a
 	}
-	if newest != nil && newest.more+1 < maxAudiences { // else all others are forgotten
+	if newest != nil && newest.more+1 < maxAudiences { // otherwise all others are dropped
 		a.next, a.more = newest, newest.more+1
 	}
 	if newest == nil {
@@ -86,15 +86,14 @@ func newAudience(key audienceKey, members []hook.Member, shows *shape) *audience
 	return a
 }
 
-// unit is a receiver as a frame shows it: a member, or the class of members that
-// look the same to the module. property_get may read from the profile: of a class, any
-// member's; of [nobody], none.
+// unit is a receiver in a frame: a member, or a class of members that look the same to the module.
+// property_get may read from the profile: for a class, the profile of any member; for [nobody], none.
 type unit struct {
 	*encoded
-	joinedAt int64 // 0 if it is not shown
+	joinedAt int64 // 0 if hidden
 }
 
-// nobody is what a module sees of a receiver that it may see nothing of.
+// nobody is the receiver of which a module may see nothing.
 var nobody = encoded{blob: appendConnection(nil, new(hook.Profile), new(shape))}
 
 func unitOf(m hook.Member, shows *shape) unit {
@@ -105,7 +104,7 @@ func unitOf(m hook.Member, shows *shape) unit {
 	return u
 }
 
-// classify finds the classes with a hash table. Hashes come with the encodings.
+// classify finds the classes with a hash table. The hashes are made with the encodings.
 func (a *audience) classify(members []hook.Member, shows *shape) {
 	a.unitOf = make([]int32, len(members))
 	classes := make(map[uint64][]int32)
@@ -126,7 +125,7 @@ func (u *unit) looksLike(v *unit) bool {
 	return u.hash == v.hash && u.joinedAt == v.joinedAt && bytes.Equal(u.blob, v.blob)
 }
 
-// unit is the unit that a member is of.
+// unit returns the unit of a member.
 func (a *audience) unit(member int32) int32 {
 	if a.unitOf == nil {
 		return member
@@ -134,8 +133,8 @@ func (a *audience) unit(member int32) int32 {
 	return a.unitOf[member]
 }
 
-// fitting is the end of as many units as there may be in one frame, at least one: so
-// many, in a part of so many bytes.
+// fitting returns the end of the units that fit into one frame, at least one, limited by number
+// and bytes.
 func fitting(units []unit, from, most, room int) int {
 	blobs := 0
 	for to := from; to < len(units); to++ {
@@ -148,9 +147,9 @@ func fitting(units []unit, from, most, room int) int {
 	return len(units)
 }
 
-// appendUnits appends the part of a frame that is about the receivers: the table of their
-// offsets, their verdict bytes and their blobs. It follows the header, wherever
-// it is copied from, so that it is the same in every frame.
+// appendUnits appends the part of a frame about the receivers: the table of their offsets, their
+// verdict bytes and their blobs. It follows the header directly, so that it is the same in every
+// frame.
 func appendUnits(dst []byte, units []unit) []byte {
 	le := binary.LittleEndian
 	start, size := len(dst), blobsAt(len(units))
@@ -172,6 +171,6 @@ func appendUnits(dst []byte, units []unit) []byte {
 	return dst
 }
 
-// verdictsAt and blobsAt are offsets in the part of n receivers.
+// verdictsAt and blobsAt return offsets in the part of n receivers.
 func verdictsAt(n int) int { return pad(4 * n) }
 func blobsAt(n int) int    { return pad(verdictsAt(n) + n) }

@@ -5,19 +5,18 @@ import (
 	"sync/atomic"
 )
 
-// breaker is the circuit breaker of one entry. While it is closed it counts calls
-// over a rolling window. It opens when the window has at least Minimum calls and at
-// least Ratio of them failed, and then refuses calls for Cooldown. After that it is
-// half-open: it admits at most Probes calls at a time. When Probes of them have
-// succeeded it closes; one that fails opens it again.
+// breaker is the circuit breaker of one entry. While it is closed it counts calls in a rolling
+// window. It opens when the window has at least Minimum calls and at least Ratio of them failed,
+// and then refuses calls for Cooldown. After that it is half-open: it admits at most Probes calls
+// at a time. It closes when Probes of them have succeeded; one failure opens it again.
 //
-// A closed breaker costs a call two loads and one addition, without a lock and
-// without an allocation. Every breaker has about 400 bytes, whatever the traffic.
+// A closed breaker costs a call two loads and one addition, without a lock or an allocation. A
+// breaker has about 400 bytes.
 type breaker struct {
 	rule Breaker
 	hint int64 // ns: when to come back while all probes are taken
 
-	// phase is a state in its lowest two bits; the others count changes of state.
+	// phase has the state in its lowest two bits; the others count changes of state.
 	phase  atomic.Uint32
 	calls  atomic.Uint64 // counted while closed
 	turn   atomic.Int64  // on the host's clock: when the next bucket of the window begins
@@ -27,24 +26,23 @@ type breaker struct {
 	mu       sync.Mutex
 	failures uint64             // counted while closed
 	marks    [windowParts]count // when each bucket began; a ring
-	at       int                // the bucket at hand
+	at       int                // the current bucket
 	probing  int                // probes under way
-	passed   int                // probes that succeeded, since it is half-open
+	passed   int                // successful probes since it became half-open
 }
 
-// count is how many calls there were, and how many of them failed.
+// count is a number of calls, and the number of failures among them.
 type count struct{ calls, failures uint64 }
 
-// outage lasts from the moment a breaker opens until it closes, however many probes
-// fail meanwhile.
+// outage lasts from the moment a breaker opens until it closes, through all failed probes.
 type outage struct {
 	began   int64 // on the host's clock
 	calls   count // of the window that opened it
 	refused atomic.Uint64
 }
 
-// ticket is the phase in which a call was admitted. The outcome of a call does not
-// count in a later phase.
+// ticket is the phase in which a call was admitted. The outcome of a call does not count in a
+// later phase.
 type ticket uint32
 
 // The states of a breaker.
@@ -55,11 +53,11 @@ const (
 	stateMask = 3
 )
 
-// windowParts is how many buckets the window has. It is as long as the rule says, or
-// shorter by up to one of them.
+// windowParts is the number of buckets of the window. The window is up to one bucket shorter than
+// configured.
 const windowParts = 10
 
-// newBreaker makes a closed breaker. timeout, in ns, is the longest that a probe takes.
+// newBreaker returns a closed breaker. timeout is the longest time of a probe, in ns.
 func newBreaker(rule Breaker, timeout, t int64) *breaker {
 	b := &breaker{rule: rule, hint: timeout}
 	b.turn.Store(t + b.step())
@@ -70,8 +68,8 @@ func (b *breaker) step() int64 { return max(1, int64(b.rule.Window)/windowParts)
 
 func (b *breaker) state() uint32 { return b.phase.Load() & stateMask }
 
-// admit asks for a call at time t. If wait is 0, exactly one of passed, failed and
-// spared follows; else the call is refused, and may be asked for again after wait ns.
+// admit asks for a call at time t. If wait is 0, the caller must call exactly one of succeeded,
+// failed and spared afterwards. Otherwise the call is refused, and may be repeated after wait ns.
 func (b *breaker) admit(t int64) (k ticket, wait int64) {
 	p := b.phase.Load()
 	switch p & stateMask {
@@ -91,12 +89,12 @@ func (b *breaker) admit(t int64) (k ticket, wait int64) {
 	return b.probe(t)
 }
 
-// probe admits a probe, if there is one left.
+// probe admits a probe, if one is left.
 func (b *breaker) probe(t int64) (k ticket, wait int64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	switch wait = b.until.Load() - t; {
-	case b.state() == closed: // just now
+	case b.state() == closed: // by another goroutine
 		return ticket(b.phase.Load()), 0
 	case b.state() == opened && wait <= 0:
 		b.enter(halfOpen)
@@ -113,7 +111,7 @@ func (b *breaker) probe(t int64) (k ticket, wait int64) {
 	return ticket(b.phase.Load()), 0
 }
 
-// succeeded counts a call that did not fail. It returns the outage that it ended, or nil.
+// succeeded counts a successful call. It returns the outage that it ended, or nil.
 func (b *breaker) succeeded(k ticket) *outage {
 	if k&stateMask == closed {
 		if ticket(b.phase.Load()) == k {
@@ -135,7 +133,7 @@ func (b *breaker) succeeded(k ticket) *outage {
 	return b.outage.Load()
 }
 
-// failed counts a call that failed at time t. It returns the outage that it began, or nil.
+// failed counts a failed call at time t. It returns the outage that it began, or nil.
 func (b *breaker) failed(k ticket, t int64) *outage {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -162,7 +160,7 @@ func (b *breaker) failed(k ticket, t int64) *outage {
 	return o
 }
 
-// spared gives a call back that says nothing about the module.
+// spared takes back a call whose failure does not count.
 func (b *breaker) spared(k ticket) {
 	if k&stateMask == closed {
 		return
@@ -174,12 +172,12 @@ func (b *breaker) spared(k ticket) {
 	}
 }
 
-// enter changes the state. b.mu is held.
+// enter changes the state. The caller holds b.mu.
 func (b *breaker) enter(state uint32) {
 	b.phase.Store(b.phase.Load()&^stateMask + stateMask + 1 | state)
 }
 
-// roll begins the windowParts whose time has come by t. b.mu is held.
+// roll begins the buckets that are due at t. The caller holds b.mu.
 func (b *breaker) roll(t int64) {
 	late := t - b.turn.Load()
 	if late < 0 {
@@ -193,7 +191,7 @@ func (b *breaker) roll(t int64) {
 	b.turn.Add(n * b.step())
 }
 
-// forget empties the window. b.mu is held.
+// forget empties the window. The caller holds b.mu.
 func (b *breaker) forget(t int64) {
 	for i := range b.marks {
 		b.marks[i] = count{b.calls.Load(), b.failures}

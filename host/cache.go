@@ -11,27 +11,28 @@ import (
 	"github.com/tetratelabs/wazero"
 )
 
-// Cache keeps what takes long to make: the machine code of modules. What it gives runs as it
-// is: it must give nothing but what it was given. Its methods are called concurrently.
+// Cache stores machine code of modules, which takes long to make. The host runs the content
+// without further checks: a Cache must return only content that was stored. Its methods are
+// called concurrently.
 type Cache interface {
-	// Get gives what Put was given for the name, or nil. The host owns it.
+	// Get returns the content that was stored under the name; nil if there is none. The host owns it.
 	Get(name string) []byte
-	// Put keeps content, if it can. The host does not change it later.
+	// Put stores content, if it can. The host does not change content later.
 	Put(name string, content []byte)
 }
 
-// compilerVersion is that of wazero in go.mod: what another one compiled is not used.
+// compilerVersion is the version of wazero in go.mod: code of other versions is not used.
 const compilerVersion = "v1.12.0"
 
-// files is a Cache as wazero's compiler asks for it.
+// files adapts a Cache to wazero's compiler.
 type files struct{ cache Cache }
 
 func (f files) name(key [32]byte) string {
 	return "wazero " + compilerVersion + " " + runtime.GOOS + "/" + runtime.GOARCH + " " + hex.EncodeToString(key[:])
 }
 
-// Get implements wazero's filecache.Cache. It has the whole entry, checked, in memory: the
-// bytes that were checked are those that run.
+// Get implements wazero's filecache.Cache. The entry is in memory: the bytes that were verified are
+// the bytes that run.
 func (f files) Get(key [32]byte) (io.ReadCloser, bool, error) {
 	content := f.cache.Get(f.name(key))
 	return io.NopCloser(bytes.NewReader(content)), content != nil, nil
@@ -49,10 +50,10 @@ func (f files) Add(key [32]byte, content io.Reader) error {
 // Delete implements wazero's filecache.Cache. The next Add replaces the entry.
 func (f files) Delete([32]byte) error { return nil }
 
-// compilations gives wazero a cache. wazero itself takes only a directory, whose files it
-// believes: one flipped bit enters machine code at the wrong place, and an empty file or a
-// full disk is an error of the module. A cache of another kind has no public place, so it is
-// set where wazero keeps its own; a wazero that has no such field compiles without a cache.
+// compilations returns a wazero cache that uses c. wazero's own cache is a directory whose files
+// it does not verify: a flipped bit changes machine code, and an empty file or a full disk is an
+// error of the module. wazero has no public interface for another cache, so it is set in the
+// unexported field; with a wazero without that field modules are compiled without a cache.
 func compilations(cache Cache, log *slog.Logger) wazero.CompilationCache {
 	c := wazero.NewCompilationCache()
 	if cache == nil {

@@ -15,13 +15,13 @@ import (
 	"github.com/mootchat/moot/host/meter"
 )
 
-// unitsPerMillisecond bounds the fuel of a call should the clock stand still.
+// unitsPerMillisecond limits the fuel of a call in case the clock stands still.
 const unitsPerMillisecond = 1 << 30
 
-// epoch is where the host's clock begins. It is monotonic.
+// epoch is the zero of the host's clock, which is monotonic.
 var epoch = time.Now()
 
-// now is the host's clock, in nanoseconds.
+// now returns the time of the host's clock, in nanoseconds.
 func now() int64 { return int64(time.Since(epoch)) }
 
 // The largest stack that is kept after a call, and the largest that may grow on, in values of 8 bytes or in bytes, as wazero
@@ -31,8 +31,8 @@ const (
 	mostStack = meter.StackBudget
 )
 
-// deeper reports whether fn, which has been called, has a larger stack than that.
-// Only wazero knows, and does not tell: where it is not found, it is.
+// deeper reports whether fn, which has been called, has a larger stack. Only wazero knows it, in an
+// unexported field: if the field is not found, deeper returns true.
 func deeper(fn api.Function, than int) bool {
 	v := reflect.Indirect(reflect.ValueOf(fn))
 	if v.Kind() != reflect.Struct {
@@ -42,9 +42,9 @@ func deeper(fn api.Function, than int) bool {
 	return stack.Kind() != reflect.Slice || stack.Len() > than
 }
 
-// call runs one exported function and gives its first result. After a failure the
-// instance is broken. A guest pays for every value that it can leave on its stack, so where
-// one slice is enough, and the room for frames that it begins with, the stack is small.
+// call calls an exported function and returns its first result. After a failure the instance is
+// broken. A guest pays for every value that it may leave on its stack: if one slice was enough, and
+// the initial stack budget too, the stack is small.
 func (in *instance) call(fn api.Function, args ...uint64) (uint64, *failure) {
 	in.stack[0] = 0
 	copy(in.stack[:], args)
@@ -71,8 +71,8 @@ func (in *instance) settle() {
 	in.mark = t
 }
 
-// sleep waits, but not past the deadline, and the time is not charged to the gate.
-// What came before it is: else a guest that naps now and then would work for nothing.
+// sleep waits, at most until the deadline, without charging the time to the gate. The time before
+// is charged: otherwise a guest that naps now and then would work for free.
 func (in *instance) sleep(d time.Duration) {
 	in.settle()
 	in.generation.host.nap(min(d, time.Duration(in.deadline-in.mark)))
@@ -96,18 +96,18 @@ func (in *instance) pace() *failure {
 	return nil
 }
 
-// unitsPerNanosecond is what a fast machine gets done.
+// unitsPerNanosecond is the speed of a fast machine.
 const unitsPerNanosecond = 4
 
-// charge makes the guest pay for bytes that were moved for it, at 16 bytes a unit.
+// charge charges the guest for bytes that were moved for it, one unit for 16 bytes.
 func (in *instance) charge(bytes uint32) { in.pay(int64(bytes / 16)) }
 
 func (in *instance) pay(units int64) {
 	in.fuel.Set(uint64(int64(in.fuel.Get()) - units))
 }
 
-// wait is the context for what waits on others: it ends at the call's deadline.
-// waited is called after it.
+// wait returns the context for waiting on others: it ends at the call's deadline. The caller calls
+// waited afterwards.
 func (in *instance) wait() context.Context {
 	if in.calls == nil {
 		in.calls, in.cancel = context.WithDeadline(context.Background(), epoch.Add(time.Duration(in.deadline)))
@@ -116,8 +116,8 @@ func (in *instance) wait() context.Context {
 	return in.calls
 }
 
-// waited keeps the time from the gate's account: who waits uses no processor. What
-// is short was no waiting.
+// waited takes the waiting time off the gate's account, because waiting uses no processor. Short
+// times count as work.
 func (in *instance) waited() {
 	const work = int64(100 * time.Microsecond)
 	if d := now() - in.waiting; d > work {
@@ -125,7 +125,7 @@ func (in *instance) waited() {
 	}
 }
 
-// classify says what an error that came out of the guest is.
+// classify returns the kind of an error of the guest.
 func (in *instance) classify(err error) *failure {
 	var exit *sys.ExitError
 	var bug runtime.Error
@@ -146,7 +146,7 @@ func (in *instance) classify(err error) *failure {
 		kind = Memory
 	}
 	said, why := in.said(), in.linear.refused
-	if said != "" && in.generation.program != nil { // the stack is the runner's: it says nothing about the script
+	if said != "" && in.generation.program != nil { // the stack is the runner's, and does not show the script
 		err, said = errors.New(strings.TrimSpace(said)), ""
 	}
 	if why != nil {

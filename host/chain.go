@@ -12,7 +12,7 @@ import (
 	"github.com/mootchat/moot/engine/hook"
 )
 
-// entry is a module's place in a tenant's chain, ready to be asked.
+// entry is a module's place in a tenant's chain, ready to be called.
 type entry struct {
 	Entry
 	tenant     *tenant
@@ -23,8 +23,8 @@ type entry struct {
 	label      string // module@sha256#revision
 }
 
-// setHooks checks the hooks asked for against those that the module has; nil is all
-// it has.
+// setHooks sets the hooks of the entry, and checks that the module has them; nil means all hooks
+// of the module.
 func (e *entry) setHooks(wanted []hook.Hook) error {
 	var errs []error
 	for _, h := range wanted {
@@ -42,7 +42,7 @@ func (e *entry) setHooks(wanted []hook.Hook) error {
 	return errors.Join(errs...)
 }
 
-// listens reports whether the entry is asked about the room.
+// listens reports whether the entry is called for the room.
 func (e *entry) listens(room string) bool {
 	for _, g := range e.rooms {
 		if g.Match(room) {
@@ -52,18 +52,18 @@ func (e *entry) listens(room string) bool {
 	return e.rooms == nil
 }
 
-// hookChain is a tenant's entries for one hook, in the order they are asked.
+// hookChain is a tenant's entries for one hook, in order.
 type hookChain struct {
 	all     []*entry
-	choosy  bool // some listen to some rooms only
+	choosy  bool // some entries are for some rooms only
 	mu      sync.RWMutex
 	matched map[string][]*entry // by room; nil until choosy
 }
 
-// maxMatched bounds the rooms that a chain remembers its entries for.
+// maxMatched limits the rooms for which a chain remembers its entries.
 const maxMatched = 4096
 
-// in is the chain for a room. A hook without rooms is asked with "".
+// in returns the chain for a room; "" for a hook without a room.
 func (c *hookChain) in(room string) []*entry {
 	if !c.choosy {
 		return c.all
@@ -84,7 +84,7 @@ func (c *hookChain) in(room string) []*entry {
 	if len(c.matched) >= maxMatched {
 		clear(c.matched)
 	}
-	c.matched[strings.Clone(room)] = list // it may be part of a client's whole frame
+	c.matched[strings.Clone(room)] = list // room may be part of a client's whole frame
 	return list
 }
 
@@ -107,7 +107,7 @@ func (t *tenant) index() {
 			t.indexActions(e)
 		}
 	}
-	for _, e := range t.entries { // clients can do nothing that shadows alone declare
+	for _, e := range t.entries { // actions that only shadows declare cannot be called
 		if e.hooks[hook.Action] && e.Mode == Shadow {
 			for name := range e.generation.actions {
 				if t.doers[name] != nil {
@@ -118,7 +118,7 @@ func (t *tenant) index() {
 	}
 }
 
-// indexActions has the first entry of the module that declares an action answer it.
+// indexActions assigns each action to the first entry of a module that declares it.
 func (t *tenant) indexActions(e *entry) {
 	for _, name := range slices.Sorted(maps.Keys(e.generation.actions)) {
 		spec := e.generation.actions[name]
@@ -147,7 +147,7 @@ func inRoom(h hook.Hook) bool {
 	return false
 }
 
-// chain is who is asked about the event.
+// chain returns the entries for the event.
 func (t *tenant) chain(at hook.Hook, room, action string) []*entry {
 	if at == hook.Action {
 		return t.doers[action]

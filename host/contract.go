@@ -12,10 +12,10 @@ import (
 	"github.com/mootchat/moot/host/wasi"
 )
 
-// grants are what an entry lets its module do.
+// grants are the permissions of an entry.
 type grants struct {
 	capabilities map[string]bool // of abi, without properties
-	properties   []string        // that it may set
+	properties   []string        // that the module may set
 }
 
 func (g grants) has(capability string) bool {
@@ -25,15 +25,15 @@ func (g grants) has(capability string) bool {
 	return capability == "" || g.capabilities[capability]
 }
 
-// capabilityBit is the bit of a capability in generation.capabilities; 0 for none.
+// capabilityBit returns the bit of a capability in generation.capabilities; 0 for none.
 func capabilityBit(capability string) uint8 {
 	return 1 << slices.Index(capabilities, capability) >> 1
 }
 
-// capabilities are all that there are, after "" for functions that need none.
+// capabilities are all capabilities, after "" for functions that need none.
 var capabilities = []string{"", abi.CapabilityKV, abi.CapabilityRate, abi.CapabilityEmit, abi.CapabilityRooms, abi.CapabilityProperties}
 
-// bits are the capabilities as a set.
+// bits returns the capabilities as a set.
 func (g grants) bits() (bits uint8) {
 	for _, capability := range capabilities {
 		if g.has(capability) {
@@ -43,7 +43,7 @@ func (g grants) bits() (bits uint8) {
 	return bits
 }
 
-// everything is what the imports of a runner are compared with: they say nothing about the script.
+// everything is the grants with which the imports of a runner are compared: they do not depend on the script.
 var everything = grants{properties: []string{""}, capabilities: map[string]bool{
 	abi.CapabilityKV: true, abi.CapabilityRate: true, abi.CapabilityEmit: true, abi.CapabilityRooms: true,
 }}
@@ -86,7 +86,7 @@ func exportTypes() map[string]string {
 	return types
 }
 
-// checkExports says what is wrong with what a module gives.
+// checkExports returns errors about the exports of a module.
 func checkExports(m *meter.Module) (errs []error) {
 	types := exportTypes()
 	have := make(map[string]bool)
@@ -116,10 +116,10 @@ func checkExports(m *meter.Module) (errs []error) {
 	return errs
 }
 
-// maxErrors bounds how many errors there are about the imports of one module.
+// maxErrors limits the errors about the imports of one module.
 const maxErrors = 8
 
-// checkImports says what a module asks for and is not given.
+// checkImports returns errors about imports that the host does not have or the entry does not grant.
 func checkImports(imports []meter.Import, given grants) (errs []error) {
 	for i, im := range imports {
 		if len(errs) == maxErrors {
@@ -149,7 +149,7 @@ func grantFor(capability string) string {
 	return capability
 }
 
-// checkCapabilities compares what a manifest asks for with what is given.
+// checkCapabilities compares the capabilities of a manifest with the grants.
 func checkCapabilities(want []string, given grants) (errs []error) {
 	for _, capability := range want {
 		name, rest, _ := strings.Cut(capability, ":")

@@ -12,7 +12,7 @@ import (
 	"github.com/mootchat/moot/host/report"
 )
 
-// answer is what one module said about an event.
+// answer is the answer of one module to an event.
 type answer struct {
 	code    int32 // of abi: Allow, Deny, Rewritten, AllowEnd or Drop
 	reason  string
@@ -21,9 +21,9 @@ type answer struct {
 	effects []hook.Effect
 }
 
-// Decide implements [hook.Middleware]. A rewritten room's own chain for
-// onSayReceive runs after the first chain has allowed; there no module may move the
-// message again. Whether the room exists is the engine's to see.
+// Decide implements [hook.Middleware]. If a chain moves a message to another room, that room's
+// chain for onSayReceive runs after the first chain has allowed; it cannot move the message again.
+// The engine checks that the room exists.
 func (h *Host) Decide(ctx context.Context, ev *hook.Event) hook.Verdict {
 	r := h.running()
 	if r == nil {
@@ -50,8 +50,8 @@ func (h *Host) Decide(ctx context.Context, ev *hook.Event) hook.Verdict {
 	return run.verdict
 }
 
-// strange is the verdict about a tenant that the rules do not name: what no rules
-// watch over is not let through. Who leaves, leaves.
+// strange returns the verdict about a tenant that the rules do not have: events that no rules
+// watch are denied. A leave is allowed.
 func strange(at hook.Hook) hook.Verdict {
 	if at == hook.Leave || at == hook.Disconnect {
 		return hook.Verdict{}
@@ -64,22 +64,22 @@ type run struct {
 	ctx     context.Context
 	ev      *hook.Event
 	timeout int64 // of all entries together
-	end     int64 // on the host's clock; 0: the first is not asked yet
-	moved   bool  // it is the chain of the room that another chain moved the message to
+	end     int64 // on the host's clock; 0: before the first entry
+	moved   bool  // another chain moved the message to this room
 	verdict hook.Verdict
-	answer  answer // of the entry asked last
+	answer  answer // of the last entry
 
-	asked  int64  // when it was
+	asked  int64  // when the last entry was called
 	ticket ticket // of its breaker
-	wait   int64  // ns, where the breaker refused
+	wait   int64  // ns, if the breaker refused
 
 	rewritten bool
-	shades    []shade // of the shadows asked
-	shaded    int64   // the time that they took
+	shades    []shade // of the called shadows
+	shaded    int64   // the time of all shadows
 }
 
-// chain asks the entries in order, until one ends it. Shadows are asked after a deny
-// too: else nobody could see that a new rule allows what the old one denies.
+// chain calls the entries in order until one ends the chain. Shadows are called after a deny too,
+// so that their decisions show whether a new rule would allow what the old one denies.
 func (r *run) chain(entries []*entry) {
 	ended := false
 	for _, e := range entries {
@@ -95,7 +95,7 @@ func (r *run) chain(entries []*entry) {
 	}
 }
 
-// ask has one entry decide and takes over what it says; false: it ends the chain.
+// ask calls one entry and applies its answer. It returns false if the answer ends the chain.
 func (r *run) ask(e *entry) (more bool) {
 	f, a := r.decide(e), &r.answer
 	if f == nil && r.moved && a.rewrite.room != "" && a.rewrite.room != r.ev.Room {
@@ -129,7 +129,7 @@ func (r *run) ask(e *entry) (more bool) {
 	return a.code != abi.AllowEnd
 }
 
-// take carries out what an entry that allows asks for.
+// take applies the answer of an entry that allows.
 func (r *run) take(e *entry, a *answer) {
 	r.verdict.Effects = append(r.verdict.Effects, a.effects...)
 	if a.reply != nil {
@@ -157,7 +157,7 @@ func (r *run) take(e *entry, a *answer) {
 	}
 }
 
-// decide asks the module, in at most the entry's timeout.
+// decide calls the module, for at most the entry's timeout.
 func (r *run) decide(e *entry) *failure {
 	r.answer = answer{}
 	start := now()
@@ -169,7 +169,7 @@ func (r *run) decide(e *entry) *failure {
 		return refused
 	}
 	end := r.end
-	if e.Mode == Shadow { // all shadows together have as long as the chain
+	if e.Mode == Shadow { // all shadows together have the time limit of the chain
 		end = start + r.timeout - r.shaded
 	}
 	deadline := min(start+int64(e.Timeout), end)
@@ -182,7 +182,7 @@ func (r *run) decide(e *entry) *failure {
 			return f
 		}
 		defer p.leave()
-		start = now() // who waited used no processor
+		start = now() // waiting uses no processor
 	}
 	in, f := p.take(r.ctx, start, deadline)
 	if f != nil {
@@ -193,7 +193,7 @@ func (r *run) decide(e *entry) *failure {
 	return f
 }
 
-// decide is one call of a hook but say. What it answers is put into a.
+// decide calls a hook other than say, and stores the answer in a.
 func (in *instance) decide(e *entry, ev *hook.Event, deadline int64, a *answer) *failure {
 	hook := hookOf(ev.Hook)
 	in.begin(deadline, e.label, hook, ev)
@@ -230,7 +230,7 @@ func (in *instance) decided(hook abi.Hook, ev *hook.Event, a *answer) *failure {
 	return nil
 }
 
-// answer reads what the guest's return value, a's code, says there is to read.
+// answer reads the results that belong to the guest's return value, a.code.
 func (in *instance) answer(hook abi.Hook, a *answer) *failure {
 	code := a.code
 	if code == abi.Allow && hook != abi.Action {
@@ -253,7 +253,7 @@ func (in *instance) answer(hook abi.Hook, a *answer) *failure {
 	return r.err
 }
 
-// unknown is what a return value is that has no meaning at the hook.
+// unknown returns the failure for a return value that has no meaning at the hook.
 func (in *instance) unknown(hook abi.Hook, code int32) *failure {
 	if code < 0 {
 		return fail(Trap, "%s%s says that it failed: %d", in.said(), hook.Export(), code)
@@ -261,7 +261,7 @@ func (in *instance) unknown(hook abi.Hook, code int32) *failure {
 	return fail(Protocol, "%s returned %d, which means nothing there", hook.Export(), code)
 }
 
-// count books n verdicts.
+// count counts n verdicts.
 func (e *entry) count(code int32, n int) {
 	c := e.generation.counters
 	switch code {

@@ -12,9 +12,9 @@ import (
 	"github.com/mootchat/moot/host/report"
 )
 
-// Deliver implements [hook.Middleware]. Each entry is asked once for all receivers
-// that have the same form of the message so far, in batches, or where it declares
-// what its answer varies by, about one of each class of them.
+// Deliver implements [hook.Middleware]. Each entry is called once for all receivers with the same
+// form of the message, in batches. If the entry declares vary, it is called for one receiver of
+// each class.
 func (h *Host) Deliver(ctx context.Context, ev *hook.Event, members []hook.Member) hook.Delivery {
 	r := h.running()
 	if r == nil {
@@ -45,53 +45,53 @@ func (h *Host) Deliver(ctx context.Context, ev *hook.Event, members []hook.Membe
 	return s.delivery()
 }
 
-// scratch is the working memory of one delivery. It is used again, so that a
-// delivery in which nothing is rewritten allocates nothing.
+// scratch is the working memory of one delivery. It is reused, so that a delivery without
+// rewrites allocates nothing.
 type scratch struct {
 	host    *Host
 	ctx     context.Context
 	members []hook.Member
-	event   hook.Event // as the form at hand has it
-	chain   int64      // ns that the chain may take
+	event   hook.Event // with the current form
+	chain   int64      // time limit of the chain in ns
 	end     int64      // of the chain, on the host's clock
 
-	forms  []form // the first is the message as it is
-	asked  int64  // when the entry at hand was
-	ticket ticket // of its breaker, for the call at hand
-	failed bool   // it did, about the form at hand
+	forms  []form // the first is the unchanged message
+	asked  int64  // when the current entry was called
+	ticket ticket // of its breaker, for the current call
+	failed bool   // the entry failed for the current form
 	split  bool   // the members do not all have the same form
 	all    int32  // their form, until they are split
 	of     []int32
 	next   []int32 // of the members of one form, linked
-	group  []int32 // members that an entry is asked about; nil: all
+	group  []int32 // members for which an entry is called; nil: all
 	groups []int32 // the memory of group
 
-	units   []unit  // that the group is
+	units   []unit  // of the group
 	unitOf  []int32 // by place in the group; nil: each is a unit
 	outcome []int32 // by unit: a form or nothing
-	chosen  []unit  // units, where the group is not all
-	placed  []int32 // unitOf, where the group is not all
+	chosen  []unit  // units, if the group is not all members
+	placed  []int32 // unitOf, if the group is not all members
 	places  []int32 // by unit of the audience: its place among the chosen, plus one
-	part    []byte  // of a frame, where the audience has none that will do
+	part    []byte  // of a frame, if the audience has no part for it
 
 	verdicts []byte    // of one batch
-	given    [256]bool // verdicts that there are
+	given    [256]bool // verdicts in it
 	variants []rewrite
 
 	shadows []shadowed
-	shaded  int64 // the time that they took
+	shaded  int64 // the time of all shadows
 
 	delivered []int32 // For of the delivery
 	release   func()
 }
 
-// maxScratch bounds the working memory that is kept for the next delivery, in units.
+// maxScratch limits the working memory that is kept for the next delivery, in units.
 const maxScratch = 1 << 14
 
-// nothing is the form of members who get none.
+// nothing is the form of members that get no message.
 const nothing = hook.Nothing
 
-// failedForm is the outcome where a shadow failed, unasked where its breaker refused.
+// failedForm is the outcome of a failed shadow, unasked of one whose breaker refused.
 const (
 	failedForm = nothing - 1
 	unasked    = nothing - 2
@@ -108,7 +108,7 @@ func (h *Host) scratch() *scratch {
 	return s
 }
 
-// free gives the scratch back, without what it pointed at.
+// free returns the scratch to the pool, without its pointers.
 func (s *scratch) free() {
 	s.ctx, s.members, s.event = nil, nil, hook.Event{}
 	clear(s.forms)
@@ -116,7 +116,7 @@ func (s *scratch) free() {
 	clear(s.chosen[:cap(s.chosen)])
 	clear(s.variants[:cap(s.variants)])
 	if cap(s.outcome) > maxScratch {
-		return // the next room is likely to be smaller
+		return // too large to keep: the next room is probably smaller
 	}
 	select {
 	case s.host.scratches <- s:
@@ -132,7 +132,7 @@ func (s *scratch) begin(ctx context.Context, ev *hook.Event, members []hook.Memb
 	s.split, s.all, s.shaded = false, 0, 0
 }
 
-// ask has one entry decide about every form that members have.
+// ask calls one entry for every form that members have.
 func (s *scratch) ask(e *entry) {
 	s.asked = now()
 	s.askBy(e, min(s.asked+int64(e.Timeout), s.end))
@@ -173,7 +173,7 @@ func (s *scratch) link() {
 	}
 }
 
-// about asks e about the members of one form: those of s.group, or all.
+// about calls e for the members of one form: those of s.group, or all.
 func (s *scratch) about(e *entry, f int32, deadline int64) {
 	s.failed = false
 	a := s.audience(&e.generation.declared)
@@ -193,7 +193,7 @@ func (s *scratch) about(e *entry, f int32, deadline int64) {
 	s.apply()
 }
 
-// asks is how many members the entry at hand is asked about.
+// asks returns the number of members for which the entry is called.
 func (s *scratch) asks() int {
 	if s.group != nil {
 		return len(s.group)
@@ -201,7 +201,7 @@ func (s *scratch) asks() int {
 	return len(s.members)
 }
 
-// unitAt is the unit of the k-th of them.
+// unitAt returns the unit of the k-th of them.
 func (s *scratch) unitAt(k int) int32 {
 	if s.unitOf == nil {
 		return int32(k)
@@ -209,7 +209,7 @@ func (s *scratch) unitAt(k int) int32 {
 	return s.unitOf[k]
 }
 
-// choose makes the units that the group is.
+// choose makes the units of the group.
 func (s *scratch) choose(a *audience) {
 	if s.group == nil {
 		s.units, s.unitOf = a.units, a.unitOf
@@ -229,7 +229,7 @@ func (s *scratch) choose(a *audience) {
 	s.units, s.unitOf = s.chosen, s.placed
 }
 
-// from is the batch that begins with a unit.
+// from returns the batch that begins with a unit.
 func (s *scratch) from(e *entry, a *audience, from int) batch {
 	limits := &e.generation.batches
 	if s.group == nil && limits.usual() {
@@ -244,14 +244,14 @@ func (s *scratch) from(e *entry, a *audience, from int) batch {
 	return batch{from, to, s.part}
 }
 
-// show makes the event that of the form.
+// show changes the event to the form.
 func (s *scratch) show(p *wire.Payload) {
 	ev := &s.event
 	ev.Message, ev.Room, ev.From, ev.Context, ev.SentAt, ev.Extra = p.Message, p.Room, p.From, p.Context, p.SentAt, p.Extra
 }
 
-// batch asks about some of the units, notes the outcome of each, and says with which unit
-// to go on.
+// batch calls the module for some of the units, stores the outcome of each, and returns the next
+// unit.
 func (s *scratch) batch(e *entry, f int32, b batch, deadline int64) int {
 	code, fail := e.say(s, s.units[b.from:b.to], b.part, deadline)
 	if fail != nil && fail.err == errFewer {
@@ -275,7 +275,7 @@ func (s *scratch) batch(e *entry, f int32, b batch, deadline int64) int {
 	return b.to
 }
 
-// failedForm is the form that members of form f get where the entry failed.
+// failedForm returns the form for members of form f after a failure of the entry.
 func (e *entry) failedForm(f int32, fail *failure) int32 {
 	switch {
 	case e.Mode == Shadow && fail == refused:
@@ -288,7 +288,7 @@ func (e *entry) failedForm(f int32, fail *failure) int32 {
 	return f
 }
 
-// heed notes and counts what was answered about the form.
+// heed records and counts the answer about the form.
 func (s *scratch) heed(e *entry, f, code int32, outcome []int32, deadline int64) (fail *failure) {
 	into := f
 	switch code {
@@ -308,8 +308,8 @@ func (s *scratch) heed(e *entry, f, code int32, outcome []int32, deadline int64)
 	return fail
 }
 
-// rewritten is the form that the k-th variant makes of f. What that takes, a large
-// extra milliseconds, counts as the module's own time.
+// rewritten returns the form that the k-th variant makes of f. The time counts as the module's: a
+// large extra can take milliseconds.
 func (s *scratch) rewritten(e *entry, f int32, k int, deadline int64) (int32, *failure) {
 	begin := now()
 	if begin >= deadline {
@@ -345,7 +345,7 @@ func (s *scratch) perReceiver(e *entry, f int32, outcome []int32, deadline int64
 	return nil
 }
 
-// resize is s with the length n; what is in it is not kept.
+// resize returns s with length n; the content is not kept.
 func resize(s []int32, n int) []int32 {
 	if cap(s) < n {
 		return make([]int32, n)

@@ -11,14 +11,14 @@ import (
 	"github.com/mootchat/moot/host/abi"
 )
 
-// maxEffects bounds what one call asks for besides emits.
+// maxEffects limits the effects of one call, besides emits.
 const maxEffects = 16
 
-// readOnly reports whether the call under way may have no effects: say is decided
-// many times for one message, and a module that starts is asked by nobody.
+// readOnly reports whether the call under way may have no effects: say is decided many times for
+// one message, and the start of a module belongs to no event.
 func (in *instance) readOnly() bool { return in.hook == abi.Say || in.hook == 0 }
 
-// effect notes an effect, for after the chain has allowed.
+// effect records an effect, which applies after the chain has allowed.
 func (in *instance) effect(e hook.Effect) int32 {
 	if len(in.effects)-in.emits >= maxEffects {
 		return abi.OverBudget
@@ -47,14 +47,14 @@ func (in *instance) setProperty(stack []uint64) int32 {
 	}
 	for _, p := range in.event.Conn.Properties {
 		if p.Name == name && p.Claim {
-			return abi.NotGranted // who the token says somebody is, no module changes
+			return abi.NotGranted // modules cannot change claims of the token
 		}
 	}
 	p := &hook.Property{Name: name}
 	if len(b) > 0 {
 		var value bytes.Buffer
 		if !utf8.Valid(b) || json.Compact(&value, b) != nil {
-			return abi.BadPointer // clients are told of properties, and close on what is no text
+			return abi.BadPointer // clients receive properties, and close the connection if one is not UTF-8
 		}
 		p.Value = value.Bytes()
 	}
@@ -73,7 +73,7 @@ func (in *instance) room(stack []uint64, destroy bool) int32 {
 		return abi.NotGranted
 	case !validName(name):
 		return abi.BadPointer
-	case in.event.Caused: // as with emits
+	case in.event.Caused: // like emits
 		in.generation.counters.lostEffects.Add(1)
 		return abi.OverBudget
 	}
@@ -100,7 +100,7 @@ func (in *instance) send(stack []uint64) int32 {
 		return abi.BadPointer
 	case in.emits == abi.MaxEmits:
 		return abi.OverBudget
-	case in.event.Caused: // one effect does not lead to another
+	case in.event.Caused: // effects of effects are dropped
 		in.generation.counters.lostEffects.Add(1)
 		return abi.OverBudget
 	}
@@ -122,10 +122,10 @@ func (in *instance) send(stack []uint64) int32 {
 	return 0
 }
 
-// forges reports whether a connection could take b, sent as it is, for something else
-// than a module's words: an answer to its request, or what others said.
+// forges reports whether a connection could mistake b, sent as it is, for an answer to its request
+// or for a message of a member.
 func forges(b []byte) bool {
 	var members map[string]json.RawMessage
-	_ = json.Unmarshal(b, &members) // what is no object has no members
+	_ = json.Unmarshal(b, &members) // other JSON has no members
 	return slices.ContainsFunc(reservedInReply[:], func(name string) bool { return members[name] != nil })
 }

@@ -6,28 +6,28 @@ import (
 	"strings"
 )
 
-// Kind says in what way a module failed.
+// Kind is the kind of a module's failure.
 type Kind uint8
 
 // The kinds.
 const (
-	Trap       Kind = iota // the guest trapped, ran too deep or said itself that it failed
+	Trap       Kind = iota // the guest trapped, recursed too deep or reported a failure
 	Deadline               // it ran out of time
-	Memory                 // it trapped or exited with its memory used up, or no instance could get any
-	Protocol               // its answer is against the contract
-	Exit                   // it ended itself
-	HostFault              // something of the host's failed under it
-	NoInstance             // all instances were taken for as long as the call had
-	Open                   // it was not asked: its breaker is open
+	Memory                 // it trapped or exited with its memory used up, or there was no memory for an instance
+	Protocol               // its answer violates the contract
+	Exit                   // it exited
+	HostFault              // an error of the host
+	NoInstance             // all instances were in use until the deadline
+	Open                   // it was not called: its breaker is open
 	kinds
 )
 
 var kindNames = [...]string{"trap", "deadline", "memory", "protocol", "exit", "host", "pool", "open"}
 
-// String is the kind's name in logs and metrics.
+// String returns the kind's name in logs and metrics.
 func (k Kind) String() string { return kindNames[k] }
 
-// failure is one call that went wrong. nil is none.
+// failure is a failed call. nil is a successful one.
 type failure struct {
 	kind Kind
 	err  error
@@ -40,10 +40,10 @@ func fail(kind Kind, format string, args ...any) *failure {
 	return &failure{kind, fmt.Errorf(format, args...)}
 }
 
-// excused reports whether the failure says nothing about the module: it was not asked, or
-// with little time left; the message was too large for it; or the node had no memory
-// left within the entry's limit. Neither a large message nor a neighbor that takes what all
-// tenants share can open a breaker, which would switch a rule off.
+// excused reports whether the failure does not count for the breaker: the module was not called, or
+// with little time left; the message was too large for it; or the node had no memory left within
+// the entry's limit. So neither a large message nor a neighbor that uses shared memory can open a
+// breaker, which would switch a rule off.
 func (f *failure) excused() bool {
 	return f.kind == NoInstance || f.err == errLate || f.err == errFrame || f.err == errShare || f.err == errHurried || errors.Is(f.err, errNoMemory)
 }
@@ -59,13 +59,13 @@ var (
 	errShare    = errors.New("deadline exceeded before it was asked: the tenant's modules have used their share of the processors")
 )
 
-// refused is the failure of a call that an open breaker refused.
+// refused returns the failure of a call that an open breaker refused.
 var refused = &failure{Open, errors.New("breaker is open")}
 
-// brief is an error's text for people: a guest can make a stack trace long.
+// brief returns an error's text for people: a guest can make a stack trace long.
 func brief(err error) string { return cut(err.Error(), 4<<10) }
 
-// short is brief without the machine's own stack, for a decision's Error.
+// short is brief without the machine's stack, for a decision's Error.
 func (f *failure) short() string {
 	text, _, _ := strings.Cut(f.err.Error(), "\nwasm stack trace:")
 	return cut(text, 512)

@@ -7,16 +7,16 @@ import (
 	"github.com/mootchat/moot/engine/wire"
 )
 
-// form is the message as some of the members hear it.
+// form is the message as some of the members receive it.
 type form struct {
 	payload wire.Payload
 	asIs    bool // nothing was changed
-	ended   bool // no later module is asked about it
+	ended   bool // no later module is called for it
 	index   int32
 	head    int32 // the first of its members, or -1: see scratch.next
 }
 
-// derive is the form f rewritten: one that there is already, or a new one.
+// derive returns the form of f after a rewrite: an existing one or a new one.
 func (s *scratch) derive(f int32, w *rewrite) int32 {
 	p := s.forms[f].payload
 	if w.newMessage {
@@ -48,7 +48,7 @@ func equal(a, b *wire.Payload) bool {
 		string(a.Extra) == string(b.Extra)
 }
 
-// ending is the form f, about which no later module is asked.
+// ending returns the form f after which no later module is called.
 func (s *scratch) ending(f int32) int32 {
 	for i := range s.forms {
 		if s.forms[i].ended && s.forms[i].asIs == s.forms[f].asIs && equal(&s.forms[i].payload, &s.forms[f].payload) {
@@ -85,7 +85,7 @@ func (s *scratch) apply() {
 	s.split = true
 }
 
-// delivery is the outcome as the engine wants it.
+// delivery returns the outcome in the engine's form.
 func (s *scratch) delivery() hook.Delivery {
 	var d hook.Delivery
 	if !s.split {
@@ -105,7 +105,7 @@ func (s *scratch) delivery() hook.Delivery {
 	return d
 }
 
-// index is what a form is called in the delivery, which gets its answer.
+// index returns the index of a form in the delivery, which gets its answer.
 func (s *scratch) index(d *hook.Delivery, f int32) int32 {
 	switch {
 	case f == nothing:

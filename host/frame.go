@@ -8,9 +8,9 @@ import (
 	"github.com/mootchat/moot/host/abi"
 )
 
-// writeFrame puts what the call is about into the exchange buffer: header, part, event
-// and connection. conn may be nil; part is about the receivers, see appendUnits. It
-// runs guest code if the frame needs a larger exchange buffer.
+// writeFrame writes the frame of a call into the exchange buffer: header, part, event and
+// connection. conn may be nil; part is about the receivers, see appendUnits. It runs guest code if
+// the frame needs a larger exchange buffer.
 func (in *instance) writeFrame(hook abi.Hook, ev *hook.Event, conn *encoded, receivers int, part []byte) *failure {
 	sees := &in.generation.sees
 	event := abi.HeaderSize + len(part)
@@ -49,7 +49,7 @@ func (in *instance) writeFrame(hook abi.Hook, ev *hook.Event, conn *encoded, rec
 	return nil
 }
 
-// eventTable is where the values of an event's blob begin.
+// eventTable is the offset at which the values of an event's blob begin.
 const eventTable = abi.BlobTable + 8*int(abi.EventFieldCount)
 
 func eventSize(ev *hook.Event, fields []abi.Field) int {
@@ -82,8 +82,8 @@ func writeEvent(b []byte, ev *hook.Event, fields []abi.Field) {
 	clear(b[at:])
 }
 
-// speaks reports whether events of the hook have a message. What an event does not have is
-// empty, and absent from the frame; but an empty message is one.
+// speaks reports whether events of the hook have a message. Empty fields are absent from the
+// frame, but an empty message is present.
 func speaks(at hook.Hook) bool {
 	return at == hook.OnSayReceive || at == hook.Say
 }
@@ -110,10 +110,10 @@ func eventField(ev *hook.Event, f abi.Field) []byte {
 	return nil
 }
 
-// pad rounds up to where a blob may begin.
+// pad rounds up to the next offset at which a blob may begin.
 func pad(n int) int { return (n + 7) &^ 7 }
 
-// bytesOf is s as bytes that nobody writes to, without copying it; nil if it is
+// bytesOf returns s as bytes without copying it; nobody may write to them. It returns nil if s is
 // empty.
 func bytesOf(s string) []byte {
 	if s == "" {

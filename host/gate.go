@@ -6,20 +6,20 @@ import (
 	"time"
 )
 
-// gate holds the modules of one tenant to their share of the processors. What they
-// use is booked after it was used; who finds the account overdrawn waits.
+// gate limits the modules of one tenant to their share of the processors. Use is charged
+// afterwards; a call that finds the account overdrawn waits.
 type gate struct {
-	rate atomic.Uint64 // bits of a float64: processors that may be used
-	due  atomic.Int64  // on the host's clock: until then, what was used so far is earned
+	rate atomic.Uint64 // bits of a float64: number of processors
+	due  atomic.Int64  // on the host's clock: the time at which the charged use is earned
 }
 
-// overdraft is how far ahead of its share a tenant may be, in nanoseconds: short
-// calls in a burst never wait.
+// overdraft is how far ahead of its share a tenant may be, in nanoseconds: short calls in a burst
+// never wait.
 const overdraft = int64(50 * time.Millisecond)
 
 func (g *gate) set(processors float64) { g.rate.Store(math.Float64bits(processors)) }
 
-// spend books d nanoseconds of use that ended at time t.
+// spend charges d nanoseconds of use that ended at time t.
 func (g *gate) spend(t, d int64) {
 	cost := int64(float64(d) / math.Float64frombits(g.rate.Load()))
 	for {
@@ -30,7 +30,7 @@ func (g *gate) spend(t, d int64) {
 	}
 }
 
-// wait is how long who wants to run at time t should wait.
+// wait returns how long a call that wants to run at time t must wait.
 func (g *gate) wait(t int64) time.Duration {
 	return time.Duration(max(0, g.due.Load()-t-overdraft))
 }
