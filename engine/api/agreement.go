@@ -11,18 +11,18 @@ import (
 )
 
 const (
-	agreementAge  = 10 * time.Second // of answers of nodes that are used again
-	agreementTime = time.Second      // for a node to answer
+	agreementAge  = 10 * time.Second // how long answers of nodes are used
+	agreementTime = time.Second      // how long a node may take to answer
 )
 
-// nodesSeen is what the nodes of the cluster said of themselves.
+// nodesSeen has the status that each node of the cluster reported.
 type nodesSeen struct {
 	at    time.Time
 	nodes []Node
 }
 
-// Differences are the versions and revisions that nodes run, each with the names of its
-// nodes. A node that did not say is in none.
+// Differences are the versions and revisions that nodes run, each with the names of its nodes. Nodes that did not
+// answer are missing.
 type Differences struct {
 	Versions, Revisions map[string][]string
 }
@@ -39,7 +39,7 @@ func DifferencesOf(nodes []Node) Differences {
 	return d
 }
 
-// Err names the nodes that differ; nil: all run the same.
+// Err is an error that names the nodes which differ; nil: all run the same.
 func (d Differences) Err() error {
 	return errors.Join(differ("versions", d.Versions), differ("revisions", d.Revisions))
 }
@@ -59,9 +59,8 @@ func differ(what string, by map[string][]string) error {
 	return fmt.Errorf("the nodes run %d different %s: %s", len(by), what, strings.Join(all, "; "))
 }
 
-// differences compares the nodes of the cluster. It asks them where the answers that it
-// has are over 10 s old: probes and scrapes cost the cluster one question to each node
-// in that time.
+// differences compares the nodes of the cluster. Answers are used for 10 s, so that probes and scrapes cost the
+// cluster one question to each node in that time.
 func (s *Server) differences(ctx context.Context) Differences {
 	if seen := s.seen.Load(); seen != nil && time.Since(seen.at) < agreementAge {
 		return DifferencesOf(seen.nodes)
@@ -79,7 +78,7 @@ func (s *Server) differences(ctx context.Context) Differences {
 	return DifferencesOf(v.([]Node))
 }
 
-// nodeSeen is a node as it sees itself, or why it did not say.
+// nodeSeen is the status that a node reported, or the reason why it did not.
 func nodeSeen(name string, n Node, err error) Node {
 	if err != nil {
 		return Node{Name: name, Error: err.Error()}
@@ -87,6 +86,6 @@ func nodeSeen(name string, n Node, err error) Node {
 	return n
 }
 
-// agree is the readiness check of nodes that run different programs or rules, which
-// is so for a while at each upgrade.
+// agree is the readiness check that fails while nodes run different versions or revisions, as they do during each
+// upgrade.
 func (s *Server) agree(ctx context.Context) error { return s.differences(ctx).Err() }

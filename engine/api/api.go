@@ -1,10 +1,8 @@
-// Package api is what operators and other programs ask of a node over HTTP: the
-// server API under /api, described by the OpenAPI document at /api/openapi.json;
-// /metrics; /health/live and /health/ready.
+// Package api is the HTTP interface of a node for operators and programs: the server API under /api, which the
+// OpenAPI document at /api/openapi.json describes; /metrics; /health/live and /health/ready.
 //
-// The API asks for a key: the admin key, which may do everything, or a tenant's,
-// which reaches what lies under /api/tenants/NAME alone. What a key may not reach
-// looks the same whether it is there or not.
+// The server API needs a key: the admin key reaches everything, the key of a tenant only /api/tenants/NAME. A
+// resource that a key does not reach looks the same whether it exists or not.
 package api
 
 import (
@@ -25,40 +23,39 @@ import (
 	"github.com/mootchat/moot/engine"
 )
 
-// Config is what a Server is made of.
+// Config is the configuration of a Server.
 type Config struct {
 	Engine            *engine.Engine
-	Rules             Rules             // nil: there is nothing to reload
-	Modules           Modules           // nil: there are none
-	Decisions         Decisions         // nil: none are kept
-	Values            Values            // nil: modules keep none
-	Recorder          Recorder          // nil: nothing can be recorded
-	Trials            Trials            // nil: modules cannot be tried
-	Console           http.Handler      // the page at /, which asks for a key itself; nil: there is none
+	Rules             Rules             // nil: reload and rollback do not exist
+	Modules           Modules           // nil: no modules
+	Decisions         Decisions         // nil: no decisions are kept
+	Values            Values            // nil: modules store no values
+	Recorder          Recorder          // nil: no recordings
+	Trials            Trials            // nil: no trials
+	Console           http.Handler      // the page at /, which asks for a key itself; nil: no page
 	Version           string            // of the program
 	Key               string            // of the admin; not empty
-	TenantKeys        map[string]string // by tenant; each is a key of its own
-	Hosts             []string          // names it may be asked by, in lower case, besides localhost and IP addresses
+	TenantKeys        map[string]string // by tenant
+	Hosts             []string          // accepted names in Host, in lower case, besides localhost and IP addresses
 	RequestsPerSecond int               // of each key, burst twice that; 0: 100
-	AcceptFailures    func() uint64     // how often a listener had no file descriptor for a client; nil: not counted
-	Checks            []Check           // of /health/ready, besides the engine's own
+	AcceptFailures    func() uint64     // times that a listener had no file descriptor for a client; nil: unknown
+	Checks            []Check           // of /health/ready, besides those of the engine and the cluster
 
-	// Metrics give every tenant in MetricsFor series of its own, and up to MetricsTenants
-	// of the others, those that were active first; what is left is the tenant "other".
-	// MetricsTenants 0: 100, below 0: none.
+	// Each tenant in MetricsFor has metric series of its own, and so have up to MetricsTenants others, those that
+	// were active first. The remaining ones are summed up as the tenant "other". MetricsTenants 0: 100; below 0: none.
 	MetricsTenants int
 	MetricsFor     []string
 
-	// Certificates gives the end of the certificate of each listener with TLS, by the
-	// listener's setting, such as "http"; nil: there are none.
+	// Certificates returns the expiry of the certificate of each listener with TLS, by the setting of the listener,
+	// such as "http". It may be nil.
 	Certificates func() map[string]time.Time
-	// RoundTrips gives what the node asked of Redis; nil: nothing.
+	// RoundTrips returns the round trips of the node to Redis. It may be nil.
 	RoundTrips func() []RoundTrip
 
 	Log *slog.Logger // nil: slog.Default()
 }
 
-// Server answers operators. Its methods may be called concurrently.
+// Server is the server API of a node. Its methods may be called concurrently.
 type Server struct {
 	cfg     Config
 	log     *slog.Logger
@@ -71,7 +68,7 @@ type Server struct {
 	looking singleflight.Group // of seen
 }
 
-// New makes a server; Serve has it answer.
+// New returns a server. Serve or Handler make it answer.
 func New(cfg Config) *Server {
 	s := &Server{cfg: cfg, log: cfg.Log, started: time.Now()}
 	if s.log == nil {
@@ -83,39 +80,38 @@ func New(cfg Config) *Server {
 	s.operations()
 	document, err := json.Marshal(s.api.OpenAPI())
 	if err != nil {
-		panic("api: the OpenAPI document: " + err.Error()) // it is made of constants
+		panic("api: the OpenAPI document: " + err.Error()) // it consists of constants
 	}
 	mux.HandleFunc("GET /api/openapi.json", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/openapi+json")
-		_, _ = w.Write(document) // who asked may have gone
+		_, _ = w.Write(document) // the client may have gone
 	})
 	mux.HandleFunc("/api/", func(w http.ResponseWriter, _ *http.Request) { write(w, errNoEndpoint) })
 	s.handler = s.guard(mux)
 	return s
 }
 
-// Handler is the server without a listener.
+// Handler returns the handler of all paths.
 func (s *Server) Handler() http.Handler { return s.handler }
 
-// Bounds of what one who asks may take, and of how many may ask at once.
+// Bounds of a request, and of connections.
 const (
 	headerTimeout = 5 * time.Second
 	readTimeout   = 15 * time.Second
 	writeTimeout  = 60 * time.Second
 	idleTimeout   = 2 * time.Minute
 	headerBytes   = 16 << 10
-	mostSockets   = 512
+	maxSockets    = 512
 )
 
-// Serve answers on l until ctx ends; requests under way then have a second. It
-// closes l.
+// Serve answers on l until ctx ends; requests under way then have one second more. It closes l.
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	web := &http.Server{
 		Handler: s.handler, ReadHeaderTimeout: headerTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout,
 		IdleTimeout: idleTimeout, MaxHeaderBytes: headerBytes, ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 	}
 	ended := make(chan error, 1)
-	go func() { ended <- web.Serve(netutil.LimitListener(&perAddress{Listener: l}, mostSockets)) }()
+	go func() { ended <- web.Serve(netutil.LimitListener(&perAddress{Listener: l}, maxSockets)) }()
 	select {
 	case err := <-ended:
 		return err
@@ -124,7 +120,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer cancel()
 	if web.Shutdown(last) != nil {
-		_ = web.Close() // who is slow is cut off
+		_ = web.Close() // slow requests are aborted
 	}
 	<-ended
 	return nil
@@ -134,7 +130,7 @@ const description = "The server API of Moot. Every error has the shape {\"error\
 	"Every time and duration is a number of milliseconds that may have a fraction: " +
 	"a time, with the format `unix-ms`, counts from 1970-01-01 UTC; a duration has the format `duration-ms`."
 
-// describe is the beginning of the OpenAPI document. Nothing but JSON is spoken.
+// describe returns the configuration of huma: the head of the OpenAPI document, and JSON as the only format.
 func describe(version string) huma.Config {
 	c := huma.DefaultConfig("Moot", version)
 	c.Info.Description = description

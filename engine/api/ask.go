@@ -12,17 +12,17 @@ import (
 	"github.com/mootchat/moot/host/report"
 )
 
-// How long another node may take to answer, and how long who asks may wait.
+// Times for another node to answer, and for a request to be answered.
 const (
-	asking   = 3 * time.Second
-	loading  = 45 * time.Second // modules are compiled
-	patience = 5 * time.Second
+	askTimeout     = 3 * time.Second
+	loadTimeout    = 45 * time.Second // it compiles modules
+	requestTimeout = 5 * time.Second
 )
 
-// question is what one node's API asks of another's.
+// question is a question of one node to another.
 type question struct {
 	Ask       string                 `json:"ask"`
-	Tenants   []string               `json:"tenants,omitempty"` // whose tenants or modules; none: of all
+	Tenants   []string               `json:"tenants,omitempty"` // tenants to report, or whose modules; none: all
 	Decisions *report.DecisionFilter `json:"decisions,omitempty"`
 }
 
@@ -37,11 +37,11 @@ const (
 	askDecisions = "decisions/2"
 )
 
-// Answer carries out a question of another node; it is the engine's Operator.
+// Answer answers a question of another node. It is an engine.Operator.
 func (s *Server) Answer(ctx context.Context, text json.RawMessage) (json.RawMessage, error) {
 	var q question
 	if err := json.Unmarshal(text, &q); err != nil {
-		return nil, fmt.Errorf("question is not understood: %w", err)
+		return nil, fmt.Errorf("the question is not valid JSON: %w", err)
 	}
 	value, err := s.answer(ctx, q)
 	if err != nil {
@@ -68,10 +68,10 @@ func (s *Server) answer(ctx context.Context, q question) (any, error) {
 	case q.Ask == askDecisions && s.cfg.Decisions != nil && q.Decisions != nil:
 		return s.cfg.Decisions.Decisions(*q.Decisions), nil
 	}
-	return nil, fmt.Errorf("question %.40q is not known to this node (%s)", q.Ask, s.cfg.Version)
+	return nil, fmt.Errorf("this node (version %[2]s) does not know the question %.40[1]q: its version differs", q.Ask, s.cfg.Version)
 }
 
-// reply is one node's.
+// reply is the answer of one node, or its error.
 type reply[A any] struct {
 	value A
 	err   error
@@ -99,7 +99,7 @@ func eachOwn[A, R any](ctx context.Context, s *Server, names []string, time time
 	return results
 }
 
-// ask asks one node.
+// ask sends a question to one node.
 func ask[A any](ctx context.Context, s *Server, node string, time time.Duration, q question) (a A, err error) {
 	text, err := json.Marshal(q)
 	if err != nil {

@@ -10,16 +10,16 @@ import (
 	"github.com/mootchat/moot/engine"
 )
 
-// InConnection is what names a connection.
+// InConnection is a connection in the path of a request.
 type InConnection struct {
 	InTenant
-	Connection string `path:"connection" maxLength:"128" doc:"Its id."`
+	Connection string `path:"connection" maxLength:"128" doc:"The id of the connection."`
 }
 
 type connectionList struct {
 	Body struct {
-		Connections []engine.ConnectionInfo `json:"connections" doc:"Without their properties, node by node."`
-		Cursor      string                  `json:"cursor,omitempty" doc:"Of the next page; missing at the end."`
+		Connections []engine.ConnectionInfo `json:"connections" doc:"Without properties, node by node."`
+		Cursor      string                  `json:"cursor,omitempty" doc:"The cursor of the next page; missing on the last one."`
 		Unreachable []string                `json:"unreachable,omitempty" doc:"Nodes that did not answer: their connections are missing."`
 	}
 }
@@ -28,16 +28,16 @@ type oneConnection struct{ Body engine.ConnectionInfo }
 
 func (s *Server) connectionOperations() {
 	const all, one = tenantPath + "/connections", tenantPath + "/connections/{connection}"
-	huma.Register(s.api, s.list("listConnections", all, "The tenant's connections, on all nodes"), s.listConnections)
-	huma.Register(s.api, s.operation("getConnection", http.MethodGet, one, 200, "A connection, on whichever node it is"), s.getConnection)
-	huma.Register(s.api, s.operation("disconnect", http.MethodDelete, one, 204, "Close a connection: its client does not come back by itself"), s.disconnect)
+	huma.Register(s.api, s.list("listConnections", all, "List the connections of a tenant on all nodes"), s.listConnections)
+	huma.Register(s.api, s.operation("getConnection", http.MethodGet, one, 200, "Get a connection of any node"), s.getConnection)
+	huma.Register(s.api, s.operation("disconnect", http.MethodDelete, one, 204, "Close a connection; its client does not reconnect by itself"), s.disconnect)
 	huma.Register(s.api, s.operation("setProperties", http.MethodPatch, one+"/properties", 204, "Set properties of a connection, all or none"), s.setProperties)
-	huma.Register(s.api, s.operation("sendMessage", http.MethodPost, one+"/messages", 204, "Send something to one connection"), s.sendMessage)
+	huma.Register(s.api, s.operation("sendMessage", http.MethodPost, one+"/messages", 204, "Send a message to one connection"), s.sendMessage)
 }
 
 func (s *Server) listConnections(ctx context.Context, in *struct {
 	InTenant
-	Cursor string `query:"cursor" maxLength:"128" doc:"Of the page before; none: the first page."`
+	Cursor string `query:"cursor" maxLength:"128" doc:"The cursor of the page before; none: the first page."`
 	Limit  int    `query:"limit" minimum:"1" maximum:"200" default:"100"`
 }) (*connectionList, error) {
 	page, err := s.cfg.Engine.Connections(ctx, in.Tenant, in.Cursor, in.Limit)
@@ -61,7 +61,7 @@ func (s *Server) disconnect(ctx context.Context, in *InConnection) (*struct{}, e
 
 func (s *Server) setProperties(ctx context.Context, in *struct {
 	InConnection
-	Body map[string]json.RawMessage `doc:"Values by name; null removes a property. Those that a token gave cannot be changed."`
+	Body map[string]json.RawMessage `doc:"Values by name; null removes a property. Properties of a token cannot be changed."`
 }) (*struct{}, error) {
 	return nil, s.faultOf(s.cfg.Engine.SetProperties(ctx, in.Tenant, in.Connection, in.Body))
 }
@@ -69,7 +69,7 @@ func (s *Server) setProperties(ctx context.Context, in *struct {
 func (s *Server) sendMessage(ctx context.Context, in *struct {
 	InConnection
 	Body struct {
-		Message json.RawMessage `json:"message" doc:"An object is sent as it is; without a context it gets \"api\". Anything else is the message of one from the system."`
+		Message json.RawMessage `json:"message" doc:"An object is sent as it is, with the context \"api\" if it has none. Any other value is sent as the text of a system message."`
 	}
 }) (*struct{}, error) {
 	return nil, s.faultOf(s.cfg.Engine.SendMessage(ctx, in.Tenant, in.Connection, in.Body.Message))

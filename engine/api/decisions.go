@@ -79,7 +79,7 @@ func (s *Server) decisions(ctx context.Context, in *DecisionQuery) (*decisionLis
 		f.Since = max(f.Since, seen[node])
 		return question{Ask: askDecisions, Decisions: &f}
 	}
-	for i, of := range eachOwn(ctx, s, names, asking, ask, newReply[[]report.Decision]) {
+	for i, of := range eachOwn(ctx, s, names, askTimeout, ask, newReply[[]report.Decision]) {
 		if of.err != nil {
 			out.Body.Unreachable, failed = append(out.Body.Unreachable, names[i]), of.err
 		}

@@ -9,30 +9,29 @@ import (
 )
 
 const (
-	mostGuesses   = 20              // wrong keys in a row, before an address has to wait
-	forgetAfter   = 6 * time.Second // one of them
-	mostAddresses = 4096            // that are remembered, twice
+	maxGuesses   = 20              // wrong keys in a row before an address must wait
+	forgetAfter  = 6 * time.Second // time after which one wrong key is forgotten
+	maxAddresses = 4096            // addresses in each of two maps
 )
 
-// failures counts wrong keys by address, so that nobody guesses on and on. What it
-// remembers is bounded: when the addresses of late are many, those before them are
-// forgotten.
+// failures counts wrong keys by address to limit guesses. Its memory is bounded: when late is full it becomes
+// early, and the addresses in early before are forgotten.
 type failures struct {
 	now func() time.Time
 
 	mu          sync.Mutex
-	late, early map[netip.Prefix]time.Time // when all guesses are forgotten
+	late, early map[netip.Prefix]time.Time // time at which all wrong keys of the address are forgotten
 }
 
 func newFailures(now func() time.Time) *failures {
 	return &failures{now: now, late: map[netip.Prefix]time.Time{}}
 }
 
-// wait is how long the address has to wait; 0: it may try.
+// wait is the time that the address must wait; 0: it may try.
 func (f *failures) wait(a netip.Prefix) time.Duration {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	free := f.get(a).Add(-(mostGuesses - 1) * forgetAfter) // one guess is forgotten then
+	free := f.get(a).Add(-(maxGuesses - 1) * forgetAfter) // one wrong key is forgotten then
 	return max(0, free.Sub(f.now()))
 }
 
@@ -44,7 +43,7 @@ func (f *failures) count(a netip.Prefix) {
 	if now := f.now(); until.Before(now) {
 		until = now
 	}
-	if len(f.late) >= mostAddresses {
+	if len(f.late) >= maxAddresses {
 		f.early, f.late = f.late, map[netip.Prefix]time.Time{}
 	}
 	f.late[a] = until.Add(forgetAfter)
@@ -57,11 +56,11 @@ func (f *failures) get(a netip.Prefix) time.Time {
 	return f.early[a]
 }
 
-// addressOf is the address that a request comes from.
+// addressOf is the address of the client of a request.
 func addressOf(r *http.Request) netip.Prefix { return prefixOf(r.RemoteAddr) }
 
-// prefixOf is the address of "address:port"; of IPv6 the network, which has as many
-// addresses as one likes. Zero: there is none.
+// prefixOf returns the address of "address:port"; for IPv6 its /64 network, because a client can have all of its
+// addresses. Zero: there is none.
 func prefixOf(remote string) netip.Prefix {
 	host, _, _ := net.SplitHostPort(remote)
 	a, err := netip.ParseAddr(host)

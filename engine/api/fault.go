@@ -14,37 +14,37 @@ import (
 	"github.com/mootchat/moot/engine/cluster"
 )
 
-// Fault is the one shape of an error: {"error":{"code","message"}}.
+// Fault is an error of the API: {"error":{"code","message"}}.
 type Fault struct {
 	Status int `json:"-"` // of HTTP
 	What   struct {
-		Code    string `json:"code" doc:"One word for programs." example:"no_room"`
-		Message string `json:"message" doc:"For people: what was wrong, and what to do about it."`
+		Code    string `json:"code" doc:"For programs." example:"no_room"`
+		Message string `json:"message" doc:"For people: what failed, and what to do."`
 	} `json:"error"`
 }
 
 // The codes of faults.
 const (
-	CodeInvalid        = "invalid"         // the request is not as the document says
+	CodeInvalid        = "invalid"         // the request does not fit the OpenAPI document
 	CodeUnauthorized   = "unauthorized"    // no key, or a wrong one
-	CodeForbidden      = "forbidden"       // not with this key
-	CodeWrongHost      = "wrong_host"      // Host names another server
-	CodeCrossOrigin    = "cross_origin"    // a page of another origin asks
-	CodeRateLimited    = "rate_limited"    // come back after Retry-After
-	CodeTooLarge       = "too_large"       // the body
-	CodeNoEndpoint     = "no_endpoint"     // the path or its method
-	CodeNoTenant       = "no_tenant"       //
-	CodeNoRoom         = "no_room"         //
-	CodeNoConnection   = "no_connection"   // on no node
-	CodeNoNode         = "no_node"         // it is not in the cluster
-	CodeNotFound       = "not_found"       // what else is named is not there
-	CodeExists         = "exists"          //
-	CodeRefused        = "refused"         // by a rule of the server or of a module; the message says which
-	CodeTimeout        = "timeout"         // the message names the node that did not answer
-	CodeTryAgain       = "try_again"       // after Retry-After: a module fails too often and is not asked; nothing was done
-	CodeUnavailable    = "unavailable"     // the cluster; nothing was done
-	CodeOutcomeUnknown = "outcome_unknown" // it may have been done
-	CodeInternal       = "internal"        // the log says more
+	CodeForbidden      = "forbidden"       // the key does not reach it
+	CodeWrongHost      = "wrong_host"      // Host is not in admin.hosts
+	CodeCrossOrigin    = "cross_origin"    // the request is from a page of another origin
+	CodeRateLimited    = "rate_limited"    // try again after Retry-After
+	CodeTooLarge       = "too_large"       // the body of the request
+	CodeNoEndpoint     = "no_endpoint"     // no such path, or not with this method
+	CodeNoTenant       = "no_tenant"       // no such tenant
+	CodeNoRoom         = "no_room"         // no such room
+	CodeNoConnection   = "no_connection"   // no node has it
+	CodeNoNode         = "no_node"         // no such node in the cluster
+	CodeNotFound       = "not_found"       // another thing that the request names does not exist
+	CodeExists         = "exists"          // the room exists
+	CodeRefused        = "refused"         // by a rule or a limit; the message says which
+	CodeTimeout        = "timeout"         // a node did not answer; the message names it
+	CodeTryAgain       = "try_again"       // after Retry-After: the breaker of a module is open; nothing was done
+	CodeUnavailable    = "unavailable"     // the cluster does not answer; nothing was done
+	CodeOutcomeUnknown = "outcome_unknown" // the operation may have been carried out
+	CodeInternal       = "internal"        // the log has the reason
 )
 
 func fault(status int, code, format string, args ...any) *Fault {
@@ -53,15 +53,15 @@ func fault(status int, code, format string, args ...any) *Fault {
 	return f
 }
 
-var errNoEndpoint = fault(http.StatusNotFound, CodeNoEndpoint, "there is no such endpoint: /api/openapi.json has all of them")
+var errNoEndpoint = fault(http.StatusNotFound, CodeNoEndpoint, "no such endpoint: see /api/openapi.json")
 
-// Error is the message.
+// Error returns the message.
 func (f *Fault) Error() string { return f.What.Message }
 
-// GetStatus is the status of HTTP.
+// GetStatus returns the HTTP status.
 func (f *Fault) GetStatus() int { return f.Status }
 
-// kinds say what the engine's errors are to who asks.
+// kinds are the faults of errors of the engine and the cluster.
 var kinds = []struct {
 	err    error
 	status int
@@ -78,7 +78,7 @@ var kinds = []struct {
 	{context.DeadlineExceeded, http.StatusGatewayTimeout, CodeTimeout},
 }
 
-// faultOf is what who asks is told of err; what it need not know is logged.
+// faultOf returns the fault of an error. It logs errors that clients must not see.
 func (s *Server) faultOf(err error) error {
 	if err == nil {
 		return nil
@@ -88,7 +88,7 @@ func (s *Server) faultOf(err error) error {
 	}
 	if retry, ok := errors.AsType[*engine.RetryError](err); ok {
 		after := http.Header{"Retry-After": {seconds(retry.Wait)}}
-		return huma.ErrorWithHeaders(fault(http.StatusServiceUnavailable, CodeTryAgain, "%s: a module of the room's chain is not asked now", retry), after)
+		return huma.ErrorWithHeaders(fault(http.StatusServiceUnavailable, CodeTryAgain, "%s: the breaker of a module in the chain of the room is open", retry), after)
 	}
 	if verb := (*engine.VerbError)(nil); errors.As(err, &verb) {
 		return fault(http.StatusConflict, CodeRefused, "%s", verb.Text)
@@ -98,11 +98,11 @@ func (s *Server) faultOf(err error) error {
 			return fault(k.status, k.code, "%s", err)
 		}
 	}
-	s.log.Error("server API", "error", err)
-	return fault(http.StatusInternalServerError, CodeInternal, "internal error: the node's log says more")
+	s.log.Error("request of the server API failed", "error", err)
+	return fault(http.StatusInternalServerError, CodeInternal, "internal error: see the log of the node")
 }
 
-// codes of the faults that come from HTTP itself.
+// codeOf returns the code of a fault that only has an HTTP status.
 func codeOf(status int) string {
 	switch status {
 	case http.StatusNotFound, http.StatusMethodNotAllowed:
@@ -117,7 +117,7 @@ func codeOf(status int) string {
 	return CodeInvalid
 }
 
-// reshape gives the errors of request validation our shape.
+// reshape turns errors of request validation into faults.
 func reshape(ctx huma.Context, _ string, v any) (any, error) {
 	model, ok := v.(*huma.ErrorModel)
 	if !ok {
@@ -135,14 +135,14 @@ func reshape(ctx huma.Context, _ string, v any) (any, error) {
 		if e.Location != "" {
 			text.WriteString(e.Location + " ")
 		}
-		text.WriteString(e.Message) // not the value: it may be a secret, or long
+		text.WriteString(e.Message) // not the value, which may be a secret or long
 	}
 	return fault(model.Status, codeOf(model.Status), "%s", text.String()), nil
 }
 
-// write answers with a fault outside of the API's own operations.
+// write answers with a fault outside of the operations of the API.
 func write(w http.ResponseWriter, f *Fault) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(f.Status)
-	_ = json.NewEncoder(w).Encode(f) // who asked may have gone
+	_ = json.NewEncoder(w).Encode(f) // the client may have gone
 }

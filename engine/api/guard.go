@@ -15,15 +15,15 @@ import (
 	"github.com/mootchat/moot/engine/cluster"
 )
 
-// guard lets through to the API, the metrics and the health checks who may ask.
-// Host is looked at so that a page in an operator's browser, whose own name was
-// made to mean this server, gets nothing from it.
+// guard checks each request before it reaches the API, the metrics, the health checks or the console. It checks
+// Host so that a page in an operator's browser cannot reach the server by a name that resolves to it (DNS
+// rebinding).
 func (s *Server) guard(api http.Handler) http.Handler {
 	keys := newKeyring(s.cfg.Key, s.cfg.TenantKeys, s.cfg.RequestsPerSecond)
 	wrong := newFailures(time.Now)
 	origins := http.NewCrossOriginProtection()
 	origins.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		write(w, fault(http.StatusForbidden, CodeCrossOrigin, "cross-origin requests are not answered"))
+		write(w, fault(http.StatusForbidden, CodeCrossOrigin, "cross-origin requests are refused"))
 	}))
 	mux := http.NewServeMux()
 	mux.Handle("GET /health/live", http.HandlerFunc(s.live))
@@ -41,15 +41,14 @@ func (s *Server) guard(api http.Handler) http.Handler {
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("Cache-Control", "no-store")
 		if !s.knows(r.Host) && !strings.HasPrefix(r.URL.Path, "/health/") {
-			write(w, fault(http.StatusMisdirectedRequest, CodeWrongHost, "this server is not asked by the name %.100q: add it to admin.hosts, or use an IP address", r.Host))
+			write(w, fault(http.StatusMisdirectedRequest, CodeWrongHost, "unknown host %.100q: add it to admin.hosts, or use an IP address", r.Host))
 			return
 		}
 		inner.ServeHTTP(w, r)
 	})
 }
 
-// knows says whether the server may be asked as host: as localhost, by an IP
-// address, or by a name that the configuration has.
+// knows reports whether a Host is accepted: localhost, an IP address, or a name in admin.hosts.
 func (s *Server) knows(host string) bool {
 	if name, _, err := net.SplitHostPort(host); err == nil {
 		host = name
@@ -61,7 +60,7 @@ func (s *Server) knows(host string) bool {
 	return host == "localhost" || slices.Contains(s.cfg.Hosts, host)
 }
 
-// authorize finds the key of a request, and who has it.
+// authorize finds the key of a request, and refuses requests without one or beyond its rate.
 func (s *Server) authorize(keys keyring, wrong *failures, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		k, f := keyOf(keys, wrong, w, r)
@@ -70,7 +69,7 @@ func (s *Server) authorize(keys keyring, wrong *failures, next http.Handler) htt
 			return
 		}
 		if wait := k.pay(1); wait > 0 {
-			tooMany(w, wait, "too many requests with this key: at most %d a second", s.cfg.RequestsPerSecond)
+			tooMany(w, wait, "too many requests with this key: at most %d per second", s.cfg.RequestsPerSecond)
 			return
 		}
 		began := time.Now()
@@ -82,8 +81,7 @@ func (s *Server) authorize(keys keyring, wrong *failures, next http.Handler) htt
 	})
 }
 
-// keyOf is the key that the request shows. Addresses that show many wrong ones
-// are not listened to for a while.
+// keyOf returns the key of a request. Addresses with many wrong keys are refused for a while.
 func keyOf(keys keyring, wrong *failures, w http.ResponseWriter, r *http.Request) (*key, *Fault) {
 	address := addressOf(r)
 	if wait := wrong.wait(address); wait > 0 {
@@ -98,7 +96,7 @@ func keyOf(keys keyring, wrong *failures, w http.ResponseWriter, r *http.Request
 		wrong.count(address)
 	}
 	w.Header().Set("WWW-Authenticate", `Bearer realm="moot"`)
-	return nil, fault(http.StatusUnauthorized, CodeUnauthorized, "the API wants the header `Authorization: Bearer KEY` with the admin.key or a tenant's key of the configuration")
+	return nil, fault(http.StatusUnauthorized, CodeUnauthorized, "the API requires the header `Authorization: Bearer KEY` with admin.key or a key of admin.tenantKeys")
 }
 
 func tooMany(w http.ResponseWriter, wait time.Duration, format string, args ...any) {
@@ -110,15 +108,13 @@ func setRetryAfter(w http.ResponseWriter, wait time.Duration) {
 	w.Header().Set("Retry-After", seconds(wait))
 }
 
-// seconds is a time in the form of Retry-After.
+// seconds formats a time for Retry-After.
 func seconds(wait time.Duration) string {
 	return strconv.Itoa(max(1, int((wait+time.Second-1)/time.Second)))
 }
 
-// within refuses operations that the key does not reach: those of other tenants,
-// and those of no tenant but where the operation is for every key.
-//
-// What they wait for, they wait for in bounded time.
+// within refuses operations that the key does not reach: those of other tenants, and those of no tenant unless
+// the operation is for every key. It bounds the time and the listings of the others.
 func (s *Server) within(ctx huma.Context, next func(huma.Context)) {
 	f := s.refusal(ctx)
 	if f == nil && ctx.Operation().Metadata[listing] == true {
@@ -129,7 +125,7 @@ func (s *Server) within(ctx huma.Context, next func(huma.Context)) {
 	if f != nil {
 		ctx.SetHeader("Content-Type", "application/json")
 		ctx.SetStatus(f.Status)
-		_ = s.api.Marshal(ctx.BodyWriter(), "application/json", f) // who asked may have gone
+		_ = s.api.Marshal(ctx.BodyWriter(), "application/json", f) // the client may have gone
 		return
 	}
 	ctx = huma.WithContext(ctx, cluster.ForOperator(ctx.Context()))
@@ -137,9 +133,9 @@ func (s *Server) within(ctx huma.Context, next func(huma.Context)) {
 		next(ctx)
 		return
 	}
-	wait := patience
+	wait := requestTimeout
 	if ctx.Operation().Metadata[loadsModules] == true {
-		wait += loading
+		wait += loadTimeout
 	}
 	limited, cancel := context.WithTimeout(ctx.Context(), wait)
 	defer cancel()
@@ -152,44 +148,42 @@ func (s *Server) refusal(ctx huma.Context) *Fault {
 	everyKey := ctx.Operation().Metadata[forEveryKey] == true
 	switch {
 	case !ok || who.tenant != "" && !everyKey && who.tenant != tenant:
-		return fault(http.StatusForbidden, CodeForbidden, "this key reaches /api/tenants/%s alone", who.tenant)
+		return fault(http.StatusForbidden, CodeForbidden, "this key reaches only /api/tenants/%s", who.tenant)
 	case tenant != "" && !s.cfg.Engine.HasTenant(tenant):
 		return fault(http.StatusNotFound, CodeNoTenant, "no such tenant: %.63q", tenant)
 	}
 	return nil
 }
 
-// tooManyListings begins a listing, and refuses it where the key asks for too many.
+// tooManyListings counts a listing of the key, and refuses it beyond the limits.
 func (s *Server) tooManyListings(ctx huma.Context, k *key) *Fault {
-	if k.busy.Add(1) > MostListings {
+	if k.busy.Add(1) > MaxListings {
 		ctx.SetHeader("Retry-After", "1")
-		return fault(http.StatusTooManyRequests, CodeRateLimited, "%d listings with this key are under way: wait for one to end", MostListings)
+		return fault(http.StatusTooManyRequests, CodeRateLimited, "%d listings with this key are running: wait for one to end", MaxListings)
 	}
 	if wait := k.pay(min(ListingPrice, k.pace.Burst()) - 1); wait > 0 {
 		ctx.SetHeader("Retry-After", seconds(wait))
-		return fault(http.StatusTooManyRequests, CodeRateLimited, "too many listings with this key: each counts as %d requests, of which there may be %d a second", ListingPrice, s.cfg.RequestsPerSecond)
+		return fault(http.StatusTooManyRequests, CodeRateLimited, "too many listings with this key: each counts as %d of its %d requests per second", ListingPrice, s.cfg.RequestsPerSecond)
 	}
 	return nil
 }
 
-// A listing costs ListingPrice of its key's rate, and a key has at most
-// MostListings under way at once.
+// A listing counts as ListingPrice requests of its key, and a key runs at most MaxListings at once.
 const (
 	ListingPrice = 5
-	MostListings = 8
+	MaxListings  = 8
 )
 
-// listing marks operations that give pages, or ask all nodes.
+// listing marks operations that return pages or ask all nodes.
 const listing = "listing"
 
-// forEveryKey marks operations of no tenant that tenants' keys may ask too: what
-// they answer is of the key's tenant only.
+// forEveryKey marks operations of no tenant that keys of tenants may call: they answer for the tenant of the key.
 const forEveryKey = "every key"
 
-// loadsModules marks operations that take their time.
+// loadsModules marks operations with a longer timeout.
 const loadsModules = "loads modules"
 
-// status remembers what was answered.
+// status records the status of an answer.
 type status struct {
 	http.ResponseWriter
 	code int
@@ -200,5 +194,5 @@ func (s *status) WriteHeader(code int) {
 	s.ResponseWriter.WriteHeader(code)
 }
 
-// Unwrap serves http.ResponseController.
+// Unwrap returns the inner writer, for http.ResponseController.
 func (s *status) Unwrap() http.ResponseWriter { return s.ResponseWriter }

@@ -8,12 +8,12 @@ import (
 	"time"
 )
 
-// Check is one thing that /health/ready asks.
+// Check is one check of /health/ready.
 type Check struct {
 	Name string
-	// Ready returns nil when it is well. ctx ends after two seconds.
+	// Ready returns nil when all is well. ctx ends after two seconds.
 	Ready func(ctx context.Context) error
-	// Advisory checks are shown, and do not make the node unready.
+	// Advisory checks are shown and do not affect readiness.
 	Advisory bool
 }
 
@@ -22,20 +22,20 @@ const (
 	readinessPause = 100 * time.Millisecond // see shared
 )
 
-// Readiness is what /health/ready answers, with 200 where it is ready, else 503.
+// Readiness is the answer of /health/ready, with 200 if Ready, else 503.
 type Readiness struct {
 	Ready  bool             `json:"ready"`
 	Checks map[string]State `json:"checks"`
 }
 
-// State is how one check fared.
+// State is the result of one check.
 type State struct {
 	OK bool `json:"ok"`
-	// Detail says what is wrong. Only the admin key is shown it.
+	// Detail says what is wrong. Only the admin key gets it.
 	Detail string `json:"detail,omitempty"`
 }
 
-// live answers as long as the process can answer.
+// live answers as long as the process runs.
 func (s *Server) live(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
 	_, _ = w.Write([]byte("{\"live\":true}\n"))
@@ -69,16 +69,16 @@ func (s *Server) ready(keys keyring, wrong *failures) http.Handler {
 		if !result.Ready {
 			w.WriteHeader(http.StatusServiceUnavailable)
 		}
-		_ = json.NewEncoder(w).Encode(result) // who asked may have gone
+		_ = json.NewEncoder(w).Encode(result) // the client may have gone
 	})
 }
 
-// Readiness asks all checks at once.
+// Readiness runs all checks at once.
 func (s *Server) Readiness(ctx context.Context) Readiness {
 	return s.readiness(ctx, append(s.checks(), Check{Name: "nodes", Ready: s.agree, Advisory: true}))
 }
 
-// checks are those of this node alone, which it may be asked about by the others.
+// checks are the checks of this node alone, which it reports to other nodes.
 func (s *Server) checks() []Check {
 	return append([]Check{{Name: "engine", Ready: s.engineReady}, {Name: "cluster", Ready: s.clusterReady}}, s.cfg.Checks...)
 }

@@ -7,31 +7,30 @@ import (
 	"github.com/mootchat/moot/host/report"
 )
 
-// RoundTrip is how long the node waited for Redis, by the kind of what it asked and by
-// result. Both have few values.
+// RoundTrip has the durations of round trips to Redis of one kind and result. Both have few values.
 type RoundTrip struct {
 	Kind, Result string
 	Durations    histogram.Snapshot
 }
 
-// latencies gives how long verbs, chains and Redis took: as many series for ten thousand
-// tenants as for one.
+// latencies emits the durations of verbs, chains and round trips to Redis. The number of series does not depend on
+// the number of tenants.
 func (c *collector) latencies(m sample) {
 	st := c.server.cfg.Engine.Stats()
 	for _, v := range st.Verbs {
 		m.counter("moot_verbs_total", "Verbs of clients by result.", float64(v.Count), "verb", v.Verb, "result", v.Result)
 		if v.Durations.Total() > 0 {
-			m.histogram("moot_verb_duration_seconds", "How long verbs took until their answer was queued, by result.", report.HistogramOf(&v.Durations), fine, "verb", v.Verb, "result", v.Result)
+			m.histogram("moot_verb_duration_seconds", "Time of verbs until their answer was queued, by result.", report.HistogramOf(&v.Durations), fine, "verb", v.Verb, "result", v.Result)
 		}
 	}
 	for _, s := range st.Chains {
-		m.histogram("moot_chain_duration_seconds", "How long the rules of a hook took together, by outcome.", report.HistogramOf(&s.Durations), fine, "hook", s.Hook, "outcome", s.Outcome)
+		m.histogram("moot_chain_duration_seconds", "Time of all rules of a hook together, by outcome.", report.HistogramOf(&s.Durations), fine, "hook", s.Hook, "outcome", s.Outcome)
 	}
 	if c.server.cfg.RoundTrips == nil {
 		return
 	}
 	for _, t := range c.server.cfg.RoundTrips() {
-		m.histogram("moot_redis_duration_seconds", "How long Redis took to answer, by kind and result.", report.HistogramOf(&t.Durations), fine, "kind", t.Kind, "result", t.Result)
+		m.histogram("moot_redis_duration_seconds", "Time of round trips to Redis, by kind and result.", report.HistogramOf(&t.Durations), fine, "kind", t.Kind, "result", t.Result)
 	}
 }
 
@@ -46,7 +45,7 @@ var (
 	coarse = buckets{from: 0, step: 2}
 )
 
-// histogram gives a histogram, with the buckets of b and the one without a bound.
+// histogram emits a histogram, with the buckets of b and the one without a bound.
 func (m sample) histogram(name, help string, h report.Histogram, b buckets, labels ...string) {
 	cumulative := map[float64]uint64{}
 	total := uint64(0)

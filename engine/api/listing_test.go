@@ -35,7 +35,7 @@ func TestListingsOfAKeyAreBounded(t *testing.T) {
 	n := start(t, c)
 	const path = "/api/tenants/acme/rooms"
 	var all sync.WaitGroup
-	for range api.MostListings {
+	for range api.MaxListings {
 		all.Go(func() {
 			if status, answer := n.request("GET", path+"?counts=true", "", withKey(acmeKey)); status != http.StatusOK {
 				t.Errorf("a listing: %d %s", status, answer)
@@ -45,7 +45,7 @@ func TestListingsOfAKeyAreBounded(t *testing.T) {
 			t.Error("the cluster is not told that an operator asks")
 		}
 	}
-	for range 40 - api.MostListings {
+	for range 40 - api.MaxListings {
 		n.refused(path, acmeKey)
 	}
 	if status, answer := n.request("GET", path+"/den", "", withKey(acmeKey)); status != http.StatusOK {

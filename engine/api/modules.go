@@ -24,14 +24,14 @@ type Module struct {
 
 type moduleList struct {
 	Body struct {
-		Modules     []Module `json:"modules" doc:"Each once for each node."`
-		Cursor      string   `json:"cursor,omitempty" doc:"Of the next page; missing at the end."`
+		Modules     []Module `json:"modules" doc:"Each module once for each node."`
+		Cursor      string   `json:"cursor,omitempty" doc:"The cursor of the next page; missing on the last one."`
 		Unreachable []string `json:"unreachable,omitempty" doc:"Nodes that did not answer."`
 	}
 }
 
 func (s *Server) moduleOperations() {
-	huma.Register(s.api, s.list("listModules", "/api/modules", "All modules, with revisions and counters, on all nodes, by pages of tenants"),
+	huma.Register(s.api, s.list("listModules", "/api/modules", "List the modules of all tenants on all nodes, by pages of tenants"),
 		func(ctx context.Context, in *tenantQuery) (*moduleList, error) {
 			tenants, more := s.cfg.Engine.TenantNames(in.Cursor, in.Limit)
 			out, err := s.modules(ctx, tenants)
@@ -40,13 +40,13 @@ func (s *Server) moduleOperations() {
 			}
 			return out, err
 		})
-	huma.Register(s.api, s.list("listTenantModules", tenantPath+"/modules", "The tenant's modules, with revisions and counters, on all nodes"),
+	huma.Register(s.api, s.list("listTenantModules", tenantPath+"/modules", "List the modules of a tenant on all nodes"),
 		func(ctx context.Context, in *InTenant) (*moduleList, error) {
 			return s.modules(ctx, []string{in.Tenant})
 		})
 }
 
-// modules asks each node for those of the tenants alone.
+// modules asks each node for the modules of the tenants.
 func (s *Server) modules(ctx context.Context, tenants []string) (*moduleList, error) {
 	names, err := s.cfg.Engine.Nodes(ctx)
 	if err != nil {
@@ -57,12 +57,12 @@ func (s *Server) modules(ctx context.Context, tenants []string) (*moduleList, er
 	if len(tenants) == 0 {
 		return out, nil
 	}
-	for i, r := range each(ctx, s, names, asking, question{Ask: askModules, Tenants: tenants}, newReply[[]report.Module]) {
+	for i, r := range each(ctx, s, names, askTimeout, question{Ask: askModules, Tenants: tenants}, newReply[[]report.Module]) {
 		if r.err != nil {
 			out.Body.Unreachable = append(out.Body.Unreachable, names[i])
 		}
 		for _, m := range r.value {
-			if _, ok := slices.BinarySearch(tenants, m.Tenant); ok { // nodes of older versions give all
+			if _, ok := slices.BinarySearch(tenants, m.Tenant); ok { // nodes of older versions report all
 				out.Body.Modules = append(out.Body.Modules, Module{names[i], m})
 			}
 		}
@@ -70,7 +70,7 @@ func (s *Server) modules(ctx context.Context, tenants []string) (*moduleList, er
 	return out, nil
 }
 
-// here are this node's modules, of the tenants or of all.
+// here returns the modules of this node, of the tenants or of all.
 func (s *Server) here(tenants ...string) []report.Module {
 	if s.cfg.Modules == nil {
 		return nil

@@ -10,32 +10,32 @@ import (
 	"github.com/mootchat/moot/engine/millis"
 )
 
-// Node is one node as it sees itself, or Error if it did not say.
+// Node is the status of one node, or the error if it did not answer.
 type Node struct {
 	Name        string      `json:"name"`
-	Error       string      `json:"error,omitempty" doc:"Why the node did not answer; all but the name is missing then."`
+	Error       string      `json:"error,omitempty" doc:"Why the node did not answer; the other fields are missing then."`
 	Version     string      `json:"version,omitempty"`
 	Go          string      `json:"go,omitempty"`
-	Revision    string      `json:"revision,omitempty" doc:"Of the rules it runs."`
+	Revision    string      `json:"revision,omitempty" doc:"The revision in use."`
 	StartedAt   millis.Time `json:"startedAt,omitempty" format:"unix-ms"`
 	Ready       bool        `json:"ready"`
 	Connections int         `json:"connections"`
-	Messages    uint64      `json:"messages" doc:"Published since the start."`
-	Deliveries  uint64      `json:"deliveries" doc:"Messages given to a member, since the start."`
+	Messages    uint64      `json:"messages" doc:"Messages published since the start."`
+	Deliveries  uint64      `json:"deliveries" doc:"Messages put into the outbox of a member since the start."`
 	LastReload  *Reload     `json:"lastReload,omitempty"`
 
-	NeedsRestart []string `json:"needsRestart,omitempty" doc:"Settings that have changed in the node's files and wait for a restart."`
+	NeedsRestart []string `json:"needsRestart,omitempty" doc:"Changed settings in the files of the node that need a restart."`
 }
 
 type nodeList struct {
 	Body struct {
-		Self  string `json:"self" doc:"The node that answers."`
+		Self  string `json:"self" doc:"The node that answered."`
 		Nodes []Node `json:"nodes"`
 	}
 }
 
 func (s *Server) nodeOperations() {
-	huma.Register(s.api, s.list("listNodes", "/api/nodes", "All nodes of the cluster"), s.listNodes)
+	huma.Register(s.api, s.list("listNodes", "/api/nodes", "List the nodes of the cluster"), s.listNodes)
 }
 
 func (s *Server) listNodes(ctx context.Context, _ *struct{}) (*nodeList, error) {
@@ -45,7 +45,7 @@ func (s *Server) listNodes(ctx context.Context, _ *struct{}) (*nodeList, error) 
 	}
 	out := &nodeList{}
 	out.Body.Self = s.cfg.Engine.Self()
-	out.Body.Nodes = each(ctx, s, names, asking, question{Ask: askStatus}, nodeSeen)
+	out.Body.Nodes = each(ctx, s, names, askTimeout, question{Ask: askStatus}, nodeSeen)
 	return out, nil
 }
 

@@ -8,7 +8,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 )
 
-// operations registers everything the API can do.
+// operations registers all operations.
 func (s *Server) operations() {
 	s.api.UseMiddleware(s.within)
 	s.nodeOperations()
@@ -26,19 +26,18 @@ func (s *Server) operations() {
 // bodyBytes bounds the body of a request.
 const bodyBytes = 1 << 20
 
-// operation is one of the API's. Its id is its name in the document; status is
-// that of success.
+// operation returns an operation. The id is its name in the document; status is the HTTP status of success.
 func (s *Server) operation(id, method, path string, status int, summary string) huma.Operation {
 	faults := s.api.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[Fault](), true, "Fault")
 	return huma.Operation{
 		OperationID: id, Method: method, Path: path, DefaultStatus: status, Summary: summary, MaxBodyBytes: bodyBytes,
 		Responses: map[string]*huma.Response{
-			"default": {Description: "What was wrong", Content: map[string]*huma.MediaType{"application/json": {Schema: faults}}},
+			"default": {Description: "Error", Content: map[string]*huma.MediaType{"application/json": {Schema: faults}}},
 		},
 	}
 }
 
-// list is an operation that gives pages, or what all nodes say.
+// list returns an operation that answers with pages, or asks all nodes.
 func (s *Server) list(id, path, summary string) huma.Operation {
 	op := s.operation(id, http.MethodGet, path, http.StatusOK, summary)
 	op.Description = paging
@@ -46,8 +45,8 @@ func (s *Server) list(id, path, summary string) huma.Operation {
 	return op
 }
 
-// paging is what holds for all lists.
-var paging = fmt.Sprintf("A list that has a cursor goes on: ask again with it, until there is none. A page may be shorter than limit, even empty, "+
-	"though others follow. What exists from the first page to the last is on exactly one of them; what comes or goes meanwhile may be on one. "+
-	"A cursor does not end, also where what it names is removed. A list counts as %d requests of the key, %d may be under way at once; "+
-	"more are answered with 429 and Retry-After.", ListingPrice, MostListings)
+// paging describes all lists.
+var paging = fmt.Sprintf("If the answer has a cursor, there is another page: request it with the cursor. A page may be shorter than limit, or empty, "+
+	"although others follow. Items that exist from the first request to the last are on exactly one page; items that are added or removed in between may be on one. "+
+	"A cursor does not expire, and stays valid when the item that it names is removed. A list counts as %d requests of the key, and at most %d run at once; "+
+	"more are refused with 429 and Retry-After.", ListingPrice, MaxListings)

@@ -11,29 +11,27 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 )
 
-// Recorder records what this node's modules are asked and answer. Its methods may be
-// called concurrently.
+// Recorder records the calls to modules of this node, with their answers. Its methods may be called concurrently.
 type Recorder interface {
-	// Record passes each call that matches q to f, as a line of JSON with its newline,
-	// until ctx ends or f fails; it returns the error of f. f must not change the line:
-	// other recordings share it. The lines that wait for f are bounded, per recording
-	// and per q.By. Further calls are left out, and a line {"lost":N} has their number.
+	// Record calls f with a line of JSON, newline included, for each call that q selects, until ctx ends or f fails;
+	// it returns the error of f. f must not change the line, which other recordings share. The lines that wait for f
+	// are bounded, per recording and per q.By. Calls beyond that are left out, and a line {"lost":N} has their number.
 	Record(ctx context.Context, q RecordQuery, f func(line []byte) error) error
 }
 
-// RecordQuery says what is recorded; an empty field fits all.
+// RecordQuery selects calls to record. An empty field selects all.
 type RecordQuery struct {
 	Tenant, Room, Module string
-	Text                 bool   // what was said is not redacted
-	By                   string // whose key
-	Admin                bool   // it is the admin's
+	Text                 bool   // texts of messages are not redacted
+	By                   string // the scope of the key
+	Admin                bool   // the key is admin.key
 }
 
-// streams marks operations that answer for as long as they are listened to.
+// streams marks operations that answer until the client closes.
 const streams = "streams"
 
-// lineTimeout is how long a reader may take for a line before its recording ends, and
-// heartbeat how often an empty one is sent: who has gone is noticed.
+// lineTimeout is how long a client may take to read a line before its recording ends. heartbeat is the interval of
+// empty lines, by which the server notices that a client has gone.
 const (
 	lineTimeout = 10 * time.Second
 	heartbeat   = time.Second
@@ -44,17 +42,17 @@ func (s *Server) recordOperations() {
 		return
 	}
 	op := s.operation("record", http.MethodGet, "/api/tenants/{tenant}/record", 200,
-		"Record what this node's modules are asked and answer, a line of JSON each, until the request ends")
-	op.Description = "An empty line says that the server is there. Where the reader is slow, calls beyond 4 MiB that wait for it, " +
-		"8 MiB for all recordings with its key, or 32 MiB on the node, of which 8 are kept for the admin key, are left out: a line {\"lost\":N} in their place says how many. " +
-		"A reader that takes longer than 10 s for a line is disconnected. " +
-		fmt.Sprintf("A key may record %d times at once, all tenants' keys %d times on the node; more are answered with 429 and Retry-After.", mostStreams, mostTenantStreams)
+		"Record the calls to modules of this node with their answers, as lines of JSON, until the request ends")
+	op.Description = "An empty line is a sign of life. For a slow client, calls are left out beyond 4 MiB that wait for it, 8 MiB for all recordings " +
+		"with its key, or 32 MiB on the node, of which 8 MiB are reserved for the admin key; a line {\"lost\":N} in their place has their number. " +
+		"A client that takes longer than 10 s to read a line is disconnected. " +
+		fmt.Sprintf("A key may have %d recordings at once, the keys of all tenants together %d on the node; more are refused with 429 and Retry-After.", maxStreams, maxTenantStreams)
 	op.Metadata = map[string]any{streams: true}
 	huma.Register(s.api, op, func(ctx context.Context, in *struct {
 		Tenant string `path:"tenant" maxLength:"63"`
 		Room   string `query:"room" maxLength:"200"`
-		Module string `query:"module" maxLength:"63" doc:"By name."`
-		Text   bool   `query:"text" doc:"What was said as it was: without it every letter is an x."`
+		Module string `query:"module" maxLength:"63" doc:"The name of the module."`
+		Text   bool   `query:"text" doc:"With the texts of messages; else every letter is an x."`
 	}) (*huma.StreamResponse, error) {
 		who, _ := scopeOf(ctx)
 		q := RecordQuery{Tenant: in.Tenant, Room: in.Room, Module: in.Module, Text: in.Text, By: who.String(), Admin: who.tenant == ""}
@@ -68,8 +66,7 @@ func (s *Server) recordOperations() {
 	})
 }
 
-// record writes lines as they come, and heartbeats between them, until the request ends
-// or its reader takes too long.
+// record writes lines and heartbeats until the request ends, or its client takes too long to read.
 func (s *Server) record(c huma.Context, q RecordQuery) {
 	c.SetHeader("Content-Type", "application/jsonl")
 	ctx, cancel := context.WithCancel(c.Context())
@@ -84,26 +81,25 @@ func (s *Server) record(c huma.Context, q RecordQuery) {
 		defer cancel()
 		to.beat(ctx)
 	}()
-	_ = s.cfg.Recorder.Record(ctx, q, to.write) // it ends with ctx, or since the reader has gone
+	_ = s.cfg.Recorder.Record(ctx, q, to.write) // it ends with ctx or the client
 	cancel()
 	<-beats
 }
 
-// lineWriter writes lines to a client that may be slow. Its methods may be called
-// concurrently.
+// lineWriter writes lines to a client that may be slow. Its methods may be called concurrently.
 type lineWriter struct {
 	mu   sync.Mutex
 	to   io.Writer
-	last time.Time // a line was written
+	last time.Time // when a line was written
 }
 
-// write fails when the line has not been taken within lineTimeout.
+// write fails when the client does not read the line within lineTimeout.
 func (w *lineWriter) write(line []byte) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	web, _ := w.to.(http.ResponseWriter)
 	if web != nil {
-		_ = http.NewResponseController(web).SetWriteDeadline(time.Now().Add(lineTimeout)) // without one, the server's holds
+		_ = http.NewResponseController(web).SetWriteDeadline(time.Now().Add(lineTimeout)) // else the write timeout of the server ends it
 	}
 	if _, err := w.to.Write(line); err != nil {
 		return err
@@ -115,8 +111,7 @@ func (w *lineWriter) write(line []byte) error {
 	return nil
 }
 
-// beat writes an empty line wherever none was written for a heartbeat, until ctx ends
-// or the client has gone.
+// beat writes an empty line when none was written for a heartbeat, until ctx ends or the client has gone.
 func (w *lineWriter) beat(ctx context.Context) {
 	beat := time.NewTicker(heartbeat)
 	defer beat.Stop()

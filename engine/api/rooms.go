@@ -12,43 +12,43 @@ import (
 	"github.com/mootchat/moot/engine/cluster"
 )
 
-// InTenant is what names a tenant.
+// InTenant is a tenant in the path of a request.
 type InTenant struct {
 	Tenant string `path:"tenant" maxLength:"63"`
 }
 
-// InRoom is what names a room.
+// InRoom is a room in the path of a request.
 type InRoom struct {
 	InTenant
-	Room string `path:"room" maxLength:"200" doc:"Its name, escaped."`
+	Room string `path:"room" maxLength:"200" doc:"The name of the room, percent-encoded."`
 }
 
 func (r *InRoom) id() cluster.RoomID { return cluster.RoomID{Tenant: r.Tenant, Room: r.Room} }
 
-// InMember is what names a member of a room.
+// InMember is a member of a room in the path of a request.
 type InMember struct {
 	InRoom
-	Connection string `path:"connection" maxLength:"128" doc:"The connection's id."`
+	Connection string `path:"connection" maxLength:"128" doc:"The id of the connection."`
 }
 
-// Room is a room in a list, or by itself.
+// Room is a room.
 type Room struct {
 	Name         string `json:"name"`
-	MembersCount *int   `json:"membersCount,omitempty" doc:"On all nodes; in lists only where asked for."`
+	MembersCount *int   `json:"membersCount,omitempty" doc:"Members on all nodes; in lists only with counts=true."`
 }
 
 type roomQuery struct {
 	InTenant
-	Prefix string `query:"prefix" maxLength:"200" doc:"Rooms whose names begin so."`
-	Counts bool   `query:"counts" doc:"With membersCount."`
-	Cursor string `query:"cursor" maxLength:"300" doc:"Of the page before; none: the first page."`
+	Prefix string `query:"prefix" maxLength:"200" doc:"Only rooms whose names begin with this."`
+	Counts bool   `query:"counts" doc:"Add membersCount."`
+	Cursor string `query:"cursor" maxLength:"300" doc:"The cursor of the page before; none: the first page."`
 	Limit  int    `query:"limit" minimum:"1" maximum:"1000" default:"100"`
 }
 
 type roomList struct {
 	Body struct {
-		Rooms  []Room `json:"rooms" doc:"In the order of their names' bytes."`
-		Cursor string `json:"cursor,omitempty" doc:"Of the next page; missing at the end."`
+		Rooms  []Room `json:"rooms" doc:"Sorted by the bytes of their names."`
+		Cursor string `json:"cursor,omitempty" doc:"The cursor of the next page; missing on the last one."`
 	}
 }
 
@@ -59,23 +59,23 @@ type oneRoom struct {
 
 // Member is a member of a room.
 type Member struct {
-	ID       string `json:"id" doc:"The connection's."`
+	ID       string `json:"id" doc:"The id of the connection."`
 	JoinedAt int64  `json:"joinedAt" format:"unix-ms"`
 }
 
 type memberList struct {
 	Body struct {
 		Members      []Member `json:"members"`
-		MembersCount int      `json:"membersCount" doc:"On all pages."`
-		Cursor       string   `json:"cursor,omitempty" doc:"Of the next page; missing at the end."`
+		MembersCount int      `json:"membersCount" doc:"Members on all pages."`
+		Cursor       string   `json:"cursor,omitempty" doc:"The cursor of the next page; missing on the last one."`
 	}
 }
 
 type message struct {
 	InRoom
 	Body struct {
-		Message json.RawMessage `json:"message" doc:"Any JSON; a string is heard as text."`
-		From    string          `json:"from,omitempty" maxLength:"128" doc:"A member's connection id; none: the system, \"0\"."`
+		Message json.RawMessage `json:"message" doc:"Any JSON value; a string is sent as text."`
+		From    string          `json:"from,omitempty" maxLength:"128" doc:"The connection id of a member; none: the system, \"0\"."`
 	}
 }
 
@@ -83,14 +83,14 @@ const tenantPath = "/api/tenants/{tenant}"
 
 func (s *Server) roomOperations() {
 	const rooms, room = tenantPath + "/rooms", tenantPath + "/rooms/{room}"
-	huma.Register(s.api, s.list("listRooms", rooms, "The tenant's rooms"), s.listRooms)
-	huma.Register(s.api, s.operation("getRoom", http.MethodGet, room, 200, "A room"), s.getRoom)
-	huma.Register(s.api, s.operation("createRoom", http.MethodPut, room, 201, "Create a room; 200 if it is there already"), s.createRoom)
-	huma.Register(s.api, s.operation("destroyRoom", http.MethodDelete, room, 204, "Destroy a room: its members are told, and leave"), s.destroyRoom)
-	huma.Register(s.api, s.list("listMembers", room+"/members", "A room's members"), s.listMembers)
-	huma.Register(s.api, s.operation("addMember", http.MethodPut, room+"/members/{connection}", 204, "Add a connection to a room, through the room's rules"), s.addMember)
+	huma.Register(s.api, s.list("listRooms", rooms, "List the rooms of a tenant"), s.listRooms)
+	huma.Register(s.api, s.operation("getRoom", http.MethodGet, room, 200, "Get a room"), s.getRoom)
+	huma.Register(s.api, s.operation("createRoom", http.MethodPut, room, 201, "Create a room; 200 if it exists"), s.createRoom)
+	huma.Register(s.api, s.operation("destroyRoom", http.MethodDelete, room, 204, "Delete a room; its members are notified and leave"), s.destroyRoom)
+	huma.Register(s.api, s.list("listMembers", room+"/members", "List the members of a room"), s.listMembers)
+	huma.Register(s.api, s.operation("addMember", http.MethodPut, room+"/members/{connection}", 204, "Add a connection to a room, through the rules of the room"), s.addMember)
 	huma.Register(s.api, s.operation("removeMember", http.MethodDelete, room+"/members/{connection}", 204, "Remove a connection from a room"), s.removeMember)
-	huma.Register(s.api, s.operation("broadcast", http.MethodPost, room+"/messages", 204, "Say something to a room, through the room's rules"), s.broadcast)
+	huma.Register(s.api, s.operation("broadcast", http.MethodPost, room+"/messages", 204, "Send a message to a room, through the rules of the room"), s.broadcast)
 }
 
 func (s *Server) listRooms(ctx context.Context, in *roomQuery) (*roomList, error) {
@@ -112,7 +112,7 @@ func (s *Server) listRooms(ctx context.Context, in *roomQuery) (*roomList, error
 	return out, s.faultOf(err)
 }
 
-// count fills in how many members the rooms have. One that is gone by then has 0.
+// count sets the number of members of the rooms. A room that was deleted has 0.
 func (s *Server) count(ctx context.Context, tenant string, rooms []Room) error {
 	ids := make([]cluster.RoomID, len(rooms))
 	for i := range rooms {
@@ -144,7 +144,7 @@ func (s *Server) destroyRoom(ctx context.Context, in *InRoom) (*struct{}, error)
 
 func (s *Server) listMembers(ctx context.Context, in *struct {
 	InRoom
-	Cursor string `query:"cursor" maxLength:"1000" doc:"Of the page before; none: the first page."`
+	Cursor string `query:"cursor" maxLength:"1000" doc:"The cursor of the page before; none: the first page."`
 	Limit  int    `query:"limit" minimum:"1" maximum:"1000" default:"100"`
 }) (*memberList, error) {
 	status, err := s.cfg.Engine.RoomStatus(ctx, in.id(), in.Cursor, in.Limit)
@@ -182,7 +182,7 @@ func (s *Server) broadcast(ctx context.Context, in *message) (*struct{}, error) 
 	return nil, s.faultOf(s.cfg.Engine.Broadcast(ctx, in.id(), in.Body.From, in.Body.Message))
 }
 
-// exists is the fault of a room that is not there.
+// exists returns the fault of a room that does not exist.
 func (s *Server) exists(ctx context.Context, id cluster.RoomID) error {
 	ok, err := s.cfg.Engine.RoomExists(ctx, id)
 	if err == nil && !ok {

@@ -10,46 +10,42 @@ import (
 	"github.com/mootchat/moot/engine/millis"
 )
 
-// Rules are the modules and chains of the node, as the program loads them. Its
-// methods may be called concurrently.
+// Rules are the modules and chains of the node. Its methods may be called concurrently.
 type Rules interface {
-	// Revision is of the rules in use.
+	// Revision is the revision in use.
 	Revision() string
-	// Reload loads the configuration again and puts it into use, all or nothing.
-	// What went wrong is in what it returns.
+	// Reload loads the configuration again and puts it into use, all or nothing. The result has the problems.
 	Reload(ctx context.Context) Reload
 	// Rollback puts the rules before the last reload into use again.
 	Rollback(ctx context.Context) Reload
-	// NeedsRestart are the paths of the settings, such as http.listen, whose value in
-	// the files last read differs from the one the node started with, and that only a
-	// restart takes over. It is not changed.
+	// NeedsRestart returns the settings, such as http.listen, that need a restart: their values in the files differ
+	// from those of the start. Callers must not change it.
 	NeedsRestart() []string
-	// Last is the latest reload or rollback, nil if there was none.
+	// Last is the latest reload or rollback; nil: there was none.
 	Last() *Reload
-	// Counts are the reloads and rollbacks since the start, and those that were
-	// refused.
+	// Counts are the reloads and rollbacks since the start that succeeded, and that were refused.
 	Counts() (taken, refused uint64)
 }
 
-// Reload is what became of a reload or a rollback on one node.
+// Reload is the result of a reload or rollback on one node.
 type Reload struct {
 	Node     string          `json:"node"`
 	At       millis.Time     `json:"at,omitempty" format:"unix-ms" doc:"The beginning of the reload or rollback."`
-	OK       bool            `json:"ok" doc:"The rules asked for are in use."`
-	Revision string          `json:"revision,omitempty" doc:"In use now."`
-	Before   string          `json:"before,omitempty" doc:"In use before."`
-	Problems []string        `json:"problems,omitempty" doc:"Why nothing was changed, one thing each."`
-	Notes    []string        `json:"notes,omitempty" doc:"What an operator should know, such as settings that need a restart."`
+	OK       bool            `json:"ok" doc:"The new revision is in use."`
+	Revision string          `json:"revision,omitempty" doc:"The revision in use now."`
+	Before   string          `json:"before,omitempty" doc:"The revision in use before."`
+	Problems []string        `json:"problems,omitempty" doc:"Why nothing has changed, one problem each."`
+	Notes    []string        `json:"notes,omitempty" doc:"Notes for operators, such as settings that need a restart."`
 	Took     millis.Duration `json:"took,omitempty" format:"duration-ms"`
 }
 
 type reloadQuery struct {
-	Nodes string `query:"nodes" enum:"self,all" default:"self" doc:"The node that is asked, or all. Every node loads its own files."`
+	Nodes string `query:"nodes" enum:"self,all" default:"self" doc:"Only the node that gets the request, or all. Each node loads its own files."`
 }
 
 type reloaded struct {
 	Body struct {
-		OK      bool     `json:"ok" doc:"On every node asked."`
+		OK      bool     `json:"ok" doc:"All these nodes succeeded."`
 		Results []Reload `json:"results"`
 	}
 }
@@ -59,7 +55,7 @@ func (s *Server) ruleOperations() {
 		return
 	}
 	for _, o := range []struct{ id, ask, summary string }{
-		{"reload", askReload, "Load the configuration again and swap the rules, all or nothing"},
+		{"reload", askReload, "Load the configuration again and put it into use, all or nothing"},
 		{"rollback", askRollback, "Put the rules before the last reload into use again"},
 	} {
 		op := s.operation(o.id, http.MethodPost, "/api/"+o.id, 200, o.summary)
@@ -77,7 +73,7 @@ func (s *Server) onNodes(ctx context.Context, q *reloadQuery, what string) (*rel
 		}
 	}
 	out := &reloaded{}
-	out.Body.Results = each(ctx, s, names, loading, question{Ask: what}, func(name string, r Reload, err error) Reload {
+	out.Body.Results = each(ctx, s, names, loadTimeout, question{Ask: what}, func(name string, r Reload, err error) Reload {
 		r.Node = name
 		if err != nil {
 			r.Problems = []string{err.Error()}

@@ -6,12 +6,11 @@ import (
 	"sync"
 )
 
-// mostOfAddress is how many of the port's sockets an address, or a network of IPv6, may
-// have: one that opens them and asks for nothing leaves the others their part. No key is
-// needed for that.
-const mostOfAddress = mostSockets / 4
+// maxPerAddress bounds the sockets of one address, or of one /64 network of IPv6: a client without a key that opens
+// sockets and sends nothing leaves some to others.
+const maxPerAddress = maxSockets / 4
 
-// perAddress is a listener that closes connections of an address that has mostOfAddress.
+// perAddress is a listener that closes connections beyond maxPerAddress of an address.
 type perAddress struct {
 	net.Listener
 
@@ -30,14 +29,14 @@ func (p *perAddress) Accept() (net.Conn, error) {
 		if p.take(a) {
 			return &socket{c, sync.OnceFunc(func() { p.give(a) })}, nil
 		}
-		_ = c.Close() // the client sees it
+		_ = c.Close() // the client notices
 	}
 }
 
 func (p *perAddress) take(a netip.Prefix) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.open[a] >= mostOfAddress {
+	if p.open[a] >= maxPerAddress {
 		return false
 	}
 	if p.open == nil {
@@ -55,7 +54,7 @@ func (p *perAddress) give(a netip.Prefix) {
 	}
 }
 
-// socket gives back its place when it is closed.
+// socket frees its place in perAddress when it is closed.
 type socket struct {
 	net.Conn
 	give func()

@@ -5,29 +5,28 @@ import (
 	"sync"
 )
 
-// How many answers may go on at once: each holds one of the port's sockets, and has every
-// call of a module written down.
+// Bounds of recordings at once: each occupies a socket of the port and makes the host write down the calls of modules.
 const (
-	mostStreams       = 8               // of a key
-	mostTenantStreams = mostSockets / 4 // of all tenants' keys: what is left serves requests that end
+	maxStreams       = 8              // of a key
+	maxTenantStreams = maxSockets / 4 // of the keys of all tenants: other sockets are left for other requests
 )
 
-// streamCount counts the answers that go on, by key.
+// streamCount counts recordings by key.
 type streamCount struct {
 	mu      sync.Mutex
 	open    map[scope]int
-	tenants int // of all tenants' keys
+	tenants int // of the keys of all tenants
 }
 
-// begin takes a place, which end gives back.
+// begin counts a recording, until end. It returns a fault beyond the bounds.
 func (c *streamCount) begin(who scope) *Fault {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
-	case c.open[who] >= mostStreams:
-		return fault(http.StatusTooManyRequests, CodeRateLimited, "this key listens to %d recordings already: end one of them", mostStreams)
-	case who.tenant != "" && c.tenants >= mostTenantStreams:
-		return fault(http.StatusTooManyRequests, CodeRateLimited, "keys of tenants listen to %d recordings of this node already: wait for one to end", mostTenantStreams)
+	case c.open[who] >= maxStreams:
+		return fault(http.StatusTooManyRequests, CodeRateLimited, "this key has %d recordings running: end one of them", maxStreams)
+	case who.tenant != "" && c.tenants >= maxTenantStreams:
+		return fault(http.StatusTooManyRequests, CodeRateLimited, "the keys of tenants have %d recordings running on this node: wait for one to end", maxTenantStreams)
 	}
 	if c.open == nil {
 		c.open = map[scope]int{}

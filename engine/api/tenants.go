@@ -13,14 +13,14 @@ import (
 type Tenant struct {
 	Name        string `json:"name"`
 	Connections int    `json:"connections"`
-	Rooms       int    `json:"rooms" doc:"That exist."`
-	OutboxBytes int    `json:"outboxBytes" doc:"That wait for its connections."`
+	Rooms       int    `json:"rooms" doc:"Rooms that exist."`
+	OutboxBytes int    `json:"outboxBytes" doc:"Bytes that wait for its connections."`
 }
 
 type tenantList struct {
 	Body struct {
-		Tenants     []Tenant `json:"tenants" doc:"Those that the key reaches, as the node that answers has them configured."`
-		Cursor      string   `json:"cursor,omitempty" doc:"Of the next page; missing at the end."`
+		Tenants     []Tenant `json:"tenants" doc:"The tenants that the key reaches, as configured on the node that answers."`
+		Cursor      string   `json:"cursor,omitempty" doc:"The cursor of the next page; missing on the last one."`
 		Unreachable []string `json:"unreachable,omitempty" doc:"Nodes that did not answer: their connections are not counted."`
 	}
 }
@@ -28,16 +28,16 @@ type tenantList struct {
 type oneTenant struct{ Body Tenant }
 
 func (s *Server) tenantOperations() {
-	list := s.list("listTenants", "/api/tenants", "The tenants")
+	list := s.list("listTenants", "/api/tenants", "List the tenants")
 	list.Metadata[forEveryKey] = true
 	huma.Register(s.api, list, s.listTenants)
-	huma.Register(s.api, s.operation("getTenant", http.MethodGet, tenantPath, 200, "A tenant"), s.getTenant)
+	huma.Register(s.api, s.operation("getTenant", http.MethodGet, tenantPath, 200, "Get a tenant"), s.getTenant)
 }
 
-// tenantQuery is a page of tenants, in the order of their names.
+// tenantQuery selects a page of tenants, sorted by name.
 type tenantQuery struct {
-	Cursor string `query:"cursor" maxLength:"63" doc:"Of the page before; none: the first page."`
-	Limit  int    `query:"limit" minimum:"1" maximum:"1000" default:"100" doc:"Of tenants."`
+	Cursor string `query:"cursor" maxLength:"63" doc:"The cursor of the page before; none: the first page."`
+	Limit  int    `query:"limit" minimum:"1" maximum:"1000" default:"100" doc:"Number of tenants."`
 }
 
 func (s *Server) listTenants(ctx context.Context, in *tenantQuery) (*tenantList, error) {
@@ -69,8 +69,8 @@ func (s *Server) getTenant(ctx context.Context, in *InTenant) (*oneTenant, error
 	return &oneTenant{tenants[0]}, nil
 }
 
-// tenants are those of these names that this node has, in one round trip to the cluster
-// for their rooms, and one call of each node.
+// tenants returns the tenants with these names that this node has. It takes one round trip to the cluster for their
+// rooms, and one question to each node.
 func (s *Server) tenants(ctx context.Context, of []string) (all []Tenant, lost []string, err error) {
 	all, at := []Tenant{}, map[string]int{}
 	for _, name := range of {
@@ -89,7 +89,7 @@ func (s *Server) tenants(ctx context.Context, of []string) (all []Tenant, lost [
 	if err != nil {
 		return nil, nil, err
 	}
-	for i, r := range each(ctx, s, names, asking, question{Ask: askTenants, Tenants: of}, newReply[[]engine.TenantStats]) {
+	for i, r := range each(ctx, s, names, askTimeout, question{Ask: askTenants, Tenants: of}, newReply[[]engine.TenantStats]) {
 		if r.err != nil {
 			lost = append(lost, names[i])
 		}
@@ -103,7 +103,7 @@ func (s *Server) tenants(ctx context.Context, of []string) (all []Tenant, lost [
 	return all, lost, nil
 }
 
-// countRooms fills in how many rooms the tenants have.
+// countRooms sets the number of rooms of the tenants.
 func (s *Server) countRooms(ctx context.Context, tenants []Tenant) error {
 	names := make([]string, len(tenants))
 	for i, t := range tenants {

@@ -12,18 +12,17 @@ import (
 	"github.com/mootchat/moot/host/report"
 )
 
-// otherTenants is the label of the tenants without series of their own. A tenant of that
-// name is one of them.
+// otherTenants is the label of the tenants without series of their own. A tenant with this name is one of them.
 const otherTenants = "other"
 
-// tenantSeries chooses the tenants that have series of their own. A tenant keeps its
-// series as long as it is configured, so that no series ends and begins again.
+// tenantSeries chooses the tenants that have series of their own. A tenant keeps its series as long as it is
+// configured, so that series do not end and begin again.
 type tenantSeries struct {
-	most  int
+	max   int
 	named map[string]bool
 
 	mu    sync.Mutex
-	own   map[string]bool // besides the named ones
+	own   map[string]bool // besides named
 	other monotone
 }
 
@@ -32,11 +31,10 @@ func newTenantSeries(cfg *Config) tenantSeries {
 	for _, tenant := range cfg.MetricsFor {
 		named[tenant] = true
 	}
-	return tenantSeries{most: cmp.Or(cfg.MetricsTenants, 100), named: named, own: map[string]bool{}, other: monotone{}}
+	return tenantSeries{max: cmp.Or(cfg.MetricsTenants, 100), named: named, own: map[string]bool{}, other: monotone{}}
 }
 
-// choose gives what the metrics show: the tenants and modules with series of their own,
-// and at the end the sums of the others.
+// choose returns the tenants and modules with series of their own and, at the end, the sums of the others.
 func (s *tenantSeries) choose(tenants []engine.TenantStats, modules []report.Module) ([]engine.TenantStats, []report.Module) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -65,18 +63,18 @@ func (s *tenantSeries) has(tenant string) bool {
 	return tenant != otherTenants && (s.own[tenant] || s.named[tenant])
 }
 
-// admit lets go of tenants that are gone, and gives free series to active tenants, the
-// busiest first; where all tenants fit, to all of them.
+// admit removes tenants that are not configured any more, and gives free series to active tenants, the busiest
+// first; if all tenants fit, to all of them.
 func (s *tenantSeries) admit(tenants []engine.TenantStats) {
 	left := slices.DeleteFunc(slices.Clone(tenants), func(t engine.TenantStats) bool { return t.Name == otherTenants || s.has(t.Name) })
-	if len(s.own) > 0 && len(left)+len(s.own) > s.most { // somebody may wait for a place
+	if len(s.own) > 0 && len(left)+len(s.own) > s.max { // a tenant may wait for a free one
 		there := make(map[string]bool, len(tenants))
 		for _, t := range tenants {
 			there[t.Name] = true
 		}
 		maps.DeleteFunc(s.own, func(name string, _ bool) bool { return !there[name] })
 	}
-	free := s.most - len(s.own)
+	free := s.max - len(s.own)
 	if free <= 0 {
 		return
 	}
@@ -91,7 +89,7 @@ func (s *tenantSeries) admit(tenants []engine.TenantStats) {
 	}
 }
 
-// sumModules sums the modules of the other tenants: each may have modules of its own.
+// sumModules sums up the modules of the other tenants.
 func (s *tenantSeries) sumModules(modules []report.Module) (shown []report.Module) {
 	rest := report.Module{Tenant: otherTenants, Name: otherTenants, Errors: map[string]uint64{}}
 	for i := range modules {
@@ -138,8 +136,8 @@ func addModule(m, o *report.Module) {
 	m.Durations.Sum += o.Durations.Sum
 }
 
-// monotone are sums over tenants that come and go. What a tenant takes with it stays in
-// the sum: a counter that went back would look as if the node had started again.
+// monotone has sums over tenants that come and go. The part of a removed tenant stays in the sum, because a counter
+// that decreases would look like a restart of the node.
 type monotone map[string]struct{ last, gone uint64 }
 
 func (m monotone) of(name string, sum uint64) uint64 {

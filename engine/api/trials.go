@@ -13,31 +13,29 @@ import (
 // ErrNoModule is what Trials returns for a module that the tenant does not have.
 var ErrNoModule = errors.New("the tenant has no such module")
 
-// Trials asks modules about events that did not happen. Its methods may be called
-// concurrently.
+// Trials calls modules with events that did not happen. Its methods may be called concurrently.
 type Trials interface {
-	// Try asks a module of the tenant, in an instance of its own with an empty
-	// store: nothing comes of it. What is wrong with the question, or with the
-	// module under the config it is to have, is an *engine.VerbError; a module
-	// that the tenant does not have is ErrNoModule.
+	// Try calls a module of the tenant in a new instance with an empty store; the answer has no effect. An error in the
+	// event or the config, or of the module with this config, is an *engine.VerbError. A module that the tenant does not
+	// have is ErrNoModule.
 	Try(ctx context.Context, tenant, module string, t Trial) (Tried, error)
 }
 
-// Trial is an event, and the config that the module is to have.
+// Trial is an event, and the config of the module for it.
 type Trial struct {
-	Event  map[string]any `json:"event,omitempty" doc:"As in the files of moot module test: hook, room, message, connection, ... Left out: the module is started, and asked nothing."`
-	Config any            `json:"config,omitempty" doc:"Any JSON; left out: that of the module's first entry in the tenant's chain."`
+	Event  map[string]any `json:"event,omitempty" doc:"As in the test files of moot module test: hook, room, message, connection, ... Without it the module is only started."`
+	Config any            `json:"config,omitempty" doc:"Any JSON; default: the config of the first entry of the module in the chain of the tenant."`
 }
 
-// Tried is what a module said.
+// Tried is the result of a trial.
 type Tried struct {
-	Config any             `json:"config" doc:"That the module had."`
-	Hooks  []string        `json:"hooks" doc:"That it has."`
-	Answer any             `json:"answer,omitempty" doc:"As in the files of moot module test: verdict, reason, message, ... Missing where nothing was asked."`
+	Config any             `json:"config" doc:"The config of the module."`
+	Hooks  []string        `json:"hooks" doc:"The hooks of the module."`
+	Answer any             `json:"answer,omitempty" doc:"As in the test files of moot module test: verdict, reason, message, ... Missing without an event."`
 	Took   millis.Duration `json:"took" format:"duration-ms" doc:"The time of the call."`
-	Fuel   uint64          `json:"fuel" doc:"Roughly instructions."`
-	Memory int             `json:"memory" doc:"Bytes that the instance has afterwards."`
-	Calls  int             `json:"calls" doc:"Of the module: many receivers are a few calls."`
+	Fuel   uint64          `json:"fuel" doc:"About the number of instructions."`
+	Memory int             `json:"memory" doc:"Memory of the instance after the call, in bytes."`
+	Calls  int             `json:"calls" doc:"Calls of the module; many receivers take few calls."`
 }
 
 type tried struct{ Body Tried }
@@ -46,7 +44,7 @@ func (s *Server) trialOperations() {
 	if s.cfg.Trials == nil {
 		return
 	}
-	op := s.operation("tryModule", http.MethodPost, tenantPath+"/modules/{module}/trials", 200, "Ask a module about an event that did not happen")
+	op := s.operation("tryModule", http.MethodPost, tenantPath+"/modules/{module}/trials", 200, "Call a module with an event that did not happen")
 	op.Metadata = map[string]any{loadsModules: true}
 	huma.Register(s.api, op, func(ctx context.Context, in *struct {
 		InModule

@@ -1,4 +1,4 @@
-// Package client asks a node's server API.
+// Package client is a client of the server API.
 package client
 
 import (
@@ -21,34 +21,34 @@ import (
 	"github.com/mootchat/moot/host/report"
 )
 
-// Client asks one node. Its methods may be called concurrently.
+// Client is a client of one node. Its methods may be called concurrently.
 type Client struct {
 	base string
 	key  string
 	http http.Client
 }
 
-// patience is how long a node may take; one that reloads compiles modules.
-const patience = time.Minute
+// timeout is long, because a node that reloads compiles modules.
+const timeout = time.Minute
 
-// New makes a client of the node at base, such as "http://127.0.0.1:9090".
+// New returns a client of the node at base, such as "http://127.0.0.1:9090".
 func New(base, key string) (*Client, error) {
 	u, err := url.Parse(base)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
 		return nil, fmt.Errorf("%q is not a URL such as http://127.0.0.1:9090", base)
 	}
 	c := &Client{base: strings.TrimSuffix(base, "/"), key: key}
-	c.http.Timeout = patience
-	c.http.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse } // the key is for this server
+	c.http.Timeout = timeout
+	c.http.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse } // the key must not reach another server
 	return c, nil
 }
 
-// Path is the path of an endpoint: what names something is escaped.
+// Path returns the path of an endpoint, with each segment escaped.
 func Path(segments ...string) string {
 	var b strings.Builder
 	for _, s := range segments {
 		s = url.PathEscape(s)
-		if s == "." || s == ".." { // which a server would take for directories
+		if s == "." || s == ".." { // the server would normalize them
 			s = strings.ReplaceAll(s, ".", "%2E")
 		}
 		b.WriteString("/" + s)
@@ -56,12 +56,11 @@ func Path(segments ...string) string {
 	return b.String()
 }
 
-// maxAnswer bounds what an answer may have, in bytes.
+// maxAnswer bounds an answer, in bytes.
 const maxAnswer = 64 << 20
 
-// Do asks for path, which [Path] made and which may have a query, with body as
-// JSON, nil for none, and reads the answer into out, nil for none. The error of a
-// node that answered with one is an *api.Fault.
+// Do sends a request to a path of [Path], which may have a query, with body as JSON, and decodes the answer into
+// out. body and out may be nil. An error in the answer is an *api.Fault.
 func (c *Client) Do(ctx context.Context, method, path string, body, out any) error {
 	var sent io.Reader
 	if body != nil {
@@ -99,12 +98,12 @@ func (c *Client) Do(ctx context.Context, method, path string, body, out any) err
 func faultOf(answer *http.Response, text []byte) error {
 	f := &api.Fault{Status: answer.StatusCode}
 	if json.Unmarshal(text, f) != nil || f.What.Code == "" {
-		return fmt.Errorf("the server answered %s, which is not Moot's server API", answer.Status)
+		return fmt.Errorf("the server answered %s, which is not an answer of Moot's server API: check the URL", answer.Status)
 	}
 	return f
 }
 
-// Code is the code of an error that a node answered with, "" if it is none.
+// Code returns the code of an *api.Fault; "" for other errors.
 func Code(err error) string {
 	if f, ok := errors.AsType[*api.Fault](err); ok {
 		return f.What.Code
@@ -112,7 +111,7 @@ func Code(err error) string {
 	return ""
 }
 
-// Nodes gives all nodes of the cluster, and the name of the one that answered.
+// Nodes returns all nodes of the cluster, and the name of the one that answered.
 func (c *Client) Nodes(ctx context.Context) (self string, nodes []api.Node, err error) {
 	var out struct {
 		Self  string
@@ -122,10 +121,10 @@ func (c *Client) Nodes(ctx context.Context) (self string, nodes []api.Node, err 
 	return out.Self, out.Nodes, err
 }
 
-// mostOfPage is how many tenants a page has here.
-const mostOfPage = 1000
+// pageSize is the number of tenants of a page.
+const pageSize = 1000
 
-// Tenants gives the tenants that the key reaches, page by page.
+// Tenants returns all tenants that the key reaches.
 func (c *Client) Tenants(ctx context.Context) (all []api.Tenant, err error) {
 	err = c.pages(Path("api", "tenants"), func(path string) (string, error) {
 		var page struct {
@@ -139,7 +138,7 @@ func (c *Client) Tenants(ctx context.Context) (all []api.Tenant, err error) {
 	return all, err
 }
 
-// Modules gives all modules on all nodes, page by page, and the nodes that did not answer.
+// Modules returns all modules on all nodes, and the nodes that did not answer.
 func (c *Client) Modules(ctx context.Context) (all []api.Module, unreachable []string, err error) {
 	err = c.pages(Path("api", "modules"), func(path string) (string, error) {
 		var page struct {
@@ -155,9 +154,9 @@ func (c *Client) Modules(ctx context.Context) (all []api.Module, unreachable []s
 	return all, slices.Compact(unreachable), err
 }
 
-// pages asks for one page after the other.
+// pages requests one page after the other.
 func (c *Client) pages(path string, ask func(path string) (cursor string, err error)) error {
-	q := url.Values{"limit": {strconv.Itoa(mostOfPage)}}
+	q := url.Values{"limit": {strconv.Itoa(pageSize)}}
 	for {
 		cursor, err := ask(path + "?" + q.Encode())
 		if err != nil || cursor == "" {
@@ -167,12 +166,12 @@ func (c *Client) pages(path string, ask func(path string) (cursor string, err er
 	}
 }
 
-// Reload has the node, or all nodes, load their configurations again.
+// Reload makes the node, or all nodes, load the configuration again.
 func (c *Client) Reload(ctx context.Context, all bool) ([]api.Reload, error) {
 	return c.change(ctx, "/api/reload", all)
 }
 
-// Rollback has the node, or all nodes, go back to the rules before.
+// Rollback makes the node, or all nodes, use the rules from before the last reload.
 func (c *Client) Rollback(ctx context.Context, all bool) ([]api.Reload, error) {
 	return c.change(ctx, "/api/rollback", all)
 }
@@ -222,9 +221,8 @@ func queryOf(f report.DecisionFilter) url.Values {
 	return q
 }
 
-// Lines asks for path, of an operation that streams, and gives each line that is not
-// empty to f, until ctx ends, the server does, or f fails. The error is f's, or why
-// it ended; nil: ctx did.
+// Lines requests the path of an operation that streams, and calls f with each line that is not empty, until ctx
+// ends, the answer ends or f fails. The error is that of f or of the answer; it is nil when ctx ended.
 func (c *Client) Lines(ctx context.Context, path string, f func(line []byte) error) error {
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, c.base+path, nil)
 	if err != nil {

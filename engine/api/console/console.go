@@ -1,6 +1,5 @@
-// Package console serves the page for operators: what the server API tells, as
-// tables and charts. The page asks for a key and calls the API with it; its files
-// need none.
+// Package console serves the page for operators, with tables and charts of the server API. The page asks for a key
+// and calls the API with it; the files of the page need none.
 package console
 
 import (

@@ -152,7 +152,7 @@ test("modules: counters, reload and rollback with what came of them", { timeout 
 
   await writeFile(rules, `moot.on("onSayReceive", (event) => {\n  not javascript\n});\n`);
   await page.getByRole("button", { name: "Reload all nodes" }).click();
-  await page.getByTestId("result").getByText("not done everywhere").waitFor();
+  await page.getByTestId("result").getByText("refused by some nodes").waitFor();
   assert.match(await page.getByTestId("result").textContent(), /rule\.js:2/);
   await page.getByRole("link", { name: "Overview" }).click();
   await page.getByTestId("troubles").getByText("The last reload").waitFor();
@@ -176,7 +176,7 @@ test("rooms and their members, by keyboard, whatever their names are", { timeout
   await page.getByLabel("Name begins with").fill("lob");
   await page.waitForFunction(() => !document.body.textContent.includes("odd"));
   await page.getByLabel("Tenant").selectOption("other");
-  await page.getByText("No room's name begins so.").waitFor();
+  await page.getByText("No room with this prefix.").waitFor();
 });
 
 test("decisions, filtered", { timeout }, async () => {
@@ -210,14 +210,14 @@ test("the playground asks a module, under another config too", { timeout }, asyn
   assert.equal(await id("verdict").textContent(), "rewrite");
   assert.match(await id("cost").textContent(), /(µs|ms) · [\d,]+ units of fuel · .*[KM]iB of memory · 1 call$/);
   await id("config").fill(`{"loud": "HO"}`);
-  await page.getByRole("button", { name: "Ask the module" }).click();
+  await page.getByRole("button", { name: "Call the module" }).click();
   await id("rewritten").filter({ hasText: "HO" }).waitFor();
   await photograph(page, "playground");
   await id("message").fill("a secret");
   await page.keyboard.press("Enter");
   await id("answer").getByText("not for everybody").first().waitFor();
   await id("connection").fill("{");
-  await page.getByRole("button", { name: "Ask the module" }).click();
+  await page.getByRole("button", { name: "Call the module" }).click();
   await id("answer").getByText("connection:").waitFor();
 });
 

@@ -1,6 +1,6 @@
 // The server API, as the page asks it.
 
-const place = "moot-console-key"; // in the tab's own store
+const place = "moot-console-key"; // in sessionStorage
 
 export let key = sessionStorage.getItem(place) ?? "";
 
@@ -10,7 +10,7 @@ export function remember(text) {
   else sessionStorage.removeItem(place);
 }
 
-// Fault is an error that the server told, or that it could not be reached (status 0).
+// Fault is an error of the server, or status 0 where there is no connection.
 export class Fault extends Error {
   constructor(status, message) {
     super(message);
@@ -42,7 +42,7 @@ export async function ask(method, path, body) {
 }
 
 export const get = (path) => ask("GET", path);
-// all gets every page of a list, and is what the last one says with all that is in the field.
+// all requests every page of a list, and returns the last answer with the items of all pages in the field.
 export async function all(path, field) {
   const found = [];
   for (let cursor = "", unreachable = []; ; ) {

@@ -1,4 +1,4 @@
-// The page: which key, which view, and what is asked again and again.
+// The page: the key, the views, and the updates.
 import { Fault, get, key, remember } from "./api.js";
 import { Feed } from "./feed.js";
 import { decisions } from "./views/decisions.js";
@@ -8,12 +8,12 @@ import { playground } from "./views/playground.js";
 import { rooms } from "./views/rooms.js";
 
 const views = { overview, modules, rooms, decisions, playground };
-const period = 2000; // ms between two rounds
+const period = 2000; // ms between two updates
 
 const element = (id) => document.getElementById(id);
 const main = element("view");
 const feed = new Feed();
-let shown; // the view: update() after each round, end() when it goes
+let shown; // the view: update() after each round, end() before another view
 let timer;
 
 function state(text, bad = false) {
@@ -41,13 +41,13 @@ async function round() {
     state(`${feed.whole ? "all tenants" : `tenant ${feed.tenants[0]?.name ?? ""}`} · ${new Date().toLocaleTimeString("en-GB")}`);
     if (shown) redraw();
   } catch (err) {
-    if (err.status === 401) return login("The key is not known to the server any more.");
+    if (err.status === 401) return login("The server does not accept the key any more.");
     state(err.message, true);
   }
   timer = setTimeout(round, document.hidden ? period * 5 : period);
 }
 
-// redraw keeps the keyboard where it was, though what had it is new.
+// redraw keeps the focus, though the elements are new.
 function redraw() {
   const before = document.activeElement;
   shown.update();

@@ -1,7 +1,7 @@
 /* global uPlot */
 import { h } from "./html.js";
 
-// resolved is a colour that a canvas knows: light-dark() is not.
+// resolved returns a colour for a canvas, which does not support light-dark().
 function resolved(name) {
   const probe = document.body.appendChild(h("span"));
   probe.style.color = `var(${name})`;
@@ -18,7 +18,9 @@ export class Chart {
   #values;
   #size;
 
-  constructor(title, series, height = 180) {
+  // step is the smallest distance of two marks of the axis: 1 for counts.
+  constructor(title, series, step = 1) {
+    const height = 180;
     this.#values = series.map(() => h("b", {}, "–"));
     const legend = h("p", { class: "legend" }, series.map(([name], i) => h("span", {}, name, " ", this.#values[i])));
     const place = h("div", { class: "chart", role: "img", "aria-label": title });
@@ -27,10 +29,9 @@ export class Chart {
     const axis = { stroke: resolved("--faint"), grid: { stroke: resolved("--line"), width: 1 }, ticks: { stroke: resolved("--line") } };
     this.#plot = new uPlot({
       width: 400, height, legend: { show: false }, cursor: { y: false },
-      scales: { y: { range: (_, low, high) => [0, Math.max(high * 1.1, 4)] } },
-      // Whole numbers: each is a count, or a time in us.
+      scales: { y: { range: (_, low, high) => [0, Math.max(high * 1.1, 4 * step)] } },
       axes: [{ ...axis, values: (_, ticks) => ticks.map((t) => new Date(t * 1000).toLocaleTimeString("en-GB")), space: 80 },
-        { ...axis, size: 70, values: (_, ticks) => ticks.map(series[0][2]), incrs: whole }],
+        { ...axis, size: 70, values: (_, ticks) => ticks.map(series[0][2]), incrs: whole.map((n) => n * step) }],
       series: [{}, ...series.map(([label, name]) => ({ label, stroke: resolved(name), width: 2, points: { show: false } }))],
     }, [[], ...series.map(() => [])], place);
     this.#size = new ResizeObserver(() => place.clientWidth > 0 && this.#plot.setSize({ width: place.clientWidth, height }));

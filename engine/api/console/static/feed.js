@@ -2,15 +2,15 @@ import { all, at, get } from "./api.js";
 
 const kept = 300; // points: ten minutes
 
-// Feed is what the server told last, and the last minutes of what a chart shows.
+// Feed has the latest answers of the server, and the last minutes of the charts.
 export class Feed {
   nodes = [];
   tenants = [];
   modules = [];
   unreachable = [];
-  whole = true; // the key is the admin's
+  whole = true; // the key is admin.key
   self = "";
-  #before; // of the last round
+  #before; // counters of the round before
 
   constructor() {
     this.clear();
@@ -36,7 +36,7 @@ export class Feed {
       ({ nodes: this.nodes, self: this.self } = await get("/api/nodes"));
     } catch (err) {
       if (err.status !== 403) throw err;
-      this.whole = false; // a tenant's key
+      this.whole = false; // the key is that of a tenant
       this.nodes = [];
     }
   }
@@ -66,7 +66,7 @@ function push(series, ...values) {
   });
 }
 
-// difference are the calls between two rounds, of all modules, by how long they took.
+// difference is the histogram of the calls of all modules between two rounds.
 function difference(now, before) {
   let bounds = [];
   const counts = [];

@@ -1,4 +1,4 @@
-// h makes an element. Attributes that begin with "on" are listeners; children are elements or texts.
+// h creates an element. Attributes that begin with "on" are listeners; children are elements or texts.
 export function h(tag, attributes = {}, ...children) {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
@@ -35,7 +35,7 @@ export function ago(ms) {
 // version is module@sha#revision without the module.
 export const version = (text) => text.slice(text.indexOf("@") + 1);
 
-// select offers choices and keeps what was chosen, if it is there still.
+// select creates a select element. It keeps the chosen value if that is still a choice.
 export function select(label, choices, chosen, onchange, attributes = {}) {
   const box = h("select", { ...attributes, onchange: () => onchange(box.value) },
     choices.map(([value, words]) => h("option", { value, selected: value === chosen }, words)));

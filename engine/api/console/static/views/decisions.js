@@ -7,9 +7,9 @@ const words = (list) => [any, ...list.map((word) => [word, word])];
 
 export function decisions(main, feed) {
   const asked = { tenant: feed.whole ? "" : feed.tenants[0]?.name, room: "", hook: "", module: "", verdict: "", shadow: "" };
-  let older = []; // pages before the latest, which is asked again and again
+  let older = []; // pages before the latest one, which is updated
   let turn = 0;
-  let last; // the oldest that is shown, if there may be older ones
+  let last; // the oldest decision that is shown, if there may be older ones
   const place = h("div", { "data-testid": "decisions" });
   const button = h("button", { type: "button", hidden: true, onclick: () => more(last.at) }, "Older");
 
@@ -75,4 +75,4 @@ const list = (rows) => table("Decisions", [
   ["receivers", (d) => (d.count ? number(d.count) : ""), "number"],
   ["took", (d) => duration(d.took), "number"],
   ["node", (d) => d.node],
-], rows, "None that fits: a deny, drop, rewrite or error is shown here, a breaker that opens or closes, and some of what is allowed.");
+], rows, "No decisions. Verdicts other than allow, errors, and breakers that open or close are recorded, and a sample of allows if it is configured.");

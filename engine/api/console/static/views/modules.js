@@ -20,21 +20,21 @@ export function modules(main, feed) {
 
   main.append(
     ...(feed.whole ? [h("section", { class: "card" }, h("h2", {}, "Rules"),
-      h("p", { class: "faint" }, "Reload reads config.yaml and the modules again, on every node. A node where anything is wrong keeps the rules it has."),
+      h("p", { class: "faint" }, "Reload makes every node load its configuration and modules again. A node on which anything is wrong keeps its rules."),
       h("div", { class: "row" }, buttons), result)] : []),
     h("section", { class: "card" }, h("h2", {}, "Modules"), list));
   return { update: () => list.replaceChildren(modulesTable(feed.modules)) };
 }
 
 function outcome(words, { ok, results }) {
-  return h("div", {}, h("p", { class: ok ? "good" : "bad" }, `${words}: ${ok ? "done" : "not done everywhere"}`), table("What came of it", [
+  return h("div", {}, h("p", { class: ok ? "good" : "bad" }, `${words}: ${ok ? "done on all nodes" : "refused by some nodes"}`), table("Results", [
     ["node", (r) => r.node],
     ["rules", (r) => h("code", { title: r.revision }, (r.revision ?? "").slice(0, 8))],
     ["before", (r) => (r.before ? h("code", { title: r.before }, r.before.slice(0, 8)) : "")],
     ["took", (r) => (r.took === undefined ? "" : duration(r.took)), "number"],
-    ["what was wrong", (r) => (r.problems ?? []).map((text) => h("div", { class: "bad" }, text)), "words"],
-    ["to know", (r) => (r.notes ?? []).map((text) => h("div", {}, text)), "words"],
-  ], results, "No node was asked."));
+    ["problems", (r) => (r.problems ?? []).map((text) => h("div", { class: "bad" }, text)), "words"],
+    ["notes", (r) => (r.notes ?? []).map((text) => h("div", {}, text)), "words"],
+  ], results, "No results."));
 }
 
 const breaker = (m) => h("span", { class: m.openBreakers ? "bad" : "good" }, m.openBreakers ? `open (${m.openBreakers})` : "closed");
@@ -55,5 +55,5 @@ const modulesTable = (rows) => table("Modules", [
   ["p50", (m) => duration(m.p50), "number"],
   ["p99", (m) => duration(m.p99), "number"],
   ["instances", (m) => number(m.instances), "number"],
-  ["its own counters", metrics],
+  ["own metrics", metrics],
 ], rows, "No tenant has a module in its chain.");

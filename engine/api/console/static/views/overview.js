@@ -1,16 +1,16 @@
 import { Chart } from "../chart.js";
 import { ago, bytes, duration, h, number, table } from "../html.js";
 
-// troubles is what an operator should look at first, each a sentence.
+// troubles are sentences about what needs an operator.
 function troubles(feed) {
   const found = [];
   for (const node of feed.nodes) {
     if (node.error) found.push(`Node ${node.name} does not answer: ${node.error}`);
     else if (!node.ready) found.push(`Node ${node.name} is not ready.`);
-    if (node.lastReload && !node.lastReload.ok) found.push(`The last reload of node ${node.name} changed nothing: ${(node.lastReload.problems ?? []).join("; ")}`);
+    if (node.lastReload && !node.lastReload.ok) found.push(`Node ${node.name} refused the last reload: ${(node.lastReload.problems ?? []).join("; ")}`);
   }
-  for (const name of feed.unreachable) found.push(`Node ${name} does not answer: what it counts is missing.`);
-  for (const m of feed.modules) if (m.openBreakers > 0) found.push(`Module ${m.name} of tenant ${m.tenant} failed too often on node ${m.node}: it is not asked now.`);
+  for (const name of feed.unreachable) found.push(`Node ${name} does not answer: its counters are missing.`);
+  for (const m of feed.modules) if (m.openBreakers > 0) found.push(`Module ${m.name} of tenant ${m.tenant} failed too often on node ${m.node}: its breaker is open.`);
   return [...new Set(found)];
 }
 
@@ -18,7 +18,7 @@ export function overview(main, feed) {
   const perSecond = (n) => `${number(Math.round(n))}/s`;
   const charts = [
     ...(feed.whole ? [["rate", new Chart("Messages and deliveries", [["messages", "--first", perSecond], ["deliveries", "--second", perSecond]])]] : []),
-    ["latency", new Chart("Calls of modules", [["p50", "--first", duration], ["p99", "--second", duration]])],
+    ["latency", new Chart("Calls of modules", [["p50", "--first", duration], ["p99", "--second", duration]], 0.001)],
     ["connections", new Chart("Connections", [["connections", "--first", number]])],
   ];
   const alerts = h("div", { role: "status", "data-testid": "troubles" });
@@ -43,11 +43,11 @@ const nodes = (feed) => h("section", { class: "card" }, h("h2", {}, "Nodes"), ta
   ["deliveries", (n) => number(n.deliveries), "number"],
   ["version", (n) => n.version],
   ["rules", (n) => h("code", { title: n.revision }, (n.revision ?? "").slice(0, 8))],
-], feed.nodes, "There is none."));
+], feed.nodes, "None."));
 
 const tenants = (feed) => h("section", { class: "card" }, h("h2", {}, "Tenants"), table("Tenants", [
   ["tenant", (t) => t.name],
   ["connections", (t) => number(t.connections), "number"],
   ["rooms", (t) => h("a", { "data-focus": t.name, href: `#rooms?tenant=${encodeURIComponent(t.name)}` }, number(t.rooms)), "number"],
-  ["waits to be sent", (t) => bytes(t.outboxBytes), "number"],
-], feed.tenants, "There is none."));
+  ["outbox", (t) => bytes(t.outboxBytes), "number"],
+], feed.tenants, "None."));

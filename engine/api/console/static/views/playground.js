@@ -2,7 +2,7 @@ import { ask, at } from "../api.js";
 import { bytes, duration, h, number, select } from "../html.js";
 
 const hooks = ["onSayReceive", "say", "join", "leave", "connect", "disconnect", "action"];
-// Which fields an event of a hook has besides its connection.
+// The fields of an event besides its connection, by hook.
 const fields = {
   onSayReceive: ["room", "message"], say: ["room", "message", "receivers"], join: ["room"], leave: ["room"], connect: [], disconnect: [], action: ["action", "params"],
 };
@@ -34,7 +34,7 @@ export function playground(main, feed) {
   const config = h("textarea", { spellcheck: "false", "data-testid": "config" });
   const event = h("div", { class: "fields" });
   const answer = h("div", { class: "card", role: "status", "data-testid": "answer", hidden: true });
-  const button = h("button", { class: "main" }, "Ask the module");
+  const button = h("button", { class: "main" }, "Call the module");
 
   const label = (title, input) => h("label", {}, title, input);
   function arrange() {
@@ -53,7 +53,7 @@ export function playground(main, feed) {
 
   const send = (body) => ask("POST", at("tenants", JSON.parse(chosen)[0], "modules", JSON.parse(chosen)[1], "trials"), body);
 
-  // What the module is told without an event: its config, and which hooks it has.
+  // A trial without an event returns the config of the module and its hooks.
   async function meet() {
     const mine = chosen;
     config.value = "";
@@ -88,8 +88,8 @@ export function playground(main, feed) {
   }
 
   main.append(h("form", { class: "card", onsubmit: submit },
-    h("h2", {}, "Ask a module"),
-    h("p", { class: "faint" }, "The module is asked in an instance of its own, with an empty store: nothing comes of it."),
+    h("h2", {}, "Call a module"),
+    h("p", { class: "faint" }, "The module runs in a new instance with an empty store, and its answer has no effect."),
     h("div", { class: "row" },
       select("Module", choices.map((c) => [c, JSON.parse(c).join(": ")]), chosen, (value) => { chosen = value; answer.hidden = true; meet(); }),
       hookChoice),
@@ -109,8 +109,8 @@ function show(place, { answer, took, fuel, memory, calls }) {
     h("h2", {}, "Verdict: ", h("span", { class: tone[answer.verdict] ?? "good", "data-testid": "verdict" }, answer.verdict)),
     answer.reason ? h("p", {}, answer.reason) : "",
     answer.failure ? h("p", { class: "note" }, `${answer.kind}: ${answer.failure}`) : "",
-    said === undefined ? "" : h("p", {}, "Becomes: ", h("b", { "data-testid": "rewritten" }, said)),
+    said === undefined ? "" : h("p", {}, "New message: ", h("b", { "data-testid": "rewritten" }, said)),
     h("p", { class: "faint", "data-testid": "cost" },
       `${duration(took)} · ${number(fuel)} units of fuel · ${bytes(memory)} of memory · ${number(calls)} ${calls === 1 ? "call" : "calls"}`),
-    h("details", { open: true }, h("summary", {}, "The whole answer"), h("pre", {}, JSON.stringify(answer, null, 2))));
+    h("details", { open: true }, h("summary", {}, "Full answer"), h("pre", {}, JSON.stringify(answer, null, 2))));
 }

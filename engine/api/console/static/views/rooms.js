@@ -4,8 +4,8 @@ import { h, number, select, table } from "../html.js";
 export function rooms(main, feed, asked) {
   let tenant = asked.get("tenant") ?? feed.tenants[0]?.name;
   let prefix = "";
-  let room = asked.get("room"); // whose members are shown
-  let turn = 0; // answers of an older question are not shown
+  let room = asked.get("room"); // the room whose members are shown
+  let turn = 0; // answers to older requests are dropped
   const list = h("div", { "data-testid": "rooms" });
   const members = h("div");
   const fail = (where) => (err) => where.replaceChildren(h("p", { class: "note" }, err.message));
@@ -29,7 +29,7 @@ export function rooms(main, feed, asked) {
     return pages(list, `${at("tenants", tenant, "rooms")}?counts=true&prefix=${encodeURIComponent(prefix)}`, "rooms", (rows) => table("Rooms", [
       ["room", (r) => h("button", { type: "button", onclick: () => open(r.name) }, r.name)],
       ["members", (r) => number(r.membersCount), "number"],
-    ], rows, prefix ? "No room's name begins so." : "There is no room.")).catch(fail(list));
+    ], rows, prefix ? "No room with this prefix." : "No rooms.")).catch(fail(list));
   };
 
   function open(name) {
@@ -38,8 +38,8 @@ export function rooms(main, feed, asked) {
       h("h2", {}, `${name}: ${number(page.membersCount)} ${page.membersCount === 1 ? "member" : "members"}`),
       table(`Members of ${name}`, [
         ["connection", (m) => h("code", {}, m.id)],
-        ["in the room since", (m) => new Date(m.joinedAt).toLocaleString("en-GB")],
-      ], rows, "Nobody is in it."))).catch(fail(members));
+        ["joined", (m) => new Date(m.joinedAt).toLocaleString("en-GB")],
+      ], rows, "No members."))).catch(fail(members));
   }
 
   const filter = h("input", { type: "search", oninput: () => { prefix = filter.value; showRooms(); } });
@@ -47,7 +47,7 @@ export function rooms(main, feed, asked) {
     h("div", { class: "row" },
       select("Tenant", feed.tenants.map(({ name }) => [name, name]), tenant, (value) => { tenant = value; showRooms(); }),
       h("label", {}, "Name begins with", filter),
-      h("button", { type: "button", onclick: () => (room ? open(room) : showRooms()) }, "Look again")),
+      h("button", { type: "button", onclick: () => (room ? open(room) : showRooms()) }, "Refresh")),
     list), members);
   if (tenant) showRooms().then(() => asked.get("room") && open(asked.get("room")));
   return { update() {} };
