@@ -10,7 +10,7 @@ import (
 	"github.com/mootchat/moot/engine/node/nodetest"
 )
 
-// withoutKey starts a server with no admin.key and the given log format.
+// withoutKey starts a node without admin.key, with a log format.
 func withoutKey(t *testing.T, format string) *nodetest.Server {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "moot.yaml")
@@ -24,7 +24,7 @@ log: { format: `+format+` }
 	return inProcess(t, file)
 }
 
-// Without admin.key the server makes a key, shows it once in a text log, and takes it at the API.
+// Without admin.key the server makes a key, logs it once in a text log, and accepts it at the API.
 func TestAMadeKeyIsShownInATextLog(t *testing.T) {
 	s := withoutKey(t, "text")
 	found := regexp.MustCompile(`admin.key is not set.* key=(\S{20,})`).FindAllStringSubmatch(s.Log.String(), -1)

@@ -11,7 +11,7 @@ import (
 	"github.com/mootchat/moot/engine/telemetry"
 )
 
-// A Redis that speaks TLS alone, and wants certificates of its clients.
+// The server of Redis accepts TLS only, and requires certificates of its clients.
 func TestRedisOverTLS(t *testing.T) {
 	cert, key := redistest.Certificate(t)
 	tls := redistest.StartTLS(t, cert, key)

@@ -9,8 +9,7 @@ import (
 	"github.com/mootchat/moot/engine/node/nodetest"
 )
 
-// TestAChangedConfigMapIsLoaded changes a file as Kubernetes does: it is a link into a
-// directory that is a link itself, which then leads to another directory.
+// The test changes a file as Kubernetes does: the file is a link into a directory that is itself a link, which is replaced.
 func TestAChangedConfigMapIsLoaded(t *testing.T) {
 	dir := t.TempDir()
 	const settings = `{ http: { listen: "127.0.0.1:0" }, socket: { listen: "127.0.0.1:0" }, admin: { listen: "127.0.0.1:0" }, drain: 0s, watch: true, limits: { roomsPerConnection: %N% } }`

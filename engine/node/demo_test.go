@@ -10,8 +10,7 @@ import (
 	"github.com/mootchat/moot/engine/node/nodetest"
 )
 
-// page gives the status of a path of the HTTP port, asked for by a host, and the list
-// of rooms that it holds.
+// page requests a path of the HTTP port with a Host, and returns the status and, of a JSON file, the list of rooms.
 func page(t *testing.T, s *nodetest.Server, host, path string) (status int, rooms []string) {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+s.HTTP+path, nil)
@@ -62,7 +61,7 @@ tenants:
 		{"acme.test", "/rooms.json", []string{"den", "attic"}},
 		{"localhost", "/acme/rooms.json", []string{"den", "attic"}},
 		{"localhost", "/rooms.json", []string{}},
-		{"vault.test", "/rooms.json", []string{}}, // its rooms are for clients with a token
+		{"vault.test", "/rooms.json", []string{}}, // its rooms need a token
 	} {
 		if status, rooms := page(t, s, c.host, c.path); status != http.StatusOK || !slices.Equal(rooms, c.want) {
 			t.Errorf("GET %s of %s = %d %q, want %q", c.path, c.host, status, rooms, c.want)

@@ -11,8 +11,8 @@ import (
 	"github.com/mootchat/moot/engine/node/nodetest"
 )
 
-// A server that has no file descriptors left says so once, goes on serving who is
-// connected and operators, and accepts those who wait when others have gone.
+// A server without free file descriptors logs that once, serves its clients and operators, and accepts waiting clients when
+// others have gone.
 func TestAServerOutOfDescriptorsSaysSoAndRecovers(t *testing.T) {
 	const files = 96
 	cmd := process(t, configured(t, t.TempDir(), ""))
@@ -63,7 +63,7 @@ func TestAServerOutOfDescriptorsSaysSoAndRecovers(t *testing.T) {
 	log, err := s.Terminate()
 	must(err)
 	if n := strings.Count(log, "out of file descriptors"); n != 1 {
-		t.Errorf("it was said %d times:\n%s", n, log)
+		t.Errorf("it was logged %d times:\n%s", n, log)
 	}
 	if !strings.Contains(log, "limits.connections is more than the limit of open files allows") {
 		t.Errorf("nothing was said at start:\n%s", log)

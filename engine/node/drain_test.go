@@ -9,13 +9,11 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/mootchat/moot/engine/node/nodetest"
 )
 
-// drained serves with clients that are let go over a while; more is more of its
-// configuration.
+// drained starts a node with a drain time, and clients; more are lines of its configuration.
 func drained(t *testing.T, over string, clients int, more ...string) (*nodetest.Server, []*nodetest.Client) {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "moot.yaml")
@@ -39,7 +37,7 @@ func drained(t *testing.T, over string, clients int, more ...string) (*nodetest.
 // draining writes a configuration with a drain time.
 func draining(t *testing.T, file, over string, more ...string) {
 	t.Helper()
-	nodetest.Write(t, file, "http: { listen: '127.0.0.1:0' }\nsocket: { listen: '127.0.0.1:0' }\nadmin: { listen: '127.0.0.1:0' }\ndrain: "+over+"\n"+strings.Join(more, "\n"))
+	nodetest.Write(t, file, "http: { listen: '127.0.0.1:0' }\nsocket: { listen: '127.0.0.1:0' }\nadmin: { listen: '127.0.0.1:0', key: "+adminKey+" }\ndrain: "+over+"\n"+strings.Join(more, "\n"))
 }
 
 func terminate(t *testing.T, s *nodetest.Server) {
@@ -49,46 +47,57 @@ func terminate(t *testing.T, s *nodetest.Server) {
 	}
 }
 
-// After SIGTERM the node is not ready, lets nobody in, and closes its clients one
-// batch after the other; then it ends with 0.
-func TestClientsAreLetGoInBatches(t *testing.T) {
-	s, clients := drained(t, "2s", 20)
-	begun := time.Now()
+// After SIGTERM readiness fails, new clients are refused, and the clients are closed in batches: within a drain time of an
+// hour one of 20 is closed at once, and the others are served.
+func TestClientsAreClosedInBatches(t *testing.T) {
+	s, clients := drained(t, "1h", 20)
 	terminate(t, s)
-	if err := s.Log.Await(regexp.MustCompile(`msg="shutting down"`)); err != nil {
-		t.Fatal(err)
+	type answer struct {
+		client *nodetest.Client
+		line   string
 	}
-	var first, last time.Duration
-	gone := make(chan time.Duration, len(clients))
+	answers := make(chan answer, len(clients))
 	for _, c := range clients {
 		go func() {
-			if !c.Lines.Scan() || c.Lines.Text() != `{"status":"Bye","context":"api","reason":"shutdown"}` {
-				t.Errorf("heard %q, %v", c.Lines.Text(), c.Lines.Err())
-			}
-			c.Conn.Close()
-			gone <- time.Since(begun)
+			c.Lines.Scan()
+			answers <- answer{c, c.Lines.Text()}
 		}()
 	}
-	first = <-gone
-	res, err := http.Get("http://" + s.Admin + "/health/ready")
-	if err != nil {
-		t.Fatal(err)
+	first := <-answers
+	if first.line != `{"status":"Bye","context":"api","reason":"shutdown"}` {
+		t.Errorf("the first client got %q", first.line)
 	}
-	res.Body.Close()
-	if res.StatusCode != http.StatusServiceUnavailable {
-		t.Errorf("while it drains, ready is %s", res.Status)
+	if status, _ := ask(t, s, "/health/ready"); status != http.StatusServiceUnavailable {
+		t.Errorf("during the drain, ready is %d", status)
 	}
 	for _, address := range []string{s.HTTP, s.Socket} {
 		if c, err := net.Dial("tcp", address); err == nil {
 			c.Close()
-			t.Errorf("%s takes connections while the node drains", address)
+			t.Errorf("%s accepts connections during the drain", address)
 		}
 	}
-	for range clients[1:] {
-		last = <-gone
+	for _, c := range clients {
+		if c == first.client {
+			continue
+		}
+		if _, err := io.WriteString(c.Conn, "detailsView\r\n"); err != nil {
+			t.Fatal(err)
+		}
+		if a := <-answers; !strings.Contains(a.line, `"status":"OK"`) {
+			t.Errorf("another client got %q", a.line)
+		}
 	}
-	if last-first < time.Second {
-		t.Errorf("the first went after %v, the last after %v: want them spread over 2s", first, last)
+}
+
+// When the last client is closed the node ends without an error.
+func TestADrainEndsTheNode(t *testing.T) {
+	s, clients := drained(t, "200ms", 20)
+	terminate(t, s)
+	for i, c := range clients {
+		if !c.Lines.Scan() || c.Lines.Text() != `{"status":"Bye","context":"api","reason":"shutdown"}` {
+			t.Errorf("client %d got %q, %v", i, c.Lines.Text(), c.Lines.Err())
+		}
+		c.Conn.Close()
 	}
 	if err := s.Wait(); err != nil {
 		t.Errorf("it ended with %v", err)
@@ -99,7 +108,7 @@ func TestClientsAreLetGoInBatches(t *testing.T) {
 }
 
 // After SIGTERM the node is not ready, and serves for drainDelay, new clients too.
-func TestANodeThatEndsServesOnForItsDrainDelay(t *testing.T) {
+func TestANodeServesDuringItsDrainDelay(t *testing.T) {
 	s, clients := drained(t, "1h", 1, "drainDelay: 10m")
 	terminate(t, s)
 	if err := s.Log.Await(regexp.MustCompile(`msg="shutting down" drainDelay=10m0s drain=1h0m0s`)); err != nil {
@@ -135,7 +144,8 @@ func TestANodeThatEndsServesOnForItsDrainDelay(t *testing.T) {
 	res.Body.Close()
 }
 
-func TestADrainDelayComesToAnEnd(t *testing.T) {
+// After the drain delay the clients are closed and the node ends.
+func TestADrainDelayEnds(t *testing.T) {
 	s, clients := drained(t, "0s", 1, "drainDelay: 10ms")
 	terminate(t, s)
 	if c := clients[0]; !c.Lines.Scan() || c.Lines.Text() != `{"status":"Bye","context":"api","reason":"shutdown"}` {
@@ -146,9 +156,8 @@ func TestADrainDelayComesToAnEnd(t *testing.T) {
 	}
 }
 
-// A reload while the node serves on does not have it let its clients go for longer than
-// it may take to end.
-func TestAReloadDoesNotProlongTheEnd(t *testing.T) {
+// A reload during the drain delay does not change the drain time of the shutdown under way.
+func TestAReloadDoesNotProlongAShutdown(t *testing.T) {
 	s, clients := drained(t, "0s", 2, "drainDelay: 3s")
 	terminate(t, s)
 	if err := s.Log.Await(regexp.MustCompile(`msg="shutting down"`)); err != nil {

@@ -9,7 +9,7 @@ import (
 	"github.com/mootchat/moot/engine/node"
 )
 
-// A program starts a node on free ports, asks it whether it is ready, and ends it.
+// A program starts a node on free ports, requests its readiness, and ends it.
 func ExampleStart() {
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()

@@ -17,7 +17,7 @@ import (
 	"github.com/mootchat/moot/engine/node/nodetest"
 )
 
-// oddities makes what is not a regular file, by what it is called.
+// oddities creates files that are not regular, and returns their kinds by path.
 func oddities(t *testing.T, dir string) map[string]string {
 	t.Helper()
 	at := func(name string) string { return filepath.Join(dir, name) }
@@ -34,7 +34,7 @@ func oddities(t *testing.T, dir string) map[string]string {
 	return map[string]string{at("pipe"): "a named pipe", at("link"): "a named pipe", at("dir"): "a directory", at("socket"): "a socket", "/dev/zero": "a device", "/dev/tty": "a device"}
 }
 
-// TestAnOddFileIsAnErrorWhereverItIsNamed: nothing waits for what is not a regular file.
+// A file that is not regular is an error at each setting, and nothing waits for it.
 func TestAnOddFileIsAnErrorWhereverItIsNamed(t *testing.T) {
 	dir := t.TempDir()
 	for path, kind := range oddities(t, dir) {
@@ -83,8 +83,7 @@ func TestAnOddFileIsAnErrorWhereverItIsNamed(t *testing.T) {
 	}
 }
 
-// TestAServerSurvivesAnOddFile: each reload that meets one is refused, the next good one is
-// taken, and the node ends while one is under way.
+// A reload with a file that is not regular is refused, the next one succeeds, and the node can end during such a reload.
 func TestAServerSurvivesAnOddFile(t *testing.T) {
 	dir := t.TempDir()
 	odd := oddities(t, dir)
@@ -120,10 +119,10 @@ func TestAServerSurvivesAnOddFile(t *testing.T) {
 		}
 	}
 	swap("tenant.yaml", filepath.Join(dir, "pipe"))
-	hup <- syscall.SIGHUP // the end of the test ends the node meanwhile
+	hup <- syscall.SIGHUP // the test, and with it the node, ends now
 }
 
-// silent is a TCP server that takes connections and says nothing.
+// silent is a TCP server that accepts connections and sends nothing.
 func silent(t *testing.T) (address string, met <-chan struct{}) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -148,7 +147,7 @@ func silent(t *testing.T) (address string, met <-chan struct{}) {
 	return l.Addr().String(), seen
 }
 
-// What a node waits for while it starts does not delay its end.
+// A node that still starts ends with its context, whatever it waits for.
 func TestAStartEndsWithItsContext(t *testing.T) {
 	for name, config := range map[string]string{
 		"a registry": "modules: { m: { oci: 'localhost:%s/rules/calm:1' } }",
@@ -172,7 +171,7 @@ func TestAStartEndsWithItsContext(t *testing.T) {
 	}
 }
 
-// A key set and a collector of traces that do not answer, and a reader of a recording, do not delay the end of a node.
+// A key set and a collector that do not answer, and a client of a recording, do not delay the end of a node.
 func TestANodeEndsWhateverHangs(t *testing.T) {
 	keys, met := silent(t)
 	collector, _ := silent(t)

@@ -30,7 +30,7 @@ func TestDurationsInLogsAreText(t *testing.T) {
 	}
 }
 
-// TestNoRecordHasASecret: message, attributes, groups and attributes of the logger.
+// No message, attribute, group or attribute of a logger has a secret.
 func TestNoRecordHasASecret(t *testing.T) {
 	env := func(string) (string, bool) { return "hunter22", true }
 	c, err := config.Parse("moot.yaml", []byte("cluster: { redis: { password: '${PASSWORD}' } }"), env)

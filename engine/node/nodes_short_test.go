@@ -4,6 +4,6 @@ package node
 
 import "time"
 
-// grace is time for what has to be scheduled, in the suite, which may run on a busy
-// machine. `make chaos` is stricter.
-const grace = 5 * time.Second
+// grace is the time that leaves may take beyond the promise. The suite may run on a machine that is busy with other
+// work, so it holds the order and the number of leaves; `make chaos` holds their time.
+const grace = time.Minute

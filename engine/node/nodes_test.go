@@ -17,7 +17,7 @@ import (
 	"github.com/mootchat/moot/engine/node/nodetest"
 )
 
-// lease is that of the nodes in these tests.
+// lease is the lease of the nodes in these tests.
 const lease = 3 * time.Second
 
 // runNode runs a process that is a node of a cluster on the Redis at the address. rules
@@ -43,15 +43,15 @@ tenants: { default: { rooms: { starting: [hall], settings: [{ history: 10000 }] 
 	return s
 }
 
-// guest is a client over TCP that is in the hall and writes down what it hears.
+// guest is a client over TCP in the room hall, which records what it receives.
 type guest struct {
 	t    *testing.T
 	name string
 	conn net.Conn
 
 	mu      sync.Mutex
-	heard   []string       // texts of chat
-	answers map[int]string // by messageId: "" is good, else the error
+	heard   []string       // texts of messages
+	answers map[int]string // errors by messageId; "": OK
 	views   chan int       // membersCount of roomView
 	changed *sync.Cond
 }
@@ -115,7 +115,7 @@ func (g *guest) answer(id int) (text string, ok bool) {
 	return text, ok
 }
 
-// members asks how many are in the hall.
+// members requests the number of members of the hall.
 func (g *guest) members() int {
 	g.send(`{"event":"roomView","room":"hall","messageId":1000000}`)
 	select {
@@ -132,8 +132,7 @@ func (g *guest) all() []string {
 	return slices.Clone(g.heard)
 }
 
-// A hundred members of a node that is killed leave once each, within the lease and
-// two seconds, and no ghost stays.
+// A hundred members of a killed node leave once each, within the lease and two seconds, and none stays.
 func TestMembersOfAKilledNodeLeaveOnce(t *testing.T) {
 	redis := redistest.Start(t)
 	rules := `{ module: announcer, grants: [emit], config: { join: "", quiet: [] } }`
@@ -177,15 +176,14 @@ func TestMembersOfAKilledNodeLeaveOnce(t *testing.T) {
 	}
 }
 
-// party is guests at many nodes who talk, wanderers who listen, and a book of what
-// was accepted.
+// party is guests at several nodes that send messages, and wanderers that receive them.
 type party struct {
 	t         *testing.T
 	guests    []*guest
 	wanderers []*wanderer
 	over      chan struct{}
 	talk      sync.WaitGroup
-	said      []int // by each, how many
+	said      []int // number of messages, by guest
 }
 
 func newParty(t *testing.T, nodes []*nodetest.Server, each int, pace time.Duration) *party {
@@ -215,7 +213,7 @@ func newParty(t *testing.T, nodes []*nodetest.Server, each int, pace time.Durati
 	return p
 }
 
-// hear waits until everybody has heard n messages more.
+// hear waits until each guest has received n more messages.
 func (p *party) hear(n int) {
 	p.t.Helper()
 	for _, g := range p.guests {
@@ -226,9 +224,8 @@ func (p *party) hear(n int) {
 	}
 }
 
-// settle ends the talk, and compares: everybody has heard each accepted message
-// once, nothing that was refused, and all in one order. At least so many must have
-// been, and wanderers may have been told so often that something is missing.
+// settle ends the senders and compares: each guest has received each accepted message once, no refused one, and all in the
+// same order. At least atLeast messages must have been accepted; wanderers may have missed messages at most missing times.
 func (p *party) settle(atLeast, missing int) {
 	p.t.Helper()
 	close(p.over)
@@ -296,9 +293,9 @@ func (p *party) check(g *guest, accepted, refused map[string]bool) {
 	}
 }
 
-// Everything that breaks for seconds, one after the other, while six clients at
-// three nodes talk and two come and go with since: a node is frozen, Redis is killed and begins empty, a node is
-// cut off, subscriptions are killed, the way to Redis is slow.
+// Six clients at three nodes send messages, and two reconnect with since, while things break for seconds, one after the
+// other: subscriptions are killed, a node is frozen, Redis is killed and restarts empty, a node is cut off from Redis, the
+// connection to Redis is slow.
 func TestNothingIsLostBetweenProcesses(t *testing.T) {
 	redis := redistest.Start(t)
 	proxy := redistest.StartProxy(t, redis.Address())
@@ -314,31 +311,31 @@ func TestNothingIsLostBetweenProcesses(t *testing.T) {
 	must(redis.Do("CLIENT", "KILL", "TYPE", "pubsub"))
 	p.hear(100)
 	must(nodes[1].SignalGroup(syscall.SIGSTOP))
-	awake(t, p.guests[0], 2*time.Second)
+	pass(t, p.guests[0], 2*time.Second)
 	must(nodes[1].SignalGroup(syscall.SIGCONT))
 	p.hear(100)
 	redis.Kill()
 	must(redis.Restart())
 	p.hear(100)
 	proxy.Silence()
-	awake(t, p.guests[0], 5*time.Second)
+	pass(t, p.guests[0], 5*time.Second)
 	proxy.Mend()
 	p.hear(100)
 	proxy.Slow(100 * time.Millisecond)
 	p.hear(50)
 	proxy.Mend()
 	p.hear(100)
-	p.settle(500, 1) // what was, when Redis began empty
+	p.settle(500, 1) // the messages from before the empty Redis
 }
 
-// awake waits while others go on talking.
-func awake(t *testing.T, g *guest, long time.Duration) {
+// awake waits while the guests go on sending.
+func pass(t *testing.T, g *guest, long time.Duration) {
 	t.Helper()
 	began := time.Now()
 	if err := redistest.Await("time passes", func() bool { return time.Since(began) > long }); err != nil {
 		t.Fatal(err)
 	}
 	if len(g.all()) == 0 {
-		t.Error("nobody talks")
+		t.Error("no messages arrive")
 	}
 }

@@ -13,7 +13,7 @@ import (
 	"github.com/mootchat/moot/host/hosttest/asm"
 )
 
-// stranger is a module that keeps the contract, and what more does to it.
+// stranger is a module that keeps the contract, changed by more.
 func stranger(more func(*asm.Module)) string {
 	m := new(asm.Module)
 	more(m) // first: imports go before functions
@@ -24,8 +24,8 @@ func stranger(more func(*asm.Module)) string {
 	return string(m.Wasm())
 }
 
-// A reload that brings a module which cannot be used leaves the rules as they are, and
-// everybody who looks is told: who asked, the log, the state of the node, and its health.
+// A reload with a module that cannot be used leaves the rules as they are. The reason is in the answer, the log, the status
+// of the node and its readiness.
 func TestAModuleThatCannotBeUsedIsReportedWhereOperatorsLook(t *testing.T) {
 	dir := t.TempDir()
 	s := inProcess(t, stamps(t, dir, 1))

@@ -10,7 +10,7 @@ import (
 	"github.com/mootchat/moot/engine/config"
 )
 
-// TestAChangedSecretOfAModuleIsTaken whose revision may be the same, as it has a few bits of it.
+// The ID of the revision has only a few bits of a secret, so secrets are compared as well.
 func TestAChangedSecretOfAModuleIsTaken(t *testing.T) {
 	with := func(secret string) *config.Config {
 		return &config.Config{Tenants: map[string]config.Tenant{"default": {Chain: []config.Entry{{Module: "m", Config: json.RawMessage(secret), Shown: json.RawMessage(`"${S}"`)}}}}}

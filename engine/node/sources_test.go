@@ -24,7 +24,7 @@ import (
 	"github.com/mootchat/moot/engine/node/nodetest"
 )
 
-// push puts a module into a registry and gives the digest of its manifest.
+// push pushes a module to a registry and returns the digest of its manifest.
 func push(t *testing.T, s *httptest.Server, name, tag string, wasm []byte) string {
 	t.Helper()
 	store := memory.New()
@@ -46,9 +46,9 @@ func push(t *testing.T, s *httptest.Server, name, tag string, wasm []byte) strin
 	return at.Digest.String()
 }
 
-// TestModulesComeFromElsewhere: from an HTTPS server and a registry; what cannot be had
-// leaves the rules as they are, and what is kept needs neither.
-func TestModulesComeFromElsewhere(t *testing.T) {
+// Modules are fetched from an HTTPS server and a registry. A reload with a module that cannot be fetched changes nothing, and
+// cached modules need no server.
+func TestModulesAreFetched(t *testing.T) {
 	dir := t.TempDir()
 	rules := map[string][]byte{"/a.wasm": stamp("a", 1)}
 	oci := registry.New(registry.Logger(log.New(io.Discard, "", 0)))
@@ -104,7 +104,7 @@ tenants: { default: { rooms: { starting: [hall] }, chain: [{ module: a, timeout:
 	one := serve()
 	heard(one, 1, 1)
 
-	// A tag that moved; an address whose content is another; one that cannot be had.
+	// A tag that moved; an address with other content; a repository that does not exist.
 	push(t, s, "rules/stamp", "1", stamp("b", 2))
 	reload(one, "OK:true")
 	heard(one, 1, 2)
@@ -122,7 +122,7 @@ tenants: { default: { rooms: { starting: [hall] }, chain: [{ module: a, timeout:
 	heard(one, 2, 1)
 	one.Stop(t)
 
-	// With the server gone: what is pinned is kept, a tag cannot be asked for.
+	// Without the server pinned modules are in the cache, and a tag cannot be resolved.
 	s.Close()
 	one = serve()
 	heard(one, 2, 1)
@@ -132,7 +132,7 @@ tenants: { default: { rooms: { starting: [hall] }, chain: [{ module: a, timeout:
 	one.Stop(t)
 }
 
-// talkTo joins the hall, says one thing and waits for an answer that fits.
+// talkTo joins the hall, sends a line and waits for a line that matches.
 func talkTo(t *testing.T, address, say, fits string) {
 	t.Helper()
 	who, err := nodetest.Dial(address)

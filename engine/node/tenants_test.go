@@ -29,7 +29,7 @@ import (
 	"github.com/mootchat/moot/host/hosttest/asm"
 )
 
-// endless is a module that burns all the time it is given, for every message.
+// endless is a module that uses all the time it has, for each message.
 func endless() []byte {
 	const exchange = 1 << 16
 	m := new(asm.Module)
@@ -41,8 +41,8 @@ func endless() []byte {
 	return m.Wasm()
 }
 
-// street is a server of the tenants acme, who is up to no good, and bolt, each with
-// a TCP listener, a host, a path, tokens and a key of its own.
+// street is a server with the tenants acme, which attacks, and bolt. Each has a TCP listener, a host, a path, tokens and a
+// key of its own.
 type street struct {
 	*testing.T
 	*nodetest.Server
@@ -82,7 +82,7 @@ http: { listen: "127.0.0.1:0" }
 socket: { listen: "127.0.0.1:0", more: [{ listen: %q, tenant: acme }, { listen: %q, tenant: bolt }] }
 admin: { listen: "127.0.0.1:0", key: %q, tenantKeys: { acme: %q, bolt: %q } }
 drain: 0s
-limits: { connections: 40, verbsPerSecond: 1000 }
+limits: { connections: 40, verbsPerSecond: 100000 }
 modules: { endless: { file: endless.wasm } }
 tenants:
   default: {}
@@ -91,7 +91,7 @@ tenants:
 `, s.ports["acme"], s.ports["bolt"], adminKey, streetKey+"acme", streetKey+"bolt", acme, bolt))
 }
 
-// enter connects to the tenant's own listener.
+// enter connects a client to the listener of the tenant.
 func (s *street) enter(tenant string) *nodetest.Client {
 	s.Helper()
 	c, err := nodetest.Dial(s.ports[tenant])
@@ -102,7 +102,7 @@ func (s *street) enter(tenant string) *nodetest.Client {
 	return c
 }
 
-// hears fails unless a line fits, after others.
+// hears reads lines until one matches.
 func (s *street) hears(c *nodetest.Client, pattern string) {
 	s.Helper()
 	if err := c.Hear(regexp.MustCompile(pattern)); err != nil {
@@ -116,7 +116,7 @@ func (s *street) says(c *nodetest.Client, line, answer string) {
 	s.hears(c, answer)
 }
 
-// dial connects by WebSocket and gives what is heard first, or why it was closed.
+// dial connects by WebSocket and returns the first message, or the reason of the close.
 func (s *street) dial(host, path, token string) string {
 	s.Helper()
 	o := &websocket.DialOptions{Host: host, HTTPHeader: http.Header{}}
@@ -131,7 +131,7 @@ func (s *street) dial(host, path, token string) string {
 	}
 	defer c.CloseNow()
 	_, text, err := c.Read(ctx)
-	if string(text) == `"primus::server::close"` { // and why comes next
+	if string(text) == `"primus::server::close"` { // the reason comes next
 		_, text, err = c.Read(ctx)
 	}
 	if err != nil {
@@ -167,7 +167,7 @@ const (
 	welcomed = `"welcome"`
 )
 
-// A tenant's tokens are good there and nowhere else, by every way in.
+// Tokens of a tenant are accepted there and nowhere else, on every listener and path.
 func TestTokensOfOneTenantAreRefusedAtAnother(t *testing.T) {
 	s := newStreet(t, secretly(secretA), secretly(secretB))
 	tokens := map[string]string{"acme": s.token("acme", "ann"), "bolt": s.token("bolt", "bob")}
@@ -190,12 +190,11 @@ func TestTokensOfOneTenantAreRefusedAtAnother(t *testing.T) {
 		s.says(c, "auth "+tokens[other], `"Bye".*"reason":"token has an invalid signature"`)
 	}
 	if got := s.dial("", "/ws", ""); !strings.Contains(got, welcomed) {
-		t.Errorf("whom no tenant has is the default one's, and hears %s", got)
+		t.Errorf("a client that matches no tenant gets %s, want default", got)
 	}
 }
 
-// What a reload brings is in use at once, also a secret whose digest begins like that
-// of the one before.
+// A reloaded secret is in use at once, even if its digest begins like that of the one before.
 func TestAReloadBringsNewSecrets(t *testing.T) {
 	s := newStreet(t, secretly(secretA), secretly(secretB))
 	old := s.token("acme", "ann")
@@ -222,7 +221,7 @@ func TestAReloadBringsNewSecrets(t *testing.T) {
 	}
 }
 
-// Rooms, connections and what the API tells are each tenant's own.
+// Rooms, connections and answers of the API belong to one tenant each.
 func TestOneTenantSeesAndReachesNothingOfAnother(t *testing.T) {
 	s := newStreet(t, "limits: { rooms: 3 }", "")
 	spy, ann, bob := s.enter("acme"), s.enter("bolt"), s.enter("bolt")
@@ -292,14 +291,12 @@ func TestOneTenantSeesAndReachesNothingOfAnother(t *testing.T) {
 	s.hears(s.enter("bolt"), welcomed)
 }
 
-// A tenant whose modules burn all the time they get, in many rooms at once, beside a
-// talker of another one.
+// A tenant whose modules use all their time, in many rooms at once, does not slow messages of another tenant.
 func TestATenantThatBurnsTheProcessorsSlowsNoOther(t *testing.T) {
 	s := newStreet(t, "chain: [{ module: endless, timeout: 50ms, onError: allow, breaker: { minimum: 1000000 } }]", "")
 	var stopped atomic.Bool
 	var burning sync.WaitGroup
-	met := make(chan struct{})
-	meet := sync.OnceFunc(func() { close(met) })
+	var said atomic.Int64
 	for n := range 6 {
 		c, room := s.enter("acme"), fmt.Sprint("r", n)
 		s.says(c, fmt.Sprintf(`{"action":"createChatRoom","params":{"name":%q}}`, room), `"didCreate"|too many`)
@@ -307,10 +304,12 @@ func TestATenantThatBurnsTheProcessorsSlowsNoOther(t *testing.T) {
 		burning.Go(func() {
 			for !stopped.Load() {
 				fmt.Fprintln(c.Conn, "say "+room+" x")
-				if c.Hear(regexp.MustCompile(`"message":"x"|"error"`)) != nil {
+				if err := c.Hear(regexp.MustCompile(`"message":"x"|"error"`)); err != nil {
+					t.Errorf("a client of acme: %v", err)
+					said.Add(1 << 20) // ends the test
 					return
 				}
-				meet()
+				said.Add(1)
 			}
 		})
 	}
@@ -318,43 +317,38 @@ func TestATenantThatBurnsTheProcessorsSlowsNoOther(t *testing.T) {
 	defer stopped.Store(true)
 	bob := s.enter("bolt")
 	s.says(bob, "roomAdd hall", `"data":true`)
-	select {
-	case <-met:
-	case <-time.After(10 * time.Second):
-		t.Fatal("nobody met the module")
+	// The calls of acme that end meanwhile are the measure of time, on a busy machine as well: each has 50 ms.
+	const minMessages, minCalls, maxCallsPerMessage = 50, 20, 10
+	messages, before := 0, said.Load()
+	for ; messages < minMessages || said.Load() < before+minCalls; messages++ {
+		s.says(bob, fmt.Sprintf("say hall m%d", messages), fmt.Sprintf(`"message":"m%d"`, messages))
 	}
-	const messages, most = 50, 250 * time.Millisecond
-	slow := 0
-	for n := range messages {
-		begin := time.Now()
-		s.says(bob, fmt.Sprintf("say hall m%d", n), fmt.Sprintf(`"message":"m%d"`, n))
-		if time.Since(begin) > most {
-			slow++
-		}
-	}
-	if slow > messages/5 { // the machine may be busy with something else
-		t.Errorf("%d of %d messages took more than %v", slow, messages, most)
+	if calls := int(said.Load() - before); calls > maxCallsPerMessage*messages {
+		t.Errorf("%d messages took as long as %d calls of the other tenant", messages, calls)
 	}
 }
 
-// What a tenant may say in a second, and what may wait for one of its readers, are
-// its own limits.
+// The limits of messages per second and of outboxes hold for each tenant alone.
 func TestATenantThatTalksTooMuchIsHeldUpAlone(t *testing.T) {
 	s := newStreet(t, "limits: { messagesPerSecond: 5, outboxBytes: 4KiB }", "")
 	ann, bob := s.enter("acme"), s.enter("bolt")
 	s.says(ann, "roomAdd hall", `"data":true`)
 	s.says(bob, "roomAdd hall", `"data":true`)
-	for n := range 10 {
-		s.says(ann, fmt.Sprintf("say hall m%d", n), fmt.Sprintf(`"message":"m%d"`, n))
+	for n := 0; n < 1000; n++ { // more than the burst, also where a slow machine gives the rate some time
+		s.says(ann, "say hall more", `"message":"more"|"error"`)
+		if strings.Contains(ann.Lines.Text(), `"error"`) {
+			break
+		}
 	}
-	s.says(ann, "say hall one more", `"error":"rate limit exceeded".*"retryAfter":\d+`)
+	if text := ann.Lines.Text(); !regexp.MustCompile(`"error":"rate limit exceeded".*"retryAfter":\d+`).MatchString(text) {
+		t.Errorf("acme hears %s", text)
+	}
 	for n := range 30 {
 		s.says(bob, fmt.Sprintf("say hall m%d", n), fmt.Sprintf(`"message":"m%d"`, n))
 	}
 }
 
-// Every listener serves a new certificate once its files have changed, and those who
-// are connected stay.
+// Each listener serves a new certificate after its files have changed, and connections stay.
 func TestCertificatesOfAllListenersChangeWhileTheyAreServed(t *testing.T) {
 	dir := t.TempDir()
 	put := func() *x509.Certificate {
@@ -439,12 +433,12 @@ tenants: { default: { rooms: { starting: [hall] } } }
 	}
 	fmt.Fprintln(before.Conn, "roomAdd hall")
 	if err := before.Hear(regexp.MustCompile(`"data":true`)); err != nil {
-		t.Errorf("who was connected: %v", err)
+		t.Errorf("the connection from before: %v", err)
 	}
 }
 
-// A tenant tries a module that burns all its time, again and again; another's trial waits for none of
-// them, and a request that is given up ends its trial.
+// Trials of a tenant with a module that uses all its time do not delay trials of another tenant, and the end of a request
+// ends its trial.
 func TestTrialsOfATenantHoldUpNoOther(t *testing.T) {
 	chain := "chain: [{ module: endless, timeout: 10s }]"
 	s := newStreet(t, chain, chain)
@@ -482,9 +476,9 @@ func TestTrialsOfATenantHoldUpNoOther(t *testing.T) {
 	cancel()
 	burning.Wait()
 	if n := done.Load(); n == 3 {
-		t.Error("bolt's trials waited for all of acme's")
+		t.Error("the trials of bolt waited for all trials of acme")
 	}
-	for range 2 { // the trials that were given up keep no turn
+	for range 2 { // the ended trials keep no turn
 		if answer, err := try(s.Context(), "acme", "{}"); err != nil || !strings.Contains(answer, `"hooks":["onSayReceive"]`) {
 			t.Errorf("%v: %s", err, answer)
 		}

@@ -11,8 +11,7 @@ import (
 	"github.com/mootchat/moot/engine/telemetry/telemetrytest"
 )
 
-// A verb, the hook it comes to, and what is asked of Redis for it are one trace, as
-// the configuration says.
+// A verb, its hook and its commands to Redis are one trace.
 func TestTracesOfANodeOnRedis(t *testing.T) {
 	redis, collector, dir := redistest.Start(t), telemetrytest.Start(t), t.TempDir()
 	t.Setenv("XDG_CACHE_HOME", filepath.Join(dir, "cache"))
@@ -28,7 +27,7 @@ drain: 0s
 modules: { a: { file: a.wasm } }
 tenants: { default: { rooms: { starting: [hall] }, chain: [{ module: a, timeout: 10s }] } }
 `, redis.Address(), collector.URL))
-	t.Run("serve", func(t *testing.T) { // ends the server: what waits is sent then
+	t.Run("serve", func(t *testing.T) { // its end ends the server, which sends the last traces
 		s := inProcess(t, file)
 		c, err := nodetest.Dial(s.Socket)
 		if err != nil {

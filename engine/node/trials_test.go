@@ -15,7 +15,7 @@ import (
 	"github.com/mootchat/moot/engine/node/nodetest"
 )
 
-// A tenant's key may try modules: what it sends is small, and what is made of it must be too.
+// The key of a tenant may try modules, so the memory of an event must be bounded.
 func TestTheReceiversOfATrialAreBounded(t *testing.T) {
 	for n, want := range map[int]string{0: "", maxReceivers: "", maxReceivers + 1: "at most 1000"} {
 		for _, name := range []string{"receivers", "Receivers"} { // as JSON is read
@@ -30,8 +30,7 @@ func TestTheReceiversOfATrialAreBounded(t *testing.T) {
 	}
 }
 
-// TestATrialShowsAConfigAsItIsWritten: what ${...} brought in reaches the module, in the
-// place that it has in the configuration, and nobody who asks.
+// A value of ${...} reaches the module at its place in the config, and no answer has it.
 func TestATrialShowsAConfigAsItIsWritten(t *testing.T) {
 	dir := t.TempDir()
 	blocklist, err := filepath.Abs("../../guests/blocklist/blocklist.wasm")

@@ -11,7 +11,7 @@ import (
 	"github.com/mootchat/moot/engine/cluster/redis/redistest"
 )
 
-// says asks, and waits for the answer: "" is good.
+// says sends a request and waits for the answer: "" is OK, else the error.
 func (g *guest) says(id int, request string) (answer string, took time.Duration) {
 	g.t.Helper()
 	began := time.Now()
@@ -22,9 +22,12 @@ func (g *guest) says(id int, request string) (answer string, took time.Duration)
 	return answer, time.Since(began)
 }
 
-// Without Redis clients are told so within publishTimeout, nobody is thrown out,
-// and readiness says it. When Redis is back, empty, all is as it was.
-func TestRedisThatIsGoneIsSaid(t *testing.T) {
+// maxAnswer is less than the default of publishTimeout, and leaves time for a busy machine.
+const maxAnswer = 12 * time.Second
+
+// Without Redis requests fail after publishTimeout, clients stay connected, and readiness fails. When Redis is back, empty,
+// the rooms and members are restored.
+func TestTheLossOfRedisIsReported(t *testing.T) {
 	redis := redistest.Start(t)
 	node := runNode(t, "one", redis.Address(), "", "cluster.publishTimeout=1s", "tenants.default.rooms.starting=[hall, side]")
 	ann, bob := newGuest(t, "ann", node), newGuest(t, "bob", node)
@@ -39,7 +42,7 @@ func TestRedisThatIsGoneIsSaid(t *testing.T) {
 	for i, request := range []string{`"event":"say","room":"hall","message":"lost"`, `"event":"roomAdd","room":"side"`, `"event":"roomView","room":"hall"`,
 		`"event":"roomHistory","room":"hall"`} {
 		answer, took := ann.says(10+i, request)
-		if answer != "cluster unavailable" && answer != "outcome unknown" || took > 5*time.Second {
+		if answer != "cluster unavailable" && answer != "outcome unknown" || took > maxAnswer {
 			t.Errorf("%s: %q after %v", request, answer, took)
 		}
 	}
@@ -79,7 +82,7 @@ func TestRedisThatIsGoneIsSaid(t *testing.T) {
 	}
 }
 
-// lines are those that begin so.
+// lines returns the lines that begin with prefix.
 func lines(text, prefix string) (some string) {
 	for line := range strings.Lines(text) {
 		if strings.HasPrefix(line, prefix) {
@@ -89,8 +92,8 @@ func lines(text, prefix string) (some string) {
 	return some
 }
 
-// What operators ask of a node that died meanwhile is an error with its name, soon.
-func TestANodeThatDiesIsNamed(t *testing.T) {
+// A request about a connection of a dead node fails soon, and the error names the node.
+func TestADeadNodeIsNamed(t *testing.T) {
 	redis := redistest.Start(t)
 	doomed, survivor := runNode(t, "doomed", redis.Address(), ""), runNode(t, "survivor", redis.Address(), "")
 	ann := newGuest(t, "ann", doomed)
@@ -112,7 +115,7 @@ func TestANodeThatDiesIsNamed(t *testing.T) {
 	doomed.Kill()
 	began := time.Now()
 	status, body := ask(t, survivor, path)
-	if status < 400 || !strings.Contains(body, "doomed") || time.Since(began) > lease+3*time.Second {
+	if status < 400 || !strings.Contains(body, "doomed") || time.Since(began) > maxAnswer {
 		t.Errorf("after %v: %d %s", time.Since(began), status, body)
 	}
 	_ = ann

@@ -13,7 +13,7 @@ import (
 
 func ready(context.Context) error { return nil }
 
-// Trials of one tenant wait for each other, and never for another tenant's.
+// Turns of one tenant wait for each other, and not for those of another tenant.
 func TestTurnsAreOfTenants(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		turns := newTurns(2)
@@ -49,7 +49,7 @@ func TestTurnsAreOfTenants(t *testing.T) {
 	})
 }
 
-// All tenants together are bounded; one that asks again and again delays another by one turn.
+// The turns of all tenants are bounded; a tenant that asks again and again delays another by one turn.
 func TestAllTurnsAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		turns := newTurns(2)
@@ -86,7 +86,7 @@ func TestAllTurnsAreBounded(t *testing.T) {
 	})
 }
 
-// A turn ends with its request, whatever it waits for, and leaves nothing.
+// Waiting for a turn ends with the request, and leaves nothing behind.
 func TestATurnIsGivenUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		turns := newTurns(1)

@@ -14,9 +14,8 @@ import (
 	"github.com/mootchat/moot/engine/node/nodetest"
 )
 
-// wanderer is a client that loses its connection again and again, and comes back to
-// another node with the last position that it knows. It writes down what it heard,
-// in pieces: a new one begins where it was told that something is missing.
+// wanderer is a client that reconnects to another node again and again, with its last position. It records what it receives
+// in pieces: a new piece begins where a node reported missing messages.
 type wanderer struct {
 	t     *testing.T
 	name  string
@@ -29,7 +28,7 @@ type wanderer struct {
 	comes  int // how often it came back and missed nothing
 }
 
-// position is where it is in the hall.
+// position is a position in the hall.
 type position struct {
 	Epoch  string `json:"epoch"`
 	Offset uint64 `json:"offset"`
@@ -66,8 +65,7 @@ const (
 	welcome = 3 * time.Second        // that a node may take to let it in
 )
 
-// visit is in the hall by one node for a while, if the node lets it. When all is
-// over it stays until it is stopped.
+// visit joins the hall at one node and stays for a while.
 func (w *wanderer) visit(node *nodetest.Server, at *position) {
 	conn, err := net.DialTimeout("tcp", node.Socket, welcome)
 	if err != nil {
@@ -136,9 +134,8 @@ func (w *wanderer) has(text string) bool {
 	return len(w.pieces) > 0 && slices.Contains(w.pieces[len(w.pieces)-1], text)
 }
 
-// settle compares what was heard with the order in which all have heard it: a piece
-// is a part of that with nothing left out, and the pieces follow each other. It may
-// have been told pieces-1 times that something is missing.
+// settle compares the pieces with the order of all messages: each piece is a contiguous part of it, and the pieces follow each
+// other. There may be at most so many pieces.
 func (w *wanderer) settle(order []string, pieces int) {
 	w.t.Helper()
 	if err := redistest.Await(w.name+" hears the last message", func() bool { return w.has(order[len(order)-1]) }); err != nil {

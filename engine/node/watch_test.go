@@ -9,8 +9,7 @@ import (
 	"github.com/mootchat/moot/engine/node/nodetest"
 )
 
-// A file that a load was the first to name may change while it loads: nobody has looked at
-// it before.
+// A change during a load is seen even in a file that the load was the first to name.
 func TestAChangeDuringALoadIsSeen(t *testing.T) {
 	begun := time.Now()
 	stateAt := func(change time.Time) fileState {
