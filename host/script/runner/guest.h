@@ -1,4 +1,4 @@
-// The guest's side of the ABI as the runners need it: see sdk/ABI.md.
+// The guest's side of the ABI, for the runners. See sdk/ABI.md.
 #ifndef GUEST_H
 #define GUEST_H
 
@@ -37,7 +37,7 @@ enum {
     VARIANT_MESSAGE = 0, VARIANT_KIND = 8, VARIANT_EXTRA = 12, VARIANT_SIZE = 20, MAX_VARIANTS = 253,
 };
 
-static char *frame; // of the call under way
+static char *frame; // of the current call
 
 static inline uint16_t u16(const char *p) { uint16_t n; memcpy(&n, p, sizeof n); return n; }
 static inline uint32_t u32(const char *p) { uint32_t n; memcpy(&n, p, sizeof n); return n; }
@@ -45,7 +45,7 @@ static inline uint64_t u64(const char *p) { uint64_t n; memcpy(&n, p, sizeof n);
 static inline void put32(char *p, uint32_t n) { memcpy(p, &n, sizeof n); }
 static inline void put64(char *p, uint64_t n) { memcpy(p, &n, sizeof n); }
 
-// blob_at is the blob of the event (0), its connection (1), or receiver n-2; NULL if there is none.
+// blob_at returns the blob of the event (0), of its connection (1), or of receiver n-2; NULL if there is none.
 static inline const char *blob_at(uint32_t n) {
     uint32_t at = 0;
     if (!frame) return NULL;
@@ -55,7 +55,7 @@ static inline const char *blob_at(uint32_t n) {
     return at ? frame + at : NULL;
 }
 
-// field_of is a field of a blob, NULL if it is absent.
+// field_of returns a field of a blob; NULL if it is absent.
 static inline const char *field_of(const char *blob, uint32_t n, size_t *len) {
     if (!blob || n >= u16(blob + BLOB_FIELDS)) return NULL;
     uint32_t at = u32(blob + BLOB_TABLE + 8 * n);
@@ -63,7 +63,7 @@ static inline const char *field_of(const char *blob, uint32_t n, size_t *len) {
     return at ? blob + at : NULL;
 }
 
-// What the result slots point at is kept until the next call.
+// The data that the result slots point at is kept until the next call.
 static struct kept { struct kept *next; char text[]; } *kept;
 
 static inline const char *keep(const char *text, size_t len) {
@@ -91,7 +91,7 @@ static inline void put_text(char *slot, const char *text, size_t len) {
     put32(slot + 4, (uint32_t)len);
 }
 
-// add_variant gives the variant's number, -1 if there are too many.
+// add_variant returns the number of the variant, -1 if there are too many.
 static inline int add_variant(uint32_t kind, const char *message, size_t ml, const char *extra, size_t el) {
     uint32_t n = u32(frame + RESULT_VARIANT_COUNT);
     if (n == MAX_VARIANTS) return -1;
@@ -105,7 +105,7 @@ static inline int add_variant(uint32_t kind, const char *message, size_t ml, con
     return (int)n;
 }
 
-// The script, as the host gave it, until it is run.
+// The script, until it runs.
 static char *script, *script_name;
 static size_t script_len;
 
@@ -122,18 +122,18 @@ EXPORT("moot_alloc") void *moot_alloc(size_t size) {
     return exchange;
 }
 
-// moot_script gives the script: its file's name and, behind it, its text.
+// moot_script receives the script: the name of its file, followed by its text.
 EXPORT("moot_script") int moot_script(const char *p, size_t len, size_t name_len) {
     script_name = calloc(1, name_len + 1);
     script_len = len - name_len;
-    script = calloc(1, script_len + 1); // QuickJS wants a zero behind it
+    script = calloc(1, script_len + 1); // QuickJS needs a zero after the text
     if (!script_name || !script) return 1;
     memcpy(script_name, p, name_len);
     memcpy(script, p + name_len, script_len);
     return 0;
 }
 
-static char *reason, *manifest; // of what they are asked for
+static char *reason, *manifest; // results of moot_reason and moot_manifest
 static size_t reason_len, manifest_len;
 
 static inline uint64_t packed(const char *p, size_t len) { return (uint64_t)(uintptr_t)p << 32 | len; }
@@ -148,7 +148,7 @@ static inline char *copy(const char *p, size_t len) {
     return q;
 }
 
-// A hook's export calls ask, which each runner has.
+// The export of a hook calls ask, which each runner defines.
 static int ask(char *f);
 EXPORT("on_connect") int on_connect(char *f) { return ask(f); }
 EXPORT("on_join") int on_join(char *f) { return ask(f); }
@@ -158,7 +158,7 @@ EXPORT("on_leave") int on_leave(char *f) { return ask(f); }
 EXPORT("on_disconnect") int on_disconnect(char *f) { return ask(f); }
 EXPORT("on_action") int on_action(char *f) { return ask(f); }
 
-// buffered calls read with a buffer that is large enough, and gives the value's length or what read said.
+// buffered calls read with a buffer that is large enough. It returns the length of the value, or the error of read.
 static char *buffer;
 static size_t buffer_size;
 #define BUFFERED(length, call) do { \

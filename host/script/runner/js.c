@@ -1,5 +1,5 @@
-// The runner of JavaScript: QuickJS with the guest ABI around it. What scripts see is made by prelude.js; this file has
-// what only C can do, the object that prelude.js calls native.
+// The runner of JavaScript: QuickJS with the guest ABI. prelude.js defines the API of scripts; this file defines what
+// needs C, the object that prelude.js calls native.
 #include "guest.h"
 #include "quickjs.h"
 
@@ -30,7 +30,7 @@ static int64_t int64_of(JSValueConst value) { int64_t n = 0; JS_ToInt64(js, &n, 
 #define DONE1(n, a) do { int32_t n_ = (n); let_go(a); return JS_NewInt32(c, n_); } while (0)
 #define DONE2(n, a, b) do { int32_t n_ = (n); let_go(a); let_go(b); return JS_NewInt32(c, n_); } while (0)
 
-// What the event says.
+// Fields of the event.
 NATIVE(n_hook) { return JS_NewInt32(c, u16(frame + FRAME_HOOK)); }
 NATIVE(n_is_json) { return JS_NewBool(c, u32(frame + FRAME_FLAGS) & 1); }
 NATIVE(n_receivers) { return JS_NewInt32(c, u32(frame + FRAME_RECEIVERS)); }
@@ -53,7 +53,7 @@ NATIVE(n_property) {
     return n < 0 ? JS_UNDEFINED : JS_NewStringLen(c, buffer, n);
 }
 
-// What is answered.
+// The answer.
 NATIVE(n_put) {
     text t = text_of(argv[1]);
     if (t.len) put_text(frame + int_of(argv[0]), t.p, t.len);
@@ -68,12 +68,12 @@ NATIVE(n_variant) {
     DONE2(add_variant(int_of(argv[0]), message.p, message.len, extra.p, extra.len), message, extra);
 }
 
-// What the host does.
+// Host functions.
 NATIVE(n_log) { text t = text_of(argv[1]); moot_log(int_of(argv[0]), t.p, t.len); let_go(t); return JS_UNDEFINED; }
 NATIVE(n_random) {
     uint64_t n;
     moot_random(&n, sizeof n);
-    return JS_NewFloat64(c, (double)(n >> 11) / 9007199254740992.0); // 53 bits: all that a number holds
+    return JS_NewFloat64(c, (double)(n >> 11) / 9007199254740992.0); // 53 bits: the precision of a number
 }
 NATIVE(n_set_property) { TEXTS2(k, v); DONE2(moot_property_set(k.p, k.len, v.p, v.len), k, v); }
 NATIVE(n_room_size) { return JS_NewInt32(c, moot_room_size()); }
@@ -124,7 +124,7 @@ static const struct { const char *name; JSCFunction *fn; int args; } natives[] =
     {"take", n_take, 4}, {"emit", n_emit, 3}, {"count", n_count, 2},
 };
 
-// failed takes the exception there is and puts it into words, with where it was thrown.
+// failed takes the pending exception and formats it with the place where it was thrown.
 static void failed(void) {
     JSValue thrown = JS_GetException(js), stack = JS_UNDEFINED;
     if (JS_IsError(js, thrown)) stack = JS_GetPropertyStr(js, thrown, "stack");
@@ -187,13 +187,13 @@ static int ask(char *f) {
     JSValue answer = JS_Call(js, ask_fn, JS_UNDEFINED, 0, NULL);
     if (JS_IsException(answer)) {
         failed();
-        fprintf(stderr, "%.*s\n", (int)reason_len, reason); // the host has it in its error
+        fprintf(stderr, "%.*s\n", (int)reason_len, reason); // the host puts it into its error
         fflush(stderr);
         return GUEST_ERROR;
     }
     int n = int_of(answer);
     JS_FreeValue(js, answer);
     JSContext *c;
-    while (JS_ExecutePendingJob(JS_GetRuntime(js), &c) > 0) {} // what a script put off, such as the then of a promise
+    while (JS_ExecutePendingJob(JS_GetRuntime(js), &c) > 0) {} // pending jobs of the script, such as the then of a promise
     return n;
 }

@@ -1,6 +1,6 @@
-// The runner of Lua 5.4, with the guest ABI around it. What scripts see is made by prelude.lua; this file has what only C
-// can do, the table that prelude.lua calls native. There are no exceptions in a guest: an error, caught or not, ends the
-// instance, and so there are no coroutines either.
+// The runner of Lua 5.4 with the guest ABI. prelude.lua defines the API of scripts; this file defines what needs C, the
+// table that prelude.lua calls native. A guest has no exceptions: any error, caught or not, ends the instance, and there
+// are no coroutines.
 #include "guest.h"
 #include "lauxlib.h"
 #include "lualib.h"
@@ -22,7 +22,7 @@ static int begin_fn, manifest_fn, ask_fn, traceback_fn;
 
 static int give_text(lua_State *l, const char *p, size_t len) { lua_pushlstring(l, p, len); return 1; }
 
-// What the event says.
+// Fields of the event.
 NATIVE(n_hook) { GIVE(u16(frame + FRAME_HOOK)); }
 NATIVE(n_is_json) { lua_pushboolean(l, u32(frame + FRAME_FLAGS) & 1); return 1; }
 NATIVE(n_receivers) { GIVE(u32(frame + FRAME_RECEIVERS)); }
@@ -45,14 +45,14 @@ NATIVE(n_property) {
     return n < 0 ? 0 : give_text(l, buffer, n);
 }
 
-// What is answered.
+// The answer.
 NATIVE(n_put) { TEXT(t, 2); if (t_len) put_text(frame + INT(1), t, t_len); return 0; }
 NATIVE(n_put_number) { put32(frame + INT(1), INT(2)); return 0; }
 NATIVE(n_put_time) { put64(frame + RESULT_SENT_AT, INT(1)); return 0; }
 NATIVE(n_verdict) { frame[u32(frame + FRAME_VERDICTS) + INT(1)] = INT(2); return 0; }
 NATIVE(n_variant) { TEXT(m, 2); TEXT(e, 3); GIVE(add_variant(INT(1), m, m_len, e, e_len)); }
 
-// What the host does.
+// Host functions.
 NATIVE(n_log) { TEXT(t, 2); moot_log(INT(1), t, t_len); return 0; }
 NATIVE(n_now) {
     struct timespec t;
@@ -108,7 +108,7 @@ static const luaL_Reg libraries[] = {
 };
 static const char *const unsafe[] = {"dofile", "loadfile", "load", "collectgarbage"};
 
-// moot_lua_throw is Lua's throw. What is on top of the stack is why; it becomes the instance's last words.
+// moot_lua_throw is Lua's throw. The value on top of the stack is the error; it is the last output of the instance.
 _Noreturn void moot_lua_throw(lua_State *l) {
     size_t len = 0;
     const char *why = lua_type(l, -1) == LUA_TSTRING ? lua_tolstring(l, -1, &len) : NULL;

@@ -1,4 +1,4 @@
-// Lua without setjmp: what it would jump over ends here. See lua.c.
+// Lua without setjmp: an error ends the instance. See lua.c.
 #ifndef LUA_THROW_H
 #define LUA_THROW_H
 
