@@ -10,7 +10,7 @@ import (
 	"github.com/mootchat/moot/host/store"
 )
 
-// key is a key in the module's namespace.
+// key returns a key in the module's namespace. An empty name is refused, unless refused is an error already.
 func (in *instance) key(name string, refused int32) (store.Key, int32) {
 	if refused == 0 && name == "" {
 		refused = abi.BadPointer
@@ -18,7 +18,7 @@ func (in *instance) key(name string, refused int32) (store.Key, int32) {
 	return store.Key{Tenant: in.generation.binding.tenant, Module: in.generation.binding.module, Name: name}, refused
 }
 
-// outcome is what a host function returns that waited on others.
+// outcome returns the result of a host function that has waited for storage or rooms: n, or the error.
 func (in *instance) outcome(n int32, err error) int32 {
 	in.waited()
 	switch {
@@ -33,6 +33,7 @@ func (in *instance) outcome(n int32, err error) int32 {
 	return abi.Unavailable
 }
 
+// ttlOf returns a time to live; 0 does not expire.
 func ttlOf(ms uint64) time.Duration {
 	const forever = 100 * 365 * 24 * time.Hour
 	if int64(ms) <= 0 {
@@ -57,7 +58,7 @@ func (in *instance) kvGet(stack []uint64) {
 	result(stack, n)
 }
 
-// value is the value of a key; at say, this node's copy of it.
+// value returns the value of a key; at say, the copy that this node has.
 func (in *instance) value(k store.Key) (value []byte, refused int32) {
 	if in.readOnly() {
 		return in.generation.store.Cached(k), 0
@@ -129,7 +130,7 @@ func (in *instance) rateTake(stack []uint64) {
 	result(stack, refused)
 }
 
-// keyToChange is key, where something may be changed.
+// keyToChange is key for functions that change something: they are refused at say.
 func (in *instance) keyToChange(p, n uint64) (k store.Key, refused int32) {
 	if in.readOnly() {
 		return k, abi.NotGranted
@@ -137,7 +138,7 @@ func (in *instance) keyToChange(p, n uint64) (k store.Key, refused int32) {
 	return in.key(in.name(p, n, maxKey))
 }
 
-// present is value, not nil.
+// present returns value, or an empty value for nil.
 func present(value []byte) []byte {
 	if value == nil {
 		return []byte{}
@@ -145,6 +146,7 @@ func present(value []byte) []byte {
 	return value
 }
 
+// orElse returns the first of two errors.
 func orElse(refused, other int32) int32 {
 	if refused != 0 {
 		return refused

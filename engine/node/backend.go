@@ -43,7 +43,7 @@ func (n *Node) openBackend(ctx context.Context) (*backend, error) {
 	}
 	store := redisstore.New(opened.Client(), rc.Prefix)
 	store.Wait = redisstore.Wait{Replicas: n.cfg.Cluster.Redis.WaitReplicas, For: n.cfg.Cluster.Redis.WaitTimeout}
-	return &backend{opened.Cluster(), store, store.Through(opened.Operators()), func() error { return errors.Join(store.Close(), opened.Close()) }}, nil
+	return &backend{opened.Cluster(), store, store.WithClient(opened.Operators()), func() error { return errors.Join(store.Close(), opened.Close()) }}, nil
 }
 
 func redisConfig(ctx context.Context, c config.Cluster) (redis.Config, error) {

@@ -52,7 +52,7 @@ func (w *rewriter) readCode(r *reader) {
 // scanBody reads a body to its end, checks everything that the rewriting depends on, and adds up the costs of its
 // regions.
 //
-// Only a branch to the head of a loop goes back. So between two passes of the head of a loop, each instruction of the
+// Only a branch to the head of a loop goes backwards. So between two passes of the head of a loop, each instruction of the
 // loop outside of inner loops runs at most once, and a charge for all of them at the head is never too small.
 func (w *rewriter) scanBody(r *reader, t Signature) {
 	s := &w.scan

@@ -51,9 +51,9 @@ func New(client redis.UniversalClient, prefix string) *Store {
 	return s
 }
 
-// Through returns the same store over another client, for example one with connections for operators only. It
+// WithClient returns the same store over another client, for example one with connections for operators only. It
 // needs no Close; it must not be used after that of s.
-func (s *Store) Through(client redis.UniversalClient) *Store {
+func (s *Store) WithClient(client redis.UniversalClient) *Store {
 	return &Store{Wait: s.Wait, client: client, prefix: s.prefix, cache: s.cache}
 }
 

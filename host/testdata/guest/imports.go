@@ -61,7 +61,7 @@ func ref(s string) (unsafe.Pointer, uint32) {
 	return unsafe.Pointer(unsafe.StringData(s)), uint32(len(s))
 }
 
-// call tries a host function. The result, and what it wrote, becomes the message.
+// call calls a host function. Its result, and what it wrote, become the message.
 func call(verb, arg string) int32 {
 	var buf [64]byte
 	out := unsafe.Pointer(&buf[0])

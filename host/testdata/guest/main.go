@@ -1,7 +1,5 @@
-// A guest for the host's tests, on the raw ABI. What it does is said by the message
-// (or, at the hooks that have none, by the name of the room): a verb and its
-// argument, such as "deny no such words". Its config may hold the manifest that it
-// gives.
+// A guest for the tests of the host, on the raw ABI. It executes the message, or at hooks without one the name of the
+// room: a command and its argument, such as "deny no such words". Its config may contain its manifest.
 package main
 
 import (
@@ -22,7 +20,7 @@ var (
 		Manifest json.RawMessage `json:"manifest"`
 		Say      string          `json:"say"`
 	}
-	kept  [][]byte // what the result slots point at
+	kept  [][]byte // data that the result slots point at
 	hoard [][]byte
 	le    = binary.LittleEndian
 )
@@ -64,7 +62,7 @@ func reason() uint64 { return packed([]byte(config.Refuse)) }
 //go:wasmexport moot_manifest
 func manifest() uint64 { return packed(config.Manifest) }
 
-// field is a field of the blob at an offset of the frame.
+// field returns a field of the blob at an offset of the frame.
 func field(at uint32, number int) string {
 	if at == 0 {
 		return ""
@@ -174,7 +172,7 @@ func do(command string) int32 {
 
 func deep(n int32) int32 { return deep(n+1) + 1 }
 
-// onSay answers as the config says: by what it sees of each receiver.
+// onSay answers as the config says, by the fields of each receiver.
 //
 //go:wasmexport on_say
 func onSay(frame uint32) int32 {
@@ -214,7 +212,7 @@ func onSay(frame uint32) int32 {
 	return 3
 }
 
-// each tells every receiver its own id.
+// each gives every receiver a variant with its own id.
 func each(message string, n, table, verdicts uint32) int32 {
 	if n > 253 {
 		le.PutUint32(exchange[100:], n)
