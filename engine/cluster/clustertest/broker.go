@@ -28,7 +28,7 @@ func broker() []promise {
 	}
 }
 
-// says is a sender's k-th message.
+// says returns a sender's k-th message.
 func says(room cluster.RoomID, sender int, k int64) string {
 	return fmt.Sprintf("%s sender%d %d", room.Room, sender, k)
 }
@@ -43,8 +43,8 @@ func (w *world) send(p *peer, room cluster.RoomID, sender, n int) error {
 	return nil
 }
 
-// inOrder fails the test unless each sender's n messages are there, once, in the
-// order of sending.
+// inOrder fails the test unless it has each sender's n messages once, in the order of
+// sending.
 func (w *world) inOrder(p *peer, room cluster.RoomID, senders, n int) {
 	w.Helper()
 	w.eventually(fmt.Sprintf("%s hears all of %q", p.name, room.Room), func() bool { return len(p.heardIn(room)) >= senders*n })
@@ -90,9 +90,9 @@ func (w *world) consecutive(places []cluster.Position) {
 	}
 }
 
-// subscriberMissesNothing lets a node subscribe in the middle of many streams. It
-// hears the room's order from some place on, and in it all that was not yet being
-// published when Subscribe returned.
+// subscriberMissesNothing has a node subscribe in the middle of many streams. It receives
+// the room's order from some position on, with all messages whose Publish had not begun
+// when Subscribe returned.
 func subscriberMissesNothing(w *world) {
 	peers := w.nodes("a", "b", "c")
 	for round := range 50 {
@@ -123,7 +123,7 @@ func subscriberMissesNothing(w *world) {
 	}
 }
 
-// stream is a sender who goes on until told to finish.
+// stream is a sender that publishes until finish.
 type stream struct {
 	begun atomic.Int64 // how many publishes
 	last  atomic.Int64 // how many there will be; 0: open
@@ -145,7 +145,7 @@ func (s *stream) start(w *world, p *peer, room cluster.RoomID, sender int) {
 	}()
 }
 
-// finish has a few more sent, and gives the first that had not begun.
+// finish has a few more messages sent, and returns the first that had not begun.
 func (s *stream) finish(w *world) int64 {
 	next := s.begun.Load()
 	s.last.Store(next + 5)
@@ -172,7 +172,7 @@ func unsubscribedHearsNothing(w *world) {
 	w.publish(peers[0], hall, "1")
 	w.hears(peers[1], hall, "1")
 	w.must(peers[1].Broker.Unsubscribe(w.ctx, hall))
-	w.must(peers[1].Broker.Unsubscribe(w.ctx, hall)) // who is not subscribed is no error
+	w.must(peers[1].Broker.Unsubscribe(w.ctx, hall)) // without a subscription it is no error
 	for _, p := range peers {
 		w.publish(p, hall, "2 from "+p.name)
 	}
@@ -182,8 +182,8 @@ func unsubscribedHearsNothing(w *world) {
 	w.hears(peers[0], hall, "1", "2 from a", "2 from b", "3")
 }
 
-// leaverDoesNotDeafenJoiner has every node come and go in the same rooms. Each
-// must hear itself while it is there, whatever the others do.
+// leaverDoesNotDeafenJoiner has every node subscribe and unsubscribe the same rooms. Each
+// must receive its own messages while it is subscribed, whatever the others do.
 func leaverDoesNotDeafenJoiner(w *world) {
 	peers := w.nodes("a", "b", "c")
 	halls := []cluster.RoomID{room("hall"), room("hall 2")}
@@ -300,9 +300,8 @@ func roomsOfAnyNameAreApart(w *world) {
 	}
 }
 
-// flushedHasHeardAll: what was published anywhere before Flush is called has been
-// heard when it returns. Where nobody listens, or nothing was said, it returns
-// too.
+// flushedHasHeardAll checks that messages of all nodes from before a Flush are delivered when
+// it returns, and that it returns without a subscription or a message.
 func flushedHasHeardAll(w *world) {
 	peers, hall := w.nodes("a", "b"), room("hall")
 	w.must(peers[1].Broker.Flush(w.ctx, hall))
@@ -319,11 +318,11 @@ func flushedHasHeardAll(w *world) {
 			w.Fatalf("%q was not heard when Flush returned", last)
 		}
 	}
-	w.must(peers[0].Broker.Flush(w.ctx, hall)) // who does not listen
+	w.must(peers[0].Broker.Flush(w.ctx, hall)) // without a subscription
 }
 
-// ephemeralMessagesHaveNoPlace: they are heard in one order where nothing breaks,
-// history does not know them, and they do not move the others.
+// ephemeralMessagesHaveNoPlace checks that ephemeral messages arrive in one order, are not in
+// history, and take no position.
 func ephemeralMessagesHaveNoPlace(w *world) {
 	peers, hall := w.nodes("a", "b"), room("hall")
 	brief := cluster.Retention{Ephemeral: true}

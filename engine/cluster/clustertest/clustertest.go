@@ -1,5 +1,5 @@
-// Package clustertest holds the promises of cluster.Backend, as tests that every
-// cluster passes:
+// Package clustertest has the tests of the promises of cluster.Backend, which every
+// implementation passes:
 //
 //	func TestPromises(t *testing.T) {
 //		clustertest.Run(t, func(t *testing.T) clustertest.Fixture {
@@ -11,10 +11,10 @@
 //		})
 //	}
 //
-// Each promise gets a fixture of its own, runs its nodes, and ends them. What a
-// cluster does in its own time is waited for, up to the fixture's patience; that
-// something does not happen is shown by what would come after it. The tests are
-// worth most under the race detector, and fail where a goroutine is left behind.
+// Each promise has its own fixture, and starts and stops its nodes. The tests wait for what
+// a backend does later, up to Fixture.Patience; what must not happen is shown by an event
+// that would come after it. Run the tests under the race detector. They fail if a goroutine
+// is left.
 package clustertest
 
 import (
@@ -27,34 +27,33 @@ import (
 	"github.com/mootchat/moot/engine/cluster"
 )
 
-// Fixture is a cluster for one test: without rooms, members and nodes. What it
-// needs to take down, it hands to the Cleanup of the test it was made for.
+// Fixture is a cluster for one test, without rooms, members and nodes. It cleans up with
+// the Cleanup of its test.
 type Fixture struct {
-	// Node gives the handle of a new node, whose Nodes.Run is the kit's to call.
-	// A name comes again only after the first node of that name has left.
+	// Node returns the handle of a new node; the tests call its Nodes.Run. A name is used
+	// again only after the first node of that name has left.
 	Node func(name string) cluster.Backend
 
-	// Kill ends a running node as a crash would: nothing is cleaned up, and what
-	// it wants to do from then on fails or goes nowhere. Its Run may go on until
-	// its ctx ends, which comes next, and return anything. Kill may return
-	// before the others know.
+	// Kill ends a running node as a crash would: nothing is cleaned up, and its further
+	// calls fail or have no effect. Its Run may continue until its ctx ends, which
+	// comes next, and return anything. Kill may return before the other nodes know.
 	Kill func(name string)
 
-	// Patience is how long the slowest thing may take, such as a dead node's
-	// lease to end. 0 is 10 s. It costs time only where a promise is broken.
+	// Patience is for how long the tests wait for the slowest event, such as the end of a
+	// dead node's lease. 0 is 10 s. It takes time only where a promise is broken.
 	Patience time.Duration
 
-	// Crowd is how many members the largest room has. 0 is 1000.
+	// Crowd is the number of members of the largest room. 0 is 1000.
 	Crowd int
 }
 
-// promise is one thing that a cluster holds to.
+// promise is one promise of a backend and its test.
 type promise struct {
 	name string
 	test func(*world)
 }
 
-// Run tests every promise on a cluster that start gives.
+// Run tests every promise with a fixture of start.
 func Run(t *testing.T, start func(t *testing.T) Fixture) {
 	for _, p := range slices.Concat(broker(), history(), rooms(), presence(), lost(), sessions(), nodes()) {
 		t.Run(p.name, func(t *testing.T) {

@@ -12,8 +12,8 @@ import (
 	"github.com/mootchat/moot/engine/cluster"
 )
 
-// handler stands in for the engine: it writes down what it is told, and fails the
-// test where it is called against the rules.
+// handler takes the place of the engine: it records its calls, and fails the test if a
+// call breaks the contract.
 type handler struct {
 	t       *testing.T
 	name    string
@@ -31,7 +31,7 @@ type handler struct {
 	hangs  int                                   // calls that wait for their ctx to end
 }
 
-// member is a membership as the kit compares it.
+// member is a membership in the form in which the tests compare it.
 type member struct {
 	room     cluster.RoomID
 	id       string
@@ -62,7 +62,7 @@ func (h *handler) retire() {
 	h.over = true
 }
 
-// rule fails the test if the handler may not run; the lock is held.
+// rule fails the test if the handler may not be called. The lock is held.
 func (h *handler) rule(call string) {
 	if h.over {
 		h.t.Errorf("%s of %s runs after Run has returned", call, h.name)
@@ -87,7 +87,7 @@ func (h *handler) Deliver(ctx context.Context, room cluster.RoomID, at cluster.P
 	case stubborn:
 		<-h.release
 	default:
-		runtime.Gosched() // an opening for who should be waiting
+		runtime.Gosched() // lets a goroutine run that should be waiting
 	}
 
 	h.mu.Lock()
@@ -98,7 +98,7 @@ func (h *handler) Deliver(ctx context.Context, room cluster.RoomID, at cluster.P
 	h.places[room] = append(h.places[room], at)
 }
 
-// Answer does what the call says: "echo X", "fail X", or "hang" until ctx ends.
+// Answer carries out "echo X", "fail X", or "hang", which waits until ctx ends.
 func (h *handler) Answer(ctx context.Context, call []byte) ([]byte, error) {
 	h.mu.Lock()
 	h.rule("Answer")
@@ -148,7 +148,7 @@ func (h *handler) Lost(ctx context.Context, room cluster.RoomID, members []clust
 	}
 }
 
-// Missed fails the test: where nothing breaks nothing is lost.
+// Missed fails the test: without a fault no message is lost.
 func (h *handler) Missed(_ context.Context, room cluster.RoomID) {
 	h.t.Errorf("messages of %q were lost to %s", room, h.name)
 }
@@ -162,33 +162,33 @@ func (h *handler) Expired(_ context.Context, session []byte) {
 	h.ended[string(session)]++
 }
 
-// hasEnded is how often the session was handed over.
+// hasEnded returns how often the session was handed over.
 func (h *handler) hasEnded(session string) int {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.ended[session]
 }
 
-// placesIn are the positions of what came, in the order in which it came.
+// placesIn returns the positions of the room's messages, in the order of delivery.
 func (h *handler) placesIn(room cluster.RoomID) []cluster.Position {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return slices.Clone(h.places[room])
 }
 
-// Rejoin fails the test: no node of the kit is cut off and comes back.
+// Rejoin fails the test: no node of these tests is cut off and comes back.
 func (h *handler) Rejoin(_ context.Context, room cluster.RoomID, members []cluster.MemberRecord) {
 	h.t.Errorf("%s was handed back %d members of %q", h.name, len(members), room)
 }
 
-// heardIn is what came, in the order in which it came.
+// heardIn returns the room's messages, in the order of delivery.
 func (h *handler) heardIn(room cluster.RoomID) []string {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return slices.Clone(h.heard[room])
 }
 
-// hasHeard says whether the payload came.
+// hasHeard reports whether the payload was delivered.
 func (h *handler) hasHeard(room cluster.RoomID, payload string) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()

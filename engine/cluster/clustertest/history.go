@@ -24,7 +24,7 @@ func history() []promise {
 	}
 }
 
-// long keeps all that a promise says.
+// long keeps all messages of a test.
 var long = cluster.Retention{Messages: 1000, For: time.Hour}
 
 // tell publishes messages "1" to "n" that are kept.
@@ -45,8 +45,7 @@ func (w *world) read(p *peer, room cluster.RoomID, after cluster.Position, limit
 	return page
 }
 
-// readAll reads all that there is after a position, of which nothing may be
-// missing.
+// readAll reads all messages after a position; none may be missing.
 func (w *world) readAll(p *peer, room cluster.RoomID, after cluster.Position, keep cluster.Retention) (all []cluster.StoredMessage) {
 	w.Helper()
 	for {
@@ -68,8 +67,7 @@ func (w *world) start(p *peer, room cluster.RoomID) cluster.Position {
 	return cluster.Position{Epoch: w.read(p, room, cluster.Position{}, 0, long).Top.Epoch}
 }
 
-// shows fails the test unless the page has these messages, and says so of what is
-// missing.
+// shows fails the test unless the page has these messages and reports missing ones so.
 func (w *world) shows(page cluster.Page, missing bool, want ...string) {
 	w.Helper()
 	var got []string
@@ -197,7 +195,7 @@ func historyKnowsWhatIsMissing(w *world) {
 	}
 }
 
-// historyGoesAfterItsTime: also in a room in which others still speak.
+// historyGoesAfterItsTime checks that old messages go, also in a room with new ones.
 func historyGoesAfterItsTime(w *world) {
 	p, hall := w.node("a"), room("hall")
 	brief := cluster.Retention{Messages: 1000, For: 50 * time.Millisecond}
@@ -214,8 +212,8 @@ func historyGoesAfterItsTime(w *world) {
 	})
 }
 
-// historyIsKeptWhereAskedFor: what was not to be kept is missing, and the offsets
-// go on.
+// historyIsKeptWhereAskedFor checks that messages without retention are missing, and that
+// offsets continue.
 func historyIsKeptWhereAskedFor(w *world) {
 	p, hall := w.node("a"), room("hall")
 	w.subscribe(hall, p)
@@ -229,8 +227,8 @@ func historyIsKeptWhereAskedFor(w *world) {
 	w.shows(w.read(p, hall, cluster.Position{Epoch: start.Epoch, Offset: 1}, 10, long), false, "1", "2")
 }
 
-// historyAndLiveMessagesMeet has nodes subscribe, and read, in the middle of many
-// streams: what they read and what they hear after it is the room's order.
+// historyAndLiveMessagesMeet has nodes subscribe and read in the middle of many streams: the
+// messages that they read and those that are delivered after them are the room's order.
 func historyAndLiveMessagesMeet(w *world) {
 	peers := w.nodes("a", "b", "c")
 	all := cluster.Retention{Messages: 1_000_000, For: time.Hour}

@@ -19,7 +19,7 @@ func lost() []promise {
 	}
 }
 
-// seats adds to every room members of the node, and gives them as Lost should.
+// seats adds members of the node to every room, and returns them as Lost should have them.
 func (w *world) seats(p *peer, rooms []cluster.RoomID, perRoom int) []member {
 	w.Helper()
 	var all []member
@@ -41,8 +41,8 @@ func halls(n int) []cluster.RoomID {
 	return rooms
 }
 
-// handed waits until all of want was handed to one of the peers, and fails the
-// test if something came twice, or anything else.
+// handed waits until all of want were handed to one of the peers, and fails the test if one
+// was handed over twice, or another was.
 func (w *world) handed(peers []*peer, want []member) {
 	w.Helper()
 	total := func() map[member]int {
@@ -68,7 +68,7 @@ func (w *world) handed(peers []*peer, want []member) {
 	}
 }
 
-// counts waits until every peer reads that many members in each room.
+// counts waits until every peer counts and reads that many members in each room.
 func (w *world) counts(peers []*peer, rooms []cluster.RoomID, want int) {
 	w.Helper()
 	for _, p := range peers {
@@ -82,8 +82,8 @@ func (w *world) counts(peers []*peer, rooms []cluster.RoomID, want int) {
 	}
 }
 
-// deadNodesMembersAreHandedOverOnce kills one node after another: what comes of
-// the second shows that nothing of the first came again.
+// deadNodesMembersAreHandedOverOnce kills two nodes, one after the other: the members of the
+// second show that those of the first are not handed over again.
 func deadNodesMembersAreHandedOverOnce(w *world) {
 	peers, rooms := w.nodes("a", "b", "c", "d"), halls(10)
 	w.create(peers[0], rooms...)
@@ -126,7 +126,7 @@ func newcomerTakesWhatWasLeft(w *world) {
 	w.counts([]*peer{heir}, rooms, 0)
 }
 
-// deadMembersAreNotRead has the survivor take long over the leave of each.
+// deadMembersAreNotRead has the survivor take long for each leave.
 func deadMembersAreNotRead(w *world) {
 	peers, rooms := w.nodes("a", "b"), halls(2)
 	peers[1].letGo = make(chan struct{})
@@ -160,8 +160,8 @@ func survivorsGoOnTalking(w *world) {
 	}
 }
 
-// whoPartsIsNotHandedOver: his node may have run leave already. Who was added
-// again after it stays, and is lost like the others.
+// whoPartsIsNotHandedOver checks that a leaving member is not handed over: its node may have
+// run leave. A member that was added again is handed over like the others.
 func whoPartsIsNotHandedOver(w *world) {
 	peers, rooms := w.nodes("a", "b"), halls(2)
 	w.create(peers[0], rooms...)

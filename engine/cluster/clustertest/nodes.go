@@ -46,7 +46,7 @@ func nodeIsOnTheListWhileItRuns(w *world) {
 	w.eventually("it is known to the others", func() bool { return len(w.list(peers[1])) == 3 })
 }
 
-// nodeIsWaitedFor uses a node before it is known to run.
+// nodeIsWaitedFor uses a node before its Run has begun.
 func nodeIsWaitedFor(w *world) {
 	hall := room("hall")
 	p := w.launch("a")
@@ -61,8 +61,8 @@ func nodeIsWaitedFor(w *world) {
 	w.count(p, hall, 1)
 }
 
-// runWaitsForWhatItCalled: the handler's rule fails the test if Run returns while
-// the message is being delivered. The calls are there to give it time to.
+// runWaitsForWhatItCalled checks that Run does not return during a delivery: the rule of the
+// handler fails the test. The calls give Run time to return.
 func runWaitsForWhatItCalled(w *world) {
 	peers, hall := w.nodes("a", "b"), room("hall")
 	w.subscribe(hall, peers[1])
@@ -81,7 +81,7 @@ func runWaitsForWhatItCalled(w *world) {
 	w.hears(peers[1], hall, stubborn)
 }
 
-// nothingIsCalledAfterRun ends a node that is next in line for a message.
+// nothingIsCalledAfterRun ends a node to which a message is about to be delivered.
 func nothingIsCalledAfterRun(w *world) {
 	peers, hall := w.nodes("a", "b"), room("hall")
 	w.subscribe(hall, peers...)
@@ -152,7 +152,7 @@ func callThatTakesTooLong(w *world) {
 	}
 }
 
-// callsRunAtOnce makes many calls while one hangs, which is then given up.
+// callsRunAtOnce makes many calls while another one hangs, which is then canceled.
 func callsRunAtOnce(w *world) {
 	peers := w.nodes("a", "slowpoke", "c")
 	ctx, cancel := context.WithCancel(w.ctx)
@@ -176,8 +176,7 @@ func callsRunAtOnce(w *world) {
 	w.givenUp(<-hung, context.Canceled, "slowpoke")
 }
 
-// givenUp fails the test unless err says why a call was given up, and whose it
-// was.
+// givenUp fails the test unless err has the reason why a call failed, and the node.
 func (w *world) givenUp(err, why error, node string) {
 	w.Helper()
 	w.mustBe("a call that is given up", err, why)

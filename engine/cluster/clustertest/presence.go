@@ -24,7 +24,7 @@ func presence() []promise {
 	}
 }
 
-// member is the i-th connection of a node, as its engine would record it.
+// member returns the i-th member of a node, as an engine would record it.
 func (p *peer) member(i int) cluster.MemberRecord {
 	id := fmt.Sprintf("%s-%06d", p.name, i)
 	return cluster.MemberRecord{ID: id, JoinedAt: 1_700_000_000_000 + int64(i), Profile: json.RawMessage(fmt.Sprintf(`{"id":%q,"quack":"\u00e4\ud83e\udd86"}`, id))}
@@ -110,7 +110,7 @@ func memberIsThereOnce(w *world) {
 	w.create(p, hall)
 	first, again := p.member(1), p.member(1)
 	again.JoinedAt, again.Profile = 5, json.RawMessage(`{}`)
-	for range 2 { // who goes can come back
+	for range 2 { // a member that has left can come back
 		w.must(p.Presence.Add(w.ctx, hall, first))
 		w.must(p.Presence.Add(w.ctx, hall, again))
 		w.count(p, hall, 1)
@@ -127,8 +127,8 @@ func memberIsThereOnce(w *world) {
 	w.found(w.walk(p, hall, 10), first)
 }
 
-// memberGoesFromNodeToNode: whom another node has added stays when the first one
-// removes him, and goes with the other.
+// memberGoesFromNodeToNode checks that a member that another node has added stays when the
+// first node removes it, and goes with the other.
 func memberGoesFromNodeToNode(w *world) {
 	peers, hall := w.nodes("a", "b", "c"), room("hall")
 	w.create(peers[0], hall)
@@ -235,8 +235,8 @@ func pagesHoldEveryMemberOnce(w *world) {
 	w.found(w.walk(peers[2], hall, 7), stayed...)
 }
 
-// pagesHoldWhoStays walks through a room while on every node two join and leave,
-// before, between and after those who stay.
+// pagesHoldWhoStays reads all pages of a room while on every node two members join and
+// leave, before, between and after those that stay.
 func pagesHoldWhoStays(w *world) {
 	peers, hall := w.nodes("a", "b", "c"), room("hall")
 	w.create(peers[0], hall)
@@ -266,7 +266,7 @@ func pagesHoldWhoStays(w *world) {
 	}
 }
 
-// churn has a node's passers leave and come back until it is over.
+// churn has a node's passing members leave and come back until it is over.
 func (w *world) churn(p *peer, room cluster.RoomID, k int, over <-chan struct{}) error {
 	for {
 		for i := k; i < 300; i += 6 {

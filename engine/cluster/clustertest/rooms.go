@@ -35,7 +35,7 @@ func roomIsThereFromCreateToDestroy(w *world) {
 	}
 	exists(false)
 	w.mustBe("destroy what is not there", peers[0].Rooms.Destroy(w.ctx, hall), cluster.ErrNoRoom)
-	for range 2 { // who goes can come back
+	for range 2 { // a room can be created again
 		w.create(peers[0], hall)
 		exists(true)
 		w.mustBe("create what is there", peers[1].Rooms.Create(w.ctx, hall), cluster.ErrRoomExists)
@@ -46,7 +46,7 @@ func roomIsThereFromCreateToDestroy(w *world) {
 	}
 }
 
-// roomIsCreatedOnce: of many who create or destroy it at once, one succeeds.
+// roomIsCreatedOnce checks that of many concurrent calls of Create or Destroy one succeeds.
 func roomIsCreatedOnce(w *world) {
 	peers, hall := w.nodes("a", "b", "c"), room("hall")
 	one := func(what string, otherwise error, do func(r cluster.Rooms) error) {
@@ -117,8 +117,8 @@ func listKnowsRoomsOfAnyName(w *world) {
 	}
 }
 
-// listRooms reads all pages of the tenant's rooms that begin with the prefix; between
-// runs after each page but the last.
+// listRooms reads all pages of the tenant's rooms with the prefix; between runs after each
+// page but the last.
 func (w *world) listRooms(p *peer, tenant, prefix string, limit int, between ...func()) (all []string) {
 	w.Helper()
 	for after := ""; ; {
@@ -159,8 +159,8 @@ func listHasPrefixes(w *world) {
 	}
 }
 
-// pagesHoldStill: rooms that exist from the first page to the last are on one of them
-// each, whatever comes and goes.
+// pagesHoldStill checks that a room that exists from the first page to the last is on one of
+// them, while others are created and destroyed.
 func pagesHoldStill(w *world) {
 	peers := w.nodes("a", "b")
 	id := func(kind string, i int) cluster.RoomID { return room(fmt.Sprintf("%02d %s", i, kind)) }

@@ -76,7 +76,8 @@ func sessionOutlivesItsNode(w *world) {
 	}
 }
 
-// sessionEndsOnce: that nobody took, with a node that left meanwhile.
+// sessionEndsOnce checks that a session that was not taken ends once, also if a node leaves
+// at that time.
 func sessionEndsOnce(w *world) {
 	peers := w.nodes("a", "b", "c")
 	for i := range 20 {
@@ -95,7 +96,7 @@ func sessionEndsOnce(w *world) {
 		_, err := peers[1].Sessions.Take(w.ctx, fmt.Sprint("key ", i))
 		w.mustBe("take a session that has ended", err, cluster.ErrNoSession)
 	}
-	// What ends after them shows that they do not end again.
+	// A session that ends after them shows that they do not end again.
 	w.must(peers[1].Sessions.Park(w.ctx, "last", []byte("last"), time.Millisecond))
 	w.eventually("the last has ended", func() bool { return times("last") > 0 })
 	for i := range 20 {
@@ -105,8 +106,8 @@ func sessionEndsOnce(w *world) {
 	}
 }
 
-// sessionIsTakenOrEnds takes sessions at the moment in which they end: one of the
-// two happens, once.
+// sessionIsTakenOrEnds takes sessions at the moment at which they end: each is taken or
+// ends, once.
 func sessionIsTakenOrEnds(w *world) {
 	peers := w.nodes("a", "b")
 	const n = 50

@@ -19,12 +19,12 @@ type world struct {
 	ctx     context.Context // bounds each call that a test makes
 }
 
-// peer is a node and what its handler was told.
+// peer is a node with its handler.
 type peer struct {
 	cluster.Backend
 	*handler
 	name string
-	// end ends Run and gives what it returned. It may be called again.
+	// end ends Run and returns its error. It may be called again.
 	end func() error
 }
 
@@ -61,7 +61,7 @@ func (w *world) nodes(names ...string) []*peer {
 	return peers
 }
 
-// launch begins a node's Run, and sees to it that it ends with the test.
+// launch starts a node's Run, which ends with the test.
 func (w *world) launch(name string) *peer {
 	c := w.fixture.Node(name)
 	p := &peer{Backend: c, handler: newHandler(w.T, name, c), name: name}
@@ -119,7 +119,7 @@ func (w *world) wait(cond func() bool) error {
 	return nil
 }
 
-// eventually fails the test if cond does not come to hold.
+// eventually fails the test if cond does not hold in time.
 func (w *world) eventually(what string, cond func() bool) {
 	w.Helper()
 	if err := w.wait(cond); err != nil {
@@ -143,7 +143,7 @@ func (w *world) mustBe(what string, err, sentinel error) {
 	}
 }
 
-// together runs f for 0 to n-1 at once, and fails the test if one fails.
+// together runs f for 0 to n-1 concurrently, and fails the test if one fails.
 func (w *world) together(n int, f func(i int) error) {
 	w.Helper()
 	errs := make([]error, n)
@@ -174,8 +174,8 @@ func (w *world) publish(p *peer, room cluster.RoomID, payload string) {
 	w.must(p.Broker.Publish(w.ctx, room, []byte(payload), cluster.Retention{}))
 }
 
-// hears waits for the last of want, and fails the test unless the node has then
-// heard in the room just that.
+// hears waits for the last of want, and fails the test unless the node has received exactly
+// want in the room.
 func (w *world) hears(p *peer, room cluster.RoomID, want ...string) {
 	w.Helper()
 	last := want[len(want)-1]
@@ -194,10 +194,10 @@ func (w *world) list(p *peer) []string {
 
 func sorted(names []string) []string { return slices.Sorted(slices.Values(names)) }
 
-// room is a room of the tenant that most promises use.
+// room returns a room of the tenant that most tests use.
 func room(name string) cluster.RoomID { return cluster.RoomID{Tenant: "default", Room: name} }
 
-// oddRooms are different rooms, whatever their names are made into.
+// oddRooms are different rooms whose names an implementation may confuse.
 func oddRooms() []cluster.RoomID {
 	return []cluster.RoomID{
 		{Tenant: "a", Room: "b"}, {Tenant: "b", Room: "a"}, {Tenant: "a", Room: "B"},

@@ -31,7 +31,7 @@ func BenchmarkPublish(b *testing.B) {
 	}
 }
 
-// BenchmarkPublishRooms has every processor publish into a room of its own.
+// BenchmarkPublishRooms has every processor publish into its own room.
 func BenchmarkPublishRooms(b *testing.B) {
 	c := New().Node("a")
 	run(b, c, deaf)
@@ -87,7 +87,7 @@ func BenchmarkCount100k(b *testing.B) {
 	}
 }
 
-// BenchmarkMembers100k reads one page from somewhere in the room.
+// BenchmarkMembers100k reads one page in the middle of the room.
 func BenchmarkMembers100k(b *testing.B) {
 	for _, limit := range []int{100, 1000} {
 		b.Run(fmt.Sprintf("limit=%d", limit), func(b *testing.B) {

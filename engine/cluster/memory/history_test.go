@@ -18,8 +18,8 @@ func top(t *testing.T, c cluster.Backend) cluster.Position {
 	return page.Top
 }
 
-// TestHistoryIsForgottenInTime: a position is known for as long as it was
-// promised, and a room that nobody speaks in then costs nothing.
+// TestHistoryIsForgottenInTime checks that a position is known for the promised time, and that
+// a silent room takes no memory after it.
 func TestHistoryIsForgottenInTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		hub := New()
@@ -50,7 +50,8 @@ func TestHistoryIsForgottenInTime(t *testing.T) {
 	})
 }
 
-// TestHistoryOfALivelyRoomIsBounded: by number and by age, while members are there.
+// TestHistoryOfALivelyRoomIsBounded checks that the history of a busy room is bounded by number
+// and by age.
 func TestHistoryOfALivelyRoomIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		hub := New()

@@ -16,29 +16,28 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 var hall = cluster.RoomID{Tenant: "default", Room: "hall"}
 
-// ear is a Handler that hears.
-type ear struct{ deliver func(payload []byte) }
+// recorder is a Handler that records messages.
+type recorder struct{ deliver func(payload []byte) }
 
-func (ear) Expired(context.Context, []byte) {}
+func (recorder) Expired(context.Context, []byte) {}
 
-func (ear) Missed(context.Context, cluster.RoomID) {}
+func (recorder) Missed(context.Context, cluster.RoomID) {}
 
-func (ear) Pace(context.Context, cluster.RoomID) {}
+func (recorder) Pace(context.Context, cluster.RoomID) {}
 
-func (e ear) Deliver(_ context.Context, _ cluster.RoomID, _ cluster.Position, payload []byte) {
+func (e recorder) Deliver(_ context.Context, _ cluster.RoomID, _ cluster.Position, payload []byte) {
 	e.deliver(payload)
 }
-func (e ear) Answer(context.Context, []byte) ([]byte, error)                 { return nil, nil }
-func (e ear) Lost(context.Context, cluster.RoomID, []cluster.MemberRecord)   {}
-func (e ear) Rejoin(context.Context, cluster.RoomID, []cluster.MemberRecord) {}
-func deaf([]byte)                                                            {}
+func (e recorder) Answer(context.Context, []byte) ([]byte, error)                 { return nil, nil }
+func (e recorder) Lost(context.Context, cluster.RoomID, []cluster.MemberRecord)   {}
+func (e recorder) Rejoin(context.Context, cluster.RoomID, []cluster.MemberRecord) {}
+func deaf([]byte)                                                                 {}
 
-// run runs a node until the test ends, or stop is called; stop gives what Run
-// returned.
+// run runs a node until the test ends or stop is called; stop returns the error of Run.
 func run(t testing.TB, c cluster.Backend, deliver func([]byte)) (stop func() error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	ran := make(chan error, 1)
-	go func() { ran <- c.Nodes.Run(ctx, ear{deliver}) }()
+	go func() { ran <- c.Nodes.Run(ctx, recorder{deliver}) }()
 	stop = sync.OnceValue(func() error {
 		cancel()
 		return <-ran
@@ -57,7 +56,7 @@ func must(t testing.TB, err error) {
 func TestNamesThatNoNodeMayHave(t *testing.T) {
 	for _, name := range []string{"", "Moot", "a_b", "a b", "ä", "a/b", string(make([]byte, 64))} {
 		c := New().Node(name)
-		if err := c.Nodes.Run(t.Context(), ear{deaf}); err == nil {
+		if err := c.Nodes.Run(t.Context(), recorder{deaf}); err == nil {
 			t.Errorf("%q may run", name)
 		}
 		if err := c.Broker.Publish(t.Context(), hall, nil, cluster.Retention{}); !errors.Is(err, cluster.ErrUnavailable) {
@@ -71,10 +70,10 @@ func TestOneNodeOfAName(t *testing.T) {
 	first := hub.Node("a")
 	stop := run(t, first, deaf)
 	must(t, first.Broker.Subscribe(t.Context(), hall))
-	if err := hub.Node("a").Nodes.Run(t.Context(), ear{deaf}); err == nil {
+	if err := hub.Node("a").Nodes.Run(t.Context(), recorder{deaf}); err == nil {
 		t.Error("two nodes of one name run")
 	}
-	if err := first.Nodes.Run(t.Context(), ear{deaf}); err == nil {
+	if err := first.Nodes.Run(t.Context(), recorder{deaf}); err == nil {
 		t.Error("a handle runs twice")
 	}
 	must(t, stop())
@@ -116,7 +115,7 @@ func TestKilledNode(t *testing.T) {
 	}
 	a := hub.Node("a")
 	ran := make(chan error, 1)
-	go func() { ran <- a.Nodes.Run(t.Context(), ear{deaf}) }()
+	go func() { ran <- a.Nodes.Run(t.Context(), recorder{deaf}) }()
 	must(t, a.Broker.Subscribe(t.Context(), hall))
 	must(t, hub.Kill("a"))
 	if err := <-ran; err == nil {
@@ -127,8 +126,8 @@ func TestKilledNode(t *testing.T) {
 	}
 }
 
-// TestLateComersOfADeadNode does what a goroutine does that was about to add and
-// subscribe when its node died: it must not leave what nobody takes away.
+// TestLateComersOfADeadNode checks that a goroutine that adds a member and subscribes when its
+// node has died leaves neither behind.
 func TestLateComersOfADeadNode(t *testing.T) {
 	hub := New()
 	a := hub.Node("a")
@@ -148,7 +147,7 @@ func TestLateComersOfADeadNode(t *testing.T) {
 	}
 }
 
-// TestRoomKeepsItsLane comes back to a room while its last message is still being
+// TestRoomKeepsItsLane subscribes a room again while its last message is still being
 // delivered: the next one waits.
 func TestRoomKeepsItsLane(t *testing.T) {
 	a := New().Node("a")
@@ -176,7 +175,7 @@ func TestRoomKeepsItsLane(t *testing.T) {
 	must(t, <-sent)
 }
 
-// TestHandlerMayLeaveTheRoom: an outbox may answer Deliver by leaving.
+// TestHandlerMayLeaveTheRoom checks that a handler may remove members within Deliver.
 func TestHandlerMayLeaveTheRoom(t *testing.T) {
 	a := New().Node("a")
 	heard := 0

@@ -9,7 +9,7 @@ import (
 	"github.com/mootchat/moot/engine/cluster"
 )
 
-// TestRosterIsAList does at random what a plain list does, and compares.
+// TestRosterIsAList compares random operations with those of a plain list.
 func TestRosterIsAList(t *testing.T) {
 	for seed := range uint64(20) {
 		random := rand.New(rand.NewPCG(seed, 0))

@@ -11,18 +11,18 @@ import (
 	"github.com/mootchat/moot/engine/cluster/redis/redistest"
 )
 
-// These take too long for every day: `make chaos` runs them.
+// `make chaos` runs these tests, which take long.
 
 func TestPromisesSentinel(t *testing.T) {
 	_, _, sentinel := redistest.StartSentinels(t, 1)
 	promises(t, Config{Mode: Sentinel, MasterName: "main", Addresses: []string{sentinel.Address()}})
 }
 
-// A room of a hundred thousand members on three nodes is counted and read page by
-// page, each member once, and its node's death empties it of a third.
+// TestRoomOfAHundredThousand checks that a room of 100,000 members on three nodes is counted
+// and read page by page, each member once, and that a node's death removes a third of them.
 func TestRoomOfAHundredThousand(t *testing.T) {
 	s := redistest.Start(t)
-	tr := emptyTrial(t)
+	tr := emptyTestCluster(t)
 	for i := range 3 {
 		tr.node(Config{Addresses: []string{s.Address()}}, fmt.Sprint("node-", i))
 	}
@@ -43,7 +43,7 @@ func TestRoomOfAHundredThousand(t *testing.T) {
 		}
 	}
 	adding.Wait()
-	read := func(w *witness) int {
+	read := func(w *recorder) int {
 		seen := map[string]bool{}
 		for after := ""; ; {
 			page, next, err := w.Members(tr.ctx, hall, after, 1000)
@@ -64,7 +64,7 @@ func TestRoomOfAHundredThousand(t *testing.T) {
 	if got := read(tr.nodes[2]); got != 3*each || count != 3*each {
 		t.Errorf("%d are counted and %d read, want %d", count, got, 3*each)
 	}
-	tr.nodes[0].wire.sever()
+	tr.nodes[0].link.disconnect()
 	eventually(t, "a third is gone", func() bool { n, err := tr.nodes[1].Count(tr.ctx, hall); tr.must(err); return n == 2*each })
 	if got := read(tr.nodes[1]); got != 2*each {
 		t.Errorf("%d are read, want %d", got, 2*each)

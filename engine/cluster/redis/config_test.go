@@ -33,7 +33,7 @@ func TestConfigThatCannotBeIsRefused(t *testing.T) {
 	}
 }
 
-// refuses fails the test unless Open fails, and says why.
+// refuses fails the test unless Open fails with an error that contains want.
 func refuses(t *testing.T, cfg Config, want string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)

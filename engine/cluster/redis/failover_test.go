@@ -12,18 +12,18 @@ import (
 	"github.com/mootchat/moot/engine/cluster/redis/redistest"
 )
 
-// failover is a server that stands for a master and its successor.
+// failover is a server that plays both a master and its successor.
 type failover struct {
 	*redistest.Server
-	tr *trial
+	tr *testCluster
 }
 
-func newFailover(tr *trial) failover {
+func newFailover(tr *testCluster) failover {
 	return failover{redistest.Start(tr, "--enable-debug-command", "yes"), tr}
 }
 
 // snapshot returns a function that makes the server the successor of itself, with the
-// data that it has now: what happens in between is lost.
+// data that it has now: later changes are lost.
 func (f failover) snapshot() (successor func()) {
 	f.tr.Helper()
 	c := f.Client()
@@ -51,8 +51,8 @@ func (f failover) snapshot() (successor func()) {
 	}
 }
 
-// lostTimes is how often a member was handed over, to any node.
-func (tr *trial) lostTimes(id string) (n int) {
+// handedOverTimes returns how often a member was handed over, to any node.
+func (tr *testCluster) handedOverTimes(id string) (n int) {
 	for _, w := range tr.nodes {
 		w.mu.Lock()
 		n += w.lost[id]
@@ -61,38 +61,38 @@ func (tr *trial) lostTimes(id string) (n int) {
 	return n
 }
 
-// TestLeaveRunsOnceThoughAFailoverLosesIt checks that members of a dead node whom a
-// survivor has let go are not handed over again by a master that does not know of it.
+// TestLeaveRunsOnceThoughAFailoverLosesIt checks that members of a dead node are not handed
+// over again if a failover loses their removal.
 func TestLeaveRunsOnceThoughAFailoverLosesIt(t *testing.T) {
-	tr := emptyTrial(t)
+	tr := emptyTestCluster(t)
 	f := newFailover(tr)
 	cfg := Config{Addresses: []string{f.Address()}}
 	dead, a := tr.node(cfg, "dead"), tr.node(cfg, "a")
 	tr.node(cfg, "b")
 	ids := tr.seats(dead, 5)
 	successor := f.snapshot()
-	dead.wire.sever()
+	dead.link.disconnect()
 	for _, id := range ids {
-		eventually(t, id+" is handed over", func() bool { return tr.lostTimes(id) == 1 })
+		eventually(t, id+" is handed over", func() bool { return tr.handedOverTimes(id) == 1 })
 	}
 	tr.counts(a, 0)
 	successor()
 	late := tr.node(cfg, "late") // whose end shows that members are handed over again
 	tr.must(late.Add(tr.ctx, tr.rooms[0], cluster.MemberRecord{ID: "late-1"}))
-	late.wire.sever()
-	eventually(t, "the late one is handed over", func() bool { return tr.lostTimes("late-1") == 1 })
+	late.link.disconnect()
+	eventually(t, "the late one is handed over", func() bool { return tr.handedOverTimes("late-1") == 1 })
 	tr.counts(a, 0)
 	for _, id := range ids {
-		if n := tr.lostTimes(id); n != 1 {
+		if n := tr.handedOverTimes(id); n != 1 {
 			t.Errorf("%s was handed over %d times", id, n)
 		}
 	}
 }
 
-// TestSessionsEndOnceThoughAFailoverLosesIt checks that a session which was resumed, or
-// has ended, does not end again by a master that does not know of it.
+// TestSessionsEndOnceThoughAFailoverLosesIt checks that a session which was resumed or has
+// ended does not end again if a failover loses that.
 func TestSessionsEndOnceThoughAFailoverLosesIt(t *testing.T) {
-	tr := emptyTrial(t)
+	tr := emptyTestCluster(t)
 	f := newFailover(tr)
 	cfg := Config{Addresses: []string{f.Address()}}
 	a := tr.node(cfg, "a")
@@ -110,24 +110,24 @@ func TestSessionsEndOnceThoughAFailoverLosesIt(t *testing.T) {
 	}
 }
 
-func (w *witness) expiredSessions() []string {
+func (w *recorder) expiredSessions() []string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return append([]string(nil), w.expired...)
 }
 
 // Expired notes the session.
-func (w *witness) Expired(_ context.Context, session []byte) {
+func (w *recorder) Expired(_ context.Context, session []byte) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.expired = append(w.expired, string(session))
 }
 
-// TestMembersHearOfMessagesThatNobodyCanPublishAgain checks that a master which lacks more
-// than Heal.For has the members of the rooms that lost messages told of a gap: those
-// who have not received the messages, once, and before what follows.
+// TestMembersHearOfMessagesThatNobodyCanPublishAgain checks that members are told of a gap
+// if a new master lacks messages older than Heal.For: those who have not received
+// the messages, once, before the next message.
 func TestMembersHearOfMessagesThatNobodyCanPublishAgain(t *testing.T) {
-	tr := emptyTrial(t)
+	tr := emptyTestCluster(t)
 	f := newFailover(tr)
 	cfg := Config{Addresses: []string{f.Address()}, Heal: Heal{For: time.Second}}
 	a, b, behind := tr.node(cfg, "a"), tr.node(cfg, "b"), tr.node(cfg, "behind")
@@ -140,7 +140,7 @@ func TestMembersHearOfMessagesThatNobodyCanPublishAgain(t *testing.T) {
 	tr.must(a.Publish(tr.ctx, still, []byte("first"), cluster.Retention{}))
 	eventually(t, "the first is heard", func() bool { return len(behind.heardIn(hall))+len(behind.heardIn(still)) == 2 })
 	successor := f.snapshot()
-	behind.wire.sever()
+	behind.link.disconnect()
 	tr.must(a.Publish(tr.ctx, hall, []byte("lost"), cluster.Retention{}))
 	eventually(t, "the lost one is heard", func() bool { return len(b.heardIn(hall)) == 2 })
 	eventually(t, "the lost one is dropped", func() bool {
@@ -148,10 +148,10 @@ func TestMembersHearOfMessagesThatNobodyCanPublishAgain(t *testing.T) {
 		return len(gaps) > 0 && messagesOf(gaps) == 2
 	})
 	successor()
-	behind.wire.mend()
+	behind.link.mend()
 	eventually(t, "the members are told", func() bool { return len(behind.heardIn(hall)) == 2 })
 	tr.must(a.Publish(tr.ctx, hall, []byte("last"), cluster.Retention{}))
-	for w, want := range map[*witness]string{a: "[first lost last]", b: "[first lost last]", behind: "[first (gap) last]"} {
+	for w, want := range map[*recorder]string{a: "[first lost last]", b: "[first lost last]", behind: "[first (gap) last]"} {
 		eventually(t, "the last is heard", func() bool { all := w.heardIn(hall); return all[len(all)-1] == "last" })
 		if got := fmt.Sprint(w.heardIn(hall)); got != want {
 			t.Errorf("%s heard %s, want %s", w.cfg.Node, got, want)
@@ -169,10 +169,10 @@ func TestMembersHearOfMessagesThatNobodyCanPublishAgain(t *testing.T) {
 	}
 }
 
-// TestASubscriptionHearsNothingFromBefore checks that a failover which loses messages
-// from before a subscription does not bring them to it, though they are published again.
+// TestASubscriptionHearsNothingFromBefore checks that messages from before a subscription
+// are not delivered to it when they are published again after a failover.
 func TestASubscriptionHearsNothingFromBefore(t *testing.T) {
-	tr := emptyTrial(t)
+	tr := emptyTestCluster(t)
 	f := newFailover(tr)
 	a := tr.node(Config{Addresses: []string{f.Address()}}, "a")
 	hall := tr.rooms[0]
@@ -197,10 +197,10 @@ func TestASubscriptionHearsNothingFromBefore(t *testing.T) {
 	}
 }
 
-// TestDataOlderThanTheEpochIsNotHeardAgain checks that a node which has subscribed in an
-// epoch that the data does not know hears no old message, and all new ones.
+// TestDataOlderThanTheEpochIsNotHeardAgain checks that a node which subscribed in an epoch
+// that the present data does not know gets no old message, and all new ones.
 func TestDataOlderThanTheEpochIsNotHeardAgain(t *testing.T) {
-	tr := emptyTrial(t)
+	tr := emptyTestCluster(t)
 	f := newFailover(tr)
 	cfg := Config{Addresses: []string{f.Address()}, Heal: Heal{For: time.Second}}
 	a, old := tr.node(cfg, "a"), tr.node(cfg, "old")
@@ -222,9 +222,9 @@ func TestDataOlderThanTheEpochIsNotHeardAgain(t *testing.T) {
 	}
 }
 
-// TestAMasterWithOldDataInBetweenLosesNothing checks that a node which has been on a server
-// with old data, such as a former master that restarted, goes on where it was on the
-// master before: it does not take messages that it has received for lost.
+// TestAMasterWithOldDataInBetweenLosesNothing checks that a node which was on a server with
+// old data, such as a former master that restarted, continues from its position on the
+// master before, and does not count received messages as lost.
 func TestAMasterWithOldDataInBetweenLosesNothing(t *testing.T) {
 	s := redistest.Start(t)
 	n := open(t, Config{Addresses: []string{s.Address()}, Node: "a"})

@@ -21,10 +21,10 @@ import (
 	"github.com/mootchat/moot/engine/cluster/redis/redistest"
 )
 
-// witness is a node whose handler writes down what it hears.
-type witness struct {
+// recorder is a node whose handler records its calls.
+type recorder struct {
 	*Node
-	wire *wire
+	link *link
 	hold chan struct{} // Lost waits for it, or for its ctx; nil: it does not
 	end  func()        // ends Run
 
@@ -37,30 +37,30 @@ type witness struct {
 	paced    []int          // how much had been heard of a room at each call of Pace
 }
 
-func (w *witness) Deliver(_ context.Context, room cluster.RoomID, _ cluster.Position, payload []byte) {
+func (w *recorder) Deliver(_ context.Context, room cluster.RoomID, _ cluster.Position, payload []byte) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.heard[room] = append(w.heard[room], string(payload))
 }
 
-func (w *witness) Answer(_ context.Context, call []byte) ([]byte, error) { return call, nil }
+func (w *recorder) Answer(_ context.Context, call []byte) ([]byte, error) { return call, nil }
 
-func (w *witness) Missed(_ context.Context, room cluster.RoomID) {
+func (w *recorder) Missed(_ context.Context, room cluster.RoomID) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.heard[room] = append(w.heard[room], gapMark)
 }
 
-func (w *witness) Pace(_ context.Context, room cluster.RoomID) {
+func (w *recorder) Pace(_ context.Context, room cluster.RoomID) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.paced = append(w.paced, len(w.heard[room]))
 }
 
-// gapMark stands where a witness was told that something is missing.
+// gapMark stands for a call of Missed in a room's messages.
 const gapMark = "(gap)"
 
-func (w *witness) Lost(ctx context.Context, room cluster.RoomID, members []cluster.MemberRecord) {
+func (w *recorder) Lost(ctx context.Context, room cluster.RoomID, members []cluster.MemberRecord) {
 	if w.hold != nil {
 		w.hold <- struct{}{}
 		<-ctx.Done()
@@ -74,7 +74,7 @@ func (w *witness) Lost(ctx context.Context, room cluster.RoomID, members []clust
 	}
 }
 
-func (w *witness) Rejoin(ctx context.Context, room cluster.RoomID, members []cluster.MemberRecord) {
+func (w *recorder) Rejoin(ctx context.Context, room cluster.RoomID, members []cluster.MemberRecord) {
 	for _, m := range members {
 		w.mu.Lock()
 		w.rejoined[m.ID]++
@@ -83,18 +83,18 @@ func (w *witness) Rejoin(ctx context.Context, room cluster.RoomID, members []clu
 	}
 }
 
-func (w *witness) heardIn(room cluster.RoomID) []string {
+func (w *recorder) heardIn(room cluster.RoomID) []string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return slices.Clone(w.heard[room])
 }
 
-// trial is a cluster of nodes that talk in rooms while something breaks, and a
-// book of what was said.
-type trial struct {
+// testCluster is nodes that publish in rooms while a fault happens, and the outcomes of
+// their messages.
+type testCluster struct {
 	*testing.T
 	ctx   context.Context
-	nodes []*witness
+	nodes []*recorder
 	rooms []cluster.RoomID
 
 	over     atomic.Bool
@@ -107,9 +107,9 @@ type trial struct {
 	slowest  time.Duration // of all that were published
 }
 
-// newTrial runs three nodes that hear all rooms.
-func newTrial(t *testing.T, base Config) *trial {
-	tr := emptyTrial(t)
+// newTestCluster runs three nodes that subscribe to all rooms.
+func newTestCluster(t *testing.T, base Config) *testCluster {
+	tr := emptyTestCluster(t)
 	for i := range 3 {
 		tr.node(base, fmt.Sprint("node-", i))
 	}
@@ -121,7 +121,7 @@ func newTrial(t *testing.T, base Config) *trial {
 	return tr
 }
 
-func emptyTrial(t *testing.T) *trial {
+func emptyTestCluster(t *testing.T) *testCluster {
 	before := goleak.IgnoreCurrent()
 	t.Cleanup(func() { // go-redis' own, which look for a server that died, need a second to see that they may end
 		if redistest.Await("goroutines end", func() bool { return goleak.Find(before) == nil }) != nil {
@@ -130,21 +130,21 @@ func emptyTrial(t *testing.T) *trial {
 	})
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	t.Cleanup(cancel)
-	tr := &trial{T: t, ctx: ctx, accepted: map[cluster.RoomID][]string{}, unsure: map[string]bool{}}
+	tr := &testCluster{T: t, ctx: ctx, accepted: map[cluster.RoomID][]string{}, unsure: map[string]bool{}}
 	for i := range 6 {
 		tr.rooms = append(tr.rooms, cluster.RoomID{Tenant: "default", Room: fmt.Sprint("room ", i)})
 	}
 	return tr
 }
 
-// node runs a node until the trial ends.
-func (tr *trial) node(cfg Config, name string) *witness {
-	return tr.run(&witness{}, cfg, name)
+// node runs a node until the test ends.
+func (tr *testCluster) node(cfg Config, name string) *recorder {
+	return tr.run(&recorder{}, cfg, name)
 }
 
-func (tr *trial) run(w *witness, cfg Config, name string) *witness {
-	w.wire, w.heard, w.lost, w.rejoined = &wire{}, map[cluster.RoomID][]string{}, map[string]int{}, map[string]int{}
-	cfg.Node, cfg.dialer, cfg.Lease = name, w.wire.dial, cmp.Or(cfg.Lease, testLease)
+func (tr *testCluster) run(w *recorder, cfg Config, name string) *recorder {
+	w.link, w.heard, w.lost, w.rejoined = &link{}, map[cluster.RoomID][]string{}, map[string]int{}, map[string]int{}
+	cfg.Node, cfg.dialer, cfg.Lease = name, w.link.dial, cmp.Or(cfg.Lease, testLease)
 	cfg.PublishTimeout = cmp.Or(cfg.PublishTimeout, 30*time.Second)
 	cfg.Log = slog.New(slog.NewTextHandler(tr.Output(), nil))
 	w.Node = open(tr.T, cfg)
@@ -163,22 +163,21 @@ func (tr *trial) run(w *witness, cfg Config, name string) *witness {
 	return w
 }
 
-// impatient runs a node that gives up soon.
-func (tr *trial) impatient(cfg Config, name string) *witness {
+// impatient runs a node with a short PublishTimeout.
+func (tr *testCluster) impatient(cfg Config, name string) *recorder {
 	cfg.PublishTimeout = 200 * time.Millisecond
 	return tr.node(cfg, name)
 }
 
-func (tr *trial) must(err error) {
+func (tr *testCluster) must(err error) {
 	tr.Helper()
 	if err != nil {
 		tr.Fatal(err)
 	}
 }
 
-// talk has every node speak in every room, about a hundred times a second, until
-// the trial is over.
-func (tr *trial) talk() {
+// talk has every node publish 50 messages a second in every room until settle.
+func (tr *testCluster) talk() {
 	for _, w := range tr.nodes {
 		for _, r := range tr.rooms {
 			tr.senders.Go(func() { tr.speak(w, r) })
@@ -187,7 +186,7 @@ func (tr *trial) talk() {
 	tr.says(300)
 }
 
-func (tr *trial) speak(w *witness, r cluster.RoomID) {
+func (tr *testCluster) speak(w *recorder, r cluster.RoomID) {
 	pace := time.NewTicker(20 * time.Millisecond)
 	defer pace.Stop()
 	for k := 0; !tr.over.Load(); k++ {
@@ -199,7 +198,7 @@ func (tr *trial) speak(w *witness, r cluster.RoomID) {
 	}
 }
 
-func (tr *trial) note(r cluster.RoomID, payload string, err error, took time.Duration) {
+func (tr *testCluster) note(r cluster.RoomID, payload string, err error, took time.Duration) {
 	tr.mu.Lock()
 	defer tr.mu.Unlock()
 	tr.slowest = max(tr.slowest, took)
@@ -216,17 +215,16 @@ func (tr *trial) note(r cluster.RoomID, payload string, err error, took time.Dur
 	}
 }
 
-// says waits until that many more messages were accepted.
-func (tr *trial) says(n int64) {
+// says waits until n more messages are accepted.
+func (tr *testCluster) says(n int64) {
 	tr.Helper()
 	want := tr.count.Load() + n
 	eventually(tr.T, "messages are accepted", func() bool { return tr.count.Load() >= want })
 }
 
-// settle ends the talk and compares what was heard with the book: each accepted
-// message once on every node, a sender's in the order of sending, and the same
-// order on all nodes.
-func (tr *trial) settle() {
+// settle ends publishing and checks that every node received each accepted message once,
+// those of a sender in their order, and all nodes in the same order.
+func (tr *testCluster) settle() {
 	tr.Helper()
 	tr.over.Store(true)
 	tr.senders.Wait()
@@ -258,7 +256,7 @@ func (tr *trial) settle() {
 	tr.Logf("accepted %d, unsure %d, slowest publish %v, healed %d, replayed %d, reopened %d", tr.count.Load(), len(tr.unsure), tr.slowest, healed, replayed, reopened)
 }
 
-func (tr *trial) missing(w *witness, r cluster.RoomID) []string {
+func (tr *testCluster) missing(w *recorder, r cluster.RoomID) []string {
 	heard := map[string]bool{}
 	for _, p := range w.heardIn(r) {
 		heard[p] = true
@@ -268,7 +266,7 @@ func (tr *trial) missing(w *witness, r cluster.RoomID) []string {
 	return slices.DeleteFunc(slices.Clone(tr.accepted[r]), func(p string) bool { return heard[p] })
 }
 
-func (tr *trial) inOrder(w *witness, r cluster.RoomID) {
+func (tr *testCluster) inOrder(w *recorder, r cluster.RoomID) {
 	last := map[string]int{}
 	for _, p := range w.heardIn(r) {
 		sender, number, _ := strings.Cut(p, " ")
@@ -283,7 +281,7 @@ func (tr *trial) inOrder(w *witness, r cluster.RoomID) {
 
 func TestNothingIsLostWhenSubscriptionsAreKilled(t *testing.T) {
 	s := redistest.Start(t)
-	tr := newTrial(t, Config{Addresses: []string{s.Address()}})
+	tr := newTestCluster(t, Config{Addresses: []string{s.Address()}})
 	tr.talk()
 	for range 5 {
 		tr.must(s.Do("CLIENT", "KILL", "TYPE", "pubsub"))
@@ -294,7 +292,7 @@ func TestNothingIsLostWhenSubscriptionsAreKilled(t *testing.T) {
 
 func TestNothingIsLostWhenConnectionsAreKilled(t *testing.T) {
 	s := redistest.Start(t)
-	tr := newTrial(t, Config{Addresses: []string{s.Address()}})
+	tr := newTestCluster(t, Config{Addresses: []string{s.Address()}})
 	tr.talk()
 	for range 5 {
 		tr.must(s.Do("CLIENT", "KILL", "TYPE", "pubsub"))
@@ -306,7 +304,7 @@ func TestNothingIsLostWhenConnectionsAreKilled(t *testing.T) {
 
 func TestNothingIsLostWhenRedisFreezes(t *testing.T) {
 	s := redistest.Start(t)
-	tr := newTrial(t, Config{Addresses: []string{s.Address()}})
+	tr := newTestCluster(t, Config{Addresses: []string{s.Address()}})
 	tr.talk()
 	tr.must(s.Signal(syscall.SIGSTOP))
 	thaw := time.AfterFunc(4*time.Second, func() { _ = s.Signal(syscall.SIGCONT) })
@@ -317,7 +315,7 @@ func TestNothingIsLostWhenRedisFreezes(t *testing.T) {
 
 func TestNothingIsLostWhenRedisBeginsAnew(t *testing.T) {
 	s := redistest.Start(t)
-	tr := newTrial(t, Config{Addresses: []string{s.Address()}})
+	tr := newTestCluster(t, Config{Addresses: []string{s.Address()}})
 	tr.talk()
 	for range 2 {
 		s.Kill()
@@ -329,18 +327,18 @@ func TestNothingIsLostWhenRedisBeginsAnew(t *testing.T) {
 
 func TestNothingIsLostWhenANodeIsCutOff(t *testing.T) {
 	s := redistest.Start(t)
-	tr := newTrial(t, Config{Addresses: []string{s.Address()}})
+	tr := newTestCluster(t, Config{Addresses: []string{s.Address()}})
 	tr.talk()
-	tr.nodes[1].wire.sever()
+	tr.nodes[1].link.disconnect()
 	tr.says(300)
-	tr.nodes[1].wire.mend()
+	tr.nodes[1].link.mend()
 	tr.says(300)
 	tr.settle()
 }
 
 func TestNothingIsLostWhenSentinelsFailOver(t *testing.T) {
 	master, _, sentinel := redistest.StartSentinels(t, 1)
-	tr := newTrial(t, Config{Mode: Sentinel, MasterName: "main", Addresses: []string{sentinel.Address()}})
+	tr := newTestCluster(t, Config{Mode: Sentinel, MasterName: "main", Addresses: []string{sentinel.Address()}})
 	tr.talk()
 	master.Kill()
 	tr.says(600)

@@ -36,11 +36,11 @@ func runs(cmd redis.Cmder, script *redis.Script) bool {
 	return cmd.Name() == "evalsha" && len(cmd.Args()) > 1 && cmd.Args()[1] == script.Hash()
 }
 
-// TestPublishingPausesWhileMastersAlternate checks that a batch that meets another
-// generation at each try is given up in its time, and is not sent without a pause.
+// TestPublishingPausesWhileMastersAlternate checks that a batch that finds another
+// generation at each try fails at its deadline, and that there are pauses between tries.
 func TestPublishingPausesWhileMastersAlternate(t *testing.T) {
 	s := redistest.Start(t)
-	tr := emptyTrial(t)
+	tr := emptyTestCluster(t)
 	const most = 50
 	var asked atomic.Int64
 	a := tr.impatient(Config{Addresses: []string{s.Address()}, Hook: commandHook(func(ctx context.Context, cmd redis.Cmder, next redis.ProcessHook) error {
@@ -58,11 +58,11 @@ func TestPublishingPausesWhileMastersAlternate(t *testing.T) {
 	}
 }
 
-// TestSubscriptionsAreProbedAtOnce checks that a new subscriber publishes a probe to itself
-// as soon as Redis has confirmed its subscriptions. Beats, every 500 ms, are the clock.
+// TestSubscriptionsAreProbedAtOnce checks that a new subscriber sends a probe as soon as Redis
+// has confirmed its subscriptions. It counts beats, one in 500 ms, as a clock.
 func TestSubscriptionsAreProbedAtOnce(t *testing.T) {
 	s := redistest.Start(t)
-	tr := emptyTrial(t)
+	tr := emptyTestCluster(t)
 	var beats, probed atomic.Int64
 	a := tr.node(Config{Addresses: []string{s.Address()}, Hook: commandHook(func(ctx context.Context, cmd redis.Cmder, next redis.ProcessHook) error {
 		switch {
@@ -80,7 +80,7 @@ func TestSubscriptionsAreProbedAtOnce(t *testing.T) {
 }
 
 // TestALoneSlowSurvivorReaps checks that a node whose beats are more than half a lease
-// apart does not begin graces for ever.
+// apart removes the members of dead nodes in the end.
 func TestALoneSlowSurvivorReaps(t *testing.T) {
 	s := redistest.Start(t)
 	n := open(t, Config{Addresses: []string{s.Address()}, Node: "a", Lease: time.Hour})

@@ -9,8 +9,8 @@ import (
 	"github.com/mootchat/moot/engine/cluster/redis/redistest"
 )
 
-// seats adds members of the node to the trial's first room, which is made.
-func (tr *trial) seats(w *witness, n int) (ids []string) {
+// seats creates the first room and adds members of the node to it.
+func (tr *testCluster) seats(w *recorder, n int) (ids []string) {
 	tr.Helper()
 	tr.must(w.Cluster().Rooms.Create(tr.ctx, tr.rooms[0]))
 	for i := range n {
@@ -20,7 +20,7 @@ func (tr *trial) seats(w *witness, n int) (ids []string) {
 	return ids
 }
 
-func (tr *trial) counts(w *witness, want int) {
+func (tr *testCluster) counts(w *recorder, want int) {
 	tr.Helper()
 	eventually(tr.T, fmt.Sprintf("%s counts %d", w.cfg.Node, want), func() bool {
 		got, err := w.Count(tr.ctx, tr.rooms[0])
@@ -32,8 +32,8 @@ func (tr *trial) counts(w *witness, want int) {
 }
 
 // wasHanded waits until the node was handed all of ids, and fails the test if one
-// came twice.
-func (tr *trial) wasHanded(w *witness, ids []string) {
+// was handed over twice.
+func (tr *testCluster) wasHanded(w *recorder, ids []string) {
 	tr.Helper()
 	eventually(tr.T, "the lost are handed over", func() bool {
 		w.mu.Lock()
@@ -49,8 +49,8 @@ func (tr *trial) wasHanded(w *witness, ids []string) {
 	}
 }
 
-// hasRejoined waits until ids, and no others, were handed back once.
-func (tr *trial) hasRejoined(w *witness, ids []string) {
+// hasRejoined waits until ids were handed back, and fails the test if there are others.
+func (tr *testCluster) hasRejoined(w *recorder, ids []string) {
 	tr.Helper()
 	eventually(tr.T, "they join again", func() bool {
 		w.mu.Lock()
@@ -69,14 +69,13 @@ func (tr *trial) hasRejoined(w *witness, ids []string) {
 func TestMembersOfANodeThatWasTakenForDeadJoinAgain(t *testing.T) {
 	s := redistest.Start(t)
 	cfg := Config{Addresses: []string{s.Address()}}
-	tr := emptyTrial(t)
+	tr := emptyTestCluster(t)
 	a, b := tr.node(cfg, "a"), tr.node(cfg, "b")
 	ids := tr.seats(a, 5)
-	a.wire.sever()
+	a.link.disconnect()
 	tr.wasHanded(b, ids)
 	tr.counts(b, 0)
-	// One wants to leave, and does not hear that he has been let go until Redis
-	// answers.
+	// One member leaves while Redis does not answer, and was removed already.
 	parted := make(chan bool)
 	go func() {
 		gone, err := a.BeginLeave(tr.ctx, tr.rooms[0], ids[0])
@@ -89,7 +88,7 @@ func TestMembersOfANodeThatWasTakenForDeadJoinAgain(t *testing.T) {
 		s, ok := a.roster.at(place{tr.rooms[0], ids[0]})
 		return ok && s.parting
 	})
-	a.wire.mend()
+	a.link.mend()
 	if !<-parted {
 		t.Error("leave is to be run by two nodes")
 	}
@@ -109,15 +108,15 @@ func TestMembersOfANodeThatWasTakenForDeadJoinAgain(t *testing.T) {
 	tr.wasHanded(b, ids)
 }
 
-// Who leaves while Redis does not answer leaves no ghost behind.
+// A member that leaves while Redis does not answer is removed in the end.
 func TestWhatRedisDidNotHearItIsTold(t *testing.T) {
 	s := redistest.Start(t)
-	tr := emptyTrial(t)
+	tr := emptyTestCluster(t)
 	cfg := Config{Addresses: []string{s.Address()}}
 	b := tr.node(cfg, "b")
 	a := tr.impatient(cfg, "a")
 	ids := tr.seats(a, 3)
-	a.wire.sever()
+	a.link.disconnect()
 	fails := func(what string, err error) {
 		if !errors.Is(err, cluster.ErrUnavailable) && !errors.Is(err, cluster.ErrUnknown) {
 			t.Errorf("%s: %v", what, err)
@@ -127,24 +126,24 @@ func TestWhatRedisDidNotHearItIsTold(t *testing.T) {
 	_, err := a.BeginLeave(tr.ctx, tr.rooms[0], ids[1])
 	fails("part", err)
 	fails("add", a.Add(tr.ctx, tr.rooms[0], cluster.MemberRecord{ID: "late"}))
-	a.wire.mend()
+	a.link.mend()
 	tr.counts(b, 2)
 }
 
 func TestHealthSaysWhetherRedisAnswers(t *testing.T) {
 	s := redistest.Start(t)
-	tr := emptyTrial(t)
+	tr := emptyTestCluster(t)
 	a := tr.node(Config{Addresses: []string{s.Address()}}, "a")
 	eventually(t, "the node is well", func() bool { return a.Health() == nil })
-	a.wire.sever()
+	a.link.disconnect()
 	eventually(t, "the node is ill", func() bool { return a.Health() != nil })
-	a.wire.mend()
+	a.link.mend()
 	eventually(t, "the node is well again", func() bool { return a.Health() == nil })
 }
 
 func TestMembersOfARedisThatBeganAnewArePutBack(t *testing.T) {
 	s := redistest.Start(t)
-	tr := emptyTrial(t)
+	tr := emptyTestCluster(t)
 	a := tr.node(Config{Addresses: []string{s.Address()}}, "a")
 	tr.seats(a, 3)
 	s.Kill()
@@ -158,13 +157,13 @@ func TestMembersOfARedisThatBeganAnewArePutBack(t *testing.T) {
 func TestWhoDiesWhileLettingGoLeavesAMark(t *testing.T) {
 	s := redistest.Start(t)
 	cfg := Config{Addresses: []string{s.Address()}}
-	tr := emptyTrial(t)
+	tr := emptyTestCluster(t)
 	dead := tr.node(cfg, "dead")
 	tr.seats(dead, 3)
-	reaper := tr.run(&witness{hold: make(chan struct{})}, cfg, "reaper")
-	dead.wire.sever()
+	reaper := tr.run(&recorder{hold: make(chan struct{})}, cfg, "reaper")
+	dead.link.disconnect()
 	<-reaper.hold
-	reaper.wire.sever()
+	reaper.link.disconnect()
 	heir := tr.node(cfg, "heir")
 	eventually(t, "the heir counts the marks", func() bool { return heir.Counters().LeaveUnknown == 3 })
 	tr.counts(heir, 0)
@@ -174,11 +173,11 @@ func TestWhoDiesWhileLettingGoLeavesAMark(t *testing.T) {
 func TestWhatAReaperDoesNotFinishIsForAnother(t *testing.T) {
 	s := redistest.Start(t)
 	cfg := Config{Addresses: []string{s.Address()}}
-	tr := emptyTrial(t)
+	tr := emptyTestCluster(t)
 	dead := tr.node(cfg, "dead")
 	ids := tr.seats(dead, 3)
-	reaper := tr.run(&witness{hold: make(chan struct{})}, cfg, "reaper")
-	dead.wire.sever()
+	reaper := tr.run(&recorder{hold: make(chan struct{})}, cfg, "reaper")
+	dead.link.disconnect()
 	<-reaper.hold
 	reaper.end()
 	heir := tr.node(cfg, "heir")
@@ -192,7 +191,7 @@ func TestWhatAReaperDoesNotFinishIsForAnother(t *testing.T) {
 func TestNameIsOneNodes(t *testing.T) {
 	s := redistest.Start(t)
 	cfg := Config{Addresses: []string{s.Address()}}
-	tr := emptyTrial(t)
+	tr := emptyTestCluster(t)
 	first := tr.node(cfg, "a")
 	cfg.Node, cfg.Lease = "a", testLease
 	second := open(t, cfg)

@@ -12,11 +12,10 @@ import (
 	"github.com/mootchat/moot/engine/cluster/redis/redistest"
 )
 
-// A session whose taker never heard that he has it is there for who comes next, and
-// ends when it would have.
+// A session is parked again if the answer to Take was lost, and keeps its end.
 func TestSessionWhoseTakerDidNotHearIsPutBack(t *testing.T) {
 	s := redistest.Start(t)
-	tr := emptyTrial(t)
+	tr := emptyTestCluster(t)
 	cfg := Config{Addresses: []string{s.Address()}}
 	a, b := tr.impatient(cfg, "a"), tr.node(cfg, "b")
 	if _, err := a.Take(tr.ctx, "nobody"); !errors.Is(err, cluster.ErrNoSession) { // Redis knows the script from now on
@@ -33,14 +32,14 @@ func TestSessionWhoseTakerDidNotHearIsPutBack(t *testing.T) {
 			return n
 		}
 		taken := s.Info("cmdstat_zrem", "INFO", "commandstats")
-		a.wire.deafen()
+		a.link.dropAnswers()
 		if _, err := a.Take(tr.ctx, key); !errors.Is(err, cluster.ErrUnknown) {
 			t.Fatalf("take: %v", err)
 		}
 		if s.Info("cmdstat_zrem", "INFO", "commandstats") == taken {
 			t.Fatal("it was not taken: the test shows nothing")
 		}
-		a.wire.mend()
+		a.link.mend()
 		eventually(t, "it is put back", func() bool { return parked() == 1 })
 		got, err := b.Take(tr.ctx, key)
 		if err != nil || string(got) != "session|"+key {
@@ -48,11 +47,11 @@ func TestSessionWhoseTakerDidNotHearIsPutBack(t *testing.T) {
 		}
 	}
 	tr.must(b.Park(tr.ctx, "key", []byte("session"), ttl))
-	a.wire.deafen()
+	a.link.dropAnswers()
 	if _, err := a.Take(tr.ctx, "key"); !errors.Is(err, cluster.ErrUnknown) {
 		t.Fatalf("take: %v", err)
 	}
-	a.wire.mend()
+	a.link.mend()
 	ends := a.ofKey("key").keys.of("ends")
 	eventually(t, "it has its end again", func() bool { n, err := b.client.ZCard(tr.ctx, ends).Result(); tr.must(err); return n == 1 })
 	end, err := b.client.ZScore(tr.ctx, ends, "key").Result()
@@ -62,14 +61,13 @@ func TestSessionWhoseTakerDidNotHearIsPutBack(t *testing.T) {
 	}
 }
 
-// forever are the keys that stay: which rooms there are, and whose life Redis is in.
+// forever are the keys that stay: rooms, generation and name of the data.
 var forever = regexp.MustCompile(`:(gen|data|(rooms|rl):default)$`)
 
-// What nodes leave behind in Redis goes by itself, also what is sent to a node that
-// has just died.
+// Keys of nodes that have stopped expire, also the inbox of a node that has just died.
 func TestNothingStaysBehind(t *testing.T) {
 	s := redistest.Start(t)
-	tr := emptyTrial(t)
+	tr := emptyTestCluster(t)
 	cfg := Config{Addresses: []string{s.Address()}}
 	dead, a, b := tr.node(cfg, "dead"), tr.node(cfg, "a"), tr.node(cfg, "b")
 	ids := tr.seats(dead, 3)
@@ -85,7 +83,7 @@ func TestNothingStaysBehind(t *testing.T) {
 	tr.must(err)
 	tr.must(a.Park(tr.ctx, "ends", []byte("1"), time.Millisecond))
 
-	dead.wire.sever()
+	dead.link.disconnect()
 	short, cancel := context.WithTimeout(tr.ctx, 100*time.Millisecond)
 	defer cancel()
 	if _, err := a.Cluster().Nodes.Call(short, "dead", []byte("hello")); err == nil {
@@ -93,7 +91,7 @@ func TestNothingStaysBehind(t *testing.T) {
 	}
 	eventually(t, "the dead one's members are handed over", func() bool {
 		n := 0
-		for _, w := range []*witness{a, b} {
+		for _, w := range []*recorder{a, b} {
 			w.mu.Lock()
 			n += len(w.lost)
 			w.mu.Unlock()
@@ -119,10 +117,10 @@ func TestNothingStaysBehind(t *testing.T) {
 	}
 }
 
-// Redis restarts with all that it had.
+// Redis restarts with its data.
 func TestNothingIsLostWhenRedisRestartsWithItsData(t *testing.T) {
 	s := redistest.Start(t, "--appendonly", "yes", "--appendfsync", "always")
-	tr := newTrial(t, Config{Addresses: []string{s.Address()}})
+	tr := newTestCluster(t, Config{Addresses: []string{s.Address()}})
 	tr.seats(tr.nodes[0], 3)
 	tr.talk()
 	for range 2 {

@@ -14,10 +14,9 @@ import (
 	"github.com/mootchat/moot/engine/cluster/redis/redistest"
 )
 
-// BenchmarkPublishDuringListings is how long a message of one tenant takes to be
-// published while listings of another are under way: pages of 100 of 1000 rooms, with
-// counts. "one by one" is what pages were made of once: all names, and a round trip for
-// the count of each room, by the connections of chat.
+// BenchmarkPublishDuringListings measures the time to publish a message of one tenant during
+// listings of another: pages of 100 of 1000 rooms, with counts. "one by one" is the former
+// way: all names, and a round trip for the count of each room, by the connections of chat.
 func BenchmarkPublishDuringListings(b *testing.B) {
 	for _, bench := range []struct {
 		name   string

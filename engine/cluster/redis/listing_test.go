@@ -36,14 +36,14 @@ func (h *trips) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.Proces
 	}
 }
 
-// during is how many round trips f makes.
+// during returns the number of round trips of f.
 func (h *trips) during(f func()) int64 {
 	before := h.made.Load()
 	f()
 	return h.made.Load() - before
 }
 
-// listed is a node with rooms, and what its round trips are counted by.
+// listed is a node with rooms and a counter of its round trips.
 func listed(t *testing.T, cfg Config, rooms int) (*Node, *trips) {
 	t.Helper()
 	h := &trips{}
@@ -57,8 +57,8 @@ func listed(t *testing.T, cfg Config, rooms int) (*Node, *trips) {
 	return n, h
 }
 
-// A page of rooms is one round trip, and the members of its rooms are counted in one
-// more, however many rooms the tenant has.
+// A page of rooms is one round trip, and the counts of their members are another, however
+// many rooms the tenant has.
 func TestPageOfRoomsCostsAPage(t *testing.T) {
 	server := redistest.Start(t)
 	n, h := listed(t, Config{Addresses: []string{server.Address()}}, 1000)
@@ -106,8 +106,7 @@ func (n *Node) page(t *testing.T, after string, limit int) []string {
 	return names
 }
 
-// Rooms that a version without the index has made or destroyed, before or meanwhile,
-// are listed as they are.
+// Rooms that a version without the index has created or destroyed are listed as they are.
 func TestListFindsRoomsThatHaveNoIndex(t *testing.T) {
 	server := redistest.Start(t)
 	n, _ := listed(t, Config{Addresses: []string{server.Address()}}, 0)

@@ -16,7 +16,7 @@ import (
 
 func TestNothingIsLostWhenAClustersMasterDies(t *testing.T) {
 	all := redistest.StartCluster(t, 3, 3)
-	tr := newTrial(t, Config{Mode: Cluster, Addresses: redistest.Addresses(all), Partitions: 6})
+	tr := newTestCluster(t, Config{Mode: Cluster, Addresses: redistest.Addresses(all), Partitions: 6})
 	tr.talk()
 	all[1].Kill()
 	tr.says(1500)
@@ -25,7 +25,7 @@ func TestNothingIsLostWhenAClustersMasterDies(t *testing.T) {
 
 func TestNothingIsLostWhenASlotMoves(t *testing.T) {
 	all := redistest.StartCluster(t, 3, 0)
-	tr := newTrial(t, Config{Mode: Cluster, Addresses: redistest.Addresses(all), Partitions: 6})
+	tr := newTestCluster(t, Config{Mode: Cluster, Addresses: redistest.Addresses(all), Partitions: 6})
 	tr.talk()
 	for _, tag := range tags(6) {
 		owner := slot(tag) * 3 / slots
@@ -35,10 +35,10 @@ func TestNothingIsLostWhenASlotMoves(t *testing.T) {
 	tr.settle()
 }
 
-// A subscriber whose buffer overflows is cut off by Redis.
+// Redis closes the connection of a subscriber whose buffer overflows.
 func TestNothingIsLostWhenBuffersOverflow(t *testing.T) {
 	s := redistest.Start(t, "--client-output-buffer-limit", "pubsub 20kb 10kb 1")
-	tr := newTrial(t, Config{Addresses: []string{s.Address()}})
+	tr := newTestCluster(t, Config{Addresses: []string{s.Address()}})
 	tr.talk()
 	big, flood := make([]byte, 60<<10), cluster.RoomID{Tenant: "default", Room: "flood"}
 	tr.must(tr.nodes[1].Subscribe(tr.ctx, flood))
@@ -57,7 +57,7 @@ func TestNothingIsLostWhenBuffersOverflow(t *testing.T) {
 // with a lease of 3 s.
 func TestTenThousandRoomsOfADeadNode(t *testing.T) {
 	s := redistest.Start(t)
-	tr := emptyTrial(t)
+	tr := emptyTestCluster(t)
 	var takes atomic.Int64
 	base := Config{Addresses: []string{s.Address()}, Lease: 3 * time.Second, Hook: commandHook(func(ctx context.Context, cmd redis.Cmder, next redis.ProcessHook) error {
 		if runs(cmd, takeScript) {
@@ -84,9 +84,9 @@ func TestTenThousandRoomsOfADeadNode(t *testing.T) {
 		})
 	}
 	adding.Wait()
-	dead.wire.sever()
+	dead.link.disconnect()
 	began := time.Now()
-	lost := func(w *witness) int {
+	lost := func(w *recorder) int {
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		return len(w.lost)
@@ -96,7 +96,7 @@ func TestTenThousandRoomsOfADeadNode(t *testing.T) {
 	if n := takes.Load(); n > 2*many/takeCount {
 		t.Errorf("%d members were taken over in %d round trips", many, n)
 	}
-	for _, w := range []*witness{a, b} {
+	for _, w := range []*recorder{a, b} {
 		for id, n := range w.lost {
 			if n != 1 {
 				t.Errorf("%s was handed over %d times", id, n)
@@ -106,20 +106,20 @@ func TestTenThousandRoomsOfADeadNode(t *testing.T) {
 }
 
 // TestNothingIsLostInACutBeyondAllTimeouts cuts a node off for longer than its lease and
-// publishTimeout: the others let its members go, it fails verbs, and receives all that was
-// said once it is back.
+// PublishTimeout: the others remove its members, its messages are refused, and it receives
+// all messages of the others when it is back.
 func TestNothingIsLostInACutBeyondAllTimeouts(t *testing.T) {
 	s := redistest.Start(t)
-	tr := newTrial(t, Config{Addresses: []string{s.Address()}, PublishTimeout: 500 * time.Millisecond})
+	tr := newTestCluster(t, Config{Addresses: []string{s.Address()}, PublishTimeout: 500 * time.Millisecond})
 	cut := tr.nodes[1]
 	ids := tr.seats(cut, 3)
 	tr.talk()
-	cut.wire.sever()
+	cut.link.disconnect()
 	for _, id := range ids {
-		eventually(t, id+" is handed over", func() bool { return tr.lostTimes(id) == 1 })
+		eventually(t, id+" is handed over", func() bool { return tr.handedOverTimes(id) == 1 })
 	}
 	tr.says(600)
-	cut.wire.mend()
+	cut.link.mend()
 	tr.hasRejoined(cut, ids)
 	tr.says(300)
 	tr.settle()

@@ -8,8 +8,8 @@ import (
 	"github.com/mootchat/moot/engine/cluster/redis/redistest"
 )
 
-// Listings of operators, however many are under way, take none of the connections of
-// chat, and few of their own.
+// Any number of listings of operators uses none of the connections of chat, and few of
+// its own.
 func TestOperatorsHaveConnectionsOfTheirOwn(t *testing.T) {
 	server := redistest.Start(t)
 	n, _ := listed(t, Config{Addresses: []string{server.Address()}}, 200)

@@ -12,12 +12,12 @@ import (
 	"github.com/mootchat/moot/engine/cluster/redis/redistest"
 )
 
-// kept is what rooms of these tests keep where they keep something.
+// kept is the history of rooms that have one.
 var kept = cluster.Retention{Messages: 100, For: time.Minute}
 
-// chatter has all nodes speak in two busy rooms, one with history, at about 600
-// messages a second each, until the trial is over.
-func (tr *trial) chatter() (plain, history cluster.RoomID) {
+// chatter has all nodes publish in two rooms, one with history, 600 messages a second in each,
+// until settle.
+func (tr *testCluster) chatter() (plain, history cluster.RoomID) {
 	tr.Helper()
 	plain, history = cluster.RoomID{Tenant: "default", Room: "busy"}, cluster.RoomID{Tenant: "default", Room: "busy, kept"}
 	tr.rooms = append(tr.rooms, plain, history)
@@ -35,7 +35,7 @@ func (tr *trial) chatter() (plain, history cluster.RoomID) {
 	return plain, history
 }
 
-func (tr *trial) speakAs(w *witness, r cluster.RoomID, as string, keep cluster.Retention, every time.Duration) {
+func (tr *testCluster) speakAs(w *recorder, r cluster.RoomID, as string, keep cluster.Retention, every time.Duration) {
 	pace := time.NewTicker(every)
 	defer pace.Stop()
 	for k := 0; !tr.over.Load(); k++ {
@@ -47,8 +47,8 @@ func (tr *trial) speakAs(w *witness, r cluster.RoomID, as string, keep cluster.R
 	}
 }
 
-// remembers checks that history has what was heard last, once each and in order.
-func (tr *trial) remembers(w *witness, r cluster.RoomID) {
+// remembers checks that history has the last messages, once each and in order.
+func (tr *testCluster) remembers(w *recorder, r cluster.RoomID) {
 	tr.Helper()
 	page, err := w.Read(tr.ctx, r, cluster.Position{}, 0, kept)
 	tr.must(err)
@@ -64,10 +64,10 @@ func (tr *trial) remembers(w *witness, r cluster.RoomID) {
 	}
 }
 
-// A busy Redis restarts with all that it had: nothing is lost, and nothing is said again.
+// A busy Redis restarts with its data: nothing is lost, and nothing is published again.
 func TestNothingIsSaidAgainWhenRedisRestarts(t *testing.T) {
 	s := redistest.Start(t, "--appendonly", "yes", "--appendfsync", "always")
-	tr := newTrial(t, Config{Addresses: []string{s.Address()}})
+	tr := newTestCluster(t, Config{Addresses: []string{s.Address()}})
 	plain, history := tr.chatter()
 	for range 2 {
 		s.Kill()
@@ -89,14 +89,14 @@ func TestNothingIsSaidAgainWhenRedisRestarts(t *testing.T) {
 	}
 }
 
-// Who is away for seconds of a busy room reads all of it.
+// A node that misses seconds of a busy room reads all of them.
 func TestNothingIsLostOfABusyRoom(t *testing.T) {
 	s := redistest.Start(t)
-	tr := newTrial(t, Config{Addresses: []string{s.Address()}})
+	tr := newTestCluster(t, Config{Addresses: []string{s.Address()}})
 	_, history := tr.chatter()
-	tr.nodes[1].wire.sever()
+	tr.nodes[1].link.disconnect()
 	tr.says(2400)
-	tr.nodes[1].wire.mend()
+	tr.nodes[1].link.mend()
 	tr.says(300)
 	tr.settle()
 	tr.remembers(tr.nodes[1], history)
@@ -104,17 +104,17 @@ func TestNothingIsLostOfABusyRoom(t *testing.T) {
 
 func TestNothingIsLostOfABusyRoomWhenTheMasterDies(t *testing.T) {
 	master, _, sentinel := redistest.StartSentinels(t, 1)
-	tr := newTrial(t, Config{Mode: Sentinel, MasterName: redistest.Master, Addresses: []string{sentinel.Address()}})
+	tr := newTestCluster(t, Config{Mode: Sentinel, MasterName: redistest.Master, Addresses: []string{sentinel.Address()}})
 	tr.chatter()
 	master.Kill()
 	tr.says(1200)
 	tr.settle()
 }
 
-// Publishers follow a failover by command at once: subscribers do so too.
+// Subscribers follow a failover by command as fast as publishers.
 func TestSubscriptionsFollowAFailoverByCommand(t *testing.T) {
 	_, _, sentinel := redistest.StartSentinels(t, 1)
-	tr := newTrial(t, Config{Mode: Sentinel, MasterName: redistest.Master, Addresses: []string{sentinel.Address()}})
+	tr := newTestCluster(t, Config{Mode: Sentinel, MasterName: redistest.Master, Addresses: []string{sentinel.Address()}})
 	tr.chatter()
 	var was []int64
 	for _, w := range tr.nodes {
@@ -128,15 +128,15 @@ func TestSubscriptionsFollowAFailoverByCommand(t *testing.T) {
 	tr.settle()
 }
 
-// A master that comes back, and lacks what its successor accepted, begins a new epoch
-// though connections to it stayed open.
+// A former master that becomes master again and lacks messages of its successor begins a
+// new epoch, also for connections that stayed open.
 func TestNothingIsLostAtAFormerMaster(t *testing.T) {
 	all := redistest.StartCluster(t, 3, 3)
 	former, other := all[0], all[3]
 	master := func(s *redistest.Server) func() bool {
 		return func() bool { return s.Info("role", "INFO", "replication") == "master" }
 	}
-	tr := newTrial(t, Config{Mode: Cluster, Addresses: redistest.Addresses(all), Partitions: 3})
+	tr := newTestCluster(t, Config{Mode: Cluster, Addresses: redistest.Addresses(all), Partitions: 3})
 	tr.talk()
 	tr.must(other.Do("CLUSTER", "FAILOVER"))
 	eventually(t, "the other is master", master(other))
@@ -159,19 +159,19 @@ func TestNothingIsLostAtAFormerMaster(t *testing.T) {
 	}
 }
 
-// What was accepted within cluster.heal.for is published again however large it is.
+// Large messages that were accepted within cluster.heal.for are published again.
 func TestNothingIsLostOfLargeMessages(t *testing.T) {
 	s := redistest.Start(t)
-	tr := newTrial(t, Config{Addresses: []string{s.Address()}})
+	tr := newTestCluster(t, Config{Addresses: []string{s.Address()}})
 	hall, large := tr.rooms[0], make([]byte, 8<<10)
-	tr.nodes[1].wire.sever()
+	tr.nodes[1].link.disconnect()
 	for k := range 1000 {
 		payload := fmt.Sprintf("node-0 %d", k)
 		tr.must(tr.nodes[0].Publish(tr.ctx, hall, append([]byte(payload+" "), large...), cluster.Retention{}))
 	}
 	s.Kill()
 	tr.must(s.Restart())
-	tr.nodes[1].wire.mend()
+	tr.nodes[1].link.mend()
 	eventually(t, "all is heard", func() bool { return len(tr.nodes[1].heardIn(hall)) == 1000 })
 	for i, text := range tr.nodes[1].heardIn(hall) {
 		if want := fmt.Sprintf("node-0 %d ", i); text[:len(want)] != want {
@@ -180,17 +180,17 @@ func TestNothingIsLostOfLargeMessages(t *testing.T) {
 	}
 }
 
-// What a node missed it hands over in parts: its members are given time between them.
+// A node delivers missed messages in parts, and waits for its members between them.
 func TestHealingIsPaced(t *testing.T) {
 	s := redistest.Start(t)
-	tr := newTrial(t, Config{Addresses: []string{s.Address()}})
+	tr := newTestCluster(t, Config{Addresses: []string{s.Address()}})
 	hall, large := tr.rooms[0], make([]byte, 8<<10)
 	w := tr.nodes[1]
-	w.wire.sever()
+	w.link.disconnect()
 	for range 500 {
 		tr.must(tr.nodes[0].Publish(tr.ctx, hall, large, cluster.Retention{}))
 	}
-	w.wire.mend()
+	w.link.mend()
 	eventually(t, "all is heard", func() bool { return len(w.heardIn(hall)) == 500 })
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -212,14 +212,14 @@ func TestHealingIsPaced(t *testing.T) {
 // A room over its limit forgets older messages, and a node that missed them counts a gap.
 func TestARoomForgetsWhatExceedsItsBytes(t *testing.T) {
 	s := redistest.Start(t)
-	tr := emptyTrial(t)
+	tr := emptyTestCluster(t)
 	base := Config{Addresses: []string{s.Address()}, Heal: Heal{RoomBytes: 256 << 10}}
 	a, b := tr.node(base, "a"), tr.node(base, "b")
 	hall, large := tr.rooms[0], make([]byte, 8<<10)
 	for _, w := range tr.nodes {
 		tr.must(w.Subscribe(tr.ctx, hall))
 	}
-	b.wire.sever()
+	b.link.disconnect()
 	for range 600 {
 		tr.must(a.Publish(tr.ctx, hall, large, cluster.Retention{}))
 	}
@@ -229,7 +229,7 @@ func TestARoomForgetsWhatExceedsItsBytes(t *testing.T) {
 	if n > 64 {
 		t.Errorf("%d messages are kept, want at most 64 of 8 KiB", n)
 	}
-	b.wire.mend()
+	b.link.mend()
 	tr.must(a.Publish(tr.ctx, hall, []byte("last"), cluster.Retention{}))
 	eventually(t, "the last is heard", func() bool { return slices.Contains(b.heardIn(hall), "last") })
 	heard := b.heardIn(hall)
@@ -241,10 +241,10 @@ func TestARoomForgetsWhatExceedsItsBytes(t *testing.T) {
 	}
 }
 
-// A tenant whose rooms together say more than it may keep forgets sooner too.
+// The rooms of a tenant that together exceed its bytes forget sooner.
 func TestATenantForgetsWhatExceedsItsBytes(t *testing.T) {
 	s := redistest.Start(t)
-	tr := emptyTrial(t)
+	tr := emptyTestCluster(t)
 	a := tr.node(Config{Addresses: []string{s.Address()}, Heal: Heal{RoomBytes: 1 << 20, TenantBytes: 512 << 10}}, "a")
 	large := make([]byte, 8<<10)
 	for range 100 {
@@ -274,11 +274,11 @@ func TestATenantForgetsWhatExceedsItsBytes(t *testing.T) {
 	}
 }
 
-// A tenant with many rooms, each of which says little, keeps no more than one with few:
-// rooms that fall silent are forgotten sooner.
+// A tenant with many rooms of few messages keeps no more than one with few rooms: silent
+// rooms are forgotten sooner.
 func TestManyRoomsOfATenantForgetToo(t *testing.T) {
 	s := redistest.Start(t)
-	tr := emptyTrial(t)
+	tr := emptyTestCluster(t)
 	a := tr.node(Config{Addresses: []string{s.Address()}, Heal: Heal{TenantBytes: 512 << 10}}, "a")
 	say := func(tenant string, rooms int) (lives time.Duration) {
 		for i := range rooms {
@@ -302,8 +302,7 @@ func TestManyRoomsOfATenantForgetToo(t *testing.T) {
 	}
 }
 
-// Redis is away for longer than a lease: nobody is taken for dead, since nobody could
-// renew.
+// While Redis does not answer for longer than a lease, no node counts as dead.
 func TestNobodyIsLetGoWhileRedisIsAway(t *testing.T) {
 	for _, away := range []struct {
 		name string
@@ -315,7 +314,7 @@ func TestNobodyIsLetGoWhileRedisIsAway(t *testing.T) {
 	} {
 		t.Run(away.name, func(t *testing.T) {
 			s := redistest.Start(t)
-			tr := newTrial(t, Config{Addresses: []string{s.Address()}})
+			tr := newTestCluster(t, Config{Addresses: []string{s.Address()}})
 			hall := tr.rooms[0]
 			tr.must(tr.nodes[0].Cluster().Rooms.Create(tr.ctx, hall))
 			for _, w := range tr.nodes {
@@ -328,7 +327,7 @@ func TestNobodyIsLetGoWhileRedisIsAway(t *testing.T) {
 			tr.must(away.to(s))
 			dead := tr.node(Config{Addresses: []string{s.Address()}}, "dead") // what is reaped after it shows that reaping goes on
 			tr.must(dead.Add(tr.ctx, hall, cluster.MemberRecord{ID: "dead-1"}))
-			dead.wire.sever()
+			dead.link.disconnect()
 			eventually(t, "who died since is let go", func() bool {
 				n := 0
 				for _, w := range tr.nodes {
@@ -354,18 +353,17 @@ func TestNobodyIsLetGoWhileRedisIsAway(t *testing.T) {
 	}
 }
 
-// passes waits for time that Redis measures.
+// passes waits for a time that Redis measures.
 func passes(d time.Duration) {
 	ctx, cancel := context.WithTimeout(context.Background(), d)
 	defer cancel()
 	<-ctx.Done()
 }
 
-// A node that was taken for dead, and let go in part, still finds those who are on
-// record as its own and are not there.
+// A node that was taken for dead removes members that are recorded for it and are not there.
 func TestNoGhostsAfterAnInterruptedReaping(t *testing.T) {
 	s := redistest.Start(t)
-	tr := emptyTrial(t)
+	tr := emptyTestCluster(t)
 	cfg := Config{Addresses: []string{s.Address()}}
 	a, b := tr.node(cfg, "a"), tr.node(cfg, "b")
 	tr.seats(a, 3)

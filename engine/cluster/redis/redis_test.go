@@ -13,7 +13,7 @@ import (
 	"github.com/mootchat/moot/engine/cluster/redis/redistest"
 )
 
-// testLease is short, so that the dead are gone soon, and long enough for a busy
+// testLease is short, so that dead nodes are detected soon, and long enough for a busy
 // machine under the race detector.
 const testLease = 2 * time.Second
 
@@ -27,8 +27,8 @@ func TestPromisesStandalone(t *testing.T) {
 	promises(t, leastUser(t, Config{Addresses: []string{s.Address()}}, s))
 }
 
-// leastUser has the config log in as one who may do no more than a node must, under
-// the prefixes of promises.
+// leastUser returns the config with a user that has the least permissions for the prefixes
+// of promises.
 func leastUser(t *testing.T, cfg Config, servers ...*redistest.Server) Config {
 	t.Helper()
 	cfg.Username, cfg.Password = "least", "secret"
@@ -44,7 +44,7 @@ func leastUser(t *testing.T, cfg Config, servers ...*redistest.Server) Config {
 	return cfg
 }
 
-// promises runs the kit, each test under a prefix of its own.
+// promises runs clustertest, each test with its own prefix.
 func promises(t *testing.T, base Config) {
 	var tests atomic.Int64
 	fixture := func(t *testing.T) clustertest.Fixture {
@@ -52,16 +52,16 @@ func promises(t *testing.T, base Config) {
 		cfg.Prefix = fmt.Sprintf("test%d", tests.Add(1))
 		cfg.Lease = testLease
 		cfg.Log = slog.New(slog.NewTextHandler(t.Output(), nil))
-		wires := map[string]*wire{}
+		links := map[string]*link{}
 		return clustertest.Fixture{
 			Node: func(name string) cluster.Backend {
-				cfg, w := cfg, &wire{}
-				wires[name] = w
+				cfg, w := cfg, &link{}
+				links[name] = w
 				cfg.Node, cfg.dialer = name, w.dial
 				n := open(t, cfg)
 				return n.Cluster()
 			},
-			Kill:     func(name string) { wires[name].sever() },
+			Kill:     func(name string) { links[name].disconnect() },
 			Patience: 30 * time.Second,
 		}
 	}
@@ -84,7 +84,7 @@ func open(t *testing.T, cfg Config) *Node {
 	return n
 }
 
-// A publisher gets an answer even while the node ends.
+// A call of Publish is answered also while the node stops.
 func TestALaneThatEndsAnswersAll(t *testing.T) {
 	for range 100 {
 		n := &Node{cfg: Config{Node: "a", Log: slog.New(slog.DiscardHandler)}, started: make(chan struct{})}

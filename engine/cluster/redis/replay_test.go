@@ -39,7 +39,7 @@ func batch(seq uint64, order int64) sent {
 	return sent{seq: seq, order: order, at: time.Now(), messages: []message{{room: "t/r", entry: e.String()}}}
 }
 
-// state is what report or restoreSome answers.
+// state returns the state that report or restoreSome returns.
 func state(t *testing.T, f func(context.Context) (string, error)) string {
 	t.Helper()
 	s, err := f(t.Context())
@@ -49,8 +49,7 @@ func state(t *testing.T, f func(context.Context) (string, error)) string {
 	return s
 }
 
-// A failover that follows another one waits for reports of its own: those to the
-// generation before say nothing of what this one lacks.
+// Reports to the generation before do not count for this one.
 func TestReportsAreToOneGeneration(t *testing.T) {
 	n, p := unsettled(t)
 	n.must(t, "HSET", p.keys.of("reported"), "b#1", "the generation before")
@@ -67,8 +66,8 @@ func TestReportsAreToOneGeneration(t *testing.T) {
 	}
 }
 
-// TestReportsOfAllAreWaitedFor checks that a master which knows old beats only waits for
-// the nodes that were there then, and not for one that has been given up.
+// TestReportsOfAllAreWaitedFor checks that a master which has only old beats waits for the
+// nodes of that time, and not for a dead one.
 func TestReportsOfAllAreWaitedFor(t *testing.T) {
 	n, p := unsettled(t)
 	n.must(t, "ZADD", p.keys.of("alive"), 1, "b#1", 0, "c#1")
@@ -83,9 +82,9 @@ func TestReportsOfAllAreWaitedFor(t *testing.T) {
 	}
 }
 
-// TestPositionsWaitForMessagesThatArePublishedAgain checks that no client is told where
-// a room is, and no subscription begins, before lost messages are published again: they
-// would come after a position that knows nothing of them.
+// TestPositionsWaitForMessagesThatArePublishedAgain checks that no position is read, for a
+// client or a subscription, before lost messages are published again: they would come
+// after that position.
 func TestPositionsWaitForMessagesThatArePublishedAgain(t *testing.T) {
 	n, p := unsettled(t)
 	n.cfg.PublishTimeout = 50 * time.Millisecond
@@ -108,7 +107,7 @@ func TestPositionsWaitForMessagesThatArePublishedAgain(t *testing.T) {
 	}
 }
 
-// A node that waits for the reports of others stages what it has once.
+// A node that waits for the reports of others stages its batches once.
 func TestWhatIsLostIsStagedOnce(t *testing.T) {
 	n, p := unsettled(t)
 	p.publisher.remember(batch(1, 1))
@@ -125,8 +124,7 @@ func TestWhatIsLostIsStagedOnce(t *testing.T) {
 	}
 }
 
-// The clocks of two masters differ: a publisher's batches keep their order all the same,
-// since one that is published before another is the end of that.
+// A publisher's batches keep their order if the clocks of two masters differ.
 func TestClocksOfMastersDoNotReorderBatches(t *testing.T) {
 	n, p := unsettled(t)
 	n.must(t, "ZREM", p.keys.of("alive"), "b#1")
@@ -155,8 +153,8 @@ func TestClocksOfMastersDoNotReorderBatches(t *testing.T) {
 	}
 }
 
-// TestRoomsOfDroppedBatchesAreKnown checks that a publisher knows which rooms lack messages
-// that it no longer remembers, on a server that has its batches up to a number.
+// TestRoomsOfDroppedBatchesAreKnown checks that a publisher knows the rooms whose dropped
+// messages a server lacks that has its batches up to a number.
 func TestRoomsOfDroppedBatchesAreKnown(t *testing.T) {
 	n := &Node{cfg: Config{Heal: Heal{For: time.Minute, NodeBytes: 1 << 20}}}
 	l := &newPartition(n, keys{"moot", "0"}).publisher

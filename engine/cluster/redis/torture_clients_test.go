@@ -21,9 +21,9 @@ import (
 	"github.com/mootchat/moot/engine/tcp"
 )
 
-// Besides the nodes that write down what they receive, a round has servers with clients:
-// some stay, some come back with the last position that they know, some resume their
-// session. All servers are nodes on the same Redis, and meet the same faults.
+// Besides observers, a round has servers with clients: some stay, some come back with their
+// last position, some resume their session. The servers are nodes on the same Redis, and
+// have the same faults.
 
 // The rooms of clients.
 const (
@@ -37,13 +37,13 @@ const sessionGrace = 12 * time.Second
 type site struct {
 	*engine.Engine
 	node    *Node
-	wire    *wire
+	link    *link
 	address string
 }
 
 func (r *round) site(name string) *site {
-	s := &site{wire: &wire{}}
-	s.node = open(r.T, r.config(name, s.wire))
+	s := &site{link: &link{}}
+	s.node = open(r.T, r.config(name, s.link))
 	settings := engine.RoomSettings{Match: func(room string) bool { return room == historyRoom }, Keep: cluster.Retention{Messages: 20_000, For: 5 * time.Minute}}
 	var err error
 	s.Engine, err = engine.New(engine.Config{
@@ -68,7 +68,7 @@ func (r *round) site(name string) *site {
 	return s
 }
 
-// client is a person: what they have received, over all their connections.
+// client records what a person receives over several connections.
 type client struct {
 	r       *round
 	name    string
@@ -183,7 +183,8 @@ func (c *client) take(a answer) {
 
 var errHungUp = errors.New("the connection has ended")
 
-// ask sends a request and waits for its answer, which it has f see before what follows.
+// ask sends a request and waits for its answer. It calls f with the answer before it takes
+// the lines that follow.
 func (c *client) ask(request map[string]any, f func(answer)) (answer, error) {
 	got := make(chan answer, 1)
 	c.mu.Lock()
@@ -219,8 +220,7 @@ func send(conn net.Conn, request map[string]any) error {
 	return err
 }
 
-// join joins a room, after the position that the client knows if it has been there. It
-// tries until the server lets it in.
+// join joins a room, with the client's last position there. It tries until it succeeds.
 func (c *client) join(room string) error {
 	for !c.r.late() {
 		request := map[string]any{"event": "roomAdd", "room": room}
@@ -256,7 +256,7 @@ func (c *client) came(room string, recovered bool, at cluster.Position) {
 	}
 }
 
-// say says a text until its outcome is known, always under the same key.
+// say says a text until its outcome is known, always with the same key.
 func (c *client) say(room, text string, again bool) error {
 	for !c.r.late() {
 		a, err := c.ask(map[string]any{"event": "say", "room": room, "message": text, "key": room + "/" + text}, nil)
@@ -294,7 +294,7 @@ func (c *client) enters(s *site) {
 	c.r.must(c.join(plainRoom))
 }
 
-// talks has a client who stays say something 20 times a second in each room.
+// talks has a client that stays say 20 messages a second in each room.
 func (c *client) talks() {
 	c.r.work.Go(func() {
 		for k := 0; !c.r.over.Load(); k++ {
@@ -308,8 +308,8 @@ func (c *client) talks() {
 	})
 }
 
-// comesBack is in the room with history, on one server after the other, and leaves each
-// by losing its connection.
+// comesBack has a client join the room with history on one server after the other, and lose
+// its connection each time.
 func (c *client) comesBack(sites []*site, random func(time.Duration) time.Duration) {
 	c.r.work.Go(func() {
 		for k := 0; ; k++ {
@@ -336,9 +336,8 @@ func (c *client) isIn(room string) bool {
 	}
 }
 
-// resumes is in both rooms, loses its connection after it has said something and before
-// it has the answer, and resumes its session on the next server, where it says that
-// again.
+// resumes has a client in both rooms lose its connection before the answer to a message,
+// resume its session on the next server, and say the message again.
 func (c *client) resumes(sites []*site, random func(time.Duration) time.Duration) {
 	c.r.work.Go(func() {
 		secret, unsure := "", ""
@@ -495,8 +494,8 @@ func (r *round) checkPeople() {
 	r.noGhosts()
 }
 
-// lacks returns an accepted message that the client has not received, and the last one
-// unless it is the last.
+// lacks returns an accepted message that the client has not received; the last one if
+// another message came last; else "".
 func (r *round) lacks(c *client, room string, accepted []string, last string) string {
 	all, _ := c.received(room)
 	has := map[string]bool{}
@@ -537,9 +536,9 @@ func (r *round) noneTwice(c *client, room string, order []string) {
 	}
 }
 
-// piecesOf checks that each piece is a part of the order with nothing left out, and that
-// the pieces follow each other. In a room without history a client may come back to a node
-// that is behind, and receive again what it received elsewhere.
+// piecesOf checks that each piece is a part of the order without a gap, and that the pieces
+// follow each other. In a room without history a client may come back to a node that is
+// behind, and receive messages again that it received elsewhere.
 func (r *round) piecesOf(c *client, room string, order []string) {
 	end := order[len(order)-1]
 	if redistest.Await("the end is received", func() bool { last, _ := c.received(room); return slices.Contains(last, end) }) != nil {

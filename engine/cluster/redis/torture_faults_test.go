@@ -12,12 +12,12 @@ import (
 	"github.com/mootchat/moot/engine/cluster/redis/redistest"
 )
 
-func (r *round) anyWire() *wire {
-	all := r.wires()
+func (r *round) anyLink() *link {
+	all := r.links()
 	return all[r.rng.IntN(len(all))]
 }
 
-// anywhere are faults of the way between nodes and Redis, and of nodes.
+// anywhere returns the faults of nodes, and of the network between them and Redis.
 func anywhere(servers func() []*redistest.Server) []fault {
 	each := func(f func(s *redistest.Server)) func(*round) {
 		return func(r *round) {
@@ -26,9 +26,9 @@ func anywhere(servers func() []*redistest.Server) []fault {
 			}
 		}
 	}
-	spoil := func(how func(*wire), least, most time.Duration) func(r *round) {
+	spoil := func(how func(*link), least, most time.Duration) func(r *round) {
 		return func(r *round) {
-			w := r.anyWire()
+			w := r.anyLink()
 			how(w)
 			r.pause(least, most)
 			w.mend()
@@ -63,24 +63,24 @@ func anywhere(servers func() []*redistest.Server) []fault {
 				_ = s.Do("CLIENT", "PAUSE", 1500, "ALL")
 			}
 		}},
-		{"a node is cut off for a moment", spoil((*wire).sever, 100*time.Millisecond, 800*time.Millisecond)},
-		{"a node is cut off for longer than its lease", func(r *round) { r.cut = true; spoil((*wire).sever, 4*time.Second, 6*time.Second)(r) }},
-		{"answers to a node are lost", spoil((*wire).deafen, 100*time.Millisecond, time.Second)},
-		{"the way to a node is slow", spoil(func(w *wire) { w.slow(80 * time.Millisecond) }, time.Second, 4*time.Second)},
-		{"a node freezes for a moment", spoil((*wire).freeze, 100*time.Millisecond, 1500*time.Millisecond)},
-		{"a node freezes for longer than its lease", func(r *round) { r.cut = true; spoil((*wire).freeze, 4*time.Second, 6*time.Second)(r) }},
+		{"a node is cut off for a moment", spoil((*link).disconnect, 100*time.Millisecond, 800*time.Millisecond)},
+		{"a node is cut off for longer than its lease", func(r *round) { r.cut = true; spoil((*link).disconnect, 4*time.Second, 6*time.Second)(r) }},
+		{"answers to a node are lost", spoil((*link).dropAnswers, 100*time.Millisecond, time.Second)},
+		{"the way to a node is slow", spoil(func(w *link) { w.slow(80 * time.Millisecond) }, time.Second, 4*time.Second)},
+		{"a node freezes for a moment", spoil((*link).freeze, 100*time.Millisecond, 1500*time.Millisecond)},
+		{"a node freezes for longer than its lease", func(r *round) { r.cut = true; spoil((*link).freeze, 4*time.Second, 6*time.Second)(r) }},
 		{"a node dies", func(r *round) {
-			if len(r.ears) > 5 {
+			if len(r.observers) > 5 {
 				return
 			}
-			e := r.ear(fmt.Sprint("guest-", len(r.ears)))
+			e := r.observer(fmt.Sprint("guest-", len(r.observers)))
 			r.speak(e)
 			r.work.Go(func() { r.churn(e) })
 			r.pause(500*time.Millisecond, 2*time.Second)
 			r.mu.Lock()
 			r.dead = append(r.dead, e)
 			r.mu.Unlock()
-			e.wire.sever()
+			e.link.disconnect()
 			e.stop(nil)
 		}},
 	}
@@ -95,30 +95,30 @@ func freeze(s func() *redistest.Server, least, most time.Duration) func(r *round
 	}
 }
 
-// lags has a replica miss what is said for a while: it is stopped, and what it would find
-// in its socket is cut off.
+// lags has a replica miss the writes of some time: it is stopped, and its connection to the
+// master closed.
 func lags(r *round, master, replica *redistest.Server, long time.Duration) {
 	_ = replica.Signal(syscall.SIGSTOP)
 	_ = master.Do("CLIENT", "KILL", "TYPE", "replica")
 	r.wait(long)
 }
 
-// standalone is a Redis that keeps its data.
-func standalone(t *testing.T) stage {
+// standalone is one Redis that keeps its data.
+func standalone(t *testing.T) deployment {
 	return alone("standalone", redistest.Start(t, "--appendonly", "yes", "--appendfsync", "always"))
 }
 
-// forgetful is a Redis that restarts without its data.
-func forgetful(t *testing.T) stage {
+// forgetful is one Redis that restarts without its data.
+func forgetful(t *testing.T) deployment {
 	s := alone("standalone, without persistence", redistest.Start(t))
 	s.lossy = true
 	return s
 }
 
-func alone(name string, s *redistest.Server) stage {
+func alone(name string, s *redistest.Server) deployment {
 	one := func() *redistest.Server { return s }
 	all := anywhere(func() []*redistest.Server { return []*redistest.Server{s} })
-	return stage{name: name, cfg: Config{Addresses: []string{s.Address()}}, faults: append(all,
+	return deployment{name: name, cfg: Config{Addresses: []string{s.Address()}}, faults: append(all,
 		fault{"redis freezes", freeze(one, 500*time.Millisecond, 3*time.Second)},
 		fault{"redis freezes for longer than a lease", freeze(one, 4*time.Second, 7*time.Second)},
 		fault{"redis is killed and starts again", func(r *round) {
@@ -130,7 +130,7 @@ func alone(name string, s *redistest.Server) stage {
 }
 
 // sentinels are a master and a replica, whose places change.
-func sentinels(t *testing.T) stage {
+func sentinels(t *testing.T) deployment {
 	master, others, sentinel := redistest.StartSentinels(t, 1)
 	both := []*redistest.Server{master, others[0]}
 	now := func() (m, other *redistest.Server) {
@@ -192,7 +192,7 @@ func sentinels(t *testing.T) stage {
 		}
 		return both[0]
 	}
-	return stage{name: "sentinels", lossy: true, cfg: Config{Mode: Sentinel, MasterName: redistest.Master, Addresses: []string{sentinel.Address()}}, faults: append(all,
+	return deployment{name: "sentinels", lossy: true, cfg: Config{Mode: Sentinel, MasterName: redistest.Master, Addresses: []string{sentinel.Address()}}, faults: append(all,
 		fault{"the master dies", dies(0)},
 		fault{"the master dies, its replica lags", dies(900 * time.Millisecond)},
 		fault{"failover by command", command},
@@ -202,7 +202,7 @@ func sentinels(t *testing.T) stage {
 }
 
 // shards are a Redis Cluster.
-func shards(t *testing.T) stage {
+func shards(t *testing.T) deployment {
 	all := redistest.StartCluster(t, 3, 3)
 	pairs := [][2]*redistest.Server{{all[0], all[3]}, {all[1], all[4]}, {all[2], all[5]}}
 	role := func(s *redistest.Server) string { return s.Info("role", "INFO", "replication") }
@@ -244,7 +244,7 @@ func shards(t *testing.T) stage {
 	}
 	any := func(r *round) [2]*redistest.Server { return pairs[r.rng.IntN(3)] }
 	faults := anywhere(func() []*redistest.Server { return all })
-	return stage{name: "cluster", lossy: true, cfg: Config{Mode: Cluster, Addresses: redistest.Addresses(all), Partitions: 6}, faults: append(faults,
+	return deployment{name: "cluster", lossy: true, cfg: Config{Mode: Cluster, Addresses: redistest.Addresses(all), Partitions: 6}, faults: append(faults,
 		fault{"a master dies", func(r *round) { dies(r, any(r), 0) }},
 		fault{"a master dies, its replica lags", func(r *round) { dies(r, any(r), time.Second) }},
 		fault{"failover by command", func(r *round) { command(r, any(r)) }},
@@ -270,7 +270,7 @@ func shards(t *testing.T) stage {
 	)}
 }
 
-// owns says whether the server is the slot's.
+// owns reports whether the server has the slot.
 func owns(s *redistest.Server, slot int) bool {
 	id, err := s.Ask("CLUSTER", "MYID")
 	if err != nil {

@@ -22,10 +22,10 @@ import (
 	"github.com/mootchat/moot/engine/cluster/redis/redistest"
 )
 
-// TestTorture runs rounds of random faults against nodes that talk, come and go, and
-// checks what all of them heard. TORTURE is for how long (one round if it is not set),
-// TORTURE_SEED the seed of the first round: a round that fails prints its own, and a
-// script of what was done. `make torture` runs it.
+// TestTorture runs rounds of random faults against nodes with members and clients that come
+// and go, and checks what all of them received. TORTURE is the duration (one round if it
+// is not set), TORTURE_SEED the seed of the first round. A round that fails prints its seed and
+// its faults. `make torture` runs the test.
 func TestTorture(t *testing.T) {
 	long, _ := time.ParseDuration(os.Getenv("TORTURE"))
 	seed, err := strconv.ParseUint(os.Getenv("TORTURE_SEED"), 10, 64)
@@ -41,11 +41,11 @@ func TestTorture(t *testing.T) {
 	}
 }
 
-// rates are those at which rooms talk, in messages a second.
+// rates are those of rooms, in messages a second.
 var rates = []int{5, 60, 300, 1000}
 
-// stage is the servers of a round, and what can be done to them.
-type stage struct {
+// deployment is the servers of a round, and their faults.
+type deployment struct {
 	name   string
 	cfg    Config
 	faults []fault
@@ -60,66 +60,66 @@ type fault struct {
 // round is one run of nodes and faults.
 type round struct {
 	*testing.T
-	rng    *rand.Rand
-	ctx    context.Context
-	began  time.Time
-	stage  stage
-	rooms  []*hall
-	ears   []*ear
-	script []string
-	over   atomic.Bool
-	work   sync.WaitGroup
-	cut    bool // a node was out of reach for longer than its lease
-	seed   uint64
+	rng        *rand.Rand
+	ctx        context.Context
+	began      time.Time
+	deployment deployment
+	rooms      []*room
+	observers  []*observer
+	script     []string
+	over       atomic.Bool
+	work       sync.WaitGroup
+	cut        bool // a node was out of reach for longer than its lease
+	seed       uint64
 
 	sites   []*site
 	clients []*client
 
 	mu   sync.Mutex
-	dead []*ear
+	dead []*observer
 }
 
-// hall is a room, and what was said in it.
-type hall struct {
+// room is a room with the outcomes of its messages.
+type room struct {
 	id   cluster.RoomID
 	rate int
 	keep cluster.Retention
 	size int
 
-	mu     sync.Mutex
-	voices []*voice
+	mu      sync.Mutex
+	senders []*sender
 }
 
-// voice is one who speaks in a hall: message k is accepted, unknown or refused.
-type voice struct {
-	number  int
-	ear     *ear
-	outcome []byte // '+', '?' or '-'
+// sender publishes in a room: message k is accepted, unknown or refused.
+type sender struct {
+	number   int
+	observer *observer
+	outcome  []byte // '+', '?' or '-'
 }
 
-// ear is a node that hears all halls.
-type ear struct {
+// observer is a node that records the messages of all rooms.
+type observer struct {
 	*Node
-	wire *wire
+	link *link
 	end  func()
 
 	mu      sync.Mutex
 	heard   map[cluster.RoomID][]spoken
 	lost    map[string]int
-	members map[string]bool // of the first hall, that should be on record
+	members map[string]bool // of the first room, that should be on record
 	gaps    []string
 }
 
-// spoken is a message as it was heard.
+// spoken is a received message.
 type spoken struct {
-	voice, k int
-	at       cluster.Position
+	sender, k int
+	at        cluster.Position
 }
 
-func (e *ear) Deliver(_ context.Context, room cluster.RoomID, at cluster.Position, payload []byte) {
-	voice, rest, _ := strings.Cut(string(payload), " ")
+func (e *observer) Deliver(_ context.Context, room cluster.RoomID, at cluster.Position, payload []byte) {
+	sender, rest, _ := strings.Cut(string(payload), " ")
 	number, _, _ := strings.Cut(rest, " ")
-	v, err := strconv.Atoi(voice)
+	v, err := strconv.Atoi(sender)
 	k, err2 := strconv.Atoi(number)
 	if err != nil || err2 != nil {
 		return // a mark of the test
@@ -129,12 +129,12 @@ func (e *ear) Deliver(_ context.Context, room cluster.RoomID, at cluster.Positio
 	e.heard[room] = append(e.heard[room], spoken{v, k, at})
 }
 
-func (*ear) Answer(_ context.Context, call []byte) ([]byte, error) { return call, nil }
-func (*ear) Expired(context.Context, []byte)                       {}
-func (*ear) Missed(context.Context, cluster.RoomID)                {}
-func (*ear) Pace(context.Context, cluster.RoomID)                  {}
+func (*observer) Answer(_ context.Context, call []byte) ([]byte, error) { return call, nil }
+func (*observer) Expired(context.Context, []byte)                       {}
+func (*observer) Missed(context.Context, cluster.RoomID)                {}
+func (*observer) Pace(context.Context, cluster.RoomID)                  {}
 
-func (e *ear) Lost(ctx context.Context, room cluster.RoomID, members []cluster.MemberRecord) {
+func (e *observer) Lost(ctx context.Context, room cluster.RoomID, members []cluster.MemberRecord) {
 	for _, m := range members {
 		e.mu.Lock()
 		e.lost[m.ID]++
@@ -143,7 +143,7 @@ func (e *ear) Lost(ctx context.Context, room cluster.RoomID, members []cluster.M
 	}
 }
 
-func (e *ear) Rejoin(ctx context.Context, room cluster.RoomID, members []cluster.MemberRecord) {
+func (e *observer) Rejoin(ctx context.Context, room cluster.RoomID, members []cluster.MemberRecord) {
 	for _, m := range members {
 		_ = e.Add(ctx, room, m)
 	}
@@ -153,15 +153,15 @@ func torture(t *testing.T, seed uint64) {
 	rng := rand.New(rand.NewPCG(seed, 12))
 	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
 	defer cancel()
-	stages := []func(*testing.T) stage{standalone, forgetful, sentinels, shards}
-	r := &round{T: t, rng: rng, seed: seed, ctx: ctx, stage: stages[rng.IntN(len(stages))](t)}
+	stages := []func(*testing.T) deployment{standalone, forgetful, sentinels, shards}
+	r := &round{T: t, rng: rng, seed: seed, ctx: ctx, deployment: stages[rng.IntN(len(stages))](t)}
 	defer func() {
 		if t.Failed() {
-			t.Logf("TORTURE_SEED=%d %s\n%s", seed, r.stage.name, strings.Join(r.script, "\n"))
+			t.Logf("TORTURE_SEED=%d %s\n%s", seed, r.deployment.name, strings.Join(r.script, "\n"))
 		}
 	}()
 	for i := range 4 + rng.IntN(3) {
-		h := &hall{id: cluster.RoomID{Tenant: "default", Room: fmt.Sprint("hall ", i)}, rate: rates[rng.IntN(len(rates))], size: rng.IntN(200)}
+		h := &room{id: cluster.RoomID{Tenant: "default", Room: fmt.Sprint("room ", i)}, rate: rates[rng.IntN(len(rates))], size: rng.IntN(200)}
 		if i < len(rates) {
 			h.rate = rates[i]
 		}
@@ -174,18 +174,18 @@ func torture(t *testing.T, seed uint64) {
 		r.rooms = append(r.rooms, h)
 	}
 	for i := range 3 {
-		r.ear(fmt.Sprint("node-", i))
+		r.observer(fmt.Sprint("node-", i))
 	}
-	r.must(r.ears[0].Cluster().Rooms.Create(ctx, r.rooms[0].id))
+	r.must(r.observers[0].Cluster().Rooms.Create(ctx, r.rooms[0].id))
 	r.began = time.Now()
 	r.people()
-	for _, e := range r.ears {
+	for _, e := range r.observers {
 		r.speak(e)
 		r.work.Go(func() { r.churn(e) })
 	}
 	r.pause(2*time.Second, 3*time.Second)
 	for range 3 + rng.IntN(4) {
-		f := r.stage.faults[rng.IntN(len(r.stage.faults))]
+		f := r.deployment.faults[rng.IntN(len(r.deployment.faults))]
 		r.note(f.name)
 		f.do(r)
 		r.pause(200*time.Millisecond, 3*time.Second)
@@ -208,7 +208,7 @@ func (r *round) pause(least, most time.Duration) {
 	r.wait(least + time.Duration(r.rng.Int64N(int64(most-least))))
 }
 
-// wait lets time pass: it is what a round is made of.
+// wait lets time pass.
 func (r *round) wait(d time.Duration) {
 	select {
 	case <-time.After(d):
@@ -218,20 +218,20 @@ func (r *round) wait(d time.Duration) {
 }
 
 // config is that of a node.
-func (r *round) config(name string, w *wire) Config {
-	cfg := r.stage.cfg
+func (r *round) config(name string, w *link) Config {
+	cfg := r.deployment.cfg
 	cfg.Node, cfg.dialer, cfg.Lease, cfg.PublishTimeout = name, w.dial, 3*time.Second, 30*time.Second
 	cfg.Log = slog.New(slog.NewTextHandler(r.Output(), nil))
 	return cfg
 }
 
-// wires are those of the nodes that live through the round.
-func (r *round) wires() (all []*wire) {
-	for _, e := range r.ears[:3] {
-		all = append(all, e.wire)
+// links are those of the nodes that live through the round.
+func (r *round) links() (all []*link) {
+	for _, e := range r.observers[:3] {
+		all = append(all, e.link)
 	}
 	for _, s := range r.sites {
-		all = append(all, s.wire)
+		all = append(all, s.link)
 	}
 	return all
 }
@@ -242,9 +242,9 @@ func (r *round) branch(n uint64) *rand.Rand { return rand.New(rand.NewPCG(r.seed
 // late reports whether the round has taken too long.
 func (r *round) late() bool { return r.ctx.Err() != nil }
 
-func (r *round) ear(name string) *ear {
-	e := &ear{wire: &wire{}, heard: map[cluster.RoomID][]spoken{}, lost: map[string]int{}, members: map[string]bool{}}
-	e.Node = open(r.T, r.config(name, e.wire))
+func (r *round) observer(name string) *observer {
+	e := &observer{link: &link{}, heard: map[cluster.RoomID][]spoken{}, lost: map[string]int{}, members: map[string]bool{}}
+	e.Node = open(r.T, r.config(name, e.link))
 	ctx, cancel := context.WithCancel(context.Background())
 	ran := make(chan error, 1)
 	go func() { ran <- e.Cluster().Nodes.Run(ctx, e) }()
@@ -257,18 +257,18 @@ func (r *round) ear(name string) *ear {
 	for _, h := range r.rooms {
 		r.must(e.Subscribe(r.ctx, h.id))
 	}
-	r.ears = append(r.ears, e)
+	r.observers = append(r.observers, e)
 	return e
 }
 
-// speak has the node talk in all halls, at its part of their rates.
-func (r *round) speak(e *ear) {
+// speak has the node publish in all rooms, at its part of their rates.
+func (r *round) speak(e *observer) {
 	for _, h := range r.rooms {
 		many := max(1, h.rate/150)
 		for range many {
 			h.mu.Lock()
-			v := &voice{number: len(h.voices), ear: e}
-			h.voices = append(h.voices, v)
+			v := &sender{number: len(h.senders), observer: e}
+			h.senders = append(h.senders, v)
 			h.mu.Unlock()
 			every := time.Second * time.Duration(3*many) / time.Duration(h.rate)
 			r.work.Go(func() { r.talk(h, v, every) })
@@ -276,12 +276,12 @@ func (r *round) speak(e *ear) {
 	}
 }
 
-func (r *round) talk(h *hall, v *voice, every time.Duration) {
+func (r *round) talk(h *room, v *sender, every time.Duration) {
 	pace := time.NewTicker(every)
 	defer pace.Stop()
 	padding := strings.Repeat("x", h.size)
-	for k := 0; !r.over.Load() && v.ear.alive() && !v.ear.isDead(r); k++ {
-		err := v.ear.Publish(r.ctx, h.id, fmt.Appendf(nil, "%d %d %s", v.number, k, padding), h.keep)
+	for k := 0; !r.over.Load() && v.observer.alive() && !v.observer.isDead(r); k++ {
+		err := v.observer.Publish(r.ctx, h.id, fmt.Appendf(nil, "%d %d %s", v.number, k, padding), h.keep)
 		outcome := byte('+')
 		switch {
 		case errors.Is(err, cluster.ErrUnknown):
@@ -299,14 +299,14 @@ func (r *round) talk(h *hall, v *voice, every time.Duration) {
 	}
 }
 
-func (e *ear) isDead(r *round) bool {
+func (e *observer) isDead(r *round) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return slices.Contains(r.dead, e)
 }
 
-// churn has members of the node come to the first hall and go.
-func (r *round) churn(e *ear) {
+// churn has members of the node join and leave the first room.
+func (r *round) churn(e *observer) {
 	for k := 0; !r.over.Load() && e.alive() && !e.isDead(r); k++ {
 		id := fmt.Sprintf("%s-%d", e.cfg.Node, k)
 		err := e.Add(r.ctx, r.rooms[0].id, cluster.MemberRecord{ID: id, JoinedAt: int64(k)})
@@ -328,7 +328,7 @@ func (r *round) breath(d time.Duration) {
 	}
 }
 
-func (e *ear) note(id string, is bool) {
+func (e *observer) note(id string, is bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if is {
@@ -338,13 +338,13 @@ func (e *ear) note(id string, is bool) {
 	}
 }
 
-// settle ends the talk and checks what was heard.
+// settle ends publishing and checks what was received.
 func (r *round) settle() {
 	r.note("settle")
 	r.over.Store(true)
 	r.work.Wait()
 	r.checkPeople()
-	living := slices.DeleteFunc(slices.Clone(r.ears), func(e *ear) bool { return e.isDead(r) })
+	living := slices.DeleteFunc(slices.Clone(r.observers), func(e *observer) bool { return e.isDead(r) })
 	first := living[:min(3, len(living))]
 	for _, h := range r.rooms {
 		for _, e := range first {
@@ -358,7 +358,7 @@ func (r *round) settle() {
 	r.present(living)
 	total, unknown := 0, 0
 	for _, h := range r.rooms {
-		for _, v := range h.voices {
+		for _, v := range h.senders {
 			total += len(v.outcome)
 			unknown += strings.Count(string(v.outcome), "?")
 		}
@@ -370,32 +370,32 @@ func (r *round) settle() {
 		}
 		r.Logf("%s: %+v", e.cfg.Node, c)
 	}
-	r.Logf("%s: said %d, unknown %d; %s", r.stage.name, total, unknown, strings.Join(r.script, "; "))
+	r.Logf("%s: said %d, unknown %d; %s", r.deployment.name, total, unknown, strings.Join(r.script, "; "))
 }
 
-func (e *ear) in(h *hall) []spoken {
+func (e *observer) in(h *room) []spoken {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return slices.Clone(e.heard[h.id])
 }
 
-// missing names what was accepted and not heard.
-func (r *round) missing(h *hall, e *ear) string {
+// missing describes the accepted messages that were not received.
+func (r *round) missing(h *room, e *observer) string {
 	has := map[[2]int]bool{}
 	for _, s := range e.in(h) {
-		has[[2]int{s.voice, s.k}] = true
+		has[[2]int{s.sender, s.k}] = true
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	count, text := 0, ""
-	for _, v := range h.voices {
-		if r.stage.lossy && v.ear.isDead(r) {
+	for _, v := range h.senders {
+		if r.deployment.lossy && v.observer.isDead(r) {
 			continue
 		}
 		for k, o := range v.outcome {
 			if o == '+' && !has[[2]int{v.number, k}] {
 				count++
-				text = cmp.Or(text, fmt.Sprintf("voice %d (%s) message %d of %d", v.number, v.ear.cfg.Node, k, len(v.outcome)))
+				text = cmp.Or(text, fmt.Sprintf("sender %d (%s) message %d of %d", v.number, v.observer.cfg.Node, k, len(v.outcome)))
 			}
 		}
 	}
@@ -405,20 +405,20 @@ func (r *round) missing(h *hall, e *ear) string {
 	return fmt.Sprintf("%d, first %s", count, text)
 }
 
-// once checks that nothing came twice, a voice's messages in their order, and positions
-// go up.
-func (r *round) once(h *hall, e *ear) {
+// once checks that no message came twice, that each sender's messages are in their order, and
+// that positions go up.
+func (r *round) once(h *room, e *observer) {
 	last := map[int]int{}
 	var at cluster.Position
 	twice, backwards := 0, 0
 	for i, s := range e.in(h) {
-		if before, ok := last[s.voice]; ok && s.k <= before {
+		if before, ok := last[s.sender]; ok && s.k <= before {
 			twice++
 			if twice == 1 {
-				r.Errorf("%s (%d/s) at %s: voice %d message %d at %v came after %d (number %d)", h.id.Room, h.rate, e.cfg.Node, s.voice, s.k, s.at, before, i)
+				r.Errorf("%s (%d/s) at %s: sender %d message %d at %v came after %d (number %d)", h.id.Room, h.rate, e.cfg.Node, s.sender, s.k, s.at, before, i)
 			}
 		}
-		last[s.voice] = s.k
+		last[s.sender] = s.k
 		if s.at.Epoch == at.Epoch && s.at.Offset <= at.Offset {
 			backwards++
 		}
@@ -429,28 +429,28 @@ func (r *round) once(h *hall, e *ear) {
 	}
 }
 
-// agree checks that all heard the same order, and nothing else.
-func (r *round) agree(h *hall, ears []*ear) {
+// agree checks that all received the same messages in the same order.
+func (r *round) agree(h *room, observers []*observer) {
 	strip := func(all []spoken) (out [][2]int) {
 		for _, s := range all {
-			out = append(out, [2]int{s.voice, s.k})
+			out = append(out, [2]int{s.sender, s.k})
 		}
 		return out
 	}
-	a := strip(ears[0].in(h))
-	for _, e := range ears[1:] {
+	a := strip(observers[0].in(h))
+	for _, e := range observers[1:] {
 		b := strip(e.in(h))
 		for i := range min(len(a), len(b)) {
 			if a[i] != b[i] {
-				r.Errorf("%s (%d/s): %s heard %v and %s %v as number %d of %d and %d", h.id.Room, h.rate, ears[0].cfg.Node, a[i], e.cfg.Node, b[i], i, len(a), len(b))
+				r.Errorf("%s (%d/s): %s heard %v and %s %v as number %d of %d and %d", h.id.Room, h.rate, observers[0].cfg.Node, a[i], e.cfg.Node, b[i], i, len(a), len(b))
 				break
 			}
 		}
 	}
 }
 
-// present checks who is on record, and that nobody was let go who was there.
-func (r *round) present(living []*ear) {
+// present checks the recorded members, and that no present member was removed.
+func (r *round) present(living []*observer) {
 	want := func() (all []string) {
 		for _, e := range living {
 			e.mu.Lock()
@@ -479,7 +479,7 @@ func (r *round) present(living []*ear) {
 		r.Errorf("members on record %v, want %v", listed(), want())
 	}
 	times := map[string]int{}
-	for _, e := range r.ears {
+	for _, e := range r.observers {
 		e.mu.Lock()
 		for id, n := range e.lost {
 			times[id] += n
@@ -487,8 +487,8 @@ func (r *round) present(living []*ear) {
 		e.mu.Unlock()
 	}
 	for id, n := range times {
-		dead := slices.ContainsFunc(r.dead, func(e *ear) bool { return strings.HasPrefix(id, e.cfg.Node+"-") })
-		if n > 1 && !r.stage.lossy && !r.cut || !dead && !r.cut {
+		dead := slices.ContainsFunc(r.dead, func(e *observer) bool { return strings.HasPrefix(id, e.cfg.Node+"-") })
+		if n > 1 && !r.deployment.lossy && !r.cut || !dead && !r.cut {
 			r.Errorf("%s was let go %d times (its node is dead: %v)", id, n, dead)
 		}
 	}

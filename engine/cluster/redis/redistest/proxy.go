@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// Proxy stands between Redis and who talks to it, and can be made bad. Its methods
-// may be called concurrently.
+// Proxy is a TCP proxy before a server that can be disturbed. Its methods may be called
+// concurrently.
 type Proxy struct {
 	listener net.Listener
 	target   string
@@ -40,17 +40,16 @@ func StartProxy(t testing.TB, target string) *Proxy {
 // Address is where the proxy listens.
 func (p *Proxy) Address() string { return p.listener.Addr().String() }
 
-// Silence makes a black hole of it: connections stay open and can be made, and
-// nothing comes through, until Mend.
+// Silence holds all bytes back until Mend. Connections stay open, and new ones can be made.
 func (p *Proxy) Silence() { p.change(func() { p.silent = true }) }
 
-// Slow delays all that comes through, each way, until Mend.
+// Slow delays all bytes, each way, until Mend.
 func (p *Proxy) Slow(by time.Duration) { p.change(func() { p.delay = by }) }
 
-// Mend makes it good again: what waited comes through.
+// Mend ends Silence and Slow; bytes that were held back pass.
 func (p *Proxy) Mend() { p.change(func() { p.silent, p.delay = false, 0 }) }
 
-// Sever closes all connections there are. New ones can be made.
+// Sever closes all connections. New ones can be made.
 func (p *Proxy) Sever() {
 	p.change(func() {
 		for c := range p.conns {
@@ -96,7 +95,7 @@ func (p *Proxy) serve(client net.Conn) {
 	p.pass(client, server)
 }
 
-// keep notes connections; it closes them if the proxy is closed.
+// keep registers connections; if the proxy is closed it closes them.
 func (p *Proxy) keep(conns ...net.Conn) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -110,7 +109,7 @@ func (p *Proxy) keep(conns ...net.Conn) bool {
 	return !p.closed
 }
 
-// pass copies one way until one of the two ends, and then closes both.
+// pass copies one way until either connection ends, and closes both.
 func (p *Proxy) pass(to, from net.Conn) {
 	buf := make([]byte, 64<<10)
 	for {
@@ -133,7 +132,7 @@ func (p *Proxy) pass(to, from net.Conn) {
 	}
 }
 
-// wait waits until bytes may pass; false if the proxy was closed meanwhile.
+// wait waits until bytes may pass; false if the proxy is closed.
 func (p *Proxy) wait() bool {
 	p.mu.Lock()
 	for p.silent && !p.closed {

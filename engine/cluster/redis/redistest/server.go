@@ -1,7 +1,6 @@
-// Package redistest runs real Redis servers for tests: alone, watched by
-// sentinels, or as a Redis Cluster; and a proxy that stands between them and who
-// talks to them. Everything is on the loopback interface, keeps nothing on disk
-// unless it is told to, and ends with the test.
+// Package redistest runs Redis servers for tests: standalone, with sentinels, or as a
+// Redis Cluster; and a proxy that disturbs connections to them. All of it listens on the
+// loopback interface, keeps nothing on disk by default, and ends with the test.
 package redistest
 
 import (
@@ -19,11 +18,10 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// patience is how long anything that a test waits for may take.
+// patience is for how long Await waits.
 const patience = 30 * time.Second
 
-// Server is a redis-server of the test's own, on a port that was free. One
-// goroutine uses it at a time.
+// Server is a redis-server on a free port. One goroutine uses it at a time.
 type Server struct {
 	Port     int
 	Password string // what Do and Info show; "": none
@@ -55,7 +53,7 @@ func Run(dir string, args ...string) (*Server, error) {
 	return s, s.Restart()
 }
 
-// freePort gives a port that nobody had a moment ago.
+// freePort returns a port that was free a moment ago.
 func freePort() (int, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -97,7 +95,7 @@ func (s *Server) Kill() {
 // Signal sends it a signal: SIGSTOP freezes it, SIGCONT thaws it.
 func (s *Server) Signal(sig os.Signal) error { return s.cmd.Process.Signal(sig) }
 
-// Client is a connection of the test's own, which it closes.
+// Client returns a new client, which the caller closes.
 func (s *Server) Client() *redis.Client {
 	return redis.NewClient(&redis.Options{Addr: s.Address(), Password: s.Password, DisableIdentity: true, MaxRetries: -1, DialerRetries: 1})
 }
@@ -108,15 +106,15 @@ func (s *Server) Do(args ...any) error {
 	return err
 }
 
-// Ask sends a command and gives the answer.
+// Ask sends a command and returns the answer.
 func (s *Server) Ask(args ...any) (any, error) {
 	c := s.Client()
 	defer c.Close()
 	return c.Do(context.Background(), args...).Result()
 }
 
-// Info reads one value of the server's INFO, or of another command that answers in
-// its form; "" while it does not answer.
+// Info returns one value of the server's INFO, or of another command with an answer of
+// its form; "" if the server does not answer.
 func (s *Server) Info(key string, command ...any) string {
 	if len(command) == 0 {
 		command = []any{"INFO", "everything"}
@@ -131,7 +129,7 @@ func (s *Server) Info(key string, command ...any) string {
 	return ""
 }
 
-// Await waits until cond holds, 30 s at most.
+// Await waits until cond holds; an error after 30 s.
 func Await(what string, cond func() bool) error {
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()

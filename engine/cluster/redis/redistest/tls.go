@@ -16,8 +16,8 @@ import (
 	"time"
 )
 
-// StartTLS runs redis-server so that it wants certificates of its clients at
-// TLSAddress, until the test ends. At Address it speaks plainly.
+// StartTLS runs redis-server until the test ends. At TLSAddress it requires TLS and
+// certificates of clients, at Address neither.
 func StartTLS(t testing.TB, cert, key string) *Server {
 	t.Helper()
 	port, err := freePort()
@@ -29,11 +29,11 @@ func StartTLS(t testing.TB, cert, key string) *Server {
 	return s
 }
 
-// TLSAddress is where a server of StartTLS speaks TLS.
+// TLSAddress is the address of a server of StartTLS for TLS.
 func (s *Server) TLSAddress() string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(s.tlsPort)) }
 
-// Certificate makes a certificate for 127.0.0.1 that signs itself, and gives the
-// PEM files of it and of its key. It is good for an hour.
+// Certificate creates a self-signed certificate for 127.0.0.1, valid for an hour, and returns
+// the PEM files of it and of its key.
 func Certificate(t testing.TB) (cert, key string) {
 	t.Helper()
 	must := func(err error) {

@@ -9,11 +9,11 @@ import (
 	"testing"
 )
 
-// Master is what the sentinels of StartSentinels call theirs.
+// Master is the name of the master for the sentinel of StartSentinels.
 const Master = "main"
 
-// StartSentinels runs a master, its replicas and one sentinel, who misses the
-// master after 1 s.
+// StartSentinels runs a master, its replicas and one sentinel, which fails over after the
+// master was silent for 1 s.
 func StartSentinels(t testing.TB, replicas int) (master *Server, others []*Server, sentinel *Server) {
 	t.Helper()
 	master = Start(t)
@@ -56,12 +56,11 @@ sentinel failover-timeout %[3]s 6000
 	return s
 }
 
-// slots is how many a Redis Cluster has.
+// slots is the number of slots of a Redis Cluster.
 const slots = 16384
 
-// StartCluster runs a Redis Cluster of that many masters, who share the slots
-// evenly, and of replicas, at most one for each master. A master that is silent
-// for 2 s is replaced.
+// StartCluster runs a Redis Cluster of masters, which share the slots evenly, and
+// replicas, at most one for each master. A master that is silent for 2 s is replaced.
 func StartCluster(t testing.TB, masters, replicas int) (all []*Server) {
 	t.Helper()
 	for range masters + replicas {
@@ -95,7 +94,7 @@ func StartCluster(t testing.TB, masters, replicas int) (all []*Server) {
 	return all
 }
 
-// ID is what a Redis Cluster calls the server.
+// ID returns the id of the server in its Redis Cluster.
 func (s *Server) ID(t testing.TB) string {
 	t.Helper()
 	id, err := s.Ask("CLUSTER", "MYID")
@@ -114,8 +113,8 @@ func (s *Server) busPort() string {
 	return ""
 }
 
-// MoveSlot moves a slot with all its keys from one master to another, the way
-// that redis-cli does, while it is in use.
+// MoveSlot moves a slot with its keys from one master to another as redis-cli does. The slot
+// stays in use.
 func MoveSlot(t testing.TB, slot int, from, to *Server, all []*Server) {
 	t.Helper()
 	must := func(s *Server, args ...any) any {
@@ -143,7 +142,7 @@ func MoveSlot(t testing.TB, slot int, from, to *Server, all []*Server) {
 	}
 }
 
-// Addresses are those of the servers.
+// Addresses returns the addresses of the servers.
 func Addresses(all []*Server) []string {
 	var out []string
 	for _, s := range all {

@@ -19,8 +19,8 @@ func eventually(t *testing.T, what string, cond func() bool) {
 	}
 }
 
-// wire is a node's way to Redis, which a test can cut.
-type wire struct {
+// link is a node's network to Redis, which a test can disturb.
+type link struct {
 	mu    sync.Mutex
 	cut   bool
 	deaf  bool
@@ -29,9 +29,9 @@ type wire struct {
 	conns map[net.Conn]struct{}
 }
 
-var errCut = errors.New("the wire is cut")
+var errCut = errors.New("the link is cut")
 
-func (w *wire) dial(ctx context.Context, network, address string) (net.Conn, error) {
+func (w *link) dial(ctx context.Context, network, address string) (net.Conn, error) {
 	w.mu.Lock()
 	cut := w.cut
 	w.mu.Unlock()
@@ -53,25 +53,25 @@ func (w *wire) dial(ctx context.Context, network, address string) (net.Conn, err
 		w.conns = map[net.Conn]struct{}{}
 	}
 	w.conns[c] = struct{}{}
-	return &wired{c, w}, nil
+	return &linkConn{c, w}, nil
 }
 
-// wired is a connection that the wire forgets when it is closed.
-type wired struct {
+// linkConn is a connection of a link.
+type linkConn struct {
 	net.Conn
-	w *wire
+	w *link
 }
 
-// Read fails of who is deaf, once there is something to read: what was asked has been
-// done.
-func (c *wired) Read(b []byte) (int, error) {
+// Read fails while answers are lost, once there is something to read: the command was carried
+// out.
+func (c *linkConn) Read(b []byte) (int, error) {
 	n, err := c.Conn.Read(b)
 	c.w.mu.Lock()
 	deaf, delay := c.w.deaf, c.w.delay
 	c.w.mu.Unlock()
 	c.w.pass()
 	if delay > 0 {
-		time.Sleep(delay) // it is what the wire is for
+		time.Sleep(delay) // it is what the link is for
 	}
 	if deaf {
 		return 0, errCut
@@ -79,13 +79,13 @@ func (c *wired) Read(b []byte) (int, error) {
 	return n, err
 }
 
-func (c *wired) Write(b []byte) (int, error) {
+func (c *linkConn) Write(b []byte) (int, error) {
 	c.w.pass()
 	return c.Conn.Write(b)
 }
 
-// pass waits while the wire is frozen.
-func (w *wire) pass() {
+// pass waits while the link is frozen.
+func (w *link) pass() {
 	w.mu.Lock()
 	still := w.still
 	w.mu.Unlock()
@@ -94,39 +94,39 @@ func (w *wire) pass() {
 	}
 }
 
-// freeze holds all bytes back until mend, as a process does that is stopped.
-func (w *wire) freeze() {
+// freeze holds all bytes back until mend, like a stopped process.
+func (w *link) freeze() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.still = make(chan struct{})
 }
 
 // slow delays what is read until mend.
-func (w *wire) slow(by time.Duration) {
+func (w *link) slow(by time.Duration) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.delay = by
 }
 
-// deafen has answers lost, until mend.
-func (w *wire) deafen() {
+// dropAnswers loses all answers until mend.
+func (w *link) dropAnswers() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.deaf = true
 }
 
-func (c *wired) Close() error {
+func (c *linkConn) Close() error {
 	c.w.mu.Lock()
 	delete(c.w.conns, c.Conn)
 	c.w.mu.Unlock()
-	if err := c.Conn.Close(); !errors.Is(err, net.ErrClosed) { // by sever
+	if err := c.Conn.Close(); !errors.Is(err, net.ErrClosed) { // by disconnect
 		return err
 	}
 	return nil
 }
 
-// sever closes all connections and allows no more.
-func (w *wire) sever() {
+// disconnect closes all connections and refuses others until mend.
+func (w *link) disconnect() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.cut = true
@@ -135,7 +135,7 @@ func (w *wire) sever() {
 	}
 }
 
-func (w *wire) mend() {
+func (w *link) mend() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.cut, w.deaf, w.delay = false, false, 0
