@@ -184,7 +184,7 @@ func (r *run) decide(e *entry) *failure {
 		defer p.leave()
 		start = now() // waiting uses no processor
 	}
-	in, f := p.take(r.ctx, start, deadline)
+	in, deadline, f := p.takeOrWake(r.ctx, start, deadline, end)
 	if f != nil {
 		return f
 	}

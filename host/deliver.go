@@ -57,6 +57,8 @@ type scratch struct {
 
 	forms  []form // the first is the unchanged message
 	asked  int64  // when the current entry was called
+	until  int64  // its deadline; making the first instance moves it
+	limit  int64  // the latest deadline
 	ticket ticket // of its breaker, for the current call
 	failed bool   // the entry failed for the current form
 	split  bool   // the members do not all have the same form
@@ -135,14 +137,16 @@ func (s *scratch) begin(ctx context.Context, ev *hook.Event, members []hook.Memb
 // ask calls one entry for every form that members have.
 func (s *scratch) ask(e *entry) {
 	s.asked = now()
-	s.askBy(e, min(s.asked+int64(e.Timeout), s.end))
+	s.askBy(e, s.asked, s.end)
 }
 
-func (s *scratch) askBy(e *entry, deadline int64) {
+// askBy is ask at time t. The calls end by limit.
+func (s *scratch) askBy(e *entry, t, limit int64) {
+	s.until, s.limit = min(t+int64(e.Timeout), limit), limit
 	if !s.split {
 		if s.all != nothing && !s.forms[s.all].ended {
 			s.group = nil
-			s.about(e, s.all, deadline)
+			s.about(e, s.all)
 		}
 		return
 	}
@@ -154,7 +158,7 @@ func (s *scratch) askBy(e *entry, deadline int64) {
 				s.groups = append(s.groups, i)
 			}
 			s.group = s.groups
-			s.about(e, f, deadline)
+			s.about(e, f)
 		}
 	}
 }
@@ -174,14 +178,14 @@ func (s *scratch) link() {
 }
 
 // about calls e for the members of one form: those of s.group, or all.
-func (s *scratch) about(e *entry, f int32, deadline int64) {
+func (s *scratch) about(e *entry, f int32) {
 	s.failed = false
 	a := s.audience(&e.generation.declared)
 	s.choose(a)
 	s.show(&s.forms[f].payload)
 	s.outcome = resize(s.outcome, len(s.units))
 	for from := 0; from < len(s.units); {
-		from = s.batch(e, f, s.from(e, a, from), deadline)
+		from = s.batch(e, f, s.from(e, a, from))
 	}
 	if e.Mode == Shadow {
 		s.shadows[len(s.shadows)-1].note(s, f)
@@ -252,15 +256,15 @@ func (s *scratch) show(p *wire.Payload) {
 
 // batch calls the module for some of the units, stores the outcome of each, and returns the next
 // unit.
-func (s *scratch) batch(e *entry, f int32, b batch, deadline int64) int {
-	code, fail := e.say(s, s.units[b.from:b.to], b.part, deadline)
+func (s *scratch) batch(e *entry, f int32, b batch) int {
+	code, fail := e.say(s, s.units[b.from:b.to], b.part)
 	if fail != nil && fail.err == errFewer {
 		e.breaker.spared(s.ticket)
 		return b.from
 	}
 	outcome := s.outcome[b.from:b.to]
 	if fail == nil {
-		fail = s.heed(e, f, code, outcome, deadline)
+		fail = s.heed(e, f, code, outcome)
 	}
 	if fail == nil {
 		e.succeeded(s.ticket, &s.event)
@@ -289,15 +293,15 @@ func (e *entry) failedForm(f int32, fail *failure) int32 {
 }
 
 // heed records and counts the answer about the form.
-func (s *scratch) heed(e *entry, f, code int32, outcome []int32, deadline int64) (fail *failure) {
+func (s *scratch) heed(e *entry, f, code int32, outcome []int32) (fail *failure) {
 	into := f
 	switch code {
 	case abi.PerReceiver:
-		return s.perReceiver(e, f, outcome, deadline)
+		return s.perReceiver(e, f, outcome)
 	case abi.Deny, abi.Drop:
 		into = nothing
 	case abi.Rewritten:
-		into, fail = s.rewritten(e, f, 0, deadline)
+		into, fail = s.rewritten(e, f, 0)
 	case abi.AllowEnd:
 		into = s.ending(f)
 	}
@@ -310,9 +314,9 @@ func (s *scratch) heed(e *entry, f, code int32, outcome []int32, deadline int64)
 
 // rewritten returns the form that the k-th variant makes of f. The time counts as the module's: a
 // large extra can take milliseconds.
-func (s *scratch) rewritten(e *entry, f int32, k int, deadline int64) (int32, *failure) {
+func (s *scratch) rewritten(e *entry, f int32, k int) (int32, *failure) {
 	begin := now()
-	if begin >= deadline {
+	if begin >= s.until {
 		return 0, &failure{Deadline, errDeadline}
 	}
 	form := s.derive(f, &s.variants[k])
@@ -322,7 +326,7 @@ func (s *scratch) rewritten(e *entry, f int32, k int, deadline int64) (int32, *f
 }
 
 // perReceiver reads the verdict bytes, which were checked.
-func (s *scratch) perReceiver(e *entry, f int32, outcome []int32, deadline int64) *failure {
+func (s *scratch) perReceiver(e *entry, f int32, outcome []int32) *failure {
 	forms := [256]int32{abi.VerdictDeliver: f, abi.VerdictDrop: nothing}
 	for k := range s.variants {
 		v := abi.VerdictVariant + k
@@ -330,7 +334,7 @@ func (s *scratch) perReceiver(e *entry, f int32, outcome []int32, deadline int64
 			continue
 		}
 		var fail *failure
-		if forms[v], fail = s.rewritten(e, f, k, deadline); fail != nil {
+		if forms[v], fail = s.rewritten(e, f, k); fail != nil {
 			return fail
 		}
 	}

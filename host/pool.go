@@ -3,6 +3,7 @@ package host
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -20,9 +21,12 @@ type pool struct {
 	idle    chan *instance
 	actions chan struct{} // one for each action under way: they leave one instance for messages
 	alive   atomic.Int32  // instances there are or are being made, at most cap(idle)
+	ready   atomic.Int32  // instances there are
+	failed  chan *failure // tells those that wait that the only instance could not be made
 	waiting atomic.Int32  // who waits at idle
 	resting atomic.Bool   // what comes back is closed
 	makers  sync.WaitGroup
+	closing sync.RWMutex // read-locked while idle instances are closed
 }
 
 func newPool(size int, make_ func(first bool) (*instance, *failure), report func(*failure), memory *budget) *pool {
@@ -31,9 +35,30 @@ func newPool(size int, make_ func(first bool) (*instance, *failure), report func
 		report:  report,
 		memory:  memory,
 		idle:    make(chan *instance, size),
+		failed:  make(chan *failure),
 		actions: make(chan struct{}, size-1),
 	}
 }
+
+// takeOrWake is take, but where the pool has no instance at time t, the time until one is made counts against limit only:
+// until is the deadline moved by that time. limit is at or after the deadline.
+func (p *pool) takeOrWake(ctx context.Context, t, deadline, limit int64) (in *instance, until int64, f *failure) {
+	if p.ready.Load() > 0 {
+		in, f = p.take(ctx, t, deadline)
+		return in, deadline, f
+	}
+	in, f = p.take(ctx, t, deadline)
+	if f == noneFree && p.ready.Load() == 0 && limit > deadline { // it is still being made
+		in, f = p.take(ctx, now(), limit)
+	}
+	if f != nil {
+		return nil, deadline, f
+	}
+	return in, min(deadline+in.mark-t, limit), nil
+}
+
+// noneFree is the failure of calls that get no instance by their deadline.
+var noneFree = fail(NoInstance, "no instance was free in time")
 
 // take gives an instance, to be returned by put. It is asked for at time t, and waits
 // until the deadline. The instance's mark is when it was handed out.
@@ -60,7 +85,9 @@ func (p *pool) take(ctx context.Context, t, deadline int64) (*instance, *failure
 		if f := p.short.Load(); f != nil {
 			return nil, f
 		}
-		return nil, fail(NoInstance, "no instance was free in time")
+		return nil, noneFree
+	case f := <-p.failed:
+		return nil, f
 	case <-ctx.Done():
 		return nil, &failure{NoInstance, errGone}
 	}
@@ -123,12 +150,14 @@ func (p *pool) put(in *instance) {
 func (p *pool) adopt(in *instance) {
 	p.used.Store(now())
 	p.alive.Add(1)
+	p.ready.Add(1)
 	p.memory.memory.awake.note(p)
 	p.put(in)
 }
 
 func (p *pool) discard(in *instance) {
 	in.close()
+	p.ready.Add(-1)
 	p.gone()
 }
 
@@ -146,6 +175,8 @@ func (p *pool) hasIdle() bool { return p.warm.Load() != nil || len(p.idle) > 0 }
 
 // sacrifice closes one instance that nobody has, for the memory; false: there is none.
 func (p *pool) sacrifice() bool {
+	p.closing.RLock()
+	defer p.closing.RUnlock()
 	in := p.free()
 	if in == nil {
 		return false
@@ -182,6 +213,8 @@ func (p *pool) shrink() {
 
 // drain closes what is idle. Who began to wait meanwhile could not have one made.
 func (p *pool) drain() {
+	p.closing.RLock()
+	defer p.closing.RUnlock()
 	for in := p.free(); in != nil; in = p.free() {
 		p.discard(in)
 	}
@@ -194,10 +227,12 @@ func (p *pool) drain() {
 // makes the first one, also when several are made at once. If the first is closed while
 // another one fails, a waiting call gets a new first instance.
 func (p *pool) grow() {
-	n := p.alive.Add(1)
-	if int(n) > cap(p.idle) {
-		p.alive.Add(-1)
-		return
+	n, counted := int32(0), false
+	for !counted {
+		if n = p.alive.Load() + 1; int(n) > cap(p.idle) {
+			return
+		}
+		counted = p.alive.CompareAndSwap(n-1, n) // never more than there may be, or another call could find none allowed
 	}
 	if n == 1 {
 		p.memory.memory.awake.note(p)
@@ -205,14 +240,30 @@ func (p *pool) grow() {
 	p.makers.Go(func() {
 		in, f := p.makeWhileWanted(n == 1)
 		if f != nil {
-			p.report(f)
-			if p.gone() == 0 && n > 1 && p.waiting.Load() > 0 {
-				p.grow()
+			if told := p.gone() == 0 && p.tell(f); !told {
+				p.report(f)
 			}
 			return
 		}
+		p.ready.Add(1)
 		p.give(in)
 	})
+}
+
+// tell tells the calls that wait for an instance why none could be made, and reports whether there were any. A call that
+// was about to wait gets a new first instance.
+func (p *pool) tell(f *failure) (told bool) {
+	f = &failure{f.kind, fmt.Errorf("no new instance: %w", f.err)}
+	for range p.waiting.Load() {
+		select {
+		case p.failed <- f:
+			told = true
+		default:
+			p.grow()
+			return told
+		}
+	}
+	return told
 }
 
 // retryEvery is how often an instance is tried again that found no memory.
@@ -260,8 +311,11 @@ func (p *pool) enter(ctx context.Context, deadline int64) *failure {
 
 func (p *pool) leave() { <-p.actions }
 
-// close waits for what is being made and closes all instances. None may be out.
+// close waits for what is being made and closes all instances. None may be out. Instances that others are closing, in
+// sacrifice or drain, are closed when it returns: their code may be closed then.
 func (p *pool) close() {
 	p.makers.Wait()
 	p.drain()
+	p.closing.Lock()
+	defer p.closing.Unlock()
 }

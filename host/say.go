@@ -14,21 +14,22 @@ import (
 // left in the scratch: verdict bytes and variants after PerReceiver, the rewriting as
 // the first variant after Rewritten. errFewer says that the module is to be asked about
 // fewer at once.
-func (e *entry) say(s *scratch, units []unit, part []byte, deadline int64) (int32, *failure) {
+func (e *entry) say(s *scratch, units []unit, part []byte) (int32, *failure) {
 	start := now()
 	k, wait := e.breaker.admit(start)
 	if s.ticket = k; wait > 0 {
 		return 0, refused
 	}
-	if deadline <= start {
+	if s.until <= start {
 		return 0, &failure{Deadline, errLate}
 	}
 	p := e.generation.pool
-	in, f := p.take(s.ctx, start, deadline)
+	in, until, f := p.takeOrWake(s.ctx, start, s.until, s.limit)
 	if f != nil {
 		return 0, f
 	}
-	code, f := in.say(e, s, units, part, deadline)
+	s.until = until
+	code, f := in.say(e, s, units, part, until)
 	p.put(in)
 	return code, f
 }
