@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/mootchat/moot/engine"
@@ -116,21 +117,11 @@ func askOnce(ctx context.Context, m *trial.Module, event map[string]any, out *ap
 
 // find returns a module and its first entry in the chain of the tenant, as the host and as the configuration has it.
 func (t trials) find(ctx context.Context, cfg *config.Config, tenant, module string) (host.Module, host.Entry, config.Entry, error) {
-	rules := rulesOf(ctx, cfg, t.from)
-	for _, its := range rules.Tenants {
-		if its.Name != tenant {
-			continue
-		}
-		for i, entry := range its.Chain {
-			if entry.Module != module {
-				continue
-			}
-			for _, m := range rules.Modules {
-				if m.Name == module {
-					return m, entry, cfg.Tenants[tenant].Chain[i], nil
-				}
-			}
-		}
+	m, ok := cfg.Modules[module]
+	i := slices.IndexFunc(cfg.Tenants[tenant].Chain, func(e config.Entry) bool { return e.Module == module })
+	if ok && i >= 0 {
+		e := cfg.Tenants[tenant].Chain[i]
+		return moduleOf(ctx, module, m, t.from, cfg.Limits.Networks()), entryOf(e, ""), e, nil
 	}
 	return host.Module{}, host.Entry{}, config.Entry{}, api.ErrNoModule
 }

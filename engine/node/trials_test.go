@@ -30,6 +30,32 @@ func TestTheReceiversOfATrialAreBounded(t *testing.T) {
 	}
 }
 
+// A tenant's key may ask for trials as often as it likes: what finding the module costs does not grow with other tenants.
+func TestFindingAModuleCostsTheSameWithManyTenants(t *testing.T) {
+	cost := func(tenants int) float64 {
+		cfg := &config.Config{Modules: map[string]config.Module{"m": {}}, Tenants: make(map[string]config.Tenant)}
+		for i := range tenants {
+			cfg.Tenants[fmt.Sprint("t", i)] = config.Tenant{Chain: []config.Entry{{Module: "m"}}}
+			cfg.Modules[fmt.Sprint("m", i)] = config.Module{}
+		}
+		from := newSources(config.Path{}, slog.New(slog.DiscardHandler))
+		return testing.AllocsPerRun(10, func() {
+			m, _, e, err := trials{from: from}.find(t.Context(), cfg, "t0", "m")
+			if err != nil || m.Name != "m" || e.Module != "m" {
+				t.Fatalf("%+v, %+v: %v", m, e, err)
+			}
+			for _, of := range [][2]string{{"t0", "m0"}, {"t0", "no"}, {"no", "m"}} {
+				if _, _, _, err := (trials{from: from}).find(t.Context(), cfg, of[0], of[1]); err != api.ErrNoModule {
+					t.Fatalf("%s: %v", of, err)
+				}
+			}
+		})
+	}
+	if one, many := cost(1), cost(1000); many > one+5 {
+		t.Errorf("%v allocations with one tenant, %v with 1000", one, many)
+	}
+}
+
 // A value of ${...} reaches the module at its place in the config, and no answer has it.
 func TestATrialShowsAConfigAsItIsWritten(t *testing.T) {
 	dir := t.TempDir()
