@@ -17,54 +17,53 @@ import (
 	memstore "github.com/mootchat/moot/host/store/memory"
 )
 
-// Config says how a host works. The zero Config is a host in good order.
+// Config configures a host. The zero value is ready to use.
 type Config struct {
-	Cache        Cache            // of compiled modules, beside the one in memory; nil: none
-	Memory       int64            // bytes that all instances may use together, where rules say nothing; 0: 1 GiB
-	Instances    int              // of one generation at most; 0: one for each processor, at least 2
-	StartTimeout time.Duration    // for a module's own start, its _initialize and moot_init; 0: 5 s
-	ChainTimeout time.Duration    // for all entries of a chain together, about one event, where rules say nothing; 0: 250 ms
+	Cache        Cache            // for compiled modules, besides the one in memory; nil: none
+	Memory       int64            // limit for all instances together, in bytes, unless the rules set it; 0: 1 GiB
+	Instances    int              // limit for one generation; 0: one per processor, at least 2
+	StartTimeout time.Duration    // for a module's start function, _initialize and moot_init; 0: 5 s
+	ChainTimeout time.Duration    // for all entries of a chain together, for one event, unless the rules set it; 0: 250 ms
 	Log          *slog.Logger     // nil: nothing is logged
-	Scripts      *script.Compiler // of modules that are scripts; nil: one that has no translator, for Lua alone
-	Rooms        Rooms            // nil: modules find the size of rooms unavailable
+	Scripts      *script.Compiler // for modules that are scripts; nil: one without a translator, for Lua only
+	Rooms        Rooms            // nil: the size of rooms is unavailable to modules
 	Store        store.Store      // of modules; nil: an empty one in memory
-	Awake        bool             // modules that were loaded keep an instance, for a host that is asked soon; false: it is made when it is needed
-	Fresh        bool             // each event finds a new instance, as a replay needs it
-	Alone        bool             // the chain of a room that a message is moved to is not asked
-	Account      *Account         // that all its modules are charged to, whatever Memory and Cache say; nil: their own
-	Abort        <-chan struct{}  // closed: calls under way and to come end as if their time was up; nil: never
+	Awake        bool             // loaded modules keep an instance, for a host that is used soon; false: instances are made on demand
+	Fresh        bool             // each event has a new instance, for replays
+	Alone        bool             // the chain of a room to which a message is moved is not called
+	Account      *Account         // to which all modules are charged, in place of Memory and Cache; nil: one of its own
+	Abort        <-chan struct{}  // when closed, calls end as if their time were up; nil: never
 
-	// Refueled is called in the midst of a call, on its goroutine, each time a guest has used up a slice of its fuel: for
-	// measurements. nil: nobody is interested.
+	// Refueled is called during a call, on its goroutine, each time a guest has used up a slice of fuel; for measurements.
+	// nil: no call.
 	Refueled func()
 }
 
-// Rooms is what modules may ask about rooms.
+// Rooms answers questions of modules about rooms.
 type Rooms interface {
-	// Members is how many members the room has on all nodes. Errors:
-	// cluster.ErrNoRoom; every other one is told to the module as unavailable. It
-	// returns when ctx ends.
+	// Members returns the number of members of the room on all nodes. The error is cluster.ErrNoRoom, or another one,
+	// which the module receives as "unavailable". Members returns when ctx ends.
 	Members(ctx context.Context, room cluster.RoomID) (int, error)
 }
 
-// Host runs modules. Its methods may be called concurrently.
+// Host runs modules. Its methods are safe for concurrent use.
 type Host struct {
 	cfg       Config
 	memory    *memory
 	codes     *codes
 	scratches chan *scratch // of deliveries
 	current   atomic.Pointer[Revision]
-	tracer    atomic.Pointer[Tracer] // nil: nobody looks
+	tracer    atomic.Pointer[Tracer] // nil: none
 	revisions sync.WaitGroup         // loaded and not yet closed
 	counted   registry
 	stamped   atomic.Int64 // the last stamp
 
-	loads   sync.Mutex // held by Load: compiling takes a processor
+	loads   sync.Mutex // held by Load: one load compiles at a time
 	loading sync.Mutex // held by Swap and Close, and never for long
-	closed  bool       // under loading
+	closed  bool       // guarded by loading
 }
 
-// New makes a host without rules: it allows everything until the first Swap.
+// New returns a host without rules. It allows everything until the first Swap.
 func New(cfg Config) (*Host, error) {
 	cfg.Memory = cmp.Or(cfg.Memory, 1<<30)
 	cfg.Instances = max(2, cmp.Or(cfg.Instances, runtime.GOMAXPROCS(0)))
@@ -88,9 +87,8 @@ func New(cfg Config) (*Host, error) {
 	return h, nil
 }
 
-// Swap puts r into use in place of the rules before. Calls in flight finish
-// on those; the last one closes them. r is the host's from then on. A host that is
-// closed closes r.
+// Swap puts r into use in place of the current rules. Calls in flight finish with those; the last one closes them. The
+// host owns r afterwards. A closed host closes r.
 func (h *Host) Swap(r *Revision) {
 	h.loading.Lock()
 	defer h.loading.Unlock()
@@ -98,7 +96,7 @@ func (h *Host) Swap(r *Revision) {
 		r.release()
 		return
 	}
-	if h.cfg.Account == nil { // else both are another's
+	if h.cfg.Account == nil { // otherwise they belong to another host
 		for _, t := range r.tenants {
 			t.gate.set(t.share)
 		}
@@ -112,9 +110,8 @@ func (h *Host) Swap(r *Revision) {
 	}
 }
 
-// Close lets go of the rules and waits for calls in flight and for every revision
-// to be closed. Those that were loaded and neither swapped in nor closed make it
-// wait for ever.
+// Close closes the rules in use, and waits for calls in flight and until every revision is closed. It waits without end
+// for a revision that was loaded and neither swapped in nor closed.
 func (h *Host) Close() error {
 	h.loading.Lock()
 	h.closed = true
@@ -124,14 +121,14 @@ func (h *Host) Close() error {
 	h.loading.Unlock()
 	h.revisions.Wait()
 	if h.cfg.Account != nil {
-		return nil // the codes are another's
+		return nil // the codes belong to another host
 	}
 	h.memory.awake.close()
 	h.codes.close()
 	return h.codes.cache.Close(context.Background())
 }
 
-// Revision is the ID of the rules in use, "" before the first Swap.
+// Revision returns the ID of the rules in use; "" before the first Swap.
 func (h *Host) Revision() string {
 	if r := h.current.Load(); r != nil {
 		return r.id
@@ -139,20 +136,20 @@ func (h *Host) Revision() string {
 	return ""
 }
 
-// running is the revision in use, to be released; nil: there is none.
+// running returns the revision in use; nil if there is none. The caller releases it.
 func (h *Host) running() *Revision {
 	for {
-		// A revision that cannot be retained was swapped out just now.
+		// retain fails if another goroutine has swapped the revision out since: load again.
 		if r := h.current.Load(); r == nil || r.retain() {
 			return r
 		}
 	}
 }
 
-// Store is what modules keep their values in.
+// Store returns the store of the modules' data.
 func (h *Host) Store() store.Store { return h.cfg.Store }
 
-// Stats is one Stats for each module of each tenant, in the order of the chains.
+// Stats returns one Stats for each module of each tenant, in the order of the chains.
 func (h *Host) Stats(tenants ...string) []report.Module {
 	r := h.running()
 	if r == nil {
@@ -162,7 +159,7 @@ func (h *Host) Stats(tenants ...string) []report.Module {
 	return r.stats(tenants)
 }
 
-// line writes a log line about a module, unless it has had too many.
+// line writes a log line about a module, within the module's rate of lines.
 func (h *Host) line(level slog.Level, c *counters, message string, args ...any) {
 	if h.cfg.Log.Enabled(context.Background(), level) && c.lines.take(now()) {
 		h.cfg.Log.Log(context.Background(), level, message, args...)

@@ -23,8 +23,7 @@ const (
 	i64 = api.ValueTypeI64
 )
 
-// imports are the functions of the contract, by name. An i32 on the stack may have
-// anything in its upper half.
+// imports are the functions of the contract by name. The upper half of an i32 on the stack is undefined.
 var imports = map[string]hostFunction{
 	abi.ImportLog:         {signature(nil, i32, i32, i32), "", (*instance).log, timed},
 	abi.ImportNow:         {signature(is(i64)), "", (*instance).now, quick},
@@ -46,7 +45,7 @@ var imports = map[string]hostFunction{
 	abi.ImportMetricAdd:   {signature(is(i32), i32, i32, i64), "", (*instance).metricAdd, quick},
 }
 
-// Whether a function is timed.
+// Whether the time of a function is charged.
 const (
 	quick = false
 	timed = true
@@ -58,19 +57,19 @@ func signature(results []byte, params ...byte) meter.Signature {
 	return meter.Signature{Params: params, Results: results}
 }
 
-// Bounds of what a module hands to the host in one call.
+// Limits of the data that a module passes to the host in one call.
 const (
 	maxLog    = 4 << 10  // bytes of a log line
-	maxRandom = 64 << 10 // bytes of random at a time
-	maxKey    = 256      // bytes of the key of anything
+	maxRandom = 64 << 10 // random bytes of one call
+	maxKey    = 256      // bytes of a key
 	maxMetric = 64       // bytes of a metric's name
 )
 
-// result makes n what a host function returns.
+// result sets the result of a host function to n.
 func result(stack []uint64, n int32) { stack[0] = uint64(uint32(n)) }
 
-// bytes is the guest's memory at p, at most limit bytes of it, and has the guest pay
-// for them; refused is what to return if it is not nil.
+// bytes returns the guest's memory at p, at most limit bytes, and charges the guest for them. If refused is not 0, the host
+// function must return it.
 func (in *instance) bytes(p, n uint64, limit uint32) (b []byte, refused int32) {
 	if uint32(n) > limit {
 		return nil, abi.TooLarge
@@ -83,7 +82,7 @@ func (in *instance) bytes(p, n uint64, limit uint32) (b []byte, refused int32) {
 	return b, 0
 }
 
-// name is a short text in the guest's memory, copied.
+// name returns a copy of a short text in the guest's memory.
 func (in *instance) name(p, n uint64, limit uint32) (s string, refused int32) {
 	b, refused := in.bytes(p, n, limit)
 	if refused == 0 && !utf8.Valid(b) {
@@ -92,8 +91,7 @@ func (in *instance) name(p, n uint64, limit uint32) (s string, refused int32) {
 	return string(b), refused
 }
 
-// question reads a name and checks the buffer for the answer: the first four
-// parameters of args.
+// question reads a name and checks the buffer for the answer: the first four parameters of args.
 func (in *instance) question(args []uint64, limit uint32) (name string, refused int32) {
 	if _, ok := in.mem.Read(uint32(args[2]), uint32(args[3])); !ok {
 		return "", abi.BadPointer
@@ -101,8 +99,7 @@ func (in *instance) question(args []uint64, limit uint32) (name string, refused 
 	return in.name(args[0], args[1], limit)
 }
 
-// give writes a value into the guest's buffer, if it has the room, and returns its
-// length.
+// give writes a value into the guest's buffer, if it fits, and returns its length.
 func (in *instance) give(value []byte, p, capacity uint64) int32 {
 	if uint32(len(value)) > uint32(capacity) {
 		return int32(len(value))
@@ -126,7 +123,7 @@ func (in *instance) now(stack []uint64) { stack[0] = uint64(time.Now().UnixMilli
 func (in *instance) random(stack []uint64) {
 	b, refused := in.bytes(stack[0], stack[1], maxRandom)
 	if refused == 0 {
-		_, _ = rand.Read(b) // it never fails: see its documentation
+		_, _ = rand.Read(b) // never fails
 	}
 	result(stack, refused)
 }
@@ -157,8 +154,7 @@ func (in *instance) propertyGet(stack []uint64) {
 	result(stack, in.give(value, stack[3], stack[4]))
 }
 
-// property is a property of the event's connection (0) or of receiver i-1, if the
-// module may see it.
+// property returns a property of the event's connection (0) or of receiver i-1, if the module may see it.
 func (in *instance) property(i uint32, name string) json.RawMessage {
 	var of *hook.Profile
 	shows := &in.generation.sees.conn
@@ -171,21 +167,21 @@ func (in *instance) property(i uint32, name string) json.RawMessage {
 	if of == nil {
 		return nil
 	}
-	// There may be thousands, and the guest pays for one look.
+	// There may be thousands of properties, and the guest pays for one lookup.
 	if _, shown := slices.BinarySearch(shows.properties, name); !shown {
 		return nil
 	}
 	return of.Property(name)
 }
 
-// members asks how many members a room has.
+// members returns the number of members of a room.
 func (in *instance) members(room string) (n int32) {
 	rooms := in.generation.host.cfg.Rooms
 	switch {
 	case room == "":
 		return abi.Absent
 	case rooms == nil || in.readOnly():
-		return abi.Unavailable // say is asked too often to ask others
+		return abi.Unavailable // say must not wait for other nodes
 	}
 	count, err := rooms.Members(in.wait(), cluster.RoomID{Tenant: in.generation.binding.tenant, Room: room})
 	return in.outcome(int32(min(count, 1<<31-1)), err)

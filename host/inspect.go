@@ -14,7 +14,7 @@ import (
 	memstore "github.com/mootchat/moot/host/store/memory"
 )
 
-// Inspection is what there is to know of a module before it has an entry.
+// Inspection describes a module without an entry.
 type Inspection struct {
 	SHA256   string // hex
 	Size     int    // bytes
@@ -23,15 +23,14 @@ type Inspection struct {
 	Exports  []meter.Export
 	Memory   meter.Memory  // pages of 64 KiB
 	Usage    []meter.Usage // of the static limits
-	Hooks    []abi.Hook    // that it has and wants
-	Grants   []string      // that an entry must give it
-	Problems []error       // why no entry could use it
+	Hooks    []abi.Hook    // of the module
+	Grants   []string      // that an entry must grant
+	Problems []error       // errors that would fail every load
 }
 
-// Inspect reads a module and asks it for its manifest. It is granted everything
-// meanwhile, and memory bytes of memory (0: 16 MiB). A script is started with the config; a
-// binary is not. The error is why it could not be asked; what is wrong with the module itself
-// is among the problems.
+// Inspect reads a module and its manifest. During the inspection the module has all grants and memory bytes of memory
+// (0: 16 MiB). A script is started with the config; a binary is started without one. The error means that the module could not be
+// started; errors in the module itself are Problems.
 func (h *Host) Inspect(ctx context.Context, module Module, config json.RawMessage, memory int64) (*Inspection, error) {
 	h.loading.Lock()
 	defer h.loading.Unlock()
@@ -77,7 +76,7 @@ func (h *Host) Inspect(ctx context.Context, module Module, config json.RawMessag
 	return i, nil
 }
 
-// declared asks for the manifest and reads it.
+// declared asks the module for its manifest and reads it.
 func (i *Inspection) declared(g *generation) error {
 	text, f := g.askManifest()
 	if f != nil {
@@ -94,7 +93,7 @@ func (i *Inspection) declared(g *generation) error {
 	}
 	imports := i.Imports
 	if g.program != nil {
-		imports = nil // its runner's: what the script needs, it declares
+		imports = nil // the imports are the runner's; the script declares what it needs
 	}
 	i.Grants = needs(imports, i.Manifest.Capabilities)
 	return err
@@ -107,7 +106,7 @@ func orEmpty(config json.RawMessage) json.RawMessage {
 	return config
 }
 
-// askManifest starts an instance for it alone, without a config.
+// askManifest starts an instance, without a config, and calls its manifest export.
 func (g *generation) askManifest() ([]byte, *failure) {
 	if len(g.code.module.Manifest) > abi.MaxManifest {
 		return nil, fail(Protocol, "it has more than %d bytes", abi.MaxManifest)
@@ -124,7 +123,7 @@ func (g *generation) askManifest() ([]byte, *failure) {
 	in.from = now()
 	defer in.end()
 	begin := in.initialize
-	if g.program != nil { // it is the script that has a manifest
+	if g.program != nil { // the manifest is that of the script
 		begin = in.start
 	}
 	if f := begin(); f != nil {
@@ -136,8 +135,7 @@ func (g *generation) askManifest() ([]byte, *failure) {
 	return nil, nil
 }
 
-// needs are the capabilities that an entry must grant: those that the manifest
-// names, and those of the functions that are imported.
+// needs returns the capabilities that an entry must grant: those of the manifest, and those of the imported functions.
 func needs(imports []meter.Import, declared []string) []string {
 	given, _ := parseGrants(declared)
 	list := declared

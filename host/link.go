@@ -16,10 +16,10 @@ type hostFunction struct {
 	meter.Signature
 	capability string // that an entry must grant; "": none
 	call       func(in *instance, stack []uint64)
-	timed      bool // it may take long: the guest pays for its time, not by its bytes alone
+	timed      bool // it may take long: its time is charged too, not only its bytes
 }
 
-// lookup is the function of that name. It is false for names there are not.
+// lookup returns the function with that name; false if there is none.
 func lookup(module, name string) (fn hostFunction, ok bool) {
 	switch module {
 	case abi.ImportModule:
@@ -30,22 +30,22 @@ func lookup(module, name string) (fn hostFunction, ok bool) {
 	return fn, ok
 }
 
-// linked is a runtime with all host functions. The modules in it share no names, no memory and no tables: a guest's
-// module has no name, and imports from the host alone.
+// linked is a runtime with all host functions. Its modules share no names, memory or tables: a guest's module has no name, and
+// imports from the host only.
 type linked struct {
 	runtime wazero.Runtime
 
-	// Of codes.mu.
+	// Guarded by codes.mu.
 	users int // modules that are compiled in it
 	types int // see maxTypes
 }
 
-// maxTypes bounds the bytes of type sections that one runtime is given. wazero keeps each function type that it has seen,
-// in up to 30 times as many bytes, until the runtime is closed: modules that come and go would make it grow without end.
-// After that many a new runtime takes the next modules, and the old one is closed with its last module.
+// maxTypes limits the bytes of type sections in one runtime. wazero keeps every function type that it has seen, in up to 30
+// times as many bytes, until the runtime is closed: with modules that come and go it would grow without end. After this many
+// bytes a new runtime is used for new modules, and the old one is closed with its last module.
 const maxTypes = 256 << 10
 
-// link returns the runtime for a module whose type section has that many bytes. unlink gives it back.
+// link returns the runtime for a module with that many bytes of type section. The caller calls unlink at the end.
 func (cs *codes) link(types int) (*linked, error) {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
@@ -67,7 +67,7 @@ func (cs *codes) link(types int) (*linked, error) {
 	return cs.current, nil
 }
 
-// unlink gives a runtime back. One that takes no more modules is closed with the last.
+// unlink returns a runtime. A runtime for no new modules is closed with its last one.
 func (cs *codes) unlink(l *linked) {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
@@ -76,7 +76,7 @@ func (cs *codes) unlink(l *linked) {
 	}
 }
 
-// close closes the runtime that takes modules. All codes are released.
+// close closes the runtime for new modules. All codes are released.
 func (cs *codes) close() {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
@@ -86,8 +86,8 @@ func (cs *codes) close() {
 	}
 }
 
-// newLinked makes a runtime with all host functions. They are Go functions on the raw stack: what goes through reflection
-// costs thirty times as much.
+// newLinked returns a runtime with all host functions. They use the raw stack: functions by reflection take thirty times as
+// long.
 func newLinked(cache wazero.CompilationCache) (*linked, error) {
 	ctx := context.Background()
 	l := &linked{runtime: wazero.NewRuntimeWithConfig(ctx, wazero.NewRuntimeConfig().
@@ -117,10 +117,10 @@ func newLinked(cache wazero.CompilationCache) (*linked, error) {
 	return l, nil
 }
 
-func (l *linked) close() { _ = l.runtime.Close(context.Background()) } // it gives memory back, and does not fail
+func (l *linked) close() { _ = l.runtime.Close(context.Background()) } // does not fail
 
-// granted has fn refuse instances whose entry does not grant its capability. The module's imports do not tell: all
-// entries of a module share its code, and the runner of scripts imports everything.
+// granted makes fn refuse instances whose entry does not grant its capability. The module's imports are not enough: all entries of
+// a module share its code, and the runner of scripts imports everything.
 func granted(fn hostFunction) hostFunction {
 	need, call := capabilityBit(fn.capability), fn.call
 	if need == 0 {

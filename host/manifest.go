@@ -10,19 +10,18 @@ import (
 	"github.com/mootchat/moot/host/abi"
 )
 
-// declared is what a module says of itself, checked.
+// declared is a checked manifest.
 type declared struct {
-	hooks    [abi.Hooks + 1]bool // that it has
+	hooks    [abi.Hooks + 1]bool // of the module
 	sees     view
-	perUnit  shape // what a receiver of on_say is shown as
-	varies   bool  // on_say is asked once for each class of receivers
+	perUnit  shape // the shape of a receiver at on_say
+	varies   bool  // on_say is called once for each class of receivers
 	actions  map[string]hook.ActionSpec
 	requires []string // capabilities
 }
 
-// declare reads a manifest, which may be empty: the module then has every hook
-// that it exports and sees all but properties. exports reports whether the module
-// exports a name.
+// declare reads a manifest, which may be empty: then the module has every hook that it exports and sees all fields but properties.
+// exports reports whether the module exports a name.
 func declare(manifest []byte, module string, exports func(string) bool) (declared, error) {
 	var m abi.Manifest
 	if len(bytes.TrimSpace(manifest)) > 0 {
@@ -46,7 +45,7 @@ func declare(manifest []byte, module string, exports func(string) bool) (declare
 	return d, errors.Join(append(errs, d.setActions(m.Actions, module))...)
 }
 
-// pureOf says what keeps a module from being pure: its answers would depend on what it keeps.
+// pureOf returns why a module cannot be pure: its answers could depend on data that it keeps.
 func pureOf(capabilities []string) error {
 	for _, c := range capabilities {
 		if c == abi.CapabilityKV || c == abi.CapabilityRate {

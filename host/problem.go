@@ -6,14 +6,14 @@ import (
 	"unicode"
 )
 
-// Problem is one thing that keeps rules from being loaded.
+// Problem is one reason for which rules cannot be loaded.
 type Problem struct {
-	Where  string // of the entry or module, as the rules had it
-	Module string // by name; "" if it is about none
+	Where  string // of the entry or module, from the rules
+	Module string // by name; "" for none
 	Err    error  // what is wrong, and what to do about it
 }
 
-// Error is one line: "config.yaml:42: tenants.default.chain[0]: module blocklist: what is wrong".
+// Error returns one line, such as "config.yaml:42: tenants.default.chain[0]: module blocklist: MESSAGE".
 func (p Problem) Error() string {
 	var b strings.Builder
 	if p.Where != "" {
@@ -24,7 +24,7 @@ func (p Problem) Error() string {
 	}
 	b.WriteString(brief(p.Err))
 	return strings.Map(func(c rune) rune {
-		if unicode.IsControl(c) { // a module's own words must not look like another problem
+		if unicode.IsControl(c) { // text of a module must not look like another problem
 			return ' '
 		}
 		return c
@@ -34,10 +34,10 @@ func (p Problem) Error() string {
 // Unwrap returns Err.
 func (p Problem) Unwrap() error { return p.Err }
 
-// Problems is everything that is wrong with rules, at least one thing.
+// Problems are all reasons for which rules cannot be loaded, at least one.
 type Problems []Problem
 
-// Error has one line for each problem.
+// Error returns one line for each problem.
 func (p Problems) Error() string {
 	lines := make([]string, len(p))
 	for i := range p {
@@ -46,7 +46,7 @@ func (p Problems) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-// Unwrap gives the problems to errors.Is and errors.As.
+// Unwrap returns the problems, for errors.Is and errors.As.
 func (p Problems) Unwrap() []error {
 	errs := make([]error, len(p))
 	for i := range p {

@@ -8,26 +8,24 @@ import (
 	"github.com/mootchat/moot/host/abi"
 )
 
-// encoded is a connection's blob in one shape. joinedAt is 0 in it: the same
-// connection is in many rooms. It is immutable, and what the host keeps in a profile:
-// the newest, which leads to the others.
+// encoded is a connection's blob in one shape, kept in the profile: the newest one, which links to the others. joinedAt is 0 in
+// it, because a connection may be in many rooms. It is immutable.
 type encoded struct {
 	key     unique.Handle[string] // of the shape
 	hash    uint64                // of blob
 	blob    []byte
 	profile *hook.Profile
 	next    *encoded
-	more    int // how many follow
+	more    int // number of encodings that follow
 }
 
-// maxEncoded bounds how many shapes a profile is kept in: long-lived connections see
-// many reloads.
+// maxEncoded limits the shapes that are kept in a profile: long-lived connections see many reloads.
 const maxEncoded = 8
 
-// seed makes the hashes of all profiles comparable.
+// seed is the seed of the hashes of all profiles.
 var seed = maphash.MakeSeed()
 
-// encode is p in the shape s, made once for each profile and shape.
+// encode returns p in the shape s. It is made once for each profile and shape.
 func encode(p *hook.Profile, s *shape) *encoded {
 	newest, _ := p.Derived.Load().(*encoded)
 	for e := newest; e != nil; e = e.next {
@@ -37,17 +35,17 @@ func encode(p *hook.Profile, s *shape) *encoded {
 	}
 	e := &encoded{key: s.key, blob: appendConnection(nil, p, s), profile: p}
 	e.hash = maphash.Bytes(seed, e.blob)
-	if omits(p, s) { // property_get tells of what is left out: it looks like no other
+	if omits(p, s) { // property_get returns omitted properties: never equal to another profile
 		e.hash = maphash.Comparable(seed, p)
 	}
-	// If another goroutine was quicker, e is made anew next time.
+	// If another goroutine was faster, e is made again the next time.
 	switch {
 	case newest == nil:
 		p.Derived.CompareAndSwap(nil, e)
 	case newest.more+1 < maxEncoded:
 		e.next, e.more = newest, newest.more+1
 		p.Derived.CompareAndSwap(newest, e)
-	default: // all but e are forgotten, and those in use made again
+	default: // all but e are dropped, and made again when used
 		p.Derived.CompareAndSwap(newest, e)
 	}
 	return e
@@ -79,7 +77,7 @@ func appendConnection(dst []byte, p *hook.Profile, s *shape) []byte {
 	return abi.AppendBlob(dst, abi.BlobConnection, connectedAt, 0, fields[:])
 }
 
-// omits reports whether appendProperties leaves something out.
+// omits reports whether appendProperties leaves out properties.
 func omits(p *hook.Profile, s *shape) bool {
 	size := 0
 	for _, name := range s.properties {
@@ -90,7 +88,7 @@ func omits(p *hook.Profile, s *shape) bool {
 	return size > abi.MaxProperties
 }
 
-// appendProperties leaves out what does not fit into the bound of the contract.
+// appendProperties appends the properties that fit into the contract's limit.
 func appendProperties(dst []byte, p *hook.Profile, s *shape) []byte {
 	for _, name := range s.properties {
 		value := p.Property(name)

@@ -13,16 +13,15 @@ import (
 	"github.com/mootchat/moot/host/report"
 )
 
-// Recording says what is kept of the decisions of modules. Denies, drops, rewrites
-// and errors are, and what a shadow would have done otherwise.
+// Recording configures the recording of decisions: denies, drops, rewrites, errors, and different verdicts of shadows.
 type Recording struct {
-	Ring   int  // decisions kept of each module of each tenant: a flood of one pushes out its own; 0: 256
-	Allows int  // of so many allows one is recorded; 0: none
-	Log    bool // they are log lines too, of each module at most 20 a second
-	Text   bool // they have the text of the message
+	Ring   int  // decisions kept per module and tenant; 0: 256
+	Allows int  // one of this many allows is recorded; 0: none
+	Log    bool // decisions are logged too, at most 20 a second per module
+	Text   bool // decisions have the text of the message
 }
 
-// maxText bounds the text of a message in a record.
+// maxText limits the text of a message in a decision, in bytes.
 const maxText = 4 << 10
 
 // ring keeps the last decisions of one module of one tenant.
@@ -32,12 +31,12 @@ type ring struct {
 	next int // the oldest, once the list is full
 }
 
-// kept is a decision, with the memory of its room's name, which serves the next one in its
-// place too: what is dropped a thousand times a second is recorded without allocating.
+// kept is a decision with the memory of its room's name, which the next decision in its place reuses: so a thousand drops a
+// second are recorded without allocations.
 type kept struct {
 	report.Decision
 	room   []byte
-	outage *outage // Refused is read from it; nil: the decision has none
+	outage *outage // has Refused; nil: none
 }
 
 func (k *kept) set(d report.Decision, o *outage) {
@@ -45,11 +44,11 @@ func (k *kept) set(d report.Decision, o *outage) {
 	k.Decision, k.Room, k.outage = d, "", o
 }
 
-// add keeps d, but not the string that is its room; the ring holds size of them.
+// add keeps d with a copy of its room's name. The ring keeps size decisions.
 func (r *ring) add(d report.Decision, o *outage, size int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if len(r.list) != size && r.next > 0 { // the bound was changed: in order again
+	if len(r.list) != size && r.next > 0 { // the size has changed: restore the order
 		r.list, r.next = slices.Concat(r.list[r.next:], r.list[:r.next]), 0
 	}
 	if len(r.list) > size {
@@ -83,7 +82,7 @@ func (r *ring) collect(to []report.Decision, f *report.DecisionFilter) []report.
 	return to
 }
 
-// Decisions are those kept that fit the filter, the latest first.
+// Decisions returns the recorded decisions that match the filter, the latest first.
 func (h *Host) Decisions(f report.DecisionFilter) []report.Decision {
 	var found []report.Decision
 	of := h.counted.all
@@ -105,8 +104,8 @@ func (h *Host) Decisions(f report.DecisionFilter) []report.Decision {
 
 func later(a, b report.Decision) int { return cmp.Compare(b.At, a.At) }
 
-// latest leaves the latest Limit of more than most decisions, and has earlier ones fit
-// no more, so that what is kept of all modules is never collected at once.
+// latest cuts most decisions to the latest Limit, and narrows the filter to later ones, so that the decisions of all modules are
+// never collected at once.
 func latest(f *report.DecisionFilter, found []report.Decision, most int) []report.Decision {
 	if f.Limit == 0 || len(found) <= most {
 		return found
@@ -118,7 +117,7 @@ func latest(f *report.DecisionFilter, found []report.Decision, most int) []repor
 	return found
 }
 
-// stamp is the time, later than every other stamp.
+// stamp returns the time, later than every earlier stamp.
 func (h *Host) stamp() int64 {
 	for {
 		last := h.stamped.Load()
@@ -129,10 +128,10 @@ func (h *Host) stamp() int64 {
 	}
 }
 
-// record keeps a decision of the entry about the event. What d has not is filled in.
+// record records a decision of the entry about the event. It fills in empty fields of d.
 func (e *entry) record(ev *hook.Event, d report.Decision) { e.recordOutage(ev, d, nil) }
 
-// recordOutage is record for a decision whose Refused goes on growing with the outage.
+// recordOutage is like record, for a decision whose Refused grows during the outage.
 func (e *entry) recordOutage(ev *hook.Event, d report.Decision, o *outage) {
 	h, rec := e.generation.host, &e.tenant.recording
 	d.At, d.Tenant, d.Hook, d.Module, d.Shadow = millis.FromMicros(h.stamp()), ev.Tenant, ev.Hook.String(), e.label, e.Mode == Shadow
@@ -148,15 +147,15 @@ func (e *entry) recordOutage(ev *hook.Event, d report.Decision, o *outage) {
 	}
 }
 
-// describe fills in what may be another by the time that d is recorded.
+// describe fills in fields that may change before d is recorded.
 func (e *entry) describe(ev *hook.Event, d *report.Decision) {
 	if inRoom(ev.Hook) {
-		d.Room = strings.Clone(ev.Room) // it may be part of a client's whole frame
+		d.Room = strings.Clone(ev.Room) // room may be part of a client's whole frame
 	}
 	d.Text = e.text(ev)
 }
 
-// text is the message's, if it is to be kept.
+// text returns the text of the message, if texts are recorded.
 func (e *entry) text(ev *hook.Event) string {
 	if !e.tenant.recording.Text {
 		return ""
@@ -180,7 +179,7 @@ func (e *entry) logDecision(d *report.Decision) {
 	e.generation.host.line(slog.LevelInfo, e.generation.counters, "decision", args...)
 }
 
-// sampled reports whether one of n allows is to be recorded.
+// sampled reports whether this one of n allows is recorded.
 func (e *entry) sampled(n int) bool {
 	every := uint64(e.tenant.recording.Allows)
 	if every == 0 {
@@ -190,11 +189,11 @@ func (e *entry) sampled(n int) bool {
 	return total/every != (total-uint64(n))/every
 }
 
-// registry has the counters of every module of every tenant, with those of late.
+// registry holds the counters of every module of every tenant, in use now or recently.
 type registry struct {
 	mu      sync.Mutex
 	known   map[countersKey]*counters
-	tenants map[string][]*counters // the same; the slices do not change
+	tenants map[string][]*counters // the same by tenant; the slices are immutable
 }
 
 type countersKey struct {
@@ -202,7 +201,7 @@ type countersKey struct {
 	shadow         bool
 }
 
-// of are the counters of a module, made if there are none.
+// of returns the counters of a module, and creates them if there are none.
 func (r *registry) of(key countersKey) *counters {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -218,7 +217,7 @@ func (r *registry) of(key countersKey) *counters {
 	return c
 }
 
-// ofTenant are those of the tenant's modules. The caller must not change the slice.
+// ofTenant returns the counters of the tenant's modules. The caller must not change the slice.
 func (r *registry) ofTenant(tenant string) []*counters {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -234,10 +233,10 @@ func (r *registry) all() (all []*counters) {
 	return all
 }
 
-// maxUnused bounds the modules that are remembered though no rules name them.
+// maxUnused limits the counters of modules that no rules name.
 const maxUnused = 256
 
-// prune forgets counters that next does not use, if there are many.
+// prune removes counters that next does not use, if there are many.
 func (r *registry) prune(next *Revision) {
 	used := make(map[*counters]bool)
 	for _, g := range next.generations {
@@ -268,8 +267,7 @@ func (r *registry) forget(key countersKey, c *counters) {
 	}
 }
 
-// record keeps what an entry made of a message for members of form f, if that is
-// more than to let it through.
+// record records the answer of an entry for members of form f, unless it is a plain allow.
 func (s *scratch) record(e *entry, f int32) {
 	var counts [verdicts]int
 	if !slices.ContainsFunc(s.outcome, func(o int32) bool { return o != f }) {

@@ -27,15 +27,15 @@ func (e *entry) failed(k ticket, f *failure, ev *hook.Event) {
 	}
 }
 
-// succeeded tells the breaker of a call that did not fail.
+// succeeded reports a successful call to the breaker.
 func (e *entry) succeeded(k ticket, ev *hook.Event) {
 	if o := e.breaker.succeeded(k); o != nil {
 		e.closed(o, ev)
 	}
 }
 
-// opened logs and records that f opened the breaker. It comes once in an outage, so the
-// line is written however many the module had.
+// opened logs and records that f opened the breaker. It happens once per outage, so the line is not subject to the module's rate of
+// lines.
 func (e *entry) opened(o *outage, f *failure, ev *hook.Event) {
 	e.generation.host.cfg.Log.Error("breaker opened", "module", e.label, "tenant", ev.Tenant, "entry", e.Where,
 		"calls", o.calls.calls, "failures", o.calls.failures, "kind", f.kind.String(), "error", brief(f.err), "cooldown", e.Breaker.Cooldown)
@@ -51,7 +51,7 @@ func (e *entry) closed(o *outage, ev *hook.Event) {
 	e.recordOutage(ev, report.Decision{Verdict: report.Closed, Took: millis.DurationOf(took)}, o)
 }
 
-// stats is one report for each module of each tenant.
+// stats returns one report for each module of each tenant.
 func (r *Revision) stats(tenants []string) []report.Module {
 	var list []report.Module
 	at := make(map[*counters]int)

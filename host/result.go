@@ -12,16 +12,16 @@ import (
 	"github.com/mootchat/moot/host/abi"
 )
 
-// rewrite is what a module makes of a message. What is zero is left as it was.
+// rewrite is a module's changes of a message. Zero fields are unchanged.
 type rewrite struct {
 	message    wire.Message
 	newMessage bool
-	extra      json.RawMessage // merged into what was added before
+	extra      json.RawMessage // merged into earlier additions
 	room, from string
 	sentAt     int64
 }
 
-// results reads what a guest left in its result slots, and copies it.
+// results reads and copies a guest's result slots.
 type results struct {
 	frame  []byte // the header
 	memory []byte
@@ -33,7 +33,7 @@ func (in *instance) results() results {
 	return results{frame: m[in.buffer:][:abi.HeaderSize], memory: m}
 }
 
-// bytes is what the span at a slot names, still in the guest's memory.
+// bytes returns the bytes to which the pair at a slot points, in the guest's memory.
 func (r *results) bytes(record []byte, slot, limit int, what string) []byte {
 	span := abi.SpanAt(record, slot)
 	b, ok := span.In(r.memory, limit)
@@ -66,8 +66,7 @@ func (r *results) message(record []byte, slot, kindSlot int) (m wire.Message, gi
 	return m, r.err == nil
 }
 
-// compact is a copy of JSON text without white space: on some transports a line
-// end ends a message.
+// compact returns a copy of JSON text without white space: on some transports a line end ends a message.
 func (r *results) compact(b []byte, what string) []byte {
 	var to bytes.Buffer
 	if err := json.Compact(&to, b); err != nil && r.err == nil {
@@ -96,7 +95,7 @@ func (r *results) object(record []byte, slot int, what string, reserved []string
 	return r.compact(b, what)
 }
 
-// rewrite reads the slots of what the event had.
+// rewrite reads the slots for fields that the event has.
 func (r *results) rewrite() (w rewrite) {
 	w.message, w.newMessage = r.message(r.frame, abi.ResultMessage, abi.ResultMessageKind)
 	w.extra = r.object(r.frame, abi.ResultExtra, "extra", reservedInExtra[:])
@@ -115,28 +114,27 @@ func (r *results) rewrite() (w rewrite) {
 	return w
 }
 
-// Names that belong to the engine. In a payload the message is among them: it has a
-// slot of its own.
+// Names that belong to the engine. In a payload these include message, which has a slot of its own.
 var (
 	reservedInReply = [...]string{"context", "messageId", "status", "error", "offset", "epoch", "room", "from", "sentAt"}
 	reservedInExtra = [...]string{"context", "messageId", "status", "error", "offset", "epoch", "room", "from", "sentAt", "message"}
 )
 
-// maxName bounds the name of a room, and a connection's id, in bytes.
+// maxName limits the name of a room and the id of a connection, in bytes.
 const maxName = 256
 
 func validName(name string) bool {
 	return name != "" && len(name) <= maxName && utf8.ValidString(name) && !strings.ContainsFunc(name, unicode.IsControl)
 }
 
-// merge adds the members of b to the object a; b's win.
+// merge adds the members of b to the object a, and replaces members with the same name.
 func merge(a, b json.RawMessage) json.RawMessage {
 	if a == nil {
 		return b
 	}
 	members := make(map[string]json.RawMessage)
 	if json.Unmarshal(a, &members) != nil || json.Unmarshal(b, &members) != nil {
-		return b // neither can be: both were read as objects before
+		return b // cannot happen: both were read as objects before
 	}
 	merged, err := json.Marshal(members)
 	if err != nil {

@@ -6,31 +6,29 @@ import (
 	"github.com/mootchat/moot/engine/hook"
 )
 
-// Revision is a loaded set of rules: what [Host.Load] makes, and [Host.Swap] puts
-// into use. It does not change.
+// Revision is a loaded set of rules: [Host.Load] makes it, and [Host.Swap] puts it into use. It is immutable.
 type Revision struct {
 	host        *Host
 	id          string
 	tenants     map[string]*tenant
 	names       []string // of the tenants, in the order of the rules
 	generations []*generation
-	memory      int64        // bytes that all instances may use together
-	chain       int64        // ns for all entries of a chain, about one event
-	users       atomic.Int64 // who loaded or swapped it, and calls in flight
+	memory      int64        // limit for all instances together, in bytes
+	chain       int64        // time limit of a chain for one event, in ns
+	users       atomic.Int64 // its owners, and calls in flight
 }
 
-// ID is the digest of the rules and of all the modules in them, in hex.
+// ID returns the digest of the rules and of all modules in them, in hex.
 func (r *Revision) ID() string { return r.id }
 
-// Close lets go of a revision that is not swapped in, or undoes Keep. Instances that
-// no other revision uses are closed.
+// Close releases a revision that is not swapped in, or undoes Keep. Instances that no other revision uses are closed.
 func (r *Revision) Close() { r.release() }
 
-// Keep has r outlast its being swapped out, so that it can be swapped in again: until
-// as many calls of Close. It is called by who has r, or has kept it.
+// Keep keeps r usable after it is swapped out, so that it can be swapped in again, until the same number of calls of Close. The
+// caller must own r, or have kept it.
 func (r *Revision) Keep() { r.users.Add(1) }
 
-// retain keeps the revision from closing; false: it is closed.
+// retain keeps the revision from closing; false if it is closed.
 func (r *Revision) retain() bool {
 	for {
 		n := r.users.Load()
@@ -47,8 +45,7 @@ func (r *Revision) release() {
 	if r.users.Add(-1) > 0 {
 		return
 	}
-	// Not here: the last to let go is a message, and closing may wait for an
-	// instance that is being made.
+	// Not here: the last call of release may be on the way of a message, and closing may wait for an instance that is being made.
 	go func() {
 		defer r.host.revisions.Done()
 		for _, g := range r.generations {
@@ -57,9 +54,8 @@ func (r *Revision) release() {
 	}()
 }
 
-// rest closes the instances that are of no use while next is in place of r: one that
-// is kept for a swap back holds no memory of guests. Calls in flight have theirs closed
-// when they end. r may be nil.
+// rest closes the instances that next does not use: a revision that is kept for a rollback holds no memory of guests. Instances
+// of calls in flight are closed at their end. r may be nil.
 func (r *Revision) rest(next *Revision) {
 	stays := make(map[*generation]bool, len(next.generations))
 	for _, g := range next.generations {
@@ -78,7 +74,7 @@ func (r *Revision) rest(next *Revision) {
 	}
 }
 
-// all are the tenants; r may be nil.
+// all returns the tenants; r may be nil.
 func (r *Revision) all() map[string]*tenant {
 	if r == nil {
 		return nil
@@ -95,13 +91,13 @@ type tenant struct {
 	chains  [hook.Action + 1]hookChain
 	actions map[string]hook.ActionSpec
 	doers   map[string][]*entry // by action: the entry that answers it
-	entries []*entry            // in the order they are asked
+	entries []*entry            // in the order of calls
 	clashes []clash
 
 	recording Recording
 }
 
-// all are the entries; t may be nil.
+// all returns the entries; t may be nil.
 func (t *tenant) all() []*entry {
 	if t == nil {
 		return nil

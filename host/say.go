@@ -10,10 +10,9 @@ import (
 	"github.com/mootchat/moot/host/abi"
 )
 
-// say is one call of on_say, for some units, which part shows. What it answers is
-// left in the scratch: verdict bytes and variants after PerReceiver, the rewriting as
-// the first variant after Rewritten. errFewer says that the module is to be asked about
-// fewer at once.
+// say is one call of on_say for some units; part describes them. The answer is in the scratch: verdict bytes and variants after
+// PerReceiver, the rewrite as the first variant after Rewritten. errFewer means that the module must be called with fewer units at
+// once.
 func (e *entry) say(s *scratch, units []unit, part []byte) (int32, *failure) {
 	start := now()
 	k, wait := e.breaker.admit(start)
@@ -41,7 +40,7 @@ func (in *instance) say(e *entry, s *scratch, units []unit, part []byte, deadlin
 	defer in.end()
 	code, f := in.hear(s, units, part)
 	if f != nil && f.err == errFewer {
-		in.tracing = nil // the calls about fewer say what it answers
+		in.tracing = nil // the calls with fewer receivers are traced
 	}
 	in.traced(f, func(to *Said) { s.tell(code, units, to) })
 	return code, f
@@ -71,33 +70,30 @@ func (in *instance) hear(s *scratch, units []unit, part []byte) (int32, *failure
 	return code, f
 }
 
-// fewer reports whether a frame that was too large, for the module or for every module, will do with
-// fewer receivers.
+// fewer reports whether a frame that was too large, for the module or for all modules, may fit with fewer receivers.
 func (in *instance) fewer(kind Kind, ev *hook.Event, n, part int) bool {
-	room := in.capacity // the module gives no larger buffer
+	room := in.capacity // the module has no larger buffer
 	if kind == HostFault {
 		room = abi.ExchangeMax
 	}
 	return in.generation.batches.fit(room, abi.HeaderSize+eventSize(ev, in.generation.sees.fields), n, part)
 }
 
-// variants is how many variants the guest says that there are.
+// variants returns the number of variants that the guest reports.
 func (in *instance) variants() uint32 {
 	return binary.LittleEndian.Uint32(in.memory()[in.buffer+abi.ResultVariantCount:])
 }
 
-// errFewer is no failure of the module.
+// errFewer is not a failure of the module.
 var errFewer = errors.New("to be asked about fewer at once")
 
-// batches is how many receivers at once a module can be asked about, as it has shown
-// so far.
+// batches is the number of receivers with which a module can be called at once, as learned so far.
 type batches struct {
 	most atomic.Int32 // receivers; 0: abi.MaxReceivers
 	room atomic.Int64 // bytes of a frame; 0: abi.ExchangeMax
 }
 
-// split has the module asked about so few that each can have a variant of its own; false: so
-// it was.
+// split limits the batches so that each receiver can have a variant of its own; false if they were limited already.
 func (b *batches) split(n int) bool {
 	if n <= abi.MaxVariants {
 		return false
@@ -106,9 +102,8 @@ func (b *batches) split(n int) bool {
 	return true
 }
 
-// fit has no frames made that are larger than an exchange buffer of the module's; false: that would be of
-// no use to this one, with n receivers in a part of so many bytes and so many besides. One that was made
-// before the room was known is made again.
+// fit limits the frames to the module's exchange buffer; false if that does not help with n receivers in a part of size bytes and
+// besides other bytes. A frame that was made before is made again.
 func (b *batches) fit(room, besides, n, part int) bool {
 	for n > 1 && besides < room {
 		old := b.room.Load()
@@ -122,11 +117,10 @@ func (b *batches) fit(room, besides, n, part int) bool {
 	return false
 }
 
-// usual reports whether the batches of an audience will do.
+// usual reports whether the batches of an audience fit.
 func (b *batches) usual() bool { return b.most.Load() == 0 && b.room.Load() == 0 }
 
-// fitting is the end of as many units as the module can be asked about, in a frame with so many
-// bytes besides.
+// fitting returns the end of the units with which the module can be called, in a frame with besides other bytes.
 func (b *batches) fitting(units []unit, from, besides int) int {
 	most, room := abi.MaxReceivers, abi.ExchangeMax
 	if n := b.most.Load(); n > 0 {
@@ -136,12 +130,12 @@ func (b *batches) fitting(units []unit, from, besides int) int {
 		room = int(n)
 	}
 	if besides >= room {
-		besides = 0 // not even one fits: they fail together
+		besides = 0 // not even one fits: all fail
 	}
 	return fitting(units, from, most, room-besides)
 }
 
-// heard reads what the return value says there is to read.
+// heard reads the results that belong to the return value.
 func (in *instance) heard(s *scratch, code int32, n int) *failure {
 	s.variants, s.verdicts = s.variants[:0], s.verdicts[:0]
 	switch code {
@@ -162,7 +156,7 @@ func (in *instance) heard(s *scratch, code int32, n int) *failure {
 	return in.unknown(abi.Say, code)
 }
 
-// maxVariantBytes bounds the variants of one call together.
+// maxVariantBytes limits the variants of one call together.
 const maxVariantBytes = abi.ExchangeMax
 
 // variants reads the variants into the scratch.
@@ -189,8 +183,8 @@ func (r *results) variants(s *scratch) {
 	}
 }
 
-// verdicts copies verdict bytes into the scratch. They are where the host has put
-// them: what the guest made of the header does not count.
+// verdicts copies the verdict bytes into the scratch, from where the host has put them: changes of the header by the guest are
+// ignored.
 func (r *results) verdicts(s *scratch, verdicts []byte) {
 	s.verdicts = append(s.verdicts, verdicts...)
 	clear(s.given[:])

@@ -12,21 +12,19 @@ import (
 	memstore "github.com/mootchat/moot/host/store/memory"
 )
 
-// An entry in shadow mode is asked, and nothing comes of it: its effects and its
-// failures are passed over, what it keeps in kv and rate is its own, and the chain's
-// time stands still for it.
+// An entry in shadow mode is called without consequences: its effects and failures are dropped, its data (kv, rate) is separate, and
+// its time does not count for the chain.
 
-// aside is the Store of a shadow: what it changes stays beside the real one, where it
-// alone sees it, and goes with its generation.
+// aside is the Store of a shadow: changes stay in memory, visible to the shadow only, and end with its generation.
 type aside struct {
 	store.Store
-	own *memstore.Store // what was changed, and for each such key a mark
+	own *memstore.Store // the changed values, and a mark for each changed key
 }
 
 func newAside(real store.Store) *aside { return &aside{real, memstore.New()} }
 
 func mark(k store.Key) store.Key {
-	k.Module += " changed" // the name of no module
+	k.Module += " changed" // not a valid name of a module
 	return k
 }
 
@@ -48,7 +46,7 @@ func (a *aside) Cached(k store.Key) []byte {
 	return a.Store.Cached(k)
 }
 
-// takeOver makes the key the shadow's own, with the value that it has.
+// takeOver copies a key with its value to the shadow's own store.
 func (a *aside) takeOver(ctx context.Context, k store.Key) error {
 	if a.changed(k) {
 		return nil
@@ -87,19 +85,19 @@ func (a *aside) Add(ctx context.Context, k store.Key, delta int64, ttl time.Dura
 	return a.own.Add(ctx, k, delta, ttl)
 }
 
-// Take implements [store.Store]. A shadow has buckets of its own: how many tokens are left
-// in the real one cannot be asked without taking any.
+// Take implements [store.Store]. A shadow has buckets of its own: the tokens left in a real bucket cannot be read without taking
+// some.
 func (a *aside) Take(ctx context.Context, k store.Key, tokens, burst int, per time.Duration) (time.Duration, error) {
 	return a.own.Take(ctx, k, tokens, burst, per)
 }
 
-// shade is what a shadow said about one event of a run.
+// shade is the answer of a shadow about one event of a run.
 type shade struct {
 	entry    *entry
 	decision report.Decision
 }
 
-// would asks a shadow, and keeps what it says until it is known what was done.
+// would calls a shadow, and keeps its answer until the outcome of the chain is known.
 func (r *run) would(e *entry) {
 	start := now()
 	f := r.decide(e)
@@ -122,7 +120,7 @@ func (r *run) would(e *entry) {
 	r.shades = append(r.shades, shade{e, d})
 }
 
-// compare records what the shadows said beside what was done.
+// compare records the answers of the shadows beside the outcome.
 func (r *run) compare() {
 	done := report.Allow
 	switch {
@@ -146,8 +144,7 @@ func (r *run) compare() {
 	}
 }
 
-// saidAt names the verdict of a return value at a hook. An action is answered
-// by "rewritten" too.
+// saidAt returns the name of a return value at a hook. An action can be answered by "rewritten" too.
 func saidAt(at hook.Hook, code int32) string {
 	switch code {
 	case abi.Deny:
@@ -162,7 +159,7 @@ func saidAt(at hook.Hook, code int32) string {
 	return report.Allow
 }
 
-// What a shadow said about a member, and what was done, as indices.
+// The answer of a shadow about a member, and the outcome, as indices.
 const (
 	notAsked = iota
 	allowed
@@ -174,14 +171,14 @@ const (
 
 var verdictNames = [verdicts]string{"", report.Allow, report.Rewrite, report.Drop, report.Error}
 
-// shadowed is what one shadow said about each member of a delivery.
+// shadowed is the answers of one shadow about the members of a delivery.
 type shadowed struct {
 	entry *entry
 	said  []byte // by member
 	took  int64
 }
 
-// begun gives the place for what a shadow says.
+// begun returns the place for the answers of a shadow.
 func (s *scratch) begun(e *entry) *shadowed {
 	if len(s.shadows) < cap(s.shadows) {
 		s.shadows = s.shadows[:len(s.shadows)+1]
@@ -197,7 +194,7 @@ func (s *scratch) begun(e *entry) *shadowed {
 	return d
 }
 
-// note keeps what the shadow asked last said about the members of form f.
+// note stores the answer of the last shadow for the members of form f.
 func (d *shadowed) note(s *scratch, f int32) {
 	for k := range s.asks() {
 		i := k
@@ -208,7 +205,7 @@ func (d *shadowed) note(s *scratch, f int32) {
 	}
 }
 
-// meant is what it means for members of form f to get the outcome.
+// meant returns the meaning of the outcome for members of form f.
 func (s *scratch) meant(f, outcome int32) byte {
 	switch {
 	case outcome == nothing:
@@ -223,7 +220,7 @@ func (s *scratch) meant(f, outcome int32) byte {
 	return rewrote
 }
 
-// compare records what the shadows said beside what was done, member by member.
+// compare records the answers of the shadows beside the outcome, member by member.
 func (s *scratch) compare() {
 	if len(s.shadows) == 0 {
 		return
@@ -231,7 +228,7 @@ func (s *scratch) compare() {
 	s.show(&s.forms[0].payload)
 	for i := range s.shadows {
 		d := &s.shadows[i]
-		var counts [verdicts][verdicts]int // said, done
+		var counts [verdicts][verdicts]int // answer, outcome
 		for m, said := range d.said {
 			f := s.all
 			if s.split {
@@ -251,7 +248,7 @@ func (s *scratch) compare() {
 	s.shadows = s.shadows[:0]
 }
 
-// would asks a shadow about the members that are still to hear the message.
+// would calls a shadow for the members that would still get the message.
 func (s *scratch) would(e *entry) {
 	start := now()
 	d := s.begun(e)

@@ -10,8 +10,7 @@ import (
 	"github.com/mootchat/moot/host/abi"
 )
 
-// shape is what a module may see of a connection, or a class of connections by
-// what its answer depends on.
+// shape is the part of a connection that a module may see, or by which its answer may vary.
 type shape struct {
 	key        unique.Handle[string] // equal for equal shapes of all modules
 	fields     [abi.ConnFieldCount]bool
@@ -20,13 +19,13 @@ type shape struct {
 	joined     bool     // joinedAt
 }
 
-// view is what a module may see of an event and of connections.
+// view is the part of an event and of connections that a module may see.
 type view struct {
 	fields []abi.Field // of the event, in order
 	conn   shape
 }
 
-// fullView is that of a module which declares nothing: all but properties.
+// fullView is the view of a module without declarations: all but properties.
 func fullView() view {
 	v := view{conn: shape{connected: true, joined: true}}
 	for f := range abi.EventFieldCount {
@@ -60,7 +59,7 @@ func viewOf(reads []string) (view, error) {
 	return v, errors.Join(errs...)
 }
 
-// varyOf reads a manifest's vary, which must be part of what the module sees.
+// varyOf reads a manifest's vary, which must be part of the view.
 func varyOf(vary []string, sees *shape) (shape, error) {
 	var s shape
 	var errs []error
@@ -76,7 +75,7 @@ func varyOf(vary []string, sees *shape) (shape, error) {
 	return s, errors.Join(errs...)
 }
 
-// add shows the named field; false: connections have none of that name.
+// add shows the named field; false if connections have no such field.
 func (s *shape) add(name string) bool {
 	switch abi.ConnectionTime(name) {
 	case abi.BlobA:
@@ -112,7 +111,7 @@ func (s *shape) shows(name string) bool {
 	return ok && s.fields[field]
 }
 
-// seal makes the key, once all fields are added.
+// seal makes the key after all fields are added.
 func (s *shape) seal() {
 	slices.Sort(s.properties)
 	s.key = unique.Make(fmt.Sprintf("%v %v %v %q", s.fields, s.connected, s.joined, s.properties))

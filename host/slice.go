@@ -7,23 +7,23 @@ import (
 	"github.com/mootchat/moot/host/meter"
 )
 
-// While a guest uses up a slice of fuel nothing can stop it, the garbage collector included, and a unit of fuel may take
-// 0.1 ns or 100. So a slice is as large as the one before it lets expect that it is short; the first slice of a call is as
-// large as the last one of another call of the generation.
+// Nothing can stop a guest within a slice of fuel, not even the garbage collector, and a unit of fuel may take 0.1 ns or 100. So
+// the size of a slice depends on the time of the one before it; the first slice of a call has the size of the last one of another
+// call of the generation.
 //
-// The time is that of the clock on the wall, which costs 40 ns to look at where that of the thread costs 300. A thread
-// that was not running makes a good module look slow, which costs it little: the least slice is large enough for
-// ordinary code to spend a tenth of its time on asking, and some microseconds later it is at the largest again. However
-// well a module behaved, the largest is small enough for the dearest code there is: see meter.Slice.
+// Times are wall-clock times, which cost 40 ns to read, where the clock of a thread costs 300. If the system suspends the thread, a
+// good module looks slow, which costs little: with the smallest slice, ordinary code spends a tenth of its time on calls of the host,
+// and some microseconds later slices have the largest size again. The largest size is small enough for the slowest possible code:
+// see meter.Slice.
 const (
-	newSlice   = meter.Slice / 8 // for a module of which nothing is known
+	newSlice   = meter.Slice / 8 // for a module without a call
 	leastSlice = meter.Slice / 16
 
-	slowSlice = int64(500 * time.Microsecond) // one that lasts longer is followed by a smaller one
-	soonSlice = slowSlice / 4                 // and one that is over as soon by a larger one
+	slowSlice = int64(500 * time.Microsecond) // after a longer slice the next is smaller
+	soonSlice = slowSlice / 4                 // after a shorter slice the next is larger
 )
 
-// next returns the fuel of the slice that follows one of fuel units and the given duration: reduced in proportion at once, or larger by an eighth.
+// next returns the fuel of the slice after one with this fuel and duration: reduced in proportion at once, or increased by an eighth.
 func next(fuel, took int64) int64 {
 	switch {
 	case took > slowSlice:
@@ -34,7 +34,7 @@ func next(fuel, took int64) int64 {
 	return fuel
 }
 
-// firstSlice is the fuel that a call begins with.
+// firstSlice returns the fuel of the first slice of a call.
 func (in *instance) firstSlice() int64 {
 	if in.slice = in.generation.slice.Load(); in.slice == 0 {
 		in.slice = newSlice
@@ -42,7 +42,7 @@ func (in *instance) firstSlice() int64 {
 	return in.slice
 }
 
-// sliced notes at time t what the slice took that ends.
+// sliced records the time of the slice that ends at t.
 func (in *instance) sliced(t int64) {
 	fuel := next(in.slice, t-in.from)
 	if fuel != in.slice {
@@ -51,11 +51,11 @@ func (in *instance) sliced(t int64) {
 	}
 }
 
-// turn is how long a guest runs before it gives others their turn.
+// turn is the time that a guest runs before it lets others run.
 const turn = int64(200 * time.Microsecond)
 
-// refuel is called by the guest each time a slice of fuel is used up, and is told what is left of it, which is less than
-// nothing, and where there is no room left for frames. Whoever wants to stop the world does it here, in Go; so do, every now and then, other goroutines and tenants.
+// refuel is called by the guest when a slice of fuel is used up, with the remaining fuel, which is negative, and when the stack
+// budget is used up. The garbage collector can stop the world here, in Go; now and then other goroutines and tenants run here.
 func (in *instance) refuel(left int64) int64 {
 	if see := in.generation.host.cfg.Refueled; see != nil {
 		see()
@@ -80,8 +80,8 @@ func (in *instance) refuel(left int64) int64 {
 	return in.slice
 }
 
-// widen makes more room for frames, unless the stack is large by now, and says what that costs: wazero copies all of a
-// stack to double it, and nothing can stop that.
+// widen renews the stack budget, unless the stack is large by now, and returns its cost: wazero doubles a stack by copying all of it,
+// and nothing can stop that.
 func (in *instance) widen() (cost int64) {
 	in.widened = true
 	if deeper(in.running, mostStack) {
@@ -93,7 +93,7 @@ func (in *instance) widen() (cost int64) {
 
 const widening = 128
 
-// yield gives others their turn, and waits if the tenant has used more than its share.
+// yield lets others run, and waits if the tenant has used more than its share.
 func (in *instance) yield() {
 	in.settle()
 	if wait := in.generation.gate.wait(in.mark); wait > 0 {

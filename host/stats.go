@@ -10,11 +10,11 @@ import (
 	"github.com/mootchat/moot/host/report"
 )
 
-// counters are those of one module in one tenant. They outlive revisions.
+// counters are the counters of one module in one tenant. They outlive revisions.
 type counters struct {
 	countersKey
 	calls, allowed, rewritten, denied, dropped, lostEffects atomic.Uint64
-	sampled                                                 atomic.Uint64       // allows of which some are recorded
+	sampled                                                 atomic.Uint64       // number of allows, for sampling
 	durations                                               histogram.Histogram // of calls
 	errors                                                  [kinds]atomic.Uint64
 	lines                                                   meterOfLines
@@ -26,7 +26,7 @@ type counters struct {
 
 const maxMetrics = 64 // of one module
 
-// add counts a module's own metric; false: it has too many.
+// add adds to a module's own metric; false if the module has too many.
 func (c *counters) add(name string, delta int64) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -68,8 +68,7 @@ func (c *counters) snapshot() report.Module {
 	return s
 }
 
-// meterOfLines bounds the log lines of one module: linesPerSecond, and as many in
-// reserve for a burst.
+// meterOfLines limits the log lines of one module: linesPerSecond, and as many in a burst.
 type meterOfLines struct {
 	lost atomic.Uint64
 	due  atomic.Int64

@@ -12,59 +12,55 @@ import (
 	"github.com/mootchat/moot/host/abi"
 )
 
-// Tracer sees what modules are asked and what they answer: that is how they are
-// recorded, replayed and tried out. Its methods are called concurrently, on the way
-// of every message.
+// Tracer observes calls of modules, for recordings, replays and trials. Its methods are called concurrently, during every call.
 type Tracer interface {
-	// Begin is called before a module is asked, or when an instance starts: ev is nil
-	// then. What it gives takes down the call; nil: nothing does, which is what
-	// most calls should get.
+	// Begin is called before a module is called, and before an instance starts: then ev is nil. The returned Trace records the call; nil,
+	// the right answer for most calls, records nothing.
 	Begin(module string, ev *hook.Event) *Trace
 
-	// End is given what Begin gave, filled in, when the call is over; not if the module is
-	// then asked again, about fewer receivers at once.
+	// End is called with the Trace of Begin, filled in, after the call; not if the module is then called again with fewer receivers.
 	End(t *Trace)
 }
 
 // Trace is one call of a module.
 type Trace struct {
-	// Replay answers a host function in the host's place; nil, or false: the host
-	// answers. size is how many bytes the guest has room for.
+	// Replay answers a host function in place of the host; if it is nil or returns false, the host answers. size is the size of the
+	// guest's buffer.
 	Replay func(function, key string, size int) (HostCall, bool)
 
 	Module string      // module@sha256#revision
-	Event  *hook.Event // a copy, as it was before the call; nil: an instance starts
+	Event  *hook.Event // a copy from before the call; nil: an instance starts
 
-	Calls []HostCall // of functions whose answer does not come from the event
-	Lines []Line     // that the module logged or wrote; the last of them says so if not all is here
+	Calls []HostCall // of functions whose answer does not follow from the event
+	Lines []Line     // that the module logged or wrote; the last is a note if some are left out
 	kept  int        // bytes of both
 
 	Said   Said
-	Kind   string // of a failure, as in logs; "": it did not fail
+	Kind   string // of the failure, as in logs; "": none
 	Err    error
 	Time   time.Duration
-	Fuel   uint64 // that it used: roughly instructions
-	Memory int    // bytes that it has now
+	Fuel   uint64 // used; roughly instructions
+	Memory int    // of the instance, in bytes
 }
 
-// Receiver is one whom a module is asked about.
+// Receiver is a receiver of a message in a call.
 type Receiver struct {
-	Profile  *hook.Profile // nil: nothing is shown
+	Profile  *hook.Profile // nil: hidden
 	JoinedAt int64
 }
 
-// HostCall is a call of a host function, and its answer.
+// HostCall is a call of a host function with its answer.
 type HostCall struct {
 	Function string `json:"function"`
 	Key      string `json:"key,omitempty"`
 	Result   int64  `json:"result"`
-	Bytes    []byte `json:"bytes,omitempty"` // that were written into the guest's memory
+	Bytes    []byte `json:"bytes,omitempty"` // written into the guest's memory
 }
 
 // Line is a line of a module's log.
 type Line struct{ Level, Text string }
 
-// Said is what a module answered. What it did not say is zero.
+// Said is the answer of a module. Zero fields were not set.
 type Said struct {
 	Verdict int32 // abi.Allow, ...
 	Code    uint32
@@ -76,24 +72,23 @@ type Said struct {
 	Reply   json.RawMessage
 	Effects []hook.Effect
 
-	Receivers []Receiver // at say, who was asked about; of a class, one that stands for it
+	Receivers []Receiver // at say; for a class, one of its receivers
 	Verdicts  []byte     // after abi.PerReceiver, one for each receiver
 	Variants  []Variant
 }
 
-// Variant is what a message is rewritten to.
+// Variant is a rewrite of a message.
 type Variant struct {
-	Message *wire.Message // nil: as it was
+	Message *wire.Message // nil: unchanged
 	Extra   json.RawMessage
 }
 
-// maxTraced bounds the calls and lines of one trace, in bytes: a guest makes as many as it has time for.
+// maxTraced limits the calls and lines of one trace, in bytes: a guest makes as many as its time allows.
 const maxTraced = 1 << 20
 
-// keeps reports whether there is room for one more call or line, of n bytes. The first that
-// finds none is told of in its place.
+// keeps reports whether there is room for another call or line of n bytes. The first one without room is replaced by a note.
 func (t *Trace) keeps(n int) bool {
-	const each = 128 // for what holds the bytes
+	const each = 128 // memory of the entry itself
 	full := t.kept > maxTraced
 	if t.kept += n + each; t.kept > maxTraced && !full {
 		t.Lines = append(t.Lines, Line{"warn", "what it called and said besides is not kept: it is more than " + strconv.Itoa(maxTraced) + " bytes"})
@@ -113,8 +108,7 @@ func (t *Trace) line(level, text string) {
 	}
 }
 
-// Trace has the tracer see all calls from now on, in place of the one before; nil:
-// nobody sees them.
+// Trace sets the tracer of all calls from now on; nil: none.
 func (h *Host) Trace(t Tracer) {
 	if t == nil {
 		h.tracer.Store(nil)
@@ -123,7 +117,7 @@ func (h *Host) Trace(t Tracer) {
 	h.tracer.Store(&t)
 }
 
-// trace is for the call that begins; nil: it is not traced.
+// trace returns the trace for the call that begins; nil if it is not traced.
 func (h *Host) trace(module string, ev *hook.Event) *Trace {
 	tracer := h.tracer.Load()
 	if tracer == nil {
@@ -140,7 +134,7 @@ func (h *Host) trace(module string, ev *hook.Event) *Trace {
 	return t
 }
 
-// traced ends a trace. answer adds what was said, if nothing failed.
+// traced ends a trace. answer adds the module's answer, if nothing failed.
 func (in *instance) traced(f *failure, answer func(*Said)) {
 	t := in.tracing
 	if t == nil {
@@ -163,7 +157,7 @@ func (in *instance) traced(f *failure, answer func(*Said)) {
 	}
 }
 
-// tell is what an answer says.
+// tell returns an answer.
 func (a *answer) tell(s *Said, in *instance) {
 	s.Verdict, s.Reason, s.Reply, s.Effects = a.code, a.reason, a.reply, a.effects
 	s.Room, s.From, s.SentAt, s.Variant = a.rewrite.room, a.rewrite.from, a.rewrite.sentAt, a.rewrite.variant()
@@ -172,7 +166,7 @@ func (a *answer) tell(s *Said, in *instance) {
 	}
 }
 
-// tell is what an answer of on_say about the units says.
+// tell returns an answer of on_say about the units.
 func (s *scratch) tell(code int32, units []unit, to *Said) {
 	to.Verdict = code
 	for i := range units {
@@ -181,7 +175,7 @@ func (s *scratch) tell(code int32, units []unit, to *Said) {
 	switch code {
 	case abi.Rewritten:
 		if len(s.variants) == 0 {
-			return // it failed
+			return // failed
 		}
 		w := &s.variants[0]
 		to.Room, to.From, to.SentAt, to.Variant = w.room, w.from, w.sentAt, w.variant()
@@ -204,8 +198,8 @@ func (w *rewrite) variant() Variant {
 
 // outside describes a host function whose answer does not follow from the event.
 type outside struct {
-	keyed bool // its first two parameters are a key
-	// wrote is where it wrote its answer, and how much room there was; 0: nowhere.
+	keyed bool // the first two parameters are a key
+	// wrote returns where the function wrote its answer, and the size of the buffer; 0: nowhere.
 	wrote func(args *[8]uint64, result int32) (p, n, size uint32)
 }
 
@@ -252,7 +246,7 @@ func given(args *[8]uint64, result int32) (p, n, size uint32) {
 	return uint32(args[2]), uint32(result), size
 }
 
-// watch has traces see what fn answers.
+// watch makes traces record the answers of fn.
 func watch(name string, fn hostFunction) hostFunction {
 	o, known := outsides[name]
 	if !known {
@@ -297,8 +291,7 @@ func (in *instance) watched(name string, o outside, answer func(*instance, []uin
 	in.tracing.called(c)
 }
 
-// replayed gives the guest an answer that was given before. Where it would be
-// written is checked as it was then.
+// replayed gives the guest a recorded answer. It checks the buffer for it again.
 func (in *instance) replayed(o outside, args *[8]uint64, r HostCall, stack []uint64) {
 	stack[0] = uint64(r.Result)
 	if r.Function != abi.ImportNow {

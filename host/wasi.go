@@ -29,8 +29,7 @@ func (in *instance) Sleep(d time.Duration) { in.sleep(d) }
 // Output implements [wasi.Guest].
 func (in *instance) Output() *wasi.Output { return &in.output }
 
-// Line implements [wasi.Guest]. Lines are told at the end of the call, in one piece:
-// the last words of a runtime that panics are twenty.
+// Line implements [wasi.Guest]. Lines are logged together at the end of the call: a runtime that panics writes twenty.
 func (in *instance) Line(_ wasi.Stream, text string) {
 	in.words = append(append(in.words, text...), '\n')
 	if over := len(in.words) - maxWords; over > 0 {
@@ -38,8 +37,7 @@ func (in *instance) Line(_ wasi.Stream, text string) {
 	}
 }
 
-// said is what the guest wrote since it was last told, and a line end; "" if that is
-// nothing.
+// said returns the guest's output since the last call, with a line end; "" if there is none.
 func (in *instance) said() string {
 	if dropped := in.output.End(in); dropped > 0 {
 		in.Line(wasi.Stderr, "and "+strconv.Itoa(dropped)+" lines more")
@@ -56,7 +54,7 @@ func (in *instance) said() string {
 	return in.generation.program.Locate(text) + "\n"
 }
 
-// says writes a guest's own words to the log.
+// says writes a guest's output to the log.
 func (in *instance) says(level slog.Level, text string) {
 	g := in.generation
 	if in.tracing != nil {
