@@ -34,12 +34,12 @@ func (c *Connection) action(ctx context.Context, r wire.Request, id json.RawMess
 	}
 	ctx, end := c.begin(ctx, &r)
 	c.actions.Go(func() {
-		running := c.run(ctx)
+		running := c.startVerb(ctx)
 		defer running.stop()
 		reply, later, err := c.act(running, name, params)
 		err = running.inTime(err)
 		c.mu.Lock()
-		c.pending--
+		c.pendingActions--
 		c.mu.Unlock()
 		c.respondAction(id, reply, err, begun)
 		c.engine.applyLater(ctx, c.tenant, later, false)
@@ -55,11 +55,11 @@ func (c *Connection) beginAction() error {
 	switch {
 	case c.engine.closing.Load():
 		return &VerbError{"the server is shutting down"}
-	case c.pending >= c.tenant.cfg().Limits.SimultaneousActions:
+	case c.pendingActions >= c.tenant.cfg().Limits.SimultaneousActions:
 		return &VerbError{"you have too many pending requests"}
 	}
-	c.total++
-	c.pending++
+	c.totalActions++
+	c.pendingActions++
 	return nil
 }
 

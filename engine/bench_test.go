@@ -75,7 +75,7 @@ var greeting = int64(len(wire.FrameOf(wire.AppendWelcome(nil, "Welcome to the mo
 func (h *hall) enter(tb testing.TB, members int) {
 	for range members {
 		h.floor.expect(greeting)
-		seat, err := h.Seat(engine.SeatRequest{Tenant: "default"})
+		seat, err := h.Reserve(engine.ReservationRequest{Tenant: "default"})
 		if err != nil {
 			tb.Fatal(err)
 		}

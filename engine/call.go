@@ -63,7 +63,7 @@ func (e *Engine) Answer(ctx context.Context, request []byte) ([]byte, error) {
 	if err := json.Unmarshal(request, &c); err != nil {
 		return nil, fmt.Errorf("call is not understood: %w", err)
 	}
-	value, err := e.carryOut(ctx, c)
+	value, err := e.handleCall(ctx, c)
 	a := answer{Value: value}
 	if err != nil {
 		a.Error = err.Error()
@@ -99,7 +99,7 @@ func (a *answer) err() error {
 // ask has a node, perhaps this one, carry out c.
 func (e *Engine) ask(ctx context.Context, node string, c call) (json.RawMessage, error) {
 	if node == e.cluster.Nodes.Self() {
-		return e.carryOut(ctx, c)
+		return e.handleCall(ctx, c)
 	}
 	request, err := json.Marshal(c)
 	if err != nil {
@@ -122,12 +122,12 @@ func (e *Engine) askConnection(ctx context.Context, tenant, id string, c call) (
 	if !errors.Is(err, cluster.ErrNoNode) && !errors.Is(err, ErrNoConnection) {
 		return value, err
 	}
-	return e.askAround(ctx, id, c)
+	return e.askOtherNodes(ctx, id, c)
 }
 
 // askAround looks for a connection on other nodes than the one that its id names:
 // its session may have come to another.
-func (e *Engine) askAround(ctx context.Context, id string, c call) (json.RawMessage, error) {
+func (e *Engine) askOtherNodes(ctx context.Context, id string, c call) (json.RawMessage, error) {
 	if e.sessions.grace > 0 {
 		nodes, err := e.cluster.Nodes.List(ctx)
 		if err != nil {
@@ -176,9 +176,9 @@ func (e *Engine) onEveryNode(ctx context.Context, c call) (int, error) {
 	return int(done.Load()), errors.Join(errs...)
 }
 
-func (e *Engine) carryOut(ctx context.Context, c call) (json.RawMessage, error) {
+func (e *Engine) handleCall(ctx context.Context, c call) (json.RawMessage, error) {
 	if c.Do == callOperator {
-		return e.operate(ctx, c.Value)
+		return e.answerOperator(ctx, c.Value)
 	}
 	t, err := e.tenant(c.Tenant)
 	if err != nil {
@@ -198,18 +198,18 @@ func (e *Engine) carryOut(ctx context.Context, c call) (json.RawMessage, error) 
 		}
 		return nil, e.handOver(ctx, t, claim)
 	}
-	conn := e.here(c.Connection)
+	conn := e.local(c.Connection)
 	if conn == nil || conn.tenant != t {
 		return nil, fmt.Errorf("%w: %q", ErrNoConnection, c.Connection)
 	}
-	running := t.bounded(ctx)
+	running := t.withVerbTime(ctx)
 	defer running.stop()
-	value, err := e.onConnectionHere(running, conn, c)
+	value, err := e.callConnection(running, conn, c)
 	return value, inTime(running, err)
 }
 
 // onConnectionHere carries out c on a connection of this node.
-func (e *Engine) onConnectionHere(ctx context.Context, conn *Connection, c call) (json.RawMessage, error) {
+func (e *Engine) callConnection(ctx context.Context, conn *Connection, c call) (json.RawMessage, error) {
 	t := conn.tenant
 	switch c.Do {
 	case callDetails:
@@ -226,9 +226,9 @@ func (e *Engine) onConnectionHere(ctx context.Context, conn *Connection, c call)
 		if !conn.isIn(c.Room) {
 			return nil, errNotIn(c.Room)
 		}
-		return nil, e.send(ctx, t, c.Room, said{conn: conn, from: conn.ID(), message: m})
+		return nil, e.send(ctx, t, c.Room, outgoing{conn: conn, from: conn.ID(), message: m})
 	case callJoin:
-		_, effects, err := e.join(ctx, conn, c.Room, wish{})
+		_, effects, err := e.join(ctx, conn, c.Room, joinOptions{})
 		e.applyLater(ctx, t, effects, false)
 		return nil, err
 	case callLeave:

@@ -33,12 +33,12 @@ func (r *recovery) position() *cluster.Position {
 // that; nil: nothing that it would. The member is one of several that recover. Where
 // history cannot be read, or the verb's time is over, something may be missing.
 func (e *Engine) recovery(ctx context.Context, m *member, since *cluster.Position, several int) recovery {
-	got, at, err := e.missed(ctx, m, since, several)
+	got, at, err := e.readMissed(ctx, m, since, several)
 	if err != nil {
 		e.log.Warn("history cannot be read", "tenant", m.room.id.Tenant, "room", m.room.id.Room, "error", err)
 		return recovery{}
 	}
-	frames, err := e.allHeard(ctx, m, got.messages)
+	frames, err := e.historyFrames(ctx, m, got.messages)
 	if err != nil {
 		return recovery{at: at}
 	}
@@ -62,7 +62,7 @@ func (e *Engine) recover(ctx context.Context, m *member, since *cluster.Position
 
 // mostRounds is how often a member may fall behind while it catches up, before it
 // counts as a slow reader.
-const mostRounds = 8
+const maxCatchUpRounds = 8
 
 // resume sends what was missed and then lets through what comes. A member that was
 // told that nothing is missing, and falls behind, is disconnected, to come back.
@@ -72,12 +72,12 @@ func (e *Engine) resume(ctx context.Context, m *member, r recovery) {
 		if ctx.Err() != nil && !r.whole {
 			continue // with what is held from now on
 		}
-		more, next, err := e.missed(ctx, m, &at, 1)
+		more, next, err := e.readMissed(ctx, m, &at, 1)
 		var frames []*wire.Frame
 		if err == nil {
-			frames, err = e.allHeard(ctx, m, more.messages)
+			frames, err = e.historyFrames(ctx, m, more.messages)
 		}
-		if err != nil || !more.whole || round == mostRounds {
+		if err != nil || !more.whole || round == maxCatchUpRounds {
 			e.stats.slowReaders.Add(1)
 			m.conn.Close(CloseSlowReader)
 			return
@@ -89,9 +89,9 @@ func (e *Engine) resume(ctx context.Context, m *member, r recovery) {
 
 // allHeard are messages of the past as the member is to hear them. The error is why
 // ctx has ended.
-func (e *Engine) allHeard(ctx context.Context, m *member, messages []placed) (frames []*wire.Frame, err error) {
+func (e *Engine) historyFrames(ctx context.Context, m *member, messages []storedAt) (frames []*wire.Frame, err error) {
 	for _, p := range messages {
-		text := e.heard(ctx, m, p)
+		text := e.historyText(ctx, m, p)
 		if ctx.Err() != nil { // what text is then says nothing
 			return nil, context.Cause(ctx)
 		}

@@ -18,10 +18,10 @@ type client struct {
 	n *node
 }
 
-func (n *node) client() *client { return n.open(wire.WebSocket, engine.SeatRequest{}) }
-func (n *node) socket() *client { return n.open(wire.Socket, engine.SeatRequest{}) }
+func (n *node) client() *client { return n.open(wire.WebSocket, engine.ReservationRequest{}) }
+func (n *node) socket() *client { return n.open(wire.Socket, engine.ReservationRequest{}) }
 
-func (n *node) open(d wire.Dialect, r engine.SeatRequest) *client {
+func (n *node) open(d wire.Dialect, r engine.ReservationRequest) *client {
 	n.w.Helper()
 	c, err := n.tryOpen(d, r)
 	if err != nil {
@@ -30,7 +30,7 @@ func (n *node) open(d wire.Dialect, r engine.SeatRequest) *client {
 	return c
 }
 
-func (n *node) tryOpen(d wire.Dialect, r engine.SeatRequest, change ...func(*engine.Info)) (*client, error) {
+func (n *node) tryOpen(d wire.Dialect, r engine.ReservationRequest, change ...func(*engine.Info)) (*client, error) {
 	n.w.Helper()
 	c, err := enginetest.Connect(n.w, n.Engine.Engine, d, r, change...)
 	if err != nil {
@@ -43,7 +43,7 @@ func (n *node) tryOpen(d wire.Dialect, r engine.SeatRequest, change ...func(*eng
 
 // connect is open for goroutines other than that of the test.
 func (n *node) connect(d wire.Dialect) (*client, error) {
-	c, err := enginetest.Connect(n.w, n.Engine.Engine, d, engine.SeatRequest{})
+	c, err := enginetest.Connect(n.w, n.Engine.Engine, d, engine.ReservationRequest{})
 	return &client{c, n}, err
 }
 

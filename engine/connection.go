@@ -19,33 +19,33 @@ import (
 // each request, one at a time, and Done when it ends; the other methods may be
 // called from any goroutine.
 type Connection struct {
-	engine     *Engine
-	tenant     *tenant
-	seat       *Seat
-	dialect    wire.Dialect
-	actionHero bool // see Info
-	sink       Sink
-	out        fanout.Outbox
-	profile    atomic.Pointer[hook.Profile]
-	actions    sync.WaitGroup // under way
+	engine      *Engine
+	tenant      *tenant
+	reservation *Reservation
+	dialect     wire.Dialect
+	actionHero  bool // see Info
+	sink        Sink
+	out         fanout.Outbox
+	profile     atomic.Pointer[hook.Profile]
+	actions     sync.WaitGroup // under way
 
 	admitted atomic.Bool // else it has yet to send its token
 	keys     keys        // of Do
-	trace    string      // of Do: the key of the trace that leads to its session, "": none
-	life     life
+	redirect string      // of Do: the key of the trace that leads to its session, "": none
+	session  session
 
-	mu       sync.Mutex
-	rooms    []*member // also those that are being joined or left
-	params   []param   // the socket transport's sticky parameters
-	bucket   bucket
-	excess   bucket // of what is refused, or is no request: see Pace
-	total    int    // actions since it opened
-	pending  int    // actions under way
-	ended    bool
-	deadline deadline
-	closed   bool       // Close was called
-	why      Close      // set by the first Close
-	running  []*running // verbs and actions
+	mu             sync.Mutex
+	rooms          []*member // also those that are being joined or left
+	params         []param   // the socket transport's sticky parameters
+	bucket         bucket
+	excess         bucket // of what is refused, or is no request: see Pace
+	totalActions   int    // actions since it opened
+	pendingActions int    // actions under way
+	ended          bool
+	deadline       deadline
+	closed         bool           // Close was called
+	why            Close          // set by the first Close
+	running        []*verbContext // verbs and actions
 }
 
 // param is a sticky parameter: a JSON value.
@@ -54,8 +54,8 @@ type param struct {
 	value json.RawMessage
 }
 
-func (e *Engine) newConnection(s *Seat, info Info, sink Sink) *Connection {
-	c := &Connection{engine: e, tenant: s.t, seat: s, dialect: info.Dialect, actionHero: info.ActionHero, sink: sink, life: e.newLife()}
+func (e *Engine) newConnection(s *Reservation, info Info, sink Sink) *Connection {
+	c := &Connection{engine: e, tenant: s.t, reservation: s, dialect: info.Dialect, actionHero: info.ActionHero, sink: sink, session: e.newSession()}
 	limits := s.t.cfg().Limits
 	e.writers.Open(&c.out, fanout.OutboxConfig{Sink: sink, Tenant: s.t.name, Bytes: limits.OutboxBytes, WriteTimeout: limits.WriteTimeout, Slow: c.slow})
 	id := e.newID()
@@ -109,7 +109,7 @@ func (c *Connection) respond(r wire.Response) {
 // Close begins the end: the verbs under way end, the client is told, what waits for it
 // is sent, and the socket is closed. The first call counts. It does not wait.
 func (c *Connection) Close(why Close) {
-	if c.engine.expel(c) {
+	if c.engine.endAway(c) {
 		return
 	}
 	c.mu.Lock()
@@ -122,7 +122,7 @@ func (c *Connection) Close(why Close) {
 	if !first {
 		return
 	}
-	c.endRunning()
+	c.cancelVerbs()
 	if farewell := c.sink.Farewell(why); farewell != nil {
 		c.out.EndSoon(farewell)
 	} else {
@@ -150,7 +150,7 @@ func (c *Connection) slow() {
 	}
 	c.closed = true
 	c.mu.Unlock()
-	c.endRunning()
+	c.cancelVerbs()
 	c.engine.stats.slowReaders.Add(1)
 	c.engine.log.Warn("slow reader closed", "connection", c.ID(), "tenant", c.tenant.name, "code", CloseSlowReader.Code)
 }
@@ -172,7 +172,7 @@ func (c *Connection) Done(ctx context.Context) {
 	c.mu.Lock()
 	why := c.why
 	c.mu.Unlock()
-	if !c.engine.goAway(ctx, c, why) {
+	if !c.engine.markAway(ctx, c, why) {
 		c.engine.finish(ctx, c)
 	}
 }
@@ -209,7 +209,7 @@ func (c *Connection) memberships() []*member {
 
 // in is the membership in the room, also under way, nil if there is none. It is
 // called with mu held.
-func (c *Connection) in(name string) *member {
+func (c *Connection) membershipIn(name string) *member {
 	for _, m := range c.rooms {
 		if m.room.id.Room == name {
 			return m
@@ -222,7 +222,7 @@ func (c *Connection) in(name string) *member {
 func (c *Connection) membership(name string) *member {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if m := c.in(name); m != nil && m.stage != joining {
+	if m := c.membershipIn(name); m != nil && m.stage != joining {
 		return m
 	}
 	return nil
@@ -253,7 +253,7 @@ func (c *Connection) Rooms() []string {
 }
 
 // settle ends the stage under way: the membership is joined, or over.
-func (c *Connection) settle(m *member, over bool) {
+func (c *Connection) endStage(m *member, over bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if over {
@@ -289,7 +289,7 @@ const maxProperties = 16 << 10
 
 // set changes properties. Those of a token's claims stay as they are.
 func (c *Connection) set(changes ...hook.Property) error {
-	defer c.changed()
+	defer c.profileChanged()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	old := c.profile.Load()
@@ -313,9 +313,9 @@ func (c *Connection) set(changes ...hook.Property) error {
 }
 
 // changed lets the rooms know that the profile is another.
-func (c *Connection) changed() {
+func (c *Connection) profileChanged() {
 	for _, m := range c.memberships() {
-		m.room.changed()
+		m.room.dropSnapshot()
 	}
 }
 

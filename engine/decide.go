@@ -165,7 +165,7 @@ func (e *Engine) emit(ctx context.Context, t *tenant, m *hook.Emit) error {
 		if err := t.mayPublish(); err != nil {
 			return err
 		}
-		return e.send(ctx, t, m.Room, said{from: system, message: m.Message, caused: true})
+		return e.send(ctx, t, m.Room, outgoing{from: system, message: m.Message, caused: true})
 	}
 	value, err := json.Marshal(m.Message.Text)
 	if m.Message.JSON {

@@ -18,20 +18,20 @@
 // it in the line is held, and in no other case while another one is held. Gate, Outbox,
 // writer and polling are in package fanout.
 //
-//	running.mu, Connection.mu
+//	verbContext.mu, Connection.mu
 //	Gate.mu, Outbox.mu
 //	Engine.mu
 //	tenant.mu
 //	room.mu
 //	sessions.mu
-//	gathering.mu
+//	pendingNotices.mu
 //	stats.mu
-//	lane.mu
+//	queue.mu
 //	writer.mu
 //	polling.mu
 //
 // No lock is held while rules, the cluster or a socket are called. What must be ordered
-// over such a call waits in a lane.
+// over such a call waits in a queue.
 package engine
 
 import (
@@ -73,7 +73,7 @@ type Config struct {
 // Engine is a running node. Its methods may be called concurrently.
 type Engine struct {
 	settings   atomic.Pointer[settings]
-	swapping   lane // of Swap
+	swapping   queue // of Swap
 	middleware hook.Middleware
 	cluster    cluster.Backend
 	operator   Operator
@@ -83,14 +83,14 @@ type Engine struct {
 	writers    *fanout.Writers
 	stats      stats
 	ready      chan struct{}
-	gathering  gathering
+	notices    pendingNotices
 	sessions   sessions
 	dying      context.Context // ends farewellTime after Run's: then nothing waits for the cluster any more
 	die        context.CancelFunc
 
 	mu          sync.Mutex
 	connections map[string]*Connection
-	worlds      map[string]*tenant // all that somebody may still be in, by name
+	allTenants  map[string]*tenant // all that somebody may still be in, by name
 	free        int                // places that any tenant may take
 	closing     atomic.Bool        // changes with mu held
 	emptied     chan struct{}      // closed when the last connection has gone after closing
@@ -106,7 +106,7 @@ func New(cfg Config) (*Engine, error) {
 		log:         cfg.Log,
 		ready:       make(chan struct{}),
 		connections: map[string]*Connection{},
-		worlds:      map[string]*tenant{},
+		allTenants:  map[string]*tenant{},
 		emptied:     make(chan struct{}),
 	}
 	e.dying, e.die = context.WithCancel(context.Background())
@@ -155,13 +155,13 @@ func (e *Engine) Run(ctx context.Context) error {
 		close(e.ready)
 		<-ctx.Done()
 	}
-	hurry := time.AfterFunc(farewellTime, e.die)
+	hurry := time.AfterFunc(hardCloseTime, e.die)
 	e.closeAll(CloseShutdown)
 	hurry.Stop()
-	e.tellAll()
+	e.publishAllNotices()
 	end()
 	err = errors.Join(err, <-failed)
-	e.tellAll() // nobody, but that there is nothing left
+	e.publishAllNotices() // nobody, but that there is nothing left
 	e.writers.Close()
 	running.Wait()
 	return err
@@ -170,11 +170,11 @@ func (e *Engine) Run(ctx context.Context) error {
 // farewellTime is how long connections that are closed hard may take to leave
 // their rooms while the cluster does not answer. Who has not left by then is lost
 // to the other nodes, who let him go.
-const farewellTime = 5 * time.Second
+const hardCloseTime = 5 * time.Second
 
 // patient is a ctx for what goes on when nobody waits for it any more. It ends
 // when the engine has.
-func (e *Engine) patient(ctx context.Context) (context.Context, context.CancelFunc) {
+func (e *Engine) untilShutdown(ctx context.Context) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	stop := context.AfterFunc(e.dying, cancel)
 	return ctx, func() { stop(); cancel() }
@@ -230,7 +230,7 @@ func (e *Engine) beginClosing() []*Connection {
 }
 
 // everyone is who is connected.
-func (e *Engine) everyone() []*Connection {
+func (e *Engine) allConnections() []*Connection {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return slices.Collect(maps.Values(e.connections))
@@ -273,7 +273,7 @@ func (e *Engine) unregister(c *Connection) {
 
 // here is the connection of that id if this node holds it and has let it in,
 // else nil.
-func (e *Engine) here(id string) *Connection {
+func (e *Engine) local(id string) *Connection {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if c := e.connections[id]; c != nil && c.admitted.Load() {

@@ -12,7 +12,7 @@ import (
 // one and nothing is under way.
 func (e *Engine) HeldRooms(tenant string) int {
 	e.mu.Lock()
-	t := e.worlds[tenant]
+	t := e.allTenants[tenant]
 	e.mu.Unlock()
 	if t == nil {
 		return 0
@@ -23,12 +23,12 @@ func (e *Engine) HeldRooms(tenant string) int {
 }
 
 // Seats are how many places are taken.
-func (e *Engine) Seats() int {
+func (e *Engine) Reservations() int {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	n := 0
-	for _, t := range e.worlds {
-		n += t.places.taken
+	for _, t := range e.allTenants {
+		n += t.quota.taken
 	}
 	return n
 }
@@ -37,7 +37,7 @@ func (e *Engine) Seats() int {
 func (e *Engine) TenantQueues() int { return e.writers.Queues() }
 
 // LaneLength is how many messages wait in a room's lane.
-const LaneLength = laneLength
+const MaxQueued = maxQueued
 
 // Claim gives a connection a property as a token would.
 func Claim(c *Connection, name, value string) {
@@ -59,4 +59,4 @@ func (e *Engine) ObserveVerb(name string, err error, took time.Duration) {
 }
 
 // MostLooked is mostLooked.
-const MostLooked = mostLooked
+const MaxLooked = maxLooked

@@ -19,36 +19,36 @@ const historyPage = 128
 const perMessage = 128
 
 // placed is a message of the past.
-type placed struct {
+type storedAt struct {
 	at      cluster.Position
 	payload []byte
 }
 
 // missed is what a client did not hear.
-type missed struct {
-	messages []placed // in order, the last that fit into half of an outbox
-	whole    bool     // nothing is missing
+type missedMessages struct {
+	messages []storedAt // in order, the last that fit into half of an outbox
+	whole    bool       // nothing is missing
 }
 
 // missed reads all that was said since, and where the room is then; nil: only
 // that. The outbox is for several members.
-func (e *Engine) missed(ctx context.Context, m *member, since *cluster.Position, several int) (got missed, at cluster.Position, err error) {
-	keep := m.conn.tenant.settings(m.room.id.Room).Keep
+func (e *Engine) readMissed(ctx context.Context, m *member, since *cluster.Position, several int) (got missedMessages, at cluster.Position, err error) {
+	keep := m.conn.tenant.settings(m.room.id.Room).Retention
 	if since == nil {
 		page, err := e.cluster.History.Read(ctx, m.room.id, cluster.Position{}, 0, keep)
-		return missed{whole: true}, page.Top, err
+		return missedMessages{whole: true}, page.Top, err
 	}
 	at, got.whole = *since, true
 	room := m.conn.tenant.cfg().Limits.OutboxBytes / 2 / several
 	for {
 		page, err := e.cluster.History.Read(ctx, m.room.id, at, historyPage, keep)
 		if err != nil {
-			return missed{}, cluster.Position{}, err
+			return missedMessages{}, cluster.Position{}, err
 		}
 		got.whole = got.whole && !page.Missing
 		for _, k := range page.Messages {
 			at = cluster.Position{Epoch: page.Top.Epoch, Offset: k.Offset}
-			got.messages = append(got.messages, placed{at, k.Payload})
+			got.messages = append(got.messages, storedAt{at, k.Payload})
 			room -= len(k.Payload) + perMessage
 		}
 		for room < 0 {
@@ -63,7 +63,7 @@ func (e *Engine) missed(ctx context.Context, m *member, since *cluster.Position,
 
 // heard is what a member hears of a message of the past: what the say chain leaves
 // of it, with its position. nil: nothing.
-func (e *Engine) heard(ctx context.Context, m *member, p placed) []byte {
+func (e *Engine) historyText(ctx context.Context, m *member, p storedAt) []byte {
 	id := m.room.id
 	if !e.middleware.Asks(hook.Say, id.Tenant, id.Room) {
 		return wire.AppendPlaced(nil, p.payload, p.at)
@@ -101,8 +101,8 @@ func (e *Engine) heard(ctx context.Context, m *member, p placed) []byte {
 // mostHistory is how many messages roomHistory gives at once, usualHistory how
 // many if it is not told.
 const (
-	mostHistory  = 1000
-	usualHistory = 50
+	maxHistoryPage     = 1000
+	defaultHistoryPage = 50
 )
 
 // historyView is what roomHistory answers.
@@ -120,14 +120,14 @@ func (c *Connection) roomHistory(ctx context.Context, r *wire.Request) (result, 
 	if m == nil {
 		return result{}, errNotIn(named(r))
 	}
-	if c.tenant.settings(r.Room).Keep.Messages == 0 {
+	if c.tenant.settings(r.Room).Retention.Messages == 0 {
 		return result{}, &VerbError{fmt.Sprintf("room keeps no history (%s)", r.Room)}
 	}
 	limit := r.Limit
 	if limit == 0 {
-		limit = usualHistory
+		limit = defaultHistoryPage
 	}
-	view, err := c.engine.historyOf(ctx, m, r.Before, min(limit, mostHistory))
+	view, err := c.engine.historyOf(ctx, m, r.Before, min(limit, maxHistoryPage))
 	if err != nil {
 		return result{}, err
 	}
@@ -146,7 +146,7 @@ func (e *Engine) historyOf(ctx context.Context, m *member, before uint64, limit 
 	var texts []json.RawMessage // the last first
 	for first > 0 {
 		k := page.Messages[first-1]
-		text := e.heard(ctx, m, placed{cluster.Position{Epoch: page.Top.Epoch, Offset: k.Offset}, k.Payload})
+		text := e.historyText(ctx, m, storedAt{cluster.Position{Epoch: page.Top.Epoch, Offset: k.Offset}, k.Payload})
 		if ctx.Err() != nil { // what text is then says nothing
 			return historyView{}, context.Cause(ctx)
 		}
@@ -170,7 +170,7 @@ func (e *Engine) historyOf(ctx context.Context, m *member, before uint64, limit 
 // pageBefore reads the messages between from and before. Offsets count from one
 // message to the next, so that it is known where they begin.
 func (e *Engine) pageBefore(ctx context.Context, m *member, before uint64, limit int) (page cluster.Page, from uint64, err error) {
-	h, keep := e.cluster.History, m.conn.tenant.settings(m.room.id.Room).Keep
+	h, keep := e.cluster.History, m.conn.tenant.settings(m.room.id.Room).Retention
 	if page, err = h.Read(ctx, m.room.id, cluster.Position{}, 0, keep); err != nil {
 		return page, 0, err
 	}

@@ -22,7 +22,7 @@ import (
 // keeps has all rooms keep so many messages for an hour.
 func keeps(messages int) func(*engine.Config) {
 	return func(c *engine.Config) {
-		c.Tenants[0].Rooms = []engine.RoomSettings{{Keep: cluster.Retention{Messages: messages, For: time.Hour}}}
+		c.Tenants[0].Rooms = []engine.RoomSettings{{Retention: cluster.Retention{Messages: messages, For: time.Hour}}}
 	}
 }
 
@@ -132,7 +132,7 @@ func TestMissedMessagesComeBeforeLiveOnes(t *testing.T) {
 func TestRoomsWithoutHistoryHaveNoPositions(t *testing.T) {
 	inWorld(t, func(w *world) {
 		n := w.node("one", func(c *engine.Config) {
-			c.Tenants[0].Rooms = []engine.RoomSettings{{Match: func(r string) bool { return r == "q" }, Keep: cluster.Retention{Messages: 1, For: time.Hour}}}
+			c.Tenants[0].Rooms = []engine.RoomSettings{{Match: func(r string) bool { return r == "q" }, Retention: cluster.Retention{Messages: 1, For: time.Hour}}}
 		})
 		a := n.client()
 		a.says(`{"event":"roomAdd","room":"r","since":{"epoch":"e","offset":1},"messageId":1}`, isTrue)

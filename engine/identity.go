@@ -46,13 +46,13 @@ func (c *Connection) authenticate(ctx context.Context, info Info) (id Identity, 
 	}
 	id, err = c.identify(ctx, info.Token)
 	if err != nil {
-		return id, false, c.turnedAway(err)
+		return id, false, c.tokenRefused(err)
 	}
 	return id, false, nil
 }
 
 // turnedAway is how a connection ends that has no good token.
-func (c *Connection) turnedAway(err error) Close {
+func (c *Connection) tokenRefused(err error) Close {
 	c.engine.stats.refused.Add(1)
 	p := c.profile.Load()
 	c.engine.log.Debug("token refused", "tenant", p.Tenant, "transport", p.Transport, "remote", p.RemoteIP, "reason", err)
@@ -77,15 +77,15 @@ func (c *Connection) identify(ctx context.Context, token string) (Identity, erro
 		err = ErrUnchecked
 	}
 	if err == nil {
-		err = c.become(id)
+		err = c.applyIdentity(id)
 	}
 	return id, err
 }
 
 // become sets the user and the claims. A claim takes the place of a property that
 // a module has set.
-func (c *Connection) become(id Identity) error {
-	defer c.changed()
+func (c *Connection) applyIdentity(id Identity) error {
+	defer c.profileChanged()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	old := c.profile.Load()
@@ -107,7 +107,7 @@ func (c *Connection) become(id Identity) error {
 
 // endBy closes the connection a while after its token's end, unless another token
 // comes.
-func (c *Connection) endBy(expires time.Time) {
+func (c *Connection) closeWithToken(expires time.Time) {
 	if expires.IsZero() {
 		c.clearDeadline()
 		return
@@ -125,15 +125,15 @@ func (c *Connection) auth(ctx context.Context, r *wire.Request) (result, error) 
 	id, err := c.identify(ctx, r.Token)
 	switch {
 	case err != nil && c.admitted.Load():
-		return result{}, wordsOf(err)
+		return result{}, clientError(err)
 	case err != nil:
-		return result{}, c.turnedAway(err)
+		return result{}, c.tokenRefused(err)
 	case !c.admitted.Load():
 		if err := c.letIn(ctx); err != nil {
 			return result{}, err
 		}
 	}
-	c.endBy(id.Expires)
+	c.closeWithToken(id.Expires)
 	data, err := json.Marshal(struct {
 		User      string `json:"user,omitempty"`
 		ExpiresAt int64  `json:"expiresAt,omitempty"` // ms since 1970
@@ -142,7 +142,7 @@ func (c *Connection) auth(ctx context.Context, r *wire.Request) (result, error) 
 }
 
 // wordsOf is what of an error with a token the client may hear.
-func wordsOf(err error) error {
+func clientError(err error) error {
 	if errors.Is(err, ErrUnchecked) {
 		err = ErrUnchecked
 	}

@@ -54,13 +54,13 @@ func takes(t tokens, required bool) func(*engine.Config) {
 
 // bring opens a connection with a token.
 func (n *node) bring(token string) (*client, error) {
-	return n.tryOpen(wire.WebSocket, engine.SeatRequest{Tenant: "default"}, func(i *engine.Info) { i.Token = token })
+	return n.tryOpen(wire.WebSocket, engine.ReservationRequest{Tenant: "default"}, func(i *engine.Info) { i.Token = token })
 }
 
 // promise opens one that sends its token later.
 func (n *node) promise() *client {
 	n.w.Helper()
-	c, err := n.tryOpen(wire.Socket, engine.SeatRequest{Tenant: "default"}, func(i *engine.Info) { i.TokenFollows = true })
+	c, err := n.tryOpen(wire.Socket, engine.ReservationRequest{Tenant: "default"}, func(i *engine.Info) { i.TokenFollows = true })
 	n.w.must(err, nil)
 	return c
 }
@@ -107,8 +107,8 @@ func TestWhoHasNoGoodTokenIsTurnedAway(t *testing.T) {
 			w.must(err, test.want)
 			if test.want == nil {
 				c.HangUp()
-			} else if hooks != 0 || n.Seats() != 0 || n.Stats().Refused != 1 {
-				w.Errorf("%d hooks ran, %d seats are taken, %d were refused", hooks, n.Seats(), n.Stats().Refused)
+			} else if hooks != 0 || n.Reservations() != 0 || n.Stats().Refused != 1 {
+				w.Errorf("%d hooks ran, %d seats are taken, %d were refused", hooks, n.Reservations(), n.Stats().Refused)
 			}
 		})
 	}

@@ -31,7 +31,7 @@ func twoTenants(change ...func(acme *engine.TenantConfig)) func(*engine.Config) 
 
 func (n *node) of(tenant string) *client {
 	n.w.Helper()
-	return n.open(wire.WebSocket, engine.SeatRequest{Tenant: tenant})
+	return n.open(wire.WebSocket, engine.ReservationRequest{Tenant: tenant})
 }
 
 func TestRoomsOfOneNameAreTheirTenants(t *testing.T) {
@@ -101,7 +101,7 @@ func TestConnectionsAreOutOfReachOfOtherTenants(t *testing.T) {
 func TestATenantOfThatNameIsNeeded(t *testing.T) {
 	inWorld(t, func(w *world) {
 		n := w.node("n")
-		_, err := n.Seat(engine.SeatRequest{Tenant: "acme"})
+		_, err := n.Reserve(engine.ReservationRequest{Tenant: "acme"})
 		w.must(err, errors.New(`there is no tenant "acme" here`))
 		w.must(n.CreateRoom(w.Context(), cluster.RoomID{Tenant: "acme", Room: "r"}), errors.New(`no such tenant: "acme"`))
 	})
@@ -111,10 +111,10 @@ func TestATenantOfThatNameIsNeeded(t *testing.T) {
 func TestATenantCannotTakeAllConnections(t *testing.T) {
 	inWorld(t, func(w *world) {
 		n := w.node("n", twoTenants(), func(c *engine.Config) { c.Limits.Connections = 20 })
-		seats := map[string][]*engine.Seat{}
+		seats := map[string][]*engine.Reservation{}
 		fill := func(tenant string) int {
 			for {
-				s, err := n.Seat(engine.SeatRequest{Tenant: tenant})
+				s, err := n.Reserve(engine.ReservationRequest{Tenant: tenant})
 				if err != nil {
 					return len(seats[tenant])
 				}
@@ -148,9 +148,9 @@ func TestPlacesAreNotKeptForNobody(t *testing.T) {
 	} {
 		inWorld(t, func(w *world) {
 			n := w.node("n", change, func(c *engine.Config) { c.Limits.Connections = 20 })
-			var seats []*engine.Seat
+			var seats []*engine.Reservation
 			for {
-				s, err := n.Seat(engine.SeatRequest{Tenant: "default"})
+				s, err := n.Reserve(engine.ReservationRequest{Tenant: "default"})
 				if err != nil {
 					break
 				}
@@ -170,8 +170,8 @@ func TestPlacesAreNotKeptForNobody(t *testing.T) {
 func TestAddressesAreCountedByTenant(t *testing.T) {
 	inWorld(t, func(w *world) {
 		n := w.node("n", twoTenants(), func(c *engine.Config) { c.Limits.ConnectionsPerIP = 1 })
-		from := func(tenant string) (*engine.Seat, error) {
-			return n.Seat(engine.SeatRequest{Tenant: tenant, RemoteIP: "10.0.0.1"})
+		from := func(tenant string) (*engine.Reservation, error) {
+			return n.Reserve(engine.ReservationRequest{Tenant: tenant, RemoteIP: "10.0.0.1"})
 		}
 		a, err := from("acme")
 		w.must(err, nil)

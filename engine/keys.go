@@ -9,9 +9,9 @@ import (
 )
 
 const (
-	maxKey   = 64              // bytes of an idempotency key
-	keyTime  = 2 * time.Minute // that a key is known
-	mostKeys = 10_000          // of one connection; with more, the oldest are forgotten early
+	maxKeyBytes = 64              // bytes of an idempotency key
+	keyTime     = 2 * time.Minute // that a key is known
+	maxKeys     = 10_000          // of one connection; with more, the oldest are forgotten early
 )
 
 var errKey = &VerbError{"key must be at most 64 bytes"}
@@ -36,10 +36,10 @@ func (k *keys) once(key string, f func() ([]hook.Effect, error)) ([]hook.Effect,
 	if key == "" {
 		return f()
 	}
-	if len(key) > maxKey {
+	if len(key) > maxKeyBytes {
 		return nil, errKey
 	}
-	k.forget(time.Now(), mostKeys)
+	k.forget(time.Now(), maxKeys)
 	if outcome, ok := k.outcomes[key]; ok {
 		return nil, outcome
 	}
@@ -51,7 +51,7 @@ func (k *keys) once(key string, f func() ([]hook.Effect, error)) ([]hook.Effect,
 }
 
 func (k *keys) remember(u keyed) {
-	k.forget(u.At, mostKeys-1)
+	k.forget(u.At, maxKeys-1)
 	if k.outcomes == nil {
 		k.outcomes = map[string]error{}
 	}

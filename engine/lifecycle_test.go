@@ -44,12 +44,12 @@ func TestConnectMayBeDenied(t *testing.T) {
 			ended := 0
 			n.on(hook.Connect, func(*hook.Event) hook.Verdict { return verdict })
 			n.on(hook.Disconnect, func(*hook.Event) hook.Verdict { ended++; return allow() })
-			_, err := n.tryOpen(wire.WebSocket, engine.SeatRequest{Tenant: "default"})
+			_, err := n.tryOpen(wire.WebSocket, engine.ReservationRequest{Tenant: "default"})
 			if err != want {
 				w.Errorf("got %v, want %v", err, want)
 			}
-			if n.Seats() != 0 || n.Stats().Connections != 0 || ended != 0 {
-				w.Errorf("%d seats are taken, disconnect ran %d times", n.Seats(), ended)
+			if n.Reservations() != 0 || n.Stats().Connections != 0 || ended != 0 {
+				w.Errorf("%d seats are taken, disconnect ran %d times", n.Reservations(), ended)
 			}
 		})
 	}
@@ -89,9 +89,9 @@ func TestSeatsAreLimited(t *testing.T) {
 			c.Limits.Connections = 4
 			c.Limits.ConnectionsPerIP = 1
 		})
-		seat := func(tenant, ip, refusal string) *engine.Seat {
+		seat := func(tenant, ip, refusal string) *engine.Reservation {
 			w.Helper()
-			s, err := n.Seat(engine.SeatRequest{Tenant: tenant, RemoteIP: ip})
+			s, err := n.Reserve(engine.ReservationRequest{Tenant: tenant, RemoteIP: ip})
 			var r *engine.Refusal
 			if refusal == "" && err != nil || refusal != "" && (!errors.As(err, &r) || r.Message != refusal || r.RetryAfter != 5*time.Second) {
 				w.Errorf("got %+v, want %q", err, refusal)
@@ -114,11 +114,11 @@ func TestSeatsAreLimited(t *testing.T) {
 		if s2.Tenant() != "acme" {
 			w.Errorf("the tenant is %s", s2.Tenant())
 		}
-		for _, s := range []*engine.Seat{s2, s3, s4} {
+		for _, s := range []*engine.Reservation{s2, s3, s4} {
 			s.Release()
 		}
-		if n.Seats() != 0 {
-			w.Errorf("%d seats are taken", n.Seats())
+		if n.Reservations() != 0 {
+			w.Errorf("%d seats are taken", n.Reservations())
 		}
 	})
 }
@@ -126,14 +126,14 @@ func TestSeatsAreLimited(t *testing.T) {
 func TestReleaseAfterOpenDoesNothing(t *testing.T) {
 	inWorld(t, func(w *world) {
 		n := w.node("n")
-		s, err := n.Seat(engine.SeatRequest{Tenant: "default"})
+		s, err := n.Reserve(engine.ReservationRequest{Tenant: "default"})
 		w.must(err, nil)
 		sink := enginetest.NewSink(wire.WebSocket)
 		c, err := s.Open(w.Context(), engine.Info{Fingerprint: "f"}, sink)
 		w.must(err, nil)
 		s.Release()
-		if n.Seats() != 1 || c.Profile().Fingerprint != "f" {
-			w.Errorf("%d seats, fingerprint %s", n.Seats(), c.Profile().Fingerprint)
+		if n.Reservations() != 1 || c.Profile().Fingerprint != "f" {
+			w.Errorf("%d seats, fingerprint %s", n.Reservations(), c.Profile().Fingerprint)
 		}
 		c.Done(w.Context())
 	})
@@ -163,7 +163,7 @@ func TestShutdownClosesInBatches(t *testing.T) {
 		for _, c := range clients {
 			c.hears("bye shutdown (3001)")
 		}
-		_, err := n.Seat(engine.SeatRequest{Tenant: "default"})
+		_, err := n.Reserve(engine.ReservationRequest{Tenant: "default"})
 		var r *engine.Refusal
 		if !errors.As(err, &r) || r.Message != "the server is shutting down" || r.RetryAfter == 0 {
 			w.Errorf("a seat after the end: %v", err)
@@ -188,7 +188,7 @@ func TestShutdownGivesUpWithItsContext(t *testing.T) {
 func TestSeatTakenBeforeShutdownDoesNotOpenAfterIt(t *testing.T) {
 	inWorld(t, func(w *world) {
 		n := w.node("n")
-		s, err := n.Seat(engine.SeatRequest{Tenant: "default"})
+		s, err := n.Reserve(engine.ReservationRequest{Tenant: "default"})
 		w.must(err, nil)
 		w.must(n.Shutdown(w.Context(), 0), nil)
 		_, err = s.Open(w.Context(), engine.Info{}, enginetest.NewSink(wire.WebSocket))

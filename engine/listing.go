@@ -21,9 +21,9 @@ type ConnectionPage struct {
 }
 
 const (
-	mostListed = 200                    // connections of a page
-	listTime   = 3 * time.Second        // for all nodes to answer
-	slowList   = 250 * time.Millisecond // after which a page no longer waits for one node before it asks the next
+	maxListed = 200                    // connections of a page
+	listTime  = 3 * time.Second        // for all nodes to answer
+	slowList  = 250 * time.Millisecond // after which a page no longer waits for one node before it asks the next
 )
 
 // Connections returns a page of at most limit of the tenant's connections after cursor,
@@ -34,8 +34,8 @@ func (e *Engine) Connections(ctx context.Context, tenant, cursor string, limit i
 	if _, err := e.tenant(tenant); err != nil {
 		return page, err
 	}
-	if limit < 1 || limit > mostListed {
-		limit = mostListed
+	if limit < 1 || limit > maxListed {
+		limit = maxListed
 	}
 	nodes, err := e.Nodes(ctx)
 	if err != nil {

@@ -67,7 +67,7 @@ var mayCall = []string{
 	"Gate.mu is held over fanout.Sink.Bytes",
 	"room.mu is held over receiver",
 	"polling.mu is held over f",
-	"running.mu is held over context",
+	"verbContext.mu is held over context",
 }
 
 var lockLine = regexp.MustCompile(`(?m)^//\t([\w. ,]+)$`)

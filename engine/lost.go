@@ -79,7 +79,7 @@ func leaveOf(id cluster.RoomID, p *hook.Profile, joinedAt int64, cause hook.Caus
 // and applies the effects.
 func (e *Engine) applyLeave(ctx context.Context, id cluster.RoomID, connection string, v hook.Verdict) {
 	if t := e.settings.Load().tenants[id.Tenant]; t != nil {
-		e.announce(t, id, connection, false)
+		e.notePresence(t, id, connection, false)
 		e.applyAll(ctx, t, nil, v.Effects)
 	}
 }
@@ -88,7 +88,7 @@ func (e *Engine) applyLeave(ctx context.Context, id cluster.RoomID, connection s
 // dead, join again. Who may not is told so.
 func (e *Engine) Rejoin(ctx context.Context, id cluster.RoomID, members []cluster.MemberRecord) {
 	var rejoining errgroup.Group
-	rejoining.SetLimit(evictors)
+	rejoining.SetLimit(maxEvicting)
 	for _, p := range members {
 		rejoining.Go(func() error {
 			if m := e.beginRejoin(id, p.ID); m != nil {
@@ -102,13 +102,13 @@ func (e *Engine) Rejoin(ctx context.Context, id cluster.RoomID, members []cluste
 
 // beginRejoin is the membership, if it is one and not about to end.
 func (e *Engine) beginRejoin(id cluster.RoomID, connection string) *member {
-	c := e.here(connection)
+	c := e.local(connection)
 	if c == nil || c.tenant.name != id.Tenant {
 		return nil
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	m := c.in(id.Room)
+	m := c.membershipIn(id.Room)
 	if m == nil || m.stage != joined || c.ended {
 		return nil
 	}
@@ -124,14 +124,14 @@ func (e *Engine) rejoin(ctx context.Context, m *member) {
 		err = e.cluster.Presence.Add(ctx, id, cluster.MemberRecord{ID: c.ID(), JoinedAt: m.joinedAt, Profile: encodeProfile(c.profile.Load())})
 	}
 	if err == nil || errors.Is(err, cluster.ErrUnavailable) || errors.Is(err, cluster.ErrUnknown) { // the cluster sees to it later
-		c.settle(m, false)
-		e.announce(c.tenant, id, c.ID(), true)
+		c.endStage(m, false)
+		e.notePresence(c.tenant, id, c.ID(), true)
 		e.applyAll(ctx, c.tenant, c, v.Effects)
 		return
 	}
 	e.log.Info("a member cannot join again", "connection", c.ID(), "tenant", id.Tenant, "room", id.Room, "error", err)
 	m.Gate.Close()
-	e.drop(ctx, m)
+	e.endMembership(ctx, m)
 	notice, _ := json.Marshal(map[string]string{"context": "api", "from": system, "room": id.Room,
 		"message": fmt.Sprintf("you are no longer in this room (%s)", e.textFor(err))})
 	_ = c.sendValue(notice) // it is JSON

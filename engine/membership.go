@@ -21,20 +21,20 @@ func errNotIn(room string) error {
 }
 
 // AlreadyMember reports whether err says that a connection is in the room already.
-func AlreadyMember(err error) bool { return says(err, "connection already in this room") }
+func AlreadyMember(err error) bool { return hasText(err, "connection already in this room") }
 
 // NotMember reports whether err says that a connection is not in the room.
-func NotMember(err error) bool { return says(err, "connection not in this room") }
+func NotMember(err error) bool { return hasText(err, "connection not in this room") }
 
 // says reports whether err is what a client hears in these words, also where it came
 // from another node as text.
-func says(err error, words string) bool {
+func hasText(err error, words string) bool {
 	verb := (*VerbError)(nil)
 	return errors.As(err, &verb) && strings.HasPrefix(verb.Text, words)
 }
 
 // wish is what who joins wants besides.
-type wish struct {
+type joinOptions struct {
 	recover bool // to know where the room is, and to hear what it missed
 	watch   bool // to hear who joins and leaves, where the room tells
 }
@@ -45,23 +45,23 @@ type wish struct {
 //
 // With wish.recover, in a room that keeps history, c is sent nothing of the room
 // until the member is released.
-func (e *Engine) join(ctx context.Context, c *Connection, name string, wish wish) (*member, []hook.Effect, error) {
+func (e *Engine) join(ctx context.Context, c *Connection, name string, wish joinOptions) (*member, []hook.Effect, error) {
 	if wire.ValidRoom(name) != nil && name != "" {
 		return nil, nil, &VerbError{"invalid room name"}
 	}
-	r := c.tenant.hold(name)
+	r := c.tenant.acquire(name)
 	m, err := e.beginJoin(ctx, c, r)
 	if err != nil {
 		c.tenant.release(r)
 		return nil, nil, err
 	}
 	settings := c.tenant.settings(name)
-	if wish.recover && settings.Keep.Messages > 0 {
+	if wish.recover && settings.Retention.Messages > 0 {
 		m.Gate.Hold()
 	}
 	m.watches = wish.watch && settings.Presence
 	effects, err := e.admit(ctx, m)
-	c.settle(m, err != nil)
+	c.endStage(m, err != nil)
 	if err != nil {
 		c.tenant.release(r)
 		return nil, nil, err
@@ -74,7 +74,7 @@ func (e *Engine) beginJoin(ctx context.Context, c *Connection, r *room) (*member
 	name := r.id.Room
 	for {
 		c.mu.Lock()
-		m := c.in(name)
+		m := c.membershipIn(name)
 		switch {
 		case c.ended:
 			c.mu.Unlock()
@@ -123,23 +123,23 @@ func (e *Engine) admit(ctx context.Context, m *member) ([]hook.Effect, error) {
 		return nil, err
 	}
 	m.joinedAt = time.Now().UnixMilli()
-	if err := e.settle(ctx, m, evicted); err != nil {
+	if err := e.addMember(ctx, m, evicted); err != nil {
 		return nil, err
 	}
-	e.announce(c.tenant, r.id, c.ID(), true)
+	e.notePresence(c.tenant, r.id, c.ID(), true)
 	return v.Effects, nil
 }
 
 // settle records a member that has subscribed, and makes it one. If that fails it
 // is not subscribed any more.
-func (e *Engine) settle(ctx context.Context, m *member, evicted int) error {
+func (e *Engine) addMember(ctx context.Context, m *member, evicted int) error {
 	c, r := m.conn, m.room
 	err := e.cluster.Presence.Add(ctx, r.id, cluster.MemberRecord{ID: c.ID(), JoinedAt: m.joinedAt, Profile: encodeProfile(c.profile.Load())})
 	if err == nil {
 		err = r.add(m, evicted)
 	}
 	if err != nil {
-		e.forget(ctx, r, c.ID()) // it may be on record whatever the error was
+		e.removePresence(ctx, r, c.ID()) // it may be on record whatever the error was
 		e.unsubscribe(ctx, m)
 	}
 	return err
@@ -152,29 +152,29 @@ func (e *Engine) subscribe(ctx context.Context, m *member) error {
 		return err
 	}
 	if err := r.notices.subscribe(ctx, e.cluster.Broker); err != nil {
-		e.end(ctx, &r.messages)
+		e.unsubscribeFrom(ctx, &r.messages)
 		return err
 	}
 	return nil
 }
 
 func (e *Engine) unsubscribe(ctx context.Context, m *member) {
-	e.end(ctx, &m.room.messages)
+	e.unsubscribeFrom(ctx, &m.room.messages)
 	if m.watches {
-		e.end(ctx, &m.room.notices)
+		e.unsubscribeFrom(ctx, &m.room.notices)
 	}
 }
 
-func (e *Engine) end(ctx context.Context, s *subscription) {
-	ctx, cancel := e.patient(ctx)
+func (e *Engine) unsubscribeFrom(ctx context.Context, s *subscription) {
+	ctx, cancel := e.untilShutdown(ctx)
 	defer cancel()
 	if err := s.unsubscribe(ctx, e.cluster.Broker); err != nil {
 		e.log.Warn("unsubscribe failed", "tenant", s.topic.Tenant, "room", s.topic.Room, "error", err)
 	}
 }
 
-func (e *Engine) forget(ctx context.Context, r *room, id string) {
-	ctx, cancel := e.patient(ctx)
+func (e *Engine) removePresence(ctx context.Context, r *room, id string) {
+	ctx, cancel := e.untilShutdown(ctx)
 	defer cancel()
 	if err := e.cluster.Presence.Remove(ctx, r.id, id); err != nil {
 		e.log.Warn("presence was not removed", "tenant", r.id.Tenant, "room", r.id.Room, "connection", id, "error", err)
@@ -187,7 +187,7 @@ func (e *Engine) forget(ctx context.Context, r *room, id string) {
 func (e *Engine) leave(ctx context.Context, c *Connection, name string, cause hook.Cause) ([]hook.Effect, error) {
 	if cause != hook.CauseRoomLeave {
 		var cancel context.CancelFunc
-		ctx, cancel = e.patient(ctx)
+		ctx, cancel = e.untilShutdown(ctx)
 		defer cancel()
 	}
 	m, err := e.beginLeave(ctx, c, name)
@@ -196,14 +196,14 @@ func (e *Engine) leave(ctx context.Context, c *Connection, name string, cause ho
 	}
 	v, err := e.askLeave(ctx, m, cause)
 	if err != nil {
-		c.settle(m, false)
+		c.endStage(m, false)
 		return nil, err
 	}
 	// The notice of a room's end is for who was in it till then.
 	if cause != hook.CauseDestroyed {
 		m.Gate.Close()
 	}
-	e.drop(ctx, m)
+	e.endMembership(ctx, m)
 	later := e.applyNow(ctx, c.tenant, c, v.Effects, false)
 	if cause != hook.CauseRoomLeave {
 		e.applyLater(ctx, c.tenant, later, false)
@@ -213,18 +213,18 @@ func (e *Engine) leave(ctx context.Context, c *Connection, name string, cause ho
 }
 
 // drop ends a membership, whatever the rules say.
-func (e *Engine) drop(ctx context.Context, m *member) {
+func (e *Engine) endMembership(ctx context.Context, m *member) {
 	e.detach(ctx, m)
-	e.announce(m.conn.tenant, m.room.id, m.conn.ID(), false)
+	e.notePresence(m.conn.tenant, m.room.id, m.conn.ID(), false)
 }
 
 // detach ends a membership on this node; the others are not told.
 func (e *Engine) detach(ctx context.Context, m *member) {
 	r, c := m.room, m.conn
 	r.remove(m)
-	e.forget(ctx, r, c.ID())
+	e.removePresence(ctx, r, c.ID())
 	e.unsubscribe(ctx, m)
-	c.settle(m, true)
+	c.endStage(m, true)
 	c.tenant.release(r)
 }
 
@@ -232,18 +232,18 @@ func (e *Engine) detach(ctx context.Context, m *member) {
 // came of it. An error says that the member stays.
 func (e *Engine) askLeave(ctx context.Context, m *member, cause hook.Cause) (hook.Verdict, error) {
 	c, r := m.conn, m.room
-	ours, err := e.part(ctx, m, cause)
+	ours, err := e.beginLeaveInCluster(ctx, m, cause)
 	if err != nil || !ours {
 		return hook.Verdict{}, err
 	}
 	if cause != hook.CauseRoomLeave {
 		return e.decideLeave(ctx, r.id, c.profile.Load(), m.joinedAt, cause), nil
 	}
-	ctx, cancel := e.patient(ctx) // once begun it is not cut short, to be run again at the connection's end
+	ctx, cancel := e.untilShutdown(ctx) // once begun it is not cut short, to be run again at the connection's end
 	defer cancel()
 	v := e.decide(ctx, leaveOf(r.id, c.profile.Load(), m.joinedAt, cause))
 	if err := refusal(&v); err != nil {
-		e.record(ctx, m)
+		e.recordPresence(ctx, m)
 		return v, err
 	}
 	return v, nil
@@ -251,13 +251,13 @@ func (e *Engine) askLeave(ctx context.Context, m *member, cause hook.Cause) (hoo
 
 // partAgain is how long part waits before it asks a cluster again that did not
 // answer.
-const partAgain = time.Second
+const beginLeaveRetry = time.Second
 
 // part says whether leave is this node's to run. It is not if the node was taken
 // for dead, and another lets its members go. Without an answer from the cluster
 // nobody can tell: what a client or the server asked for then fails, and the end
 // of a connection or a room waits.
-func (e *Engine) part(ctx context.Context, m *member, cause hook.Cause) (ours bool, err error) {
+func (e *Engine) beginLeaveInCluster(ctx context.Context, m *member, cause hook.Cause) (ours bool, err error) {
 	id := m.room.id
 	if !e.middleware.Asks(hook.Leave, id.Tenant, id.Room) {
 		return false, nil
@@ -274,7 +274,7 @@ func (e *Engine) part(ctx context.Context, m *member, cause hook.Cause) (ours bo
 			return true, nil
 		}
 		select {
-		case <-time.After(partAgain):
+		case <-time.After(beginLeaveRetry):
 		case <-ctx.Done():
 			e.log.Warn("leave is for the other nodes to run", "tenant", id.Tenant, "room", id.Room, "connection", m.conn.ID(), "error", err)
 			return false, nil
@@ -284,8 +284,8 @@ func (e *Engine) part(ctx context.Context, m *member, cause hook.Cause) (ours bo
 
 // record puts a member on record again. If the cluster does not answer now, it
 // sees to it later.
-func (e *Engine) record(ctx context.Context, m *member) {
-	ctx, cancel := e.patient(ctx)
+func (e *Engine) recordPresence(ctx context.Context, m *member) {
+	ctx, cancel := e.untilShutdown(ctx)
 	defer cancel()
 	c, r := m.conn, m.room
 	err := e.cluster.Presence.Add(ctx, r.id, cluster.MemberRecord{ID: c.ID(), JoinedAt: m.joinedAt, Profile: encodeProfile(c.profile.Load())})
@@ -297,7 +297,7 @@ func (e *Engine) record(ctx context.Context, m *member) {
 func (e *Engine) beginLeave(ctx context.Context, c *Connection, name string) (*member, error) {
 	for {
 		c.mu.Lock()
-		m := c.in(name)
+		m := c.membershipIn(name)
 		switch {
 		case m == nil:
 			c.mu.Unlock()

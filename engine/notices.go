@@ -19,9 +19,9 @@ import (
 // the room's order and history.
 
 const (
-	gatherTime = 100 * time.Millisecond // of joins and leaves that are told of together
-	noticeTime = 10 * time.Second       // that a notice may take to be published
-	mostInOne  = 1000                   // ids in a notice
+	noticeDelay   = 100 * time.Millisecond // of joins and leaves that are told of together
+	noticeTimeout = 10 * time.Second       // that a notice may take to be published
+	maxNoticeIDs  = 1000                   // ids in a notice
 )
 
 // noticesOf is the topic of a room's notices. No client's room has such a name.
@@ -39,35 +39,35 @@ type notice struct {
 }
 
 // gathering is what has happened in rooms and is still to be told.
-type gathering struct {
+type pendingNotices struct {
 	mu     sync.Mutex
-	rooms  map[cluster.RoomID]*gathered
+	rooms  map[cluster.RoomID]*pendingNotice
 	timers sync.WaitGroup
 }
 
-type gathered struct {
+type pendingNotice struct {
 	joined, left []string
 	timer        *time.Timer
 }
 
 // announce tells a room with presence who has joined or left. Who did both within
 // the time has done nothing.
-func (e *Engine) announce(t *tenant, room cluster.RoomID, id string, joined bool) {
+func (e *Engine) notePresence(t *tenant, room cluster.RoomID, id string, joined bool) {
 	if !t.settings(room.Room).Presence {
 		return
 	}
-	g := &e.gathering
+	g := &e.notices
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	n := g.rooms[room]
 	if n == nil {
-		n = &gathered{}
+		n = &pendingNotice{}
 		if g.rooms == nil {
-			g.rooms = map[cluster.RoomID]*gathered{}
+			g.rooms = map[cluster.RoomID]*pendingNotice{}
 		}
 		g.rooms[room] = n
 		g.timers.Add(1)
-		n.timer = time.AfterFunc(gatherTime, func() { e.tell(room) })
+		n.timer = time.AfterFunc(noticeDelay, func() { e.publishNotice(room) })
 	}
 	to, against := &n.joined, &n.left
 	if !joined {
@@ -81,14 +81,14 @@ func (e *Engine) announce(t *tenant, room cluster.RoomID, id string, joined bool
 }
 
 // tell publishes what was gathered of a room.
-func (e *Engine) tell(room cluster.RoomID) {
-	g := &e.gathering
+func (e *Engine) publishNotice(room cluster.RoomID) {
+	g := &e.notices
 	defer g.timers.Done()
 	g.mu.Lock()
 	n := g.rooms[room]
 	delete(g.rooms, room)
 	g.mu.Unlock()
-	ctx, cancel := context.WithTimeout(context.Background(), noticeTime)
+	ctx, cancel := context.WithTimeout(context.Background(), noticeTimeout)
 	defer cancel()
 	for len(n.joined) > 0 || len(n.left) > 0 {
 		count, err := e.cluster.Presence.Count(ctx, room)
@@ -103,9 +103,9 @@ func (e *Engine) tell(room cluster.RoomID) {
 }
 
 // next takes as much as one notice holds.
-func (n *gathered) next(room string, count int) []byte {
-	joined := min(len(n.joined), mostInOne)
-	left := min(len(n.left), mostInOne)
+func (n *pendingNotice) next(room string, count int) []byte {
+	joined := min(len(n.joined), maxNoticeIDs)
+	left := min(len(n.left), maxNoticeIDs)
 	b, err := json.Marshal(notice{"presence", room, append([]string{}, n.joined[:joined]...), append([]string{}, n.left[:left]...), count})
 	if err != nil {
 		panic("engine: a notice cannot be encoded: " + err.Error()) // strings and a number
@@ -115,8 +115,8 @@ func (n *gathered) next(room string, count int) []byte {
 }
 
 // tellAll publishes what is left, and returns when all is published.
-func (e *Engine) tellAll() {
-	g := &e.gathering
+func (e *Engine) publishAllNotices() {
+	g := &e.notices
 	g.mu.Lock()
 	var now []cluster.RoomID
 	for room, n := range g.rooms {
@@ -126,7 +126,7 @@ func (e *Engine) tellAll() {
 	}
 	g.mu.Unlock()
 	for _, room := range now {
-		e.tell(room)
+		e.publishNotice(room)
 	}
 	g.timers.Wait()
 }
@@ -138,7 +138,7 @@ func (e *Engine) deliverNotice(t *tenant, topic string, payload []byte) bool {
 	if !ok {
 		return false
 	}
-	r := t.known(name)
+	r := t.lookup(name)
 	if r == nil {
 		return true
 	}

@@ -28,7 +28,7 @@ func (e *Engine) AskNode(ctx context.Context, node string, question json.RawMess
 	return e.ask(ctx, node, call{Do: callOperator, Value: question})
 }
 
-func (e *Engine) operate(ctx context.Context, question json.RawMessage) (json.RawMessage, error) {
+func (e *Engine) answerOperator(ctx context.Context, question json.RawMessage) (json.RawMessage, error) {
 	if e.operator == nil {
 		return nil, errNoOperator
 	}

@@ -12,9 +12,9 @@ import (
 )
 
 const (
-	paceTime = time.Second          // that members may take for what they were handed
-	paceRest = 5 * time.Second      // that a room whose members took longer is not paced
-	paceLook = 5 * time.Millisecond // how often it is looked
+	paceTime     = time.Second          // that members may take for what they were handed
+	pacePause    = 5 * time.Second      // that a room whose members took longer is not paced
+	paceInterval = 5 * time.Millisecond // how often it is looked
 )
 
 // Pace implements Handler. A node that reads what it missed has it at once, and more of
@@ -28,23 +28,23 @@ func (e *Engine) Pace(ctx context.Context, id cluster.RoomID) {
 	if t == nil {
 		return
 	}
-	r := t.known(strings.TrimPrefix(id.Room, "\x01"))
+	r := t.lookup(strings.TrimPrefix(id.Room, "\x01"))
 	if r == nil {
 		return
 	}
 	defer t.release(r)
-	if r.restsUntil().After(time.Now()) || r.calm() {
+	if r.pacingPausedUntil().After(time.Now()) || r.settled() {
 		return
 	}
-	look := time.NewTicker(paceLook)
+	look := time.NewTicker(paceInterval)
 	defer look.Stop()
 	late := time.NewTimer(paceTime)
 	defer late.Stop()
-	for !r.calm() {
+	for !r.settled() {
 		select {
 		case <-look.C:
 		case <-late.C:
-			r.rest(time.Now().Add(paceRest))
+			r.pausePacing(time.Now().Add(pacePause))
 			return
 		case <-ctx.Done():
 			return
@@ -52,20 +52,20 @@ func (e *Engine) Pace(ctx context.Context, id cluster.RoomID) {
 	}
 }
 
-func (r *room) restsUntil() time.Time {
+func (r *room) pacingPausedUntil() time.Time {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.unpaced
 }
 
-func (r *room) rest(until time.Time) {
+func (r *room) pausePacing(until time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.unpaced = until
 }
 
 // calm says whether the writers are done with the room and its members have room for more.
-func (r *room) calm() bool {
+func (r *room) settled() bool {
 	return r.out.Settled(&r.present().Snapshot)
 }
 
@@ -76,7 +76,7 @@ func (e *Engine) Missed(_ context.Context, id cluster.RoomID) {
 	if t == nil {
 		return
 	}
-	r := t.known(id.Room)
+	r := t.lookup(id.Room)
 	if r == nil {
 		return
 	}

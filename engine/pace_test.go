@@ -76,7 +76,7 @@ func TestMembersHearThatMessagesWereLost(t *testing.T) {
 	inWorld(t, func(w *world) {
 		n := w.node("a")
 		c, other := n.client().do(roomAdd("r")), n.client().do(roomAdd("q"))
-		old, err := n.tryOpen(wire.WebSocket, engine.SeatRequest{Tenant: "default"}, func(i *engine.Info) { i.ActionHero = true })
+		old, err := n.tryOpen(wire.WebSocket, engine.ReservationRequest{Tenant: "default"}, func(i *engine.Info) { i.ActionHero = true })
 		if err != nil {
 			t.Fatal(err)
 		}

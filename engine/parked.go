@@ -57,7 +57,7 @@ func (e *Engine) park(ctx context.Context, c *Connection, ttl time.Duration) err
 	}
 	// First that, for it can fail. If this node dies before its members are off
 	// record, others run leave for them, and who comes back is a member again.
-	if err := e.cluster.Sessions.Park(ctx, keyOf(c.life.secret), b, ttl); err != nil {
+	if err := e.cluster.Sessions.Park(ctx, keyOf(c.session.secret), b, ttl); err != nil {
 		e.log.Debug("a session was not left in the cluster", "connection", c.ID(), "error", err)
 		return err
 	}
@@ -78,7 +78,7 @@ func parkedOf(c *Connection) parkedSession {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	s.Actions = c.total
+	s.Actions = c.totalActions
 	for _, m := range c.rooms {
 		if m.stage != joining {
 			s.Rooms = append(s.Rooms, parkedRoom{m.room.id.Room, m.joinedAt, m.watches, m.awaySince})
@@ -92,7 +92,7 @@ func parkedOf(c *Connection) parkedSession {
 func (e *Engine) release(c *Connection) {
 	e.forgetSession(c)
 	c.out.Release()
-	c.seat.free()
+	c.reservation.free()
 	e.unregister(c)
 }
 
@@ -162,13 +162,13 @@ func (e *Engine) Expired(ctx context.Context, session []byte) {
 	}
 	profile := decodeProfile(s.Tenant, cluster.MemberRecord{ID: s.ID, Profile: s.Profile})
 	for _, r := range s.Rooms {
-		e.letGo(ctx, profile, r, hook.CauseDisconnect)
+		e.leaveParked(ctx, profile, r, hook.CauseDisconnect)
 	}
 	e.disconnect(ctx, e.settings.Load().tenants[s.Tenant], profile)
 }
 
 // letGo runs leave for a member that is not on record any more.
-func (e *Engine) letGo(ctx context.Context, profile *hook.Profile, r parkedRoom, cause hook.Cause) {
+func (e *Engine) leaveParked(ctx context.Context, profile *hook.Profile, r parkedRoom, cause hook.Cause) {
 	id := cluster.RoomID{Tenant: profile.Tenant, Room: r.Room}
 	e.applyLeave(ctx, id, profile.ID, e.decideLeave(ctx, id, profile, r.JoinedAt, cause))
 }

@@ -29,7 +29,7 @@ func TestProtocol(t *testing.T) {
 			n := w.node("one", resumes, func(c *engine.Config) {
 				c.Tenants[0].StartingRooms = []string{"lobby", "kept", "watched"}
 				c.Tenants[0].Rooms = []engine.RoomSettings{
-					{Match: func(r string) bool { return r == "kept" }, Keep: cluster.Retention{Messages: 10, For: time.Hour}},
+					{Match: func(r string) bool { return r == "kept" }, Retention: cluster.Retention{Messages: 10, For: time.Hour}},
 					{Match: func(r string) bool { return r == "watched" }, Presence: true},
 				}
 			})

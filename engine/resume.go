@@ -33,15 +33,15 @@ func (c *Connection) resume(ctx context.Context, r *wire.Request) (result, error
 		return result{}, &VerbError{"there are no sessions here"}
 	case r.Session == "":
 		return result{}, &VerbError{"session is required"}
-	case len(c.memberships()) > 0 || r.Session == c.life.secret:
+	case len(c.memberships()) > 0 || r.Session == c.session.secret:
 		return result{}, errNotFirst
 	}
-	members, err := e.comeBack(ctx, c, sessionClaim{r.Session, c.profile.Load().User}, tracesLong)
+	members, err := e.comeBack(ctx, c, sessionClaim{r.Session, c.profile.Load().User}, maxRedirects)
 	if err != nil {
 		return result{}, err
 	}
-	e.leaveTrace(ctx, c, r.Session, c.life.secret)
-	answer := resumed{ID: c.ID(), Session: c.life.secret, Rooms: map[string]resumedRoom{}}
+	e.addRedirect(ctx, c, r.Session, c.session.secret)
+	answer := resumed{ID: c.ID(), Session: c.session.secret, Rooms: map[string]resumedRoom{}}
 	var after []func(ctx context.Context)
 	for _, m := range members {
 		name := m.room.id.Room
@@ -84,7 +84,7 @@ func (e *Engine) comeBack(ctx context.Context, c *Connection, by sessionClaim, t
 	case err != nil:
 		return nil, err
 	case s.Moved != "":
-		return e.follow(ctx, c, by, s.Moved, traces)
+		return e.followRedirect(ctx, c, by, s.Moved, traces)
 	}
 	ctx, cancel := e.completing(ctx, c.tenant)
 	defer cancel()
@@ -93,7 +93,7 @@ func (e *Engine) comeBack(ctx context.Context, c *Connection, by sessionClaim, t
 
 // adopt gives c all that old has, which was claimed and is away.
 func (e *Engine) adopt(ctx context.Context, c, old *Connection) (members []*member) {
-	e.become(c, old.profile.Load(), nil)
+	e.restoreProfile(c, old.profile.Load(), nil)
 	rooms, total := old.handOver()
 	c.keys = old.keys
 	for _, m := range rooms {
@@ -104,12 +104,12 @@ func (e *Engine) adopt(ctx context.Context, c, old *Connection) (members []*memb
 		members = append(members, next)
 	}
 	c.mu.Lock()
-	c.total += total
+	c.totalActions += total
 	c.rooms = append(c.rooms, members...)
 	c.mu.Unlock()
 	e.forgetSession(old)
 	old.out.Release()
-	c.seat = c.seat.instead(old.seat)
+	c.reservation = c.reservation.replacedBy(old.reservation)
 	return slices.DeleteFunc(members, func(m *member) bool { return !e.confirm(ctx, m) })
 }
 
@@ -124,13 +124,13 @@ func (c *Connection) handOver() (moved []*member, actions int) {
 		}
 		return m.stage == joined
 	})
-	return moved, c.total
+	return moved, c.totalActions
 }
 
 // holdIfKept holds messages back for a member that comes back to a room with history,
 // until it has what it missed.
 func (m *member) holdIfKept() {
-	if m.conn.tenant.settings(m.room.id.Room).Keep.Messages > 0 {
+	if m.conn.tenant.settings(m.room.id.Room).Retention.Messages > 0 {
 		m.Gate.Hold()
 	}
 }
@@ -142,19 +142,19 @@ func (e *Engine) confirm(ctx context.Context, m *member) bool {
 		_, _ = e.leave(ctx, m.conn, m.room.id.Room, hook.CauseDestroyed) // who has left meanwhile has left
 		return false
 	}
-	e.record(ctx, m)
+	e.recordPresence(ctx, m)
 	return true
 }
 
 // adoptParked gives c what a session had that was in the cluster. Rooms that it
 // cannot be in any more it leaves.
 func (e *Engine) adoptParked(ctx context.Context, c *Connection, s parkedSession) (members []*member) {
-	e.become(c, decodeProfile(s.Tenant, cluster.MemberRecord{ID: s.ID, Profile: s.Profile}), s.Claims)
+	e.restoreProfile(c, decodeProfile(s.Tenant, cluster.MemberRecord{ID: s.ID, Profile: s.Profile}), s.Claims)
 	for _, k := range s.Keys {
 		c.keys.remember(k)
 	}
 	c.mu.Lock()
-	c.total += s.Actions
+	c.totalActions += s.Actions
 	c.mu.Unlock()
 	for _, room := range s.Rooms {
 		m, err := e.enter(ctx, c, room)
@@ -164,7 +164,7 @@ func (e *Engine) adoptParked(ctx context.Context, c *Connection, s parkedSession
 				cause = hook.CauseDestroyed
 			}
 			e.log.Info("a session is not in a room any more", "connection", s.ID, "tenant", s.Tenant, "room", room.Room, "reason", err)
-			e.letGo(ctx, c.profile.Load(), room, cause)
+			e.leaveParked(ctx, c.profile.Load(), room, cause)
 			continue
 		}
 		members = append(members, m)
@@ -174,7 +174,7 @@ func (e *Engine) adoptParked(ctx context.Context, c *Connection, s parkedSession
 
 // enter makes c the member that it was on another node.
 func (e *Engine) enter(ctx context.Context, c *Connection, room parkedRoom) (*member, error) {
-	r := c.tenant.hold(room.Room)
+	r := c.tenant.acquire(room.Room)
 	m, err := e.beginJoin(ctx, c, r)
 	if err != nil {
 		c.tenant.release(r)
@@ -184,9 +184,9 @@ func (e *Engine) enter(ctx context.Context, c *Connection, room parkedRoom) (*me
 	m.holdIfKept()
 	evicted := r.evictions()
 	if err = e.subscribe(ctx, m); err == nil {
-		err = e.settle(ctx, m, evicted)
+		err = e.addMember(ctx, m, evicted)
 	}
-	c.settle(m, err != nil)
+	c.endStage(m, err != nil)
 	if err != nil {
 		c.tenant.release(r)
 		return nil, err
@@ -197,7 +197,7 @@ func (e *Engine) enter(ctx context.Context, c *Connection, room parkedRoom) (*me
 // become makes c the connection of that profile, but for what its own socket and
 // token say. claims are the names of properties that came from the token then,
 // besides those that the profile knows as such.
-func (e *Engine) become(c *Connection, was *hook.Profile, claims []string) {
+func (e *Engine) restoreProfile(c *Connection, was *hook.Profile, claims []string) {
 	c.mu.Lock()
 	now := c.profile.Load()
 	p := &hook.Profile{Connection: now.Connection}

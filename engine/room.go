@@ -15,7 +15,7 @@ import (
 type room struct {
 	id       cluster.RoomID
 	uses     int          // members, and calls under way; under tenant.mu
-	lane     lane         // of messages that are said
+	queue    queue        // of messages that are said
 	messages subscription // of members, and joins under way
 	notices  subscription // of those of them who watch
 
@@ -74,7 +74,7 @@ type memberSnapshot struct {
 }
 
 func newRoom(id cluster.RoomID, writers *fanout.Writers) *room {
-	r := &room{id: id, lane: lane{limit: laneLength}, writers: writers, out: writers.NewRoom()}
+	r := &room{id: id, queue: queue{limit: maxQueued}, writers: writers, out: writers.NewRoom()}
 	r.messages.topic, r.notices.topic = id, noticesOf(id)
 	return r
 }
@@ -111,7 +111,7 @@ func (r *room) remove(m *member) {
 
 // changed makes the next message find the members anew: one of them has another
 // profile.
-func (r *room) changed() {
+func (r *room) dropSnapshot() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.snapshot = nil
@@ -194,7 +194,7 @@ func (s *memberSnapshot) forMiddleware() []hook.Member {
 // subscription is to a topic, for as many as need it.
 type subscription struct {
 	topic  cluster.RoomID
-	change lane
+	change queue
 	users  int // in change
 }
 

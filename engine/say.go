@@ -19,7 +19,7 @@ const system = "0"
 const maxMessage = 1 << 20
 
 // said is a message on its way into a room.
-type said struct {
+type outgoing struct {
 	conn    *Connection // nil: not a connection of this node
 	from    string
 	message wire.Message
@@ -40,11 +40,11 @@ func (e *Engine) say(ctx context.Context, c *Connection, room, text string) ([]h
 	if err := c.tenant.mayPublish(); err != nil {
 		return nil, err
 	}
-	return e.publish(ctx, c.tenant, room, said{conn: c, from: c.ID(), message: wire.Message{Text: text}})
+	return e.publish(ctx, c.tenant, room, outgoing{conn: c, from: c.ID(), message: wire.Message{Text: text}})
 }
 
 // send publishes a message and applies its effects.
-func (e *Engine) send(ctx context.Context, t *tenant, room string, s said) error {
+func (e *Engine) send(ctx context.Context, t *tenant, room string, s outgoing) error {
 	effects, err := e.publish(ctx, t, room, s)
 	if err != nil {
 		return err
@@ -55,8 +55,8 @@ func (e *Engine) send(ctx context.Context, t *tenant, room string, s said) error
 
 // publish takes the message through the room's lane. The effects are to be
 // applied after the sender was answered.
-func (e *Engine) publish(ctx context.Context, t *tenant, name string, s said) ([]hook.Effect, error) {
-	r := t.hold(name)
+func (e *Engine) publish(ctx context.Context, t *tenant, name string, s outgoing) ([]hook.Effect, error) {
+	r := t.acquire(name)
 	defer t.release(r)
 	effects, err := e.receive(ctx, t, r, s)
 	if err != nil {
@@ -67,14 +67,14 @@ func (e *Engine) publish(ctx context.Context, t *tenant, name string, s said) ([
 
 // receive is publish while it is in the lane: onSayReceive is asked once, and
 // what it left is published.
-func (e *Engine) receive(ctx context.Context, t *tenant, r *room, s said) ([]hook.Effect, error) {
-	if err := r.lane.enter(ctx); err != nil {
+func (e *Engine) receive(ctx context.Context, t *tenant, r *room, s outgoing) ([]hook.Effect, error) {
+	if err := r.queue.enter(ctx); err != nil {
 		if err == errRoomBusy {
 			e.stats.busy.Add(1)
 		}
 		return nil, err
 	}
-	defer r.lane.leave()
+	defer r.queue.leave()
 
 	ev := hook.Event{Hook: hook.OnSayReceive, Tenant: r.id.Tenant, Room: r.id.Room, Caused: s.caused,
 		Message: s.message, From: s.from, Context: "user", SentAt: time.Now().UnixMilli()}
@@ -99,7 +99,7 @@ func (e *Engine) receive(ctx context.Context, t *tenant, r *room, s said) ([]hoo
 		return nil, errTooLarge
 	}
 	payload := wire.AppendPayload(make([]byte, 0, 256+len(ev.Message.Text)), payloadOf(&ev))
-	if err := e.cluster.Broker.Publish(ctx, to, payload, t.settings(to.Room).Keep); err != nil {
+	if err := e.cluster.Broker.Publish(ctx, to, payload, t.settings(to.Room).Retention); err != nil {
 		return nil, err
 	}
 	e.stats.messages.Add(1)
@@ -117,7 +117,7 @@ func (e *Engine) Deliver(ctx context.Context, id cluster.RoomID, at cluster.Posi
 	if t == nil || e.deliverNotice(t, id.Room, payload) {
 		return
 	}
-	r := t.known(id.Room)
+	r := t.lookup(id.Room)
 	if r == nil {
 		return
 	}
@@ -128,7 +128,7 @@ func (e *Engine) Deliver(ctx context.Context, id cluster.RoomID, at cluster.Posi
 	}
 	r.sequence++
 	set := t.settings(id.Room)
-	d := delivery{room: r, to: to, payload: payload, at: at, shown: set.Keep.Messages > 0, delay: set.FlushDelay}
+	d := delivery{room: r, to: to, payload: payload, at: at, shown: set.Retention.Messages > 0, delay: set.FlushDelay}
 	if !e.middleware.Asks(hook.Say, id.Tenant, id.Room) {
 		e.deliverAll(&d, d.asIs())
 		return

@@ -161,7 +161,7 @@ func TestRoomIsBusyWhenItsLaneIsFull(t *testing.T) {
 			return allow()
 		})
 		var senders sync.WaitGroup
-		for range 1 + engine.LaneLength { // one is being asked about, the others wait
+		for range 1 + engine.MaxQueued { // one is being asked about, the others wait
 			senders.Go(func() { w.must(n.Broadcast(w.Context(), in("r"), "", json.RawMessage(`"x"`)), nil) })
 		}
 		synctest.Wait()
@@ -190,7 +190,7 @@ func TestOneOrderForAll(t *testing.T) {
 		for i := range senders {
 			c := n.client()
 			if i%2 == 1 {
-				c = n.open(wire.Socket, engine.SeatRequest{Tenant: "default"})
+				c = n.open(wire.Socket, engine.ReservationRequest{Tenant: "default"})
 			}
 			<-c.Begin(`{"event":"roomAdd","room":"r"}`)
 			clients = append(clients, c)

@@ -101,7 +101,7 @@ type RoomStatus struct {
 }
 
 // mostMembers is how many members one page of a room's status holds.
-const mostMembers = 1000
+const maxMembersListed = 1000
 
 // RoomStatus gives a page of at most limit members after cursor; limits below 1
 // and above 1000 mean 1000. ErrNoRoom if there is no such room.
@@ -109,8 +109,8 @@ func (e *Engine) RoomStatus(ctx context.Context, id cluster.RoomID, cursor strin
 	if err := e.exists(ctx, id); err != nil {
 		return RoomStatus{}, err
 	}
-	if limit < 1 || limit > mostMembers {
-		limit = mostMembers
+	if limit < 1 || limit > maxMembersListed {
+		limit = maxMembersListed
 	}
 	members, next, err := e.cluster.Presence.Members(ctx, id, cursor, limit)
 	if err != nil {
@@ -156,7 +156,7 @@ func (e *Engine) destroyRoom(ctx context.Context, t *tenant, name string, caused
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), destroyTime)
 	defer cancel()
-	if err := e.send(ctx, t, name, said{from: system, message: roomDeleted, caused: caused}); err != nil {
+	if err := e.send(ctx, t, name, outgoing{from: system, message: roomDeleted, caused: caused}); err != nil {
 		e.log.Warn("the notice of a room's end was not sent", "tenant", t.name, "room", name, "error", err)
 	}
 	_, err := e.onEveryNode(ctx, call{Do: callEvict, Tenant: t.name, Room: name})
@@ -164,27 +164,27 @@ func (e *Engine) destroyRoom(ctx context.Context, t *tenant, name string, caused
 }
 
 // evictors is how many members of a room that ends leave at a time.
-const evictors = 16
+const maxEvicting = 16
 
 // lastWords is how long the members of a room that ends wait for what was said
 // in it before.
-const lastWords = 5 * time.Second
+const flushTime = 5 * time.Second
 
 // evict has every member on this node leave a room that was destroyed, after what
 // was said in it: the notice of its end may come later than the call to evict.
 func (e *Engine) evict(ctx context.Context, t *tenant, name string) {
-	r := t.known(name)
+	r := t.lookup(name)
 	if r == nil {
 		return
 	}
 	defer t.release(r)
-	flush, cancel := context.WithTimeout(ctx, lastWords)
+	flush, cancel := context.WithTimeout(ctx, flushTime)
 	defer cancel()
 	if err := e.cluster.Broker.Flush(flush, r.id); err != nil {
 		e.log.Warn("a room ends before all that was said in it was heard", "tenant", t.name, "room", name, "error", err)
 	}
 	var leaving errgroup.Group
-	leaving.SetLimit(evictors)
+	leaving.SetLimit(maxEvicting)
 	for _, m := range r.evict() {
 		leaving.Go(func() error {
 			_, _ = e.leave(ctx, m.conn, name, hook.CauseDestroyed) // it fails where the member has left by itself
@@ -214,9 +214,9 @@ func (e *Engine) Broadcast(ctx context.Context, id cluster.RoomID, from string, 
 	if from != "" {
 		return e.onConnection(ctx, id.Tenant, from, call{Do: callSay, Room: id.Room, Value: message})
 	}
-	running := t.bounded(ctx)
+	running := t.withVerbTime(ctx)
 	defer running.stop()
-	return inTime(running, e.send(running, t, id.Room, said{from: system, message: m}))
+	return inTime(running, e.send(running, t, id.Room, outgoing{from: system, message: m}))
 }
 
 // SendMessage sends a JSON value to one connection. An object without a context

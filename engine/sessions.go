@@ -29,7 +29,7 @@ var (
 
 const (
 	claimTime = 10 * time.Second // that a connection may take to become away once it is claimed
-	enders    = 16               // how many that were away leave their rooms at a time
+	maxEnding = 16               // how many that were away leave their rooms at a time
 )
 
 // sessions are those of the connections of this node.
@@ -43,24 +43,24 @@ type sessions struct {
 }
 
 // life is what sessions knows of a connection, under sessions.mu.
-type life struct {
-	secret  string // does not change; "": it has no session
-	claimed bool   // somebody takes the session over
-	away    bool
-	settled chan struct{} // closed when it is away
-	over    chan struct{} // closed when nobody can claim it any more
+type session struct {
+	secret     string // does not change; "": it has no session
+	claimed    bool   // somebody takes the session over
+	away       bool
+	becameAway chan struct{} // closed when it is away
+	over       chan struct{} // closed when nobody can claim it any more
 }
 
-func (e *Engine) newLife() life {
+func (e *Engine) newSession() session {
 	if e.sessions.grace == 0 {
-		return life{}
+		return session{}
 	}
-	return life{secret: e.cluster.Nodes.Self() + "-" + strings.ToLower(rand.Text()), settled: make(chan struct{}), over: make(chan struct{})}
+	return session{secret: e.cluster.Nodes.Self() + "-" + strings.ToLower(rand.Text()), becameAway: make(chan struct{}), over: make(chan struct{})}
 }
 
 // keep begins the session of a connection that was let in.
-func (s *sessions) keep(c *Connection) {
-	if c.life.secret == "" {
+func (s *sessions) add(c *Connection) {
+	if c.session.secret == "" {
 		return
 	}
 	s.mu.Lock()
@@ -68,13 +68,13 @@ func (s *sessions) keep(c *Connection) {
 	if s.bySecret == nil {
 		s.bySecret = map[string]*Connection{}
 	}
-	s.bySecret[c.life.secret] = c
+	s.bySecret[c.session.secret] = c
 }
 
 func (s *sessions) isAway(c *Connection) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return c.life.away
+	return c.session.away
 }
 
 // resumable says whether a client that was told so may come back.
@@ -82,20 +82,20 @@ func (c Close) resumable() bool { return c.Code == 0 || c.Code >= 3000 && c.Code
 
 // goAway makes a connection away whose socket has ended and whose verbs are done.
 // It is false if it has no session, or has ended it.
-func (e *Engine) goAway(ctx context.Context, c *Connection, why Close) bool {
+func (e *Engine) markAway(ctx context.Context, c *Connection, why Close) bool {
 	s := &e.sessions
 	s.mu.Lock()
-	if s.bySecret[c.life.secret] != c {
+	if s.bySecret[c.session.secret] != c {
 		s.mu.Unlock()
 		return false
 	}
-	claimed := c.life.claimed
+	claimed := c.session.claimed
 	if !claimed && !why.resumable() {
 		s.drop(c)
 		s.mu.Unlock()
 		return false
 	}
-	c.life.away = true
+	c.session.away = true
 	s.mu.Unlock()
 	e.countAway(c, 1)
 	for _, m := range c.memberships() {
@@ -104,15 +104,15 @@ func (e *Engine) goAway(ctx context.Context, c *Connection, why Close) bool {
 	if !claimed {
 		c.setDeadline(time.Now().Add(s.grace), Close{})
 	}
-	close(c.life.settled)
-	if e.retiring(c) {
-		e.expel(c)
+	close(c.session.becameAway)
+	if e.noReturn(c) {
+		e.endAway(c)
 	}
 	return true
 }
 
 // retiring says whether nobody may come back to c here.
-func (e *Engine) retiring(c *Connection) bool {
+func (e *Engine) noReturn(c *Connection) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return e.closing.Load() || c.tenant.gone != nil
@@ -120,16 +120,16 @@ func (e *Engine) retiring(c *Connection) bool {
 
 // expel ends the session of a connection that is away, in its own time. It is
 // false if the connection is not away.
-func (e *Engine) expel(c *Connection) bool {
+func (e *Engine) endAway(c *Connection) bool {
 	s := &e.sessions
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !c.life.away || c.life.claimed {
-		return c.life.away
+	if !c.session.away || c.session.claimed {
+		return c.session.away
 	}
-	c.life.claimed = true
+	c.session.claimed = true
 	s.ending = append(s.ending, c)
-	if s.working < enders {
+	if s.working < maxEnding {
 		s.working++
 		go e.endSessions()
 	}
@@ -152,8 +152,8 @@ func (e *Engine) endSessions() {
 		s.ending[0] = nil
 		s.ending = s.ending[1:]
 		s.mu.Unlock()
-		<-c.life.settled // it was said to be away before its places in rooms are
-		ctx, cancel := e.patient(context.Background())
+		<-c.session.becameAway // it was said to be away before its places in rooms are
+		ctx, cancel := e.untilShutdown(context.Background())
 		if !e.closing.Load() || e.park(ctx, c, s.grace) != nil {
 			e.finish(ctx, c)
 		}
@@ -167,8 +167,8 @@ func (e *Engine) forgetSession(c *Connection) {
 	s := &e.sessions
 	s.mu.Lock()
 	s.drop(c)
-	away := c.life.away
-	c.life.away = false
+	away := c.session.away
+	c.session.away = false
 	s.mu.Unlock()
 	if away {
 		c.clearDeadline()
@@ -178,16 +178,16 @@ func (e *Engine) forgetSession(c *Connection) {
 
 // drop is called with mu held.
 func (s *sessions) drop(c *Connection) {
-	if c.life.secret != "" && s.bySecret[c.life.secret] == c {
-		delete(s.bySecret, c.life.secret)
-		close(c.life.over)
+	if c.session.secret != "" && s.bySecret[c.session.secret] == c {
+		delete(s.bySecret, c.session.secret)
+		close(c.session.over)
 	}
 }
 
 func (e *Engine) countAway(c *Connection, n int) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	c.tenant.places.away += n
+	c.tenant.quota.away += n
 }
 
 // sessionClaim is who wants which session.
@@ -204,17 +204,17 @@ func (e *Engine) claim(ctx context.Context, t *tenant, by sessionClaim) (*Connec
 	s.mu.Lock()
 	c := s.bySecret[by.Secret]
 	switch {
-	case c == nil || c.tenant != t || c.life.claimed:
+	case c == nil || c.tenant != t || c.session.claimed:
 		s.mu.Unlock()
 		return c, cluster.ErrNoSession
 	case otherUser(c.profile.Load().User, by.User):
 		s.mu.Unlock()
 		return nil, errOther
 	}
-	c.life.claimed = true
+	c.session.claimed = true
 	s.mu.Unlock()
 	c.Close(CloseResumed) // does nothing to one that is away
-	if err := e.settled(ctx, c); err != nil {
+	if err := e.waitUntilAway(ctx, c); err != nil {
 		e.unclaim(c)
 		return nil, err
 	}
@@ -223,11 +223,11 @@ func (e *Engine) claim(ctx context.Context, t *tenant, by sessionClaim) (*Connec
 }
 
 // settled waits until a connection is away.
-func (e *Engine) settled(ctx context.Context, c *Connection) error {
+func (e *Engine) waitUntilAway(ctx context.Context, c *Connection) error {
 	late := time.NewTimer(claimTime)
 	defer late.Stop()
 	select {
-	case <-c.life.settled:
+	case <-c.session.becameAway:
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()
@@ -239,13 +239,13 @@ func (e *Engine) settled(ctx context.Context, c *Connection) error {
 func (e *Engine) unclaim(c *Connection) {
 	s := &e.sessions
 	s.mu.Lock()
-	c.life.claimed = false
-	away := c.life.away
+	c.session.claimed = false
+	away := c.session.away
 	s.mu.Unlock()
 	if away {
 		c.setDeadline(time.Now().Add(s.grace), Close{})
-		if e.retiring(c) {
-			e.expel(c)
+		if e.noReturn(c) {
+			e.endAway(c)
 		}
 	}
 }
@@ -258,7 +258,7 @@ func (e *Engine) handOver(ctx context.Context, t *tenant, by sessionClaim) error
 	c, err := e.claim(ctx, t, by)
 	if errors.Is(err, cluster.ErrNoSession) && c != nil && c.tenant == t {
 		select { // it is on its way there, or elsewhere
-		case <-c.life.over:
+		case <-c.session.over:
 			return nil
 		case <-ctx.Done():
 			return ctx.Err()
@@ -267,7 +267,7 @@ func (e *Engine) handOver(ctx context.Context, t *tenant, by sessionClaim) error
 	if err != nil {
 		return err
 	}
-	ctx, cancel := e.patient(ctx)
+	ctx, cancel := e.untilShutdown(ctx)
 	defer cancel()
 	if err := e.park(ctx, c, handOverTime); err != nil {
 		e.finish(ctx, c)

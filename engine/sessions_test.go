@@ -21,7 +21,7 @@ import (
 // keep 100 messages but for "q".
 func resumes(c *engine.Config) {
 	c.Grace = time.Minute
-	c.Tenants[0].Rooms = []engine.RoomSettings{{Match: func(r string) bool { return r != "q" }, Keep: cluster.Retention{Messages: 100, For: time.Hour}}}
+	c.Tenants[0].Rooms = []engine.RoomSettings{{Match: func(r string) bool { return r != "q" }, Retention: cluster.Retention{Messages: 100, For: time.Hour}}}
 }
 
 // secret is the session's, as its client is told.
@@ -168,10 +168,10 @@ func TestSessionsEnd(t *testing.T) {
 			end(w, n, a)
 			v.are(w, "leave r disconnect", "disconnect")
 			n.isEmpty("r")
-			if got := n.Seats(); got != 0 {
+			if got := n.Reservations(); got != 0 {
 				w.Errorf("%s: %d places are taken", name, got)
 			}
-			if b, err := n.tryOpen(wire.WebSocket, engine.SeatRequest{Tenant: "default"}); err == nil {
+			if b, err := n.tryOpen(wire.WebSocket, engine.ReservationRequest{Tenant: "default"}); err == nil {
 				b.says(resume(secret), failed("session has ended"))
 			}
 		})
@@ -229,7 +229,7 @@ func TestOnlyItsClientResumesASession(t *testing.T) {
 		a := n.client().do(roomAdd("r"))
 		secret := a.secret()
 		a.HangUp()
-		stranger := n.open(wire.WebSocket, engine.SeatRequest{Tenant: "other"})
+		stranger := n.open(wire.WebSocket, engine.ReservationRequest{Tenant: "other"})
 		stranger.says(resume(secret), failed("session has ended"))
 		b := n.client()
 		for _, wrong := range []string{"one-", "one-" + secret, "nobody-" + secret, "UPPER-x", secret + "x", "-", "\u0000-\u0000"} {
@@ -283,7 +283,7 @@ func TestAFullTenantTakesBackItsOwn(t *testing.T) {
 		secrets := []string{a.secret(), b.secret()}
 		full := func() {
 			w.Helper()
-			_, err := n.tryOpen(wire.WebSocket, engine.SeatRequest{Tenant: "default"})
+			_, err := n.tryOpen(wire.WebSocket, engine.ReservationRequest{Tenant: "default"})
 			w.must(err, fmt.Errorf("too many connections"))
 		}
 		full()
@@ -293,7 +293,7 @@ func TestAFullTenantTakesBackItsOwn(t *testing.T) {
 		full()
 		c.back(resume(secrets[0]))
 		d.back(resume(secrets[1]))
-		if got := n.Seats(); got != 2 {
+		if got := n.Reservations(); got != 2 {
 			w.Errorf("%d places are taken", got)
 		}
 		full()
@@ -381,8 +381,8 @@ func TestSessionIsResumedOnAnotherNode(t *testing.T) {
 			if slices.Contains(mustList(w, two), "one") {
 				// It is found though its id names another node.
 				w.must(one.SetProperty(w.Context(), "default", b.ID(), "level", json.RawMessage(`8`)), nil)
-				if got := one.HeldRooms("default"); got != 0 || one.Seats() != 0 {
-					w.Errorf("%s: the other node holds %d rooms, %d places", name, got, one.Seats())
+				if got := one.HeldRooms("default"); got != 0 || one.Reservations() != 0 {
+					w.Errorf("%s: the other node holds %d rooms, %d places", name, got, one.Reservations())
 				}
 			}
 			<-b.Begin(`{"event":"quit"}`)

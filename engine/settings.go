@@ -143,7 +143,7 @@ func (e *Engine) beginRetiring(gone map[string]*tenant) (leaving []*Connection) 
 	defer e.mu.Unlock()
 	for _, t := range gone {
 		t.gone = make(chan struct{})
-		if t.places.taken == 0 {
+		if t.quota.taken == 0 {
 			close(t.gone)
 		}
 	}
@@ -157,24 +157,24 @@ func (e *Engine) beginRetiring(gone map[string]*tenant) (leaving []*Connection) 
 
 // install makes s the settings in use.
 func (e *Engine) install(s Settings) {
-	next := e.look(s)
+	next := e.index(s)
 	e.settings.Store(next)
-	for _, c := range e.everyone() {
+	for _, c := range e.allConnections() {
 		c.bound()
 	}
-	e.bury(next)
+	e.dropEmptied(next)
 }
 
 // look makes s the settings of its tenants, each in one piece.
-func (e *Engine) look(s Settings) *settings {
+func (e *Engine) index(s Settings) *settings {
 	next := &settings{limits: s.Limits.withDefaults(), tenants: map[string]*tenant{}, hosts: map[string]string{}, paths: map[string]string{}}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for _, cfg := range s.Tenants {
-		t := e.worlds[cfg.Name]
+		t := e.allTenants[cfg.Name]
 		if t == nil {
 			t = newTenant(cfg.Name, e.writers)
-			e.worlds[cfg.Name] = t
+			e.allTenants[cfg.Name] = t
 		}
 		t.gone = nil
 		cfg.Limits = cfg.Limits.ofTenant(next.limits)
@@ -189,23 +189,23 @@ func (e *Engine) look(s Settings) *settings {
 		}
 	}
 	next.names = slices.Sorted(maps.Keys(next.tenants))
-	e.share(next)
+	e.divideQuota(next)
 	return next
 }
 
 // bury lets go of the tenants that were removed and where nobody is any more. Until
 // then one of the same name shares the rooms that others are still leaving.
-func (e *Engine) bury(now *settings) {
+func (e *Engine) dropEmptied(now *settings) {
 	e.mu.Lock()
-	worlds := maps.Clone(e.worlds)
+	worlds := maps.Clone(e.allTenants)
 	e.mu.Unlock()
 	for name, t := range worlds {
 		if now.tenants[name] != nil || !t.empty() {
 			continue
 		}
 		e.mu.Lock()
-		if t.places.taken == 0 {
-			delete(e.worlds, name)
+		if t.quota.taken == 0 {
+			delete(e.allTenants, name)
 		}
 		e.mu.Unlock()
 	}

@@ -42,7 +42,7 @@ func TestATenantThatIsRemovedIsLeftAndToldAndTheOthersNoticeNothing(t *testing.T
 			})
 		}
 		stays := n.client().do(roomAdd("r"))
-		goes := n.open(wire.WebSocket, engine.SeatRequest{Tenant: "acme"}).do(roomAdd("r"))
+		goes := n.open(wire.WebSocket, engine.ReservationRequest{Tenant: "acme"}).do(roomAdd("r"))
 		goes.heard()
 		between := false
 		err := n.Swap(w.Context(), tenants("default", "bolt"), func() {
@@ -53,7 +53,7 @@ func TestATenantThatIsRemovedIsLeftAndToldAndTheOthersNoticeNothing(t *testing.T
 			if got, _ := n.Match("", "/bolt/ws"); got != "default" {
 				w.Errorf("a new tenant is reached before its rules are there: %q", got)
 			}
-			if _, err := n.tryOpen(wire.WebSocket, engine.SeatRequest{Tenant: "acme"}); err == nil {
+			if _, err := n.tryOpen(wire.WebSocket, engine.ReservationRequest{Tenant: "acme"}); err == nil {
 				w.Error("a tenant that goes lets somebody in")
 			}
 		})
@@ -68,10 +68,10 @@ func TestATenantThatIsRemovedIsLeftAndToldAndTheOthersNoticeNothing(t *testing.T
 		if got, _ := n.Match("", "/acme/ws"); got != "default" {
 			w.Errorf("the removed tenant is found: %q", got)
 		}
-		if _, err := n.tryOpen(wire.WebSocket, engine.SeatRequest{Tenant: "acme"}); err == nil {
+		if _, err := n.tryOpen(wire.WebSocket, engine.ReservationRequest{Tenant: "acme"}); err == nil {
 			w.Error("the removed tenant lets somebody in")
 		}
-		n.open(wire.WebSocket, engine.SeatRequest{Tenant: "bolt"}).do(roomAdd("r"))
+		n.open(wire.WebSocket, engine.ReservationRequest{Tenant: "bolt"}).do(roomAdd("r"))
 		stays.heard()
 		<-stays.Begin(say("r", "here"))
 		if heard := strings.Join(stays.heard(), " "); !strings.Contains(heard, "here") {
@@ -98,7 +98,7 @@ func TestLimitsHoldForWhoIsThereAlready(t *testing.T) {
 				w.Errorf("heard %q, want %q", heard, want)
 			}
 		}
-		if _, err := n.tryOpen(wire.WebSocket, engine.SeatRequest{Tenant: "default"}); err == nil || err.Error() != "too many connections" {
+		if _, err := n.tryOpen(wire.WebSocket, engine.ReservationRequest{Tenant: "default"}); err == nil || err.Error() != "too many connections" {
 			w.Errorf("one too many is let in: %v", err)
 		}
 		a.Sink.Room(0)
@@ -115,7 +115,7 @@ func TestLimitsHoldForWhoIsThereAlready(t *testing.T) {
 func TestConnectionsOfAnAddressAreCountedBeforeThereIsALimit(t *testing.T) {
 	inWorld(t, func(w *world) {
 		n := w.node("n")
-		from := engine.SeatRequest{Tenant: "default", RemoteIP: "10.0.0.9"}
+		from := engine.ReservationRequest{Tenant: "default", RemoteIP: "10.0.0.9"}
 		n.open(wire.WebSocket, from)
 		s := tenants("default")
 		s.Limits.ConnectionsPerIP = 1
@@ -178,7 +178,7 @@ func TestATenantThatComesBackSharesTheRoomsThatOthersStillLeave(t *testing.T) {
 		n := w.node("n", func(c *engine.Config) { c.Tenants = tenants("default", "acme").Tenants })
 		going := make(chan struct{})
 		n.on(hook.Leave, func(*hook.Event) hook.Verdict { <-going; return allow() })
-		acme := engine.SeatRequest{Tenant: "acme"}
+		acme := engine.ReservationRequest{Tenant: "acme"}
 		goes := n.open(wire.WebSocket, acme).do(roomAdd("r"))
 		start := time.Now()
 		n.swap(tenants("default")) // does not wait for ever
@@ -207,7 +207,7 @@ func TestSwapsAmidTraffic(t *testing.T) {
 		for range 8 {
 			all.Go(func() {
 				for range 40 {
-					seat, err := n.Seat(engine.SeatRequest{Tenant: "acme", RemoteIP: "10.0.0.1"})
+					seat, err := n.Reserve(engine.ReservationRequest{Tenant: "acme", RemoteIP: "10.0.0.1"})
 					if err != nil {
 						continue
 					}

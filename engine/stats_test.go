@@ -109,10 +109,10 @@ func TestTenantsAreCountedInPieces(t *testing.T) {
 		connect(10)
 		synctest.Wait()
 		few := count(10)
-		connect(2*engine.MostLooked - 10)
+		connect(2*engine.MaxLooked - 10)
 		synctest.Wait()
-		if many := count(2 * engine.MostLooked); many > few {
-			w.Errorf("counting %d connections allocates %v times, counting 10 %v times", 2*engine.MostLooked, many, few)
+		if many := count(2 * engine.MaxLooked); many > few {
+			w.Errorf("counting %d connections allocates %v times, counting 10 %v times", 2*engine.MaxLooked, many, few)
 		}
 	})
 }

@@ -45,7 +45,7 @@ type TenantConfig struct {
 type RoomSettings struct {
 	Match      func(room string) bool
 	MaxMembers int               // on all nodes; joins at the same moment may pass it; 0: no limit
-	Keep       cluster.Retention // history that members can ask for; the zero Keep: none
+	Retention  cluster.Retention // history that members can ask for; the zero Keep: none
 	Presence   bool              // members may ask to hear who joins and leaves
 
 	// FlushDelay is how long a message may wait for others, to go out to each member
@@ -55,11 +55,11 @@ type RoomSettings struct {
 
 func (s *RoomSettings) check(c *cluster.Backend) error {
 	switch {
-	case s.Keep.Messages < 0 || s.Keep.Messages > 0 && s.Keep.For <= 0:
-		return fmt.Errorf("history of %d messages for %v", s.Keep.Messages, s.Keep.For)
-	case s.Keep.Messages > 0 && s.Keep.Ephemeral:
+	case s.Retention.Messages < 0 || s.Retention.Messages > 0 && s.Retention.For <= 0:
+		return fmt.Errorf("history of %d messages for %v", s.Retention.Messages, s.Retention.For)
+	case s.Retention.Messages > 0 && s.Retention.Ephemeral:
 		return errors.New("history of what is ephemeral")
-	case s.Keep.Messages > 0 && c.History == nil:
+	case s.Retention.Messages > 0 && c.History == nil:
 		return errors.New("history: this cluster keeps none")
 	}
 	return nil
@@ -76,14 +76,14 @@ type tenant struct {
 
 	messages atomic.Uint64 // published by this node
 
-	mu    sync.Mutex
-	rooms map[string]*room
-	said  bucket // messages
+	mu        sync.Mutex
+	rooms     map[string]*room
+	published bucket // messages
 
 	// Under Engine.mu.
-	places places
-	ids    btree.Map[string, *Connection] // its connections, in the order in which pages have them
-	gone   chan struct{}                  // not nil: it was removed, and closed when its last connection has ended
+	quota quota
+	ids   btree.Map[string, *Connection] // its connections, in the order in which pages have them
+	gone  chan struct{}                  // not nil: it was removed, and closed when its last connection has ended
 }
 
 func newTenant(name string, writers *fanout.Writers) *tenant {
@@ -102,7 +102,7 @@ func (t *tenant) mayPublish() error {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if wait := t.said.take(time.Now(), limit, 1); wait > 0 {
+	if wait := t.published.take(time.Now(), limit, 1); wait > 0 {
 		return &LimitError{wait}
 	}
 	return nil
@@ -116,7 +116,7 @@ func (t *tenant) empty() bool {
 }
 
 // hold gives the room as this node knows it, to be given back by release.
-func (t *tenant) hold(name string) *room {
+func (t *tenant) acquire(name string) *room {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	r := t.rooms[name]
@@ -138,7 +138,7 @@ func (t *tenant) release(r *room) {
 
 // known is the room if this node has members of it or is at work on it, to be
 // given back by release; nil if not.
-func (t *tenant) known(name string) *room {
+func (t *tenant) lookup(name string) *room {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	r := t.rooms[name]

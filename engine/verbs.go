@@ -70,7 +70,7 @@ func (c *Connection) Do(ctx context.Context, r wire.Request) {
 	if c.closing() {
 		return
 	}
-	c.engine.eraseTrace(ctx, c)
+	c.engine.removeRedirect(ctx, c)
 	id := c.messageID(&r)
 	if wait := c.pay(&r); wait > 0 {
 		c.engine.stats.verbs.limit(r.Verb)
@@ -81,7 +81,7 @@ func (c *Connection) Do(ctx context.Context, r wire.Request) {
 		c.respond(wire.Response{ID: id, Error: errTokenFirst.Text, Request: r.Data, Action: r.Verb == "action"})
 		return
 	}
-	if c.seat.guest && r.Verb != "resume" && r.Verb != "auth" && !c.engine.stay(c.seat) {
+	if c.reservation.resumeOnly && r.Verb != "resume" && r.Verb != "auth" && !c.engine.keepPlace(c.reservation) {
 		c.engine.stats.refused.Add(1)
 		c.Close(CloseFull)
 		return
@@ -106,7 +106,7 @@ func (c *Connection) Do(ctx context.Context, r wire.Request) {
 // the error that was answered.
 func (c *Connection) answer(ctx context.Context, r *wire.Request, id json.RawMessage) error {
 	begun := time.Now()
-	running := c.run(ctx)
+	running := c.startVerb(ctx)
 	defer running.stop()
 	res, err := c.runVerb(running, r)
 	if err = running.inTime(err); err != nil {
@@ -185,7 +185,7 @@ func (c *Connection) pay(r *wire.Request) time.Duration {
 	if v := wire.FindVerb(r.Verb); v != nil {
 		price = min(v.Price, 2*rate) // the bucket holds no more
 	}
-	if r.Verb == "roomAdd" && c.in(r.Room) != nil {
+	if r.Verb == "roomAdd" && c.membershipIn(r.Room) != nil {
 		price = priceOfRepeatedJoin
 	}
 	return c.bucket.take(time.Now(), rate, price)
@@ -212,7 +212,7 @@ const maxPace = time.Second
 // would keep all processors busy.
 func (c *Connection) Pace(price float64) {
 	c.mu.Lock()
-	wait := c.excess.owe(time.Now(), c.tenant.cfg().Limits.VerbsPerSecond, price, maxPace)
+	wait := c.excess.charge(time.Now(), c.tenant.cfg().Limits.VerbsPerSecond, price, maxPace)
 	c.mu.Unlock()
 	time.Sleep(wait)
 }
@@ -225,7 +225,7 @@ func named(r *wire.Request) string {
 }
 
 func (c *Connection) roomAdd(ctx context.Context, r *wire.Request) (result, error) {
-	m, effects, err := c.engine.join(ctx, c, r.Room, wish{recover: true, watch: r.Presence})
+	m, effects, err := c.engine.join(ctx, c, r.Room, joinOptions{recover: true, watch: r.Presence})
 	res := result{data: done, effects: effects}
 	if err == nil && m.Gate.Holding() {
 		c.engine.recover(ctx, m, r.Since, &res)
@@ -274,7 +274,7 @@ func (c *Connection) roomView(ctx context.Context, r *wire.Request) (result, err
 }
 
 func (c *Connection) detailsView(context.Context, *wire.Request) (result, error) {
-	return result{data: c.details(c.life.secret)}, nil
+	return result{data: c.details(c.session.secret)}, nil
 }
 
 // details describes the connection. session is its secret, which only its own client may
@@ -284,7 +284,7 @@ func (c *Connection) details(session string) json.RawMessage {
 	rooms := c.Rooms()
 	c.mu.Lock()
 	params := c.allParams()
-	total, pending := c.total, c.pending
+	total, pending := c.totalActions, c.pendingActions
 	c.mu.Unlock()
 	data, err := json.Marshal(struct {
 		ID             string                     `json:"id"`
@@ -325,7 +325,7 @@ type inputDoc struct {
 func (c *Connection) documentation(context.Context, *wire.Request) (result, error) {
 	doc := documented{Actions: map[string]actionDoc{}}
 	listed := map[wire.Listed]bool{wire.Always: true, wire.WithTokens: c.tenant.cfg().Tokens != nil,
-		wire.WithSessions: c.life.secret != "", wire.OnSocket: c.dialect == wire.Socket}
+		wire.WithSessions: c.session.secret != "", wire.OnSocket: c.dialect == wire.Socket}
 	for i := range wire.Verbs {
 		if v := &wire.Verbs[i]; listed[v.Listed] {
 			doc.Verbs = append(doc.Verbs, v.Name)

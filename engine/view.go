@@ -35,7 +35,7 @@ func (c *Connection) info() ConnectionInfo {
 		RemoteIP: p.RemoteIP, RemotePort: p.RemotePort, Locale: p.Locale, ConnectedAt: p.ConnectedAt, Rooms: c.Rooms(), Away: c.engine.sessions.isAway(c), OutboxBytes: c.out.Bytes()}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	i.TotalActions, i.PendingActions = c.total, c.pending
+	i.TotalActions, i.PendingActions = c.totalActions, c.pendingActions
 	return i
 }
 
@@ -69,7 +69,7 @@ type list struct {
 // the order of their ids.
 func (e *Engine) listed(t *tenant, after string, limit int) list {
 	l := list{Connections: []ConnectionInfo{}}
-	for _, c := range e.connectionsAfter(nil, t, after, min(max(1, limit), mostListed)) {
+	for _, c := range e.connectionsAfter(nil, t, after, min(max(1, limit), maxListed)) {
 		l.Connections = append(l.Connections, c.info())
 	}
 	return l
@@ -135,20 +135,20 @@ func (e *Engine) TenantsNamed(names []string) []TenantStats {
 }
 
 // mostLooked is how many connections are looked up while clients cannot come or go.
-const mostLooked = 1000
+const maxLooked = 1000
 
 // waiting counts the tenant's connections here and the bytes that wait for them.
 func (e *Engine) waiting(t *tenant) (connections, bytes int) {
 	e.mu.Lock()
 	n := t.ids.Len()
 	e.mu.Unlock()
-	page := make([]*Connection, 0, min(n+1, mostLooked))
+	page := make([]*Connection, 0, min(n+1, maxLooked))
 	for after := ""; ; {
-		page = e.connectionsAfter(page[:0], t, after, mostLooked)
+		page = e.connectionsAfter(page[:0], t, after, maxLooked)
 		for _, c := range page {
 			bytes += c.out.Bytes()
 		}
-		if connections += len(page); len(page) < mostLooked {
+		if connections += len(page); len(page) < maxLooked {
 			return connections, bytes
 		}
 		after = page[len(page)-1].ID()

@@ -68,7 +68,7 @@ func (n *node) holdsNothing(name string, tenants []engine.TenantConfig) {
 			n.w.Errorf("%s holds %d rooms of %s at the end", name, held, t.Name)
 		}
 	}
-	if seats := n.Seats(); seats != 0 {
+	if seats := n.Reservations(); seats != 0 {
 		n.w.Errorf("%d seats are taken at the end", seats)
 	}
 	if queues := n.TenantQueues(); queues != 0 {

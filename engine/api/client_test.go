@@ -9,7 +9,7 @@ import (
 // client connects a client of a tenant. It hangs up at the end of the test.
 func (n *node) client(tenant string) *enginetest.Client {
 	n.t.Helper()
-	c, err := enginetest.Connect(n.t, n.engine, wire.Socket, engine.SeatRequest{Tenant: tenant})
+	c, err := enginetest.Connect(n.t, n.engine, wire.Socket, engine.ReservationRequest{Tenant: tenant})
 	if err != nil {
 		n.t.Fatal(err)
 	}

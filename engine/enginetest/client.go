@@ -26,7 +26,7 @@ type Client struct {
 
 // Connect opens a connection by the transport of that dialect. Without a tenant, r selects the
 // default one.
-func Connect(t testing.TB, e *engine.Engine, d wire.Dialect, r engine.SeatRequest, change ...func(*engine.Info)) (*Client, error) {
+func Connect(t testing.TB, e *engine.Engine, d wire.Dialect, r engine.ReservationRequest, change ...func(*engine.Info)) (*Client, error) {
 	t.Helper()
 	r.Tenant = cmp.Or(r.Tenant, engine.DefaultTenant)
 	info := engine.Info{Transport: "websocket", Dialect: d, RemoteIP: "10.0.0.1", RemotePort: 4000}
@@ -36,7 +36,7 @@ func Connect(t testing.TB, e *engine.Engine, d wire.Dialect, r engine.SeatReques
 	for _, f := range change {
 		f(&info)
 	}
-	seat, err := e.Seat(r)
+	seat, err := e.Reserve(r)
 	if err != nil {
 		return nil, err
 	}

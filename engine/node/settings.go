@@ -50,7 +50,7 @@ func tenantLimits(l config.TenantLimits) engine.Limits {
 func roomSettings(s config.RoomSettings, match func(string) bool) engine.RoomSettings {
 	r := engine.RoomSettings{Match: match, MaxMembers: s.MaxMembers, Presence: s.Presence, FlushDelay: s.FlushDelay}
 	if s.History > 0 {
-		r.Keep = cluster.Retention{Messages: s.History, For: s.HistoryTTL}
+		r.Retention = cluster.Retention{Messages: s.History, For: s.HistoryTTL}
 	}
 	return r
 }

@@ -121,7 +121,7 @@ func (s *Server) open(ctx context.Context, socket net.Conn, poller *stream.Polle
 	c := &conn{Stream: stream.New(socket, nil), server: s}
 	poller.Watch(c.Stream)
 	info := infoOf(socket)
-	seat, err := s.Engine.Seat(engine.SeatRequest{Tenant: tenant, RemoteIP: info.RemoteIP})
+	seat, err := s.Engine.Reserve(engine.ReservationRequest{Tenant: tenant, RemoteIP: info.RemoteIP})
 	if err != nil {
 		c.refuse(refusal(err))
 		done()

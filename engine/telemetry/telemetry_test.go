@@ -67,7 +67,7 @@ func run(t *testing.T, traces *telemetry.Traces, requests ...string) {
 		c.Tenants[0].Name = "acme"
 		c.Middleware, c.Tracer, c.Cluster = traces.Middleware(rules()), traces, backend
 	})
-	c, err := enginetest.Connect(t, e.Engine, wire.WebSocket, engine.SeatRequest{Tenant: "acme"})
+	c, err := enginetest.Connect(t, e.Engine, wire.WebSocket, engine.ReservationRequest{Tenant: "acme"})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -29,7 +29,7 @@ type conn struct {
 
 // open adds the connection to the engine and serves it. It calls done after the socket is
 // closed.
-func (c *conn) open(ctx context.Context, seat *engine.Seat, info engine.Info, done func()) {
+func (c *conn) open(ctx context.Context, seat *engine.Reservation, info engine.Info, done func()) {
 	peer, err := seat.Open(ctx, info, c)
 	if err != nil {
 		var why engine.Close

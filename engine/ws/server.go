@@ -83,7 +83,7 @@ type Server struct {
 // arrival is a connection after its handshake.
 type arrival struct {
 	*conn
-	seat *engine.Seat
+	seat *engine.Reservation
 	info engine.Info
 }
 
@@ -168,7 +168,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (s *Server) upgrade(w http.ResponseWriter, r *http.Request, tenant string, primus bool) {
 	info := s.infoOf(r)
 	info.ActionHero = primus
-	seat, err := s.cfg.Engine.Seat(engine.SeatRequest{Tenant: tenant, RemoteIP: info.RemoteIP})
+	seat, err := s.cfg.Engine.Reserve(engine.ReservationRequest{Tenant: tenant, RemoteIP: info.RemoteIP})
 	if err != nil {
 		s.refuse(w, err)
 		return

@@ -44,7 +44,7 @@ type site struct {
 func (r *round) site(name string) *site {
 	s := &site{link: &link{}}
 	s.node = open(r.T, r.config(name, s.link))
-	settings := engine.RoomSettings{Match: func(room string) bool { return room == historyRoom }, Keep: cluster.Retention{Messages: 20_000, For: 5 * time.Minute}}
+	settings := engine.RoomSettings{Match: func(room string) bool { return room == historyRoom }, Retention: cluster.Retention{Messages: 20_000, For: 5 * time.Minute}}
 	var err error
 	s.Engine, err = engine.New(engine.Config{
 		Tenants: []engine.TenantConfig{{Name: "default", StartingRooms: []string{historyRoom, plainRoom}, Rooms: []engine.RoomSettings{settings}}},

@@ -51,7 +51,7 @@ type client struct {
 
 // visit opens a connection.
 func (tn *town) visit(tenant string) (*client, error) {
-	seat, err := tn.Seat(engine.SeatRequest{Tenant: tenant})
+	seat, err := tn.Reserve(engine.ReservationRequest{Tenant: tenant})
 	if err != nil {
 		return nil, err
 	}

@@ -16,7 +16,7 @@ var errTime = &VerbError{"time limit exceeded"}
 
 // goneCheck is the time between two looks whether the client of a verb is still there.
 // A client that has closed its side gets the answers that are ready by then.
-const goneCheck = time.Second
+const clientCheckInterval = time.Second
 
 // HangUpSink is a Sink that can tell whether its client has closed its side of the
 // connection, or is gone. HungUp does not wait. It is called for verbs that take over a
@@ -34,7 +34,7 @@ type HangUpSink interface {
 // goneCheck. After that it has a context of the standard library and a timer.
 //
 // Lock order: mu, then the connection's.
-type running struct {
+type verbContext struct {
 	parent    context.Context
 	conn      *Connection // nil: an operator asks
 	begun, by time.Time
@@ -47,21 +47,21 @@ type running struct {
 }
 
 // run gives a verb its time; stop must follow.
-func (c *Connection) run(ctx context.Context) *running {
-	r := c.tenant.bounded(ctx)
+func (c *Connection) startVerb(ctx context.Context) *verbContext {
+	r := c.tenant.withVerbTime(ctx)
 	r.conn = c
 	return r
 }
 
 // bounded gives what the server does at an operator's word the time of a verb; stop
 // must follow.
-func (t *tenant) bounded(ctx context.Context) *running {
+func (t *tenant) withVerbTime(ctx context.Context) *verbContext {
 	now := time.Now()
-	return &running{parent: ctx, begun: now, by: now.Add(t.cfg().Limits.VerbTimeout)}
+	return &verbContext{parent: ctx, begun: now, by: now.Add(t.cfg().Limits.VerbTimeout)}
 }
 
 // Deadline is context.Context's.
-func (r *running) Deadline() (time.Time, bool) {
+func (r *verbContext) Deadline() (time.Time, bool) {
 	if by, ok := r.parent.Deadline(); ok && by.Before(r.by) {
 		return by, true
 	}
@@ -69,11 +69,11 @@ func (r *running) Deadline() (time.Time, bool) {
 }
 
 // Done is context.Context's.
-func (r *running) Done() <-chan struct{} { return r.context().Done() }
+func (r *verbContext) Done() <-chan struct{} { return r.context().Done() }
 
 // Value is context.Context's. It gives the standard library's functions inner, so that
 // Cause is right and a context made of r costs no goroutine.
-func (r *running) Value(key any) any {
+func (r *verbContext) Value(key any) any {
 	r.mu.Lock()
 	ctx := r.inner
 	r.mu.Unlock()
@@ -84,23 +84,23 @@ func (r *running) Value(key any) any {
 }
 
 // Err is context.Context's.
-func (r *running) Err() error {
-	if r.young() {
+func (r *verbContext) Err() error {
+	if r.endsWithParent() {
 		return r.parent.Err()
 	}
 	return r.context().Err()
 }
 
 // young reports whether r can have ended with its parent alone.
-func (r *running) young() bool {
+func (r *verbContext) endsWithParent() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	now := time.Now()
-	return r.inner == nil && !r.over && now.Before(r.by) && now.Sub(r.begun) < goneCheck && (r.conn == nil || !r.conn.closing())
+	return r.inner == nil && !r.over && now.Before(r.by) && now.Sub(r.begun) < clientCheckInterval && (r.conn == nil || !r.conn.closing())
 }
 
 // context makes inner if there is none.
-func (r *running) context() context.Context {
+func (r *verbContext) context() context.Context {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.inner != nil {
@@ -119,16 +119,16 @@ func (r *running) context() context.Context {
 	case r.conn == nil:
 	case left <= 0:
 		r.end(errTime)
-	case !r.conn.watch(r):
+	case !r.conn.addRunning(r):
 		r.end(errGone)
 	default:
-		r.timer = time.AfterFunc(min(left, max(0, goneCheck-time.Since(r.begun))), r.look)
+		r.timer = time.AfterFunc(min(left, max(0, clientCheckInterval-time.Since(r.begun))), r.check)
 	}
 	return r.inner
 }
 
 // watch has r end with the connection. It returns false if that has ended.
-func (c *Connection) watch(r *running) bool {
+func (c *Connection) addRunning(r *verbContext) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if !c.closed {
@@ -138,14 +138,14 @@ func (c *Connection) watch(r *running) bool {
 }
 
 // stop ends r, whose work is done.
-func (r *running) stop() {
-	if !r.finish() && r.conn != nil && time.Since(r.begun) >= goneCheck {
+func (r *verbContext) stop() {
+	if !r.markDone() && r.conn != nil && time.Since(r.begun) >= clientCheckInterval {
 		r.conn.closeGone()
 	}
 }
 
 // finish reports whether look has looked for r.
-func (r *running) finish() (looked bool) {
+func (r *verbContext) markDone() (looked bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.over = true
@@ -159,13 +159,13 @@ func (r *running) finish() (looked bool) {
 	if c := r.conn; c != nil {
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		c.running = slices.DeleteFunc(c.running, func(o *running) bool { return o == r })
+		c.running = slices.DeleteFunc(c.running, func(o *verbContext) bool { return o == r })
 	}
 	return true
 }
 
 // look ends a verb whose time is over, and a connection whose client has gone.
-func (r *running) look() {
+func (r *verbContext) check() {
 	left := time.Until(r.by)
 	if left <= 0 {
 		r.end(errTime)
@@ -177,7 +177,7 @@ func (r *running) look() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if !r.over {
-		r.timer.Reset(min(left, goneCheck))
+		r.timer.Reset(min(left, clientCheckInterval))
 	}
 }
 
@@ -192,7 +192,7 @@ func (c *Connection) closeGone() bool {
 }
 
 // endRunning ends the verbs of a connection that is closed.
-func (c *Connection) endRunning() {
+func (c *Connection) cancelVerbs() {
 	c.mu.Lock()
 	all := slices.Clone(c.running)
 	c.mu.Unlock()
@@ -203,7 +203,7 @@ func (c *Connection) endRunning() {
 
 // inTime is the error that a verb is answered with: its time, where that is over and
 // the error came of it. An outcome that may be a success stays unknown.
-func (r *running) inTime(err error) error {
+func (r *verbContext) inTime(err error) error {
 	if overdue(r, err) {
 		return errTime
 	}
@@ -226,7 +226,7 @@ func inTime(ctx context.Context, err error) error {
 // completing is a ctx for what must come to its end once it has begun, though nobody
 // may wait for it any more: it ends when the engine has, or after the time of a verb.
 func (e *Engine) completing(ctx context.Context, t *tenant) (context.Context, context.CancelFunc) {
-	ctx, cancel := e.patient(ctx)
-	r := t.bounded(ctx)
+	ctx, cancel := e.untilShutdown(ctx)
+	r := t.withVerbTime(ctx)
 	return r, func() { r.stop(); cancel() }
 }

@@ -11,20 +11,20 @@ import (
 )
 
 // SeatRequest is what is known of a client before it is let in.
-type SeatRequest struct {
+type ReservationRequest struct {
 	Tenant   string // by name
 	RemoteIP string // counts against ConnectionsPerIP; "" does not
 }
 
 // Seat holds a place for a connection that is about to open, so that a node that
 // is full can say so before an upgrade.
-type Seat struct {
+type Reservation struct {
 	e    *Engine
 	t    *tenant
 	ip   string
 	used atomic.Bool
 
-	guest bool // it holds no place; of Do and Done
+	resumeOnly bool // it holds no place; of Do and Done
 }
 
 // Refusal is why a connection was not let in.
@@ -39,7 +39,7 @@ func (r *Refusal) Error() string { return r.Message }
 const fullRetry = 5 * time.Second
 
 // Seat takes a place for a connection. The error is a *Refusal.
-func (e *Engine) Seat(r SeatRequest) (*Seat, error) {
+func (e *Engine) Reserve(r ReservationRequest) (*Reservation, error) {
 	t := e.settings.Load().tenants[r.Tenant]
 	if t == nil {
 		return nil, &Refusal{Message: fmt.Sprintf("there is no tenant %q here", r.Tenant)}
@@ -52,41 +52,41 @@ func (e *Engine) Seat(r SeatRequest) (*Seat, error) {
 	if t.gone != nil {
 		return nil, &Refusal{Message: fmt.Sprintf("the tenant %q is being removed", t.name)}
 	}
-	why := e.take(t, r.RemoteIP)
-	guest := why != "" && t.asGuest()
+	why := e.takePlace(t, r.RemoteIP)
+	guest := why != "" && t.admitToResume()
 	if why != "" && !guest {
 		e.stats.refused.Add(1)
 		return nil, &Refusal{why, fullRetry}
 	}
-	return &Seat{e: e, t: t, ip: r.RemoteIP, guest: guest}, nil
+	return &Reservation{e: e, t: t, ip: r.RemoteIP, resumeOnly: guest}, nil
 }
 
 // Tenant is the seat's tenant by name.
-func (s *Seat) Tenant() string { return s.t.name }
+func (s *Reservation) Tenant() string { return s.t.name }
 
 // Release gives the place back if the connection did not open. After Open it
 // does nothing.
-func (s *Seat) Release() {
+func (s *Reservation) Release() {
 	if s.used.CompareAndSwap(false, true) {
 		s.free()
 	}
 }
 
-func (s *Seat) free() {
+func (s *Reservation) free() {
 	s.e.mu.Lock()
 	defer s.e.mu.Unlock()
-	if s.guest {
-		s.t.places.guests--
+	if s.resumeOnly {
+		s.t.quota.resumeOnly--
 		return
 	}
-	s.e.give(s.t, s.ip)
-	if s.t.places.taken == 0 && s.t.gone != nil {
+	s.e.givePlace(s.t, s.ip)
+	if s.t.quota.taken == 0 && s.t.gone != nil {
 		close(s.t.gone)
 	}
 }
 
 // instead gives a place back, for one that another connection had.
-func (s *Seat) instead(other *Seat) *Seat {
+func (s *Reservation) replacedBy(other *Reservation) *Reservation {
 	s.free()
 	return other
 }
@@ -112,7 +112,7 @@ type Info struct {
 //
 // On an error, which is a Close, there is no connection: the transport says
 // farewell and ends the socket, and the place is free again.
-func (s *Seat) Open(ctx context.Context, info Info, sink Sink) (*Connection, error) {
+func (s *Reservation) Open(ctx context.Context, info Info, sink Sink) (*Connection, error) {
 	if !s.used.CompareAndSwap(false, true) {
 		panic("engine: Open on a seat that is taken or released")
 	}
@@ -127,7 +127,7 @@ func (s *Seat) Open(ctx context.Context, info Info, sink Sink) (*Connection, err
 
 // open lets the connection in, or has that wait for its token; the error is a Close.
 func (c *Connection) open(ctx context.Context, info Info) error {
-	running := c.tenant.bounded(ctx)
+	running := c.tenant.withVerbTime(ctx)
 	defer running.stop()
 	id, later, err := c.authenticate(running, info)
 	if err != nil {
@@ -139,7 +139,7 @@ func (c *Connection) open(ctx context.Context, info Info) error {
 	if err := c.letIn(running); err != nil {
 		return err
 	}
-	c.endBy(id.Expires)
+	c.closeWithToken(id.Expires)
 	return nil
 }
 
@@ -157,7 +157,7 @@ func (c *Connection) letIn(ctx context.Context) error {
 	if err := c.engine.register(c); err != nil {
 		return err
 	}
-	c.engine.sessions.keep(c)
+	c.engine.sessions.add(c)
 	c.bound() // a swap that came between has passed it over
 	c.out.Send(c.engine.welcome)
 	c.engine.applyLater(ctx, c.tenant, later, false)

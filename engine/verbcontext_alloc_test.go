@@ -10,9 +10,9 @@ import (
 type key struct{}
 
 // newRunning is a verb of a connection, with its time.
-func newRunning(ctx context.Context, conn *Connection) *running {
+func newRunning(ctx context.Context, conn *Connection) *verbContext {
 	now := time.Now()
-	return &running{parent: ctx, conn: conn, begun: now, by: now.Add(15 * time.Second)}
+	return &verbContext{parent: ctx, conn: conn, begun: now, by: now.Add(15 * time.Second)}
 }
 
 // A verb that nobody waits for costs one allocation for its time.
@@ -34,19 +34,19 @@ func TestTheTimeOfAVerbIsOneAllocation(t *testing.T) {
 // are asked before the end or after it.
 func TestTheEndOfAVerbReachesItsContexts(t *testing.T) {
 	for name, end := range map[string]struct {
-		by    func(r *running, parent context.CancelFunc)
+		by    func(r *verbContext, parent context.CancelFunc)
 		cause error
 	}{
-		"its time is over":     {func(*running, context.CancelFunc) { time.Sleep(15 * time.Second) }, errTime},
-		"the parent ends":      {func(_ *running, parent context.CancelFunc) { parent() }, context.Canceled},
-		"it is done":           {func(r *running, _ context.CancelFunc) { r.stop() }, context.Canceled},
-		"the connection ended": {func(r *running, _ context.CancelFunc) { r.conn.closed = true; r.conn.endRunning() }, errGone},
+		"its time is over":     {func(*verbContext, context.CancelFunc) { time.Sleep(15 * time.Second) }, errTime},
+		"the parent ends":      {func(_ *verbContext, parent context.CancelFunc) { parent() }, context.Canceled},
+		"it is done":           {func(r *verbContext, _ context.CancelFunc) { r.stop() }, context.Canceled},
+		"the connection ended": {func(r *verbContext, _ context.CancelFunc) { r.conn.closed = true; r.conn.cancelVerbs() }, errGone},
 	} {
-		for when, wait := range map[string]func(r *running){
-			"nobody waits":     func(*running) {},
-			"somebody waits":   func(r *running) { r.Done() },
-			"after a second":   func(r *running) { time.Sleep(time.Second); r.Err() },
-			"a child was made": func(r *running) { _, cancel := context.WithCancel(r); defer cancel() },
+		for when, wait := range map[string]func(r *verbContext){
+			"nobody waits":     func(*verbContext) {},
+			"somebody waits":   func(r *verbContext) { r.Done() },
+			"after a second":   func(r *verbContext) { time.Sleep(time.Second); r.Err() },
+			"a child was made": func(r *verbContext) { _, cancel := context.WithCancel(r); defer cancel() },
 		} {
 			t.Run(name+", "+when, func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {

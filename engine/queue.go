@@ -7,13 +7,13 @@ import (
 
 // laneLength is how many messages wait in a room's lane before its senders hear
 // "room busy".
-const laneLength = 256
+const maxQueued = 256
 
 // lane lets one caller through at a time, in the order they came: the messages of
 // a room, or the changes of its subscription.
 // The sender's own goroutine does the work while it is in the lane: no goroutine
 // per message, and who sends faster than a room can take waits for itself.
-type lane struct {
+type queue struct {
 	limit int // of those who wait; 0: none
 
 	mu      sync.Mutex
@@ -23,7 +23,7 @@ type lane struct {
 
 // enter returns when it is the caller's turn; leave must follow. It fails at
 // once when the lane is full, or when ctx ends first.
-func (l *lane) enter(ctx context.Context) error {
+func (l *queue) enter(ctx context.Context) error {
 	l.mu.Lock()
 	if !l.taken {
 		l.taken = true
@@ -55,7 +55,7 @@ func (l *lane) enter(ctx context.Context) error {
 	return ctx.Err()
 }
 
-func (l *lane) leave() {
+func (l *queue) leave() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if len(l.waiting) == 0 {

@@ -9,7 +9,7 @@ import (
 
 func TestLaneKeepsTheOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var l lane
+		var l queue
 		var order []int
 		_ = l.enter(t.Context())
 		var all sync.WaitGroup
@@ -33,7 +33,7 @@ func TestLaneKeepsTheOrder(t *testing.T) {
 
 func TestWhoGivesUpALaneIsPassedOver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := lane{limit: 2}
+		l := queue{limit: 2}
 		_ = l.enter(t.Context())
 		ctx, cancel := context.WithCancel(t.Context())
 		first, second := make(chan error, 1), make(chan error, 1)
@@ -62,7 +62,7 @@ func TestWhoGivesUpALaneIsPassedOver(t *testing.T) {
 // A turn that comes when its caller has just given up is passed on.
 func TestNoTurnIsLost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var l lane
+		var l queue
 		for range 200 {
 			_ = l.enter(t.Context())
 			ctx, cancel := context.WithCancel(t.Context())
