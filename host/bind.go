@@ -144,7 +144,7 @@ func (l *loader) generation(t *tenant, s *source, config Entry, given grants) (*
 		config: config.Config, code: s.code.retain(), program: s.program, gate: t.gate, memory: t.memory, store: l.host.cfg.Store,
 		counters: l.host.counted.of(countersKey{t.name, s.Name, b.shadow})}
 	if b.shadow {
-		g.store = newAside(g.store)
+		g.store = newShadowStore(g.store)
 	}
 	if errs := l.start(g); len(errs) > 0 {
 		g.close()

@@ -69,7 +69,7 @@ func (b *breaker) step() int64 { return max(1, int64(b.rule.Window)/windowParts)
 func (b *breaker) state() uint32 { return b.phase.Load() & stateMask }
 
 // admit asks for a call at time t. If wait is 0, the caller must call exactly one of succeeded,
-// failed and spared afterwards. Otherwise the call is refused, and may be repeated after wait ns.
+// failed and ignored afterwards. Otherwise the call is refused, and may be repeated after wait ns.
 func (b *breaker) admit(t int64) (k ticket, wait int64) {
 	p := b.phase.Load()
 	switch p & stateMask {
@@ -160,8 +160,8 @@ func (b *breaker) failed(k ticket, t int64) *outage {
 	return o
 }
 
-// spared takes back a call whose failure does not count.
-func (b *breaker) spared(k ticket) {
+// ignored takes back a call whose failure does not count.
+func (b *breaker) ignored(k ticket) {
 	if k&stateMask == closed {
 		return
 	}

@@ -121,7 +121,7 @@ func TestAnOpenBreakerProbes(t *testing.T) {
 	if w1 != 0 || w2 != 0 || w3 != second/20 {
 		t.Errorf("probes wait %v and %v, the call beside them %v", w1, w2, w3)
 	}
-	b.spared(other)
+	b.ignored(other)
 	if other, w2 = b.admit(5 * second); w2 != 0 {
 		t.Error("a probe that says nothing gives no place back")
 	}
@@ -166,7 +166,7 @@ func TestProbesAreBounded(t *testing.T) {
 				case 0:
 					b.failed(k, clock.Load())
 				case 1:
-					b.spared(k)
+					b.ignored(k)
 				default:
 					b.succeeded(k)
 				}

@@ -54,10 +54,10 @@ func (e *entry) listens(room string) bool {
 
 // hookChain is a tenant's entries for one hook, in order.
 type hookChain struct {
-	all     []*entry
-	choosy  bool // some entries are for some rooms only
-	mu      sync.RWMutex
-	matched map[string][]*entry // by room; nil until choosy
+	all         []*entry
+	hasPatterns bool // some entries are for some rooms only
+	mu          sync.RWMutex
+	matched     map[string][]*entry // by room; nil unless hasPatterns
 }
 
 // maxMatched limits the rooms for which a chain remembers its entries.
@@ -65,7 +65,7 @@ const maxMatched = 4096
 
 // in returns the chain for a room; "" for a hook without a room.
 func (c *hookChain) in(room string) []*entry {
-	if !c.choosy {
+	if !c.hasPatterns {
 		return c.all
 	}
 	c.mu.RLock()
@@ -100,7 +100,7 @@ func (t *tenant) index() {
 			c := &t.chains[h]
 			c.all = append(c.all, e)
 			if e.rooms != nil && inRoom(h) {
-				c.choosy, c.matched = true, make(map[string][]*entry)
+				c.hasPatterns, c.matched = true, make(map[string][]*entry)
 			}
 		}
 		if e.hooks[hook.Action] && e.Mode == Enforce {

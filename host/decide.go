@@ -32,7 +32,7 @@ func (h *Host) Decide(ctx context.Context, ev *hook.Event) hook.Verdict {
 	defer r.release()
 	t := r.tenants[ev.Tenant]
 	if t == nil {
-		return strange(ev.Hook)
+		return unknownTenant(ev.Hook)
 	}
 	run := run{ctx: ctx, ev: ev, timeout: r.chain}
 	asked := ev.Room
@@ -44,15 +44,15 @@ func (h *Host) Decide(ctx context.Context, ev *hook.Event) hook.Verdict {
 	if run.verdict.Outcome != hook.Allowed {
 		run.verdict.Effects = nil
 	}
-	if run.shades != nil {
+	if run.shadowAnswers != nil {
 		run.compare()
 	}
 	return run.verdict
 }
 
-// strange returns the verdict about a tenant that the rules do not have: events that no rules
+// unknownTenant returns the verdict about a tenant that the rules do not have: events that no rules
 // watch are denied. A leave is allowed.
-func strange(at hook.Hook) hook.Verdict {
+func unknownTenant(at hook.Hook) hook.Verdict {
 	if at == hook.Leave || at == hook.Disconnect {
 		return hook.Verdict{}
 	}
@@ -73,9 +73,9 @@ type run struct {
 	ticket ticket // of its breaker
 	wait   int64  // ns, if the breaker refused
 
-	rewritten bool
-	shades    []shade // of the called shadows
-	shaded    int64   // the time of all shadows
+	rewritten     bool
+	shadowAnswers []shadowAnswer // of the called shadows
+	shadowTime    int64          // the time of all shadows
 }
 
 // chain calls the entries in order until one ends the chain. Shadows are called after a deny too,
@@ -85,7 +85,7 @@ func (r *run) chain(entries []*entry) {
 	for _, e := range entries {
 		switch {
 		case e.Mode == Shadow:
-			r.would(e)
+			r.askShadow(e)
 		case !ended:
 			ended = !r.ask(e)
 			if ended && r.verdict.Outcome == hook.Allowed {
@@ -170,7 +170,7 @@ func (r *run) decide(e *entry) *failure {
 	}
 	end := r.end
 	if e.Mode == Shadow { // all shadows together have the time limit of the chain
-		end = start + r.timeout - r.shaded
+		end = start + r.timeout - r.shadowTime
 	}
 	deadline := min(start+int64(e.Timeout), end)
 	if deadline <= start {

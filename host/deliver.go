@@ -36,7 +36,7 @@ func (h *Host) Deliver(ctx context.Context, ev *hook.Event, members []hook.Membe
 	s.begin(ctx, ev, members, r.chain)
 	for _, e := range entries {
 		if e.Mode == Shadow {
-			s.would(e)
+			s.askShadow(e)
 		} else {
 			s.ask(e)
 		}
@@ -80,8 +80,8 @@ type scratch struct {
 	given    [256]bool // verdicts in it
 	variants []rewrite
 
-	shadows []shadowed
-	shaded  int64 // the time of all shadows
+	shadows    []shadowed
+	shadowTime int64 // the time of all shadows
 
 	delivered []int32 // For of the delivery
 	release   func()
@@ -131,7 +131,7 @@ func (s *scratch) begin(ctx context.Context, ev *hook.Event, members []hook.Memb
 	s.chain, s.end = chain, now()+chain
 	s.forms = append(s.forms[:0], form{asIs: true, payload: wire.Payload{
 		Message: ev.Message, Room: ev.Room, From: ev.From, Context: ev.Context, SentAt: ev.SentAt, Extra: ev.Extra}})
-	s.split, s.all, s.shaded = false, 0, 0
+	s.split, s.all, s.shadowTime = false, 0, 0
 }
 
 // ask calls one entry for every form that members have.
@@ -259,12 +259,12 @@ func (s *scratch) show(p *wire.Payload) {
 func (s *scratch) batch(e *entry, f int32, b batch) int {
 	code, fail := e.say(s, s.units[b.from:b.to], b.part)
 	if fail != nil && fail.err == errFewer {
-		e.breaker.spared(s.ticket)
+		e.breaker.ignored(s.ticket)
 		return b.from
 	}
 	outcome := s.outcome[b.from:b.to]
 	if fail == nil {
-		fail = s.heed(e, f, code, outcome)
+		fail = s.applyAnswer(e, f, code, outcome)
 	}
 	if fail == nil {
 		e.succeeded(s.ticket, &s.event)
@@ -292,8 +292,8 @@ func (e *entry) failedForm(f int32, fail *failure) int32 {
 	return f
 }
 
-// heed records and counts the answer about the form.
-func (s *scratch) heed(e *entry, f, code int32, outcome []int32) (fail *failure) {
+// applyAnswer records and counts the answer about the form.
+func (s *scratch) applyAnswer(e *entry, f, code int32, outcome []int32) (fail *failure) {
 	into := f
 	switch code {
 	case abi.PerReceiver:

@@ -21,7 +21,7 @@ func (e *entry) failed(k ticket, f *failure, ev *hook.Event) {
 	h.line(slog.LevelWarn, c, "module failed", "module", e.label, "hook", ev.Hook.String(),
 		"tenant", ev.Tenant, "room", ev.Room, "kind", f.kind.String(), "error", brief(f.err))
 	if f.excused() {
-		e.breaker.spared(k)
+		e.breaker.ignored(k)
 	} else if o := e.breaker.failed(k, now()); o != nil {
 		e.opened(o, f, ev)
 	}

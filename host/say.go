@@ -64,7 +64,7 @@ func (in *instance) hear(s *scratch, units []unit, part []byte) (int32, *failure
 	if code == abi.PerReceiver && in.variants() > abi.MaxVariants && in.generation.batches.split(len(units)) {
 		return 0, &failure{Protocol, errFewer}
 	}
-	if f = in.heard(s, code, len(units)); f != nil {
+	if f = in.readAnswer(s, code, len(units)); f != nil {
 		in.broken = true
 	}
 	return code, f
@@ -135,8 +135,8 @@ func (b *batches) fitting(units []unit, from, besides int) int {
 	return fitting(units, from, most, room-besides)
 }
 
-// heard reads the results that belong to the return value.
-func (in *instance) heard(s *scratch, code int32, n int) *failure {
+// readAnswer reads the results that belong to the return value.
+func (in *instance) readAnswer(s *scratch, code int32, n int) *failure {
 	s.variants, s.verdicts = s.variants[:0], s.verdicts[:0]
 	switch code {
 	case abi.Allow, abi.Deny, abi.Drop, abi.AllowEnd:

@@ -15,23 +15,23 @@ import (
 // An entry in shadow mode is called without consequences: its effects and failures are dropped, its data (kv, rate) is separate, and
 // its time does not count for the chain.
 
-// aside is the Store of a shadow: changes stay in memory, visible to the shadow only, and end with its generation.
-type aside struct {
+// shadowStore is the Store of a shadow: changes stay in memory, visible to the shadow only, and end with its generation.
+type shadowStore struct {
 	store.Store
 	own *memstore.Store // the changed values, and a mark for each changed key
 }
 
-func newAside(real store.Store) *aside { return &aside{real, memstore.New()} }
+func newShadowStore(real store.Store) *shadowStore { return &shadowStore{real, memstore.New()} }
 
 func mark(k store.Key) store.Key {
 	k.Module += " changed" // not a valid name of a module
 	return k
 }
 
-func (a *aside) changed(k store.Key) bool { return a.own.Cached(mark(k)) != nil }
+func (a *shadowStore) changed(k store.Key) bool { return a.own.Cached(mark(k)) != nil }
 
 // Get implements [store.Store].
-func (a *aside) Get(ctx context.Context, k store.Key) ([]byte, error) {
+func (a *shadowStore) Get(ctx context.Context, k store.Key) ([]byte, error) {
 	if a.changed(k) {
 		return a.own.Cached(k), nil
 	}
@@ -39,7 +39,7 @@ func (a *aside) Get(ctx context.Context, k store.Key) ([]byte, error) {
 }
 
 // Cached implements [store.Store].
-func (a *aside) Cached(k store.Key) []byte {
+func (a *shadowStore) Cached(k store.Key) []byte {
 	if a.changed(k) {
 		return a.own.Cached(k)
 	}
@@ -47,7 +47,7 @@ func (a *aside) Cached(k store.Key) []byte {
 }
 
 // takeOver copies a key with its value to the shadow's own store.
-func (a *aside) takeOver(ctx context.Context, k store.Key) error {
+func (a *shadowStore) takeOver(ctx context.Context, k store.Key) error {
 	if a.changed(k) {
 		return nil
 	}
@@ -62,7 +62,7 @@ func (a *aside) takeOver(ctx context.Context, k store.Key) error {
 }
 
 // Set implements [store.Store].
-func (a *aside) Set(ctx context.Context, k store.Key, value []byte, ttl time.Duration) (had bool, err error) {
+func (a *shadowStore) Set(ctx context.Context, k store.Key, value []byte, ttl time.Duration) (had bool, err error) {
 	if err := a.takeOver(ctx, k); err != nil {
 		return false, err
 	}
@@ -70,7 +70,7 @@ func (a *aside) Set(ctx context.Context, k store.Key, value []byte, ttl time.Dur
 }
 
 // Swap implements [store.Store].
-func (a *aside) Swap(ctx context.Context, k store.Key, old, value []byte, ttl time.Duration) (done bool, err error) {
+func (a *shadowStore) Swap(ctx context.Context, k store.Key, old, value []byte, ttl time.Duration) (done bool, err error) {
 	if err := a.takeOver(ctx, k); err != nil {
 		return false, err
 	}
@@ -78,7 +78,7 @@ func (a *aside) Swap(ctx context.Context, k store.Key, old, value []byte, ttl ti
 }
 
 // Add implements [store.Store].
-func (a *aside) Add(ctx context.Context, k store.Key, delta int64, ttl time.Duration) (sum int64, err error) {
+func (a *shadowStore) Add(ctx context.Context, k store.Key, delta int64, ttl time.Duration) (sum int64, err error) {
 	if err := a.takeOver(ctx, k); err != nil {
 		return 0, err
 	}
@@ -87,23 +87,23 @@ func (a *aside) Add(ctx context.Context, k store.Key, delta int64, ttl time.Dura
 
 // Take implements [store.Store]. A shadow has buckets of its own: the tokens left in a real bucket cannot be read without taking
 // some.
-func (a *aside) Take(ctx context.Context, k store.Key, tokens, burst int, per time.Duration) (time.Duration, error) {
+func (a *shadowStore) Take(ctx context.Context, k store.Key, tokens, burst int, per time.Duration) (time.Duration, error) {
 	return a.own.Take(ctx, k, tokens, burst, per)
 }
 
-// shade is the answer of a shadow about one event of a run.
-type shade struct {
+// shadowAnswer is the answer of a shadow about one event of a run.
+type shadowAnswer struct {
 	entry    *entry
 	decision report.Decision
 }
 
-// would calls a shadow, and keeps its answer until the outcome of the chain is known.
-func (r *run) would(e *entry) {
+// askShadow calls a shadow, and keeps its answer until the outcome of the chain is known.
+func (r *run) askShadow(e *entry) {
 	start := now()
 	f := r.decide(e)
 	took := now() - start
 	r.end += took
-	r.shaded += took
+	r.shadowTime += took
 	d := report.Decision{Took: millis.DurationOf(time.Duration(took))}
 	e.describe(r.ev, &d)
 	if f != nil {
@@ -117,7 +117,7 @@ func (r *run) would(e *entry) {
 		e.count(r.answer.code, 1)
 		d.Verdict, d.Reason = saidAt(r.ev.Hook, r.answer.code), r.answer.reason
 	}
-	r.shades = append(r.shades, shade{e, d})
+	r.shadowAnswers = append(r.shadowAnswers, shadowAnswer{e, d})
 }
 
 // compare records the answers of the shadows beside the outcome.
@@ -133,7 +133,7 @@ func (r *run) compare() {
 	case r.rewritten:
 		done = report.Rewrite
 	}
-	for _, s := range r.shades {
+	for _, s := range r.shadowAnswers {
 		if s.decision.Verdict != report.Allow || done != report.Allow || s.entry.sampled(1) {
 			s.decision.Done = done
 			if r.verdict.Outcome != hook.Allowed {
@@ -248,12 +248,12 @@ func (s *scratch) compare() {
 	s.shadows = s.shadows[:0]
 }
 
-// would calls a shadow for the members that would still get the message.
-func (s *scratch) would(e *entry) {
+// askShadow calls a shadow for the members that askShadow still get the message.
+func (s *scratch) askShadow(e *entry) {
 	start := now()
 	d := s.begun(e)
-	s.askBy(e, start, start+s.chain-s.shaded)
+	s.askBy(e, start, start+s.chain-s.shadowTime)
 	d.took = now() - start
-	s.shaded += d.took
+	s.shadowTime += d.took
 	s.end += d.took
 }

@@ -89,7 +89,7 @@ func TestAShadowSeesItsOwnChanges(t *testing.T) {
 	if v, _ := real.Get(context.Background(), store.Key{Tenant: "t", Module: "go", Name: "n"}); string(v) != "40" {
 		t.Errorf("the real key is %q", v)
 	}
-	a := newAside(real)
+	a := newShadowStore(real)
 	ctx, k := context.Background(), store.Key{Tenant: "t", Module: "go", Name: "n"}
 	if sum, err := a.Add(ctx, k, 2, 0); sum != 42 || err != nil {
 		t.Errorf("add: %d, %v", sum, err)
