@@ -125,7 +125,7 @@ func (e *Engine) askConnection(ctx context.Context, tenant, id string, c call) (
 	return e.askOtherNodes(ctx, id, c)
 }
 
-// askAround looks for a connection on other nodes than the one that its id names:
+// askOtherNodes looks for a connection on other nodes than the one that its id names:
 // its session may have come to another.
 func (e *Engine) askOtherNodes(ctx context.Context, id string, c call) (json.RawMessage, error) {
 	if e.sessions.grace > 0 {
@@ -208,7 +208,7 @@ func (e *Engine) handleCall(ctx context.Context, c call) (json.RawMessage, error
 	return value, inTime(running, err)
 }
 
-// onConnectionHere carries out c on a connection of this node.
+// callConnection carries out c on a connection of this node.
 func (e *Engine) callConnection(ctx context.Context, conn *Connection, c call) (json.RawMessage, error) {
 	t := conn.tenant
 	switch c.Do {

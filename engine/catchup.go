@@ -60,7 +60,7 @@ func (e *Engine) recover(ctx context.Context, m *member, since *cluster.Position
 	res.after = func(ctx context.Context) { e.resume(ctx, m, r) }
 }
 
-// mostRounds is how often a member may fall behind while it catches up, before it
+// maxCatchUpRounds is how often a member may fall behind while it catches up, before it
 // counts as a slow reader.
 const maxCatchUpRounds = 8
 
@@ -87,7 +87,7 @@ func (e *Engine) resume(ctx context.Context, m *member, r recovery) {
 	}
 }
 
-// allHeard are messages of the past as the member is to hear them. The error is why
+// historyFrames are messages of the past as the member is to hear them. The error is why
 // ctx has ended.
 func (e *Engine) historyFrames(ctx context.Context, m *member, messages []storedAt) (frames []*wire.Frame, err error) {
 	for _, p := range messages {

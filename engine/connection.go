@@ -81,15 +81,15 @@ func (c *Connection) Profile() *hook.Profile { return c.profile.Load() }
 // MessageBytes is how long a frame or line of the client's may be now.
 func (c *Connection) MessageBytes() int { return c.tenant.cfg().Limits.MessageBytes }
 
-// Send sends a frame, behind all that was sent before.
+// Send sends a frame, after all frames that were sent before.
 func (c *Connection) Send(f *wire.Frame) { c.out.Send(f) }
 
-// SendRaw sends bytes that have the transport's form already, such as a WebSocket
-// control frame. They are the connection's from now on.
+// SendRaw sends bytes in the form of the transport, such as a WebSocket control frame. The
+// caller must not change them afterwards.
 func (c *Connection) SendRaw(b []byte) { c.out.SendBytes(b) }
 
-// Reject answers what is no request with an error. A nil id leaves messageId out.
-// It costs the client as much as a verb.
+// Reject answers invalid input with an error. A nil id leaves messageId out. It counts
+// against the rate limit as a verb does.
 func (c *Connection) Reject(text string, id json.RawMessage) {
 	if c.closing() {
 		return
@@ -106,8 +106,9 @@ func (c *Connection) respond(r wire.Response) {
 	c.out.Send(wire.NewFrame(func(dst []byte) []byte { return c.dialect.AppendResponse(dst, r) }))
 }
 
-// Close begins the end: the verbs under way end, the client is told, what waits for it
-// is sent, and the socket is closed. The first call counts. It does not wait.
+// Close begins to close the connection: verbs under way are cancelled, waiting frames and
+// the farewell are sent, and the socket is closed. The first call counts. It does not
+// wait.
 func (c *Connection) Close(why Close) {
 	if c.engine.endAway(c) {
 		return
@@ -142,7 +143,7 @@ func (c *Connection) closing() bool {
 	return c.closed
 }
 
-// slow is called when the reader was given up.
+// slow is called when the outbox gives up the reader.
 func (c *Connection) slow() {
 	c.mu.Lock()
 	if c.why == (Close{}) {
@@ -155,10 +156,10 @@ func (c *Connection) slow() {
 	c.engine.log.Warn("slow reader closed", "connection", c.ID(), "tenant", c.tenant.name, "code", CloseSlowReader.Code)
 }
 
-// Done ends the connection after its socket has: it leaves every room, runs the
-// disconnect chain and gives the seat back, and waits for all of it, also when ctx
-// has ended: what was joined is left. Where it has a session that its client may
-// come back to, only the connection's socket has ended, and all that comes later.
+// Done ends the connection after its socket was closed: it leaves every room, runs the
+// disconnect chain and returns the reservation. It waits for all of this, also if ctx has
+// ended. If the connection has a session that may be resumed, all of this is done when
+// the session ends.
 func (c *Connection) Done(ctx context.Context) {
 	ctx = context.WithoutCancel(ctx)
 	c.Close(Close{})
@@ -177,7 +178,7 @@ func (c *Connection) Done(ctx context.Context) {
 	}
 }
 
-// finish has a connection leave, and gives back all that it has.
+// finish ends a connection: it leaves its rooms, runs disconnect and releases the rest.
 func (e *Engine) finish(ctx context.Context, c *Connection) {
 	for _, m := range c.memberships() {
 		e.leave(ctx, c, m.room.id.Room, hook.CauseDisconnect)
@@ -185,7 +186,7 @@ func (e *Engine) finish(ctx context.Context, c *Connection) {
 	if c.admitted.Load() {
 		e.disconnect(ctx, c.tenant, c.profile.Load())
 	}
-	e.release(c) // who waits for the last one waits for all of the above
+	e.release(c) // last: closeAll waits for it
 }
 
 // disconnect runs the disconnect chain for a connection that has left its rooms. t is
@@ -200,14 +201,14 @@ func (e *Engine) disconnect(ctx context.Context, t *tenant, p *hook.Profile) {
 	}
 }
 
-// memberships are those there are, also under way.
+// memberships returns all memberships, also those under way.
 func (c *Connection) memberships() []*member {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return slices.Clone(c.rooms)
 }
 
-// in is the membership in the room, also under way, nil if there is none. It is
+// membershipIn returns the membership in the room, also one under way, nil if there is none. It is
 // called with mu held.
 func (c *Connection) membershipIn(name string) *member {
 	for _, m := range c.rooms {
@@ -218,7 +219,7 @@ func (c *Connection) membershipIn(name string) *member {
 	return nil
 }
 
-// membership is that of a member, nil if the connection is none.
+// membership returns the membership in the room if the connection is a member, else nil.
 func (c *Connection) membership(name string) *member {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -228,10 +229,11 @@ func (c *Connection) membership(name string) *member {
 	return nil
 }
 
-// isIn says whether the connection is a member.
+// isIn reports whether the connection is a member of the room.
 func (c *Connection) isIn(name string) bool { return c.membership(name) != nil }
 
-// joinedAt is when it joined the room, ms since 1970; 0 if it is not in it.
+// joinedAt returns when the connection joined the room, in ms since 1970; 0 if it is not
+// a member.
 func (c *Connection) joinedAt(name string) int64 {
 	if m := c.membership(name); m != nil {
 		return m.joinedAt
@@ -239,7 +241,7 @@ func (c *Connection) joinedAt(name string) int64 {
 	return 0
 }
 
-// Rooms are the names of the rooms it is in, in the order it joined them.
+// Rooms returns the names of the rooms that it is in, in the order of joining.
 func (c *Connection) Rooms() []string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -252,7 +254,7 @@ func (c *Connection) Rooms() []string {
 	return names
 }
 
-// settle ends the stage under way: the membership is joined, or over.
+// settle ends the stage under way: the membership is joined, or has ended.
 func (c *Connection) endStage(m *member, over bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -267,8 +269,8 @@ func (c *Connection) endStage(m *member, over bool) {
 	}
 }
 
-// wait lets go of mu and waits for the end of m's stage under way. It is called
-// with mu held.
+// wait waits for the end of m's stage under way. It is called with mu held, and releases
+// it.
 func (c *Connection) wait(ctx context.Context, m *member) error {
 	if m.settled == nil {
 		m.settled = make(chan struct{})
@@ -287,7 +289,7 @@ func (c *Connection) wait(ctx context.Context, m *member) error {
 // values.
 const maxProperties = 16 << 10
 
-// set changes properties. Those of a token's claims stay as they are.
+// set changes properties. It fails for a property that is a claim of the token.
 func (c *Connection) set(changes ...hook.Property) error {
 	defer c.profileChanged()
 	c.mu.Lock()
@@ -312,15 +314,15 @@ func (c *Connection) set(changes ...hook.Property) error {
 	return c.store(old.User, next)
 }
 
-// changed lets the rooms know that the profile is another.
+// profileChanged has the rooms use the new profile.
 func (c *Connection) profileChanged() {
 	for _, m := range c.memberships() {
 		m.room.dropSnapshot()
 	}
 }
 
-// store makes a profile with the user and the properties, which are in order, of
-// the one there is. It is called with mu held.
+// store replaces the profile by one with the user and the properties, which are sorted.
+// It is called with mu held.
 func (c *Connection) store(user string, properties []hook.NamedProperty) error {
 	size := 0
 	for _, p := range properties {

@@ -10,8 +10,7 @@ import (
 	"github.com/mootchat/moot/engine/hook"
 )
 
-// VerbError is why a verb failed, in words for the client. Its text is the
-// error's.
+// VerbError is why a verb failed. The client receives Text.
 type VerbError struct{ Text string }
 
 func (e *VerbError) Error() string { return e.Text }
@@ -33,18 +32,19 @@ var (
 	errGone       = &VerbError{"connection closed"}
 )
 
-// textFor is what the client is told of err. What it need not know is logged.
+// textFor is the text of err for the client. Other errors than the known ones are logged, and the
+// client receives "internal error".
 func (e *Engine) textFor(err error) string {
 	if verb := (*VerbError)(nil); errors.As(err, &verb) {
 		return verb.Text
 	}
 	if errors.Is(err, context.Canceled) {
-		return errGone.Text // nobody listens, or the node ends
+		return errGone.Text // the client has gone, or the node stops
 	}
 	for _, known := range []error{cluster.ErrNoRoom, cluster.ErrRoomExists, cluster.ErrUnavailable, cluster.ErrUnknown, cluster.ErrNoNode, cluster.ErrNoSession, cluster.ErrCursor} {
 		if errors.Is(err, known) {
 			if known == cluster.ErrUnavailable || known == cluster.ErrUnknown {
-				e.log.Warn("cluster trouble", "error", err)
+				e.log.Warn("cluster operation failed", "error", err)
 			}
 			return known.Error()
 		}
@@ -56,7 +56,7 @@ func (e *Engine) textFor(err error) string {
 	return "internal error"
 }
 
-// allowAll is the middleware of an engine that has none.
+// allowAll is the middleware of an engine without one.
 type allowAll struct{}
 
 func (allowAll) Asks(hook.Hook, string, string) bool { return false }
@@ -69,7 +69,7 @@ func (allowAll) Deliver(context.Context, *hook.Event, []hook.Member) hook.Delive
 
 func (allowAll) Actions(string) map[string]hook.ActionSpec { return nil }
 
-// refusal is the error of a verdict that does not allow.
+// refusal is the error of a verdict that does not allow, else nil.
 func refusal(v *hook.Verdict) error {
 	switch v.Outcome {
 	case hook.Allowed:
@@ -88,13 +88,13 @@ func refusal(v *hook.Verdict) error {
 	return &VerbError{v.Reason}
 }
 
-// applyNow applies what the client's answer must not precede: properties, and
-// rooms that come or go. It returns the other effects. c is nil where there is no
-// connection, and nothing to set properties on. caused says that an effect caused
-// it: rooms are then left alone, as no emit causes another, and counted.
+// applyNow applies the effects that must precede the client's answer: properties, and rooms
+// to create or destroy. It returns the other effects. c may be nil; properties are then
+// ignored. caused reports that an effect of a module caused the event: rooms are then
+// not changed, and counted as dropped.
 //
-// It is called outside of lanes, and with no membership of c under way: a room
-// that is destroyed sends a notice through its lane, and has its members leave.
+// It is called outside of queues, and with no join or leave of c under way: a room that
+// is destroyed sends a notice through its queue, and its members leave.
 func (e *Engine) applyNow(ctx context.Context, t *tenant, c *Connection, effects []hook.Effect, caused bool) (later []hook.Effect) {
 	if len(effects) == 0 {
 		return nil
@@ -130,9 +130,9 @@ func (e *Engine) changeRoom(ctx context.Context, t *tenant, f hook.RoomEffect) e
 	return e.createRoom(ctx, t, f.Name)
 }
 
-// applyLater sends what modules emit. caused says that an emit caused it: its
-// own emits are dropped, and counted. Whoever caused the emits waits for their
-// lanes, nobody else, and what was done has its effects also if that caller's ctx ends.
+// applyLater sends what modules emit. caused reports that an emit caused the event: its own
+// emits are dropped, and counted. The caller waits for the queues of the rooms. The end
+// of its ctx does not stop the effects.
 func (e *Engine) applyLater(ctx context.Context, t *tenant, effects []hook.Effect, caused bool) {
 	if len(effects) == 0 {
 		return

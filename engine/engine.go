@@ -167,12 +167,12 @@ func (e *Engine) Run(ctx context.Context) error {
 	return err
 }
 
-// farewellTime is how long connections that are closed hard may take to leave
+// hardCloseTime is how long connections that are closed hard may take to leave
 // their rooms while the cluster does not answer. Who has not left by then is lost
 // to the other nodes, who let him go.
 const hardCloseTime = 5 * time.Second
 
-// patient is a ctx for what goes on when nobody waits for it any more. It ends
+// untilShutdown is a ctx for what goes on when nobody waits for it any more. It ends
 // when the engine has.
 func (e *Engine) untilShutdown(ctx context.Context) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
@@ -229,7 +229,7 @@ func (e *Engine) beginClosing() []*Connection {
 	return slices.Collect(maps.Values(e.connections))
 }
 
-// everyone is who is connected.
+// allConnections is who is connected.
 func (e *Engine) allConnections() []*Connection {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -271,7 +271,7 @@ func (e *Engine) unregister(c *Connection) {
 	}
 }
 
-// here is the connection of that id if this node holds it and has let it in,
+// local is the connection of that id if this node holds it and has let it in,
 // else nil.
 func (e *Engine) local(id string) *Connection {
 	e.mu.Lock()

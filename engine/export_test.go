@@ -22,7 +22,7 @@ func (e *Engine) HeldRooms(tenant string) int {
 	return len(t.rooms)
 }
 
-// Seats are how many places are taken.
+// Reservations are how many places are taken.
 func (e *Engine) Reservations() int {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -36,7 +36,7 @@ func (e *Engine) Reservations() int {
 // TenantQueues are how many queues of tenants the writers have.
 func (e *Engine) TenantQueues() int { return e.writers.Queues() }
 
-// LaneLength is how many messages wait in a room's lane.
+// MaxQueued is how many messages wait in a room's lane.
 const MaxQueued = maxQueued
 
 // Claim gives a connection a property as a token would.
@@ -58,5 +58,5 @@ func (e *Engine) ObserveVerb(name string, err error, took time.Duration) {
 	e.stats.verbs.observe(name, err, took)
 }
 
-// MostLooked is mostLooked.
+// MaxLooked is mostLooked.
 const MaxLooked = maxLooked

@@ -18,7 +18,7 @@ const historyPage = 128
 // position, the frame's header.
 const perMessage = 128
 
-// placed is a message of the past.
+// storedAt is a message of the past.
 type storedAt struct {
 	at      cluster.Position
 	payload []byte
@@ -30,7 +30,7 @@ type missedMessages struct {
 	whole    bool       // nothing is missing
 }
 
-// missed reads all that was said since, and where the room is then; nil: only
+// readMissed reads all that was said since, and where the room is then; nil: only
 // that. The outbox is for several members.
 func (e *Engine) readMissed(ctx context.Context, m *member, since *cluster.Position, several int) (got missedMessages, at cluster.Position, err error) {
 	keep := m.conn.tenant.settings(m.room.id.Room).Retention
@@ -61,7 +61,7 @@ func (e *Engine) readMissed(ctx context.Context, m *member, since *cluster.Posit
 	}
 }
 
-// heard is what a member hears of a message of the past: what the say chain leaves
+// historyText is what a member hears of a message of the past: what the say chain leaves
 // of it, with its position. nil: nothing.
 func (e *Engine) historyText(ctx context.Context, m *member, p storedAt) []byte {
 	id := m.room.id

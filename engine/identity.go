@@ -51,7 +51,7 @@ func (c *Connection) authenticate(ctx context.Context, info Info) (id Identity, 
 	return id, false, nil
 }
 
-// turnedAway is how a connection ends that has no good token.
+// tokenRefused is how a connection ends that has no good token.
 func (c *Connection) tokenRefused(err error) Close {
 	c.engine.stats.refused.Add(1)
 	p := c.profile.Load()
@@ -105,7 +105,7 @@ func (c *Connection) applyIdentity(id Identity) error {
 	return c.store(id.User, next)
 }
 
-// endBy closes the connection a while after its token's end, unless another token
+// closeWithToken closes the connection a while after its token's end, unless another token
 // comes.
 func (c *Connection) closeWithToken(expires time.Time) {
 	if expires.IsZero() {
@@ -141,7 +141,7 @@ func (c *Connection) auth(ctx context.Context, r *wire.Request) (result, error) 
 	return result{data: data}, err
 }
 
-// wordsOf is what of an error with a token the client may hear.
+// clientError is what of an error with a token the client may hear.
 func clientError(err error) error {
 	if errors.Is(err, ErrUnchecked) {
 		err = ErrUnchecked

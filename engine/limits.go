@@ -70,7 +70,7 @@ func (b *bucket) take(now time.Time, perSecond, n float64) (wait time.Duration) 
 	return 0
 }
 
-// owe takes n tokens, though they may be missing, and says how long until they
+// charge takes n tokens, though they may be missing, and says how long until they
 // have come; longer than most is forgiven.
 func (b *bucket) charge(now time.Time, perSecond, n float64, most time.Duration) (wait time.Duration) {
 	b.spent = max(0, b.spent-now.Sub(b.at).Seconds()*perSecond)

@@ -20,31 +20,31 @@ func errNotIn(room string) error {
 	return &VerbError{fmt.Sprintf("connection not in this room (%s)", room)}
 }
 
-// AlreadyMember reports whether err says that a connection is in the room already.
+// AlreadyMember reports whether err is that of a join to a room that the connection is in.
 func AlreadyMember(err error) bool { return hasText(err, "connection already in this room") }
 
-// NotMember reports whether err says that a connection is not in the room.
+// NotMember reports whether err is that of a connection that is not in the room.
 func NotMember(err error) bool { return hasText(err, "connection not in this room") }
 
-// says reports whether err is what a client hears in these words, also where it came
-// from another node as text.
+// hasText reports whether err is a VerbError whose text begins with the words, also if it
+// came from another node as text.
 func hasText(err error, words string) bool {
 	verb := (*VerbError)(nil)
 	return errors.As(err, &verb) && strings.HasPrefix(verb.Text, words)
 }
 
-// wish is what who joins wants besides.
+// joinOptions are the options of a join.
 type joinOptions struct {
-	recover bool // to know where the room is, and to hear what it missed
-	watch   bool // to hear who joins and leaves, where the room tells
+	recover bool // the client asks for its position in the room's history, and for missed messages
+	watch   bool // the client asks for notices of joins and leaves
 }
 
-// join makes c a member of the room. When joins of the same connection and room
-// meet, one runs and the others see what became of it. The effects are to be
-// applied after the client was answered.
+// join makes c a member of the room. Of concurrent joins of a connection to a room one
+// runs, and the others wait for its result. The caller applies the effects after it has
+// answered the client.
 //
-// With wish.recover, in a room that keeps history, c is sent nothing of the room
-// until the member is released.
+// With recover, in a room with history, c is sent nothing of the room until its gate is
+// released.
 func (e *Engine) join(ctx context.Context, c *Connection, name string, wish joinOptions) (*member, []hook.Effect, error) {
 	if wire.ValidRoom(name) != nil && name != "" {
 		return nil, nil, &VerbError{"invalid room name"}
@@ -69,7 +69,7 @@ func (e *Engine) join(ctx context.Context, c *Connection, name string, wish join
 	return m, e.applyNow(ctx, c.tenant, c, effects, false), nil
 }
 
-// beginJoin begins a membership, which then keeps r.
+// beginJoin begins a membership, which then owns the use of r.
 func (e *Engine) beginJoin(ctx context.Context, c *Connection, r *room) (*member, error) {
 	name := r.id.Room
 	for {
@@ -99,7 +99,7 @@ func (e *Engine) beginJoin(ctx context.Context, c *Connection, r *room) (*member
 	}
 }
 
-// admit takes a membership that is under way through the room's rules.
+// admit checks the room's limits, runs the join chain and adds the member.
 func (e *Engine) admit(ctx context.Context, m *member) ([]hook.Effect, error) {
 	c, r := m.conn, m.room
 	evicted := r.evictions()
@@ -130,7 +130,7 @@ func (e *Engine) admit(ctx context.Context, m *member) ([]hook.Effect, error) {
 	return v.Effects, nil
 }
 
-// settle records a member that has subscribed, and makes it one. If that fails it
+// addMember records a member that has subscribed, and makes it one. If that fails it
 // is not subscribed any more.
 func (e *Engine) addMember(ctx context.Context, m *member, evicted int) error {
 	c, r := m.conn, m.room
@@ -139,13 +139,13 @@ func (e *Engine) addMember(ctx context.Context, m *member, evicted int) error {
 		err = r.add(m, evicted)
 	}
 	if err != nil {
-		e.removePresence(ctx, r, c.ID()) // it may be on record whatever the error was
+		e.removePresence(ctx, r, c.ID()) // it may be recorded, whatever the error was
 		e.unsubscribe(ctx, m)
 	}
 	return err
 }
 
-// subscribe subscribes to all that the member is to hear.
+// subscribe subscribes to the messages and notices that the member is to receive.
 func (e *Engine) subscribe(ctx context.Context, m *member) error {
 	r := m.room
 	if err := r.messages.subscribe(ctx, e.cluster.Broker); err != nil || !m.watches {
@@ -181,9 +181,9 @@ func (e *Engine) removePresence(ctx context.Context, r *room, id string) {
 	}
 }
 
-// leave ends c's membership of the room. Only a client's own roomLeave can be
-// denied; in every other case the member goes, the deny is logged, and nobody who
-// stops waiting stops it.
+// leave ends c's membership of the room. Only a client's own roomLeave can be denied; in
+// every other case the member leaves, the deny is logged, and the end of ctx does not
+// stop the leave.
 func (e *Engine) leave(ctx context.Context, c *Connection, name string, cause hook.Cause) ([]hook.Effect, error) {
 	if cause != hook.CauseRoomLeave {
 		var cancel context.CancelFunc
@@ -199,7 +199,7 @@ func (e *Engine) leave(ctx context.Context, c *Connection, name string, cause ho
 		c.endStage(m, false)
 		return nil, err
 	}
-	// The notice of a room's end is for who was in it till then.
+	// The notice of a room's end is for its last members.
 	if cause != hook.CauseDestroyed {
 		m.Gate.Close()
 	}
@@ -212,13 +212,13 @@ func (e *Engine) leave(ctx context.Context, c *Connection, name string, cause ho
 	return later, nil
 }
 
-// drop ends a membership, whatever the rules say.
+// endMembership ends a membership without asking the rules.
 func (e *Engine) endMembership(ctx context.Context, m *member) {
 	e.detach(ctx, m)
 	e.notePresence(m.conn.tenant, m.room.id, m.conn.ID(), false)
 }
 
-// detach ends a membership on this node; the others are not told.
+// detach ends a membership on this node, without a notice to other members.
 func (e *Engine) detach(ctx context.Context, m *member) {
 	r, c := m.room, m.conn
 	r.remove(m)
@@ -228,8 +228,8 @@ func (e *Engine) detach(ctx context.Context, m *member) {
 	c.tenant.release(r)
 }
 
-// askLeave runs leave for a member, unless another node has done so, and says what
-// came of it. An error says that the member stays.
+// askLeave runs leave for a member, unless another node has done so. After an error the
+// member stays.
 func (e *Engine) askLeave(ctx context.Context, m *member, cause hook.Cause) (hook.Verdict, error) {
 	c, r := m.conn, m.room
 	ours, err := e.beginLeaveInCluster(ctx, m, cause)
@@ -239,7 +239,7 @@ func (e *Engine) askLeave(ctx context.Context, m *member, cause hook.Cause) (hoo
 	if cause != hook.CauseRoomLeave {
 		return e.decideLeave(ctx, r.id, c.profile.Load(), m.joinedAt, cause), nil
 	}
-	ctx, cancel := e.untilShutdown(ctx) // once begun it is not cut short, to be run again at the connection's end
+	ctx, cancel := e.untilShutdown(ctx) // a leave that has begun completes: else it would run again at the connection's end
 	defer cancel()
 	v := e.decide(ctx, leaveOf(r.id, c.profile.Load(), m.joinedAt, cause))
 	if err := refusal(&v); err != nil {
@@ -249,14 +249,13 @@ func (e *Engine) askLeave(ctx context.Context, m *member, cause hook.Cause) (hoo
 	return v, nil
 }
 
-// partAgain is how long part waits before it asks a cluster again that did not
-// answer.
+// beginLeaveRetry is the time between tries of BeginLeave while the cluster does not answer.
 const beginLeaveRetry = time.Second
 
-// part says whether leave is this node's to run. It is not if the node was taken
-// for dead, and another lets its members go. Without an answer from the cluster
-// nobody can tell: what a client or the server asked for then fails, and the end
-// of a connection or a room waits.
+// beginLeaveInCluster reports whether this node runs leave for the member. It does not if
+// another node has treated this one as dead, and runs leave itself. Without an answer
+// from the cluster a request of a client or of the server API fails, and the end of a
+// connection or a room waits.
 func (e *Engine) beginLeaveInCluster(ctx context.Context, m *member, cause hook.Cause) (ours bool, err error) {
 	id := m.room.id
 	if !e.middleware.Asks(hook.Leave, id.Tenant, id.Room) {
@@ -270,27 +269,27 @@ func (e *Engine) beginLeaveInCluster(ctx context.Context, m *member, cause hook.
 		case cause == hook.CauseRoomLeave || cause == hook.CauseRemoved:
 			return false, err
 		case !errors.Is(err, cluster.ErrUnavailable) && !errors.Is(err, cluster.ErrUnknown):
-			e.log.Error("presence cannot say who lets a member go", "tenant", id.Tenant, "room", id.Room, "connection", m.conn.ID(), "error", err)
+			e.log.Error("presence did not begin a leave; this node runs the leave hook", "tenant", id.Tenant, "room", id.Room, "connection", m.conn.ID(), "error", err)
 			return true, nil
 		}
 		select {
 		case <-time.After(beginLeaveRetry):
 		case <-ctx.Done():
-			e.log.Warn("leave is for the other nodes to run", "tenant", id.Tenant, "room", id.Room, "connection", m.conn.ID(), "error", err)
+			e.log.Warn("presence did not begin a leave in time; another node runs the leave hook", "tenant", id.Tenant, "room", id.Room, "connection", m.conn.ID(), "error", err)
 			return false, nil
 		}
 	}
 }
 
-// record puts a member on record again. If the cluster does not answer now, it
-// sees to it later.
+// recordPresence records a member again. If the cluster does not answer, the backend does it
+// later.
 func (e *Engine) recordPresence(ctx context.Context, m *member) {
 	ctx, cancel := e.untilShutdown(ctx)
 	defer cancel()
 	c, r := m.conn, m.room
 	err := e.cluster.Presence.Add(ctx, r.id, cluster.MemberRecord{ID: c.ID(), JoinedAt: m.joinedAt, Profile: encodeProfile(c.profile.Load())})
 	if err != nil {
-		e.log.Warn("a member is not on record", "tenant", r.id.Tenant, "room", r.id.Room, "connection", c.ID(), "error", err)
+		e.log.Warn("presence was not recorded", "tenant", r.id.Tenant, "room", r.id.Room, "connection", c.ID(), "error", err)
 	}
 }
 

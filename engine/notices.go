@@ -50,7 +50,7 @@ type pendingNotice struct {
 	timer        *time.Timer
 }
 
-// announce tells a room with presence who has joined or left. Who did both within
+// notePresence tells a room with presence who has joined or left. Who did both within
 // the time has done nothing.
 func (e *Engine) notePresence(t *tenant, room cluster.RoomID, id string, joined bool) {
 	if !t.settings(room.Room).Presence {
@@ -80,7 +80,7 @@ func (e *Engine) notePresence(t *tenant, room cluster.RoomID, id string, joined 
 	*to = append(*to, id)
 }
 
-// tell publishes what was gathered of a room.
+// publishNotice publishes what was gathered of a room.
 func (e *Engine) publishNotice(room cluster.RoomID) {
 	g := &e.notices
 	defer g.timers.Done()
@@ -114,7 +114,7 @@ func (n *pendingNotice) next(room string, count int) []byte {
 	return b
 }
 
-// tellAll publishes what is left, and returns when all is published.
+// publishAllNotices publishes what is left, and returns when all is published.
 func (e *Engine) publishAllNotices() {
 	g := &e.notices
 	g.mu.Lock()

@@ -9,21 +9,21 @@ import (
 	"github.com/mootchat/moot/engine/cluster"
 )
 
-// What operators ask of nodes, beyond the rules of chat: the engine carries the
-// questions from node to node, and does not know what they mean.
+// Questions of operators, beyond the rules of chat: the engine carries them from node to
+// node without knowing their meaning.
 
-// Operator answers what operators of other nodes ask of this one. The error's
-// text reaches who asked. It may be called concurrently.
+// Operator answers the questions of operators of other nodes. The text of the error
+// reaches the node that asked. It may be called concurrently.
 type Operator func(ctx context.Context, question json.RawMessage) (json.RawMessage, error)
 
-// callOperator has the node's Operator answer.
+// callOperator calls the node's Operator.
 const callOperator = "operator"
 
-// errNoOperator is the answer of a node whose program has none.
+// errNoOperator is the answer of a node without an Operator.
 var errNoOperator = errors.New("the node answers no operators")
 
-// AskNode has the Operator of a node, perhaps this one, answer. Errors: the text
-// of what it said, ErrNoNode, ctx's error, naming the node.
+// AskNode returns the answer of the Operator of a node, which may be this one. Errors:
+// the text of the Operator's error, ErrNoNode, ctx's error, with the name of the node.
 func (e *Engine) AskNode(ctx context.Context, node string, question json.RawMessage) (json.RawMessage, error) {
 	return e.ask(ctx, node, call{Do: callOperator, Value: question})
 }
@@ -35,11 +35,10 @@ func (e *Engine) answerOperator(ctx context.Context, question json.RawMessage) (
 	return e.operator(cluster.ForOperator(ctx), question)
 }
 
-// Self is this node's name.
+// Self returns this node's name.
 func (e *Engine) Self() string { return e.cluster.Nodes.Self() }
 
-// Nodes are the names of the nodes that are alive, in their order. This one is among
-// them, also before the others have heard of it.
+// Nodes returns the names of the living nodes, sorted. This node is always among them.
 func (e *Engine) Nodes(ctx context.Context) ([]string, error) {
 	nodes, err := e.cluster.Nodes.List(ctx)
 	if err != nil {
@@ -52,10 +51,10 @@ func (e *Engine) Nodes(ctx context.Context) ([]string, error) {
 	return nodes, nil
 }
 
-// HasTenant says whether the settings in use have the tenant.
+// HasTenant reports whether the settings in use have the tenant.
 func (e *Engine) HasTenant(name string) bool { return e.settings.Load().tenants[name] != nil }
 
-// Accepting returns nil while clients are let in, else why they are not.
+// Accepting returns nil while clients are let in, else the reason why not.
 func (e *Engine) Accepting() error {
 	select {
 	case <-e.ready:

@@ -64,7 +64,7 @@ func (r *room) pausePacing(until time.Time) {
 	r.unpaced = until
 }
 
-// calm says whether the writers are done with the room and its members have room for more.
+// settled says whether the writers are done with the room and its members have room for more.
 func (r *room) settled() bool {
 	return r.out.Settled(&r.present().Snapshot)
 }

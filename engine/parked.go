@@ -14,13 +14,13 @@ import (
 	"github.com/mootchat/moot/engine/hook"
 )
 
-// handOverTime is how long a session may be on its way from node to node.
+// handOverTime is how long a session stays parked for the node that asked for it.
 const handOverTime = 30 * time.Second
 
-// parkedSession is a session that no node holds, or a trace of one.
+// parkedSession is a session that no node holds, or a redirect to one.
 type parkedSession struct {
 	Tenant  string          `json:"tenant"`
-	Moved   string          `json:"moved,omitempty"` // the secret of the session that it is a trace of; all but the tenant is empty then
+	Moved   string          `json:"moved,omitempty"` // a redirect: the secret of the session it leads to; only the tenant is set beside it
 	ID      string          `json:"id"`
 	Profile json.RawMessage `json:"profile"` // a storedProfile
 	Claims  []string        `json:"claims,omitempty"`
@@ -34,18 +34,17 @@ type parkedRoom struct {
 	Room     string           `json:"room"`
 	JoinedAt int64            `json:"joinedAt"`
 	Watches  bool             `json:"watches,omitempty"`
-	Since    cluster.Position `json:"since"` // the last message that was sent to it, at most
+	Since    cluster.Position `json:"since"` // of the last message that was sent to it, or before it
 }
 
-// keyOf is a session's key in the cluster, which does not know secrets.
+// keyOf is the key of a session in the cluster: a digest of the secret.
 func keyOf(secret string) string {
 	sum := sha256.Sum256([]byte(secret))
 	return hex.EncodeToString(sum[:])
 }
 
-// park leaves the session of a connection that is away and claimed in the cluster.
-// Its memberships end here, without the rules being asked. Where the cluster does
-// not take it they go on, and are the caller's to end.
+// park parks the session of a connection that is away and claimed. Its memberships on
+// this node end without a call of the rules. After an error the caller must end them.
 func (e *Engine) park(ctx context.Context, c *Connection, ttl time.Duration) error {
 	if e.cluster.Sessions == nil {
 		return fmt.Errorf("park a session: %w", cluster.ErrUnavailable)
@@ -55,10 +54,10 @@ func (e *Engine) park(ctx context.Context, c *Connection, ttl time.Duration) err
 	if err != nil {
 		return err
 	}
-	// First that, for it can fail. If this node dies before its members are off
-	// record, others run leave for them, and who comes back is a member again.
+	// Parking comes first because it can fail. If this node dies before its members are
+	// removed, other nodes run leave for them; a client that resumes joins again.
 	if err := e.cluster.Sessions.Park(ctx, keyOf(c.session.secret), b, ttl); err != nil {
-		e.log.Debug("a session was not left in the cluster", "connection", c.ID(), "error", err)
+		e.log.Debug("a session was not parked", "connection", c.ID(), "error", err)
 		return err
 	}
 	for _, m := range c.memberships() {
@@ -87,8 +86,7 @@ func parkedOf(c *Connection) parkedSession {
 	return s
 }
 
-// release gives back what a connection has besides its rooms: nobody finds it any
-// more.
+// release returns what a connection has besides its rooms, and unregisters it.
 func (e *Engine) release(c *Connection) {
 	e.forgetSession(c)
 	c.out.Release()
@@ -96,8 +94,7 @@ func (e *Engine) release(c *Connection) {
 	e.unregister(c)
 }
 
-// unpark takes a session out of the cluster, which its node may have to leave there
-// first.
+// unpark takes a session from the cluster; its node may have to park it first.
 func (e *Engine) unpark(ctx context.Context, t *tenant, by sessionClaim) (parkedSession, error) {
 	var s parkedSession
 	b, err := e.takeParked(ctx, t, by)
@@ -105,15 +102,15 @@ func (e *Engine) unpark(ctx context.Context, t *tenant, by sessionClaim) (parked
 		return s, err
 	}
 	if err := json.Unmarshal(b, &s); err != nil {
-		e.log.Error("a session from the cluster is damaged", "tenant", t.name, "error", err)
+		e.log.Error("a parked session cannot be decoded", "tenant", t.name, "error", err)
 		return s, cluster.ErrNoSession
 	}
 	var p storedProfile
-	_ = json.Unmarshal(s.Profile, &p) // of what is damaged nothing comes back
+	_ = json.Unmarshal(s.Profile, &p) // a damaged profile is empty
 	if s.Tenant == t.name && !otherUser(p.User, by.User) {
 		return s, nil
 	}
-	e.Expired(ctx, b) // the secret is not safe any more
+	e.Expired(ctx, b) // another user or tenant knows the secret
 	if s.Tenant != t.name {
 		return s, cluster.ErrNoSession
 	}
@@ -143,18 +140,18 @@ func (e *Engine) takeParked(ctx context.Context, t *tenant, by sessionClaim) ([]
 	return e.cluster.Sessions.Take(ctx, key)
 }
 
-// validNode says whether a client's word may be the name of a node.
+// validNode reports whether a text from a client can be the name of a node.
 func validNode(name string) bool {
 	return name != "" && len(name) <= 63 && !slices.ContainsFunc([]rune(name), func(r rune) bool {
 		return (r < 'a' || r > 'z') && (r < '0' || r > '9') && r != '-'
 	})
 }
 
-// Expired implements Handler: a session that nobody came back to leaves its rooms.
+// Expired implements cluster.Handler: a session that was not resumed leaves its rooms.
 func (e *Engine) Expired(ctx context.Context, session []byte) {
 	var s parkedSession
 	if err := json.Unmarshal(session, &s); err != nil {
-		e.log.Error("a session from the cluster is damaged", "error", err)
+		e.log.Error("a parked session cannot be decoded", "error", err)
 		return
 	}
 	if s.Moved != "" {
@@ -167,7 +164,7 @@ func (e *Engine) Expired(ctx context.Context, session []byte) {
 	e.disconnect(ctx, e.settings.Load().tenants[s.Tenant], profile)
 }
 
-// letGo runs leave for a member that is not on record any more.
+// leaveParked runs leave for a member that is not on record any more.
 func (e *Engine) leaveParked(ctx context.Context, profile *hook.Profile, r parkedRoom, cause hook.Cause) {
 	id := cluster.RoomID{Tenant: profile.Tenant, Room: r.Room}
 	e.applyLeave(ctx, id, profile.ID, e.decideLeave(ctx, id, profile, r.JoinedAt, cause))

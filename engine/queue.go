@@ -5,16 +5,15 @@ import (
 	"sync"
 )
 
-// laneLength is how many messages wait in a room's lane before its senders hear
+// maxQueued is how many messages wait in the queue of a room; the next sender receives
 // "room busy".
 const maxQueued = 256
 
-// lane lets one caller through at a time, in the order they came: the messages of
-// a room, or the changes of its subscription.
-// The sender's own goroutine does the work while it is in the lane: no goroutine
-// per message, and who sends faster than a room can take waits for itself.
+// queue lets one caller through at a time, in the order of arrival: the messages of a
+// room, or the changes of its subscription. The sender's goroutine does the work itself:
+// there is no goroutine per message, and a sender that is faster than the room waits.
 type queue struct {
-	limit int // of those who wait; 0: none
+	limit int // of callers that wait; 0: no limit
 
 	mu      sync.Mutex
 	taken   bool
@@ -22,7 +21,7 @@ type queue struct {
 }
 
 // enter returns when it is the caller's turn; leave must follow. It fails at
-// once when the lane is full, or when ctx ends first.
+// once if the queue is full, or when ctx ends first.
 func (l *queue) enter(ctx context.Context) error {
 	l.mu.Lock()
 	if !l.taken {

@@ -1,18 +1,18 @@
 package engine
 
-// places are a tenant's connections, as the node counts them.
+// quota are a tenant's connections, as the node counts them.
 type quota struct {
 	taken      int
 	away       int            // of those, whose clients may come back
-	resumeOnly int            // who have no place, and may be such clients
-	guaranteed int            // that no other tenant can take
-	perIP      map[string]int // nil until one is known
+	resumeOnly int            // clients without a place, let in to resume one of those that are away
+	guaranteed int            // places that no other tenant can take
+	perIP      map[string]int // by address; nil until one is known
 }
 
-// share divides the node's places among its tenants: one half in equal parts,
-// each sure for its tenant, so that no other tenant can keep its clients out; the
-// rest is for whoever comes. It is called with mu held when tenants or limits have
-// changed; tenants that were removed may still have connections.
+// divideQuota divides the node's connections among its tenants: one half in equal parts,
+// guaranteed to each tenant, so that no other tenant can keep its clients out; any tenant
+// may use the rest. It is called with mu held when tenants or limits have changed;
+// tenants that were removed may still have connections.
 func (e *Engine) divideQuota(now *settings) {
 	e.free = now.limits.Connections
 	for name, t := range e.allTenants {
@@ -27,7 +27,7 @@ func (e *Engine) divideQuota(now *settings) {
 	}
 }
 
-// take takes a place, or says why there is none. It is called with mu held.
+// takePlace takes a place, or returns why there is none. It is called with mu held.
 func (e *Engine) takePlace(t *tenant, ip string) (why string) {
 	p, perIP := &t.quota, t.cfg().Limits.ConnectionsPerIP
 	beyond := p.taken >= p.guaranteed
@@ -41,7 +41,7 @@ func (e *Engine) takePlace(t *tenant, ip string) (why string) {
 		e.free--
 	}
 	p.taken++
-	if ip != "" { // also without a limit: there may be one tomorrow
+	if ip != "" { // also without a limit: a reload may set one
 		if p.perIP == nil {
 			p.perIP = map[string]int{}
 		}
@@ -50,7 +50,7 @@ func (e *Engine) takePlace(t *tenant, ip string) (why string) {
 	return ""
 }
 
-// give gives a place back. It is called with mu held.
+// givePlace returns a place. It is called with mu held.
 func (e *Engine) givePlace(t *tenant, ip string) {
 	p := &t.quota
 	if p.taken > p.guaranteed {
@@ -65,9 +65,8 @@ func (e *Engine) givePlace(t *tenant, ip string) {
 	}
 }
 
-// asGuest lets a client in for which there is no place, if it may be one of those
-// who have one: it can then resume its session, and nothing else. It is called with
-// mu held.
+// admitToResume lets a client in for which there is no place, if a connection is away
+// that it may resume: the client can do nothing else. It is called with mu held.
 func (t *tenant) admitToResume() bool {
 	if t.quota.resumeOnly >= t.quota.away {
 		return false
@@ -76,7 +75,8 @@ func (t *tenant) admitToResume() bool {
 	return true
 }
 
-// stay gives a guest who did not resume a place, if there is one by now.
+// keepPlace takes a place for a client that was let in to resume and did not, if there is
+// one by now.
 func (e *Engine) keepPlace(s *Reservation) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()

@@ -9,34 +9,34 @@ import (
 	"github.com/mootchat/moot/engine/cluster"
 )
 
-// A client learns its session's new secret from the answer to resume, which may be
-// lost with the connection. So the secret that it gave leads to the session for a
-// while, on all nodes, unless the client sends something else before: then it has
-// the answer. What leads there is a trace: a parked session that has Moved.
+// A client learns the new secret of its session from the answer to resume, which may
+// be lost with the connection. The old secret therefore leads to the session for a
+// while, on all nodes, by a redirect: a parked session with Moved set. When the client
+// sends its next request it has the answer, and the redirect is removed.
 
 const (
 	redirectTime    = 2 * time.Minute
-	redirectTimeout = time.Second // for the cluster to take a trace: without it the client comes back as another
-	maxRedirects    = 3           // that lead to one another
+	redirectTimeout = time.Second // for the cluster to store a redirect: without it a client whose answer was lost gets a new connection
+	maxRedirects    = 3           // in a row
 )
 
-// leaveTrace leads from the secret before to a session, c's if it is not another's.
+// addRedirect leads from the secret before to a session, that of c or of another node's connection.
 func (e *Engine) addRedirect(ctx context.Context, c *Connection, before, session string) {
 	if e.cluster.Sessions == nil {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), redirectTimeout) // also where the client has gone
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), redirectTimeout) // also if the client has gone
 	defer cancel()
 	b, _ := json.Marshal(parkedSession{Tenant: c.tenant.name, Moved: session}) // texts
 	if err := e.cluster.Sessions.Park(ctx, keyOf(before), b, redirectTime); err != nil {
-		e.log.Debug("a session has no trace", "connection", c.ID(), "error", err)
+		e.log.Debug("the redirect of a session was not stored", "connection", c.ID(), "error", err)
 	} else if session == c.session.secret {
 		c.redirect = keyOf(before)
 	}
 }
 
-// follow comes back to the session that a trace led to. If that cannot be had yet,
-// the trace is left for another try.
+// followRedirect resumes the session that a redirect leads to. If that fails for now, the
+// redirect is stored again.
 func (e *Engine) followRedirect(ctx context.Context, c *Connection, by sessionClaim, session string, steps int) ([]*member, error) {
 	if steps == 0 {
 		return nil, cluster.ErrNoSession
@@ -48,7 +48,7 @@ func (e *Engine) followRedirect(ctx context.Context, c *Connection, by sessionCl
 	return members, err
 }
 
-// eraseTrace is called when the client knows the secret.
+// removeRedirect removes the redirect: the client knows the new secret.
 func (e *Engine) removeRedirect(ctx context.Context, c *Connection) {
 	if c.redirect == "" {
 		return
@@ -58,6 +58,6 @@ func (e *Engine) removeRedirect(ctx context.Context, c *Connection) {
 	ctx, cancel := context.WithTimeout(ctx, redirectTimeout)
 	defer cancel()
 	if _, err := e.cluster.Sessions.Take(ctx, key); err != nil && !errors.Is(err, cluster.ErrNoSession) {
-		e.log.Debug("a session's trace stays until its time is over", "connection", c.ID(), "error", err)
+		e.log.Debug("the redirect of a session was not removed", "connection", c.ID(), "error", err)
 	}
 }

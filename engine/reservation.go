@@ -10,35 +10,35 @@ import (
 	"github.com/mootchat/moot/engine/wire"
 )
 
-// SeatRequest is what is known of a client before it is let in.
+// ReservationRequest is what is known of a client before it is let in.
 type ReservationRequest struct {
 	Tenant   string // by name
 	RemoteIP string // counts against ConnectionsPerIP; "" does not
 }
 
-// Seat holds a place for a connection that is about to open, so that a node that
-// is full can say so before an upgrade.
+// Reservation holds a place for a connection that is about to open, so that a full node
+// can refuse it before an upgrade.
 type Reservation struct {
 	e    *Engine
 	t    *tenant
 	ip   string
 	used atomic.Bool
 
-	resumeOnly bool // it holds no place; of Do and Done
+	resumeOnly bool // it holds no place; used by Do and Done alone
 }
 
 // Refusal is why a connection was not let in.
 type Refusal struct {
 	Message    string        // for the client
-	RetryAfter time.Duration // 0: it makes no sense to come back
+	RetryAfter time.Duration // 0: coming back is of no use
 }
 
 func (r *Refusal) Error() string { return r.Message }
 
-// fullRetry is when a client that found no room may come back.
+// fullRetry is the time after which a refused client may come back.
 const fullRetry = 5 * time.Second
 
-// Seat takes a place for a connection. The error is a *Refusal.
+// Reserve takes a place for a connection. The error is a *Refusal.
 func (e *Engine) Reserve(r ReservationRequest) (*Reservation, error) {
 	t := e.settings.Load().tenants[r.Tenant]
 	if t == nil {
@@ -61,11 +61,10 @@ func (e *Engine) Reserve(r ReservationRequest) (*Reservation, error) {
 	return &Reservation{e: e, t: t, ip: r.RemoteIP, resumeOnly: guest}, nil
 }
 
-// Tenant is the seat's tenant by name.
+// Tenant returns the name of the tenant.
 func (s *Reservation) Tenant() string { return s.t.name }
 
-// Release gives the place back if the connection did not open. After Open it
-// does nothing.
+// Release returns the place if the connection did not open. After Open it does nothing.
 func (s *Reservation) Release() {
 	if s.used.CompareAndSwap(false, true) {
 		s.free()
@@ -85,7 +84,7 @@ func (s *Reservation) free() {
 	}
 }
 
-// instead gives a place back, for one that another connection had.
+// replacedBy returns the place, in exchange for that of another connection.
 func (s *Reservation) replacedBy(other *Reservation) *Reservation {
 	s.free()
 	return other
@@ -101,20 +100,20 @@ type Info struct {
 	Locale      string // a language tag; "": unknown
 	ActionHero  bool   // the client is ActionHero's: it receives no gap notices, which it does not know
 
-	Token        string // that the client has brought; "": none
-	TokenFollows bool   // it can bring one later, by the verb auth
+	Token        string // "": none
+	TokenFollows bool   // the client can send one later, by the verb auth
 }
 
-// Open makes the connection: it checks the token, runs the connect chain and
-// sends the welcome. The transport then reads, gives what it reads to Do, and
-// calls Done at the end. Where a token is needed and is to follow, all of it waits
-// for that, and the connection ends when none comes.
+// Open opens the connection: it checks the token, runs the connect chain and sends the
+// welcome. The transport then reads, passes each request to Do, and calls Done at the
+// end. If a token is required and is to follow, all of this waits for the token, and the
+// connection ends if none comes.
 //
-// On an error, which is a Close, there is no connection: the transport says
-// farewell and ends the socket, and the place is free again.
+// On an error, which is a Close, there is no connection: the transport sends the
+// farewell and closes the socket, and the place is free again.
 func (s *Reservation) Open(ctx context.Context, info Info, sink Sink) (*Connection, error) {
 	if !s.used.CompareAndSwap(false, true) {
-		panic("engine: Open on a seat that is taken or released")
+		panic("engine: Open of a reservation that was opened or released")
 	}
 	c := s.e.newConnection(s, info, sink)
 	if err := c.open(ctx, info); err != nil {
@@ -125,7 +124,7 @@ func (s *Reservation) Open(ctx context.Context, info Info, sink Sink) (*Connecti
 	return c, nil
 }
 
-// open lets the connection in, or has that wait for its token; the error is a Close.
+// open lets the connection in, now or when its token has come; the error is a Close.
 func (c *Connection) open(ctx context.Context, info Info) error {
 	running := c.tenant.withVerbTime(ctx)
 	defer running.stop()
@@ -164,7 +163,7 @@ func (c *Connection) letIn(ctx context.Context) error {
 	return nil
 }
 
-// awaitToken has letIn wait for the verb auth; the error is a Close.
+// awaitToken leaves letIn to the verb auth; the error is a Close.
 func (c *Connection) awaitToken(context.Context) error {
 	if err := c.engine.register(c); err != nil {
 		return err

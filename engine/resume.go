@@ -12,7 +12,7 @@ import (
 	"github.com/mootchat/moot/engine/wire"
 )
 
-// resumed is what the verb resume answers.
+// resumed is the answer of the verb resume.
 type resumed struct {
 	ID      string                 `json:"id"`
 	Session string                 `json:"session"` // the secret from now on
@@ -20,12 +20,12 @@ type resumed struct {
 }
 
 type resumedRoom struct {
-	*cluster.Position      // where the room is, if it keeps history
+	*cluster.Position      // of the room's last message, if the room has history
 	Recovered         bool `json:"recovered"` // nothing is missing
 }
 
-// resume makes the connection the one of a session. Nothing of its rooms is sent
-// before the answer, and what was missed comes first.
+// resume moves a session to the connection. No message of its rooms is sent before the
+// answer, and missed messages come first.
 func (c *Connection) resume(ctx context.Context, r *wire.Request) (result, error) {
 	e := c.engine
 	switch {
@@ -67,7 +67,7 @@ func (c *Connection) resume(ctx context.Context, r *wire.Request) (result, error
 }
 
 // comeBack moves a session to the connection and returns its memberships; deliveries of
-// rooms with history are held back. It follows at most the given number of traces. A
+// rooms with history are held back. It follows at most the given number of redirects. A
 // session that was claimed is resumed even if ctx ends.
 func (e *Engine) comeBack(ctx context.Context, c *Connection, by sessionClaim, traces int) ([]*member, error) {
 	old, err := e.claim(ctx, c.tenant, by)
@@ -91,7 +91,7 @@ func (e *Engine) comeBack(ctx context.Context, c *Connection, by sessionClaim, t
 	return e.adoptParked(ctx, c, s), nil
 }
 
-// adopt gives c all that old has, which was claimed and is away.
+// adopt moves all that old has to c. old is claimed and away.
 func (e *Engine) adopt(ctx context.Context, c, old *Connection) (members []*member) {
 	e.restoreProfile(c, old.profile.Load(), nil)
 	rooms, total := old.handOver()
@@ -135,19 +135,19 @@ func (m *member) holdIfKept() {
 	}
 }
 
-// confirm sees to it that a member is on record, and that its room was not
-// destroyed while nobody was there to hear of it.
+// confirm records a member of a resumed session. It returns false, and the member
+// leaves, if the room was destroyed while the connection was away.
 func (e *Engine) confirm(ctx context.Context, m *member) bool {
 	if err := e.exists(ctx, m.room.id); errors.Is(err, cluster.ErrNoRoom) {
-		_, _ = e.leave(ctx, m.conn, m.room.id.Room, hook.CauseDestroyed) // who has left meanwhile has left
+		_, _ = e.leave(ctx, m.conn, m.room.id.Room, hook.CauseDestroyed) // it fails if the member has left
 		return false
 	}
 	e.recordPresence(ctx, m)
 	return true
 }
 
-// adoptParked gives c what a session had that was in the cluster. Rooms that it
-// cannot be in any more it leaves.
+// adoptParked moves a parked session to c, and runs leave for rooms that c cannot join
+// any more.
 func (e *Engine) adoptParked(ctx context.Context, c *Connection, s parkedSession) (members []*member) {
 	e.restoreProfile(c, decodeProfile(s.Tenant, cluster.MemberRecord{ID: s.ID, Profile: s.Profile}), s.Claims)
 	for _, k := range s.Keys {
@@ -163,7 +163,7 @@ func (e *Engine) adoptParked(ctx context.Context, c *Connection, s parkedSession
 			if errors.Is(err, cluster.ErrNoRoom) {
 				cause = hook.CauseDestroyed
 			}
-			e.log.Info("a session is not in a room any more", "connection", s.ID, "tenant", s.Tenant, "room", room.Room, "reason", err)
+			e.log.Info("a resumed session cannot join a room again", "connection", s.ID, "tenant", s.Tenant, "room", room.Room, "reason", err)
 			e.leaveParked(ctx, c.profile.Load(), room, cause)
 			continue
 		}
@@ -172,7 +172,7 @@ func (e *Engine) adoptParked(ctx context.Context, c *Connection, s parkedSession
 	return members
 }
 
-// enter makes c the member that it was on another node.
+// enter makes c a member of a room that its session was in on another node.
 func (e *Engine) enter(ctx context.Context, c *Connection, room parkedRoom) (*member, error) {
 	r := c.tenant.acquire(room.Room)
 	m, err := e.beginJoin(ctx, c, r)
@@ -194,9 +194,9 @@ func (e *Engine) enter(ctx context.Context, c *Connection, room parkedRoom) (*me
 	return m, nil
 }
 
-// become makes c the connection of that profile, but for what its own socket and
-// token say. claims are the names of properties that came from the token then,
-// besides those that the profile knows as such.
+// restoreProfile gives c the profile of its session, with the address and the user of its own
+// socket and token. claims are names of properties that came from the token of the
+// session, beside those that the profile marks as claims.
 func (e *Engine) restoreProfile(c *Connection, was *hook.Profile, claims []string) {
 	c.mu.Lock()
 	now := c.profile.Load()
@@ -221,7 +221,7 @@ func (e *Engine) restoreProfile(c *Connection, was *hook.Profile, claims []strin
 	e.rename(c, now.ID)
 }
 
-// rename lets c be found by the id it has now.
+// rename registers c under the id that it has now.
 func (e *Engine) rename(c *Connection, was string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()

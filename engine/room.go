@@ -10,8 +10,8 @@ import (
 	"github.com/mootchat/moot/engine/hook"
 )
 
-// room is a room as this node knows it while somebody here is in it or speaks
-// in it. What exists in the whole cluster is known to Cluster.Rooms.
+// room is a room while this node has members of it or calls for it under way. Which
+// rooms exist in the cluster is in the backend's Rooms.
 type room struct {
 	id       cluster.RoomID
 	uses     int          // members, and calls under way; under tenant.mu
@@ -36,8 +36,8 @@ type member struct {
 	fanout.Receiver
 	conn      *Connection
 	room      *room
-	watches   bool             // it wants to hear who joins and leaves
-	awaySince cluster.Position // the last message that its connection was sent before it was away
+	watches   bool             // it is sent notices of joins and leaves
+	awaySince cluster.Position // the last message that was sent to it before its connection was away
 	joinedAt  int64            // ms since 1970; set when it is joined
 
 	// Under room.mu.
@@ -46,17 +46,17 @@ type member struct {
 
 	// Under conn.mu.
 	stage   stage
-	settled chan struct{} // closed when the stage under way ends; nil: nobody waits
+	settled chan struct{} // closed when the stage under way ends; nil until a caller waits
 }
 
-// stage is how far a membership has come.
+// stage is the state of a membership.
 type stage uint8
 
 const (
 	joining stage = iota
 	joined
 	leaving
-	rejoining // still a member
+	rejoining // a member, for which join runs again
 )
 
 // Profile implements Member.
@@ -83,8 +83,7 @@ func newMember(c *Connection, r *room) *member {
 	return &member{Receiver: fanout.Receiver{Outbox: &c.out}, conn: c, room: r}
 }
 
-// add makes m a member. It fails if the room was destroyed since evicted was
-// read.
+// add adds a member. It fails if the room was destroyed since evicted was read.
 func (r *room) add(m *member, evicted int) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -97,7 +96,7 @@ func (r *room) add(m *member, evicted int) error {
 	return nil
 }
 
-// remove takes m out, at the same cost in a room of any size.
+// remove removes a member, in constant time.
 func (r *room) remove(m *member) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -109,8 +108,7 @@ func (r *room) remove(m *member) {
 	r.snapshot = nil
 }
 
-// changed makes the next message find the members anew: one of them has another
-// profile.
+// changed makes the next message take a new snapshot: a member has another profile.
 func (r *room) dropSnapshot() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -124,7 +122,7 @@ func (r *room) evictions() int {
 	return r.evicted
 }
 
-// evict keeps joins that are under way out and gives the members there are.
+// evict lets joins under way fail, and returns the members.
 func (r *room) evict() []*member {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -132,7 +130,7 @@ func (r *room) evict() []*member {
 	return append([]*member(nil), r.members...)
 }
 
-// setAway takes m out of the snapshot, and says which message was the last for it.
+// setAway takes m out of the snapshot, and returns the position of its last message.
 func (r *room) setAway(m *member) cluster.Position {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -142,7 +140,7 @@ func (r *room) setAway(m *member) cluster.Position {
 	return r.last
 }
 
-// replace puts another member in the place of one.
+// replace puts next in the place of m.
 func (r *room) replace(m, next *member) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -151,14 +149,14 @@ func (r *room) replace(m, next *member) {
 	r.snapshot = nil
 }
 
-// present gives the room's members who are not away.
+// present returns the room's members that are not away.
 func (r *room) present() *memberSnapshot {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.current()
 }
 
-// receivers gives the members that the message at a position is for.
+// receivers returns the members that the message at a position is for.
 func (r *room) receivers(at cluster.Position) *memberSnapshot {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -180,7 +178,7 @@ func (r *room) current() *memberSnapshot {
 	return r.snapshot
 }
 
-// forMiddleware is the members as the middleware sees them.
+// forMiddleware returns the members as the middleware sees them.
 func (s *memberSnapshot) forMiddleware() []hook.Member {
 	if s.asked == nil {
 		s.asked = make([]hook.Member, len(s.members))
@@ -191,14 +189,14 @@ func (s *memberSnapshot) forMiddleware() []hook.Member {
 	return s.asked
 }
 
-// subscription is to a topic, for as many as need it.
+// subscription counts the users of the node's subscription to a topic.
 type subscription struct {
 	topic  cluster.RoomID
 	change queue
-	users  int // in change
+	users  int // changed in the queue
 }
 
-// subscribe makes sure that what is published reaches this node, for one more.
+// subscribe adds a user: messages that are published from now on reach this node.
 func (s *subscription) subscribe(ctx context.Context, b cluster.Broker) error {
 	if err := s.change.enter(ctx); err != nil {
 		return err
@@ -213,7 +211,7 @@ func (s *subscription) subscribe(ctx context.Context, b cluster.Broker) error {
 	return nil
 }
 
-// unsubscribe is subscribe undone, for one.
+// unsubscribe removes a user.
 func (s *subscription) unsubscribe(ctx context.Context, b cluster.Broker) error {
 	if err := s.change.enter(ctx); err != nil {
 		return err

@@ -12,13 +12,13 @@ import (
 	"github.com/mootchat/moot/engine/wire"
 )
 
-// system is who messages of the server are from.
+// system is the sender of the server's messages.
 const system = "0"
 
 // maxMessage bounds a message that a rule or the server made, in bytes.
 const maxMessage = 1 << 20
 
-// said is a message on its way into a room.
+// outgoing is a message to be published in a room.
 type outgoing struct {
 	conn    *Connection // nil: not a connection of this node
 	from    string
@@ -26,7 +26,7 @@ type outgoing struct {
 	caused  bool // by a module's emit
 }
 
-// say is the verb's part that needs the sender.
+// say publishes a message of a member.
 func (e *Engine) say(ctx context.Context, c *Connection, room, text string) ([]hook.Effect, error) {
 	if room == "" || text == "" {
 		return nil, &VerbError{"both room and message are required"}
@@ -53,8 +53,8 @@ func (e *Engine) send(ctx context.Context, t *tenant, room string, s outgoing) e
 	return nil
 }
 
-// publish takes the message through the room's lane. The effects are to be
-// applied after the sender was answered.
+// publish takes the message through the room's queue. The caller applies the effects
+// after it has answered the sender.
 func (e *Engine) publish(ctx context.Context, t *tenant, name string, s outgoing) ([]hook.Effect, error) {
 	r := t.acquire(name)
 	defer t.release(r)
@@ -65,8 +65,8 @@ func (e *Engine) publish(ctx context.Context, t *tenant, name string, s outgoing
 	return e.applyNow(ctx, t, s.conn, effects, s.caused), nil
 }
 
-// receive is publish while it is in the lane: onSayReceive is asked once, and
-// what it left is published.
+// receive runs onSayReceive in the room's queue, and publishes the message that it
+// leaves.
 func (e *Engine) receive(ctx context.Context, t *tenant, r *room, s outgoing) ([]hook.Effect, error) {
 	if err := r.queue.enter(ctx); err != nil {
 		if err == errRoomBusy {
@@ -111,7 +111,7 @@ func payloadOf(ev *hook.Event) wire.Payload {
 	return wire.Payload{Message: ev.Message, Room: ev.Room, From: ev.From, Context: ev.Context, SentAt: ev.SentAt, Extra: ev.Extra}
 }
 
-// Deliver implements Handler.
+// Deliver implements cluster.Handler.
 func (e *Engine) Deliver(ctx context.Context, id cluster.RoomID, at cluster.Position, payload []byte) {
 	t := e.settings.Load().tenants[id.Tenant]
 	if t == nil || e.deliverNotice(t, id.Room, payload) {
@@ -141,17 +141,17 @@ func (e *Engine) Deliver(ctx context.Context, id cluster.RoomID, at cluster.Posi
 	e.deliverAsked(ctx, &d, p)
 }
 
-// delivery is a message and those it is for.
+// delivery is a message and its receivers.
 type delivery struct {
 	room    *room
 	to      *memberSnapshot
 	payload []byte
 	at      cluster.Position
-	shown   bool          // members hear of the position
+	shown   bool          // members receive the position
 	delay   time.Duration // that it may wait for others
 }
 
-// asIs is the message as it was published.
+// asIs is the frame of the message as it was published.
 func (d *delivery) asIs() *wire.Frame {
 	if d.shown {
 		return wire.FramePlaced(d.payload, d.at)
@@ -159,7 +159,7 @@ func (d *delivery) asIs() *wire.Frame {
 	return wire.FrameOf(d.payload)
 }
 
-// answer is the message as the say chain wants it heard.
+// answer is the frame of an answer of the say chain.
 func (d *delivery) answer(p wire.Payload) *wire.Frame {
 	if d.shown {
 		p.At = d.at
@@ -167,7 +167,7 @@ func (d *delivery) answer(p wire.Payload) *wire.Frame {
 	return wire.NewFrame(func(dst []byte) []byte { return wire.AppendPayload(dst, p) })
 }
 
-// deliverAsked delivers what the say chain leaves of the message.
+// deliverAsked delivers the answers of the say chain.
 func (e *Engine) deliverAsked(ctx context.Context, d *delivery, p wire.Payload) {
 	r := d.room
 	ev := eventOf(r.id, p, r.sequence)
@@ -188,20 +188,20 @@ func (e *Engine) deliverAsked(ctx context.Context, d *delivery, p wire.Payload) 
 	}
 }
 
-// eventOf is what the say chain is asked about.
+// eventOf is the event for the say chain.
 func eventOf(id cluster.RoomID, p wire.Payload, sequence uint64) hook.Event {
 	return hook.Event{Hook: hook.Say, Tenant: id.Tenant, Room: id.Room, Message: p.Message, From: p.From,
 		Context: p.Context, SentAt: p.SentAt, Extra: p.Extra, Sequence: sequence}
 }
 
-// deliverAll gives every member the same.
+// deliverAll sends every member the same frame.
 func (e *Engine) deliverAll(d *delivery, frame *wire.Frame) {
 	d.room.out.Post(&d.to.Snapshot, fanout.Message{Frame: frame, Size: frame.Len(), At: d.at, Delay: d.delay})
 	e.stats.deliveries.Add(uint64(len(d.to.members)))
 }
 
-// deliverEach gives every member its own answer; each answer is encoded once,
-// and only if somebody hears it.
+// deliverEach sends every member its own answer. Each answer is encoded once, if any
+// member receives it.
 func (e *Engine) deliverEach(d *delivery, v *hook.Delivery) {
 	frames := make([]*wire.Frame, len(v.Answers)+1)
 	which := make([]int32, len(d.to.members))
@@ -233,7 +233,7 @@ func (e *Engine) deliverEach(d *delivery, v *hook.Delivery) {
 	}
 }
 
-// roomDeleted is what the members of a room hear before it goes.
+// roomDeleted is the last message of a room that is destroyed.
 var roomDeleted = wire.Message{Text: "this room has been deleted"}
 
 // jsonMessage is a message that came as JSON: a string is text.

@@ -100,7 +100,7 @@ type RoomStatus struct {
 	Cursor       string                 // of the next page; "" at the end
 }
 
-// mostMembers is how many members one page of a room's status holds.
+// maxMembersListed is how many members one page of a room's status holds.
 const maxMembersListed = 1000
 
 // RoomStatus gives a page of at most limit members after cursor; limits below 1
@@ -163,10 +163,10 @@ func (e *Engine) destroyRoom(ctx context.Context, t *tenant, name string, caused
 	return err
 }
 
-// evictors is how many members of a room that ends leave at a time.
+// maxEvicting is how many members of a room that ends leave at a time.
 const maxEvicting = 16
 
-// lastWords is how long the members of a room that ends wait for what was said
+// flushTime is how long the members of a room that ends wait for what was said
 // in it before.
 const flushTime = 5 * time.Second
 

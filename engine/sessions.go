@@ -11,14 +11,13 @@ import (
 	"github.com/mootchat/moot/engine/cluster"
 )
 
-// A session is a connection's life beyond its socket. A connection that was lost is
-// away: it keeps its id, properties, rooms and place until its grace has passed or
-// the server ends it; then it leaves its rooms as others do at once. Who knows its
-// secret, a new connection of the same tenant and user, is it again: it claims the
-// session, and adopts what the connection has.
+// A session outlives the socket of a connection. A connection that was lost is away: it
+// keeps its id, properties, rooms and place until its grace has passed or the server
+// ends it, and then leaves its rooms. A new connection of the same tenant and user that
+// knows the secret of the session claims it, and adopts what the connection has.
 //
-// A node that ends leaves its sessions in the cluster, and so does one that is
-// asked to by another, whom the client has come to.
+// A node that stops parks its sessions in the cluster. A node also parks a session when
+// another node asks for it because the client has come there.
 
 var (
 	errAway     = &VerbError{"connection is away"}
@@ -28,27 +27,27 @@ var (
 )
 
 const (
-	claimTime = 10 * time.Second // that a connection may take to become away once it is claimed
-	maxEnding = 16               // how many that were away leave their rooms at a time
+	claimTime = 10 * time.Second // for a claimed connection to become away
+	maxEnding = 16               // connections whose sessions end at a time
 )
 
-// sessions are those of the connections of this node.
+// sessions are the sessions of this node's connections.
 type sessions struct {
-	grace time.Duration // 0: there are none
+	grace time.Duration // 0: no sessions
 
 	mu       sync.Mutex
-	bySecret map[string]*Connection // also of who is claimed, until it is let go of
+	bySecret map[string]*Connection // also claimed ones, until they are dropped
 	ending   []*Connection
-	working  int // goroutines that end them
+	working  int // goroutines that run endSessions
 }
 
-// life is what sessions knows of a connection, under sessions.mu.
+// session is the session of a connection, under sessions.mu.
 type session struct {
 	secret     string // does not change; "": it has no session
-	claimed    bool   // somebody takes the session over
+	claimed    bool   // a caller of claim owns the session
 	away       bool
 	becameAway chan struct{} // closed when it is away
-	over       chan struct{} // closed when nobody can claim it any more
+	over       chan struct{} // closed when it cannot be claimed any more
 }
 
 func (e *Engine) newSession() session {
@@ -58,7 +57,7 @@ func (e *Engine) newSession() session {
 	return session{secret: e.cluster.Nodes.Self() + "-" + strings.ToLower(rand.Text()), becameAway: make(chan struct{}), over: make(chan struct{})}
 }
 
-// keep begins the session of a connection that was let in.
+// add begins the session of a connection that was let in.
 func (s *sessions) add(c *Connection) {
 	if c.session.secret == "" {
 		return
@@ -77,11 +76,11 @@ func (s *sessions) isAway(c *Connection) bool {
 	return c.session.away
 }
 
-// resumable says whether a client that was told so may come back.
+// resumable reports whether a session outlives a connection that was closed so.
 func (c Close) resumable() bool { return c.Code == 0 || c.Code >= 3000 && c.Code < 3500 }
 
-// goAway makes a connection away whose socket has ended and whose verbs are done.
-// It is false if it has no session, or has ended it.
+// markAway makes a connection away whose socket is closed and whose verbs are done. It returns
+// false if the connection has no session, or its session has ended.
 func (e *Engine) markAway(ctx context.Context, c *Connection, why Close) bool {
 	s := &e.sessions
 	s.mu.Lock()
@@ -111,15 +110,15 @@ func (e *Engine) markAway(ctx context.Context, c *Connection, why Close) bool {
 	return true
 }
 
-// retiring says whether nobody may come back to c here.
+// noReturn reports whether c cannot be resumed on this node: the node or the tenant ends.
 func (e *Engine) noReturn(c *Connection) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return e.closing.Load() || c.tenant.gone != nil
 }
 
-// expel ends the session of a connection that is away, in its own time. It is
-// false if the connection is not away.
+// endAway begins to end the session of a connection that is away, and does not wait. It
+// returns false if the connection is not away.
 func (e *Engine) endAway(c *Connection) bool {
 	s := &e.sessions
 	s.mu.Lock()
@@ -136,8 +135,8 @@ func (e *Engine) endAway(c *Connection) bool {
 	return true
 }
 
-// endSessions ends sessions until there is none left to end. The connections are
-// counted as such till then: whoever waits for the last one waits for this.
+// endSessions ends sessions until none is left. Their connections stay registered until
+// then, so that closeAll waits for them.
 func (e *Engine) endSessions() {
 	s := &e.sessions
 	for {
@@ -152,7 +151,7 @@ func (e *Engine) endSessions() {
 		s.ending[0] = nil
 		s.ending = s.ending[1:]
 		s.mu.Unlock()
-		<-c.session.becameAway // it was said to be away before its places in rooms are
+		<-c.session.becameAway // its memberships become away after it
 		ctx, cancel := e.untilShutdown(context.Background())
 		if !e.closing.Load() || e.park(ctx, c, s.grace) != nil {
 			e.finish(ctx, c)
@@ -161,8 +160,7 @@ func (e *Engine) endSessions() {
 	}
 }
 
-// forget lets go of a connection that has ended, or whose session is another's
-// now.
+// forgetSession drops the session of a connection that has ended or was resumed.
 func (e *Engine) forgetSession(c *Connection) {
 	s := &e.sessions
 	s.mu.Lock()
@@ -190,15 +188,15 @@ func (e *Engine) countAway(c *Connection, n int) {
 	c.tenant.quota.away += n
 }
 
-// sessionClaim is who wants which session.
+// sessionClaim names a session, and the user who claims it.
 type sessionClaim struct {
 	Secret string `json:"secret"`
 	User   string `json:"user,omitempty"`
 }
 
-// claim takes a session, which is then the caller's alone: it gives it to another
-// connection, leaves it in the cluster, or gives it back by unclaim. A socket that
-// is still there is closed. ErrNoSession if there is none.
+// claim gives the caller a session to own: it moves it to another connection, parks it in
+// the cluster, or returns it by unclaim. A socket that is still open is closed.
+// ErrNoSession if there is no such session.
 func (e *Engine) claim(ctx context.Context, t *tenant, by sessionClaim) (*Connection, error) {
 	s := &e.sessions
 	s.mu.Lock()
@@ -250,14 +248,14 @@ func (e *Engine) unclaim(c *Connection) {
 	}
 }
 
-// otherUser says whether a session of one user is not to be had by another.
+// otherUser reports whether the session of a user must not go to another one.
 func otherUser(of, by string) bool { return of != "" && of != by }
 
-// handOver leaves a session in the cluster for the node that asks.
+// handOver parks a session in the cluster for the node that asks.
 func (e *Engine) handOver(ctx context.Context, t *tenant, by sessionClaim) error {
 	c, err := e.claim(ctx, t, by)
 	if errors.Is(err, cluster.ErrNoSession) && c != nil && c.tenant == t {
-		select { // it is on its way there, or elsewhere
+		select { // it is being parked or resumed
 		case <-c.session.over:
 			return nil
 		case <-ctx.Done():

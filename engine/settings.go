@@ -193,7 +193,7 @@ func (e *Engine) index(s Settings) *settings {
 	return next
 }
 
-// bury lets go of the tenants that were removed and where nobody is any more. Until
+// dropEmptied lets go of the tenants that were removed and where nobody is any more. Until
 // then one of the same name shares the rooms that others are still leaving.
 func (e *Engine) dropEmptied(now *settings) {
 	e.mu.Lock()

@@ -17,23 +17,22 @@ import (
 	"github.com/mootchat/moot/engine/fanout"
 )
 
-// TenantConfig is an isolated world: its own rooms and connections.
+// TenantConfig configures a tenant, which has its own rooms and connections.
 type TenantConfig struct {
 	Name string // [a-z0-9-]{1,63}
 
-	// Hosts and Paths are what a WebSocket client asks for when it belongs
-	// here: host names without a port, in lower case, and whole segments that
-	// paths begin with, such as "/acme". No two tenants share one.
+	// Hosts and Paths select the tenant of a WebSocket request: host names in lower case
+	// without a port, and whole segments that paths begin with, such as "/acme". Tenants
+	// cannot share one.
 	Hosts, Paths []string
 
 	StartingRooms    []string       // created when the engine starts; they may exist
 	ClientsMayCreate bool           // the action createChatRoom
 	Rooms            []RoomSettings // the first that matches counts
-	MaxRooms         int            // limit of rooms that exist, passed at most by those made at once; 0: none
+	MaxRooms         int            // that exist; rooms created at the same time may exceed it; 0: no limit
 
-	// Tokens checks the tokens of this tenant's clients. nil: there are none, and
-	// what comes as one is passed over. Who brings none is let in, without a user,
-	// unless TokenRequired.
+	// Tokens checks the tokens of this tenant's clients. nil: tokens are ignored. A client
+	// without a token is let in, without a user, unless TokenRequired.
 	Tokens        Tokens
 	TokenRequired bool
 
@@ -41,15 +40,15 @@ type TenantConfig struct {
 	MessagesPerSecond float64 // from its clients and its modules, on this node, burst twice that; 0: no limit
 }
 
-// RoomSettings are those of the rooms that match.
+// RoomSettings are the settings of the rooms that match.
 type RoomSettings struct {
 	Match      func(room string) bool
-	MaxMembers int               // on all nodes; joins at the same moment may pass it; 0: no limit
-	Retention  cluster.Retention // history that members can ask for; the zero Keep: none
-	Presence   bool              // members may ask to hear who joins and leaves
+	MaxMembers int               // on all nodes; joins at the same time may exceed it; 0: no limit
+	Retention  cluster.Retention // history that members can ask for; zero: none
+	Presence   bool              // members may ask for notices of joins and leaves
 
-	// FlushDelay is how long a message may wait for others, to go out to each member
-	// in one write with them. What is said to its connection alone does not wait.
+	// FlushDelay is how long a message may wait for others, to be sent to each member in
+	// one write with them. Messages to one connection do not wait.
 	FlushDelay time.Duration
 }
 
@@ -58,9 +57,9 @@ func (s *RoomSettings) check(c *cluster.Backend) error {
 	case s.Retention.Messages < 0 || s.Retention.Messages > 0 && s.Retention.For <= 0:
 		return fmt.Errorf("history of %d messages for %v", s.Retention.Messages, s.Retention.For)
 	case s.Retention.Messages > 0 && s.Retention.Ephemeral:
-		return errors.New("history of what is ephemeral")
+		return errors.New("ephemeral messages have no history: set one of the two")
 	case s.Retention.Messages > 0 && c.History == nil:
-		return errors.New("history: this cluster keeps none")
+		return errors.New("the cluster backend keeps no history")
 	}
 	return nil
 }
@@ -90,11 +89,10 @@ func newTenant(name string, writers *fanout.Writers) *tenant {
 	return &tenant{name: name, writers: writers, rooms: map[string]*room{}}
 }
 
-// cfg is the tenant's part of the settings in use; of one that was removed, the last.
+// cfg returns the tenant's settings in use, or the last ones after its removal.
 func (t *tenant) cfg() *TenantConfig { return t.config.Load() }
 
-// mayPublish takes a message from what the tenant may say now; the error is a
-// *LimitError.
+// mayPublish counts a message against MessagesPerSecond; the error is a *LimitError.
 func (t *tenant) mayPublish() error {
 	limit := t.cfg().MessagesPerSecond
 	if limit <= 0 {
@@ -108,14 +106,14 @@ func (t *tenant) mayPublish() error {
 	return nil
 }
 
-// empty reports whether nobody is in any of its rooms.
+// empty reports whether this node holds no room of the tenant.
 func (t *tenant) empty() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return len(t.rooms) == 0
 }
 
-// hold gives the room as this node knows it, to be given back by release.
+// acquire returns the room, creating it if need be; release must follow.
 func (t *tenant) acquire(name string) *room {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -136,8 +134,7 @@ func (t *tenant) release(r *room) {
 	}
 }
 
-// known is the room if this node has members of it or is at work on it, to be
-// given back by release; nil if not.
+// lookup returns the room if this node holds it, else nil; release must follow.
 func (t *tenant) lookup(name string) *room {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -178,7 +175,7 @@ func (e *Engine) Match(host, path string) (tenant, rest string) {
 	return cmp.Or(s.hosts[host], DefaultTenant), path
 }
 
-// exists says whether there is such a room in the cluster.
+// exists returns ErrNoRoom if the cluster has no such room.
 func (e *Engine) exists(ctx context.Context, id cluster.RoomID) error {
 	ok, err := e.cluster.Rooms.Exists(ctx, id)
 	if err != nil {

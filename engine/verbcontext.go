@@ -14,7 +14,7 @@ import (
 // that verb.
 var errTime = &VerbError{"time limit exceeded"}
 
-// goneCheck is the time between two looks whether the client of a verb is still there.
+// clientCheckInterval is the time between two looks whether the client of a verb is still there.
 // A client that has closed its side gets the answers that are ready by then.
 const clientCheckInterval = time.Second
 
@@ -26,7 +26,7 @@ type HangUpSink interface {
 	HungUp() bool
 }
 
-// running is the context of a verb or an action that a connection carries out, or of
+// verbContext is the context of a verb or an action that a connection carries out, or of
 // what an operator asks for. It ends with its time (limits.verbTimeout), with its
 // parent, with the connection, and when the client has gone.
 //
@@ -46,14 +46,14 @@ type verbContext struct {
 	timer *time.Timer             // for look; nil: inner knows its deadline
 }
 
-// run gives a verb its time; stop must follow.
+// startVerb gives a verb its time; stop must follow.
 func (c *Connection) startVerb(ctx context.Context) *verbContext {
 	r := c.tenant.withVerbTime(ctx)
 	r.conn = c
 	return r
 }
 
-// bounded gives what the server does at an operator's word the time of a verb; stop
+// withVerbTime gives what the server does at an operator's word the time of a verb; stop
 // must follow.
 func (t *tenant) withVerbTime(ctx context.Context) *verbContext {
 	now := time.Now()
@@ -91,7 +91,7 @@ func (r *verbContext) Err() error {
 	return r.context().Err()
 }
 
-// young reports whether r can have ended with its parent alone.
+// endsWithParent reports whether r can have ended with its parent alone.
 func (r *verbContext) endsWithParent() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -127,7 +127,7 @@ func (r *verbContext) context() context.Context {
 	return r.inner
 }
 
-// watch has r end with the connection. It returns false if that has ended.
+// addRunning has r end with the connection. It returns false if that has ended.
 func (c *Connection) addRunning(r *verbContext) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -144,7 +144,7 @@ func (r *verbContext) stop() {
 	}
 }
 
-// finish reports whether look has looked for r.
+// markDone reports whether look has looked for r.
 func (r *verbContext) markDone() (looked bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -164,7 +164,7 @@ func (r *verbContext) markDone() (looked bool) {
 	return true
 }
 
-// look ends a verb whose time is over, and a connection whose client has gone.
+// check ends a verb whose time is over, and a connection whose client has gone.
 func (r *verbContext) check() {
 	left := time.Until(r.by)
 	if left <= 0 {
@@ -191,7 +191,7 @@ func (c *Connection) closeGone() bool {
 	return gone
 }
 
-// endRunning ends the verbs of a connection that is closed.
+// cancelVerbs ends the verbs of a connection that is closed.
 func (c *Connection) cancelVerbs() {
 	c.mu.Lock()
 	all := slices.Clone(c.running)

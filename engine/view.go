@@ -134,7 +134,7 @@ func (e *Engine) TenantsNamed(names []string) []TenantStats {
 	return all
 }
 
-// mostLooked is how many connections are looked up while clients cannot come or go.
+// maxLooked is how many connections are looked up while clients cannot come or go.
 const maxLooked = 1000
 
 // waiting counts the tenant's connections here and the bytes that wait for them.

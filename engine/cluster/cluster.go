@@ -17,11 +17,11 @@ import (
 var (
 	ErrNoRoom      = errors.New("room does not exist")
 	ErrRoomExists  = errors.New("room exists")
-	ErrUnavailable = errors.New("cluster unavailable")        // tried for the time it may take; nothing was done
-	ErrUnknown     = errors.New("outcome unknown")            // it may have been done
-	ErrNoNode      = errors.New("node is not in the cluster") // it never was, or its lease ended
+	ErrUnavailable = errors.New("cluster unavailable")        // the time limit has passed, and nothing was done
+	ErrUnknown     = errors.New("outcome unknown")            // the operation may have been done
+	ErrNoNode      = errors.New("node is not in the cluster") // it never was, or its lease has ended
 	ErrCursor      = errors.New("not a cursor")               // of a page
-	ErrNoSession   = errors.New("session has ended")          // or it never was
+	ErrNoSession   = errors.New("session has ended")          // or never existed
 )
 
 // RoomID names a room of a tenant. Equal values are the same room on all nodes.

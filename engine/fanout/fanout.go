@@ -71,7 +71,7 @@ type OutboxConfig struct {
 	Tenant       string        // whose turns send its frames
 	Bytes        int           // limit of waiting bytes; beyond it the reader is given up
 	WriteTimeout time.Duration // a slow reader that takes nothing for this time is given up
-	Slow         func()        // called once, from any goroutine, when the reader is given up
+	Slow         func()        // called once, from any goroutine and without a lock, when the reader is given up
 }
 
 // Open prepares o, a zero Outbox, and assigns it to a writer. The caller must call Release at
