@@ -17,7 +17,7 @@ func TestRedisOverTLS(t *testing.T) {
 	tls := redistest.StartTLS(t, cert, key)
 	open := func(settings string) error {
 		t.Helper()
-		text := fmt.Sprintf("cluster: {backend: redis, publishTimeout: 300ms, redis: {addresses: [%q], %s}}", tls.TLSAddress(), settings)
+		text := fmt.Sprintf("cluster: {backend: redis, publishTimeout: 2s, redis: {addresses: [%q], %s}}", tls.TLSAddress(), settings)
 		cfg, err := config.Parse("c", []byte(text), nil)
 		if err != nil {
 			t.Fatal(err)

@@ -31,7 +31,7 @@ func runNode(t *testing.T, name, address, rules string, more ...string) *nodetes
 	config := fmt.Sprintf(`
 cluster: { backend: redis, node: %s, lease: %v, publishTimeout: 15s, redis: { addresses: [%q] } }
 modules: { announcer: { file: %q } }
-limits: { verbsPerSecond: 1000, connections: 1000 }
+limits: { verbsPerSecond: 1000, connections: 1000, verbTimeout: 30s }
 tenants: { default: { rooms: { starting: [hall], settings: [{ history: 10000 }] }, chain: [%s] } }
 `, name, lease, address, filepath.Join(guests, "announcer/announcer.wasm"), rules)
 	s := started(t, process(t, configured(t, t.TempDir(), config), more...))
