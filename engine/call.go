@@ -14,8 +14,7 @@ import (
 	"github.com/mootchat/moot/engine/wire"
 )
 
-// call is what one node asks of another, or of itself. There is a fixed list of
-// what can be asked.
+// call is a request of one node to another, or to itself.
 type call struct {
 	Do         string          `json:"do"`
 	Tenant     string          `json:"tenant,omitempty"`
@@ -41,23 +40,22 @@ const (
 	callHandOver = "handOver" // a session
 )
 
-// answer is what the node says. Error is one of a *VerbError when Verb is set.
+// answer is the answer to a call.
 type answer struct {
 	Value json.RawMessage `json:"value,omitempty"`
 	Error string          `json:"error,omitempty"`
-	Kind  string          `json:"kind,omitempty"` // "", or which error
+	Kind  string          `json:"kind,omitempty"` // which error; "": none of the known ones
 	Wait  time.Duration   `json:"wait,omitempty"` // ns, of a *RetryError
 }
 
-// errorKinds are the errors that keep their identity on the way from node to
-// node.
+// errorKinds are the errors that keep their identity between nodes.
 var errorKinds = map[string]error{
 	"room": cluster.ErrNoRoom, "roomExists": cluster.ErrRoomExists, "unavailable": cluster.ErrUnavailable,
 	"unknown": cluster.ErrUnknown, "session": cluster.ErrNoSession, "tenant": ErrNoTenant, "connection": ErrNoConnection,
 	"time": context.DeadlineExceeded,
 }
 
-// Answer implements Handler.
+// Answer implements cluster.Handler.
 func (e *Engine) Answer(ctx context.Context, request []byte) ([]byte, error) {
 	var c call
 	if err := json.Unmarshal(request, &c); err != nil {
@@ -96,7 +94,7 @@ func (a *answer) err() error {
 	return errors.New(a.Error)
 }
 
-// ask has a node, perhaps this one, carry out c.
+// ask sends a call to a node, which may be this one, and returns the answer.
 func (e *Engine) ask(ctx context.Context, node string, c call) (json.RawMessage, error) {
 	if node == e.cluster.Nodes.Self() {
 		return e.handleCall(ctx, c)
@@ -125,8 +123,8 @@ func (e *Engine) askConnection(ctx context.Context, tenant, id string, c call) (
 	return e.askOtherNodes(ctx, id, c)
 }
 
-// askOtherNodes looks for a connection on other nodes than the one that its id names:
-// its session may have come to another.
+// askOtherNodes calls the nodes that the connection's id does not name: its session may
+// have moved to one of them.
 func (e *Engine) askOtherNodes(ctx context.Context, id string, c call) (json.RawMessage, error) {
 	if e.sessions.grace > 0 {
 		nodes, err := e.cluster.Nodes.List(ctx)
@@ -151,9 +149,8 @@ func (e *Engine) onConnection(ctx context.Context, tenant, id string, c call) er
 	return err
 }
 
-// onEveryNode has all nodes carry out c at once, so that one which does not answer
-// keeps no other from it, and gives how many did. A node that is gone by then is no
-// error.
+// onEveryNode sends a call to all nodes at once, so that a node that does not answer
+// delays no other one, and returns how many answered. A node that has left is no error.
 func (e *Engine) onEveryNode(ctx context.Context, c call) (int, error) {
 	nodes, err := e.cluster.Nodes.List(ctx)
 	if err != nil {
@@ -208,7 +205,7 @@ func (e *Engine) handleCall(ctx context.Context, c call) (json.RawMessage, error
 	return value, inTime(running, err)
 }
 
-// callConnection carries out c on a connection of this node.
+// callConnection carries out a call for a connection of this node.
 func (e *Engine) callConnection(ctx context.Context, conn *Connection, c call) (json.RawMessage, error) {
 	t := conn.tenant
 	switch c.Do {
@@ -256,9 +253,8 @@ func (c *Connection) setValues(values map[string]json.RawMessage) error {
 	return c.set(changes...)
 }
 
-// sendValue sends a JSON value: an object as it is, anything else as the message
-// of an object from the system. Without a context it gets "api": "response" is
-// for answers alone.
+// sendValue sends a JSON value: an object as it is, another value as the message of an
+// object from the system. The default context is "api", as "response" is for answers.
 func (c *Connection) sendValue(value json.RawMessage) error {
 	if c.engine.sessions.isAway(c) {
 		return errAway

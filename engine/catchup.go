@@ -8,20 +8,18 @@ import (
 	"github.com/mootchat/moot/engine/wire"
 )
 
-// A member that joins a room with history is told where the room is, and may want
-// to hear what it missed, before what is said from now on, and each message once.
-// So what comes is held back for it until history has been read: what is held and
-// was read as well is dropped, by its position. Whatever the node was told of is
-// in history, so that nothing lies between.
+// A member that joins a room with history receives the position of the room, and may ask
+// for missed messages: it receives them before new ones, and each message once. Its gate
+// holds new messages back until history has been read; see fanout.Gate.
 
-// recovery is how a member comes to hear what it missed.
+// recovery is what a member receives of the messages that it missed.
 type recovery struct {
-	frames []*wire.Frame    // what it is to hear, in order
+	frames []*wire.Frame    // in order
 	whole  bool             // nothing is missing
-	at     cluster.Position // where it goes on; the zero Position: nobody knows
+	at     cluster.Position // where it continues; zero: unknown
 }
 
-// position is for the client; nil: there is none.
+// position is the position for the client; nil: unknown.
 func (r *recovery) position() *cluster.Position {
 	if r.at.Epoch == "" {
 		return nil
@@ -29,9 +27,10 @@ func (r *recovery) position() *cluster.Position {
 	return &r.at
 }
 
-// recovery reads what a member missed since, and has the rules say what it hears of
-// that; nil: nothing that it would. The member is one of several that recover. Where
-// history cannot be read, or the verb's time is over, something may be missing.
+// recovery reads the messages that a member missed since a position, and runs the say
+// chain for them. A nil since reads no messages. The outbox is shared by several members
+// that recover. If history cannot be read, or the verb's time is over, messages may be
+// missing.
 func (e *Engine) recovery(ctx context.Context, m *member, since *cluster.Position, several int) recovery {
 	got, at, err := e.readMissed(ctx, m, since, several)
 	if err != nil {
@@ -45,8 +44,8 @@ func (e *Engine) recovery(ctx context.Context, m *member, since *cluster.Positio
 	return recovery{frames, got.whole && !m.Gate.HoldsOther(at.Epoch), at}
 }
 
-// recover completes the answer to a roomAdd in a room with history, and has what
-// was missed follow it. since is what the client heard last.
+// recover completes the answer to a roomAdd in a room with history, and sends missed
+// messages after it. since is the position of the client's last message.
 func (e *Engine) recover(ctx context.Context, m *member, since *cluster.Position, res *result) {
 	r := e.recovery(ctx, m, since, 1)
 	answer := struct {
@@ -60,17 +59,17 @@ func (e *Engine) recover(ctx context.Context, m *member, since *cluster.Position
 	res.after = func(ctx context.Context) { e.resume(ctx, m, r) }
 }
 
-// maxCatchUpRounds is how often a member may fall behind while it catches up, before it
-// counts as a slow reader.
+// maxCatchUpRounds is how often the gate of a member may overflow while it catches up. After
+// that it counts as a slow reader.
 const maxCatchUpRounds = 8
 
-// resume sends what was missed and then lets through what comes. A member that was
-// told that nothing is missing, and falls behind, is disconnected, to come back.
+// resume sends the missed messages and then opens the gate. A member that was told that
+// nothing is missing, and that then falls behind, is closed, so that it resumes again.
 func (e *Engine) resume(ctx context.Context, m *member, r recovery) {
 	e.sendAll(m, r.frames)
 	for at, round := r.at, 0; !m.Release(at); round++ {
 		if ctx.Err() != nil && !r.whole {
-			continue // with what is held from now on
+			continue // continue with the messages that come from now on
 		}
 		more, next, err := e.readMissed(ctx, m, &at, 1)
 		var frames []*wire.Frame
@@ -87,12 +86,11 @@ func (e *Engine) resume(ctx context.Context, m *member, r recovery) {
 	}
 }
 
-// historyFrames are messages of the past as the member is to hear them. The error is why
-// ctx has ended.
+// historyFrames are the frames of past messages for the member. The error is the cause of ctx.
 func (e *Engine) historyFrames(ctx context.Context, m *member, messages []storedAt) (frames []*wire.Frame, err error) {
 	for _, p := range messages {
 		text := e.historyText(ctx, m, p)
-		if ctx.Err() != nil { // what text is then says nothing
+		if ctx.Err() != nil { // text is not valid then
 			return nil, context.Cause(ctx)
 		}
 		if text != nil {

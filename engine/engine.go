@@ -1,16 +1,15 @@
-// Package engine is the rules of chat: tenants, rooms, members, verbs, and the
-// order of it all. It has no sockets, no YAML, no modules and no Redis: transports
-// bring a [Sink] for each connection, a [hook.Middleware] decides what may happen, and
-// a [cluster.Backend] is what nodes have in common.
+// Package engine is the rules of chat: tenants, rooms, members, verbs, sessions, and the
+// order of messages. It has no sockets, no YAML, no modules and no Redis: transports
+// bring a [Sink] for each connection, a [hook.Middleware] decides what may happen, and a
+// [cluster.Backend] connects the node to the others.
 //
 // # The life of a message
 //
-// A transport reads a frame and calls [Connection.Do]. The say verb enters the
-// room's lane, has the middleware asked once (onSayReceive), and publishes the
-// payload. On every node with members of the room [Engine.Deliver] is called; it
-// has the middleware asked about the members (say), makes one frame for each
-// distinct answer, and posts it to the writers, which write it to the members'
-// sockets.
+// A transport reads a frame and calls [Connection.Do]. The verb say enters the queue of
+// the room, calls the middleware once (onSayReceive), and publishes the payload. On every
+// node with members of the room [Engine.Deliver] is called; it calls the middleware for
+// the members (say), makes one frame for each distinct answer, and posts it to package
+// fanout, which writes it to the sockets of the members.
 //
 // # Locks
 //
@@ -53,18 +52,17 @@ import (
 	"github.com/mootchat/moot/engine/wire"
 )
 
-// Config is what an engine is made of.
+// Config configures an engine.
 type Config struct {
 	Name       string // in the welcome; "": moot
 	Tenants    []TenantConfig
 	Limits     Limits
 	Middleware hook.Middleware // nil: everything is allowed
 	Cluster    cluster.Backend
-	Operator   Operator // nil: operators of other nodes hear that there is none
-	Tracer     Tracer   // nil: nobody is told of verbs
+	Operator   Operator // nil: questions of other nodes' operators fail
+	Tracer     Tracer   // nil: verbs are not traced
 
-	// Grace is how long a connection that was lost may be resumed, with all that
-	// it has. 0: not at all.
+	// Grace is how long a lost connection may be resumed. 0: there are no sessions.
 	Grace time.Duration
 
 	Log *slog.Logger // nil: slog.Default()
@@ -90,8 +88,8 @@ type Engine struct {
 
 	mu          sync.Mutex
 	connections map[string]*Connection
-	allTenants  map[string]*tenant // all that somebody may still be in, by name
-	free        int                // places that any tenant may take
+	allTenants  map[string]*tenant // also removed ones that still have connections or rooms, by name
+	free        int                // places that are not guaranteed to a tenant
 	closing     atomic.Bool        // changes with mu held
 	emptied     chan struct{}      // closed when the last connection has gone after closing
 }
@@ -131,13 +129,13 @@ func New(cfg Config) (*Engine, error) {
 	return e, nil
 }
 
-// Run serves until ctx ends. Call Shutdown first for an end that clients are
-// told of: connections that are still there when ctx ends are closed hard.
+// Run serves until ctx ends. Call Shutdown first to spread the closing of connections:
+// connections that are open when ctx ends are closed at once.
 func (e *Engine) Run(ctx context.Context) error {
 	var running sync.WaitGroup
 	running.Go(e.writers.Run)
-	// The node outlives ctx until its connections have left their rooms: to the
-	// others it would else be dead, and leave would run twice.
+	// The node stays in the cluster until its connections have left their rooms: else the
+	// others would treat it as dead, and leave would run twice.
 	living, end := context.WithCancel(context.WithoutCancel(ctx))
 	defer e.die()
 	ctx, cancel := context.WithCancel(ctx)
@@ -147,7 +145,7 @@ func (e *Engine) Run(ctx context.Context) error {
 		failed <- e.cluster.Nodes.Run(living, e)
 		cancel()
 	}()
-	_, err := e.cluster.Nodes.List(ctx) // waits for the node to be on it: a name may be taken for a while
+	_, err := e.cluster.Nodes.List(ctx) // waits until the node is on it: its name may be in use for a while
 	if err == nil {
 		err = e.createStartingRooms(ctx, e.settings.Load().configs())
 	}
@@ -161,41 +159,40 @@ func (e *Engine) Run(ctx context.Context) error {
 	e.publishAllNotices()
 	end()
 	err = errors.Join(err, <-failed)
-	e.publishAllNotices() // nobody, but that there is nothing left
+	e.publishAllNotices() // what the end of Nodes.Run has added
 	e.writers.Close()
 	running.Wait()
 	return err
 }
 
-// hardCloseTime is how long connections that are closed hard may take to leave
-// their rooms while the cluster does not answer. Who has not left by then is lost
-// to the other nodes, who let him go.
+// hardCloseTime is how long connections may take to leave their rooms when ctx ends and the
+// cluster does not answer. The other nodes then run leave for the rest.
 const hardCloseTime = 5 * time.Second
 
-// untilShutdown is a ctx for what goes on when nobody waits for it any more. It ends
-// when the engine has.
+// untilShutdown returns a ctx for work that continues when its caller stops waiting. It ends
+// with the engine.
 func (e *Engine) untilShutdown(ctx context.Context) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	stop := context.AfterFunc(e.dying, cancel)
 	return ctx, func() { stop(); cancel() }
 }
 
-// Ready is closed when the node is in the cluster, the starting rooms are there and
-// clients may come.
+// Ready is closed when the node is in the cluster, the starting rooms exist and clients
+// are let in.
 func (e *Engine) Ready() <-chan struct{} { return e.ready }
 
-// Limits are those in use, with the defaults filled in.
+// Limits returns the limits in use, with defaults.
 func (e *Engine) Limits() Limits { return e.settings.Load().limits }
 
-// Refuse lets nobody in from now on. Who is there stays, until Shutdown.
+// Refuse lets no client in from now on. Connections stay open until Shutdown.
 func (e *Engine) Refuse() { e.beginClosing() }
 
-// batches is in how many steps Shutdown closes the connections.
+// batches is the number of steps in which Shutdown closes the connections.
 const batches = 20
 
-// Shutdown lets nobody in any more, closes all connections in batches spread over
-// the time, so that they do not all come back at once, and returns when the last
-// has gone or ctx has ended.
+// Shutdown lets no client in any more, and closes all connections in batches spread over
+// the time, so that clients do not reconnect all at once. It returns when the last
+// connection has ended or ctx has ended.
 func (e *Engine) Shutdown(ctx context.Context, over time.Duration) error {
 	all := e.beginClosing()
 	for batch := range slices.Chunk(all, max(1, (len(all)+batches-1)/batches)) {
@@ -229,15 +226,14 @@ func (e *Engine) beginClosing() []*Connection {
 	return slices.Collect(maps.Values(e.connections))
 }
 
-// allConnections is who is connected.
+// allConnections returns the connections of this node.
 func (e *Engine) allConnections() []*Connection {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return slices.Collect(maps.Values(e.connections))
 }
 
-// closeAll closes every connection and waits until their transports have let
-// them go.
+// closeAll closes every connection and waits until all have ended.
 func (e *Engine) closeAll(why Close) {
 	for _, c := range e.beginClosing() {
 		c.Close(why)
@@ -245,8 +241,8 @@ func (e *Engine) closeAll(why Close) {
 	<-e.emptied
 }
 
-// register lets c be found. It fails when the engine is closing, or when c's
-// tenant has gone meanwhile; the error is a Close.
+// register adds c to the connections. It fails if the engine is closing or c's tenant was
+// removed; the error is a Close.
 func (e *Engine) register(c *Connection) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -271,8 +267,7 @@ func (e *Engine) unregister(c *Connection) {
 	}
 }
 
-// local is the connection of that id if this node holds it and has let it in,
-// else nil.
+// local returns the connection of that id if this node has let it in, else nil.
 func (e *Engine) local(id string) *Connection {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -287,7 +282,7 @@ func (e *Engine) newID() string {
 	return e.cluster.Nodes.Self() + "-" + strings.ToLower(rand.Text()[:16])
 }
 
-// nodeOf is the node in a connection's id; "" if it is no such id.
+// nodeOf returns the node in a connection's id; "" if there is none.
 func nodeOf(id string) string {
 	i := strings.LastIndexByte(id, '-')
 	return id[:max(i, 0)]

@@ -11,27 +11,27 @@ import (
 	"github.com/mootchat/moot/engine/wire"
 )
 
-// historyPage is how many messages are read from history at once.
+// historyPage is the number of messages of one read of history.
 const historyPage = 128
 
-// perMessage is what a message takes in an outbox beside its payload: its
-// position, the frame's header.
+// perMessage is the bytes of a message in an outbox beside its payload: its position and
+// the header of its frame.
 const perMessage = 128
 
-// storedAt is a message of the past.
+// storedAt is a message of history.
 type storedAt struct {
 	at      cluster.Position
 	payload []byte
 }
 
-// missed is what a client did not hear.
+// missed are the messages after a client's position.
 type missedMessages struct {
 	messages []storedAt // in order, the last that fit into half of an outbox
 	whole    bool       // nothing is missing
 }
 
-// readMissed reads all that was said since, and where the room is then; nil: only
-// that. The outbox is for several members.
+// readMissed reads the messages since a position, and the position of the room after them; a
+// nil since reads the position alone. The outbox is shared by several members.
 func (e *Engine) readMissed(ctx context.Context, m *member, since *cluster.Position, several int) (got missedMessages, at cluster.Position, err error) {
 	keep := m.conn.tenant.settings(m.room.id.Room).Retention
 	if since == nil {
@@ -61,8 +61,8 @@ func (e *Engine) readMissed(ctx context.Context, m *member, since *cluster.Posit
 	}
 }
 
-// historyText is what a member hears of a message of the past: what the say chain leaves
-// of it, with its position. nil: nothing.
+// historyText is a message of history as the say chain leaves it for a member, with its
+// position. nil: nothing.
 func (e *Engine) historyText(ctx context.Context, m *member, p storedAt) []byte {
 	id := m.room.id
 	if !e.middleware.Asks(hook.Say, id.Tenant, id.Room) {
@@ -98,14 +98,14 @@ func (e *Engine) historyText(ctx context.Context, m *member, p storedAt) []byte 
 	return wire.AppendPayload(nil, answer)
 }
 
-// mostHistory is how many messages roomHistory gives at once, usualHistory how
-// many if it is not told.
+// mostHistory and defaultHistoryPage are the largest and the default number of messages
+// that roomHistory returns.
 const (
 	maxHistoryPage     = 1000
 	defaultHistoryPage = 50
 )
 
-// historyView is what roomHistory answers.
+// historyView is the answer of roomHistory.
 type historyView struct {
 	Room     string            `json:"room"`
 	Epoch    string            `json:"epoch"`
@@ -113,8 +113,8 @@ type historyView struct {
 	Before   uint64            `json:"before,omitempty"` // of the page before this one; 0: there is none
 }
 
-// roomHistory gives a page of what was said, the last one or that before an
-// offset, in at most a quarter of what the outbox holds.
+// roomHistory returns the last messages, or those before an offset, in at most a quarter
+// of the bytes of an outbox.
 func (c *Connection) roomHistory(ctx context.Context, r *wire.Request) (result, error) {
 	m := c.membership(r.Room)
 	if m == nil {
@@ -135,7 +135,7 @@ func (c *Connection) roomHistory(ctx context.Context, r *wire.Request) (result, 
 	return result{data: data}, err
 }
 
-// historyOf gives the last messages before an offset, 0: the last of all.
+// historyOf returns the last messages before an offset; 0: the last of all.
 func (e *Engine) historyOf(ctx context.Context, m *member, before uint64, limit int) (historyView, error) {
 	page, from, err := e.pageBefore(ctx, m, before, limit)
 	if err != nil {
@@ -180,7 +180,7 @@ func (e *Engine) pageBefore(ctx context.Context, m *member, before uint64, limit
 	}
 	from = end - min(end, uint64(limit))
 	page, err = h.Read(ctx, m.room.id, cluster.Position{Epoch: page.Top.Epoch, Offset: from}, int(end-from), keep)
-	// What has left history meanwhile makes room for messages after the end.
+	// Messages that have left history since make room for messages after the end.
 	page.Messages = slices.DeleteFunc(page.Messages, func(k cluster.StoredMessage) bool { return k.Offset > end })
 	return page, from, err
 }

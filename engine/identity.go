@@ -11,31 +11,31 @@ import (
 	"github.com/mootchat/moot/engine/wire"
 )
 
-// Tokens checks the tokens of one tenant: they say who its clients are.
+// Tokens checks the tokens of one tenant, which identify its clients.
 type Tokens interface {
-	// Check says whom a token names. The error's text is for the client, and has
-	// nothing of the token in it; one that wraps ErrUnchecked says that the token
-	// may be good and cannot be checked now. Check is called concurrently.
+	// Check returns the identity in a token. The error's text is for the client, and does
+	// not contain the token; an error that wraps ErrUnchecked means that the token cannot
+	// be checked now. Check is called concurrently.
 	Check(ctx context.Context, token string) (Identity, error)
 }
 
-// ErrUnchecked says that a token cannot be checked for want of its key.
+// ErrUnchecked means that a token cannot be checked because its key is not available.
 var ErrUnchecked = errors.New("token cannot be checked now")
 
-// Identity is what a token says of who holds it.
+// Identity is the content of a token.
 type Identity struct {
-	User    string          // "": nobody in particular
-	Claims  []hook.Property // each becomes a property that only another token changes
+	User    string          // "": none
+	Claims  []hook.Property // properties that only another token changes
 	Expires time.Time       // zero: never
 }
 
 const (
-	tokenTime  = 10 * time.Second // that a client may take to send its token
-	tokenGrace = 25 * time.Second // that a connection outlives its token
+	tokenTime  = 10 * time.Second // for a client to send its token
+	tokenGrace = 25 * time.Second // for which a connection outlives its token
 )
 
-// authenticate is what comes before a connection is let in. It fails with a
-// Close. later says that the token is still to come.
+// authenticate checks the token before a connection is let in. The error is a Close.
+// later reports that the token is still to come.
 func (c *Connection) authenticate(ctx context.Context, info Info) (id Identity, later bool, err error) {
 	cfg := c.tenant.cfg()
 	switch {
@@ -51,7 +51,7 @@ func (c *Connection) authenticate(ctx context.Context, info Info) (id Identity, 
 	return id, false, nil
 }
 
-// tokenRefused is how a connection ends that has no good token.
+// tokenRefused logs and counts a refused token, and returns the Close of the connection.
 func (c *Connection) tokenRefused(err error) Close {
 	c.engine.stats.refused.Add(1)
 	p := c.profile.Load()
@@ -62,8 +62,8 @@ func (c *Connection) tokenRefused(err error) Close {
 	return Close{CloseToken.Code, err.Error()}
 }
 
-// identify takes what a token says for the connection, in place of what one
-// before it said. What is wrong is in words for the client.
+// identify replaces the identity of the connection by that of a token. The error is in
+// words for the client.
 func (c *Connection) identify(ctx context.Context, token string) (Identity, error) {
 	tokens := c.tenant.cfg().Tokens
 	switch {
@@ -82,8 +82,8 @@ func (c *Connection) identify(ctx context.Context, token string) (Identity, erro
 	return id, err
 }
 
-// become sets the user and the claims. A claim takes the place of a property that
-// a module has set.
+// become sets the user and the claims. A claim replaces a property that a module has
+// set.
 func (c *Connection) applyIdentity(id Identity) error {
 	defer c.profileChanged()
 	c.mu.Lock()
@@ -105,8 +105,8 @@ func (c *Connection) applyIdentity(id Identity) error {
 	return c.store(id.User, next)
 }
 
-// closeWithToken closes the connection a while after its token's end, unless another token
-// comes.
+// closeWithToken closes the connection tokenGrace after the token has expired, unless another
+// token comes.
 func (c *Connection) closeWithToken(expires time.Time) {
 	if expires.IsZero() {
 		c.clearDeadline()
@@ -115,12 +115,11 @@ func (c *Connection) closeWithToken(expires time.Time) {
 	c.setDeadline(expires.Add(tokenGrace), Close{CloseToken.Code, "token expired"})
 }
 
-// errTokenFirst is for all that a client wants before it has sent its token.
+// errTokenFirst is the answer to other verbs before the token.
 var errTokenFirst = &VerbError{"a token is needed first (auth TOKEN)"}
 
-// auth takes a token: the one that the connection has waited for, and is let in
-// by, or one that follows. Only in the first case does a bad one end it: by a
-// Close.
+// auth accepts a token: the one that the connection has waited for, or a later one. Only
+// in the first case a bad token ends the connection, by a Close.
 func (c *Connection) auth(ctx context.Context, r *wire.Request) (result, error) {
 	id, err := c.identify(ctx, r.Token)
 	switch {
@@ -141,7 +140,7 @@ func (c *Connection) auth(ctx context.Context, r *wire.Request) (result, error) 
 	return result{data: data}, err
 }
 
-// clientError is what of an error with a token the client may hear.
+// clientError is the error of a token in words for the client.
 func clientError(err error) error {
 	if errors.Is(err, ErrUnchecked) {
 		err = ErrUnchecked

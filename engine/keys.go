@@ -10,16 +10,16 @@ import (
 
 const (
 	maxKeyBytes = 64              // bytes of an idempotency key
-	keyTime     = 2 * time.Minute // that a key is known
-	maxKeys     = 10_000          // of one connection; with more, the oldest are forgotten early
+	keyTime     = 2 * time.Minute // for which a key is remembered
+	maxKeys     = 10_000          // of one connection; beyond it the oldest are forgotten early
 )
 
 var errKey = &VerbError{"key must be at most 64 bytes"}
 
-// keys are the idempotency keys under which a connection has said something: they
-// belong to its verbs, which come one after the other.
+// keys are the idempotency keys that a connection has used. Its verbs, which run one
+// after the other, own them.
 type keys struct {
-	outcomes map[string]error // nil: it was said; ErrUnknown: it may have been
+	outcomes map[string]error // nil: published; ErrUnknown: possibly published
 	order    []keyed
 }
 
@@ -30,8 +30,8 @@ type keyed struct {
 	Unknown bool      `json:"unknown,omitempty"`
 }
 
-// once says something by f, unless it was said under the key. What failed was not
-// said, and may be tried again; what may have been is not.
+// once calls f, which publishes, unless the key was used before. After a failure the key
+// may be used again, but not if the outcome is unknown.
 func (k *keys) once(key string, f func() ([]hook.Effect, error)) ([]hook.Effect, error) {
 	if key == "" {
 		return f()
@@ -62,7 +62,7 @@ func (k *keys) remember(u keyed) {
 	k.order = append(k.order, u)
 }
 
-// forget forgets the oldest, as far as their time has passed or there are more.
+// forget removes keys whose time has passed, and the oldest beyond most.
 func (k *keys) forget(now time.Time, most int) {
 	old := 0
 	for old < len(k.order) && (now.Sub(k.order[old].At) >= keyTime || len(k.order)-old > most) {

@@ -207,7 +207,7 @@ func TestRunFailsWithItsNode(t *testing.T) {
 
 func TestNewSaysWhatIsWrong(t *testing.T) {
 	for want, tenants := range map[string][]engine.TenantConfig{
-		"tenant a is there twice":                          {{Name: "a"}, {Name: "a"}},
+		"tenant a is configured twice":                     {{Name: "a"}, {Name: "a"}},
 		`tenant a: starting room "": invalid room name`:    {{Name: "a", StartingRooms: []string{""}}},
 		`tenant a: starting room "x\n": invalid room name`: {{Name: "a", StartingRooms: []string{"x\n"}}},
 	} {

@@ -13,23 +13,23 @@ import (
 	"github.com/mootchat/moot/engine/wire"
 )
 
-// Members of a room with presence hear who joins and who leaves, if they asked to.
-// Each node gathers what happens on it, and publishes it to a topic beside the
-// room's own: nobody is subscribed to that where nobody asked, and it is no part of
-// the room's order and history.
+// Members of a room with presence receive notices of joins and leaves, if they asked for
+// them. Each node collects the joins and leaves of its connections, and publishes them on
+// a topic beside the room's own: a node without such members is not subscribed to it, and
+// notices are not part of the room's order and history.
 
 const (
-	noticeDelay   = 100 * time.Millisecond // of joins and leaves that are told of together
-	noticeTimeout = 10 * time.Second       // that a notice may take to be published
+	noticeDelay   = 100 * time.Millisecond // in which joins and leaves are collected
+	noticeTimeout = 10 * time.Second       // for publishing a notice
 	maxNoticeIDs  = 1000                   // ids in a notice
 )
 
-// noticesOf is the topic of a room's notices. No client's room has such a name.
+// noticesOf is the topic of a room's notices. A client cannot create such a room.
 func noticesOf(room cluster.RoomID) cluster.RoomID {
 	return cluster.RoomID{Tenant: room.Tenant, Room: "\x01" + room.Room}
 }
 
-// notice is what members hear.
+// notice is what members receive.
 type notice struct {
 	Context      string   `json:"context"` // presence
 	Room         string   `json:"room"`
@@ -38,7 +38,7 @@ type notice struct {
 	MembersCount int      `json:"membersCount"` // on all nodes, after it
 }
 
-// gathering is what has happened in rooms and is still to be told.
+// gathering are the joins and leaves that are not yet published.
 type pendingNotices struct {
 	mu     sync.Mutex
 	rooms  map[cluster.RoomID]*pendingNotice
@@ -50,8 +50,8 @@ type pendingNotice struct {
 	timer        *time.Timer
 }
 
-// notePresence tells a room with presence who has joined or left. Who did both within
-// the time has done nothing.
+// notePresence collects a join or a leave in a room with presence. A join and a leave of the
+// same connection cancel each other out.
 func (e *Engine) notePresence(t *tenant, room cluster.RoomID, id string, joined bool) {
 	if !t.settings(room.Room).Presence {
 		return
@@ -80,7 +80,7 @@ func (e *Engine) notePresence(t *tenant, room cluster.RoomID, id string, joined 
 	*to = append(*to, id)
 }
 
-// publishNotice publishes what was gathered of a room.
+// publishNotice publishes the collected joins and leaves of a room.
 func (e *Engine) publishNotice(room cluster.RoomID) {
 	g := &e.notices
 	defer g.timers.Done()
@@ -96,13 +96,13 @@ func (e *Engine) publishNotice(room cluster.RoomID) {
 			err = e.cluster.Broker.Publish(ctx, noticesOf(room), n.next(room.Room, count), cluster.Retention{})
 		}
 		if err != nil {
-			e.log.Warn("a notice of who joined and left was not sent", "tenant", room.Tenant, "room", room.Room, "error", err)
+			e.log.Warn("a presence notice was not published", "tenant", room.Tenant, "room", room.Room, "error", err)
 			return
 		}
 	}
 }
 
-// next takes as much as one notice holds.
+// next takes the ids for one notice.
 func (n *pendingNotice) next(room string, count int) []byte {
 	joined := min(len(n.joined), maxNoticeIDs)
 	left := min(len(n.left), maxNoticeIDs)
@@ -114,7 +114,7 @@ func (n *pendingNotice) next(room string, count int) []byte {
 	return b
 }
 
-// publishAllNotices publishes what is left, and returns when all is published.
+// publishAllNotices publishes all pending notices, and returns when they are published.
 func (e *Engine) publishAllNotices() {
 	g := &e.notices
 	g.mu.Lock()
@@ -131,8 +131,8 @@ func (e *Engine) publishAllNotices() {
 	g.timers.Wait()
 }
 
-// deliverNotice gives a notice to the members who asked for it. It is false if it
-// is none.
+// deliverNotice sends a notice to the members that asked for notices. It returns false if
+// the topic is not one of notices.
 func (e *Engine) deliverNotice(t *tenant, topic string, payload []byte) bool {
 	name, ok := strings.CutPrefix(topic, "\x01")
 	if !ok {

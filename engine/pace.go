@@ -12,16 +12,16 @@ import (
 )
 
 const (
-	paceTime     = time.Second          // that members may take for what they were handed
-	pacePause    = 5 * time.Second      // that a room whose members took longer is not paced
-	paceInterval = 5 * time.Millisecond // how often it is looked
+	paceTime     = time.Second          // for members to receive what was delivered
+	pacePause    = 5 * time.Second      // during which a room is not paced after its members took longer
+	paceInterval = 5 * time.Millisecond // between two checks
 )
 
-// Pace implements Handler. A node that reads what it missed has it at once, and more of
-// it than an outbox holds: a member that reads as fast as others would count as a slow
-// reader. So the next message waits until no outbox is filled by more than a quarter.
-// Members that take longer than paceTime hold the others up once: the room is not paced
-// for paceRest then, and they are treated as slow readers are. The cost is one look at
+// Pace implements cluster.Handler. A node that reads missed messages has them all at once,
+// and they may exceed an outbox: members that read at a normal rate would count as slow
+// readers. The next message therefore waits until no outbox is filled by more than a
+// quarter. Members that take longer than paceTime delay the others once: the room is then
+// not paced for pacePause, and they may be closed as slow readers. The cost is a check of
 // each member's outbox every 5 ms while a room catches up, and nothing otherwise.
 func (e *Engine) Pace(ctx context.Context, id cluster.RoomID) {
 	t := e.settings.Load().tenants[id.Tenant]
@@ -64,13 +64,13 @@ func (r *room) pausePacing(until time.Time) {
 	r.unpaced = until
 }
 
-// settled says whether the writers are done with the room and its members have room for more.
+// settled reports whether the writers are done with the room and its members can take more.
 func (r *room) settled() bool {
 	return r.out.Settled(&r.present().Snapshot)
 }
 
-// Missed implements Handler: the members hear that something was lost, before what
-// follows it. Clients of ActionHero do not.
+// Missed implements cluster.Handler: members receive a gap notice before the next message.
+// Clients of ActionHero do not.
 func (e *Engine) Missed(_ context.Context, id cluster.RoomID) {
 	t := e.settings.Load().tenants[id.Tenant]
 	if t == nil {

@@ -12,13 +12,13 @@ import (
 	"github.com/mootchat/moot/engine/wire"
 )
 
-// Settings are what can change while the engine runs.
+// Settings can be replaced while the engine runs.
 type Settings struct {
 	Tenants []TenantConfig // names, hosts and paths are distinct
 	Limits  Limits
 }
 
-// settings are Settings as the engine looks things up in them. They do not change.
+// settings are Settings with indexes. They do not change.
 type settings struct {
 	limits       Limits
 	tenants      map[string]*tenant
@@ -38,7 +38,7 @@ func (s *Settings) check(c *cluster.Backend) error {
 	names := map[string]bool{}
 	for _, t := range s.Tenants {
 		if names[t.Name] {
-			return fmt.Errorf("tenant %s is there twice", t.Name)
+			return fmt.Errorf("tenant %s is configured twice", t.Name)
 		}
 		names[t.Name] = true
 		for _, room := range t.StartingRooms {
@@ -55,17 +55,15 @@ func (s *Settings) check(c *cluster.Backend) error {
 	return nil
 }
 
-// Swap puts s in place of the settings there are. Before anything changes, starting
-// rooms that are new are made; on an error nothing has changed, except that some of
-// those may exist.
+// Swap replaces the settings by s. New starting rooms are created first; on an error the
+// settings are as before, but some of these rooms may exist.
 //
-// Tenants that s does not have let nobody in any more, and their connections are
-// closed (3505), with all their hooks. between is called when those have ended, or
-// some seconds have passed, and before new tenants can be reached: it changes what
-// belongs to the tenants elsewhere, such as the rules. It may be nil, and must not
-// fail.
+// Tenants that s does not have let no client in any more, and their connections are
+// closed (3505), with all their hooks. between is called when these have ended or 5 s
+// have passed, and before new tenants can be reached: it replaces what belongs to the
+// tenants elsewhere, such as the rules. It may be nil, and must not fail.
 //
-// Swaps come one after the other.
+// Concurrent calls run one after the other.
 func (e *Engine) Swap(ctx context.Context, s Settings, between func()) error {
 	if err := s.check(&e.cluster); err != nil {
 		return err
@@ -85,8 +83,8 @@ func (e *Engine) Swap(ctx context.Context, s Settings, between func()) error {
 	return nil
 }
 
-// newRooms is s with those starting rooms alone that the settings in use do not
-// have: one that was destroyed since does not come back.
+// newRooms returns the tenants of s with only those starting rooms that the settings in
+// use do not have: a starting room that was destroyed is not created again.
 func (e *Engine) newRooms(s Settings) []TenantConfig {
 	tenants := slices.Clone(s.Tenants)
 	now := e.settings.Load()
@@ -112,8 +110,7 @@ func (e *Engine) createStartingRooms(ctx context.Context, tenants []TenantConfig
 	return nil
 }
 
-// retireTime is how long the connections of tenants that are removed may take to
-// end before the others get their new settings.
+// retireTime is how long a swap waits for the connections of removed tenants to end.
 const retireTime = 5 * time.Second
 
 // retire closes the connections of the tenants that s does not have.
@@ -137,7 +134,7 @@ func (e *Engine) retire(s Settings) {
 	}
 }
 
-// beginRetiring lets nobody into the tenants any more, and gives who is there.
+// beginRetiring lets no client into the tenants any more, and returns their connections.
 func (e *Engine) beginRetiring(gone map[string]*tenant) (leaving []*Connection) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -165,7 +162,7 @@ func (e *Engine) install(s Settings) {
 	e.dropEmptied(next)
 }
 
-// look makes s the settings of its tenants, each in one piece.
+// look gives each tenant its settings, and returns them with indexes.
 func (e *Engine) index(s Settings) *settings {
 	next := &settings{limits: s.Limits.withDefaults(), tenants: map[string]*tenant{}, hosts: map[string]string{}, paths: map[string]string{}}
 	e.mu.Lock()
@@ -193,8 +190,8 @@ func (e *Engine) index(s Settings) *settings {
 	return next
 }
 
-// dropEmptied lets go of the tenants that were removed and where nobody is any more. Until
-// then one of the same name shares the rooms that others are still leaving.
+// dropEmptied drops removed tenants without connections and rooms. Until then a new tenant of
+// the same name shares the rooms that connections are still leaving.
 func (e *Engine) dropEmptied(now *settings) {
 	e.mu.Lock()
 	worlds := maps.Clone(e.allTenants)

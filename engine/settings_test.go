@@ -155,7 +155,7 @@ func TestASwapThatFailsChangesNothing(t *testing.T) {
 		a := n.client()
 		for want, s := range map[string]engine.Settings{
 			`create starting room "r" of tenant acme: cluster unavailable`: tenants("acme"),
-			"tenant b is there twice":                                      tenants("b", "b"),
+			"tenant b is configured twice":                                 tenants("b", "b"),
 		} {
 			s.Limits.Connections = 1
 			err := n.Swap(w.Context(), s, func() { w.Error("the rules are changed") })

@@ -37,14 +37,14 @@ type Stats struct {
 	Connections    int    // now
 	Messages       uint64 // published by this node
 	Deliveries     uint64 // messages given to a member's outbox
-	EmitsDropped   uint64 // effects: by a full lane, by the rule against effects that cause effects, or for want of a target
-	RoomBusy       uint64 // messages refused by a full lane
-	SlowReaders    uint64 // connections given up (3008)
+	EmitsDropped   uint64 // effects: by a full queue, because an effect caused them, or because the target does not exist
+	RoomBusy       uint64 // messages refused by a full queue
+	SlowReaders    uint64 // connections closed as slow readers (3008)
 	Refused        uint64 // connections not let in
 	RateLimited    uint64 // verbs refused
-	Rejected       uint64 // requests that were none: no JSON, too long a line, ...
-	SlowHandshakes uint64 // clients that took too long to ask for a connection
-	RoomLimit      uint64 // joins refused since the connection was in too many rooms
+	Rejected       uint64 // invalid input: not JSON, a line that is too long, ...
+	SlowHandshakes uint64 // clients that exceeded the time limit of the handshake
+	RoomLimit      uint64 // joins refused because the connection was in too many rooms
 
 	// Closed are the connections that have ended, by the code of the [Close]; 0:
 	// the client closed, or was lost. 1009 had sent too big a message, 3009 had
@@ -77,8 +77,7 @@ func (e *Engine) Stats() Stats {
 	}
 }
 
-// ClusterHealth is nil while the node gets on with the cluster, else what is
-// wrong, in words for an operator.
+// ClusterHealth returns nil, or what is wrong with the cluster, in words for an operator.
 func (e *Engine) ClusterHealth() error {
 	if e.cluster.Status == nil {
 		return nil

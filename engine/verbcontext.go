@@ -10,12 +10,12 @@ import (
 	"github.com/mootchat/moot/engine/cluster"
 )
 
-// errTime is the cause of a context whose verb has used up its time, and the answer to
-// that verb.
+// errTime is the cause of a context whose verb has exceeded its time limit, and the
+// answer to that verb.
 var errTime = &VerbError{"time limit exceeded"}
 
-// clientCheckInterval is the time between two looks whether the client of a verb is still there.
-// A client that has closed its side gets the answers that are ready by then.
+// clientCheckInterval is the time between two checks whether the client of a verb is still
+// connected. A client that has closed its side gets the answers that are ready by then.
 const clientCheckInterval = time.Second
 
 // HangUpSink is a Sink that can tell whether its client has closed its side of the
@@ -26,35 +26,33 @@ type HangUpSink interface {
 	HungUp() bool
 }
 
-// verbContext is the context of a verb or an action that a connection carries out, or of
-// what an operator asks for. It ends with its time (limits.verbTimeout), with its
-// parent, with the connection, and when the client has gone.
+// verbContext is the context of a verb or an action of a connection, or of a request of the
+// server API. It ends with its time limit (limits.verbTimeout), with its parent, with the
+// connection, and when the client has gone.
 //
-// It costs one allocation while nobody waits for its end, and it has run for less than
-// goneCheck. After that it has a context of the standard library and a timer.
-//
-// Lock order: mu, then the connection's.
+// It costs one allocation as long as nothing waits for its end and it runs for less than
+// clientCheckInterval. After that it has a context of the standard library and a timer.
 type verbContext struct {
 	parent    context.Context
-	conn      *Connection // nil: an operator asks
+	conn      *Connection // nil: a request of the server API
 	begun, by time.Time
 
 	mu    sync.Mutex
 	over  bool                    // stop was called
-	inner context.Context         // nil: nobody waits for the end
+	inner context.Context         // nil: nothing waits for the end
 	end   context.CancelCauseFunc // of inner
-	timer *time.Timer             // for look; nil: inner knows its deadline
+	timer *time.Timer             // for check; nil: inner has a deadline
 }
 
-// startVerb gives a verb its time; stop must follow.
+// startVerb returns the context of a verb; stop must follow.
 func (c *Connection) startVerb(ctx context.Context) *verbContext {
 	r := c.tenant.withVerbTime(ctx)
 	r.conn = c
 	return r
 }
 
-// withVerbTime gives what the server does at an operator's word the time of a verb; stop
-// must follow.
+// withVerbTime returns the context of a request of the server API, with the time limit of a
+// verb; stop must follow.
 func (t *tenant) withVerbTime(ctx context.Context) *verbContext {
 	now := time.Now()
 	return &verbContext{parent: ctx, begun: now, by: now.Add(t.cfg().Limits.VerbTimeout)}
@@ -71,8 +69,8 @@ func (r *verbContext) Deadline() (time.Time, bool) {
 // Done is context.Context's.
 func (r *verbContext) Done() <-chan struct{} { return r.context().Done() }
 
-// Value is context.Context's. It gives the standard library's functions inner, so that
-// Cause is right and a context made of r costs no goroutine.
+// Value is context.Context's. It delegates to inner, so that context.Cause is right and a
+// context derived from r costs no goroutine.
 func (r *verbContext) Value(key any) any {
 	r.mu.Lock()
 	ctx := r.inner
@@ -127,7 +125,7 @@ func (r *verbContext) context() context.Context {
 	return r.inner
 }
 
-// addRunning has r end with the connection. It returns false if that has ended.
+// addRunning has r end with the connection. It returns false if the connection has ended.
 func (c *Connection) addRunning(r *verbContext) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -144,7 +142,7 @@ func (r *verbContext) stop() {
 	}
 }
 
-// markDone reports whether look has looked for r.
+// markDone ends r, and reports whether r had a context of the standard library.
 func (r *verbContext) markDone() (looked bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -164,7 +162,7 @@ func (r *verbContext) markDone() (looked bool) {
 	return true
 }
 
-// check ends a verb whose time is over, and a connection whose client has gone.
+// check ends a verb that has exceeded its time limit, and a connection whose client has gone.
 func (r *verbContext) check() {
 	left := time.Until(r.by)
 	if left <= 0 {
@@ -201,8 +199,8 @@ func (c *Connection) cancelVerbs() {
 	}
 }
 
-// inTime is the error that a verb is answered with: its time, where that is over and
-// the error came of it. An outcome that may be a success stays unknown.
+// inTime is the error of the answer to a verb: errTime if err results from the time
+// limit. An outcome that may be a success stays unknown.
 func (r *verbContext) inTime(err error) error {
 	if overdue(r, err) {
 		return errTime
@@ -214,8 +212,8 @@ func overdue(ctx context.Context, err error) bool {
 	return err != nil && !errors.Is(err, cluster.ErrUnknown) && ctx.Err() != nil && context.Cause(ctx) == errTime
 }
 
-// inTime is the error of what was bounded: context.DeadlineExceeded where the time is
-// over and the error came of it.
+// inTime is the error of a request of the server API: context.DeadlineExceeded if err
+// results from the time limit.
 func inTime(ctx context.Context, err error) error {
 	if overdue(ctx, err) {
 		return context.DeadlineExceeded
@@ -223,8 +221,8 @@ func inTime(ctx context.Context, err error) error {
 	return err
 }
 
-// completing is a ctx for what must come to its end once it has begun, though nobody
-// may wait for it any more: it ends when the engine has, or after the time of a verb.
+// completing returns a ctx for work that must complete once it has begun, also if its
+// caller stops waiting: it ends with the engine, or after the time limit of a verb.
 func (e *Engine) completing(ctx context.Context, t *tenant) (context.Context, context.CancelFunc) {
 	ctx, cancel := e.untilShutdown(ctx)
 	r := t.withVerbTime(ctx)
