@@ -114,13 +114,21 @@ func seconds(wait time.Duration) string {
 }
 
 // within refuses operations that the key does not reach: those of other tenants, and those of no tenant unless
-// the operation is for every key. It bounds the time and the listings of the others.
+// the operation is for every key. It bounds the time, the listings and the trials of the others, before their bodies are read.
 func (s *Server) within(ctx huma.Context, next func(huma.Context)) {
 	f := s.refusal(ctx)
 	if f == nil && ctx.Operation().Metadata[listing] == true {
 		k := keyIn(ctx.Context())
 		defer k.busy.Add(-1)
 		f = s.tooManyListings(ctx, k)
+	}
+	if f == nil && ctx.Operation().Metadata[trying] == true {
+		k := keyIn(ctx.Context())
+		defer k.tries.Add(-1)
+		if k.tries.Add(1) > MaxTrials {
+			ctx.SetHeader("Retry-After", "1")
+			f = fault(http.StatusTooManyRequests, CodeRateLimited, "%d trials with this key are in progress: wait for one to end", MaxTrials)
+		}
 	}
 	if f != nil {
 		ctx.SetHeader("Content-Type", "application/json")
@@ -179,6 +187,12 @@ const listing = "listing"
 
 // forEveryKey marks operations of no tenant that keys of tenants may call: they answer for the tenant of the key.
 const forEveryKey = "every key"
+
+// trying marks trials. Their events are decoded into many times the memory that they take in a body, and wait for their turn.
+const trying = "trying"
+
+// MaxTrials is the limit of trials with one key that are in progress at a time.
+const MaxTrials = 4
 
 // loadsModules marks operations with a longer timeout.
 const loadsModules = "loads modules"

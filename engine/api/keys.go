@@ -27,6 +27,7 @@ type key struct {
 	scope scope
 	pace  *rate.Limiter
 	busy  atomic.Int32 // listings under way
+	tries atomic.Int32 // trials in progress
 }
 
 // keyring has the keys by their digests, so that a dump of it shows no key.

@@ -4,7 +4,9 @@ import (
 	"context"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 
@@ -75,6 +77,56 @@ func (n *node) refused(path, key string) {
 	if w.Code != http.StatusTooManyRequests || w.Header().Get("Retry-After") == "" || code(w.Body.String()) != api.CodeRateLimited {
 		n.t.Errorf("one listing too many: %d, Retry-After %q, %s", w.Code, w.Header().Get("Retry-After"), w.Body)
 	}
+}
+
+// A key has a bounded number of trials in progress, so that trials that wait for their turn take bounded memory. Other
+// requests with the key, and other keys, are served.
+func TestTrialsOfAKeyAreBounded(t *testing.T) {
+	begun, ended := make(chan struct{}), make(chan struct{})
+	end := sync.OnceFunc(func() { close(ended) })
+	defer end()
+	var inProgress, most atomic.Int32
+	most.Store(api.MaxTrials)
+	n := alone(t, func(c *api.Config) {
+		c.Trials = trialsFunc(func() (api.Tried, error) {
+			defer inProgress.Add(-1)
+			if inProgress.Add(1) > most.Load() {
+				return api.Tried{}, nil // too many
+			}
+			begun <- struct{}{}
+			<-ended
+			return api.Tried{}, nil
+		})
+	})
+	const path = "/api/tenants/acme/modules/m/trials"
+	body := `{"event":{"hook":"say","x":[` + strings.Repeat("{},", 200_000) + `{}]}}`
+	var all sync.WaitGroup
+	try := func(key string) {
+		all.Go(func() {
+			if status, answer := n.request("POST", path, body, withKey(key)); status != http.StatusOK {
+				t.Errorf("a trial: %d %s", status, answer)
+			}
+		})
+		<-begun
+	}
+	for range api.MaxTrials {
+		try(acmeKey)
+	}
+	for range 100 {
+		if status, answer := n.request("POST", path, body, withKey(acmeKey)); status != http.StatusTooManyRequests || code(answer) != api.CodeRateLimited {
+			t.Errorf("one trial too many: %d %s", status, answer)
+			break
+		}
+	}
+	if status, answer := n.request("GET", "/api/tenants/acme/rooms/den", "", withKey(acmeKey)); status != http.StatusOK {
+		t.Errorf("a room: %d %s", status, answer)
+	}
+	most.Add(1)
+	try(adminKey)
+	end()
+	all.Wait()
+	try(acmeKey)
+	all.Wait()
 }
 
 // Each listing counts as several requests of its key.

@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -45,7 +46,8 @@ func (s *Server) trialOperations() {
 		return
 	}
 	op := s.operation("tryModule", http.MethodPost, tenantPath+"/modules/{module}/trials", 200, "Call a module with an event that did not happen")
-	op.Metadata = map[string]any{loadsModules: true}
+	op.Metadata = map[string]any{loadsModules: true, trying: true}
+	op.Description = fmt.Sprintf("At most %d trials with a key are in progress at a time; more are answered with 429 and Retry-After.", MaxTrials)
 	huma.Register(s.api, op, func(ctx context.Context, in *struct {
 		InModule
 		Body Trial
