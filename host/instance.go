@@ -68,8 +68,11 @@ const maxWords = 2 << 10
 // moot_alloc and moot_init. What fails is told by the error; it may be the module's
 // own reason. first is whether the module has no other instance: see memory.
 func (g *generation) newInstance(first bool) (*instance, *failure) {
+	begin := now()
 	in, f := g.instance(first)
-	if f != nil {
+	if f != nil { // looking for memory among thousands of idle instances takes time too
+		end := now()
+		g.gate.spend(end, end-begin)
 		return nil, f
 	}
 	in.begin(in.mark+int64(g.host.cfg.StartTimeout), g.name, 0, nil)

@@ -145,3 +145,22 @@ func TestCodeOutlivesInstances(t *testing.T) {
 		t.Error("the test is wrong: there was no instance to close")
 	}
 }
+
+// A tenant pays for instances that could not be made: looking for memory takes longer the more instances are idle.
+func TestFailedStartsAreCharged(t *testing.T) {
+	h, _ := start(t, Config{Memory: 8 << 20})
+	swap(t, h, tenantsOf(Entry{Module: "allow"}))
+	g := h.current.Load().generations[0]
+	rest := h.memory.limit - h.memory.code - h.memory.used
+	if err := g.memory.take(rest, true); err != nil {
+		t.Fatal(err)
+	}
+	defer g.memory.give(rest)
+	before := g.gate.due.Load()
+	if _, f := g.newInstance(false); f == nil || !strings.Contains(f.Error(), "no memory left") {
+		t.Fatalf("the test is wrong: %v", f)
+	}
+	if g.gate.due.Load() == before {
+		t.Error("nothing is charged")
+	}
+}
