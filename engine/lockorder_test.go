@@ -115,12 +115,12 @@ func mutexes(p *types.Package) (names []string) {
 }
 
 // lockAnalysis finds which locks are taken, and what is called, while others are held.
-// Locks are told apart by the field that they are, not by the value that has it. Calls
-// of interfaces and function values are not followed; those that leave the packages
-// while a lock is held are in outward.
+// A lock is identified by its field, whatever value contains it. Calls of interfaces and
+// function values are not followed; calls that leave the packages while a lock is held are
+// in outward.
 type lockAnalysis struct {
 	effects         map[*ssa.Function]*lockEffect
-	nested, outward map[string]string // what, and where
+	nested, outward map[string]string // the place of each
 }
 
 // locks is a set of locks, by name.

@@ -97,7 +97,7 @@ func TestEachOfManyReceiversHearsItsOwn(t *testing.T) {
 	}
 }
 
-// A module with a small exchange buffer is asked about as many receivers as go into it.
+// A module with a small exchange buffer is called with as many receivers as fit into it.
 func TestReceiversThatDoNotFitAreAskedAboutInParts(t *testing.T) {
 	m := new(asm.Module)
 	m.Memory(4, asm.NoMax)

@@ -123,7 +123,7 @@ const maxErrors = 8
 func checkImports(imports []meter.Import, given grants) (errs []error) {
 	for i, im := range imports {
 		if len(errs) == maxErrors {
-			return append(errs, fmt.Errorf("it has %d imports more that were not looked at", len(imports)-i))
+			return append(errs, fmt.Errorf("there are %d more imports, which were not checked", len(imports)-i))
 		}
 		name := fmt.Sprintf("%.100s.%.100s", im.Module, im.Name)
 		fn, known := lookup(im.Module, im.Name)

@@ -4,8 +4,8 @@ package wire
 type Verb struct {
 	Name string
 
-	// Price is what the verb takes of the rate limit of its connection
-	// (limits.verbsPerSecond), in verbs. The engine takes less for a roomAdd to a room
+	// Price is the verb's charge to the rate limit of its connection
+	// (limits.verbsPerSecond), in verbs. The engine charges less for a roomAdd to a room
 	// that the connection is in, and never more than the limit's burst.
 	Price float64
 
@@ -15,8 +15,7 @@ type Verb struct {
 	// Listed says for which connections the verb documentation lists the verb.
 	Listed Listed
 
-	// Fields are the fields of a JSON request that ActionHero does not have. At their
-	// verb they are not words.
+	// Fields are the fields of a JSON request that ActionHero does not have.
 	Fields []Field
 
 	argument field // takes the first word of a line; noField: the words are a room and a text

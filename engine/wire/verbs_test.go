@@ -64,7 +64,7 @@ func TestVerbsAreDocumented(t *testing.T) {
 	}
 }
 
-// A line begins with any verb but action, whose name a line leaves out.
+// A line begins with a verb. For action it begins with the name of the action.
 func TestLinesBeginWithVerbs(t *testing.T) {
 	for _, v := range Verbs {
 		want := Request{Verb: v.Name}

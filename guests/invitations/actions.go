@@ -43,7 +43,7 @@ func (r *rule) params(e *moot.Event) (p params, err error) {
 	var wrong *json.UnmarshalTypeError
 	switch {
 	case errors.As(err, &wrong):
-		return p, fmt.Errorf("%s must be a text", wrong.Field)
+		return p, fmt.Errorf("%s must be a string", wrong.Field)
 	case err != nil:
 		return p, err
 	case !r.guards(p.Room):

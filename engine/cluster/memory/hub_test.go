@@ -147,9 +147,9 @@ func TestLateComersOfADeadNode(t *testing.T) {
 	}
 }
 
-// TestRoomKeepsItsLane subscribes a room again while its last message is still being
-// delivered: the next one waits.
-func TestRoomKeepsItsLane(t *testing.T) {
+// TestRoomKeepsItsOrder subscribes to a room again while its last message is still being
+// delivered: the next message waits.
+func TestRoomKeepsItsOrder(t *testing.T) {
 	a := New().Node("a")
 	within, release := make(chan struct{}), make(chan struct{})
 	run(t, a, func(payload []byte) {
