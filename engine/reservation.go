@@ -109,8 +109,8 @@ type Info struct {
 // end. If a token is required and is to follow, all of this waits for the token, and the
 // connection ends if none comes.
 //
-// On an error, which is a Close, there is no connection: the transport sends the
-// farewell and closes the socket, and the place is free again.
+// The error is a Close. Then there is no connection: the transport sends the farewell and
+// closes the socket. The place in the quota is free again.
 func (s *Reservation) Open(ctx context.Context, info Info, sink Sink) (*Connection, error) {
 	if !s.used.CompareAndSwap(false, true) {
 		panic("engine: Open of a reservation that was opened or released")

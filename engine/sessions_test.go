@@ -400,8 +400,8 @@ func mustList(w *world, n *node) []string {
 	return names
 }
 
-// TestDrainedSessionEndsElsewhere: nobody came back to it, and another node has it
-// leave.
+// TestDrainedSessionEndsElsewhere checks that another node ends a session of a drained node
+// that nobody resumed.
 func TestDrainedSessionEndsElsewhere(t *testing.T) {
 	inWorld(t, func(w *world) {
 		one, two := w.node("one", resumes), w.node("two", resumes)

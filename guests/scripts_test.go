@@ -142,7 +142,7 @@ func TestLanguage(t *testing.T) {
 	}
 	for config, want := range map[string]string{
 		`{"phrases":{"a":"b"}}`: "phrases.a must be an object", `{"words":{}}`: "unknown setting words",
-		`{"phrases":{"a":{"en":" ! "}}}`: "phrases.a.en must be a text",
+		`{"phrases":{"a":{"en":" ! "}}}`: "phrases.a.en must be a string",
 	} {
 		if _, _, err := scripted(t, "language/language.js", config); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %s", config, err, want)

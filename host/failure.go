@@ -52,7 +52,7 @@ var (
 	errDeadline = errors.New("deadline exceeded")
 	errDeep     = errors.New("call stack too deep")
 	errFrame    = errors.New("the event is too large for the module's exchange buffer")
-	errLate     = errors.New("the chain ran out of time before it was asked")
+	errLate     = errors.New("the chain ran out of time before the module was called")
 	errNoMemory = errors.New("no memory left")
 	errGone     = errors.New("nobody waits for the answer any more")
 	errHurried  = errors.New("deadline exceeded: less than half of the entry's timeout was left when it was called")

@@ -91,8 +91,8 @@ func (in *instance) name(p, n uint64, limit uint32) (s string, refused int32) {
 	return string(b), refused
 }
 
-// question reads a name and checks the buffer for the answer: the first four parameters of args.
-func (in *instance) question(args []uint64, limit uint32) (name string, refused int32) {
+// readQuery reads a name and checks the buffer for the answer: the first four parameters of args.
+func (in *instance) readQuery(args []uint64, limit uint32) (name string, refused int32) {
 	if _, ok := in.mem.Read(uint32(args[2]), uint32(args[3])); !ok {
 		return "", abi.BadPointer
 	}
@@ -129,7 +129,7 @@ func (in *instance) random(stack []uint64) {
 }
 
 func (in *instance) configGet(stack []uint64) {
-	key, refused := in.question(stack, maxKey)
+	key, refused := in.readQuery(stack, maxKey)
 	value := in.generation.settings[key]
 	switch {
 	case refused == 0 && value == nil:
@@ -141,7 +141,7 @@ func (in *instance) configGet(stack []uint64) {
 }
 
 func (in *instance) propertyGet(stack []uint64) {
-	name, refused := in.question(stack[1:], maxKey)
+	name, refused := in.readQuery(stack[1:], maxKey)
 	if refused != 0 {
 		result(stack, refused)
 		return
@@ -196,7 +196,7 @@ func (in *instance) roomSize(stack []uint64) {
 }
 
 func (in *instance) roomGet(stack []uint64) {
-	room, n := in.question(stack, maxName)
+	room, n := in.readQuery(stack, maxName)
 	if n == 0 {
 		n = in.members(room)
 	}

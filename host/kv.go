@@ -43,7 +43,7 @@ func ttlOf(ms uint64) time.Duration {
 }
 
 func (in *instance) kvGet(stack []uint64) {
-	k, n := in.key(in.question(stack, maxKey))
+	k, n := in.key(in.readQuery(stack, maxKey))
 	var value []byte
 	if n == 0 {
 		value, n = in.value(k)

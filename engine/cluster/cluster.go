@@ -212,13 +212,13 @@ type Presence interface {
 	// is recorded for another node belongs to both until that node removes it. The backend may
 	// keep m.Profile, which may not be changed. Errors: ErrNoRoom, ErrUnavailable, ErrUnknown.
 	Add(ctx context.Context, room RoomID, m MemberRecord) error
-	// BeginLeave is called before leave runs for a member of this node: from now on no
-	// Handler is handed the member by Lost. gone reports that one was already: then leave runs
-	// there. Remove follows, or Add, which undoes it. A second BeginLeave changes
-	// nothing. Errors: ErrUnavailable, ErrUnknown.
+	// BeginLeave is called before leave runs for a member of this node: afterwards Lost
+	// passes the member to no Handler. gone reports that it was passed before: then leave
+	// runs there. The caller then calls Remove, or Add to undo BeginLeave. A second
+	// BeginLeave changes nothing. Errors: ErrUnavailable, ErrUnknown.
 	BeginLeave(ctx context.Context, room RoomID, id string) (gone bool, err error)
-	// Remove removes a member of this node, or one that Handler.Lost was given here. It
-	// takes effect in the end, also after an error. An id without a record is no error.
+	// Remove removes a member of this node, or one that Handler.Lost got here. It takes
+	// effect in the end, even after an error. An id without a record is not an error.
 	Remove(ctx context.Context, room RoomID, id string) error
 	// Members returns at most limit members after cursor, in an order that does not
 	// change for members that stay, and the cursor of the next page. The first cursor and

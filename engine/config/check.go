@@ -39,36 +39,36 @@ func check(rule, text string) error {
 	case "capability":
 		return checkCapability(text)
 	case "delimiter":
-		return must(text != "" && len(text) <= 16, "is not a valid delimiter: use 1 to 16 bytes")
+		return require(text != "" && len(text) <= 16, "is not a valid delimiter: use 1 to 16 bytes")
 	case "glob":
 		return checkGlob(text)
 	case "host":
-		return must(hostShape.MatchString(text), "is not a valid host: use a name in lower case without scheme, port and path")
+		return require(hostShape.MatchString(text), "is not a valid host: use a name in lower case without scheme, port and path")
 	case "header":
-		return must(headerShape.MatchString(text), "is not a valid name of an HTTP header")
+		return require(headerShape.MatchString(text), "is not a valid name of an HTTP header")
 	case "jwks":
 		return checkJWKS(text)
 	case "oci":
 		return checkOCI(text)
 	case "name":
-		return must(nameShape.MatchString(text), "is not a valid name: use 1 to 63 characters of a-z, 0-9 and -")
+		return require(nameShape.MatchString(text), "is not a valid name: use 1 to 63 characters of a-z, 0-9 and -")
 	case "network":
 		_, err := network(text)
-		return must(err == nil, `is not a valid network: use one such as "10.0.0.0/8", or an IP address`)
+		return require(err == nil, `is not a valid network: use one such as "10.0.0.0/8", or an IP address`)
 	case "node":
-		return must(nodeShape.MatchString(text), "is not a valid name: use at most 63 characters of a-z, 0-9 and -")
+		return require(nodeShape.MatchString(text), "is not a valid name: use at most 63 characters of a-z, 0-9 and -")
 	case "origin":
-		return must(originShape.MatchString(text), `is not a valid origin: use "*", "https://host" or "host", without a path`)
+		return require(originShape.MatchString(text), `is not a valid origin: use "*", "https://host" or "host", without a path`)
 	case "path":
-		return must(strings.HasPrefix(text, "/") && path.Clean(text) == text && text != "/", `is not a valid path: use one such as "/acme", without "/" at the end`)
+		return require(strings.HasPrefix(text, "/") && path.Clean(text) == text && text != "/", `is not a valid path: use one such as "/acme", without "/" at the end`)
 	case "property":
-		return must(propertyShape.MatchString(text), "is not a valid name of a property: use 1 to 64 bytes without spaces and commas")
+		return require(propertyShape.MatchString(text), "is not a valid name of a property: use 1 to 64 bytes without spaces and commas")
 	case "room":
-		return must(isRoomName(text), "is not a valid room name: use 1 to 200 bytes of UTF-8 without control characters")
+		return require(isRoomName(text), "is not a valid room name: use 1 to 200 bytes of UTF-8 without control characters")
 	case "server":
 		return checkServer(text)
 	case "sha256":
-		return must(digestShape.MatchString(text), "is not a SHA-256: use 64 hex digits in lower case, as sha256sum prints them")
+		return require(digestShape.MatchString(text), "is not a SHA-256: use 64 hex digits in lower case, as sha256sum prints them")
 	case "source":
 		return checkModuleURL(text)
 	case "url":
@@ -79,7 +79,7 @@ func check(rule, text string) error {
 	return errors.New("cannot be checked: the rule " + rule + " does not exist")
 }
 
-func must(ok bool, message string) error {
+func require(ok bool, message string) error {
 	if ok {
 		return nil
 	}
@@ -98,7 +98,7 @@ func checkAddress(text string) error {
 	if err == nil {
 		_, err = strconv.ParseUint(port, 10, 16)
 	}
-	return must(err == nil, `is not a valid address: use host:port or :port, such as "127.0.0.1:8080"`)
+	return require(err == nil, `is not a valid address: use host:port or :port, such as "127.0.0.1:8080"`)
 }
 
 func checkServer(text string) error {
@@ -106,7 +106,7 @@ func checkServer(text string) error {
 	if err == nil {
 		_, err = strconv.ParseUint(port, 10, 16)
 	}
-	return must(err == nil && host != "", `is not a valid server: use host:port, such as "127.0.0.1:6379"`)
+	return require(err == nil && host != "", `is not a valid server: use host:port, such as "127.0.0.1:6379"`)
 }
 
 // checkJWKS accepts files, https addresses, and http addresses of this machine. A key set
@@ -117,20 +117,20 @@ func checkJWKS(text string) error {
 	}
 	u, err := url.Parse(text)
 	local := err == nil && (u.Hostname() == "localhost" || net.ParseIP(u.Hostname()).IsLoopback())
-	return must(err == nil && u.Host != "" && (u.Scheme == "https" || u.Scheme == "http" && local),
+	return require(err == nil && u.Host != "" && (u.Scheme == "https" || u.Scheme == "http" && local),
 		`is not a valid key set: use an address that begins with "https://", or the path of a file`)
 }
 
 func checkURL(text string) error {
 	u, err := url.Parse(text)
-	return must(text == "" || err == nil && u.Host != "" && (u.Scheme == "http" || u.Scheme == "https"),
+	return require(text == "" || err == nil && u.Host != "" && (u.Scheme == "http" || u.Scheme == "https"),
 		`is not a valid URL: use one such as "http://localhost:4318"`)
 }
 
 // checkModuleURL accepts https addresses. They must not have a password: addresses are logged.
 func checkModuleURL(text string) error {
 	u, err := url.Parse(text)
-	return must(text == "" || err == nil && u.Scheme == "https" && u.Host != "" && u.User == nil,
+	return require(text == "" || err == nil && u.Scheme == "https" && u.Host != "" && u.User == nil,
 		`is not a valid address of a module: use one that begins with "https://", without a user`)
 }
 
@@ -139,7 +139,7 @@ func checkOCI(text string) error {
 		return nil
 	}
 	ref, err := registry.ParseReference(text)
-	return must(err == nil && ref.Reference != "", `is not a valid OCI reference: use one such as "registry.example.com/rules/calm:1" or "...@sha256:DIGEST"`)
+	return require(err == nil && ref.Reference != "", `is not a valid OCI reference: use one such as "registry.example.com/rules/calm:1" or "...@sha256:DIGEST"`)
 }
 
 func checkGlob(text string) error {
@@ -152,7 +152,7 @@ func checkGlob(text string) error {
 func checkCapability(text string) error {
 	names, ok := strings.CutPrefix(text, "properties:")
 	if ok {
-		return must(propertiesShape.MatchString(names), `is not a valid capability: name properties, such as "properties:role,locale"`)
+		return require(propertiesShape.MatchString(names), `is not a valid capability: name properties, such as "properties:role,locale"`)
 	}
 	switch text {
 	case "kv", "rate", "emit", "rooms":

@@ -114,7 +114,7 @@ func isTree(t reflect.Type) bool {
 // value decodes n into v, whose field has the given tags. It does nothing after the
 // file has as many problems as are reported.
 func (d *decoder) value(n *yaml.Node, v reflect.Value, at cursor, tag reflect.StructTag) {
-	if d.enough() {
+	if d.atLimit() {
 		return
 	}
 	n, at, ok := d.follow(n, at)
@@ -156,9 +156,9 @@ func (d *decoder) value(n *yaml.Node, v reflect.Value, at cursor, tag reflect.St
 	}
 }
 
-// enough reports whether the file has as many problems as are reported; then the rest of
+// atLimit reports whether the file has as many problems as are reported; then the rest of
 // it is not read.
-func (d *decoder) enough() bool {
+func (d *decoder) atLimit() bool {
 	if d.counts[d.file.Written] < maxProblemsPerFile {
 		return false
 	}
@@ -192,7 +192,7 @@ func (d *decoder) expand(n *yaml.Node, at cursor) bool {
 func (d *decoder) fields(n *yaml.Node, v reflect.Value, at cursor) {
 	t := v.Type()
 	for _, p := range d.pairs(n, at) {
-		if d.enough() {
+		if d.atLimit() {
 			return
 		}
 		i := fieldOf(t, p.key)
@@ -217,7 +217,7 @@ func (d *decoder) entries(n *yaml.Node, v reflect.Value, at cursor, tag reflect.
 		v.Set(reflect.MakeMap(v.Type()))
 	}
 	for _, p := range d.pairs(n, at) {
-		if d.enough() {
+		if d.atLimit() {
 			return
 		}
 		pos := d.place(p.line)
@@ -249,7 +249,7 @@ func (d *decoder) list(n *yaml.Node, v reflect.Value, at cursor, tag reflect.Str
 	}
 	v.Set(reflect.MakeSlice(v.Type(), 0, len(n.Content)))
 	for i, item := range n.Content {
-		if d.enough() {
+		if d.atLimit() {
 			return
 		}
 		elem := d.element(v.Type().Elem(), d.place(item.Line))

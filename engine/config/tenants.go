@@ -14,7 +14,7 @@ func (l *load) checkTenant(c *Config, name string) {
 			if !filled {
 				shown = own.String()
 			}
-			l.problem(l.pos(path), path, shown+" is more than the node's limits."+key+l.which(key, node)+": lower it, or raise limits."+key)
+			l.problem(l.pos(path), path, shown+" is more than the node's limits."+key+l.nodeLimit(key, node)+": lower it, or raise limits."+key)
 		}
 	}
 	own, node := t.Limits, c.Limits
@@ -27,8 +27,8 @@ func (l *load) checkTenant(c *Config, name string) {
 	least("outboxBytes", own.OutboxBytes, node.OutboxBytes, own.OutboxBytes > node.OutboxBytes)
 }
 
-// which returns the part of a message that shows a limit of the node, unless ${...} set it.
-func (l *load) which(key string, node fmt.Stringer) string {
+// nodeLimit returns the part of a message that shows a limit of the node, unless ${...} set it.
+func (l *load) nodeLimit(key string, node fmt.Stringer) string {
 	if _, filled := l.shown["limits."+key]; filled {
 		return ""
 	}

@@ -56,7 +56,7 @@ const inputs = { room: { required: true, description: "the room whose game it is
 
 moot.action("game.board", { description: "the board of a room's tic-tac-toe", inputs }, (event) => {
   const room = roomOf(event.params);
-  if (!room) return moot.deny("room must be a text");
+  if (!room) return moot.deny("room must be a string");
   return moot.reply({ game: JSON.parse(moot.kv.get(key(room)) ?? JSON.stringify(empty())) });
 });
 
@@ -65,7 +65,7 @@ moot.action("game.play", {
   inputs: { ...inputs, cell: { required: true, description: "0 to 8, row by row" } },
 }, (event, connection) => {
   const room = roomOf(event.params), cell = Number(event.params.cell);
-  if (!room) return moot.deny("room must be a text");
+  if (!room) return moot.deny("room must be a string");
   if (!Number.isInteger(cell) || cell < 0 || cell > 8) return moot.deny("cell must be a number from 0 to 8");
   const old = moot.kv.get(key(room)), board: Board = old === undefined ? empty() : JSON.parse(old);
   const refusal = play(board, connection.id, cell);
@@ -74,7 +74,7 @@ moot.action("game.play", {
 
 moot.action("game.new", { description: "clears a board whose game is over, or that the asker plays on", inputs }, (event, connection) => {
   const room = roomOf(event.params);
-  if (!room) return moot.deny("room must be a text");
+  if (!room) return moot.deny("room must be a string");
   const old = moot.kv.get(key(room));
   if (old !== undefined) {
     const { winner, players }: Board = JSON.parse(old);

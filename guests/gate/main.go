@@ -146,7 +146,7 @@ func (r *rule) login(e *moot.Event) moot.Verdict {
 		Token string `json:"token"`
 	}
 	if err := json.Unmarshal([]byte(e.Params()), &params); err != nil {
-		return moot.Deny("login: token must be a text")
+		return moot.Deny("login: token must be a string")
 	}
 	role, ok := r.role(params.Token)
 	if !ok {

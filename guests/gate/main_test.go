@@ -56,8 +56,8 @@ func TestLogin(t *testing.T) {
 		{`{"token":"s3cret"}`, `"ad\"min"`, ""},
 		{`{"token":"open-sesam"}`, "", "login: unknown token"},
 		{`{"token":""}`, "", "login: unknown token"},
-		{`{"token":7}`, "", "login: token must be a text"},
-		{``, "", "login: token must be a text"},
+		{`{"token":7}`, "", "login: token must be a string"},
+		{``, "", "login: token must be a string"},
 	}
 	g := load(t)
 	for _, test := range tests {

@@ -15,7 +15,7 @@ for (const [id, translations] of Object.entries(phrases)) {
     throw new Error(`phrases.${id} must be an object of language: text`);
   }
   for (const [language, text] of Object.entries(translations)) {
-    if (typeof text !== "string" || plain(text) === "") throw new Error(`phrases.${id}.${language} must be a text`);
+    if (typeof text !== "string" || plain(text) === "") throw new Error(`phrases.${id}.${language} must be a string`);
     known.set(plain(text), { language: language.toLowerCase(), translations });
   }
 }

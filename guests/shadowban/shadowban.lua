@@ -17,7 +17,7 @@ for key, list in pairs(moot.config) do
   local known = key == "users" and "user" or key == "fingerprints" and "fingerprint" or key == "addresses" and "remoteIP"
   if not known then error("unknown setting " .. key .. ": use users, fingerprints or addresses", 0) end
   for i, name in ipairs(list) do
-    if type(name) ~= "string" then error(key .. "[" .. i .. "] must be a text", 0) end
+    if type(name) ~= "string" then error(key .. "[" .. i .. "] must be a string", 0) end
     listed[known .. ":" .. name] = true
   end
 end

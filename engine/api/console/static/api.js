@@ -1,4 +1,4 @@
-// The server API, as the page asks it.
+// Requests of the page to the server API.
 
 const place = "moot-console-key"; // in sessionStorage
 
