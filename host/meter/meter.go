@@ -41,8 +41,9 @@
 // instance must be discarded.
 //
 // The host may set the fuel before each call; otherwise the guest continues with what the last call left, which is as
-// safe. A host function that works for the guest subtracts its cost from the same global. Instantiation copies data and
-// element segments without a charge; the limits bound them.
+// safe. A host function that works for the guest subtracts its cost from the same global. Instantiation copies element
+// segments, and the data segments that are still in the module, without a charge and without a pause; the limits bound
+// them. [RewriteCode] leaves data segments to the host, except in a module whose code names data segments.
 //
 // Depth. A return restores the count, so the host need not set it. A trap, a panic in a host function and an exit leave
 // the globals at whatever value they have: discard the instance. If the depth is below zero then, the reason is the
