@@ -35,6 +35,8 @@ type loader struct {
 	kept      map[binding]*generation // of old
 	bound     map[binding]*generation // of next
 	awake     map[countersKey]bool    // modules of tenants that have instances now
+	starting  []*generation           // new ones of next
+	failed    map[*generation][]error // of starting
 	codes     []*code                 // that sources have, to be released
 	recording Recording
 	tenants   int // of the rules
@@ -69,7 +71,7 @@ func (h *Host) Load(ctx context.Context, rules Rules) (*Revision, error) {
 	}
 	next := &Revision{host: h, tenants: make(map[string]*tenant)}
 	next.users.Store(1)
-	l := &loader{host: h, ctx: ctx, next: next, modules: make(map[string]*source), kept: make(map[binding]*generation), bound: make(map[binding]*generation), awake: make(map[countersKey]bool), recording: rules.Recording, tenants: len(rules.Tenants)}
+	l := &loader{host: h, ctx: ctx, next: next, modules: make(map[string]*source), kept: make(map[binding]*generation), bound: make(map[binding]*generation), awake: make(map[countersKey]bool), failed: make(map[*generation][]error), recording: rules.Recording, tenants: len(rules.Tenants)}
 	defer l.releaseCodes()
 	if l.old = h.running(); l.old != nil {
 		defer l.old.release()
@@ -91,8 +93,15 @@ func (h *Host) Load(ctx context.Context, rules Rules) (*Revision, error) {
 		h.memory.expect(next.memory)
 		defer h.memory.expect(0)
 	}
-	for _, t := range rules.Tenants {
-		l.tenant(t)
+	placings := make([]*placing, len(rules.Tenants))
+	for i, t := range rules.Tenants {
+		placings[i] = l.tenant(t)
+	}
+	l.startAll()
+	if ctx.Err() == nil {
+		for _, p := range placings {
+			l.chains(p)
+		}
 	}
 	if err := ctx.Err(); err != nil {
 		l.problems.add("", "", "loading was given up: %w", err)
