@@ -8,7 +8,7 @@ import (
 	"github.com/mootchat/moot/engine/wire"
 )
 
-// HeldRooms is how many rooms of a tenant this node holds: none when nobody is in
+// HeldRooms returns the number of rooms of a tenant on this node: 0 if nobody is in
 // one and nothing is under way.
 func (e *Engine) HeldRooms(tenant string) int {
 	e.mu.Lock()

@@ -106,7 +106,7 @@ func checkExports(m *meter.Module) (errs []error) {
 	case !have[abi.ExportMarker] && !have[abi.ExportAlloc]:
 		errs = append(errs, fmt.Errorf("not a Moot module: it does not export %s; build it with an SDK, or see the guest ABI", abi.ExportMarker))
 	case !have[abi.ExportMarker]:
-		errs = append(errs, fmt.Errorf("it does not export %s: it speaks no version of the ABI that this host does", abi.ExportMarker))
+		errs = append(errs, fmt.Errorf("it does not export %s: it supports no version of the ABI that this host supports", abi.ExportMarker))
 	case !have[abi.ExportAlloc]:
 		errs = append(errs, fmt.Errorf("it does not export %s", abi.ExportAlloc))
 	}

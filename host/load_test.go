@@ -76,7 +76,7 @@ func broken(name string) []byte {
 
 func TestEachProblemSaysWhatIsWrongAndWhatToDo(t *testing.T) {
 	for name, want := range map[string]string{
-		"no marker":                              "it does not export moot_abi_1: it speaks no version of the ABI that this host does",
+		"no marker":                              "it does not export moot_abi_1: it supports no version of the ABI that this host supports",
 		"no alloc":                               "it does not export moot_alloc",
 		"nothing":                                "not a Moot module: it does not export moot_abi_1; build it with an SDK, or see the guest ABI",
 		"no memory":                              `it does not export its memory as "memory"`,

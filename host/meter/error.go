@@ -12,7 +12,7 @@ var (
 	ErrLimit      = errors.New("module exceeds a limit")
 )
 
-// Error is why a module was refused.
+// Error is the reason for which a module was refused.
 type Error struct {
 	Kind     error  // ErrMalformed, ErrNotAllowed or ErrLimit
 	What     string // for the operator, such as "700000 bytes of code in one function, the limit is 524288"

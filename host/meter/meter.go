@@ -154,7 +154,7 @@ type Memory struct {
 	Min, Max uint32
 }
 
-// Data is what a new memory has at an offset.
+// Data is the content of a new memory at an offset.
 type Data struct {
 	Offset uint32
 	Bytes  []byte

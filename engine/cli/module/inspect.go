@@ -120,7 +120,7 @@ func size(n int) string {
 	return fmt.Sprintf("%d bytes", n)
 }
 
-// Conform calls each hook of a module with events of every kind; a conformance guest it checks against the whole
+// Conform calls each hook of a module with events of every kind; it checks a conformance guest against the whole
 // contract. It prints the results; the error says that some failed.
 func Conform(ctx context.Context, out, log io.Writer, path string, o Options) error {
 	file, err := source(ctx, path, log)
