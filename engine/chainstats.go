@@ -32,7 +32,7 @@ func (s *chainStats) snapshot() (all []ChainStats) {
 	return all
 }
 
-// decide asks the middleware, unless nobody listens. If ctx ends meanwhile, the
+// decide calls the middleware, if it has a chain. If ctx ends meanwhile, the
 // outcome is Failed whatever the answer was, so that nothing begins without a client.
 // Leaves and disconnects continue.
 func (e *Engine) decide(ctx context.Context, ev *hook.Event) hook.Verdict {

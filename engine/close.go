@@ -2,7 +2,7 @@ package engine
 
 import "fmt"
 
-// Close says why a connection ends, in the words and the number that its
+// Close is why a connection ends, in the words and the number that its
 // WebSocket close frame carries. The zero Close is a connection that was lost.
 //
 // Application codes tell a client what to do next: 3000-3499 come back,
@@ -33,7 +33,7 @@ var (
 	CloseOrigin     = Close{3504, "origin not allowed"}
 )
 
-// Final reports whether a client that hears c should not come back by itself.
+// Final reports whether a client that receives c should not reconnect by itself.
 func (c Close) Final() bool { return c.Code == 1000 || c.Code >= 3500 && c.Code < 4000 }
 
 func (c Close) Error() string { return fmt.Sprintf("%s (%d)", c.Reason, c.Code) }

@@ -155,7 +155,7 @@ func (e *Engine) applyLater(ctx context.Context, t *tenant, effects []hook.Effec
 	}
 }
 
-// applyAll applies the effects of what nobody waits for an answer to.
+// applyAll applies the effects of an event without a client that waits for an answer.
 func (e *Engine) applyAll(ctx context.Context, t *tenant, c *Connection, effects []hook.Effect) {
 	e.applyLater(ctx, t, e.applyNow(ctx, t, c, effects, false), false)
 }

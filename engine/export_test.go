@@ -36,7 +36,7 @@ func (e *Engine) Reservations() int {
 // TenantQueues are how many queues of tenants the writers have.
 func (e *Engine) TenantQueues() int { return e.writers.Queues() }
 
-// MaxQueued is how many messages wait in a room's lane.
+// MaxQueued is how many messages wait in a room's queue.
 const MaxQueued = maxQueued
 
 // Claim gives a connection a property as a token would.

@@ -147,7 +147,7 @@ func (e *Engine) historyOf(ctx context.Context, m *member, before uint64, limit 
 	for first > 0 {
 		k := page.Messages[first-1]
 		text := e.historyText(ctx, m, storedAt{cluster.Position{Epoch: page.Top.Epoch, Offset: k.Offset}, k.Payload})
-		if ctx.Err() != nil { // what text is then says nothing
+		if ctx.Err() != nil { // text is not valid then
 			return historyView{}, context.Cause(ctx)
 		}
 		if room -= len(text); room < 0 && len(texts) > 0 {

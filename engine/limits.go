@@ -44,9 +44,9 @@ func (l Limits) ofTenant(node Limits) Limits {
 	return l
 }
 
-// LimitError says that something was asked too often.
+// LimitError is the error of a request over the rate limit.
 type LimitError struct {
-	Wait time.Duration // until it may be asked again
+	Wait time.Duration // until the client may try again
 }
 
 func (e *LimitError) Error() string { return "rate limit exceeded" }
@@ -58,7 +58,7 @@ type bucket struct {
 	at    time.Time
 }
 
-// take takes n tokens, or says how long to wait for them.
+// take takes n tokens, or returns the time until they are there.
 func (b *bucket) take(now time.Time, perSecond, n float64) (wait time.Duration) {
 	b.spent = max(0, b.spent-now.Sub(b.at).Seconds()*perSecond)
 	b.at = now
@@ -70,8 +70,8 @@ func (b *bucket) take(now time.Time, perSecond, n float64) (wait time.Duration) 
 	return 0
 }
 
-// charge takes n tokens, though they may be missing, and says how long until they
-// have come; longer than most is forgiven.
+// charge takes n tokens, also missing ones, and returns the time until they are there, at
+// most most.
 func (b *bucket) charge(now time.Time, perSecond, n float64, most time.Duration) (wait time.Duration) {
 	b.spent = max(0, b.spent-now.Sub(b.at).Seconds()*perSecond)
 	b.at = now

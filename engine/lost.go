@@ -84,8 +84,8 @@ func (e *Engine) applyLeave(ctx context.Context, id cluster.RoomID, connection s
 	}
 }
 
-// Rejoin implements Handler: members of this node, which was cut off and taken for
-// dead, join again. Who may not is told so.
+// Rejoin implements cluster.Handler: members of this node, which other nodes treated as
+// dead, join again. A member whose join is denied is told so.
 func (e *Engine) Rejoin(ctx context.Context, id cluster.RoomID, members []cluster.MemberRecord) {
 	var rejoining errgroup.Group
 	rejoining.SetLimit(maxEvicting)
@@ -129,7 +129,7 @@ func (e *Engine) rejoin(ctx context.Context, m *member) {
 		e.applyAll(ctx, c.tenant, c, v.Effects)
 		return
 	}
-	e.log.Info("a member cannot join again", "connection", c.ID(), "tenant", id.Tenant, "room", id.Room, "error", err)
+	e.log.Info("a member cannot rejoin its room", "connection", c.ID(), "tenant", id.Tenant, "room", id.Room, "error", err)
 	m.Gate.Close()
 	e.endMembership(ctx, m)
 	notice, _ := json.Marshal(map[string]string{"context": "api", "from": system, "room": id.Room,

@@ -45,7 +45,7 @@ type joinOptions struct {
 //
 // With recover, in a room with history, c is sent nothing of the room until its gate is
 // released.
-func (e *Engine) join(ctx context.Context, c *Connection, name string, wish joinOptions) (*member, []hook.Effect, error) {
+func (e *Engine) join(ctx context.Context, c *Connection, name string, options joinOptions) (*member, []hook.Effect, error) {
 	if wire.ValidRoom(name) != nil && name != "" {
 		return nil, nil, &VerbError{"invalid room name"}
 	}
@@ -56,10 +56,10 @@ func (e *Engine) join(ctx context.Context, c *Connection, name string, wish join
 		return nil, nil, err
 	}
 	settings := c.tenant.settings(name)
-	if wish.recover && settings.Retention.Messages > 0 {
+	if options.recover && settings.Retention.Messages > 0 {
 		m.Gate.Hold()
 	}
-	m.watches = wish.watch && settings.Presence
+	m.watches = options.watch && settings.Presence
 	effects, err := e.admit(ctx, m)
 	c.endStage(m, err != nil)
 	if err != nil {

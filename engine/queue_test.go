@@ -54,7 +54,7 @@ func TestWhoGivesUpALaneIsPassedOver(t *testing.T) {
 		}
 		l.leave()
 		if err := l.enter(t.Context()); err != nil {
-			t.Errorf("an empty lane gave %v", err)
+			t.Errorf("an empty queue gave %v", err)
 		}
 	})
 }
@@ -75,7 +75,7 @@ func TestNoTurnIsLost(t *testing.T) {
 				l.leave()
 			}
 			if l.taken || len(l.waiting) != 0 {
-				t.Fatal("the lane is taken by nobody")
+				t.Fatal("the queue was not released")
 			}
 		}
 	})

@@ -17,7 +17,7 @@ type room struct {
 	uses     int          // members, and calls under way; under tenant.mu
 	queue    queue        // of messages that are said
 	messages subscription // of members, and joins under way
-	notices  subscription // of those of them who watch
+	notices  subscription // of members that watch
 
 	writers  *fanout.Writers
 	out      fanout.Room
@@ -25,7 +25,7 @@ type room struct {
 
 	mu       sync.Mutex
 	members  []*member
-	snapshot *memberSnapshot  // of members who are not away; nil when they have changed since
+	snapshot *memberSnapshot  // of members that are not away; nil when they have changed since
 	last     cluster.Position // of Deliver
 	evicted  int              // how often the room was destroyed
 	unpaced  time.Time        // until when Pace does not wait

@@ -207,7 +207,7 @@ func (e *Engine) deliverEach(d *delivery, v *hook.Delivery) {
 	which := make([]int32, len(d.to.members))
 	asIs := len(v.Answers)
 	m := fanout.Message{Answers: frames, Which: which, At: d.at, Delay: d.delay}
-	heard := uint64(0)
+	receivers := uint64(0)
 	for i, k := range v.For {
 		switch {
 		case k == hook.AsIs:
@@ -225,10 +225,10 @@ func (e *Engine) deliverEach(d *delivery, v *hook.Delivery) {
 			m.Size = max(m.Size, frames[k].Len())
 		}
 		which[i] = k
-		heard++
+		receivers++
 	}
-	e.stats.deliveries.Add(heard)
-	if heard > 0 {
+	e.stats.deliveries.Add(receivers)
+	if receivers > 0 {
 		d.room.out.Post(&d.to.Snapshot, m)
 	}
 }

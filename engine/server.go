@@ -16,14 +16,14 @@ import (
 	"github.com/mootchat/moot/engine/wire"
 )
 
-// What the server itself does with rooms and connections: the API's verbs. A
-// connection is reached on whichever node holds it. Errors for want of a room or
-// a node are those of package cluster; what a client would hear is a *VerbError.
+// Operations of the server API on rooms and connections. A connection may be on any
+// node. Errors about rooms and nodes are those of package cluster; an error that a client
+// would receive is a *VerbError.
 
-// ErrNoTenant says that the node has no tenant of that name.
+// ErrNoTenant means that the node has no tenant of that name.
 var ErrNoTenant = errors.New("no such tenant")
 
-// ErrNoConnection says that no node holds a connection of that id and tenant.
+// ErrNoConnection means that no node has a connection of that id and tenant.
 var ErrNoConnection = errors.New("no such connection")
 
 func (e *Engine) tenant(name string) (*tenant, error) {
@@ -34,7 +34,7 @@ func (e *Engine) tenant(name string) (*tenant, error) {
 	return t, nil
 }
 
-// CreateRoom makes a room; ErrRoomExists if it is there.
+// CreateRoom creates a room; ErrRoomExists if it exists.
 func (e *Engine) CreateRoom(ctx context.Context, id cluster.RoomID) error {
 	t, err := e.tenant(id.Tenant)
 	if err != nil {
@@ -59,7 +59,7 @@ func (e *Engine) createRoom(ctx context.Context, t *tenant, name string) error {
 	return e.cluster.Rooms.Create(ctx, cluster.RoomID{Tenant: t.name, Room: name})
 }
 
-// tooManyRooms is why there is no place for one more; a room that exists says so.
+// tooManyRooms is the error of a room over the limit; ErrRoomExists if the room exists.
 func (e *Engine) tooManyRooms(ctx context.Context, id cluster.RoomID, most int) error {
 	is, err := e.cluster.Rooms.Exists(ctx, id)
 	switch {
@@ -71,31 +71,31 @@ func (e *Engine) tooManyRooms(ctx context.Context, id cluster.RoomID, most int) 
 	return &VerbError{fmt.Sprintf("too many rooms (at most %d)", most)}
 }
 
-// RoomExists says whether there is such a room.
+// RoomExists reports whether the room exists.
 func (e *Engine) RoomExists(ctx context.Context, id cluster.RoomID) (bool, error) {
 	return e.cluster.Rooms.Exists(ctx, id)
 }
 
-// Rooms gives a page of the tenant's rooms; see Rooms.List.
+// Rooms returns a page of the tenant's rooms; see cluster.Rooms.
 func (e *Engine) Rooms(ctx context.Context, tenant string, q cluster.RoomQuery) (names []string, more bool, err error) {
 	return e.cluster.Rooms.List(ctx, tenant, q)
 }
 
-// RoomCounts is how many rooms each of the tenants has.
+// RoomCounts returns the number of rooms of each tenant.
 func (e *Engine) RoomCounts(ctx context.Context, tenants ...string) ([]int, error) {
 	return e.cluster.Rooms.Count(ctx, tenants...)
 }
 
-// MemberCounts is how many members each of the rooms has on all nodes. A room that
-// does not exist may have some who have yet to leave it.
+// MemberCounts returns the number of members of each room on all nodes. A destroyed room
+// may have members that are still leaving.
 func (e *Engine) MemberCounts(ctx context.Context, rooms []cluster.RoomID) ([]int, error) {
 	return e.cluster.Presence.Counts(ctx, rooms)
 }
 
-// RoomStatus is who is in a room.
+// RoomStatus is a room with a page of its members.
 type RoomStatus struct {
 	Room         string
-	Members      []cluster.MemberRecord // one page, in an order that holds still for who stays
+	Members      []cluster.MemberRecord // one page, in an order that does not change for members that stay
 	MembersCount int                    // on all nodes, all pages
 	Cursor       string                 // of the next page; "" at the end
 }
@@ -103,7 +103,7 @@ type RoomStatus struct {
 // maxMembersListed is how many members one page of a room's status holds.
 const maxMembersListed = 1000
 
-// RoomStatus gives a page of at most limit members after cursor; limits below 1
+// RoomStatus returns a page of at most limit members after cursor; limits below 1
 // and above 1000 mean 1000. ErrNoRoom if there is no such room.
 func (e *Engine) RoomStatus(ctx context.Context, id cluster.RoomID, cursor string, limit int) (RoomStatus, error) {
 	if err := e.exists(ctx, id); err != nil {
@@ -125,8 +125,7 @@ func (e *Engine) RoomStatus(ctx context.Context, id cluster.RoomID, cursor strin
 	return s, nil
 }
 
-// Members is how many members the room has on all nodes; ErrNoRoom if there is no
-// such room.
+// Members returns the number of members on all nodes; ErrNoRoom if there is no such room.
 func (e *Engine) Members(ctx context.Context, id cluster.RoomID) (int, error) {
 	if err := e.exists(ctx, id); err != nil {
 		return 0, err
@@ -134,8 +133,8 @@ func (e *Engine) Members(ctx context.Context, id cluster.RoomID) (int, error) {
 	return e.cluster.Presence.Count(ctx, id)
 }
 
-// DestroyRoom ends a room: nobody can join it any more, its members hear that it
-// has been deleted, and each leaves it (cause destroyed) on its own node.
+// DestroyRoom destroys a room: joins fail from now on, its members receive a last message
+// and leave the room (cause destroyed), each on its own node.
 func (e *Engine) DestroyRoom(ctx context.Context, id cluster.RoomID) error {
 	t, err := e.tenant(id.Tenant)
 	if err != nil {
@@ -148,8 +147,8 @@ func (e *Engine) DestroyRoom(ctx context.Context, id cluster.RoomID) error {
 // leave, on all nodes.
 const destroyTime = 30 * time.Second
 
-// destroyRoom is DestroyRoom; caused says that a module's effect asked for it.
-// Once the room is off the list its members leave, whoever waits for it.
+// destroyRoom is DestroyRoom; caused reports that an effect of a module asked for it. The
+// end of ctx does not keep members in a room that was removed from the list.
 func (e *Engine) destroyRoom(ctx context.Context, t *tenant, name string, caused bool) error {
 	if err := e.cluster.Rooms.Destroy(ctx, cluster.RoomID{Tenant: t.name, Room: name}); err != nil {
 		return err
@@ -157,7 +156,7 @@ func (e *Engine) destroyRoom(ctx context.Context, t *tenant, name string, caused
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), destroyTime)
 	defer cancel()
 	if err := e.send(ctx, t, name, outgoing{from: system, message: roomDeleted, caused: caused}); err != nil {
-		e.log.Warn("the notice of a room's end was not sent", "tenant", t.name, "room", name, "error", err)
+		e.log.Warn("the last message of a destroyed room was not sent", "tenant", t.name, "room", name, "error", err)
 	}
 	_, err := e.onEveryNode(ctx, call{Do: callEvict, Tenant: t.name, Room: name})
 	return err
@@ -181,7 +180,7 @@ func (e *Engine) evict(ctx context.Context, t *tenant, name string) {
 	flush, cancel := context.WithTimeout(ctx, flushTime)
 	defer cancel()
 	if err := e.cluster.Broker.Flush(flush, r.id); err != nil {
-		e.log.Warn("a room ends before all that was said in it was heard", "tenant", t.name, "room", name, "error", err)
+		e.log.Warn("members leave a destroyed room before its last messages were delivered", "tenant", t.name, "room", name, "error", err)
 	}
 	var leaving errgroup.Group
 	leaving.SetLimit(maxEvicting)

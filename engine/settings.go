@@ -194,9 +194,9 @@ func (e *Engine) index(s Settings) *settings {
 // the same name shares the rooms that connections are still leaving.
 func (e *Engine) dropEmptied(now *settings) {
 	e.mu.Lock()
-	worlds := maps.Clone(e.allTenants)
+	tenants := maps.Clone(e.allTenants)
 	e.mu.Unlock()
-	for name, t := range worlds {
+	for name, t := range tenants {
 		if now.tenants[name] != nil || !t.empty() {
 			continue
 		}

@@ -99,7 +99,7 @@ type TenantStats struct {
 }
 
 // TenantNames gives at most limit names of the tenants of the settings in use, after
-// one, in their order, and says whether others follow.
+// one, in their order, and whether others follow.
 func (e *Engine) TenantNames(after string, limit int) (names []string, more bool) {
 	all := e.settings.Load().names
 	from, found := slices.BinarySearch(all, after)
