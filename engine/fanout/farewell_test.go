@@ -156,3 +156,23 @@ func TestWriterThatClosesDrains(t *testing.T) {
 		d.got(behind, "late")
 	})
 }
+
+// A connection that ends after its writer does not wait for ever: its sink is closed.
+func TestOutboxThatEndsAfterItsWriterIsClosed(t *testing.T) {
+	for name, end := range map[string]func(b *box){
+		"End":     func(b *box) { b.End([]byte("bye")) },
+		"EndSoon": func(b *box) { b.EndSoon([]byte("bye")) },
+		"a frame": func(b *box) { b.Send(frameText("late")) },
+	} {
+		d := newDesk(t)
+		b := d.box()
+		d.w.close()
+		d.w.run()
+		end(b)
+		select {
+		case <-b.sink.Closed():
+		default:
+			t.Errorf("%s: the sink is open", name)
+		}
+	}
+}

@@ -34,6 +34,7 @@ type writer struct {
 	ready  fifo[*tenantQueue] // with work
 	held   []*backlog         // of rooms that wait for more messages, up to flushDelay
 	closed bool
+	ended  bool // run does no more work
 }
 
 func newWriter(index int) *writer {
@@ -69,20 +70,37 @@ type job struct {
 // flushSoon makes the writer send the waiting frames of o.
 func (q *tenantQueue) flushSoon(o *Outbox) {
 	q.w.mu.Lock()
-	q.outboxes.push(o)
-	q.list()
+	ended := q.w.ended
+	if !ended {
+		q.outboxes.push(o)
+		q.list()
+	}
 	q.w.mu.Unlock()
+	q.wakeOrAbandon(o, ended)
+}
+
+// wakeOrAbandon wakes the writer for o, or closes the sink of o if the writer has ended and
+// would never do it.
+func (q *tenantQueue) wakeOrAbandon(o *Outbox, ended bool) {
+	if ended {
+		o.mu.Lock()
+		o.abandon()
+		return
+	}
 	q.w.wake.Signal()
 }
 
 // endSoon ends o after the rooms of its tenant with messages to send have had their turn.
 func (q *tenantQueue) endSoon(o *Outbox, farewell []byte) {
 	q.w.mu.Lock()
-	q.w.letGo(q) // o may be a member of any of the rooms
-	q.endings = append(q.endings, ending{o, farewell, q.had + uint64(q.backlogs.waiting()) + 1})
-	q.list()
+	ended := q.w.ended
+	if !ended {
+		q.w.letGo(q) // o may be a member of any of the rooms
+		q.endings = append(q.endings, ending{o, farewell, q.had + uint64(q.backlogs.waiting()) + 1})
+		q.list()
+	}
 	q.w.mu.Unlock()
-	q.w.wake.Signal()
+	q.wakeOrAbandon(o, ended)
 }
 
 // post adds a message of the room. It waits while the backlog is full, which delays the
@@ -176,6 +194,7 @@ func (w *writer) next(t *turn) bool {
 	defer w.mu.Unlock()
 	for w.ready.waiting() == 0 {
 		if w.closed {
+			w.ended = true
 			return false
 		}
 		w.wake.Wait()
