@@ -6,7 +6,7 @@ import (
 	"github.com/mootchat/moot/engine/wire"
 )
 
-// client connects a client of a tenant. It hangs up at the end of the test.
+// client connects a client to a tenant, until the end of the test.
 func (n *node) client(tenant string) *enginetest.Client {
 	n.t.Helper()
 	c, err := enginetest.Connect(n.t, n.engine, wire.Socket, engine.ReservationRequest{Tenant: tenant})

@@ -13,7 +13,7 @@ import (
 	"github.com/mootchat/moot/host/report"
 )
 
-// ledger has the decisions of a node, and notes what it is asked for.
+// ledger has the decisions of a node, and records the requests for them.
 type ledger struct {
 	list []report.Decision
 	last report.DecisionFilter

@@ -12,7 +12,7 @@ import (
 	"github.com/mootchat/moot/engine/api"
 )
 
-// trialsFunc is a Trials.
+// trialsFunc implements api.Trials.
 type trialsFunc func() (api.Tried, error)
 
 func (f trialsFunc) Try(context.Context, string, string, api.Trial) (api.Tried, error) { return f() }

@@ -15,7 +15,7 @@ import (
 	"github.com/mootchat/moot/engine/cluster/memory"
 )
 
-// listener hears an answer that goes on, and calls heard at every line of it.
+// listener reads a recording, and calls heard for each line.
 type listener struct {
 	*httptest.ResponseRecorder
 	heard func(line string)
@@ -36,7 +36,7 @@ func (n *node) listen(ctx context.Context, path, key string, heard func(string))
 	return l.Code
 }
 
-// firstLine listens until there is a line.
+// firstLine returns the first line of a recording.
 func firstLine(n *node, path, key string) (line string) {
 	ctx, hangUp := context.WithCancel(n.t.Context())
 	defer hangUp()
@@ -44,8 +44,7 @@ func firstLine(n *node, path, key string) (line string) {
 	return line
 }
 
-// TestATenantsKeyCannotHoldThePort: it opens recordings until it is told to stop, and
-// the admin is served.
+// The key of a tenant opens recordings until it is refused, and the admin is served.
 func TestATenantsKeyCannotHoldThePort(t *testing.T) {
 	n := alone(t, newProgram().use)
 	ctx, hangUp := context.WithCancel(t.Context())
@@ -74,8 +73,7 @@ func TestATenantsKeyCannotHoldThePort(t *testing.T) {
 	}
 }
 
-// TestTenantsTogetherCannotHoldThePort: many keys open recordings until they are told to
-// come back, and most of the port's sockets are left.
+// Many keys of tenants open recordings until they are refused, and most sockets of the port are left.
 func TestTenantsTogetherCannotHoldThePort(t *testing.T) {
 	const tenants = 64 // 8 recordings each are all 512 sockets
 	keys, configs := map[string]string{}, []engine.TenantConfig{}
@@ -118,8 +116,7 @@ func TestTenantsTogetherCannotHoldThePort(t *testing.T) {
 	}
 }
 
-// TestWithoutAKeyNothingIsTold asks for every path of the document, and for paths made
-// to slip past the guard.
+// Without a key each path of the document, and each path made to bypass the guard, is refused.
 func TestWithoutAKeyNothingIsTold(t *testing.T) {
 	n := alone(t, newProgram().use)
 	bare := func(r *http.Request) { r.Header.Del("Authorization") }
@@ -141,8 +138,8 @@ func TestWithoutAKeyNothingIsTold(t *testing.T) {
 	}
 }
 
-// TestAPageInTheOperatorsBrowser: no answer is for other origins to read, and a name
-// that was made to mean this server can neither ask nor have the operator locked out.
+// A page in the browser of an operator cannot read answers, and cannot send requests by a name that resolves to the server, nor
+// lock the operator out.
 func TestAPageInTheOperatorsBrowser(t *testing.T) {
 	n := alone(t, newProgram().use)
 	for _, path := range []string{"/api/nodes", "/metrics", "/health/ready", "/health/live"} {
@@ -173,7 +170,7 @@ func TestAPageInTheOperatorsBrowser(t *testing.T) {
 	}
 }
 
-// TestHostileBodies of who has a key: each is refused, and the node serves on.
+// Each hostile body, sent with a key, is refused, and the node goes on serving.
 func TestHostileBodies(t *testing.T) {
 	n := alone(t, newProgram().use)
 	deep := strings.Repeat("[", 200_000)

@@ -8,8 +8,8 @@ import (
 	"github.com/mootchat/moot/engine/api"
 )
 
-// Keys are texts that modules can name: a key of other bytes would be another one in the
-// JSON of a listing, and so would the cursor after it, which would never come to the end.
+// Keys must be UTF-8, as those of modules: other bytes would change in the JSON of a listing, and its cursor would never reach
+// the end.
 func TestKeysOfValuesAreTexts(t *testing.T) {
 	p := newProgram()
 	n := alone(t, p.use)

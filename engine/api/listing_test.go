@@ -15,7 +15,7 @@ import (
 	"github.com/mootchat/moot/engine/cluster/memory"
 )
 
-// slowRooms lists when it is told to.
+// slowRooms lists rooms when the test lets it.
 type slowRooms struct {
 	cluster.Rooms
 	begun chan context.Context
@@ -28,8 +28,8 @@ func (r *slowRooms) List(ctx context.Context, tenant string, q cluster.RoomQuery
 	return r.Rooms.List(ctx, tenant, q)
 }
 
-// A key has so many listings under way; more are refused until one ends. Other requests
-// with the key, and other keys, go on. The cluster is told that an operator asks.
+// A key runs at most MaxListings at once; more are refused until one ends. Other requests with the key, and other keys, are
+// served. The cluster is told that the request is an operator's.
 func TestListingsOfAKeyAreBounded(t *testing.T) {
 	c := memory.New().Node("one")
 	slow := &slowRooms{c.Rooms, make(chan context.Context), make(chan struct{})}
@@ -67,7 +67,7 @@ func TestListingsOfAKeyAreBounded(t *testing.T) {
 	}
 }
 
-// refused asks, and wants to be told to come back.
+// refused sends a request that must be refused with Retry-After.
 func (n *node) refused(path, key string) {
 	n.t.Helper()
 	r := httptest.NewRequest("GET", "http://127.0.0.1:9090"+path, nil)

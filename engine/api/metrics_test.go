@@ -25,7 +25,7 @@ import (
 	"github.com/mootchat/moot/host/report"
 )
 
-// scraped is what /metrics says of a node where something happened.
+// scraped returns the metrics of a node that has served clients.
 func scraped(t *testing.T) string {
 	t.Helper()
 	n := alone(t, newProgram().use, func(c *api.Config) {
@@ -61,8 +61,7 @@ func families(text string) map[string]int {
 	return n
 }
 
-// TestSeriesDoNotGrowWithTenants: ten thousand tenants, each with modules of its own, cost
-// as many series as those that have some of their own, and one for the others.
+// Ten thousand tenants with a module each have as many series as the tenants with series of their own, and one for the others.
 func TestSeriesDoNotGrowWithTenants(t *testing.T) {
 	const many, most = 10_000, 7
 	modules := &manyModules{}
@@ -123,7 +122,7 @@ func TestSeriesDoNotGrowWithTenants(t *testing.T) {
 	}
 }
 
-// A tenant named other is one of the others: its series would be theirs.
+// A tenant with the name "other" has no series of its own, because its label would be that of the others.
 func TestATenantNamedOtherIsOneOfThem(t *testing.T) {
 	n := startWith(t, memory.New().Node("one"), []engine.TenantConfig{{Name: "other"}, {Name: "acme"}}, func(c *api.Config) { c.MetricsFor = []string{"other"} })
 	n.client("other")
@@ -133,7 +132,7 @@ func TestATenantNamedOtherIsOneOfThem(t *testing.T) {
 	}
 }
 
-// manyModules are those of many tenants.
+// manyModules has the modules of many tenants.
 type manyModules struct {
 	mu  sync.Mutex
 	all []report.Module
@@ -179,7 +178,7 @@ func TestMetricsSayWhatHappened(t *testing.T) {
 	}
 }
 
-// TestTheDashboardShowsMetricsThatExist holds the dashboard to the metrics, both ways.
+// The dashboard and the metrics name the same metrics.
 func TestTheDashboardShowsMetricsThatExist(t *testing.T) {
 	file, err := os.ReadFile("../../examples/deploy/grafana.json")
 	if err != nil {
@@ -233,7 +232,7 @@ func TestAlertsAreAboutMetricsThatExist(t *testing.T) {
 	}
 }
 
-// A scrape of ten thousand tenants with a module each.
+// BenchmarkScrape scrapes a node with ten thousand tenants with a module each.
 func BenchmarkScrapeOfTenThousandTenants(b *testing.B) {
 	modules := &manyModules{}
 	var tenants []engine.TenantConfig

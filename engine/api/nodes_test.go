@@ -18,7 +18,7 @@ import (
 	"github.com/mootchat/moot/engine/cluster/memory"
 )
 
-// deaf is a node that is in the cluster and does not answer, as one that was stopped.
+// deaf is a node in the cluster that does not answer.
 type deaf struct{ cluster.Handler }
 
 func (deaf) Answer(ctx context.Context, call []byte) ([]byte, error) {
@@ -103,8 +103,8 @@ func TestConnectionsOfAllNodesAreListedOnceEach(t *testing.T) {
 	}
 }
 
-// Nodes that run different programs or rules are told apart by readiness and metrics; a
-// node is asked at most once in ten seconds for it, by whoever probes.
+// Readiness and metrics show that nodes run different versions or revisions. A node is asked for that at most once in ten
+// seconds.
 func TestNodesThatDifferAreNamed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		hub := memory.New()

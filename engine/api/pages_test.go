@@ -15,7 +15,7 @@ import (
 	"github.com/mootchat/moot/host/report"
 )
 
-// asked notes whose modules a node was asked for.
+// asked records the tenants whose modules a node was asked for.
 type asked struct {
 	mu   sync.Mutex
 	most int
@@ -32,8 +32,8 @@ func (a *asked) Stats(tenants ...string) (found []report.Module) {
 	return found
 }
 
-// Tenants and their modules come by pages: no node is asked about more tenants than a page
-// has, and with a tenant's key about none but that one.
+// Tenants and their modules have pages: a node is asked about the tenants of the page only, and with the key of a tenant about
+// that tenant only.
 func TestTenantsAndModulesComeByPages(t *testing.T) {
 	const tenants = 250
 	modules := &asked{}
@@ -93,7 +93,7 @@ func TestTenantsAndModulesComeByPages(t *testing.T) {
 	}
 }
 
-// The client follows the pages.
+// The client requests all pages.
 func TestClientReadsAllPages(t *testing.T) {
 	modules := &asked{}
 	n := start(t, memory.New().Node("one"), func(c *api.Config) { c.Modules = modules })

@@ -11,7 +11,7 @@ import (
 	"github.com/mootchat/moot/engine/api"
 )
 
-// chatty records without end.
+// chatty is a recorder with an endless number of calls.
 type chatty struct {
 	*program
 	ended chan error
@@ -25,8 +25,7 @@ func (c *chatty) Record(ctx context.Context, _ api.RecordQuery, f func([]byte) e
 	return err
 }
 
-// stalling is a client that takes some writes and then none: those fail when their
-// deadline has passed, as those of a socket do.
+// stalling is a client that reads some lines and then stops: later writes fail at their deadline, as those of a socket.
 type stalling struct {
 	*httptest.ResponseRecorder
 	t        *testing.T
@@ -50,8 +49,7 @@ func (s *stalling) Write(p []byte) (int, error) {
 	return s.ResponseRecorder.Write(p)
 }
 
-// A reader that stops reading in the midst of a recording is let go when the deadline of
-// a line has passed, and its place is free again.
+// A client that stops reading its recording is disconnected at the deadline of a line, and does not count any more.
 func TestStalledReaderOfARecordingIsEnded(t *testing.T) {
 	p := &chatty{newProgram(), make(chan error, 1)}
 	n := alone(t, func(c *api.Config) { p.use(c); c.Recorder = p })

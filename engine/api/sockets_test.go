@@ -11,7 +11,7 @@ import (
 	"testing/synctest"
 )
 
-// clients is a listener to which connections come as they are offered.
+// clients is a listener that accepts the connections which a test offers.
 type clients struct {
 	come   chan net.Conn
 	closed chan struct{}
@@ -33,7 +33,7 @@ func (c *clients) Close() error {
 
 func (c *clients) Addr() net.Addr { return &net.TCPAddr{} }
 
-// from is the server's end of a connection from an address.
+// from is the end of the server of a connection from an address.
 type from struct {
 	net.Conn
 	address string
@@ -43,7 +43,7 @@ func (f from) RemoteAddr() net.Addr {
 	return net.TCPAddrFromAddrPort(netip.MustParseAddrPort(f.address))
 }
 
-// connect offers a connection and gives the client's end.
+// connect offers a connection and returns the end of the client.
 func (c *clients) connect(address string) net.Conn {
 	client, server := net.Pipe()
 	go func() {
@@ -56,8 +56,8 @@ func (c *clients) connect(address string) net.Conn {
 	return client
 }
 
-// Many sockets of one address, or of one network of IPv6, that ask for nothing or for
-// what needs no key, leave the port to others: health checks are answered at once.
+// Many sockets of one address or IPv6 network that send nothing, or requests without a key, leave sockets to others: health
+// checks are answered at once.
 func TestAnAddressCannotHoldThePort(t *testing.T) {
 	for _, address := range []string{"192.0.2.1:%d", "[2001:db8::%x]:1"} {
 		synctest.Test(t, func(t *testing.T) {

@@ -18,7 +18,7 @@ type schema struct {
 	Additional  any `json:"additionalProperties"`
 }
 
-// number says whether s is a number, or a list of numbers, and gives its format.
+// number reports whether s is a number or a list of numbers, and returns its format.
 func (s *schema) number() (format string, ok bool) {
 	if s.Items != nil {
 		return s.Items.number()

@@ -23,7 +23,7 @@ import (
 	"github.com/mootchat/moot/host/report"
 )
 
-// program is what the rest of a program gives the API.
+// program implements all interfaces of api.Config.
 type program struct {
 	mu       sync.Mutex
 	revision int
@@ -109,7 +109,7 @@ func (p *program) use(c *api.Config) {
 	c.Rules, c.Modules, c.Decisions, c.Values, c.Trials, c.Recorder = p, p, p, p, p, p
 }
 
-// tour asks a node for everything its API can do, and counts what it asked for.
+// tour calls all operations of the API of a node, and counts the calls.
 type tour struct {
 	*node
 	asked map[string]int // by "METHOD path of the document"
@@ -134,7 +134,7 @@ func newTour(n *node) *tour {
 	return r
 }
 
-// ask wants the status, and a text in the answer.
+// ask sends a request and expects a status, and a text in the answer.
 func (r *tour) ask(method, path, body string, status int, text string) string {
 	r.t.Helper()
 	got, answer := r.request(method, path, body)
@@ -170,7 +170,7 @@ func (r *tour) count(method, path string) {
 	r.asked[best]++
 }
 
-// all drives every endpoint. c is a connection of acme, anywhere.
+// all calls each operation. c is a connection of acme on any node.
 func (r *tour) all(c *enginetest.Client) {
 	r.t.Helper()
 	const acme = "/api/tenants/acme"

@@ -34,8 +34,7 @@ type node struct {
 	api    *api.Server
 }
 
-// start runs a node of the cluster until the test ends; change may change what it
-// is made of.
+// start runs a node of the cluster until the test ends; change may change its configuration.
 func start(t *testing.T, cluster cluster.Backend, change ...func(*api.Config)) *node {
 	t.Helper()
 	return startWith(t, cluster, []engine.TenantConfig{{Name: "default", StartingRooms: []string{"lobby"}}, {Name: "acme", StartingRooms: []string{"den"}}}, change...)
@@ -62,7 +61,7 @@ func alone(t *testing.T, change ...func(*api.Config)) *node {
 	return start(t, memory.New().Node("one"), change...)
 }
 
-// request asks the node with the admin key; change may change the request.
+// request sends a request with the admin key; change may change the request.
 func (n *node) request(method, path, body string, change ...func(*http.Request)) (status int, answer string) {
 	n.t.Helper()
 	var sent io.Reader
@@ -86,7 +85,7 @@ func withKey(key string) func(*http.Request) {
 	return func(r *http.Request) { r.Header.Set("Authorization", "Bearer "+key) }
 }
 
-// code is the code of a fault, "" if it is none.
+// code returns the code of a fault; "" for other answers.
 func code(answer string) string {
 	var f api.Fault
 	if json.Unmarshal([]byte(answer), &f) != nil {

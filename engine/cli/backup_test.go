@@ -15,9 +15,9 @@ import (
 	redisstore "github.com/mootchat/moot/host/store/redis"
 )
 
-// TestBackupCommandsSaveWhatModulesKeep runs the commands of backup.md against a Redis
-// where a module keeps something, and starts another Redis from what they saved.
-func TestBackupCommandsSaveWhatModulesKeep(t *testing.T) {
+// TestBackupCommandsSaveStoredValues runs the commands of backup.md against a Redis with a stored value of a module, and
+// starts another Redis from the backup.
+func TestBackupCommandsSaveStoredValues(t *testing.T) {
 	ctx, server := t.Context(), redistest.Start(t)
 	client := redis.NewClient(&redis.Options{Addr: server.Address()})
 	defer client.Close()
@@ -50,7 +50,7 @@ func TestBackupCommandsSaveWhatModulesKeep(t *testing.T) {
 	}
 }
 
-// shellOf are the commands of a page's blocks of sh.
+// shellOf returns the sh blocks of a page.
 func shellOf(t *testing.T, page string) (commands []string) {
 	t.Helper()
 	text, err := os.ReadFile(page)
@@ -66,7 +66,7 @@ func shellOf(t *testing.T, page string) (commands []string) {
 	return commands
 }
 
-// TestBackupNamesEveryKindOfKey holds backup.md to the lists of keys in the code.
+// TestBackupNamesEveryKindOfKey checks that backup.md names all kinds of keys in the code.
 func TestBackupNamesEveryKindOfKey(t *testing.T) {
 	page, err := os.ReadFile("../../examples/deploy/backup.md")
 	if err != nil {

@@ -18,8 +18,7 @@ import (
 	"github.com/mootchat/moot/engine/cli/bench"
 )
 
-// benchedScript checks the JSON of a bench: as many messages per second as were
-// asked for, give or take a busy machine, and so many deliveries of each.
+// benchedScript checks the rate and the deliveries in the JSON of a bench, with tolerance for a busy machine.
 func benchedScript(ts *testscript.TestScript, neg bool, args []string) {
 	if len(args) != 3 {
 		ts.Fatalf("usage: benched FILE RATE MEMBERS")
@@ -38,7 +37,7 @@ func benchedScript(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// pictureScript checks that a file is the picture that its name promises.
+// pictureScript checks that a file has the image format of its extension.
 func pictureScript(ts *testscript.TestScript, neg bool, args []string) {
 	if len(args) != 1 {
 		ts.Fatalf("usage: picture FILE")

@@ -20,8 +20,8 @@ import (
 	"github.com/mootchat/moot/engine/node/nodetest"
 )
 
-// TestAReleaseServes builds a release for the platform at hand as the Containerfile
-// does, step by step, in a copy of the tree, and runs what came of it.
+// TestAReleaseServes runs the steps of the Containerfile in a copy of the tree, for the platform of the test, and runs the
+// program.
 func TestAReleaseServes(t *testing.T) {
 	root, out := treeCopy(t), t.TempDir()
 	for _, runner := range []string{"js", "lua"} {
@@ -34,7 +34,7 @@ func TestAReleaseServes(t *testing.T) {
 	}
 	for _, step := range containerSteps(t) {
 		if strings.HasPrefix(step, "apt-get ") || strings.HasPrefix(step, "go mod download") {
-			continue // what the tests' own machine has
+			continue // the machine of the test has it
 		}
 		cmd := exec.Command("sh", "-euc", strings.ReplaceAll(step, "/out", out))
 		cmd.Dir = root
@@ -72,8 +72,8 @@ func TestAReleaseServes(t *testing.T) {
 	}
 }
 
-// installs runs the commands with which README.md installs an unpacked release, below
-// another root, and has what they install check its configuration as the unit does.
+// installs runs the commands with which README.md installs an unpacked release, below another root, and checks the
+// installed configuration as the unit does.
 func installs(t *testing.T, release string) {
 	t.Helper()
 	readme, err := os.ReadFile("../../examples/deploy/README.md")
@@ -106,7 +106,7 @@ func installs(t *testing.T, release string) {
 	}
 }
 
-// checkSums gives SHA256SUMS, which has the right sum of the archive and nothing else.
+// checkSums returns SHA256SUMS after a check that it has the sum of the archive and nothing else.
 func checkSums(t *testing.T, dir, archive string) string {
 	t.Helper()
 	sums, err := os.ReadFile(filepath.Join(dir, "SHA256SUMS"))
@@ -123,7 +123,7 @@ func checkSums(t *testing.T, dir, archive string) string {
 	return string(sums)
 }
 
-// containerSteps are the commands that the Containerfile runs.
+// containerSteps returns the commands of the Containerfile.
 func containerSteps(t *testing.T) (steps []string) {
 	t.Helper()
 	file, err := os.ReadFile("../../examples/deploy/Containerfile")
@@ -138,9 +138,8 @@ func containerSteps(t *testing.T) (steps []string) {
 	return steps
 }
 
-// TestTheUnitStartsWhatThereIs holds the systemd unit to the command line and the
-// defaults.
-func TestTheUnitStartsWhatThereIs(t *testing.T) {
+// TestTheUnitFitsTheProgram checks the systemd unit against the command line and the defaults.
+func TestTheUnitFitsTheProgram(t *testing.T) {
 	file, err := os.ReadFile("../../examples/deploy/moot.service")
 	if err != nil {
 		t.Fatal(err)
@@ -158,7 +157,7 @@ func TestTheUnitStartsWhatThereIs(t *testing.T) {
 		}
 		key, value, ok := strings.Cut(line, "=")
 		if !ok || section == "" || strings.ContainsAny(key, " \t") {
-			t.Errorf("%q is no setting of a unit", line)
+			t.Errorf("%q is not a setting of a unit", line)
 		}
 		unit[section+"."+key] = value
 	}
@@ -183,7 +182,7 @@ func TestTheUnitStartsWhatThereIs(t *testing.T) {
 	}
 }
 
-// verifyUnit has systemd itself read the unit, with programs that are there.
+// verifyUnit verifies the unit with systemd-analyze, with the path of the test program.
 func verifyUnit(t *testing.T, analyze, unit string) {
 	moot, err := os.Executable()
 	if err != nil {
@@ -196,9 +195,9 @@ func verifyUnit(t *testing.T, analyze, unit string) {
 	}
 }
 
-// TestTheContainerIsBuiltOfWhatThereIs checks the files and the flags that the
-// Containerfile names. TestAReleaseServes runs its steps.
-func TestTheContainerIsBuiltOfWhatThereIs(t *testing.T) {
+// TestTheContainerfileNamesFilesThatExist checks the files, stages and ports of the Containerfile. TestAReleaseServes runs
+// its steps.
+func TestTheContainerfileNamesFilesThatExist(t *testing.T) {
 	file, err := os.ReadFile("../../examples/deploy/Containerfile")
 	if err != nil {
 		t.Fatal(err)
@@ -240,8 +239,8 @@ func TestTheContainerIsBuiltOfWhatThereIs(t *testing.T) {
 	}
 }
 
-// installed gives the path of examples/deploy/moot.yaml, beside the rules, as README.md
-// has it installed, with the secrets in the environment.
+// installed returns the path of a copy of examples/deploy/moot.yaml beside the rules, as in an installation by README.md,
+// and sets the secrets in the environment.
 func installed(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -330,8 +329,8 @@ func TestPrometheusIsToldTheAdminPort(t *testing.T) {
 	}
 }
 
-// TestAPodServesWithItsArguments starts the program as kubernetes.yaml does: what a
-// container is given more than the image is valid, and it warns of the open admin port alone.
+// TestAPodServesWithItsArguments checks the arguments of the container in kubernetes.yaml: they are valid, and the only
+// warning is about the open admin port.
 func TestAPodServesWithItsArguments(t *testing.T) {
 	text, err := os.ReadFile("../../examples/deploy/kubernetes.yaml")
 	if err != nil {

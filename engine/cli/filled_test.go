@@ -10,8 +10,8 @@ import (
 	"github.com/mootchat/moot/engine/node/nodetest"
 )
 
-// TestNoOutputShowsWhatWasFilledIn: not of a check, nor of a start, a reload or a trial.
-func TestNoOutputShowsWhatWasFilledIn(t *testing.T) {
+// TestNoOutputShowsAFilledInValue checks the output of moot check and moot serve for values of ${file:...}.
+func TestNoOutputShowsAFilledInValue(t *testing.T) {
 	dir := t.TempDir()
 	for name, text := range map[string]string{"s": "hunter2", "u": "https://hunter2.invalid/calm.wasm", "o": "localhost:1/hunter2/calm:1", "port": "hunter2.invalid:80", "r": "hunter2.invalid:6379", "x.wasm": "hunter2"} {
 		nodetest.Write(t, filepath.Join(dir, name), text)
@@ -39,7 +39,7 @@ func TestNoOutputShowsWhatWasFilledIn(t *testing.T) {
 	} {
 		for _, command := range []string{"check", "serve"} {
 			if command == "check" && (what == "listener" || strings.HasPrefix(what, "Redis")) {
-				continue // which opens neither
+				continue // check opens neither
 			}
 			file := filepath.Join(dir, "moot.yaml")
 			nodetest.Write(t, file, text)

@@ -11,7 +11,7 @@ import (
 	"github.com/mootchat/moot/engine/node/nodetest"
 )
 
-// programAt makes the program ./moot of a folder, beside the ready-made rules.
+// programAt puts the program ./moot and the folder guests into a folder.
 func programAt(t *testing.T, dir string) {
 	t.Helper()
 	self, err := os.Executable()
@@ -22,14 +22,14 @@ func programAt(t *testing.T, dir string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, target := range map[string]string{"moot": self, "guests": guests} { // by its name testscript.Main knows it
+	for name, target := range map[string]string{"moot": self, "guests": guests} { // testscript.Main runs the command of this name
 		if err := os.Symlink(target, filepath.Join(dir, name)); err != nil {
 			t.Fatal(err)
 		}
 	}
 }
 
-// TestThePageOfTokensIsTrue does what engine/auth/README.md tells.
+// TestThePageOfTokensIsTrue runs the commands and loads the configuration of engine/auth/README.md.
 func TestThePageOfTokensIsTrue(t *testing.T) {
 	dir, out := t.TempDir(), ""
 	programAt(t, dir)
@@ -82,11 +82,11 @@ func TestThePageOfTokensIsTrue(t *testing.T) {
 	}
 }
 
-// chatAs joins secure and speaks there.
+// chatAs joins the room secure and sends a message.
 func chatAs(dir, address, token string) string {
 	cmd := exec.Command("./moot", "chat", "ws://"+address, "--room", "secure")
 	cmd.Dir, cmd.Stdin = dir, strings.NewReader("/room secure\nhello\n")
 	cmd.Env = append(os.Environ(), "MOOT_TOKEN="+token)
-	out, _ := cmd.CombinedOutput() // that it fails is told by what it says
+	out, _ := cmd.CombinedOutput() // the output shows a failure
 	return string(out)
 }

@@ -35,8 +35,7 @@ func snippetsOf(t *testing.T, file string) []snippet {
 	return all
 }
 
-// TestReadmeIsTrue does what the README tells a newcomer to do, in a copy of the
-// tree: every command, the program, the configuration.
+// TestReadmeIsTrue runs each command, program and configuration of the README in a copy of the tree.
 func TestReadmeIsTrue(t *testing.T) {
 	root := treeCopy(t)
 	var commands []string
@@ -87,8 +86,8 @@ func TestReadmeIsTrue(t *testing.T) {
 	editLive(t, root)
 }
 
-// editLive edits the rule that the README has served. The runners of scripts are those that are
-// built already: to build them takes minutes.
+// editLive edits the rule that a command of the README serves. It uses built runners of scripts, because building them takes
+// minutes.
 func editLive(t *testing.T, root string) {
 	t.Helper()
 	built, err := filepath.Glob("../../host/script/built/*.wasm")
@@ -127,8 +126,8 @@ func editLive(t *testing.T, root string) {
 	run.Stop(t)
 }
 
-// TestConfigurationsInGuestReadmesLoad loads every configuration that a README of
-// a guest shows, modules included, as if it stood at the root.
+// TestConfigurationsInGuestReadmesLoad loads each configuration in the README of a guest with its modules, as a file at the
+// root.
 func TestConfigurationsInGuestReadmesLoad(t *testing.T) {
 	files, err := filepath.Glob("../../guests/*/README.md")
 	if err != nil {
@@ -153,8 +152,8 @@ func TestConfigurationsInGuestReadmesLoad(t *testing.T) {
 	}
 }
 
-// TestScriptsOfTheReadmeLoad writes the scripts that the README of scripts shows
-// where it says, and loads each as its configuration does.
+// TestScriptsOfTheReadmeLoad writes each script of the README of scripts to the path that it names, and loads it with the
+// configuration of that README.
 func TestScriptsOfTheReadmeLoad(t *testing.T) {
 	dir := t.TempDir()
 	var scripts []string
@@ -177,7 +176,7 @@ func TestScriptsOfTheReadmeLoad(t *testing.T) {
 	}
 }
 
-// loads loads the configuration, modules included, as if it stood at path.
+// loads loads a configuration with its modules, as a file at path.
 func loads(t *testing.T, what, path, text string) {
 	t.Helper()
 	cfg, err := config.Parse(path, []byte(text), os.LookupEnv)
@@ -190,7 +189,7 @@ func loads(t *testing.T, what, path, text string) {
 	}
 }
 
-// treeCopy is a copy of the files that belong to the project.
+// treeCopy returns a folder with a copy of the files of the project.
 func treeCopy(t *testing.T) string {
 	t.Helper()
 	from, err := filepath.Abs("../..")
@@ -207,7 +206,7 @@ func treeCopy(t *testing.T) string {
 	for name := range strings.SplitSeq(strings.TrimSuffix(string(out), "\x00"), "\x00") {
 		text, err := os.ReadFile(filepath.Join(from, name))
 		if os.IsNotExist(err) {
-			continue // removed, and not yet committed
+			continue // removed and not committed
 		}
 		if err != nil {
 			t.Fatal(err)
@@ -241,7 +240,7 @@ func command(t *testing.T, dir string, args ...string) string {
 	return string(out)
 }
 
-// chatWith says one thing in a room and gives what was shown.
+// chatWith sends one message to a room and returns the output.
 func chatWith(t *testing.T, root, address, room, say string) string {
 	t.Helper()
 	cmd := exec.Command("./moot", "chat", "ws://"+address, "--room", room)
@@ -255,8 +254,8 @@ func chatWith(t *testing.T, root, address, room, say string) string {
 	return out.String()
 }
 
-// TestCommandsInPagesAreCommands parses every command of moot that stands in a block of
-// the pages about modules, clients and operation, at the beginning of a line.
+// TestCommandsInPagesAreCommands parses each command of moot at the beginning of a line in the pages about modules, clients
+// and operation.
 func TestCommandsInPagesAreCommands(t *testing.T) {
 	var pages []string
 	for _, pattern := range []string{"../../sdk/*.md", "../../sdk/*/README.md", "../../guests/*/README.md", "module/template/README.md", "../../examples/deploy/*.md"} {
@@ -273,7 +272,7 @@ func TestCommandsInPagesAreCommands(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, m := range regexp.MustCompile(`(?m)^moot .*$`).FindAllString(string(text), -1) {
-			command, _, _ := strings.Cut(m, "   ") // what it does stands behind it
+			command, _, _ := strings.Cut(m, "   ") // a description follows
 			var p program
 			parser, err := kong.New(&p, kong.Vars{"minSize": "0", "languages": module.Languages})
 			if err != nil {

@@ -13,8 +13,8 @@ import (
 	"github.com/mootchat/moot/engine/node/nodetest"
 )
 
-// TestRulesDocumentIsTrue serves the configuration of host/README.md that can be, reads the
-// others, and gives every command that it names to that server.
+// TestRulesDocumentIsTrue loads the configurations of host/README.md, serves one, and runs each command of the page against
+// the server.
 func TestRulesDocumentIsTrue(t *testing.T) {
 	dir, root := t.TempDir(), filepath.Join("..", "..")
 	var commands []string

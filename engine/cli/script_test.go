@@ -31,28 +31,27 @@ func TestMain(m *testing.M) {
 	})
 }
 
-// TestScripts runs the program as a user does. Besides testscript's own commands
-// there are:
+// TestScripts runs the program as a user does. Besides the commands of testscript there are:
 //
-// empty.wasm is a module with nothing in it.
-//
-//	serve [FLAG ...]   starts moot serve on free ports, and waits until it serves; $HTTP, $SOCKET and $ADMIN are its
-//	                   addresses, $HTTP1 and so on those of the first; commands that ask the API find the last
-//	stop               sends SIGTERM to all and waits; their logs are then in serve.log
+//	serve [FLAG ...]   starts moot serve on free ports and waits until it serves; $HTTP, $SOCKET and $ADMIN are its
+//	                   addresses, $HTTP1 and so on those of the first; commands that use the API reach the last one
+//	stop               sends SIGTERM to all, waits, and writes their logs to serve.log
 //	redis [FLAG ...]   starts redis-server; $REDIS is its address, which is in redis.address too
-//	talk [-keep] FILE  holds a conversation of clients over TCP, see talkScript
+//	talk [-keep] FILE  plays a conversation of clients over TCP, see talkScript
 //	hup                sends SIGHUP to the server started last
-//	logged PATTERN     waits for a line in its log, after the one waited for before
+//	logged PATTERN     waits for a line in its log, after the last line that was found
 //	ready FILE         writes the readiness of the server started last, with its details, into the file
-//	socket FILE        sends the lines of the file over TCP and gives what comes until the server closes
-//	benched FILE RATE MEMBERS   the JSON of moot bench tells of so many messages/s to rooms of so many members
-//	picture FILE       the file is the picture that its name promises
+//	socket FILE        sends the lines of the file over TCP and prints what the server sends until it closes
+//	benched FILE RATE MEMBERS   checks the JSON of moot bench: messages per second, members of a room
+//	picture FILE       checks that the file has the image format of its extension
+//
+// The file empty.wasm is a module without content.
 func TestScripts(t *testing.T) {
 	guests, err := filepath.Abs("../../guests")
 	if err != nil {
 		t.Fatal(err)
 	}
-	cache, err := os.UserCacheDir() // compiled modules are good for every script, and for the next run
+	cache, err := os.UserCacheDir() // all scripts, and the next run, share compiled modules
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -78,7 +77,7 @@ func TestScripts(t *testing.T) {
 	})
 }
 
-// servers are those of the scripts, by their folders: slices of them.
+// servers has the servers of the scripts, as slices by the folder of the script.
 var servers sync.Map
 
 func served(ts *testscript.TestScript) []*nodetest.Server {
@@ -94,7 +93,7 @@ func serveScript(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	cmd := exec.Command(self, append([]string{"serve", "--set", "http.listen=127.0.0.1:0",
 		"--set", "socket.listen=127.0.0.1:0", "--set", "admin.listen=127.0.0.1:0", "--set", "admin.key=" + adminKey, "--set", "drain=0s"}, args...)...)
-	cmd.Args[0] = "moot" // what testscript.Main goes by
+	cmd.Args[0] = "moot" // testscript.Main runs the command of this name
 	cmd.Dir = ts.Getenv("WORK")
 	cmd.Env = append(os.Environ(), "XDG_CACHE_HOME="+ts.Getenv("XDG_CACHE_HOME"), "GUESTS="+ts.Getenv("GUESTS"))
 	s, err := nodetest.Start(cmd)

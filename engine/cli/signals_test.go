@@ -9,7 +9,7 @@ import (
 	"github.com/mootchat/moot/engine/node/nodetest"
 )
 
-// The first SIGTERM lets the clients of a server go over its drain time, the second ends the process.
+// The first SIGTERM starts the drain of a server, and the second ends the process.
 func TestASecondSignalEndsAtOnce(t *testing.T) {
 	dir := t.TempDir()
 	programAt(t, dir)

@@ -22,7 +22,7 @@ import (
 	"github.com/mootchat/moot/engine/node/nodetest"
 )
 
-// The soak: steady members, and others that come, talk and go, for SOAK (10m).
+// Members of the soak: some stay, others come, send messages and go, for SOAK (10m).
 const (
 	soakSteady  = 100
 	soakComing  = 100
@@ -100,7 +100,7 @@ tenants:
 	}
 }
 
-// soakMember stays in a room, listens, and says something now and then.
+// soakMember stays in a room, receives, and sends a message now and then.
 func soakMember(ctx context.Context, t *testing.T, address string, i int, heard *atomic.Int64) {
 	room := fmt.Sprintf("r%d", i%soakRooms)
 	conn, _, err := websocket.Dial(ctx, "ws://"+address+"/ws", nil)
@@ -115,7 +115,7 @@ func soakMember(ctx context.Context, t *testing.T, address string, i int, heard 
 		for tick := time.Tick(500 * time.Millisecond); ; {
 			select {
 			case <-tick:
-				_ = conn.Write(ctx, websocket.MessageText, request("say", room, "well, darn it")) // the reader notices
+				_ = conn.Write(ctx, websocket.MessageText, request("say", room, "well, darn it")) // the reader reports it
 			case <-ctx.Done():
 				return
 			}
@@ -132,7 +132,7 @@ func soakMember(ctx context.Context, t *testing.T, address string, i int, heard 
 	}
 }
 
-// soakVisitor comes, joins, talks and goes: by quit, by leaving, or just so.
+// soakVisitor connects, joins, sends and goes: by quit, by leaving, or by closing the connection.
 func soakVisitor(ctx context.Context, t *testing.T, address string) {
 	conn, _, err := websocket.Dial(ctx, "ws://"+address+"/ws", nil)
 	if err != nil {

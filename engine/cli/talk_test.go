@@ -14,7 +14,7 @@ import (
 	"github.com/mootchat/moot/engine/node/nodetest"
 )
 
-// redisScript starts a redis-server of the script's own: $REDIS is its address.
+// redisScript starts a redis-server for the script and sets $REDIS to its address.
 func redisScript(ts *testscript.TestScript, neg bool, args []string) {
 	s, err := redistest.Run(ts.Getenv("WORK"), args...)
 	ts.Check(err)
@@ -25,16 +25,16 @@ func redisScript(ts *testscript.TestScript, neg bool, args []string) {
 
 var turn = regexp.MustCompile(`^(\w+)@(\d) ([<>]) (.*)$`)
 
-// conversations are those that go on, by the folders of their scripts.
+// conversations has the open clients of scripts, by the folder of the script.
 var conversations sync.Map
 
-// talkScript holds a conversation: who, at which server, says or hears what.
+// talkScript plays a conversation. Each line has a client, its server, and what it sends or receives:
 //
 //	ann@1 > roomAdd hall
 //	ann@1 < "data":true
 //
-// What is said is a line; what is heard is a pattern that a line must fit, after
-// others that do not. With -keep nobody hangs up: the next talk goes on.
+// A client sends the text after >, and reads lines until one matches the pattern after <. With -keep the clients stay
+// connected for the next talk.
 func talkScript(ts *testscript.TestScript, neg bool, args []string) {
 	if len(args) == 0 || len(args) > 2 || len(args) == 2 && args[0] != "-keep" {
 		ts.Fatalf("usage: talk [-keep] FILE")
@@ -58,7 +58,7 @@ func talkScript(ts *testscript.TestScript, neg bool, args []string) {
 	for line := range strings.Lines(ts.ReadFile(args[0])) {
 		m := turn.FindStringSubmatch(strings.TrimSpace(line))
 		if m == nil {
-			ts.Fatalf("talk: %q is no turn", line)
+			ts.Fatalf("talk: %q is not CLIENT@SERVER > TEXT or CLIENT@SERVER < PATTERN", line)
 		}
 		s := speakers[m[1]]
 		if s == nil {

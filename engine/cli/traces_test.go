@@ -7,7 +7,7 @@ import (
 	"github.com/mootchat/moot/engine/node/nodetest"
 )
 
-// The configuration in engine/telemetry/README.md is one.
+// TestThePageOfTracesIsTrue checks the configuration of engine/telemetry/README.md.
 func TestThePageOfTracesIsTrue(t *testing.T) {
 	dir := t.TempDir()
 	programAt(t, dir)

@@ -22,11 +22,7 @@ const (
 // measured with one receiver, with 1000 that are alike, and with 1000 in 5 locales: the table shows the cost of
 // another receiver, and of another class of receivers.
 func Bench(ctx context.Context, out, log io.Writer, path, message string, d time.Duration, o Options) error {
-	file, err := source(ctx, path, log)
-	if err != nil {
-		return err
-	}
-	cfg, err := o.read(file)
+	cfg, err := o.open(ctx, path, log)
 	if err != nil {
 		return err
 	}
@@ -42,7 +38,7 @@ func Bench(ctx context.Context, out, log io.Writer, path, message string, d time
 	fmt.Fprintln(t, "hook\tcalls/s\tp50\tp99\teach\t")
 	for _, hook := range m.Inspection.Hooks {
 		if err := measured(ctx, t, m, hook, message, d); err != nil {
-			return fmt.Errorf("%s: %w", file, err)
+			return fmt.Errorf("%s: %w", cfg.File, err)
 		}
 	}
 	return t.Flush()

@@ -11,17 +11,11 @@ import (
 	"github.com/mootchat/moot/host"
 	"github.com/mootchat/moot/host/abi"
 	"github.com/mootchat/moot/host/hosttest"
-	"github.com/mootchat/moot/host/script"
-	"path/filepath"
 )
 
 // Inspect prints a table about a module. The error has the reasons why no entry could use it.
 func Inspect(ctx context.Context, out, log io.Writer, path string, o Options) error {
-	file, err := source(ctx, path, log)
-	if err != nil {
-		return err
-	}
-	cfg, err := o.read(file)
+	cfg, err := o.open(ctx, path, log)
 	if err != nil {
 		return err
 	}
@@ -30,21 +24,18 @@ func Inspect(ctx context.Context, out, log io.Writer, path string, o Options) er
 		return err
 	}
 	defer h.Close()
-	module := host.Module{Name: cfg.Name, File: file, Wasm: cfg.Wasm}
-	if script.Is(file) {
-		module.Script = filepath.Base(file)
-	}
+	module := host.Module{Name: cfg.Name, File: cfg.File, Script: cfg.Script, Wasm: cfg.Wasm}
 	i, err := h.Inspect(ctx, module, cfg.Settings, o.Memory)
 	if err != nil {
-		return named(file, err)
+		return named(cfg.File, err)
 	}
-	if err := table(out, file, i); err != nil {
+	if err := table(out, cfg.File, i); err != nil {
 		return err
 	}
 	if len(i.Problems) > 0 {
 		lines := make([]string, len(i.Problems))
 		for k, p := range i.Problems {
-			lines[k] = file + ": " + p.Error()
+			lines[k] = cfg.File + ": " + p.Error()
 		}
 		return fmt.Errorf("%s", strings.Join(lines, "\n"))
 	}
@@ -123,28 +114,24 @@ func size(n int) string {
 // Conform calls each hook of a module with events of every kind; it checks a conformance guest against the whole
 // contract. It prints the results; the error says that some failed.
 func Conform(ctx context.Context, out, log io.Writer, path string, o Options) error {
-	file, err := source(ctx, path, log)
-	if err != nil {
-		return err
-	}
-	cfg, err := o.read(file)
+	cfg, err := o.open(ctx, path, log)
 	if err != nil {
 		return err
 	}
 	report, err := hosttest.Probe(ctx, cfg)
 	if err != nil {
-		return named(file, err)
+		return named(cfg.File, err)
 	}
 	if isConformance(ctx, &cfg) {
 		if report, err = hosttest.Conform(ctx, cfg.Wasm, o.Cache); err != nil {
-			return named(file, err)
+			return named(cfg.File, err)
 		}
 	}
 	if err := report.Print(out); err != nil {
 		return err
 	}
 	if report.Err() != nil {
-		return fmt.Errorf("%s does not conform: see the lines with FAILED", file)
+		return fmt.Errorf("%s does not conform: see the lines with FAILED", cfg.File)
 	}
 	return nil
 }

@@ -41,6 +41,15 @@ func source(ctx context.Context, path string, log io.Writer) (file string, err e
 	return Build(ctx, path, "", log)
 }
 
+// open returns the options for the module at path, which may be the folder of a project: that is built.
+func (o *Options) open(ctx context.Context, path string, log io.Writer) (trial.Config, error) {
+	file, err := source(ctx, path, log)
+	if err != nil {
+		return trial.Config{}, err
+	}
+	return o.read(file)
+}
+
 // read returns the options for the module in a file.
 func (o *Options) read(file string) (trial.Config, error) {
 	wasm, err := os.ReadFile(file)

@@ -62,11 +62,7 @@ func (q *Question) event() (trial.Event, error) {
 
 // Run calls a module with one event and prints its answer and cost.
 func Run(ctx context.Context, out, log io.Writer, path string, q Question, o Options) error {
-	file, err := source(ctx, path, log)
-	if err != nil {
-		return err
-	}
-	cfg, err := o.read(file)
+	cfg, err := o.open(ctx, path, log)
 	if err != nil {
 		return err
 	}
