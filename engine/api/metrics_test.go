@@ -232,7 +232,7 @@ func TestAlertsAreAboutMetricsThatExist(t *testing.T) {
 	}
 }
 
-// BenchmarkScrape scrapes a node with ten thousand tenants with a module each.
+// BenchmarkScrapeOfTenThousandTenants scrapes a node with ten thousand tenants with a module each.
 func BenchmarkScrapeOfTenThousandTenants(b *testing.B) {
 	modules := &manyModules{}
 	var tenants []engine.TenantConfig
