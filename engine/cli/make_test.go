@@ -18,7 +18,7 @@ var made = map[string]*regexp.Regexp{
 	"apt's sources": regexp.MustCompile(`(?m)^bash \.ci/install .*\bdpkg-dev\b`),
 	"Rust, wabt":    regexp.MustCompile(`(?m)^bash \.ci/install .*\bwabt cargo libstd-rust-dev-wasm32`),
 	"Redis":         regexp.MustCompile(`(?m)^bash \.ci/install redis-server redis-sentinel$`),
-	"a browser":     regexp.MustCompile(`(?m)^bash \.ci/install chromium$`),
+	"a browser":     regexp.MustCompile(`(?m)^bash \.ci/install chromium\b`),
 	"npm packages":  regexp.MustCompile(`(?m)^for dir in (.*sdk/client )?sdk/assemblyscript sdk/zig; do$`),
 }
 

@@ -34,7 +34,7 @@ type Server struct {
 func Start(cmd *exec.Cmd) (*Server, error) {
 	s := &Server{cmd: cmd, done: make(chan struct{})}
 	cmd.Stderr = &s.Log
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // make's own child goes with it
+	ownGroup(cmd) // a signal to the group reaches the child of make too
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
@@ -63,9 +63,7 @@ func Start(cmd *exec.Cmd) (*Server, error) {
 func (s *Server) Signal(signal syscall.Signal) error { return s.cmd.Process.Signal(signal) }
 
 // SignalGroup sends a signal to the process and its children.
-func (s *Server) SignalGroup(signal syscall.Signal) error {
-	return syscall.Kill(-s.cmd.Process.Pid, signal)
-}
+func (s *Server) SignalGroup(signal syscall.Signal) error { return signalGroup(s.cmd.Process, signal) }
 
 // Wait waits until the process has ended and returns how.
 func (s *Server) Wait() error {

@@ -1,0 +1,14 @@
+//go:build !unix
+
+package nodetest
+
+import (
+	"os"
+	"os/exec"
+	"syscall"
+)
+
+// ownGroup does nothing: there are no process groups.
+func ownGroup(*exec.Cmd) {}
+
+func signalGroup(p *os.Process, signal syscall.Signal) error { return p.Signal(signal) }
