@@ -1,5 +1,3 @@
-//go:build unix
-
 // Package nodetest starts servers as processes of their own, and talks to them over TCP, for tests.
 package nodetest
 
