@@ -75,7 +75,7 @@ func TestAZipForWindows(t *testing.T) {
 func TestWhatCannotBeReleased(t *testing.T) {
 	t.Chdir(t.TempDir())
 	t.Setenv("SOURCE_DATE_EPOCH", "1000000000")
-	for version, want := range map[string]string{"v1; rm -rf x": "is no version", "../v1": "is no version", "v1": "run `make release`"} {
+	for version, want := range map[string]string{"v1; rm -rf x": "is not a version", "../v1": "is not a version", "v1": "run `make release`"} {
 		r := &release{version: version, out: "out"}
 		if err := r.run([]string{"linux/amd64"}); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v", version, err)
