@@ -21,8 +21,8 @@ type nodesSeen struct {
 	nodes []Node
 }
 
-// Differences are the versions and revisions that nodes run, each with the names of its nodes. Nodes that did not
-// answer are missing.
+// Differences are the versions and revisions that nodes run, each with the names of its nodes. It does not contain nodes
+// that did not answer.
 type Differences struct {
 	Versions, Revisions map[string][]string
 }
@@ -39,7 +39,7 @@ func DifferencesOf(nodes []Node) Differences {
 	return d
 }
 
-// Err is an error that names the nodes which differ; nil: all run the same.
+// Err returns an error that names the versions or revisions and their nodes. It returns nil if all nodes run the same.
 func (d Differences) Err() error {
 	return errors.Join(differ("versions", d.Versions), differ("revisions", d.Revisions))
 }
@@ -59,8 +59,8 @@ func differ(what string, by map[string][]string) error {
 	return fmt.Errorf("the nodes run %d different %s: %s", len(by), what, strings.Join(all, "; "))
 }
 
-// differences compares the nodes of the cluster. Answers are used for 10 s, so that probes and scrapes cost the
-// cluster one question to each node in that time.
+// differences compares the nodes of the cluster. It uses the answers of nodes for 10 s, so that probes and scrapes cause
+// at most one question to each node in that time.
 func (s *Server) differences(ctx context.Context) Differences {
 	if seen := s.seen.Load(); seen != nil && time.Since(seen.at) < agreementAge {
 		return DifferencesOf(seen.nodes)
@@ -86,6 +86,5 @@ func nodeSeen(name string, n Node, err error) Node {
 	return n
 }
 
-// agree is the readiness check that fails while nodes run different versions or revisions, as they do during each
-// upgrade.
+// agree is the readiness check that fails while nodes run different versions or revisions. Each upgrade causes such a time.
 func (s *Server) agree(ctx context.Context) error { return s.differences(ctx).Err() }

@@ -1,8 +1,8 @@
 // Package api is the HTTP interface of a node for operators and programs: the server API under /api, which the
 // OpenAPI document at /api/openapi.json describes; /metrics; /health/live and /health/ready.
 //
-// The server API needs a key: the admin key reaches everything, the key of a tenant only /api/tenants/NAME. A
-// resource that a key does not reach looks the same whether it exists or not.
+// The server API requires a key. The admin key reaches everything, and the key of a tenant reaches /api/tenants/NAME. The
+// API gives the same answer for a resource that a key does not reach and for one that does not exist.
 package api
 
 import (
@@ -26,7 +26,7 @@ import (
 // Config is the configuration of a Server.
 type Config struct {
 	Engine            *engine.Engine
-	Rules             Rules             // nil: reload and rollback do not exist
+	Rules             Rules             // nil: no reload and no rollback
 	Modules           Modules           // nil: no modules
 	Decisions         Decisions         // nil: no decisions are kept
 	Values            Values            // nil: modules store no values
@@ -38,11 +38,11 @@ type Config struct {
 	TenantKeys        map[string]string // by tenant
 	Hosts             []string          // accepted names in Host, in lower case, besides localhost and IP addresses
 	RequestsPerSecond int               // of each key, burst twice that; 0: 100
-	AcceptFailures    func() uint64     // times that a listener had no file descriptor for a client; nil: unknown
+	AcceptFailures    func() uint64     // number of clients for which a listener had no file descriptor; nil: unknown
 	Checks            []Check           // of /health/ready, besides those of the engine and the cluster
 
-	// Each tenant in MetricsFor has metric series of its own, and so have up to MetricsTenants others, those that
-	// were active first. The remaining ones are summed up as the tenant "other". MetricsTenants 0: 100; below 0: none.
+	// Each tenant in MetricsFor has metric series of its own. Up to MetricsTenants other tenants, the first ones with
+	// activity, also have their own. The tenant "other" is the sum of the remaining ones. MetricsTenants 0: 100; below 0: none.
 	MetricsTenants int
 	MetricsFor     []string
 
@@ -68,7 +68,7 @@ type Server struct {
 	looking singleflight.Group // of seen
 }
 
-// New returns a server. Serve or Handler make it answer.
+// New returns a server, which answers requests through Serve or Handler.
 func New(cfg Config) *Server {
 	s := &Server{cfg: cfg, log: cfg.Log, started: time.Now()}
 	if s.log == nil {
@@ -104,7 +104,7 @@ const (
 	maxSockets    = 512
 )
 
-// Serve answers on l until ctx ends; requests under way then have one second more. It closes l.
+// Serve answers requests on l until ctx ends. Requests in progress then have one more second. Serve closes l.
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	web := &http.Server{
 		Handler: s.handler, ReadHeaderTimeout: headerTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout,
@@ -130,7 +130,7 @@ const description = "The server API of Moot. Every error has the shape {\"error\
 	"Every time and duration is a number of milliseconds that may have a fraction: " +
 	"a time, with the format `unix-ms`, counts from 1970-01-01 UTC; a duration has the format `duration-ms`."
 
-// describe returns the configuration of huma: the head of the OpenAPI document, and JSON as the only format.
+// describe returns the configuration of huma: the header of the OpenAPI document, and JSON as the only format.
 func describe(version string) huma.Config {
 	c := huma.DefaultConfig("Moot", version)
 	c.Info.Description = description

@@ -22,12 +22,12 @@ const (
 // question is a question of one node to another.
 type question struct {
 	Ask       string                 `json:"ask"`
-	Tenants   []string               `json:"tenants,omitempty"` // tenants to report, or whose modules; none: all
+	Tenants   []string               `json:"tenants,omitempty"` // tenants to report, or to report the modules of; none: all
 	Decisions *report.DecisionFilter `json:"decisions,omitempty"`
 }
 
-// The number after a name is the version of the answer: a node of another version of the program
-// refuses the question, and its answer is not mistaken for another.
+// The number after a name is the version of the answer. A node with another version of the program refuses the question, so
+// that no node parses an answer of another format.
 const (
 	askStatus    = "status"
 	askTenants   = "tenants"
@@ -79,13 +79,13 @@ type reply[A any] struct {
 
 func newReply[A any](_ string, value A, err error) reply[A] { return reply[A]{value, err} }
 
-// each asks nodes concurrently and returns what of makes of each answer, in the order of the names. A node that does
-// not answer in the given time has an error.
+// each asks nodes concurrently, calls of with each answer, and returns the results in the order of the names. A node that
+// does not answer in the given time has an error.
 func each[A, R any](ctx context.Context, s *Server, names []string, time time.Duration, q question, of func(string, A, error) R) []R {
 	return eachOwn(ctx, s, names, time, func(string) question { return q }, of)
 }
 
-// eachOwn is each with a question of its own for each node.
+// eachOwn is each with a separate question for each node.
 func eachOwn[A, R any](ctx context.Context, s *Server, names []string, time time.Duration, q func(node string) question, of func(string, A, error) R) []R {
 	results := make([]R, len(names))
 	var wg sync.WaitGroup

@@ -16,7 +16,7 @@ import (
 	"github.com/mootchat/moot/host/report"
 )
 
-// Decisions are what the modules of this node decided. Its methods may be called concurrently.
+// Decisions returns the decisions of the modules of this node. Its methods may be called concurrently.
 type Decisions interface {
 	// Decisions returns at most f.Limit decisions that f selects, the latest first.
 	Decisions(f report.DecisionFilter) []report.Decision
@@ -98,7 +98,7 @@ func (s *Server) decisions(ctx context.Context, in *DecisionQuery) (*decisionLis
 	return out, nil
 }
 
-// seen is the time of the latest decision of each node that a client has, by the node's clock.
+// seen has the time of the latest decision that a client has received from each node, by the node's clock.
 type seen map[string]millis.Time
 
 // String returns a cursor: NODE.MICROSECONDS of each node, separated by "_".

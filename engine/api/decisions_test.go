@@ -30,8 +30,8 @@ func (l *ledger) add(ms float64) {
 	l.list = append(l.list, report.Decision{At: millis.Time(ms), Tenant: "acme", Hook: "say", Module: "m", Verdict: "drop"})
 }
 
-// TestDecisionsAfterACursor: each node is asked only for what came after its latest decision of the page before, by its own
-// clock. The clocks of the two nodes differ by a day.
+// TestDecisionsAfterACursor checks that a request with a cursor asks each node only for decisions since its latest one on
+// the previous page, by the node's own clock. The clocks of the two nodes differ by a day.
 func TestDecisionsAfterACursor(t *testing.T) {
 	const day = 24 * 3600 * 1000
 	hub, ahead, behind := memory.New(), new(ledger), new(ledger)

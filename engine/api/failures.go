@@ -14,8 +14,8 @@ const (
 	maxAddresses = 4096            // addresses in each of two maps
 )
 
-// failures counts wrong keys by address to limit guesses. Its memory is bounded: when late is full it becomes
-// early, and the addresses in early before are forgotten.
+// failures counts wrong keys by address to limit guesses. Its memory is bounded: when late is full, it replaces early, and
+// the previous addresses of early are forgotten.
 type failures struct {
 	now func() time.Time
 
@@ -27,7 +27,7 @@ func newFailures(now func() time.Time) *failures {
 	return &failures{now: now, late: map[netip.Prefix]time.Time{}}
 }
 
-// wait is the time that the address must wait; 0: it may try.
+// wait returns the time that the address must wait; 0: it may send a key now.
 func (f *failures) wait(a netip.Prefix) time.Duration {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -59,8 +59,8 @@ func (f *failures) get(a netip.Prefix) time.Time {
 // addressOf is the address of the client of a request.
 func addressOf(r *http.Request) netip.Prefix { return prefixOf(r.RemoteAddr) }
 
-// prefixOf returns the address of "address:port"; for IPv6 its /64 network, because a client can have all of its
-// addresses. Zero: there is none.
+// prefixOf returns the address of "address:port"; for IPv6 its /64 network, because a client can have all addresses of the
+// network. It returns the zero Prefix if remote has no address.
 func prefixOf(remote string) netip.Prefix {
 	host, _, _ := net.SplitHostPort(remote)
 	a, err := netip.ParseAddr(host)

@@ -39,9 +39,9 @@ const (
 	CodeNoNode         = "no_node"         // no such node in the cluster
 	CodeNotFound       = "not_found"       // another thing that the request names does not exist
 	CodeExists         = "exists"          // the room exists
-	CodeRefused        = "refused"         // by a rule or a limit; the message says which
+	CodeRefused        = "refused"         // by a rule or a limit, which the message names
 	CodeTimeout        = "timeout"         // a node did not answer; the message names it
-	CodeTryAgain       = "try_again"       // after Retry-After: the breaker of a module is open; nothing was done
+	CodeTryAgain       = "try_again"       // the breaker of a module is open; nothing was done; try again after Retry-After
 	CodeUnavailable    = "unavailable"     // the cluster does not answer; nothing was done
 	CodeOutcomeUnknown = "outcome_unknown" // the operation may have been carried out
 	CodeInternal       = "internal"        // the log has the reason
@@ -61,7 +61,7 @@ func (f *Fault) Error() string { return f.What.Message }
 // GetStatus returns the HTTP status.
 func (f *Fault) GetStatus() int { return f.Status }
 
-// kinds are the faults of errors of the engine and the cluster.
+// kinds maps errors of the engine and the cluster to faults.
 var kinds = []struct {
 	err    error
 	status int
@@ -140,7 +140,7 @@ func reshape(ctx huma.Context, _ string, v any) (any, error) {
 	return fault(model.Status, codeOf(model.Status), "%s", text.String()), nil
 }
 
-// write answers with a fault outside of the operations of the API.
+// write answers a request outside the operations of the API with the fault.
 func write(w http.ResponseWriter, f *Fault) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(f.Status)

@@ -17,7 +17,7 @@ type trialsFunc func() (api.Tried, error)
 
 func (f trialsFunc) Try(context.Context, string, string, api.Trial) (api.Tried, error) { return f() }
 
-// A refusal by an open breaker is a 503 with the time to try again.
+// TestARefusalThatMayPassSaysWhen checks that a refusal by an open breaker has status 503 and Retry-After.
 func TestARefusalThatMayPassSaysWhen(t *testing.T) {
 	n := alone(t, func(c *api.Config) {
 		c.Trials = trialsFunc(func() (api.Tried, error) { return api.Tried{}, &engine.RetryError{Wait: 1500 * time.Millisecond} })

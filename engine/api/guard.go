@@ -60,7 +60,7 @@ func (s *Server) knows(host string) bool {
 	return host == "localhost" || slices.Contains(s.cfg.Hosts, host)
 }
 
-// authorize finds the key of a request, and refuses requests without one or beyond its rate.
+// authorize finds the key of a request. It refuses a request that has no valid key or exceeds the rate of its key.
 func (s *Server) authorize(keys keyring, wrong *failures, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		k, f := keyOf(keys, wrong, w, r)
@@ -113,8 +113,8 @@ func seconds(wait time.Duration) string {
 	return strconv.Itoa(max(1, int((wait+time.Second-1)/time.Second)))
 }
 
-// within refuses operations that the key does not reach: those of other tenants, and those of no tenant unless
-// the operation is for every key. It bounds the time, the listings and the trials of the others, before their bodies are read.
+// within refuses operations that the key does not reach: those of other tenants, and those of no tenant unless the operation
+// is for every key. For all other operations it limits the time, the listings and the trials before their bodies are read.
 func (s *Server) within(ctx huma.Context, next func(huma.Context)) {
 	f := s.refusal(ctx)
 	if f == nil && ctx.Operation().Metadata[listing] == true {
@@ -163,7 +163,7 @@ func (s *Server) refusal(ctx huma.Context) *Fault {
 	return nil
 }
 
-// tooManyListings counts a listing of the key, and refuses it beyond the limits.
+// tooManyListings counts a listing of the key and refuses it if the key has reached a limit.
 func (s *Server) tooManyListings(ctx huma.Context, k *key) *Fault {
 	if k.busy.Add(1) > MaxListings {
 		ctx.SetHeader("Retry-After", "1")
@@ -185,10 +185,10 @@ const (
 // listing marks operations that return pages or ask all nodes.
 const listing = "listing"
 
-// forEveryKey marks operations of no tenant that keys of tenants may call: they answer for the tenant of the key.
+// forEveryKey marks operations without a tenant in the path that keys of tenants may call. They answer for the tenant of the key.
 const forEveryKey = "every key"
 
-// trying marks trials. Their events are decoded into many times the memory that they take in a body, and wait for their turn.
+// trying marks trials. A decoded event takes many times the memory of its JSON, and it stays in memory while the trial waits.
 const trying = "trying"
 
 // MaxTrials is the limit of trials with one key that are in progress at a time.

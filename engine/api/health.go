@@ -11,9 +11,9 @@ import (
 // Check is one check of /health/ready.
 type Check struct {
 	Name string
-	// Ready returns nil when all is well. ctx ends after two seconds.
+	// Ready returns nil if the check passes. ctx ends after two seconds.
 	Ready func(ctx context.Context) error
-	// Advisory checks are shown and do not affect readiness.
+	// Advisory checks are part of the answer and do not affect readiness.
 	Advisory bool
 }
 
@@ -31,17 +31,17 @@ type Readiness struct {
 // State is the result of one check.
 type State struct {
 	OK bool `json:"ok"`
-	// Detail says what is wrong. Only the admin key gets it.
+	// Detail describes the problem. Only answers to requests with the admin key have it.
 	Detail string `json:"detail,omitempty"`
 }
 
-// live answers as long as the process runs.
+// live answers 200 while the process runs.
 func (s *Server) live(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
 	_, _ = w.Write([]byte("{\"live\":true}\n"))
 }
 
-// ready answers everybody, with details if the request has the admin key.
+// ready answers all requests. The answer has details if the request has the admin key.
 func (s *Server) ready(keys keyring, wrong *failures) http.Handler {
 	current := newShared(readinessPause, s.Readiness)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -73,7 +73,7 @@ func (s *Server) ready(keys keyring, wrong *failures) http.Handler {
 	})
 }
 
-// Readiness runs all checks at once.
+// Readiness runs all checks concurrently.
 func (s *Server) Readiness(ctx context.Context) Readiness {
 	return s.readiness(ctx, append(s.checks(), Check{Name: "nodes", Ready: s.agree, Advisory: true}))
 }

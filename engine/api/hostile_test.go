@@ -44,7 +44,8 @@ func firstLine(n *node, path, key string) (line string) {
 	return line
 }
 
-// The key of a tenant opens recordings until it is refused, and the admin is served.
+// TestATenantsKeyCannotHoldThePort checks that the number of recordings of a tenant's key is limited, and that the admin's
+// requests are answered at the limit.
 func TestATenantsKeyCannotHoldThePort(t *testing.T) {
 	n := alone(t, newProgram().use)
 	ctx, hangUp := context.WithCancel(t.Context())
@@ -73,9 +74,10 @@ func TestATenantsKeyCannotHoldThePort(t *testing.T) {
 	}
 }
 
-// Many keys of tenants open recordings until they are refused, and most sockets of the port are left.
+// TestTenantsTogetherCannotHoldThePort checks that the keys of all tenants together have at most a quarter of the sockets for
+// recordings.
 func TestTenantsTogetherCannotHoldThePort(t *testing.T) {
-	const tenants = 64 // 8 recordings each are all 512 sockets
+	const tenants = 64 // with 8 recordings each they would take all 512 sockets
 	keys, configs := map[string]string{}, []engine.TenantConfig{}
 	for i := range tenants {
 		name := fmt.Sprint("t", i)
@@ -116,7 +118,8 @@ func TestTenantsTogetherCannotHoldThePort(t *testing.T) {
 	}
 }
 
-// Without a key each path of the document, and each path made to bypass the guard, is refused.
+// TestWithoutAKeyNothingIsTold checks that requests without a key are refused for each path of the document and for paths
+// that try to bypass the guard.
 func TestWithoutAKeyNothingIsTold(t *testing.T) {
 	n := alone(t, newProgram().use)
 	bare := func(r *http.Request) { r.Header.Del("Authorization") }
@@ -138,8 +141,8 @@ func TestWithoutAKeyNothingIsTold(t *testing.T) {
 	}
 }
 
-// A page in the browser of an operator cannot read answers, and cannot send requests by a name that resolves to the server, nor
-// lock the operator out.
+// TestAPageInTheOperatorsBrowser checks that a page in the browser of an operator cannot read answers, cannot send requests
+// with a host name that resolves to the server, and cannot lock the operator out.
 func TestAPageInTheOperatorsBrowser(t *testing.T) {
 	n := alone(t, newProgram().use)
 	for _, path := range []string{"/api/nodes", "/metrics", "/health/ready", "/health/live"} {
@@ -170,7 +173,7 @@ func TestAPageInTheOperatorsBrowser(t *testing.T) {
 	}
 }
 
-// Each hostile body, sent with a key, is refused, and the node goes on serving.
+// TestHostileBodies checks that malformed request bodies are refused, and that the node answers the next request.
 func TestHostileBodies(t *testing.T) {
 	n := alone(t, newProgram().use)
 	deep := strings.Repeat("[", 200_000)

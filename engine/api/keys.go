@@ -30,14 +30,14 @@ type key struct {
 	tries atomic.Int32 // trials in progress
 }
 
-// keyring has the keys by their digests, so that a dump of it shows no key.
+// keyring maps the digests of keys to keys, so that a memory dump of it contains no key.
 type keyring map[[sha256.Size]byte]*key
 
 func newKeyring(admin string, tenants map[string]string, perSecond int) keyring {
 	k := make(keyring, 1+len(tenants))
 	k.add(admin, scope{}, perSecond)
 	for tenant, text := range tenants {
-		k.add(text, scope{tenant}, perSecond) // where two keys are equal, the tenant's counts, which reaches less
+		k.add(text, scope{tenant}, perSecond) // replaces an equal key of the admin, because the scope of a tenant is narrower
 	}
 	return k
 }
@@ -46,16 +46,16 @@ func (k keyring) add(text string, s scope, perSecond int) {
 	k[sha256.Sum256([]byte(text))] = &key{scope: s, pace: rate.NewLimiter(rate.Limit(perSecond), 2*perSecond)}
 }
 
-// find returns the key with this text, or nil. Its cost does not depend on the number of keys, and its time
-// depends on digests, of which a caller cannot choose a part.
+// find returns the key with this text, or nil. Its cost does not depend on the number of keys. Its time depends only on
+// digests, so that a client cannot guess a key byte by byte.
 func (k keyring) find(text string) *key {
 	if text == "" {
-		return nil // even if a key is empty
+		return nil // even if an empty key is configured
 	}
 	return k[sha256.Sum256([]byte(text))]
 }
 
-// pay takes requests from the rate of the key. It returns 0, or the time to wait.
+// pay takes n requests from the rate of the key. It returns 0, or the time to wait.
 func (k *key) pay(requests int) (wait time.Duration) {
 	r := k.pace.ReserveN(time.Now(), requests)
 	if wait = r.Delay(); wait > 0 {

@@ -16,10 +16,10 @@ import (
 // Values are the stored values of modules, with a namespace for each module of a tenant. Its methods may be called
 // concurrently.
 type Values interface {
-	// Get returns the value of a key; nil: there is none.
+	// Get returns the value of a key; nil: the key does not exist.
 	Get(ctx context.Context, tenant, module, key string) ([]byte, error)
 	// Set sets the value, or removes the key if value is nil; with ttl 0 the value does not expire. It reports whether
-	// the key existed. A refusal, such as of too many keys, is an *engine.VerbError.
+	// the key existed. If it refuses the value, for example because there are too many keys, the error is an *engine.VerbError.
 	Set(ctx context.Context, tenant, module, key string, value []byte, ttl time.Duration) (had bool, err error)
 	// List returns at most limit keys, and the cursor of the next page, "" on the last one.
 	List(ctx context.Context, tenant, module, cursor string, limit int) (keys []string, next string, err error)
@@ -52,7 +52,7 @@ type keyList struct {
 	}
 }
 
-// Limits of a value and its key, in bytes, equal to those of modules.
+// Limits of a value and its key, in bytes. Modules have the same limits.
 const (
 	maxValue = 64 << 10
 	maxKey   = 256
@@ -116,7 +116,7 @@ func (s *Server) setValue(ctx context.Context, in *struct {
 		return nil, fault(http.StatusUnprocessableEntity, CodeInvalid, "body: give either text or bytes")
 	case len(value) > maxValue:
 		return nil, fault(http.StatusUnprocessableEntity, CodeInvalid, "body: the value has %d bytes, the limit is %d", len(value), maxValue)
-	case len(in.Key) > maxKey || !utf8.ValidString(in.Key): // modules could not use it, and a listing could not have it as a cursor
+	case len(in.Key) > maxKey || !utf8.ValidString(in.Key): // modules cannot use such a key, and a cursor cannot contain it
 		return nil, fault(http.StatusUnprocessableEntity, CodeInvalid, "path.key: a key is at most %d bytes of UTF-8", maxKey)
 	case !s.chained(in.Tenant, in.Module):
 		return nil, fault(http.StatusNotFound, CodeNotFound, "no chain of tenant %s has a module %s, so nothing would read the value", in.Tenant, in.Module)

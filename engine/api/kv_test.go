@@ -8,8 +8,8 @@ import (
 	"github.com/mootchat/moot/engine/api"
 )
 
-// Keys must be UTF-8, as those of modules: other bytes would change in the JSON of a listing, and its cursor would never reach
-// the end.
+// TestKeysOfValuesAreTexts checks that keys must be valid UTF-8, like the keys of modules. JSON would change other bytes in a
+// listing, and its cursor would never reach the end.
 func TestKeysOfValuesAreTexts(t *testing.T) {
 	p := newProgram()
 	n := alone(t, p.use)

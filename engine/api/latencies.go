@@ -34,14 +34,14 @@ func (c *collector) latencies(m sample) {
 	}
 }
 
-// buckets chooses buckets: bucket i where i >= from and i%step == step-1.
+// buckets selects each bucket i with i >= from and i%step == step-1.
 type buckets struct{ from, step int }
 
 var (
-	// fine has bounds that double, from 33 us to 17 s: quantiles are off by a factor of
+	// fine has bounds that double, from 33 us to 17 s, so that quantiles are off by a factor of
 	// two at most.
 	fine = buckets{from: 5, step: 1}
-	// coarse has every other bound: there may be a histogram for each module of a tenant.
+	// coarse has every second bound, because each module of a tenant may have a histogram.
 	coarse = buckets{from: 0, step: 2}
 )
 

@@ -15,7 +15,7 @@ import (
 	"github.com/mootchat/moot/engine/cluster/memory"
 )
 
-// slowRooms lists rooms when the test lets it.
+// slowRooms lists rooms when the test sends on goOn or closes it.
 type slowRooms struct {
 	cluster.Rooms
 	begun chan context.Context
@@ -28,8 +28,8 @@ func (r *slowRooms) List(ctx context.Context, tenant string, q cluster.RoomQuery
 	return r.Rooms.List(ctx, tenant, q)
 }
 
-// A key runs at most MaxListings at once; more are refused until one ends. Other requests with the key, and other keys, are
-// served. The cluster is told that the request is an operator's.
+// TestListingsOfAKeyAreBounded checks that a key has at most MaxListings listings in progress, and that other requests of the
+// key and listings of other keys are answered meanwhile. The context marks the request as an operator's for the cluster.
 func TestListingsOfAKeyAreBounded(t *testing.T) {
 	c := memory.New().Node("one")
 	slow := &slowRooms{c.Rooms, make(chan context.Context), make(chan struct{})}
@@ -79,8 +79,8 @@ func (n *node) refused(path, key string) {
 	}
 }
 
-// A key has a bounded number of trials in progress, so that trials that wait for their turn take bounded memory. Other
-// requests with the key, and other keys, are served.
+// TestTrialsOfAKeyAreBounded checks that a key has at most MaxTrials trials in progress, so that waiting trials take bounded
+// memory, and that other requests of the key and trials of other keys are answered meanwhile.
 func TestTrialsOfAKeyAreBounded(t *testing.T) {
 	begun, ended := make(chan struct{}), make(chan struct{})
 	end := sync.OnceFunc(func() { close(ended) })
@@ -129,9 +129,9 @@ func TestTrialsOfAKeyAreBounded(t *testing.T) {
 	all.Wait()
 }
 
-// Each listing counts as several requests of its key.
+// TestListingsCostMoreThanOtherRequests checks that each listing counts as ListingPrice requests of its key.
 func TestListingsCostMoreThanOtherRequests(t *testing.T) {
-	for _, perSecond := range []int{1, 30} { // a burst of one listing, and of twelve
+	for _, perSecond := range []int{1, 30} { // the burst is one listing, or twelve
 		synctest.Test(t, func(t *testing.T) {
 			n := alone(t, func(c *api.Config) { c.RequestsPerSecond = perSecond })
 			for i := range max(1, 2*perSecond/api.ListingPrice) {

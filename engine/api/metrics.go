@@ -18,8 +18,8 @@ import (
 // scrapePause is the longest time between two scrapes, see shared.
 const scrapePause = time.Second
 
-// metrics answers scrapes. It reads the counters of the engine and of the modules then:
-// between scrapes metrics cost nothing.
+// metrics answers scrapes. It reads the counters of the engine and of the modules during a scrape, so that metrics cost
+// nothing between scrapes.
 func (s *Server) metrics() http.Handler {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), &collector{server: s, series: newTenantSeries(&s.cfg)})
@@ -34,7 +34,7 @@ type collector struct {
 	series tenantSeries
 }
 
-// Describe implements prometheus.Collector. It sends nothing, because modules come and go.
+// Describe implements prometheus.Collector. It sends nothing, because a reload can add and remove modules.
 func (c *collector) Describe(chan<- *prometheus.Desc) {}
 
 // Collect implements prometheus.Collector.
@@ -91,7 +91,7 @@ func (c *collector) node(m sample) {
 	}
 }
 
-// sample is one scrape.
+// sample emits the metrics of one scrape.
 type sample struct{ out chan<- prometheus.Metric }
 
 func (m sample) cluster(c cluster.Stats) {
@@ -105,7 +105,7 @@ func (m sample) cluster(c cluster.Stats) {
 	m.counter("moot_cluster_restored_total", "Members written again because the backend had lost them.", float64(c.Restored))
 }
 
-// tenant emits the metrics of one tenant, or of the others together.
+// tenant emits the metrics of one tenant, or the sums of the tenants without series of their own.
 func (m sample) tenant(t *engine.TenantStats) {
 	m.gauge("moot_connections", "Connections of this node.", float64(t.Connections), "tenant", t.Name)
 	m.gauge("moot_rooms", "Rooms with members on this node.", float64(t.Rooms), "tenant", t.Name)

@@ -61,7 +61,8 @@ func families(text string) map[string]int {
 	return n
 }
 
-// Ten thousand tenants with a module each have as many series as the tenants with series of their own, and one for the others.
+// TestSeriesDoNotGrowWithTenants checks that, with 10,000 tenants, each metric has a series for each tenant with series of its
+// own and one for all others.
 func TestSeriesDoNotGrowWithTenants(t *testing.T) {
 	const many, most = 10_000, 7
 	modules := &manyModules{}
@@ -96,7 +97,7 @@ func TestSeriesDoNotGrowWithTenants(t *testing.T) {
 			t.Errorf("there is no %s", want)
 		}
 	}
-	for i := range 2 * most { // more than there are series for
+	for i := range 2 * most { // more tenants than there are series
 		n.client(fmt.Sprint("t", i))
 	}
 	text = scrape()
@@ -112,7 +113,7 @@ func TestSeriesDoNotGrowWithTenants(t *testing.T) {
 		}
 	}
 
-	// A tenant that goes takes nothing back: a counter that fell would look like a restart.
+	// The counters of "other" do not decrease when tenants are removed: a decrease would look like a restart.
 	modules.mu.Lock()
 	modules.all = modules.all[5000:]
 	modules.mu.Unlock()
@@ -122,7 +123,8 @@ func TestSeriesDoNotGrowWithTenants(t *testing.T) {
 	}
 }
 
-// A tenant with the name "other" has no series of its own, because its label would be that of the others.
+// TestATenantNamedOtherIsOneOfThem checks that a tenant with the name "other" has no series of its own, because its label
+// would be the label of the sums.
 func TestATenantNamedOtherIsOneOfThem(t *testing.T) {
 	n := startWith(t, memory.New().Node("one"), []engine.TenantConfig{{Name: "other"}, {Name: "acme"}}, func(c *api.Config) { c.MetricsFor = []string{"other"} })
 	n.client("other")
@@ -178,7 +180,7 @@ func TestMetricsSayWhatHappened(t *testing.T) {
 	}
 }
 
-// The dashboard and the metrics name the same metrics.
+// TestTheDashboardShowsMetricsThatExist checks that the dashboard and the node have the same metrics.
 func TestTheDashboardShowsMetricsThatExist(t *testing.T) {
 	file, err := os.ReadFile("../../examples/deploy/grafana.json")
 	if err != nil {
@@ -232,7 +234,7 @@ func TestAlertsAreAboutMetricsThatExist(t *testing.T) {
 	}
 }
 
-// BenchmarkScrapeOfTenThousandTenants scrapes a node with ten thousand tenants with a module each.
+// BenchmarkScrapeOfTenThousandTenants measures a scrape of a node with 10,000 tenants, each with a module.
 func BenchmarkScrapeOfTenThousandTenants(b *testing.B) {
 	modules := &manyModules{}
 	var tenants []engine.TenantConfig

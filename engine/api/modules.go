@@ -11,12 +11,12 @@ import (
 
 // Modules are the counters of this node's modules. Its methods may be called concurrently.
 type Modules interface {
-	// Stats returns one report for each module of each of the tenants, in the order of the chains;
-	// no tenants: of all.
+	// Stats returns one report for each module of each of the tenants, in the order of the chains. Without
+	// arguments it returns the reports of all tenants.
 	Stats(tenants ...string) []report.Module
 }
 
-// Module is what one module did in one tenant, on one node.
+// Module has the counters of one module of one tenant on one node.
 type Module struct {
 	Node string `json:"node"`
 	report.Module
@@ -70,7 +70,7 @@ func (s *Server) modules(ctx context.Context, tenants []string) (*moduleList, er
 	return out, nil
 }
 
-// here returns the modules of this node, of the tenants or of all.
+// here returns the modules of the tenants, or of all tenants, on this node.
 func (s *Server) here(tenants ...string) []report.Module {
 	if s.cfg.Modules == nil {
 		return nil

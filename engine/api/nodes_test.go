@@ -74,7 +74,7 @@ func TestANodeThatDoesNotAnswerIsAnErrorAndNoHang(t *testing.T) {
 func TestConnectionsOfAllNodesAreListedOnceEach(t *testing.T) {
 	hub := memory.New()
 	one, two := start(t, hub.Node("one")), start(t, hub.Node("two"))
-	start(t, hub.Node("three")) // nobody is there
+	start(t, hub.Node("three")) // a node without connections
 	var want, got []string
 	for range 5 {
 		want = append(want, one.client("acme").ID(), two.client("acme").ID())
@@ -103,8 +103,8 @@ func TestConnectionsOfAllNodesAreListedOnceEach(t *testing.T) {
 	}
 }
 
-// Readiness and metrics show that nodes run different versions or revisions. A node is asked for that at most once in ten
-// seconds.
+// TestNodesThatDifferAreNamed checks that readiness and metrics show that nodes run different versions or revisions, and
+// that a node is asked at most once in ten seconds.
 func TestNodesThatDifferAreNamed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		hub := memory.New()
@@ -146,8 +146,8 @@ func TestDifferencesAreOfNodesThatAnswered(t *testing.T) {
 	}
 }
 
-// TestConnectionsWithDeafNodes: the page names the nodes that do not answer, has the connections of all others, and takes no
-// longer with many such nodes than with one.
+// TestConnectionsWithDeafNodes checks that a page of connections names the nodes that do not answer, has the connections of
+// all other nodes, and takes no longer with many such nodes than with one.
 func TestConnectionsWithDeafNodes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		hub := memory.New()

@@ -23,7 +23,7 @@ func (s *Server) operations() {
 	s.trialOperations()
 }
 
-// bodyBytes bounds the body of a request.
+// bodyBytes is the limit of the body of a request, in bytes.
 const bodyBytes = 1 << 20
 
 // operation returns an operation. The id is its name in the document; status is the HTTP status of success.
@@ -37,7 +37,7 @@ func (s *Server) operation(id, method, path string, status int, summary string) 
 	}
 }
 
-// list returns an operation that answers with pages, or asks all nodes.
+// list returns an operation that answers with pages or asks all nodes.
 func (s *Server) list(id, path, summary string) huma.Operation {
 	op := s.operation(id, http.MethodGet, path, http.StatusOK, summary)
 	op.Description = paging

@@ -15,7 +15,7 @@ import (
 	"github.com/mootchat/moot/host/report"
 )
 
-// asked records the tenants whose modules a node was asked for.
+// asked records how many tenants a node is asked about at once.
 type asked struct {
 	mu   sync.Mutex
 	most int
@@ -32,8 +32,8 @@ func (a *asked) Stats(tenants ...string) (found []report.Module) {
 	return found
 }
 
-// Tenants and their modules have pages: a node is asked about the tenants of the page only, and with the key of a tenant about
-// that tenant only.
+// TestTenantsAndModulesComeByPages checks that tenants and modules are listed in pages. A request asks a node only about the
+// tenants of the page, and a request with the key of a tenant only about that tenant.
 func TestTenantsAndModulesComeByPages(t *testing.T) {
 	const tenants = 250
 	modules := &asked{}
@@ -93,7 +93,7 @@ func TestTenantsAndModulesComeByPages(t *testing.T) {
 	}
 }
 
-// The client requests all pages.
+// TestClientReadsAllPages checks that the client requests all pages of tenants and modules.
 func TestClientReadsAllPages(t *testing.T) {
 	modules := &asked{}
 	n := start(t, memory.New().Node("one"), func(c *api.Config) { c.Modules = modules })

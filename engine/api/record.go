@@ -14,8 +14,8 @@ import (
 // Recorder records the calls to modules of this node, with their answers. Its methods may be called concurrently.
 type Recorder interface {
 	// Record calls f with a line of JSON, newline included, for each call that q selects, until ctx ends or f fails;
-	// it returns the error of f. f must not change the line, which other recordings share. The lines that wait for f
-	// are bounded, per recording and per q.By. Calls beyond that are left out, and a line {"lost":N} has their number.
+	// it returns the error of f. f must not change the line, which other recordings share. The number of lines that wait
+	// for f is limited per recording and per q.By. A line {"lost":N} stands for the N calls that exceed the limit.
 	Record(ctx context.Context, q RecordQuery, f func(line []byte) error) error
 }
 
@@ -27,11 +27,11 @@ type RecordQuery struct {
 	Admin                bool   // the key is admin.key
 }
 
-// streams marks operations that answer until the client closes.
+// streams marks operations that write their answer until the client closes the connection.
 const streams = "streams"
 
-// lineTimeout is how long a client may take to read a line before its recording ends. heartbeat is the interval of
-// empty lines, by which the server notices that a client has gone.
+// lineTimeout is the time that a client has to read a line before its recording ends. heartbeat is the interval of empty
+// lines, which let the server detect a lost client.
 const (
 	lineTimeout = 10 * time.Second
 	heartbeat   = time.Second
@@ -66,7 +66,7 @@ func (s *Server) recordOperations() {
 	})
 }
 
-// record writes lines and heartbeats until the request ends, or its client takes too long to read.
+// record writes lines and heartbeats until the request ends or the client takes too long to read a line.
 func (s *Server) record(c huma.Context, q RecordQuery) {
 	c.SetHeader("Content-Type", "application/jsonl")
 	ctx, cancel := context.WithCancel(c.Context())
@@ -81,7 +81,7 @@ func (s *Server) record(c huma.Context, q RecordQuery) {
 		defer cancel()
 		to.beat(ctx)
 	}()
-	_ = s.cfg.Recorder.Record(ctx, q, to.write) // it ends with ctx or the client
+	_ = s.cfg.Recorder.Record(ctx, q, to.write) // it returns when ctx ends or the client is gone
 	cancel()
 	<-beats
 }
@@ -90,7 +90,7 @@ func (s *Server) record(c huma.Context, q RecordQuery) {
 type lineWriter struct {
 	mu   sync.Mutex
 	to   io.Writer
-	last time.Time // when a line was written
+	last time.Time // time of the last line
 }
 
 // write fails when the client does not read the line within lineTimeout.
@@ -99,7 +99,7 @@ func (w *lineWriter) write(line []byte) error {
 	defer w.mu.Unlock()
 	web, _ := w.to.(http.ResponseWriter)
 	if web != nil {
-		_ = http.NewResponseController(web).SetWriteDeadline(time.Now().Add(lineTimeout)) // else the write timeout of the server ends it
+		_ = http.NewResponseController(web).SetWriteDeadline(time.Now().Add(lineTimeout)) // replaces the write timeout of the server
 	}
 	if _, err := w.to.Write(line); err != nil {
 		return err

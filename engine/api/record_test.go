@@ -25,7 +25,8 @@ func (c *chatty) Record(ctx context.Context, _ api.RecordQuery, f func([]byte) e
 	return err
 }
 
-// stalling is a client that reads some lines and then stops: later writes fail at their deadline, as those of a socket.
+// stalling is a client that reads some lines and then stops. Later writes fail with the error of a deadline, like writes to a
+// socket.
 type stalling struct {
 	*httptest.ResponseRecorder
 	t        *testing.T
@@ -49,11 +50,12 @@ func (s *stalling) Write(p []byte) (int, error) {
 	return s.ResponseRecorder.Write(p)
 }
 
-// A client that stops reading its recording is disconnected at the deadline of a line, and does not count any more.
+// TestStalledReaderOfARecordingIsEnded checks that the recording of a client that stops reading ends at the deadline of a
+// line, and no longer counts as a recording of its key.
 func TestStalledReaderOfARecordingIsEnded(t *testing.T) {
 	p := &chatty{newProgram(), make(chan error, 1)}
 	n := alone(t, func(c *api.Config) { p.use(c); c.Recorder = p })
-	for range 20 { // more than a key may have at once
+	for range 20 { // more recordings than a key may have in progress
 		r := httptest.NewRequestWithContext(t.Context(), "GET", "http://127.0.0.1:9090/api/tenants/acme/record", nil)
 		r.Header.Set("Authorization", "Bearer "+acmeKey)
 		w := &stalling{httptest.NewRecorder(), t, 50, time.Time{}}

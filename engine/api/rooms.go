@@ -112,7 +112,7 @@ func (s *Server) listRooms(ctx context.Context, in *roomQuery) (*roomList, error
 	return out, s.faultOf(err)
 }
 
-// count sets the number of members of the rooms. A room that was deleted has 0.
+// count sets the number of members of each room; 0 for a room that was deleted meanwhile.
 func (s *Server) count(ctx context.Context, tenant string, rooms []Room) error {
 	ids := make([]cluster.RoomID, len(rooms))
 	for i := range rooms {
@@ -182,7 +182,7 @@ func (s *Server) broadcast(ctx context.Context, in *message) (*struct{}, error) 
 	return nil, s.faultOf(s.cfg.Engine.Broadcast(ctx, in.id(), in.Body.From, in.Body.Message))
 }
 
-// exists returns the fault of a room that does not exist.
+// exists returns a fault if the room does not exist.
 func (s *Server) exists(ctx context.Context, id cluster.RoomID) error {
 	ok, err := s.cfg.Engine.RoomExists(ctx, id)
 	if err == nil && !ok {

@@ -14,16 +14,17 @@ import (
 type Rules interface {
 	// Revision is the revision in use.
 	Revision() string
-	// Reload loads the configuration again and puts it into use, all or nothing. The result has the problems.
+	// Reload loads the configuration again and puts all of it into use, or nothing if it has problems. The result has
+	// the problems.
 	Reload(ctx context.Context) Reload
-	// Rollback puts the rules before the last reload into use again.
+	// Rollback puts the rules from before the last reload into use again.
 	Rollback(ctx context.Context) Reload
-	// NeedsRestart returns the settings, such as http.listen, that need a restart: their values in the files differ
-	// from those of the start. Callers must not change it.
+	// NeedsRestart returns the settings, such as http.listen, that need a restart because their values in the files differ
+	// from the values at the start. Callers must not change the result.
 	NeedsRestart() []string
-	// Last is the latest reload or rollback; nil: there was none.
+	// Last returns the latest reload or rollback; nil: there was none.
 	Last() *Reload
-	// Counts are the reloads and rollbacks since the start that succeeded, and that were refused.
+	// Counts returns the numbers of successful and of refused reloads and rollbacks since the start.
 	Counts() (taken, refused uint64)
 }
 

@@ -10,10 +10,10 @@ import (
 	"time"
 )
 
-// shared computes a value that anybody may ask for, at a cost that does not grow with the
-// requests: one computation runs at a time, its value is for all who asked before it began,
-// and after it comes a pause of nine times its duration, at most maxPause. So a value is
-// never older than its request. Its methods may be called concurrently.
+// shared computes a value for unauthenticated requests at a cost that does not grow with the
+// number of requests. One computation runs at a time, and all requests that arrived before its
+// start share its value. A pause of nine times its duration, at most maxPause, follows. A value is
+// never older than its request. The methods of shared may be called concurrently.
 type shared[T any] struct {
 	compute  func(ctx context.Context) T // ctx does not end
 	maxPause time.Duration
@@ -28,7 +28,7 @@ func newShared[T any](maxPause time.Duration, compute func(context.Context) T) *
 	return &shared[T]{compute: compute, maxPause: maxPause, turn: make(chan struct{}, 1)}
 }
 
-// get returns a value that was computed after the call began. The error is that of ctx.
+// get returns a value whose computation began after the call of get. The error is the error of ctx.
 func (s *shared[T]) get(ctx context.Context) (value T, err error) {
 	before := s.begun.Load()
 	select {
@@ -70,8 +70,8 @@ func (r *response) WriteHeader(code int) { r.code = code }
 // Write implements http.ResponseWriter.
 func (r *response) Write(p []byte) (int, error) { return r.body.Write(p) }
 
-// shareResponses returns a handler with the responses of h to requests without headers, and
-// to those that accept gzip, shared by all requests of each kind.
+// shareResponses returns a handler with two shared responses of h: one for requests that
+// accept gzip, and one for all other requests.
 func shareResponses(maxPause time.Duration, h http.Handler) http.Handler {
 	kind := func(encoding string) *shared[*response] {
 		return newShared(maxPause, func(ctx context.Context) *response {

@@ -13,7 +13,7 @@ import (
 	"github.com/mootchat/moot/engine/api"
 )
 
-// computing returns a node that calls f whenever it computes what it answers at path.
+// computing returns a node that calls f for each computation of its answer at path.
 func computing(t *testing.T, path string, f func()) *node {
 	var asked atomic.Bool // the first answer asks the nodes of the cluster, this one included, about their readiness
 	call := func() {
@@ -33,8 +33,8 @@ func computing(t *testing.T, path string, f func()) *node {
 	return n
 }
 
-// TestConcurrentScrapesShareOne: requests that come while metrics or readiness are computed
-// wait for one computation more, which is for all of them.
+// TestConcurrentScrapesShareOne checks that all requests during a computation of metrics or readiness
+// share one further computation.
 func TestConcurrentScrapesShareOne(t *testing.T) {
 	for _, path := range []string{"/metrics", "/health/ready"} {
 		synctest.Test(t, func(t *testing.T) {
@@ -63,8 +63,8 @@ func TestConcurrentScrapesShareOne(t *testing.T) {
 	}
 }
 
-// TestScrapesHaveABoundedCost requests metrics and readiness without a pause: their
-// computation takes a tenth of the time.
+// TestScrapesHaveABoundedCost checks that continuous requests for metrics and readiness spend at most
+// a tenth of the time in computations.
 func TestScrapesHaveABoundedCost(t *testing.T) {
 	for _, path := range []string{"/metrics", "/health/ready"} {
 		synctest.Test(t, func(t *testing.T) {
@@ -84,8 +84,8 @@ func TestScrapesHaveABoundedCost(t *testing.T) {
 	}
 }
 
-// TestARequestThatEndsHoldsUpNoOther: the client that waits for the pause leaves, another one
-// is answered.
+// TestARequestThatEndsHoldsUpNoOther checks that another request is answered after a request ends
+// while it waits for the pause.
 func TestARequestThatEndsHoldsUpNoOther(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := alone(t, func(c *api.Config) {

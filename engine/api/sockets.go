@@ -6,8 +6,8 @@ import (
 	"sync"
 )
 
-// maxPerAddress bounds the sockets of one address, or of one /64 network of IPv6: a client without a key that opens
-// sockets and sends nothing leaves some to others.
+// maxPerAddress is the limit of sockets of one address, or of one /64 network of IPv6, so that one client without a key
+// cannot occupy all sockets.
 const maxPerAddress = maxSockets / 4
 
 // perAddress is a listener that closes connections beyond maxPerAddress of an address.
@@ -29,7 +29,7 @@ func (p *perAddress) Accept() (net.Conn, error) {
 		if p.take(a) {
 			return &socket{c, sync.OnceFunc(func() { p.give(a) })}, nil
 		}
-		_ = c.Close() // the client notices
+		_ = c.Close() // the client sees a closed connection
 	}
 }
 
@@ -54,13 +54,13 @@ func (p *perAddress) give(a netip.Prefix) {
 	}
 }
 
-// socket frees its place in perAddress when it is closed.
+// socket reduces the count of its address in perAddress when it is closed.
 type socket struct {
 	net.Conn
 	give func()
 }
 
-// Close implements net.Conn. It may be called again.
+// Close implements net.Conn. It may be called more than once.
 func (s *socket) Close() error {
 	s.give()
 	return s.Conn.Close()

@@ -33,7 +33,7 @@ func (c *clients) Close() error {
 
 func (c *clients) Addr() net.Addr { return &net.TCPAddr{} }
 
-// from is the end of the server of a connection from an address.
+// from is the server's end of a connection from an address.
 type from struct {
 	net.Conn
 	address string
@@ -43,7 +43,7 @@ func (f from) RemoteAddr() net.Addr {
 	return net.TCPAddrFromAddrPort(netip.MustParseAddrPort(f.address))
 }
 
-// connect offers a connection and returns the end of the client.
+// connect offers a connection and returns the client's end.
 func (c *clients) connect(address string) net.Conn {
 	client, server := net.Pipe()
 	go func() {
@@ -56,8 +56,8 @@ func (c *clients) connect(address string) net.Conn {
 	return client
 }
 
-// Many sockets of one address or IPv6 network that send nothing, or requests without a key, leave sockets to others: health
-// checks are answered at once.
+// TestAnAddressCannotHoldThePort checks that health checks from other addresses are answered at once while one address or
+// IPv6 network opens many idle sockets.
 func TestAnAddressCannotHoldThePort(t *testing.T) {
 	for _, address := range []string{"192.0.2.1:%d", "[2001:db8::%x]:1"} {
 		synctest.Test(t, func(t *testing.T) {
@@ -89,7 +89,7 @@ func TestAnAddressCannotHoldThePort(t *testing.T) {
 				c.Close()
 			}
 			synctest.Wait()
-			again := port.connect(fmt.Sprintf(address, 1)) // the places are given back
+			again := port.connect(fmt.Sprintf(address, 1)) // closed sockets do not count
 			go fmt.Fprint(again, "GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n")
 			if answer, err := http.ReadResponse(bufio.NewReader(again), nil); err != nil || answer.StatusCode != http.StatusOK {
 				t.Errorf("after the sockets were closed: %v, %v", answer, err)

@@ -5,10 +5,10 @@ import (
 	"sync"
 )
 
-// Bounds of recordings at once: each occupies a socket of the port and makes the host write down the calls of modules.
+// Limits of concurrent recordings. Each recording occupies a socket of the port and makes the host record calls of modules.
 const (
 	maxStreams       = 8              // of a key
-	maxTenantStreams = maxSockets / 4 // of the keys of all tenants: other sockets are left for other requests
+	maxTenantStreams = maxSockets / 4 // of the keys of all tenants; other requests need the remaining sockets
 )
 
 // streamCount counts recordings by key.
@@ -18,7 +18,7 @@ type streamCount struct {
 	tenants int // of the keys of all tenants
 }
 
-// begin counts a recording, until end. It returns a fault beyond the bounds.
+// begin counts a recording until end is called. It returns a fault if a limit is reached.
 func (c *streamCount) begin(who scope) *Fault {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -69,8 +69,8 @@ func (s *Server) getTenant(ctx context.Context, in *InTenant) (*oneTenant, error
 	return &oneTenant{tenants[0]}, nil
 }
 
-// tenants returns the tenants with these names that this node has. It takes one round trip to the cluster for their
-// rooms, and one question to each node.
+// tenants returns the tenants with these names that this node has. It needs one round trip to the cluster for their
+// rooms and one question to each node.
 func (s *Server) tenants(ctx context.Context, of []string) (all []Tenant, lost []string, err error) {
 	all, at := []Tenant{}, map[string]int{}
 	for _, name := range of {

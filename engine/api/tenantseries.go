@@ -15,8 +15,8 @@ import (
 // otherTenants is the label of the tenants without series of their own. A tenant with this name is one of them.
 const otherTenants = "other"
 
-// tenantSeries chooses the tenants that have series of their own. A tenant keeps its series as long as it is
-// configured, so that series do not end and begin again.
+// tenantSeries chooses the tenants that have series of their own. A tenant keeps its series while it is configured, so
+// that series do not end and begin again.
 type tenantSeries struct {
 	max   int
 	named map[string]bool
@@ -63,11 +63,11 @@ func (s *tenantSeries) has(tenant string) bool {
 	return tenant != otherTenants && (s.own[tenant] || s.named[tenant])
 }
 
-// admit removes tenants that are not configured any more, and gives free series to active tenants, the busiest
-// first; if all tenants fit, to all of them.
+// admit removes tenants that are no longer configured. It gives free series to active tenants, the busiest first, or to
+// all tenants if there are enough series.
 func (s *tenantSeries) admit(tenants []engine.TenantStats) {
 	left := slices.DeleteFunc(slices.Clone(tenants), func(t engine.TenantStats) bool { return t.Name == otherTenants || s.has(t.Name) })
-	if len(s.own) > 0 && len(left)+len(s.own) > s.max { // a tenant may wait for a free one
+	if len(s.own) > 0 && len(left)+len(s.own) > s.max { // some tenants have no series of their own
 		there := make(map[string]bool, len(tenants))
 		for _, t := range tenants {
 			there[t.Name] = true
@@ -118,7 +118,7 @@ func (s *tenantSeries) sumModules(modules []report.Module) (shown []report.Modul
 	return append(shown, rest)
 }
 
-// addModule adds what another module counted.
+// addModule adds the counters of another module.
 func addModule(m, o *report.Module) {
 	its := o.Counters.ByName()
 	for name, n := range m.Counters.ByName() {
@@ -136,8 +136,8 @@ func addModule(m, o *report.Module) {
 	m.Durations.Sum += o.Durations.Sum
 }
 
-// monotone has sums over tenants that come and go. The part of a removed tenant stays in the sum, because a counter
-// that decreases would look like a restart of the node.
+// monotone has sums over the tenants without series of their own. The part of a removed tenant stays in the sum, because a
+// counter that decreases would look like a restart of the node.
 type monotone map[string]struct{ last, gone uint64 }
 
 func (m monotone) of(name string, sum uint64) uint64 {

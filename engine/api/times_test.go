@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// schema is what this test reads of a JSON Schema.
+// schema has the parts of a JSON Schema that this test reads.
 type schema struct {
 	Type        any // a name, or names
 	Format      string
@@ -37,7 +37,8 @@ var (
 	otherForms = []string{"date-time", "date", "time", "duration"}
 )
 
-// Every time and duration of the API is a number of milliseconds, and the document says so by format.
+// TestTimesAndDurationsOfTheAPIHaveOneForm checks that every time and duration of the API is a number of milliseconds with the
+// format unix-ms or duration-ms in the document.
 func TestTimesAndDurationsOfTheAPIHaveOneForm(t *testing.T) {
 	_, text := alone(t, newProgram().use).request("GET", "/api/openapi.json", "")
 	var document struct {

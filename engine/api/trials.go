@@ -11,14 +11,14 @@ import (
 	"github.com/mootchat/moot/engine/millis"
 )
 
-// ErrNoModule is what Trials returns for a module that the tenant does not have.
+// ErrNoModule is the error of Trials for a module that the tenant does not have.
 var ErrNoModule = errors.New("the tenant has no such module")
 
 // Trials calls modules with events that did not happen. Its methods may be called concurrently.
 type Trials interface {
-	// Try calls a module of the tenant in a new instance with an empty store; the answer has no effect. An error in the
-	// event or the config, or of the module with this config, is an *engine.VerbError. A module that the tenant does not
-	// have is ErrNoModule.
+	// Try calls a module of the tenant in a new instance with an empty store. The answer has no effect. The error is an
+	// *engine.VerbError if the event or the config is invalid or the module refuses the config, and ErrNoModule if the
+	// tenant does not have the module.
 	Try(ctx context.Context, tenant, module string, t Trial) (Tried, error)
 }
 

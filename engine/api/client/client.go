@@ -28,7 +28,7 @@ type Client struct {
 	http http.Client
 }
 
-// timeout is long, because a node that reloads compiles modules.
+// timeout allows for the compilation of modules during a reload.
 const timeout = time.Minute
 
 // New returns a client of the node at base, such as "http://127.0.0.1:9090".
@@ -39,7 +39,7 @@ func New(base, key string) (*Client, error) {
 	}
 	c := &Client{base: strings.TrimSuffix(base, "/"), key: key}
 	c.http.Timeout = timeout
-	c.http.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse } // the key must not reach another server
+	c.http.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse } // the key must not be sent to another server
 	return c, nil
 }
 
@@ -56,7 +56,7 @@ func Path(segments ...string) string {
 	return b.String()
 }
 
-// maxAnswer bounds an answer, in bytes.
+// maxAnswer is the limit of an answer, in bytes.
 const maxAnswer = 64 << 20
 
 // Do sends a request to a path of [Path], which may have a query, with body as JSON, and decodes the answer into
@@ -111,7 +111,7 @@ func Code(err error) string {
 	return ""
 }
 
-// Nodes returns all nodes of the cluster, and the name of the one that answered.
+// Nodes returns all nodes of the cluster and the name of the node that answered.
 func (c *Client) Nodes(ctx context.Context) (self string, nodes []api.Node, err error) {
 	var out struct {
 		Self  string
@@ -154,7 +154,7 @@ func (c *Client) Modules(ctx context.Context) (all []api.Module, unreachable []s
 	return all, slices.Compact(unreachable), err
 }
 
-// pages requests one page after the other.
+// pages requests all pages of a list in order.
 func (c *Client) pages(path string, ask func(path string) (cursor string, err error)) error {
 	q := url.Values{"limit": {strconv.Itoa(pageSize)}}
 	for {
@@ -185,8 +185,8 @@ func (c *Client) change(ctx context.Context, path string, all bool) ([]api.Reloa
 	return out.Results, err
 }
 
-// Decisions returns the latest decisions of modules. The admin key may ask for those of all tenants, with f.Tenant "".
-// With the cursor of an earlier page it returns only decisions made since.
+// Decisions returns the latest decisions of modules. With the admin key and f.Tenant "" it returns those of all tenants.
+// With the cursor of an earlier page it returns only later decisions.
 func (c *Client) Decisions(ctx context.Context, f report.DecisionFilter, cursor string) (page api.DecisionPage, err error) {
 	path := Path("api", "decisions")
 	if f.Tenant != "" {
@@ -222,7 +222,7 @@ func queryOf(f report.DecisionFilter) url.Values {
 }
 
 // Lines requests the path of an operation that streams, and calls f with each line that is not empty, until ctx
-// ends, the answer ends or f fails. The error is that of f or of the answer; it is nil when ctx ended.
+// ends, the answer ends or f fails. The error is the error of f or of the answer; it is nil if ctx ended.
 func (c *Client) Lines(ctx context.Context, path string, f func(line []byte) error) error {
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, c.base+path, nil)
 	if err != nil {
@@ -262,5 +262,5 @@ func (c *Client) Lines(ctx context.Context, path string, f func(line []byte) err
 	return errors.New("the server ended it")
 }
 
-// maxLine bounds a line, in bytes: a say to many receivers has all of them.
+// maxLine is the limit of a line, in bytes. The line of a say has all of its receivers.
 const maxLine = 16 << 20

@@ -1,5 +1,5 @@
-// Package console serves the page for operators, with tables and charts of the server API. The page asks for a key
-// and calls the API with it; the files of the page need none.
+// Package console serves the page for operators, with tables and charts of the server API. The page asks for a key and
+// calls the API with it. The files of the page need no key.
 package console
 
 import (
@@ -12,6 +12,6 @@ import (
 //go:embed static
 var static embed.FS
 
-// Handler serves the page and its files, to be mounted at "/" beside the API: see
+// Handler serves the page and its files. It is mounted at "/" beside the API; see
 // [page.Handler].
 func Handler() http.Handler { return page.Handler(static, "static") }

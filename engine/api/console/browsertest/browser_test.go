@@ -1,4 +1,4 @@
-// Package browsertest drives the console, as the server serves it, in Chromium.
+// Package browsertest tests the console of a running server in Chromium.
 package browsertest
 
 import (
