@@ -38,7 +38,7 @@ func TestDocumentsNameTestsThatExist(t *testing.T) {
 }
 
 // declaredTests returns the names of all tests, fuzz targets and benchmarks of the tree
-// that .ci/run runs: those that need no build tag, and those that it names to make.
+// that .ci/run runs: those without a build tag, and those that its make targets name.
 func declaredTests(t *testing.T) map[string]bool {
 	t.Helper()
 	byName := testsByName(t)
@@ -82,10 +82,10 @@ func needsTag(t *testing.T, path string, source []byte) bool {
 	with := func(race bool) bool {
 		return expr.Eval(func(tag string) bool { return tag != "chaos" && tag != "soak" && (tag != "race" || race) })
 	}
-	return !with(true) && !with(false) // .ci/run tests with the race detector and, some things, without
+	return !with(true) && !with(false) // .ci/run runs tests with the race detector, and some without it
 }
 
-// testsByName returns the tests that a target of the Makefile names, if .ci/run makes it.
+// testsByName returns the tests that are named by the Makefile targets which .ci/run runs.
 func testsByName(t *testing.T) map[string]bool {
 	t.Helper()
 	read := func(path string) string {
@@ -154,7 +154,7 @@ func TestPlacesInDocumentsExist(t *testing.T) {
 	}
 }
 
-// placesIn returns the paths in backticks of a document at the root, without places to fill in such as guests/NAME.
+// placesIn returns the paths in backticks of a document at the root, except paths with a placeholder, such as guests/NAME.
 func placesIn(t *testing.T, document string) (places []string) {
 	t.Helper()
 	text, err := os.ReadFile("../../" + document)
@@ -167,8 +167,8 @@ func placesIn(t *testing.T, document string) (places []string) {
 	return places
 }
 
-// TestNamesInContributingAreInTheirFiles checks that a name of which CONTRIBUTING.md says "in" a
-// file is declared there.
+// TestNamesInContributingAreInTheirFiles checks that each "NAME in FILE" of CONTRIBUTING.md is true:
+// the file declares a function with this name.
 func TestNamesInContributingAreInTheirFiles(t *testing.T) {
 	text, err := os.ReadFile("../../CONTRIBUTING.md")
 	if err != nil {
@@ -202,7 +202,7 @@ func TestMapNamesEveryPackage(t *testing.T) {
 	}
 	for name := range strings.Lines(string(out)) {
 		name = strings.Trim(strings.TrimPrefix(strings.TrimSpace(name), modulePath), "/")
-		folder := name // the nearest that is named; those of engine and host are named each
+		folder := name // the nearest named folder; each folder of engine and host needs its own name
 		for folder != "." && !named[folder] && !slices.Contains([]string{"engine", "host"}, filepath.Dir(folder)) {
 			folder = filepath.Dir(folder)
 		}

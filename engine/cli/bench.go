@@ -34,8 +34,8 @@ type benchCommand struct {
 	Plot     string        `help:"Write a chart of the latencies to a file that ends in .png or .svg." placeholder:"FILE"`
 }
 
-// Run measures and prints the result. Messages that were lost, duplicated or out of order are an error, which
-// comes after the result.
+// Run measures and prints the result. If messages were lost, duplicated or out of order, it returns an error after it has
+// printed the result.
 func (c *benchCommand) Run(ctx context.Context, t terminal) error {
 	o, format, err := c.options()
 	if err != nil {
@@ -88,7 +88,7 @@ func isTerminal(w io.Writer) bool {
 	return ok && term.IsTerminal(int(f.Fd()))
 }
 
-// progress shows the progress of a bench: in lines, or in one line that is overwritten.
+// progress prints the progress of a bench in new lines, or in one line that it overwrites.
 type progress struct {
 	w       io.Writer
 	inPlace bool

@@ -18,7 +18,7 @@ import (
 	"github.com/mootchat/moot/engine/cli/bench"
 )
 
-// benchedScript checks the rate and the deliveries in the JSON of a bench, with tolerance for a busy machine.
+// benchedScript checks the rate and the deliveries in the JSON of a bench, with a tolerance for a busy machine.
 func benchedScript(ts *testscript.TestScript, neg bool, args []string) {
 	if len(args) != 3 {
 		ts.Fatalf("usage: benched FILE RATE MEMBERS")

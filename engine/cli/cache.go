@@ -9,8 +9,8 @@ import (
 	"github.com/mootchat/moot/host/script"
 )
 
-// userCache returns the user's cache on disk and a compiler of scripts that uses it, for commands that read no
-// configuration.
+// userCache returns the user's cache on disk and a script compiler that uses it. Commands without a configuration use
+// them.
 func userCache(t terminal) (*diskcache.Cache, *script.Compiler) {
 	log := slog.New(slog.NewTextHandler(t.err, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	cache := node.OpenCache(config.Path{}, log)

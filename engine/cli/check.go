@@ -11,8 +11,8 @@ type checkCommand struct {
 	configFlags
 }
 
-// Run loads all that the configuration names and prints a summary. The error has all problems, each with
-// its line. Warnings go to t.err and do not change the exit code.
+// Run loads the configuration and all files that it names, and prints a summary. The error has all problems, each with
+// its line. Run prints warnings to t.err; they do not change the exit code.
 func (c *checkCommand) Run(ctx context.Context, t terminal) error {
 	cfg, err := c.read(ctx)
 	if err != nil {
@@ -33,7 +33,7 @@ func (c *checkCommand) Run(ctx context.Context, t terminal) error {
 	return err
 }
 
-// counted is a number with a noun: "1 module", "2 modules". An irregular plural may be given.
+// counted formats a number with a noun: "1 module", "2 modules". plural replaces the regular plural.
 func counted(n int, noun string, plural ...string) string {
 	switch {
 	case n == 1:

@@ -52,8 +52,8 @@ type terminal struct {
 	out, err io.Writer
 }
 
-// Run runs a command line, which is without the name of the program, and returns the exit code. The first
-// SIGTERM or SIGINT ends the command in its way; a second one ends the process at once.
+// Run runs a command line and returns the exit code. args does not contain the name of the program. The first SIGTERM or
+// SIGINT ends the context of the command, and a second one ends the process at once.
 func Run(args []string, in io.Reader, out, err io.Writer) int {
 	if script.Asked(args) {
 		return script.Answer(in, out)
@@ -107,8 +107,8 @@ func Run(args []string, in io.Reader, out, err io.Writer) int {
 	return exitFailed
 }
 
-// untilSignal returns a context that the first signal ends. Signals have their usual effect again before it
-// ends, so that the next one ends the process.
+// untilSignal returns a context that ends with the first signal. The default handling of signals is restored before that,
+// so that the next signal ends the process.
 func untilSignal() (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancel(context.Background())
 	signals := make(chan os.Signal, 1)
@@ -124,11 +124,11 @@ func untilSignal() (context.Context, context.CancelFunc) {
 	return ctx, cancel
 }
 
-// finding is a result of a command that has an exit code of its own.
+// finding is an error with its own exit code.
 type finding struct {
 	error
 	code int
 }
 
-// misuse is an error in the command line. It is printed as it is, a line for each problem.
+// misuse is an error in the command line. It is printed without a prefix and has a line for each problem.
 type misuse struct{ error }

@@ -62,18 +62,18 @@ func (c *decisionsCommand) Run(ctx context.Context, t terminal) error {
 
 const (
 	followEvery = time.Second
-	maxFollowed = 1000 // in one request; earlier ones are skipped
+	maxFollowed = 1000 // limit of one request; earlier decisions are skipped
 )
 
-// decisionPrinter prints decisions, each once.
+// decisionPrinter prints each decision once.
 type decisionPrinter struct {
 	out, err     io.Writer
 	json, shadow bool
 	headed       bool
-	cursor       string // of what was shown
+	cursor       string // of the last page that was printed
 }
 
-// show prints the decisions after those that were shown.
+// show prints the decisions since the last call.
 func (p *decisionPrinter) show(ctx context.Context, ask *client.Client, q report.DecisionFilter) error {
 	page, err := ask.Decisions(ctx, q, p.cursor)
 	if err != nil {
@@ -97,7 +97,7 @@ func (p *decisionPrinter) show(ctx context.Context, ask *client.Client, q report
 	return p.table(found)
 }
 
-// table prints a table; with p.shadow it has the applied verdict (OLD) beside the one of the shadow (NEW).
+// table prints a table. With p.shadow it has the applied verdict (OLD) beside the verdict of the shadow (NEW).
 func (p *decisionPrinter) table(found []api.Decision) error {
 	table := tabwriter.NewWriter(p.out, 0, 0, 2, ' ', 0)
 	if !p.headed {
@@ -129,7 +129,7 @@ func (p *decisionPrinter) table(found []api.Decision) error {
 	return table.Flush()
 }
 
-// doneOf is the verdict that was applied in place of a shadow's, and by which module.
+// doneOf returns the verdict that was applied instead of the shadow's, with the name of its module.
 func doneOf(d api.Decision) string {
 	if d.DoneBy == "" {
 		return d.Done

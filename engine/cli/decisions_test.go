@@ -13,7 +13,7 @@ import (
 	"github.com/mootchat/moot/host/report"
 )
 
-// TestFollowRequestsOnlyNewDecisions: each request has the cursor of the answer before.
+// TestFollowRequestsOnlyNewDecisions checks that each request has the cursor of the previous answer.
 func TestFollowRequestsOnlyNewDecisions(t *testing.T) {
 	var cursors []string
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

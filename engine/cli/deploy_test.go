@@ -20,8 +20,8 @@ import (
 	"github.com/mootchat/moot/engine/node/nodetest"
 )
 
-// TestAReleaseServes runs the steps of the Containerfile in a copy of the tree, for the platform of the test, and runs the
-// program.
+// TestAReleaseServes runs the steps of the Containerfile in a copy of the tree, for the platform of the test. It checks that
+// the program serves, that its installation works, and that a second build gives the same bytes.
 func TestAReleaseServes(t *testing.T) {
 	root, out := treeCopy(t), t.TempDir()
 	for _, runner := range []string{"js", "lua"} {
@@ -34,7 +34,7 @@ func TestAReleaseServes(t *testing.T) {
 	}
 	for _, step := range containerSteps(t) {
 		if strings.HasPrefix(step, "apt-get ") || strings.HasPrefix(step, "go mod download") {
-			continue // the machine of the test has it
+			continue // the machine of the test already has these
 		}
 		cmd := exec.Command("sh", "-euc", strings.ReplaceAll(step, "/out", out))
 		cmd.Dir = root
@@ -72,8 +72,8 @@ func TestAReleaseServes(t *testing.T) {
 	}
 }
 
-// installs runs the commands with which README.md installs an unpacked release, below another root, and checks the
-// installed configuration as the unit does.
+// installs runs the commands of README.md that install an unpacked release, with another root folder, and checks the
+// installed configuration with the secrets of the unit.
 func installs(t *testing.T, release string) {
 	t.Helper()
 	readme, err := os.ReadFile("../../examples/deploy/README.md")
@@ -106,7 +106,7 @@ func installs(t *testing.T, release string) {
 	}
 }
 
-// checkSums returns SHA256SUMS after a check that it has the sum of the archive and nothing else.
+// checkSums checks that SHA256SUMS has the sum of the archive and nothing else, and returns its text.
 func checkSums(t *testing.T, dir, archive string) string {
 	t.Helper()
 	sums, err := os.ReadFile(filepath.Join(dir, "SHA256SUMS"))
@@ -138,7 +138,7 @@ func containerSteps(t *testing.T) (steps []string) {
 	return steps
 }
 
-// TestTheUnitFitsTheProgram checks the systemd unit against the command line and the defaults.
+// TestTheUnitFitsTheProgram checks that the systemd unit matches the command line and the defaults of the program.
 func TestTheUnitFitsTheProgram(t *testing.T) {
 	file, err := os.ReadFile("../../examples/deploy/moot.service")
 	if err != nil {
@@ -182,7 +182,7 @@ func TestTheUnitFitsTheProgram(t *testing.T) {
 	}
 }
 
-// verifyUnit verifies the unit with systemd-analyze, with the path of the test program.
+// verifyUnit verifies the unit with systemd-analyze after it has replaced the path of moot by the test program's.
 func verifyUnit(t *testing.T, analyze, unit string) {
 	moot, err := os.Executable()
 	if err != nil {
@@ -239,8 +239,8 @@ func TestTheContainerfileNamesFilesThatExist(t *testing.T) {
 	}
 }
 
-// installed returns the path of a copy of examples/deploy/moot.yaml beside the rules, as in an installation by README.md,
-// and sets the secrets in the environment.
+// installed makes a folder with a copy of examples/deploy/moot.yaml and the guests, like an installation by README.md. It
+// sets the secrets in the environment and returns the path of the copy.
 func installed(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -329,7 +329,7 @@ func TestPrometheusIsToldTheAdminPort(t *testing.T) {
 	}
 }
 
-// TestAPodServesWithItsArguments checks the arguments of the container in kubernetes.yaml: they are valid, and the only
+// TestAPodServesWithItsArguments checks that the arguments of the container in kubernetes.yaml are valid, and that the only
 // warning is about the open admin port.
 func TestAPodServesWithItsArguments(t *testing.T) {
 	text, err := os.ReadFile("../../examples/deploy/kubernetes.yaml")

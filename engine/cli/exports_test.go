@@ -18,7 +18,7 @@ const modulePath = "github.com/mootchat/moot"
 
 const (
 	maxExports  = 60 // names that a package may export without a reason in RATIONALE.md
-	packagesMin = 40 // fewer packages mean that the test misses some
+	packagesMin = 40 // with fewer packages the test does not see all
 )
 
 // TestPackagesExportFewNames checks that no package exports more than 60 names at package
@@ -57,7 +57,7 @@ func TestPackagesExportFewNames(t *testing.T) {
 	}
 }
 
-// exportReasons returns the packages of the table of exports in RATIONALE.md.
+// exportReasons returns the packages in the table of exports of RATIONALE.md.
 func exportReasons(t *testing.T) map[string]bool {
 	t.Helper()
 	text, err := os.ReadFile("../../RATIONALE.md")

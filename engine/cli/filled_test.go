@@ -10,7 +10,7 @@ import (
 	"github.com/mootchat/moot/engine/node/nodetest"
 )
 
-// TestNoOutputShowsAFilledInValue checks the output of moot check and moot serve for values of ${file:...}.
+// TestNoOutputShowsAFilledInValue checks that moot check and moot serve print no value of ${file:...}.
 func TestNoOutputShowsAFilledInValue(t *testing.T) {
 	dir := t.TempDir()
 	for name, text := range map[string]string{"s": "hunter2", "u": "https://hunter2.invalid/calm.wasm", "o": "localhost:1/hunter2/calm:1", "port": "hunter2.invalid:80", "r": "hunter2.invalid:6379", "x.wasm": "hunter2"} {
@@ -39,7 +39,7 @@ func TestNoOutputShowsAFilledInValue(t *testing.T) {
 	} {
 		for _, command := range []string{"check", "serve"} {
 			if command == "check" && (what == "listener" || strings.HasPrefix(what, "Redis")) {
-				continue // check opens neither
+				continue // moot check opens no listener and no connection to Redis
 			}
 			file := filepath.Join(dir, "moot.yaml")
 			nodetest.Write(t, file, text)

@@ -9,7 +9,7 @@ import (
 	"github.com/mootchat/moot/engine/node"
 )
 
-// configFlags are what the commands that read a configuration have in common.
+// configFlags are the flags of all commands that read a configuration.
 type configFlags struct {
 	Config string   `short:"c" default:"config.yaml" help:"Configuration file." placeholder:"FILE"`
 	Set    []string `sep:"none" help:"Override a setting of the file, such as --set http.listen=:9000. Repeatable." placeholder:"PATH=VALUE"`
@@ -19,7 +19,7 @@ func (f *configFlags) read(ctx context.Context) (*config.Config, error) {
 	return node.ReadConfig(ctx, node.Config{File: f.Config, Set: f.Set})
 }
 
-// adminFlags are what the commands that ask a running server have in common.
+// adminFlags are the flags of all commands that send requests to a running server.
 type adminFlags struct {
 	URL string `name:"url" default:"http://127.0.0.1:9090" env:"MOOT_ADMIN_URL" help:"URL of the admin port of the server." placeholder:"URL"`
 	Key string `env:"MOOT_ADMIN_KEY" help:"Key of the admin or of a tenant. Prefer the environment: other users of the machine see the command line." placeholder:"KEY"`

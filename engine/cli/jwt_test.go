@@ -11,7 +11,7 @@ import (
 	"github.com/mootchat/moot/engine/node/nodetest"
 )
 
-// programAt puts the program ./moot and the folder guests into a folder.
+// programAt creates links to the program moot and the folder guests in a folder.
 func programAt(t *testing.T, dir string) {
 	t.Helper()
 	self, err := os.Executable()

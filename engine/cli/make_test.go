@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// made has the things that a clone of the repository lacks, and the commands that make or install them.
+// made maps the dependencies that a clone of the repository lacks to the commands that make or install them.
 var made = map[string]*regexp.Regexp{
 	"the program":   regexp.MustCompile(`(?m)^go build -o moot \.$`),
 	"the guests":    regexp.MustCompile(`(?m)buildmode=c-shared .*-o guests/gate/gate\.wasm`),
@@ -22,7 +22,7 @@ var made = map[string]*regexp.Regexp{
 	"npm packages":  regexp.MustCompile(`(?m)^for dir in (.*sdk/client )?sdk/assemblyscript sdk/zig; do$`),
 }
 
-// needed has the commands of the Makefile that need such things.
+// needed has the commands of the Makefile that need such dependencies.
 var needed = []struct {
 	use   *regexp.Regexp
 	needs []string
@@ -39,8 +39,8 @@ var needed = []struct {
 	{regexp.MustCompile(`(?m)^npm run `), []string{"Node.js", "npm packages"}},
 }
 
-// TestTargetsMakeWhatTheyNeed runs make -n for each target in a clone in which nothing is built, and checks that what a
-// command needs is made before it.
+// TestTargetsMakeWhatTheyNeed runs make -n for each target in a clone without built files, and checks that the commands which
+// make a dependency precede the command that needs it.
 func TestTargetsMakeWhatTheyNeed(t *testing.T) {
 	root := treeCopy(t)
 	makefile, err := os.ReadFile("../../Makefile")

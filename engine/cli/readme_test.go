@@ -35,7 +35,7 @@ func snippetsOf(t *testing.T, file string) []snippet {
 	return all
 }
 
-// TestReadmeIsTrue runs each command, program and configuration of the README in a copy of the tree.
+// TestReadmeIsTrue runs each command, program and configuration of README.md in a copy of the tree.
 func TestReadmeIsTrue(t *testing.T) {
 	root := treeCopy(t)
 	var commands []string
@@ -86,8 +86,8 @@ func TestReadmeIsTrue(t *testing.T) {
 	editLive(t, root)
 }
 
-// editLive edits the rule that a command of the README serves. It uses built runners of scripts, because building them takes
-// minutes.
+// editLive serves examples/live-rule, edits its rule and checks that messages change. It uses existing runners of scripts,
+// because their build takes minutes.
 func editLive(t *testing.T, root string) {
 	t.Helper()
 	built, err := filepath.Glob("../../host/script/built/*.wasm")
@@ -126,14 +126,14 @@ func editLive(t *testing.T, root string) {
 	run.Stop(t)
 }
 
-// TestConfigurationsInGuestReadmesLoad loads each configuration in the README of a guest with its modules, as a file at the
-// root.
+// TestConfigurationsInGuestReadmesLoad checks that each configuration in the README of a guest loads with its modules. The
+// paths in it are relative to the root of the repository.
 func TestConfigurationsInGuestReadmesLoad(t *testing.T) {
 	files, err := filepath.Glob("../../guests/*/README.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, guest := range []string{"flood", "links", "redact", "slowmode", "welcome"} { // those that make guests leaves out
+	for _, guest := range []string{"flood", "links", "redact", "slowmode", "welcome"} { // make guests does not build these
 		if _, err := module.Build(t.Context(), "../../guests/"+guest, "", io.Discard); err != nil {
 			t.Fatal(err)
 		}
@@ -152,8 +152,8 @@ func TestConfigurationsInGuestReadmesLoad(t *testing.T) {
 	}
 }
 
-// TestScriptsOfTheReadmeLoad writes each script of the README of scripts to the path that it names, and loads it with the
-// configuration of that README.
+// TestScriptsOfTheReadmeLoad writes each script of sdk/script/README.md to the path in its first line, and checks that it
+// loads with the configuration of that README.
 func TestScriptsOfTheReadmeLoad(t *testing.T) {
 	dir := t.TempDir()
 	var scripts []string
@@ -176,7 +176,7 @@ func TestScriptsOfTheReadmeLoad(t *testing.T) {
 	}
 }
 
-// loads loads a configuration with its modules, as a file at path.
+// loads checks that a configuration with the file name path loads with its modules.
 func loads(t *testing.T, what, path, text string) {
 	t.Helper()
 	cfg, err := config.Parse(path, []byte(text), os.LookupEnv)
@@ -206,7 +206,7 @@ func treeCopy(t *testing.T) string {
 	for name := range strings.SplitSeq(strings.TrimSuffix(string(out), "\x00"), "\x00") {
 		text, err := os.ReadFile(filepath.Join(from, name))
 		if os.IsNotExist(err) {
-			continue // removed and not committed
+			continue // removed, and the removal is not committed
 		}
 		if err != nil {
 			t.Fatal(err)
@@ -254,8 +254,8 @@ func chatWith(t *testing.T, root, address, room, say string) string {
 	return out.String()
 }
 
-// TestCommandsInPagesAreCommands parses each command of moot at the beginning of a line in the pages about modules, clients
-// and operation.
+// TestCommandsInPagesAreCommands checks the arguments of each moot command at the beginning of a line in the pages about
+// modules, clients and operation.
 func TestCommandsInPagesAreCommands(t *testing.T) {
 	var pages []string
 	for _, pattern := range []string{"../../sdk/*.md", "../../sdk/*/README.md", "../../guests/*/README.md", "module/template/README.md", "../../examples/deploy/*.md"} {

@@ -40,7 +40,7 @@ func (c *recordCommand) Run(ctx context.Context, t terminal) (err error) {
 		ctx, cancel = context.WithTimeout(ctx, c.For)
 		defer cancel()
 	}
-	file, err := os.OpenFile(c.Out, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600) // it has texts of users
+	file, err := os.OpenFile(c.Out, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600) // it contains messages of users
 	if err != nil {
 		return misuse{fmt.Errorf("moot: --out: %w", err)}
 	}
@@ -83,7 +83,7 @@ func (c *recordCommand) Run(ctx context.Context, t terminal) (err error) {
 	return err
 }
 
-// leftOut is the number of calls that were left out in place of this line; 0: the line is a call.
+// leftOut returns the number of missing calls that the line stands for; 0: the line is a call.
 func leftOut(line []byte) int {
 	if !bytes.HasPrefix(line, []byte(`{"lost":`)) {
 		return 0
@@ -104,7 +104,7 @@ type replayCommand struct {
 	Grant   []string `sep:"none" help:"Grant this capability, as in moot module run. Repeatable." placeholder:"NAME"`
 }
 
-// Run prints the answers that differ. The exit code is 1 if one does.
+// Run prints the answers that differ. The exit code is 1 if an answer differs.
 func (c *replayCommand) Run(ctx context.Context, t terminal) error {
 	cache, scripts := userCache(t)
 	return module.Replay(ctx, t.out, t.err, module.Replaying{Events: c.Events, Module: c.Module, Against: c.Against, As: c.As},

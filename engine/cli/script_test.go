@@ -34,9 +34,9 @@ func TestMain(m *testing.M) {
 // TestScripts runs the program as a user does. Besides the commands of testscript there are:
 //
 //	serve [FLAG ...]   starts moot serve on free ports and waits until it serves; $HTTP, $SOCKET and $ADMIN are its
-//	                   addresses, $HTTP1 and so on those of the first; commands that use the API reach the last one
-//	stop               sends SIGTERM to all, waits, and writes their logs to serve.log
-//	redis [FLAG ...]   starts redis-server; $REDIS is its address, which is in redis.address too
+//	                   addresses, and $HTTP1 and so on the first server's; commands that use the API reach the last one
+//	stop               sends SIGTERM to all servers, waits, and writes their logs to serve.log
+//	redis [FLAG ...]   starts redis-server; $REDIS is its address, and the file redis.address contains it
 //	talk [-keep] FILE  plays a conversation of clients over TCP, see talkScript
 //	hup                sends SIGHUP to the server started last
 //	logged PATTERN     waits for a line in its log, after the last line that was found
@@ -45,13 +45,13 @@ func TestMain(m *testing.M) {
 //	benched FILE RATE MEMBERS   checks the JSON of moot bench: messages per second, members of a room
 //	picture FILE       checks that the file has the image format of its extension
 //
-// The file empty.wasm is a module without content.
+// The file empty.wasm is a module without functions.
 func TestScripts(t *testing.T) {
 	guests, err := filepath.Abs("../../guests")
 	if err != nil {
 		t.Fatal(err)
 	}
-	cache, err := os.UserCacheDir() // all scripts, and the next run, share compiled modules
+	cache, err := os.UserCacheDir() // compiled modules are shared by all scripts and the next run
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -77,7 +77,7 @@ func TestScripts(t *testing.T) {
 	})
 }
 
-// servers has the servers of the scripts, as slices by the folder of the script.
+// servers maps the folder of a script to the slice of its servers.
 var servers sync.Map
 
 func served(ts *testscript.TestScript) []*nodetest.Server {

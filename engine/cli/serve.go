@@ -15,7 +15,7 @@ type serveCommand struct {
 	configFlags
 }
 
-// Run serves until ctx ends, and then lets the clients go. SIGHUP makes the server reload.
+// Run runs a server until ctx ends. It then drains the clients and returns. SIGHUP makes the server reload.
 func (c *serveCommand) Run(ctx context.Context, t terminal) error {
 	hup := make(chan os.Signal, 1)
 	signal.Notify(hup, syscall.SIGHUP)

@@ -9,7 +9,7 @@ import (
 	"github.com/mootchat/moot/engine/node/nodetest"
 )
 
-// The first SIGTERM starts the drain of a server, and the second ends the process.
+// TestASecondSignalEndsAtOnce checks that the first SIGTERM starts the drain of a server, and that the second ends the process.
 func TestASecondSignalEndsAtOnce(t *testing.T) {
 	dir := t.TempDir()
 	programAt(t, dir)

@@ -22,7 +22,7 @@ import (
 	"github.com/mootchat/moot/engine/node/nodetest"
 )
 
-// Members of the soak: some stay, others come, send messages and go, for SOAK (10m).
+// Numbers of members that stay and of visitors that join and leave. The environment variable SOAK is the duration.
 const (
 	soakSteady  = 100
 	soakComing  = 100
@@ -30,7 +30,8 @@ const (
 	soakSamples = 30
 )
 
-// TestMemoryStaysFlatWhileClientsComeAndGo is run by make soak.
+// TestMemoryStaysFlatWhileClientsComeAndGo checks that the memory of a server does not grow while clients join and leave. make
+// soak runs it.
 func TestMemoryStaysFlatWhileClientsComeAndGo(t *testing.T) {
 	length, err := time.ParseDuration(os.Getenv("SOAK"))
 	if err != nil {
@@ -100,7 +101,7 @@ tenants:
 	}
 }
 
-// soakMember stays in a room, receives, and sends a message now and then.
+// soakMember stays in a room, receives messages, and sends one twice a second.
 func soakMember(ctx context.Context, t *testing.T, address string, i int, heard *atomic.Int64) {
 	room := fmt.Sprintf("r%d", i%soakRooms)
 	conn, _, err := websocket.Dial(ctx, "ws://"+address+"/ws", nil)
@@ -132,7 +133,7 @@ func soakMember(ctx context.Context, t *testing.T, address string, i int, heard 
 	}
 }
 
-// soakVisitor connects, joins, sends and goes: by quit, by leaving, or by closing the connection.
+// soakVisitor connects, joins a room, sends a message and disconnects: with quit, after it has left, or by closing the connection.
 func soakVisitor(ctx context.Context, t *testing.T, address string) {
 	conn, _, err := websocket.Dial(ctx, "ws://"+address+"/ws", nil)
 	if err != nil {
@@ -167,7 +168,7 @@ func request(event, room, message string) []byte {
 	return b
 }
 
-// rssOf is the memory of a process, in KiB.
+// rssOf returns the resident memory of a process, in KiB.
 func rssOf(t *testing.T, pid int) int {
 	t.Helper()
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))

@@ -54,7 +54,7 @@ func (c *statusCommand) Run(ctx context.Context, t terminal) error {
 	return s.finding()
 }
 
-// finding is a state of the nodes that needs an operator; nil: there is none.
+// finding returns the error for a state of the nodes that an operator must look at; nil: there is none.
 func (s *status) finding() error {
 	var unwell []string
 	for _, n := range s.Nodes {
@@ -74,7 +74,7 @@ func (s *status) finding() error {
 	return nil
 }
 
-// statusOf asks for all nodes, tenants and modules, or for one tenant.
+// statusOf requests the status of all nodes, tenants and modules, or of one tenant.
 func statusOf(ctx context.Context, ask *client.Client, tenant string) (s *status, err error) {
 	s = &status{}
 	if tenant == "" {
@@ -122,7 +122,7 @@ func (s *status) print(w io.Writer) error {
 	return table.Flush()
 }
 
-// nodes prints the nodes, how their versions and revisions differ, and their last reloads.
+// nodes prints the nodes, the differences of their versions and revisions, and their last reloads.
 func (s *status) nodes(w io.Writer) {
 	fmt.Fprintln(w, "NODE\tSTATE\tUP\tREVISION\tCONNECTIONS\tMESSAGES\tDELIVERIES\tVERSION")
 	for _, n := range s.Nodes {
@@ -160,7 +160,7 @@ func reloadLine(node string, last *api.Reload) string {
 	return fmt.Sprintf("%s: the last reload was refused at %s:\n  %s", node, at, strings.Join(last.Problems, "\n  "))
 }
 
-// errorsOf is the number of errors, by kind: "3 (2 trap, 1 deadline)".
+// errorsOf formats the number of errors by kind: "3 (2 trap, 1 deadline)".
 func errorsOf(kinds map[string]uint64) string {
 	total, parts := uint64(0), []string{}
 	for _, kind := range slices.Sorted(maps.Keys(kinds)) {
@@ -180,7 +180,7 @@ func breakerOf(open int) string {
 	return fmt.Sprintf("%d open", open)
 }
 
-// took is a duration with three digits; "-" is none.
+// took formats a duration with three digits, and 0 as "-".
 func took(ms millis.Duration) string {
 	switch {
 	case ms == 0:
@@ -193,7 +193,7 @@ func took(ms millis.Duration) string {
 	return fmt.Sprintf("%.3gs", ms/1e3)
 }
 
-// sizeOf is a size in B, KiB or MiB.
+// sizeOf formats a size in B, KiB or MiB.
 func sizeOf(n int) string {
 	switch {
 	case n < 10<<10:
@@ -204,5 +204,5 @@ func sizeOf(n int) string {
 	return fmt.Sprint(n>>20, " MiB")
 }
 
-// short is the beginning of a digest.
+// short returns the first 8 characters of a digest.
 func short(digest string) string { return digest[:min(len(digest), 8)] }

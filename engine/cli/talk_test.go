@@ -25,7 +25,7 @@ func redisScript(ts *testscript.TestScript, neg bool, args []string) {
 
 var turn = regexp.MustCompile(`^(\w+)@(\d) ([<>]) (.*)$`)
 
-// conversations has the open clients of scripts, by the folder of the script.
+// conversations maps the folder of a script to its open clients.
 var conversations sync.Map
 
 // talkScript plays a conversation. Each line has a client, its server, and what it sends or receives:
@@ -33,8 +33,8 @@ var conversations sync.Map
 //	ann@1 > roomAdd hall
 //	ann@1 < "data":true
 //
-// A client sends the text after >, and reads lines until one matches the pattern after <. With -keep the clients stay
-// connected for the next talk.
+// With > a client sends the text. With < it reads lines until one matches the pattern. With -keep the clients stay connected
+// for the next talk.
 func talkScript(ts *testscript.TestScript, neg bool, args []string) {
 	if len(args) == 0 || len(args) > 2 || len(args) == 2 && args[0] != "-keep" {
 		ts.Fatalf("usage: talk [-keep] FILE")

@@ -7,7 +7,7 @@ import (
 	"github.com/mootchat/moot/engine/node/nodetest"
 )
 
-// TestThePageOfTracesIsTrue checks the configuration of engine/telemetry/README.md.
+// TestThePageOfTracesIsTrue checks that the configurations in engine/telemetry/README.md are valid.
 func TestThePageOfTracesIsTrue(t *testing.T) {
 	dir := t.TempDir()
 	programAt(t, dir)

@@ -14,10 +14,10 @@ func (versionCommand) Run(t terminal) error {
 	return err
 }
 
-// release is the version of a release, which make release sets; "" in every other build.
+// release is the version of a release. make release sets it; it is "" in every other build.
 var release string
 
-// version is the version of the release, of the module, or the commit.
+// version returns the version of the release or of the Go module, or else the commit.
 func version() string {
 	if release != "" {
 		return release

@@ -11,7 +11,8 @@ import (
 	"github.com/mootchat/moot/sdk/go/client"
 )
 
-// handlers send the events of the client to s.events. giveUp ends the first attempt to connect when it fails.
+// handlers returns client options whose callbacks send events to s.events. They call giveUp when an attempt to connect
+// fails, so that the first failure ends connect.
 func (s *session) handlers(giveUp context.CancelCauseFunc) client.Options {
 	return client.Options{
 		OnMessage:  func(m client.Message) { s.tell(s.message(m)) },
@@ -72,7 +73,7 @@ func announced(n client.Notice) line {
 // text formats fields as JSON.
 func text(fields map[string]json.RawMessage) string {
 	b, err := json.Marshal(fields)
-	if err != nil { // JSON that was decoded always encodes
+	if err != nil { // decoded JSON can always be encoded
 		panic(err)
 	}
 	return string(b)

@@ -21,9 +21,9 @@ type Options struct {
 	Out   io.Writer
 }
 
-// Run chats until the user quits, the input ends, ctx ends, or the server closes the connection for good, which
-// is an error. On a terminal it fills the screen; otherwise it reads and prints lines. A lost connection is made
-// again; an error of the first attempt to connect is returned.
+// Run chats until the user quits, the input ends, ctx ends, or the server closes the connection for good, which is an
+// error. On a terminal it uses the full screen; otherwise it reads and prints lines. It reconnects after a lost
+// connection, and returns an error if the first attempt to connect fails.
 func Run(ctx context.Context, o Options) error {
 	s, err := connect(ctx, o)
 	if err != nil {
@@ -36,7 +36,7 @@ func Run(ctx context.Context, o Options) error {
 	return s.lines(ctx, o)
 }
 
-// connect returns a session with a connected client. Events wait until they are read.
+// connect returns a session with a connected client. The caller must read s.events: the client waits for it.
 func connect(ctx context.Context, o Options) (*session, error) {
 	dialing, giveUp := context.WithCancelCause(ctx)
 	defer giveUp(nil)
@@ -64,7 +64,7 @@ func terminalOf(stream any) *os.File {
 	return nil
 }
 
-// ending is why the client has ended; nil for a normal close.
+// ending returns the error that ended the client; nil for a normal close.
 func ending(err error) error {
 	var c *client.ClosedError
 	if errors.As(err, &c) && c.Code == 1000 {
@@ -73,8 +73,8 @@ func ending(err error) error {
 	return err
 }
 
-// lines is the chat without a screen. Each line waits for the answer to the one before. At the end it closes the
-// connection and prints what still arrives.
+// lines runs the chat without a screen. It sends each line after the answer to the previous one. At the end of the input
+// it closes the connection and prints the remaining events.
 func (s *session) lines(ctx context.Context, o Options) error {
 	show := func(lines []line) (err error) {
 		for _, l := range lines {
@@ -110,8 +110,8 @@ func (s *session) lines(ctx context.Context, o Options) error {
 	}
 }
 
-// scan returns the lines of in. Its goroutine ends with the input, or at the first line after stop, because a
-// read of stdin cannot be interrupted.
+// scan returns the lines of in. Its goroutine ends with the input, or at the first line after stop is closed, because a read
+// of stdin cannot be interrupted.
 func scan(in io.Reader, stop <-chan struct{}) <-chan string {
 	typed := make(chan string)
 	go func() {

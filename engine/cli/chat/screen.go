@@ -23,10 +23,10 @@ var (
 	barStyle    = lipgloss.NewStyle().Reverse(true)
 )
 
-// maxLines is the number of lines to scroll back.
+// maxLines is the number of lines that are kept for scrolling back.
 const maxLines = 2000
 
-// screen is the chat that fills a terminal.
+// screen runs the chat on the full screen of a terminal.
 func (s *session) screen(ctx context.Context, rooms []string, in, out *os.File) error {
 	input := textinput.New()
 	input.Placeholder = "say something, or /help"
@@ -44,8 +44,8 @@ type model struct {
 	session *session
 	ctx     context.Context // of the program: commands of bubbletea have no context
 	first   []string        // rooms to join at once
-	asking  bool            // an input has no answer yet: the session is for one goroutine
-	typed   []string        // inputs that wait for it
+	asking  bool            // an input is being carried out; only one goroutine may use the session
+	typed   []string        // inputs that wait for the session
 	input   textinput.Model
 	view    viewport.Model
 	shown   []string
@@ -82,7 +82,7 @@ func (m *model) wait() tea.Msg {
 	}
 }
 
-// ask handles the next input, unless one has no answer yet.
+// ask carries out the next input, unless an earlier one is in progress.
 func (m *model) ask() tea.Cmd {
 	if m.asking || len(m.typed) == 0 {
 		return nil

@@ -15,7 +15,7 @@ import (
 	"github.com/mootchat/moot/sdk/go/client"
 )
 
-// server has the requests of a session; client.Client implements it.
+// server is the interface for the requests of a session. client.Client implements it.
 type server interface {
 	Join(ctx context.Context, room string) error
 	Leave(ctx context.Context, room string) error
@@ -27,14 +27,14 @@ type server interface {
 	Rooms() []string
 }
 
-// session turns inputs into requests, and answers and events into lines. typed is for one goroutine.
+// session turns inputs into requests, and answers and events into lines. Only one goroutine may call typed.
 type session struct {
 	server  server
 	closer  *client.Client
 	me      atomic.Pointer[string] // id of the connection; nil before it is known
 	room    atomic.Pointer[string] // the current room; nil or "" for none
 	events  chan line              // lines that answer no input
-	stopped chan struct{}          // closed when events are not read any more
+	stopped chan struct{}          // closed when nothing reads events any more
 	stop    func()
 }
 
@@ -52,7 +52,7 @@ type lineKind uint8
 const (
 	chatLine   lineKind = iota
 	noticeLine          // of the server or of this program
-	deniedLine          // an error, or the refusal of a rule
+	deniedLine          // an error or the refusal of a rule
 )
 
 // tenths is the precision of times.
@@ -92,7 +92,7 @@ func newSession() *session {
 	return s
 }
 
-// current is the current room; "" for none. It may be called by any goroutine.
+// current returns the current room; "" for none. Any goroutine may call it.
 func (s *session) current() string {
 	if room := s.room.Load(); room != nil {
 		return *room
@@ -103,7 +103,7 @@ func (s *session) current() string {
 // help is the text of /help.
 const help = "/join ROOM  /leave [ROOM]  /room ROOM (make it current)  /rooms  /who [ROOM]  /history [ROOM]  /do ACTION [NAME=VALUE ...]  /actions  /quit"
 
-// typed carries out one input. It returns the lines to show; quit is true for /quit.
+// typed carries out one input and returns the lines to show. quit is true for /quit.
 func (s *session) typed(ctx context.Context, text string) (lines []line, quit bool) {
 	if strings.TrimSpace(text) == "" {
 		return nil, false
@@ -222,7 +222,7 @@ func (s *session) do(ctx context.Context, words []string) []line {
 	return shown(ctx, err, words[0], notice("%s: %s", words[0], text(reply)))
 }
 
-// harmless replaces control characters in text of other users.
+// harmless replaces control characters, because other users choose the text.
 func harmless(text string) string {
 	return strings.Map(func(r rune) rune {
 		if r < ' ' || r >= 0x7f && r < 0xa0 {

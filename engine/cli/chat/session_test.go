@@ -13,7 +13,7 @@ import (
 	"github.com/mootchat/moot/sdk/go/client"
 )
 
-// fake is a server that notes what it is asked. It refuses everything about "secure".
+// fake is a server that records its requests. It refuses all requests about the room "secure".
 type fake struct {
 	rooms []string
 	asked []string
@@ -118,7 +118,7 @@ func TestTheCurrentRoom(t *testing.T) {
 	}
 }
 
-// TestEventsBecomeLines calls the handlers as the client does.
+// TestEventsBecomeLines checks the line of each event of a client, and that a lost connection calls giveUp.
 func TestEventsBecomeLines(t *testing.T) {
 	s := newSession()
 	s.events = make(chan line, 1)

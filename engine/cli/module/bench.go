@@ -12,15 +12,15 @@ import (
 	"github.com/mootchat/moot/host/trial"
 )
 
-// A say is measured with one receiver, and with a room of receivers in one locale and in several.
+// Numbers of receivers and of their locales in the measurements of the hook say.
 const (
 	room    = 1000
 	classes = 5
 )
 
-// Bench measures a module at each of its hooks, for about d each. message is the text; "": 200 bytes. Say is
-// measured with one receiver, with 1000 that are alike, and with 1000 in 5 locales: the table shows the cost of
-// another receiver, and of another class of receivers.
+// Bench measures a module at each of its hooks, for about d each. message is the text; "": 200 bytes. The hook say has
+// three rows: one receiver, 1000 equal receivers, and 1000 receivers in 5 locales. They show the cost of an additional
+// receiver and of an additional locale.
 func Bench(ctx context.Context, out, log io.Writer, path, message string, d time.Duration, o Options) error {
 	cfg, err := o.open(ctx, path, log)
 	if err != nil {
@@ -70,7 +70,7 @@ func measured(ctx context.Context, t io.Writer, m *trial.Module, hook abi.Hook, 
 	return row(ctx, t, m, fmt.Sprintf("say to %d in %d locales", room, classes), &e, room, d)
 }
 
-// row measures one event and prints a row; its last column is the time per receiver.
+// row measures one event and prints a row. The last column is the time per receiver.
 func row(ctx context.Context, t io.Writer, m *trial.Module, name string, e *trial.Event, n int, d time.Duration) error {
 	r, err := m.Measure(ctx, e, d)
 	if err != nil {

@@ -13,15 +13,15 @@ import (
 	"strings"
 )
 
-// language is a language of modules: how its projects are recognized and built. Commands run in the folder of
-// the project.
+// language is a language of modules: the file that identifies its projects, and the commands that build them. Commands run
+// in the folder of the project.
 type language struct {
 	name   string
-	source string // a file that only projects of the language have; * is any name
+	source string // pattern of a file that only projects of this language have
 	build  func(p *project) ([][]string, error)
 }
 
-// languages in the order in which a project is compared with them.
+// languages are in the order in which they are tried.
 var languages = []language{
 	{"Rust", "Cargo.toml", buildRust},
 	{"AssemblyScript", "assembly/index.ts", buildAssemblyScript},
@@ -100,8 +100,8 @@ func buildGo(p *project) ([][]string, error) {
 
 const wasm32 = "wasm32-unknown-unknown"
 
-// buildRust prefers Debian's compiler where it is installed with the target, because a rustup beside it may lack
-// the target.
+// buildRust prefers Debian's compiler if its wasm32 target is installed, because a rustup on the same machine may lack the
+// target.
 func buildRust(p *project) ([][]string, error) {
 	cargo := "cargo"
 	if _, err := os.Stat("/usr/lib/rustlib/" + wasm32); err == nil {
@@ -115,7 +115,7 @@ func buildRust(p *project) ([][]string, error) {
 		": on Debian apt-get install cargo rustc libstd-rust-dev-wasm32 lld-14, elsewhere rustup target add "+wasm32); err != nil {
 		return nil, err
 	}
-	// A stack of 64 KiB in place of 1 MiB: instances start in a tenth of the time.
+	// With a stack of 64 KiB instead of 1 MiB an instance starts in a tenth of the time.
 	p.env = append(p.env, "RUSTFLAGS=-C link-arg=-zstack-size=65536")
 	name, err := crateOf(filepath.Join(p.dir, "Cargo.toml"))
 	if err != nil {
@@ -209,7 +209,7 @@ func buildWAT(p *project) ([][]string, error) {
 	return [][]string{{"wat2wasm", "main.wat", "-o", p.out}}, nil
 }
 
-// need returns an error with advice if the command is not installed.
+// need returns an error with the advice if the command is not installed.
 func need(command, advice string) error {
 	if _, err := exec.LookPath(command); err != nil {
 		return fmt.Errorf("%s is not installed: %s", command, advice)
@@ -217,8 +217,8 @@ func need(command, advice string) error {
 	return nil
 }
 
-// above returns the path of a file in dir or the nearest folder above it, or in a folder sdk of those, so that
-// guests of this repository use its SDKs.
+// above returns the path of a file in dir or the nearest folder above it. It also looks in the subfolder sdk of each, so
+// that guests of this repository use its SDKs.
 func above(dir, file, sdk string) (string, error) {
 	for {
 		for _, path := range []string{filepath.Join(dir, file), filepath.Join(dir, sdk, file)} {

@@ -13,7 +13,7 @@ import (
 	"github.com/mootchat/moot/host/hosttest"
 )
 
-// Inspect prints a table about a module. The error has the reasons why no entry could use it.
+// Inspect prints a table about a module. The error has the reasons if no chain entry can use the module.
 func Inspect(ctx context.Context, out, log io.Writer, path string, o Options) error {
 	cfg, err := o.open(ctx, path, log)
 	if err != nil {

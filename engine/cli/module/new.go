@@ -19,18 +19,18 @@ import (
 //go:embed template
 var templates embed.FS
 
-// starter is the content of a new project: a folder of templates, and the SDK.
+// starter is the content of a new project: a folder of templates and the files of the SDK.
 type starter struct {
 	folder  string
 	sdk     fs.FS
-	from    []string // files or folders of it; nil: all
+	from    []string // files or folders of the SDK; nil: all
 	strip   string   // prefix that is removed from their paths
-	to      string   // the folder that they go into
+	to      string   // the folder for the SDK
 	script  string   // name of the script, for languages that are not built
 	install string   // command to run before the first build; "": none
 }
 
-// starters returns the starters by the names of Languages.
+// starters returns the starter of each of Languages.
 func starters() map[string]starter {
 	return map[string]starter{
 		"go":   {folder: "go", sdk: moot.Source, to: "moot"},
@@ -129,7 +129,7 @@ func (s *starter) copySDK(dir string) error {
 	return nil
 }
 
-// each gives the files below root.
+// each calls f with each file below root.
 func each(files fs.FS, root string, f func(path string, text []byte) error) error {
 	return fs.WalkDir(files, root, func(path string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {

@@ -23,11 +23,11 @@ type Options struct {
 	Memory  int64
 	Timeout time.Duration
 	Cache   host.Cache       // of compiled modules; nil: none
-	Scripts *script.Compiler // nil: Lua alone
+	Scripts *script.Compiler // nil: only Lua
 }
 
-// source returns the file of a module: path itself, or the script or binary of the project in the folder path,
-// which it builds.
+// source returns the file of a module: path itself, or the script or binary of the project in the folder path. It builds
+// the binary.
 func source(ctx context.Context, path string, log io.Writer) (file string, err error) {
 	info, err := os.Stat(path)
 	if err != nil || !info.IsDir() {
@@ -41,7 +41,7 @@ func source(ctx context.Context, path string, log io.Writer) (file string, err e
 	return Build(ctx, path, "", log)
 }
 
-// open returns the options for the module at path, which may be the folder of a project: that is built.
+// open returns the configuration for the module at path. If path is the folder of a project, open builds the project.
 func (o *Options) open(ctx context.Context, path string, log io.Writer) (trial.Config, error) {
 	file, err := source(ctx, path, log)
 	if err != nil {
@@ -50,7 +50,7 @@ func (o *Options) open(ctx context.Context, path string, log io.Writer) (trial.C
 	return o.read(file)
 }
 
-// read returns the options for the module in a file.
+// read returns the configuration for the module in a file.
 func (o *Options) read(file string) (trial.Config, error) {
 	wasm, err := os.ReadFile(file)
 	if err != nil {
@@ -64,7 +64,7 @@ func (o *Options) read(file string) (trial.Config, error) {
 	return cfg, err
 }
 
-// nameOf is the name of the module in a file: that of the file, or of its folder where the file is called rule.
+// nameOf returns the name of the module in a file: the name of the file, or of its folder if the file is called rule.
 func nameOf(file string) string {
 	name := strings.TrimSuffix(filepath.Base(file), filepath.Ext(file))
 	if name == "rule" {
@@ -92,7 +92,7 @@ func settings(config string) (json.RawMessage, error) {
 	return text, nil
 }
 
-// load loads the file of a module. The error has a line for each problem, which begins with the file.
+// load loads the file of a module. The error has a line for each problem. Each line begins with the path of the file.
 func load(ctx context.Context, cfg trial.Config) (*trial.Module, error) {
 	m, err := trial.Load(ctx, cfg)
 	if err != nil {

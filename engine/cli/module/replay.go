@@ -14,18 +14,18 @@ import (
 	"github.com/mootchat/moot/host/trial"
 )
 
-// Replaying are the files of a replay.
+// Replaying names the files and the module of a replay.
 type Replaying struct {
-	Events  string // a file of trial.Recorded, a line each
+	Events  string // a file with a trial.Recorded in each line
 	Module  string // the module that is called
 	Against string // the module to compare with; "": the recorded answers
 	As      string // the name of the module in the recording; "": the only one, or the name of Module
 }
 
-// ErrChanged says that answers differ. They were printed.
+// ErrChanged is the error of a replay with answers that differ. Replay has printed them.
 var ErrChanged = errors.New("answers differ")
 
-// maxEvent bounds a line of a recording, in bytes.
+// maxEvent is the limit of a line of a recording, in bytes.
 const maxEvent = 16 << 20
 
 // Replay calls a module with the events of a recording, each in a new instance with the recorded clock, random

@@ -29,7 +29,7 @@ type Question struct {
 	JSON       bool     // the answer as JSON
 }
 
-// event returns the event with defaults for fields that were not given.
+// event returns the event, with defaults for missing fields.
 func (q *Question) event() (trial.Event, error) {
 	e := q.Event
 	c := trial.Connection{ID: "1", Fingerprint: "cafe", Transport: "websocket", RemoteIP: "127.0.0.1"}
@@ -41,7 +41,7 @@ func (q *Question) event() (trial.Event, error) {
 		if c.Properties == nil {
 			c.Properties = make(map[string]trial.JSON)
 		}
-		if !json.Valid([]byte(value)) { // a text without its quotes
+		if !json.Valid([]byte(value)) { // a string without quotes
 			quoted, _ := json.Marshal(value)
 			value = string(quoted)
 		}

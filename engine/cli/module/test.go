@@ -19,13 +19,13 @@ import (
 	"github.com/mootchat/moot/host/trial"
 )
 
-// suite is a file of tests. Its world is the default of each test.
+// suite is a file of tests. Its world has the defaults of all tests.
 type suite struct {
 	world `yaml:",inline"`
 	Tests []test `yaml:"tests"`
 }
 
-// world is the surroundings of a module.
+// world is the configuration, grants, rooms, stored values and clock that a module sees in a test.
 type world struct {
 	Config trial.JSON        `yaml:"config"`
 	Grants []string          `yaml:"grants"`
@@ -34,7 +34,7 @@ type world struct {
 	Now    time.Time         `yaml:"now"`
 }
 
-// test is one step, or several for the same instance.
+// test has one step, or several steps with the same instance.
 type test struct {
 	world `yaml:",inline"`
 	step  `yaml:",inline"`
@@ -43,7 +43,7 @@ type test struct {
 }
 
 type step struct {
-	After  time.Duration  `yaml:"after"` // the time since the step before
+	After  time.Duration  `yaml:"after"` // the time since the previous step
 	Event  *trial.Event   `yaml:"event"`
 	Expect map[string]any `yaml:"expect"` // fields of a trial.Answer; only these are compared
 }
@@ -51,11 +51,11 @@ type step struct {
 // noon is the default time of tests.
 var noon = time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
 
-// ErrFailed says that tests failed. They were printed.
+// ErrFailed is the error of failed tests. Test has printed them.
 var ErrFailed = errors.New("tests failed")
 
 // Test runs a file of tests against a module. testFile "" is NAME.test.yaml beside NAME.wasm, or tests.yaml in its
-// folder. It prints differences: the expected with -, the answer with +.
+// folder. Test prints expected fields that differ with -, and the fields of the answer with +.
 func Test(ctx context.Context, out, log io.Writer, path, testFile string, o Options) error {
 	file, err := source(ctx, path, log)
 	if err != nil {
@@ -160,7 +160,7 @@ func (s *step) check() error {
 	return nil
 }
 
-// run returns a diff of the first step that fails; empty: the test passed.
+// run returns a diff of the first failed step; empty: the test passed.
 func (t *test) run(ctx context.Context, cfg trial.Config, all *world) ([]string, error) {
 	t.world.over(all).into(&cfg)
 	m, err := load(ctx, cfg)
@@ -183,7 +183,7 @@ func (t *test) run(ctx context.Context, cfg trial.Config, all *world) ([]string,
 	return nil, nil
 }
 
-// over returns the fields of w that are set, and those of all otherwise.
+// over returns a world with the fields of w that are set, and the other fields of all.
 func (w *world) over(all *world) *world {
 	c := *all
 	if w.Config != nil {
@@ -225,7 +225,7 @@ func eventText(e *trial.Event) string {
 	return string(text)
 }
 
-// line is a field of an answer, by its path, such as receivers[1].message.
+// line is a field of an answer. Its name is a path, such as receivers[1].message.
 type line struct{ name, value string }
 
 // fieldsOf returns the fields of a value.

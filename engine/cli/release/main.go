@@ -1,4 +1,4 @@
-// Command release builds the program for each platform, in an archive with the rules and the configuration, and
+// Command release builds an archive for each platform with the program, the rules and the configuration. It writes
 // SHA256SUMS beside the archives. make release runs it at the top of the repository.
 //
 // The same commit, runners, guests and version of Go give the same bytes on every machine.
@@ -69,7 +69,7 @@ func (r *release) run(platforms []string) (err error) {
 	return os.WriteFile(filepath.Join(r.out, "SHA256SUMS"), []byte(sums), 0o644)
 }
 
-// build makes the archive of a platform and returns its line of SHA256SUMS.
+// build writes the archive of a platform and returns its line of SHA256SUMS.
 func (r *release) build(platform string) (string, error) {
 	system, arch, ok := strings.Cut(platform, "/")
 	if !ok {
@@ -106,8 +106,8 @@ func (r *release) build(platform string) (string, error) {
 	return line, os.WriteFile(filepath.Join(r.out, name+ending), packed, 0o644)
 }
 
-// contents are the files of an archive besides the program. The program embeds the runners, so they must be
-// built.
+// contents returns the files of an archive besides the program. The program embeds the runners, so contents fails if they
+// are not built.
 func contents() (files []string, err error) {
 	for _, want := range []string{"host/script/built/js.wasm", "host/script/built/lua.wasm", "guests/*/*.wasm"} {
 		if found, _ := filepath.Glob(want); len(found) == 0 {
@@ -121,7 +121,7 @@ func contents() (files []string, err error) {
 	return files, nil
 }
 
-// commitTime is SOURCE_DATE_EPOCH, or the time of the commit.
+// commitTime returns SOURCE_DATE_EPOCH, or the time of the commit if it is not set.
 func commitTime() (time.Time, error) {
 	text := os.Getenv("SOURCE_DATE_EPOCH")
 	if text == "" {

@@ -17,7 +17,7 @@ type file struct {
 	mode int64
 }
 
-// tarball makes a .tar.gz of the files in their order, all with one time and no owner.
+// tarball returns a .tar.gz of the files in their order. All entries have the same time and no owner.
 func tarball(files []file, at time.Time) ([]byte, error) {
 	var out bytes.Buffer
 	packed, err := gzip.NewWriterLevel(&out, gzip.BestCompression)
@@ -40,7 +40,7 @@ func tarball(files []file, at time.Time) ([]byte, error) {
 	return finish(&out, w, packed)
 }
 
-// zipped makes a .zip of the files, for Windows.
+// zipped returns a .zip of the files, for Windows.
 func zipped(files []file, at time.Time) ([]byte, error) {
 	var out bytes.Buffer
 	w := zip.NewWriter(&out)

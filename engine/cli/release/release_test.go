@@ -71,7 +71,8 @@ func TestAZipForWindows(t *testing.T) {
 	}
 }
 
-// TestWhatCannotBeReleased is in a folder without runners and guests.
+// TestWhatCannotBeReleased checks the errors for an invalid version, for missing runners and guests, and for an invalid
+// SOURCE_DATE_EPOCH.
 func TestWhatCannotBeReleased(t *testing.T) {
 	t.Chdir(t.TempDir())
 	t.Setenv("SOURCE_DATE_EPOCH", "1000000000")

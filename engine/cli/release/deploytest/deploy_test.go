@@ -51,7 +51,8 @@ func TestAlertsAreRulesThatPrometheusLoads(t *testing.T) {
 	}
 }
 
-// Grafana fills in its variables before Prometheus sees an expression.
+// TestExpressionsOfTheDashboardAreSound checks that Prometheus parses the expressions of the dashboard. It first replaces the
+// variables, like Grafana.
 func TestExpressionsOfTheDashboardAreSound(t *testing.T) {
 	var dashboard struct {
 		Panels []struct {

@@ -1,4 +1,4 @@
-// Package deploytest holds the files of examples/deploy to the readers that will read
-// them: Prometheus's of rules and expressions, Kubernetes' types, and Docker's matcher of
-// .dockerignore. It is a module of its own, so that nobody else needs theirs.
+// Package deploytest tests the files of examples/deploy with the code of the programs that
+// use them: the parsers of Prometheus, the types of Kubernetes, and Docker's matcher of
+// .dockerignore. It is a separate Go module to keep these dependencies out of Moot's.
 package deploytest

@@ -26,7 +26,7 @@ type manifests struct {
 	network    networking.NetworkPolicy
 }
 
-// load decodes each object as the type that it says it is; a key that the type lacks is
+// load decodes each object into the type of its kind. A key that the type lacks is
 // an error.
 func load(t *testing.T) *manifests {
 	t.Helper()
@@ -35,7 +35,7 @@ func load(t *testing.T) *manifests {
 		"PodDisruptionBudget": &m.budget, "NetworkPolicy": &m.network}
 	versions := map[string]string{"ConfigMap": "v1", "Deployment": "apps/v1", "Service": "v1", "PodDisruptionBudget": "policy/v1", "NetworkPolicy": "networking.k8s.io/v1"}
 	for _, text := range bytes.Split(read(t, deploy+"kubernetes.yaml"), []byte("\n---\n")) {
-		text = append(bytes.Clone(text), '\n') // which ended the last line
+		text = append(bytes.Clone(text), '\n') // bytes.Split has removed the end of the last line
 		var kind meta.TypeMeta
 		if err := yaml.Unmarshal(text, &kind); err != nil {
 			t.Fatal(err)
@@ -114,7 +114,7 @@ func TestPodsHaveNoPrivileges(t *testing.T) {
 	}
 }
 
-// A pod that ends has the time that a server may take: its delay, its drain, and 5 s.
+// TestAPodMayEndInItsTime checks that the grace period of a pod covers the drain delay, the drain and 5 s more.
 func TestAPodMayEndInItsTime(t *testing.T) {
 	m := load(t)
 	of := func(setting, text string) time.Duration {
