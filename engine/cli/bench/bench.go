@@ -1,10 +1,10 @@
 // Package bench measures a server: it fills rooms with members and sends messages to them. Each message has
-// its sender, a sequence number and the time at which it was sent, so that each receiver finds messages that
-// are late, lost, duplicated or out of order.
+// its sender, a sequence number and the time of sending, so that each receiver detects messages that are late, lost,
+// duplicated or out of order.
 //
 // A member is one WebSocket connection in one room. The first members of a room are its senders; all members
-// receive, the senders as well. A delivery is one message at one member. In a closed loop each sender has a
-// window of messages in flight; in an open loop messages are sent when they are due, whatever the server does.
+// receive, the senders as well. A delivery is the receipt of one message by one member. In a closed loop each sender has a
+// window of messages in flight. In an open loop messages are sent at fixed times that do not depend on the server.
 package bench
 
 import (
@@ -37,13 +37,13 @@ type Options struct {
 	Duration    time.Duration
 	MaxMessages int // the measurement ends early after this number
 
-	PID int // process of the server, which is measured as well; 0: none
+	PID int // process of the server, whose resources are measured; 0: none
 
 	// Watch is called with the progress at least once a second, by the goroutine of Run. It may be nil.
 	Watch func(Progress)
 }
 
-// Bounds of Options, so that a bench with a typo ends.
+// Limits of Options, so that a run with a typo in them does not run for ever.
 const (
 	MinSize        = headerSize
 	MaxSize        = 1 << 20
@@ -54,7 +54,7 @@ const (
 	maxDuration    = time.Hour
 )
 
-// Check returns all problems of o, with the names of the flags of the command line.
+// Check returns all problems of o, with the names of the command-line flags.
 func (o *Options) Check() error {
 	_, err := o.address()
 	errs := []error{err}
@@ -90,7 +90,7 @@ func (o *Options) Check() error {
 	return errors.Join(errs...)
 }
 
-// address returns the URL to dial.
+// address returns the URL of the WebSocket.
 func (o *Options) address() (*url.URL, error) {
 	u, err := url.Parse(o.URL)
 	if err != nil {
@@ -117,13 +117,13 @@ func loopback(host string) bool {
 	return err == nil && ip.Unmap().IsLoopback() || strings.EqualFold(host, "localhost")
 }
 
-// room is the name of room i.
+// room returns the name of room i.
 func (o *Options) room(i int) string { return fmt.Sprint(o.Prefix, i) }
 
-// Run connects, warms up, measures, waits for messages in flight, and disconnects. When ctx ends during the
-// measurement, the result has what was measured until then; when it ends before, that is an error. A message
-// that the server refuses is an error. Lost messages are not: see Result.Fault. Run returns both a result and
-// an error when the process PID ended during the measurement.
+// Run connects, warms up, measures, waits for messages in flight, and disconnects. If ctx ends during the measurement, the
+// result covers the time until then; if ctx ends earlier, Run returns an error. A message that the server refuses is an
+// error. Lost messages are not an error; see Result.Fault. Run returns both a result and an error if the process PID ends
+// during the measurement.
 func Run(ctx context.Context, o Options) (*Result, error) {
 	if err := o.Check(); err != nil {
 		return nil, err

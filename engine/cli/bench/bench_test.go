@@ -4,8 +4,8 @@ import (
 	"testing"
 )
 
-// BenchmarkTake is what a delivery costs besides reading it: 16 of them, read at
-// once, by a member of a room with one sender.
+// BenchmarkTake measures the cost of a delivery without the read: a member of a room with one sender
+// handles 16 messages of one read.
 func BenchmarkTake(b *testing.B) {
 	const joined = 16
 	o := good()

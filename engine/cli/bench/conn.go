@@ -18,8 +18,8 @@ import (
 	"sync"
 )
 
-// conn is the client's side of RFC 6455, as far as a bench needs it: unfragmented frames from the server, in
-// one buffer that is reused. A client that did more work for each frame would measure itself.
+// conn is the client's side of RFC 6455 for a bench: it reads unfragmented frames into one reused buffer. A client with more
+// work per frame would measure itself.
 type conn struct {
 	net.Conn
 	in   []byte // bytes that were read
@@ -29,8 +29,8 @@ type conn struct {
 	out     []byte
 }
 
-// Sizes of the buffer of a connection. It begins small, because there may be many connections, and grows
-// when a read fills it.
+// Sizes of the buffer of a connection. The buffer is small at first, because there may be many connections, and grows when a
+// read fills it.
 const (
 	firstBuffer = 2 << 10
 	maxBuffer   = 64 << 10
@@ -71,7 +71,7 @@ func dial(ctx context.Context, u *url.URL) (*conn, error) {
 
 func upgrade(nc net.Conn, u *url.URL) (*conn, error) {
 	var key [16]byte
-	_, _ = rand.Read(key[:]) // it never fails
+	_, _ = rand.Read(key[:]) // Read never fails
 	target := *u
 	target.Scheme = strings.Replace(u.Scheme, "ws", "http", 1)
 	request, err := http.NewRequest(http.MethodGet, target.String(), nil)
@@ -91,20 +91,20 @@ func upgrade(nc net.Conn, u *url.URL) (*conn, error) {
 		return nil, fmt.Errorf("no answer to the upgrade: %w", err)
 	}
 	if response.StatusCode != http.StatusSwitchingProtocols {
-		why, _ := io.ReadAll(io.LimitReader(response.Body, 200)) // it may be more specific than the status
+		why, _ := io.ReadAll(io.LimitReader(response.Body, 200)) // the body may be more specific than the status
 		return nil, fmt.Errorf("no WebSocket: %s: %s", response.Status, strings.TrimSpace(string(why)))
 	}
 	c := &conn{Conn: nc, in: make([]byte, firstBuffer)}
-	early, _ := answer.Peek(answer.Buffered()) // frames that came with the answer
+	early, _ := answer.Peek(answer.Buffered()) // frames that were read with the answer
 	c.w = copy(c.in, early)
 	return c, nil
 }
 
-// errFrame is a frame that a Moot server does not send.
+// errFrame is the error of a frame that a Moot server does not send.
 var errFrame = errors.New("the server sent a WebSocket frame that moot bench does not support")
 
-// next returns the next frame that was read; ok is false if there is no complete one. The payload is valid
-// until fill.
+// next returns the next frame in the buffer. ok is false if the buffer has no complete frame. The payload is valid until the
+// next fill.
 func (c *conn) next() (op byte, payload []byte, ok bool, err error) {
 	b := c.in[c.r:c.w]
 	if len(b) < 2 {
@@ -135,14 +135,14 @@ func (c *conn) next() (op byte, payload []byte, ok bool, err error) {
 	return b[0] & 0xf, b[head : head+size], true, nil
 }
 
-// grow makes a buffer of n bytes. Payloads of next stay valid.
+// grow replaces the buffer by one of n bytes. Payloads that next has returned stay valid.
 func (c *conn) grow(n int) {
 	in := make([]byte, n)
 	c.w = copy(in, c.in[c.r:c.w])
 	c.in, c.r = in, 0
 }
 
-// fill reads once. It overwrites the payloads of next.
+// fill reads once from the connection. It overwrites payloads that next has returned.
 func (c *conn) fill() error {
 	switch {
 	case c.r == c.w:
@@ -169,14 +169,14 @@ func (c *conn) write(op byte, payload []byte) error {
 	return c.writeLocked(op, payload)
 }
 
-// writeLocked is write for a caller that holds c.writing.
+// writeLocked is write for callers that hold c.writing.
 func (c *conn) writeLocked(op byte, payload []byte) error {
 	c.out = appendFrame(c.out[:0], op, payload)
 	_, err := c.Conn.Write(c.out)
 	return err
 }
 
-// appendFrame appends a frame of a client. A client must mask its payload; the mask 0 does not change it.
+// appendFrame appends a frame of a client. A client must mask its payload. The mask is 0, which does not change the payload.
 func appendFrame(dst []byte, op byte, payload []byte) []byte {
 	dst = append(dst, 0x80|op)
 	switch n := len(payload); {

@@ -10,7 +10,7 @@ import (
 	"testing/iotest"
 )
 
-// from is a connection that gives what r does.
+// from is a connection that reads from r.
 type from struct {
 	net.Conn
 	r io.Reader
@@ -18,7 +18,7 @@ type from struct {
 
 func (f from) Read(b []byte) (int, error) { return f.r.Read(b) }
 
-// serverFrame is a frame as a server sends it.
+// serverFrame returns a frame of a server, which is not masked.
 func serverFrame(op byte, payload []byte) []byte {
 	b := []byte{0x80 | op}
 	switch n := len(payload); {
@@ -32,7 +32,7 @@ func serverFrame(op byte, payload []byte) []byte {
 	return append(b, payload...)
 }
 
-// frames are the sizes of the payloads that c gives until it ends.
+// frames returns the sizes of the payloads that c receives until it ends.
 func frames(c *conn) (sizes []int, err error) {
 	for {
 		op, payload, ok, err := c.next()
@@ -88,8 +88,8 @@ func TestFramesOfNoServerAreRefused(t *testing.T) {
 	}
 }
 
-// FuzzFrames: whatever a server sends, no buffer is exceeded and none grows
-// beyond what one frame needs.
+// FuzzFrames checks that no input from a server makes conn read beyond its buffer or grow it beyond
+// the size of one frame.
 func FuzzFrames(f *testing.F) {
 	f.Add(serverFrame(opText, []byte("hello")))
 	f.Add([]byte{0x81, 126, 0xff})

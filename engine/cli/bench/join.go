@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// connect dials, joins, and starts the reading goroutine.
+// connect dials, joins the room, and starts the reading goroutine.
 func (m *member) connect(ctx context.Context) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, joinTimeout)
 	defer cancel()
@@ -23,11 +23,11 @@ func (m *member) connect(ctx context.Context) (err error) {
 	return nil
 }
 
-// join joins the room. It creates a room that does not exist, where the server allows that.
+// join joins the room. If the room does not exist, join creates it with the action createChatRoom.
 func (m *member) join(ctx context.Context) error {
 	stop := context.AfterFunc(ctx, func() { m.Close() })
 	defer stop()
-	name, _ := json.Marshal(m.room.name) // a string always encodes
+	name, _ := json.Marshal(m.room.name) // the encoding of a string does not fail
 	enter := `{"event":"roomAdd","messageId":1,"room":` + string(name) + `}`
 	create := `{"event":"action","messageId":1,"params":{"action":"createChatRoom","name":` + string(name) + `}}`
 
@@ -48,7 +48,7 @@ func (m *member) join(ctx context.Context) error {
 	return nil
 }
 
-// ask sends a request and waits for the answer; refusal is the error in the answer, "" for none.
+// ask sends a request and waits for the answer. refusal is the error in the answer; "" for none.
 func (m *member) ask(request string) (refusal string, err error) {
 	if err := m.write(opText, []byte(request)); err != nil {
 		return "", err
@@ -82,7 +82,7 @@ type answer struct {
 	Error   string `json:"error"`
 }
 
-// answerOf parses the answer in a frame; ok is false for other frames.
+// answerOf parses the answer in a frame. ok is false if the frame is not an answer.
 func answerOf(payload []byte) (a answer, ok bool) {
 	err := json.Unmarshal(payload, &a)
 	return a, err == nil && a.Context == "response"
@@ -95,7 +95,7 @@ const (
 	errLimited  = "rate limit exceeded"
 )
 
-// noRooms is an error that says how to get the rooms.
+// noRooms returns the error for missing rooms, with advice.
 func (r *run) noRooms(missing string) error {
 	rooms := r.o.room(0)
 	if r.o.Rooms > 1 {
@@ -106,7 +106,7 @@ func (r *run) noRooms(missing string) error {
 		"or list %s in tenants.default.rooms.starting", missing, rooms)
 }
 
-// tooFast is an error that says how to raise the rate limit of the server.
+// tooFast returns the error for a reached rate limit of the server, with advice.
 func tooFast() error {
 	return fmt.Errorf("the server answers %q: limits.verbsPerSecond bounds the requests of one connection. Raise it:\n"+
 		"  moot serve --set limits.verbsPerSecond=1000000\n"+

@@ -17,7 +17,7 @@ func newHistogram() *hdrhistogram.Histogram {
 	return hdrhistogram.New(1, longestLatency.Microseconds(), latencyDigits)
 }
 
-// shard counts the deliveries of some members until take.
+// shard counts the deliveries of a group of members until take.
 type shard struct {
 	mu       sync.Mutex
 	warming  *hdrhistogram.Histogram // messages sent during the warm-up

@@ -57,7 +57,7 @@ func (r *run) warmUp(ctx context.Context, m *meter, silent <-chan struct{}) (sam
 	return r.sample()
 }
 
-// startSenders starts the senders, which end with ctx or stopSenders; silent is closed when they have ended.
+// startSenders starts the senders, which end with ctx or stopSenders. silent is closed when all have ended.
 func (r *run) startSenders(ctx context.Context) (silent <-chan struct{}) {
 	ctx, r.stopSenders = context.WithCancel(ctx)
 	r.from = r.now() + r.o.Warmup
@@ -77,7 +77,7 @@ func (r *run) startSenders(ctx context.Context) (silent <-chan struct{}) {
 	return done
 }
 
-// pass waits for the end of a phase, of ctx or of the senders, and returns the deliveries of the phase.
+// pass waits until the phase, ctx or all senders end, and returns the number of deliveries in the phase.
 func (r *run) pass(ctx context.Context, m *meter, phase Phase, silent <-chan struct{}) (deliveries int64, err error) {
 	length := r.o.Warmup
 	if phase == Measuring {
@@ -119,7 +119,7 @@ const (
 	disconnected = "the server closed the senders' connections"
 )
 
-// ending is the reason for an early end of the run; "": it did not end early.
+// ending returns the reason for an early end of the run; "": the run did not end early.
 func (r *run) ending(ctx context.Context, silent <-chan struct{}) string {
 	if ctx.Err() != nil {
 		return interrupted
@@ -149,7 +149,7 @@ func (e *errNothing) Error() string {
 	return text
 }
 
-// sample is the counters at one time.
+// sample has the counters at one point in time.
 type sample struct {
 	at             time.Duration
 	sent           int64
@@ -168,13 +168,13 @@ func (r *run) sample() (l sample, err error) {
 	return l, err
 }
 
-// Times of drain: the longest time without a delivery, and the longest of all.
+// Limits of drain: of the time without a delivery, and of the whole time.
 const (
 	quiet    = 2 * time.Second
 	maxDrain = 30 * time.Second
 )
 
-// drain waits until all messages in flight have arrived, or none arrives any more.
+// drain waits until all messages in flight have arrived, or no further message arrives.
 func (r *run) drain(silent <-chan struct{}) error {
 	settled, since := int64(-1), r.now()
 	for end := r.now() + maxDrain; r.now() < end; {
@@ -192,7 +192,7 @@ func (r *run) drain(silent <-chan struct{}) error {
 			if complete {
 				return nil
 			}
-		default: // a sender still waits to write its last message
+		default: // a sender is still writing its last message
 		}
 		if n != settled {
 			settled, since = n, r.now()
@@ -213,7 +213,7 @@ func sleep(ctx context.Context, d time.Duration) {
 	}
 }
 
-// close ends the senders and the connections, and waits for all goroutines. It may be called again.
+// close ends the senders and the connections, and waits for all goroutines. It may be called more than once.
 func (r *run) close() {
 	r.over.Store(true)
 	r.stopSenders()

@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// member is one connection in one room. Its goroutine, listen, owns all of it but the writing side of conn.
+// member is one connection in one room. The goroutine of listen owns it, except the writing side of conn.
 type member struct {
 	*conn
 	run   *run
@@ -22,7 +22,7 @@ type member struct {
 
 	orders           []order // by the index of the sender
 	late, duplicated int
-	closed           string      // why the server closed the connection; "": it did not
+	closed           string      // reason for the end of the connection; "": open, or closed by bench
 	ended            atomic.Bool // the connection has ended
 }
 
@@ -49,14 +49,15 @@ func (m *member) listen() {
 	if m.closed == "" {
 		m.closed = breakReason(err)
 	}
-	for i, s := range m.room.senders { // their closed loops wait for this member no more
+	for i, s := range m.room.senders { // their closed loops no longer wait for this member
 		s.settled.Add(-int64(m.orders[i].next))
 		s.listeners.Add(-1)
 		s.wake()
 	}
 }
 
-// breakReason is why a connection ended without a close frame, in the same words for all connections.
+// breakReason returns the reason for the end of a connection without a close frame. Equal reasons have equal texts, so that
+// connections can be counted by reason.
 func breakReason(err error) string {
 	var broken *net.OpError
 	switch {
@@ -71,17 +72,18 @@ func breakReason(err error) string {
 // errClosed ends listen after a close frame.
 var errClosed = errors.New("the server closed")
 
-// takeAll handles the frames that were read.
+// takeAll handles all frames in the buffer.
 func (m *member) takeAll() error {
 	ping, err := m.takeMessages()
-	if ping != nil && m.writing.TryLock() { // a write under way shows the server that the client is alive
+	if ping != nil && m.writing.TryLock() { // a write in progress also shows the server that the client is alive
 		defer m.writing.Unlock()
 		return cmp.Or(m.writeLocked(opPong, ping), err)
 	}
 	return err
 }
 
-// takeMessages is takeAll without the answer to a ping, which could block the other members of the shard.
+// takeMessages is takeAll without the answer to a ping. It holds the lock of the shard, and a write could block the other
+// members of the shard.
 func (m *member) takeMessages() (ping []byte, err error) {
 	now := m.run.now()
 	m.shard.mu.Lock()
@@ -107,7 +109,7 @@ var (
 	hasError = []byte(`"error":`)
 )
 
-// take handles one text frame: a message of this run, an answer to a sender, or a frame of others.
+// take handles one text frame: a message of this run, an answer to a sender, or another frame.
 func (m *member) take(payload []byte, now time.Duration) {
 	text, ours := bytes.CutPrefix(payload, m.run.beginning)
 	if !ours {
@@ -118,7 +120,7 @@ func (m *member) take(payload []byte, now time.Duration) {
 	}
 	h, ok := parseHeader(text)
 	if !ok {
-		return // a rule of the server has changed it: it counts as lost
+		return // a rule of the server has changed the message, which counts as lost
 	}
 	index := int(h.sender) - m.room.first
 	if index < 0 || index >= len(m.orders) { // of another room

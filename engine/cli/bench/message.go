@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// header begins the text of each message, in fixed numbers of hexadecimal digits: a receiver finds each field
-// at its place, and a sender overwrites it in place.
+// header is at the beginning of the text of each message. Its fields have fixed numbers of hexadecimal digits, so that
+// receivers find each field at a fixed offset and senders can overwrite it.
 //
 //	bench: RUN(8) SENDER(6) SEQ(8) PHASE(1) AT(12)
 //
@@ -30,7 +30,7 @@ const (
 	headerSize = len(magic) + runDigits + digits
 )
 
-// put writes h to b, which has room for it.
+// put writes h to b. b must be large enough.
 func (h header) put(b []byte) {
 	putHex(b[senderAt:seqAt], uint64(h.sender))
 	putHex(b[seqAt:phaseAt], uint64(h.seq))
@@ -41,7 +41,7 @@ func (h header) put(b []byte) {
 	putHex(b[timeAt:digits], uint64(h.at))
 }
 
-// parseHeader is the inverse of put; ok is false if b is too short or has other text.
+// parseHeader is the inverse of put. ok is false if b does not begin with a header.
 func parseHeader(b []byte) (h header, ok bool) {
 	if len(b) < digits {
 		return h, false
@@ -73,12 +73,12 @@ func hex(b []byte) (n uint64, ok bool) {
 	return n, true
 }
 
-// beginning is the beginning of each payload of a run, up to the digits of the header.
+// beginning returns the beginning of each payload of a run, up to the digits of the header.
 func beginning(run string) []byte { return []byte(`{"message":"` + magic + run) }
 
 // template returns a request to say size bytes in a room, and the offset of the header's digits in it.
 func template(room, run string, size int) (request []byte, at int) {
-	name, _ := json.Marshal(room) // a string always encodes
+	name, _ := json.Marshal(room) // the encoding of a string does not fail
 	text := magic + run + strings.Repeat("0", digits) + strings.Repeat("x", size-headerSize)
 	request = []byte(`{"event":"say","messageId":1,"room":` + string(name) + `,"message":"` + text + `"}`)
 	return request, bytes.LastIndex(request, []byte(magic+run)) + len(magic+run)

@@ -2,18 +2,18 @@ package bench
 
 import "slices"
 
-// order has the messages of one sender that one member has received.
+// order records which messages of one sender one member has received.
 type order struct {
-	next      uint32 // all below were received, or are in a gap
+	next      uint32 // all lower numbers were received or are in a gap
 	gaps      []gap  // oldest first
-	forgotten int    // messages of gaps beyond maxGaps
+	forgotten int    // messages of replaced gaps
 }
 
-// gap is a range of messages that were not received: first to end-1.
+// gap is a range of messages, from first to end-1, that were not received.
 type gap struct{ first, end uint32 }
 
-// maxGaps bounds the gaps of an order. A message that arrives after its gap was forgotten counts as
-// duplicated and as lost.
+// maxGaps is the limit of gaps of an order. Further gaps replace the oldest ones. A message of a replaced gap counts as
+// lost, and also as duplicated if it arrives.
 const maxGaps = 1024
 
 // arrival is the kind of an arrival.
@@ -25,8 +25,8 @@ const (
 	duplicate
 )
 
-// add counts an arrival. settled is the number of messages that need not be waited for any more: this one and
-// those that it passed over, or none.
+// add counts an arrival. settled is the number of messages that the sender no longer waits for: this one and the missing
+// ones before it, or 0 if a later message has arrived before.
 func (o *order) add(seq uint32) (a arrival, settled int) {
 	if seq >= o.next {
 		settled = int(seq-o.next) + 1
@@ -55,7 +55,7 @@ func (o *order) passOver(g gap) {
 	o.gaps = append(o.gaps, g)
 }
 
-// lost is the number of messages of the sender that did not arrive.
+// lost returns the number of messages of the sender that did not arrive.
 func (o *order) lost(sent int) int {
 	n := o.forgotten + sent - int(o.next)
 	for _, g := range o.gaps {

@@ -37,14 +37,14 @@ func TestOrderTellsLossDuplicationAndReordering(t *testing.T) {
 		if lost := o.lost(c.sent); lost != c.lost || times[late] != c.late || times[duplicate] != c.duplicate {
 			t.Errorf("%s: %d lost, %d late, %d duplicate; want %d, %d, %d", c.name, lost, times[late], times[duplicate], c.lost, c.late, c.duplicate)
 		}
-		if settled != int(o.next) { // what a sender waits for
+		if settled != int(o.next) { // the number that a sender waits for
 			t.Errorf("%s: %d settled; want %d", c.name, settled, o.next)
 		}
 	}
 }
 
-// TestOrderForgetsTheOldestGaps: a server that loses every other message does not
-// fill the memory of its bench.
+// TestOrderForgetsTheOldestGaps checks that an order keeps a bounded number of gaps if a server loses
+// every second message.
 func TestOrderForgetsTheOldestGaps(t *testing.T) {
 	var o order
 	const n = 3 * maxGaps

@@ -65,17 +65,17 @@ func (r *Result) Plot(w io.Writer, f Format) error {
 	return err
 }
 
-// The bars divide each decade of latencies, such as 1 ms to 10 ms, evenly on a
+// Each decade of latencies, such as 1 ms to 10 ms, has bars of equal width on a
 // logarithmic axis. Every half decade has a label.
 const (
 	barsPerDecade = 20
 	barsPerLabel  = barsPerDecade / 2
 )
 
-// barOf is the bar of a latency in microseconds; that of 1 is 0.
+// barOf returns the bar of a latency in microseconds. The bar of 1 us is 0.
 func barOf(us int64) int { return int(math.Log10(float64(max(us, 1))) * barsPerDecade) }
 
-// bars is the histogram as stacked series: each bar has the color of its share of the deliveries.
+// bars is the histogram as stacked series. The color of a bar shows its percentile.
 type bars struct {
 	names   []string    // of the series
 	heights [][]float64 // of the bars, by series: 0, or 1 + log10 of the deliveries
@@ -92,7 +92,7 @@ func (r *Result) bars() bars {
 			counts[barOf(b.From)-first] += b.Count
 		}
 	}
-	for i := range n - 1 { // the last would overlap the one before it
+	for i := range n - 1 { // the last label would overlap the one before it
 		labels[i] = label(first + i)
 	}
 	l := r.Latency
@@ -111,7 +111,7 @@ func (r *Result) bars() bars {
 	return b
 }
 
-// label is the latency at the beginning of a bar, with two digits.
+// label returns the latency at the beginning of a bar, with two digits.
 func label(bar int) string {
 	ms := math.Pow(10, float64(bar)/barsPerDecade) / 1000
 	unit := math.Pow(10, 1-math.Floor(float64(bar)/barsPerDecade-3)) // rounds to two digits

@@ -10,7 +10,7 @@ import (
 	"strconv"
 )
 
-// usage is the resources that a process has used.
+// usage has the resources that a process uses.
 type usage struct {
 	cpu    float64 // seconds, user and system, since its start
 	rss    int64   // bytes
@@ -36,13 +36,13 @@ func usageOf(pid int) (usage, error) {
 	}
 }
 
-// ticks is the number of units of CPU time in /proc per second: USER_HZ, which is 100 on all platforms of Go.
+// ticks is the number of units of CPU time per second in /proc. It is USER_HZ, which is 100 on all platforms of Go.
 const ticks = 100
 
-// parseUsage reads /proc/PID/stat, status and io, see proc(5). The name of
-// the program, in parentheses, may have any characters; after it utime and stime are
-// the 12th and 13th field. A process that has ended, and is not yet waited for,
-// has no VmRSS: it is 0.
+// parseUsage parses /proc/PID/stat, status and io, see proc(5). In stat the name of
+// the program is in parentheses and may have any characters; utime and stime are the
+// 12th and 13th field after it. The rss of a zombie process is 0, because its status
+// has no VmRSS.
 func parseUsage(stat, status, io []byte) (u usage) {
 	if fields := bytes.Fields(stat[bytes.LastIndexByte(stat, ')')+1:]); len(fields) > 12 {
 		user, _ := strconv.ParseFloat(string(fields[11]), 64)
@@ -54,7 +54,7 @@ func parseUsage(stat, status, io []byte) (u usage) {
 	return u
 }
 
-// numberOf is the number after a name at the beginning of a line; 0 if there is none.
+// numberOf returns the number after a name at the beginning of a line; 0 if there is none.
 func numberOf(name string, text []byte) int64 {
 	for line := range bytes.Lines(text) {
 		if value, ok := bytes.CutPrefix(line, []byte(name)); ok {
@@ -67,16 +67,16 @@ func numberOf(name string, text []byte) int64 {
 	return 0
 }
 
-// hostTime is the busy and the total time of the processors of this host, in ticks since its start. Both are 0
-// where they are unknown.
+// hostTime returns the busy and the total time of the processors of this host, in ticks since its start. Both are 0 if they
+// are unknown.
 func hostTime() (busy, all float64) {
 	stat, _ := os.ReadFile("/proc/stat")
 	return parseHostTime(stat)
 }
 
-// parseHostTime reads the first line of /proc/stat, see proc(5): of its numbers
-// the fourth is idle time, the fifth that of waiting for disks; the last two are
-// contained in the first two.
+// parseHostTime parses the first line of /proc/stat, see proc(5). Its fourth number is
+// the idle time, and the fifth is the time of waiting for disks. The first two numbers
+// already contain the last two.
 func parseHostTime(stat []byte) (busy, all float64) {
 	line, _, _ := bytes.Cut(stat, []byte("\n"))
 	fields := bytes.Fields(line)

@@ -11,7 +11,7 @@ type Progress struct {
 	Connected   int // of Connections
 	Connections int
 
-	// Of the last second, once the phase is Warmup or Measuring:
+	// The following fields are set in the phases Warmup and Measuring. Rates and latencies are those of the last second.
 	Elapsed    time.Duration // since the phase began
 	Deliveries float64       // per second
 	P99        time.Duration // of their latencies
@@ -27,7 +27,7 @@ const (
 	Measuring  Phase = "measuring"
 )
 
-// String is p in one line.
+// String formats p in one line.
 func (p Progress) String() string {
 	if p.Phase == Connecting {
 		return fmt.Sprintf("connected %d/%d", p.Connected, p.Connections)

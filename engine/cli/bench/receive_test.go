@@ -18,8 +18,8 @@ import (
 	"github.com/mootchat/moot/sdk/go/client"
 )
 
-// flood serves n messages of a run to who connects, many in one write, once it has
-// answered the first request; then it waits for the client to go.
+// flood returns the address of a server that answers the first request of a client, sends n messages of a
+// run with many in one write, and waits until the client disconnects.
 func flood(b *testing.B, id string, n int) string {
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		conn, buffered, err := http.NewResponseController(w).Hijack()
@@ -52,9 +52,8 @@ func flood(b *testing.B, id string, n int) string {
 	return s.URL
 }
 
-// BenchmarkReceiving is why a bench has a client of its own: what one message costs its
-// receiver, in processor time of this process, and of the sender, which is all
-// of the floor but a reader that looks at nothing.
+// BenchmarkReceiving measures the processor time of sender and receiver for one message with three receivers:
+// "floor" reads frames and ignores them, "raw" is the member of a bench, and "client" is the client of the SDK.
 func BenchmarkReceiving(b *testing.B) {
 	const id = "abcdefgh"
 	measured := func(b *testing.B, receive func(address string)) {

@@ -24,7 +24,7 @@ type Result struct {
 	Size        int     `json:"size"`             // bytes of a message's text
 
 	Seconds    float64 `json:"seconds"`         // measured, without the warm-up
-	Ended      string  `json:"ended,omitempty"` // why the run ended early; "": it did not
+	Ended      string  `json:"ended,omitempty"` // reason for an early end of the run; "": the run did not end early
 	Messages   int64   `json:"messages"`        // sent in these seconds
 	Deliveries int64   `json:"deliveries"`      // arrived in these seconds
 
@@ -32,17 +32,17 @@ type Result struct {
 	DeliveriesPerSecond float64 `json:"deliveriesPerSecond"`
 	Latency             Latency `json:"latencyMs"`
 
-	// Of the whole run with the warm-up.
-	Lost       int            `json:"lost"`       // deliveries that did not come
-	Duplicated int            `json:"duplicated"` // deliveries that came again, or in another room
-	OutOfOrder int            `json:"outOfOrder"` // deliveries that came after a later one of their sender
+	// The following fields cover the whole run with the warm-up.
+	Lost       int            `json:"lost"`       // deliveries that did not arrive
+	Duplicated int            `json:"duplicated"` // deliveries that arrived again, or in another room
+	OutOfOrder int            `json:"outOfOrder"` // deliveries that arrived after a later message of their sender
 	Closed     map[string]int `json:"closed"`     // connections that the server closed, by reason
 
 	Server *Server  `json:"server,omitempty"`      // nil: it was not measured
-	Client *float64 `json:"clientCores,omitempty"` // processors kept busy by bench itself; nil: unknown
+	Client *float64 `json:"clientCores,omitempty"` // processors that bench itself kept busy; nil: unknown
 	Host   *float64 `json:"hostBusy,omitempty"`    // busy share of the processors of this host, 0 to 1; nil: unknown
 
-	// latencies are in microseconds, of messages sent after the warm-up.
+	// latencies has the latencies of messages sent after the warm-up, in microseconds.
 	latencies *hdrhistogram.Histogram
 }
 
@@ -55,7 +55,7 @@ type Latency struct {
 	Max  float64 `json:"max"`
 }
 
-// Server has the resources that the process of the server used.
+// Server has the resources that the server's process used.
 type Server struct {
 	Cores         float64 `json:"cores"`          // processors kept busy
 	CPUPerMillion float64 `json:"cpuPerMillion"`  // seconds per 1,000,000 deliveries
@@ -101,7 +101,7 @@ func (r *run) result(latencies *hdrhistogram.Histogram, deliveries int64, begin,
 	return res
 }
 
-// ratio is a/b; 0 where b is 0.
+// ratio returns a/b; 0 if b is 0.
 func ratio(a, b float64) float64 {
 	if b == 0 {
 		return 0
@@ -114,7 +114,7 @@ func latencyOf(h *hdrhistogram.Histogram) Latency {
 	return Latency{at(50), at(90), at(99), at(99.9), float64(h.Max()) / 1000}
 }
 
-// Fault is nil if each member received each message once and in order.
+// Fault returns an error unless each member received each message once and in order.
 func (r *Result) Fault() error {
 	if r.Lost == 0 && r.Duplicated == 0 && r.OutOfOrder == 0 {
 		return nil
@@ -173,8 +173,7 @@ func (r *Result) setting() string {
 	return fmt.Sprintf("rooms %s, members of each %s, senders %s, bytes %s", grouped(float64(r.Rooms)), grouped(float64(r.Members)), grouped(float64(r.Senders)), grouped(float64(r.Size)))
 }
 
-// grouped formats a number without decimals and with commas between thousands; a fraction below 10 has two
-// decimals.
+// grouped formats a number with commas between thousands. It has no decimals, except that a fraction below 10 has two.
 func grouped(n float64) string {
 	if n < 10 && n != float64(int64(n)) {
 		return strconv.FormatFloat(n, 'f', 2, 64)

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// measured is a result with all that a result can have.
+// measured returns a result with all fields set.
 func measured() *Result {
 	h := newHistogram()
 	for us := range int64(1000) {
@@ -117,7 +117,7 @@ func TestPlotIsAPicture(t *testing.T) {
 	}
 }
 
-// TestBarsHoldAllDeliveries: each in one bar, of the color of its part.
+// TestBarsHoldAllDeliveries checks that each latency is in one bar of one color.
 func TestBarsHoldAllDeliveries(t *testing.T) {
 	for name, latencies := range map[string][]int64{
 		"one":          {1500},

@@ -17,8 +17,8 @@ import (
 type run struct {
 	o         Options
 	url       *url.URL
-	id        string // in each message
-	beginning []byte // of the payloads of this run
+	id        string // part of each message
+	beginning []byte // common to the payloads of this run
 	began     time.Time
 	from      time.Duration // since began: messages sent from here on are measured
 
@@ -27,16 +27,16 @@ type run struct {
 	shards  []*shard
 
 	budget      atomic.Int64 // messages that may still be sent
-	over        atomic.Bool  // bench itself closes connections
+	over        atomic.Bool  // bench itself is closing the connections
 	failed      chan error   // has the first error
 	stopSenders func()
 	running     sync.WaitGroup
 
-	// Resources of the server: before the connections, with them, and after Settle.
+	// Resources of the server: before the connections, with all connections, and after Settle.
 	before, connected, idle usage
 }
 
-// room is one of the rooms.
+// room is a room of the run.
 type room struct {
 	name    string
 	first   int // index of its first sender in the run
@@ -51,7 +51,7 @@ func newRun(o Options) (*run, error) {
 	r := &run{o: o, url: u, id: strings.ToLower(rand.Text()[:runDigits]), began: time.Now(), failed: make(chan error, 1), stopSenders: func() {}}
 	r.beginning = beginning(r.id)
 	r.budget.Store(int64(o.MaxMessages))
-	for range 4 * runtime.GOMAXPROCS(0) { // so that readers seldom wait for each other
+	for range 4 * runtime.GOMAXPROCS(0) { // with these many shards readers rarely wait for each other
 		r.shards = append(r.shards, newShard())
 	}
 	for i := range o.Rooms {
@@ -69,10 +69,10 @@ func newRun(o Options) (*run, error) {
 	return r, err
 }
 
-// now is the time since the beginning of the run.
+// now returns the time since the beginning of the run.
 func (r *run) now() time.Duration { return time.Since(r.began) }
 
-// server is the usage of the process of the server; zero if it is not measured.
+// server returns the usage of the server's process; zero if it is not measured.
 func (r *run) server() (usage, error) {
 	if r.o.PID == 0 {
 		return usage{}, nil
@@ -80,7 +80,7 @@ func (r *run) server() (usage, error) {
 	return usageOf(r.o.PID)
 }
 
-// fail ends the run with an error. Only the first one counts.
+// fail ends the run with an error. Later errors are ignored.
 func (r *run) fail(err error) {
 	select {
 	case r.failed <- err:
@@ -88,7 +88,7 @@ func (r *run) fail(err error) {
 	}
 }
 
-// allow takes one message from the budget; false if none is left.
+// allow takes one message from the budget. It returns false if none is left.
 func (r *run) allow() bool { return r.budget.Add(-1) >= 0 }
 
 func (r *run) report(p Progress) {
@@ -98,9 +98,9 @@ func (r *run) report(p Progress) {
 	}
 }
 
-// Bounds of connecting.
+// Limits of connecting.
 const (
-	dialing     = 64 // at a time
+	dialing     = 64 // concurrent attempts
 	joinTimeout = 30 * time.Second
 )
 
@@ -134,7 +134,7 @@ func (r *run) connect(ctx context.Context) (err error) {
 	return err
 }
 
-// dial connects all members. The first error ends it.
+// dial connects all members. It ends with the first error.
 func (r *run) dial(ctx context.Context, connected *atomic.Int64) error {
 	dials, ctx := errgroup.WithContext(ctx)
 	dials.SetLimit(dialing)

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// quick is a run of two rooms of three members.
+// quick returns the options of a short run with two rooms of three members.
 func quick(url string) Options {
 	return Options{URL: url, Prefix: "bench-", Rooms: 2, Members: 3, Senders: 1, Window: 4, Size: 64,
 		Warmup: 20 * time.Millisecond, Duration: 100 * time.Millisecond, MaxMessages: 1_000_000}
@@ -43,7 +43,7 @@ func TestEveryDeliveryIsCounted(t *testing.T) {
 		if res.Messages == 0 || res.Deliveries == 0 || res.Seconds < 0.1 || res.Latency.P50 <= 0 || res.Latency.Max < res.Latency.P99 {
 			t.Errorf("%s: %+v", name, res)
 		}
-		if res.latencies.TotalCount() < res.Messages { // each has come to three
+		if res.latencies.TotalCount() < res.Messages { // each has three receivers
 			t.Errorf("%s: %d latencies of %d messages", name, res.latencies.TotalCount(), res.Messages)
 		}
 	}
@@ -85,8 +85,8 @@ func TestFaultsOfAServerAreFound(t *testing.T) {
 	}
 }
 
-// TestTheLastMessagesLostAreFound: nothing comes behind them that
-// would show that they are missing.
+// TestTheLastMessagesLostAreFound checks that lost messages are counted even if no later
+// message arrives.
 func TestTheLastMessagesLostAreFound(t *testing.T) {
 	const enough = 10
 	res, err := run1(t, &server{deliver: func(member, n int) []int {
@@ -103,8 +103,8 @@ func TestTheLastMessagesLostAreFound(t *testing.T) {
 	}
 }
 
-// TestAClosedMemberHoldsUpNobody: the others are measured on, and what it did not
-// hear is lost.
+// TestAClosedMemberHoldsUpNobody checks that the measurement of the other members continues after the
+// server closes one, and that the messages which it misses count as lost.
 func TestAClosedMemberHoldsUpNobody(t *testing.T) {
 	res, err := run1(t, &server{closeAt: 10}, func(o *Options) { o.Window = 1; o.Rooms = 1 })
 	if err != nil {
@@ -126,8 +126,8 @@ func TestPingsAreAnswered(t *testing.T) {
 	}
 }
 
-// TestMessagesOfAnotherRoomAreTooMany: they were not lost where they belong, and
-// do not belong where they came.
+// TestMessagesOfAnotherRoomAreTooMany checks that a message which arrives in another room counts as
+// duplicated.
 func TestMessagesOfAnotherRoomAreTooMany(t *testing.T) {
 	o := good()
 	o.Rooms = 2

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// sender sends by the connection of a member: in a closed loop on a goroutine of its own, in an open loop on
-// the one of all senders.
+// sender sends messages on the connection of a member. In a closed loop each sender has its own goroutine; in an open loop
+// all senders share one.
 type sender struct {
 	*member
 	index   int // in the run
@@ -17,15 +17,15 @@ type sender struct {
 	at      int // offset of the header in request
 	sent    atomic.Int64
 
-	// A message is settled at a member when it, or one sent after it, has arrived there. settled is the sum over
-	// the listeners, the members that are still connected.
+	// A message is settled at a member when the message, or a later one, has arrived there. settled is the sum over
+	// the listeners, which are the members that are still connected.
 	settled   atomic.Int64
 	listeners atomic.Int64
 	wanted    atomic.Int64 // the value of settled that await waits for
 	woken     chan struct{}
 }
 
-// never is the value of wanted while await does not wait.
+// never is the value of wanted while await is not running.
 const never = math.MaxInt64
 
 func newSender(m *member, index int) *sender {
@@ -36,7 +36,7 @@ func newSender(m *member, index int) *sender {
 	return s
 }
 
-// settle counts n messages that are settled at a member.
+// settle counts n further messages that are settled at a member.
 func (s *sender) settle(n int) {
 	if s.settled.Add(int64(n)) >= s.wanted.Load() {
 		s.wake()
@@ -46,7 +46,7 @@ func (s *sender) settle(n int) {
 func (s *sender) wake() {
 	select {
 	case s.woken <- struct{}{}:
-	default: // a wake-up waits already
+	default: // a wake-up is already pending
 	}
 }
 
@@ -61,7 +61,7 @@ func (s *sender) say(at time.Duration) error {
 	return nil
 }
 
-// await waits until at most outstanding messages are in flight; false if ctx or the connection has ended.
+// await waits until at most outstanding messages are in flight. It returns false if ctx or the connection has ended.
 func (s *sender) await(ctx context.Context, outstanding int) bool {
 	defer s.wanted.Store(never)
 	for {
@@ -81,7 +81,7 @@ func (s *sender) await(ctx context.Context, outstanding int) bool {
 	}
 }
 
-// closedLoop sends whenever the window has room, until ctx, the connection or the budget ends.
+// closedLoop sends a message whenever the window is not full, until ctx, the connection or the budget ends.
 func (s *sender) closedLoop(ctx context.Context) {
 	for s.await(ctx, s.run.o.Window-1) && s.run.allow() {
 		if s.say(s.run.now()) != nil {
@@ -90,12 +90,12 @@ func (s *sender) closedLoop(ctx context.Context) {
 	}
 }
 
-// grain is how late a timer may be. A delay up to it is the client's, not the server's.
+// grain is the longest delay of a timer. A shorter delay of a message is caused by the client, not by the server.
 const grain = 2 * time.Millisecond
 
-// openLoop sends for all senders in turn, each message when it is due. The latency of a message that is sent
-// late, because the server did not read, counts from the time when it was due: otherwise a server that stalls
-// would be measured less often.
+// openLoop sends for all senders in turn, each message when it is due. If the server does not read and a message is sent
+// late, its latency counts from the time when it was due. Otherwise there would be fewer measurements of a server while it
+// stalls.
 func (r *run) openLoop(ctx context.Context) {
 	begin := r.now()
 	connected := slices.Clone(r.senders)

@@ -18,22 +18,22 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// server is as bad as a test wants it to be.
+// server is a server with faults that a test chooses.
 type server struct {
-	rooms     map[string][]string // what was said in those that exist
+	rooms     map[string][]string // messages of each room that exists
 	mayCreate bool
 	refuse    string // the error that answers a say; "": none
 
-	// deliver says which messages of a room a member hears after the n-th was
-	// said; nil: that one. Of the members the first to join is 0.
+	// deliver returns the numbers of the messages that a member receives after message n of
+	// a room; nil: message n. Members are numbered in order of their joins, from 0.
 	deliver func(member, n int) []int
 
-	closeAt     int  // when so many were said in a room, one member is closed; 0: none
-	closeSender bool // the one who said it, not another
+	closeAt     int  // number of messages in a room after which one member is closed; 0: none
+	closeSender bool // close the sender of the message instead of another member
 
-	pings    bool // every member is pinged when it joins
+	pings    bool // send a ping to each member that joins
 	ponged   sync.WaitGroup
-	unponged atomic.Int32 // the pings that were not answered
+	unponged atomic.Int32 // pings without an answer
 
 	mu      sync.Mutex
 	members map[string][]*websocket.Conn
@@ -52,7 +52,7 @@ func (s *server) start(t *testing.T) string {
 func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c, err := websocket.Accept(w, r, nil)
 	if err != nil {
-		return // it has been told
+		return // Accept has answered
 	}
 	defer c.CloseNow()
 	s.send(c, `{"welcome":"hello","context":"api"}`)
@@ -103,11 +103,11 @@ func (s *server) do(c *websocket.Conn, event, room, message string) (refusal str
 	return ""
 }
 
-// pass delivers after the n-th message of a room.
+// pass delivers messages after message n of a room.
 func (s *server) pass(sender *websocket.Conn, room string, n int) {
 	if n+1 == s.closeAt {
 		i := slices.IndexFunc(s.members[room], func(m *websocket.Conn) bool { return s.closeSender == (m == sender) })
-		go s.members[room][i].Close(3008, "slow reader") // it waits for the client, which may wait for us
+		go s.members[room][i].Close(3008, "slow reader") // Close waits for the client, which may wait for this goroutine
 	}
 	for i, m := range s.members[room] {
 		heard := []int{n}
@@ -121,5 +121,5 @@ func (s *server) pass(sender *websocket.Conn, room string, n int) {
 }
 
 func (s *server) send(c *websocket.Conn, frame string) {
-	_ = c.Write(context.Background(), websocket.MessageText, []byte(frame)) // who has gone hears nothing
+	_ = c.Write(context.Background(), websocket.MessageText, []byte(frame)) // the client may have disconnected
 }

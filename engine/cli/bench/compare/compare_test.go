@@ -18,8 +18,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// TestFloorAndMootDeliverAll: what is compared does the same work. Every member
-// hears everything once and in order, or compare gives an error.
+// TestFloorAndMootDeliverAll checks that all compared servers deliver each message to each member once
+// and in order.
 func TestFloorAndMootDeliverAll(t *testing.T) {
 	c := &comparison{runs: 1, length: 200 * time.Millisecond, dir: t.TempDir(), progress: io.Discard}
 	if err := c.build(t.Context()); err != nil {

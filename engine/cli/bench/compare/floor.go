@@ -11,10 +11,10 @@ import (
 	"sync"
 )
 
-// The floor answers just what package bench asks, trusts its client in all, and
-// knows no rules and no limits. A message is made once; each member has a queue
-// and a goroutine that writes all that waits in one write. It is the cheapest way
-// we know of to pass messages on, one by one, that does without delay.
+// The floor is a minimal server. It answers only the requests of package bench, does not
+// validate them, and has no rules and no limits. It encodes each message once. Each member
+// has a queue and a goroutine that writes the whole queue in one write. This is the cheapest
+// known way to deliver messages without a deliberate delay.
 
 func serveFloor(log io.Writer) error {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -45,7 +45,7 @@ type floorMember struct {
 	wake  chan struct{}
 }
 
-// serve does what the client asks until it goes.
+// serve carries out the requests of a client until it disconnects.
 func (f *floorRooms) serve(c net.Conn) {
 	defer c.Close()
 	r := bufio.NewReaderSize(c, 512)
@@ -72,7 +72,7 @@ func (f *floorRooms) serve(c net.Conn) {
 
 var floorOK = floorFrame([]byte(`{"status":"OK","context":"response","messageId":1}`))
 
-// do joins a room, or says something in it.
+// do joins a room, or sends a message to it.
 func (f *floorRooms) do(m *floorMember, request []byte) {
 	room := string(between(request, `"room":"`, `"`))
 	if bytes.HasPrefix(request, []byte(`{"event":"roomAdd"`)) {
@@ -99,11 +99,11 @@ func (m *floorMember) send(frame []byte) {
 	m.mu.Unlock()
 	select {
 	case m.wake <- struct{}{}:
-	default: // it is awake
+	default: // a wake-up is already pending
 	}
 }
 
-// write sends all that waits in one write, again and again.
+// write waits for frames in the queue and sends all of them in one write.
 func (m *floorMember) write() {
 	var spare [][]byte
 	var all []byte
@@ -144,7 +144,7 @@ func readFloorFrame(r *bufio.Reader) ([]byte, error) {
 	case 127:
 		return nil, errors.New("more than 64 KiB")
 	}
-	payload := make([]byte, 4+n) // the mask too
+	payload := make([]byte, 4+n) // with the mask
 	_, err := io.ReadFull(r, payload)
 	return payload[4:], err
 }
@@ -157,7 +157,7 @@ func floorFrame(payload []byte) []byte {
 	return append(head, payload...)
 }
 
-// between is what stands in b between begin and the next end; nil if nothing.
+// between returns the text in b between begin and the next end; nil if begin is not in b.
 func between(b []byte, begin, end string) []byte {
 	_, rest, _ := bytes.Cut(b, []byte(begin))
 	text, _, _ := bytes.Cut(rest, []byte(end))

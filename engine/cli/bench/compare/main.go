@@ -1,12 +1,11 @@
-// Compare measures Moot by turns with the least that a server can do, the floor,
-// and prints a table. Each run has a server of its own that is fresh; what counts
-// is the median of the runs, and its ratio to that of the other server in the
-// same minutes.
+// Compare measures Moot and a minimal server, the floor, in turns and prints a table. Each
+// run starts a new server. A row of the table has the median of the runs of each server,
+// and the ratio of the two medians.
 //
 //	go run ./engine/cli/bench/compare
 //
-// It needs Linux, the source of Moot, and a machine that has nothing else to do.
-// It exits with 1 when a ratio is above its bound.
+// It needs Linux, the source of Moot, and an otherwise idle machine.
+// It exits with 1 when a ratio is above its limit.
 package main
 
 import (
@@ -51,16 +50,16 @@ func fail(err error) {
 	}
 }
 
-// comparison is what is compared and how.
+// comparison has the settings of a comparison.
 type comparison struct {
 	runs     int
-	length   time.Duration // of each
-	dir      string        // for what is built
+	length   time.Duration // of each run
+	dir      string        // for the built files
 	progress io.Writer
 }
 
-// compare writes the table of the rows that fit. The error says which ratios are
-// above their bounds.
+// compare measures the rows whose names match fits and writes the table. The error names
+// the ratios that are above their limits.
 func (c *comparison) compare(ctx context.Context, fits *regexp.Regexp, out io.Writer) error {
 	if err := c.build(ctx); err != nil {
 		return err
@@ -82,7 +81,7 @@ func (c *comparison) compare(ctx context.Context, fits *regexp.Regexp, out io.Wr
 	return errors.Join(over...)
 }
 
-// measure runs the two servers of a row by turns.
+// measure runs the two servers of a row in turns.
 func (c *comparison) measure(ctx context.Context, r row) (base, moot []*bench.Result, err error) {
 	for i := range c.runs {
 		fmt.Fprintf(c.progress, "%s: run %d of %d\n", r.name, i+1, c.runs)
@@ -100,7 +99,8 @@ func (c *comparison) measure(ctx context.Context, r row) (base, moot []*bench.Re
 	return base, moot, nil
 }
 
-// run loads a fresh server once. What was lost or out of order is an error.
+// run starts a new server and measures it once. It returns an error if messages were lost,
+// duplicated or out of order.
 func (c *comparison) run(ctx context.Context, s server, load bench.Options) (*bench.Result, error) {
 	p, err := c.start(ctx, s)
 	if err != nil {

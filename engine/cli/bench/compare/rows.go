@@ -15,10 +15,10 @@ type row struct {
 	load       bench.Options
 	base, moot server
 	of         figure
-	most       float64 // of moot for each of base
+	most       float64 // limit of the ratio of moot to base
 }
 
-// figure is what is compared.
+// figure is the measured value that a row compares.
 type figure struct {
 	format string
 	of     func(*bench.Result) float64
@@ -56,7 +56,7 @@ const tableHead = `| | against | Moot | ratio | at most | p50 | p99 | frames per
 | --- | --- | --- | --- | --- | --- | --- | --- |
 `
 
-// print writes the row. The error is a ratio above its bound.
+// print writes the row. It returns an error if the ratio is above its limit.
 func (r row) print(w io.Writer, base, moot []*bench.Result) error {
 	b, m := median(base, r.of.of), median(moot, r.of.of)
 	both := func(format string, of func(*bench.Result) float64) string {

@@ -12,10 +12,10 @@ import (
 	"time"
 )
 
-// server is one that is measured.
+// server is a server that is measured.
 type server struct {
 	name  string
-	bin   string // in the folder of what is built; "": this program, as the floor
+	bin   string // in the folder of the built files; "": this program runs the floor
 	flags []string
 }
 
@@ -28,7 +28,7 @@ var (
 	waiting = server{name: "Moot with a goroutine for each", bin: "moot", flags: []string{"-c", "waiting.yaml"}}
 )
 
-// config is of all Moots; rules are those of ruled.
+// config is the configuration of all Moot servers. rules is the additional part of ruled.
 const (
 	config = `
 http: { listen: "127.0.0.1:0"%s }
@@ -50,7 +50,7 @@ modules:
 `
 )
 
-// build makes the servers, and the modules of the one with rules.
+// build builds Moot and the modules of ruled, and writes the configurations.
 func (c *comparison) build(ctx context.Context) error {
 	gomod, err := exec.CommandContext(ctx, "go", "env", "GOMOD").Output()
 	if err != nil {
@@ -90,13 +90,13 @@ func (c *comparison) configure() error {
 	return nil
 }
 
-// process is a server that serves.
+// process is a running server.
 type process struct {
 	cmd     *exec.Cmd
 	address string
 }
 
-// serving is what both servers say once they do.
+// serving matches the log line of a server that is ready.
 var serving = regexp.MustCompile(`serving http=(\S+)`)
 
 func (c *comparison) start(ctx context.Context, s server) (*process, error) {
@@ -127,16 +127,16 @@ func (c *comparison) start(ctx context.Context, s server) (*process, error) {
 	return nil, fmt.Errorf("it does not serve: %w\n%s", cmd.Wait(), said.String())
 }
 
-// forget reads what else is logged, so that the server need not wait for it.
+// forget reads and discards the rest of the log, so that the server does not block on it.
 func forget(lines *bufio.Scanner) {
 	for lines.Scan() {
 	}
 }
 
-// stop ends the server, if need be by force: its figures have been read.
+// stop ends the server with an interrupt, and kills it after 10 s.
 func (p *process) stop() {
-	_ = p.cmd.Process.Signal(os.Interrupt) // it may have ended
+	_ = p.cmd.Process.Signal(os.Interrupt) // the process may have ended
 	end := time.AfterFunc(10*time.Second, func() { _ = p.cmd.Process.Kill() })
 	defer end.Stop()
-	_ = p.cmd.Wait() // by a signal, which is no news
+	_ = p.cmd.Wait() // the error is the signal
 }
