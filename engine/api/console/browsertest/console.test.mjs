@@ -6,7 +6,7 @@ import { after, afterEach, before, test } from "node:test";
 import { chromium } from "playwright-core";
 import { start } from "../../../compat/nodetest/server.mjs";
 
-const timeout = 90_000; // ms, of one test
+const timeout = 90_000; // of one test, in ms
 const ofDefault = "a-tenant-key-for-tests";
 let folder, server, admin, browser, rules, open = [], talkers = [];
 
@@ -46,7 +46,7 @@ after(async () => {
   await rm(folder, { recursive: true, force: true });
 });
 
-// Every tab ends without a complaint: no exception, nothing that the policy refused, no other host asked.
+// After each test all tabs must be free of exceptions, violations of the content security policy, and requests to other hosts.
 afterEach(async () => {
   const tabs = open;
   open = [];
@@ -68,11 +68,11 @@ async function look(key, view = "overview") {
   return page;
 }
 
-// photograph keeps a picture for people, where $SCREENSHOTS says.
+// photograph writes a screenshot to the folder $SCREENSHOTS if it is set.
 const photograph = (page, name) => process.env.SCREENSHOTS && page.screenshot({ path: join(process.env.SCREENSHOTS, `${name}.png`), fullPage: true });
 
-// talk joins a room, says what it is given, and gives what says more. It is a page of
-// the server's: Node.js 20 has no WebSocket of its own.
+// talk joins a room, sends the texts, and returns a function that sends further messages. It uses a
+// page of the server, because Node.js 20 has no WebSocket.
 async function talk(room, ...texts) {
   const page = await browser.newPage();
   talkers.push(page);
@@ -128,7 +128,7 @@ test("nodes, tenants and live charts", { timeout }, async () => {
   await photograph(page, "overview");
   talking = false;
   await talked;
-  // The keyboard stays where it is while the page draws itself anew.
+  // The focus stays on the link while the page is redrawn.
   const link = page.getByRole("table", { name: "Tenants" }).getByRole("link").first();
   await link.focus();
   await page.waitForFunction((old) => document.getElementById("state").textContent !== old, await page.getByTestId("state").textContent());

@@ -10,7 +10,7 @@ export function remember(text) {
   else sessionStorage.removeItem(place);
 }
 
-// Fault is an error of the server, or status 0 where there is no connection.
+// Fault is an error of the server. Its status is 0 if the server cannot be reached.
 export class Fault extends Error {
   constructor(status, message) {
     super(message);
@@ -42,7 +42,7 @@ export async function ask(method, path, body) {
 }
 
 export const get = (path) => ask("GET", path);
-// all requests every page of a list, and returns the last answer with the items of all pages in the field.
+// all requests every page of a list. It returns the items of all pages in the field, and all unreachable nodes.
 export async function all(path, field) {
   const found = [];
   for (let cursor = "", unreachable = []; ; ) {

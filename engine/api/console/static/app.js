@@ -1,4 +1,4 @@
-// The page: the key, the views, and the updates.
+// The page with its key, views and updates.
 import { Fault, get, key, remember } from "./api.js";
 import { Feed } from "./feed.js";
 import { decisions } from "./views/decisions.js";
@@ -13,7 +13,7 @@ const period = 2000; // ms between two updates
 const element = (id) => document.getElementById(id);
 const main = element("view");
 const feed = new Feed();
-let shown; // the view: update() after each round, end() before another view
+let shown; // the current view: update() is called after each round, end() before the next view
 let timer;
 
 function state(text, bad = false) {
@@ -47,7 +47,7 @@ async function round() {
   timer = setTimeout(round, document.hidden ? period * 5 : period);
 }
 
-// redraw keeps the focus, though the elements are new.
+// redraw updates the view and moves the focus to the new element if the focused one was replaced.
 function redraw() {
   const before = document.activeElement;
   shown.update();

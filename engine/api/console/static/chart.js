@@ -12,13 +12,13 @@ function resolved(name) {
 
 const whole = [...Array(10).keys()].flatMap((n) => [10 ** n, 2 * 10 ** n, 5 * 10 ** n]);
 
-// Chart shows series over the last minutes; each is [name, color, show(value)].
+// Chart shows series over the last minutes. Each series is [name, color, show(value)].
 export class Chart {
   #plot;
   #values;
   #size;
 
-  // step is the smallest distance of two marks of the axis: 1 for counts.
+  // step is the smallest distance between two ticks of the axis, such as 1 for counts.
   constructor(title, series, step = 1) {
     const height = 180;
     this.#values = series.map(() => h("b", {}, "–"));
@@ -38,7 +38,7 @@ export class Chart {
     this.#size.observe(place);
   }
 
-  // set takes [times in s, values...].
+  // set replaces the data: [times in s, values...].
   set(data) {
     this.#plot.setData(data);
     data.slice(1).forEach((values, i) => { this.#values[i].textContent = Number.isFinite(values.at(-1)) ? this.show[i](values.at(-1)) : "–"; });

@@ -1,8 +1,8 @@
 import { all, at, get } from "./api.js";
 
-const kept = 300; // points: ten minutes
+const kept = 300; // points of a series: ten minutes
 
-// Feed has the latest answers of the server, and the last minutes of the charts.
+// Feed has the latest answers of the server and the data of the charts.
 export class Feed {
   nodes = [];
   tenants = [];
@@ -10,7 +10,7 @@ export class Feed {
   unreachable = [];
   whole = true; // the key is admin.key
   self = "";
-  #before; // counters of the round before
+  #before; // counters of the previous round
 
   constructor() {
     this.clear();
@@ -36,7 +36,7 @@ export class Feed {
       ({ nodes: this.nodes, self: this.self } = await get("/api/nodes"));
     } catch (err) {
       if (err.status !== 403) throw err;
-      this.whole = false; // the key is that of a tenant
+      this.whole = false; // the key is a tenant's
       this.nodes = [];
     }
   }
@@ -66,7 +66,7 @@ function push(series, ...values) {
   });
 }
 
-// difference is the histogram of the calls of all modules between two rounds.
+// difference returns the histogram of the calls of all modules between two rounds.
 function difference(now, before) {
   let bounds = [];
   const counts = [];
@@ -78,8 +78,8 @@ function difference(now, before) {
   return { bounds, counts };
 }
 
-// quantile is the duration in ms within which a share of the calls lies, as if the calls of a bucket
-// were spread evenly; null without calls, so that a chart has a gap.
+// quantile returns the quantile of the durations, in ms. It assumes that the calls of a bucket are spread evenly. Without
+// calls it returns null, so that the chart has a gap.
 function quantile({ bounds, counts }, share) {
   const all = counts.reduce((a, b) => a + b, 0);
   if (all === 0) return null;

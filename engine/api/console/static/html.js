@@ -12,7 +12,7 @@ export function h(tag, attributes = {}, ...children) {
   return element;
 }
 
-// table has a column for each [title, cell(row), class]. A cell is an element or a text.
+// table creates a table with a column for each [title, cell(row), class]. A cell is an element or a text.
 export function table(caption, columns, rows, empty) {
   if (rows.length === 0) return h("p", { class: "faint" }, empty);
   return h("div", { class: "scroll" }, h("table", { "aria-label": caption },
@@ -21,7 +21,7 @@ export function table(caption, columns, rows, empty) {
 }
 
 export const number = (n) => Number(n ?? 0).toLocaleString("en");
-// duration shows a duration of the API, which is in milliseconds.
+// duration formats a duration of the API, in milliseconds.
 export const duration = (ms) => (ms >= 10 ? `${number(Math.round(ms))} ms` : ms >= 1 ? `${ms.toFixed(1)} ms` : `${Math.round(ms * 1000)} µs`);
 export const clock = (ms) => new Date(ms).toLocaleTimeString("en-GB");
 export const bytes = (n) => (n >= 1 << 20 ? `${(n / (1 << 20)).toFixed(1)} MiB` : n >= 1024 ? `${Math.round(n / 1024)} KiB` : `${n} B`);
@@ -32,7 +32,7 @@ export function ago(ms) {
   return `${seconds} s`;
 }
 
-// version is module@sha#revision without the module.
+// version removes the name of the module from NAME@SHA#REVISION.
 export const version = (text) => text.slice(text.indexOf("@") + 1);
 
 // select creates a select element. It keeps the chosen value if that is still a choice.

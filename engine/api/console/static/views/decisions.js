@@ -7,9 +7,9 @@ const words = (list) => [any, ...list.map((word) => [word, word])];
 
 export function decisions(main, feed) {
   const asked = { tenant: feed.whole ? "" : feed.tenants[0]?.name, room: "", hook: "", module: "", verdict: "", shadow: "" };
-  let older = []; // pages before the latest one, which is updated
+  let older = []; // decisions of older pages; each update replaces only the latest page
   let turn = 0;
-  let last; // the oldest decision that is shown, if there may be older ones
+  let last; // the oldest decision on the page; undefined: there are no older ones
   const place = h("div", { "data-testid": "decisions" });
   const button = h("button", { type: "button", hidden: true, onclick: () => more(last.at) }, "Older");
 

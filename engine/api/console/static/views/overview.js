@@ -1,7 +1,7 @@
 import { Chart } from "../chart.js";
 import { ago, bytes, duration, h, number, table } from "../html.js";
 
-// troubles are sentences about what needs an operator.
+// troubles returns sentences about problems that an operator must solve.
 function troubles(feed) {
   const found = [];
   for (const node of feed.nodes) {

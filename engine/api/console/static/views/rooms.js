@@ -4,13 +4,13 @@ import { h, number, select, table } from "../html.js";
 export function rooms(main, feed, asked) {
   let tenant = asked.get("tenant") ?? feed.tenants[0]?.name;
   let prefix = "";
-  let room = asked.get("room"); // the room whose members are shown
-  let turn = 0; // answers to older requests are dropped
+  let room = asked.get("room"); // the room with its members on the page
+  let turn = 0; // number of the latest request; answers to older ones are dropped
   const list = h("div", { "data-testid": "rooms" });
   const members = h("div");
   const fail = (where) => (err) => where.replaceChildren(h("p", { class: "note" }, err.message));
 
-  // pages shows page after page of one list in place.
+  // pages shows a list in the element place, with a button for the next page.
   async function pages(place, path, field, show) {
     const mine = ++turn;
     const rows = [];
