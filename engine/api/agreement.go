@@ -11,8 +11,8 @@ import (
 )
 
 const (
-	agreementAge  = 10 * time.Second // how long answers of nodes are used
-	agreementTime = time.Second      // how long a node may take to answer
+	agreementAge  = 10 * time.Second // time for which answers of nodes are used
+	agreementTime = time.Second      // timeout of a question to a node
 )
 
 // nodesSeen has the status that each node of the cluster reported.
@@ -78,7 +78,7 @@ func (s *Server) differences(ctx context.Context) Differences {
 	return DifferencesOf(v.([]Node))
 }
 
-// nodeSeen is the status that a node reported, or the reason why it did not.
+// nodeSeen is the status that a node reported, or the error if it did not answer.
 func nodeSeen(name string, n Node, err error) Node {
 	if err != nil {
 		return Node{Name: name, Error: err.Error()}
@@ -86,5 +86,5 @@ func nodeSeen(name string, n Node, err error) Node {
 	return n
 }
 
-// agree is the readiness check that fails while nodes run different versions or revisions. Each upgrade causes such a time.
+// agree is the readiness check that fails while nodes run different versions or revisions. It also fails during an upgrade.
 func (s *Server) agree(ctx context.Context) error { return s.differences(ctx).Err() }

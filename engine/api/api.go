@@ -80,7 +80,7 @@ func New(cfg Config) *Server {
 	s.operations()
 	document, err := json.Marshal(s.api.OpenAPI())
 	if err != nil {
-		panic("api: the OpenAPI document: " + err.Error()) // it consists of constants
+		panic("api: the OpenAPI document: " + err.Error()) // the document consists of constants
 	}
 	mux.HandleFunc("GET /api/openapi.json", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/openapi+json")
@@ -94,7 +94,7 @@ func New(cfg Config) *Server {
 // Handler returns the handler of all paths.
 func (s *Server) Handler() http.Handler { return s.handler }
 
-// Bounds of a request, and of connections.
+// Limits of requests and connections.
 const (
 	headerTimeout = 5 * time.Second
 	readTimeout   = 15 * time.Second

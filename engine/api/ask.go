@@ -12,17 +12,17 @@ import (
 	"github.com/mootchat/moot/host/report"
 )
 
-// Times for another node to answer, and for a request to be answered.
+// Timeouts of questions to another node, and of requests.
 const (
 	askTimeout     = 3 * time.Second
-	loadTimeout    = 45 * time.Second // it compiles modules
+	loadTimeout    = 45 * time.Second // a reload compiles modules
 	requestTimeout = 5 * time.Second
 )
 
 // question is a question of one node to another.
 type question struct {
 	Ask       string                 `json:"ask"`
-	Tenants   []string               `json:"tenants,omitempty"` // tenants to report, or to report the modules of; none: all
+	Tenants   []string               `json:"tenants,omitempty"` // tenants that the answer is about; none: all
 	Decisions *report.DecisionFilter `json:"decisions,omitempty"`
 }
 

@@ -31,7 +31,7 @@ func newFailures(now func() time.Time) *failures {
 func (f *failures) wait(a netip.Prefix) time.Duration {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	free := f.get(a).Add(-(maxGuesses - 1) * forgetAfter) // one wrong key is forgotten then
+	free := f.get(a).Add(-(maxGuesses - 1) * forgetAfter) // time at which one wrong key is forgotten
 	return max(0, free.Sub(f.now()))
 }
 
@@ -56,7 +56,7 @@ func (f *failures) get(a netip.Prefix) time.Time {
 	return f.early[a]
 }
 
-// addressOf is the address of the client of a request.
+// addressOf returns the address of the client of a request.
 func addressOf(r *http.Request) netip.Prefix { return prefixOf(r.RemoteAddr) }
 
 // prefixOf returns the address of "address:port"; for IPv6 its /64 network, because a client can have all addresses of the

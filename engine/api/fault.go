@@ -25,9 +25,9 @@ type Fault struct {
 
 // The codes of faults.
 const (
-	CodeInvalid        = "invalid"         // the request does not fit the OpenAPI document
+	CodeInvalid        = "invalid"         // the request does not match the OpenAPI document
 	CodeUnauthorized   = "unauthorized"    // no key, or a wrong one
-	CodeForbidden      = "forbidden"       // the key does not reach it
+	CodeForbidden      = "forbidden"       // the key does not reach the resource
 	CodeWrongHost      = "wrong_host"      // Host is not in admin.hosts
 	CodeCrossOrigin    = "cross_origin"    // the request is from a page of another origin
 	CodeRateLimited    = "rate_limited"    // try again after Retry-After
@@ -35,7 +35,7 @@ const (
 	CodeNoEndpoint     = "no_endpoint"     // no such path, or not with this method
 	CodeNoTenant       = "no_tenant"       // no such tenant
 	CodeNoRoom         = "no_room"         // no such room
-	CodeNoConnection   = "no_connection"   // no node has it
+	CodeNoConnection   = "no_connection"   // no node has the connection
 	CodeNoNode         = "no_node"         // no such node in the cluster
 	CodeNotFound       = "not_found"       // another thing that the request names does not exist
 	CodeExists         = "exists"          // the room exists
@@ -102,7 +102,7 @@ func (s *Server) faultOf(err error) error {
 	return fault(http.StatusInternalServerError, CodeInternal, "internal error: see the log of the node")
 }
 
-// codeOf returns the code of a fault that only has an HTTP status.
+// codeOf returns the code for an error that has only an HTTP status.
 func codeOf(status int) string {
 	switch status {
 	case http.StatusNotFound, http.StatusMethodNotAllowed:

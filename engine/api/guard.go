@@ -81,7 +81,7 @@ func (s *Server) authorize(keys keyring, wrong *failures, next http.Handler) htt
 	})
 }
 
-// keyOf returns the key of a request. Addresses with many wrong keys are refused for a while.
+// keyOf returns the key of a request. It refuses addresses that have sent many wrong keys, for a limited time.
 func keyOf(keys keyring, wrong *failures, w http.ResponseWriter, r *http.Request) (*key, *Fault) {
 	address := addressOf(r)
 	if wait := wrong.wait(address); wait > 0 {
@@ -176,7 +176,7 @@ func (s *Server) tooManyListings(ctx huma.Context, k *key) *Fault {
 	return nil
 }
 
-// A listing counts as ListingPrice requests of its key, and a key runs at most MaxListings at once.
+// A listing counts as ListingPrice requests of its key. A key may have at most MaxListings listings in progress.
 const (
 	ListingPrice = 5
 	MaxListings  = 8
@@ -191,7 +191,7 @@ const forEveryKey = "every key"
 // trying marks trials. A decoded event takes many times the memory of its JSON, and it stays in memory while the trial waits.
 const trying = "trying"
 
-// MaxTrials is the limit of trials with one key that are in progress at a time.
+// MaxTrials is the number of trials that a key may have in progress.
 const MaxTrials = 4
 
 // loadsModules marks operations with a longer timeout.

@@ -22,7 +22,7 @@ const (
 	readinessPause = 100 * time.Millisecond // see shared
 )
 
-// Readiness is the answer of /health/ready, with 200 if Ready, else 503.
+// Readiness is the answer of /health/ready. The status is 200 if Ready is true, else 503.
 type Readiness struct {
 	Ready  bool             `json:"ready"`
 	Checks map[string]State `json:"checks"`

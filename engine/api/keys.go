@@ -14,7 +14,7 @@ type scope struct {
 	tenant string // "": everything
 }
 
-// String is the name of the scope in logs.
+// String returns the name of the scope for logs.
 func (s scope) String() string {
 	if s.tenant == "" {
 		return "admin"
@@ -26,7 +26,7 @@ func (s scope) String() string {
 type key struct {
 	scope scope
 	pace  *rate.Limiter
-	busy  atomic.Int32 // listings under way
+	busy  atomic.Int32 // listings in progress
 	tries atomic.Int32 // trials in progress
 }
 
@@ -55,7 +55,7 @@ func (k keyring) find(text string) *key {
 	return k[sha256.Sum256([]byte(text))]
 }
 
-// pay takes n requests from the rate of the key. It returns 0, or the time to wait.
+// pay takes a number of requests from the rate of the key. It returns 0, or the time to wait.
 func (k *key) pay(requests int) (wait time.Duration) {
 	r := k.pace.ReserveN(time.Now(), requests)
 	if wait = r.Delay(); wait > 0 {

@@ -45,7 +45,7 @@ var (
 	coarse = buckets{from: 0, step: 2}
 )
 
-// histogram emits a histogram, with the buckets of b and the one without a bound.
+// histogram emits a histogram with the buckets that b selects and the bucket without a bound.
 func (m sample) histogram(name, help string, h report.Histogram, b buckets, labels ...string) {
 	cumulative := map[float64]uint64{}
 	total := uint64(0)

@@ -15,7 +15,7 @@ import (
 	"github.com/mootchat/moot/host/report"
 )
 
-// scrapePause is the longest time between two scrapes, see shared.
+// scrapePause is the longest pause after a scrape, see shared.
 const scrapePause = time.Second
 
 // metrics answers scrapes. It reads the counters of the engine and of the modules during a scrape, so that metrics cost

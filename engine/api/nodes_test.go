@@ -127,7 +127,7 @@ func TestNodesThatDifferAreNamed(t *testing.T) {
 		ready(`"nodes":{"ok":true}`)
 		start(t, hub.Node("two"), version("v2"))
 		start(t, hub.Node("three"), version("v1"))
-		ready(`"nodes":{"ok":true}`) // of less than ten seconds ago
+		ready(`"nodes":{"ok":true}`) // this result is less than ten seconds old
 		time.Sleep(10 * time.Second)
 		ready(`"nodes":{"ok":false,"detail":"the nodes run 2 different versions: v1 (one, three); v2 (two)"}`)
 		metrics("moot_cluster_versions 2")

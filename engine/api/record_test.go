@@ -43,7 +43,7 @@ func (s *stalling) Write(p []byte) (int, error) {
 	if wait := time.Until(s.deadline); wait <= 0 || wait > 10*time.Second {
 		s.t.Errorf("a line may take %v", wait)
 	}
-	s.deadline = time.Time{} // each line has its own
+	s.deadline = time.Time{} // each line has its own deadline
 	if s.takes--; s.takes < 0 {
 		return 0, os.ErrDeadlineExceeded
 	}

@@ -134,7 +134,7 @@ func newTour(n *node) *tour {
 	return r
 }
 
-// ask sends a request and expects a status, and a text in the answer.
+// ask sends a request, and checks the status and a text of the answer.
 func (r *tour) ask(method, path, body string, status int, text string) string {
 	r.t.Helper()
 	got, answer := r.request(method, path, body)

@@ -60,8 +60,8 @@ func TestRequestsOfTheAPIPage(t *testing.T) {
 	run.Stop(t)
 }
 
-// TestErrorsOfTheAPIPage compares the codes of errors on the page about the server API with
-// those of package api, and checks that its JSON is valid.
+// TestErrorsOfTheAPIPage checks that the error codes on the page about the server API are those
+// of package api, and that the JSON on the page is valid.
 func TestErrorsOfTheAPIPage(t *testing.T) {
 	source, err := os.ReadFile("../api/fault.go")
 	if err != nil {

@@ -68,7 +68,7 @@ func declaredTests(t *testing.T) map[string]bool {
 	return declared
 }
 
-// needsTag reports whether a file is compiled only with a tag of its own, such as chaos.
+// needsTag reports whether a file is compiled only with a build tag such as chaos.
 func needsTag(t *testing.T, path string, source []byte) bool {
 	t.Helper()
 	line := regexp.MustCompile(`(?m)^//go:build .*$`).Find(source)

@@ -1,4 +1,4 @@
-// Package cli has the commands of moot: their flags, what they print, and their exit codes.
+// Package cli has the commands of moot with their flags, output and exit codes.
 // The server that "moot serve" runs is in engine/node.
 package cli
 
@@ -23,8 +23,8 @@ import (
 // Exit codes of the program.
 const (
 	exitOK      = 0
-	exitFailed  = 1 // the command failed; stderr says why
-	exitMisused = 2 // the command line or the configuration is wrong; stderr says where
+	exitFailed  = 1 // the command failed; stderr has the reason
+	exitMisused = 2 // the command line or the configuration is invalid; stderr has the problems
 	exitUnwell  = 3 // status: a node is not ready or did not answer
 	exitDiffer  = 4 // status: all nodes are ready, but run different versions or revisions
 )

@@ -116,7 +116,7 @@ func soakMember(ctx context.Context, t *testing.T, address string, i int, heard 
 		for tick := time.Tick(500 * time.Millisecond); ; {
 			select {
 			case <-tick:
-				_ = conn.Write(ctx, websocket.MessageText, request("say", room, "well, darn it")) // the reader reports it
+				_ = conn.Write(ctx, websocket.MessageText, request("say", room, "well, darn it")) // the reader reports the error
 			case <-ctx.Done():
 				return
 			}
@@ -163,7 +163,7 @@ func soakVisitor(ctx context.Context, t *testing.T, address string) {
 func request(event, room, message string) []byte {
 	b, err := json.Marshal(map[string]any{"event": event, "room": room, "message": message, "messageId": 1})
 	if err != nil {
-		panic(err) // text always encodes
+		panic(err) // strings can always be encoded
 	}
 	return b
 }

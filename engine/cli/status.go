@@ -24,7 +24,7 @@ type statusCommand struct {
 	JSON   bool   `name:"json" help:"Print JSON."`
 }
 
-// status is what the nodes of a running server report.
+// status has the nodes, tenants and modules of a running server.
 type status struct {
 	Self    string       `json:"self,omitempty"`
 	Nodes   []api.Node   `json:"nodes,omitempty"`

@@ -1,4 +1,4 @@
-// Package bench measures a server: it fills rooms with members and sends messages to them. Each message has
+// Package bench measures a server. It fills rooms with members and sends messages to them. Each message has
 // its sender, a sequence number and the time of sending, so that each receiver detects messages that are late, lost,
 // duplicated or out of order.
 //
@@ -32,7 +32,7 @@ type Options struct {
 	Window int     // messages in flight for each sender; 0: an open loop
 	Size   int     // bytes of the text of a message, from MinSize to MaxSize
 
-	Settle      time.Duration // idle time between the last connection and the first message; the memory of the server is read at its end
+	Settle      time.Duration // idle time between the last connection and the first message, after which the server's memory is read
 	Warmup      time.Duration // not measured
 	Duration    time.Duration
 	MaxMessages int // the measurement ends early after this number

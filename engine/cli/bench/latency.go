@@ -7,7 +7,7 @@ import (
 	"github.com/HdrHistogram/hdrhistogram-go"
 )
 
-// Latencies are counted in microseconds with three digits. A latency beyond the longest counts as the longest.
+// Latencies are counted in microseconds with three digits. A latency above longestLatency counts as longestLatency.
 const (
 	longestLatency = 10 * time.Minute
 	latencyDigits  = 3
@@ -26,7 +26,7 @@ type shard struct {
 
 func newShard() *shard { return &shard{warming: newHistogram(), measured: newHistogram()} }
 
-// add counts one delivery; s.mu is held.
+// add counts one delivery. The caller holds s.mu.
 func (s *shard) add(latency time.Duration, measured bool) {
 	h := s.warming
 	if measured {

@@ -75,7 +75,7 @@ const (
 // barOf returns the bar of a latency in microseconds. The bar of 1 us is 0.
 func barOf(us int64) int { return int(math.Log10(float64(max(us, 1))) * barsPerDecade) }
 
-// bars is the histogram as stacked series. The color of a bar shows its percentile.
+// bars is the histogram as stacked series. The color of a bar shows its range of percentiles.
 type bars struct {
 	names   []string    // of the series
 	heights [][]float64 // of the bars, by series: 0, or 1 + log10 of the deliveries

@@ -31,7 +31,7 @@ func flood(b *testing.B, id string, n int) string {
 		proof := sha1.Sum([]byte(r.Header.Get("Sec-WebSocket-Key") + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"))
 		_, _ = fmt.Fprintf(conn, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: %s\r\n\r\n",
 			base64.StdEncoding.EncodeToString(proof[:]))
-		if _, err := buffered.ReadByte(); err != nil { // the request begins
+		if _, err := buffered.ReadByte(); err != nil { // wait for the beginning of the request
 			return
 		}
 		out := bufio.NewWriterSize(conn, 32<<10)

@@ -28,7 +28,7 @@ type run struct {
 
 	budget      atomic.Int64 // messages that may still be sent
 	over        atomic.Bool  // bench itself is closing the connections
-	failed      chan error   // has the first error
+	failed      chan error   // contains the first error
 	stopSenders func()
 	running     sync.WaitGroup
 
@@ -51,7 +51,7 @@ func newRun(o Options) (*run, error) {
 	r := &run{o: o, url: u, id: strings.ToLower(rand.Text()[:runDigits]), began: time.Now(), failed: make(chan error, 1), stopSenders: func() {}}
 	r.beginning = beginning(r.id)
 	r.budget.Store(int64(o.MaxMessages))
-	for range 4 * runtime.GOMAXPROCS(0) { // with these many shards readers rarely wait for each other
+	for range 4 * runtime.GOMAXPROCS(0) { // with this number of shards readers rarely wait for each other
 		r.shards = append(r.shards, newShard())
 	}
 	for i := range o.Rooms {

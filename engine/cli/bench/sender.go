@@ -81,7 +81,7 @@ func (s *sender) await(ctx context.Context, outstanding int) bool {
 	}
 }
 
-// closedLoop sends a message whenever the window is not full, until ctx, the connection or the budget ends.
+// closedLoop sends a message whenever the window is not full. It ends with ctx, the connection or the budget.
 func (s *sender) closedLoop(ctx context.Context) {
 	for s.await(ctx, s.run.o.Window-1) && s.run.allow() {
 		if s.say(s.run.now()) != nil {
@@ -90,7 +90,7 @@ func (s *sender) closedLoop(ctx context.Context) {
 	}
 }
 
-// grain is the longest delay of a timer. A shorter delay of a message is caused by the client, not by the server.
+// grain is the longest delay of a timer. The timer of the client causes shorter delays, not the server.
 const grain = 2 * time.Millisecond
 
 // openLoop sends for all senders in turn, each message when it is due. If the server does not read and a message is sent

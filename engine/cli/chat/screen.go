@@ -42,7 +42,7 @@ func (s *session) screen(ctx context.Context, rooms []string, in, out *os.File) 
 // model is the state of the screen. It implements tea.Model.
 type model struct {
 	session *session
-	ctx     context.Context // of the program: commands of bubbletea have no context
+	ctx     context.Context // of the chat; bubbletea passes no context to commands
 	first   []string        // rooms to join at once
 	asking  bool            // an input is being carried out; only one goroutine may use the session
 	typed   []string        // inputs that wait for the session

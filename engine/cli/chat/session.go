@@ -33,7 +33,7 @@ type session struct {
 	closer  *client.Client
 	me      atomic.Pointer[string] // id of the connection; nil before it is known
 	room    atomic.Pointer[string] // the current room; nil or "" for none
-	events  chan line              // lines that answer no input
+	events  chan line              // lines that are not answers to inputs
 	stopped chan struct{}          // closed when nothing reads events any more
 	stop    func()
 }

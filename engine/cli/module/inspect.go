@@ -111,8 +111,8 @@ func size(n int) string {
 	return fmt.Sprintf("%d bytes", n)
 }
 
-// Conform calls each hook of a module with events of every kind; it checks a conformance guest against the whole
-// contract. It prints the results; the error says that some failed.
+// Conform calls each hook of a module with events of every kind. A module that is a conformance guest is checked against
+// the whole contract. Conform prints the results, and returns an error if a check failed.
 func Conform(ctx context.Context, out, log io.Writer, path string, o Options) error {
 	cfg, err := o.open(ctx, path, log)
 	if err != nil {

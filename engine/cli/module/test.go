@@ -260,7 +260,7 @@ func parts(list []line, path string, v any) []line {
 			return append(list, line{path + " has", fmt.Sprint(len(v))})
 		}
 	}
-	text, _ := json.Marshal(v) // it was decoded from JSON
+	text, _ := json.Marshal(v) // values decoded from JSON can be encoded
 	return append(list, line{path, string(text)})
 }
 

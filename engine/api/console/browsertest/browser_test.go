@@ -15,7 +15,7 @@ func TestPageInBrowser(t *testing.T) {
 	nodetest.Run(t, cmp.Or(os.Getenv("CHROMIUM"), "/usr/bin/chromium"))
 }
 
-// The charting library that the program embeds is the package that is pinned here.
+// TestVendoredIsThePackage checks that the embedded charting library is identical to the version in package.json.
 func TestVendoredIsThePackage(t *testing.T) {
 	for name, path := range map[string]string{"uPlot.iife.min.js": "dist/uPlot.iife.min.js", "uPlot.min.css": "dist/uPlot.min.css", "LICENSE": "LICENSE"} {
 		ours, err := os.ReadFile(filepath.Join("../static/vendor", name))
