@@ -13,7 +13,7 @@ import (
 	"github.com/mootchat/moot/host/report"
 )
 
-// Values are the stored values of modules, with a namespace for each module of a tenant. Its methods may be called
+// Values stores the values of modules. Each module of a tenant has its own namespace. The methods of Values may be called
 // concurrently.
 type Values interface {
 	// Get returns the value of a key; nil: the key does not exist.
@@ -37,7 +37,7 @@ type InKey struct {
 	Key string `path:"key" maxLength:"1024" doc:"Percent-encoded."`
 }
 
-// Value is a stored value of a module: Text, or Bytes where it is not UTF-8.
+// Value is a stored value of a module. Text is set if the value is valid UTF-8, else Bytes.
 type Value struct {
 	Text  *string `json:"text,omitempty" maxLength:"65536"`
 	Bytes []byte  `json:"bytes,omitempty" doc:"Base64; for values that are not UTF-8."`

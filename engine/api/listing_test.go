@@ -15,7 +15,7 @@ import (
 	"github.com/mootchat/moot/engine/cluster/memory"
 )
 
-// slowRooms lists rooms when the test sends on goOn or closes it.
+// slowRooms delays the listing of rooms until the test sends on goOn or closes it.
 type slowRooms struct {
 	cluster.Rooms
 	begun chan context.Context
@@ -29,7 +29,7 @@ func (r *slowRooms) List(ctx context.Context, tenant string, q cluster.RoomQuery
 }
 
 // TestListingsOfAKeyAreBounded checks that a key has at most MaxListings listings in progress, and that other requests of the
-// key and listings of other keys are answered meanwhile. The context marks the request as an operator's for the cluster.
+// key and listings of other keys are answered meanwhile. It also checks that the context marks requests of operators.
 func TestListingsOfAKeyAreBounded(t *testing.T) {
 	c := memory.New().Node("one")
 	slow := &slowRooms{c.Rooms, make(chan context.Context), make(chan struct{})}

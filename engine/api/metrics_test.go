@@ -61,8 +61,8 @@ func families(text string) map[string]int {
 	return n
 }
 
-// TestSeriesDoNotGrowWithTenants checks that, with 10,000 tenants, each metric has a series for each tenant with series of its
-// own and one for all others.
+// TestSeriesDoNotGrowWithTenants checks that the number of series is limited with 10,000 tenants: each metric has a series for
+// each tenant with series of its own and one for all others.
 func TestSeriesDoNotGrowWithTenants(t *testing.T) {
 	const many, most = 10_000, 7
 	modules := &manyModules{}

@@ -9,7 +9,7 @@ import (
 	"github.com/mootchat/moot/host/report"
 )
 
-// Modules are the counters of this node's modules. Its methods may be called concurrently.
+// Modules provides the counters of this node's modules. Its methods may be called concurrently.
 type Modules interface {
 	// Stats returns one report for each module of each of the tenants, in the order of the chains. Without
 	// arguments it returns the reports of all tenants.

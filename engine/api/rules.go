@@ -10,9 +10,9 @@ import (
 	"github.com/mootchat/moot/engine/millis"
 )
 
-// Rules are the modules and chains of the node. Its methods may be called concurrently.
+// Rules manages the modules and chains of the node. Its methods may be called concurrently.
 type Rules interface {
-	// Revision is the revision in use.
+	// Revision returns the revision in use.
 	Revision() string
 	// Reload loads the configuration again and puts all of it into use, or nothing if it has problems. The result has
 	// the problems.

@@ -1,4 +1,4 @@
-// Package module has the commands of moot module: they create, build, inspect, call, test and measure one
+// Package module has the commands of moot module, which create, build, inspect, call, test and measure one
 // module.
 package module
 
