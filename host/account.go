@@ -6,8 +6,8 @@ import (
 )
 
 // Account is the budget of a tenant in a host: its share of the processors and its part of the
-// memory. Another host with it as [Config].Account charges everything that its modules use to it,
-// and shares the compiled code: so a trial of a module is paid by its tenant. It is safe for
+// memory. A second host with the account in [Config].Account charges all use of its modules to the
+// account, and shares the compiled code. So a tenant pays for trials of its modules. It is safe for
 // concurrent use.
 type Account struct {
 	host   *Host

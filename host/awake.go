@@ -7,25 +7,26 @@ import (
 	"time"
 )
 
-// A pool is awake while it has instances. It has none after a load: the first event that needs one has it made, which takes
-// from some microseconds to some milliseconds. It loses its instances when it was not used for idleAfter, and earlier when
-// others need the memory.
+// A pool is awake while it has instances. It has none after a load. The first event that needs an instance starts one,
+// which takes from some microseconds to some milliseconds. The pool loses its instances when it was not used for
+// idleAfter, or earlier when other pools need the memory.
 
-// idleAfter is how long an instance stays that nobody uses.
+// idleAfter is the time after which an unused instance is closed.
 const idleAfter = time.Minute
 
-// sweepEvery is how often idle instances are looked for, while there are any.
+// sweepEvery is the interval between two sweeps, while there are instances.
 const sweepEvery = idleAfter / 4
 
 // awake is the set of pools that are awake.
 type awake struct {
 	mu     sync.Mutex
 	pools  map[*pool]struct{}
-	timer  *time.Timer // runs while there are pools; nil: none did yet
+	timer  *time.Timer // runs while there are pools; nil: it never ran
 	closed bool
 }
 
-// note has p in the set exactly if it has instances. It is called after each change between none and some.
+// note adds p to the set if it has instances, and removes it otherwise. It is called when the first instance is added
+// and when the last one is removed.
 func (a *awake) note(p *pool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -46,7 +47,8 @@ func (a *awake) note(p *pool) {
 	}
 }
 
-// sweep closes the idle instances of pools that were not used for idleAfter at time t, and comes again while others are left.
+// sweep closes the idle instances of pools that were not used for idleAfter at time t. It restarts the timer if pools
+// are left.
 func (a *awake) sweep(t int64) {
 	for _, p := range a.list() {
 		if t-p.used.Load() >= int64(idleAfter) {
@@ -70,7 +72,7 @@ func (a *awake) list() []*pool {
 	return list
 }
 
-// close ends sweeping. Pools still come and go.
+// close ends sweeping. note still adds and removes pools.
 func (a *awake) close() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -80,9 +82,9 @@ func (a *awake) close() {
 	}
 }
 
-// reclaim closes one idle instance so that b can have n bytes, and reports whether there was one: the one that was not
-// used for the longest time, of those of the same tenant and of tenants that have borrowed no less than b would have
-// then. So nobody takes memory from a tenant that has less.
+// reclaim closes one idle instance so that b can have n bytes, and reports whether it found one. It closes the least
+// recently used instance among those of b's tenant and of tenants that have borrowed at least as much as b would have
+// then. So no tenant takes memory from a tenant that has less.
 func (m *memory) reclaim(b *budget, n int64, first bool) bool {
 	pools := m.awake.list()
 	m.mu.Lock()

@@ -14,7 +14,7 @@ import (
 
 // placing is a tenant of the rules while they are loaded.
 type placing struct {
-	tenant *tenant // nil: there is another tenant of the name
+	tenant *tenant // nil: another tenant has the same name
 	name   string
 	places []*place // in the order of the rules
 }
@@ -83,7 +83,8 @@ func (l *loader) place(t *tenant, config Entry) *place {
 	return p
 }
 
-// chains makes the tenant's chains of the entries whose generations have started, and reports what is wrong with the others.
+// chains builds the tenant's chains from the entries whose generations have started, and reports the errors of the
+// others.
 func (l *loader) chains(p *placing) {
 	t := p.tenant
 	if t == nil {
@@ -115,8 +116,8 @@ func (l *loader) chains(p *placing) {
 	}
 }
 
-// breaker is the one of the same entry in the rules in use, if there is one: a reload that
-// changes something else neither closes a breaker nor empties its window. Else it is new.
+// breaker returns the breaker of the same entry in the rules in use, or a new one if there is none. So a reload that
+// changes other entries neither closes a breaker nor empties its window.
 func (l *loader) breaker(t *tenant, config Entry, g *generation) *breaker {
 	for _, e := range l.old.all()[t.name].all() {
 		was := e.Entry
@@ -143,5 +144,5 @@ func compileRooms(patterns []string) (globs []*glob.Glob, err error) {
 	return globs, nil
 }
 
-// hookOf is the contract's number for an engine's hook. They are the same.
+// hookOf returns the number of an engine's hook in the contract. The numbers are equal.
 func hookOf(h hook.Hook) abi.Hook { return abi.Hook(h) }

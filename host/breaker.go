@@ -14,7 +14,7 @@ import (
 // breaker has about 400 bytes.
 type breaker struct {
 	rule Breaker
-	hint int64 // ns: when to come back while all probes are taken
+	hint int64 // ns: the delay until a retry while all probes are taken
 
 	// phase has the state in its lowest two bits; the others count changes of state.
 	phase  atomic.Uint32

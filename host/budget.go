@@ -6,49 +6,48 @@ import (
 	"sync/atomic"
 )
 
-// memory is the budget of bytes that all instances of a node may use together. Half of
-// it is reserved in equal parts, one for each tenant of the revision in use; the rest is
-// shared, for whoever comes first.
+// memory is the budget of bytes that all instances of a node may use together. Half of it is reserved in equal
+// parts, one for each tenant of the revision in use; the rest is shared by all tenants.
 //
-// Of its part a tenant may use half for anything, and all of it for the first instance of
-// a module: so a reload finds memory for its new instances while the old ones still have
-// theirs, whatever other tenants use and whatever the tenant's own calls do. With more
-// tenants the parts are smaller: at 10,000 tenants and 1 GiB a part has 52 KiB, less than an
-// instance, and each instance needs some of what is shared, or is refused.
+// A tenant may use half of its part for any instance, and all of it for the first instance of a module. So a
+// reload finds memory for its new instances while the old instances still have theirs, whatever other tenants
+// use. With more tenants the parts are smaller: with 10,000 tenants and 1 GiB a part has 52 KiB, less than an
+// instance. Then each instance needs shared memory too, and is refused if none is left.
 //
-// A part that is not used costs nothing. Memory is taken and given back, under one lock, when
-// instances are made, grow and end, not at every call.
+// An unused part costs nothing. Memory is taken and given back, under one lock, when instances are made, grow and
+// end, but not at every call.
 type memory struct {
 	mu     sync.Mutex
 	limit  int64
-	shared int64 // what is reserved for nobody
-	lent   int64 // of shared, to all tenants
+	shared int64 // bytes that are not reserved
+	lent   int64 // bytes of shared that tenants have borrowed
 	used   int64 // by instances
 	code   int64 // compiled code
-	coming int64 // more bytes that the rules being loaded bring: for their first instances
+	coming int64 // bytes that the rules being loaded add, for the first instances of modules
 
-	// over says that more is used than there is, since there are more tenants or less memory
-	// than before. Instances that come back are then closed.
+	// over is set while more memory is used than the limit allows, because tenants were added or the limit was
+	// lowered. Instances are then closed when they are returned.
 	over atomic.Bool
 
 	awake awake // the pools that have instances
 }
 
-// budget is what the instances of one tenant use of it.
+// budget is the part of the memory that the instances of one tenant use.
 type budget struct {
 	memory *memory
 	tenant string // in errors
 
-	// Of memory.mu.
+	// Guarded by memory.mu.
 	reserved int64
 	used     int64
-	borrowed int64 // of used, from what is shared
+	borrowed int64 // bytes of used that are shared memory
 }
 
-// newMemory makes the budget of a node that has no tenants yet.
+// newMemory returns the budget of a node without tenants.
 func newMemory(limit int64) *memory { return &memory{limit: limit, shared: limit} }
 
-// reserve gives each of next a part of limit bytes, and the others of old none.
+// reserve gives each tenant of next an equal part of limit bytes, and releases the parts of the other tenants of
+// old.
 func (m *memory) reserve(limit int64, next, old map[string]*tenant) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -63,28 +62,28 @@ func (m *memory) reserve(limit int64, next, old map[string]*tenant) {
 	m.look()
 }
 
-// expect has the first instances of modules use what limit has more than there is now, while
-// rules are loaded that bring it; 0: none are.
+// expect lets the first instances of modules use the difference between limit and the current limit, while rules
+// that raise the limit are loaded. 0 ends that.
 func (m *memory) expect(limit int64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.coming = max(0, limit-m.limit)
 }
 
-// part is the part of each of n tenants, when there are limit bytes.
+// part returns the part of each of n tenants if the limit is limit bytes.
 func (m *memory) part(limit int64, n int) int64 {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return partOf(limit-m.code, n)
 }
 
-// partOf is the part of each of n tenants.
+// partOf returns the part of each of n tenants.
 func partOf(limit int64, n int) int64 { return max(0, limit) / 2 / int64(max(1, n)) }
 
-// look notes whether too much is used. m.mu is held.
+// look sets over. The caller holds m.mu.
 func (m *memory) look() { m.over.Store(m.lent > m.shared || m.used+m.code > m.limit) }
 
-// resize makes the tenant's part larger or smaller. memory.mu is held.
+// resize changes the size of the tenant's part. The caller holds memory.mu.
 func (b *budget) resize(part int64) {
 	b.reserved = part
 	borrowed := max(0, b.used-part)
@@ -92,7 +91,7 @@ func (b *budget) resize(part int64) {
 	b.borrowed = borrowed
 }
 
-// claim takes n bytes as take does. Where there are not as many, idle instances are closed first.
+// claim is take, but closes idle instances while there is too little memory.
 func (b *budget) claim(n int64, first bool) error {
 	for {
 		err := b.take(n, first)
@@ -102,8 +101,8 @@ func (b *budget) claim(n int64, first bool) error {
 	}
 }
 
-// take takes n bytes: all of the tenant's part may be used where they are for the first
-// instance of a module. The error says what there is.
+// take takes n bytes. With first set, the bytes are for the first instance of a module and all of the tenant's
+// part may be used. The error has the amounts in use.
 func (b *budget) take(n int64, first bool) error {
 	m := b.memory
 	m.mu.Lock()
@@ -125,7 +124,7 @@ func (b *budget) take(n int64, first bool) error {
 	return nil
 }
 
-// borrow is how many of n bytes are not the tenant's own. memory.mu is held.
+// borrow returns how many of n bytes would be shared memory. The caller holds memory.mu.
 func (b *budget) borrow(n int64, first bool) int64 {
 	own := b.reserved
 	if !first {
@@ -148,7 +147,7 @@ func (m *memory) charge(n int64) error {
 	return nil
 }
 
-// uncharge gives n bytes of compiled code back.
+// uncharge gives back n bytes of compiled code.
 func (m *memory) uncharge(n int64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -164,7 +163,7 @@ func (b *budget) who() string {
 	return "tenant " + b.tenant
 }
 
-// give gives n bytes back, first those that were borrowed.
+// give gives back n bytes, borrowed bytes first.
 func (b *budget) give(n int64) {
 	m := b.memory
 	m.mu.Lock()
@@ -177,7 +176,7 @@ func (b *budget) give(n int64) {
 	m.look()
 }
 
-// crowded reports whether the tenant has borrowed memory that others are to have.
+// crowded reports whether the tenant has borrowed memory that it must give back.
 func (b *budget) crowded() bool {
 	m := b.memory
 	if !m.over.Load() {

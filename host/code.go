@@ -17,9 +17,8 @@ import (
 // codes are the modules that a host has compiled, by the digest of their binary. All tenants, and all hosts with an
 // [Account] of this one, share them: a module is rewritten, compiled and kept in memory once.
 //
-// What is shared does not change once it is made: the rewritten module, its machine code, and the host functions, which
-// have no state. All that belongs to a tenant belongs to an instance, and host functions find the instance in the context
-// of the call.
+// The shared parts are immutable: the rewritten module, its machine code, and the host functions, which have no state.
+// The state of a tenant belongs to an instance, and host functions find the instance in the context of the call.
 type codes struct {
 	cache    wazero.CompilationCache
 	memory   *memory
@@ -27,7 +26,7 @@ type codes struct {
 
 	mu      sync.Mutex
 	known   map[[sha256.Size]byte]*code
-	current *linked // takes the next modules; nil: the next module makes one
+	current *linked // runtime for the next modules; nil: the next module creates one
 }
 
 func newCodes(cache wazero.CompilationCache, m *memory) *codes {
@@ -47,7 +46,7 @@ type code struct {
 	users  int // of codes.mu
 
 	mu       sync.Mutex
-	wasm     []byte        // as package meter made it; nil before, and once it is compiled
+	wasm     []byte        // the rewritten binary; nil before the rewrite, and after the compilation
 	module   *meter.Module // without the binary; nil: not yet rewritten
 	err      error         // why it cannot be rewritten
 	linked   *linked       // nil: not yet compiled
@@ -77,7 +76,7 @@ func (c *code) retain() *code {
 	return c
 }
 
-// release gives up one use. The last one closes the code: no instance is left then.
+// release releases one use. The last one closes the code; no instance exists then.
 func (c *code) release() {
 	c.codes.mu.Lock()
 	c.users--
@@ -87,14 +86,14 @@ func (c *code) release() {
 	}
 	c.codes.mu.Unlock()
 	if last && c.linked != nil {
-		_ = c.compiled.Close(context.Background()) // it gives memory back, and does not fail
+		_ = c.compiled.Close(context.Background()) // it frees memory, and does not fail
 		c.codes.memory.uncharge(c.charged)
 		c.codes.unlink(c.linked)
 	}
 }
 
-// rewrite has package meter rewrite the module, once. Its memory may grow as far as that of any entry: how far that of an
-// instance may grow, its allocator decides.
+// rewrite has package meter rewrite the module, once. The limit of the rewritten module's memory is the largest that
+// any entry may have; the allocator of an instance enforces the limit of its entry.
 func (c *code) rewrite(wasm []byte) (*meter.Module, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -111,7 +110,7 @@ func (c *code) rewrite(wasm []byte) (*meter.Module, error) {
 	return m, nil
 }
 
-// compile compiles the rewritten module, once. A compilation that ctx ended is begun anew by the next caller.
+// compile compiles the rewritten module, once. If ctx ends a compilation, the next caller begins it anew.
 func (c *code) compile(ctx context.Context) (err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -133,7 +132,7 @@ func (c *code) compile(ctx context.Context) (err error) {
 	if c.compiled, err = l.runtime.CompileModule(ctx, c.wasm); err != nil {
 		return fmt.Errorf("compile: %w", err)
 	}
-	c.charged = int64(len(c.wasm)) // about what wazero keeps of it; machine code: see measure
+	c.charged = int64(len(c.wasm)) // about what wazero keeps of the binary; measure adds the machine code
 	for _, d := range c.module.Data {
 		c.charged += int64(len(d.Bytes))
 	}
@@ -145,7 +144,7 @@ func (c *code) compile(ctx context.Context) (err error) {
 	return nil
 }
 
-// measure charges the node with the machine code, once the first instance tells how much it is.
+// measure charges the node for the machine code. The size is known once the first instance exists.
 func (c *code) measure(in *instance) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -161,8 +160,8 @@ func (c *code) measure(in *instance) error {
 	return nil
 }
 
-// machineCode is how many bytes of machine code the module of an instance has. Only wazero knows, and does not tell: where
-// it is not found, it is 0.
+// machineCode returns the size in bytes of the machine code of an instance's module. wazero has it in unexported
+// fields; machineCode returns 0 if they are not found.
 func machineCode(m api.Module) int64 {
 	v := reflect.ValueOf(m)
 	for _, name := range []string{"Engine", "parent", "executable"} {

@@ -43,7 +43,8 @@ func (g grants) bits() (bits uint8) {
 	return bits
 }
 
-// everything is the grants with which the imports of a runner are compared: they do not depend on the script.
+// everything is all grants. The imports of a runner are compared with it, because they do not depend on the
+// script.
 var everything = grants{properties: []string{""}, capabilities: map[string]bool{
 	abi.CapabilityKV: true, abi.CapabilityRate: true, abi.CapabilityEmit: true, abi.CapabilityRooms: true,
 }}

@@ -6,20 +6,20 @@
 // Rules name the modules, and the place of each in the chains of tenants. [Host.Load] makes a [Revision] of
 // them and [Host.Swap] puts it into use: every run of a chain sees one whole revision.
 //
-// An entry is a module's place in a chain. Entries that agree in module, tenant, config, memory and grants share a
-// generation: the code, a config, grants and a pool of instances. A reload that leaves those alone carries the generation
-// over, with its instances.
+// An entry is a module's place in a chain. Entries with the same module, tenant, config, memory and grants share a
+// generation: the code, a config, grants and a pool of instances. A reload that does not change these keeps the
+// generation and its instances.
 //
-// The code of a module is what package meter and the compiler made of it. All tenants share it, with the host functions
-// that it is linked to: neither changes. Everything that belongs to a tenant is found through the instance, which is the
-// context of its own calls.
+// The code of a module is its rewritten binary and its machine code. All tenants share it, with the host functions that
+// it is linked to: both are immutable. The state of a tenant is found through the instance, which is the context of its
+// own calls.
 //
-// An instance is a module with its memory. One goroutine at a time calls it, the one that took it from its pool. After
-// a trap, an exit, a missed deadline or an answer that is against the contract it is closed.
-// A pool is awake while it has instances: they are made when an event needs one, and closed when none does.
+// An instance is a module with its memory. One goroutine at a time calls it, the one that took it from its pool. It is
+// closed after a trap, an exit, a missed deadline or an answer that violates the contract. A pool is awake while it has
+// instances: they are made when an event needs one, and closed when they are idle.
 //
-// A failure is what went wrong with one call. Its [Kind] is in logs and counters, and the entry's OnError decides how the
-// chain goes on. Clients see only "middleware error".
+// A failure is the error of one call. Its [Kind] is in logs and counters, and the entry's OnError decides how the chain
+// continues. Clients see only "middleware error".
 //
 // # Limits
 //

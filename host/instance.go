@@ -17,9 +17,8 @@ import (
 	"github.com/mootchat/moot/host/wasi"
 )
 
-// instance is a module with its memory, used by one goroutine at a time. It is
-// the context of its own calls: host functions find it there without a lookup, and
-// a call makes none.
+// instance is a module with its memory. One goroutine at a time uses it. It is the context of its own calls, so
+// that host functions find it without a lookup and a call creates no context.
 type instance struct {
 	context.Context // of the host; its Done is not used
 	generation      *generation
@@ -27,50 +26,50 @@ type instance struct {
 	module          api.Module
 	mem             api.Memory
 	fuel, depth     api.MutableGlobal
-	chain           api.MutableGlobal // the room for frames, in bytes
-	running         api.Function      // whose stack may grow
+	chain           api.MutableGlobal // the global with the stack budget, in bytes
+	running         api.Function      // the function under way, whose stack may grow
 	widened         bool              // its stack may be large
 	hooks           [abi.Hooks + 1]api.Function
 	alloc           api.Function
 	buffer          uint32 // the exchange buffer
-	capacity        int    // bytes of it
+	capacity        int    // size of the buffer in bytes
 	stack           [4]uint64
 
-	// Of the call under way, or the last one.
+	// State of the call under way, or of the last one.
 	deadline int64 // on the host's clock
-	rest     int64 // fuel that it may still use
-	slice    int64 // of fuel that it got last
-	from     int64 // since when it uses that; later by what the host took in its place
-	mark     int64 // up to here its time is charged to the gate; at first, when it was taken
+	rest     int64 // fuel that the call may still use
+	slice    int64 // fuel of the current slice
+	from     int64 // begin of the current slice; moved forward by time that the host used
+	mark     int64 // the time up to which use is charged to the gate; at first, when the instance was taken
 	began    int64
-	label    string   // of the entry that asks, for logs
+	label    string   // of the calling entry, for logs
 	hook     abi.Hook // 0: none, the module starts
 	event    *hook.Event
 	units    []unit
 	effects  []hook.Effect
 	emits    int
-	calls    context.Context // for what waits on others; nil: not needed yet
-	waiting  int64           // since when it waits on others
+	calls    context.Context // for waits in host functions; nil: not needed yet
+	waiting  int64           // begin of the current wait
 	cancel   context.CancelFunc
 	output   wasi.Output
-	words    []byte // the last lines that it wrote, at most maxWords
-	large    bool   // a stack has become large: see renew
-	broken   bool   // not to be called again
-	asked    bool   // about an event, by now
-	timeout  int64  // ns, of the entry that asks; 0: none does
-	hurried  bool   // less than half of that was left when the call began
-	tracing  *Trace // of the call under way; nil: nobody looks
+	words    []byte // the end of its output, at most maxWords
+	large    bool   // a stack has become large, see renew
+	broken   bool   // it must not be called again
+	asked    bool   // it was called for an event
+	timeout  int64  // ns, of the calling entry; 0: no entry
+	hurried  bool   // less than half of timeout was left when the call began
+	tracing  *Trace // of the call under way; nil: not traced
 }
 
 const maxWords = 2 << 10
 
-// newInstance makes an instance and has it start: its start function, _initialize,
-// moot_alloc and moot_init. What fails is told by the error; it may be the module's
-// own reason. first is whether the module has no other instance: see memory.
+// newInstance makes an instance and starts it: it calls the start function, _initialize, moot_alloc and
+// moot_init. The failure may have a reason that the module gave. first is true if the module has no other
+// instance, see memory.
 func (g *generation) newInstance(first bool) (*instance, *failure) {
 	begin := now()
 	in, f := g.instance(first)
-	if f != nil { // looking for memory among thousands of idle instances takes time too
+	if f != nil { // the search for memory among thousands of idle instances takes time too
 		end := now()
 		g.gate.spend(end, end-begin)
 		return nil, f
@@ -136,7 +135,8 @@ func (in *instance) instantiate() (err error) {
 	return err
 }
 
-// memorySize is the memory that an instance begins with and may have: the code's, within the limit of the entry.
+// memorySize returns the initial and the maximum memory of an instance: those of the code, within the limit of
+// the entry.
 func (g *generation) memorySize() meter.Memory {
 	m := *g.code.module.Memory
 	m.Max = min(m.Max, uint32(g.binding.memory>>16))
@@ -175,7 +175,7 @@ func (in *instance) start() *failure {
 	return nil
 }
 
-// take gives a runner its script.
+// take passes a script to its runner.
 func (in *instance) take(program *script.Program) *failure {
 	if program == nil {
 		return nil
@@ -193,7 +193,7 @@ func (in *instance) take(program *script.Program) *failure {
 	return f
 }
 
-// initialize runs what a program does before anybody asks it for something.
+// initialize runs the start function and _initialize.
 func (in *instance) initialize() *failure {
 	for _, name := range []string{meter.StartExport, abi.ExportInitialize} {
 		if fn := in.module.ExportedFunction(name); fn != nil {
@@ -205,7 +205,7 @@ func (in *instance) initialize() *failure {
 	return nil
 }
 
-// refused asks why moot_init did not accept its config.
+// refused returns the failure for a refused config, with the reason that the module gives.
 func (in *instance) refused(code int32) *failure {
 	fn := in.module.ExportedFunction(abi.ExportReason)
 	if fn == nil {
@@ -221,7 +221,7 @@ func (in *instance) refused(code int32) *failure {
 	return fail(Protocol, "%s refused its config: %s", abi.ExportInit, reason)
 }
 
-// text is what a function says that returns ptr<<32 | len, copied.
+// text calls a function that returns ptr<<32 | len, and returns a copy of that text.
 func (in *instance) text(fn api.Function, limit int) ([]byte, *failure) {
 	packed, f := in.call(fn)
 	if f != nil {
@@ -254,7 +254,7 @@ func (in *instance) ensure(size int) *failure {
 	}
 	buffer := uint32(result)
 	if buffer == 0 {
-		return &failure{Memory, errFrame} // the buffer that there was is still good
+		return &failure{Memory, errFrame} // the present buffer stays valid
 	}
 	if buffer%8 != 0 || uint64(buffer)+uint64(capacity) > uint64(in.mem.Size()) {
 		in.broken = true
@@ -264,19 +264,19 @@ func (in *instance) ensure(size int) *failure {
 	return nil
 }
 
-// memory is all of the guest's memory. A call into the guest may move it.
+// memory returns all of the guest's memory. A call into the guest may move it.
 func (in *instance) memory() []byte {
 	return in.linear.bytes()
 }
 
-// worn reports whether the instance should be replaced: it failed, or its memory
-// is nearly used up, as that of a guest that does not collect its garbage.
+// worn reports whether the instance should be replaced: it has failed, or its memory is nearly used up, for
+// example because the guest never frees memory.
 func (in *instance) worn() bool {
 	return in.broken || in.linear.full() || in.generation.host.cfg.Fresh && in.asked
 }
 
-// renew gives the stacks of what was called back. wazero keeps each as large as it
-// ever was, up to 100 MB for each function, and they are in nobody's budget.
+// renew releases the stacks of the functions that were called. wazero keeps each stack at its largest size, up
+// to 100 MB for each function, and no budget counts them.
 func (in *instance) renew() {
 	in.large = false
 	in.alloc = in.module.ExportedFunction(abi.ExportAlloc)
@@ -291,7 +291,7 @@ func (in *instance) close() {
 	in.linear.Free()
 }
 
-// begin prepares for the calls into the guest that one event needs. mark is the time.
+// begin prepares the instance for the calls into the guest for one event. The time is in.mark.
 func (in *instance) begin(deadline int64, label string, hook abi.Hook, ev *hook.Event) {
 	in.deadline, in.began, in.from = deadline, in.mark, in.mark
 	in.rest = max(1, (deadline-in.mark)/int64(time.Millisecond)) * unitsPerMillisecond
@@ -304,7 +304,7 @@ func (in *instance) begin(deadline int64, label string, hook abi.Hook, ev *hook.
 	in.output.Begin()
 }
 
-// end counts the call and lets go of what the event brought.
+// end counts the call and releases the event's data.
 func (in *instance) end() {
 	t, c := now(), in.generation.counters
 	in.generation.gate.spend(t, t-in.mark)

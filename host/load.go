@@ -22,36 +22,36 @@ import (
 	"github.com/mootchat/moot/host/script"
 )
 
-// loader builds one revision. Loads come one at a time: compiling may take a second
-// and a processor.
+// loader builds one revision. Loads run one at a time: a compilation may take a processor for a
+// second.
 type loader struct {
 	host      *Host
 	ctx       context.Context
 	old       *Revision // in use; may be nil
 	next      *Revision
 	problems  Problems
-	modules   map[string]*source      // by name; nil: it cannot be used, and was told
-	scripts   []*source               // that were read and are not compiled yet
+	modules   map[string]*source      // by name; nil: its error is in problems already
+	scripts   []*source               // read and not compiled yet
 	kept      map[binding]*generation // of old
 	bound     map[binding]*generation // of next
 	awake     map[countersKey]bool    // modules of tenants that have instances now
-	starting  []*generation           // new ones of next
+	starting  []*generation           // new generations of next
 	failed    map[*generation][]error // of starting
-	codes     []*code                 // that sources have, to be released
+	codes     []*code                 // of the sources, to be released
 	recording Recording
 	tenants   int // of the rules
 }
 
-// source is a module as it was read.
+// source is a module whose file was read.
 type source struct {
 	Module
 	digest  [sha256.Size]byte // of the file
-	wasm    []byte            // the binary: a script's is that of its runner
-	program *script.Program   // nil: it is no script
+	wasm    []byte            // the binary; for a script, that of its runner
+	program *script.Program   // nil: it is not a script
 	code    *code             // nil: no entry needs it yet
 }
 
-// binary is the digest of the binary. Scripts of one language have the same.
+// binary returns the digest of the binary. It is the same for all scripts of one language.
 func (s *source) binary() [sha256.Size]byte {
 	if s.program == nil {
 		return s.digest
@@ -59,10 +59,9 @@ func (s *source) binary() [sha256.Size]byte {
 	return s.program.Runner.Digest
 }
 
-// Load reads, checks, compiles and starts all modules of the rules beside those in
-// use, and changes nothing. What is the same as in the revision in use is carried
-// over. The error is [Problems]: all that is wrong. The caller hands the revision to
-// Swap or closes it.
+// Load reads, checks, compiles and starts all modules of the rules beside those in use, which it
+// does not change. Generations that are the same in the revision in use are kept. The error is
+// [Problems] and has all errors of the rules. The caller passes the revision to Swap or closes it.
 func (h *Host) Load(ctx context.Context, rules Rules) (*Revision, error) {
 	h.loads.Lock()
 	defer h.loads.Unlock()
@@ -113,7 +112,7 @@ func (h *Host) Load(ctx context.Context, rules Rules) (*Revision, error) {
 	return next, nil
 }
 
-// begin counts a revision that is loaded, unless the host is closed.
+// begin counts a new revision, unless the host is closed.
 func (h *Host) begin() error {
 	h.loading.Lock()
 	defer h.loading.Unlock()
@@ -124,7 +123,7 @@ func (h *Host) begin() error {
 	return nil
 }
 
-// read reads a module and checks what it is.
+// read reads a module and checks its digest and its format.
 func (l *loader) read(m Module) {
 	if _, twice := l.modules[m.Name]; twice {
 		l.problems.add(m.Where, m.Name, "there are two modules of this name")
@@ -151,15 +150,15 @@ func (l *loader) read(m Module) {
 	}
 }
 
-// maxDear is how many scripts of one load may be too dear to translate before the others are
-// left.
+// maxDear is the number of scripts that are too expensive to translate after which a load stops
+// translating.
 const maxDear = 4
 
 var errDear = errors.New("not translated, as others of this load take too much: correct those first")
 
-// compileScripts makes programs of the scripts that were read, as many at a time as the
-// compiler takes. Where maxDear of them are too dear to translate, it looks at no more: a
-// load of many hostile scripts costs what a load of a few does.
+// compileScripts compiles the scripts that were read, concurrently. After maxDear scripts that are
+// too expensive to translate it stops, so that a load of many hostile scripts costs no more than a
+// load of a few.
 func (l *loader) compileScripts() {
 	errs := make([]error, len(l.scripts))
 	ctx, stop := context.WithCancelCause(l.ctx)
@@ -179,7 +178,7 @@ func (l *loader) compileScripts() {
 			return nil
 		})
 	}
-	_ = all.Wait() // the errors are those of errs
+	_ = all.Wait() // the errors are in errs
 	left := 0
 	for i, s := range l.scripts {
 		if errors.Is(errs[i], errDear) {
@@ -199,8 +198,8 @@ func (l *loader) compileScripts() {
 	l.scripts = nil
 }
 
-// Binary reads the module, or the script's text: at most [MaxModule] bytes. It does not look at
-// SHA256. The error says what to do.
+// Binary reads the module, or the script's text: at most [MaxModule] bytes. It does not check
+// SHA256. The error includes advice.
 func (m *Module) Binary() ([]byte, error) {
 	wasm := m.Wasm
 	if wasm == nil {
@@ -225,7 +224,7 @@ func (m *Module) Binary() ([]byte, error) {
 	return wasm, nil
 }
 
-// digest is that of everything that decides what the chains do.
+// digest returns the digest of all data that affects decisions of the chains.
 func (l *loader) digest(rules Rules) string {
 	h := sha256.New()
 	digests := make(map[string]string)
@@ -240,17 +239,17 @@ func (l *loader) digest(rules Rules) string {
 		tenants[i].Chain = slices.Clone(tenants[i].Chain)
 		for k := range tenants[i].Chain {
 			e := tenants[i].Chain[k].withDefaults()
-			e.Where = "" // a line that moved changes nothing
+			e.Where = "" // an entry that moves to another line is unchanged
 			if !json.Valid(e.Config) {
-				e.Config = nil // a problem later on
+				e.Config = nil // the error is reported later
 			}
-			if e.Shown != nil { // who knows an ID and the rest of the rules could guess a short secret
+			if e.Shown != nil { // with a digest of all of Config, a short secret could be guessed from the ID and the rest of the rules
 				e.Config = nil
 			}
 			tenants[i].Chain[k] = e
 		}
 	}
-	// What is encoded are plain values: it cannot fail.
+	// Encoding cannot fail: these are plain values.
 	_ = json.NewEncoder(h).Encode([]any{abi.Minor, digests, tenants, rules.Recording, rules.ChainTimeout, rules.Memory, rules.Beside})
 	return hex.EncodeToString(h.Sum(nil))
 }

@@ -9,19 +9,18 @@ import (
 	"github.com/mootchat/moot/host/meter"
 )
 
-// linear is the memory of one instance. Its address space is reserved at once
-// and never moves; what the guest has grown into is charged to the budget. It is
-// its own allocator, and is made before wazero asks: an allocator that refuses
-// the first pages makes wazero panic.
+// linear is the memory of one instance. Its address space is reserved at once and never moves; the bytes that the guest
+// uses are charged to the budget. linear is its own allocator and is made before wazero asks for it, because wazero
+// panics if an allocator refuses the first pages.
 type linear struct {
 	budget  *budget
 	region  region
 	size    uint64
 	max     uint64
-	fixed   bool        // it was made as large as it may become
-	late    func() bool // whether the call that grows it has no time left; nil: it never is
-	first   bool        // it starts, as the first instance of its module: see memory
-	refused error       // why it could not grow as far as its own limit; nil: it could
+	fixed   bool        // the minimum is the maximum
+	late    func() bool // reports whether the call that grows it has no time left; nil: it always has time
+	first   bool        // its instance starts, as the first one of its module: see memory
+	refused error       // the error of the last refused growth within max; nil: none
 }
 
 // newLinear makes a memory of min bytes that may grow to max bytes.
@@ -68,12 +67,13 @@ func (l *linear) Reallocate(size uint64) []byte {
 	return b
 }
 
-// untouched is how much of a memory the guest may be the first to touch. The first touch of a page takes the system 0.5
-// to 2 us, in which nothing can stop the guest: what is larger is touched here.
+// untouched is the size up to which the guest may be the first to touch the pages of its memory. The first touch of a
+// page takes the system 0.5 to 2 us, in which nothing can stop the guest, so pages beyond this size are touched by the
+// host.
 const untouched = 2 << 20
 
-// touch touches the pages that are new, and begin at that many bytes, and gives others their turn now and then. It ends
-// when there is no time left: a guest that has grown asks for fuel at once, and ends too.
+// touch touches new pages, those from the given offset on, and yields to other goroutines regularly. It stops when the
+// call has no time left: the guest asks for fuel right after it has grown, and is ended then.
 func (l *linear) touch(from uint64) {
 	const page, step = 4 << 10, 256 << 10
 	b := l.bytes()
@@ -88,8 +88,8 @@ func (l *linear) touch(from uint64) {
 	}
 }
 
-// fill copies data into a new memory, and gives others their turn now and then: nothing can stop a copy, not even the
-// garbage collector, and each page is accessed for the first time.
+// fill copies data into a new memory, and yields to other goroutines regularly: not even the garbage collector can stop
+// a copy, and each page is accessed for the first time.
 func (l *linear) fill(data []meter.Data) {
 	const step = 64 << 10
 	b := l.bytes()
@@ -106,13 +106,13 @@ func (l *linear) fill(data []meter.Data) {
 	}
 }
 
-// bytes is what the guest has grown into. It is the guest's: a call may move it.
+// bytes returns the current memory of the guest, which owns it.
 func (l *linear) bytes() []byte { return l.region.b[:l.size] }
 
-// full reports whether what the guest may grow into is nearly used up.
+// full reports whether the memory is nearly as large as it may become.
 func (l *linear) full() bool { return !l.fixed && l.size > l.max/4*3 }
 
-// short reports whether that may be why the guest failed.
+// short reports whether a lack of memory may have caused a failure of the guest.
 func (l *linear) short() bool { return l.refused != nil || l.full() }
 
 // Free implements experimental.LinearMemory. A second call does nothing.

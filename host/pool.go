@@ -9,22 +9,22 @@ import (
 	"time"
 )
 
-// pool hands out the instances of a generation, each to one goroutine at a time. They are made when they are first
-// needed, in the background: a caller waits for one no longer than until its own deadline, however long making one takes.
+// pool hands out the instances of a generation, each to one goroutine at a time. Instances are made in the background
+// when they are needed first: a caller waits for one until its own deadline at most, however long making one takes.
 type pool struct {
 	make    func(first bool) (*instance, *failure)
-	report  func(*failure)           // of an instance that could not be made
-	memory  *budget                  // while it is crowded, instances that come back are closed, but the last
-	used    atomic.Int64             // when an instance was last taken
-	short   atomic.Pointer[failure]  // why the last instance could not be made, if for want of memory; nil: it was made
-	warm    atomic.Pointer[instance] // the one used last, if nobody has it
+	report  func(*failure)           // reports why an instance could not be made
+	memory  *budget                  // while it is crowded, returned instances are closed, except the last one
+	used    atomic.Int64             // the time at which an instance was last taken
+	short   atomic.Pointer[failure]  // the failure of the last attempt to make an instance, if memory was short; nil: none
+	warm    atomic.Pointer[instance] // the instance that was used last; nil: it is in use
 	idle    chan *instance
-	actions chan struct{} // one for each action under way: they leave one instance for messages
-	alive   atomic.Int32  // instances there are or are being made, at most cap(idle)
-	ready   atomic.Int32  // instances there are
-	failed  chan *failure // tells those that wait that the only instance could not be made
-	waiting atomic.Int32  // who waits at idle
-	resting atomic.Bool   // what comes back is closed
+	actions chan struct{} // one element for each action under way: actions leave one instance for messages
+	alive   atomic.Int32  // number of instances, with those being made; at most cap(idle)
+	ready   atomic.Int32  // number of instances
+	failed  chan *failure // receives why the only instance could not be made, for calls that wait
+	waiting atomic.Int32  // number of calls that wait at idle
+	resting atomic.Bool   // returned instances are closed
 	makers  sync.WaitGroup
 	closing sync.RWMutex // read-locked while idle instances are closed
 }
@@ -40,8 +40,8 @@ func newPool(size int, make_ func(first bool) (*instance, *failure), report func
 	}
 }
 
-// takeOrWake is take, but where the pool has no instance at time t, the time until one is made counts against limit only:
-// until is the deadline moved by that time. limit is at or after the deadline.
+// takeOrWake is take, except if the pool has no instance at time t. Then the time until one is made counts against
+// limit only, and until is the deadline moved by that time. limit is not before the deadline.
 func (p *pool) takeOrWake(ctx context.Context, t, deadline, limit int64) (in *instance, until int64, f *failure) {
 	if p.ready.Load() > 0 {
 		in, f = p.take(ctx, t, deadline)
@@ -60,18 +60,18 @@ func (p *pool) takeOrWake(ctx context.Context, t, deadline, limit int64) (in *in
 // noneFree is the failure of calls that get no instance by their deadline.
 var noneFree = fail(NoInstance, "no instance was free in time")
 
-// take gives an instance, to be returned by put. It is asked for at time t, and waits
-// until the deadline. The instance's mark is when it was handed out.
+// take returns an instance, which the caller returns with put. t is the time of the call. take waits until the deadline
+// at most. The instance's mark is the time at which it was handed out.
 func (p *pool) take(ctx context.Context, t, deadline int64) (*instance, *failure) {
 	p.used.Store(t)
 	if in := p.free(); in != nil {
 		in.mark = t
 		return in, nil
 	}
-	p.waiting.Add(1) // first: see offer and put
+	p.waiting.Add(1) // before free: see offer and put
 	defer p.waiting.Add(-1)
 	p.grow()
-	if in := p.free(); in != nil { // put was quicker
+	if in := p.free(); in != nil { // another goroutine has returned one
 		in.mark = now()
 		return in, nil
 	}
@@ -93,7 +93,7 @@ func (p *pool) take(ctx context.Context, t, deadline int64) (*instance, *failure
 	}
 }
 
-// free is an instance that nobody has, if there is one.
+// free takes an instance that is not in use; nil if there is none.
 func (p *pool) free() *instance {
 	if in := p.warm.Swap(nil); in != nil {
 		return in
@@ -106,8 +106,8 @@ func (p *pool) free() *instance {
 	}
 }
 
-// give leaves an instance to others. Where all are to rest and nobody waits, it is closed: it
-// may have been made, or put back, while they were.
+// give makes an instance available. If the pool rests and no call waits, it closes the idle instances: this one may
+// have been made or returned while rest ran.
 func (p *pool) give(in *instance) {
 	p.offer(in)
 	if p.resting.Load() && p.waiting.Load() == 0 {
@@ -115,8 +115,8 @@ func (p *pool) give(in *instance) {
 	}
 }
 
-// offer leaves an instance where it is found. Who waits has either said so before it is looked for
-// here, or looks for the warm one afterwards.
+// offer puts an instance where calls find it. A call that waits has either increased waiting before offer reads it, or
+// checks warm afterwards.
 func (p *pool) offer(in *instance) {
 	if p.warm.CompareAndSwap(nil, in) {
 		if p.waiting.Load() == 0 {
@@ -129,8 +129,7 @@ func (p *pool) offer(in *instance) {
 	p.idle <- in
 }
 
-// put takes an instance back, or replaces it. One that is to rest is closed, unless somebody
-// waits for it.
+// put takes an instance back, or replaces it. If the pool rests and no call waits, the instance is closed.
 func (p *pool) put(in *instance) {
 	crowded := p.memory.crowded() && p.alive.Load() > 1
 	if !in.worn() && !crowded && (!p.resting.Load() || p.waiting.Load() > 0) {
@@ -146,7 +145,7 @@ func (p *pool) put(in *instance) {
 	}
 }
 
-// adopt takes an instance that was not made by the pool. The pool has none.
+// adopt adds an instance that was made outside of the pool. The pool must be empty.
 func (p *pool) adopt(in *instance) {
 	p.used.Store(now())
 	p.alive.Add(1)
@@ -161,7 +160,7 @@ func (p *pool) discard(in *instance) {
 	p.gone()
 }
 
-// gone counts an instance less and returns how many are left.
+// gone decrements the number of instances and returns it.
 func (p *pool) gone() int32 {
 	n := p.alive.Add(-1)
 	if n == 0 {
@@ -170,10 +169,10 @@ func (p *pool) gone() int32 {
 	return n
 }
 
-// hasIdle reports whether there is an instance that nobody has.
+// hasIdle reports whether there is an instance that is not in use.
 func (p *pool) hasIdle() bool { return p.warm.Load() != nil || len(p.idle) > 0 }
 
-// sacrifice closes one instance that nobody has, for the memory; false: there is none.
+// sacrifice closes one idle instance to free memory; false if there is none.
 func (p *pool) sacrifice() bool {
 	p.closing.RLock()
 	defer p.closing.RUnlock()
@@ -182,13 +181,13 @@ func (p *pool) sacrifice() bool {
 		return false
 	}
 	p.discard(in)
-	if p.waiting.Load() > 0 { // a caller that came meanwhile could not have one made
+	if p.waiting.Load() > 0 { // a call that began to wait meanwhile could not start one
 		p.grow()
 	}
 	return true
 }
 
-// rest closes what is idle, and what comes back. Who still asks is served.
+// rest closes idle instances now, and others when they are returned. Calls that wait still get an instance.
 func (p *pool) rest() {
 	p.resting.Store(true)
 	p.drain()
@@ -197,7 +196,7 @@ func (p *pool) rest() {
 // wake undoes rest.
 func (p *pool) wake() { p.resting.Store(false) }
 
-// shrink closes what is idle, but the last, while memory is to be given back.
+// shrink closes idle instances, except the last instance, while the budget is crowded.
 func (p *pool) shrink() {
 	for p.alive.Load() > 1 && p.memory.crowded() {
 		in := p.free()
@@ -211,7 +210,7 @@ func (p *pool) shrink() {
 	}
 }
 
-// drain closes what is idle. Who began to wait meanwhile could not have one made.
+// drain closes idle instances. It starts a new one if a call began to wait meanwhile, because that call could not.
 func (p *pool) drain() {
 	p.closing.RLock()
 	defer p.closing.RUnlock()
@@ -223,16 +222,16 @@ func (p *pool) drain() {
 	}
 }
 
-// grow makes one more instance, within the limit. The maker that goes from 0 to 1 instances
-// makes the first one, also when several are made at once. If the first is closed while
-// another one fails, a waiting call gets a new first instance.
+// grow makes one more instance, within the limit. The maker that increases the number of instances from 0 to 1 makes
+// the first one, even if several are made at once. If the first one is closed while another one fails, a waiting call
+// gets a new first instance.
 func (p *pool) grow() {
 	n, counted := int32(0), false
 	for !counted {
 		if n = p.alive.Load() + 1; int(n) > cap(p.idle) {
 			return
 		}
-		counted = p.alive.CompareAndSwap(n-1, n) // never more than there may be, or another call could find none allowed
+		counted = p.alive.CompareAndSwap(n-1, n) // never more than the limit, or another call could not start one that is allowed
 	}
 	if n == 1 {
 		p.memory.memory.awake.note(p)
@@ -250,8 +249,8 @@ func (p *pool) grow() {
 	})
 }
 
-// tell tells the calls that wait for an instance why none could be made, and reports whether there were any. A call that
-// was about to wait gets a new first instance.
+// tell sends the failure to the calls that wait for an instance, and reports whether there were any. A call that is
+// about to wait gets a new first instance.
 func (p *pool) tell(f *failure) (told bool) {
 	f = &failure{f.kind, fmt.Errorf("no new instance: %w", f.err)}
 	for range p.waiting.Load() {
@@ -266,11 +265,11 @@ func (p *pool) tell(f *failure) (told bool) {
 	return told
 }
 
-// retryEvery is how often an instance is tried again that found no memory.
+// retryEvery is the interval at which makeWhileWanted tries again.
 const retryEvery = 2 * time.Millisecond
 
-// makeWhileWanted makes an instance. Where there is no memory for it, it tries again for as long as calls wait: instances
-// that are in use come back.
+// makeWhileWanted makes an instance. If there is no memory for it, it tries again while calls wait: instances in use
+// may be closed.
 func (p *pool) makeWhileWanted(first bool) (*instance, *failure) {
 	for {
 		in, f := p.make(first)
@@ -289,8 +288,7 @@ func (p *pool) makeWhileWanted(first bool) (*instance, *failure) {
 	}
 }
 
-// enter lets an action in, if it leaves an instance for others; leave is called
-// after it.
+// enter admits an action if at least one other instance is left for messages. The caller calls leave afterwards.
 func (p *pool) enter(ctx context.Context, deadline int64) *failure {
 	select {
 	case p.actions <- struct{}{}:
@@ -311,8 +309,8 @@ func (p *pool) enter(ctx context.Context, deadline int64) *failure {
 
 func (p *pool) leave() { <-p.actions }
 
-// close waits for what is being made and closes all instances. None may be out. Instances that others are closing, in
-// sacrifice or drain, are closed when it returns: their code may be closed then.
+// close waits for instances that are being made and closes all instances. None may be in use. Instances that sacrifice
+// or drain are closing are closed when it returns, so that their code may be closed then.
 func (p *pool) close() {
 	p.makers.Wait()
 	p.drain()

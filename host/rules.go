@@ -57,7 +57,7 @@ type Entry struct {
 	Shown    json.RawMessage // the part of Config in a revision's ID; nil: all. Beside covers the rest
 }
 
-// Policy says how a chain continues after an entry has failed.
+// Policy is how a chain continues after an entry has failed.
 type Policy uint8
 
 // The policies.
@@ -66,7 +66,7 @@ const (
 	AllowOnError               // as if the entry did not exist
 )
 
-// Mode says whether a module's verdict applies.
+// Mode is whether a module's verdict applies.
 type Mode uint8
 
 // The modes.
