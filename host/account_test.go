@@ -11,7 +11,7 @@ import (
 	"github.com/mootchat/moot/engine/hook"
 )
 
-// beside is a host that runs modules at the expense of tenant "t" of h, until the test ends or abort is closed.
+// beside returns a host whose modules are charged to tenant "t" of h. It closes at the end of the test.
 func beside(t *testing.T, h *Host, abort <-chan struct{}, e Entry) *Host {
 	t.Helper()
 	a := h.Account("t")
@@ -36,7 +36,7 @@ func beside(t *testing.T, h *Host, abort <-chan struct{}, e Entry) *Host {
 	return b
 }
 
-// An account charges processor time and memory of a module to its own tenant only.
+// TestAnAccountPays checks that processor time and memory of a module are charged to its own tenant only.
 func TestAnAccountPays(t *testing.T) {
 	h, _ := start(t, Config{Memory: 64 << 20})
 	rules := tenantsOf(Entry{Module: "allow"}, Entry{Module: "allow"})
@@ -67,7 +67,8 @@ func TestAnAccountPays(t *testing.T) {
 	}
 }
 
-// Loading is paid too, and who has paid too much waits, as long as its request.
+// TestLoadingIsPaid checks that a load is charged to the tenant, and that Wait waits while the tenant has used
+// too much, until its context ends.
 func TestLoadingIsPaid(t *testing.T) {
 	h, _ := start(t, Config{}, Entry{Module: "allow"})
 	of := h.current.Load().tenants["t"]
@@ -92,7 +93,8 @@ func TestLoadingIsPaid(t *testing.T) {
 	}
 }
 
-// Calls end with the request that they are for, whether they run or wait for their share.
+// TestCallsAreAborted checks that calls end when Abort is closed, both while they run and while they wait for
+// their share.
 func TestCallsAreAborted(t *testing.T) {
 	for _, throttled := range []bool{false, true} {
 		h, _ := start(t, Config{}, Entry{Module: "allow"})
@@ -103,7 +105,7 @@ func TestCallsAreAborted(t *testing.T) {
 		}
 		done := make(chan hook.Verdict)
 		go func() { v, _ := decide(b, "hello"); done <- v }()
-		for b.current.Load().generations[0].pool.warm.Load() != nil { // until it is asked
+		for b.current.Load().generations[0].pool.warm.Load() != nil { // until the call has started
 			runtime.Gosched()
 		}
 		close(abort)
@@ -116,7 +118,7 @@ func TestCallsAreAborted(t *testing.T) {
 	}
 }
 
-// The memory of an account is bounded as its tenant's is.
+// TestAnAccountIsBounded checks that a host with an account gets no more memory than the tenant.
 func TestAnAccountIsBounded(t *testing.T) {
 	h, _ := start(t, Config{Memory: 5 << 19}, Entry{Module: "allow"})
 	hold(t, h, "t") // 1.5 MiB

@@ -11,7 +11,8 @@ import (
 	"github.com/mootchat/moot/host/hosttest/asm"
 )
 
-// What one module is shown of a crowd is kept, and no other is shown it that reads less, or varies by less.
+// TestWhatIsKeptOfACrowdIsForThoseWhoReadIt checks that modules that read or vary by other fields do not
+// share the audience kept with a snapshot.
 func TestWhatIsKeptOfACrowdIsForThoseWhoReadIt(t *testing.T) {
 	members, kept := crowd(2500), new(hook.MemberSnapshot)
 	all := locally(members)
@@ -46,7 +47,7 @@ func TestWhatIsKeptOfACrowdIsForThoseWhoReadIt(t *testing.T) {
 		h, _ := start(t, Config{}, goEntry(`{"say": "receivers", "manifest": `+c.manifest+`}`))
 		hosts = append(hosts, h)
 	}
-	for range 2 { // what is forgotten is made again
+	for range 2 { // audiences that were dropped are made again
 		for i, c := range cases {
 			if got := heardIn(t, hosts[i], "hi", members, kept); !slices.Equal(got, c.want) {
 				t.Errorf("%s: they heard %.200q, want %.200q", c.manifest, got, c.want)
@@ -58,7 +59,8 @@ func TestWhatIsKeptOfACrowdIsForThoseWhoReadIt(t *testing.T) {
 	}
 }
 
-// Later entries are asked about a part of the crowd, by what is kept of all of it.
+// TestPartsOfACrowdAreAskedAbout checks that a later entry, called for a part of the members only, uses the
+// audience of all members.
 func TestPartsOfACrowdAreAskedAbout(t *testing.T) {
 	members := crowd(2500)
 	for _, manifest := range []string{`{}`, `{"reads": ["message", "user", "locale"], "vary": ["user", "locale"]}`} {
@@ -80,7 +82,8 @@ func TestPartsOfACrowdAreAskedAbout(t *testing.T) {
 	}
 }
 
-// There are 253 variants, and more receivers in a frame.
+// TestEachOfManyReceiversHearsItsOwn checks that each of 1000 receivers gets its own variant, although one
+// answer has at most 253.
 func TestEachOfManyReceiversHearsItsOwn(t *testing.T) {
 	h, _ := start(t, Config{}, goEntry(`{"say": "each"}`))
 	members, kept := crowd(1000), new(hook.MemberSnapshot)
@@ -90,14 +93,15 @@ func TestEachOfManyReceiversHearsItsOwn(t *testing.T) {
 				t.Fatalf("receiver %d heard %q", i, got)
 			}
 		}
-		// 253, 253, 253 and 241 receivers; the first time after it was asked about all
+		// 253, 253, 253 and 241 receivers; before the first message also one call with all.
 		if s := h.Stats()[0]; s.Calls != 1+4*(message+1) || len(s.Errors) > 0 && s.Errors["protocol"] > 0 || s.Rewritten != 1000*(message+1) {
 			t.Fatalf("after message %d: %+v", message, s)
 		}
 	}
 }
 
-// A module with a small exchange buffer is called with as many receivers as fit into it.
+// TestReceiversThatDoNotFitAreAskedAboutInParts checks that a module with a small exchange buffer is called
+// with as many receivers as fit into it.
 func TestReceiversThatDoNotFitAreAskedAboutInParts(t *testing.T) {
 	m := new(asm.Module)
 	m.Memory(4, asm.NoMax)
@@ -122,7 +126,8 @@ func TestReceiversThatDoNotFitAreAskedAboutInParts(t *testing.T) {
 	}
 }
 
-// A frame that no module has room for is made with fewer receivers.
+// TestLargeMessagesAreAskedAboutInParts checks that a frame larger than any exchange buffer is made again
+// with fewer receivers.
 func TestLargeMessagesAreAskedAboutInParts(t *testing.T) {
 	h, _ := start(t, Config{ChainTimeout: patience}, Entry{Module: "code-0", Timeout: patience})
 	for i, got := range heard(t, h, strings.Repeat("x", 950_000), crowd(1000)) {
@@ -135,7 +140,8 @@ func TestLargeMessagesAreAskedAboutInParts(t *testing.T) {
 	}
 }
 
-// Two deliveries may find out at once how much goes into the exchange buffer.
+// TestAFrameOfBeforeTheRoomWasKnownIsMadeAgain checks fit if two deliveries find the size of the exchange
+// buffer concurrently.
 func TestAFrameOfBeforeTheRoomWasKnownIsMadeAgain(t *testing.T) {
 	var b batches
 	for _, c := range []struct {
@@ -143,11 +149,11 @@ func TestAFrameOfBeforeTheRoomWasKnownIsMadeAgain(t *testing.T) {
 		again                  bool
 	}{
 		{1 << 16, 200, 1000, 1 << 17, true},
-		{1 << 17, 200, 1000, 1 << 18, true}, // asked with what was right before
+		{1 << 17, 200, 1000, 1 << 18, true}, // the frame had the size that was right before
 		{1 << 16, 200, 1000, 1 << 17, true},
 		{1 << 16, 200, 500, 1<<16 - 200, false},
 		{1 << 16, 200, 1, 1 << 17, false},
-		{1 << 16, 1 << 16, 1000, 1 << 17, false}, // fewer receivers are of no use
+		{1 << 16, 1 << 16, 1000, 1 << 17, false}, // fewer receivers do not help
 		{1 << 17, 1 << 16, 1000, 1 << 17, false},
 	} {
 		if again := b.fit(c.room, c.besides, c.n, c.part); again != c.again {

@@ -8,12 +8,13 @@ import (
 	"github.com/mootchat/moot/engine/hook"
 )
 
-// alive is how many instances the tenant's first entry has.
+// alive returns the number of instances of the tenant's first entry.
 func alive(h *Host, tenant string) int {
 	return int(h.current.Load().tenants[tenant].entries[0].generation.pool.alive.Load())
 }
 
-// A module has no instance until it is asked, and loses those that nobody uses.
+// TestInstancesComeAndGoWithUse checks that a module has no instance before its first call, and that idle instances are
+// closed.
 func TestInstancesComeAndGoWithUse(t *testing.T) {
 	h, _ := start(t, Config{})
 	swap(t, h, tenantsOf(Entry{Module: "allow"}, Entry{Module: "allow"}))
@@ -44,7 +45,8 @@ func TestInstancesComeAndGoWithUse(t *testing.T) {
 	put()
 }
 
-// A reload keeps an instance of what is in use, and makes none of what is not.
+// TestAReloadKeepsAwakeWhatIsAwake checks that after a reload a module has an instance if it had one before, and none
+// otherwise.
 func TestAReloadKeepsAwakeWhatIsAwake(t *testing.T) {
 	h, _ := start(t, Config{})
 	rules := tenantsOf(Entry{Module: "allow"}, Entry{Module: "allow"})
@@ -56,8 +58,8 @@ func TestAReloadKeepsAwakeWhatIsAwake(t *testing.T) {
 	}
 }
 
-// Who needs memory has idle instances closed: the one that was not used for the longest time, and none of a tenant that
-// has less.
+// TestMemoryComesFromThoseWhoHaveMore checks that a tenant that needs memory has the least recently used instances
+// closed, but none of a tenant that has less.
 func TestMemoryComesFromThoseWhoHaveMore(t *testing.T) {
 	h, _ := start(t, Config{Memory: 12 << 20, Instances: 4})
 	var chain []Entry

@@ -7,7 +7,7 @@ import (
 	"github.com/mootchat/moot/engine/hook"
 )
 
-// what is measured: the name of the case, the module, and how many receivers at say.
+// measured has the cases: the name, the entry, and the number of receivers at say.
 var measured = []struct {
 	name    string
 	entry   Entry
@@ -29,7 +29,7 @@ func ask(h *Host, ev *hook.Event, members []hook.Member) {
 	}
 }
 
-// one is the event and members of a case.
+// one returns the event and the members of a case.
 func one(members int) (*hook.Event, []hook.Member) {
 	ev := said("a message of ordinary length, such as people write them")
 	if members == 0 {

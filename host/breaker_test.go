@@ -15,12 +15,12 @@ import (
 
 const second = int64(time.Second)
 
-// breakerAt is a breaker with the defaults, made at time 0, whose probes take 50 ms at most.
+// breakerAt returns a breaker created at time 0, with defaults for empty fields and probes of at most 50 ms.
 func breakerAt(rule Breaker) *breaker {
 	return newBreaker(Entry{Breaker: rule}.withDefaults().Breaker, second/20, 0)
 }
 
-// call has b decide about a call at time t, which fails or not.
+// call asks b for a call at time t, and reports to b whether the call fails.
 func call(b *breaker, t int64, fails bool) (admitted bool) {
 	k, wait := b.admit(t)
 	switch {
@@ -71,8 +71,8 @@ func TestABreakerOpensAtItsRatio(t *testing.T) {
 	}
 }
 
-// TestAClientFailsARuleOnPurpose has one client send messages that the module fails at, beside others whose messages it
-// answers, for a minute: what README.md says of the defaults.
+// TestAClientFailsARuleOnPurpose checks the figures in README.md: for a minute one client sends messages that make the
+// module fail, while other clients send good ones.
 func TestAClientFailsARuleOnPurpose(t *testing.T) {
 	for _, c := range []struct {
 		name            string
@@ -89,7 +89,7 @@ func TestAClientFailsARuleOnPurpose(t *testing.T) {
 		b, refused := breakerAt(Breaker{}), 0
 		for s := range int64(60) {
 			sum := c.others + c.hostile
-			for i := range sum { // spread over the second
+			for i := range sum { // evenly over the second
 				t := s*second + i*second/sum
 				fails := (i+1)*c.hostile/sum > i*c.hostile/sum
 				if !call(b, t, fails) {
@@ -111,7 +111,7 @@ func TestAnOpenBreakerProbes(t *testing.T) {
 	if o == nil || o.calls != (count{1, 1}) {
 		t.Fatalf("it did not open: %+v", o)
 	}
-	b.failed(late, 0) // it was admitted before
+	b.failed(late, 0) // a call that was admitted before the breaker opened
 	if _, wait := b.admit(second); wait != 4*second {
 		t.Errorf("a call is to wait %v, want the rest of the cooldown", time.Duration(wait))
 	}
@@ -145,7 +145,8 @@ func TestAnOpenBreakerProbes(t *testing.T) {
 	}
 }
 
-// TestProbesAreBounded has many ask at once, again and again, while the module fails and recovers.
+// TestProbesAreBounded checks the number of concurrent probes, while many goroutines call a module that fails and
+// recovers.
 func TestProbesAreBounded(t *testing.T) {
 	b := breakerAt(Breaker{Minimum: 4, Probes: 3, Cooldown: 1, Window: 100})
 	var clock, under, most atomic.Int64
@@ -179,7 +180,7 @@ func TestProbesAreBounded(t *testing.T) {
 	}
 }
 
-// outageOf gives a host whose only entry has failed until its breaker opened, and was asked n times more.
+// outageOf returns a host whose only entry has failed until its breaker opened, and was then refused n more calls.
 func outageOf(t *testing.T, e Entry, recording Recording, n int) (*Host, *logged, *entry) {
 	e.Breaker.Cooldown = time.Hour
 	h, log := start(t, Config{})
@@ -230,7 +231,7 @@ func TestAnOutageIsRecordedOnce(t *testing.T) {
 	}
 }
 
-// Two failures among many calls do not keep a module from being asked: five did.
+// TestFewFailuresKeepNoModuleFromBeingAsked checks that a breaker stays closed at a failure rate of one in ten.
 func TestFewFailuresKeepNoModuleFromBeingAsked(t *testing.T) {
 	h, _ := start(t, Config{}, goEntry(`{}`))
 	for i := range 100 {
@@ -247,8 +248,8 @@ func TestFewFailuresKeepNoModuleFromBeingAsked(t *testing.T) {
 	}
 }
 
-// A reload that changes something else neither closes a breaker nor empties its window, of none of two equal entries;
-// one that changes the entry does.
+// TestAReloadKeepsABreaker checks that a reload keeps the breaker of an unchanged entry, and only for one of two equal
+// entries. A reload that changes the entry creates a new breaker.
 func TestAReloadKeepsABreaker(t *testing.T) {
 	e := goEntry(`{}`)
 	e.Breaker.Cooldown = time.Hour
@@ -306,7 +307,7 @@ func TestRefusingAllocatesNothing(t *testing.T) {
 	}
 }
 
-// A shadow whose breaker is open says nothing about messages, neither alone nor to all.
+// TestAShadowThatIsRefusedIsNotRecorded checks that a shadow whose breaker is open records no decisions.
 func TestAShadowThatIsRefusedIsNotRecorded(t *testing.T) {
 	h, _, _ := outageOf(t, shadow(goEntry(`{}`)), Recording{}, 5)
 	heard(t, h, "hello", crowd(10))
@@ -320,7 +321,7 @@ func TestAShadowThatIsRefusedIsNotRecorded(t *testing.T) {
 	}
 }
 
-// What is said to receivers counts as well, and the refusals of each message.
+// TestABreakerCountsDeliveries checks that failures and refusals at say count once for each message.
 func TestABreakerCountsDeliveries(t *testing.T) {
 	e := Entry{Module: "trap"}
 	e.Breaker = Breaker{Minimum: 4, Cooldown: time.Hour}
@@ -334,7 +335,8 @@ func TestABreakerCountsDeliveries(t *testing.T) {
 	}
 }
 
-// Waiting is no failure of the module: for an instance, or for the tenant's share.
+// TestWaitingOpensNoBreaker checks that a timeout while a call waits for an instance, or for the tenant's share of the
+// processors, does not count as a failure of the module.
 func TestWaitingOpensNoBreaker(t *testing.T) {
 	e := Entry{Module: "allow", Timeout: 5 * time.Millisecond, Breaker: Breaker{Minimum: 1}}
 	h, log := start(t, Config{Instances: 2}, e)
@@ -366,7 +368,8 @@ func TestWaitingOpensNoBreaker(t *testing.T) {
 	}
 }
 
-// Nor is it where waiting left a call little of its time: a flood that has calls wait for instances opens no breaker.
+// TestACallWithLittleTimeLeftOpensNoBreaker checks that a deadline does not count as a failure if waiting has used most
+// of the call's time.
 func TestACallWithLittleTimeLeftOpensNoBreaker(t *testing.T) {
 	for timeout, opens := range map[time.Duration]int{time.Hour: 0, 5 * time.Millisecond: 1} {
 		h, log := start(t, Config{}, Entry{Module: "loop", Timeout: timeout, Breaker: Breaker{Minimum: 1}})
@@ -375,7 +378,7 @@ func TestACallWithLittleTimeLeftOpensNoBreaker(t *testing.T) {
 		for _, say := range []bool{false, true} {
 			k, wait := e.breaker.admit(now())
 			if wait > 0 {
-				continue // it opened
+				continue // the breaker is open
 			}
 			in, f := e.generation.pool.take(t.Context(), now(), now()+int64(patience))
 			if f != nil {
@@ -399,7 +402,8 @@ func TestACallWithLittleTimeLeftOpensNoBreaker(t *testing.T) {
 	}
 }
 
-// The action of a module that is not asked says when to come back, and the entry's policy holds.
+// TestAnActionIsRefusedToo checks that an action refused by an open breaker fails by the entry's policy and returns
+// RetryAfter.
 func TestAnActionIsRefusedToo(t *testing.T) {
 	e := goEntry(`{"manifest": {"name": "a", "actions": [{"name": "login"}]}}`)
 	h, _, _ := outageOf(t, e, Recording{}, 0)
@@ -429,8 +433,8 @@ func BenchmarkBreaker(b *testing.B) {
 	}
 }
 
-// A module that finds no memory because others use it is asked again as soon as there is some: a neighbor that takes
-// what all share opens no breaker.
+// TestShortMemoryOpensNoBreaker checks that a call without memory does not count as a failure while other instances use
+// the shared memory.
 func TestShortMemoryOpensNoBreaker(t *testing.T) {
 	h, log := start(t, Config{Memory: 8 << 20, Instances: 2}, Entry{Module: "hungry", Breaker: Breaker{Minimum: 1}})
 	for range 3 {
@@ -443,7 +447,7 @@ func TestShortMemoryOpensNoBreaker(t *testing.T) {
 	}
 }
 
-// Its own limit is the module's: who uses that up fails.
+// TestAModulesOwnLimitCounts checks that a module that exceeds its own memory limit opens its breaker.
 func TestAModulesOwnLimitCounts(t *testing.T) {
 	h, log := start(t, Config{}, Entry{Module: "hungry", Memory: 2 << 20, Breaker: Breaker{Minimum: 1}})
 	decide(h, "hello")

@@ -14,7 +14,7 @@ import (
 	"github.com/mootchat/moot/engine/hook"
 )
 
-// tenantsOf are tenants with an entry each, in one chain's place: t0, t1, ...
+// tenantsOf returns rules with the tenants t0, t1, and so on, each with one of the entries.
 func tenantsOf(chain ...Entry) Rules {
 	r := rulesFor(chain...)
 	chain, r.Tenants = r.Tenants[0].Chain, nil
@@ -24,24 +24,24 @@ func tenantsOf(chain ...Entry) Rules {
 	return r
 }
 
-// hoarder takes all memory that it can get, and answers.
+// hoarder takes all memory that it can get, and allows.
 var hoarder = Entry{Module: "hoard", Memory: 64 << 20}
 
-// asks has a tenant's module asked about a message.
+// asks calls the chain of a tenant with a message.
 func asks(h *Host, tenant string) hook.Verdict {
 	ev := said("hello")
 	ev.Tenant = tenant
 	return h.Decide(context.Background(), ev)
 }
 
-// used is how much memory a tenant's modules use.
+// used returns the number of bytes that a tenant's modules use.
 func used(h *Host, tenant string) int64 {
 	h.memory.mu.Lock()
 	defer h.memory.mu.Unlock()
 	return h.current.Load().tenants[tenant].memory.used
 }
 
-// again are the rules with another config for every entry: all generations are new.
+// again returns the rules with another config for every entry, so that all generations are new.
 func again(r Rules, n int) Rules {
 	for i := range r.Tenants {
 		for k := range r.Tenants[i].Chain {
@@ -51,7 +51,8 @@ func again(r Rules, n int) Rules {
 	return r
 }
 
-// Two tenants take all that they can get: the third is served, and every reload finds memory.
+// TestTwoTenantsDoNotTakeAThirdsMemory checks that a third tenant is served and reloads succeed while two tenants use
+// all memory that they can get.
 func TestTwoTenantsDoNotTakeAThirdsMemory(t *testing.T) {
 	h, _ := start(t, Config{Memory: 48 << 20, Instances: 3})
 	rules := tenantsOf(hoarder, hoarder, Entry{Module: "allow"})
@@ -63,12 +64,12 @@ func TestTwoTenantsDoNotTakeAThirdsMemory(t *testing.T) {
 			}
 		}
 	}
-	const part, most = 8 << 20, 24<<20 + 4<<20 // what is shared, and half of a part
+	const part, most = 8 << 20, 24<<20 + 4<<20 // the shared half, and half of a part
 	if a, b := used(h, "t0"), used(h, "t1"); a+b < most-1<<20 || max(a, b) > most {
 		t.Fatalf("the test is wrong: two tenants use %d and %d bytes", a, b)
 	}
 	g := h.current.Load().tenants["t2"].entries[0].generation
-	in, f := g.newInstance(false) // one more, in its own part
+	in, f := g.newInstance(false) // a second one, within the tenant's own part
 	if f != nil {
 		t.Fatal(f)
 	}
@@ -86,7 +87,7 @@ func TestTwoTenantsDoNotTakeAThirdsMemory(t *testing.T) {
 	}
 }
 
-// A tenant alone that uses all it can get can still be given new rules.
+// TestAReloadFindsMemory checks that rules can be reloaded while the only tenant uses all memory that it can get.
 func TestAReloadFindsMemory(t *testing.T) {
 	h, _ := start(t, Config{Memory: 8 << 20, Instances: 2})
 	rules := tenantsOf(hoarder)
@@ -95,13 +96,13 @@ func TestAReloadFindsMemory(t *testing.T) {
 		if v := asks(h, "t0"); v.Outcome != hook.Allowed {
 			t.Errorf("%d: %+v", n, v)
 		}
-		if got := used(h, "t0"); got < 5<<20 || got > 6<<20+64<<10 { // what is shared, and half of its part
+		if got := used(h, "t0"); got < 5<<20 || got > 6<<20+64<<10 { // the shared half, and half of its part
 			t.Errorf("%d: it uses %d bytes", n, got)
 		}
 	}
 }
 
-// hold takes an instance of the tenant's first entry, which is in use until the test ends or the function is called.
+// hold takes an instance of the tenant's first entry, until the test ends or put is called.
 func hold(t *testing.T, h *Host, tenant string) (put func()) {
 	t.Helper()
 	p := h.current.Load().tenants[tenant].entries[0].generation.pool
@@ -114,8 +115,8 @@ func hold(t *testing.T, h *Host, tenant string) (put func()) {
 	return put
 }
 
-// With many tenants a part is smaller than an instance. Tenants whose instances are idle make room for others; where all
-// are in use, the call fails with what to do.
+// TestWhoHasNoMemoryIsTold checks tenants whose part is smaller than an instance: idle instances of other tenants are
+// closed to free memory, and if all are in use the call fails with advice.
 func TestWhoHasNoMemoryIsTold(t *testing.T) {
 	h, log := start(t, Config{Memory: 8 << 20}, Entry{Module: "hungry"})
 	if v, _ := decide(h, "hello"); v.Outcome != hook.Failed || !strings.Contains(log.String(), "kind=memory") ||
@@ -136,7 +137,7 @@ func TestWhoHasNoMemoryIsTold(t *testing.T) {
 	}
 	hold(t, h, "t0")
 	hold(t, h, "t1")
-	put := hold(t, h, "t2") // 3.3 MiB of the 4 that are shared
+	put := hold(t, h, "t2") // 3.3 MiB of the 4 MiB that are shared
 	if v := asks(h, "t3"); v.Outcome != hook.Failed {
 		t.Errorf("there was memory for four: %+v", v)
 	}
@@ -151,7 +152,7 @@ func TestWhoHasNoMemoryIsTold(t *testing.T) {
 	}
 }
 
-// A call waits for memory that another tenant gives back.
+// TestACallWaitsForMemory checks that a call waits until another tenant releases memory.
 func TestACallWaitsForMemory(t *testing.T) {
 	h, _ := start(t, Config{Memory: 4 << 20})
 	swap(t, h, tenantsOf(Entry{Module: "allow"}, Entry{Module: "allow", Timeout: patience}))
@@ -177,9 +178,10 @@ func TestACallWaitsForMemory(t *testing.T) {
 	}
 }
 
-// When tenants are added or the memory limit falls, tenants over their part give instances back.
+// TestMemoryIsGivenBackToNewTenants checks that a tenant over its part releases instances when tenants are added or the
+// limit is lowered.
 func TestMemoryIsGivenBackToNewTenants(t *testing.T) {
-	h, _ := start(t, Config{Memory: 16 << 20, Instances: 5}) // of 1.5 MiB
+	h, _ := start(t, Config{Memory: 16 << 20, Instances: 5}) // instances have 1.5 MiB
 	one, two := tenantsOf(Entry{Module: "allow"}), tenantsOf(Entry{Module: "allow"}, Entry{Module: "allow"})
 	swap(t, h, one)
 	p := h.current.Load().generations[0].pool
@@ -191,7 +193,7 @@ func TestMemoryIsGivenBackToNewTenants(t *testing.T) {
 		}
 		out = append(out, in)
 	}
-	p.put(out[0]) // one is idle, four are asked
+	p.put(out[0]) // one is idle, four are in use
 	two.Memory = 7 << 20
 	swap(t, h, two)
 	if n := p.alive.Load(); n != 4 || !h.memory.over.Load() {
@@ -201,7 +203,7 @@ func TestMemoryIsGivenBackToNewTenants(t *testing.T) {
 		p.put(in)
 	}
 	p.makers.Wait()
-	if n := p.alive.Load(); n != 3 || h.memory.over.Load() { // 4.5 MiB: 1.75 of its own, and less than the 3.5 that are shared
+	if n := p.alive.Load(); n != 3 || h.memory.over.Load() { // 4.5 MiB: 1.75 MiB of its own, and less than the 3.5 MiB that are shared
 		t.Errorf("%d instances are left", n)
 	}
 	for i := range 2 {
@@ -211,7 +213,8 @@ func TestMemoryIsGivenBackToNewTenants(t *testing.T) {
 	}
 }
 
-// TestNobodyIsRefusedWhatIsHis has a tenant refused again and again, while others take and give what they are sure of.
+// TestNobodyIsRefusedWhatIsHis checks that requests within half of a part succeed while another tenant is refused
+// concurrently.
 func TestNobodyIsRefusedWhatIsHis(t *testing.T) {
 	m := newMemory(1 << 20)
 	tenants := make(map[string]*tenant)
@@ -241,7 +244,8 @@ func TestNobodyIsRefusedWhatIsHis(t *testing.T) {
 	all.Wait()
 }
 
-// TestPartsAreKept takes, gives and shares anew at random: who asks within its part is never refused, and no more is used than there is.
+// TestPartsAreKept checks with random requests and changes of parts that a first instance within its tenant's part is
+// never refused, and that the sums are right.
 func TestPartsAreKept(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	const limit = 1 << 20
@@ -284,18 +288,19 @@ func TestPartsAreKept(t *testing.T) {
 	}
 }
 
-// Calls that find no instance at once have several made at once: one of them is the first, and has the tenant's part.
+// TestOneOfSeveralIsTheFirst checks that one of several instances made concurrently counts as the first and may use all
+// of the tenant's part.
 func TestOneOfSeveralIsTheFirst(t *testing.T) {
 	h, log := start(t, Config{Memory: 4 << 20, Instances: 4})
 	swap(t, h, tenantsOf(Entry{Module: "allow"}, Entry{Module: "allow"})) // 1.5 MiB each: a part has 1 MiB
 	p := h.current.Load().tenants["t0"].entries[0].generation.pool
 	other := h.current.Load().tenants["t1"].memory
-	rest := h.memory.shared - h.memory.lent - 512<<10 // what the first needs beside its part is left
+	rest := h.memory.shared - h.memory.lent - 512<<10 // leaves the shared memory that the first instance needs beside its part
 	if err := other.take(rest, false); err != nil {
 		t.Fatal(err)
 	}
 	defer other.give(rest)
-	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1)) // both come to the lock before one is refused
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1)) // both goroutines wait for the lock before one is refused
 	h.memory.mu.Lock()
 	p.grow()
 	p.grow()
@@ -309,7 +314,8 @@ func TestOneOfSeveralIsTheFirst(t *testing.T) {
 	}
 }
 
-// Raising limits.moduleMemory helps the reload that brings it, as the error says.
+// TestAReloadMayBringMemory checks that a reload that raises the memory limit may use the new limit, as the error
+// advises.
 func TestAReloadMayBringMemory(t *testing.T) {
 	h, _ := start(t, Config{Memory: 4 << 20})
 	rules := tenantsOf(Entry{Module: "allow"})

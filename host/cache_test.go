@@ -18,7 +18,7 @@ import (
 	"github.com/mootchat/moot/engine/hook"
 )
 
-// counting is a cache in memory that counts.
+// counting is a cache in memory that counts calls.
 type counting struct {
 	entries   map[string][]byte
 	gets, put int
@@ -28,7 +28,8 @@ func (c *counting) Get(name string) []byte { c.gets++; return bytes.Clone(c.entr
 
 func (c *counting) Put(name string, content []byte) { c.put++; c.entries[name] = content }
 
-// The next process takes machine code from the cache, and compiles nothing.
+// TestMachineCodeIsKept checks that a second host takes machine code from the cache and compiles
+// nothing.
 func TestMachineCodeIsKept(t *testing.T) {
 	kept := &counting{entries: map[string][]byte{}}
 	for range 2 {
@@ -47,7 +48,8 @@ func TestMachineCodeIsKept(t *testing.T) {
 	}
 }
 
-// The version is part of each entry's name: code of another compiler must not run.
+// TestTheCompilerIsTheOneOfGoMod checks compilerVersion, which is part of the name of each entry,
+// because code of another compiler must not run.
 func TestTheCompilerIsTheOneOfGoMod(t *testing.T) {
 	out, err := exec.Command("go", "list", "-m", "-json", "github.com/tetratelabs/wazero").Output()
 	var module struct{ Version string }
@@ -59,7 +61,7 @@ func TestTheCompilerIsTheOneOfGoMod(t *testing.T) {
 	}
 }
 
-// regions are what is done to a file of the cache, by where it is done.
+// regions returns damaged copies of a file of the cache, by description.
 func regions(good []byte) map[string][]byte {
 	damaged := map[string][]byte{"empty": {}, "zeros": make([]byte, len(good)), "a byte more": append(bytes.Clone(good), 0)}
 	for _, at := range []int{0, 8, 31, 32, 38, 46, 50, 58, 66, 100, len(good) / 3, len(good) / 2, len(good) - 20, len(good) - 9, len(good) - 5, len(good) - 1} {
@@ -74,7 +76,8 @@ func regions(good []byte) map[string][]byte {
 	return damaged
 }
 
-// Damage of any kind costs time: the same answers come of it, and one warning.
+// TestDamagedMachineCodeDoesNotRun checks that after any damage the module is compiled again, with
+// one warning.
 func TestDamagedMachineCodeDoesNotRun(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "cache")
 	var log logged
@@ -110,8 +113,8 @@ func TestDamagedMachineCodeDoesNotRun(t *testing.T) {
 	}
 }
 
-// wazero's own cache of files is what this host must not use: it shows what is damaged as an
-// error of the module, or runs it.
+// TestWazeroBelievesItsOwnFiles checks why the host does not use wazero's own file cache: wazero
+// reports a damaged file as an error of the module, or runs it.
 func TestWazeroBelievesItsOwnFiles(t *testing.T) {
 	dir := t.TempDir()
 	compile := func() error {

@@ -24,8 +24,8 @@ var epoch = time.Now()
 // now returns the time of the host's clock, in nanoseconds.
 func now() int64 { return int64(time.Since(epoch)) }
 
-// The largest stack that is kept after a call, and the largest that may grow on, in values of 8 bytes or in bytes, as wazero
-// counts it.
+// keptStack is the size of the largest stack that is kept after a call, in values of 8 bytes. mostStack is the size in
+// bytes up to which a stack may still grow. wazero counts in these units.
 const (
 	keptStack = 64 << 10
 	mostStack = meter.StackBudget
@@ -42,9 +42,8 @@ func deeper(fn api.Function, than int) bool {
 	return stack.Kind() != reflect.Slice || stack.Len() > than
 }
 
-// call calls an exported function and returns its first result. After a failure the instance is
-// broken. A guest pays for every value that it may leave on its stack: if one slice was enough, and
-// the initial stack budget too, the stack is small.
+// call calls an exported function and returns its first result. After a failure the instance is broken. A guest pays
+// fuel for every value on its stack, so the stack is small if the first slice and the initial stack budget were enough.
 func (in *instance) call(fn api.Function, args ...uint64) (uint64, *failure) {
 	in.stack[0] = 0
 	copy(in.stack[:], args)

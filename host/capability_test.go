@@ -32,7 +32,7 @@ func TestHostFunctions(t *testing.T) {
 		{"config none", "-1"},
 		{"config " + strings.Repeat("x", 257), "-5"},
 		{"property mood", `"good"`},
-		{"property role", "-1"}, // not read
+		{"property role", "-1"}, // not in the manifest's reads
 		{"property none", "-1"},
 		{"members r", `{"room":"r","membersCount":7}`},
 		{"members q", "-1"},

@@ -14,7 +14,7 @@ import (
 	"github.com/mootchat/moot/host/hosttest/asm"
 )
 
-// every has each tenant of the rules use the same binary.
+// every sets the same binary for all modules of the rules.
 func every(wasm []byte, r Rules) Rules {
 	for i := range r.Modules {
 		r.Modules[i].Wasm = wasm
@@ -22,14 +22,15 @@ func every(wasm []byte, r Rules) Rules {
 	return r
 }
 
-// knownCodes is how many modules the host has compiled.
+// knownCodes returns the number of modules that the host has compiled.
 func knownCodes(h *Host) int {
 	h.codes.mu.Lock()
 	defer h.codes.mu.Unlock()
 	return len(h.codes.known)
 }
 
-// All tenants share the code of a module, under whatever names they have it. It is counted once, and goes with its last user.
+// TestTenantsShareCode checks that tenants share the code of a binary, whatever its name, that its memory is counted
+// once, and that its last user closes it.
 func TestTenantsShareCode(t *testing.T) {
 	h, _ := start(t, Config{})
 	if knownCodes(h) != 0 || h.memory.code != 0 {
@@ -39,7 +40,7 @@ func TestTenantsShareCode(t *testing.T) {
 	one := h.memory.code
 	rules := tenantsOf(Entry{Module: "allow"}, Entry{Module: "allow", Memory: 2 << 20}, Entry{Module: "once"}, Entry{Module: "other"})
 	same := handMade("allow")
-	rules.Modules[len(rules.Modules)-1].Wasm = same // it has another name
+	rules.Modules[len(rules.Modules)-1].Wasm = same // the same binary with another name
 	swap(t, h, rules)
 	if n := knownCodes(h); n != 2 {
 		t.Errorf("%d codes of two binaries", n)
@@ -61,14 +62,14 @@ func TestTenantsShareCode(t *testing.T) {
 	}
 }
 
-// waitClosed waits for what happens beside the caller when a revision is closed.
+// waitClosed waits until done, for work that closing a revision does in the background.
 func waitClosed(h *Host, done func() bool) {
 	for begin := time.Now(); !done() && time.Since(begin) < patience; {
 		time.Sleep(time.Millisecond)
 	}
 }
 
-// instanceOf is an instance of the tenant's first entry that nobody calls meanwhile.
+// instanceOf returns a new instance of the tenant's first entry, outside of its pool.
 func instanceOf(t *testing.T, h *Host, tenant string) *instance {
 	t.Helper()
 	g := h.current.Load().tenants[tenant].entries[0].generation
@@ -91,7 +92,8 @@ func asksForKV() []byte {
 	return m.Wasm()
 }
 
-// The host looks at the grants of the entry that calls, whatever other entries of the same code are granted at that time.
+// TestGrantsAreCheckedAtTheCall checks that the grants of the calling entry apply, while an entry with other grants
+// uses the same code.
 func TestGrantsAreCheckedAtTheCall(t *testing.T) {
 	h, _ := start(t, Config{})
 	kv := Entry{Module: "kv", Grants: []string{"kv"}}
@@ -100,7 +102,7 @@ func TestGrantsAreCheckedAtTheCall(t *testing.T) {
 	if with.code != without.code {
 		t.Fatal("they do not share their code")
 	}
-	without.capabilities &^= capabilityBit(abi.CapabilityKV) // as if the check at load had let it through
+	without.capabilities &^= capabilityBit(abi.CapabilityKV) // as if the check at load had missed it
 	var all sync.WaitGroup
 	for i, want := range []hook.Outcome{hook.Allowed, hook.Dropped} {
 		all.Go(func() {
@@ -112,7 +114,7 @@ func TestGrantsAreCheckedAtTheCall(t *testing.T) {
 		})
 	}
 	all.Wait()
-	for _, capability := range capabilities[1:] { // each has a bit of its own
+	for _, capability := range capabilities[1:] { // each has its own bit
 		g := grants{capabilities: map[string]bool{capability: true}}
 		if capability == abi.CapabilityProperties {
 			g = grants{properties: []string{"p"}}
@@ -128,7 +130,7 @@ func TestGrantsAreCheckedAtTheCall(t *testing.T) {
 	}
 }
 
-// countsInMemory allows the first message that an instance is asked about, and drops the others.
+// countsInMemory is a module that allows the first message of an instance and drops the others.
 func countsInMemory() []byte {
 	m := blank()
 	speak(m)
@@ -137,7 +139,7 @@ func countsInMemory() []byte {
 	return m.Wasm()
 }
 
-// What one tenant's instance wrote, no other tenant's instance of the same code finds.
+// TestSharedCodeHasNoSharedMemory checks that instances of the same code do not see each other's memory.
 func TestSharedCodeHasNoSharedMemory(t *testing.T) {
 	h, _ := start(t, Config{})
 	swap(t, h, every(countsInMemory(), tenantsOf(Entry{Module: "m"}, Entry{Module: "m"}, Entry{Module: "m"})))
@@ -150,7 +152,8 @@ func TestSharedCodeHasNoSharedMemory(t *testing.T) {
 	}
 }
 
-// Tenants are loaded, reloaded and unloaded, and a tenant's instances fail, while another tenant calls the same code.
+// TestOthersComeAndGoDuringCalls checks that calls of one tenant succeed while others with the same code are loaded,
+// reloaded and unloaded, and fail.
 func TestOthersComeAndGoDuringCalls(t *testing.T) {
 	h, _ := start(t, Config{})
 	allow, trap := Entry{Module: "allow"}, Entry{Module: "trap"}
@@ -195,7 +198,7 @@ func TestOthersComeAndGoDuringCalls(t *testing.T) {
 	}
 }
 
-// A runtime takes a bounded number of types, and is closed with its last module.
+// TestRuntimesAreReplaced checks that a runtime takes a bounded number of types, and is closed with its last module.
 func TestRuntimesAreReplaced(t *testing.T) {
 	h, _ := start(t, Config{})
 	cs := h.codes
@@ -232,7 +235,7 @@ func TestRuntimesAreReplaced(t *testing.T) {
 		t.Error("a runtime is open that takes no modules and has none")
 	}
 	cs.unlink(third)
-	for _, name := range []string{"allow", "class"} { // a host goes from runtime to runtime
+	for _, name := range []string{"allow", "class"} { // each load uses a new runtime
 		cs.current.types = maxTypes
 		swap(t, h, rulesFor(Entry{Module: name}))
 		if v, _ := decide(h, "hello"); v.Outcome != hook.Allowed {

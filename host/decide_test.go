@@ -22,7 +22,7 @@ func TestWhatAModuleAnswersAtOnSayReceive(t *testing.T) {
 	for _, c := range []struct {
 		say     string
 		verdict hook.Verdict
-		heard   string // what of the event changed
+		heard   string // the changed part of the event
 	}{
 		{"hello", hook.Verdict{}, ""},
 		{"deny no such words", hook.Verdict{Outcome: hook.Denied, Reason: "no such words", Module: label}, ""},
@@ -50,7 +50,7 @@ func TestWhatAModuleAnswersAtOnSayReceive(t *testing.T) {
 	}
 }
 
-// changes is how ev differs from what said makes.
+// changes lists the fields of ev that differ from an event of said.
 func changes(ev *hook.Event, text string) string {
 	var c []string
 	add := func(changed bool, name string, value any) {
@@ -118,7 +118,7 @@ func TestAnActionIsAnsweredByItsModuleAlone(t *testing.T) {
 
 func TestEntriesRunInOrderAndSeeRewrites(t *testing.T) {
 	last := goEntry(`{}`)
-	last.Priority, last.Mode = 3, Shadow // it denies what the second makes of the message, and is not heard
+	last.Priority, last.Mode = 3, Shadow // it denies the second entry's rewrite, without effect
 	second := goEntry(`{"n": 2}`)
 	second.Priority = 2
 	first := goEntry(`{"n": 1}`)
@@ -156,7 +156,7 @@ func TestEntriesListenToTheirRooms(t *testing.T) {
 	for room, want := range map[string]hook.Outcome{"r": hook.Allowed, "xy": hook.Denied, "only": hook.Denied, "only2": hook.Allowed} {
 		ev := said("hello")
 		ev.Room = room
-		for range 2 { // the second time from what the chain remembers
+		for range 2 { // the second time with the entries that the chain has cached
 			if v := h.Decide(context.Background(), ev); v.Outcome != want {
 				t.Errorf("%s: %+v", room, v)
 			}
@@ -195,7 +195,7 @@ func TestAMovedMessageRunsTheChainOfItsNewRoomOnce(t *testing.T) {
 	mover := goEntry(`{}`)
 	mover.Rooms = []string{"r"}
 	guard := Entry{Module: "code-1", Rooms: []string{"guarded"}}
-	again := goEntry(`{"n": 2}`) // it hears the same words, and moves it to where it is
+	again := goEntry(`{"n": 2}`) // it gets the same text, and moves the message to its own room
 	again.Rooms = []string{"again"}
 	h, _ := start(t, Config{}, mover, guard, again)
 	if v, ev := decide(h, "room free"); v.Outcome != hook.Allowed || ev.Room != "free" {

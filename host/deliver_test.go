@@ -21,8 +21,7 @@ type seat struct {
 func (s seat) Profile() *hook.Profile { return s.profile }
 func (s seat) JoinedAt() int64        { return s.joined }
 
-// crowd is n members, in the locales en, de and fr by turns; the seventh of each ten
-// is blocked.
+// crowd returns n members with the locales en, de and fr in turn. One in ten is the user "blocked".
 func crowd(n int) []hook.Member {
 	locales := []string{"en", "de", "fr"}
 	members := make([]hook.Member, n)
@@ -36,13 +35,14 @@ func crowd(n int) []hook.Member {
 	return members
 }
 
-// heard is what each member hears: "-" is nothing, "=" the message as it is.
+// heard delivers a message and returns what each member gets: "-" is nothing, "=" the unchanged
+// message.
 func heard(t *testing.T, h *Host, text string, members []hook.Member) []string {
 	t.Helper()
 	return heardIn(t, h, text, members, nil)
 }
 
-// heardIn is heard where the members are those of a crowd.
+// heardIn is heard with a snapshot of the members.
 func heardIn(t *testing.T, h *Host, text string, members []hook.Member, c *hook.MemberSnapshot) []string {
 	t.Helper()
 	ev := said(text)
@@ -69,7 +69,7 @@ func heardIn(t *testing.T, h *Host, text string, members []hook.Member, c *hook.
 	return out
 }
 
-// locally is what members hear of a message in their own language.
+// locally returns what members get of a message in their own language.
 func locally(members []hook.Member) []string {
 	out := make([]string, len(members))
 	for i, m := range members {
@@ -97,7 +97,7 @@ func TestEveryReceiverGetsItsOwnVerdict(t *testing.T) {
 	} {
 		h, _ := start(t, Config{}, goEntry(`{"say": "receivers", "manifest": {"vary": `+c.vary+`}}`))
 		members := crowd(c.members)
-		for range 2 { // the second time with what was kept of the first
+		for range 2 { // the second time with the audience of the first
 			if got := heard(t, h, "hi", members); !slices.Equal(got, locally(members)) {
 				t.Errorf("%+v: they heard %.300q", c, got)
 			}
@@ -110,7 +110,7 @@ func TestEveryReceiverGetsItsOwnVerdict(t *testing.T) {
 }
 
 func TestClassesAreShownByWhatTheyVaryAlone(t *testing.T) {
-	// It reads the user too, but its answer does not depend on it: so nobody is blocked.
+	// It reads the user too, but its answer does not depend on it, so no member is blocked.
 	h, _ := start(t, Config{}, goEntry(`{"say": "receivers", "manifest": {"reads": ["message", "user", "locale"], "vary": ["locale"]}}`))
 	got := heard(t, h, "hi", crowd(8))
 	if want := strings.Fields("= hi_(de) hi_(fr) = hi_(de) hi_(fr) = hi_(de)"); !slices.Equal(got, under(want)) {
@@ -122,7 +122,7 @@ func TestClassesAreShownByWhatTheyVaryAlone(t *testing.T) {
 	}
 }
 
-// under is words with spaces for underscores.
+// under replaces underscores in words by spaces.
 func under(words []string) []string {
 	for i := range words {
 		words[i] = strings.ReplaceAll(words[i], "_", " ")
@@ -157,7 +157,7 @@ func TestOneAnswerForAllReceivers(t *testing.T) {
 
 func TestLaterEntriesAreAskedAboutEachForm(t *testing.T) {
 	translate := goEntry(`{"say": "receivers"}`)
-	second := goEntry(`{}`) // does what the message says
+	second := goEntry(`{}`) // does what the text of the message says
 	second.Priority = 1
 	h, _ := start(t, Config{}, translate, second)
 	members := crowd(8)

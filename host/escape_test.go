@@ -14,7 +14,7 @@ import (
 	"github.com/mootchat/moot/host/hosttest/asm"
 )
 
-// rulesOf is a chain of one hand-made module, whose code is given.
+// rulesOf returns rules with one entry for the given binary.
 func rulesOf(wasm []byte, e Entry) Rules {
 	e.Module = "made"
 	r := rulesFor(e)
@@ -22,8 +22,7 @@ func rulesOf(wasm []byte, e Entry) Rules {
 	return r
 }
 
-// TestSleepIsNoWayAroundTheGate has a guest that worked for a while sleep for a moment: its work is
-// charged all the same.
+// TestSleepIsNoWayAroundTheGate checks that the work of a guest is charged even if it sleeps afterwards.
 func TestSleepIsNoWayAroundTheGate(t *testing.T) {
 	g := new(gate)
 	g.set(1)
@@ -35,7 +34,7 @@ func TestSleepIsNoWayAroundTheGate(t *testing.T) {
 	}
 }
 
-// TestAManifestInASectionIsBounded has a manifest that would take hours to read.
+// TestAManifestInASectionIsBounded checks that a large manifest, which would take hours to read, is refused.
 func TestAManifestInASectionIsBounded(t *testing.T) {
 	m := blank()
 	speak(m)
@@ -50,7 +49,8 @@ func TestAManifestInASectionIsBounded(t *testing.T) {
 	}
 }
 
-// TestManyReadsDoNotOutlastTheDeadline asks for the last of thousands of properties that a module may read, for ever.
+// TestManyReadsDoNotOutlastTheDeadline checks the deadline of a module that reads the last of thousands of declared
+// properties in a loop.
 func TestManyReadsDoNotOutlastTheDeadline(t *testing.T) {
 	m := blank()
 	get := m.Import(abi.ImportModule, abi.ImportPropertyGet, "i32 i32 i32 i32 i32 -> i32")
@@ -77,8 +77,8 @@ func TestManyReadsDoNotOutlastTheDeadline(t *testing.T) {
 	}
 }
 
-// TestADeepStackIsNotKept has guests go deep with large frames, and come back. The frames of one are of code that does not
-// run, so it needs little fuel for them.
+// TestADeepStackIsNotKept checks that a large stack is released after the call. In one case the code with the large
+// frames does not run, so that it needs little fuel.
 func TestADeepStackIsNotKept(t *testing.T) {
 	for name, run := range map[string]bool{"run": true, "not run": false} {
 		t.Run(name, func(t *testing.T) { testDeepStack(t, run) })
@@ -118,8 +118,8 @@ func testDeepStack(t *testing.T, run bool) {
 	}
 }
 
-// TestAShallowStackIsKept has one that does much with little of it: a new stack for
-// each call is what most of a call would cost.
+// TestAShallowStackIsKept checks that a small stack is reused after a call with much work: a new stack would be most of
+// the cost of a call.
 func TestAShallowStackIsKept(t *testing.T) {
 	m := blank()
 	speak(m)
@@ -140,16 +140,16 @@ func TestAShallowStackIsKept(t *testing.T) {
 	}
 }
 
-const multiply asm.Code = "\x6c" // i32
+const multiply asm.Code = "\x6c" // i32.mul
 
-// TestNoPropertyThatIsNotText sets one that is JSON but for its encoding.
+// TestNoPropertyThatIsNotText checks that a property that is not UTF-8 is refused.
 func TestNoPropertyThatIsNotText(t *testing.T) {
 	m := blank()
 	set := m.Import(abi.ImportModule, abi.ImportPropertySet, "i32 i32 i32 i32 -> i32")
 	speak(m)
 	m.Data(8, []byte("mood\"\xff\xfe\""))
 	m.Func("on_say_receive", "i32 -> i32", asm.I32(8)+asm.I32(4)+asm.I32(12)+asm.I32(4)+asm.Call(set)+
-		asm.I32(abi.BadPointer)+asm.Unequal) // deny, if it was taken
+		asm.I32(abi.BadPointer)+asm.Unequal) // deny if it was accepted
 	h, _ := start(t, Config{})
 	swap(t, h, rulesOf(m.Wasm(), Entry{Grants: []string{"properties:mood"}}))
 	if v := h.Decide(context.Background(), said("hello")); v.Outcome != hook.Allowed || len(v.Effects) > 0 {
@@ -157,7 +157,7 @@ func TestNoPropertyThatIsNotText(t *testing.T) {
 	}
 }
 
-// TestASwapAfterCloseHoldsNothingUp swaps rules in that were loaded before the host was closed.
+// TestASwapAfterCloseHoldsNothingUp checks that Close returns if a revision loaded before is swapped in meanwhile.
 func TestASwapAfterCloseHoldsNothingUp(t *testing.T) {
 	h, err := New(Config{Cache: cache})
 	if err != nil {
@@ -191,8 +191,8 @@ func closing(h *Host) bool {
 	return h.closed
 }
 
-// TestReceiversThatDifferAreNotOneClass has two whose large property leaves no place for the one in which they differ: a
-// module can ask for it, so an answer for one is none for the other.
+// TestReceiversThatDifferAreNotOneClass checks that two receivers are in different classes if they differ only in a
+// property for which the frame has no space, because a module can still read that property.
 func TestReceiversThatDifferAreNotOneClass(t *testing.T) {
 	receiver := func(mood string) hook.Member {
 		return seat{&hook.Profile{Connection: hook.Connection{Properties: []hook.NamedProperty{
@@ -203,7 +203,7 @@ func TestReceiversThatDifferAreNotOneClass(t *testing.T) {
 	m := blank()
 	speak(m)
 	m.Custom(abi.ManifestSection, []byte(`{"reads": ["properties.large", "properties.mood"], "vary": ["properties.large", "properties.mood"]}`))
-	m.Func("on_say", "i32 -> i32", asm.I32(exchange)+asm.Load32(abi.FrameReceivers)+asm.I32(2)+asm.Unequal) // deny, unless there are two classes
+	m.Func("on_say", "i32 -> i32", asm.I32(exchange)+asm.Load32(abi.FrameReceivers)+asm.I32(2)+asm.Unequal) // deny unless there are two classes
 	h, _ := start(t, Config{})
 	swap(t, h, rulesOf(m.Wasm(), Entry{}))
 	if got := heard(t, h, "hello", []hook.Member{receiver(`"a mood of 30 and more letters"`), receiver(`"some mood of as many letters!"`)}); got[0] != "=" {
@@ -211,7 +211,7 @@ func TestReceiversThatDifferAreNotOneClass(t *testing.T) {
 	}
 }
 
-// manyVariants gives each of its receivers a variant with an extra of its own.
+// manyVariants is a module that gives each of its receivers a variant with its own extra.
 func manyVariants() []byte {
 	m := blank()
 	speak(m)
@@ -234,7 +234,7 @@ func manyVariants() []byte {
 	return m.Wasm()
 }
 
-// largeExtra adds as much to a message as it may, in as many members as that has.
+// largeExtra is a module that adds an extra with as many members as fit.
 func largeExtra() []byte {
 	m := blank()
 	speak(m)
@@ -248,8 +248,8 @@ func largeExtra() []byte {
 	return m.Wasm()
 }
 
-// TestMergingCountsAgainstTheDeadline has one module make a message large, and another have it merged with something for each
-// receiver: what the host does for it is the module's time.
+// TestMergingCountsAgainstTheDeadline checks that the host's time to merge a large extra with an extra for each
+// receiver counts against the module's timeout.
 func TestMergingCountsAgainstTheDeadline(t *testing.T) {
 	const timeout = 50 * time.Millisecond
 	h, _ := start(t, Config{ChainTimeout: 2 * timeout})
@@ -270,7 +270,8 @@ func TestMergingCountsAgainstTheDeadline(t *testing.T) {
 	}
 }
 
-// TestWaitingForOtherActionsIsNotWork has an action wait until another one ends: it uses no processor meanwhile.
+// TestWaitingForOtherActionsIsNotWork checks that an action that waits for another one is not charged for processor
+// time.
 func TestWaitingForOtherActionsIsNotWork(t *testing.T) {
 	m := blank()
 	speak(m)
@@ -278,7 +279,7 @@ func TestWaitingForOtherActionsIsNotWork(t *testing.T) {
 	m.Func("on_action", "i32 -> i32", asm.I32(abi.Allow))
 	h, _ := start(t, Config{})
 	r := rulesOf(m.Wasm(), Entry{})
-	r.Tenants[0].CPU = 0.01 // what is charged is dear
+	r.Tenants[0].CPU = 0.01 // makes a charge large
 	swap(t, h, r)
 	g := h.current.Load().generations[0]
 	for range cap(g.pool.actions) {
@@ -304,7 +305,7 @@ func TestWaitingForOtherActionsIsNotWork(t *testing.T) {
 	}
 }
 
-// TestNoAnswerIsForged sends a connection what looks like the answer to its request, and what does not.
+// TestNoAnswerIsForged checks that a module cannot send a connection a message that looks like the answer to a request.
 func TestNoAnswerIsForged(t *testing.T) {
 	for text, taken := range map[string]bool{
 		`{"context":"response","data":true,"messageId":1}`:  false,

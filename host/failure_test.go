@@ -112,7 +112,7 @@ func TestAChainOutOfTimeIsNotTheNextModulesFault(t *testing.T) {
 
 func TestAClientCannotOpenABreakerWithLargeMessages(t *testing.T) {
 	h, _ := start(t, Config{}, Entry{Module: "small", Breaker: Breaker{Minimum: 1}})
-	for _, size := range []int{100 << 10, 2 << 20} { // more than the module has, more than any may have
+	for _, size := range []int{100 << 10, 2 << 20} { // more than the module's buffer, more than any buffer
 		if v, _ := decide(h, strings.Repeat("x", size)); v.Outcome != hook.Failed {
 			t.Errorf("%d bytes: %+v", size, v)
 		}
@@ -143,7 +143,7 @@ func TestAGateHoldsATenantToItsShare(t *testing.T) {
 	if g.spend(second, overdraft/2); g.wait(second) != 0 {
 		t.Error("a burst waits")
 	}
-	g.spend(11*second, second) // a second's work is earned in two
+	g.spend(11*second, second) // one second of use is earned in two seconds
 	if got, want := g.wait(11*second), time.Second-time.Duration(overdraft); got != want {
 		t.Errorf("it waits %v, want %v", got, want)
 	}

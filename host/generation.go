@@ -10,9 +10,9 @@ import (
 	"github.com/mootchat/moot/host/store"
 )
 
-// binding is what entries must agree in to share a generation.
+// binding has the properties that entries must share to use the same generation.
 type binding struct {
-	module string // by name: its key-value namespace and counters are its own
+	module string // its name: the key-value namespace and the counters belong to it
 	digest [32]byte
 	tenant string
 	memory int64
@@ -21,30 +21,30 @@ type binding struct {
 	shadow bool
 }
 
-// generation is a module as one tenant runs it: the code, which all tenants share, with this one's config, grants and
-// limits, and a pool of instances. Only the pool and the size of batches change.
+// generation is a module of one tenant: the code, which all tenants share, the config, grants and limits of the
+// tenant's entries, and a pool of instances. Only the pool and the size of batches change.
 type generation struct {
 	declared
 	host         *Host
 	binding      binding
-	name         string // module@sha256, for what no entry asked for
+	name         string // module@sha256, for log lines without an entry
 	given        grants
-	capabilities uint8 // the same, as bits: host functions look at each call
+	capabilities uint8 // the grants as bits: host functions check them at each call
 	config       []byte
 	settings     map[string]json.RawMessage // the config's top level
-	program      *script.Program            // what the module, a runner, runs; nil: the module is itself
+	program      *script.Program            // the script, if the module is a runner; nil: it is not
 	code         *code
 	pool         *pool
 	gate         *gate
-	slice        atomic.Int64 // fuel of the next slice, whichever instance gets it; 0: none has had one
+	slice        atomic.Int64 // fuel of the next slice of any instance; 0: no instance has run
 	memory       *budget
 	store        store.Store
 	counters     *counters
 	batches      batches
-	users        atomic.Int64 // revisions
+	users        atomic.Int64 // number of revisions that use it
 }
 
-// compile has the code compiled, if no other generation has, and makes the pool.
+// compile compiles the code, unless another generation has done so, and creates the pool.
 func (g *generation) compile(ctx context.Context) error {
 	defer g.host.charge(now())
 	if err := g.code.compile(ctx); err != nil {
@@ -54,28 +54,28 @@ func (g *generation) compile(ctx context.Context) error {
 	return nil
 }
 
-// lost reports that no new instance could be made.
+// lost counts and logs that no new instance could be made.
 func (g *generation) lost(f *failure) {
 	g.counters.errors[f.kind].Add(1)
 	g.host.line(slog.LevelError, g.counters, "no new instance", "module", g.name, "tenant", g.binding.tenant,
 		"kind", f.kind.String(), "error", brief(f.err))
 }
 
-// retain counts one more revision. It is called while one holds the generation.
+// retain adds a revision as a user. The caller must be a user already.
 func (g *generation) retain() *generation {
 	g.users.Add(1)
 	return g
 }
 
-// release closes the generation when the last revision lets go of it. No call is
-// in flight then: calls hold their revision.
+// release removes a revision as a user. The last one closes the generation; no call is in flight then, because calls
+// retain their revision.
 func (g *generation) release() {
 	if g.users.Add(-1) == 0 {
 		g.close()
 	}
 }
 
-// close closes the instances and gives up the code.
+// close closes the instances and releases the code.
 func (g *generation) close() {
 	if g.pool != nil {
 		g.pool.close()

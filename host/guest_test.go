@@ -21,7 +21,7 @@ import (
 	"github.com/mootchat/moot/engine/wire"
 )
 
-// goGuest is testdata/guest, built once, and cache where it is compiled once.
+// goGuest is testdata/guest, built once; cache has its machine code.
 var (
 	goGuest []byte
 	cache   *diskcache.Cache
@@ -49,10 +49,10 @@ func TestMain(m *testing.M) {
 	}))
 }
 
-// allGrants are what the guest in testdata needs to link.
+// allGrants are the grants that the guest in testdata needs.
 var allGrants = []string{"kv", "rate", "emit", "rooms", "properties:mood,role"}
 
-// goEntry is an entry for the guest in testdata.
+// goEntry returns an entry for the guest in testdata.
 func goEntry(config string) Entry {
 	return Entry{Module: "go", Grants: allGrants, Config: json.RawMessage(config), Where: "config.yaml:1"}
 }
@@ -75,7 +75,7 @@ func (l *logged) String() string {
 	return l.Buffer.String()
 }
 
-// start gives a host that runs the chain for tenant "t", and what it logs.
+// start returns a host that runs the chain for tenant "t", and its log.
 func start(t testing.TB, cfg Config, chain ...Entry) (*Host, *logged) {
 	t.Helper()
 	log := new(logged)
@@ -99,11 +99,11 @@ func start(t testing.TB, cfg Config, chain ...Entry) (*Host, *logged) {
 	return h, log
 }
 
-// patience is for what is not to fail when the machine is busy.
+// patience is the timeout for operations that must not fail on a busy machine.
 const patience = 20 * time.Second
 
-// rulesFor is a chain for tenant "t". Modules that are not "go" are hand made: see
-// handMade. Entries that do not say how long they may take are patient.
+// rulesFor returns rules with a chain for tenant "t". Modules other than "go" are made by handMade.
+// The default timeout of entries is patience.
 func rulesFor(chain ...Entry) Rules {
 	chain = slices.Clone(chain)
 	for i := range chain {
@@ -134,7 +134,7 @@ func swap(t testing.TB, h *Host, rules Rules) {
 	h.Swap(r)
 }
 
-// problems loads rules that cannot be loaded.
+// problems loads rules that have errors, and returns the errors.
 func problems(t *testing.T, rules Rules) string {
 	t.Helper()
 	h, err := New(Config{Cache: cache, StartTimeout: time.Second})
@@ -150,7 +150,7 @@ func problems(t *testing.T, rules Rules) string {
 	return err.Error()
 }
 
-// said is a message in room "r".
+// said returns a message in room "r".
 func said(text string) *hook.Event {
 	return &hook.Event{Hook: hook.OnSayReceive, Tenant: "t", Room: "r", From: "c1", Context: "user", SentAt: 1000,
 		Message: wire.Message{Text: text}, Conn: alice()}

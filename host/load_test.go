@@ -15,7 +15,7 @@ import (
 	"github.com/mootchat/moot/host/hosttest/asm"
 )
 
-// broken is a module with one thing wrong with it.
+// broken returns a module with one error.
 func broken(name string) []byte {
 	m := blank()
 	alloc := func(result int) {
@@ -67,7 +67,7 @@ func broken(name string) []byte {
 	case "properties":
 		m.Import(abi.ImportModule, abi.ImportPropertySet, "i32 i32 i32 i32 -> i32")
 		speak(m)
-	default: // a manifest
+	default: // name is a manifest
 		m.Custom(abi.ManifestSection, []byte(name))
 		speak(m)
 	}
@@ -131,7 +131,7 @@ func TestAllProblemsAreToldAtOnce(t *testing.T) {
 		},
 		Tenants: []Tenant{{Name: "a", Chain: []Entry{
 			{Module: "nobody", Where: "e0"},
-			{Module: "text", Where: "e1"}, // told once, where the module is
+			{Module: "text", Where: "e1"}, // the error is reported once, for the module
 			{Module: "good", Where: "e2", Hooks: []hook.Hook{hook.Join}},
 			{Module: "good", Where: "e3", Rooms: []string{"["}, Grants: []string{"telepathy"}, Memory: 5, Config: []byte("{")},
 			{Module: "good", Where: "e4"},
@@ -216,7 +216,8 @@ func TestLoadingCanBeGivenUp(t *testing.T) {
 	}
 }
 
-// A client's frame may hold the name of a room: the chain must not hold the frame.
+// TestAChainKeepsNoFrames checks that a chain copies the name of a room: the name may be part of a
+// client's frame, which would stay in memory.
 func TestAChainKeepsNoFrames(t *testing.T) {
 	h, _ := start(t, Config{}, Entry{Module: "allow", Rooms: []string{"a*"}})
 	frame := strings.Repeat("a", 1000)
@@ -229,7 +230,8 @@ func TestAChainKeepsNoFrames(t *testing.T) {
 	}
 }
 
-// To be inspected, a module is granted everything: it may ask the store while it starts.
+// TestInspectedModulesFindAnEmptyStore checks that a module may use module storage when it starts
+// during an inspection, which grants everything.
 func TestInspectedModulesFindAnEmptyStore(t *testing.T) {
 	m := blank()
 	get := m.Import(abi.ImportModule, abi.ImportKVGet, "i32 i32 i32 i32 -> i32")
@@ -245,7 +247,8 @@ func TestInspectedModulesFindAnEmptyStore(t *testing.T) {
 	}
 }
 
-// The manifest in a section is read as JSON: a large one would take the processor for long.
+// TestALargeManifestIsNotReadWhenAModuleIsInspected checks that a manifest over the limit is not
+// decoded, because that would take long.
 func TestALargeManifestIsNotReadWhenAModuleIsInspected(t *testing.T) {
 	h, _ := start(t, Config{})
 	m := blank()

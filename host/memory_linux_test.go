@@ -7,7 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// resident is how many pages of b have been touched.
+// resident returns the number of pages of b that have been touched.
 func resident(t *testing.T, b []byte) (n int) {
 	t.Helper()
 	pages := make([]byte, len(b)>>12)
@@ -20,8 +20,8 @@ func resident(t *testing.T, b []byte) (n int) {
 	return n
 }
 
-// TestLargeMemoriesAreTouchedByTheHost sees that the first touch of a page, which takes long, is left to guests for a
-// few pages only, and that growing does not go on when the call that grows has no time left.
+// TestLargeMemoriesAreTouchedByTheHost checks that the host touches all pages beyond untouched, because the first
+// touch of a page takes long, and that it stops when the call has no time left.
 func TestLargeMemoriesAreTouchedByTheHost(t *testing.T) {
 	const max = 64 << 20
 	b := &budget{memory: newMemory(max)}

@@ -4,8 +4,8 @@ package host
 
 import "golang.org/x/sys/unix"
 
-// region is address space outside of Go's heap: pages that were never touched cost
-// nothing, growing does not copy, and freeing gives everything back at once.
+// region is address space outside of Go's heap: untouched pages use no memory, growth does not
+// copy, and free returns all memory to the system at once.
 type region struct{ b []byte }
 
 func reserve(max uint64) (region, error) {
@@ -13,7 +13,7 @@ func reserve(max uint64) (region, error) {
 	return region{b}, err
 }
 
-// grow makes the first size bytes usable; nil: the system refused.
+// grow makes the first size bytes usable; nil if the system refused.
 func (r *region) grow(size uint64) []byte {
 	if size > 0 && unix.Mprotect(r.b[:size], unix.PROT_READ|unix.PROT_WRITE) != nil {
 		return nil
@@ -23,7 +23,7 @@ func (r *region) grow(size uint64) []byte {
 
 func (r *region) free() {
 	if r.b != nil {
-		_ = unix.Munmap(r.b) // it fails only for what is not a mapping
+		_ = unix.Munmap(r.b) // fails only if r.b is not a mapping
 		r.b = nil
 	}
 }

@@ -63,7 +63,7 @@ func TestPropertiesThatDoNotFitAreLeftOut(t *testing.T) {
 	}
 }
 
-// goldenFrame is a frame as SDKs are tested with it.
+// goldenFrame is a frame of the golden file with which SDKs are tested.
 type goldenFrame struct {
 	Name   string
 	Number int
@@ -84,7 +84,7 @@ type goldenConnection struct {
 	ConnectedAt, JoinedAt int64
 }
 
-// unit is the connection as a unit of which exactly what it has is shown.
+// unit returns the connection as a unit that shows exactly the fields that it has.
 func (g *goldenConnection) unit() unit {
 	p := &hook.Profile{Connection: hook.Connection{ID: g.Fields["id"], Fingerprint: g.Fields["fingerprint"], User: g.Fields["user"], Transport: g.Fields["transport"],
 		RemoteIP: g.Fields["remoteIP"], Tenant: g.Fields["tenant"], Locale: g.Fields["locale"], ConnectedAt: g.ConnectedAt}}
@@ -141,9 +141,8 @@ func TestFramesAreTheGoldenOnes(t *testing.T) {
 	}
 }
 
-// plain reports whether a module that sees everything gets the frame from this host:
-// some show a module that sees less, a field that is empty and there, or what is yet
-// to come.
+// plain reports whether this host makes the frame for a module that sees everything. Other frames
+// are for a module that sees less, or have empty fields or fields of a later version.
 func (g *goldenFrame) plain() bool {
 	all := append([]goldenConnection(nil), g.Receivers...)
 	if g.Connection != nil {

@@ -88,7 +88,7 @@ func TestAFloodPushesOutItsOwn(t *testing.T) {
 			}
 		})
 	}
-	for range 50 { // and who reads is not in the way
+	for range 50 { // readers do not interfere
 		h.Decisions(report.DecisionFilter{})
 	}
 	all.Wait()
@@ -155,7 +155,8 @@ func TestDecisionsOutliveWhoMadeThem(t *testing.T) {
 	}
 }
 
-// The cost of a tenant's query depends on its own modules, not on the number of other tenants.
+// TestDecisionsOfATenantCostTheTenant checks that the cost of a query for a tenant does not depend
+// on the number of other tenants.
 func TestDecisionsOfATenantCostTheTenant(t *testing.T) {
 	h, _ := start(t, Config{}, Entry{Module: "code-1"})
 	decide(h, "x")
@@ -184,7 +185,8 @@ func TestNothingIsAllocatedWhereNothingIsRecorded(t *testing.T) {
 	}
 }
 
-// A ring that is made smaller, or larger again, keeps the latest.
+// TestARingOfAnotherSizeKeepsTheLatest checks that a ring keeps the latest decisions when its size
+// changes.
 func TestARingOfAnotherSizeKeepsTheLatest(t *testing.T) {
 	var r ring
 	for at := range 6 {

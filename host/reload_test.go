@@ -108,7 +108,7 @@ func TestACallInFlightFinishesOnTheOldRevision(t *testing.T) {
 		done <- v
 	}()
 	old := h.current.Load()
-	for old.users.Load() < 2 { // until it is in flight
+	for old.users.Load() < 2 { // until the call is in flight
 		runtime.Gosched()
 	}
 	swap(t, h, rulesFor(Entry{Module: "allow"}))
@@ -191,7 +191,8 @@ func TestActionsLeaveAnInstanceForMessages(t *testing.T) {
 	actions.Wait()
 }
 
-// What is being made while all are put to rest rests too.
+// TestAnInstanceThatIsMadeDuringRestIsClosed checks that an instance that is being made while the
+// pool is put to rest is closed.
 func TestAnInstanceThatIsMadeDuringRestIsClosed(t *testing.T) {
 	h, _ := start(t, Config{Instances: 2}, Entry{Module: "allow"})
 	p := h.current.Load().generations[0].pool
@@ -210,8 +211,8 @@ func TestAnInstanceThatIsMadeDuringRestIsClosed(t *testing.T) {
 	}
 }
 
-// TestARevisionHasOnlyTheShownConfig: another secret starts the module anew, in a revision of
-// the same ID. Rules.Beside tells of it.
+// TestARevisionHasOnlyTheShownConfig checks that another secret in Config starts the module anew,
+// but does not change the ID of the revision; Rules.Beside does.
 func TestARevisionHasOnlyTheShownConfig(t *testing.T) {
 	entry := Entry{Module: "allow", Config: []byte(`{"pin": 1}`), Shown: []byte(`{"pin": "${PIN}"}`)}
 	h, _ := start(t, Config{}, entry)

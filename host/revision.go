@@ -45,7 +45,8 @@ func (r *Revision) release() {
 	if r.users.Add(-1) > 0 {
 		return
 	}
-	// Not here: the last call of release may be on the way of a message, and closing may wait for an instance that is being made.
+	// In the background: the last call of release may be part of a delivery, and closing may wait for an instance that
+	// is being made.
 	go func() {
 		defer r.host.revisions.Done()
 		for _, g := range r.generations {
@@ -54,8 +55,8 @@ func (r *Revision) release() {
 	}()
 }
 
-// rest closes the instances that next does not use: a revision that is kept for a rollback holds no memory of guests. Instances
-// of calls in flight are closed at their end. r may be nil.
+// rest closes the instances that next does not use, so that a revision kept for a rollback uses no memory of guests.
+// Instances of calls in flight are closed at the end of the call. r may be nil.
 func (r *Revision) rest(next *Revision) {
 	stays := make(map[*generation]bool, len(next.generations))
 	for _, g := range next.generations {

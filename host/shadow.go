@@ -248,7 +248,7 @@ func (s *scratch) compare() {
 	s.shadows = s.shadows[:0]
 }
 
-// askShadow calls a shadow for the members that askShadow still get the message.
+// askShadow calls a shadow for the members that still get the message.
 func (s *scratch) askShadow(e *entry) {
 	start := now()
 	d := s.begun(e)

@@ -19,7 +19,7 @@ func shadow(e Entry) Entry {
 	return e
 }
 
-// inShort is decisions in short: verdict of hook by module, what was done, receivers.
+// inShort formats decisions: module, hook, verdict, reason, outcome and number of receivers.
 func inShort(list []report.Decision) string {
 	var b strings.Builder
 	for _, d := range list {
@@ -64,7 +64,7 @@ func TestNothingComesOfWhatAShadowDoes(t *testing.T) {
 	if wait, _ := real.Take(context.Background(), store.Key{Tenant: "t", Module: "go", Name: "bucket"}, 2, 2, time.Second); wait != 0 {
 		t.Error("a shadow took tokens")
 	}
-	for _, at := range []hook.Hook{hook.Join, hook.Leave} { // they are told what to do by the room's name
+	for _, at := range []hook.Hook{hook.Join, hook.Leave} { // the name of the room is the command to the guest
 		if v := h.Decide(context.Background(), &hook.Event{Hook: at, Tenant: "t", Room: "deny no", Conn: alice()}); v.Outcome != hook.Allowed {
 			t.Errorf("%v: %+v", at, v)
 		}
@@ -84,7 +84,7 @@ func TestAShadowSeesItsOwnChanges(t *testing.T) {
 		decide(h, text)
 	}
 	swap(t, h, Rules{Tenants: []Tenant{{Name: "t"}}})
-	swap(t, h, rulesFor(echo)) // begins anew
+	swap(t, h, rulesFor(echo)) // with an empty store of the shadow
 	decide(h, "kvget n")
 	if v, _ := real.Get(context.Background(), store.Key{Tenant: "t", Module: "go", Name: "n"}); string(v) != "40" {
 		t.Errorf("the real key is %q", v)
@@ -122,10 +122,10 @@ func TestOldAndNewAreRecordedSideBySide(t *testing.T) {
 		{"panic", "code-0", "go", `go onSayReceive error "trap" done allow`},
 		{"code 0", "trap", "go", `go onSayReceive allow done error; trap onSayReceive error "trap"`},
 		{"deny x", "room-q", "go", `go onSayReceive deny "x" done rewrite; room onSayReceive rewrite`},
-		{"deny x", "code-4", "go", ``}, // who ends the chain by an allow would end it before the new one too
+		{"deny x", "code-4", "go", ``}, // a shadow is not called after an enforcing entry has ended the chain with an allow
 	} {
 		fresh := shadow(goEntry(`{}`))
-		fresh.Rooms = []string{"r"} // not in the chain of a room that a message is moved to
+		fresh.Rooms = []string{"r"} // not in the chain of the room to which a message is moved
 		h, _ := start(t, Config{}, Entry{Module: test.old, Rooms: []string{"r"}}, fresh)
 		decide(h, test.text)
 		got := inShort(h.Decisions(report.DecisionFilter{}))
@@ -138,7 +138,7 @@ func TestOldAndNewAreRecordedSideBySide(t *testing.T) {
 }
 
 func TestAShadowAtSayIsComparedMemberByMember(t *testing.T) {
-	first := Entry{Module: "verdict-1"} // drops the first
+	first := Entry{Module: "verdict-1"} // drops the message for the first receiver
 	for _, test := range []struct {
 		chain []Entry
 		heard string
@@ -177,7 +177,7 @@ func TestTheTimeOfShadowsIsNotTheChains(t *testing.T) {
 		if !ask() {
 			t.Error("shadows used up the chain's time")
 		}
-		if took := time.Since(begin); took > 2*time.Second { // 100 ms, on a machine that is not busy
+		if took := time.Since(begin); took > 2*time.Second { // 100 ms on an idle machine
 			t.Errorf("shadows took %v", took)
 		}
 	}

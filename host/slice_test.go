@@ -28,7 +28,7 @@ func TestNextSlice(t *testing.T) {
 	}
 }
 
-// taken is an instance in the midst of a call that has much time.
+// taken returns an instance during a call with a distant deadline.
 func taken(t *testing.T, h *Host) *instance {
 	t.Helper()
 	in, f := h.current.Load().generations[0].pool.take(t.Context(), now(), now()+int64(patience))
@@ -46,10 +46,10 @@ func (in *instance) after(took time.Duration) int64 {
 	return in.refuel(-1)
 }
 
-// TestASlowSliceMakesTheNextOnesSmaller has slices take long, by the host's clock: the next one is smaller at once, and so
-// is the first one of every other call of the module; they grow again bit by bit.
+// TestASlowSliceMakesTheNextOnesSmaller checks that after a slow slice the next slice, and the first slice of other
+// calls of the module, are smaller at once, and grow again slowly.
 func TestASlowSliceMakesTheNextOnesSmaller(t *testing.T) {
-	const quick = -time.Hour // whatever the test takes
+	const quick = -time.Hour // more than the time that the test takes
 	h, _ := start(t, Config{}, Entry{Module: "allow"})
 	in, another := taken(t, h), taken(t, h)
 	in.generation.slice.Store(0) // the start of an instance may have been slow
@@ -85,7 +85,7 @@ func TestASlowSliceMakesTheNextOnesSmaller(t *testing.T) {
 	}
 }
 
-// TestACallThatEndsInASlowSliceIsNoted has a call take long that never asks for more fuel.
+// TestACallThatEndsInASlowSliceIsNoted checks that the time of a slow last slice counts for the next call.
 func TestACallThatEndsInASlowSliceIsNoted(t *testing.T) {
 	h, _ := start(t, Config{}, Entry{Module: "allow"})
 	in := taken(t, h)
@@ -98,7 +98,8 @@ func TestACallThatEndsInASlowSliceIsNoted(t *testing.T) {
 	}
 }
 
-// TestFuelOfACallIsBoundedWhenTheClockStandsStill uses up fuel in no time.
+// TestFuelOfACallIsBoundedWhenTheClockStandsStill checks that a call ends after a bounded amount of fuel if its
+// deadline never passes.
 func TestFuelOfACallIsBoundedWhenTheClockStandsStill(t *testing.T) {
 	h, _ := start(t, Config{}, Entry{Module: "allow"})
 	in := taken(t, h)
@@ -118,7 +119,8 @@ func TestFuelOfACallIsBoundedWhenTheClockStandsStill(t *testing.T) {
 	}
 }
 
-// TestALargeStackGrowsNoFurther asks for room for frames, with a stack that is small and one that is not.
+// TestALargeStackGrowsNoFurther checks that refuel renews the stack budget of a small stack, and ends the call if the
+// stack may be large.
 func TestALargeStackGrowsNoFurther(t *testing.T) {
 	h, _ := start(t, Config{}, Entry{Module: "allow"})
 	in := taken(t, h)
@@ -133,7 +135,7 @@ func TestALargeStackGrowsNoFurther(t *testing.T) {
 	if left := in.refuel(widening - 1); left != in.slice {
 		t.Errorf("where the fuel does not last for that it gets %d, want %d", left, in.slice)
 	}
-	in.running = nil // whose stack nobody knows
+	in.running = nil // the size of its stack is unknown
 	in.chain.Set(^uint64(0))
 	defer func() {
 		if r := recover(); r != errDeep {

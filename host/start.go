@@ -14,7 +14,7 @@ import (
 	"github.com/mootchat/moot/host/meter"
 )
 
-// generation is the one that the entry's binding has, or a new one that is to be started.
+// generation returns the generation with the entry's binding, or a new one that must be started.
 func (l *loader) generation(t *tenant, s *source, config Entry, given grants) (*generation, []error) {
 	sorted := slices.Clone(config.Grants)
 	slices.Sort(sorted)
@@ -49,8 +49,8 @@ func (l *loader) generation(t *tenant, s *source, config Entry, given grants) (*
 	return g, nil
 }
 
-// rewrite is what package meter made of the source: once for all of its entries, and for all sources with the same binary.
-// The loader keeps the code until it is done.
+// rewrite returns the source's rewritten module, which all entries and all sources with the same binary share. The
+// loader holds the code until the end of the load.
 func (l *loader) rewrite(s *source) (*meter.Module, error) {
 	if s.code == nil {
 		s.code = l.host.codes.acquire(s.binary())
@@ -60,14 +60,14 @@ func (l *loader) rewrite(s *source) (*meter.Module, error) {
 	return s.code.rewrite(s.wasm)
 }
 
-// releaseCodes gives up what rewrite has kept.
+// releaseCodes releases the codes that rewrite has acquired.
 func (l *loader) releaseCodes() {
 	for _, c := range l.codes {
 		c.release()
 	}
 }
 
-// fits checks that an entry with that much memory has what the module begins with.
+// fits checks that the entry's memory is at least the module's initial memory.
 func fits(m *meter.Module, memory int64) error {
 	if m.Memory != nil && int64(m.Memory.Min)<<16 > memory {
 		return fmt.Errorf("%d pages of memory, the limit is %d: give the entry more memory", m.Memory.Min, memory>>16)
@@ -75,8 +75,8 @@ func fits(m *meter.Module, memory int64) error {
 	return nil
 }
 
-// needs is what the source's imports are compared with. The runner of a script
-// imports all that there is; what the script was not granted fails when it is called.
+// needs returns the grants with which the source's imports are compared. The runner of a script imports all host
+// functions; a call of one that is not granted fails.
 func (s *source) needs(given grants) grants {
 	if s.program == nil {
 		return given
@@ -84,7 +84,8 @@ func (s *source) needs(given grants) grants {
 	return everything
 }
 
-// startAll starts the new generations, several at a time: where rules are in use, half of the processors are left to them.
+// startAll starts the new generations, several at a time. While rules are in use, it leaves half of the processors to
+// them.
 func (l *loader) startAll() {
 	errs := make([][]error, len(l.starting))
 	var all errgroup.Group
@@ -100,7 +101,7 @@ func (l *loader) startAll() {
 			return nil
 		})
 	}
-	_ = all.Wait() // the errors are those of errs
+	_ = all.Wait() // the errors are in errs
 	for i, g := range l.starting {
 		if len(errs[i]) > 0 || l.ctx.Err() != nil {
 			l.failed[g] = errs[i]
@@ -112,11 +113,10 @@ func (l *loader) startAll() {
 	}
 }
 
-// start has a generation's code compiled, starts an instance of it to ask whether it accepts the config, and reads its
-// manifest. The instance is closed, unless the host is to be awake, or the generation takes the
-// place of one that is.
+// start compiles a generation's code, starts an instance to check that it accepts the config, and reads its manifest.
+// It closes the instance, unless Config.Awake is set or the tenant's module has instances now.
 func (l *loader) start(g *generation) []error {
-	_ = json.Unmarshal(g.config, &g.settings) // what is no object has no keys
+	_ = json.Unmarshal(g.config, &g.settings) // a config that is not an object has no settings
 	if err := g.compile(l.ctx); err != nil {
 		return []error{err}
 	}
@@ -159,7 +159,7 @@ func (g *generation) selfTest() (*instance, []error) {
 			return in, []error{fmt.Errorf("its manifest cannot be read: %w", f)}
 		}
 	}
-	if len(manifest) > abi.MaxManifest { // that of a section
+	if len(manifest) > abi.MaxManifest { // from a custom section
 		return in, []error{fmt.Errorf("its manifest has more than %d bytes", abi.MaxManifest)}
 	}
 	var err error

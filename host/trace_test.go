@@ -29,7 +29,7 @@ func (r *tracer) End(t *Trace) {
 	r.traces = append(r.traces, t)
 }
 
-// A guest that calls and logs for as long as it has time is not kept whole.
+// TestATraceIsBounded checks that a trace keeps a bounded part of the calls and lines of a guest.
 func TestATraceIsBounded(t *testing.T) {
 	for name, call := range map[string]func(m *asm.Module) asm.Code{
 		"log": func(m *asm.Module) asm.Code {
@@ -68,7 +68,8 @@ func TestATraceIsBounded(t *testing.T) {
 	}
 }
 
-// A module that asks for fewer receivers at once has not failed.
+// TestBeingAskedAgainIsNotTraced checks that a call is not traced as failed if it is repeated with
+// fewer receivers.
 func TestBeingAskedAgainIsNotTraced(t *testing.T) {
 	h, _ := start(t, Config{}, goEntry(`{"say": "each"}`))
 	seen := new(tracer)

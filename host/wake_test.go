@@ -12,7 +12,7 @@ import (
 	"github.com/mootchat/moot/host/hosttest/asm"
 )
 
-// delayed has instances of the tenant's first entry made only after d.
+// delayed delays new instances of the tenant's first entry by d.
 func delayed(h *Host, tenant string, d time.Duration) {
 	p := h.current.Load().tenants[tenant].entries[0].generation.pool
 	make := p.make
@@ -24,8 +24,8 @@ func delayed(h *Host, tenant string, d time.Duration) {
 	}
 }
 
-// The first event after a time without events is decided, also where the start of the module takes longer than the
-// timeout of its entry. All batches of a message have the time that the entry gives them.
+// TestAWakeTakesNoTimeOfTheTimeout checks that the start of the first instance does not count against the timeout of
+// the entry, within the limit.
 func TestAWakeTakesNoTimeOfTheTimeout(t *testing.T) {
 	const timeout = 5 * time.Millisecond
 	h, log := start(t, Config{}, Entry{Module: "allow", Timeout: timeout})
@@ -57,7 +57,7 @@ func TestAWakeTakesNoTimeOfTheTimeout(t *testing.T) {
 	}
 }
 
-// A call that waits for an instance of others has its timeout, and no longer.
+// TestABusyModuleIsNotAwaitedLonger checks that a call that waits for an instance in use fails at its timeout.
 func TestABusyModuleIsNotAwaitedLonger(t *testing.T) {
 	h, _ := start(t, Config{Instances: 2}, Entry{Module: "allow"})
 	hold(t, h, "t")
@@ -72,7 +72,7 @@ func TestABusyModuleIsNotAwaitedLonger(t *testing.T) {
 	}
 }
 
-// refusesLater starts until it was asked about a message, and refuses its config from then on.
+// refusesLater is a module that refuses its config after it was called with a message.
 func refusesLater() []byte {
 	m := blank()
 	get := m.Import(abi.ImportModule, abi.ImportKVGet, "i32 i32 i32 i32 -> i32")
@@ -84,8 +84,8 @@ func refusesLater() []byte {
 	return m.Wasm()
 }
 
-// A module that does not start when it is needed fails its calls at once, with the cause, which is logged once for each.
-// Its breaker opens, so that it is not started again and again.
+// TestACallIsToldWhyAModuleDoesNotStart checks that calls of a module that no longer starts fail at once with the
+// cause, that each failure is logged once, and that the breaker opens.
 func TestACallIsToldWhyAModuleDoesNotStart(t *testing.T) {
 	h, log := start(t, Config{})
 	swap(t, h, rulesOf(refusesLater(), Entry{Grants: []string{"kv"}, Breaker: Breaker{Minimum: 6}}))
@@ -116,14 +116,14 @@ func TestACallIsToldWhyAModuleDoesNotStart(t *testing.T) {
 	}
 }
 
-// A generation's code is closed when no instance is left, also where another tenant that needs memory, or the sweep, is
-// just closing one.
+// TestCodeOutlivesInstances checks that closing a pool waits for an instance that sacrifice is closing, because the
+// code may be closed afterwards.
 func TestCodeOutlivesInstances(t *testing.T) {
 	h, _ := start(t, Config{})
 	swap(t, h, tenantsOf(Entry{Module: "allow"}))
 	asks(h, "t0")
 	p := h.current.Load().generations[0].pool
-	h.memory.mu.Lock() // an instance that is closed waits for it
+	h.memory.mu.Lock() // the instance cannot be closed while it is locked
 	taken := make(chan bool)
 	go func() { taken <- p.sacrifice() }()
 	for p.hasIdle() {
@@ -146,7 +146,8 @@ func TestCodeOutlivesInstances(t *testing.T) {
 	}
 }
 
-// A tenant pays for instances that could not be made: looking for memory takes longer the more instances are idle.
+// TestFailedStartsAreCharged checks that a tenant is charged for instances that could not be made, because the search
+// for memory takes time.
 func TestFailedStartsAreCharged(t *testing.T) {
 	h, _ := start(t, Config{Memory: 8 << 20})
 	swap(t, h, tenantsOf(Entry{Module: "allow"}))

@@ -8,10 +8,10 @@ import (
 	"github.com/mootchat/moot/host/hosttest/asm"
 )
 
-// exchange is where the exchange buffer of hand-made modules is.
+// exchange is the address of the exchange buffer of handmade modules.
 const exchange = 1 << 16
 
-// blank is a module with a memory of 1.5 MiB and nothing else.
+// blank returns a module with a memory of 1.5 MiB and nothing else.
 func blank() *asm.Module {
 	m := new(asm.Module)
 	m.Memory(24, asm.NoMax)
@@ -19,7 +19,7 @@ func blank() *asm.Module {
 	return m
 }
 
-// speak adds what every module has.
+// speak adds the exports that every module has.
 func speak(m *asm.Module) {
 	m.Func(abi.ExportMarker, "->", "")
 	m.Func(abi.ExportAlloc, "i32 -> i32", asm.I32(exchange))
@@ -28,10 +28,10 @@ func speak(m *asm.Module) {
 // put writes a number into the frame.
 func put(slot, n int) asm.Code { return asm.I32(exchange) + asm.I32(n) + asm.Store32(slot) }
 
-// forever never ends. What would follow is for the validator.
+// forever is an endless loop. Code after it only satisfies the validator.
 const forever asm.Code = "\x03\x40\x0c\x00\x0b"
 
-// handMade is a module that does one thing at onSayReceive and say, by its name.
+// handMade returns a module that does one thing at onSayReceive and say. The name selects it.
 func handMade(name string) []byte {
 	m := blank()
 	verb, arg, _ := strings.Cut(name, "-")
@@ -57,19 +57,19 @@ func handMade(name string) []byte {
 		code = asm.Loop(asm.I32(1)+asm.MemoryGrow+asm.I32(-1)+asm.Unequal+asm.BrIf(0)) + asm.Unreachable
 	case "hoard": // takes all memory it can get, and allows
 		code = asm.Loop(asm.I32(1)+asm.MemoryGrow+asm.I32(-1)+asm.Unequal+asm.BrIf(0)) + code
-	case "verdict": // gives the first receiver that verdict byte, and offers no variants
+	case "verdict": // sets the verdict byte of the first receiver, without variants
 		var n int
 		fmt.Sscan(arg, &n)
 		code = asm.I32(exchange) + asm.Load32(abi.FrameVerdicts) + asm.I32(exchange) + asm.Add + asm.I32(n) + asm.Store8(0) + asm.I32(abi.PerReceiver)
-	case "busy": // its action never ends
+	case "busy": // has an action that never ends
 		m.Custom(abi.ManifestSection, []byte(`{"actions": [{"name": "loop"}]}`))
 		m.Func("on_action", "i32 -> i32", forever+asm.I32(abi.Allow))
 	case "class": // one class of receivers for each locale
 		m.Custom(abi.ManifestSection, []byte(`{"vary": ["locale"]}`))
-	case "once": // one class of receivers in all
+	case "once": // one class of all receivers
 		m.Custom(abi.ManifestSection, []byte(`{"vary": []}`))
 	}
-	if verb == "small" { // it gives no buffer but the first
+	if verb == "small" { // it has only the first buffer
 		m.Func(abi.ExportMarker, "->", "")
 		m.Func(abi.ExportAlloc, "i32 -> i32", asm.Get(0)+asm.I32(abi.ExchangeSize+1)+asm.LessU+asm.If(asm.I32(exchange)+asm.Return)+asm.I32(0))
 	} else {
