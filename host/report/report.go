@@ -1,5 +1,5 @@
-// Package report has what a host tells of its modules: their decisions and their counters. The host
-// makes these values, and the server API sends them as they are.
+// Package report has the decisions and counters of modules. The host creates these values, and the
+// server API returns them unchanged.
 package report
 
 import (
@@ -18,7 +18,7 @@ const (
 	Closed  = "closed" // the breaker closed again
 )
 
-// Decision is what one module answered about one event or, at say, about some of the receivers of a
+// Decision is the answer of one module to one event or, at say, for some of the receivers of a
 // message.
 type Decision struct {
 	At        millis.Time     `json:"at" format:"unix-ms" doc:"No two decisions of a node have the same."`
@@ -51,15 +51,16 @@ type DecisionFilter struct {
 	Limit   int         `json:"limit,omitempty" query:"limit" minimum:"1" maximum:"1000" default:"100" doc:"At most so many, the latest."`
 }
 
-// Matches reports whether d is selected. It does not compare the module, nor the tenant.
+// Matches reports whether d is selected. It ignores the filter's module and tenant.
 func (f *DecisionFilter) Matches(d *Decision) bool {
 	return (f.Room == "" || f.Room == d.Room) && (f.Hook == "" || f.Hook == d.Hook) &&
 		(f.Verdict == "" || f.Verdict == d.Verdict) && (!f.Shadow || d.Shadow) &&
 		(f.Since == 0 || d.At > f.Since) && (f.Before == 0 || d.At < f.Before)
 }
 
-// Module is what one module did in one tenant since the process began, or since the tenant's chain
-// first named it. Entries in shadow mode are counted apart: their name ends in "+shadow".
+// Module has the counters of one module in one tenant since the process began, or since the
+// tenant's chain first named it. Entries in shadow mode have their own counters: their name ends in
+// "+shadow".
 type Module struct {
 	Tenant       string `json:"tenant"`
 	Name         string `json:"name"`
@@ -75,7 +76,7 @@ type Module struct {
 	Durations Histogram `json:"durations" doc:"Of the calls."`
 }
 
-// Counters are the numbers of a module that only grow.
+// Counters are the counters of a module that never decrease.
 type Counters struct {
 	Calls          uint64 `json:"calls" doc:"Calls of the guest; many receivers of a message are one call."`
 	Allowed        uint64 `json:"allowed" doc:"Verdicts; at say one for each receiver."`
@@ -86,13 +87,14 @@ type Counters struct {
 	LogsDropped    uint64 `json:"logsDropped" doc:"Log lines beyond the rate of a module."`
 }
 
-// ByName returns the counters by their names in JSON. They may be changed through it.
+// ByName returns the counters by their names in JSON, as pointers through which they may be
+// changed.
 func (c *Counters) ByName() map[string]*uint64 {
 	return map[string]*uint64{"calls": &c.Calls, "allowed": &c.Allowed, "rewritten": &c.Rewritten, "denied": &c.Denied,
 		"dropped": &c.Dropped, "effectsDropped": &c.EffectsDropped, "logsDropped": &c.LogsDropped}
 }
 
-// Histogram counts calls by how long they took.
+// Histogram counts calls by duration.
 type Histogram struct {
 	Bounds []millis.Duration `json:"bounds" format:"duration-ms" doc:"The upper bounds of all buckets but the last, ascending."`
 	Counts []uint64          `json:"counts"`

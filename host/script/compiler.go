@@ -20,7 +20,7 @@ import (
 // maxCached is the size in bytes of the translations that a Compiler keeps in memory.
 const maxCached = 32 << 20
 
-// maxTranslators is the most translators that run at a time, however many processors there are: each may take
+// maxTranslators is the maximum number of translators that run at a time, on any number of processors: each may take
 // maxMemory.
 const maxTranslators = 4
 

@@ -10,8 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// limitProcess has the kernel end the process if it exceeds a limit before watch does, kill it rather than the server
-// when memory is short, and run others first. If that fails, watch remains.
+// limitProcess sets kernel limits above those of watch, makes the process the first one that the kernel kills when
+// memory is short, and gives it a low priority. If a call fails, watch still applies.
 func limitProcess(most time.Duration) {
 	seconds := uint64(2*most/time.Second) + 1
 	_ = unix.Setrlimit(unix.RLIMIT_CPU, &unix.Rlimit{Cur: seconds, Max: seconds})

@@ -58,7 +58,8 @@ func children(t *testing.T) used {
 	return used{time.Duration(u.Utime.Nano() + u.Stime.Nano()), u.Maxrss << 10}
 }
 
-// TestTranslationEndsWithItsLoad: when the context of a load ends, the process of a translation is killed and reaped.
+// TestTranslationEndsWithItsLoad checks that the process of a translation is killed and reaped when the context of its
+// load ends.
 func TestTranslationEndsWithItsLoad(t *testing.T) {
 	said := filepath.Join(t.TempDir(), "pid")
 	if err := syscall.Mkfifo(said, 0o600); err != nil {
@@ -84,8 +85,8 @@ func TestTranslationEndsWithItsLoad(t *testing.T) {
 	}
 }
 
-// TestTranslatorHasLowPriority: a translator has the nice value 10, and the kernel kills it before the server when
-// memory is short.
+// TestTranslatorHasLowPriority checks that a translator has the nice value 10, and that the kernel kills it before the
+// server when memory is short.
 func TestTranslatorHasLowPriority(t *testing.T) {
 	self := Self()
 	cmd := exec.Command(self[0], self[1:]...)
@@ -109,7 +110,8 @@ func TestTranslatorHasLowPriority(t *testing.T) {
 	}
 }
 
-// TestKilledTranslatorIsNotARefusal: the reason may be the machine, so the next load translates the script again.
+// TestKilledTranslatorIsNotARefusal checks that a script whose translator was killed is translated again by the next
+// load, because the cause may be the machine.
 func TestKilledTranslatorIsNotARefusal(t *testing.T) {
 	c := compiler([]string{must(os.Executable()), "die"})
 	if _, err := c.Compile(t.Context(), "rule.ts", []byte("1")); !errors.Is(err, errKilled) || !errors.Is(err, ErrTooExpensive) {

@@ -1,6 +1,9 @@
-// Package script compiles scripts to programs: a script with the runner of its language, a WebAssembly module, is what
-// a module is by itself. QuickJS runs JavaScript and TypeScript, Lua 5.4 runs Lua. The package does not depend on the
-// host.
+// Package script compiles scripts to programs. A program is a script with the runner of its language, a WebAssembly
+// module; the host uses both together like a module. QuickJS runs JavaScript and TypeScript, Lua 5.4 runs Lua. The
+// package does not depend on the host.
+//
+// The runners are embedded in the program if they exist when it is built (see the folder runner). Without them
+// [Compiler.Compile] returns an error with advice.
 //
 // The runners are embedded in the program if they exist when it is built (see the folder runner). Without them
 // [Compiler.Compile] returns an error that says what to do.

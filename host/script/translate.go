@@ -14,12 +14,12 @@ import (
 	"time"
 )
 
-// Limits of one translation. A script of MaxText bytes that people wrote needs a tenth of each.
+// Limits of one translation. A handwritten script of MaxText bytes needs a tenth of each.
 const (
 	maxTime    = 2 * time.Second  // of CPU
-	maxWait    = 30 * time.Second // of real time: it has a low priority, so a busy machine may take long
+	maxWait    = 30 * time.Second // of real time: a translator has a low priority, so it may take long on a busy machine
 	maxMemory  = 256 << 20        // heap and stacks of the translator
-	maxStack   = 64 << 20         // of that, stacks: they grow with the nesting of a script
+	maxStack   = 64 << 20         // of maxMemory, for stacks: they grow with the nesting of a script
 	maxOutput  = 1 << 20          // bytes of the translated text
 	maxAnswer  = 8 << 20          // bytes of the answer: the text and its positions, as JSON
 	maxRequest = 2 << 20
@@ -29,7 +29,7 @@ const (
 // ErrTooExpensive is the error, for errors.Is, of a script whose translation exceeds a limit.
 var ErrTooExpensive = errors.New("its translation takes too much")
 
-// costError is such an error.
+// costError is the error of a script that exceeds a limit.
 type costError string
 
 func (e costError) Error() string        { return string(e) }
@@ -47,8 +47,8 @@ var (
 	errKilled = tooExpensive("its translator was killed, or found no memory: if the machine has enough, simplify what is nested")
 )
 
-// permanent reports whether a script that failed with err would fail again. It would on any machine, except that a
-// faster processor may need less time.
+// permanent reports whether a script that failed with err would fail again on the same machine, and on any other
+// machine unless it is faster.
 func permanent(err error) bool {
 	return errors.Is(err, errTime) || errors.Is(err, errMemory) || errors.Is(err, errNested) || errors.Is(err, errOutput)
 }
@@ -75,7 +75,7 @@ func Self() []string {
 	return []string{self, Command}
 }
 
-// translate starts a translator and returns its answer. The process has nothing of this one but its pipes: no
+// translate starts a translator and returns its answer. The process shares only its pipes with this one: it has no
 // environment and no files. It ends when ctx or this process ends.
 func translate(ctx context.Context, command []string, q request) ([]byte, error) {
 	if len(command) == 0 || Asked(os.Args[1:]) { // a translator must not start itself again

@@ -31,7 +31,7 @@ func TestMain(m *testing.M) {
 		self := must(os.FindProcess(os.Getpid()))
 		_ = self.Kill() // as the kernel does when memory is short
 	}
-	if len(os.Args) == 3 && os.Args[1] == "hang" { // and say who does
+	if len(os.Args) == 3 && os.Args[1] == "hang" { // it prints its process ID first
 		if err := os.WriteFile(os.Args[2], fmt.Append(nil, os.Getpid()), 0); err != nil {
 			panic(err)
 		}
@@ -112,10 +112,10 @@ func doublings(n int) (members string) {
 	return members
 }
 
-// shortTime starts a translator with an eighth of the time and all other limits.
+// shortTime starts a translator with an eighth of the time and with all other limits unchanged.
 func shortTime() []string { return []string{must(os.Executable()), "short"} }
 
-// anyOf also accepts limits that are exceeded first on a slow or busy machine.
+// anyOf also accepts the limits that a slow or busy machine exceeds first.
 func anyOf(err, want error) bool {
 	return errors.Is(err, want) || errors.Is(err, errWait) || want != errTime && (errors.Is(err, errTime) || errors.Is(err, errMemory) || errors.Is(err, errKilled) || errors.Is(err, errOutput))
 }
@@ -154,7 +154,7 @@ func TestTranslatorHasNoEnvironmentAndNoFiles(t *testing.T) {
 	}
 }
 
-// TestTranslatorEndsWithItsServer: a translator ends when its input ends.
+// TestTranslatorEndsWithItsServer checks that a translator ends when its input ends.
 func TestTranslatorEndsWithItsServer(t *testing.T) {
 	self := Self()
 	cmd := exec.Command(self[0], self[1:]...)
@@ -216,7 +216,7 @@ func TestCacheInMemoryIsBounded(t *testing.T) {
 	}
 }
 
-// TestRefusalIsCached: the next load of a refused script starts no process.
+// TestRefusalIsCached checks that the next load of a refused script starts no process.
 func TestRefusalIsCached(t *testing.T) {
 	for name, script := range map[string]string{
 		"time": hostile()["198 bytes that take 28 s"].text, "memory": hostile()["an enum of 10 TB"].text, "depth": hostile()["brackets"].text,
@@ -240,7 +240,7 @@ func TestRefusalIsCached(t *testing.T) {
 	}
 }
 
-// TestNumberOfTranslatorsIsBounded: each may take maxMemory.
+// TestNumberOfTranslatorsIsBounded checks the maximum number of translators, because each may take maxMemory.
 func TestNumberOfTranslatorsIsBounded(t *testing.T) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(64))
 	if n := cap(New(Config{}).slots); n != maxTranslators {
@@ -248,8 +248,8 @@ func TestNumberOfTranslatorsIsBounded(t *testing.T) {
 	}
 }
 
-// TestSourceMapOfScriptIsIgnored: errors name the lines of the script itself, not those of a source map that it
-// contains.
+// TestSourceMapOfScriptIsIgnored checks that errors name the lines of the script itself, not those of a source
+// map that it contains.
 func TestSourceMapOfScriptIsIgnored(t *testing.T) {
 	mapping := "data:application/json;base64," + base64.StdEncoding.EncodeToString([]byte(`{"version":3,"sources":["script"],"names":[],"mappings":"AA6uxBqC"}`))
 	for _, comment := range []string{"//# sourceMappingURL=", "//@ sourceMappingURL=", "/*# sourceMappingURL="} {
@@ -264,7 +264,8 @@ func TestSourceMapOfScriptIsIgnored(t *testing.T) {
 	}
 }
 
-// TestScriptWithoutStatements: such a script compiles; its runner decides whether it is acceptable.
+// TestScriptWithoutStatements checks that a script without statements compiles; its runner decides whether it
+// is acceptable.
 func TestScriptWithoutStatements(t *testing.T) {
 	for _, text := range []string{"", "\n\n", "// later", "type A = string", "'use strict'", "#!/usr/bin/env moot", "\ufeff", "\u2028"} {
 		if _, err := compiler(Self()).Compile(t.Context(), "rule.ts", []byte(text)); err != nil {
@@ -273,7 +274,7 @@ func TestScriptWithoutStatements(t *testing.T) {
 	}
 }
 
-// TestVersionIsThatOfGoMod: the version is part of the key of a cached translation.
+// TestVersionIsThatOfGoMod checks version, which is part of the key of a cached translation.
 func TestVersionIsThatOfGoMod(t *testing.T) {
 	out, err := exec.Command("go", "list", "-m", "-f", "{{.Version}}", "github.com/evanw/esbuild").Output()
 	if words := strings.Fields(version); err != nil || !slices.Contains(words, strings.TrimSpace(string(out))) {

@@ -13,18 +13,18 @@ import (
 // Store has one namespace for each module of a tenant. A namespace has keys, each with a
 // value of bytes, and apart from them token buckets.
 //
-// Methods may be called concurrently and return when ctx ends. Each is atomic. An
-// implementation copies what it is given; the caller must not change what it gets.
-// A ttl of 0 means that a value does not expire; a negative one has expired already.
+// Methods may be called concurrently and return when ctx ends. Each is atomic. An implementation
+// copies the values that it receives; the caller must not change the values that it gets. A ttl of
+// 0 means that a value does not expire; a value with a negative ttl has expired already.
 //
-// Callers hold to [MaxValueBytes] and [MaxRefill]. The module is told of [ErrFull]; any
-// other error is told as "unavailable".
+// Callers respect [MaxValueBytes] and [MaxRefill]. A module receives separate results for [ErrFull]
+// and [ErrNotNumber], and "unavailable" for any other error.
 type Store interface {
 	// Get returns the value of a key, nil if there is none.
 	Get(ctx context.Context, key Key) ([]byte, error)
 
-	// Cached is Get from this node's memory: it does not wait, and the value may be as
-	// old as the node's copy. An implementation says how old that is.
+	// Cached is Get from this node's memory: it does not wait. The documentation of an
+	// implementation has the maximum age of the value.
 	Cached(key Key) []byte
 
 	// Set sets the value of a key, or removes the key if value is nil. It reports

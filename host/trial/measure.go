@@ -16,11 +16,11 @@ type Measured struct {
 	P50, P99 time.Duration
 }
 
-// maxMeasured is the most calls of one Measure.
+// maxMeasured is the maximum number of calls of one Measure.
 const maxMeasured = 1 << 20
 
-// Measure calls the module with the event repeatedly, for about d, without traces, as a server does. The error is about
-// the event, or says that the module failed.
+// Measure calls the module with the event repeatedly, for about d, without traces, as a server does. The error is that
+// of the event, or of the module if it fails.
 func (m *Module) Measure(ctx context.Context, e *Event, d time.Duration) (Measured, error) {
 	answer, _, err := m.Ask(ctx, e) // warms up, and shows that it works
 	if err != nil {

@@ -64,7 +64,7 @@ type Module struct {
 	problem string // last line of the log
 }
 
-// Load reads, checks and starts a module. The error has all problems of it.
+// Load reads, checks and starts a module. The error has all errors of the module.
 func Load(ctx context.Context, cfg Config) (*Module, error) {
 	cfg.Name, cfg.Tenant = cmp.Or(cfg.Name, "module"), cmp.Or(cfg.Tenant, "default")
 	m := &Module{cfg: cfg}

@@ -87,8 +87,8 @@ func say(tenant string, receivers, text int) *host.Trace {
 	return t
 }
 
-// TestBytesOfStalledReadersAreBounded: lines for readers that do not read take at most the limits, by key and on the
-// node. Later the readers learn how many calls were dropped.
+// TestBytesOfStalledReadersAreBounded checks the limits of lines for readers that do not read, by key and on the node.
+// Later the readers get the number of dropped calls.
 func TestBytesOfStalledReadersAreBounded(t *testing.T) {
 	r := newRecorder(t)
 	var readers []*reader
@@ -141,7 +141,7 @@ func TestBytesOfStalledReadersAreBounded(t *testing.T) {
 	}
 }
 
-// waits reports whether something waits for reader i.
+// waits reports whether a line waits for reader i.
 func waits(r *Recorder, i int) bool {
 	t := (*r.recordings.Load())["acme"][i]
 	t.mu.Lock()
@@ -149,8 +149,8 @@ func waits(r *Recorder, i int) bool {
 	return t.bytes > 0 || t.lost > 0
 }
 
-// TestCallIsEncodedOnce: a call is encoded once for all recordings with the same Text, and not at all if no recording
-// selects it or has bytes left.
+// TestCallIsEncodedOnce checks that a call is encoded once for all recordings with the same Text, and not at all if no
+// recording selects it or has bytes left.
 func TestCallIsEncodedOnce(t *testing.T) {
 	r := newRecorder(t)
 	var readers []*reader
@@ -195,7 +195,7 @@ func TestCallIsEncodedOnce(t *testing.T) {
 	}
 }
 
-// TestEmptyRecordingEnds: a recording without a call, or with dropped calls only, ends like others.
+// TestEmptyRecordingEnds checks that a recording without calls, or with dropped calls only, ends.
 func TestEmptyRecordingEnds(t *testing.T) {
 	r := newRecorder(t)
 	_, end := r.record(t, Filter{Tenant: "acme", By: "key"})
@@ -211,8 +211,8 @@ func TestEmptyRecordingEnds(t *testing.T) {
 	}
 }
 
-// TestLineOverLimitIsNotEncoded: escapes may make the line of a call longer than the limit. Encoding it would cost much
-// for each call, for nothing.
+// TestLineOverLimitIsNotEncoded checks that a call is not encoded if escapes make its line longer than the limit,
+// because the work would be wasted.
 func TestLineOverLimitIsNotEncoded(t *testing.T) {
 	for _, char := range []string{"\x01", "<", "\"", "\u2028"} {
 		for _, text := range []bool{false, true} {
@@ -237,7 +237,7 @@ func TestLineOverLimitIsNotEncoded(t *testing.T) {
 	}
 }
 
-// TestReservedSizeIsEnough: the bytes reserved for a line are enough for any text.
+// TestReservedSizeIsEnough checks that the bytes reserved for a line are enough for any text.
 func TestReservedSizeIsEnough(t *testing.T) {
 	r := newRecorder(t)
 	for _, char := range []string{"a", "\x01", "<", "\"", "\\", "\u2028", "\u2030", "\n", "é", "😀", "\x7f"} {
@@ -261,7 +261,7 @@ func TestReservedSizeIsEnough(t *testing.T) {
 	}
 }
 
-// TestStalledKeysLeaveBytesForAdmin: recordings of tenants that are not read leave bytes for those of the admin.
+// TestStalledKeysLeaveBytesForAdmin checks that stalled recordings of tenants leave bytes for recordings of the admin.
 func TestStalledKeysLeaveBytesForAdmin(t *testing.T) {
 	r := newRecorder(t)
 	var ends []func()
@@ -272,7 +272,7 @@ func TestStalledKeysLeaveBytesForAdmin(t *testing.T) {
 			ends = append(ends, end)
 		}
 	}
-	for key := range 20 { // as recordings that are not read do
+	for key := range 20 { // recordings that are not read
 		for r.budget.take(&Filter{By: fmt.Sprint("key ", key)}, 64<<10) {
 		}
 	}
@@ -297,7 +297,7 @@ func TestStalledKeysLeaveBytesForAdmin(t *testing.T) {
 	}
 }
 
-// BenchmarkCall measures what recordings cost a call with 100 receivers.
+// BenchmarkCall measures the cost of recordings for a call with 100 receivers.
 func BenchmarkCall(b *testing.B) {
 	for name, recordings := range map[string]int{"recorded by nobody": 0, "recorded once": 1, "recorded by 8": 8} {
 		b.Run(name, func(b *testing.B) {

@@ -53,7 +53,7 @@ func (r *replay) answer(function, key string, size int) (host.HostCall, bool) {
 	return r.fallback(c, size), true
 }
 
-// fits reports whether the recorded result is one for a buffer of this size.
+// fits reports whether the recorded result is possible with a buffer of this size.
 func fits(c host.HostCall, size int) bool {
 	switch c.Function {
 	case abi.ImportRandom, "random_get":
@@ -84,9 +84,9 @@ func (r *replay) fallback(c host.HostCall, size int) host.HostCall {
 	return c
 }
 
-// Replay calls the module with an event of a recording. Clock, random numbers, storage and rooms give the recorded
-// results. missing has the host functions, with their keys, that the module called and the recording does not have: for
-// them nothing exists.
+// Replay calls the module with an event of a recording. The clock, random numbers, storage and rooms return the
+// recorded results. missing lists the host functions, with their keys, that the module called and the recording does
+// not have; these calls get fixed results.
 func (m *Module) Replay(ctx context.Context, e *Event, calls []host.HostCall) (a Answer, missing []string, err error) {
 	r := newReplay(calls, e.SentAt)
 	if r.clock == 0 {

@@ -53,7 +53,7 @@ func NewAt(now func() time.Time) *Store {
 }
 
 // find returns the namespace of a key, locked, or nil if there is none. Reads and removals use it: they must
-// not create a namespace, because anybody may ask for a key that does not exist.
+// not create a namespace, because any client can cause reads of keys that do not exist.
 func (m *Store) find(k store.Key) *namespace {
 	m.mu.Lock()
 	s := m.namespaces[namespaceID{k.Tenant, k.Module}]
@@ -248,7 +248,7 @@ func (s *namespace) remove(name string) {
 	}
 }
 
-// sweep removes values that have expired, and buckets that are full, as new ones are.
+// sweep removes expired values and full buckets; a full bucket is equal to a new one.
 func (s *namespace) sweep(now time.Time) {
 	if now.Sub(s.swept) < sweepInterval {
 		return

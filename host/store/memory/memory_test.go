@@ -16,7 +16,8 @@ func TestStore(t *testing.T) {
 	storetest.Run(t, func(*testing.T) store.Store { return New() })
 }
 
-// TestListAllocatesPerPage: a page of a full namespace allocates for the page, not for all names.
+// TestListAllocatesPerPage checks that a page of a full namespace allocates memory for the page,
+// not for all names.
 func TestListAllocatesPerPage(t *testing.T) {
 	s, ctx := New(), context.Background()
 	for i := range store.MaxKeys {
@@ -102,7 +103,7 @@ func TestBucketRefills(t *testing.T) {
 	take(time.Second)
 }
 
-// TestReadsCreateNoNamespace: reads, removals and failed swaps create no namespace.
+// TestReadsCreateNoNamespace checks that reads, removals and failed swaps create no namespace.
 func TestReadsCreateNoNamespace(t *testing.T) {
 	m, ctx, k := New(), context.Background(), store.Key{Tenant: "t", Module: "m", Name: "k"}
 	m.Cached(k)

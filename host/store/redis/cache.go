@@ -11,15 +11,15 @@ import (
 // Limits of the copies in this node's memory, and of reading them.
 const (
 	cacheEntries = 50_000   // of each of two generations
-	cacheBytes   = 32 << 20 // likewise
+	cacheBytes   = 32 << 20 // of each of two generations
 	maxAge       = time.Second
 	fetchKeys    = 256 // in one pipeline
 	fetchTimeout = time.Second
 )
 
-// cache holds copies of values for hooks that must not wait. A copy that is asked for and old is read again
-// in the background, by one goroutine that runs while there are keys to read. Copies that are not asked for
-// are dropped: when the young generation is full, it becomes the old one, and the old one is dropped.
+// cache holds copies of values for hooks that must not wait. If an old copy is requested, it is read again in
+// the background, by one goroutine that runs while there are keys to read. Copies that are not requested are
+// dropped: when the young generation is full, it becomes the old one, and the previous old one is dropped.
 type cache struct {
 	fetch  func(ctx context.Context, keys []store.Key) ([][]byte, error)
 	ctx    context.Context
@@ -94,7 +94,7 @@ func (r *cache) version(k store.Key) uint64 {
 	return r.at(k).version
 }
 
-// seen is version for reads: it adds no entry.
+// seen is version without adding an entry, for reads.
 func (r *cache) seen(k store.Key) uint64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()

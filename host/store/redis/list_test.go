@@ -11,8 +11,8 @@ import (
 	"github.com/mootchat/moot/host/store"
 )
 
-// TestListCostsAPage: a page of a large namespace is one round trip, reads only its own names, and its answer
-// is as long as the page.
+// TestListCostsAPage checks that a page of a large namespace takes one round trip, reads only its own names,
+// and has an answer of bounded length.
 func TestListCostsAPage(t *testing.T) {
 	server := redistest.Start(t)
 	client, ctx := server.Client(), context.Background()
@@ -30,7 +30,7 @@ func TestListCostsAPage(t *testing.T) {
 		n, _ := strconv.Atoi(server.Info(key))
 		return n
 	}
-	cost := func(f func()) (commands, bytes int) { // including those of the question itself
+	cost := func(f func()) (commands, bytes int) { // with those of INFO itself
 		commands, bytes = read("total_commands_processed"), read("total_net_output_bytes")
 		f()
 		return read("total_commands_processed") - commands, read("total_net_output_bytes") - bytes
@@ -51,11 +51,11 @@ func TestListCostsAPage(t *testing.T) {
 	if len(got) != pages*limit || got[0] != "key 00000" || !slices.IsSorted(got) {
 		t.Fatalf("listed %d names, %q first", len(got), got[:min(1, len(got))])
 	}
-	// Of each page: the script, its TIME, two sizes and one range, and two looks at each name.
+	// Commands of each page: the script, its TIME, two sizes, one range, and two reads for each name.
 	if n := (listing[0] - idle[0]) / pages; n > 5+1+2*limit {
 		t.Errorf("a page of %d names is %d commands", limit, n)
 	}
-	if n := (listing[1] - idle[1]) / pages; n > 40*limit { // INFO itself changes in length a little
+	if n := (listing[1] - idle[1]) / pages; n > 40*limit { // the length of INFO varies a little
 		t.Errorf("the answer with %d names has %d bytes", limit, n)
 	}
 	if text := server.Info("cmdstat_hkeys", "INFO", "commandstats"); text != "" {
@@ -63,8 +63,8 @@ func TestListCostsAPage(t *testing.T) {
 	}
 }
 
-// TestListFindsKeysWithoutIndex: namespaces that a version without the index has written, before or in
-// between, are listed in full.
+// TestListFindsKeysWithoutIndex checks that List returns all keys of namespaces that a version without the
+// index has written, before or in between.
 func TestListFindsKeysWithoutIndex(t *testing.T) {
 	server := redistest.Start(t)
 	client, ctx := server.Client(), context.Background()
@@ -88,7 +88,7 @@ func TestListFindsKeysWithoutIndex(t *testing.T) {
 	is("a", "b", "c")
 	do("HSET", values, "d", "1")
 	is("a", "b", "c", "d")
-	do("HSET", values, "e", "1") // as many as before
+	do("HSET", values, "e", "1") // the number of keys is unchanged
 	do("HDEL", values, "a")
 	is("b", "c", "d", "e")
 	if _, err := s.Set(ctx, store.Key{Tenant: "t", Module: "m", Name: "b"}, nil, 0); err != nil {

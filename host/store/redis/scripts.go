@@ -2,8 +2,8 @@ package redis
 
 import "github.com/redis/go-redis/v9"
 
-// luaNamespace is what the scripts of a namespace have in common. An expired value counts as none. Each
-// change sweeps up to 100 of them, so that a namespace in use does not fill up with them.
+// luaNamespace is the common part of the scripts of a namespace. An expired value counts as none. Each change
+// removes up to 100 of them, so that a namespace in use does not fill with expired values.
 //
 // KEYS values expiries size names   ARGV name maxKeys maxBytes ...
 const luaNamespace = `

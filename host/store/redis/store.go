@@ -90,8 +90,8 @@ func value(cmd *redis.Cmd) ([]byte, error) {
 	return []byte(text), nil
 }
 
-// Cached implements [store.Store]. The copy is at most a second older than the last call of Cached for the
-// key, or it is what this node wrote last. The first call for a key returns nil and starts to read it.
+// Cached implements [store.Store]. The copy is at most a second older than the last call of Cached for the key,
+// or it is the last value that this node wrote. The first call for a key returns nil and starts to read it.
 func (s *Store) Cached(k store.Key) []byte { return s.cache.get(k) }
 
 // fetch reads the values of keys for Cached.
@@ -239,7 +239,8 @@ func (s *Store) Take(ctx context.Context, k store.Key, tokens, burst int, per ti
 	return time.Duration(us) * time.Microsecond, err
 }
 
-// ms returns a ttl as scripts take it, rounded up to 1 ms: 0 does not expire, less has expired.
+// ms returns a ttl in the form of the scripts, in ms and rounded up: 0 does not expire, a negative one has
+// expired.
 func ms(ttl time.Duration) int64 {
 	if ttl > 0 {
 		return max(ttl.Milliseconds(), 1)
@@ -247,7 +248,7 @@ func ms(ttl time.Duration) int64 {
 	return int64(ttl)
 }
 
-// present tells scripts an empty value (1) from none (0).
+// present returns 1 for a value and 0 for none, because scripts cannot distinguish an empty value from none.
 func present(data []byte) int {
 	if data == nil {
 		return 0

@@ -58,8 +58,8 @@ func TestStoreOnCluster(t *testing.T) {
 	runStoreTests(t, client)
 }
 
-// TestCachedFollowsOtherNodes: a change of another node is in the copy about a second after the copy is asked
-// for. While Redis does not answer the copy stays.
+// TestCachedFollowsOtherNodes checks that the copy has a change of another node about a second after a call
+// of Cached, and that the copy stays while Redis does not answer.
 func TestCachedFollowsOtherNodes(t *testing.T) {
 	server := redistest.Start(t)
 	client, ctx := server.Client(), context.Background()
@@ -89,7 +89,7 @@ func TestCachedFollowsOtherNodes(t *testing.T) {
 	is("2")
 }
 
-// TestCopiesAreBounded: copies that are not asked for are dropped, others stay.
+// TestCopiesAreBounded checks that unused copies are dropped and others stay.
 func TestCopiesAreBounded(t *testing.T) {
 	var r cache
 	r.init(func(_ context.Context, keys []store.Key) ([][]byte, error) {
@@ -133,8 +133,8 @@ func TestReadDoesNotOverwriteLaterChange(t *testing.T) {
 	}
 }
 
-// TestCachedWithConcurrentCalls: of two calls of one node, a read does not overwrite a change that began
-// after it. If both changed the key their order is unknown, and the key is read again.
+// TestCachedWithConcurrentCalls checks two concurrent calls of one node: a read does not overwrite a change
+// that began after it, and after two changes of a key, whose order is unknown, the key is read again.
 func TestCachedWithConcurrentCalls(t *testing.T) {
 	var r cache
 	r.init(func(context.Context, []store.Key) ([][]byte, error) { return [][]byte{[]byte("of redis")}, nil })
@@ -154,7 +154,8 @@ func TestCachedWithConcurrentCalls(t *testing.T) {
 	}
 }
 
-// TestQueueIsBounded asks for more and more keys while Redis does not answer.
+// TestQueueIsBounded checks the length of the queue while Redis does not answer and more and more keys are
+// requested.
 func TestQueueIsBounded(t *testing.T) {
 	var r cache
 	reading, answer := make(chan struct{}, 1), make(chan struct{})

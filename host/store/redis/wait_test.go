@@ -14,7 +14,7 @@ import (
 	"github.com/mootchat/moot/host/store"
 )
 
-// TestWritesWaitForReplicas: with a Wait, a write that no replica has fails.
+// TestWritesWaitForReplicas checks that a write with a Wait fails if no replica has it.
 func TestWritesWaitForReplicas(t *testing.T) {
 	ctx := context.Background()
 	master := redistest.Start(t)

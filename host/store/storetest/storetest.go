@@ -222,7 +222,7 @@ func valuesExpire(w *world) {
 	if _, err := w.store.Add(w.ctx, key("add"), 1, brief); err != nil {
 		w.Fatal(err)
 	}
-	if _, err := w.store.Add(w.ctx, key("add"), 1, time.Hour); err != nil { // keeps the first expiry
+	if _, err := w.store.Add(w.ctx, key("add"), 1, time.Hour); err != nil { // keeps the first time of expiry
 		w.Fatal(err)
 	}
 	if _, err := w.store.Swap(w.ctx, key("swap"), nil, []byte("v"), brief); err != nil {
@@ -319,8 +319,8 @@ func (w *world) list(limit, most int, between func(page int)) (all []string) {
 	}
 }
 
-// pagesAreStable: the keys that exist from the first page to the last are on exactly one, in the order of
-// their bytes, also if the key that a cursor names is removed.
+// pagesAreStable checks that keys that exist from the first page to the last are on exactly one page, in the
+// order of their bytes, even if the key of a cursor is removed.
 func pagesAreStable(w *world) {
 	name := func(i int) string { return fmt.Sprintf("%c%02x", "a\xff\x01Zé"[i%6], i) }
 	var want []string
@@ -393,7 +393,7 @@ func concurrentTakes(w *world) {
 	}
 }
 
-// cachedCatchesUp: a copy may be old, but not for long.
+// cachedCatchesUp checks that Cached returns a change after a short time.
 func cachedCatchesUp(w *world) {
 	k := key("k")
 	for _, value := range [][]byte{[]byte("1"), {}, []byte("2"), nil, []byte("3")} {
@@ -407,9 +407,9 @@ func cachedCatchesUp(w *world) {
 	}
 }
 
-// readsCreateNothing reads keys that do not exist, each in a namespace of its own.
+// readsCreateNothing checks that reads of keys that do not exist, each in another namespace, use no memory.
 func readsCreateNothing(w *world) {
-	const rounds, each, most = 3, 2000, 32 // bytes per read that count as none
+	const rounds, each, most = 3, 2000, 32 // bytes per read below which nothing is created
 	ask := func(name string) {
 		k := store.Key{Tenant: "nobody's " + name, Module: "m" + name, Name: "k" + name}
 		w.holds(k, nil)
