@@ -15,8 +15,8 @@ type Account struct {
 	memory *budget
 }
 
-// Account returns the account of a tenant of the rules in use; nil if there is no such tenant. The
-// host does not close before Release is called.
+// Account returns the account of a tenant of the rules in use; nil if there is no such tenant.
+// Close of the host waits until Release is called.
 func (h *Host) Account(tenant string) *Account {
 	r := h.running()
 	if r == nil {
@@ -68,7 +68,7 @@ func (h *Host) aborted() bool {
 	}
 }
 
-// nap sleeps, but not beyond the moment at which calls must end.
+// nap sleeps, at most until Abort is closed.
 func (h *Host) nap(d time.Duration) {
 	if h.cfg.Abort == nil {
 		time.Sleep(d)

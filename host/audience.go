@@ -10,9 +10,9 @@ import (
 	"github.com/mootchat/moot/host/abi"
 )
 
-// audience is the members of a snapshot as modules with one shape see them: each member, or the
-// classes of members that look the same, so that one answer is right for all of a class. It is
-// made once for each snapshot and shape, and kept with the snapshot. It is immutable.
+// audience has the members of a snapshot in the form that modules with one shape see: each member, or
+// classes of members that look the same, so that one answer is right for the whole class. It is made
+// once for each snapshot and shape, and kept with the snapshot. It is immutable.
 type audience struct {
 	key     audienceKey
 	units   []unit
@@ -27,18 +27,17 @@ type audienceKey struct {
 	classes bool
 }
 
-// batch is the units that one frame holds, and their part of that frame.
+// batch has the units of one frame, and their part of that frame.
 type batch struct {
 	from, to int
 	part     []byte
 }
 
-// maxAudiences limits the shapes that are kept with a snapshot: some rooms never change, and see
-// many reloads.
+// maxAudiences limits the audiences that are kept with a snapshot: a snapshot of a room that never
+// changes outlives many reloads.
 const maxAudiences = 8
 
-// audience returns the audience of the members. Without a snapshot to keep it with, it is made for
-// this message only.
+// audience returns the audience of the members. Without a snapshot it is made for this message only.
 func (s *scratch) audience(d *declared) *audience {
 	key := audienceKey{d.perUnit.key, d.varies}
 	var newest *audience
@@ -54,7 +53,7 @@ func (s *scratch) audience(d *declared) *audience {
 	if s.event.Snapshot == nil {
 		return a
 	}
-	if newest != nil && newest.more+1 < maxAudiences { // otherwise all others are dropped
+	if newest != nil && newest.more+1 < maxAudiences { // otherwise the others are dropped
 		a.next, a.more = newest, newest.more+1
 	}
 	if newest == nil {
@@ -93,7 +92,7 @@ type unit struct {
 	joinedAt int64 // 0 if hidden
 }
 
-// nobody is the receiver of which a module may see nothing.
+// nobody is a receiver that shows no fields to a module.
 var nobody = encoded{blob: appendConnection(nil, new(hook.Profile), new(shape))}
 
 func unitOf(m hook.Member, shows *shape) unit {
@@ -133,8 +132,8 @@ func (a *audience) unit(member int32) int32 {
 	return a.unitOf[member]
 }
 
-// fitting returns the end of the units that fit into one frame, at least one, limited by number
-// and bytes.
+// fitting returns the end of the range of units that fit into one frame by number and bytes. The
+// range has at least one unit.
 func fitting(units []unit, from, most, room int) int {
 	blobs := 0
 	for to := from; to < len(units); to++ {
@@ -148,8 +147,8 @@ func fitting(units []unit, from, most, room int) int {
 }
 
 // appendUnits appends the part of a frame about the receivers: the table of their offsets, their
-// verdict bytes and their blobs. It follows the header directly, so that it is the same in every
-// frame.
+// verdict bytes and their blobs. The part follows the header directly, so that it is the same in
+// every frame.
 func appendUnits(dst []byte, units []unit) []byte {
 	le := binary.LittleEndian
 	start, size := len(dst), blobsAt(len(units))

@@ -160,7 +160,7 @@ func (b *breaker) failed(k ticket, t int64) *outage {
 	return o
 }
 
-// ignored takes back a call whose failure does not count.
+// ignored ends a call whose failure does not count.
 func (b *breaker) ignored(k ticket) {
 	if k&stateMask == closed {
 		return

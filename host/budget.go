@@ -80,7 +80,7 @@ func (m *memory) part(limit int64, n int) int64 {
 // partOf returns the part of each of n tenants.
 func partOf(limit int64, n int) int64 { return max(0, limit) / 2 / int64(max(1, n)) }
 
-// look sets over. The caller holds m.mu.
+// look updates over. The caller holds m.mu.
 func (m *memory) look() { m.over.Store(m.lent > m.shared || m.used+m.code > m.limit) }
 
 // resize changes the size of the tenant's part. The caller holds memory.mu.

@@ -31,8 +31,8 @@ const (
 	mostStack = meter.StackBudget
 )
 
-// deeper reports whether fn, which has been called, has a larger stack. Only wazero knows it, in an
-// unexported field: if the field is not found, deeper returns true.
+// deeper reports whether the stack of fn, which was called before, is larger than the given size. wazero has the size
+// in an unexported field; if the field is not found, deeper returns true.
 func deeper(fn api.Function, than int) bool {
 	v := reflect.Indirect(reflect.ValueOf(fn))
 	if v.Kind() != reflect.Struct {
@@ -70,8 +70,8 @@ func (in *instance) settle() {
 	in.mark = t
 }
 
-// sleep waits, at most until the deadline, without charging the time to the gate. The time before
-// is charged: otherwise a guest that naps now and then would work for free.
+// sleep waits, at most until the deadline, and does not charge that time to the gate. It charges the time before,
+// because otherwise the work of a guest that sleeps regularly would be free.
 func (in *instance) sleep(d time.Duration) {
 	in.settle()
 	in.generation.host.nap(min(d, time.Duration(in.deadline-in.mark)))
@@ -98,14 +98,14 @@ func (in *instance) pace() *failure {
 // unitsPerNanosecond is the speed of a fast machine.
 const unitsPerNanosecond = 4
 
-// charge charges the guest for bytes that were moved for it, one unit for 16 bytes.
+// charge charges the guest for bytes that the host copied for it, one unit for 16 bytes.
 func (in *instance) charge(bytes uint32) { in.pay(int64(bytes / 16)) }
 
 func (in *instance) pay(units int64) {
 	in.fuel.Set(uint64(int64(in.fuel.Get()) - units))
 }
 
-// wait returns the context for waiting on others: it ends at the call's deadline. The caller calls
+// wait returns the context for a wait on storage or other nodes: it ends at the call's deadline. The caller calls
 // waited afterwards.
 func (in *instance) wait() context.Context {
 	if in.calls == nil {
@@ -115,8 +115,8 @@ func (in *instance) wait() context.Context {
 	return in.calls
 }
 
-// waited takes the waiting time off the gate's account, because waiting uses no processor. Short
-// times count as work.
+// waited removes the waiting time from the gate's account, because waiting uses no processor. A short wait counts as
+// work.
 func (in *instance) waited() {
 	const work = int64(100 * time.Microsecond)
 	if d := now() - in.waiting; d > work {
@@ -145,7 +145,7 @@ func (in *instance) classify(err error) *failure {
 		kind = Memory
 	}
 	said, why := in.said(), in.linear.refused
-	if said != "" && in.generation.program != nil { // the stack is the runner's, and does not show the script
+	if said != "" && in.generation.program != nil { // the stack is that of the runner, not of the script
 		err, said = errors.New(strings.TrimSpace(said)), ""
 	}
 	if why != nil {

@@ -55,12 +55,12 @@ func (e *entry) listens(room string) bool {
 // hookChain is a tenant's entries for one hook, in order.
 type hookChain struct {
 	all         []*entry
-	hasPatterns bool // some entries are for some rooms only
+	hasPatterns bool // some entries have room patterns
 	mu          sync.RWMutex
 	matched     map[string][]*entry // by room; nil unless hasPatterns
 }
 
-// maxMatched limits the rooms for which a chain remembers its entries.
+// maxMatched limits the rooms for which a chain caches its entries.
 const maxMatched = 4096
 
 // in returns the chain for a room; "" for a hook without a room.
@@ -132,7 +132,7 @@ func (t *tenant) indexActions(e *entry) {
 	}
 }
 
-// clash is an entry with an action that another module declared before.
+// clash is an entry with an action that an entry of another module has declared.
 type clash struct {
 	entry  *entry
 	action string

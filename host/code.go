@@ -39,7 +39,7 @@ func newCodes(cache wazero.CompilationCache, m *memory) *codes {
 	}
 }
 
-// code is one module: what meter made of it, and its machine code. It is closed when its last user releases it.
+// code is one module: its rewritten form and its machine code. It is closed when its last user releases it.
 type code struct {
 	codes  *codes
 	digest [sha256.Size]byte
@@ -48,7 +48,7 @@ type code struct {
 	mu       sync.Mutex
 	wasm     []byte        // the rewritten binary; nil before the rewrite, and after the compilation
 	module   *meter.Module // without the binary; nil: not yet rewritten
-	err      error         // why it cannot be rewritten
+	err      error         // the error of the rewrite
 	linked   *linked       // nil: not yet compiled
 	compiled wazero.CompiledModule
 	charged  int64 // bytes that the node's memory is charged with
@@ -68,7 +68,7 @@ func (cs *codes) acquire(digest [sha256.Size]byte) *code {
 	return c
 }
 
-// retain counts one more user. The caller has the code.
+// retain counts one more user. The caller must be a user already.
 func (c *code) retain() *code {
 	c.codes.mu.Lock()
 	defer c.codes.mu.Unlock()

@@ -50,8 +50,8 @@ func (h *Host) Decide(ctx context.Context, ev *hook.Event) hook.Verdict {
 	return run.verdict
 }
 
-// unknownTenant returns the verdict about a tenant that the rules do not have: events that no rules
-// watch are denied. A leave is allowed.
+// unknownTenant returns the verdict for a tenant that the rules do not have: the event is denied,
+// because no rules check it. A leave is allowed.
 func unknownTenant(at hook.Hook) hook.Verdict {
 	if at == hook.Leave || at == hook.Disconnect {
 		return hook.Verdict{}

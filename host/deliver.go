@@ -45,8 +45,8 @@ func (h *Host) Deliver(ctx context.Context, ev *hook.Event, members []hook.Membe
 	return s.delivery()
 }
 
-// scratch is the working memory of one delivery. It is reused, so that a delivery without
-// rewrites allocates nothing.
+// scratch is the working memory of one delivery. It is reused, so that a delivery without rewrites
+// allocates no memory.
 type scratch struct {
 	host    *Host
 	ctx     context.Context
@@ -90,10 +90,11 @@ type scratch struct {
 // maxScratch limits the working memory that is kept for the next delivery, in units.
 const maxScratch = 1 << 14
 
-// nothing is the form of members that get no message.
+// nothing is the form of members that do not get the message.
 const nothing = hook.Nothing
 
-// failedForm is the outcome of a failed shadow, unasked of one whose breaker refused.
+// failedForm is the outcome of a failed shadow, unasked that of a shadow whose breaker refused the
+// call.
 const (
 	failedForm = nothing - 1
 	unasked    = nothing - 2
@@ -110,7 +111,7 @@ func (h *Host) scratch() *scratch {
 	return s
 }
 
-// free returns the scratch to the pool, without its pointers.
+// free clears the pointers of the scratch and returns it to the pool.
 func (s *scratch) free() {
 	s.ctx, s.members, s.event = nil, nil, hook.Event{}
 	clear(s.forms)
@@ -118,7 +119,7 @@ func (s *scratch) free() {
 	clear(s.chosen[:cap(s.chosen)])
 	clear(s.variants[:cap(s.variants)])
 	if cap(s.outcome) > maxScratch {
-		return // too large to keep: the next room is probably smaller
+		return // too large: the next room is probably smaller
 	}
 	select {
 	case s.host.scratches <- s:
@@ -140,7 +141,7 @@ func (s *scratch) ask(e *entry) {
 	s.askBy(e, s.asked, s.end)
 }
 
-// askBy is ask at time t. The calls end by limit.
+// askBy is ask at time t, with a deadline at limit for all calls.
 func (s *scratch) askBy(e *entry, t, limit int64) {
 	s.until, s.limit = min(t+int64(e.Timeout), limit), limit
 	if !s.split {
@@ -177,7 +178,7 @@ func (s *scratch) link() {
 	}
 }
 
-// about calls e for the members of one form: those of s.group, or all.
+// about calls e for the members of one form: for s.group, or for all members.
 func (s *scratch) about(e *entry, f int32) {
 	s.failed = false
 	a := s.audience(&e.generation.declared)
@@ -205,7 +206,7 @@ func (s *scratch) asks() int {
 	return len(s.members)
 }
 
-// unitAt returns the unit of the k-th of them.
+// unitAt returns the unit of the k-th of these members.
 func (s *scratch) unitAt(k int) int32 {
 	if s.unitOf == nil {
 		return int32(k)
@@ -233,7 +234,7 @@ func (s *scratch) choose(a *audience) {
 	s.units, s.unitOf = s.chosen, s.placed
 }
 
-// from returns the batch that begins with a unit.
+// from returns the batch that begins with the given unit.
 func (s *scratch) from(e *entry, a *audience, from int) batch {
 	limits := &e.generation.batches
 	if s.group == nil && limits.usual() {
@@ -325,7 +326,7 @@ func (s *scratch) rewritten(e *entry, f int32, k int) (int32, *failure) {
 	return form, nil
 }
 
-// perReceiver reads the verdict bytes, which were checked.
+// perReceiver reads the verdict bytes, which are valid.
 func (s *scratch) perReceiver(e *entry, f int32, outcome []int32) *failure {
 	forms := [256]int32{abi.VerdictDeliver: f, abi.VerdictDrop: nothing}
 	for k := range s.variants {
@@ -349,7 +350,7 @@ func (s *scratch) perReceiver(e *entry, f int32, outcome []int32) *failure {
 	return nil
 }
 
-// resize returns s with length n; the content is not kept.
+// resize returns s with length n, without its content.
 func resize(s []int32, n int) []int32 {
 	if cap(s) < n {
 		return make([]int32, n)

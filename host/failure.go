@@ -41,9 +41,9 @@ func fail(kind Kind, format string, args ...any) *failure {
 }
 
 // excused reports whether the failure does not count for the breaker: the module was not called, or
-// with little time left; the message was too large for it; or the node had no memory left within
-// the entry's limit. So neither a large message nor a neighbor that uses shared memory can open a
-// breaker, which would switch a rule off.
+// was called with little time left; the message was too large for it; or the node had no memory
+// left within the entry's limit. So neither a large message nor another tenant that uses shared
+// memory can open a breaker, which would switch a rule off.
 func (f *failure) excused() bool {
 	return f.kind == NoInstance || f.err == errLate || f.err == errFrame || f.err == errShare || f.err == errHurried || errors.Is(f.err, errNoMemory)
 }
@@ -62,10 +62,10 @@ var (
 // refused returns the failure of a call that an open breaker refused.
 var refused = &failure{Open, errors.New("breaker is open")}
 
-// brief returns an error's text for people: a guest can make a stack trace long.
+// brief returns a shortened text of an error, for people: a guest can make a stack trace long.
 func brief(err error) string { return cut(err.Error(), 4<<10) }
 
-// short is brief without the machine's stack, for a decision's Error.
+// short is brief without the stack trace, for a decision's Error.
 func (f *failure) short() string {
 	text, _, _ := strings.Cut(f.err.Error(), "\nwasm stack trace:")
 	return cut(text, 512)

@@ -49,7 +49,7 @@ func (in *instance) writeFrame(hook abi.Hook, ev *hook.Event, conn *encoded, rec
 	return nil
 }
 
-// eventTable is the offset at which the values of an event's blob begin.
+// eventTable is the offset of the values in an event's blob.
 const eventTable = abi.BlobTable + 8*int(abi.EventFieldCount)
 
 func eventSize(ev *hook.Event, fields []abi.Field) int {
@@ -82,7 +82,7 @@ func writeEvent(b []byte, ev *hook.Event, fields []abi.Field) {
 	clear(b[at:])
 }
 
-// speaks reports whether events of the hook have a message. Empty fields are absent from the
+// speaks reports whether events of the hook have a message. Other empty fields are absent from the
 // frame, but an empty message is present.
 func speaks(at hook.Hook) bool {
 	return at == hook.OnSayReceive || at == hook.Say
@@ -113,8 +113,8 @@ func eventField(ev *hook.Event, f abi.Field) []byte {
 // pad rounds up to the next offset at which a blob may begin.
 func pad(n int) int { return (n + 7) &^ 7 }
 
-// bytesOf returns s as bytes without copying it; nobody may write to them. It returns nil if s is
-// empty.
+// bytesOf returns s as bytes without copying it. The bytes must not be changed. It returns nil if s
+// is empty.
 func bytesOf(s string) []byte {
 	if s == "" {
 		return nil

@@ -7,14 +7,14 @@ import (
 )
 
 // gate limits the modules of one tenant to their share of the processors. Use is charged
-// afterwards; a call that finds the account overdrawn waits.
+// afterwards; a call waits while the account is overdrawn.
 type gate struct {
 	rate atomic.Uint64 // bits of a float64: number of processors
 	due  atomic.Int64  // on the host's clock: the time at which the charged use is earned
 }
 
-// overdraft is how far ahead of its share a tenant may be, in nanoseconds: short calls in a burst
-// never wait.
+// overdraft is the time in nanoseconds that a tenant may use before it has earned it, so that a
+// burst of short calls does not wait.
 const overdraft = int64(50 * time.Millisecond)
 
 func (g *gate) set(processors float64) { g.rate.Store(math.Float64bits(processors)) }

@@ -28,10 +28,10 @@ type Config struct {
 	Scripts      *script.Compiler // for modules that are scripts; nil: one without a translator, for Lua only
 	Rooms        Rooms            // nil: the size of rooms is unavailable to modules
 	Store        store.Store      // of modules; nil: an empty one in memory
-	Awake        bool             // loaded modules keep an instance, for a host that is used soon; false: instances are made on demand
+	Awake        bool             // loaded modules keep an instance, for a host that is used at once; false: instances are made on demand
 	Fresh        bool             // each event has a new instance, for replays
-	Alone        bool             // the chain of a room to which a message is moved is not called
-	Account      *Account         // to which all modules are charged, in place of Memory and Cache; nil: one of its own
+	Alone        bool             // a message that is moved to another room does not run the chain of that room
+	Account      *Account         // account that pays for all modules, in place of Memory and Cache; nil: one of its own
 	Abort        <-chan struct{}  // when closed, calls end as if their time were up; nil: never
 
 	// Refueled is called during a call, on its goroutine, each time a guest has used up a slice of fuel; for measurements.
@@ -110,8 +110,8 @@ func (h *Host) Swap(r *Revision) {
 	}
 }
 
-// Close closes the rules in use, and waits for calls in flight and until every revision is closed. It waits without end
-// for a revision that was loaded and neither swapped in nor closed.
+// Close closes the rules in use, and waits for calls in flight and until every revision is closed. It waits forever for
+// a revision that was loaded and neither swapped in nor closed.
 func (h *Host) Close() error {
 	h.loading.Lock()
 	h.closed = true

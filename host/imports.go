@@ -45,7 +45,7 @@ var imports = map[string]hostFunction{
 	abi.ImportMetricAdd:   {signature(is(i32), i32, i32, i64), "", (*instance).metricAdd, quick},
 }
 
-// Whether the time of a function is charged.
+// Values of hostFunction.timed.
 const (
 	quick = false
 	timed = true
@@ -68,8 +68,8 @@ const (
 // result sets the result of a host function to n.
 func result(stack []uint64, n int32) { stack[0] = uint64(uint32(n)) }
 
-// bytes returns the guest's memory at p, at most limit bytes, and charges the guest for them. If refused is not 0, the host
-// function must return it.
+// bytes returns the guest's memory at p, at most limit bytes, and charges the guest for it. If refused is not 0, the
+// host function must return it.
 func (in *instance) bytes(p, n uint64, limit uint32) (b []byte, refused int32) {
 	if uint32(n) > limit {
 		return nil, abi.TooLarge
@@ -99,7 +99,7 @@ func (in *instance) readQuery(args []uint64, limit uint32) (name string, refused
 	return in.name(args[0], args[1], limit)
 }
 
-// give writes a value into the guest's buffer, if it fits, and returns its length.
+// give writes a value into the guest's buffer if it fits, and returns the length of the value.
 func (in *instance) give(value []byte, p, capacity uint64) int32 {
 	if uint32(len(value)) > uint32(capacity) {
 		return int32(len(value))
@@ -167,7 +167,7 @@ func (in *instance) property(i uint32, name string) json.RawMessage {
 	if of == nil {
 		return nil
 	}
-	// There may be thousands of properties, and the guest pays for one lookup.
+	// A module may read thousands of properties, and the guest pays for one lookup only.
 	if _, shown := slices.BinarySearch(shows.properties, name); !shown {
 		return nil
 	}

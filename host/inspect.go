@@ -22,15 +22,15 @@ type Inspection struct {
 	Imports  []meter.Import
 	Exports  []meter.Export
 	Memory   meter.Memory  // pages of 64 KiB
-	Usage    []meter.Usage // of the static limits
+	Usage    []meter.Usage // use of each static limit
 	Hooks    []abi.Hook    // of the module
-	Grants   []string      // that an entry must grant
+	Grants   []string      // grants that an entry needs
 	Problems []error       // errors that would fail every load
 }
 
-// Inspect reads a module and its manifest. During the inspection the module has all grants and memory bytes of memory
-// (0: 16 MiB). A script is started with the config; a binary is started without one. The error means that the module could not be
-// started; errors in the module itself are Problems.
+// Inspect reads a module and its manifest. During the inspection the module has all grants and the given bytes of
+// memory (0: 16 MiB). A script is started with the config; a binary is started without one. The error is returned if
+// the module cannot be started; errors of the module itself are in Problems.
 func (h *Host) Inspect(ctx context.Context, module Module, config json.RawMessage, memory int64) (*Inspection, error) {
 	h.loading.Lock()
 	defer h.loading.Unlock()
@@ -93,7 +93,7 @@ func (i *Inspection) declared(g *generation) error {
 	}
 	imports := i.Imports
 	if g.program != nil {
-		imports = nil // the imports are the runner's; the script declares what it needs
+		imports = nil // these are the imports of the runner; the script declares its capabilities
 	}
 	i.Grants = needs(imports, i.Manifest.Capabilities)
 	return err
@@ -123,7 +123,7 @@ func (g *generation) askManifest() ([]byte, *failure) {
 	in.from = now()
 	defer in.end()
 	begin := in.initialize
-	if g.program != nil { // the manifest is that of the script
+	if g.program != nil { // the manifest belongs to the script
 		begin = in.start
 	}
 	if f := begin(); f != nil {

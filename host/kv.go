@@ -10,7 +10,8 @@ import (
 	"github.com/mootchat/moot/host/store"
 )
 
-// key returns a key in the module's namespace. An empty name is refused, unless refused is an error already.
+// key returns a key in the module's namespace. refused is the error of an earlier check, or 0; key sets it
+// if the name is empty.
 func (in *instance) key(name string, refused int32) (store.Key, int32) {
 	if refused == 0 && name == "" {
 		refused = abi.BadPointer
@@ -58,7 +59,7 @@ func (in *instance) kvGet(stack []uint64) {
 	result(stack, n)
 }
 
-// value returns the value of a key; at say, the copy that this node has.
+// value returns the value of a key; at say, this node's copy of it.
 func (in *instance) value(k store.Key) (value []byte, refused int32) {
 	if in.readOnly() {
 		return in.generation.store.Cached(k), 0
@@ -130,7 +131,7 @@ func (in *instance) rateTake(stack []uint64) {
 	result(stack, refused)
 }
 
-// keyToChange is key for functions that change something: they are refused at say.
+// keyToChange is key for functions that change values. They are refused at say.
 func (in *instance) keyToChange(p, n uint64) (k store.Key, refused int32) {
 	if in.readOnly() {
 		return k, abi.NotGranted

@@ -30,8 +30,8 @@ func lookup(module, name string) (fn hostFunction, ok bool) {
 	return fn, ok
 }
 
-// linked is a runtime with all host functions. Its modules share no names, memory or tables: a guest's module has no name, and
-// imports from the host only.
+// linked is a runtime with all host functions. Its modules do not share names, memory or tables: the module of a guest
+// has no name and imports only from the host.
 type linked struct {
 	runtime wazero.Runtime
 
@@ -40,12 +40,12 @@ type linked struct {
 	types int // see maxTypes
 }
 
-// maxTypes limits the bytes of type sections in one runtime. wazero keeps every function type that it has seen, in up to 30
-// times as many bytes, until the runtime is closed: with modules that come and go it would grow without end. After this many
-// bytes a new runtime is used for new modules, and the old one is closed with its last module.
+// maxTypes limits the bytes of type sections in one runtime. wazero keeps every function type that it has seen, in up
+// to 30 times as many bytes, until the runtime is closed, so one runtime would grow without limit while modules are
+// loaded and unloaded. Beyond this limit new modules use a new runtime, and the old one is closed with its last module.
 const maxTypes = 256 << 10
 
-// link returns the runtime for a module with that many bytes of type section. The caller calls unlink at the end.
+// link returns the runtime for a module whose type section has the given size. The caller calls unlink at the end.
 func (cs *codes) link(types int) (*linked, error) {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
@@ -67,7 +67,7 @@ func (cs *codes) link(types int) (*linked, error) {
 	return cs.current, nil
 }
 
-// unlink returns a runtime. A runtime for no new modules is closed with its last one.
+// unlink releases a runtime. The last module closes it, if it takes no new modules.
 func (cs *codes) unlink(l *linked) {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
@@ -86,8 +86,8 @@ func (cs *codes) close() {
 	}
 }
 
-// newLinked returns a runtime with all host functions. They use the raw stack: functions by reflection take thirty times as
-// long.
+// newLinked returns a runtime with all host functions. They use the raw stack, because functions called by reflection
+// take thirty times as long.
 func newLinked(cache wazero.CompilationCache) (*linked, error) {
 	ctx := context.Background()
 	l := &linked{runtime: wazero.NewRuntimeWithConfig(ctx, wazero.NewRuntimeConfig().

@@ -20,7 +20,8 @@ type declared struct {
 	requires []string // capabilities
 }
 
-// declare reads a manifest, which may be empty: then the module has every hook that it exports and sees all fields but properties.
+// declare reads a manifest. With an empty one the module has every hook that it exports, and sees all fields but
+// properties.
 // exports reports whether the module exports a name.
 func declare(manifest []byte, module string, exports func(string) bool) (declared, error) {
 	var m abi.Manifest
@@ -45,7 +46,7 @@ func declare(manifest []byte, module string, exports func(string) bool) (declare
 	return d, errors.Join(append(errs, d.setActions(m.Actions, module))...)
 }
 
-// pureOf returns why a module cannot be pure: its answers could depend on data that it keeps.
+// pureOf returns the reason why a module cannot be pure: its answers could depend on data that it keeps.
 func pureOf(capabilities []string) error {
 	for _, c := range capabilities {
 		if c == abi.CapabilityKV || c == abi.CapabilityRate {

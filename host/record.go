@@ -31,8 +31,8 @@ type ring struct {
 	next int // the oldest, once the list is full
 }
 
-// kept is a decision with the memory of its room's name, which the next decision in its place reuses: so a thousand drops a
-// second are recorded without allocations.
+// kept is a decision with the memory of its room's name. The next decision in its place reuses that memory, so that a
+// thousand drops a second are recorded without allocations.
 type kept struct {
 	report.Decision
 	room   []byte
@@ -104,8 +104,8 @@ func (h *Host) Decisions(f report.DecisionFilter) []report.Decision {
 
 func later(a, b report.Decision) int { return cmp.Compare(b.At, a.At) }
 
-// latest cuts most decisions to the latest Limit, and narrows the filter to later ones, so that the decisions of all modules are
-// never collected at once.
+// latest reduces the decisions to the latest Limit, and narrows the filter to later ones, so that the decisions of all
+// modules are never in memory at once.
 func latest(f *report.DecisionFilter, found []report.Decision, most int) []report.Decision {
 	if f.Limit == 0 || len(found) <= most {
 		return found
@@ -179,7 +179,7 @@ func (e *entry) logDecision(d *report.Decision) {
 	e.generation.host.line(slog.LevelInfo, e.generation.counters, "decision", args...)
 }
 
-// sampled reports whether this one of n allows is recorded.
+// sampled reports whether one of n allows is recorded, of which Recording.Allows selects a share.
 func (e *entry) sampled(n int) bool {
 	every := uint64(e.tenant.recording.Allows)
 	if every == 0 {

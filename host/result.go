@@ -66,7 +66,8 @@ func (r *results) message(record []byte, slot, kindSlot int) (m wire.Message, gi
 	return m, r.err == nil
 }
 
-// compact returns a copy of JSON text without white space: on some transports a line end ends a message.
+// compact returns a copy of JSON text without white space, because a line end is the end of a message on
+// some transports.
 func (r *results) compact(b []byte, what string) []byte {
 	var to bytes.Buffer
 	if err := json.Compact(&to, b); err != nil && r.err == nil {
@@ -114,7 +115,7 @@ func (r *results) rewrite() (w rewrite) {
 	return w
 }
 
-// Names that belong to the engine. In a payload these include message, which has a slot of its own.
+// Names that belong to the engine. In a payload they include message, which has its own slot.
 var (
 	reservedInReply = [...]string{"context", "messageId", "status", "error", "offset", "epoch", "room", "from", "sentAt"}
 	reservedInExtra = [...]string{"context", "messageId", "status", "error", "offset", "epoch", "room", "from", "sentAt", "message"}
@@ -134,7 +135,7 @@ func merge(a, b json.RawMessage) json.RawMessage {
 	}
 	members := make(map[string]json.RawMessage)
 	if json.Unmarshal(a, &members) != nil || json.Unmarshal(b, &members) != nil {
-		return b // cannot happen: both were read as objects before
+		return b // not possible: both were decoded as objects before
 	}
 	merged, err := json.Marshal(members)
 	if err != nil {

@@ -9,7 +9,7 @@ import (
 	"github.com/mootchat/moot/engine/hook"
 )
 
-// Rules are the modules and the chains of all tenants. [Host.Load] keeps nothing of them.
+// Rules are the modules and the chains of all tenants. The caller may change them after [Host.Load].
 type Rules struct {
 	Modules []Module
 	Tenants []Tenant
@@ -75,11 +75,12 @@ const (
 	Shadow       // the module is called and counted, also after a deny, without consequences
 )
 
-// Breaker configures when an entry that fails too often is not called for a while, and its OnError applies at once. Only
-// failures of calls count: time spent waiting for an instance, or for the tenant's share of the processors, does not.
+// Breaker configures the circuit breaker of an entry. While it is open the entry is not called, and its OnError applies
+// at once. Only failures of calls count: time spent waiting for an instance, or for the tenant's share of the
+// processors, does not.
 type Breaker struct {
 	Ratio    float64       // share of failed calls within Window that opens it, above 0 and up to 1; 0: 0.5
-	Minimum  int           // calls within Window from which on it may open; 0: 20
+	Minimum  int           // calls within Window without which it does not open; 0: 20
 	Window   time.Duration // 0: 10 s
 	Cooldown time.Duration // until it admits probes; 0: 5 s
 	Probes   int           // calls admitted at a time after the cooldown; this number of successes closes the breaker; 0: 3

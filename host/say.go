@@ -10,9 +10,9 @@ import (
 	"github.com/mootchat/moot/host/abi"
 )
 
-// say is one call of on_say for some units; part describes them. The answer is in the scratch: verdict bytes and variants after
-// PerReceiver, the rewrite as the first variant after Rewritten. errFewer means that the module must be called with fewer units at
-// once.
+// say is one call of on_say for some units, which part describes. Its answer is in the scratch: verdict bytes and
+// variants after PerReceiver, or the rewrite as the first variant after Rewritten. After errFewer the module must be
+// called again with fewer units.
 func (e *entry) say(s *scratch, units []unit, part []byte) (int32, *failure) {
 	start := now()
 	k, wait := e.breaker.admit(start)
@@ -40,7 +40,7 @@ func (in *instance) say(e *entry, s *scratch, units []unit, part []byte, deadlin
 	defer in.end()
 	code, f := in.hear(s, units, part)
 	if f != nil && f.err == errFewer {
-		in.tracing = nil // the calls with fewer receivers are traced
+		in.tracing = nil // only the calls with fewer receivers are traced
 	}
 	in.traced(f, func(to *Said) { s.tell(code, units, to) })
 	return code, f
@@ -84,16 +84,16 @@ func (in *instance) variants() uint32 {
 	return binary.LittleEndian.Uint32(in.memory()[in.buffer+abi.ResultVariantCount:])
 }
 
-// errFewer is not a failure of the module.
+// errFewer does not count as a failure of the module.
 var errFewer = errors.New("to be asked about fewer at once")
 
-// batches is the number of receivers with which a module can be called at once, as learned so far.
+// batches has the number of receivers with which a module can be called at once, as far as earlier calls have shown it.
 type batches struct {
 	most atomic.Int32 // receivers; 0: abi.MaxReceivers
 	room atomic.Int64 // bytes of a frame; 0: abi.ExchangeMax
 }
 
-// split limits the batches so that each receiver can have a variant of its own; false if they were limited already.
+// split limits the batches so that each receiver can have its own variant; false if they were limited already.
 func (b *batches) split(n int) bool {
 	if n <= abi.MaxVariants {
 		return false
@@ -102,8 +102,8 @@ func (b *batches) split(n int) bool {
 	return true
 }
 
-// fit limits the frames to the module's exchange buffer; false if that does not help with n receivers in a part of size bytes and
-// besides other bytes. A frame that was made before is made again.
+// fit limits the frames to the module's exchange buffer; false if that does not help, with n receivers in a part of
+// size bytes and with besides other bytes. A frame that was made before the limit was known is made again.
 func (b *batches) fit(room, besides, n, part int) bool {
 	for n > 1 && besides < room {
 		old := b.room.Load()
@@ -183,8 +183,8 @@ func (r *results) variants(s *scratch) {
 	}
 }
 
-// verdicts copies the verdict bytes into the scratch, from where the host has put them: changes of the header by the guest are
-// ignored.
+// verdicts copies the verdict bytes into the scratch. It reads them where the host has placed them, so that changes of
+// the header by the guest have no effect.
 func (r *results) verdicts(s *scratch, verdicts []byte) {
 	s.verdicts = append(s.verdicts, verdicts...)
 	clear(s.given[:])

@@ -85,7 +85,7 @@ func (a *shadowStore) Add(ctx context.Context, k store.Key, delta int64, ttl tim
 	return a.own.Add(ctx, k, delta, ttl)
 }
 
-// Take implements [store.Store]. A shadow has buckets of its own: the tokens left in a real bucket cannot be read without taking
+// Take implements [store.Store]. A shadow has its own buckets: a read of the tokens left in a real bucket would take
 // some.
 func (a *shadowStore) Take(ctx context.Context, k store.Key, tokens, burst int, per time.Duration) (time.Duration, error) {
 	return a.own.Take(ctx, k, tokens, burst, per)

@@ -7,14 +7,14 @@ import (
 	"github.com/mootchat/moot/host/meter"
 )
 
-// Nothing can stop a guest within a slice of fuel, not even the garbage collector, and a unit of fuel may take 0.1 ns or 100. So
-// the size of a slice depends on the time of the one before it; the first slice of a call has the size of the last one of another
-// call of the generation.
+// Nothing can stop a guest within a slice of fuel, not even the garbage collector, and a unit of fuel may take from 0.1
+// to 100 ns. So the size of a slice depends on the time of the slice before it; the first slice of a call has the size
+// of the last one of any other call of the generation.
 //
-// Times are wall-clock times, which cost 40 ns to read, where the clock of a thread costs 300. If the system suspends the thread, a
-// good module looks slow, which costs little: with the smallest slice, ordinary code spends a tenth of its time on calls of the host,
-// and some microseconds later slices have the largest size again. The largest size is small enough for the slowest possible code:
-// see meter.Slice.
+// Times are wall-clock times, which take 40 ns to read; the clock of a thread takes 300 ns. If the system suspends the
+// thread, a fast module looks slow, which costs little: with the smallest slice, ordinary code spends a tenth of its
+// time on calls of the host, and some microseconds later slices have the largest size again. The largest size is small
+// enough for the slowest possible code, see meter.Slice.
 const (
 	newSlice   = meter.Slice / 8 // for a module without a call
 	leastSlice = meter.Slice / 16
@@ -54,8 +54,9 @@ func (in *instance) sliced(t int64) {
 // turn is the time that a guest runs before it lets others run.
 const turn = int64(200 * time.Microsecond)
 
-// refuel is called by the guest when a slice of fuel is used up, with the remaining fuel, which is negative, and when the stack
-// budget is used up. The garbage collector can stop the world here, in Go; now and then other goroutines and tenants run here.
+// refuel is called by the guest when a slice of fuel is used up, with the remaining fuel, which is negative, and when
+// the stack budget is used up. During the call the garbage collector can stop the world, and other goroutines and
+// tenants run from time to time.
 func (in *instance) refuel(left int64) int64 {
 	if see := in.generation.host.cfg.Refueled; see != nil {
 		see()
@@ -80,8 +81,8 @@ func (in *instance) refuel(left int64) int64 {
 	return in.slice
 }
 
-// widen renews the stack budget, unless the stack is large by now, and returns its cost: wazero doubles a stack by copying all of it,
-// and nothing can stop that.
+// widen renews the stack budget and returns the cost, unless the stack is large already: wazero doubles a stack by
+// copying all of it, and nothing can stop the copy.
 func (in *instance) widen() (cost int64) {
 	in.widened = true
 	if deeper(in.running, mostStack) {
@@ -93,7 +94,7 @@ func (in *instance) widen() (cost int64) {
 
 const widening = 128
 
-// yield lets others run, and waits if the tenant has used more than its share.
+// yield lets other goroutines run, and waits if the tenant has used more than its share.
 func (in *instance) yield() {
 	in.settle()
 	if wait := in.generation.gate.wait(in.mark); wait > 0 {

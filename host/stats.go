@@ -26,7 +26,7 @@ type counters struct {
 
 const maxMetrics = 64 // of one module
 
-// add adds to a module's own metric; false if the module has too many.
+// add adds to a metric of the module's own; false if the module has too many metrics.
 func (c *counters) add(name string, delta int64) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -68,7 +68,8 @@ func (c *counters) snapshot() report.Module {
 	return s
 }
 
-// meterOfLines limits the log lines of one module: linesPerSecond, and as many in a burst.
+// meterOfLines limits the log lines of one module to linesPerSecond, with a burst of the same
+// number.
 type meterOfLines struct {
 	lost atomic.Uint64
 	due  atomic.Int64

@@ -14,11 +14,12 @@ import (
 
 // Tracer observes calls of modules, for recordings, replays and trials. Its methods are called concurrently, during every call.
 type Tracer interface {
-	// Begin is called before a module is called, and before an instance starts: then ev is nil. The returned Trace records the call; nil,
-	// the right answer for most calls, records nothing.
+	// Begin is called before a module is called, and before an instance starts; then ev is nil. The returned Trace
+	// records the call. For most calls Begin should return nil, which records nothing.
 	Begin(module string, ev *hook.Event) *Trace
 
-	// End is called with the Trace of Begin, filled in, after the call; not if the module is then called again with fewer receivers.
+	// End is called after the call, with the completed Trace of Begin. It is not called if the module is called again
+	// with fewer receivers.
 	End(t *Trace)
 }
 
@@ -31,7 +32,7 @@ type Trace struct {
 	Module string      // module@sha256#revision
 	Event  *hook.Event // a copy from before the call; nil: an instance starts
 
-	Calls []HostCall // of functions whose answer does not follow from the event
+	Calls []HostCall // of functions whose answer does not depend on the event alone
 	Lines []Line     // that the module logged or wrote; the last is a note if some are left out
 	kept  int        // bytes of both
 
@@ -83,7 +84,7 @@ type Variant struct {
 	Extra   json.RawMessage
 }
 
-// maxTraced limits the calls and lines of one trace, in bytes: a guest makes as many as its time allows.
+// maxTraced limits the calls and lines of one trace, in bytes. Without it only the time of a guest would limit them.
 const maxTraced = 1 << 20
 
 // keeps reports whether there is room for another call or line of n bytes. The first one without room is replaced by a note.
@@ -157,7 +158,7 @@ func (in *instance) traced(f *failure, answer func(*Said)) {
 	}
 }
 
-// tell returns an answer.
+// tell returns an answer for a trace.
 func (a *answer) tell(s *Said, in *instance) {
 	s.Verdict, s.Reason, s.Reply, s.Effects = a.code, a.reason, a.reply, a.effects
 	s.Room, s.From, s.SentAt, s.Variant = a.rewrite.room, a.rewrite.from, a.rewrite.sentAt, a.rewrite.variant()
@@ -166,7 +167,7 @@ func (a *answer) tell(s *Said, in *instance) {
 	}
 }
 
-// tell returns an answer of on_say about the units.
+// tell returns an answer of on_say for the units.
 func (s *scratch) tell(code int32, units []unit, to *Said) {
 	to.Verdict = code
 	for i := range units {
@@ -196,7 +197,7 @@ func (w *rewrite) variant() Variant {
 	return v
 }
 
-// outside describes a host function whose answer does not follow from the event.
+// outside describes a host function whose answer does not depend on the event alone.
 type outside struct {
 	keyed bool // the first two parameters are a key
 	// wrote returns where the function wrote its answer, and the size of the buffer; 0: nowhere.
@@ -291,7 +292,7 @@ func (in *instance) watched(name string, o outside, answer func(*instance, []uin
 	in.tracing.called(c)
 }
 
-// replayed gives the guest a recorded answer. It checks the buffer for it again.
+// replayed gives the guest a recorded answer, after it has checked the buffer again.
 func (in *instance) replayed(o outside, args *[8]uint64, r HostCall, stack []uint64) {
 	stack[0] = uint64(r.Result)
 	if r.Function != abi.ImportNow {

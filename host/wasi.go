@@ -29,7 +29,8 @@ func (in *instance) Sleep(d time.Duration) { in.sleep(d) }
 // Output implements [wasi.Guest].
 func (in *instance) Output() *wasi.Output { return &in.output }
 
-// Line implements [wasi.Guest]. Lines are logged together at the end of the call: a runtime that panics writes twenty.
+// Line implements [wasi.Guest]. Lines are logged together at the end of the call, because a panic of a runtime has
+// about twenty.
 func (in *instance) Line(_ wasi.Stream, text string) {
 	in.words = append(append(in.words, text...), '\n')
 	if over := len(in.words) - maxWords; over > 0 {

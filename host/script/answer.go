@@ -28,7 +28,8 @@ const (
 	exitOrphaned
 )
 
-// maxProblems is the most errors that are reported for a script, maxProblem the length of one in bytes.
+// maxProblems is the maximum number of errors that are reported for a script, maxProblem the maximum length of one in
+// bytes.
 const (
 	maxProblems = 10
 	maxProblem  = 200

@@ -16,7 +16,7 @@ import (
 	"time"
 )
 
-// TestTranslationIsBounded measures the CPU time of translations by the kernel's count. One of them has all of maxTime,
+// TestTranslationIsBounded checks the CPU time of translations by the kernel's count. One of them has all of maxTime,
 // the others an eighth.
 func TestTranslationIsBounded(t *testing.T) {
 	before := children(t)

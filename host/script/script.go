@@ -4,9 +4,6 @@
 //
 // The runners are embedded in the program if they exist when it is built (see the folder runner). Without them
 // [Compiler.Compile] returns an error with advice.
-//
-// The runners are embedded in the program if they exist when it is built (see the folder runner). Without them
-// [Compiler.Compile] returns an error that says what to do.
 package script
 
 import (

@@ -17,8 +17,8 @@ import (
 // copies the values that it receives; the caller must not change the values that it gets. A ttl of
 // 0 means that a value does not expire; a value with a negative ttl has expired already.
 //
-// Callers respect [MaxValueBytes] and [MaxRefill]. A module receives separate results for [ErrFull]
-// and [ErrNotNumber], and "unavailable" for any other error.
+// Callers respect [MaxValueBytes] and [MaxRefill]. A module receives [ErrFull] as "over budget",
+// and any other error as "unavailable".
 type Store interface {
 	// Get returns the value of a key, nil if there is none.
 	Get(ctx context.Context, key Key) ([]byte, error)

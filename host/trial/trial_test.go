@@ -66,7 +66,8 @@ func saying(text string) *trial.Event {
 	return &trial.Event{Hook: "onSayReceive", Room: "lobby", Message: &text, SentAt: 5}
 }
 
-// TestReplayGivesRecordedAnswer records a call with unpredictable time, random bytes and storage, and replays it.
+// TestReplayGivesRecordedAnswer checks that a replay of a call with unpredictable time, random bytes and storage gives
+// the recorded answer.
 func TestReplayGivesRecordedAnswer(t *testing.T) {
 	values := memstore.New()
 	if _, err := values.Set(t.Context(), store.Key{Tenant: "acme", Module: "rule", Name: "k"}, []byte("value"), 0); err != nil {
