@@ -248,7 +248,7 @@ func TestFewFailuresKeepNoModuleFromBeingAsked(t *testing.T) {
 	}
 }
 
-// TestAReloadKeepsABreaker checks that a reload keeps the breaker of an unchanged entry, and only for one of two equal
+// TestAReloadKeepsABreaker checks that a reload keeps the breaker of an unchanged entry, for only one of two equal
 // entries. A reload that changes the entry creates a new breaker.
 func TestAReloadKeepsABreaker(t *testing.T) {
 	e := goEntry(`{}`)
@@ -402,8 +402,7 @@ func TestACallWithLittleTimeLeftOpensNoBreaker(t *testing.T) {
 	}
 }
 
-// TestAnActionIsRefusedToo checks that an action refused by an open breaker fails by the entry's policy and returns
-// RetryAfter.
+// TestAnActionIsRefusedToo checks that an open breaker refuses an action by the entry's policy, with RetryAfter.
 func TestAnActionIsRefusedToo(t *testing.T) {
 	e := goEntry(`{"manifest": {"name": "a", "actions": [{"name": "login"}]}}`)
 	h, _, _ := outageOf(t, e, Recording{}, 0)

@@ -23,8 +23,9 @@
 //
 // # Limits
 //
-// A guest cannot stop the process or hold it up: package meter makes it call the host every few hundred microseconds, which
-// checks the deadline. Its memory is bounded by its entry, and by [Config].Memory for all instances and all code together.
+// A guest can neither end nor block the process: package meter makes it call the host every few hundred microseconds,
+// and the host checks the deadline. Its memory is limited by its entry, and by [Config].Memory for all instances and
+// all code together.
 //
 // # Locks
 //

@@ -6,7 +6,7 @@ import (
 	"unicode"
 )
 
-// Problem is one reason for which rules cannot be loaded.
+// Problem is an error of rules that cannot be loaded.
 type Problem struct {
 	Where  string // of the entry or module, from the rules
 	Module string // by name; "" for none
@@ -34,7 +34,7 @@ func (p Problem) Error() string {
 // Unwrap returns Err.
 func (p Problem) Unwrap() error { return p.Err }
 
-// Problems are all reasons for which rules cannot be loaded, at least one.
+// Problems has all errors of rules that cannot be loaded. It is never empty.
 type Problems []Problem
 
 // Error returns one line for each problem.

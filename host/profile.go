@@ -38,7 +38,7 @@ func encode(p *hook.Profile, s *shape) *encoded {
 	if omits(p, s) { // property_get returns omitted properties: never equal to another profile
 		e.hash = maphash.Comparable(seed, p)
 	}
-	// If another goroutine was faster, e is made again the next time.
+	// If another goroutine has changed p.Derived, e is not kept, and is made again by the next call.
 	switch {
 	case newest == nil:
 		p.Derived.CompareAndSwap(nil, e)

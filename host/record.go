@@ -179,7 +179,7 @@ func (e *entry) logDecision(d *report.Decision) {
 	e.generation.host.line(slog.LevelInfo, e.generation.counters, "decision", args...)
 }
 
-// sampled reports whether one of n allows is recorded, of which Recording.Allows selects a share.
+// sampled counts n allows and reports whether one of them is recorded: every Recording.Allows-th is.
 func (e *entry) sampled(n int) bool {
 	every := uint64(e.tenant.recording.Allows)
 	if every == 0 {

@@ -212,7 +212,7 @@ func TestAnInstanceThatIsMadeDuringRestIsClosed(t *testing.T) {
 }
 
 // TestARevisionHasOnlyTheShownConfig checks that another secret in Config starts the module anew,
-// but does not change the ID of the revision; Rules.Beside does.
+// but does not change the ID of the revision. Rules.Beside has such changes.
 func TestARevisionHasOnlyTheShownConfig(t *testing.T) {
 	entry := Entry{Module: "allow", Config: []byte(`{"pin": 1}`), Shown: []byte(`{"pin": "${PIN}"}`)}
 	h, _ := start(t, Config{}, entry)

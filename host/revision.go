@@ -45,8 +45,8 @@ func (r *Revision) release() {
 	if r.users.Add(-1) > 0 {
 		return
 	}
-	// In the background: the last call of release may be part of a delivery, and closing may wait for an instance that
-	// is being made.
+	// The generations are released in the background: the last call of release may be part of a delivery, and closing
+	// may wait for an instance that is being made.
 	go func() {
 		defer r.host.revisions.Done()
 		for _, g := range r.generations {

@@ -12,8 +12,8 @@ import (
 	memstore "github.com/mootchat/moot/host/store/memory"
 )
 
-// An entry in shadow mode is called without consequences: its effects and failures are dropped, its data (kv, rate) is separate, and
-// its time does not count for the chain.
+// An entry in shadow mode is called without effect: its effects and failures are dropped, its data (kv, rate) is
+// separate, and its time does not count for the chain.
 
 // shadowStore is the Store of a shadow: changes stay in memory, visible to the shadow only, and end with its generation.
 type shadowStore struct {
@@ -159,7 +159,7 @@ func saidAt(at hook.Hook, code int32) string {
 	return report.Allow
 }
 
-// The answer of a shadow about a member, and the outcome, as indices.
+// Indices of the answers of shadows and of outcomes.
 const (
 	notAsked = iota
 	allowed

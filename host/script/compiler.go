@@ -46,8 +46,8 @@ type Config struct {
 // output of this package, at low priority (nice 10). That takes about 15 ms of CPU, once: translations are cached by
 // the digest of the script.
 //
-// The CPU of translations is not charged to a tenant, because a load belongs to the node. It is bounded: by half of the
-// processors, by maxTime for each script, and by the host, which stops a load after a few scripts that are too
+// The CPU time of translations is not charged to a tenant, because a load belongs to the node. It is bounded: by half
+// of the processors, by maxTime for each script, and by the host, which stops a load after a few scripts that are too
 // expensive.
 //
 // Refusals are cached in memory only. A refused script costs nothing again until it changes or the process ends. They

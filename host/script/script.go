@@ -68,8 +68,8 @@ func Is(file string) bool {
 	return ok
 }
 
-// plain returns a Lua script without what the lua command ignores in a file: a byte order mark, and a first line that
-// begins with #. Lines keep their numbers.
+// plain returns a Lua script without the parts that the lua command ignores in a file: a byte order mark, and a first
+// line that begins with #. Lines keep their numbers.
 func plain(source []byte) []byte {
 	source = bytes.TrimPrefix(source, []byte("\ufeff"))
 	if bytes.HasPrefix(source, []byte("#")) {
@@ -87,8 +87,8 @@ func lineStarts(source []byte) (places []int32) {
 	return places
 }
 
-// Locate replaces lines that the runner names in text, such as rule.ts:3, by those of the script as it was written,
-// with the column where it is known: rule.ts:12:5.
+// Locate replaces lines that the runner names in text, such as rule.ts:3, by lines of the original script, with the
+// column if it is known: rule.ts:12:5.
 func (p *Program) Locate(text string) string {
 	if p == nil || p.named == nil || !strings.Contains(text, p.Name) {
 		return text

@@ -19,7 +19,8 @@ import (
 	"go.uber.org/goleak"
 )
 
-// TestMain makes the program of the tests a translator, and several faulty ones.
+// TestMain makes the test program a translator, or one of several faulty translators, if its arguments ask for
+// that.
 func TestMain(m *testing.M) {
 	if Asked(os.Args[1:]) {
 		os.Exit(Answer(os.Stdin, os.Stdout))

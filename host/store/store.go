@@ -1,6 +1,6 @@
-// Package store is the contract of module storage: the values and the token buckets
-// that modules with the capabilities kv and rate have. The packages memory and redis
-// below implement it; package storetest tests an implementation.
+// Package store is the contract of module storage: the values and the token buckets of modules with
+// the capabilities kv and rate. The packages memory and redis implement it; package storetest tests
+// an implementation.
 package store
 
 import (
@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// Store has one namespace for each module of a tenant. A namespace has keys, each with a
-// value of bytes, and apart from them token buckets.
+// Store has one namespace for each module of a tenant. A namespace has keys, each with a value of
+// bytes, and separate token buckets.
 //
 // Methods may be called concurrently and return when ctx ends. Each is atomic. An implementation
 // copies the values that it receives; the caller must not change the values that it gets. A ttl of
@@ -31,14 +31,13 @@ type Store interface {
 	// whether the key existed.
 	Set(ctx context.Context, key Key, value []byte, ttl time.Duration) (had bool, err error)
 
-	// Swap is Set if the key has the value old, where nil means that there is no key. It
-	// reports whether it was set.
+	// Swap sets the value like Set, if the key has the value old; nil means that there is no key.
+	// It reports whether it has set the value.
 	Swap(ctx context.Context, key Key, old, value []byte, ttl time.Duration) (swapped bool, err error)
 
-	// Add adds delta to the number in a key's value (decimal, 64 bits, signed) and returns the
-	// sum. A key that does not exist counts as 0 and gets the ttl; one that exists
-	// keeps its own. The error is ErrNotNumber if the value is no such number, or the sum
-	// would not be one.
+	// Add adds delta to the number in a key's value (decimal, 64 bits, signed) and returns the sum.
+	// A key that does not exist counts as 0 and gets the ttl; an existing key keeps its own. The
+	// error is ErrNotNumber if the value or the sum is not such a number.
 	Add(ctx context.Context, key Key, delta int64, ttl time.Duration) (sum int64, err error)
 
 	// List returns a page of the names of a namespace's keys, in the order of their bytes:

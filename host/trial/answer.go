@@ -23,7 +23,7 @@ type Answer struct {
 	SentAt  int64   `json:"sentAt,omitempty" yaml:"sentAt,omitempty"`
 	Reply   JSON    `json:"reply,omitempty" yaml:"reply,omitempty"`
 
-	// Receivers is what each receiver of a say gets.
+	// Receivers has the answer for each receiver of a say.
 	Receivers []Answer `json:"receivers,omitempty" yaml:"receivers,omitempty"`
 
 	// Effects, which are applied if the whole chain allows the event.
@@ -32,7 +32,7 @@ type Answer struct {
 	Created    []string        `json:"created,omitempty" yaml:"created,omitempty"`       // rooms
 	Destroyed  []string        `json:"destroyed,omitempty" yaml:"destroyed,omitempty"`
 
-	// Failure is the reason if there is no verdict, Kind its kind.
+	// Failure is the reason why there is no verdict. Kind is the kind of the failure.
 	Kind    string `json:"kind,omitempty" yaml:"kind,omitempty"`
 	Failure string `json:"failure,omitempty" yaml:"failure,omitempty"`
 
@@ -122,7 +122,7 @@ func (a *Answer) effects(list []hook.Effect) {
 	}
 }
 
-// delivered returns what each member gets.
+// delivered returns the answer for each member.
 func delivered(ev *hook.Event, d *hook.Delivery, members int) []Answer {
 	list := make([]Answer, members)
 	for i := range list {

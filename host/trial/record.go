@@ -27,8 +27,9 @@ func (r *Recorded) Name() string {
 	return name
 }
 
-// redacted replaces letters by x and digits by 0 in messages, in what modules make of them, and in IP addresses, and
-// stored values that are not numbers by x. Names of rooms, ids and properties stay: rules decide by them.
+// redacted replaces letters by x and digits by 0 in messages, in rewrites of messages, and in IP addresses, and
+// stored values that are not numbers by x. Names of rooms, ids and properties are unchanged, because rules decide by
+// them.
 func redacted(c Recorded) Recorded {
 	c.Redacted = true
 	e := &c.Event

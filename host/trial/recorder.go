@@ -52,8 +52,8 @@ type recordings map[string][]*recording
 // NewRecorder returns a recorder of the modules of h.
 func NewRecorder(h *host.Host) *Recorder { return &Recorder{host: h} }
 
-// Record calls f for each call that filter selects, with a line of JSON that ends with a newline, until ctx ends or f
-// fails, whose error it returns. f must not change or keep the line, which others may be reading.
+// Record calls f for each call that filter selects, with a line of JSON that ends with a newline. It returns when ctx
+// ends, or with the error of f when f fails. f must not change or keep the line, because other readers may use it.
 //
 // While f is busy, lines wait within the limits above. Calls over a limit are dropped, and a line {"lost":N} in their
 // place has their number.

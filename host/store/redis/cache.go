@@ -70,7 +70,7 @@ func (r *cache) get(k store.Key) []byte {
 	return c.value
 }
 
-// at returns the entry of a key, in young; it adds one if there is none. The caller holds the lock.
+// at returns the entry of a key in young. It adds one if there is none. The caller holds the lock.
 func (r *cache) at(k store.Key) *entry {
 	c := r.young[k]
 	if c != nil {
@@ -112,8 +112,8 @@ func (r *cache) find(k store.Key) *entry {
 	return r.old[k]
 }
 
-// put stores what a change has left in a key. If another call of this node has changed the key since version,
-// the order of the two is unknown, so the key is read again.
+// put stores the result of a change. If another call of this node has changed the key since version, the
+// order of the two is unknown, so the key is read again.
 func (r *cache) put(k store.Key, version uint64, value []byte) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -133,7 +133,7 @@ func (r *cache) set(k store.Key, value []byte) {
 	c.version++
 }
 
-// note stores what was read, unless this node has changed the key since version.
+// note stores a value that was read, unless this node has changed the key since version.
 func (r *cache) note(k store.Key, version uint64, value []byte) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -185,8 +185,8 @@ func (r *cache) next() (keys []store.Key, versions []uint64) {
 	return keys, versions
 }
 
-// read stores what was read, except for keys that this node has changed since. After an error the old copies
-// stay for another maxAge.
+// read stores the values that it reads, except for keys that this node has changed since. After an error the
+// old copies stay for another maxAge.
 func (r *cache) read(keys []store.Key, versions []uint64, values [][]byte, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -26,7 +26,7 @@ import (
 // Store is a [store.Store] in Redis. It does not retry: a module has little time, and a retried Add might add
 // twice.
 type Store struct {
-	// Wait is how many replicas a write waits for. It must not be changed after the first call.
+	// Wait is the number of replicas that a write waits for. It must not be changed after the first call.
 	Wait Wait
 
 	client redis.UniversalClient
@@ -34,8 +34,8 @@ type Store struct {
 	cache  *cache
 }
 
-// Wait is how many replicas must have a write before it succeeds. The zero Wait waits for none: a failover
-// may lose the last writes.
+// Wait is the number of replicas that must have a write before it succeeds. The zero Wait waits for none; then a
+// failover may lose the last writes.
 type Wait struct {
 	Replicas int
 	For      time.Duration // at most; then the call fails, although the write may last
@@ -57,7 +57,7 @@ func (s *Store) WithClient(client redis.UniversalClient) *Store {
 	return &Store{Wait: s.Wait, client: client, prefix: s.prefix, cache: s.cache}
 }
 
-// Close ends the reading of copies for Cached, which returns the last copies from then on.
+// Close ends the reads of copies for Cached. Afterwards Cached returns the last copies.
 func (s *Store) Close() error {
 	s.cache.close()
 	return nil
@@ -129,7 +129,7 @@ func (s *Store) Swap(ctx context.Context, k store.Key, old, data []byte, ttl tim
 	return n == 1, err
 }
 
-// full is the answer of scripts if the namespace is full.
+// full is the result of a script if the namespace is full.
 const full = -1
 
 // change runs a script that sets the value of a key, or removes it if data is nil.

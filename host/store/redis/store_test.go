@@ -43,7 +43,7 @@ func TestStore(t *testing.T) {
 	runStoreTests(t, client)
 }
 
-// runStoreTests gives each test a prefix of its own.
+// runStoreTests runs the tests of storetest, each with its own prefix.
 func runStoreTests(t *testing.T, client redis.UniversalClient) {
 	n := 0
 	storetest.Run(t, func(t *testing.T) store.Store {
