@@ -21,8 +21,7 @@ type declared struct {
 }
 
 // declare reads a manifest. With an empty one the module has every hook that it exports, and sees all fields but
-// properties.
-// exports reports whether the module exports a name.
+// properties. exports reports whether the module exports a name.
 func declare(manifest []byte, module string, exports func(string) bool) (declared, error) {
 	var m abi.Manifest
 	if len(bytes.TrimSpace(manifest)) > 0 {

@@ -24,7 +24,7 @@ func (r *Revision) ID() string { return r.id }
 // Close releases a revision that is not swapped in, or undoes Keep. Instances that no other revision uses are closed.
 func (r *Revision) Close() { r.release() }
 
-// Keep keeps r usable after it is swapped out, so that it can be swapped in again, until the same number of calls of Close. The
+// Keep keeps r usable after it is swapped out, so that it can be swapped in again. Each Keep needs one Close. The
 // caller must own r, or have kept it.
 func (r *Revision) Keep() { r.users.Add(1) }
 
@@ -83,7 +83,7 @@ func (r *Revision) all() map[string]*tenant {
 	return r.tenants
 }
 
-// tenant is a tenant's chains.
+// tenant has the chains of a tenant.
 type tenant struct {
 	name    string
 	gate    *gate

@@ -9,7 +9,8 @@ import (
 	"github.com/mootchat/moot/engine/hook"
 )
 
-// Rules are the modules and the chains of all tenants. The caller may change them after [Host.Load].
+// Rules are the modules and the chains of all tenants. A revision shares the slices of entries, such as Rooms and
+// Config; they must not be changed after [Host.Load].
 type Rules struct {
 	Modules []Module
 	Tenants []Tenant
@@ -72,7 +73,7 @@ type Mode uint8
 // The modes.
 const (
 	Enforce Mode = iota
-	Shadow       // the module is called and counted, also after a deny, without consequences
+	Shadow       // the module is called and counted, also after a deny, without effect
 )
 
 // Breaker configures the circuit breaker of an entry. While it is open the entry is not called, and its OnError applies

@@ -120,7 +120,8 @@ func (b *batches) fit(room, besides, n, part int) bool {
 // usual reports whether the batches of an audience fit.
 func (b *batches) usual() bool { return b.most.Load() == 0 && b.room.Load() == 0 }
 
-// fitting returns the end of the units with which the module can be called, in a frame with besides other bytes.
+// fitting returns the end of the range of units with which the module can be called, in a frame with besides other
+// bytes.
 func (b *batches) fitting(units []unit, from, besides int) int {
 	most, room := abi.MaxReceivers, abi.ExchangeMax
 	if n := b.most.Load(); n > 0 {
@@ -130,7 +131,7 @@ func (b *batches) fitting(units []unit, from, besides int) int {
 		room = int(n)
 	}
 	if besides >= room {
-		besides = 0 // not even one fits: all fail
+		besides = 0 // a frame with one unit is too large: the call fails for all
 	}
 	return fitting(units, from, most, room-besides)
 }

@@ -91,7 +91,7 @@ func (a *shadowStore) Take(ctx context.Context, k store.Key, tokens, burst int, 
 	return a.own.Take(ctx, k, tokens, burst, per)
 }
 
-// shadowAnswer is the answer of a shadow about one event of a run.
+// shadowAnswer is the answer of a shadow to one event of a run.
 type shadowAnswer struct {
 	entry    *entry
 	decision report.Decision
@@ -144,7 +144,7 @@ func (r *run) compare() {
 	}
 }
 
-// saidAt returns the name of a return value at a hook. An action can be answered by "rewritten" too.
+// saidAt returns the name of a return value at a hook. At an action Rewritten counts as an allow.
 func saidAt(at hook.Hook, code int32) string {
 	switch code {
 	case abi.Deny:
@@ -159,7 +159,7 @@ func saidAt(at hook.Hook, code int32) string {
 	return report.Allow
 }
 
-// Indices of the answers of shadows and of outcomes.
+// Indices of the verdicts of shadows and of outcomes.
 const (
 	notAsked = iota
 	allowed
@@ -171,7 +171,7 @@ const (
 
 var verdictNames = [verdicts]string{"", report.Allow, report.Rewrite, report.Drop, report.Error}
 
-// shadowed is the answers of one shadow about the members of a delivery.
+// shadowed has the answers of one shadow for the members of a delivery.
 type shadowed struct {
 	entry *entry
 	said  []byte // by member

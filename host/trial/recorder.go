@@ -35,9 +35,9 @@ const (
 
 // Recorder records the calls of the modules of a running host. Its methods may be called concurrently.
 //
-// It costs nothing without recordings. A call that no recording selects costs a search in the recordings of its tenant,
-// without an allocation. A call that is selected is encoded once for all recordings with the same Filter.Text, on the
-// goroutine of the call; if no recording has bytes left for it, it is not encoded.
+// Without recordings it costs nothing. For a call that no recording selects, the cost is a search in the recordings of
+// its tenant, without an allocation. A selected call is encoded once for all recordings with the same Filter.Text, on
+// the goroutine of the call; if no recording has bytes left for it, it is not encoded.
 type Recorder struct {
 	host   *host.Host
 	budget byteBudget
