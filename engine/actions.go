@@ -14,8 +14,8 @@ import (
 	"github.com/mootchat/moot/engine/wire"
 )
 
-// createChatRoom is the one action that is built in, where the tenant's clients
-// may create rooms and no module declares one of that name.
+// createChatRoom is the only built-in action. A tenant has it if its clients may create
+// rooms and no module declares an action of that name.
 const createChatRoom = "createChatRoom"
 
 var createChatRoomSpec = hook.ActionSpec{
@@ -23,8 +23,8 @@ var createChatRoomSpec = hook.ActionSpec{
 	Inputs:      map[string]hook.InputSpec{"name": {Required: true, Description: "of the room"}},
 }
 
-// action begins an action, which answers when it is done: actions do not keep
-// the order of verbs.
+// action starts an action. The answer follows when the action ends: answers to actions do
+// not keep the order of requests.
 func (c *Connection) action(ctx context.Context, r wire.Request, id json.RawMessage) {
 	begun := time.Now()
 	name, params := c.actionOf(&r)
@@ -72,7 +72,7 @@ func (c *Connection) respondAction(id, reply json.RawMessage, err error, begun t
 	c.engine.stats.verbs.observe("action", err, time.Since(begun))
 }
 
-// act carries out an action: the module that declared it decides.
+// act runs an action: the tenant's chain for a declared action, else createChatRoom.
 func (c *Connection) act(ctx context.Context, name string, params map[string]json.RawMessage) (json.RawMessage, []hook.Effect, error) {
 	e := c.engine
 	spec, declared := e.middleware.Actions(c.tenant.name)[name]

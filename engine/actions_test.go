@@ -57,7 +57,8 @@ func TestActionAnswersWithTheModulesFields(t *testing.T) {
 	})
 }
 
-// slowActions declares "slow", whose runs wait for the gate.
+// slowActions declares the action "slow". Each call waits until a value is sent to gate or
+// gate is closed.
 func (n *node) slowActions() (gate chan struct{}) {
 	gate = make(chan struct{})
 	n.mw.Declared = map[string]hook.ActionSpec{"slow": {}}
@@ -106,7 +107,7 @@ func TestActionsAreRefusedDuringShutdown(t *testing.T) {
 		gate := n.slowActions()
 		close(gate)
 		var clients []*client
-		for range 40 { // two batches
+		for range 40 { // Shutdown closes two connections in each of its 20 steps
 			clients = append(clients, n.client())
 		}
 		over := make(chan error, 1)

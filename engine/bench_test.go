@@ -15,17 +15,17 @@ import (
 	"github.com/mootchat/moot/engine/wire"
 )
 
-// floor counts what reaches the sockets of all members, and writes nowhere.
+// floor counts the bytes that reach the sockets of all members.
 type floor struct {
 	bytes  atomic.Int64
 	target atomic.Int64
 	full   chan struct{}
 }
 
-// discard is the socket of one of them.
+// discard is the socket of one member. It discards the frames.
 type discard struct{ *floor }
 
-// expect has full hear when so many bytes more have come.
+// expect makes full receive a value when that number of further bytes has arrived.
 func (f *floor) expect(bytes int64) { f.target.Store(f.bytes.Load() + bytes) }
 
 func (d discard) TryWrite(p []byte) (int, error) {
@@ -41,7 +41,7 @@ func (discard) Bytes(f *wire.Frame) []byte          { return f.WebSocket() }
 func (discard) Farewell(engine.Close) (last []byte) { return nil }
 func (discard) Close() error                        { return nil }
 
-// hall is an engine with a room.
+// hall is an engine with one room, and the connections in the room.
 type hall struct {
 	*enginetest.Engine
 	mw      *enginetest.Middleware
@@ -68,7 +68,7 @@ func (h *hall) stop() {
 	h.Stop()
 }
 
-// greeting is what a client hears until it is in the room.
+// greeting is the number of bytes that a client receives until it has joined the room.
 var greeting = int64(len(wire.FrameOf(wire.AppendWelcome(nil, "Welcome to the moot api")).WebSocket()) + len(wire.FrameOf([]byte(isTrue)).WebSocket()))
 
 // enter opens connections and joins them to the room.
@@ -102,7 +102,8 @@ func (h *hall) deliver(tb testing.TB) {
 const line = "a line of about two hundred bytes, as people and programs write them to each other in rooms: " +
 	"long enough to say something, short enough to be read by everyone who happens to be in the room"
 
-// forms are the ways in which a say chain may answer; nil: there is none.
+// forms returns the forms of a say chain's answer, by name. The function is nil for "no
+// chain".
 func forms(members int) map[string]func(*hook.Event, []hook.Member) hook.Delivery {
 	which := make([]int32, members)
 	for i := range which {

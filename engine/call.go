@@ -40,15 +40,15 @@ const (
 	callHandOver = "handOver" // a session
 )
 
-// answer is the answer to a call.
+// answer is the answer of a node to a call.
 type answer struct {
 	Value json.RawMessage `json:"value,omitempty"`
 	Error string          `json:"error,omitempty"`
-	Kind  string          `json:"kind,omitempty"` // which error; "": none of the known ones
+	Kind  string          `json:"kind,omitempty"` // the error's key in errorKinds; "" for other errors
 	Wait  time.Duration   `json:"wait,omitempty"` // ns, of a *RetryError
 }
 
-// errorKinds are the errors that keep their identity between nodes.
+// errorKinds lists the errors that keep their identity between nodes.
 var errorKinds = map[string]error{
 	"room": cluster.ErrNoRoom, "roomExists": cluster.ErrRoomExists, "unavailable": cluster.ErrUnavailable,
 	"unknown": cluster.ErrUnknown, "session": cluster.ErrNoSession, "tenant": ErrNoTenant, "connection": ErrNoConnection,
@@ -123,8 +123,8 @@ func (e *Engine) askConnection(ctx context.Context, tenant, id string, c call) (
 	return e.askOtherNodes(ctx, id, c)
 }
 
-// askOtherNodes calls the nodes that the connection's id does not name: its session may
-// have moved to one of them.
+// askOtherNodes sends a call to the nodes that the connection's id does not name. The
+// session may have moved to one of them.
 func (e *Engine) askOtherNodes(ctx context.Context, id string, c call) (json.RawMessage, error) {
 	if e.sessions.grace > 0 {
 		nodes, err := e.cluster.Nodes.List(ctx)
@@ -149,8 +149,9 @@ func (e *Engine) onConnection(ctx context.Context, tenant, id string, c call) er
 	return err
 }
 
-// onEveryNode sends a call to all nodes at once, so that a node that does not answer
-// delays no other one, and returns how many answered. A node that has left is no error.
+// onEveryNode sends a call to all nodes at once, so that a slow node delays no other node.
+// It returns the number of nodes that answered. A node that has left the cluster is no
+// error.
 func (e *Engine) onEveryNode(ctx context.Context, c call) (int, error) {
 	nodes, err := e.cluster.Nodes.List(ctx)
 	if err != nil {
@@ -205,7 +206,7 @@ func (e *Engine) handleCall(ctx context.Context, c call) (json.RawMessage, error
 	return value, inTime(running, err)
 }
 
-// callConnection carries out a call for a connection of this node.
+// callConnection runs a call for a connection of this node.
 func (e *Engine) callConnection(ctx context.Context, conn *Connection, c call) (json.RawMessage, error) {
 	t := conn.tenant
 	switch c.Do {
@@ -238,7 +239,7 @@ func (e *Engine) callConnection(ctx context.Context, conn *Connection, c call) (
 	return nil, fmt.Errorf("call %q is not known to this node", c.Do)
 }
 
-// setValues sets properties, all or none; null removes one.
+// setValues sets properties, all or none. A null value removes the property.
 func (c *Connection) setValues(values map[string]json.RawMessage) error {
 	changes := make([]hook.Property, 0, len(values))
 	for name, v := range values {
@@ -253,8 +254,9 @@ func (c *Connection) setValues(values map[string]json.RawMessage) error {
 	return c.set(changes...)
 }
 
-// sendValue sends a JSON value: an object as it is, another value as the message of an
-// object from the system. The default context is "api", as "response" is for answers.
+// sendValue sends a JSON value to the client. It sends an object with its members, and any
+// other value as the message of an object from the system. An object without a context gets
+// the context "api".
 func (c *Connection) sendValue(value json.RawMessage) error {
 	if c.engine.sessions.isAway(c) {
 		return errAway

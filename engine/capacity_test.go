@@ -12,7 +12,7 @@ import (
 	"github.com/mootchat/moot/engine/wire"
 )
 
-// heapOf is how many bytes of heap are in use, once what is not is collected.
+// heapOf returns the number of heap bytes in use after a garbage collection.
 func heapOf() float64 {
 	runtime.GC()
 	runtime.GC()
@@ -21,9 +21,9 @@ func heapOf() float64 {
 	return float64(m.HeapAlloc)
 }
 
-// BenchmarkCapacity measures the memory of what a node may have many of, without
-// transports and modules: tenants without clients, rooms without members, rooms with one
-// member each, and members of one room. The time is that of making them.
+// BenchmarkCapacity measures the memory of 10,000 tenants without clients, rooms without
+// members, rooms with one member each, and members of one room. The engine has no
+// transports and no modules. The reported time is the time to create them.
 func BenchmarkCapacity(b *testing.B) {
 	const many = 10_000
 	run := func(b *testing.B, tenants []engine.TenantConfig) {
@@ -48,7 +48,7 @@ func BenchmarkCapacity(b *testing.B) {
 	b.Run("rooms", func(b *testing.B) {
 		run(b, []engine.TenantConfig{{Name: "default", StartingRooms: rooms, MaxRooms: 2 * many}})
 	})
-	for _, each := range []string{"r", ""} { // all in one room; each in a room of its own
+	for _, each := range []string{"r", ""} { // "r": all members in one room; "": a room for each member
 		b.Run("members/"+map[string]string{"r": "one room", "": "room each"}[each], func(b *testing.B) {
 			for b.Loop() {
 				h := newHall(b, func(c *engine.Config) { c.Tenants[0].StartingRooms = append(slices.Clone(rooms), "r") })

@@ -8,18 +8,18 @@ import (
 	"github.com/mootchat/moot/engine/wire"
 )
 
-// A member that joins a room with history receives the position of the room, and may ask
-// for missed messages: it receives them before new ones, and each message once. Its gate
-// holds new messages back until history has been read; see fanout.Gate.
+// A member that joins a room with history receives the position of the room and may ask for
+// missed messages. It receives missed messages before new ones, and each message once. Its
+// gate holds new messages back until history has been read; see fanout.Gate.
 
-// recovery is what a member receives of the messages that it missed.
+// recovery holds the missed messages for a member.
 type recovery struct {
 	frames []*wire.Frame    // in order
-	whole  bool             // nothing is missing
-	at     cluster.Position // where it continues; zero: unknown
+	whole  bool             // no message is missing
+	at     cluster.Position // the position after the frames; zero: unknown
 }
 
-// position is the position for the client; nil: unknown.
+// position returns the position for the client; nil if it is unknown.
 func (r *recovery) position() *cluster.Position {
 	if r.at.Epoch == "" {
 		return nil
@@ -27,10 +27,10 @@ func (r *recovery) position() *cluster.Position {
 	return &r.at
 }
 
-// recovery reads the messages that a member missed since a position, and runs the say
-// chain for them. A nil since reads no messages. The outbox is shared by several members
-// that recover. If history cannot be read, or the verb's time is over, messages may be
-// missing.
+// recovery reads the messages that a member missed since a position, and runs the say chain
+// for them. A nil since reads no messages. several is the number of members that share the
+// connection's outbox. The result is not whole if history cannot be read or the verb's time
+// limit has passed.
 func (e *Engine) recovery(ctx context.Context, m *member, since *cluster.Position, several int) recovery {
 	got, at, err := e.readMissed(ctx, m, since, several)
 	if err != nil {
@@ -55,21 +55,22 @@ func (e *Engine) recover(ctx context.Context, m *member, since *cluster.Position
 	if since != nil {
 		answer.Recovered = &r.whole
 	}
-	res.reply, _ = json.Marshal(answer) // strings, numbers and a bool
+	res.reply, _ = json.Marshal(answer) // it has only strings, numbers and a bool, which can be encoded
 	res.after = func(ctx context.Context) { e.resume(ctx, m, r) }
 }
 
-// maxCatchUpRounds is how often the gate of a member may overflow while it catches up. After
-// that it counts as a slow reader.
+// maxCatchUpRounds is the number of times that a member's gate may overflow while the
+// member catches up. After that the member counts as a slow reader.
 const maxCatchUpRounds = 8
 
-// resume sends the missed messages and then opens the gate. A member that was told that
-// nothing is missing, and that then falls behind, is closed, so that it resumes again.
+// resume sends the missed messages and then opens the gate. If the client has an answer
+// that says that nothing is missing, and the member then falls behind, resume closes the
+// connection, so that the client resumes again.
 func (e *Engine) resume(ctx context.Context, m *member, r recovery) {
 	e.sendAll(m, r.frames)
 	for at, round := r.at, 0; !m.Release(at); round++ {
 		if ctx.Err() != nil && !r.whole {
-			continue // continue with the messages that come from now on
+			continue // catching up has ended; the member receives new messages only
 		}
 		more, next, err := e.readMissed(ctx, m, &at, 1)
 		var frames []*wire.Frame
@@ -86,11 +87,12 @@ func (e *Engine) resume(ctx context.Context, m *member, r recovery) {
 	}
 }
 
-// historyFrames are the frames of past messages for the member. The error is the cause of ctx.
+// historyFrames returns the frames of past messages for the member. The error is the cause
+// of ctx.
 func (e *Engine) historyFrames(ctx context.Context, m *member, messages []storedAt) (frames []*wire.Frame, err error) {
 	for _, p := range messages {
 		text := e.historyText(ctx, m, p)
-		if ctx.Err() != nil { // text is not valid then
+		if ctx.Err() != nil { // the chain was interrupted, so text is not valid
 			return nil, context.Cause(ctx)
 		}
 		if text != nil {

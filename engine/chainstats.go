@@ -8,19 +8,20 @@ import (
 	"github.com/mootchat/moot/engine/hook"
 )
 
-// chainStats is how long the middleware took, by hook and outcome.
+// chainStats measures the durations of chains, by hook and outcome.
 type chainStats [hook.Hooks][hook.Outcomes]histogram.Histogram
 
-// ChainStats are the chains that ran at one hook and ended in one way.
+// ChainStats describes the chains that ran at one hook and ended with one outcome.
 type ChainStats struct {
 	Hook string
-	// Outcome is that of a [hook.Verdict]: allowed, denied, dropped or failed. A chain at say
-	// is always "allowed": it has a verdict for each receiver.
+	// Outcome is the name of a [hook.Verdict]'s outcome: allowed, denied, dropped or
+	// failed. It is always "allowed" for chains at say, which have an answer for each
+	// receiver.
 	Outcome   string
 	Durations histogram.Snapshot
 }
 
-// snapshot has the hooks that were asked.
+// snapshot returns the hooks and outcomes that were counted.
 func (s *chainStats) snapshot() (all []ChainStats) {
 	for at := range s {
 		for outcome := range s[at] {
@@ -32,9 +33,9 @@ func (s *chainStats) snapshot() (all []ChainStats) {
 	return all
 }
 
-// decide calls the middleware, if it has a chain. If ctx ends meanwhile, the
-// outcome is Failed whatever the answer was, so that nothing begins without a client.
-// Leaves and disconnects continue.
+// decide runs the chain for an event, if there is one. If ctx ends while the chain runs,
+// the outcome is Failed for every answer, so that nothing begins for a client that has
+// gone. Leaves and disconnects keep their answer.
 func (e *Engine) decide(ctx context.Context, ev *hook.Event) hook.Verdict {
 	if !e.middleware.Asks(ev.Hook, ev.Tenant, ev.Room) {
 		return hook.Verdict{}
@@ -48,7 +49,7 @@ func (e *Engine) decide(ctx context.Context, ev *hook.Event) hook.Verdict {
 	return v
 }
 
-// askMembers asks the say chain about one message and its receivers.
+// askMembers runs the say chain for one message and its receivers.
 func (e *Engine) askMembers(ctx context.Context, ev *hook.Event, members []hook.Member) hook.Delivery {
 	begun := time.Now()
 	d := e.middleware.Deliver(ctx, ev, members)

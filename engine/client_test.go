@@ -12,7 +12,7 @@ import (
 	"github.com/mootchat/moot/engine/wire"
 )
 
-// client is a client of a node, in a bubble.
+// client is a client of a node in a synctest bubble.
 type client struct {
 	*enginetest.Client
 	n *node
@@ -37,17 +37,17 @@ func (n *node) tryOpen(d wire.Dialect, r engine.ReservationRequest, change ...fu
 		return nil, err
 	}
 	opened := &client{c, n}
-	opened.heard() // the welcome
+	opened.heard() // discards the welcome
 	return opened, nil
 }
 
-// connect is open for goroutines other than that of the test.
+// connect is like open, for goroutines other than the test's own.
 func (n *node) connect(d wire.Dialect) (*client, error) {
 	c, err := enginetest.Connect(n.w, n.Engine.Engine, d, engine.ReservationRequest{})
 	return &client{c, n}, err
 }
 
-// do carries out requests, one after the other, and forgets what came of it.
+// do runs requests one after the other and discards the answers.
 func (c *client) do(requests ...string) *client {
 	c.n.w.Helper()
 	for _, r := range requests {
@@ -58,8 +58,8 @@ func (c *client) do(requests ...string) *client {
 	return c
 }
 
-// says carries out a request and checks all that the client hears of it: answers
-// first, for nothing is promised of their place among the messages of rooms.
+// says runs a request and checks all messages that the client receives. It compares answers
+// before chat messages, because their order is not guaranteed.
 func (c *client) says(request string, want ...string) {
 	c.n.w.Helper()
 	c.Run(request)
@@ -75,7 +75,7 @@ func isChat(message string) int {
 	return 0
 }
 
-// hears checks what came since the client was last asked.
+// hears checks the messages that the client has received since the last call.
 func (c *client) hears(want ...string) {
 	c.n.w.Helper()
 	c.compare(c.heard(), want)
@@ -93,10 +93,10 @@ func (c *client) heard() []string {
 	return c.Received()
 }
 
-// is the answer of roomAdd and roomLeave with messageId 1.
+// isTrue is the answer to roomAdd and roomLeave with messageId 1.
 const isTrue = `{"status":"OK","context":"response","data":true,"messageId":1}`
 
-// ok is the answer without data.
+// ok is the answer without data to a request with messageId 1.
 const ok = `{"status":"OK","context":"response","messageId":1}`
 
 func roomAdd(room string) string { return `{"event":"roomAdd","room":"` + room + `","messageId":1}` }
@@ -108,12 +108,12 @@ func say(room, text string) string {
 	return fmt.Sprintf(`{"event":"say","room":%q,"message":%q,"messageId":1}`, room, text)
 }
 
-// failed is the answer to a verb with messageId 1 that failed, and echoes {}.
+// failed returns the answer to a failed verb with messageId 1 whose data is {}.
 func failed(text string) string {
 	return fmt.Sprintf(`{"status":"Error: %s","error":"Error: %[1]s","context":"response","data":{},"messageId":1}`, text)
 }
 
-// chat is a message as members hear it.
+// chat returns a message as members receive it.
 func chat(room, from, text string) string {
 	return fmt.Sprintf(`{"message":%q,"room":%q,"from":%q,"context":"user","sentAt":%s}`, text, room, from, now)
 }

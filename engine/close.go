@@ -2,18 +2,18 @@ package engine
 
 import "fmt"
 
-// Close is why a connection ends, in the words and the number that its
-// WebSocket close frame carries. The zero Close is a connection that was lost.
+// Close is the reason why a connection ends: the code and the text of its WebSocket close
+// frame. The zero Close stands for a connection that was lost.
 //
-// Application codes tell a client what to do next: 3000-3499 come back,
-// 3500-3999 do not.
+// Application codes tell a client whether to reconnect: yes for 3000-3499, no for
+// 3500-3999.
 type Close struct {
 	Code   int
-	Reason string // at most 123 bytes reach the client
+	Reason string // the first 123 bytes reach the client
 }
 
-// The reasons Moot itself closes for. 1003, 1007 and 1009 are RFC 6455, section
-// 7.4.1.
+// The reasons for which Moot closes connections. RFC 6455, section 7.4.1, defines 1003,
+// 1007 and 1009.
 var (
 	CloseQuit       = Close{1000, "quit"}
 	CloseBinary     = Close{1003, "binary frames are not supported"}

@@ -15,9 +15,9 @@ import (
 	"github.com/mootchat/moot/engine/wire"
 )
 
-// Connection is one client on one transport. The transport's reader calls Do for
-// each request, one at a time, and Done when it ends; the other methods may be
-// called from any goroutine.
+// Connection is one client on one transport. The transport's reader calls Do for each
+// request, one at a time, and calls Done when it ends. The other methods may be called from
+// any goroutine.
 type Connection struct {
 	engine      *Engine
 	tenant      *tenant
@@ -27,25 +27,25 @@ type Connection struct {
 	sink        Sink
 	out         fanout.Outbox
 	profile     atomic.Pointer[hook.Profile]
-	actions     sync.WaitGroup // under way
+	actions     sync.WaitGroup // running actions
 
-	admitted atomic.Bool // else it has yet to send its token
-	keys     keys        // of Do
-	redirect string      // of Do: the key of the trace that leads to its session, "": none
+	admitted atomic.Bool // false: the connection waits for its token
+	keys     keys        // used by Do only
+	redirect string      // used by Do only: the key of the redirect that leads to its session; "": none
 	session  session
 
 	mu             sync.Mutex
-	rooms          []*member // also those that are being joined or left
+	rooms          []*member // includes memberships that are beginning or ending
 	params         []param   // the socket transport's sticky parameters
 	bucket         bucket
-	excess         bucket // of what is refused, or is no request: see Pace
-	totalActions   int    // actions since it opened
-	pendingActions int    // actions under way
+	excess         bucket // for refused requests and input that is no request; see Pace
+	totalActions   int    // actions since the connection opened
+	pendingActions int    // running actions
 	ended          bool
 	deadline       deadline
 	closed         bool           // Close was called
 	why            Close          // set by the first Close
-	running        []*verbContext // verbs and actions
+	running        []*verbContext // running verbs and actions
 }
 
 // param is a sticky parameter: a JSON value.
@@ -72,24 +72,24 @@ func (e *Engine) newConnection(s *Reservation, info Info, sink Sink) *Connection
 	return c
 }
 
-// ID is the connection's id, unique in the cluster.
+// ID returns the connection's id, which is unique in the cluster.
 func (c *Connection) ID() string { return c.profile.Load().ID }
 
-// Profile is what modules may know of the connection, as it is now.
+// Profile returns the data of the connection that modules may see, as it is now.
 func (c *Connection) Profile() *hook.Profile { return c.profile.Load() }
 
-// MessageBytes is how long a frame or line of the client's may be now.
+// MessageBytes returns the current limit for the length of a frame or line from the client.
 func (c *Connection) MessageBytes() int { return c.tenant.cfg().Limits.MessageBytes }
 
-// Send sends a frame, after all frames that were sent before.
+// Send sends a frame after all frames that were sent before it.
 func (c *Connection) Send(f *wire.Frame) { c.out.Send(f) }
 
 // SendRaw sends bytes in the form of the transport, such as a WebSocket control frame. The
 // caller must not change them afterwards.
 func (c *Connection) SendRaw(b []byte) { c.out.SendBytes(b) }
 
-// Reject answers invalid input with an error. A nil id leaves messageId out. It counts
-// against the rate limit as a verb does.
+// Reject answers invalid input with an error. A nil id leaves messageId out. Invalid input
+// counts against the rate limit like a verb.
 func (c *Connection) Reject(text string, id json.RawMessage) {
 	if c.closing() {
 		return
@@ -106,9 +106,9 @@ func (c *Connection) respond(r wire.Response) {
 	c.out.Send(wire.NewFrame(func(dst []byte) []byte { return c.dialect.AppendResponse(dst, r) }))
 }
 
-// Close begins to close the connection: verbs under way are cancelled, waiting frames and
-// the farewell are sent, and the socket is closed. The first call counts. It does not
-// wait.
+// Close begins to close the connection and does not wait: it cancels running verbs, sends
+// the waiting frames and the farewell, and closes the socket. Only the first call sets the
+// reason.
 func (c *Connection) Close(why Close) {
 	if c.engine.endAway(c) {
 		return
@@ -131,7 +131,7 @@ func (c *Connection) Close(why Close) {
 	}
 }
 
-// bound gives the outbox the limits in use.
+// bound gives the outbox the tenant's current limits.
 func (c *Connection) bound() {
 	limits := c.tenant.cfg().Limits
 	c.out.SetLimits(limits.OutboxBytes, limits.WriteTimeout)
@@ -143,7 +143,7 @@ func (c *Connection) closing() bool {
 	return c.closed
 }
 
-// slow is called when the outbox gives up the reader.
+// slow runs when the outbox gives up the reader.
 func (c *Connection) slow() {
 	c.mu.Lock()
 	if c.why == (Close{}) {
@@ -156,10 +156,10 @@ func (c *Connection) slow() {
 	c.engine.log.Warn("slow reader closed", "connection", c.ID(), "tenant", c.tenant.name, "code", CloseSlowReader.Code)
 }
 
-// Done ends the connection after its socket was closed: it leaves every room, runs the
-// disconnect chain and returns the reservation. It waits for all of this, also if ctx has
-// ended. If the connection has a session that may be resumed, all of this is done when
-// the session ends.
+// Done ends the connection after its socket was closed: the connection leaves all rooms,
+// the disconnect chain runs, and the reservation is released. Done waits for all of this,
+// even if ctx has ended. If the session can be resumed, Done returns earlier, and all of
+// this happens when the session ends.
 func (c *Connection) Done(ctx context.Context) {
 	ctx = context.WithoutCancel(ctx)
 	c.Close(Close{})
@@ -178,7 +178,8 @@ func (c *Connection) Done(ctx context.Context) {
 	}
 }
 
-// finish ends a connection: it leaves its rooms, runs disconnect and releases the rest.
+// finish ends a connection: it leaves its rooms, runs the disconnect chain and releases its
+// resources.
 func (e *Engine) finish(ctx context.Context, c *Connection) {
 	for _, m := range c.memberships() {
 		e.leave(ctx, c, m.room.id.Room, hook.CauseDisconnect)
@@ -189,8 +190,8 @@ func (e *Engine) finish(ctx context.Context, c *Connection) {
 	e.release(c) // last: closeAll waits for it
 }
 
-// disconnect runs the disconnect chain for a connection that has left its rooms. t is
-// nil if its tenant was removed: then effects are not applied.
+// disconnect runs the disconnect chain for a connection that has left its rooms. t is nil
+// if its tenant was removed: effects are then not applied.
 func (e *Engine) disconnect(ctx context.Context, t *tenant, p *hook.Profile) {
 	v := e.decide(ctx, &hook.Event{Hook: hook.Disconnect, Tenant: p.Tenant, Conn: p})
 	if err := refusal(&v); err != nil {
@@ -201,15 +202,15 @@ func (e *Engine) disconnect(ctx context.Context, t *tenant, p *hook.Profile) {
 	}
 }
 
-// memberships returns all memberships, also those under way.
+// memberships returns all memberships, including those that are beginning or ending.
 func (c *Connection) memberships() []*member {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return slices.Clone(c.rooms)
 }
 
-// membershipIn returns the membership in the room, also one under way, nil if there is none. It is
-// called with mu held.
+// membershipIn returns the membership in the room, including one that is beginning or
+// ending; nil if there is none. The caller holds mu.
 func (c *Connection) membershipIn(name string) *member {
 	for _, m := range c.rooms {
 		if m.room.id.Room == name {
@@ -241,7 +242,7 @@ func (c *Connection) joinedAt(name string) int64 {
 	return 0
 }
 
-// Rooms returns the names of the rooms that it is in, in the order of joining.
+// Rooms returns the names of the connection's rooms, in the order of joining.
 func (c *Connection) Rooms() []string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -254,7 +255,7 @@ func (c *Connection) Rooms() []string {
 	return names
 }
 
-// settle ends the stage under way: the membership is joined, or has ended.
+// endStage ends the current stage of a membership: it is joined, or it has ended.
 func (c *Connection) endStage(m *member, over bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -269,8 +270,7 @@ func (c *Connection) endStage(m *member, over bool) {
 	}
 }
 
-// wait waits for the end of m's stage under way. It is called with mu held, and releases
-// it.
+// wait waits for the end of the current stage of m. The caller holds mu; wait releases it.
 func (c *Connection) wait(ctx context.Context, m *member) error {
 	if m.settled == nil {
 		m.settled = make(chan struct{})
@@ -285,7 +285,7 @@ func (c *Connection) wait(ctx context.Context, m *member) error {
 	}
 }
 
-// maxProperties bounds the properties of a connection, in bytes of names and
+// maxProperties is the limit for the properties of a connection, in bytes of names and
 // values.
 const maxProperties = 16 << 10
 
@@ -314,15 +314,15 @@ func (c *Connection) set(changes ...hook.Property) error {
 	return c.store(old.User, next)
 }
 
-// profileChanged has the rooms use the new profile.
+// profileChanged makes the connection's rooms use the new profile.
 func (c *Connection) profileChanged() {
 	for _, m := range c.memberships() {
 		m.room.dropSnapshot()
 	}
 }
 
-// store replaces the profile by one with the user and the properties, which are sorted.
-// It is called with mu held.
+// store replaces the profile by one with the user and the properties, which are sorted. The
+// caller holds mu.
 func (c *Connection) store(user string, properties []hook.NamedProperty) error {
 	size := 0
 	for _, p := range properties {

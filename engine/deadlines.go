@@ -2,15 +2,15 @@ package engine
 
 import "time"
 
-// deadline is when a connection is closed and why, under Connection.mu. The zero
-// deadline is none.
+// deadline is the time at which a connection is closed, and the reason. It is guarded by
+// Connection.mu. The zero deadline means that there is none.
 type deadline struct {
 	at    time.Time
 	why   Close
 	timer *time.Timer // nil until the first deadline
 }
 
-// setDeadline has the connection closed at a time, in place of one set before.
+// setDeadline replaces the deadline: the connection is closed at that time.
 func (c *Connection) setDeadline(at time.Time, why Close) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -32,8 +32,8 @@ func (c *Connection) clearDeadline() {
 	c.deadline = deadline{}
 }
 
-// expire closes the connection, unless its deadline was changed since the timer fired
-// or the clock was set back.
+// expire closes the connection, unless its deadline has changed since the timer fired or
+// the clock was set back.
 func (c *Connection) expire() {
 	c.mu.Lock()
 	d := c.deadline

@@ -10,18 +10,18 @@ import (
 	"github.com/mootchat/moot/engine/hook"
 )
 
-// VerbError is why a verb failed. The client receives Text.
+// VerbError is the error of a verb that failed. The client receives Text.
 type VerbError struct{ Text string }
 
 func (e *VerbError) Error() string { return e.Text }
 
-// RetryError is why a verb failed that may succeed after Wait. It is a [VerbError] too: its
-// text names no module and no cause.
+// RetryError is the error of a verb that may succeed after Wait. It is a [VerbError] too.
+// Its text contains no module name and no cause.
 type RetryError struct{ Wait time.Duration }
 
 func (e *RetryError) Error() string { return errRetry.Text }
 
-// Unwrap is the VerbError.
+// Unwrap returns the VerbError.
 func (e *RetryError) Unwrap() error { return errRetry }
 
 var (
@@ -32,8 +32,8 @@ var (
 	errGone       = &VerbError{"connection closed"}
 )
 
-// textFor is the text of err for the client. Other errors than the known ones are logged, and the
-// client receives "internal error".
+// textFor returns the text of err for the client. It logs an unknown error; the client then
+// receives "internal error".
 func (e *Engine) textFor(err error) string {
 	if verb := (*VerbError)(nil); errors.As(err, &verb) {
 		return verb.Text
@@ -69,7 +69,8 @@ func (allowAll) Deliver(context.Context, *hook.Event, []hook.Member) hook.Delive
 
 func (allowAll) Actions(string) map[string]hook.ActionSpec { return nil }
 
-// refusal is the error of a verdict that does not allow, else nil.
+// refusal returns the error of a verdict that does not allow the event; nil for one that
+// does.
 func refusal(v *hook.Verdict) error {
 	switch v.Outcome {
 	case hook.Allowed:
@@ -89,12 +90,12 @@ func refusal(v *hook.Verdict) error {
 }
 
 // applyNow applies the effects that must precede the client's answer: properties, and rooms
-// to create or destroy. It returns the other effects. c may be nil; properties are then
-// ignored. caused reports that an effect of a module caused the event: rooms are then
-// not changed, and counted as dropped.
+// to create or destroy. It returns the other effects. If c is nil, it ignores properties.
+// If caused is true, an effect of a module caused the event: room effects are then dropped
+// and counted.
 //
-// It is called outside of queues, and with no join or leave of c under way: a room that
-// is destroyed sends a notice through its queue, and its members leave.
+// The caller is not in a room's queue, and no join or leave of c is running: destroying a
+// room sends a message through the room's queue and removes its members.
 func (e *Engine) applyNow(ctx context.Context, t *tenant, c *Connection, effects []hook.Effect, caused bool) (later []hook.Effect) {
 	if len(effects) == 0 {
 		return nil
@@ -130,9 +131,9 @@ func (e *Engine) changeRoom(ctx context.Context, t *tenant, f hook.RoomEffect) e
 	return e.createRoom(ctx, t, f.Name)
 }
 
-// applyLater sends what modules emit. caused reports that an emit caused the event: its own
-// emits are dropped, and counted. The caller waits for the queues of the rooms. The end
-// of its ctx does not stop the effects.
+// applyLater sends the messages that modules emit. If caused is true, an emit caused the
+// event: its own emits are then dropped and counted. The caller waits for the queues of the
+// rooms. The effects continue after ctx has ended.
 func (e *Engine) applyLater(ctx context.Context, t *tenant, effects []hook.Effect, caused bool) {
 	if len(effects) == 0 {
 		return
@@ -155,7 +156,7 @@ func (e *Engine) applyLater(ctx context.Context, t *tenant, effects []hook.Effec
 	}
 }
 
-// applyAll applies the effects of an event without a client that waits for an answer.
+// applyAll applies the effects of an event for which no client waits for an answer.
 func (e *Engine) applyAll(ctx context.Context, t *tenant, c *Connection, effects []hook.Effect) {
 	e.applyLater(ctx, t, e.applyNow(ctx, t, c, effects, false), false)
 }

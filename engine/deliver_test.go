@@ -14,7 +14,8 @@ import (
 	"github.com/mootchat/moot/engine/wire"
 )
 
-// crowd is three members, in the order in which the say chain is asked about them.
+// crowd adds three members to "r" and returns them in the order in which the say chain
+// receives them.
 func (n *node) crowd() (clients []*client) {
 	byID := map[string]*client{}
 	for range 3 {
@@ -47,7 +48,7 @@ func TestDeliveries(t *testing.T) {
 	asIs := chat("r", "0", "hello")
 	for name, c := range map[string]struct {
 		delivery hook.Delivery
-		want     [3]string // "": nothing
+		want     [3]string // for each member; "": no message
 	}{
 		"zero":                  {hook.Delivery{}, [3]string{asIs, asIs, asIs}},
 		"as it is":              {hook.Delivery{All: hook.AsIs}, [3]string{asIs, asIs, asIs}},
@@ -129,8 +130,8 @@ func TestSayChainIsAskedOnceForAllMembers(t *testing.T) {
 	})
 }
 
-// Answer k is for member k of those that were there; who has left meanwhile hears
-// nothing, and nobody else takes that place.
+// TestWhoLeavesWhileTheChainRunsHearsNothing checks that a member that leaves while the say
+// chain runs receives nothing, and that no other member receives its answer.
 func TestWhoLeavesWhileTheChainRunsHearsNothing(t *testing.T) {
 	inWorld(t, func(w *world) {
 		n := w.node("n")
@@ -146,7 +147,8 @@ func TestWhoLeavesWhileTheChainRunsHearsNothing(t *testing.T) {
 	})
 }
 
-// What the middleware has made of the members is good as long as they are the same.
+// TestACrowdIsTheSameAsLongAsItsMembersAre checks that the MemberSnapshot changes only when
+// a member or a profile changes.
 func TestACrowdIsTheSameAsLongAsItsMembersAre(t *testing.T) {
 	inWorld(t, func(w *world) {
 		n := w.node("n")

@@ -59,10 +59,10 @@ type Config struct {
 	Limits     Limits
 	Middleware hook.Middleware // nil: everything is allowed
 	Cluster    cluster.Backend
-	Operator   Operator // nil: questions of other nodes' operators fail
+	Operator   Operator // nil: questions from operators of other nodes fail
 	Tracer     Tracer   // nil: verbs are not traced
 
-	// Grace is how long a lost connection may be resumed. 0: there are no sessions.
+	// Grace is the time for which a lost connection may be resumed. 0 disables sessions.
 	Grace time.Duration
 
 	Log *slog.Logger // nil: slog.Default()
@@ -71,7 +71,7 @@ type Config struct {
 // Engine is a running node. Its methods may be called concurrently.
 type Engine struct {
 	settings   atomic.Pointer[settings]
-	swapping   queue // of Swap
+	swapping   queue // serializes Swap
 	middleware hook.Middleware
 	cluster    cluster.Backend
 	operator   Operator
@@ -83,18 +83,18 @@ type Engine struct {
 	ready      chan struct{}
 	notices    pendingNotices
 	sessions   sessions
-	dying      context.Context // ends farewellTime after Run's: then nothing waits for the cluster any more
+	dying      context.Context // ends with Run, or hardCloseTime after its ctx; nothing waits for the cluster after that
 	die        context.CancelFunc
 
 	mu          sync.Mutex
 	connections map[string]*Connection
-	allTenants  map[string]*tenant // also removed ones that still have connections or rooms, by name
+	allTenants  map[string]*tenant // by name; includes removed tenants that still have connections or rooms
 	free        int                // places that are not guaranteed to a tenant
 	closing     atomic.Bool        // changes with mu held
 	emptied     chan struct{}      // closed when the last connection has gone after closing
 }
 
-// New makes an engine; Run starts it.
+// New creates an engine. Call Run to start it.
 func New(cfg Config) (*Engine, error) {
 	e := &Engine{
 		middleware:  cfg.Middleware,
@@ -129,13 +129,13 @@ func New(cfg Config) (*Engine, error) {
 	return e, nil
 }
 
-// Run serves until ctx ends. Call Shutdown first to spread the closing of connections:
-// connections that are open when ctx ends are closed at once.
+// Run serves until ctx ends. It then closes all open connections at once. To spread the
+// closing over time, call Shutdown first.
 func (e *Engine) Run(ctx context.Context) error {
 	var running sync.WaitGroup
 	running.Go(e.writers.Run)
-	// The node stays in the cluster until its connections have left their rooms: else the
-	// others would treat it as dead, and leave would run twice.
+	// The node stays in the cluster until its connections have left their rooms. Otherwise
+	// other nodes would treat it as dead, and leave would run twice.
 	living, end := context.WithCancel(context.WithoutCancel(ctx))
 	defer e.die()
 	ctx, cancel := context.WithCancel(ctx)
@@ -145,7 +145,7 @@ func (e *Engine) Run(ctx context.Context) error {
 		failed <- e.cluster.Nodes.Run(living, e)
 		cancel()
 	}()
-	_, err := e.cluster.Nodes.List(ctx) // waits until the node is on it: its name may be in use for a while
+	_, err := e.cluster.Nodes.List(ctx) // waits until the node is in the list; its name may still be in use
 	if err == nil {
 		err = e.createStartingRooms(ctx, e.settings.Load().configs())
 	}
@@ -159,40 +159,40 @@ func (e *Engine) Run(ctx context.Context) error {
 	e.publishAllNotices()
 	end()
 	err = errors.Join(err, <-failed)
-	e.publishAllNotices() // what the end of Nodes.Run has added
+	e.publishAllNotices() // publishes the leaves that the end of Nodes.Run has added
 	e.writers.Close()
 	running.Wait()
 	return err
 }
 
-// hardCloseTime is how long connections may take to leave their rooms when ctx ends and the
-// cluster does not answer. The other nodes then run leave for the rest.
+// hardCloseTime is the time that connections have to leave their rooms when ctx has ended
+// and the cluster does not answer. Other nodes then run leave for the remaining members.
 const hardCloseTime = 5 * time.Second
 
-// untilShutdown returns a ctx for work that continues when its caller stops waiting. It ends
-// with the engine.
+// untilShutdown returns a ctx for work that continues after its caller has stopped waiting.
+// The ctx ends with the engine.
 func (e *Engine) untilShutdown(ctx context.Context) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	stop := context.AfterFunc(e.dying, cancel)
 	return ctx, func() { stop(); cancel() }
 }
 
-// Ready is closed when the node is in the cluster, the starting rooms exist and clients
-// are let in.
+// Ready returns a channel that is closed when the node is in the cluster, the starting
+// rooms exist and the engine accepts clients.
 func (e *Engine) Ready() <-chan struct{} { return e.ready }
 
 // Limits returns the limits in use, with defaults.
 func (e *Engine) Limits() Limits { return e.settings.Load().limits }
 
-// Refuse lets no client in from now on. Connections stay open until Shutdown.
+// Refuse makes the engine accept no more clients. Connections stay open until Shutdown.
 func (e *Engine) Refuse() { e.beginClosing() }
 
 // batches is the number of steps in which Shutdown closes the connections.
 const batches = 20
 
-// Shutdown lets no client in any more, and closes all connections in batches spread over
-// the time, so that clients do not reconnect all at once. It returns when the last
-// connection has ended or ctx has ended.
+// Shutdown accepts no more clients and closes all connections in batches that are spread
+// over the given time, so that clients do not reconnect all at once. It returns when the
+// last connection has ended or ctx ends.
 func (e *Engine) Shutdown(ctx context.Context, over time.Duration) error {
 	all := e.beginClosing()
 	for batch := range slices.Chunk(all, max(1, (len(all)+batches-1)/batches)) {
@@ -233,7 +233,7 @@ func (e *Engine) allConnections() []*Connection {
 	return slices.Collect(maps.Values(e.connections))
 }
 
-// closeAll closes every connection and waits until all have ended.
+// closeAll closes all connections and waits until they have ended.
 func (e *Engine) closeAll(why Close) {
 	for _, c := range e.beginClosing() {
 		c.Close(why)
@@ -267,7 +267,7 @@ func (e *Engine) unregister(c *Connection) {
 	}
 }
 
-// local returns the connection of that id if this node has let it in, else nil.
+// local returns the accepted connection with that id on this node, else nil.
 func (e *Engine) local(id string) *Connection {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -277,12 +277,12 @@ func (e *Engine) local(id string) *Connection {
 	return nil
 }
 
-// newID makes a connection's id: the node's name, "-", and 80 random bits.
+// newID returns a new connection id: the node's name, "-", and 80 random bits.
 func (e *Engine) newID() string {
 	return e.cluster.Nodes.Self() + "-" + strings.ToLower(rand.Text()[:16])
 }
 
-// nodeOf returns the node in a connection's id; "" if there is none.
+// nodeOf returns the node name in a connection's id; "" if there is none.
 func nodeOf(id string) string {
 	i := strings.LastIndexByte(id, '-')
 	return id[:max(i, 0)]
