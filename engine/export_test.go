@@ -8,8 +8,8 @@ import (
 	"github.com/mootchat/moot/engine/wire"
 )
 
-// HeldRooms returns the number of rooms of a tenant on this node: 0 if nobody is in
-// one and nothing is under way.
+// HeldRooms returns the number of a tenant's rooms that this node holds. It is 0 if no room
+// has a member or a running call.
 func (e *Engine) HeldRooms(tenant string) int {
 	e.mu.Lock()
 	t := e.allTenants[tenant]
@@ -22,7 +22,7 @@ func (e *Engine) HeldRooms(tenant string) int {
 	return len(t.rooms)
 }
 
-// Reservations are how many places are taken.
+// Reservations returns the number of places that are taken.
 func (e *Engine) Reservations() int {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -33,13 +33,13 @@ func (e *Engine) Reservations() int {
 	return n
 }
 
-// TenantQueues are how many queues of tenants the writers have.
+// TenantQueues returns the number of tenant queues of the writers.
 func (e *Engine) TenantQueues() int { return e.writers.Queues() }
 
-// MaxQueued is how many messages wait in a room's queue.
+// MaxQueued is the number of messages that may wait in a room's queue.
 const MaxQueued = maxQueued
 
-// Claim gives a connection a property as a token would.
+// Claim gives a connection a property that counts as a claim of its token.
 func Claim(c *Connection, name, value string) {
 	_ = c.set(hook.Property{Name: name, Value: []byte(value)})
 	c.mu.Lock()
@@ -50,13 +50,13 @@ func Claim(c *Connection, name, value string) {
 	}
 }
 
-// Begin is what is done for traces before a verb is carried out.
+// Begin calls the tracer as it is called before a verb.
 func Begin(ctx context.Context, c *Connection, r *wire.Request) { c.begin(ctx, r) }
 
-// ObserveVerb counts a verb, as each one that is carried out is counted.
+// ObserveVerb counts a verb that has ended.
 func (e *Engine) ObserveVerb(name string, err error, took time.Duration) {
 	e.stats.verbs.observe(name, err, took)
 }
 
-// MaxLooked is mostLooked.
+// MaxLooked is maxLooked.
 const MaxLooked = maxLooked

@@ -15,16 +15,16 @@ import (
 	"github.com/mootchat/moot/engine/hook"
 )
 
-// shaky is a cluster whose calls fail as the test says, and that checks the
-// promises made to a broker.
+// shaky is a cluster whose calls fail on request. It checks that the engine makes one call
+// of Subscribe or Unsubscribe for a room at a time, and subscribes to a room once.
 type shaky struct {
 	cluster.Broker
 	cluster.Presence
 
 	mu         sync.Mutex
 	fail       map[string]error // by method
-	added      error            // what Add says after it has added
-	gone       map[string]bool  // by id: BeginLeave says that another node lets them go
+	added      error            // returned by Add after the member was added
+	gone       map[string]bool  // by id: members whose leave another node runs
 	parts      int              // calls of BeginLeave
 	subscribed map[cluster.RoomID]int
 	busy       map[cluster.RoomID]bool
@@ -104,7 +104,7 @@ func (s *shaky) BeginLeave(ctx context.Context, room cluster.RoomID, id string) 
 	return s.Presence.BeginLeave(ctx, room, id)
 }
 
-// fails has calls of a method fail from now on; nil: no more.
+// fails makes later calls of a method return err; nil ends this.
 func (s *shaky) fails(method string, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -205,7 +205,8 @@ func TestMessageThatTheClusterDoesNotTake(t *testing.T) {
 	})
 }
 
-// Whoever asked may stop waiting: who was to leave leaves.
+// TestLeaveGoesOnWhenNobodyWaits checks that a member leaves even if the caller of
+// RemoveMember stops waiting.
 func TestLeaveGoesOnWhenNobodyWaits(t *testing.T) {
 	inWorld(t, func(w *world) {
 		n := w.node("n")
@@ -221,8 +222,8 @@ func TestLeaveGoesOnWhenNobodyWaits(t *testing.T) {
 	})
 }
 
-// Who has been let go by another node, since this one was taken for dead, is gone
-// without a second leave.
+// TestLeaveIsNotRunForWhomAnotherNodeLetGo checks that a node does not run leave for a
+// member whose leave another node has run because it took this node for dead.
 func TestLeaveIsNotRunForWhomAnotherNodeLetGo(t *testing.T) {
 	inWorld(t, func(w *world) {
 		var s shaky
@@ -239,8 +240,9 @@ func TestLeaveIsNotRunForWhomAnotherNodeLetGo(t *testing.T) {
 	})
 }
 
-// Nobody knows whether another node runs leave: what was asked for fails, and the
-// end of a connection waits for the answer.
+// TestLeaveWaitsForTheClusterToSayWhoRunsIt checks leaves while the cluster cannot answer
+// which node runs leave: requests to leave fail, and the end of a connection waits for the
+// answer.
 func TestLeaveWaitsForTheClusterToSayWhoRunsIt(t *testing.T) {
 	inWorld(t, func(w *world) {
 		var s shaky
@@ -263,7 +265,8 @@ func TestLeaveWaitsForTheClusterToSayWhoRunsIt(t *testing.T) {
 	})
 }
 
-// The others will find out that the node is gone, and run leave.
+// TestEndOfTheNodeDoesNotWaitForTheCluster checks that a node stops in time without the
+// cluster. Other nodes later treat it as dead and run leave.
 func TestEndOfTheNodeDoesNotWaitForTheCluster(t *testing.T) {
 	inWorld(t, func(w *world) {
 		var s shaky
@@ -303,7 +306,7 @@ func TestDeniedLeaverIsOnRecordAgain(t *testing.T) {
 		a.says(roomLeave("r"), failed("stay"))
 		n.has("r", a)
 		w.must(w.hub.Kill("two"), nil)
-		l.check(w, hook.CauseNodeLost, 1) // he was a member
+		l.check(w, hook.CauseNodeLost, 1) // the member was recorded
 	})
 }
 

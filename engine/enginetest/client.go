@@ -12,8 +12,8 @@ import (
 	"github.com/mootchat/moot/engine/wire"
 )
 
-// Client is a connection to an engine, with the reader that a transport has. Its methods are
-// for one goroutine.
+// Client is a connection to an engine, with a reader like that of a transport. Its methods
+// must be called from one goroutine.
 type Client struct {
 	*engine.Connection
 	Sink *Sink
@@ -21,11 +21,11 @@ type Client struct {
 
 	t        testing.TB
 	requests chan func()
-	received int // messages that Received has returned
+	received int // the number of messages that Received has returned
 }
 
-// Connect opens a connection by the transport of that dialect. Without a tenant, r selects the
-// default one.
+// Connect opens a connection with the transport of that dialect. If r has no tenant, the
+// connection belongs to the default one.
 func Connect(t testing.TB, e *engine.Engine, d wire.Dialect, r engine.ReservationRequest, change ...func(*engine.Info)) (*Client, error) {
 	t.Helper()
 	r.Tenant = cmp.Or(r.Tenant, engine.DefaultTenant)
@@ -49,7 +49,7 @@ func Connect(t testing.TB, e *engine.Engine, d wire.Dialect, r engine.Reservatio
 	return c, nil
 }
 
-// read runs the requests, as the reader of a transport does.
+// read runs the requests, like the reader of a transport.
 func (c *Client) read(gone chan<- struct{}) {
 	defer close(gone)
 	for {
@@ -63,8 +63,8 @@ func (c *Client) read(gone chan<- struct{}) {
 	}
 }
 
-// Begin passes a request to the reader. The channel is closed when the request has run, or the
-// client is gone.
+// Begin passes a request to the reader. The channel is closed when the request has run, or
+// when the client has gone.
 func (c *Client) Begin(request string) (done <-chan struct{}) {
 	c.t.Helper()
 	parse := wire.ParseRequest
@@ -88,7 +88,7 @@ func (c *Client) Begin(request string) (done <-chan struct{}) {
 	return ran
 }
 
-// Run runs requests, one after the other.
+// Run runs requests one after the other.
 func (c *Client) Run(requests ...string) {
 	c.t.Helper()
 	for _, r := range requests {
@@ -96,8 +96,8 @@ func (c *Client) Run(requests ...string) {
 	}
 }
 
-// Received returns the messages since the last call. The engine may write more at any time: in
-// a bubble, call synctest.Wait before.
+// Received returns the messages that the client has received since the last call. The
+// engine may write more at any time: in a bubble, call synctest.Wait first.
 func (c *Client) Received() []string {
 	sent, _ := c.Sink.Sent()
 	news := slices.Clone(sent[c.received:])
@@ -105,7 +105,7 @@ func (c *Client) Received() []string {
 	return news
 }
 
-// Await waits for a message that contains text. Received does not return the messages before
+// Await waits for a message that contains text. Received does not return the messages up to
 // it.
 func (c *Client) Await(text string) {
 	c.t.Helper()
@@ -125,7 +125,7 @@ func (c *Client) Await(text string) {
 	}
 }
 
-// HangUp closes the connection without a farewell, and waits until the engine is done with it.
+// HangUp closes the connection without a farewell and waits until the engine has ended it.
 func (c *Client) HangUp() {
 	c.Sink.Close()
 	<-c.Gone

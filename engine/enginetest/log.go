@@ -6,14 +6,14 @@ import (
 	"sync"
 )
 
-// Log keeps the lines of a logger. The zero Log is ready to use. Its methods may be called
+// Log stores the lines of a logger. The zero Log is ready to use. Its methods may be called
 // concurrently.
 type Log struct {
 	mu sync.Mutex
 	b  bytes.Buffer
 }
 
-// Logger returns a logger that writes to l, debug messages too.
+// Logger returns a logger that writes to l, including debug messages.
 func (l *Log) Logger() *slog.Logger {
 	return slog.New(slog.NewTextHandler(l, &slog.HandlerOptions{Level: slog.LevelDebug}))
 }

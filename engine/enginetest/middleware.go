@@ -6,8 +6,8 @@ import (
 	"github.com/mootchat/moot/engine/hook"
 )
 
-// Middleware is a hook.Middleware that calls the functions in its fields. A hook without a
-// function is not called. Change the fields only while no client is connected.
+// Middleware is a hook.Middleware that calls the functions in its fields. Hooks without a
+// function allow everything. Change the fields only while no client is connected.
 type Middleware struct {
 	Hooks    map[hook.Hook]func(ctx context.Context, ev *hook.Event) hook.Verdict
 	Say      func(ev *hook.Event, members []hook.Member) hook.Delivery

@@ -14,21 +14,21 @@ import (
 	"github.com/mootchat/moot/engine/cluster/memory"
 )
 
-// Engine is an engine that runs.
+// Engine is a running engine.
 type Engine struct {
 	*engine.Engine
-	Stop func() // ends Run and waits for it; further calls do nothing
+	Stop func() // ends Run and waits for it; later calls do nothing
 }
 
-// Start makes an engine with New and runs it until the test ends.
+// Start creates an engine with New and runs it until the test ends.
 func Start(t testing.TB, change ...func(*engine.Config)) *Engine {
 	t.Helper()
 	e := New(t, change...)
 	return &Engine{e, Run(t, e)}
 }
 
-// New makes an engine that does not run. By default it is the only node, "n", of a memory backend,
-// has one tenant, "default", with the room "r", and does not log.
+// New creates an engine that does not run. By default it is the only node, "n", of a memory
+// backend. It has one tenant, "default", with the room "r", and does not log.
 func New(t testing.TB, change ...func(*engine.Config)) *engine.Engine {
 	t.Helper()
 	cfg := engine.Config{
@@ -48,9 +48,10 @@ func New(t testing.TB, change ...func(*engine.Config)) *engine.Engine {
 	return e
 }
 
-// Run runs e, and the functions beside it, until stop is called or the test ends: it then ends
-// their context and waits for them. An error of one ends the context of the others and fails
-// the test, unless the test has killed the node. Run returns when clients can connect to e.
+// Run runs e and the functions in beside until stop is called or the test ends. It then
+// ends their context and waits for them. An error of one of them ends the context of the
+// others and fails the test, unless the test has killed the node. Run returns when clients
+// can connect to e.
 func Run(t testing.TB, e *engine.Engine, beside ...func(context.Context) error) (stop func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())

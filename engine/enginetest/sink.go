@@ -9,11 +9,11 @@ import (
 // Sink is an engine.Sink: a socket whose buffer the test controls.
 type Sink struct{ *fanouttest.Sink }
 
-// NewSink makes a sink that takes everything.
+// NewSink returns a sink that accepts all bytes.
 func NewSink(d wire.Dialect) *Sink { return &Sink{fanouttest.NewSink(d)} }
 
-// Farewell implements engine.Sink. It returns a frame with "bye REASON (CODE)", nil for a
-// connection that was lost.
+// Farewell implements engine.Sink. It returns a frame with "bye REASON (CODE)", or nil for
+// a connection that was lost.
 func (s *Sink) Farewell(c engine.Close) []byte {
 	if c == (engine.Close{}) {
 		return nil

@@ -71,7 +71,8 @@ func TestStuckReaderIsClosedWithinLinger(t *testing.T) {
 	}
 }
 
-// A reader that takes a little at a time does not stay longer than any other.
+// TestTricklingReaderIsClosedWithinLinger checks that a reader that takes a few bytes at a
+// time does not delay the end of its connection.
 func TestTricklingReaderIsClosedWithinLinger(t *testing.T) {
 	atDesk(t, func(d *desk) {
 		b := d.box()
@@ -88,7 +89,7 @@ func TestTricklingReaderIsClosedWithinLinger(t *testing.T) {
 	})
 }
 
-// endingSink has the connection end while its write deadline is being set.
+// endingSink ends the connection while its write deadline is being set.
 type endingSink struct {
 	*fanouttest.Sink
 	end func()
@@ -119,7 +120,7 @@ func TestFarewellFollowsWhatRoomsHadToSend(t *testing.T) {
 		for range 5 {
 			halls = append(halls, d.hall(1))
 		}
-		for _, h := range halls[1:] { // it is in all of the rooms
+		for _, h := range halls[1:] { // the first box is a member of all rooms
 			h.to = halls[0].to
 		}
 		b := halls[0].boxes[0]
@@ -157,7 +158,8 @@ func TestWriterThatClosesDrains(t *testing.T) {
 	})
 }
 
-// A connection that ends after its writer does not wait for ever: its sink is closed.
+// TestOutboxThatEndsAfterItsWriterIsClosed checks that an outbox closes its sink if the
+// writer has ended.
 func TestOutboxThatEndsAfterItsWriterIsClosed(t *testing.T) {
 	for name, end := range map[string]func(b *box){
 		"End":     func(b *box) { b.End([]byte("bye")) },

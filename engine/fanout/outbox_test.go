@@ -17,11 +17,11 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// desk is a writer and the outboxes that it serves.
+// desk is a writer, and the queue of one tenant.
 type desk struct {
 	*testing.T
 	w *writer
-	q *tenantQueue // of all boxes, but those of another tenant's hall
+	q *tenantQueue // of all boxes of this desk
 }
 
 func newDesk(t *testing.T) *desk {
@@ -29,7 +29,7 @@ func newDesk(t *testing.T) *desk {
 	return &desk{t, w, w.queueOf("default")}
 }
 
-// atDesk runs a test with a writer, which must drain and end.
+// atDesk runs a test with a running writer, which must write everything and end.
 func atDesk(t *testing.T, test func(d *desk)) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk(t)
@@ -40,7 +40,7 @@ func atDesk(t *testing.T, test func(d *desk)) {
 	})
 }
 
-// box is an outbox, and the times its reader was given up.
+// box is an outbox. slow is the number of times that its reader was given up.
 type box struct {
 	*Outbox
 	sink *fanouttest.Sink
@@ -57,7 +57,7 @@ func frameText(s string) *wire.Frame { return wire.FrameOf([]byte(s)) }
 
 func frames(f ...*wire.Frame) []*wire.Frame { return f }
 
-// got checks what has been sent once nobody moves.
+// got checks what the box has sent when all goroutines wait.
 func (d *desk) got(b *box, want ...string) {
 	d.Helper()
 	synctest.Wait()
@@ -93,7 +93,7 @@ func TestFramesAreSentInOrder(t *testing.T) {
 func TestWhatWaitsIsOneWrite(t *testing.T) {
 	atDesk(t, func(d *desk) {
 		b := d.box()
-		d.w.mu.Lock() // the writer wakes up when all is there
+		d.w.mu.Lock() // the writer waits until all frames have been added
 		b.mu.Lock()
 		var want []string
 		for i := range 50 {
@@ -134,7 +134,7 @@ func TestPartialWritesGoOnWhereTheyStopped(t *testing.T) {
 		b.sink.Drain()
 		d.got(b, "first", "second", "third")
 
-		b.Send(frameText("fourth")) // the writer has its place back, without a deadline
+		b.Send(frameText("fourth")) // the writer writes to the sink again, without a deadline
 		time.Sleep(time.Minute)
 		b.Send(frameText("fifth"))
 		d.got(b, "first", "second", "third", "fourth", "fifth")
@@ -147,7 +147,7 @@ func TestPartialWritesGoOnWhereTheyStopped(t *testing.T) {
 func TestFullSocketIsNotAnError(t *testing.T) {
 	atDesk(t, func(d *desk) {
 		b := d.box()
-		b.sink.Room(0) // EAGAIN
+		b.sink.Room(0) // the socket accepts nothing
 		b.Send(frameText("late"))
 		synctest.Wait()
 		time.Sleep(4 * time.Second)
@@ -178,7 +178,7 @@ func TestSlowReaderIsDisconnectedAtTheLimit(t *testing.T) {
 		slow.sink.Room(0)
 		slow.limit = 100
 		for range 9 {
-			slow.Send(frameText("0123456789")) // 12 bytes with the line's end
+			slow.Send(frameText("0123456789")) // 12 bytes, with the end of the line
 			quick.Send(frameText("go"))
 			synctest.Wait()
 		}
@@ -244,7 +244,8 @@ func TestBrokenSocketIsClosedAndNotCalledSlow(t *testing.T) {
 	})
 }
 
-// Many may be behind in a room: what waits for them is there once.
+// TestWhatWaitsForAReaderThatIsBehindIsShared checks that a reader that is behind gets long
+// frames without a copy, and short frames in joined writes.
 func TestWhatWaitsForAReaderThatIsBehindIsShared(t *testing.T) {
 	atDesk(t, func(d *desk) {
 		b := d.box()
@@ -280,7 +281,8 @@ func TestWhatWaitsForAReaderThatIsBehindIsShared(t *testing.T) {
 	})
 }
 
-// A client that sends pings and reads no pong has an outbox of tiny frames.
+// TestTinyFramesCountMoreThanTheirBytes checks that an outbox holds a limited number of
+// tiny frames, such as pongs that a client does not read.
 func TestTinyFramesCountMoreThanTheirBytes(t *testing.T) {
 	atDesk(t, func(d *desk) {
 		b := d.box()

@@ -11,8 +11,9 @@ import (
 	"time"
 )
 
-// Many rooms, many direct messages, readers that stop and go on, and ends: each
-// connection gets what it was sent by each sender, in order, from the start on.
+// TestNothingIsLostOrReordered checks that each connection receives the messages of each
+// sender in order and without gaps, from the first one on. Rooms and direct messages mix,
+// readers pause, and connections end.
 func TestNothingIsLostOrReordered(t *testing.T) {
 	const rooms, members, messages = 4, 30, 300
 	for seed := range uint64(5) {
@@ -28,7 +29,7 @@ func TestNothingIsLostOrReordered(t *testing.T) {
 				b.sink.TLS = i%10 == 9
 				b.limit = 10 << 20
 				halls[i%rooms].join(b)
-				h := halls[(i+1)%rooms] // each is in two rooms
+				h := halls[(i+1)%rooms] // each box is in two rooms
 				h.to = append(h.to, &Receiver{Outbox: halls[i%rooms].to[len(halls[i%rooms].to)-1].Outbox})
 				boxes = append(boxes, b)
 			}
@@ -74,7 +75,7 @@ func checkStreams(t *testing.T, b *box, ended bool, messages int, senders ...str
 			t.Fatal("the farewell was not the last thing sent")
 		}
 		sent = sent[:len(sent)-1]
-		next["direct"] -= messages // it may not be short of any
+		next["direct"] -= messages // none of the direct messages may be missing
 	}
 	for _, m := range sent {
 		from, number, _ := strings.Cut(m, " ")

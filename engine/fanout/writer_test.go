@@ -12,7 +12,7 @@ import (
 	"github.com/mootchat/moot/engine/fanout/fanouttest"
 )
 
-// hall is a room with members that one writer serves.
+// hall is a room whose members are served by one writer.
 type hall struct {
 	d     *desk
 	s     *backlog
@@ -40,8 +40,10 @@ func (h *hall) post(text string) {
 	h.s.post(job{h.to, Message{Frame: f, Size: f.Len(), Delay: h.delay}})
 }
 
-// Messages of a room with flushDelay wait for others: until the first has waited so
-// long, there are many, a connection ends, or one comes that waits for nothing.
+// TestMessagesWaitForOthersWhereTheyMay checks that messages of a room with flushDelay wait
+// for further messages. The wait ends when the first message has waited for flushDelay,
+// when many messages wait, when a connection ends, and when a message without a delay
+// arrives.
 func TestMessagesWaitForOthersWhereTheyMay(t *testing.T) {
 	numbered := func(n int) (all []string) {
 		for i := range n {
@@ -69,7 +71,7 @@ func TestMessagesWaitForOthersWhereTheyMay(t *testing.T) {
 			h.delay = 5 * time.Millisecond
 			for i, text := range numbered(c.messages) {
 				if h.post(text); i == 0 {
-					time.Sleep(4 * time.Millisecond) // the first one's time counts
+					time.Sleep(4 * time.Millisecond) // flushDelay counts from the first message
 				}
 			}
 			if synctest.Wait(); c.messages < holdCount {
@@ -89,8 +91,7 @@ func TestMessagesWaitForOthersWhereTheyMay(t *testing.T) {
 	}
 }
 
-// hold keeps the writer at its desk's first sink until the function it gives is
-// called.
+// hold blocks the writer in a write to an extra box until release is called.
 func (d *desk) hold() (release func()) {
 	b := d.box()
 	gate := make(chan struct{})
@@ -100,7 +101,7 @@ func (d *desk) hold() (release func()) {
 	return func() { close(gate); synctest.Wait() }
 }
 
-// gatedSink holds up the writer, as no real sink may.
+// gatedSink blocks the writer. A real sink must not do this.
 type gatedSink struct {
 	*fanouttest.Sink
 	gate chan struct{}
@@ -205,7 +206,7 @@ func TestMemberThatCatchesUpHasMissedNothing(t *testing.T) {
 	})
 }
 
-// order records which room wrote when.
+// order records the names of the rooms in the order of their writes.
 type order struct {
 	mu  sync.Mutex
 	log []string
@@ -262,7 +263,7 @@ func TestFullBacklogHoldsUpItsRoomAlone(t *testing.T) {
 		if n := len(posted); n != maxBacklog {
 			d.Errorf("%d messages were taken, want %d and no more", n, maxBacklog)
 		}
-		calm.post("calm") // does not wait
+		calm.post("calm") // must not wait
 		release()
 		d.got(calm.boxes[0], "calm")
 		d.got(busy.boxes[0], slices.Repeat([]string{"busy"}, maxBacklog+10)...)
@@ -286,13 +287,13 @@ func TestBatchesAreBounded(t *testing.T) {
 	})
 }
 
-// tenant is a desk of another tenant at the same writer.
+// tenant returns a desk of another tenant with the same writer.
 func (d *desk) tenant(name string) *desk {
 	return &desk{d.T, d.w, d.w.queueOf(name)}
 }
 
-// served has the writer send what waits while it is held up, and gives the order in
-// which halls were written to, a letter for each member.
+// served calls post while the writer is blocked. It returns the order in which the writer
+// then writes to the halls: the name of the hall, once for each member.
 func (d *desk) served(post func(), halls map[string]*hall) string {
 	d.Helper()
 	var o order
@@ -307,8 +308,9 @@ func (d *desk) served(post func(), halls map[string]*hall) string {
 	return strings.Join(o.log, "")
 }
 
-// Tenants take turns, and the rooms of each within its own: a tenant with many rooms
-// that talk delays another's by one turn of one of them.
+// TestTenantsTakeTurnsAndTheirRoomsWithinThem checks that tenants take turns, and that the
+// rooms of a tenant take turns within the tenant's turns. A tenant with many busy rooms
+// delays another tenant by one turn of one room.
 func TestTenantsTakeTurnsAndTheirRoomsWithinThem(t *testing.T) {
 	atDesk(t, func(d *desk) {
 		many, few := d.tenant("many"), d.tenant("few")
@@ -320,7 +322,7 @@ func TestTenantsTakeTurnsAndTheirRoomsWithinThem(t *testing.T) {
 			for i := range 20 {
 				halls[string(rune('a'+i))].post("flood")
 			}
-			for range 2 { // the second is joined to the first: one write
+			for range 2 { // one write sends both messages to a member
 				halls["x"].post("calm")
 				halls["y"].post("calm")
 			}
@@ -331,7 +333,8 @@ func TestTenantsTakeTurnsAndTheirRoomsWithinThem(t *testing.T) {
 	})
 }
 
-// A large room's slices are turns of its tenant, and of its tenant's other rooms.
+// TestALargeRoomTakesItsTenantsTurns checks that each slice of a large room takes a turn of
+// its tenant, and that another room of the tenant has its turn between two slices.
 func TestALargeRoomTakesItsTenantsTurns(t *testing.T) {
 	atDesk(t, func(d *desk) {
 		many, few := d.tenant("many"), d.tenant("few")
@@ -348,14 +351,15 @@ func TestALargeRoomTakesItsTenantsTurns(t *testing.T) {
 	})
 }
 
-// The answers that a tenant's clients wait for are part of its turns.
+// TestAnswersOfOneTenantDoNotDelayAnother checks that answers to a tenant's clients are
+// sent in the tenant's turns.
 func TestAnswersOfOneTenantDoNotDelayAnother(t *testing.T) {
 	atDesk(t, func(d *desk) {
 		many, few := d.tenant("many"), d.tenant("few")
 		flood, calm := many.hall(3*slice), few.hall(1)
 		got := d.served(func() {
 			for _, b := range flood.boxes {
-				flood.d.q.flushSoon(b.Outbox) // as an answer does
+				flood.d.q.flushSoon(b.Outbox) // like the outbox for an answer
 				b.waiting = append(b.waiting, frameText("answer").Line())
 			}
 			calm.post("to one")
@@ -367,8 +371,9 @@ func TestAnswersOfOneTenantDoNotDelayAnother(t *testing.T) {
 	})
 }
 
-// An end comes after what the rooms of its tenant have to send, and does not wait for
-// other tenants, nor end the wait of their rooms for more.
+// TestEndsAreTheirTenants checks that a connection ends after the messages that its
+// tenant's rooms have posted. The end does not wait for other tenants and does not end the
+// flush delay of their rooms.
 func TestEndsAreTheirTenants(t *testing.T) {
 	atDesk(t, func(d *desk) {
 		one, other := d.tenant("one"), d.tenant("other")
@@ -389,7 +394,8 @@ func TestEndsAreTheirTenants(t *testing.T) {
 	})
 }
 
-// A writer knows a tenant as long as it serves a connection of it.
+// TestTenantsWithoutConnectionsHaveNoQueue checks that a writer has a queue for a tenant
+// only while it serves a connection of the tenant.
 func TestTenantsWithoutConnectionsHaveNoQueue(t *testing.T) {
 	w := newWriter(0)
 	first, second, other := w.queueOf("a"), w.queueOf("a"), w.queueOf("b")
@@ -408,7 +414,7 @@ func TestTenantsWithoutConnectionsHaveNoQueue(t *testing.T) {
 	}
 }
 
-// toldSink tells of each write.
+// toldSink sends a value to wrote for each write.
 type toldSink struct {
 	*fanouttest.Sink
 	wrote chan struct{}
@@ -416,13 +422,13 @@ type toldSink struct {
 
 func (s toldSink) TryWrite(p []byte) (int, error) { s.wrote <- struct{}{}; return len(p), nil }
 
-// nullSink takes everything.
+// nullSink discards all bytes.
 type nullSink struct{ *fanouttest.Sink }
 
 func (nullSink) TryWrite(p []byte) (int, error) { return len(p), nil }
 
-// A message of a tenant with one room, while another tenant's thousand rooms of 64 always
-// have one to send.
+// BenchmarkMessageBesideAFlood measures a message of a tenant with one room while the
+// thousand rooms of another tenant, with 64 members each, always have a message to send.
 func BenchmarkMessageBesideAFlood(b *testing.B) {
 	w := newWriter(0)
 	ended := make(chan struct{})

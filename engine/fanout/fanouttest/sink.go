@@ -1,4 +1,4 @@
-// Package fanouttest has a socket for tests of what writes to sockets.
+// Package fanouttest provides a socket for tests of code that writes to sockets.
 package fanouttest
 
 import (
@@ -12,30 +12,30 @@ import (
 	"github.com/mootchat/moot/engine/wire"
 )
 
-// Sink is a [fanout.Sink] whose kernel buffer the test controls.
+// Sink is a [fanout.Sink] whose socket buffer the test controls.
 type Sink struct {
 	Dialect wire.Dialect
-	TLS     bool // it cannot try: TryWrite takes nothing
+	TLS     bool // TryWrite writes nothing, like a TLS connection's
 
 	hungUp atomic.Bool
 
 	mu       sync.Mutex
-	full     bool // Room bytes are taken, and no more
+	full     bool // only room bytes are accepted
 	room     int
 	broken   error
 	sent     []byte
-	tries    int // TryWrite calls
-	waits    int // Write calls
+	tries    int // calls of TryWrite
+	waits    int // calls of Write
 	closes   int
 	writing  bool
-	overlaps int // writes that ran at once
+	overlaps int // writes that began while another one was running
 	deadline time.Time
 	onWrite  func(p []byte)
-	changed  chan struct{} // closed, and replaced, at every change
+	changed  chan struct{} // closed and replaced at every change
 	closed   chan struct{}
 }
 
-// NewSink makes a sink that takes everything.
+// NewSink returns a sink that accepts all bytes.
 func NewSink(d wire.Dialect) *Sink {
 	return &Sink{Dialect: d, changed: make(chan struct{}), closed: make(chan struct{})}
 }
@@ -95,7 +95,7 @@ func (s *Sink) take(p []byte) int {
 
 func (s *Sink) expired() bool { return !s.deadline.IsZero() && !time.Now().Before(s.deadline) }
 
-// await lets go of mu until something has changed or the deadline has passed.
+// await releases mu until the sink has changed or the deadline has passed.
 func (s *Sink) await() {
 	changed := s.changed
 	var late <-chan time.Time
@@ -127,7 +127,7 @@ func (s *Sink) end() {
 	s.writing = false
 }
 
-// change does something to the sink that a waiting write must see.
+// change runs f and wakes waiting writes.
 func (s *Sink) change(f func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -135,13 +135,13 @@ func (s *Sink) change(f func()) {
 	s.signal()
 }
 
-// signal closes changed. The caller holds mu.
+// signal closes and replaces changed. The caller holds mu.
 func (s *Sink) signal() {
 	close(s.changed)
 	s.changed = make(chan struct{})
 }
 
-// Changed returns a channel that is closed at the next write or change of the sink.
+// Changed returns a channel that is closed at the next write or other change of the sink.
 func (s *Sink) Changed() <-chan struct{} {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -153,16 +153,16 @@ func (s *Sink) SetWriteDeadline(t time.Time) error {
 	return nil
 }
 
-// Room lets n more bytes in, and no more after them.
+// Room makes the sink accept n more bytes and then no more.
 func (s *Sink) Room(n int) { s.change(func() { s.full, s.room = true, n }) }
 
-// Drain lets everything in.
+// Drain makes the sink accept all bytes.
 func (s *Sink) Drain() { s.change(func() { s.full = false }) }
 
-// Break fails what is tried from now on.
+// Break makes later calls of TryWrite fail with err.
 func (s *Sink) Break(err error) { s.change(func() { s.broken = err }) }
 
-// OnWrite has f see what is written, as it is given: the slice itself.
+// OnWrite makes the sink call f with each slice that is written, without copying it.
 func (s *Sink) OnWrite(f func(p []byte)) { s.change(func() { s.onWrite = f }) }
 
 func (s *Sink) Bytes(f *wire.Frame) []byte {
@@ -172,7 +172,7 @@ func (s *Sink) Bytes(f *wire.Frame) []byte {
 	return f.WebSocket()
 }
 
-// HangUp is what a client does that goes while nobody reads what it says.
+// HangUp makes HungUp return true, as after a client has closed its side of the connection.
 func (s *Sink) HangUp() { s.hungUp.Store(true) }
 
 // HungUp reports whether HangUp was called.
@@ -187,25 +187,26 @@ func (s *Sink) Close() error {
 	return nil
 }
 
-// Closed is closed when the sink is.
+// Closed returns a channel that is closed when the sink is closed.
 func (s *Sink) Closed() <-chan struct{} { return s.closed }
 
-// Counts are how often TryWrite, Write and Close were called.
+// Counts returns the numbers of calls of TryWrite, Write and Close.
 func (s *Sink) Counts() (tries, waits, closes int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.tries, s.waits, s.closes
 }
 
-// Overlaps is how often two writes ran at once: a broken promise.
+// Overlaps returns the number of writes that began while another one was running. An outbox
+// never does this.
 func (s *Sink) Overlaps() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.overlaps
 }
 
-// Sent are the whole messages that have been written; the rest is what has been
-// written of another one.
+// Sent returns the complete messages that have been written. rest is the beginning of a
+// message that has been written in part.
 func (s *Sink) Sent() (messages []string, rest string) {
 	s.mu.Lock()
 	b := string(s.sent)
@@ -225,7 +226,7 @@ func (s *Sink) Sent() (messages []string, rest string) {
 	}
 }
 
-// frameSize reads the header of a WebSocket frame; size is -1 if there is none.
+// frameSize reads the header of a WebSocket frame. size is -1 if the header is incomplete.
 func frameSize(b string) (head, size int) {
 	switch {
 	case len(b) < 2:
