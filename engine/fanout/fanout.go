@@ -5,9 +5,9 @@
 // admits it. A writer never waits for a socket: if a member's socket is full, another
 // goroutine writes to it until the member has caught up or is given up.
 //
-// A writer serves tenants in turn, and the rooms of a tenant within its turns, 64 members
-// at a time: a room of thousands does not delay a room of two, nor a tenant of a thousand
-// rooms another tenant.
+// A writer serves tenants in turn. Within a tenant's turns it serves the tenant's rooms, 64
+// members at a time. Thus a room with thousands of members does not delay a room with two,
+// and a tenant with a thousand rooms does not delay another tenant.
 //
 // The lock order is in the documentation of package engine.
 package fanout
@@ -18,15 +18,15 @@ import (
 	"time"
 )
 
-// Writers are the goroutines that write to all sockets of a node. The methods are safe for
-// concurrent use.
+// Writers are the goroutines that write to all sockets of a node. Their methods are safe
+// for concurrent use.
 type Writers struct {
 	list    []*writer
-	opened  atomic.Uint64 // number of opened outboxes, which spreads them over the writers
+	opened  atomic.Uint64 // the number of outboxes opened; it spreads them over the writers
 	polling polling
 }
 
-// NewWriters returns n writers. Run starts them.
+// NewWriters returns n writers. Call Run to start them.
 func NewWriters(n int) *Writers {
 	ws := &Writers{}
 	for i := range n {
@@ -37,7 +37,7 @@ func NewWriters(n int) *Writers {
 	return ws
 }
 
-// Run writes until Close is called and everything posted before is written.
+// Run runs the writers until Close is called and everything posted before is written.
 func (ws *Writers) Run() {
 	var running sync.WaitGroup
 	for _, w := range ws.list {
@@ -46,7 +46,7 @@ func (ws *Writers) Run() {
 	running.Wait()
 }
 
-// Close makes Run return after it has written everything. It does not wait.
+// Close makes Run return after the writers have written everything. It does not wait.
 func (ws *Writers) Close() {
 	for _, w := range ws.list {
 		w.close()
@@ -68,14 +68,14 @@ func (ws *Writers) Queues() int {
 // OutboxConfig configures an outbox.
 type OutboxConfig struct {
 	Sink         Sink
-	Tenant       string        // whose turns send its frames
-	Bytes        int           // limit of waiting bytes; beyond it the reader is given up
-	WriteTimeout time.Duration // a slow reader that takes nothing for this time is given up
+	Tenant       string        // frames are sent in the turns of this tenant
+	Bytes        int           // limit of waiting bytes; a reader over the limit is given up
+	WriteTimeout time.Duration // a slow reader that accepts too little within this time is given up
 	Slow         func()        // called once, from any goroutine and without a lock, when the reader is given up
 }
 
-// Open prepares o, a zero Outbox, and assigns it to a writer. The caller must call Release at
-// the end.
+// Open prepares o, which must be a zero Outbox, and assigns it to a writer. The caller must
+// call Release when the connection has ended.
 func (ws *Writers) Open(o *Outbox, cfg OutboxConfig) {
 	w := ws.list[ws.opened.Add(1)%uint64(len(ws.list))]
 	o.sink, o.slow, o.limit, o.timeout = cfg.Sink, cfg.Slow, cfg.Bytes, cfg.WriteTimeout

@@ -15,21 +15,21 @@ const (
 	closed                 // no frame passes
 )
 
-// Gate decides which frames of a room a receiver gets. The zero Gate admits all. Its
+// Gate decides which frames of a room a receiver gets. The zero Gate admits all frames. Its
 // methods are safe for concurrent use.
 //
 // A gate holds frames back while the receiver reads missed messages from the room's
-// history. Then Release admits the frames that were not part of the history, by their
-// positions. A node receives a message only after it is in the history, so that no message
-// is left out.
+// history. Release then admits the frames that were not part of the history, which it knows
+// by their positions. No message is lost, because the history contains a message before any
+// node receives it.
 type Gate struct {
 	state atomic.Uint32
 
 	mu    sync.Mutex
 	held  []heldFrame
 	bytes int
-	over  bool          // too much came to be held; nothing is held then
-	at    wire.Position // of the last message that the receiver has, once released
+	over  bool          // the held frames exceeded the limit and were dropped; no frame is held now
+	at    wire.Position // the position of the last message that the receiver has; set by Release
 }
 
 type heldFrame struct {
@@ -37,16 +37,17 @@ type heldFrame struct {
 	at    wire.Position
 }
 
-// Hold holds back new frames until Release.
+// Hold holds back new frames until Release is called.
 func (g *Gate) Hold() { g.state.Store(holding) }
 
-// Close admits no more frames, including those that are being written.
+// Close admits no more frames, even if a batch is being written to other members.
 func (g *Gate) Close() { g.state.Store(closed) }
 
 // Holding reports whether frames are held back.
 func (g *Gate) Holding() bool { return g.state.Load() == holding }
 
-// takes reports whether a receiver whose gate is not open gets the frame now.
+// takes reports whether a receiver whose gate is not open gets the frame now. It may hold
+// the frame back.
 func (r *Receiver) takes(f *wire.Frame, at wire.Position) bool {
 	g := &r.Gate
 	g.mu.Lock()
@@ -59,7 +60,7 @@ func (r *Receiver) takes(f *wire.Frame, at wire.Position) bool {
 		if g.passed(at) {
 			return false
 		}
-		if at != (wire.Position{}) { // a frame without a position is outside of the order
+		if at != (wire.Position{}) { // frames without a position are outside of the order
 			g.state.CompareAndSwap(released, open)
 		}
 	case closed:
@@ -68,7 +69,7 @@ func (r *Receiver) takes(f *wire.Frame, at wire.Position) bool {
 	return true
 }
 
-// hold keeps the frame. If the held frames exceed limit bytes, it drops all of them.
+// hold holds back the frame. If the held frames exceed limit bytes, it drops all of them.
 func (g *Gate) hold(f *wire.Frame, at wire.Position, limit int) {
 	if g.over {
 		return
@@ -81,16 +82,16 @@ func (g *Gate) hold(f *wire.Frame, at wire.Position, limit int) {
 	}
 }
 
-// passed reports whether the receiver has the message at that position already. Messages of
+// passed reports whether the receiver already has the message at that position. Messages of
 // another epoch are newer.
 func (g *Gate) passed(at wire.Position) bool {
 	return at.Epoch == g.at.Epoch && at.Offset <= g.at.Offset
 }
 
-// Release sends the held frames after the position, and admits new ones. It returns false if
-// the held frames exceeded a quarter of the outbox: the caller then sends the receiver the
-// messages after the position in another way and calls Release again. Frames are held back
-// until Release returns true.
+// Release sends the held frames after the position and admits new frames. It returns false
+// if the held frames exceeded a quarter of the outbox's limit. The caller then sends the
+// messages after the position itself and calls Release again. Frames are held back until
+// Release returns true.
 func (r *Receiver) Release(at wire.Position) bool {
 	f, ok := r.release(at)
 	r.Outbox.follow(f)

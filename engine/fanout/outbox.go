@@ -11,20 +11,20 @@ import (
 	"github.com/mootchat/moot/engine/wire"
 )
 
-// linger is the time in which a connection that ends may send what waits for it.
+// linger is the time that a connection that ends has to send its waiting frames.
 const linger = time.Second
 
-// spillChunk is the number of bytes that a slow reader must take within the write timeout.
-// A reader that takes less counts as stopped.
+// spillChunk is the number of bytes that a slow reader must accept within the write
+// timeout. A reader that accepts less counts as stopped.
 const spillChunk = 32 << 10
 
-// perFrame is the memory of a waiting frame besides its bytes. Without it an outbox could
-// hold many times its limit in answers to pings, which have two bytes.
+// perFrame is the memory of a waiting frame besides its bytes. It is counted because many
+// tiny frames, such as answers to pings, need more memory than their bytes.
 const perFrame = 32
 
-// Outbox holds the frames that wait for one connection, with a limit in bytes. The
-// writer's goroutine writes to the sink without waiting. While the socket is full, the
-// outbox is behind: a goroutine of its own waits and writes, until the reader has caught up.
+// Outbox holds the frames that wait for one connection, up to a limit in bytes. The
+// writer's goroutine writes to the sink without waiting. When the socket is full, the
+// outbox is behind: its own goroutine then waits and writes until the reader has caught up.
 type Outbox struct {
 	sink  Sink
 	queue *tenantQueue // of its tenant, at its writer
@@ -32,17 +32,17 @@ type Outbox struct {
 
 	mu       sync.Mutex
 	limit    int           // bytes
-	timeout  time.Duration // for spillChunk bytes, once behind
-	waiting  [][]byte      // whole frames, which are shared and must not be changed
+	timeout  time.Duration // for each spillChunk bytes while behind
+	waiting  [][]byte      // complete frames, which are shared and immutable
 	bytes    int           // of waiting, and of the frames that the spill goroutine writes
-	queued   bool          // the writer has it in a queue
+	queued   bool          // the writer has the outbox in a queue
 	behind   bool          // the spill goroutine owns the sink
-	ending   bool          // no more frames are accepted; the sink is closed when all are sent
-	last     time.Time     // deadline of the end; zero until ending
+	ending   bool          // no more frames are accepted; the sink is closed when all frames are sent
+	last     time.Time     // deadline for the last write; zero until ending
 	finished bool          // the sink was closed
 }
 
-// Release undoes [Writers.Open]. Waiting frames are still written.
+// Release undoes [Writers.Open]. Waiting frames are still sent.
 func (o *Outbox) Release() { o.queue.release() }
 
 // SetLimits sets the limit of waiting bytes and the write timeout.
@@ -73,20 +73,20 @@ func (o *Outbox) crowded() bool {
 	return !o.ending && o.bytes+perFrame*len(o.waiting) > o.limit/4
 }
 
-// Send adds the frame behind all waiting frames. After End it does nothing.
+// Send adds the frame after all waiting frames. After End it does nothing.
 func (o *Outbox) Send(f *wire.Frame) { o.SendBytes(o.sink.Bytes(f)) }
 
-// SendBytes is like Send for bytes in the form of the sink. The outbox owns b afterwards.
+// SendBytes is like Send for bytes in the form of the sink. The outbox then owns b.
 func (o *Outbox) SendBytes(b []byte) {
 	o.follow(o.enqueue(b))
 }
 
-// followUp is an action that must follow after the locks are released.
+// followUp is an action to run after the locks are released.
 type followUp uint8
 
 const (
 	nothing    followUp = iota
-	wakeWriter          // the writer has nothing of it in a queue
+	wakeWriter          // the outbox is in no queue of the writer
 	giveUp              // too many bytes wait for the reader
 )
 
@@ -100,7 +100,7 @@ func (o *Outbox) follow(f followUp) {
 	}
 }
 
-// enqueue adds b behind all waiting frames. The caller then calls follow.
+// enqueue adds b after all waiting frames. The caller then calls follow.
 func (o *Outbox) enqueue(b []byte) followUp {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -112,8 +112,8 @@ func (o *Outbox) enqueue(b []byte) followUp {
 	return f
 }
 
-// admit adds a frame, unless the connection ends. If too many bytes wait, the reader is given
-// up. The caller holds mu, and then calls follow.
+// admit adds a frame, unless the connection is ending. If the limit is exceeded, it gives
+// up the reader. The caller holds mu and then calls follow.
 func (o *Outbox) admit(b []byte) followUp {
 	switch {
 	case o.ending || len(b) == 0:
@@ -127,8 +127,8 @@ func (o *Outbox) admit(b []byte) followUp {
 	return nothing
 }
 
-// drop removes all waiting frames and refuses new ones. first reports whether the caller must
-// close the sink. The caller holds mu.
+// drop removes all waiting frames and makes the outbox refuse new ones. first reports
+// whether the caller must close the sink. The caller holds mu.
 func (o *Outbox) drop() (first bool) {
 	first = !o.finished
 	o.ending, o.finished = true, true
@@ -137,7 +137,7 @@ func (o *Outbox) drop() (first bool) {
 	return first
 }
 
-// abandon gives up the connection with all waiting frames. The caller holds mu; abandon
+// abandon drops all waiting frames and closes the sink. The caller holds mu; abandon
 // releases it.
 func (o *Outbox) abandon() {
 	first := o.drop()
@@ -147,11 +147,11 @@ func (o *Outbox) abandon() {
 	}
 }
 
-// EndSoon is like End, after the messages that the tenant's rooms have posted.
+// EndSoon is like End, but first sends the messages that the tenant's rooms have posted.
 func (o *Outbox) EndSoon(farewell []byte) { o.queue.endSoon(o, farewell) }
 
-// End sends b last, unless it is nil, and closes the sink when everything is sent, at most
-// after a second. Only the first call has an effect.
+// End sends b last, unless b is nil, and closes the sink when everything is sent, at the
+// latest after a second. Only the first call has an effect.
 func (o *Outbox) End(b []byte) {
 	o.mu.Lock()
 	if o.ending {
@@ -177,8 +177,8 @@ func (o *Outbox) End(b []byte) {
 	}
 }
 
-// put writes b behind all waiting frames. Only the writer calls it. b is shared; scratch is
-// the writer's buffer, and is returned, possibly grown.
+// put writes b after all waiting frames. Only the writer calls it. b is shared. scratch is
+// the writer's buffer; put returns it, possibly grown.
 func (o *Outbox) put(b, scratch []byte) []byte {
 	o.mu.Lock()
 	if o.behind {
@@ -202,7 +202,8 @@ func (o *Outbox) put(b, scratch []byte) []byte {
 	return scratch
 }
 
-// add adds the frame behind all waiting frames. Only the writer calls it, and then flush.
+// add adds the frame after all waiting frames. Only the writer calls it; it then calls
+// flush.
 func (o *Outbox) add(f *wire.Frame) {
 	b := o.sink.Bytes(f)
 	o.mu.Lock()
@@ -235,7 +236,7 @@ func (o *Outbox) flush(scratch []byte) []byte {
 	return scratch
 }
 
-// take moves all waiting frames behind dst.
+// take appends all waiting frames to dst and removes them from the outbox.
 func (o *Outbox) take(dst []byte) []byte {
 	for _, b := range o.waiting {
 		dst = append(dst, b...)
@@ -253,7 +254,7 @@ func (o *Outbox) forget() {
 	o.bytes = 0
 }
 
-// settle closes the sink of a connection that ends and has nothing waiting. The caller holds
+// settle closes the sink if the connection is ending and no frame waits. The caller holds
 // mu; settle releases it.
 func (o *Outbox) settle() {
 	last := o.ending && !o.finished && len(o.waiting) == 0
@@ -266,7 +267,7 @@ func (o *Outbox) settle() {
 	}
 }
 
-// write writes b to the socket and returns the rest that the socket does not take now.
+// write writes b to the socket and returns the rest that the socket does not accept now.
 func (o *Outbox) write(b []byte) (rest []byte) {
 	n, err := o.sink.TryWrite(b)
 	o.mu.Lock()
@@ -285,8 +286,8 @@ func (o *Outbox) write(b []byte) (rest []byte) {
 	return rest
 }
 
-// spillOver passes rest, unless it is empty, to a goroutine that waits for the socket. It
-// keeps rest, which is shared or owned by nobody else.
+// spillOver passes rest, unless it is empty, to a goroutine that waits for the socket. The
+// goroutine keeps rest, so the caller must not change it.
 func (o *Outbox) spillOver(rest []byte) {
 	if len(rest) == 0 {
 		return
@@ -295,8 +296,9 @@ func (o *Outbox) spillOver(rest []byte) {
 	go o.spill(rest)
 }
 
-// spill waits for the socket and writes until the connection has caught up. Waiting frames
-// stay shared, because many members of a room may be behind; each copies at most a chunk.
+// spill waits for the socket and writes until the connection has caught up. Many members of
+// a room may be behind, so waiting frames stay shared: each connection copies at most one
+// chunk.
 func (o *Outbox) spill(b []byte) {
 	defer o.queue.w.spills.Done()
 	var buffer []byte
@@ -310,7 +312,7 @@ func (o *Outbox) spill(b []byte) {
 			}
 			return
 		}
-		o.sink.SetWriteDeadline(time.Time{}) // the writer's next TryWrite has none
+		o.sink.SetWriteDeadline(time.Time{}) // TryWrite must have no deadline
 		o.mu.Lock()
 		o.bytes -= len(b)
 		if len(o.waiting) == 0 || o.finished {
@@ -324,8 +326,8 @@ func (o *Outbox) spill(b []byte) {
 	}
 }
 
-// chunk takes the next bytes to write: one frame, or as many frames as fit into spillChunk
-// bytes. The caller holds mu. buffer is reused.
+// chunk removes the next bytes to write: one frame, or as many frames as fit into
+// spillChunk bytes. The caller holds mu. chunk reuses buffer.
 func (o *Outbox) chunk(buffer []byte) (b, grown []byte) {
 	n, size := 1, len(o.waiting[0])
 	for n < len(o.waiting) && size+len(o.waiting[n]) <= spillChunk {
@@ -357,9 +359,9 @@ func (o *Outbox) writeAll(b []byte) error {
 	return nil
 }
 
-// writeChunk writes b within the timeout, or within linger if the connection ends. The end
-// may come at any moment: either end sees the new deadline and shortens it, or writeChunk sees
-// that the connection ends.
+// writeChunk writes b within the timeout, or within linger if the connection is ending. End
+// may run at any moment: either End shortens the new deadline, or writeChunk sees that the
+// connection is ending.
 func (o *Outbox) writeChunk(b []byte) (int, error) {
 	last, timeout := o.deadline()
 	for {

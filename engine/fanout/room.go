@@ -6,27 +6,27 @@ import (
 	"github.com/mootchat/moot/engine/wire"
 )
 
-// Receiver is a member of a room as a writer sees it.
+// Receiver is a member of a room, for a writer.
 type Receiver struct {
 	Outbox *Outbox
-	Gate   Gate // opened by its zero value
+	Gate   Gate // the zero value is open
 }
 
-// Nothing in [Message.Which] means that the member gets nothing.
+// Nothing is the value in [Message.Which] for a member that gets no frame.
 const Nothing int32 = -1
 
-// Message is one message for the members of a room. If Which is nil, all members get Frame;
-// otherwise each gets one of Answers. Frames are shared and immutable.
+// Message is one message for the members of a room. If Which is nil, all members get Frame.
+// Otherwise each member gets one of Answers or nothing. Frames are shared and immutable.
 type Message struct {
 	Frame   *wire.Frame
 	Answers []*wire.Frame
-	Which   []int32       // for each member of the snapshot, in its order, an index in Answers or Nothing
+	Which   []int32       // for each member of the snapshot, in its order: an index in Answers, or Nothing
 	Size    int           // bytes of Frame or of the largest answer
-	At      wire.Position // in the room's order; zero: outside of it
-	Delay   time.Duration // that it may wait for others, to go out in one write with them
+	At      wire.Position // in the room's order; zero: outside of the order
+	Delay   time.Duration // the time that the message may wait for others, to be sent in one write with them
 }
 
-// frameFor returns the frame for member i; nil for none.
+// frameFor returns the frame for member i; nil if the member gets none.
 func (m *Message) frameFor(i int) *wire.Frame {
 	if m.Which == nil {
 		return m.Frame
@@ -43,9 +43,9 @@ type Snapshot struct {
 	starts    []int // writer w serves receivers[starts[w]:starts[w+1]]
 }
 
-// NewSnapshot groups members by their writers. receiver returns the Receiver of a member, or
-// nil to leave the member out; it must return the same for each call. ordered are the
-// members in the order of the snapshot.
+// NewSnapshot groups members by their writers. receiver returns the Receiver of a member,
+// or nil to leave the member out. It must return the same result in each call. ordered is
+// the members in the order of the snapshot.
 func NewSnapshot[M any](ws *Writers, members []M, receiver func(M) *Receiver) (s Snapshot, ordered []M) {
 	s.starts = make([]int, len(ws.list)+1)
 	for _, m := range members {
@@ -70,10 +70,10 @@ func NewSnapshot[M any](ws *Writers, members []M, receiver func(M) *Receiver) (s
 }
 
 // Room delivers messages to the members of one room. Its methods are safe for concurrent
-// use; members get messages in the order of the calls of Post.
+// use. Members get messages in the order of the calls of Post.
 type Room struct{ backlogs []backlog } // one for each writer
 
-// NewRoom returns a room. It need not be closed.
+// NewRoom returns a room. A room need not be closed.
 func (ws *Writers) NewRoom() Room {
 	r := Room{make([]backlog, len(ws.list))}
 	for i, w := range ws.list {
@@ -84,7 +84,7 @@ func (ws *Writers) NewRoom() Room {
 }
 
 // Post passes a message for the members of the snapshot to their writers. It waits while a
-// writer has 256 messages of this room, which delays the senders of the room and no others.
+// writer has 256 messages of this room. The wait delays senders of this room only.
 func (r *Room) Post(to *Snapshot, m Message) {
 	which := m.Which
 	for w := range r.backlogs {
@@ -99,8 +99,8 @@ func (r *Room) Post(to *Snapshot, m Message) {
 	}
 }
 
-// Settled reports whether no message of the room waits at a writer, and no outbox of its
-// members has more than a quarter of its limit waiting.
+// Settled reports whether no message of the room waits at a writer and no outbox of a
+// member is filled by more than a quarter of its limit.
 func (r *Room) Settled(members *Snapshot) bool {
 	for i := range r.backlogs {
 		if r.backlogs[i].busy() {

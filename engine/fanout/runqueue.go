@@ -2,7 +2,7 @@ package fanout
 
 // fifo is a queue that reuses its memory, so that frequent pushes and pops do not allocate.
 type fifo[T any] struct {
-	list []T // list[next:] waits
+	list []T // list[next:] is waiting
 	next int
 }
 
@@ -17,7 +17,8 @@ func (f *fifo[T]) push(v T) {
 	f.list = append(f.list, v)
 }
 
-// pop removes and returns the first element; the zero value if the queue is empty.
+// pop removes and returns the first element. It returns the zero value if the queue is
+// empty.
 func (f *fifo[T]) pop() (v T) {
 	if f.waiting() == 0 {
 		return v
@@ -31,33 +32,33 @@ func (f *fifo[T]) pop() (v T) {
 }
 
 // tenantQueue holds the work of a writer for one tenant. The writer serves tenants in turn,
-// and the rooms of a tenant within its turns: the thousand busy rooms of a tenant delay
-// another tenant's room by one turn.
+// and the rooms of a tenant within the tenant's turns. A tenant with a thousand busy rooms
+// thus delays a room of another tenant by one turn only.
 //
 // A writer has a queue for each tenant with a connection that it serves. The connection
-// holds it from Open to Release, so that other tenants cost nothing. The writer's lock guards
-// all fields.
+// uses the queue from Open to Release, so tenants without connections need no memory. The
+// writer's lock guards all fields.
 type tenantQueue struct {
 	w      *writer
 	tenant string // name
-	users  int    // connections
-	listed bool   // in w.ready, or the writer serves it now
+	users  int    // the number of connections that use the queue
+	listed bool   // in w.ready, or the writer is serving it
 
 	backlogs fifo[*backlog] // of rooms with messages to send
 	outboxes fifo[*Outbox]  // with waiting frames
 	endings  []ending       // in order of arrival
-	had      uint64         // number of turns of backlogs
+	had      uint64         // the number of turns of backlogs so far
 }
 
-// ending is a connection that gets a farewell after the turn that delivers the messages
-// before it.
+// ending is a connection that gets a farewell after the turn that delivers the earlier
+// messages.
 type ending struct {
 	o        *Outbox
 	farewell []byte
 	turn     uint64
 }
 
-// queueOf returns the tenant's queue. The caller calls release at the end.
+// queueOf returns the tenant's queue. The caller must call release later.
 func (w *writer) queueOf(tenant string) *tenantQueue {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -70,7 +71,7 @@ func (w *writer) queueOf(tenant string) *tenantQueue {
 	return q
 }
 
-// release undoes queueOf. Waiting frames are still written.
+// release undoes queueOf. Waiting frames are still sent.
 func (q *tenantQueue) release() {
 	q.w.mu.Lock()
 	defer q.w.mu.Unlock()
@@ -79,8 +80,8 @@ func (q *tenantQueue) release() {
 	}
 }
 
-// list schedules a turn of q behind the others. The caller holds the writer's lock, also for
-// empty, due and take.
+// list schedules a turn of q after the others. The caller holds the writer's lock; empty,
+// due and take require it too.
 func (q *tenantQueue) list() {
 	if !q.listed {
 		q.listed = true
@@ -92,7 +93,8 @@ func (q *tenantQueue) empty() bool {
 	return q.backlogs.waiting() == 0 && q.outboxes.waiting() == 0 && len(q.endings) == 0
 }
 
-// due takes the endings that are due: all, if no room of the tenant has anything to send.
+// due removes the endings that are due. If quiet is true, no room of the tenant has
+// messages to send, and all endings are due.
 func (q *tenantQueue) due(dst []ending, quiet bool) []ending {
 	n := 0
 	for n < len(q.endings) && (quiet || q.endings[n].turn <= q.had) {
@@ -105,8 +107,8 @@ func (q *tenantQueue) due(dst []ending, quiet bool) []ending {
 	return dst
 }
 
-// turn is the work of a writer for a tenant between two turns of others: a slice of a room's
-// members, as many outboxes, and the endings that are due then. Only the writer uses it.
+// turn is the work of a writer in one turn of a tenant: a slice of a room's members, the
+// same number of outboxes, and the endings that are due. Only the writer uses it.
 type turn struct {
 	q        *tenantQueue
 	s        *backlog // nil: no room has messages to send
@@ -145,7 +147,7 @@ func (t *turn) write(scratch []byte) []byte {
 	return scratch
 }
 
-// end schedules the next turns of the room and the tenant, if they have anything left. more
+// end schedules the next turns of the room and of the tenant if they have more work. more
 // reports whether the room has.
 func (t *turn) end() (more bool) {
 	q, s := t.q, t.s

@@ -7,12 +7,12 @@ import (
 	"sync/atomic"
 )
 
-// polling calls the functions of [Writers.WhileWriting] between two slices of a large room:
-// while writers keep every processor busy, Go's own poller is asked only every 10 ms
-// whether clients have sent something. The nil polling does nothing.
+// polling calls the functions of [Writers.WhileWriting] between two slices of a large room.
+// While writers keep all processors busy, Go's own poller looks for input only every 10 ms.
+// A nil polling does nothing.
 type polling struct {
 	mu   sync.Mutex
-	list atomic.Pointer[[]*func()] // replaced with mu held, never changed
+	list atomic.Pointer[[]*func()] // replaced with mu held, never changed in place
 }
 
 func (p *polling) do() {
@@ -38,9 +38,9 @@ func (p *polling) change(f func(list []*func()) []*func()) {
 	p.list.Store(&list)
 }
 
-// WhileWriting registers poll to be called again and again while much is written, from any
-// goroutine and concurrently, until end is called. poll checks whether clients have sent
-// something, and must not wait. Calls that have begun may outlast end.
+// WhileWriting makes writers call poll repeatedly while they write to large rooms, until
+// end is called. poll may be called from several goroutines at once. It checks whether
+// clients have sent input, and must not wait. A call that has begun may return after end.
 func (ws *Writers) WhileWriting(poll func()) (end func()) {
 	ws.polling.change(func(list []*func()) []*func() { return append(list, &poll) })
 	return func() {

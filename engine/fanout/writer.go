@@ -10,31 +10,31 @@ import (
 
 // Limits of a writer's work.
 const (
-	slice      = 64       // members that get a write before other rooms have their turn
+	slice      = 64       // members that are served before other rooms have their turn
 	batchBytes = 64 << 10 // of messages in one write
-	maxBacklog = 256      // messages of one room that may wait at a writer; then the room waits
-	holdCount  = 64       // messages that end the wait for a room's flushDelay
+	maxBacklog = 256      // messages of one room that may wait at a writer; senders of the room then wait
+	holdCount  = 64       // this number of waiting messages ends the wait for a room's flushDelay
 )
 
-// writer writes to a share of the node's connections. There is one for each processor: a
-// fixed number of goroutines does all writing, and none of them waits for a socket. It
-// serves tenants in turn, and the rooms of each a slice of members at a time, so that a room
-// of thousands does not delay a room of two, nor a tenant of a thousand rooms another one.
-// See tenantQueue.
+// writer writes to a share of the node's connections. There is one writer for each
+// processor: a fixed number of goroutines does all writing, and none of them waits for a
+// socket. A writer serves tenants in turn, and the rooms of a tenant one slice of members
+// at a time; see tenantQueue.
 //
-// Lock order: a writer's lock is taken last, and nothing outside is called while it is held.
+// Lock order: a writer's lock is taken last. No code outside of this package is called
+// while it is held.
 type writer struct {
 	index   int            // in Writers.list
-	spills  sync.WaitGroup // goroutines of outboxes that are behind
-	polling *polling       // called between slices; nil: nothing
+	spills  sync.WaitGroup // the goroutines of outboxes that are behind
+	polling *polling       // called between two slices; nil: not called
 
 	mu     sync.Mutex
 	wake   sync.Cond
 	queues map[string]*tenantQueue
-	ready  fifo[*tenantQueue] // with work
+	ready  fifo[*tenantQueue] // queues with work
 	held   []*backlog         // of rooms that wait for more messages, up to flushDelay
 	closed bool
-	ended  bool // run does no more work
+	ended  bool // run accepts no more work
 }
 
 func newWriter(index int) *writer {
@@ -50,18 +50,19 @@ type backlog struct {
 
 	// Guarded by w.mu.
 	waiting []job
-	queue   *tenantQueue // of the connections that the last message was for
-	listed  bool         // in queue.backlogs, or the writer serves it now
+	queue   *tenantQueue // of the connections of the last message's members
+	listed  bool         // in queue.backlogs, or the writer is serving it
 	held    bool         // in w.held
-	delay   *time.Timer  // of flushDelay; nil: never used
+	delay   *time.Timer  // for flushDelay; nil: not used yet
 
 	// Used by the writer only.
 	batch []job
-	joint *wire.Frame // all frames of the batch, if all members get the same
-	next  int         // the first member without a write
+	joint *wire.Frame // all frames of the batch in one, if all members get the same frames
+	next  int         // the first member that has not been served
 }
 
-// job is one message for the members that one writer serves; its Which covers only them.
+// job is one message for the members that one writer serves. Its Which contains those
+// members only.
 type job struct {
 	to []*Receiver
 	Message
@@ -79,8 +80,8 @@ func (q *tenantQueue) flushSoon(o *Outbox) {
 	q.wakeOrAbandon(o, ended)
 }
 
-// wakeOrAbandon wakes the writer for o, or closes the sink of o if the writer has ended and
-// would never do it.
+// wakeOrAbandon wakes the writer for o. If the writer has ended, it closes the sink of o
+// instead.
 func (q *tenantQueue) wakeOrAbandon(o *Outbox, ended bool) {
 	if ended {
 		o.mu.Lock()
@@ -90,12 +91,12 @@ func (q *tenantQueue) wakeOrAbandon(o *Outbox, ended bool) {
 	q.w.wake.Signal()
 }
 
-// endSoon ends o after the rooms of its tenant with messages to send have had their turn.
+// endSoon ends o after the tenant's rooms that have messages to send have had their turn.
 func (q *tenantQueue) endSoon(o *Outbox, farewell []byte) {
 	q.w.mu.Lock()
 	ended := q.w.ended
 	if !ended {
-		q.w.letGo(q) // o may be a member of any of the rooms
+		q.w.letGo(q) // o may be a member of each of the rooms
 		q.endings = append(q.endings, ending{o, farewell, q.had + uint64(q.backlogs.waiting()) + 1})
 		q.list()
 	}
@@ -103,8 +104,8 @@ func (q *tenantQueue) endSoon(o *Outbox, farewell []byte) {
 	q.wakeOrAbandon(o, ended)
 }
 
-// post adds a message of the room. It waits while the backlog is full, which delays the
-// room's senders and no others.
+// post adds a message of the room. It waits while the backlog is full. The wait delays
+// senders of this room only.
 func (s *backlog) post(j job) {
 	w := s.w
 	w.mu.Lock()
@@ -137,7 +138,7 @@ func (s *backlog) list() {
 	s.queue.list()
 }
 
-// hold makes s wait for more messages; the delay of the first message applies.
+// hold makes s wait for more messages. The delay of the first message applies.
 func (s *backlog) hold(delay time.Duration) {
 	if s.held {
 		return
@@ -158,7 +159,8 @@ func (s *backlog) hold(delay time.Duration) {
 	})
 }
 
-// letGo schedules the waiting rooms of a tenant; nil means of all tenants.
+// letGo ends the wait of a tenant's rooms for more messages. A nil tenant means all
+// tenants.
 func (w *writer) letGo(of *tenantQueue) {
 	for i := 0; i < len(w.held); {
 		if s := w.held[i]; of == nil || s.queue == of {
@@ -169,7 +171,7 @@ func (w *writer) letGo(of *tenantQueue) {
 	}
 }
 
-// run works until close, and then until nothing is left.
+// run writes until close is called and no work is left.
 func (w *writer) run() {
 	var (
 		t       turn
@@ -187,7 +189,7 @@ func (w *writer) run() {
 	w.spills.Wait()
 }
 
-// next waits for the next turn. It returns false when the writer is closed and nothing is
+// next waits for the next turn. It returns false when the writer is closed and has no work
 // left.
 func (w *writer) next(t *turn) bool {
 	w.mu.Lock()
@@ -203,7 +205,7 @@ func (w *writer) next(t *turn) bool {
 	return true
 }
 
-// close makes run return after everything is written.
+// close makes run return after the writer has written everything.
 func (w *writer) close() {
 	w.mu.Lock()
 	w.closed = true
@@ -212,7 +214,7 @@ func (w *writer) close() {
 	w.wake.Broadcast()
 }
 
-// fill takes the messages that fit into one write: those for the same members, up to
+// fill moves messages to the batch of one write: messages for the same members, up to
 // batchBytes. The caller holds w.mu.
 func (s *backlog) fill() {
 	n, size := 0, 0
@@ -280,7 +282,7 @@ func (s *backlog) writeApart(r *Receiver, i int, scratch []byte) []byte {
 	return r.Outbox.flush(scratch)
 }
 
-// joint returns one frame for all members; nil if they do not all get the same.
+// joint returns one frame for all members; nil if members get different frames.
 func joint(batch []job) *wire.Frame {
 	if len(batch) == 1 {
 		if batch[0].Which == nil {
@@ -298,7 +300,7 @@ func joint(batch []job) *wire.Frame {
 	return wire.Join(frames)
 }
 
-// busy reports whether messages wait, or are being written.
+// busy reports whether messages of the room wait or are being written.
 func (s *backlog) busy() bool {
 	s.w.mu.Lock()
 	defer s.w.mu.Unlock()

@@ -8,8 +8,8 @@
 //	{a,b*}   one of the alternatives, which are patterns
 //	\x       the character x itself
 //
-// Matching takes time linear in the length of the name, for every pattern: patterns are
-// translated for package regexp, which does not backtrack.
+// Matching takes time linear in the length of the name for every pattern, because package
+// regexp, which executes the translated patterns, does not backtrack.
 package glob
 
 import (
@@ -20,16 +20,17 @@ import (
 	"unicode/utf8"
 )
 
-// MaxPattern is the length of the longest pattern that Compile accepts, in bytes.
+// MaxPattern is the maximum length of a pattern, in bytes.
 const MaxPattern = 1024
 
 // Glob is a compiled pattern. It is immutable and safe for concurrent use.
 type Glob struct {
 	pattern string
-	re      *regexp.Regexp // nil: the pattern matches itself only
+	re      *regexp.Regexp // nil: the pattern contains no special characters and matches itself only
 }
 
-// Compile compiles a pattern. The error says what is wrong, without the pattern itself.
+// Compile compiles a pattern. The error describes the problem and does not contain the
+// pattern.
 func Compile(pattern string) (*Glob, error) {
 	switch {
 	case pattern == "":
@@ -47,7 +48,7 @@ func Compile(pattern string) (*Glob, error) {
 		return nil, err
 	}
 	re, err := regexp.Compile(`\A(?s:` + t.out.String() + `)\z`)
-	if err != nil { // more nested braces than package regexp allows
+	if err != nil { // package regexp limits the nesting of braces
 		return nil, errors.New("the pattern is too complex")
 	}
 	return &Glob{pattern, re}, nil
@@ -64,11 +65,11 @@ func (g *Glob) Match(name string) bool {
 // String returns the pattern that was passed to Compile.
 func (g *Glob) String() string { return g.pattern }
 
-// translation turns a pattern into the text of a regular expression.
+// translation translates a pattern into a regular expression.
 type translation struct {
 	rest  []rune
 	out   strings.Builder
-	depth int // of open braces
+	depth int // the number of open braces
 }
 
 func (t *translation) run() error {
@@ -111,7 +112,7 @@ func (t *translation) step(c rune) error {
 	return nil
 }
 
-// set translates a set, from after its "[" to its "]".
+// set translates a set, from the character after "[" to "]".
 func (t *translation) set() error {
 	t.out.WriteString(`[`)
 	if len(t.rest) > 0 && (t.rest[0] == '!' || t.rest[0] == '^') {
@@ -146,7 +147,7 @@ func (t *translation) set() error {
 	}
 }
 
-// member reads one character of a set, or its end.
+// member reads one character of a set, or the "]" at its end.
 func (t *translation) member() (c rune, closed bool, err error) {
 	if len(t.rest) == 0 {
 		return 0, false, errors.New(`a "[" has no "]"`)

@@ -91,7 +91,8 @@ func TestInvalidPatterns(t *testing.T) {
 	}
 }
 
-// With backtracking these matches would not end.
+// TestMatchingTakesLinearTime matches patterns that would not end in a matcher that
+// backtracks.
 func TestMatchingTakesLinearTime(t *testing.T) {
 	name := strings.Repeat("a", 200)
 	for _, pattern := range []string{strings.Repeat("*a", 200) + "b", strings.Repeat("{a,aa,*}", 100) + "b", strings.Repeat("{*", 200) + strings.Repeat("}", 200) + "b"} {
@@ -122,8 +123,8 @@ func FuzzGlob(f *testing.F) {
 	})
 }
 
-// matches implements the package's documentation literally, for valid patterns. It may
-// take exponential time.
+// matches implements the package documentation literally, for valid patterns. It may take
+// exponential time.
 func matches(p, name []rune) bool {
 	if len(p) == 0 {
 		return len(name) == 0
@@ -176,7 +177,7 @@ func inSet(p, name []rune) (in bool, rest []rune) {
 }
 
 // split returns the alternatives up to the closing brace. Commas outside of braces are
-// literal, so it escapes those of nested braces.
+// literal, so split escapes those of nested braces.
 func split(p []rune) (alternatives [][]rune, rest []rune) {
 	depth, current := 0, []rune{}
 	for i := 0; ; i++ {

@@ -26,8 +26,8 @@ func (h *Histogram) Observe(d time.Duration) {
 	h.sum.Add(int64(d))
 }
 
-// Snapshot returns the counts and the sum. Concurrent observations may be in some of them
-// and not in others.
+// Snapshot returns the counts and the sum. A concurrent observation may be in the count and
+// not yet in the sum, or the other way round.
 func (h *Histogram) Snapshot() (s Snapshot) {
 	for i := range h.counts {
 		s.Counts[i] = h.counts[i].Load()
@@ -53,8 +53,8 @@ func (s *Snapshot) Total() (n uint64) {
 	return n
 }
 
-// Quantile returns the estimated q-quantile, for q from 0 to 1; 0 without observations. It
-// interpolates within a bucket.
+// Quantile returns the estimated q-quantile, for q from 0 to 1. It interpolates within a
+// bucket. It returns 0 if there are no observations.
 func (s *Snapshot) Quantile(q float64) time.Duration {
 	rank, below := q*float64(s.Total()), 0.0
 	for i, n := range s.Counts {

@@ -49,7 +49,7 @@ func TestObserveDoesNotAllocate(t *testing.T) {
 	}
 }
 
-// The benchmark measures an observation with its two calls of time.Now.
+// BenchmarkObserve measures an observation together with its two calls of time.Now.
 func BenchmarkObserve(b *testing.B) {
 	var h Histogram
 	b.ReportAllocs()
