@@ -11,27 +11,28 @@ import (
 	"github.com/mootchat/moot/engine/wire"
 )
 
-// historyPage is the number of messages of one read of history.
+// historyPage is the number of messages that one read of history returns at most.
 const historyPage = 128
 
-// perMessage is the bytes of a message in an outbox beside its payload: its position and
-// the header of its frame.
+// perMessage is the number of bytes that a message needs in an outbox beside its payload:
+// its position and the header of its frame.
 const perMessage = 128
 
-// storedAt is a message of history.
+// storedAt is a message of history and its position.
 type storedAt struct {
 	at      cluster.Position
 	payload []byte
 }
 
-// missed are the messages after a client's position.
+// missedMessages holds the messages after a client's position.
 type missedMessages struct {
-	messages []storedAt // in order, the last that fit into half of an outbox
-	whole    bool       // nothing is missing
+	messages []storedAt // in order; the last ones that fit into half of an outbox
+	whole    bool       // no message is missing
 }
 
-// readMissed reads the messages since a position, and the position of the room after them; a
-// nil since reads the position alone. The outbox is shared by several members.
+// readMissed reads the messages since a position and returns the position of the room after
+// them. A nil since reads the position only. several is the number of members that share
+// the outbox.
 func (e *Engine) readMissed(ctx context.Context, m *member, since *cluster.Position, several int) (got missedMessages, at cluster.Position, err error) {
 	keep := m.conn.tenant.settings(m.room.id.Room).Retention
 	if since == nil {
@@ -61,8 +62,8 @@ func (e *Engine) readMissed(ctx context.Context, m *member, since *cluster.Posit
 	}
 }
 
-// historyText is a message of history as the say chain leaves it for a member, with its
-// position. nil: nothing.
+// historyText returns a message of history, with its position, as the say chain leaves it
+// for a member; nil if the member receives nothing.
 func (e *Engine) historyText(ctx context.Context, m *member, p storedAt) []byte {
 	id := m.room.id
 	if !e.middleware.Asks(hook.Say, id.Tenant, id.Room) {
@@ -98,23 +99,23 @@ func (e *Engine) historyText(ctx context.Context, m *member, p storedAt) []byte 
 	return wire.AppendPayload(nil, answer)
 }
 
-// mostHistory and defaultHistoryPage are the largest and the default number of messages
+// maxHistoryPage and defaultHistoryPage are the largest and the default number of messages
 // that roomHistory returns.
 const (
 	maxHistoryPage     = 1000
 	defaultHistoryPage = 50
 )
 
-// historyView is the answer of roomHistory.
+// historyView is the answer to roomHistory.
 type historyView struct {
 	Room     string            `json:"room"`
 	Epoch    string            `json:"epoch"`
-	Messages []json.RawMessage `json:"messages"`         // in the room's order, as chat
-	Before   uint64            `json:"before,omitempty"` // of the page before this one; 0: there is none
+	Messages []json.RawMessage `json:"messages"`         // in the room's order, in the form of chat messages
+	Before   uint64            `json:"before,omitempty"` // the offset for the request of the previous page; 0: there is none
 }
 
-// roomHistory returns the last messages, or those before an offset, in at most a quarter
-// of the bytes of an outbox.
+// roomHistory returns the last messages, or those before an offset. The answer has at most
+// a quarter of the bytes of an outbox.
 func (c *Connection) roomHistory(ctx context.Context, r *wire.Request) (result, error) {
 	m := c.membership(r.Room)
 	if m == nil {
@@ -135,7 +136,8 @@ func (c *Connection) roomHistory(ctx context.Context, r *wire.Request) (result, 
 	return result{data: data}, err
 }
 
-// historyOf returns the last messages before an offset; 0: the last of all.
+// historyOf returns the last messages before an offset; before 0 means the last messages of
+// the room.
 func (e *Engine) historyOf(ctx context.Context, m *member, before uint64, limit int) (historyView, error) {
 	page, from, err := e.pageBefore(ctx, m, before, limit)
 	if err != nil {
@@ -143,11 +145,11 @@ func (e *Engine) historyOf(ctx context.Context, m *member, before uint64, limit 
 	}
 	view := historyView{Room: m.room.id.Room, Epoch: page.Top.Epoch, Messages: []json.RawMessage{}}
 	first, room := len(page.Messages), m.conn.tenant.cfg().Limits.OutboxBytes/4
-	var texts []json.RawMessage // the last first
+	var texts []json.RawMessage // in reverse order
 	for first > 0 {
 		k := page.Messages[first-1]
 		text := e.historyText(ctx, m, storedAt{cluster.Position{Epoch: page.Top.Epoch, Offset: k.Offset}, k.Payload})
-		if ctx.Err() != nil { // text is not valid then
+		if ctx.Err() != nil { // the chain was interrupted, so text is not valid
 			return historyView{}, context.Cause(ctx)
 		}
 		if room -= len(text); room < 0 && len(texts) > 0 {
@@ -167,8 +169,8 @@ func (e *Engine) historyOf(ctx context.Context, m *member, before uint64, limit 
 	return view, nil
 }
 
-// pageBefore reads the messages between from and before. Offsets count from one
-// message to the next, so that it is known where they begin.
+// pageBefore reads at most limit messages before an offset and returns the offset before
+// them. Offsets have no gaps, so it can compute the first one.
 func (e *Engine) pageBefore(ctx context.Context, m *member, before uint64, limit int) (page cluster.Page, from uint64, err error) {
 	h, keep := e.cluster.History, m.conn.tenant.settings(m.room.id.Room).Retention
 	if page, err = h.Read(ctx, m.room.id, cluster.Position{}, 0, keep); err != nil {
@@ -180,7 +182,8 @@ func (e *Engine) pageBefore(ctx context.Context, m *member, before uint64, limit
 	}
 	from = end - min(end, uint64(limit))
 	page, err = h.Read(ctx, m.room.id, cluster.Position{Epoch: page.Top.Epoch, Offset: from}, int(end-from), keep)
-	// Messages that have left history since make room for messages after the end.
+	// Messages may have left history in the meantime. The page then has messages after the
+	// end.
 	page.Messages = slices.DeleteFunc(page.Messages, func(k cluster.StoredMessage) bool { return k.Offset > end })
 	return page, from, err
 }

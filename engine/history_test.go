@@ -19,14 +19,14 @@ import (
 	"github.com/mootchat/moot/engine/wire"
 )
 
-// keeps has all rooms keep so many messages for an hour.
+// keeps makes all rooms keep that number of messages for an hour.
 func keeps(messages int) func(*engine.Config) {
 	return func(c *engine.Config) {
 		c.Tenants[0].Rooms = []engine.RoomSettings{{Retention: cluster.Retention{Messages: messages, For: time.Hour}}}
 	}
 }
 
-// remembered is where the client is told that the room is.
+// remembered is the answer to roomAdd, with the position of the room.
 type remembered struct {
 	Status    string
 	Error     string
@@ -36,8 +36,8 @@ type remembered struct {
 	Data      json.RawMessage
 }
 
-// joins has the client join a room with history, and gives the answer and the
-// messages that came with it, as "offset text".
+// joins makes the client join a room with history. It returns the answer and the messages
+// that follow it, as "offset text".
 func (c *client) joins(room string, since *remembered) (remembered, []string) {
 	c.n.w.Helper()
 	request := roomAdd(room)
@@ -53,7 +53,7 @@ func (c *client) joins(room string, since *remembered) (remembered, []string) {
 	return answer, placesOf(c.n.w, heard[1:])
 }
 
-// placesOf gives chat messages as "offset text".
+// placesOf returns chat messages as "offset text".
 func placesOf(w *world, heard []string) (all []string) {
 	w.Helper()
 	for _, h := range heard {
@@ -90,7 +90,7 @@ func numbers(from, to int) (all []string) {
 	return all
 }
 
-// tells has the node's system say the numbers in the room.
+// tells broadcasts the numbers as messages of the system.
 func (n *node) tells(from, to int) {
 	n.w.Helper()
 	for i := from; i <= to; i++ {
@@ -176,7 +176,8 @@ func TestRecoveredOnlyIfNothingIsMissing(t *testing.T) {
 	})
 }
 
-// TestPastMessagesPassTheSayChain: what a rule hides stays hidden.
+// TestPastMessagesPassTheSayChain checks that the say chain can hide and rewrite messages
+// of history.
 func TestPastMessagesPassTheSayChain(t *testing.T) {
 	inWorld(t, func(w *world) {
 		n := w.node("one", keeps(100))
@@ -239,7 +240,7 @@ func TestHistoryIsReadBackwards(t *testing.T) {
 		n := w.node("one", keeps(120))
 		a := n.client()
 		at, _ := a.joins("r", nil)
-		n.tells(1, 200) // 81 to 200 are kept
+		n.tells(1, 200) // messages 81 to 200 are stored
 		a.heard()
 		page := func(before uint64, limit int) historyView {
 			return a.history(fmt.Sprintf(`{"event":"roomHistory","room":"r","before":%d,"limit":%d,"messageId":1}`, before, limit))
@@ -262,15 +263,16 @@ func TestHistoryIsReadBackwards(t *testing.T) {
 	})
 }
 
-// TestPastMessagesFitIntoTheOutbox: what does not comes in more pages, and is not
-// said to be there.
+// TestPastMessagesFitIntoTheOutbox checks that a member receives the last missed messages
+// that fit into its outbox, that the answer reports missing messages, and that roomHistory
+// returns the others in pages.
 func TestPastMessagesFitIntoTheOutbox(t *testing.T) {
 	inWorld(t, func(w *world) {
 		n := w.node("one", keeps(1000), func(c *engine.Config) { c.Limits.OutboxBytes = 16 << 10 })
 		at, _ := n.client().joins("r", nil)
 		n.tells(1, 300)
 		b := n.client()
-		b.Sink.Room(0) // takes nothing for now
+		b.Sink.Room(0) // accepts no bytes for now
 		<-b.Begin(fmt.Sprintf(`{"event":"roomAdd","room":"r","since":{"epoch":%q,"offset":0},"messageId":1}`, at.Epoch))
 		b.Sink.Drain()
 		heard := b.heard()
@@ -296,8 +298,7 @@ func TestPastMessagesFitIntoTheOutbox(t *testing.T) {
 	})
 }
 
-// halting is a cluster whose history takes its time: before it reads, and before
-// it tells.
+// halting is a history that calls wait before and after each read.
 type halting struct {
 	cluster.History
 	fail error
@@ -313,7 +314,8 @@ func (h *halting) Read(ctx context.Context, room cluster.RoomID, after cluster.P
 	return h.History.Read(ctx, room, after, limit, keep)
 }
 
-// TestWhoseHistoryCannotBeReadIsInTheRoom: and is not told that it missed nothing.
+// TestWhoseHistoryCannotBeReadIsInTheRoom checks that a client joins a room even if its
+// history cannot be read, and that the answer does not report that no message is missing.
 func TestWhoseHistoryCannotBeReadIsInTheRoom(t *testing.T) {
 	inWorld(t, func(w *world) {
 		h := &halting{wait: func() {}, fail: cluster.ErrUnavailable}
@@ -335,8 +337,8 @@ func TestWhoseHistoryCannotBeReadIsInTheRoom(t *testing.T) {
 	})
 }
 
-// TestMoreComesThanIsHeldBack: what a member cannot hold back while it catches up
-// is read from history again, a few times.
+// TestMoreComesThanIsHeldBack checks that a member whose gate overflows while it catches up
+// reads history again, and is closed as a slow reader after several rounds.
 func TestMoreComesThanIsHeldBack(t *testing.T) {
 	for reads, name := range map[int]string{3: "it catches up", 100: "it is too slow"} {
 		inWorld(t, func(w *world) {
@@ -348,7 +350,7 @@ func TestMoreComesThanIsHeldBack(t *testing.T) {
 				c.Limits.OutboxBytes = 32 << 10
 			})
 			h.wait = func() {
-				if calls++; calls%2 == 0 || said >= 60*reads { // before each read
+				if calls++; calls%2 == 0 || said >= 60*reads { // wait has sent all messages, or this call follows a read
 					return
 				}
 				for range 60 {
@@ -376,9 +378,9 @@ func TestMoreComesThanIsHeldBack(t *testing.T) {
 	}
 }
 
-// TestNoGapAndNoDuplicate has clients come back to a room in which several speak
-// on two nodes, while history is slow: each hears every message after its since
-// once, in order.
+// TestNoGapAndNoDuplicate checks that clients that leave and return receive each message
+// after their position once and in order, while several senders publish on two nodes and
+// history is slow.
 func TestNoGapAndNoDuplicate(t *testing.T) {
 	for round := range 10 {
 		inWorld(t, func(w *world) { w.comeAndGo(rand.New(rand.NewPCG(1, uint64(round)))) })
@@ -420,7 +422,8 @@ func (w *world) comeAndGo(random *rand.Rand) {
 	speaking.Wait()
 }
 
-// listen has a client come, stay a while, go, and come back on another node.
+// listen makes a client join, stay for a while, leave, and return on the other node,
+// several times.
 func (w *world) listen(here, there *node, within func(time.Duration) time.Duration) {
 	var last cluster.Position
 	for visit := range 8 {
@@ -446,8 +449,8 @@ func (w *world) listen(here, there *node, within func(time.Duration) time.Durati
 	}
 }
 
-// follows checks an answer to roomAdd and the messages after it, and gives the
-// position of the last.
+// follows checks an answer to roomAdd and the messages after it. It returns the position of
+// the last message.
 func follows(heard []string, last cluster.Position, recovered bool) (cluster.Position, error) {
 	if len(heard) == 0 {
 		return last, errors.New("no answer")

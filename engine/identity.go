@@ -13,9 +13,9 @@ import (
 
 // Tokens checks the tokens of one tenant, which identify its clients.
 type Tokens interface {
-	// Check returns the identity in a token. The error's text is for the client, and does
-	// not contain the token; an error that wraps ErrUnchecked means that the token cannot
-	// be checked now. Check is called concurrently.
+	// Check returns the identity in a token. The text of an error is for the client and
+	// does not contain the token. An error that wraps ErrUnchecked means that the token
+	// cannot be checked now. Check is called concurrently.
 	Check(ctx context.Context, token string) (Identity, error)
 }
 
@@ -25,17 +25,17 @@ var ErrUnchecked = errors.New("token cannot be checked now")
 // Identity is the content of a token.
 type Identity struct {
 	User    string          // "": none
-	Claims  []hook.Property // properties that only another token changes
+	Claims  []hook.Property // properties that only another token can change
 	Expires time.Time       // zero: never
 }
 
 const (
-	tokenTime  = 10 * time.Second // for a client to send its token
-	tokenGrace = 25 * time.Second // for which a connection outlives its token
+	tokenTime  = 10 * time.Second // the time that a client has to send its token
+	tokenGrace = 25 * time.Second // the time that a connection may outlive its token
 )
 
-// authenticate checks the token before a connection is let in. The error is a Close.
-// later reports that the token is still to come.
+// authenticate checks the token before a connection is accepted. The error is a Close.
+// later reports that the client will send the token later.
 func (c *Connection) authenticate(ctx context.Context, info Info) (id Identity, later bool, err error) {
 	cfg := c.tenant.cfg()
 	switch {
@@ -51,7 +51,7 @@ func (c *Connection) authenticate(ctx context.Context, info Info) (id Identity, 
 	return id, false, nil
 }
 
-// tokenRefused logs and counts a refused token, and returns the Close of the connection.
+// tokenRefused logs and counts a refused token. It returns the Close of the connection.
 func (c *Connection) tokenRefused(err error) Close {
 	c.engine.stats.refused.Add(1)
 	p := c.profile.Load()
@@ -62,8 +62,8 @@ func (c *Connection) tokenRefused(err error) Close {
 	return Close{CloseToken.Code, err.Error()}
 }
 
-// identify replaces the identity of the connection by that of a token. The error is in
-// words for the client.
+// identify replaces the identity of the connection by that of a token. The text of the
+// error is for the client.
 func (c *Connection) identify(ctx context.Context, token string) (Identity, error) {
 	tokens := c.tenant.cfg().Tokens
 	switch {
@@ -82,8 +82,8 @@ func (c *Connection) identify(ctx context.Context, token string) (Identity, erro
 	return id, err
 }
 
-// become sets the user and the claims. A claim replaces a property that a module has
-// set.
+// applyIdentity sets the user and the claims. A claim replaces a property of the same name
+// that a module has set.
 func (c *Connection) applyIdentity(id Identity) error {
 	defer c.profileChanged()
 	c.mu.Lock()
@@ -105,8 +105,8 @@ func (c *Connection) applyIdentity(id Identity) error {
 	return c.store(id.User, next)
 }
 
-// closeWithToken closes the connection tokenGrace after the token has expired, unless another
-// token comes.
+// closeWithToken closes the connection tokenGrace after the token has expired, unless the
+// client sends another token before.
 func (c *Connection) closeWithToken(expires time.Time) {
 	if expires.IsZero() {
 		c.clearDeadline()
@@ -115,11 +115,11 @@ func (c *Connection) closeWithToken(expires time.Time) {
 	c.setDeadline(expires.Add(tokenGrace), Close{CloseToken.Code, "token expired"})
 }
 
-// errTokenFirst is the answer to other verbs before the token.
+// errTokenFirst is the answer to other verbs while the connection waits for its token.
 var errTokenFirst = &VerbError{"a token is needed first (auth TOKEN)"}
 
-// auth accepts a token: the one that the connection has waited for, or a later one. Only
-// in the first case a bad token ends the connection, by a Close.
+// auth accepts a token: the first token of the connection, or a later one. A bad token ends
+// the connection, by a Close, only if it is the first one.
 func (c *Connection) auth(ctx context.Context, r *wire.Request) (result, error) {
 	id, err := c.identify(ctx, r.Token)
 	switch {
@@ -140,7 +140,7 @@ func (c *Connection) auth(ctx context.Context, r *wire.Request) (result, error) 
 	return result{data: data}, err
 }
 
-// clientError is the error of a token in words for the client.
+// clientError returns the error of a token with a text for the client.
 func clientError(err error) error {
 	if errors.Is(err, ErrUnchecked) {
 		err = ErrUnchecked

@@ -14,7 +14,7 @@ import (
 	"github.com/mootchat/moot/engine/wire"
 )
 
-// tokens are good by their names.
+// tokens maps valid tokens to their identities.
 type tokens map[string]engine.Identity
 
 func (t tokens) Check(_ context.Context, token string) (engine.Identity, error) {
@@ -47,7 +47,7 @@ func propertiesOf(c *client) string {
 	return strings.Join(all, ", ")
 }
 
-// takes has the node's tenant take tokens.
+// takes makes the node's tenant check tokens.
 func takes(t tokens, required bool) func(*engine.Config) {
 	return func(c *engine.Config) { c.Tenants[0].Tokens, c.Tenants[0].TokenRequired = t, required }
 }
@@ -57,7 +57,7 @@ func (n *node) bring(token string) (*client, error) {
 	return n.tryOpen(wire.WebSocket, engine.ReservationRequest{Tenant: "default"}, func(i *engine.Info) { i.Token = token })
 }
 
-// promise opens one that sends its token later.
+// promise opens a connection whose client sends its token later.
 func (n *node) promise() *client {
 	n.w.Helper()
 	c, err := n.tryOpen(wire.Socket, engine.ReservationRequest{Tenant: "default"}, func(i *engine.Info) { i.TokenFollows = true })
@@ -134,7 +134,7 @@ func TestATokenMayFollow(t *testing.T) {
 			})
 		}
 		c := n.promise()
-		c.hears() // no welcome yet
+		c.hears() // no welcome before the token
 		const first = `{"error":"a token is needed first (auth TOKEN)","context":"response","messageId":1}`
 		for _, verb := range []string{"roomAdd", "detailsView", "documentation", "action", "nonsense"} {
 			c.says(`{"event":"`+verb+`","room":"r","messageId":1}`, first)
@@ -223,8 +223,7 @@ func TestATokenRunsOut(t *testing.T) {
 	})
 }
 
-// Bad tokens cost as much as ten verbs: they are the dearest thing a client can
-// ask for.
+// TestTokensAreLimited checks that a bad token costs as much as ten verbs.
 func TestTokensAreLimited(t *testing.T) {
 	inWorld(t, func(w *world) {
 		n := w.node("n", takes(tokens{}, false), func(c *engine.Config) { c.Tenants[0].Limits.VerbsPerSecond = 10 })
@@ -235,7 +234,7 @@ func TestTokensAreLimited(t *testing.T) {
 		c.says(`{"event":"auth","token":"x","messageId":1}`,
 			`{"status":"Error: rate limit exceeded","error":"Error: rate limit exceeded","context":"response","data":{},"retryAfter":1000,"messageId":1}`)
 	})
-	inWorld(t, func(w *world) { // and may be asked for all the same
+	inWorld(t, func(w *world) { // a client with a low rate can still send a token
 		n := w.node("n", takes(tokens{}, false), func(c *engine.Config) { c.Tenants[0].Limits.VerbsPerSecond = 1 })
 		n.client().says(`{"event":"auth","token":"x","messageId":1}`, failed("token is no good"))
 	})

@@ -14,10 +14,10 @@ import (
 	"github.com/mootchat/moot/engine/wire"
 )
 
-// These tests take the part of a tenant, acme, that would see, reach, slow or
-// exhaust the other one, default.
+// In these tests the tenant acme tries to observe, reach, slow down or exhaust the tenant
+// default.
 
-// twoTenants gives the node a second tenant that is like the first.
+// twoTenants gives the node a second tenant, acme, with the settings of the first.
 func twoTenants(change ...func(acme *engine.TenantConfig)) func(*engine.Config) {
 	return func(c *engine.Config) {
 		acme := c.Tenants[0]
@@ -60,8 +60,9 @@ func TestRoomsOfOneNameAreTheirTenants(t *testing.T) {
 	})
 }
 
-// With another tenant's id in hand, nothing can be done to its connection: not by
-// the API of acme, not by a module of acme's, and not from another node.
+// TestConnectionsAreOutOfReachOfOtherTenants checks that a tenant that knows the id of
+// another tenant's connection cannot reach it: not by the server API, not by a module, and
+// not from another node.
 func TestConnectionsAreOutOfReachOfOtherTenants(t *testing.T) {
 	inWorld(t, func(w *world) {
 		n, other := w.node("n", twoTenants()), w.node("m", twoTenants())
@@ -107,7 +108,8 @@ func TestATenantOfThatNameIsNeeded(t *testing.T) {
 	})
 }
 
-// A flood of acme's connections takes what is free, and leaves default its part.
+// TestATenantCannotTakeAllConnections checks that a tenant that opens many connections
+// leaves the other tenant its guaranteed places.
 func TestATenantCannotTakeAllConnections(t *testing.T) {
 	inWorld(t, func(w *world) {
 		n := w.node("n", twoTenants(), func(c *engine.Config) { c.Limits.Connections = 20 })
@@ -139,8 +141,8 @@ func TestATenantCannotTakeAllConnections(t *testing.T) {
 	})
 }
 
-// What a tenant may not have is not kept for it; all of a node of one tenant is
-// that one's.
+// TestPlacesAreNotKeptForNobody checks that no places are reserved above a tenant's limit,
+// and that the only tenant of a node may use all places.
 func TestPlacesAreNotKeptForNobody(t *testing.T) {
 	for want, change := range map[int]func(*engine.Config){
 		20: func(*engine.Config) {},
@@ -166,7 +168,8 @@ func TestPlacesAreNotKeptForNobody(t *testing.T) {
 	}
 }
 
-// Behind one address may be clients of many tenants.
+// TestAddressesAreCountedByTenant checks that the limit for one address counts the
+// connections of each tenant separately.
 func TestAddressesAreCountedByTenant(t *testing.T) {
 	inWorld(t, func(w *world) {
 		n := w.node("n", twoTenants(), func(c *engine.Config) { c.Limits.ConnectionsPerIP = 1 })
@@ -217,7 +220,8 @@ func TestATenantSaysOnlySoMuch(t *testing.T) {
 	})
 }
 
-// What modules emit counts too: a rule cannot say what its clients may not.
+// TestWhatModulesSayIsLimitedToo checks that messages that modules emit count against the
+// tenant's rate limit.
 func TestWhatModulesSayIsLimitedToo(t *testing.T) {
 	inWorld(t, func(w *world) {
 		n := w.node("n", func(c *engine.Config) { c.Tenants[0].MessagesPerSecond = 2 })
@@ -231,8 +235,8 @@ func TestWhatModulesSayIsLimitedToo(t *testing.T) {
 	})
 }
 
-// A room of acme's that nobody can talk in any more, because a rule of acme's
-// takes for ever, is nothing to default.
+// TestALaneThatStandsIsItsTenants checks that a rule of one tenant that does not return
+// does not delay a room of another tenant.
 func TestALaneThatStandsIsItsTenants(t *testing.T) {
 	inWorld(t, func(w *world) {
 		n := w.node("n", twoTenants())
@@ -251,7 +255,8 @@ func TestALaneThatStandsIsItsTenants(t *testing.T) {
 	})
 }
 
-// Readers of acme's that read nothing are acme's alone.
+// TestSlowReadersOfOneTenantAreTheirs checks that slow readers of one tenant do not affect
+// another tenant.
 func TestSlowReadersOfOneTenantAreTheirs(t *testing.T) {
 	inWorld(t, func(w *world) {
 		n := w.node("n", twoTenants(func(acme *engine.TenantConfig) { acme.Limits.OutboxBytes = 1000 }))

@@ -9,29 +9,29 @@ import (
 )
 
 const (
-	maxKeyBytes = 64              // bytes of an idempotency key
-	keyTime     = 2 * time.Minute // for which a key is remembered
-	maxKeys     = 10_000          // of one connection; beyond it the oldest are forgotten early
+	maxKeyBytes = 64              // maximum length of an idempotency key
+	keyTime     = 2 * time.Minute // the time for which a key is remembered
+	maxKeys     = 10_000          // keys of one connection; beyond it the oldest are forgotten early
 )
 
 var errKey = &VerbError{"key must be at most 64 bytes"}
 
-// keys are the idempotency keys that a connection has used. Its verbs, which run one
-// after the other, own them.
+// keys holds the idempotency keys that a connection has used. Only the connection's verbs
+// use it, and they run one after the other.
 type keys struct {
 	outcomes map[string]error // nil: published; ErrUnknown: possibly published
 	order    []keyed
 }
 
-// keyed is a key and when it was used.
+// keyed is a key and the time of its use.
 type keyed struct {
 	Key     string    `json:"key"`
 	At      time.Time `json:"at"`
 	Unknown bool      `json:"unknown,omitempty"`
 }
 
-// once calls f, which publishes, unless the key was used before. After a failure the key
-// may be used again, but not if the outcome is unknown.
+// once calls f, which publishes a message, unless the key was used before. The key may be
+// used again if f fails, except if the outcome is unknown.
 func (k *keys) once(key string, f func() ([]hook.Effect, error)) ([]hook.Effect, error) {
 	if key == "" {
 		return f()
@@ -62,7 +62,7 @@ func (k *keys) remember(u keyed) {
 	k.order = append(k.order, u)
 }
 
-// forget removes keys whose time has passed, and the oldest beyond most.
+// forget removes expired keys, and the oldest keys if there are more than most.
 func (k *keys) forget(now time.Time, most int) {
 	old := 0
 	for old < len(k.order) && (now.Sub(k.order[old].At) >= keyTime || len(k.order)-old > most) {

@@ -16,7 +16,7 @@ func sayUnder(key, text string) string {
 	return fmt.Sprintf(`{"event":"say","room":"r","message":%q,"key":%q,"messageId":1}`, text, key)
 }
 
-// failedWith is the answer to say with a key.
+// failedWith returns the answer to a failed say with a key.
 func failedWith(text, key, message string) string {
 	return fmt.Sprintf(`{"status":"Error: %s","error":"Error: %[1]s","context":"response","data":{"message":%q,"key":%q},"messageId":1}`, text, message, key)
 }
@@ -51,7 +51,8 @@ func TestWhatHasAKeyIsSaidOnce(t *testing.T) {
 	})
 }
 
-// TestWhatFailedMayBeTriedAgain: under its key; and what may have been said is not.
+// TestWhatFailedMayBeTriedAgain checks that a failed say may be repeated with its key, and
+// that a say with an unknown outcome is not repeated.
 func TestWhatFailedMayBeTriedAgain(t *testing.T) {
 	inWorld(t, func(w *world) {
 		s := &shaky{}

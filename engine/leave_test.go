@@ -11,7 +11,7 @@ import (
 	"github.com/mootchat/moot/engine/hook"
 )
 
-// leavers counts what the leave hook was asked, by connection, room and cause.
+// leavers counts the calls of the join and leave hooks, by connection, room and cause.
 type leavers struct {
 	mu     sync.Mutex
 	joined map[string]int // by connection and room
@@ -101,8 +101,9 @@ func TestOnlyRoomLeaveCanBeDenied(t *testing.T) {
 	}
 }
 
-// Everything at once that ends a membership, and joins beside it: each membership
-// is left once, and nothing of it stays.
+// TestLeaveRunsOnceHoweverAMembershipEnds checks that leave runs once for each membership
+// and nothing of it remains, while memberships end in several ways at once and others
+// begin.
 func TestLeaveRunsOnceHoweverAMembershipEnds(t *testing.T) {
 	for seed := range uint64(40) {
 		inWorld(t, func(w *world) {
@@ -134,7 +135,8 @@ func TestLeaveRunsOnceHoweverAMembershipEnds(t *testing.T) {
 			all.Wait()
 			w.must(n.Shutdown(w.Context(), 0), nil)
 			for membership, joined := range l.joined {
-				// A join that meets the room's end may be allowed and come to nothing.
+				// The join chain may allow a join that then fails because the room was
+				// destroyed.
 				if left := l.left[membership]; left != joined && !destroyed || left > joined {
 					w.Errorf("seed %d: %s was joined %d times and left %d times", seed, membership, joined, left)
 				}
@@ -159,7 +161,7 @@ func TestDestroyWhileJoinsAreUnderWayLeavesNoGhosts(t *testing.T) {
 		}
 		synctest.Wait()
 		w.must(n.DestroyRoom(w.Context(), in("r")), nil)
-		w.must(n.CreateRoom(w.Context(), in("r")), nil) // the next of that name is another room
+		w.must(n.CreateRoom(w.Context(), in("r")), nil) // a new room with the same name
 		close(gate)
 		for i, c := range clients {
 			<-joins[i]

@@ -103,13 +103,13 @@ func TestSeatsAreLimited(t *testing.T) {
 		seat("default", "10.0.0.1", "too many connections from this address")
 		seat("acme", "10.0.0.2", "too many connections")
 		s3 := seat("default", "", "")
-		s4 := seat("default", "", "") // no address counts for none
+		s4 := seat("default", "", "") // connections without an address have no limit for their address
 		seat("default", "10.0.0.2", "too many connections")
 		if got := n.Stats().Refused; got != 3 {
 			w.Errorf("%d were refused, want 3", got)
 		}
 		s1.Release()
-		s1.Release() // once is once
+		s1.Release() // the second call does nothing
 		seat("default", "10.0.0.1", "").Release()
 		if s2.Tenant() != "acme" {
 			w.Errorf("the tenant is %s", s2.Tenant())
@@ -238,8 +238,7 @@ func TestWhoQuitsHearsWhatWasSaidBefore(t *testing.T) {
 	})
 }
 
-// lateNodes join the cluster when they are told to, as a node does whose name another
-// still has.
+// lateNodes joins the cluster when goOn is closed, like a node whose name is still in use.
 type lateNodes struct {
 	cluster.Nodes
 	goOn chan struct{}
@@ -250,7 +249,8 @@ func (l *lateNodes) Run(ctx context.Context, h cluster.Handler) error {
 	return l.Nodes.Run(ctx, h)
 }
 
-// Clients come when the node is in the cluster, with starting rooms or without.
+// TestNodeIsReadyWhenItIsInTheCluster checks that a node accepts clients once it is in the
+// cluster, with and without starting rooms.
 func TestNodeIsReadyWhenItIsInTheCluster(t *testing.T) {
 	for _, rooms := range [][]string{nil, {"r"}} {
 		inWorld(t, func(w *world) {

@@ -5,17 +5,17 @@ import (
 	"time"
 )
 
-// Limits of a node, or of one tenant. A zero field means, for a node, the default
-// that its comment names; for a tenant, what the node has.
+// Limits are the limits of a node or of one tenant. A zero field means the default for a
+// node, which the field's comment names, and the node's limit for a tenant.
 type Limits struct {
-	MessageBytes        int           // of a frame or line from a client; 64 KiB
-	Connections         int           // 100,000; of a tenant, 0: only the node's
-	ConnectionsPerIP    int           // to one tenant; 0: no limit
+	MessageBytes        int           // maximum length of a frame or line from a client; 64 KiB
+	Connections         int           // 100,000; 0 for a tenant: only the node's limit applies
+	ConnectionsPerIP    int           // connections from one address to one tenant; 0: no limit
 	RoomsPerConnection  int           // 100
-	VerbsPerSecond      float64       // per connection, burst twice that; 50
-	SimultaneousActions int           // of one connection; 5
-	OutboxBytes         int           // that wait for one connection; 1 MiB
-	VerbTimeout         time.Duration // of a verb, an action, or letting a client in, as a whole; 15 s
+	VerbsPerSecond      float64       // for each connection, with a burst of twice that; 50
+	SimultaneousActions int           // actions that run at once on one connection; 5
+	OutboxBytes         int           // bytes that wait for one connection; 1 MiB
+	VerbTimeout         time.Duration // total time of a verb, an action or the start of a connection; 15 s
 	WriteTimeout        time.Duration // a reader that is behind and takes nothing for this long is closed; 5 s
 }
 
@@ -31,7 +31,7 @@ func (l Limits) withDefaults() Limits {
 	return l
 }
 
-// ofTenant are the limits l of a tenant of a node.
+// ofTenant returns the limits of a tenant: l, with the node's limits for zero fields.
 func (l Limits) ofTenant(node Limits) Limits {
 	l.MessageBytes = cmp.Or(l.MessageBytes, node.MessageBytes)
 	l.ConnectionsPerIP = cmp.Or(l.ConnectionsPerIP, node.ConnectionsPerIP)
@@ -51,14 +51,15 @@ type LimitError struct {
 
 func (e *LimitError) Error() string { return "rate limit exceeded" }
 
-// bucket is a token bucket: perSecond tokens come in a second, and at most two
-// seconds' worth are kept. The zero bucket is full.
+// bucket is a token bucket. It gains perSecond tokens per second and holds at most those of
+// two seconds. The zero bucket is full.
 type bucket struct {
-	spent float64 // tokens that are missing
+	spent float64 // tokens missing from a full bucket
 	at    time.Time
 }
 
-// take takes n tokens, or returns the time until they are there.
+// take takes n tokens. If the bucket has fewer, it takes none and returns the time until it
+// has them.
 func (b *bucket) take(now time.Time, perSecond, n float64) (wait time.Duration) {
 	b.spent = max(0, b.spent-now.Sub(b.at).Seconds()*perSecond)
 	b.at = now
@@ -70,8 +71,8 @@ func (b *bucket) take(now time.Time, perSecond, n float64) (wait time.Duration) 
 	return 0
 }
 
-// charge takes n tokens, also missing ones, and returns the time until they are there, at
-// most most.
+// charge takes n tokens, even if the bucket has fewer. It returns the time until the bucket
+// has replaced the debt, which is at most most.
 func (b *bucket) charge(now time.Time, perSecond, n float64, most time.Duration) (wait time.Duration) {
 	b.spent = max(0, b.spent-now.Sub(b.at).Seconds()*perSecond)
 	b.at = now

@@ -17,19 +17,20 @@ import (
 type ConnectionPage struct {
 	Connections []ConnectionInfo // without properties
 	Cursor      string           // of the next page; "" at the end
-	Lost        []string         // nodes that did not answer: their connections are missing
+	Lost        []string         // nodes that did not answer; their connections are missing
 }
 
 const (
-	maxListed = 200                    // connections of a page
-	listTime  = 3 * time.Second        // for all nodes to answer
-	slowList  = 250 * time.Millisecond // after which a page no longer waits for one node before it asks the next
+	maxListed = 200                    // maximum number of connections in a page
+	listTime  = 3 * time.Second        // the time in which all nodes must answer
+	slowList  = 250 * time.Millisecond // after this time a page asks the remaining nodes all at once
 )
 
-// Connections returns a page of at most limit of the tenant's connections after cursor,
-// node by node; limits below 1 and above 200 mean 200. The cursor of the first page is "".
-// A connection that exists from the first page to the last is on one of them, unless its
-// node is Lost. A page takes at most 3 s, whatever the number of nodes that do not answer.
+// Connections returns a page of the tenant's connections after cursor, node by node. A page
+// has at most limit connections; limits below 1 and above 200 mean 200. The cursor of the
+// first page is "". A connection that exists from the first page to the last is on one of
+// them, unless its node is in Lost. A page takes at most 3 s, however many nodes do not
+// answer.
 func (e *Engine) Connections(ctx context.Context, tenant, cursor string, limit int) (page ConnectionPage, err error) {
 	if _, err := e.tenant(tenant); err != nil {
 		return page, err
@@ -41,7 +42,7 @@ func (e *Engine) Connections(ctx context.Context, tenant, cursor string, limit i
 	if err != nil {
 		return page, err
 	}
-	first, last, _ := strings.Cut(cursor, "/") // an id may name another node than holds it
+	first, last, _ := strings.Cut(cursor, "/") // the connection may be on another node than its id names
 	nodes = slices.DeleteFunc(slices.Clone(nodes), func(node string) bool { return node < first })
 	page, err = e.connectionsOf(ctx, nodes, limit, func(node string, limit int) call {
 		c := call{Do: callList, Tenant: tenant, Limit: limit}
@@ -50,16 +51,16 @@ func (e *Engine) Connections(ctx context.Context, tenant, cursor string, limit i
 		}
 		return c
 	})
-	if n := len(page.Connections); n == limit { // there may be more, on this node or another
+	if n := len(page.Connections); n == limit { // there may be more on this node or another one
 		last := page.Connections[n-1]
 		page.Cursor = last.Node + "/" + last.ID
 	}
 	return page, err
 }
 
-// connectionsOf asks the nodes until the page has limit connections: one after the other,
-// so that no node lists what the page has no room for; and all that are left at once after
-// one that is slow.
+// connectionsOf asks the nodes until the page has limit connections. It asks one node after
+// the other, so that no node lists more connections than fit. If a node is slow, it asks
+// all remaining nodes at once.
 func (e *Engine) connectionsOf(ctx context.Context, nodes []string, limit int, of func(node string, limit int) call) (page ConnectionPage, err error) {
 	limited, cancel := context.WithTimeout(ctx, listTime)
 	var asked sync.WaitGroup
@@ -69,7 +70,7 @@ func (e *Engine) connectionsOf(ctx context.Context, nodes []string, limit int, o
 		list []ConnectionInfo
 		err  error
 	}
-	var answers []chan answer // of the nodes that were asked
+	var answers []chan answer // one for each node that was asked
 	ask := func() {
 		node, got := nodes[len(answers)], make(chan answer, 1)
 		answers = append(answers, got)
@@ -106,8 +107,8 @@ func (e *Engine) connectionsOf(ctx context.Context, nodes []string, limit int, o
 	return page, nil
 }
 
-// listOf asks one node. A node that has left has no connections, nor has one whose
-// configuration does not have the tenant.
+// listOf asks one node. The list is empty if the node has left the cluster or does not have
+// the tenant.
 func (e *Engine) listOf(ctx context.Context, node string, c call) ([]ConnectionInfo, error) {
 	value, err := e.ask(ctx, node, c)
 	switch {

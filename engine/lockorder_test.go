@@ -15,11 +15,10 @@ import (
 	"golang.org/x/tools/go/ssa/ssautil"
 )
 
-// TestLocksAreTakenInTheDocumentedOrder follows every path through the engine and
-// fanout that static calls make, and compares the locks that are taken while another
-// one is held with the lock order in the documentation of package engine: each lock is
-// in it, each nesting is in it, and nothing else is. What is called outside of the
-// packages while a lock is held must be in mayCall.
+// TestLocksAreTakenInTheDocumentedOrder follows all static calls in the engine and fanout.
+// It compares the locks that are taken while another one is held with the lock order in the
+// documentation of package engine: the documentation must list each lock and each nesting,
+// and nothing else. Calls to other packages while a lock is held must be in mayCall.
 func TestLocksAreTakenInTheDocumentedOrder(t *testing.T) {
 	pkgs, err := packages.Load(&packages.Config{Mode: packages.LoadSyntax}, ".", "./fanout")
 	if err != nil || packages.PrintErrors(pkgs) > 0 {
@@ -61,8 +60,8 @@ func TestLocksAreTakenInTheDocumentedOrder(t *testing.T) {
 	}
 }
 
-// mayCall are the calls out of the packages that are made while a lock is held: they
-// take no lock of the engine and do not wait.
+// mayCall lists the allowed calls to other packages while a lock is held. They take no lock
+// of the engine and do not wait.
 var mayCall = []string{
 	"Gate.mu is held over fanout.Sink.Bytes",
 	"room.mu is held over receiver",
@@ -72,8 +71,8 @@ var mayCall = []string{
 
 var lockLine = regexp.MustCompile(`(?m)^//\t([\w. ,]+)$`)
 
-// lockOrder reads the section "Locks" of the documentation of package engine: in each
-// line, a lock is taken while those before it are held.
+// lockOrder reads the section "Locks" of the documentation of package engine. In each line,
+// a lock may be taken while those before it are held.
 func lockOrder(t *testing.T) (nestings, locks map[string]bool) {
 	source, err := os.ReadFile("engine.go")
 	if err != nil {
@@ -98,7 +97,7 @@ func nesting(held, taken string) string {
 	return fmt.Sprintf("%s is taken while %s is held", taken, held)
 }
 
-// mutexes are the fields of a package's types that are a mutex, as Type.field.
+// mutexes returns the fields of a package's types that are a mutex, as Type.field.
 func mutexes(p *types.Package) (names []string) {
 	for _, name := range p.Scope().Names() {
 		s, ok := p.Scope().Lookup(name).Type().Underlying().(*types.Struct)
@@ -114,23 +113,23 @@ func mutexes(p *types.Package) (names []string) {
 	return names
 }
 
-// lockAnalysis finds which locks are taken, and what is called, while others are held.
-// A lock is identified by its field, whatever value contains it. Calls of interfaces and
-// function values are not followed; calls that leave the packages while a lock is held are
-// in outward.
+// lockAnalysis finds the locks that are taken and the functions that are called while a
+// lock is held. A lock is identified by its field, for all values of the type. Calls of
+// interfaces and function values are not followed. outward contains calls to other packages
+// while a lock is held.
 type lockAnalysis struct {
 	effects         map[*ssa.Function]*lockEffect
-	nested, outward map[string]string // the place of each
+	nested, outward map[string]string // the value is the place in the source
 }
 
-// locks is a set of locks, by name.
+// locks is a set of lock names.
 type locks map[string]bool
 
-// lockEffect is what a function does to locks.
+// lockEffect describes the effect of a function on locks.
 type lockEffect struct {
-	takes    locks // anywhere in it
-	releases locks // that its caller holds
-	keeps    locks // at its end
+	takes    locks // locks that it takes
+	releases locks // locks of its caller that it releases
+	keeps    locks // locks that it holds when it returns
 	calls    map[string]bool
 }
 
@@ -141,10 +140,10 @@ func (a *lockAnalysis) ours(f *ssa.Function) bool {
 	return f.Pkg != nil && strings.HasPrefix(f.Pkg.Pkg.Path(), "github.com/mootchat/moot/engine")
 }
 
-// of gives the effect of a function, by the flow of its blocks.
+// of returns the effect of a function. It follows the control flow from block to block.
 func (a *lockAnalysis) of(f *ssa.Function) *lockEffect {
 	if e := a.effects[f]; e != nil {
-		return e // a recursive call adds nothing
+		return e // a recursive call has no further effect
 	}
 	e := &lockEffect{locks{}, locks{}, locks{}, map[string]bool{}}
 	a.effects[f] = e
@@ -187,7 +186,7 @@ func (a *lockAnalysis) instruction(e *lockEffect, f *ssa.Function, i ssa.Instruc
 	}
 }
 
-// call is what one call does to the locks that are held.
+// call applies the effect of a call to the held locks.
 func (a *lockAnalysis) call(e *lockEffect, i ssa.CallInstruction, held locks) {
 	c, where := i.Common(), i.Parent().Prog.Fset.Position(i.Pos()).String()
 	callee := c.StaticCallee()
@@ -237,8 +236,8 @@ func (a *lockAnalysis) leave(calls map[string]bool, held locks, where string) {
 	}
 }
 
-// calledName names a function that is known, a method of an interface, or the
-// variable that has a function; "" for a builtin.
+// calledName returns the name of the called function, of the interface method, or of the
+// variable that holds the function; "" for a builtin function.
 func calledName(c *ssa.CallCommon) string {
 	if c.IsInvoke() {
 		return types.TypeString(c.Value.Type(), (*types.Package).Name) + "." + c.Method.Name()
@@ -259,7 +258,7 @@ func calledName(c *ssa.CallCommon) string {
 	return types.TypeString(c.Value.Type(), (*types.Package).Name)
 }
 
-// lockName names the field that a mutex is, as Type.field.
+// lockName returns the name of a mutex field, as Type.field.
 func lockName(v ssa.Value) string {
 	f, ok := v.(*ssa.FieldAddr)
 	if !ok {

@@ -12,8 +12,8 @@ import (
 	"github.com/mootchat/moot/engine/hook"
 )
 
-// storedProfile is a profile as other nodes need it when the connection's node has
-// died. The id and the tenant are stored beside it, and claims are properties.
+// storedProfile is a profile in the form that other nodes need when the connection's node
+// has died. The id and the tenant are stored beside it. Claims are stored as properties.
 type storedProfile struct {
 	hook.Connection
 	Properties map[string]json.RawMessage `json:"properties,omitempty"`
@@ -29,14 +29,14 @@ func encodeProfile(p *hook.Profile) json.RawMessage {
 	}
 	b, err := json.Marshal(s)
 	if err != nil {
-		return nil // a property is not valid JSON: the profile is empty on other nodes
+		return nil // a property is not valid JSON; the profile is empty on other nodes
 	}
 	return b
 }
 
 func decodeProfile(tenant string, m cluster.MemberRecord) *hook.Profile {
 	var s storedProfile
-	_ = json.Unmarshal(m.Profile, &s) // damaged fields stay empty: leave runs nevertheless
+	_ = json.Unmarshal(m.Profile, &s) // damaged fields stay empty; leave runs nevertheless
 	p := &hook.Profile{Connection: s.Connection}
 	p.ID, p.Tenant = m.ID, tenant
 	for name, v := range s.Properties {
@@ -50,7 +50,7 @@ func decodeProfile(tenant string, m cluster.MemberRecord) *hook.Profile {
 func (e *Engine) Lost(ctx context.Context, id cluster.RoomID, members []cluster.MemberRecord) {
 	for _, m := range members {
 		if ctx.Err() != nil {
-			return // another node gets the members that are still on record
+			return // another node gets the members that are still recorded
 		}
 		v := e.decideLeave(ctx, id, decodeProfile(id.Tenant, m), m.JoinedAt, hook.CauseNodeLost)
 		if err := e.cluster.Presence.Remove(ctx, id, m.ID); err != nil && !errors.Is(err, context.Canceled) {
@@ -60,8 +60,7 @@ func (e *Engine) Lost(ctx context.Context, id cluster.RoomID, members []cluster.
 	}
 }
 
-// decideLeave asks the rules about the leave of a member that leaves whatever they
-// answer.
+// decideLeave runs the leave chain for a member that leaves even if the chain denies it.
 func (e *Engine) decideLeave(ctx context.Context, id cluster.RoomID, p *hook.Profile, joinedAt int64, cause hook.Cause) hook.Verdict {
 	v := e.decide(ctx, leaveOf(id, p, joinedAt, cause))
 	if err := refusal(&v); err != nil {
@@ -75,8 +74,8 @@ func leaveOf(id cluster.RoomID, p *hook.Profile, joinedAt int64, cause hook.Caus
 	return &hook.Event{Hook: hook.Leave, Tenant: id.Tenant, Room: id.Room, Conn: p, JoinedAt: joinedAt, Cause: cause}
 }
 
-// applyLeave tells the room of a leave of a connection that this node does not hold,
-// and applies the effects.
+// applyLeave notes the leave of a connection that this node does not hold for the room's
+// presence notices, and applies the effects.
 func (e *Engine) applyLeave(ctx context.Context, id cluster.RoomID, connection string, v hook.Verdict) {
 	if t := e.settings.Load().tenants[id.Tenant]; t != nil {
 		e.notePresence(t, id, connection, false)
@@ -84,8 +83,8 @@ func (e *Engine) applyLeave(ctx context.Context, id cluster.RoomID, connection s
 	}
 }
 
-// Rejoin implements cluster.Handler: members of this node, which other nodes treated as
-// dead, join again. A member whose join is denied is told so.
+// Rejoin implements cluster.Handler: members of this node that other nodes treated as dead
+// join again. A member whose join is denied receives a message.
 func (e *Engine) Rejoin(ctx context.Context, id cluster.RoomID, members []cluster.MemberRecord) {
 	var rejoining errgroup.Group
 	rejoining.SetLimit(maxEvicting)
@@ -97,10 +96,11 @@ func (e *Engine) Rejoin(ctx context.Context, id cluster.RoomID, members []cluste
 			return nil
 		})
 	}
-	_ = rejoining.Wait() // no function fails
+	_ = rejoining.Wait() // the functions return no errors
 }
 
-// beginRejoin is the membership, if it is one and not about to end.
+// beginRejoin returns the connection's membership, if it is joined and not about to end,
+// else nil.
 func (e *Engine) beginRejoin(id cluster.RoomID, connection string) *member {
 	c := e.local(connection)
 	if c == nil || c.tenant.name != id.Tenant {
@@ -123,7 +123,7 @@ func (e *Engine) rejoin(ctx context.Context, m *member) {
 	if err == nil {
 		err = e.cluster.Presence.Add(ctx, id, cluster.MemberRecord{ID: c.ID(), JoinedAt: m.joinedAt, Profile: encodeProfile(c.profile.Load())})
 	}
-	if err == nil || errors.Is(err, cluster.ErrUnavailable) || errors.Is(err, cluster.ErrUnknown) { // the cluster sees to it later
+	if err == nil || errors.Is(err, cluster.ErrUnavailable) || errors.Is(err, cluster.ErrUnknown) { // the backend records the member later
 		c.endStage(m, false)
 		e.notePresence(c.tenant, id, c.ID(), true)
 		e.applyAll(ctx, c.tenant, c, v.Effects)
@@ -134,5 +134,5 @@ func (e *Engine) rejoin(ctx context.Context, m *member) {
 	e.endMembership(ctx, m)
 	notice, _ := json.Marshal(map[string]string{"context": "api", "from": system, "room": id.Room,
 		"message": fmt.Sprintf("you are no longer in this room (%s)", e.textFor(err))})
-	_ = c.sendValue(notice) // it is JSON
+	_ = c.sendValue(notice) // notice is valid JSON
 }

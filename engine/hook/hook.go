@@ -1,6 +1,7 @@
 // Package hook is the contract between the engine and rules. The engine calls a
 // [Middleware] at each [Hook] with an [Event], and applies the [Verdict] or, at say, the
-// [Delivery]. Package host implements it. The package has types and no behavior.
+// [Delivery]. Package host implements Middleware. Package hook contains types and no
+// behavior.
 package hook
 
 import (
@@ -16,7 +17,7 @@ import (
 // Hook is a point at which the engine calls its middleware.
 type Hook uint8
 
-// The hooks. The fields of [Event] say which hooks have them.
+// The hooks. The comments of the fields of [Event] name the hooks that have them.
 const (
 	Connect Hook = iota + 1
 	Join
@@ -32,7 +33,7 @@ const Hooks = Action + 1
 
 var names = [Hooks]string{"", "connect", "join", "onSayReceive", "say", "leave", "disconnect", "action"}
 
-// String returns the hook's name in config, logs and documents.
+// String returns the name of the hook in configuration, logs and documents.
 func (h Hook) String() string { return names[h] }
 
 // Named returns the hook with that name; 0 if there is none.
@@ -43,31 +44,31 @@ func Named(name string) Hook {
 // Cause is the reason for which a membership began or ended.
 type Cause string
 
-// The causes. A join that a client or the server requested has none.
+// The causes. A join has no cause if a client or the server requested it.
 const (
 	CauseRoomLeave  Cause = "roomLeave"  // the client requested it
 	CauseDestroyed  Cause = "destroyed"  // the room was destroyed
 	CauseDisconnect Cause = "disconnect" // the connection ended
 	CauseRemoved    Cause = "removed"    // the server removed the member
 	CauseNodeLost   Cause = "node_lost"  // the node that held the connection died
-	CauseRejoined   Cause = "rejoined"   // a join: the node was cut off, and its members had been removed
+	CauseRejoined   Cause = "rejoined"   // the member joined again after other nodes had removed it while its node was cut off
 )
 
 // Middleware decides about events: the engine calls it at every hook and applies its
 // answer. A nil Middleware allows everything.
 //
-// Its methods are called concurrently, never with a lock of the engine held, and must
-// answer within the time limit of their chain. ctx ends when the answer is not needed any
-// more; the ctx of a leave that cannot be denied does not end. The methods must not keep
-// arguments after they return, except a [Profile], which is immutable.
+// Its methods are called concurrently, and never while a lock of the engine is held. They
+// must answer within the time limit of their chain. ctx ends when the answer is no longer
+// needed; the ctx of a leave that cannot be denied does not end. The methods must not keep
+// their arguments, except a [Profile], which is immutable.
 type Middleware interface {
-	// Asks reports whether the tenant has a chain for the hook and, if the hook has a
-	// room, for this room. It is called for every message and must be cheap.
+	// Asks reports whether the tenant has a chain for the hook and, if the hook has a room,
+	// for that room. It is called for every message and must be fast.
 	Asks(hook Hook, tenant, room string) bool
 
-	// Decide runs the tenant's chain for every hook except say. If a module rewrites
-	// the event, it changes the event in place (onSayReceive: Message, Room, From,
-	// SentAt, Extra).
+	// Decide runs the tenant's chain for a hook other than say. If a module rewrites the
+	// event, Decide changes the event in place (onSayReceive: Message, Room, From, SentAt,
+	// Extra).
 	Decide(ctx context.Context, ev *Event) Verdict
 
 	// Deliver runs the say chain for one message and the members of the room
@@ -79,7 +80,7 @@ type Middleware interface {
 	Actions(tenant string) map[string]ActionSpec
 }
 
-// Member is a connection in a room as the say chain sees it.
+// Member is a connection in a room, for the say chain.
 type Member interface {
 	// Profile returns the data of the connection for modules.
 	Profile() *Profile
@@ -91,43 +92,43 @@ type Member interface {
 type Event struct {
 	Hook   Hook
 	Tenant string
-	Room   string // join, leave, say, onSayReceive
+	Room   string // at join, leave, say and onSayReceive
 
-	// Conn is the connection of the event: the joiner, the sender, the one that ended.
-	// nil for broadcasts of the system, and at say, which is about the members.
+	// Conn is the connection of the event: it joins, leaves, sends, acts, or has ended. It
+	// is nil for broadcasts of the system, and at say, which concerns all members.
 	Conn *Profile
 
-	// JoinedAt is the time at which Conn joined the room, in ms since 1970: at leave,
-	// and at onSayReceive of a member's message. 0 at other hooks.
+	// JoinedAt is the time when Conn joined the room, in ms since 1970. It is set at leave,
+	// and at onSayReceive for a message of a member; else it is 0.
 	JoinedAt int64
 
-	// Caused is true if an effect of a module caused the event. Then effects of its
-	// chain that emit, or create or destroy rooms, are dropped.
+	// Caused is true if an effect of a module caused the event. Effects of its chain that
+	// emit messages or create or destroy rooms are then dropped.
 	Caused bool
 
-	Cause Cause // leave, join
+	Cause Cause // at leave and join
 
-	// onSayReceive and say.
+	// At onSayReceive and say.
 	Message  wire.Message
 	From     string
 	Context  string
 	SentAt   int64           // ms since 1970
-	Sequence uint64          // counts the messages of the room on this node
+	Sequence uint64          // the number of the message in its room, counted by this node
 	Extra    json.RawMessage // a JSON object; nil: none
 
-	// Snapshot identifies the members: see [MemberSnapshot]. Only at say; nil: unknown.
+	// Snapshot identifies the members; see [MemberSnapshot]. Only at say; nil: unknown.
 	Snapshot *MemberSnapshot
 
-	// action.
+	// At action.
 	Action string
 	Params json.RawMessage // a JSON object; nil: none
 }
 
-// MemberSnapshot identifies the members of a room at one moment, in their order. When a
-// member joins, leaves or gets another profile, the room has another MemberSnapshot.
+// MemberSnapshot identifies the members of a room at one moment, in their order. The room
+// gets a new MemberSnapshot when a member joins, leaves or gets another profile.
 type MemberSnapshot struct {
-	// Derived is for data that the middleware derives from the members. The engine does
-	// not use it.
+	// Derived holds data that the middleware derives from the members. The engine does not
+	// use it.
 	Derived atomic.Value
 }
 
@@ -137,15 +138,15 @@ type Outcome uint8
 // The outcomes.
 const (
 	Allowed Outcome = iota
-	Denied          // with a Reason for the client
-	Dropped         // silently
+	Denied          // Reason is for the client
+	Dropped         // the client gets no error
 	Failed          // a module failed, and its entry has onError: deny
 )
 
-// Outcomes is the number of outcomes: the length of an array indexed by outcome.
+// Outcomes is the length of an array that is indexed by outcome.
 const Outcomes = Failed + 1
 
-// String returns the outcome's name in metrics.
+// String returns the name of the outcome in metrics.
 func (o Outcome) String() string {
 	return [Outcomes]string{"allowed", "denied", "dropped", "failed"}[o]
 }
@@ -153,17 +154,18 @@ func (o Outcome) String() string {
 // Verdict is the answer of a chain. The zero Verdict allows.
 type Verdict struct {
 	Outcome Outcome
-	Reason  string // Denied: the module's reason
-	Module  string // the one that denied, dropped or failed, as module@sha#revision; else ""
+	Reason  string // the reason for Denied, from the module
+	Module  string // the module that denied, dropped or failed, as module@sha#revision; "" if none did
 
-	// RetryAfter is the time after which the request may be repeated. Only of Failed; 0: unknown.
+	// RetryAfter is the time after which the request may be repeated. It is set for Failed
+	// only; 0 means unknown.
 	RetryAfter time.Duration
 
 	// Reply is the answer of an action, a JSON object; nil means {}.
 	Reply json.RawMessage
 
-	// Effects are applied in order after the event is recorded. A chain that did not
-	// allow has none.
+	// Effects are applied in order after the event is recorded. They are empty if the chain
+	// did not allow the event.
 	Effects []Effect
 }
 
@@ -174,17 +176,18 @@ type Effect struct {
 	Room     *RoomEffect
 }
 
-// Emit is a message of a module, from "0", to a room of its tenant or to one connection.
+// Emit is a message from a module to a room of its tenant or to one connection. Its sender
+// is "0".
 type Emit struct {
 	Room       string
-	Connection string // set in place of Room
+	Connection string // if set, the target is this connection, and Room is empty
 	Message    wire.Message
 }
 
 // Property is a named JSON value of a connection.
 type Property struct {
 	Name  string
-	Value json.RawMessage // nil: removed
+	Value json.RawMessage // nil: the property is removed
 }
 
 // RoomEffect creates or destroys a room.
@@ -194,21 +197,22 @@ type RoomEffect struct {
 }
 
 // Delivery is the answer of a say chain for the members of a room. The zero Delivery
-// delivers the event unchanged to all.
+// delivers the event unchanged to all members.
 type Delivery struct {
-	// Answers are the distinct forms in which members receive the message.
+	// Answers are the distinct forms of the message that members receive.
 	Answers []wire.Payload
-	// All is the answer for every member if For is nil; see For.
+	// All is the answer for all members if For is nil. It has the same values as the
+	// elements of For.
 	All int32
-	// For holds, for each member, the index of its answer, or [AsIs] or [Nothing]. The
-	// engine calls Release when it does not need For any more.
+	// For contains, for each member, the index of its answer, or [AsIs] or [Nothing]. The
+	// engine calls Release when it no longer needs For.
 	For     []int32
-	Release func() // nil: no call is needed
+	Release func() // nil: Release is not called
 }
 
-// Values of All and For in place of the index of an answer.
+// Values of All and of the elements of For that are not an index.
 const (
-	AsIs    int32 = -1 // the event unchanged
+	AsIs    int32 = -1 // the event is delivered unchanged
 	Nothing int32 = -2
 )
 
@@ -216,7 +220,7 @@ const (
 type ActionSpec struct {
 	Description string
 	Inputs      map[string]InputSpec
-	Module      string // by name
+	Module      string // the name of the module
 }
 
 // InputSpec is an input of an action. The engine refuses a call without a required input.
@@ -239,13 +243,12 @@ type Connection struct {
 	Properties  []NamedProperty `json:"-"`                // in the order of their names
 }
 
-// Profile is an immutable copy of a Connection: a change makes a new Profile, so that
-// derived data can be kept with it.
+// Profile is an immutable copy of a Connection. Each change creates a new Profile, so
+// derived data can be stored in it.
 type Profile struct {
 	Connection
 
-	// Derived is for the middleware's encodings of the profile. The engine does not
-	// use it.
+	// Derived holds the middleware's encodings of the profile. The engine does not use it.
 	Derived atomic.Value
 }
 
