@@ -20,14 +20,14 @@ func errNotIn(room string) error {
 	return &VerbError{fmt.Sprintf("connection not in this room (%s)", room)}
 }
 
-// AlreadyMember reports whether err is that of a join to a room that the connection is in.
+// AlreadyMember reports whether err means that the connection is already in the room.
 func AlreadyMember(err error) bool { return hasText(err, "connection already in this room") }
 
-// NotMember reports whether err is that of a connection that is not in the room.
+// NotMember reports whether err means that the connection is not in the room.
 func NotMember(err error) bool { return hasText(err, "connection not in this room") }
 
-// hasText reports whether err is a VerbError whose text begins with the words, also if it
-// came from another node as text.
+// hasText reports whether err is a VerbError whose text begins with words. The error may
+// have come from another node as text.
 func hasText(err error, words string) bool {
 	verb := (*VerbError)(nil)
 	return errors.As(err, &verb) && strings.HasPrefix(verb.Text, words)
@@ -35,16 +35,16 @@ func hasText(err error, words string) bool {
 
 // joinOptions are the options of a join.
 type joinOptions struct {
-	recover bool // the client asks for its position in the room's history, and for missed messages
+	recover bool // the client asks for the position of the room and for missed messages
 	watch   bool // the client asks for notices of joins and leaves
 }
 
-// join makes c a member of the room. Of concurrent joins of a connection to a room one
-// runs, and the others wait for its result. The caller applies the effects after it has
-// answered the client.
+// join makes c a member of the room. If a connection joins a room several times at once,
+// one join runs and the others wait for its result. The caller applies the effects after it
+// has answered the client.
 //
-// With recover, in a room with history, c is sent nothing of the room until its gate is
-// released.
+// With options.recover, in a room with history, c receives no message of the room until its
+// gate is released.
 func (e *Engine) join(ctx context.Context, c *Connection, name string, options joinOptions) (*member, []hook.Effect, error) {
 	if wire.ValidRoom(name) != nil && name != "" {
 		return nil, nil, &VerbError{"invalid room name"}
@@ -69,7 +69,7 @@ func (e *Engine) join(ctx context.Context, c *Connection, name string, options j
 	return m, e.applyNow(ctx, c.tenant, c, effects, false), nil
 }
 
-// beginJoin begins a membership, which then owns the use of r.
+// beginJoin begins a membership. The membership then owns the caller's use of r.
 func (e *Engine) beginJoin(ctx context.Context, c *Connection, r *room) (*member, error) {
 	name := r.id.Room
 	for {
@@ -130,8 +130,8 @@ func (e *Engine) admit(ctx context.Context, m *member) ([]hook.Effect, error) {
 	return v.Effects, nil
 }
 
-// addMember records a member that has subscribed, and makes it one. If that fails it
-// is not subscribed any more.
+// addMember records a member that has subscribed and adds it to the room. If that fails, it
+// ends the subscription.
 func (e *Engine) addMember(ctx context.Context, m *member, evicted int) error {
 	c, r := m.conn, m.room
 	err := e.cluster.Presence.Add(ctx, r.id, cluster.MemberRecord{ID: c.ID(), JoinedAt: m.joinedAt, Profile: encodeProfile(c.profile.Load())})
@@ -139,13 +139,14 @@ func (e *Engine) addMember(ctx context.Context, m *member, evicted int) error {
 		err = r.add(m, evicted)
 	}
 	if err != nil {
-		e.removePresence(ctx, r, c.ID()) // it may be recorded, whatever the error was
+		e.removePresence(ctx, r, c.ID()) // the member may be recorded even after an error
 		e.unsubscribe(ctx, m)
 	}
 	return err
 }
 
-// subscribe subscribes to the messages and notices that the member is to receive.
+// subscribe subscribes to the messages of the room, and to its notices if the member asks
+// for them.
 func (e *Engine) subscribe(ctx context.Context, m *member) error {
 	r := m.room
 	if err := r.messages.subscribe(ctx, e.cluster.Broker); err != nil || !m.watches {
@@ -181,9 +182,9 @@ func (e *Engine) removePresence(ctx context.Context, r *room, id string) {
 	}
 }
 
-// leave ends c's membership of the room. Only a client's own roomLeave can be denied; in
-// every other case the member leaves, the deny is logged, and the end of ctx does not
-// stop the leave.
+// leave ends c's membership of the room. Only a client's own roomLeave can be denied. In
+// all other cases the member leaves: a deny is logged, and the leave completes even if ctx
+// ends.
 func (e *Engine) leave(ctx context.Context, c *Connection, name string, cause hook.Cause) ([]hook.Effect, error) {
 	if cause != hook.CauseRoomLeave {
 		var cancel context.CancelFunc
@@ -199,7 +200,7 @@ func (e *Engine) leave(ctx context.Context, c *Connection, name string, cause ho
 		c.endStage(m, false)
 		return nil, err
 	}
-	// The notice of a room's end is for its last members.
+	// The members of a destroyed room still receive its last message.
 	if cause != hook.CauseDestroyed {
 		m.Gate.Close()
 	}
@@ -212,13 +213,13 @@ func (e *Engine) leave(ctx context.Context, c *Connection, name string, cause ho
 	return later, nil
 }
 
-// endMembership ends a membership without asking the rules.
+// endMembership ends a membership without running the leave chain.
 func (e *Engine) endMembership(ctx context.Context, m *member) {
 	e.detach(ctx, m)
 	e.notePresence(m.conn.tenant, m.room.id, m.conn.ID(), false)
 }
 
-// detach ends a membership on this node, without a notice to other members.
+// detach ends a membership on this node. It sends no notice to other members.
 func (e *Engine) detach(ctx context.Context, m *member) {
 	r, c := m.room, m.conn
 	r.remove(m)
@@ -228,8 +229,8 @@ func (e *Engine) detach(ctx context.Context, m *member) {
 	c.tenant.release(r)
 }
 
-// askLeave runs leave for a member, unless another node has done so. After an error the
-// member stays.
+// askLeave runs the leave chain for a member, unless another node has run it. After an
+// error the member stays.
 func (e *Engine) askLeave(ctx context.Context, m *member, cause hook.Cause) (hook.Verdict, error) {
 	c, r := m.conn, m.room
 	ours, err := e.beginLeaveInCluster(ctx, m, cause)
@@ -239,7 +240,7 @@ func (e *Engine) askLeave(ctx context.Context, m *member, cause hook.Cause) (hoo
 	if cause != hook.CauseRoomLeave {
 		return e.decideLeave(ctx, r.id, c.profile.Load(), m.joinedAt, cause), nil
 	}
-	ctx, cancel := e.untilShutdown(ctx) // a leave that has begun completes: else it would run again at the connection's end
+	ctx, cancel := e.untilShutdown(ctx) // a leave that has begun must complete; otherwise the chain would run again when the connection ends
 	defer cancel()
 	v := e.decide(ctx, leaveOf(r.id, c.profile.Load(), m.joinedAt, cause))
 	if err := refusal(&v); err != nil {
@@ -249,12 +250,13 @@ func (e *Engine) askLeave(ctx context.Context, m *member, cause hook.Cause) (hoo
 	return v, nil
 }
 
-// beginLeaveRetry is the time between tries of BeginLeave while the cluster does not answer.
+// beginLeaveRetry is the time between two calls of BeginLeave while the cluster does not
+// answer.
 const beginLeaveRetry = time.Second
 
-// beginLeaveInCluster reports whether this node runs leave for the member. It does not if
-// another node has treated this one as dead, and runs leave itself. Without an answer
-// from the cluster a request of a client or of the server API fails, and the end of a
+// beginLeaveInCluster reports whether this node runs the leave chain for the member. If
+// another node has treated this node as dead, that node runs the chain. If the cluster does
+// not answer, a leave that a client or the server API has requested fails; the end of a
 // connection or a room waits.
 func (e *Engine) beginLeaveInCluster(ctx context.Context, m *member, cause hook.Cause) (ours bool, err error) {
 	id := m.room.id
@@ -281,8 +283,8 @@ func (e *Engine) beginLeaveInCluster(ctx context.Context, m *member, cause hook.
 	}
 }
 
-// recordPresence records a member again. If the cluster does not answer, the backend does it
-// later.
+// recordPresence records a member again. If the cluster does not answer, the backend
+// records it later.
 func (e *Engine) recordPresence(ctx context.Context, m *member) {
 	ctx, cancel := e.untilShutdown(ctx)
 	defer cancel()

@@ -165,8 +165,8 @@ func TestEffectsOfAJoinComeAfterItsAnswer(t *testing.T) {
 	})
 }
 
-// A rule may destroy the room that is being joined, or said in: nobody waits for
-// himself.
+// TestRuleMayDestroyTheRoomItIsAskedAbout checks that a rule can destroy the room of the
+// event that it decides about, without a deadlock.
 func TestRuleMayDestroyTheRoomItIsAskedAbout(t *testing.T) {
 	for _, at := range []hook.Hook{hook.Join, hook.Leave, hook.OnSayReceive} {
 		t.Run(at.String(), func(t *testing.T) {
@@ -176,7 +176,7 @@ func TestRuleMayDestroyTheRoomItIsAskedAbout(t *testing.T) {
 				b.do(roomAdd("r"))
 				n.on(at, func(ev *hook.Event) hook.Verdict {
 					if ev.Message.Text == "this room has been deleted" {
-						// Once is enough: this would not end.
+						// The rule would run for ever if these effects were applied.
 						return allow(hook.Effect{Room: &hook.RoomEffect{Name: "r"}}, destroy("r"))
 					}
 					return allow(destroy("r"))

@@ -13,7 +13,7 @@ import (
 	"github.com/mootchat/moot/engine/hook"
 )
 
-// pair is two nodes, with a client each.
+// pair starts two nodes with a client each.
 func (w *world) pair() (one, two *node, a, b *client) {
 	one, two = w.node("one"), w.node("two")
 	return one, two, one.client(), two.client()
@@ -169,13 +169,13 @@ func TestMembersOfALostNodeLeaveOnce(t *testing.T) {
 	})
 }
 
-// A node that is stopped lets its own members go: to the others they are not
-// lost.
+// TestMembersOfAStoppedNodeLeaveOnce checks that a node that stops runs leave for its own
+// members, and that other nodes do not run it again.
 func TestMembersOfAStoppedNodeLeaveOnce(t *testing.T) {
 	inWorld(t, func(w *world) {
 		one, two, a, b := w.pair()
 		l1, l2 := one.countLeavers(allowed), two.countLeavers(func(*hook.Event) hook.Verdict {
-			time.Sleep(time.Second) // the others would find it dead by now
+			time.Sleep(time.Second) // long enough for other nodes to treat the node as dead
 			return allow()
 		})
 		a.do(roomAdd("r"))

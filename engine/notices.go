@@ -13,32 +13,33 @@ import (
 	"github.com/mootchat/moot/engine/wire"
 )
 
-// Members of a room with presence receive notices of joins and leaves, if they asked for
-// them. Each node collects the joins and leaves of its connections, and publishes them on
-// a topic beside the room's own: a node without such members is not subscribed to it, and
-// notices are not part of the room's order and history.
+// Members of a room with presence receive notices of joins and leaves if they ask for them.
+// Each node collects the joins and leaves of its connections and publishes them on a topic
+// of its own for each room. Thus a node without such members need not subscribe to the
+// topic, and notices are not part of the room's order and history.
 
 const (
-	noticeDelay   = 100 * time.Millisecond // in which joins and leaves are collected
+	noticeDelay   = 100 * time.Millisecond // the time for which joins and leaves are collected
 	noticeTimeout = 10 * time.Second       // for publishing a notice
-	maxNoticeIDs  = 1000                   // ids in a notice
+	maxNoticeIDs  = 1000                   // maximum number of ids in a notice, for joins and for leaves
 )
 
-// noticesOf is the topic of a room's notices. A client cannot create such a room.
+// noticesOf returns the topic of a room's notices. Clients cannot create a room with that
+// name.
 func noticesOf(room cluster.RoomID) cluster.RoomID {
 	return cluster.RoomID{Tenant: room.Tenant, Room: "\x01" + room.Room}
 }
 
-// notice is what members receive.
+// notice is a presence notice, as members receive it.
 type notice struct {
-	Context      string   `json:"context"` // presence
+	Context      string   `json:"context"` // "presence"
 	Room         string   `json:"room"`
 	Joined       []string `json:"joined"`
 	Left         []string `json:"left"`
-	MembersCount int      `json:"membersCount"` // on all nodes, after it
+	MembersCount int      `json:"membersCount"` // on all nodes, after the joins and leaves
 }
 
-// gathering are the joins and leaves that are not yet published.
+// pendingNotices holds the joins and leaves that are not published yet.
 type pendingNotices struct {
 	mu     sync.Mutex
 	rooms  map[cluster.RoomID]*pendingNotice
@@ -50,8 +51,8 @@ type pendingNotice struct {
 	timer        *time.Timer
 }
 
-// notePresence collects a join or a leave in a room with presence. A join and a leave of the
-// same connection cancel each other out.
+// notePresence adds a join or a leave to the pending notice of a room with presence. A join
+// and a leave of the same connection cancel each other out.
 func (e *Engine) notePresence(t *tenant, room cluster.RoomID, id string, joined bool) {
 	if !t.settings(room.Room).Presence {
 		return
@@ -102,19 +103,19 @@ func (e *Engine) publishNotice(room cluster.RoomID) {
 	}
 }
 
-// next takes the ids for one notice.
+// next removes the ids for one notice and returns the notice.
 func (n *pendingNotice) next(room string, count int) []byte {
 	joined := min(len(n.joined), maxNoticeIDs)
 	left := min(len(n.left), maxNoticeIDs)
 	b, err := json.Marshal(notice{"presence", room, append([]string{}, n.joined[:joined]...), append([]string{}, n.left[:left]...), count})
 	if err != nil {
-		panic("engine: a notice cannot be encoded: " + err.Error()) // strings and a number
+		panic("engine: a notice cannot be encoded: " + err.Error()) // a notice has only strings and a number
 	}
 	n.joined, n.left = n.joined[joined:], n.left[left:]
 	return b
 }
 
-// publishAllNotices publishes all pending notices, and returns when they are published.
+// publishAllNotices publishes all pending notices and waits until they are published.
 func (e *Engine) publishAllNotices() {
 	g := &e.notices
 	g.mu.Lock()
@@ -132,7 +133,7 @@ func (e *Engine) publishAllNotices() {
 }
 
 // deliverNotice sends a notice to the members that asked for notices. It returns false if
-// the topic is not one of notices.
+// topic is not a topic of notices.
 func (e *Engine) deliverNotice(t *tenant, topic string, payload []byte) bool {
 	name, ok := strings.CutPrefix(topic, "\x01")
 	if !ok {

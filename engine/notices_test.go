@@ -11,7 +11,7 @@ import (
 	"github.com/mootchat/moot/engine"
 )
 
-// tellsOfMembers has the room "r" tell who joins and leaves.
+// tellsOfMembers enables presence for the room "r".
 func tellsOfMembers(c *engine.Config) {
 	c.Tenants[0].Rooms = []engine.RoomSettings{{Match: func(r string) bool { return r == "r" }, Presence: true}}
 }
@@ -32,7 +32,7 @@ func noticeOf(count int, joined, left []*client) string {
 	return reordered(string(b))
 }
 
-// reordered is JSON with its names in order.
+// reordered returns the JSON text with sorted names.
 func reordered(text string) string {
 	var v any
 	_ = json.Unmarshal([]byte(text), &v)
@@ -71,8 +71,8 @@ func TestMembersWhoAskHearWhoComesAndGoes(t *testing.T) {
 		time.Sleep(100 * time.Millisecond)
 		a.isTold(noticeOf(2, nil, []*client{b, c}))
 		deaf.hears()
-		// Nobody on the other node asks any more.
-		one.client().do(roomAdd("r")).do(roomLeave("r")) // both at once: nothing happened
+		// No member of the other node asks for notices now.
+		one.client().do(roomAdd("r")).do(roomLeave("r")) // the join and the leave cancel each other out
 		time.Sleep(time.Second)
 		a.isTold()
 		a.do(roomLeave("r"))
@@ -93,7 +93,8 @@ func TestRoomsWithoutPresenceTellNothing(t *testing.T) {
 	})
 }
 
-// TestLostMembersAreToldOf: by who lets them go.
+// TestLostMembersAreToldOf checks that members receive a notice of the members of a node
+// that has died.
 func TestLostMembersAreToldOf(t *testing.T) {
 	inWorld(t, func(w *world) {
 		one, two := w.node("one", tellsOfMembers), w.node("two", tellsOfMembers)
@@ -106,7 +107,8 @@ func TestLostMembersAreToldOf(t *testing.T) {
 	})
 }
 
-// TestNodeThatEndsTellsWhoLeft: at once.
+// TestNodeThatEndsTellsWhoLeft checks that a node that stops publishes the leaves of its
+// members at once.
 func TestNodeThatEndsTellsWhoLeft(t *testing.T) {
 	inWorld(t, func(w *world) {
 		one, two := w.node("one", tellsOfMembers), w.node("two", tellsOfMembers)
@@ -119,7 +121,7 @@ func TestNodeThatEndsTellsWhoLeft(t *testing.T) {
 	})
 }
 
-// TestNoticesOfManyComeInParts: none is larger than a client can take.
+// TestNoticesOfManyComeInParts checks that a notice contains at most 1000 ids.
 func TestNoticesOfManyComeInParts(t *testing.T) {
 	inWorld(t, func(w *world) {
 		n := w.node("one", tellsOfMembers)

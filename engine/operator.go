@@ -9,21 +9,22 @@ import (
 	"github.com/mootchat/moot/engine/cluster"
 )
 
-// Questions of operators, beyond the rules of chat: the engine carries them from node to
-// node without knowing their meaning.
+// The engine carries questions of operators from node to node without knowing their
+// meaning.
 
-// Operator answers the questions of operators of other nodes. The text of the error
-// reaches the node that asked. It may be called concurrently.
+// Operator answers questions of operators on other nodes. The text of its error reaches the
+// node that asked. It may be called concurrently.
 type Operator func(ctx context.Context, question json.RawMessage) (json.RawMessage, error)
 
-// callOperator calls the node's Operator.
+// callOperator is the call for the node's Operator.
 const callOperator = "operator"
 
-// errNoOperator is the answer of a node without an Operator.
+// errNoOperator is the error of a node without an Operator.
 var errNoOperator = errors.New("the node answers no operators")
 
-// AskNode returns the answer of the Operator of a node, which may be this one. Errors:
-// the text of the Operator's error, ErrNoNode, ctx's error, with the name of the node.
+// AskNode returns the answer of the Operator of a node, which may be this one. It returns
+// an error with the text of the Operator's error, ErrNoNode or the error of ctx, together
+// with the name of the node.
 func (e *Engine) AskNode(ctx context.Context, node string, question json.RawMessage) (json.RawMessage, error) {
 	return e.ask(ctx, node, call{Do: callOperator, Value: question})
 }
@@ -51,10 +52,10 @@ func (e *Engine) Nodes(ctx context.Context) ([]string, error) {
 	return nodes, nil
 }
 
-// HasTenant reports whether the settings in use have the tenant.
+// HasTenant reports whether the current settings have the tenant.
 func (e *Engine) HasTenant(name string) bool { return e.settings.Load().tenants[name] != nil }
 
-// Accepting returns nil while clients are let in, else the reason why not.
+// Accepting returns nil while the engine accepts clients, else the reason why it does not.
 func (e *Engine) Accepting() error {
 	select {
 	case <-e.ready:

@@ -12,17 +12,18 @@ import (
 )
 
 const (
-	paceTime     = time.Second          // for members to receive what was delivered
-	pacePause    = 5 * time.Second      // during which a room is not paced after its members took longer
-	paceInterval = 5 * time.Millisecond // between two checks
+	paceTime     = time.Second          // the time that members have to receive delivered messages
+	pacePause    = 5 * time.Second      // after a timeout a room is not paced for this time
+	paceInterval = 5 * time.Millisecond // the time between two checks
 )
 
-// Pace implements cluster.Handler. A node that reads missed messages has them all at once,
-// and they may exceed an outbox: members that read at a normal rate would count as slow
+// Pace implements cluster.Handler. A node that reads missed messages gets many at once.
+// They may exceed an outbox, and members that read at a normal rate would count as slow
 // readers. The next message therefore waits until no outbox is filled by more than a
-// quarter. Members that take longer than paceTime delay the others once: the room is then
-// not paced for pacePause, and they may be closed as slow readers. The cost is a check of
-// each member's outbox every 5 ms while a room catches up, and nothing otherwise.
+// quarter. If a member takes longer than paceTime, the room is not paced for pacePause, so
+// that slow members delay the others only once; they may then be closed as slow readers.
+// The cost is a check of each member's outbox every 5 ms while a room catches up, and
+// nothing otherwise.
 func (e *Engine) Pace(ctx context.Context, id cluster.RoomID) {
 	t := e.settings.Load().tenants[id.Tenant]
 	if t == nil {
@@ -64,13 +65,14 @@ func (r *room) pausePacing(until time.Time) {
 	r.unpaced = until
 }
 
-// settled reports whether the writers are done with the room and its members can take more.
+// settled reports whether no message of the room waits at a writer and the outboxes of its
+// members have room.
 func (r *room) settled() bool {
 	return r.out.Settled(&r.present().Snapshot)
 }
 
 // Missed implements cluster.Handler: members receive a gap notice before the next message.
-// Clients of ActionHero do not.
+// Clients of ActionHero receive no gap notices.
 func (e *Engine) Missed(_ context.Context, id cluster.RoomID) {
 	t := e.settings.Load().tenants[id.Tenant]
 	if t == nil {
@@ -90,7 +92,7 @@ func (e *Engine) Missed(_ context.Context, id cluster.RoomID) {
 		Room    string `json:"room"`
 	}{"gap", id.Room})
 	if err != nil {
-		panic("engine: a notice cannot be encoded: " + err.Error()) // strings
+		panic("engine: a notice cannot be encoded: " + err.Error()) // a notice has only strings
 	}
 	frame := wire.FrameOf(b)
 	which := make([]int32, len(to.members))

@@ -11,7 +11,8 @@ import (
 	"github.com/mootchat/moot/engine/wire"
 )
 
-// burst hands n messages of 8 KiB over at once, paced as a cluster does it.
+// burst delivers count messages of 8 KiB and calls Pace like a cluster. It returns the time
+// that this takes.
 func (n *node) burst(count int) (took time.Duration) {
 	payload := wire.AppendPayload(nil, wire.Payload{Message: wire.Message{Text: strings.Repeat("x", 8<<10)}, Room: "r", From: "0", Context: "user"})
 	began := time.Now()
@@ -24,7 +25,8 @@ func (n *node) burst(count int) (took time.Duration) {
 	return time.Since(began)
 }
 
-// A reader that takes what it is sent is no slow reader, however much comes at once.
+// TestABurstIsPacedByItsReaders checks that a reader that reads steadily receives all
+// messages of a burst.
 func TestABurstIsPacedByItsReaders(t *testing.T) {
 	inWorld(t, func(w *world) {
 		n := w.node("a")
@@ -51,7 +53,8 @@ func TestABurstIsPacedByItsReaders(t *testing.T) {
 	})
 }
 
-// A reader that takes nothing holds up the others once, and is closed.
+// TestAReaderThatStopsHoldsABurstUpOnce checks that a reader that stops reading delays the
+// other members once and is closed.
 func TestAReaderThatStopsHoldsABurstUpOnce(t *testing.T) {
 	inWorld(t, func(w *world) {
 		n := w.node("a")

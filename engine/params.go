@@ -10,11 +10,11 @@ import (
 	"github.com/mootchat/moot/engine/wire"
 )
 
-// On the socket transport, parameters are sticky: paramAdd sets one, and every later
-// action has it, until it is deleted or a JSON line replaces all of them. Callers of
-// param, setParam, deleteParam and allParams hold Connection.mu.
+// On the socket transport, parameters are sticky: paramAdd sets a parameter, and every
+// later action has it until it is deleted or a JSON line replaces all parameters. Callers
+// of param, setParam, deleteParam and allParams hold Connection.mu.
 
-// maxParamBytes bounds the names and values of a connection's sticky parameters.
+// maxParamBytes is the limit for the names and values of a connection's sticky parameters.
 const maxParamBytes = 64 << 10
 
 func (c *Connection) param(name string) json.RawMessage {
@@ -43,8 +43,8 @@ func (c *Connection) allParams() map[string]json.RawMessage {
 	return all
 }
 
-// actionOf returns the name and the parameters of an action. On the socket both are
-// sticky.
+// actionOf returns the name and the parameters of an action. On the socket transport both
+// are sticky.
 func (c *Connection) actionOf(r *wire.Request) (name string, params map[string]json.RawMessage) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -68,7 +68,7 @@ func (c *Connection) actionOf(r *wire.Request) (name string, params map[string]j
 
 func paramsIn(object json.RawMessage) map[string]json.RawMessage {
 	params := map[string]json.RawMessage{}
-	_ = json.Unmarshal(object, &params) // wire has checked that it is an object
+	_ = json.Unmarshal(object, &params) // package wire has checked that it is an object
 	for k, v := range params {
 		params[k] = bytes.Clone(v)
 	}
@@ -79,7 +79,7 @@ func jsonText(s string) json.RawMessage {
 	return json.RawMessage(wire.AppendString(nil, s))
 }
 
-// paramAdd sets a parameter. It ignores names that no action takes, as ActionHero does.
+// paramAdd sets a parameter. Like ActionHero, it ignores names that no action takes.
 func (c *Connection) paramAdd(_ context.Context, r *wire.Request) (result, error) {
 	if !c.takesParam(r.Key) {
 		return result{}, nil

@@ -7,7 +7,7 @@ import (
 	"github.com/mootchat/moot/engine/hook"
 )
 
-// On the socket, parameters stick.
+// Tests of the sticky parameters of the socket transport.
 
 func socketOK(id, data string) string {
 	if data != "" {
@@ -25,7 +25,7 @@ func TestParamsStick(t *testing.T) {
 		id := `"1"`
 		a.says("paramAdd token=secret=more", socketOK(id, ""))
 		a.says("paramAdd apiVersion 2", socketOK(id, ""))
-		a.says("paramAdd unknown=x", socketOK(id, "")) // passed over
+		a.says("paramAdd unknown=x", socketOK(id, "")) // no action takes this name
 		a.says("paramView token", socketOK(id, `"secret"`))
 		a.says("paramView unknown", socketOK(id, ""))
 		a.says("paramsView", socketOK(id, `{"apiVersion":"2","messageId":"1","token":"secret"}`))
@@ -67,7 +67,7 @@ func TestJSONLineReplacesTheParams(t *testing.T) {
 		a.do("paramAdd apiVersion=1")
 		a.says(`{"action":"login","params":{"token":"t","messageId":"m"}}`, `{"authorized":true,"context":"response","messageId":"m"}`)
 		a.says("paramsView", socketOK(`"m"`, `{"action":"login","messageId":"m","token":"t"}`))
-		a.says("login", `{"authorized":true,"context":"response","messageId":"m"}`) // with what stuck
+		a.says("login", `{"authorized":true,"context":"response","messageId":"m"}`) // with the sticky parameters
 		a.says(`{"params":{"messageId":9}}`, `{"error":"unknown action or invalid apiVersion","context":"response","messageId":9}`)
 		want := []string{`login{"action":"login","messageId":"m","token":"t"}`, `login{"action":"login","messageId":"m","token":"t"}`}
 		if strings.Join(params, "\n") != strings.Join(want, "\n") {

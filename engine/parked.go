@@ -14,13 +14,13 @@ import (
 	"github.com/mootchat/moot/engine/hook"
 )
 
-// handOverTime is how long a session stays parked for the node that asked for it.
+// handOverTime is the time for which a session stays parked for the node that asked for it.
 const handOverTime = 30 * time.Second
 
-// parkedSession is a session that no node holds, or a redirect to one.
+// parkedSession is a session that no node holds, or a redirect to a session.
 type parkedSession struct {
 	Tenant  string          `json:"tenant"`
-	Moved   string          `json:"moved,omitempty"` // a redirect: the secret of the session it leads to; only the tenant is set beside it
+	Moved   string          `json:"moved,omitempty"` // of a redirect: the secret of the session that it leads to; other fields than the tenant are then empty
 	ID      string          `json:"id"`
 	Profile json.RawMessage `json:"profile"` // a storedProfile
 	Claims  []string        `json:"claims,omitempty"`
@@ -29,22 +29,22 @@ type parkedSession struct {
 	Actions int             `json:"actions"`
 }
 
-// parkedRoom is a membership.
+// parkedRoom is a membership of a parked session.
 type parkedRoom struct {
 	Room     string           `json:"room"`
 	JoinedAt int64            `json:"joinedAt"`
 	Watches  bool             `json:"watches,omitempty"`
-	Since    cluster.Position `json:"since"` // of the last message that was sent to it, or before it
+	Since    cluster.Position `json:"since"` // the position of the last message that was sent to the member, or an earlier one
 }
 
-// keyOf is the key of a session in the cluster: a digest of the secret.
+// keyOf returns the key of a session in the cluster: a digest of the secret.
 func keyOf(secret string) string {
 	sum := sha256.Sum256([]byte(secret))
 	return hex.EncodeToString(sum[:])
 }
 
-// park parks the session of a connection that is away and claimed. Its memberships on
-// this node end without a call of the rules. After an error the caller must end them.
+// park parks the session of a connection that is away and claimed. It ends the memberships
+// on this node without running the leave chain. After an error the caller must end them.
 func (e *Engine) park(ctx context.Context, c *Connection, ttl time.Duration) error {
 	if e.cluster.Sessions == nil {
 		return fmt.Errorf("park a session: %w", cluster.ErrUnavailable)
@@ -54,8 +54,8 @@ func (e *Engine) park(ctx context.Context, c *Connection, ttl time.Duration) err
 	if err != nil {
 		return err
 	}
-	// Parking comes first because it can fail. If this node dies before its members are
-	// removed, other nodes run leave for them; a client that resumes joins again.
+	// Parking can fail, so it comes first. If this node dies before its members are
+	// removed, other nodes run leave for them, and a client that resumes joins again.
 	if err := e.cluster.Sessions.Park(ctx, keyOf(c.session.secret), b, ttl); err != nil {
 		e.log.Debug("a session was not parked", "connection", c.ID(), "error", err)
 		return err
@@ -86,7 +86,7 @@ func parkedOf(c *Connection) parkedSession {
 	return s
 }
 
-// release returns what a connection has besides its rooms, and unregisters it.
+// release releases the resources of a connection, except its rooms, and unregisters it.
 func (e *Engine) release(c *Connection) {
 	e.forgetSession(c)
 	c.out.Release()
@@ -94,7 +94,8 @@ func (e *Engine) release(c *Connection) {
 	e.unregister(c)
 }
 
-// unpark takes a session from the cluster; its node may have to park it first.
+// unpark takes a session from the cluster. If a node still holds the session, it asks the
+// node to park it first.
 func (e *Engine) unpark(ctx context.Context, t *tenant, by sessionClaim) (parkedSession, error) {
 	var s parkedSession
 	b, err := e.takeParked(ctx, t, by)
@@ -106,11 +107,11 @@ func (e *Engine) unpark(ctx context.Context, t *tenant, by sessionClaim) (parked
 		return s, cluster.ErrNoSession
 	}
 	var p storedProfile
-	_ = json.Unmarshal(s.Profile, &p) // a damaged profile is empty
+	_ = json.Unmarshal(s.Profile, &p) // a damaged profile stays empty
 	if s.Tenant == t.name && !otherUser(p.User, by.User) {
 		return s, nil
 	}
-	e.Expired(ctx, b) // another user or tenant knows the secret
+	e.Expired(ctx, b) // a client of another user or tenant knows the secret; the session ends
 	if s.Tenant != t.name {
 		return s, cluster.ErrNoSession
 	}
@@ -129,7 +130,7 @@ func (e *Engine) takeParked(ctx context.Context, t *tenant, by sessionClaim) ([]
 	}
 	ctx, cancel := context.WithTimeout(ctx, claimTime)
 	defer cancel()
-	value, _ := json.Marshal(by) // two texts
+	value, _ := json.Marshal(by) // it has only strings, which can be encoded
 	_, err = e.ask(ctx, node, call{Do: callHandOver, Tenant: t.name, Value: value})
 	switch {
 	case errors.Is(err, cluster.ErrNoNode):
@@ -140,14 +141,15 @@ func (e *Engine) takeParked(ctx context.Context, t *tenant, by sessionClaim) ([]
 	return e.cluster.Sessions.Take(ctx, key)
 }
 
-// validNode reports whether a text from a client can be the name of a node.
+// validNode reports whether name, which comes from a client, can be the name of a node.
 func validNode(name string) bool {
 	return name != "" && len(name) <= 63 && !slices.ContainsFunc([]rune(name), func(r rune) bool {
 		return (r < 'a' || r > 'z') && (r < '0' || r > '9') && r != '-'
 	})
 }
 
-// Expired implements cluster.Handler: a session that was not resumed leaves its rooms.
+// Expired implements cluster.Handler: the connection of a session that was not resumed
+// leaves its rooms.
 func (e *Engine) Expired(ctx context.Context, session []byte) {
 	var s parkedSession
 	if err := json.Unmarshal(session, &s); err != nil {
@@ -164,7 +166,7 @@ func (e *Engine) Expired(ctx context.Context, session []byte) {
 	e.disconnect(ctx, e.settings.Load().tenants[s.Tenant], profile)
 }
 
-// leaveParked runs leave for a member that is not on record any more.
+// leaveParked runs leave for a membership of a parked session, which is no longer recorded.
 func (e *Engine) leaveParked(ctx context.Context, profile *hook.Profile, r parkedRoom, cause hook.Cause) {
 	id := cluster.RoomID{Tenant: profile.Tenant, Room: r.Room}
 	e.applyLeave(ctx, id, profile.ID, e.decideLeave(ctx, id, profile, r.JoinedAt, cause))

@@ -14,7 +14,7 @@ import (
 	"github.com/mootchat/moot/engine/cluster"
 )
 
-// TestProtocol runs the conversations of PROTOCOL.md, each on an engine of its own.
+// TestProtocol runs the conversations in PROTOCOL.md, each on its own engine.
 func TestProtocol(t *testing.T) {
 	page, err := os.ReadFile("wire/PROTOCOL.md")
 	if err != nil {
@@ -42,15 +42,16 @@ func TestProtocol(t *testing.T) {
 	}
 }
 
-// conversation is what clients say and hear, in words of the page.
+// conversation runs the requests of a conversation and compares the answers, with the
+// placeholders of the page.
 type conversation struct {
 	n       *node
 	clients map[string]*client
-	heard   map[string][]string // and was not compared yet
-	names   map[string]string   // what words of the page stand for
+	heard   map[string][]string // messages that have not been compared yet
+	names   map[string]string   // the values of the page's placeholders
 }
 
-// secrets are things that have a name on the page.
+// secrets matches values that have a placeholder on the page.
 var secrets = regexp.MustCompile(`"(session|epoch)":"([^"]+)"`)
 
 func (t *conversation) line(line string) {
@@ -77,7 +78,7 @@ func (t *conversation) line(line string) {
 			t.listen()
 		}
 		if len(t.heard[who]) == 0 {
-			time.Sleep(100 * time.Millisecond) // for notices
+			time.Sleep(100 * time.Millisecond) // notices are delayed
 			t.listen()
 		}
 		if len(t.heard[who]) == 0 || t.heard[who][0] != text {
@@ -90,7 +91,8 @@ func (t *conversation) line(line string) {
 	}
 }
 
-// listen gives all that was heard the names that the page uses, answers first.
+// listen reads the messages of all clients and replaces values by the page's placeholders.
+// Answers come before chat messages.
 func (t *conversation) listen() {
 	synctest.Wait()
 	for who, c := range t.clients {
@@ -109,7 +111,7 @@ func (t *conversation) listen() {
 	}
 }
 
-// silence fails the test if anybody heard what the page does not tell.
+// silence fails the test if a client has received a message that is not on the page.
 func (t *conversation) silence() {
 	t.n.w.Helper()
 	t.listen()

@@ -5,23 +5,24 @@ import (
 	"sync"
 )
 
-// maxQueued is how many messages wait in the queue of a room; the next sender receives
-// "room busy".
+// maxQueued is the maximum number of messages in the queue of a room. The next sender
+// receives "room busy".
 const maxQueued = 256
 
-// queue lets one caller through at a time, in the order of arrival: the messages of a
-// room, or the changes of its subscription. The sender's goroutine does the work itself:
-// there is no goroutine per message, and a sender that is faster than the room waits.
+// queue lets one caller through at a time, in the order of arrival. It orders the messages
+// of a room and the changes of its subscription. The sender's goroutine does the work
+// itself, so there is no goroutine per message, and a sender that is faster than the room
+// waits.
 type queue struct {
-	limit int // of callers that wait; 0: no limit
+	limit int // maximum number of waiting callers; 0: no limit
 
 	mu      sync.Mutex
 	taken   bool
 	waiting []chan struct{}
 }
 
-// enter returns when it is the caller's turn; leave must follow. It fails at
-// once if the queue is full, or when ctx ends first.
+// enter waits for the caller's turn; the caller must then call leave. It fails at once if
+// the queue is full, and it fails if ctx ends first.
 func (l *queue) enter(ctx context.Context) error {
 	l.mu.Lock()
 	if !l.taken {
@@ -50,7 +51,7 @@ func (l *queue) enter(ctx context.Context) error {
 		}
 	}
 	l.mu.Unlock()
-	l.leave() // the turn came between: pass it on
+	l.leave() // the turn came in the meantime; it passes to the next caller
 	return ctx.Err()
 }
 

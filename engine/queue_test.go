@@ -59,7 +59,8 @@ func TestWhoGivesUpALaneIsPassedOver(t *testing.T) {
 	})
 }
 
-// A turn that comes when its caller has just given up is passed on.
+// TestNoTurnIsLost checks that a turn passes to the next caller if its caller has just
+// given up.
 func TestNoTurnIsLost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var l queue
@@ -69,7 +70,7 @@ func TestNoTurnIsLost(t *testing.T) {
 			waited := make(chan error, 1)
 			go func() { waited <- l.enter(ctx) }()
 			synctest.Wait()
-			cancel() // it is woken by this, and sees the lock after leave, mostly
+			cancel() // wakes the waiting caller, which usually locks the queue after leave has run
 			l.leave()
 			if err := <-waited; err == nil {
 				l.leave()

@@ -1,18 +1,18 @@
 package engine
 
-// quota are a tenant's connections, as the node counts them.
+// quota counts a tenant's connections on this node.
 type quota struct {
 	taken      int
-	away       int            // of those, whose clients may come back
-	resumeOnly int            // clients without a place, let in to resume one of those that are away
-	guaranteed int            // places that no other tenant can take
-	perIP      map[string]int // by address; nil until one is known
+	away       int            // connections that are away and may be resumed; they are included in taken
+	resumeOnly int            // clients without a place that were accepted only to resume one of the away connections
+	guaranteed int            // places that only this tenant can take
+	perIP      map[string]int // by address; nil until an address is known
 }
 
-// divideQuota divides the node's connections among its tenants: one half in equal parts,
-// guaranteed to each tenant, so that no other tenant can keep its clients out; any tenant
-// may use the rest. It is called with mu held when tenants or limits have changed;
-// tenants that were removed may still have connections.
+// divideQuota divides the node's connections among its tenants. One half is guaranteed to
+// the tenants in equal parts, so that no tenant can lock out the clients of another one.
+// All tenants may use the rest. It is called when tenants or limits have changed; removed
+// tenants may still have connections. The caller holds mu.
 func (e *Engine) divideQuota(now *settings) {
 	e.free = now.limits.Connections
 	for name, t := range e.allTenants {
@@ -27,7 +27,7 @@ func (e *Engine) divideQuota(now *settings) {
 	}
 }
 
-// takePlace takes a place, or returns why there is none. It is called with mu held.
+// takePlace takes a place, or returns the reason why there is none. The caller holds mu.
 func (e *Engine) takePlace(t *tenant, ip string) (why string) {
 	p, perIP := &t.quota, t.cfg().Limits.ConnectionsPerIP
 	beyond := p.taken >= p.guaranteed
@@ -41,7 +41,7 @@ func (e *Engine) takePlace(t *tenant, ip string) (why string) {
 		e.free--
 	}
 	p.taken++
-	if ip != "" { // also without a limit: a reload may set one
+	if ip != "" { // addresses are also counted without a limit, because a reload may set one
 		if p.perIP == nil {
 			p.perIP = map[string]int{}
 		}
@@ -50,7 +50,7 @@ func (e *Engine) takePlace(t *tenant, ip string) (why string) {
 	return ""
 }
 
-// givePlace returns a place. It is called with mu held.
+// givePlace returns a place. The caller holds mu.
 func (e *Engine) givePlace(t *tenant, ip string) {
 	p := &t.quota
 	if p.taken > p.guaranteed {
@@ -65,8 +65,8 @@ func (e *Engine) givePlace(t *tenant, ip string) {
 	}
 }
 
-// admitToResume lets a client in for which there is no place, if a connection is away
-// that it may resume: the client can do nothing else. It is called with mu held.
+// admitToResume accepts a client without a place if a connection is away that it may
+// resume. Such a client can only resume. The caller holds mu.
 func (t *tenant) admitToResume() bool {
 	if t.quota.resumeOnly >= t.quota.away {
 		return false
@@ -75,8 +75,8 @@ func (t *tenant) admitToResume() bool {
 	return true
 }
 
-// keepPlace takes a place for a client that was let in to resume and did not, if there is
-// one by now.
+// keepPlace takes a place for a client that was accepted only to resume and did not. It
+// returns false if there is still no place.
 func (e *Engine) keepPlace(s *Reservation) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()

@@ -9,25 +9,26 @@ import (
 	"github.com/mootchat/moot/engine/cluster"
 )
 
-// A client learns the new secret of its session from the answer to resume, which may
-// be lost with the connection. The old secret therefore leads to the session for a
-// while, on all nodes, by a redirect: a parked session with Moved set. When the client
-// sends its next request it has the answer, and the redirect is removed.
+// A client learns the new secret of its session from the answer to resume, which may be
+// lost with the connection. For a while the old secret therefore leads to the session too,
+// on all nodes, by a redirect: a parked session with Moved set. The next request of the
+// client shows that it has received the answer, and the redirect is removed.
 
 const (
 	redirectTime    = 2 * time.Minute
-	redirectTimeout = time.Second // for the cluster to store a redirect: without it a client whose answer was lost gets a new connection
-	maxRedirects    = 3           // in a row
+	redirectTimeout = time.Second // the time for storing a redirect; without a redirect, a client whose answer was lost gets a new connection
+	maxRedirects    = 3           // maximum number of redirects in a row
 )
 
-// addRedirect leads from the secret before to a session, that of c or of another node's connection.
+// addRedirect stores a redirect from the secret before to a session. The session is that of
+// c or of a connection on another node.
 func (e *Engine) addRedirect(ctx context.Context, c *Connection, before, session string) {
 	if e.cluster.Sessions == nil {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), redirectTimeout) // also if the client has gone
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), redirectTimeout) // continues if the client has gone
 	defer cancel()
-	b, _ := json.Marshal(parkedSession{Tenant: c.tenant.name, Moved: session}) // texts
+	b, _ := json.Marshal(parkedSession{Tenant: c.tenant.name, Moved: session}) // it has only strings, which can be encoded
 	if err := e.cluster.Sessions.Park(ctx, keyOf(before), b, redirectTime); err != nil {
 		e.log.Debug("the redirect of a session was not stored", "connection", c.ID(), "error", err)
 	} else if session == c.session.secret {
@@ -35,8 +36,8 @@ func (e *Engine) addRedirect(ctx context.Context, c *Connection, before, session
 	}
 }
 
-// followRedirect resumes the session that a redirect leads to. If that fails for now, the
-// redirect is stored again.
+// followRedirect resumes the session that a redirect leads to. After a temporary failure it
+// stores the redirect again.
 func (e *Engine) followRedirect(ctx context.Context, c *Connection, by sessionClaim, session string, steps int) ([]*member, error) {
 	if steps == 0 {
 		return nil, cluster.ErrNoSession
@@ -48,7 +49,7 @@ func (e *Engine) followRedirect(ctx context.Context, c *Connection, by sessionCl
 	return members, err
 }
 
-// removeRedirect removes the redirect: the client knows the new secret.
+// removeRedirect removes the redirect, because the client knows the new secret.
 func (e *Engine) removeRedirect(ctx context.Context, c *Connection) {
 	if c.redirect == "" {
 		return

@@ -10,10 +10,10 @@ import (
 	"github.com/mootchat/moot/engine/wire"
 )
 
-// ReservationRequest is what is known of a client before it is let in.
+// ReservationRequest describes a client before it is accepted.
 type ReservationRequest struct {
-	Tenant   string // by name
-	RemoteIP string // counts against ConnectionsPerIP; "" does not
+	Tenant   string // the name of the tenant
+	RemoteIP string // counts against ConnectionsPerIP; "" does not count
 }
 
 // Reservation holds a place for a connection that is about to open, so that a full node
@@ -24,18 +24,18 @@ type Reservation struct {
 	ip   string
 	used atomic.Bool
 
-	resumeOnly bool // it holds no place; used by Do and Done alone
+	resumeOnly bool // the reservation has no place; used by Do and Done only
 }
 
-// Refusal is why a connection was not let in.
+// Refusal is the reason why a connection was not accepted.
 type Refusal struct {
 	Message    string        // for the client
-	RetryAfter time.Duration // 0: coming back is of no use
+	RetryAfter time.Duration // 0: a later attempt would fail too
 }
 
 func (r *Refusal) Error() string { return r.Message }
 
-// fullRetry is the time after which a refused client may come back.
+// fullRetry is the time after which a refused client may try again.
 const fullRetry = 5 * time.Second
 
 // Reserve takes a place for a connection. The error is a *Refusal.
@@ -64,7 +64,7 @@ func (e *Engine) Reserve(r ReservationRequest) (*Reservation, error) {
 // Tenant returns the name of the tenant.
 func (s *Reservation) Tenant() string { return s.t.name }
 
-// Release returns the place if the connection did not open. After Open it does nothing.
+// Release returns the place if the connection was not opened. After Open it does nothing.
 func (s *Reservation) Release() {
 	if s.used.CompareAndSwap(false, true) {
 		s.free()
@@ -84,33 +84,33 @@ func (s *Reservation) free() {
 	}
 }
 
-// replacedBy returns the place, in exchange for that of another connection.
+// replacedBy frees the place of s and returns the reservation of another connection.
 func (s *Reservation) replacedBy(other *Reservation) *Reservation {
 	s.free()
 	return other
 }
 
-// Info is what a transport knows of a connection.
+// Info describes a connection, for the engine.
 type Info struct {
 	Transport   string // "websocket" or "socket"
 	Dialect     wire.Dialect
-	Fingerprint string // "": the connection's id
+	Fingerprint string // "": the connection's id is used
 	RemoteIP    string
 	RemotePort  int
 	Locale      string // a language tag; "": unknown
-	ActionHero  bool   // the client is ActionHero's: it receives no gap notices, which it does not know
+	ActionHero  bool   // the client is ActionHero's: it does not know gap notices and receives none
 
 	Token        string // "": none
-	TokenFollows bool   // the client can send one later, by the verb auth
+	TokenFollows bool   // the client can send a token later with the verb auth
 }
 
 // Open opens the connection: it checks the token, runs the connect chain and sends the
-// welcome. The transport then reads, passes each request to Do, and calls Done at the
-// end. If a token is required and is to follow, all of this waits for the token, and the
-// connection ends if none comes.
+// welcome. The transport then reads, passes each request to Do, and calls Done at the end.
+// If a required token follows later, the chain and the welcome wait for it. The connection
+// ends if no token arrives.
 //
-// The error is a Close. Then there is no connection: the transport sends the farewell and
-// closes the socket. The place in the quota is free again.
+// The error is a Close. There is then no connection: the transport sends the farewell and
+// closes the socket, and the place in the quota is free again.
 func (s *Reservation) Open(ctx context.Context, info Info, sink Sink) (*Connection, error) {
 	if !s.used.CompareAndSwap(false, true) {
 		panic("engine: Open of a reservation that was opened or released")
@@ -124,7 +124,7 @@ func (s *Reservation) Open(ctx context.Context, info Info, sink Sink) (*Connecti
 	return c, nil
 }
 
-// open lets the connection in, now or when its token has come; the error is a Close.
+// open accepts the connection, now or when its token has arrived. The error is a Close.
 func (c *Connection) open(ctx context.Context, info Info) error {
 	running := c.tenant.withVerbTime(ctx)
 	defer running.stop()
@@ -142,7 +142,7 @@ func (c *Connection) open(ctx context.Context, info Info) error {
 	return nil
 }
 
-// letIn takes the connection through the connect chain; the error is a Close.
+// letIn runs the connect chain and accepts the connection. The error is a Close.
 func (c *Connection) letIn(ctx context.Context) error {
 	v := c.engine.decide(ctx, &hook.Event{Hook: hook.Connect, Tenant: c.tenant.name, Conn: c.profile.Load()})
 	if err := refusal(&v); err != nil {
@@ -157,13 +157,14 @@ func (c *Connection) letIn(ctx context.Context) error {
 		return err
 	}
 	c.engine.sessions.add(c)
-	c.bound() // a swap that came between has passed it over
+	c.bound() // a swap may have changed the limits before the connection was registered
 	c.out.Send(c.engine.welcome)
 	c.engine.applyLater(ctx, c.tenant, later, false)
 	return nil
 }
 
-// awaitToken leaves letIn to the verb auth; the error is a Close.
+// awaitToken registers the connection. The verb auth later calls letIn. The error is a
+// Close.
 func (c *Connection) awaitToken(context.Context) error {
 	if err := c.engine.register(c); err != nil {
 		return err

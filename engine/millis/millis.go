@@ -1,5 +1,6 @@
-// Package millis has the form of times and durations in the server API: a JSON number of milliseconds.
-// It may have a fraction: times are exact to a microsecond, durations to a nanosecond.
+// Package millis defines the form of times and durations in the server API: a JSON number
+// of milliseconds. The number may have a fraction: times are exact to a microsecond,
+// durations to a nanosecond.
 package millis
 
 import (
@@ -7,14 +8,14 @@ import (
 	"time"
 )
 
-// Time is a time in milliseconds since 1970-01-01 UTC. Two times that differ by a microsecond differ
-// as numbers until the year 2200. The zero Time means that there is none.
+// Time is a time in milliseconds since 1970-01-01 UTC. Until the year 2200, times that
+// differ by a microsecond are different numbers. The zero Time means that there is no time.
 type Time float64
 
-// TimeOf returns t without what is below a microsecond.
+// TimeOf returns t, truncated to microseconds.
 func TimeOf(t time.Time) Time { return FromMicros(t.UnixMicro()) }
 
-// FromMicros returns the time that is so many microseconds after 1970-01-01 UTC.
+// FromMicros returns the time that is us microseconds after 1970-01-01 UTC.
 func FromMicros(us int64) Time { return Time(us) / 1000 }
 
 // Time returns t as a time.Time in the local time zone.
