@@ -12,20 +12,20 @@ import (
 	"github.com/mootchat/moot/engine/wire"
 )
 
-// resumed is the answer of the verb resume.
+// resumed is the answer to the verb resume.
 type resumed struct {
 	ID      string                 `json:"id"`
-	Session string                 `json:"session"` // the secret from now on
+	Session string                 `json:"session"` // the new secret
 	Rooms   map[string]resumedRoom `json:"rooms"`
 }
 
 type resumedRoom struct {
-	*cluster.Position      // of the room's last message, if the room has history
-	Recovered         bool `json:"recovered"` // nothing is missing
+	*cluster.Position      // the position of the room's last message, if the room has history
+	Recovered         bool `json:"recovered"` // no message is missing
 }
 
-// resume moves a session to the connection. No message of its rooms is sent before the
-// answer, and missed messages come first.
+// resume moves a session to the connection. The client receives the answer first, then the
+// missed messages, and then new messages of its rooms.
 func (c *Connection) resume(ctx context.Context, r *wire.Request) (result, error) {
 	e := c.engine
 	switch {
@@ -66,9 +66,9 @@ func (c *Connection) resume(ctx context.Context, r *wire.Request) (result, error
 	}}, err
 }
 
-// comeBack moves a session to the connection and returns its memberships; deliveries of
-// rooms with history are held back. It follows at most the given number of redirects. A
-// session that was claimed is resumed even if ctx ends.
+// comeBack moves a session to the connection and returns its memberships. Messages of rooms
+// with history are held back. traces is the maximum number of redirects that it follows.
+// Once a session is claimed, it is resumed even if ctx ends.
 func (e *Engine) comeBack(ctx context.Context, c *Connection, by sessionClaim, traces int) ([]*member, error) {
 	old, err := e.claim(ctx, c.tenant, by)
 	if err == nil {
@@ -91,7 +91,7 @@ func (e *Engine) comeBack(ctx context.Context, c *Connection, by sessionClaim, t
 	return e.adoptParked(ctx, c, s), nil
 }
 
-// adopt moves all that old has to c. old is claimed and away.
+// adopt moves the resources of old to c. old is claimed and away.
 func (e *Engine) adopt(ctx context.Context, c, old *Connection) (members []*member) {
 	e.restoreProfile(c, old.profile.Load(), nil)
 	rooms, total := old.handOver()
@@ -100,7 +100,7 @@ func (e *Engine) adopt(ctx context.Context, c, old *Connection) (members []*memb
 		next := newMember(c, m.room)
 		next.joinedAt, next.watches, next.awaySince, next.stage = m.joinedAt, m.watches, m.awaySince, joined
 		next.holdIfKept()
-		m.room.replace(m, next) // before leave can find it in c
+		m.room.replace(m, next) // replaces the member before leave can find next in c
 		members = append(members, next)
 	}
 	c.mu.Lock()
@@ -113,8 +113,8 @@ func (e *Engine) adopt(ctx context.Context, c, old *Connection) (members []*memb
 	return slices.DeleteFunc(members, func(m *member) bool { return !e.confirm(ctx, m) })
 }
 
-// handOver takes the memberships from a connection, but for those that are about to
-// end, and gives the count of its actions.
+// handOver removes the memberships from a connection, except those that are about to end.
+// It returns them and the number of actions of the connection.
 func (c *Connection) handOver() (moved []*member, actions int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -127,27 +127,27 @@ func (c *Connection) handOver() (moved []*member, actions int) {
 	return moved, c.totalActions
 }
 
-// holdIfKept holds messages back for a member that comes back to a room with history,
-// until it has what it missed.
+// holdIfKept holds messages back if the room has history, until the member has received the
+// messages that it missed.
 func (m *member) holdIfKept() {
 	if m.conn.tenant.settings(m.room.id.Room).Retention.Messages > 0 {
 		m.Gate.Hold()
 	}
 }
 
-// confirm records a member of a resumed session. It returns false, and the member
-// leaves, if the room was destroyed while the connection was away.
+// confirm records a member of a resumed session again. If the room was destroyed while the
+// connection was away, the member leaves and confirm returns false.
 func (e *Engine) confirm(ctx context.Context, m *member) bool {
 	if err := e.exists(ctx, m.room.id); errors.Is(err, cluster.ErrNoRoom) {
-		_, _ = e.leave(ctx, m.conn, m.room.id.Room, hook.CauseDestroyed) // it fails if the member has left
+		_, _ = e.leave(ctx, m.conn, m.room.id.Room, hook.CauseDestroyed) // fails if the member has left already
 		return false
 	}
 	e.recordPresence(ctx, m)
 	return true
 }
 
-// adoptParked moves a parked session to c, and runs leave for rooms that c cannot join
-// any more.
+// adoptParked moves a parked session to c. It runs leave for rooms that c can no longer
+// join.
 func (e *Engine) adoptParked(ctx context.Context, c *Connection, s parkedSession) (members []*member) {
 	e.restoreProfile(c, decodeProfile(s.Tenant, cluster.MemberRecord{ID: s.ID, Profile: s.Profile}), s.Claims)
 	for _, k := range s.Keys {
@@ -172,7 +172,7 @@ func (e *Engine) adoptParked(ctx context.Context, c *Connection, s parkedSession
 	return members
 }
 
-// enter makes c a member of a room that its session was in on another node.
+// enter makes c a member of a room of a session that was parked by another node.
 func (e *Engine) enter(ctx context.Context, c *Connection, room parkedRoom) (*member, error) {
 	r := c.tenant.acquire(room.Room)
 	m, err := e.beginJoin(ctx, c, r)
@@ -194,9 +194,10 @@ func (e *Engine) enter(ctx context.Context, c *Connection, room parkedRoom) (*me
 	return m, nil
 }
 
-// restoreProfile gives c the profile of its session, with the address and the user of its own
-// socket and token. claims are names of properties that came from the token of the
-// session, beside those that the profile marks as claims.
+// restoreProfile gives c the profile of its session. The address and the user remain those
+// of the new connection. claims are names of properties that came from the token of the
+// session, in addition to those that the profile marks as claims. These properties are not
+// restored.
 func (e *Engine) restoreProfile(c *Connection, was *hook.Profile, claims []string) {
 	c.mu.Lock()
 	now := c.profile.Load()
@@ -221,7 +222,7 @@ func (e *Engine) restoreProfile(c *Connection, was *hook.Profile, claims []strin
 	e.rename(c, now.ID)
 }
 
-// rename registers c under the id that it has now.
+// rename registers c under its current id instead of was.
 func (e *Engine) rename(c *Connection, was string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()

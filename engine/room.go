@@ -10,25 +10,25 @@ import (
 	"github.com/mootchat/moot/engine/hook"
 )
 
-// room is a room while this node has members of it or calls for it under way. Which
-// rooms exist in the cluster is in the backend's Rooms.
+// room is a room while this node has members of it or runs calls for it. The backend's
+// Rooms knows which rooms exist in the cluster.
 type room struct {
 	id       cluster.RoomID
-	uses     int          // members, and calls under way; under tenant.mu
-	queue    queue        // of messages that are said
-	messages subscription // of members, and joins under way
-	notices  subscription // of members that watch
+	uses     int          // members and running calls; guarded by tenant.mu
+	queue    queue        // of messages to publish
+	messages subscription // its users are members, and joins that are running
+	notices  subscription // its users are members that asked for notices
 
 	writers  *fanout.Writers
 	out      fanout.Room
-	sequence uint64 // of Deliver's calls, which come one at a time
+	sequence uint64 // the number of calls of Deliver, which run one at a time
 
 	mu       sync.Mutex
 	members  []*member
-	snapshot *memberSnapshot  // of members that are not away; nil when they have changed since
-	last     cluster.Position // of Deliver
-	evicted  int              // how often the room was destroyed
-	unpaced  time.Time        // until when Pace does not wait
+	snapshot *memberSnapshot  // of members that are not away; nil if they have changed
+	last     cluster.Position // the position of the last delivered message
+	evicted  int              // the number of times that the room was destroyed
+	unpaced  time.Time        // Pace does not wait until this time
 }
 
 // member is a connection in a room. It implements hook.Member.
@@ -36,17 +36,17 @@ type member struct {
 	fanout.Receiver
 	conn      *Connection
 	room      *room
-	watches   bool             // it is sent notices of joins and leaves
-	awaySince cluster.Position // the last message that was sent to it before its connection was away
-	joinedAt  int64            // ms since 1970; set when it is joined
+	watches   bool             // the member receives notices of joins and leaves
+	awaySince cluster.Position // the position of the last message that was sent before the connection was away
+	joinedAt  int64            // in ms since 1970; set when the member is joined
 
-	// Under room.mu.
+	// Guarded by room.mu.
 	index int  // in room.members
-	away  bool // its connection is; its gate is closed
+	away  bool // the connection is away; the gate is closed
 
-	// Under conn.mu.
+	// Guarded by conn.mu.
 	stage   stage
-	settled chan struct{} // closed when the stage under way ends; nil until a caller waits
+	settled chan struct{} // closed when the current stage ends; nil until a caller waits
 }
 
 // stage is the state of a membership.
@@ -56,21 +56,21 @@ const (
 	joining stage = iota
 	joined
 	leaving
-	rejoining // a member, for which join runs again
+	rejoining // a member for which the join chain runs again
 )
 
-// Profile implements Member.
+// Profile implements hook.Member.
 func (m *member) Profile() *hook.Profile { return m.conn.profile.Load() }
 
-// JoinedAt implements Member.
+// JoinedAt implements hook.Member.
 func (m *member) JoinedAt() int64 { return m.joinedAt }
 
-// memberSnapshot is a room's members at one moment. It does not change.
+// memberSnapshot holds a room's members at one moment. It is immutable.
 type memberSnapshot struct {
 	fanout.Snapshot
 	members []*member           // in the order of the Snapshot
-	asked   []hook.Member       // the same, for the middleware; made when it is first asked
-	known   hook.MemberSnapshot // them, to the middleware
+	asked   []hook.Member       // the same members for the middleware; nil until it is asked
+	known   hook.MemberSnapshot // identifies the members for the middleware
 }
 
 func newRoom(id cluster.RoomID, writers *fanout.Writers) *room {
@@ -108,21 +108,22 @@ func (r *room) remove(m *member) {
 	r.snapshot = nil
 }
 
-// changed makes the next message take a new snapshot: a member has another profile.
+// dropSnapshot makes the next message take a new snapshot, because a member has a new
+// profile.
 func (r *room) dropSnapshot() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.snapshot = nil
 }
 
-// evictions is how often the room was destroyed.
+// evictions returns the number of times that the room was destroyed.
 func (r *room) evictions() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.evicted
 }
 
-// evict lets joins under way fail, and returns the members.
+// evict makes joins that are running fail, and returns the members.
 func (r *room) evict() []*member {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -130,7 +131,8 @@ func (r *room) evict() []*member {
 	return append([]*member(nil), r.members...)
 }
 
-// setAway takes m out of the snapshot, and returns the position of its last message.
+// setAway removes m from the snapshot and returns the position of the last message that m
+// received.
 func (r *room) setAway(m *member) cluster.Position {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -140,7 +142,7 @@ func (r *room) setAway(m *member) cluster.Position {
 	return r.last
 }
 
-// replace puts next in the place of m.
+// replace replaces m by next.
 func (r *room) replace(m, next *member) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -156,7 +158,7 @@ func (r *room) present() *memberSnapshot {
 	return r.current()
 }
 
-// receivers returns the members that the message at a position is for.
+// receivers returns the members that receive the message at a position.
 func (r *room) receivers(at cluster.Position) *memberSnapshot {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -164,7 +166,7 @@ func (r *room) receivers(at cluster.Position) *memberSnapshot {
 	return r.current()
 }
 
-// current is called with mu held.
+// current returns the current snapshot. The caller holds mu.
 func (r *room) current() *memberSnapshot {
 	if r.snapshot == nil {
 		r.snapshot = &memberSnapshot{}
@@ -178,7 +180,7 @@ func (r *room) current() *memberSnapshot {
 	return r.snapshot
 }
 
-// forMiddleware returns the members as the middleware sees them.
+// forMiddleware returns the members in the form for the middleware.
 func (s *memberSnapshot) forMiddleware() []hook.Member {
 	if s.asked == nil {
 		s.asked = make([]hook.Member, len(s.members))
@@ -193,10 +195,10 @@ func (s *memberSnapshot) forMiddleware() []hook.Member {
 type subscription struct {
 	topic  cluster.RoomID
 	change queue
-	users  int // changed in the queue
+	users  int // changed while the caller has its turn in the queue
 }
 
-// subscribe adds a user: messages that are published from now on reach this node.
+// subscribe adds a user. Messages that are published from now on reach this node.
 func (s *subscription) subscribe(ctx context.Context, b cluster.Broker) error {
 	if err := s.change.enter(ctx); err != nil {
 		return err
@@ -211,7 +213,7 @@ func (s *subscription) subscribe(ctx context.Context, b cluster.Broker) error {
 	return nil
 }
 
-// unsubscribe removes a user.
+// unsubscribe removes a user. The last one ends the subscription.
 func (s *subscription) unsubscribe(ctx context.Context, b cluster.Broker) error {
 	if err := s.change.enter(ctx); err != nil {
 		return err

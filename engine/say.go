@@ -12,18 +12,18 @@ import (
 	"github.com/mootchat/moot/engine/wire"
 )
 
-// system is the sender of the server's messages.
+// system is the sender of messages of the server.
 const system = "0"
 
-// maxMessage bounds a message that a rule or the server made, in bytes.
+// maxMessage is the limit for a message from a rule or the server, in bytes.
 const maxMessage = 1 << 20
 
-// outgoing is a message to be published in a room.
+// outgoing is a message to publish in a room.
 type outgoing struct {
-	conn    *Connection // nil: not a connection of this node
+	conn    *Connection // nil: the sender is not a connection of this node
 	from    string
 	message wire.Message
-	caused  bool // by a module's emit
+	caused  bool // a module's emit caused it
 }
 
 // say publishes a message of a member.
@@ -34,7 +34,7 @@ func (e *Engine) say(ctx context.Context, c *Connection, room, text string) ([]h
 	if !c.isIn(room) {
 		return nil, errNotIn(room)
 	}
-	if len(text) > c.tenant.cfg().Limits.MessageBytes { // as text, JSON can be longer than the frame it came in
+	if len(text) > c.tenant.cfg().Limits.MessageBytes { // the text can be longer than the frame that it came in
 		return nil, errTooLarge
 	}
 	if err := c.tenant.mayPublish(); err != nil {
@@ -53,8 +53,8 @@ func (e *Engine) send(ctx context.Context, t *tenant, room string, s outgoing) e
 	return nil
 }
 
-// publish takes the message through the room's queue. The caller applies the effects
-// after it has answered the sender.
+// publish passes the message through the room's queue. The caller applies the effects after
+// it has answered the sender.
 func (e *Engine) publish(ctx context.Context, t *tenant, name string, s outgoing) ([]hook.Effect, error) {
 	r := t.acquire(name)
 	defer t.release(r)
@@ -65,8 +65,8 @@ func (e *Engine) publish(ctx context.Context, t *tenant, name string, s outgoing
 	return e.applyNow(ctx, t, s.conn, effects, s.caused), nil
 }
 
-// receive runs onSayReceive in the room's queue, and publishes the message that it
-// leaves.
+// receive runs the onSayReceive chain in the room's queue and publishes the resulting
+// message.
 func (e *Engine) receive(ctx context.Context, t *tenant, r *room, s outgoing) ([]hook.Effect, error) {
 	if err := r.queue.enter(ctx); err != nil {
 		if err == errRoomBusy {
@@ -148,10 +148,10 @@ type delivery struct {
 	payload []byte
 	at      cluster.Position
 	shown   bool          // members receive the position
-	delay   time.Duration // that it may wait for others
+	delay   time.Duration // the time that the message may wait for others
 }
 
-// asIs is the frame of the message as it was published.
+// asIs returns the frame of the message as it was published.
 func (d *delivery) asIs() *wire.Frame {
 	if d.shown {
 		return wire.FramePlaced(d.payload, d.at)
@@ -159,7 +159,7 @@ func (d *delivery) asIs() *wire.Frame {
 	return wire.FrameOf(d.payload)
 }
 
-// answer is the frame of an answer of the say chain.
+// answer returns the frame of an answer of the say chain.
 func (d *delivery) answer(p wire.Payload) *wire.Frame {
 	if d.shown {
 		p.At = d.at
@@ -188,19 +188,19 @@ func (e *Engine) deliverAsked(ctx context.Context, d *delivery, p wire.Payload) 
 	}
 }
 
-// eventOf is the event for the say chain.
+// eventOf returns the event for the say chain.
 func eventOf(id cluster.RoomID, p wire.Payload, sequence uint64) hook.Event {
 	return hook.Event{Hook: hook.Say, Tenant: id.Tenant, Room: id.Room, Message: p.Message, From: p.From,
 		Context: p.Context, SentAt: p.SentAt, Extra: p.Extra, Sequence: sequence}
 }
 
-// deliverAll sends every member the same frame.
+// deliverAll sends the same frame to all members.
 func (e *Engine) deliverAll(d *delivery, frame *wire.Frame) {
 	d.room.out.Post(&d.to.Snapshot, fanout.Message{Frame: frame, Size: frame.Len(), At: d.at, Delay: d.delay})
 	e.stats.deliveries.Add(uint64(len(d.to.members)))
 }
 
-// deliverEach sends every member its own answer. Each answer is encoded once, if any
+// deliverEach sends each member its own answer. It encodes an answer once, and only if a
 // member receives it.
 func (e *Engine) deliverEach(d *delivery, v *hook.Delivery) {
 	frames := make([]*wire.Frame, len(v.Answers)+1)
@@ -236,7 +236,7 @@ func (e *Engine) deliverEach(d *delivery, v *hook.Delivery) {
 // roomDeleted is the last message of a room that is destroyed.
 var roomDeleted = wire.Message{Text: "this room has been deleted"}
 
-// jsonMessage is a message that came as JSON: a string is text.
+// jsonMessage returns a message that was sent as JSON. A JSON string becomes a text.
 func jsonMessage(value json.RawMessage) (wire.Message, error) {
 	var text string
 	if json.Unmarshal(value, &text) == nil {

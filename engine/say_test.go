@@ -56,7 +56,7 @@ func TestRulesOfSaying(t *testing.T) {
 		rule = func(ev *hook.Event) hook.Verdict { ev.Room = "q"; return allow() }
 		a.says(saying, ok)
 		b.hears()
-		c.hears(chat("q", a.ID(), "hello")) // no member of q said it
+		c.hears(chat("q", a.ID(), "hello")) // c receives it although a is no member of q
 
 		rule = func(ev *hook.Event) hook.Verdict { ev.Room = "nowhere"; return allow(emit("r", "never")) }
 		a.says(saying, failedSaying("room does not exist"))
@@ -103,7 +103,7 @@ func TestSystemsMessages(t *testing.T) {
 		if len(from) != 3 || from[0] != nil || from[2] == nil || from[2].ID != a.ID() {
 			w.Errorf("onSayReceive was asked about %v", from)
 		}
-		w.must(n.Broadcast(ctx, in("nowhere"), "", json.RawMessage(`"hello"`)), nil) // as in ActionHero
+		w.must(n.Broadcast(ctx, in("nowhere"), "", json.RawMessage(`"hello"`)), nil) // no error, as in ActionHero
 		both := &engine.VerbError{Text: "both room and message are required"}
 		w.must(n.Broadcast(ctx, in(""), "", json.RawMessage(`"x"`)), both)
 		for _, nothing := range []string{`""`, `null`} {
@@ -143,7 +143,7 @@ func TestEffectsOfEffectsAreDropped(t *testing.T) {
 		if rooms, _, err := n.Rooms(w.Context(), "default", cluster.RoomQuery{Limit: 100}); fmt.Sprint(rooms) != "[q r room of hello]" || err != nil {
 			w.Errorf("rooms are %v, %v", rooms, err)
 		}
-		if got := n.Stats().EmitsDropped; got != 4 { // one to nobody, three of the echo
+		if got := n.Stats().EmitsDropped; got != 4 { // one emit to no connection, and three effects of the message "echo of hello"
 			w.Errorf("%d effects were dropped, want 4", got)
 		}
 	})
@@ -161,7 +161,7 @@ func TestRoomIsBusyWhenItsLaneIsFull(t *testing.T) {
 			return allow()
 		})
 		var senders sync.WaitGroup
-		for range 1 + engine.MaxQueued { // one is being asked about, the others wait
+		for range 1 + engine.MaxQueued { // the chain runs for one message; the others wait
 			senders.Go(func() { w.must(n.Broadcast(w.Context(), in("r"), "", json.RawMessage(`"x"`)), nil) })
 		}
 		synctest.Wait()
@@ -179,8 +179,8 @@ func TestRoomIsBusyWhenItsLaneIsFull(t *testing.T) {
 	})
 }
 
-// Many speak at once, through a rule, in two rooms: everyone in a room hears the
-// same order, and each sender's own.
+// TestOneOrderForAll checks that all members of a room receive the messages of concurrent
+// senders in the same order, which keeps the order of each sender.
 func TestOneOrderForAll(t *testing.T) {
 	inWorld(t, func(w *world) {
 		n := w.node("n", func(c *engine.Config) { c.Limits.VerbsPerSecond = 1e6 })
@@ -214,7 +214,7 @@ func TestOneOrderForAll(t *testing.T) {
 			for _, m := range c.heard() {
 				p, err := wire.ParsePayload([]byte(m))
 				if err != nil {
-					continue // its own answers
+					continue // an answer to the client's own request
 				}
 				got = append(got, p.Message.Text)
 				who, number, _ := strings.Cut(p.Message.Text, " ")

@@ -16,9 +16,9 @@ import (
 	"github.com/mootchat/moot/engine/wire"
 )
 
-// Operations of the server API on rooms and connections. A connection may be on any
-// node. Errors about rooms and nodes are those of package cluster; an error that a client
-// would receive is a *VerbError.
+// Operations of the server API on rooms and connections. A connection may be on any node.
+// Errors about rooms and nodes are those of package cluster. An error that a client would
+// receive is a *VerbError.
 
 // ErrNoTenant means that the node has no tenant of that name.
 var ErrNoTenant = errors.New("no such tenant")
@@ -34,7 +34,7 @@ func (e *Engine) tenant(name string) (*tenant, error) {
 	return t, nil
 }
 
-// CreateRoom creates a room; ErrRoomExists if it exists.
+// CreateRoom creates a room. It returns ErrRoomExists if the room exists.
 func (e *Engine) CreateRoom(ctx context.Context, id cluster.RoomID) error {
 	t, err := e.tenant(id.Tenant)
 	if err != nil {
@@ -59,7 +59,8 @@ func (e *Engine) createRoom(ctx context.Context, t *tenant, name string) error {
 	return e.cluster.Rooms.Create(ctx, cluster.RoomID{Tenant: t.name, Room: name})
 }
 
-// tooManyRooms is the error of a room over the limit; ErrRoomExists if the room exists.
+// tooManyRooms returns the error for a room over the limit: ErrRoomExists if the room
+// exists, else a *VerbError.
 func (e *Engine) tooManyRooms(ctx context.Context, id cluster.RoomID, most int) error {
 	is, err := e.cluster.Rooms.Exists(ctx, id)
 	switch {
@@ -96,15 +97,15 @@ func (e *Engine) MemberCounts(ctx context.Context, rooms []cluster.RoomID) ([]in
 type RoomStatus struct {
 	Room         string
 	Members      []cluster.MemberRecord // one page, in an order that does not change for members that stay
-	MembersCount int                    // on all nodes, all pages
+	MembersCount int                    // on all nodes and all pages
 	Cursor       string                 // of the next page; "" at the end
 }
 
-// maxMembersListed is how many members one page of a room's status holds.
+// maxMembersListed is the maximum number of members in one page of a room's status.
 const maxMembersListed = 1000
 
-// RoomStatus returns a page of at most limit members after cursor; limits below 1
-// and above 1000 mean 1000. ErrNoRoom if there is no such room.
+// RoomStatus returns a page of at most limit members after cursor. Limits below 1 and above
+// 1000 mean 1000. It returns ErrNoRoom if there is no such room.
 func (e *Engine) RoomStatus(ctx context.Context, id cluster.RoomID, cursor string, limit int) (RoomStatus, error) {
 	if err := e.exists(ctx, id); err != nil {
 		return RoomStatus{}, err
@@ -125,7 +126,8 @@ func (e *Engine) RoomStatus(ctx context.Context, id cluster.RoomID, cursor strin
 	return s, nil
 }
 
-// Members returns the number of members on all nodes; ErrNoRoom if there is no such room.
+// Members returns the number of members on all nodes. It returns ErrNoRoom if there is no
+// such room.
 func (e *Engine) Members(ctx context.Context, id cluster.RoomID) (int, error) {
 	if err := e.exists(ctx, id); err != nil {
 		return 0, err
@@ -133,8 +135,8 @@ func (e *Engine) Members(ctx context.Context, id cluster.RoomID) (int, error) {
 	return e.cluster.Presence.Count(ctx, id)
 }
 
-// DestroyRoom destroys a room: joins fail from now on, its members receive a last message
-// and leave the room (cause destroyed), each on its own node.
+// DestroyRoom destroys a room. Later joins fail. The members receive a last message and
+// leave the room (cause destroyed), each on its own node.
 func (e *Engine) DestroyRoom(ctx context.Context, id cluster.RoomID) error {
 	t, err := e.tenant(id.Tenant)
 	if err != nil {
@@ -143,12 +145,11 @@ func (e *Engine) DestroyRoom(ctx context.Context, id cluster.RoomID) error {
 	return e.destroyRoom(ctx, t, id.Room, false)
 }
 
-// destroyTime is how long the members of a room that is destroyed may take to
-// leave, on all nodes.
+// destroyTime is the time that the members of a destroyed room have to leave, on all nodes.
 const destroyTime = 30 * time.Second
 
-// destroyRoom is DestroyRoom; caused reports that an effect of a module asked for it. The
-// end of ctx does not keep members in a room that was removed from the list.
+// destroyRoom implements DestroyRoom. If caused is true, an effect of a module caused the
+// event that requested it. Members leave even if ctx ends after the room was removed.
 func (e *Engine) destroyRoom(ctx context.Context, t *tenant, name string, caused bool) error {
 	if err := e.cluster.Rooms.Destroy(ctx, cluster.RoomID{Tenant: t.name, Room: name}); err != nil {
 		return err
@@ -162,15 +163,16 @@ func (e *Engine) destroyRoom(ctx context.Context, t *tenant, name string, caused
 	return err
 }
 
-// maxEvicting is how many members of a room that ends leave at a time.
+// maxEvicting is the maximum number of members of a destroyed room that leave at the same
+// time.
 const maxEvicting = 16
 
-// flushTime is how long the members of a room that ends wait for what was said
-// in it before.
+// flushTime is the time for which the members of a destroyed room wait for earlier
+// messages.
 const flushTime = 5 * time.Second
 
-// evict has every member on this node leave a room that was destroyed, after what
-// was said in it: the notice of its end may come later than the call to evict.
+// evict makes all members on this node leave a destroyed room, after its last messages have
+// been delivered. These may arrive later than the call to evict.
 func (e *Engine) evict(ctx context.Context, t *tenant, name string) {
 	r := t.lookup(name)
 	if r == nil {
@@ -186,15 +188,15 @@ func (e *Engine) evict(ctx context.Context, t *tenant, name string) {
 	leaving.SetLimit(maxEvicting)
 	for _, m := range r.evict() {
 		leaving.Go(func() error {
-			_, _ = e.leave(ctx, m.conn, name, hook.CauseDestroyed) // it fails where the member has left by itself
+			_, _ = e.leave(ctx, m.conn, name, hook.CauseDestroyed) // fails if the member has left already
 			return nil
 		})
 	}
-	_ = leaving.Wait() // no function fails
+	_ = leaving.Wait() // the functions return no errors
 }
 
-// Broadcast sends a message into a room: from the system when from is "", else
-// as the member of that id. message is any JSON value.
+// Broadcast publishes a message in a room. The sender is the system if from is "", else the
+// member with that id. message is any JSON value.
 func (e *Engine) Broadcast(ctx context.Context, id cluster.RoomID, from string, message json.RawMessage) error {
 	t, err := e.tenant(id.Tenant)
 	if err != nil {
@@ -224,23 +226,23 @@ func (e *Engine) SendMessage(ctx context.Context, tenant, id string, value json.
 	return e.onConnection(ctx, tenant, id, call{Do: callSend, Value: value})
 }
 
-// SetProperty sets a property of a connection; a nil value removes it.
+// SetProperty sets a property of a connection. A nil value removes it.
 func (e *Engine) SetProperty(ctx context.Context, tenant, id, name string, value json.RawMessage) error {
 	return e.SetProperties(ctx, tenant, id, map[string]json.RawMessage{name: value})
 }
 
-// SetProperties sets properties of a connection, all or none; a value that is nil
-// or null removes one.
+// SetProperties sets properties of a connection, all or none. A value that is nil or null
+// removes the property.
 func (e *Engine) SetProperties(ctx context.Context, tenant, id string, values map[string]json.RawMessage) error {
 	return e.onConnection(ctx, tenant, id, call{Do: callSet, Properties: values})
 }
 
-// AddMember joins a connection to a room, through the room's rules.
+// AddMember joins a connection to a room. The join chain applies.
 func (e *Engine) AddMember(ctx context.Context, id cluster.RoomID, connection string) error {
 	return e.onConnection(ctx, id.Tenant, connection, call{Do: callJoin, Room: id.Room})
 }
 
-// RemoveMember takes a connection out of a room (cause removed).
+// RemoveMember removes a connection from a room (cause removed).
 func (e *Engine) RemoveMember(ctx context.Context, id cluster.RoomID, connection string) error {
 	return e.onConnection(ctx, id.Tenant, connection, call{Do: callLeave, Room: id.Room})
 }

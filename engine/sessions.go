@@ -11,13 +11,13 @@ import (
 	"github.com/mootchat/moot/engine/cluster"
 )
 
-// A session outlives the socket of a connection. A connection that was lost is away: it
-// keeps its id, properties, rooms and place until its grace has passed or the server
-// ends it, and then leaves its rooms. A new connection of the same tenant and user that
-// knows the secret of the session claims it, and adopts what the connection has.
+// A session outlives the socket of a connection. A lost connection is away: it keeps its
+// id, properties, rooms and place. When its grace has passed or the server ends it, it
+// leaves its rooms. A new connection of the same tenant and user that knows the session's
+// secret claims the session and adopts the resources of the old connection.
 //
-// A node that stops parks its sessions in the cluster. A node also parks a session when
-// another node asks for it because the client has come there.
+// A node that stops parks its sessions in the cluster. A node also parks a session if
+// another node asks for it because the client has connected there.
 
 var (
 	errAway     = &VerbError{"connection is away"}
@@ -27,27 +27,27 @@ var (
 )
 
 const (
-	claimTime = 10 * time.Second // for a claimed connection to become away
-	maxEnding = 16               // connections whose sessions end at a time
+	claimTime = 10 * time.Second // the time in which a claimed connection must become away
+	maxEnding = 16               // maximum number of sessions that end at the same time
 )
 
-// sessions are the sessions of this node's connections.
+// sessions holds the sessions of this node's connections.
 type sessions struct {
 	grace time.Duration // 0: no sessions
 
 	mu       sync.Mutex
-	bySecret map[string]*Connection // also claimed ones, until they are dropped
+	bySecret map[string]*Connection // includes claimed sessions until they are dropped
 	ending   []*Connection
-	working  int // goroutines that run endSessions
+	working  int // the number of goroutines that run endSessions
 }
 
-// session is the session of a connection, under sessions.mu.
+// session is the session of a connection. It is guarded by sessions.mu.
 type session struct {
-	secret     string // does not change; "": it has no session
+	secret     string // immutable; "": there is no session
 	claimed    bool   // a caller of claim owns the session
 	away       bool
-	becameAway chan struct{} // closed when it is away
-	over       chan struct{} // closed when it cannot be claimed any more
+	becameAway chan struct{} // closed when the connection is away
+	over       chan struct{} // closed when the session can no longer be claimed
 }
 
 func (e *Engine) newSession() session {
@@ -57,7 +57,7 @@ func (e *Engine) newSession() session {
 	return session{secret: e.cluster.Nodes.Self() + "-" + strings.ToLower(rand.Text()), becameAway: make(chan struct{}), over: make(chan struct{})}
 }
 
-// add begins the session of a connection that was let in.
+// add begins the session of a connection that was accepted.
 func (s *sessions) add(c *Connection) {
 	if c.session.secret == "" {
 		return
@@ -76,11 +76,12 @@ func (s *sessions) isAway(c *Connection) bool {
 	return c.session.away
 }
 
-// resumable reports whether a session outlives a connection that was closed so.
+// resumable reports whether a session may outlive a connection that was closed for this
+// reason.
 func (c Close) resumable() bool { return c.Code == 0 || c.Code >= 3000 && c.Code < 3500 }
 
-// markAway makes a connection away whose socket is closed and whose verbs are done. It returns
-// false if the connection has no session, or its session has ended.
+// markAway marks a connection as away after its socket was closed and its verbs have ended.
+// It returns false if the connection has no session or its session has ended.
 func (e *Engine) markAway(ctx context.Context, c *Connection, why Close) bool {
 	s := &e.sessions
 	s.mu.Lock()
@@ -110,7 +111,8 @@ func (e *Engine) markAway(ctx context.Context, c *Connection, why Close) bool {
 	return true
 }
 
-// noReturn reports whether c cannot be resumed on this node: the node or the tenant ends.
+// noReturn reports whether c cannot be resumed on this node because the node or the tenant
+// ends.
 func (e *Engine) noReturn(c *Connection) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -136,7 +138,7 @@ func (e *Engine) endAway(c *Connection) bool {
 }
 
 // endSessions ends sessions until none is left. Their connections stay registered until
-// then, so that closeAll waits for them.
+// then, so closeAll waits for them.
 func (e *Engine) endSessions() {
 	s := &e.sessions
 	for {
@@ -151,7 +153,7 @@ func (e *Engine) endSessions() {
 		s.ending[0] = nil
 		s.ending = s.ending[1:]
 		s.mu.Unlock()
-		<-c.session.becameAway // its memberships become away after it
+		<-c.session.becameAway // memberships become away after the connection
 		ctx, cancel := e.untilShutdown(context.Background())
 		if !e.closing.Load() || e.park(ctx, c, s.grace) != nil {
 			e.finish(ctx, c)
@@ -160,7 +162,7 @@ func (e *Engine) endSessions() {
 	}
 }
 
-// forgetSession drops the session of a connection that has ended or was resumed.
+// forgetSession drops the session of a connection that has ended or was replaced.
 func (e *Engine) forgetSession(c *Connection) {
 	s := &e.sessions
 	s.mu.Lock()
@@ -174,7 +176,7 @@ func (e *Engine) forgetSession(c *Connection) {
 	}
 }
 
-// drop is called with mu held.
+// drop removes the session of c. The caller holds mu.
 func (s *sessions) drop(c *Connection) {
 	if c.session.secret != "" && s.bySecret[c.session.secret] == c {
 		delete(s.bySecret, c.session.secret)
@@ -188,15 +190,15 @@ func (e *Engine) countAway(c *Connection, n int) {
 	c.tenant.quota.away += n
 }
 
-// sessionClaim names a session, and the user who claims it.
+// sessionClaim identifies a session and the user who claims it.
 type sessionClaim struct {
 	Secret string `json:"secret"`
 	User   string `json:"user,omitempty"`
 }
 
-// claim gives the caller a session to own: it moves it to another connection, parks it in
-// the cluster, or returns it by unclaim. A socket that is still open is closed.
-// ErrNoSession if there is no such session.
+// claim makes the caller the owner of a session. The caller then moves it to another
+// connection, parks it in the cluster, or gives it back with unclaim. claim closes a socket
+// that is still open. It returns ErrNoSession if there is no such session.
 func (e *Engine) claim(ctx context.Context, t *tenant, by sessionClaim) (*Connection, error) {
 	s := &e.sessions
 	s.mu.Lock()
@@ -211,7 +213,7 @@ func (e *Engine) claim(ctx context.Context, t *tenant, by sessionClaim) (*Connec
 	}
 	c.session.claimed = true
 	s.mu.Unlock()
-	c.Close(CloseResumed) // does nothing to one that is away
+	c.Close(CloseResumed) // has no effect on a connection that is away
 	if err := e.waitUntilAway(ctx, c); err != nil {
 		e.unclaim(c)
 		return nil, err
@@ -220,7 +222,7 @@ func (e *Engine) claim(ctx context.Context, t *tenant, by sessionClaim) (*Connec
 	return c, nil
 }
 
-// settled waits until a connection is away.
+// waitUntilAway waits until a connection is away.
 func (e *Engine) waitUntilAway(ctx context.Context, c *Connection) error {
 	late := time.NewTimer(claimTime)
 	defer late.Stop()
@@ -248,14 +250,14 @@ func (e *Engine) unclaim(c *Connection) {
 	}
 }
 
-// otherUser reports whether the session of a user must not go to another one.
+// otherUser reports whether the session belongs to a user other than the one who claims it.
 func otherUser(of, by string) bool { return of != "" && of != by }
 
-// handOver parks a session in the cluster for the node that asks.
+// handOver parks a session in the cluster for the node that asked for it.
 func (e *Engine) handOver(ctx context.Context, t *tenant, by sessionClaim) error {
 	c, err := e.claim(ctx, t, by)
 	if errors.Is(err, cluster.ErrNoSession) && c != nil && c.tenant == t {
-		select { // it is being parked or resumed
+		select { // the session is being parked or resumed
 		case <-c.session.over:
 			return nil
 		case <-ctx.Done():

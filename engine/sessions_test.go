@@ -17,14 +17,14 @@ import (
 	"github.com/mootchat/moot/engine/wire"
 )
 
-// resumes lets connections that were lost come back for a minute, to rooms that
-// keep 100 messages but for "q".
+// resumes enables sessions with a grace of a minute. All rooms except "q" store 100
+// messages.
 func resumes(c *engine.Config) {
 	c.Grace = time.Minute
 	c.Tenants[0].Rooms = []engine.RoomSettings{{Match: func(r string) bool { return r != "q" }, Retention: cluster.Retention{Messages: 100, For: time.Hour}}}
 }
 
-// secret is the session's, as its client is told.
+// secret returns the secret of the client's session.
 func (c *client) secret() string {
 	c.n.w.Helper()
 	<-c.Begin(`{"event":"detailsView","messageId":1}`)
@@ -53,7 +53,8 @@ type resumed struct {
 	Rooms       map[string]resumedRoom
 }
 
-// back has the client resume a session, and gives the answer and what came with it.
+// back makes the client resume a session. It returns the answer and the messages that
+// follow it.
 func (c *client) back(request string) (r resumed, messages []string) {
 	c.n.w.Helper()
 	<-c.Begin(request)
@@ -65,7 +66,7 @@ func (c *client) back(request string) (r resumed, messages []string) {
 	return r, heard[1:]
 }
 
-// events are the hooks that ran, in their order.
+// events records the hooks that ran, in order.
 type events struct {
 	mu  sync.Mutex
 	all []string
@@ -104,7 +105,7 @@ func TestLostConnectionIsResumed(t *testing.T) {
 		v.of(n)
 		a.HangUp()
 		v.are(w)
-		n.has("r", other, a) // it still counts
+		n.has("r", other, a) // a is away and still a member
 		n.has("q", a)
 		n.tells(2, 4)
 		w.must(n.Broadcast(w.Context(), in("q"), "", json.RawMessage(`"missed"`)), nil)
@@ -124,7 +125,7 @@ func TestLostConnectionIsResumed(t *testing.T) {
 		}
 		n.tells(5, 5)
 		w.equal("live", placesOf(w, b.heard()), numbers(5, 5))
-		b.says(sayUnder("k", "again"), ok) // its key is known for two minutes
+		b.says(sayUnder("k", "again"), ok) // the key is remembered for two minutes
 		b.says(say("q", "hi"), ok, fmt.Sprintf(`{"message":"hi","room":"q","from":%q,"context":"user","sentAt":%d}`, id, 946684800000+59000))
 		if got := b.secret(); got != r.Session {
 			w.Errorf("the secret is %s, and was said to be %s", got, r.Session)
@@ -178,7 +179,8 @@ func TestSessionsEnd(t *testing.T) {
 	}
 }
 
-// TestRoomEndsWhileNobodyIsThere: who is away leaves it with the others.
+// TestRoomEndsWhileNobodyIsThere checks that a connection that is away leaves a destroyed
+// room and can be removed from a room.
 func TestRoomEndsWhileNobodyIsThere(t *testing.T) {
 	inWorld(t, func(w *world) {
 		n := w.node("one", resumes)
@@ -256,8 +258,9 @@ func quoted(s string) string {
 	return string(b)
 }
 
-// TestWithoutSinceWhatWasSaidMeanwhileComes: of what was on its way when the
-// connection was lost nobody knows, and so it is not called recovered.
+// TestWithoutSinceWhatWasSaidMeanwhileComes checks a resume without positions: the client
+// receives the messages that were published while it was away, and the room is not reported
+// as recovered, because earlier messages may have been lost with the connection.
 func TestWithoutSinceWhatWasSaidMeanwhileComes(t *testing.T) {
 	inWorld(t, func(w *world) {
 		n := w.node("one", resumes)
@@ -274,8 +277,8 @@ func TestWithoutSinceWhatWasSaidMeanwhileComes(t *testing.T) {
 	})
 }
 
-// TestAFullTenantTakesBackItsOwn: who is away keeps a place, and who comes without
-// a place can do nothing but come back.
+// TestAFullTenantTakesBackItsOwn checks that a connection that is away keeps its place, and
+// that a client without a place can only resume.
 func TestAFullTenantTakesBackItsOwn(t *testing.T) {
 	inWorld(t, func(w *world) {
 		n := w.node("one", resumes, func(c *engine.Config) { c.Tenants[0].Limits.Connections = 2 })
@@ -302,7 +305,7 @@ func TestAFullTenantTakesBackItsOwn(t *testing.T) {
 		<-guest.Begin(roomAdd("r"))
 		<-guest.Gone
 		guest.hears("bye too many connections (3012)")
-		time.Sleep(time.Minute) // c ends
+		time.Sleep(time.Minute) // the session of c ends
 		late := n.client().do(roomAdd("r"))
 		n.has("r", d, late)
 	})
@@ -334,7 +337,7 @@ func TestManySessionsEndAtOnce(t *testing.T) {
 	})
 }
 
-// comesTo has a client of node one, in "r", come back on node two.
+// comesTo makes a client of node one, in "r", resume its session on node two.
 func (w *world) comesTo(two *node, a *client, secret, epoch string, offset int) (*client, resumed, []string) {
 	w.Helper()
 	b := two.client()
@@ -379,7 +382,7 @@ func TestSessionIsResumedOnAnotherNode(t *testing.T) {
 			two.tells(5, 5)
 			w.equal("live", placesOf(w, b.heard()), numbers(5, 5))
 			if slices.Contains(mustList(w, two), "one") {
-				// It is found though its id names another node.
+				// The connection is found although its id names another node.
 				w.must(one.SetProperty(w.Context(), "default", b.ID(), "level", json.RawMessage(`8`)), nil)
 				if got := one.HeldRooms("default"); got != 0 || one.Reservations() != 0 {
 					w.Errorf("%s: the other node holds %d rooms, %d places", name, got, one.Reservations())
@@ -400,8 +403,8 @@ func mustList(w *world, n *node) []string {
 	return names
 }
 
-// TestDrainedSessionEndsElsewhere checks that another node ends a session of a drained node
-// that nobody resumed.
+// TestDrainedSessionEndsElsewhere checks that another node ends the session of a drained
+// node if no client resumes it.
 func TestDrainedSessionEndsElsewhere(t *testing.T) {
 	inWorld(t, func(w *world) {
 		one, two := w.node("one", resumes), w.node("two", resumes)
@@ -420,7 +423,8 @@ func TestDrainedSessionEndsElsewhere(t *testing.T) {
 	})
 }
 
-// TestKilledNodeEndsItsSessions: as it ends its connections.
+// TestKilledNodeEndsItsSessions checks that another node runs leave for a connection that
+// is away on a killed node, and that its session cannot be resumed.
 func TestKilledNodeEndsItsSessions(t *testing.T) {
 	inWorld(t, func(w *world) {
 		one, two := w.node("one", resumes), w.node("two", resumes)
@@ -435,7 +439,8 @@ func TestKilledNodeEndsItsSessions(t *testing.T) {
 	})
 }
 
-// TestRoomIsGoneWhenTheSessionComes: the session leaves it then.
+// TestRoomIsGoneWhenTheSessionComes checks that a resumed session leaves a room that was
+// destroyed in the meantime.
 func TestRoomIsGoneWhenTheSessionComes(t *testing.T) {
 	inWorld(t, func(w *world) {
 		one, two := w.node("one", resumes), w.node("two", resumes)
@@ -453,10 +458,10 @@ func TestRoomIsGoneWhenTheSessionComes(t *testing.T) {
 	})
 }
 
-// TestWhoHangsUpWhileTheNodeShutsDownIsParkedWhole: a node that shuts down meets
-// connections at any moment of their going away.
+// TestWhoHangsUpWhileTheNodeShutsDownIsParkedWhole checks that a session keeps all its
+// rooms if its connection is lost while the node shuts down.
 func TestWhoHangsUpWhileTheNodeShutsDownIsParkedWhole(t *testing.T) {
-	rooms := make([]string, 50) // so that going away takes a while
+	rooms := make([]string, 50) // many rooms, so that marking a connection as away takes time
 	for i := range rooms {
 		rooms[i] = fmt.Sprint("r", i)
 	}
@@ -487,8 +492,8 @@ func TestWhoHangsUpWhileTheNodeShutsDownIsParkedWhole(t *testing.T) {
 	}
 }
 
-// TestManyClaimOneSession: one of them has it in the end, on whichever node. Others
-// may have had it before, and are told.
+// TestManyClaimOneSession checks that exactly one of several clients on two nodes keeps a
+// session that all of them resume. Clients that lose the session are closed.
 func TestManyClaimOneSession(t *testing.T) {
 	for round := range 10 {
 		inWorld(t, func(w *world) {
@@ -512,7 +517,7 @@ func TestManyClaimOneSession(t *testing.T) {
 			for _, c := range clients {
 				heard := c.heard()
 				const elsewhere = "bye session resumed elsewhere (3506)"
-				if len(heard) == 1 && heard[0] == elsewhere { // before its answer was on its way
+				if len(heard) == 1 && heard[0] == elsewhere { // the connection was closed before its answer was sent
 					continue
 				}
 				var answer remembered
@@ -533,8 +538,9 @@ func TestManyClaimOneSession(t *testing.T) {
 	}
 }
 
-// TestWhoDidNotHearTheAnswerComesBackAllTheSame: the connection is lost with the
-// answer to resume, which has the new secret, more than once.
+// TestWhoDidNotHearTheAnswerComesBackAllTheSame checks that a client can resume with its
+// old secret if the connection was lost before it received the new one, several times in a
+// row.
 func TestWhoDidNotHearTheAnswerComesBackAllTheSame(t *testing.T) {
 	inWorld(t, func(w *world) {
 		nodes := []*node{w.node("one", resumes), w.node("two", resumes), w.node("three", resumes)}
@@ -566,7 +572,7 @@ func TestWhoDidNotHearTheAnswerComesBackAllTheSame(t *testing.T) {
 		nodes[1].has("r", b)
 		b.says(resume(r.Session), failed("resume comes before any room is joined"))
 		v.are(w, "connect", "connect", "connect")
-		time.Sleep(10 * time.Minute) // traces whose time is over are nothing
+		time.Sleep(10 * time.Minute) // redirects that have expired have no effect
 		v.are(w)
 	})
 }

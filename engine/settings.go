@@ -12,19 +12,19 @@ import (
 	"github.com/mootchat/moot/engine/wire"
 )
 
-// Settings can be replaced while the engine runs.
+// Settings are the settings that can be replaced while the engine runs.
 type Settings struct {
-	Tenants []TenantConfig // names, hosts and paths are distinct
+	Tenants []TenantConfig // names, hosts and paths must be distinct
 	Limits  Limits
 }
 
-// settings are Settings with indexes. They do not change.
+// settings holds Settings with indexes. It is immutable.
 type settings struct {
 	limits       Limits
 	tenants      map[string]*tenant
-	names        []string          // of the tenants, in order
-	hosts, paths map[string]string // to the names of tenants
-	longest      int               // of the paths, in bytes
+	names        []string          // names of the tenants, sorted
+	hosts, paths map[string]string // the values are names of tenants
+	longest      int               // length of the longest path, in bytes
 }
 
 func (s *settings) configs() (all []TenantConfig) {
@@ -55,13 +55,13 @@ func (s *Settings) check(c *cluster.Backend) error {
 	return nil
 }
 
-// Swap replaces the settings by s. New starting rooms are created first; on an error the
-// settings are as before, but some of these rooms may exist.
+// Swap replaces the settings by s. It creates new starting rooms first. After an error the
+// settings are unchanged, but some of these rooms may exist.
 //
-// Tenants that s does not have let no client in any more, and their connections are
-// closed (3505), with all their hooks. between is called when these have ended or 5 s
-// have passed, and before new tenants can be reached: it replaces what belongs to the
-// tenants elsewhere, such as the rules. It may be nil, and must not fail.
+// Tenants that s does not have accept no more clients, and their connections are closed
+// (3505); all hooks run for them. Swap calls between when these connections have ended or 5
+// s have passed, and before new tenants are reachable. between replaces the tenants' data
+// outside of the engine, such as the rules. It may be nil and must not fail.
 //
 // Concurrent calls run one after the other.
 func (e *Engine) Swap(ctx context.Context, s Settings, between func()) error {
@@ -83,8 +83,8 @@ func (e *Engine) Swap(ctx context.Context, s Settings, between func()) error {
 	return nil
 }
 
-// newRooms returns the tenants of s with only those starting rooms that the settings in
-// use do not have: a starting room that was destroyed is not created again.
+// newRooms returns the tenants of s without the starting rooms that they have in the
+// current settings, so that a destroyed starting room is not created again.
 func (e *Engine) newRooms(s Settings) []TenantConfig {
 	tenants := slices.Clone(s.Tenants)
 	now := e.settings.Load()
@@ -110,7 +110,8 @@ func (e *Engine) createStartingRooms(ctx context.Context, tenants []TenantConfig
 	return nil
 }
 
-// retireTime is how long a swap waits for the connections of removed tenants to end.
+// retireTime is the maximum time for which a swap waits for the connections of removed
+// tenants to end.
 const retireTime = 5 * time.Second
 
 // retire closes the connections of the tenants that s does not have.
@@ -126,7 +127,7 @@ func (e *Engine) retire(s Settings) {
 	defer patience.Stop()
 	for name, t := range gone {
 		select {
-		case <-t.gone: // set by beginRetiring, and changed by swaps alone
+		case <-t.gone: // set by beginRetiring; only swaps change it
 		case <-patience.C:
 			e.log.Warn("connections of a removed tenant take long to end", "tenant", name)
 			return
@@ -134,7 +135,7 @@ func (e *Engine) retire(s Settings) {
 	}
 }
 
-// beginRetiring lets no client into the tenants any more, and returns their connections.
+// beginRetiring makes the tenants accept no more clients, and returns their connections.
 func (e *Engine) beginRetiring(gone map[string]*tenant) (leaving []*Connection) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -152,7 +153,7 @@ func (e *Engine) beginRetiring(gone map[string]*tenant) (leaving []*Connection) 
 	return leaving
 }
 
-// install makes s the settings in use.
+// install makes s the current settings.
 func (e *Engine) install(s Settings) {
 	next := e.index(s)
 	e.settings.Store(next)
@@ -162,7 +163,7 @@ func (e *Engine) install(s Settings) {
 	e.dropEmptied(next)
 }
 
-// look gives each tenant its settings, and returns them with indexes.
+// index gives each tenant its settings and returns the settings with indexes.
 func (e *Engine) index(s Settings) *settings {
 	next := &settings{limits: s.Limits.withDefaults(), tenants: map[string]*tenant{}, hosts: map[string]string{}, paths: map[string]string{}}
 	e.mu.Lock()
@@ -190,8 +191,8 @@ func (e *Engine) index(s Settings) *settings {
 	return next
 }
 
-// dropEmptied drops removed tenants without connections and rooms. Until then a new tenant of
-// the same name shares the rooms that connections are still leaving.
+// dropEmptied drops removed tenants that have no connections and rooms. Until then, a new
+// tenant of the same name shares the rooms that connections are still leaving.
 func (e *Engine) dropEmptied(now *settings) {
 	e.mu.Lock()
 	tenants := maps.Clone(e.allTenants)

@@ -17,7 +17,7 @@ import (
 	"github.com/mootchat/moot/engine/wire"
 )
 
-// tenants are settings with the tenants of these names, each with the room "r".
+// tenants returns settings with tenants of these names. Each tenant has the room "r".
 func tenants(names ...string) engine.Settings {
 	var s engine.Settings
 	for _, name := range names {
@@ -140,7 +140,7 @@ func TestNewStartingRoomsAreMadeAndDestroyedOnesStayAway(t *testing.T) {
 	})
 }
 
-// brokenRooms makes no rooms.
+// brokenRooms fails to create rooms.
 type brokenRooms struct{ cluster.Rooms }
 
 func (brokenRooms) Create(context.Context, cluster.RoomID) error { return cluster.ErrUnavailable }
@@ -181,7 +181,7 @@ func TestATenantThatComesBackSharesTheRoomsThatOthersStillLeave(t *testing.T) {
 		acme := engine.ReservationRequest{Tenant: "acme"}
 		goes := n.open(wire.WebSocket, acme).do(roomAdd("r"))
 		start := time.Now()
-		n.swap(tenants("default")) // does not wait for ever
+		n.swap(tenants("default")) // stops waiting after retireTime
 		if took := time.Since(start); took != 5*time.Second {
 			w.Errorf("the swap took %v", took)
 		}
@@ -198,8 +198,8 @@ func TestATenantThatComesBackSharesTheRoomsThatOthersStillLeave(t *testing.T) {
 	})
 }
 
-// TestSwapsAmidTraffic is for the race detector, and for seats that are neither
-// freed nor closed.
+// TestSwapsAmidTraffic lets the race detector check swaps while clients connect. Places
+// that are not released would fail the test at its end.
 func TestSwapsAmidTraffic(t *testing.T) {
 	inWorld(t, func(w *world) {
 		n := w.node("n", func(c *engine.Config) { c.Tenants = tenants("default", "acme").Tenants })

@@ -2,16 +2,16 @@ package engine
 
 import "github.com/mootchat/moot/engine/fanout"
 
-// Sink is the socket of a connection, as a transport gives it.
+// Sink is the socket of a connection. The transport implements it.
 type Sink interface {
 	fanout.Sink
 
-	// Farewell is what the client is sent last. It may be nil.
+	// Farewell returns the last bytes for the client. It may return nil.
 	Farewell(c Close) []byte
 }
 
-// WhileWriting has poll called again and again while much is written, from any
-// goroutine and several at once, until end is called. A transport looks in poll whether
-// clients have sent something, and must not wait. Calls that have begun may outlast
-// end.
+// WhileWriting makes the engine call poll repeatedly while it writes to large rooms, until
+// end is called. poll may be called from several goroutines at once. A transport checks in
+// poll whether clients have sent input, and must not wait. A call that has begun may return
+// after end.
 func (e *Engine) WhileWriting(poll func()) (end func()) { return e.writers.WhileWriting(poll) }

@@ -34,33 +34,34 @@ func (s *stats) allClosed() map[int]uint64 {
 
 // Stats counts what happened since the engine started.
 type Stats struct {
-	Connections    int    // now
+	Connections    int    // open now
 	Messages       uint64 // published by this node
-	Deliveries     uint64 // messages given to a member's outbox
-	EmitsDropped   uint64 // effects: by a full queue, because an effect caused them, or because the target does not exist
-	RoomBusy       uint64 // messages refused by a full queue
+	Deliveries     uint64 // messages that were added to a member's outbox
+	EmitsDropped   uint64 // effects that were dropped: a queue was full, an effect caused them, or the target does not exist
+	RoomBusy       uint64 // messages that were refused because a queue was full
 	SlowReaders    uint64 // connections closed as slow readers (3008)
-	Refused        uint64 // connections not let in
-	RateLimited    uint64 // verbs refused
-	Rejected       uint64 // invalid input: not JSON, a line that is too long, ...
+	Refused        uint64 // connections that were not accepted
+	RateLimited    uint64 // verbs that were refused
+	Rejected       uint64 // invalid input, such as a line that is not JSON or too long
 	SlowHandshakes uint64 // clients that exceeded the time limit of the handshake
-	RoomLimit      uint64 // joins refused because the connection was in too many rooms
+	RoomLimit      uint64 // joins that were refused because the connection was in too many rooms
 
-	// Closed are the connections that have ended, by the code of the [Close]; 0:
-	// the client closed, or was lost. 1009 had sent too big a message, 3009 had
-	// not answered its heartbeats or had begun a message and not ended it.
+	// Closed are the numbers of connections that have ended, by the code of the [Close].
+	// The code is 0 if the client closed the connection or it was lost, 1009 if a message
+	// was too large, and 3009 if the client did not answer heartbeats or did not finish a
+	// message.
 	Closed map[int]uint64
 
 	Cluster cluster.Stats
-	Verbs   []VerbStats // of clients
+	Verbs   []VerbStats // of clients only
 	Chains  []ChainStats
 }
 
-// CountSlowHandshake is for transports: a client has taken too long to ask for a
-// connection.
+// CountSlowHandshake counts a client that took too long to request a connection. Transports
+// call it.
 func (e *Engine) CountSlowHandshake() { e.stats.slowHandshakes.Add(1) }
 
-// Stats is a snapshot; its numbers are not of one instant.
+// Stats returns the current numbers. They are not read at the same instant.
 func (e *Engine) Stats() Stats {
 	e.mu.Lock()
 	n := len(e.connections)
@@ -77,7 +78,8 @@ func (e *Engine) Stats() Stats {
 	}
 }
 
-// ClusterHealth returns nil, or what is wrong with the cluster, in words for an operator.
+// ClusterHealth returns nil, or an error that describes the problem of the cluster for an
+// operator.
 func (e *Engine) ClusterHealth() error {
 	if e.cluster.Status == nil {
 		return nil

@@ -11,7 +11,8 @@ import (
 	"github.com/mootchat/moot/engine/wire"
 )
 
-// TestVerbsAndChainsAreTimed: the clock of a bubble stands still but where a rule sleeps.
+// TestVerbsAndChainsAreTimed checks the counts and durations of verbs and chains. The clock
+// of the bubble advances only while a rule sleeps.
 func TestVerbsAndChainsAreTimed(t *testing.T) {
 	inWorld(t, func(w *world) {
 		n := w.node("one")
@@ -52,8 +53,9 @@ func TestVerbsAndChainsAreTimed(t *testing.T) {
 	})
 }
 
-// An action is timed until its answer, which does not come in the order of verbs; a verb
-// that is refused for its rate is counted, and not timed.
+// TestActionsAreTimedAndRefusalsForTheirRateAreNot checks that the duration of an action
+// ends with its answer, and that a verb that is refused by the rate limit is counted
+// without a duration.
 func TestActionsAreTimedAndRefusalsForTheirRateAreNot(t *testing.T) {
 	inWorld(t, func(w *world) {
 		n := w.node("one", func(c *engine.Config) { c.Limits.VerbsPerSecond = 1 })
@@ -87,8 +89,8 @@ func TestCountingAVerbAllocatesNothing(t *testing.T) {
 	})
 }
 
-// Connections are counted in bounded memory, and looked up in pieces: clients come and
-// go meanwhile.
+// TestTenantsAreCountedInPieces checks that counting connections needs a constant amount of
+// memory, because it looks at a limited number of them at a time.
 func TestTenantsAreCountedInPieces(t *testing.T) {
 	inWorld(t, func(w *world) {
 		n := w.node("n")

@@ -21,34 +21,34 @@ import (
 type TenantConfig struct {
 	Name string // [a-z0-9-]{1,63}
 
-	// Hosts and Paths select the tenant of a WebSocket request: host names in lower case
-	// without a port, and whole segments that paths begin with, such as "/acme". Tenants
-	// cannot share one.
+	// Hosts and Paths select the tenant of a WebSocket request. Hosts are host names in
+	// lower case without a port. Paths are prefixes of whole segments, such as "/acme". Two
+	// tenants cannot have the same host or path.
 	Hosts, Paths []string
 
-	StartingRooms    []string       // created when the engine starts; they may exist
-	ClientsMayCreate bool           // the action createChatRoom
-	Rooms            []RoomSettings // the first that matches counts
-	MaxRooms         int            // that exist; rooms created at the same time may exceed it; 0: no limit
+	StartingRooms    []string       // created when the engine starts; they may exist already
+	ClientsMayCreate bool           // enables the action createChatRoom
+	Rooms            []RoomSettings // the first match applies
+	MaxRooms         int            // existing rooms; rooms created at the same time may exceed it; 0: no limit
 
 	// Tokens checks the tokens of this tenant's clients. nil: tokens are ignored. A client
-	// without a token is let in, without a user, unless TokenRequired.
+	// without a token has no user; it is refused if TokenRequired is set.
 	Tokens        Tokens
 	TokenRequired bool
 
-	Limits            Limits  // where they differ from the node's
-	MessagesPerSecond float64 // from its clients and its modules, on this node, burst twice that; 0: no limit
+	Limits            Limits  // zero fields: the node's limits apply
+	MessagesPerSecond float64 // from clients and modules, on this node, with a burst of twice that; 0: no limit
 }
 
-// RoomSettings are the settings of the rooms that match.
+// RoomSettings are the settings of the rooms that Match selects.
 type RoomSettings struct {
 	Match      func(room string) bool
 	MaxMembers int               // on all nodes; joins at the same time may exceed it; 0: no limit
 	Retention  cluster.Retention // history that members can ask for; zero: none
 	Presence   bool              // members may ask for notices of joins and leaves
 
-	// FlushDelay is how long a message may wait for others, to be sent to each member in
-	// one write with them. Messages to one connection do not wait.
+	// FlushDelay is the time that a message may wait for others, to be sent to each member
+	// in one write with them. Messages to one connection do not wait.
 	FlushDelay time.Duration
 }
 
@@ -67,10 +67,10 @@ func (s *RoomSettings) check(c *cluster.Backend) error {
 // DefaultTenant is the tenant of clients that no other tenant matches.
 const DefaultTenant = "default"
 
-// tenant outlives every change of its settings.
+// tenant is a tenant of this node. It outlives changes of its settings.
 type tenant struct {
 	name    string
-	config  atomic.Pointer[TenantConfig] // its limits are those in use, the node's where it has none
+	config  atomic.Pointer[TenantConfig] // its limits have the node's values for zero fields
 	writers *fanout.Writers
 
 	messages atomic.Uint64 // published by this node
@@ -81,15 +81,15 @@ type tenant struct {
 
 	// Under Engine.mu.
 	quota quota
-	ids   btree.Map[string, *Connection] // its connections, in the order in which pages have them
-	gone  chan struct{}                  // not nil: it was removed, and closed when its last connection has ended
+	ids   btree.Map[string, *Connection] // its connections, in the order of their ids
+	gone  chan struct{}                  // not nil: the tenant was removed; closed when its last connection has ended
 }
 
 func newTenant(name string, writers *fanout.Writers) *tenant {
 	return &tenant{name: name, writers: writers, rooms: map[string]*room{}}
 }
 
-// cfg returns the tenant's settings in use, or the last ones after its removal.
+// cfg returns the tenant's current settings, or the last ones after its removal.
 func (t *tenant) cfg() *TenantConfig { return t.config.Load() }
 
 // mayPublish counts a message against MessagesPerSecond; the error is a *LimitError.
@@ -113,7 +113,7 @@ func (t *tenant) empty() bool {
 	return len(t.rooms) == 0
 }
 
-// acquire returns the room, creating it if need be; release must follow.
+// acquire returns the room and creates it if needed. The caller must call release.
 func (t *tenant) acquire(name string) *room {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -134,7 +134,8 @@ func (t *tenant) release(r *room) {
 	}
 }
 
-// lookup returns the room if this node holds it, else nil; release must follow.
+// lookup returns the room if this node holds it, else nil. The caller must call release for
+// a room.
 func (t *tenant) lookup(name string) *room {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -154,10 +155,10 @@ func (t *tenant) settings(name string) RoomSettings {
 	return RoomSettings{}
 }
 
-// Match finds the tenant of a WebSocket request by its Host header, with or
-// without a port, and the path of its URL; rest is the path without the tenant's
-// prefix. A host or a path is enough; a path is more specific than a host, and a
-// longer path than a shorter one. What matches nothing is DefaultTenant's.
+// Match selects the tenant of a WebSocket request by its Host header, with or without a
+// port, and the path of its URL. rest is the path without the tenant's prefix. A matching
+// host or path is enough. A path takes precedence over a host, and a longer path over a
+// shorter one. DefaultTenant gets requests that match no other tenant.
 func (e *Engine) Match(host, path string) (tenant, rest string) {
 	if h, _, err := net.SplitHostPort(host); err == nil {
 		host = h
@@ -165,7 +166,7 @@ func (e *Engine) Match(host, path string) (tenant, rest string) {
 	s := e.settings.Load()
 	for p := path; p != ""; p = p[:max(0, strings.LastIndexByte(p, '/'))] {
 		if len(p) > s.longest {
-			continue // a long path of many segments costs little
+			continue // limits the cost of a long path with many segments
 		}
 		if t := s.paths[p]; t != "" {
 			return t, path[len(p):]

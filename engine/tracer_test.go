@@ -10,7 +10,7 @@ import (
 	"github.com/mootchat/moot/engine/wire"
 )
 
-// idle is a tracer that does nothing, and no more.
+// idle is a tracer that only counts its calls.
 type idle struct{ begun, ended int }
 
 func (i *idle) Begin(ctx context.Context, _ *hook.Profile, _ *wire.Request) (context.Context, func(error)) {
@@ -25,7 +25,8 @@ var verbsOfABench = map[string]wire.Request{
 	"say":         {Verb: "say", Room: "r", RoomGiven: true, Text: line, ID: json.RawMessage("1")},
 }
 
-// Where nobody traces, a verb allocates what it would if it could not be traced.
+// TestVerbsThatNobodyTracesCostNothing checks that tracing allocates nothing without a
+// tracer.
 func TestVerbsThatNobodyTracesCostNothing(t *testing.T) {
 	h := newHall(t)
 	defer h.stop()
@@ -41,7 +42,7 @@ func TestATracerIsToldOfEachVerbAndItsEnd(t *testing.T) {
 	tracer := &idle{}
 	h := newHall(t, func(c *engine.Config) { c.Tracer = tracer })
 	defer h.stop()
-	h.enter(t, 1) // by roomAdd
+	h.enter(t, 1) // with the verb roomAdd
 	for _, r := range verbsOfABench {
 		h.members[0].Do(t.Context(), r)
 	}

@@ -10,17 +10,18 @@ import (
 	"github.com/mootchat/moot/engine/cluster"
 )
 
-// errTime is the cause of a context whose verb has exceeded its time limit, and the
-// answer to that verb.
+// errTime is the cause of the context of a verb that has exceeded its time limit. It is
+// also the answer to that verb.
 var errTime = &VerbError{"time limit exceeded"}
 
-// clientCheckInterval is the time between two checks whether the client of a verb is still
-// connected. A client that has closed its side gets the answers that are ready by then.
+// clientCheckInterval is the time between two checks whether the client of a running verb
+// is still connected. A client that has closed its side receives the answers that are ready
+// by then.
 const clientCheckInterval = time.Second
 
-// HangUpSink is a Sink that can tell whether its client has closed its side of the
-// connection, or is gone. HungUp does not wait. It is called for verbs that take over a
-// second.
+// HangUpSink is a Sink that can report whether its client has closed its side of the
+// connection or has gone. HungUp does not wait. It is called for verbs that run for more
+// than a second.
 type HangUpSink interface {
 	Sink
 	HungUp() bool
@@ -30,7 +31,7 @@ type HangUpSink interface {
 // server API. It ends with its time limit (limits.verbTimeout), with its parent, with the
 // connection, and when the client has gone.
 //
-// It costs one allocation as long as nothing waits for its end and it runs for less than
+// It costs one allocation while no code waits for its end and it runs for less than
 // clientCheckInterval. After that it has a context of the standard library and a timer.
 type verbContext struct {
 	parent    context.Context
@@ -39,26 +40,26 @@ type verbContext struct {
 
 	mu    sync.Mutex
 	over  bool                    // stop was called
-	inner context.Context         // nil: nothing waits for the end
+	inner context.Context         // nil: no code waits for the end
 	end   context.CancelCauseFunc // of inner
 	timer *time.Timer             // for check; nil: inner has a deadline
 }
 
-// startVerb returns the context of a verb; stop must follow.
+// startVerb returns the context of a verb. The caller must call stop.
 func (c *Connection) startVerb(ctx context.Context) *verbContext {
 	r := c.tenant.withVerbTime(ctx)
 	r.conn = c
 	return r
 }
 
-// withVerbTime returns the context of a request of the server API, with the time limit of a
-// verb; stop must follow.
+// withVerbTime returns a context with the time limit of a verb, for a request of the server
+// API. The caller must call stop.
 func (t *tenant) withVerbTime(ctx context.Context) *verbContext {
 	now := time.Now()
 	return &verbContext{parent: ctx, begun: now, by: now.Add(t.cfg().Limits.VerbTimeout)}
 }
 
-// Deadline is context.Context's.
+// Deadline implements context.Context.
 func (r *verbContext) Deadline() (time.Time, bool) {
 	if by, ok := r.parent.Deadline(); ok && by.Before(r.by) {
 		return by, true
@@ -66,11 +67,11 @@ func (r *verbContext) Deadline() (time.Time, bool) {
 	return r.by, true
 }
 
-// Done is context.Context's.
+// Done implements context.Context.
 func (r *verbContext) Done() <-chan struct{} { return r.context().Done() }
 
-// Value is context.Context's. It delegates to inner, so that context.Cause is right and a
-// context derived from r costs no goroutine.
+// Value implements context.Context. It delegates to inner, so that context.Cause works and
+// a derived context needs no goroutine.
 func (r *verbContext) Value(key any) any {
 	r.mu.Lock()
 	ctx := r.inner
@@ -81,7 +82,7 @@ func (r *verbContext) Value(key any) any {
 	return ctx.Value(key)
 }
 
-// Err is context.Context's.
+// Err implements context.Context.
 func (r *verbContext) Err() error {
 	if r.endsWithParent() {
 		return r.parent.Err()
@@ -89,7 +90,7 @@ func (r *verbContext) Err() error {
 	return r.context().Err()
 }
 
-// endsWithParent reports whether r can have ended with its parent alone.
+// endsWithParent reports whether only the parent can have ended r.
 func (r *verbContext) endsWithParent() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -97,7 +98,7 @@ func (r *verbContext) endsWithParent() bool {
 	return r.inner == nil && !r.over && now.Before(r.by) && now.Sub(r.begun) < clientCheckInterval && (r.conn == nil || !r.conn.closing())
 }
 
-// context makes inner if there is none.
+// context creates inner if there is none, and returns it.
 func (r *verbContext) context() context.Context {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -125,7 +126,7 @@ func (r *verbContext) context() context.Context {
 	return r.inner
 }
 
-// addRunning has r end with the connection. It returns false if the connection has ended.
+// addRunning makes r end with the connection. It returns false if the connection has ended.
 func (c *Connection) addRunning(r *verbContext) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -135,7 +136,7 @@ func (c *Connection) addRunning(r *verbContext) bool {
 	return !c.closed
 }
 
-// stop ends r, whose work is done.
+// stop ends r after its work is done.
 func (r *verbContext) stop() {
 	if !r.markDone() && r.conn != nil && time.Since(r.begun) >= clientCheckInterval {
 		r.conn.closeGone()
@@ -162,7 +163,8 @@ func (r *verbContext) markDone() (looked bool) {
 	return true
 }
 
-// check ends a verb that has exceeded its time limit, and a connection whose client has gone.
+// check ends a verb that has exceeded its time limit, and closes a connection whose client
+// has gone.
 func (r *verbContext) check() {
 	left := time.Until(r.by)
 	if left <= 0 {
@@ -179,7 +181,7 @@ func (r *verbContext) check() {
 	}
 }
 
-// closeGone closes a connection whose client has gone.
+// closeGone closes the connection if its client has gone.
 func (c *Connection) closeGone() bool {
 	s, ok := c.sink.(HangUpSink)
 	gone := ok && s.HungUp()
@@ -189,7 +191,7 @@ func (c *Connection) closeGone() bool {
 	return gone
 }
 
-// cancelVerbs ends the verbs of a connection that is closed.
+// cancelVerbs ends the verbs of a connection that is being closed.
 func (c *Connection) cancelVerbs() {
 	c.mu.Lock()
 	all := slices.Clone(c.running)
@@ -199,8 +201,8 @@ func (c *Connection) cancelVerbs() {
 	}
 }
 
-// inTime is the error of the answer to a verb: errTime if err results from the time
-// limit. An outcome that may be a success stays unknown.
+// inTime returns the error for the answer to a verb: errTime if err results from the time
+// limit. An error with an unknown outcome stays as it is.
 func (r *verbContext) inTime(err error) error {
 	if overdue(r, err) {
 		return errTime
@@ -212,7 +214,7 @@ func overdue(ctx context.Context, err error) bool {
 	return err != nil && !errors.Is(err, cluster.ErrUnknown) && ctx.Err() != nil && context.Cause(ctx) == errTime
 }
 
-// inTime is the error of a request of the server API: context.DeadlineExceeded if err
+// inTime returns the error of a request of the server API: context.DeadlineExceeded if err
 // results from the time limit.
 func inTime(ctx context.Context, err error) error {
 	if overdue(ctx, err) {
@@ -221,8 +223,8 @@ func inTime(ctx context.Context, err error) error {
 	return err
 }
 
-// completing returns a ctx for work that must complete once it has begun, also if its
-// caller stops waiting: it ends with the engine, or after the time limit of a verb.
+// completing returns a ctx for work that must complete once it has begun, even if its
+// caller stops waiting. The ctx ends with the engine, or after the time limit of a verb.
 func (e *Engine) completing(ctx context.Context, t *tenant) (context.Context, context.CancelFunc) {
 	ctx, cancel := e.untilShutdown(ctx)
 	r := t.withVerbTime(ctx)

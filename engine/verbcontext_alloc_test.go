@@ -9,13 +9,14 @@ import (
 
 type key struct{}
 
-// newRunning is a verb of a connection, with its time.
+// newRunning returns the context of a verb of a connection.
 func newRunning(ctx context.Context, conn *Connection) *verbContext {
 	now := time.Now()
 	return &verbContext{parent: ctx, conn: conn, begun: now, by: now.Add(15 * time.Second)}
 }
 
-// A verb that nobody waits for costs one allocation for its time.
+// TestTheTimeOfAVerbIsOneAllocation checks that the context of a verb costs one allocation
+// if no code waits for its end.
 func TestTheTimeOfAVerbIsOneAllocation(t *testing.T) {
 	c := &Connection{}
 	var kept context.Context
@@ -30,8 +31,8 @@ func TestTheTimeOfAVerbIsOneAllocation(t *testing.T) {
 	}
 }
 
-// The end of a verb is the same for its own context and those made of it, whether they
-// are asked before the end or after it.
+// TestTheEndOfAVerbReachesItsContexts checks that the context of a verb and contexts
+// derived from it end with the same cause, for each way to end and each time of derivation.
 func TestTheEndOfAVerbReachesItsContexts(t *testing.T) {
 	for name, end := range map[string]struct {
 		by    func(r *verbContext, parent context.CancelFunc)

@@ -15,13 +15,13 @@ import (
 )
 
 const (
-	verbTime = 15 * time.Second // the default
+	verbTime = 15 * time.Second // the default of VerbTimeout
 	slowSay  = 50 * time.Millisecond
 )
 
 const allHistory = `{"event":"roomHistory","room":"r","limit":1000,"messageId":1}`
 
-// slowly has the say chain take its time for each message, and counts them.
+// slowly makes the say chain sleep for each message. It returns the number of messages.
 func (n *node) slowly() *atomic.Int64 {
 	var asked atomic.Int64
 	n.mw.Say = func(*hook.Event, []hook.Member) hook.Delivery {
@@ -32,7 +32,7 @@ func (n *node) slowly() *atomic.Int64 {
 	return &asked
 }
 
-// hangsIn has a hook wait until nobody waits for it.
+// hangsIn makes a hook wait until its ctx ends.
 func (n *node) hangsIn(h hook.Hook) {
 	n.mw.On(h, func(ctx context.Context, _ *hook.Event) hook.Verdict { <-ctx.Done(); return allow() })
 }
@@ -53,19 +53,19 @@ func TestHistoryEndsWithItsTime(t *testing.T) {
 	})
 }
 
-// epoch is the room's.
+// epoch returns the epoch of the room "r".
 func (n *node) epoch() string {
 	at, _ := n.client().joins("r", nil)
 	return at.Epoch
 }
 
-// placed is a message that tells has told.
+// placed returns a message of tells, with its position.
 func (n *node) placed(number int) string {
 	return fmt.Sprintf(`{"message":"%d","room":"r","from":"0","context":"user","sentAt":%s,"offset":%d,"epoch":%q}`, number, now, number, n.epoch())
 }
 
-// A verb ends with its connection, however that ends, and the node does not wait for
-// what nobody hears.
+// TestVerbsEndWithTheirConnection checks that running verbs end when their connection ends
+// in different ways, and that the node does not wait for them.
 func TestVerbsEndWithTheirConnection(t *testing.T) {
 	for name, end := range map[string]func(n *node, c *client){
 		"the client has gone":   func(_ *node, c *client) { c.Sink.HangUp() },
@@ -122,8 +122,8 @@ func TestASayThatRunsOutIsNotPublished(t *testing.T) {
 	})
 }
 
-// A leave that has begun is not cut short by the end of its connection, and not run
-// again.
+// TestLeaveRunsOnceThoughTheClientGoesMeanwhile checks that a running leave completes after
+// its connection has ended, and does not run again.
 func TestLeaveRunsOnceThoughTheClientGoesMeanwhile(t *testing.T) {
 	inWorld(t, func(w *world) {
 		n := w.node("one")
@@ -169,7 +169,8 @@ func TestActionsEndWithTheirTimeAndTheirConnection(t *testing.T) {
 	})
 }
 
-// Effects of a completed verb are applied even if the client disconnects before.
+// TestEffectsDoNotEndWithTheConnection checks that the effects of a completed verb are
+// applied even if the client disconnects before.
 func TestEffectsDoNotEndWithTheConnection(t *testing.T) {
 	inWorld(t, func(w *world) {
 		n := w.node("one")
@@ -233,7 +234,7 @@ func TestResumingThatRunsOutKeepsTheSession(t *testing.T) {
 		}
 		request := fmt.Sprintf(`{"event":"resume","session":%q,"since":{"r":{"epoch":%q,"offset":0}},"messageId":1}`, secret, at.Epoch)
 
-		gone := n.client() // goes while it resumes
+		gone := n.client() // disconnects while it resumes
 		gone.Begin(request)
 		time.Sleep(3 * time.Second)
 		gone.Sink.HangUp()
@@ -254,7 +255,8 @@ func TestResumingThatRunsOutKeepsTheSession(t *testing.T) {
 	})
 }
 
-// A call of the server API has the time limit of a verb, and ends with its request.
+// TestOperatorsCallsEndWithTheirTimeAndTheirRequest checks that calls of the server API
+// have the time limit of a verb and end with their request.
 func TestOperatorsCallsEndWithTheirTimeAndTheirRequest(t *testing.T) {
 	inWorld(t, func(w *world) {
 		n, two := w.node("one"), w.node("two")

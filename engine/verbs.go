@@ -14,12 +14,12 @@ import (
 	"github.com/mootchat/moot/engine/wire"
 )
 
-// result is the success of a verb.
+// result is the result of a verb that succeeded.
 type result struct {
-	data    json.RawMessage           // of the answer; nil leaves it out
-	reply   json.RawMessage           // an object: further members of the answer; nil: none
-	after   func(ctx context.Context) // runs once the client has its answer; nil: nothing
-	effects []hook.Effect             // applied after that
+	data    json.RawMessage           // data of the answer; nil: it has none
+	reply   json.RawMessage           // an object with further members of the answer; nil: none
+	after   func(ctx context.Context) // runs after the answer; nil: nothing runs
+	effects []hook.Effect             // applied after the answer and after
 }
 
 var done = json.RawMessage("true")
@@ -27,8 +27,8 @@ var done = json.RawMessage("true")
 // verbFunc runs one verb of a connection.
 type verbFunc func(c *Connection, ctx context.Context, r *wire.Request) (result, error)
 
-// verbFuncOf returns the function of a verb of wire.Verbs; nil for action, quit and
-// exit, which Do handles.
+// verbFuncOf returns the function of a verb of wire.Verbs. It returns nil for action, quit
+// and exit, which Do handles.
 func verbFuncOf(name string) verbFunc {
 	switch name {
 	case "roomAdd":
@@ -63,9 +63,9 @@ func verbFuncOf(name string) verbFunc {
 	return nil
 }
 
-// Do runs a verb and answers it; it starts an action and returns, because actions run
+// Do runs a verb and answers it. It starts an action and returns, because actions run
 // concurrently. After quit and exit the connection is closing, and Do ignores further
-// requests: their answers would not be sent.
+// requests, whose answers would not be sent.
 func (c *Connection) Do(ctx context.Context, r wire.Request) {
 	if c.closing() {
 		return
@@ -88,7 +88,7 @@ func (c *Connection) Do(ctx context.Context, r wire.Request) {
 	}
 	switch r.Verb {
 	case "quit", "exit":
-		c.actions.Wait() // earlier requests get their answers
+		c.actions.Wait() // waits for the answers to earlier actions
 		c.Close(CloseQuit)
 		return
 	case "action":
@@ -102,8 +102,8 @@ func (c *Connection) Do(ctx context.Context, r wire.Request) {
 	}
 }
 
-// answer runs a verb, answers it, and then runs its after and its effects. It returns
-// the error that was answered.
+// answer runs a verb, answers it, and then runs its after function and applies its effects.
+// It returns the error of the answer.
 func (c *Connection) answer(ctx context.Context, r *wire.Request, id json.RawMessage) error {
 	begun := time.Now()
 	running := c.startVerb(ctx)
@@ -123,7 +123,7 @@ func (c *Connection) answer(ctx context.Context, r *wire.Request, id json.RawMes
 	return nil
 }
 
-// fail answers a verb that failed; a Close ends the connection instead.
+// fail answers a verb that failed. A Close ends the connection instead.
 func (c *Connection) fail(r wire.Response, err error) {
 	if why, ok := errors.AsType[Close](err); ok {
 		c.Close(why)
@@ -137,7 +137,8 @@ func (c *Connection) fail(r wire.Response, err error) {
 	c.respond(r)
 }
 
-// retryAfter is the time in ms after which the client may try again; 0 if err has none.
+// retryAfter returns the time in ms after which the client may try again; 0 if err has
+// none.
 func retryAfter(err error) int64 {
 	if retry, ok := errors.AsType[*RetryError](err); ok {
 		return milliseconds(retry.Wait)
@@ -160,7 +161,7 @@ func (c *Connection) runVerb(ctx context.Context, r *wire.Request) (result, erro
 	return run(c, ctx, r)
 }
 
-// messageID is the id of the answer: the request's own, the sticky one, or, as in
+// messageID returns the id for the answer: that of the request, the sticky one, or, as in
 // ActionHero, a new one.
 func (c *Connection) messageID(r *wire.Request) json.RawMessage {
 	if r.ID != nil {
@@ -175,8 +176,8 @@ func (c *Connection) messageID(r *wire.Request) json.RawMessage {
 	return json.RawMessage(`"` + uuid.NewString() + `"`)
 }
 
-// pay takes the price of the request from the connection's bucket. If the bucket has too
-// little, it takes nothing and returns the time to wait.
+// pay takes the price of the request from the connection's bucket. If the bucket has fewer
+// tokens, it takes none and returns the time to wait.
 func (c *Connection) pay(r *wire.Request) time.Duration {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -194,7 +195,8 @@ func (c *Connection) pay(r *wire.Request) time.Duration {
 // priceOfRepeatedJoin is low because ActionHero's client repeats roomAdd.
 const priceOfRepeatedJoin = 0.1
 
-// limited tells the client when it may continue.
+// limited answers a request over the rate limit with the time to wait, and slows the
+// client.
 func (c *Connection) limited(r wire.Response, wait time.Duration) {
 	c.engine.stats.limited.Add(1)
 	r.Error = "rate limit exceeded"
@@ -203,13 +205,13 @@ func (c *Connection) limited(r wire.Response, wait time.Duration) {
 	c.Pace(1)
 }
 
-// maxPace is the longest wait of one call of Pace.
+// maxPace is the maximum wait of a call of Pace.
 const maxPace = time.Second
 
-// Pace slows a client that sends other things than requests, such as pings, to the rate
-// of its verbs: it waits until the connection could send verbs of that price again, at
-// most a second. Verbs over the rate limit count as well. Without it, a few such clients
-// would keep all processors busy.
+// Pace slows a client that sends other input than requests, such as pings, to the rate of
+// its verbs. It waits until the connection could send verbs of that price again, but at
+// most a second. Verbs over the rate limit count as well. Without Pace, a few such clients
+// could keep all processors busy.
 func (c *Connection) Pace(price float64) {
 	c.mu.Lock()
 	wait := c.excess.charge(time.Now(), c.tenant.cfg().Limits.VerbsPerSecond, price, maxPace)
@@ -246,7 +248,7 @@ func (c *Connection) say(ctx context.Context, r *wire.Request) (result, error) {
 	return result{effects: effects}, err
 }
 
-// memberView is a member as roomView shows it.
+// memberView is a member in the answer to roomView.
 type memberView struct {
 	ID       string `json:"id"`
 	JoinedAt int64  `json:"joinedAt"`
@@ -277,8 +279,8 @@ func (c *Connection) detailsView(context.Context, *wire.Request) (result, error)
 	return result{data: c.details(c.session.secret)}, nil
 }
 
-// details describes the connection. session is its secret, which only its own client may
-// see; "" leaves it out.
+// details describes the connection. session is the secret of its session, which only its
+// own client may see; "" leaves it out.
 func (c *Connection) details(session string) json.RawMessage {
 	p := c.profile.Load()
 	rooms := c.Rooms()

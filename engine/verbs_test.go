@@ -125,7 +125,7 @@ func TestNothingIsDoneAfterQuit(t *testing.T) {
 	inWorld(t, func(w *world) {
 		n := w.node("n")
 		a, b := n.client().do(roomAdd("r")), n.client().do(roomAdd("r"))
-		a.Sink.Room(0) // its farewell is still on the way
+		a.Sink.Room(0) // the farewell cannot be sent yet
 		<-a.Begin(event("quit"))
 		<-a.Begin(say("r", "one more thing"))
 		b.hears()
@@ -137,9 +137,9 @@ func TestNothingIsDoneAfterQuit(t *testing.T) {
 func TestRateLimit(t *testing.T) {
 	inWorld(t, func(w *world) {
 		n := w.node("n", func(c *engine.Config) { c.Limits.VerbsPerSecond = 10 })
-		a := n.client().do(roomAdd("r")) // a burst of 20, of which 19 are left
+		a := n.client().do(roomAdd("r")) // the burst is 20; 19 are left
 		for range 9 {
-			a.do(event("detailsView"), roomAdd("r")) // a tenth each: 17.2 left
+			a.do(event("detailsView"), roomAdd("r")) // each request costs 0.1; 17.2 are left
 		}
 		for range 17 {
 			a.do(event("roomView", `"room":"r"`))
@@ -155,7 +155,8 @@ func TestRateLimit(t *testing.T) {
 	})
 }
 
-// Who does not stop is read about as fast as it may speak.
+// TestAFloodIsHeldUp checks that a client that sends without pause is read at about the
+// rate of its limit.
 func TestAFloodIsHeldUp(t *testing.T) {
 	inWorld(t, func(w *world) {
 		n := w.node("n", func(c *engine.Config) { c.Limits.VerbsPerSecond = 10 })
@@ -252,7 +253,8 @@ func TestDocumentation(t *testing.T) {
 	})
 }
 
-// A refusal by an open breaker has the time to try again, over both transports, and nothing of the module.
+// TestARefusalThatMayPassSaysWhen checks that a refusal by an open breaker contains the
+// time to wait, on both transports and on other nodes, and no module name.
 func TestARefusalThatMayPassSaysWhen(t *testing.T) {
 	inWorld(t, func(w *world) {
 		n := w.node("n")

@@ -12,13 +12,13 @@ import (
 	"github.com/mootchat/moot/engine/wire"
 )
 
-// verbResult is how a verb ended.
+// verbResult is the result of a verb.
 type verbResult int
 
 const (
 	verbOK      verbResult = iota
-	verbError              // because of the request or a rule
-	verbFailed             // because of the node, its modules or the cluster
+	verbError              // caused by the request or a rule
+	verbFailed             // caused by the node, its modules or the cluster
 	verbLimited            // over the rate limit; the verb did not run
 	verbResults            // the number of results
 )
@@ -39,8 +39,9 @@ func resultOf(err error) verbResult {
 	return verbError
 }
 
-// IsRefusal reports whether err refuses a request because of the client or of a rule, such as
-// a room that does not exist. Other errors are faults of the node or of the cluster.
+// IsRefusal reports whether err refuses a request because of the client or a rule, for
+// example because a room does not exist. Other errors are faults of the node or of the
+// cluster.
 func IsRefusal(err error) bool {
 	if _, ok := errors.AsType[*VerbError](err); ok {
 		return true
@@ -54,11 +55,13 @@ func IsRefusal(err error) bool {
 	return slices.ContainsFunc([]error{cluster.ErrNoRoom, cluster.ErrRoomExists, cluster.ErrNoSession, cluster.ErrCursor, context.Canceled}, func(known error) bool { return errors.Is(err, known) })
 }
 
-// otherVerb counts requests for verbs that do not exist: clients cannot add names.
+// otherVerb is the name under which requests for unknown verbs are counted, so that clients
+// cannot add names.
 const otherVerb = "other"
 
 // verbStats counts verbs by name and result, and measures those that ran. It has a row for
-// each row of wire.Verbs, of which a group uses the first, and one for otherVerb.
+// each row of wire.Verbs, and one for otherVerb. A group of verbs uses the row of its first
+// verb.
 type verbStats [len(wire.Verbs) + 1]struct {
 	limited   atomic.Uint64
 	durations [verbLimited]histogram.Histogram
@@ -77,7 +80,7 @@ func verbRow(name string) int {
 	return row
 }
 
-// countedName is the name of a row.
+// countedName returns the name of a row.
 func countedName(row int) string {
 	if row == len(wire.Verbs) {
 		return otherVerb
@@ -91,7 +94,7 @@ func (s *verbStats) limit(name string) { s[verbRow(name)].limited.Add(1) }
 // observe counts a verb that was answered with err.
 func (s *verbStats) observe(name string, err error, took time.Duration) {
 	result := resultOf(err)
-	if result == verbLimited { // the rate limit of its tenant
+	if result == verbLimited { // the rate limit of the tenant
 		s.limit(name)
 		return
 	}

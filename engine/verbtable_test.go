@@ -9,14 +9,14 @@ import (
 	"github.com/mootchat/moot/engine/wire"
 )
 
-// answer runs a request and returns all that the client receives.
+// answer runs a request and returns the messages that the client receives.
 func (c *client) answer(request string) string {
 	<-c.Begin(request)
 	return strings.Join(c.heard(), "\n")
 }
 
-// Every verb of the table runs on the transports that have it, and is counted under its
-// own name or its group's.
+// TestEveryVerbOfTheTableRuns checks that each verb of the table runs on the transports
+// that have it, and is counted under its name or the name of its group.
 func TestEveryVerbOfTheTableRuns(t *testing.T) {
 	const unknown = "verb not found or not allowed"
 	for _, v := range wire.Verbs {
@@ -44,10 +44,11 @@ func TestEveryVerbOfTheTableRuns(t *testing.T) {
 	}
 }
 
-// Each request takes the price of its verb from a bucket that holds twice the rate.
+// TestVerbsCostTheirPrice checks that each request takes the price of its verb from a
+// bucket that holds twice the rate.
 func TestVerbsCostTheirPrice(t *testing.T) {
 	for _, v := range wire.Verbs {
-		if v.Name == "quit" || v.Name == "exit" { // the connection ends with the first one
+		if v.Name == "quit" || v.Name == "exit" { // the first one ends the connection
 			continue
 		}
 		inWorld(t, func(w *world) {
@@ -57,7 +58,7 @@ func TestVerbsCostTheirPrice(t *testing.T) {
 			for ; n.Stats().RateLimited == 0; paid++ {
 				s.answer(event(v.Name))
 			}
-			if want := 2*rate/v.Price + 1; float64(paid) < want-1 || float64(paid) > want+1 { // prices add up with errors of rounding
+			if want := 2*rate/v.Price + 1; float64(paid) < want-1 || float64(paid) > want+1 { // sums of prices have rounding errors
 				t.Errorf("request %d of %s was over the limit, want %v", paid, v.Name, want)
 			}
 		})

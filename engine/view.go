@@ -6,9 +6,9 @@ import (
 	"slices"
 )
 
-// What operators see of connections, wherever they are.
+// The data of connections and tenants for operators, on all nodes.
 
-// ConnectionInfo is a connection as operators see it.
+// ConnectionInfo is the data of a connection for operators.
 type ConnectionInfo struct {
 	ID             string                     `json:"id"`
 	Node           string                     `json:"node"`
@@ -20,13 +20,13 @@ type ConnectionInfo struct {
 	RemotePort     int                        `json:"remotePort"`
 	Locale         string                     `json:"locale,omitempty"`
 	ConnectedAt    int64                      `json:"connectedAt" format:"unix-ms"`
-	Rooms          []string                   `json:"rooms"`          // in the order it joined them
-	Away           bool                       `json:"away,omitempty"` // it was lost, and may be resumed
-	OutboxBytes    int                        `json:"outboxBytes"`    // that wait for it
+	Rooms          []string                   `json:"rooms"`          // in the order of joining
+	Away           bool                       `json:"away,omitempty"` // the connection was lost and may be resumed
+	OutboxBytes    int                        `json:"outboxBytes"`    // bytes that wait for the connection
 	TotalActions   int                        `json:"totalActions"`
 	PendingActions int                        `json:"pendingActions"`
-	Properties     map[string]json.RawMessage `json:"properties,omitempty"` // not in lists
-	Claims         []string                   `json:"claims,omitempty"`     // names of the properties that a token gave
+	Properties     map[string]json.RawMessage `json:"properties,omitempty"` // left out in lists
+	Claims         []string                   `json:"claims,omitempty"`     // names of the properties that come from a token
 }
 
 func (c *Connection) info() ConnectionInfo {
@@ -51,7 +51,7 @@ func (c *Connection) infoWithProperties() ConnectionInfo {
 	return i
 }
 
-// Connection gives what is known of a connection.
+// Connection returns the data of a connection.
 func (e *Engine) Connection(ctx context.Context, tenant, id string) (i ConnectionInfo, err error) {
 	value, err := e.askConnection(ctx, tenant, id, call{Do: callDetails})
 	if err != nil {
@@ -60,13 +60,13 @@ func (e *Engine) Connection(ctx context.Context, tenant, id string) (i Connectio
 	return i, json.Unmarshal(value, &i)
 }
 
-// list is what callList answers.
+// list is the answer to callList.
 type list struct {
 	Connections []ConnectionInfo `json:"connections"`
 }
 
-// listed gives this node's connections of the tenant whose ids come after one, in
-// the order of their ids.
+// listed returns the tenant's connections on this node whose ids follow after, sorted by
+// id.
 func (e *Engine) listed(t *tenant, after string, limit int) list {
 	l := list{Connections: []ConnectionInfo{}}
 	for _, c := range e.connectionsAfter(nil, t, after, min(max(1, limit), maxListed)) {
@@ -75,8 +75,8 @@ func (e *Engine) listed(t *tenant, after string, limit int) list {
 	return l
 }
 
-// connectionsAfter appends the tenant's connections here whose ids come after one, in
-// the order of their ids, at most limit.
+// connectionsAfter appends the tenant's connections on this node whose ids follow after,
+// sorted by id, until page has limit connections.
 func (e *Engine) connectionsAfter(page []*Connection, t *tenant, after string, limit int) []*Connection {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -89,17 +89,17 @@ func (e *Engine) connectionsAfter(page []*Connection, t *tenant, after string, l
 	return page
 }
 
-// TenantStats are a tenant as this node knows it.
+// TenantStats are the numbers of a tenant on this node.
 type TenantStats struct {
 	Name        string `json:"name"`
 	Connections int    `json:"connections"` // on this node
 	Rooms       int    `json:"rooms"`       // with members on this node
-	OutboxBytes int    `json:"outboxBytes"` // that wait for its connections
+	OutboxBytes int    `json:"outboxBytes"` // bytes that wait for its connections
 	Messages    uint64 `json:"messages"`    // published by this node since the tenant was configured
 }
 
-// TenantNames gives at most limit names of the tenants of the settings in use, after
-// one, in their order, and whether others follow.
+// TenantNames returns at most limit names of tenants in the current settings that follow
+// after, sorted. more reports whether there are further ones.
 func (e *Engine) TenantNames(after string, limit int) (names []string, more bool) {
 	all := e.settings.Load().names
 	from, found := slices.BinarySearch(all, after)
@@ -111,11 +111,11 @@ func (e *Engine) TenantNames(after string, limit int) (names []string, more bool
 	return slices.Clone(names), len(names) < len(all)
 }
 
-// Tenants are all tenants of the settings in use, in the order of their names.
+// Tenants returns the numbers of all tenants of the current settings, sorted by name.
 func (e *Engine) Tenants() []TenantStats { return e.TenantsNamed(e.settings.Load().names) }
 
-// TenantsNamed are those tenants, without names that no tenant has. The cost grows with
-// their connections.
+// TenantsNamed returns the numbers of the named tenants. It leaves out unknown names. The
+// cost grows with the number of their connections.
 func (e *Engine) TenantsNamed(names []string) []TenantStats {
 	tenants := e.settings.Load().tenants
 	all := make([]TenantStats, 0, len(names))
@@ -134,10 +134,12 @@ func (e *Engine) TenantsNamed(names []string) []TenantStats {
 	return all
 }
 
-// maxLooked is how many connections are looked up while clients cannot come or go.
+// maxLooked is the maximum number of connections that are read while the lock keeps clients
+// from connecting and disconnecting.
 const maxLooked = 1000
 
-// waiting counts the tenant's connections here and the bytes that wait for them.
+// waiting returns the number of the tenant's connections on this node and of the bytes that
+// wait for them.
 func (e *Engine) waiting(t *tenant) (connections, bytes int) {
 	e.mu.Lock()
 	n := t.ids.Len()

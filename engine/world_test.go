@@ -16,21 +16,20 @@ import (
 	"github.com/mootchat/moot/engine/wire"
 )
 
-// world is one test: a cluster, and the nodes and clients that it has started. It
-// lives in a bubble of synctest, where the clock stands at [now] until everybody
-// waits for it.
+// world is a test with a cluster and the nodes and clients that it starts. It runs in a
+// synctest bubble, whose clock starts at [now] and advances only while all goroutines wait.
 type world struct {
 	*testing.T
 	hub *memory.Hub
 }
 
-const now = "946684800000" // of a bubble's start, ms since 1970
+const now = "946684800000" // the start time of a bubble, in ms since 1970
 
 func inWorld(t *testing.T, test func(w *world)) {
 	synctest.Test(t, func(t *testing.T) { test(&world{t, memory.New()}) })
 }
 
-// node is an engine that runs.
+// node is a running engine.
 type node struct {
 	*enginetest.Engine
 	w        *world
@@ -38,8 +37,8 @@ type node struct {
 	presence cluster.Presence
 }
 
-// node starts a node with the rooms "r" and "q". It ends with the test, and must then hold no
-// room and no seat.
+// node starts a node with the rooms "r" and "q". The node ends with the test, and must then
+// hold no rooms and no places.
 func (w *world) node(name string, change ...func(*engine.Config)) *node {
 	w.Helper()
 	n := &node{w: w, mw: &enginetest.Middleware{}}
@@ -76,10 +75,10 @@ func (n *node) holdsNothing(name string, tenants []engine.TenantConfig) {
 	}
 }
 
-// in a room of the tenant "default".
+// in returns the id of a room of the tenant "default".
 func in(room string) cluster.RoomID { return cluster.RoomID{Tenant: "default", Room: room} }
 
-// members are the ids of who is in the room, as the cluster knows it.
+// members returns the ids of the members of the room in the cluster.
 func (n *node) members(room string) []string {
 	n.w.Helper()
 	s, err := n.RoomStatus(n.w.Context(), in(room), "", 0)
@@ -96,7 +95,7 @@ func (n *node) members(room string) []string {
 	return ids
 }
 
-// has checks who is in a room.
+// has checks the members of a room.
 func (n *node) has(room string, want ...*client) {
 	n.w.Helper()
 	var ids []string
@@ -108,7 +107,7 @@ func (n *node) has(room string, want ...*client) {
 	}
 }
 
-// on sets a hook of the node.
+// on sets the function of a hook of the node.
 func (n *node) on(h hook.Hook, f func(ev *hook.Event) hook.Verdict) {
 	n.mw.On(h, func(_ context.Context, ev *hook.Event) hook.Verdict { return f(ev) })
 }
@@ -131,7 +130,8 @@ func destroy(room string) hook.Effect {
 
 func allow(effects ...hook.Effect) hook.Verdict { return hook.Verdict{Effects: effects} }
 
-// must fails the test if err is not what it should be; nil: no error.
+// must fails the test if err is not the wanted error. A nil error means that none is
+// wanted.
 func (w *world) must(err, want error) {
 	w.Helper()
 	if fmt.Sprint(err) != fmt.Sprint(want) {
@@ -141,7 +141,7 @@ func (w *world) must(err, want error) {
 
 func jsonMessage(value string) wire.Message { return wire.Message{Text: value, JSON: true} }
 
-// isEmpty checks that nobody is in a room that may have been destroyed.
+// isEmpty checks that a room, which may have been destroyed, has no members.
 func (n *node) isEmpty(room string) {
 	n.w.Helper()
 	if count, err := n.presence.Count(n.w.Context(), in(room)); count != 0 || err != nil {
