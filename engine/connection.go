@@ -187,7 +187,7 @@ func (e *Engine) finish(ctx context.Context, c *Connection) {
 	if c.admitted.Load() {
 		e.disconnect(ctx, c.tenant, c.profile.Load())
 	}
-	e.release(c) // last: closeAll waits for it
+	e.release(c) // must be last, because closeAll waits for it
 }
 
 // disconnect runs the disconnect chain for a connection that has left its rooms. t is nil
@@ -233,8 +233,8 @@ func (c *Connection) membership(name string) *member {
 // isIn reports whether the connection is a member of the room.
 func (c *Connection) isIn(name string) bool { return c.membership(name) != nil }
 
-// joinedAt returns when the connection joined the room, in ms since 1970; 0 if it is not
-// a member.
+// joinedAt returns the time when the connection joined the room, in ms since 1970; 0 if it
+// is not a member.
 func (c *Connection) joinedAt(name string) int64 {
 	if m := c.membership(name); m != nil {
 		return m.joinedAt

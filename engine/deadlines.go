@@ -2,8 +2,8 @@ package engine
 
 import "time"
 
-// deadline is the time at which a connection is closed, and the reason. It is guarded by
-// Connection.mu. The zero deadline means that there is none.
+// deadline is the time at which a connection is closed, and the reason.
+// Connection.mu guards it. The zero deadline means that there is none.
 type deadline struct {
 	at    time.Time
 	why   Close

@@ -56,7 +56,7 @@ func (e *Engine) textFor(err error) string {
 	return "internal error"
 }
 
-// allowAll is the middleware of an engine without one.
+// allowAll is the middleware of an engine that is configured without one.
 type allowAll struct{}
 
 func (allowAll) Asks(hook.Hook, string, string) bool { return false }

@@ -1,20 +1,20 @@
-// Package engine is the rules of chat: tenants, rooms, members, verbs, sessions, and the
-// order of messages. It has no sockets, no YAML, no modules and no Redis: transports
-// bring a [Sink] for each connection, a [hook.Middleware] decides what may happen, and a
-// [cluster.Backend] connects the node to the others.
+// Package engine implements the rules of chat: tenants, rooms, members, verbs, sessions,
+// and the order of messages. It has no sockets, no YAML, no modules and no Redis.
+// Transports provide a [Sink] for each connection, a [hook.Middleware] decides about
+// events, and a [cluster.Backend] connects the node to the other nodes.
 //
 // # The life of a message
 //
 // A transport reads a frame and calls [Connection.Do]. The verb say enters the queue of
-// the room, calls the middleware once (onSayReceive), and publishes the payload. On every
-// node with members of the room [Engine.Deliver] is called; it calls the middleware for
-// the members (say), makes one frame for each distinct answer, and posts it to package
-// fanout, which writes it to the sockets of the members.
+// the room, calls the middleware once (onSayReceive), and publishes the payload. The
+// cluster calls [Engine.Deliver] on each node with members of the room. Deliver calls the
+// middleware for the members (say), encodes one frame for each distinct answer, and posts
+// the frames to package fanout, which writes them to the sockets of the members.
 //
 // # Locks
 //
 // Each line is a lock order, outermost first: a lock may be taken while the one before
-// it in the line is held, and in no other case while another one is held. Gate, Outbox,
+// it in the line is held. No other lock may be held while a lock is taken. Gate, Outbox,
 // writer and polling are in package fanout.
 //
 //	verbContext.mu, Connection.mu
@@ -29,8 +29,8 @@
 //	writer.mu
 //	polling.mu
 //
-// No lock is held while rules, the cluster or a socket are called. What must be ordered
-// over such a call waits in a queue.
+// No lock is held while rules, the cluster or a socket are called. Operations that must
+// keep their order across such a call wait in a queue.
 package engine
 
 import (

@@ -58,5 +58,5 @@ func (e *Engine) ObserveVerb(name string, err error, took time.Duration) {
 	e.stats.verbs.observe(name, err, took)
 }
 
-// MaxLooked is maxLooked.
+// MaxLooked is the maximum number of connections that are read under one lock.
 const MaxLooked = maxLooked

@@ -205,8 +205,8 @@ func TestMessageThatTheClusterDoesNotTake(t *testing.T) {
 	})
 }
 
-// TestLeaveGoesOnWhenNobodyWaits checks that a member leaves even if the caller of
-// RemoveMember stops waiting.
+// TestLeaveGoesOnWhenNobodyWaits checks that a member leaves even if the
+// caller of RemoveMember stops waiting.
 func TestLeaveGoesOnWhenNobodyWaits(t *testing.T) {
 	inWorld(t, func(w *world) {
 		n := w.node("n")

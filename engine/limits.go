@@ -16,7 +16,7 @@ type Limits struct {
 	SimultaneousActions int           // actions that run at once on one connection; 5
 	OutboxBytes         int           // bytes that wait for one connection; 1 MiB
 	VerbTimeout         time.Duration // total time of a verb, an action or the start of a connection; 15 s
-	WriteTimeout        time.Duration // a reader that is behind and takes nothing for this long is closed; 5 s
+	WriteTimeout        time.Duration // a slow reader that accepts too little within this time is closed; 5 s
 }
 
 func (l Limits) withDefaults() Limits {

@@ -7,7 +7,7 @@ import (
 	"github.com/mootchat/moot/engine/hook"
 )
 
-// Tests of the sticky parameters of the socket transport.
+// The tests in this file check the sticky parameters of the socket transport.
 
 func socketOK(id, data string) string {
 	if data != "" {

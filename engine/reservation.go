@@ -163,8 +163,8 @@ func (c *Connection) letIn(ctx context.Context) error {
 	return nil
 }
 
-// awaitToken registers the connection. The verb auth later calls letIn. The error is a
-// Close.
+// awaitToken registers the connection. The verb auth later calls letIn. The error
+// is a Close.
 func (c *Connection) awaitToken(context.Context) error {
 	if err := c.engine.register(c); err != nil {
 		return err

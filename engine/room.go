@@ -10,8 +10,8 @@ import (
 	"github.com/mootchat/moot/engine/hook"
 )
 
-// room is a room while this node has members of it or runs calls for it. The backend's
-// Rooms knows which rooms exist in the cluster.
+// room is a room while this node has members of it or runs calls for it. The
+// backend's Rooms knows the rooms that exist in the cluster.
 type room struct {
 	id       cluster.RoomID
 	uses     int          // members and running calls; guarded by tenant.mu

@@ -16,9 +16,9 @@ import (
 	"github.com/mootchat/moot/engine/wire"
 )
 
-// Operations of the server API on rooms and connections. A connection may be on any node.
-// Errors about rooms and nodes are those of package cluster. An error that a client would
-// receive is a *VerbError.
+// This file implements the server API's operations on rooms and connections. A connection
+// may be on any node. Errors about rooms and nodes are those of package cluster. An error
+// that a client would receive is a *VerbError.
 
 // ErrNoTenant means that the node has no tenant of that name.
 var ErrNoTenant = errors.New("no such tenant")

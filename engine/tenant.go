@@ -79,7 +79,7 @@ type tenant struct {
 	rooms     map[string]*room
 	published bucket // messages
 
-	// Under Engine.mu.
+	// Guarded by Engine.mu.
 	quota quota
 	ids   btree.Map[string, *Connection] // its connections, in the order of their ids
 	gone  chan struct{}                  // not nil: the tenant was removed; closed when its last connection has ended

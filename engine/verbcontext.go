@@ -52,8 +52,8 @@ func (c *Connection) startVerb(ctx context.Context) *verbContext {
 	return r
 }
 
-// withVerbTime returns a context with the time limit of a verb, for a request of the server
-// API. The caller must call stop.
+// withVerbTime returns a context with the time limit of a verb, for a request of the
+// server API. The caller must call stop.
 func (t *tenant) withVerbTime(ctx context.Context) *verbContext {
 	now := time.Now()
 	return &verbContext{parent: ctx, begun: now, by: now.Add(t.cfg().Limits.VerbTimeout)}

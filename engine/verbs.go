@@ -161,8 +161,8 @@ func (c *Connection) runVerb(ctx context.Context, r *wire.Request) (result, erro
 	return run(c, ctx, r)
 }
 
-// messageID returns the id for the answer: that of the request, the sticky one, or, as in
-// ActionHero, a new one.
+// messageID returns the id for the answer: that of the request, the sticky one, or,
+// as in ActionHero, a new one.
 func (c *Connection) messageID(r *wire.Request) json.RawMessage {
 	if r.ID != nil {
 		return r.ID

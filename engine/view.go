@@ -6,7 +6,7 @@ import (
 	"slices"
 )
 
-// The data of connections and tenants for operators, on all nodes.
+// Operators can read the data of connections on all nodes, and of tenants on this node.
 
 // ConnectionInfo is the data of a connection for operators.
 type ConnectionInfo struct {

@@ -90,8 +90,8 @@ func (g *Gate) passed(at wire.Position) bool {
 
 // Release sends the held frames after the position and admits new frames. It returns false
 // if the held frames exceeded a quarter of the outbox's limit. The caller then sends the
-// messages after the position itself and calls Release again. Frames are held back until
-// Release returns true.
+// messages after the position itself and calls Release again. Frames are held back
+// until Release returns true.
 func (r *Receiver) Release(at wire.Position) bool {
 	f, ok := r.release(at)
 	r.Outbox.follow(f)

@@ -67,8 +67,8 @@ type Middleware interface {
 	Asks(hook Hook, tenant, room string) bool
 
 	// Decide runs the tenant's chain for a hook other than say. If a module rewrites the
-	// event, Decide changes the event in place (onSayReceive: Message, Room, From, SentAt,
-	// Extra).
+	// event, Decide changes the event in place (at onSayReceive: the fields Message, Room,
+	// From, SentAt and Extra).
 	Decide(ctx context.Context, ev *Event) Verdict
 
 	// Deliver runs the say chain for one message and the members of the room
@@ -108,7 +108,7 @@ type Event struct {
 
 	Cause Cause // at leave and join
 
-	// At onSayReceive and say.
+	// The fields of a message, at onSayReceive and say.
 	Message  wire.Message
 	From     string
 	Context  string
@@ -116,10 +116,10 @@ type Event struct {
 	Sequence uint64          // the number of the message in its room, counted by this node
 	Extra    json.RawMessage // a JSON object; nil: none
 
-	// Snapshot identifies the members; see [MemberSnapshot]. Only at say; nil: unknown.
+	// Snapshot identifies the members at say; see [MemberSnapshot]. nil means unknown.
 	Snapshot *MemberSnapshot
 
-	// At action.
+	// The fields of an action, at action.
 	Action string
 	Params json.RawMessage // a JSON object; nil: none
 }
@@ -151,7 +151,7 @@ func (o Outcome) String() string {
 	return [Outcomes]string{"allowed", "denied", "dropped", "failed"}[o]
 }
 
-// Verdict is the answer of a chain. The zero Verdict allows.
+// Verdict is the answer of a chain. The zero Verdict allows the event.
 type Verdict struct {
 	Outcome Outcome
 	Reason  string // the reason for Denied, from the module

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// TestMicrosecondsSurviveJSON checks that times and durations keep their microseconds in
-// JSON.
+// TestMicrosecondsSurviveJSON checks that times and durations keep their microseconds
+// in JSON.
 func TestMicrosecondsSurviveJSON(t *testing.T) {
 	for _, at := range []time.Time{time.UnixMicro(0), time.Date(2026, 11, 29, 23, 59, 59, 123_456_000, time.UTC), time.Date(2199, 12, 31, 0, 0, 0, 999_999_000, time.UTC)} {
 		text, err := json.Marshal(TimeOf(at))
