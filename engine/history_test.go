@@ -315,7 +315,7 @@ func (h *halting) Read(ctx context.Context, room cluster.RoomID, after cluster.P
 }
 
 // TestWhoseHistoryCannotBeReadIsInTheRoom checks that a client joins a room even if its
-// history cannot be read, and that the answer does not report that no message is missing.
+// history cannot be read, and that the answer reports recovered as false.
 func TestWhoseHistoryCannotBeReadIsInTheRoom(t *testing.T) {
 	inWorld(t, func(w *world) {
 		h := &halting{wait: func() {}, fail: cluster.ErrUnavailable}

@@ -119,7 +119,7 @@ type Event struct {
 	// Snapshot identifies the members at say; see [MemberSnapshot]. nil means unknown.
 	Snapshot *MemberSnapshot
 
-	// The fields of an action, at action.
+	// The fields of an action.
 	Action string
 	Params json.RawMessage // a JSON object; nil: none
 }
