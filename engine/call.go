@@ -59,7 +59,7 @@ var errorKinds = map[string]error{
 func (e *Engine) Answer(ctx context.Context, request []byte) ([]byte, error) {
 	var c call
 	if err := json.Unmarshal(request, &c); err != nil {
-		return nil, fmt.Errorf("call is not understood: %w", err)
+		return nil, fmt.Errorf("call from another node is not valid: %w", err)
 	}
 	value, err := e.handleCall(ctx, c)
 	a := answer{Value: value}

@@ -68,7 +68,7 @@ func (c *Connection) identify(ctx context.Context, token string) (Identity, erro
 	tokens := c.tenant.cfg().Tokens
 	switch {
 	case tokens == nil:
-		return Identity{}, &VerbError{"tokens are not known here"}
+		return Identity{}, &VerbError{"authentication is not configured"}
 	case token == "":
 		return Identity{}, &VerbError{"token missing"}
 	}

@@ -119,7 +119,7 @@ func TestWhereThereAreNoTokensOneIsPassedOver(t *testing.T) {
 		n := w.node("n")
 		c, err := n.bring("any")
 		w.must(err, nil)
-		c.says(`{"event":"auth","token":"any","messageId":1}`, failed("tokens are not known here"))
+		c.says(`{"event":"auth","token":"any","messageId":1}`, failed("authentication is not configured"))
 	})
 }
 

@@ -30,7 +30,7 @@ func (c *Connection) resume(ctx context.Context, r *wire.Request) (result, error
 	e := c.engine
 	switch {
 	case e.sessions.grace == 0:
-		return result{}, &VerbError{"there are no sessions here"}
+		return result{}, &VerbError{"sessions are not enabled"}
 	case r.Session == "":
 		return result{}, &VerbError{"session is required"}
 	case len(c.memberships()) > 0 || r.Session == c.session.secret:

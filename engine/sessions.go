@@ -21,7 +21,7 @@ import (
 
 var (
 	errAway     = &VerbError{"connection is away"}
-	errNotFirst = &VerbError{"resume comes before any room is joined"}
+	errNotFirst = &VerbError{"resume must be requested before any room is joined"}
 	errOther    = &VerbError{"session is of another user"}
 	errBusy     = &VerbError{"session is busy, try again"}
 )

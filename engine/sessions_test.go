@@ -241,7 +241,7 @@ func TestOnlyItsClientResumesASession(t *testing.T) {
 		b.says(`{"event":"resume","messageId":1}`, failed("session is required"))
 		b.says(`{"event":"resume","session":5,"messageId":1}`, failed("session must be a string"))
 		b.do(roomAdd("q"))
-		b.says(resume(secret), failed("resume comes before any room is joined"))
+		b.says(resume(secret), failed("resume must be requested before any room is joined"))
 		b.do(roomLeave("q"))
 		if r, _ := b.back(resume(secret)); r.ID != a.ID() {
 			w.Errorf("resumed %+v", r)
@@ -249,7 +249,7 @@ func TestOnlyItsClientResumesASession(t *testing.T) {
 	})
 	inWorld(t, func(w *world) {
 		a := w.node("one").client()
-		a.says(resume("one-x"), failed("there are no sessions here"))
+		a.says(resume("one-x"), failed("sessions are not enabled"))
 	})
 }
 
@@ -570,7 +570,7 @@ func TestWhoDidNotHearTheAnswerComesBackAllTheSame(t *testing.T) {
 			n.client().says(resume(secret), failed("session has ended"))
 		}
 		nodes[1].has("r", b)
-		b.says(resume(r.Session), failed("resume comes before any room is joined"))
+		b.says(resume(r.Session), failed("resume must be requested before any room is joined"))
 		v.are(w, "connect", "connect", "connect")
 		time.Sleep(10 * time.Minute) // redirects that have expired have no effect
 		v.are(w)

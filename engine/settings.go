@@ -129,7 +129,7 @@ func (e *Engine) retire(s Settings) {
 		select {
 		case <-t.gone: // set by beginRetiring; only swaps change it
 		case <-patience.C:
-			e.log.Warn("connections of a removed tenant take long to end", "tenant", name)
+			e.log.Warn("connections of a removed tenant are still open", "tenant", name)
 			return
 		}
 	}

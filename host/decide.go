@@ -256,7 +256,7 @@ func (in *instance) answer(hook abi.Hook, a *answer) *failure {
 // unknown returns the failure for a return value that has no meaning at the hook.
 func (in *instance) unknown(hook abi.Hook, code int32) *failure {
 	if code < 0 {
-		return fail(Trap, "%s%s says that it failed: %d", in.said(), hook.Export(), code)
+		return fail(Trap, "%s%s returned an error: %d", in.said(), hook.Export(), code)
 	}
 	return fail(Protocol, "%s returned %d, which means nothing there", hook.Export(), code)
 }

@@ -21,7 +21,7 @@ func TestHostileModulesFailAndTheNextCallIsAnswered(t *testing.T) {
 		"badpointer": "kind=protocol error=\"reason: 100 bytes at 0xfffffff0",
 		"code-7":     "kind=protocol error=\"on_say_receive returned 7",
 		"code-3":     "kind=protocol",
-		"code--1":    "kind=trap error=\"on_say_receive says that it failed: -1\"",
+		"code--1":    "kind=trap error=\"on_say_receive returned an error: -1\"",
 	} {
 		for policy, outcome := range map[Policy]hook.Outcome{DenyOnError: hook.Failed, AllowOnError: hook.Allowed} {
 			entry := Entry{Module: module, OnError: policy, Breaker: Breaker{Minimum: 1000}}

@@ -92,7 +92,7 @@ func TestEachProblemSaysWhatIsWrongAndWhatToDo(t *testing.T) {
 		"import as":                              "it imports moot_1.now_ms as () -> (i32), but it is () -> (i64)",
 		"kv":                                     `it imports moot_1.kv_del, which needs the capability "kv": add it to the entry's grants`,
 		"properties":                             `it imports moot_1.property_set, which needs the capability "properties:NAME"`,
-		"{":                                      "its manifest is not what a manifest is: unexpected end of JSON input",
+		"{":                                      "its manifest is not valid JSON of the expected shape: unexpected end of JSON input",
 		`{"hooks": ["join"]}`:                    `its manifest names the hook "join", for which it exports nothing`,
 		`{"reads": ["nam"]}`:                     `reads: there is no field "nam"; there are room, tenant`,
 		`{"vary": ["room"]}`:                     `vary: a connection has no field "room"`,

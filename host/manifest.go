@@ -26,7 +26,7 @@ func declare(manifest []byte, module string, exports func(string) bool) (declare
 	var m abi.Manifest
 	if len(bytes.TrimSpace(manifest)) > 0 {
 		if err := json.Unmarshal(manifest, &m); err != nil {
-			return declared{}, fmt.Errorf("its manifest is not what a manifest is: %w", err)
+			return declared{}, fmt.Errorf("its manifest is not valid JSON of the expected shape: %w", err)
 		}
 	}
 	d := declared{requires: m.Capabilities, varies: m.Vary != nil}

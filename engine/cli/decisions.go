@@ -26,7 +26,7 @@ type decisionsCommand struct {
 	Verdict string        `help:"Only this verdict: allow, rewrite, deny, drop, error, opened or closed." placeholder:"VERDICT"`
 	Shadow  bool          `help:"Only decisions of modules in shadow mode, beside the verdict that was applied."`
 	Since   time.Duration `help:"Only decisions of this last time, such as 10m." placeholder:"DURATION"`
-	Limit   int           `default:"100" help:"Number of decisions, the latest." placeholder:"N"`
+	Limit   int           `default:"100" help:"Maximum number of decisions; the latest are listed." placeholder:"N"`
 	Follow  bool          `short:"f" help:"Print new decisions until interrupted."`
 	JSON    bool          `name:"json" help:"Print JSON, one object per line."`
 }

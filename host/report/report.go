@@ -48,7 +48,7 @@ type DecisionFilter struct {
 	Shadow  bool        `json:"shadow,omitempty" query:"shadow" doc:"Only decisions of modules in shadow mode."`
 	Since   millis.Time `json:"since,omitempty" query:"since" minimum:"0" format:"unix-ms" doc:"Only decisions after this time."`
 	Before  millis.Time `json:"before,omitempty" query:"before" minimum:"0" format:"unix-ms" doc:"Only decisions before this time."`
-	Limit   int         `json:"limit,omitempty" query:"limit" minimum:"1" maximum:"1000" default:"100" doc:"At most so many, the latest."`
+	Limit   int         `json:"limit,omitempty" query:"limit" minimum:"1" maximum:"1000" default:"100" doc:"Maximum number of decisions; the latest are returned."`
 }
 
 // Matches reports whether d is selected. It ignores the filter's module and tenant.

@@ -244,7 +244,7 @@ func (n *Node) answer(to, id string, call []byte, left time.Duration) {
 		defer n.tasks.Done()
 		defer cancel()
 		if _, err := n.send(ctx, to, fieldKind, kind, fieldID, id, fieldBody, body); err != nil && ctx.Err() == nil {
-			n.cfg.Log.Warn("an answer is lost", "to", to, "error", err)
+			n.cfg.Log.Warn("cannot send the answer to a call of another node", "to", to, "error", err)
 		}
 	}
 	select {

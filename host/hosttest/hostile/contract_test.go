@@ -125,7 +125,7 @@ func TestCapabilitiesNeedGrants(t *testing.T) {
 
 func TestManifests(t *testing.T) {
 	run(t, []attack{
-		{name: "not JSON", tries: "to pass for a manifest", refused: "its manifest is not what a manifest is", build: manifest("{")},
+		{name: "not JSON", tries: "to pass for a manifest", refused: "its manifest is not valid JSON of the expected shape", build: manifest("{")},
 		{name: "deep", tries: "to use up the stack of who reads it", refused: "its manifest", build: manifest(strings.Repeat(`{"config":`, 6000))},
 		{name: "deep schema", tries: "the same where anything is allowed", refused: "its manifest",
 			build: manifest(`{"config":` + strings.Repeat("[", 20_000) + strings.Repeat("]", 20_000) + `}`)},

@@ -88,7 +88,7 @@ func TestUndefinedAnswersFail(t *testing.T) {
 	}
 	for _, code := range []int{-1, -1 << 31} {
 		attacks = append(attacks, attack{name: fmt.Sprintf("code %d", code), tries: "an answer below all others", hooks: everyHook,
-			kind: "trap", says: fmt.Sprintf("says that it failed: %d", code), build: does(answers(code))})
+			kind: "trap", says: fmt.Sprintf("returned an error: %d", code), build: does(answers(code))})
 	}
 	run(t, append(attacks,
 		attack{name: "rewrites where nothing can be", tries: "to change what is recorded already", kind: "protocol", says: "means nothing there",

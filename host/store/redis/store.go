@@ -224,7 +224,7 @@ func (s *Store) List(ctx context.Context, tenant, module, cursor string, limit i
 		return nil, "", err
 	}
 	if len(page) == 0 {
-		return nil, "", errors.New("redis answered nothing, want a cursor and names")
+		return nil, "", errors.New("redis returned no cursor and names")
 	}
 	return page[1:], page[0], nil
 }

@@ -35,7 +35,7 @@ export async function ask(method, path, body) {
   try {
     answer = text ? JSON.parse(text) : {};
   } catch {
-    throw new Fault(response.status, `the server answered what is not JSON (${response.status})`);
+    throw new Fault(response.status, `the server did not answer in JSON (${response.status})`);
   }
   if (!response.ok) throw new Fault(response.status, answer.error?.message ?? `the server answered ${response.status}`);
   return answer;
