@@ -74,13 +74,13 @@ test: race
 # Tests that compare latencies; they run alone.
 ALONE := host/hosttest/hostile
 
-# Tests that compile modules of all languages: they start no goroutines of their own, and take
-# minutes under the race detector. And the memory of a server with many tenants, which is another process.
+# Tests that run without the race detector: tests that compile modules of all languages, which start no goroutines of
+# their own and take minutes under it, and the test of the memory of a server, which is another process.
 PLAIN := moot/sdk$$\|hosttest/density$$
 
 # All tests, under the race detector. Modules with their own go.mod are tested in their
-# folder. check first compiles the guests into the user's cache: under the race detector
-# that takes minutes.
+# folder. The target check first compiles the guests into the user's cache, because that
+# takes minutes under the race detector.
 race: tools runners check
 	go test -race -timeout 15m $$(go list ./... | grep -v -e $(ALONE) -e '$(PLAIN)')
 	go test -race -timeout 15m ./$(ALONE)
@@ -108,7 +108,7 @@ fuzz: guests
 		done
 	done
 
-# Those of the sandbox are last, because they print tables.
+# The benchmarks of the sandbox run last, because they print tables.
 bench: tools runners guests
 	go test -run '^$$' -bench . -skip '^BenchmarkSandbox' -benchmem ./...
 	go test -run '^$$' -bench . ./host/hosttest/bench
