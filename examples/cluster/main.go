@@ -55,7 +55,7 @@ func play(s *stage.Stage) error {
 	)
 }
 
-// crowd connects clients to a node, and returns the notice expected for each when it is lost.
+// crowd connects clients to a node, and returns the notice that announces the loss of each.
 func crowd(s *stage.Stage, at *stage.Server) (leaves map[string]int, err error) {
 	leaves = make(map[string]int)
 	for i := range each {

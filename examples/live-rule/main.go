@@ -1,4 +1,4 @@
-// Live-rule edits a rule while a client sends messages: correctly, and with a mistake. See README.md.
+// Live-rule edits a rule while a client sends messages, first correctly and then with a mistake. See README.md.
 package main
 
 import (

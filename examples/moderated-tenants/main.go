@@ -46,7 +46,7 @@ func play(s *stage.Stage) error {
 	return changed(s, server, dir, ann, bob)
 }
 
-// changed makes the bakery block another word, while both clients stay connected.
+// changed adds a blocked word to the rules of the bakery, while both clients stay connected.
 func changed(s *stage.Stage, server *stage.Server, dir string, ann, bob *stage.Person) error {
 	fmt.Println("# the bakery blocks buns, too")
 	file := filepath.Join(dir, "tenants/bakery.yaml")

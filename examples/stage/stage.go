@@ -201,7 +201,7 @@ func (s *Stage) Logs(server *Server, words string, do func() error) error {
 	}
 }
 
-// Kill kills the server by SIGKILL, if it runs.
+// Kill ends the server with SIGKILL, if it runs.
 func (server *Server) Kill() {
 	_ = server.cmd.Process.Kill()
 	server.ended <- <-server.ended
