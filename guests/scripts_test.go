@@ -45,7 +45,7 @@ func scripted(t *testing.T, path, config string, grants ...string) (*host.Host, 
 	return h, log, err
 }
 
-// heard returns the message that each receiver gets; "-" is none.
+// heard returns the message that each receiver gets; "-" stands for no message.
 func heard(t *testing.T, h *host.Host, ev hook.Event, receivers ...*hook.Profile) []string {
 	t.Helper()
 	ev.Hook, ev.Tenant, ev.Room = hook.Say, "default", "r"

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// Masking changes nothing in a JSON text but its strings, and leaves nothing to mask.
+// FuzzMaskJSON checks that masking a JSON text changes only string values, and that masking it again changes nothing.
 func FuzzMaskJSON(f *testing.F) {
 	for _, seed := range []string{`"darn"`, `{"darn":["darn it",1,true]}`, `["\u0064arn\\","\"darn\""]`, `{"a" : "\ud83d\ude42 darn"}`} {
 		f.Add(seed)

@@ -15,8 +15,8 @@ type list struct {
 	patterns  []pattern
 	letters   []letter // of all patterns
 
-	// Buffers of the last search, which are used again: without garbage the module is not
-	// delayed by the garbage collector.
+	// Buffers of the last search, which the next one uses again: without garbage, the garbage
+	// collector does not delay the module.
 	signs []sign
 	found []span
 }
@@ -41,7 +41,7 @@ func (l *list) grow(words, bytes int) {
 	l.automaton.states = slices.Grow(l.automaton.states, bytes+1)
 }
 
-// add lists a word or phrase. It is split into words like a text.
+// add adds a word or phrase, which is split into words as a text is.
 func (l *list) add(phrase string) error {
 	l.signs = l.read(l.signs[:0], phrase, false)
 	signs := l.signs
@@ -88,8 +88,8 @@ func (l *list) search(text string, symbols bool) {
 	}
 }
 
-// matches reports whether the signs from first on really are the pattern: the automaton also
-// finds similar ones, and a number is not a word.
+// matches reports whether the signs from first on are the pattern. The automaton also finds
+// other signs of the same classes, and numbers, which are not words.
 func (l *list) matches(p []letter, first int) bool {
 	if !l.inside && (!l.edge(first-1) || !l.edge(first+len(p))) {
 		return false

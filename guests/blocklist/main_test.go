@@ -74,7 +74,7 @@ func TestInside(t *testing.T) {
 	}
 }
 
-// The automaton finds the same as a search for each word.
+// FuzzFind checks that a search for all words finds the same places as a separate search for each word.
 func FuzzFind(f *testing.F) {
 	f.Add("darn d4rn undarned", true)
 	f.Add("ab aba ba b", false)
@@ -95,7 +95,7 @@ func FuzzFind(f *testing.F) {
 	})
 }
 
-// The time of a search does not depend on the number of words.
+// BenchmarkWords measures searches for 10 and for 5000 words: the number of words must not change the time.
 func BenchmarkWords(b *testing.B) {
 	text := strings.Repeat("the quick brown fox jumps over the lazy dog ", 5)
 	for _, n := range []int{10, 5000} {

@@ -11,7 +11,7 @@ import (
 // alphabet maps characters to the signs that they stand for.
 type alphabet struct {
 	leet       bool // digits and symbols stand for letters
-	lookalikes bool // ignores marks, and treats letters that look alike as equal
+	lookalikes bool // marks are ignored, and letters that look alike are equal
 }
 
 // sign is a letter or digit of a text, or the characters between two words.
@@ -69,7 +69,7 @@ func (a *alphabet) read(all []sign, text string, symbols bool) []sign {
 	return all
 }
 
-// invisible reports whether r is a mark, a joiner or a soft hyphen, which is no character of its own.
+// invisible reports whether r is a mark, a joiner or a soft hyphen, which does not count as a character.
 func invisible(r rune) bool {
 	return unicode.Is(unicode.Mn, r) || unicode.Is(unicode.Cf, r) || unicode.Is(unicode.Me, r)
 }
@@ -82,8 +82,8 @@ func isDigit(r rune) bool {
 	return '0' <= r && r <= '9' || isSymbol(r)
 }
 
-// leetClass returns one class for a letter and all characters that stand for it. 1 stands for
-// i and for l, so these three are one class.
+// leetClass returns the class that a letter and the characters that stand for it share. 1 stands
+// for i and for l, so these three share a class.
 func leetClass(r rune) rune {
 	switch r {
 	case '0':
@@ -138,7 +138,7 @@ func fold(r rune) rune {
 }
 
 // table has one line per letter and digit of ASCII: the character, and all that look like it.
-// go run ./lookalikes makes it.
+// go run ./lookalikes generates it.
 //
 //go:embed lookalikes.txt
 var table string

@@ -40,7 +40,7 @@ moot_str decimal(int64_t n) {
     return {p, size_t(end - p)};
 }
 
-// leading takes a number off the beginning of text and returns it; -1 if there is none.
+// leading removes a number from the beginning of text and returns it; -1 if there is none.
 int64_t leading(moot_str &text) {
     int64_t n = 0;
     size_t i = 0;
@@ -98,7 +98,7 @@ uint32_t next(const char *&p, const char *end) {
 }
 
 // Upper and lower case of Latin, Greek and Cyrillic letters. Other scripts have no case, or
-// are rarely used for shouting.
+// their capitals are rare in messages.
 bool is_capital(uint32_t c) {
     return (c >= 'A' && c <= 'Z') || (c >= 0xc0 && c <= 0xde && c != 0xd7) || (c >= 0x100 && c < 0x180 && c % 2 == 0) ||
            (c >= 0x391 && c <= 0x3a9) || (c >= 0x400 && c <= 0x42f);
@@ -131,7 +131,7 @@ Counts count(moot_str text) {
     return n;
 }
 
-// why returns the limit that a text exceeds; none if it exceeds none.
+// why returns the reason to deny a text; empty if it exceeds no limit.
 moot_str why(const Counts &n) {
     auto over = [](int64_t is, int setting) { return settings[setting].value && is > settings[setting].value; };
     if (over(n.characters, LENGTH)) return join({"too long: at most ", decimal(settings[LENGTH].value), " characters"});
@@ -176,7 +176,7 @@ MOOT_INIT(config) {
 
 MOOT_ON_SAY_RECEIVE(e) {
     moot_str id = moot_id(e->connection), user = moot_user(e->connection);
-    if (!id.len || is_exempt(moot_property(e->connection, "role"))) return moot_allow(); // the system has no id
+    if (!id.len || is_exempt(moot_property(e->connection, "role"))) return moot_allow(); // a message of the system has no id
     Counts n = count(e->message());
     if (moot_str reason = why(n)) return denied(reason);
     if (!settings[REPEATS].value) return moot_allow();

@@ -1,5 +1,5 @@
 // Game is a Moot rule for tic-tac-toe between the members of a room. See README.md. Its state is in moot.kv, so that it
-// outlives an instance and is shared by all nodes. A move is one swap: of two concurrent moves one is refused.
+// outlives an instance and is shared by all nodes. A move is one swap: if two moves are concurrent, one is refused.
 
 /// <reference path="../../sdk/script/moot.d.ts" />
 

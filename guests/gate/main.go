@@ -1,5 +1,5 @@
-// Gate is a Moot module that restricts rooms to members: a client that logs in with a token
-// gets a role, and clients with a role may join. See README.md.
+// Gate is a Moot module that restricts rooms to clients with a role. A client that logs in
+// with a token gets a role. See README.md.
 package main
 
 import (
@@ -50,7 +50,7 @@ type rule struct {
 	Tokens map[string]string `json:"tokens"`
 }
 
-// door is a list of rooms and the roles that may join them. In a config it may be its match alone.
+// door is a pattern of rooms and the roles that may join them. In a config a string stands for a door with only a match.
 type door struct {
 	Match    string   `json:"match"`
 	Roles    []string `json:"roles"`    // one of these is required; empty: any role
@@ -161,7 +161,7 @@ func (r *rule) login(e *moot.Event) moot.Verdict {
 }
 
 // role returns the role of a token. It compares all tokens in constant time, so that the time
-// does not reveal how much of a token was guessed.
+// does not reveal the correct part of a guess.
 func (r *rule) role(given string) (role string, ok bool) {
 	for token, its := range r.Tokens {
 		if subtle.ConstantTimeCompare([]byte(token), []byte(given)) == 1 {

@@ -71,7 +71,7 @@ func answer(action string, err error, reply any) moot.Verdict {
 
 var errNotYours = errors.New("only a member of the room may do that")
 
-// edit changes the room's record by do, if the connection may.
+// edit changes the room's record with do, if the connection is allowed to.
 func (r *rule) edit(e *moot.Event, room string, do func(list *record, host bool) error) error {
 	host, user := r.hosts(e.Connection()), e.Connection().User()
 	var refusal error

@@ -33,7 +33,7 @@ var (
 	errOver        = errors.New("your invitation has expired")
 )
 
-// has reports whether user is a member; "" never is.
+// has reports whether user is a member; "" is not.
 func (r *record) has(user string) bool { return user != "" && slices.Contains(r.Members, user) }
 
 // enter returns why user may not join, or nil, and whether the join uses up an invitation.
@@ -92,7 +92,7 @@ func read(e *moot.Event, room string) (*record, string, error) {
 }
 
 // change reads the record, calls edit, and stores the result if edit returns true. It repeats
-// all of it if another node changed the record in between.
+// these steps if another call changed the record in between.
 func change(e *moot.Event, room string, edit func(*record) bool) error {
 	for range 5 {
 		list, old, err := read(e, room)

@@ -83,8 +83,8 @@ pub const Links = struct {
         return if (name.len == 0) null else .{ .host = name, .start = start, .end = l.word_end };
     }
 
-    /// A name with a dot whose last part is a top-level domain, or an IPv4 address with a path.
-    /// Text with an @ before it is an e-mail address.
+    /// Returns a name with a dot whose last part is a top-level domain, or an IPv4 address with a path.
+    /// A name next to an @ belongs to an e-mail address, and is not a link.
     fn bareLink(l: *Links, start: usize, end: usize) ?Link {
         if (start > 0 and l.text[start - 1] == '@') return null;
         if (end < l.text.len and l.text[end] == '@') return null;

@@ -80,7 +80,7 @@ fn listed(on: *const std.StringHashMapUnmanaged(void), host: []const u8) usize {
     }
 }
 
-/// The longer match of the two lists decides; of equal ones, deny does.
+/// The longer match of the two lists decides; deny decides if both are equally long.
 fn good(host: []const u8) bool {
     const yes = listed(&allowed, host);
     const no = listed(&denied, host);
@@ -100,7 +100,7 @@ pub fn on_say_receive(e: moot.Event) moot.Verdict {
     const message = e.message();
     var bad: []const u8 = "";
     if (e.isJSON()) {
-        // Masking inside of JSON could change its structure, so such a message is denied.
+        // Masking could change the structure of JSON, so the message is denied.
         const v = moot.json.parse(std.json.Value, message) orelse return moot.allow();
         _ = inValue(v, &bad, 0);
     } else {

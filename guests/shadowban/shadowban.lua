@@ -1,7 +1,7 @@
 -- Shadowban is a Moot rule: messages of a banned user are delivered to that user only. See README.md.
 --
--- The list is read once, when a message is received. The message then carries a mark, which the say hook removes on every
--- node, for history too. So nodes do not need the list, and it is not read for each receiver.
+-- The hook onSayReceive reads the list once per message, and adds a mark to the message of a banned user. The hook say removes
+-- the mark, on every node and for history too, so that it does not need the list for each receiver.
 moot.declare({
   name = "shadowban",
   version = "1.0.0",
@@ -9,7 +9,7 @@ moot.declare({
   capabilities = { "kv" },
 })
 
-local mark <const> = "\1shadow\1" -- no client's text begins with it: JSON could, and would be heard by its author alone
+local mark <const> = "\1shadow\1" -- a client that sends the mark itself reaches only itself
 local kinds <const> = { "user", "fingerprint", "remoteIP" }
 
 local listed = {}

@@ -27,7 +27,7 @@ static moot_str joined(moot_str a, moot_str b, moot_str c) {
     return moot_join(parts, 3);
 }
 
-/* Takes a number off the beginning of text; returns false if there is none. */
+/* Removes a number from the beginning of text; returns false if there is none. */
 static bool number(moot_str *text, int64_t *n) {
     size_t i = 0;
     for (*n = 0; i < text->len && i < 9 && text->ptr[i] >= '0' && text->ptr[i] <= '9'; i++) *n = *n * 10 + (text->ptr[i] - '0');
@@ -109,7 +109,7 @@ static moot_str sender(const moot_connection *c) {
     return joined(MOOT_S("c:"), moot_id(c), MOOT_S(""));
 }
 
-/* Keys of the host are limited in length: long names are hashed. */
+/* The host limits the length of keys, so long names are hashed. */
 static moot_str bucket(moot_str room, moot_str who) {
     moot_str key = joined(who, MOOT_S("\n"), room);
     if (key.len <= 256) return key;
@@ -130,7 +130,7 @@ static moot_str seconds(int64_t ms) {
 
 MOOT_ON_SAY_RECEIVE(e) {
     const moot_connection *c = e->connection;
-    if (moot_id(c).len == 0) return moot_allow(); /* the system's own */
+    if (moot_id(c).len == 0) return moot_allow(); /* a message of the system */
     int64_t wait = wait_of(c);
     if (wait == 0) return moot_allow();
     int32_t left = moot_rate_take(bucket(moot_room(e), sender(c)), 1, (int32_t)wait, settings.burst);

@@ -72,7 +72,7 @@ static struct { uintptr_t start, at, end; } moot_arena_;
 MOOT_F_ void *moot_new(size_t n) {
     uintptr_t at = (moot_arena_.at + 7) & ~(uintptr_t)7;
     if (at + n > moot_arena_.end || at + n < at) {
-        /* Twice as much as before: the abandoned memory is less than the memory in use. */
+        /* Each block is twice as large as the last, so that less memory is abandoned than used. */
         size_t pages = (n + (moot_arena_.end - moot_arena_.start) * 2 + 0xffff) >> 16;
         size_t page = __builtin_wasm_memory_grow(0, pages);
         if (page == (size_t)-1) __builtin_trap();
@@ -156,7 +156,7 @@ MOOT_F_ moot_str moot_property(const moot_connection *c, moot_str name) {
 typedef struct moot_event {
     char *frame;
     const char *blob;
-    const moot_connection *connection; /* whose event it is; NULL: the system's, and at say */
+    const moot_connection *connection; /* of the event; NULL for events of the system, and at say */
 #ifdef __cplusplus
     moot_str room() const { return moot_field_(blob, 0); }
     moot_str from() const { return moot_field_(blob, 2); }
@@ -205,10 +205,10 @@ MOOT_F_ moot_verdict moot_answer_(int32_t answer, uint32_t kind, moot_str text) 
     return v;
 }
 MOOT_F_ moot_verdict moot_allow(void) { return moot_answer_(0, 0, MOOT_S("")); }
-MOOT_F_ moot_verdict moot_allow_end(void) { return moot_answer_(4, 0, MOOT_S("")); } /* and ask no later module */
+MOOT_F_ moot_verdict moot_allow_end(void) { return moot_answer_(4, 0, MOOT_S("")); } /* no later module is called */
 MOOT_F_ moot_verdict moot_deny(moot_str reason) { return moot_answer_(1, 0, reason); }
 MOOT_F_ moot_verdict moot_drop(void) { return moot_answer_(5, 0, MOOT_S("")); }
-MOOT_F_ moot_verdict moot_fail(void) { return moot_answer_(-1, 0, MOOT_S("")); } /* it cannot decide: the entry's onError does */
+MOOT_F_ moot_verdict moot_fail(void) { return moot_answer_(-1, 0, MOOT_S("")); } /* an error of the module: the entry's onError decides */
 MOOT_F_ moot_verdict moot_reply(moot_str json) { return moot_answer_(0, 0, json); }
 MOOT_F_ moot_verdict moot_rewrite_text(moot_str text) { return moot_answer_(2, 1, text); }
 MOOT_F_ moot_verdict moot_rewrite_json(moot_str json) { return moot_answer_(2, 2, json); }
@@ -319,7 +319,7 @@ static moot_str moot_reason_;
     MOOT_EXPORT_("moot_init") int32_t moot_export_init(int32_t minor, const char *p, size_t n) { \
         (void)minor;                                                                    \
         moot_reason_ = moot_init_(moot_text_of(p, n));                                  \
-        moot_arena_.start = moot_arena_.at; /* what it made stays */                    \
+        moot_arena_.start = moot_arena_.at; /* its allocations stay */                  \
         return moot_reason_.ptr != NULL;                                                \
     }                                                                                   \
     MOOT_EXPORT_("moot_reason") int64_t moot_export_reason(void) { return moot_span_(moot_reason_); } \

@@ -62,7 +62,7 @@ test("a session is resumed without a gap", { timeout }, async () => {
   const ann = await member(path.url), bob = await member(`ws://${server.http}`), { id } = ann.client;
   await ann.client.join("defaultRoom");
   const said = [];
-  for (let round = 0; round < 3; round++) { // each resumption returns a new secret
+  for (let round = 0; round < 3; round++) { // each resume returns a new secret
     path.down();
     await next(ann.client, "state");
     for (let i = 0; i < 5; i++) await bob.client.say("otherRoom", said[said.push(`${round} ${i}`) - 1]);

@@ -38,8 +38,8 @@ type Event struct {
 // leave, 6 disconnect, 7 action.
 func (e *Event) Hook() int { return int(binary.LittleEndian.Uint16(e.frame[frameHook:])) }
 
-// Connection is the connection of the event: the joiner, the sender, the one that
-// ended. It is nil for a message of the system and at say; methods of a nil
+// Connection is the connection of the event: the connection that joins, sends or
+// ends. It is nil for a message of the system and at say; methods of a nil
 // Connection return zero values.
 func (e *Event) Connection() *Connection {
 	if e.conn.blob.bytes == nil {

@@ -78,7 +78,7 @@ func initialize(minor, p, n uint32) int32 {
 //go:wasmexport moot_reason
 func reason() int64 { return span(kept.reason) }
 
-// All exports are one function: a frame names its hook.
+// All hooks call one function, because a frame names its hook.
 
 //go:wasmexport on_connect
 func onConnect(frame uint32) int32 { return guest.call(inExchange(frame)) }

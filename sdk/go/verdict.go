@@ -96,7 +96,7 @@ func (v Verdict) SentAt(t time.Time) Verdict {
 	return Verdict{rewritten, v.code, v.kind, v.text, v.extra, e}
 }
 
-// readdressed returns v with a copy of its envelope: verdicts share none.
+// readdressed returns a copy of v's envelope, so that no two verdicts share one.
 func (v Verdict) readdressed() *envelope {
 	if v.envelope == nil {
 		return new(envelope)

@@ -28,7 +28,7 @@ declare namespace moot {
     readonly sentAt: number;
     /** The number of the message in its room on this node. */
     readonly sequence: number;
-    /** Members of the room on all nodes. Not at say. */
+    /** The number of members of the room on all nodes. It is not available at say. */
     readonly roomSize: number;
   }
 
@@ -65,13 +65,13 @@ declare namespace moot {
   /** The entry's config. */
   const config: { readonly [name: string]: Json };
 
-  /** The manifest of the script: see sdk/ABI.md. Once, at the top. */
+  /** Declares the manifest of the script: see sdk/ABI.md. Call it once, at the top. */
   function declare(what: {
     name?: string;
     version?: string;
     /** The fields that the script sees, such as "message", "id", "properties.role". Default: all but properties. */
     reads?: string[];
-    /** The fields of a receiver that the answer of say depends on: called once per set of their values. */
+    /** The fields of a receiver that the answer of say depends on. The handler is called once per set of their values. */
     vary?: string[];
     pure?: boolean;
     /** The capabilities that the entry must grant, such as "kv", "rate", "emit", "rooms", "properties:role". */
@@ -98,9 +98,9 @@ declare namespace moot {
   function allowEnd(): Verdict;
   /** Refuses. The client receives the reason; code is a number that the rule defines. */
   function deny(reason?: string, code?: number): Verdict;
-  /** Discards the message silently. onSayReceive and say. */
+  /** Discards the message silently; for onSayReceive and say. */
   function drop(): Verdict;
-  /** Rewrites the message; a string is its new text. onSayReceive and say. */
+  /** Rewrites the message; a string is its new text. For onSayReceive and say. */
   function rewrite(what: string | Rewrite): Verdict;
   /** Answers an action. */
   function reply(fields: { [name: string]: Json }): Verdict;
@@ -118,7 +118,7 @@ declare namespace moot {
   };
 
   const rate: {
-    /** Takes tokens (default 1) from a bucket that holds burst, starts full and gains one token per `per` ms. 0, or the ms until they are available. Needs rate. */
+    /** Takes tokens (default 1) from a bucket that holds burst, starts full and gains one token per `per` ms. Returns 0, or the ms until they are available. Needs rate. */
     take(key: string, bucket: { tokens?: number; burst: number; per: number }): number;
   };
 

@@ -20,10 +20,10 @@
 //! the entry's `onError` decides about the event.
 const std = @import("std");
 
-/// Exports the module `M`: its `manifest`, and the declared ones of `init(config: []const u8) ?[]const u8`
-/// (the reason of a refusal, or null), `on_connect`, `on_join`, `on_say_receive`, `on_leave`,
-/// `on_disconnect`, `on_action` (each `fn (Event) Verdict`), and `on_say(Event, Connection)` or
-/// `on_say_all(Event)`.
+/// Exports the module `M`: its `manifest`, and the functions of this list that it declares:
+/// `init(config: []const u8) ?[]const u8` (the reason of a refusal, or null), `on_connect`,
+/// `on_join`, `on_say_receive`, `on_leave`, `on_disconnect`, `on_action` (each
+/// `fn (Event) Verdict`), and `on_say(Event, Connection)` or `on_say_all(Event)`.
 pub fn module(comptime M: type) void {
     const Exports = struct {
         fn abi() callconv(.C) void {}
@@ -81,7 +81,7 @@ pub fn arena() std.mem.Allocator {
     return arena_state.allocator();
 }
 
-/// Concatenates the texts. Panics without memory, like everything in this file.
+/// Concatenates the texts. Panics if there is no memory, like all functions of this file.
 pub fn join(parts: []const []const u8) []const u8 {
     return std.mem.concat(arena(), u8, parts) catch @panic("out of memory");
 }
@@ -102,7 +102,7 @@ fn put32(b: [*]u8, at: usize, n: usize) void {
     @as(*align(1) u32, @ptrCast(b + at)).* = @intCast(n);
 }
 
-/// The host copies texts of a verdict: they may be anywhere.
+/// Writes a text of a verdict into a slot, as a copy in the arena.
 fn put(b: [*]u8, slot: usize, s: []const u8) void {
     if (s.len == 0) return;
     const kept = arena().dupe(u8, s) catch @panic("out of memory");
@@ -365,7 +365,7 @@ const raw = struct {
     extern "moot_1" fn metric_add(k: [*]const u8, kn: usize, delta: i64) i32;
 };
 
-/// The address of a slice. The host refuses the arbitrary pointer of an empty slice, so that gets a valid one.
+/// The address of a slice. The pointer of an empty slice is arbitrary, and replaced by one that the host accepts.
 fn address(s: []const u8) [*]const u8 {
     return if (s.len == 0) "" else s.ptr;
 }
@@ -482,7 +482,7 @@ pub fn count(metric: []const u8, delta: i64) Error!void {
     return done(raw.metric_add(address(metric), metric.len, delta));
 }
 
-/// std.json, in the arena.
+/// Functions of std.json with memory of the arena.
 pub const json = struct {
     /// s as a JSON string, with its quotes.
     pub fn quote(s: []const u8) []const u8 {

@@ -1,6 +1,6 @@
-// Lookalikes prints the table of characters that look like letters and digits of ASCII, for
-// guests/blocklist: from Unicode's confusables, as the npm package unhomoglyph 1.0.6 has
-// them (data.json), and from compatibility decompositions. Run it in guests/blocklist:
+// Lookalikes prints the table of characters that look like letters and digits of ASCII. Its
+// sources are Unicode's confusables, in data.json of the npm package unhomoglyph 1.0.6, and
+// compatibility decompositions. Run it in guests/blocklist:
 //
 //	go run ./lookalikes data.json > lookalikes.txt
 package main
@@ -52,8 +52,8 @@ func run() error {
 	return out.Flush()
 }
 
-// looksLike returns the lower-case letter or digit that r looks like without its marks, or is
-// confused with. Unicode treats I, l, 1 and | as one; here each stands for itself.
+// looksLike returns the lower-case letter or digit that r without its marks looks like. In
+// Unicode's table I, l, 1 and | look alike; here each looks like itself only.
 func looksLike(r rune, confusable map[string]string) (rune, bool) {
 	for _, s := range []string{norm.NFKD.String(string(r)), norm.NFKD.String(confusable[string(r)])} {
 		letters := slices.DeleteFunc([]rune(s), unicode.IsMark)

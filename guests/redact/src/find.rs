@@ -1,5 +1,5 @@
-//! Finds personal data in a text. Every character is read a bounded number of times, for any
-//! text.
+//! Finds personal data in a text. The number of times that a character is read is bounded for
+//! every text.
 
 /// The kinds of data.
 #[derive(Clone, Copy, PartialEq)]
@@ -58,7 +58,7 @@ pub fn all(text: &str) -> Vec<Found> {
     found
 }
 
-/// A range of characters and its kind; no kind for a range that was checked and stays.
+/// A range of characters and its kind; without a kind, the range was checked and is not replaced.
 type Hit = Option<(Option<Kind>, usize, usize)>;
 
 /// The value of a digit: ASCII, full width, Arabic or Devanagari.

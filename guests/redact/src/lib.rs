@@ -49,7 +49,7 @@ impl Module for Redact {
             Some(k) => k.name(),
         };
         for k in &kinds {
-            // The metric is optional: an error of it must not let the message pass.
+            // An error of the metric is ignored: it must not let the message pass.
             let _ = host::count(k.name(), 1);
         }
         match clean {
@@ -89,8 +89,8 @@ impl Redact {
         Some(out).filter(|_| done > 0)
     }
 
-    /// The same for the strings of a JSON text, except the names of members. Numbers stay, because
-    /// replacing them would change their type.
+    /// Does the same for the strings of a JSON text, except the names of members. Numbers are not
+    /// replaced, because that would change their type.
     fn in_json(&self, text: &str, kinds: &mut Vec<Kind>) -> Option<String> {
         let (mut out, mut done, mut at) = (String::new(), 0, 0);
         while let Some(start) = text[at..].find('"').map(|i| at + i) {

@@ -31,7 +31,7 @@ func receive(e *moot.Event) moot.Verdict {
 		Extra(`{"seen":true}`).Room("elsewhere").From("9").SentAt(time.UnixMilli(5))
 }
 
-// say greets each receiver in its language; "fr" is left out.
+// say greets each receiver in its language, and drops the message for "fr".
 func say(e *moot.Event, c *moot.Connection) moot.Verdict {
 	switch c.Locale() {
 	case "fr":
@@ -42,7 +42,7 @@ func say(e *moot.Event, c *moot.Connection) moot.Verdict {
 	return moot.Allow()
 }
 
-// every replies with what each function gave.
+// every replies with the result of each function.
 func every(e *moot.Event) moot.Verdict {
 	got := map[string]any{}
 	note := func(name string, value any, err error) {

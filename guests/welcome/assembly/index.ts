@@ -15,7 +15,7 @@ let standard = "Welcome to {room}, {user}!";
 const rooms = new Map<string, string>();
 const languages = new Map<string, string>(); // by tag, in lower case
 
-/** Fills a map from a JSON object of strings, or returns what is wrong. */
+/** Fills a map from a JSON object of strings, or returns an error. */
 function fill(map: Map<string, string>, name: string, json: string): string | null {
   if (!json.startsWith("{")) return name + ": " + json + " is not an object of strings";
   const list = items(json);
@@ -48,7 +48,7 @@ export function moot_init(minor: u32, p: usize, n: usize): i32 {
   });
 }
 
-/** The room's text takes precedence over a language's: de-AT, else de. */
+/** Returns the text of the room; without one, the text of the language: of de-AT, else of de. */
 function greeting(room: string, locale: string): string {
   if (rooms.has(room)) return rooms.get(room);
   const tag = locale.toLowerCase(), language = tag.split("-")[0];

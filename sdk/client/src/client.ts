@@ -166,7 +166,7 @@ export class Client extends Emitter<Events> {
     return (await this.#request("roomView", () => ({ room, ...page }), "always")).data as unknown as Room;
   }
 
-  /** Returns past messages of a room with history: the latest limit (default 50, maximum 1000) with an offset below before. */
+  /** Returns past messages of a room with history: at most limit (default 50, maximum 1000), the latest with an offset below before. */
   async history(room: string, page: { limit?: number; before?: number } = {}): Promise<History> {
     return (await this.#request("roomHistory", () => ({ room, ...page }), "always")).data as unknown as History;
   }
@@ -349,6 +349,6 @@ function retryLater(link: Link, err: VerbError): Promise<never> {
   return Promise.reject(new LostError());
 }
 
-/** Whether a refusal may be different after a while. */
+/** Returns whether a refusal is temporary. */
 const isTemporary = (err: VerbError) =>
   err.retryAfter > 0 || ["session is busy", "cluster unavailable", "outcome unknown"].some((prefix) => refusedWith(err, prefix));

@@ -34,7 +34,7 @@ export class ClosedError extends Error {
     super(`closed: ${reason || "no reason was given"} (${code})`);
   }
 
-  /** Whether reconnecting after this close code is pointless. */
+  /** Returns whether the client must not reconnect after this close code. */
   static isFinal(code: number): boolean {
     return code === 1000 || (code >= 3500 && code < 4000);
   }

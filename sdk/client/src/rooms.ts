@@ -8,7 +8,7 @@ export class Membership {
 
   constructor(readonly room: string, public since: Position | undefined, readonly presence: boolean) {}
 
-  /** Takes the room's position from the answer to roomAdd. In the epoch of since it is ignored: the missed messages follow the answer. */
+  /** Takes the room's position from the answer to roomAdd. It is ignored in the epoch of since, because the missed messages follow. */
   begin(answer: Frame): void {
     if (typeof answer.epoch === "string" && typeof answer.offset === "number" && this.since?.epoch !== answer.epoch) {
       this.since = { epoch: answer.epoch, offset: answer.offset };
@@ -32,7 +32,7 @@ export class Rooms {
   names(): string[] { return [...this.#joined.keys()]; }
   all(): Membership[] { return [...this.#joined.values()]; }
   has(room: string): boolean { return this.#joined.has(room); }
-  /** Whether the room must still be joined again after a break. */
+  /** Returns whether the client must still join the room again after a break. */
   wants(membership: Membership): boolean { return this.#joined.get(membership.room) === membership && !membership.leaving; }
 
   /** The position of the last message received in each room with history, including rooms that are being joined. */

@@ -188,7 +188,7 @@ func TestMessagesDuringBreaksArriveOnceAndInOrder(t *testing.T) {
 	}
 }
 
-// TestSayIsNotPublishedTwice breaks the connection of a client that sends all the time.
+// TestSayIsNotPublishedTwice checks that no message is published twice if connections break while a client sends.
 func TestSayIsNotPublishedTwice(t *testing.T) {
 	for _, more := range []string{"", "sessions: { grace: 1m }"} {
 		t.Run(more, func(t *testing.T) {

@@ -20,7 +20,7 @@ const (
 	maxRejoinWait = time.Second     // a room that is refused for longer does not delay the others
 )
 
-// run connects again and again until the client is closed.
+// run connects, and connects again after each break, until the client is closed.
 func (c *Client) run() {
 	for c.closing.Err() == nil {
 		c.set(func() { c.setState(StateChange{State: Connecting}) })
@@ -65,8 +65,8 @@ func (c *Client) dial() (*link, error) {
 }
 
 // refused returns the reason for a failed attempt to connect: a *ClosedError if the
-// address does not lead to a WebSocket. It does not give up an address that worked
-// before: a proxy may answer anything for a while.
+// address does not lead to a WebSocket. For an address that worked before, the error is
+// not final, because a proxy may give wrong answers for some time.
 func (c *Client) refused(r *http.Response, err error) error {
 	if r == nil {
 		return err

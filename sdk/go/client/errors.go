@@ -40,7 +40,7 @@ func refusedWith(err error, prefixes ...string) bool {
 // alreadyInRoom reports whether a roomAdd was refused because the client is in the room.
 func alreadyInRoom(err error) bool { return refusedWith(err, "connection already in this room") }
 
-// isTemporary reports whether resume was refused for a reason that may go away.
+// isTemporary reports whether resume was refused for a temporary reason.
 func isTemporary(err error) bool {
 	var v *VerbError
 	return errors.As(err, &v) && v.RetryAfter > 0 || refusedWith(err, "session is busy", "cluster unavailable", "outcome unknown")

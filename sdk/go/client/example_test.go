@@ -31,7 +31,7 @@ func Example() {
 	// Output: plain hello true
 }
 
-// Tell apart the reasons for which a request fails.
+// Distinguish the reasons for which a request fails.
 func ExampleVerbError() {
 	ctx := context.Background()
 	c, err := client.Connect(ctx, address, client.Options{})

@@ -102,8 +102,8 @@ func TestRequestsThatMustNotBeRepeatedFailAfterABreak(t *testing.T) {
 	}
 }
 
-// In TestResumeIsRetriedUntilTheSessionIsFreeOrEnded the second connection finds the
-// session busy, the third resumes it, and for the fourth it has ended.
+// TestResumeIsRetriedUntilTheSessionIsFreeOrEnded checks that the client retries while the
+// session is busy, then resumes it, and takes a new session after the session has ended.
 func TestResumeIsRetriedUntilTheSessionIsFreeOrEnded(t *testing.T) {
 	address := fake(t, func(n int, verb string, conn *websocket.Conn) map[string]any {
 		switch {
@@ -232,8 +232,8 @@ func TestTokenIsCalledBeforeEachAttempt(t *testing.T) {
 	}
 }
 
-// TestSlowHandlersMayCallTheClient floods a client whose handler is slow and calls the
-// server itself.
+// TestSlowHandlersMayCallTheClient checks that a client receives all messages of a flood, in
+// order, while its slow handler sends requests.
 func TestSlowHandlersMayCallTheClient(t *testing.T) {
 	const flood = 2000
 	address := fake(t, func(n int, verb string, conn *websocket.Conn) map[string]any {
@@ -291,7 +291,8 @@ func TestClientLeavesAServerThatSendsInvalidFrames(t *testing.T) {
 	}
 }
 
-// A room whose rules do not answer does not delay other rooms, and is joined when they answer.
+// TestRoomRefusedForAWhileIsJoinedLater checks that a room whose rules do not answer does not
+// delay other rooms, and that the client joins it later.
 func TestRoomRefusedForAWhileIsJoinedLater(t *testing.T) {
 	var tries atomic.Int64
 	address := fakeOf(t, func(n int, q fakeRequest, _ *websocket.Conn) map[string]any {
@@ -326,8 +327,8 @@ func TestRoomRefusedForAWhileIsJoinedLater(t *testing.T) {
 	}
 }
 
-// A room without history has no positions: after a break the client cannot know whether
-// it missed messages. The server reports messages that it lost itself.
+// TestGapsOfRoomsWithoutHistoryAreReported checks that the client reports a gap after a break,
+// because a room without history has no positions, and when the server reports a gap.
 func TestGapsOfRoomsWithoutHistoryAreReported(t *testing.T) {
 	ann := connect(t, fake(t, func(n int, verb string, conn *websocket.Conn) map[string]any {
 		switch {

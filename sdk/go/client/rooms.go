@@ -51,8 +51,8 @@ func (r *rooms) begin(room string, o JoinOptions) *membership {
 	return m
 }
 
-// joined records that the client is in the room. at is the position that the answer to
-// roomAdd gives. In the epoch of m.since it is ignored: the missed messages follow.
+// joined records that the client is in the room. at is the position in the answer to
+// roomAdd. It is ignored in the epoch of m.since, because the missed messages follow.
 func (r *rooms) joined(m *membership, at Position) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -132,8 +132,8 @@ func (r *rooms) positions() map[string]Position {
 	return at
 }
 
-// missing returns the rooms that a new or resumed connection must join; it is in the rooms
-// of resumed already. Rooms that were being left count as left.
+// missing returns the rooms that a new or resumed connection must join, without the rooms
+// of resumed, which it is in. A room whose Leave is under way counts as left.
 func (r *rooms) missing(resumed map[string]resumedRoom) (missing []*membership) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

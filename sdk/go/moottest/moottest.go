@@ -77,7 +77,7 @@ type Verdict struct {
 
 	Receivers []Verdict // of say: one for each receiver
 
-	// The effects that the host would now apply; none if the module refused.
+	// The effects that the host would apply; none if the module denied the event.
 	Emitted    []moot.Emit
 	Properties map[string]string // JSON text; "": removed
 	Created    []string          // rooms
