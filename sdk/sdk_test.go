@@ -261,8 +261,8 @@ func TestReadmesTestOfGo(t *testing.T) {
 	}
 }
 
-// limit is a rule for the tests in README.md: two messages a second, and translation for
-// German receivers.
+// limit is a rule for the tests in README.md: two messages a second, and translation for German
+// receivers.
 const limit = `
 moot.declare({ reads: ["message", "id", "locale"], vary: ["locale"], capabilities: ["kv"] });
 moot.on("onSayReceive", (event, connection) => moot.kv.add(connection.id, 1, 10000) < moot.config.limit ? moot.allow() : moot.deny("slow down"));

@@ -1,5 +1,5 @@
-//! Finds links in a text, and their hosts, by the rules of browsers. Hosts are compared in
-//! ASCII: lower case, punycode, without a final dot.
+//! Finds links in a text, and their hosts, by the rules of browsers. Hosts are compared in ASCII:
+//! lower case, punycode, without a final dot.
 const std = @import("std");
 const moot = @import("moot");
 

@@ -1,5 +1,5 @@
-// Package client holds the tests of the TypeScript client, which Node.js and
-// Chromium run against the program.
+// Package client holds the tests of the TypeScript client, which Node.js and Chromium
+// run against the program.
 package client
 
 import (

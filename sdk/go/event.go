@@ -39,8 +39,8 @@ type Event struct {
 func (e *Event) Hook() int { return int(binary.LittleEndian.Uint16(e.frame[frameHook:])) }
 
 // Connection is the connection of the event: the connection that joins, sends or
-// ends. It is nil for a message of the system and at say; methods of a nil
-// Connection return zero values.
+// ends. It is nil for a message of the system and at say; methods of a nil Connection
+// return zero values.
 func (e *Event) Connection() *Connection {
 	if e.conn.blob.bytes == nil {
 		return nil

@@ -98,8 +98,8 @@ func appendActions(b []byte, actions []Action) []byte {
 	return append(b, ']')
 }
 
-// Quote returns s as a JSON string: Quote("member") is `"member"`. Bytes that are not
-// UTF-8 become U+FFFD.
+// Quote returns s as a JSON string: Quote("member") is `"member"`. Bytes that are not UTF-8
+// become U+FFFD.
 func Quote(s string) string {
 	const hex = "0123456789abcdef"
 	s = strings.ToValidUTF8(s, "\uFFFD")

@@ -52,8 +52,8 @@ func run() error {
 	return out.Flush()
 }
 
-// looksLike returns the lower-case letter or digit that r without its marks looks like. In
-// Unicode's table I, l, 1 and | look alike; here each looks like itself only.
+// looksLike returns the lower-case letter or digit that r without its marks looks like. In Unicode's
+// table I, l, 1 and | look alike; here each looks like itself only.
 func looksLike(r rune, confusable map[string]string) (rune, bool) {
 	for _, s := range []string{norm.NFKD.String(string(r)), norm.NFKD.String(confusable[string(r)])} {
 		letters := slices.DeleteFunc([]rune(s), unicode.IsMark)

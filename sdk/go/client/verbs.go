@@ -29,8 +29,8 @@ const (
 	retryNever                             // ErrLost
 )
 
-// do sends a call until it is answered. The error is a *VerbError, a *ClosedError,
-// ErrLost, the error of ctx, or both of the latter.
+// do sends a call until it is answered. The error is a *VerbError, a *ClosedError, ErrLost,
+// the error of ctx, or both of the latter.
 func (c *Client) do(ctx context.Context, cl call) (frame, error) {
 	sentIn := 0 // link.generation of the last attempt; 0 if it was not sent
 	for {
