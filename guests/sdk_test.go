@@ -50,7 +50,7 @@ func TestRewriteOfEverything(t *testing.T) {
 	h, _ := loaded(t, "testdata/calls", `{}`, callsGrants...)
 	ev := &hook.Event{Hook: hook.OnSayReceive, Room: "lobby", Conn: profile("1"), Message: wire.Message{Text: `say "hi"`}, From: "1", SentAt: 1}
 	v := ask(h, ev)
-	// Twice, because the room to which the message is moved has the same chain.
+	// The text is rewritten twice, because the room to which the message is moved has the same chain.
 	want := wire.Message{JSON: true, Text: `{"was":"{\"was\":\"say \\\"hi\\\"\"}"}`}
 	if v.Outcome != hook.Allowed || ev.Message != want ||
 		ev.Room != "elsewhere" || ev.From != "9" || ev.SentAt != 5 || string(ev.Extra) != `{"seen":true}` {
