@@ -2,9 +2,10 @@
 // engine.Tokens.
 //
 // The keys of a tenant are a secret, public keys in PEM, or a [KeySet] (RFC 7517). The
-// kind of key, not the token, decides which algorithms are accepted: a secret HS256, HS384
-// and HS512; an RSA key RS* and PS*; a key on the curve P-256 ES256, on P-384 ES384, on
-// P-521 ES512; an Ed25519 key EdDSA. Keys and addresses of keys in a token are ignored.
+// kind of key, not the token, decides which algorithms are accepted. A secret accepts
+// HS256, HS384 and HS512; an RSA key RS* and PS*; a key on the curve P-256 ES256, on
+// P-384 ES384, on P-521 ES512; an Ed25519 key EdDSA. Keys and addresses of keys in a
+// token are ignored.
 package auth
 
 import (
@@ -26,7 +27,7 @@ import (
 
 // Config configures the tokens of one tenant.
 type Config struct {
-	// The keys: exactly one of these must be set.
+	// Exactly one of these keys must be set.
 	Secret    []byte  // at least 32 bytes
 	PublicKey []byte  // one to eight in PEM: PUBLIC KEY, RSA PUBLIC KEY or CERTIFICATE
 	KeySet    *KeySet // tenants may share it
@@ -71,7 +72,7 @@ func New(c Config) (*Tokens, error) {
 	return t, nil
 }
 
-// Errors for clients. They contain nothing of the token.
+// Errors for clients. They contain no part of the token.
 var (
 	errLong      = fmt.Errorf("token is too long (at most %d bytes)", maxToken)
 	errMalformed = errors.New("token is malformed")
@@ -117,7 +118,7 @@ func (t *Tokens) Check(ctx context.Context, token string) (engine.Identity, erro
 	return id, err
 }
 
-// maxTries limits the keys with which one token is verified, which costs processor time.
+// maxTries limits the keys that are tried for one token: each try costs processor time.
 const maxTries = 8
 
 func (t *Tokens) verify(ctx context.Context, token *jwt.JSONWebToken) error {

@@ -116,7 +116,7 @@ func TestClaimsAreChecked(t *testing.T) {
 	}
 }
 
-// Tokens that an attacker may forge are refused.
+// TestForgedTokens checks that tokens that an attacker may forge are refused.
 func TestForgedTokens(t *testing.T) {
 	const ann = `{"sub":"ann"}`
 	rsa := newTokens(t, auth.Config{PublicKey: publicPEM("rsa")})
@@ -165,7 +165,8 @@ func TestForgedTokens(t *testing.T) {
 	takes(t, hmac, sign(t, jose.HS256, secret, header{"kid": "any", "jku": "https://evil.example"}, claims{}))
 }
 
-// A token signed with one tenant's keys is refused by another tenant.
+// TestTokensOfOtherKeys checks that a token signed with one tenant's keys is refused by
+// another tenant.
 func TestTokensOfOtherKeys(t *testing.T) {
 	kinds := map[string]auth.Config{
 		"a": {Secret: secret}, "b": {Secret: []byte(strings.Repeat("b", 64))}, "c": {PublicKey: publicPEM("rsa")},
@@ -186,7 +187,8 @@ func TestTokensOfOtherKeys(t *testing.T) {
 	}
 }
 
-// During a rotation of keys, tokens of the old and of the new key are accepted.
+// TestSeveralPublicKeys checks that tokens of the old and of the new key are accepted
+// during a rotation of keys.
 func TestSeveralPublicKeys(t *testing.T) {
 	tokens := newTokens(t, auth.Config{PublicKey: publicPEM("rsa", "p256", "second")})
 	for name, algorithm := range map[string]jose.SignatureAlgorithm{"rsa": jose.RS256, "p256": jose.ES256, "second": jose.ES256} {

@@ -16,8 +16,8 @@ import (
 	"github.com/mootchat/moot/engine/auth"
 )
 
-// TestRestrictedKeySetsReachPermittedNetworksOnly checks that an internal server of an
-// included file is not connected to, unless the operator permits its network.
+// TestRestrictedKeySetsReachPermittedNetworksOnly checks that an included file cannot
+// make the node connect to an internal server, unless the operator permits its network.
 func TestRestrictedKeySetsReachPermittedNetworksOnly(t *testing.T) {
 	var met atomic.Int32
 	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {

@@ -64,7 +64,7 @@ func (r keyring) matching(id, algorithm string) (found []key) {
 	return found
 }
 
-// minSecret is the length of the minSecret secret, in bytes (RFC 7518, section 3.2). HS384
+// minSecret is the minimum length of a secret, in bytes (RFC 7518, section 3.2). HS384
 // and HS512 need longer ones.
 const minSecret = 32
 
@@ -115,7 +115,7 @@ func publicKey(block *pem.Block) (key, error) {
 	return keyOf(value)
 }
 
-// Limits of an RSA key, in bits. Verification with a larger one takes too long.
+// Limits of an RSA key, in bits. Verification with a larger key takes too long.
 const (
 	minRSA = 2048
 	maxRSA = 8192
@@ -175,8 +175,8 @@ func parseSet(text []byte) (ring keyring, err error) {
 	return ring, nil
 }
 
-// restrict limits the key to one algorithm and returns whether the key supports it; ""
-// is no limit.
+// restrict limits the key to one algorithm and reports whether the key supports it. The
+// algorithm "" sets no limit.
 func (k *key) restrict(algorithm string) bool {
 	if algorithm == "" {
 		return true

@@ -18,10 +18,10 @@ const (
 	maxBytes      = 256 << 10 // of a set
 )
 
-// KeySet is a set of public keys that is published at an https address or in a file, and
-// may change there. It is fetched on demand: when a token arrives and the set is older than
-// some minutes or lacks the token's key, at most once in ten seconds. While it cannot be
-// fetched, the last good set stays in use.
+// KeySet is a set of public keys at an https address or in a file. It is fetched on
+// demand: when a token arrives and the set is older than freshFor or does not have the
+// token's key, at most once per retryInterval. If a fetch fails, the last good set
+// stays in use.
 type KeySet struct {
 	name  string // for messages
 	fetch func(ctx context.Context) ([]byte, error)
@@ -58,7 +58,7 @@ func (s *KeySet) find(ctx context.Context, id, algorithm string) ([]key, error) 
 	return keys.find(ctx, id, algorithm)
 }
 
-// now returns the last good set and its age; nil if there was none.
+// now returns the last good set and its age. The set is nil if no fetch has succeeded.
 func (s *KeySet) now() (keyring, time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -135,8 +135,8 @@ func (s *KeySet) done(keys keyring, err error) {
 	s.fetching = nil
 }
 
-// report logs when fetches begin to fail and to succeed again, and not each failure:
-// clients can cause many fetches.
+// report logs when fetches begin to fail and when they succeed again. It does not log
+// each failure, because clients can cause many fetches.
 func (s *KeySet) report(keys keyring, err error) {
 	s.mu.Lock()
 	before, had, since := s.err, s.keys != nil, s.good

@@ -45,7 +45,7 @@ func publish(body string) func(*http.Request) (*http.Response, error) {
 
 func down(*http.Request) (*http.Response, error) { return nil, errors.New("connection refused") }
 
-// hangs returns when the request is canceled.
+// hangs blocks until the request is canceled, and returns its error.
 func hangs(r *http.Request) (*http.Response, error) {
 	<-r.Context().Done()
 	return nil, r.Context().Err()
@@ -65,7 +65,7 @@ func setOf(keys ...jose.JSONWebKey) string {
 
 const address = "https://user:hunter2@id.example/keys?secret=hunter2"
 
-// club is a publisher and a tenant with its keys, in a bubble of synctest.
+// club is a tenant and a publisher of its keys, in a bubble of synctest.
 type club struct {
 	*testing.T
 	*publisher
@@ -138,7 +138,8 @@ func TestKeysRotate(t *testing.T) {
 	})
 }
 
-// Made-up key ids do not cause a fetch each.
+// TestUnknownKeyIDsCauseFewFetches checks that tokens with many unknown key ids cause
+// few fetches.
 func TestUnknownKeyIDsCauseFewFetches(t *testing.T) {
 	inClub(t, publish(setOf(jwk("rsa", "1"))), func(c *club) {
 		for i := range 1000 {
@@ -198,7 +199,8 @@ func TestTokensAreUncheckedWithoutASet(t *testing.T) {
 	})
 }
 
-// A slow key server delays only tokens that need its keys.
+// TestSlowKeyServerDelaysOnlyItsTenants checks that a slow key server delays only
+// tokens that need its keys.
 func TestSlowKeyServerDelaysOnlyItsTenants(t *testing.T) {
 	slow := func(r *http.Request) (*http.Response, error) {
 		if r.URL.Host == "id.example" {

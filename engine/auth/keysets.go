@@ -19,8 +19,9 @@ import (
 	"github.com/mootchat/moot/engine/files"
 )
 
-// KeySets holds the key sets of a node by their source. It outlives reloads, so that a set
-// that cannot be fetched during a reload is not lost. It is safe for concurrent use.
+// KeySets holds the key sets of a node by their source. It outlives reloads, so that a
+// key set stays available if it cannot be fetched during a reload. It is safe for
+// concurrent use.
 type KeySets struct {
 	transport http.RoundTripper // nil: a new one for each fetch
 	log       *slog.Logger
@@ -39,7 +40,7 @@ type Source struct {
 	Name    string // for messages; "": Address without parts that may be secret
 	Within  string // a directory that the path and links on it must not leave; "": any
 
-	// Restricted is for the key set of an included file: it is fetched only from public
+	// Restricted marks the key set of an included file. It is fetched only from public
 	// addresses and permitted networks, and without a proxy.
 	Restricted bool
 }
@@ -69,9 +70,9 @@ func (k *KeySets) client(from Source) *http.Client {
 	return &http.Client{Transport: transport, CheckRedirect: checkRedirect}
 }
 
-// NewKeySets returns the key sets of a node, which Run fetches. transport is for tests;
-// nil means the system's certificates, the environment's proxy, and addresses that a
-// dial.Guard allows. A nil log is slog.Default().
+// NewKeySets returns the key sets of a node; Run fetches them. transport is for tests.
+// A nil transport uses the system's certificates, the environment's proxy, and
+// addresses that a dial.Guard allows. A nil log is slog.Default().
 func NewKeySets(transport http.RoundTripper, log *slog.Logger) *KeySets {
 	if log == nil {
 		log = slog.Default()
@@ -82,8 +83,8 @@ func NewKeySets(transport http.RoundTripper, log *slog.Logger) *KeySets {
 	}
 }
 
-// Run fetches sets concurrently until ctx ends, and then waits for the fetches under way.
-// It returns nil. Call it once.
+// Run fetches sets concurrently until ctx ends, and then waits for the fetches in
+// progress. It returns nil. Call it once.
 func (k *KeySets) Run(ctx context.Context) error {
 	var fetches sync.WaitGroup
 	defer fetches.Wait()
@@ -114,8 +115,8 @@ func (k *KeySets) At(from Source) *KeySet {
 	return s
 }
 
-// Use sets the sources in use. It starts fetches of the sets that were never fetched, and
-// forgets the sets of other sources.
+// Use sets the sources in use. It starts a fetch of each set that was never fetched,
+// and drops the sets of other sources.
 func (k *KeySets) Use(ctx context.Context, sources []Source) {
 	k.mu.Lock()
 	for from := range k.sets {
@@ -136,7 +137,7 @@ func (s *KeySet) had() bool {
 	return keys != nil
 }
 
-// IsURL reports whether an address is a URL and not the path of a file.
+// IsURL reports whether an address is a URL, as opposed to the path of a file.
 func IsURL(address string) bool { return strings.Contains(address, "://") }
 
 // CheckFile returns an error if a file does not contain a valid key set, or cannot be read

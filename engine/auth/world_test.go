@@ -28,7 +28,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 var secret = []byte("a secret that is long enough for every one of the algorithms of HMAC")
 
-// pairs returns the keys of all tests, which take long to make.
+// pairs returns the keys of all tests. It makes them once, because that takes long.
 var pairs = sync.OnceValue(func() map[string]crypto.Signer {
 	must := func(k crypto.Signer, err error) crypto.Signer {
 		if err != nil {
@@ -78,7 +78,7 @@ func later(d time.Duration) int64 { return time.Now().Add(d).Unix() }
 // header holds further fields of a token's header.
 type header map[string]any
 
-// sign makes a token by hand, so that it may be invalid.
+// sign encodes and signs a token without checks, so that tests can make invalid tokens.
 func sign(t *testing.T, algorithm jose.SignatureAlgorithm, key any, h header, c any) string {
 	t.Helper()
 	options := &jose.SignerOptions{}
@@ -107,7 +107,7 @@ func sign(t *testing.T, algorithm jose.SignatureAlgorithm, key any, h header, c 
 	return token
 }
 
-// forge makes a token without a key.
+// forge encodes a token from its three parts, without a key.
 func forge(head, payload, signature string) string {
 	e := base64.RawURLEncoding.EncodeToString
 	return strings.Join([]string{e([]byte(head)), e([]byte(payload)), e([]byte(signature))}, ".")

@@ -1,5 +1,5 @@
-// Downloads ActionHero's browser client, one file of its published package, unless it
-// exists already.
+// Downloads ActionHero's browser client, one file of its published package, unless the
+// file exists.
 import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";

@@ -14,16 +14,16 @@ import (
 //go:embed static
 var static embed.FS
 
-// MaxRooms limits the rooms that the page lists; a user joins others by name.
+// MaxRooms limits the rooms that the page lists. A user joins other rooms by name.
 const MaxRooms = 100
 
 // Handler serves the page, its files, and the list of rooms that the page shows.
 //
 // site returns the rooms to list for a request, in order, and the path of the request
-// relative to its tenant's root: "/" is the page. For the path "", a root without a trailing
-// slash, the handler redirects to the page. The page lists the first MaxRooms rooms; nil
-// lists none. The handler answers GET and HEAD, is safe for concurrent use, and calls site
-// concurrently.
+// relative to its tenant's root: "/" is the page. For the path "", which is a root
+// without a trailing slash, the handler redirects to the page. The page lists the first
+// MaxRooms rooms. The handler answers GET and HEAD, is safe for concurrent use, and
+// calls site concurrently.
 func Handler(site func(*http.Request) (rooms []string, path string)) http.Handler {
 	files := page.Handler(static, "static")
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

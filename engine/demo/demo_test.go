@@ -84,7 +84,8 @@ func TestTenantPathServesThePage(t *testing.T) {
 	}
 }
 
-// Rooms and tokens come from the configuration and are not in the page's files.
+// TestPageContainsNoRoomsAndTokens checks that the page's files contain no rooms and
+// tokens: those come from the configuration.
 func TestPageContainsNoRoomsAndTokens(t *testing.T) {
 	for _, path := range []string{"/", "/app.js", "/client.js"} {
 		_, body := get(t, "GET", path)
@@ -115,7 +116,9 @@ func TestUnknownPathsAreNotFound(t *testing.T) {
 	}
 }
 
-// The Content-Security-Policy would block other resources only in a browser.
+// TestPageLoadsItsOwnFilesOnly checks that the files of the page contain no other hosts
+// and no inline scripts or styles. The Content-Security-Policy would block those, but
+// only in a browser.
 func TestPageLoadsItsOwnFilesOnly(t *testing.T) {
 	foreign := regexp.MustCompile(`(?i)(https?:)?//[a-z0-9]+\.|<script>|<style|\son[a-z]+="|innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(`)
 	for _, path := range []string{"/", "/app.js", "/client.js", "/style.css"} {

@@ -1,7 +1,7 @@
-// Package dial guards connections to addresses that the operator did not choose: they come
-// from a redirect, the token service of a registry, DNS, or a tenant's file. A guard checks
-// the address of each connection after the name is resolved, so that a name whose address
-// changes cannot pass it.
+// Package dial guards connections to addresses that the operator did not choose. They
+// come from a redirect, the token service of a registry, DNS, or a tenant's file. A
+// guard checks the address of each connection after the name is resolved, so that a
+// name whose address changes cannot pass the guard.
 package dial
 
 import (
@@ -21,17 +21,17 @@ import (
 	"code.dny.dev/ssrf"
 )
 
-// Guard guards one request and all requests that follow from it. It always allows public
-// addresses and those of Networks. Set the fields before use; the methods are safe for
-// concurrent use.
+// Guard guards one request and all requests that follow from it. It always allows
+// public addresses and those of Networks. Set the fields before the first use; the
+// methods are safe for concurrent use.
 type Guard struct {
 	// Networks are internal networks that the operator permits.
 	Networks []netip.Prefix
 
-	// Host is the host that the operator chose, without a port; it may have any address. The
-	// scope of its first connection is the limit for all later addresses: they may be private
-	// only if Host's was private or loopback, and loopback only if Host's was loopback. ""
-	// allows public addresses and Networks only.
+	// Host is the host that the operator chose, without a port. It may have any
+	// address. The scope of its first connection limits all later addresses: they may
+	// be private only if Host's address was private or loopback, and loopback only if
+	// it was loopback. If Host is "", only public addresses and Networks are allowed.
 	Host string
 
 	mu      sync.Mutex
@@ -40,7 +40,7 @@ type Guard struct {
 	proxies []string // hosts of proxies that the environment names
 }
 
-// scope says how internal an address is; greater scopes are more internal.
+// scope is how internal an address is; a greater scope is more internal.
 type scope int
 
 const (
@@ -55,7 +55,7 @@ const (
 // (64:ff9b::/96). Addresses of 6to4, Teredo and other forms are not public.
 func Public(addr netip.Addr) bool { return scopeOf(addr) == public }
 
-// nat64 is the prefix of IPv4 addresses in networks without IPv4.
+// nat64 is the prefix that stands for IPv4 addresses in networks without IPv4.
 var nat64 = netip.MustParsePrefix("64:ff9b::/96")
 
 var cgnat = netip.MustParsePrefix("100.64.0.0/10")
@@ -110,8 +110,8 @@ func (g *Guard) check(host string, addr netip.Addr) error {
 
 func (g *Guard) isHost(host string) bool { return g.Host != "" && strings.EqualFold(host, g.Host) }
 
-// DialContext is like that of [net.Dialer]. It fails with a [RefusedError] for addresses
-// that are not allowed.
+// DialContext connects to an address like [net.Dialer]. It fails with a [RefusedError]
+// if the address is not allowed.
 func (g *Guard) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
 	host, _, err := net.SplitHostPort(address)
 	if err != nil {
@@ -146,8 +146,9 @@ func (g *Guard) setLimit(remote net.Addr) {
 }
 
 // Transport returns a new transport whose connections the guard checks. It shares no
-// connections with other transports. If Host is set it uses the environment's proxy, which
-// resolves names itself and must guard its own network. The caller closes idle connections.
+// connections with other transports. If Host is set, it uses the environment's proxy.
+// The proxy resolves names itself and must guard its own network. The caller closes
+// idle connections.
 func (g *Guard) Transport() *http.Transport {
 	t := http.DefaultTransport.(*http.Transport).Clone()
 	t.DialContext, t.Proxy = g.DialContext, nil
@@ -157,7 +158,7 @@ func (g *Guard) Transport() *http.Transport {
 	return t
 }
 
-// proxy returns the environment's proxy for a request, whose host is then allowed.
+// proxy returns the environment's proxy for a request, and allows the proxy's host.
 func (g *Guard) proxy(r *http.Request) (*url.URL, error) {
 	to, err := http.ProxyFromEnvironment(r)
 	if to == nil || err != nil {

@@ -35,7 +35,8 @@ func TestPublic(t *testing.T) {
 	}
 }
 
-// met starts a server on this machine that counts its connections.
+// met starts a server on this machine and returns its port and the number of its
+// connections.
 func met(t *testing.T, h http.HandlerFunc) (port string, count *atomic.Int32) {
 	t.Helper()
 	count = new(atomic.Int32)
@@ -71,7 +72,8 @@ func refused(err error) bool {
 	return ok
 }
 
-// TestInternalAddressesAreNotDialed uses internal addresses in all notations.
+// TestInternalAddressesAreNotDialed checks that internal addresses are refused in all
+// notations.
 func TestInternalAddressesAreNotDialed(t *testing.T) {
 	port, count := met(t, func(http.ResponseWriter, *http.Request) {})
 	for _, host := range []string{"127.0.0.1", "localhost", "0.0.0.0", "127.1", "2130706433", "[::1]", "[::ffff:127.0.0.1]", "[::]", "LOCALHOST.", "127.0.0.1."} {
@@ -130,7 +132,7 @@ func TestChangedAddressOfANameIsChecked(t *testing.T) {
 	if conn != nil || !refused(err) {
 		t.Errorf("got %v", err)
 	}
-	// The same holds for Guard.Host.
+	// The same holds for the address of Guard.Host.
 	moves := func(from, to string) error {
 		g := &dial.Guard{Host: "rules.example.com"}
 		first, then := netip.MustParseAddr(from), netip.MustParseAddr(to)

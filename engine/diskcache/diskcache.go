@@ -1,16 +1,18 @@
-// Package diskcache stores bytes by name in a directory, for content that can be made again
-// and takes long to make.
+// Package diskcache stores bytes by name in a directory. It is for content that can be
+// made again, but takes long to make.
 //
-// Each entry is a file that begins with a SHA-256 of its name and content. A damaged entry
-// is a miss, and so is every error of the file system: a cache may make its caller slower,
-// but not fail. The digest does not authenticate: the directory, its parents and each entry
-// must belong to this user or to root, and must not be writable by others. Otherwise there
-// is no cache, or the entry is a miss. A directory that was removed is created and checked
-// again.
+// Each entry is a file that begins with a SHA-256 of its name and content. A damaged
+// entry is a miss, and so is every error of the file system: a cache may slow its
+// caller down, but never makes it fail. The digest does not authenticate the content.
+// Therefore the directory, its parents and each entry must belong to this user or to
+// root, and must not be writable by others. If a directory does not meet this, the
+// cache is off; if an entry does not, it is a miss. A directory that was removed is
+// created and checked again.
 //
-// Several processes may share a directory. Entries appear atomically. When the directory
-// is over its limit, the least recently used entries are removed. A Put writes one file; the
-// directory is listed once for each quarter of the limit that was written.
+// Several processes may share a directory. Entries are written atomically. When the
+// directory exceeds its limit, the least recently used entries are removed. A Put
+// writes one file, and lists the directory once for each quarter of the limit that was
+// written.
 package diskcache
 
 import (
@@ -105,8 +107,8 @@ func (c *Cache) path(name string) string {
 	return filepath.Join(c.dir, hex.EncodeToString(sum[:])+suffix)
 }
 
-// seal returns the digest of an entry. It hashes the digest of the name in place of the
-// name, so that no other split into name and content has the same digest.
+// seal returns the digest of an entry. It hashes the digest of the name instead of the
+// name, so that two different pairs of name and content never have the same input.
 func seal(name string, content []byte) [sha256.Size]byte {
 	of := sha256.Sum256([]byte(name))
 	h := sha256.New()
@@ -202,7 +204,7 @@ func (c *Cache) warnOnce(warned *atomic.Bool, message, path string, err error) {
 	c.log.Log(context.Background(), level, message, "file", path, "error", err)
 }
 
-// fit removes entries until there is room for size more bytes.
+// fit removes entries until size more bytes fit.
 func (c *Cache) fit(size int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -213,8 +215,9 @@ func (c *Cache) fit(size int64) {
 	c.listed, c.spare = true, min(c.limit/4, c.limit-total-size)
 }
 
-// trim removes unfinished files, and the least recently used entries until the others have
-// at most limit bytes. It returns the bytes of the others.
+// trim removes unfinished files, and the least recently used entries until the
+// remaining ones have at most limit bytes. It returns the bytes of the remaining
+// entries.
 func (c *Cache) trim(limit int64) (total int64) {
 	entries, _ := os.ReadDir(c.dir) // on an error, the entries that could be read
 	var found []fs.FileInfo

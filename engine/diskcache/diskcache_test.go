@@ -25,7 +25,7 @@ func open(t *testing.T, cfg diskcache.Config) (c *diskcache.Cache, dir string, l
 	return diskcache.Open(cfg), cfg.Dir, logs
 }
 
-// only returns the path of the only file of a directory.
+// only returns the path of the only file in a directory.
 func only(t *testing.T, dir string) string {
 	t.Helper()
 	files, err := os.ReadDir(dir)
@@ -58,7 +58,8 @@ func TestGetReturnsWhatPutStored(t *testing.T) {
 	}
 }
 
-// Flipped bits, truncation, zeros, an empty file, appended bytes, and a directory as an entry.
+// TestDamagedEntryIsAMiss checks flipped bits, truncation, zeros, an empty file,
+// appended bytes, and a directory in place of an entry.
 func TestDamagedEntryIsAMiss(t *testing.T) {
 	c, dir, logs := open(t, diskcache.Config{})
 	c.Put("name", []byte("machine code"))
@@ -219,7 +220,8 @@ func TestDirectoryIsBounded(t *testing.T) {
 	}
 }
 
-// Files with a modification time in the future are removed first, finished or not.
+// TestEntriesFromTheFutureAreRemovedFirst checks that files with a modification time in
+// the future are removed first, finished or not.
 func TestEntriesFromTheFutureAreRemovedFirst(t *testing.T) {
 	c, dir, _ := open(t, diskcache.Config{Limit: 100 << 10})
 	c.Put("ahead", make([]byte, 20<<10))
@@ -244,7 +246,8 @@ func TestEntriesFromTheFutureAreRemovedFirst(t *testing.T) {
 	}
 }
 
-// Two caches with one directory share nothing else, like two processes.
+// TestProcessesShareADirectory checks that two caches can share a directory and nothing
+// else, like two processes.
 func TestProcessesShareADirectory(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "cache")
 	var logs bytes.Buffer

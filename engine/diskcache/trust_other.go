@@ -4,8 +4,8 @@ package diskcache
 
 import "io/fs"
 
-// trusted accepts all directories: it does not read the access lists of Windows, where the
-// default, the user's cache directory, is private to the user.
+// trusted accepts all directories. It does not read the access lists of Windows, where
+// the default directory, the user's cache directory, is private to the user.
 func trusted(string) error { return nil }
 
 // private accepts all entries, for the same reason.

@@ -14,7 +14,8 @@ import (
 	"github.com/mootchat/moot/engine/diskcache"
 )
 
-// A user who can write to a directory on the way, or owns it, could replace cached code.
+// TestDirectoryWritableByOthersIsNoCache checks that no cache is opened if another user
+// owns, or can write to, a directory on its path: that user could replace cached code.
 func TestDirectoryWritableByOthersIsNoCache(t *testing.T) {
 	cases := map[string]struct {
 		prepare func(t *testing.T, root string) (dir string)
@@ -89,8 +90,9 @@ func link(t *testing.T, to, at string) string {
 	return at
 }
 
-// Entries that others wrote before the directory was closed to them are misses, even if
-// their digests match, and are replaced.
+// TestEntryWritableByOthersIsAMiss checks that an entry is a miss, and is replaced, if
+// others wrote it before the directory was closed to them, even if its digest is
+// correct.
 func TestEntryWritableByOthersIsAMiss(t *testing.T) {
 	spoil := map[string]func(file string) error{
 		"others can write":    func(file string) error { return os.Chmod(file, 0o602) },
@@ -120,8 +122,9 @@ func TestEntryWritableByOthersIsAMiss(t *testing.T) {
 	}
 }
 
-// A cleaner of temporary files may remove the directory: it is created again, and another
-// user cannot create it in between unnoticed.
+// TestRemovedDirectoryIsCreatedAgain checks that a cache creates its directory again
+// after a cleaner of temporary files has removed it, but not if other users can write
+// to the parent.
 func TestRemovedDirectoryIsCreatedAgain(t *testing.T) {
 	c, dir, logs := open(t, diskcache.Config{})
 	c.Put("name", []byte("content"))
@@ -145,8 +148,8 @@ func TestRemovedDirectoryIsCreatedAgain(t *testing.T) {
 	}
 }
 
-// A limit of file size acts like a full disk. It is set in a separate process, because it
-// cannot be raised again.
+// TestFullDiskOnlyWarns uses a limit of the file size, which acts like a full disk. A
+// separate process sets the limit, because it cannot be raised again.
 func TestFullDiskOnlyWarns(t *testing.T) {
 	if dir := os.Getenv("LIMITED_CACHE"); dir != "" {
 		if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &syscall.Rlimit{Cur: 1000, Max: 1000}); err != nil {
@@ -168,7 +171,8 @@ func TestFullDiskOnlyWarns(t *testing.T) {
 	}
 }
 
-// A blocking open of a pipe without a writer would hang.
+// TestPipeIsAMiss checks that a pipe without a writer is a miss: a blocking open of it
+// would hang.
 func TestPipeIsAMiss(t *testing.T) {
 	c, dir, logs := open(t, diskcache.Config{})
 	c.Put("name", []byte("content"))

@@ -15,9 +15,9 @@ import (
 // maxLinks limits the symbolic links on the way to a directory, as the kernel does.
 const maxLinks = 40
 
-// trusted checks that only this user and root can change where an absolute path leads:
-// each directory and symbolic link on the way must belong to one of the two. Others may
-// write to a directory only if it is sticky and not the last one.
+// trusted checks that only this user and root can change what an absolute path refers
+// to. Each directory and symbolic link on the path must belong to one of the two.
+// Others may write to a directory only if it is sticky and not the last one.
 func trusted(path string) error {
 	links := 0
 	at, rest := "/", strings.Split(filepath.Clean(path), "/")
@@ -54,7 +54,8 @@ func trusted(path string) error {
 }
 
 // private checks that only this user and root can write to an entry. The check of the
-// directory is not enough: others may have been able to write to it earlier.
+// directory is not enough, because others may have been able to write to the directory
+// earlier.
 func private(info fs.FileInfo) error {
 	if err := own(info); err != nil || info.Mode().Perm()&0o022 == 0 {
 		return err
@@ -62,7 +63,7 @@ func private(info fs.FileInfo) error {
 	return errors.New("other users can write to it")
 }
 
-// own checks who a file belongs to.
+// own checks that a file belongs to this user or to root.
 func own(info fs.FileInfo) error {
 	stat, ok := info.Sys().(*syscall.Stat_t)
 	if !ok {
@@ -74,8 +75,9 @@ func own(info fs.FileInfo) error {
 	return nil
 }
 
-// closed checks that other users cannot write to a directory. A sticky directory on the
-// way is accepted: others can change only their own files in it. last is the cache itself.
+// closed checks that other users cannot write to a directory. It accepts a sticky
+// directory on the path, because others can change only their own files in it. last
+// marks the directory of the cache itself.
 func closed(path string, info fs.FileInfo, last bool) error {
 	if info.Mode().Perm()&0o022 == 0 || info.Mode()&fs.ModeSticky != 0 && !last {
 		return nil

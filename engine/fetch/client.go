@@ -13,8 +13,8 @@ const (
 	maxRedirects = 5
 )
 
-// client returns a client for one fetch from a host. It follows no redirect from https to
-// http, nor to a network that is more internal than the host's.
+// client returns a client for one fetch from a host. It follows no redirect from https
+// to http, and no redirect to a network that is more internal than the host's.
 func (f *Fetcher) client(host string) *http.Client {
 	guard := &dial.Guard{Networks: f.policy.Networks}
 	if !f.policy.Restricted {

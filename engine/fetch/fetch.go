@@ -31,13 +31,14 @@ type Fetcher struct {
 	policy Policy
 }
 
-// Policy says which addresses fetches may reach. The zero Policy is for addresses that the
-// operator chose.
+// Policy limits the addresses that fetches may reach. The zero Policy is for addresses
+// that the operator chose.
 type Policy struct {
 	// Restricted is for addresses that the operator did not choose, such as those of an
-	// included file. Restricted fetches reach public addresses and Networks only, and use
-	// neither the passwords of `docker login` nor a proxy. Other fetches reach any address;
-	// their redirects must not lead to a network that is more internal than that address.
+	// included file. Restricted fetches reach only public addresses and Networks, and
+	// use neither the passwords of `docker login` nor a proxy. Other fetches reach any
+	// address, but their redirects must not lead to a network that is more internal
+	// than that address.
 	Restricted bool
 
 	Networks []netip.Prefix // internal networks that the operator permits
@@ -85,7 +86,8 @@ func wrongSum(what string, have, want digest.Digest) error {
 	return fmt.Errorf("%s has the sha256 %s, not %s: if the file was changed on purpose, set the new one here", what, have.Encoded(), want.Encoded())
 }
 
-// within calls do with a client for a host, within Config.Time, and closes its connections.
+// within calls do with a client for a host and closes the client's connections. It
+// gives up after Config.Time.
 func (f *Fetcher) within(ctx context.Context, host string, do func(context.Context, *http.Client) ([]byte, error)) ([]byte, error) {
 	client := f.client(host)
 	defer client.CloseIdleConnections()
@@ -126,7 +128,8 @@ func (f *Fetcher) fits(size int64) error {
 	return nil
 }
 
-// plain returns the error without the address, whose query may contain a signature.
+// plain returns an error without the address, because the query may contain a
+// signature.
 func plain(err error) error {
 	var of *url.Error
 	if errors.As(err, &of) {
@@ -135,7 +138,8 @@ func plain(err error) error {
 	return err
 }
 
-// withoutQuery returns an address for messages: its query may contain a signature.
+// withoutQuery returns an address for messages without its query, which may contain a
+// signature.
 func withoutQuery(u *url.URL) string {
 	return (&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path}).String()
 }

@@ -27,7 +27,7 @@ func sum(content []byte) string {
 	return hex.EncodeToString(s[:])
 }
 
-// elsewhere is an HTTPS server that config trusts. It counts its requests.
+// elsewhere starts an HTTPS server that config trusts, and counts its requests.
 func elsewhere(t *testing.T, h http.Handler) (s *httptest.Server, config fetch.Config, asked *atomic.Int64) {
 	asked = new(atomic.Int64)
 	s = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -46,8 +46,8 @@ func serving(content []byte) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(content) })
 }
 
-// gives fails the test unless the fetch returned content; fails does unless it returned an
-// error with all words.
+// gives fails the test unless the fetch returned content. fails, below, fails the test
+// unless the fetch returned an error that contains all words.
 func gives(t *testing.T, content []byte) func([]byte, error) {
 	return func(got []byte, err error) {
 		t.Helper()
@@ -90,7 +90,8 @@ type kept map[string][]byte
 func (k kept) Get(name string) []byte          { return k[name] }
 func (k kept) Put(name string, content []byte) { k[name] = content }
 
-// Content from the cache is verified.
+// TestDamagedCacheEntriesAreFetchedAgain checks that content from the cache is
+// verified.
 func TestDamagedCacheEntriesAreFetchedAgain(t *testing.T) {
 	content := []byte("a rule")
 	s, config, asked := elsewhere(t, serving(content))

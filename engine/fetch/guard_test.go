@@ -15,7 +15,8 @@ import (
 	"github.com/mootchat/moot/engine/fetch"
 )
 
-// inside is a server in an internal network that is not permitted. It counts its connections.
+// inside starts a server in an internal network that is not permitted, and counts its
+// connections.
 func inside(t *testing.T) (address string, met *atomic.Int32) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.2:0")

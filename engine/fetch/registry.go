@@ -36,9 +36,9 @@ var wasmTypes = []string{
 // registry/repository:tag or registry/repository@sha256:DIGEST. sum is the SHA-256 of the
 // module, 64 hex digits; "" accepts any.
 //
-// A cached module that a digest or sum names is not fetched again; a tag is looked up each
-// time. Passwords come from `docker login`, unless the policy is restricted. The registry
-// "localhost" is reached without TLS.
+// A cached module is not fetched again if a digest or sum names it. A tag is looked up
+// each time. Passwords come from `docker login`, unless the policy is restricted. The
+// registry "localhost" is reached without TLS.
 func (f *Fetcher) OCI(ctx context.Context, reference, sum string) ([]byte, error) {
 	ref, err := registry.ParseReference(reference)
 	if err != nil {
@@ -198,7 +198,8 @@ func moduleOf(m *manifest) (layer ocispec.Descriptor, err error) {
 	return layer, fmt.Errorf("none of the artifact's %d layers is a module: push it with `oras push REFERENCE rule.wasm:application/wasm`", len(m.Layers))
 }
 
-// hint returns the end of a message: what to do about an answer of a registry.
+// hint returns the end of an error message: advice that depends on the registry's
+// answer.
 func (f *Fetcher) hint(err error, ref registry.Reference) string {
 	var answer *errcode.ErrorResponse
 	denied := errors.As(err, &answer) && (answer.StatusCode == http.StatusUnauthorized || answer.StatusCode == http.StatusForbidden) || errors.Is(err, auth.ErrBasicCredentialNotFound)

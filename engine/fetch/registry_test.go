@@ -62,8 +62,8 @@ func (s *spoiler) Write(b []byte) (int, error) {
 	return s.ResponseWriter.Write(bytes.ReplaceAll(b, []byte("rule"), []byte("ruse")))
 }
 
-// push pushes an artifact with layers, each a type and a content, under the tag, and returns the
-// digest of its manifest.
+// push pushes an artifact under the tag and returns the digest of its manifest. Each
+// layer is a media type and a content.
 func (r *shelf) push(t *testing.T, name, tag string, layers ...[2]string) ocispec.Descriptor {
 	t.Helper()
 	store, ctx := memory.New(), t.Context()
@@ -199,7 +199,8 @@ func (p withPassword) RoundTrip(q *http.Request) (*http.Response, error) {
 	return p.RoundTripper.RoundTrip(q)
 }
 
-// TestPasswordsAreSentOverTLSOnly uses a registry that names a token service without TLS.
+// TestPasswordsAreSentOverTLSOnly checks that no password is sent to a token service
+// without TLS.
 func TestPasswordsAreSentOverTLSOnly(t *testing.T) {
 	t.Setenv("DOCKER_CONFIG", t.TempDir())
 	s, config, _ := elsewhere(t, http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {

@@ -42,13 +42,14 @@ func Read(path string, limit int64) ([]byte, error) {
 }
 
 // ReadIf is like [Read], but fails if check returns an error for the opened file. The
-// error wraps that of check.
+// error wraps the one of check.
 func ReadIf(path string, limit int64, check func(fs.FileInfo) error) ([]byte, error) {
 	return read(path, limit, os.Stat, os.OpenFile, check)
 }
 
-// ReadIn is like [Read] for a file in a directory. name is relative to dir; neither name
-// nor a symbolic link on its way may lead out of dir. dir may be a symbolic link.
+// ReadIn is like [Read] for a file in a directory. name is relative to dir. Neither
+// name nor a symbolic link on its path may lead out of dir; dir itself may be a
+// symbolic link.
 func ReadIn(dir, name string, limit int64) ([]byte, error) {
 	if !filepath.IsLocal(name) {
 		return nil, &fs.PathError{Op: "open", Path: name, Err: ErrOutside}
@@ -61,7 +62,7 @@ func ReadIn(dir, name string, limit int64) ([]byte, error) {
 	return read(name, limit, root.Stat, root.OpenFile, nil)
 }
 
-// ErrOutside means that a name leads out of its directory. For a symbolic link that leads
+// ErrOutside means that a name leads out of its directory. If a symbolic link leads
 // out, the error is one of package os.
 var ErrOutside = errors.New("is outside of its directory")
 
@@ -73,7 +74,8 @@ func read(path string, limit int64, stat func(string) (fs.FileInfo, error), open
 	if !info.Mode().IsRegular() {
 		return nil, &fs.PathError{Op: "open", Path: path, Err: IrregularError{info.Mode()}}
 	}
-	// The file may have been replaced since stat: open without blocking, and check again.
+	// The file may have been replaced since stat: the open does not block, and the mode
+	// is checked again.
 	f, err := open(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, err

@@ -118,8 +118,8 @@ func TestReadInStaysInItsDirectory(t *testing.T) {
 	}
 }
 
-// TestSwappedLinkDoesNotLeadOut replaces a file by a link out of the directory again and
-// again while it is read.
+// TestSwappedLinkDoesNotLeadOut checks reads of a file that is repeatedly replaced by a
+// link out of the directory.
 func TestSwappedLinkDoesNotLeadOut(t *testing.T) {
 	top := t.TempDir()
 	dir := filepath.Join(top, "dir")

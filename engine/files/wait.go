@@ -10,17 +10,18 @@ import (
 	"time"
 )
 
-// Limits of the abandoned calls of one Waiter, each of which holds a thread.
+// Limits of the abandoned calls of one Waiter. Each such call holds a thread.
 const (
 	maxHanging        = 32
 	maxHangingPerName = 4 // more than one, because the name may lead to another file by now
 )
 
-// Waiter calls the file system, which may never return: calls on a network mount whose
-// server is gone hang. When the context of a call ends first, the Waiter abandons the call,
-// which continues in its goroutine. While 4 calls with one name hang, calls with that name
-// are refused; while 32 hang, all are. The zero Waiter is ready to use, and safe for
-// concurrent use. A call costs a goroutine.
+// Waiter calls the file system. Such a call may never return: calls on a network mount
+// hang if its server is gone. When the context of a call ends first, the Waiter
+// abandons the call, which continues in its goroutine. While 4 calls with one name
+// hang, calls with that name are refused; while 32 calls hang, all calls are refused.
+// The zero Waiter is ready to use and safe for concurrent use. A call costs a
+// goroutine.
 type Waiter struct {
 	mu      sync.Mutex
 	hanging map[string]hang
@@ -35,9 +36,9 @@ type hang struct {
 // ErrHangs means that a call was abandoned, or refused because of abandoned calls.
 var ErrHangs = errors.New("the file system does not answer")
 
-// Wait calls do in a goroutine and returns its result, or an [ErrHangs] when ctx ends
-// first. what names the call, such as a path. If an abandoned call succeeds later, clean is
-// called with its value; clean may be nil.
+// Wait calls do in a goroutine and returns its result, or an [ErrHangs] if ctx ends
+// first. what names the call; it may be a path. If an abandoned call succeeds later,
+// clean is called with its value; clean may be nil.
 func Wait[T any](ctx context.Context, w *Waiter, what string, do func() (T, error), clean func(T)) (T, error) {
 	var none T
 	if err := ctx.Err(); err != nil {
@@ -76,7 +77,8 @@ func Wait[T any](ctx context.Context, w *Waiter, what string, do func() (T, erro
 // Hanging returns an error while a call with that name hangs.
 func (w *Waiter) Hanging(what string) error { return w.check(what, 1) }
 
-// check returns an error while as many calls with that name hang as limit, or too many in all.
+// check returns an error if limit calls with that name hang, or if too many calls hang
+// in total.
 func (w *Waiter) check(what string, limit int) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -116,12 +118,12 @@ func (w *Waiter) returned(what string) {
 	w.hanging[what] = h
 }
 
-// Read is like the function [Read], and fails with an [ErrHangs] when ctx ends first.
+// Read is like the function [Read], but fails with an [ErrHangs] if ctx ends first.
 func (w *Waiter) Read(ctx context.Context, path string, limit int64) ([]byte, error) {
 	return w.bytes(ctx, path, func() ([]byte, error) { return Read(path, limit) })
 }
 
-// ReadIn is like the function [ReadIn], and fails with an [ErrHangs] when ctx ends first.
+// ReadIn is like the function [ReadIn], but fails with an [ErrHangs] if ctx ends first.
 func (w *Waiter) ReadIn(ctx context.Context, dir, name string, limit int64) ([]byte, error) {
 	return w.bytes(ctx, filepath.Join(dir, name), func() ([]byte, error) { return ReadIn(dir, name, limit) })
 }
@@ -134,7 +136,7 @@ func (w *Waiter) bytes(ctx context.Context, path string, read func() ([]byte, er
 	return text, err
 }
 
-// Glob is like [filepath.Glob], and fails with an [ErrHangs] when ctx ends first.
+// Glob is like [filepath.Glob], but fails with an [ErrHangs] if ctx ends first.
 func (w *Waiter) Glob(ctx context.Context, pattern string) ([]string, error) {
 	return Wait(ctx, w, "glob "+pattern, func() ([]string, error) { return filepath.Glob(pattern) }, nil)
 }

@@ -19,10 +19,10 @@ const (
 	ending = 5 * time.Second // for Node.js to end afterwards
 )
 
-// Run runs the *.test.mjs files of the working folder one after the other. The tests find
-// the server's program in $MOOT and config.yaml in $MOOT_CONFIG. needs are files that
-// `make test` installs; if one is missing, the test fails. The program is built with the race
-// detector if the test is.
+// Run runs the *.test.mjs files of the working folder one after the other. The tests
+// find the server's program in $MOOT and config.yaml in $MOOT_CONFIG. needs lists files
+// that `make test` installs; if one is missing, the test fails. If the race detector is
+// on for the test, the program is built with it.
 func Run(t *testing.T, needs ...string) {
 	t.Helper()
 	for _, file := range append(needs, "node_modules/.package-lock.json") {

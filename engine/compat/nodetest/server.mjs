@@ -7,8 +7,8 @@ const startsWithin = 60_000; // ms
 const key = "key-of-the-nodetest-server"; // of the server API
 for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, () => process.exit(1)); // runs the handlers of exit
 
-// start starts a server and resolves to its addresses and functions to stop it. Listeners
-// have free ports by default; more sets other settings by their paths.
+// start starts a server and resolves to its addresses and functions to stop it.
+// Listeners use free ports by default. more sets other settings by their paths.
 export async function start({ http = "127.0.0.1:0", socket = "127.0.0.1:0", more = {} } = {}) {
   const settings = { ...more, "http.listen": http, "socket.listen": socket, "admin.listen": "127.0.0.1:0", "admin.key": key, "log.format": "json", "log.level": "info", drain: "0s" };
   const args = Object.entries(settings).flatMap(([path, value]) => ["--set", `${path}=${value}`]);

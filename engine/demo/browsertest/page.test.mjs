@@ -11,7 +11,8 @@ before(async () => {
   server = await start();
   browser = await chromium.launch({
     executablePath: process.env.CHROMIUM || "/usr/bin/chromium",
-    // Chromium's sandbox needs rights that root in a container lacks; the other flags switch off requests to the network.
+    // Chromium's sandbox needs rights that root does not have in a container; the other
+    // flags turn off requests to the network.
     args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
       "--disable-component-update", "--disable-sync"],
   });
@@ -21,7 +22,8 @@ after(async () => {
   await server?.stop();
 });
 
-// At the end of every tab there must be no exception and no violation of the policy.
+// A tab must end without an exception and without a violation of the content security
+// policy.
 afterEach(async () => {
   const tabs = open;
   open = [];
@@ -29,7 +31,7 @@ afterEach(async () => {
   for (const tab of tabs) assert.deepEqual(tab.complaints, []);
 });
 
-// openTab opens a tab that is connected to at. Its methods act like a user.
+// openTab opens a tab that is connected to the server at. Its methods act like a user.
 async function openTab(at = server) {
   const page = await browser.newPage(); // in a separate window: browsers slow down hidden tabs
   page.setDefaultTimeout(20_000);

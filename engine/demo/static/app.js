@@ -1,5 +1,5 @@
-// The demo page: rooms, messages and actions. Text from the server is set as textContent
-// only.
+// The demo page: rooms, messages and actions. The page shows text from the server as
+// textContent only.
 import { Connection } from "./client.js";
 
 const $ = (id) => document.getElementById(id);
@@ -177,7 +177,7 @@ $("say").onsubmit = async (event) => {
   }
 };
 
-// from and sentAt may be any JSON, because rules and operators can set them.
+// from and sentAt may be any JSON, because modules and operators can set them.
 const textOf = (value) => (typeof value === "string" ? value : JSON.stringify(value ?? null));
 const nameOf = (id) => (id === "0" ? "system" : id === connection.id ? "you" : id === undefined ? "unknown" : textOf(id).slice(-6));
 const listed = (entries) => entries.map(([key, value]) => `${key}: ${textOf(value)}`).join("; ");
@@ -210,8 +210,9 @@ function showTime(time, sentAt) {
   time.dateTime = sent.toISOString();
 }
 
-// originalOf returns the text that the user typed if a rule changed it, and "" otherwise. It
-// is an estimate: messages come back in order, but rules may have dropped some.
+// originalOf returns the text that the user typed if a rule changed it, and ""
+// otherwise. It is an estimate: messages come back in order, but rules may have dropped
+// some of them.
 function originalOf(room, text) {
   const at = room.said.indexOf(text);
   const original = at < 0 && room.said.length === 1 ? room.said[0] : "";

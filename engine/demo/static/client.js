@@ -1,4 +1,4 @@
-// A connection to Moot that reconnects. It does not depend on the page.
+// A connection to Moot that reconnects. This file does not depend on the page.
 
 const minDelay = 500, maxDelay = 15_000; // between attempts to connect, in ms
 const answerTimeout = 10_000; // ms; afterwards the connection counts as lost
@@ -60,8 +60,8 @@ export class Connection extends EventTarget {
     else pending.resolve(frame);
   }
 
-  // handleEnd drops a socket and waits for the next attempt, unless the code is final: 1000
-  // or 3500 to 3999.
+  // handleEnd drops a socket and waits for the next attempt. The codes 1000 and 3500 to
+  // 3999 are final: after them it does not reconnect.
   #handleEnd(socket, code, reason) {
     if (socket !== this.#socket) return;
     this.#socket = null;
