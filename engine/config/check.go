@@ -30,8 +30,8 @@ var (
 	propertiesShape = regexp.MustCompile(`^[^\s,]{1,64}(,[^\s,]{1,64})*$`)
 )
 
-// check applies the rule of a check tag to a text; "" is no rule. The error continues a
-// message that begins with the text.
+// check applies the rule of a check tag to a text; the rule "" accepts any text. The
+// error continues a message that begins with the text.
 func check(rule, text string) error {
 	switch rule {
 	case "address":
@@ -109,8 +109,9 @@ func checkServer(text string) error {
 	return require(err == nil && host != "", `is not a valid server: use host:port, such as "127.0.0.1:6379"`)
 }
 
-// checkJWKS accepts files, https addresses, and http addresses of this machine. A key set
-// from elsewhere without TLS could be replaced on its way, to sign tokens of any user.
+// checkJWKS accepts files, https addresses, and http addresses of this machine. An
+// attacker could replace a key set from another host without TLS, and then sign tokens
+// of any user.
 func checkJWKS(text string) error {
 	if !strings.Contains(text, "://") {
 		return nil
@@ -127,7 +128,8 @@ func checkURL(text string) error {
 		`is not a valid URL: use one such as "http://localhost:4318"`)
 }
 
-// checkModuleURL accepts https addresses. They must not have a password: addresses are logged.
+// checkModuleURL accepts https addresses without a password, because addresses are
+// logged.
 func checkModuleURL(text string) error {
 	u, err := url.Parse(text)
 	return require(text == "" || err == nil && u.Scheme == "https" && u.Host != "" && u.User == nil,
@@ -235,7 +237,8 @@ func (l *load) checkRedis(r Redis) {
 // minKey is the shortest key of the server API, in bytes.
 const minKey = 16
 
-// checkKeys checks that each key is long enough, belongs to an existing tenant and is used once.
+// checkKeys checks that each key is long enough, belongs to an existing tenant and is
+// unique.
 func (l *load) checkKeys(c *Config) {
 	owners := map[string]string{}
 	claim := func(path string, key Secret) {
@@ -268,7 +271,7 @@ type claimed struct {
 	pos    Pos
 }
 
-// claim reports hosts or paths that belong to another tenant already.
+// claim reports hosts or paths that already belong to another tenant.
 func (l *load) claim(taken map[string]claimed, texts []string, tenant, at string) {
 	for i, text := range texts {
 		path := l.item(at, i)
@@ -280,7 +283,7 @@ func (l *load) claim(taken map[string]claimed, texts []string, tenant, at string
 	}
 }
 
-// unknown is the message for a name of a setting that does not exist.
+// unknown returns the message for a setting that names something that does not exist.
 func (l *load) unknown(path, kind, name string, valid []string) string {
 	if shown, filled := l.shown[path]; filled {
 		return shown + " is an unknown " + kind

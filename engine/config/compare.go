@@ -10,8 +10,8 @@ import (
 	"strings"
 )
 
-// NeedsRestart gives the paths of the settings that a server which runs with the one
-// configuration does not take from the other, in the order of the file.
+// NeedsRestart returns the paths of the settings that differ between two configurations
+// and that a running server does not apply, in the order of the file.
 func NeedsRestart(running, next *Config) (paths []string) {
 	a, b := settingsOf(running, true), settingsOf(next, true)
 	for i, s := range a {
@@ -23,9 +23,9 @@ func NeedsRestart(running, next *Config) (paths []string) {
 }
 
 // Digest returns a digest of all settings that a running server applies. It does not
-// depend on the files in which they are written, nor on the contents of modules. Of a
-// secret, and of a module's config with ${...}, it includes 16 bits of a digest: they show
-// that the value changed, and are too few to guess the value by.
+// depend on the files that contain the settings, nor on the contents of modules. Of a
+// secret, and of a module's config with ${...}, it includes 16 bits of a digest. These
+// bits show that the value changed, and are too few to guess the value.
 func Digest(c *Config) [32]byte {
 	h := sha256.New()
 	for _, s := range settingsOf(c, false) {
@@ -42,7 +42,8 @@ func sum(h hash.Hash) (s [32]byte) {
 // setting is a setting and its value as text.
 type setting struct{ path, text string }
 
-// settingsOf returns the settings that need a restart, or the others.
+// settingsOf returns the settings that need a restart if restart is true, and the
+// others if it is false.
 func settingsOf(c *Config, restart bool) (list []setting) {
 	walk(reflect.ValueOf(c).Elem(), "", false, func(path, text string, needs bool) {
 		if needs == restart {
@@ -52,8 +53,9 @@ func settingsOf(c *Config, restart bool) (list []setting) {
 	return list
 }
 
-// walk visits every setting under v; maps in the order of their keys. A list or map that
-// needs a restart is visited as one setting, so that all configurations have the same ones.
+// walk visits every setting under v; it visits maps in the order of their keys. It
+// visits a list or map that needs a restart as one setting, so that all configurations
+// have the same paths of such settings.
 func walk(v reflect.Value, path string, restart bool, visit func(path, text string, restart bool)) {
 	switch {
 	case !isTree(v.Type()):

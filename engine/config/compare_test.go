@@ -55,7 +55,7 @@ func TestNeedsRestart(t *testing.T) {
 			t.Errorf("the digest is the same for\n%s", other)
 		}
 	}
-	// The file in which a setting is written does not matter.
+	// The digest does not depend on the line of a setting.
 	if config.Digest(parsed(t, base)) != config.Digest(parsed(t, "\n\n"+base)) {
 		t.Error("the digest depends on lines")
 	}

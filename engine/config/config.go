@@ -4,10 +4,10 @@
 // then overrides such as "http.listen=:9999"; later sources win. Values in files may
 // refer to the environment and to files of secrets: ${NAME}, ${file:PATH}.
 //
-// Decoding is strict. An unknown key, a wrong type or a value out of range is a [Problem],
-// which names the file, the line and the path of the setting. All problems are reported
-// together, as [Problems]. This package does not open modules; callers use [Pos] to
-// report their problems with the same places.
+// Decoding is strict. An unknown key, a wrong type or a value out of range is a
+// [Problem], which has the file, the line and the path of the setting. All problems are
+// reported together, as [Problems]. This package does not open modules; callers use
+// [Pos] to report problems of modules with their places.
 //
 // A setting is one field of a struct. Its tags, which decode.go reads, are:
 //
@@ -53,12 +53,13 @@ type Config struct {
 	Tenants        map[string]Tenant `yaml:"tenants" key:"name"` // never empty: without tenants in the file it holds "default"
 }
 
-// Include names files with more modules and tenants, which may be written by tenants. In
-// YAML it is a pattern, or a mapping with secrets.
+// Include selects files with more modules and tenants. Tenants may write these files.
+// In YAML it is a pattern, or a mapping with secrets.
 //
-// An included file has fewer rights than the file that includes it: ${...} is off, except
-// ${file:NAME} of Secrets; paths stay under the file's directory; fetches use no
-// password of the node and reach only public addresses and [Limits.Networks].
+// An included file has fewer rights than the file that includes it. It may use no
+// ${...} except ${file:NAME} of Secrets. Its paths stay under the file's directory. Its
+// fetches use no password of the node and reach only public addresses and
+// [Limits.Networks].
 type Include struct {
 	Files   string `yaml:"files" required:"true" short:"true"` // a name or a pattern
 	Secrets Path   `yaml:"secrets"`                            // the directory of ${file:NAME}, which names and links cannot leave; "" = ${...} is off
@@ -120,7 +121,7 @@ type Metrics struct {
 	Named   []string `yaml:"named" check:"name"`                        // further tenants with series of their own
 }
 
-// Cluster configures what the nodes share.
+// Cluster configures the state that nodes share.
 type Cluster struct {
 	Backend        string        `yaml:"backend" default:"memory" oneof:"memory redis"`
 	Node           string        `yaml:"node" check:"node"`                                 // "" = made from the host's name at start
@@ -159,7 +160,7 @@ type Redis struct {
 	WaitTimeout  time.Duration `yaml:"waitTimeout" default:"25ms" min:"1ms" max:"10s"`
 }
 
-// Limits apply to each client of this node, or to the node.
+// Limits are limits of each client of this node, or of the node.
 type Limits struct {
 	PrivateNetworks     []string      `yaml:"privateNetworks" check:"network"`                       // that fetches of included files, and redirects of all fetches, may reach; see Networks
 	MessageBytes        ByteSize      `yaml:"messageBytes" default:"64KiB" min:"64" max:"1MiB"`      // of one frame or line from a client
@@ -187,8 +188,8 @@ type Log struct {
 	Format string `yaml:"format" default:"text" oneof:"text json" restart:"true"`
 }
 
-// Decisions configures the recording of decisions: verdicts that deny, drop or rewrite,
-// failures, and verdicts of shadow entries that differ.
+// Decisions configures the recording of decisions. These are verdicts that deny, drop
+// or rewrite, failures, and verdicts of shadow entries that differ.
 type Decisions struct {
 	Ring         int  `yaml:"ring" default:"256" min:"1" max:"100000"`           // decisions kept per module and tenant
 	SampleAllows int  `yaml:"sampleAllows" default:"0" min:"0" max:"1000000000"` // one of this many plain allows is recorded too; 0 = none
@@ -225,21 +226,22 @@ type Tenant struct {
 	Chain  []Entry      `yaml:"chain"` // as written, not sorted by priority
 }
 
-// Match selects the HTTP clients of a tenant by the host or the path of their request. A
-// path takes precedence over a host, and a longer path over a shorter one; no two tenants
-// have the same. Clients that match no tenant belong to "default".
+// Match selects the HTTP clients of a tenant by the host or the path of their request.
+// A path takes precedence over a host, and a longer path over a shorter one. Two
+// tenants cannot have the same host or path. Clients that match no tenant belong to
+// "default".
 type Match struct {
 	Host []string `yaml:"host" check:"host"` // names without port, in lower case
 	Path []string `yaml:"path" check:"path"` // leading segments of the URL's path, such as "/acme"
 }
 
-// Auth configures how clients of a tenant prove who they are.
+// Auth configures the authentication of a tenant's clients.
 type Auth struct {
 	JWT JWT `yaml:"jwt"`
 }
 
-// JWT configures the tokens of a tenant. Without a key the tenant has no tokens, and the
-// other fields must be empty.
+// JWT configures the tokens of a tenant. Without a key the tenant has no tokens, and
+// the other fields must be empty.
 type JWT struct {
 	Pos        Pos      `yaml:"-"`                 // of the mapping
 	Included   bool     `yaml:"-"`                 // set in an included file
@@ -275,8 +277,8 @@ type RoomSettings struct {
 	FlushDelay time.Duration `yaml:"flushDelay" default:"0s" min:"0s" max:"1s"`     // for which a message may wait to be joined with others
 }
 
-// TenantLimits apply to one tenant. A limit that Limits has too must not be higher there;
-// 0 means the node's.
+// TenantLimits are limits of one tenant. A limit that the node has too cannot be higher
+// than the node's, unless the field states otherwise; 0 means the node's.
 type TenantLimits struct {
 	Connections         int      `yaml:"connections" default:"0" min:"0" max:"10000000"`       // on this node; 0 = only the node's limit
 	Rooms               int      `yaml:"rooms" default:"10000" min:"0" max:"10000000"`         // 0 = no limit
@@ -307,7 +309,7 @@ type Entry struct {
 	Shown    json.RawMessage `yaml:"-"`      // Config with ${...} as written, for display; nil = Config has none
 }
 
-// Breaker configures when calls to an entry that fails too often stop for a while.
+// Breaker configures when the breaker of an entry opens and closes.
 type Breaker struct {
 	Ratio    Share         `yaml:"ratio" default:"0.5" min:"0.001" max:"1"`    // of the calls within Window that fail
 	Minimum  int           `yaml:"minimum" default:"20" min:"1" max:"1000000"` // calls within Window before Ratio counts
@@ -332,7 +334,7 @@ type Pos struct {
 	Line int    // from 1; 0 = no line, as in an override or a default
 }
 
-// String returns a text such as "config.yaml:42", or the file alone without a line.
+// String returns a text such as "config.yaml:42", or only the file if there is no line.
 func (p Pos) String() string {
 	if p.Line == 0 {
 		return p.File

@@ -102,7 +102,8 @@ func (d *decoder) defaults(v reflect.Value) {
 	}
 }
 
-// isTree reports whether a type is a struct, map or list of settings, and not one setting.
+// isTree reports whether a type is a struct, map or list of settings, as opposed to one
+// setting.
 func isTree(t reflect.Type) bool {
 	switch t {
 	case reflect.TypeFor[Path](), reflect.TypeFor[Secret](), reflect.TypeFor[json.RawMessage](), reflect.TypeFor[Pos]():
@@ -111,8 +112,8 @@ func isTree(t reflect.Type) bool {
 	return t.Kind() == reflect.Struct || t.Kind() == reflect.Map || t.Kind() == reflect.Slice
 }
 
-// value decodes n into v, whose field has the given tags. It does nothing after the
-// file has as many problems as are reported.
+// value decodes n into v, whose field has the given tags. It does nothing if the file
+// has reached the limit of reported problems.
 func (d *decoder) value(n *yaml.Node, v reflect.Value, at cursor, tag reflect.StructTag) {
 	if d.atLimit() {
 		return
@@ -156,8 +157,8 @@ func (d *decoder) value(n *yaml.Node, v reflect.Value, at cursor, tag reflect.St
 	}
 }
 
-// atLimit reports whether the file has as many problems as are reported; then the rest of
-// it is not read.
+// atLimit reports whether the file has reached the limit of reported problems. The rest
+// of such a file is not decoded.
 func (d *decoder) atLimit() bool {
 	if d.counts[d.file.Written] < maxProblemsPerFile {
 		return false
@@ -166,8 +167,8 @@ func (d *decoder) atLimit() bool {
 	return true
 }
 
-// follow resolves an alias. It returns false, with a problem, if the tree is too deep, or
-// too large with its aliases expanded.
+// follow resolves an alias. It returns false and adds a problem if the tree is too
+// deep, or too large with its aliases expanded.
 func (d *decoder) follow(n *yaml.Node, at cursor) (*yaml.Node, cursor, bool) {
 	if n.Kind == yaml.AliasNode {
 		n, at.aliased = n.Alias, true
@@ -179,7 +180,8 @@ func (d *decoder) follow(n *yaml.Node, at cursor) (*yaml.Node, cursor, bool) {
 	return n, at, !at.aliased || d.expand(n, at)
 }
 
-// expand counts the bytes that aliases expand to: nine lines of aliases can stand for billions.
+// expand counts the bytes that aliases expand to, because nine lines of aliases can
+// expand to billions of bytes.
 func (d *decoder) expand(n *yaml.Node, at cursor) bool {
 	before := d.aliased
 	d.aliased += len(n.Value) + nodeBytes*(1+len(n.Content))

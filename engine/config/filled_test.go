@@ -132,7 +132,8 @@ func TestIncludedFilesCannotReadTheHost(t *testing.T) {
 	}
 }
 
-// TestIncludedFileReadsItsOwnSecrets also uses links, as Kubernetes does for mounted secrets.
+// TestIncludedFileReadsItsOwnSecrets checks ${file:NAME} in included files, also for
+// links, which Kubernetes uses for mounted secrets.
 func TestIncludedFileReadsItsOwnSecrets(t *testing.T) {
 	path := write(t, map[string]string{
 		"config.yaml":   "include: [t/*.yaml, {files: t/a.yaml, secrets: a}, {files: t/b.yaml, secrets: real/b}, t/c.yaml]\ntenants: {default: {}}",
@@ -209,8 +210,9 @@ tenants:
 	}
 }
 
-// TestLogsHideSecretsOfTheEnvironment: of the values of ${NAME}, logs show those of settings
-// that have a rule, and short ones in other text; never those of a secret.
+// TestLogsHideSecretsOfTheEnvironment checks which values of ${NAME} logs show: those
+// of settings that have a rule, and short ones in other text, but never those of a
+// secret.
 func TestLogsHideSecretsOfTheEnvironment(t *testing.T) {
 	env := map[string]string{
 		"NODE": "node-east-1", "LISTEN": "127.0.0.1:8081", "LEVEL": "warn", "LEASE": "12345ms", "ADDRESS": "redis.internal:6379",

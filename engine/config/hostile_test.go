@@ -9,8 +9,8 @@ import (
 	"github.com/mootchat/moot/engine/config"
 )
 
-// TestIncludedFileRevealsNoSecret checks that an included file with the same settings as
-// the main file does not make problems show substituted values of the main file.
+// TestIncludedFileRevealsNoSecret checks that problems show no substituted values of
+// the main file, even if an included file has the same settings as the main file.
 func TestIncludedFileRevealsNoSecret(t *testing.T) {
 	t.Chdir(filepath.Dir(write(t, map[string]string{
 		"s": "hunter2", "n": "5557713",
@@ -80,7 +80,7 @@ func TestProblemsAreLimitedInAll(t *testing.T) {
 }
 
 // TestDigestDoesNotRevealSecrets checks that many values of ${...} in a module's config
-// have the same digest, so that a right guess cannot be recognized.
+// have the same digest, so that the digest does not confirm a guess.
 func TestDigestDoesNotRevealSecrets(t *testing.T) {
 	path := write(t, map[string]string{"config.yaml": "modules: {m: {file: m.wasm}}\ntenants: {default: {chain: [{module: m, config: {pin: '${PIN}'}}]}}"})
 	digests := map[[32]byte]bool{}
@@ -97,7 +97,8 @@ func TestDigestDoesNotRevealSecrets(t *testing.T) {
 	}
 }
 
-// TestLargeTextHasTheParsersLine checks that the line of an error is not searched in a large text.
+// TestLargeTextHasTheParsersLine checks that an error in a large text has the parser's
+// line: the text is not searched for the exact line.
 func TestLargeTextHasTheParsersLine(t *testing.T) {
 	_, err := config.Parse("c", []byte(strings.Repeat("a: b\n", 20_000)+"\t"), nil)
 	if err == nil || !strings.Contains(err.Error(), "is not valid YAML: found a tab character") {

@@ -152,7 +152,7 @@ func TestInvalidReferencesAreProblems(t *testing.T) {
 		{"${file:none}", `"${file:none}": no such file or directory`},
 		{"${file:bad}", `"${file:bad}": the file is not valid UTF-8`},
 		{"${file:large}", `"${file:large}": the file is larger than 1MiB`},
-		// A substituted value may be a secret: messages do not show it.
+		// Messages do not show a substituted value, because it may be a secret.
 		{"${WORD}", `the value of "${WORD}" is not a valid duration: use one such as 250ms or 10s`},
 		{"${file:word}", `the value of "${file:word}" is not a valid duration: use one such as 250ms or 10s`},
 	} {

@@ -30,7 +30,7 @@ func (d *decoder) json(n *yaml.Node, at cursor) json.RawMessage {
 	return text
 }
 
-// jsonOf encodes a value that was encoded before with other texts in it.
+// jsonOf returns a value of any as JSON; null if the value cannot be encoded.
 func jsonOf(value any) json.RawMessage {
 	text, err := json.Marshal(value)
 	if err != nil {

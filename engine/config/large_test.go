@@ -11,7 +11,8 @@ import (
 	"github.com/mootchat/moot/engine/config"
 )
 
-// largeFiles returns texts of included files that have size bytes, with many small settings.
+// largeFiles returns texts of included files of about size bytes, with many small
+// settings.
 func largeFiles(size int) map[string]string {
 	const module = "modules: {m: {file: x.wasm}}\ntenants: {a: {chain: ["
 	files := map[string]string{}
@@ -46,8 +47,8 @@ func include(t testing.TB, text string) string {
 	return filepath.Join(dir, "moot.yaml")
 }
 
-// TestLargeIncludeCostsLittle: each byte of an included file, which a tenant may have written,
-// costs a few allocations, whatever the settings are.
+// TestLargeIncludeCostsLittle checks that an included file costs at most a few
+// allocations per byte, with any settings. Tenants may write such files.
 func TestLargeIncludeCostsLittle(t *testing.T) {
 	const size, allocsPerByte, bytesPerByte = 64 << 10, 5, 400
 	for name, text := range largeFiles(size) {

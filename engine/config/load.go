@@ -110,8 +110,8 @@ type included struct {
 	Tenants map[string]Tenant `yaml:"tenants" key:"name"`
 }
 
-// include reads the files of c.Include, each once: first those with secrets, because a
-// pattern without secrets may match them too.
+// include reads each file of c.Include once. It reads files with secrets first, because
+// a pattern without secrets may match them too.
 func (l *load) include(c *Config) {
 	done := map[string]bool{c.File.Absolute: true}
 	for _, i := range secretsFirst(c.Include) {
@@ -139,8 +139,8 @@ func (l *load) include(c *Config) {
 	}
 }
 
-// secretsFirst returns the indexes of the elements with secrets, then of the others, in
-// order.
+// secretsFirst returns the indexes of the elements with secrets, and then of the
+// others, each in order.
 func secretsFirst(all []Include) (order []int) {
 	for _, assigned := range []bool{true, false} {
 		for i, which := range all {
@@ -152,7 +152,7 @@ func secretsFirst(all []Include) (order []int) {
 	return order
 }
 
-// match returns the files that match a pattern, sorted by name, without hidden files,
+// match returns the files that match a pattern, sorted by name. It omits hidden files,
 // which may be locks and copies of editors.
 func (l *load) match(c *Config, pattern, at string) (names []string) {
 	full := filepath.Clean(pattern)
@@ -181,8 +181,8 @@ func (l *load) match(c *Config, pattern, at string) (names []string) {
 	return names
 }
 
-// absent returns why nothing matches a pattern; nil if that is not an error, because the
-// directory exists and is empty.
+// absent returns the reason why a pattern matches no file. It returns nil if the
+// directory exists and is empty, which is not an error.
 func (l *load) absent(pattern string) error {
 	if !strings.ContainsAny(filepath.Base(pattern), `*?[\`) {
 		return errors.New("the file does not exist")
@@ -193,7 +193,7 @@ func (l *load) absent(pattern string) error {
 	return nil
 }
 
-// literal returns a pattern that matches path alone.
+// literal returns a pattern that matches only path.
 func literal(path string) string {
 	if filepath.Separator == '\\' { // Windows: package filepath has no escapes there
 		return path
@@ -238,7 +238,7 @@ func merge[T any](l *load, into *map[string]T, more map[string]T, section string
 	}
 }
 
-// relative returns a path that is written in file.
+// relative resolves a path that is written in file.
 func relative(file Path, path string) Path {
 	if filepath.IsAbs(path) {
 		return Path{Written: path, Absolute: filepath.Clean(path)}
@@ -246,7 +246,7 @@ func relative(file Path, path string) Path {
 	return Path{Written: path, Absolute: filepath.Join(filepath.Dir(file.Absolute), path)}
 }
 
-// reason returns the text of an error of the file system without the operation and the path.
+// reason returns the text of a file system error without the operation and the path.
 func reason(err error) string { return unwrapped(err).Error() }
 
 func unwrapped(err error) error {

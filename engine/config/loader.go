@@ -12,17 +12,17 @@ import (
 // maxFile limits one file, in bytes.
 const maxFile = 1 << 20
 
-// Loader loads configurations and records the files that they depend on: when one of
-// them changes, the next load may have another result. The zero Loader is ready to use. It
-// must not be used concurrently.
+// Loader loads configurations and records the files that they depend on. When one of
+// these files changes, the next load may have another result. The zero Loader is ready
+// to use. It must not be used concurrently.
 type Loader struct {
 	Files    []string      // absolute paths of files, existing or not
 	Patterns []string      // patterns of include, for filepath.Glob
 	Waiter   *files.Waiter // calls the file system; nil = a new one
 }
 
-// Load is like the function [Load], and records the files that it reads, also if it
-// fails. Files that cannot be read before ctx ends are problems.
+// Load is like the function [Load], and records the files that it reads, even if it
+// fails. A file that cannot be read before ctx ends is a problem.
 func (ld *Loader) Load(ctx context.Context, path string, env Lookup, overrides ...string) (*Config, error) {
 	absolute, err := filepath.Abs(path)
 	if err != nil {

@@ -7,8 +7,8 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// override decodes settings such as "http.listen=:9999" into c, each like a file with
-// nothing else in it.
+// override decodes settings such as "http.listen=:9999" into c. It decodes each like a
+// file that contains only this setting.
 func (l *load) override(c *Config, settings []string) {
 	for _, setting := range settings {
 		d := l.decoder(Path{Written: "--set", Absolute: c.File.Absolute})

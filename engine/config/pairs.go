@@ -10,8 +10,8 @@ type pair struct {
 	at    cursor // of the mapping in which it is written
 }
 
-// pairs returns the pairs of a mapping: its own keys, each once, then those that "<<"
-// merges and that it does not have itself. null is an empty mapping.
+// pairs returns the pairs of a mapping: its own keys, each once, and then the keys that
+// "<<" merges and that are not among its own. null is an empty mapping.
 func (d *decoder) pairs(n *yaml.Node, at cursor) (pairs []pair) {
 	if isNull(n) {
 		return nil

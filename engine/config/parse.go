@@ -15,8 +15,8 @@ import (
 
 var placeOfError = regexp.MustCompile(`^yaml: (?:line (\d+): )?`)
 
-// maxSearched limits the texts in which the line of an error is searched, in bytes: the
-// search parses the text up to 20 times.
+// maxSearched limits the size of a text in which the line of an error is searched, in
+// bytes. The search parses the text up to 20 times.
 const maxSearched = 64 << 10
 
 // parse returns the tree of text; nil if it is empty. line is the line of the error, or 0.
@@ -54,9 +54,9 @@ func documents(text []byte) (first, second yaml.Node, err error) {
 	return first, second, err
 }
 
-// lineOf returns the line of an error of the parser: the last line of the shortest
-// beginning of text with the same error. The line in the parser's error is often that of
-// the enclosing block, or of the end; it is used for large texts.
+// lineOf returns the line of an error of the parser. This is the last line of the
+// shortest prefix of text that causes the same error. The line in the parser's error is
+// often that of the enclosing block, or of the end; lineOf uses it for large texts.
 func lineOf(text []byte, wrong error) int {
 	if len(text) > maxSearched {
 		line, _ := strconv.Atoi(placeOfError.FindStringSubmatch(wrong.Error())[1])

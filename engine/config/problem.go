@@ -43,8 +43,8 @@ func (p Problems) sort() {
 	})
 }
 
-// Limits of the reported problems: a file can have a problem every two bytes, and must
-// neither fill logs nor hide the problems of other files.
+// Limits of the reported problems. A file can have a problem every two bytes. Its
+// problems must neither fill logs nor hide the problems of other files.
 const (
 	maxProblems        = 1000
 	maxProblemsPerFile = 100
@@ -59,8 +59,8 @@ func (l *load) problem(pos Pos, path, message string) {
 	l.problems = append(l.problems, Problem{pos.File, pos.Line, path, oneLine(message)})
 }
 
-// full reports whether no more problems of a file are reported. If so, it records that a
-// problem is left out.
+// full reports whether a file has reached the limit of reported problems. If so, it
+// records that a problem is left out.
 func (l *load) full(file string) bool {
 	full := l.counts[file] >= maxProblemsPerFile || len(l.problems) >= maxProblems
 	if full {
@@ -69,7 +69,8 @@ func (l *load) full(file string) bool {
 	return full
 }
 
-// reported returns the problems in order, each once, and a last one if some are left out.
+// reported returns the problems in order and without duplicates. If some are left out,
+// the last problem is a note about it.
 func (l *load) reported() Problems {
 	l.problems.sort()
 	all := slices.Compact(l.problems) // a mapping that is merged twice has its problems twice
@@ -79,8 +80,8 @@ func (l *load) reported() Problems {
 	return all
 }
 
-// oneLine replaces control characters and invalid UTF-8: a name in a message must not
-// look like a second problem.
+// oneLine replaces control characters and invalid UTF-8, so that a name in a message
+// cannot look like a second problem.
 func oneLine(text string) string {
 	return strings.Map(func(c rune) rune {
 		if unicode.IsControl(c) {
@@ -90,8 +91,8 @@ func oneLine(text string) string {
 	}, strings.ToValidUTF8(text, "?"))
 }
 
-// item returns the path of an element of a list; the path of the list if the element is
-// written without brackets.
+// item returns the path of an element of a list, or the path of the list if the element
+// is written without brackets.
 func (l *load) item(list string, i int) string {
 	path := cursor{path: list}.index(i).path
 	if _, ok := l.places[path]; !ok {
@@ -100,7 +101,7 @@ func (l *load) item(list string, i int) string {
 	return path
 }
 
-// pos returns the position of a setting, or else of the nearest setting that contains it.
+// pos returns the position of a setting, or of the nearest setting that contains it.
 func (l *load) pos(path string) Pos {
 	for path != "" {
 		if pos, ok := l.places[path]; ok {

@@ -12,9 +12,9 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// text returns the text of a scalar with ${...} replaced. ok is false, with a problem, if
-// the scalar's type does not fit the field. shown is the text by which messages show the
-// value: with ${...} as written, because a substituted value may be a secret.
+// text returns the text of a scalar with ${...} replaced. If the scalar's type does not
+// fit the field, it adds a problem and ok is false. Messages use shown for the value:
+// it has ${...} as written, because a substituted value may be a secret.
 func (d *decoder) text(n *yaml.Node, v reflect.Value, at cursor, tag reflect.StructTag) (text, shown string, ok bool) {
 	want, is := wants(n, v)
 	text, filled, err := n.Value, false, error(nil)
@@ -60,7 +60,7 @@ func wants(n *yaml.Node, v reflect.Value) (what string, is bool) {
 	return "text", isText(n)
 }
 
-// hint returns how to write the value that was probably meant.
+// hint returns how to write the value that the user probably meant.
 func hint(n *yaml.Node, want string) string {
 	switch tag := n.ShortTag(); {
 	case want == "text" && tag == "!!null":
@@ -124,7 +124,7 @@ func parseBool(text string) (bool, error) {
 	return false, errors.New("is not a valid boolean: use true or false")
 }
 
-// number parses an int, a duration, a size or a share, depending on t.
+// number parses an int, a duration, a size or a share; the type t selects which.
 func number(text string, t reflect.Type) (int64, error) {
 	switch t {
 	case reflect.TypeFor[time.Duration]():

@@ -6,7 +6,7 @@ import (
 	"log/slog"
 )
 
-// Secret is a text that logs, dumps and messages do not show: formatted in any way it is
+// Secret is a text that logs, dumps and messages do not show. Each format prints it as
 // "[set]" or "[empty]". The zero value is empty.
 type Secret struct{ text string }
 
@@ -24,8 +24,8 @@ func (s Secret) String() string {
 	return "[set]"
 }
 
-// Format implements [fmt.Formatter]: all verbs print String. Otherwise %d and %#v would
-// print the text.
+// Format implements [fmt.Formatter]: every verb prints String. Without it, %d and %#v
+// would print the text.
 func (s Secret) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, s.String()) }
 
 // MarshalText returns String, for JSON and YAML.

@@ -47,7 +47,8 @@ func TestShippedFileConfiguresTheDemo(t *testing.T) {
 	}
 }
 
-// Every setting in the file has its default value, except those that the file marks.
+// TestShippedFileDocumentsTheDefaults checks that the settings in the file have their
+// default values, with a few exceptions.
 func TestShippedFileDocumentsTheDefaults(t *testing.T) {
 	got, want := load(t), config.Default()
 	d := got.Tenants["default"]
@@ -76,7 +77,7 @@ func TestShippedFileDocumentsTheDefaults(t *testing.T) {
 	same(t, "the rest", *got, *want)
 }
 
-// same compares values; an empty list equals a missing one.
+// same compares values. An empty list equals a missing one.
 func same(t *testing.T, what string, got, want any) {
 	t.Helper()
 	g, w := reflect.New(reflect.TypeOf(got)).Elem(), reflect.New(reflect.TypeOf(want)).Elem()
@@ -102,7 +103,8 @@ func dropEmpty(v reflect.Value) {
 	}
 }
 
-// The file contains every setting, at least in a comment.
+// TestShippedFileNamesEverySetting checks that the file contains every setting, at
+// least in a comment.
 func TestShippedFileNamesEverySetting(t *testing.T) {
 	text, err := os.ReadFile(shipped)
 	if err != nil {

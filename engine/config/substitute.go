@@ -8,14 +8,14 @@ import (
 	"unicode/utf8"
 )
 
-// maxFilled limits the bytes that all ${...} of a load insert: a small file can refer to
-// a large one many times.
+// maxFilled limits the bytes that all ${...} of a load insert, because a small file can
+// refer to a large one many times.
 const maxFilled = 16 << 20
 
 var variableShape = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 
 // fill replaces ${NAME}, ${NAME:-default} and ${file:PATH} in a value. filled reports
-// whether there was one. "$${" stands for the text "${".
+// whether the value has such a reference. "$${" is an escape for "${".
 func (d *decoder) fill(text string) (_ string, filled bool, _ error) {
 	var out strings.Builder
 	if d.literal {
@@ -53,7 +53,8 @@ func (d *decoder) fill(text string) (_ string, filled bool, _ error) {
 	}
 }
 
-// resolve returns the value of a reference, which is the text between "${" and "}".
+// resolve returns the value of a reference. The argument is the text between "${" and
+// "}".
 func (d *decoder) resolve(reference string) (string, error) {
 	path, isFile := strings.CutPrefix(reference, "file:")
 	switch {
@@ -83,7 +84,7 @@ func (d *decoder) resolve(reference string) (string, error) {
 	return value, nil
 }
 
-// secretFile returns the text of a file without the newline at its end.
+// secretFile returns the text of a file without its final newline.
 func (d *decoder) secretFile(path string) (string, error) {
 	if path == "" {
 		return "", errors.New("the path of the file is missing")

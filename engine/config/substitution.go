@@ -20,24 +20,25 @@ type Substitution struct {
 	Hidden  bool   // logs must not show the value: see [Config.LogRedactor]
 }
 
-// The lengths from which on values are redacted, in bytes: shorter ones occur in ordinary
-// words.
+// Minimum lengths of redacted values, in bytes. Shorter values occur in ordinary words.
 const (
 	minRedacted = 4
 	minHidden   = 8 // of substitutions whose values a log may contain elsewhere
 )
 
-// Redact replaces values of ${...} in text by their references. It is for errors of other
-// packages; the errors of this one contain no such value. Values of less than 4 bytes stay.
+// Redact replaces values of ${...} in text by their references. It is for errors of
+// other packages; errors of this package contain no such value. Redact keeps values of
+// less than 4 bytes.
 func (c *Config) Redact(text string) string {
 	return redactor(slices.Clone(c.Substitutions)).Replace(text)
 }
 
-// LogRedactor returns a replacer like Redact for the values that logs must not show: those of
-// ${file:...}; those of the environment in settings that are secrets; and those of the
-// environment of 8 bytes or more in any other setting that is text. Logs show the values of
-// settings that have a rule, such as addresses and names of nodes and rooms: log lines need
-// them. URLs, paths and configs of modules may contain secrets, so they have no such rule.
+// LogRedactor returns a replacer like Redact, but only for the values that logs must
+// not show: values of ${file:...}; values of the environment in settings that are
+// secrets; and values of the environment of 8 bytes or more in any other text setting
+// without a rule. Logs show the values of settings that have a rule, such as addresses
+// and names of nodes and rooms, because log lines need them. URLs, paths and configs of
+// modules may contain secrets, so they have no such rule.
 func (c *Config) LogRedactor() *strings.Replacer {
 	return redactor(slices.DeleteFunc(slices.Clone(c.Substitutions), func(s Substitution) bool { return !s.Hidden }))
 }
@@ -58,8 +59,8 @@ func redactor(all []Substitution) *strings.Replacer {
 	return strings.NewReplacer(pairs...)
 }
 
-// forms returns the texts by which a value may occur in errors, longer ones first: as it is,
-// quoted, escaped in a URL, cleaned as a path, and its host alone.
+// forms returns the texts by which a value may occur in errors, longer ones first:
+// unchanged, quoted, escaped in a URL, cleaned as a path, and only its host.
 func forms(value string) []string {
 	quoted := strconv.Quote(value)
 	all := []string{value, quoted[1 : len(quoted)-1], url.PathEscape(value), url.QueryEscape(value), filepath.Clean(value)}
@@ -89,7 +90,7 @@ func (l *load) note(in visibility, value, written string) {
 	l.brought[s] = l.brought[s] || hidden
 }
 
-// visibility is what logs may show of the setting that is decoded.
+// visibility is how much logs may show of the setting that is decoded.
 type visibility struct {
 	secret bool // nothing
 	logged bool // its value
@@ -161,8 +162,9 @@ func (d *decoder) bound(v reflect.Value, written string) error {
 	return nil
 }
 
-// Substitute returns edited with the values of ${...} inserted: a value that is the same
-// as in Shown at the same place is replaced by the one of Config. The error is one of JSON.
+// Substitute returns edited with the values of ${...} inserted. It replaces each value
+// that is equal to the value at the same place in Shown by the value in Config. The
+// error is an error of JSON.
 func (e *Entry) Substitute(edited json.RawMessage) (json.RawMessage, error) {
 	if e.Shown == nil {
 		return edited, nil

@@ -10,14 +10,15 @@ import (
 // maxQuoted limits the part of a value that a message shows, in bytes.
 const maxQuoted = 64
 
-// maxCompared limits the names among which a similar one is searched: 10,000 tenants with
+// maxCompared limits the names that are compared with a wrong name: 10,000 tenants with
 // a wrong module each would need a billion comparisons.
 const maxCompared = 1000
 
 // maxListed limits the names that a message lists.
 const maxListed = 19
 
-// quote returns a value for a message: in quotes, on one line, cut if it is long.
+// quote returns a value for a message: in quotes, on one line, and truncated if it is
+// long.
 func quote(text string) string {
 	if len(text) <= maxQuoted {
 		return strconv.Quote(text)
@@ -29,8 +30,8 @@ func quote(text string) string {
 	return strconv.Quote(text[:end]) + "..."
 }
 
-// suggest returns the end of a message about an unknown name: the most similar valid name,
-// or all valid names if none is similar and they are few.
+// suggest returns the end of a message about an unknown name. This is the most similar
+// valid name, or a list of all valid names if none is similar and there are few.
 func suggest(name string, valid []string) string {
 	best, least := "", (len(name)+1)/3+1
 	for _, v := range valid {
@@ -61,8 +62,8 @@ func either(names []string) string {
 	return strings.Join(names[:last], ", ") + " or " + names[last]
 }
 
-// distance returns the smallest number of bytes to insert, delete, replace or swap with
-// the next that turns a into b.
+// distance returns the smallest number of edits that turn a into b. An edit inserts,
+// deletes or replaces a byte, or swaps two adjacent bytes.
 func distance(a, b string) int {
 	var before, previous []int
 	current := make([]int, len(b)+1)
@@ -86,7 +87,7 @@ func distance(a, b string) int {
 	return current[len(b)]
 }
 
-// sorted returns the keys of a map in order.
+// sorted returns the sorted keys of a map.
 func sorted[T any](m map[string]T) []string {
 	keys := make([]string, 0, len(m))
 	for key := range m {

@@ -27,7 +27,8 @@ func (l *load) checkTenant(c *Config, name string) {
 	least("outboxBytes", own.OutboxBytes, node.OutboxBytes, own.OutboxBytes > node.OutboxBytes)
 }
 
-// nodeLimit returns the part of a message that shows a limit of the node, unless ${...} set it.
+// nodeLimit returns the part of a message that shows a limit of the node. It does not
+// show a limit that ${...} has set.
 func (l *load) nodeLimit(key string, node fmt.Stringer) string {
 	if _, filled := l.shown["limits."+key]; filled {
 		return ""
@@ -40,7 +41,8 @@ type count int
 
 func (n count) String() string { return fmt.Sprint(int(n)) }
 
-// checkJWT checks that there is at most one kind of key, and without a key no other setting.
+// checkJWT checks that there is at most one kind of key, and that without a key no
+// other field is set.
 func (l *load) checkJWT(j JWT, at cursor) {
 	report := func(is bool, key, message string) {
 		if path := at.key(key).path; is && !l.bad[path] {

@@ -19,8 +19,8 @@ const (
 	maxFile       = 1 << 20         // bytes of each file
 )
 
-// certificate is the certificate of two files, as they were when they were last valid. A
-// handshake checks whether the files have changed, so that an idle listener does nothing.
+// certificate is the last valid certificate of two files. Handshakes check whether the
+// files have changed, so that an idle listener does no work.
 type certificate struct {
 	certFile, keyFile string
 	log               *slog.Logger
@@ -45,7 +45,7 @@ func newCertificate(ctx context.Context, certFile, keyFile string, log *slog.Log
 	return c, nil
 }
 
-// get is for GetCertificate of tls.Config.
+// get implements GetCertificate of tls.Config.
 func (c *certificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	if c.mu.TryLock() { // otherwise another handshake checks the files
 		c.refresh(time.Now())
@@ -54,8 +54,8 @@ func (c *certificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	return c.current.Load(), nil
 }
 
-// refresh reads the files if they have changed. It keeps the old certificate if they are
-// not valid. The caller holds mu; its handshake waits at most checkTimeout.
+// refresh reads the files if they have changed. If they are not valid, it keeps the old
+// certificate. The caller holds mu; its handshake waits at most checkTimeout.
 func (c *certificate) refresh(now time.Time) {
 	if now.Sub(c.checked) < checkInterval {
 		return

@@ -14,10 +14,10 @@ import (
 // reserveSize is the number of file descriptors in the reserve.
 const reserveSize = 8
 
-// Descriptors makes the listeners of a process wait, instead of fail, while the process has
-// no file descriptors left. New clients then wait to be accepted, connected clients are not
-// affected, and one line of the log reports it. A reserve of descriptors serves listeners
-// with Config.Reserved, so that operators can still connect.
+// Descriptors makes the listeners of a process wait instead of fail while the process
+// has no free file descriptors. New clients then wait to be accepted, connected clients
+// are not affected, and one log line reports it. Listeners with Config.Reserved use a
+// reserve of descriptors, so that operators can still connect.
 //
 // Its methods may be called concurrently.
 type Descriptors struct {
@@ -30,7 +30,8 @@ type Descriptors struct {
 	logged  time.Time // of the last shortage that was logged
 }
 
-// NewDescriptors opens the reserve, which Close closes. A nil log is slog.Default().
+// NewDescriptors opens the reserve. Call Close to close it. A nil log is
+// slog.Default().
 func NewDescriptors(log *slog.Logger) *Descriptors {
 	if log == nil {
 		log = slog.Default()
@@ -53,8 +54,9 @@ func (d *Descriptors) Close() {
 // Failed returns how often a listener had no descriptor for a client.
 func (d *Descriptors) Failed() uint64 { return d.failed.Load() }
 
-// Limit returns the number of files, sockets included, that the process can have open; 0 if
-// the system does not tell it. Go raises the soft limit to the hard limit at start.
+// Limit returns the number of files, sockets included, that the process can have open.
+// It returns 0 if the number is unknown. Go raises the soft limit to the hard limit at
+// start.
 func Limit() uint64 { return limit() }
 
 // refill fills the reserve and reports whether it is full.
@@ -86,8 +88,8 @@ func (d *Descriptors) lend(f func()) bool {
 	return true
 }
 
-// logEvery is the shortest time between two logged shortages: near the limit, each client
-// that leaves ends one.
+// logEvery is the minimum time between two logged shortages: near the limit, each
+// client that disconnects ends a shortage.
 const logEvery = time.Minute
 
 // begin counts a failure and logs the first one of a shortage.
@@ -141,7 +143,7 @@ func (l *waitingListener) Close() error {
 	return l.TCPListener.Close()
 }
 
-// Bounds of the time between two attempts.
+// Bounds of the time between two attempts to accept.
 const (
 	minWait         = 5 * time.Millisecond
 	maxWait         = time.Second
@@ -195,8 +197,8 @@ func (l *waitingListener) try() (net.Conn, error) {
 // borrowTimeout bounds the Accept of a client that has just been seen.
 const borrowTimeout = 20 * time.Millisecond
 
-// borrow accepts a waiting client with a descriptor of the reserve. It returns nil if no
-// client waits, or this listener may not use the reserve.
+// borrow accepts a waiting client with a descriptor of the reserve. It returns nil if
+// no client waits, or if this listener may not use the reserve.
 func (l *waitingListener) borrow() (c net.Conn) {
 	if !l.reserved || !readable(l.TCPListener) {
 		return nil

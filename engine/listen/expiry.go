@@ -12,8 +12,9 @@ type tlsListener struct {
 	certificate func(*tls.ClientHelloInfo) (*tls.Certificate, error)
 }
 
-// Expiry returns the end of the certificate of a listener that Open has opened, after it
-// checks whether the files have changed. ok is false if the listener has no TLS.
+// Expiry returns the end of the validity of the certificate of a listener that Open has
+// opened. It first checks whether the files have changed. ok is false if the listener
+// has no TLS.
 func Expiry(l net.Listener) (end time.Time, ok bool) {
 	s, ok := l.(*tlsListener)
 	if !ok {

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// Certificate returns the certificate of handshakes.
+// Certificate is the certificate that handshakes use.
 type Certificate struct{ c *certificate }
 
 // NewCertificate loads the certificate of two files.

@@ -14,20 +14,20 @@ import (
 type Config struct {
 	Address string // for example ":8080"
 
-	// Cert and Key are PEM files; "": no TLS. A handshake checks, at most every 5 s,
-	// whether they have changed.
+	// Cert and Key are PEM files; "" means no TLS. Handshakes check whether the files
+	// have changed, at most once in 5 s.
 	Cert, Key string
 
 	// ALPN are the protocols over TLS, for example "http/1.1"; nil: no negotiation.
 	ALPN []string
 
-	// Proxies are the networks whose connections begin with a PROXY header, version 1 or
-	// 2, which has the address of the client. Connections from other networks have no
-	// such header.
+	// Proxies are networks of proxies. Each connection from them begins with a PROXY
+	// header, version 1 or 2, which has the address of the client. Connections from
+	// other networks have no such header.
 	Proxies []netip.Prefix
 
-	// Descriptors makes Accept wait while the process has no file descriptors left; nil:
-	// Accept fails.
+	// Descriptors makes Accept wait while the process has no free file descriptors. If
+	// it is nil, Accept fails.
 	Descriptors *Descriptors
 
 	// Reserved makes Accept use the reserve of Descriptors.
@@ -60,13 +60,13 @@ func Open(ctx context.Context, c Config) (net.Listener, error) {
 	return l, nil
 }
 
-// Check returns the error of the certificate, nil if there is none. It gives up when ctx ends.
+// Check returns an error if the certificate cannot be used. It gives up when ctx ends.
 func Check(ctx context.Context, c Config) error {
 	_, err := c.tls(ctx)
 	return err
 }
 
-// tls returns nil without a certificate.
+// tls returns the TLS configuration, or nil if there is no certificate.
 func (c Config) tls(ctx context.Context) (*tls.Config, error) {
 	if c.Cert == "" && c.Key == "" {
 		return nil, nil

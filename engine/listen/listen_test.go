@@ -41,8 +41,8 @@ func newFiles(t *testing.T) files {
 	return files{t, filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")}
 }
 
-// put writes a new certificate with that name. It replaces the files by renaming, as
-// programs that renew certificates do.
+// put writes a new certificate with that name. It replaces the files by renaming, like
+// programs that renew certificates.
 func (f files) put(name string, age time.Duration) {
 	f.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -72,7 +72,7 @@ func (f files) replace(name string, text []byte) {
 	}
 }
 
-// port is a listener that echoes.
+// port is a listener that echoes what clients send.
 type port struct {
 	*testing.T
 	net.Listener
@@ -117,7 +117,7 @@ func (p *port) dial() net.Conn {
 	return c
 }
 
-// handshake returns the name in the certificate.
+// handshake connects and returns the name in the certificate.
 func (p *port) handshake(change ...func(*tls.Config)) (*tls.Conn, string, error) {
 	p.Helper()
 	cfg := &tls.Config{InsecureSkipVerify: true}
@@ -180,7 +180,8 @@ func TestCertificatesThatCannotBeUsed(t *testing.T) {
 	}
 }
 
-// Virtual time makes the certificate check its files.
+// TestAChangedCertificateIsServed uses virtual time, which makes the certificate check
+// its files.
 func TestAChangedCertificateIsServed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFiles(t)
@@ -261,7 +262,7 @@ func TestProxyHeaders(t *testing.T) {
 	}
 }
 
-// prefixed sends a header with the first write, in one segment with it.
+// prefixed sends a header in the same segment as its first write.
 type prefixed struct {
 	net.Conn
 	header *string
@@ -274,7 +275,8 @@ func (p prefixed) Write(b []byte) (int, error) {
 	return n, err
 }
 
-// A PROXY header from a client that is not a trusted proxy is data.
+// TestPROXYHeadersOfOthersAreData checks that a PROXY header is data if the client is
+// not a trusted proxy.
 func TestPROXYHeadersOfOthersAreData(t *testing.T) {
 	p := open(t, listen.Config{Proxies: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}})
 	c := p.dial()
@@ -299,7 +301,8 @@ func TestTLSBehindAProxy(t *testing.T) {
 	secure.Close()
 }
 
-// No handshake fails while the certificate is replaced repeatedly.
+// TestCertificatesChangeUnderLoad checks that no handshake fails while the certificate
+// is replaced repeatedly.
 func TestCertificatesChangeUnderLoad(t *testing.T) {
 	f := newFiles(t)
 	f.put("0", 0)

@@ -16,7 +16,7 @@ import (
 	"github.com/pires/go-proxyproto"
 )
 
-// headerTimeout bounds the time of a PROXY header.
+// headerTimeout is the time limit for reading a PROXY header.
 const headerTimeout = 5 * time.Second
 
 // proxyListener takes the addresses of clients from the PROXY headers of trusted proxies.
@@ -50,8 +50,9 @@ type proxyConn struct {
 // NetConn returns the connection of the proxy. Call it after the header was read.
 func (c *proxyConn) NetConn() net.Conn { return c.Conn }
 
-// RemoteAddr returns the address of the client. It returns the address of the proxy for a
-// health check of the proxy, and without a valid header, in which case Read fails.
+// RemoteAddr returns the address of the client. It returns the address of the proxy if
+// the connection is a health check of the proxy, or if the header is not valid. In the
+// latter case Read fails.
 func (c *proxyConn) RemoteAddr() net.Addr {
 	c.once.Do(c.header)
 	return c.remote
@@ -87,8 +88,8 @@ func (c *proxyConn) header() {
 	}
 }
 
-// readHeader reads exactly the header, so that the connection needs no buffer for the bytes
-// after it.
+// readHeader reads the header and no byte after it, so that the connection needs no
+// buffer.
 func readHeader(r io.Reader) (*proxyproto.Header, error) {
 	first := make([]byte, 1, 128)
 	if _, err := io.ReadFull(r, first); err != nil {

@@ -8,15 +8,16 @@ import (
 	"net/http"
 )
 
-// policy allows a page to load its own files and to connect to its own host, by HTTP and
-// WebSocket, and nothing else.
+// policy allows a page to load files of its own host and to connect to it by HTTP and
+// WebSocket. It forbids everything else.
 const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; " +
 	"base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'"
 
 // Handler serves the files of a folder by their paths in it, and index.html for "/". It
-// sets a Content-Security-Policy that allows the page's own host only. It answers GET and
-// HEAD; other methods get 405, and unknown paths 404. The files must not change. The handler
-// is safe for concurrent use. Handler panics if folder is not a valid path in all.
+// sets a Content-Security-Policy that allows only the page's own host. It answers GET
+// and HEAD; other methods get 405, and unknown paths 404. The files must not change.
+// The handler is safe for concurrent use. Handler panics if folder is not a valid path
+// in all.
 func Handler(all fs.FS, folder string) http.Handler {
 	files, err := fs.Sub(all, folder)
 	if err != nil {

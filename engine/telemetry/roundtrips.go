@@ -21,12 +21,13 @@ type RoundTrips struct {
 	durations [len(tripKinds)][len(tripResults)]histogram.Histogram
 }
 
-// tripKinds are the kinds of round trips: one command, several in one write, a script.
+// tripKinds are the kinds of round trips: one command, several commands in one write,
+// or a script.
 var tripKinds = [...]string{"command", "pipeline", "script"}
 
 var tripResults = [...]string{"ok", "error"}
 
-// RoundTrip has the durations of the round trips of one kind and result.
+// RoundTrip is the durations of the round trips of one kind and result.
 type RoundTrip struct {
 	Kind      string // command, pipeline or script
 	Result    string // error: no answer, or an error from Redis; otherwise ok, also for "no such key"
@@ -45,7 +46,8 @@ func (t *RoundTrips) Snapshot() (all []RoundTrip) {
 	return all
 }
 
-// blocking commands are not measured: they wait for data, not for Redis.
+// blocking lists commands that are not measured, because they wait for data and not for
+// Redis.
 var blocking = []string{"xread", "xreadgroup", "blpop", "brpop", "blmove", "wait"}
 
 // DialHook implements redis.Hook.

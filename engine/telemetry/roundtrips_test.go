@@ -71,7 +71,7 @@ func TestTimingARoundTripAllocatesNothing(t *testing.T) {
 	}
 }
 
-// The cost of the measurement per command.
+// BenchmarkTimingARoundTrip measures what the measurement costs per command.
 func BenchmarkTimingARoundTrip(b *testing.B) {
 	var trips telemetry.RoundTrips
 	ctx, cmd := context.Background(), redis.NewCmd(context.Background(), "get", "k")

@@ -27,8 +27,8 @@ const (
 	keyBytes      = attribute.Key("moot.bytes")
 )
 
-// maxAttribute bounds an attribute, in bytes: a client chooses the name of the room that
-// it sends.
+// maxAttribute limits an attribute, in bytes, because a client chooses the room name
+// that it sends.
 const maxAttribute = 200
 
 // Begin implements engine.Tracer.
@@ -53,7 +53,7 @@ func (t *Traces) Begin(ctx context.Context, who *hook.Profile, r *wire.Request) 
 	}
 }
 
-// fail marks a span that ended with an error. A refusal of a client's request is not a
+// fail marks a span that ended with an error. A refused request of a client is not a
 // failure of the node.
 func fail(span trace.Span, err error) {
 	switch {
@@ -114,8 +114,8 @@ func about(span trace.Span, ev *hook.Event) {
 	}
 }
 
-// Broker returns next with a span for each published message: the time until the message
-// has its position in the room.
+// Broker returns next with a span for each published message. The span measures the
+// time until the message has its position in the room.
 func (t *Traces) Broker(next cluster.Broker) cluster.Broker { return &broker{next, t.tracer} }
 
 type broker struct {

@@ -38,8 +38,8 @@ type Config struct {
 	Log      *slog.Logger
 }
 
-// Traces records spans. A bounded number of spans waits to be sent: if the collector is slow
-// or unreachable, spans are dropped.
+// Traces records spans. A bounded number of spans waits to be sent. If the collector is
+// slow or unreachable, spans are dropped.
 type Traces struct {
 	provider *sdk.TracerProvider
 	tracer   trace.Tracer
@@ -93,15 +93,15 @@ func (t *Traces) Close(ctx context.Context) error {
 	return t.provider.Shutdown(ctx)
 }
 
-// Redis adds the commands of a client to the traces: names and durations, without keys and
-// values.
+// Redis adds the commands of a client to the traces. A span has the name and the
+// duration of a command, but no keys and values.
 func (t *Traces) Redis(client redis.UniversalClient) error {
 	return redisotel.InstrumentTracing(client, redisotel.WithTracerProvider(t.provider),
 		redisotel.WithDBStatement(false), redisotel.WithCallerEnabled(false), redisotel.WithDialFilter(true))
 }
 
-// roots selects the traces to record. A command to Redis never begins a trace: outside of
-// verbs, nodes send them regularly.
+// roots selects the traces to record. A command to Redis never begins a trace, because
+// nodes send commands regularly, also outside of verbs.
 type roots struct{ sdk.Sampler }
 
 // ShouldSample implements sdk.Sampler.
@@ -112,7 +112,7 @@ func (r roots) ShouldSample(p sdk.SamplingParameters) sdk.SamplingResult {
 	return r.Sampler.ShouldSample(p)
 }
 
-// loggingExporter logs when spans cannot be sent, and when they can be sent again.
+// loggingExporter logs when spans cannot be sent, and when sending works again.
 type loggingExporter struct {
 	sdk.SpanExporter
 	log    *slog.Logger

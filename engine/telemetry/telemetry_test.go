@@ -26,8 +26,8 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m, goleak.Cleanup(func(int) { http.DefaultClient.CloseIdleConnections() }))
 }
 
-// rules denies the message "bad secret" and fails for "worse secret". It is asked at each hook
-// but connect.
+// rules denies the message "bad secret" and fails for "worse secret". It is called at
+// each hook except connect.
 func rules() *enginetest.Middleware {
 	m := &enginetest.Middleware{
 		Declared: map[string]hook.ActionSpec{"wave": {}},
@@ -91,8 +91,8 @@ func flush(t *testing.T, traces *telemetry.Traces) {
 	}
 }
 
-// find returns the span with that name and those attributes, a child of parent, or without
-// a parent if that is nil.
+// find returns the span with that name and those attributes. The span must be a child
+// of parent, or have no parent if parent is nil.
 func find(t *testing.T, c *telemetrytest.Collector, name string, parent *telemetrytest.Span, attributes map[string]string) *telemetrytest.Span {
 	t.Helper()
 	spans, _ := c.Spans()
@@ -164,7 +164,8 @@ func TestVerbsAndTheirHooksAreTraced(t *testing.T) {
 	}
 }
 
-// With a sample rate, traces are complete or absent.
+// TestAShareOfTheVerbsIsTraced checks that with a sample rate each trace is complete or
+// absent.
 func TestAShareOfTheVerbsIsTraced(t *testing.T) {
 	c := telemetrytest.Start(t)
 	traces, _ := open(t, c.URL+"/", 0.1)
@@ -191,7 +192,8 @@ func TestAShareOfTheVerbsIsTraced(t *testing.T) {
 	}
 }
 
-// An unreachable collector costs spans and one line of the log.
+// TestUnreachableCollector checks that an unreachable collector causes dropped spans
+// and one log line.
 func TestUnreachableCollector(t *testing.T) {
 	c := telemetrytest.Start(t)
 	c.Fail(true)
@@ -215,7 +217,8 @@ func TestUnreachableCollector(t *testing.T) {
 	}
 }
 
-// Close gives up a collector that does not answer when its context ends.
+// TestCloseDoesNotWaitForACollector checks that Close stops waiting for a collector
+// that does not answer when its context ends.
 func TestCloseDoesNotWaitForACollector(t *testing.T) {
 	silent := make(chan struct{})
 	c := telemetrytest.Start(t)
@@ -239,7 +242,8 @@ func TestCloseDoesNotWaitForACollector(t *testing.T) {
 	}
 }
 
-// The headers may contain a password: a redirect to another server is not followed.
+// TestRedirectsToAnotherServerAreNotFollowed checks that a redirect to another server
+// is not followed, because the headers may contain a password.
 func TestRedirectsToAnotherServerAreNotFollowed(t *testing.T) {
 	var elsewhere, asked atomic.Int32
 	other := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { elsewhere.Add(1) }))
