@@ -11,8 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// epoll waits until sockets are readable. The sockets also stay in Go's poller, which
-// serves writes and the reads within a message. The epoll instance is itself a file in
+// epoll waits until sockets are readable. The sockets are also in Go's poller, which
+// serves writes and the reads within a message. The epoll instance itself is a file in
 // Go's poller, so that no thread blocks in epoll_wait.
 type epoll struct {
 	file *os.File
@@ -38,8 +38,8 @@ func newEpoll() (*epoll, error) {
 	return &epoll{file: os.NewFile(uintptr(fd), "epoll"), fd: fd}, nil
 }
 
-// add reports whether it could register s, which it cannot for TLS. No event is delivered
-// before arm.
+// add registers s and reports whether that succeeded; it fails for TLS. No event is
+// delivered before arm.
 func (e *epoll) add(s *Stream) bool {
 	if s.out.raw == nil {
 		return false
@@ -51,7 +51,7 @@ func (e *epoll) add(s *Stream) bool {
 	return err == nil
 }
 
-// arm makes the next event wake s, also an event that has already happened.
+// arm makes the next event wake s. An event that has already happened wakes s too.
 func (e *epoll) arm(s *Stream) error {
 	return e.withFD(s, func(int32) error {
 		return e.control(unix.EPOLL_CTL_MOD, &s.waiter, unix.EPOLLIN|unix.EPOLLRDHUP)
@@ -68,8 +68,8 @@ func (e *epoll) control(op int, w *waiter, events uint32) error {
 	return unix.EpollCtl(e.fd, op, int(w.fd), &unix.EpollEvent{Events: events | unix.EPOLLONESHOT, Fd: w.fd, Pad: int32(w.generation)})
 }
 
-// register gives w a generation, which tells it from an earlier stream with the same file
-// descriptor.
+// register gives w a generation, which distinguishes it from an earlier stream with the
+// same file descriptor.
 func (e *epoll) register(w *waiter, fd int32) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -81,15 +81,15 @@ func (e *epoll) register(w *waiter, fd int32) {
 	w.fd, w.generation = fd, e.lastGeneration
 }
 
-// forget is called before the socket is closed, when its file descriptor may be reused.
-// The kernel removes the socket from the epoll instance by itself.
+// forget drops w. Call it before the socket is closed, because its file descriptor may
+// be reused afterwards. The kernel itself removes the socket from the epoll instance.
 func (e *epoll) forget(w *waiter) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.waiters[w.fd] = nil
 }
 
-// find returns the waiter of an event, nil if its socket was closed meanwhile.
+// find returns the waiter of an event, or nil if its socket has been closed.
 func (e *epoll) find(event unix.EpollEvent) *waiter {
 	e.mu.Lock()
 	defer e.mu.Unlock()

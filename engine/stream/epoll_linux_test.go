@@ -6,8 +6,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// An event of a socket that was closed before the event is handled does not reach the next
-// socket with that file descriptor.
+// TestEventOfAClosedSocketWakesNobody checks that an event of a closed socket does not
+// reach the next socket with the same file descriptor.
 func TestEventOfAClosedSocketWakesNobody(t *testing.T) {
 	e, err := newEpoll()
 	if err != nil {

@@ -6,8 +6,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// HungUp reports whether the client has closed its side or the connection is broken, even
-// if data of the client is still unread. It does not wait.
+// HungUp reports whether the client has closed its side or the connection is broken,
+// even if there is unread data from the client. It does not wait.
 func (s *Stream) HungUp() bool {
 	c, ok := s.socket.(syscall.Conn)
 	if !ok {

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// HungUp is true after the client closes, half closes or resets its side, with and without
-// unread bytes, and not before.
+// TestHungUp checks that HungUp is true after the client closes, half closes or resets
+// its side, with and without unread bytes, and false before.
 func TestHungUp(t *testing.T) {
 	for name, leave := range map[string]func(c *net.TCPConn){
 		"closed":            func(c *net.TCPConn) { c.Close() },

@@ -2,5 +2,6 @@
 
 package stream
 
-// HungUp returns false: this system tells only a read or a write that the client is gone.
+// HungUp returns false: on this system only a read or a write reports that the client
+// is gone.
 func (s *Stream) HungUp() bool { return false }

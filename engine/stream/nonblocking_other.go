@@ -4,7 +4,7 @@ package stream
 
 import "net"
 
-// nonblocking writes nothing on this system: Write writes everything.
+// nonblocking writes nothing on this system, so Write writes all bytes.
 type nonblocking struct{}
 
 func (d *nonblocking) open(*net.TCPConn)            {}

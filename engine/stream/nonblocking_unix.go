@@ -7,7 +7,8 @@ import (
 	"syscall"
 )
 
-// nonblocking writes what a socket takes at once. The zero value writes nothing.
+// nonblocking writes the bytes that a socket accepts without blocking. The zero value
+// writes nothing.
 type nonblocking struct {
 	raw  syscall.RawConn
 	step func(fd uintptr) bool // made once, so that a write allocates nothing

@@ -12,8 +12,8 @@ type Poller struct {
 	workers workers
 }
 
-// NewPoller makes a poller; Run starts it. It fails if the system cannot make an epoll
-// instance.
+// NewPoller makes a poller. Run starts it. NewPoller fails if the system cannot make an
+// epoll instance.
 func NewPoller(r Reading) (*Poller, error) {
 	p := &Poller{workers: workers{work: make(chan func()), idle: make(chan struct{}, maxIdle), done: make(chan struct{})}}
 	var err error
@@ -23,9 +23,10 @@ func NewPoller(r Reading) (*Poller, error) {
 	return p, err
 }
 
-// Run wakes streams until serve returns, and serve returns when all streams that p watches
-// have ended: nothing wakes a stream after Run. The context of serve ends with ctx, and
-// when epoll fails; Run then returns the error of epoll. Call Run once.
+// Run wakes streams until serve returns. After Run no stream is woken, so serve must
+// return only when all streams that p watches have ended. The context of serve ends
+// with ctx, or when epoll fails; in that case Run returns the error of epoll. Call Run
+// once.
 func (p *Poller) Run(ctx context.Context, serve func(context.Context)) error {
 	defer p.workers.stop()
 	if p.epoll == nil {
@@ -45,14 +46,14 @@ func (p *Poller) Run(ctx context.Context, serve func(context.Context)) error {
 	return <-ran
 }
 
-// Watch makes p wait for s. It is called before the first WaitReadable.
+// Watch makes p wait for s. Call it before the first WaitReadable.
 func (p *Poller) Watch(s *Stream) {
 	s.waiter.poller = p
 	s.waiter.polled = p.epoll != nil && p.epoll.add(s)
 }
 
 // Poll wakes the streams that are readable now, in the caller's goroutine and without
-// waiting. On a busy machine it is faster than Run, because Go's scheduler looks for
+// waiting. On a busy machine it is faster than Run, because Go's scheduler checks for
 // readable files only when a processor is idle, or every 10 ms. It may be called at any
 // time, also before and after Run.
 func (p *Poller) Poll() {
@@ -64,7 +65,8 @@ func (p *Poller) Poll() {
 // Go calls f on another goroutine. Run waits for f.
 func (p *Poller) Go(f func()) { p.workers.run(f) }
 
-// wake calls the wake function of a stream that waits in the epoll instance, once.
+// wake calls the wake function of a stream that waits in the epoll instance, at most
+// once per wait.
 func (p *Poller) wake(w *waiter) {
 	if w.waiting.CompareAndSwap(true, false) {
 		p.workers.run(w.wake)
@@ -72,8 +74,8 @@ func (p *Poller) wake(w *waiter) {
 }
 
 // workers are goroutines that call functions. They are reused because their stacks have
-// already grown: to grow the stack of a new goroutine costs more than to read and answer
-// a request.
+// already grown: growing the stack of a new goroutine costs more than reading and
+// answering a request.
 type workers struct {
 	work chan func()
 	idle chan struct{} // one element for each idle goroutine
@@ -81,8 +83,8 @@ type workers struct {
 	all  sync.WaitGroup
 }
 
-// maxIdle is the number of idle goroutines that are kept. The number of busy ones has no
-// limit, so that a function that blocks does not delay others.
+// maxIdle is the number of idle goroutines that are kept. The number of busy goroutines
+// has no limit, so that a blocked function does not delay others.
 const maxIdle = 32
 
 func (w *workers) run(f func()) {

@@ -1,5 +1,6 @@
-// Package stream is the socket under a connection, TCP or TLS: writes that do not block,
-// waiting that costs little memory, and a close that does not lose the last bytes.
+// Package stream is the socket of a connection, TCP or TLS. It provides writes that do
+// not block, waiting that needs little memory, and a close that does not lose the last
+// bytes.
 package stream
 
 import (
@@ -9,12 +10,12 @@ import (
 	"time"
 )
 
-// linger is the time for the client to read the last bytes and close its side.
+// linger is the time that a client has to read the last bytes and close its side.
 const linger = time.Second
 
-// Stream is a socket; with Bytes and Farewell it becomes an engine.Sink. One goroutine at
-// a time reads, and calls End after its last read; one at a time writes. Close and Active
-// may be called concurrently.
+// Stream is a socket; with Bytes and Farewell it becomes an engine.Sink. One goroutine
+// at a time reads, and calls End after its last read. One goroutine at a time writes.
+// Close and Active may be called concurrently.
 type Stream struct {
 	net.Conn          // TCP or TLS
 	socket   net.Conn // the socket under TLS; without TLS the same as Conn
@@ -27,8 +28,9 @@ type Stream struct {
 	until    time.Time     // the end of linger
 }
 
-// New makes a stream of c and clears the deadlines of c. Read returns ahead, bytes that
-// were read from c before, and then reads c. The stream keeps ahead.
+// New makes a stream of c and clears the deadlines of c. ahead is bytes that were
+// already read from c: Read returns them first, and then reads c. The stream keeps
+// ahead.
 func New(c net.Conn, ahead []byte) *Stream {
 	c.SetDeadline(time.Time{})
 	s := &Stream{ahead: ahead, closed: make(chan struct{})}
@@ -56,10 +58,9 @@ func unwrap(c net.Conn) net.Conn {
 	return c
 }
 
-// Read implements net.Conn. After Close it returns net.ErrClosed. It returns bytes or an
-// error, never both, unlike TLS, which returns the last bytes together with io.EOF: a
-// buffered reader that serves one stream after another would keep the error for the next
-// stream.
+// Read implements net.Conn. After Close it returns net.ErrClosed. It never returns
+// bytes and an error together. TLS does that with the last bytes and io.EOF; a buffered
+// reader that serves one stream after another would keep the error for the next stream.
 func (s *Stream) Read(p []byte) (int, error) {
 	if len(s.ahead) > 0 {
 		n := copy(p, s.ahead)
@@ -91,13 +92,13 @@ func (s *Stream) SetReadDeadline(t time.Time) error {
 // Active reports whether anything was read since the last call of Active.
 func (s *Stream) Active() bool { return s.active.Swap(false) }
 
-// TryWrite writes what the socket takes at once. With TLS, and on systems without such a
-// write, it writes nothing.
+// TryWrite writes the bytes that the socket accepts without blocking. With TLS, and on
+// systems without such a write, it writes nothing.
 func (s *Stream) TryWrite(p []byte) (int, error) { return s.out.tryWrite(p) }
 
-// Close is called after the last write. It tells the client that nothing more comes, makes
-// Read return, and wakes a stream that waits until it is readable. It does not wait. End
-// releases the socket.
+// Close ends the writing; call it after the last write. It sends the end of the stream
+// to the client, makes Read return, and wakes a stream that waits until it is readable.
+// It does not wait. End releases the socket.
 func (s *Stream) Close() error {
 	if s.closing.Swap(true) {
 		return nil
@@ -112,9 +113,9 @@ func (s *Stream) Close() error {
 	return nil
 }
 
-// End waits for Close and then closes the socket. A socket that is closed while the client
-// still sends is reset, and the reset may destroy the last bytes on their way to the
-// client. Therefore End first reads and discards what the client sends, until the client
+// End waits for Close and then closes the socket. If a socket is closed while the
+// client still sends, it is reset, and the reset may destroy the last bytes on their
+// way to the client. Therefore End first reads and discards data until the client
 // closes its side, but no longer than linger.
 func (s *Stream) End() {
 	<-s.closed

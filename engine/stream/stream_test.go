@@ -13,7 +13,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// pair returns a stream and the client at its other end.
+// pair returns a stream and its client.
 func pair(t *testing.T, ahead string) (*Stream, *net.TCPConn) {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
@@ -46,8 +46,8 @@ func TestBytesReadAheadComeFirst(t *testing.T) {
 	}
 }
 
-// TryWrite writes what fits into a socket that is full or nearly full; Write then waits for
-// the rest.
+// TestTryWriteDoesNotBlock checks that TryWrite writes only the bytes that fit into a
+// socket that is full or nearly full, and that Write then waits and writes the others.
 func TestTryWriteDoesNotBlock(t *testing.T) {
 	s, client := pair(t, "")
 	p := bytes.Repeat([]byte("x"), 64<<10)
@@ -81,7 +81,8 @@ func TestTryWriteDoesNotBlock(t *testing.T) {
 	}
 }
 
-// The last bytes arrive although bytes of the client stay unread.
+// TestCloseDoesNotLoseTheLastBytes checks that the client receives the last bytes
+// although bytes from the client are unread.
 func TestCloseDoesNotLoseTheLastBytes(t *testing.T) {
 	for range 50 {
 		s, client := pair(t, "")
@@ -110,7 +111,7 @@ func TestCloseReleasesTheReader(t *testing.T) {
 	if err := <-read; !errors.Is(err, net.ErrClosed) {
 		t.Error(err)
 	}
-	// The client does not close its side: linger bounds End.
+	// The client does not close its side, so linger limits End.
 	start := time.Now()
 	s.End()
 	if took := time.Since(start); took > 5*linger {
@@ -150,7 +151,8 @@ func (c *eofWithBytes) Read(p []byte) (n int, err error) {
 
 func (*eofWithBytes) SetDeadline(time.Time) error { return nil }
 
-// Read returns io.EOF after the last bytes, not with them.
+// TestEOFComesAfterTheLastBytes checks that Read returns io.EOF after the last bytes,
+// not together with them.
 func TestEOFComesAfterTheLastBytes(t *testing.T) {
 	s := New(&eofWithBytes{last: "bye"}, nil)
 	p := make([]byte, 10)

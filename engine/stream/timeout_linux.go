@@ -7,8 +7,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// userTimeout is the longest time that sent bytes may stay unacknowledged. The default of
-// Linux notices a client without a network only after a quarter of an hour.
+// userTimeout is the maximum time that sent bytes may stay unacknowledged. By default,
+// Linux notices a client without a network only after 15 minutes.
 const userTimeout = 20 * time.Second
 
 func setUserTimeout(c *net.TCPConn) {

@@ -4,5 +4,5 @@ package stream
 
 import "net"
 
-// setUserTimeout does nothing: this system keeps TCP's own timeout.
+// setUserTimeout does nothing, so TCP's own timeout applies on this system.
 func setUserTimeout(*net.TCPConn) {}

@@ -6,8 +6,8 @@ import "sync/atomic"
 type Reading int
 
 const (
-	// Polled uses one goroutine for all streams, with epoll. With TLS, and on other
-	// systems than Linux, each stream has its own goroutine nevertheless.
+	// Polled uses one goroutine for all streams, with epoll. Streams with TLS, and all
+	// streams on systems other than Linux, have a goroutine each nevertheless.
 	Polled Reading = iota
 
 	// Goroutines uses one goroutine for each stream.
@@ -19,7 +19,7 @@ type waiter struct {
 	poller *Poller
 	buffer []byte // of a stream with its own goroutine
 
-	// For a stream in an epoll instance.
+	// Fields of a stream in an epoll instance.
 	polled     bool
 	fd         int32
 	generation uint32
@@ -31,9 +31,10 @@ type waiter struct {
 // holds most requests and costs little memory for a silent connection.
 const bufferBytes = 256
 
-// WaitReadable returns at once, and calls wake, once, on another goroutine when the stream
-// is readable: there are bytes to read, the client has closed its side, or Close was
-// called. The caller does not read before wake. The stream's Poller must run.
+// WaitReadable returns at once. When the stream is readable, it calls wake once, on
+// another goroutine. A stream is readable if there are bytes to read, the client has
+// closed its side, or Close was called. The caller must not read before wake. The
+// stream's Poller must run.
 func (s *Stream) WaitReadable(wake func()) {
 	w := &s.waiter
 	switch {
@@ -50,8 +51,8 @@ func (s *Stream) WaitReadable(wake func()) {
 	}
 }
 
-// readAhead runs on a new goroutine, whose stack is and stays small: the workers call
-// wake.
+// readAhead runs on a new goroutine. The stack of this goroutine stays small, because
+// the workers call wake.
 func (s *Stream) readAhead(wake func()) {
 	w := &s.waiter
 	if w.buffer == nil {

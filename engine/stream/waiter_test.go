@@ -24,7 +24,7 @@ func withPollers(t *testing.T, test func(t *testing.T, p *Poller)) {
 	}
 }
 
-// wait makes s wait until it is readable. Each call of wake sends a value to woken.
+// wait makes s wait until it is readable. Each wake sends a value to woken.
 func wait(s *Stream) (wake func(), woken chan struct{}) {
 	woken = make(chan struct{}, 10)
 	wake = func() { woken <- struct{}{} }
@@ -109,7 +109,8 @@ func TestClosesWake(t *testing.T) {
 	})
 }
 
-// A stream whose socket cannot be added to the epoll instance is woken.
+// TestBrokenSocketWakes checks that a stream is woken if its socket cannot be added to
+// the epoll instance.
 func TestBrokenSocketWakes(t *testing.T) {
 	withPollers(t, func(t *testing.T, p *Poller) {
 		s, _ := pair(t, "")
@@ -121,7 +122,8 @@ func TestBrokenSocketWakes(t *testing.T) {
 	})
 }
 
-// Bytes and a Close at the same time wake once.
+// TestCloseAndBytesWakeOnce checks that bytes and a Close at the same time wake a
+// stream once.
 func TestCloseAndBytesWakeOnce(t *testing.T) {
 	withPollers(t, func(t *testing.T, p *Poller) {
 		for range 300 {
@@ -142,7 +144,8 @@ func TestCloseAndBytesWakeOnce(t *testing.T) {
 	})
 }
 
-// Poll wakes the readable streams and no others, before, during and after Run.
+// TestPollWakes checks that Poll wakes the readable streams and no others, before,
+// during and after Run.
 func TestPollWakes(t *testing.T) {
 	p, err := NewPoller(Polled)
 	if err != nil {

@@ -47,8 +47,8 @@ func (c *conn) serve(ctx context.Context, done func()) {
 	c.WaitReadable(wake)
 }
 
-// read runs the requests that have arrived. ended reports that the connection ends, and why
-// says with which close.
+// read runs the requests that have arrived. ended reports whether the connection ends;
+// why is the close that ends it.
 func (c *conn) read(ctx context.Context) (why engine.Close, ended bool) {
 	buf, ok := c.server.chunks.Get().(*chunk)
 	if !ok {
@@ -84,8 +84,8 @@ const blankPrice = 1.0 / 64
 
 var closeSlow = engine.Close{Code: engine.CloseIdle.Code, Reason: "line took too long"}
 
-// limitLine bounds the time of a long line. Without it, each connection could hold the
-// memory of a message for ever.
+// limitLine limits the time of a long line. Without the limit, each connection could
+// hold the memory of a message for ever.
 func (c *conn) limitLine() {
 	switch long := c.lines.Long(); {
 	case !long:
@@ -102,7 +102,7 @@ func (c *conn) stopLineTimer() {
 	}
 }
 
-// handle runs the request in a line, or answers the error of the line.
+// handle runs the request in a line, or answers with the error of the line.
 func handle(ctx context.Context, peer *engine.Connection, line []byte, err error) {
 	var req wire.Request
 	if err == nil {
@@ -115,7 +115,7 @@ func handle(ctx context.Context, peer *engine.Connection, line []byte, err error
 	peer.Do(ctx, req)
 }
 
-// refuse closes a connection that the engine does not have.
+// refuse closes a connection that is not in the engine.
 func (c *conn) refuse(last []byte) {
 	c.SetWriteDeadline(time.Now().Add(time.Second))
 	c.Write(last)
@@ -126,8 +126,8 @@ func (c *conn) refuse(last []byte) {
 // Bytes implements engine.Sink.
 func (c *conn) Bytes(f *wire.Frame) []byte { return f.Line() }
 
-// Farewell implements engine.Sink. It returns a line with the reason, without one if the
-// client asked for the close, and nothing if the connection was lost.
+// Farewell implements engine.Sink. It returns the last line: with the reason, without a
+// reason if the client requested the close, or nothing if the connection was lost.
 func (c *conn) Farewell(why engine.Close) []byte {
 	c.closing.Store(true)
 	switch why.Code {

@@ -1,10 +1,10 @@
 // Package tcp is the socket transport: the engine runs requests, which are lines of text,
 // and writes answers and messages as lines of JSON through the connection's outbox.
 //
-// A silent connection costs its socket and its state in the engine. On Linux it has no
-// goroutine; on other systems, and with TLS, it has one with a small stack. The protocol
-// has no heartbeat, because a person at a terminal may be silent: TCP keepalive, which
-// Go's listeners turn on, finds clients that are gone.
+// A silent connection needs only its socket and its state in the engine. On Linux it
+// has no goroutine; on other systems, and with TLS, it has one with a small stack. The
+// protocol has no heartbeat, because a person at a terminal may be silent. TCP
+// keepalive, which Go's listeners turn on, detects lost clients.
 package tcp
 
 import (
@@ -28,7 +28,7 @@ type Server struct {
 	Engine *engine.Engine
 
 	// Tenant is the tenant of the clients; "" is the default tenant. A TLS client that
-	// names the host of another tenant belongs to that tenant.
+	// requests the host of another tenant belongs to that tenant.
 	Tenant string
 
 	// Delimiter ends the lines of clients; "" is \n, \r\n or \r. Lines to clients always
@@ -38,12 +38,12 @@ type Server struct {
 	// HandshakeTimeout bounds the TLS handshake; 0: 10 s.
 	HandshakeTimeout time.Duration
 
-	// LineTimeout bounds the time that a line of a client takes after its first 4 KiB;
-	// 0: 10 s. Shorter lines, such as a person types, have no limit.
+	// LineTimeout is the time limit for a line of a client after its first 4 KiB; 0: 10
+	// s. Shorter lines, such as those that a person types, have no limit.
 	LineTimeout time.Duration
 
-	// Reading is how the server waits for silent clients. It makes a difference only
-	// without TLS on Linux, where the zero value costs least.
+	// Reading selects how the server waits for silent clients. It matters only without
+	// TLS on Linux, where the zero value needs the least memory.
 	Reading stream.Reading
 
 	Log *slog.Logger // nil: slog.Default()
@@ -51,9 +51,10 @@ type Server struct {
 	chunks sync.Pool // of *chunk
 }
 
-// Serve accepts clients until l is closed or ctx ends, and waits until all connections
-// have ended. It closes l; when ctx ends, it closes the connections too. It returns the
-// error of l, nil if l was closed. A listener of package crypto/tls gives TLS connections.
+// Serve accepts clients until l is closed or ctx ends, and then waits until all
+// connections have ended. It closes l; when ctx ends, it closes the connections too. It
+// returns the error of l, or nil if l was closed. If l is a listener of package
+// crypto/tls, connections use TLS.
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	defer l.Close()
 	poller, err := stream.NewPoller(s.Reading)
@@ -85,11 +86,13 @@ func (s *Server) serve(ctx context.Context, l net.Listener, poller *stream.Polle
 	}
 }
 
-// accept accepts a client. It retries temporary errors, such as a lack of file descriptors.
+// accept accepts a client. It retries after temporary errors, such as a lack of file
+// descriptors.
 func (s *Server) accept(ctx context.Context, l net.Listener) (net.Conn, error) {
 	for wait := 5 * time.Millisecond; ; wait = min(2*wait, time.Second) {
 		c, err := l.Accept()
-		// Temporary is deprecated because it is vague, but net/http uses it here too.
+		// Temporary is deprecated because it is vague, but net/http uses it for the
+		// same purpose.
 		if e, ok := err.(interface{ Temporary() bool }); !ok || !e.Temporary() {
 			return c, err
 		}
@@ -138,7 +141,7 @@ func (s *Server) open(ctx context.Context, socket net.Conn, poller *stream.Polle
 	c.serve(ctx, done)
 }
 
-// handshake does the TLS handshake, if socket has TLS, and returns the client's tenant.
+// handshake does the TLS handshake if socket uses TLS, and returns the client's tenant.
 func (s *Server) handshake(ctx context.Context, socket net.Conn) (tenant string, err error) {
 	tenant = s.Tenant
 	if tenant == "" {

@@ -48,7 +48,8 @@ func TestRequestsRunInOrder(t *testing.T) {
 	})
 }
 
-// actionhero-node-client needs it: the answer to paramAdd has the previous id.
+// TestStickyMessageID checks the order that actionhero-node-client needs: the answer to
+// paramAdd has the previous id.
 func TestStickyMessageID(t *testing.T) {
 	s := newSite(t)
 	c := s.dial()
@@ -76,7 +77,8 @@ func TestGoodbyes(t *testing.T) {
 	})
 }
 
-// A client that closes only its own side still receives the answers.
+// TestHalfClosedClientReceivesItsAnswers checks that a client that closes only its own
+// side still receives the answers.
 func TestHalfClosedClientReceivesItsAnswers(t *testing.T) {
 	everywhere(t, func(s *site) {
 		c := s.dial()
@@ -131,8 +133,8 @@ func TestALineThatIsNotUTF8IsRefusedWhileItArrives(t *testing.T) {
 	})
 }
 
-// A long line must end in time. Otherwise each connection could hold the memory of a message
-// for ever.
+// TestALongLineMustEnd checks that a long line has a time limit. Without the limit,
+// each connection could hold the memory of a message for ever.
 func TestALongLineMustEnd(t *testing.T) {
 	const longer = 5 << 10 // more than a line without a limit of time
 	everywhere(t, func(s *site) {
@@ -235,8 +237,8 @@ func TestListenerOfAnotherTenant(t *testing.T) {
 	c.wants(ok(1, "true"))
 }
 
-// Every member receives the messages of concurrent senders as whole lines, in the order of each
-// sender.
+// TestConcurrentSenders checks that every member receives the messages of concurrent
+// senders as whole lines, and those of each sender in order.
 func TestConcurrentSenders(t *testing.T) {
 	const senders, messages = 5, 100
 	everywhere(t, func(s *site) {
@@ -272,7 +274,8 @@ func TestConcurrentSenders(t *testing.T) {
 	})
 }
 
-// Blank lines are rate limited: they are not requests, but cost more than other bytes.
+// TestBlankLinesAreRateLimited checks that the rate limit applies to blank lines. They
+// are not requests, but cost more than other bytes.
 func TestBlankLinesAreRateLimited(t *testing.T) {
 	everywhere(t, func(s *site) {
 		c := s.dial()

@@ -24,7 +24,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const timeout = 10 * time.Second
 
-// site is an engine with its socket port.
+// site is an engine and its socket listener.
 type site struct {
 	*testing.T
 	engine *engine.Engine
@@ -78,7 +78,7 @@ func startSite(t *testing.T, l net.Listener, clients *tls.Config, options []opti
 	return s
 }
 
-// everywhere runs a test with each way to wait for clients.
+// everywhere runs a test once for each way to wait for clients.
 func everywhere(t *testing.T, test func(s *site), options ...option) {
 	t.Helper()
 	each := func(_ *engine.Config, s *tcp.Server) { s.Reading = stream.Goroutines }

@@ -17,7 +17,7 @@ const (
 	sincesField
 )
 
-// setField sets the field of that name and reports whether the verb has it.
+// setField sets the field of that name and reports whether the verb has such a field.
 func (r *Request) setField(v *Verb, name, value []byte) bool {
 	f := v.field(name)
 	if f == nil {
@@ -31,7 +31,7 @@ func (r *Request) setField(v *Verb, name, value []byte) bool {
 	return true
 }
 
-// field returns the field of that name, nil if v has none or is nil.
+// field returns the field of that name, or nil if v is nil or has no such field.
 func (v *Verb) field(name []byte) *Field {
 	if v == nil {
 		return nil
@@ -44,8 +44,9 @@ func (v *Verb) field(name []byte) *Field {
 	return nil
 }
 
-// set sets a field and returns "", or what the value should have been. It is a switch,
-// and no function in the table, so that a Request need not be on the heap.
+// set sets a field. If the value is not valid it returns a description of a valid one,
+// otherwise "". It is a switch, not a function in the table, so that a Request can stay
+// on the stack.
 func (r *Request) set(f field, value []byte) (want string) {
 	switch f {
 	case keyField:
@@ -124,7 +125,7 @@ func (r *Request) setSince(value []byte) string {
 	return ""
 }
 
-// setSinces takes positions by the names of rooms.
+// setSinces sets the positions by room name.
 func (r *Request) setSinces(value []byte) string {
 	const want = `{room:` + aPosition + `}`
 	if value[0] != '{' {

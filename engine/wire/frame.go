@@ -2,9 +2,9 @@ package wire
 
 import "encoding/binary"
 
-// Frame is one message to clients, or several that are sent together, in the form of each
-// transport. It is immutable and shared by all connections that receive it: do not change
-// the slices that it returns.
+// Frame is one message to clients, or several messages that are sent together, in the
+// form of each transport. It is immutable and shared by all connections that receive
+// it: do not change the slices that it returns.
 type Frame struct {
 	webSocket []byte
 	line      []byte
@@ -13,9 +13,10 @@ type Frame struct {
 // maxHeader is the longest header of an unmasked frame.
 const maxHeader = 10
 
-// NewFrame makes a frame of the bytes that appendTo appends to its argument: the JSON text of
-// one message, without a line end. One buffer holds both forms: a WebSocket text frame
-// (RFC 6455, section 5.2; unmasked, not fragmented) and a line that ends with \r\n.
+// NewFrame makes a frame of the bytes that appendTo appends to its argument: the JSON
+// text of one message, without a line end. One buffer contains both forms: a WebSocket
+// text frame (RFC 6455, section 5.2; unmasked, not fragmented) and a line that ends
+// with \r\n.
 func NewFrame(appendTo func(dst []byte) []byte) *Frame {
 	return frameIn(appendTo(make([]byte, maxHeader, 512)))
 }
@@ -26,8 +27,8 @@ func FrameOf(payload []byte) *Frame {
 	return frameIn(append(buf, payload...))
 }
 
-// maxPosition is the space for the members of a position, with an epoch as backends make
-// them.
+// maxPosition is the space for the offset and the epoch of a position, if a backend has
+// made the epoch.
 const maxPosition = 80
 
 // FramePlaced makes a frame of a copy of payload, to which it adds the position.
@@ -36,7 +37,7 @@ func FramePlaced(payload []byte, at Position) *Frame {
 	return frameIn(AppendPlaced(buf, payload, at))
 }
 
-// frameIn makes a frame in buf: space of maxHeader bytes, and then the message.
+// frameIn makes a frame in buf, which has maxHeader free bytes before the message.
 func frameIn(buf []byte) *Frame {
 	n := len(buf) - maxHeader
 	head := 2
@@ -62,8 +63,8 @@ func frameIn(buf []byte) *Frame {
 	return &Frame{webSocket: buf[:end:end], line: buf[head:]}
 }
 
-// Join makes one frame of several, in their order. The client receives separate messages;
-// the server needs one write.
+// Join joins several frames into one, in order. The client receives separate messages,
+// but the server needs only one write.
 func Join(frames []*Frame) *Frame {
 	if len(frames) == 1 {
 		return frames[0]
@@ -83,7 +84,7 @@ func Join(frames []*Frame) *Frame {
 	return &Frame{webSocket: buf[:w:w], line: buf[w:]}
 }
 
-// WebSocket returns the frame as a WebSocket server sends it.
+// WebSocket returns the frame in the form of the WebSocket transport.
 func (f *Frame) WebSocket() []byte { return f.webSocket }
 
 // Line returns the JSON text and \r\n.

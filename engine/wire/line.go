@@ -15,8 +15,8 @@ import (
 //   - The first word of any other line names an action, which is called with the
 //     sticky parameters.
 //
-// ErrJSON refuses a line that begins as a JSON object or array and is not valid JSON,
-// and a blank line, which [Lines] never returns.
+// ErrJSON refuses a blank line, which [Lines] never returns, and a line that begins
+// like a JSON object or array but is not valid JSON.
 //
 // The errors are ErrJSON, ErrUTF8 and ErrDepth; each has a text for the client.
 func ParseLine(line []byte) (Request, error) {
@@ -47,7 +47,7 @@ func ParseLine(line []byte) (Request, error) {
 	return Request{Verb: actionVerb, Action: string(name)}, nil // also null, as in ActionHero
 }
 
-// parseWords parses the words after a verb. given is false for a line that is only the
+// parseWords parses the words after a verb. given is false if the line is only the
 // verb.
 func parseWords(v *Verb, words string, given bool) Request {
 	r := Request{Verb: v.Name}

@@ -103,7 +103,8 @@ func TestLinesAreSplit(t *testing.T) {
 	}
 }
 
-// A fault in a line is reported with the chunk that contains it, not at the end of the line.
+// TestLinesAreRefusedAtOnce checks that a fault in a line is reported with the chunk
+// that contains it, not at the end of the line.
 func TestLinesAreRefusedAtOnce(t *testing.T) {
 	for _, c := range []struct{ chunk, want string }{{"say r \xed\xa0", "!" + ErrUTF8.Error()}, {"say r \xf4\x90", "!" + ErrUTF8.Error()}, {"say room", "!" + ErrLong.Error()}} {
 		l := Lines{Max: 7}
@@ -138,7 +139,7 @@ func FuzzParseLine(f *testing.F) {
 	})
 }
 
-// The lines do not depend on how the bytes are cut into chunks.
+// FuzzLines checks that the lines do not depend on how the bytes are split into chunks.
 func FuzzLines(f *testing.F) {
 	f.Add([]byte("a\r\nbc\rd\n\xc3\xa9\n"), uint8(1), uint8(3), "")
 	f.Add([]byte("a||b|c||"), uint8(2), uint8(2), "||")
@@ -184,7 +185,8 @@ func BenchmarkLines(b *testing.B) {
 	}
 }
 
-// Blank returns the number of blank lines; consecutive line ends are not blank lines.
+// TestBlankLinesAreCounted checks that Blank returns the number of blank lines, and
+// that consecutive line ends do not count.
 func TestBlankLinesAreCounted(t *testing.T) {
 	for chunk, want := range map[string]int{"a\r\nb\r\n": 0, "\n\r\n\r": 0, " \n  \r\n\n \n": 3, " ": 0, "a\n \nb": 1} {
 		var l Lines

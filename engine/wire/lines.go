@@ -35,9 +35,9 @@ var ctrlC = []byte{0xff, 0xf4, 0xff, 0xfd, 0x06}
 // Feed returns the lines that end in chunk, the next bytes of the client, in order and
 // without their ends. It skips blank lines. A line is valid until the next one.
 //
-// In place of a line, Feed returns ErrLong once a line is longer than Max, ErrUTF8 once a
-// line is not valid UTF-8, even if the end of the line has not arrived, and ErrQuit if
-// chunk is exactly Ctrl-D, or Ctrl-C of telnet.
+// Instead of a line, Feed returns ErrLong once a line is longer than Max, and ErrUTF8
+// once a line is not valid UTF-8; it does not wait for the end of such a line. It
+// returns ErrQuit if chunk is exactly Ctrl-D, or the Ctrl-C of telnet.
 //
 // A caller that leaves the loop early must not call Feed again.
 func (l *Lines) Feed(chunk []byte) iter.Seq2[[]byte, error] {
@@ -79,15 +79,16 @@ func (l *Lines) Feed(chunk []byte) iter.Seq2[[]byte, error] {
 	}
 }
 
-// Blank returns the number of blank lines that the last Feed has skipped and that cost as
-// much as other lines. Consecutive line ends are cheap and do not count.
+// Blank returns the number of blank lines that the last Feed has skipped. Consecutive
+// line ends do not count: they are cheap, and other blank lines cost as much as any
+// line.
 func (l *Lines) Blank() int { return l.blank }
 
 // Long reports whether the current line, which has not ended, is longer than 4 KiB.
 func (l *Lines) Long() bool { return len(l.pending) > maxKept }
 
-// end returns the index and the length of the first line end in b; n is -1 if there is
-// none.
+// end returns the index and the length of the first line end in b. If there is none, n
+// is -1.
 func (l *Lines) end(b []byte) (n, width int) {
 	if l.Delimiter == "" {
 		return bytes.IndexAny(b, "\r\n"), 1
@@ -98,7 +99,7 @@ func (l *Lines) end(b []byte) (n, width int) {
 	return bytes.Index(b, l.delimiter), len(l.delimiter)
 }
 
-// tail is the number of last bytes that may be the beginning of a delimiter.
+// tail is the number of bytes at the end that may be the beginning of a delimiter.
 func (l *Lines) tail() int { return max(0, len(l.Delimiter)-1) }
 
 func (l *Lines) max() int {
@@ -108,7 +109,7 @@ func (l *Lines) max() int {
 	return l.Max
 }
 
-// emit yields a line, unless it was refused before or is blank.
+// emit yields a line, unless the line is blank or was refused before.
 func (l *Lines) emit(line []byte, yield func([]byte, error) bool) bool {
 	if l.dropping {
 		l.dropping = false
@@ -124,9 +125,9 @@ func (l *Lines) emit(line []byte, yield func([]byte, error) bool) bool {
 	return yield(line, nil)
 }
 
-// check returns why a line is refused, nil if it is not. Of two reasons it returns the one
-// whose byte comes first. It leaves out the last bytes of a line that has not ended, which
-// may belong to the delimiter.
+// check returns the reason why a line is refused, or nil. If there are two reasons, it
+// returns the one whose byte comes first. If the line has not ended, it ignores the
+// last bytes, which may belong to the delimiter.
 func (l *Lines) check(line []byte, ended bool) error {
 	if !ended {
 		line = line[:max(l.checked, len(line)-l.tail())]
@@ -146,7 +147,7 @@ func (l *Lines) check(line []byte, ended bool) error {
 	return nil
 }
 
-// store keeps rest for the next chunk. rest may be a part of pending.
+// store keeps rest for the next chunk. rest may overlap pending.
 func (l *Lines) store(rest []byte) {
 	if l.dropping {
 		rest, l.checked = rest[max(0, len(rest)-l.tail()):], 0

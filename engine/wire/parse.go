@@ -24,8 +24,8 @@ func ParseRequest(frame []byte) (Request, error) {
 	return r, nil
 }
 
-// collect appends the members of an object to dst. A repeated name keeps its first place
-// and takes its last value.
+// collect appends the members of an object to dst. A repeated name keeps its first
+// place and gets its last value.
 func collect(dst []member, object []byte) []member {
 	var places map[string]int // by name; nil while the members fit into dst's first array
 next:
@@ -120,8 +120,8 @@ func (r *Request) setID(value []byte) {
 	}
 }
 
-// setAction sets the name and the parameters of an action, and the messageId of the
-// parameters if the request has none of its own.
+// setAction sets the name and the parameters of an action. If the request has no
+// messageId, it sets the messageId of the parameters.
 func (r *Request) setAction(members []member) {
 	var name []byte
 	for _, m := range members {
@@ -159,8 +159,8 @@ func (r *Request) setAction(members []member) {
 	}
 }
 
-// echo returns the object that an error gives back: the members without event,
-// messageId, a truthy room, and the secrets of the verb.
+// echo returns the object that an error returns to the client: the members without
+// event, messageId, a truthy room, and the secrets of the verb.
 func (r *Request) echo(members []member, size int) json.RawMessage {
 	v := FindVerb(r.Verb)
 	data := append(make([]byte, 0, size), '{')

@@ -8,14 +8,14 @@ import (
 	"unicode/utf8"
 )
 
-// ErrPayload is wrapped by the errors of ParsePayload.
+// ErrPayload is the error that errors of ParsePayload wrap.
 var ErrPayload = errors.New("not a chat payload")
 
 // AppendPayload appends the JSON text of p:
 // {"message","room","from","context","sentAt"}, then the members of Extra, and then
-// "offset" and "epoch" if there is a position. It always appends one valid JSON object on
-// one line: a Message whose JSON is not valid becomes a string, and an Extra that is not
-// valid is omitted.
+// "offset" and "epoch" if there is a position. It always appends one valid JSON object
+// on one line. If the JSON of a Message is not valid, it becomes a string; if Extra is
+// not valid, it is omitted.
 func AppendPayload(dst []byte, p Payload) []byte {
 	dst = append(dst, `{"message":`...)
 	dst = appendMessage(dst, p.Message)
@@ -29,8 +29,8 @@ func AppendPayload(dst []byte, p Payload) []byte {
 	return append(appendPosition(dst, p.At), '}')
 }
 
-// appendPosition appends the members of a position after others; the zero Position has
-// none.
+// appendPosition appends the members of a position after other members. It appends
+// nothing for the zero Position.
 func appendPosition(dst []byte, at Position) []byte {
 	if at == (Position{}) {
 		return dst
@@ -39,8 +39,8 @@ func appendPosition(dst []byte, at Position) []byte {
 	return AppendString(append(dst, `,"epoch":`...), at.Epoch)
 }
 
-// AppendPlaced appends a published payload, to which it adds the position as AppendPayload
-// does with At. It appends a payload that is not an object as it is.
+// AppendPlaced appends a published payload with a position, in the form that
+// AppendPayload uses for At. If the payload is not an object, it is appended unchanged.
 func AppendPlaced(dst, payload []byte, at Position) []byte {
 	end := len(payload) - 1
 	if end < 2 || payload[end] != '}' {
@@ -58,10 +58,10 @@ func appendMessage(dst []byte, m Message) []byte {
 	return AppendString(dst, m.Text)
 }
 
-// ParsePayload is the inverse of AppendPayload for payloads without a position, as nodes
-// publish them. All five members must be present and have their type. The other members
-// become Extra; a reserved name is an error. Of members with the same name the last one
-// counts. p shares no memory with b.
+// ParsePayload is the inverse of AppendPayload for payloads without a position, which
+// nodes publish. All five members must be present and have the right type. The other
+// members become Extra; a reserved name is an error. If several members have the same
+// name, the last one counts. p shares no memory with b.
 func ParsePayload(b []byte) (p Payload, err error) {
 	value, err := check(b)
 	if err != nil {
@@ -127,7 +127,8 @@ func appendExtra(dst []byte, m member) []byte {
 // object without the reserved names of a payload.
 func CheckExtra(extra []byte) error { return checkMerge("extra", extra, "message") }
 
-// CheckReply is CheckExtra for the reply of an action, whose reserved names differ.
+// CheckReply is like CheckExtra, but for the reply of an action, which has other
+// reserved names.
 func CheckReply(reply []byte) error { return checkMerge("reply", reply, "messageId") }
 
 func checkMerge(what string, object []byte, also string) error {
@@ -161,7 +162,7 @@ var ErrRoomName = errors.New("invalid room name")
 
 const maxRoomName = 200
 
-// ValidRoom returns ErrRoomName unless name can be the name of a room: 1 to 200 bytes of
+// ValidRoom returns ErrRoomName unless name is a valid room name: 1 to 200 bytes of
 // UTF-8 without control characters.
 func ValidRoom(name string) error {
 	if name == "" || len(name) > maxRoomName || !utf8.ValidString(name) {

@@ -120,8 +120,8 @@ func TestRoomNames(t *testing.T) {
 	}
 }
 
-// AppendPlaced adds a position where AppendPayload does, and does not change payloads that
-// are not objects.
+// TestPlacedPayloads checks that AppendPlaced adds a position in the same place as
+// AppendPayload, and that it does not change payloads that are not objects.
 func TestPlacedPayloads(t *testing.T) {
 	at := Position{Epoch: "e", Offset: 7}
 	p := Payload{Message: Message{Text: "hi"}, Room: "r", From: "0", Context: "user", SentAt: 5, Extra: raw(`{"x":1}`)}
@@ -153,13 +153,13 @@ func FuzzPayload(f *testing.F) {
 		if err != nil {
 			t.Fatalf("%v: %s", err, first)
 		}
-		// A payload that was parsed once stays the same.
+		// A parsed payload does not change if it is encoded and parsed again.
 		second := AppendPayload(nil, p) // without the space between tokens that Extra had
 		again, err := ParsePayload(second)
 		if err != nil || !reflect.DeepEqual(again, p) {
 			t.Fatalf("%v:\n%+v\n%+v", err, p, again)
 		}
-		// A position changes nothing else.
+		// A position changes no other part of the payload.
 		position := Position{Epoch: room, Offset: uint64(at)}
 		placed := AppendPlaced(nil, second, position)
 		if p.At = position; string(placed) != string(AppendPayload(nil, p)) {
@@ -167,7 +167,7 @@ func FuzzPayload(f *testing.F) {
 		}
 		checkLine(t, placed)
 		checkLine(t, AppendPlaced(nil, first, position))
-		// Arbitrary bytes never panic, and never become an Extra that is not valid.
+		// Arbitrary bytes cause no panic and no invalid Extra.
 		if p, err := ParsePayload([]byte(text)); err == nil && p.Extra != nil && CheckExtra(p.Extra) != nil {
 			t.Fatalf("%q gave %q", text, p.Extra)
 		}

@@ -65,7 +65,7 @@ func TestRequestsAreReadAsActionHeroDoes(t *testing.T) {
 		{`{"event":"action","params":"login"}`, Request{Verb: "action", Params: raw(`{}`)}},
 		{`{"event":"action"}`, Request{Verb: "action"}},
 
-		// What ActionHero does not have.
+		// Fields that ActionHero does not have.
 		{`{"event":"resume","session":"n-1","since":{"r":{"epoch":"e","offset":7},"q\u0061":{"offset":0,"epoch":""}},"x":1}`,
 			Request{Verb: "resume", Session: "n-1", Sinces: map[string]Position{"r": {"e", 7}, "qa": {}}, Room: "1", RoomGiven: true,
 				Data: raw(`{"since":{"r":{"epoch":"e","offset":7},"q\u0061":{"offset":0,"epoch":""}},"x":1}`)}},
@@ -122,7 +122,7 @@ func TestBrokenFramesAreRefused(t *testing.T) {
 	}
 }
 
-// The time for many members is not quadratic.
+// TestManyMembers checks that parsing many members does not take quadratic time.
 func TestManyMembers(t *testing.T) {
 	var b strings.Builder
 	b.WriteString(`{"event":"say"`)
@@ -173,7 +173,7 @@ func FuzzParseRequest(f *testing.F) {
 	})
 }
 
-// checkRequest checks what is true for every request.
+// checkRequest checks invariants of a request.
 func checkRequest(t *testing.T, r Request) {
 	t.Helper()
 	for _, s := range []string{r.Verb, r.Room, r.Text, r.Key, r.Value, r.Action, r.Cursor, r.Token} {

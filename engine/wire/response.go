@@ -65,7 +65,8 @@ func (d Dialect) AppendResponse(dst []byte, r Response) []byte {
 	return append(dst, '}')
 }
 
-// appendAction appends the response of an action without retryAfter, messageId and its end.
+// appendAction appends the beginning of an action's response: all members except
+// retryAfter and messageId, without the closing brace.
 func appendAction(dst []byte, r Response) []byte {
 	dst = append(dst, '{')
 	start := len(dst)

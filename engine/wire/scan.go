@@ -15,8 +15,9 @@ var (
 // maxDepth is the deepest nesting of arrays and objects.
 const maxDepth = 64
 
-// check returns the JSON value in b without the space around it. It accepts what
-// encoding/json accepts, except values that are nested too deep or not valid UTF-8.
+// check returns the JSON value in b without the space around it. It accepts the same
+// values as encoding/json, except values that are nested too deep or are not valid
+// UTF-8.
 func check(b []byte) ([]byte, error) {
 	if !utf8.Valid(b) {
 		return nil, ErrUTF8
@@ -94,7 +95,7 @@ func skipString(b []byte, i int) (int, error) {
 	return 0, ErrJSON
 }
 
-// hex4 returns the number of the four hexadecimal digits at i.
+// hex4 parses the four hexadecimal digits at i.
 func hex4(b []byte, i int) (rune, bool) {
 	if i+4 > len(b) {
 		return 0, false
@@ -147,7 +148,7 @@ func skipDigits(b []byte, i int) int {
 	return i
 }
 
-// skipNested skips the array or object that begins at i, at that depth.
+// skipNested skips the array or object that begins at i. depth is its nesting depth.
 func skipNested(b []byte, i, depth int) (int, error) {
 	if depth > maxDepth {
 		return 0, ErrDepth
@@ -211,8 +212,8 @@ func (m member) name() []byte {
 	return inner
 }
 
-// walk iterates over the members of an object, or the values of an array, that check has
-// accepted. The results are undefined for any other text.
+// walk iterates over the members of an object, or the values of an array. check must
+// have accepted the text; otherwise the results are undefined.
 type walk struct {
 	b []byte
 	i int // before a key or value, or at the end

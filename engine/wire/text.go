@@ -74,7 +74,7 @@ func appendJSON(dst, value []byte) []byte {
 		c := value[i]
 		if c < utf8.RuneSelf {
 			i++
-			// No valid JSON string contains these: this is space between tokens.
+			// Valid JSON strings contain no line ends, so this is space between tokens.
 			if c == '\n' || c == '\r' {
 				dst = append(dst, value[start:i-1]...)
 				start = i
@@ -112,8 +112,8 @@ func unquote(s []byte) string {
 	return string(appendUnquoted(nil, inner))
 }
 
-// appendUnquoted appends the text of a JSON string, given without its quotes. A surrogate
-// without its other half becomes U+FFFD.
+// appendUnquoted appends the text of a JSON string. inner is the string without its
+// quotes. A surrogate without its other half becomes U+FFFD.
 func appendUnquoted(dst, inner []byte) []byte {
 	for {
 		i := bytes.IndexByte(inner, '\\')
@@ -153,8 +153,8 @@ func appendUnquoted(dst, inner []byte) []byte {
 	}
 }
 
-// appendText appends a JSON value as JavaScript's String() converts it to text; null
-// becomes the argument null.
+// appendText appends a JSON value as text, converted like JavaScript's String(). The
+// argument null is the text for null.
 func appendText(dst, value []byte, null string) []byte {
 	switch value[0] {
 	case '"':
@@ -192,7 +192,7 @@ func appendNumber(dst, value []byte) []byte {
 		return strconv.AppendFloat(dst, f, 'f', -1, 64)
 	}
 	dst = strconv.AppendFloat(dst, f, 'e', -1, 64)
-	// Go writes at least two digits of exponent: 1e-07.
+	// Go writes an exponent with at least two digits, such as 1e-07.
 	if n := len(dst); dst[n-2] == '0' && (dst[n-3] == '-' || dst[n-3] == '+') {
 		dst[n-2] = dst[n-1]
 		dst = dst[:n-1]

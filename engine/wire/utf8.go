@@ -2,9 +2,9 @@ package wire
 
 import "unicode/utf8"
 
-// ValidPrefix reports whether b can be the beginning of valid UTF-8 text. n is the number of
-// bytes of b that are complete characters; at most three bytes follow, the beginning of a
-// character.
+// ValidPrefix reports whether b can be the beginning of valid UTF-8 text. n is the
+// number of bytes of b in complete characters. At most three bytes follow them, which
+// begin a character.
 func ValidPrefix(b []byte) (n int, ok bool) {
 	n = len(b)
 	for i := len(b) - 1; i >= 0 && i >= len(b)-utf8.UTFMax+1; i-- {

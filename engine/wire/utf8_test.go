@@ -6,7 +6,8 @@ import (
 	"unicode/utf8"
 )
 
-// ValidPrefix is false from the first byte on after which no text can be valid.
+// TestValidPrefix checks that ValidPrefix is false from the first byte on that makes
+// the text invalid.
 func TestValidPrefix(t *testing.T) {
 	for _, c := range []struct {
 		text string

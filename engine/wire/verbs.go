@@ -4,15 +4,15 @@ package wire
 type Verb struct {
 	Name string
 
-	// Price is the verb's charge to the rate limit of its connection
-	// (limits.verbsPerSecond), in verbs. The engine charges less for a roomAdd to a room
-	// that the connection is in, and never more than the limit's burst.
+	// Price is the charge for the verb against the rate limit of its connection
+	// (limits.verbsPerSecond), in verbs. The engine charges less for a roomAdd to a
+	// room that the connection is in, and never more than the limit's burst.
 	Price float64
 
-	// Group is the name under which several verbs are counted as one; "" means Name.
+	// Group is the name under which several verbs are counted together; "" means Name.
 	Group string
 
-	// Listed says for which connections the verb documentation lists the verb.
+	// Listed selects the connections for which the verb documentation lists the verb.
 	Listed Listed
 
 	// Fields are the fields of a JSON request that ActionHero does not have.
@@ -40,9 +40,9 @@ const (
 	OnSocket            // the transport is the socket; on others the verb does not exist
 )
 
-// Verbs are the commands of clients, in the order in which the verb documentation
-// lists them. Do not change them. The engine has a function for each but action, quit
-// and exit, which it runs beside the others.
+// Verbs are the commands of clients, in the order of the verb documentation. Do not
+// change the table. The engine has a function for each verb except action, quit and
+// exit, which it handles separately.
 var Verbs = [...]Verb{
 	{Name: "roomAdd", Price: 1, Fields: []Field{{Name: "since", kind: sinceField}, {Name: "presence", kind: presenceField}}},
 	{Name: "roomLeave", Price: 1},
@@ -80,7 +80,7 @@ func FindVerb(name string) *Verb {
 	return nil
 }
 
-// Counted is the name under which the verb is counted.
+// Counted returns the name under which the verb is counted.
 func (v *Verb) Counted() string {
 	if v.Group != "" {
 		return v.Group

@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// TestVerbsAreDocumented compares the table of verbs in PROTOCOL.md with Verbs: names,
-// fields and prices.
+// TestVerbsAreDocumented checks that the table of verbs in PROTOCOL.md has the names,
+// fields and prices of Verbs.
 func TestVerbsAreDocumented(t *testing.T) {
 	page, err := os.ReadFile("PROTOCOL.md")
 	if err != nil {
@@ -64,7 +64,8 @@ func TestVerbsAreDocumented(t *testing.T) {
 	}
 }
 
-// A line begins with a verb. For action it begins with the name of the action.
+// TestLinesBeginWithVerbs checks that a line of only a verb is parsed as that verb. The
+// line "action" is parsed as an action with that name.
 func TestLinesBeginWithVerbs(t *testing.T) {
 	for _, v := range Verbs {
 		want := Request{Verb: v.Name}
@@ -77,7 +78,8 @@ func TestLinesBeginWithVerbs(t *testing.T) {
 	}
 }
 
-// An error gives back what the client sent, but never a secret.
+// TestErrorsDoNotGiveBackSecrets checks that an error returns the client's request
+// without its secrets.
 func TestErrorsDoNotGiveBackSecrets(t *testing.T) {
 	for verb, secret := range map[string]string{"auth": "token", "resume": "session"} {
 		r, err := ParseRequest([]byte(`{"event":"` + verb + `","` + secret + `":"s","x":1}`))

@@ -35,7 +35,7 @@ func wordOf(value []byte) string {
 	return string(appendText(nil, value, ""))
 }
 
-// end sets the fields that depend on all words. v is nil for an unknown verb.
+// end sets the fields that depend on all words. v is nil if the verb is unknown.
 func (w *words) end(r *Request, v *Verb) {
 	r.Text = w.second
 	if w.text != nil {
@@ -46,8 +46,8 @@ func (w *words) end(r *Request, v *Verb) {
 	}
 }
 
-// setParam sets Key and Value for the verbs of parameters. A first word "k=v=w" sets k to
-// v, as in ActionHero.
+// setParam sets Key and Value for the verbs of parameters. If the first word is
+// "k=v=w", it sets k to v, like ActionHero.
 func (r *Request) setParam(v *Verb, first, second string) {
 	if v.pair == 0 {
 		return

@@ -12,10 +12,10 @@ import (
 	"github.com/mootchat/moot/engine/ws"
 )
 
-// Attacks of clients on the processors and the memory of a node.
+// This file tests attacks of clients on the processors and the memory of a node.
 
-// A connection whose handshake takes too long is closed and counted, whatever it sends; an
-// open WebSocket is not.
+// TestSlowHandshakesAreEndedAndCounted checks that a connection whose handshake takes
+// too long is closed and counted, whatever it sends, and that an open WebSocket is not.
 func TestSlowHandshakesAreEndedAndCounted(t *testing.T) {
 	everywhere(t, func(s *site) {
 		s.dial("/ws")
@@ -31,7 +31,8 @@ func TestSlowHandshakesAreEndedAndCounted(t *testing.T) {
 	}, func(_ *engine.Config, c *ws.Config) { c.HandshakeTimeout = 200 * time.Millisecond })
 }
 
-// Control frames within a message are read at the rate of verbs, as those between messages.
+// TestControlFramesWithinAMessageAreRateLimited checks that the rate limit of verbs
+// applies to control frames within a message as well.
 func TestControlFramesWithinAMessageAreRateLimited(t *testing.T) {
 	const perSecond, burst, excess = 100, 200, 40
 	for name, control := range map[string]string{"pings": frame(ping, ""), "pongs": frame(pong, "")} {
@@ -89,8 +90,8 @@ func TestMessageInFragmentsOfOneByteIsRead(t *testing.T) {
 	c.wants(notThere(strings.Repeat("x", 1000)))
 }
 
-// A frame header with a large length allocates no memory before the bytes arrive, and the
-// message times out.
+// TestLargeLengthAllocatesNoMemory checks that a frame header with a large length
+// allocates no memory before the bytes arrive, and that the message times out.
 func TestLargeLengthAllocatesNoMemory(t *testing.T) {
 	everywhere(t, func(s *site) {
 		before := inUse()
@@ -122,7 +123,8 @@ func TestHalfClosedClientReceivesItsAnswer(t *testing.T) {
 	silent.wantsEnd()
 }
 
-// The server does not negotiate compression, and refuses a compressed frame.
+// TestCompressionIsRefused checks that the server does not negotiate compression and
+// refuses a compressed frame.
 func TestCompressionIsRefused(t *testing.T) {
 	s := newSite(t)
 	c := s.dial("/ws", "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits")
@@ -130,8 +132,8 @@ func TestCompressionIsRefused(t *testing.T) {
 	c.wantsCode(1002, "")
 }
 
-// A client that stops to read is closed within its limits and counted. Its room is not
-// affected.
+// TestClientThatStopsReadingIsClosed checks that a client that stops reading is closed
+// within its limits and counted, and that its room is not affected.
 func TestClientThatStopsReadingIsClosed(t *testing.T) {
 	const messages = 400
 	everywhere(t, func(s *site) {
@@ -163,7 +165,7 @@ func TestClientThatStopsReadingIsClosed(t *testing.T) {
 	})
 }
 
-// await waits until the stats of the engine fulfil the condition.
+// await waits until the stats of the engine meet the condition.
 func (s *site) await(what string, condition func(engine.Stats) bool) {
 	s.Helper()
 	tick, end := time.NewTicker(time.Millisecond), time.After(timeout)
@@ -177,8 +179,9 @@ func (s *site) await(what string, condition func(engine.Stats) bool) {
 	}
 }
 
-// wantsCode reads frames until a close frame, and checks its code and the beginning of its
-// reason. It does not wait for the end of the connection, which may be a reset.
+// wantsCode reads frames until a close frame, and checks its code and the beginning of
+// its reason. It does not wait for the end of the connection, because the end may be a
+// reset.
 func (c *client) wantsCode(code uint16, reason string) {
 	c.Helper()
 	for {

@@ -10,7 +10,7 @@ import (
 	"github.com/mootchat/moot/engine/ws"
 )
 
-// withReadings runs a benchmark with each way to wait for clients.
+// withReadings runs a benchmark once for each way to wait for clients.
 func withReadings(b *testing.B, bench func(b *testing.B, s *site), options ...option) {
 	for name, reading := range map[string]stream.Reading{"polled": stream.Polled, "goroutines": stream.Goroutines} {
 		b.Run(name, func(b *testing.B) {
@@ -19,7 +19,8 @@ func withReadings(b *testing.B, bench func(b *testing.B, s *site), options ...op
 	}
 }
 
-// The memory of a silent connection, including about 1.5 KB for its client in this process.
+// BenchmarkIdleConnection measures the memory of a silent connection. This includes
+// about 1.5 KB for its client in this process.
 func BenchmarkIdleConnection(b *testing.B) {
 	withReadings(b, func(b *testing.B, s *site) {
 		before := inUse()
@@ -38,7 +39,7 @@ func inUse() uint64 {
 	return m.HeapInuse + m.StackInuse
 }
 
-// A request and its answer over a socket.
+// BenchmarkRequest measures a request and its answer over a socket.
 func BenchmarkRequest(b *testing.B) {
 	withReadings(b, func(b *testing.B, s *site) {
 		c := s.dial("/ws")

@@ -64,7 +64,7 @@ func (c *conn) end(ctx context.Context, why engine.Close) {
 	c.End()
 }
 
-// refuse closes a connection that the engine does not have.
+// refuse closes a connection that is not in the engine.
 func (c *conn) refuse(why engine.Close) {
 	c.SetWriteDeadline(time.Now().Add(time.Second))
 	c.Write(c.Farewell(why))
@@ -75,8 +75,8 @@ func (c *conn) refuse(why engine.Close) {
 // Bytes implements engine.Sink.
 func (c *conn) Bytes(f *wire.Frame) []byte { return f.WebSocket() }
 
-// Farewell implements engine.Sink. The zero Close means that the connection was lost, or
-// that the reader has set closeFrame.
+// Farewell implements engine.Sink. If why is the zero Close, the connection was lost,
+// or the reader has set closeFrame.
 func (c *conn) Farewell(why engine.Close) []byte {
 	c.closing.Store(true)
 	if why.Code == 0 {
@@ -91,7 +91,7 @@ func (c *conn) Farewell(why engine.Close) []byte {
 
 const maxReason = 123 // bytes: a control frame has 125, the code two
 
-// appendClose appends a close frame. A reason that is too long is cut.
+// appendClose appends a close frame. It truncates a reason that is too long.
 func appendClose(dst []byte, why engine.Close) []byte {
 	reason := strings.ToValidUTF8(why.Reason, "\uFFFD")
 	if len(reason) > maxReason {

@@ -43,8 +43,8 @@ var (
 func protocolError(reason string) engine.Close { return engine.Close{Code: 1002, Reason: reason} }
 
 // frames reads the frames of a client. It reports an error at the first wrong byte: a
-// length that is too large at the frame's header, text that is not UTF-8 at its first bad
-// byte. It allocates memory only for bytes that have arrived.
+// length over the limit at the frame's header, and text that is not UTF-8 at its first
+// bad byte. It allocates memory only for bytes that have arrived.
 type frames struct {
 	in         *bufio.Reader
 	maxMessage int // bytes
@@ -64,7 +64,7 @@ type header struct {
 	key    uint32 // for unmask
 }
 
-// begin prepares for a new message. The message that next has returned becomes invalid.
+// begin starts a new message. The message that next has returned becomes invalid.
 func (f *frames) begin() { f.text, f.checked, f.inMessage = f.text[:0], 0, false }
 
 // next returns the next control frame, or the next message with the opcode of its
@@ -94,7 +94,7 @@ func (f *frames) next() (opcode byte, payload []byte, err error) {
 	}
 }
 
-// header reads the header of a frame, and checks each part as soon as it has arrived.
+// header reads the header of a frame, and checks each part when it arrives.
 func (f *frames) header() (h header, err error) {
 	head, err := f.in.Peek(2)
 	if err != nil {
@@ -149,8 +149,8 @@ func (f *frames) check(first, second byte) error {
 	return nil
 }
 
-// setLength sets the length of a frame from more, the header's bytes after the first two.
-// The error is an engine.Close.
+// setLength sets the length of a frame. more is the bytes of the header after the first
+// two. The error is an engine.Close.
 func (f *frames) setLength(h *header, more []byte) error {
 	n := uint64(h.length)
 	switch len(more) {
@@ -173,8 +173,8 @@ func (f *frames) setLength(h *header, more []byte) error {
 	return nil
 }
 
-// readControl reads the payload of a control frame. It leaves a message that has begun as
-// it is.
+// readControl reads the payload of a control frame. It does not change a message that
+// has begun.
 func (f *frames) readControl(h header) ([]byte, error) {
 	b, err := f.in.Peek(h.length)
 	if err != nil {
@@ -207,7 +207,7 @@ func (f *frames) readData(h header) error {
 	return nil
 }
 
-// unmask removes the mask from b, or applies it, and returns the key for the next
+// unmask applies the mask to b, which also removes it, and returns the key for the next
 // bytes.
 func unmask(b []byte, key uint32) uint32 {
 	for k := uint64(key)<<32 | uint64(key); len(b) >= 8; b = b[8:] {
@@ -220,8 +220,8 @@ func unmask(b []byte, key uint32) uint32 {
 	return key
 }
 
-// closeAnswer returns the close frame that answers the client's close frame, or an
-// engine.Close as the error if the client's is not valid.
+// closeAnswer returns the close frame that answers the client's close frame. If the
+// client's is not valid, the error is an engine.Close.
 func closeAnswer(payload []byte) ([]byte, error) {
 	if len(payload) == 1 {
 		return nil, closeCode

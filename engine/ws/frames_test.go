@@ -56,7 +56,8 @@ func FuzzFrames(f *testing.F) {
 	})
 }
 
-// The result of unmask does not depend on how the bytes are split.
+// TestUnmask checks that the result of unmask does not depend on how the bytes are
+// split.
 func TestUnmask(t *testing.T) {
 	mask := [4]byte{0x12, 0x34, 0x56, 0x78}
 	for n := range 40 {
@@ -75,7 +76,8 @@ func TestUnmask(t *testing.T) {
 	}
 }
 
-// A message allocates nothing if the reader has read one of that length before.
+// TestFramesAllocateNothing checks that a message allocates nothing if the reader has
+// read a message of that length before.
 func TestFramesAllocateNothing(t *testing.T) {
 	wire := append([]byte("\x81\xfe\x01\x00\x00\x00\x00\x00"), bytes.Repeat([]byte("é"), 128)...)
 	in := bytes.NewReader(nil)

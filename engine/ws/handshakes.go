@@ -7,15 +7,15 @@ import (
 	"time"
 )
 
-// handshakes has the time at which each connection began that has not sent a whole
-// request yet.
+// handshakes has the start time of each connection that has not yet sent a complete
+// request.
 type handshakes struct {
 	mu    sync.Mutex
 	since map[net.Conn]time.Time
 }
 
-// ConnState is for the field ConnState of http.Server. It counts the connections that
-// net/http closes because their handshake takes too long.
+// ConnState is a function for the field ConnState of http.Server. It counts the
+// connections that net/http closes because their handshake takes too long.
 func (s *Server) ConnState(c net.Conn, state http.ConnState) {
 	switch state {
 	case http.StateNew:
@@ -38,7 +38,7 @@ func (h *handshakes) begin(c net.Conn) {
 	h.since[c] = time.Now()
 }
 
-// end returns the duration of the handshake; 0 if it had ended before.
+// end returns the duration of the handshake, or 0 if it had already ended.
 func (h *handshakes) end(c net.Conn) time.Duration {
 	h.mu.Lock()
 	defer h.mu.Unlock()

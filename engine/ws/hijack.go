@@ -17,8 +17,9 @@ var acceptOptions = websocket.AcceptOptions{
 	CompressionMode:    websocket.CompressionDisabled,
 }
 
-// hijacker takes the socket from net/http once coder/websocket has answered the handshake.
-// The Conn of coder/websocket gets no socket, because a [reader] reads the frames.
+// hijacker takes the socket from net/http after coder/websocket has answered the
+// handshake. The Conn of coder/websocket gets no socket, because a [reader] reads the
+// frames.
 type hijacker struct {
 	http.ResponseWriter
 	stream *stream.Stream
@@ -30,13 +31,13 @@ func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	// net/http's buffer may have bytes that the client sent after its handshake.
+	// net/http's buffer may contain bytes that the client sent after its handshake.
 	ahead, _ := rw.Reader.Peek(rw.Reader.Buffered())
 	h.stream = stream.New(c, bytes.Clone(ahead))
 	return noConn{}, bufio.NewReadWriter(bufio.NewReaderSize(noConn{}, 0), bufio.NewWriterSize(noConn{}, 1)), nil
 }
 
-// noConn takes the place of a socket in a Conn that is not used.
+// noConn stands in for the socket of a Conn that is not used.
 type noConn struct{ net.Conn }
 
 func (noConn) Close() error { return nil }

@@ -80,8 +80,8 @@ func TestTokensAtConnect(t *testing.T) {
 	}
 }
 
-// A connection from a refused origin is closed before its token is checked, and does not
-// count as a connection.
+// TestARefusedOriginDoesNotCountAsAConnection checks that a connection from a refused
+// origin is closed and does not count as a connection.
 func TestARefusedOriginDoesNotCountAsAConnection(t *testing.T) {
 	s := newSite(t, takingTokens, func(e *engine.Config, _ *ws.Config) { e.Limits.Connections = 1 })
 	c := s.connect()
@@ -101,7 +101,8 @@ func TestARefusedOriginDoesNotCountAsAConnection(t *testing.T) {
 	}
 }
 
-// A host selects a tenant, with its own tokens and its own limit of a message.
+// TestTenantsOfHostsHaveTheirOwn checks that a host selects a tenant, with its own
+// tokens and its own message limit.
 func TestTenantsOfHostsHaveTheirOwn(t *testing.T) {
 	s := newSite(t, takingTokens, func(e *engine.Config, _ *ws.Config) {
 		e.Tenants = append(e.Tenants, engine.TenantConfig{Name: "open", Hosts: []string{"open.example"}, StartingRooms: []string{"r"},

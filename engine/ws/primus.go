@@ -9,13 +9,13 @@ import (
 	"github.com/mootchat/moot/engine/wire"
 )
 
-// Primus, the library under ActionHero's clients, sends a few JSON strings besides the
-// requests.
+// Primus is the library that ActionHero's clients use. It sends a few JSON strings
+// besides the requests.
 
-// primusClose tells a client not to reconnect by itself.
+// primusClose is the message after which a client does not reconnect by itself.
 var primusClose = wire.FrameOf([]byte(`"primus::server::close"`))
 
-// primusPing returns the heartbeat of that time.
+// primusPing returns the heartbeat for the time now.
 func primusPing(now time.Time) *wire.Frame {
 	return wire.NewFrame(func(dst []byte) []byte {
 		dst = strconv.AppendInt(append(dst, `"primus::ping::`...), now.UnixMilli(), 10)
@@ -23,8 +23,8 @@ func primusPing(now time.Time) *wire.Frame {
 	})
 }
 
-// answerPrimus answers a message that is a string of Primus. It returns false for any
-// other message.
+// answerPrimus answers a message that is a string of Primus. It returns false for other
+// messages.
 func (c *conn) answerPrimus(text []byte) bool {
 	const pong, id = `"primus::pong::`, `"primus::id::"`
 	switch {

@@ -22,7 +22,8 @@ func closed(code uint16, reason string) received {
 
 func wrong(reason string) received { return closed(1002, reason) }
 
-// The requirements of RFC 6455 for a server, and its choices.
+// TestConformance checks the requirements of RFC 6455 for a server, and the server's
+// choices where the RFC allows several.
 func TestConformance(t *testing.T) {
 	big := strings.Repeat("x", 1000)
 	answer := func(s string) received { return received{text, notThere(s)} }
@@ -133,8 +134,8 @@ func TestFramesArriveInPieces(t *testing.T) {
 	})
 }
 
-// Messages, answers and pongs that are sent at the same time arrive as whole frames, each kind
-// in order.
+// TestConcurrentFramesAreWhole checks that messages, answers and pongs that are sent at
+// the same time arrive as whole frames, and each kind in order.
 func TestConcurrentFramesAreWhole(t *testing.T) {
 	everywhere(t, func(s *site) {
 		const messages = 300
@@ -170,7 +171,8 @@ func TestConcurrentFramesAreWhole(t *testing.T) {
 	})
 }
 
-// A client that still sends when it is closed receives the close frame.
+// TestCloseFrameIsNotLost checks that a client that is still sending when it is closed
+// receives the close frame.
 func TestCloseFrameIsNotLost(t *testing.T) {
 	everywhere(t, func(s *site) {
 		flood := strings.Repeat(frame(text, nope("x")), 200)

@@ -13,10 +13,11 @@ import (
 )
 
 // reader reads the messages of one connection at a time. Between two messages it keeps
-// nothing of a connection, so that many connections share a few readers, and a silent
-// connection has none.
+// no data of a connection. Therefore many connections share a few readers, and a silent
+// connection has no reader.
 //
-// reader is also the io.Reader of its frames. Its methods are called by one goroutine.
+// reader is also the io.Reader of its frames. Only one goroutine at a time calls its
+// methods.
 type reader struct {
 	*conn // nil while the reader is idle
 	frames
@@ -41,8 +42,8 @@ type readers struct {
 	idle sync.Pool
 }
 
-// serve runs the requests of c that have arrived, with an idle reader. ended reports that
-// the connection ends, and why says with which close.
+// serve runs the requests of c that have arrived, with an idle reader. ended reports
+// whether the connection ends; why is the close that ends it.
 func (p *readers) serve(ctx context.Context, c *conn) (why engine.Close, ended bool) {
 	r, ok := p.idle.Get().(*reader)
 	if !ok {
@@ -70,7 +71,7 @@ func (r *reader) serve(ctx context.Context, c *conn) (why engine.Close, ended bo
 	return why, ended
 }
 
-// message handles one message with the control frames within it, or one control frame
+// message handles one message and the control frames within it, or one control frame
 // before a message.
 func (r *reader) message(ctx context.Context) (why engine.Close, ended bool) {
 	r.clearDeadline()
@@ -123,9 +124,9 @@ func (r *reader) parse(message []byte) (wire.Request, error) {
 	return wire.ParseRequest(message)
 }
 
-// maxFraming bounds the bytes of a message with its frame headers, as a multiple of the
-// longest message. A fragment of one byte takes seven bytes; empty fragments have no other
-// bound.
+// maxFraming limits the bytes of a message with its frame headers, as a multiple of the
+// longest message. A fragment of one byte takes seven bytes, and the number of empty
+// fragments has no other limit.
 const maxFraming = 8
 
 var (
@@ -133,7 +134,7 @@ var (
 	closeFragmented = engine.Close{Code: engine.CloseTooBig.Code, Reason: "too many fragments"}
 )
 
-// closeFor returns the close for an error of next.
+// closeFor returns the close that corresponds to an error of next.
 func (r *reader) closeFor(err error) engine.Close {
 	why, wrong := err.(engine.Close)
 	switch {

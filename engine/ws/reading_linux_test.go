@@ -23,8 +23,8 @@ func TestSilentConnectionsHaveNoGoroutine(t *testing.T) {
 	settles(t, "goroutines", before+maxIdle, runtime.NumGoroutine)
 }
 
-// A verb ends when its client is gone, although the socket is not read meanwhile, and so do
-// the requests after it.
+// TestAVerbEndsWithItsClient checks that a verb ends when its client disconnects,
+// although the socket is not read meanwhile. The requests after it end too.
 func TestAVerbEndsWithItsClient(t *testing.T) {
 	called, ended := make(chan struct{}), make(chan struct{})
 	blocking := new(enginetest.Middleware).On(hook.Join, func(ctx context.Context, _ *hook.Event) hook.Verdict {

@@ -69,7 +69,8 @@ func TestIncompleteMessageTimesOut(t *testing.T) {
 	}, func(_ *engine.Config, c *ws.Config) { c.MessageTimeout = 20 * time.Millisecond })
 }
 
-// The deadline of a message ends with the message.
+// TestSlowMessageLeavesNoDeadline checks that the deadline of a message does not apply
+// after the message.
 func TestSlowMessageLeavesNoDeadline(t *testing.T) {
 	everywhere(t, func(s *site) {
 		c := s.dial("/ws")
@@ -127,8 +128,9 @@ func TestSlowRequestsDoNotDelayOthers(t *testing.T) {
 	}
 }
 
-// Thousands of connections open and close in each way. Their sockets reuse file descriptors,
-// and each client receives only its own frames. No goroutine and no file is left.
+// TestChurn opens and closes thousands of connections in each way. It checks that each
+// client receives only its own frames, although sockets reuse file descriptors, and
+// that no goroutine and no file stays open.
 func TestChurn(t *testing.T) {
 	for name, reading := range map[string]stream.Reading{"polled": stream.Polled, "a goroutine each": stream.Goroutines} {
 		t.Run(name, func(t *testing.T) {
@@ -152,7 +154,7 @@ func TestChurn(t *testing.T) {
 	}
 }
 
-// visit connects, sends requests and closes in the way of that number.
+// visit connects, sends requests, and closes the connection; way selects how.
 func (s *site) visit(name string, way int) {
 	c, err := s.socket()
 	if err != nil {
@@ -201,7 +203,7 @@ func openFiles(t *testing.T) int {
 // maxIdle is the number of idle goroutines that a server keeps.
 const maxIdle = 32
 
-// settles waits until n returns no more than want.
+// settles waits until n returns at most want.
 func settles(t *testing.T, what string, want int, n func() int) {
 	t.Helper()
 	for end := time.Now().Add(timeout); n() > want; runtime.Gosched() {

@@ -12,8 +12,9 @@ import (
 	"github.com/mootchat/moot/engine"
 )
 
-// reference reads frames from complete bytes, as RFC 6455 describes it; frames is compared with
-// it. It returns the frames and the close code of the first error; 0: there is none.
+// reference reads frames from complete bytes by the rules of RFC 6455. Tests compare
+// frames with it. It returns the frames and the close code of the first error, or 0 if
+// there is none.
 func reference(b []byte, maxMessage int) (got []string, code int) {
 	var message []byte
 	within := false
@@ -96,7 +97,8 @@ func unmasked(b, key []byte) []byte {
 	return plain
 }
 
-// prefixOfText reports whether b is UTF-8, or, unless complete, the beginning of UTF-8.
+// prefixOfText reports whether b is UTF-8. If complete is false, b may also be the
+// beginning of UTF-8.
 func prefixOfText(b []byte, complete bool) bool {
 	if utf8.Valid(b) {
 		return true
@@ -131,7 +133,7 @@ func canBegin(b []byte) bool {
 	return false
 }
 
-// randomFrames returns valid frames and some that are not valid.
+// randomFrames returns frames, most of them valid.
 func randomFrames(r *rand.Rand) []byte {
 	pick := func(from ...byte) byte { return from[r.IntN(len(from))] }
 	var b []byte
@@ -185,7 +187,8 @@ func sameAsReference(t *testing.T, b []byte) {
 	}
 }
 
-// frames reads valid and invalid frames as the reference does.
+// TestFramesMatchTheReference checks that frames reads valid and invalid frames like
+// the reference.
 func TestFramesMatchTheReference(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	for range 20_000 {

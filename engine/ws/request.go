@@ -9,8 +9,8 @@ import (
 	"unicode"
 )
 
-// originAllowed reports whether the web page that sends the request may connect. A request
-// without Origin is not from a browser, and is allowed.
+// originAllowed reports whether the web page that sends the request may connect. A
+// request without Origin does not come from a browser and is allowed.
 func (s *Server) originAllowed(r *http.Request) bool {
 	origin := r.Header.Get("Origin")
 	if origin == "" || slices.Contains(s.cfg.AllowedOrigins, "*") {
@@ -31,8 +31,8 @@ func (s *Server) originAllowed(r *http.Request) bool {
 	})
 }
 
-// remoteOf returns the address of the client. If the peer is a trusted proxy, this is the
-// last address in X-Forwarded-For that is not a trusted proxy, with port 0.
+// remoteOf returns the address of the client. If the peer is a trusted proxy, it
+// returns the last address in X-Forwarded-For that is not a trusted proxy, with port 0.
 func (s *Server) remoteOf(r *http.Request) netip.AddrPort {
 	peer, err := netip.ParseAddrPort(r.RemoteAddr)
 	if err != nil {
@@ -60,14 +60,14 @@ func (s *Server) trusted(addr netip.Addr) bool {
 	return slices.ContainsFunc(s.cfg.TrustedProxies, func(p netip.Prefix) bool { return p.Contains(addr) })
 }
 
-// Bounds of what a client sends about itself, in bytes.
+// Limits of the data that a client sends about itself, in bytes.
 const (
 	maxFingerprint = 128
 	maxLocale      = 35 // RFC 5646, section 4.4.1
 )
 
-// fingerprintOf returns the sessionID of ActionHero's client; "" if it is too long or not
-// printable.
+// fingerprintOf returns the sessionID of ActionHero's client, or "" if it is too long
+// or not printable.
 func fingerprintOf(sessionID string) string {
 	odd := func(r rune) bool { return r == unicode.ReplacementChar || unicode.IsControl(r) }
 	if len(sessionID) > maxFingerprint || strings.ContainsFunc(sessionID, odd) {
@@ -76,8 +76,8 @@ func fingerprintOf(sessionID string) string {
 	return sessionID
 }
 
-// tokenOf returns the token of the request, "" if it has none: from the header, or from the
-// query, because browsers cannot set the header.
+// tokenOf returns the token of the request, or "" if there is none. It reads the
+// header, and the query because browsers cannot set the header.
 func tokenOf(r *http.Request) string {
 	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	if strings.EqualFold(scheme, "bearer") {
@@ -86,7 +86,7 @@ func tokenOf(r *http.Request) string {
 	return r.URL.Query().Get("token")
 }
 
-// localeOf returns the first tag of an Accept-Language header; "" if it has none.
+// localeOf returns the first tag of an Accept-Language header, or "" if there is none.
 func localeOf(header string) string {
 	tag, _, _ := strings.Cut(header, ",")
 	tag, _, _ = strings.Cut(tag, ";")

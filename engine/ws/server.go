@@ -1,15 +1,15 @@
 // Package ws is the WebSocket transport: the engine runs the requests in text frames, and
 // writes answers and messages through the connection's outbox.
 //
-// github.com/coder/websocket does the handshake. This package reads the frames (see
-// frames): it refuses a length over the limit at the header and text at its first bad
-// byte, and a silent connection keeps no buffer. Package wire makes each outgoing frame
-// once for all receivers.
+// The package github.com/coder/websocket does the handshake. This package reads the
+// frames (see frames). It refuses a length over the limit at the header and invalid
+// text at its first bad byte; a silent connection keeps no buffer. Package wire makes
+// each outgoing frame once for all receivers.
 //
-// A silent connection costs its socket and its state in the engine. On Linux it has no
-// goroutine; on other systems, and with TLS, it has one with a small stack. A [reader]
-// serves one connection after another. The goroutine of net/http, with its request and
-// buffers, ends with the handshake.
+// A silent connection needs only its socket and its state in the engine. On Linux it
+// has no goroutine; on other systems, and with TLS, it has one with a small stack. A
+// [reader] serves one connection after another. The goroutine of net/http, with its
+// request and buffers, ends with the handshake.
 package ws
 
 import (
@@ -46,12 +46,12 @@ type Config struct {
 	// clients of ActionHero need one every 45 s.
 	PingInterval time.Duration
 
-	// IdleTimeout is the longest time without any bytes from a client, which answers
-	// each heartbeat; 0: 45 s. It is rounded up to whole intervals.
+	// IdleTimeout is the maximum time without any bytes from a client; clients answer
+	// each heartbeat. 0: 45 s. It is rounded up to a multiple of PingInterval.
 	IdleTimeout time.Duration
 
-	// MessageTimeout is the longest time from the first byte of a message to its last;
-	// 0: 10 s. The time that its request takes does not count.
+	// MessageTimeout is the maximum time from the first byte of a message to its last;
+	// 0: 10 s. It does not include the time of the request itself.
 	MessageTimeout time.Duration
 
 	// HandshakeTimeout is the time after which ConnState counts a closed connection
@@ -59,17 +59,17 @@ type Config struct {
 	// http.Server, which closes the connection, to the same time.
 	HandshakeTimeout time.Duration
 
-	// Reading is how the server waits for silent clients. It makes a difference only
-	// without TLS on Linux, where the zero value costs least.
+	// Reading selects how the server waits for silent clients. It matters only without
+	// TLS on Linux, where the zero value needs the least memory.
 	Reading stream.Reading
 
 	Fallback http.Handler // for requests to other paths; nil: 404
 	Log      *slog.Logger // nil: slog.Default()
 }
 
-// Server is an http.Handler. Paths that begin with /primus are ActionHero's protocol, and
-// /ws is the same protocol without the strings of Primus. The http.Server needs
-// ReadHeaderTimeout, against slow handshakes, and calls ConnState.
+// Server is an http.Handler. Paths that begin with /primus use ActionHero's protocol.
+// The path /ws uses the same protocol without the strings of Primus. The http.Server
+// needs ReadHeaderTimeout, against slow handshakes, and must call ConnState.
 type Server struct {
 	cfg      Config
 	readers  readers
@@ -87,7 +87,7 @@ type arrival struct {
 	info engine.Info
 }
 
-// New makes a server. It serves connections once Run is called.
+// New makes a server. Run starts to serve its connections.
 func New(cfg Config) *Server {
 	cfg.PingInterval = cmp.Or(cfg.PingInterval, 30*time.Second)
 	cfg.IdleTimeout = cmp.Or(cfg.IdleTimeout, 45*time.Second)
@@ -104,12 +104,12 @@ func New(cfg Config) *Server {
 	return s
 }
 
-// Run serves the connections until ctx ends. Then it closes the open ones, waits until all
-// have ended, and returns nil. Call Run once. Connections that are made before wait for
-// it.
+// Run serves the connections until ctx ends. Then it closes the open connections, waits
+// until all have ended, and returns nil. Call Run once. Connections that clients make
+// before Run wait for it.
 //
-// http.Server.Shutdown does not wait for these connections: at shutdown, end first the
-// http.Server, then the engine, then ctx.
+// http.Server.Shutdown does not wait for these connections. At shutdown, end the
+// http.Server first, then the engine, and then ctx.
 func (s *Server) Run(ctx context.Context) error {
 	poller, err := stream.NewPoller(s.cfg.Reading)
 	if err != nil {

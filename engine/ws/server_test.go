@@ -24,7 +24,7 @@ func connecting(f func(p *hook.Profile) hook.Verdict) option {
 	}
 }
 
-// get returns the answer to a request that is not upgraded.
+// get returns the answer to a request without an upgrade.
 func (s *site) get(path string, headers ...string) (*http.Response, string) {
 	s.Helper()
 	req, err := http.NewRequest("GET", s.http.URL+path, nil)
@@ -282,7 +282,8 @@ func TestLostClientIsDone(t *testing.T) {
 	})
 }
 
-// A client of ActionHero receives no notice of a gap, which ActionHero does not have.
+// TestGapsAreNotSentAtPrimus checks that a client of ActionHero receives no notice of a
+// gap, because ActionHero has no such notice.
 func TestGapsAreNotSentAtPrimus(t *testing.T) {
 	everywhere(t, func(s *site) {
 		primus, plain := s.dial("/primus"), s.dial("/ws")
@@ -322,7 +323,8 @@ func TestHeartbeats(t *testing.T) {
 	})
 }
 
-// isSilent sends nothing and checks that it is closed after two heartbeats.
+// isSilent sends nothing and checks that the server closes the connection after two
+// heartbeats.
 func (c *client) isSilent() {
 	c.Helper()
 	for range 2 {

@@ -27,7 +27,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const timeout = 10 * time.Second
 
-// site is an engine with its HTTP port.
+// site is an engine and its HTTP listener.
 type site struct {
 	testing.TB
 	engine *engine.Engine
@@ -71,7 +71,7 @@ func startSite(t testing.TB, start func(*httptest.Server), options []option) *si
 	return s
 }
 
-// everywhere runs a test with each way to wait for clients.
+// everywhere runs a test once for each way to wait for clients.
 func everywhere(t *testing.T, test func(s *site), options ...option) {
 	t.Helper()
 	each := func(_ *engine.Config, c *ws.Config) { c.Reading = stream.Goroutines }
@@ -95,7 +95,7 @@ type client struct {
 	r *bufio.Reader
 }
 
-// handshake returns an upgrade request; headers are lines.
+// handshake returns an upgrade request. headers are additional lines.
 func (s *site) handshake(path string, headers ...string) string {
 	return fmt.Sprintf("GET %s HTTP/1.1\r\nHost: %s\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"+
 		"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n%s\r\n", path, s.http.Listener.Addr(), strings.Join(append(headers, ""), "\r\n"))
@@ -155,7 +155,7 @@ func (c *client) raw(s string) {
 	}
 }
 
-// frame returns a masked frame; first is its first byte.
+// frame returns a masked frame. first is the first byte of the frame.
 func frame(first byte, payload string) string {
 	b := []byte{first}
 	switch n := len(payload); {
@@ -174,7 +174,7 @@ func frame(first byte, payload string) string {
 	return string(b)
 }
 
-// First bytes of frames.
+// First bytes of frames, with FIN and opcode.
 const (
 	text, binaryFrame, ping, pong, closing = 0x81, 0x82, 0x89, 0x8a, 0x88
 	startText, more, end                   = 0x01, 0x00, 0x80
@@ -240,7 +240,8 @@ func (c *client) wantsEnd() {
 	}
 }
 
-// nope returns a request for a verb that does not exist, and notThere the answer.
+// nope returns a request for a verb that does not exist. notThere returns the answer to
+// it.
 func nope(what string) string { return `{"event":"` + what + `","messageId":1}` }
 
 func notThere(what string) string {

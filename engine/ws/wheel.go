@@ -8,12 +8,12 @@ import (
 	"github.com/mootchat/moot/engine/wire"
 )
 
-// slots is the number of parts of the time between two heartbeats. Each connection gets its
-// heartbeat in one of them, which spreads the pings and their answers over time.
+// slots is the number of parts of the time between two heartbeats. Each connection gets
+// its heartbeat in one of them, so that pings and their answers are spread over time.
 const slots = 30
 
-// wheel has all open connections and sends their heartbeats, with one ticker instead of
-// one timer per connection.
+// wheel holds all open connections and sends their heartbeats. It has one ticker
+// instead of one timer per connection.
 type wheel struct {
 	maxUnanswered int // a client with more unanswered pings is closed
 
@@ -26,13 +26,13 @@ type wheel struct {
 	batch []*conn // used by beat
 }
 
-// position is where a connection is in the wheel.
+// position is the position of a connection in the wheel.
 type position struct {
 	slot, index int // under wheel.mu
 	unanswered  int // pings since the client last sent something; used by beat
 }
 
-// add returns false if the wheel has stopped.
+// add adds a connection. It returns false if the wheel has stopped.
 func (w *wheel) add(c *conn) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -56,8 +56,8 @@ func (w *wheel) remove(c *conn) {
 	w.slots[c.slot] = s[:last]
 }
 
-// beat sends the heartbeats of the next slot, and closes clients that do not answer. It is
-// called by one goroutine.
+// beat sends the heartbeats of the next slot, and closes clients that do not answer.
+// Only one goroutine calls it.
 func (w *wheel) beat(now time.Time) {
 	w.mu.Lock()
 	w.current = (w.current + 1) % slots
@@ -85,10 +85,10 @@ func (w *wheel) beat(now time.Time) {
 	}
 }
 
-// controlPing is a ping frame without a payload. It must not be changed.
+// controlPing is a ping frame without a payload. Do not change it.
 var controlPing = [...]byte{fin | opPing, 0}
 
-// stop returns all connections. After it, add returns false.
+// stop returns all connections. Afterwards add returns false.
 func (w *wheel) stop() []*conn {
 	w.mu.Lock()
 	defer w.mu.Unlock()

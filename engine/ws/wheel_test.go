@@ -5,7 +5,8 @@ import (
 	"testing"
 )
 
-// Connections are spread over the slots; removing one keeps the positions of the others.
+// TestWheelSpreadsConnections checks that connections are spread over the slots, and
+// that a removal does not change the positions of the others.
 func TestWheelSpreadsConnections(t *testing.T) {
 	var w wheel
 	var all []*conn
