@@ -1,28 +1,27 @@
-// Package abi is the contract between the host and a guest module: names,
-// numbers and the layout of the frame in which the host passes an event to a
-// guest. It is version 1 of the ABI; the name of a guest's marker export says
-// which version the guest has.
+// Package abi is the contract between the host and a guest: names, numbers and the
+// layout of the frame in which the host passes an event to a guest. This is version 1
+// of the ABI. A guest exports a marker whose name has the guest's version.
 //
 // # One call
 //
-// The host writes one [Frame] into the guest's exchange buffer (the memory that
-// moot_alloc returned), calls one hook export with the frame's address, and
-// reads one i32 and the frame's result slots back. All numbers are little
-// endian. Offsets in a frame count from the frame's start, offsets in a blob
-// from the blob's start; result pointers, which the guest writes, are absolute
-// addresses in its memory.
+// The host writes one [Frame] into the guest's exchange buffer, which is the memory
+// that moot_alloc returned. It calls one hook export with the frame's address, and then
+// reads the i32 result and the frame's result slots. All numbers are little endian.
+// Offsets in a frame count from the frame's start, and offsets in a blob from the
+// blob's start. Result pointers, which the guest writes, are absolute addresses in its
+// memory.
 //
 // # Growth
 //
-// Field numbers, hook numbers and result slots are only ever appended. A guest
-// checks a blob's field count before it reads a field that Minor 0 did not have.
+// New field numbers, hook numbers and result slots are always appended. A guest checks
+// a blob's field count before it reads a field that Minor 0 did not have.
 package abi
 
-// Minor is the minor version of this host. It is in every frame, and the first
+// Minor is the minor version of this host. Every frame contains it, and it is the first
 // argument of moot_init.
 const Minor = 0
 
-// Names of the exports of a guest, with their signatures.
+// Names and signatures of the exports of a guest.
 const (
 	ExportMemory     = "memory"
 	ExportMarker     = "moot_abi_1"    // () -> (): never called
@@ -32,19 +31,19 @@ const (
 	ExportInitialize = "_initialize"   // () -> (): optional, called once before all others
 )
 
-// ExportReason is an optional export, () -> i64: ptr<<32 | len of the reason. The
-// host calls it right after moot_init has refused.
+// ExportReason is an optional export, () -> i64: ptr<<32 | len of the reason. The host
+// calls it immediately after moot_init has refused.
 const ExportReason = "moot_reason"
 
-// ManifestSection is the custom section that may contain the manifest; then
-// there need be no [ExportManifest].
+// ManifestSection is the custom section that may contain the manifest. A module with
+// this section does not need [ExportManifest].
 const ManifestSection = "moot.manifest"
 
 // ImportModule is the module from which guests import host functions.
 const ImportModule = "moot_1"
 
-// ExchangeSize is the size in bytes that the host first passes to moot_alloc. It
-// calls moot_alloc again, with at most ExchangeMax, if a frame needs more.
+// ExchangeSize is the size in bytes that the host first passes to moot_alloc. If a
+// frame needs more, the host calls moot_alloc again, with at most ExchangeMax.
 const (
 	ExchangeSize = 64 << 10
 	ExchangeMax  = 1 << 20
@@ -89,8 +88,8 @@ var hooks = [Hooks + 1]struct{ name, export string }{
 	Action:       {"action", "on_action"},
 }
 
-// String returns the hook's name in config, logs and docs; "" for an invalid
-// number.
+// String returns the hook's name in config, logs and docs, or "" if the number is not
+// valid.
 func (h Hook) String() string {
 	if h > Hooks {
 		return ""
@@ -98,8 +97,8 @@ func (h Hook) String() string {
 	return hooks[h].name
 }
 
-// Export returns the name of the guest's function for the hook; "" for an
-// invalid number.
+// Export returns the name of the guest's function for the hook, or "" if the number is
+// not valid.
 func (h Hook) Export() string {
 	if h > Hooks {
 		return ""
@@ -107,7 +106,7 @@ func (h Hook) Export() string {
 	return hooks[h].export
 }
 
-// HookNamed returns the hook with that name, 0 if there is none.
+// HookNamed returns the hook with that name, or 0 if there is none.
 func HookNamed(name string) Hook {
 	for h := Connect; h <= Hooks; h++ {
 		if hooks[h].name == name {
@@ -117,8 +116,8 @@ func HookNamed(name string) Hook {
 	return 0
 }
 
-// Results of a hook export. A negative number is an error of the guest, any
-// other a protocol error; the entry's onError applies to both.
+// Results of a hook export. A negative number is an error of the guest. Any other
+// number that is not listed is a protocol error. The entry's onError applies to both.
 const (
 	Allow       = 0
 	Deny        = 1 // with a reason in the result slots; on_say: as Drop, but counted as a deny
@@ -135,14 +134,14 @@ const (
 	VerdictVariant = 2 // 2+k: deliver variant k
 )
 
-// Kinds of a message.
+// Kinds of messages.
 const (
 	KindNone = 0 // in a result: not rewritten
 	KindText = 1 // UTF-8 text
 	KindJSON = 2 // JSON text
 )
 
-// Results of host functions that are errors.
+// Negative results of host functions.
 const (
 	Absent      = -1
 	NotGranted  = -2
@@ -152,9 +151,9 @@ const (
 	Unavailable = -6
 )
 
-// Kinds of an emit: the sum of one of the first pair and one of the second. A JSON
-// object to a connection is sent unchanged; it must not have keys that a reply must
-// not have.
+// Kinds of an emit: the sum of one constant of the first pair and one of the second. A
+// JSON object to a connection is sent unchanged; it must not have the reserved keys of
+// a reply.
 const (
 	EmitText         = 0
 	EmitJSON         = 1
@@ -162,8 +161,8 @@ const (
 	EmitToConnection = 2
 )
 
-// Capabilities that an entry grants in config. [CapabilityProperties] is
-// followed by ":" and the names that may be set, separated by commas.
+// Capabilities that an entry grants in its config. [CapabilityProperties] is followed
+// by ":" and the names of properties that may be set, separated by commas.
 const (
 	CapabilityKV         = "kv"
 	CapabilityRate       = "rate"
@@ -172,7 +171,7 @@ const (
 	CapabilityProperties = "properties"
 )
 
-// Manifest is a module's description of itself, as JSON.
+// Manifest is a module's declaration of itself, as JSON.
 type Manifest struct {
 	Name         string       `json:"name"`                   // the module's own name; config may use another one
 	Version      string       `json:"version,omitempty"`      // any text
@@ -192,8 +191,8 @@ type ActionSpec struct {
 	Inputs      map[string]InputSpec `json:"inputs,omitempty"`
 }
 
-// InputSpec is an input of an action. The engine refuses an action without a
-// required input.
+// InputSpec is an input of an action. If a required input is missing, the engine
+// refuses the action.
 type InputSpec struct {
 	Required    bool   `json:"required,omitempty"`
 	Description string `json:"description,omitempty"`

@@ -17,7 +17,8 @@ const (
 	FrameReceiverTab = 24 // offset of the receivers: one u32 offset of a connection blob each
 	FrameVerdicts    = 28 // offset of the verdict bytes, one per receiver, 0 when the guest is called
 
-	// Result slots: 0 when the guest is called, read when it returns.
+	// Result slots. They are 0 when the host calls the guest; the host reads them when
+	// the guest returns.
 	ResultCode         = 32 // deny: a number that the module chooses; 0: none
 	ResultReason       = 36 // ptr, len
 	ResultMessage      = 44 // ptr, len
@@ -32,7 +33,7 @@ const (
 	HeaderSize         = 104
 )
 
-// Layout of a variant of on_say, which is in the guest's memory.
+// Layout of a variant of on_say. Variants are in the guest's memory.
 const (
 	VariantMessage = 0 // ptr, len
 	VariantKind    = 8 // [KindNone]: the message is not rewritten
@@ -43,10 +44,10 @@ const (
 // FlagJSON in [FrameFlags] means that the event's message is JSON, not text.
 const FlagJSON = 1
 
-// Layout of a blob: u32 size, u16 kind, u16 field count, two u64, then an
-// offset and a length (u32 each) per field, then the fields' bytes, padded to a
-// multiple of 8. An offset of 0 means that the field is absent, or that the guest
-// does not read it; an empty field has an offset and the length 0.
+// Layout of a blob: u32 size, u16 kind, u16 field count, two u64, an offset and a
+// length (u32 each) per field, and then the bytes of the fields, padded to a multiple
+// of 8. If an offset is 0, the field is absent, or the guest does not read it. An empty
+// field has an offset and the length 0.
 const (
 	BlobSize   = 0
 	BlobKind   = 4
@@ -95,16 +96,15 @@ var eventFields = [...]string{"room", "tenant", "from", "message", "context", "c
 var connFields = [...]string{"id", "fingerprint", "user", "transport", "remoteIP", "tenant", "locale", "properties"}
 
 // EventField returns the event field for a name in a manifest's reads, such as
-// "message"; ok is false if there is none. The times sentAt and sequence are in
-// every event and need no declaration. "tenant" is the field of the event and of
-// the connection.
+// "message". ok is false if there is no such field. The times sentAt and sequence are
+// in every event and need no declaration. "tenant" is a field of both the event and the
+// connection.
 func EventField(name string) (f Field, ok bool) { return fieldNamed(eventFields[:], name) }
 
 // ConnectionField returns the connection field for a name in a manifest's reads or
-// vary, such as "locale". Properties are declared one by one: for
-// "properties.role" the field is [ConnProperties] and property is "role".
-// The times "connectedAt" and "joinedAt" have no field number, see
-// [ConnectionTime].
+// vary, such as "locale". Properties are declared individually: for "properties.role"
+// the field is [ConnProperties] and property is "role". The times "connectedAt" and
+// "joinedAt" have no field number; see [ConnectionTime].
 func ConnectionField(name string) (f Field, property string, ok bool) {
 	const prefix = "properties."
 	if len(name) > len(prefix) && name[:len(prefix)] == prefix {
@@ -114,9 +114,9 @@ func ConnectionField(name string) (f Field, property string, ok bool) {
 	return f, "", ok && f != ConnProperties
 }
 
-// ConnectionTime returns the slot of a connection blob, [BlobA] or [BlobB], for a
-// name in a manifest's reads; 0 if it is neither "connectedAt" nor "joinedAt".
-// A time that is not declared is 0 in the blob.
+// ConnectionTime returns the slot of a connection blob for a name in a manifest's
+// reads: [BlobA] for "connectedAt", [BlobB] for "joinedAt", and 0 for any other name. A
+// time that is not declared is 0 in the blob.
 func ConnectionTime(name string) int {
 	switch name {
 	case "connectedAt":
@@ -137,8 +137,8 @@ func fieldNamed(names []string, name string) (Field, bool) {
 }
 
 // AppendBlob appends a blob to dst and returns the extended slice. A nil field is
-// absent, an empty one is not. The length of dst must be a multiple of 8, and that
-// of the result is one.
+// absent; an empty field is present. The length of dst must be a multiple of 8; the
+// length of the result is one too.
 func AppendBlob(dst []byte, kind uint16, a, b uint64, fields [][]byte) []byte {
 	start := len(dst)
 	le := binary.LittleEndian
@@ -167,10 +167,9 @@ func AppendBlob(dst []byte, kind uint16, a, b uint64, fields [][]byte) []byte {
 	return dst
 }
 
-// AppendProperty appends one property to the value of [ConnProperties]: u32
-// length of the name, u32 length of the value, the name, the value as JSON
-// text. Properties follow each other without padding, in the order of their
-// names.
+// AppendProperty appends one property to the value of [ConnProperties]: u32 length of
+// the name, u32 length of the value, the name, and the value as JSON text. Properties
+// follow each other without padding, in the order of their names.
 func AppendProperty(dst []byte, name, value string) []byte {
 	dst = binary.LittleEndian.AppendUint32(dst, uint32(len(name)))
 	dst = binary.LittleEndian.AppendUint32(dst, uint32(len(value)))
@@ -178,11 +177,11 @@ func AppendProperty(dst []byte, name, value string) []byte {
 	return append(dst, value...)
 }
 
-// Span is a range of a guest's memory, as the guest has given it: not checked.
+// Span is an unchecked range of a guest's memory, which the guest has chosen.
 type Span struct{ Ptr, Len uint32 }
 
-// SpanAt reads the pointer and length at offset slot of a frame or variant, which
-// must have at least slot+8 bytes.
+// SpanAt reads the pointer and the length at the offset slot of a frame or variant. The
+// frame or variant must have at least slot+8 bytes.
 func SpanAt(frame []byte, slot int) Span {
 	return Span{
 		binary.LittleEndian.Uint32(frame[slot:]),
@@ -190,10 +189,9 @@ func SpanAt(frame []byte, slot int) Span {
 	}
 }
 
-// In returns the part of memory that the span refers to. ok is false if it is out
-// of bounds, longer than limit, or not valid UTF-8. The slice aliases memory: copy
-// it before the guest is called again. A span of length 0 is valid, wherever it
-// points.
+// In returns the part of memory that the span refers to. ok is false if that part is
+// out of bounds, longer than limit, or not valid UTF-8. The slice aliases memory: copy
+// it before the next call of the guest. A span of length 0 is always valid.
 func (s Span) In(memory []byte, limit int) (b []byte, ok bool) {
 	if s.Len == 0 {
 		return nil, true

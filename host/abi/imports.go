@@ -1,8 +1,8 @@
 package abi
 
-// Host functions of [ImportModule]. p and l are a pointer and a length in guest
-// memory, cap is the size of a buffer; all are i32 unless stated otherwise. A
-// function returns a value or a length, or one of the negative results. If a length
+// Host functions of [ImportModule]. p and l are a pointer and a length in guest memory,
+// and cap is the size of a buffer. All are i32 unless stated otherwise. A function
+// returns a value or a length, or one of the negative results. If the returned length
 // is larger than cap, nothing was written.
 //
 //	log(level, p, l)                          level 0 debug, 1 info, 2 warn, 3 error; no result

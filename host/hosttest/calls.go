@@ -11,7 +11,7 @@ import (
 	"github.com/mootchat/moot/host/trial"
 )
 
-// hostCall is a script that has the guest call a host function during one event, and the report that is expected.
+// hostCall is a script with which the guest calls a host function during one event, and the expected report.
 type hostCall struct {
 	function, name, script, want string
 	hook                         abi.Hook // 0: action
@@ -55,13 +55,13 @@ var hostCalls = []hostCall{
 	{abi.ImportRandom, "random", "random 32;random 32", "", 0},
 }
 
-// hostFunctions has the guest call each host function.
+// hostFunctions makes the guest call each host function.
 func (c *conformance) hostFunctions() {
 	imported := make(map[string]bool)
 	for _, im := range c.module.Inspection.Imports {
 		imported[im.Name] = im.Module == abi.ImportModule
 	}
-	// Properties and config may be read from the frame, without an import.
+	// The frame contains properties and config, so a guest needs no import to read them.
 	imported[""], imported[abi.ImportPropertyGet], imported[abi.ImportConfigGet] = true, true, true
 	for _, f := range hostCalls {
 		if !imported[f.function] {

@@ -16,8 +16,8 @@ import (
 )
 
 // Conform tests the conformance guest of an SDK against the whole contract: the golden frames, all hooks, fields,
-// verdicts, errors and host functions. See CONFORMANCE.md for such guests. The error is not nil if the guest could not
-// be tested.
+// verdicts, errors and host functions. CONFORMANCE.md describes such guests. Conform returns an error if it cannot test
+// the guest.
 func Conform(ctx context.Context, wasm []byte, cache host.Cache) (*Report, error) {
 	c := &conformance{ctx: ctx, cfg: trial.Config{Name: "conformance", Wasm: wasm, Cache: cache, Timeout: time.Minute, // for slow machines
 		Memory: 64 << 20, Now: time.UnixMilli(noon), Rooms: map[string]int{"lobby": 3}, KV: map[string]string{"long": strings.Repeat("x", 5000), "gone": ""}}}
@@ -89,14 +89,14 @@ func sorted(list []string) []string {
 	return slices.Compact(list)
 }
 
-// withScript returns a connection with a script in its property do.
+// withScript returns a connection whose property do is a script.
 func withScript(script string) *trial.Connection {
 	c := someone
 	c.Properties = map[string]trial.JSON{"do": trial.JSON(`"` + script + `"`), "role": trial.JSON(`"member"`)}
 	return &c
 }
 
-// event returns an event of a hook with all fields, and a script.
+// event returns an event of a hook with all fields and a script.
 func event(hook abi.Hook, script string) *trial.Event {
 	e := &trial.Event{Hook: hook.String(), Tenant: "default", SentAt: noon, Sequence: 7}
 	switch hook {
@@ -189,7 +189,7 @@ func eventLines(hook abi.Hook, e *trial.Event) []string {
 	return append(l, "c.role="+string(n.Properties["role"]))
 }
 
-// verdicts has the guest answer with each verdict.
+// verdicts makes the guest answer with each verdict.
 func (c *conformance) verdicts() {
 	hello, js := "HELLO, 世界", trial.JSON(`{"n":1}`)
 	for _, v := range []struct {
@@ -279,7 +279,7 @@ func (c *conformance) manyVariants(n int) error {
 	return nil
 }
 
-// failures has the guest fail, and checks that the next event is answered.
+// failures makes the guest fail, and checks that it answers the next event.
 func (c *conformance) failures() {
 	a, err := c.call(event(abi.OnSayReceive, "fail"))
 	if err == nil && a.Verdict != "failed" {

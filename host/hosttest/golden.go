@@ -18,8 +18,8 @@ import (
 	"github.com/mootchat/moot/sdk/vectors"
 )
 
-// Golden tests the SDK of a conformance guest without a host: it writes the golden frames into the guest's memory, byte
-// for byte, and compares what the guest reads from them and writes with their meaning.
+// Golden tests the SDK of a conformance guest without a host. It writes the golden frames into the guest's memory, byte
+// for byte. It compares the fields that the guest reads, and the results that it writes, with the expected ones.
 func Golden(ctx context.Context, wasm []byte) (*Report, error) {
 	rt := wazero.NewRuntime(ctx)
 	defer rt.Close(ctx)
@@ -48,7 +48,7 @@ type golden struct {
 	script   string
 }
 
-// link provides the guest's imports: config_get returns the script, the others fail.
+// link provides the guest's imports. config_get returns the script; the other functions fail.
 func (g *golden) link(ctx context.Context) error {
 	wasi_snapshot_preview1.MustInstantiate(ctx, g.runtime)
 	b := g.runtime.NewHostModuleBuilder(abi.ImportModule)
@@ -119,7 +119,7 @@ func (g *golden) call(ctx context.Context, script string, hook abi.Hook, frame [
 	return int32(result[0]), at, slices.Clone(memory), nil
 }
 
-// reads checks what the guest reports of a frame.
+// reads checks the report of the guest on a frame.
 func (g *golden) reads(ctx context.Context, f *vectors.Frame) error {
 	frame, err := hex.DecodeString(f.Hex)
 	if err != nil {
@@ -209,7 +209,7 @@ func (l *lines) number(name string, n uint64) *lines {
 	return l
 }
 
-// writes has the guest answer with a result, and decodes what it has written.
+// writes makes the guest answer with a result, and decodes the result that it has written.
 func (g *golden) writes(ctx context.Context, r *vectors.Result) error {
 	frame, err := hex.DecodeString(r.Frame)
 	if err != nil {
@@ -234,7 +234,7 @@ func (g *golden) writes(ctx context.Context, r *vectors.Result) error {
 	if code == r.Returns && code != abi.PerReceiver {
 		return same(a, r.Verdict)
 	}
-	// A guest may answer a say for all receivers together, or for each of them.
+	// At say, a guest may answer once for all receivers, or for each of them.
 	if len(r.Receivers) == 0 {
 		return fmt.Errorf("it returned %d, not %d", code, r.Returns)
 	}
@@ -266,7 +266,7 @@ func describe(v vectors.Verdict) string {
 	return fmt.Sprintf("%+v with message %s", v, message)
 }
 
-// scriptOf returns the script that has a guest answer with v.
+// scriptOf returns the script that makes a guest answer with v.
 func scriptOf(v *vectors.Verdict) string {
 	switch v.Answer {
 	case "allow":
@@ -302,7 +302,7 @@ func text(s string) string { return hex.EncodeToString([]byte(s)) }
 var answers = map[int32]string{abi.Allow: "allow", abi.Deny: "deny", abi.Rewritten: "rewrite",
 	abi.PerReceiver: "perReceiver", abi.AllowEnd: "allowEnd", abi.Drop: "drop"}
 
-// decode decodes the result of a guest, as the host does.
+// decode decodes the result of a guest like the host.
 func decode(code int32, at uint32, memory []byte) (v vectors.Verdict, receivers []vectors.Verdict, err error) {
 	le, frame := binary.LittleEndian, memory[at:]
 	read := func(record []byte, slot int) string {

@@ -10,9 +10,9 @@ import (
 	"github.com/mootchat/moot/host/trial"
 )
 
-// Probe calls a module at each of its hooks with events of all kinds: with all fields and none, long, empty and
-// non-ASCII texts, all kinds of JSON, no connection, one receiver and thousands. Any valid answer passes; a trap, a
-// missed deadline or an invalid answer fails. Config must have Wasm.
+// Probe calls a module at each of its hooks with many kinds of events: with all fields and with none, with long, empty
+// and non-ASCII texts, with all kinds of JSON, without a connection, and with one receiver or thousands. Any valid
+// answer passes. A trap, a missed deadline or an invalid answer fails. Config must have Wasm.
 func Probe(ctx context.Context, cfg trial.Config) (*Report, error) {
 	m, err := trial.Load(ctx, cfg)
 	if err != nil {
@@ -58,7 +58,7 @@ var texts = []string{"", "hello", "a\x00b", "grüße, 世界 🙂", "\"\\\n\t{}"
 
 var values = []string{`null`, `true`, `-1.5e3`, `"text \"quoted\" \u00e9"`, `[]`, `{}`, `[1,[2,{"a":null}]]`, `{"text":"hello","n":1}`}
 
-// someone has all fields, nobody has none.
+// someone is a connection with all fields, nobody one without any.
 var (
 	someone = trial.Connection{ID: "4f2a", Fingerprint: "a9c1", User: "ann", Transport: "websocket", RemoteIP: "203.0.113.7",
 		Tenant: "default", Locale: "en-GB", ConnectedAt: 1_699_999_995_000, JoinedAt: 1_699_999_996_000,

@@ -1,9 +1,9 @@
-// Package hosttest tests modules: it calls every hook with all kinds of fields, and checks verdicts, errors and host
-// calls. It is for tests of SDKs and modules, and for moot module conform.
+// Package hosttest tests modules. It calls every hook with all kinds of fields, and checks verdicts, errors and host
+// calls. Tests of SDKs and modules use it, and the command moot module conform.
 //
-// [Probe] calls any module at each of its hooks with events of all kinds. [Conform] tests a conformance guest of an
-// SDK, which executes the script of CONFORMANCE.md, against the whole contract; [Golden] tests its reading and writing
-// of frames.
+// [Probe] calls any module at each of its hooks with events of all kinds. [Conform] tests the conformance guest of an
+// SDK, which executes the scripts of CONFORMANCE.md, against the whole contract. [Golden] tests how such a guest reads
+// and writes frames.
 package hosttest
 
 import (
@@ -63,7 +63,7 @@ func (r *Report) Err() error {
 	return errors.Join(errs...)
 }
 
-// maxDetail is the most bytes of a detail in the table.
+// maxDetail is the maximum length of a detail in the table, in bytes.
 const maxDetail = 500
 
 // Print writes the report as a table.

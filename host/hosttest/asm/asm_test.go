@@ -10,7 +10,7 @@ import (
 	"github.com/mootchat/moot/host/hosttest/asm"
 )
 
-// TestModuleRuns runs a module with something in every section.
+// TestModuleRuns checks a module with content in every section.
 func TestModuleRuns(t *testing.T) {
 	m := new(asm.Module)
 	twice := m.Import("env", "twice", "i64 -> i64")

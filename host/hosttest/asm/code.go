@@ -60,10 +60,11 @@ func GlobalSet(global int) Code { return "\x24" + number(global) }
 // Call calls a function.
 func Call(f int) Code { return "\x10" + number(f) }
 
-// CallIndirect calls the function at the index on the stack in table 0. It traps if the function is not of type typ.
+// CallIndirect calls the function in table 0 whose index is on the stack. It traps if the function does not have the
+// type typ.
 func CallIndirect(typ int) Code { return "\x11" + number(typ) + "\x00" }
 
-// Block is a block without a result; [Br] leaves it.
+// Block is a block without a result; [Br] branches to its end.
 func Block(code Code) Code { return "\x02\x40" + code + end }
 
 // Loop is a loop without a result; [Br] begins the next iteration.
@@ -72,10 +73,10 @@ func Loop(code Code) Code { return "\x03\x40" + code + end }
 // If runs the code if the i32 on the stack is not 0.
 func If(code Code) Code { return "\x04\x40" + code + end }
 
-// Br branches to the block or loop depth blocks out; 0 is the innermost.
+// Br branches to a block or loop. Depth 0 is the innermost one.
 func Br(depth int) Code { return "\x0c" + number(depth) }
 
-// BrIf is [Br] if the i32 on the stack is not 0.
+// BrIf is like [Br], but only if the i32 on the stack is not 0.
 func BrIf(depth int) Code { return "\x0d" + number(depth) }
 
 // BrTable branches to block 0, with a table of n entries.

@@ -1,9 +1,9 @@
-// Package asm encodes WebAssembly modules, so that a test can have a whole module in a few lines of Go, also one that
-// no compiler would make.
+// Package asm encodes WebAssembly modules. A test can contain a whole module in a few lines of Go, including modules
+// that no compiler makes.
 //
-// Functions, memories and the rest may be added to a [Module] in any order, except that imports come before functions;
-// the sections are written in the order of the format. Nothing is checked. Instructions are functions that return their
-// bytes, and code is their concatenation:
+// Functions, memories and other items may be added to a [Module] in any order, except that imports come before
+// functions. The sections are written in the order of the format. Nothing is checked. Instructions are functions that
+// return their bytes, and code is their concatenation:
 //
 //	m := new(asm.Module)
 //	log := m.Import("moot_1", "log", "i32 i32 i32 ->")
@@ -12,7 +12,7 @@
 //	m.Func("run", "->", asm.I32(1)+asm.I32(0)+asm.I32(5)+asm.Call(log))
 //	wasm := m.Wasm()
 //
-// The package is for tests only and imports no other package of this repository.
+// The package is only for tests and imports no other package of this repository.
 package asm
 
 import (
@@ -47,7 +47,7 @@ const (
 	Global
 )
 
-// NoMax as a maximum means that there is none.
+// NoMax stands for no maximum.
 const NoMax = -1
 
 // Module is a module under construction. The zero Module is empty.
@@ -83,12 +83,13 @@ func (m *Module) Import(module, name, signature string) int {
 	return m.add(Imports, slices.Concat(Name(module), Name(name), []byte{Func}, Uint(m.Type(signature))))
 }
 
-// Func adds a function, exported if name is not empty, and returns its index. The code is without its last end.
+// Func adds a function and returns its index. If name is not empty, the function is exported. The code is without its
+// last end.
 func (m *Module) Func(name, signature string, code Code) int {
 	return m.FuncWith(name, signature, "", code)
 }
 
-// FuncWith is Func with locals, such as "i32 i64"; they come after the parameters.
+// FuncWith is like Func, with locals such as "i32 i64", whose indices follow those of the parameters.
 func (m *Module) FuncWith(name, signature, locals string, code Code) int {
 	body := Uint(len(strings.Fields(locals)))
 	for _, l := range strings.Fields(locals) {
@@ -97,7 +98,7 @@ func (m *Module) FuncWith(name, signature, locals string, code Code) int {
 	return m.Body(name, signature, append(body, code+end...))
 }
 
-// Body is Func with the whole of the body: locals, code and the last end.
+// Body is like Func, with the whole body: locals, code and the last end.
 func (m *Module) Body(name, signature string, body []byte) int {
 	m.add(Functions, Uint(m.Type(signature)))
 	m.add(Bodies, sized(body))
@@ -125,7 +126,7 @@ func (m *Module) Table(least, most int) {
 	m.add(Tables, append([]byte{valueTypes["funcref"]}, limits(least, most)...))
 }
 
-// Global adds a mutable global with the value of code, and returns its index.
+// Global adds a mutable global whose initial value is code, and returns its index.
 func (m *Module) Global(valueType string, code Code) int {
 	return m.add(Globals, append([]byte{valueTypes[valueType], 1}, code+end...))
 }
@@ -147,12 +148,12 @@ func (m *Module) Data(offset int, bytes []byte) {
 // Start sets the start function.
 func (m *Module) Start(f int) { m.Section(Start, Uint(f)) }
 
-// Custom adds a custom section before all others.
+// Custom adds a custom section. Custom sections come before all others.
 func (m *Module) Custom(name string, content []byte) {
 	m.before = append(append(m.before, 0), sized(append(Name(name), content...))...)
 }
 
-// Section replaces a section by any content.
+// Section replaces a section by the given content, which may be invalid.
 func (m *Module) Section(id int, content []byte) {
 	m.sections[id] = section{items: 1, body: content, raw: true}
 }

@@ -13,7 +13,7 @@ import (
 	"github.com/mootchat/moot/host/meter"
 )
 
-// bare is the module in a runtime of its own, without limits. Host functions return "unavailable".
+// bare runs the module in a separate runtime without limits. Host functions return "unavailable".
 func bare(t testing.TB, wasm []byte) api.Module {
 	t.Helper()
 	return instantiate(t, newRuntime(t), wasm, abi.ExportInitialize)
@@ -55,12 +55,13 @@ func instantiate(t testing.TB, rt wazero.Runtime, wasm []byte, start ...string) 
 	return m
 }
 
-// unlimited calls onSayReceive of the bare module n times, with a frame that is in its memory already.
+// unlimited returns a function that calls onSayReceive of the bare module n times. The frame is already in the module's
+// memory.
 func unlimited(t testing.TB, wasm []byte, ev *hook.Event) func(n int) {
 	return called(t, context.Background(), bare(t, wasm), ev, func() {})
 }
 
-// called calls onSayReceive n times, each after before; it must allow.
+// called returns a function that calls onSayReceive n times, and before ahead of each call. Each call must allow.
 func called(t testing.TB, ctx context.Context, m api.Module, ev *hook.Event, before func()) func(n int) {
 	t.Helper()
 	before()
@@ -83,7 +84,7 @@ func called(t testing.TB, ctx context.Context, m api.Module, ev *hook.Event, bef
 	}
 }
 
-// frame returns the frame of the event with the fields that these guests read.
+// frame returns a frame of the event with the fields that these guests read.
 func frame(ev *hook.Event) []byte {
 	b := make([]byte, abi.HeaderSize)
 	var fields [abi.EventFieldCount][]byte
@@ -94,7 +95,7 @@ func frame(ev *hook.Event) []byte {
 	return b
 }
 
-// metered is unlimited for the module as package meter rewrites it.
+// metered is like unlimited, for the module that package meter has rewritten.
 func metered(t testing.TB, wasm []byte, ev *hook.Event) func(n int) {
 	t.Helper()
 	m, err := meter.Rewrite(wasm, meter.Limits{})

@@ -9,25 +9,25 @@ import (
 	"time"
 )
 
-// Case is one of the ways that are compared.
+// Case is one of several cases that are compared.
 type Case struct {
 	Name  string
 	Run   func(n int) // runs it n times
 	Bound Bound
 }
 
-// Bound is the largest cost of a case, in multiples of the last case's; 0: none. A negative bound -N means that the
-// case should cost at most 1/N of the last one.
+// Bound is the maximum cost of a case, as a multiple of the last case's cost; 0: none. A negative bound -N means that
+// the case should cost at most 1/N of the last one.
 type Bound float64
 
 // Table collects the rows of all comparisons.
 type Table struct{ rows []string }
 
-// turn is the time that one case runs before the next.
+// turn is the time that one case runs before the next one runs.
 const turn = 4 * time.Millisecond
 
-// Compare runs the cases alternately and adds a row for each but the last, which the others are compared with. The
-// table shows whether the bounds hold; they are not enforced, because they depend on the machine.
+// Compare runs the cases alternately. It adds a row for each case but the last, which is the reference of the others.
+// The table shows whether the bounds hold. They are not enforced, because the results depend on the machine.
 func (t *Table) Compare(b *testing.B, cases ...Case) {
 	times := make([]int, len(cases))
 	for i, c := range cases {
@@ -49,7 +49,7 @@ func (t *Table) Compare(b *testing.B, cases ...Case) {
 	}
 }
 
-// timesIn returns how often the case runs in about d, after a warm-up.
+// timesIn returns how many times the case runs in about d, after a warm-up.
 func timesIn(d time.Duration, c Case) int {
 	for n := 1; ; n *= 2 {
 		before := processorTime()
@@ -74,7 +74,7 @@ func (t *Table) add(c, base Case, costs, bases []float64) float64 {
 	return ratio[1]
 }
 
-// quartiles sorts the values.
+// quartiles returns the quartiles of values, which it sorts.
 func quartiles(values []float64) [3]float64 {
 	slices.Sort(values)
 	n := len(values)

@@ -1,12 +1,12 @@
-// Package bench measures the cost of the sandbox, compared with no sandbox and with another one.
+// Package bench measures the cost of the sandbox against no sandbox and against another sandbox.
 //
-// The cases of a row run alternately in one process, A B A B, in rounds of a few milliseconds, for -benchtime. Their
-// cost is the CPU time of the process, not the real time. A ratio is computed in each round, and the table shows the
-// median of all rounds, so other work on the machine affects all cases alike. Garbage is collected between the cases
-// and not counted, which favours those that produce it.
+// The cases of a row run alternately in one process, A B A B, in rounds of a few milliseconds, for the time -benchtime.
+// Their cost is the CPU time of the process, not the real time. A ratio is computed in each round, and the table shows
+// the median of all rounds. Therefore other work on the machine affects all cases equally. Garbage is collected between
+// the cases and is not counted, which favors cases that produce garbage.
 //
 //	go test -run '^$' -bench . ./host/hosttest/bench
 //
-// prints a Markdown table. Guests are encoded with package asm, except for one in Go. Package extism beside this one is
-// a Go module of its own, so that the product does not depend on it.
+// This command prints a Markdown table. Guests are encoded with package asm, except for one in Go. The package extism
+// in a subfolder is a separate Go module, so that the server does not depend on it.
 package bench

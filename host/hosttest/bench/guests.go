@@ -17,8 +17,8 @@ const (
 // word is the word that the filter searches for.
 const word = "spam"
 
-// Filter returns a module that denies messages with "spam" at onSayReceive. At say a receiver whose locale begins with
-// x gets nothing.
+// Filter returns a module that denies messages with "spam" at onSayReceive. At say it drops the message for receivers
+// whose locale begins with x.
 func Filter(manifest string) []byte {
 	m := blank()
 	m.Custom(abi.ManifestSection, []byte(manifest))
@@ -33,8 +33,8 @@ func Filter(manifest string) []byte {
 	return m.Wasm()
 }
 
-// Scan returns code that leaves 1 if the word is between two addresses, else 0: the work of the filter. The locals at
-// and end have the addresses; at is changed.
+// Scan returns code that leaves 1 if the word is between two addresses, else 0. This is the main work of the filter.
+// The locals at and end contain the addresses; the code changes at.
 func Scan(at, end int) asm.Code {
 	wanted := int(word[0]) | int(word[1])<<8 | int(word[2])<<16 | int(word[3])<<24
 	return asm.Get(end) + asm.I32(len(word)-1) + asm.Sub + asm.Set(end) +
@@ -62,7 +62,7 @@ func perReceiver() asm.Code {
 		asm.I32(abi.PerReceiver)
 }
 
-// field returns code that reads the offset of a field of the blob on the stack.
+// field returns code that reads the offset of a field. The address of the blob is on the stack.
 func field(f abi.Field) asm.Code { return asm.Load32(abi.BlobTable + 8*int(f)) }
 
 func length(f abi.Field) asm.Code { return asm.Load32(abi.BlobTable + 8*int(f) + 4) }
@@ -74,7 +74,7 @@ func Nothing() []byte {
 	return m.Wasm()
 }
 
-// blank returns a module with what all of them have.
+// blank returns a module with the parts that all of these modules have.
 func blank() *asm.Module {
 	m := new(asm.Module)
 	m.Memory(24, asm.NoMax)

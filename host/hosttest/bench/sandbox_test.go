@@ -101,7 +101,8 @@ func TestCallsDoNotAllocate(t *testing.T) {
 	}
 }
 
-// TestFilters: the modules that are measured do what their names say.
+// TestFilters checks that the measured filters deny messages with the word, and drop messages for receivers whose
+// locale begins with x.
 func TestFilters(t *testing.T) {
 	for name, wasm := range map[string][]byte{"by hand": Filter(undeclared), "in Go": goFilter(t)} {
 		h := Start(t, wasm)

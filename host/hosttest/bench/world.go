@@ -48,7 +48,7 @@ func Said(text string) *hook.Event {
 		SentAt: 1800000000000, Sequence: 1, Message: wire.Message{Text: text}, Conn: profile(0)}
 }
 
-// OnSayReceive has the host decide the event n times; it must allow it.
+// OnSayReceive returns a function that has the host decide the event n times. Each decision must be allow.
 func OnSayReceive(h *host.Host, ev *hook.Event) func(n int) {
 	return func(n int) {
 		for range n {
@@ -59,7 +59,7 @@ func OnSayReceive(h *host.Host, ev *hook.Event) func(n int) {
 	}
 }
 
-// Say has the host deliver the message to the members n times; nothing may be rewritten.
+// Say returns a function that has the host deliver the message to the members n times. No message may be rewritten.
 func Say(h *host.Host, members []hook.Member) func(n int) {
 	ev := Said(Message)
 	ev.Hook, ev.Conn, ev.Snapshot = hook.Say, nil, new(hook.MemberSnapshot)
@@ -76,7 +76,7 @@ func Say(h *host.Host, members []hook.Member) func(n int) {
 	}
 }
 
-// Members returns n members, with the locales alternately.
+// Members returns n members whose locales alternate.
 func Members(n int, locales ...string) []hook.Member {
 	members := make([]hook.Member, n)
 	for i := range members {

@@ -30,7 +30,7 @@ type node struct {
 	start       time.Duration // until it served
 }
 
-// program builds the server, and gives it a cache in which the guests are compiled.
+// program is a built server with a cache that contains the compiled guests.
 type program struct {
 	file, dir, guests string
 }
@@ -50,7 +50,7 @@ func build(t testing.TB) *program {
 	return p
 }
 
-// config is that of n tenants with three rules each, all of them with a config of their own.
+// config returns a configuration of n tenants. Each has three rules with their own configs.
 func (p *program) config(n int) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, `cache: %s
@@ -125,7 +125,7 @@ func (s *node) stop(t testing.TB) {
 	}
 }
 
-// memory is the proportional set size of the server, in bytes.
+// memory returns the proportional set size of the server, in bytes.
 func (s *node) memory(t testing.TB) int {
 	t.Helper()
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/smaps_rollup", s.cmd.Process.Pid))
@@ -140,7 +140,7 @@ func (s *node) memory(t testing.TB) int {
 	return kilobytes << 10
 }
 
-// metric is the sum of a metric over all of its series.
+// metric returns the sum of a metric over all of its series.
 func (s *node) metric(t testing.TB, name string) (sum float64) {
 	t.Helper()
 	r, err := http.NewRequest(http.MethodGet, "http://"+s.admin+"/metrics", nil)
@@ -167,7 +167,7 @@ func (s *node) metric(t testing.TB, name string) (sum float64) {
 	return sum
 }
 
-// talk joins a room of a tenant and says a word that its blocklist masks.
+// talk joins a room of a tenant and sends a word that the tenant's blocklist masks.
 func (s *node) talk(t testing.TB, tenant int) time.Duration {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
@@ -197,8 +197,8 @@ func (s *node) talk(t testing.TB, tenant int) time.Duration {
 	}
 }
 
-// TestSilentTenantsCostLittle starts a node with 100 tenants and one with 300: silent tenants have no instances and hardly any
-// memory, and those who talk are served.
+// TestSilentTenantsCostLittle starts a node with 100 tenants and one with 300. It checks that silent tenants have no
+// instances and need little memory, and that tenants whose clients send messages are served.
 func TestSilentTenantsCostLittle(t *testing.T) {
 	p := build(t)
 	few := p.serve(t, 100)
@@ -224,8 +224,8 @@ func TestSilentTenantsCostLittle(t *testing.T) {
 	}
 }
 
-// BenchmarkTenants measures the start of a node and its memory, while nobody talks and after a hundred tenants have, and
-// the first message of a tenant.
+// BenchmarkTenants measures the start of a node, the first message of a tenant, and the memory of the node before and
+// after a hundred tenants have sent messages.
 func BenchmarkTenants(b *testing.B) {
 	p := build(b)
 	for _, n := range []int{100, 1000} {

@@ -1,3 +1,3 @@
-// Package density measures what tenants cost that are configured and silent: it starts the program with hundreds of them,
-// each with three rules in Go, and reads from outside how much memory it has.
+// Package density measures the cost of tenants without clients. It starts the server with hundreds of tenants, each
+// with three rules in Go, and measures the memory of the process.
 package density

@@ -20,13 +20,13 @@ type attack struct {
 	build func(g *guest) asm.Code
 	wasm  func() []byte // instead of build
 
-	// The expected outcome is the first of these that is set; if none is, the module is harmless and allows.
+	// The expected outcome is the first of these fields that is set. If none is set, the module is harmless and allows.
 	refused string // Load fails, and the error has this text
 	kind    string // each call fails with this kind, in Stats and log
 	says    string // text in the log line as well, with kind
 }
 
-// calls is the number of calls of each hook: more than a generation has instances.
+// calls is the number of calls of each hook. It exceeds the number of instances of a generation.
 const calls = 5
 
 func run(t *testing.T, attacks []attack) {
@@ -73,7 +73,7 @@ func (a *attack) at() []hook.Hook {
 	return a.hooks
 }
 
-// isRefused checks that the module is not loaded, that the error is useful, and that the rules in use stay.
+// isRefused checks that the module is not loaded, that the error is useful, and that the rules in use do not change.
 func (a *attack) isRefused(w *world, m module) {
 	before := w.Revision()
 	m.entry.Where = "config.yaml:7: tenants.hostile.chain[0]"
@@ -90,8 +90,8 @@ func (a *attack) isRefused(w *world, m module) {
 	}
 }
 
-// fails checks that the call of each hook fails as documented, and that the good module answers in between. The module
-// has another name for each hook, and so counters of its own.
+// fails checks that the call of each hook fails with the documented kind, and that the good module answers between the
+// calls. The module has another name for each hook, and therefore separate counters.
 func (a *attack) fails(w *world, m module) {
 	for _, at := range a.at() {
 		m.entry.Module = "hostile-" + at.String()
@@ -140,7 +140,7 @@ func (a *attack) isHarmless(w *world, m module) {
 	}
 }
 
-// stats returns those of the hostile module.
+// stats returns the counters of the hostile module.
 func (w *world) stats() report.Module {
 	for _, s := range w.Stats() {
 		if s.Tenant == "hostile" {

@@ -79,7 +79,7 @@ var bombs = []attack{
 		})},
 }
 
-// bomb returns a module without the ABI: it must be refused before the contract is checked.
+// bomb returns a module without the ABI. It must be refused before the host checks the contract.
 func bomb(add func(*asm.Module)) func() []byte {
 	return func() []byte {
 		m := new(asm.Module)
@@ -89,7 +89,7 @@ func bomb(add func(*asm.Module)) func() []byte {
 	}
 }
 
-// abiAnd returns a module that is good except for what add adds.
+// abiAnd returns a module with the ABI and the parts that add adds.
 func abiAnd(add func(g *guest)) func() []byte {
 	return func() []byte {
 		return guestOf(everyHook[2:3], func(g *guest) asm.Code { add(g); return answers(0) })
@@ -112,7 +112,7 @@ func locals(n int, code asm.Code) []byte {
 	return append(append(append([]byte{1}, asm.Uint(n)...), 0x7f), code+"\x0b"...)
 }
 
-// manyLocals returns a function of n locals and n statements, in which all locals are live to the end.
+// manyLocals returns a function of n locals and n statements. All locals are live until the end.
 func manyLocals(n int, statement func(i int) asm.Code) func(*asm.Module) {
 	return func(m *asm.Module) {
 		var code strings.Builder

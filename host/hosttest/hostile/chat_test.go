@@ -43,9 +43,9 @@ func attackers() []module {
 	return list
 }
 
-// TestHostileAndGoodTenantsChat has members of both tenants chat. Each message in the rooms of the hostile tenant is
-// handled by a hostile module. In the other room each member receives all messages, those of a sender in order, with
-// what the good module adds.
+// TestHostileAndGoodTenantsChat makes members of both tenants chat. A hostile module handles each message in the rooms
+// of the hostile tenant. The test checks that in the other room each member receives all messages, in order for each
+// sender, with the field that the good module adds.
 func TestHostileAndGoodTenantsChat(t *testing.T) {
 	tn := settle(t)
 	defer tn.stop()
@@ -98,8 +98,8 @@ func TestHostileAndGoodTenantsChat(t *testing.T) {
 	}
 }
 
-// heardEverything checks that the client has received the numbers from 0 on from each member, with what the good module
-// adds.
+// heardEverything checks that the client has received the numbers from 0 on from each member, with the field that the
+// good module adds.
 func (c *client) heardEverything(members []*client, each int) {
 	c.t.Helper()
 	next := make(map[string]int)
@@ -119,8 +119,8 @@ func (c *client) heardEverything(members []*client, each int) {
 	}
 }
 
-// TestHostileHooksOfOneConnection replaces the modules beside a client of the hostile tenant, so that its next hook
-// never ends. The client's answers must be those of the protocol.
+// TestHostileHooksOfOneConnection replaces the modules while a client of the hostile tenant is connected, so that its
+// next hook never ends. It checks that the client's answers follow the protocol.
 func TestHostileHooksOfOneConnection(t *testing.T) {
 	tn := settle(t)
 	defer tn.stop()

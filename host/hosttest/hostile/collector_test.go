@@ -12,7 +12,7 @@ import (
 	"github.com/mootchat/moot/host/hosttest/asm"
 )
 
-// TestGarbageCollectionIsNotDelayed collects garbage repeatedly while guests loop in every hook, and while they are
+// TestGarbageCollectionIsNotDelayed collects garbage repeatedly while guests loop in every hook, and while guests are
 // loaded. A guest that cannot be stopped would stop all goroutines of the process. Each case has three attempts,
 // because the machine may be busy.
 func TestGarbageCollectionIsNotDelayed(t *testing.T) {
@@ -51,7 +51,7 @@ func TestGarbageCollectionIsNotDelayed(t *testing.T) {
 }
 
 // collected collects garbage while two goroutines run guests. If a guest delays the collector, the first collection
-// takes as long as the guest, and there is no third.
+// takes as long as the guest, and there is no third one.
 func collected(t *testing.T, where string, guests func()) {
 	t.Helper()
 	var took []time.Duration

@@ -9,8 +9,8 @@ import (
 	"github.com/mootchat/moot/host/hosttest/asm"
 )
 
-// TestInvalidModulesAreRefused loads modules that import more than exists, or export something else than the contract
-// says. The error says what to do.
+// TestInvalidModulesAreRefused loads modules whose imports do not exist, or whose exports differ from the contract. It
+// checks that the error suggests what to do.
 func TestInvalidModulesAreRefused(t *testing.T) { run(t, contract) }
 
 var contract = []attack{
@@ -147,7 +147,8 @@ func TestManifests(t *testing.T) {
 	})
 }
 
-// TestHostFunctionsForHooks loads modules that export host functions as their own: the host calls them like any other.
+// TestHostFunctionsForHooks loads modules that export imported host functions in place of their own, and checks that
+// the host treats them like any other function.
 func TestHostFunctionsForHooks(t *testing.T) {
 	run(t, []attack{
 		{name: "as hooks", tries: "to have the host call itself, with the frame for a file", kind: "protocol", says: "returned 8, which means nothing there",

@@ -40,8 +40,8 @@ func damaged() [][]byte {
 	return list
 }
 
-// TestDamagedModules loads each of them, and calls each hook of those that load. The calls must end, and the good
-// module must answer.
+// TestDamagedModules loads each damaged module, and calls each hook of the modules that load. It checks that the calls
+// end and that the good module answers.
 func TestDamagedModules(t *testing.T) {
 	t.Parallel()
 	w := openWith(t, host.Config{}) // each module is compiled once only, so the cache is of no use
@@ -60,7 +60,7 @@ func TestDamagedModules(t *testing.T) {
 	}
 }
 
-// survives loads the module, if possible, and calls each of its hooks.
+// survives loads the module and, if that succeeds, calls each of its hooks.
 func (w *world) survives(wasm []byte) (loaded bool) {
 	m := module{wasm: wasm, entry: short}
 	m.entry.OnError = host.AllowOnError

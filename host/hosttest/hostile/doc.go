@@ -1,11 +1,12 @@
-// Package hostile attacks the host with modules: none can hang or crash the process, starve another tenant, or read
-// what it was not given.
+// Package hostile attacks the host with modules. No module may hang or crash the process, slow down another tenant, or
+// read data that the contract does not give it.
 //
-// It has only tests. An attack is an encoded module (see package asm), a description of what it tries, and the expected
-// outcome: the error of Load, the kind of its failures in Stats and log, or no failure. The host serves a good tenant
-// as well, whose module must answer after each call. After each attack, all memory of the guests must be free.
+// The package has only tests. An attack is an encoded module (see package asm), a description of its aim, and the
+// expected outcome. The outcome is the error of Load, the kind of the failures in Stats and log, or no failure. The
+// host also serves a good tenant, whose module must answer after each call. After each attack, all memory of the guests
+// must be free.
 //
-// The files: contract and bombs (modules that are refused), start, loops, memory, results, hostcalls, spam, wasi,
-// secrets, damage (any bytes); collector (Go's runtime beside guests, and leaks), chat (with engine and clients),
-// latency (what other tenants notice).
+// The files are: contract and bombs (modules that are refused), start, loops, memory, results, hostcalls, spam, wasi,
+// secrets, damage (arbitrary bytes), collector (Go's runtime beside guests, and leaks), chat (with engine and clients),
+// and latency (the effect on other tenants).
 package hostile

@@ -9,7 +9,7 @@ import (
 	"github.com/mootchat/moot/host/hosttest/asm"
 )
 
-// Memory of the guests below.
+// Memory of the guests in this file.
 const (
 	allPages = 1024    // of 64 KiB: the most that an entry may have
 	lines    = 1 << 20 // of 64 bytes, in these pages
@@ -43,8 +43,8 @@ const next = "\x20\x02\x41\x8d\xcc\xe5\x00\x6c\x41\xdf\xe6\xbb\xe3\x03\x6a\x21\x
 // somewhere pushes a pseudorandom address in the memory.
 var somewhere = next + asm.Get(j) + asm.I32(allPages<<16-1<<6) + asm.And
 
-// expensiveGuests are guests that take as much time as possible for each unit of fuel. Each works fast at first, so
-// that its slices are large when it begins.
+// expensiveGuests are guests that take as much time as possible for each unit of fuel. Each one first works fast, so
+// that its slices are large when the slow work begins.
 var expensiveGuests = []attack{
 	expensive("chase", func(*guest) asm.Code { return asm.Get(i) + asm.Repeat(200, asm.Load32(0)) + asm.Set(i) }),
 	expensive("chase in a loop", func(*guest) asm.Code { return asm.Get(i) + asm.Load32(0) + asm.Set(i) }),
@@ -183,7 +183,7 @@ var expensiveGuests = []attack{
 	expensive("host calls", func(g *guest) asm.Code { return burn(g, 0) + spam["kv_set"](g) }),
 }
 
-// expensive returns a guest that repeats something after some millions of units of fast work. Its memory contains a
+// expensive returns a guest that repeats slow work after some millions of units of fast work. Its memory contains a
 // chain of pointers through all cache lines, in one cycle.
 func expensive(name string, build func(g *guest) asm.Code) attack {
 	return attack{
@@ -202,7 +202,8 @@ func expensive(name string, build func(g *guest) asm.Code) attack {
 	}
 }
 
-// recurse calls a function that calls itself n times, by way of code, which must call it with a number on the stack.
+// recurse calls a function that calls itself n times. code makes the recursive call, with a number on the stack as the
+// argument.
 func recurse(g *guest, locals string, n int, code func(self asm.Code) asm.Code) asm.Code {
 	left := g.Global("i32", asm.I32(0))
 	self := asm.Call(g.Next())
@@ -211,7 +212,7 @@ func recurse(g *guest, locals string, n int, code func(self asm.Code) asm.Code) 
 	return asm.I32(n) + asm.GlobalSet(left) + asm.Get(i) + self + asm.Set(i)
 }
 
-// keeps returns a call across which n values of the caller are live.
+// keeps returns a call during which n values of the caller are live.
 func keeps(n int, call asm.Code) asm.Code {
 	var values asm.Code
 	for v := range n {
@@ -227,7 +228,7 @@ var circle = func() asm.Code {
 		asm.Get(j)+asm.I32(1664525)+times32+asm.I32(1013904223)+asm.Add+asm.I32(mask)+asm.And+asm.I32(6)+shiftL+asm.Store32(0))
 }()
 
-// longest sorts the durations and returns the largest.
+// longest returns the largest duration, and sorts the values.
 func longest[T ~int64](values []T) T {
 	if len(values) == 0 {
 		return 0

@@ -16,7 +16,7 @@ type guest struct {
 	manifest string
 }
 
-// frame is the address of the exchange buffer of these modules; the addresses below it are free for their use.
+// frame is the address of the exchange buffer of these modules. They may use the addresses below it.
 const (
 	frame   = 1 << 16
 	scratch = 1 << 10 // for data that the code writes
@@ -33,8 +33,8 @@ const (
 var everyHook = []hook.Hook{hook.Connect, hook.Join, hook.OnSayReceive, hook.Say,
 	hook.Leave, hook.Disconnect, hook.Action}
 
-// guestOf returns a module whose hooks run the code that build returns; the code leaves an i32. build may change the
-// guest before.
+// guestOf returns a module whose hooks run the code that build returns. The code leaves an i32. build may change the
+// guest first.
 func guestOf(hooks []hook.Hook, build func(g *guest) asm.Code) []byte {
 	g := &guest{alloc: asm.I32(frame)}
 	if slices.Contains(hooks, hook.Action) {
@@ -63,12 +63,12 @@ func (g *guest) host(name, signature string) asm.Code {
 	return asm.Call(g.Import(abi.ImportModule, name, signature))
 }
 
-// does returns a build of an attack for code that imports nothing.
+// does returns a build function for code that imports nothing.
 func does(code asm.Code) func(*guest) asm.Code {
 	return func(*guest) asm.Code { return code }
 }
 
-// forever never ends. The code after the loop makes it valid.
+// forever repeats code without end. The constant after the loop makes the function valid.
 func forever(code asm.Code) asm.Code { return asm.Loop(code+asm.Br(0)) + asm.I32(abi.Allow) }
 
 // times runs code n times. It uses local j.
@@ -84,7 +84,7 @@ func poke(at, n int) asm.Code { return asm.I32(at) + asm.I32(n) + asm.Store32(0)
 // span writes a pointer and a length into the frame.
 func span(slot, ptr, n int) asm.Code { return put(slot, ptr) + put(slot+4, n) }
 
-// answers returns code that returns a number from a hook.
+// answers returns code that leaves a number as the result of a hook.
 func answers(n int) asm.Code { return asm.I32(n) }
 
 // goodGuest adds {"good":1} to messages, and allows everything else.

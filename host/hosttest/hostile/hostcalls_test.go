@@ -12,8 +12,8 @@ import (
 	"github.com/mootchat/moot/host/store"
 )
 
-// hostCall is a host function with valid arguments. At the indices spans are pointers and lengths that the host reads,
-// at outs pointers and sizes that it writes to.
+// hostCall is a host function with valid arguments. spans has the indices of pointers and lengths that the host reads;
+// outs has the indices of pointers and sizes that the host writes to.
 type hostCall struct {
 	name, signature string
 	args            []int

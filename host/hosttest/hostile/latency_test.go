@@ -16,7 +16,7 @@ import (
 )
 
 const (
-	// slower is by how much hostile modules may increase the 99th percentile of another tenant's latency.
+	// slower is the maximum increase of the 99th percentile of another tenant's latency by hostile modules.
 	slower = 25 * time.Millisecond
 
 	samples     = 100
@@ -25,7 +25,7 @@ const (
 	talkers     = 4 // of the hostile tenant, each in its own room
 )
 
-// classes are modules by the resource that they use.
+// classes are modules, one for each resource that modules use.
 var classes = []attack{
 	{name: "processor", build: does(forever(""))},
 	{name: "processor, without loops", build: func(g *guest) asm.Code {
@@ -46,8 +46,8 @@ var classes = []attack{
 	{name: "receivers", hooks: []hook.Hook{hook.Say}, build: does(forever(""))},
 }
 
-// TestHostileTenantDoesNotDelayOthers measures the latency of messages of the good tenant, alone and beside each class
-// of hostile modules, alternately. Each comparison has three attempts, because the machine may be busy.
+// TestHostileTenantDoesNotDelayOthers measures the latency of messages of the good tenant, alternately alone and beside
+// each class of hostile modules. Each comparison has three attempts, because the machine may be busy.
 func TestHostileTenantDoesNotDelayOthers(t *testing.T) {
 	tn := settle(t)
 	defer tn.stop()
@@ -58,8 +58,8 @@ func TestHostileTenantDoesNotDelayOthers(t *testing.T) {
 	}
 }
 
-// TestLoadingDoesNotDelayOthers measures the same while modules are loaded one after the other: some are refused after
-// much reading, others take long to compile.
+// TestLoadingDoesNotDelayOthers measures the latency of messages of the good tenant while modules are loaded one after
+// the other. Some of them are refused after much reading; others take long to compile.
 func TestLoadingDoesNotDelayOthers(t *testing.T) {
 	tn := settle(t)
 	defer tn.stop()
@@ -96,7 +96,7 @@ func (d *dialogue) end() {
 	d.listener.Done(context.Background())
 }
 
-// compare measures alone and beside an attack.
+// compare measures the latency alone and beside an attack.
 func (d *dialogue) compare(name string, attack func() (quiet func())) {
 	var alone, beside time.Duration
 	for range comparisons {
@@ -142,8 +142,8 @@ func (d *dialogue) measureLong() time.Duration {
 	return took[len(took)/2]
 }
 
-// attackedBy loads the modules of a class and has clients of the hostile tenant send messages without a pause, until
-// the function that it returns is called.
+// attackedBy loads the modules of a class and makes clients of the hostile tenant send messages without a pause. The
+// function that it returns stops them.
 func (tn *town) attackedBy(class attack) (quiet func()) {
 	tn.t.Helper()
 	class.entry.Grants = []string{"kv", "emit"}
@@ -188,7 +188,7 @@ func BenchmarkLatencyBesideExpensiveGuests(b *testing.B) {
 	}
 }
 
-// loading loads one module after the other, until the function that it returns is called.
+// loading loads one module after the other. The function that it returns stops it.
 func (tn *town) loading(next func(n int) (wasm []byte, good bool)) (quiet func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var loading sync.WaitGroup

@@ -11,7 +11,7 @@ import (
 	"github.com/mootchat/moot/host/hosttest/asm"
 )
 
-// short is the entry of modules that use all their time.
+// short is an entry with a short timeout, for modules that use all their time.
 var short = host.Entry{Timeout: 20 * time.Millisecond}
 
 func TestEndlessCallsAreStopped(t *testing.T) { run(t, loops) }
@@ -85,14 +85,14 @@ var loops = []attack{
 	},
 }
 
-// burn returns code that takes this many milliseconds.
+// burn returns code that runs for ms milliseconds.
 func burn(g *guest, ms int) asm.Code {
 	now := g.host(abi.ImportNow, "-> i64")
 	return now + asm.I64(ms) + asm.Add64 + asm.Set(long) +
 		asm.Loop(now+asm.Get(long)+asm.Less64S+asm.BrIf(0))
 }
 
-// TestFailureAfterGoodCalls calls a module that allows nine times and then never ends, or traps.
+// TestFailureAfterGoodCalls calls a module that allows nine calls and then never ends, or traps.
 func TestFailureAfterGoodCalls(t *testing.T) {
 	for kind, way := range map[string]struct {
 		entry host.Entry
@@ -127,8 +127,8 @@ func TestFailureAfterGoodCalls(t *testing.T) {
 	}
 }
 
-// TestChainTimeoutBoundsAllModules calls a chain of twenty modules that never end. Each has a timeout of a second, the
-// chain one of a quarter.
+// TestChainTimeoutBoundsAllModules calls a chain of twenty modules that never end. Each module has a timeout of a
+// second, and the chain has a timeout of a quarter of a second.
 func TestChainTimeoutBoundsAllModules(t *testing.T) {
 	t.Parallel()
 	w := open(t)

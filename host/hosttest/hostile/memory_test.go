@@ -11,7 +11,7 @@ import (
 	"github.com/mootchat/moot/host/hosttest/asm"
 )
 
-// growToTheEnd grows the memory by a page until that fails.
+// growToTheEnd grows the memory page by page until that fails.
 const growToTheEnd = "\x03\x40" + "\x41\x01" + asm.MemoryGrow + "\x41\x7f" + asm.Unequal + "\x0d\x00" + "\x0b"
 
 func TestMemoryLimits(t *testing.T) { run(t, hungry) }
@@ -100,7 +100,7 @@ var hungry = []attack{
 }
 
 // TestTenantKeepsItsMemory loads hostile modules that together take all memory, each within its limit, while they are
-// called. Another tenant still has its part.
+// called. It checks that another tenant still has its part.
 func TestTenantKeepsItsMemory(t *testing.T) {
 	t.Parallel()
 	w := open(t)

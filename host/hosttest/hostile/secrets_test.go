@@ -21,7 +21,7 @@ func find(from, to int, words ...string) asm.Code {
 }
 
 // TestModuleSeesOnlyDeclaredFields searches the exchange buffer, and the memory after it, for fields that the module
-// has not declared, and for parts of fields that it must not see.
+// has not declared and for hidden parts of fields.
 func TestModuleSeesOnlyDeclaredFields(t *testing.T) {
 	search := func(words ...string) func(g *guest) asm.Code {
 		return func(g *guest) asm.Code { return find(frame, end-4, words...) + answers(abi.Allow) }
@@ -69,8 +69,8 @@ func TestNewMemoryIsZero(t *testing.T) {
 	}
 }
 
-// TestNothingIsSharedBetweenTenants has two tenants run the same module, which counts its calls and draws random
-// numbers: each count begins at one, and the numbers differ.
+// TestNothingIsSharedBetweenTenants runs the same module for two tenants. The module counts its calls and reads random
+// numbers. The test checks that each count begins at one, and that the numbers differ.
 func TestNothingIsSharedBetweenTenants(t *testing.T) {
 	t.Parallel()
 	w := open(t)

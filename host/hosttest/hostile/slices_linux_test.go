@@ -1,7 +1,7 @@
 //go:build !race
 
-// The race detector makes Go's own copies, such as that of a stack that grows, many times slower: slices are measured
-// without it, by a line of its own in the Makefile.
+// The race detector makes copies in Go's runtime, such as that of a growing stack, many times slower. Therefore a
+// separate line of the Makefile measures slices without it.
 
 package hostile
 
@@ -20,11 +20,11 @@ import (
 	"github.com/mootchat/moot/host"
 )
 
-// longestSlice is the longest CPU time that a guest may run before it can be stopped.
+// longestSlice is the maximum CPU time that a guest may run before it can be stopped.
 const longestSlice = 5 * time.Millisecond
 
-// TestSlicesAreShort measures the CPU time of the thread of expensive guests, from one slice of fuel to the next. Each
-// has three attempts, because a virtual machine may lose its processor during a slice.
+// TestSlicesAreShort measures the CPU time that the thread of an expensive guest needs for each slice of fuel. Each
+// guest has three attempts, because a virtual machine may lose its processor during a slice.
 func TestSlicesAreShort(t *testing.T) {
 	for _, a := range expensiveGuests {
 		t.Run(a.name, func(t *testing.T) {
@@ -76,8 +76,8 @@ func threadTime() time.Duration {
 	return time.Duration(ts.Nano())
 }
 
-// BenchmarkSlices prints the CPU time of the slices of each guest, alone and while others use the caches and the memory
-// as much as possible.
+// BenchmarkSlices prints the CPU time of the slices of each guest, alone and while other goroutines use the caches and
+// the memory as much as possible.
 func BenchmarkSlices(b *testing.B) {
 	for b.Loop() {
 		fmt.Println("| guest | slices | median | longest | longest on a busy machine |\n| --- | --- | --- | --- | --- |")
@@ -93,7 +93,7 @@ func BenchmarkSlices(b *testing.B) {
 	}
 }
 
-// hoardCaches reads much memory on all processors, until the function that it returns is called.
+// hoardCaches reads much memory on all processors. The function that it returns stops it.
 func hoardCaches() (quiet func()) {
 	var stopped atomic.Bool
 	var running sync.WaitGroup

@@ -63,7 +63,7 @@ func call(g *guest, name, signature string, args ...int) asm.Code {
 	return code + f
 }
 
-// iovecs returns one fd_write with a million pieces of a megabyte each.
+// iovecs returns a call of fd_write with a million pieces of a megabyte each.
 func iovecs(g *guest) asm.Code {
 	write := asm.Call(g.Import(wasi, "fd_write", "i32 i32 i32 i32 -> i32"))
 	g.Func(abi.ExportInitialize, "->", asm.I32(150)+asm.MemoryGrow+asm.Drop+
@@ -75,7 +75,7 @@ func (g *guest) json() {
 	g.Data(everything, []byte("["+strings.Repeat("[],", 21_000)+"0]"))
 }
 
-// TestSpamEndsWithItsDeadline: modules call the host without end.
+// TestSpamEndsWithItsDeadline checks that modules that call the host without end are stopped at their deadline.
 func TestSpamEndsWithItsDeadline(t *testing.T) {
 	for name, code := range spam {
 		t.Run(name, func(t *testing.T) {
@@ -103,7 +103,8 @@ func TestSpamEndsWithItsDeadline(t *testing.T) {
 	}
 }
 
-// TestEffectsOfOneCallAreBounded: modules request 300 effects in one call, and count those refused as a metric.
+// TestEffectsOfOneCallAreBounded checks the limits of the effects of one call. Modules request 300 effects in one call,
+// and count the refused ones as a metric.
 func TestEffectsOfOneCallAreBounded(t *testing.T) {
 	for name, effect := range map[string]struct {
 		most int
@@ -135,8 +136,8 @@ func TestEffectsOfOneCallAreBounded(t *testing.T) {
 	}
 }
 
-// TestStorageOfOneModuleIsBounded: modules fill what outlives a call (keys, values, metrics), a hundred steps per call,
-// until it is full.
+// TestStorageOfOneModuleIsBounded checks the limits of keys, values and metrics, which are kept between calls. Modules
+// add them, a hundred steps per call, until a limit is reached.
 func TestStorageOfOneModuleIsBounded(t *testing.T) {
 	const name = scratch // eight bytes, a counter
 	for what, fill := range map[string]struct {
@@ -186,7 +187,8 @@ func TestStorageOfOneModuleIsBounded(t *testing.T) {
 
 const shiftRight asm.Code = "\x76"
 
-// TestLogsOfModuleAreBounded: a module writes lines without end, by each way to write them.
+// TestLogsOfModuleAreBounded checks the limits of a module that writes log lines without end, in each of the possible
+// ways.
 func TestLogsOfModuleAreBounded(t *testing.T) {
 	for _, way := range []string{"log", "fd_write"} {
 		t.Run(way, func(t *testing.T) {

@@ -12,7 +12,7 @@ import (
 	"github.com/mootchat/moot/host/hosttest/asm"
 )
 
-// starts adds a function to a guest that runs while it is loaded.
+// starts has functions that add code to a guest. The code runs while the guest is loaded.
 var starts = map[string]func(g *guest, code asm.Code){
 	"start function": func(g *guest, code asm.Code) { g.Start(g.Func("", "->", code)) },
 	"_initialize":    func(g *guest, code asm.Code) { g.Func(abi.ExportInitialize, "->", code) },
@@ -58,8 +58,8 @@ func TestEndlessStartsAreStopped(t *testing.T) {
 	run(t, attacks)
 }
 
-// TestLaterInstancesThatNeverStart loads a module that loops whenever another instance of it is created, which it knows
-// by a key in its storage. Its calls are told so, or find no instance; no other tenant is affected.
+// TestLaterInstancesThatNeverStart loads a module that loops when a second instance of it is created. The module knows
+// this from a key in its storage. The test checks that its calls fail, and that no other tenant is affected.
 func TestLaterInstancesThatNeverStart(t *testing.T) {
 	t.Parallel()
 	w := open(t)
@@ -84,8 +84,8 @@ func TestLaterInstancesThatNeverStart(t *testing.T) {
 	}
 }
 
-// TestLoadEndsWithItsContext: a load of many modules that never start ends with its context, not after the sum of their
-// timeouts.
+// TestLoadEndsWithItsContext checks that a load of many modules that never start ends with its context, not after the
+// sum of their timeouts.
 func TestLoadEndsWithItsContext(t *testing.T) {
 	t.Parallel()
 	w := open(t)
@@ -111,8 +111,8 @@ func TestLoadEndsWithItsContext(t *testing.T) {
 	w.goodAnswers()
 }
 
-// TestSecondExchangeBuffer: moot_alloc works once, but not when a larger message needs a larger buffer. That message
-// fails, small ones are handled as before.
+// TestSecondExchangeBuffer checks modules whose moot_alloc works once, but not again when a larger message needs a
+// larger buffer. That message fails; small messages still succeed.
 func TestSecondExchangeBuffer(t *testing.T) {
 	for name, a := range map[string]struct {
 		code asm.Code // of the second call

@@ -15,7 +15,7 @@ import (
 	"github.com/mootchat/moot/host"
 )
 
-// town is a world with an engine before its host, where the tenants chat.
+// town is a world with an engine in front of its host, in which the tenants chat.
 type town struct {
 	*world
 	*engine.Engine
@@ -96,7 +96,7 @@ func (c *client) next(lines <-chan string) string {
 	}
 }
 
-// sink is a socket that accepts everything.
+// sink is a socket that accepts all frames.
 type sink struct {
 	mu            sync.Mutex
 	rest          []byte

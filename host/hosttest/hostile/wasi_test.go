@@ -16,7 +16,7 @@ func exit(g *guest, code int) asm.Code {
 	return asm.I32(code) + asm.Call(g.Import(wasi, "proc_exit", "i32 ->"))
 }
 
-// sleep waits for one subscription to a clock, as the C library does.
+// sleep waits for one subscription to a clock, like the C library.
 func sleep(g *guest, d time.Duration) asm.Code {
 	const subscription, event, count = scratch, scratch + 64, scratch + 128
 	poll := g.Import(wasi, "poll_oneoff", "i32 i32 i32 i32 -> i32")
@@ -36,8 +36,8 @@ var system = []attack{
 		build: func(g *guest) asm.Code { return forever(sleep(g, 1)) }},
 }
 
-// TestWASIGrantsNothing calls functions for files, arguments, environment and sockets. The result of each is counted as
-// a metric with its name.
+// TestWASIGrantsNothing checks that functions for files, arguments, environment and sockets give a guest nothing. The
+// guest counts the result of each function as a metric with its name.
 func TestWASIGrantsNothing(t *testing.T) {
 	t.Parallel()
 	w := open(t)

@@ -24,7 +24,7 @@ import (
 	memstore "github.com/mootchat/moot/host/store/memory"
 )
 
-// cache keeps modules that several tests compile.
+// cache keeps the compiled modules that several tests use.
 var cache *diskcache.Cache
 
 func TestMain(m *testing.M) {
@@ -77,7 +77,7 @@ type module struct {
 	entry host.Entry
 }
 
-// load loads the good module and hostile ones beside it, and swaps them in.
+// load loads the good module and hostile modules beside it, and makes them the current rules.
 func (w *world) load(hostile []module) error {
 	r, err := w.Load(context.Background(), rules(hostile))
 	if err == nil {
@@ -108,10 +108,11 @@ func (w *world) must(err error) {
 	}
 }
 
-// patience is a time after which something hangs, and is not just slow because the machine is busy.
+// patience is a time after which an operation hangs, as opposed to being slow on a busy machine.
 const patience = 20 * time.Second
 
-// ask calls a tenant's chain. A receiver of a say that gets nothing was dropped, or its module failed: see Stats.
+// ask calls a tenant's chain. If a receiver of a say gets nothing, the message was dropped, or the module failed: see
+// Stats.
 func (w *world) ask(tenant string, hook hook.Hook) hook.Outcome {
 	return w.askAbout(event(tenant, hook))
 }
@@ -132,8 +133,8 @@ func (w *world) askAbout(ev *hook.Event) hook.Outcome {
 	return hook.Failed
 }
 
-// allows calls a tenant's chain until it allows. It has several attempts, because on a busy machine a module may miss a
-// deadline.
+// allows calls a tenant's chain until it allows. It has several attempts, because a module may miss a deadline on a
+// busy machine.
 func (w *world) allows(tenant string, at hook.Hook) {
 	w.t.Helper()
 	outcome := w.ask(tenant, at)
@@ -158,7 +159,7 @@ func (w *world) goodAnswers() {
 	w.t.Errorf("the good module gave %+v", v)
 }
 
-// end unloads everything, checks that all memory of the guests is free, and closes the host.
+// end unloads all modules, checks that all memory of the guests is free, and closes the host.
 func (w *world) end() {
 	w.t.Helper()
 	r, err := w.Load(context.Background(), host.Rules{})
@@ -215,7 +216,7 @@ func property(name string) hook.NamedProperty {
 	return hook.NamedProperty{Property: hook.Property{Name: name, Value: json.RawMessage(`"value"`)}}
 }
 
-// rooms are those of the tenant "hostile": only hello, with three members.
+// rooms is the rooms of the tenant "hostile": only hello, with three members.
 type rooms struct{}
 
 func (rooms) Members(_ context.Context, room cluster.RoomID) (int, error) {

@@ -12,8 +12,8 @@ import (
 	"github.com/mootchat/moot/host/script"
 )
 
-// TestLoadOfHostileScriptsIsAbandoned: a load of 1000 scripts that are too expensive to translate costs as much as a
-// few, and names them.
+// TestLoadOfHostileScriptsIsAbandoned checks that a load of 1000 scripts that are too expensive to translate is
+// abandoned after a few of them, and that the error names those.
 func TestLoadOfHostileScriptsIsAbandoned(t *testing.T) {
 	started := filepath.Join(t.TempDir(), "started")
 	fake := []string{"/bin/sh", "-c", `echo >>"$0"; exit 11`, started} // ends like a translator that exceeds its time

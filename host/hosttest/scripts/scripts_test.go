@@ -1,4 +1,4 @@
-// Package scripts tests modules that are scripts: each language has the whole API, and scripts have the same limits as
+// Package scripts tests modules that are scripts. Each language has the whole API, and scripts have the same limits as
 // other modules.
 package scripts
 
@@ -301,7 +301,7 @@ func TestCallWithoutGrantFails(t *testing.T) {
 	}
 }
 
-// TestErrorsNameTheLine: an error names the file, the line and, if the language has it, the column.
+// TestErrorsNameTheLine checks that an error has the file, the line and, if the language has it, the column.
 func TestErrorsNameTheLine(t *testing.T) {
 	for file, want := range map[string]string{"all.js": "all.js:35:5", "all.ts": "all.ts:9:5", "all.lua": "all.lua:45:5: on purpose"} {
 		w := open(t, rule{file: file, grants: all})
@@ -373,7 +373,7 @@ func TestHostileScriptsFail(t *testing.T) {
 	})
 }
 
-// TestTypings: a script that uses the whole API of the runner passes the type check of TypeScript.
+// TestTypings checks that a script that uses the whole API of the runner passes the type check of TypeScript.
 func TestTypings(t *testing.T) {
 	tsc := "../../../sdk/client/node_modules/typescript/bin/tsc"
 	if _, err := os.Stat(tsc); err != nil {
@@ -392,7 +392,7 @@ func TestTypings(t *testing.T) {
 	}
 }
 
-// TestScriptsReachNothing: a script reaches only its language and its grants.
+// TestScriptsReachNothing checks that a script has no access to anything but its language and its grants.
 func TestScriptsReachNothing(t *testing.T) {
 	probes := map[string]string{
 		"probe.js": `moot.on("onSayReceive", () => moot.rewrite([typeof require, typeof process, typeof std, typeof os, typeof fetch, typeof native].join(" ")));`,

@@ -1,10 +1,10 @@
-// Package extism measures the filter of package bench in Moot's sandbox against the
-// same filter in Extism's, with its timeout on: by turns, in one process. It has a
-// go.mod of its own and nothing but this comparison in it:
+// Package extism compares the filter of package bench in Moot's sandbox with the same
+// filter in Extism's sandbox, with its timeout on. The two run alternately in one
+// process. This comparison is a separate Go module:
 //
 //	go test -run '^$' -bench .
 //
-// Extism's side is made as cheap as it can be: it is given the message alone, not an
-// event in JSON, answers with one byte, and uses one plugin without a pool or a
+// The side of Extism is as cheap as possible. The plugin gets only the message, not an
+// event in JSON, and answers with one byte. There is one plugin, without a pool or a
 // memory limit.
 package extism

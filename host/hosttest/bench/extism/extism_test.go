@@ -12,7 +12,7 @@ import (
 	"github.com/mootchat/moot/host/hosttest/bench"
 )
 
-// TestMain prints the table of what was measured.
+// TestMain prints the table of the measurements.
 func TestMain(m *testing.M) {
 	code := m.Run()
 	fmt.Print(&table)
@@ -21,8 +21,8 @@ func TestMain(m *testing.M) {
 
 var table bench.Table
 
-// filter is the filter as a plugin: the word is looked for in its input, and its output is
-// one byte.
+// filter returns the filter as a plugin. It searches its input for the word, and its
+// output is one byte.
 func filter() []byte {
 	const env = "extism:host/env"
 	m := new(asm.Module)
@@ -39,7 +39,8 @@ func filter() []byte {
 	const wrap, extend asm.Code = "\xa7", "\xad" // i64 to i32, i32 to i64 unsigned
 	offset := asm.Get(at) + extend
 	step := func(n int) asm.Code { return asm.Get(at) + asm.I32(n) + asm.Add + asm.Tee(at) }
-	// As the PDKs for C and Rust read their input: by eight bytes, and the rest one by one.
+	// This reads the input like the PDKs for C and Rust: eight bytes at a time, and the
+	// rest byte by byte.
 	read := asm.Block(asm.Loop(asm.Get(size)+asm.Get(at)+asm.I32(8)+asm.Add+asm.LessU+asm.BrIf(1)+
 		asm.Get(at)+offset+asm.Call(load64)+asm.Store64(0)+step(8)+asm.Drop+asm.Br(0))) +
 		asm.Block(asm.Loop(asm.Get(at)+asm.Get(size)+asm.Equal+asm.BrIf(1)+
@@ -52,7 +53,7 @@ func filter() []byte {
 	return m.Wasm()
 }
 
-// start gives the plugin with the timeout of an entry.
+// start starts the plugin with the default timeout of an entry.
 func start(t testing.TB) *extism.Plugin {
 	t.Helper()
 	ctx := context.Background()
@@ -89,7 +90,8 @@ func BenchmarkSandboxExtism(b *testing.B) {
 		}})
 }
 
-// What is measured does what it is said to do.
+// TestThePluginFilters checks that the measured plugin denies messages with the word,
+// and no others.
 func TestThePluginFilters(t *testing.T) {
 	p := start(t)
 	for text, want := range map[string]bool{
