@@ -7,7 +7,7 @@ import (
 	"github.com/tetratelabs/wazero"
 )
 
-// BenchmarkMetering measures the same code as it is and metered, in ns per call, iteration or recursion.
+// BenchmarkMetering measures plain and metered versions of the same code, in ns per call, iteration or recursion.
 func BenchmarkMetering(b *testing.B) {
 	w := newBuilder()
 	w.memory(16, 16)

@@ -9,7 +9,8 @@ import (
 	"github.com/tetratelabs/wazero"
 )
 
-// bombs are small modules that take long to compile, longer with larger n. They were found by measuring wazero 1.12.
+// bombs are small modules that take long to compile; with a larger n they take longer. Measurements of wazero 1.12 led
+// to them.
 var bombs = map[string]func(n int) []byte{
 	"ifs with many locals": func(n int) []byte {
 		return longBody(n, repeat(n, func(i int) []byte {
@@ -75,7 +76,7 @@ var bombs = map[string]func(n int) []byte{
 	},
 }
 
-// manyValues returns a module with n blocks or loops that take and leave 500 values each.
+// manyValues returns a module with n blocks or loops that take and return 500 values each.
 func manyValues(op byte, n int) []byte {
 	b := newBuilder()
 	many := bytes.Repeat([]byte{i32}, 500)
@@ -97,9 +98,9 @@ func useAll(n int) []byte {
 	return repeat(n, func(i int) []byte { return cat(at(opLocalGet, uint32(i)), ops(0x1a)) })
 }
 
-// TestLimitsBoundCompileTime makes each bomb larger until it is refused, under a limit that keeps the test short, and
-// compiles the largest one that is accepted. Its time, relative to its estimate, must not be many times that of
-// ordinary code on the same machine.
+// TestLimitsBoundCompileTime makes each bomb larger until a limit that keeps the test short refuses it, and compiles
+// the largest accepted one. It checks that the time, relative to the estimate, is not many times that of ordinary code
+// on the same machine.
 func TestLimitsBoundCompileTime(t *testing.T) {
 	limits := Limits{CompileTime: 200 * time.Millisecond}
 	const margin = 6 // the estimate is wrong by a factor of up to three; the rest is for other work on the machine
@@ -130,7 +131,7 @@ func TestLimitsBoundCompileTime(t *testing.T) {
 	}
 }
 
-// compilePace compiles m and returns the time that took, divided by the estimate.
+// compilePace compiles m and returns the compile time divided by the estimate.
 func compilePace(t *testing.T, m *Module) float64 {
 	t.Helper()
 	rt := newRuntime(t, wazero.NewRuntimeConfigCompiler(), 256)
@@ -153,7 +154,8 @@ func ordinaryCode() []byte {
 	return b.wasm()
 }
 
-// TestDefaultLimitsRefuseTheWorst: the first of these is 46 KB, which took 20 seconds and 1.7 GB to compile.
+// TestDefaultLimitsRefuseTheWorst checks that the default limits refuse the worst known bombs. The first one has 46 KB,
+// and took 20 seconds and 1.7 GB to compile.
 func TestDefaultLimitsRefuseTheWorst(t *testing.T) {
 	for name, n := range map[string]int{"ifs with many locals": 3000, "br_table": 10_000, "calls with many results": 4000, "fills": 10_000} {
 		begin := time.Now()

@@ -36,14 +36,14 @@ func (b *builder) typ(params, results []ValueType) uint32 {
 	return t
 }
 
-// importFunc must be called before fn.
+// importFunc adds an imported function and returns its index. Call it before fn.
 func (b *builder) importFunc(module, name string, params, results []ValueType) uint32 {
 	b.imports++
 	return b.add(importSection, appendImport(nil, module, name, b.typ(params, results)))
 }
 
-// fn adds a function, and exports it if name is not empty. The code is without its last end. Locals are pairs of a
-// count and a type.
+// fn adds a function and returns its index. If name is not empty, the function is exported. The code is without its
+// last end. Locals are pairs of a count and a type.
 func (b *builder) fn(name string, params, results []ValueType, locals []byte, code ...[]byte) uint32 {
 	b.add(functionSection, appendU32(nil, b.typ(params, results)))
 	body := append([]byte{byte(len(locals) / 2)}, locals...)
@@ -53,7 +53,7 @@ func (b *builder) fn(name string, params, results []ValueType, locals []byte, co
 	return b.body(name, append(body, opEnd))
 }
 
-// body adds the body of a function that is declared already, as it is.
+// body adds an encoded body. The function must be declared already.
 func (b *builder) body(name string, body []byte) uint32 {
 	b.add(codeSection, append(appendU32(nil, uint32(len(body))), body...))
 	f := b.imports + b.funcs
@@ -68,7 +68,7 @@ func (b *builder) export(name string, kind Kind, i uint32) {
 	b.add(exportSection, appendExport(nil, name, kind, i))
 }
 
-// memory adds a memory of initially pages; it has no maximum if most is negative.
+// memory adds a memory with the given number of initial pages. If most is negative, it has no maximum.
 func (b *builder) memory(pages uint32, most int) { b.add(memorySection, sizes(pages, most)) }
 
 func (b *builder) table(elements uint32, most int) {
@@ -82,7 +82,7 @@ func sizes(least uint32, most int) []byte {
 	return appendU32(appendU32([]byte{1}, least), uint32(most))
 }
 
-// raw replaces a section by any content.
+// raw replaces a section by the given content.
 func (b *builder) raw(id byte, items int, body ...byte) *builder {
 	b.sections[id] = &section{items: items, body: body}
 	return b

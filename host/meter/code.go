@@ -1,6 +1,6 @@
 package meter
 
-// scan is the result of the first pass over a body, which the second pass needs. It is reused for the next body.
+// scan is the result of the first pass over a body; the second pass needs it. It is reused for the next body.
 type scan struct {
 	costs      []int64 // of each region in the order of their beginnings: the function, its loops and its cuts
 	cuts       []int   // offsets of the instructions at which a region begins in the middle of a block
@@ -49,11 +49,12 @@ func (w *rewriter) readCode(r *reader) {
 	r.fn = -1
 }
 
-// scanBody reads a body to its end, checks everything that the rewriting depends on, and adds up the costs of its
-// regions.
+// scanBody reads a body to its end, checks all conditions that the rewriting depends on, and computes the costs of the
+// body's regions.
 //
-// Only a branch to the head of a loop goes backwards. So between two passes of the head of a loop, each instruction of the
-// loop outside of inner loops runs at most once, and a charge for all of them at the head is never too small.
+// Only a branch to the head of a loop goes backwards. Therefore, between two passes of the head of a loop, each
+// instruction of the loop outside of inner loops runs at most once, and a charge for all of them at the head is
+// sufficient.
 func (w *rewriter) scanBody(r *reader, t Signature) {
 	s := &w.scan
 	*s = scan{costs: s.costs[:0], cuts: s.cuts[:0], blocks: s.blocks[:0], in: s.in, locals: len(t.Params)}
@@ -79,10 +80,10 @@ func (w *rewriter) scanBody(r *reader, t Signature) {
 	s.stackBytes = s.frameBytes(w.globals)
 }
 
-// charge adds the cost of an instruction, which starts at offset start, to its region. If the region would cost more
-// than MaxCharge, a new one begins at the instruction, for the rest of its block, which can be reached only through its
-// beginning. What follows the block belongs to the region of what precedes it. An else or an end begins no region:
-// nothing of the block follows.
+// charge adds the cost of an instruction to its region; start is the offset of the instruction. If the cost of the
+// region would exceed MaxCharge, a new region begins at the instruction. It lasts for the rest of the block, which can
+// be reached only through the start of the region. The code after the block belongs to the region before the cut. An
+// else or an end begins no region, because the block ends there.
 func (s *scan) charge(cost int64, start int) {
 	top := &s.blocks[len(s.blocks)-1]
 	if s.costs[top.region]+cost > MaxCharge && s.in.op != opElse && s.in.op != opEnd {
@@ -95,7 +96,7 @@ func (s *scan) charge(cost int64, start int) {
 	s.costs[top.region] += cost
 }
 
-// scanInstr checks the instruction that was read last, which starts at offset start.
+// scanInstr checks the instruction that was read last. start is its offset.
 func (w *rewriter) scanInstr(r *reader, start int) {
 	s := &w.scan
 	in := &s.in
@@ -160,7 +161,8 @@ func (w *rewriter) scanInstr(r *reader, start int) {
 	s.grows = s.grows || w.growCost(in.op) > 0
 }
 
-// diverts reports whether the instruction after op may not be reached, or only after other functions have run.
+// diverts reports whether the instruction after op may not be reached, or may be reached only after other functions
+// have run.
 func diverts(op uint16) bool {
 	switch op {
 	case opUnreachable, opIf, opElse, opEnd, opBr, opBrIf, opBrTable, opReturn, opCall, opCallIndirect:
@@ -175,7 +177,7 @@ func (s *scan) call(t *Signature) {
 	s.compile.values += uint64(len(t.Params) + len(t.Results))
 }
 
-// blockArity checks the type of a block and returns its number of parameters and results.
+// blockArity checks the type of a block and returns the sum of its parameters and results.
 func (w *rewriter) blockArity(r *reader, v int64) uint64 {
 	switch {
 	case v >= 0:

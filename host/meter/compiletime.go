@@ -2,10 +2,10 @@ package meter
 
 import "time"
 
-// compileCost is what makes a function expensive to compile. The compiler is fast on ordinary code, but its time grows
-// with the square of the number of places where control flow splits or joins, and at each of them with the number of
-// locals: 46 KB with 3,000 ifs and 3,000 locals take 20 s and 1.7 GB. Nested loops are as bad: each has every local at
-// its head.
+// compileCost counts the parts of a function that are expensive to compile. The compiler is fast on ordinary code. Its
+// time grows with the square of the number of places where control flow splits or joins, and at each of them with the
+// number of locals. A function of 46 KB with 3,000 ifs and 3,000 locals takes 20 s and 1.7 GB. Nested loops have the
+// same effect, because each has every local at its head.
 type compileCost struct {
 	instrs    uint64
 	accesses  uint64 // to memory, each with a bounds check
@@ -15,7 +15,8 @@ type compileCost struct {
 	deepLoops uint64 // nesting depth of each loop over freeLoopDepth, summed
 }
 
-// freeLoopDepth is the nesting depth of loops that adds nothing to the estimate: people write no deeper ones.
+// freeLoopDepth is the nesting depth of loops that adds nothing to the estimate. Programs that people write do not
+// exceed it.
 const freeLoopDepth = 5
 
 // add counts one instruction.
@@ -41,8 +42,8 @@ func (e *compileCost) add(in *instr) {
 	}
 }
 
-// estimate returns the time to compile the function on one core of 2024, from measurements of wazero 1.12: ordinary
-// programs take two thirds of it, the worst that were found two or three times as long. It is at most 13 days.
+// estimate returns the time to compile the function on one core of 2024. It is based on measurements of wazero 1.12:
+// ordinary programs take two thirds of it, and the worst known ones two or three times as long. It is at most 13 days.
 func (e *compileCost) estimate(locals int) time.Duration {
 	blocks, l := float64(e.blocks), float64(locals)+20
 	ns := 10_000 +
@@ -55,7 +56,8 @@ func (e *compileCost) estimate(locals int) time.Duration {
 	return time.Duration(min(ns, 1<<50))
 }
 
-// addCompileCost adds the estimate of the function that was scanned last to that of the module, and checks the limit.
+// addCompileCost adds the estimate of the function that was scanned last to the estimate of the module, and checks the
+// limit.
 func (w *rewriter) addCompileCost(r *reader) {
 	e, locals := &w.scan.compile, w.scan.locals
 	d := e.estimate(locals)

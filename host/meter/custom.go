@@ -2,11 +2,11 @@ package meter
 
 import "bytes"
 
-// maxFuncName is the length in bytes over which the name of a function is dropped. The errors of traps contain the
-// names.
+// maxFuncName is the maximum length of a function name, in bytes; longer names are dropped. The errors of traps contain
+// the names.
 const maxFuncName = 512
 
-// readCustom keeps the manifest and the place of the name section, and drops every other custom section.
+// readCustom keeps the manifest and the offset of the name section, and drops every other custom section.
 func (w *rewriter) readCustom(r *reader) {
 	switch r.name() {
 	case ManifestSection:
@@ -21,9 +21,9 @@ func (w *rewriter) readCustom(r *reader) {
 	}
 }
 
-// readNames keeps the names of functions, which the stack of a trap shows, under their new indices. It drops the name
-// of the module, which the runtime could take for that of a host module. A malformed name section is dropped, not
-// refused.
+// readNames keeps the names of functions under their new indices, because the stack trace of a trap shows them. It
+// drops the name of the module, because the runtime could confuse it with a host module. It drops a malformed name
+// section instead of refusing the module.
 func (w *rewriter) readNames() {
 	if w.nameReader == nil {
 		return

@@ -11,7 +11,7 @@ import (
 	"github.com/tetratelabs/wazero/api"
 )
 
-// filledMemory is the memory of a new instance of the module, with the data that is beside it.
+// filledMemory returns the memory of a new instance of the module, with the data of Module.Data copied into it.
 func filledMemory(t testing.TB, m *Module) []byte {
 	t.Helper()
 	ctx := context.Background()
@@ -34,7 +34,7 @@ func filledMemory(t testing.TB, m *Module) []byte {
 	return memory
 }
 
-// active is an active data segment.
+// active encodes an active data segment.
 func active(at int64, data string) []byte {
 	return append(appendU32(append(appendSigned([]byte{0, opI32Const}, at), opEnd), uint32(len(data))), data...)
 }
@@ -48,7 +48,8 @@ func withData(segments ...[]byte) []byte {
 	return b.wasm()
 }
 
-// A new memory is the same, whether the segments are in the module or beside it.
+// TestRewriteCodeMovesTheDataOut checks that a new memory has the same content whether the segments are in the module
+// or in Module.Data.
 func TestRewriteCodeMovesTheDataOut(t *testing.T) {
 	const end = 2 << 16
 	for name, c := range map[string]struct {
@@ -84,7 +85,7 @@ func TestRewriteCodeMovesTheDataOut(t *testing.T) {
 	}
 }
 
-// Segments that the code names stay in the module.
+// TestRewriteCodeLeavesNamedData checks that segments that the code refers to stay in the module.
 func TestRewriteCodeLeavesNamedData(t *testing.T) {
 	passive := cat([]byte{1, 1}, []byte("p"))
 	for name, build := range map[string]func(b *builder){

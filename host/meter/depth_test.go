@@ -35,7 +35,7 @@ func TestInfiniteRecursionTraps(t *testing.T) {
 	}
 }
 
-// down returns a module with a function that calls itself as many times as its argument says.
+// down returns a module with a function that calls itself n times, where n is its argument.
 func down(locals []byte) []byte {
 	b := newBuilder()
 	b.fn("down", vals(i32), nil, locals, at(opLocalGet, 0), ops(opIf, 0x40), at(opLocalGet, 0), i32c(1), ops(0x6b), at(opCall, 0), ops(opEnd))
@@ -65,8 +65,8 @@ func TestCallDepthIsTheLimit(t *testing.T) {
 	}
 }
 
-// TestDepthIsRestoredOnEveryExit leaves a function that calls another by each instruction that can leave one, from
-// several depths of blocks, and compares the results with those of the plain module.
+// TestDepthIsRestoredOnEveryExit leaves a function that calls another by each instruction that can leave a function,
+// from several depths of blocks. It compares the results with those of the plain module.
 func TestDepthIsRestoredOnEveryExit(t *testing.T) {
 	tick := uint32(0)
 	x := at(opLocalGet, 0)
@@ -100,7 +100,7 @@ func TestDepthIsRestoredOnEveryExit(t *testing.T) {
 	b.export("ticks", Global, 0)
 	b.add(globalSection, cat([]byte{i64, 1}, i64c(0), ops(opEnd)))
 	b.export("work", Global, 1)
-	// functions with three results and with none
+	// Functions with three results and with none.
 	b.fn("three", vals(i32), vals(i32, i64, f32), nil, ops(opBlock, 0x40), call, x, ops(opIf, 0x40),
 		x, i64c(-5), ops(opF32Const, 0, 0, 0x80, 0x3f), ops(opReturn, opEnd, opEnd), x, i64c(-6), ops(opF32Const, 0, 0, 0, 0x40, opBr, 0))
 	b.fn("none", vals(i32), nil, nil, call, ops(opBlock, 0x40), x, ops(opIf, 0x40, opReturn, opEnd), x, ops(0x45, opBrIf, 1, opEnd))
@@ -119,8 +119,8 @@ func memoryOf(m api.Module) []byte {
 }
 
 // compareWithPlain calls each function with 0 to n-1 in the plain and in the metered module, and compares results,
-// traps, memory and the exported global "ticks". It checks that the metered one pays for the work that it has noted in
-// "work".
+// traps, memory and the exported global "ticks". It checks that the metered module pays for the work that the exported
+// global "work" counts.
 func compareWithPlain(t *testing.T, wasm []byte, names []string, n uint64) {
 	t.Helper()
 	rt := wazero.NewRuntime(t.Context())

@@ -1,6 +1,6 @@
 package meter
 
-// appendBody reads a body again that scanBody has accepted, and writes it with its charges:
+// appendBody reads a body that scanBody has accepted, and writes it with its charges:
 //
 //	pay for the function                    | fuel -= cost; if fuel < 0 { fuel = refuel(fuel) }
 //	count the frames                        | if it calls functions
@@ -17,11 +17,10 @@ package meter
 //	end
 //	restore depth and stack budget          | to their values at entry
 //
-// The shape of the code is chosen for what the compiler makes of it. A call in a loop makes the compiler keep the
-// variables of the loop in memory, and each iteration wait for them: so refuel is called beside the loop, not in it.
-// The fuel is in a local, because loading what was just stored makes a loop wait as well. A function that calls others
-// stores the fuel in the global with each charge and loads it after each call; any other function stores it in its
-// epilogue.
+// The code has this shape because of the compiler. If a loop contains a call, the compiler keeps the variables of the
+// loop in memory, and each iteration waits for them. Therefore refuel is called beside the loop, not in it. The fuel is
+// in a local, because a load after a store also makes a loop wait. A function that calls others stores the fuel in the
+// global with each charge and loads it after each call. Any other function stores it in its epilogue.
 func (w *rewriter) appendBody(b []byte, r *reader, results int64) []byte {
 	s := &w.scan
 	e := emitter{w: w, b: b, fuel: uint32(s.locals), blocks: append(w.blocks[:0], openBlock{})}
@@ -58,7 +57,7 @@ type emitter struct {
 	blocks            []openBlock // the open blocks of the guest, the body first
 }
 
-// openBlock is a block of the guest that is open, and what has become of it.
+// openBlock is an open block of the guest and its counterpart in the output.
 type openBlock struct {
 	inside int // number of open blocks of the output inside of it
 	target int // likewise, inside of the block of the output that a branch to it goes to
@@ -100,7 +99,7 @@ func (e *emitter) locals(r *reader) {
 }
 
 // prologue pays for the function, counts its frames and the bytes of its frame, and opens the block around the code of
-// the guest. If the code reaches a loop before anything else, the check of the loop is enough for both.
+// the guest. If the code reaches a loop before anything else, the check of the loop covers both charges.
 func (e *emitter) prologue(results int64) {
 	s := &e.w.scan
 	e.op(opGlobalGet, e.w.fuelGlobal())
@@ -122,14 +121,14 @@ func (e *emitter) prologue(results int64) {
 	}
 }
 
-// takeFrames subtracts frames from the depth, and traps if there are fewer.
+// takeFrames subtracts frames from the depth, and traps if fewer are left.
 func (e *emitter) takeFrames(frames int64) {
 	e.take(e.w.depthGlobal(), e.depth, frames)
 	e.plain(opUnreachable, opEnd)
 }
 
-// take subtracts n from a global and keeps the value before in a local, for the epilogue. It begins an if for the case
-// that the value was less than n; the caller writes it.
+// take subtracts n from a global and keeps the previous value in a local, for the epilogue. It begins an if for the
+// case that the value was less than n; the caller writes the body of the if.
 func (e *emitter) take(global, local uint32, n int64) {
 	e.op(opGlobalGet, global)
 	e.op(opLocalTee, local)
@@ -142,8 +141,8 @@ func (e *emitter) take(global, local uint32, n int64) {
 	e.begin(opIf, emptyBlock)
 }
 
-// takeStack subtracts bytes from the stack budget. If the budget has fewer, the host is called and may set it anew; if
-// it is still below zero, the guest traps.
+// takeStack subtracts bytes from the stack budget. If that leaves the budget below zero, it calls the host, which may
+// set the budget again. If the budget is still below zero, the guest traps.
 func (e *emitter) takeStack(bytes int64) {
 	e.take(e.w.stackGlobal(), e.stack, bytes)
 	e.op(opLocalGet, e.fuel)
@@ -157,8 +156,8 @@ func (e *emitter) takeStack(bytes int64) {
 	e.plain(opUnreachable, opEnd, opEnd)
 }
 
-// epilogue ends the block of prologue and writes the globals: the depth and the stack budget with their values at
-// entry.
+// epilogue ends the block of prologue and writes the globals. It restores the depth and the stack budget to their
+// values at entry.
 func (e *emitter) epilogue() {
 	if e.wrapped {
 		e.plain(opEnd)
@@ -218,8 +217,8 @@ func (e *emitter) code(r *reader) {
 	}
 }
 
-// pushBlock notes that a block of the guest begins, as n blocks of the output. A branch to it goes to the target-th of
-// them.
+// pushBlock records that a block of the guest begins, as n blocks of the output. A branch to the block goes to the
+// target-th of them.
 func (e *emitter) pushBlock(kind uint16, n, target int) {
 	around := e.blocks[len(e.blocks)-1].inside
 	e.blocks = append(e.blocks, openBlock{inside: around + n, target: around + target, kind: kind})
@@ -237,13 +236,13 @@ func (e *emitter) popBlock() {
 	e.blocks = e.blocks[:last]
 }
 
-// label turns the label of a branch of the guest into that of the output.
+// label translates the label of a branch of the guest to a label of the output.
 func (e *emitter) label(l uint32) uint32 {
 	last := len(e.blocks) - 1
 	return uint32(e.blocks[last].inside - e.blocks[last-int(l)].target)
 }
 
-// loop begins a loop of the guest, of which each iteration costs cost.
+// loop begins a loop of the guest whose iterations cost cost each.
 func (e *emitter) loop(types, cost int64) {
 	e.pushBlock(opLoop, 3, 2)
 	e.begin(opLoop, types)
@@ -269,7 +268,7 @@ func (e *emitter) cut(cost int64) {
 	e.pay()
 }
 
-// pay subtracts the cost on the operand stack from the fuel below it, and calls refuel if that leaves it below zero.
+// pay subtracts the cost on the operand stack from the fuel below it. If the result is below zero, it calls refuel.
 func (e *emitter) pay() {
 	e.plain(opI64Sub)
 	e.op(opLocalTee, e.fuel)
@@ -279,8 +278,8 @@ func (e *emitter) pay() {
 	}
 }
 
-// refuel takes the fuel from the operand stack. If it is below zero, it calls refuel, and sets the fuel to the result plus
-// credit.
+// refuel takes the fuel from the operand stack. If the fuel is below zero, it calls refuel, and sets the fuel to the
+// result plus credit.
 func (e *emitter) refuel(credit int64) {
 	e.constant(0)
 	e.plain(opI64LtS)

@@ -5,14 +5,14 @@ import (
 	"fmt"
 )
 
-// The kinds of errors. Each error of [Rewrite] is an [*Error] and wraps one of them.
+// Kinds of errors. Each error of [Rewrite] is an [*Error] and wraps one of them.
 var (
 	ErrMalformed  = errors.New("not a valid WebAssembly module")
 	ErrNotAllowed = errors.New("not allowed in a module")
 	ErrLimit      = errors.New("module exceeds a limit")
 )
 
-// Error is the reason for which a module was refused.
+// Error is the reason why a module was refused.
 type Error struct {
 	Kind     error  // ErrMalformed, ErrNotAllowed or ErrLimit
 	What     string // for the operator, such as "700000 bytes of code in one function, the limit is 524288"

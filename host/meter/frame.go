@@ -1,16 +1,16 @@
 package meter
 
-// StackBudget is how many bytes the stack may grow by, as estimated, until the host looks at its size again. A new
-// instance begins with FirstStackBudget.
+// StackBudget is the number of bytes by which the stack may grow, as estimated, before the host checks its size again.
+// A new instance begins with FirstStackBudget.
 const (
 	StackBudget      = 4 << 20
 	FirstStackBudget = 1 << 20
 )
 
-// frameSize is what an upper estimate of the stack frame of a function is made from. The compiler gives each value that
-// it cannot keep in a register a slot in the frame, and does not share slots. So a frame may be large, and a call takes
-// all of it, even if the code that the values belong to is neither run nor paid for. The estimate counts all values: it
-// is about ten times the frame of an ordinary function.
+// frameSize counts the values from which the stack frame of a function is estimated. The compiler gives each value that
+// it cannot keep in a register a slot in the frame, and does not share slots. Therefore a frame may be large. A call
+// needs all of it, even if the code of the values neither runs nor is paid for. The estimate counts all values: it is
+// about ten times the frame of an ordinary function.
 type frameSize struct {
 	values  uint64 // results of instructions other than those of variables, constants, calls and blocks
 	sets    uint64 // of locals
@@ -47,8 +47,8 @@ func (f *frameSize) merge(b *scannedBlock, locals int) {
 	}
 }
 
-// frameBytes returns what each call of the function takes from the stack budget: 16 bytes for each value, or 0 if that
-// is little.
+// frameBytes returns the bytes that each call of the function takes from the stack budget: 16 for each value and at
+// most StackBudget, or 0 if the sum is small.
 func (s *scan) frameBytes(globals int) int64 {
 	f := &s.size
 	variables := min(f.globals, uint64(globals)) + 2 // and the address and the size of the memory
@@ -60,8 +60,8 @@ func (s *scan) frameBytes(globals int) int64 {
 	return bytes
 }
 
-// The smallest frames that count by their bytes. A stack of smaller ones is bounded by their number. A function that
-// calls no other has only one frame in a stack, so it counts only if that one is very large.
+// Minimum sizes of frames that count by their bytes. The number of frames bounds a stack of smaller ones. A function
+// that calls no other function has only one frame in a stack, so its frame counts only if it is very large.
 const (
 	largeFrame = 4 << 10
 	largeLeaf  = 256 << 10

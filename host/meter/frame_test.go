@@ -7,14 +7,16 @@ import (
 	"testing"
 )
 
-// liveValues is code with n values that live across a call of function 0 with the parameter less one.
+// liveValues returns code with n values that are live during a call of function 0. The argument of the call is the
+// parameter minus one.
 func liveValues(n int) []byte {
 	value := cat(at(opLocalGet, 0), i32c(3), ops(0x73))
 	return cat(bytes.Repeat(value, n), at(opLocalGet, 0), i32c(1), ops(opI32Sub), at(opCall, 0), bytes.Repeat(ops(opI32Add), n))
 }
 
-// TestStackBudgetBoundsLargeFrames has functions with large frames call themselves: the host is called for the stack
-// budget repeatedly, and the guest traps if the host does not raise it. A return restores the budget.
+// TestStackBudgetBoundsLargeFrames makes functions with large frames call themselves. It checks that the guest calls
+// the host for the stack budget repeatedly, and traps if the host does not raise it. It checks that a return restores
+// the budget.
 func TestStackBudgetBoundsLargeFrames(t *testing.T) {
 	for name, code := range map[string][]byte{
 		"run":     cat(at(opLocalGet, 0), ops(0x45, opIf, 0x40), i32c(7), ops(opReturn, opEnd), liveValues(1000)),
@@ -40,7 +42,8 @@ func TestStackBudgetBoundsLargeFrames(t *testing.T) {
 	}
 }
 
-// TestSmallFramesTakeNoStackBudget: counting the frames of ordinary functions would slow down each call.
+// TestSmallFramesTakeNoStackBudget checks that ordinary functions do not count their frames by bytes, which would slow
+// down each call.
 func TestSmallFramesTakeNoStackBudget(t *testing.T) {
 	g := newGuest(t, down(nil), Limits{})
 	a := allow(1000)

@@ -37,7 +37,8 @@ func TestDeadlineStopsLoop(t *testing.T) {
 	}
 }
 
-// fib adds a function without a loop that calls itself: 2^n calls, and at most n deep.
+// fib adds a function without a loop that calls itself: the number of calls is exponential in n, and the depth is at
+// most n.
 func fib(b *builder) {
 	n := at(opLocalGet, 0)
 	b.fn("fib", vals(i32), vals(i32), nil, n, i32c(2), ops(0x48, opIf, i32), n, ops(opElse),
@@ -121,8 +122,8 @@ func TestRefuelResultBecomesFuel(t *testing.T) {
 	}
 }
 
-// TestFunctionPaysBeforeAnythingElse: a function checks its charge at its entry, except that one that reaches a loop
-// before anything else leaves the check to the loop.
+// TestFunctionPaysBeforeAnythingElse checks that a function checks its charge at its entry. The exception is a function
+// that reaches a loop before anything else: it leaves the check to the loop.
 func TestFunctionPaysBeforeAnythingElse(t *testing.T) {
 	b := newBuilder()
 	b.importFunc("env", "nop", nil, nil)
@@ -150,8 +151,8 @@ func TestFunctionPaysBeforeAnythingElse(t *testing.T) {
 	}
 }
 
-// TestFuelTakenByHostStaysTaken: a host function may subtract from the fuel; the copy that the guest has in a local
-// must not restore it.
+// TestFuelTakenByHostStaysTaken checks that a host function can subtract from the fuel: the copy that the guest has in
+// a local must not restore it.
 func TestFuelTakenByHostStaysTaken(t *testing.T) {
 	b := newBuilder()
 	host := b.importFunc("host", "work", nil, nil)
@@ -172,7 +173,8 @@ func TestFuelTakenByHostStaysTaken(t *testing.T) {
 	}
 }
 
-// bulkGuest has a function for each operation that pays for its size, which is the argument.
+// bulkGuest returns a module with a function for each operation that pays for its size. The argument of the function is
+// the size.
 func bulkGuest() []byte {
 	b := newBuilder()
 	b.memory(64, -1)
@@ -231,7 +233,8 @@ func TestGrowthPaysForTheLargestPossible(t *testing.T) {
 	}
 }
 
-// TestEachBulkOperationPays: each bulk operation has a charge of its own, also where several follow each other.
+// TestEachBulkOperationPays checks that each bulk operation has a separate charge, also if several operations follow
+// each other.
 func TestEachBulkOperationPays(t *testing.T) {
 	g := newGuest(t, bulkGuest(), Limits{})
 	a := allow(100)

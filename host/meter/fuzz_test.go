@@ -18,9 +18,9 @@ var fuzzLimits = Limits{
 	FileBytes: 64 << 10, MemoryPages: 16, TableElements: 1000, Functions: 200, CompileTime: 100 * time.Millisecond, CallDepth: 1000,
 }
 
-// FuzzRewrite gives Rewrite any bytes. It must not panic; what it accepts and wazero compiles, wazero must compile
-// unchanged too, which shows that both read the same module; and no call of an export may run on much longer than its
-// slices.
+// FuzzRewrite passes arbitrary bytes to Rewrite. It checks that Rewrite does not panic. If Rewrite accepts a module and
+// wazero compiles the result, wazero must also compile the original, which shows that both read the same module. No
+// call of an export may run much longer than its slices allow.
 func FuzzRewrite(f *testing.F) {
 	for _, wasm := range seeds(f) {
 		f.Add(wasm)
@@ -54,8 +54,8 @@ func FuzzRewrite(f *testing.F) {
 	})
 }
 
-// withoutCustom drops the custom sections of a module that Rewrite accepts: wazero checks their content, Rewrite does
-// not.
+// withoutCustom drops the custom sections of a module that Rewrite accepts, because wazero checks their content and
+// Rewrite does not.
 func withoutCustom(wasm []byte) []byte {
 	out := []byte(magic)
 	for r := (&reader{b: wasm, p: len(magic), fn: -1}); !r.done(); {
@@ -69,8 +69,8 @@ func withoutCustom(wasm []byte) []byte {
 	return out
 }
 
-// wazeroMisreads reports whether a module that Rewrite accepts has the number of a vector instruction in more bytes
-// than it needs: see TestOverlongVectorOpcode.
+// wazeroMisreads reports whether a module that Rewrite accepts encodes the number of a vector instruction in more bytes
+// than necessary: see TestOverlongVectorOpcode.
 func wazeroMisreads(wasm []byte) bool {
 	for r := (&reader{b: wasm, p: len(magic), fn: -1}); !r.done(); {
 		id := r.byte()
@@ -96,7 +96,7 @@ func wazeroMisreads(wasm []byte) bool {
 	return false
 }
 
-// callAll calls every exported function with ten slices, and fails if one runs on after them.
+// callAll calls every exported function with ten slices, and fails the test if a call does not end after them.
 func callAll(t *testing.T, mod api.Module) {
 	for name, def := range mod.ExportedFunctionDefinitions() {
 		a := allow(10)
@@ -134,7 +134,7 @@ func fuzzRuntime(t *testing.T) wazero.Runtime {
 	return rt
 }
 
-// linkEmpty provides every function that a module imports; they do nothing.
+// linkEmpty provides every function that a module imports. These functions do nothing.
 func linkEmpty(t *testing.T, rt wazero.Runtime, m *Module) {
 	hosts := map[string]wazero.HostModuleBuilder{}
 	for _, i := range m.Imports {
@@ -149,8 +149,8 @@ func linkEmpty(t *testing.T, rt wazero.Runtime, m *Module) {
 	}
 }
 
-// seeds returns small modules that together have all sections and most instructions: those of these tests, and some of
-// the official test suite.
+// seeds returns small modules that together contain all sections and most instructions: modules of these tests, and
+// some of the official test suite.
 func seeds(f *testing.F) [][]byte {
 	b := newBuilder()
 	fib(b)

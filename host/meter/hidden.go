@@ -1,7 +1,8 @@
 package meter
 
-// The indices of what the rewriter adds. The import of refuel comes after the imports of the guest, so the indices of
-// the guest's functions that have a body grow by one. Everything else comes after what the guest has.
+// This file defines the indices of the items that the rewriter adds. The import of refuel follows the imports of the
+// guest, so the indices of the guest's functions with a body grow by one. All other added items follow those of the
+// guest.
 
 func (w *rewriter) refuelType() uint32  { return uint32(len(w.types)) }
 func (w *rewriter) refuelFunc() uint32  { return uint32(w.imported) }
@@ -9,7 +10,7 @@ func (w *rewriter) fuelGlobal() uint32  { return uint32(w.globals) }
 func (w *rewriter) depthGlobal() uint32 { return uint32(w.globals) + 1 }
 func (w *rewriter) stackGlobal() uint32 { return uint32(w.globals) + 2 }
 
-// funcIndex turns the index that the guest has for a function into that of the output.
+// funcIndex translates an index of a function of the guest to the index in the output.
 func (w *rewriter) funcIndex(f uint32) uint32 {
 	if int(f) >= w.imported {
 		return f + 1
@@ -17,7 +18,7 @@ func (w *rewriter) funcIndex(f uint32) uint32 {
 	return f
 }
 
-// addHidden appends to section id what the rewriter adds to it.
+// addHidden appends the items that the rewriter adds to section id.
 func (w *rewriter) addHidden(id byte, s *section) {
 	switch id {
 	case typeSection:

@@ -11,10 +11,10 @@ import (
 	"github.com/tetratelabs/wazero/api"
 )
 
-// errStopped is the panic of refuel after the deadline, and when no refuels are left.
+// errStopped is the panic value of refuel after the deadline, or if no refuels are left.
 var errStopped = errors.New("stopped by refuel")
 
-// allowance is what one call may use. It is the context of the call, as in package host.
+// allowance is the resources of one call. It is the context of the call, as in package host.
 type allowance struct {
 	context.Context
 	slices   int       // refuels left
@@ -28,7 +28,7 @@ type allowance struct {
 	stacks   int       // how many more times the stack budget is set
 }
 
-// account adds what was paid since fuel was given.
+// account adds the fuel that was paid since the last refill.
 func (a *allowance) account(left int64) {
 	a.paid += a.given - left
 	a.debt = max(a.debt, -left)
@@ -83,7 +83,7 @@ type guest struct {
 	module *Module
 }
 
-// instantiate rewrites and instantiates wasm. It does not call its start function.
+// instantiate rewrites and instantiates wasm. It does not call the start function.
 func instantiate(t testing.TB, rt wazero.Runtime, wasm []byte, limits Limits) *guest {
 	t.Helper()
 	m, err := Rewrite(wasm, limits)
@@ -117,7 +117,7 @@ func (g *guest) fuel() int64  { return int64(g.global(FuelExport).Get()) }
 func (g *guest) depth() int64 { return int64(g.global(DepthExport).Get()) }
 func (g *guest) stack() int64 { return int64(g.global(StackExport).Get()) }
 
-// call calls an export after it has set the fuel.
+// call sets the fuel and calls an export.
 func (g *guest) call(a *allowance, fuel int64, name string, args ...uint64) ([]uint64, error) {
 	g.t.Helper()
 	f := g.mod.ExportedFunction(name)

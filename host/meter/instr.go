@@ -1,6 +1,6 @@
 package meter
 
-// The opcodes that the rewriter handles by name or writes. One with a prefix is prefix<<8 | number.
+// Opcodes that the rewriter handles by name or writes. An opcode with a prefix is prefix<<8 | number.
 const (
 	opUnreachable  = 0x00
 	opNop          = 0x01
@@ -59,8 +59,8 @@ const (
 // emptyBlock is the type of a block without parameters and results, as a signed number.
 const emptyBlock = -64
 
-// instr is one decoded instruction. The output is encoded from it, never copied from the binary, so that a runtime
-// cannot decode the same bytes differently.
+// instr is one decoded instruction. The rewriter encodes the output from it and never copies it from the binary, so
+// that a runtime cannot decode the same bytes differently.
 type instr struct {
 	op     uint16
 	form   form
@@ -70,7 +70,7 @@ type instr struct {
 	labels []uint32 // of br_table without the default, which is a; reused for the next instruction
 }
 
-// form is the encoding of the immediates of an instruction, and which fields of instr hold them.
+// form is the encoding of the immediates of an instruction. It determines which fields of instr contain them.
 type form byte
 
 const (
@@ -164,9 +164,9 @@ func (r *reader) prefixed(prefix uint16) uint16 {
 	return prefix<<8 | uint16(n)
 }
 
-// append encodes the instruction in its shortest form. This matters for safety: wazero takes the byte after the vector
-// prefix for the whole number. A number in more bytes than it needs would make it decode other instructions from there
-// on, among them loops without a charge.
+// append encodes the instruction in its shortest form. This matters for safety: wazero reads only one byte after the
+// vector prefix as the number. If the number had more bytes, wazero would decode other instructions from there on,
+// among them loops without a charge.
 func (in *instr) append(b []byte) []byte {
 	if in.op > 0xff {
 		b = appendU32(append(b, byte(in.op>>8)), uint32(in.op&0xff))

@@ -2,8 +2,8 @@ package meter
 
 import "time"
 
-// Limits bound what a module may demand of the compiler, and of an instance before it runs. A field of zero or less
-// means the default, which is in parentheses. The defaults are large enough for guests in C, Rust, Go and
+// Limits limit the work of the compiler for a module, and the size of an instance before it runs. A field of zero or
+// less means the default, which is in parentheses. The defaults are large enough for guests in C, Rust, Go and
 // AssemblyScript, and for interpreters of scripting languages.
 type Limits struct {
 	FileBytes       int // bytes of the binary, before it is rewritten (16 MiB)
@@ -23,13 +23,13 @@ type Limits struct {
 	Locals          int // parameters and locals of one function (10,000)
 	Nesting         int // blocks within blocks of one function (5,000)
 
-	// CompileTime bounds an estimate of the time to compile the module on one core (5 s). The estimate is proportional
+	// CompileTime limits an estimate of the time to compile the module on one core (5 s). The estimate is proportional
 	// to the amount of code, and grows faster with the branches, locals, br_table targets and passed values of one
-	// function. It is not the real time, but a module has the same estimate on every machine: a Go program that uses
-	// fmt has 1.2 s, one that uses net/http and go/types 10 s.
+	// function. It is not the real time, but a module has the same estimate on every machine: 1.2 s for a Go program
+	// that uses fmt, and 10 s for one that uses net/http and go/types.
 	CompileTime time.Duration
 
-	// CallDepth is the most frames that the stack of one call may have (8,000). It is enforced when the module runs.
+	// CallDepth is the maximum number of frames on the stack of one call (8,000). It is enforced when the module runs.
 	CallDepth int
 }
 
@@ -112,15 +112,15 @@ func (l *Limits) callDepth() int64 {
 	return int64(l.CallDepth)
 }
 
-// maxPages is what 32-bit addresses can reach.
+// maxPages is the number of pages that 32-bit addresses can reach.
 const maxPages = 1 << 16
 
-// budget holds the limits of a module and what it has used of each.
+// budget has the limits of a module and the part of each that the module uses.
 type budget struct {
 	max, used [limitCount]uint64
 }
 
-// check records n, of one part of the module, and fails if it is over the limit.
+// check records that one part of the module uses n, and fails if n is over the limit.
 func (b *budget) check(r *reader, l limit, n uint64) {
 	b.used[l] = max(b.used[l], n)
 	if n > b.max[l] {
@@ -128,7 +128,7 @@ func (b *budget) check(r *reader, l limit, n uint64) {
 	}
 }
 
-// add adds n to what the whole module uses, and fails if the sum is over the limit.
+// add adds n to the use of the whole module, and fails if the sum is over the limit.
 func (b *budget) add(r *reader, l limit, n uint64) { b.check(r, l, b.used[l]+n) }
 
 func (b *budget) usage() []Usage {

@@ -1,19 +1,19 @@
-// Package meter makes a WebAssembly module safe to run, before it is compiled. It is a security boundary: it takes and
-// returns bytes, needs no runtime, keeps no state and imports no other package of this repository.
+// Package meter makes a WebAssembly module safe to run before the module is compiled. It is a security boundary. The
+// package takes and returns bytes, needs no runtime, keeps no state and imports no other package of this repository.
 //
-// [Rewrite] parses a binary strictly, refuses what [Limits] and the supported features do not allow, and writes a
-// module that computes the same as the guest's, with these differences:
+// [Rewrite] parses a binary strictly, and refuses modules that exceed [Limits] or use unsupported features. It writes a
+// module that computes the same results as the guest's, with these differences:
 //
 //   - Each region of code pays for its instructions in units of fuel before it runs. A region begins at the entry of a
 //     function, at each iteration of a loop, and where a region would cost more than [MaxCharge]. Bulk operations and
-//     growth of memory and tables pay for their size as well. A charge that leaves the fuel below zero calls the host. The
-//     only charge without this check is the one at the entry of a function that reaches a loop before anything that could
-//     take it elsewhere: the check at the head of that loop is for both.
+//     growth of memory and tables pay for their size as well. A charge that leaves the fuel below zero calls the host. Only
+//     one charge has no check of its own: the charge at the entry of a function that always reaches a loop first. The check
+//     at the head of that loop covers both charges.
 //   - Bulk operations move at most 64 KiB of memory between two charges.
 //   - A function that calls others counts its frames, and traps when the stack has too many.
 //   - A function that may have a large stack frame counts the bytes of it.
 //   - Memory and tables have a maximum, at most that of the limits.
-//   - There is no start section: the host calls the start function when it has given it fuel.
+//   - There is no start section: the host calls the start function after it has set the fuel.
 //   - There are no custom sections, except for the names of functions.
 //   - Only functions are imported.
 //
@@ -29,46 +29,46 @@
 //
 // Rewrite refuses a guest that imports from [ImportModule] or exports a name that begins with it, so these names belong
 // to the host. A guest cannot refer to the functions, types, globals and locals that the rewriter adds: each index is
-// checked against the numbers that the guest has declared before it is renumbered.
+// checked against the number of items that the guest has declared, and then renumbered.
 //
-// Fuel. A plain instruction costs 1 unit. Instructions that can be made to take longer cost more: a load or a store 16,
-// a call of a host function and an indirect call 64; a bulk operation 1 for 16 bytes or two table elements. Fuel is not
-// a measure of time: it determines how often the host is called, and the host looks at the clock then, see [Slice].
-// When a charge leaves the fuel below zero, the guest calls refuel with what is left (negative: the debt). The result
-// of refuel becomes the fuel, and the guest continues. The result 0 is allowed: the next charge calls refuel again.
-// After a negative result a loop calls refuel again at once, and other code runs on to its next charge, which calls it.
-// To stop the guest, refuel panics: the exported function that the host called returns the panic as its error, and the
-// instance must be discarded.
+// Fuel. A plain instruction costs 1 unit. Instructions that can take longer cost more: a load or a store costs 16, a
+// call of a host function or an indirect call 64, and a bulk operation 1 for 16 bytes or two table elements. Fuel does
+// not measure time. It determines how often the guest calls the host, and the host checks the clock at each call: see
+// [Slice]. When a charge leaves the fuel below zero, the guest calls refuel with the remaining fuel, whose negative
+// value is the debt. The result of refuel becomes the fuel, and the guest continues. The result 0 is allowed: the next
+// charge calls refuel again. After a negative result a loop calls refuel again at once; other code continues to its
+// next charge, which calls refuel. To stop the guest, refuel panics. The exported function that the host called then
+// returns the panic as its error, and the host must discard the instance.
 //
-// The host may set the fuel before each call; otherwise the guest continues with what the last call left, which is as
-// safe. A host function that works for the guest subtracts its cost from the same global. Instantiation copies element
-// segments, and the data segments that are still in the module, without a charge and without a pause; the limits bound
-// them. [RewriteCode] leaves data segments to the host, except in a module whose code names data segments.
+// The host may set the fuel before each call. Otherwise the guest continues with the fuel that the last call left,
+// which is equally safe. A host function that works for the guest subtracts its cost from the same global.
+// Instantiation copies element segments, and the data segments that are still in the module, without a charge and
+// without a pause; the limits bound them. [RewriteCode] leaves data segments to the host, except in a module whose code
+// refers to data segments.
 //
-// Depth. A return restores the count, so the host need not set it. A trap, a panic in a host function and an exit leave
-// the globals at whatever value they have: discard the instance. If the depth is below zero then, the reason is the
-// call depth, although the runtime reports "unreachable"; after a trap of the guest's own code it is zero or more. A
-// function counts one frame, and one more for each 32 parameters and locals. A function that calls no other is not
-// counted.
+// Depth. A return restores the count, so the host need not set it. A trap, a panic in a host function or an exit does
+// not restore the globals: discard the instance. If the depth is then below zero, the call depth caused the trap,
+// although the runtime reports "unreachable". After a trap of the guest's own code, the depth is zero or more. A
+// function counts one frame, and one more for each 32 parameters and locals. A function that calls no other function is
+// not counted.
 //
-// Stack. The runtime grows a stack by copying all of it to one twice as large, without a pause, and only the runtime
-// knows how large the frame of a function is. So a function whose frame may be large subtracts an upper estimate of it
-// from the stack budget. When the budget is below zero the guest calls refuel. The host looks at the size of the stack
-// then, and either sets the budget to [StackBudget] or panics; if it does neither, the guest traps. A return restores
-// the budget.
+// Stack. The runtime grows a stack by copying it to one twice as large, without a pause, and only the runtime knows the
+// size of a function's frame. Therefore a function whose frame may be large subtracts an upper estimate of it from the
+// stack budget. When the budget is below zero, the guest calls refuel. The host then checks the size of the stack, and
+// either sets the budget to [StackBudget] or panics. If it does neither, the guest traps. A return restores the budget.
 //
-// Start. The host instantiates without start functions, then calls the export [StartExport] if [Module.Start] is true,
-// then _initialize, with fuel for each. Instantiation runs no guest code.
+// Start. The host instantiates without start functions. Then it calls the export [StartExport], if [Module.Start] is
+// true, and _initialize, with fuel for each. Instantiation runs no guest code.
 //
-// The host remains responsible for: the page limit of the runtime, the deadline, refusing imports that are not granted,
+// The host remains responsible for the page limit of the runtime, the deadline, refusing imports that are not granted,
 // checking the signatures of exports, an allocator that does not commit memory before it is used, and discarding
-// instances. The runtime must be configured with the features of WebAssembly 2.0 and no others.
+// instances. Configure the runtime with the features of WebAssembly 2.0 and no others.
 package meter
 
 import "fmt"
 
-// Names that the rewriter adds. Rewrite refuses a guest that imports from ImportModule, or exports a name that begins
-// with it.
+// Names of the items that the rewriter adds. Rewrite refuses a guest that imports from ImportModule, or exports a name
+// that begins with it.
 const (
 	ImportModule = "moot_meter"
 	RefuelImport = "refuel"           // function (left i64) -> i64
@@ -78,18 +78,18 @@ const (
 	StartExport  = "moot_meter_start" // function () -> ()
 )
 
-// ManifestSection is the name of the custom section that becomes [Module.Manifest].
+// ManifestSection is the name of the custom section whose content is [Module.Manifest].
 const ManifestSection = "moot.manifest"
 
-// Slice is the most fuel that the host should give at a time. Until a guest has used it up, and the charge that ends
-// it, nothing can stop the guest, and the garbage collector waits for it. Ordinary code uses it up in some
-// microseconds; the worst known code takes 2 ms, for 8,448 accesses to memory that miss all caches and the TLB. The
-// first access to a page may take ten times as long as such a miss: a guest that may touch many pages for the first
-// time should get less.
+// Slice is the maximum fuel that the host should give at a time. Nothing can stop the guest until it has used up the
+// slice and the charge that exceeds it; the garbage collector waits until then. Ordinary code uses up a slice in some
+// microseconds. The worst known code takes 2 ms, for 8,448 accesses to memory that miss all caches and the TLB. The
+// first access to a page may take ten times as long as such a miss, so give less fuel to a guest that may access many
+// pages for the first time.
 const Slice = 1 << 17
 
-// Module is a rewritten module with what is known of it without compiling it. The caller owns it: it shares no memory
-// with the input.
+// Module is a rewritten module and the facts about it that are known without compiling it. The caller owns it: it
+// shares no memory with the input.
 type Module struct {
 	Wasm     []byte   // the rewritten binary
 	Imports  []Import // of the guest, in order, without refuel
@@ -118,7 +118,7 @@ type Export struct {
 // Kind is the kind of an export, numbered as in the binary format and in wazero's api.ExternType.
 type Kind byte
 
-// The kinds of export.
+// The kinds of exports.
 const (
 	Func Kind = iota
 	Table
@@ -142,26 +142,26 @@ type Signature struct {
 	Params, Results []ValueType
 }
 
-// String returns the signature in a canonical form, such as "(i32, i64) -> (i32)" or "() -> ()": two signatures are
-// equal if and only if their strings are.
+// String returns the signature in a canonical form, such as "(i32, i64) -> (i32)" or "() -> ()". Two signatures are
+// equal if and only if their strings are equal.
 func (s Signature) String() string {
 	return typeList(s.Params) + " -> " + typeList(s.Results)
 }
 
-// Memory is the initial and the maximum size of a memory, in pages of 64 KiB. Max is at most Limits.MemoryPages, also
+// Memory is the initial and the maximum size of a memory, in pages of 64 KiB. Max is at most Limits.MemoryPages, even
 // if the guest declares a larger maximum or none.
 type Memory struct {
 	Min, Max uint32
 }
 
-// Data is the content of a new memory at an offset.
+// Data is content that a new memory has at an offset.
 type Data struct {
 	Offset uint32
 	Bytes  []byte
 }
 
-// Usage is how much of one limit a module uses. Used is a sum where the limit is one of the whole module, else the
-// largest value of a function, a type or a table.
+// Usage is the part of one limit that a module uses. If the limit applies to the whole module, Used is a sum; otherwise
+// it is the largest value of a function, a type or a table.
 type Usage struct {
 	Limit     string // as in the error for a module that exceeds it
 	Used, Max uint64

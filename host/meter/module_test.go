@@ -121,9 +121,9 @@ func TestSizesAreClamped(t *testing.T) {
 	}
 }
 
-// TestOverlongVectorOpcode: wazero takes the byte after the vector prefix for the whole number. The number 12,
-// v128.const, is encoded in two bytes here. Taken for 0x8c, the 16 bytes of its constant would be code: the end of the
-// block that the branch leaves, and then an endless loop without a charge.
+// TestOverlongVectorOpcode checks an instruction that wazero misreads: wazero reads only one byte after the vector
+// prefix as the number. Here two bytes encode the number 12, v128.const. If wazero read 0x8c instead, the 16 bytes of
+// the constant would be code: the end of the block that the branch leaves, and then an endless loop without a charge.
 func TestOverlongVectorOpcode(t *testing.T) {
 	constant := cat(ops(opEnd), endlessLoop, make([]byte, 10))
 	b := newBuilder()

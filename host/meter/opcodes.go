@@ -1,10 +1,9 @@
 package meter
 
-// unknown is the form of opcodes that WebAssembly 2.0 does not have.
+// unknown is the form of opcodes that do not exist in WebAssembly 2.0.
 const unknown form = 0xff
 
-// formOf returns the form of an opcode. It lists all instructions that are supported; any other is unknown, and
-// refused.
+// formOf returns the form of an opcode. It lists all supported instructions; any other opcode is unknown and refused.
 func formOf(op uint16) form {
 	switch {
 	case op>>8 == prefixBulk:

@@ -1,13 +1,13 @@
 package meter
 
-// A memory.fill, memory.copy or memory.init may move all of a memory, and nothing can stop it while it does. So the
-// rewriter puts code before each: where the size is over a piece, it calls a helper function, which moves everything
-// but the last piece, pays for each piece before it moves it, and returns the operands for the last one. The guest sees
-// a single instruction: an operation that is out of bounds traps before it writes a byte, and a copy of overlapping
-// ranges is correct.
+// A memory.fill, memory.copy or memory.init may move all of a memory, and nothing can stop it meanwhile. Therefore the
+// rewriter inserts code before each of them. If the size is over a piece, this code calls a helper function. The helper
+// moves all pieces but the last one, pays for each piece before it moves it, and returns the operands for the last one.
+// The guest sees a single instruction: an operation that is out of bounds traps before it writes a byte, and a copy of
+// overlapping ranges is correct.
 
-// piece is the most bytes that one instruction moves. The worst case, pages that are accessed for the first time, takes
-// 0.1 ms.
+// piece is the maximum number of bytes that one instruction moves. In the worst case, pages that are accessed for the
+// first time, it takes 0.1 ms.
 const piece = 64 << 10
 
 // mover is a helper function of type (to, from or value, size) -> (to, from or value); the results are those of the
@@ -17,7 +17,7 @@ type mover struct {
 	segment uint32 // for memory.init
 }
 
-// mover returns the index of the helper function for an instruction, and adds the function if there is none.
+// mover returns the index of the helper function for an instruction. It adds the function if it does not exist.
 func (w *rewriter) mover(in *instr) uint32 {
 	m := mover{op: in.op}
 	if in.op == opMemoryInit {
@@ -64,7 +64,7 @@ func (w *rewriter) appendMover(b []byte, m mover) []byte {
 	}
 	e.plain(0) // no locals
 
-	// An end that does not fit in 32 bits is out of bounds: the instruction itself traps.
+	// If the end does not fit in 32 bits, it is out of bounds, and the instruction itself traps.
 	add(to)
 	get(to)
 	e.plain(opI32LtU)
@@ -78,7 +78,7 @@ func (w *rewriter) appendMover(b []byte, m mover) []byte {
 	op()
 	e.plain(opEnd)
 
-	// Move 0 bytes at the end of the ranges: this traps if the ranges are out of bounds.
+	// This moves 0 bytes at the end of the ranges, which traps if the ranges are out of bounds.
 	add(to)
 	second(add)
 	op(opI32Const, 0)
@@ -108,7 +108,7 @@ func (w *rewriter) appendMover(b []byte, m mover) []byte {
 
 func (e *emitter) pieceSize() { e.b = appendSigned(append(e.b, opI32Const), piece) }
 
-// appendPieces writes the loop that pays for a piece and moves it, while more than a piece is left.
+// appendPieces writes a loop that pays for a piece and moves it, while more than one piece remains.
 func (w *rewriter) appendPieces(e *emitter, move, advance func(), downwards bool) {
 	const size = 2
 	shrink := func() {
@@ -145,8 +145,8 @@ func (w *rewriter) appendPieces(e *emitter, move, advance func(), downwards bool
 	e.plain(opEnd)
 }
 
-// inPieces writes the code before a bulk operation on memory whose size is in a local. It leaves the operands of the
-// last piece.
+// inPieces writes the code before a bulk operation on memory whose size is in a local. The code leaves the operands of
+// the last piece.
 func (e *emitter) inPieces(in *instr) {
 	e.op(opLocalGet, e.size)
 	e.pieceSize()

@@ -10,7 +10,7 @@ import (
 	"github.com/tetratelabs/wazero"
 )
 
-// moversGuest has a memory of six pages and functions that move memory: (to, from or value, size).
+// moversGuest returns a module with a memory of six pages and functions that move memory: (to, from or value, size).
 func moversGuest() []byte {
 	b := newBuilder()
 	b.memory(6, 6)
@@ -20,7 +20,7 @@ func moversGuest() []byte {
 	def("memory.fill", 0xfc, 11, 0)
 	def("memory.copy", 0xfc, 10, 0, 0)
 	def("memory.init", 0xfc, 8, 1, 0)
-	// Functions that have the fuel in a local, and that call others.
+	// Functions that keep the fuel in a local, and functions that call others.
 	b.fn("in a loop", vals(i32, i32, i32), nil, nil, ops(opLoop, 0x40), operands, ops(0xfc, 10, 0, 0), ops(opEnd))
 	b.fn("", nil, nil, nil)
 	b.fn("after a call", vals(i32, i32, i32), nil, nil, at(opCall, 4), ops(opLoop, 0x40), operands, ops(0xfc, 10, 0, 0), at(opCall, 4), ops(opEnd))
@@ -34,8 +34,8 @@ func moversGuest() []byte {
 	return b.wasm()
 }
 
-// TestBulkOperationsInPieces compares bulk operations with those of the plain module: memory and traps must be the
-// same. An operation that traps must change nothing.
+// TestBulkOperationsInPieces checks that bulk operations have the same memory and traps as in the plain module, and
+// that an operation that traps changes nothing.
 func TestBulkOperationsInPieces(t *testing.T) {
 	const end = 6 << 16
 	wasm := moversGuest()
@@ -74,8 +74,8 @@ func TestBulkOperationsInPieces(t *testing.T) {
 	}
 }
 
-// TestLongBulkOperationsPayInParts counts the refuels of bulk operations where each charge calls refuel, and stops some
-// of them half way.
+// TestLongBulkOperationsPayInParts counts the refuels of bulk operations in which each charge calls refuel. It stops
+// some of them halfway.
 func TestLongBulkOperationsPayInParts(t *testing.T) {
 	g := newGuest(t, moversGuest(), Limits{})
 	for _, name := range []string{"memory.fill", "memory.copy", "memory.init"} {
@@ -96,8 +96,8 @@ func TestLongBulkOperationsPayInParts(t *testing.T) {
 	}
 }
 
-// TestLongCodePaysInParts counts the refuels of long code without loops, straight and in branches, where each charge
-// calls refuel.
+// TestLongCodePaysInParts counts the refuels of long code without loops, straight and in branches. Each charge calls
+// refuel.
 func TestLongCodePaysInParts(t *testing.T) {
 	const n = 20_000
 	load := ops(0x28, 0, 0)
@@ -120,8 +120,8 @@ func TestLongCodePaysInParts(t *testing.T) {
 	}
 }
 
-// TestMemoryGrowPays grows a memory by 100 pages: refuel must be called before the guest can use them, whatever fuel
-// was left.
+// TestMemoryGrowPays grows a memory by 100 pages, and checks that refuel is called before the guest can use them,
+// regardless of the remaining fuel.
 func TestMemoryGrowPays(t *testing.T) {
 	b := newBuilder()
 	b.memory(1, -1)

@@ -1,9 +1,9 @@
 package meter
 
-// The costs of instructions, in units of fuel. A cost is not proportional to the time that an instruction usually takes
-// but to the longest time that it can be made to take: the fuel of a slice, times the longest time of one unit, bounds
-// the time of the slice. An access to memory takes 0.3 ns in a cache, 200 ns if it misses all caches and the TLB, and 2
-// us if it is the first one to a page.
+// The costs of instructions, in units of fuel. A cost is not proportional to the usual time of an instruction, but to
+// its maximum time. Therefore the fuel of a slice times the maximum time of one unit bounds the time of the slice. An
+// access to memory takes 0.3 ns in a cache, 200 ns if it misses all caches and the TLB, and 2 us if it is the first one
+// to a page.
 const (
 	costPlain  = 1
 	costBranch = 4   // may be mispredicted, and its target in no cache
@@ -16,13 +16,13 @@ const (
 	costTable  = 128 // an access to a table: tables may take 8 MiB outside of the memory, and few guests need these instructions
 )
 
-// MaxCharge is the most that a region charges for its instructions, except that it does not bound the ends of nested
-// blocks (1 unit each), and half a unit for each local at the entry of a function. A region that would cost more is
-// divided. The size of an operation is charged on its own: memory operations at most a piece at a time, table
-// operations all of their elements at once, and growth as growCost says.
+// MaxCharge is the maximum that a region charges for its instructions. It does not include the ends of nested blocks (1
+// unit each), and half a unit for each local at the entry of a function. A region that would cost more is divided. The
+// size of an operation is charged separately: at most a piece at a time for memory operations, all elements at once for
+// table operations, and growCost for growth.
 const MaxCharge = 1 << 12
 
-// cost returns what an instruction costs, apart from the size of a bulk operation and of growth.
+// cost returns the cost of an instruction, without the size of a bulk operation or of growth.
 func (w *rewriter) cost(in *instr) int64 {
 	switch in.form {
 	case access, accessLn:
@@ -51,7 +51,7 @@ func (w *rewriter) cost(in *instr) int64 {
 	return costOfNumeric(in.op)
 }
 
-// costOfNumeric returns what a numeric instruction costs.
+// costOfNumeric returns the cost of a numeric instruction.
 func costOfNumeric(op uint16) int64 {
 	switch op {
 	case 0x6d, 0x6e, 0x6f, 0x70, 0x7f, 0x80, 0x81, 0x82, 0x91, 0x95, 0x9f, 0xa3:
@@ -66,7 +66,7 @@ func costOfNumeric(op uint16) int64 {
 	return costPlain
 }
 
-// costOfVector returns what a vector instruction costs that does not access memory.
+// costOfVector returns the cost of a vector instruction that does not access memory.
 func costOfVector(op uint16) int64 {
 	switch op {
 	case 0xfdcc, 0xfde3, 0xfde7, 0xfdef, 0xfdf3: // i64x2.shr_s, divisions, square roots
@@ -75,8 +75,8 @@ func costOfVector(op uint16) int64 {
 	return costFloat
 }
 
-// bulkShift reports whether op pays for its size, which is its last operand, and how many bits to shift that to the
-// right to get the cost.
+// bulkShift reports whether op pays for its size, which is its last operand. The cost is the size, shifted to the right
+// by shift bits.
 func bulkShift(op uint16) (shift int64, ok bool) {
 	switch op {
 	case opMemoryInit, opMemoryCopy, opMemoryFill:
@@ -87,12 +87,13 @@ func bulkShift(op uint16) (shift int64, ok bool) {
 	return 0, false
 }
 
-// bytesShift makes 16 bytes of memory cost 1 unit.
+// bytesShift is the shift for bytes: 16 bytes of memory cost 1 unit.
 const bytesShift = 4
 
-// growCost returns what op pays after it has run: for growth, the cost of the largest that the limits allow, whatever
-// its size; how long it takes is up to the allocator. With a limit of 32 pages or more that of memory.grow is at least
-// a Slice, so the host is called after each growth and can give less fuel for the larger memory.
+// growCost returns the charge for op after it has run. For growth, this is the cost of the largest growth that the
+// limits allow, regardless of the actual size, because the time of growth depends on the allocator. With a limit of 32
+// pages or more, the cost of memory.grow is at least a Slice, so the guest calls the host after each growth. The host
+// can then give less fuel for the larger memory.
 func (w *rewriter) growCost(op uint16) int64 {
 	switch op {
 	case opMemoryGrow:

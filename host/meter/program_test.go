@@ -5,9 +5,9 @@ import (
 	"testing"
 )
 
-// generator makes programs from bytes. Any bytes give a valid module of functions (i32) -> i32 that terminate, with all
-// ways to enter and leave blocks, loops and functions. Local 0 is the parameter and the result; a function calls
-// only functions before it, and each loop has a counter.
+// generator makes programs from bytes. Any bytes result in a valid module of functions (i32) -> i32 that terminate. The
+// functions contain all ways to enter and leave blocks, loops and functions. Local 0 is the parameter and the result. A
+// function calls only functions before it, and each loop has a counter.
 type generator struct {
 	bytes  []byte
 	code   []byte
@@ -35,7 +35,7 @@ func program(choices []byte) (wasm []byte, names []string) {
 	return b.wasm(), names
 }
 
-// choose returns a number below n from the next byte, 0 if there are no more.
+// choose returns a number below n from the next byte, or 0 if there are no more bytes.
 func (p *generator) choose(n int) int {
 	if len(p.bytes) == 0 {
 		return 0

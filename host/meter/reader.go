@@ -5,11 +5,11 @@ import (
 	"unicode/utf8"
 )
 
-// reader reads a range of the binary. Its first error ends the rewriting: it panics with an *Error, which only Rewrite
-// recovers (and readNames, for a section that it may drop). So no caller can continue with an incomplete value.
+// reader reads a range of the binary. Its first error ends the rewriting: it panics with an *Error. Only Rewrite
+// recovers it, and readNames, whose section can be dropped. Therefore no caller can continue with an incomplete value.
 //
-// Numbers are read as strictly as the specification demands: in no more bytes than the type can need, and with no bits
-// set beyond it. A runtime that read them differently would run other instructions than those that were metered.
+// Numbers are read as strictly as the specification requires: in no more bytes than the type can need, and without bits
+// beyond the type. A runtime that read them differently would run other instructions than the metered ones.
 type reader struct {
 	b  []byte // the binary from its start to the end of the range
 	p  int    // offset of the next byte
@@ -43,7 +43,7 @@ func (r *reader) take(n int) []byte {
 	return v
 }
 
-// sub returns a reader of the next n bytes, and skips them.
+// sub returns a reader for the next n bytes, and skips them.
 func (r *reader) sub(n uint32) *reader {
 	start := r.p
 	r.take(int(n))
@@ -96,8 +96,8 @@ func (r *reader) signed(bits int) int64 {
 	return 0
 }
 
-// count reads the length of a vector. Each item takes at least one byte, so a count above the number of bytes left is
-// malformed. It fails here, before anything is allocated for the items.
+// count reads the length of a vector. Each item takes at least one byte, so a count above the number of remaining bytes
+// is malformed. It fails here, before memory is allocated for the items.
 func (r *reader) count() uint32 {
 	n := r.u32()
 	if uint64(n) > uint64(len(r.b)-r.p) {
@@ -106,7 +106,7 @@ func (r *reader) count() uint32 {
 	return n
 }
 
-// index reads a number that must be less than n. what is the kind of thing that it is an index of.
+// index reads an index that must be less than n. what is the kind of the indexed item.
 func (r *reader) index(what string, n int) uint32 {
 	i := r.u32()
 	if uint64(i) >= uint64(n) {

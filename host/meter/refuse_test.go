@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// fnBody returns a module with one function () -> () of this code.
+// fnBody returns a module with one function () -> () that has this code.
 func fnBody(code ...[]byte) []byte {
 	b := newBuilder()
 	b.memory(1, 1)
@@ -146,8 +146,8 @@ func fnTyped(body ...byte) []byte {
 	return b.wasm()
 }
 
-// TestAddedIndicesAreOutOfReach: the indices of what the rewriter adds follow those of the guest, so one that is too
-// large must be refused.
+// TestAddedIndicesAreOutOfReach checks that a guest cannot use the indices of added items. These follow the indices of
+// the guest, so an index that is too large must be refused.
 func TestAddedIndicesAreOutOfReach(t *testing.T) {
 	code := map[string][]byte{
 		"call":          at(opCall, 1),

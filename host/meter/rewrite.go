@@ -6,16 +6,16 @@ import (
 	"time"
 )
 
-// Rewrite checks wasm and returns the metered module. It neither keeps nor changes wasm. Each error is an [*Error];
-// Rewrite does not panic, whatever the input. Its time and memory are linear in the size of the binary. It may be
-// called concurrently. The output is a function of the input and the limits.
+// Rewrite checks wasm and returns the metered module. It neither keeps nor changes wasm. Each error is an [*Error]; no
+// input makes Rewrite panic. Its time and memory are linear in the size of the binary. It may be called concurrently.
+// The output depends only on the input and the limits.
 func Rewrite(wasm []byte, limits Limits) (m *Module, err error) {
 	return rewrite(wasm, limits, false)
 }
 
-// RewriteCode does as [Rewrite] does, but leaves the data segments out of the module where its code does not name
-// them: [Module.Data] has them. The host copies them into the memory of each new instance before it calls any function. A
-// segment that the memory has no room for is an error.
+// RewriteCode is like [Rewrite], but it moves the data segments to [Module.Data] if all are active and the module's
+// code does not refer to them. The host copies them into the memory of each new instance before it calls any function.
+// A segment that does not fit into the memory is an error.
 func RewriteCode(wasm []byte, limits Limits) (m *Module, err error) {
 	return rewrite(wasm, limits, true)
 }
@@ -37,9 +37,9 @@ func rewrite(wasm []byte, limits Limits, splits bool) (m *Module, err error) {
 	return w.module, nil
 }
 
-// rewriter is the state of one Rewrite. It reads the sections in the order of the binary, checks each against those
-// before it, and encodes it anew from what it has decoded: only the content of data segments and the names of functions
-// are copied. All indices are those of the guest until they are written.
+// rewriter is the state of one Rewrite. It reads the sections in the order of the binary, checks each against the
+// previous ones, and encodes it again from the decoded items. Only the content of data segments and the names of
+// functions are copied. All indices are those of the guest until they are written.
 type rewriter struct {
 	module    *Module
 	budget    budget
@@ -69,14 +69,14 @@ type rewriter struct {
 	blocks   []openBlock // of the emitter, reused for each body
 }
 
-// section is the encoded content of a section: its items and their number. For the data count section items is its
-// number, and body is empty.
+// section is the encoded content of a section: its items and their number. For the data count section, items is the
+// number in the section, and body is empty.
 type section struct {
 	items int
 	body  []byte
 }
 
-// The sections by their ids. sectionOrder is the order in which they must be in a binary.
+// Sections by their ids. sectionOrder is their order in a binary.
 const (
 	customSection = iota
 	typeSection
@@ -176,7 +176,7 @@ func (w *rewriter) readSection(id byte, r *reader) {
 	}
 }
 
-// write returns the binary: the sections with what the rewriter adds to them.
+// write returns the binary: the sections, with the items that the rewriter adds.
 func (w *rewriter) write() []byte {
 	out := []byte(magic)
 	for _, id := range sectionOrder {

@@ -122,8 +122,8 @@ func (w *rewriter) readMemory(r *reader) {
 	w.sections[memorySection] = section{items: 1, body: size.append(nil, limit)}
 }
 
-// sizes reads the initial and the maximum size of a table or memory. The maximum is at most most, also if there is
-// none.
+// sizes reads the initial and the maximum size of a table or memory. The maximum must be at most most; if there is
+// none, it is most.
 func (r *reader) sizes(most uint64) Memory {
 	flags := r.byte()
 	switch {
@@ -142,7 +142,7 @@ func (r *reader) sizes(most uint64) Memory {
 	return m
 }
 
-// append encodes the sizes with a maximum of at most limit.
+// append encodes the sizes. The maximum is at most limit.
 func (m Memory) append(b []byte, limit uint64) []byte {
 	b = appendU32(append(b, 1), m.Min)
 	return appendU32(b, min(m.Max, uint32(limit)))

@@ -1,7 +1,8 @@
 package meter
 
 // constant reads the constant expression of a global or an offset, and appends it to b. In WebAssembly 2.0 it is one
-// instruction and an end. It cannot be global.get, which reads imported globals only, and those are refused.
+// instruction and an end. The instruction cannot be global.get, because that reads only imported globals, which are
+// refused.
 func (w *rewriter) constant(r *reader, b []byte) []byte {
 	op := r.byte()
 	b = append(b, op)
@@ -35,7 +36,7 @@ func (w *rewriter) constant(r *reader, b []byte) []byte {
 	return append(b, opEnd)
 }
 
-// The bits of the kind of an element segment.
+// Bits of the kind of an element segment.
 const (
 	notActive   = 1 // passive or declarative; an active one is copied into a table at instantiation
 	explicit    = 2 // an active segment: it names its table; another one: it is declarative
@@ -122,7 +123,7 @@ func (w *rewriter) readData(r *reader) {
 	}
 }
 
-// dataKind reads the kind of a data segment: 0 and 2 are active, 1 is passive.
+// dataKind reads the kind of a data segment. Kinds 0 and 2 are active, and kind 1 is passive.
 func (w *rewriter) dataKind(r *reader) uint32 {
 	kind := r.u32()
 	if kind > 2 {
@@ -137,12 +138,13 @@ func (w *rewriter) dataKind(r *reader) uint32 {
 	return kind
 }
 
-// maxGap is the most bytes between two segments that become one piece of data.
+// maxGap is the maximum number of bytes between two segments that become one piece of data.
 const maxGap = 64
 
-// splitData reads n data segments into module.Data; false: some of them are passive. Segments that follow each other
-// closely become one piece: a Go program has tens of thousands. Where one begins before the end of an earlier one, the
-// bytes between segments may be those of an earlier one: none is filled from there on.
+// splitData reads n data segments into module.Data. It returns false if some of them are passive. Segments that follow
+// each other closely become one piece, because a Go program has tens of thousands of segments. If a segment begins
+// before the end of an earlier one, the bytes between later segments may belong to the earlier one, so no gap is filled
+// from there on.
 func (w *rewriter) splitData(r *reader, n uint32) bool {
 	if w.dataCount >= 0 && uint32(w.dataCount) != n {
 		r.malformed("%d data segments announced, there are %d", w.dataCount, n)

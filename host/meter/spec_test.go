@@ -17,7 +17,7 @@ import (
 	"github.com/tetratelabs/wazero/api"
 )
 
-// The size of the official test suite in wazero v1.12.0. The test fails if it runs less.
+// The size of the official test suite in wazero v1.12.0. The test fails if it runs fewer commands.
 const (
 	specModules    = 2472
 	specAssertions = 64447
@@ -43,8 +43,8 @@ type specValue struct {
 	Value    any
 }
 
-// TestOfficialSuite runs each command of the official test suite with the plain and the rewritten module: values and
-// traps must be the same, and invalid modules must be refused.
+// TestOfficialSuite runs each command of the official test suite with the plain and the rewritten module. It checks
+// that values and traps are the same, and that invalid modules are refused.
 func TestOfficialSuite(t *testing.T) {
 	dir := wazeroDir(t)
 	var total specCounts
@@ -95,7 +95,7 @@ func (c *specCounts) add(d specCounts) {
 	c.Skipped += d.Skipped
 }
 
-// twins are two runtimes that execute the same commands, one with plain and one with rewritten modules.
+// twins is two runtimes that execute the same commands, one with plain and one with rewritten modules.
 type twins struct {
 	specCounts
 	t       *testing.T
@@ -122,7 +122,8 @@ func newTwins(t *testing.T, dir string) *twins {
 	return s
 }
 
-// instantiate returns nil and no error for a module that both sides refuse, or that is not allowed.
+// instantiate instantiates both modules. It returns nil and no error if both sides refuse the module, or if it is not
+// allowed.
 func (s *twins) instantiate(wasm []byte, name string) (*twin, error) {
 	ctx := allow(math.MaxInt)
 	config := wazero.NewModuleConfig().WithName(name).WithStartFunctions()
@@ -248,8 +249,8 @@ func (s *twins) act(p *twin, c *specCommand) error {
 	return sameValues(f.Definition().ResultTypes(), want, got)
 }
 
-// sameValues compares results bit by bit. The specification does not determine the bits of a NaN, and a function
-// reference is an address.
+// sameValues compares results bit by bit, except NaNs, whose bits the specification does not determine, and function
+// references, which are addresses.
 func sameValues(types []ValueType, want, got []uint64) error {
 	if len(want) != len(got) {
 		return fmt.Errorf("plain %x, metered %x", want, got)
@@ -278,7 +279,7 @@ func sameValues(types []ValueType, want, got []uint64) error {
 	return nil
 }
 
-// slots returns the value as it is passed to a call.
+// slots returns the value in the form of an argument of a call.
 func (v specValue) slots() []uint64 {
 	if v.Type != "v128" {
 		return []uint64{v.number(v.Value, v.Type)}

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// MaxRandom is the most random bytes of one call.
+// MaxRandom is the maximum number of random bytes of one call.
 const MaxRandom = 64 << 10
 
 // The ids of the clocks.
@@ -14,10 +14,10 @@ const (
 	monotonic
 )
 
-// epoch is the zero of the monotonic clock: it does not reveal when the machine started.
+// epoch is the zero of the monotonic clock, so that the clock does not reveal when the machine started.
 var epoch = time.Now()
 
-// clock returns the time of a clock in nanoseconds; ok is false if there is no such clock.
+// clock returns the time of a clock in nanoseconds. ok is false if there is no such clock.
 func clock(id uint32) (ns uint64, ok bool) {
 	switch id {
 	case realtime:
@@ -45,7 +45,7 @@ func clockTimeGet(c *call) errno {
 	return c.memory.putU64(c.u32(2), ns)
 }
 
-// randomCost is what one random byte costs, in moved bytes.
+// randomCost is the charge for one random byte, in moved bytes.
 const randomCost = 16
 
 // randomGet(p, n)

@@ -2,8 +2,8 @@ package wasi
 
 import "encoding/binary"
 
-// pieces returns the parts of the guest's memory that a list of pointers and lengths names, and the sum of the lengths,
-// at most 1<<32-1.
+// pieces returns the parts of the guest's memory that a list of pointers and lengths refers to. total is the sum of the
+// lengths, at most 1<<32-1.
 func (c *call) pieces(list []byte) (pieces [maxVectors][]byte, total uint32, e errno) {
 	sum := uint64(0)
 	for i := range len(list) / 8 {
@@ -18,7 +18,7 @@ func (c *call) pieces(list []byte) (pieces [maxVectors][]byte, total uint32, e e
 	return pieces, uint32(min(sum, 1<<32-1)), success
 }
 
-// fdRead(fd, vectors, count, read): the input is at its end.
+// fdRead(fd, vectors, count, read) reports the end of the input.
 func fdRead(c *call) errno {
 	if Stream(c.u32(0)) != Stdin {
 		return badf

@@ -5,8 +5,8 @@ import (
 	"github.com/tetratelabs/wazero/sys"
 )
 
-// definition is a function of preview 1: its parameters, one letter each (i: i32, l: i64), and what it does. All but
-// proc_exit return an errno.
+// definition is a function of preview 1: its parameters, one letter each (i: i32, l: i64), and its implementation. All
+// functions but proc_exit return an errno.
 type definition struct {
 	name   string
 	params string
@@ -85,7 +85,7 @@ func succeed(*call) errno      { return success }
 func unsupported(*call) errno  { return nosys }
 func noDescriptor(*call) errno { return badf }
 
-// noStrings answers that there are no arguments, or no environment: a count and a size of zero.
+// noStrings answers that there are no arguments or no environment variables: a count and a size of zero.
 func noStrings(c *call) errno {
 	if e := c.memory.putU32(c.u32(0), 0); e != success {
 		return e

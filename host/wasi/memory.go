@@ -6,10 +6,10 @@ import (
 	"github.com/tetratelabs/wazero/api"
 )
 
-// memory is the memory of a guest. Each access is checked; if the guest has no memory, each is out of bounds.
+// memory is the memory of a guest. Each access is checked. If the guest has no memory, each access is out of bounds.
 type memory struct{ api.Memory }
 
-// bytes returns n bytes of the memory at p, not a copy.
+// bytes returns the n bytes of the memory at p. The slice is not a copy.
 func (m memory) bytes(p, n uint32) ([]byte, bool) {
 	if m.Memory == nil {
 		return nil, false
@@ -35,7 +35,7 @@ func (m memory) putU64(p uint32, v uint64) errno {
 	return success
 }
 
-// put writes all of b, or nothing.
+// put writes all of b or, if it does not fit, nothing.
 func (m memory) put(p uint32, b []byte) errno {
 	dst, ok := m.bytes(p, uint32(len(b)))
 	if !ok {

@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// Limits of what a guest writes.
+// Limits of the output of a guest.
 const (
 	MaxLine  = 1 << 10 // bytes of one line; the rest of a longer one is dropped
 	MaxLines = 64      // lines in one call of the guest; the rest are dropped and counted
@@ -24,7 +24,7 @@ const (
 	Stderr
 )
 
-// Output splits what an instance writes into lines. Each instance has one; the zero value is ready for use. The host
+// Output splits the output of an instance into lines. Each instance has one. The zero value is ready to use. The host
 // calls Begin and End around each call of the guest.
 type Output struct {
 	open    [Stderr + 1][]byte // by stream: the beginning of a line
@@ -35,8 +35,8 @@ type Output struct {
 // Begin begins a call.
 func (o *Output) Begin() { o.lines, o.dropped = 0, 0 }
 
-// End ends a call: text without a line end becomes a line. It returns the number of lines that were dropped because the
-// call wrote more than MaxLines. It may be called after a call that failed.
+// End ends a call. Text without a line end becomes a line. End returns the number of lines that were dropped because
+// the call wrote more than MaxLines. It may be called after a call that failed.
 func (o *Output) End(g Guest) (dropped int) {
 	for s := Stdout; s <= Stderr; s++ {
 		if len(o.open[s]) > 0 {
@@ -71,8 +71,8 @@ func (o *Output) flush(g Guest, s Stream) {
 	g.Line(s, strings.ToValidUTF8(string(line), "?"))
 }
 
-// fdWrite(fd, vectors, count, written): each vector is a pointer and a length. The guest is told that everything in the
-// pieces that were handled is written, also what was dropped, so that it does not write it again.
+// fdWrite(fd, vectors, count, written) writes to a stream; each vector is a pointer and a length. It reports all bytes
+// of the handled pieces as written, including dropped ones, so that the guest does not write them again.
 func fdWrite(c *call) errno {
 	s, vectors, n := Stream(c.u32(0)), c.u32(1), min(c.u32(2), maxVectors)
 	if s != Stdout && s != Stderr {

@@ -71,7 +71,8 @@ func TestOutputIsBounded(t *testing.T) {
 	}
 }
 
-// TestManyPiecesAreOneBoundedWrite: one fd_write may name a million pieces of a million bytes.
+// TestManyPiecesAreOneBoundedWrite checks that an fd_write with a very large number of very large pieces does a limited
+// amount of work.
 func TestManyPiecesAreOneBoundedWrite(t *testing.T) {
 	m, p := newMemory(t), newRecorder()
 	for i := range uint32(memorySize / 8) {

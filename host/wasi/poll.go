@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// maxSubscriptions is the most events that a guest can wait for at once.
+// maxSubscriptions is the maximum number of events that a guest can wait for at once.
 const maxSubscriptions = 64
 
 // The kinds of events.
@@ -29,8 +29,8 @@ type subscription struct {
 	err      errno
 }
 
-// pollOneoff(subscriptions, events, count, happened) sleeps until the first of the events. One always happens: streams
-// are ready at once, and there are no other descriptors.
+// pollOneoff(subscriptions, events, count, happened) sleeps until the first of the events. An event always happens:
+// streams are ready at once, and there are no other descriptors.
 func pollOneoff(c *call) errno {
 	in, out, n := c.u32(0), c.u32(1), c.u32(2)
 	if n == 0 || n > maxSubscriptions {
@@ -97,9 +97,9 @@ func parseSubscription(b []byte) (s subscription, e errno) {
 	return s, success
 }
 
-// event encodes the event of a subscription: userdata u64, errno u16 at 8, kind u8 at 10; for a descriptor the number
-// of bytes that are ready, u64 at 16, which is 1 for output because it is not known, and 0 for input, which is at its
-// end (flags u16 at 24).
+// event encodes the event of a subscription: userdata u64, errno u16 at 8, and kind u8 at 10. For a descriptor it has
+// the number of bytes that are ready, u64 at 16. This is 1 for output, because the number is unknown, and 0 for input,
+// which is at its end (flags u16 at 24).
 func (s *subscription) event() []byte {
 	b := make([]byte, eventSize)
 	binary.LittleEndian.PutUint64(b, s.userdata)

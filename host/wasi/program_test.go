@@ -55,7 +55,8 @@ func built(t *testing.T, compiler string, args ...string) []byte {
 	return wasm
 }
 
-// TestProgramsOfOtherLanguages runs programs in C and Rust with their standard libraries. They reach nothing of the host.
+// TestProgramsOfOtherLanguages checks programs in C and Rust that use their standard libraries: they have no access to
+// the host.
 func TestProgramsOfOtherLanguages(t *testing.T) {
 	for _, language := range []struct {
 		name   string
@@ -172,7 +173,7 @@ func TestGoProgram(t *testing.T) {
 
 var errTooLong = errors.New("longer than the call has")
 
-// sleeper is a guest for which time passes when it sleeps: Go sleeps again until its clock has reached the time.
+// sleeper is a guest whose sleep takes time. Go sleeps again until its clock has reached the time.
 type sleeper struct {
 	*recorder
 	slept time.Duration

@@ -1,6 +1,6 @@
-// Package wasi implements WASI preview 1 for guests without any grants. All functions of wasi_snapshot_preview1 can be
-// imported, because compilers add such imports to every program; none of them reaches files, sockets, environment or
-// arguments of the host.
+// Package wasi implements WASI preview 1 for guests without any grants. A guest can import all functions of
+// wasi_snapshot_preview1, because compilers add such imports to every program. None of them gives access to files,
+// sockets, environment or arguments of the host.
 //
 // A guest has:
 //
@@ -11,11 +11,11 @@
 //   - Sleep with poll_oneoff, within the time that the call has left.
 //   - proc_exit, which ends the call with wazero's *sys.ExitError. The instance must be discarded, whatever the exit code.
 //
-// Each function bounds its work, and charges the guest for the bytes that it moves. A pointer outside of the guest's
-// memory is answered with EFAULT, and nothing is written. The upper halves of i32 parameters are ignored, because
-// compiled code may leave any bits there.
+// Each function limits its work, and charges the guest for the bytes that it moves. If a pointer is outside of the
+// guest's memory, the function answers with EFAULT and writes nothing. The upper halves of i32 parameters are ignored,
+// because compiled code may leave any bits there.
 //
-// The package has no state: that of an instance comes with its [Guest]. Functions may be called concurrently for
+// The package has no state: the state of an instance is in its [Guest]. Functions may be called concurrently for
 // different guests, but not for the same one.
 package wasi
 
@@ -27,18 +27,17 @@ import (
 	"github.com/tetratelabs/wazero/api"
 )
 
-// ModuleName is the module that guests import these functions from.
+// ModuleName is the module from which guests import these functions.
 const ModuleName = "wasi_snapshot_preview1"
 
-// Guest is the instance that calls a function. Its methods are called only during the call, on the goroutine of the
-// call.
+// Guest is the instance that calls a function. Its methods are called only during the call, on the call's goroutine.
 type Guest interface {
-	// Charge charges the guest for n bytes that are moved.
+	// Charge charges the guest for n moved bytes.
 	Charge(n uint32)
-	// Sleep returns after d, which is not negative. If the call has less time left, Sleep may return earlier, or end
+	// Sleep returns after d, which is not negative. If less time is left for the call, Sleep may return earlier, or end
 	// the call with a panic.
 	Sleep(d time.Duration)
-	// Line receives one line that the guest has written: valid UTF-8 of at most MaxLine bytes, without the line end.
+	// Line receives one line of output: valid UTF-8 of at most MaxLine bytes, without the line end.
 	Line(stream Stream, text string)
 	// Output returns the Output of the instance.
 	Output() *Output
@@ -47,12 +46,12 @@ type Guest interface {
 // Function is one function of preview 1.
 type Function struct {
 	Params, Results []api.ValueType
-	// Call calls the function for a guest. The stack has the parameters, and space for at least one result. memory is
-	// the memory that the guest exports; nil if it exports none.
+	// Call calls the function for a guest. stack contains the parameters, and has space for at least one result. memory
+	// is the memory that the guest exports, or nil if it exports none.
 	Call func(g Guest, memory api.Memory, stack []uint64)
 }
 
-// Lookup returns the function with that name; ok is false if preview 1 has none.
+// Lookup returns the function with that name. ok is false if preview 1 has no such function.
 func Lookup(name string) (f Function, ok bool) {
 	for _, d := range functions() {
 		if d.name == name {
@@ -71,8 +70,8 @@ func Names() []string {
 	return names
 }
 
-// Instantiate adds a host module with all functions to rt. guest returns the guest for the context of its call, never
-// nil. A host that provides only the functions that are imported uses Lookup.
+// Instantiate adds a host module with all functions to rt. guest returns the guest for the context of its call; it must
+// not return nil. To provide only the imported functions, use Lookup instead.
 func Instantiate(ctx context.Context, rt wazero.Runtime, guest func(context.Context) Guest) error {
 	b := rt.NewHostModuleBuilder(ModuleName)
 	for _, d := range functions() {
@@ -86,7 +85,7 @@ func Instantiate(ctx context.Context, rt wazero.Runtime, guest func(context.Cont
 	return err
 }
 
-// errno is what a function of preview 1 returns.
+// errno is the result of a function of preview 1.
 type errno uint32
 
 const (

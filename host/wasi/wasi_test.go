@@ -52,7 +52,7 @@ func newMemory(t testing.TB) api.Memory {
 	return m.Memory()
 }
 
-// ask calls a function as compiled code does: with any bits in the upper halves of i32 parameters.
+// ask calls a function like compiled code, with arbitrary bits in the upper halves of i32 parameters.
 func ask(t testing.TB, p *recorder, m api.Memory, name string, params ...uint64) errno {
 	t.Helper()
 	f, ok := Lookup(name)
@@ -100,8 +100,8 @@ func TestEveryFunctionOfPreview1Links(t *testing.T) {
 	}
 }
 
-// TestNothingIsGranted calls each function with arguments and pointers that make no sense: each answers, without any
-// other effect, that there is nothing.
+// TestNothingIsGranted calls each function with invalid arguments and pointers, and checks that each answers that there
+// is nothing, without any other effect.
 func TestNothingIsGranted(t *testing.T) {
 	m := newMemory(t)
 	for _, name := range Names() {
