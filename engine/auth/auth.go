@@ -89,7 +89,7 @@ var (
 const (
 	maxToken = 8 << 10         // bytes
 	maxUser  = 256             // bytes
-	leeway   = 5 * time.Second // by which the issuer's clock may differ
+	leeway   = 5 * time.Second // maximum difference of the issuer's clock
 )
 
 // Check implements engine.Tokens: it verifies a token and returns the identity in it. The

@@ -76,7 +76,7 @@ type club struct {
 
 func inClub(t *testing.T, answer func(*http.Request) (*http.Response, error), test func(c *club)) {
 	t.Helper()
-	pairs() // slow in real time, and takes no time in the bubble
+	pairs() // slow in real time, but takes no time in the bubble
 	synctest.Test(t, func(t *testing.T) {
 		c := &club{T: t, publisher: &publisher{answer: answer}, log: &bytes.Buffer{}}
 		c.sets = auth.NewKeySets(c.publisher, slog.New(slog.NewTextHandler(c.log, nil)))

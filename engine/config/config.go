@@ -125,9 +125,9 @@ type Metrics struct {
 type Cluster struct {
 	Backend        string        `yaml:"backend" default:"memory" oneof:"memory redis"`
 	Node           string        `yaml:"node" check:"node"`                                 // "" = made from the host's name at start
-	Lease          time.Duration `yaml:"lease" default:"10s" min:"1s" max:"1h"`             // after which a silent node counts as dead
-	PublishTimeout time.Duration `yaml:"publishTimeout" default:"10s" min:"100ms" max:"5m"` // for which a call waits for the backend
-	Partitions     int           `yaml:"partitions" default:"16" min:"1" max:"1024"`        // of a Redis Cluster; the same on all nodes, and never changed
+	Lease          time.Duration `yaml:"lease" default:"10s" min:"1s" max:"1h"`             // time after which a silent node counts as dead
+	PublishTimeout time.Duration `yaml:"publishTimeout" default:"10s" min:"100ms" max:"5m"` // time that a call waits for the backend
+	Partitions     int           `yaml:"partitions" default:"16" min:"1" max:"1024"`        // of a Redis Cluster; the same on all nodes; never change it
 	Heal           Heal          `yaml:"heal"`
 	Redis          Redis         `yaml:"redis"`
 }
@@ -145,7 +145,7 @@ type Heal struct {
 // Redis is the backend, if Backend is "redis".
 type Redis struct {
 	Mode       string   `yaml:"mode" default:"standalone" oneof:"standalone sentinel cluster"`
-	Addresses  []string `yaml:"addresses" default:"127.0.0.1:6379" check:"server"` // of the server; of the sentinels; of some of the cluster's servers
+	Addresses  []string `yaml:"addresses" default:"127.0.0.1:6379" check:"server"` // of the server, of the sentinels, or of some of the cluster's servers
 	Username   string   `yaml:"username"`                                          // "" = Redis' default user
 	Password   Secret   `yaml:"password"`                                          // empty = none is sent
 	Database   int      `yaml:"database" default:"0" min:"0" max:"1000000"`        // 0 in mode cluster
@@ -156,30 +156,30 @@ type Redis struct {
 	Key        Path     `yaml:"key"`
 	Prefix     string   `yaml:"prefix" default:"moot" check:"name"` // of all keys; clusters with different prefixes may share a Redis
 
-	WaitReplicas int           `yaml:"waitReplicas" default:"0" min:"0" max:"10"` // that confirm each write of a module
+	WaitReplicas int           `yaml:"waitReplicas" default:"0" min:"0" max:"10"` // replicas that must confirm each write of a module
 	WaitTimeout  time.Duration `yaml:"waitTimeout" default:"25ms" min:"1ms" max:"10s"`
 }
 
 // Limits are limits of each client of this node, or of the node.
 type Limits struct {
 	PrivateNetworks     []string      `yaml:"privateNetworks" check:"network"`                       // that fetches of included files, and redirects of all fetches, may reach; see Networks
-	MessageBytes        ByteSize      `yaml:"messageBytes" default:"64KiB" min:"64" max:"1MiB"`      // of one frame or line from a client
+	MessageBytes        ByteSize      `yaml:"messageBytes" default:"64KiB" min:"64" max:"1MiB"`      // largest frame or line from a client
 	Connections         int           `yaml:"connections" default:"100000" min:"1" max:"10000000"`   // on this node
 	ConnectionsPerIP    int           `yaml:"connectionsPerIP" default:"0" min:"0" max:"10000000"`   // to each tenant; 0 = no limit
-	RoomsPerConnection  int           `yaml:"roomsPerConnection" default:"100" min:"1" max:"100000"` // a connection may be in at once
+	RoomsPerConnection  int           `yaml:"roomsPerConnection" default:"100" min:"1" max:"100000"` // rooms that a connection may be in at once
 	VerbsPerSecond      int           `yaml:"verbsPerSecond" default:"50" min:"1" max:"1000000"`     // of one connection; the burst is twice that
 	SimultaneousActions int           `yaml:"simultaneousActions" default:"5" min:"1" max:"1000"`    // of one connection
 	ModuleCPU           Share         `yaml:"moduleCPU" default:"0.5" min:"0.01" max:"1"`            // of the processors, for the modules of one tenant
 	ModuleMemory        ByteSize      `yaml:"moduleMemory" default:"1GiB" min:"64MiB" max:"1024GiB"` // of all module instances; half of it is reserved in equal parts for the tenants
 	ChainTimeout        time.Duration `yaml:"chainTimeout" default:"250ms" min:"1ms" max:"1m"`       // for all modules of a chain, for one message
-	VerbTimeout         time.Duration `yaml:"verbTimeout" default:"15s" min:"100ms" max:"10m"`       // of a verb or an action of a client, in all
-	OutboxBytes         ByteSize      `yaml:"outboxBytes" default:"1MiB" min:"1KiB" max:"1GiB"`      // that wait for one connection; beyond that it is closed
+	VerbTimeout         time.Duration `yaml:"verbTimeout" default:"15s" min:"100ms" max:"10m"`       // total time of a verb or an action of a client
+	OutboxBytes         ByteSize      `yaml:"outboxBytes" default:"1MiB" min:"1KiB" max:"1GiB"`      // bytes that may wait for one connection; above that it is closed
 	WriteTimeout        time.Duration `yaml:"writeTimeout" default:"5s" min:"10ms" max:"10m"`        // of one write to a client
 }
 
 // Sessions let clients resume a lost connection.
 type Sessions struct {
-	Grace time.Duration `yaml:"grace" default:"0s" min:"0s" max:"1h"` // for which a lost connection can be resumed; 0 = no sessions
+	Grace time.Duration `yaml:"grace" default:"0s" min:"0s" max:"1h"` // time within which a lost connection can be resumed; 0 = no sessions
 }
 
 // Log configures the log. The levels are those of log/slog.
@@ -201,7 +201,7 @@ type Decisions struct {
 type Telemetry struct {
 	Endpoint string            `yaml:"endpoint" check:"url"`                      // of the collector; without a path it means /v1/traces; "" = no traces
 	Headers  map[string]Secret `yaml:"headers" key:"header"`                      // sent with each request
-	Sample   Share             `yaml:"sample" default:"0.01" min:"0.001" max:"1"` // of the verbs, traced with all that they cause
+	Sample   Share             `yaml:"sample" default:"0.01" min:"0.001" max:"1"` // share of the verbs that are traced, with all their effects
 }
 
 // Module is a module that chain entries name. Exactly one of its sources File, Script,
@@ -271,10 +271,10 @@ type RoomSettings struct {
 	Match      string        `yaml:"match" default:"*" check:"glob"`
 	MaxMembers int           `yaml:"maxMembers" default:"0" min:"0" max:"10000000"` // 0 = no limit
 	History    int           `yaml:"history" default:"0" min:"0" max:"10000"`       // messages that are kept; 0 = none
-	HistoryTTL time.Duration `yaml:"historyTTL" default:"5m" min:"1s" max:"168h"`   // for which each is kept, at least
+	HistoryTTL time.Duration `yaml:"historyTTL" default:"5m" min:"1s" max:"168h"`   // minimum time that each message is kept
 	Ephemeral  bool          `yaml:"ephemeral" default:"false"`                     // no messages are kept, not even for healing; excludes History
 	Presence   bool          `yaml:"presence" default:"false"`                      // members may ask for presence notices
-	FlushDelay time.Duration `yaml:"flushDelay" default:"0s" min:"0s" max:"1s"`     // for which a message may wait to be joined with others
+	FlushDelay time.Duration `yaml:"flushDelay" default:"0s" min:"0s" max:"1s"`     // maximum time that a message waits to be joined with others
 }
 
 // TenantLimits are limits of one tenant. A limit that the node has too cannot be higher
@@ -314,7 +314,7 @@ type Breaker struct {
 	Ratio    Share         `yaml:"ratio" default:"0.5" min:"0.001" max:"1"`    // of the calls within Window that fail
 	Minimum  int           `yaml:"minimum" default:"20" min:"1" max:"1000000"` // calls within Window before Ratio counts
 	Window   time.Duration `yaml:"window" default:"10s" min:"10ms" max:"1h"`
-	Cooldown time.Duration `yaml:"cooldown" default:"5s" min:"10ms" max:"1h"` // for which the breaker stays open before it admits probes
+	Cooldown time.Duration `yaml:"cooldown" default:"5s" min:"10ms" max:"1h"` // time that the breaker stays open before it admits probes
 	Probes   int           `yaml:"probes" default:"3" min:"1" max:"1000"`     // calls admitted after Cooldown; if all succeed the breaker closes
 }
 

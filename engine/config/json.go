@@ -59,7 +59,7 @@ func (d *decoder) any(n *yaml.Node, at cursor) any {
 		}
 		return list
 	}
-	d.visible = visibility{} // a module may use it as a secret
+	d.visible = visibility{} // modules may use values as secrets
 	text, filled, err := d.fill(n.Value)
 	if err == nil {
 		resolved := *n

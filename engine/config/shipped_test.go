@@ -60,7 +60,7 @@ func TestShippedFileDocumentsTheDefaults(t *testing.T) {
 	for i, e := range d.Chain {
 		least := minimal.Chain[0]
 		e.Module, e.Pos, e.Config = least.Module, least.Pos, nil
-		if i > 0 { // only the first spells out the defaults
+		if i > 0 { // only the first entry lists all defaults
 			e.Grants, e.OnError = nil, least.OnError
 		}
 		same(t, "an entry", e, least)

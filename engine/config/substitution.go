@@ -23,7 +23,7 @@ type Substitution struct {
 // Minimum lengths of redacted values, in bytes. Shorter values occur in ordinary words.
 const (
 	minRedacted = 4
-	minHidden   = 8 // of substitutions whose values a log may contain elsewhere
+	minHidden   = 8 // of values that ordinary log text may contain
 )
 
 // Redact replaces values of ${...} in text by their references. It is for errors of

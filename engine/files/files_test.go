@@ -169,7 +169,7 @@ func TestHangingCallIsAbandonedAndRefused(t *testing.T) {
 			t.Errorf("with an ended context: %v", err)
 		}
 		again := func() (string, error) { return "again", nil }
-		for range 3 { // the name may lead to another file by now
+		for range 3 { // the name may now refer to another file
 			if got, err := files.Wait(t.Context(), &w, "a", again, nil); got != "again" || err != nil {
 				t.Errorf("the same call again: %q, %v", got, err)
 			}

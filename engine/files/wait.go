@@ -13,7 +13,7 @@ import (
 // Limits of the abandoned calls of one Waiter. Each such call holds a thread.
 const (
 	maxHanging        = 32
-	maxHangingPerName = 4 // more than one, because the name may lead to another file by now
+	maxHangingPerName = 4 // more than one, because the name may now refer to another file
 )
 
 // Waiter calls the file system. Such a call may never return: calls on a network mount

@@ -85,7 +85,7 @@ func TestHalfClosedClientReceivesItsAnswers(t *testing.T) {
 		c.send(withID(1, "roomAdd"), withID(2, "roomLeave"))
 		c.Conn.(interface{ CloseWrite() error }).CloseWrite()
 		c.wants(ok(1, "true"), ok(2, "true"))
-		c.wantsEnd() // and no goodbye
+		c.wantsEnd() // without a last line
 	})
 }
 
@@ -136,7 +136,7 @@ func TestALineThatIsNotUTF8IsRefusedWhileItArrives(t *testing.T) {
 // TestALongLineMustEnd checks that a long line has a time limit. Without the limit,
 // each connection could hold the memory of a message for ever.
 func TestALongLineMustEnd(t *testing.T) {
-	const longer = 5 << 10 // more than a line without a limit of time
+	const longer = 5 << 10 // more than a line without a time limit
 	everywhere(t, func(s *site) {
 		typed, long, endless := s.dial(), s.dial(), s.dial()
 		typed.raw("paramsV")
@@ -209,7 +209,7 @@ func TestEndOfServeClosesAllConnections(t *testing.T) {
 func TestSlowHandshakeIsEnded(t *testing.T) {
 	s := newTLSSite(t, func(_ *engine.Config, s *tcp.Server) { s.HandshakeTimeout = 50 * time.Millisecond })
 	s.tls = nil
-	c := s.connect() // says nothing
+	c := s.connect() // sends nothing
 	if rest, err := io.ReadAll(c.r); err != nil || len(rest) > 0 {
 		t.Errorf("%q, %v", rest, err)
 	}

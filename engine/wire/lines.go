@@ -47,7 +47,7 @@ func (l *Lines) Feed(chunk []byte) iter.Seq2[[]byte, error] {
 			return
 		}
 		l.blank = 0
-		from := 0 // no delimiter begins before it
+		from := 0 // no delimiter begins before this index
 		if len(l.pending) > 0 {
 			from = max(0, len(l.pending)-l.tail())
 			l.pending = append(l.pending, chunk...)

@@ -24,7 +24,7 @@ type Response struct {
 
 	// Error is the text of the error, without the prefix "Error: "; "" for success.
 	Error      string
-	Request    json.RawMessage // what the error of a verb on the WebSocket gives back as data; nil: {}
+	Request    json.RawMessage // the data of a verb's error on the WebSocket; nil: {}
 	RetryAfter int64           // ms after which the client may repeat the request; 0 omits retryAfter
 
 	// Action marks the response of an action, which has no status.

@@ -26,7 +26,7 @@ type Verb struct {
 type Field struct {
 	Name   string
 	kind   field
-	secret bool // an error does not give it back
+	secret bool // errors do not return it
 }
 
 // Listed selects connections.
@@ -49,7 +49,7 @@ var Verbs = [...]Verb{
 	{Name: "roomView", Price: 1, Fields: []Field{{Name: "limit", kind: limitField}, {Name: "cursor", kind: cursorField}}},
 	{Name: "roomHistory", Price: 1, Fields: []Field{{Name: "limit", kind: limitField}, {Name: "before", kind: beforeField}}},
 	{Name: "say", Price: 1, Fields: []Field{{Name: "key", kind: keyField}}},
-	{Name: "detailsView", Price: 0.1}, // ActionHero's client sends it again and again
+	{Name: "detailsView", Price: 0.1}, // ActionHero's client sends it repeatedly
 	{Name: "documentation", Price: 1},
 	{Name: "quit", Price: 1},
 	{Name: "exit", Price: 1},

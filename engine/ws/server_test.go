@@ -136,7 +136,7 @@ func TestFullNodeRefusesBeforeTheUpgrade(t *testing.T) {
 	first.receive()
 	first.wantsEnd()
 	first.Close()
-	for { // the place is free again as soon as the connection is done
+	for { // the reservation is free again when the connection is done
 		c := s.connect()
 		c.raw(s.handshake("/ws"))
 		if res, err := http.ReadResponse(c.r, nil); err != nil || res.StatusCode == 101 {
@@ -353,7 +353,7 @@ func TestPrimusStrings(t *testing.T) {
 		c.raw(frame(text, "\"primus::pong::\xff\""))
 		c.wantsClose(1007, "text is not valid UTF-8")
 
-		plain := s.dial("/ws") // has no such strings
+		plain := s.dial("/ws") // this client has no such strings
 		plain.send(`"primus::id::"`)
 		if _, got := plain.receive(); !strings.Contains(got, "verb not found or not allowed (undefined)") {
 			s.Errorf("%q", got)

@@ -19,11 +19,11 @@ type scan struct {
 
 // scannedBlock is one open block of a body, or the body itself.
 type scannedBlock struct {
-	op        uint16 // that began it, or opElse
-	region    int    // that its next instruction belongs to
+	op        uint16 // opcode that began it, or opElse
+	region    int    // region of its next instruction
 	loopDepth int    // loops that are open, including this block
 	sets      uint64 // of locals before it, see frameSize.merge
-	calls     uint64 // before it, likewise
+	calls     uint64 // calls before it, see frameSize.merge
 }
 
 func (w *rewriter) readCode(r *reader) {

@@ -51,7 +51,7 @@ type emitter struct {
 	w                 *rewriter
 	b                 []byte
 	fuel, depth, size uint32      // indices of the locals that the rewriter adds after those of the guest
-	stack             uint32      // likewise, the last one
+	stack             uint32      // index of the last of these locals
 	storeAtEnd        bool        // the fuel is stored in the epilogue, not with each charge
 	wrapped           bool        // the code of the guest is in a block, which a return branches out of
 	blocks            []openBlock // the open blocks of the guest, the body first
@@ -60,7 +60,7 @@ type emitter struct {
 // openBlock is an open block of the guest and its counterpart in the output.
 type openBlock struct {
 	inside int // number of open blocks of the output inside of it
-	target int // likewise, inside of the block of the output that a branch to it goes to
+	target int // number of open blocks inside of the block of the output that a branch to it goes to
 	kind   uint16
 }
 

@@ -25,7 +25,7 @@ type allowance struct {
 	paid     int64     // fuel paid so far, including debts
 	debt     int64     // largest debt of one charge
 	onRefuel func()    // called at each refuel if it is not nil
-	stacks   int       // how many more times the stack budget is set
+	stacks   int       // number of times that the stack budget can still be set
 }
 
 // account adds the fuel that was paid since the last refill.

@@ -66,7 +66,7 @@ type instr struct {
 	form   form
 	a, b   uint32   // indices or labels; the alignment and the offset of an access to memory
 	v      int64    // a constant, or the type of a block
-	raw    []byte   // a constant, a lane or a type, as it is encoded; part of the binary or its own
+	raw    []byte   // an encoded constant, lane or type; part of the binary or a copy
 	labels []uint32 // of br_table without the default, which is a; reused for the next instruction
 }
 

@@ -9,7 +9,7 @@ const (
 	costBranch = 4   // may be mispredicted, and its target in no cache
 	costFloat  = 4   // denormal numbers take some processors 50 ns; also all vector instructions
 	costSlow   = 8   // division and square root
-	costCall   = 8   // a branch there and one back
+	costCall   = 8   // two branches: to the function and back
 	costMemory = 16  // load and store
 	costHost   = 64  // leaves the compiled code, for a host function or for the runtime, which is Go
 	costBulk   = 64  // a bulk operation, in addition to its size: several calls of memmove, also for a few bytes

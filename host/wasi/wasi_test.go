@@ -150,9 +150,9 @@ func TestPointersOutsideAreAnswered(t *testing.T) {
 	const end = memorySize
 	m.WriteUint32Le(0, 0)      // a piece that is inside
 	m.WriteUint32Le(4, 10)     //
-	m.WriteUint32Le(8, end-5)  // and one that is not
+	m.WriteUint32Le(8, end-5)  // a piece that is not inside
 	m.WriteUint32Le(12, 10)    //
-	m.WriteUint32Le(16, 1<<31) // nor is this
+	m.WriteUint32Le(16, 1<<31) // not inside either
 	m.WriteUint32Le(20, 1<<31)
 	for _, c := range []struct {
 		name   string

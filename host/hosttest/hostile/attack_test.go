@@ -14,7 +14,7 @@ import (
 // attack is a hostile module and the expected outcome.
 type attack struct {
 	name  string
-	tries string      // description of what it attempts
+	tries string      // description of its aim
 	hooks []hook.Hook // that it is called at; nil: onSayReceive
 	entry host.Entry  // its entry in the config
 	build func(g *guest) asm.Code

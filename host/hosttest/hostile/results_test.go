@@ -37,7 +37,7 @@ type slot struct {
 	name   string
 	hook   hook.Hook
 	code   int      // result of the hook with which the host reads the slot
-	before asm.Code // code that sets what the result needs besides
+	before asm.Code // code that sets the other values that the result needs
 	at     int      // address of the pointer; the length follows it
 }
 

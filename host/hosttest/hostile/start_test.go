@@ -48,7 +48,7 @@ func TestEndlessStartsAreStopped(t *testing.T) {
 	for i := range attacks {
 		switch a := &attacks[i]; {
 		case a.name == "moot_manifest takes all memory":
-			a.refused = "" // this is found after loading, at no cost to others
+			a.refused = "" // the host finds this after loading, without an effect on others
 		case a.name == "moot_reason takes all memory":
 			a.refused = "it does not start: protocol: moot_init refused its config"
 		case strings.HasPrefix(a.name, "moot_manifest"):

@@ -74,7 +74,7 @@ func TestWASIGrantsNothing(t *testing.T) {
 				code += constant(p.signature, k, arg)
 			}
 			code += asm.Call(f) + asm.Extend + metric + asm.Drop
-			if p.want == success { // and it returns nothing
+			if p.want == success { // the function returns no data
 				code += asm.I32(scratch) + asm.Load32(0) + asm.If(asm.Unreachable)
 			}
 		}
