@@ -8,8 +8,8 @@ import (
 	"net/http"
 )
 
-// policy allows a page to load files of its own host and to connect to it by HTTP and
-// WebSocket. It forbids everything else.
+// policy allows a page to load files of its own host, and to connect to this host by HTTP
+// and WebSocket. It forbids everything else.
 const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; " +
 	"base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'"
 

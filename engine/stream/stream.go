@@ -49,8 +49,8 @@ func New(c net.Conn, ahead []byte) *Stream {
 	return s
 }
 
-// unwrap returns the connection inside a listener's wrapper, such as one that has read a
-// PROXY header.
+// unwrap returns the connection inside a listener's wrapper, such as the one that reads
+// the PROXY header.
 func unwrap(c net.Conn) net.Conn {
 	if w, ok := c.(interface{ NetConn() net.Conn }); ok {
 		return w.NetConn()

@@ -38,8 +38,8 @@ type Server struct {
 	// HandshakeTimeout bounds the TLS handshake; 0: 10 s.
 	HandshakeTimeout time.Duration
 
-	// LineTimeout is the time limit for a line of a client after its first 4 KiB; 0: 10
-	// s. Shorter lines, such as those that a person types, have no limit.
+	// LineTimeout is the time limit for a line of a client after its first 4 KiB;
+	// 0: 10 s. Shorter lines, such as those that a person types, have no limit.
 	LineTimeout time.Duration
 
 	// Reading selects how the server waits for silent clients. It matters only without

@@ -46,8 +46,7 @@ func (t *RoundTrips) Snapshot() (all []RoundTrip) {
 	return all
 }
 
-// blocking lists commands that are not measured, because they wait for data and not for
-// Redis.
+// blocking lists commands that are not measured: they wait for data, not for Redis.
 var blocking = []string{"xread", "xreadgroup", "blpop", "brpop", "blmove", "wait"}
 
 // DialHook implements redis.Hook.

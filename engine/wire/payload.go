@@ -162,8 +162,8 @@ var ErrRoomName = errors.New("invalid room name")
 
 const maxRoomName = 200
 
-// ValidRoom returns ErrRoomName unless name is a valid room name: 1 to 200 bytes of
-// UTF-8 without control characters.
+// ValidRoom returns ErrRoomName unless name is a valid room name. A valid name is 1 to 200
+// bytes of UTF-8 without control characters.
 func ValidRoom(name string) error {
 	if name == "" || len(name) > maxRoomName || !utf8.ValidString(name) {
 		return ErrRoomName

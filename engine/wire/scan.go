@@ -15,9 +15,9 @@ var (
 // maxDepth is the deepest nesting of arrays and objects.
 const maxDepth = 64
 
-// check returns the JSON value in b without the space around it. It accepts the same
-// values as encoding/json, except values that are nested too deep or are not valid
-// UTF-8.
+// check returns the JSON value in b without the space around it. It accepts the
+// values that encoding/json accepts, except values that are nested too deep or not valid
+// as UTF-8.
 func check(b []byte) ([]byte, error) {
 	if !utf8.Valid(b) {
 		return nil, ErrUTF8

@@ -66,8 +66,8 @@ func appendReplaced(dst []byte, r rune) []byte {
 	return append(dst, "\uFFFD"...)
 }
 
-// appendJSON appends the text of a JSON value on one line, with the replacements that
-// AppendString makes in strings.
+// appendJSON appends the text of a JSON value on one line. In strings it makes the same
+// replacements as AppendString.
 func appendJSON(dst, value []byte) []byte {
 	start := 0
 	for i := 0; i < len(value); {

@@ -57,7 +57,7 @@ func (w *wheel) remove(c *conn) {
 }
 
 // beat sends the heartbeats of the next slot, and closes clients that do not answer.
-// Only one goroutine calls it.
+// It is called by one goroutine.
 func (w *wheel) beat(now time.Time) {
 	w.mu.Lock()
 	w.current = (w.current + 1) % slots

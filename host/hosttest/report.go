@@ -1,5 +1,5 @@
 // Package hosttest tests modules. It calls every hook with all kinds of fields, and checks verdicts, errors and host
-// calls. Tests of SDKs and modules use it, and the command moot module conform.
+// calls. It is for tests of SDKs and modules, and for the command moot module conform.
 //
 // [Probe] calls any module at each of its hooks with events of all kinds. [Conform] tests the conformance guest of an
 // SDK, which executes the scripts of CONFORMANCE.md, against the whole contract. [Golden] tests how such a guest reads

@@ -54,8 +54,8 @@ func FuzzRewrite(f *testing.F) {
 	})
 }
 
-// withoutCustom drops the custom sections of a module that Rewrite accepts, because wazero checks their content and
-// Rewrite does not.
+// withoutCustom drops the custom sections of a module that Rewrite accepts: unlike Rewrite, wazero checks their
+// content.
 func withoutCustom(wasm []byte) []byte {
 	out := []byte(magic)
 	for r := (&reader{b: wasm, p: len(magic), fn: -1}); !r.done(); {

@@ -1,6 +1,6 @@
-// Package bench measures the cost of the sandbox against no sandbox and against another sandbox.
+// Package bench compares the cost of the sandbox with the cost of no sandbox, and of another sandbox.
 //
-// The cases of a row run alternately in one process, A B A B, in rounds of a few milliseconds, for the time -benchtime.
+// The cases of a row run alternately in one process, A B A B, in rounds of a few milliseconds, for -benchtime.
 // Their cost is the CPU time of the process, not the real time. A ratio is computed in each round, and the table shows
 // the median of all rounds. Therefore other work on the machine affects all cases equally. Garbage is collected between
 // the cases and is not counted, which favors cases that produce garbage.

@@ -34,7 +34,7 @@ func Filter(manifest string) []byte {
 }
 
 // Scan returns code that leaves 1 if the word is between two addresses, else 0. This is the main work of the filter.
-// The locals at and end contain the addresses; the code changes at.
+// The parameters are the indices of the locals with the addresses. The code changes the first local.
 func Scan(at, end int) asm.Code {
 	wanted := int(word[0]) | int(word[1])<<8 | int(word[2])<<16 | int(word[3])<<24
 	return asm.Get(end) + asm.I32(len(word)-1) + asm.Sub + asm.Set(end) +

@@ -111,8 +111,8 @@ func (w *world) must(err error) {
 // patience is a time after which an operation hangs, as opposed to being slow on a busy machine.
 const patience = 20 * time.Second
 
-// ask calls a tenant's chain. If a receiver of a say gets nothing, the message was dropped, or the module failed: see
-// Stats.
+// ask calls a tenant's chain. If a receiver of a say gets nothing, the message was dropped, or the module failed; the
+// stats show which.
 func (w *world) ask(tenant string, hook hook.Hook) hook.Outcome {
 	return w.askAbout(event(tenant, hook))
 }

@@ -4,7 +4,7 @@
 //
 //	go test -run '^$' -bench .
 //
-// The side of Extism is as cheap as possible. The plugin gets only the message, not an
+// Extism's side is as cheap as possible. The plugin gets only the message, not an
 // event in JSON, and answers with one byte. There is one plugin, without a pool or a
 // memory limit.
 package extism
