@@ -6,9 +6,9 @@
 //
 //   - Each region of code pays for its instructions in units of fuel before it runs. A region begins at the entry of a
 //     function, at each iteration of a loop, and where a region would cost more than [MaxCharge]. Bulk operations and
-//     growth of memory and tables pay for their size as well. A charge that leaves the fuel below zero calls the host. Only
-//     one charge has no check of its own: the charge at the entry of a function that always reaches a loop first. The check
-//     at the head of that loop covers both charges.
+//     growth of memory and tables pay for their size as well. A charge that leaves the fuel below zero calls the host.
+//     Only one charge has no check of its own: the charge at the entry of a function that always reaches a loop first.
+//     The check at the head of that loop covers both charges.
 //   - Bulk operations move at most 64 KiB of memory between two charges.
 //   - A function that calls others counts its frames, and traps when the stack has too many.
 //   - A function that may have a large stack frame counts the bytes of it.
