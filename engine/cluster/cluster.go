@@ -1,7 +1,7 @@
-// Package cluster is what nodes have in common: rooms, their messages, history and
-// members, parked sessions, and the nodes themselves. The package is the contract between the engine, which uses a [Backend] and is its [Handler], and the
-// implementations in cluster/memory and cluster/redis. The promises of a backend are
-// tests in cluster/clustertest; PROMISES.md says what they mean for clients.
+// Package cluster defines what nodes share: rooms, messages, history, members, parked sessions and the list of nodes.
+// It is the contract between the engine, which uses a [Backend] and implements [Handler], and the backends in
+// cluster/memory and cluster/redis. The tests in cluster/clustertest check the promises of a backend; PROMISES.md
+// describes them for clients.
 package cluster
 
 import (
@@ -19,34 +19,33 @@ var (
 	ErrRoomExists  = errors.New("room exists")
 	ErrUnavailable = errors.New("cluster unavailable")        // the time limit has passed, and nothing was done
 	ErrUnknown     = errors.New("outcome unknown")            // the operation may have been done
-	ErrNoNode      = errors.New("node is not in the cluster") // it never was, or its lease has ended
-	ErrCursor      = errors.New("not a cursor")               // of a page
-	ErrNoSession   = errors.New("session has ended")          // or never existed
+	ErrNoNode      = errors.New("node is not in the cluster") // the node never joined, or its lease has ended
+	ErrCursor      = errors.New("not a cursor")               // the cursor of a page is not valid
+	ErrNoSession   = errors.New("session has ended")          // or it never existed
 )
 
 // RoomID names a room of a tenant. Equal values are the same room on all nodes.
 type RoomID struct{ Tenant, Room string }
 
-// Position is a place in the order of a room's messages. Within an epoch offsets
-// begin with 1 and go up by one from message to message. Offsets of different epochs
-// cannot be compared.
+// Position is a place in the order of a room's messages. The offsets of an epoch begin with 1 and
+// increase by one with each message. Offsets of different epochs cannot be compared.
 type Position = wire.Position
 
-// Retention is how much history a room keeps: the last Messages messages, each for at
-// least For. The zero Retention keeps none. All nodes have the same Retention for a room,
+// Retention is the amount of history that a room keeps: the last Messages messages, each for at
+// least For. The zero Retention keeps no history. All nodes have the same Retention for a room,
 // except while their configurations change.
 type Retention struct {
 	Messages int
 	For      time.Duration
 
-	// Ephemeral messages have no position, are not in History, and cost least. A
-	// node whose connection to the others breaks misses those of that moment, and does
-	// not count them. Messages must be 0.
+	// Ephemeral rooms have messages without positions and without history, at the least cost. A
+	// node whose connection breaks misses the messages of that moment and does not count them.
+	// Messages must be 0.
 	Ephemeral bool
 }
 
-// Backend is what the engine needs of the other nodes. A Backend belongs to one node
-// and one engine. All its methods may be called concurrently.
+// Backend connects an engine to the other nodes. A Backend belongs to one node and one engine.
+// All its methods may be called concurrently.
 type Backend struct {
 	Broker   Broker
 	History  History // nil: rooms have no history
@@ -59,59 +58,60 @@ type Backend struct {
 
 // Status is the state of a node's connection to its cluster.
 type Status interface {
-	// Health returns nil while the backend answers, else an error for the operator:
-	// calls that need the backend are then likely to fail with ErrUnavailable.
+	// Health returns nil while the backend answers, and otherwise an error for the operator:
+	// calls that need the backend then probably fail with ErrUnavailable.
 	Health() error
-	// Counters returns a snapshot.
+	// Counters returns a snapshot of the counters.
 	Counters() Stats
 }
 
 // Stats counts events of a node since it started.
 type Stats struct {
 	Reopened     int64 // subscriptions that broke and were opened again
-	Healed       int64 // messages that were missed, and read from the backend
-	Replayed     int64 // messages that a failover lost, and that were published again
+	Healed       int64 // missed messages that were read from the backend
+	Replayed     int64 // messages that a failover lost and that were published again
 	Gaps         int64 // messages that are lost to this node; at least one for each gap
-	Malformed    int64 // values in the backend that are not of Moot's form
-	LeaveUnknown int64 // members whose leave may have run on a node that died while it ran it
-	Rejoined     int64 // members of this node that another node had removed, and that joined again
-	Restored     int64 // members that the backend had lost, and that were recorded again
+	Malformed    int64 // malformed values in the backend
+	LeaveUnknown int64 // members whose leave may have run on a node that died during the hook
+	Rejoined     int64 // members of this node that another node removed and that joined again
+	Restored     int64 // members that the backend lost and that were recorded again
 }
 
-// Handler is the engine, as the backend calls it. The ctx of every call ends with
-// the ctx of Nodes.Run, and no call runs after Run has returned.
+// Handler is the part of the engine that the backend calls. The ctx of every call ends with the
+// ctx of Nodes.Run, and no call runs after Run has returned.
 type Handler interface {
-	// Deliver delivers a published message to the members of a room. at is its position,
-	// the same on every node. Calls for one room come one after the other, in the room's
-	// order. Calls for different rooms may run at the same time. Offsets skip only
-	// where messages are lost to this node. Deliver returns when the writers have the
-	// message, after the say chain. payload may not be changed, and may not be used
-	// after Deliver returns. Deliver must not publish: it could wait for itself.
+	// Deliver delivers a published message to the members of a room. at is its position, the same
+	// on every node. Calls for one room come one after the other, in the room's order. Calls for
+	// different rooms may run at the same time. Offsets skip only where messages are lost to this
+	// node. Deliver returns when the writers have the message, after the say chain. Deliver must
+	// not change payload, and must not use it after it returns. Deliver must not publish, because
+	// it could wait for itself.
 	Deliver(ctx context.Context, room RoomID, at Position, payload []byte)
 
-	// Missed reports that messages of the room are lost to this node: the backend does
-	// not have them any more. It comes in the order of Deliver, in the place of the messages.
+	// Missed reports that messages of the room are lost to this node because the backend no
+	// longer has them. The backend calls it in the order of Deliver, at the place of the lost
+	// messages.
 	Missed(ctx context.Context, room RoomID)
 
-	// Pace returns when the room's members have read most of what they were sent,
-	// or after a second. It comes between calls of Deliver for messages that
-	// this node had missed.
+	// Pace returns when the members of the room have read most of the messages sent to them, or
+	// after a second. The backend calls it between calls of Deliver for messages that this node
+	// had missed.
 	Pace(ctx context.Context, room RoomID)
 
 	// Answer carries out a call from another node, or from this one. ctx ends with the
 	// caller's deadline.
 	Answer(ctx context.Context, call []byte) ([]byte, error)
 
-	// Lost hands over members of a node that died. The handler runs leave for each,
-	// and then calls Presence.Remove. Members and Count do not have them any more.
+	// Lost passes members of a dead node to the handler, which runs leave for each and then calls
+	// Presence.Remove. Members and Count no longer include these members.
 	Lost(ctx context.Context, room RoomID, members []MemberRecord)
 
-	// Expired hands over a parked session that was not taken within its time. The
-	// handler ends it. One Handler of the cluster gets it, and owns session.
+	// Expired passes a parked session that no node took within its time. The handler ends the
+	// session. One Handler of the cluster receives it, and owns session.
 	Expired(ctx context.Context, session []byte)
 
-	// Rejoin hands back members of this node that another node has taken for lost: leave
-	// has run there, or is running. The handler runs join for each, and then calls
+	// Rejoin returns members of this node that another node removed because it took this node for
+	// dead: leave has run there, or is running. The handler runs join for each, and then calls
 	// Presence.Add or Presence.Remove.
 	Rejoin(ctx context.Context, room RoomID, members []MemberRecord)
 }
@@ -119,35 +119,34 @@ type Handler interface {
 // Broker carries the messages of a room to every node that has members of it, in the
 // same order.
 type Broker interface {
-	// Publish returns when the message is accepted and has its position, not when
-	// anyone has received it. payload may then be reused. keep is the room's Retention from
-	// now on. Errors: ErrUnavailable, ErrUnknown.
+	// Publish returns when the message is accepted and has its position, which may be before its
+	// delivery. payload may then be reused. keep is the room's Retention from now on. Errors:
+	// ErrUnavailable, ErrUnknown.
 	Publish(ctx context.Context, room RoomID, payload []byte, keep Retention) error
 
-	// Subscribe returns when every message that is published from now on will reach
-	// this node's Handler. It is called before the first member of the room is
-	// recorded here. A second Subscribe changes nothing. Errors: ErrUnavailable.
+	// Subscribe returns when every message that is published from now on will reach this node's
+	// Handler. The engine calls it before it records the first member of the room on this node. A
+	// second Subscribe changes nothing. Errors: ErrUnavailable.
 	Subscribe(ctx context.Context, room RoomID) error
 
-	// Unsubscribe is called after the last member has gone: no message that is published
-	// after it returns reaches the Handler. Without a subscription it does nothing. A
-	// node's calls of Subscribe and Unsubscribe for one room come one after the
-	// other.
+	// Unsubscribe is called after the last member has left: no message that is published after it
+	// returns reaches the Handler. Without a subscription it does nothing. A node calls Subscribe
+	// and Unsubscribe for one room one after the other.
 	Unsubscribe(ctx context.Context, room RoomID) error
 
-	// Flush returns when every message that was published before the call, on any
-	// node, was delivered to this node's Handler, and Deliver has returned. Without a
-	// subscription it returns at once. Errors: ErrUnavailable.
+	// Flush returns when every message that any node published before the call has been delivered
+	// to this node's Handler, and Deliver has returned. Without a subscription it returns at
+	// once. Errors: ErrUnavailable.
 	Flush(ctx context.Context, room RoomID) error
 }
 
-// History is the messages that rooms keep for members. It belongs to the room's name: a
+// History reads the messages that rooms keep for members. It belongs to the name of a room: a
 // room that is destroyed and created again continues it.
 type History interface {
-	// Read returns the messages after a position that are within keep, in the room's
-	// order, at most limit. With limit 0 it returns only Page.Top. keep is the room's
-	// Retention. Every message that a Handler was delivered can be read while it is
-	// kept. Errors: ErrUnavailable; a negative limit is an error.
+	// Read returns the messages after a position that are within keep, in the room's order, at
+	// most limit. With limit 0 it returns only Page.Top. keep is the room's Retention. Every
+	// message that was delivered to a Handler can be read while it is kept. Errors:
+	// ErrUnavailable; a negative limit is an error.
 	Read(ctx context.Context, room RoomID, after Position, limit int, keep Retention) (Page, error)
 }
 
@@ -155,16 +154,14 @@ type History interface {
 type Page struct {
 	Messages []StoredMessage
 
-	// Top is the position of the room's last message at the time of the read. Its
-	// Epoch is never empty: in a room without messages, or whose messages are all
-	// forgotten, an epoch begins with Offset 0. Read returns the messages after Top for at
-	// least keep.For.
+	// Top is the position of the room's last message at the time of the read. Its Epoch is never
+	// empty: a room without messages, or with only forgotten messages, begins an epoch with
+	// Offset 0. Read returns the messages after Top for at least keep.For.
 	Top Position
 
-	// Missing reports that messages are missing between the position and the last of
-	// Messages or, if those are fewer than limit, Top: they are not kept any more, or the
-	// position is of another epoch or beyond Top. In the two last cases Messages is
-	// empty.
+	// Missing reports that messages are missing between the requested position and the last of
+	// Messages or, if there are fewer than limit, Top. The messages are no longer kept, or the
+	// position is of another epoch or beyond Top. In the last two cases Messages is empty.
 	Missing bool
 }
 
@@ -178,15 +175,15 @@ type StoredMessage struct {
 type Rooms interface {
 	// Create adds a room. Errors: ErrRoomExists, ErrUnavailable, ErrUnknown.
 	Create(ctx context.Context, room RoomID) error
-	// Destroy removes a room. Its members stay recorded until each is removed, but Add
-	// adds none. Errors: ErrNoRoom, ErrUnavailable, ErrUnknown.
+	// Destroy removes a room. Its members stay recorded until each is removed, but Add adds no
+	// further members. Errors: ErrNoRoom, ErrUnavailable, ErrUnknown.
 	Destroy(ctx context.Context, room RoomID) error
 	Exists(ctx context.Context, room RoomID) (bool, error)
-	// List returns a page of the tenant's rooms, ordered by the bytes of their names, and
-	// whether others follow: their page has the last name as After. A room that exists
-	// from the first page to the last is on exactly one of them. A page may be shorter than
-	// the limit though others follow. Its cost depends on its size, not on the tenant's. A
-	// limit below 1 is an error.
+	// List returns a page of the tenant's rooms, ordered by the bytes of their names. more
+	// reports whether other rooms follow: their page has the last name as After. A room that
+	// exists from the first page to the last is on exactly one of them. A page may be shorter
+	// than the limit even if others follow. The cost depends on the size of the page, not on the
+	// number of rooms. A limit below 1 is an error.
 	List(ctx context.Context, tenant string, q RoomQuery) (names []string, more bool, err error)
 	// Count returns the number of rooms of each tenant, in one round trip.
 	Count(ctx context.Context, tenants ...string) ([]int, error)
@@ -194,8 +191,8 @@ type Rooms interface {
 
 // RoomQuery selects the rooms of a page.
 type RoomQuery struct {
-	Prefix string // of their names; "": all
-	After  string // the last name of the page before, whose room may be gone; "": the first page
+	Prefix string // first part of their names; "": all rooms
+	After  string // the last name of the previous page, even if its room no longer exists; "": the first page
 	Limit  int    // of the page; 1 or more
 }
 
@@ -203,59 +200,59 @@ type RoomQuery struct {
 type MemberRecord struct {
 	ID       string          // the connection's
 	JoinedAt int64           // ms since 1970
-	Profile  json.RawMessage // for leave on another node, if this one dies
+	Profile  json.RawMessage // input of leave on another node, if this one dies
 }
 
 // Presence records which members a room has, and on which node.
 type Presence interface {
-	// Add records a member of this node. A second Add changes nothing; a member that
-	// is recorded for another node belongs to both until that node removes it. The backend may
-	// keep m.Profile, which may not be changed. Errors: ErrNoRoom, ErrUnavailable, ErrUnknown.
+	// Add records a member of this node. A second Add changes nothing. A member that is also
+	// recorded for another node belongs to both until that node removes it. The backend may keep
+	// m.Profile, so the caller must not change it. Errors: ErrNoRoom, ErrUnavailable, ErrUnknown.
 	Add(ctx context.Context, room RoomID, m MemberRecord) error
-	// BeginLeave is called before leave runs for a member of this node: afterwards Lost
-	// passes the member to no Handler. gone reports that it was passed before: then leave
-	// runs there. The caller then calls Remove, or Add to undo BeginLeave. A second
-	// BeginLeave changes nothing. Errors: ErrUnavailable, ErrUnknown.
+	// BeginLeave is called before leave runs for a member of this node: afterwards Lost passes
+	// the member to no Handler. gone reports that Lost has already passed the member to a
+	// Handler, which runs leave. The caller then calls Remove, or Add to undo BeginLeave. A
+	// second BeginLeave changes nothing. Errors: ErrUnavailable, ErrUnknown.
 	BeginLeave(ctx context.Context, room RoomID, id string) (gone bool, err error)
-	// Remove removes a member of this node, or one that Handler.Lost got here. It takes
-	// effect in the end, even after an error. An id without a record is not an error.
+	// Remove removes a member of this node, or a member that Handler.Lost received on this node.
+	// It takes effect eventually, even after an error. An id without a record is not an error.
 	Remove(ctx context.Context, room RoomID, id string) error
-	// Members returns at most limit members after cursor, in an order that does not
-	// change for members that stay, and the cursor of the next page. The first cursor and
-	// the one after the last page are "". The members have no Profile. A limit below 1 is an error;
-	// ErrCursor if cursor is not one.
+	// Members returns at most limit members after cursor, and the cursor of the next page. The
+	// order does not change for members that stay. The cursors of the first page and after the
+	// last page are "". The members have no Profile. A limit below 1 is an error; an invalid
+	// cursor is ErrCursor.
 	Members(ctx context.Context, room RoomID, cursor string, limit int) (page []MemberRecord, next string, err error)
 	// Count returns the number of the room's members on all nodes.
 	Count(ctx context.Context, room RoomID) (int, error)
-	// Counts is Count for several rooms: at most 100 take one round trip.
+	// Counts returns the number of members of each room. Up to 100 rooms take one round trip.
 	Counts(ctx context.Context, rooms []RoomID) ([]int, error)
 }
 
-// Sessions keeps the sessions of connections that no node holds, because their node has
-// stopped or is handing them over.
+// Sessions keeps the sessions of connections that no node holds, because their node has stopped
+// or is handing them over.
 type Sessions interface {
-	// Park keeps a session for ttl, under a key that was never used before. A session that
-	// is not taken in that time is handed to a Handler by Expired, as soon as a node runs.
-	// session may be reused when Park returns. Errors: ErrUnavailable, also where the session
-	// could not outlive this node; ErrUnknown.
+	// Park keeps a session for ttl, under a key that was never used before. If no node takes it
+	// in that time, Expired passes it to a Handler, as soon as a node runs. session may be reused
+	// when Park returns. Errors: ErrUnavailable, also if the session could not outlive this node;
+	// ErrUnknown.
 	Park(ctx context.Context, key string, session []byte, ttl time.Duration) error
 	// Take returns a parked session to one caller, on any node, and removes it. Errors:
 	// ErrNoSession, ErrUnavailable, ErrUnknown.
 	Take(ctx context.Context, key string) ([]byte, error)
 }
 
-// Nodes is the list of nodes, and the way to call one.
+// Nodes lists the nodes and calls them.
 type Nodes interface {
-	// Run runs the node until ctx ends, and calls h. Calls that need a running node
-	// wait for it to begin. Run returns nil when ctx has ended and the node is off the list.
-	// Another node's Handler is then handed its remaining members by Lost.
+	// Run runs the node until ctx ends, and calls h. Methods that need a running node wait until
+	// Run has begun. Run returns nil when ctx has ended and the node is off the list. Lost then
+	// passes its remaining members to another node's Handler.
 	Run(ctx context.Context, h Handler) error
 	// Self is this node's name: [a-z0-9-]{1,63}.
 	Self() string
-	// List returns the names of the living nodes. It waits for Run to begin: from then on
-	// this node is one of them.
+	// List returns the names of the living nodes. It waits until Run has begun: from then on this
+	// node is one of them.
 	List(ctx context.Context) ([]string, error)
-	// Call has the node's Handler answer. Errors: the text of the Handler's error,
-	// ErrNoNode, or ctx's error with the node's name.
+	// Call sends a call to a node and returns the answer of its Handler. Errors: the text of the
+	// Handler's error, ErrNoNode, or ctx's error with the node's name.
 	Call(ctx context.Context, node string, call []byte) ([]byte, error)
 }

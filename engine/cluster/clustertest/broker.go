@@ -28,7 +28,7 @@ func broker() []promise {
 	}
 }
 
-// says returns a sender's k-th message.
+// says returns the k-th message of a sender.
 func says(room cluster.RoomID, sender int, k int64) string {
 	return fmt.Sprintf("%s sender%d %d", room.Room, sender, k)
 }
@@ -43,8 +43,8 @@ func (w *world) send(p *peer, room cluster.RoomID, sender, n int) error {
 	return nil
 }
 
-// inOrder fails the test unless it has each sender's n messages once, in the order of
-// sending.
+// inOrder fails the test unless the peer has received each sender's n messages once, in the order
+// of sending.
 func (w *world) inOrder(p *peer, room cluster.RoomID, senders, n int) {
 	w.Helper()
 	w.eventually(fmt.Sprintf("%s hears all of %q", p.name, room.Room), func() bool { return len(p.heardIn(room)) >= senders*n })
@@ -80,7 +80,7 @@ func everyNodeHearsOneOrderOnce(w *world) {
 	}
 }
 
-// consecutive fails the test unless positions follow each other.
+// consecutive fails the test unless the positions follow each other without a gap.
 func (w *world) consecutive(places []cluster.Position) {
 	w.Helper()
 	for i, p := range places {
@@ -90,9 +90,9 @@ func (w *world) consecutive(places []cluster.Position) {
 	}
 }
 
-// subscriberMissesNothing has a node subscribe in the middle of many streams. It receives
-// the room's order from some position on, with all messages whose Publish had not begun
-// when Subscribe returned.
+// subscriberMissesNothing checks a node that subscribes in the middle of many streams. The node
+// must receive the room's order from some position on, with all messages whose Publish had not
+// begun when Subscribe returned.
 func subscriberMissesNothing(w *world) {
 	peers := w.nodes("a", "b", "c")
 	for round := range 50 {
@@ -125,8 +125,8 @@ func subscriberMissesNothing(w *world) {
 
 // stream is a sender that publishes until finish.
 type stream struct {
-	begun atomic.Int64 // how many publishes
-	last  atomic.Int64 // how many there will be; 0: open
+	begun atomic.Int64 // number of calls of Publish
+	last  atomic.Int64 // number of calls after which it ends; 0: open
 	keep  cluster.Retention
 	sent  chan error
 }
@@ -145,7 +145,7 @@ func (s *stream) start(w *world, p *peer, room cluster.RoomID, sender int) {
 	}()
 }
 
-// finish has a few more messages sent, and returns the first that had not begun.
+// finish sends a few more messages, and returns the first that had not begun.
 func (s *stream) finish(w *world) int64 {
 	next := s.begun.Load()
 	s.last.Store(next + 5)
@@ -172,7 +172,7 @@ func unsubscribedHearsNothing(w *world) {
 	w.publish(peers[0], hall, "1")
 	w.hears(peers[1], hall, "1")
 	w.must(peers[1].Broker.Unsubscribe(w.ctx, hall))
-	w.must(peers[1].Broker.Unsubscribe(w.ctx, hall)) // without a subscription it is no error
+	w.must(peers[1].Broker.Unsubscribe(w.ctx, hall)) // without a subscription it is not an error
 	for _, p := range peers {
 		w.publish(p, hall, "2 from "+p.name)
 	}
@@ -182,8 +182,8 @@ func unsubscribedHearsNothing(w *world) {
 	w.hears(peers[0], hall, "1", "2 from a", "2 from b", "3")
 }
 
-// leaverDoesNotDeafenJoiner has every node subscribe and unsubscribe the same rooms. Each
-// must receive its own messages while it is subscribed, whatever the others do.
+// leaverDoesNotDeafenJoiner checks that each node receives its own messages while it is
+// subscribed, although every node subscribes to the same rooms and unsubscribes again.
 func leaverDoesNotDeafenJoiner(w *world) {
 	peers := w.nodes("a", "b", "c")
 	halls := []cluster.RoomID{room("hall"), room("hall 2")}
@@ -213,7 +213,7 @@ func publishingToNobody(w *world) {
 	w.publish(peers[0], hall, "1")
 	w.subscribe(hall, peers[1])
 	w.publish(peers[0], hall, "2")
-	w.hears(peers[1], hall, "2") // and nothing of the time before
+	w.hears(peers[1], hall, "2") // and no message from before
 }
 
 func manyRoomsAtOnce(w *world) {
@@ -300,8 +300,8 @@ func roomsOfAnyNameAreApart(w *world) {
 	}
 }
 
-// flushedHasHeardAll checks that messages of all nodes from before a Flush are delivered when
-// it returns, and that it returns without a subscription or a message.
+// flushedHasHeardAll checks that the messages that all nodes published before a Flush are
+// delivered when it returns, and that Flush returns without a subscription or a message.
 func flushedHasHeardAll(w *world) {
 	peers, hall := w.nodes("a", "b"), room("hall")
 	w.must(peers[1].Broker.Flush(w.ctx, hall))

@@ -1,5 +1,5 @@
-// Package clustertest has the tests of the promises of cluster.Backend, which every
-// implementation passes:
+// Package clustertest tests the promises of cluster.Backend. Every implementation passes its
+// tests:
 //
 //	func TestPromises(t *testing.T) {
 //		clustertest.Run(t, func(t *testing.T) clustertest.Fixture {
@@ -11,10 +11,10 @@
 //		})
 //	}
 //
-// Each promise has its own fixture, and starts and stops its nodes. The tests wait for what
-// a backend does later, up to Fixture.Patience; what must not happen is shown by an event
-// that would come after it. Run the tests under the race detector. They fail if a goroutine
-// is left.
+// Each promise has its own fixture, and starts and stops its nodes. The tests wait for slow
+// events of a backend, up to Fixture.Patience. To show that an event does not happen, a test
+// waits for another event that would come after it. Run the tests under the race detector. They
+// fail if a goroutine is left.
 package clustertest
 
 import (
@@ -34,13 +34,13 @@ type Fixture struct {
 	// again only after the first node of that name has left.
 	Node func(name string) cluster.Backend
 
-	// Kill ends a running node as a crash would: nothing is cleaned up, and its further
-	// calls fail or have no effect. Its Run may continue until its ctx ends, which
-	// comes next, and return anything. Kill may return before the other nodes know.
+	// Kill ends a running node as a crash would: nothing is cleaned up, and its further calls
+	// fail or have no effect. The test then ends the ctx of Run, which may run until then and may
+	// return any error. Kill may return before the other nodes notice.
 	Kill func(name string)
 
-	// Patience is for how long the tests wait for the slowest event, such as the end of a
-	// dead node's lease. 0 is 10 s. It takes time only where a promise is broken.
+	// Patience is the time that the tests wait for the slowest event, such as the end of a dead
+	// node's lease. 0 is 10 s. A test waits that long only if a promise is broken.
 	Patience time.Duration
 
 	// Crowd is the number of members of the largest room. 0 is 1000.
@@ -53,7 +53,7 @@ type promise struct {
 	test func(*world)
 }
 
-// Run tests every promise with a fixture of start.
+// Run tests every promise, each with a fixture made by start.
 func Run(t *testing.T, start func(t *testing.T) Fixture) {
 	for _, p := range slices.Concat(broker(), history(), rooms(), presence(), lost(), sessions(), nodes()) {
 		t.Run(p.name, func(t *testing.T) {

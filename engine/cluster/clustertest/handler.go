@@ -18,17 +18,17 @@ type handler struct {
 	t       *testing.T
 	name    string
 	cluster cluster.Backend
-	release chan struct{} // what waits in Deliver goes on when it is closed
-	letGo   chan struct{} // Lost waits for it; nil: it does not wait
+	release chan struct{} // closing it lets waiting calls of Deliver continue
+	letGo   chan struct{} // Lost waits until it is closed; nil: Lost does not wait
 
 	mu     sync.Mutex
 	over   bool                                  // Run has returned
 	heard  map[cluster.RoomID][]string           // payloads
-	places map[cluster.RoomID][]cluster.Position // theirs
-	within map[cluster.RoomID]bool               // Deliver runs
-	lost   map[member]int                        // how often each was handed over
-	ended  map[string]int                        // sessions, and how often each was handed over
-	hangs  int                                   // calls that wait for their ctx to end
+	places map[cluster.RoomID][]cluster.Position // positions of the payloads
+	within map[cluster.RoomID]bool               // the rooms of running calls of Deliver
+	lost   map[member]int                        // how often Lost received each member
+	ended  map[string]int                        // how often Expired received each session
+	hangs  int                                   // calls that wait for the end of their ctx
 }
 
 // member is a membership in the form in which the tests compare it.
@@ -41,8 +41,8 @@ type member struct {
 
 // Payloads whose Deliver waits for release.
 const (
-	held     = "held"     // or until ctx ends
-	stubborn = "stubborn" // even when ctx has ended
+	held     = "held"     // waits for release or the end of ctx
+	stubborn = "stubborn" // waits for release even when ctx has ended
 )
 
 func newHandler(t *testing.T, name string, c cluster.Backend) *handler {
@@ -62,7 +62,7 @@ func (h *handler) retire() {
 	h.over = true
 }
 
-// rule fails the test if the handler may not be called. The lock is held.
+// rule fails the test if the handler must not be called now. The lock is held.
 func (h *handler) rule(call string) {
 	if h.over {
 		h.t.Errorf("%s of %s runs after Run has returned", call, h.name)
@@ -87,7 +87,7 @@ func (h *handler) Deliver(ctx context.Context, room cluster.RoomID, at cluster.P
 	case stubborn:
 		<-h.release
 	default:
-		runtime.Gosched() // lets a goroutine run that should be waiting
+		runtime.Gosched() // lets a goroutine run that is expected to wait
 	}
 
 	h.mu.Lock()
@@ -98,7 +98,7 @@ func (h *handler) Deliver(ctx context.Context, room cluster.RoomID, at cluster.P
 	h.places[room] = append(h.places[room], at)
 }
 
-// Answer carries out "echo X", "fail X", or "hang", which waits until ctx ends.
+// Answer answers the calls "echo X", "fail X", and "hang", which waits until ctx ends.
 func (h *handler) Answer(ctx context.Context, call []byte) ([]byte, error) {
 	h.mu.Lock()
 	h.rule("Answer")
@@ -162,7 +162,7 @@ func (h *handler) Expired(_ context.Context, session []byte) {
 	h.ended[string(session)]++
 }
 
-// hasEnded returns how often the session was handed over.
+// hasEnded returns how often Expired received the session.
 func (h *handler) hasEnded(session string) int {
 	h.mu.Lock()
 	defer h.mu.Unlock()

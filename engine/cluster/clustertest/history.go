@@ -27,7 +27,7 @@ func history() []promise {
 // long keeps all messages of a test.
 var long = cluster.Retention{Messages: 1000, For: time.Hour}
 
-// tell publishes messages "1" to "n" that are kept.
+// tell publishes the messages "1" to "n" with a retention.
 func (w *world) tell(p *peer, room cluster.RoomID, n int, keep cluster.Retention) {
 	w.Helper()
 	for i := range n {
@@ -45,7 +45,7 @@ func (w *world) read(p *peer, room cluster.RoomID, after cluster.Position, limit
 	return page
 }
 
-// readAll reads all messages after a position; none may be missing.
+// readAll reads all messages after a position, and fails the test if one is missing.
 func (w *world) readAll(p *peer, room cluster.RoomID, after cluster.Position, keep cluster.Retention) (all []cluster.StoredMessage) {
 	w.Helper()
 	for {
@@ -67,7 +67,7 @@ func (w *world) start(p *peer, room cluster.RoomID) cluster.Position {
 	return cluster.Position{Epoch: w.read(p, room, cluster.Position{}, 0, long).Top.Epoch}
 }
 
-// shows fails the test unless the page has these messages and reports missing ones so.
+// shows fails the test unless the page has these messages and this value of Missing.
 func (w *world) shows(page cluster.Page, missing bool, want ...string) {
 	w.Helper()
 	var got []string
@@ -116,7 +116,7 @@ func historyIsWhatWasDelivered(w *world) {
 func historyOfAnEmptyRoom(w *world) {
 	peers, hall := w.nodes("a", "b"), room("hall")
 	page := w.read(peers[0], hall, cluster.Position{}, 10, long)
-	w.shows(page, true) // nobody knows what was before
+	w.shows(page, true) // the messages before are not known
 	if page.Top.Offset != 0 {
 		w.Errorf("a room in which nothing was said is at %+v", page.Top)
 	}
@@ -195,7 +195,7 @@ func historyKnowsWhatIsMissing(w *world) {
 	}
 }
 
-// historyGoesAfterItsTime checks that old messages go, also in a room with new ones.
+// historyGoesAfterItsTime checks that old messages are removed, also in a room with new ones.
 func historyGoesAfterItsTime(w *world) {
 	p, hall := w.node("a"), room("hall")
 	brief := cluster.Retention{Messages: 1000, For: 50 * time.Millisecond}
@@ -212,7 +212,7 @@ func historyGoesAfterItsTime(w *world) {
 	})
 }
 
-// historyIsKeptWhereAskedFor checks that messages without retention are missing, and that
+// historyIsKeptWhereAskedFor checks that history lacks messages without retention, and that
 // offsets continue.
 func historyIsKeptWhereAskedFor(w *world) {
 	p, hall := w.node("a"), room("hall")
@@ -227,8 +227,9 @@ func historyIsKeptWhereAskedFor(w *world) {
 	w.shows(w.read(p, hall, cluster.Position{Epoch: start.Epoch, Offset: 1}, 10, long), false, "1", "2")
 }
 
-// historyAndLiveMessagesMeet has nodes subscribe and read in the middle of many streams: the
-// messages that they read and those that are delivered after them are the room's order.
+// historyAndLiveMessagesMeet checks nodes that subscribe and read in the middle of many streams:
+// the messages that a node reads and the messages that are delivered after them are the room's
+// order.
 func historyAndLiveMessagesMeet(w *world) {
 	peers := w.nodes("a", "b", "c")
 	all := cluster.Retention{Messages: 1_000_000, For: time.Hour}

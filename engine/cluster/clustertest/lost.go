@@ -19,7 +19,8 @@ func lost() []promise {
 	}
 }
 
-// seats adds members of the node to every room, and returns them as Lost should have them.
+// seats adds members of the node to every room, and returns the members that Lost is expected to
+// pass.
 func (w *world) seats(p *peer, rooms []cluster.RoomID, perRoom int) []member {
 	w.Helper()
 	var all []member
@@ -41,8 +42,8 @@ func halls(n int) []cluster.RoomID {
 	return rooms
 }
 
-// handed waits until all of want were handed to one of the peers, and fails the test if one
-// was handed over twice, or another was.
+// handed waits until Lost has passed all of want to the peers, and fails the test if it passed a
+// member twice or another member.
 func (w *world) handed(peers []*peer, want []member) {
 	w.Helper()
 	total := func() map[member]int {
@@ -68,7 +69,7 @@ func (w *world) handed(peers []*peer, want []member) {
 	}
 }
 
-// counts waits until every peer counts and reads that many members in each room.
+// counts waits until every peer counts and reads want members in each room.
 func (w *world) counts(peers []*peer, rooms []cluster.RoomID, want int) {
 	w.Helper()
 	for _, p := range peers {
@@ -82,15 +83,15 @@ func (w *world) counts(peers []*peer, rooms []cluster.RoomID, want int) {
 	}
 }
 
-// deadNodesMembersAreHandedOverOnce kills two nodes, one after the other: the members of the
-// second show that those of the first are not handed over again.
+// deadNodesMembersAreHandedOverOnce kills two nodes, one after the other. The members of the
+// second node show that the members of the first are not handed over again.
 func deadNodesMembersAreHandedOverOnce(w *world) {
 	peers, rooms := w.nodes("a", "b", "c", "d"), halls(10)
 	w.create(peers[0], rooms...)
 	mine := w.seats(peers[0], rooms, 20)
 	others := w.seats(peers[1], rooms, 5)
 	w.seats(peers[2], rooms, 3)
-	gone := peers[0].member(100) // removed in time: not for others to let go
+	gone := peers[0].member(100) // removed before the node dies, so Lost does not pass it
 	w.must(peers[0].Presence.Add(w.ctx, rooms[0], gone))
 	w.must(peers[0].Presence.Remove(w.ctx, rooms[0], gone.ID))
 
@@ -126,7 +127,8 @@ func newcomerTakesWhatWasLeft(w *world) {
 	w.counts([]*peer{heir}, rooms, 0)
 }
 
-// deadMembersAreNotRead has the survivor take long for each leave.
+// deadMembersAreNotRead checks that a dead node's members are not counted and read while the
+// survivor runs leave.
 func deadMembersAreNotRead(w *world) {
 	peers, rooms := w.nodes("a", "b"), halls(2)
 	peers[1].letGo = make(chan struct{})
@@ -160,15 +162,15 @@ func survivorsGoOnTalking(w *world) {
 	}
 }
 
-// whoPartsIsNotHandedOver checks that a leaving member is not handed over: its node may have
-// run leave. A member that was added again is handed over like the others.
+// whoPartsIsNotHandedOver checks that a leaving member is not handed over, because its node may
+// have run leave, and that a member that was added again is handed over.
 func whoPartsIsNotHandedOver(w *world) {
 	peers, rooms := w.nodes("a", "b"), halls(2)
 	w.create(peers[0], rooms...)
 	mine := w.seats(peers[0], rooms, 3)
 	part := func(room cluster.RoomID, i int) {
 		w.Helper()
-		for range 2 { // asking again is asking once
+		for range 2 { // a second call changes nothing
 			gone, err := peers[0].Presence.BeginLeave(w.ctx, room, peers[0].member(i).ID)
 			w.must(err)
 			if gone {

@@ -39,14 +39,14 @@ func nodeIsOnTheListWhileItRuns(w *world) {
 			w.Errorf("after Run of a returned, %s lists %q, want %q", p.name, got, want)
 		}
 	}
-	again := w.node("a") // a new one, of the same name
+	again := w.node("a") // a new node of the same name
 	w.subscribe(room("hall"), again)
 	w.publish(peers[1], room("hall"), "1")
 	w.hears(again, room("hall"), "1")
 	w.eventually("it is known to the others", func() bool { return len(w.list(peers[1])) == 3 })
 }
 
-// nodeIsWaitedFor uses a node before its Run has begun.
+// nodeIsWaitedFor checks that calls wait until the node's Run has begun.
 func nodeIsWaitedFor(w *world) {
 	hall := room("hall")
 	p := w.launch("a")
@@ -61,8 +61,8 @@ func nodeIsWaitedFor(w *world) {
 	w.count(p, hall, 1)
 }
 
-// runWaitsForWhatItCalled checks that Run does not return during a delivery: the rule of the
-// handler fails the test. The calls give Run time to return.
+// runWaitsForWhatItCalled checks that Run does not return during a delivery: handler.rule fails
+// the test otherwise. The calls give Run time to return.
 func runWaitsForWhatItCalled(w *world) {
 	peers, hall := w.nodes("a", "b"), room("hall")
 	w.subscribe(hall, peers[1])
@@ -81,7 +81,8 @@ func runWaitsForWhatItCalled(w *world) {
 	w.hears(peers[1], hall, stubborn)
 }
 
-// nothingIsCalledAfterRun ends a node to which a message is about to be delivered.
+// nothingIsCalledAfterRun checks that a message is not delivered to a node that ends shortly
+// before its turn.
 func nothingIsCalledAfterRun(w *world) {
 	peers, hall := w.nodes("a", "b"), room("hall")
 	w.subscribe(hall, peers...)
@@ -97,7 +98,7 @@ func nothingIsCalledAfterRun(w *world) {
 func callIsAnswered(w *world) {
 	peers := w.nodes("a", "b", "c")
 	for _, from := range peers {
-		for _, to := range peers { // oneself too
+		for _, to := range peers { // the node itself too
 			call := []byte("echo \x00 " + from.name)
 			got, err := from.Nodes.Call(w.ctx, to.name, call)
 			w.must(err)
@@ -142,7 +143,7 @@ func callThatTakesTooLong(w *world) {
 	defer cancel()
 	call := []byte("hang")
 	_, err := peers[0].Nodes.Call(ctx, "slowpoke", call)
-	clear(call) // the caller's again, though the answer is not there
+	clear(call) // the caller may reuse call before the answer arrives
 	w.givenUp(err, context.DeadlineExceeded, "slowpoke")
 	w.eventually("the answer is given up", func() bool { return !peers[1].isHanging() })
 	got, err := peers[0].Nodes.Call(w.ctx, "slowpoke", []byte("echo 1"))
@@ -152,7 +153,8 @@ func callThatTakesTooLong(w *world) {
 	}
 }
 
-// callsRunAtOnce makes many calls while another one hangs, which is then canceled.
+// callsRunAtOnce checks that many calls are answered while another one hangs, which is then
+// canceled.
 func callsRunAtOnce(w *world) {
 	peers := w.nodes("a", "slowpoke", "c")
 	ctx, cancel := context.WithCancel(w.ctx)
@@ -166,7 +168,7 @@ func callsRunAtOnce(w *world) {
 		from, to := peers[i%3], peers[i/3%3]
 		buf := fmt.Appendf(nil, "echo %d", i)
 		got, err := from.Nodes.Call(w.ctx, to.name, buf)
-		clear(buf) // the caller's again
+		clear(buf) // the caller may reuse buf
 		if err == nil && string(got) != fmt.Sprintf("%s: %d", to.name, i) {
 			err = fmt.Errorf("call %d is answered %q", i, got)
 		}
@@ -176,7 +178,7 @@ func callsRunAtOnce(w *world) {
 	w.givenUp(<-hung, context.Canceled, "slowpoke")
 }
 
-// givenUp fails the test unless err has the reason why a call failed, and the node.
+// givenUp fails the test unless err has the cause why and the name of the node.
 func (w *world) givenUp(err, why error, node string) {
 	w.Helper()
 	w.mustBe("a call that is given up", err, why)

@@ -44,7 +44,7 @@ func (w *world) count(p *peer, room cluster.RoomID, want int) {
 	}
 }
 
-// walk reads all pages.
+// walk reads all pages of a room's members.
 func (w *world) walk(p *peer, room cluster.RoomID, limit int) []cluster.MemberRecord {
 	w.Helper()
 	var all []cluster.MemberRecord
@@ -65,7 +65,7 @@ func (w *world) walk(p *peer, room cluster.RoomID, limit int) []cluster.MemberRe
 	}
 }
 
-// found fails the test unless the walk found want, in any order, each once.
+// found fails the test unless got has each of want once, in any order.
 func (w *world) found(got []cluster.MemberRecord, want ...cluster.MemberRecord) {
 	w.Helper()
 	seen := map[string]cluster.MemberRecord{}
@@ -127,8 +127,8 @@ func memberIsThereOnce(w *world) {
 	w.found(w.walk(p, hall, 10), first)
 }
 
-// memberGoesFromNodeToNode checks that a member that another node has added stays when the
-// first node removes it, and goes with the other.
+// memberGoesFromNodeToNode checks that a member that another node has added stays when the first
+// node removes it, and is removed when the other node removes it.
 func memberGoesFromNodeToNode(w *world) {
 	peers, hall := w.nodes("a", "b", "c"), room("hall")
 	w.create(peers[0], hall)
@@ -235,8 +235,8 @@ func pagesHoldEveryMemberOnce(w *world) {
 	w.found(w.walk(peers[2], hall, 7), stayed...)
 }
 
-// pagesHoldWhoStays reads all pages of a room while on every node two members join and
-// leave, before, between and after those that stay.
+// pagesHoldWhoStays checks that the pages of a room have each member that stays, while other
+// members join and leave on every node, before, between and after those that stay.
 func pagesHoldWhoStays(w *world) {
 	peers, hall := w.nodes("a", "b", "c"), room("hall")
 	w.create(peers[0], hall)
@@ -266,7 +266,7 @@ func pagesHoldWhoStays(w *world) {
 	}
 }
 
-// churn has a node's passing members leave and come back until it is over.
+// churn makes passing members of a node leave and come back until over is closed.
 func (w *world) churn(p *peer, room cluster.RoomID, k int, over <-chan struct{}) error {
 	for {
 		for i := k; i < 300; i += 6 {
@@ -280,7 +280,7 @@ func (w *world) churn(p *peer, room cluster.RoomID, k int, over <-chan struct{})
 				return err
 			}
 			if i%2 == 0 {
-				continue // gone until the next time round
+				continue // it comes back in the next round
 			}
 			if err := p.Presence.Add(w.ctx, room, m); err != nil {
 				return err

@@ -46,7 +46,7 @@ func roomIsThereFromCreateToDestroy(w *world) {
 	}
 }
 
-// roomIsCreatedOnce checks that of many concurrent calls of Create or Destroy one succeeds.
+// roomIsCreatedOnce checks that one of many concurrent calls of Create or Destroy succeeds.
 func roomIsCreatedOnce(w *world) {
 	peers, hall := w.nodes("a", "b", "c"), room("hall")
 	one := func(what string, otherwise error, do func(r cluster.Rooms) error) {
@@ -159,8 +159,8 @@ func listHasPrefixes(w *world) {
 	}
 }
 
-// pagesHoldStill checks that a room that exists from the first page to the last is on one of
-// them, while others are created and destroyed.
+// pagesHoldStill checks that a room that exists from the first page to the last is on exactly one
+// of them, while others are created and destroyed.
 func pagesHoldStill(w *world) {
 	peers := w.nodes("a", "b")
 	id := func(kind string, i int) cluster.RoomID { return room(fmt.Sprintf("%02d %s", i, kind)) }

@@ -76,8 +76,8 @@ func sessionOutlivesItsNode(w *world) {
 	}
 }
 
-// sessionEndsOnce checks that a session that was not taken ends once, also if a node leaves
-// at that time.
+// sessionEndsOnce checks that a session that no node took ends once, also if a node leaves at
+// that time.
 func sessionEndsOnce(w *world) {
 	peers := w.nodes("a", "b", "c")
 	for i := range 20 {
@@ -96,7 +96,7 @@ func sessionEndsOnce(w *world) {
 		_, err := peers[1].Sessions.Take(w.ctx, fmt.Sprint("key ", i))
 		w.mustBe("take a session that has ended", err, cluster.ErrNoSession)
 	}
-	// A session that ends after them shows that they do not end again.
+	// A session that ends later shows that the others do not end again.
 	w.must(peers[1].Sessions.Park(w.ctx, "last", []byte("last"), time.Millisecond))
 	w.eventually("the last has ended", func() bool { return times("last") > 0 })
 	for i := range 20 {
@@ -106,8 +106,8 @@ func sessionEndsOnce(w *world) {
 	}
 }
 
-// sessionIsTakenOrEnds takes sessions at the moment at which they end: each is taken or
-// ends, once.
+// sessionIsTakenOrEnds checks that a session that is taken at the moment of its end is either
+// taken or ended, once.
 func sessionIsTakenOrEnds(w *world) {
 	peers := w.nodes("a", "b")
 	const n = 50

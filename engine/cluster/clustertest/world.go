@@ -24,7 +24,7 @@ type peer struct {
 	cluster.Backend
 	*handler
 	name string
-	// end ends Run and returns its error. It may be called again.
+	// end ends Run and returns its error. It may be called several times.
 	end func() error
 }
 
@@ -87,7 +87,7 @@ func (w *world) launch(name string) *peer {
 	return p
 }
 
-// leaves ends a node, whose Run must then return nil.
+// leaves ends a node, and fails the test unless its Run returns nil.
 func (w *world) leaves(p *peer) {
 	w.Helper()
 	if err := p.end(); err != nil {
@@ -99,7 +99,7 @@ func (w *world) leaves(p *peer) {
 func (w *world) kill(p *peer) {
 	w.Helper()
 	w.fixture.Kill(p.name)
-	_ = p.end() // whatever a dead node's Run says
+	_ = p.end() // Run of a killed node may return any error
 	p.end = func() error { return nil }
 }
 
@@ -119,7 +119,7 @@ func (w *world) wait(cond func() bool) error {
 	return nil
 }
 
-// eventually fails the test if cond does not hold in time.
+// eventually fails the test if cond does not become true in time.
 func (w *world) eventually(what string, cond func() bool) {
 	w.Helper()
 	if err := w.wait(cond); err != nil {

@@ -31,7 +31,7 @@ func BenchmarkPublish(b *testing.B) {
 	}
 }
 
-// BenchmarkPublishRooms has every processor publish into its own room.
+// BenchmarkPublishRooms measures Publish with a room of its own for each processor.
 func BenchmarkPublishRooms(b *testing.B) {
 	c := New().Node("a")
 	run(b, c, deaf)
@@ -52,7 +52,7 @@ func BenchmarkPublishRooms(b *testing.B) {
 	})
 }
 
-// crowd is a room of 100,000 members.
+// crowd returns a node with a room of 100,000 members, and the members.
 func crowd(b *testing.B) (cluster.Backend, []cluster.MemberRecord) {
 	c := New().Node("a")
 	run(b, c, deaf)
@@ -65,7 +65,7 @@ func crowd(b *testing.B) (cluster.Backend, []cluster.MemberRecord) {
 	return c, members
 }
 
-// BenchmarkRemoveAdd100k has a member of 100,000 leave and come back.
+// BenchmarkRemoveAdd100k measures a member that leaves a room of 100,000 and comes back.
 func BenchmarkRemoveAdd100k(b *testing.B) {
 	c, members := crowd(b)
 	b.ReportAllocs()
@@ -87,7 +87,7 @@ func BenchmarkCount100k(b *testing.B) {
 	}
 }
 
-// BenchmarkMembers100k reads one page in the middle of the room.
+// BenchmarkMembers100k measures the read of a page in the middle of the room.
 func BenchmarkMembers100k(b *testing.B) {
 	for _, limit := range []int{100, 1000} {
 		b.Run(fmt.Sprintf("limit=%d", limit), func(b *testing.B) {

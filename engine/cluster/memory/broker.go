@@ -16,18 +16,18 @@ type topics struct {
 	byRoom map[cluster.RoomID]*topic
 }
 
-// topic carries the messages of a room. It stays the room's while a delivery runs, also
-// if all subscribers leave and others come, so that there is one queue.
+// topic carries the messages of a room. A room keeps its topic during a delivery, even if all
+// subscribers leave and others come, so that there is one queue.
 type topic struct {
-	// users counts subscribers, publishers, readers of history, and the history
-	// itself while it keeps anything. It goes up from 0 with topics.mu held for
-	// reading; a topic with 0 users is deleted with topics.mu held for writing.
+	// users counts subscribers, publishers, readers of history, and the history itself while it
+	// keeps messages. It is increased from 0 with topics.mu held for reading. A topic with 0
+	// users is deleted with topics.mu held for writing.
 	users atomic.Int64
 
-	lane    chan struct{} // one slot: held during a delivery
+	lane    chan struct{} // one slot, taken during a delivery
 	history history
 
-	// subscribers is replaced, never changed, with topics.mu held for writing.
+	// subscribers is replaced with topics.mu held for writing. The slice itself never changes.
 	subscribers atomic.Pointer[[]*process]
 }
 
@@ -67,14 +67,15 @@ func (n *node) Unsubscribe(_ context.Context, room cluster.RoomID) error {
 	return nil
 }
 
-// Flush implements cluster.Broker: Publish returns when the message is delivered.
+// Flush implements cluster.Broker. It does not wait for messages, because Publish returns after
+// their delivery.
 func (n *node) Flush(ctx context.Context, _ cluster.RoomID) error {
 	_, err := n.up(ctx)
 	return err
 }
 
-// hold returns the room's topic for a publisher, which releases it; nil if there is
-// none.
+// hold returns the room's topic to a publisher, which releases it later; nil if there is no
+// topic.
 func (ts *topics) hold(room cluster.RoomID) *topic {
 	ts.mu.RLock()
 	defer ts.mu.RUnlock()
@@ -85,7 +86,7 @@ func (ts *topics) hold(room cluster.RoomID) *topic {
 	return t
 }
 
-// open is hold, and creates the topic if there is none.
+// open is like hold, but creates the topic if there is none.
 func (ts *topics) open(room cluster.RoomID) *topic {
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
@@ -94,7 +95,7 @@ func (ts *topics) open(room cluster.RoomID) *topic {
 	return t
 }
 
-// at returns the room's topic, which it creates if there is none. The lock is held.
+// at returns the room's topic, and creates it if there is none. The lock is held.
 func (ts *topics) at(room cluster.RoomID) *topic {
 	t := ts.byRoom[room]
 	if t == nil {
@@ -122,9 +123,9 @@ func (ts *topics) sweep(room cluster.RoomID, t *topic) {
 	}
 }
 
-// publish waits for its turn in the lane and then reads the subscribers: the order of
-// turns is the order of the room, and a subscriber that comes between two turns gets
-// the second message. History has what is delivered.
+// publish waits for its turn in the lane and then reads the subscribers. The order of turns is
+// the order of the room, and a subscriber that is added between two turns receives the second
+// message. The delivered messages are recorded in history.
 func (ts *topics) publish(ctx context.Context, room cluster.RoomID, t *topic, payload []byte, keep cluster.Retention) error {
 	select {
 	case t.lane <- struct{}{}:
@@ -167,7 +168,7 @@ func (s *process) deliver(room cluster.RoomID, at cluster.Position, payload []by
 func (ts *topics) subscribe(room cluster.RoomID, s *process) error {
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
-	if s.ctx.Err() != nil { // checked under the lock: forget would miss what comes later
+	if s.ctx.Err() != nil { // checked under the lock, because forget misses a later subscriber
 		return s.gone()
 	}
 	t := ts.at(room)

@@ -12,13 +12,13 @@ import (
 	"github.com/mootchat/moot/engine/cluster"
 )
 
-// directory is the list of rooms and of their members. Both have one lock, since a
-// member is added only to a room that exists at that moment.
+// directory is the list of rooms and of their members. One lock guards both, because a member is
+// added only to a room that exists at that moment.
 type directory struct {
 	mu      sync.RWMutex
 	tenants map[string]*btree.Set[string] // the names of the rooms that exist, in order
 	rosters map[cluster.RoomID]*roster    // of the rooms with members
-	seat    uint64                        // the last one given, in any room
+	seat    uint64                        // number of the last seat, in any room
 }
 
 // Create implements cluster.Rooms.
@@ -37,8 +37,7 @@ func (d *directory) Create(_ context.Context, room cluster.RoomID) error {
 	return nil
 }
 
-// Destroy implements cluster.Rooms. Members stay until they are removed or their node
-// has gone.
+// Destroy implements cluster.Rooms. Members stay until they are removed or their node has left.
 func (d *directory) Destroy(_ context.Context, room cluster.RoomID) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -170,7 +169,7 @@ func (n *node) Counts(_ context.Context, rooms []cluster.RoomID) ([]int, error) 
 func (d *directory) add(room cluster.RoomID, m cluster.MemberRecord, s *process) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if s.ctx.Err() != nil { // checked under the lock: removeAllOf would miss what comes later
+	if s.ctx.Err() != nil { // checked under the lock, because removeAllOf misses a later member
 		return s.gone()
 	}
 	if !d.has(room) {
@@ -186,7 +185,7 @@ func (d *directory) add(room cluster.RoomID, m cluster.MemberRecord, s *process)
 	return nil
 }
 
-// part marks a member as leaving; false if the process has no such member.
+// part marks a member as leaving. It reports false if the process has no such member.
 func (d *directory) part(room cluster.RoomID, id string, s *process) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -12,14 +12,14 @@ import (
 	"github.com/mootchat/moot/engine/cluster"
 )
 
-// history is the position of a topic's last message, and the messages that are kept:
-// the last ones, without a gap.
+// history is the position of a topic's last message, and the kept messages: the last ones,
+// without a gap.
 type history struct {
 	mu    sync.Mutex
 	top   cluster.Position
 	kept  []kept
-	until time.Time   // when history is forgotten
-	timer *time.Timer // for until; nil: there is no history
+	until time.Time   // the time at which history is forgotten
+	timer *time.Timer // fires at until; nil: there is no history
 }
 
 type kept struct {
@@ -60,7 +60,7 @@ func (h *history) add(payload []byte, keep cluster.Retention) cluster.Position {
 	return h.top
 }
 
-// gone returns how many of the kept messages are too old or too many.
+// gone returns how many of the kept messages are too old or exceed the number.
 func (h *history) gone(messages int, age time.Duration, now time.Time) int {
 	old := sort.Search(len(h.kept), func(i int) bool { return now.Sub(h.kept[i].at) <= age })
 	return max(old, len(h.kept)-messages)
@@ -73,7 +73,7 @@ func (h *history) read(after cluster.Position, limit int, keep cluster.Retention
 		return page
 	}
 	all := h.kept[h.gone(keep.Messages, keep.For, now):]
-	before := h.top.Offset - uint64(len(all)) // the offset of the last one that has gone
+	before := h.top.Offset - uint64(len(all)) // the offset of the last removed message
 	page.Missing = after.Offset < before
 	first := max(after.Offset, before)
 	all = all[first-before:]
@@ -83,8 +83,8 @@ func (h *history) read(after cluster.Position, limit int, keep cluster.Retention
 	return page
 }
 
-// remember keeps the topic until keep.For has passed, since members may know positions
-// in it. history.mu is held.
+// remember keeps the topic until keep.For has passed, because members may know positions in it.
+// history.mu is held.
 func (ts *topics) remember(room cluster.RoomID, t *topic, keep cluster.Retention) {
 	h := &t.history
 	if until := time.Now().Add(keep.For); until.After(h.until) {
@@ -96,7 +96,7 @@ func (ts *topics) remember(room cluster.RoomID, t *topic, keep cluster.Retention
 	}
 }
 
-// expire forgets a topic's history once its time is over.
+// expire forgets a topic's history at the end of its time.
 func (ts *topics) expire(room cluster.RoomID, t *topic) {
 	h := &t.history
 	h.mu.Lock()

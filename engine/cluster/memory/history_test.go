@@ -18,8 +18,8 @@ func top(t *testing.T, c cluster.Backend) cluster.Position {
 	return page.Top
 }
 
-// TestHistoryIsForgottenInTime checks that a position is known for the promised time, and that
-// a silent room takes no memory after it.
+// TestHistoryIsForgottenInTime checks that a position is known for the promised time, and that a
+// silent room takes no memory afterwards.
 func TestHistoryIsForgottenInTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		hub := New()
@@ -27,7 +27,7 @@ func TestHistoryIsForgottenInTime(t *testing.T) {
 		run(t, a, deaf)
 		must(t, a.Broker.Publish(t.Context(), hall, []byte("1"), minute))
 		time.Sleep(59 * time.Second)
-		at := top(t, a) // lets the room be known for another minute
+		at := top(t, a) // the room is known for another minute from now
 		if at.Offset != 1 {
 			t.Errorf("the room is at %+v", at)
 		}
@@ -50,8 +50,7 @@ func TestHistoryIsForgottenInTime(t *testing.T) {
 	})
 }
 
-// TestHistoryOfALivelyRoomIsBounded checks that the history of a busy room is bounded by number
-// and by age.
+// TestHistoryOfALivelyRoomIsBounded checks that number and age bound the history of a busy room.
 func TestHistoryOfALivelyRoomIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		hub := New()

@@ -1,5 +1,5 @@
-// Package memory is a cluster backend for nodes that share a process. A server
-// without a cluster is one such node; tests run many.
+// Package memory is a cluster backend for nodes that share a process. A server without a cluster
+// is one such node; tests run several.
 //
 // A [Hub] is the cluster. A node is one engine's handle on it, and a process is one
 // run of a node, from the start of Nodes.Run to its end. A topic has a room's
@@ -11,8 +11,8 @@
 // change it. A Handler that publishes into a room from within Deliver would wait for
 // itself; it may subscribe, unsubscribe and remove members.
 //
-// A topic's queue is held while a Handler runs. The locks of the hub, the topics, the
-// directory and a process are never held together, and never while calling out.
+// A topic's queue is held while a Handler runs. The locks of the hub, the topics, the directory
+// and a process are never held together, and no lock is held during a call of a Handler.
 package memory
 
 import (
@@ -35,16 +35,16 @@ type Hub struct {
 	directory directory
 
 	mu     sync.Mutex
-	nodes  map[string]*process // that run, by name
-	lost   []loss              // that no survivor has taken yet
+	nodes  map[string]*process // running nodes, by name
+	lost   []loss              // losses that no survivor has taken yet
 	parked map[string]parked   // sessions, by key
 }
 
-// loss is the members of a dead node in one room, or a session that was not taken in time.
+// loss is the members of a dead node in one room, or a session that no node took in time.
 type loss struct {
 	room    cluster.RoomID
 	members []cluster.MemberRecord
-	session []byte // nil: it is members
+	session []byte // nil: the loss is members
 }
 
 // New returns a cluster without rooms and nodes.
@@ -70,9 +70,9 @@ func (h *Hub) Node(name string) cluster.Backend {
 // ErrKilled is wrapped by the error of Run of a node that Kill has ended.
 var ErrKilled = errors.New("killed")
 
-// Kill ends a node as a crash would, for tests: its Run returns an error, its handler
-// gets no more calls, and its members are handed to another node. The error is
-// cluster.ErrNoNode if no such node runs.
+// Kill ends a node as a crash would, for tests: its Run returns an error, its handler gets no
+// more calls, and another node gets its members. It returns cluster.ErrNoNode if no node of that
+// name runs.
 func (h *Hub) Kill(name string) error {
 	s := h.find(name)
 	if s == nil {
@@ -98,8 +98,8 @@ func (h *Hub) join(s *process) error {
 	return nil
 }
 
-// leave takes a node out of the cluster and hands its members to the others. A second
-// call does nothing.
+// leave takes a node out of the cluster and passes its members to the other nodes. A second call
+// does nothing.
 func (h *Hub) leave(s *process) {
 	h.mu.Lock()
 	here := h.nodes[s.name] == s
@@ -127,8 +127,8 @@ func (h *Hub) names() []string {
 	return slices.Sorted(maps.Keys(h.nodes))
 }
 
-// addLosses queues losses for the survivors and wakes all of them, since one may be
-// about to leave.
+// addLosses queues losses for the survivors and wakes all of them, because one of them may be
+// leaving.
 func (h *Hub) addLosses(losses []loss) {
 	if len(losses) == 0 {
 		return
@@ -139,12 +139,12 @@ func (h *Hub) addLosses(losses []loss) {
 	for _, s := range h.nodes {
 		select {
 		case s.wake <- struct{}{}:
-		default: // it is awake, and will look again
+		default: // it is awake, and checks for losses again
 		}
 	}
 }
 
-// take removes and returns a loss; false if there is none.
+// take removes and returns a loss. It reports false if there is none.
 func (h *Hub) take() (loss, bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

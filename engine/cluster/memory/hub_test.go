@@ -33,7 +33,7 @@ func (e recorder) Lost(context.Context, cluster.RoomID, []cluster.MemberRecord) 
 func (e recorder) Rejoin(context.Context, cluster.RoomID, []cluster.MemberRecord) {}
 func deaf([]byte)                                                                 {}
 
-// run runs a node until the test ends or stop is called; stop returns the error of Run.
+// run runs a node until the test ends or calls stop, which returns the error of Run.
 func run(t testing.TB, c cluster.Backend, deliver func([]byte)) (stop func() error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	ran := make(chan error, 1)
@@ -126,8 +126,8 @@ func TestKilledNode(t *testing.T) {
 	}
 }
 
-// TestLateComersOfADeadNode checks that a goroutine that adds a member and subscribes when its
-// node has died leaves neither behind.
+// TestLateComersOfADeadNode checks that no member and no subscription is left if a goroutine adds
+// a member and subscribes after its node has died.
 func TestLateComersOfADeadNode(t *testing.T) {
 	hub := New()
 	a := hub.Node("a")
@@ -147,8 +147,8 @@ func TestLateComersOfADeadNode(t *testing.T) {
 	}
 }
 
-// TestRoomKeepsItsOrder subscribes to a room again while its last message is still being
-// delivered: the next message waits.
+// TestRoomKeepsItsOrder checks that the next message waits if a node subscribes to a room again
+// while the room's last message is still being delivered.
 func TestRoomKeepsItsOrder(t *testing.T) {
 	a := New().Node("a")
 	within, release := make(chan struct{}), make(chan struct{})
@@ -175,7 +175,7 @@ func TestRoomKeepsItsOrder(t *testing.T) {
 	must(t, <-sent)
 }
 
-// TestHandlerMayLeaveTheRoom checks that a handler may remove members within Deliver.
+// TestHandlerMayLeaveTheRoom checks that a handler may remove members during Deliver.
 func TestHandlerMayLeaveTheRoom(t *testing.T) {
 	a := New().Node("a")
 	heard := 0

@@ -8,7 +8,7 @@ import (
 	"github.com/mootchat/moot/engine/cluster"
 )
 
-// A page of a tenant's rooms does not copy all names.
+// TestPageOfRoomsCostsAPage checks that a page of a tenant's rooms does not copy all names.
 func TestPageOfRoomsCostsAPage(t *testing.T) {
 	c := New().Node("a")
 	const rooms, pages, limit = 10_000, 100, 10

@@ -22,17 +22,17 @@ type node struct {
 // process is one run of a node.
 type process struct {
 	name    string
-	ctx     context.Context // of all calls of handler: ends with Run
+	ctx     context.Context // ctx of all calls of handler; it ends with Run
 	stop    context.CancelCauseFunc
 	handler cluster.Handler
-	wake    chan struct{} // one slot: there may be losses to take
+	wake    chan struct{} // one slot; a value means that there may be losses to take
 
 	mu    sync.RWMutex
 	over  bool
-	calls sync.WaitGroup // of handler, by other goroutines; none begins after over is set
+	calls sync.WaitGroup // calls of handler by other goroutines; none begins after over is set
 }
 
-// Run implements cluster.Nodes. It returns when no call of h runs.
+// Run implements cluster.Nodes. It returns when all calls of h have returned.
 func (n *node) Run(ctx context.Context, h cluster.Handler) error {
 	life, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
@@ -86,7 +86,7 @@ func (s *process) serve(h *Hub) {
 // Self implements cluster.Nodes.
 func (n *node) Self() string { return n.name }
 
-// List implements cluster.Nodes, in the order of the names.
+// List implements cluster.Nodes, sorted by name.
 func (n *node) List(ctx context.Context) ([]string, error) {
 	if err := n.begun(ctx); err != nil {
 		return nil, err
@@ -94,8 +94,8 @@ func (n *node) List(ctx context.Context) ([]string, error) {
 	return n.hub.names(), nil
 }
 
-// Call implements cluster.Nodes. An error of the handler is returned as its text, as
-// from another machine.
+// Call implements cluster.Nodes. It returns the text of the handler's error, like a call to
+// another machine.
 func (n *node) Call(ctx context.Context, to string, call []byte) ([]byte, error) {
 	if _, err := n.up(ctx); err != nil {
 		return nil, err
@@ -106,7 +106,7 @@ func (n *node) Call(ctx context.Context, to string, call []byte) ([]byte, error)
 	}
 	working, cancel := context.WithCancel(s.ctx)
 	defer cancel()
-	answer := s.answer(working, bytes.Clone(call)) // it may outlive this call
+	answer := s.answer(working, bytes.Clone(call)) // the handler may use it after this call has returned
 	select {
 	case a := <-answer:
 		return a.bytes, a.err
@@ -120,8 +120,8 @@ type answer struct {
 	err   error
 }
 
-// answer has the handler answer in a goroutine, so that the caller need not wait for
-// a slow one. Run waits for it.
+// answer calls the handler in a goroutine, so that the caller need not wait for a slow answer.
+// Run waits for the goroutine.
 func (s *process) answer(ctx context.Context, call []byte) <-chan answer {
 	done := make(chan answer, 1)
 	go func() {
@@ -152,7 +152,7 @@ func (n *node) begun(ctx context.Context) error {
 	select {
 	case <-n.started:
 		return nil
-	default: // with an ended ctx too, a started node counts
+	default: // a started node counts even if ctx has ended
 	}
 	select {
 	case <-n.started:
@@ -166,7 +166,8 @@ func (s *process) gone() error {
 	return fmt.Errorf("node %q has stopped: %w", s.name, cluster.ErrUnavailable)
 }
 
-// enter begins a call of the handler, which calls.Done ends; false if the process is over.
+// enter begins a call of the handler, which calls.Done ends. It reports false if the process is
+// over.
 func (s *process) enter() bool {
 	s.mu.RLock()
 	defer s.mu.RUnlock()

@@ -7,21 +7,21 @@ import (
 	"github.com/mootchat/moot/engine/cluster"
 )
 
-// roster is the members of a room, in the order of joining. A member that leaves leaves an
-// empty seat, so that the others keep theirs and a page is found by binary search. When
-// most seats are empty, the roster is compacted. A nil roster reads as an empty one.
-// The directory's lock guards it.
+// roster has the members of a room, in the order of joining. The seat of a removed member stays
+// empty, so that the others keep their seats and a binary search finds a page. A roster with
+// mostly empty seats is compacted. A nil roster reads as an empty one. The directory's lock
+// guards it.
 type roster struct {
 	seats []seat
 	byID  map[string]uint64 // the number of the seat
 }
 
-// seat is a place in a room. Numbers go up from 1 and are not used twice, so that a
-// number is a cursor, whoever comes and goes.
+// seat is a place in a room. Numbers begin with 1, increase and are never used twice, so that a
+// number is a valid cursor even if its member has left.
 type seat struct {
 	number  uint64
 	by      *process // nil: empty
-	parting bool     // leave is being run
+	parting bool     // leave is running
 	member  cluster.MemberRecord
 }
 
@@ -32,8 +32,8 @@ func (r *roster) len() int {
 	return len(r.byID)
 }
 
-// add gives a member a seat. A member that has one keeps it, is not leaving any more,
-// and belongs to the process of s from now on.
+// add gives a member a seat. A member with a seat keeps it, is no longer leaving, and belongs to
+// the process of s from now on.
 func (r *roster) add(s seat) {
 	if number, ok := r.byID[s.member.ID]; ok {
 		i, _ := r.find(number)
@@ -44,7 +44,7 @@ func (r *roster) add(s seat) {
 	r.seats = append(r.seats, s)
 }
 
-// part marks a member as leaving; false if the process has no such member.
+// part marks a member as leaving. It reports false if the process has no such member.
 func (r *roster) part(id string, by *process) bool {
 	number, ok := r.byID[id]
 	if !ok {
@@ -80,7 +80,7 @@ func (r *roster) remove(id string) {
 	}
 }
 
-// find returns the index of the seat with that number, or else of the next one.
+// find returns the index of the seat with the number, or else of the next seat.
 func (r *roster) find(number uint64) (i int, found bool) {
 	return slices.BinarySearchFunc(r.seats, number, func(s seat, n uint64) int { return cmp.Compare(s.number, n) })
 }
@@ -96,8 +96,8 @@ func (r *roster) compact() {
 	r.seats = seats
 }
 
-// page returns at most limit members with numbers above after, and the number of
-// the last of them, 0 if no member follows.
+// page returns at most limit members with numbers above after, and the number of the last of
+// them, or 0 if no member follows.
 func (r *roster) page(after uint64, limit int) ([]cluster.MemberRecord, uint64) {
 	if r == nil {
 		return nil, 0

@@ -9,7 +9,8 @@ import (
 	"github.com/mootchat/moot/engine/cluster"
 )
 
-// TestRosterIsAList compares random operations with those of a plain list.
+// TestRosterIsAList checks that random operations on a roster have the same results as on a plain
+// list.
 func TestRosterIsAList(t *testing.T) {
 	for seed := range uint64(20) {
 		random := rand.New(rand.NewPCG(seed, 0))

@@ -11,11 +11,11 @@ import (
 // parked is a session that no node holds.
 type parked struct {
 	session []byte
-	timer   *time.Timer // for its end
+	timer   *time.Timer // fires at the end of the session's time
 }
 
-// Park implements cluster.Sessions. With the last node the hub ends: there it fails with
-// cluster.ErrUnavailable.
+// Park implements cluster.Sessions. It fails with cluster.ErrUnavailable on the last node,
+// because the hub ends with that node.
 func (n *node) Park(ctx context.Context, key string, session []byte, ttl time.Duration) error {
 	if _, err := n.up(ctx); err != nil {
 		return err
