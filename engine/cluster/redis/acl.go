@@ -11,15 +11,15 @@ const commands = "hello ping info time eval evalsha select " +
 	"xadd xrange xread xtrim " +
 	"publish subscribe unsubscribe spublish ssubscribe sunsubscribe"
 
-// clusterCommands are further ones for a Redis Cluster.
+// clusterCommands are additional commands for a Redis Cluster.
 const clusterCommands = "cluster|slots command readonly"
 
-// replicaCommands are further ones where Config.WaitReplicas is not 0.
+// replicaCommands are additional commands if Config.WaitReplicas is not 0.
 const replicaCommands = "wait"
 
-// ACL returns the rules of the user with the least permissions that a node needs, as
-// ACL SETUSER takes them after the name and the password. prefix, mode and
-// waitReplicas are those of Config.
+// ACL returns the rules of a user with the least permissions that a node needs, in the form of
+// the arguments of ACL SETUSER after the name and the password. prefix, mode and waitReplicas are
+// the fields of Config.
 func ACL(prefix string, mode Mode, waitReplicas int) []string {
 	rules := []string{"~" + prefix + ":*", "&" + prefix + ":*", "-@all"}
 	all := commands

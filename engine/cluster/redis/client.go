@@ -18,21 +18,21 @@ import (
 
 type dialer func(ctx context.Context, network, address string) (net.Conn, error)
 
-// Timeouts of a connection. A slower one counts as broken, and the command is sent again
-// on another one.
+// Timeouts of a connection. A connection that exceeds them counts as broken, and the command is
+// sent again on another connection.
 const (
 	dialTimeout = time.Second
 	readTimeout = time.Second
-	reloadEvery = 2 * time.Second // of a Redis Cluster's layout
+	reloadEvery = 2 * time.Second // interval of reads of a Redis Cluster's layout
 )
 
-// operatorConnections is the number of connections to each server for the calls of
-// operators. Further calls wait for one, at most readTimeout and a second.
+// operatorConnections is the number of connections to each server for operators' calls. Further
+// calls wait for a connection, at most readTimeout and a second.
 const operatorConnections = 4
 
-// dial returns a client with its own pool of connections, of a given size per server;
-// 0: 10 per processor. The client does not retry commands: the callers know which of them
-// may be sent twice.
+// dial returns a client with a connection pool of the given size per server; 0: 10 per processor.
+// The client does not retry commands, because only the callers know which commands may be sent
+// twice.
 func (c *Config) dial(connections int) redis.UniversalClient {
 	u := &redis.UniversalOptions{
 		Addrs: c.Addresses, MasterName: c.MasterName, DB: c.Database,
@@ -54,20 +54,20 @@ func (c *Config) dial(connections int) redis.UniversalClient {
 	return redis.NewClient(u.Simple())
 }
 
-// LogLibrary sends the log of go-redis to log at level debug, for the whole program.
-// Call it before Open.
+// LogLibrary writes the log of go-redis to log at level debug, for the whole program. Call it
+// before Open.
 func LogLibrary(log *slog.Logger) { redis.SetLogger(libraryLog{log}) }
 
 type libraryLog struct{ log *slog.Logger }
 
-// Printf implements the logger of go-redis.
+// Printf implements the logging interface of go-redis.
 func (l libraryLog) Printf(ctx context.Context, format string, args ...any) {
 	if l.log.Enabled(ctx, slog.LevelDebug) {
 		l.log.DebugContext(ctx, "go-redis", "message", fmt.Sprintf(format, args...))
 	}
 }
 
-// check returns an error unless the servers are fit for a cluster.
+// check returns an error unless the servers meet the requirements of a cluster.
 func (c *Config) check(ctx context.Context, client redis.UniversalClient) error {
 	if err := c.checkServers(ctx, client); err != nil {
 		return err
@@ -114,7 +114,7 @@ func (c *Config) checkServer(ctx context.Context, client redis.UniversalClient) 
 	return c.judge(info)
 }
 
-// errUnfit marks the error of a server that answers and is not fit.
+// errUnfit marks the error of a server that answers but does not meet the requirements.
 var errUnfit = errors.New("redis")
 
 func (c *Config) judge(info map[string]string) error {
@@ -136,9 +136,9 @@ func (c *Config) judge(info map[string]string) error {
 	return c.checkMemory(info)
 }
 
-// checkReplicas warns of a master that accepts writes without replicas, which a failover
-// loses, and of one with fewer replicas than writes wait for. INFO has
-// min_slaves_good_slaves where min-replicas-to-write is set.
+// checkReplicas warns if a master accepts writes without replicas, because a failover loses these
+// writes, and if a master has fewer replicas than writes wait for. INFO has
+// min_slaves_good_slaves only if min-replicas-to-write is set.
 func (c *Config) checkReplicas(info map[string]string) {
 	if _, set := info["min_slaves_good_slaves"]; !set && c.Mode != Standalone {
 		c.Log.Warn("redis accepts writes that no replica has, and a failover loses them: set min-replicas-to-write 1 and min-replicas-max-lag 10", "redis", c.where())
@@ -148,8 +148,8 @@ func (c *Config) checkReplicas(info map[string]string) {
 	}
 }
 
-// checkMemory refuses a Redis that may evict keys: members, rooms and offsets would be
-// lost.
+// checkMemory refuses a Redis that may evict keys, because it would lose members, rooms and
+// offsets.
 func (c *Config) checkMemory(info map[string]string) error {
 	policy := info["maxmemory_policy"]
 	if policy == "noeviction" || policy == "" {
@@ -180,8 +180,8 @@ func (c *Config) explain(err error) error {
 	return fmt.Errorf("redis: cannot reach %s: %w", c.where(), err)
 }
 
-// reload has the client of a Redis Cluster read the layout again: without it the client
-// waits for a redirect, which a dead server does not send.
+// reload makes the client of a Redis Cluster read the layout again. Otherwise the client waits
+// for a redirect, which a dead server does not send.
 func reload(ctx context.Context, client redis.UniversalClient) {
 	if cc, ok := client.(*redis.ClusterClient); ok {
 		cc.ReloadState(ctx)

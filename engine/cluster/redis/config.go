@@ -29,22 +29,22 @@ const (
 type Config struct {
 	Mode Mode
 
-	// Addresses are host:port: of the server, of the sentinels, or of some of
-	// the cluster's servers. The default is 127.0.0.1:6379; Sentinel has none.
+	// Addresses has the HOST:PORT of the server, of the sentinels, or of some servers of the
+	// Redis Cluster. The default is 127.0.0.1:6379; in mode Sentinel there is no default.
 	Addresses []string
 
-	Username string // "" is Redis' default user
-	Password string // "" sends none; sentinels are sent none
+	Username string // "": Redis' default user
+	Password string // "": no password is sent; sentinels never receive it
 	Database int    // 0 in Cluster
 
-	// MasterName is the master's name among the sentinels. Required in mode Sentinel, and
-	// not allowed in others.
+	// MasterName is the master's name in the sentinels' configuration. It is required in mode
+	// Sentinel, and not allowed in other modes.
 	MasterName string
 
 	TLS *tls.Config // nil: none
 
-	// Prefix is the first part of every key and channel: [a-z0-9-]{1,63}, "" is
-	// moot. Deployments with different prefixes may share a Redis.
+	// Prefix is the first part of every key and channel: [a-z0-9-]{1,63}; "" is moot. Deployments
+	// with different prefixes may share a Redis.
 	Prefix string
 
 	// Node is this node's name: [a-z0-9-]{1,63}, unique in the cluster.
@@ -54,45 +54,44 @@ type Config struct {
 	// removed: 1 s to 1 h, 0 is 10 s.
 	Lease time.Duration
 
-	// PublishTimeout is for how long a call tries to reach Redis: 100 ms or more, 0 is
+	// PublishTimeout bounds the time in which a call tries to reach Redis: 100 ms or more, 0 is
 	// 10 s.
 	PublishTimeout time.Duration
 
-	// Partitions is the number of parts into which the keys are divided: 1 to 1024, 0 is
-	// 16. It is the same on all nodes and never changes. Modes other than Cluster have one
-	// partition.
+	// Partitions is the number of parts of the keys: 1 to 1024, 0 is 16. It is the same on all
+	// nodes and never changes. Modes other than Cluster have one partition.
 	Partitions int
 
-	// WaitReplicas is the number of replicas that must confirm a write of the store of
-	// modules: 0 to 10. Open checks that the user may ask for it.
+	// WaitReplicas is the number of replicas that must confirm a write to the store of modules: 0
+	// to 10. Open checks that the user has the permission to wait for replicas.
 	WaitReplicas int
 
-	// Heal bounds the messages that are kept for nodes that missed some.
+	// Heal bounds the messages that rooms keep for nodes that missed messages.
 	Heal Heal
 
 	Log *slog.Logger // nil: nothing is logged
 
-	// Instrument is called for each client before it is used: it may add hooks
-	// for traces. The ctx of a command has the values of the caller's ctx, that of a batch
-	// of messages those of the first message's. nil: nothing is added.
+	// Instrument is called for each client before the client is used, and may add hooks for
+	// traces. The ctx of a command has the values of the caller's ctx. The ctx of a batch of
+	// messages has the values of the first message's ctx. nil: no hook is added.
 	Instrument func(redis.UniversalClient) error
 
-	// Hook is added to each client before it is used; nil: none. It is called for every
-	// command, also where Instrument adds nothing.
+	// Hook is added to each client before the client is used; nil: none. It is called for every
+	// command, even if Instrument adds no hook.
 	Hook redis.Hook
 
-	// dialer connects to a server; nil: over TCP. Tests cut nodes off with it.
+	// dialer connects to a server; nil: over TCP. Tests use it to cut nodes off.
 	dialer dialer
 }
 
-// Heal bounds the messages that rooms keep so that nodes can heal, independent of the
-// history for clients: the messages of the last For, within the byte limits. A room that
-// exceeds a limit forgets older messages, and a node that missed them counts a gap.
+// Heal bounds the messages that rooms keep so that nodes can heal, independent of the history for
+// clients: the messages of the last For, within the byte limits. A room that exceeds a limit
+// drops older messages, and a node that missed them counts a gap.
 type Heal struct {
 	For         time.Duration // 1 s to 10 min, 0 is 15 s
 	RoomBytes   int64         // of a room; 0 is 16 MiB
 	TenantBytes int64         // of a tenant, in each partition; 0 is 64 MiB
-	TotalBytes  int64         // of all in Redis, the partitions in equal parts; 0 is 256 MiB
+	TotalBytes  int64         // of all messages in Redis, divided equally among the partitions; 0 is 256 MiB
 	NodeBytes   int64         // of the messages that this node keeps to publish them again after a failover; 0 is 64 MiB
 }
 
@@ -105,7 +104,7 @@ func (h Heal) complete() Heal {
 
 var name = regexp.MustCompile(`^[a-z0-9-]{1,63}$`)
 
-// complete returns the config with its defaults, or an error that names all problems.
+// complete returns the config with its defaults, or an error with all problems.
 func (c Config) complete() (Config, error) {
 	c.Mode = cmp.Or(c.Mode, Standalone)
 	c.Prefix = cmp.Or(c.Prefix, "moot")
@@ -156,5 +155,5 @@ func (c *Config) problems() error {
 	return errors.Join(wrong...)
 }
 
-// where names the servers in errors.
+// where returns the mode and the addresses of the servers, for errors.
 func (c *Config) where() string { return string(c.Mode) + " " + strings.Join(c.Addresses, ", ") }

@@ -11,25 +11,25 @@ import (
 
 // Bounds of dropped.
 const (
-	droppedRooms = 4096             // of a generation of rooms; there are two
-	droppedAge   = 20 * time.Minute // of a generation; shorter than half of producerTTL
+	droppedRooms = 4096             // in a generation of rooms; there are two generations
+	droppedAge   = 20 * time.Minute // age of a generation; shorter than half of producerTTL
 )
 
-// dropped has, for each room, the last message of the batches that a publisher no longer
-// keeps, for at least 20 minutes or 4,096 rooms. If a master lacks that message, because
-// there were two masters at a time or it has the data of a backup, messages of the room
-// are lost: a gap takes their place.
+// dropped has the last message of each room in the batches that a publisher no longer keeps, for
+// at least 20 minutes or 4,096 rooms. A master may lack that message, because two masters existed
+// at the same time or the data is a backup. Then messages of the room are lost, and a gap takes
+// their place.
 type dropped struct {
 	rooms, older map[string]droppedMessage
-	since        time.Time // when rooms was begun
+	since        time.Time // the beginning of rooms
 	last         uint64    // number of the last batch in rooms
-	olderLast    uint64    // of the last one in older
-	forgotten    uint64    // of the last one that was forgotten
+	olderLast    uint64    // number of the last batch in older
+	forgotten    uint64    // number of the last batch that was forgotten
 }
 
-// droppedMessage is a message without its text.
+// droppedMessage is a message without its payload.
 type droppedMessage struct {
-	seq    uint64 // of its batch
+	seq    uint64 // number of its batch
 	order  int64
 	number uint64
 	keep   cluster.Retention
@@ -48,7 +48,7 @@ func (d *dropped) add(s *sent, now time.Time) {
 	}
 }
 
-// turn begins a new generation of rooms and forgets the older one.
+// turn begins a new generation of rooms and drops the older one.
 func (d *dropped) turn(now time.Time) {
 	d.forgotten = max(d.forgotten, d.olderLast)
 	d.older, d.olderLast = d.rooms, d.last
@@ -61,8 +61,8 @@ func (d *dropped) expire(now time.Time) {
 	}
 }
 
-// after returns batches of gaps, in their order, for the rooms with messages in batches
-// after seq. forgotten reports that there may be more such rooms. fill makes the entries.
+// after returns batches of gaps, in order, for the rooms that have messages in batches after seq.
+// forgotten reports that there may be more such rooms. fill makes the entries.
 func (d *dropped) after(seq uint64) (gaps []sent, forgotten bool) {
 	all := maps.Clone(d.older)
 	if all == nil {

@@ -7,12 +7,11 @@ import (
 	"strings"
 )
 
-// entry is a message in a room's stream: "1 <id> <payload>". The 1
-// is the version of the form: nodes of two releases may share a cluster, and skip
-// entries of other versions. "gap <id> " stands where messages of a producer are lost, up to the
-// one with that id.
+// entry is a message in a room's stream: "1 <id> <payload>". The 1 is the version of the form:
+// nodes of two releases may share a cluster, and skip entries of other versions. The entry "gap
+// <id> " replaces the lost messages of a producer, up to the message with that id.
 type entry struct {
-	id      string // <producer>.<number>: the same when it is published again
+	id      string // <producer>.<number>: it does not change when the message is published again
 	payload string
 	gap     bool
 }
@@ -22,7 +21,7 @@ const (
 	gapVersion   = "gap"
 )
 
-// maxID is the longest id: 63 bytes of a node's name, a random part, and a number.
+// maxID is the length of the longest id: 63 bytes of a node's name, a random part, and a number.
 const maxID = 128
 
 var errVersion = errors.New("entry of another version")
@@ -49,16 +48,16 @@ func parseEntry(s string) (entry, error) {
 	return entry{id: id, payload: payload}, nil
 }
 
-// position is a place in a room's order; see cluster.Position. The zero position is
-// before the first message.
+// position is a place in a room's order, like cluster.Position. The zero position is before the
+// first message.
 type position struct {
 	epoch  string
 	offset uint64
 }
 
-// envelope is a message in the room's channel: an entry with its position,
-// "<epoch>:<offset>:<entry>"; an ephemeral entry, "~<entry>", whose position is zero;
-// or the mark of a flush, "!<mark>", which comes back after all messages before it.
+// envelope is a message in the room's channel. It is an entry with its position,
+// "<epoch>:<offset>:<entry>"; or an ephemeral entry, "~<entry>", whose position is zero; or the
+// mark of a flush, "!<mark>", which arrives after all messages published before it.
 type envelope struct {
 	position
 	entry string // "" for a mark
@@ -70,7 +69,7 @@ const (
 	flushMark     = "!"
 )
 
-// maxEpoch is the longest epoch that is accepted; those of this version have 16 bytes.
+// maxEpoch is the length of the longest accepted epoch. This version makes epochs of 16 bytes.
 const maxEpoch = 64
 
 func parseEnvelope(s string) (envelope, error) {

@@ -19,8 +19,8 @@ func (n *Node) publishCommand() string {
 	return "publish"
 }
 
-// publishEphemeral publishes a batch of ephemeral messages in one pipeline. It tries again
-// only if none can have been published.
+// publishEphemeral publishes a batch of ephemeral messages in one pipeline. It tries again only
+// if certainly no message was published.
 func (l *publisher) publishEphemeral(ctx context.Context, batch []*parcel) {
 	last := slices.MaxFunc(batch, func(a, b *parcel) int { return a.deadline.Compare(b.deadline) }).deadline
 	ctx, cancel := context.WithDeadline(ctx, last)
@@ -38,7 +38,7 @@ func (l *publisher) publishEphemeral(ctx context.Context, batch []*parcel) {
 	}
 }
 
-// publishEphemeralOnce returns the error of each message, and the first of them.
+// publishEphemeralOnce returns the error of each message, and the first error.
 func (l *publisher) publishEphemeralOnce(ctx context.Context, batch []*parcel) ([]error, error) {
 	ctx, cancel := context.WithTimeout(ctx, 2*readTimeout)
 	defer cancel()

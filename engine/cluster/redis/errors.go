@@ -13,8 +13,8 @@ import (
 	"github.com/mootchat/moot/engine/cluster"
 )
 
-// passing are the errors of a Redis in a state that passes: the command was not carried
-// out, and may succeed later or on another server.
+// passing are the errors of a Redis in a temporary state: the command was not carried out, and
+// may succeed later or on another server.
 var passing = []string{"LOADING", "READONLY", "CLUSTERDOWN", "MASTERDOWN", "TRYAGAIN", "MOVED", "ASK", "BUSY", "NOREPLICAS", "MISCONF", "OOM", "ERR max number of clients"}
 
 // isPassing reports whether the command may be sent again.
@@ -31,8 +31,8 @@ func isPassing(err error) bool {
 	return false
 }
 
-// isRefusal reports whether the command was certainly not carried out: no server was
-// reached, or it refused the command.
+// isRefusal reports whether the command was certainly not carried out, because no server was
+// reached or the server refused the command.
 func isRefusal(err error) bool {
 	var reply redis.Error
 	if errors.As(err, &reply) {
@@ -42,10 +42,10 @@ func isRefusal(err error) bool {
 	return errors.As(err, &op) && op.Op == "dial" || errors.Is(err, redis.ErrPoolTimeout) || errors.Is(err, redis.ErrClosed)
 }
 
-// backoff waits twice as long each time, up to most.
+// backoff is the time of the next pause, which doubles each time, up to most.
 type backoff struct{ wait, most time.Duration }
 
-// pause waits; false if ctx ends.
+// pause waits. It reports false if ctx ends.
 func (b *backoff) pause(ctx context.Context) bool {
 	t := time.NewTimer(b.wait)
 	defer t.Stop()
@@ -58,9 +58,9 @@ func (b *backoff) pause(ctx context.Context) bool {
 	}
 }
 
-// ask calls f until Redis answers, for at most Config.PublishTimeout. f must be
-// idempotent. Errors: cluster.ErrUnavailable; cluster.ErrUnknown if a try may have
-// succeeded though its answer was lost; the error that Redis answered.
+// ask calls f until Redis answers, for at most Config.PublishTimeout. f must be idempotent.
+// Errors: cluster.ErrUnavailable; cluster.ErrUnknown if an attempt may have succeeded but its
+// answer was lost; the error that Redis answered.
 func (n *Node) ask(ctx context.Context, what string, f func(ctx context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, n.cfg.PublishTimeout)
 	defer cancel()
@@ -83,7 +83,7 @@ func (n *Node) ask(ctx context.Context, what string, f func(ctx context.Context)
 	}
 }
 
-// read is ask for commands that change nothing: their outcome is never unknown.
+// read is like ask, for commands that change nothing: their outcome is never unknown.
 func (n *Node) read(ctx context.Context, what string, f func(ctx context.Context) error) error {
 	err := n.ask(ctx, what, f)
 	if errors.Is(err, cluster.ErrUnknown) {

@@ -8,16 +8,16 @@ import (
 	"github.com/mootchat/moot/engine/cluster"
 )
 
-// flush is a call of Flush that waits until a room's messages are delivered up to a
-// position or, if the room has none, up to a mark.
+// flush is a call of Flush that waits until a room's messages are delivered up to a position. If
+// the room has no position, the call waits for a mark.
 type flush struct {
 	to   position
-	mark string // "": to a position
+	mark string // "": wait for a position
 	done chan struct{}
 }
 
-// Flush implements cluster.Broker. It reads the position of the room's last message, and
-// waits until that is delivered.
+// Flush implements cluster.Broker. It reads the position of the room's last message, and waits
+// until that message is delivered.
 func (n *Node) Flush(ctx context.Context, room cluster.RoomID) error {
 	if err := n.up(ctx); err != nil {
 		return err
@@ -49,7 +49,7 @@ func (n *Node) Flush(ctx context.Context, room cluster.RoomID) error {
 	}
 }
 
-// marked publishes a mark, and returns a channel that is closed when it has come back.
+// marked publishes a mark, and returns a channel that is closed when the node receives the mark.
 func (p *partition) marked(ctx context.Context, s *sub) (<-chan struct{}, error) {
 	f := flush{mark: token(), done: make(chan struct{})}
 	done := s.await(f)
@@ -59,8 +59,7 @@ func (p *partition) marked(ctx context.Context, s *sub) (<-chan struct{}, error)
 	return done, err
 }
 
-// await returns a channel that is closed when the flush is done, or the room is
-// unsubscribed.
+// await returns a channel that is closed when the flush has ended, or the room is unsubscribed.
 func (s *sub) await(f flush) <-chan struct{} {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -73,7 +72,7 @@ func (s *sub) await(f flush) <-chan struct{} {
 	return f.done
 }
 
-// reached ends the flush that waits for a mark.
+// reached ends the flush that waits for the mark.
 func (s *sub) reached(mark string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -85,7 +84,7 @@ func (s *sub) reached(mark string) {
 	})
 }
 
-// flushed notes that all messages up to pos are delivered.
+// flushed records that all messages up to pos are delivered.
 func (s *sub) flushed() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -93,8 +92,8 @@ func (s *sub) flushed() {
 	s.release()
 }
 
-// release ends the flushes whose position is delivered. A flush with a position of another
-// epoch ends when no message waits. The lock is held.
+// release ends the flushes whose position is delivered. A flush with a position of another epoch
+// ends when no message waits. The lock is held.
 func (s *sub) release() {
 	s.flushes = slices.DeleteFunc(s.flushes, func(f flush) bool {
 		heard := f.mark == "" && (s.handled.epoch == f.to.epoch && s.handled.offset >= f.to.offset ||

@@ -8,20 +8,20 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// A generation is the time of one server as the master of a partition: the first 12
-// characters of its replication id, which changes when a replica is promoted, and 8 of
-// its run id, which changes when it starts. The key gen names the generation that wrote
-// last. Each script that publishes, and each beat, compares it with the server that runs
-// the script: also a connection that stayed open while another server was the master
-// detects it. A new generation begins unsettled: no new message is published until
-// every node has published again the messages that the new master lacks (see replay.go).
+// A generation is the time of one server as the master of a partition: the first 12 characters of
+// its replication id, which changes when a replica is promoted, and 8 of its run id, which
+// changes when the server starts. The key gen has the generation of the last write. Each script
+// that publishes, and each beat, compares the key with the server that runs the script. Even a
+// connection that stayed open while another server was the master thus detects the change. A new
+// generation begins unsettled: no new message is published until every node has published again
+// the messages that the new master lacks (see replay.go).
 
-// settleTime is the time in ms for which a new generation waits for nodes to report.
+// settleTime is the time in ms that a new generation waits for the reports of nodes.
 const settleTime = "2000"
 
-// luaGeneration defines generation, which returns the generation and records a new
-// one. With strict it also compares the run id. A generation without a predecessor, in
-// a Redis that is new or has lost its data, is marked f.
+// luaGeneration defines generation, which returns the generation and records a new one. With
+// strict it also compares the run id. A generation without a predecessor has the mark f: Redis is
+// new or has lost its data.
 const luaGeneration = `
 local function generation(gen, settling, now, strict)
   local was = redis.call('GET', gen)
@@ -41,9 +41,9 @@ return generation(KEYS[1], KEYS[2], now, true)`)
 
 func (k keys) generation() []string { return []string{k.of("gen"), k.of("settling")} }
 
-// checkGeneration runs first on every new connection: a server that restarted has only new
-// connections. In sentinel mode a server that refuses to write is a replica, and the
-// connection fails. Other errors are ignored: the server may be a sentinel, or not have the partition.
+// checkGeneration runs first on every new connection, because all connections to a restarted server
+// are new. In sentinel mode a server that refuses to write is a replica, and the connection fails.
+// Other errors are ignored: the server may be a sentinel, or not have the partition.
 func (c *Config) checkGeneration(ctx context.Context, conn *redis.Conn) error {
 	pipe := conn.Pipeline()
 	for _, tag := range tags(c.Partitions) {
@@ -57,16 +57,16 @@ func (c *Config) checkGeneration(ctx context.Context, conn *redis.Conn) error {
 	return nil
 }
 
-// known is the latest generation that this node has learned of.
+// known returns the latest generation that this node knows.
 func (p *partition) known() string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.current
 }
 
-// learn records the partition's generation, as a beat has read it. Subscriptions of the
-// generation before may lead to a server that is not the master any more: they are opened
-// again. With unsettled the publisher reports its lost messages.
+// learn records the partition's generation from a beat. Subscriptions of an earlier generation
+// may be on a server that is no longer the master, and are opened again. With unsettled the
+// publisher reports its lost messages.
 func (p *partition) learn(generation string, unsettled bool) {
 	p.mu.Lock()
 	changed := p.current != generation && generation != ""

@@ -9,22 +9,22 @@ import (
 
 // Bounds of one read of missed messages.
 const (
-	healPage  = 64        // messages
-	healBytes = 512 << 10 // their bytes, unless the first alone has more
+	healPage  = 64        // messages in one read
+	healBytes = 512 << 10 // bytes in one read, unless the first message alone has more
 )
 
 // sinceScript reads the messages of a room after a position. It answers with the room's
 // epoch, the offset of its last message, the offset at which the reader must go on, and
 // pairs of offset and entry.
 //
-// The reader passes its last position in each of its latest epochs, its present one first. In an
-// epoch that the room knows both agree up to the end of the epoch or the reader's
-// position, whichever is first; the reader goes on after the last such offset. It may have
-// been on a master with old data in between, so that its present epoch need not be the
-// newest one. If the room knows none of the epochs, they are lost: with a master, or because the
-// data is a backup. Offsets continue from epoch to epoch, so epochs that end at or before the
-// reader's offset are older than its own, and it goes on after them. The epoch of the
-// present generation is newer.
+// The reader passes its last position in each of its latest epochs, the present one first. In an
+// epoch that the room knows, the room and the reader agree up to the end of the epoch or the
+// reader's position, whichever is first. The reader goes on after the last such offset. The
+// present epoch of the reader need not be the newest one, because the reader may have been on a
+// master with old data in between. If the room knows none of the epochs, the epochs were lost
+// with a master, or the data is a backup. Offsets continue from epoch to epoch. Epochs that end
+// at or before the reader's offset are therefore older than its own, and the reader goes on after
+// them. The epoch of the present generation is newer.
 //
 // KEYS meta history gen   ARGV limit bytes (epoch offset)*
 var sinceScript = redis.NewScript(`
@@ -75,7 +75,7 @@ type page struct {
 	position        // of the room's last message
 	from     uint64 // offset at which the reader goes on
 	messages []envelope
-	top      uint64 // offset
+	top      uint64 // offset of the last message of the room
 }
 
 // full reports whether the page ends with the room's last message.
@@ -83,7 +83,7 @@ func (g *page) full(top uint64) bool {
 	return g.from > top || len(g.messages) == 0 || g.messages[len(g.messages)-1].offset >= top
 }
 
-// follow delivers a page; false if the subscription has ended.
+// follow delivers a page. It reports false if the subscription has ended.
 func (s *sub) follow(ctx context.Context, life uint64, g page) bool {
 	next := g.from
 	for _, m := range g.messages {
@@ -106,8 +106,8 @@ func (s *sub) follow(ctx context.Context, life uint64, g page) bool {
 	return s.advance(life, position{g.epoch, g.top})
 }
 
-// missed reports messages from one offset up to another as lost: the stream does not have
-// them any more.
+// missed reports messages from one offset up to another as lost, because the stream no longer has
+// them.
 func (s *sub) missed(ctx context.Context, from, to uint64) {
 	if to <= from {
 		return
@@ -115,10 +115,10 @@ func (s *sub) missed(ctx context.Context, from, to uint64) {
 	s.lost(ctx, to-from, "the room no longer keeps them (cluster.heal)", "from", from, "to", to-1)
 }
 
-// paceBytes is how many bytes of missed messages are delivered between calls of Pace.
+// paceBytes is the number of bytes of missed messages between calls of Pace.
 const paceBytes = 64 << 10
 
-// pace waits for the room's members while missed messages are delivered.
+// pace waits for the room's members during the delivery of missed messages.
 func (s *sub) pace(ctx context.Context, bytes int) {
 	if s.unpaced += bytes; s.unpaced > paceBytes {
 		s.unpaced = bytes

@@ -10,13 +10,12 @@ import (
 	"github.com/mootchat/moot/engine/cluster"
 )
 
-// readScript reads history after a position: the epoch, the offset of the room's
-// last message, 1 if messages are missing, and pairs of offset and entry. In a room
-// without a position an epoch begins. The first message that is young enough is found by
-// binary search: offsets have no gaps.
+// readScript reads history after a position: the epoch, the offset of the room's last message, 1
+// if messages are missing, and pairs of offset and entry. If a room has no position, it begins an
+// epoch. A binary search finds the first message that is young enough, because offsets have no
+// gaps.
 //
-// It answers ? while the generation is unsettled: lost messages may be about to be
-// published again.
+// It answers ? while the generation is unsettled, because lost messages may be published again.
 //
 // KEYS gen meta history settling   ARGV epoch offset limit keep keepFor newEpoch metaTTL
 var readScript = redis.NewScript(luaNow + `
@@ -72,7 +71,7 @@ func (n *Node) Read(ctx context.Context, room cluster.RoomID, after cluster.Posi
 		return cluster.Page{}, err
 	}
 	if len(after.Epoch) > maxEpoch || after.Offset > maxOffset {
-		after = cluster.Position{} // no room has such an epoch
+		after = cluster.Position{} // no room has an epoch of this length
 	}
 	all, err := n.readOnce(ctx, room, after, min(limit, readPage), keep)
 	for err == nil && len(all.Messages) > 0 && len(all.Messages)%readPage == 0 && len(all.Messages) < limit {
@@ -111,8 +110,8 @@ func (n *Node) readOnce(ctx context.Context, room cluster.RoomID, after cluster.
 	return page, err
 }
 
-// parseHistory parses the answer of readScript. Malformed entries are left out: page.Missing
-// is true then, and bad is the error of one.
+// parseHistory parses the answer of readScript. It omits malformed entries: then page.Missing is
+// true, and bad is the error of one of them.
 func parseHistory(v values) (page cluster.Page, bad, err error) {
 	missing, err := v.number(2)
 	if err != nil || len(v)%2 != 1 {

@@ -16,13 +16,13 @@ import (
 
 // Bounds of calls between nodes.
 const (
-	inboxLength  = 10_000 // calls and answers that wait in Redis for one node, about
-	inboxPage    = 64     // read at once
+	inboxLength  = 10_000 // approximate number of calls and answers that wait in Redis for one node
+	inboxPage    = 64     // messages in one read
 	inboxBlock   = 500 * time.Millisecond
-	callsAtOnce  = 1024             // that a node answers; more are refused
+	callsAtOnce  = 1024             // running calls of a node; further calls are refused
 	callTimeout  = 30 * time.Second // of calls without a deadline
-	executed     = 10_000           // ids of answered calls that are remembered, in case a call comes twice
-	lookAtCallee = time.Second      // interval of checks whether the called node lives
+	executed     = 10_000           // ids of answered calls that a node remembers, in case a call arrives twice
+	lookAtCallee = time.Second      // interval of checks that the called node is alive
 )
 
 // calls are the calls of this node that wait for an answer.
@@ -37,8 +37,8 @@ type reply struct {
 	err    error
 }
 
-// sendScript adds a message to a node's inbox, and answers with the process that
-// reads it; "" if there is no such node. The inbox of a dead node expires. KEYS lease inbox   ARGV length ttl (field value)*
+// sendScript adds a message to a node's inbox, and answers with the process that reads the inbox, or "" if there is no
+// such node. The inbox of a dead node expires. KEYS lease inbox   ARGV length ttl (field value)*
 var sendScript = redis.NewScript(`
 local process = redis.call('GET', KEYS[1])
 if not process then return '' end
@@ -46,13 +46,13 @@ redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[1], '*', unpack(ARGV, 3))
 if redis.call('PTTL', KEYS[2]) < 0 then redis.call('PEXPIRE', KEYS[2], ARGV[2]) end
 return process`)
 
-// The fields of a message in an inbox. Other versions are skipped.
+// The fields of a message in an inbox. Nodes skip messages of other versions.
 const (
 	fieldVersion = "v"
 	fieldKind    = "k" // kindCall, kindAnswer or kindError
 	fieldID      = "i" // of the call
-	fieldFrom    = "f" // the node that calls
-	fieldTTL     = "t" // ms that the call may take, from when it was added
+	fieldFrom    = "f" // the calling node
+	fieldTTL     = "t" // time in ms that the call may take, from when it was added
 	fieldBody    = "b"
 
 	callVersion = "1"
@@ -71,8 +71,8 @@ func (n *Node) send(ctx context.Context, node string, fields ...any) (process st
 	return process, err
 }
 
-// Call implements cluster.Nodes. Without a deadline, a call has 30 s. It is carried
-// out at most once, also if it reaches the node twice.
+// Call implements cluster.Nodes. A call without a deadline has 30 s. It is carried out at most
+// once, even if it reaches the node twice.
 func (ns *nodes) Call(ctx context.Context, node string, call []byte) ([]byte, error) {
 	n := (*Node)(ns)
 	if err := n.up(ctx); err != nil {
@@ -122,7 +122,7 @@ func (n *Node) call(ctx context.Context, node string, call []byte) ([]byte, erro
 	}
 }
 
-// isOver reports whether another process is the node now, or none.
+// isOver reports whether the node's name now belongs to another process, or to none.
 func (n *Node) isOver(ctx context.Context, node, process string) bool {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
@@ -146,7 +146,7 @@ func (c *calls) end(id string) {
 	delete(c.open, id)
 }
 
-// answer hands an answer to the call that waits for it, if there is one.
+// answer passes an answer to the call that waits for it, if there is one.
 func (c *calls) answer(id string, r reply) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -156,11 +156,11 @@ func (c *calls) answer(id string, r reply) {
 	}
 }
 
-// readInbox reads this node's inbox until it stops. After an interruption it continues
-// where it was.
+// readInbox reads this node's inbox until the node stops. After an interruption it continues at
+// the same place.
 func (n *Node) readInbox() {
 	ctx := n.life
-	stop := context.AfterFunc(ctx, func() { _ = n.reader.Close() }) // it may be waiting in Redis
+	stop := context.AfterFunc(ctx, func() { _ = n.reader.Close() }) // the reader may be waiting in Redis
 	defer stop()
 	k := nodeKeys(n.cfg.Prefix, n.cfg.Node)
 	last := "0"
@@ -178,7 +178,7 @@ func (n *Node) readInbox() {
 			n.received(m, done)
 		}
 		if len(page) > 0 {
-			// Drop the messages that are read; if this fails the next page does it.
+			// Remove the messages of this page. After an error the next page removes them.
 			_ = n.client.XTrimMinID(ctx, k.of("in"), last).Err()
 		}
 	}
@@ -222,7 +222,7 @@ func (n *Node) received(m redis.XMessage, done *done) {
 	}
 }
 
-// left is the time that a call still has, by the time at which it was added.
+// left returns the remaining time of a call, from the time at which it was added.
 func (n *Node) left(streamID, ttl string) (time.Duration, error) {
 	ms, _, _ := strings.Cut(streamID, "-")
 	at, err := strconv.ParseInt(ms, 10, 64)
@@ -234,7 +234,7 @@ func (n *Node) left(streamID, ttl string) (time.Duration, error) {
 	return time.Duration(t-age) * time.Millisecond, nil
 }
 
-// answer has the handler answer, in a goroutine of its own.
+// answer calls the handler, in a goroutine of its own, and sends the answer.
 func (n *Node) answer(to, id string, call []byte, left time.Duration) {
 	if !n.begin() {
 		return
@@ -264,7 +264,7 @@ func (n *Node) answer(to, id string, call []byte, left time.Duration) {
 	}()
 }
 
-// done remembers the calls that were carried out lately.
+// done remembers the latest calls that were carried out.
 type done struct {
 	ids  map[string]struct{}
 	ring []string
@@ -273,7 +273,7 @@ type done struct {
 
 func newDone() *done { return &done{ids: map[string]struct{}{}, ring: make([]string, executed)} }
 
-// add returns false if it has id.
+// add adds an id. It reports false if the id was added before.
 func (d *done) add(id string) bool {
 	if _, ok := d.ids[id]; ok {
 		return false

@@ -9,10 +9,9 @@ import (
 	"github.com/mootchat/moot/engine/cluster"
 )
 
-// keys are the names of keys and channels in Redis. Those of a partition share a hash tag,
-// so that one script may use all of them, also in a Redis Cluster. A room is
-// <tenant>/<room>, with / and % of the tenant escaped. A process (see restore.go) contains
-// neither / nor :.
+// keys are the names of keys and channels in Redis. Those of a partition share a hash tag, so
+// that one script may use all of them, also in a Redis Cluster. ROOM is <tenant>/<room>, with /
+// and % of the tenant escaped. PROCESS (see restore.go) contains neither / nor :.
 //
 //	moot:{t}:gen            string: the generation (see generation.go)
 //	moot:{t}:settling       string: exists while the generation is unsettled; how long it waits for reports, ms by Redis' clock
@@ -84,16 +83,16 @@ func parseRoomKey(key string) (cluster.RoomID, error) {
 	return id, nil
 }
 
-// partitionOf returns the index of the room's partition, of n.
+// partitionOf returns the index of the room's partition. n is the number of partitions.
 func partitionOf(roomKey string, n int) int {
 	h := fnv.New32a()
 	h.Write([]byte(roomKey))
 	return int(h.Sum32() % uint32(n))
 }
 
-// tags returns n hash tags. The slot of the k-th is in the k-th of n equal ranges of a Redis
-// Cluster's slots, so that partitions spread over any number of masters. The result
-// depends on n only.
+// tags returns n hash tags. A Redis Cluster's slots have n equal ranges, and the slot of the k-th
+// tag is in the k-th range, so that partitions spread over any number of masters. The result
+// depends only on n.
 func tags(n int) []string {
 	out := make([]string, n)
 	for left, j := n, int64(0); left > 0; j++ {

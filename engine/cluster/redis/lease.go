@@ -11,8 +11,8 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// holdScript takes the node's name for a process, or keeps it. It answers with the process
-// that has the name, and for how long. KEYS lease inbox   ARGV process lease
+// holdScript takes the node's name for a process, or keeps it. It answers with the process that
+// has the name, and the remaining time. KEYS lease inbox   ARGV process lease
 var holdScript = redis.NewScript(`
 local holder = redis.call('GET', KEYS[1])
 if holder and holder ~= ARGV[1] then return {holder, redis.call('PTTL', KEYS[1])} end
@@ -21,16 +21,16 @@ redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
 redis.call('PEXPIRE', KEYS[2], 3 * ARGV[2])
 return {ARGV[1], tonumber(ARGV[2])}`)
 
-// beatScript renews a process's lease. It answers with: 1 if the process was recorded, how
-// often its members were handed to others, the generation, the name of the data (another
-// one means that Redis has lost its data), 1 if the generation is unsettled, the number of
-// sessions that are to end, the time by Redis' clock, the end of the next lease, and the
-// processes whose leases have ended.
+// beatScript renews a process's lease. It answers with: 1 if the process was recorded, how often
+// its members were handed to others, the generation, the name of the data (another name means
+// that Redis has lost its data), 1 if the generation is unsettled, the number of sessions that
+// must end, the time by Redis' clock, the end of the next lease, and the processes whose leases
+// have ended.
 //
-// While Redis does not answer, no node can renew its lease. The first beat after half a
-// lease without a beat of any node begins a grace of one lease, in which no process counts
-// as dead. A lone survivor may be so slow that this holds for each of its beats: three
-// graces in a row are followed by three leases without one.
+// While Redis does not answer, no node can renew its lease. The first beat after half a lease
+// without a beat of any node begins a grace of one lease, in which no process counts as dead. A
+// single survivor may be so slow that each of its beats begins a grace: therefore three graces in
+// a row are followed by three leases without one.
 //
 // KEYS alive taken gen settling data ends beat grace graces   ARGV process lease name
 var beatScript = redis.NewScript(luaNow + luaGeneration + `
@@ -55,7 +55,7 @@ return {lease and 1 or 0, redis.call('GET', KEYS[2]) or '0', gen, redis.call('GE
 
 // register takes the node's name and puts the node on the list of living nodes.
 func (n *Node) register(ctx context.Context) error {
-	// One second more than a lease: the process that has the name may renew it late.
+	// One second more than a lease, because the process that has the name may renew it late.
 	for late := time.Now().Add(n.cfg.Lease + time.Second); ; {
 		holder, err := n.hold(ctx)
 		if err == nil && holder == n.process {
@@ -100,12 +100,12 @@ func (n *Node) hold(ctx context.Context) (holder string, err error) {
 
 // beatResult is the answer of beatScript.
 type beatResult struct {
-	known      bool          // the process was recorded
+	known      bool          // the process was recorded before
 	taken      string        // how often its members were handed to others; "0": never
 	generation string        // of the partition
-	data       string        // its data
-	unsettled  bool          // the generation is
-	ending     bool          // there are sessions that are to end
+	data       string        // name of the data
+	unsettled  bool          // the generation is unsettled
+	ending     bool          // there are sessions that must end
 	next       time.Duration // until the next lease ends
 	ended      []string      // the processes whose leases have ended
 }
@@ -168,8 +168,8 @@ func (n *Node) keepName() {
 	}
 }
 
-// keepLease renews the lease in the partition until the node stops. If a lease of another
-// node ends before the next beat is due, it beats then.
+// keepLease renews the lease in the partition until the node stops. If a lease of another node
+// ends before the next beat is due, the beat is sent at that time.
 func (p *partition) keepLease() {
 	n := p.n
 	every := n.cfg.beatEvery()
@@ -201,8 +201,8 @@ func (p *partition) renew(ctx context.Context, most time.Duration) time.Duration
 	return min(most, max(found.next+time.Millisecond, 10*time.Millisecond))
 }
 
-// quitScript ends a process's lease. Members of dead nodes that it was handed and has not
-// removed become members of its own, for others to remove. KEYS alive nr lv pt   ARGV process base (connection room)*
+// quitScript ends a process's lease. Members of dead nodes that the process was handed and has not removed become
+// members of the process, so that others remove them. KEYS alive nr lv pt   ARGV process base (connection room)*
 var quitScript = redis.NewScript(`
 for i = 3, #ARGV, 2 do
   local room = ARGV[i + 1]
@@ -224,11 +224,11 @@ var freeScript = redis.NewScript(`
 if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1], KEYS[2]) end
 return 1`)
 
-// deregisterTimeout bounds deregister. If it is not done, others remove the members when
-// the lease has ended.
+// deregisterTimeout bounds deregister. After it, others remove the members when the lease has
+// ended.
 const deregisterTimeout = 2 * time.Second
 
-// deregister takes the node off the list. Others remove its members.
+// deregister takes the node off the list. Other nodes then remove its members.
 func (n *Node) deregister() {
 	ctx, cancel := context.WithTimeout(context.Background(), deregisterTimeout)
 	defer cancel()

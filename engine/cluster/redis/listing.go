@@ -10,9 +10,9 @@ import (
 	"github.com/mootchat/moot/engine/cluster"
 )
 
-// Listings. The cost of a page depends on its size: a script reads at most mostOfPage names
-// or mostCounted rooms, and takes some tenths of a millisecond, so that it delays the
-// commands of chat little. The scripts of all partitions are one round trip.
+// Listings. The cost of a page depends on its size: a script reads at most mostOfPage names or
+// mostCounted rooms, and takes some tenths of a millisecond, so that it hardly delays chat. The
+// scripts of all partitions take one round trip.
 
 // The answers of listScript.
 const (
@@ -21,8 +21,8 @@ const (
 	lacking // the index lacks rooms: add them, and call again
 )
 
-// listScript answers with one of these and a page of names. KEYS rooms rl
-// ARGV min max limit
+// listScript answers with one of these values and a page of names. KEYS rooms rl   ARGV min max
+// limit
 var listScript = redis.NewScript(`
 if redis.call('ZCARD', KEYS[2]) < redis.call('HLEN', KEYS[1]) then return {2} end
 local names = redis.call('ZRANGEBYLEX', KEYS[2], ARGV[1], ARGV[2], 'LIMIT', 0, ARGV[3])
@@ -90,9 +90,8 @@ func (n *Node) pages(ctx context.Context, calls []scriptCall) (pages []values, e
 // indexed is the number of names that one command adds to an index.
 const indexed = 1000
 
-// index adds the names of all rooms of the tenant to an index that lacks some: rooms that
-// a version without an index created, or that restoreRooms created again. It reads all
-// names, and is needed once.
+// index adds the names of all rooms of the tenant to an index that lacks rooms, which a version
+// without an index created or restoreRooms created again. It reads all names, and is needed once.
 func (n *Node) index(ctx context.Context, p *partition, tenant string) error {
 	keys := p.roomKeys(tenant)
 	return n.read(ctx, "index rooms", func(ctx context.Context) error {
@@ -192,11 +191,11 @@ func (n *Node) Counts(ctx context.Context, rooms []cluster.RoomID) ([]int, error
 	return counts, nil
 }
 
-// count is Counts of at most mostCounted rooms.
+// count is Counts for at most mostCounted rooms.
 func (n *Node) count(ctx context.Context, rooms []cluster.RoomID) (counts []int, err error) {
 	byPart := map[*partition]int{}
 	var calls []scriptCall
-	var of [][]int // which rooms each call counts
+	var of [][]int // the indexes of the rooms that each call counts
 	for i, room := range rooms {
 		p, key := n.at(room)
 		k, ok := byPart[p]

@@ -19,14 +19,14 @@ import (
 type Node struct {
 	cfg        Config
 	client     redis.UniversalClient
-	operators  redis.UniversalClient // for calls with cluster.ForOperator
-	reader     redis.UniversalClient // of the inbox, with blocking reads
+	operators  redis.UniversalClient // connections for calls with cluster.ForOperator
+	reader     redis.UniversalClient // connection for blocking reads of the inbox
 	process    string                // <node>#<random>, unique
 	parts      []*partition
 	made       made
 	calls      calls
 	roster     roster
-	answering  chan struct{} // a slot for each call that the handler is answering
+	answering  chan struct{} // one element for each call that the handler is answering
 	skew       atomic.Int64  // Redis' clock minus this machine's, ms
 	queued     queue         // messages that wait to be published, in all partitions
 	remembered atomic.Int64  // bytes of the batches in recent, in all partitions
@@ -39,7 +39,7 @@ type Node struct {
 
 	mu    sync.RWMutex
 	over  bool
-	tasks sync.WaitGroup // that may call the handler; none begins after over is set
+	tasks sync.WaitGroup // goroutines that may call the handler; none begins after over is set
 
 	counters counters
 }
@@ -58,7 +58,7 @@ func (n *Node) Counters() cluster.Stats {
 	}
 }
 
-// silentTime is the time without an answer of Redis after which a node is not healthy.
+// silentTime is the time without an answer of Redis after which a node is unhealthy.
 const silentTime = 2*readTimeout + time.Second
 
 // Health implements cluster.Status.
@@ -78,9 +78,9 @@ func (n *Node) Health() error {
 	return nil
 }
 
-// Open connects to Redis and checks it: reachable, with these credentials and permissions,
-// of version 7.0 or newer, in the mode, not evicting keys. It waits for a Redis that does
-// not answer yet, at most Config.PublishTimeout. Close closes the node.
+// Open connects to Redis and checks it: Redis must be reachable with these credentials and
+// permissions, have version 7.0 or newer and the mode, and not evict keys. Open waits for a Redis
+// that does not answer yet, at most Config.PublishTimeout. Close closes the node.
 func Open(ctx context.Context, cfg Config) (*Node, error) {
 	cfg, err := cfg.complete()
 	if err != nil {
@@ -111,7 +111,7 @@ func (n *Node) instrument() error {
 	return errors.Join(n.cfg.Instrument(n.client), n.cfg.Instrument(n.operators), n.cfg.Instrument(n.reader))
 }
 
-// awaitServers checks the servers. It tries for Config.PublishTimeout, since they may be
+// awaitServers checks the servers. It tries for Config.PublishTimeout, because the servers may be
 // starting.
 func (n *Node) awaitServers(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, n.cfg.PublishTimeout)
@@ -142,14 +142,15 @@ func (n *Node) Cluster() cluster.Backend {
 	return cluster.Backend{Broker: n, History: n, Rooms: (*rooms)(n), Presence: n, Sessions: n, Nodes: (*nodes)(n), Status: n}
 }
 
-// Client returns the node's client of Redis, for other data in the same Redis. It does
-// not retry commands, and is closed by Close.
+// Client returns the node's client of Redis, for other data in the same Redis. The client does
+// not retry commands. Close closes it.
 func (n *Node) Client() redis.UniversalClient { return n.client }
 
-// Operators is Client with the connections of operators' calls, 4 to each server.
+// Operators returns a client like Client with the connections for operators' calls, 4 to each
+// server.
 func (n *Node) Operators() redis.UniversalClient { return n.operators }
 
-// via returns the client for a call with ctx.
+// via returns the client for a call with ctx, which may be an operator's.
 func (n *Node) via(ctx context.Context) redis.UniversalClient {
 	if cluster.IsForOperator(ctx) {
 		return n.operators
@@ -221,8 +222,8 @@ func (n *Node) shut() {
 	n.over = true
 }
 
-// begin begins a task that may call the handler, which tasks.Done ends; false if the node
-// has stopped.
+// begin begins a task that may call the handler, which tasks.Done ends. It reports false if the
+// node has stopped.
 func (n *Node) begin() bool {
 	n.mu.RLock()
 	defer n.mu.RUnlock()
@@ -257,7 +258,7 @@ func (n *Node) gone() error {
 	return fmt.Errorf("node %q has stopped: %w", n.cfg.Node, cluster.ErrUnavailable)
 }
 
-// alive reports whether Run has not been told to end.
+// alive reports whether the ctx of Run has not ended.
 func (n *Node) alive() bool {
 	select {
 	case <-n.started:
@@ -270,7 +271,7 @@ func (n *Node) alive() bool {
 // Self implements cluster.Nodes.
 func (ns *nodes) Self() string { return ns.cfg.Node }
 
-// List implements cluster.Nodes, in the order of the names.
+// List implements cluster.Nodes, sorted by name.
 func (ns *nodes) List(ctx context.Context) ([]string, error) {
 	n := (*Node)(ns)
 	if err := n.begun(ctx); err != nil {
@@ -279,23 +280,23 @@ func (ns *nodes) List(ctx context.Context) ([]string, error) {
 	return n.listNodes(ctx)
 }
 
-// partition is a part of the keys, with this node's publisher and subscriber there.
+// partition is a part of the keys, with the publisher and the subscriber of this node.
 type partition struct {
 	n         *Node
 	keys      keys
 	publisher publisher
-	ephemeral publisher // of ephemeral messages
+	ephemeral publisher // publisher of ephemeral messages
 
 	ended    chan beatResult // for the reaper; one slot
 	removals removals
 
-	generation string       // at the last beat, as data; used by keepLease only
+	generation string       // generation of the last beat, like data; used by keepLease only
 	data       string       // name of the partition's data
 	emptied    atomic.Bool  // Redis may have lost rooms
 	missing    atomic.Bool  // Redis may have lost members
-	returning  atomic.Bool  // restoreRecord runs
-	beaten     atomic.Int64 // when the lease was renewed last, ns since 1970
-	heard      atomic.Int64 // when the subscriptions worked last, ns since 1970
+	returning  atomic.Bool  // restoreRecord is running
+	beaten     atomic.Int64 // when the lease was last renewed, ns since 1970
+	heard      atomic.Int64 // when the subscriptions last worked, ns since 1970
 
 	mu         sync.Mutex
 	subscriber *subscriber     // nil while there is none

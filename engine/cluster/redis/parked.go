@@ -12,8 +12,8 @@ import (
 	"github.com/mootchat/moot/engine/cluster"
 )
 
-// parkScript parks a session and answers 1, or 0 if another session has the key. KEYS
-// parked ends   ARGV key session ttl
+// parkScript parks a session and answers 1, or 0 if another session has the key. KEYS parked ends
+// ARGV key session ttl
 var parkScript = redis.NewScript(luaNow + `
 if redis.call('HSETNX', KEYS[1], ARGV[1], ARGV[2]) == 0 then
   return redis.call('HGET', KEYS[1], ARGV[1]) == ARGV[2] and 1 or 0
@@ -21,9 +21,9 @@ end
 redis.call('ZADD', KEYS[2], now + ARGV[3], ARGV[1])
 return 1`)
 
-// takeSessionScript takes a session. It stays under the token of its taker for a while, as
-// "<end>|<session>", so that a second try finds it if the answer was lost.
-// KEYS parked ends got   ARGV key ttl
+// takeSessionScript takes a session. The session stays under the token of its taker for a while,
+// as "<end>|<session>", so that a second attempt finds it if the answer was lost. KEYS parked
+// ends got   ARGV key ttl
 var takeSessionScript = redis.NewScript(`
 local session = redis.call('HGET', KEYS[1], ARGV[1])
 if not session then return redis.call('GET', KEYS[3]) end
@@ -44,8 +44,8 @@ end
 redis.call('DEL', KEYS[3])
 return 1`)
 
-// endScript takes sessions whose time is over, as pairs of key and session. They are marked
-// until the process has ended them: if it dies, they are counted as LeaveUnknown. While the
+// endScript takes sessions whose time is over, as pairs of key and session. It marks them until
+// the process has ended them: if the process dies, they are counted as LeaveUnknown. While the
 // generation is unsettled it takes none. KEYS parked ends ending settling   ARGV limit
 var endScript = redis.NewScript(luaNow + `
 if redis.call('EXISTS', KEYS[4]) == 1 then return {} end
@@ -63,7 +63,7 @@ end
 return out`)
 
 const (
-	endCount = 50 // sessions that are taken at once
+	endCount = 50 // sessions that one script takes
 	gotTTL   = 10 * time.Minute
 )
 
@@ -86,8 +86,8 @@ func (n *Node) Park(ctx context.Context, key string, session []byte, ttl time.Du
 	return err
 }
 
-// Take implements cluster.Sessions. If it is unknown whether the session was taken, the
-// session is parked again: otherwise it would end without leave.
+// Take implements cluster.Sessions. If it is unknown whether the session was taken, Take parks it
+// again: otherwise the session would end without leave.
 func (n *Node) Take(ctx context.Context, key string) (session []byte, err error) {
 	if err := n.up(ctx); err != nil {
 		return nil, err
@@ -111,7 +111,7 @@ func (n *Node) Take(ctx context.Context, key string) (session []byte, err error)
 		return nil, fmt.Errorf("take %.40q: %w", key, cluster.ErrNoSession)
 	case err == nil:
 		p.removals.addSession(time.Now(), key)
-		_ = n.client.Unlink(ctx, keys[2]).Err() // otherwise it expires
+		_ = n.client.Unlink(ctx, keys[2]).Err() // without this the key expires
 	}
 	return session, err
 }
@@ -161,7 +161,7 @@ func (p *partition) endSessions(ctx context.Context) {
 			n.handler.Expired(ctx, []byte(pairs[i+1]))
 		}
 		if len(pairs) > 0 && n.client.Del(ctx, keys[2]).Err() != nil {
-			return // they are counted as unknown if this node dies
+			return // the sessions are counted as unknown if this node dies
 		}
 		more = len(pairs) == 2*endCount
 	}

@@ -22,7 +22,7 @@ const (
 	added = iota
 	thereAlready
 	noRoom
-	lapsed // the process's lease ended
+	lapsed // the lease of the process has ended
 )
 
 // addScript records a member, or unmarks one that is leaving. KEYS rooms rn rm ri nr alive pt
@@ -41,17 +41,16 @@ redis.call('HINCRBY', KEYS[2], ARGV[1], 1)
 redis.call('SADD', KEYS[5], ARGV[4])
 return 0`)
 
-// partScript marks a member as leaving: takeScript then does not hand it over. It answers 1
-// if the member was handed over already. A member that Redis has lost with its data was
-// not. KEYS rm pt taken
-// ARGV connection roomKey
+// partScript marks a member as leaving: takeScript then does not hand it over. It answers 1 if
+// the member was handed over already. A member that Redis has lost with its data was not handed
+// over. KEYS rm pt taken   ARGV connection roomKey
 var partScript = redis.NewScript(`
 if redis.call('HEXISTS', KEYS[1], ARGV[1]) == 0 and redis.call('EXISTS', KEYS[3]) == 1 then return 1 end
 redis.call('SADD', KEYS[2], ARGV[1] .. '/' .. ARGV[2])
 return 0`)
 
-// removeScript removes a member of the process, or one that it was handed.
-// KEYS rn rm ri nr lv pt   ARGV process connection roomKey
+// removeScript removes a member of the process, or a member that the process was handed. KEYS rn
+// rm ri nr lv pt   ARGV process connection roomKey
 var removeScript = redis.NewScript(`
 redis.call('SREM', KEYS[6], ARGV[2] .. '/' .. ARGV[3])
 if redis.call('HDEL', KEYS[2], ARGV[2]) == 1 then
@@ -65,9 +64,9 @@ end
 redis.call('HDEL', KEYS[5], 'm' .. ARGV[2] .. '/' .. ARGV[3])
 return 0`)
 
-// membersScript reads a page: 1 if others follow, the process, and pairs of
-// connection and record without the profile. A page has members of one process. An empty
-// page is the end. The keys that the script builds have the tag of its KEYS.
+// membersScript reads a page: 1 if others follow, the process, and pairs of connection and record
+// without the profile. A page has members of one process. An empty page is the last one. The keys
+// that the script builds have the tag of its KEYS.
 //
 // KEYS rn alive   ARGV base roomKey afterProcess afterConnection limit
 var membersScript = redis.NewScript(luaNow + `
@@ -99,8 +98,8 @@ return {0, ''}`)
 // mostOfPage is the largest number of members or names that one script reads.
 const mostOfPage = 500
 
-// Add implements cluster.Presence. If this node's lease has ended, it waits until the lease
-// is renewed.
+// Add implements cluster.Presence. If this node's lease has ended, Add waits until the lease is
+// renewed.
 func (n *Node) Add(ctx context.Context, room cluster.RoomID, m cluster.MemberRecord) error {
 	if err := n.up(ctx); err != nil {
 		return err
@@ -167,14 +166,13 @@ func (n *Node) BeginLeave(ctx context.Context, room cluster.RoomID, id string) (
 	})
 	if err != nil {
 		n.roster.part(room, id, false)
-		n.roster.markStale(room, id) // Redis may have marked it
+		n.roster.markStale(room, id) // Redis may have marked the member
 	}
 	return gone, err
 }
 
-// Remove implements cluster.Presence. It removes a member of this node, or one that
-// Handler.Lost was given here. After an error the removal is repeated when Redis answers
-// again.
+// Remove implements cluster.Presence. It removes a member of this node, or a member that
+// Handler.Lost received here. After an error the removal is repeated when Redis answers again.
 func (n *Node) Remove(ctx context.Context, room cluster.RoomID, id string) error {
 	if n.roster.release(room, id) && !n.alive() {
 		ctx = context.WithoutCancel(ctx)
@@ -200,8 +198,8 @@ func (n *Node) removal(room cluster.RoomID, id string) (keys []string, args []an
 		[]any{process, id, key}
 }
 
-// Members implements cluster.Presence, ordered by node and then by id. A page may have
-// fewer members than limit though others follow, and has at most 500.
+// Members implements cluster.Presence, ordered by node and then by id. A page may have fewer
+// members than limit even if others follow, and has at most 500.
 func (n *Node) Members(ctx context.Context, room cluster.RoomID, after string, limit int) ([]cluster.MemberRecord, string, error) {
 	if limit < 1 {
 		return nil, "", fmt.Errorf("members: limit %d: must be 1 or more", limit)
@@ -237,7 +235,7 @@ func (n *Node) parseMembers(key string, v values) ([]cluster.MemberRecord, strin
 	return page, cursor{process, pairs[len(pairs)-2]}.String(), nil
 }
 
-// memberRecords parses pairs of connection and record, without the malformed ones.
+// memberRecords parses pairs of connection and record, and skips malformed records.
 func (n *Node) memberRecords(key string, pairs []string) []cluster.MemberRecord {
 	page := make([]cluster.MemberRecord, 0, len(pairs)/2)
 	for i := 0; i+1 < len(pairs); i += 2 {

@@ -18,12 +18,12 @@ import (
 
 // Bounds of publishing.
 const (
-	batchCount = 128      // messages of a batch: a script takes less than 2 ms
-	batchBytes = 64 << 10 // their bytes, unless the first alone has more
-	queueCount = 10_000   // messages of a node that wait
-	queueBytes = 16 << 20 // their bytes
+	batchCount = 128      // messages in a batch: a script takes less than 2 ms
+	batchBytes = 64 << 10 // bytes in a batch, unless the first message alone has more
+	queueCount = 10_000   // waiting messages of a node
+	queueBytes = 16 << 20 // bytes of the waiting messages
 
-	producerTTL = time.Hour // much longer than a batch is tried
+	producerTTL = time.Hour // much longer than the attempts to publish a batch
 	metaTTL     = 24 * time.Hour
 )
 
@@ -32,11 +32,11 @@ const luaNumber = `
 local function numberOf(entry) return ' ' .. (string.match(entry, '^%S+ %S*%.(%d+) ') or 0) end
 `
 
-// publishScript publishes a batch and answers with the generation, the time in us, and the
-// number of the batch's last message. A second call with the same batch has the same
-// answer and no effect. If the publisher knows another generation, the answer is !, the
-// generation, and the number of the publisher's last batch that this server has; while
-// the generation is unsettled it is ?. Both have no effect.
+// publishScript publishes a batch and answers with the generation, the time in us, and the number
+// of the batch's last message. A second call with the same batch has the same answer and no
+// effect. If the publisher knows another generation, the answer is !, the generation, and the
+// number of the publisher's last batch on this server. While the generation is unsettled the
+// answer is ?. Both have no effect.
 //
 // KEYS gen settling pub
 // ARGV base command token producerTTL window roomBytes tenantBytes allBytes seq generation (room entry keep keepFor)*
@@ -75,32 +75,32 @@ func (q *queue) remove(bytes int) {
 	q.bytes.Add(-int64(bytes))
 }
 
-// publisher publishes the messages of a partition in their order. Messages that arrive
-// while a batch is sent wait, and go with the next batch.
+// publisher publishes the messages of a partition in their order. Messages that arrive while a
+// batch is being sent wait for the next batch.
 type publisher struct {
 	p    *partition
 	wake chan struct{} // one slot
 
 	mu      sync.Mutex
-	number  uint64 // of the last message
+	number  uint64 // number of the last message
 	waiting []*parcel
 	closed  bool
 
-	unsettled atomic.Bool // report before the next batch: the generation may be new
+	unsettled atomic.Bool // report before the next batch, because the generation may be new
 
 	// Used by the goroutine of run only.
-	seq    uint64 // of the last batch
-	gen    string // that the publisher has settled with
+	seq    uint64 // number of the last batch
+	gen    string // the generation with which the publisher has settled
 	recent recent
 }
 
-// isEphemeral reports whether it is the publisher of messages that are not kept.
+// isEphemeral reports whether l publishes ephemeral messages.
 func (l *publisher) isEphemeral() bool { return l == &l.p.ephemeral }
 
 // message is a message of a room.
 type message struct {
-	room   string // key
-	number uint64 // of the publisher's messages
+	room   string // key of the room
+	number uint64 // number among the publisher's messages
 	entry  string
 	keep   cluster.Retention
 }
@@ -108,9 +108,9 @@ type message struct {
 // parcel is a message that waits to be published.
 type parcel struct {
 	message
-	ctx      context.Context // of the caller of Publish
+	ctx      context.Context // ctx of the caller of Publish
 	deadline time.Time
-	taken    atomic.Bool // by a batch, or by a caller that gives up
+	taken    atomic.Bool // set by a batch, or by a caller that gives up
 	done     chan error  // one slot
 }
 
@@ -140,7 +140,7 @@ func (n *Node) Publish(ctx context.Context, room cluster.RoomID, payload []byte,
 	return fmt.Errorf("publish: %w: %w", cluster.ErrUnknown, ctx.Err())
 }
 
-// put copies payload into the item and queues it.
+// put copies payload into the item and queues the item.
 func (l *publisher) put(item *parcel, payload []byte) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -158,7 +158,7 @@ func (l *publisher) put(item *parcel, payload []byte) error {
 	return nil
 }
 
-// id is the id of the publisher's message with a number.
+// id returns the id of the publisher's message with that number.
 func (l *publisher) id(number uint64) string {
 	return l.p.n.process + "." + strconv.FormatUint(number, 10)
 }
@@ -188,7 +188,7 @@ func (l *publisher) run() {
 			if l.unsettled.Swap(false) {
 				l.settle(ctx)
 			}
-			batch := l.take() // send answers it, also if ctx has ended
+			batch := l.take() // send answers the batch, even if ctx has ended
 			if len(batch) == 0 {
 				break
 			}
@@ -210,7 +210,7 @@ func (v valued) Value(key any) any {
 	return v.Context.Value(key)
 }
 
-// traced returns the ctx with which a batch is sent.
+// traced returns the ctx for sending a batch.
 func (c *Config) traced(ctx context.Context, batch []*parcel) context.Context {
 	if c.Instrument == nil {
 		return ctx
@@ -239,7 +239,7 @@ func (l *publisher) take() []*parcel {
 	return batch
 }
 
-// close fails all messages that wait.
+// close fails all waiting messages.
 func (l *publisher) close() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -251,9 +251,9 @@ func (l *publisher) close() {
 	l.waiting = nil
 }
 
-// send publishes a batch. It tries again, with the same number, until the deadline of the
-// last of its messages; the script publishes the batch once. The first try after the
-// publisher has settled with a generation follows at once, others after a pause: two
+// send publishes a batch. It tries again, with the same number, until the deadline of the last of
+// its messages; the script publishes the batch once. The first attempt after the publisher has
+// settled with a generation follows at once. Other attempts follow after a pause, because two
 // masters may answer alternately.
 func (l *publisher) send(ctx context.Context, batch []*parcel) {
 	l.seq++
@@ -307,7 +307,7 @@ func (p *partition) saying() []any {
 		h.RoomBytes, h.TenantBytes, max(h.TotalBytes/int64(len(p.n.parts)), h.RoomBytes)}
 }
 
-// accepted remembers a batch and answers its callers.
+// accepted records a batch as accepted and answers its callers.
 func (l *publisher) accepted(batch []*parcel, answer string) error {
 	_, rest, _ := strings.Cut(answer, " ")
 	at, _, _ := strings.Cut(rest, " ")

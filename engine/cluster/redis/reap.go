@@ -13,13 +13,13 @@ import (
 	"github.com/mootchat/moot/engine/cluster"
 )
 
-// takeScript moves some members of a dead process to the list of members that the taker
-// removes: no other process gets them, and no listing has them any more. A second call
-// with the same number has the same answer. The answer is the outcome, the number of members
-// for which the dead process may have run leave when it died, and triples of connection,
-// room and record. A counter tells the dead process, should it live, that members were
-// taken. No process is dead in the grace after Redis did not answer, and no member is
-// taken while the generation is unsettled (see removals).
+// takeScript moves some members of a dead process to the list of members that the taker removes:
+// no other process gets them, and listings no longer include them. A second call with the same
+// number has the same answer. The answer is the outcome, the number of members for which the dead
+// process may have run leave when it died, and triples of connection, room and record. A counter
+// shows the dead process, if it lives, that members were taken. No process counts as dead in the
+// grace after Redis did not answer, and no member is taken while the generation is unsettled (see
+// removals).
 //
 // KEYS alive nr-dead lv-dead lv-own pt-dead taken-dead ending-dead beat grace settling
 // ARGV dead own seq limit base takenTTL lease
@@ -89,13 +89,13 @@ redis.call('HSET', KEYS[4], '#seq', ARGV[3])
 return answer('some', unknown)`)
 
 const (
-	takeCount     = 200       // members that are taken at once
-	takenTTL      = time.Hour // for which a node that was taken for dead can learn of it
+	takeCount     = 200       // members that one script takes
+	takenTTL      = time.Hour // how long a node that was taken for dead can detect it
 	handOverCount = 16        // members in one call of Lost, and number of concurrent calls
 )
 
-// offer hands processes and sessions that have ended to the reaper, unless it is busy: every
-// beat finds them again.
+// offer passes processes and sessions that have ended to the reaper. It skips a busy reaper,
+// because every beat finds them again.
 func (p *partition) offer(found beatResult) {
 	if len(found.ended) == 0 && !found.ending {
 		return
@@ -146,7 +146,7 @@ func (p *partition) reapSome(ctx context.Context, dead string, seq uint64) bool 
 	}
 	n.roster.let(t.members)
 	p.removals.addMembers(time.Now(), dead, t.members)
-	if p.known() != generation { // the node may have reported before it had this answer
+	if p.known() != generation { // the node may have reported before this answer arrived
 		if err := p.removeAgain(ctx); err != nil && ctx.Err() == nil {
 			n.cfg.Log.Warn("cannot repeat removals after a failover: leave may run twice", "node", dead, "error", err)
 		}
@@ -155,7 +155,7 @@ func (p *partition) reapSome(ctx context.Context, dead string, seq uint64) bool 
 	return ctx.Err() == nil
 }
 
-// handOver hands members to the handler, in several concurrent calls.
+// handOver passes members to the handler, in several concurrent calls.
 func (p *partition) handOver(ctx context.Context, dead string, members map[cluster.RoomID][]cluster.MemberRecord) {
 	n := p.n
 	var all sync.WaitGroup

@@ -11,7 +11,7 @@ import (
 	"github.com/mootchat/moot/engine/cluster"
 )
 
-// record returns a member in the form of Redis: "<joinedAt> <profile>".
+// record returns a member as stored in Redis: "<joinedAt> <profile>".
 func record(m cluster.MemberRecord) string {
 	return strconv.FormatInt(m.JoinedAt, 10) + " " + string(m.Profile)
 }

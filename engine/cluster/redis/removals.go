@@ -11,11 +11,11 @@ import (
 	"github.com/mootchat/moot/engine/cluster"
 )
 
-// removals are the members of dead nodes and the parked sessions that this node has removed
-// from a partition within the last Heal.For. A failover may lose these removals: the node
-// repeats them before it reports to the new generation. Until all have reported no node
-// takes members or sessions, so that leave does not run twice for a membership. Its
-// methods may be called concurrently.
+// removals are the members of dead nodes and the parked sessions that this node has removed from
+// a partition within the last Heal.For. A failover may lose these removals: the node repeats them
+// before it reports to the new generation. No node takes members or sessions until all nodes have
+// reported, so that leave does not run twice for a membership. The methods of removals may be
+// called concurrently.
 type removals struct {
 	mu       sync.Mutex
 	members  []removedMember
@@ -25,7 +25,7 @@ type removals struct {
 // removedMember is a member of a dead process that was handed to this node.
 type removedMember struct {
 	at     time.Time
-	dead   string // the process
+	dead   string // the dead process
 	room   cluster.RoomID
 	member cluster.MemberRecord
 }
@@ -52,7 +52,7 @@ func (r *removals) addSession(now time.Time, key string) {
 	r.sessions = append(r.sessions, removedSession{now, key})
 }
 
-// expire forgets removals before a time.
+// expire drops removals before a time.
 func (r *removals) expire(before time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -74,11 +74,10 @@ func (r *removals) list() (members map[string][]removedMember, sessions []string
 	return members, sessions
 }
 
-// removeAgainScript removes members of a dead process that a failover has put back. Members
-// whose leave is still running become members that the taker removes, as by takeScript.
-//
-// KEYS nr-dead pt-dead taken-dead lv-own   ARGV dead base takenTTL (connection room record)*; an
-// empty record: leave has run
+// removeAgainScript removes members of a dead process that a failover has put back. Members whose
+// leave is still running become members that the taker removes, as in takeScript. An empty record
+// means that leave has run. KEYS nr-dead pt-dead taken-dead lv-own   ARGV dead base takenTTL
+// (connection room record)*
 var removeAgainScript = redis.NewScript(`
 local back = 0
 for i = 4, #ARGV, 3 do

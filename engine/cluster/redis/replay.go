@@ -12,33 +12,32 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// With a master, accepted messages may be lost: the writes that its replica does not
-// have. Replication keeps the order of writes, so the lost ones are the last of the
-// partition, and the number of a publisher's last batch on the new master tells which of
-// its batches are lost. Each publisher stages those and reports. When all nodes have
-// reported, or after settleTime, the staged batches are published in their old order.
-// Then the generation is settled, and new messages follow.
+// When a master is lost, the writes that its replica lacks are lost too, and may include accepted
+// messages. Replication keeps the order of writes, so the lost writes are the last of the
+// partition. The number of a publisher's last batch on the new master shows which of its batches
+// are lost. Each publisher stages these batches and reports. When all nodes have reported, or
+// after settleTime, the staged batches are published in their old order. Then the generation is
+// settled, and new messages follow.
 
-// recent has the batches of a publisher that Redis accepted within the last Heal.For and,
-// of the batches before, the last message of each room. Its methods may be called
-// concurrently.
+// recent has the batches of a publisher that Redis accepted within the last Heal.For, and the
+// last message of each room in the batches before. Its methods may be called concurrently.
 type recent struct {
 	mu      sync.Mutex
 	batches []sent
 	dropped dropped
 }
 
-// sent is a batch that was accepted.
+// sent is an accepted batch.
 type sent struct {
 	seq      uint64
-	order    int64 // time of publishing in us, by Redis' clock; at least that of the batch before, which may be of another server
+	order    int64 // time of publishing in us, by Redis' clock; at least that of the previous batch, which may be of another server
 	at       time.Time
 	bytes    int64
 	messages []message
 }
 
-// remember keeps a batch for Heal.For. While the node's batches exceed Heal.NodeBytes, the
-// publisher's oldest ones are dropped.
+// remember keeps a batch for Heal.For. It drops the publisher's oldest batches while the node's
+// batches exceed Heal.NodeBytes.
 func (l *publisher) remember(s sent) {
 	r, n := &l.recent, l.p.n
 	r.mu.Lock()
@@ -72,9 +71,8 @@ func (r *recent) drop(n *Node, now time.Time) {
 	r.batches = r.batches[1:]
 }
 
-// after returns the batches that a server lacks if its last one has the number seq, and
-// gaps for the lacking batches that are not remembered. forgotten reports that there may be
-// more gaps.
+// after returns the batches that a server lacks if seq is its last one, and gaps for those that
+// are no longer remembered. forgotten reports that there may be more gaps.
 func (r *recent) after(seq uint64) (lost []sent, gaps []sent, forgotten bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -87,18 +85,18 @@ func (r *recent) after(seq uint64) (lost []sent, gaps []sent, forgotten bool) {
 	return lost, gaps, forgotten
 }
 
-// tidy drops what is too old, also while the publisher is idle.
+// tidy drops old batches, also while the publisher is idle.
 func (l *publisher) tidy(now time.Time) {
 	l.recent.mu.Lock()
 	defer l.recent.mu.Unlock()
 	l.recent.expire(l.p.n, now)
 }
 
-// stageScript stages batches of a publisher and answers with the generation. With last it
-// records that the publisher has staged all its lost batches: it has reported. If the
-// publisher names another generation, nothing is staged: the answer is !, the generation,
-// the number of the publisher's last batch, and a state: 0 settled, 1 unsettled, 2
-// unsettled and the publisher has reported.
+// stageScript stages batches of a publisher and answers with the generation. With last it records
+// that the publisher has reported: all its lost batches are staged. If the publisher names
+// another generation, nothing is staged: the answer is !, the generation, the number of the
+// publisher's last batch, and a state: 0 settled, 1 unsettled, 2 unsettled and the publisher has
+// reported.
 //
 // KEYS gen settling pub staged batches reported
 // ARGV generation process last former (order number batch)*
@@ -124,8 +122,8 @@ if ARGV[3] == '1' then
 end
 return gen`)
 
-// restoreScript publishes some of the staged batches if all nodes have reported. Nodes whose
-// leases have ended count too, since the new master may lack their last beats. It answers
+// restoreScript publishes some of the staged batches if all nodes have reported. It also waits
+// for nodes whose leases have ended, because the new master may lack their last beats. It answers
 // open, more, wait, or ! if the generation is another.
 //
 // KEYS gen settling staged batches reported alive
@@ -180,17 +178,17 @@ if redis.call('ZCARD', KEYS[3]) > 0 then return 'more' end
 redis.call('DEL', KEYS[2], KEYS[4], KEYS[5])
 return 'open'`)
 
-// errUnsettled is an error that passes: other nodes have not reported yet.
+// errUnsettled is a temporary error: other nodes have not reported yet.
 var errUnsettled = errors.New("redis failed over or restarted: lost messages are still being published again")
 
-// settleSoon has the publisher report, also if no message waits.
+// settleSoon makes the publisher report, even if no message waits.
 func (l *publisher) settleSoon() {
 	l.unsettled.Store(true)
 	l.wakeUp()
 }
 
-// settle reports to the generation. After an error it has the publisher report again later,
-// so that messages do not wait for it.
+// settle reports to the generation. After an error the publisher reports again later, so that
+// messages do not wait for the report.
 func (l *publisher) settle(ctx context.Context) {
 	if err := l.restore(ctx, time.Now().Add(readTimeout)); err != nil && ctx.Err() == nil {
 		l.p.n.cfg.Log.Debug("cannot report lost messages yet, trying again", "error", err)
@@ -199,8 +197,8 @@ func (l *publisher) settle(ctx context.Context) {
 	}
 }
 
-// restore stages the messages of this publisher that the generation lacks, and publishes
-// staged batches until the generation is settled.
+// restore stages the messages of this publisher that the generation lacks, and publishes staged
+// batches until the generation is settled.
 func (l *publisher) restore(ctx context.Context, deadline time.Time) error {
 	for b := (backoff{10 * time.Millisecond, 100 * time.Millisecond}); ; {
 		state, err := l.report(ctx)
@@ -218,8 +216,8 @@ func (l *publisher) restore(ctx context.Context, deadline time.Time) error {
 	}
 }
 
-// report stages lost batches. It returns open if nothing remains to be done, more if
-// restoreSome is to be called, and ! if the generation has changed.
+// report stages lost batches. It returns open if no work is left, more if restoreSome must be
+// called, and ! if the generation has changed.
 func (l *publisher) report(ctx context.Context) (string, error) {
 	answer, err := l.stage(ctx, "", nil, false)
 	if err != nil {
@@ -263,7 +261,7 @@ func (l *publisher) report(ctx context.Context) (string, error) {
 	return "more", nil
 }
 
-// stageAll stages batches, some at a time, and returns the generation.
+// stageAll stages batches in several calls, and returns the generation.
 func (l *publisher) stageAll(ctx context.Context, gen string, batches []sent) (string, error) {
 	for len(batches) > 0 {
 		n, size := 0, int64(0)
@@ -286,8 +284,8 @@ func messagesOf(batches []sent) (count int) {
 	return count
 }
 
-// tell logs, once for each generation, what was lost. forgotten reports that more rooms
-// may have lost messages.
+// tell logs the lost messages once for each generation. forgotten reports that more rooms may
+// have lost messages.
 func (l *publisher) tell(messages, rooms int, forgotten bool) {
 	n := l.p.n
 	n.counters.Replayed.Add(int64(messages))

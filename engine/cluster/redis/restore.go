@@ -10,13 +10,13 @@ import (
 	"github.com/mootchat/moot/engine/cluster"
 )
 
-// A node is recorded as a process, <node>#<random>, whose lease it renews in every
-// partition. When the lease has ended, other nodes remove the process's members. If the
-// process lives, its members that are still connected join again, through the handler.
-// Members that Redis has lost with its data are recorded again, without a join.
+// A node is recorded as a process, <node>#<random>, which renews its lease in every partition.
+// When the lease has ended, other nodes remove the process's members. If the process is alive,
+// its members that are still connected join again, through the handler. Members that Redis has
+// lost with its data are recorded again, without a join.
 
-// restoreRecord records the members of this node again where Redis lacks them. It does so
-// in a goroutine, since the lease must be renewed at the same time.
+// restoreRecord records the members of this node again if Redis lacks them. It uses a goroutine,
+// because the lease must be renewed at the same time.
 func (p *partition) restoreRecord(found beatResult) {
 	if !found.known || p.generation != found.generation {
 		p.missing.Store(true)
@@ -47,8 +47,8 @@ func (p *partition) restoreRecord(found beatResult) {
 	}()
 }
 
-// recordAll records all members of the node: those that were handed to others join
-// again, the others are recorded without it.
+// recordAll records all members of the node. Members that were handed to others join again; the
+// others are recorded without a join.
 func (p *partition) recordAll(ctx context.Context, taken string) error {
 	n := p.n
 	if p.emptied.Load() {
@@ -82,7 +82,7 @@ func (p *partition) recordAll(ctx context.Context, taken string) error {
 	})
 }
 
-// restoreRooms creates the rooms again that this node has created or has members in.
+// restoreRooms creates again the rooms that this node has created or has members in.
 func (p *partition) restoreRooms(ctx context.Context) error {
 	n := p.n
 	rooms := append(n.made.list(), n.roster.rooms()...)
@@ -105,8 +105,8 @@ func (p *partition) restoreRooms(ctx context.Context) error {
 	return nil
 }
 
-// backScript forgets that members were handed to others, unless more were handed over since.
-// KEYS taken   ARGV count
+// backScript clears the mark that members were handed to others, unless more were handed over
+// since. KEYS taken   ARGV count
 var backScript = redis.NewScript(`
 if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end
 return 1`)
@@ -173,7 +173,7 @@ func (p *partition) recordAgain(ctx context.Context, some []seat) error {
 	return nil
 }
 
-// removeUnknown removes members that are recorded for this node and are not here: a
+// removeUnknown removes members that are recorded for this node but are not here, because a
 // failover may have lost their removal.
 func (p *partition) removeUnknown(ctx context.Context) error {
 	n := p.n
@@ -200,7 +200,7 @@ func (p *partition) removeUnknown(ctx context.Context) error {
 	return p.recordStale(ctx)
 }
 
-// recordStale repeats changes that failed when they happened.
+// recordStale repeats changes that failed before.
 func (p *partition) recordStale(ctx context.Context) error {
 	var failed error
 	for _, at := range p.n.roster.takeStale(p) {
@@ -214,8 +214,8 @@ func (p *partition) recordStale(ctx context.Context) error {
 	return failed
 }
 
-// recordPlace records or removes one member, as it is now. A member that is leaving is
-// removed by the call that runs leave.
+// recordPlace records or removes one member, according to its present state. The call that runs
+// leave removes a leaving member.
 func (n *Node) recordPlace(ctx context.Context, at place) error {
 	n.roster.settled.Lock()
 	defer n.roster.settled.Unlock()

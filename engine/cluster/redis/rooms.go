@@ -15,7 +15,7 @@ import (
 // rooms is the node as cluster.Rooms.
 type rooms Node
 
-// made are the rooms that this node has created or tried to create. It creates them again
+// made has the rooms that this node has created or tried to create. The node creates them again
 // if Redis loses its data.
 type made struct {
 	mu    sync.Mutex
@@ -48,21 +48,21 @@ func (m *made) list() []cluster.RoomID {
 	return slices.Collect(maps.Keys(m.rooms))
 }
 
-// createScript answers with the token of the call that created the room: a second try of
-// it finds its own token. KEYS rooms rl   ARGV name token
+// createScript answers with the token of the call that created the room, so that a second attempt
+// finds its own token. KEYS rooms rl   ARGV name token
 var createScript = redis.NewScript(`
 redis.call('HSETNX', KEYS[1], ARGV[1], ARGV[2])
 redis.call('ZADD', KEYS[2], 0, ARGV[1])
 return redis.call('HGET', KEYS[1], ARGV[1])`)
 
-// destroyScript answers 1 if the room was there. KEYS rooms rl   ARGV name
+// destroyScript answers 1 if the room existed. KEYS rooms rl   ARGV name
 var destroyScript = redis.NewScript(`
 redis.call('ZREM', KEYS[2], ARGV[1])
 return redis.call('HDEL', KEYS[1], ARGV[1])`)
 
 func (p *partition) roomsKey(tenant string) string { return p.keys.of("rooms", escapeTenant(tenant)) }
 
-// roomKeys returns the keys of the tenant's rooms: the rooms, and their names in order.
+// roomKeys returns the keys of the tenant's rooms: the rooms, and the index of their names.
 func (p *partition) roomKeys(tenant string) []string {
 	return []string{p.roomsKey(tenant), p.keys.of("rl", escapeTenant(tenant))}
 }
@@ -84,8 +84,8 @@ func (r *rooms) Create(ctx context.Context, room cluster.RoomID) error {
 	return err
 }
 
-// Destroy implements cluster.Rooms. After a try whose answer was lost, a missing room counts
-// as destroyed.
+// Destroy implements cluster.Rooms. If the answer of an earlier attempt was lost, a missing room
+// counts as destroyed.
 func (r *rooms) Destroy(ctx context.Context, room cluster.RoomID) error {
 	n, tries, gone := (*Node)(r), 0, int64(0)
 	p, _ := n.at(room)

@@ -8,19 +8,18 @@ import (
 	"github.com/mootchat/moot/engine/cluster"
 )
 
-// roster is the members that this node has recorded, or must record.
+// roster has the members that this node has recorded, or must record.
 type roster struct {
-	// settled is held for reading while one member is recorded or removed, and for
-	// writing while many are recorded again: a member that leaves at that time must not be
-	// recorded. It is the only lock that is held during calls of Redis, which all have
-	// a deadline.
+	// settled is held for reading while one member is recorded or removed, and for writing while
+	// many are recorded again, so that a member that leaves at that time is not recorded. It is
+	// the only lock that is held during calls of Redis, which all have a deadline.
 	settled sync.RWMutex
 
 	mu      sync.Mutex
 	members map[cluster.RoomID]map[string]*seat
-	stale   map[place]struct{} // members whose last change Redis may not have
+	stale   map[place]struct{} // members whose last change may not have reached Redis
 
-	letting map[place]struct{} // members that Lost was given and that are not removed yet
+	letting map[place]struct{} // members that Lost received and that are not removed yet
 }
 
 // seat is a member of a room.
@@ -40,7 +39,7 @@ func (r *roster) init() {
 	r.members, r.stale, r.letting = map[cluster.RoomID]map[string]*seat{}, map[place]struct{}{}, map[place]struct{}{}
 }
 
-// add adds a member; false if it is there. The member is not leaving any more.
+// add adds a member that is not leaving. It reports false if the member existed.
 func (r *roster) add(room cluster.RoomID, m cluster.MemberRecord) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -72,7 +71,7 @@ func (r *roster) remove(room cluster.RoomID, id string) {
 	}
 }
 
-// markStale notes that a change of a member may not have reached Redis.
+// markStale records that a change of a member may not have reached Redis.
 func (r *roster) markStale(room cluster.RoomID, id string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -86,7 +85,7 @@ func (r *roster) hasStale() bool {
 	return len(r.stale) > 0
 }
 
-// takeStale returns the stale places of the partition and unmarks them.
+// takeStale returns the stale places of the partition and clears their marks.
 func (r *roster) takeStale(p *partition) []place {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -100,7 +99,7 @@ func (r *roster) takeStale(p *partition) []place {
 	return all
 }
 
-// at returns a copy of the seat; false if it is empty.
+// at returns a copy of the seat. It reports false if the seat is empty.
 func (r *roster) at(at place) (seat, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -135,7 +134,7 @@ func (r *roster) in(p *partition) []seat {
 	return all
 }
 
-// let notes the members that Lost is given.
+// let records the members that Lost receives.
 func (r *roster) let(members map[cluster.RoomID][]cluster.MemberRecord) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -146,7 +145,7 @@ func (r *roster) let(members map[cluster.RoomID][]cluster.MemberRecord) {
 	}
 }
 
-// isLetting reports whether Lost was given a member and has not removed it.
+// isLetting reports whether Lost received a member and has not removed it.
 func (r *roster) isLetting(room cluster.RoomID, id string) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -154,7 +153,8 @@ func (r *roster) isLetting(room cluster.RoomID, id string) bool {
 	return ok
 }
 
-// release notes that a member which Lost was given is removed; false if it was not given.
+// release records that a member which Lost received is removed. It reports false if Lost did not
+// receive the member.
 func (r *roster) release(room cluster.RoomID, id string) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -163,7 +163,7 @@ func (r *roster) release(room cluster.RoomID, id string) bool {
 	return ok
 }
 
-// unfinished returns the members that Lost was given and has not removed.
+// unfinished returns the members that Lost received and has not removed.
 func (r *roster) unfinished() []place {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -1,23 +1,23 @@
 package redis
 
-// luaSay defines say, which gives a message its position in its room and publishes it, and
-// done, which records the positions of the batch's rooms and returns the answer.
+// luaSay defines say, which gives a message its position in its room and publishes it, and done,
+// which records the positions of the batch's rooms and returns the answer.
 //
-// A room's stream has the messages by which nodes heal: those of the last window ms, at
-// least 256 of the last 5 minutes, and the room's history. It is trimmed at marks: a mark
-// is a time, an offset, and the bytes that were said in the room until then; l is the
-// offset up to which messages may be dropped. A room makes a mark after 16 messages and
-// an eighth of the window, or after an eighth of the room's bytes. The stream of a
-// silent room expires: after two windows if it has more than 1 MiB, otherwise after 5 minutes. A
-// room whose bytes exceed its budget drops messages sooner.
+// A room's stream has the messages with which nodes heal: those of the last window ms, at least
+// 256 of the last 5 minutes, and the room's history. The stream is trimmed at marks. A mark has a
+// time, an offset, and the bytes of the room's messages until then; l is the offset up to which
+// messages may be dropped. A room makes a mark after 16 messages and an eighth of the window, or
+// after an eighth of the room's bytes. The stream of a silent room expires: after two windows if
+// it has more than 1 MiB, otherwise after 5 minutes. A room that exceeds its budget of bytes
+// drops messages sooner.
 //
-// Each batch counts the bytes of its tenants. If the bytes of a tenant, or of a
-// partition, in the last window exceed the budget, its rooms keep their share: busy rooms
-// make marks sooner, and streams of silent rooms expire after that share of the window.
-// If the last 5 minutes exceed it, streams expire after a window.
+// Each batch counts the bytes of its tenants. If the bytes of a tenant, or of a partition, in the
+// last window exceed the budget, its rooms keep only their share: busy rooms make marks sooner,
+// and streams of silent rooms expire after that share of the window. If the bytes of the last 5
+// minutes exceed the budget, streams expire after a window.
 //
-// The messages of history have the time at which they came. They are the last ones
-// without a gap: k is the offset of the first.
+// The messages of history have the time of their arrival. They are the last messages without a
+// gap: k is the offset of the first.
 const luaSay = `
 local function sayer(base, gen, command, token, window, roomBytes, tenantBytes, allBytes)
   local rooms, order = {}, {}

@@ -10,19 +10,18 @@ import (
 	"github.com/mootchat/moot/engine/cluster"
 )
 
-// Bounds of the messages that wait for a room's handler. Further messages are dropped, and
-// read from the room's stream in their turn.
+// Bounds of the messages that wait for a room's handler. Further messages are dropped, and read
+// from the room's stream in their turn.
 const (
 	inboxCount = 1024
 	inboxBytes = 4 << 20
-	burstCount = 64 // with more, the members are waited for
+	burstCount = 64 // with more waiting messages, the delivery waits for the members
 )
 
-// sub is a subscribed room. One goroutine, which runs while there is something to do, puts
-// its messages in order, reads missed messages from the room's stream, and calls the
-// handler. A sub stays the room's while its goroutine runs, also if the room is
-// unsubscribed and subscribed again, so that there is one goroutine. Its lock is taken
-// after the partition's.
+// sub is a subscribed room. One goroutine, which runs while there is work, puts the room's
+// messages in order, reads missed messages from the room's stream, and calls the handler. A room
+// keeps its sub while the goroutine runs, even if the room is unsubscribed and subscribed again,
+// so that there is one goroutine. The lock of a sub is taken after the partition's.
 type sub struct {
 	p       *partition
 	room    cluster.RoomID
@@ -32,16 +31,16 @@ type sub struct {
 	mu        sync.Mutex
 	wanted    bool
 	life      uint64        // number of the subscription
-	waiting   chan struct{} // closed when Redis has confirmed the subscription; nil: it has
+	waiting   chan struct{} // closed when Redis has confirmed the subscription; nil: it is confirmed
 	live      bool          // pos is known
-	pos       position      // of the last message that was delivered or is being delivered
-	past      []position    // the last of former epochs, the latest first
-	handled   position      // of the last message for which Deliver has returned
+	pos       position      // position of the last message that was delivered or is being delivered
+	past      []position    // the last positions in former epochs, the latest first
+	handled   position      // position of the last message for which Deliver has returned
 	inbox     []envelope
 	bytes     int
 	behind    bool // read the stream when the inbox is empty
 	running   bool
-	started   time.Time // when pos was read first
+	started   time.Time // when pos was first read
 	seeds     []seed    // last numbers of publishers at that time; nil when the window has them or they are too old to matter
 	lastHeard time.Time
 	flushes   []flush
@@ -64,7 +63,7 @@ func (s *sub) want() (life uint64, confirmed <-chan struct{}) {
 	return s.life, s.waiting
 }
 
-// unwant reports whether it was wanted.
+// unwant ends the subscription, and reports whether the room was wanted.
 func (s *sub) unwant() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -134,12 +133,12 @@ func (s *sub) push(e envelope) {
 	s.kick()
 }
 
-// noteTop has the room heal if it is not where the last message is.
+// noteTop makes the room heal if top is not its position.
 func (s *sub) noteTop(top position) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if time.Since(s.started) > 2*s.p.n.cfg.Heal.For {
-		s.seeds = nil // what was published before is not published again
+		s.seeds = nil // earlier messages are not published again
 	}
 	if s.wanted && (!s.live || top != s.pos) {
 		s.behind = true
@@ -179,7 +178,7 @@ func (s *sub) run() {
 	s.p.sweep(s)
 }
 
-// next returns what is to be done; nil if nothing is.
+// next returns the next piece of work; nil if there is none.
 func (s *sub) next(ctx context.Context) func(context.Context) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -205,8 +204,9 @@ func (s *sub) next(ctx context.Context) func(context.Context) error {
 	}
 }
 
-// take delivers a message if it is the next one, and drops one that was delivered. Any
-// other message means that some were missed or a new epoch has begun: the room heals.
+// take delivers a message if it is the next one, and drops a message that was delivered before.
+// Any other message means that messages were missed or a new epoch has begun: then the room
+// heals.
 func (s *sub) take(ctx context.Context, life uint64, e envelope) error {
 	s.mu.Lock()
 	pos := s.pos
@@ -230,7 +230,7 @@ func (s *sub) take(ctx context.Context, life uint64, e envelope) error {
 	return s.heal(ctx, life)
 }
 
-// advance moves the position; false if the subscription has ended.
+// advance moves the position. It reports false if the subscription has ended.
 func (s *sub) advance(life uint64, to position) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -244,7 +244,7 @@ func (s *sub) advance(life uint64, to position) bool {
 	return true
 }
 
-// keepPlace adds a position to past, which has the last one of each epoch. The lock is held.
+// keepPlace adds a position to past, which has the last position in each epoch. The lock is held.
 func (s *sub) keepPlace(pos position) {
 	if i := slices.IndexFunc(s.past, func(p position) bool { return p.epoch == pos.epoch }); i >= 0 {
 		pos.offset = max(pos.offset, s.past[i].offset)
@@ -257,14 +257,14 @@ func (s *sub) keepPlace(pos position) {
 // mostPast is the number of former epochs that a sub remembers.
 const mostPast = 8
 
-// places are the sub's position and its last ones in former epochs, the newest first.
+// places returns the sub's position and its last positions in former epochs, the newest first.
 func (s *sub) places() []position {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return append([]position{s.pos}, s.past...)
 }
 
-// again has the sub heal once more.
+// again makes the sub heal once more.
 func (s *sub) again(life uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -304,7 +304,7 @@ func (s *sub) isNew(life uint64, id string) bool {
 	return s.seen.add(id, now)
 }
 
-// takeSeeds returns the seeds of the subscription, once.
+// takeSeeds returns the seeds of the subscription, and nil on later calls.
 func (s *sub) takeSeeds(life uint64) []seed {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -316,7 +316,7 @@ func (s *sub) takeSeeds(life uint64) []seed {
 	return seeds
 }
 
-// lost counts and logs messages that this node can no longer receive, and tells the
+// lost counts and logs messages that this node can no longer receive, and reports a gap to the
 // room's members.
 func (s *sub) lost(ctx context.Context, count uint64, why string, attrs ...any) {
 	s.p.n.counters.Gaps.Add(int64(count))
@@ -324,7 +324,8 @@ func (s *sub) lost(ctx context.Context, count uint64, why string, attrs ...any) 
 	s.p.n.handler.Missed(ctx, s.room)
 }
 
-// read parses an entry; false if it is malformed, which is counted, or of another version.
+// read parses an entry. It reports false if the entry is malformed, which is counted, or of
+// another version.
 func (s *sub) read(m envelope) (entry, bool) {
 	e, err := parseEntry(m.entry)
 	if err != nil && !errors.Is(err, errVersion) {

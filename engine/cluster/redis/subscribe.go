@@ -12,8 +12,8 @@ import (
 	"github.com/mootchat/moot/engine/cluster"
 )
 
-// Subscribe implements cluster.Broker. It returns when Redis has confirmed the
-// subscription and the room's position was read after that.
+// Subscribe implements cluster.Broker. It returns when Redis has confirmed the subscription and,
+// after that, the room's position was read.
 func (n *Node) Subscribe(ctx context.Context, room cluster.RoomID) error {
 	if err := n.up(ctx); err != nil {
 		return err
@@ -37,16 +37,16 @@ func (n *Node) Subscribe(ctx context.Context, room cluster.RoomID) error {
 	return err
 }
 
-// Unsubscribe implements cluster.Broker. It does not wait for Redis: further messages of
-// the room are dropped here.
+// Unsubscribe implements cluster.Broker. It does not wait for Redis: the node drops further
+// messages of the room.
 func (n *Node) Unsubscribe(_ context.Context, room cluster.RoomID) error {
 	p, key := n.at(room)
 	p.unwant(p.keys.of("c", key))
 	return nil
 }
 
-// want subscribes to a room. confirmed is closed when Redis has confirmed it; nil if the
-// room was subscribed.
+// want subscribes to a room. confirmed is closed when Redis has confirmed the subscription; it is
+// nil if the room was subscribed before.
 func (p *partition) want(room cluster.RoomID, key string) (s *sub, life uint64, confirmed <-chan struct{}) {
 	channel := p.keys.of("c", key)
 	p.mu.Lock()
@@ -76,7 +76,7 @@ func (p *partition) unwant(channel string) {
 	}
 }
 
-// sweep deletes a sub that is neither wanted nor delivers. The lock is held.
+// sweep deletes a sub that is not wanted and delivers nothing. The lock is held.
 func (p *partition) sweep(s *sub) {
 	if s != nil && s.idle() && p.subs[s.channel] == s {
 		delete(p.subs, s.channel)
@@ -98,12 +98,11 @@ func (p *partition) await(ctx context.Context, confirmed <-chan struct{}) error 
 	}
 }
 
-// beginScript reads the position of a room's last message, and pairs of a process that
-// published lately in the partition and the number of its last message. A failover may
-// publish those messages again, at later positions.
+// beginScript reads the position of a room's last message, and pairs of a process that recently
+// published in the partition and the number of its last message. A failover may publish these
+// messages again, at later positions.
 //
-// It answers ? while the generation is unsettled: lost messages may be about to be
-// published again.
+// It answers ? while the generation is unsettled, because lost messages may be published again.
 //
 // KEYS meta alive settling   ARGV base window
 var beginScript = redis.NewScript(luaNow + `
@@ -185,13 +184,13 @@ func parsePosition(v []any) (position, error) {
 	return position{epoch, offset}, nil
 }
 
-// incoming takes a message of a channel.
+// incoming passes a message of a channel to its room.
 func (p *partition) incoming(channel, text string) {
 	p.mu.Lock()
 	s := p.subs[channel]
 	p.mu.Unlock()
 	if s == nil {
-		return // it was unsubscribed
+		return // the room was unsubscribed
 	}
 	e, err := parseEnvelope(text)
 	if err != nil {
@@ -201,7 +200,7 @@ func (p *partition) incoming(channel, text string) {
 	s.push(e)
 }
 
-// confirmed notes that Redis has confirmed a subscription.
+// confirmed records that Redis has confirmed a subscription.
 func (p *partition) confirmed(channel string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -210,8 +209,8 @@ func (p *partition) confirmed(channel string) {
 	}
 }
 
-// audit compares the positions of rooms with those in Redis, and has rooms that lack
-// messages heal.
+// audit compares the positions of rooms with those in Redis, and makes rooms heal that lack
+// messages.
 func (p *partition) audit(ctx context.Context, subs []*sub) error {
 	for len(subs) > 0 {
 		page := subs[:min(len(subs), auditPage)]
@@ -227,7 +226,7 @@ func (p *partition) audit(ctx context.Context, subs []*sub) error {
 	return nil
 }
 
-// auditPage is the number of rooms whose positions are read at once.
+// auditPage is the number of rooms in one read of positions.
 const auditPage = 100
 
 func (p *partition) tops(ctx context.Context, subs []*sub) ([]position, error) {

@@ -16,28 +16,28 @@ import (
 // Times of a subscriber.
 const (
 	pingEvery  = time.Second
-	silence    = 2500 * time.Millisecond // after which the connection counts as broken
-	auditEvery = 15 * time.Second        // of quiet rooms: their last message may have been missed
+	silence    = 2500 * time.Millisecond // time after which the connection counts as broken
+	auditEvery = 15 * time.Second        // of quiet rooms, which may have missed their last message
 	chunk      = 256                     // channels of one SUBSCRIBE
 )
 
-// subscriber is one connection that receives a partition's messages. It ends with the
-// first error, silence, unexpected confirmation or lost probe: go-redis would open a new
-// connection without notice, and messages would be missed. The next subscriber has the
-// rooms heal.
+// subscriber is one connection that receives a partition's messages. It ends with the first
+// error, silence, unexpected confirmation or lost probe, because go-redis would open a new
+// connection without notice, and messages would be missed. The next subscriber makes the rooms
+// heal.
 type subscriber struct {
 	p          *partition
 	ps         *redis.PubSub
 	probe      string
-	generation string // that was known at its start
+	generation string // the generation at its start
 
 	mu      sync.Mutex
 	joining map[string]int      // expected confirmations of subscriptions, by channel
-	parting map[string]int      // the same of their ends
-	first   map[string]struct{} // channels of the start that are not confirmed
+	parting map[string]int      // expected confirmations of unsubscriptions, by channel
+	first   map[string]struct{} // channels of the start that are not confirmed yet
 	synced  chan struct{}       // closed when first is empty
-	probed  time.Time           // when the probe was sent that has not come back; zero: there is none
-	err     error               // why it ended
+	probed  time.Time           // when the outstanding probe was sent; zero: there is none
+	err     error               // the reason of the end
 }
 
 // listen runs one subscriber after the other until the node stops.
@@ -56,7 +56,7 @@ func (p *partition) listen() {
 		if time.Since(began) > 2*time.Second {
 			b.wait = 50 * time.Millisecond
 		}
-		b.wait = b.wait/2 + rand.N(b.wait) // all nodes lost the same server at the same moment
+		b.wait = b.wait/2 + rand.N(b.wait) // a random pause, because all nodes lost the same server at the same moment
 		b.pause(ctx)
 	}
 }
@@ -65,7 +65,7 @@ func (p *partition) listen() {
 func (p *partition) subscribeOnce(ctx context.Context) error {
 	s := &subscriber{p: p, probe: p.keys.of("probe", p.n.cfg.Node), joining: map[string]int{}, parting: map[string]int{},
 		first: map[string]struct{}{}, synced: make(chan struct{})}
-	s.ps = p.n.client.Subscribe(ctx) // without a channel it does not connect
+	s.ps = p.n.client.Subscribe(ctx) // without a channel the client does not connect
 	stop := context.AfterFunc(ctx, func() { s.end(context.Cause(ctx)) })
 	defer stop()
 	s.open()
@@ -83,7 +83,7 @@ func (p *partition) subscribeOnce(ctx context.Context) error {
 	return s.err
 }
 
-// open subscribes to all wanted rooms. Later ones are subscribed by subscribe.
+// open subscribes to all wanted rooms. subscribe adds later rooms.
 func (s *subscriber) open() {
 	p := s.p
 	channels := []string{s.probe}
@@ -142,8 +142,8 @@ func (s *subscriber) unsubscribe(channel string) {
 	}
 }
 
-// receive reads until an error. A time-out is one: half a message may have been read, and
-// the rest would be read as another.
+// receive reads until an error. A time-out is an error: half a message may have been read, and
+// the rest would be read as another message.
 func (s *subscriber) receive(ctx context.Context) error {
 	for {
 		m, err := s.next(ctx)
@@ -165,7 +165,7 @@ func (s *subscriber) receive(ctx context.Context) error {
 	}
 }
 
-// next reads one message. go-redis panics on a push of an unexpected form.
+// next reads one message. It recovers from a panic of go-redis on a push of an unexpected form.
 func (s *subscriber) next(ctx context.Context) (m any, err error) {
 	defer func() {
 		if r := recover(); r != nil {
@@ -175,7 +175,7 @@ func (s *subscriber) next(ctx context.Context) (m any, err error) {
 	return s.ps.ReceiveTimeout(ctx, silence)
 }
 
-// confirm notes a confirmation of Redis.
+// confirm handles a confirmation of Redis.
 func (s *subscriber) confirm(kind, channel string) error {
 	count := s.joining
 	if kind == "unsubscribe" || kind == "sunsubscribe" {
@@ -187,7 +187,7 @@ func (s *subscriber) confirm(kind, channel string) error {
 		return fmt.Errorf("unexpected %s: the connection was replaced or the partition moved", kind)
 	}
 	if count[channel]--; count[channel] > 0 {
-		return nil // another one is expected
+		return nil // another confirmation is expected
 	}
 	delete(count, channel)
 	if kind != "unsubscribe" && kind != "sunsubscribe" {
@@ -197,7 +197,7 @@ func (s *subscriber) confirm(kind, channel string) error {
 	return nil
 }
 
-// settle notes that a channel of the start is confirmed. The lock is held.
+// settle records that a channel of the start is confirmed. The lock is held.
 func (s *subscriber) settle(channel string) {
 	if _, ok := s.first[channel]; !ok {
 		return
@@ -244,8 +244,8 @@ func (s *subscriber) watch(ctx context.Context) {
 	}
 }
 
-// sendProbe publishes a message to this node, by the way that messages take: a working
-// connection may lead to a server that is not the master any more.
+// sendProbe publishes a message to this node, in the same way as chat messages, because a working
+// connection may lead to a server that is no longer the master.
 func (s *subscriber) sendProbe(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
@@ -257,7 +257,7 @@ func (s *subscriber) sendProbe(ctx context.Context) {
 		err = s.p.n.client.Publish(ctx, s.probe, "").Err()
 	}
 	if err != nil {
-		s.sent(time.Time{}) // it was not sent
+		s.sent(time.Time{}) // the probe was not sent
 	}
 }
 
@@ -276,7 +276,7 @@ func (s *subscriber) late() error {
 	return nil
 }
 
-// subscribed returns the wanted rooms without a message for that time.
+// subscribed returns the wanted rooms without a message for the time quiet.
 func (p *partition) subscribed(quiet time.Duration) []*sub {
 	p.mu.Lock()
 	all := slices.Collect(maps.Values(p.subs))

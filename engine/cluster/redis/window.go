@@ -6,13 +6,13 @@ import (
 	"time"
 )
 
-// producerAge is for how long a window remembers a silent publisher: longer than its
-// messages can be published again.
+// producerAge is the time for which a window remembers a silent publisher. It is not shorter than
+// the time in which messages can be published again.
 const producerAge = producerTTL
 
-// window knows which messages of a room were delivered, so that a message that is published
-// again after a failover is delivered once. A publisher numbers its messages and publishes them in
-// that order, also again: the last number of each publisher is enough.
+// window knows which messages of a room were delivered, so that a message that is published again
+// after a failover is delivered once. A publisher numbers its messages and publishes them in that
+// order, also when it publishes them again, so the last number of each publisher is enough.
 type window struct {
 	life  uint64
 	last  map[string]heard // by process
@@ -24,7 +24,7 @@ type heard struct {
 	at     time.Time
 }
 
-// seed is the number of the last message that a publisher had published in a partition.
+// seed is the number of a publisher's last message in a partition.
 type seed struct {
 	process string
 	number  uint64
@@ -39,8 +39,8 @@ func newWindow(life uint64, seeds []seed, now time.Time) window {
 	return w
 }
 
-// add returns false if the message with that id was added before. An id of another form is
-// always new.
+// add adds the id of a message. It reports false if the message was added before. An id of
+// another form is always new.
 func (w *window) add(id string, now time.Time) bool {
 	dot := strings.LastIndexByte(id, '.')
 	number, err := strconv.ParseUint(id[dot+1:], 10, 64)
