@@ -14,7 +14,7 @@ import (
 	"github.com/mootchat/moot/engine/cluster/redis/redistest"
 )
 
-// counting is a handler that counts the messages that it is delivered.
+// counting is a handler that counts delivered messages.
 type counting struct{ heard atomic.Int64 }
 
 func (c *counting) Deliver(context.Context, cluster.RoomID, cluster.Position, []byte) { c.heard.Add(1) }
@@ -25,9 +25,9 @@ func (*counting) Expired(context.Context, []byte)                               
 func (*counting) Missed(context.Context, cluster.RoomID)                              {}
 func (*counting) Pace(context.Context, cluster.RoomID)                                {}
 
-// BenchmarkMessage measures the processor time of a message of 200 bytes, with 256 senders
-// and 500 rooms: redis-us of redis-server, and node-us of this process, which publishes
-// the message and, with "heard", receives it on one node.
+// BenchmarkMessage measures the processor time of a message of 200 bytes, with 256 senders and
+// 500 rooms: redis-us of redis-server, and node-us of this process, which publishes the message
+// and, with "heard", receives it on one node.
 func BenchmarkMessage(b *testing.B) {
 	for _, bench := range []struct {
 		name  string
@@ -109,7 +109,7 @@ func benchNode(b *testing.B, s *redistest.Server) (*Node, *counting) {
 	return n, h
 }
 
-// redisTime is the processor time that redis-server has used.
+// redisTime returns the processor time that redis-server has used.
 func redisTime(b *testing.B, s *redistest.Server) time.Duration {
 	b.Helper()
 	total := 0.0
@@ -132,8 +132,8 @@ func processTime(b *testing.B) time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-// BenchmarkRoomView measures the processor time of redis-server, redis-us/op, for reads of
-// the members of a room.
+// BenchmarkRoomView measures the processor time of redis-server, redis-us/op, to read the members
+// of a room.
 func BenchmarkRoomView(b *testing.B) {
 	s := redistest.Start(b)
 	n, _ := benchNode(b, s)

@@ -11,15 +11,15 @@ import (
 	"github.com/mootchat/moot/engine/cluster/redis/redistest"
 )
 
-// `make chaos` runs these tests, which take long.
+// `make chaos` runs these tests, because they take long.
 
 func TestPromisesSentinel(t *testing.T) {
 	_, _, sentinel := redistest.StartSentinels(t, 1)
 	promises(t, Config{Mode: Sentinel, MasterName: "main", Addresses: []string{sentinel.Address()}})
 }
 
-// TestRoomOfAHundredThousand checks that a room of 100,000 members on three nodes is counted
-// and read page by page, each member once, and that a node's death removes a third of them.
+// TestRoomOfAHundredThousand checks that a room of 100,000 members on three nodes is counted and
+// read page by page, each member once, and that the death of a node removes a third of them.
 func TestRoomOfAHundredThousand(t *testing.T) {
 	s := redistest.Start(t)
 	tr := emptyTestCluster(t)

@@ -117,8 +117,8 @@ func TestUserWhoMayTooLittleIsRefused(t *testing.T) {
 	refuses(t, Config{Node: "a", Username: "weak", Password: "pw", Addresses: []string{s.Address()}}, "it needs: ACL SETUSER weak ~moot:* &moot:* -@all +hello")
 }
 
-// TestUserWhoMayNotWaitIsRefused checks that a user without +wait is refused at start
-// where writes wait for replicas, and nowhere else.
+// TestUserWhoMayNotWaitIsRefused checks that Open refuses a user without +wait if writes wait for
+// replicas, and accepts it otherwise.
 func TestUserWhoMayNotWaitIsRefused(t *testing.T) {
 	s := redistest.Start(t)
 	cfg := leastUser(t, Config{Node: "a", Prefix: "test1", Addresses: []string{s.Address()}}, s)

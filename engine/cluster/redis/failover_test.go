@@ -12,7 +12,7 @@ import (
 	"github.com/mootchat/moot/engine/cluster/redis/redistest"
 )
 
-// failover is a server that plays both a master and its successor.
+// failover is a server that is both a master and its successor.
 type failover struct {
 	*redistest.Server
 	tr *testCluster
@@ -22,8 +22,8 @@ func newFailover(tr *testCluster) failover {
 	return failover{redistest.Start(tr, "--enable-debug-command", "yes"), tr}
 }
 
-// snapshot returns a function that makes the server the successor of itself, with the
-// data that it has now: later changes are lost.
+// snapshot returns a function that turns the server into its own successor, with the data of the
+// time of snapshot: later changes are lost.
 func (f failover) snapshot() (successor func()) {
 	f.tr.Helper()
 	c := f.Client()
@@ -36,7 +36,7 @@ func (f failover) snapshot() (successor func()) {
 	for _, key := range keys {
 		data, err := c.Dump(ctx, key).Result()
 		if err == redis.Nil {
-			continue // it has expired
+			continue // the key has expired
 		}
 		f.tr.must(err)
 		ttl, err := c.PTTL(ctx, key).Result()
@@ -51,7 +51,7 @@ func (f failover) snapshot() (successor func()) {
 	}
 }
 
-// handedOverTimes returns how often a member was handed over, to any node.
+// handedOverTimes returns how often Lost received a member, on all nodes.
 func (tr *testCluster) handedOverTimes(id string) (n int) {
 	for _, w := range tr.nodes {
 		w.mu.Lock()
@@ -61,8 +61,8 @@ func (tr *testCluster) handedOverTimes(id string) (n int) {
 	return n
 }
 
-// TestLeaveRunsOnceThoughAFailoverLosesIt checks that members of a dead node are not handed
-// over again if a failover loses their removal.
+// TestLeaveRunsOnceThoughAFailoverLosesIt checks that members of a dead node are not handed over
+// again if a failover loses their removal.
 func TestLeaveRunsOnceThoughAFailoverLosesIt(t *testing.T) {
 	tr := emptyTestCluster(t)
 	f := newFailover(tr)
@@ -77,7 +77,7 @@ func TestLeaveRunsOnceThoughAFailoverLosesIt(t *testing.T) {
 	}
 	tr.counts(a, 0)
 	successor()
-	late := tr.node(cfg, "late") // whose end shows that members are handed over again
+	late := tr.node(cfg, "late") // its end shows that members are handed over again
 	tr.must(late.Add(tr.ctx, tr.rooms[0], cluster.MemberRecord{ID: "late-1"}))
 	late.link.disconnect()
 	eventually(t, "the late one is handed over", func() bool { return tr.handedOverTimes("late-1") == 1 })
@@ -89,8 +89,8 @@ func TestLeaveRunsOnceThoughAFailoverLosesIt(t *testing.T) {
 	}
 }
 
-// TestSessionsEndOnceThoughAFailoverLosesIt checks that a session which was resumed or has
-// ended does not end again if a failover loses that.
+// TestSessionsEndOnceThoughAFailoverLosesIt checks that a session that was resumed or has ended
+// does not end again if a failover loses its removal.
 func TestSessionsEndOnceThoughAFailoverLosesIt(t *testing.T) {
 	tr := emptyTestCluster(t)
 	f := newFailover(tr)
@@ -116,16 +116,16 @@ func (w *recorder) expiredSessions() []string {
 	return append([]string(nil), w.expired...)
 }
 
-// Expired notes the session.
+// Expired records the session.
 func (w *recorder) Expired(_ context.Context, session []byte) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.expired = append(w.expired, string(session))
 }
 
-// TestMembersHearOfMessagesThatNobodyCanPublishAgain checks that members are told of a gap
-// if a new master lacks messages older than Heal.For: those who have not received
-// the messages, once, before the next message.
+// TestMembersHearOfMessagesThatNobodyCanPublishAgain checks a new master that lacks messages
+// older than Heal.For: members who have not received the messages are told of a gap, once, before
+// the next message.
 func TestMembersHearOfMessagesThatNobodyCanPublishAgain(t *testing.T) {
 	tr := emptyTestCluster(t)
 	f := newFailover(tr)
@@ -169,8 +169,8 @@ func TestMembersHearOfMessagesThatNobodyCanPublishAgain(t *testing.T) {
 	}
 }
 
-// TestASubscriptionHearsNothingFromBefore checks that messages from before a subscription
-// are not delivered to it when they are published again after a failover.
+// TestASubscriptionHearsNothingFromBefore checks that a subscription does not receive earlier
+// messages when they are published again after a failover.
 func TestASubscriptionHearsNothingFromBefore(t *testing.T) {
 	tr := emptyTestCluster(t)
 	f := newFailover(tr)
@@ -197,8 +197,8 @@ func TestASubscriptionHearsNothingFromBefore(t *testing.T) {
 	}
 }
 
-// TestDataOlderThanTheEpochIsNotHeardAgain checks that a node which subscribed in an epoch
-// that the present data does not know gets no old message, and all new ones.
+// TestDataOlderThanTheEpochIsNotHeardAgain checks a node that subscribed in an epoch that the
+// present data lacks: it receives no old message, and all new messages.
 func TestDataOlderThanTheEpochIsNotHeardAgain(t *testing.T) {
 	tr := emptyTestCluster(t)
 	f := newFailover(tr)
@@ -222,9 +222,9 @@ func TestDataOlderThanTheEpochIsNotHeardAgain(t *testing.T) {
 	}
 }
 
-// TestAMasterWithOldDataInBetweenLosesNothing checks that a node which was on a server with
-// old data, such as a former master that restarted, continues from its position on the
-// master before, and does not count received messages as lost.
+// TestAMasterWithOldDataInBetweenLosesNothing checks a node that was on a server with old data in
+// between, such as a former master that restarted. The node continues from its position on the
+// earlier master, and does not count received messages as lost.
 func TestAMasterWithOldDataInBetweenLosesNothing(t *testing.T) {
 	s := redistest.Start(t)
 	n := open(t, Config{Addresses: []string{s.Address()}, Node: "a"})

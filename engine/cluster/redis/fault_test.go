@@ -25,16 +25,16 @@ import (
 type recorder struct {
 	*Node
 	link *link
-	hold chan struct{} // Lost waits for it, or for its ctx; nil: it does not
+	hold chan struct{} // Lost waits for it, or for its ctx; nil: Lost does not wait
 	end  func()        // ends Run
 
 	mu    sync.Mutex
 	heard map[cluster.RoomID][]string
-	lost  map[string]int // members handed over, by id
+	lost  map[string]int // how often Lost received each member, by id
 
-	expired  []string       // sessions
-	rejoined map[string]int // members handed back, by id
-	paced    []int          // how much had been heard of a room at each call of Pace
+	expired  []string       // sessions that Expired received
+	rejoined map[string]int // how often Rejoin received each member, by id
+	paced    []int          // number of received messages of a room at each call of Pace
 }
 
 func (w *recorder) Deliver(_ context.Context, room cluster.RoomID, _ cluster.Position, payload []byte) {
@@ -57,7 +57,7 @@ func (w *recorder) Pace(_ context.Context, room cluster.RoomID) {
 	w.paced = append(w.paced, len(w.heard[room]))
 }
 
-// gapMark stands for a call of Missed in a room's messages.
+// gapMark represents a call of Missed among a room's messages.
 const gapMark = "(gap)"
 
 func (w *recorder) Lost(ctx context.Context, room cluster.RoomID, members []cluster.MemberRecord) {
@@ -89,8 +89,8 @@ func (w *recorder) heardIn(room cluster.RoomID) []string {
 	return slices.Clone(w.heard[room])
 }
 
-// testCluster is nodes that publish in rooms while a fault happens, and the outcomes of
-// their messages.
+// testCluster is a set of nodes that publish in rooms during a fault, and the outcomes of their
+// messages.
 type testCluster struct {
 	*testing.T
 	ctx   context.Context
@@ -101,10 +101,10 @@ type testCluster struct {
 	senders  sync.WaitGroup
 	mu       sync.Mutex
 	accepted map[cluster.RoomID][]string
-	unsure   map[string]bool // outcome unknown
+	unsure   map[string]bool // messages with an unknown outcome
 	count    atomic.Int64
-	failed   atomic.Int64  // messages that were refused
-	slowest  time.Duration // of all that were published
+	failed   atomic.Int64  // number of refused messages
+	slowest  time.Duration // longest time of a Publish
 }
 
 // newTestCluster runs three nodes that subscribe to all rooms.
@@ -123,7 +123,7 @@ func newTestCluster(t *testing.T, base Config) *testCluster {
 
 func emptyTestCluster(t *testing.T) *testCluster {
 	before := goleak.IgnoreCurrent()
-	t.Cleanup(func() { // go-redis' own, which look for a server that died, need a second to see that they may end
+	t.Cleanup(func() { // goroutines of go-redis that look for a dead server need a second to end
 		if redistest.Await("goroutines end", func() bool { return goleak.Find(before) == nil }) != nil {
 			goleak.VerifyNone(t, before)
 		}
@@ -176,7 +176,7 @@ func (tr *testCluster) must(err error) {
 	}
 }
 
-// talk has every node publish 50 messages a second in every room until settle.
+// talk makes every node publish 50 messages a second in every room until settle.
 func (tr *testCluster) talk() {
 	for _, w := range tr.nodes {
 		for _, r := range tr.rooms {
@@ -222,8 +222,8 @@ func (tr *testCluster) says(n int64) {
 	eventually(tr.T, "messages are accepted", func() bool { return tr.count.Load() >= want })
 }
 
-// settle ends publishing and checks that every node received each accepted message once,
-// those of a sender in their order, and all nodes in the same order.
+// settle stops the publishing, and checks that every node received each accepted message once,
+// each sender's messages in their order, and all nodes the same order.
 func (tr *testCluster) settle() {
 	tr.Helper()
 	tr.over.Store(true)

@@ -15,8 +15,7 @@ import (
 	"github.com/mootchat/moot/engine/cluster/redis/redistest"
 )
 
-// commandHook is a redis.Hook that is called for each single command. It answers the
-// command itself, or calls next.
+// commandHook is a redis.Hook for single commands. It answers the command itself, or calls next.
 type commandHook func(ctx context.Context, cmd redis.Cmder, next redis.ProcessHook) error
 
 func (commandHook) DialHook(next redis.DialHook) redis.DialHook {
@@ -36,8 +35,8 @@ func runs(cmd redis.Cmder, script *redis.Script) bool {
 	return cmd.Name() == "evalsha" && len(cmd.Args()) > 1 && cmd.Args()[1] == script.Hash()
 }
 
-// TestPublishingPausesWhileMastersAlternate checks that a batch that finds another
-// generation at each try fails at its deadline, and that there are pauses between tries.
+// TestPublishingPausesWhileMastersAlternate checks that a batch that finds another generation at
+// each attempt fails at its deadline, and that there are pauses between attempts.
 func TestPublishingPausesWhileMastersAlternate(t *testing.T) {
 	s := redistest.Start(t)
 	tr := emptyTestCluster(t)
@@ -59,7 +58,7 @@ func TestPublishingPausesWhileMastersAlternate(t *testing.T) {
 }
 
 // TestSubscriptionsAreProbedAtOnce checks that a new subscriber sends a probe as soon as Redis
-// has confirmed its subscriptions. It counts beats, one in 500 ms, as a clock.
+// has confirmed its subscriptions. The test uses beats, one in 500 ms, as a clock.
 func TestSubscriptionsAreProbedAtOnce(t *testing.T) {
 	s := redistest.Start(t)
 	tr := emptyTestCluster(t)
@@ -79,8 +78,8 @@ func TestSubscriptionsAreProbedAtOnce(t *testing.T) {
 	}
 }
 
-// TestALoneSlowSurvivorReaps checks that a node whose beats are more than half a lease
-// apart removes the members of dead nodes in the end.
+// TestALoneSlowSurvivorReaps checks that a node with more than half a lease between its beats
+// eventually removes the members of dead nodes.
 func TestALoneSlowSurvivorReaps(t *testing.T) {
 	s := redistest.Start(t)
 	n := open(t, Config{Addresses: []string{s.Address()}, Node: "a", Lease: time.Hour})
@@ -98,7 +97,7 @@ func TestALoneSlowSurvivorReaps(t *testing.T) {
 			}
 			return
 		}
-		n.must(t, "DEL", p.keys.of("grace")) // it is over
+		n.must(t, "DEL", p.keys.of("grace")) // the grace is over
 		n.must(t, "SET", p.keys.of("beat"), 1)
 	}
 	t.Error("a dead node was not found in ten graces")

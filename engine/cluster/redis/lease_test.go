@@ -31,8 +31,8 @@ func (tr *testCluster) counts(w *recorder, want int) {
 	})
 }
 
-// wasHanded waits until the node was handed all of ids, and fails the test if one
-// was handed over twice.
+// wasHanded waits until the node's Lost has received all of ids, and fails the test if it
+// received a member twice.
 func (tr *testCluster) wasHanded(w *recorder, ids []string) {
 	tr.Helper()
 	eventually(tr.T, "the lost are handed over", func() bool {
@@ -49,7 +49,8 @@ func (tr *testCluster) wasHanded(w *recorder, ids []string) {
 	}
 }
 
-// hasRejoined waits until ids were handed back, and fails the test if there are others.
+// hasRejoined waits until the node's Rejoin has received ids, and fails the test if it received
+// others.
 func (tr *testCluster) hasRejoined(w *recorder, ids []string) {
 	tr.Helper()
 	eventually(tr.T, "they join again", func() bool {
@@ -75,7 +76,7 @@ func TestMembersOfANodeThatWasTakenForDeadJoinAgain(t *testing.T) {
 	a.link.disconnect()
 	tr.wasHanded(b, ids)
 	tr.counts(b, 0)
-	// One member leaves while Redis does not answer, and was removed already.
+	// One member that was removed already leaves while Redis does not answer.
 	parted := make(chan bool)
 	go func() {
 		gone, err := a.BeginLeave(tr.ctx, tr.rooms[0], ids[0])
@@ -108,7 +109,8 @@ func TestMembersOfANodeThatWasTakenForDeadJoinAgain(t *testing.T) {
 	tr.wasHanded(b, ids)
 }
 
-// A member that leaves while Redis does not answer is removed in the end.
+// TestWhatRedisDidNotHearItIsTold checks that a member that leaves while Redis does not answer is
+// removed later.
 func TestWhatRedisDidNotHearItIsTold(t *testing.T) {
 	s := redistest.Start(t)
 	tr := emptyTestCluster(t)

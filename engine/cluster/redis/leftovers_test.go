@@ -12,13 +12,14 @@ import (
 	"github.com/mootchat/moot/engine/cluster/redis/redistest"
 )
 
-// A session is parked again if the answer to Take was lost, and keeps its end.
+// TestSessionWhoseTakerDidNotHearIsPutBack checks that a session is parked again, with the same
+// end, if the answer to Take was lost.
 func TestSessionWhoseTakerDidNotHearIsPutBack(t *testing.T) {
 	s := redistest.Start(t)
 	tr := emptyTestCluster(t)
 	cfg := Config{Addresses: []string{s.Address()}}
 	a, b := tr.impatient(cfg, "a"), tr.node(cfg, "b")
-	if _, err := a.Take(tr.ctx, "nobody"); !errors.Is(err, cluster.ErrNoSession) { // Redis knows the script from now on
+	if _, err := a.Take(tr.ctx, "nobody"); !errors.Is(err, cluster.ErrNoSession) { // this loads the script into Redis
 		t.Fatal(err)
 	}
 	const ttl = 20 * time.Second
@@ -61,10 +62,11 @@ func TestSessionWhoseTakerDidNotHearIsPutBack(t *testing.T) {
 	}
 }
 
-// forever are the keys that stay: rooms, generation and name of the data.
+// forever matches the keys that do not expire: rooms, generation and name of the data.
 var forever = regexp.MustCompile(`:(gen|data|(rooms|rl):default)$`)
 
-// Keys of nodes that have stopped expire, also the inbox of a node that has just died.
+// TestNothingStaysBehind checks that the keys of stopped nodes expire, also the inbox of a node
+// that has just died.
 func TestNothingStaysBehind(t *testing.T) {
 	s := redistest.Start(t)
 	tr := emptyTestCluster(t)
@@ -117,7 +119,8 @@ func TestNothingStaysBehind(t *testing.T) {
 	}
 }
 
-// Redis restarts with its data.
+// TestNothingIsLostWhenRedisRestartsWithItsData checks that no message is lost and no member
+// removed when Redis restarts with its data.
 func TestNothingIsLostWhenRedisRestartsWithItsData(t *testing.T) {
 	s := redistest.Start(t, "--appendonly", "yes", "--appendfsync", "always")
 	tr := newTestCluster(t, Config{Addresses: []string{s.Address()}})

@@ -11,7 +11,7 @@ import (
 	"github.com/mootchat/moot/engine/cluster/redis/redistest"
 )
 
-// eventually fails the test if cond does not come to hold within 30 s.
+// eventually fails the test if cond does not become true within 30 s.
 func eventually(t *testing.T, what string, cond func() bool) {
 	t.Helper()
 	if err := redistest.Await(what, cond); err != nil {
@@ -19,12 +19,12 @@ func eventually(t *testing.T, what string, cond func() bool) {
 	}
 }
 
-// link is a node's network to Redis, which a test can disturb.
+// link is a node's network to Redis. A test can disturb it.
 type link struct {
 	mu    sync.Mutex
 	cut   bool
 	deaf  bool
-	delay time.Duration // of all that is read
+	delay time.Duration // delay of each read
 	still chan struct{} // closed by mend; nil: bytes pass
 	conns map[net.Conn]struct{}
 }
@@ -62,8 +62,7 @@ type linkConn struct {
 	w *link
 }
 
-// Read fails while answers are lost, once there is something to read: the command was carried
-// out.
+// Read fails while answers are lost, as soon as there is an answer: the command was carried out.
 func (c *linkConn) Read(b []byte) (int, error) {
 	n, err := c.Conn.Read(b)
 	c.w.mu.Lock()
@@ -71,7 +70,7 @@ func (c *linkConn) Read(b []byte) (int, error) {
 	c.w.mu.Unlock()
 	c.w.pass()
 	if delay > 0 {
-		time.Sleep(delay) // it is what the link is for
+		time.Sleep(delay) // the delay is the purpose of slow
 	}
 	if deaf {
 		return 0, errCut
@@ -101,7 +100,7 @@ func (w *link) freeze() {
 	w.still = make(chan struct{})
 }
 
-// slow delays what is read until mend.
+// slow delays reads until mend.
 func (w *link) slow(by time.Duration) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -119,7 +118,7 @@ func (c *linkConn) Close() error {
 	c.w.mu.Lock()
 	delete(c.w.conns, c.Conn)
 	c.w.mu.Unlock()
-	if err := c.Conn.Close(); !errors.Is(err, net.ErrClosed) { // by disconnect
+	if err := c.Conn.Close(); !errors.Is(err, net.ErrClosed) { // closed by disconnect
 		return err
 	}
 	return nil

@@ -15,8 +15,9 @@ import (
 )
 
 // BenchmarkPublishDuringListings measures the time to publish a message of one tenant during
-// listings of another: pages of 100 of 1000 rooms, with counts. "one by one" is the former
-// way: all names, and a round trip for the count of each room, by the connections of chat.
+// listings of another tenant: pages of 100 of 1000 rooms, with counts. "one by one" is the former
+// implementation: all names, and a round trip for the count of each room, with the connections of
+// chat.
 func BenchmarkPublishDuringListings(b *testing.B) {
 	for _, bench := range []struct {
 		name   string

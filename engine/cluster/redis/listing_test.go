@@ -15,7 +15,7 @@ import (
 	"github.com/mootchat/moot/engine/cluster/redis/redistest"
 )
 
-// trips counts round trips: commands, and pipelines of them.
+// trips counts round trips: single commands and pipelines.
 type trips struct{ made atomic.Int64 }
 
 func (*trips) DialHook(next redis.DialHook) redis.DialHook {
@@ -43,7 +43,7 @@ func (h *trips) during(f func()) int64 {
 	return h.made.Load() - before
 }
 
-// listed is a node with rooms and a counter of its round trips.
+// listed returns a node with rooms, and a counter of its round trips.
 func listed(t *testing.T, cfg Config, rooms int) (*Node, *trips) {
 	t.Helper()
 	h := &trips{}
@@ -57,12 +57,12 @@ func listed(t *testing.T, cfg Config, rooms int) (*Node, *trips) {
 	return n, h
 }
 
-// A page of rooms is one round trip, and the counts of their members are another, however
-// many rooms the tenant has.
+// TestPageOfRoomsCostsAPage checks that a page of rooms takes one round trip, and the counts of
+// their members another, for any number of rooms.
 func TestPageOfRoomsCostsAPage(t *testing.T) {
 	server := redistest.Start(t)
 	n, h := listed(t, Config{Addresses: []string{server.Address()}}, 1000)
-	n.page(t, "", 1) // Redis knows the script from now on
+	n.page(t, "", 1) // this loads the script into Redis
 	var names []string
 	if made := h.during(func() { names = n.page(t, "room 0499", 100) }); made != 1 || len(names) != 100 || names[0] != "room 0500" {
 		t.Errorf("a page of %d rooms was %d round trips", len(names), made)
@@ -96,7 +96,7 @@ func TestPageOfRoomsCostsAPage(t *testing.T) {
 	}
 }
 
-// page is one of the tenant's rooms.
+// page returns a page of the tenant's rooms.
 func (n *Node) page(t *testing.T, after string, limit int) []string {
 	t.Helper()
 	names, _, err := n.Cluster().Rooms.List(t.Context(), "t", cluster.RoomQuery{After: after, Limit: limit})
@@ -106,7 +106,8 @@ func (n *Node) page(t *testing.T, after string, limit int) []string {
 	return names
 }
 
-// Rooms that a version without the index has created or destroyed are listed as they are.
+// TestListFindsRoomsThatHaveNoIndex checks the listing of rooms that a version without the index
+// has created or destroyed.
 func TestListFindsRoomsThatHaveNoIndex(t *testing.T) {
 	server := redistest.Start(t)
 	n, _ := listed(t, Config{Addresses: []string{server.Address()}}, 0)
@@ -130,7 +131,7 @@ func TestListFindsRoomsThatHaveNoIndex(t *testing.T) {
 	do("HDEL", key, "a")
 	is("b c")
 	do("HDEL", key, "b")
-	do("HSET", key, "d", "1") // as many as before
+	do("HSET", key, "d", "1") // the number of rooms does not change
 	is("c d")
 	if err := n.Cluster().Rooms.Destroy(t.Context(), cluster.RoomID{Tenant: "t", Room: "d"}); err != nil {
 		t.Fatal(err)

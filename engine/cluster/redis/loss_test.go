@@ -35,7 +35,8 @@ func TestNothingIsLostWhenASlotMoves(t *testing.T) {
 	tr.settle()
 }
 
-// Redis closes the connection of a subscriber whose buffer overflows.
+// TestNothingIsLostWhenBuffersOverflow checks that no message is lost when Redis closes the
+// connection of a subscriber because its buffer overflows.
 func TestNothingIsLostWhenBuffersOverflow(t *testing.T) {
 	s := redistest.Start(t, "--client-output-buffer-limit", "pubsub 20kb 10kb 1")
 	tr := newTestCluster(t, Config{Addresses: []string{s.Address()}})
@@ -52,9 +53,9 @@ func TestNothingIsLostWhenBuffersOverflow(t *testing.T) {
 	}
 }
 
-// TestTenThousandRoomsOfADeadNode checks that a dead node's members in 10,000 rooms are
-// handed over once each, in few round trips. The log has how long it took from the cut,
-// with a lease of 3 s.
+// TestTenThousandRoomsOfADeadNode checks that a dead node's members in 10,000 rooms are handed
+// over once each, in few round trips. The log has the time from the cut to the last member, with
+// a lease of 3 s.
 func TestTenThousandRoomsOfADeadNode(t *testing.T) {
 	s := redistest.Start(t)
 	tr := emptyTestCluster(t)
@@ -106,8 +107,8 @@ func TestTenThousandRoomsOfADeadNode(t *testing.T) {
 }
 
 // TestNothingIsLostInACutBeyondAllTimeouts cuts a node off for longer than its lease and
-// PublishTimeout: the others remove its members, its messages are refused, and it receives
-// all messages of the others when it is back.
+// PublishTimeout. It checks that the others remove the node's members, that its messages are
+// refused, and that it later receives all messages of the others.
 func TestNothingIsLostInACutBeyondAllTimeouts(t *testing.T) {
 	s := redistest.Start(t)
 	tr := newTestCluster(t, Config{Addresses: []string{s.Address()}, PublishTimeout: 500 * time.Millisecond})

@@ -8,8 +8,8 @@ import (
 	"github.com/mootchat/moot/engine/cluster/redis/redistest"
 )
 
-// Any number of listings of operators uses none of the connections of chat, and few of
-// its own.
+// TestOperatorsHaveConnectionsOfTheirOwn checks that any number of listings for operators uses no
+// connection of chat, and few connections in total.
 func TestOperatorsHaveConnectionsOfTheirOwn(t *testing.T) {
 	server := redistest.Start(t)
 	n, _ := listed(t, Config{Addresses: []string{server.Address()}}, 200)
@@ -31,7 +31,7 @@ func TestOperatorsHaveConnectionsOfTheirOwn(t *testing.T) {
 			_, err2 := rooms.Count(ctx, "t")
 			_, err3 := rooms.Exists(ctx, ids[0])
 			_, _, err4 := n.Members(ctx, ids[0], "", 10)
-			_, err5 := n.listNodes(ctx) // the node does not run: Nodes.List would wait for it
+			_, err5 := n.listNodes(ctx) // Nodes.List would wait, because the node does not run
 			for _, err := range []error{err, err2, err3, err4, err5} {
 				if err != nil {
 					t.Error(err)

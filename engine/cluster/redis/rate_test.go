@@ -15,7 +15,7 @@ import (
 // kept is the history of rooms that have one.
 var kept = cluster.Retention{Messages: 100, For: time.Minute}
 
-// chatter has all nodes publish in two rooms, one with history, 600 messages a second in each,
+// chatter makes all nodes publish in two rooms, one with history, 600 messages a second in each,
 // until settle.
 func (tr *testCluster) chatter() (plain, history cluster.RoomID) {
 	tr.Helper()
@@ -64,7 +64,8 @@ func (tr *testCluster) remembers(w *recorder, r cluster.RoomID) {
 	}
 }
 
-// A busy Redis restarts with its data: nothing is lost, and nothing is published again.
+// TestNothingIsSaidAgainWhenRedisRestarts checks that no message is lost or published again when
+// a busy Redis restarts with its data.
 func TestNothingIsSaidAgainWhenRedisRestarts(t *testing.T) {
 	s := redistest.Start(t, "--appendonly", "yes", "--appendfsync", "always")
 	tr := newTestCluster(t, Config{Addresses: []string{s.Address()}})
@@ -89,7 +90,8 @@ func TestNothingIsSaidAgainWhenRedisRestarts(t *testing.T) {
 	}
 }
 
-// A node that misses seconds of a busy room reads all of them.
+// TestNothingIsLostOfABusyRoom checks that a node that misses seconds of a busy room reads all
+// missed messages.
 func TestNothingIsLostOfABusyRoom(t *testing.T) {
 	s := redistest.Start(t)
 	tr := newTestCluster(t, Config{Addresses: []string{s.Address()}})
@@ -111,7 +113,8 @@ func TestNothingIsLostOfABusyRoomWhenTheMasterDies(t *testing.T) {
 	tr.settle()
 }
 
-// Subscribers follow a failover by command as fast as publishers.
+// TestSubscriptionsFollowAFailoverByCommand checks that subscribers follow a failover by command
+// as fast as publishers.
 func TestSubscriptionsFollowAFailoverByCommand(t *testing.T) {
 	_, _, sentinel := redistest.StartSentinels(t, 1)
 	tr := newTestCluster(t, Config{Mode: Sentinel, MasterName: redistest.Master, Addresses: []string{sentinel.Address()}})
@@ -128,8 +131,8 @@ func TestSubscriptionsFollowAFailoverByCommand(t *testing.T) {
 	tr.settle()
 }
 
-// A former master that becomes master again and lacks messages of its successor begins a
-// new epoch, also for connections that stayed open.
+// TestNothingIsLostAtAFormerMaster checks that a former master that becomes master again and
+// lacks messages of its successor begins a new epoch, also for connections that stayed open.
 func TestNothingIsLostAtAFormerMaster(t *testing.T) {
 	all := redistest.StartCluster(t, 3, 3)
 	former, other := all[0], all[3]
@@ -143,7 +146,7 @@ func TestNothingIsLostAtAFormerMaster(t *testing.T) {
 	eventually(t, "the former one follows", func() bool { return former.Info("master_link_status") == "up" })
 	tr.says(300)
 	tr.must(former.Signal(syscall.SIGSTOP))
-	tr.must(other.Do("CLIENT", "KILL", "TYPE", "replica")) // what is said from now on it does not have
+	tr.must(other.Do("CLIENT", "KILL", "TYPE", "replica")) // the replica lacks all later messages
 	tr.says(600)
 	other.Kill()
 	tr.must(former.Signal(syscall.SIGCONT))
@@ -159,7 +162,8 @@ func TestNothingIsLostAtAFormerMaster(t *testing.T) {
 	}
 }
 
-// Large messages that were accepted within cluster.heal.for are published again.
+// TestNothingIsLostOfLargeMessages checks that large messages accepted within cluster.heal.for
+// are published again.
 func TestNothingIsLostOfLargeMessages(t *testing.T) {
 	s := redistest.Start(t)
 	tr := newTestCluster(t, Config{Addresses: []string{s.Address()}})
@@ -180,7 +184,8 @@ func TestNothingIsLostOfLargeMessages(t *testing.T) {
 	}
 }
 
-// A node delivers missed messages in parts, and waits for its members between them.
+// TestHealingIsPaced checks that a node delivers missed messages in parts, and waits for its
+// members between the parts.
 func TestHealingIsPaced(t *testing.T) {
 	s := redistest.Start(t)
 	tr := newTestCluster(t, Config{Addresses: []string{s.Address()}})
@@ -209,7 +214,8 @@ func TestHealingIsPaced(t *testing.T) {
 	}
 }
 
-// A room over its limit forgets older messages, and a node that missed them counts a gap.
+// TestARoomForgetsWhatExceedsItsBytes checks that a room over its limit drops older messages, and
+// that a node that missed them counts a gap.
 func TestARoomForgetsWhatExceedsItsBytes(t *testing.T) {
 	s := redistest.Start(t)
 	tr := emptyTestCluster(t)
@@ -241,7 +247,8 @@ func TestARoomForgetsWhatExceedsItsBytes(t *testing.T) {
 	}
 }
 
-// The rooms of a tenant that together exceed its bytes forget sooner.
+// TestATenantForgetsWhatExceedsItsBytes checks that rooms drop messages sooner if together they
+// exceed the bytes of their tenant.
 func TestATenantForgetsWhatExceedsItsBytes(t *testing.T) {
 	s := redistest.Start(t)
 	tr := emptyTestCluster(t)
@@ -274,8 +281,8 @@ func TestATenantForgetsWhatExceedsItsBytes(t *testing.T) {
 	}
 }
 
-// A tenant with many rooms of few messages keeps no more than one with few rooms: silent
-// rooms are forgotten sooner.
+// TestManyRoomsOfATenantForgetToo checks that a tenant with many rooms of few messages keeps no
+// more bytes than one with few rooms, because silent rooms expire sooner.
 func TestManyRoomsOfATenantForgetToo(t *testing.T) {
 	s := redistest.Start(t)
 	tr := emptyTestCluster(t)
@@ -302,7 +309,8 @@ func TestManyRoomsOfATenantForgetToo(t *testing.T) {
 	}
 }
 
-// While Redis does not answer for longer than a lease, no node counts as dead.
+// TestNobodyIsLetGoWhileRedisIsAway checks that no node counts as dead while Redis does not
+// answer for longer than a lease.
 func TestNobodyIsLetGoWhileRedisIsAway(t *testing.T) {
 	for _, away := range []struct {
 		name string
@@ -323,9 +331,9 @@ func TestNobodyIsLetGoWhileRedisIsAway(t *testing.T) {
 				}
 			}
 			tr.must(away.from(s))
-			passes(3 * testLease) // the lease is Redis' to measure: nothing else tells that it is over
+			passes(3 * testLease) // only Redis measures the lease, so there is no event to wait for
 			tr.must(away.to(s))
-			dead := tr.node(Config{Addresses: []string{s.Address()}}, "dead") // what is reaped after it shows that reaping goes on
+			dead := tr.node(Config{Addresses: []string{s.Address()}}, "dead") // its removal shows that dead nodes are detected again
 			tr.must(dead.Add(tr.ctx, hall, cluster.MemberRecord{ID: "dead-1"}))
 			dead.link.disconnect()
 			eventually(t, "who died since is let go", func() bool {
@@ -353,14 +361,15 @@ func TestNobodyIsLetGoWhileRedisIsAway(t *testing.T) {
 	}
 }
 
-// passes waits for a time that Redis measures.
+// passes waits for a time that only Redis measures.
 func passes(d time.Duration) {
 	ctx, cancel := context.WithTimeout(context.Background(), d)
 	defer cancel()
 	<-ctx.Done()
 }
 
-// A node that was taken for dead removes members that are recorded for it and are not there.
+// TestNoGhostsAfterAnInterruptedReaping checks that a node that was taken for dead removes
+// members that are recorded for it but are not there.
 func TestNoGhostsAfterAnInterruptedReaping(t *testing.T) {
 	s := redistest.Start(t)
 	tr := emptyTestCluster(t)

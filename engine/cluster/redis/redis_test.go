@@ -13,8 +13,8 @@ import (
 	"github.com/mootchat/moot/engine/cluster/redis/redistest"
 )
 
-// testLease is short, so that dead nodes are detected soon, and long enough for a busy
-// machine under the race detector.
+// testLease is short, so that dead nodes are detected soon, but long enough for a busy machine
+// under the race detector.
 const testLease = 2 * time.Second
 
 func TestMain(m *testing.M) {
@@ -27,8 +27,8 @@ func TestPromisesStandalone(t *testing.T) {
 	promises(t, leastUser(t, Config{Addresses: []string{s.Address()}}, s))
 }
 
-// leastUser returns the config with a user that has the least permissions for the prefixes
-// of promises.
+// leastUser returns the config with a user that has the least permissions for the prefixes used
+// by promises.
 func leastUser(t *testing.T, cfg Config, servers ...*redistest.Server) Config {
 	t.Helper()
 	cfg.Username, cfg.Password = "least", "secret"
@@ -44,7 +44,7 @@ func leastUser(t *testing.T, cfg Config, servers ...*redistest.Server) Config {
 	return cfg
 }
 
-// promises runs clustertest, each test with its own prefix.
+// promises runs clustertest, with a prefix for each test.
 func promises(t *testing.T, base Config) {
 	var tests atomic.Int64
 	fixture := func(t *testing.T) clustertest.Fixture {
@@ -84,7 +84,7 @@ func open(t *testing.T, cfg Config) *Node {
 	return n
 }
 
-// A call of Publish is answered also while the node stops.
+// TestALaneThatEndsAnswersAll checks that each message has an answer when its node stops.
 func TestALaneThatEndsAnswersAll(t *testing.T) {
 	for range 100 {
 		n := &Node{cfg: Config{Node: "a", Log: slog.New(slog.DiscardHandler)}, started: make(chan struct{})}

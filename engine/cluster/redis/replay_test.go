@@ -12,7 +12,7 @@ import (
 	"github.com/mootchat/moot/engine/cluster/redis/redistest"
 )
 
-// unsettled is a node that does not run, on a Redis whose generation waits for it and
+// unsettled returns a node that does not run, on a Redis whose generation waits for this node and
 // for another process, b#1.
 func unsettled(t *testing.T) (*Node, *partition) {
 	t.Helper()
@@ -33,13 +33,13 @@ func (n *Node) must(t *testing.T, command ...any) any {
 	return v
 }
 
-// batch is one message, accepted at a time by Redis' clock.
+// batch returns a batch of one message, accepted at a time by Redis' clock.
 func batch(seq uint64, order int64) sent {
 	e := entry{id: fmt.Sprintf("a#1.%d", seq), payload: fmt.Sprint(seq)}
 	return sent{seq: seq, order: order, at: time.Now(), messages: []message{{room: "t/r", entry: e.String()}}}
 }
 
-// state returns the state that report or restoreSome returns.
+// state returns the result of report or restoreSome.
 func state(t *testing.T, f func(context.Context) (string, error)) string {
 	t.Helper()
 	s, err := f(t.Context())
@@ -49,7 +49,8 @@ func state(t *testing.T, f func(context.Context) (string, error)) string {
 	return s
 }
 
-// Reports to the generation before do not count for this one.
+// TestReportsAreToOneGeneration checks that reports to an earlier generation do not count for the
+// present one.
 func TestReportsAreToOneGeneration(t *testing.T) {
 	n, p := unsettled(t)
 	n.must(t, "HSET", p.keys.of("reported"), "b#1", "the generation before")
@@ -66,8 +67,8 @@ func TestReportsAreToOneGeneration(t *testing.T) {
 	}
 }
 
-// TestReportsOfAllAreWaitedFor checks that a master which has only old beats waits for the
-// nodes of that time, and not for a dead one.
+// TestReportsOfAllAreWaitedFor checks that a master with only old beats waits for the nodes of
+// that time, and not for a dead node.
 func TestReportsOfAllAreWaitedFor(t *testing.T) {
 	n, p := unsettled(t)
 	n.must(t, "ZADD", p.keys.of("alive"), 1, "b#1", 0, "c#1")
@@ -82,8 +83,8 @@ func TestReportsOfAllAreWaitedFor(t *testing.T) {
 	}
 }
 
-// TestPositionsWaitForMessagesThatArePublishedAgain checks that no position is read, for a
-// client or a subscription, before lost messages are published again: they would come
+// TestPositionsWaitForMessagesThatArePublishedAgain checks that no client and no subscription
+// reads a position before lost messages are published again, because these messages would come
 // after that position.
 func TestPositionsWaitForMessagesThatArePublishedAgain(t *testing.T) {
 	n, p := unsettled(t)
@@ -107,7 +108,8 @@ func TestPositionsWaitForMessagesThatArePublishedAgain(t *testing.T) {
 	}
 }
 
-// A node that waits for the reports of others stages its batches once.
+// TestWhatIsLostIsStagedOnce checks that a node that waits for the reports of others stages its
+// batches once.
 func TestWhatIsLostIsStagedOnce(t *testing.T) {
 	n, p := unsettled(t)
 	p.publisher.remember(batch(1, 1))
@@ -124,7 +126,8 @@ func TestWhatIsLostIsStagedOnce(t *testing.T) {
 	}
 }
 
-// A publisher's batches keep their order if the clocks of two masters differ.
+// TestClocksOfMastersDoNotReorderBatches checks that a publisher's batches keep their order if
+// the clocks of two masters differ.
 func TestClocksOfMastersDoNotReorderBatches(t *testing.T) {
 	n, p := unsettled(t)
 	n.must(t, "ZREM", p.keys.of("alive"), "b#1")
@@ -153,8 +156,8 @@ func TestClocksOfMastersDoNotReorderBatches(t *testing.T) {
 	}
 }
 
-// TestRoomsOfDroppedBatchesAreKnown checks that a publisher knows the rooms whose dropped
-// messages a server lacks that has its batches up to a number.
+// TestRoomsOfDroppedBatchesAreKnown checks that a publisher knows the rooms of dropped messages
+// that a server lacks, from the number of the server's last batch.
 func TestRoomsOfDroppedBatchesAreKnown(t *testing.T) {
 	n := &Node{cfg: Config{Heal: Heal{For: time.Minute, NodeBytes: 1 << 20}}}
 	l := &newPartition(n, keys{"moot", "0"}).publisher

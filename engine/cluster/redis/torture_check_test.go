@@ -12,7 +12,7 @@ import (
 	"github.com/mootchat/moot/engine/cluster/redis/redistest"
 )
 
-// settle ends publishing and checks what was received.
+// settle stops the publishing and checks the received messages.
 func (r *round) settle() {
 	r.note("settle")
 	r.over.Store(true)
@@ -79,8 +79,8 @@ func (r *round) missing(h *room, e *observer) string {
 	return fmt.Sprintf("%d, first %s", count, text)
 }
 
-// once checks that no message came twice, that each sender's messages are in their order, and
-// that positions go up.
+// once checks that the observer received no message twice and each sender's messages in order,
+// and that positions increase.
 func (r *round) once(h *room, e *observer) {
 	last := map[int]int{}
 	var at cluster.Position
@@ -103,7 +103,7 @@ func (r *round) once(h *room, e *observer) {
 	}
 }
 
-// agree checks that all received the same messages in the same order.
+// agree checks that all observers received the same messages in the same order.
 func (r *round) agree(h *room, observers []*observer) {
 	strip := func(all []spoken) (out [][2]int) {
 		for _, s := range all {

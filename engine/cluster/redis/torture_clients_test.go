@@ -19,9 +19,9 @@ import (
 	"github.com/mootchat/moot/engine/tcp"
 )
 
-// Besides observers, a round has servers with clients: some stay, some come back with their
-// last position, some resume their session. The servers are nodes on the same Redis, and
-// have the same faults.
+// Besides observers, a round has servers with clients. Some clients stay, some reconnect with
+// their last position, and some resume their session. The servers are nodes on the same Redis,
+// and have the same faults.
 
 // The rooms of clients.
 const (
@@ -66,7 +66,7 @@ func (r *round) site(name string) *site {
 	return s
 }
 
-// client records what a person receives over several connections.
+// client records the messages of a person over several connections.
 type client struct {
 	r       *round
 	name    string
@@ -78,13 +78,13 @@ type client struct {
 	next     int
 	pending  map[int]func(answer)
 	places   map[string]*visits
-	outcomes map[string]byte // of what was said, by room and text: '+', '?'
-	returns  int             // how often they came back and missed nothing
-	ended    int             // how often their session had ended
+	outcomes map[string]byte // outcomes of messages, by room and text: '+' accepted, '?' unknown
+	returns  int             // number of returns without missed messages
+	ended    int             // number of sessions that had ended
 }
 
-// visits is what a client received in a room, in pieces: a new one begins where the
-// client was told that something may be missing.
+// visits has the messages of a client in a room, in pieces: a new piece begins where the client
+// was told that messages may be missing.
 type visits struct {
 	at     cluster.Position
 	pieces [][]string
@@ -181,8 +181,8 @@ func (c *client) take(a answer) {
 
 var errHungUp = errors.New("the connection has ended")
 
-// ask sends a request and waits for its answer. It calls f with the answer before it takes
-// the lines that follow.
+// ask sends a request and waits for its answer. It calls f with the answer before it reads the
+// lines that follow.
 func (c *client) ask(request map[string]any, f func(answer)) (answer, error) {
 	got := make(chan answer, 1)
 	c.mu.Lock()
@@ -204,7 +204,7 @@ func (c *client) ask(request map[string]any, f func(answer)) (answer, error) {
 		return a, nil
 	case <-gone:
 		return answer{}, errHungUp
-	case <-time.After(70 * time.Second): // longer than the server takes for a verb
+	case <-time.After(70 * time.Second): // longer than the time limit of a verb
 		return answer{}, fmt.Errorf("%v: no answer", request)
 	}
 }
@@ -218,7 +218,7 @@ func send(conn net.Conn, request map[string]any) error {
 	return err
 }
 
-// join joins a room, with the client's last position there. It tries until it succeeds.
+// join joins a room, with the client's last position there. It tries again until it succeeds.
 func (c *client) join(room string) error {
 	for !c.r.late() {
 		request := map[string]any{"event": "roomAdd", "room": room}
@@ -241,7 +241,7 @@ func (c *client) join(room string) error {
 	return errHungUp
 }
 
-// came notes that the client is in a room. The lock is held.
+// came records that the client is in a room. The lock is held.
 func (c *client) came(room string, recovered bool, at cluster.Position) {
 	p := c.places[room]
 	if recovered && len(p.pieces) > 0 {
@@ -262,7 +262,7 @@ func (c *client) say(room, text string, again bool) error {
 		case err != nil:
 			return err
 		case a.Error == "" && again:
-			again = false // it is said a second time, and must be heard once
+			again = false // the text is said a second time, and must be delivered once
 			continue
 		case a.Error == "":
 			c.note(room, text, '+')
@@ -285,14 +285,14 @@ func (c *client) note(room, text string, outcome byte) {
 	c.outcomes[room+"/"+text] = outcome
 }
 
-// enters joins both rooms on a server, where the client stays.
+// enters joins both rooms on a server. The client stays there.
 func (c *client) enters(s *site) {
 	c.r.must(c.connect(s))
 	c.r.must(c.join(historyRoom))
 	c.r.must(c.join(plainRoom))
 }
 
-// talks has a client that stays say 20 messages a second in each room.
+// talks makes a client that stays say 20 messages a second in each room.
 func (c *client) talks() {
 	c.r.work.Go(func() {
 		for k := 0; !c.r.over.Load(); k++ {
@@ -306,8 +306,8 @@ func (c *client) talks() {
 	})
 }
 
-// comesBack has a client join the room with history on one server after the other, and lose
-// its connection each time.
+// comesBack makes a client join the room with history on one server after the other, and lose its
+// connection each time.
 func (c *client) comesBack(sites []*site, random func(time.Duration) time.Duration) {
 	c.r.work.Go(func() {
 		for k := 0; ; k++ {
@@ -334,8 +334,8 @@ func (c *client) isIn(room string) bool {
 	}
 }
 
-// resumes has a client in both rooms lose its connection before the answer to a message,
-// resume its session on the next server, and say the message again.
+// resumes makes a client in both rooms lose its connection before the answer to a message, resume
+// its session on the next server, and say the message again.
 func (c *client) resumes(sites []*site, random func(time.Duration) time.Duration) {
 	c.r.work.Go(func() {
 		secret, unsure := "", ""
@@ -364,7 +364,7 @@ func (c *client) resumes(sites []*site, random func(time.Duration) time.Duration
 	})
 }
 
-// resumeOrJoin resumes a session, or begins one if it has ended, and returns its secret.
+// resumeOrJoin resumes a session, or begins a new one if it has ended, and returns the secret.
 func (c *client) resumeOrJoin(secret, unsure string) string {
 	for secret != "" && !c.r.late() {
 		c.mu.Lock()
@@ -398,7 +398,7 @@ func (c *client) resumeOrJoin(secret, unsure string) string {
 			c.mu.Unlock()
 			secret = ""
 		default:
-			c.r.breath(100 * time.Millisecond) // it is busy, or the cluster cannot be reached
+			c.r.breath(100 * time.Millisecond) // the session is busy, or the cluster is unavailable
 		}
 	}
 	a, err := c.ask(map[string]any{"event": "detailsView"}, nil)

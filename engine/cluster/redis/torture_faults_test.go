@@ -95,20 +95,20 @@ func freeze(s func() *redistest.Server, least, most time.Duration) func(r *round
 	}
 }
 
-// lags has a replica miss the writes of some time: it is stopped, and its connection to the
-// master closed.
+// lags makes a replica miss the writes of some time: it stops the replica and closes its
+// connection to the master.
 func lags(r *round, master, replica *redistest.Server, long time.Duration) {
 	_ = replica.Signal(syscall.SIGSTOP)
 	_ = master.Do("CLIENT", "KILL", "TYPE", "replica")
 	r.wait(long)
 }
 
-// standalone is one Redis that keeps its data.
+// standalone returns one Redis that keeps its data.
 func standalone(t *testing.T) deployment {
 	return alone("standalone", redistest.Start(t, "--appendonly", "yes", "--appendfsync", "always"))
 }
 
-// forgetful is one Redis that restarts without its data.
+// forgetful returns one Redis that restarts without its data.
 func forgetful(t *testing.T) deployment {
 	s := alone("standalone, without persistence", redistest.Start(t))
 	s.lossy = true
@@ -129,7 +129,7 @@ func alone(name string, s *redistest.Server) deployment {
 	)}
 }
 
-// sentinels are a master and a replica, whose places change.
+// sentinels returns a master and a replica, which change roles.
 func sentinels(t *testing.T) deployment {
 	master, others, sentinel := redistest.StartSentinels(t, 1)
 	both := []*redistest.Server{master, others[0]}
@@ -168,7 +168,7 @@ func sentinels(t *testing.T) deployment {
 			if err := redistest.Await("the replica is master", func() bool { return other.Info("role", "INFO", "replication") == "master" }); err != nil {
 				r.Fatal(err)
 			}
-			r.must(m.Restart()) // the sentinel makes a replica of it
+			r.must(m.Restart()) // the sentinel turns the server into its replica
 			ready(r)
 			known(r)
 		}
@@ -177,7 +177,7 @@ func sentinels(t *testing.T) deployment {
 		m, other := ready(r)
 		known(r)
 		if err := sentinel.Do("SENTINEL", "FAILOVER", redistest.Master); err != nil {
-			return // not now
+			return // the fault is not possible now
 		}
 		if err := redistest.Await("the replica is master", func() bool { return other.Info("role", "INFO", "replication") == "master" }); err != nil {
 			r.Fatal(err, m.Port)
@@ -201,7 +201,7 @@ func sentinels(t *testing.T) deployment {
 	)}
 }
 
-// shards are a Redis Cluster.
+// shards returns a Redis Cluster.
 func shards(t *testing.T) deployment {
 	all := redistest.StartCluster(t, 3, 3)
 	pairs := [][2]*redistest.Server{{all[0], all[3]}, {all[1], all[4]}, {all[2], all[5]}}

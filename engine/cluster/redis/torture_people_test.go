@@ -33,7 +33,7 @@ func (r *round) people() {
 	}
 }
 
-// received is what a client has in a room, and its pieces.
+// received returns the last piece of a client in a room, and all its pieces.
 func (c *client) received(room string) (last []string, pieces [][]string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -47,7 +47,8 @@ func (c *client) received(room string) (last []string, pieces [][]string) {
 	return last, pieces
 }
 
-// checkPeople compares what clients received with what was accepted, and with each other.
+// checkPeople compares the received messages of clients with the accepted messages, and with each
+// other.
 func (r *round) checkPeople() {
 	stayers := r.clients[:len(r.sites)]
 	const last = "the last message"
@@ -95,8 +96,8 @@ func (r *round) checkPeople() {
 	r.noGhosts()
 }
 
-// lacks returns an accepted message that the client has not received; the last one if
-// another message came last; else "".
+// lacks returns an accepted message that the client has not received. If the last message of the
+// client is not last, it returns last. Otherwise it returns "".
 func (r *round) lacks(c *client, room string, accepted []string, last string) string {
 	all, _ := c.received(room)
 	has := map[string]bool{}
@@ -137,9 +138,9 @@ func (r *round) noneTwice(c *client, room string, order []string) {
 	}
 }
 
-// piecesOf checks that each piece is a part of the order without a gap, and that the pieces
-// follow each other. In a room without history a client may come back to a node that is
-// behind, and receive messages again that it received elsewhere.
+// piecesOf checks that each piece is a contiguous part of the order, and that the pieces follow
+// each other. In a room without history a client may reconnect to a node that is behind, and
+// receive messages again that it received elsewhere.
 func (r *round) piecesOf(c *client, room string, order []string) {
 	end := order[len(order)-1]
 	if redistest.Await("the end is received", func() bool { last, _ := c.received(room); return slices.Contains(last, end) }) != nil {
@@ -167,7 +168,8 @@ func (r *round) piecesOf(c *client, room string, order []string) {
 	}
 }
 
-// noGhosts has all clients quit, and checks that nobody is left once sessions have ended.
+// noGhosts disconnects all clients, and checks that no member is left when the sessions have
+// ended.
 func (r *round) noGhosts() {
 	for _, c := range r.clients {
 		c.mu.Lock()

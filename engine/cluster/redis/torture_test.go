@@ -20,10 +20,10 @@ import (
 	"github.com/mootchat/moot/engine/cluster"
 )
 
-// TestTorture runs rounds of random faults against nodes with members and clients that come
-// and go, and checks what all of them received. TORTURE is the duration (one round if it
-// is not set), TORTURE_SEED the seed of the first round. A round that fails prints its seed and
-// its faults. `make torture` runs the test.
+// TestTorture runs rounds of random faults against nodes with members and clients that join and
+// leave, and checks all received messages. TORTURE is the duration (one round if it is not set),
+// TORTURE_SEED the seed of the first round. A failed round prints its seed and its faults. `make
+// torture` runs the test.
 func TestTorture(t *testing.T) {
 	long, _ := time.ParseDuration(os.Getenv("TORTURE"))
 	seed, err := strconv.ParseUint(os.Getenv("TORTURE_SEED"), 10, 64)
@@ -39,15 +39,15 @@ func TestTorture(t *testing.T) {
 	}
 }
 
-// rates are those of rooms, in messages a second.
+// rates are the rates of the rooms, in messages a second.
 var rates = []int{5, 60, 300, 1000}
 
-// deployment is the servers of a round, and their faults.
+// deployment is the servers of a round, and the faults of these servers.
 type deployment struct {
 	name   string
 	cfg    Config
 	faults []fault
-	lossy  bool // accepted messages of a node that died may be lost with a master
+	lossy  bool // accepted messages of a dead node may be lost with a master
 }
 
 type fault struct {
@@ -67,7 +67,7 @@ type round struct {
 	script     []string
 	over       atomic.Bool
 	work       sync.WaitGroup
-	cut        bool // a node was out of reach for longer than its lease
+	cut        bool // a node was cut off for longer than its lease
 	seed       uint64
 
 	sites   []*site
@@ -88,11 +88,11 @@ type room struct {
 	senders []*sender
 }
 
-// sender publishes in a room: message k is accepted, unknown or refused.
+// sender publishes in a room. Each message is accepted, unknown or refused.
 type sender struct {
 	number   int
 	observer *observer
-	outcome  []byte // '+', '?' or '-'
+	outcome  []byte // outcome of message k: '+', '?' or '-'
 }
 
 // observer is a node that records the messages of all rooms.
@@ -104,7 +104,7 @@ type observer struct {
 	mu      sync.Mutex
 	heard   map[cluster.RoomID][]spoken
 	lost    map[string]int
-	members map[string]bool // of the first room, that should be on record
+	members map[string]bool // expected members of the first room
 	gaps    []string
 }
 
@@ -120,7 +120,7 @@ func (e *observer) Deliver(_ context.Context, room cluster.RoomID, at cluster.Po
 	v, err := strconv.Atoi(sender)
 	k, err2 := strconv.Atoi(number)
 	if err != nil || err2 != nil {
-		return // a mark of the test
+		return // a mark that the test publishes
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -206,7 +206,7 @@ func (r *round) pause(least, most time.Duration) {
 	r.wait(least + time.Duration(r.rng.Int64N(int64(most-least))))
 }
 
-// wait lets time pass.
+// wait waits for d, and fails the test if the round takes too long.
 func (r *round) wait(d time.Duration) {
 	select {
 	case <-time.After(d):
@@ -215,7 +215,7 @@ func (r *round) wait(d time.Duration) {
 	}
 }
 
-// config is that of a node.
+// config returns the config of a node.
 func (r *round) config(name string, w *link) Config {
 	cfg := r.deployment.cfg
 	cfg.Node, cfg.dialer, cfg.Lease, cfg.PublishTimeout = name, w.dial, 3*time.Second, 30*time.Second
@@ -223,7 +223,7 @@ func (r *round) config(name string, w *link) Config {
 	return cfg
 }
 
-// links are those of the nodes that live through the round.
+// links returns the links of the nodes that live during the whole round.
 func (r *round) links() (all []*link) {
 	for _, e := range r.observers[:3] {
 		all = append(all, e.link)
@@ -234,7 +234,7 @@ func (r *round) links() (all []*link) {
 	return all
 }
 
-// branch is a source of random numbers for a goroutine of its own.
+// branch returns a source of random numbers for one goroutine.
 func (r *round) branch(n uint64) *rand.Rand { return rand.New(rand.NewPCG(r.seed, 100+n)) }
 
 // late reports whether the round has taken too long.
@@ -259,7 +259,7 @@ func (r *round) observer(name string) *observer {
 	return e
 }
 
-// speak has the node publish in all rooms, at its part of their rates.
+// speak makes the node publish in all rooms, at its share of their rates.
 func (r *round) speak(e *observer) {
 	for _, h := range r.rooms {
 		many := max(1, h.rate/150)
@@ -303,7 +303,7 @@ func (e *observer) isDead(r *round) bool {
 	return slices.Contains(r.dead, e)
 }
 
-// churn has members of the node join and leave the first room.
+// churn makes members of the node join and leave the first room.
 func (r *round) churn(e *observer) {
 	for k := 0; !r.over.Load() && e.alive() && !e.isDead(r); k++ {
 		id := fmt.Sprintf("%s-%d", e.cfg.Node, k)

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// Proxy is a TCP proxy before a server that can be disturbed. Its methods may be called
+// Proxy is a TCP proxy before a server. Its methods disturb the connections and may be called
 // concurrently.
 type Proxy struct {
 	listener net.Listener
@@ -17,8 +17,8 @@ type Proxy struct {
 
 	mu      sync.Mutex
 	changed sync.Cond
-	silent  bool          // bytes wait, connections stay
-	delay   time.Duration // of what comes, each way
+	silent  bool          // bytes wait, connections stay open
+	delay   time.Duration // delay of bytes in each direction
 	closed  bool
 	conns   map[net.Conn]struct{}
 }
@@ -37,16 +37,16 @@ func StartProxy(t testing.TB, target string) *Proxy {
 	return p
 }
 
-// Address is where the proxy listens.
+// Address returns the address on which the proxy listens.
 func (p *Proxy) Address() string { return p.listener.Addr().String() }
 
 // Silence holds all bytes back until Mend. Connections stay open, and new ones can be made.
 func (p *Proxy) Silence() { p.change(func() { p.silent = true }) }
 
-// Slow delays all bytes, each way, until Mend.
+// Slow delays all bytes, in both directions, until Mend.
 func (p *Proxy) Slow(by time.Duration) { p.change(func() { p.delay = by }) }
 
-// Mend ends Silence and Slow; bytes that were held back pass.
+// Mend ends Silence and Slow, and passes the bytes that were held back.
 func (p *Proxy) Mend() { p.change(func() { p.silent, p.delay = false, 0 }) }
 
 // Sever closes all connections. New ones can be made.
@@ -76,7 +76,7 @@ func (p *Proxy) accept() {
 	for {
 		c, err := p.listener.Accept()
 		if err != nil {
-			return // closed
+			return // the listener is closed
 		}
 		p.work.Go(func() { p.serve(c) })
 	}
@@ -95,7 +95,7 @@ func (p *Proxy) serve(client net.Conn) {
 	p.pass(client, server)
 }
 
-// keep registers connections; if the proxy is closed it closes them.
+// keep registers connections. If the proxy is closed it closes them and reports false.
 func (p *Proxy) keep(conns ...net.Conn) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -109,7 +109,7 @@ func (p *Proxy) keep(conns ...net.Conn) bool {
 	return !p.closed
 }
 
-// pass copies one way until either connection ends, and closes both.
+// pass copies bytes in one direction until either connection ends, and closes both.
 func (p *Proxy) pass(to, from net.Conn) {
 	buf := make([]byte, 64<<10)
 	for {
@@ -132,7 +132,7 @@ func (p *Proxy) pass(to, from net.Conn) {
 	}
 }
 
-// wait waits until bytes may pass; false if the proxy is closed.
+// wait waits until bytes may pass. It reports false if the proxy is closed.
 func (p *Proxy) wait() bool {
 	p.mu.Lock()
 	for p.silent && !p.closed {
@@ -141,7 +141,7 @@ func (p *Proxy) wait() bool {
 	delay, closed := p.delay, p.closed
 	p.mu.Unlock()
 	if delay > 0 && !closed {
-		time.Sleep(delay) // it is what the proxy is for
+		time.Sleep(delay) // the delay is the purpose of Slow
 	}
 	return !closed
 }

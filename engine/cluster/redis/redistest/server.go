@@ -1,6 +1,6 @@
-// Package redistest runs Redis servers for tests: standalone, with sentinels, or as a
-// Redis Cluster; and a proxy that disturbs connections to them. All of it listens on the
-// loopback interface, keeps nothing on disk by default, and ends with the test.
+// Package redistest runs Redis servers for tests: standalone, with sentinels, or as a Redis
+// Cluster. It also has a proxy that disturbs connections to them. The servers listen on the
+// loopback interface, store no data on disk by default, and end with the test.
 package redistest
 
 import (
@@ -18,13 +18,13 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// patience is for how long Await waits.
+// patience bounds the wait of Await.
 const patience = 30 * time.Second
 
-// Server is a redis-server on a free port. One goroutine uses it at a time.
+// Server is a redis-server on a free port. Only one goroutine at a time may use it.
 type Server struct {
 	Port     int
-	Password string // what Do and Info show; "": none
+	Password string // password that Do and Info send; "": none
 
 	tlsPort int
 	args    []string
@@ -53,7 +53,7 @@ func Run(dir string, args ...string) (*Server, error) {
 	return s, s.Restart()
 }
 
-// freePort returns a port that was free a moment ago.
+// freePort returns a port that was free at the time of the call.
 func freePort() (int, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -63,7 +63,7 @@ func freePort() (int, error) {
 	return l.Addr().(*net.TCPAddr).Port, nil
 }
 
-// Address is where the server listens.
+// Address returns the address on which the server listens.
 func (s *Server) Address() string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(s.Port)) }
 
 // Restart runs the server again after Kill, and returns when it answers.
@@ -92,7 +92,7 @@ func (s *Server) Kill() {
 	}
 }
 
-// Signal sends it a signal: SIGSTOP freezes it, SIGCONT thaws it.
+// Signal sends a signal to the server: SIGSTOP freezes the server, SIGCONT thaws it.
 func (s *Server) Signal(sig os.Signal) error { return s.cmd.Process.Signal(sig) }
 
 // Client returns a new client, which the caller closes.
@@ -113,8 +113,8 @@ func (s *Server) Ask(args ...any) (any, error) {
 	return c.Do(context.Background(), args...).Result()
 }
 
-// Info returns one value of the server's INFO, or of another command with an answer of
-// its form; "" if the server does not answer.
+// Info returns one value of the server's INFO, or of another command with an answer of the same
+// form; "" if the server does not answer.
 func (s *Server) Info(key string, command ...any) string {
 	if len(command) == 0 {
 		command = []any{"INFO", "everything"}
@@ -129,7 +129,7 @@ func (s *Server) Info(key string, command ...any) string {
 	return ""
 }
 
-// Await waits until cond holds; an error after 30 s.
+// Await waits until cond is true. It returns an error after 30 s.
 func Await(what string, cond func() bool) error {
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()

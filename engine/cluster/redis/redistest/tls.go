@@ -16,8 +16,8 @@ import (
 	"time"
 )
 
-// StartTLS runs redis-server until the test ends. At TLSAddress it requires TLS and
-// certificates of clients, at Address neither.
+// StartTLS runs redis-server until the test ends. TLSAddress requires TLS and certificates of
+// clients; Address requires neither.
 func StartTLS(t testing.TB, cert, key string) *Server {
 	t.Helper()
 	port, err := freePort()
@@ -29,7 +29,7 @@ func StartTLS(t testing.TB, cert, key string) *Server {
 	return s
 }
 
-// TLSAddress is the address of a server of StartTLS for TLS.
+// TLSAddress returns the TLS address of a server of StartTLS.
 func (s *Server) TLSAddress() string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(s.tlsPort)) }
 
 // Certificate creates a self-signed certificate for 127.0.0.1, valid for an hour, and returns

@@ -9,11 +9,11 @@ import (
 	"testing"
 )
 
-// Master is the name of the master for the sentinel of StartSentinels.
+// Master is the name of the master in the configuration of StartSentinels' sentinel.
 const Master = "main"
 
-// StartSentinels runs a master, its replicas and one sentinel, which fails over after the
-// master was silent for 1 s.
+// StartSentinels runs a master, its replicas and one sentinel. The sentinel starts a failover
+// after the master was silent for 1 s.
 func StartSentinels(t testing.TB, replicas int) (master *Server, others []*Server, sentinel *Server) {
 	t.Helper()
 	master = Start(t)
@@ -59,8 +59,8 @@ sentinel failover-timeout %[3]s 6000
 // slots is the number of slots of a Redis Cluster.
 const slots = 16384
 
-// StartCluster runs a Redis Cluster of masters, which share the slots evenly, and
-// replicas, at most one for each master. A master that is silent for 2 s is replaced.
+// StartCluster runs a Redis Cluster of masters, which share the slots equally, and replicas, at
+// most one for each master. A master that is silent for 2 s is replaced.
 func StartCluster(t testing.TB, masters, replicas int) (all []*Server) {
 	t.Helper()
 	for range masters + replicas {
@@ -113,8 +113,8 @@ func (s *Server) busPort() string {
 	return ""
 }
 
-// MoveSlot moves a slot with its keys from one master to another as redis-cli does. The slot
-// stays in use.
+// MoveSlot moves a slot with its keys from one master to another, like redis-cli. The slot stays
+// in use.
 func MoveSlot(t testing.TB, slot int, from, to *Server, all []*Server) {
 	t.Helper()
 	must := func(s *Server, args ...any) any {
@@ -137,7 +137,7 @@ func MoveSlot(t testing.TB, slot int, from, to *Server, all []*Server) {
 	must(to, "CLUSTER", "SETSLOT", slot, "NODE", to.ID(t))
 	for _, s := range all {
 		if s != to {
-			_ = s.Do("CLUSTER", "SETSLOT", slot, "NODE", to.ID(t)) // a replica says no, and learns it from its master
+			_ = s.Do("CLUSTER", "SETSLOT", slot, "NODE", to.ID(t)) // a replica refuses the command, and learns the owner from its master
 		}
 	}
 }
