@@ -18,7 +18,7 @@ import (
 	"github.com/mootchat/moot/host/trial"
 )
 
-// newAPI makes the server API. It answers other nodes also where admin.listen is "".
+// newAPI makes the server API. The API answers other nodes even if admin.listen is "".
 func (n *Node) newAPI(store store.Store) *api.Server {
 	admin := n.cfg.Admin
 	key := admin.Key.Reveal()
@@ -46,7 +46,7 @@ func (n *Node) newAPI(store store.Store) *api.Server {
 	})
 }
 
-// roundTrips returns the round trips of the node to Redis.
+// roundTrips returns the statistics of the node's round trips to Redis.
 func (n *Node) roundTrips() (all []api.RoundTrip) {
 	for _, t := range n.redis.Snapshot() {
 		all = append(all, api.RoundTrip(t))
@@ -54,7 +54,7 @@ func (n *Node) roundTrips() (all []api.RoundTrip) {
 	return all
 }
 
-// certificates returns the end of the certificate of each listener with TLS, by the setting of the listener.
+// certificates returns the expiry time of each TLS listener's certificate, by the setting of the listener.
 func (n *Node) certificates() map[string]time.Time {
 	all := map[string]time.Time{}
 	add := func(name string, l net.Listener) {
@@ -74,9 +74,9 @@ func (n *Node) certificates() map[string]time.Time {
 	return all
 }
 
-// showKey logs a key that was made for this run, where the log is text. Other programs collect and keep a
-// JSON log, so it has a warning in place of the key. Both are logged at every log.level, because nothing
-// else says why the API refuses every key.
+// showKey logs a key that was made for this run, if the log is text. A JSON log has a warning in place of
+// the key, because other programs collect and keep it. Both are logged at every log.level, because no
+// other message explains why the API refuses every key.
 func (n *Node) showKey(key string) {
 	if n.cfg.Admin.Listen == "" {
 		return
@@ -89,12 +89,13 @@ func (n *Node) showKey(key string) {
 	log.Info("admin.key is not set: this one holds until the server stops; set admin.key if this log is kept", "key", key)
 }
 
-// operator answers the operators of other nodes. The API is made after the engine, and before it runs.
+// operator answers the operators of other nodes. The API is made after the engine, and before the
+// engine runs.
 func (n *Node) operator(ctx context.Context, question json.RawMessage) (json.RawMessage, error) {
 	return n.api.Answer(ctx, question)
 }
 
-// listenAdmin opens the listener of the server API; nil where admin.listen is "".
+// listenAdmin opens the listener of the server API. It returns nil if admin.listen is "".
 func (n *Node) listenAdmin(ctx context.Context) (net.Listener, error) {
 	if n.cfg.Admin.Listen == "" {
 		return nil, nil

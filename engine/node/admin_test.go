@@ -10,7 +10,7 @@ import (
 	"github.com/mootchat/moot/engine/node/nodetest"
 )
 
-// withoutKey starts a node without admin.key, with a log format.
+// withoutKey starts a node without admin.key and with a log format.
 func withoutKey(t *testing.T, format string) *nodetest.Server {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "moot.yaml")
@@ -24,7 +24,8 @@ log: { format: `+format+` }
 	return inProcess(t, file)
 }
 
-// Without admin.key the server makes a key, logs it once in a text log, and accepts it at the API.
+// TestAMadeKeyIsShownInATextLog checks that a server without admin.key makes a key, logs it once
+// in a text log, and accepts it at the API.
 func TestAMadeKeyIsShownInATextLog(t *testing.T) {
 	s := withoutKey(t, "text")
 	found := regexp.MustCompile(`admin.key is not set.* key=(\S{20,})`).FindAllStringSubmatch(s.Log.String(), -1)
@@ -49,7 +50,8 @@ func TestAMadeKeyIsShownInATextLog(t *testing.T) {
 	}
 }
 
-// A JSON log is for programs that collect and keep logs, so it has a warning in place of the key.
+// TestAMadeKeyIsNotLoggedAsJSON checks that a JSON log, which other programs collect and keep,
+// has a warning in place of the key.
 func TestAMadeKeyIsNotLoggedAsJSON(t *testing.T) {
 	s := withoutKey(t, "json")
 	if log := s.Log.String(); strings.Contains(log, `"key"`) || !strings.Contains(log, `"level":"WARN","msg":"admin.key is not set: the API refuses the admin`) {

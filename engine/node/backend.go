@@ -16,12 +16,12 @@ import (
 	redisstore "github.com/mootchat/moot/host/store/redis"
 )
 
-// backend is what the node shares with other nodes.
+// backend is the node's access to the state that nodes share.
 type backend struct {
 	cluster   cluster.Backend
-	store     store.Store  // of modules; nil: the host has one in memory
-	operators store.Store  // the same store for operators, with connections of its own; nil where store is nil
-	close     func() error // is called after the engine has ended
+	store     store.Store  // store of modules; nil: the host has one in memory
+	operators store.Store  // the same store for operators, with its own connections; nil if store is nil
+	close     func() error // called after the engine has ended
 }
 
 func (n *Node) openBackend(ctx context.Context) (*backend, error) {
@@ -61,7 +61,7 @@ func redisConfig(ctx context.Context, c config.Cluster) (redis.Config, error) {
 // maxPEM bounds a file of certificates or keys, in bytes.
 const maxPEM = 1 << 20
 
-// redisTLS returns the TLS configuration for Redis; nil: without TLS.
+// redisTLS returns the TLS configuration for Redis; nil: no TLS.
 func redisTLS(ctx context.Context, r config.Redis) (*tls.Config, error) {
 	if !r.TLS {
 		return nil, nil

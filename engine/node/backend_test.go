@@ -11,7 +11,8 @@ import (
 	"github.com/mootchat/moot/engine/telemetry"
 )
 
-// The server of Redis accepts TLS only, and requires certificates of its clients.
+// TestRedisOverTLS checks a node on a Redis that accepts only TLS and requires client
+// certificates.
 func TestRedisOverTLS(t *testing.T) {
 	cert, key := redistest.Certificate(t)
 	tls := redistest.StartTLS(t, cert, key)

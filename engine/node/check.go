@@ -9,23 +9,24 @@ import (
 	"github.com/mootchat/moot/engine/config"
 )
 
-// ConfigError is an error in the configuration, or in what it names: a module, a key, a certificate.
+// ConfigError is an error in the configuration, or in a module, key or certificate that it names.
 type ConfigError struct{ Err error }
 
-// Error has a line for each problem, which begins with its file and line where these are known.
+// Error returns a line for each problem. A line begins with the file and line of the problem if
+// they are known.
 func (e ConfigError) Error() string { return e.Err.Error() }
 
 // Unwrap returns e.Err.
 func (e ConfigError) Unwrap() error { return e.Err }
 
-// ReadConfig reads the configuration that a node would run, and none of the modules, keys and
-// certificates that it names. Of c it uses File and Set.
+// ReadConfig reads the configuration that a node with c would run. It reads none of the modules,
+// keys and certificates that the configuration names. It uses only File and Set of c.
 func ReadConfig(ctx context.Context, c Config) (*config.Config, error) {
 	return c.read(ctx, new(config.Loader))
 }
 
-// CheckConfig loads the modules, keys and certificates of a configuration as a node does at its start.
-// It opens no listener and connects to no backend. The error is a ConfigError with all problems.
+// CheckConfig loads the modules, keys and certificates of a configuration like the start of a node. It
+// opens no listener and connects to no backend. The error is a ConfigError with all problems.
 func CheckConfig(ctx context.Context, cfg *config.Config) error {
 	quiet := slog.New(slog.DiscardHandler)
 	rules, loaded, err := loadRules(ctx, cfg, quiet, nil, nil, auth.NewKeySets(nil, quiet), newSources(cfg.Cache, quiet))

@@ -9,7 +9,8 @@ import (
 	"github.com/mootchat/moot/engine/node/nodetest"
 )
 
-// The test changes a file as Kubernetes does: the file is a link into a directory that is itself a link, which is replaced.
+// TestAChangedConfigMapIsLoaded checks a reload after a change like that of Kubernetes: the file is a link into a
+// directory that is itself a link, and the second link is replaced.
 func TestAChangedConfigMapIsLoaded(t *testing.T) {
 	dir := t.TempDir()
 	const settings = `{ http: { listen: "127.0.0.1:0" }, socket: { listen: "127.0.0.1:0" }, admin: { listen: "127.0.0.1:0" }, drain: 0s, watch: true, limits: { roomsPerConnection: %N% } }`

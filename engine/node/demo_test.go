@@ -10,7 +10,8 @@ import (
 	"github.com/mootchat/moot/engine/node/nodetest"
 )
 
-// page requests a path of the HTTP port with a Host, and returns the status and, of a JSON file, the list of rooms.
+// page requests a path of the HTTP port with a Host header. It returns the status and, for a JSON file, the list of
+// rooms.
 func page(t *testing.T, s *nodetest.Server, host, path string) (status int, rooms []string) {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+s.HTTP+path, nil)

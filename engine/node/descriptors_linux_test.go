@@ -11,8 +11,8 @@ import (
 	"github.com/mootchat/moot/engine/node/nodetest"
 )
 
-// A server without free file descriptors logs that once, serves its clients and operators, and accepts waiting clients when
-// others have gone.
+// TestAServerOutOfDescriptorsSaysSoAndRecovers checks that a server without free file descriptors logs that once,
+// serves its clients and operators, and accepts waiting clients after others have left.
 func TestAServerOutOfDescriptorsSaysSoAndRecovers(t *testing.T) {
 	const files = 96
 	cmd := process(t, configured(t, t.TempDir(), ""))
@@ -50,7 +50,7 @@ func TestAServerOutOfDescriptorsSaysSoAndRecovers(t *testing.T) {
 	must(err)
 	must(first.Hear(details))
 	for range 3 {
-		http.DefaultClient.CloseIdleConnections() // each has a connection of its own
+		http.DefaultClient.CloseIdleConnections() // each request uses a new connection
 		if status, metrics := ask(t, s, "/metrics"); status != 200 || !regexp.MustCompile(`(?m)^moot_accept_failures_total [1-9]`).MatchString(metrics) {
 			t.Errorf("metrics: %d, %.2000s", status, metrics)
 		}

@@ -13,7 +13,8 @@ import (
 	"github.com/mootchat/moot/engine/node/nodetest"
 )
 
-// drained starts a node with a drain time, and clients; more are lines of its configuration.
+// drained starts a node with a drain time, and connects clients. more has additional lines of the
+// configuration.
 func drained(t *testing.T, over string, clients int, more ...string) (*nodetest.Server, []*nodetest.Client) {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "moot.yaml")
@@ -47,8 +48,8 @@ func terminate(t *testing.T, s *nodetest.Server) {
 	}
 }
 
-// After SIGTERM readiness fails, new clients are refused, and the clients are closed in batches: within a drain time of an
-// hour one of 20 is closed at once, and the others are served.
+// TestClientsAreClosedInBatches checks that after SIGTERM readiness fails, new clients are refused, and clients are
+// closed in batches: with a drain time of an hour, one of 20 clients is closed at once, and the others are served.
 func TestClientsAreClosedInBatches(t *testing.T) {
 	s, clients := drained(t, "1h", 20)
 	terminate(t, s)
@@ -89,7 +90,8 @@ func TestClientsAreClosedInBatches(t *testing.T) {
 	}
 }
 
-// When the last client is closed the node ends without an error.
+// TestADrainEndsTheNode checks that the node ends without an error when the last client is
+// closed.
 func TestADrainEndsTheNode(t *testing.T) {
 	s, clients := drained(t, "200ms", 20)
 	terminate(t, s)
@@ -107,7 +109,8 @@ func TestADrainEndsTheNode(t *testing.T) {
 	}
 }
 
-// After SIGTERM the node is not ready, and serves for drainDelay, new clients too.
+// TestANodeServesDuringItsDrainDelay checks that after SIGTERM the node is not ready, and serves
+// old and new clients for drainDelay.
 func TestANodeServesDuringItsDrainDelay(t *testing.T) {
 	s, clients := drained(t, "1h", 1, "drainDelay: 10m")
 	terminate(t, s)
@@ -144,7 +147,7 @@ func TestANodeServesDuringItsDrainDelay(t *testing.T) {
 	res.Body.Close()
 }
 
-// After the drain delay the clients are closed and the node ends.
+// TestADrainDelayEnds checks that after the drain delay the clients are closed and the node ends.
 func TestADrainDelayEnds(t *testing.T) {
 	s, clients := drained(t, "0s", 1, "drainDelay: 10ms")
 	terminate(t, s)
@@ -156,7 +159,8 @@ func TestADrainDelayEnds(t *testing.T) {
 	}
 }
 
-// A reload during the drain delay does not change the drain time of the shutdown under way.
+// TestAReloadDoesNotProlongAShutdown checks that a reload during the drain delay does not change
+// the drain time of the shutdown.
 func TestAReloadDoesNotProlongAShutdown(t *testing.T) {
 	s, clients := drained(t, "0s", 2, "drainDelay: 3s")
 	terminate(t, s)

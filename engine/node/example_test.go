@@ -9,7 +9,7 @@ import (
 	"github.com/mootchat/moot/engine/node"
 )
 
-// A program starts a node on free ports, requests its readiness, and ends it.
+// ExampleStart starts a node on free ports, requests its readiness, and ends the node.
 func ExampleStart() {
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()

@@ -34,7 +34,8 @@ func oddities(t *testing.T, dir string) map[string]string {
 	return map[string]string{at("pipe"): "a named pipe", at("link"): "a named pipe", at("dir"): "a directory", at("socket"): "a socket", "/dev/zero": "a device", "/dev/tty": "a device"}
 }
 
-// A file that is not regular is an error at each setting, and nothing waits for it.
+// TestAnOddFileIsAnErrorWhereverItIsNamed checks that a file that is not regular is an error at
+// each setting, and that the check does not wait for the file.
 func TestAnOddFileIsAnErrorWhereverItIsNamed(t *testing.T) {
 	dir := t.TempDir()
 	for path, kind := range oddities(t, dir) {
@@ -70,7 +71,7 @@ func TestAnOddFileIsAnErrorWhereverItIsNamed(t *testing.T) {
 			}
 		}
 	}
-	// Redis is not reached before its certificates are read.
+	// A node reads the certificates for Redis before it connects.
 	for path, kind := range map[string]string{filepath.Join(dir, "pipe"): "a named pipe", "/dev/zero": "a device"} {
 		for _, keys := range []string{"ca: %[1]q", "cert: %[1]q, key: %[1]q"} {
 			file := filepath.Join(dir, "moot.yaml")
@@ -83,7 +84,8 @@ func TestAnOddFileIsAnErrorWhereverItIsNamed(t *testing.T) {
 	}
 }
 
-// A reload with a file that is not regular is refused, the next one succeeds, and the node can end during such a reload.
+// TestAServerSurvivesAnOddFile checks that a reload with a file that is not regular is refused, that the next reload
+// succeeds, and that the node can end during such a reload.
 func TestAServerSurvivesAnOddFile(t *testing.T) {
 	dir := t.TempDir()
 	odd := oddities(t, dir)
@@ -119,10 +121,10 @@ func TestAServerSurvivesAnOddFile(t *testing.T) {
 		}
 	}
 	swap("tenant.yaml", filepath.Join(dir, "pipe"))
-	hup <- syscall.SIGHUP // the test, and with it the node, ends now
+	hup <- syscall.SIGHUP // the test and its node end during this reload
 }
 
-// silent is a TCP server that accepts connections and sends nothing.
+// silent starts a TCP server that accepts connections and sends nothing.
 func silent(t *testing.T) (address string, met <-chan struct{}) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -147,7 +149,8 @@ func silent(t *testing.T) (address string, met <-chan struct{}) {
 	return l.Addr().String(), seen
 }
 
-// A node that still starts ends with its context, whatever it waits for.
+// TestAStartEndsWithItsContext checks that a node that is still starting ends with its context
+// while it waits for a server.
 func TestAStartEndsWithItsContext(t *testing.T) {
 	for name, config := range map[string]string{
 		"a registry": "modules: { m: { oci: 'localhost:%s/rules/calm:1' } }",
@@ -171,11 +174,12 @@ func TestAStartEndsWithItsContext(t *testing.T) {
 	}
 }
 
-// A key set and a collector that do not answer, and a client of a recording, do not delay the end of a node.
+// TestANodeEndsWhateverHangs checks that the end of a node is not delayed by a key set or a collector that
+// does not answer, or by a client of a recording.
 func TestANodeEndsWhateverHangs(t *testing.T) {
 	keys, met := silent(t)
 	collector, _ := silent(t)
-	t.Run("serve", func(t *testing.T) { // its end ends the node
+	t.Run("serve", func(t *testing.T) { // the end of this subtest ends the node
 		s := inProcess(t, configured(t, t.TempDir(), fmt.Sprintf(`
 tenants: { default: { auth: { jwt: { jwks: "http://%s/keys" } } } }
 telemetry: { endpoint: "http://%s", sample: 1 }

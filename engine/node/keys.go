@@ -14,7 +14,7 @@ import (
 	"github.com/mootchat/moot/engine/listen"
 )
 
-// tokensOf returns what checks the tokens of each tenant that has keys. A key that cannot be used is a
+// tokensOf returns the token verification of each tenant that has keys. An unusable key is a
 // ConfigError. A key set at a URL is not fetched yet.
 func tokensOf(ctx context.Context, cfg *config.Config, sets *auth.KeySets) (map[string]engine.Tokens, error) {
 	all := map[string]engine.Tokens{}
@@ -51,8 +51,8 @@ func newTokens(ctx context.Context, j config.JWT, sets *auth.KeySets) (*auth.Tok
 	return auth.New(c)
 }
 
-// sameSecrets reports whether all tenants and modules have the same secrets. The ID of a revision has too
-// few bits of a secret to tell.
+// sameSecrets reports whether all tenants and modules have the same secrets. The ID of a revision is not
+// enough, because it has only a few bits of a secret.
 func sameSecrets(a, b *config.Config) bool {
 	return maps.EqualFunc(a.Tenants, b.Tenants, func(a, b config.Tenant) bool {
 		return a.Auth.JWT.Secret.Reveal() == b.Auth.JWT.Secret.Reveal() &&
@@ -66,7 +66,7 @@ func checkKeySet(ctx context.Context, sets *auth.KeySets, from auth.Source) erro
 	return sets.CheckFile(ctx, from)
 }
 
-// keySetOf is the key set of a tenant; without one its address is "".
+// keySetOf returns the key set of a tenant. Without a key set its address is "".
 func keySetOf(j config.JWT) auth.Source {
 	from := auth.Source{Address: j.JWKS.Absolute, Within: j.JWKS.Within, Restricted: j.Included}
 	if strings.Contains(j.JWKS.Written, "${") {

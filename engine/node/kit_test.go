@@ -18,7 +18,7 @@ import (
 	"github.com/mootchat/moot/host/script"
 )
 
-// TestMain is also the program of the processes that tests start: a node, and the translator of scripts.
+// TestMain also runs the processes that tests start: a node, and the translator of scripts.
 func TestMain(m *testing.M) {
 	switch {
 	case script.Asked(os.Args[1:]):
@@ -31,7 +31,7 @@ func TestMain(m *testing.M) {
 
 const processName = "node"
 
-// runProcess runs a node until SIGTERM. Its arguments are the configuration file and settings.
+// runProcess runs a node until SIGTERM. args are the configuration file and settings.
 func runProcess(args []string) int {
 	flags := flag.NewFlagSet(processName, flag.ExitOnError)
 	flags.Parse(args)
@@ -50,7 +50,7 @@ func runProcess(args []string) int {
 	return 0
 }
 
-// process returns the command of a node in a process of its own.
+// process returns the command that runs a node in its own process.
 func process(t *testing.T, file string, settings ...string) *exec.Cmd {
 	t.Helper()
 	self, err := os.Executable()
@@ -62,7 +62,7 @@ func process(t *testing.T, file string, settings ...string) *exec.Cmd {
 	return cmd
 }
 
-// started starts the command of a node, which ends with the test.
+// started starts the command of a node. The node ends with the test.
 func started(t *testing.T, cmd *exec.Cmd) *nodetest.Server {
 	t.Helper()
 	s, err := nodetest.Start(cmd)
@@ -75,7 +75,7 @@ func started(t *testing.T, cmd *exec.Cmd) *nodetest.Server {
 
 const adminKey = "the-admin-key-of-all-tests"
 
-// configured writes moot.yaml into a folder: free ports, adminKey, and more.
+// configured writes moot.yaml with free ports, adminKey and more into a folder.
 func configured(t *testing.T, dir, more string) (file string) {
 	t.Helper()
 	file = filepath.Join(dir, "moot.yaml")
@@ -83,7 +83,8 @@ func configured(t *testing.T, dir, more string) (file string) {
 	return file
 }
 
-// inProcess runs a configuration in the process of the test, until the test ends: the race detector sees it.
+// inProcess runs a node in the process of the test, until the test ends, so that the race detector covers
+// it.
 func inProcess(t *testing.T, file string) *nodetest.Server {
 	t.Helper()
 	return startNode(t, Config{File: file})
@@ -110,7 +111,7 @@ func startNode(t *testing.T, c Config) *nodetest.Server {
 	return s
 }
 
-// ask asks the server API of a node with adminKey.
+// ask requests a path of a node's server API with adminKey.
 func ask(t *testing.T, s *nodetest.Server, path string) (status int, body string) {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+s.Admin+path, nil)
@@ -130,7 +131,7 @@ func ask(t *testing.T, s *nodetest.Server, path string) (status int, body string
 	return answer.StatusCode, string(b)
 }
 
-// health is what the node tells operators of its readiness, with the quotes of JSON undone.
+// health returns the readiness of the node as shown to operators, with the quotes of JSON undone.
 func health(t *testing.T, s *nodetest.Server) (status int, text string) {
 	t.Helper()
 	status, text = ask(t, s, "/health/ready")

@@ -13,15 +13,15 @@ import (
 // listeners are the listeners of a node.
 type listeners struct {
 	web     net.Listener
-	admin   net.Listener   // nil where admin.listen is ""
+	admin   net.Listener   // nil if admin.listen is ""
 	sockets []net.Listener // in the order of config.Sockets
 }
 
-// otherFiles is how many open files a node may need besides the sockets of its clients: for listeners,
-// Redis, operators, and modules that are loaded.
+// otherFiles is the number of open files that a node may need besides the sockets of its clients: for
+// listeners, Redis, operators, and loading modules.
 const otherFiles = 256
 
-// checkFiles warns where the limit of open files is lower than limits.connections needs.
+// checkFiles warns if the limit of open files is lower than limits.connections requires.
 func (n *Node) checkFiles() {
 	limit, connections := listen.Limit(), n.cfg.Limits.Connections
 	if limit > 0 && uint64(connections)+otherFiles > limit {
@@ -30,7 +30,7 @@ func (n *Node) checkFiles() {
 	}
 }
 
-// listen opens all listeners, or none.
+// listen opens all listeners. After an error none stays open.
 func (n *Node) listen(ctx context.Context) (*listeners, error) {
 	d := new(listeners)
 	var err error
@@ -50,7 +50,7 @@ func (n *Node) listen(ctx context.Context) (*listeners, error) {
 	return d, nil
 }
 
-// open opens one listener; what is its section of the configuration.
+// open opens one listener. what is the section of the configuration.
 func (n *Node) open(ctx context.Context, what, address string, tls config.TLS, proxied bool, alpn ...string) (net.Listener, error) {
 	c := listen.Config{Address: address, Cert: tls.Cert.Absolute, Key: tls.Key.Absolute, ALPN: alpn, Descriptors: n.descriptors, Reserved: what == "admin", Log: n.log}
 	if proxied {
@@ -75,7 +75,7 @@ func (d *listeners) closeSockets() error {
 	return errors.Join(errs...)
 }
 
-// close closes all listeners that are open.
+// close closes all open listeners.
 func (d *listeners) close() error {
 	errs := []error{d.closeSockets()}
 	for _, l := range []net.Listener{d.web, d.admin} {

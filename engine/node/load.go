@@ -18,10 +18,10 @@ import (
 
 const (
 	readTime = 30 * time.Second // for all files of a configuration together
-	loadTime = 5 * time.Minute  // for all that a configuration names
+	loadTime = 5 * time.Minute  // for all modules, keys and certificates of a configuration together
 )
 
-// read reads the configuration. The loader has the files and patterns that it looked at.
+// read reads the configuration. The loader records the files and patterns that it has read.
 func (c Config) read(ctx context.Context, loader *config.Loader) (*config.Config, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, readTime, fmt.Errorf("the configuration was not read within %v", readTime))
 	defer cancel()
@@ -36,11 +36,11 @@ func (c Config) read(ctx context.Context, loader *config.Loader) (*config.Config
 type loaded struct {
 	cfg      *config.Config
 	settings engine.Settings
-	revision *host.Revision // held until drop
+	revision *host.Revision // held until drop is called
 }
 
-// loadRules makes a host that uses the modules and chains of the configuration. The caller drops what
-// was loaded before it closes the host. A module that does not load is a ConfigError.
+// loadRules makes a host that uses the modules and chains of the configuration. The caller drops the
+// returned configuration before it closes the host. A module that does not load is a ConfigError.
 func loadRules(ctx context.Context, cfg *config.Config, log *slog.Logger, rooms host.Rooms, store store.Store, keys *auth.KeySets, from *sources) (*host.Host, *loaded, error) {
 	h, err := host.New(host.Config{Log: log, Cache: from.cache, Scripts: from.scripts, Rooms: rooms, Store: store})
 	if err != nil {
@@ -48,7 +48,7 @@ func loadRules(ctx context.Context, cfg *config.Config, log *slog.Logger, rooms 
 	}
 	l, err := load(ctx, h, keys, cfg, from)
 	if err != nil {
-		if errors.Is(err, files.ErrHangs) { // closing the host would wait for the same file; the process ends
+		if errors.Is(err, files.ErrHangs) { // closing the host would wait for the same file; the process ends anyway
 			return nil, nil, err
 		}
 		err = errors.Join(err, h.Close())
@@ -61,8 +61,8 @@ func loadRules(ctx context.Context, cfg *config.Config, log *slog.Logger, rooms 
 	return h, l, nil
 }
 
-// load makes the settings and rules of a configuration, and puts nothing into use. It fails after
-// loadTime.
+// load makes the settings and rules of a configuration without putting them into use. It fails
+// after loadTime.
 func load(ctx context.Context, h *host.Host, keys *auth.KeySets, cfg *config.Config, from *sources) (*loaded, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, loadTime, fmt.Errorf("the modules were not loaded within %v", loadTime))
 	defer cancel()
@@ -78,7 +78,8 @@ func load(ctx context.Context, h *host.Host, keys *auth.KeySets, cfg *config.Con
 	defer stop()
 	rules := rulesOf(fetching, cfg, from)
 	fetchAll(cfg, &rules)
-	// The host may still read a file that does not answer when ctx has ended. Another load must not wait for it.
+	// The host may still be reading a file that does not answer after the end of ctx. Another load must not
+	// wait for the file.
 	if err := from.disk.Hanging("load"); err != nil {
 		return nil, fmt.Errorf("the modules cannot be loaded: %w", err)
 	}
@@ -89,7 +90,7 @@ func load(ctx context.Context, h *host.Host, keys *auth.KeySets, cfg *config.Con
 	return &loaded{cfg, settings, revision}, nil
 }
 
-// swap puts the rules into use. l holds the revision still.
+// swap puts the rules into use. l keeps its hold on the revision.
 func (l *loaded) swap(h *host.Host) {
 	l.revision.Keep()
 	h.Swap(l.revision)

@@ -7,8 +7,8 @@ import (
 	"github.com/mootchat/moot/engine/config"
 )
 
-// logger returns the logger that the configuration describes, which writes to w, and its level.
-// Durations are text in both formats, such as "1.5s".
+// logger returns the logger that the configuration describes and its level. The logger writes to
+// w. Durations are text in both formats, such as "1.5s".
 func logger(c config.Log, w io.Writer) (*slog.Logger, *slog.LevelVar) {
 	level := new(slog.LevelVar)
 	setLevel(level, c.Level)
@@ -27,5 +27,5 @@ func logger(c config.Log, w io.Writer) (*slog.Logger, *slog.LevelVar) {
 
 // setLevel sets a level by its name.
 func setLevel(level *slog.LevelVar, name string) {
-	_ = level.UnmarshalText([]byte(name)) // config has checked the name
+	_ = level.UnmarshalText([]byte(name)) // the name is valid, because config has checked it
 }

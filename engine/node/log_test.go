@@ -30,7 +30,8 @@ func TestDurationsInLogsAreText(t *testing.T) {
 	}
 }
 
-// No message, attribute, group or attribute of a logger has a secret.
+// TestNoRecordHasASecret checks that no message, attribute, group or attribute of a logger
+// contains a secret.
 func TestNoRecordHasASecret(t *testing.T) {
 	env := func(string) (string, bool) { return "hunter22", true }
 	c, err := config.Parse("moot.yaml", []byte("cluster: { redis: { password: '${PASSWORD}' } }"), env)

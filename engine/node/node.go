@@ -1,9 +1,9 @@
-// Package node runs a server from a configuration: it opens the backend and the listeners, loads the
-// rules, reloads them on request or when files change, and closes the clients at the end.
-// It is the only package that knows the engine, the transports, the host and their settings.
+// Package node runs a server from a configuration. It opens the backend and the listeners, loads the
+// rules, reloads them on request or when files change, and closes the clients at the end. It is the
+// only package that knows the engine, the transports, the host and their settings.
 //
-// The code of a start is in node.go and listeners.go, that of a reload in watch.go, reload.go, load.go
-// and rules.go, and that of the end in node.go and shutdown.go.
+// The code of the start is in node.go and listeners.go, of a reload in watch.go, reload.go, load.go
+// and rules.go, and of the end in node.go and shutdown.go.
 package node
 
 import (
@@ -31,23 +31,23 @@ import (
 	"github.com/mootchat/moot/host"
 )
 
-// Config says what a node runs. The zero value runs config.yaml of the working directory.
+// Config is the input of a node. The zero value runs config.yaml of the working directory.
 type Config struct {
 	File    string           // the configuration file; "": config.yaml
 	Set     []string         // settings that override the file, each PATH=VALUE
-	Version string           // of the program, for the server API, metrics and traces
+	Version string           // version of the program, for the server API, metrics and traces
 	Log     io.Writer        // receives the log; nil: os.Stderr
-	Reload  <-chan os.Signal // each value makes the node reload its configuration; nil: none comes
+	Reload  <-chan os.Signal // each value makes the node reload its configuration; nil: no values
 }
 
-// ErrStopped is returned by Start when its context ended before the node served clients.
+// ErrStopped is returned by Start if its context ends before the node serves clients.
 var ErrStopped = errors.New("stopped before the server was ready")
 
 // Addresses are the addresses of the listeners of a node, as HOST:PORT.
 type Addresses struct {
 	HTTP    string
 	Sockets []string // in the order of config.Sockets
-	Admin   string   // "" where admin.listen is ""
+	Admin   string   // "" if admin.listen is ""
 }
 
 // Node is a running server: an engine and its listeners. Its methods may be called by any goroutine.
@@ -59,11 +59,11 @@ type Node struct {
 	err      error
 
 	addresses Addresses
-	cfg       *config.Config // of the start
+	cfg       *config.Config // configuration of the start
 	name      string
 	log       *slog.Logger
 	level     *slog.LevelVar
-	redactor  *atomic.Pointer[strings.Replacer] // of the log, for the configuration in use
+	redactor  *atomic.Pointer[strings.Replacer] // redactor of the log, for the configuration in use
 	traces    *telemetry.Traces                 // nil: no traces are sent
 	redis     *telemetry.RoundTrips
 	rules     *host.Host
@@ -71,16 +71,16 @@ type Node struct {
 	reloader  *reloader
 	engine    *engine.Engine
 	api       *api.Server
-	listeners atomic.Pointer[listeners] // nil: they are not open yet
+	listeners atomic.Pointer[listeners] // nil: the listeners are not open yet
 	http      *http.Server
-	stopping  atomic.Bool // readiness fails, though clients may still be served
+	stopping  atomic.Bool // readiness fails, but clients may still be served
 
 	descriptors *listen.Descriptors
 }
 
 // Start starts a node and returns when it serves clients. The node runs until ctx ends; then it closes
-// its clients over the configured drain time, and ends. A configuration that cannot be used is a
-// ConfigError. The error is ErrStopped when ctx ends before the node serves.
+// its clients over the configured drain time, and ends. An unusable configuration is a ConfigError.
+// The error is ErrStopped if ctx ends before the node serves clients.
 func Start(ctx context.Context, c Config) (*Node, error) {
 	n := &Node{source: c, shutdown: newShutdown(), serving: make(chan struct{}), ended: make(chan struct{}),
 		redactor: new(atomic.Pointer[strings.Replacer]), redis: new(telemetry.RoundTrips)}
@@ -110,8 +110,8 @@ func Start(ctx context.Context, c Config) (*Node, error) {
 	}
 }
 
-// Wait waits until the node has ended. The error is nil when the context of Start ended it, and all
-// its parts ended within the drain time and EndTime.
+// Wait waits until the node has ended. The error is nil if the context of Start ended the node and
+// all its parts ended within the drain time and EndTime.
 func (n *Node) Wait() error {
 	<-n.ended
 	return n.err
@@ -184,8 +184,8 @@ func (n *Node) serve(ctx context.Context, loader *config.Loader, b *backend) err
 	return nil
 }
 
-// roomSizes tells modules how many members a room has. The engine is made after the modules are
-// loaded; until then there are no rooms.
+// roomSizes reports the number of members of a room to modules. The engine is made after the
+// modules are loaded; until then there are no rooms.
 type roomSizes struct{ engine *engine.Engine }
 
 // Members implements host.Rooms.
@@ -196,8 +196,8 @@ func (r *roomSizes) Members(ctx context.Context, room cluster.RoomID) (int, erro
 	return r.engine.Members(ctx, room)
 }
 
-// afterDrain is the time that the last clients have to close, beyond the drain time. With one second
-// of the admin port and one of the traces it is less than EndTime.
+// afterDrain is the time that the last clients have to close, beyond the drain time. Together with
+// one second of the admin port and one of the traces it is less than EndTime.
 const afterDrain = 2 * time.Second
 
 // run serves until ctx ends or a part of the node fails. Then it refuses new clients, closes the
@@ -222,7 +222,7 @@ func (n *Node) run(ctx context.Context) error {
 	case <-failed.Done():
 		n.shutdown.begin()
 		return errors.Join(parts.Wait(), open.close())
-	case <-ctx.Done(): // the engine still waits for Redis, or for the lease of another node with its name
+	case <-ctx.Done(): // the engine still waits for Redis, or for the lease of another node with the same name
 		end()
 		return errors.Join(parts.Wait(), open.close(), ctx.Err())
 	}
@@ -248,7 +248,8 @@ func (n *Node) run(ctx context.Context) error {
 	return errors.Join(parts.Wait(), err)
 }
 
-// part runs f as a part of the node. A shutdown that takes too long reports the name.
+// part runs f as a part of the node. If a shutdown takes too long, its error has the name of the
+// part.
 func (n *Node) part(parts *errgroup.Group, name string, f func() error) {
 	done := n.shutdown.track(name)
 	parts.Go(func() error {
@@ -257,9 +258,9 @@ func (n *Node) part(parts *errgroup.Group, name string, f func() error) {
 	})
 }
 
-// failReadiness makes readiness fail and serves for drainDelay, or until ctx ends: load balancers send
-// clients here until they notice. It returns the drain time, which a reload in the meantime does not
-// change, because the time of the shutdown runs already.
+// failReadiness makes readiness fail and serves for drainDelay, or until ctx ends, because load
+// balancers send clients here until they notice. It returns the drain time. A reload in the meantime
+// does not change this time, because the time of the shutdown is already running.
 func (n *Node) failReadiness(ctx context.Context) (drain time.Duration) {
 	n.stopping.Store(true)
 	cfg := n.reloader.current.Load()
@@ -271,7 +272,7 @@ func (n *Node) failReadiness(ctx context.Context) (drain time.Duration) {
 	return cfg.Drain
 }
 
-// notStopping is the readiness check that fails from the beginning of a shutdown.
+// notStopping is the readiness check that fails from the start of a shutdown.
 func (n *Node) notStopping(context.Context) error {
 	if n.stopping.Load() {
 		return errors.New("the node is shutting down")
@@ -279,8 +280,8 @@ func (n *Node) notStopping(context.Context) error {
 	return nil
 }
 
-// drain closes the clients over a time. Readiness fails before a listener is closed, and handshakes
-// that are under way delay nobody.
+// drain closes the clients over a time. Readiness fails before a listener is closed, and running
+// handshakes delay no client.
 func (n *Node) drain(ctx context.Context, open *listeners, over time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, over+afterDrain)
 	defer cancel()
@@ -290,8 +291,8 @@ func (n *Node) drain(ctx context.Context, open *listeners, over time.Duration) e
 	return errors.Join(open.closeSockets(), n.engine.Shutdown(ctx, over), <-handshakes)
 }
 
-// nodeName returns the configured name, or one made of the host's name and random characters, so that
-// two nodes of one host differ.
+// nodeName returns the configured name, or a name made of the host's name and random characters, so
+// that two nodes of one host have different names.
 func nodeName(configured string) string {
 	if configured != "" {
 		return configured

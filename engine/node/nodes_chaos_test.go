@@ -13,8 +13,8 @@ import (
 
 const grace = 0
 
-// A node is cut off from Redis for half a minute, which is longer than publishTimeout and ten times the lease, and another
-// node is killed in this time.
+// TestNothingIsLostInALongCut cuts a node off from Redis for half a minute, which is longer than publishTimeout and ten
+// times the lease, and kills another node in this time.
 func TestNothingIsLostInALongCut(t *testing.T) {
 	redis := redistest.Start(t, "--appendonly", "yes", "--appendfsync", "always")
 	proxy := redistest.StartProxy(t, redis.Address())
@@ -30,7 +30,7 @@ func TestNothingIsLostInALongCut(t *testing.T) {
 	pass(t, p.guests[0], 15*time.Second)
 	proxy.Mend()
 	p.hear(300)
-	redis.Kill() // it restarts with its data
+	redis.Kill() // Redis restarts with its data
 	if err := redis.Restart(); err != nil {
 		t.Fatal(err)
 	}

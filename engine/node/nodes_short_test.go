@@ -4,6 +4,6 @@ package node
 
 import "time"
 
-// grace is the time that leaves may take beyond the promise. The suite may run on a machine that is busy with other
-// work, so it holds the order and the number of leaves; `make chaos` holds their time.
+// grace is the time that leaves may take beyond the promise. The suite may run on a busy machine, so it checks the
+// order and the number of leaves; `make chaos` checks their time.
 const grace = time.Minute

@@ -20,8 +20,8 @@ import (
 // lease is the lease of the nodes in these tests.
 const lease = 3 * time.Second
 
-// runNode runs a process that is a node of a cluster on the Redis at the address. rules
-// is the chain of the tenant, more are settings.
+// runNode runs a process that is a node of a cluster on the Redis at the address. rules is the
+// chain of the tenant. more has settings.
 func runNode(t *testing.T, name, address, rules string, more ...string) *nodetest.Server {
 	t.Helper()
 	guests, err := filepath.Abs("../../guests")
@@ -43,7 +43,7 @@ tenants: { default: { rooms: { starting: [hall], settings: [{ history: 10000 }] 
 	return s
 }
 
-// guest is a client over TCP in the room hall, which records what it receives.
+// guest is a client over TCP in the room hall. It records what it receives.
 type guest struct {
 	t    *testing.T
 	name string
@@ -132,7 +132,8 @@ func (g *guest) all() []string {
 	return slices.Clone(g.heard)
 }
 
-// A hundred members of a killed node leave once each, within the lease and two seconds, and none stays.
+// TestMembersOfAKilledNodeLeaveOnce checks that a hundred members of a killed node leave once each,
+// within the lease and two seconds, and that none is left.
 func TestMembersOfAKilledNodeLeaveOnce(t *testing.T) {
 	redis := redistest.Start(t)
 	rules := `{ module: announcer, grants: [emit], config: { join: "", quiet: [] } }`
@@ -176,7 +177,7 @@ func TestMembersOfAKilledNodeLeaveOnce(t *testing.T) {
 	}
 }
 
-// party is guests at several nodes that send messages, and wanderers that receive them.
+// party has guests at several nodes that send messages, and wanderers that receive them.
 type party struct {
 	t         *testing.T
 	guests    []*guest
@@ -224,8 +225,9 @@ func (p *party) hear(n int) {
 	}
 }
 
-// settle ends the senders and compares: each guest has received each accepted message once, no refused one, and all in the
-// same order. At least atLeast messages must have been accepted; wanderers may have missed messages at most missing times.
+// settle stops the senders and compares the received messages. Each guest must have received each accepted message
+// once, no refused message, and all in the same order. At least atLeast messages must have been accepted. Wanderers may
+// have missed messages at most missing times.
 func (p *party) settle(atLeast, missing int) {
 	p.t.Helper()
 	close(p.over)
@@ -293,9 +295,9 @@ func (p *party) check(g *guest, accepted, refused map[string]bool) {
 	}
 }
 
-// Six clients at three nodes send messages, and two reconnect with since, while things break for seconds, one after the
-// other: subscriptions are killed, a node is frozen, Redis is killed and restarts empty, a node is cut off from Redis, the
-// connection to Redis is slow.
+// TestNothingIsLostBetweenProcesses checks that no message is lost while six clients at three nodes send messages, two
+// clients reconnect with since, and faults of some seconds follow each other: subscriptions are killed, a node is
+// frozen, Redis is killed and restarts empty, a node is cut off from Redis, the connection to Redis is slow.
 func TestNothingIsLostBetweenProcesses(t *testing.T) {
 	redis := redistest.Start(t)
 	proxy := redistest.StartProxy(t, redis.Address())
@@ -325,10 +327,10 @@ func TestNothingIsLostBetweenProcesses(t *testing.T) {
 	p.hear(50)
 	proxy.Mend()
 	p.hear(100)
-	p.settle(500, 1) // the messages from before the empty Redis
+	p.settle(500, 1) // messages from before the restart of Redis may be missing once
 }
 
-// awake waits while the guests go on sending.
+// pass waits for a time while the guests continue to send.
 func pass(t *testing.T, g *guest, long time.Duration) {
 	t.Helper()
 	began := time.Now()

@@ -7,12 +7,12 @@ import (
 	"sync/atomic"
 )
 
-// redactingHandler is a log handler that replaces the values of ${...} that logs must not show, see
-// [config.Config.LogRedactor], in the records of all loggers, those of modules included.
-// Each record costs a pass over its texts.
+// redactingHandler is a log handler that replaces secret values of ${...} in the records of all
+// loggers, including those of modules; see [config.Config.LogRedactor]. Each record costs a pass
+// over its texts.
 type redactingHandler struct {
 	slog.Handler
-	redactor *atomic.Pointer[strings.Replacer] // for the configuration in use
+	redactor *atomic.Pointer[strings.Replacer] // redactor for the configuration in use
 }
 
 // Handle implements slog.Handler.

@@ -13,10 +13,10 @@ import (
 	"github.com/mootchat/moot/host/hosttest/asm"
 )
 
-// stranger is a module that keeps the contract, changed by more.
+// stranger returns a valid module, changed by more.
 func stranger(more func(*asm.Module)) string {
 	m := new(asm.Module)
-	more(m) // first: imports go before functions
+	more(m) // called first, because imports precede functions
 	m.Memory(2, asm.NoMax)
 	m.Export(abi.ExportMemory, asm.Memory, 0)
 	m.Func(abi.ExportMarker, "->", "")
@@ -24,8 +24,8 @@ func stranger(more func(*asm.Module)) string {
 	return string(m.Wasm())
 }
 
-// A reload with a module that cannot be used leaves the rules as they are. The reason is in the answer, the log, the status
-// of the node and its readiness.
+// TestAModuleThatCannotBeUsedIsReportedWhereOperatorsLook checks that a reload with an unusable module does not change
+// the rules, and that the answer, the log, the status of the node and its readiness have the reason.
 func TestAModuleThatCannotBeUsedIsReportedWhereOperatorsLook(t *testing.T) {
 	dir := t.TempDir()
 	s := inProcess(t, stamps(t, dir, 1))

@@ -23,34 +23,34 @@ type reloader struct {
 	source   Config
 	log      *slog.Logger
 	level    *slog.LevelVar
-	redactor *atomic.Pointer[strings.Replacer] // of the log
+	redactor *atomic.Pointer[strings.Replacer] // redactor of the log
 	engine   *engine.Engine
 	rules    *host.Host
 	keys     *auth.KeySets
 	from     *sources
-	started  *config.Config // of the start: settings that need a restart have these values
+	started  *config.Config // configuration of the start: settings that need a restart have these values
 
 	last    atomic.Pointer[api.Reload]
-	taken   atomic.Uint64                 // reloads and rollbacks that succeeded
-	refused atomic.Uint64                 // those that did not
+	taken   atomic.Uint64                 // successful reloads and rollbacks
+	refused atomic.Uint64                 // refused reloads and rollbacks
 	restart atomic.Pointer[[]string]      // settings of the files that need a restart; nil: none
 	current atomic.Pointer[config.Config] // in use
-	watched atomic.Pointer[config.Loader] // the files of the configuration in use, and of the last one that was refused
-	unseen  atomic.Bool                   // the file system did not answer the last time that files were watched
-	first   []fileState                   // of the watched files, at the start
+	watched atomic.Pointer[config.Loader] // the files of the configuration in use, and of the last refused one
+	unseen  atomic.Bool                   // the file system did not answer at the last look at the files
+	first   []fileState                   // states of the watched files at the start
 
 	turn   chan struct{} // has one element during a reload or rollback
-	now    *loaded       // in use; under turn
-	past   []*loaded     // used before, the latest last; under turn
-	closed bool          // under turn
+	now    *loaded       // in use; guarded by turn
+	past   []*loaded     // used before, the latest last; guarded by turn
+	closed bool          // guarded by turn
 }
 
-// newReloader begins with the configuration in use, and the loader that read it.
+// newReloader returns a reloader with the configuration in use and the loader that read it.
 func newReloader(ctx context.Context, source Config, loader *config.Loader, now *loaded, h *host.Host, keys *auth.KeySets, from *sources, log *slog.Logger, level *slog.LevelVar) *reloader {
 	r := &reloader{source: source, log: log, level: level, rules: h, keys: keys, from: from, started: now.cfg, now: now, turn: make(chan struct{}, 1)}
 	r.current.Store(now.cfg)
 	r.watch(loader, now.cfg)
-	r.first, _ = r.look(ctx) // without it every file counts as changed when it can be read
+	r.first, _ = r.look(ctx) // after an error every file counts as changed as soon as it can be read
 	return r
 }
 
@@ -59,12 +59,12 @@ func (r *reloader) Reload(ctx context.Context) api.Reload {
 	return r.attempt(ctx, "reload", r.reload)
 }
 
-// Rollback implements api.Rules. The revision in use is dropped; a reload loads the files again.
+// Rollback implements api.Rules. It drops the revision in use; a reload loads the files again.
 func (r *reloader) Rollback(ctx context.Context) api.Reload {
 	return r.attempt(ctx, "rollback", r.rollback)
 }
 
-// attempt calls change, one at a time, and reports what became of it.
+// attempt calls change, one call at a time, and reports the result.
 func (r *reloader) attempt(ctx context.Context, what string, change func(context.Context) (notes []string, err error)) api.Reload {
 	select {
 	case r.turn <- struct{}{}:
@@ -87,7 +87,7 @@ func (r *reloader) attempt(ctx context.Context, what string, change func(context
 	return out
 }
 
-// reload reads and loads the files, and puts what they say into use.
+// reload reads and loads the files, and puts their configuration into use.
 func (r *reloader) reload(ctx context.Context) (notes []string, err error) {
 	loader := config.Loader{Waiter: &r.from.disk}
 	cfg, err := r.source.read(ctx, &loader)
@@ -118,10 +118,10 @@ func (r *reloader) reload(ctx context.Context) (notes []string, err error) {
 	return nil, nil
 }
 
-// maxPast is how many revisions are kept for rollbacks.
+// maxPast is the number of revisions kept for rollbacks.
 const maxPast = 5
 
-// rollback puts the revision before the one in use into use.
+// rollback puts the previous revision into use.
 func (r *reloader) rollback(ctx context.Context) (notes []string, err error) {
 	if len(r.past) == 0 {
 		return nil, errors.New("there is nothing to go back to: nothing was reloaded since the server started, or all of it was rolled back")
@@ -136,7 +136,7 @@ func (r *reloader) rollback(ctx context.Context) (notes []string, err error) {
 	return []string{"the files still say what was rolled back: the next reload loads them"}, nil
 }
 
-// use puts next in place of the configuration in use.
+// use replaces the configuration in use by next.
 func (r *reloader) use(ctx context.Context, next *loaded) error {
 	if err := r.engine.Swap(ctx, next.settings, func() { next.swap(r.rules) }); err != nil {
 		return err
@@ -149,7 +149,7 @@ func (r *reloader) use(ctx context.Context, next *loaded) error {
 	return nil
 }
 
-// report keeps, counts and logs the result.
+// report stores, counts and logs the result.
 func (r *reloader) report(what string, out *api.Reload) {
 	r.last.Store(out)
 	if out.OK {
@@ -166,7 +166,7 @@ func (r *reloader) report(what string, out *api.Reload) {
 	}
 }
 
-// close waits for the reload under way, refuses further ones, and drops all revisions.
+// close waits for the running reload, refuses further ones, and drops all revisions.
 func (r *reloader) close() {
 	r.turn <- struct{}{}
 	defer func() { <-r.turn }()
@@ -177,5 +177,5 @@ func (r *reloader) close() {
 	r.past = nil
 }
 
-// short is the beginning of a digest.
+// short returns the beginning of a digest.
 func short(digest string) string { return digest[:min(len(digest), 8)] }

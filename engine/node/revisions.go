@@ -41,11 +41,12 @@ func (r *reloader) restarted(context.Context) error {
 	return nil
 }
 
-// maxShown is how many problems of a reload the readiness check shows: probes come every few seconds.
+// maxShown is the number of problems of a reload that the readiness check shows. It is small because
+// probes arrive every few seconds.
 const maxShown = 10
 
-// healthy is the readiness check that fails while the last reload was refused: the node serves with the
-// rules that it has.
+// healthy is the readiness check that fails if the last reload was refused. The node then continues to
+// serve with its earlier rules.
 func (r *reloader) healthy(context.Context) error {
 	last := r.last.Load()
 	if last == nil || last.OK {

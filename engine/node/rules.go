@@ -13,7 +13,7 @@ import (
 )
 
 // rulesOf returns the modules and chains of a configuration: modules in the order of the files, tenants
-// by name. Modules that are elsewhere are fetched when they are opened, unless ctx has ended.
+// by name. Modules that are not files are fetched when they are opened, unless ctx has ended.
 func rulesOf(ctx context.Context, cfg *config.Config, from *sources) host.Rules {
 	digest := config.Digest(cfg)
 	d := cfg.Decisions

@@ -10,7 +10,8 @@ import (
 	"github.com/mootchat/moot/engine/config"
 )
 
-// The ID of the revision has only a few bits of a secret, so secrets are compared as well.
+// TestAChangedSecretOfAModuleIsTaken checks that secrets are compared besides the ID of the
+// revision, which has only a few bits of a secret.
 func TestAChangedSecretOfAModuleIsTaken(t *testing.T) {
 	with := func(secret string) *config.Config {
 		return &config.Config{Tenants: map[string]config.Tenant{"default": {Chain: []config.Entry{{Module: "m", Config: json.RawMessage(secret), Shown: json.RawMessage(`"${S}"`)}}}}}

@@ -11,7 +11,7 @@ import (
 	"github.com/mootchat/moot/engine/glob"
 )
 
-// settingsOf returns the settings of the engine that the configuration has.
+// settingsOf returns the engine's settings from the configuration.
 func settingsOf(cfg *config.Config, tokens map[string]engine.Tokens) (engine.Settings, error) {
 	l := cfg.Limits
 	c := engine.Settings{Limits: engine.Limits{
@@ -29,7 +29,7 @@ func settingsOf(cfg *config.Config, tokens map[string]engine.Tokens) (engine.Set
 		}
 		for _, s := range t.Rooms.Settings {
 			g, err := glob.Compile(s.Match)
-			if err != nil { // config checked it
+			if err != nil { // config has checked the value
 				return c, fmt.Errorf("rooms.settings of tenant %s: %w", name, err)
 			}
 			tenant.Rooms = append(tenant.Rooms, roomSettings(s, g.Match))

@@ -9,23 +9,24 @@ import (
 	"time"
 )
 
-// EndTime is how long a node may take to end, beyond drainDelay and drain. Its parts have less.
+// EndTime is the time that a node may take to end, beyond drainDelay and drain. Its parts have
+// less time.
 const EndTime = 5 * time.Second
 
-// shutdown bounds how long a node takes to end, whatever does not answer: a file system, Redis, a
-// module, a collector of traces. It knows by name what is running, to report it.
+// shutdown bounds the time that a node takes to end, even if a file system, Redis, a module or a
+// collector of traces does not answer. It has the names of the running parts, for its error.
 type shutdown struct {
-	begun chan struct{} // closed when the node begins to end before its context does
+	begun chan struct{} // closed when the node starts to end before its context has ended
 
 	mu      sync.Mutex
 	once    bool
 	running []string
-	drain   func() time.Duration // nil: no client was served yet
+	drain   func() time.Duration // nil: no client has been served yet
 }
 
 func newShutdown() *shutdown { return &shutdown{begun: make(chan struct{})} }
 
-// track adds a name to what is running, until the function that it returns is called.
+// track adds a name to the running parts, until the returned function is called.
 func (s *shutdown) track(name string) (done func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -38,7 +39,7 @@ func (s *shutdown) track(name string) (done func()) {
 	}
 }
 
-// serving tells that clients are served from now on; drain is the time to close them.
+// serving records that clients are served from now on. drain returns the time to close them.
 func (s *shutdown) serving(drain func() time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -52,7 +53,7 @@ func (s *shutdown) served() bool {
 	return s.drain != nil
 }
 
-// begin starts the time of the shutdown, where the end of the context has not started it.
+// begin starts the time of the shutdown, unless the end of the context has started it.
 func (s *shutdown) begin() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -62,7 +63,7 @@ func (s *shutdown) begin() {
 	}
 }
 
-// limit is how long the node may take to end from now on.
+// limit returns the time that the node may take to end from now on.
 func (s *shutdown) limit() time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -79,8 +80,8 @@ func (s *shutdown) stillRunning() string {
 }
 
 // bound calls serve and waits until it returns, at most for limit after ctx has ended or begin was
-// called. The error of a serve that does not return in time names what is running: it goes on, and the
-// caller must end the process.
+// called. If serve does not return in time, the error has the names of the running parts. serve then
+// continues, and the caller must end the process.
 func (s *shutdown) bound(ctx context.Context, serve func() error) error {
 	done := make(chan error, 1)
 	go func() { done <- serve() }()

@@ -26,12 +26,12 @@ import (
 )
 
 const (
-	fetchTime = 30 * time.Second // for all modules that a load fetches; less than clients of the API wait
+	fetchTime = 30 * time.Second // for all modules of a load; shorter than the wait of API clients
 	fileTime  = 5 * time.Second  // for one file of a module or a key set
 )
 
-// sources reads and fetches modules, and has the cache of what is made of them. All loads of a node
-// share one, so that a file system which does not answer is counted once.
+// sources reads and fetches modules, and has the cache on disk. All loads of a node share one, so
+// that a file system that does not answer is counted once.
 type sources struct {
 	disk    files.Waiter
 	web     *fetch.Fetcher
@@ -39,7 +39,7 @@ type sources struct {
 	scripts *script.Compiler
 }
 
-// newSources makes the sources of a configuration with this setting "cache".
+// newSources makes the sources of a configuration with the setting "cache".
 func newSources(cache config.Path, log *slog.Logger) *sources {
 	kept := OpenCache(cache, log)
 	return &sources{web: fetch.New(fetch.Config{Max: host.MaxModule, Cache: kept}), cache: kept,
@@ -68,10 +68,10 @@ func moduleOf(ctx context.Context, name string, m config.Module, from *sources, 
 	return module
 }
 
-// scriptName is the name of a script in messages. Its extension tells the language.
+// scriptName returns the name of a script for messages. Its extension shows the language.
 func scriptName(p config.Path) string {
 	if ext := filepath.Ext(p.Absolute); filepath.Ext(p.Written) != ext {
-		return p.Written + ext // it is a part of a value of ${...}
+		return p.Written + ext // the extension is part of a value of ${...}
 	}
 	return p.Written
 }
@@ -105,8 +105,8 @@ func opener(fetch func() ([]byte, error)) func() (io.ReadCloser, error) {
 	}
 }
 
-// fetchAll fetches the modules that are not files, all at once, so that the host does not wait for one
-// after the other. The host meets the error of a fetch when it opens the module.
+// fetchAll fetches all modules that are not files at the same time, so that the host does not wait for
+// one after the other. The host gets the error of a fetch when it opens the module.
 func fetchAll(cfg *config.Config, rules *host.Rules) {
 	var all sync.WaitGroup
 	for i := range rules.Modules {
@@ -122,13 +122,14 @@ func fetchAll(cfg *config.Config, rules *host.Rules) {
 	all.Wait()
 }
 
-// OpenCache opens the cache on disk that the setting "cache" names. The zero setting names the user's
-// cache directory, and "off" none. Where a directory cannot be used, that is logged and nothing is kept.
+// OpenCache opens the cache on disk that the setting "cache" names. The zero setting means the user's
+// cache directory, and "off" means no cache. If a directory cannot be used, OpenCache logs that and
+// stores nothing.
 func OpenCache(setting config.Path, log *slog.Logger) *diskcache.Cache {
 	return diskcache.Open(diskcache.Config{Dir: cacheDir(setting, log), Log: log})
 }
 
-// cacheDir is the directory of the setting "cache"; "" is none.
+// cacheDir returns the directory of the setting "cache"; "" means no cache.
 func cacheDir(setting config.Path, log *slog.Logger) string {
 	switch setting.Written {
 	case "off":

@@ -46,8 +46,8 @@ func push(t *testing.T, s *httptest.Server, name, tag string, wasm []byte) strin
 	return at.Digest.String()
 }
 
-// Modules are fetched from an HTTPS server and a registry. A reload with a module that cannot be fetched changes nothing, and
-// cached modules need no server.
+// TestModulesAreFetched checks that modules are fetched from an HTTPS server and a registry, that a reload with a
+// module that cannot be fetched changes nothing, and that cached modules need no server.
 func TestModulesAreFetched(t *testing.T) {
 	dir := t.TempDir()
 	rules := map[string][]byte{"/a.wasm": stamp("a", 1)}
@@ -104,7 +104,8 @@ tenants: { default: { rooms: { starting: [hall] }, chain: [{ module: a, timeout:
 	one := serve()
 	heard(one, 1, 1)
 
-	// A tag that moved; an address with other content; a repository that does not exist.
+	// A moved tag, an address with other content, and a repository that does not exist are
+	// errors.
 	push(t, s, "rules/stamp", "1", stamp("b", 2))
 	reload(one, "OK:true")
 	heard(one, 1, 2)
@@ -122,7 +123,7 @@ tenants: { default: { rooms: { starting: [hall] }, chain: [{ module: a, timeout:
 	heard(one, 2, 1)
 	one.Stop(t)
 
-	// Without the server pinned modules are in the cache, and a tag cannot be resolved.
+	// Without the server, pinned modules come from the cache, and a tag cannot be resolved.
 	s.Close()
 	one = serve()
 	heard(one, 2, 1)

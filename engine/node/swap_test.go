@@ -16,7 +16,7 @@ import (
 	"github.com/mootchat/moot/host/hosttest/asm"
 )
 
-// stamp is a module that adds its name and n to each message, at onSayReceive and at say.
+// stamp returns a module that adds its name and n to each message, at onSayReceive and at say.
 func stamp(name string, n int) []byte {
 	const exchange = 1 << 16
 	m := new(asm.Module)
@@ -59,7 +59,7 @@ tenants:
 	return file
 }
 
-// line is what the client receives: a message has a text, an answer has none.
+// line is a line that the client receives: a message has a text, an answer has none.
 type line struct {
 	Error    string `json:"error"`
 	Message  string `json:"message"`
@@ -69,10 +69,11 @@ type line struct {
 	SayB     *int   `json:"say-b"`
 }
 
-// A hundred reloads lose no message and no connection, and each run of a chain uses one revision.
+// TestAHundredReloadsLoseNoMessage checks that a hundred reloads lose no message and no
+// connection, and that each run of a chain uses one revision.
 func TestAHundredReloadsLoseNoMessage(t *testing.T) {
 	dir := t.TempDir()
-	t.Setenv("XDG_CACHE_HOME", filepath.Join(dir, "cache")) // of modules that nobody loads again
+	t.Setenv("XDG_CACHE_HOME", filepath.Join(dir, "cache")) // cache of modules that no other test loads
 	s := inProcess(t, stamps(t, dir, 0))
 	conn, err := net.Dial("tcp", s.Socket)
 	if err != nil {
@@ -93,7 +94,7 @@ func TestAHundredReloadsLoseNoMessage(t *testing.T) {
 
 	const reloads = 100
 	stop, said := make(chan struct{}), make(chan int, 1)
-	seen := make(chan int, reloads+1) // each revision of which a message was heard
+	seen := make(chan int, reloads+1) // each revision that a received message has
 	begin := time.Now()
 	go talk(conn, stop, said)
 	go func() {
@@ -161,7 +162,8 @@ func TestAHundredReloadsLoseNoMessage(t *testing.T) {
 	t.Logf("%d messages through %d reloads in %v: %.0f a second, %d revisions seen", messages, reloads, took, float64(messages)/took.Seconds(), len(revisions))
 }
 
-// talk sends m0, m1, ... at a thousand per second. It sends their number to said before the last message.
+// talk sends m0, m1, ... at a thousand per second. It sends the number of messages to said before the
+// last message.
 func talk(conn net.Conn, stop <-chan struct{}, said chan<- int) {
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
@@ -174,7 +176,7 @@ func talk(conn net.Conn, stop <-chan struct{}, said chan<- int) {
 			return
 		case <-tick.C:
 		}
-		for due := int(time.Since(begin) / time.Millisecond); n < due; n++ { // ticks are dropped on a busy machine
+		for due := int(time.Since(begin) / time.Millisecond); n < due; n++ { // a busy machine skips ticks
 			fmt.Fprintf(conn, "say hall m%d\n", n)
 		}
 	}

@@ -29,7 +29,7 @@ import (
 	"github.com/mootchat/moot/host/hosttest/asm"
 )
 
-// endless is a module that uses all the time it has, for each message.
+// endless returns a module that uses all its time for each message.
 func endless() []byte {
 	const exchange = 1 << 16
 	m := new(asm.Module)
@@ -41,13 +41,13 @@ func endless() []byte {
 	return m.Wasm()
 }
 
-// street is a server with the tenants acme, which attacks, and bolt. Each has a TCP listener, a host, a path, tokens and a
-// key of its own.
+// street is a server with two tenants: acme, which attacks, and bolt. Each tenant has its own TCP listener, host, path,
+// tokens and key.
 type street struct {
 	*testing.T
 	*nodetest.Server
 	dir   string
-	ports map[string]string // of TCP clients, by tenant
+	ports map[string]string // ports of TCP clients, by tenant
 }
 
 const streetKey = "a key of the tenant "
@@ -58,7 +58,7 @@ func newStreet(t *testing.T, acme, bolt string) *street {
 	t.Setenv("XDG_CACHE_HOME", filepath.Join(s.dir, "cache"))
 	nodetest.Write(t, filepath.Join(s.dir, "endless.wasm"), string(endless()))
 	listeners := map[string]net.Listener{}
-	for _, tenant := range []string{"acme", "bolt"} { // two free ports that differ
+	for _, tenant := range []string{"acme", "bolt"} { // two different free ports
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
 			t.Fatal(err)
@@ -167,7 +167,8 @@ const (
 	welcomed = `"welcome"`
 )
 
-// Tokens of a tenant are accepted there and nowhere else, on every listener and path.
+// TestTokensOfOneTenantAreRefusedAtAnother checks that tokens of a tenant are accepted only by
+// that tenant, on every listener and path.
 func TestTokensOfOneTenantAreRefusedAtAnother(t *testing.T) {
 	s := newStreet(t, secretly(secretA), secretly(secretB))
 	tokens := map[string]string{"acme": s.token("acme", "ann"), "bolt": s.token("bolt", "bob")}
@@ -194,7 +195,8 @@ func TestTokensOfOneTenantAreRefusedAtAnother(t *testing.T) {
 	}
 }
 
-// A reloaded secret is in use at once, even if its digest begins like that of the one before.
+// TestAReloadBringsNewSecrets checks that a reloaded secret is in use at once, even if its digest
+// has the same first bits as the earlier digest.
 func TestAReloadBringsNewSecrets(t *testing.T) {
 	s := newStreet(t, secretly(secretA), secretly(secretB))
 	old := s.token("acme", "ann")
@@ -221,7 +223,8 @@ func TestAReloadBringsNewSecrets(t *testing.T) {
 	}
 }
 
-// Rooms, connections and answers of the API belong to one tenant each.
+// TestOneTenantSeesAndReachesNothingOfAnother checks that rooms, connections and answers of the
+// API belong to one tenant each.
 func TestOneTenantSeesAndReachesNothingOfAnother(t *testing.T) {
 	s := newStreet(t, "limits: { rooms: 3 }", "")
 	spy, ann, bob := s.enter("acme"), s.enter("bolt"), s.enter("bolt")
@@ -232,7 +235,7 @@ func TestOneTenantSeesAndReachesNothingOfAnother(t *testing.T) {
 	s.hears(bob, `"message":"for bolt alone"`)
 	s.says(spy, "roomView hall", `"membersCount":1\b`)
 	s.says(bob, "roomView hall", `"membersCount":2\b`)
-	s.says(spy, "say hall for acme alone", `"message":"for (acme|bolt) alone"`) // the first it hears
+	s.says(spy, "say hall for acme alone", `"message":"for (acme|bolt) alone"`) // the first message that spy receives
 	fmt.Fprintln(spy.Conn, "say hall the end")
 	for spy.Lines.Scan() && !strings.Contains(spy.Lines.Text(), "the end") {
 		if strings.Contains(spy.Lines.Text(), "bolt") {
@@ -265,7 +268,7 @@ func TestOneTenantSeesAndReachesNothingOfAnother(t *testing.T) {
 		t.Errorf("acme's key sees the nodes: %v", err)
 	}
 
-	// Rooms: acme makes what it may, and bolt as many as it likes.
+	// Rooms: acme can create rooms up to its limit, and bolt any number.
 	create := func(c *nodetest.Client, room, answer string) {
 		t.Helper()
 		s.says(c, fmt.Sprintf(`{"action":"createChatRoom","params":{"name":%q}}`, room), answer)
@@ -276,7 +279,7 @@ func TestOneTenantSeesAndReachesNothingOfAnother(t *testing.T) {
 	create(ann, "a", `"didCreate":true`)
 	create(ann, "c", `"didCreate":true`)
 
-	// Connections: acme takes all it can get, and bolt's part stays.
+	// Connections: acme opens as many as it can, and bolt can still connect.
 	taken := 0
 	for range 40 {
 		c := s.enter("acme")
@@ -291,7 +294,8 @@ func TestOneTenantSeesAndReachesNothingOfAnother(t *testing.T) {
 	s.hears(s.enter("bolt"), welcomed)
 }
 
-// A tenant whose modules use all their time, in many rooms at once, does not slow messages of another tenant.
+// TestATenantThatBurnsTheProcessorsSlowsNoOther checks that a tenant whose modules use all their time, in
+// many rooms at once, does not slow messages of another tenant.
 func TestATenantThatBurnsTheProcessorsSlowsNoOther(t *testing.T) {
 	s := newStreet(t, "chain: [{ module: endless, timeout: 50ms, onError: allow, breaker: { minimum: 1000000 } }]", "")
 	var stopped atomic.Bool
@@ -306,7 +310,7 @@ func TestATenantThatBurnsTheProcessorsSlowsNoOther(t *testing.T) {
 				fmt.Fprintln(c.Conn, "say "+room+" x")
 				if err := c.Hear(regexp.MustCompile(`"message":"x"|"error"`)); err != nil {
 					t.Errorf("a client of acme: %v", err)
-					said.Add(1 << 20) // ends the test
+					said.Add(1 << 20) // a large number ends the test
 					return
 				}
 				said.Add(1)
@@ -317,7 +321,7 @@ func TestATenantThatBurnsTheProcessorsSlowsNoOther(t *testing.T) {
 	defer stopped.Store(true)
 	bob := s.enter("bolt")
 	s.says(bob, "roomAdd hall", `"data":true`)
-	// The calls of acme that end meanwhile are the measure of time, on a busy machine as well: each has 50 ms.
+	// Finished calls of acme are the clock, which suits a busy machine too: each call takes 50 ms.
 	const minMessages, minCalls, maxCallsPerMessage = 50, 20, 10
 	messages, before := 0, said.Load()
 	for ; messages < minMessages || said.Load() < before+minCalls; messages++ {
@@ -328,13 +332,14 @@ func TestATenantThatBurnsTheProcessorsSlowsNoOther(t *testing.T) {
 	}
 }
 
-// The limits of messages per second and of outboxes hold for each tenant alone.
+// TestATenantThatTalksTooMuchIsHeldUpAlone checks that the limits of messages per second and of
+// outboxes apply to each tenant separately.
 func TestATenantThatTalksTooMuchIsHeldUpAlone(t *testing.T) {
 	s := newStreet(t, "limits: { messagesPerSecond: 5, outboxBytes: 4KiB }", "")
 	ann, bob := s.enter("acme"), s.enter("bolt")
 	s.says(ann, "roomAdd hall", `"data":true`)
 	s.says(bob, "roomAdd hall", `"data":true`)
-	for n := 0; n < 1000; n++ { // more than the burst, also where a slow machine gives the rate some time
+	for n := 0; n < 1000; n++ { // more than the burst, even if a slow machine gives the rate more time
 		s.says(ann, "say hall more", `"message":"more"|"error"`)
 		if strings.Contains(ann.Lines.Text(), `"error"`) {
 			break
@@ -348,7 +353,8 @@ func TestATenantThatTalksTooMuchIsHeldUpAlone(t *testing.T) {
 	}
 }
 
-// Each listener serves a new certificate after its files have changed, and connections stay.
+// TestCertificatesOfAllListenersChangeWhileTheyAreServed checks that each listener serves a new
+// certificate after its files have changed, and that connections stay open.
 func TestCertificatesOfAllListenersChangeWhileTheyAreServed(t *testing.T) {
 	dir := t.TempDir()
 	put := func() *x509.Certificate {
@@ -437,8 +443,8 @@ tenants: { default: { rooms: { starting: [hall] } } }
 	}
 }
 
-// Trials of a tenant with a module that uses all its time do not delay trials of another tenant, and the end of a request
-// ends its trial.
+// TestTrialsOfATenantHoldUpNoOther checks that trials of a module that uses all its time do not delay trials of another
+// tenant, and that the end of a request ends its trial.
 func TestTrialsOfATenantHoldUpNoOther(t *testing.T) {
 	chain := "chain: [{ module: endless, timeout: 10s }]"
 	s := newStreet(t, chain, chain)
@@ -478,7 +484,7 @@ func TestTrialsOfATenantHoldUpNoOther(t *testing.T) {
 	if n := done.Load(); n == 3 {
 		t.Error("the trials of bolt waited for all trials of acme")
 	}
-	for range 2 { // the ended trials keep no turn
+	for range 2 { // the ended trials hold no turn
 		if answer, err := try(s.Context(), "acme", "{}"); err != nil || !strings.Contains(answer, `"hooks":["onSayReceive"]`) {
 			t.Errorf("%v: %s", err, answer)
 		}

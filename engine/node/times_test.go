@@ -11,8 +11,8 @@ import (
 	"github.com/mootchat/moot/host/report"
 )
 
-// What the API tells of a server that works has its times and durations in milliseconds: times lie
-// within the test, and durations are not longer than it.
+// TestTheAPITellsMilliseconds checks that the API has times and durations in milliseconds: times
+// lie within the test, and durations are not longer than the test.
 func TestTheAPITellsMilliseconds(t *testing.T) {
 	begin := time.Now().Truncate(time.Millisecond)
 	dir := t.TempDir()

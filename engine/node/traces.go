@@ -9,7 +9,7 @@ import (
 	"github.com/mootchat/moot/engine/telemetry"
 )
 
-// openTraces begins to send traces; nil where telemetry.endpoint is "".
+// openTraces starts sending traces. It returns nil if telemetry.endpoint is "".
 func openTraces(ctx context.Context, cfg *config.Config, node, version string, log *slog.Logger) (*telemetry.Traces, error) {
 	c := cfg.Telemetry
 	if c.Endpoint == "" {
@@ -22,7 +22,7 @@ func openTraces(ctx context.Context, cfg *config.Config, node, version string, l
 	return telemetry.Open(ctx, telemetry.Config{Endpoint: c.Endpoint, Headers: headers, Sample: c.Sample.Fraction(), Version: version, Node: node, Log: log})
 }
 
-// lastTraces bounds the time to send the last traces.
+// lastTraces bounds the time for sending the last traces.
 const lastTraces = time.Second
 
 func closeTraces(ctx context.Context, t *telemetry.Traces, log *slog.Logger) {

@@ -11,7 +11,7 @@ import (
 	"github.com/mootchat/moot/engine/telemetry/telemetrytest"
 )
 
-// A verb, its hook and its commands to Redis are one trace.
+// TestTracesOfANodeOnRedis checks that a verb, its hook and its commands to Redis are one trace.
 func TestTracesOfANodeOnRedis(t *testing.T) {
 	redis, collector, dir := redistest.Start(t), telemetrytest.Start(t), t.TempDir()
 	t.Setenv("XDG_CACHE_HOME", filepath.Join(dir, "cache"))
@@ -27,7 +27,7 @@ drain: 0s
 modules: { a: { file: a.wasm } }
 tenants: { default: { rooms: { starting: [hall] }, chain: [{ module: a, timeout: 10s }] } }
 `, redis.Address(), collector.URL))
-	t.Run("serve", func(t *testing.T) { // its end ends the server, which sends the last traces
+	t.Run("serve", func(t *testing.T) { // the end of this subtest ends the server, which sends the last traces
 		s := inProcess(t, file)
 		c, err := nodetest.Dial(s.Socket)
 		if err != nil {
@@ -46,7 +46,7 @@ tenants: { default: { rooms: { starting: [hall] }, chain: [{ module: a, timeout:
 	for _, s := range spans {
 		byID[s.Trace+s.ID] = s
 	}
-	paths := map[string]bool{} // of names, from the trace's beginning
+	paths := map[string]bool{} // names from the root of the trace
 	for _, s := range spans {
 		path := s.Name
 		for up := s; up.Parent != ""; path = up.Name + " > " + path {

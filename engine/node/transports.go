@@ -19,13 +19,13 @@ import (
 const (
 	headerBytes = 8 << 10
 
-	// Of requests that are no handshake, such as those for the demo page.
+	// Of requests other than handshakes, such as requests for the demo page.
 	requestTimeout  = 10 * time.Second // header and body
 	responseTimeout = 30 * time.Second
 	idleTimeout     = time.Minute // between requests
 )
 
-// reading returns the meaning of a value of http.reading or socket.reading.
+// reading returns the reading mode of a value of http.reading or socket.reading.
 func reading(value string) stream.Reading {
 	if value == "goroutines" {
 		return stream.Goroutines
@@ -33,7 +33,7 @@ func reading(value string) stream.Reading {
 	return stream.Polled
 }
 
-// serveWeb starts the WebSocket transport, which ends with ctx.
+// serveWeb starts the WebSocket transport. The transport ends with ctx.
 func (n *Node) serveWeb(ctx context.Context, parts *errgroup.Group, web net.Listener) {
 	sockets := ws.New(ws.Config{Engine: n.engine, AllowedOrigins: n.cfg.HTTP.AllowedOrigins, TrustedProxies: n.cfg.Proxies(),
 		Reading: reading(n.cfg.HTTP.Reading), HandshakeTimeout: n.cfg.HTTP.HandshakeTimeout, Fallback: n.demo(), Log: n.log})
@@ -50,12 +50,12 @@ func (n *Node) serveWeb(ctx context.Context, parts *errgroup.Group, web net.List
 	n.log.Info("serving", "http", web.Addr().String())
 }
 
-// serveSockets starts the TCP transport on each of its listeners, which ends with ctx.
+// serveSockets starts the TCP transport on each of its listeners. The transport ends with ctx.
 func (n *Node) serveSockets(ctx context.Context, parts *errgroup.Group, sockets []net.Listener) {
 	for i, cfg := range n.cfg.Sockets() {
 		lines := &tcp.Server{Engine: n.engine, Tenant: cfg.Tenant, Delimiter: cfg.Delimiter, Reading: reading(cfg.Reading), Log: n.log}
 		if lines.Delimiter == "\n" {
-			lines.Delimiter = "" // "\r\n" as well
+			lines.Delimiter = "" // lines may also end with "\r\n"
 		}
 		n.part(parts, "socket", func() error { return lines.Serve(ctx, sockets[i]) })
 		n.log.Info("serving", "socket", sockets[i].Addr().String(), "tenant", cfg.Tenant)

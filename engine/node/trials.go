@@ -19,7 +19,7 @@ import (
 	"github.com/mootchat/moot/host/trial"
 )
 
-// trials tries the modules of the configuration in use. A tenant pays for its trials: it has one turn, and
+// trials runs trials of the modules of the configuration in use. Each tenant has one turn at a time, and
 // its own share of the processors and of the memory.
 type trials struct {
 	now   func() *config.Config
@@ -74,8 +74,8 @@ func (t trials) Try(ctx context.Context, tenant, module string, q api.Trial) (ap
 	return out, gone(ctx, nil)
 }
 
-// edited returns a config that an operator sent, as it is shown and as the module gets it: with the values
-// of ${...} that the config of the entry has.
+// edited returns a config that an operator sent, in two forms: as shown, and as the module gets it, with
+// the values of ${...} that the config of the entry has.
 func edited(written config.Entry, sent any) (shown, real json.RawMessage, err error) {
 	if shown, err = json.Marshal(sent); err != nil {
 		return nil, nil, err
@@ -84,7 +84,7 @@ func edited(written config.Entry, sent any) (shown, real json.RawMessage, err er
 	return shown, real, err
 }
 
-// shownConfig is the config of an entry without the values of ${...}.
+// shownConfig returns the config of an entry without the values of ${...}.
 func shownConfig(e config.Entry) json.RawMessage {
 	if e.Shown != nil {
 		return e.Shown
@@ -92,7 +92,8 @@ func shownConfig(e config.Entry) json.RawMessage {
 	return e.Config
 }
 
-// gone is the error of ctx if it has ended, because an answer after that is not the module's. Else it is err.
+// gone returns the error of ctx if ctx has ended, because a later answer is not the module's. Otherwise it
+// returns err.
 func gone(ctx context.Context, err error) error { return cmp.Or(ctx.Err(), err) }
 
 func hooksOf(m *trial.Module, tenant string) []string {
@@ -115,7 +116,7 @@ func askOnce(ctx context.Context, m *trial.Module, event map[string]any, out *ap
 	return err
 }
 
-// find returns a module and its first entry in the chain of the tenant, as the host and as the configuration has it.
+// find returns a module and its first entry in the chain of the tenant, from the host and from the configuration.
 func (t trials) find(ctx context.Context, cfg *config.Config, tenant, module string) (host.Module, host.Entry, config.Entry, error) {
 	m, ok := cfg.Modules[module]
 	i := slices.IndexFunc(cfg.Tenants[tenant].Chain, func(e config.Entry) bool { return e.Module == module })
@@ -126,10 +127,11 @@ func (t trials) find(ctx context.Context, cfg *config.Config, tenant, module str
 	return host.Module{}, host.Entry{}, config.Entry{}, api.ErrNoModule
 }
 
-// maxReceivers bounds the receivers of a say that is tried: each takes much more memory than it has bytes in the request.
+// maxReceivers bounds the receivers of a tried say, because each receiver takes much more memory than bytes in the
+// request.
 const maxReceivers = 1000
 
-// eventOf reads an event as strictly as the test files of moot module test.
+// eventOf reads an event as strictly as `moot module test` reads its test files.
 func eventOf(fields map[string]any) (*trial.Event, error) {
 	for name, value := range fields {
 		if list, ok := value.([]any); ok && strings.EqualFold(name, "receivers") && len(list) > maxReceivers {

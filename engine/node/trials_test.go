@@ -15,10 +15,11 @@ import (
 	"github.com/mootchat/moot/engine/node/nodetest"
 )
 
-// The key of a tenant may try modules, so the memory of an event must be bounded.
+// TestTheReceiversOfATrialAreBounded checks the bound of the receivers of a trial, because the
+// key of a tenant can try modules and must not take any amount of memory.
 func TestTheReceiversOfATrialAreBounded(t *testing.T) {
 	for n, want := range map[int]string{0: "", maxReceivers: "", maxReceivers + 1: "at most 1000"} {
-		for _, name := range []string{"receivers", "Receivers"} { // as JSON is read
+		for _, name := range []string{"receivers", "Receivers"} { // JSON names match in any case
 			ev, err := eventOf(map[string]any{"hook": "say", name: slices.Repeat([]any{map[string]any{}}, n)})
 			if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
 				t.Errorf("%d %s: %v", n, name, err)
@@ -30,7 +31,8 @@ func TestTheReceiversOfATrialAreBounded(t *testing.T) {
 	}
 }
 
-// A tenant's key may ask for trials as often as it likes: what finding the module costs does not grow with other tenants.
+// TestFindingAModuleCostsTheSameWithManyTenants checks that the cost of finding a module does not grow with the number
+// of tenants, because a tenant's key can request any number of trials.
 func TestFindingAModuleCostsTheSameWithManyTenants(t *testing.T) {
 	cost := func(tenants int) float64 {
 		cfg := &config.Config{Modules: map[string]config.Module{"m": {}}, Tenants: make(map[string]config.Tenant)}
@@ -56,7 +58,8 @@ func TestFindingAModuleCostsTheSameWithManyTenants(t *testing.T) {
 	}
 }
 
-// A value of ${...} reaches the module at its place in the config, and no answer has it.
+// TestATrialShowsAConfigAsItIsWritten checks that a value of ${...} reaches the module at its
+// place in the config, and that no answer contains it.
 func TestATrialShowsAConfigAsItIsWritten(t *testing.T) {
 	dir := t.TempDir()
 	blocklist, err := filepath.Abs("../../guests/blocklist/blocklist.wasm")

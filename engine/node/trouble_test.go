@@ -11,7 +11,7 @@ import (
 	"github.com/mootchat/moot/engine/cluster/redis/redistest"
 )
 
-// says sends a request and waits for the answer: "" is OK, else the error.
+// says sends a request and waits for the answer: "" is OK, any other value is the error.
 func (g *guest) says(id int, request string) (answer string, took time.Duration) {
 	g.t.Helper()
 	began := time.Now()
@@ -22,11 +22,11 @@ func (g *guest) says(id int, request string) (answer string, took time.Duration)
 	return answer, time.Since(began)
 }
 
-// maxAnswer is less than the default of publishTimeout, and leaves time for a busy machine.
+// maxAnswer is less than the default of publishTimeout, and long enough for a busy machine.
 const maxAnswer = 12 * time.Second
 
-// Without Redis requests fail after publishTimeout, clients stay connected, and readiness fails. When Redis is back, empty,
-// the rooms and members are restored.
+// TestTheLossOfRedisIsReported checks that without Redis requests fail after publishTimeout, clients stay connected,
+// and readiness fails. When Redis is back without data, the rooms and members must be restored.
 func TestTheLossOfRedisIsReported(t *testing.T) {
 	redis := redistest.Start(t)
 	node := runNode(t, "one", redis.Address(), "", "cluster.publishTimeout=1s", "tenants.default.rooms.starting=[hall, side]")
@@ -57,7 +57,8 @@ func TestTheLossOfRedisIsReported(t *testing.T) {
 		t.Fatal(err)
 	}
 	ready(http.StatusOK)
-	// A Redis that began without its data takes nothing new for 2 s, which is longer than this publishTimeout.
+	// A Redis that restarted without its data accepts nothing new for 2 s, which is longer than this
+	// publishTimeout.
 	id := 30
 	if err := redistest.Await("a message is accepted", func() bool {
 		id++
@@ -92,7 +93,8 @@ func lines(text, prefix string) (some string) {
 	return some
 }
 
-// A request about a connection of a dead node fails soon, and the error names the node.
+// TestADeadNodeIsNamed checks that a request about a connection of a dead node fails soon, and
+// that the error has the node's name.
 func TestADeadNodeIsNamed(t *testing.T) {
 	redis := redistest.Start(t)
 	doomed, survivor := runNode(t, "doomed", redis.Address(), ""), runNode(t, "survivor", redis.Address(), "")

@@ -5,11 +5,11 @@ import (
 	"sync"
 )
 
-// turns lets each tenant do one thing at a time, and all tenants together a bounded number. Waiters come in
-// order: a tenant that asks again and again delays another by one turn at most. A tenant costs nothing
-// while it has no turn and waits for none.
+// turns gives each tenant one turn at a time, and all tenants together a bounded number. Waiters are served
+// in order: a tenant that asks repeatedly delays another tenant by at most one turn. A tenant without a
+// turn and without waiters takes no memory.
 type turns struct {
-	all chan struct{} // one element for each turn under way
+	all chan struct{} // one element for each running turn
 
 	mu      sync.Mutex
 	tenants map[string]*tenantTurn
@@ -17,8 +17,8 @@ type turns struct {
 
 // tenantTurn is the turn of one tenant.
 type tenantTurn struct {
-	free  chan struct{} // one element while it is taken
-	users int           // the one that has the turn, and those that wait for it
+	free  chan struct{} // one element while the turn is taken
+	users int           // the holder of the turn and its waiters
 }
 
 func newTurns(most int) *turns {
@@ -26,7 +26,7 @@ func newTurns(most int) *turns {
 }
 
 // take waits for the turn of the tenant, then for ready, then for one of all turns. The caller calls end
-// after its turn. The error is that of ctx or ready; then there is no turn to end.
+// after its turn. An error is that of ctx or ready, and end is nil.
 func (t *turns) take(ctx context.Context, tenant string, ready func(context.Context) error) (end func(), err error) {
 	its := t.join(tenant)
 	select {

@@ -13,7 +13,8 @@ import (
 
 func ready(context.Context) error { return nil }
 
-// Turns of one tenant wait for each other, and not for those of another tenant.
+// TestTurnsAreOfTenants checks that turns of one tenant wait for each other, but not for turns of
+// another tenant.
 func TestTurnsAreOfTenants(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		turns := newTurns(2)
@@ -49,7 +50,8 @@ func TestTurnsAreOfTenants(t *testing.T) {
 	})
 }
 
-// The turns of all tenants are bounded; a tenant that asks again and again delays another by one turn.
+// TestAllTurnsAreBounded checks that the turns of all tenants are bounded, and that a tenant that asks
+// repeatedly delays another tenant by one turn.
 func TestAllTurnsAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		turns := newTurns(2)
@@ -74,7 +76,7 @@ func TestAllTurnsAreBounded(t *testing.T) {
 		synctest.Wait()
 		begin := time.Now()
 		end, err := turns.take(ctx, "patient", ready)
-		if waited := time.Since(begin); err != nil || waited > 3*time.Second { // five others wait before it, two at a time
+		if waited := time.Since(begin); err != nil || waited > 3*time.Second { // five others wait before it, and two run at a time
 			t.Errorf("it waited %v: %v", waited, err)
 		}
 		end()
@@ -86,7 +88,8 @@ func TestAllTurnsAreBounded(t *testing.T) {
 	})
 }
 
-// Waiting for a turn ends with the request, and leaves nothing behind.
+// TestATurnIsGivenUp checks that waiting for a turn ends with the request, and that no state is
+// left.
 func TestATurnIsGivenUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		turns := newTurns(1)
@@ -98,9 +101,9 @@ func TestATurnIsGivenUp(t *testing.T) {
 			_, err := turns.take(ctx, tenant, ready)
 			given <- err
 		}
-		go wait("acme", ready)                                                               // for the tenant's turn
-		go wait("other", ready)                                                              // for one of all
-		go wait("third", func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }) // for its share
+		go wait("acme", ready)                                                               // waits for the tenant's turn
+		go wait("other", ready)                                                              // waits for one of all turns
+		go wait("third", func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }) // waits for its share
 		for range 3 {
 			if err := <-given; !errors.Is(err, context.DeadlineExceeded) {
 				t.Error(err)

@@ -14,8 +14,8 @@ import (
 	"github.com/mootchat/moot/engine/node/nodetest"
 )
 
-// wanderer is a client that reconnects to another node again and again, with its last position. It records what it receives
-// in pieces: a new piece begins where a node reported missing messages.
+// wanderer is a client that repeatedly reconnects to another node, with its last position. It records the received
+// messages in pieces: a new piece begins where a node reported missing messages.
 type wanderer struct {
 	t     *testing.T
 	name  string
@@ -25,7 +25,7 @@ type wanderer struct {
 
 	mu     sync.Mutex
 	pieces [][]string
-	comes  int // how often it came back and missed nothing
+	comes  int // number of returns without missed messages
 }
 
 // position is a position in the hall.
@@ -61,15 +61,15 @@ func (w *wanderer) stop() {
 }
 
 const (
-	stay    = 400 * time.Millisecond // of a visit, once it has begun
-	welcome = 3 * time.Second        // that a node may take to let it in
+	stay    = 400 * time.Millisecond // duration of a visit, after it has begun
+	welcome = 3 * time.Second        // longest time that a node may take to let the client in
 )
 
 // visit joins the hall at one node and stays for a while.
 func (w *wanderer) visit(node *nodetest.Server, at *position) {
 	conn, err := net.DialTimeout("tcp", node.Socket, welcome)
 	if err != nil {
-		return // the node is gone
+		return // the node is down
 	}
 	defer conn.Close()
 	_ = conn.SetDeadline(time.Now().Add(welcome))
@@ -77,7 +77,7 @@ func (w *wanderer) visit(node *nodetest.Server, at *position) {
 	if at.Epoch != "" {
 		request["since"] = *at
 	}
-	line, _ := json.Marshal(request) // texts and numbers
+	line, _ := json.Marshal(request) // cannot fail: texts and numbers
 	if _, err := fmt.Fprintf(conn, "%s\n", line); err != nil {
 		return
 	}
@@ -94,7 +94,7 @@ func (w *wanderer) visit(node *nodetest.Server, at *position) {
 		switch {
 		case m.Context == "response" && string(m.MessageID) == "1":
 			if m.Error != "" {
-				return // the cluster cannot be reached
+				return // the cluster is unavailable
 			}
 			w.came(m.Recovered)
 			if at.Epoch != m.Epoch {
@@ -134,8 +134,8 @@ func (w *wanderer) has(text string) bool {
 	return len(w.pieces) > 0 && slices.Contains(w.pieces[len(w.pieces)-1], text)
 }
 
-// settle compares the pieces with the order of all messages: each piece is a contiguous part of it, and the pieces follow each
-// other. There may be at most so many pieces.
+// settle compares the pieces with the order of all messages: each piece is a contiguous part of it, and the pieces
+// follow each other. At most pieces pieces are allowed.
 func (w *wanderer) settle(order []string, pieces int) {
 	w.t.Helper()
 	if err := redistest.Await(w.name+" hears the last message", func() bool { return w.has(order[len(order)-1]) }); err != nil {
@@ -156,7 +156,7 @@ func (w *wanderer) settle(order []string, pieces int) {
 		for _, text := range piece {
 			i, ok := known[text]
 			switch {
-			case !ok: // nobody knows whether it was said
+			case !ok: // the outcome of the message is unknown
 			case i < next, begun && i > next:
 				w.t.Fatalf("%s heard %q, which is number %d, and number %d was next", w.name, text, i, next)
 			default:

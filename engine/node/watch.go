@@ -14,12 +14,12 @@ import (
 	"github.com/mootchat/moot/engine/files"
 )
 
-// watchEvery is how often the state of files is read. Reading it works on every file system and through
-// links that are replaced, and costs microseconds for a file.
+// watchEvery is the interval of reads of the files' state. Reading the state works on every file system
+// and through replaced links, and takes microseconds for a file.
 const watchEvery = 250 * time.Millisecond
 
-// run reloads at every signal and, where the configuration in use has "watch", when a file of it has
-// changed and does not change any more. It ends with ctx.
+// run reloads at every signal. If the configuration in use has "watch", it also reloads when a file
+// of the configuration has changed and is no longer changing. It ends with ctx.
 func (r *reloader) run(ctx context.Context, signals <-chan os.Signal) error {
 	tick := time.NewTicker(watchEvery)
 	defer tick.Stop()
@@ -48,10 +48,10 @@ func (r *reloader) run(ctx context.Context, signals <-chan os.Signal) error {
 	}
 }
 
-// watcher tells when files have changed and are quiet again, so that a file is not read while it is
-// written.
+// watcher detects that files have changed and are quiet again, so that a file is not read while it
+// is being written.
 type watcher struct {
-	taken []fileState // read by the last reload
+	taken []fileState // states at the last reload
 	seen  []fileState // at the last look
 }
 
@@ -61,13 +61,13 @@ func (w *watcher) changed(now []fileState) bool {
 	return quiet && !slices.EqualFunc(now, w.taken, sameState)
 }
 
-// timePrecision is how far the time of a change to a file may lie behind the clock.
+// timePrecision is the time by which a file's change time may lie behind the clock.
 const timePrecision = 20 * time.Millisecond
 
-// readStates returns the states that a load which began at begun may have read: for known files the
-// state before it, for files that it was the first to name the state now. A file that changed during the
-// load thus differs at the next look. A file that the load was the first to name and that changed after
-// begun counts as not read.
+// readStates returns the states that a load that started at begun may have read. For known files this is
+// the state before the load, for files that the load was the first to name the present state. A file
+// that changed during the load therefore differs at the next look. A file that the load was the first to
+// name and that changed after begun counts as not read.
 func readStates(before, now []fileState, begun time.Time) []fileState {
 	for i := range now {
 		at, known := slices.BinarySearchFunc(before, now[i].path, func(f fileState, path string) int { return strings.Compare(f.path, path) })
@@ -81,8 +81,8 @@ func readStates(before, now []fileState, begun time.Time) []fileState {
 	return now
 }
 
-// watch sets the files to watch: those that the loader looked at and the modules of cfg. Where cfg is nil,
-// because it could not be read, the files watched before stay.
+// watch sets the watched files: those that the loader has read and the modules of cfg. If cfg is nil,
+// because the configuration could not be read, the earlier files stay watched too.
 func (r *reloader) watch(loader *config.Loader, cfg *config.Config) {
 	if cfg != nil {
 		for _, m := range cfg.Modules {
@@ -105,8 +105,8 @@ func (r *reloader) watch(loader *config.Loader, cfg *config.Config) {
 // lookTime bounds one look at all watched files.
 const lookTime = 5 * time.Second
 
-// look returns the states of the watched files. Where the file system does not answer it gives up, and
-// logs that once until the file system answers again; at most one look hangs.
+// look returns the states of the watched files. If the file system does not answer, look gives up and
+// logs that, once until the file system answers again. At most one look hangs.
 func (r *reloader) look(ctx context.Context) ([]fileState, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, lookTime, fmt.Errorf("the file system did not answer within %v", lookTime))
 	defer cancel()
@@ -119,7 +119,7 @@ func (r *reloader) look(ctx context.Context) ([]fileState, error) {
 	return states, err
 }
 
-// fileState is the state of a file; info is nil where there is no file.
+// fileState is the state of a file. info is nil if there is no file.
 type fileState struct {
 	path string
 	info os.FileInfo
@@ -129,7 +129,7 @@ type fileState struct {
 func statesOf(loader *config.Loader) []fileState {
 	paths := slices.Clone(loader.Files)
 	for _, pattern := range loader.Patterns {
-		found, _ := filepath.Glob(pattern) // a load reports a bad pattern
+		found, _ := filepath.Glob(pattern) // a load reports an invalid pattern
 		paths = append(paths, found...)
 	}
 	slices.Sort(paths)

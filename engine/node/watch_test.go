@@ -9,7 +9,8 @@ import (
 	"github.com/mootchat/moot/engine/node/nodetest"
 )
 
-// A change during a load is seen even in a file that the load was the first to name.
+// TestAChangeDuringALoadIsSeen checks that a change during a load is detected, even in a file
+// that the load was the first to name.
 func TestAChangeDuringALoadIsSeen(t *testing.T) {
 	begun := time.Now()
 	stateAt := func(change time.Time) fileState {
@@ -26,8 +27,8 @@ func TestAChangeDuringALoadIsSeen(t *testing.T) {
 		return fileState{path, info}
 	}
 	for _, c := range []struct {
-		change time.Duration // after the load began
-		known  bool          // before it
+		change time.Duration // relative to the start of the load
+		known  bool          // before the load
 		seen   bool          // at the next look
 	}{
 		{-time.Minute, false, false}, {time.Millisecond, false, true}, {-time.Minute, true, false},

@@ -8,13 +8,13 @@ import (
 	"time"
 )
 
-// Client is a chat client over TCP. It is for one goroutine.
+// Client is a chat client over TCP. Only one goroutine may use it.
 type Client struct {
 	Conn  net.Conn
-	Lines *bufio.Scanner // what the server sends
+	Lines *bufio.Scanner // the lines from the server
 }
 
-// Dial connects a client. All that it does ends with an error after Deadline.
+// Dial connects a client. All operations of the client fail after Deadline.
 func Dial(address string) (*Client, error) {
 	conn, err := net.DialTimeout("tcp", address, Deadline)
 	if err != nil {
@@ -23,7 +23,7 @@ func Dial(address string) (*Client, error) {
 	return NewClient(conn)
 }
 
-// NewClient returns the client of a connection.
+// NewClient returns a client that uses a connection.
 func NewClient(conn net.Conn) (*Client, error) {
 	if err := conn.SetDeadline(time.Now().Add(Deadline)); err != nil {
 		return nil, err

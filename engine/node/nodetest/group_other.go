@@ -8,7 +8,7 @@ import (
 	"syscall"
 )
 
-// ownGroup does nothing: there are no process groups.
+// ownGroup does nothing, because the system has no process groups.
 func ownGroup(*exec.Cmd) {}
 
 func signalGroup(p *os.Process, signal syscall.Signal) error { return p.Signal(signal) }

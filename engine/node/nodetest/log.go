@@ -8,12 +8,13 @@ import (
 	"time"
 )
 
-// Log collects what a server writes. The zero value is ready to use, by any number of goroutines.
+// Log collects the output of a server. The zero value is ready to use, and several goroutines may
+// use it.
 type Log struct {
 	mu      sync.Mutex
 	text    strings.Builder
-	read    int           // Await has found what is before
-	changed chan struct{} // closed at the next write; nil: nobody waits
+	read    int           // end of the part that Await has searched
+	changed chan struct{} // closed at the next write; nil: no goroutine waits
 }
 
 // Write implements io.Writer.
@@ -35,7 +36,7 @@ func (l *Log) String() string {
 	return l.text.String()
 }
 
-// Await waits for a match of the pattern after the one that the call before found.
+// Await waits for a match of the pattern after the match of the previous call.
 func (l *Log) Await(pattern *regexp.Regexp) error {
 	return l.wait(pattern, nil, func(text string) bool {
 		at := pattern.FindStringIndex(text[l.read:])
@@ -55,7 +56,7 @@ func (l *Log) find(pattern *regexp.Regexp, done <-chan struct{}) (match []string
 	return match, err
 }
 
-// wait waits until found, which is called under the lock with the complete lines, is true.
+// wait waits until found is true. It calls found under the lock with the complete lines.
 func (l *Log) wait(pattern *regexp.Regexp, done <-chan struct{}, found func(text string) bool) error {
 	late := time.After(Deadline)
 	for {

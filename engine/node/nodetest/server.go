@@ -1,4 +1,4 @@
-// Package nodetest starts servers as processes of their own, and talks to them over TCP, for tests.
+// Package nodetest starts servers as processes and connects clients to them over TCP, for tests.
 package nodetest
 
 import (
@@ -17,22 +17,22 @@ import (
 // Deadline bounds each wait of a test.
 const Deadline = 2 * time.Minute
 
-// Server is a server that a test talks to.
+// Server is a server under test.
 type Server struct {
-	HTTP, Socket, Admin string // addresses; Admin is "" where there is none
+	HTTP, Socket, Admin string // addresses; Admin is "" without an admin listener
 	Log                 Log
 
-	cmd  *exec.Cmd // nil: it runs in the test's process
+	cmd  *exec.Cmd // nil: the server runs in the test's process
 	done chan struct{}
 	err  error // set before done is closed
 }
 
-// Start starts a command that runs a server, in a process group of its own, and waits until it serves.
-// Where it does not, nothing is left of it.
+// Start starts a command that runs a server, in a new process group, and waits until it serves. After
+// an error no process is left.
 func Start(cmd *exec.Cmd) (*Server, error) {
 	s := &Server{cmd: cmd, done: make(chan struct{})}
 	cmd.Stderr = &s.Log
-	ownGroup(cmd) // a signal to the group reaches the child of make too
+	ownGroup(cmd) // a signal to the group also reaches the child of make
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
@@ -51,19 +51,20 @@ func Start(cmd *exec.Cmd) (*Server, error) {
 		}
 		*address = found[1]
 	}
-	if admin := serving("admin").FindStringSubmatch(s.Log.String()); admin != nil { // the first that is served
+	if admin := serving("admin").FindStringSubmatch(s.Log.String()); admin != nil { // the first admin address in the log
 		s.Admin = admin[1]
 	}
 	return s, nil
 }
 
-// Signal sends a signal to the process alone. Under make it is make, which passes SIGTERM on.
+// Signal sends a signal to the process alone. If the process is make, it passes SIGTERM on to the
+// server.
 func (s *Server) Signal(signal syscall.Signal) error { return s.cmd.Process.Signal(signal) }
 
 // SignalGroup sends a signal to the process and its children.
 func (s *Server) SignalGroup(signal syscall.Signal) error { return signalGroup(s.cmd.Process, signal) }
 
-// Wait waits until the process has ended and returns how.
+// Wait waits until the process has ended and returns its error.
 func (s *Server) Wait() error {
 	select {
 	case <-s.done:
@@ -79,19 +80,19 @@ func (s *Server) Terminate() (log string, err error) {
 		return "", err
 	}
 	err = s.Wait()
-	if log = s.Log.String(); !strings.Contains(log, "msg=stopped") { // the status of make says nothing
+	if log = s.Log.String(); !strings.Contains(log, "msg=stopped") { // the exit status of make is not enough
 		return log, fmt.Errorf("the server did not stop as it should: %w\n%s", err, log)
 	}
 	return log, nil
 }
 
-// Kill ends the process group, and does nothing after its end.
+// Kill kills the process group. It does nothing if the group has ended.
 func (s *Server) Kill() {
-	_ = s.SignalGroup(syscall.SIGKILL) // it may have ended
+	_ = s.SignalGroup(syscall.SIGKILL) // the group may have ended
 	<-s.done
 }
 
-// Stop terminates the server, and fails the test where it does not stop as it should.
+// Stop terminates the server, and fails the test if the server does not stop correctly.
 func (s *Server) Stop(t testing.TB) {
 	t.Helper()
 	if _, err := s.Terminate(); err != nil {
@@ -105,7 +106,7 @@ func (s *Server) PID() int { return s.cmd.Process.Pid }
 // Dir returns the working directory of the process.
 func (s *Server) Dir() string { return s.cmd.Dir }
 
-// Write writes a file and makes its folder.
+// Write writes a file and creates its folder.
 func Write(t testing.TB, path, text string) {
 	t.Helper()
 	if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
