@@ -82,6 +82,7 @@ func TestHistoryOfALivelyRoomIsBounded(t *testing.T) {
 	})
 }
 
+// TestASessionDoesNotOutliveTheLastNode checks that the last node does not park sessions.
 func TestASessionDoesNotOutliveTheLastNode(t *testing.T) {
 	hub := New()
 	a := hub.Node("a")

@@ -53,6 +53,7 @@ func must(t testing.TB, err error) {
 	}
 }
 
+// TestNamesThatNoNodeMayHave checks that a node with an invalid name does not run.
 func TestNamesThatNoNodeMayHave(t *testing.T) {
 	for _, name := range []string{"", "Moot", "a_b", "a b", "ä", "a/b", string(make([]byte, 64))} {
 		c := New().Node(name)
@@ -65,6 +66,8 @@ func TestNamesThatNoNodeMayHave(t *testing.T) {
 	}
 }
 
+// TestOneNodeOfAName checks that a second node with the name of a running node does not run, and
+// that a handle runs once.
 func TestOneNodeOfAName(t *testing.T) {
 	hub := New()
 	first := hub.Node("a")
@@ -79,6 +82,7 @@ func TestOneNodeOfAName(t *testing.T) {
 	must(t, stop())
 }
 
+// TestNodeThatDoesNotRun checks which calls of a node fail before and after Run.
 func TestNodeThatDoesNotRun(t *testing.T) {
 	hub := New()
 	c := hub.Node("a")
@@ -108,6 +112,7 @@ func TestNodeThatDoesNotRun(t *testing.T) {
 	check("after Run")
 }
 
+// TestKilledNode checks that Run and later calls of a killed node return errors.
 func TestKilledNode(t *testing.T) {
 	hub := New()
 	if err := hub.Kill("a"); !errors.Is(err, cluster.ErrNoNode) {
@@ -195,6 +200,8 @@ func TestHandlerMayLeaveTheRoom(t *testing.T) {
 	}
 }
 
+// TestNothingIsKeptOfWhoHasGone checks that no topic, roster, tenant or node is left when all
+// nodes have left.
 func TestNothingIsKeptOfWhoHasGone(t *testing.T) {
 	hub := New()
 	a, b := hub.Node("a"), hub.Node("b")

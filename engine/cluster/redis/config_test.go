@@ -12,6 +12,8 @@ import (
 	"github.com/mootchat/moot/engine/cluster/redis/redistest"
 )
 
+// TestConfigThatCannotBeIsRefused checks that Open refuses each invalid config, and that the
+// error names the problem.
 func TestConfigThatCannotBeIsRefused(t *testing.T) {
 	for want, cfg := range map[string]Config{
 		"mode":                 {Node: "a", Mode: "galaxy"},
@@ -48,6 +50,8 @@ func refuses(t *testing.T, cfg Config, want string) {
 	}
 }
 
+// TestRedisThatWillNotDoIsRefused checks that Open refuses a Redis with a wrong password, with
+// eviction of keys, or of another mode, and a server that cannot be reached.
 func TestRedisThatWillNotDoIsRefused(t *testing.T) {
 	s := redistest.Start(t, "--requirepass", "secret", "--maxmemory", "100mb", "--maxmemory-policy", "allkeys-lru")
 	cfg := Config{Node: "a", Addresses: []string{s.Address()}}
@@ -70,6 +74,8 @@ func TestRedisThatWillNotDoIsRefused(t *testing.T) {
 	refuses(t, nobody, "cannot reach standalone 127.0.0.1:1")
 }
 
+// TestServerIsJudgedByItsInfo checks that a replica, an old version and a server of a Redis
+// Cluster are refused.
 func TestServerIsJudgedByItsInfo(t *testing.T) {
 	replica := redistest.Start(t)
 	if err := replica.Do("REPLICAOF", "127.0.0.1", "1"); err != nil {
@@ -90,6 +96,7 @@ func TestServerIsJudgedByItsInfo(t *testing.T) {
 	}
 }
 
+// TestRedisThatComesLateIsWaitedFor checks that Open waits for a Redis that is still starting.
 func TestRedisThatComesLateIsWaitedFor(t *testing.T) {
 	s := redistest.Start(t)
 	s.Kill()
@@ -109,6 +116,8 @@ func TestRedisThatComesLateIsWaitedFor(t *testing.T) {
 	}
 }
 
+// TestUserWhoMayTooLittleIsRefused checks that the error for a user with too few permissions
+// shows the required ACL SETUSER line.
 func TestUserWhoMayTooLittleIsRefused(t *testing.T) {
 	s := redistest.Start(t)
 	if err := s.Do("ACL", "SETUSER", "weak", "on", ">pw", "~*", "&*", "+ping", "+info", "+hello"); err != nil {

@@ -43,6 +43,8 @@ func FuzzEnvelope(f *testing.F) {
 	})
 }
 
+// TestEntryOfAnotherVersionIsToldApart checks that parseEntry distinguishes entries of another
+// version from malformed ones.
 func TestEntryOfAnotherVersionIsToldApart(t *testing.T) {
 	if _, err := parseEntry("2 n#x.1 hello"); !errors.Is(err, errVersion) {
 		t.Errorf("error %v, want that of another version", err)
@@ -69,6 +71,7 @@ func FuzzRecord(f *testing.F) {
 	})
 }
 
+// TestWhatIsNoAnswerIsAnError checks that malformed answers of scripts are errors.
 func TestWhatIsNoAnswerIsAnError(t *testing.T) {
 	for _, v := range [][]string{nil, {"e"}, {"e", "1", "x"}, {"e", "x", "1"}, {"e", "2", "1", "1"}, {"e", "2", "1", "3", "late"},
 		{"e", "2", "1", "2", "b", "1", "a"}, {"e", "2", "2", "1", "early"}} {

@@ -67,6 +67,8 @@ func (tr *testCluster) hasRejoined(w *recorder, ids []string) {
 	}
 }
 
+// TestMembersOfANodeThatWasTakenForDeadJoinAgain checks a node that was cut off for longer than
+// its lease: its members join again, except a member that leaves.
 func TestMembersOfANodeThatWasTakenForDeadJoinAgain(t *testing.T) {
 	s := redistest.Start(t)
 	cfg := Config{Addresses: []string{s.Address()}}
@@ -143,6 +145,8 @@ func TestHealthSaysWhetherRedisAnswers(t *testing.T) {
 	eventually(t, "the node is well again", func() bool { return a.Health() == nil })
 }
 
+// TestMembersOfARedisThatBeganAnewArePutBack checks that a Redis that restarted without data
+// gets its members again, without a join.
 func TestMembersOfARedisThatBeganAnewArePutBack(t *testing.T) {
 	s := redistest.Start(t)
 	tr := emptyTestCluster(t)
@@ -156,6 +160,8 @@ func TestMembersOfARedisThatBeganAnewArePutBack(t *testing.T) {
 	}
 }
 
+// TestWhoDiesWhileLettingGoLeavesAMark checks that leave does not run again if the node that
+// runs it dies, and that its members are counted.
 func TestWhoDiesWhileLettingGoLeavesAMark(t *testing.T) {
 	s := redistest.Start(t)
 	cfg := Config{Addresses: []string{s.Address()}}
@@ -172,6 +178,8 @@ func TestWhoDiesWhileLettingGoLeavesAMark(t *testing.T) {
 	tr.wasHanded(heir, nil)
 }
 
+// TestWhatAReaperDoesNotFinishIsForAnother checks that another node gets the members of a dead
+// node if the first survivor ends before it has removed them.
 func TestWhatAReaperDoesNotFinishIsForAnother(t *testing.T) {
 	s := redistest.Start(t)
 	cfg := Config{Addresses: []string{s.Address()}}
@@ -190,6 +198,7 @@ func TestWhatAReaperDoesNotFinishIsForAnother(t *testing.T) {
 	}
 }
 
+// TestNameIsOneNodes checks that a second node with the name of a running node does not run.
 func TestNameIsOneNodes(t *testing.T) {
 	s := redistest.Start(t)
 	cfg := Config{Addresses: []string{s.Address()}}
