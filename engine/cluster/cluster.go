@@ -38,9 +38,9 @@ type Retention struct {
 	Messages int
 	For      time.Duration
 
-	// Ephemeral rooms have messages without positions and without history, at the least cost. A
-	// node whose connection breaks misses the messages of that moment and does not count them.
-	// Messages must be 0.
+	// Ephemeral messages have no position, are not in History, and cost least. A node whose
+	// connection breaks misses the messages of that moment and does not count them. Messages
+	// must be 0.
 	Ephemeral bool
 }
 
@@ -168,7 +168,7 @@ type Page struct {
 // StoredMessage is a message of history.
 type StoredMessage struct {
 	Offset  uint64 // in the epoch of Page.Top
-	Payload []byte // as it was published
+	Payload []byte // the published bytes
 }
 
 // Rooms is the list of the rooms that exist.
@@ -193,12 +193,12 @@ type Rooms interface {
 type RoomQuery struct {
 	Prefix string // first part of their names; "": all rooms
 	After  string // the last name of the previous page, even if its room no longer exists; "": the first page
-	Limit  int    // of the page; 1 or more
+	Limit  int    // size of the page; 1 or more
 }
 
 // MemberRecord is a member of a room as the cluster records it.
 type MemberRecord struct {
-	ID       string          // the connection's
+	ID       string          // id of the connection
 	JoinedAt int64           // ms since 1970
 	Profile  json.RawMessage // input of leave on another node, if this one dies
 }

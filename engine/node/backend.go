@@ -19,7 +19,7 @@ import (
 // backend is the node's access to the state that nodes share.
 type backend struct {
 	cluster   cluster.Backend
-	store     store.Store  // store of modules; nil: the host has one in memory
+	store     store.Store  // store for modules; nil: the host has one in memory
 	operators store.Store  // the same store for operators, with its own connections; nil if store is nil
 	close     func() error // called after the engine has ended
 }

@@ -131,7 +131,7 @@ func (s *street) dial(host, path, token string) string {
 	}
 	defer c.CloseNow()
 	_, text, err := c.Read(ctx)
-	if string(text) == `"primus::server::close"` { // the reason comes next
+	if string(text) == `"primus::server::close"` { // the next message is the reason
 		_, text, err = c.Read(ctx)
 	}
 	if err != nil {

@@ -52,7 +52,7 @@ func (r *reloader) run(ctx context.Context, signals <-chan os.Signal) error {
 // is being written.
 type watcher struct {
 	taken []fileState // states at the last reload
-	seen  []fileState // at the last look
+	seen  []fileState // states at the last look
 }
 
 func (w *watcher) changed(now []fileState) bool {

@@ -31,7 +31,7 @@ type handler struct {
 	hangs  int                                   // calls that wait for the end of their ctx
 }
 
-// member is a membership in the form in which the tests compare it.
+// member identifies a membership, so that tests can compare memberships.
 type member struct {
 	room     cluster.RoomID
 	id       string

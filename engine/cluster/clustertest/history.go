@@ -61,7 +61,7 @@ func (w *world) readAll(p *peer, room cluster.RoomID, after cluster.Position, ke
 	}
 }
 
-// start is the position before the first message of the room's epoch.
+// start returns the position before the first message of the room's epoch.
 func (w *world) start(p *peer, room cluster.RoomID) cluster.Position {
 	w.Helper()
 	return cluster.Position{Epoch: w.read(p, room, cluster.Position{}, 0, long).Top.Epoch}

@@ -117,8 +117,8 @@ func listKnowsRoomsOfAnyName(w *world) {
 	}
 }
 
-// listRooms reads all pages of the tenant's rooms with the prefix; between runs after each
-// page but the last.
+// listRooms reads all pages of the tenant's rooms with the prefix. It calls between after each
+// page except the last.
 func (w *world) listRooms(p *peer, tenant, prefix string, limit int, between ...func()) (all []string) {
 	w.Helper()
 	for after := ""; ; {

@@ -197,7 +197,7 @@ func sorted(names []string) []string { return slices.Sorted(slices.Values(names)
 // room returns a room of the tenant that most tests use.
 func room(name string) cluster.RoomID { return cluster.RoomID{Tenant: "default", Room: name} }
 
-// oddRooms are different rooms whose names an implementation may confuse.
+// oddRooms returns different rooms whose names an implementation may confuse.
 func oddRooms() []cluster.RoomID {
 	return []cluster.RoomID{
 		{Tenant: "a", Room: "b"}, {Tenant: "b", Room: "a"}, {Tenant: "a", Room: "B"},

@@ -17,7 +17,7 @@ import (
 type directory struct {
 	mu      sync.RWMutex
 	tenants map[string]*btree.Set[string] // the names of the rooms that exist, in order
-	rosters map[cluster.RoomID]*roster    // of the rooms with members
+	rosters map[cluster.RoomID]*roster    // rosters of the rooms with members
 	seat    uint64                        // number of the last seat, in any room
 }
 

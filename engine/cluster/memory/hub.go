@@ -7,9 +7,9 @@
 // roster has the members of a room. The list of rooms is separate from both.
 //
 // A message is delivered in the goroutine that publishes it, to one node after the other.
-// It is copied only for history: handlers get the publisher's payload, and may not
-// change it. A Handler that publishes into a room from within Deliver would wait for
-// itself; it may subscribe, unsubscribe and remove members.
+// It is copied only for history: handlers get the publisher's payload, and must not
+// change it. A Handler that publishes into a room during Deliver would wait for
+// itself. It may subscribe, unsubscribe and remove members.
 //
 // A topic's queue is held while a Handler runs. The locks of the hub, the topics, the directory
 // and a process are never held together, and no lock is held during a call of a Handler.
@@ -67,7 +67,7 @@ func (h *Hub) Node(name string) cluster.Backend {
 	return cluster.Backend{Broker: n, History: n, Rooms: &h.directory, Presence: n, Sessions: n, Nodes: n}
 }
 
-// ErrKilled is wrapped by the error of Run of a node that Kill has ended.
+// ErrKilled is wrapped in the error that Run returns after Kill.
 var ErrKilled = errors.New("killed")
 
 // Kill ends a node as a crash would, for tests: its Run returns an error, its handler gets no

@@ -13,7 +13,7 @@ import (
 // guards it.
 type roster struct {
 	seats []seat
-	byID  map[string]uint64 // the number of the seat
+	byID  map[string]uint64 // number of each member's seat
 }
 
 // seat is a place in a room. Numbers begin with 1, increase and are never used twice, so that a

@@ -35,7 +35,7 @@ type Config struct {
 
 	Username string // "": Redis' default user
 	Password string // "": no password is sent; sentinels never receive it
-	Database int    // 0 in Cluster
+	Database int    // must be 0 in mode Cluster
 
 	// MasterName is the master's name in the sentinels' configuration. It is required in mode
 	// Sentinel, and not allowed in other modes.
@@ -89,10 +89,10 @@ type Config struct {
 // drops older messages, and a node that missed them counts a gap.
 type Heal struct {
 	For         time.Duration // 1 s to 10 min, 0 is 15 s
-	RoomBytes   int64         // of a room; 0 is 16 MiB
-	TenantBytes int64         // of a tenant, in each partition; 0 is 64 MiB
-	TotalBytes  int64         // of all messages in Redis, divided equally among the partitions; 0 is 256 MiB
-	NodeBytes   int64         // of the messages that this node keeps to publish them again after a failover; 0 is 64 MiB
+	RoomBytes   int64         // limit of a room; 0 is 16 MiB
+	TenantBytes int64         // limit of a tenant in each partition; 0 is 64 MiB
+	TotalBytes  int64         // limit of all messages in Redis, divided equally among the partitions; 0 is 256 MiB
+	NodeBytes   int64         // limit of the messages that this node keeps to publish them again after a failover; 0 is 64 MiB
 }
 
 func (h Heal) complete() Heal {

@@ -10,18 +10,19 @@
 //
 // Promises:
 //   - Publish returns when the message has its place in the room's order. A message
-//     that is sent again after a lost answer is there once.
+//     that is sent again after a lost answer is recorded once.
 //   - A subscribed node delivers every message of the room once, in order. It reads
-//     messages that it missed by a broken connection, a silent server or a failover
-//     from the room's stream, which Config.Heal bounds. It counts (cluster.Stats.Gaps)
-//     and logs lost messages, and tells the room's members.
+//     messages that it missed because of a broken connection, a silent server or a
+//     failover from the room's stream, which Config.Heal bounds. It counts
+//     (cluster.Stats.Gaps) and logs lost messages, and reports a gap to the room's
+//     members.
 //   - After a failover the messages that the new master lacks are published again, in
 //     their old order and before anything new, by the nodes that published them within
 //     Heal.For (replay.go). A new epoch begins when another server becomes master or a
 //     master restarts; every publish and every beat checks for it (generation.go).
 //   - No process counts as dead while Redis does not answer, and for one lease after.
 //   - One survivor runs leave for a dead node's members. If it dies before it has
-//     finished, leave is not run again, and counted (LeaveUnknown). A node that was
+//     finished, leave does not run again, and is counted (LeaveUnknown). A node that was
 //     only cut off does not run leave for members that a survivor has removed; they
 //     join again.
 //   - Malformed values in Redis are counted (Malformed), logged and skipped.

@@ -21,7 +21,7 @@ import (
 	"github.com/mootchat/moot/engine/cluster/redis/redistest"
 )
 
-// recorder is a node whose handler records its calls.
+// recorder is a node with a handler that records its calls.
 type recorder struct {
 	*Node
 	link *link

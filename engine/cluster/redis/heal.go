@@ -72,7 +72,7 @@ func (s *sub) heal(ctx context.Context, life uint64) error {
 
 // page is a part of a room's stream.
 type page struct {
-	position        // of the room's last message
+	position        // position of the room's last message
 	from     uint64 // offset at which the reader goes on
 	messages []envelope
 	top      uint64 // offset of the last message of the room

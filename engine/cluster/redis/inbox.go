@@ -20,12 +20,12 @@ const (
 	inboxPage    = 64     // messages in one read
 	inboxBlock   = 500 * time.Millisecond
 	callsAtOnce  = 1024             // running calls of a node; further calls are refused
-	callTimeout  = 30 * time.Second // of calls without a deadline
+	callTimeout  = 30 * time.Second // timeout of calls without a deadline
 	executed     = 10_000           // ids of answered calls that a node remembers, in case a call arrives twice
 	lookAtCallee = time.Second      // interval of checks that the called node is alive
 )
 
-// calls are the calls of this node that wait for an answer.
+// calls has the calls of this node that wait for an answer.
 type calls struct {
 	mu     sync.Mutex
 	number uint64

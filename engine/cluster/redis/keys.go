@@ -25,7 +25,7 @@ import (
 //	                        last offsets; mk marks; w, packed: bytes so far, the offset up to which to trim, time, bytes
 //	                        and offset of the last mark, TTL of the stream, and its end (see say.go)
 //	moot:{t}:said, saidlong, said:TENANT, saidlong:TENANT   hash: span of time -> bytes of its messages
-//	moot:{t}:h:ROOM         stream: id 0-<offset>, field d: an entry, t: when it came, ms, if the room has history
+//	moot:{t}:h:ROOM         stream: id 0-<offset>, field d: an entry, t: its time of arrival, ms, if the room has history
 //	moot:{t}:c:ROOM         channel of envelopes
 //	moot:{t}:probe:NODE     channel of probes
 //	moot:{t}:rooms:TENANT   hash: name -> token of the call that created it

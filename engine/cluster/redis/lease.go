@@ -102,11 +102,11 @@ func (n *Node) hold(ctx context.Context) (holder string, err error) {
 type beatResult struct {
 	known      bool          // the process was recorded before
 	taken      string        // how often its members were handed to others; "0": never
-	generation string        // of the partition
+	generation string        // generation of the partition
 	data       string        // name of the data
 	unsettled  bool          // the generation is unsettled
 	ending     bool          // there are sessions that must end
-	next       time.Duration // until the next lease ends
+	next       time.Duration // time until the next lease ends
 	ended      []string      // the processes whose leases have ended
 }
 
@@ -184,7 +184,7 @@ func (p *partition) keepLease() {
 	}
 }
 
-// renew renews the lease and returns the time until the next lease ends, at most most.
+// renew renews the lease and returns the time until the next lease ends, but not more than most.
 func (p *partition) renew(ctx context.Context, most time.Duration) time.Duration {
 	p.publisher.tidy(time.Now())
 	p.removals.expire(time.Now().Add(-p.n.cfg.Heal.For))

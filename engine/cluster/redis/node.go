@@ -287,7 +287,7 @@ type partition struct {
 	publisher publisher
 	ephemeral publisher // publisher of ephemeral messages
 
-	ended    chan beatResult // for the reaper; one slot
+	ended    chan beatResult // input of the reaper; one slot
 	removals removals
 
 	generation string       // generation of the last beat, like data; used by keepLease only

@@ -146,7 +146,7 @@ func (s *sub) noteTop(top position) {
 	}
 }
 
-// kick starts the goroutine if there is something to do. The lock is held.
+// kick starts the goroutine if there is work. The lock is held.
 func (s *sub) kick() {
 	if s.live && !s.running && (len(s.inbox) > 0 || s.behind) && s.p.n.begin() {
 		s.running = true

@@ -17,7 +17,7 @@ import (
 const (
 	pingEvery  = time.Second
 	silence    = 2500 * time.Millisecond // time after which the connection counts as broken
-	auditEvery = 15 * time.Second        // of quiet rooms, which may have missed their last message
+	auditEvery = 15 * time.Second        // interval of audits of quiet rooms, which may have missed their last message
 	chunk      = 256                     // channels of one SUBSCRIBE
 )
 
@@ -61,7 +61,7 @@ func (p *partition) listen() {
 	}
 }
 
-// subscribeOnce runs one subscriber and returns why it ended.
+// subscribeOnce runs one subscriber and returns the error that ended it.
 func (p *partition) subscribeOnce(ctx context.Context) error {
 	s := &subscriber{p: p, probe: p.keys.of("probe", p.n.cfg.Node), joining: map[string]int{}, parting: map[string]int{},
 		first: map[string]struct{}{}, synced: make(chan struct{})}
