@@ -1,5 +1,6 @@
 // Package redis is a cluster backend for nodes on different machines: a Redis 7.0
 // or newer, standalone, with sentinels, or a Redis Cluster.
+//
 // A [Node] is one engine's handle. The keys are divided into partitions: several in a Redis
 // Cluster, otherwise one; keys.go lists the keys. In each partition a node has a publisher, which
 // sends messages in batches, and a subscriber, the connection that receives the messages of

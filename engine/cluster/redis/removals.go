@@ -74,10 +74,11 @@ func (r *removals) list() (members map[string][]removedMember, sessions []string
 	return members, sessions
 }
 
-// removeAgainScript removes members of a dead process that a failover has put back. Members whose
-// leave is still running become members that the taker removes, as in takeScript. An empty record
-// means that leave has run. KEYS nr-dead pt-dead taken-dead lv-own   ARGV dead base takenTTL
-// (connection room record)*
+// removeAgainScript removes members of a dead process that a failover has put back. Members
+// whose leave is still running become members that the taker removes, as in takeScript. An
+// empty record means that leave has run.
+//
+// KEYS nr-dead pt-dead taken-dead lv-own   ARGV dead base takenTTL (connection room record)*
 var removeAgainScript = redis.NewScript(`
 local back = 0
 for i = 4, #ARGV, 3 do
