@@ -102,8 +102,8 @@ type Handler interface {
 	// caller's deadline.
 	Answer(ctx context.Context, call []byte) ([]byte, error)
 
-	// Lost passes members of a dead node to the handler, which runs leave for each and then calls
-	// Presence.Remove. Members and Count no longer include these members.
+	// Lost passes members of a dead node to the handler, which runs leave for each and then
+	// calls Presence.Remove. Members and Count no longer include these members.
 	Lost(ctx context.Context, room RoomID, members []MemberRecord)
 
 	// Expired passes a parked session that no node took within its time. The handler ends the
@@ -111,8 +111,8 @@ type Handler interface {
 	Expired(ctx context.Context, session []byte)
 
 	// Rejoin returns members of this node that another node removed because it took this node for
-	// dead: leave has run there, or is running. The handler runs join for each, and then calls
-	// Presence.Add or Presence.Remove.
+	// dead: leave has run there, or is running. The handler runs join for each, and then
+	// calls Presence.Add or Presence.Remove.
 	Rejoin(ctx context.Context, room RoomID, members []MemberRecord)
 }
 
@@ -124,9 +124,9 @@ type Broker interface {
 	// ErrUnavailable, ErrUnknown.
 	Publish(ctx context.Context, room RoomID, payload []byte, keep Retention) error
 
-	// Subscribe returns when every message that is published from now on will reach this node's
-	// Handler. The engine calls it before it records the first member of the room on this node. A
-	// second Subscribe changes nothing. Errors: ErrUnavailable.
+	// Subscribe returns when every message that is published from now on will reach this
+	// node's Handler. The engine calls it before it records the first member of the room on this
+	// node. A second Subscribe changes nothing. Errors: ErrUnavailable.
 	Subscribe(ctx context.Context, room RoomID) error
 
 	// Unsubscribe is called after the last member has left: no message that is published after it
@@ -155,13 +155,13 @@ type Page struct {
 	Messages []StoredMessage
 
 	// Top is the position of the room's last message at the time of the read. Its Epoch is never
-	// empty: a room without messages, or with only forgotten messages, begins an epoch with
-	// Offset 0. Read returns the messages after Top for at least keep.For.
+	// empty: a room without messages, or with only forgotten messages, begins an epoch
+	// with Offset 0. Read returns the messages after Top for at least keep.For.
 	Top Position
 
-	// Missing reports that messages are missing between the requested position and the last of
-	// Messages or, if there are fewer than limit, Top. The messages are no longer kept, or the
-	// position is of another epoch or beyond Top. In the last two cases Messages is empty.
+	// Missing reports that messages are missing between the requested position and the last
+	// of Messages or, if there are fewer than limit, Top. The messages are no longer kept, or
+	// the position is of another epoch or beyond Top. In the last two cases Messages is empty.
 	Missing bool
 }
 
@@ -210,8 +210,8 @@ type Presence interface {
 	// m.Profile, so the caller must not change it. Errors: ErrNoRoom, ErrUnavailable, ErrUnknown.
 	Add(ctx context.Context, room RoomID, m MemberRecord) error
 	// BeginLeave is called before leave runs for a member of this node: afterwards Lost passes
-	// the member to no Handler. gone reports that Lost has already passed the member to a
-	// Handler, which runs leave. The caller then calls Remove, or Add to undo BeginLeave. A
+	// the member to no Handler. gone reports that Lost has already passed the member to
+	// a Handler, which runs leave. The caller then calls Remove, or Add to undo BeginLeave. A
 	// second BeginLeave changes nothing. Errors: ErrUnavailable, ErrUnknown.
 	BeginLeave(ctx context.Context, room RoomID, id string) (gone bool, err error)
 	// Remove removes a member of this node, or a member that Handler.Lost received on this node.
@@ -233,8 +233,8 @@ type Presence interface {
 type Sessions interface {
 	// Park keeps a session for ttl, under a key that was never used before. If no node takes it
 	// in that time, Expired passes it to a Handler, as soon as a node runs. session may be reused
-	// when Park returns. Errors: ErrUnavailable, also if the session could not outlive this node;
-	// ErrUnknown.
+	// when Park returns. Errors: ErrUnavailable, also if the session could not outlive this
+	// node; ErrUnknown.
 	Park(ctx context.Context, key string, session []byte, ttl time.Duration) error
 	// Take returns a parked session to one caller, on any node, and removes it. Errors:
 	// ErrNoSession, ErrUnavailable, ErrUnknown.
@@ -243,16 +243,16 @@ type Sessions interface {
 
 // Nodes lists the nodes and calls them.
 type Nodes interface {
-	// Run runs the node until ctx ends, and calls h. Methods that need a running node wait until
-	// Run has begun. Run returns nil when ctx has ended and the node is off the list. Lost then
-	// passes its remaining members to another node's Handler.
+	// Run runs the node until ctx ends, and calls h. Methods that need a running node wait
+	// until Run has begun. Run returns nil when ctx has ended and the node is off the list. Lost
+	// then passes its remaining members to another node's Handler.
 	Run(ctx context.Context, h Handler) error
 	// Self is this node's name: [a-z0-9-]{1,63}.
 	Self() string
 	// List returns the names of the living nodes. It waits until Run has begun: from then on this
 	// node is one of them.
 	List(ctx context.Context) ([]string, error)
-	// Call sends a call to a node and returns the answer of its Handler. Errors: the text of the
-	// Handler's error, ErrNoNode, or ctx's error with the node's name.
+	// Call sends a call to a node and returns the answer of its Handler. Errors: the text of
+	// the Handler's error, ErrNoNode, or ctx's error with the node's name.
 	Call(ctx context.Context, node string, call []byte) ([]byte, error)
 }

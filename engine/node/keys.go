@@ -14,8 +14,8 @@ import (
 	"github.com/mootchat/moot/engine/listen"
 )
 
-// tokensOf returns the token verification of each tenant that has keys. An unusable key is a
-// ConfigError. A key set at a URL is not fetched yet.
+// tokensOf returns the token verification of each tenant that has keys. An unusable key is
+// a ConfigError. A key set at a URL is not fetched yet.
 func tokensOf(ctx context.Context, cfg *config.Config, sets *auth.KeySets) (map[string]engine.Tokens, error) {
 	all := map[string]engine.Tokens{}
 	var problems config.Problems

@@ -223,8 +223,8 @@ func TestAReloadBringsNewSecrets(t *testing.T) {
 	}
 }
 
-// TestOneTenantSeesAndReachesNothingOfAnother checks that rooms, connections and answers of the
-// API belong to one tenant each.
+// TestOneTenantSeesAndReachesNothingOfAnother checks that rooms, connections and answers of
+// the API belong to one tenant each.
 func TestOneTenantSeesAndReachesNothingOfAnother(t *testing.T) {
 	s := newStreet(t, "limits: { rooms: 3 }", "")
 	spy, ann, bob := s.enter("acme"), s.enter("bolt"), s.enter("bolt")

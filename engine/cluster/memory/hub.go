@@ -57,11 +57,10 @@ func New() *Hub {
 	}
 }
 
-// Node returns the handle of a new node, which is in the cluster while its
-// Nodes.Run runs. The list of rooms can be used at any time. Publish, Subscribe,
-// Read, Add, Park, Take and Call wait for Run to begin, and fail with
-// cluster.ErrUnavailable after it. Run returns an error if the name is not valid
-// or a running node has it.
+// Node returns the handle of a new node, which is in the cluster while its Nodes.Run runs. The
+// list of rooms can be used at any time. Publish, Subscribe, Read, Add, Park, Take and Call
+// wait for Run to begin, and fail with cluster.ErrUnavailable after it. Run returns an error if
+// the name is not valid or a running node has it.
 func (h *Hub) Node(name string) cluster.Backend {
 	n := &node{hub: h, name: name, started: make(chan struct{})}
 	return cluster.Backend{Broker: n, History: n, Rooms: &h.directory, Presence: n, Sessions: n, Nodes: n}

@@ -29,16 +29,16 @@ const (
 type Config struct {
 	Mode Mode
 
-	// Addresses has the HOST:PORT of the server, of the sentinels, or of some servers of the
-	// Redis Cluster. The default is 127.0.0.1:6379; in mode Sentinel there is no default.
+	// Addresses has the HOST:PORT of the server, of the sentinels, or of some servers of
+	// the Redis Cluster. The default is 127.0.0.1:6379; in mode Sentinel there is no default.
 	Addresses []string
 
 	Username string // "": Redis' default user
 	Password string // "": no password is sent; sentinels never receive it
 	Database int    // must be 0 in mode Cluster
 
-	// MasterName is the master's name in the sentinels' configuration. It is required in mode
-	// Sentinel, and not allowed in other modes.
+	// MasterName is the master's name in the sentinels' configuration. It is required in
+	// mode Sentinel, and not allowed in other modes.
 	MasterName string
 
 	TLS *tls.Config // nil: none

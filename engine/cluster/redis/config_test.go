@@ -74,8 +74,8 @@ func TestRedisThatWillNotDoIsRefused(t *testing.T) {
 	refuses(t, nobody, "cannot reach standalone 127.0.0.1:1")
 }
 
-// TestServerIsJudgedByItsInfo checks that a replica, an old version and a server of a Redis
-// Cluster are refused.
+// TestServerIsJudgedByItsInfo checks that a replica, an old version and a server of
+// a Redis Cluster are refused.
 func TestServerIsJudgedByItsInfo(t *testing.T) {
 	replica := redistest.Start(t)
 	if err := replica.Do("REPLICAOF", "127.0.0.1", "1"); err != nil {

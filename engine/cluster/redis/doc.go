@@ -1,13 +1,13 @@
 // Package redis is a cluster backend for nodes on different machines: a Redis 7.0
 // or newer, standalone, with sentinels, or a Redis Cluster.
 //
-// A [Node] is one engine's handle. The keys are divided into partitions: several in a Redis
-// Cluster, otherwise one; keys.go lists the keys. In each partition a node has a publisher, which
-// sends messages in batches, and a subscriber, the connection that receives the messages of
-// subscribed rooms. A sub is a subscribed room: it passes messages to the engine in their order,
-// and reads missed messages from the room's stream. A process is one run of a node, which renews
-// its lease. When the lease of a process has ended, the first node that takes its members removes
-// them. An inbox is a stream through which nodes call each other.
+// A [Node] is one engine's handle. The keys are divided into partitions: several in
+// a Redis Cluster, otherwise one; keys.go lists the keys. In each partition a node has a
+// publisher, which sends messages in batches, and a subscriber, the connection that receives the
+// messages of subscribed rooms. A sub is a subscribed room: it passes messages to the engine in
+// their order, and reads missed messages from the room's stream. A process is one run of a node,
+// which renews its lease. When the lease of a process has ended, the first node that takes its
+// members removes them. An inbox is a stream through which nodes call each other.
 //
 // Promises:
 //   - Publish returns when the message has its place in the room's order. A message

@@ -106,9 +106,9 @@ func TestTenThousandRoomsOfADeadNode(t *testing.T) {
 	}
 }
 
-// TestNothingIsLostInACutBeyondAllTimeouts cuts a node off for longer than its lease and
-// PublishTimeout. It checks that the others remove the node's members, that its messages are
-// refused, and that it later receives all messages of the others.
+// TestNothingIsLostInACutBeyondAllTimeouts cuts a node off for longer than its lease
+// and PublishTimeout. It checks that the others remove the node's members, that its messages
+// are refused, and that it later receives all messages of the others.
 func TestNothingIsLostInACutBeyondAllTimeouts(t *testing.T) {
 	s := redistest.Start(t)
 	tr := newTestCluster(t, Config{Addresses: []string{s.Address()}, PublishTimeout: 500 * time.Millisecond})

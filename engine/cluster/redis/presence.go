@@ -171,8 +171,9 @@ func (n *Node) BeginLeave(ctx context.Context, room cluster.RoomID, id string) (
 	return gone, err
 }
 
-// Remove implements cluster.Presence. It removes a member of this node, or a member that
-// Handler.Lost received here. After an error the removal is repeated when Redis answers again.
+// Remove implements cluster.Presence. It removes a member of this node, or a member
+// that Handler.Lost received here. After an error the removal is repeated when Redis answers
+// again.
 func (n *Node) Remove(ctx context.Context, room cluster.RoomID, id string) error {
 	if n.roster.release(room, id) && !n.alive() {
 		ctx = context.WithoutCancel(ctx)

@@ -21,9 +21,9 @@ import (
 )
 
 // TestTorture runs rounds of random faults against nodes with members and clients that join and
-// leave, and checks all received messages. TORTURE is the duration (one round if it is not set),
-// TORTURE_SEED the seed of the first round. A failed round prints its seed and its faults. `make
-// torture` runs the test.
+// leave, and checks all received messages. TORTURE is the duration (one round if it is not
+// set), TORTURE_SEED the seed of the first round. A failed round prints its seed and its faults.
+// `make torture` runs the test.
 func TestTorture(t *testing.T) {
 	long, _ := time.ParseDuration(os.Getenv("TORTURE"))
 	seed, err := strconv.ParseUint(os.Getenv("TORTURE_SEED"), 10, 64)

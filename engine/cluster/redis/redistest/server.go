@@ -1,6 +1,6 @@
-// Package redistest runs Redis servers for tests: standalone, with sentinels, or as a Redis
-// Cluster. It also has a proxy that disturbs connections to them. The servers listen on the
-// loopback interface, store no data on disk by default, and end with the test.
+// Package redistest runs Redis servers for tests: standalone, with sentinels, or as
+// a Redis Cluster. It also has a proxy that disturbs connections to them. The servers listen on
+// the loopback interface, store no data on disk by default, and end with the test.
 package redistest
 
 import (
