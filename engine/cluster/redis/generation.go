@@ -35,7 +35,9 @@ local function generation(gen, settling, now, strict)
 end
 `
 
-// generationScript is the first command of a connection. KEYS gen settling
+// generationScript is the first command of a connection.
+//
+//	KEYS gen settling
 var generationScript = redis.NewScript(luaNow + luaGeneration + `
 return generation(KEYS[1], KEYS[2], now, true)`)
 

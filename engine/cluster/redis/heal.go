@@ -26,7 +26,8 @@ const (
 // at or before the reader's offset are therefore older than its own, and the reader goes on after
 // them. The epoch of the present generation is newer.
 //
-// KEYS meta history gen   ARGV limit bytes (epoch offset)*
+//	KEYS meta history gen
+//	ARGV limit bytes (epoch offset)*
 var sinceScript = redis.NewScript(`
 local m = redis.call('HMGET', KEYS[1], 'e', 'o', 'q', 'g')
 if not m[1] then return {'', '0', '0'} end

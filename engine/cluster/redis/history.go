@@ -17,7 +17,8 @@ import (
 //
 // It answers ? while the generation is unsettled, because lost messages may be published again.
 //
-// KEYS gen meta history settling   ARGV epoch offset limit keep keepFor newEpoch metaTTL
+//	KEYS gen meta history settling
+//	ARGV epoch offset limit keep keepFor newEpoch metaTTL
 var readScript = redis.NewScript(luaNow + `
 if redis.call('EXISTS', KEYS[4]) == 1 then return {'?'} end
 local m = redis.call('HMGET', KEYS[2], 'e', 'o', 'k')

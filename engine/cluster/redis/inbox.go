@@ -38,7 +38,10 @@ type reply struct {
 }
 
 // sendScript adds a message to a node's inbox, and answers with the process that reads the inbox, or "" if there is no
-// such node. The inbox of a dead node expires. KEYS lease inbox   ARGV length ttl (field value)*
+// such node. The inbox of a dead node expires.
+//
+//	KEYS lease inbox
+//	ARGV length ttl (field value)*
 var sendScript = redis.NewScript(`
 local process = redis.call('GET', KEYS[1])
 if not process then return '' end

@@ -12,7 +12,10 @@ import (
 )
 
 // holdScript takes the node's name for a process, or keeps it. It answers with the process that
-// has the name, and the remaining time. KEYS lease inbox   ARGV process lease
+// has the name, and the remaining time.
+//
+//	KEYS lease inbox
+//	ARGV process lease
 var holdScript = redis.NewScript(`
 local holder = redis.call('GET', KEYS[1])
 if holder and holder ~= ARGV[1] then return {holder, redis.call('PTTL', KEYS[1])} end
@@ -32,7 +35,8 @@ return {ARGV[1], tonumber(ARGV[2])}`)
 // single survivor may be so slow that each of its beats begins a grace: therefore three graces in
 // a row are followed by three leases without one.
 //
-// KEYS alive taken gen settling data ends beat grace graces   ARGV process lease name
+//	KEYS alive taken gen settling data ends beat grace graces
+//	ARGV process lease name
 var beatScript = redis.NewScript(luaNow + luaGeneration + `
 local gen = generation(KEYS[3], KEYS[4], now, false)
 local lease = redis.call('ZSCORE', KEYS[1], ARGV[1])
@@ -202,7 +206,10 @@ func (p *partition) renew(ctx context.Context, most time.Duration) time.Duration
 }
 
 // quitScript ends a process's lease. Members of dead nodes that the process was handed and has not removed become
-// members of the process, so that others remove them. KEYS alive nr lv pt   ARGV process base (connection room)*
+// members of the process, so that others remove them.
+//
+//	KEYS alive nr lv pt
+//	ARGV process base (connection room)*
 var quitScript = redis.NewScript(`
 for i = 3, #ARGV, 2 do
   local room = ARGV[i + 1]
@@ -219,7 +226,10 @@ redis.call('DEL', KEYS[3], KEYS[4])
 if redis.call('SCARD', KEYS[2]) == 0 then redis.call('ZREM', KEYS[1], ARGV[1]) else redis.call('ZADD', KEYS[1], 'XX', 0, ARGV[1]) end
 return 1`)
 
-// freeScript frees the node's name. KEYS lease inbox   ARGV process
+// freeScript frees the node's name.
+//
+//	KEYS lease inbox
+//	ARGV process
 var freeScript = redis.NewScript(`
 if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1], KEYS[2]) end
 return 1`)
@@ -268,6 +278,8 @@ func (n *Node) listNodes(ctx context.Context) (names []string, err error) {
 	return slices.Compact(names), err
 }
 
-// aliveScript lists the processes whose lease has not ended. KEYS alive
+// aliveScript lists the processes whose lease has not ended.
+//
+//	KEYS alive
 var aliveScript = redis.NewScript(luaNow + `
 return redis.call('ZRANGEBYSCORE', KEYS[1], '(' .. now, '+inf')`)

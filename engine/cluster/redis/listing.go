@@ -21,8 +21,10 @@ const (
 	lacking // the index lacks rooms: add them, and call again
 )
 
-// listScript answers with one of these values and a page of names. KEYS rooms rl   ARGV min max
-// limit
+// listScript answers with one of these values and a page of names.
+//
+//	KEYS rooms rl
+//	ARGV min max limit
 var listScript = redis.NewScript(`
 if redis.call('ZCARD', KEYS[2]) < redis.call('HLEN', KEYS[1]) then return {2} end
 local names = redis.call('ZRANGEBYLEX', KEYS[2], ARGV[1], ARGV[2], 'LIMIT', 0, ARGV[3])
@@ -153,7 +155,9 @@ func (r *rooms) Count(ctx context.Context, tenants ...string) (counts []int, err
 	return counts, err
 }
 
-// countScript counts the members of processes whose lease has not ended. KEYS alive rn...
+// countScript counts the members of processes whose lease has not ended.
+//
+//	KEYS alive rn...
 var countScript = redis.NewScript(luaNow + `
 local living, out = {}, {}
 for _, process in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '(' .. now, '+inf')) do living[process] = true end

@@ -12,8 +12,10 @@ import (
 	"github.com/mootchat/moot/engine/cluster"
 )
 
-// parkScript parks a session and answers 1, or 0 if another session has the key. KEYS parked ends
-// ARGV key session ttl
+// parkScript parks a session and answers 1, or 0 if another session has the key.
+//
+//	KEYS parked ends
+//	ARGV key session ttl
 var parkScript = redis.NewScript(luaNow + `
 if redis.call('HSETNX', KEYS[1], ARGV[1], ARGV[2]) == 0 then
   return redis.call('HGET', KEYS[1], ARGV[1]) == ARGV[2] and 1 or 0
@@ -22,8 +24,10 @@ redis.call('ZADD', KEYS[2], now + ARGV[3], ARGV[1])
 return 1`)
 
 // takeSessionScript takes a session. The session stays under the token of its taker for a while,
-// as "<end>|<session>", so that a second attempt finds it if the answer was lost. KEYS parked
-// ends got   ARGV key ttl
+// as "<end>|<session>", so that a second attempt finds it if the answer was lost.
+//
+//	KEYS parked ends got
+//	ARGV key ttl
 var takeSessionScript = redis.NewScript(`
 local session = redis.call('HGET', KEYS[1], ARGV[1])
 if not session then return redis.call('GET', KEYS[3]) end
@@ -33,7 +37,10 @@ redis.call('ZREM', KEYS[2], ARGV[1])
 redis.call('SET', KEYS[3], session, 'PX', ARGV[2])
 return session`)
 
-// giveBackScript undoes takeSessionScript. KEYS parked ends got   ARGV key
+// giveBackScript undoes takeSessionScript.
+//
+//	KEYS parked ends got
+//	ARGV key
 var giveBackScript = redis.NewScript(`
 local got = redis.call('GET', KEYS[3])
 if not got then return 0 end
@@ -46,7 +53,10 @@ return 1`)
 
 // endScript takes sessions whose time is over, as pairs of key and session. It marks them until
 // the process has ended them: if the process dies, they are counted as LeaveUnknown. While the
-// generation is unsettled it takes none. KEYS parked ends ending settling   ARGV limit
+// generation is unsettled it takes none.
+//
+//	KEYS parked ends ending settling
+//	ARGV limit
 var endScript = redis.NewScript(luaNow + `
 if redis.call('EXISTS', KEYS[4]) == 1 then return {} end
 local out = {}

@@ -25,8 +25,10 @@ const (
 	lapsed // the lease of the process has ended
 )
 
-// addScript records a member, or unmarks one that is leaving. KEYS rooms rn rm ri nr alive pt
-// ARGV process connection record roomKey roomName
+// addScript records a member, or unmarks one that is leaving.
+//
+//	KEYS rooms rn rm ri nr alive pt
+//	ARGV process connection record roomKey roomName
 var addScript = redis.NewScript(luaNow + `
 local lease = redis.call('ZSCORE', KEYS[6], ARGV[1])
 if not lease or tonumber(lease) <= now then return 3 end
@@ -43,14 +45,19 @@ return 0`)
 
 // partScript marks a member as leaving: takeScript then does not hand it over. It answers 1 if
 // the member was handed over already. A member that Redis has lost with its data was not handed
-// over. KEYS rm pt taken   ARGV connection roomKey
+// over.
+//
+//	KEYS rm pt taken
+//	ARGV connection roomKey
 var partScript = redis.NewScript(`
 if redis.call('HEXISTS', KEYS[1], ARGV[1]) == 0 and redis.call('EXISTS', KEYS[3]) == 1 then return 1 end
 redis.call('SADD', KEYS[2], ARGV[1] .. '/' .. ARGV[2])
 return 0`)
 
-// removeScript removes a member of the process, or a member that the process was handed. KEYS rn
-// rm ri nr lv pt   ARGV process connection roomKey
+// removeScript removes a member of the process, or a member that the process was handed.
+//
+//	KEYS rn rm ri nr lv pt
+//	ARGV process connection roomKey
 var removeScript = redis.NewScript(`
 redis.call('SREM', KEYS[6], ARGV[2] .. '/' .. ARGV[3])
 if redis.call('HDEL', KEYS[2], ARGV[2]) == 1 then
@@ -68,7 +75,8 @@ return 0`)
 // without the profile. A page has members of one process. An empty page is the last one. The keys
 // that the script builds have the tag of its KEYS.
 //
-// KEYS rn alive   ARGV base roomKey afterProcess afterConnection limit
+//	KEYS rn alive
+//	ARGV base roomKey afterProcess afterConnection limit
 var membersScript = redis.NewScript(luaNow + `
 local h, names = redis.call('HGETALL', KEYS[1]), {}
 for i = 1, #h, 2 do

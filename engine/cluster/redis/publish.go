@@ -38,8 +38,8 @@ local function numberOf(entry) return ' ' .. (string.match(entry, '^%S+ %S*%.(%d
 // number of the publisher's last batch on this server. While the generation is unsettled the
 // answer is ?. Both have no effect.
 //
-// KEYS gen settling pub
-// ARGV base command token producerTTL window roomBytes tenantBytes allBytes seq generation (room entry keep keepFor)*
+//	KEYS gen settling pub
+//	ARGV base command token producerTTL window roomBytes tenantBytes allBytes seq generation (room entry keep keepFor)*
 var publishScript = redis.NewScript(luaNow + luaGeneration + luaNumber + `
 local had = redis.call('GET', KEYS[3])
 local last = 0

@@ -21,8 +21,8 @@ import (
 // grace after Redis did not answer, and no member is taken while the generation is unsettled (see
 // removals).
 //
-// KEYS alive nr-dead lv-dead lv-own pt-dead taken-dead ending-dead beat grace settling
-// ARGV dead own seq limit base takenTTL lease
+//	KEYS alive nr-dead lv-dead lv-own pt-dead taken-dead ending-dead beat grace settling
+//	ARGV dead own seq limit base takenTTL lease
 var takeScript = redis.NewScript(luaNow + `
 local function answer(what, unknown)
   local out = {what, unknown}

@@ -78,7 +78,8 @@ func (r *removals) list() (members map[string][]removedMember, sessions []string
 // whose leave is still running become members that the taker removes, as in takeScript. An
 // empty record means that leave has run.
 //
-// KEYS nr-dead pt-dead taken-dead lv-own   ARGV dead base takenTTL (connection room record)*
+//	KEYS nr-dead pt-dead taken-dead lv-own
+//	ARGV dead base takenTTL (connection room record)*
 var removeAgainScript = redis.NewScript(`
 local back = 0
 for i = 4, #ARGV, 3 do

@@ -98,8 +98,8 @@ func (l *publisher) tidy(now time.Time) {
 // publisher's last batch, and a state: 0 settled, 1 unsettled, 2 unsettled and the publisher has
 // reported.
 //
-// KEYS gen settling pub staged batches reported
-// ARGV generation process last former (order number batch)*
+//	KEYS gen settling pub staged batches reported
+//	ARGV generation process last former (order number batch)*
 var stageScript = redis.NewScript(luaNow + luaGeneration + `
 local gen = generation(KEYS[1], KEYS[2], now, false)
 if ARGV[1] ~= gen then
@@ -126,8 +126,8 @@ return gen`)
 // for nodes whose leases have ended, because the new master may lack their last beats. It answers
 // open, more, wait, or ! if the generation is another.
 //
-// KEYS gen settling staged batches reported alive
-// ARGV base command token producerTTL window roomBytes tenantBytes allBytes generation mostMessages mostBytes
+//	KEYS gen settling staged batches reported alive
+//	ARGV base command token producerTTL window roomBytes tenantBytes allBytes generation mostMessages mostBytes
 var restoreScript = redis.NewScript(luaNow + luaGeneration + luaNumber + `
 local gen = generation(KEYS[1], KEYS[2], now, false)
 if ARGV[9] ~= gen then return '!' end

@@ -106,7 +106,10 @@ func (p *partition) restoreRooms(ctx context.Context) error {
 }
 
 // backScript clears the mark that members were handed to others, unless more were handed over
-// since. KEYS taken   ARGV count
+// since.
+//
+//	KEYS taken
+//	ARGV count
 var backScript = redis.NewScript(`
 if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end
 return 1`)

@@ -49,13 +49,19 @@ func (m *made) list() []cluster.RoomID {
 }
 
 // createScript answers with the token of the call that created the room, so that a second attempt
-// finds its own token. KEYS rooms rl   ARGV name token
+// finds its own token.
+//
+//	KEYS rooms rl
+//	ARGV name token
 var createScript = redis.NewScript(`
 redis.call('HSETNX', KEYS[1], ARGV[1], ARGV[2])
 redis.call('ZADD', KEYS[2], 0, ARGV[1])
 return redis.call('HGET', KEYS[1], ARGV[1])`)
 
-// destroyScript answers 1 if the room existed. KEYS rooms rl   ARGV name
+// destroyScript answers 1 if the room existed.
+//
+//	KEYS rooms rl
+//	ARGV name
 var destroyScript = redis.NewScript(`
 redis.call('ZREM', KEYS[2], ARGV[1])
 return redis.call('HDEL', KEYS[1], ARGV[1])`)

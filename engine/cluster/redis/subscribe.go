@@ -104,7 +104,8 @@ func (p *partition) await(ctx context.Context, confirmed <-chan struct{}) error 
 //
 // It answers ? while the generation is unsettled, because lost messages may be published again.
 //
-// KEYS meta alive settling   ARGV base window
+//	KEYS meta alive settling
+//	ARGV base window
 var beginScript = redis.NewScript(luaNow + `
 if redis.call('EXISTS', KEYS[3]) == 1 then return {'?'} end
 local m = redis.call('HMGET', KEYS[1], 'e', 'o')
