@@ -19,25 +19,32 @@ type pool struct {
 	short   atomic.Pointer[failure]  // the failure of the last attempt to make an instance, if memory was short; nil: none
 	warm    atomic.Pointer[instance] // the instance that was used last; nil: it is in use
 	idle    chan *instance
-	actions chan struct{} // one element for each action under way: actions leave one instance for messages
-	alive   atomic.Int32  // number of instances, with those being made; at most cap(idle)
-	ready   atomic.Int32  // number of instances
-	failed  chan *failure // receives why the only instance could not be made, for calls that wait
-	waiting atomic.Int32  // number of calls that wait at idle
-	resting atomic.Bool   // returned instances are closed
+	actions chan struct{}             // one element for each action under way: actions leave one instance for messages
+	alive   atomic.Int32              // number of instances, with those being made; at most cap(idle)
+	ready   atomic.Int32              // number of instances
+	failed  atomic.Pointer[broadcast] // tells calls that wait why the only instance could not be made
+	waiting atomic.Int32              // number of calls that wait at idle
+	resting atomic.Bool               // returned instances are closed
 	makers  sync.WaitGroup
 	closing sync.RWMutex // read-locked while idle instances are closed
 }
 
+// broadcast passes one failure to the calls that wait for it: done is closed when failure is set.
+type broadcast struct {
+	done    chan struct{}
+	failure *failure
+}
+
 func newPool(size int, make_ func(first bool) (*instance, *failure), report func(*failure), memory *budget) *pool {
-	return &pool{
+	p := &pool{
 		make:    make_,
 		report:  report,
 		memory:  memory,
 		idle:    make(chan *instance, size),
-		failed:  make(chan *failure),
 		actions: make(chan struct{}, size-1),
 	}
+	p.failed.Store(&broadcast{done: make(chan struct{})})
+	return p
 }
 
 // takeOrWake is take, except if the pool has no instance at time t. Then the time until one is made counts against
@@ -49,7 +56,7 @@ func (p *pool) takeOrWake(ctx context.Context, t, deadline, limit int64) (in *in
 	}
 	in, f = p.take(ctx, t, deadline)
 	if f == noneFree && p.ready.Load() == 0 && limit > deadline { // it is still being made
-		in, f = p.take(ctx, now(), limit)
+		in, f = p.awaitFirst(ctx, limit)
 	}
 	if f != nil {
 		return nil, deadline, f
@@ -70,7 +77,25 @@ func (p *pool) take(ctx context.Context, t, deadline int64) (*instance, *failure
 	}
 	p.waiting.Add(1) // before free: see offer and put
 	defer p.waiting.Add(-1)
+	failed := p.failed.Load() // before grow: see tell
 	p.grow()
+	return p.await(ctx, failed, t, deadline)
+}
+
+// awaitFirst waits on for the first instance, which the call did not get in time.
+func (p *pool) awaitFirst(ctx context.Context, deadline int64) (*instance, *failure) {
+	p.waiting.Add(1)
+	defer p.waiting.Add(-1)
+	failed := p.failed.Load()
+	if p.alive.Load() == 0 {
+		p.grow()
+	}
+	return p.await(ctx, failed, now(), deadline)
+}
+
+// await waits from time t until the deadline for an instance that another goroutine returns or makes, or for the
+// failure to make one. The caller is counted in waiting.
+func (p *pool) await(ctx context.Context, failed *broadcast, t, deadline int64) (*instance, *failure) {
 	if in := p.free(); in != nil { // another goroutine has returned one
 		in.mark = now()
 		return in, nil
@@ -86,8 +111,8 @@ func (p *pool) take(ctx context.Context, t, deadline int64) (*instance, *failure
 			return nil, f
 		}
 		return nil, noneFree
-	case f := <-p.failed:
-		return nil, f
+	case <-failed.done:
+		return nil, failed.failure
 	case <-ctx.Done():
 		return nil, &failure{NoInstance, errGone}
 	}
@@ -249,19 +274,14 @@ func (p *pool) grow() {
 	})
 }
 
-// tell sends the failure to the calls that wait for an instance, and reports whether there were any. A call that is
-// about to wait gets a new first instance.
+// tell passes the failure to the calls that wait for an instance, and reports whether there were any. The pool has no
+// instance, and none is being made. A call that does not hear of it has read p.failed afterwards, so that its own grow
+// makes an instance.
 func (p *pool) tell(f *failure) (told bool) {
-	f = &failure{f.kind, fmt.Errorf("no new instance: %w", f.err)}
-	for range p.waiting.Load() {
-		select {
-		case p.failed <- f:
-			told = true
-		default:
-			p.grow()
-			return told
-		}
-	}
+	told = p.waiting.Load() > 0
+	failed := p.failed.Swap(&broadcast{done: make(chan struct{})})
+	failed.failure = &failure{f.kind, fmt.Errorf("no new instance: %w", f.err)}
+	close(failed.done)
 	return told
 }
 
