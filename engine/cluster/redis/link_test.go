@@ -93,20 +93,6 @@ func (w *link) pass() {
 	}
 }
 
-// freeze holds all bytes back until mend, like a stopped process.
-func (w *link) freeze() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.still = make(chan struct{})
-}
-
-// slow delays reads until mend.
-func (w *link) slow(by time.Duration) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.delay = by
-}
-
 // dropAnswers loses all answers until mend.
 func (w *link) dropAnswers() {
 	w.mu.Lock()

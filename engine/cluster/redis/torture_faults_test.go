@@ -295,3 +295,17 @@ func owns(s *redistest.Server, slot int) bool {
 	}
 	return false
 }
+
+// freeze holds all bytes back until mend, like a stopped process.
+func (w *link) freeze() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.still = make(chan struct{})
+}
+
+// slow delays reads until mend.
+func (w *link) slow(by time.Duration) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.delay = by
+}

@@ -105,7 +105,6 @@ type observer struct {
 	heard   map[cluster.RoomID][]spoken
 	lost    map[string]int
 	members map[string]bool // expected members of the first room
-	gaps    []string
 }
 
 // spoken is a received message.
