@@ -49,8 +49,9 @@ func (t *Table) Compare(b *testing.B, cases ...Case) {
 	}
 }
 
-// timesIn returns how many times the case runs in about d, after a warm-up.
+// timesIn returns how many times the case runs in about d, after a warm-up. The first run may make an instance.
 func timesIn(d time.Duration, c Case) int {
+	c.Run(1)
 	for n := 1; ; n *= 2 {
 		before := processorTime()
 		c.Run(n)
