@@ -100,7 +100,9 @@ lint:
 	for module in sdk/go sdk/go/client engine/cli/release/deploytest; do (cd $$module && go vet ./... && go run $(STATICCHECK) ./...); done
 
 # Every fuzz target, each for FUZZTIME.
+# go test may report the end of FUZZTIME as a failure without an input: then the target runs once more.
 fuzz: guests
+	log=$$(mktemp); trap 'rm -f "$$log"' EXIT
 	for package in $$(go list ./...); do
 		for target in $$(go test -list '^Fuzz' "$$package" 2>/dev/null | grep '^Fuzz' || true); do
 			echo "== $$package $$target"
