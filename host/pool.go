@@ -50,11 +50,10 @@ func newPool(size int, make_ func(first bool) (*instance, *failure), report func
 // takeOrWake is take, except if the pool has no instance at time t. Then the time until one is made counts against
 // limit only, and until is the deadline moved by that time. limit is not before the deadline.
 func (p *pool) takeOrWake(ctx context.Context, t, deadline, limit int64) (in *instance, until int64, f *failure) {
-	if p.ready.Load() > 0 {
-		in, f = p.take(ctx, t, deadline)
+	asleep := p.ready.Load() == 0
+	if in, f = p.take(ctx, t, deadline); !asleep {
 		return in, deadline, f
 	}
-	in, f = p.take(ctx, t, deadline)
 	if f == noneFree && p.ready.Load() == 0 && limit > deadline { // it is still being made
 		in, f = p.awaitFirst(ctx, limit)
 	}
