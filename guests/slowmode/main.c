@@ -109,7 +109,7 @@ static moot_str sender(const moot_connection *c) {
     return joined(MOOT_S("c:"), moot_id(c), MOOT_S(""));
 }
 
-/* The host limits the length of keys, so long names are hashed. */
+/* A long name is hashed, because the host limits the length of keys. */
 static moot_str bucket(moot_str room, moot_str who) {
     moot_str key = joined(who, MOOT_S("\n"), room);
     if (key.len <= 256) return key;

@@ -2,7 +2,7 @@ import { LostError } from "./errors.js";
 import type { Frame, Link } from "./link.js";
 
 /**
- * What happens to a request whose answer was lost with the connection.
+ * The policy for a request that is unanswered when the connection is lost.
  * - always: it is sent again.
  * - resumed: it is sent again on a resumed connection, where the server recognizes its key; else it fails with a LostError.
  * - unlessReplaced: it is sent again on a resumed connection; on a new one, which is in no room, it counts as done.
