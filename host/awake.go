@@ -84,13 +84,13 @@ func (a *awake) close() {
 
 // reclaim closes one idle instance so that b can have n bytes, and reports whether it found one. It closes the least
 // recently used instance among those of b's tenant and of tenants that have borrowed at least as much as b would have
-// then. So no tenant takes memory from a tenant that has less.
-func (m *memory) reclaim(b *budget, n int64, first bool) bool {
+// then, except those of the pool maker. So no tenant takes memory from a tenant that has less.
+func (m *memory) reclaim(b *budget, n int64, first bool, maker *pool) bool {
 	pools := m.awake.list()
 	m.mu.Lock()
 	least := b.borrowed + b.borrow(n, first)
 	pools = slices.DeleteFunc(pools, func(p *pool) bool {
-		return !p.hasIdle() || p.memory != b && p.memory.borrowed < least
+		return p == maker || !p.hasIdle() || p.memory != b && p.memory.borrowed < least
 	})
 	m.mu.Unlock()
 	slices.SortFunc(pools, func(p, q *pool) int { return cmp.Compare(p.used.Load(), q.used.Load()) })

@@ -85,11 +85,11 @@ func TestMemoryComesFromThoseWhoHaveMore(t *testing.T) {
 	}
 	b := h.current.Load().tenants["t4"].memory
 	n := b.reserved + 2<<20
-	if err := b.claim(n, true); err != nil || has() != "2 1 1 1 0" && has() != "1 1 1 1 0" {
+	if err := b.claim(n, true, nil); err != nil || has() != "2 1 1 1 0" && has() != "1 1 1 1 0" {
 		t.Errorf("%s instances: %v", has(), err)
 	}
 	before := has()
-	if err := b.claim(4<<20, false); err == nil {
+	if err := b.claim(4<<20, false, nil); err == nil {
 		t.Error("it has more than there is")
 		b.give(4 << 20)
 	} else if has() != before {

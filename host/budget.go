@@ -91,11 +91,12 @@ func (b *budget) resize(part int64) {
 	b.borrowed = borrowed
 }
 
-// claim is take, but closes idle instances while there is too little memory.
-func (b *budget) claim(n int64, first bool) error {
+// claim is take, but closes idle instances while there is too little memory. maker is the pool that makes an instance
+// with the bytes; nil: none. Its own idle instances are not closed, because one of them is as good as the new one.
+func (b *budget) claim(n int64, first bool, maker *pool) error {
 	for {
 		err := b.take(n, first)
-		if err == nil || !b.memory.reclaim(b, n, first) {
+		if err == nil || !b.memory.reclaim(b, n, first, maker) {
 			return err
 		}
 	}

@@ -102,14 +102,26 @@ func TestAReloadFindsMemory(t *testing.T) {
 	}
 }
 
-// hold takes an instance of the tenant's first entry, until the test ends or put is called.
-func hold(t *testing.T, h *Host, tenant string) (put func()) {
+// poolOf returns the pool of the tenant's first entry.
+func poolOf(h *Host, tenant string) *pool {
+	return h.current.Load().tenants[tenant].entries[0].generation.pool
+}
+
+// takeFrom takes an instance.
+func takeFrom(t *testing.T, p *pool) *instance {
 	t.Helper()
-	p := h.current.Load().tenants[tenant].entries[0].generation.pool
 	in, f := p.take(t.Context(), now(), now()+int64(patience))
 	if f != nil {
 		t.Fatal(f)
 	}
+	return in
+}
+
+// hold takes an instance of the tenant's first entry, until the test ends or put is called.
+func hold(t *testing.T, h *Host, tenant string) (put func()) {
+	t.Helper()
+	p := poolOf(h, tenant)
+	in := takeFrom(t, p)
 	put = sync.OnceFunc(func() { p.put(in) })
 	t.Cleanup(put)
 	return put
@@ -288,18 +300,61 @@ func TestPartsAreKept(t *testing.T) {
 	}
 }
 
-// TestOneOfSeveralIsTheFirst checks that one of several instances made concurrently counts as the first and may use all
-// of the tenant's part.
-func TestOneOfSeveralIsTheFirst(t *testing.T) {
-	h, log := start(t, Config{Memory: 4 << 20, Instances: 4})
-	swap(t, h, tenantsOf(Entry{Module: "allow"}, Entry{Module: "allow"})) // 1.5 MiB each: a part has 1 MiB
-	p := h.current.Load().tenants["t0"].entries[0].generation.pool
+// roomForOne swaps in rules of two tenants, and takes memory until only a first instance of t0 has enough. It returns
+// the pool of t0.
+func roomForOne(t *testing.T, h *Host) *pool {
+	t.Helper()
+	entry := Entry{Module: "allow", Timeout: patience}
+	swap(t, h, tenantsOf(entry, entry)) // 1.5 MiB each: a part has 1 MiB
 	other := h.current.Load().tenants["t1"].memory
 	rest := h.memory.shared - h.memory.lent - 512<<10 // leaves the shared memory that the first instance needs beside its part
 	if err := other.take(rest, false); err != nil {
 		t.Fatal(err)
 	}
-	defer other.give(rest)
+	t.Cleanup(func() { other.give(rest) })
+	return poolOf(h, "t0")
+}
+
+// TestAnIdleInstanceIsNotGivenUpForAnother checks that a pool that has no memory for a second instance keeps its first
+// one.
+func TestAnIdleInstanceIsNotGivenUpForAnother(t *testing.T) {
+	h, _ := start(t, Config{Memory: 4 << 20, Instances: 4})
+	p := roomForOne(t, h)
+	in := takeFrom(t, p)
+	p.put(in)
+	p.grow()
+	p.makers.Wait()
+	if got := takeFrom(t, p); got != in {
+		t.Error("the instance was closed")
+		p.put(got)
+	} else {
+		p.put(in)
+	}
+}
+
+// TestASecondInstanceBecomesTheFirst checks that a call for which a second instance is being made, for which there is
+// no memory, gets one when the first instance is closed.
+func TestASecondInstanceBecomesTheFirst(t *testing.T) {
+	h, _ := start(t, Config{Memory: 4 << 20, Instances: 4})
+	p := roomForOne(t, h)
+	in := takeFrom(t, p)
+	done := make(chan hook.Verdict, 1)
+	go func() { done <- asks(h, "t0") }()
+	for p.short.Load() == nil {
+		runtime.Gosched()
+	}
+	in.broken = true
+	p.put(in)
+	if v := <-done; v.Outcome != hook.Allowed {
+		t.Errorf("%+v", v)
+	}
+}
+
+// TestOneOfSeveralIsTheFirst checks that one of several instances made concurrently counts as the first and may use all
+// of the tenant's part.
+func TestOneOfSeveralIsTheFirst(t *testing.T) {
+	h, log := start(t, Config{Memory: 4 << 20, Instances: 4})
+	p := roomForOne(t, h)
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1)) // both goroutines wait for the lock before one is refused
 	h.memory.mu.Lock()
 	p.grow()

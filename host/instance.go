@@ -86,14 +86,14 @@ func (g *generation) newInstance(first bool) (*instance, *failure) {
 		in.close()
 		return nil, f
 	}
-	in.linear.first = false
+	in.linear.first, in.linear.maker = false, nil
 	return in, nil
 }
 
 // instance makes an instance that has not started.
 func (g *generation) instance(first bool) (*instance, *failure) {
 	memory, t := g.memorySize(), now() // filling the memory takes time too
-	l, err := newLinear(g.memory, uint64(memory.Min)<<16, uint64(memory.Max)<<16, first)
+	l, err := newLinear(g.memory, uint64(memory.Min)<<16, uint64(memory.Max)<<16, first, g.pool)
 	if err != nil {
 		return nil, &failure{Memory, err}
 	}

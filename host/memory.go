@@ -20,12 +20,13 @@ type linear struct {
 	fixed   bool        // the minimum is the maximum
 	late    func() bool // reports whether the call that grows it has no time left; nil: it always has time
 	first   bool        // its instance starts, as the first one of its module: see memory
+	maker   *pool       // the pool for which its instance starts; nil: none
 	refused error       // the error of the last refused growth within max; nil: none
 }
 
-// newLinear makes a memory of min bytes that may grow to max bytes.
-func newLinear(b *budget, min, max uint64, first bool) (*linear, error) {
-	if err := b.claim(int64(min), first); err != nil {
+// newLinear makes a memory of min bytes that may grow to max bytes. See claim for maker.
+func newLinear(b *budget, min, max uint64, first bool, maker *pool) (*linear, error) {
+	if err := b.claim(int64(min), first, maker); err != nil {
 		return nil, err
 	}
 	r, err := reserve(max)
@@ -33,7 +34,7 @@ func newLinear(b *budget, min, max uint64, first bool) (*linear, error) {
 		b.give(int64(min))
 		return nil, fmt.Errorf("reserve %d bytes: %w", max, err)
 	}
-	l := &linear{budget: b, region: r, size: min, max: max, fixed: min == max, first: first}
+	l := &linear{budget: b, region: r, size: min, max: max, fixed: min == max, first: first, maker: maker}
 	if l.region.grow(min) == nil {
 		l.Free()
 		return nil, fmt.Errorf("the system refused %d bytes of memory", min)
@@ -51,7 +52,7 @@ func (l *linear) Reallocate(size uint64) []byte {
 		return nil
 	}
 	more := int64(size - l.size)
-	if err := l.budget.claim(more, l.first); err != nil {
+	if err := l.budget.claim(more, l.first, l.maker); err != nil {
 		l.refused = err
 		return nil
 	}

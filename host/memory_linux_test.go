@@ -26,7 +26,7 @@ func TestLargeMemoriesAreTouchedByTheHost(t *testing.T) {
 	const max = 64 << 20
 	b := &budget{memory: newMemory(max)}
 	for _, c := range []struct{ first, size uint64 }{{0, 1 << 20}, {0, 3 << 20}, {0, max}, {1 << 20, 8 << 20}, {3 << 20, 4 << 20}, {max, max}} {
-		l, err := newLinear(b, c.first, max, false)
+		l, err := newLinear(b, c.first, max, false, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -37,7 +37,7 @@ func TestLargeMemoriesAreTouchedByTheHost(t *testing.T) {
 		}
 		l.Free()
 	}
-	l, err := newLinear(b, 0, max, false)
+	l, err := newLinear(b, 0, max, false, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

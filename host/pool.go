@@ -22,6 +22,7 @@ type pool struct {
 	actions chan struct{}             // one element for each action under way: actions leave one instance for messages
 	alive   atomic.Int32              // number of instances, with those being made; at most cap(idle)
 	ready   atomic.Int32              // number of instances
+	first   atomic.Bool               // the first instance is being made
 	failed  atomic.Pointer[broadcast] // tells calls that wait why the only instance could not be made
 	waiting atomic.Int32              // number of calls that wait at idle
 	resting atomic.Bool               // returned instances are closed
@@ -246,9 +247,7 @@ func (p *pool) drain() {
 	}
 }
 
-// grow makes one more instance, within the limit. The maker that increases the number of instances from 0 to 1 makes
-// the first one, even if several are made at once. If the first one is closed while another one fails, a waiting call
-// gets a new first instance.
+// grow makes one more instance, within the limit.
 func (p *pool) grow() {
 	n, counted := int32(0), false
 	for !counted {
@@ -261,14 +260,13 @@ func (p *pool) grow() {
 		p.memory.memory.awake.note(p)
 	}
 	p.makers.Go(func() {
-		in, f := p.makeWhileWanted(n == 1)
+		in, f := p.makeWhileWanted()
 		if f != nil {
 			if told := p.gone() == 0 && p.tell(f); !told {
 				p.report(f)
 			}
 			return
 		}
-		p.ready.Add(1)
 		p.give(in)
 	})
 }
@@ -289,9 +287,9 @@ const retryEvery = 2 * time.Millisecond
 
 // makeWhileWanted makes an instance. If there is no memory for it, it tries again while calls wait: instances in use
 // may be closed.
-func (p *pool) makeWhileWanted(first bool) (*instance, *failure) {
+func (p *pool) makeWhileWanted() (*instance, *failure) {
 	for {
-		in, f := p.make(first)
+		in, f := p.makeOne()
 		if f == nil {
 			p.short.Store(nil)
 			return in, nil
@@ -305,6 +303,20 @@ func (p *pool) makeWhileWanted(first bool) (*instance, *failure) {
 		}
 		time.Sleep(retryEvery)
 	}
+}
+
+// makeOne makes an instance, as the first one if the pool has none and no other goroutine makes the first one.
+func (p *pool) makeOne() (*instance, *failure) {
+	first := p.ready.Load() == 0 && p.first.CompareAndSwap(false, true)
+	if first {
+		defer p.first.Store(false) // after ready counts the instance
+		first = p.ready.Load() == 0
+	}
+	in, f := p.make(first)
+	if f == nil {
+		p.ready.Add(1)
+	}
+	return in, f
 }
 
 // enter admits an action if at least one other instance is left for messages. The caller calls leave afterwards.
