@@ -59,6 +59,11 @@ NATIVE(n_now) {
     clock_gettime(CLOCK_REALTIME, &t);
     GIVE((lua_Integer)t.tv_sec * 1000 + t.tv_nsec / 1000000);
 }
+NATIVE(n_random) {
+    lua_Integer n = 0;
+    moot_random(&n, sizeof n);
+    GIVE(n);
+}
 NATIVE(n_set_property) { TEXT(k, 1); TEXT(v, 2); GIVE(moot_property_set(k, k_len, v, v_len)); }
 NATIVE(n_room_size) { GIVE(moot_room_size()); }
 NATIVE(n_room_create) { TEXT(r, 1); GIVE(moot_room_create(r, r_len)); }
@@ -95,7 +100,7 @@ static const luaL_Reg natives[] = {
     {"hook", n_hook}, {"isJSON", n_is_json}, {"receivers", n_receivers}, {"connected", n_connected}, {"field", n_field},
     {"time", n_time}, {"property", n_property},
     {"put", n_put}, {"putNumber", n_put_number}, {"putTime", n_put_time}, {"verdict", n_verdict}, {"variant", n_variant},
-    {"log", n_log}, {"now", n_now}, {"setProperty", n_set_property},
+    {"log", n_log}, {"now", n_now}, {"random", n_random}, {"setProperty", n_set_property},
     {"roomSize", n_room_size}, {"roomGet", n_room_get}, {"roomCreate", n_room_create}, {"roomDestroy", n_room_destroy},
     {"kvGet", n_kv_get}, {"kvSet", n_kv_set}, {"kvDel", n_kv_del}, {"kvAdd", n_kv_add}, {"kvSwap", n_kv_swap},
     {"take", n_take}, {"emit", n_emit}, {"count", n_count}, {NULL, NULL},

@@ -258,6 +258,19 @@ function moot.log(...)
 end
 print = moot.log
 
+-- Lua seeds its generator with the time in seconds, which is the same for all instances that start together. Therefore
+-- the host gives the seed, when the first number is drawn, unless the script seeds the generator itself.
+local random, set_seed, seeded = math.random, math.randomseed, false
+function math.randomseed(...)
+  seeded = true
+  if select("#", ...) > 0 then return set_seed(...) end
+  return set_seed(native.random(), native.random())
+end
+function math.random(...)
+  if not seeded then math.randomseed() end
+  return random(...)
+end
+
 local api = {}
 -- begin gives the script its config, before it runs.
 function api.begin(config)
