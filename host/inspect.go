@@ -23,6 +23,7 @@ type Inspection struct {
 	Exports  []meter.Export
 	Memory   meter.Memory  // pages of 64 KiB
 	Usage    []meter.Usage // use of each static limit
+	NoImage  []string      // reasons why its instances are not made from an image; nil: they are
 	Hooks    []abi.Hook    // of the module
 	Grants   []string      // grants that an entry needs
 	Problems []error       // errors that would fail every load
@@ -53,7 +54,7 @@ func (h *Host) Inspect(ctx context.Context, module Module, config json.RawMessag
 	if err != nil {
 		return nil, err
 	}
-	i := &Inspection{SHA256: hex.EncodeToString(s.digest[:]), Size: len(s.wasm), Imports: m.Imports, Exports: m.Exports, Usage: m.Usage}
+	i := &Inspection{SHA256: hex.EncodeToString(s.digest[:]), Size: len(s.wasm), Imports: m.Imports, Exports: m.Exports, Usage: m.Usage, NoImage: m.Unsaved}
 	i.Problems = append(checkExports(m), checkImports(m.Imports, everything)...)
 	if len(i.Problems) > 0 {
 		return i, nil

@@ -158,6 +158,7 @@ func (w *rewriter) scanInstr(r *reader, start int) {
 		w.mover(in)
 	}
 	w.named = w.named || in.op == opMemoryInit || in.op == opDataDrop
+	w.state.instr(in.op)
 	s.grows = s.grows || w.growCost(in.op) > 0
 }
 

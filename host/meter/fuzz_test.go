@@ -46,9 +46,17 @@ func FuzzRewrite(f *testing.F) {
 			}
 		}
 		linkEmpty(t, rt, m)
+		if len(m.Unsaved) > 0 && m.Globals != nil {
+			t.Fatalf("%v, although it %v", m.Globals, m.Unsaved)
+		}
 		mod, err := rt.InstantiateModule(t.Context(), c, anonymous())
 		if err != nil {
 			return
+		}
+		for _, name := range m.Globals {
+			if g, ok := mod.ExportedGlobal(name).(api.MutableGlobal); !ok || g.Type() == api.ValueTypeExternref {
+				t.Fatalf("%s is no mutable global of a number type", name)
+			}
 		}
 		callAll(t, mod)
 	})

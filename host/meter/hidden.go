@@ -55,6 +55,10 @@ func (w *rewriter) addHidden(id byte, s *section) {
 		s.body = appendExport(s.body, FuelExport, Global, w.fuelGlobal())
 		s.body = appendExport(s.body, DepthExport, Global, w.depthGlobal())
 		s.body = appendExport(s.body, StackExport, Global, w.stackGlobal())
+		for i, name := range w.module.Globals {
+			s.items++
+			s.body = appendExport(s.body, name, Global, w.state.globals[i])
+		}
 		if w.startFunc >= 0 {
 			s.items++
 			s.body = appendExport(s.body, StartExport, Func, w.funcIndex(uint32(w.startFunc)))

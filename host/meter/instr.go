@@ -51,6 +51,7 @@ const (
 	opMemoryCopy = 0xfc0a
 	opMemoryFill = 0xfc0b
 	opTableInit  = 0xfc0c
+	opElemDrop   = 0xfc0d
 	opTableCopy  = 0xfc0e
 	opTableGrow  = 0xfc0f
 	opTableFill  = 0xfc11

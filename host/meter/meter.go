@@ -19,13 +19,14 @@
 //
 // # Interface to the host
 //
-// The rewritten module has one import and up to four exports that the guest's module does not have:
+// The rewritten module has one import and some exports that the guest's module does not have:
 //
 //	import  moot_meter.refuel (left i64) -> i64   function, see below
 //	export  moot_meter_fuel                       mutable global i64: fuel left; 0 in a new instance
 //	export  moot_meter_depth                      mutable global i64: frames left; Limits.CallDepth in a new instance
 //	export  moot_meter_stack                      mutable global i64: bytes left for large frames; FirstStackBudget in a new instance
 //	export  moot_meter_start                      function () -> (): only if the module has a start function
+//	export  moot_meter_global_N                   the guest's mutable global N, see below
 //
 // Rewrite refuses a guest that imports from [ImportModule] or exports a name that begins with it, so these names belong
 // to the host. A guest cannot refer to the functions, types, globals and locals that the rewriter adds: each index is
@@ -60,6 +61,11 @@
 // Start. The host instantiates without start functions. Then it calls the export [StartExport], if [Module.Start] is
 // true, and _initialize, with fuel for each. Instantiation runs no guest code.
 //
+// State. Between two calls the state of an instance is its memory, its mutable globals and its tables, and which of its
+// segments are dropped. The mutable globals are exported, so that the host can save them with the memory and restore
+// both in another instance. [Module.Unsaved] lists the parts of the state that such a copy would not have. If it is
+// empty, a copy is complete.
+//
 // The host remains responsible for the page limit of the runtime, the deadline, refusing imports that are not granted,
 // checking the signatures of exports, an allocator that does not commit memory before it is used, and discarding
 // instances. Configure the runtime with the features of WebAssembly 2.0 and no others.
@@ -76,6 +82,8 @@ const (
 	DepthExport  = "moot_meter_depth" // mutable global i64
 	StackExport  = "moot_meter_stack" // mutable global i64
 	StartExport  = "moot_meter_start" // function () -> ()
+
+	GlobalExport = "moot_meter_global_" // and a number: a mutable global of the guest
 )
 
 // ManifestSection is the name of the custom section whose content is [Module.Manifest].
@@ -96,6 +104,8 @@ type Module struct {
 	Exports  []Export // of the guest, in order, without those that the rewriter adds
 	Memory   *Memory  // nil if the module has none
 	Data     []Data   // of RewriteCode, in the order in which they are to be copied
+	Globals  []string // exports of the guest's mutable globals of number types; nil if Unsaved is not empty
+	Unsaved  []string // state that neither the memory nor Globals have, such as "writes to tables"; nil: there is none
 	Start    bool     // StartExport exists: the host calls it before any other function
 	TypeSize int      // bytes of the type section of Wasm
 	Manifest []byte   // the content of the custom section ManifestSection; nil if there is none

@@ -32,6 +32,7 @@ func rewrite(wasm []byte, limits Limits, splits bool) (m *Module, err error) {
 	}()
 	w := &rewriter{module: &Module{}, budget: budget{max: limits.values()}, callDepth: limits.callDepth(), startFunc: -1, dataCount: -1, splits: splits}
 	w.read(&reader{b: wasm, fn: -1})
+	w.state.describe(w.module)
 	w.module.Wasm = w.write()
 	w.module.Usage = w.budget.usage()
 	return w.module, nil
@@ -58,6 +59,7 @@ type rewriter struct {
 	dataCount   int  // number of data segments that the data count section declares; -1: no such section
 	splits      bool // data segments go to module.Data
 	named       bool // the code names data segments
+	state       state
 	nameReader  *reader
 	compileTime time.Duration // estimate so far
 	movers      []mover       // helper functions, which follow those of the guest

@@ -159,6 +159,9 @@ func (w *rewriter) readGlobals(r *reader) {
 		}
 		s.items++
 		s.body = w.constant(r, append(s.body, t, mutable))
+		if mutable == 1 {
+			w.state.global(uint32(s.items-1), t)
+		}
 	}
 }
 

@@ -129,6 +129,7 @@ func (w *rewriter) dataKind(r *reader) uint32 {
 	if kind > 2 {
 		r.malformed("data segment of kind %d", kind)
 	}
+	w.state.passive = w.state.passive || kind == 1
 	if kind == 2 && r.u32() != 0 {
 		r.fail(ErrNotAllowed, "data for a second memory")
 	}
