@@ -2,7 +2,6 @@ package engine
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -99,13 +98,17 @@ func (e *Engine) newRooms(s Settings) []TenantConfig {
 }
 
 func (e *Engine) createStartingRooms(ctx context.Context, tenants []TenantConfig) error {
+	var rooms []cluster.RoomID
 	for _, t := range tenants {
 		for _, room := range t.StartingRooms {
-			err := e.cluster.Rooms.Create(ctx, cluster.RoomID{Tenant: t.Name, Room: room})
-			if err != nil && !errors.Is(err, cluster.ErrRoomExists) {
-				return fmt.Errorf("create starting room %q of tenant %s: %w", room, t.Name, err)
-			}
+			rooms = append(rooms, cluster.RoomID{Tenant: t.Name, Room: room})
 		}
+	}
+	if len(rooms) == 0 {
+		return nil
+	}
+	if err := e.cluster.Rooms.Ensure(ctx, rooms); err != nil {
+		return fmt.Errorf("create %d starting rooms: %w", len(rooms), err)
 	}
 	return nil
 }

@@ -140,10 +140,47 @@ func TestNewStartingRoomsAreMadeAndDestroyedOnesStayAway(t *testing.T) {
 	})
 }
 
+// countedRooms counts the calls of Ensure.
+type countedRooms struct {
+	cluster.Rooms
+	calls, rooms int
+}
+
+func (r *countedRooms) Ensure(ctx context.Context, rooms []cluster.RoomID) error {
+	r.calls, r.rooms = r.calls+1, r.rooms+len(rooms)
+	return r.Rooms.Ensure(ctx, rooms)
+}
+
+// TestStartingRoomsOfAllTenantsTakeOneCall checks that the start and a swap create the starting rooms of
+// all tenants in one call of the cluster, and that a swap without new rooms makes no call.
+func TestStartingRoomsOfAllTenantsTakeOneCall(t *testing.T) {
+	inWorld(t, func(w *world) {
+		counted := &countedRooms{}
+		of := func(n int) (s engine.Settings) {
+			for i := range n {
+				s.Tenants = append(s.Tenants, engine.TenantConfig{Name: fmt.Sprint("t", i), StartingRooms: []string{"r", "q"}})
+			}
+			return s
+		}
+		n := w.node("n", func(c *engine.Config) {
+			c.Tenants = of(1000).Tenants
+			counted.Rooms, c.Cluster.Rooms = c.Cluster.Rooms, counted
+		})
+		if counted.calls != 1 || counted.rooms != 2000 {
+			w.Errorf("the start created %d rooms in %d calls", counted.rooms, counted.calls)
+		}
+		n.swap(of(1500))
+		n.swap(of(1400))
+		if counted.calls != 2 || counted.rooms != 3000 {
+			w.Errorf("%d rooms in %d calls after the swaps", counted.rooms, counted.calls)
+		}
+	})
+}
+
 // brokenRooms fails to create rooms.
 type brokenRooms struct{ cluster.Rooms }
 
-func (brokenRooms) Create(context.Context, cluster.RoomID) error { return cluster.ErrUnavailable }
+func (brokenRooms) Ensure(context.Context, []cluster.RoomID) error { return cluster.ErrUnavailable }
 
 func TestASwapThatFailsChangesNothing(t *testing.T) {
 	inWorld(t, func(w *world) {
@@ -154,8 +191,8 @@ func TestASwapThatFailsChangesNothing(t *testing.T) {
 		})
 		a := n.client()
 		for want, s := range map[string]engine.Settings{
-			`create starting room "r" of tenant acme: cluster unavailable`: tenants("acme"),
-			"tenant b is configured twice":                                 tenants("b", "b"),
+			`create 1 starting rooms: cluster unavailable`: tenants("acme"),
+			"tenant b is configured twice":                 tenants("b", "b"),
 		} {
 			s.Limits.Connections = 1
 			err := n.Swap(w.Context(), s, func() { w.Error("the rules are changed") })

@@ -175,6 +175,9 @@ type StoredMessage struct {
 type Rooms interface {
 	// Create adds a room. Errors: ErrRoomExists, ErrUnavailable, ErrUnknown.
 	Create(ctx context.Context, room RoomID) error
+	// Ensure creates those of the rooms that do not exist. Up to 1,000 rooms take one round trip. After
+	// an error some of the rooms may exist. Errors: ErrUnavailable, ErrUnknown.
+	Ensure(ctx context.Context, rooms []RoomID) error
 	// Destroy removes a room. Its members stay recorded until each is removed, but Add adds no
 	// further members. Errors: ErrNoRoom, ErrUnavailable, ErrUnknown.
 	Destroy(ctx context.Context, room RoomID) error

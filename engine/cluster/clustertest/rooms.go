@@ -14,6 +14,7 @@ func rooms() []promise {
 	return []promise{
 		{"RoomIsThereFromCreateToDestroy", roomIsThereFromCreateToDestroy},
 		{"RoomIsCreatedOnce", roomIsCreatedOnce},
+		{"EnsureCreatesTheRoomsThatAreMissing", ensureCreatesMissing},
 		{"ListIsInOrderAndOfOneTenant", listIsInOrderAndOfOneTenant},
 		{"ListKnowsRoomsOfAnyName", listKnowsRoomsOfAnyName},
 		{"ListHasPrefixes", listHasPrefixes},
@@ -69,6 +70,35 @@ func roomIsCreatedOnce(w *world) {
 		one("create", cluster.ErrRoomExists, func(r cluster.Rooms) error { return r.Create(w.ctx, hall) })
 		one("destroy", cluster.ErrNoRoom, func(r cluster.Rooms) error { return r.Destroy(w.ctx, hall) })
 	}
+}
+
+// ensureCreatesMissing checks that Ensure creates rooms of several tenants, and leaves existing rooms
+// with their members as they are.
+func ensureCreatesMissing(w *world) {
+	peers := w.nodes("a", "b")
+	var all []cluster.RoomID
+	for i := range 2100 { // more than one round trip of any backend
+		all = append(all, cluster.RoomID{Tenant: fmt.Sprintf("t%02d", i%30), Room: fmt.Sprintf("room %04d", i)})
+	}
+	w.create(peers[1], all[7])
+	w.must(peers[1].Presence.Add(w.ctx, all[7], cluster.MemberRecord{ID: "b-1", JoinedAt: 1}))
+	w.must(peers[0].Rooms.Ensure(w.ctx, nil))
+	for _, p := range peers { // the second call creates nothing
+		w.must(p.Rooms.Ensure(w.ctx, all))
+	}
+	counts, err := peers[1].Rooms.Count(w.ctx, "t00", "t07", "t29", "t30")
+	if w.must(err); !slices.Equal(counts, []int{70, 70, 70, 0}) {
+		w.Errorf("the tenants have %v rooms", counts)
+	}
+	if names := w.listRooms(peers[1], "t07", "", 50); len(names) != 70 || names[0] != "room 0007" || names[69] != "room 2077" {
+		w.Errorf("t07 has %d rooms: %q", len(names), names)
+	}
+	if n, err := peers[0].Presence.Count(w.ctx, all[7]); err != nil || n != 1 {
+		w.Errorf("the room that existed has %d members, %v", n, err)
+	}
+	w.must(peers[0].Rooms.Destroy(w.ctx, all[8]))
+	w.must(peers[1].Rooms.Ensure(w.ctx, all[8:9]))
+	w.mustBe("create what Ensure created", peers[0].Rooms.Create(w.ctx, all[8]), cluster.ErrRoomExists)
 }
 
 func listIsInOrderAndOfOneTenant(w *world) {

@@ -28,13 +28,28 @@ func (d *directory) Create(_ context.Context, room cluster.RoomID) error {
 	if d.has(room) {
 		return fmt.Errorf("create %q: %w", room.Room, cluster.ErrRoomExists)
 	}
+	d.insert(room)
+	return nil
+}
+
+// Ensure implements cluster.Rooms.
+func (d *directory) Ensure(_ context.Context, rooms []cluster.RoomID) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, room := range rooms {
+		d.insert(room)
+	}
+	return nil
+}
+
+// insert adds a room, which may exist. The caller holds d.mu.
+func (d *directory) insert(room cluster.RoomID) {
 	rooms := d.tenants[room.Tenant]
 	if rooms == nil {
 		rooms = &btree.Set[string]{}
 		d.tenants[room.Tenant] = rooms
 	}
 	rooms.Insert(room.Room)
-	return nil
 }
 
 // Destroy implements cluster.Rooms. Members stay until they are removed or their node has left.

@@ -93,7 +93,7 @@ func (n *Node) pages(ctx context.Context, calls []scriptCall) (pages []values, e
 const indexed = 1000
 
 // index adds the names of all rooms of the tenant to an index that lacks rooms, which a version
-// without an index created or restoreRooms created again. It reads all names, and is needed once.
+// without an index created. It reads all names, and is needed once.
 func (n *Node) index(ctx context.Context, p *partition, tenant string) error {
 	keys := p.roomKeys(tenant)
 	return n.read(ctx, "index rooms", func(ctx context.Context) error {

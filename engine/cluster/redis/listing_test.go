@@ -96,6 +96,41 @@ func TestPageOfRoomsCostsAPage(t *testing.T) {
 	}
 }
 
+// TestEnsureTakesOneRoundTripForAThousandRooms checks that the starting rooms of many tenants take few
+// round trips, also when a node creates its rooms again because Redis has lost its data.
+func TestEnsureTakesOneRoundTripForAThousandRooms(t *testing.T) {
+	server := redistest.Start(t)
+	n, h := listed(t, Config{Addresses: []string{server.Address()}, Partitions: 4}, 1)
+	var rooms []cluster.RoomID
+	for i := range 3000 {
+		rooms = append(rooms, cluster.RoomID{Tenant: fmt.Sprint("t", i), Room: "hall"})
+	}
+	ensure := func(rooms []cluster.RoomID) {
+		if err := n.Cluster().Rooms.Ensure(t.Context(), rooms); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ensure(rooms[:1]) // the client may dial first
+	if made := h.during(func() { ensure(rooms) }); made != 3 {
+		t.Errorf("3,000 rooms took %d round trips", made)
+	}
+	if err := server.Do("FLUSHALL"); err != nil {
+		t.Fatal(err)
+	}
+	if made := h.during(func() {
+		for _, p := range n.parts {
+			if err := p.restoreRooms(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}); made != 4 {
+		t.Errorf("3,001 rooms in 4 partitions were created again in %d round trips", made)
+	}
+	if counts, err := n.Cluster().Rooms.Count(t.Context(), "t", "t0", "t2999"); err != nil || !slices.Equal(counts, []int{1, 1, 1}) {
+		t.Errorf("the rooms are not there again: %v, %v", counts, err)
+	}
+}
+
 // page returns a page of the tenant's rooms.
 func (n *Node) page(t *testing.T, after string, limit int) []string {
 	t.Helper()

@@ -85,21 +85,19 @@ func (p *partition) recordAll(ctx context.Context, taken string) error {
 // restoreRooms creates again the rooms that this node has created or has members in.
 func (p *partition) restoreRooms(ctx context.Context) error {
 	n := p.n
-	rooms := append(n.made.list(), n.roster.rooms()...)
-	back := int64(0)
-	for _, room := range rooms {
-		if q, _ := n.at(room); q != p {
-			continue
-		}
+	rooms := slices.DeleteFunc(append(n.made.list(), n.roster.rooms()...), func(room cluster.RoomID) bool {
+		q, _ := n.at(room)
+		return q != p
+	})
+	back := 0
+	for some := range slices.Chunk(rooms, ensured) {
 		ctx, cancel := context.WithTimeout(ctx, 2*readTimeout)
-		is, err := n.client.HSetNX(ctx, p.roomsKey(room.Tenant), room.Room, token()).Result()
+		created, err := n.createMissing(ctx, n.client, some)
 		cancel()
 		if err != nil {
 			return err
 		}
-		if is {
-			back++
-		}
+		back += created
 	}
 	n.cfg.Log.Warn("redis has lost its data: rooms of this node are created again", "rooms", back)
 	return nil

@@ -22,17 +22,19 @@ type made struct {
 	rooms map[cluster.RoomID]struct{}
 }
 
-// mostMade bounds made.
-const mostMade = 10_000
+// mostMade bounds made. A node of 10,000 tenants may have ten starting rooms for each.
+const mostMade = 100_000
 
-func (m *made) add(room cluster.RoomID) {
+func (m *made) add(rooms ...cluster.RoomID) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.rooms == nil {
 		m.rooms = map[cluster.RoomID]struct{}{}
 	}
-	if len(m.rooms) < mostMade {
-		m.rooms[room] = struct{}{}
+	for _, room := range rooms {
+		if len(m.rooms) < mostMade {
+			m.rooms[room] = struct{}{}
+		}
 	}
 }
 
@@ -88,6 +90,45 @@ func (r *rooms) Create(ctx context.Context, room cluster.RoomID) error {
 		return fmt.Errorf("create %q: %w", room.Room, cluster.ErrRoomExists)
 	}
 	return err
+}
+
+// ensured is the number of rooms that one pipeline creates. It takes Redis some milliseconds.
+const ensured = 1000
+
+// Ensure implements cluster.Rooms.
+func (r *rooms) Ensure(ctx context.Context, rooms []cluster.RoomID) error {
+	n := (*Node)(r)
+	for some := range slices.Chunk(rooms, ensured) {
+		if err := n.ask(ctx, "create rooms", func(ctx context.Context) error {
+			_, err := n.createMissing(ctx, n.via(ctx), some)
+			return err
+		}); err != nil {
+			return err
+		}
+		n.made.add(some...)
+	}
+	return nil
+}
+
+// createMissing creates the rooms that do not exist, in one round trip to each server, and returns their
+// number. A room that is destroyed at the same time may stay in the index of names, where listScript
+// removes it.
+func (n *Node) createMissing(ctx context.Context, client redis.UniversalClient, rooms []cluster.RoomID) (created int, err error) {
+	pipe := client.Pipeline()
+	answers := make([]*redis.BoolCmd, len(rooms))
+	for i, room := range rooms {
+		p, _ := n.at(room)
+		keys := p.roomKeys(room.Tenant)
+		answers[i] = pipe.HSetNX(ctx, keys[0], room.Room, token())
+		pipe.ZAdd(ctx, keys[1], redis.Z{Member: room.Room})
+	}
+	_, err = pipe.Exec(ctx)
+	for _, a := range answers {
+		if a.Val() {
+			created++
+		}
+	}
+	return created, err
 }
 
 // Destroy implements cluster.Rooms. If the answer of an earlier attempt was lost, a missing room
