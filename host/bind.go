@@ -2,6 +2,7 @@ package host
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"reflect"
 	"runtime"
@@ -91,7 +92,7 @@ func (l *loader) chains(p *placing) {
 		l.problems.add("", "", "there are two tenants of the name %q", p.name)
 		return
 	}
-	for _, place := range p.places {
+	for i, place := range p.places {
 		g := place.generation
 		if g != nil {
 			place.errs = l.failed[g]
@@ -106,6 +107,10 @@ func (l *loader) chains(p *placing) {
 		}
 		for _, err := range place.errs {
 			l.problems.add(place.Where, place.Module, "%w", err)
+			if wrong, ok := errors.AsType[configError](err); ok {
+				last := &l.problems[len(l.problems)-1]
+				last.Tenant, last.Entry, last.Path = p.name, i, wrong.Path
+			}
 		}
 	}
 	slices.SortStableFunc(t.entries, func(a, b *entry) int { return a.Priority - b.Priority })

@@ -92,6 +92,9 @@ func (i *Inspection) declared(g *generation) error {
 	if len(bytes.TrimSpace(text)) > 0 && err == nil {
 		err = json.Unmarshal(text, &i.Manifest)
 	}
+	if i.Manifest.Config != nil && err == nil {
+		_, err = compiled(i.Manifest.Config)
+	}
 	imports := i.Imports
 	if g.program != nil {
 		imports = nil // these are the imports of the runner; the script declares its capabilities

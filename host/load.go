@@ -38,6 +38,7 @@ type loader struct {
 	starting  []*generation           // new generations of next
 	failed    map[*generation][]error // of starting
 	codes     []*code                 // of the sources, to be released
+	configs   configChecks
 	recording Recording
 	tenants   int // of the rules
 }

@@ -18,6 +18,7 @@ type declared struct {
 	varies   bool  // on_say is called once for each class of receivers
 	actions  map[string]hook.ActionSpec
 	requires []string // capabilities
+	config   any      // JSON Schema of the config; nil: none, or already compiled
 }
 
 // declare reads a manifest. With an empty one the module has every hook that it exports, and sees all fields but
@@ -29,7 +30,7 @@ func declare(manifest []byte, module string, exports func(string) bool) (declare
 			return declared{}, fmt.Errorf("its manifest is not valid JSON of the expected shape: %w", err)
 		}
 	}
-	d := declared{requires: m.Capabilities, varies: m.Vary != nil}
+	d := declared{requires: m.Capabilities, varies: m.Vary != nil, config: m.Config}
 	errs := []error{d.setHooks(m.Hooks, exports)}
 	var err error
 	d.sees, err = viewOf(m.Reads)

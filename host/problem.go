@@ -11,6 +11,10 @@ type Problem struct {
 	Where  string // of the entry or module, from the rules
 	Module string // by name; "" for none
 	Err    error  // what is wrong, and what to do about it
+
+	Tenant string   // of the entry whose Config is wrong
+	Entry  int      // its number in the tenant's chain
+	Path   []string // of the wrong value in Config; nil: the problem is another one
 }
 
 // Error returns one line, such as "config.yaml:42: tenants.default.chain[0]: module blocklist: MESSAGE".
@@ -56,5 +60,5 @@ func (p Problems) Unwrap() []error {
 }
 
 func (p *Problems) add(where, module, format string, args ...any) {
-	*p = append(*p, Problem{where, module, fmt.Errorf(format, args...)})
+	*p = append(*p, Problem{Where: where, Module: module, Err: fmt.Errorf(format, args...)})
 }

@@ -113,7 +113,8 @@ func (l *loader) startAll() {
 	}
 }
 
-// start compiles a generation's code, starts an instance to check that it accepts the config, and reads its manifest.
+// start compiles a generation's code, starts an instance to check that it accepts the config, reads its manifest, and
+// checks the config against the manifest's schema.
 // It closes the instance, unless Config.Awake is set or the tenant's module has instances now.
 func (l *loader) start(g *generation) []error {
 	_ = json.Unmarshal(g.config, &g.settings) // a config that is not an object has no settings
@@ -121,6 +122,7 @@ func (l *loader) start(g *generation) []error {
 		return []error{err}
 	}
 	in, errs := g.selfTest()
+	errs = l.checkConfig(g, in != nil, errs)
 	switch {
 	case in == nil:
 	case len(errs) == 0 && (l.host.cfg.Awake || l.awake[g.counters.countersKey]):

@@ -1,6 +1,7 @@
 package host
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 
@@ -64,6 +65,11 @@ func handMade(name string) []byte {
 	case "busy": // has an action that never ends
 		m.Custom(abi.ManifestSection, []byte(`{"actions": [{"name": "loop"}]}`))
 		m.Func("on_action", "i32 -> i32", forever+asm.I32(abi.Allow))
+	case "schema": // has a schema of its config; with an argument a hostile one
+		m.Custom(abi.ManifestSection, []byte(`{"config": `+cmp.Or(arg, `{"type": "object", "additionalProperties": false, "properties": {"words": {"type": "array", "items": {"type": "string"}}}}`)+`}`))
+	case "picky": // has the same schema, and refuses every config
+		m.Custom(abi.ManifestSection, []byte(`{"config": {"additionalProperties": false, "properties": {"words": {}}}}`))
+		m.Func(abi.ExportInit, "i32 i32 i32 -> i32", asm.I32(1))
 	case "class": // one class of receivers for each locale
 		m.Custom(abi.ManifestSection, []byte(`{"vary": ["locale"]}`))
 	case "once": // one class of all receivers

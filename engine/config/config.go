@@ -26,6 +26,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"time"
+
+	"gopkg.in/yaml.v3"
 )
 
 // Config is a checked configuration with all defaults set. The caller owns it; this
@@ -307,6 +309,7 @@ type Entry struct {
 	Mode     string          `yaml:"mode" default:"enforce" oneof:"enforce shadow"`
 	Config   json.RawMessage `yaml:"config"` // any YAML, as JSON with sorted keys; nil = not given
 	Shown    json.RawMessage `yaml:"-"`      // Config with ${...} as written, for display; nil = Config has none
+	written  *yaml.Node      `yaml:"-"`      // Config as written, until [Config.Forget]; see PosOf
 }
 
 // Breaker configures when the breaker of an entry opens and closes.

@@ -84,14 +84,3 @@ func TestMostSimilarNameIsSuggested(t *testing.T) {
 		}
 	}
 }
-
-func TestDistanceCountsLetters(t *testing.T) {
-	for _, test := range []struct {
-		a, b string
-		want int
-	}{{"", "", 0}, {"a", "", 1}, {"", "abc", 3}, {"abc", "abc", 0}, {"abc", "acb", 1}, {"kitten", "sitting", 3}, {"ab", "ba", 1}, {"flaw", "lawn", 2}} {
-		if got := distance(test.a, test.b); got != test.want {
-			t.Errorf("from %q to %q are %d, want %d", test.a, test.b, got, test.want)
-		}
-	}
-}

@@ -15,8 +15,11 @@ func (d *decoder) json(n *yaml.Node, at cursor) json.RawMessage {
 	if value == nil || len(d.problems) > before {
 		return nil
 	}
+	delete(d.nodes, at.path)
 	if d.loose {
 		delete(d.configs, at.path)
+	} else {
+		d.nodes[at.path] = n
 	}
 	if d.fills > fills {
 		d.literal = true

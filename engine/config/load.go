@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"reflect"
 	"strings"
+
+	"gopkg.in/yaml.v3"
 )
 
 // maxFiles limits the files of one configuration.
@@ -59,6 +61,7 @@ type load struct {
 	warnings Problems
 	shown    map[string]string              // by the path of a setting with ${...}: the text by which a message shows its value
 	configs  map[string]json.RawMessage     // by the path of a module's config with ${...}: the config as written
+	nodes    map[string]*yaml.Node          // by the path of a module's config: the config in its file
 	brought  map[Substitution]bool          // whether logs must not show the value; the key has no Hidden
 	fills    int                            // references with a value
 	bad      map[string]bool                // the paths of problems
@@ -73,7 +76,7 @@ func newLoad(env Lookup, disk disk) *load {
 	if env == nil {
 		env = func(string) (string, bool) { return "", false }
 	}
-	return &load{env: env, disk: disk, bad: map[string]bool{}, counts: map[string]int{}, places: map[string]Pos{}, shown: map[string]string{}, configs: map[string]json.RawMessage{}, brought: map[Substitution]bool{}, elements: map[reflect.Type]reflect.Value{}}
+	return &load{env: env, disk: disk, bad: map[string]bool{}, counts: map[string]int{}, places: map[string]Pos{}, shown: map[string]string{}, configs: map[string]json.RawMessage{}, nodes: map[string]*yaml.Node{}, brought: map[Substitution]bool{}, elements: map[reflect.Type]reflect.Value{}}
 }
 
 func (l *load) run(file Path, text []byte, overrides []string) (*Config, error) {

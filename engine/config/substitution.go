@@ -131,13 +131,14 @@ func (l *load) shows(path, value string) string {
 	return quote(value)
 }
 
-// show sets Shown of the chain entries.
+// show sets Shown of the chain entries, and the nodes for PosOf.
 func (l *load) show(c *Config) {
 	for name, t := range c.Tenants {
 		at := cursor{path: "tenants"}.key(name).key("chain")
 		for i := range t.Chain {
 			if t.Chain[i].Config != nil { // nil: an override replaced the chain
-				t.Chain[i].Shown = l.configs[at.index(i).key("config").path]
+				path := at.index(i).key("config").path
+				t.Chain[i].Shown, t.Chain[i].written = l.configs[path], l.nodes[path]
 			}
 		}
 	}

@@ -84,10 +84,24 @@ func load(ctx context.Context, h *host.Host, keys *auth.KeySets, cfg *config.Con
 		return nil, fmt.Errorf("the modules cannot be loaded: %w", err)
 	}
 	revision, err := files.Wait(ctx, &from.disk, "load", func() (*host.Revision, error) { return h.Load(ctx, rules) }, (*host.Revision).Close)
+	if problems := (host.Problems)(nil); errors.As(err, &problems) {
+		placed(cfg, problems)
+	}
+	cfg.Forget()
 	if err != nil {
 		return nil, err
 	}
 	return &loaded{cfg, settings, revision}, nil
+}
+
+// placed sets the positions of problems in configs of entries to the lines of their values.
+func placed(cfg *config.Config, problems host.Problems) {
+	for i := range problems {
+		if p := &problems[i]; p.Path != nil {
+			pos := cfg.Tenants[p.Tenant].Chain[p.Entry].PosOf(p.Path)
+			p.Where = fmt.Sprintf("%s: tenants.%s.chain[%d]", pos, p.Tenant, p.Entry)
+		}
+	}
 }
 
 // swap puts the rules into use. l keeps its hold on the revision.

@@ -181,7 +181,7 @@ type Manifest struct {
 	Pure         bool         `json:"pure,omitempty"`         // the same frame always gives the same verdict
 	Capabilities []string     `json:"capabilities,omitempty"` // capabilities that its entry must grant
 	Actions      []ActionSpec `json:"actions,omitempty"`
-	Config       any          `json:"config,omitempty"` // JSON Schema of the entry's config, for people and tools
+	Config       any          `json:"config,omitempty"` // JSON Schema that the entry's config must fit; see package schema
 }
 
 // ActionSpec is an action of a module.

@@ -53,7 +53,8 @@ type Module struct {
 	// so that a module without config does not link encoding/json, a third of
 	// its size.
 	Config func(config []byte) error
-	// ConfigSchema is a JSON Schema of the config, for people and tools.
+	// ConfigSchema is the JSON Schema of the config; "": none. The host refuses an
+	// entry whose config does not fit.
 	ConfigSchema string
 	// Init runs once per instance, after Config and before all handlers. Its error
 	// fails the load: begin it with the name of the setting.
