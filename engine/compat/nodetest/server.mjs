@@ -8,9 +8,10 @@ const key = "key-of-the-nodetest-server"; // of the server API
 for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, () => process.exit(1)); // runs the handlers of exit
 
 // start starts a server and resolves to its addresses and functions to stop it.
-// Listeners use free ports by default. more sets other settings by their paths.
+// Listeners use free ports by default. more sets other settings by their paths. Modules
+// have time to start on a busy machine: otherwise their rules refuse the first message.
 export async function start({ http = "127.0.0.1:0", socket = "127.0.0.1:0", more = {} } = {}) {
-  const settings = { ...more, "http.listen": http, "socket.listen": socket, "admin.listen": "127.0.0.1:0", "admin.key": key, "log.format": "json", "log.level": "info", drain: "0s" };
+  const settings = { "limits.chainTimeout": "20s", ...more, "http.listen": http, "socket.listen": socket, "admin.listen": "127.0.0.1:0", "admin.key": key, "log.format": "json", "log.level": "info", drain: "0s" };
   const args = Object.entries(settings).flatMap(([path, value]) => ["--set", `${path}=${value}`]);
   const child = spawn(process.env.MOOT, ["serve", "--config", process.env.MOOT_CONFIG, ...args], { stdio: ["ignore", "ignore", "pipe"] });
   const kill = () => child.kill("SIGKILL");

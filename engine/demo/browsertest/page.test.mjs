@@ -47,7 +47,12 @@ async function openTab(at = server) {
     room: (name) => id(`room-${name}`),
     toggle: (word, name) => id(`room-${name}`).getByRole("button", { name: `${word} ${name}` }).click(),
     joined: (name) => id(`room-${name}`).getByRole("button", { name: `Leave ${name}` }).waitFor(),
-    join: async (name) => (await tab.toggle("Join", name), await tab.joined(name)),
+    join: async (name) => {
+      await tab.toggle("Join", name);
+      const alert = id(`room-${name}`).getByRole("alert");
+      await id(`room-${name}`).getByRole("button", { name: `Leave ${name}` }).or(alert).waitFor();
+      assert.deepEqual(await alert.allTextContents(), [], "the join is refused");
+    },
     refused: async (name) => (await id(`room-${name}`).getByRole("alert").waitFor(), id(`room-${name}`).getByRole("alert").textContent()),
     say: async (text) => (await id("say-text").fill(text), await id("say-text").press("Enter")),
     message: (text) => page.locator(".message:visible", { hasText: text }).last(),
