@@ -6,7 +6,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := run
 .NOTPARALLEL:
-.PHONY: run moot guests sdk runners check test race lint fuzz bench soak chaos torture toolchains redis tools release clean
+.PHONY: run moot guests sdk builtin check-builtin check test race lint fuzz bench soak chaos torture toolchains redis tools release clean
 
 GUESTS      := $(notdir $(patsubst %/main.go,%,$(wildcard guests/*/main.go)))
 GUEST_FILES := $(foreach g,$(GUESTS),guests/$(g)/$(g).wasm)
@@ -49,14 +49,11 @@ for dir in $(1); do
 done
 endef
 
-# The runners of scripts. The program embeds the runners that exist when it is built.
-RUNNER_SOURCES := $(wildcard host/script/runner/*)
-RUNNERS := host/script/built/js.wasm host/script/built/lua.wasm
-runners: $(RUNNERS)
-$(RUNNERS) &: $(RUNNER_SOURCES)
-	$(need_node)
-	bash .ci/install $(C_COMPILERS) dpkg-dev
-	host/script/runner/build.sh
+# The committed WebAssembly that the program embeds: the runners of scripts and the ready-made rules. Both targets need the
+# compilers that .ci/pinned names.
+builtin check-builtin: toolchains
+	bash .ci/install dpkg-dev
+	.ci/builtin $(if $(filter check-builtin,$@),--check)
 
 # The SDKs' modules and guests, in their folders.
 SDK_PROJECTS := $(wildcard sdk/*/conformance sdk/*/examples/*)
@@ -78,15 +75,13 @@ ALONE := host/hosttest/hostile
 # their own and take minutes under it, and the test of the memory of a server, which is another process.
 PLAIN := moot/sdk$$\|hosttest/density$$
 
-# All tests, under the race detector. Modules with their own go.mod are tested in their
-# folder. The target check first compiles the guests into the user's cache, because that
+# All tests, under the race detector. The target check first compiles the guests into the user's cache, because that
 # takes minutes under the race detector.
-race: tools runners check
+race: tools check-builtin check
 	go test -race -timeout 15m $$(go list ./... | grep -v -e $(ALONE) -e '$(PLAIN)')
 	go test -race -timeout 15m ./$(ALONE)
 	go test -timeout 15m -run TestSlicesAreShort ./$(ALONE)
 	go test ./sdk ./host/hosttest/density
-	cd sdk/go && go test -race ./... && cd client && go test -race ./...
 	cd engine/cli/release/deploytest && go test -count=1 ./...
 
 lint:
@@ -97,7 +92,7 @@ lint:
 	GOOS=windows go build ./...
 	GOOS=windows go vet $$(GOOS=windows go list ./... | grep -vE '/(engine/cli|engine/node|engine/cluster/redis|host/store/redis)$$') # whose tests send signals to servers
 	go run $(STATICCHECK) ./...
-	for module in sdk/go sdk/go/client engine/cli/release/deploytest; do (cd $$module && go vet ./... && go run $(STATICCHECK) ./...); done
+	cd engine/cli/release/deploytest && go vet ./... && go run $(STATICCHECK) ./...
 
 # Every fuzz target, each for FUZZTIME.
 # go test may report the end of FUZZTIME as a failure without an input: then the target runs once more.
@@ -112,7 +107,7 @@ fuzz: guests
 	done
 
 # The benchmarks of the sandbox run last, because they print tables.
-bench: tools runners guests
+bench: tools guests
 	go test -run '^$$' -bench . -skip '^BenchmarkSandbox' -benchmem ./...
 	go test -run '^$$' -bench . ./host/hosttest/bench
 	cd host/hosttest/bench/extism && go test -run '^$$' -bench . .
@@ -149,10 +144,10 @@ tools: toolchains redis
 
 # The program for every platform, with modules and checksums, in build/release.
 # ARGS="-version v1.2.3 -platforms linux/amd64"
-release: runners guests
+release: guests
 	go run ./engine/cli/release $(ARGS)
 
 clean:
 	rm -rf sdk/*/target sdk/rust/*/target sdk/rust/examples/*/target guests/*/target
 	find sdk -name '*.wasm' -not -path '*/node_modules/*' -delete
-	rm -rf moot build sdk/client/dist $(RUNNERS) guests/*/*.wasm $(addsuffix /node_modules,$(NPM_DIRS))
+	rm -rf moot build sdk/client/dist $(GUEST_FILES) $(addsuffix /*.wasm,$(OTHER_GUESTS)) $(addsuffix /node_modules,$(NPM_DIRS))

@@ -12,7 +12,6 @@ import (
 var made = map[string]*regexp.Regexp{
 	"the program":   regexp.MustCompile(`(?m)^go build -o moot \.$`),
 	"the guests":    regexp.MustCompile(`(?m)buildmode=c-shared .*-o guests/gate/gate\.wasm`),
-	"the runners":   regexp.MustCompile(`(?m)^host/script/runner/build\.sh$`),
 	"Node.js":       regexp.MustCompile(`(?m)^if ! command -v node `),
 	"C compilers":   regexp.MustCompile(`(?m)^bash \.ci/install .*clang-14.* libclang-rt-14-dev-wasm32`),
 	"apt's sources": regexp.MustCompile(`(?m)^bash \.ci/install .*\bdpkg-dev\b`),
@@ -29,13 +28,13 @@ var needed = []struct {
 }{
 	{regexp.MustCompile(`(?m)^(exec )?\./moot (serve|check)`), []string{"the program", "the guests"}},
 	{regexp.MustCompile(`(?m)module build`), []string{"the program", "C compilers", "Rust, wabt", "npm packages"}},
-	{regexp.MustCompile(`(?m)^host/script/runner/build\.sh`), []string{"Node.js", "C compilers", "apt's sources"}},
+	{regexp.MustCompile(`(?m)^\.ci/builtin\b`), []string{"Node.js", "C compilers", "Rust, wabt", "npm packages", "apt's sources"}},
 	{regexp.MustCompile(`(?m)^go test .*-tags chaos .*\./engine/node$`), []string{"the guests", "Redis"}},
-	{regexp.MustCompile(`(?m)^go test .*go list \./\.\.\.`), []string{"the guests", "the runners", "C compilers", "Rust, wabt", "npm packages", "Redis", "a browser"}},
-	{regexp.MustCompile(`(?m)^go test .*-bench \. .*\./\.\.\.$`), []string{"the guests", "the runners", "Redis"}},
+	{regexp.MustCompile(`(?m)^go test .*go list \./\.\.\.`), []string{"the guests", "C compilers", "Rust, wabt", "npm packages", "Redis", "a browser"}},
+	{regexp.MustCompile(`(?m)^go test .*-bench \. .*\./\.\.\.$`), []string{"the guests", "Redis"}},
 	{regexp.MustCompile(`(?m)go test .*-fuzz `), []string{"the guests"}},
 	{regexp.MustCompile(`(?m)go test -tags soak `), []string{"the guests"}},
-	{regexp.MustCompile(`(?m)^go run \./engine/cli/release`), []string{"the runners", "the guests"}},
+	{regexp.MustCompile(`(?m)^go run \./engine/cli/release`), []string{"the guests"}},
 	{regexp.MustCompile(`(?m)^npm run `), []string{"Node.js", "npm packages"}},
 }
 

@@ -60,7 +60,7 @@ func TestReadmeIsTrue(t *testing.T) {
 		}
 	}
 	want := []string{"make run", "./moot chat ws://localhost:8080 --room defaultRoom", "make test", "make guests", "./moot check",
-		"make runners moot", "./moot serve -c examples/live-rule/moot.yaml", "./moot chat ws://localhost:8080 --room hall"}
+		"./moot serve -c examples/live-rule/moot.yaml", "./moot chat ws://localhost:8080 --room hall"}
 	if !slices.Equal(commands, want) {
 		t.Fatalf("the README's commands are %q; this test knows %q", commands, want)
 	}
@@ -86,22 +86,9 @@ func TestReadmeIsTrue(t *testing.T) {
 	editLive(t, root)
 }
 
-// editLive serves examples/live-rule, edits its rule and checks that messages change. It uses existing runners of scripts,
-// because their build takes minutes.
+// editLive serves examples/live-rule, edits its rule and checks that messages change.
 func editLive(t *testing.T, root string) {
 	t.Helper()
-	built, err := filepath.Glob("../../host/script/built/*.wasm")
-	if err != nil || len(built) == 0 {
-		t.Fatal("there are no runners of scripts: make runners")
-	}
-	for _, file := range built {
-		wasm, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		nodetest.Write(t, filepath.Join(root, "host/script/built", filepath.Base(file)), string(wasm))
-	}
-	command(t, root, "make", "moot")
 	run := startServer(t, root, "./moot", "serve", "-c", "examples/live-rule/moot.yaml", "--set", "http.listen=127.0.0.1:0", "--set", "socket.listen=127.0.0.1:0", "--set", "admin.listen=127.0.0.1:0", "--set", "drain=0s")
 	rule := filepath.Join(root, "examples/live-rule/rule.js")
 	text, err := os.ReadFile(rule)

@@ -85,8 +85,7 @@ func New(cfg Config) *Compiler {
 }
 
 // Compile compiles a script. The extension of file is its language. Errors name the file, with the line if the script
-// is wrong. The error wraps ErrNoRunner if this program was built without the runner of the language. Compile returns
-// when ctx ends.
+// is wrong. Compile returns when ctx ends.
 func (c *Compiler) Compile(ctx context.Context, file string, source []byte) (*Program, error) {
 	l, ok := languages()[filepath.Ext(file)]
 	switch {
@@ -126,9 +125,6 @@ func (c *Compiler) runner(l language) (*Runner, error) {
 		return r, nil
 	}
 	wasm, err := fs.ReadFile(c.runners, "built/"+l.runner)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("%w, %s: run `make runners`, which needs clang and wasi-libc, and build it again", ErrNoRunner, l.name)
-	}
 	if err != nil {
 		return nil, err
 	}

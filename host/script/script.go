@@ -2,15 +2,13 @@
 // module; the host uses both together like a module. QuickJS runs JavaScript and TypeScript, Lua 5.4 runs Lua. The
 // package does not depend on the host.
 //
-// The runners are embedded in the program if they exist when it is built (see the folder runner). Without them
-// [Compiler.Compile] returns an error with advice.
+// The runners are embedded in the program. The folder runner has their sources; `make builtin` builds them.
 package script
 
 import (
 	"bytes"
 	"crypto/sha256"
 	"embed"
-	"errors"
 	"fmt"
 	"path/filepath"
 	"regexp"
@@ -24,10 +22,7 @@ const MaxText = 128 << 10
 // calls it before moot_init with the script's name, of name bytes, followed by its text; 0 accepts.
 const Export = "moot_script"
 
-// ErrNoRunner means that this program was built without the runner of a language.
-var ErrNoRunner = errors.New("this moot was built without the runner of its language")
-
-//go:embed built
+//go:embed built/js.wasm built/lua.wasm
 var built embed.FS
 
 // Program is a compiled script. It is immutable.
@@ -48,7 +43,6 @@ type Runner struct {
 
 // language is a language of scripts.
 type language struct {
-	name       string
 	runner     string
 	translated bool
 }
@@ -56,9 +50,9 @@ type language struct {
 // languages returns the languages by file extension.
 func languages() map[string]language {
 	return map[string]language{
-		".js":  {"JavaScript", "js.wasm", true},
-		".ts":  {"TypeScript", "js.wasm", true},
-		".lua": {"Lua", "lua.wasm", false},
+		".js":  {"js.wasm", true},
+		".ts":  {"js.wasm", true},
+		".lua": {"lua.wasm", false},
 	}
 }
 

@@ -1,20 +1,29 @@
 package script
 
 import (
-	"errors"
+	"crypto/sha256"
+	"fmt"
+	"os"
 	"strings"
 	"testing"
-	"testing/fstest"
 )
 
-func TestErrorWithoutRunners(t *testing.T) {
-	for file, language := range map[string]string{"a.js": "JavaScript", "a.ts": "TypeScript", "a.lua": "Lua"} {
-		c := compiler(nil)
-		c.runners = fstest.MapFS{}
-		_, err := c.Compile(t.Context(), file, nil)
-		if !errors.Is(err, ErrNoRunner) || !strings.Contains(err.Error(), language) || !strings.Contains(err.Error(), "make runners") {
-			t.Errorf("%s: %v", file, err)
+// TestRunnersAreThoseOfSHA256SUMS checks the embedded runners; `make test` builds them anew and compares them.
+func TestRunnersAreThoseOfSHA256SUMS(t *testing.T) {
+	sums, err := os.ReadFile("built/SHA256SUMS")
+	if err != nil {
+		t.Fatal(err)
+	}
+	have := ""
+	for _, name := range []string{"js.wasm", "lua.wasm"} {
+		wasm, err := built.ReadFile("built/" + name)
+		if err != nil {
+			t.Fatal(err)
 		}
+		have += fmt.Sprintf("%x  %s\n", sha256.Sum256(wasm), name)
+	}
+	if have != string(sums) {
+		t.Errorf("the runners are\n%snot\n%s", have, sums)
 	}
 }
 

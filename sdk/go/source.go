@@ -7,5 +7,5 @@ import "embed"
 // Source is the source of this package and its test kit: moot module new copies them
 // into a project, which then builds without downloads.
 //
-//go:embed go.mod *.go moottest/*.go
+//go:embed *.go moottest/*.go
 var Source embed.FS

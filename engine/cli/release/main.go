@@ -1,11 +1,12 @@
 // Command release builds an archive for each platform with the program, the rules and the configuration. It writes
 // SHA256SUMS beside the archives. make release runs it at the top of the repository.
 //
-// The same commit, runners, guests and version of Go give the same bytes on every machine.
+// The same commit, guests and version of Go give the same bytes on every machine.
 package main
 
 import (
 	"crypto/sha256"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -106,13 +107,10 @@ func (r *release) build(platform string) (string, error) {
 	return line, os.WriteFile(filepath.Join(r.out, name+ending), packed, 0o644)
 }
 
-// contents returns the files of an archive besides the program. The program embeds the runners, so contents fails if they
-// are not built.
+// contents returns the files of an archive besides the program.
 func contents() (files []string, err error) {
-	for _, want := range []string{"host/script/built/js.wasm", "host/script/built/lua.wasm", "guests/*/*.wasm"} {
-		if found, _ := filepath.Glob(want); len(found) == 0 {
-			return nil, fmt.Errorf("%s does not exist: run `make release` at the top of the repository, which builds it", want)
-		}
+	if found, _ := filepath.Glob("guests/*/*.wasm"); len(found) == 0 {
+		return nil, errors.New("guests/*/*.wasm do not exist: run `make release` at the top of the repository, which builds them")
 	}
 	for _, pattern := range []string{"README.md", "CHANGELOG.md", "LICENSE", "config.yaml", "guests/*/*.wasm", "guests/*/README.md", "examples/deploy/*"} {
 		found, _ := filepath.Glob(pattern) // sorted by name

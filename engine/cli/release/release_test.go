@@ -71,7 +71,7 @@ func TestAZipForWindows(t *testing.T) {
 	}
 }
 
-// TestWhatCannotBeReleased checks the errors for an invalid version, for missing runners and guests, and for an invalid
+// TestWhatCannotBeReleased checks the errors for an invalid version, for missing guests, and for an invalid
 // SOURCE_DATE_EPOCH.
 func TestWhatCannotBeReleased(t *testing.T) {
 	t.Chdir(t.TempDir())

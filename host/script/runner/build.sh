@@ -1,10 +1,13 @@
 #!/usr/bin/env bash
-# Builds the runners, js.wasm and lua.wasm, into the folder above, where the program embeds them. Their sources are
-# fetched by name and pinned by digest. It needs clang and lld for WebAssembly, wasi-libc, npm, and apt-get with Debian's
-# source packages.
+# build.sh [FOLDER] builds the runners, js.wasm and lua.wasm, into FOLDER; default: host/script/built, which the program
+# embeds. Their sources are fetched by name and pinned by digest. It needs clang 14 and lld for WebAssembly, wasi-libc, npm,
+# and apt-get with Debian's source packages. The same compilers make the same bytes in any folder: `make builtin` checks the
+# compilers.
 set -euo pipefail
+export LC_ALL=C
+mkdir -p "${1:-$(dirname "$0")/../built}"
+out=$(cd "${1:-$(dirname "$0")/../built}" && pwd)
 cd "$(dirname "$0")"
-clang=${CLANG:-clang-14}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
@@ -19,13 +22,12 @@ pinned() { # FILE SHA256
 as_c_string() { sed 's/\\/\\\\/g; s/"/\\"/g; s/^/"/; s/$/\\n"/' "$1"; }
 
 compile() { # OUT FLAG...
-	local out=$1
+	local name=$1
 	shift
-	"$clang" --target=wasm32-wasi -mexec-model=reactor -Oz -w -D_GNU_SOURCE -D_WASI_EMULATED_SIGNAL -D_WASI_EMULATED_PROCESS_CLOCKS \
-		-Wl,--strip-all -Wl,--stack-first -Wl,-z,stack-size=262144 "$@" -lwasi-emulated-signal -lwasi-emulated-process-clocks -o "$work/$out"
-	mkdir -p ../built
-	mv "$work/$out" "../built/$out"
-	echo "built host/script/built/$out, $(wc -c <"../built/$out") bytes"
+	clang-14 --target=wasm32-wasi -ffile-prefix-map="$work"=. -mexec-model=reactor -Oz -w -D_GNU_SOURCE -D_WASI_EMULATED_SIGNAL -D_WASI_EMULATED_PROCESS_CLOCKS \
+		-Wl,--strip-all -Wl,--stack-first -Wl,-z,stack-size=262144 "$@" -lwasi-emulated-signal -lwasi-emulated-process-clocks -o "$work/$name"
+	install -m 644 "$work/$name" "$out/$name"
+	echo "built $out/$name, $(wc -c <"$out/$name") bytes"
 }
 
 javascript() { # QuickJS 2021-03-27, as the npm package qjsc has it

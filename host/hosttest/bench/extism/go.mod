@@ -21,7 +21,4 @@ require (
 	google.golang.org/protobuf v1.36.12 // indirect
 )
 
-replace (
-	github.com/mootchat/moot => ../../../../
-	github.com/mootchat/moot/sdk/go => ../../../../sdk/go
-)
+replace github.com/mootchat/moot => ../../../../
