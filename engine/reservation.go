@@ -38,6 +38,12 @@ func (r *Refusal) Error() string { return r.Message }
 // fullRetry is the time after which a refused client may try again.
 const fullRetry = 5 * time.Second
 
+// faultyRetry is the time after which a client of a tenant that is not configured correctly may try again.
+const faultyRetry = 30 * time.Second
+
+// notConfigured refuses the clients of a tenant with TenantConfig.Faulty.
+const notConfigured = "tenant is not configured correctly"
+
 // Reserve takes a place for a connection. The error is a *Refusal.
 func (e *Engine) Reserve(r ReservationRequest) (*Reservation, error) {
 	t := e.settings.Load().tenants[r.Tenant]
@@ -51,6 +57,10 @@ func (e *Engine) Reserve(r ReservationRequest) (*Reservation, error) {
 	}
 	if t.gone != nil {
 		return nil, &Refusal{Message: fmt.Sprintf("the tenant %q is being removed", t.name)}
+	}
+	if t.cfg().Faulty {
+		e.stats.refused.Add(1)
+		return nil, &Refusal{notConfigured, faultyRetry}
 	}
 	why := e.takePlace(t, r.RemoteIP)
 	guest := why != "" && t.admitToResume()

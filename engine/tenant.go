@@ -36,6 +36,10 @@ type TenantConfig struct {
 	Tokens        Tokens
 	TokenRequired bool
 
+	// Faulty refuses the tenant's clients ("tenant is not configured correctly"), because its configuration cannot be used. Only Name, Hosts and
+	// Paths apply. Connections that are open stay.
+	Faulty bool
+
 	Limits            Limits  // zero fields: the node's limits apply
 	MessagesPerSecond float64 // from clients and modules, on this node, with a burst of twice that; 0: no limit
 }

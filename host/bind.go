@@ -15,9 +15,12 @@ import (
 
 // placing is a tenant of the rules while they are loaded.
 type placing struct {
-	tenant *tenant // nil: another tenant has the same name
-	name   string
-	places []*place // in the order of the rules
+	tenant   *tenant // nil: another tenant has the same name, or it is taken from the revision in use
+	name     string
+	places   []*place // in the order of the rules
+	problems Problems
+	kept     map[binding]*generation // of the tenant in use
+	bound    map[binding]*generation // of tenant
 }
 
 // place is an entry while its rules are loaded.
@@ -32,34 +35,63 @@ type place struct {
 func (l *loader) tenant(config Tenant) *placing {
 	p := &placing{name: config.Name}
 	if _, twice := l.next.tenants[config.Name]; twice {
+		l.problems.add("", "", "there are two tenants of the name %q", p.name)
 		return p
 	}
-	t := &tenant{name: config.Name, recording: l.recording, share: config.CPU * float64(runtime.GOMAXPROCS(0))}
-	p.tenant = t
+	share := config.CPU * float64(runtime.GOMAXPROCS(0))
 	if config.CPU <= 0 || config.CPU > 1 {
-		t.share = 0.5 * float64(runtime.GOMAXPROCS(0))
+		share = 0.5 * float64(runtime.GOMAXPROCS(0))
+	}
+	was := l.old.all()[config.Name]
+	if was != nil && (config.Keep || l.same(was, config, share)) {
+		l.reuse(was)
+		return p
+	}
+	if config.Keep {
+		return p
+	}
+	t := &tenant{name: config.Name, recording: l.rules.Recording, share: share, sum: config.Sum, digest: l.digest(config)}
+	p.tenant, p.bound, p.kept = t, make(map[binding]*generation), make(map[binding]*generation)
+	for _, g := range was.holds() {
+		p.kept[g.binding] = g
 	}
 	if a := l.host.cfg.Account; a != nil {
 		t.gate, t.memory = a.gate, a.memory
-	} else if l.old != nil && l.old.tenants[config.Name] != nil {
-		t.gate, t.memory = l.old.tenants[config.Name].gate, l.old.tenants[config.Name].memory
+	} else if was != nil {
+		t.gate, t.memory = was.gate, was.memory
 	} else {
-		t.gate, t.memory = new(gate), &budget{memory: l.host.memory, tenant: config.Name, reserved: l.host.memory.part(l.next.memory, l.tenants)}
+		t.gate, t.memory = new(gate), &budget{memory: l.host.memory, tenant: config.Name, reserved: l.host.memory.part(l.next.memory, len(l.rules.Tenants))}
 		t.gate.set(t.share)
 	}
 	l.next.tenants[config.Name] = t
-	l.next.names = append(l.next.names, config.Name)
 	for _, e := range config.Chain {
 		if l.ctx.Err() != nil {
 			return p
 		}
-		p.places = append(p.places, l.place(t, e.withDefaults()))
+		p.places = append(p.places, l.place(p, e.withDefaults()))
 	}
 	return p
 }
 
+// same reports whether a tenant in use has the rules and the modules of config.
+func (l *loader) same(was *tenant, config Tenant, share float64) bool {
+	return config.Sum != [32]byte{} && was.sum == config.Sum && was.share == share && was.recording == l.rules.Recording &&
+		!slices.ContainsFunc(was.generations, func(g *generation) bool {
+			s := l.modules[g.binding.module]
+			return s == nil || s.digest != g.binding.digest
+		})
+}
+
+// reuse adds a tenant in use to the revision as it is.
+func (l *loader) reuse(t *tenant) {
+	for _, g := range t.generations {
+		g.retain()
+	}
+	l.next.tenants[t.name] = t
+}
+
 // place checks an entry and finds its generation.
-func (l *loader) place(t *tenant, config Entry) *place {
+func (l *loader) place(in *placing, config Entry) *place {
 	p := &place{Entry: config}
 	given, err := parseGrants(config.Grants)
 	if err != nil {
@@ -78,37 +110,37 @@ func (l *loader) place(t *tenant, config Entry) *place {
 	if !known {
 		p.errs = append(p.errs, fmt.Errorf("there is no module of this name: name it under modules, with its file"))
 	}
+	in.problems = append(in.problems, l.faults[config.Module]...)
 	if s != nil && len(p.errs) == 0 {
-		p.generation, p.errs = l.generation(t, s, config, given)
+		p.generation, p.errs = l.generation(in, s, config, given)
 	}
 	return p
 }
 
-// chains builds the tenant's chains from the entries whose generations have started, and reports the errors of the
-// others.
+// chains builds the tenant's chains from the entries whose generations have started, and adds the errors of the
+// others to its problems.
 func (l *loader) chains(p *placing) {
 	t := p.tenant
 	if t == nil {
-		l.problems.add("", "", "there are two tenants of the name %q", p.name)
 		return
 	}
+	breakers := l.breakers(t.name)
 	for i, place := range p.places {
 		g := place.generation
 		if g != nil {
 			place.errs = l.failed[g]
 		}
 		if g != nil && len(place.errs) == 0 {
-			e := &entry{Entry: place.Entry, tenant: t, rooms: place.rooms, generation: g, breaker: l.breaker(t, place.Entry, g),
-				label: g.name + "#" + l.next.id[:8]}
+			e := &entry{Entry: place.Entry, tenant: t, rooms: place.rooms, generation: g, breaker: breakers.take(place.Entry, g)}
 			if err := e.setHooks(place.Hooks); err != nil {
 				place.errs = append(place.errs, err)
 			}
 			t.entries = append(t.entries, e)
 		}
 		for _, err := range place.errs {
-			l.problems.add(place.Where, place.Module, "%w", err)
+			p.problems.add(place.Where, place.Module, "%w", err)
 			if wrong, ok := errors.AsType[configError](err); ok {
-				last := &l.problems[len(l.problems)-1]
+				last := &p.problems[len(p.problems)-1]
 				last.Tenant, last.Entry, last.Path = p.name, i, wrong.Path
 			}
 		}
@@ -116,19 +148,37 @@ func (l *loader) chains(p *placing) {
 	slices.SortStableFunc(t.entries, func(a, b *entry) int { return a.Priority - b.Priority })
 	t.index()
 	for _, c := range t.clashes {
-		l.problems.add(c.entry.Where, c.entry.Module, "it declares the action %q, as module %s does: leave the hook action out of one of their entries",
+		p.problems.add(c.entry.Where, c.entry.Module, "it declares the action %q, as module %s does: leave the hook action out of one of their entries",
 			c.action, t.actions[c.action].Module)
 	}
 }
 
-// breaker returns the breaker of the same entry in the rules in use, or a new one if there is none. So a reload that
+// label gives the entries the label that decisions and logs have.
+func (t *tenant) label(revision string) {
+	for _, e := range t.entries {
+		e.label = e.generation.name + "#" + revision[:8]
+	}
+}
+
+// breakers are entries in use whose breakers no entry has taken yet, by generation.
+type breakers map[*generation][]*entry
+
+func (l *loader) breakers(tenant string) breakers {
+	b := make(breakers)
+	for _, e := range l.old.all()[tenant].all() {
+		b[e.generation] = append(b[e.generation], e)
+	}
+	return b
+}
+
+// take returns the breaker of the same entry in the rules in use, or a new one if there is none. So a reload that
 // changes other entries neither closes a breaker nor empties its window.
-func (l *loader) breaker(t *tenant, config Entry, g *generation) *breaker {
-	for _, e := range l.old.all()[t.name].all() {
+func (b breakers) take(config Entry, g *generation) *breaker {
+	for i, e := range b[g] {
 		was := e.Entry
 		was.Where, was.Priority = config.Where, config.Priority
-		taken := func(next *entry) bool { return next.breaker == e.breaker }
-		if e.generation == g && reflect.DeepEqual(was, config) && !slices.ContainsFunc(t.entries, taken) {
+		if reflect.DeepEqual(was, config) {
+			b[g] = slices.Delete(b[g], i, i+1)
 			return e.breaker
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"runtime"
 	"slices"
@@ -25,22 +26,19 @@ import (
 // loader builds one revision. Loads run one at a time: a compilation may take a processor for a
 // second.
 type loader struct {
-	host      *Host
-	ctx       context.Context
-	old       *Revision // in use; may be nil
-	next      *Revision
-	problems  Problems
-	modules   map[string]*source      // by name; nil: its error is in problems already
-	scripts   []*source               // read and not compiled yet
-	kept      map[binding]*generation // of old
-	bound     map[binding]*generation // of next
-	awake     map[countersKey]bool    // modules of tenants that have instances now
-	starting  []*generation           // new generations of next
-	failed    map[*generation][]error // of starting
-	codes     []*code                 // of the sources, to be released
-	configs   configChecks
-	recording Recording
-	tenants   int // of the rules
+	host     *Host
+	ctx      context.Context
+	rules    Rules
+	old      *Revision // in use; may be nil
+	next     *Revision
+	problems Problems                // that fail the load
+	modules  map[string]*source      // by name; nil: it has problems
+	faults   map[string]Problems     // of modules, by name; not in problems
+	scripts  []*source               // read and not compiled yet
+	starting []*generation           // new generations of next
+	failed   map[*generation][]error // of starting
+	codes    []*code                 // of the sources, to be released
+	configs  configChecks
 }
 
 // source is a module whose file was read.
@@ -61,32 +59,26 @@ func (s *source) binary() [sha256.Size]byte {
 }
 
 // Load reads, checks, compiles and starts all modules of the rules beside those in use, which it
-// does not change. Generations that are the same in the revision in use are kept. The error is
-// [Problems] and has all errors of the rules. The caller passes the revision to Swap or closes it.
+// does not change. Tenants and generations that are the same in the revision in use are kept. The error is
+// [Problems] and has all errors of the rules. With Rules.Partial, errors of single tenants are the revision's
+// Faults instead, unless the load fails anyway. The caller passes the revision to Swap or closes it.
 func (h *Host) Load(ctx context.Context, rules Rules) (*Revision, error) {
 	h.loads.Lock()
 	defer h.loads.Unlock()
 	if err := h.begin(); err != nil {
 		return nil, err
 	}
-	next := &Revision{host: h, tenants: make(map[string]*tenant)}
+	next := &Revision{host: h, tenants: make(map[string]*tenant, len(rules.Tenants))}
 	next.users.Store(1)
-	l := &loader{host: h, ctx: ctx, next: next, modules: make(map[string]*source), kept: make(map[binding]*generation), bound: make(map[binding]*generation), awake: make(map[countersKey]bool), failed: make(map[*generation][]error), recording: rules.Recording, tenants: len(rules.Tenants)}
+	l := &loader{host: h, ctx: ctx, rules: rules, next: next, modules: make(map[string]*source), faults: make(map[string]Problems), failed: make(map[*generation][]error)}
 	defer l.releaseCodes()
 	if l.old = h.running(); l.old != nil {
 		defer l.old.release()
-		for _, g := range l.old.generations {
-			l.kept[g.binding] = g
-			if g.pool.alive.Load() > 0 {
-				l.awake[g.counters.countersKey] = true
-			}
-		}
 	}
 	for _, m := range rules.Modules {
 		l.read(m)
 	}
 	l.compileScripts()
-	next.id = l.digest(rules)
 	next.chain = int64(cmp.Or(rules.ChainTimeout, h.cfg.ChainTimeout))
 	next.memory = cmp.Or(rules.Memory, h.cfg.Memory)
 	if h.cfg.Account == nil {
@@ -106,11 +98,49 @@ func (h *Host) Load(ctx context.Context, rules Rules) (*Revision, error) {
 	if err := ctx.Err(); err != nil {
 		l.problems.add("", "", "loading was given up: %w", err)
 	}
-	if len(l.problems) > 0 {
+	return l.finish(placings)
+}
+
+// finish completes the revision, or closes it and returns the problems.
+func (l *loader) finish(placings []*placing) (*Revision, error) {
+	next := l.next
+	all, seen := slices.Clone(l.problems), make(map[string]bool)
+	for _, p := range placings {
+		all = append(all, p.problems.unseen(seen)...) // a module's problem is one of each tenant that names it
+		if len(p.problems) > 0 && l.rules.Partial {
+			next.faults = append(next.faults, Fault{p.name, p.problems.unseen(make(map[string]bool))})
+			l.replace(p)
+		}
+	}
+	if len(l.problems) > 0 || len(all) > 0 && !l.rules.Partial {
+		for _, t := range next.tenants {
+			t.release()
+		}
 		next.Close()
-		return nil, l.problems
+		return nil, all
+	}
+	for _, p := range placings {
+		if t := next.tenants[p.name]; t != nil {
+			next.names = append(next.names, p.name)
+			next.generations = append(next.generations, t.generations...)
+		}
+	}
+	next.id = l.id()
+	for _, p := range placings {
+		if p.tenant != nil && len(p.problems) == 0 {
+			p.tenant.label(next.id)
+		}
 	}
 	return next, nil
+}
+
+// replace puts the tenant in use, if there is one, in the place of a tenant that cannot be loaded.
+func (l *loader) replace(p *placing) {
+	p.tenant.release()
+	delete(l.next.tenants, p.name)
+	if was := l.old.all()[p.name]; was != nil {
+		l.reuse(was)
+	}
 }
 
 // begin counts a new revision, unless the host is closed.
@@ -130,51 +160,71 @@ func (l *loader) read(m Module) {
 		l.problems.add(m.Where, m.Name, "there are two modules of this name")
 		return
 	}
+	fault := func(format string, args ...any) { l.fault(m, fmt.Errorf(format, args...)) }
 	l.modules[m.Name] = nil
 	defer l.host.charge(now())
 	wasm, err := m.Binary()
 	if err != nil {
-		l.problems.add(m.Where, m.Name, "%w", err)
+		fault("%w", err)
 		return
 	}
 	s := &source{Module: m, wasm: wasm, digest: sha256.Sum256(wasm)}
 	switch have := hex.EncodeToString(s.digest[:]); {
 	case m.SHA256 != "" && !strings.EqualFold(m.SHA256, have):
-		l.problems.add(m.Where, m.Name, "%s has the sha256 %s, not %s: if the change is meant, put the new one here", m.File, have, m.SHA256)
+		fault("%s has the sha256 %s, not %s: if the change is meant, put the new one here", m.File, have, m.SHA256)
 	case m.Script != "":
 		l.scripts = append(l.scripts, s)
 	case !bytes.HasPrefix(wasm, []byte("\x00asm")):
 		// The content is not shown: it may be a secret that was named by mistake.
-		l.problems.add(m.Where, m.Name, "%s is not a WebAssembly module: it does not begin with %q", m.File, "\x00asm")
+		fault("%s is not a WebAssembly module: it does not begin with %q", m.File, "\x00asm")
 	default:
 		l.modules[m.Name] = s
 	}
 }
 
-// maxDear is the number of scripts that are too expensive to translate after which a load stops
-// translating.
+// fault records an error of a module: it fails the load, or only the tenants that name the module.
+func (l *loader) fault(m Module, err error) {
+	l.modules[m.Name] = nil
+	if m.Shared || !l.rules.Partial {
+		l.problems.add(m.Where, m.Name, "%w", err)
+		return
+	}
+	its := l.faults[m.Name]
+	its.add(m.Where, m.Name, "%w", err)
+	l.faults[m.Name] = its
+}
+
+// maxDear is the number of scripts of an owner that are too expensive to translate after which a load stops
+// translating those of the owner.
 const maxDear = 4
 
 var errDear = errors.New("not translated, as others of this load take too much: correct those first")
 
-// compileScripts compiles the scripts that were read, concurrently. After maxDear scripts that are
-// too expensive to translate it stops, so that a load of many hostile scripts costs no more than a
-// load of a few.
+// compileScripts compiles the scripts that were read, concurrently. After maxDear scripts of an owner that are
+// too expensive to translate it stops translating those of the owner, so that a load of many hostile scripts costs no
+// more than a load of a few.
 func (l *loader) compileScripts() {
 	errs := make([]error, len(l.scripts))
-	ctx, stop := context.WithCancelCause(l.ctx)
-	defer stop(nil)
-	var dear atomic.Int32
+	dear := make(map[string]*dearScripts)
 	var all errgroup.Group
 	all.SetLimit(runtime.GOMAXPROCS(0))
+	for _, s := range l.scripts {
+		if dear[s.Owner] == nil {
+			d := new(dearScripts)
+			d.ctx, d.stop = context.WithCancelCause(l.ctx)
+			defer d.stop(nil)
+			dear[s.Owner] = d
+		}
+	}
 	for i, s := range l.scripts {
+		d := dear[s.Owner]
 		all.Go(func() error {
-			if errs[i] = context.Cause(ctx); errs[i] != nil {
+			if errs[i] = context.Cause(d.ctx); errs[i] != nil {
 				return nil
 			}
-			s.program, errs[i] = l.host.cfg.Scripts.Compile(ctx, s.Script, s.wasm)
-			if errors.Is(errs[i], script.ErrTooExpensive) && dear.Add(1) == maxDear {
-				stop(errDear)
+			s.program, errs[i] = l.host.cfg.Scripts.Compile(d.ctx, s.Script, s.wasm)
+			if errors.Is(errs[i], script.ErrTooExpensive) && d.found.Add(1) == maxDear {
+				d.stop(errDear)
 			}
 			return nil
 		})
@@ -182,21 +232,27 @@ func (l *loader) compileScripts() {
 	_ = all.Wait() // the errors are in errs
 	left := 0
 	for i, s := range l.scripts {
-		if errors.Is(errs[i], errDear) {
+		switch {
+		case errors.Is(errs[i], errDear) && !l.rules.Partial:
 			left++
-			continue
+		case errs[i] != nil:
+			l.fault(s.Module, errs[i])
+		default:
+			s.wasm = s.program.Runner.Wasm
+			l.modules[s.Name] = s
 		}
-		if errs[i] != nil {
-			l.problems.add(s.Where, s.Name, "%w", errs[i])
-			continue
-		}
-		s.wasm = s.program.Runner.Wasm
-		l.modules[s.Name] = s
 	}
 	if left > 0 {
 		l.problems.add("", "", "%d scripts: %w", left, errDear)
 	}
 	l.scripts = nil
+}
+
+// dearScripts counts the scripts of an owner that are too expensive to translate.
+type dearScripts struct {
+	ctx   context.Context // ends after maxDear of them
+	stop  context.CancelCauseFunc
+	found atomic.Int32
 }
 
 // Binary reads the module, or the script's text: at most [MaxModule] bytes. It does not check
@@ -225,32 +281,42 @@ func (m *Module) Binary() ([]byte, error) {
 	return wasm, nil
 }
 
-// digest returns the digest of all data that affects decisions of the chains.
-func (l *loader) digest(rules Rules) string {
+// digest returns the digest of all data that affects decisions of the chains of a tenant.
+func (l *loader) digest(t Tenant) (sum [sha256.Size]byte) {
 	h := sha256.New()
 	digests := make(map[string]string)
-	for name, s := range l.modules {
-		if s != nil {
-			digests[name] = hex.EncodeToString(s.digest[:])
+	chain := slices.Clone(t.Chain)
+	for i := range chain {
+		e := chain[i].withDefaults()
+		e.Where = "" // an entry that moves to another line is unchanged
+		if !json.Valid(e.Config) {
+			e.Config = nil // the error is reported later
 		}
-	}
-	tenants := slices.Clone(rules.Tenants)
-	slices.SortStableFunc(tenants, func(a, b Tenant) int { return strings.Compare(a.Name, b.Name) })
-	for i := range tenants {
-		tenants[i].Chain = slices.Clone(tenants[i].Chain)
-		for k := range tenants[i].Chain {
-			e := tenants[i].Chain[k].withDefaults()
-			e.Where = "" // an entry that moves to another line is unchanged
-			if !json.Valid(e.Config) {
-				e.Config = nil // the error is reported later
-			}
-			if e.Shown != nil { // with a digest of all of Config, a short secret could be guessed from the ID and the rest of the rules
-				e.Config = nil
-			}
-			tenants[i].Chain[k] = e
+		if e.Shown != nil { // with a digest of all of Config, a short secret could be guessed from the ID and the rest of the rules
+			e.Config = nil
+		}
+		chain[i] = e
+		if s := l.modules[e.Module]; s != nil {
+			digests[e.Module] = hex.EncodeToString(s.digest[:])
 		}
 	}
 	// Encoding cannot fail: these are plain values.
-	_ = json.NewEncoder(h).Encode([]any{abi.Minor, digests, tenants, rules.Recording, rules.ChainTimeout, rules.Memory, rules.Beside})
+	_ = json.NewEncoder(h).Encode([]any{t.CPU, chain, digests, l.rules.Recording})
+	h.Sum(sum[:0])
+	return sum
+}
+
+// id returns the digest of all data that affects decisions of the revision's chains.
+func (l *loader) id() string {
+	h := sha256.New()
+	names := slices.Sorted(maps.Keys(l.next.tenants))
+	digests := make([][sha256.Size]byte, len(names))
+	for i, name := range names {
+		digests[i] = l.next.tenants[name].digest
+	}
+	_ = json.NewEncoder(h).Encode([]any{abi.Minor, names, l.rules.Recording, l.rules.ChainTimeout, l.rules.Memory, l.rules.Beside})
+	for _, d := range digests {
+		h.Write(d[:])
+	}
 	return hex.EncodeToString(h.Sum(nil))
 }

@@ -145,6 +145,7 @@ func TestAllProblemsAreToldAtOnce(t *testing.T) {
 		"w3: module allow: allow.wasm has the sha256 ",
 		"w4: module long: long.wasm has more than 16777216 bytes",
 		"w5: module good: there are two modules of this name",
+		`there are two tenants of the name "a"`,
 		"e0: module nobody: there is no module of this name: name it under modules, with its file",
 		"e2: module good: the entry asks for the hook join, which the module does not have",
 		`e3: module good: grants: there is no capability "telepathy"; there are kv, rate, emit, rooms and properties:NAME[,NAME]`,
@@ -152,7 +153,6 @@ func TestAllProblemsAreToldAtOnce(t *testing.T) {
 		"e3: module good: memory is 5 bytes, it must be from 65536 to 67108864",
 		"e3: module good: its config is not JSON",
 		"e5: module cut: not a valid WebAssembly module",
-		`there are two tenants of the name "a"`,
 	} {
 		if i >= len(got) || !strings.HasPrefix(got[i], want) {
 			t.Errorf("line %d of\n%s\nwant %s", i, strings.Join(got, "\n"), want)

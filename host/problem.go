@@ -62,3 +62,14 @@ func (p Problems) Unwrap() []error {
 func (p *Problems) add(where, module, format string, args ...any) {
 	*p = append(*p, Problem{Where: where, Module: module, Err: fmt.Errorf(format, args...)})
 }
+
+// unseen returns the problems whose lines are not in seen, and adds them there.
+func (p Problems) unseen(seen map[string]bool) (all Problems) {
+	for _, problem := range p {
+		if line := problem.Error(); !seen[line] {
+			seen[line] = true
+			all = append(all, problem)
+		}
+	}
+	return all
+}

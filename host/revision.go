@@ -13,13 +13,27 @@ type Revision struct {
 	tenants     map[string]*tenant
 	names       []string // of the tenants, in the order of the rules
 	generations []*generation
+	faults      []Fault
 	memory      int64        // limit for all instances together, in bytes
 	chain       int64        // time limit of a chain for one event, in ns
 	users       atomic.Int64 // its owners, and calls in flight
 }
 
-// ID returns the digest of the rules and of all modules in them, in hex.
+// ID returns the digest of the rules of all tenants and of their modules, in hex.
 func (r *Revision) ID() string { return r.id }
+
+// Faults returns the tenants that could not be loaded, in the order of the rules. The revision has each of them as it was
+// in the revision in use, or not at all.
+func (r *Revision) Faults() []Fault { return r.faults }
+
+// Fault is a tenant of the rules that cannot be loaded.
+type Fault struct {
+	Tenant   string
+	Problems Problems
+}
+
+// Has reports whether the revision has a tenant of this name.
+func (r *Revision) Has(tenant string) bool { return r.tenants[tenant] != nil }
 
 // Close releases a revision that is not swapped in, or undoes Keep. Instances that no other revision uses are closed.
 func (r *Revision) Close() { r.release() }
@@ -95,7 +109,25 @@ type tenant struct {
 	entries []*entry            // in the order of calls
 	clashes []clash
 
-	recording Recording
+	recording   Recording
+	sum         [32]byte // of the rules; zero: unknown
+	digest      [32]byte // of all data that affects decisions of the chains
+	generations []*generation
+}
+
+// release releases the generations.
+func (t *tenant) release() {
+	for _, g := range t.generations {
+		g.release()
+	}
+}
+
+// holds returns the generations; t may be nil.
+func (t *tenant) holds() []*generation {
+	if t == nil {
+		return nil
+	}
+	return t.generations
 }
 
 // all returns the entries; t may be nil.

@@ -21,6 +21,9 @@ type Rules struct {
 
 	Recording Recording
 	Beside    []byte // further data in the revision's ID; nil: none
+
+	// Partial loads the other tenants if one cannot be loaded; see [Revision.Faults].
+	Partial bool
 }
 
 // Module is a WebAssembly module or a script that entries name.
@@ -32,6 +35,8 @@ type Module struct {
 	Wasm   []byte                        // the binary or the script's text; nil: use Open
 	Open   func() (io.ReadCloser, error) // opens it; at most 16 MiB are read
 	SHA256 string                        // of it, in hex; "": not checked
+	Shared bool                          // with Partial: an error of it fails the load; false: only the tenants that name it
+	Owner  string                        // who pays for scripts that are too expensive to translate, together with modules of the same Owner
 }
 
 // Tenant is the chain of one tenant, for all hooks.
@@ -39,6 +44,13 @@ type Tenant struct {
 	Name  string
 	CPU   float64 // share of the processors for its modules, up to 1; 0: one half
 	Chain []Entry
+
+	// Sum identifies CPU and Chain. A tenant that has the same Sum and the same modules in the revision in use is taken
+	// from there unread. It may depend on secrets, and is not shown. Zero: the tenant is always read.
+	Sum [32]byte
+
+	// Keep takes the tenant from the revision in use, and ignores CPU and Chain. A tenant that is not in use is left out.
+	Keep bool
 }
 
 // Entry is a module's place in a chain.

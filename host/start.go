@@ -15,27 +15,31 @@ import (
 )
 
 // generation returns the generation with the entry's binding, or a new one that must be started.
-func (l *loader) generation(t *tenant, s *source, config Entry, given grants) (*generation, []error) {
+func (l *loader) generation(p *placing, s *source, config Entry, given grants) (*generation, []error) {
+	t := p.tenant
 	sorted := slices.Clone(config.Grants)
 	slices.Sort(sorted)
 	b := binding{module: s.Name, digest: s.digest, tenant: t.name, memory: config.Memory,
 		config: string(config.Config), grants: strings.Join(slices.Compact(sorted), " "), shadow: config.Mode == Shadow}
-	if g := l.bound[b]; g != nil {
+	if g := p.bound[b]; g != nil {
 		return g, nil
 	}
-	if g := l.kept[b]; g != nil {
-		l.bound[b] = g.retain()
-		l.next.generations = append(l.next.generations, g)
+	if g := p.kept[b]; g != nil {
+		p.bound[b] = g.retain()
+		t.generations = append(t.generations, g)
 		return g, nil
 	}
-	m, err := l.rewrite(s)
-	if err != nil {
-		return nil, []error{err}
+	m, errs := l.checked(s)
+	if len(errs) > 0 {
+		return nil, errs
+	}
+	if m == nil {
+		return nil, nil
 	}
 	if err := fits(m, config.Memory); err != nil {
 		return nil, []error{err}
 	}
-	if errs := append(checkExports(m), checkImports(m.Imports, s.needs(given))...); len(errs) > 0 {
+	if errs := checkImports(m.Imports, s.needs(given)); len(errs) > 0 {
 		return nil, errs
 	}
 	g := &generation{host: l.host, binding: b, name: s.Name + "@" + hex.EncodeToString(s.digest[:4]), given: given, capabilities: given.bits(),
@@ -44,7 +48,7 @@ func (l *loader) generation(t *tenant, s *source, config Entry, given grants) (*
 	if b.shadow {
 		g.store = newShadowStore(g.store)
 	}
-	l.bound[b] = g
+	p.bound[b] = g
 	l.starting = append(l.starting, g)
 	return g, nil
 }
@@ -58,6 +62,26 @@ func (l *loader) rewrite(s *source) (*meter.Module, error) {
 	}
 	defer l.host.charge(now())
 	return s.code.rewrite(s.wasm)
+}
+
+// checked returns the source's rewritten module, or what is wrong with it for every entry. If the module is shared, the
+// errors are problems of the load, once, and both results are nil.
+func (l *loader) checked(s *source) (*meter.Module, []error) {
+	m, err := l.rewrite(s)
+	errs := []error{err}
+	if err == nil {
+		errs = checkExports(m)
+	}
+	if len(errs) == 0 {
+		return m, nil
+	}
+	if !s.Shared || !l.rules.Partial {
+		return nil, errs
+	}
+	for _, err := range errs {
+		l.fault(s.Module, err)
+	}
+	return nil, nil
 }
 
 // releaseCodes releases the codes that rewrite has acquired.
@@ -109,7 +133,8 @@ func (l *loader) startAll() {
 			continue
 		}
 		g.users.Store(1)
-		l.next.generations = append(l.next.generations, g)
+		t := l.next.tenants[g.binding.tenant]
+		t.generations = append(t.generations, g)
 	}
 }
 
@@ -125,12 +150,19 @@ func (l *loader) start(g *generation) []error {
 	errs = l.checkConfig(g, in != nil, errs)
 	switch {
 	case in == nil:
-	case len(errs) == 0 && (l.host.cfg.Awake || l.awake[g.counters.countersKey]):
+	case len(errs) == 0 && (l.host.cfg.Awake || l.awake(g)):
 		g.pool.adopt(in)
 	default:
 		in.close()
 	}
 	return errs
+}
+
+// awake reports whether the tenant's module has instances now.
+func (l *loader) awake(g *generation) bool {
+	return slices.ContainsFunc(l.old.all()[g.binding.tenant].holds(), func(was *generation) bool {
+		return was.counters == g.counters && was.pool.alive.Load() > 0
+	})
 }
 
 // exports reports whether the module exports a name.
