@@ -23,7 +23,7 @@ type moduleCommand struct {
 
 // moduleFlags are the flags of the commands that load a module.
 type moduleFlags struct {
-	File    string        `arg:"" help:"Module: a .wasm file, a script (.js, .ts, .lua), or the folder of a project, which is built."`
+	File    string        `arg:"" help:"Module: a .wasm file, a script (.js, .ts, .lua), builtin:NAME for a ready-made rule, or the folder of a project, which is built."`
 	Config  string        `help:"Configuration of the entry: JSON, or @FILE." placeholder:"JSON"`
 	Grant   []string      `sep:"none" help:"Grant only this capability, such as kv or properties:role. Repeatable. Default: all that the module asks for." placeholder:"NAME"`
 	Memory  int64         `help:"Limit of the memory of an instance in bytes. Default: 16 MiB." placeholder:"BYTES"`

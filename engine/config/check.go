@@ -17,6 +17,7 @@ import (
 	"oras.land/oras-go/v2/registry"
 
 	"github.com/mootchat/moot/engine/glob"
+	"github.com/mootchat/moot/guests/builtin"
 )
 
 var (
@@ -38,6 +39,8 @@ func check(rule, text string) error {
 		return checkAddress(text)
 	case "capability":
 		return checkCapability(text)
+	case "builtin":
+		return require(text == "" || slices.Contains(builtin.Names(), text), "is not a ready-made rule: use "+either(builtin.Names()))
 	case "delimiter":
 		return require(text != "" && len(text) <= 16, "is not a valid delimiter: use 1 to 16 bytes")
 	case "glob":
@@ -198,14 +201,14 @@ func (l *load) checkModules(modules map[string]Module) {
 		m, at := modules[name], cursor{path: "modules"}.key(name)
 		from := 0
 		bad := l.bad[at.path]
-		for key, source := range map[string]string{"file": m.File.Written, "script": m.Script.Written, "url": m.URL, "oci": m.OCI} {
+		for key, source := range map[string]string{"builtin": m.Builtin, "file": m.File.Written, "script": m.Script.Written, "url": m.URL, "oci": m.OCI} {
 			bad = bad || l.bad[at.key(key).path]
 			if source != "" {
 				from++
 			}
 		}
 		if from != 1 && !bad {
-			l.problem(l.pos(at.path), at.path, "must have exactly one of file, script, url and oci")
+			l.problem(l.pos(at.path), at.path, "must have exactly one of builtin, file, script, url and oci")
 		}
 		if path := at.key("url").path; m.URL != "" && m.SHA256 == "" && !l.bad[path] && !l.bad[at.key("sha256").path] {
 			l.problem(l.pos(path), path, "needs a sha256, because the file at the address may change: add the digest that `sha256sum FILE` prints")

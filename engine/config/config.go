@@ -206,16 +206,17 @@ type Telemetry struct {
 	Sample   Share             `yaml:"sample" default:"0.01" min:"0.001" max:"1"` // share of the verbs that are traced, with all their effects
 }
 
-// Module is a module that chain entries name. Exactly one of its sources File, Script,
-// URL and OCI is set.
+// Module is a module that chain entries name. Exactly one of its sources Builtin, File,
+// Script, URL and OCI is set.
 type Module struct {
-	Pos      Pos    `yaml:"-"`                     // of its name
-	Included bool   `yaml:"-"`                     // set in an included file
-	File     Path   `yaml:"file"`                  // a WebAssembly module
-	Script   Path   `yaml:"script"`                // JavaScript, TypeScript or Lua, by the ending of its name
-	URL      string `yaml:"url" check:"source"`    // https address of a module or a script, by the ending of its path; needs SHA256
-	OCI      string `yaml:"oci" check:"oci"`       // an artifact with a module in a registry
-	SHA256   string `yaml:"sha256" check:"sha256"` // of the file, 64 hex digits in lower case; "" = not checked
+	Pos      Pos    `yaml:"-"`                       // of its name
+	Included bool   `yaml:"-"`                       // set in an included file
+	Builtin  string `yaml:"builtin" check:"builtin"` // name of a ready-made rule, which is part of the program
+	File     Path   `yaml:"file"`                    // a WebAssembly module
+	Script   Path   `yaml:"script"`                  // JavaScript, TypeScript or Lua, by the ending of its name
+	URL      string `yaml:"url" check:"source"`      // https address of a module or a script, by the ending of its path; needs SHA256
+	OCI      string `yaml:"oci" check:"oci"`         // an artifact with a module in a registry
+	SHA256   string `yaml:"sha256" check:"sha256"`   // of the file, 64 hex digits in lower case; "" = not checked
 }
 
 // Tenant configures a tenant.

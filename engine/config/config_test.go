@@ -187,7 +187,7 @@ func TestOverridesAreCheckedLikeTheFile(t *testing.T) {
 		{"limits.moduleCPU=1.5", `--set: limits.moduleCPU: "1.5" is out of range: use 0.01 to 1`},
 		{"limits.connections=many", `--set: limits.connections: "many" is not a valid whole number: use one such as 1000`},
 		{"limits={connections: 5, connections: 6}", `--set: limits.connections: is a duplicate key, first at --set: remove one of the two`},
-		{"modules.m.sha256=" + strings.Repeat("0", 64), `--set: modules.m: must have exactly one of file, script, url and oci`},
+		{"modules.m.sha256=" + strings.Repeat("0", 64), `--set: modules.m: must have exactly one of builtin, file, script, url and oci`},
 		{"tenants.default.chain[0].timeout=1s", `--set: tenants.default."chain[0]": unknown key: did you mean "chain"?`},
 		{"socket.tenant=acme", `--set: socket.tenant: unknown tenant "acme": use default`},
 		{"tenants.acme.limits.rooms=1", `--set: socket.tenant: unknown tenant "default": use acme`},

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/mootchat/moot/engine/config"
+	"github.com/mootchat/moot/guests/builtin"
 )
 
 // environment is the environment of the tests of this package.
@@ -98,9 +99,10 @@ func TestEveryKindOfProblemHasItsMessage(t *testing.T) {
 		{"bad name of a module", "modules: {my.rule: {file: x}}", `c:1: modules."my.rule": "my.rule" is not a valid name: use 1 to 63 characters of a-z, 0-9 and -`},
 		{"bad name of a tenant", "tenants: {default: {}, '': {}}", `c:1: tenants."": "" is not a valid name: use 1 to 63 characters of a-z, 0-9 and -`},
 		{"long name of a tenant", "tenants: {default: {}, " + long + ": {}}", `c:1: tenants."` + long[:64] + `"...: "` + long[:64] + `"... is not a valid name: use 1 to 63 characters of a-z, 0-9 and -`},
-		{"module without a file", "modules:\n  a:", `c:2: modules.a: must have exactly one of file, script, url and oci`},
-		{"module with an empty file", "modules: {a: {file: ''}}", `c:1: modules.a: must have exactly one of file, script, url and oci`},
-		{"module from two places", "modules: {a: {file: x.wasm, script: x.js}}", `c:1: modules.a: must have exactly one of file, script, url and oci`},
+		{"module without a file", "modules:\n  a:", `c:2: modules.a: must have exactly one of builtin, file, script, url and oci`},
+		{"unknown ready-made rule", "modules: {a: {builtin: blocklst}}", `c:1: modules.a.builtin: "blocklst" is not a ready-made rule: use ` + strings.Join(builtin.Names()[:len(builtin.Names())-1], ", ") + " or " + builtin.Names()[len(builtin.Names())-1]},
+		{"module with an empty file", "modules: {a: {file: ''}}", `c:1: modules.a: must have exactly one of builtin, file, script, url and oci`},
+		{"module from two places", "modules: {a: {file: x.wasm, script: x.js}}", `c:1: modules.a: must have exactly one of builtin, file, script, url and oci`},
 		{"address without a sha256", "modules: {a: {url: 'https://x/y.wasm'}}", "c:1: modules.a.url: needs a sha256, because the file at the address may change: add the digest that `sha256sum FILE` prints"},
 		{"address that is not https", "modules: {a: {url: 'http://x/y.wasm'}}", `c:1: modules.a.url: "http://x/y.wasm" is not a valid address of a module: use one that begins with "https://", without a user`},
 		{"reference without a tag", "modules: {a: {oci: x.io/rules/calm}}", `c:1: modules.a.oci: "x.io/rules/calm" is not a valid OCI reference: use one such as "registry.example.com/rules/calm:1" or "...@sha256:DIGEST"`},

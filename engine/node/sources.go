@@ -21,6 +21,7 @@ import (
 	"github.com/mootchat/moot/engine/diskcache"
 	"github.com/mootchat/moot/engine/fetch"
 	"github.com/mootchat/moot/engine/files"
+	"github.com/mootchat/moot/guests/builtin"
 	"github.com/mootchat/moot/host"
 	"github.com/mootchat/moot/host/script"
 )
@@ -51,6 +52,9 @@ func moduleOf(ctx context.Context, name string, m config.Module, from *sources, 
 	web := from.web.WithPolicy(fetch.Policy{Restricted: m.Included, Networks: networks})
 	module := host.Module{Name: name, Where: fmt.Sprintf("%s: modules.%s", m.Pos, name), SHA256: m.SHA256}
 	switch {
+	case m.Builtin != "":
+		module.File = "builtin " + m.Builtin
+		module.Open = opener(func() ([]byte, error) { return builtin.Wasm(m.Builtin) })
 	case m.URL != "":
 		module.File = m.URL
 		if u, err := url.Parse(m.URL); err == nil && script.Is(u.Path) {

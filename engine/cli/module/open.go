@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/mootchat/moot/guests/builtin"
 	"github.com/mootchat/moot/host"
 	"github.com/mootchat/moot/host/script"
 	"github.com/mootchat/moot/host/trial"
@@ -26,9 +27,15 @@ type Options struct {
 	Scripts *script.Compiler // nil: only Lua
 }
 
+// readyMade begins the path of a ready-made rule: builtin:blocklist.
+const readyMade = "builtin:"
+
 // source returns the file of a module: path itself, or the script or binary of the project in the folder path. It builds
 // the binary.
 func source(ctx context.Context, path string, log io.Writer) (file string, err error) {
+	if strings.HasPrefix(path, readyMade) {
+		return path, nil
+	}
 	info, err := os.Stat(path)
 	if err != nil || !info.IsDir() {
 		return path, err
@@ -50,9 +57,9 @@ func (o *Options) open(ctx context.Context, path string, log io.Writer) (trial.C
 	return o.read(file)
 }
 
-// read returns the configuration for the module in a file.
+// read returns the configuration for the module in a file, or for a ready-made rule.
 func (o *Options) read(file string) (trial.Config, error) {
-	wasm, err := os.ReadFile(file)
+	wasm, err := content(file)
 	if err != nil {
 		return trial.Config{}, err
 	}
@@ -64,8 +71,23 @@ func (o *Options) read(file string) (trial.Config, error) {
 	return cfg, err
 }
 
+func content(file string) ([]byte, error) {
+	name, ok := strings.CutPrefix(file, readyMade)
+	if !ok {
+		return os.ReadFile(file)
+	}
+	wasm, err := builtin.Wasm(name)
+	if err != nil {
+		return nil, fmt.Errorf("%q is not a ready-made rule: use one of %s", name, strings.Join(builtin.Names(), ", "))
+	}
+	return wasm, nil
+}
+
 // nameOf returns the name of the module in a file: the name of the file, or of its folder if the file is called rule.
 func nameOf(file string) string {
+	if name, ok := strings.CutPrefix(file, readyMade); ok {
+		return name
+	}
 	name := strings.TrimSuffix(filepath.Base(file), filepath.Ext(file))
 	if name == "rule" {
 		if abs, err := filepath.Abs(file); err == nil {

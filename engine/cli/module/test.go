@@ -62,6 +62,9 @@ func Test(ctx context.Context, out, log io.Writer, path, testFile string, o Opti
 		return err
 	}
 	if testFile == "" {
+		if strings.HasPrefix(file, readyMade) {
+			return fmt.Errorf("%s has no file of tests beside it: name one with --tests", file)
+		}
 		if testFile, err = testsOf(file); err != nil {
 			return err
 		}
