@@ -4,7 +4,7 @@ import "strings"
 
 // commands are the commands of a node and of the store of modules.
 const commands = "hello ping info time eval evalsha select " +
-	"get set del unlink exists incr incrby pexpire pttl " +
+	"get getrange set setrange del unlink exists incr incrby pexpire pttl " +
 	"hget hset hsetnx hdel hincrby hmget hgetall hkeys hexists hlen hstrlen " +
 	"sadd srem scard smembers srandmember " +
 	"zadd zrem zscore zcard zrange zrangebyscore zrangebylex zremrangebyrank zremrangebyscore " +

@@ -46,7 +46,10 @@ func FuzzAnswers(f *testing.F) {
 		if taken, err := p.parseTaking(v); err == nil && len(taken.members) > 0 && taken.what != "some" {
 			t.Errorf("%q gave %+v", s, taken)
 		}
-		_, _ = parsePosition(v)
+		if pos, err := parseState(s); err == nil && (pos.offset > maxOffset || len(pos.epoch) > maxEpoch) {
+			t.Errorf("%q gave %+v", s, pos)
+		}
+		_, _, _ = parseBeginning(texts)
 		_, _ = p.parseBeat(v)
 		_, _, _ = n.parseMembers("t/r", v)
 		fields := map[string]any{}

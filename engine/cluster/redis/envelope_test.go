@@ -79,9 +79,10 @@ func TestWhatIsNoAnswerIsAnError(t *testing.T) {
 			t.Errorf("%q gave %+v", v, g)
 		}
 	}
-	for _, v := range [][]any{nil, {"e"}, {"e", nil}, {nil, "1"}, {"", "1"}, {"e", "-1"}, {1, 2}} {
-		if pos, err := parsePosition(v); err == nil {
-			t.Errorf("%q gave %+v", v, pos)
+	short, negative, huge := strings.Repeat("\x00", stateTop-1), "\xbf\xf0"+strings.Repeat("\x00", stateTop), strings.Repeat("\x7f", stateTop)
+	for _, w := range []string{"e", short, negative, huge} {
+		if pos, err := parseState(w); err == nil {
+			t.Errorf("%q gave %+v", w, pos)
 		}
 	}
 	n := &Node{}

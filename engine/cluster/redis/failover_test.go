@@ -2,7 +2,9 @@ package redis
 
 import (
 	"context"
+	"encoding/binary"
 	"fmt"
+	"math"
 	"slices"
 	"testing"
 	"time"
@@ -231,7 +233,8 @@ func TestAMasterWithOldDataInBetweenLosesNothing(t *testing.T) {
 	s := redistest.Start(t)
 	n := open(t, Config{Addresses: []string{s.Address()}, Node: "a"})
 	p := n.parts[0]
-	n.must(t, "HSET", p.keys.of("m", "t/r"), "e", "e3", "o", 30, "q", "e2:20 e1:10", "g", "another")
+	numbers := append(binary.BigEndian.AppendUint64(nil, math.Float64bits(30)), make([]byte, 64)...)
+	n.must(t, "SET", p.keys.of("m", "t/r"), fmt.Sprintf("%s%-16s%-20se2:20 e1:10\n", numbers, "e3", "another generation"))
 	for offset := 15; offset <= 30; offset++ {
 		n.must(t, "XADD", p.keys.of("h", "t/r"), fmt.Sprint("0-", offset), "d", fmt.Sprintf("1 b#1.%d x", offset))
 	}

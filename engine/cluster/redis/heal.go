@@ -26,25 +26,25 @@ const (
 // at or before the reader's offset are therefore older than its own, and the reader goes on after
 // them. The epoch of the present generation is newer.
 //
-//	KEYS meta history gen
+//	KEYS state history gen
 //	ARGV limit bytes (epoch offset)*
-var sinceScript = redis.NewScript(`
-local m = redis.call('HMGET', KEYS[1], 'e', 'o', 'q', 'g')
-if not m[1] then return {'', '0', '0'} end
-local top, from, ends = tonumber(m[2]), nil, {[m[1]] = tonumber(m[2])}
-for epoch, last in string.gmatch(m[3] or '', '(%S+):(%d+)') do ends[epoch] = ends[epoch] or tonumber(last) end
+var sinceScript = redis.NewScript(luaState + `
+local top, _, e, g, former = state(redis.call('GET', KEYS[1]))
+if not top then return {'', '0', '0'} end
+local from, ends = nil, {[e] = top}
+for epoch, last in string.gmatch(former, '(%S+):(%d+)') do ends[epoch] = ends[epoch] or tonumber(last) end
 for i = 3, #ARGV, 2 do
   local last = ends[ARGV[i]]
   if last then from = math.max(from or 0, math.min(last, tonumber(ARGV[i + 1])) + 1) end
 end
 if not from then
   from = 1
-  if m[4] == redis.call('GET', KEYS[3]) then ends[m[1]] = nil end
+  if g == redis.call('GET', KEYS[3]) then ends[e] = nil end
   for _, last in pairs(ends) do
     if last <= tonumber(ARGV[4]) then from = math.max(from, last + 1) end
   end
 end
-local out, bytes = {m[1], m[2], tostring(from)}, 0
+local out, bytes = {e, tostring(top), tostring(from)}, 0
 if from > top then return out end
 for _, x in ipairs(redis.call('XRANGE', KEYS[2], '0-' .. from, '0-' .. top, 'COUNT', ARGV[1])) do
   bytes = bytes + #x[2][2]

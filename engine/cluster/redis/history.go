@@ -17,21 +17,21 @@ import (
 //
 // It answers ? while the generation is unsettled, because lost messages may be published again.
 //
-//	KEYS gen meta history settling
-//	ARGV epoch offset limit keep keepFor newEpoch metaTTL
-var readScript = redis.NewScript(luaNow + `
+//	KEYS gen state history settling
+//	ARGV epoch offset limit keep keepFor newEpoch stateTTL
+var readScript = redis.NewScript(luaNow + luaState + `
 if redis.call('EXISTS', KEYS[4]) == 1 then return {'?'} end
-local m = redis.call('HMGET', KEYS[2], 'e', 'o', 'k')
-if not m[1] then
-  m = {ARGV[6], '0', false}
-  redis.call('HSET', KEYS[2], 'e', ARGV[6], 'o', 0, 's', 0, 'g', redis.call('GET', KEYS[1]) or '')
+local top, k, e = state(redis.call('GET', KEYS[2]))
+if not top then
+  top, k, e = 0, 0, ARGV[6]
+  redis.call('SET', KEYS[2], newState(now, e, redis.call('GET', KEYS[1]) or string.rep('-', 20)))
   redis.call('DEL', KEYS[3])
 end
 if redis.call('PTTL', KEYS[2]) < tonumber(ARGV[7]) then redis.call('PEXPIRE', KEYS[2], ARGV[7]) end
-local top, after, limit, keep = tonumber(m[2]), tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
-if m[1] ~= ARGV[1] or after > top then return {m[1], m[2], 1} end
+local after, limit, keep = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
+if e ~= ARGV[1] or after > top then return {e, tostring(top), 1} end
 local first = top + 1
-if m[3] and keep > 0 then first = math.max(tonumber(m[3]), top - keep + 1) end
+if k > 0 and keep > 0 then first = math.max(k, top - keep + 1) end
 local from = math.max(after + 1, first)
 local missing = from > after + 1
 local function at(offset)
@@ -48,7 +48,7 @@ if from <= top and not young(at(from)) then
   end
   from = low
 end
-local out = {m[1], m[2], missing and 1 or 0}
+local out = {e, tostring(top), missing and 1 or 0}
 if from > top or limit == 0 then return out end
 local next = from
 for _, x in ipairs(redis.call('XRANGE', KEYS[3], '0-' .. from, '0-' .. top, 'COUNT', limit)) do
@@ -94,7 +94,7 @@ func (n *Node) readOnce(ctx context.Context, room cluster.RoomID, after cluster.
 	var v values
 	err := n.read(ctx, "history", func(ctx context.Context) (err error) {
 		v, err = readScript.Run(ctx, n.client, keys, after.Epoch, after.Offset, limit, max(keep.Messages, 0),
-			max(keep.For.Milliseconds(), 0), token(), max(metaTTL, keep.For).Milliseconds()).Slice()
+			max(keep.For.Milliseconds(), 0), token(), max(stateTTL, keep.For).Milliseconds()).Slice()
 		if err == nil && len(v) == 1 {
 			p.publisher.settleSoon()
 			err = errUnsettled

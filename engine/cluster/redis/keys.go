@@ -20,10 +20,7 @@ import (
 //	moot:{t}:reported       hash: process -> the generation to which it has reported; #former: the same, if a reporter knew a generation before
 //	moot:{t}:data           string: a random name of the data; it changes if Redis loses its data
 //	moot:{t}:pub:PRODUCER   string: the number of the last batch, and its answer
-//	moot:{t}:m:ROOM         hash: e epoch, o offset of the last message, s offset before the epoch's first, g generation,
-//	                        k offset of the first message of history, absent without history; q former epochs and their
-//	                        last offsets; mk marks; w, packed: bytes so far, the offset up to which to trim, time, bytes
-//	                        and offset of the last mark, TTL of the stream, and its end (see say.go)
+//	moot:{t}:m:ROOM         string: the room's state: position, generation, former epochs and marks (see say.go)
 //	moot:{t}:said, saidlong, said:TENANT, saidlong:TENANT   hash: span of time -> bytes of its messages
 //	moot:{t}:h:ROOM         stream: id 0-<offset>, field d: an entry, t: its time of arrival, ms, if the room has history
 //	moot:{t}:c:ROOM         channel of envelopes

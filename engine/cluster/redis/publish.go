@@ -24,13 +24,8 @@ const (
 	queueBytes = 16 << 20 // bytes of the waiting messages
 
 	producerTTL = time.Hour // much longer than the attempts to publish a batch
-	metaTTL     = 24 * time.Hour
+	stateTTL    = 24 * time.Hour
 )
-
-// luaNumber defines numberOf, which returns a space and the publisher's number of a message.
-const luaNumber = `
-local function numberOf(entry) return ' ' .. (string.match(entry, '^%S+ %S*%.(%d+) ') or 0) end
-`
 
 // publishScript publishes a batch and answers with the generation, the time in us, and the number
 // of the batch's last message. A second call with the same batch has the same answer and no
@@ -39,8 +34,8 @@ local function numberOf(entry) return ' ' .. (string.match(entry, '^%S+ %S*%.(%d
 // answer is ?. Both have no effect.
 //
 //	KEYS gen settling pub
-//	ARGV base command token producerTTL window roomBytes tenantBytes allBytes seq generation (room entry keep keepFor)*
-var publishScript = redis.NewScript(luaNow + luaGeneration + luaNumber + `
+//	ARGV base command token producerTTL window roomBytes tenantBytes allBytes seq generation number bytes item*
+var publishScript = redis.NewScript(luaNow + luaGeneration + `
 local had = redis.call('GET', KEYS[3])
 local last = 0
 if had then
@@ -52,9 +47,7 @@ local gen = generation(KEYS[1], KEYS[2], now, false)
 if ARGV[10] ~= gen then return '!' .. gen .. ' ' .. last end
 if redis.call('EXISTS', KEYS[2]) == 1 then return '?' end
 ` + luaSay + `
-local say, done = sayer(ARGV[1], gen, ARGV[2], ARGV[3], tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8]))
-for i = 11, #ARGV, 4 do say(ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]) end
-local answer = done() .. numberOf(ARGV[#ARGV - 2])
+local answer = publish(ARGV, 13, tonumber(ARGV[12]), ARGV[1], gen, ARGV[2], ARGV[3], tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8])) .. ' ' .. ARGV[11]
 redis.call('SET', KEYS[3], ARGV[9] .. '|' .. answer, 'PX', ARGV[4])
 return answer`)
 
@@ -292,10 +285,7 @@ func (l *publisher) send(ctx context.Context, batch []*parcel) {
 func (l *publisher) ask(ctx context.Context, batch []*parcel) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, 2*readTimeout)
 	defer cancel()
-	args := append(l.p.saying(), l.seq, l.gen)
-	for _, item := range batch {
-		args = append(args, item.room, item.entry, max(item.keep.Messages, 0), max(item.keep.For.Milliseconds(), 0))
-	}
+	args := items(append(l.p.saying(), l.seq, l.gen), batch)
 	k := l.p.keys
 	return publishScript.Run(ctx, l.p.n.client, append(k.generation(), k.of("pub", l.p.n.process)), args...).Text()
 }

@@ -128,7 +128,7 @@ return gen`)
 //
 //	KEYS gen settling staged batches reported alive
 //	ARGV base command token producerTTL window roomBytes tenantBytes allBytes generation mostMessages mostBytes
-var restoreScript = redis.NewScript(luaNow + luaGeneration + luaNumber + `
+var restoreScript = redis.NewScript(luaNow + luaGeneration + `
 local gen = generation(KEYS[1], KEYS[2], now, false)
 if ARGV[9] ~= gen then return '!' end
 local settling = redis.call('GET', KEYS[2])
@@ -141,8 +141,7 @@ if now < tonumber(deadline) then
   if fresh == 'f' and redis.call('HGET', KEYS[5], '#former') == gen then return 'wait' end
 end
 ` + luaSay + `
-local say, done = sayer(ARGV[1], gen, ARGV[2], ARGV[3], tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8]))
-local count, bytes, pubs, numbers = 0, 0, {}, {}
+local items, total, count, bytes, pubs, numbers = {}, 0, 0, 0, {}, {}
 local function field(s, at)
   local colon = string.find(s, ':', at, true)
   local n = tonumber(string.sub(s, at, colon - 1))
@@ -161,9 +160,11 @@ for _, member in ipairs(redis.call('ZRANGE', KEYS[3], 0, ARGV[10] - 1)) do
       entry, at = field(batch, at)
       keep, at = field(batch, at)
       keepFor, at = field(batch, at)
-      say(room, entry, keep, keepFor)
-      numbers[pub] = numberOf(entry)
-      count = count + 1
+      for _, item in ipairs({'@' .. #entry .. ' ' .. string.match(room, '^[^/]*'), '=' .. keep .. ' ' .. keepFor, ':' .. room, entry}) do
+        items[#items + 1] = item
+      end
+      numbers[pub] = math.max(numbers[pub] or 0, tonumber(string.match(entry, '^%S+ %S*%.(%d+) ')) or 0)
+      total, count = total + #entry, count + 1
     end
     bytes = bytes + #batch
     pubs[pub] = tonumber(seq)
@@ -172,8 +173,10 @@ for _, member in ipairs(redis.call('ZRANGE', KEYS[3], 0, ARGV[10] - 1)) do
   redis.call('HDEL', KEYS[4], member)
   if count >= tonumber(ARGV[10]) or bytes >= tonumber(ARGV[11]) then break end
 end
-local answer = done()
-for pub, seq in pairs(pubs) do redis.call('SET', pub, string.format('%.0f', seq) .. '|' .. answer .. numbers[pub], 'PX', ARGV[4]) end
+local answer = publish(items, 1, total, ARGV[1], gen, ARGV[2], ARGV[3], tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8]))
+for pub, seq in pairs(pubs) do
+  redis.call('SET', pub, string.format('%.0f|%s %.0f', seq, answer, numbers[pub] or 0), 'PX', ARGV[4])
+end
 if redis.call('ZCARD', KEYS[3]) > 0 then return 'more' end
 redis.call('DEL', KEYS[2], KEYS[4], KEYS[5])
 return 'open'`)

@@ -1,7 +1,62 @@
 package redis
 
-// luaSay defines say, which gives a message its position in its room and publishes it, and done,
-// which records the positions of the batch's rooms and returns the answer.
+import (
+	"encoding/binary"
+	"fmt"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/mootchat/moot/engine/cluster"
+)
+
+// The state of a room is one string, because it is read and written with each message:
+//
+//	bytes 1-72    9 numbers: offset of the last message, offset of the first message of history (0: none), bytes so
+//	              far, offset up to which to trim, time, bytes and offset of the last mark, TTL of the stream, its end
+//	bytes 73-88   epoch
+//	bytes 89-108  generation
+//	then          former epochs and their last offsets, a line feed, and marks
+const stateTop = 88 // bytes of a state up to the end of the epoch
+
+// luaState defines state, which returns the offset of the last message, the offset of the first
+// message of history, the epoch, the generation and the former epochs of a room's state.
+// Without a state it returns nothing. newState returns the state of a room without messages.
+const luaState = `
+local numbers = '>ddddddddd'
+local function newState(now, epoch, gen)
+  return struct.pack(numbers, 0, 0, 0, 0, now, 0, 0, 300000, 0) .. epoch .. gen .. '\n'
+end
+local function state(w)
+  if not w then return end
+  local o, k = struct.unpack('>dd', w)
+  return o, k, string.sub(w, 73, 88), string.sub(w, 89, 108), string.match(w, '^[^\n]*', 109)
+end
+`
+
+// parseState returns the position in the first stateTop bytes of a state; "" is the state of a
+// room without messages.
+func parseState(w string) (position, error) {
+	if w == "" {
+		return position{}, nil
+	}
+	if len(w) < stateTop {
+		return position{}, fmt.Errorf("%q is not the state of a room", w)
+	}
+	offset := math.Float64frombits(binary.BigEndian.Uint64([]byte(w[:8])))
+	if !(offset >= 0 && offset <= maxOffset) {
+		return position{}, fmt.Errorf("%q is not the state of a room: offset %v", w, offset)
+	}
+	return position{w[stateTop-16 : stateTop], uint64(offset)}, nil
+}
+
+// luaSay defines publish, which gives messages their positions in their rooms, publishes them and
+// returns the answer.
+//
+// items are the messages, from index at: "@BYTES TENANT" begins the rooms of a tenant and has the
+// bytes of its messages, "=KEEP KEEPFOR" sets the retention of the rooms that follow, ":ROOM"
+// begins the messages of a room, and other items are entries. total is the bytes of all entries.
 //
 // A room's stream has the messages with which nodes heal: those of the last window ms, at least
 // 256 of the last 5 minutes, and the room's history. The stream is trimmed at marks. A mark has a
@@ -18,145 +73,202 @@ package redis
 //
 // The messages of history have the time of their arrival. They are the last messages without a
 // gap: k is the offset of the first.
-const luaSay = `
-local function sayer(base, gen, command, token, window, roomBytes, tenantBytes, allBytes)
-  local rooms, order = {}, {}
-  local fewest, quiet, metaTTL = 256, 300000, 86400000
+//
+// Strings cost a script more than commands do, because Lua hashes each of them. A room's numbers
+// are therefore one string, and a stream is trimmed once in 16 messages.
+const luaSay = luaState + `
+local function publish(items, at, total, base, gen, command, token, window, roomBytes, tenantBytes, allBytes)
+  local call, sub, byte, format, match, pack, max, min = redis.call, string.sub, string.byte, string.format, string.match, struct.pack, math.max, math.min
+  local fewest, quiet, stateTTL = 256, 300000, 86400000
+  local stamp = format('%.0f', now)
+  -- Of a tenant: the part of its messages that rooms may keep, and whether they may keep it for longer than a window.
+  local share, calm = 1, true
+  -- Of a room: its retention, keys, epoch and numbers.
+  local keep, keepFor, m, h, channel, epoch = 0, 0
+  local o, k, b, l, a, c, ao, ttl, ends
 
   -- What was said in the last span. The slots before are read only where this one is full enough for it.
   local function spent(key, span, delta, budget)
     local slot = math.floor(now * 4 / span)
-    local sum = redis.call('HINCRBY', key, slot, delta)
-    if sum == delta then redis.call('PEXPIRE', key, 2 * span) end
+    local sum = call('HINCRBY', key, slot, delta)
+    if sum == delta then call('PEXPIRE', key, 2 * span) end
     if sum * 8 <= budget then return sum end
-    local h = redis.call('HGETALL', key)
+    local slots = call('HGETALL', key)
     sum = 0
-    for i = 1, #h, 2 do
-      if tonumber(h[i]) < slot - 4 then redis.call('HDEL', key, h[i]) else sum = sum + tonumber(h[i + 1]) end
+    for i = 1, #slots, 2 do
+      if tonumber(slots[i]) < slot - 4 then call('HDEL', key, slots[i]) else sum = sum + tonumber(slots[i + 1]) end
     end
     return sum
   end
 
-  local function mark(r, share, calm)
-    local marks = {}
-    for t, o, b in string.gmatch(redis.call('HGET', r.m, 'mk') or '', '(%d+),(%d+),(%d+)') do
+  local allShare = allBytes / max(spent(base .. 'said', window, total, allBytes), 1)
+  local allCalm = spent(base .. 'saidlong', quiet, total, allBytes) <= allBytes
+
+  local function beginTenant(item)
+    local bytes, tenant = match(item, '^@(%d+) (.*)$')
+    bytes = tonumber(bytes)
+    share = min(1, allShare, tenantBytes / max(spent(base .. 'said:' .. tenant, window, bytes, tenantBytes), 1))
+    calm = spent(base .. 'saidlong:' .. tenant, quiet, bytes, tenantBytes) <= tenantBytes and allCalm
+  end
+
+  local function mark()
+    local w, marks = call('GET', m), {}
+    for t, o, b in string.gmatch(match(w, '\n.*', 109), '(%d+),(%d+),(%d+)') do
       marks[#marks + 1] = {tonumber(t), tonumber(o), tonumber(b)}
     end
-    marks[#marks + 1] = {now, r.o, r.b}
+    marks[#marks + 1] = {now, o, b}
     local function dropTo(horizon, most)
-      local first, low = 1, r.l
-      while first <= #marks and (marks[first][1] <= horizon or r.b - marks[first][3] > most) do
-        low = math.max(low, marks[first][2])
+      local first, low = 1, l
+      while first <= #marks and (marks[first][1] <= horizon or b - marks[first][3] > most) do
+        low = max(low, marks[first][2])
         first = first + 1
       end
       return low, first
     end
     local low, first = dropTo(now - window, roomBytes)
     if share < 1 then
-      local held = r.b - marks[math.max(first - 1, 1)][3]
-      low, first = dropTo(now - window, math.min(roomBytes, held * share))
+      local held = b - marks[max(first - 1, 1)][3]
+      low, first = dropTo(now - window, min(roomBytes, held * share))
     elseif calm then
       local old = dropTo(now - quiet, roomBytes)
-      if low > r.o - fewest then low = math.max(old, math.min(low, r.o - fewest)) end
+      if low > o - fewest then low = max(old, min(low, o - fewest)) end
     end
     local kept = {}
-    for i = math.max(1, math.min(first, #marks - 24)), #marks do
-      kept[#kept + 1] = string.format('%.0f,%.0f,%.0f', marks[i][1], marks[i][2], marks[i][3])
+    for i = max(1, min(first, #marks - 24)), #marks do
+      kept[#kept + 1] = format('%.0f,%.0f,%.0f', marks[i][1], marks[i][2], marks[i][3])
     end
-    r.a, r.c, r.ao, r.l = now, r.b, r.o, math.max(low, r.l)
-    r.ttl = r.b - marks[math.max(first - 1, 1)][3] > 1048576 and 2 * window or quiet
-    redis.call('HSET', r.m, 'mk', table.concat(kept, ';'))
+    a, c, ao, l = now, b, o, max(low, l)
+    ttl = b - marks[max(first - 1, 1)][3] > 1048576 and 2 * window or quiet
+    call('SET', m, sub(w, 1, 108) .. match(w, '^[^\n]*', 109) .. '\n' .. table.concat(kept, ';'), 'KEEPTTL')
   end
 
-  local function open(name)
-    local m = base .. 'm:' .. name
-    local v = redis.call('HMGET', m, 'e', 'o', 'g', 'k', 'w')
-    local r = {name = name, m = m, h = base .. 'h:' .. name, channel = base .. 'c:' .. name, e = v[1], o = tonumber(v[2] or 0), k = v[4]}
-    if v[5] then
-      r.b, r.l, r.a, r.c, r.ao, r.ttl, r.ends = struct.unpack('>ddddddd', v[5])
-    else
-      r.b, r.l, r.a, r.c, r.ao, r.ttl, r.ends = 0, 0, now, 0, r.o, quiet, 0
-    end
-    r.least, r.began = 0, r.b
-    if not r.e or v[3] ~= gen then
-      local past = {}
-      if r.e then
-        past[1] = r.e .. ':' .. r.o
-        for epoch in string.gmatch(redis.call('HGET', m, 'q') or '', '%S+') do
-          if #past < 8 then past[#past + 1] = epoch end
-        end
+  local function beginEpoch()
+    local w, past = call('GET', m), {}
+    local top, _, e, _, former = state(w)
+    if top then
+      past[1] = e .. ':' .. format('%.0f', top)
+      for old in string.gmatch(former, '%S+') do
+        if #past < 8 then past[#past + 1] = old end
       end
-      r.e = token
-      redis.call('HSET', m, 'e', token, 'g', gen, 's', r.o, 'q', table.concat(past, ' '))
-      if r.o == 0 then redis.call('DEL', r.h) end
+      w = sub(w, 1, 72) .. token .. gen .. table.concat(past, ' ') .. match(w, '\n.*', 109)
+    else
+      w = newState(now, token, gen)
     end
-    rooms[name] = r
-    order[#order + 1] = r
-    return r
+    call('SET', m, w, 'KEEPTTL')
+    if not top or top == 0 then call('DEL', h) end
+    return w
   end
 
-  local function say(name, entry, keep, keepFor)
-    local r = rooms[name] or open(name)
-    r.o, r.b = r.o + 1, r.b + #entry
-    keep = tonumber(keep)
-    local low = r.l
+  local function beginRoom(item)
+    m, h, channel = base .. 'm' .. item, base .. 'h' .. item, base .. 'c' .. item
+    local w = call('GETRANGE', m, 0, 107)
+    if sub(w, 89, 108) ~= gen then w = beginEpoch() end
+    o, k, b, l, a, c, ao, ttl, ends = struct.unpack(numbers, w)
+    epoch = sub(w, 73, 88) .. ':'
+  end
+
+  local function say(entry)
+    o, b = o + 1, b + #entry
+    local offset, low = format('%d', o), l
     if keep == 0 then
-      if r.k then redis.call('HDEL', r.m, 'k') r.k = nil end
-      if low > 0 then
-        redis.call('XADD', r.h, 'MINID', '~', '0-' .. low + 1, '0-' .. r.o, 'd', entry)
-      else
-        redis.call('XADD', r.h, '0-' .. r.o, 'd', entry)
-      end
+      k = 0
+      call('XADD', h, '0-' .. offset, 'd', entry)
     else
-      if not r.k then redis.call('HSET', r.m, 'k', r.o) r.k = r.o end
-      r.least = math.max(r.least, tonumber(keepFor))
-      low = math.min(low, r.o - keep)
-      if low > 0 then
-        redis.call('XADD', r.h, 'MINID', '~', '0-' .. low + 1, '0-' .. r.o, 'd', entry, 't', now)
-      else
-        redis.call('XADD', r.h, '0-' .. r.o, 'd', entry, 't', now)
-      end
+      if k == 0 then k = o end
+      low = min(low, o - keep)
+      call('XADD', h, '0-' .. offset, 'd', entry, 't', stamp)
     end
-    redis.call(command, r.channel, r.e .. ':' .. r.o .. ':' .. entry)
-  end
-
-  -- The part of what was said in a window that its tenant, and all, may keep, and whether
-  -- rooms may keep it for longer than a window.
-  local function shares()
-    local said, sum, out = {}, 0, {}
-    for _, r in ipairs(order) do
-      r.tenant = string.match(r.name, '^[^/]*')
-      said[r.tenant] = (said[r.tenant] or 0) + r.b - r.began
-      sum = sum + r.b - r.began
-    end
-    local all = allBytes / math.max(spent(base .. 'said', window, sum, allBytes), 1)
-    local calm = spent(base .. 'saidlong', quiet, sum, allBytes) <= allBytes
-    for tenant, bytes in pairs(said) do
-      local mine = tenantBytes / math.max(spent(base .. 'said:' .. tenant, window, bytes, tenantBytes), 1)
-      local long = spent(base .. 'saidlong:' .. tenant, quiet, bytes, tenantBytes)
-      out[tenant] = {math.min(1, all, mine), calm and long <= tenantBytes}
-    end
-    return out
+    if low > 0 and (o % 16 == 0 or #entry > 1024) then call('XTRIM', h, 'MINID', '~', format('0-%d', low + 1)) end
+    call(command, channel, epoch .. offset .. ':' .. entry)
   end
 
   -- Keys live a little longer than they need, so that not each message must say so.
-  local function done()
-    local out = shares()
-    for _, r in ipairs(order) do
-      local share, calm = out[r.tenant][1], out[r.tenant][2]
-      if now - r.a >= window * share / 8 and (r.o - r.ao >= 16 or share < 1) or r.b - r.c >= roomBytes / 8 then mark(r, share, calm) end
-      local ttl = calm and r.ttl or math.min(r.ttl, window)
-      ttl = math.max(math.ceil(math.min(ttl, math.max(share < 1 and window * share or ttl, 1000))), r.least)
-      local slack = math.min(ttl, 30000)
-      if r.ends < now + ttl or r.ends > now + 2 * (ttl + slack) then
-        r.ends = now + ttl + slack
-        redis.call('PEXPIRE', r.h, ttl + slack)
-        redis.call('PEXPIRE', r.m, math.max(metaTTL, r.least) + 30000)
-      end
-      redis.call('HSET', r.m, 'o', r.o, 'w', struct.pack('>ddddddd', r.b, r.l, r.a, r.c, r.ao, r.ttl, r.ends))
+  local function endRoom()
+    if not m then return end
+    if now - a >= window * share / 8 and (o - ao >= 16 or share < 1) or b - c >= roomBytes / 8 then mark() end
+    local least = keep > 0 and keepFor or 0
+    local life = calm and ttl or min(ttl, window)
+    life = max(math.ceil(min(life, max(share < 1 and window * share or life, 1000))), least)
+    local slack = min(life, 30000)
+    if ends < now + life or ends > now + 2 * (life + slack) then
+      ends = now + life + slack
+      call('PEXPIRE', h, life + slack)
+      call('PEXPIRE', m, max(stateTTL, least) + 30000)
     end
-    return gen .. ' ' .. t[1] .. string.format('%06d', t[2])
+    call('SETRANGE', m, 0, pack(numbers, o, k, b, l, a, c, ao, ttl, ends))
+    m = nil
   end
-  return say, done
+
+  for i = at, #items do
+    local item = items[i]
+    local kind = byte(item)
+    if kind == 58 then -- :
+      endRoom()
+      beginRoom(item)
+    elseif kind == 61 then -- =
+      endRoom()
+      keep, keepFor = match(item, '^=(%d+) (%d+)$')
+      keep, keepFor = tonumber(keep), tonumber(keepFor)
+    elseif kind == 64 then -- @
+      endRoom()
+      beginTenant(item)
+    else
+      say(item)
+    end
+  end
+  endRoom()
+  return gen .. ' ' .. t[1] .. format('%06d', t[2])
 end
 `
+
+// items appends the number of a batch's last message, the bytes of its entries, and its messages in
+// the form of luaSay. It sorts the batch by room; the messages of a room keep their order.
+func items(args []any, batch []*parcel) []any {
+	total, number := 0, uint64(0)
+	for _, item := range batch {
+		total += len(item.entry)
+		number = max(number, item.number)
+	}
+	slices.SortStableFunc(batch, func(a, b *parcel) int { return strings.Compare(a.room, b.room) })
+	args = append(args, number, total)
+	var last *message
+	for i, item := range batch {
+		m := &item.message
+		if last == nil || !sameTenant(last.room, m.room) {
+			args = append(args, tenantItem(batch[i:]))
+		}
+		keeps := last != nil && last.keep == m.keep
+		if !keeps {
+			args = append(args, keepItem(m.keep))
+		}
+		if !keeps || last.room != m.room {
+			args = append(args, ":"+m.room)
+		}
+		args = append(args, &m.entry)
+		last = m
+	}
+	return args
+}
+
+// sameTenant reports whether two keys of rooms begin with the same tenant.
+func sameTenant(a, b string) bool {
+	n := strings.IndexByte(a, '/') + 1
+	return len(b) >= n && a[:n] == b[:n]
+}
+
+// tenantItem returns the item that begins the tenant of the first message of a sorted batch.
+func tenantItem(batch []*parcel) string {
+	first, bytes := batch[0].room, 0
+	for _, item := range batch {
+		if !sameTenant(first, item.room) {
+			break
+		}
+		bytes += len(item.entry)
+	}
+	tenant, _, _ := strings.Cut(first, "/")
+	return "@" + strconv.Itoa(bytes) + " " + tenant
+}
+
+func keepItem(keep cluster.Retention) string {
+	return fmt.Sprintf("=%d %d", max(keep.Messages, 0), max(keep.For.Milliseconds(), 0))
+}

@@ -2,7 +2,6 @@ package redis
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strconv"
 	"time"
@@ -104,12 +103,11 @@ func (p *partition) await(ctx context.Context, confirmed <-chan struct{}) error 
 //
 // It answers ? while the generation is unsettled, because lost messages may be published again.
 //
-//	KEYS meta alive settling
-//	ARGV base window
+//	KEYS state alive settling
+//	ARGV base window lastByte
 var beginScript = redis.NewScript(luaNow + `
 if redis.call('EXISTS', KEYS[3]) == 1 then return {'?'} end
-local m = redis.call('HMGET', KEYS[1], 'e', 'o')
-local out = {m[1] or '', m[2] or ''}
+local out = {redis.call('GETRANGE', KEYS[1], 0, ARGV[3])}
 for _, process in ipairs(redis.call('ZRANGE', KEYS[2], 0, -1)) do
   local at, number = string.match(redis.call('GET', ARGV[1] .. 'pub:' .. process) or '', '^%d+|%S+ (%d+) (%d+)$')
   if at and at / 1000 > now - ARGV[2] then
@@ -123,9 +121,9 @@ return out`)
 func (p *partition) beginning(ctx context.Context, s *sub) (pos position, seeds []seed, err error) {
 	err = p.n.read(ctx, "subscribe", func(ctx context.Context) error {
 		keys := []string{p.keys.of("m", s.key), p.keys.of("alive"), p.keys.of("settling")}
-		v, err := beginScript.Run(ctx, p.n.client, keys, p.keys.base(), 2*p.n.cfg.Heal.For.Milliseconds()).StringSlice()
+		v, err := beginScript.Run(ctx, p.n.client, keys, p.keys.base(), 2*p.n.cfg.Heal.For.Milliseconds(), stateTop-1).StringSlice()
 		switch {
-		case err == nil && len(v) == 1:
+		case err == nil && len(v) == 1 && v[0] == "?":
 			p.publisher.settleSoon()
 			err = errUnsettled
 		case err == nil:
@@ -137,15 +135,13 @@ func (p *partition) beginning(ctx context.Context, s *sub) (pos position, seeds 
 }
 
 func parseBeginning(v []string) (pos position, seeds []seed, err error) {
-	if len(v) < 2 || len(v)%2 != 0 {
+	if len(v)%2 != 1 {
 		return pos, nil, fmt.Errorf("beginning of a subscription: %w", errValues)
 	}
-	if v[0] != "" || v[1] != "" {
-		if pos, err = parsePosition([]any{v[0], v[1]}); err != nil {
-			return pos, nil, err
-		}
+	if pos, err = parseState(v[0]); err != nil {
+		return pos, nil, err
 	}
-	for i := 2; i < len(v); i += 2 {
+	for i := 1; i < len(v); i += 2 {
 		number, err := strconv.ParseUint(v[i+1], 10, 64)
 		if err != nil {
 			return pos, nil, fmt.Errorf("beginning of a subscription: number %.20q: %w", v[i+1], errValues)
@@ -158,31 +154,13 @@ func parseBeginning(v []string) (pos position, seeds []seed, err error) {
 // position reads the position of the room's last message.
 func (p *partition) position(ctx context.Context, s *sub) (pos position, err error) {
 	err = p.n.read(ctx, "subscribe", func(ctx context.Context) error {
-		v, err := p.n.client.HMGet(ctx, p.keys.of("m", s.key), "e", "o").Result()
+		w, err := p.n.client.GetRange(ctx, p.keys.of("m", s.key), 0, stateTop-1).Result()
 		if err == nil {
-			pos, err = parsePosition(v)
+			pos, err = parseState(w)
 		}
 		return err
 	})
 	return pos, err
-}
-
-// parsePosition parses the epoch and the offset of a room; a room without messages has
-// neither.
-func parsePosition(v []any) (position, error) {
-	if len(v) != 2 {
-		return position{}, errors.New("want an epoch and an offset")
-	}
-	if v[0] == nil && v[1] == nil {
-		return position{}, nil
-	}
-	epoch, _ := v[0].(string)
-	text, _ := v[1].(string)
-	offset, err := parseOffset(text)
-	if err != nil || epoch == "" || len(epoch) > maxEpoch {
-		return position{}, fmt.Errorf("epoch %.20q, offset %.20q: no position", epoch, text)
-	}
-	return position{epoch, offset}, nil
 }
 
 // incoming passes a message of a channel to its room.
@@ -235,7 +213,7 @@ func (p *partition) tops(ctx context.Context, subs []*sub) ([]position, error) {
 	defer cancel()
 	pipe := p.n.client.Pipeline()
 	for _, s := range subs {
-		pipe.HMGet(ctx, p.keys.of("m", s.key), "e", "o")
+		pipe.GetRange(ctx, p.keys.of("m", s.key), 0, stateTop-1)
 	}
 	cmds, err := pipe.Exec(ctx)
 	if err != nil {
@@ -243,11 +221,11 @@ func (p *partition) tops(ctx context.Context, subs []*sub) ([]position, error) {
 	}
 	tops := make([]position, len(cmds))
 	for i, cmd := range cmds {
-		v, ok := cmd.(interface{ Val() []any })
+		w, ok := cmd.(*redis.StringCmd)
 		if !ok {
 			return nil, fmt.Errorf("positions: %T", cmd)
 		}
-		if tops[i], err = parsePosition(v.Val()); err != nil {
+		if tops[i], err = parseState(w.Val()); err != nil {
 			p.n.malformed(subs[i].key, err)
 		}
 	}
