@@ -84,14 +84,6 @@ func (s *sub) reached(mark string) {
 	})
 }
 
-// flushed records that all messages up to pos are delivered.
-func (s *sub) flushed() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.handled = s.pos
-	s.release()
-}
-
 // release ends the flushes whose position is delivered. A flush with a position of another epoch
 // ends when no message waits. The lock is held.
 func (s *sub) release() {

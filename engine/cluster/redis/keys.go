@@ -2,7 +2,6 @@ package redis
 
 import (
 	"fmt"
-	"hash/fnv"
 	"strconv"
 	"strings"
 
@@ -65,6 +64,9 @@ func suffix(parts []string) string {
 func nodeKeys(prefix, node string) keys { return keys{prefix, "n:" + node} }
 
 func escapeTenant(tenant string) string {
+	if !strings.ContainsAny(tenant, "%/") {
+		return tenant
+	}
 	return strings.NewReplacer("%", "%25", "/", "%2F").Replace(tenant)
 }
 
@@ -80,11 +82,14 @@ func parseRoomKey(key string) (cluster.RoomID, error) {
 	return id, nil
 }
 
-// partitionOf returns the index of the room's partition. n is the number of partitions.
+// partitionOf returns the index of the room's partition: the 32-bit FNV-1a hash of its key modulo
+// n, the number of partitions.
 func partitionOf(roomKey string, n int) int {
-	h := fnv.New32a()
-	h.Write([]byte(roomKey))
-	return int(h.Sum32() % uint32(n))
+	h := uint32(2166136261)
+	for i := range len(roomKey) {
+		h = (h ^ uint32(roomKey[i])) * 16777619
+	}
+	return int(h % uint32(n))
 }
 
 // tags returns n hash tags. A Redis Cluster's slots have n equal ranges, and the slot of the k-th

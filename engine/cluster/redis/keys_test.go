@@ -1,6 +1,7 @@
 package redis
 
 import (
+	"hash/fnv"
 	"testing"
 
 	"github.com/mootchat/moot/engine/cluster"
@@ -16,6 +17,18 @@ func TestTagsSpreadEvenlyOverTheSlots(t *testing.T) {
 	}
 	if got := slot("123456789"); got != 0x31c3 { // the check value of Redis' specification
 		t.Errorf("slot of 123456789 is %#x, want 0x31c3", got)
+	}
+}
+
+// TestPartitionsOfRoomsNeverChange checks the hash that selects a room's partition: another hash
+// would lose the rooms of a running cluster.
+func TestPartitionsOfRoomsNeverChange(t *testing.T) {
+	for _, key := range []string{"", "default/hall", "a%2Fb/c", "default/\xc3\xa4\x00"} {
+		h := fnv.New32a()
+		_, _ = h.Write([]byte(key))
+		if got, want := partitionOf(key, 1024), int(h.Sum32()%1024); got != want {
+			t.Errorf("%q is in partition %d, want %d", key, got, want)
+		}
 	}
 }
 

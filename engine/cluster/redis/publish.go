@@ -139,7 +139,7 @@ func (l *publisher) put(item *parcel, payload []byte) error {
 	defer l.mu.Unlock()
 	l.number++
 	item.number = l.number
-	item.entry = entry{id: l.id(l.number), payload: string(payload)}.String()
+	item.entry = l.entry(l.number, payload)
 	if l.closed {
 		return l.p.n.gone()
 	}
@@ -149,6 +149,21 @@ func (l *publisher) put(item *parcel, payload []byte) error {
 	l.waiting = append(l.waiting, item)
 	l.wakeUp()
 	return nil
+}
+
+// entry returns the entry of a new message, with a copy of payload.
+func (l *publisher) entry(number uint64, payload []byte) string {
+	var b strings.Builder
+	b.Grow(len(entryVersion) + len(l.p.n.process) + len(payload) + len("  .18446744073709551615"))
+	b.WriteString(entryVersion)
+	b.WriteByte(' ')
+	b.WriteString(l.p.n.process)
+	b.WriteByte('.')
+	var digits [20]byte
+	b.Write(strconv.AppendUint(digits[:0], number, 10))
+	b.WriteByte(' ')
+	b.Write(payload)
+	return b.String()
 }
 
 // id returns the id of the publisher's message with that number.

@@ -37,6 +37,7 @@ type sub struct {
 	past      []position    // the last positions in former epochs, the latest first
 	handled   position      // position of the last message for which Deliver has returned
 	inbox     []envelope
+	first     [1]envelope // memory for an inbox of one message
 	bytes     int
 	behind    bool // read the stream when the inbox is empty
 	running   bool
@@ -160,13 +161,11 @@ func (s *sub) run() {
 	ctx := s.p.n.life
 	b := backoff{50 * time.Millisecond, time.Second}
 	for {
-		work := s.next(ctx)
-		if work == nil {
+		t, ok := s.next(ctx)
+		if !ok {
 			break
 		}
-		err := work(ctx)
-		s.flushed()
-		if err != nil {
+		if err := s.do(ctx, t); err != nil {
 			s.p.n.cfg.Log.Debug("cannot read the missed messages of a room, trying again", "room", s.key, "error", err)
 			b.pause(ctx)
 			continue
@@ -178,30 +177,49 @@ func (s *sub) run() {
 	s.p.sweep(s)
 }
 
-// next returns the next piece of work; nil if there is none.
-func (s *sub) next(ctx context.Context) func(context.Context) error {
+// task is a piece of a sub's work.
+type task struct {
+	life  uint64
+	heal  bool // read the stream
+	e     envelope
+	burst bool // many messages wait after e
+}
+
+// next records that all messages up to pos are delivered, and returns the next task. It reports
+// false if there is none.
+func (s *sub) next(ctx context.Context) (task, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	life := s.life
+	s.handled = s.pos
+	t := task{life: s.life}
 	switch {
 	case !s.live || ctx.Err() != nil || len(s.inbox) == 0 && !s.behind:
 		s.running = false
 		s.release()
-		return nil
+		return t, false
 	case len(s.inbox) == 0:
-		s.behind = false
-		return func(ctx context.Context) error { return s.heal(ctx, life) }
-	}
-	e, burst := s.inbox[0], len(s.inbox) > burstCount
-	s.inbox[0] = envelope{}
-	s.inbox = s.inbox[1:]
-	s.bytes -= len(e.entry)
-	return func(ctx context.Context) error {
-		if burst {
-			s.pace(ctx, len(e.entry))
+		s.behind, t.heal = false, true
+	default:
+		t.e, t.burst = s.inbox[0], len(s.inbox) > burstCount
+		s.inbox[0] = envelope{}
+		s.inbox = s.inbox[1:]
+		s.bytes -= len(t.e.entry)
+		if len(s.inbox) == 0 {
+			s.inbox = s.first[:0]
 		}
-		return s.take(ctx, life, e)
 	}
+	s.release()
+	return t, true
+}
+
+func (s *sub) do(ctx context.Context, t task) error {
+	if t.heal {
+		return s.heal(ctx, t.life)
+	}
+	if t.burst {
+		s.pace(ctx, len(t.e.entry))
+	}
+	return s.take(ctx, t.life, t.e)
 }
 
 // take delivers a message if it is the next one, and drops a message that was delivered before.

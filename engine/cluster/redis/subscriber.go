@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -15,10 +16,11 @@ import (
 
 // Times of a subscriber.
 const (
-	pingEvery  = time.Second
-	silence    = 2500 * time.Millisecond // time after which the connection counts as broken
-	auditEvery = 15 * time.Second        // interval of audits of quiet rooms, which may have missed their last message
-	chunk      = 256                     // channels of one SUBSCRIBE
+	pingEvery   = time.Second
+	silentPings = 2                       // pings without an answer after which the connection counts as broken
+	probeTime   = 2500 * time.Millisecond // time in which a probe comes back
+	auditEvery  = 15 * time.Second        // interval of audits of quiet rooms, which may have missed their last message
+	chunk       = 256                     // channels of one SUBSCRIBE
 )
 
 // subscriber is one connection that receives a partition's messages. It ends with the first
@@ -30,6 +32,7 @@ type subscriber struct {
 	ps         *redis.PubSub
 	probe      string
 	generation string // the generation at its start
+	received   atomic.Uint64
 
 	mu      sync.Mutex
 	joining map[string]int      // expected confirmations of subscriptions, by channel
@@ -142,14 +145,15 @@ func (s *subscriber) unsubscribe(channel string) {
 	}
 }
 
-// receive reads until an error. A time-out is an error: half a message may have been read, and
-// the rest would be read as another message.
+// receive reads until an error. Only the first read sets a deadline of the connection, none; watch
+// ends a silent subscriber. A deadline for each message would cost as much as reading it.
 func (s *subscriber) receive(ctx context.Context) error {
-	for {
-		m, err := s.next(ctx)
+	for timeout := time.Duration(0); ; timeout = -1 {
+		m, err := s.next(ctx, timeout)
 		if err != nil {
 			return err
 		}
+		s.received.Add(1)
 		switch m := m.(type) {
 		case *redis.Subscription:
 			if err := s.confirm(m.Kind, m.Channel); err != nil {
@@ -166,13 +170,13 @@ func (s *subscriber) receive(ctx context.Context) error {
 }
 
 // next reads one message. It recovers from a panic of go-redis on a push of an unexpected form.
-func (s *subscriber) next(ctx context.Context) (m any, err error) {
+func (s *subscriber) next(ctx context.Context, timeout time.Duration) (m any, err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			err = fmt.Errorf("the server sent a malformed push: %v", r)
 		}
 	}()
-	return s.ps.ReceiveTimeout(ctx, silence)
+	return s.ps.ReceiveTimeout(ctx, timeout)
 }
 
 // confirm handles a confirmation of Redis.
@@ -208,11 +212,11 @@ func (s *subscriber) settle(channel string) {
 	}
 }
 
-// watch pings the server, sends probes, and audits rooms.
+// watch pings the server, ends a silent subscriber, sends probes, and audits rooms.
 func (s *subscriber) watch(ctx context.Context) {
 	ticks := time.NewTicker(pingEvery)
 	defer ticks.Stop()
-	synced, audited := s.synced, time.Now()
+	synced, audited, received, silent := s.synced, time.Now(), uint64(0), 0
 	for {
 		var err error
 		select {
@@ -225,8 +229,12 @@ func (s *subscriber) watch(ctx context.Context) {
 				s.sendProbe(ctx)
 			}
 		case <-ticks.C:
+			silent++
+			if n := s.received.Load(); n != received {
+				received, silent = n, 0
+			}
 			if err = s.ps.Ping(ctx); err == nil {
-				err = s.late()
+				err = s.late(silent)
 			}
 			if err == nil && synced == nil {
 				s.p.heard.Store(time.Now().UnixNano())
@@ -267,10 +275,15 @@ func (s *subscriber) sent(at time.Time) {
 	s.probed = at
 }
 
-func (s *subscriber) late() error {
+// late returns an error if the server is silent. silent is the number of pings, one after the
+// other, that nothing followed.
+func (s *subscriber) late(silent int) error {
+	if silent >= silentPings {
+		return errors.New("the server did not answer to pings")
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.probed.IsZero() && time.Since(s.probed) > silence {
+	if !s.probed.IsZero() && time.Since(s.probed) > probeTime {
 		return errors.New("a probe did not come back: the subscriptions lead to another server than publishing")
 	}
 	return nil
