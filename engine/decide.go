@@ -38,7 +38,7 @@ func (e *Engine) textFor(err error) string {
 	if verb := (*VerbError)(nil); errors.As(err, &verb) {
 		return verb.Text
 	}
-	if errors.Is(err, context.Canceled) {
+	if errors.Is(err, context.Canceled) && !errors.Is(err, cluster.ErrUnknown) {
 		return errGone.Text // the client has gone, or the node stops
 	}
 	for _, known := range []error{cluster.ErrNoRoom, cluster.ErrRoomExists, cluster.ErrUnavailable, cluster.ErrUnknown, cluster.ErrNoNode, cluster.ErrNoSession, cluster.ErrCursor} {

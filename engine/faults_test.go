@@ -205,6 +205,20 @@ func TestMessageThatTheClusterDoesNotTake(t *testing.T) {
 	})
 }
 
+// TestMessageWhoseOutcomeIsUnknownAtItsTimeLimit checks the answer to a say whose time limit passes
+// after the cluster has sent the message. The ctx of a verb ends with context.Canceled.
+func TestMessageWhoseOutcomeIsUnknownAtItsTimeLimit(t *testing.T) {
+	inWorld(t, func(w *world) {
+		var s shaky
+		n := w.node("n", s.config)
+		a := n.client().do(roomAdd("r"))
+		for err, text := range map[error]string{cluster.ErrUnknown: "outcome unknown", cluster.ErrUnavailable: "connection closed"} {
+			s.fail["Publish"] = fmt.Errorf("publish: %w: %w", err, context.Canceled)
+			a.says(say("r", "hello"), failedSaying(text))
+		}
+	})
+}
+
 // TestLeaveGoesOnWhenNobodyWaits checks that a member leaves even if the
 // caller of RemoveMember stops waiting.
 func TestLeaveGoesOnWhenNobodyWaits(t *testing.T) {

@@ -191,6 +191,7 @@ func (l *load) check(c *Config) {
 		l.checkTenant(c, name)
 	}
 	l.checkRedis(c.Cluster.Redis)
+	l.checkTimeouts(c)
 	l.checkKeys(c)
 	l.checkListeners(c)
 }
@@ -235,6 +236,20 @@ func (l *load) checkRedis(r Redis) {
 	report(r.Mode == "cluster" && r.Database != 0, "database", "must be 0 in mode cluster: a Redis Cluster has only database 0")
 	report(!r.TLS && (r.CA.Written != "" || r.Cert.Written != "" || r.Key.Written != ""), "tls", "is false, but certificates are set: set it to true, or remove ca, cert and key")
 	report((r.Cert.Written == "") != (r.Key.Written == ""), "cert", "and key go together: set both or none")
+}
+
+// checkTimeouts checks that a verb on Redis outlasts the attempts to publish its message.
+// Otherwise the client would not learn whether the message was published.
+func (l *load) checkTimeouts(c *Config) {
+	verb, publish := cursor{path: "limits"}.key("verbTimeout").path, cursor{path: "cluster"}.key("publishTimeout").path
+	if c.Cluster.Backend != "redis" || c.Limits.VerbTimeout > c.Cluster.PublishTimeout || l.bad[verb] || l.bad[publish] {
+		return
+	}
+	if _, set := l.places[verb]; set {
+		l.problem(l.pos(verb), verb, fmt.Sprintf("must be longer than cluster.publishTimeout (%v), so that clients learn whether a message was published: raise it, or lower cluster.publishTimeout", c.Cluster.PublishTimeout))
+		return
+	}
+	l.problem(l.pos(publish), publish, fmt.Sprintf("must be shorter than limits.verbTimeout (%v), so that clients learn whether a message was published: lower it, or raise limits.verbTimeout", c.Limits.VerbTimeout))
 }
 
 // minKey is the shortest key of the server API, in bytes.

@@ -81,6 +81,8 @@ func TestEveryKindOfProblemHasItsMessage(t *testing.T) {
 		{"no servers", "cluster:\n  redis:\n    addresses: []", `c:3: cluster.redis.addresses: is empty: set at least one host:port`},
 		{"two servers for one", "cluster:\n  redis:\n    addresses: [a:1, b:1]", `c:3: cluster.redis.addresses: has 2 servers, and mode standalone uses one: remove the others, or set another mode`},
 		{"sentinels without a master", "cluster:\n  redis: {mode: sentinel}", `c:2: cluster.redis.masterName: is required in mode sentinel: set the name that the sentinels have for the master`},
+		{"verbs as short as publishing", "cluster: {backend: redis}\nlimits: {verbTimeout: 10s}", `c:2: limits.verbTimeout: must be longer than cluster.publishTimeout (10s), so that clients learn whether a message was published: raise it, or lower cluster.publishTimeout`},
+		{"publishing as long as verbs", "cluster:\n  backend: redis\n  publishTimeout: 15s", `c:3: cluster.publishTimeout: must be shorter than limits.verbTimeout (15s), so that clients learn whether a message was published: lower it, or raise limits.verbTimeout`},
 		{"a master without sentinels", "cluster: {redis: {masterName: m}}", `c:1: cluster.redis.masterName: is for mode sentinel only: remove it, or change the mode from standalone`},
 		{"database of a cluster", "cluster: {redis: {mode: cluster, database: 1}}", `c:1: cluster.redis.database: must be 0 in mode cluster: a Redis Cluster has only database 0`},
 		{"certificates without TLS", "cluster: {redis: {ca: x.pem}}", `c:1: cluster.redis.tls: is false, but certificates are set: set it to true, or remove ca, cert and key`},

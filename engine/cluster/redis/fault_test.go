@@ -313,6 +313,11 @@ func TestNothingIsLostWhenRedisFreezes(t *testing.T) {
 	defer thaw.Stop()
 	tr.says(600)
 	tr.settle()
+	for _, w := range tr.nodes {
+		if w.Counters().Reopened == 0 {
+			t.Errorf("%s did not notice that its subscriptions were silent", w.cfg.Node)
+		}
+	}
 }
 
 func TestNothingIsLostWhenRedisBeginsAnew(t *testing.T) {
