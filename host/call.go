@@ -133,7 +133,7 @@ func (in *instance) classify(err error) *failure {
 	case errors.Is(err, errDeadline) && in.hurried:
 		return &failure{Deadline, errHurried}
 	case errors.Is(err, errDeadline):
-		return &failure{Deadline, errDeadline}
+		return in.late(placeIn(err.Error()))
 	case errors.As(err, &bug):
 		return &failure{HostFault, err}
 	case errors.As(err, &exit):

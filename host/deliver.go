@@ -318,7 +318,7 @@ func (s *scratch) applyAnswer(e *entry, f, code int32, outcome []int32) (fail *f
 func (s *scratch) rewritten(e *entry, f int32, k int) (int32, *failure) {
 	begin := now()
 	if begin >= s.until {
-		return 0, &failure{Deadline, errDeadline}
+		return 0, fail(Deadline, "%w: the entry's timeout is %v", errDeadline, e.Timeout)
 	}
 	form := s.derive(f, &s.variants[k])
 	end := now()

@@ -4,6 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
+
+	"github.com/mootchat/moot/host/meter"
 )
 
 // Kind is the kind of a module's failure.
@@ -62,13 +65,49 @@ var (
 // refused returns the failure of a call that an open breaker refused.
 var refused = &failure{Open, errors.New("breaker is open")}
 
+// late returns the failure of a call whose time is over; place is the function that ran, or "".
+func (in *instance) late(place string) *failure {
+	limit, whose := time.Duration(in.timeout), "the entry's timeout"
+	if limit == 0 {
+		limit, whose = in.generation.host.cfg.StartTimeout, "the limit of a start"
+	}
+	after := time.Duration(in.deadline - in.began).Round(time.Millisecond / 10)
+	if place != "" {
+		place = " in " + place
+	}
+	return fail(Deadline, "%w after %v%s: %s is %v", errDeadline, after, place, whose, limit)
+}
+
+const stackTrace = "\nwasm stack trace:"
+
+// placeIn returns the name of the innermost function of the stack trace in an error's text; "" if the module has no names.
+func placeIn(text string) string {
+	_, trace, _ := strings.Cut(text, stackTrace)
+	for line := range strings.Lines(trace) {
+		name, _, _ := strings.Cut(strings.TrimPrefix(strings.TrimSpace(line), "."), "(")
+		if name != "" && !strings.HasPrefix(name, "$") && !strings.HasPrefix(name, meter.ImportModule+".") {
+			return cut(name, 100)
+		}
+	}
+	return ""
+}
+
 // brief returns a shortened text of an error, for people: a guest can make a stack trace long.
 func brief(err error) string { return cut(err.Error(), 4<<10) }
 
-// short is brief without the stack trace, for a decision's Error.
+// short returns the text for a decision's Error: the last panic of the guest's output, if there is one, and the innermost
+// function of the stack trace in place of the trace.
 func (f *failure) short() string {
-	text, _, _ := strings.Cut(f.err.Error(), "\nwasm stack trace:")
-	return cut(text, 512)
+	text, _, traced := strings.Cut(f.err.Error(), stackTrace)
+	if i := strings.LastIndex(text, "\npanic: "); i >= 0 {
+		text = text[i+1:]
+	}
+	if text = cut(text, 512); traced {
+		if place := placeIn(f.err.Error()); place != "" {
+			text += " in " + place
+		}
+	}
+	return text
 }
 
 func cut(text string, limit int) string {

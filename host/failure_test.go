@@ -9,11 +9,12 @@ import (
 	"time"
 
 	"github.com/mootchat/moot/engine/hook"
+	"github.com/mootchat/moot/host/report"
 )
 
 func TestHostileModulesFailAndTheNextCallIsAnswered(t *testing.T) {
 	for module, want := range map[string]string{
-		"loop":       "kind=deadline error=\"deadline exceeded\"",
+		"loop":       "kind=deadline error=\"deadline exceeded after 20ms: the entry's timeout is 20ms\"",
 		"trap":       "kind=trap error=\"wasm error: unreachable",
 		"deep":       "kind=trap error=\"call stack too deep\"",
 		"hungry":     "kind=memory",
@@ -196,5 +197,29 @@ func TestLogLinesOfAModuleAreBounded(t *testing.T) {
 	}
 	if s := h.Stats()[0]; s.LogsDropped == 0 {
 		t.Errorf("%+v", s)
+	}
+}
+
+// TestADecisionHasThePanicAndThePlace: a decision's Error is short, and begins with the reason of the failure.
+func TestADecisionHasThePanicAndThePlace(t *testing.T) {
+	h, _ := start(t, Config{}, goEntry(`{}`))
+	if v, _ := decide(h, "panic with these words"); v.Outcome != hook.Failed {
+		t.Fatalf("%+v", v)
+	}
+	list := h.Decisions(report.DecisionFilter{Tenant: "t"})
+	if len(list) != 1 || !strings.HasPrefix(list[0].Error, "panic: with these words") || !strings.Contains(list[0].Error, "testdata/guest/main.go:") {
+		t.Errorf("%+v", list)
+	}
+}
+
+func TestTheShortTextOfAFailure(t *testing.T) {
+	for text, want := range map[string]string{
+		"wasm error: unreachable\nwasm stack trace:\n\t.$3(i32)\n\t.check_words(i32,i32) i32\n\t.on_say_receive(i32) i32": "wasm error: unreachable in check_words",
+		"wasm error: unreachable\nwasm stack trace:\n\t.$3(i32)\n\t.$4(i32) i32":                                          "wasm error: unreachable",
+		"a line\npanic: no words\n\ngoroutine 1":                                                                          "panic: no words\n\ngoroutine 1",
+	} {
+		if got := fail(Trap, "%s", text).short(); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
 	}
 }

@@ -61,7 +61,7 @@ type instance struct {
 	tracing  *Trace // of the call under way; nil: not traced
 }
 
-const maxWords = 2 << 10
+const maxWords = 8 << 10 // a trace of Go begins with the reason
 
 // newInstance makes an instance and starts it: it calls the start function, _initialize, moot_alloc and
 // moot_init. The failure may have a reason that the module gave. first is true if the module has no other

@@ -183,30 +183,110 @@ func TestReadmesBuild(t *testing.T) {
 			if m == nil {
 				t.Fatalf("the README has no %s", f.fence)
 			}
-			// Into the SDK's folder, where compilers find it.
-			dir, err := os.MkdirTemp(language, "readme-")
-			if err != nil {
-				t.Fatal(err)
-			}
-			t.Cleanup(func() { os.RemoveAll(dir) })
-			write(t, filepath.Join(dir, f.path), m[1])
-			if language == "rust" {
-				manifest, err := os.ReadFile("rust/conformance/Cargo.toml")
-				if err != nil {
-					t.Fatal(err)
-				}
-				write(t, filepath.Join(dir, "Cargo.toml"), manifest)
-			}
-			if language == "cpp" {
-				header, err := os.ReadFile("c/moot.h")
-				if err != nil {
-					t.Fatal(err)
-				}
-				write(t, filepath.Join(dir, "moot.h"), header)
-			}
+			dir := project(t, language, f.path, m[1])
 			asks(t, built(t, dir), `{}`, []exchange{{"hello", false, "HELLO!", ""}})
 		})
 	}
+}
+
+// panics has a module in each language that fails on a message, and the texts of the failure.
+var panics = map[string]struct {
+	path, source string
+	want         []string
+}{
+	"go": {"main.go", `package main
+
+import moot "github.com/mootchat/moot/sdk/go"
+
+func init() { moot.Register(moot.Module{Name: "m", OnSayReceive: func(*moot.Event) moot.Verdict { panic("boom at sea") }}) }
+
+func main() {}
+`, []string{"panic: boom at sea", "main.go:5"}},
+	"rust": {"src/lib.rs", `struct Rule;
+moot::module!(Rule, on_say_receive);
+impl moot::Module for Rule {
+    const MANIFEST: &'static str = r#"{"name":"m"}"#;
+    fn new(_: &str) -> Result<Self, String> { Ok(Rule) }
+    fn on_say_receive(&mut self, _: &moot::Event) -> moot::Verdict {
+        panic!("boom at sea")
+    }
+}
+`, []string{"boom at sea", "src/lib.rs:7:9"}},
+	"c": {"main.c", `#include "moot.h"
+MOOT_MANIFEST("{\"name\":\"m\"}")
+static __attribute__((noinline)) void sail(const moot_event *e) { MOOT_ASSERT(moot_message(e).len == 99); }
+MOOT_ON_SAY_RECEIVE(e) {
+    sail(e);
+    return moot_allow();
+}
+`, []string{"main.c:3: assertion failed: moot_message(e).len == 99", "sail"}},
+	"cpp": {"main.cpp", `#include "moot.h"
+MOOT_MANIFEST(R"({"name":"m"})")
+MOOT_ON_SAY_RECEIVE(e) { MOOT_PANIC(e ? "boom at sea" : "calm"); }
+`, []string{"main.cpp:3: boom at sea", "on_say_receive"}},
+	"assemblyscript": {"assembly/index.ts", `import { Event, Verdict, ask, manifest } from "moot";
+export { moot_abi_1, moot_alloc, moot_reason } from "moot";
+export function moot_manifest(): u64 { return manifest('{"name":"m"}'); }
+export function on_say_receive(frame: usize): i32 {
+  return ask(frame, (e: Event): Verdict => { throw new Error("boom at sea"); });
+}
+`, []string{"boom at sea at assembly/index.ts:5:46"}},
+	"zig": {"main.zig", `const moot = @import("moot");
+pub const panic = moot.panic;
+comptime {
+    moot.module(@This());
+}
+pub const manifest =
+    \\{"name":"m"}
+;
+pub fn on_say_receive(_: moot.Event) moot.Verdict {
+    @panic("boom at sea");
+}
+`, []string{"panic: boom at sea"}},
+}
+
+// TestPanics checks that the failure of a call has the text of a panic, and its place where the language knows it.
+func TestPanics(t *testing.T) {
+	for language, p := range panics {
+		t.Run(language, func(t *testing.T) {
+			dir := project(t, language, p.path, []byte(p.source))
+			m, err := trial.Load(t.Context(), trial.Config{Wasm: built(t, dir), Timeout: time.Minute, Cache: cache})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer m.Close()
+			text := "hello"
+			a, _, err := m.Ask(t.Context(), &trial.Event{Hook: "onSayReceive", Room: "lobby", Message: &text})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, want := range p.want {
+				if !strings.Contains(a.Failure, want) {
+					t.Errorf("the failure lacks %q:\n%s", want, a.Failure)
+				}
+			}
+		})
+	}
+}
+
+// project creates a project in the folder of its SDK, where compilers find it. It ends with the test.
+func project(t *testing.T, language, path string, source []byte) (dir string) {
+	t.Helper()
+	dir, err := os.MkdirTemp(language, "test-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	write(t, filepath.Join(dir, path), source)
+	copied := map[string][2]string{"rust": {"rust/conformance/Cargo.toml", "Cargo.toml"}, "cpp": {"c/moot.h", "moot.h"}}
+	if from, ok := copied[language]; ok {
+		text, err := os.ReadFile(from[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		write(t, filepath.Join(dir, from[1]), text)
+	}
+	return dir
 }
 
 // TestNewProjects creates a project in each language, and builds and tests it as its README

@@ -63,6 +63,27 @@ MOOT_F_ bool moot_equal(moot_str a, moot_str b) { return a.len == b.len && moot_
 inline bool moot_str::operator==(const moot_str &o) const { return moot_equal(*this, o); }
 #endif
 
+/* ---- failures ---- */
+
+__attribute__((import_module("wasi_snapshot_preview1"), import_name("fd_write")))
+MOOT_C_ int32_t moot_fd_write_(int32_t fd, const moot_str *pieces, size_t count, size_t *written);
+
+MOOT_F_ __attribute__((noreturn)) void moot_fail_(moot_str place, moot_str text) {
+    moot_str pieces[] = {place, text};
+    size_t written;
+    moot_fd_write_(2, pieces, 2, &written);
+    __builtin_trap();
+}
+
+#define MOOT_LINE__(n) #n
+#define MOOT_LINE_(n) MOOT_LINE__(n)
+#define MOOT_HERE_ MOOT_S(__FILE__ ":" MOOT_LINE_(__LINE__) ": ")
+
+/* MOOT_PANIC ends the instance. The text, a moot_str, and its place appear in the host's log and decisions; the entry's
+ * onError decides about the event. MOOT_ASSERT does this if a condition is false. */
+#define MOOT_PANIC(text) moot_fail_(MOOT_HERE_, (text))
+#define MOOT_ASSERT(condition) ((condition) ? (void)0 : moot_fail_(MOOT_HERE_, MOOT_S("assertion failed: " #condition)))
+
 /* ---- memory ---- */
 
 static struct { uintptr_t start, at, end; } moot_arena_;

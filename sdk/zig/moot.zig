@@ -17,7 +17,8 @@
 //!
 //! The host makes one call at a time to an instance. Values of an event are in its frame, and valid
 //! until the handler returns, like allocations from `moot.arena()`. A panic ends the instance, and
-//! the entry's `onError` decides about the event.
+//! the entry's `onError` decides about the event; with `pub const panic = moot.panic;` in main.zig its
+//! message appears in the host's log and decisions.
 const std = @import("std");
 
 /// Exports the module `M`: its `manifest`, and the functions of this list that it declares:
@@ -341,6 +342,19 @@ fn each(frame: [*]u8, comptime handler: fn (Event, Connection) Verdict) i32 {
 
 fn alike(a: Verdict, b: Verdict) bool {
     return a.kind == b.kind and std.mem.eql(u8, a.body, b.body) and std.mem.eql(u8, a.extra, b.extra);
+}
+
+// ---- failures ----
+
+extern "wasi_snapshot_preview1" fn fd_write(fd: u32, pieces: [*]const [2]usize, count: usize, written: *usize) u32;
+
+/// Writes the message of a panic to standard error, which the host attaches to the failure of the
+/// call. Declare it in main.zig: `pub const panic = moot.panic;`.
+pub fn panic(message: []const u8, _: ?*std.builtin.StackTrace, _: ?usize) noreturn {
+    const pieces = [2][2]usize{ .{ @intFromPtr("panic: "), 7 }, .{ @intFromPtr(message.ptr), message.len } };
+    var written: usize = 0;
+    _ = fd_write(2, &pieces, pieces.len, &written);
+    @trap();
 }
 
 // ---- the host ----

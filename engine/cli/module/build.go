@@ -178,8 +178,8 @@ func buildZig(p *project) ([][]string, error) {
 		"-dynamic", "-rdynamic", "-O", "ReleaseSmall", "-fstrip", "--stack", "65536", "-femit-bin=" + p.out}, {"rm", "-f", p.out + ".o"}}, nil
 }
 
-// linked are the flags of C and C++: no libc, and a stack of 64 KiB.
-var linked = []string{"--target=wasm32", "-O2", "-mbulk-memory", "-nostdlib", "-Wall", "-Wextra", "-Wl,--no-entry", "-Wl,--strip-all"}
+// linked are the flags of C and C++: no libc, a stack of 64 KiB, and names of functions for stack traces.
+var linked = []string{"--target=wasm32", "-O2", "-mbulk-memory", "-nostdlib", "-Wall", "-Wextra", "-Wl,--no-entry", "-Wl,--strip-debug"}
 
 func buildC(p *project) ([][]string, error) {
 	return buildClang(p, "clang", "-std=c11", "main.c")

@@ -57,9 +57,20 @@ export function init(p: usize, n: usize, handler: (config: string) => string | n
   return 1;
 }
 
-/** Logs the reason of an abort: the compiler calls it, by --use abort=~lib/moot/abort. */
+// @ts-ignore: decorator
+@external("wasi_snapshot_preview1", "fd_write")
+declare function fd_write(fd: i32, pieces: usize, count: usize, written: usize): i32;
+
+/**
+ * Writes the reason and the place of an abort to standard error, which the host attaches to the failure of the call. The
+ * compiler calls it, by --use abort=~lib/moot/abort.
+ */
 export function abort(message: string | null, file: string | null, line: u32, column: u32): void {
-  log(Level.Error, (message ? message : "abort") + " at " + (file ? file : "?") + ":" + line.toString() + ":" + column.toString());
+  const text = utf8((message ? message : "abort") + " at " + (file ? file : "?") + ":" + line.toString() + ":" + column.toString());
+  const piece = memory.data(16);
+  store<usize>(piece, at(text));
+  store<usize>(piece, <usize>text.byteLength, sizeof<usize>());
+  fd_write(2, piece, 1, piece + 8);
   unreachable();
 }
 

@@ -33,6 +33,22 @@ pub enum Level {
     Error,
 }
 
+#[cfg(target_arch = "wasm32")]
+#[link(wasm_import_module = "wasi_snapshot_preview1")]
+extern "C" {
+    fn fd_write(fd: i32, pieces: *const [usize; 2], count: usize, written: *mut usize) -> i32;
+}
+
+/// Makes every panic write its message and its place to standard error, which the host attaches to the failure of the call.
+#[cfg(target_arch = "wasm32")]
+pub(crate) fn report_panics() {
+    std::panic::set_hook(Box::new(|info| {
+        let (text, mut written) = (info.to_string(), 0);
+        let piece = [text.as_ptr() as usize, text.len()];
+        unsafe { fd_write(2, &piece, 1, &mut written) };
+    }));
+}
+
 #[link(wasm_import_module = "moot_1")]
 extern "C" {
     #[link_name = "log"]

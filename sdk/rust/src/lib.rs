@@ -21,8 +21,9 @@
 //! moot::module!(Shout, on_say_receive);
 //! ```
 //!
-//! The host makes one call at a time to an instance. A panic ends the instance; it appears
-//! in the host's log, and the entry's `onError` decides about the event. The crate has no
+//! The host makes one call at a time to an instance. A panic ends the instance: its
+//! message and place appear in the host's log and decisions, and the entry's `onError` decides
+//! about the event. The crate has no
 //! dependencies and builds with Rust 1.63.
 
 #![deny(missing_docs)]
@@ -356,6 +357,8 @@ impl<M: Module> Guest<M> {
         exchange.as_mut_ptr() as *mut u8
     }
     pub fn init(&self, config: *const u8, len: usize) -> i32 {
+        #[cfg(target_arch = "wasm32")]
+        host::report_panics();
         let s = self.state();
         match M::new(utf8(unsafe { std::slice::from_raw_parts(config, len) })) {
             Ok(module) => s.module = Some(module),

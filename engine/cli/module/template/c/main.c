@@ -1,7 +1,8 @@
 /* {{.Name}} is a Moot module. */
 #include "moot.h"
 
-MOOT_MANIFEST("{\"name\":\"{{.Name}}\",\"reads\":[\"message\"]}")
+MOOT_MANIFEST("{\"name\":\"{{.Name}}\",\"reads\":[\"message\"],"
+              "\"config\":{\"type\":\"object\",\"additionalProperties\":false,\"properties\":{\"mark\":{\"type\":\"string\",\"default\":\"!\"}}}}")
 
 static moot_str mark;
 

@@ -7,8 +7,11 @@ comptime {
 }
 
 pub const manifest =
-    \\{"name":"{{.Name}}","reads":["message"]}
+    \\{"name":"{{.Name}}","reads":["message"],
+    \\"config":{"type":"object","additionalProperties":false,"properties":{"mark":{"type":"string","default":"!"}}}}
 ;
+
+pub const panic = moot.panic; // its message appears in the log
 
 var mark: []const u8 = "!";
 

@@ -5,7 +5,8 @@ export { moot_abi_1, moot_alloc, moot_reason } from "moot";
 let mark: string = "!";
 
 export function moot_manifest(): u64 {
-  return manifest('{"name":"{{.Name}}","reads":["message"]}');
+  return manifest('{"name":"{{.Name}}","reads":["message"],' +
+    '"config":{"type":"object","additionalProperties":false,"properties":{"mark":{"type":"string","default":"!"}}}}');
 }
 
 export function moot_init(minor: u32, p: usize, n: usize): i32 {

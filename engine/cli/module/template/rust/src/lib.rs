@@ -9,7 +9,8 @@ struct Rule {
 moot::module!(Rule, on_say_receive);
 
 impl Module for Rule {
-    const MANIFEST: &'static str = r#"{"name":"{{.Name}}","reads":["message"]}"#;
+    const MANIFEST: &'static str = r#"{"name":"{{.Name}}","reads":["message"],
+        "config":{"type":"object","additionalProperties":false,"properties":{"mark":{"type":"string","default":"!"}}}}"#;
 
     fn new(_config: &str) -> Result<Self, String> {
         let mark = match host::config("mark") {
