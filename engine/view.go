@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"slices"
+	"strings"
 )
 
 // Operators can read the data of connections on all nodes, and of tenants on this node.
@@ -98,17 +99,27 @@ type TenantStats struct {
 	Messages    uint64 `json:"messages"`    // published by this node since the tenant was configured
 }
 
-// TenantNames returns at most limit names of tenants in the current settings that follow
-// after, sorted. more reports whether there are further ones.
-func (e *Engine) TenantNames(after string, limit int) (names []string, more bool) {
+// TenantCount returns the number of tenants in the current settings.
+func (e *Engine) TenantCount() int { return len(e.settings.Load().names) }
+
+// TenantNames returns at most limit names of tenants in the current settings that contain
+// search and follow after, sorted. more reports whether there are further ones.
+func (e *Engine) TenantNames(search, after string, limit int) (names []string, more bool) {
 	all := e.settings.Load().names
 	from, found := slices.BinarySearch(all, after)
 	if found {
 		from++
 	}
-	all = all[from:]
-	names = all[:min(len(all), max(1, limit))]
-	return slices.Clone(names), len(names) < len(all)
+	for _, name := range all[from:] {
+		switch {
+		case !strings.Contains(name, search):
+		case len(names) == max(1, limit):
+			return names, true
+		default:
+			names = append(names, name)
+		}
+	}
+	return names, false
 }
 
 // Tenants returns the numbers of all tenants of the current settings, sorted by name.

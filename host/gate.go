@@ -11,6 +11,7 @@ import (
 type gate struct {
 	rate atomic.Uint64 // bits of a float64: number of processors
 	due  atomic.Int64  // on the host's clock: the time at which the charged use is earned
+	used atomic.Int64  // ns of processor time, in total
 }
 
 // overdraft is the time in nanoseconds that a tenant may use before it has earned it, so that a
@@ -21,6 +22,7 @@ func (g *gate) set(processors float64) { g.rate.Store(math.Float64bits(processor
 
 // spend charges d nanoseconds of use that ended at time t.
 func (g *gate) spend(t, d int64) {
+	g.used.Add(d)
 	cost := int64(float64(d) / math.Float64frombits(g.rate.Load()))
 	for {
 		due := g.due.Load()

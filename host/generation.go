@@ -51,6 +51,7 @@ func (g *generation) compile(ctx context.Context) error {
 		return err
 	}
 	g.pool = newPool(g.host.cfg.Instances, g.newInstance, g.lost, g.memory)
+	g.pool.wakes = &g.host.usage.wakes
 	return nil
 }
 

@@ -20,7 +20,7 @@ import (
 // Config configures a host. The zero value is ready to use.
 type Config struct {
 	Cache        Cache            // for compiled modules, besides the one in memory; nil: none
-	Memory       int64            // limit for all instances together, in bytes, unless the rules set it; 0: 1 GiB
+	Memory       int64            // limit for compiled modules and instances together, in bytes, unless the rules set it; 0: [DefaultMemory]
 	Instances    int              // limit for one generation; 0: one per processor, at least 2
 	StartTimeout time.Duration    // for a module's start function, _initialize and moot_init; 0: 5 s
 	ChainTimeout time.Duration    // for all entries of a chain together, for one event, unless the rules set it; 0: 250 ms
@@ -56,6 +56,7 @@ type Host struct {
 	tracer    atomic.Pointer[Tracer] // nil: none
 	revisions sync.WaitGroup         // loaded and not yet closed
 	counted   registry
+	usage     usage
 	stamped   atomic.Int64 // the last stamp
 
 	loads   sync.Mutex // held by Load: one load compiles at a time
@@ -65,7 +66,9 @@ type Host struct {
 
 // New returns a host without rules. It allows everything until the first Swap.
 func New(cfg Config) (*Host, error) {
-	cfg.Memory = cmp.Or(cfg.Memory, 1<<30)
+	if cfg.Memory == 0 && cfg.Account == nil {
+		cfg.Memory = DefaultMemory()
+	}
 	cfg.Instances = max(2, cmp.Or(cfg.Instances, runtime.GOMAXPROCS(0)))
 	cfg.StartTimeout = cmp.Or(cfg.StartTimeout, 5*time.Second)
 	cfg.ChainTimeout = cmp.Or(cfg.ChainTimeout, 250*time.Millisecond)

@@ -7,6 +7,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/mootchat/moot/engine/histogram"
 )
 
 // pool hands out the instances of a generation, each to one goroutine at a time. Instances are made in the background
@@ -26,6 +28,7 @@ type pool struct {
 	failed  atomic.Pointer[broadcast] // tells calls that wait why the only instance could not be made
 	waiting atomic.Int32              // number of calls that wait at idle
 	resting atomic.Bool               // returned instances are closed
+	wakes   *histogram.Histogram      // the time of making each first instance; nil: not counted
 	makers  sync.WaitGroup
 	closing sync.RWMutex // read-locked while idle instances are closed
 }
@@ -312,9 +315,13 @@ func (p *pool) makeOne() (*instance, *failure) {
 		defer p.first.Store(false) // after ready counts the instance
 		first = p.ready.Load() == 0
 	}
+	begin := now()
 	in, f := p.make(first)
 	if f == nil {
 		p.ready.Add(1)
+		if first && p.wakes != nil {
+			p.wakes.Observe(time.Duration(now() - begin))
+		}
 	}
 	return in, f
 }

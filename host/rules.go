@@ -17,7 +17,7 @@ type Rules struct {
 
 	ChainTimeout time.Duration // for all entries of a chain together, for one event; 0: that of Config
 
-	Memory int64 // limit for all instances of the node together, in bytes; 0: that of Config
+	Memory int64 // limit for compiled modules and instances of the node together, in bytes; 0: that of Config
 
 	Recording Recording
 	Beside    []byte // further data in the revision's ID; nil: none

@@ -24,6 +24,7 @@ type question struct {
 	Ask       string                 `json:"ask"`
 	Tenants   []string               `json:"tenants,omitempty"` // tenants that the answer is about; none: all
 	Decisions *report.DecisionFilter `json:"decisions,omitempty"`
+	Usage     *report.UsageQuery     `json:"usage,omitempty"`
 }
 
 // The number after a name is the version of the answer. A node with another version of the program refuses the question, so
@@ -32,6 +33,7 @@ const (
 	askStatus    = "status"
 	askTenants   = "tenants"
 	askModules   = "modules/2"
+	askUsage     = "usage"
 	askReload    = "reload"
 	askRollback  = "rollback"
 	askDecisions = "decisions/2"
@@ -61,6 +63,8 @@ func (s *Server) answer(ctx context.Context, q question) (any, error) {
 		return s.cfg.Engine.TenantsNamed(q.Tenants), nil
 	case q.Ask == askModules:
 		return s.here(q.Tenants...), nil
+	case q.Ask == askUsage && s.cfg.Modules != nil && q.Usage != nil:
+		return s.cfg.Modules.Usage(*q.Usage), nil
 	case q.Ask == askReload && s.cfg.Rules != nil:
 		return s.cfg.Rules.Reload(ctx), nil
 	case q.Ask == askRollback && s.cfg.Rules != nil:

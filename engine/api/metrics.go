@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"math"
 	"net/http"
 	"strconv"
 	"time"
@@ -53,12 +54,22 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 		m.gauge("moot_rules_current", "0 while the last reload was refused and the node serves with older rules, else 1.", oneIf(rules.Last() == nil || rules.Last().OK))
 		m.gauge("moot_restart_needed", "1 while changed settings in the files of the node need a restart.", oneIf(len(rules.NeedsRestart()) > 0))
 	}
-	tenants, modules := c.series.choose(c.server.cfg.Engine.Tenants(), c.server.here())
+	tenants, left := c.series.choose(c.server.cfg.Engine.Tenants())
 	for _, t := range tenants {
 		m.tenant(&t)
 	}
-	for _, module := range modules {
+	modules := c.server.cfg.Modules
+	if modules == nil {
+		return
+	}
+	for _, module := range c.series.modules(modules, tenants, left) {
 		m.module(&module)
+	}
+	usage := modules.Usage(report.UsageQuery{Top: math.MaxInt})
+	m.usage(&usage)
+	of := c.series.usage(usage.Tenants, tenants)
+	for _, t := range tenants {
+		m.tenantUsage(t.Name, of[t.Name])
 	}
 }
 
@@ -111,6 +122,23 @@ func (m sample) tenant(t *engine.TenantStats) {
 	m.gauge("moot_rooms", "Rooms with members on this node.", float64(t.Rooms), "tenant", t.Name)
 	m.gauge("moot_outbox_bytes", "Bytes that wait for connections of this node.", float64(t.OutboxBytes), "tenant", t.Name)
 	m.counter("moot_tenant_messages_total", "Messages published by this node, by tenant.", float64(t.Messages), "tenant", t.Name)
+}
+
+// usage emits what all modules use.
+func (m sample) usage(u *report.Usage) {
+	m.gauge("moot_modules", "Different compiled modules.", float64(u.ModulesCount))
+	m.gauge("moot_module_bindings", "Modules as tenants use them, by state: awake ones have instances.", float64(u.Awake), "state", "awake")
+	m.gauge("moot_module_bindings", "Modules as tenants use them, by state: awake ones have instances.", float64(u.Asleep), "state", "asleep")
+	m.gauge("moot_module_memory_limit_bytes", "Limit of the memory of modules, limits.moduleMemory.", float64(u.Memory.Limit))
+	m.gauge("moot_module_memory_bytes", "Memory of modules, by kind.", float64(u.Memory.Code), "kind", "code")
+	m.gauge("moot_module_memory_bytes", "Memory of modules, by kind.", float64(u.Memory.Instances), "kind", "instances")
+	m.histogram("moot_module_wake_duration_seconds", "Time of wakes: of making the first instance of a module that had none.", u.Wakes, fine)
+}
+
+// tenantUsage emits what the modules of one tenant use, or of the tenants without series of their own.
+func (m sample) tenantUsage(tenant string, u report.TenantUsage) {
+	m.counter("moot_tenant_module_cpu_seconds_total", "Processor time of a tenant's modules.", u.CPUTime.Std().Seconds(), "tenant", tenant)
+	m.gauge("moot_tenant_module_memory_bytes", "Memory of the instances of a tenant's modules.", float64(u.Memory), "tenant", tenant)
 }
 
 // module emits the metrics of one module in one tenant. A sum of several modules has no version.

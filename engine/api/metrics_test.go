@@ -92,6 +92,8 @@ func TestSeriesDoNotGrowWithTenants(t *testing.T) {
 		`moot_module_calls_total{module="m-t5000",tenant="t5000"} 1`, `moot_module_calls_total{module="other",tenant="other"} 9997`,
 		`moot_module_errors_total{kind="trap",module="other",tenant="other"} 9997`,
 		`moot_module_duration_seconds_bucket{module="other",tenant="other",le="+Inf"} 29991`, `moot_module_duration_seconds_sum{module="other",tenant="other"} 9997`,
+		`moot_tenant_module_cpu_seconds_total{tenant="t5000"} 1`, `moot_tenant_module_cpu_seconds_total{tenant="other"} 9997`,
+		`moot_tenant_module_memory_bytes{tenant="other"} 99970`,
 	} {
 		if !strings.Contains(text, "\n"+want) {
 			t.Errorf("there is no %s", want)
@@ -104,7 +106,10 @@ func TestSeriesDoNotGrowWithTenants(t *testing.T) {
 	if got := families(text); got["moot_connections"] != most+2 || got["moot_tenant_messages_total"] != most+2 || got["moot_module_calls_total"] != most+2 || got["moot_module_metric"] != most+1 {
 		t.Errorf("%v, want %d tenants and the others", got, most+1)
 	}
-	if total := strings.Count(text, "\nmoot_"); total > 300 {
+	if modules.reported > most+1 {
+		t.Errorf("a scrape asked for the reports of %d tenants", modules.reported)
+	}
+	if total := strings.Count(text, "\nmoot_"); total > 350 {
 		t.Errorf("%d series", total)
 	}
 	for _, kept := range []string{"t5000", "t6000", "t9999"} {
@@ -136,14 +141,61 @@ func TestATenantNamedOtherIsOneOfThem(t *testing.T) {
 
 // manyModules has the modules of many tenants.
 type manyModules struct {
-	mu  sync.Mutex
-	all []report.Module
+	mu       sync.Mutex
+	all      []report.Module
+	reported int // the largest number of tenants or modules that were asked for at once
 }
 
-func (m *manyModules) Stats(...string) []report.Module {
+func (m *manyModules) Stats(tenants ...string) []report.Module {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.all
+	m.reported = max(m.reported, len(tenants))
+	if len(tenants) == 0 {
+		m.reported = len(m.all)
+		return m.all
+	}
+	return slices.DeleteFunc(slices.Clone(m.all), func(r report.Module) bool { return !slices.Contains(tenants, r.Tenant) })
+}
+
+func (m *manyModules) Total(of func(string) bool) report.Module {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return sumOf(m.all, of)
+}
+
+func (m *manyModules) Usage(q report.UsageQuery) report.Usage {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	u := report.Usage{}
+	for _, r := range m.all {
+		u.Tenants = append(u.Tenants, report.TenantUsage{Tenant: r.Tenant, CPUTime: 1000, Memory: 10})
+	}
+	return u
+}
+
+// sumOf returns the sums of the counters of the modules of some tenants.
+func sumOf(all []report.Module, of func(string) bool) report.Module {
+	sum := report.Module{Errors: map[string]uint64{}}
+	for _, m := range all {
+		if !of(m.Tenant) {
+			continue
+		}
+		its := m.Counters.ByName()
+		for name, n := range sum.Counters.ByName() {
+			*n += *its[name]
+		}
+		for kind, n := range m.Errors {
+			sum.Errors[kind] += n
+		}
+		if sum.Durations.Counts == nil {
+			sum.Durations = report.Histogram{Bounds: m.Durations.Bounds, Counts: make([]uint64, len(m.Durations.Counts))}
+		}
+		for i, n := range m.Durations.Counts {
+			sum.Durations.Counts[i] += n
+		}
+		sum.Durations.Sum += m.Durations.Sum
+	}
+	return sum
 }
 
 func TestMetricsSayWhatHappened(t *testing.T) {
@@ -154,7 +206,10 @@ func TestMetricsSayWhatHappened(t *testing.T) {
 		`moot_verbs_total{result="ok",verb="roomAdd"} 1`, `moot_verbs_total{result="ok",verb="say"} 1`, `moot_verbs_total{result="error",verb="other"} 1`,
 		`moot_module_calls_total{module="mask",tenant="acme"} 7`, `moot_module_errors_total{kind="trap",module="mask",tenant="acme"} 2`,
 		`moot_module_duration_seconds_bucket{module="mask",tenant="acme",le="0.002"} 5`, `moot_module_duration_seconds_bucket{module="mask",tenant="acme",le="+Inf"} 7`,
-		`moot_module_info{module="mask",tenant="acme",version="mask@0a1b2c3d#r1"} 1`, `moot_module_metric{module="mask",name="hits",tenant="acme"} 3`,
+		`moot_module_info{module="mask",tenant="acme",version="mask@0a1b2c3d#r1"} 1`, `moot_modules 2`,
+		`moot_module_bindings{state="awake"} 1`, `moot_module_bindings{state="asleep"} 2`, `moot_module_memory_limit_bytes 1.073741824e+09`,
+		`moot_module_memory_bytes{kind="code"} 5.24288e+06`, `moot_module_memory_bytes{kind="instances"} 3.145728e+06`, `moot_module_wake_duration_seconds_count 1`,
+		`moot_tenant_module_cpu_seconds_total{tenant="acme"} 1.5`, `moot_tenant_module_memory_bytes{tenant="acme"} 3.145728e+06`, `moot_module_metric{module="mask",name="hits",tenant="acme"} 3`,
 		`moot_closed_total{code="0"} 1`, `moot_rejected_total 0`, `moot_reloads_total{result="ok"} 3`, `moot_rules_current 1`, `moot_restart_needed 1`,
 		`moot_tenant_messages_total{tenant="acme"} 1`, `moot_certificate_expiry_timestamp_seconds{listener="http"} 1.9e+09`,
 		`moot_verb_duration_seconds_count{result="ok",verb="say"} 1`, `moot_verb_duration_seconds_bucket{result="ok",verb="say",le="+Inf"} 1`,

@@ -14,6 +14,10 @@ type Modules interface {
 	// Stats returns one report for each module of each of the tenants, in the order of the chains. Without
 	// arguments it returns the reports of all tenants.
 	Stats(tenants ...string) []report.Module
+	// Total returns the sums of the counters of the modules of all tenants for which of returns true.
+	Total(of func(tenant string) bool) report.Module
+	// Usage returns what all modules use.
+	Usage(q report.UsageQuery) report.Usage
 }
 
 // Module has the counters of one module of one tenant on one node.
@@ -33,10 +37,10 @@ type moduleList struct {
 func (s *Server) moduleOperations() {
 	huma.Register(s.api, s.list("listModules", "/api/modules", "List the modules of all tenants on all nodes, by pages of tenants"),
 		func(ctx context.Context, in *tenantQuery) (*moduleList, error) {
-			tenants, more := s.cfg.Engine.TenantNames(in.Cursor, in.Limit)
+			tenants, cursor := s.selected(scope{}, in)
 			out, err := s.modules(ctx, tenants)
-			if err == nil && more {
-				out.Body.Cursor = tenants[len(tenants)-1]
+			if err == nil {
+				out.Body.Cursor = cursor
 			}
 			return out, err
 		})

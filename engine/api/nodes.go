@@ -19,6 +19,7 @@ type Node struct {
 	Revision    string      `json:"revision,omitempty" doc:"The revision in use."`
 	StartedAt   millis.Time `json:"startedAt,omitempty" format:"unix-ms"`
 	Ready       bool        `json:"ready"`
+	Tenants     int         `json:"tenants" doc:"Tenants of its configuration."`
 	Connections int         `json:"connections"`
 	Messages    uint64      `json:"messages" doc:"Messages published since the start."`
 	Deliveries  uint64      `json:"deliveries" doc:"Messages put into the outbox of a member since the start."`
@@ -54,6 +55,7 @@ func (s *Server) status(ctx context.Context) Node {
 	n := Node{
 		Name: s.cfg.Engine.Self(), Version: s.cfg.Version, Go: runtime.Version(), StartedAt: millis.TimeOf(s.started.Truncate(time.Millisecond)),
 		Ready: s.readiness(ctx, s.checks()).Ready, Connections: stats.Connections, Messages: stats.Messages, Deliveries: stats.Deliveries,
+		Tenants: s.cfg.Engine.TenantCount(),
 	}
 	if s.cfg.Rules != nil {
 		n.Revision, n.LastReload, n.NeedsRestart = s.cfg.Rules.Revision(), s.cfg.Rules.Last(), s.cfg.Rules.NeedsRestart()

@@ -16,6 +16,7 @@ func (s *Server) operations() {
 	s.roomOperations()
 	s.connectionOperations()
 	s.moduleOperations()
+	s.usageOperations()
 	s.valueOperations()
 	s.ruleOperations()
 	s.decisionOperations()

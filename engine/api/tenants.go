@@ -3,6 +3,8 @@ package api
 import (
 	"context"
 	"net/http"
+	"slices"
+	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -36,25 +38,40 @@ func (s *Server) tenantOperations() {
 
 // tenantQuery selects a page of tenants, sorted by name.
 type tenantQuery struct {
-	Cursor string `query:"cursor" maxLength:"63" doc:"The cursor of the page before; none: the first page."`
-	Limit  int    `query:"limit" minimum:"1" maximum:"1000" default:"100" doc:"Number of tenants."`
+	Tenants []string `query:"tenants" maxItems:"100" doc:"Only the tenants with these names, separated by commas."`
+	Search  string   `query:"search" maxLength:"63" doc:"Only tenants whose names contain this."`
+	Cursor  string   `query:"cursor" maxLength:"63" doc:"The cursor of the page before; none: the first page."`
+	Limit   int      `query:"limit" minimum:"1" maximum:"1000" default:"100" doc:"Number of tenants."`
+}
+
+// selected returns the names of the tenants of a page that a key reaches, sorted, and the cursor of the next page.
+func (s *Server) selected(who scope, q *tenantQuery) (names []string, cursor string) {
+	switch {
+	case who.tenant != "":
+		names = []string{who.tenant}
+	case len(q.Tenants) > 0:
+		names = slices.Compact(slices.Sorted(slices.Values(q.Tenants)))
+	default:
+		var more bool
+		if names, more = s.cfg.Engine.TenantNames(q.Search, q.Cursor, q.Limit); more {
+			cursor = names[len(names)-1]
+		}
+		return names, cursor
+	}
+	return slices.DeleteFunc(names, func(name string) bool {
+		return !strings.Contains(name, q.Search) || len(q.Tenants) > 0 && !slices.Contains(q.Tenants, name) || !s.cfg.Engine.HasTenant(name)
+	}), ""
 }
 
 func (s *Server) listTenants(ctx context.Context, in *tenantQuery) (*tenantList, error) {
 	who, _ := scopeOf(ctx)
-	names, more := []string{who.tenant}, false
-	if who.tenant == "" {
-		names, more = s.cfg.Engine.TenantNames(in.Cursor, in.Limit)
-	}
+	names, cursor := s.selected(who, in)
 	tenants, lost, err := s.tenants(ctx, names)
 	if err != nil {
 		return nil, s.faultOf(err)
 	}
 	out := &tenantList{}
-	out.Body.Tenants, out.Body.Unreachable = tenants, lost
-	if more {
-		out.Body.Cursor = names[len(names)-1]
-	}
+	out.Body.Tenants, out.Body.Unreachable, out.Body.Cursor = tenants, lost, cursor
 	return out, nil
 }
 

@@ -34,13 +34,13 @@ func newTenantSeries(cfg *Config) tenantSeries {
 	return tenantSeries{max: cmp.Or(cfg.MetricsTenants, 100), named: named, own: map[string]bool{}, other: monotone{}}
 }
 
-// choose returns the tenants and modules with series of their own and, at the end, the sums of the others.
-func (s *tenantSeries) choose(tenants []engine.TenantStats, modules []report.Module) ([]engine.TenantStats, []report.Module) {
+// choose returns the tenants with series of their own. left reports whether there are others; then the last one is
+// their sum.
+func (s *tenantSeries) choose(tenants []engine.TenantStats) (shown []engine.TenantStats, left bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.admit(tenants)
-	rest, left := engine.TenantStats{Name: otherTenants}, false
-	shown := tenants[:0:0]
+	rest := engine.TenantStats{Name: otherTenants}
 	for _, t := range tenants {
 		if s.has(t.Name) {
 			shown = append(shown, t)
@@ -52,11 +52,54 @@ func (s *tenantSeries) choose(tenants []engine.TenantStats, modules []report.Mod
 		rest.OutboxBytes += t.OutboxBytes
 		rest.Messages += t.Messages
 	}
-	if !left {
-		return shown, modules
+	if left {
+		rest.Messages = s.other.of("messages", rest.Messages)
+		shown = append(shown, rest)
 	}
-	rest.Messages = s.other.of("messages", rest.Messages)
-	return append(shown, rest), s.sumModules(modules)
+	return shown, left
+}
+
+// modules returns the modules of the tenants that choose returned. It asks for a report of each module of these
+// tenants, and for one sum of the others.
+func (s *tenantSeries) modules(from Modules, shown []engine.TenantStats, left bool) []report.Module {
+	if from == nil {
+		return nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	names := make([]string, 0, len(shown))
+	for _, t := range shown {
+		if t.Name != otherTenants {
+			names = append(names, t.Name)
+		}
+	}
+	var all []report.Module
+	if len(names) > 0 { // without names Stats returns all
+		all = from.Stats(names...)
+	}
+	if !left {
+		return all
+	}
+	return append(all, s.rest(from.Total(func(tenant string) bool { return !s.has(tenant) })))
+}
+
+// usage returns what the modules of the tenants that choose returned use.
+func (s *tenantSeries) usage(all []report.TenantUsage, shown []engine.TenantStats) (of map[string]report.TenantUsage) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	of = make(map[string]report.TenantUsage, len(shown))
+	var rest report.TenantUsage
+	for _, t := range all {
+		if s.has(t.Tenant) {
+			of[t.Tenant] = t
+			continue
+		}
+		rest.CPUTime += t.CPUTime
+		rest.Memory += t.Memory
+	}
+	rest.CPUTime = millis.DurationOf(time.Duration(s.other.of("time", uint64(rest.CPUTime.Std()))))
+	of[otherTenants] = rest
+	return of
 }
 
 func (s *tenantSeries) has(tenant string) bool {
@@ -89,51 +132,20 @@ func (s *tenantSeries) admit(tenants []engine.TenantStats) {
 	}
 }
 
-// sumModules sums up the modules of the other tenants.
-func (s *tenantSeries) sumModules(modules []report.Module) (shown []report.Module) {
-	rest := report.Module{Tenant: otherTenants, Name: otherTenants, Errors: map[string]uint64{}}
-	for i := range modules {
-		m := &modules[i]
-		if s.has(m.Tenant) {
-			shown = append(shown, *m)
-			continue
-		}
-		rest.OpenBreakers += m.OpenBreakers
-		rest.Instances += m.Instances
-		addModule(&rest, m)
-	}
-	if len(shown) == len(modules) {
-		return shown
-	}
-	for name, n := range rest.Counters.ByName() {
+// rest makes a sum over the other tenants' modules the report of a module.
+func (s *tenantSeries) rest(sum report.Module) report.Module {
+	sum.Tenant, sum.Name = otherTenants, otherTenants
+	for name, n := range sum.Counters.ByName() {
 		*n = s.other.of(name, *n)
 	}
-	for kind, n := range rest.Errors {
-		rest.Errors[kind] = s.other.of("error "+kind, n)
+	for kind, n := range sum.Errors {
+		sum.Errors[kind] = s.other.of("error "+kind, n)
 	}
-	for i, n := range rest.Durations.Counts {
-		rest.Durations.Counts[i] = s.other.of("bucket "+string(rune('a'+i)), n)
+	for i, n := range sum.Durations.Counts {
+		sum.Durations.Counts[i] = s.other.of("bucket "+string(rune('a'+i)), n)
 	}
-	rest.Durations.Sum = millis.DurationOf(time.Duration(s.other.of("sum", uint64(rest.Durations.Sum.Std()))))
-	return append(shown, rest)
-}
-
-// addModule adds the counters of another module.
-func addModule(m, o *report.Module) {
-	its := o.Counters.ByName()
-	for name, n := range m.Counters.ByName() {
-		*n += *its[name]
-	}
-	for kind, n := range o.Errors {
-		m.Errors[kind] += n
-	}
-	if m.Durations.Counts == nil {
-		m.Durations = report.Histogram{Bounds: o.Durations.Bounds, Counts: make([]uint64, len(o.Durations.Counts))}
-	}
-	for i := range min(len(m.Durations.Counts), len(o.Durations.Counts)) {
-		m.Durations.Counts[i] += o.Durations.Counts[i]
-	}
-	m.Durations.Sum += o.Durations.Sum
+	sum.Durations.Sum = millis.DurationOf(time.Duration(s.other.of("sum", uint64(sum.Durations.Sum.Std()))))
+	return sum
 }
 
 // monotone has sums over the tenants without series of their own. The part of a removed tenant stays in the sum, because a

@@ -19,6 +19,7 @@ import (
 	"github.com/mootchat/moot/engine/cluster/redis"
 	"github.com/mootchat/moot/engine/cluster/redis/redistest"
 	"github.com/mootchat/moot/engine/enginetest"
+	"github.com/mootchat/moot/engine/histogram"
 	"github.com/mootchat/moot/engine/millis"
 	"github.com/mootchat/moot/host/report"
 )
@@ -51,6 +52,16 @@ func (p *program) Counts() (taken, refused uint64)     { return 3, 1 }
 func (p *program) Stats(...string) []report.Module {
 	return []report.Module{{Tenant: "acme", Name: "mask", Version: "mask@0a1b2c3d#r1", Counters: report.Counters{Calls: 7}, Durations: report.Histogram{Bounds: []millis.Duration{1, 2}, Counts: []uint64{3, 2, 2}, Sum: 500}, Errors: map[string]uint64{"trap": 2}, Metrics: map[string]int64{"hits": 3}},
 		{Tenant: "default", Name: "gate", Version: "gate@0a1b2c3d#r1"}}
+}
+
+func (p *program) Total(of func(string) bool) report.Module { return sumOf(p.Stats(), of) }
+
+func (p *program) Usage(report.UsageQuery) report.Usage {
+	var wakes histogram.Histogram
+	wakes.Observe(time.Millisecond)
+	took := wakes.Snapshot()
+	return report.Usage{Bindings: 3, Awake: 1, Asleep: 2, ModulesCount: 2, Memory: report.Memory{Limit: 1 << 30, Code: 5 << 20, Instances: 3 << 20},
+		Wakes: report.HistogramOf(&took), Tenants: []report.TenantUsage{{Tenant: "acme", CPU: 0.1, CPUTime: 1500, Memory: 3 << 20, Awake: 1}}}
 }
 
 func (p *program) Decisions(f report.DecisionFilter) []report.Decision {
@@ -239,6 +250,7 @@ func (r *tour) all(c *enginetest.Client) {
 	c.Await("bye removed by the server")
 
 	r.ask("GET", "/api/modules", "", 200, `"version":"gate@0a1b2c3d#r1"`)
+	r.ask("GET", "/api/usage", "", 200, `"memory":{"limit":1073741824,"code":5242880,"instances":3145728}`)
 	if answer := r.ask("GET", acme+"/modules", "", 200, `"errors":{"trap":2}`); strings.Contains(answer, "gate") {
 		r.t.Errorf("the tenant's modules are %s", answer)
 	}
@@ -321,19 +333,20 @@ func TestATenantsKeyIsShownItsTenantAlone(t *testing.T) {
 	for path, want := range map[string]int{
 		"/api/tenants": 200, "/api/tenants/acme": 200, "/api/tenants/acme/rooms": 200, "/api/tenants/acme/connections": 200,
 		"/api/tenants/acme/modules": 200, "/api/tenants/acme/decisions": 200, "/api/tenants/acme/modules/mask/kv": 200,
-		"/api/tenants/acme/connections/" + own.ID():                              200,
-		"/api/tenants/acme/connections/" + other.ID():                            404,
-		"/api/tenants/acme/connections?cursor=" + other.ID():                     200,
-		"/api/tenants/acme/rooms/lobby":                                          404,
-		"/api/tenants/acme/rooms?cursor=lobby":                                   200,
-		"/api/tenants/default":                                                   403,
-		"/api/tenants/none":                                                      403,
-		"/api/modules":                                                           403,
-		"/api/decisions":                                                         403,
-		"/api/nodes":                                                             403,
-		"/api/tenants/default/connections/" + other.ID():                         403,
-		"/api/tenants/acme%2F..%2Fdefault":                                       403,
-		"/api/tenants/acme/connections/..%2F..%2Fdefault%2Frooms":                404,
+		"/api/tenants/acme/connections/" + own.ID():               200,
+		"/api/tenants/acme/connections/" + other.ID():             404,
+		"/api/tenants/acme/connections?cursor=" + other.ID():      200,
+		"/api/tenants/acme/rooms/lobby":                           404,
+		"/api/tenants/acme/rooms?cursor=lobby":                    200,
+		"/api/tenants/default":                                    403,
+		"/api/tenants/none":                                       403,
+		"/api/modules":                                            403,
+		"/api/decisions":                                          403,
+		"/api/usage":                                              403,
+		"/api/nodes":                                              403,
+		"/api/tenants/default/connections/" + other.ID():          403,
+		"/api/tenants/acme%2F..%2Fdefault":                        403,
+		"/api/tenants/acme/connections/..%2F..%2Fdefault%2Frooms": 404,
 		"/api/tenants/acme/modules/mask/kv/..%2F..%2F..%2Fdefault%2Fmodules%2Fx": 404,
 	} {
 		status, answer := n.request("GET", path, "", withKey(acmeKey))

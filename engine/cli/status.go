@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -16,18 +17,33 @@ import (
 	"github.com/mootchat/moot/engine/api"
 	"github.com/mootchat/moot/engine/api/client"
 	"github.com/mootchat/moot/engine/millis"
+	"github.com/mootchat/moot/host/report"
 )
 
 type statusCommand struct {
 	adminFlags
 	Tenant string `help:"Only this tenant, as the key of a tenant allows." placeholder:"NAME"`
+	Top    int    `help:"Number of tenants to print, those whose modules cost most first; 0 = all." default:"20" placeholder:"N"`
+	By     string `help:"Cost that orders the tenants: cpu or memory." enum:"cpu,memory" default:"cpu"`
 	JSON   bool   `name:"json" help:"Print JSON."`
 }
+
+// Validate checks the number of tenants.
+func (c *statusCommand) Validate() error {
+	if c.Top < 0 || c.Top > maxTop {
+		return fmt.Errorf("--top is %d: use 0 to %d", c.Top, maxTop)
+	}
+	return nil
+}
+
+// maxTop is the largest number of tenants of a report about costs.
+const maxTop = 1000
 
 // status has the nodes, tenants and modules of a running server.
 type status struct {
 	Self    string       `json:"self,omitempty"`
 	Nodes   []api.Node   `json:"nodes,omitempty"`
+	Usage   *api.Usage   `json:"usage,omitempty"`
 	Tenants []api.Tenant `json:"tenants"`
 	Modules []api.Module `json:"modules"`
 	Missing []string     `json:"missing,omitempty"` // nodes that did not answer
@@ -39,7 +55,7 @@ func (c *statusCommand) Run(ctx context.Context, t terminal) error {
 	if err != nil {
 		return err
 	}
-	s, err := statusOf(ctx, ask, c.Tenant)
+	s, err := c.status(ctx, ask)
 	if err != nil {
 		return err
 	}
@@ -74,18 +90,67 @@ func (s *status) finding() error {
 	return nil
 }
 
-// statusOf requests the status of all nodes, tenants and modules, or of one tenant.
+// status requests the status of all nodes and of the tenants that cost most, or of one tenant.
+func (c *statusCommand) status(ctx context.Context, ask *client.Client) (s *status, err error) {
+	if c.Tenant != "" {
+		return statusOf(ctx, ask, c.Tenant)
+	}
+	s = &status{}
+	if s.Self, s.Nodes, err = ask.Nodes(ctx); err != nil {
+		return nil, err
+	}
+	usage, err := ask.Usage(ctx, report.UsageQuery{By: c.By, Top: cmp.Or(c.Top, maxTop)})
+	switch {
+	case err == nil:
+		s.Usage = &usage
+	case client.Code(err) != api.CodeNoEndpoint: // a node of an older version has no such endpoint
+		return nil, err
+	}
+	var names []string // none: all
+	if c.Top > 0 {
+		if names, err = s.listed(ctx, ask, c.Top); err != nil {
+			return nil, err
+		}
+	}
+	if s.Tenants, err = ask.Tenants(ctx, names...); err != nil {
+		return nil, err
+	}
+	s.Modules, s.Missing, err = ask.Modules(ctx, names...)
+	s.sort()
+	return s, err
+}
+
+// listed returns the names of at most n tenants: those that cost most, and the first ones by name.
+func (s *status) listed(ctx context.Context, ask *client.Client, n int) (names []string, err error) {
+	if s.Usage != nil {
+		for _, t := range s.Usage.Tenants {
+			names = append(names, t.Tenant)
+		}
+	}
+	more, err := ask.TenantNames(ctx, n)
+	for _, name := range more {
+		if len(names) < n && !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	return names, err
+}
+
+// sort sorts the tenants and their modules in the order of the costs.
+func (s *status) sort() {
+	rank := map[string]int{}
+	if s.Usage != nil {
+		for i, t := range s.Usage.Tenants {
+			rank[t.Tenant] = i - len(s.Usage.Tenants)
+		}
+	}
+	slices.SortStableFunc(s.Tenants, func(a, b api.Tenant) int { return cmp.Compare(rank[a.Name], rank[b.Name]) })
+	slices.SortStableFunc(s.Modules, func(a, b api.Module) int { return cmp.Compare(rank[a.Tenant], rank[b.Tenant]) })
+}
+
+// statusOf requests the status of one tenant.
 func statusOf(ctx context.Context, ask *client.Client, tenant string) (s *status, err error) {
 	s = &status{}
-	if tenant == "" {
-		if s.Self, s.Nodes, err = ask.Nodes(ctx); err == nil {
-			s.Tenants, err = ask.Tenants(ctx)
-		}
-		if err == nil {
-			s.Modules, s.Missing, err = ask.Modules(ctx)
-		}
-		return s, err
-	}
 	s.Tenants = make([]api.Tenant, 1)
 	if err := ask.Do(ctx, http.MethodGet, client.Path("api", "tenants", tenant), nil, &s.Tenants[0]); err != nil {
 		return nil, err
@@ -104,10 +169,10 @@ func (s *status) print(w io.Writer) error {
 	if len(s.Nodes) > 0 {
 		s.nodes(table)
 	}
-	fmt.Fprintln(table, "TENANT\tCONNECTIONS\tROOMS\tWAITING")
-	for _, t := range s.Tenants {
-		fmt.Fprintf(table, "%s\t%d\t%d\t%s\n", t.Name, t.Connections, t.Rooms, sizeOf(t.OutboxBytes))
+	if s.Usage != nil {
+		s.usage(table)
 	}
+	s.tenants(table)
 	if len(s.Modules) > 0 {
 		fmt.Fprintln(table)
 		fmt.Fprintln(table, "TENANT\tMODULE\tNODE\tCALLS\tALLOW\tREWRITE\tDENY\tDROP\tERRORS\tP50\tP99\tBREAKER")
@@ -122,9 +187,42 @@ func (s *status) print(w io.Writer) error {
 	return table.Flush()
 }
 
+// usage prints what the modules of each node use.
+func (s *status) usage(w io.Writer) {
+	fmt.Fprintln(w, "NODE\tMODULES\tBINDINGS\tAWAKE\tINSTANCES\tMEMORY\tCODE\tLIMIT\tWAKES\tPER SECOND\tP50\tP99")
+	for i := range s.Usage.Nodes {
+		u := &s.Usage.Nodes[i]
+		wakes := u.Wakes.Snapshot()
+		fmt.Fprintf(w, "%s\t%d\t%d\t%d\t%d\t%s\t%s\t%s\t%d\t%.3g\t%s\t%s\n", u.Node, u.ModulesCount, u.Bindings, u.Awake, u.Instances,
+			sizeOf(int(u.Memory.Instances)), sizeOf(int(u.Memory.Code)), sizeOf(int(u.Memory.Limit)), wakes.Total(), u.WakesPerSecond,
+			took(millis.DurationOf(wakes.Quantile(0.5))), took(millis.DurationOf(wakes.Quantile(0.99))))
+	}
+	fmt.Fprintln(w)
+}
+
+// tenants prints the tenants with what their modules cost, and the number of tenants that are left out.
+func (s *status) tenants(w io.Writer) {
+	costs := map[string]report.TenantUsage{}
+	if s.Usage != nil {
+		for _, t := range s.Usage.Tenants {
+			costs[t.Tenant] = t
+		}
+	}
+	fmt.Fprintln(w, "TENANT\tCONNECTIONS\tROOMS\tWAITING\tPROCESSORS\tCPU TIME\tMEMORY\tAWAKE")
+	for _, t := range s.Tenants {
+		cost := costs[t.Name]
+		fmt.Fprintf(w, "%s\t%d\t%d\t%s\t%.3g\t%s\t%s\t%d\n", t.Name, t.Connections, t.Rooms, sizeOf(t.OutboxBytes), cost.CPU, took(cost.CPUTime), sizeOf(int(cost.Memory)), cost.Awake)
+	}
+	for _, n := range s.Nodes {
+		if left := n.Tenants - len(s.Tenants); n.Name == s.Self && left > 0 {
+			fmt.Fprintf(w, "and %s: --top 0 prints all, --tenant NAME one\n", counted(left, "more tenant"))
+		}
+	}
+}
+
 // nodes prints the nodes, the differences of their versions and revisions, and their last reloads.
 func (s *status) nodes(w io.Writer) {
-	fmt.Fprintln(w, "NODE\tSTATE\tUP\tREVISION\tCONNECTIONS\tMESSAGES\tDELIVERIES\tVERSION")
+	fmt.Fprintln(w, "NODE\tSTATE\tUP\tREVISION\tTENANTS\tCONNECTIONS\tMESSAGES\tDELIVERIES\tVERSION")
 	for _, n := range s.Nodes {
 		if n.Error != "" {
 			fmt.Fprintf(w, "%s\tlost: %s\n", n.Name, n.Error)
@@ -135,7 +233,7 @@ func (s *status) nodes(w io.Writer) {
 			state = "not ready"
 		}
 		up := time.Since(n.StartedAt.Time()).Round(time.Second)
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%d\t%d\t%s\n", n.Name, state, up, short(n.Revision), n.Connections, n.Messages, n.Deliveries, n.Version)
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%d\t%d\t%d\t%s\n", n.Name, state, up, short(n.Revision), n.Tenants, n.Connections, n.Messages, n.Deliveries, n.Version)
 	}
 	fmt.Fprintln(w)
 	if err := api.DifferencesOf(s.Nodes).Err(); err != nil {

@@ -172,7 +172,7 @@ type Limits struct {
 	VerbsPerSecond      int           `yaml:"verbsPerSecond" default:"50" min:"1" max:"1000000"`     // of one connection; the burst is twice that
 	SimultaneousActions int           `yaml:"simultaneousActions" default:"5" min:"1" max:"1000"`    // of one connection
 	ModuleCPU           Share         `yaml:"moduleCPU" default:"0.5" min:"0.01" max:"1"`            // of the processors, for the modules of one tenant
-	ModuleMemory        ByteSize      `yaml:"moduleMemory" default:"1GiB" min:"64MiB" max:"1024GiB"` // of all module instances; half of it is reserved in equal parts for the tenants
+	ModuleMemory        ByteSize      `yaml:"moduleMemory" default:"0" min:"64MiB" max:"1024GiB"`    // of compiled modules and instances; half of it is reserved in equal parts for the tenants; 0 = a quarter of the memory of the machine or cgroup
 	ChainTimeout        time.Duration `yaml:"chainTimeout" default:"250ms" min:"1ms" max:"1m"`       // for all modules of a chain, for one message
 	VerbTimeout         time.Duration `yaml:"verbTimeout" default:"15s" min:"100ms" max:"10m"`       // total time of a verb or an action of a client
 	OutboxBytes         ByteSize      `yaml:"outboxBytes" default:"1MiB" min:"1KiB" max:"1GiB"`      // bytes that may wait for one connection; above that it is closed

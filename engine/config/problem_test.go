@@ -69,6 +69,7 @@ func TestEveryKindOfProblemHasItsMessage(t *testing.T) {
 		{"bool wanted", "tenants: {default: {rooms: {clientsMayCreate: yes}}}", `c:1: tenants.default.rooms.clientsMayCreate: must be true or false, not text`},
 		{"number too small", "limits: {verbsPerSecond: 0}", `c:1: limits.verbsPerSecond: "0" is out of range: use 1 to 1000000`},
 		{"number too large", "tenants: {default: {limits: {rooms: 10000001}}}", `c:1: tenants.default.limits.rooms: "10000001" is out of range: use 0 to 10000000`},
+		{"size too small where 0 is allowed", "limits: {moduleMemory: 1MiB}", `c:1: limits.moduleMemory: "1MiB" is out of range: use 0 or 64MiB to 1024GiB`},
 		{"size too small", "limits: {messageBytes: 63}", `c:1: limits.messageBytes: "63" is out of range: use 64B to 1MiB`},
 		{"bad size", "limits: {messageBytes: 64KB}", `c:1: limits.messageBytes: "64KB" is not a valid size: use one such as 65536, 64KiB or 1MiB`},
 		{"size with a sign", "limits: {outboxBytes: -1MiB}", `c:1: limits.outboxBytes: "-1MiB" is not a valid size: use one such as 65536, 64KiB or 1MiB`},

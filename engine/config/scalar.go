@@ -157,9 +157,14 @@ func inRange(n int64, t reflect.Type, tag reflect.StructTag) error {
 	if err != nil {
 		return err
 	}
-	if n < low || n > high {
+	zero := low > 0 && tag.Get("default") == "0" // 0 stands for a value that the node chooses
+	if (n < low || n > high) && !(zero && n == 0) {
 		show := func(n int64) any { return reflect.ValueOf(n).Convert(t).Interface() }
-		return fmt.Errorf("is out of range: use %v to %v", show(low), show(high))
+		or := ""
+		if zero {
+			or = "0 or "
+		}
+		return fmt.Errorf("is out of range: use %s%v to %v", or, show(low), show(high))
 	}
 	return nil
 }

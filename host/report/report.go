@@ -109,3 +109,10 @@ func HistogramOf(s *histogram.Snapshot) Histogram {
 	}
 	return h
 }
+
+// Snapshot returns the counts in the form of package histogram. Buckets that it does not have are left out.
+func (h *Histogram) Snapshot() (s histogram.Snapshot) {
+	copy(s.Counts[:], h.Counts)
+	s.Sum = h.Sum.Std()
+	return s
+}

@@ -121,12 +121,34 @@ func (c *Client) Nodes(ctx context.Context) (self string, nodes []api.Node, err 
 	return out.Self, out.Nodes, err
 }
 
-// pageSize is the number of tenants of a page.
-const pageSize = 1000
+// Usage returns what the modules of all nodes use, with the tenants that cost most.
+func (c *Client) Usage(ctx context.Context, q report.UsageQuery) (u api.Usage, err error) {
+	query := url.Values{"top": {strconv.Itoa(q.Top)}}
+	if q.By != "" {
+		query.Set("by", q.By)
+	}
+	err = c.Do(ctx, http.MethodGet, "/api/usage?"+query.Encode(), nil, &u)
+	return u, err
+}
 
-// Tenants returns all tenants that the key reaches.
-func (c *Client) Tenants(ctx context.Context) (all []api.Tenant, err error) {
-	err = c.pages(Path("api", "tenants"), func(path string) (string, error) {
+// TenantNames returns the names of the first tenants that the key reaches, sorted, at most limit.
+func (c *Client) TenantNames(ctx context.Context, limit int) (names []string, err error) {
+	var page struct{ Tenants []api.Tenant }
+	err = c.Do(ctx, http.MethodGet, "/api/tenants?limit="+strconv.Itoa(limit), nil, &page)
+	for _, t := range page.Tenants {
+		names = append(names, t.Name)
+	}
+	return names, err
+}
+
+const (
+	pageSize = 1000 // tenants of a page
+	maxNamed = 100  // names in one request
+)
+
+// Tenants returns the tenants with these names, or all tenants that the key reaches if there are no names.
+func (c *Client) Tenants(ctx context.Context, names ...string) (all []api.Tenant, err error) {
+	err = c.pages(Path("api", "tenants"), names, func(path string) (string, error) {
 		var page struct {
 			Tenants []api.Tenant
 			Cursor  string
@@ -138,9 +160,10 @@ func (c *Client) Tenants(ctx context.Context) (all []api.Tenant, err error) {
 	return all, err
 }
 
-// Modules returns all modules on all nodes, and the nodes that did not answer.
-func (c *Client) Modules(ctx context.Context) (all []api.Module, unreachable []string, err error) {
-	err = c.pages(Path("api", "modules"), func(path string) (string, error) {
+// Modules returns the modules of the named tenants, or of all tenants if there are no names, on all nodes, and the nodes
+// that did not answer.
+func (c *Client) Modules(ctx context.Context, names ...string) (all []api.Module, unreachable []string, err error) {
+	err = c.pages(Path("api", "modules"), names, func(path string) (string, error) {
 		var page struct {
 			Modules     []api.Module
 			Unreachable []string
@@ -154,8 +177,16 @@ func (c *Client) Modules(ctx context.Context) (all []api.Module, unreachable []s
 	return all, slices.Compact(unreachable), err
 }
 
-// pages requests all pages of a list in order.
-func (c *Client) pages(path string, ask func(path string) (cursor string, err error)) error {
+// pages requests all pages of a list in order, or the pages with the named tenants.
+func (c *Client) pages(path string, names []string, ask func(path string) (cursor string, err error)) error {
+	for some := range slices.Chunk(names, maxNamed) {
+		if _, err := ask(path + "?" + url.Values{"tenants": {strings.Join(some, ",")}}.Encode()); err != nil {
+			return err
+		}
+	}
+	if len(names) > 0 {
+		return nil
+	}
 	q := url.Values{"limit": {strconv.Itoa(pageSize)}}
 	for {
 		cursor, err := ask(path + "?" + q.Encode())
