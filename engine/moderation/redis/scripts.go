@@ -1,0 +1,106 @@
+package redis
+
+import "github.com/redis/go-redis/v9"
+
+// luaTenant is the common part of the scripts that change a tenant's sanctions. Each of them removes up to
+// 100 sanctions that have ended, and the marks of removals that are older than a minute.
+//
+// KEYS sanctions order ends removals counters   ARGV tenant channel ...
+const luaTenant = `
+local t = redis.call('TIME')
+local now = t[1] * 1000 + math.floor(t[2] / 1000)
+local function drop(id)
+  local record = redis.call('HGET', KEYS[1], id)
+  if not record then return false end
+  local source, subject = record:match('^(%a)%d+%z([^%z]*)%z')
+  redis.call('HDEL', KEYS[1], id)
+  redis.call('ZREM', KEYS[2], subject .. '\0' .. id)
+  redis.call('ZREM', KEYS[3], id)
+  if source == 'm' then redis.call('HINCRBY', KEYS[5], 'modules', -1) end
+  return true
+end
+local function publish(change)
+  local revision = redis.call('HINCRBY', KEYS[5], 'revision', 1)
+  redis.call('PUBLISH', ARGV[2], ARGV[1] .. ' ' .. revision .. ' ' .. change)
+end
+for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEYS[3], '-inf', now, 'LIMIT', 0, 100)) do drop(id) end
+redis.call('ZREMRANGEBYSCORE', KEYS[4], '-inf', now - 60000)
+-- stamp returns the time of a change, in ms; it is later than that of every other change of the tenant.
+local function stamp()
+  local at = math.max(now, tonumber(redis.call('HGET', KEYS[5], 'at') or '0') + 1)
+  redis.call('HSET', KEYS[5], 'at', string.format('%.0f', at))
+  return string.format('%.0f', at)
+end
+local function set(id, source, subject, until_, data, at)
+  drop(id)
+  if source == 'm' then redis.call('HINCRBY', KEYS[5], 'modules', 1) end
+  local record = source .. at .. '\0' .. subject .. '\0' .. data
+  redis.call('HSET', KEYS[1], id, record)
+  redis.call('ZADD', KEYS[2], 0, subject .. '\0' .. id)
+  if until_ ~= '0' then redis.call('ZADD', KEYS[3], until_, id) end
+  redis.call('ZREM', KEYS[4], id)
+  publish('s' .. id .. ' ' .. record)
+end
+local function remove(id, at)
+  local had = drop(id)
+  redis.call('ZADD', KEYS[4], at, id)
+  if had then publish('r' .. id) end
+  return had
+end
+`
+
+// setScript returns the time of the change as text, or "full", "modules".
+// ARGV ... id source subject until data max maxOfModules
+var setScript = redis.NewScript(luaTenant + `
+if redis.call('HEXISTS', KEYS[1], ARGV[3]) == 0 then
+  if ARGV[4] == 'm' and tonumber(redis.call('HGET', KEYS[5], 'modules') or '0') >= tonumber(ARGV[9]) then return 'modules' end
+  if redis.call('HLEN', KEYS[1]) >= tonumber(ARGV[8]) then return 'full' end
+end
+local at = stamp()
+set(ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[7], at)
+return at`)
+
+// removeScript returns the time of the removal as text, and 1 if the sanction existed. ARGV ... id
+var removeScript = redis.NewScript(luaTenant + `
+local at = stamp()
+return {at, remove(ARGV[3], at) and 1 or 0}`)
+
+// restoreScript makes a change again that a failover has lost, unless there is a later one of the sanction.
+// ARGV ... id source subject until data at; data is "" for a removal
+var restoreScript = redis.NewScript(luaTenant + `
+local at = tonumber(ARGV[8])
+local record = redis.call('HGET', KEYS[1], ARGV[3])
+if record and tonumber(record:match('^%a(%d+)')) >= at then return 0 end
+local removed = redis.call('ZSCORE', KEYS[4], ARGV[3])
+if removed and tonumber(removed) >= at then return 0 end
+if tonumber(redis.call('HGET', KEYS[5], 'at') or '0') < at then redis.call('HSET', KEYS[5], 'at', ARGV[8]) end
+if ARGV[7] == '' then
+  remove(ARGV[3], ARGV[8])
+elseif ARGV[6] == '0' or tonumber(ARGV[6]) > now then
+  set(ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[7], ARGV[8])
+end
+return 1`)
+
+// listScript returns the tenant's revision, the cursor of the next page ("" after the last), and the records
+// of the page, each after its ID. Sanctions that have ended count for the limit but are not returned.
+//
+// KEYS sanctions order ends counters   ARGV min max limit
+var listScript = redis.NewScript(`
+local t = redis.call('TIME')
+local now = t[1] * 1000 + math.floor(t[2] / 1000)
+local limit = tonumber(ARGV[3])
+local places = redis.call('ZRANGEBYLEX', KEYS[2], ARGV[1], ARGV[2], 'LIMIT', 0, limit + 1)
+local out = {redis.call('HGET', KEYS[4], 'revision') or '0', ''}
+if #places > limit then
+  places[#places] = nil
+  out[2] = places[limit]
+end
+for _, place in ipairs(places) do
+  local id = place:match('([^%z]*)$')
+  local ends = redis.call('ZSCORE', KEYS[3], id)
+  if not ends or tonumber(ends) > now then
+    out[#out + 1] = id
+    out[#out + 1] = redis.call('HGET', KEYS[1], id)
+  end
+end
+return out`)

@@ -1,0 +1,180 @@
+// Package redis keeps sanctions in Redis, which all nodes share.
+//
+// The keys of a tenant have one hash tag, so that a script may access all of them on a Redis Cluster
+// too. A change is one script and one round trip, and is published on one channel for all tenants:
+//
+//	moot:{mod:TENANT}:s   hash: ID of a sanction -> record (see record.go)
+//	moot:{mod:TENANT}:i   sorted set: SUBJECT NUL ID, all scores 0: the order of pages
+//	moot:{mod:TENANT}:x   sorted set: ID of a sanction with an end -> its end, ms by Redis' clock
+//	moot:{mod:TENANT}:g   sorted set: ID of a sanction that was removed in the last minute -> when, ms
+//	moot:{mod:TENANT}:c   hash: revision, number of changes; at, time of the last one, ms; modules, number of sanctions of modules
+//	moot:moderation       channel of changes
+package redis
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/mootchat/moot/engine/moderation"
+)
+
+// restoreFor is the age up to which changes of this node are made again after its connection to Redis has
+// failed. A failover loses changes that no replica had; the node that made them makes them again.
+const restoreFor = 15 * time.Second
+
+// Store is a [moderation.Store] in Redis. Create it with New.
+type Store struct {
+	Limits moderation.Limits // must not change after the first call
+
+	client redis.UniversalClient
+	prefix string
+	log    *slog.Logger
+
+	ctx    context.Context // ends with Close
+	cancel context.CancelFunc
+	work   sync.WaitGroup
+
+	mu        sync.Mutex
+	started   chan struct{} // not nil: run has begun; closed when the subscription is active
+	followers map[string]map[*follower]struct{}
+	recent    []change // of this node, younger than restoreFor, in their order
+}
+
+// New returns a store whose keys begin with prefix. A nil log is slog.Default. The caller closes the client,
+// after Close.
+func New(client redis.UniversalClient, prefix string, log *slog.Logger) *Store {
+	if log == nil {
+		log = slog.Default()
+	}
+	s := &Store{client: client, prefix: prefix, log: log, followers: map[string]map[*follower]struct{}{}}
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	return s
+}
+
+// Close ends the subscription. Followers are no longer called.
+func (s *Store) Close() error {
+	s.cancel()
+	s.work.Wait()
+	return nil
+}
+
+func (s *Store) channel() string { return s.prefix + ":moderation" }
+
+func (s *Store) key(tenant, name string) string { return s.prefix + ":{mod:" + tenant + "}:" + name }
+
+// keys are the keys of luaTenant.
+func (s *Store) keys(tenant string) []string {
+	return []string{s.key(tenant, "s"), s.key(tenant, "i"), s.key(tenant, "x"), s.key(tenant, "g"), s.key(tenant, "c")}
+}
+
+// Set implements [moderation.Store].
+func (s *Store) Set(ctx context.Context, one moderation.Sanction) (moderation.Sanction, error) {
+	c, limits := setting(one), s.Limits.WithDefaults()
+	answer, err := setScript.Run(ctx, s.client, s.keys(one.Tenant), one.Tenant, s.channel(), c.id, c.source, c.subject, c.until, c.data,
+		limits.All, limits.OfModules).Text()
+	switch {
+	case err != nil:
+		return one, err
+	case answer == "full":
+		return one, moderation.ErrFull
+	case answer == "modules":
+		return one, moderation.ErrModulesFull
+	}
+	if one.At, err = parseTime(answer); err != nil {
+		return one, err
+	}
+	s.remember(c, one.At)
+	return one, nil
+}
+
+// Remove implements [moderation.Store].
+func (s *Store) Remove(ctx context.Context, tenant, id string) (bool, error) {
+	answer, err := removeScript.Run(ctx, s.client, s.keys(tenant), tenant, s.channel(), id).Slice()
+	if err != nil {
+		return false, err
+	}
+	if len(answer) != 2 {
+		return false, fmt.Errorf("redis answered %d values, want 2", len(answer))
+	}
+	text, _ := answer[0].(string)
+	at, err := parseTime(text)
+	if err != nil {
+		return false, err
+	}
+	s.remember(change{tenant: tenant, id: id}, at)
+	return answer[1] == int64(1), nil
+}
+
+// remember stores a change of this node for restoreFor.
+func (s *Store) remember(c change, at int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c.at, c.made = at, time.Now()
+	s.forgetOld()
+	s.recent = append(s.recent, c)
+}
+
+// forgetOld drops changes older than restoreFor. The caller holds mu.
+func (s *Store) forgetOld() {
+	n := 0
+	for n < len(s.recent) && time.Since(s.recent[n].made) > restoreFor {
+		n++
+	}
+	s.recent = append(s.recent[:0:0], s.recent[n:]...)
+}
+
+// List implements [moderation.Store]. A page is one script.
+func (s *Store) List(ctx context.Context, tenant string, q moderation.Query) (page []moderation.Sanction, next string, err error) {
+	low, high := "-", "+"
+	if q.Subject != "" {
+		low, high = "["+q.Subject+"\x00", "("+q.Subject+"\x01"
+	}
+	if q.Cursor != "" {
+		low = "(" + q.Cursor
+	}
+	p, err := s.page(ctx, tenant, low, high, q.Limit)
+	return p.sanctions, p.next, err
+}
+
+// page is a part of a tenant's sanctions.
+type page struct {
+	revision  int64
+	next      string // place of the last one; "": the last page
+	sanctions []moderation.Sanction
+}
+
+func (s *Store) page(ctx context.Context, tenant, low, high string, limit int) (p page, err error) {
+	keys := []string{s.key(tenant, "s"), s.key(tenant, "i"), s.key(tenant, "x"), s.key(tenant, "c")}
+	answer, err := listScript.Run(ctx, s.client, keys, low, high, limit).StringSlice()
+	if err != nil {
+		return p, err
+	}
+	if len(answer) < 2 || len(answer)%2 != 0 {
+		return p, errors.New("redis returned no page of sanctions")
+	}
+	if p.revision, err = parseTime(answer[0]); err != nil {
+		return p, err
+	}
+	p.next = answer[1]
+	malformed, first := 0, error(nil)
+	for i := 2; i < len(answer); i += 2 {
+		one, err := parseRecord(tenant, answer[i], answer[i+1])
+		if err != nil {
+			malformed++
+			first = cmp.Or(first, fmt.Errorf("sanction %s: %w", answer[i], err))
+			continue
+		}
+		p.sanctions = append(p.sanctions, one)
+	}
+	if malformed > 0 {
+		s.log.Warn("malformed sanctions in Redis do not hold", "tenant", tenant, "sanctions", malformed, "first", first)
+	}
+	return p, nil
+}

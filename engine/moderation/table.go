@@ -1,0 +1,57 @@
+package moderation
+
+import (
+	"hash/maphash"
+	"maps"
+	"slices"
+	"sync/atomic"
+)
+
+// shards is the number of maps of a table. A change copies one map.
+const shards = 64
+
+var seed = maphash.MakeSeed()
+
+// table maps subjects to their entries. get may run concurrently with one change. Maps and
+// slices are immutable once they are stored.
+type table[K comparable] struct {
+	shards [shards]atomic.Pointer[map[K][]*entry]
+}
+
+func (t *table[K]) shard(key K) *atomic.Pointer[map[K][]*entry] {
+	return &t.shards[maphash.Comparable(seed, key)%shards]
+}
+
+func (t *table[K]) get(key K) []*entry {
+	m := t.shard(key).Load()
+	if m == nil {
+		return nil
+	}
+	return (*m)[key]
+}
+
+func (t *table[K]) add(key K, e *entry) {
+	t.set(key, append(slices.Clone(t.get(key)), e))
+}
+
+func (t *table[K]) remove(key K, e *entry) {
+	t.set(key, slices.DeleteFunc(slices.Clone(t.get(key)), func(other *entry) bool { return other == e }))
+}
+
+func (t *table[K]) set(key K, entries []*entry) {
+	shard := t.shard(key)
+	next := map[K][]*entry{}
+	if m := shard.Load(); m != nil {
+		next = maps.Clone(*m)
+	}
+	if len(entries) == 0 {
+		delete(next, key)
+	} else {
+		next[key] = entries
+	}
+	if len(next) == 0 {
+		shard.Store(nil)
+		return
+	}
+	shard.Store(&next)
+}
