@@ -84,8 +84,10 @@ func (a *answer) err() error {
 	switch {
 	case a.Error == "":
 		return nil
+	case a.Wait > 0 && a.Error == errRetry.Text:
+		return &RetryError{Wait: a.Wait}
 	case a.Wait > 0:
-		return &RetryError{a.Wait}
+		return &RetryError{a.Wait, a.Error}
 	case a.Kind == "verb":
 		return &VerbError{a.Error}
 	case errorKinds[a.Kind] != nil:

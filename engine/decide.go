@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -16,13 +17,21 @@ type VerbError struct{ Text string }
 func (e *VerbError) Error() string { return e.Text }
 
 // RetryError is the error of a verb that may succeed after Wait. It is a [VerbError] too.
-// Its text contains no module name and no cause.
-type RetryError struct{ Wait time.Duration }
+// The text of a failed rule is "try again", without the name of the module and the cause.
+type RetryError struct {
+	Wait time.Duration
+	Text string // "": "try again"
+}
 
-func (e *RetryError) Error() string { return errRetry.Text }
+func (e *RetryError) Error() string { return cmp.Or(e.Text, errRetry.Text) }
 
-// Unwrap returns the VerbError.
-func (e *RetryError) Unwrap() error { return errRetry }
+// Unwrap returns a VerbError with the text.
+func (e *RetryError) Unwrap() error {
+	if e.Text == "" {
+		return errRetry
+	}
+	return &VerbError{e.Text}
+}
 
 var (
 	errRetry      = &VerbError{"try again"}
@@ -77,7 +86,7 @@ func refusal(v *hook.Verdict) error {
 		return nil
 	case hook.Failed:
 		if v.RetryAfter > 0 {
-			return &RetryError{v.RetryAfter}
+			return &RetryError{Wait: v.RetryAfter}
 		}
 		return errMiddleware
 	case hook.Dropped:

@@ -21,6 +21,7 @@
 //	Gate.mu, Outbox.mu
 //	Engine.mu
 //	tenant.mu
+//	sanctions.mu
 //	room.mu
 //	sessions.mu
 //	pendingNotices.mu
@@ -49,6 +50,7 @@ import (
 	"github.com/mootchat/moot/engine/cluster"
 	"github.com/mootchat/moot/engine/fanout"
 	"github.com/mootchat/moot/engine/hook"
+	"github.com/mootchat/moot/engine/moderation"
 	"github.com/mootchat/moot/engine/wire"
 )
 
@@ -59,8 +61,9 @@ type Config struct {
 	Limits     Limits
 	Middleware hook.Middleware // nil: everything is allowed
 	Cluster    cluster.Backend
-	Operator   Operator // nil: questions from operators of other nodes fail
-	Tracer     Tracer   // nil: verbs are not traced
+	Operator   Operator         // nil: questions from operators of other nodes fail
+	Tracer     Tracer           // nil: verbs are not traced
+	Moderation moderation.Store // nil: there are no sanctions
 
 	// Grace is the time for which a lost connection may be resumed. 0 disables sessions.
 	Grace time.Duration
@@ -76,9 +79,11 @@ type Engine struct {
 	cluster    cluster.Backend
 	operator   Operator
 	tracer     Tracer
+	moderation moderation.Store
 	log        *slog.Logger
 	welcome    *wire.Frame
 	writers    *fanout.Writers
+	enforcing  sync.WaitGroup // goroutines that enforce sanctions
 	stats      stats
 	ready      chan struct{}
 	notices    pendingNotices
@@ -101,6 +106,7 @@ func New(cfg Config) (*Engine, error) {
 		cluster:     cfg.Cluster,
 		operator:    cfg.Operator,
 		tracer:      cfg.Tracer,
+		moderation:  cfg.Moderation,
 		log:         cfg.Log,
 		ready:       make(chan struct{}),
 		connections: map[string]*Connection{},
@@ -160,6 +166,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	end()
 	err = errors.Join(err, <-failed)
 	e.publishAllNotices() // publishes the leaves that the end of Nodes.Run has added
+	e.enforcing.Wait()
 	e.writers.Close()
 	running.Wait()
 	return err

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/mootchat/moot/engine/hook"
+	"github.com/mootchat/moot/engine/moderation"
 	"github.com/mootchat/moot/engine/wire"
 )
 
@@ -132,12 +133,15 @@ func (c *Connection) auth(ctx context.Context, r *wire.Request) (result, error) 
 			return result{}, err
 		}
 	}
+	if err := c.refusedBy(moderation.Ban, ""); err != nil {
+		return result{}, Close{CloseBanned.Code, err.Error()}
+	}
 	c.closeWithToken(id.Expires)
 	data, err := json.Marshal(struct {
 		User      string `json:"user,omitempty"`
 		ExpiresAt int64  `json:"expiresAt,omitempty"` // ms since 1970
 	}{id.User, max(0, id.Expires.UnixMilli())})
-	return result{data: data}, err
+	return result{data: data, after: func(context.Context) { c.engine.enforce(c) }}, err // the user may be new
 }
 
 // clientError returns the error of a token with a text for the client.

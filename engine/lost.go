@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/mootchat/moot/engine/cluster"
 	"github.com/mootchat/moot/engine/hook"
+	"github.com/mootchat/moot/engine/moderation"
 )
 
 // storedProfile is a profile in the form that other nodes need when the connection's node
@@ -119,7 +121,7 @@ func (e *Engine) beginRejoin(id cluster.RoomID, connection string) *member {
 func (e *Engine) rejoin(ctx context.Context, m *member) {
 	c, id := m.conn, m.room.id
 	v := e.decide(ctx, &hook.Event{Hook: hook.Join, Tenant: id.Tenant, Room: id.Room, Conn: c.profile.Load(), Cause: hook.CauseRejoined})
-	err := refusal(&v)
+	err := cmp.Or(refusal(&v), c.refusedBy(moderation.Ban, id.Room))
 	if err == nil {
 		err = e.cluster.Presence.Add(ctx, id, cluster.MemberRecord{ID: c.ID(), JoinedAt: m.joinedAt, Profile: encodeProfile(c.profile.Load())})
 	}

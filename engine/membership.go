@@ -9,6 +9,7 @@ import (
 
 	"github.com/mootchat/moot/engine/cluster"
 	"github.com/mootchat/moot/engine/hook"
+	"github.com/mootchat/moot/engine/moderation"
 	"github.com/mootchat/moot/engine/wire"
 )
 
@@ -104,6 +105,9 @@ func (e *Engine) admit(ctx context.Context, m *member) ([]hook.Effect, error) {
 	c, r := m.conn, m.room
 	evicted := r.evictions()
 	if err := e.exists(ctx, r.id); err != nil {
+		return nil, err
+	}
+	if err := c.refusedBy(moderation.Ban, r.id.Room); err != nil {
 		return nil, err
 	}
 	if most := c.tenant.settings(r.id.Room).MaxMembers; most > 0 {

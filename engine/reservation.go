@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/mootchat/moot/engine/hook"
+	"github.com/mootchat/moot/engine/moderation"
 	"github.com/mootchat/moot/engine/wire"
 )
 
@@ -25,6 +26,7 @@ type Reservation struct {
 	used atomic.Bool
 
 	resumeOnly bool // the reservation has no place; used by Do and Done only
+	moderated  bool // it needs the sanctions of the tenant
 }
 
 // Refusal is the reason why a connection was not accepted.
@@ -82,6 +84,9 @@ func (s *Reservation) Release() {
 }
 
 func (s *Reservation) free() {
+	if s.moderated && s.e.moderation != nil {
+		s.e.dropSanctions(s.t)
+	}
 	s.e.mu.Lock()
 	defer s.e.mu.Unlock()
 	if s.resumeOnly {
@@ -138,6 +143,11 @@ func (s *Reservation) Open(ctx context.Context, info Info, sink Sink) (*Connecti
 func (c *Connection) open(ctx context.Context, info Info) error {
 	running := c.tenant.withVerbTime(ctx)
 	defer running.stop()
+	if err := c.engine.needSanctions(running, c.tenant); err != nil {
+		c.engine.log.Warn("a client was refused: the sanctions of its tenant could not be read", "tenant", c.tenant.name, "error", err)
+		return CloseUnavailable
+	}
+	c.reservation.moderated = true
 	id, later, err := c.authenticate(running, info)
 	if err != nil {
 		return err
@@ -154,6 +164,9 @@ func (c *Connection) open(ctx context.Context, info Info) error {
 
 // letIn runs the connect chain and accepts the connection. The error is a Close.
 func (c *Connection) letIn(ctx context.Context) error {
+	if err := c.refusedBy(moderation.Ban, ""); err != nil {
+		return Close{CloseBanned.Code, err.Error()}
+	}
 	v := c.engine.decide(ctx, &hook.Event{Hook: hook.Connect, Tenant: c.tenant.name, Conn: c.profile.Load()})
 	if err := refusal(&v); err != nil {
 		if v.Outcome == hook.Failed {

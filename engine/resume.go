@@ -9,6 +9,7 @@ import (
 
 	"github.com/mootchat/moot/engine/cluster"
 	"github.com/mootchat/moot/engine/hook"
+	"github.com/mootchat/moot/engine/moderation"
 	"github.com/mootchat/moot/engine/wire"
 )
 
@@ -163,6 +164,9 @@ func (e *Engine) adoptParked(ctx context.Context, c *Connection, s parkedSession
 			if errors.Is(err, cluster.ErrNoRoom) {
 				cause = hook.CauseDestroyed
 			}
+			if c.sanction(moderation.Ban, room.Room) != nil {
+				cause = hook.CauseRemoved
+			}
 			e.log.Info("a resumed session cannot join a room again", "connection", s.ID, "tenant", s.Tenant, "room", room.Room, "reason", err)
 			e.leaveParked(ctx, c.profile.Load(), room, cause)
 			continue
@@ -183,7 +187,10 @@ func (e *Engine) enter(ctx context.Context, c *Connection, room parkedRoom) (*me
 	m.joinedAt, m.watches, m.awaySince = room.JoinedAt, room.Watches, room.Since
 	m.holdIfKept()
 	evicted := r.evictions()
-	if err = e.subscribe(ctx, m); err == nil {
+	if err = c.refusedBy(moderation.Ban, r.id.Room); err == nil {
+		err = e.subscribe(ctx, m)
+	}
+	if err == nil {
 		err = e.addMember(ctx, m, evicted)
 	}
 	c.endStage(m, err != nil)

@@ -9,6 +9,7 @@ import (
 	"github.com/mootchat/moot/engine/cluster"
 	"github.com/mootchat/moot/engine/fanout"
 	"github.com/mootchat/moot/engine/hook"
+	"github.com/mootchat/moot/engine/moderation"
 	"github.com/mootchat/moot/engine/wire"
 )
 
@@ -76,6 +77,11 @@ func (e *Engine) receive(ctx context.Context, t *tenant, r *room, s outgoing) ([
 	}
 	defer r.queue.leave()
 
+	if s.conn != nil {
+		if err := s.conn.refusedBy(moderation.Mute, r.id.Room); err != nil {
+			return nil, err
+		}
+	}
 	ev := hook.Event{Hook: hook.OnSayReceive, Tenant: r.id.Tenant, Room: r.id.Room, Caused: s.caused,
 		Message: s.message, From: s.from, Context: "user", SentAt: time.Now().UnixMilli()}
 	if s.conn != nil {
@@ -97,6 +103,11 @@ func (e *Engine) receive(ctx context.Context, t *tenant, r *room, s outgoing) ([
 	}
 	if len(ev.Message.Text) > maxMessage {
 		return nil, errTooLarge
+	}
+	if s.conn != nil { // the chain may have taken long, or have named another room
+		if err := s.conn.refusedBy(moderation.Mute, ev.Room); err != nil {
+			return nil, err
+		}
 	}
 	payload := wire.AppendPayload(make([]byte, 0, 256+len(ev.Message.Text)), payloadOf(&ev))
 	if err := e.cluster.Broker.Publish(ctx, to, payload, t.settings(to.Room).Retention); err != nil {

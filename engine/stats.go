@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 
 	"github.com/mootchat/moot/engine/cluster"
+	"github.com/mootchat/moot/engine/moderation"
 )
 
 type stats struct {
@@ -13,8 +14,17 @@ type stats struct {
 	verbs                                                                                                        verbStats
 	chains                                                                                                       chainStats
 
-	mu     sync.Mutex
-	closed map[int]uint64
+	mu          sync.Mutex
+	closed      map[int]uint64
+	mutes, bans atomic.Uint64 // refused by sanctions
+}
+
+func (s *stats) countSanction(kind moderation.Kind) {
+	if kind == moderation.Ban {
+		s.bans.Add(1)
+	} else {
+		s.mutes.Add(1)
+	}
 }
 
 func (s *stats) countClosed(code int) {
@@ -45,6 +55,8 @@ type Stats struct {
 	Rejected       uint64 // invalid input, such as a line that is not JSON or too long
 	SlowHandshakes uint64 // clients that exceeded the time limit of the handshake
 	RoomLimit      uint64 // joins that were refused because the connection was in too many rooms
+	Muted          uint64 // messages that a mute refused
+	Banned         uint64 // joins and connections that a ban refused
 
 	// Closed are the numbers of connections that have ended, by the code of the [Close].
 	// The code is 0 if the client closed the connection or it was lost, 1009 if a message
@@ -74,7 +86,7 @@ func (e *Engine) Stats() Stats {
 	return Stats{
 		Connections: n, Messages: s.messages.Load(), Deliveries: s.deliveries.Load(), EmitsDropped: s.emitsDropped.Load(),
 		RoomBusy: s.busy.Load(), SlowReaders: s.slowReaders.Load(), Refused: s.refused.Load(), RateLimited: s.limited.Load(),
-		Rejected: s.rejected.Load(), RoomLimit: s.roomLimit.Load(), SlowHandshakes: s.slowHandshakes.Load(), Closed: s.allClosed(), Cluster: common, Verbs: s.verbs.snapshot(), Chains: s.chains.snapshot(),
+		Rejected: s.rejected.Load(), RoomLimit: s.roomLimit.Load(), Muted: s.mutes.Load(), Banned: s.bans.Load(), SlowHandshakes: s.slowHandshakes.Load(), Closed: s.allClosed(), Cluster: common, Verbs: s.verbs.snapshot(), Chains: s.chains.snapshot(),
 	}
 }
 

@@ -77,7 +77,8 @@ type tenant struct {
 	config  atomic.Pointer[TenantConfig] // its limits have the node's values for zero fields
 	writers *fanout.Writers
 
-	messages atomic.Uint64 // published by this node
+	messages  atomic.Uint64 // published by this node
+	sanctions sanctions
 
 	mu        sync.Mutex
 	rooms     map[string]*room

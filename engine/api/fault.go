@@ -73,6 +73,7 @@ var kinds = []struct {
 	{cluster.ErrRoomExists, http.StatusConflict, CodeExists},
 	{cluster.ErrCursor, http.StatusUnprocessableEntity, CodeInvalid},
 	{cluster.ErrNoNode, http.StatusNotFound, CodeNoNode},
+	{engine.ErrNoModeration, http.StatusNotImplemented, CodeUnavailable},
 	{cluster.ErrUnavailable, http.StatusServiceUnavailable, CodeUnavailable},
 	{cluster.ErrUnknown, http.StatusGatewayTimeout, CodeOutcomeUnknown},
 	{context.DeadlineExceeded, http.StatusGatewayTimeout, CodeTimeout},
@@ -88,6 +89,9 @@ func (s *Server) faultOf(err error) error {
 	}
 	if retry, ok := errors.AsType[*engine.RetryError](err); ok {
 		after := http.Header{"Retry-After": {seconds(retry.Wait)}}
+		if retry.Text != "" {
+			return huma.ErrorWithHeaders(fault(http.StatusConflict, CodeRefused, "%s", retry), after)
+		}
 		return huma.ErrorWithHeaders(fault(http.StatusServiceUnavailable, CodeTryAgain, "%s: the breaker of a module in the chain of the room is open", retry), after)
 	}
 	if verb := (*engine.VerbError)(nil); errors.As(err, &verb) {

@@ -15,6 +15,7 @@ func (s *Server) operations() {
 	s.tenantOperations()
 	s.roomOperations()
 	s.connectionOperations()
+	s.sanctionOperations()
 	s.moduleOperations()
 	s.usageOperations()
 	s.valueOperations()

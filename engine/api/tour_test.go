@@ -239,6 +239,8 @@ func (r *tour) all(c *enginetest.Client) {
 	r.ask("POST", conn+"/messages", `{"message":{"alert":1}}`, 204, "")
 	c.Await(`{"alert":1,"context":"api"}`)
 
+	r.sanctions(acme + "/sanctions")
+
 	r.ask("DELETE", acme+"/rooms/den/members/"+c.ID(), "", 204, "")
 	r.ask("DELETE", acme+"/rooms/den/members/"+c.ID(), "", 204, "")
 	r.ask("PUT", acme+"/rooms"+odd+"/members/"+c.ID(), "", 204, "")
@@ -296,6 +298,48 @@ func (r *tour) all(c *enginetest.Client) {
 	}
 }
 
+// sanctions calls the operations for sanctions.
+func (r *tour) sanctions(path string) {
+	r.t.Helper()
+	r.ask("POST", path, `{"user":"bob","kind":"mute","ttl":600000,"reason":"be kind","note":"twice"}`, 200, `"user":"bob","kind":"mute","rooms":"*","until":`)
+	r.ask("POST", path, `{"user":"bob","kind":"mute","rooms":"*"}`, 200, `"by":"admin"`)
+	r.ask("POST", path, `{"user":"bob","kind":"ban","rooms":"den"}`, 200, `"rooms":"den"`)
+	r.ask("POST", path, `{"address":"2001:db8::1","kind":"ban"}`, 200, `"address":"2001:db8::/64"`)
+	r.ask("POST", path, `{"address":"10.0.0.0/8","kind":"mute"}`, 422, "wide")
+	r.ask("POST", path, `{"address":"10.0.0.0/8","kind":"mute","wide":true}`, 200, `"address":"10.0.0.0/8"`)
+	r.ask("POST", path, `{"user":"bob","address":"10.0.0.1","kind":"mute"}`, 422, "either a user or a network")
+	r.ask("POST", path, `{"user":"bob","kind":"mute","rooms":"[a"}`, 422, "rooms: ")
+	r.ask("POST", path, `{"user":"bob","kind":"scold"}`, 422, `"invalid"`)
+	r.ask("POST", "/api/tenants/none/sanctions", `{"user":"bob","kind":"mute"}`, 404, `"no_tenant"`)
+	r.ask("GET", path+"?address=10.0.0.0/8", "", 200, `"address":"10.0.0.0/8"`)
+	r.ask("GET", path+"?address=ten", "", 422, "query.address")
+	r.ask("GET", path+"?user=bob&address=10.0.0.1", "", 422, "either user or address")
+	r.ask("GET", path+"?cursor=*", "", 422, "not a cursor")
+	var all []api.Sanction
+	for cursor := ""; ; {
+		var page struct {
+			Sanctions []api.Sanction
+			Cursor    string
+		}
+		answer := r.ask("GET", path+"?limit=1&user=bob&cursor="+cursor, "", 200, `"sanctions":[`)
+		if err := json.Unmarshal([]byte(answer), &page); err != nil {
+			r.t.Fatal(err)
+		}
+		all = append(all, page.Sanctions...)
+		if cursor = page.Cursor; cursor == "" {
+			break
+		}
+	}
+	if len(all) != 2 || all[0].User != "bob" || all[0].ID == all[1].ID {
+		r.t.Errorf("bob's sanctions are %+v", all)
+	}
+	for _, s := range all {
+		r.ask("DELETE", path+"/"+s.ID, "", 204, "")
+		r.ask("DELETE", path+"/"+s.ID, "", 404, `"not_found"`)
+	}
+	r.ask("GET", path+"?user=bob", "", 200, `"sanctions":[]`)
+}
+
 func TestEveryEndpointOnOneNode(t *testing.T) {
 	n := alone(t, newProgram().use)
 	newTour(n).all(n.client("acme"))
@@ -332,6 +376,7 @@ func TestATenantsKeyIsShownItsTenantAlone(t *testing.T) {
 	own, other := n.client("acme"), n.client("default")
 	for path, want := range map[string]int{
 		"/api/tenants": 200, "/api/tenants/acme": 200, "/api/tenants/acme/rooms": 200, "/api/tenants/acme/connections": 200,
+		"/api/tenants/acme/sanctions": 200, "/api/tenants/default/sanctions": 403,
 		"/api/tenants/acme/modules": 200, "/api/tenants/acme/decisions": 200, "/api/tenants/acme/modules/mask/kv": 200,
 		"/api/tenants/acme/connections/" + own.ID():               200,
 		"/api/tenants/acme/connections/" + other.ID():             404,

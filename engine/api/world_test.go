@@ -18,6 +18,7 @@ import (
 	"github.com/mootchat/moot/engine/cluster/memory"
 	"github.com/mootchat/moot/engine/enginetest"
 	"github.com/mootchat/moot/engine/hook"
+	sanctionmemory "github.com/mootchat/moot/engine/moderation/memory"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -44,7 +45,7 @@ func startWith(t testing.TB, cluster cluster.Backend, tenants []engine.TenantCon
 	t.Helper()
 	n := &node{t: t}
 	n.engine = enginetest.New(t, func(c *engine.Config) {
-		c.Tenants, c.Cluster = tenants, cluster
+		c.Tenants, c.Cluster, c.Moderation = tenants, cluster, &sanctionmemory.Store{}
 		c.Middleware = new(enginetest.Middleware).On(hook.OnSayReceive, func(context.Context, *hook.Event) hook.Verdict { return hook.Verdict{} })
 		c.Operator = func(ctx context.Context, q json.RawMessage) (json.RawMessage, error) { return n.api.Answer(ctx, q) }
 	})

@@ -40,6 +40,7 @@ type program struct {
 	Reload    reloadCommand    `cmd:"" help:"Make a running server load its configuration again. If anything is wrong, nothing changes."`
 	Rollback  rollbackCommand  `cmd:"" help:"Make a running server use the rules from before the last reload."`
 	Decisions decisionsCommand `cmd:"" help:"Show the latest decisions of the modules of a running server."`
+	Sanction  sanctionCommand  `cmd:"" help:"Mute and ban users and addresses of a tenant of a running server."`
 	Module    moduleCommand    `cmd:"" help:"Create, build, inspect, test and measure a module."`
 	Record    recordCommand    `cmd:"" help:"Record the calls to modules of a running server, with their answers."`
 	Replay    replayCommand    `cmd:"" help:"Repeat recorded calls with another module and show the answers that differ."`

@@ -12,7 +12,7 @@ import (
 // that is not in the table may import none.
 var allowedImports = map[string][]string{
 	"":                           {"engine/cli"},
-	"engine":                     {"engine/cluster", "engine/fanout", "engine/histogram", "engine/hook", "engine/wire"},
+	"engine":                     {"engine/cluster", "engine/fanout", "engine/histogram", "engine/hook", "engine/moderation", "engine/wire"},
 	"engine/fanout":              {"engine/wire"},
 	"engine/fanout/fanouttest":   {"engine/wire"},
 	"engine/hook":                {"engine/wire"},
@@ -25,7 +25,7 @@ var allowedImports = map[string][]string{
 	"engine/tcp":                 {"engine", "engine/stream", "engine/wire"},
 	"sdk/go/moottest":            {"sdk/go"},
 	"examples/stage":             {"engine/cluster/redis/redistest", "sdk/go/client"},
-	"engine/api":                 {"engine", "engine/cluster", "engine/histogram", "engine/millis", "host/report"},
+	"engine/api":                 {"engine", "engine/cluster", "engine/histogram", "engine/millis", "engine/moderation", "host/report"},
 	"engine/api/client":          {"engine/api", "engine/millis", "host/report"},
 	"engine/api/console":         {"engine/page"},
 	"engine/demo":                {"engine/page"},
@@ -35,8 +35,8 @@ var allowedImports = map[string][]string{
 	"engine/diskcache":           {"engine/files"},
 	"engine/enginetest":          {"engine", "engine/cluster/memory", "engine/fanout/fanouttest", "engine/hook", "engine/wire"},
 	"engine/config":              {"engine/files", "engine/glob", "engine/nearest", "guests/builtin"},
-	"engine/cli":                 {"engine/api", "engine/api/client", "engine/auth", "engine/cli/bench", "engine/cli/chat", "engine/cli/module", "engine/config", "engine/diskcache", "engine/millis", "engine/node", "host/report", "host/script", "host/trial"},
-	"engine/node":                {"engine", "engine/api", "engine/api/console", "engine/auth", "engine/cluster", "engine/cluster/memory", "engine/cluster/redis", "engine/config", "engine/demo", "engine/diskcache", "engine/fetch", "engine/files", "engine/glob", "engine/hook", "engine/listen", "engine/millis", "engine/stream", "engine/tcp", "engine/telemetry", "engine/ws", "guests/builtin", "host", "host/script", "host/store", "host/store/redis", "host/trial"},
+	"engine/cli":                 {"engine/api", "engine/api/client", "engine/auth", "engine/cli/bench", "engine/cli/chat", "engine/cli/module", "engine/config", "engine/diskcache", "engine/millis", "engine/moderation", "engine/node", "host/report", "host/script", "host/trial"},
+	"engine/node":                {"engine", "engine/api", "engine/api/console", "engine/auth", "engine/cluster", "engine/cluster/memory", "engine/cluster/redis", "engine/config", "engine/demo", "engine/diskcache", "engine/fetch", "engine/files", "engine/glob", "engine/hook", "engine/listen", "engine/millis", "engine/moderation", "engine/moderation/memory", "engine/moderation/redis", "engine/stream", "engine/tcp", "engine/telemetry", "engine/ws", "guests/builtin", "host", "host/script", "host/store", "host/store/redis", "host/trial"},
 	"engine/cli/chat":            {"sdk/go/client"},
 	"engine/cli/bench/compare":   {"engine/cli/bench"},
 	"engine/cli/module":          {"guests/builtin", "host", "host/abi", "host/hosttest", "host/script", "host/trial", "sdk", "sdk/go"},
@@ -51,6 +51,11 @@ var allowedImports = map[string][]string{
 	"host/store/redis":           {"host/store"},
 	"host/store/storetest":       {"host/store"},
 	"host/hosttest/bench":        {"engine/hook", "engine/wire", "host", "host/abi", "host/hosttest/asm"},
+
+	"engine/moderation":                {"engine/glob"},
+	"engine/moderation/memory":         {"engine/moderation"},
+	"engine/moderation/redis":          {"engine/moderation"},
+	"engine/moderation/moderationtest": {"engine/moderation"},
 }
 
 func TestPackagesImportOnlyWhatTheTableAllows(t *testing.T) {

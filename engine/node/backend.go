@@ -12,6 +12,9 @@ import (
 	"github.com/mootchat/moot/engine/cluster/redis"
 	"github.com/mootchat/moot/engine/config"
 	"github.com/mootchat/moot/engine/files"
+	"github.com/mootchat/moot/engine/moderation"
+	sanctionmemory "github.com/mootchat/moot/engine/moderation/memory"
+	sanctionredis "github.com/mootchat/moot/engine/moderation/redis"
 	"github.com/mootchat/moot/host/store"
 	redisstore "github.com/mootchat/moot/host/store/redis"
 )
@@ -19,14 +22,15 @@ import (
 // backend is the node's access to the state that nodes share.
 type backend struct {
 	cluster   cluster.Backend
-	store     store.Store  // store for modules; nil: the host has one in memory
-	operators store.Store  // the same store for operators, with its own connections; nil if store is nil
+	store     store.Store // store for modules; nil: the host has one in memory
+	operators store.Store // the same store for operators, with its own connections; nil if store is nil
+	sanctions moderation.Store
 	close     func() error // called after the engine has ended
 }
 
 func (n *Node) openBackend(ctx context.Context) (*backend, error) {
 	if n.cfg.Cluster.Backend == "memory" {
-		return &backend{memory.New().Node(n.name), nil, nil, func() error { return nil }}, nil
+		return &backend{cluster: memory.New().Node(n.name), sanctions: &sanctionmemory.Store{}, close: func() error { return nil }}, nil
 	}
 	rc, err := redisConfig(ctx, n.cfg.Cluster)
 	if err != nil {
@@ -43,7 +47,9 @@ func (n *Node) openBackend(ctx context.Context) (*backend, error) {
 	}
 	store := redisstore.New(opened.Client(), rc.Prefix)
 	store.Wait = redisstore.Wait{Replicas: n.cfg.Cluster.Redis.WaitReplicas, For: n.cfg.Cluster.Redis.WaitTimeout}
-	return &backend{opened.Cluster(), store, store.WithClient(opened.Operators()), func() error { return errors.Join(store.Close(), opened.Close()) }}, nil
+	sanctions := sanctionredis.New(opened.Client(), rc.Prefix, n.log)
+	return &backend{opened.Cluster(), store, store.WithClient(opened.Operators()), sanctions,
+		func() error { return errors.Join(store.Close(), sanctions.Close(), opened.Close()) }}, nil
 }
 
 func redisConfig(ctx context.Context, c config.Cluster) (redis.Config, error) {

@@ -295,3 +295,39 @@ func (c *Client) Lines(ctx context.Context, path string, f func(line []byte) err
 
 // maxLine is the limit of a line, in bytes. The line of a say has all of its receivers.
 const maxLine = 16 << 20
+
+// Sanctions returns the sanctions of a tenant, of all pages: those of a user or an address, or all if both are "".
+func (c *Client) Sanctions(ctx context.Context, tenant, user, address string) (all []api.Sanction, err error) {
+	query := url.Values{"limit": {"1000"}}
+	if user != "" {
+		query.Set("user", user)
+	}
+	if address != "" {
+		query.Set("address", address)
+	}
+	for {
+		var page struct {
+			Sanctions []api.Sanction
+			Cursor    string
+		}
+		if err := c.Do(ctx, http.MethodGet, Path("api", "tenants", tenant, "sanctions")+"?"+query.Encode(), nil, &page); err != nil {
+			return nil, err
+		}
+		all = append(all, page.Sanctions...)
+		if page.Cursor == "" {
+			return all, nil
+		}
+		query.Set("cursor", page.Cursor)
+	}
+}
+
+// SetSanction sets a sanction of a tenant and returns what the server stores.
+func (c *Client) SetSanction(ctx context.Context, tenant string, s api.NewSanction) (stored api.Sanction, err error) {
+	err = c.Do(ctx, http.MethodPost, Path("api", "tenants", tenant, "sanctions"), s, &stored)
+	return stored, err
+}
+
+// RemoveSanction removes a sanction of a tenant.
+func (c *Client) RemoveSanction(ctx context.Context, tenant, id string) error {
+	return c.Do(ctx, http.MethodDelete, Path("api", "tenants", tenant, "sanctions", id), nil, nil)
+}

@@ -136,7 +136,7 @@ func (s *Store) List(ctx context.Context, tenant string, q moderation.Query) (pa
 	if q.Subject != "" {
 		low, high = "["+q.Subject+"\x00", "("+q.Subject+"\x01"
 	}
-	if q.Cursor != "" {
+	if q.Cursor > q.Subject+"\x00" {
 		low = "(" + q.Cursor
 	}
 	p, err := s.page(ctx, tenant, low, high, q.Limit)
