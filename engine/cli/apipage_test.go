@@ -32,6 +32,8 @@ func TestRequestsOfTheAPIPage(t *testing.T) {
 		"/rooms/lounge":          `"name":"lounge"`,
 		"/rooms/lounge/messages": `^$`,
 		"/api/reload":            `"revision":"`,
+		"/sanctions":             `"user":"bob","kind":"mute"`,
+		"/sanctions?user=bob'":   `"reason":"be kind"`,
 	}
 	requests := 0
 	for _, s := range snippetsOf(t, apiPage) {
