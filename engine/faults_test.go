@@ -4,7 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -26,6 +28,7 @@ type shaky struct {
 	added      error            // returned by Add after the member was added
 	gone       map[string]bool  // by id: members whose leave another node runs
 	parts      int              // calls of BeginLeave
+	slow       time.Duration    // the time that BeginLeave takes
 	subscribed map[cluster.RoomID]int
 	busy       map[cluster.RoomID]bool
 	broken     string
@@ -98,6 +101,7 @@ func (s *shaky) BeginLeave(ctx context.Context, room cluster.RoomID, id string) 
 	gone, err := s.gone[id], s.fail["BeginLeave"]
 	s.parts++
 	s.mu.Unlock()
+	time.Sleep(s.slow)
 	if gone || err != nil {
 		return gone, err
 	}
@@ -252,6 +256,50 @@ func TestLeaveIsNotRunForWhomAnotherNodeLetGo(t *testing.T) {
 		b.HangUp()
 		l.check(w, hook.CauseDisconnect, 1)
 	})
+}
+
+// TestSessionMovesWhileAMemberIsRemoved checks a session that is resumed, on its node or on another,
+// while one of its members is being removed: if the removal fails, the member moves too.
+func TestSessionMovesWhileAMemberIsRemoved(t *testing.T) {
+	for _, target := range []string{"one", "two"} {
+		for _, err := range []error{nil, cluster.ErrUnavailable} {
+			t.Run(fmt.Sprint(target, " ", err), func(t *testing.T) {
+				inWorld(t, func(w *world) {
+					var s shaky
+					nodes := map[string]*node{"one": w.node("one", resumes, s.config), "two": w.node("two", resumes)}
+					l := nodes["one"].countLeavers(allowed)
+					nodes["two"].on(hook.Leave, allowed)
+					a := nodes["one"].client().do(roomAdd("r"), roomAdd("q"))
+					secret := a.secret()
+					a.HangUp()
+					s.slow = time.Second
+					s.fails("BeginLeave", err)
+					removed := make(chan error, 1)
+					go func() { removed <- nodes["one"].RemoveMember(w.Context(), in("r"), a.ID()) }()
+					synctest.Wait()
+					b := nodes[target].client()
+					r, _ := b.back(resume(secret))
+					w.must(<-removed, err)
+					s.fails("BeginLeave", nil)
+					rooms := slices.Sorted(maps.Keys(r.Rooms))
+					if err == nil {
+						l.check(w, hook.CauseRemoved, 1)
+						nodes[target].has("r")
+						w.equal("rooms", rooms, []string{"q"})
+					} else {
+						nodes[target].has("r", b)
+						w.equal("rooms", rooms, []string{"q", "r"})
+					}
+					b.do(`{"event":"quit"}`)
+					<-b.Gone
+					for _, n := range nodes {
+						n.isEmpty("r")
+						n.isEmpty("q")
+					}
+				})
+			})
+		}
+	}
 }
 
 // TestLeaveWaitsForTheClusterToSayWhoRunsIt checks leaves while the cluster cannot answer

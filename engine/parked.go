@@ -49,25 +49,36 @@ func (e *Engine) park(ctx context.Context, c *Connection, ttl time.Duration) err
 	if e.cluster.Sessions == nil {
 		return fmt.Errorf("park a session: %w", cluster.ErrUnavailable)
 	}
-	state := parkedOf(c)
-	b, err := json.Marshal(state)
+	moving, cancel := e.completing(ctx, c.tenant)
+	defer cancel()
+	moved := c.beginMove(moving)
+	b, err := json.Marshal(parkedOf(c, moved))
 	if err != nil {
+		c.stay(moved)
 		return err
 	}
 	// Parking can fail, so it comes first. If this node dies before its members are
 	// removed, other nodes run leave for them, and a client that resumes joins again.
 	if err := e.cluster.Sessions.Park(ctx, keyOf(c.session.secret), b, ttl); err != nil {
 		e.log.Debug("a session was not parked", "connection", c.ID(), "error", err)
+		c.stay(moved)
 		return err
 	}
-	for _, m := range c.memberships() {
+	for _, m := range moved {
 		e.detach(ctx, m)
 	}
 	e.release(c)
 	return nil
 }
 
-func parkedOf(c *Connection) parkedSession {
+// stay ends the move of memberships that did not move.
+func (c *Connection) stay(members []*member) {
+	for _, m := range members {
+		c.endStage(m, false)
+	}
+}
+
+func parkedOf(c *Connection, rooms []*member) parkedSession {
 	p := c.profile.Load()
 	s := parkedSession{Tenant: c.tenant.name, ID: p.ID, Profile: encodeProfile(p), Keys: c.keys.order}
 	for _, n := range p.Properties {
@@ -75,13 +86,9 @@ func parkedOf(c *Connection) parkedSession {
 			s.Claims = append(s.Claims, n.Name)
 		}
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	s.Actions = c.totalActions
-	for _, m := range c.rooms {
-		if m.stage != joining {
-			s.Rooms = append(s.Rooms, parkedRoom{m.room.id.Room, m.joinedAt, m.watches, m.awaySince})
-		}
+	s.Actions = c.actionCount()
+	for _, m := range rooms {
+		s.Rooms = append(s.Rooms, parkedRoom{m.room.id.Room, m.joinedAt, m.watches, m.awaySince})
 	}
 	return s
 }

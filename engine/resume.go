@@ -94,38 +94,57 @@ func (e *Engine) comeBack(ctx context.Context, c *Connection, by sessionClaim, t
 
 // adopt moves the resources of old to c. old is claimed and away.
 func (e *Engine) adopt(ctx context.Context, c, old *Connection) (members []*member) {
+	moved := old.beginMove(ctx)
 	e.restoreProfile(c, old.profile.Load(), nil)
-	rooms, total := old.handOver()
 	c.keys = old.keys
-	for _, m := range rooms {
+	for _, m := range moved {
 		next := newMember(c, m.room)
 		next.joinedAt, next.watches, next.awaySince, next.stage = m.joinedAt, m.watches, m.awaySince, joined
 		next.holdIfKept()
 		m.room.replace(m, next) // replaces the member before leave can find next in c
 		members = append(members, next)
 	}
+	total := old.actionCount()
 	c.mu.Lock()
 	c.totalActions += total
 	c.rooms = append(c.rooms, members...)
 	c.mu.Unlock()
+	for _, m := range moved {
+		old.endStage(m, true)
+	}
 	e.forgetSession(old)
 	old.out.Release()
 	c.reservation = c.reservation.replacedBy(old.reservation)
 	return slices.DeleteFunc(members, func(m *member) bool { return !e.confirm(ctx, m) })
 }
 
-// handOver removes the memberships from a connection, except those that are about to end.
-// It returns them and the number of actions of the connection.
-func (c *Connection) handOver() (moved []*member, actions int) {
+func (c *Connection) actionCount() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.rooms = slices.DeleteFunc(slices.Clone(c.rooms), func(m *member) bool {
+	return c.totalActions
+}
+
+// beginMove begins to move the memberships of a connection that is away, and returns them. It first
+// waits for those that are ending, because a leave may fail: the member then moves too. The caller
+// ends the stage of each. If ctx ends, memberships that are still ending do not move.
+func (c *Connection) beginMove(ctx context.Context) (moved []*member) {
+	c.mu.Lock()
+	for late := false; !late; {
+		i := slices.IndexFunc(c.rooms, func(m *member) bool { return m.stage != joined })
+		if i < 0 {
+			break
+		}
+		late = c.wait(ctx, c.rooms[i]) != nil // releases mu
+		c.mu.Lock()
+	}
+	defer c.mu.Unlock()
+	for _, m := range c.rooms {
 		if m.stage == joined {
+			m.stage = moving
 			moved = append(moved, m)
 		}
-		return m.stage == joined
-	})
-	return moved, c.totalActions
+	}
+	return moved
 }
 
 // holdIfKept holds messages back if the room has history, until the member has received the

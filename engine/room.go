@@ -57,6 +57,7 @@ const (
 	joined
 	leaving
 	rejoining // a member for which the join chain runs again
+	moving    // the session moves to another connection or to the cluster
 )
 
 // Profile implements hook.Member.
