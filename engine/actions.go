@@ -66,7 +66,7 @@ func (c *Connection) beginAction() error {
 func (c *Connection) respondAction(id, reply json.RawMessage, err error, begun time.Time) {
 	r := wire.Response{ID: id, Action: true, Reply: reply}
 	if err != nil {
-		r.Error, r.RetryAfter = c.engine.textFor(err), retryAfter(err)
+		c.explain(&r, err)
 	}
 	c.respond(r)
 	c.engine.stats.verbs.observe("action", err, time.Since(begun))

@@ -33,6 +33,16 @@ func (e *RetryError) Unwrap() error {
 	return &VerbError{e.Text}
 }
 
+// DeniedError is the error of a verb that a module denied with a number of its own, which the
+// client receives as code. It is a [VerbError] too.
+type DeniedError struct {
+	VerbError
+	Code uint32
+}
+
+// Unwrap returns the VerbError.
+func (e *DeniedError) Unwrap() error { return &e.VerbError }
+
 var (
 	errRetry      = &VerbError{"try again"}
 	errRoomBusy   = &VerbError{"room busy"}
@@ -92,10 +102,11 @@ func refusal(v *hook.Verdict) error {
 	case hook.Dropped:
 		return &VerbError{"denied"}
 	}
-	if v.Reason == "" {
-		return &VerbError{"denied"}
+	denied := VerbError{cmp.Or(v.Reason, "denied")}
+	if v.Code != 0 {
+		return &DeniedError{denied, v.Code}
 	}
-	return &VerbError{v.Reason}
+	return &denied
 }
 
 // applyNow applies the effects that must precede the client's answer: properties, and rooms

@@ -146,6 +146,26 @@ func TestDeniedJoinLeavesNoTrace(t *testing.T) {
 	})
 }
 
+// TestTheNumberOfADenialReachesTheClient checks the errors of a join, a message and an action that a module denies with a
+// number.
+func TestTheNumberOfADenialReachesTheClient(t *testing.T) {
+	inWorld(t, func(w *world) {
+		n := w.node("n")
+		n.mw.Declared = map[string]hook.ActionSpec{"book": {}}
+		deny := func(*hook.Event) hook.Verdict {
+			return hook.Verdict{Outcome: hook.Denied, Reason: "slow down", Code: 429}
+		}
+		a := n.client()
+		a.do(roomAdd("r"))
+		for _, at := range []hook.Hook{hook.Join, hook.OnSayReceive, hook.Action} {
+			n.on(at, deny)
+		}
+		a.says(roomAdd("q"), `{"status":"Error: slow down","error":"Error: slow down","context":"response","data":{},"code":429,"messageId":1}`)
+		a.says(say("r", "x"), `{"status":"Error: slow down","error":"Error: slow down","context":"response","data":{"message":"x"},"code":429,"messageId":1}`)
+		a.says(action("book", `"x":1`), `{"error":"slow down","context":"response","code":429,"messageId":1}`)
+	})
+}
+
 func TestEffectsOfAJoinComeAfterItsAnswer(t *testing.T) {
 	inWorld(t, func(w *world) {
 		n := w.node("n")

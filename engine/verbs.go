@@ -133,8 +133,17 @@ func (c *Connection) fail(r wire.Response, err error) {
 		c.limited(r, limit.Wait)
 		return
 	}
-	r.Error, r.RetryAfter = c.engine.textFor(err), retryAfter(err)
+	c.explain(&r, err)
 	c.respond(r)
+}
+
+// explain sets the error of a response, with the time and the number that err has for the
+// client.
+func (c *Connection) explain(r *wire.Response, err error) {
+	r.Error, r.RetryAfter = c.engine.textFor(err), retryAfter(err)
+	if denied, ok := errors.AsType[*DeniedError](err); ok {
+		r.Code = denied.Code
+	}
 }
 
 // retryAfter returns the time in ms after which the client may try again; 0 if err has

@@ -2,6 +2,7 @@ package host
 
 import (
 	"context"
+	"encoding/binary"
 	"encoding/json"
 	"slices"
 	"time"
@@ -16,6 +17,7 @@ import (
 type answer struct {
 	code    int32 // of abi: Allow, Deny, Rewritten, AllowEnd or Drop
 	reason  string
+	number  uint32 // of a denial, for the client; 0: none
 	rewrite rewrite
 	reply   json.RawMessage
 	effects []hook.Effect
@@ -119,7 +121,7 @@ func (r *run) ask(e *entry) (more bool) {
 	}
 	switch a.code {
 	case abi.Deny:
-		r.verdict.Outcome, r.verdict.Reason, r.verdict.Module = hook.Denied, a.reason, e.label
+		r.verdict.Outcome, r.verdict.Reason, r.verdict.Code, r.verdict.Module = hook.Denied, a.reason, a.number, e.label
 		return false
 	case abi.Drop:
 		r.verdict.Outcome, r.verdict.Module = hook.Dropped, e.label
@@ -240,6 +242,7 @@ func (in *instance) answer(hook abi.Hook, a *answer) *failure {
 	switch {
 	case code == abi.Deny:
 		a.reason = r.text(abi.ResultReason, abi.MaxReason, "reason")
+		a.number = binary.LittleEndian.Uint32(r.frame[abi.ResultCode:])
 	case code == abi.Drop && hook == abi.OnSayReceive:
 	case code == abi.Rewritten && hook == abi.OnSayReceive:
 		a.rewrite = r.rewrite()

@@ -237,3 +237,10 @@ func TestAModuleSeesWhatItReads(t *testing.T) {
 		}
 	}
 }
+
+func TestADenialHasTheNumberOfTheModule(t *testing.T) {
+	h, _ := start(t, Config{}, Entry{Module: "number-429"})
+	if v, _ := decide(h, "hello"); v.Outcome != hook.Denied || v.Code != 429 {
+		t.Errorf("%+v", v)
+	}
+}

@@ -42,6 +42,10 @@ func handMade(name string) []byte {
 		var n int
 		fmt.Sscan(arg, &n)
 		code = asm.I32(n)
+	case "number": // denies with a number for the client
+		var n int
+		fmt.Sscan(arg, &n)
+		code = put(abi.ResultCode, n) + asm.I32(abi.Deny)
 	case "loop":
 		code = forever + code
 	case "trap":

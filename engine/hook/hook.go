@@ -155,6 +155,7 @@ func (o Outcome) String() string {
 type Verdict struct {
 	Outcome Outcome
 	Reason  string // the reason for Denied, from the module
+	Code    uint32 // for Denied: a number that the module defines, for the client; 0 means none
 	Module  string // the module that denied, dropped or failed, as module@sha#revision; "" if none did
 
 	// RetryAfter is the time after which the request may be repeated. It is set for Failed

@@ -26,6 +26,7 @@ type Response struct {
 	Error      string
 	Request    json.RawMessage // the data of a verb's error on the WebSocket; nil: {}
 	RetryAfter int64           // ms after which the client may repeat the request; 0 omits retryAfter
+	Code       uint32          // the number of a module's denial; 0 omits code
 
 	// Action marks the response of an action, which has no status.
 	Action bool
@@ -56,6 +57,9 @@ func (d Dialect) AppendResponse(dst []byte, r Response) []byte {
 		}
 		dst = appendJSON(dst, r.Request)
 	}
+	if r.Code != 0 {
+		dst = strconv.AppendUint(append(dst, `,"code":`...), uint64(r.Code), 10)
+	}
 	if r.RetryAfter > 0 {
 		dst = strconv.AppendInt(append(dst, `,"retryAfter":`...), r.RetryAfter, 10)
 	}
@@ -66,7 +70,7 @@ func (d Dialect) AppendResponse(dst []byte, r Response) []byte {
 }
 
 // appendAction appends the beginning of an action's response: all members except
-// retryAfter and messageId, without the closing brace.
+// code, retryAfter and messageId, without the closing brace.
 func appendAction(dst []byte, r Response) []byte {
 	dst = append(dst, '{')
 	start := len(dst)

@@ -105,5 +105,6 @@ func (v Verdict) readdressed() *envelope {
 	return &e
 }
 
-// Code adds a number that the module defines to a denial; 0 is none.
+// Code adds a number that the module defines to a denial: the client receives it as
+// code of the error. 0 is none.
 func (v Verdict) Code(n uint32) Verdict { v.code = n; return v }

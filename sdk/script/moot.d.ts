@@ -96,7 +96,7 @@ declare namespace moot {
   function allow(): Verdict;
   /** Allows, and no later module is called. */
   function allowEnd(): Verdict;
-  /** Refuses. The client receives the reason; code is a number that the rule defines. */
+  /** Refuses. The client receives the reason, and as code of the error a number that the rule defines. */
   function deny(reason?: string, code?: number): Verdict;
   /** Discards the message silently; for onSayReceive and say. */
   function drop(): Verdict;

@@ -9,6 +9,8 @@ export class VerbError extends Error {
      * not answer now. 0: the server gave no time.
      */
     readonly retryAfter = 0,
+    /** The number that the rule gave with its denial; rules define their numbers. 0: there is none. */
+    readonly code = 0,
   ) {
     super(message);
   }

@@ -85,7 +85,7 @@ export class Link {
     if (this.#pending.size > 0) this.#startTimer();
     if (!pending) return this.#events.frame(frame);
     if (frame.error === undefined) return pending.resolve(frame);
-    pending.reject(new VerbError(String(frame.error).replace(/^Error: /, ""), Number(frame.retryAfter ?? 0)));
+    pending.reject(new VerbError(String(frame.error).replace(/^Error: /, ""), Number(frame.retryAfter ?? 0), Number(frame.code ?? 0)));
   }
 }
 

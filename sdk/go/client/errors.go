@@ -23,6 +23,9 @@ type VerbError struct {
 	// RetryAfter is the time after which the request may be repeated: the client sent too
 	// many requests, or the rules of a room do not answer now. 0 means that the server gave none.
 	RetryAfter time.Duration
+	// Code is the number that the rule gave with its denial. Rules define their numbers. 0 means
+	// that there is none.
+	Code uint32
 }
 
 // Error returns the message.

@@ -45,6 +45,7 @@ func (f frame) refusal() error {
 	return &VerbError{
 		Message:    strings.TrimPrefix(f.text("error"), "Error: "),
 		RetryAfter: time.Duration(f.number("retryAfter")) * time.Millisecond,
+		Code:       uint32(f.number("code")),
 	}
 }
 
