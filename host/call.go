@@ -15,8 +15,9 @@ import (
 	"github.com/mootchat/moot/host/meter"
 )
 
-// unitsPerMillisecond limits the fuel of a call in case the clock stands still.
-const unitsPerMillisecond = 1 << 30
+// unitsPerMillisecond limits the fuel of a call in case the clock stands still. Scripts, which pay for parts of their
+// interpreter that do not run, use up to 600 << 20 units in a millisecond of a slow processor.
+const unitsPerMillisecond = 1 << 32
 
 // epoch is the zero of the host's clock, which is monotonic.
 var epoch = time.Now()
