@@ -132,7 +132,7 @@ func (c *code) compile(ctx context.Context) (err error) {
 	if c.compiled, err = l.runtime.CompileModule(ctx, c.wasm); err != nil {
 		return fmt.Errorf("compile: %w", err)
 	}
-	c.charged = int64(len(c.wasm)) // about what wazero keeps of the binary; measure adds the machine code
+	c.charged = int64(len(c.wasm)) + c.module.Decoded // about what wazero keeps of the binary; measure adds the machine code
 	for _, d := range c.module.Data {
 		c.charged += int64(len(d.Bytes))
 	}

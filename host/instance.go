@@ -99,6 +99,10 @@ func (g *generation) instance(first bool) (*instance, *failure) {
 	}
 	in := &instance{Context: context.Background(), generation: g, linear: l, mark: t}
 	l.late = func() bool { return now() >= in.deadline }
+	if err := l.chargeBeside(g.code.module.Instance); err != nil {
+		l.Free()
+		return nil, &failure{Memory, err}
+	}
 	if err := in.instantiate(); err != nil {
 		l.Free()
 		return nil, &failure{HostFault, err}

@@ -22,6 +22,7 @@ type linear struct {
 	first   bool        // its instance starts, as the first one of its module: see memory
 	maker   *pool       // the pool for which its instance starts; nil: none
 	refused error       // the error of the last refused growth within max; nil: none
+	beside  int64       // bytes of the instance outside of the memory that the budget is charged with
 }
 
 // newLinear makes a memory of min bytes that may grow to max bytes. See claim for maker.
@@ -41,6 +42,15 @@ func newLinear(b *budget, min, max uint64, first bool, maker *pool) (*linear, er
 	}
 	l.touch(0)
 	return l, nil
+}
+
+// chargeBeside charges the budget with n bytes that the instance takes outside of the memory.
+func (l *linear) chargeBeside(n int64) error {
+	if err := l.budget.claim(n, l.first, l.maker); err != nil {
+		return err
+	}
+	l.beside = n
+	return nil
 }
 
 // Allocate implements experimental.MemoryAllocator.
@@ -118,7 +128,7 @@ func (l *linear) short() bool { return l.refused != nil || l.full() }
 
 // Free implements experimental.LinearMemory. A second call does nothing.
 func (l *linear) Free() {
-	l.budget.give(int64(l.size))
-	l.size, l.max = 0, 0
+	l.budget.give(int64(l.size) + l.beside)
+	l.size, l.max, l.beside = 0, 0, 0
 	l.region.free()
 }

@@ -144,12 +144,25 @@ func (w *rewriter) scanInstr(r *reader, start int) {
 	case opCallIndirect:
 		checkIndex(len(w.types), "type", in.a)
 		s.call(&w.types[in.a])
+		checkIndex(w.tables, "table", in.b)
 	case opRefFunc:
 		checkIndex(len(w.funcs), "function", in.a)
+		w.refer(r, in.a)
 	case opLocalGet, opLocalSet, opLocalTee:
 		checkIndex(s.locals, "local", in.a)
 	case opGlobalGet, opGlobalSet:
 		checkIndex(w.globals, "global", in.a)
+	case opTableGet, opTableSet, opTableGrow, opTableSize, opTableFill:
+		checkIndex(w.tables, "table", in.a)
+		w.growsTables = w.growsTables || in.op == opTableGrow
+	case opTableCopy:
+		checkIndex(w.tables, "table", in.a)
+		checkIndex(w.tables, "table", in.b)
+	case opTableInit:
+		checkIndex(w.sections[elementSection].items, "element segment", in.a)
+		checkIndex(w.tables, "table", in.b)
+	case opElemDrop:
+		checkIndex(w.sections[elementSection].items, "element segment", in.a)
 	}
 	_, bulk := bulkShift(in.op)
 	s.diverted = s.diverted || bulk || w.growCost(in.op) > 0

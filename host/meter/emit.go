@@ -309,8 +309,11 @@ func (e *emitter) instr(in *instr) {
 		for i, l := range in.labels {
 			in.labels[i] = e.label(l)
 		}
-	case opCall, opRefFunc:
+	case opCall:
 		in.a = e.w.funcIndex(in.a)
+	case opRefFunc:
+		e.reference(in.a)
+		return
 	}
 	if shift, ok := bulkShift(in.op); ok {
 		e.op(opLocalSet, e.size)

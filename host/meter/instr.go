@@ -54,6 +54,7 @@ const (
 	opElemDrop   = 0xfc0d
 	opTableCopy  = 0xfc0e
 	opTableGrow  = 0xfc0f
+	opTableSize  = 0xfc10
 	opTableFill  = 0xfc11
 )
 

@@ -108,6 +108,8 @@ type Module struct {
 	Unsaved  []string // state that neither the memory nor Globals have, such as "writes to tables"; nil: there is none
 	Start    bool     // StartExport exists: the host calls it before any other function
 	TypeSize int      // bytes of the type section of Wasm
+	Decoded  int64    // estimate of the bytes of elements, exports, functions and globals in a decoded module
+	Instance int64    // estimate of the bytes of tables, function references and globals in an instance, outside of its memory
 	Manifest []byte   // the content of the custom section ManifestSection; nil if there is none
 	Usage    []Usage  // of each limit but Limits.CallDepth, in the order of Limits
 }

@@ -58,7 +58,7 @@ func formOfBulk(op uint16) form {
 		return reserved
 	case opTableInit, opTableCopy:
 		return pair
-	case opDataDrop, opElemDrop, opTableGrow, 0xfc10, opTableFill: // 0xfc10: table.size
+	case opDataDrop, opElemDrop, opTableGrow, opTableSize, opTableFill:
 		return index
 	}
 	return unknown

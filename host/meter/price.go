@@ -36,9 +36,9 @@ func (w *rewriter) cost(in *instr) int64 {
 		return costBranch
 	case opBrTable:
 		return 2 * costBranch
-	case opCallIndirect, opRefFunc, opMemoryGrow, opTableGrow:
+	case opCallIndirect, opMemoryGrow, opTableGrow:
 		return costHost // an indirect call may reach a host function
-	case opTableGet, opTableSet, opTableInit, opTableCopy, opTableFill:
+	case opTableGet, opTableSet, opRefFunc, opTableInit, opTableCopy, opTableFill:
 		return costTable
 	case opMemoryInit, opMemoryCopy, opMemoryFill:
 		return costBulk

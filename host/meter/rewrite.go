@@ -34,6 +34,7 @@ func rewrite(wasm []byte, limits Limits, splits bool) (m *Module, err error) {
 	w.read(&reader{b: wasm, fn: -1})
 	w.state.describe(w.module)
 	w.module.Wasm = w.write()
+	w.weigh()
 	w.module.Usage = w.budget.usage()
 	return w.module, nil
 }
@@ -64,6 +65,7 @@ type rewriter struct {
 	compileTime time.Duration // estimate so far
 	movers      []mover       // helper functions, which follow those of the guest
 	moverIndex  map[mover]uint32
+	references
 
 	sections [lastSection + 1]section
 	names    []byte      // content of the name section to write; nil: none
@@ -184,6 +186,7 @@ func (w *rewriter) write() []byte {
 	for _, id := range sectionOrder {
 		s := w.sections[id]
 		w.addHidden(id, &s)
+		w.addReferences(id, &s)
 		if id == typeSection {
 			w.module.TypeSize = len(s.body)
 		}

@@ -102,6 +102,8 @@ func (w *rewriter) readTables(r *reader) {
 		t := r.refType()
 		size := r.sizes(1<<32 - 1)
 		w.budget.check(r, tableElements, uint64(size.Min))
+		w.least += uint64(size.Min)
+		w.most += min(uint64(size.Max), w.budget.max[tableElements])
 		s.items++
 		s.body = size.append(append(s.body, t), w.budget.max[tableElements])
 	}
@@ -177,7 +179,7 @@ func (w *rewriter) readExports(r *reader) {
 		case Func:
 			i = r.index("function", len(w.funcs))
 			e.Type = w.types[w.funcs[i]]
-			i = w.funcIndex(i)
+			i = w.declare(i)
 		case Table:
 			i = r.index("table", w.tables)
 		case Mem:

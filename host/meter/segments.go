@@ -18,7 +18,7 @@ func (w *rewriter) constant(r *reader, b []byte) []byte {
 	case opRefNull:
 		b = append(b, r.refType())
 	case opRefFunc:
-		b = appendU32(b, w.funcIndex(r.index("function", len(w.funcs))))
+		b = appendU32(b, w.declare(r.index("function", len(w.funcs))))
 	case prefixVector:
 		if v := r.byte(); v != 12 {
 			r.malformed("instruction %#x %d in a constant", op, v)
@@ -90,7 +90,7 @@ func (w *rewriter) appendItems(r *reader, b []byte, exprs bool) []byte {
 		if exprs {
 			b = w.constant(r, b)
 		} else {
-			b = appendU32(b, w.funcIndex(r.index("function", len(w.funcs))))
+			b = appendU32(b, w.declare(r.index("function", len(w.funcs))))
 		}
 	}
 	return b

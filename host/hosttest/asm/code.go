@@ -30,6 +30,8 @@ const (
 	MemoryCopy  Code = "\xfc\x0a\x00\x00" // to, from, count
 	TableGrow   Code = "\xfc\x0f\x00"     // reference, by elements; table 0
 	NullFunc    Code = "\xd0\x70"
+	RefFunc     Code = "\xd2"                                 // the index of a function follows
+	TableSet    Code = "\x26"                                 // the index of a table follows: index, reference
 	NaN         Code = "\x44\x00\x00\x00\x00\x00\x00\xf8\x7f" // f64
 )
 
