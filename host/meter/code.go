@@ -62,6 +62,7 @@ func (w *rewriter) scanBody(r *reader, t Signature) {
 		k := r.u32()
 		r.valueType()
 		w.budget.check(r, locals, uint64(s.locals)+uint64(k))
+		w.budget.add(r, allLocals, uint64(k))
 		s.locals += int(k)
 	}
 	s.blocks = append(s.blocks, scannedBlock{})

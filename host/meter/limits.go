@@ -21,6 +21,7 @@ type Limits struct {
 	DataSegments    int // data segments (100,000, the most that the Go linker makes)
 	BodyBytes       int // bytes of code of one function (512 KiB)
 	Locals          int // parameters and locals of one function (10,000)
+	AllLocals       int // locals of all functions together, which a decoded module has one by one (1,000,000)
 	Nesting         int // blocks within blocks of one function (5,000)
 
 	// CompileTime limits an estimate of the time to compile the module on one core (5 s). The estimate is proportional
@@ -52,6 +53,7 @@ const (
 	dataSegments
 	bodyBytes
 	locals
+	allLocals
 	nesting
 	compileMillis
 	limitCount
@@ -73,6 +75,7 @@ var limitNames = [limitCount]string{
 	dataSegments:    "data segments",
 	bodyBytes:       "bytes of code in one function",
 	locals:          "parameters and locals in one function",
+	allLocals:       "locals in all functions",
 	nesting:         "nested blocks in one function",
 	compileMillis:   "estimated milliseconds to compile",
 }
@@ -100,6 +103,7 @@ func (l *Limits) values() [limitCount]uint64 {
 		dataSegments:    or(l.DataSegments, 100_000),
 		bodyBytes:       or(l.BodyBytes, 512<<10),
 		locals:          or(l.Locals, 10_000),
+		allLocals:       or(l.AllLocals, 1_000_000),
 		nesting:         or(l.Nesting, 5_000),
 		compileMillis:   or(int(l.CompileTime.Milliseconds()), 5_000),
 	}

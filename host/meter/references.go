@@ -73,10 +73,14 @@ const (
 	referenceBytes = 48 // of an element of a segment, in an instance
 	globalBytes    = 96 // in an instance
 
+	segmentBytes = 24 // in an instance
+
 	decodedElement  = 40
 	decodedExport   = 192
 	decodedFunction = 192
 	decodedGlobal   = 80
+	decodedLocal    = 8
+	decodedSegment  = 96
 )
 
 // weigh estimates the sizes of the decoded module and of an instance.
@@ -86,7 +90,9 @@ func (w *rewriter) weigh() {
 	if w.growsTables {
 		cells = int64(w.most) * grownBytes
 	}
-	w.module.Instance = cells + items*referenceBytes + int64(w.globals)*globalBytes
+	segments := int64(w.sections[elementSection].items + w.sections[dataSection].items)
+	w.module.Instance = cells + items*referenceBytes + int64(w.globals)*globalBytes + segments*segmentBytes
 	w.module.Decoded = items*decodedElement + int64(len(w.module.Exports))*decodedExport +
-		int64(len(w.funcs))*decodedFunction + int64(w.globals)*decodedGlobal
+		int64(len(w.funcs))*decodedFunction + int64(w.globals)*decodedGlobal +
+		int64(w.budget.used[allLocals])*decodedLocal + (segments+int64(len(w.module.Data)))*decodedSegment
 }

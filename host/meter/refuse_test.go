@@ -207,11 +207,12 @@ func TestLimitsHold(t *testing.T) {
 			b.add(elementSection, ops(1, 0, 2, 0, 0))
 			b.add(elementSection, ops(1, 0, 2, 0, 0))
 		}), "4 elements in segments"},
-		"data":    {Limits{DataSegments: 1}, fat(func(b *builder) { b.add(dataSection, ops(1, 0)); b.add(dataSection, ops(1, 0)) }), "2 data segments"},
-		"body":    {Limits{BodyBytes: 10}, fnBody(repeat(10, func(int) []byte { return ops(0x01) })), "12 bytes of code in one function"},
-		"locals":  {Limits{}, fnTyped(2, 1, i32, 0x90, 0x4e, i64), "10001 parameters and locals"},
-		"locals2": {Limits{}, fnTyped(2, 1, i32, 0xff, 0xff, 0xff, 0xff, 0xf, i64), "4294967296 parameters and locals"},
-		"nesting": {Limits{Nesting: 2}, fnBody(ops(opBlock, 0x40, opLoop, 0x40, opBlock, 0x40, opEnd, opEnd, opEnd)), "3 nested blocks"},
+		"data":       {Limits{DataSegments: 1}, fat(func(b *builder) { b.add(dataSection, ops(1, 0)); b.add(dataSection, ops(1, 0)) }), "2 data segments"},
+		"body":       {Limits{BodyBytes: 10}, fnBody(repeat(10, func(int) []byte { return ops(0x01) })), "12 bytes of code in one function"},
+		"locals":     {Limits{}, fnTyped(2, 1, i32, 0x90, 0x4e, i64), "10001 parameters and locals"},
+		"locals2":    {Limits{}, fnTyped(2, 1, i32, 0xff, 0xff, 0xff, 0xff, 0xf, i64), "4294967296 parameters and locals"},
+		"all locals": {Limits{AllLocals: 3}, fat(func(b *builder) { b.fn("", nil, nil, ops(2, i32)); b.fn("", nil, nil, ops(2, i64)) }), "4 locals in all functions"},
+		"nesting":    {Limits{Nesting: 2}, fnBody(ops(opBlock, 0x40, opLoop, 0x40, opBlock, 0x40, opEnd, opEnd, opEnd)), "3 nested blocks"},
 	} {
 		wantRefused(t, name, c.wasm, c.limits, ErrLimit, c.words)
 	}

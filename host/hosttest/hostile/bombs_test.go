@@ -56,6 +56,8 @@ var bombs = []attack{
 		wasm: bomb(func(m *asm.Module) {
 			m.Body("", "->", append(append([]byte{1}, asm.Uint(1<<32-1)...), 0x7f, 0x0b))
 		})},
+	{name: "locals of many functions", tries: "88 KB that take 580 MB decoded", refused: "1008000 locals in all functions, the limit is 1000000",
+		wasm: bomb(func(m *asm.Module) { repeat(8000, func(int) { m.Body("", "->", locals(9000, "")) }) })},
 	{name: "one long function", tries: "a million statements in a row", refused: "bytes of code in one function, the limit is 524288",
 		wasm: bomb(func(m *asm.Module) { m.FuncWith("", "->", "i32", asm.Repeat(1_000_000, asm.Get(0)+asm.Set(0))) })},
 	{name: "nesting", tries: "50,000 blocks within each other", refused: "nested blocks in one function, the limit is 5000",

@@ -31,6 +31,19 @@ var heavy = map[string]func(g *guest) asm.Code{
 		repeat(9000, func(i int) { g.Func("", "->", "") })
 		return answers(abi.Allow)
 	},
+	"locals": func(g *guest) asm.Code {
+		repeat(100, func(int) { g.Body("", "->", slices.Concat([]byte{1}, asm.Uint(9000), []byte{0x7f, 0x0b})) })
+		return answers(abi.Allow)
+	},
+	"data": func(g *guest) asm.Code {
+		repeat(90_000, func(i int) { g.Data(1<<10+70*(i%1000), []byte{1}) })
+		return answers(abi.Allow)
+	},
+	"passive data": func(g *guest) asm.Code {
+		const n = 90_000
+		g.Section(asm.Data, slices.Concat(asm.Uint(n), slices.Repeat([]byte{1, 1, 7}, n)))
+		return answers(abi.Allow)
+	},
 	"elements": func(g *guest) asm.Code {
 		f := g.Func("", "->", "")
 		repeat(4, func(int) { g.Elements(0, slices.Repeat([]int{f}, 60_000)...) })
