@@ -103,7 +103,7 @@ func (c *Connection) Reject(text string, id json.RawMessage) {
 }
 
 func (c *Connection) respond(r wire.Response) {
-	c.out.Send(wire.NewFrame(func(dst []byte) []byte { return c.dialect.AppendResponse(dst, r) }))
+	c.out.Send(wire.NewFrame(len(r.Data)+len(r.Reply), func(dst []byte) []byte { return c.dialect.AppendResponse(dst, r) }))
 }
 
 // Close begins to close the connection and does not wait: it cancels running verbs, sends

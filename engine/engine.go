@@ -124,7 +124,7 @@ func New(cfg Config) (*Engine, error) {
 	if name == "" {
 		name = "moot"
 	}
-	e.welcome = wire.NewFrame(func(dst []byte) []byte { return wire.AppendWelcome(dst, "Welcome to the "+name+" api") })
+	e.welcome = wire.NewFrame(0, func(dst []byte) []byte { return wire.AppendWelcome(dst, "Welcome to the "+name+" api") })
 	e.writers = fanout.NewWriters(runtime.GOMAXPROCS(0))
 	s := Settings{Tenants: cfg.Tenants, Limits: cfg.Limits}
 	if err := s.check(&e.cluster); err != nil {

@@ -60,3 +60,12 @@ func (e *Engine) ObserveVerb(name string, err error, took time.Duration) {
 
 // MaxLooked is the maximum number of connections that are read under one lock.
 const MaxLooked = maxLooked
+
+// PageTurns limits the pages of a tenant that are encoded at once.
+type PageTurns = pageTurns
+
+// NewPageTurns returns the turns of a new tenant.
+func NewPageTurns() PageTurns { return newPageTurns() }
+
+// Take calls take.
+func (t pageTurns) Take(ctx context.Context, encode func()) error { return t.take(ctx, encode) }

@@ -2,7 +2,6 @@ package engine
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"slices"
 
@@ -39,26 +38,45 @@ func (e *Engine) readMissed(ctx context.Context, m *member, since *cluster.Posit
 		page, err := e.cluster.History.Read(ctx, m.room.id, cluster.Position{}, 0, keep)
 		return missedMessages{whole: true}, page.Top, err
 	}
-	at, got.whole = *since, true
+	page, err := e.cluster.History.Read(ctx, m.room.id, *since, firstRead, keep)
+	if err != nil {
+		return missedMessages{}, cluster.Position{}, err
+	}
+	got.whole = !page.Missing
 	room := m.conn.tenant.cfg().Limits.OutboxBytes / 2 / several
-	for {
-		page, err := e.cluster.History.Read(ctx, m.room.id, at, historyPage, keep)
-		if err != nil {
-			return missedMessages{}, cluster.Position{}, err
+	last := since.Offset
+	if n := len(page.Messages); n > 0 {
+		last = page.Messages[n-1].Offset
+	}
+	if len(page.Messages) == firstRead {
+		b := backward{h: e.cluster.History, room: m.room.id, keep: keep, epoch: page.Top.Epoch, after: last, end: page.Top.Offset}
+		for got.whole {
+			messages, err := b.next(ctx, room)
+			if err != nil {
+				return missedMessages{}, cluster.Position{}, err
+			}
+			if len(messages) == 0 {
+				got.whole = !b.missing
+				break
+			}
+			got.add(page.Top.Epoch, messages, &room)
 		}
-		got.whole = got.whole && !page.Missing
-		for _, k := range page.Messages {
-			at = cluster.Position{Epoch: page.Top.Epoch, Offset: k.Offset}
-			got.messages = append(got.messages, storedAt{at, k.Payload})
-			room -= len(k.Payload) + perMessage
+	}
+	if room >= 0 && (got.whole || len(got.messages) == 0) {
+		got.add(page.Top.Epoch, page.Messages, &room)
+	}
+	slices.Reverse(got.messages)
+	return got, page.Top, nil
+}
+
+// add appends messages, the last one first, until one does not fit into room bytes.
+func (g *missedMessages) add(epoch string, messages []cluster.StoredMessage, room *int) {
+	for _, k := range slices.Backward(messages) {
+		if *room -= len(k.Payload) + perMessage; *room < 0 {
+			g.whole = false
+			return
 		}
-		for room < 0 {
-			room += len(got.messages[0].payload) + perMessage
-			got.messages, got.whole = got.messages[1:], false
-		}
-		if len(page.Messages) < historyPage {
-			return got, page.Top, nil
-		}
+		g.messages = append(g.messages, storedAt{cluster.Position{Epoch: epoch, Offset: k.Offset}, k.Payload})
 	}
 }
 
@@ -106,14 +124,6 @@ const (
 	defaultHistoryPage = 50
 )
 
-// historyView is the answer to roomHistory.
-type historyView struct {
-	Room     string            `json:"room"`
-	Epoch    string            `json:"epoch"`
-	Messages []json.RawMessage `json:"messages"`         // in the room's order, in the form of chat messages
-	Before   uint64            `json:"before,omitempty"` // the offset for the request of the previous page; 0: there is none
-}
-
 // roomHistory returns the last messages, or those before an offset. The answer has at most
 // a quarter of the bytes of an outbox.
 func (c *Connection) roomHistory(ctx context.Context, r *wire.Request) (result, error) {
@@ -132,58 +142,53 @@ func (c *Connection) roomHistory(ctx context.Context, r *wire.Request) (result, 
 	if err != nil {
 		return result{}, err
 	}
-	data, err := json.Marshal(view)
+	var data []byte
+	err = c.tenant.pages.take(ctx, func() { data = view.append(make([]byte, 0, view.size()+512)) })
+	c.chargePage(len(data))
 	return result{data: data}, err
 }
 
 // historyOf returns the last messages before an offset; before 0 means the last messages of
 // the room.
-func (e *Engine) historyOf(ctx context.Context, m *member, before uint64, limit int) (historyView, error) {
-	page, from, err := e.pageBefore(ctx, m, before, limit)
-	if err != nil {
-		return historyView{}, err
-	}
-	view := historyView{Room: m.room.id.Room, Epoch: page.Top.Epoch, Messages: []json.RawMessage{}}
-	first, room := len(page.Messages), m.conn.tenant.cfg().Limits.OutboxBytes/4
-	var texts []json.RawMessage // in reverse order
-	for first > 0 {
-		k := page.Messages[first-1]
-		text := e.historyText(ctx, m, storedAt{cluster.Position{Epoch: page.Top.Epoch, Offset: k.Offset}, k.Payload})
-		if ctx.Err() != nil { // the chain was interrupted, so text is not valid
-			return historyView{}, context.Cause(ctx)
-		}
-		if room -= len(text); room < 0 && len(texts) > 0 {
-			break
-		}
-		first--
-		if text != nil {
-			texts = append(texts, text)
-		}
-	}
-	for _, t := range slices.Backward(texts) {
-		view.Messages = append(view.Messages, t)
-	}
-	if len(page.Messages) > 0 && (first > 0 || from > 0 && !page.Missing) {
-		view.Before = page.Messages[first].Offset
-	}
-	return view, nil
-}
-
-// pageBefore reads at most limit messages before an offset and returns the offset before
-// them. Offsets have no gaps, so it can compute the first one.
-func (e *Engine) pageBefore(ctx context.Context, m *member, before uint64, limit int) (page cluster.Page, from uint64, err error) {
+func (e *Engine) historyOf(ctx context.Context, m *member, before uint64, limit int) (historyPart, error) {
 	h, keep := e.cluster.History, m.conn.tenant.settings(m.room.id.Room).Retention
-	if page, err = h.Read(ctx, m.room.id, cluster.Position{}, 0, keep); err != nil {
-		return page, 0, err
+	page, err := h.Read(ctx, m.room.id, cluster.Position{}, 0, keep)
+	if err != nil {
+		return historyPart{}, err
 	}
 	end := page.Top.Offset
 	if before > 0 {
 		end = min(end, before-1)
 	}
-	from = end - min(end, uint64(limit))
-	page, err = h.Read(ctx, m.room.id, cluster.Position{Epoch: page.Top.Epoch, Offset: from}, int(end-from), keep)
-	// Messages may have left history in the meantime. The page then has messages after the
-	// end.
-	page.Messages = slices.DeleteFunc(page.Messages, func(k cluster.StoredMessage) bool { return k.Offset > end })
-	return page, from, err
+	// Offsets have no gaps, so the first offset of the page can be computed.
+	b := backward{h: h, room: m.room.id, keep: keep, epoch: page.Top.Epoch, after: end - min(end, uint64(limit)), end: end}
+	view := historyPart{room: m.room.id.Room, epoch: page.Top.Epoch}
+	room, oldest, full := m.conn.tenant.cfg().Limits.OutboxBytes/4, uint64(0), false
+	for !full {
+		messages, err := b.next(ctx, room)
+		if err != nil {
+			return historyPart{}, err
+		}
+		if len(messages) == 0 {
+			break
+		}
+		for _, k := range slices.Backward(messages) {
+			text := e.historyText(ctx, m, storedAt{cluster.Position{Epoch: view.epoch, Offset: k.Offset}, k.Payload})
+			if ctx.Err() != nil { // the chain was interrupted, so text is not valid
+				return historyPart{}, context.Cause(ctx)
+			}
+			if room -= len(text); room < 0 && len(view.messages) > 0 {
+				full = true
+				break
+			}
+			oldest = k.Offset
+			if text != nil {
+				view.messages = append(view.messages, text)
+			}
+		}
+	}
+	if oldest > 0 && (full || b.after > 0 && !b.missing) {
+		view.before = oldest
+	}
+	return view, nil
 }

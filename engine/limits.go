@@ -71,6 +71,10 @@ func (b *bucket) take(now time.Time, perSecond, n float64) (wait time.Duration) 
 	return 0
 }
 
+// owe takes n tokens, even if the bucket has fewer: the debt is at most the tokens of two
+// seconds.
+func (b *bucket) owe(perSecond, n float64) { b.spent = min(b.spent+n, 4*perSecond) }
+
 // charge takes n tokens, even if the bucket has fewer. It returns the time until the bucket
 // has replaced the debt, which is at most most.
 func (b *bucket) charge(now time.Time, perSecond, n float64, most time.Duration) (wait time.Duration) {

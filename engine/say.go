@@ -175,7 +175,7 @@ func (d *delivery) answer(p wire.Payload) *wire.Frame {
 	if d.shown {
 		p.At = d.at
 	}
-	return wire.NewFrame(func(dst []byte) []byte { return wire.AppendPayload(dst, p) })
+	return wire.NewFrame(0, func(dst []byte) []byte { return wire.AppendPayload(dst, p) })
 }
 
 // deliverAsked delivers the answers of the say chain.

@@ -79,6 +79,7 @@ type tenant struct {
 
 	messages  atomic.Uint64 // published by this node
 	sanctions sanctions
+	pages     pageTurns
 
 	mu        sync.Mutex
 	rooms     map[string]*room
@@ -91,7 +92,7 @@ type tenant struct {
 }
 
 func newTenant(name string, writers *fanout.Writers) *tenant {
-	return &tenant{name: name, writers: writers, rooms: map[string]*room{}}
+	return &tenant{name: name, writers: writers, pages: newPageTurns(), rooms: map[string]*room{}}
 }
 
 // cfg returns the tenant's current settings, or the last ones after its removal.

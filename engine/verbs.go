@@ -257,12 +257,6 @@ func (c *Connection) say(ctx context.Context, r *wire.Request) (result, error) {
 	return result{effects: effects}, err
 }
 
-// memberView is a member in the answer to roomView.
-type memberView struct {
-	ID       string `json:"id"`
-	JoinedAt int64  `json:"joinedAt"`
-}
-
 func (c *Connection) roomView(ctx context.Context, r *wire.Request) (result, error) {
 	if !c.isIn(r.Room) {
 		return result{}, errNotIn(named(r))
@@ -271,16 +265,9 @@ func (c *Connection) roomView(ctx context.Context, r *wire.Request) (result, err
 	if err != nil {
 		return result{}, err
 	}
-	view := struct {
-		Room         string                `json:"room"`
-		Members      map[string]memberView `json:"members"`
-		MembersCount int                   `json:"membersCount"`
-		Cursor       string                `json:"cursor,omitempty"`
-	}{s.Room, make(map[string]memberView, len(s.Members)), s.MembersCount, s.Cursor}
-	for _, m := range s.Members {
-		view.Members[m.ID] = memberView{m.ID, m.JoinedAt}
-	}
-	data, err := json.Marshal(view)
+	var data []byte
+	err = c.tenant.pages.take(ctx, func() { data = appendMembersPage(make([]byte, 0, bytesPerMember*len(s.Members)+256), s) })
+	c.chargePage(len(data))
 	return result{data: data}, err
 }
 

@@ -14,11 +14,12 @@ type Frame struct {
 const maxHeader = 10
 
 // NewFrame makes a frame of the bytes that appendTo appends to its argument: the JSON
-// text of one message, without a line end. One buffer contains both forms: a WebSocket
+// text of one message, without a line end. bytes is the number of bytes that it at least
+// appends, or 0. One buffer contains both forms: a WebSocket
 // text frame (RFC 6455, section 5.2; unmasked, not fragmented) and a line that ends
 // with \r\n.
-func NewFrame(appendTo func(dst []byte) []byte) *Frame {
-	return frameIn(appendTo(make([]byte, maxHeader, 512)))
+func NewFrame(bytes int, appendTo func(dst []byte) []byte) *Frame {
+	return frameIn(appendTo(make([]byte, maxHeader, 512+bytes)))
 }
 
 // FrameOf makes a frame of a copy of payload.

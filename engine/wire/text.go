@@ -2,6 +2,7 @@ package wire
 
 import (
 	"bytes"
+	"encoding/binary"
 	"math"
 	"strconv"
 	"unicode/utf16"
@@ -71,6 +72,10 @@ func appendReplaced(dst []byte, r rune) []byte {
 func appendJSON(dst, value []byte) []byte {
 	start := 0
 	for i := 0; i < len(value); {
+		if plain(value[i:]) {
+			i += 8
+			continue
+		}
 		c := value[i]
 		if c < utf8.RuneSelf {
 			i++
@@ -89,6 +94,16 @@ func appendJSON(dst, value []byte) []byte {
 		i += n
 	}
 	return append(dst, value[start:]...)
+}
+
+// plain reports whether b begins with eight ASCII characters without a control character.
+func plain(b []byte) bool {
+	if len(b) < 8 {
+		return false
+	}
+	const high, spaces = 0x8080808080808080, 0x2020202020202020
+	x := binary.LittleEndian.Uint64(b)
+	return (x|(x-spaces))&high == 0
 }
 
 // appendMembers appends the members of an object, each after a comma.

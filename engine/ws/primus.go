@@ -17,7 +17,7 @@ var primusClose = wire.FrameOf([]byte(`"primus::server::close"`))
 
 // primusPing returns the heartbeat for the time now.
 func primusPing(now time.Time) *wire.Frame {
-	return wire.NewFrame(func(dst []byte) []byte {
+	return wire.NewFrame(0, func(dst []byte) []byte {
 		dst = strconv.AppendInt(append(dst, `"primus::ping::`...), now.UnixMilli(), 10)
 		return append(dst, '"')
 	})
