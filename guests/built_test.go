@@ -5,11 +5,13 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/mootchat/moot/engine/cli/module"
+	"github.com/mootchat/moot/guests/builtin"
 	"github.com/mootchat/moot/host/hosttest"
 	"github.com/mootchat/moot/host/trial"
 )
@@ -39,20 +41,32 @@ func TestBuiltGuests(t *testing.T) {
 	for name, language := range builtGuests {
 		t.Run(name+" in "+language, func(t *testing.T) {
 			wasm := built(t, name)
-			var out, log bytes.Buffer
-			options := module.Options{Cache: cache, Timeout: time.Minute}
-			err := module.Test(t.Context(), &out, &log, filepath.Join(dir, name+".wasm"), filepath.Join(name, "tests.yaml"), options)
-			if err != nil || !strings.HasSuffix(out.String(), " tests passed\n") {
-				t.Errorf("%v\n%s%s", err, &out, &log)
-			}
-			r, err := hosttest.Probe(t.Context(), trial.Config{Wasm: wasm, Timeout: time.Minute, Cache: options.Cache})
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := r.Err(); err != nil {
-				t.Error(err)
-			}
+			testGuest(t, name, filepath.Join(dir, name+".wasm"), wasm)
 		})
+	}
+}
+
+// TestReadyMadeRules runs the tests.yaml of each ready-made rule, and calls all of its hooks.
+func TestReadyMadeRules(t *testing.T) {
+	for _, name := range builtin.Names() {
+		t.Run(name, func(t *testing.T) { testGuest(t, name, "builtin:"+name, guest(t, "builtin/"+name)) })
+	}
+}
+
+func testGuest(t *testing.T, name, path string, wasm []byte) {
+	t.Helper()
+	var out, log bytes.Buffer
+	options := module.Options{Cache: cache, Timeout: time.Minute}
+	err := module.Test(t.Context(), &out, &log, path, filepath.Join(name, "tests.yaml"), options)
+	if err != nil || !strings.HasSuffix(out.String(), " tests passed\n") {
+		t.Errorf("%v\n%s%s", err, &out, &log)
+	}
+	r, err := hosttest.Probe(t.Context(), trial.Config{Wasm: wasm, Timeout: time.Minute, Cache: options.Cache})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Err(); err != nil {
+		t.Error(err)
 	}
 }
 
@@ -60,59 +74,64 @@ func TestBuiltGuests(t *testing.T) {
 func TestBuiltGuestsSayWhatIsWrong(t *testing.T) {
 	for name, configs := range map[string]map[string]string{
 		"slowmode": {
-			`{"wiat":"5s"}`:                  "unknown setting wiat: use wait, burst, roles or by",
+			`{"wiat":"5s"}`:                  `config.wiat: unknown setting: did you mean "wait"?`,
 			`{"wait":"5"}`:                   `wait: "5" is not a wait`,
 			`{"wait":"25h"}`:                 `wait: "25h" is not a wait`,
-			`{"wait":5}`:                     `wait: 5 is not a wait`,
+			`{"wait":5}`:                     `config.wait: must be text, not a number`,
 			`{"burst":0}`:                    "burst: 0 is not a number from 1 to 100",
-			`{"burst":1.5}`:                  "burst: 1.5 is not a number from 1 to 100",
-			`{"by":"name"}`:                  `by: "name" is neither user nor connection nor address`,
-			`{"roles":[]}`:                   "roles: [] is not an object of ROLE: WAIT",
+			`{"burst":1.5}`:                  `config.burst: must be a whole number`,
+			`{"by":"name"}`:                  `config.by: must be one of "user", "connection", "address"`,
+			`{"roles":[]}`:                   `config.roles: must be a mapping, not a list`,
 			`{"roles":{"guest":"for ever"}}`: `roles.guest: "for ever" is not a wait`,
 		},
 		"flood": {
-			`{"caps":1}`:         "unknown setting caps: use repeats, forget, capitals,",
+			`{"caps":1}`:         `config.caps: unknown setting: there are capitals`,
 			`{"capitals":101}`:   "capitals: 101 is not a number from 0 to 100",
-			`{"row":"9"}`:        `row: "9" is not a number from 0 to 1000`,
+			`{"row":"9"}`:        `config.row: must be a whole number, not text`,
 			`{"forget":"0s"}`:    `forget: "0s" is not a time from 1ms to 24h`,
-			`{"exempt":"mod"}`:   `exempt: "mod" is not a list of roles`,
-			`{"exempt":["a",1]}`: "exempt: 1 is not a string",
+			`{"exempt":"mod"}`:   `config.exempt: must be a list, not text`,
+			`{"exempt":["a",1]}`: `config.exempt[1]: must be text, not a number`,
 		},
 		"redact": {
-			`{"mail":true}`:     "unknown setting mail: use email, phone, card, iban or action",
-			`{"email":1}`:       "email: 1 is neither a text nor true nor false",
-			`{"action":"hide"}`: `action: "hide" is neither mask nor deny`,
+			`{"mail":true}`:     `config.mail: unknown setting: did you mean "email"?`,
+			`{"email":1}`:       `config.email: must be true or false or text, not a number`,
+			`{"action":"hide"}`: `config.action: must be one of `,
 		},
 		"links": {
-			`{"domains":[]}`:                "there is a setting that is not known; there are allow, deny, bare",
-			`{"allow":"example.com"}`:       "must be lists of texts",
+			`{"domains":[]}`:                `config.domains: unknown setting: there are action, allow`,
+			`{"allow":"example.com"}`:       `config.allow: must be a list, not text`,
 			`{"deny":["https://evil.com"]}`: `deny: "https://evil.com" is not a domain: write example.com`,
 			`{"allow":[""]}`:                `allow: "" is not a domain`,
-			`{"action":"hide"}`:             `action: "hide" is neither deny nor mask`,
+			`{"action":"hide"}`:             `config.action: must be one of `,
 		},
 		"invitations": {
-			`{"room":"a"}`:     `unknown field "room"`,
+			`{"room":"a"}`:     `config.room: unknown setting: did you mean "rooms"?`,
 			`{"rooms":[""]}`:   "rooms[0]: the pattern is empty",
 			`{"roles":[""]}`:   "roles[0]: the role is empty",
 			`{"lasts":"1day"}`: `lasts: "1day" is not a time from 1s to 8784h, such as 90m, or 0s`,
-			`{"max":0}`:        "max: 0 is not a number from 1 to 1000",
+			`{"max":0}`:        `config.max: must be at least 1`,
 		},
 		"welcome": {
-			`{"txt":""}`:                "unknown setting txt: use text, rooms or languages",
-			`{"text":1}`:                "text: 1 is not a string",
-			`{"rooms":["a"]}`:           `rooms: ["a"] is not an object of strings`,
-			`{"languages":{"de":null}}`: "languages.de: null is not a string",
+			`{"txt":""}`:                `config.txt: unknown setting: did you mean "text"?`,
+			`{"text":1}`:                `config.text: must be text, not a number`,
+			`{"rooms":["a"]}`:           `config.rooms: must be a mapping, not a list`,
+			`{"languages":{"de":null}}`: `config.languages.de: must be text, not null`,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			wasm := built(t, name)
-			for config, want := range configs {
-				m, err := trial.Load(t.Context(), trial.Config{Wasm: wasm, Settings: json.RawMessage(config), Cache: cache})
-				if err == nil {
-					m.Close()
-				}
-				if err == nil || !strings.Contains(err.Error(), want) {
-					t.Errorf("%s: %v, want %s", config, err, want)
+			binaries := map[string][]byte{"built": built(t, name)}
+			if slices.Contains(builtin.Names(), name) {
+				binaries["ready-made"] = guest(t, "builtin/"+name)
+			}
+			for which, wasm := range binaries {
+				for config, want := range configs {
+					m, err := trial.Load(t.Context(), trial.Config{Wasm: wasm, Settings: json.RawMessage(config), Cache: cache})
+					if err == nil {
+						m.Close()
+					}
+					if err == nil || !strings.Contains(err.Error(), want) {
+						t.Errorf("%s: %s: %v, want %s", which, config, err, want)
+					}
 				}
 			}
 		})

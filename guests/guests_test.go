@@ -1,4 +1,4 @@
-// Package guests_test tests the guests in Go, and the Go SDK, in the sandbox.
+// Package guests_test tests the ready-made rules, the guests in Go, and the Go SDK, in the sandbox.
 package guests_test
 
 import (
@@ -17,6 +17,7 @@ import (
 	"github.com/mootchat/moot/engine/diskcache"
 	"github.com/mootchat/moot/engine/hook"
 	"github.com/mootchat/moot/engine/wire"
+	"github.com/mootchat/moot/guests/builtin"
 	"github.com/mootchat/moot/host"
 	"github.com/mootchat/moot/host/script"
 )
@@ -41,10 +42,17 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// guest builds a module once and returns its binary. It reads the sources, so that the go
+// guest builds a module once and returns its binary; builtin/NAME is a ready-made rule. It reads the sources, so that the go
 // command does not reuse an old test result after they change.
 func guest(t *testing.T, path string) []byte {
 	t.Helper()
+	if name, ok := strings.CutPrefix(path, "builtin/"); ok {
+		wasm, err := builtin.Wasm(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return wasm
+	}
 	for _, pattern := range []string{path + "/*.go", "../sdk/go/*.go", "../engine/glob/*.go"} {
 		sources, _ := filepath.Glob(pattern)
 		for _, file := range sources {
@@ -135,8 +143,16 @@ func ask(h *host.Host, ev *hook.Event) hook.Verdict {
 	return h.Decide(context.Background(), ev)
 }
 
-func TestBlocklist(t *testing.T) {
-	h, _ := loaded(t, "blocklist", `{"words":["darn","what the heck"]}`)
+// inBoth runs a test with the guest in Go and with the ready-made rule of the same name.
+func inBoth(t *testing.T, name string, test func(t *testing.T, path string)) {
+	t.Run("in Go", func(t *testing.T) { test(t, name) })
+	t.Run("ready-made", func(t *testing.T) { test(t, "builtin/"+name) })
+}
+
+func TestBlocklist(t *testing.T) { inBoth(t, "blocklist", testBlocklist) }
+
+func testBlocklist(t *testing.T, path string) {
+	h, _ := loaded(t, path, `{"words":["darn","what the heck"]}`)
 	tests := []struct{ message, want wire.Message }{
 		{wire.Message{Text: "hello"}, wire.Message{Text: "hello"}},
 		{wire.Message{Text: "oh Darn, WHAT THE HECK"}, wire.Message{Text: "oh ****, **** *** ****"}},
@@ -151,16 +167,20 @@ func TestBlocklist(t *testing.T) {
 	}
 }
 
-func TestBlocklistDenies(t *testing.T) {
-	h, _ := loaded(t, "blocklist", `{"words":["darn"],"action":"deny"}`)
+func TestBlocklistDenies(t *testing.T) { inBoth(t, "blocklist", testBlocklistDenies) }
+
+func testBlocklistDenies(t *testing.T, path string) {
+	h, _ := loaded(t, path, `{"words":["darn"],"action":"deny"}`)
 	v := ask(h, &hook.Event{Hook: hook.OnSayReceive, Room: "lobby", Conn: profile("1"), Message: wire.Message{Text: "darn"}})
 	if v.Outcome != hook.Denied || v.Reason != "the message holds a blocked word" {
 		t.Errorf("got %+v", v)
 	}
 }
 
-func TestAnnouncer(t *testing.T) {
-	h, _ := loaded(t, "announcer", `{"join":"{user} is in {room}"}`, "emit")
+func TestAnnouncer(t *testing.T) { inBoth(t, "announcer", testAnnouncer) }
+
+func testAnnouncer(t *testing.T, path string) {
+	h, _ := loaded(t, path, `{"join":"{user} is in {room}"}`, "emit")
 	tests := []struct {
 		hook  hook.Hook
 		cause hook.Cause
@@ -183,8 +203,10 @@ func TestAnnouncer(t *testing.T) {
 	}
 }
 
-func TestGate(t *testing.T) {
-	h, _ := loaded(t, "gate", `{"tokens":{"open-sesame":"member"}}`, "properties:role")
+func TestGate(t *testing.T) { inBoth(t, "gate", testGate) }
+
+func testGate(t *testing.T, path string) {
+	h, _ := loaded(t, path, `{"tokens":{"open-sesame":"member"}}`, "properties:role")
 	login := func(token string) hook.Verdict {
 		return ask(h, &hook.Event{Hook: hook.Action, Action: "login", Params: []byte(`{"token":"` + token + `"}`), Conn: profile("1")})
 	}
@@ -218,16 +240,18 @@ func TestLoadSaysWhatIsWrong(t *testing.T) {
 		guest, config, want string
 		grants              []string
 	}{
-		{"blocklist", `{"action":"hide"}`, `action: "hide" is neither mask nor deny`, nil},
-		{"blocklist", `{"wrds":[]}`, `unknown field "wrds"`, nil},
+		{"blocklist", `{"action":"hide"}`, `config.action: must be one of "mask", "deny"`, nil},
+		{"blocklist", `{"wrds":[]}`, `config.wrds: unknown setting: did you mean "words"?`, nil},
 		{"announcer", `{}`, `"emit"`, nil},
 		{"announcer", `{"quiet":["kicked"]}`, `quiet[0]: "kicked" is not a cause`, []string{"emit"}},
 		{"gate", `{}`, `"properties:`, nil},
 		{"gate", `{"rooms":["["]}`, "rooms[0]: ", []string{"properties:role"}},
 	}
 	for _, test := range tests {
-		if _, _, err := load(t, test.guest, test.config, test.grants...); err == nil || !strings.Contains(err.Error(), test.want) {
-			t.Errorf("%s with %s: %v, want %s", test.guest, test.config, err, test.want)
+		for _, path := range []string{test.guest, "builtin/" + test.guest} {
+			if _, _, err := load(t, path, test.config, test.grants...); err == nil || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("%s with %s: %v, want %s", path, test.config, err, test.want)
+			}
 		}
 	}
 }

@@ -16,8 +16,7 @@ rustc() {
 }
 
 rust() { # NAME SOURCE
-	[ -f "$work/libmoot.rlib" ] || rustc --crate-name moot --crate-type rlib --out-dir "$work" sdk/rust/src/lib.rs
-	rustc --crate-name "$1" --crate-type cdylib --extern moot="$work/libmoot.rlib" -C lto=fat -C strip=symbols -C linker=wasm-ld-14 -C link-arg=-zstack-size=65536 -o "$work/$1.wasm" "$2"
+	rustc --crate-name "$1" --crate-type cdylib --extern moot="$work/libmoot.rlib" --extern kit="$work/libkit.rlib" -C lto=fat -C strip=symbols -C linker=wasm-ld-14 -C link-arg=-zstack-size=65536 -o "$work/$1.wasm" "$2"
 }
 
 clang() { # NAME COMPILER SOURCE FLAG...
@@ -32,6 +31,11 @@ zig() { # NAME SOURCE
 		-rdynamic -O ReleaseFast -fstrip --stack 65536 --cache-dir "$work/zig" --global-cache-dir "$work/zig" -femit-bin="$work/$1.wasm"
 }
 
+rustc --crate-name moot --crate-type rlib --out-dir "$work" sdk/rust/src/lib.rs
+rustc --crate-name kit --crate-type rlib --extern moot="$work/libmoot.rlib" --out-dir "$work" guests/builtin/kit/lib.rs
+for name in announcer blocklist gate invitations; do
+	rust "$name" "guests/builtin/$name/lib.rs"
+done
 clang slowmode clang-14 guests/slowmode/main.c -std=c11
 clang flood clang++-14 guests/flood/main.cpp -std=c++17 -fno-exceptions -fno-rtti
 rust redact guests/redact/src/lib.rs
