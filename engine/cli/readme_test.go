@@ -120,10 +120,9 @@ func TestConfigurationsInGuestReadmesLoad(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, guest := range []string{"flood", "links", "redact", "slowmode", "welcome"} { // make guests does not build these
-		if _, err := module.Build(t.Context(), "../../guests/"+guest, "", io.Discard); err != nil {
-			t.Fatal(err)
-		}
+	files = append(files, "../../guests/README.md")
+	if _, err := module.Build(t.Context(), "../../guests/welcome", "", io.Discard); err != nil { // the only guest that is no ready-made rule
+		t.Fatal(err)
 	}
 	loaded := 0
 	for _, file := range files {
@@ -245,7 +244,7 @@ func chatWith(t *testing.T, root, address, room, say string) string {
 // modules, clients and operation.
 func TestCommandsInPagesAreCommands(t *testing.T) {
 	var pages []string
-	for _, pattern := range []string{"../../sdk/*.md", "../../sdk/*/README.md", "../../guests/*/README.md", "module/template/README.md", "../../examples/deploy/*.md"} {
+	for _, pattern := range []string{"../../sdk/*.md", "../../sdk/*/README.md", "../../guests/*.md", "../../guests/*/README.md", "module/template/README.md", "../../examples/deploy/*.md"} {
 		found, err := filepath.Glob(pattern)
 		if err != nil {
 			t.Fatal(err)
