@@ -42,16 +42,5 @@ export async function ask(method, path, body) {
 }
 
 export const get = (path) => ask("GET", path);
-// all requests every page of a list. It returns the items of all pages in the field, and all unreachable nodes.
-export async function all(path, field) {
-  const found = [];
-  for (let cursor = "", unreachable = []; ; ) {
-    const page = await get(`${path}?limit=1000${cursor && `&cursor=${encodeURIComponent(cursor)}`}`);
-    found.push(...page[field]);
-    unreachable = [...unreachable, ...(page.unreachable ?? [])];
-    cursor = page.cursor ?? "";
-    if (!cursor) return { [field]: found, unreachable };
-  }
-}
 
 export const at = (...parts) => "/api/" + parts.map(encodeURIComponent).join("/");

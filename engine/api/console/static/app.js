@@ -1,6 +1,7 @@
 // The page with its key, views and updates.
 import { Fault, get, key, remember } from "./api.js";
 import { Feed } from "./feed.js";
+import { refocus } from "./html.js";
 import { decisions } from "./views/decisions.js";
 import { modules } from "./views/modules.js";
 import { overview } from "./views/overview.js";
@@ -38,7 +39,7 @@ function route() {
 async function round() {
   try {
     await feed.round();
-    state(`${feed.whole ? "all tenants" : `tenant ${feed.tenants[0]?.name ?? ""}`} · ${new Date().toLocaleTimeString("en-GB")}`);
+    state(`${feed.whole ? "all tenants" : `tenant ${feed.tenant.name}`} · ${new Date().toLocaleTimeString("en-GB")}`);
     if (shown) redraw();
   } catch (err) {
     if (err.status === 401) return login("The server does not accept the key any more.");
@@ -47,14 +48,7 @@ async function round() {
   timer = setTimeout(round, document.hidden ? period * 5 : period);
 }
 
-// redraw updates the view and moves the focus to the new element if the focused one was replaced.
-function redraw() {
-  const before = document.activeElement;
-  shown.update();
-  if (before.dataset.focus && !before.isConnected) {
-    main.querySelector(`[data-focus="${CSS.escape(before.dataset.focus)}"]`)?.focus({ preventScroll: true });
-  }
-}
+const redraw = () => refocus(main, () => shown.update());
 
 function login(why = "") {
   clearTimeout(timer);

@@ -1,14 +1,16 @@
-import { all, at, get } from "./api.js";
+import { at, get } from "./api.js";
 
 const kept = 300; // points of a series: ten minutes
 
-// Feed has the latest answers of the server and the data of the charts.
+// Feed has the latest answers of the server and the data of the charts. A round costs the same with any number of
+// tenants: lists of tenants are requested by pages, by the views that show them.
 export class Feed {
   nodes = [];
-  tenants = [];
-  modules = [];
+  usage = { nodes: [], tenants: [] }; // what the modules of each node use, with the tenants that cost most
   unreachable = [];
   whole = true; // the key is admin.key
+  tenant; // of the key, if it is a tenant's
+  modules = []; // of this tenant
   self = "";
   #before; // counters of the previous round
 
@@ -23,38 +25,43 @@ export class Feed {
   }
 
   async round() {
-    this.tenants = (await all("/api/tenants", "tenants")).tenants;
-    if (this.whole) await this.#nodes();
-    const lists = this.whole ? [await all("/api/modules", "modules")] : await Promise.all(this.tenants.map(({ name }) => get(at("tenants", name, "modules"))));
-    this.modules = lists.flatMap((list) => list.modules);
-    this.unreachable = [...new Set(lists.flatMap((list) => list.unreachable ?? []))];
+    if (this.whole) await this.#all();
+    if (!this.whole) await this.#own();
     this.#measure(performance.now() / 1000);
   }
 
-  async #nodes() {
+  async #all() {
     try {
       ({ nodes: this.nodes, self: this.self } = await get("/api/nodes"));
     } catch (err) {
       if (err.status !== 403) throw err;
       this.whole = false; // the key is a tenant's
       this.nodes = [];
+      return;
     }
+    this.usage = await get("/api/usage?top=10");
+    this.unreachable = this.usage.unreachable ?? [];
+  }
+
+  async #own() {
+    [this.tenant] = (await get("/api/tenants")).tenants;
+    ({ modules: this.modules, unreachable: this.unreachable = [] } = await get(at("tenants", this.tenant.name, "modules")));
   }
 
   #measure(now) {
     const counted = {
       now,
       nodes: new Map(this.nodes.map((node) => [`${node.name} ${node.startedAt}`, node])),
-      modules: new Map(this.modules.map((m) => [`${m.node} ${m.tenant} ${m.version}`, m.durations])),
+      calls: new Map(this.whole ? this.usage.nodes.map((n) => [n.node, n.calls]) : this.modules.map((m) => [`${m.node} ${m.version}`, m.durations])),
     };
     const before = this.#before;
     this.#before = counted;
     const time = Date.now() / 1000;
-    push(this.series.connections, time, this.tenants.reduce((sum, t) => sum + t.connections, 0));
+    push(this.series.connections, time, this.whole ? this.nodes.reduce((sum, n) => sum + (n.connections ?? 0), 0) : this.tenant.connections);
     if (!before) return;
     const grown = (field) => [...counted.nodes].reduce((sum, [id, node]) => sum + Math.max(0, node[field] - (before.nodes.get(id)?.[field] ?? node[field])), 0) / (now - before.now);
     push(this.series.rate, time, grown("messages"), grown("deliveries"));
-    const calls = difference(counted.modules, before.modules);
+    const calls = difference(counted.calls, before.calls);
     push(this.series.latency, time, quantile(calls, 0.5), quantile(calls, 0.99));
   }
 }
@@ -80,7 +87,7 @@ function difference(now, before) {
 
 // quantile returns the quantile of the durations, in ms. It assumes that the calls of a bucket are spread evenly. Without
 // calls it returns null, so that the chart has a gap.
-function quantile({ bounds, counts }, share) {
+export function quantile({ bounds, counts }, share) {
   const all = counts.reduce((a, b) => a + b, 0);
   if (all === 0) return null;
   let left = all * share;

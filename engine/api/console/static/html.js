@@ -15,16 +15,26 @@ export function h(tag, attributes = {}, ...children) {
 // table creates a table with a column for each [title, cell(row), class]. A cell is an element or a text.
 export function table(caption, columns, rows, empty) {
   if (rows.length === 0) return h("p", { class: "faint" }, empty);
-  return h("div", { class: "scroll" }, h("table", { "aria-label": caption },
+  return h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": caption, "data-focus": `table ${caption}` }, h("table", { "aria-label": caption },
     h("thead", {}, h("tr", {}, columns.map(([title, , kind]) => h("th", { scope: "col", class: kind }, title)))),
     h("tbody", {}, rows.map((row) => h("tr", {}, columns.map(([, cell, kind]) => h("td", { class: kind }, cell(row) ?? "")))))));
+}
+
+// refocus changes elements in place. If the focused element is replaced, the new element with the same data-focus gets
+// the focus.
+export function refocus(place, change) {
+  const before = document.activeElement;
+  change();
+  if (before.dataset.focus && !before.isConnected) {
+    place.querySelector(`[data-focus="${CSS.escape(before.dataset.focus)}"]`)?.focus({ preventScroll: true });
+  }
 }
 
 export const number = (n) => Number(n ?? 0).toLocaleString("en");
 // duration formats a duration of the API, in milliseconds.
 export const duration = (ms) => (ms >= 10 ? `${number(Math.round(ms))} ms` : ms >= 1 ? `${ms.toFixed(1)} ms` : `${Math.round(ms * 1000)} µs`);
 export const clock = (ms) => new Date(ms).toLocaleTimeString("en-GB");
-export const bytes = (n) => (n >= 1 << 20 ? `${(n / (1 << 20)).toFixed(1)} MiB` : n >= 1024 ? `${Math.round(n / 1024)} KiB` : `${n} B`);
+export const bytes = (n) => (n >= 1 << 20 ? `${number((n / (1 << 20)).toFixed(1))} MiB` : n >= 1024 ? `${Math.round(n / 1024)} KiB` : `${n} B`);
 
 export function ago(ms) {
   const seconds = Math.max(0, Math.round((Date.now() - ms) / 1000));

@@ -1,12 +1,13 @@
 import { at, get } from "../api.js";
 import { duration, h, number, select, table } from "../html.js";
+import { tenantInput } from "../tenants.js";
 
 const any = ["", "any"];
 const page = 100; // decisions in one answer
 const words = (list) => [any, ...list.map((word) => [word, word])];
 
 export function decisions(main, feed) {
-  const asked = { tenant: feed.whole ? "" : feed.tenants[0]?.name, room: "", hook: "", module: "", verdict: "", shadow: "" };
+  const asked = { tenant: feed.whole ? "" : feed.tenant.name, room: "", hook: "", module: "", verdict: "", shadow: "" };
   let older = []; // decisions of older pages; each update replaces only the latest page
   let turn = 0;
   let last; // the oldest decision on the page; undefined: there are no older ones
@@ -45,13 +46,12 @@ export function decisions(main, feed) {
     const input = h("input", { type: "search", size: 14, oninput: () => change(field)(input.value.trim()) });
     return h("label", {}, title, input);
   };
-  const names = [...new Set(feed.modules.map((m) => m.name))];
   main.append(h("section", { class: "card" }, h("h2", {}, "Decisions"),
     h("div", { class: "row" },
-      feed.whole ? select("Tenant", words(feed.tenants.map(({ name }) => name)), "", change("tenant")) : "",
+      tenantInput(feed, "", change("tenant"), { placeholder: "any" }),
       text("Room", "room"),
       select("Hook", words(["connect", "join", "onSayReceive", "say", "leave", "disconnect", "action"]), "", change("hook")),
-      select("Module", words(names), "", change("module")),
+      text("Module", "module"),
       select("Verdict", words(["allow", "rewrite", "deny", "drop", "error", "opened", "closed"]), "", change("verdict")),
       select("Mode", [["", "all"], ["true", "shadow only"]], "", change("shadow"))),
     place, button));

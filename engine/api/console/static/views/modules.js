@@ -1,9 +1,12 @@
 import { ask } from "../api.js";
-import { duration, h, number, table, version } from "../html.js";
+import { bytes, duration, h, number, table, version } from "../html.js";
+import { tenantPages } from "../tenants.js";
 
 export function modules(main, feed) {
   const result = h("div", { role: "status", "data-testid": "result" });
-  const list = h("div");
+  const compiled = h("div");
+  const own = h("div"); // with the key of a tenant
+  const list = tenantPages("/api/modules", 20, (page) => modulesTable(page.modules));
   const buttons = [["Reload all nodes", "/api/reload?nodes=all"], ["Roll back all nodes", "/api/rollback?nodes=all"]].map(([words, path]) =>
     h("button", { type: "button", onclick: () => change(words, path) }, words));
 
@@ -21,9 +24,16 @@ export function modules(main, feed) {
   main.append(
     ...(feed.whole ? [h("section", { class: "card" }, h("h2", {}, "Rules"),
       h("p", { class: "faint" }, "Reload makes every node load its configuration and modules again. A node on which anything is wrong keeps its rules."),
-      h("div", { class: "row" }, buttons), result)] : []),
-    h("section", { class: "card" }, h("h2", {}, "Modules"), list));
-  return { update: () => list.replaceChildren(modulesTable(feed.modules)) };
+      h("div", { class: "row" }, buttons), result),
+    h("section", { class: "card" }, h("h2", {}, "Compiled modules"), compiled)] : []),
+    h("section", { class: "card" }, h("h2", {}, "Modules of tenants"), feed.whole ? list.element : own));
+  return {
+    update() {
+      if (!feed.whole) return own.replaceChildren(modulesTable(feed.modules));
+      compiled.replaceChildren(compiledTable(feed.usage.nodes));
+      list.update();
+    },
+  };
 }
 
 function outcome(words, { ok, results }) {
@@ -36,6 +46,16 @@ function outcome(words, { ok, results }) {
     ["notes", (r) => (r.notes ?? []).map((text) => h("div", {}, text)), "words"],
   ], results, "No results."));
 }
+
+const compiledTable = (nodes) => table("Compiled modules", [
+  ["module", (m) => m.name],
+  ["SHA-256", (m) => h("code", { title: m.sha256 }, m.sha256.slice(0, 8))],
+  ["node", (m) => m.node],
+  ["bindings", (m) => number(m.bindings), "number"],
+  ["awake", (m) => number(m.awake), "number"],
+  ["instances", (m) => number(m.instances), "number"],
+  ["code", (m) => bytes(m.code), "number"],
+], nodes.flatMap(({ node, modules }) => modules.map((m) => ({ ...m, node }))), "No tenant has a module in its chain.");
 
 const breaker = (m) => h("span", { class: m.openBreakers ? "bad" : "good" }, m.openBreakers ? `open (${m.openBreakers})` : "closed");
 const errors = (m) => Object.entries(m.errors ?? {}).filter(([, n]) => n > 0).map(([kind, n]) => h("div", { class: "bad" }, `${kind} ${number(n)}`));
@@ -56,4 +76,4 @@ const modulesTable = (rows) => table("Modules", [
   ["p99", (m) => duration(m.p99), "number"],
   ["instances", (m) => number(m.instances), "number"],
   ["own metrics", metrics],
-], rows, "No tenant has a module in its chain.");
+], rows, "No modules of such tenants.");

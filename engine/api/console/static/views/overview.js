@@ -1,5 +1,7 @@
 import { Chart } from "../chart.js";
+import { quantile } from "../feed.js";
 import { ago, bytes, duration, h, number, table } from "../html.js";
+import { tenantPages } from "../tenants.js";
 
 // troubles returns sentences about problems that an operator must solve.
 function troubles(feed) {
@@ -10,7 +12,14 @@ function troubles(feed) {
     if (node.lastReload && !node.lastReload.ok) found.push(`Node ${node.name} refused the last reload: ${(node.lastReload.problems ?? []).join("; ")}`);
   }
   for (const name of feed.unreachable) found.push(`Node ${name} does not answer: its counters are missing.`);
-  for (const m of feed.modules) if (m.openBreakers > 0) found.push(`Module ${m.name} of tenant ${m.tenant} failed too often on node ${m.node}: its breaker is open.`);
+  const failing = feed.whole
+    ? feed.usage.nodes.flatMap((n) => (n.failing ?? []).map((f) => [f.module, f.tenant, n.node]))
+    : feed.modules.filter((m) => m.openBreakers > 0).map((m) => [m.name, m.tenant, m.node]);
+  for (const [module, tenant, node] of failing) found.push(`Module ${module} of tenant ${tenant} failed too often on node ${node}: its breaker is open.`);
+  for (const n of feed.whole ? feed.usage.nodes : []) {
+    const more = n.openBreakers - (n.failing ?? []).length;
+    if (more > 0) found.push(`Node ${n.node} has ${number(more)} more open breakers.`);
+  }
   return [...new Set(found)];
 }
 
@@ -23,12 +32,15 @@ export function overview(main, feed) {
   ];
   const alerts = h("div", { role: "status", "data-testid": "troubles" });
   const tables = h("div", { class: "stack" });
-  main.append(alerts, h("div", { class: "grid" }, charts.map(([, chart]) => chart.element)), tables);
+  const list = tenantPages("/api/tenants", 25, (page) => tenants(page.tenants));
+  main.append(alerts, h("div", { class: "grid" }, charts.map(([, chart]) => chart.element)), tables,
+    h("section", { class: "card" }, h("h2", {}, "Tenants"), list.element));
   return {
     update() {
       alerts.replaceChildren(...troubles(feed).map((text) => h("p", { class: "note" }, text)));
       for (const [name, chart] of charts) chart.set(feed.series[name]);
-      tables.replaceChildren(...(feed.whole ? [nodes(feed)] : []), tenants(feed));
+      tables.replaceChildren(...(feed.whole ? [nodes(feed), usage(feed), costs(feed)] : []));
+      list.update();
     },
     end: () => charts.forEach(([, chart]) => chart.end()),
   };
@@ -45,9 +57,37 @@ const nodes = (feed) => h("section", { class: "card" }, h("h2", {}, "Nodes"), ta
   ["rules", (n) => h("code", { title: n.revision }, (n.revision ?? "").slice(0, 8))],
 ], feed.nodes, "None."));
 
-const tenants = (feed) => h("section", { class: "card" }, h("h2", {}, "Tenants"), table("Tenants", [
+const wakes = (n, share) => {
+  const took = quantile(n.wakes, share);
+  return took === null ? "" : duration(took);
+};
+
+const usage = (feed) => h("section", { class: "card" }, h("h2", {}, "Modules of each node"), table("Use of modules", [
+  ["node", (n) => n.node],
+  ["modules", (n) => number(n.modulesCount), "number"],
+  ["bindings", (n) => number(n.bindings), "number"],
+  ["awake", (n) => number(n.awake), "number"],
+  ["asleep", (n) => number(n.asleep), "number"],
+  ["instances", (n) => number(n.instances), "number"],
+  ["memory", (n) => bytes(n.memory.instances), "number"],
+  ["code", (n) => bytes(n.memory.code), "number"],
+  ["limit", (n) => bytes(n.memory.limit), "number"],
+  ["wakes", (n) => `${n.wakesPerSecond.toFixed(1)}/s`, "number"],
+  ["wake p50", (n) => wakes(n, 0.5), "number"],
+  ["wake p99", (n) => wakes(n, 0.99), "number"],
+], feed.usage.nodes, "None."));
+
+const costs = (feed) => h("section", { class: "card" }, h("h2", {}, "Tenants whose modules cost most"), table("Costs", [
+  ["tenant", (t) => t.tenant],
+  ["processors", (t) => t.cpu.toFixed(3), "number"],
+  ["CPU time", (t) => duration(t.cpuTime), "number"],
+  ["memory", (t) => bytes(t.memory), "number"],
+  ["awake", (t) => number(t.awake), "number"],
+], feed.usage.tenants, "No module was used."));
+
+const tenants = (rows) => table("Tenants", [
   ["tenant", (t) => t.name],
   ["connections", (t) => number(t.connections), "number"],
-  ["rooms", (t) => h("a", { "data-focus": t.name, href: `#rooms?tenant=${encodeURIComponent(t.name)}` }, number(t.rooms)), "number"],
+  ["rooms", (t) => h("a", { "data-focus": t.name, "aria-label": `${number(t.rooms)} rooms of ${t.name}`, href: `#rooms?tenant=${encodeURIComponent(t.name)}` }, number(t.rooms)), "number"],
   ["outbox", (t) => bytes(t.outboxBytes), "number"],
-], feed.tenants, "None."));
+], rows, "No tenant with this name.");

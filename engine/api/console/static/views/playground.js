@@ -1,5 +1,6 @@
-import { ask, at } from "../api.js";
+import { ask, at, get } from "../api.js";
 import { bytes, duration, h, number, select } from "../html.js";
+import { firstTenant, tenantInput } from "../tenants.js";
 
 const hooks = ["onSayReceive", "say", "join", "leave", "connect", "disconnect", "action"];
 // The fields of an event besides its connection, by hook.
@@ -21,14 +22,10 @@ function parsed(title, text) {
 }
 
 export function playground(main, feed) {
-  const choices = [...new Set(feed.modules.map((m) => JSON.stringify([m.tenant, m.name])))];
-  if (choices.length === 0) {
-    main.append(h("section", { class: "card" }, h("p", { class: "faint" }, "No tenant has a module in its chain.")));
-    return { update() {} };
-  }
-  let chosen = choices[0];
+  let tenant;
+  let module;
   let hook = hooks[0];
-  const hookChoice = h("div");
+  const [tenantChoice, moduleChoice, hookChoice] = [h("span", { class: "choice" }), h("div"), h("div")];
   const inputs = Object.fromEntries(Object.entries(start).map(([name, value]) => [name, name === "room" || name === "message" || name === "action"
     ? h("input", { value, "data-testid": name }) : h("textarea", { value, spellcheck: "false", "data-testid": name })]));
   const config = h("textarea", { spellcheck: "false", "data-testid": "config" });
@@ -51,14 +48,31 @@ export function playground(main, feed) {
     return out;
   }
 
-  const send = (body) => ask("POST", at("tenants", JSON.parse(chosen)[0], "modules", JSON.parse(chosen)[1], "trials"), body);
+  const send = (body) => ask("POST", at("tenants", tenant, "modules", module, "trials"), body);
 
-  // A trial without an event returns the config of the module and its hooks.
-  async function meet() {
-    const mine = chosen;
+  // choose lists the modules of a tenant, and chooses the first one.
+  async function choose(name) {
+    tenant = name;
+    module = undefined;
+    button.disabled = true;
+    moduleChoice.replaceChildren();
+    const { modules } = await get(at("tenants", name, "modules"));
+    if (tenant !== name) return;
+    const names = [...new Set(modules.map((m) => m.name))];
+    if (names.length === 0) throw new Error(`Tenant ${name} has no module in its chain.`);
+    button.disabled = false;
+    moduleChoice.replaceChildren(select("Module", names.map((m) => [m, m]), names[0], meet));
+    await meet(names[0]);
+  }
+
+  // meet chooses a module. A trial without an event returns its config and its hooks.
+  async function meet(name) {
+    module = name;
+    answer.hidden = true;
     config.value = "";
+    const [mine, of] = [module, tenant];
     const its = await send({}).catch(fail);
-    if (mine !== chosen) return;
+    if (mine !== module || of !== tenant) return;
     config.value = JSON.stringify(its.config ?? null, null, 2);
     offer(hooks.filter((name) => its.hooks?.includes(name) ?? true));
   }
@@ -91,12 +105,16 @@ export function playground(main, feed) {
     h("h2", {}, "Call a module"),
     h("p", { class: "faint" }, "The module runs in a new instance with an empty store, and its answer has no effect."),
     h("div", { class: "row" },
-      select("Module", choices.map((c) => [c, JSON.parse(c).join(": ")]), chosen, (value) => { chosen = value; answer.hidden = true; meet(); }),
-      hookChoice),
+      tenantChoice, moduleChoice, hookChoice),
     h("div", { class: "grid" }, event, label("Config (JSON)", config)),
     button), answer);
   offer(hooks);
-  meet();
+  async function begin() {
+    const first = await firstTenant(feed);
+    tenantChoice.replaceChildren(tenantInput(feed, first, (name) => name && choose(name).catch(fail)));
+    if (first) await choose(first);
+  }
+  begin().catch(fail);
   return { update() {} };
 }
 

@@ -1,8 +1,9 @@
 import { at, get } from "../api.js";
-import { h, number, select, table } from "../html.js";
+import { h, number, table } from "../html.js";
+import { firstTenant, tenantInput } from "../tenants.js";
 
 export function rooms(main, feed, asked) {
-  let tenant = asked.get("tenant") ?? feed.tenants[0]?.name;
+  let tenant = asked.get("tenant");
   let prefix = "";
   let room = asked.get("room"); // the room with its members on the page
   let turn = 0; // number of the latest request; answers to older ones are dropped
@@ -43,12 +44,20 @@ export function rooms(main, feed, asked) {
   }
 
   const filter = h("input", { type: "search", oninput: () => { prefix = filter.value; showRooms(); } });
+  const choice = h("span", { class: "choice" });
   main.append(h("section", { class: "card" }, h("h2", {}, "Rooms"),
     h("div", { class: "row" },
-      select("Tenant", feed.tenants.map(({ name }) => [name, name]), tenant, (value) => { tenant = value; showRooms(); }),
+      choice,
       h("label", {}, "Name begins with", filter),
       h("button", { type: "button", onclick: () => (room ? open(room) : showRooms()) }, "Refresh")),
     list), members);
-  if (tenant) showRooms().then(() => asked.get("room") && open(asked.get("room")));
+  async function begin() {
+    tenant ??= await firstTenant(feed);
+    choice.replaceChildren(tenantInput(feed, tenant, (value) => { tenant = value; if (tenant) showRooms(); }));
+    if (!tenant) return;
+    await showRooms();
+    if (asked.get("room")) open(asked.get("room"));
+  }
+  begin().catch(fail(list));
   return { update() {} };
 }
