@@ -314,7 +314,11 @@ func (l *loader) id() string {
 	for i, name := range names {
 		digests[i] = l.next.tenants[name].digest
 	}
-	_ = json.NewEncoder(h).Encode([]any{abi.Minor, names, l.rules.Recording, l.rules.ChainTimeout, l.rules.Memory, l.rules.Beside})
+	var beside []byte
+	if l.rules.Beside != nil {
+		beside = l.rules.Beside(l.next.faults)
+	}
+	_ = json.NewEncoder(h).Encode([]any{abi.Minor, names, l.rules.Recording, l.rules.ChainTimeout, l.rules.Memory, beside})
 	for _, d := range digests {
 		h.Write(d[:])
 	}

@@ -20,7 +20,7 @@ type Rules struct {
 	Memory int64 // limit for compiled modules and instances of the node together, in bytes; 0: that of Config
 
 	Recording Recording
-	Beside    []byte // further data in the revision's ID; nil: none
+	Beside    func([]Fault) []byte // returns further data for the ID of a revision with these faults; nil: none
 
 	// Partial loads the other tenants if one cannot be loaded; see [Revision.Faults].
 	Partial bool

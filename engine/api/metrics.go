@@ -48,10 +48,12 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 	c.node(m)
 	c.latencies(m)
 	if rules := c.server.cfg.Rules; rules != nil {
-		taken, refused := rules.Counts()
+		taken, partial, refused := rules.Counts()
 		m.counter("moot_reloads_total", "Reloads and rollbacks.", float64(taken), "result", "ok")
+		m.counter("moot_reloads_total", "Reloads and rollbacks.", float64(partial), "result", "partial")
 		m.counter("moot_reloads_total", "Reloads and rollbacks.", float64(refused), "result", "refused")
-		m.gauge("moot_rules_current", "0 while the last reload was refused and the node serves with older rules, else 1.", oneIf(rules.Last() == nil || rules.Last().OK))
+		m.gauge("moot_tenants_faulty", "Tenants that are not configured correctly: they stay as before, or their clients are refused.", float64(len(rules.Faults())))
+		m.gauge("moot_rules_current", "0 while the last reload was refused and the node serves with older rules, else 1.", oneIf(rules.Last() == nil || rules.Last().OK || rules.Last().Partial))
 		m.gauge("moot_restart_needed", "1 while changed settings in the files of the node need a restart.", oneIf(len(rules.NeedsRestart()) > 0))
 	}
 	tenants, left := c.series.choose(c.server.cfg.Engine.Tenants())

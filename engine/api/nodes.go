@@ -25,8 +25,13 @@ type Node struct {
 	Deliveries  uint64      `json:"deliveries" doc:"Messages put into the outbox of a member since the start."`
 	LastReload  *Reload     `json:"lastReload,omitempty"`
 
-	NeedsRestart []string `json:"needsRestart,omitempty" doc:"Changed settings in the files of the node that need a restart."`
+	Faults        []TenantFault `json:"faults,omitempty" doc:"The first 100 tenants that are not configured correctly."`
+	FaultyTenants int           `json:"faultyTenants" doc:"The number of tenants that are not configured correctly."`
+	NeedsRestart  []string      `json:"needsRestart,omitempty" doc:"Changed settings in the files of the node that need a restart."`
 }
+
+// maxFaults is the number of tenants that are not configured correctly in a Node.
+const maxFaults = 100
 
 type nodeList struct {
 	Body struct {
@@ -59,6 +64,8 @@ func (s *Server) status(ctx context.Context) Node {
 	}
 	if s.cfg.Rules != nil {
 		n.Revision, n.LastReload, n.NeedsRestart = s.cfg.Rules.Revision(), s.cfg.Rules.Last(), s.cfg.Rules.NeedsRestart()
+		faults := s.cfg.Rules.Faults()
+		n.Faults, n.FaultyTenants = faults[:min(len(faults), maxFaults)], len(faults)
 	}
 	return n
 }

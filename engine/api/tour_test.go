@@ -43,11 +43,14 @@ func (p *program) change(by int) api.Reload {
 	return api.Reload{OK: true, Before: before, Revision: p.Revision()}
 }
 
-func (p *program) Reload(context.Context) api.Reload   { return p.change(1) }
-func (p *program) Rollback(context.Context) api.Reload { return p.change(-1) }
-func (p *program) NeedsRestart() []string              { return []string{"http.listen"} }
-func (p *program) Last() *api.Reload                   { return nil }
-func (p *program) Counts() (taken, refused uint64)     { return 3, 1 }
+func (p *program) Reload(context.Context) api.Reload        { return p.change(1) }
+func (p *program) Rollback(context.Context) api.Reload      { return p.change(-1) }
+func (p *program) NeedsRestart() []string                   { return []string{"http.listen"} }
+func (p *program) Last() *api.Reload                        { return nil }
+func (p *program) Counts() (taken, partial, refused uint64) { return 3, 2, 1 }
+func (p *program) Faults() []api.TenantFault {
+	return []api.TenantFault{{Tenant: "acme", Kept: true, Problems: []string{"acme.yaml:3: tenants.acme.chain[0]: module m: it does not answer"}}}
+}
 
 func (p *program) Stats(...string) []report.Module {
 	return []report.Module{{Tenant: "acme", Name: "mask", Version: "mask@0a1b2c3d#r1", Counters: report.Counters{Calls: 7}, Durations: report.Histogram{Bounds: []millis.Duration{1, 2}, Counts: []uint64{3, 2, 2}, Sum: 500}, Errors: map[string]uint64{"trap": 2}, Metrics: map[string]int64{"hits": 3}},

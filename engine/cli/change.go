@@ -20,7 +20,7 @@ type rollbackCommand struct {
 	All bool `help:"On every node of the cluster."`
 }
 
-// Run prints the result of each node, and fails if one refused.
+// Run prints the result of each node, and fails if one refused, or if tenants are not configured correctly.
 func (c *reloadCommand) Run(ctx context.Context, t terminal) error {
 	return c.change(t, func(ask *client.Client) ([]api.Reload, error) { return ask.Reload(ctx, c.All) })
 }
@@ -39,30 +39,40 @@ func (f *adminFlags) change(t terminal, do func(*client.Client) ([]api.Reload, e
 	if err != nil {
 		return err
 	}
-	refused := 0
+	refused, faulty := 0, 0
 	for _, r := range results {
 		printReload(t.out, r)
-		if !r.OK {
+		switch {
+		case r.Partial:
+			faulty = max(faulty, len(r.Faults))
+		case !r.OK:
 			refused++
 		}
 	}
 	if refused > 0 {
 		return errors.New(counted(refused, "node") + " refused: nothing has changed there")
 	}
+	if faulty > 0 {
+		return finding{errors.New(counted(faulty, "tenant") + " not configured correctly; all others are reloaded"), exitFaulty}
+	}
 	return nil
 }
 
 func printReload(w io.Writer, r api.Reload) {
 	switch {
-	case !r.OK:
+	case !r.OK && !r.Partial:
 		fmt.Fprintf(w, "%s: refused, revision %s stays\n", r.Node, short(r.Revision))
 	case r.Revision == r.Before:
 		fmt.Fprintf(w, "%s: revision %s\n", r.Node, short(r.Revision))
 	default:
 		fmt.Fprintf(w, "%s: revision %s, before %s, in %v\n", r.Node, short(r.Revision), short(r.Before), r.Took.Std())
 	}
-	for _, problem := range r.Problems {
-		fmt.Fprintln(w, "  "+problem)
+	if r.Partial {
+		printFaults(w, "  ", r.Faults, len(r.Faults))
+	} else {
+		for _, problem := range r.Problems {
+			fmt.Fprintln(w, "  "+problem)
+		}
 	}
 	for _, note := range r.Notes {
 		fmt.Fprintln(w, "  note: "+note)

@@ -27,6 +27,7 @@ const (
 	exitMisused = 2 // the command line or the configuration is invalid; stderr has the problems
 	exitUnwell  = 3 // status: a node is not ready or did not answer
 	exitDiffer  = 4 // status: all nodes are ready, but run different versions or revisions
+	exitFaulty  = 5 // status, reload: some tenants are not configured correctly; all else is in order
 )
 
 // program is the command line.
@@ -37,7 +38,7 @@ type program struct {
 	Token     tokenCommand     `cmd:"" help:"Print a token for tests, signed with a key of a tenant."`
 	Bench     benchCommand     `cmd:"" help:"Put load on a server and measure throughput, latency and loss."`
 	Status    statusCommand    `cmd:"" help:"Show nodes, tenants and modules of a running server. Exit code 3: a node is not ready or did not answer; 4: nodes run different versions or revisions."`
-	Reload    reloadCommand    `cmd:"" help:"Make a running server load its configuration again. If anything is wrong, nothing changes."`
+	Reload    reloadCommand    `cmd:"" help:"Make a running server load its configuration again. A tenant that is not configured correctly stays as before."`
 	Rollback  rollbackCommand  `cmd:"" help:"Make a running server use the rules from before the last reload."`
 	Decisions decisionsCommand `cmd:"" help:"Show the latest decisions of the modules of a running server."`
 	Sanction  sanctionCommand  `cmd:"" help:"Mute and ban users and addresses of a tenant of a running server."`

@@ -87,6 +87,13 @@ func (s *status) finding() error {
 	if err := api.DifferencesOf(s.Nodes).Err(); err != nil {
 		return finding{err, exitDiffer}
 	}
+	faulty := 0
+	for _, n := range s.Nodes {
+		faulty = max(faulty, n.FaultyTenants)
+	}
+	if faulty > 0 {
+		return finding{errors.New(counted(faulty, "tenant") + " not configured correctly"), exitFaulty}
+	}
 	return nil
 }
 
@@ -243,6 +250,7 @@ func (s *status) nodes(w io.Writer) {
 		if last := n.LastReload; last != nil {
 			fmt.Fprintln(w, reloadLine(n.Name, last))
 		}
+		printFaults(w, n.Name+": ", n.Faults, n.FaultyTenants)
 		if len(n.NeedsRestart) > 0 {
 			fmt.Fprintf(w, "%s: needs a restart: %s\n", n.Name, strings.Join(n.NeedsRestart, ", "))
 		}
@@ -250,8 +258,31 @@ func (s *status) nodes(w io.Writer) {
 	fmt.Fprintln(w)
 }
 
+// printFaults prints the tenants that are not configured correctly, of which there are n.
+func printFaults(w io.Writer, prefix string, faults []api.TenantFault, n int) {
+	for _, f := range faults {
+		switch {
+		case f.Tenant == "":
+			fmt.Fprintf(w, "%snot configured correctly, and no tenant depends on it:\n", prefix)
+		case f.Kept:
+			fmt.Fprintf(w, "%stenant %s is not configured correctly and stays as before:\n", prefix, f.Tenant)
+		default:
+			fmt.Fprintf(w, "%stenant %s is not configured correctly, its clients are refused:\n", prefix, f.Tenant)
+		}
+		for _, problem := range f.Problems {
+			fmt.Fprintln(w, "  "+problem)
+		}
+	}
+	if more := n - len(faults); more > 0 {
+		fmt.Fprintf(w, "%sand %s more\n", prefix, counted(more, "tenant"))
+	}
+}
+
 func reloadLine(node string, last *api.Reload) string {
 	at := last.At.Time().Format(time.DateTime)
+	if last.Partial {
+		return fmt.Sprintf("%s: the last reload succeeded at %s, except for %s: %s", node, at, counted(len(last.Faults), "tenant"), short(last.Revision))
+	}
 	if last.OK {
 		return fmt.Sprintf("%s: the last reload succeeded at %s: %s", node, at, short(last.Revision))
 	}

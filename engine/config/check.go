@@ -168,28 +168,26 @@ func checkCapability(text string) error {
 
 // check reports problems that concern more than one setting.
 func (l *load) check(c *Config) {
-	hosts, paths, modules := map[string]claimed{}, map[string]claimed{}, sorted(c.Modules)
-	for _, name := range sorted(c.Tenants) {
+	names, modules, lost := sorted(c.Tenants), sorted(c.Modules), l.lost()
+	for _, name := range names {
 		t := c.Tenants[name]
-		at := cursor{path: "tenants"}.key(name)
-		l.claim(hosts, t.Match.Host, name, at.key("match").key("host").path)
-		l.claim(paths, t.Match.Path, name, at.key("match").key("path").path)
 		for i, r := range t.Rooms.Settings {
-			if path := at.key("rooms").key("settings").index(i).key("ephemeral").path; r.Ephemeral && r.History > 0 {
+			if r.Ephemeral && r.History > 0 {
+				path := cursor{path: tenantKey(name)}.key("rooms").key("settings").index(i).key("ephemeral").path
 				l.problem(l.pos(path), path, "and history exclude each other: an ephemeral room keeps no messages; remove one of the two")
 			}
 		}
 		for i, entry := range t.Chain {
-			path := at.key("chain").index(i).key("module").path
-			if _, ok := c.Modules[entry.Module]; !ok && entry.Module != "" && !l.full(l.pos(path).File) {
+			if _, ok := c.Modules[entry.Module]; !ok && lost {
+				l.waiting[name] = true
+			} else if !ok && entry.Module != "" {
+				path := cursor{path: tenantKey(name)}.key("chain").index(i).key("module").path
 				l.problem(l.pos(path), path, l.unknown(path, "module", entry.Module, modules))
 			}
 		}
-	}
-	l.checkModules(c.Modules)
-	for _, name := range sorted(c.Tenants) {
 		l.checkTenant(c, name)
 	}
+	l.checkModules(c.Modules)
 	l.checkRedis(c.Cluster.Redis)
 	l.checkTimeouts(c)
 	l.checkKeys(c)
@@ -201,9 +199,9 @@ func (l *load) checkModules(modules map[string]Module) {
 	for _, name := range sorted(modules) {
 		m, at := modules[name], cursor{path: "modules"}.key(name)
 		from := 0
-		bad := l.bad[at.path]
+		bad := l.isBad(at.path)
 		for key, source := range map[string]string{"builtin": m.Builtin, "file": m.File.Written, "script": m.Script.Written, "url": m.URL, "oci": m.OCI} {
-			bad = bad || l.bad[at.key(key).path]
+			bad = bad || l.isBad(at.key(key).path)
 			if source != "" {
 				from++
 			}
@@ -211,7 +209,7 @@ func (l *load) checkModules(modules map[string]Module) {
 		if from != 1 && !bad {
 			l.problem(l.pos(at.path), at.path, "must have exactly one of builtin, file, script, url and oci")
 		}
-		if path := at.key("url").path; m.URL != "" && m.SHA256 == "" && !l.bad[path] && !l.bad[at.key("sha256").path] {
+		if path := at.key("url").path; m.URL != "" && m.SHA256 == "" && !l.isBad(path) && !l.isBad(at.key("sha256").path) {
 			l.problem(l.pos(path), path, "needs a sha256, because the file at the address may change: add the digest that `sha256sum FILE` prints")
 		}
 		if script := m.Script.Absolute; script != "" && !slices.Contains([]string{".js", ".ts", ".lua"}, filepath.Ext(script)) {
@@ -225,7 +223,7 @@ func (l *load) checkModules(modules map[string]Module) {
 func (l *load) checkRedis(r Redis) {
 	report := func(is bool, key, message string) {
 		path := cursor{path: "cluster"}.key("redis").key(key).path
-		if is && !l.bad[path] {
+		if is && !l.isBad(path) {
 			l.problem(l.pos(path), path, message)
 		}
 	}
@@ -273,7 +271,7 @@ func (l *load) checkKeys(c *Config) {
 	claim("admin.key", c.Admin.Key)
 	for _, name := range sorted(c.Admin.TenantKeys) {
 		path := cursor{path: "admin.tenantKeys"}.key(name).path
-		if _, ok := c.Tenants[name]; !ok {
+		if _, ok := c.Tenants[name]; !ok && !l.lost() {
 			l.problem(l.pos(path), path, l.unknown(path, "tenant", name, sorted(c.Tenants)))
 		}
 		if c.Admin.TenantKeys[name].Reveal() == "" {
@@ -283,28 +281,13 @@ func (l *load) checkKeys(c *Config) {
 	}
 }
 
-// claimed is the tenant of a host or a path, and the place of the setting.
-type claimed struct {
-	tenant string
-	pos    Pos
-}
-
-// claim reports hosts or paths that already belong to another tenant.
-func (l *load) claim(taken map[string]claimed, texts []string, tenant, at string) {
-	for i, text := range texts {
-		path := l.item(at, i)
-		if owner, ok := taken[text]; ok && owner.tenant != tenant {
-			l.problem(l.pos(path), path, fmt.Sprintf("%s already belongs to tenant %s (%s): remove one of the two", l.shows(path, text), quote(owner.tenant), owner.pos))
-			continue
-		}
-		taken[text] = claimed{tenant, l.pos(path)}
-	}
-}
-
 // unknown returns the message for a setting that names something that does not exist.
 func (l *load) unknown(path, kind, name string, valid []string) string {
-	if shown, filled := l.shown[path]; filled {
+	if shown, filled := l.shownAt(path); filled {
 		return shown + " is an unknown " + kind
+	}
+	if len(l.problems) >= maxProblemsPerFile { // each suggestion compares with all names
+		return fmt.Sprintf("unknown %s %s", kind, quote(name))
 	}
 	return fmt.Sprintf("unknown %s %s%s", kind, quote(name), suggest(name, valid))
 }

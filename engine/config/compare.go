@@ -13,7 +13,7 @@ import (
 // NeedsRestart returns the paths of the settings that differ between two configurations
 // and that a running server does not apply, in the order of the file.
 func NeedsRestart(running, next *Config) (paths []string) {
-	a, b := settingsOf(running, true), settingsOf(next, true)
+	a, b := settingsOf(without(running), true), settingsOf(without(next), true)
 	for i, s := range a {
 		if s.text != b[i].text {
 			paths = append(paths, s.path)
@@ -28,10 +28,29 @@ func NeedsRestart(running, next *Config) (paths []string) {
 // bits show that the value changed, and are too few to guess the value.
 func Digest(c *Config) [32]byte {
 	h := sha256.New()
-	for _, s := range settingsOf(c, false) {
+	for _, s := range settingsOf(without(c), false) {
 		fmt.Fprintf(h, "%d %s %s\n", len(s.text), s.path, s.text)
 	}
+	var parts summer
+	for _, name := range sorted(c.Modules) {
+		parts.string(name)
+		parts.add(reflect.ValueOf(c.Modules[name]))
+	}
+	for _, name := range sorted(c.Tenants) {
+		digest := c.Tenants[name].Digest
+		parts.string(name)
+		parts.text = append(parts.text, digest[:]...)
+	}
+	h.Write(parts.text)
 	return sum(h)
+}
+
+// without returns a configuration without its modules and tenants, of which no setting needs a restart, and which may be
+// many.
+func without(c *Config) *Config {
+	few := *c
+	few.Modules, few.Tenants = nil, nil
+	return &few
 }
 
 func sum(h hash.Hash) (s [32]byte) {

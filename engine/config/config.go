@@ -36,6 +36,7 @@ type Config struct {
 	File           Path              `yaml:"-"`       // the main file
 	Warnings       Problems          `yaml:"-"`       // settings that are valid but unsafe
 	Substitutions  []Substitution    `yaml:"-"`       // values that ${...} stood for
+	Faults         []Fault           `yaml:"-"`       // tenants that have problems, and problems that no tenant has
 	Include        []Include         `yaml:"include"` // files with more modules and tenants; already read
 	HTTP           HTTP              `yaml:"http" restart:"true"`
 	Socket         Socket            `yaml:"socket" restart:"true"`
@@ -227,6 +228,9 @@ type Tenant struct {
 	Rooms  Rooms        `yaml:"rooms"`
 	Limits TenantLimits `yaml:"limits"`
 	Chain  []Entry      `yaml:"chain"` // as written, not sorted by priority
+
+	Sum    [32]byte `yaml:"-"` // identifies the settings and their places; depends on secrets: never show it
+	Digest [32]byte `yaml:"-"` // the tenant's part of the function Digest
 }
 
 // Match selects the HTTP clients of a tenant by the host or the path of their request.

@@ -123,7 +123,7 @@ func (d *decoder) value(n *yaml.Node, v reflect.Value, at cursor, tag reflect.St
 		return
 	}
 	pos := d.place(n.Line)
-	if _, ok := d.places[at.path]; !ok || d.loose && n.Kind != yaml.MappingNode {
+	if _, ok := d.has(at.path); !ok || d.loose && n.Kind != yaml.MappingNode {
 		d.places[at.path] = pos
 	}
 	switch {
@@ -266,13 +266,7 @@ func (d *decoder) element(t reflect.Type, pos Pos) reflect.Value {
 	if t.Kind() != reflect.Struct {
 		return v
 	}
-	first, ok := d.elements[t]
-	if !ok {
-		first = reflect.New(t).Elem()
-		d.defaults(first)
-		d.elements[t] = first
-	}
-	v.Set(first) // the lists in it are shared: the decoder replaces lists, and changes none
+	v.Set(d.elements.of(t, d.defaults)) // the lists in it are shared: the decoder replaces lists, and changes none
 	if f := v.FieldByName("Pos"); f.IsValid() {
 		f.Set(reflect.ValueOf(pos))
 	}

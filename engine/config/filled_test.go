@@ -90,8 +90,8 @@ c:3: admin.listen: the value of "${file:a}" is the address of another listener, 
 c:4: socket.more[0].tenant: the value of "${file:s}" is an unknown tenant
 c:6: modules.m.script: the value of "${file:j}" is not a script: use a file whose name ends in .js, .ts or .lua
 c:8: tenants.a.limits.outboxBytes: the value of "55${file:n}" is more than the node's limits.outboxBytes: lower it, or raise limits.outboxBytes
-c:9: tenants.b.match.host[0]: the value of "${file:s}" already belongs to tenant "a" (c:8): remove one of the two
 c:9: tenants.b.chain[0].module: the value of "${file:s}" is an unknown module
+c:9: tenants.b.match.host[0]: the value of "${file:s}" already belongs to tenant "a" (c:8): remove one of the two
 `))
 }
 

@@ -62,7 +62,7 @@ func (l *load) checkListeners(c *Config) {
 	l.checkAdmin(c.Admin)
 	for i, tenant := range c.Admin.Metrics.Named {
 		path := l.item("admin.metrics.named", i)
-		if _, ok := c.Tenants[tenant]; !ok && !l.bad[path] {
+		if _, ok := c.Tenants[tenant]; !ok && !l.isBad(path) && !l.lost() {
 			l.problem(l.pos(path), path, l.unknown(path, "tenant", tenant, sorted(c.Tenants)))
 		}
 	}
@@ -80,7 +80,7 @@ func (l *load) checkListeners(c *Config) {
 
 func (l *load) checkListener(c *Config, taken map[string]Pos, at cursor, address string, tls TLS, proxied bool) {
 	report := func(is bool, key, message string) {
-		if path := at.key(key).path; is && !l.bad[path] {
+		if path := at.key(key).path; is && !l.isBad(path) {
 			l.problem(l.pos(path), path, message)
 		}
 	}
@@ -111,7 +111,7 @@ func (l *load) checkAdmin(a Admin) {
 
 func (l *load) checkTenantOf(c *Config, at cursor, tenant string) {
 	path := at.key("tenant").path
-	if _, ok := c.Tenants[tenant]; !ok && tenant != "" && !l.bad[path] {
+	if _, ok := c.Tenants[tenant]; !ok && tenant != "" && !l.isBad(path) && !l.lost() {
 		l.problem(l.pos(path), path, l.unknown(path, "tenant", tenant, sorted(c.Tenants)))
 	}
 }

@@ -29,7 +29,11 @@ type Lookup func(name string) (value string, ok bool)
 // If the file cannot be read, the error wraps one of package os. Every other error is
 // [Problems]. The Config is nil if there is an error.
 func Load(path string, env Lookup, overrides ...string) (*Config, error) {
-	return new(Loader).Load(context.Background(), path, env, overrides...)
+	c, problems, err := new(Loader).load(context.Background(), path, env, overrides...)
+	if err == nil && len(problems) > 0 {
+		return nil, problems
+	}
+	return c, err
 }
 
 // Parse is like [Load] for a file at path with the given text. Relative paths in it are
@@ -39,7 +43,12 @@ func Parse(path string, text []byte, env Lookup, overrides ...string) (*Config, 
 	if err != nil {
 		return nil, fmt.Errorf("config: %w", err)
 	}
-	return newLoad(env, new(Loader).disk(context.Background())).run(Path{Written: path, Absolute: absolute}, text, overrides)
+	l := newLoad(env, new(Loader).disk(context.Background()))
+	c, err := l.run(Path{Written: path, Absolute: absolute}, text, overrides)
+	if err == nil && len(l.problems) > 0 {
+		return nil, l.reported()
+	}
+	return c, err
 }
 
 // Default returns the configuration of an empty file, with an empty File.
@@ -48,35 +57,44 @@ func Default() *Config {
 	l := newLoad(nil, disk{})
 	l.decoder(Path{}).decode(c, nil)
 	l.finish(c)
+	c.sums(nil)
 	return c
 }
 
-// load is the state while one configuration is loaded.
+// load is the state while one configuration is loaded, or one included file of it.
 type load struct {
 	env      Lookup
 	disk     disk
+	cache    *Cache
+	inUse    *Config // nil: none
 	problems Problems
 	counts   map[string]int // of problems, by file
 	leftOut  bool           // there are problems that are not reported
 	warnings Problems
-	shown    map[string]string              // by the path of a setting with ${...}: the text by which a message shows its value
-	configs  map[string]json.RawMessage     // by the path of a module's config with ${...}: the config as written
-	nodes    map[string]*yaml.Node          // by the path of a module's config: the config in its file
-	brought  map[Substitution]bool          // whether logs must not show the value; the key has no Hidden
-	fills    int                            // references with a value
-	bad      map[string]bool                // the paths of problems
-	places   map[string]Pos                 // of every setting in the files, by its path
-	elements map[reflect.Type]reflect.Value // of maps and lists, with their defaults, by type
-	unread   bool                           // a file could not be read: checks that depend on it are skipped
-	aliased  int                            // bytes that aliases expanded to
-	filled   int                            // bytes of values of ${...}
+	shown    map[string]string          // by the path of a setting with ${...}: the text by which a message shows its value
+	configs  map[string]json.RawMessage // by the path of a module's config with ${...}: the config as written
+	nodes    map[string]*yaml.Node      // by the path of a module's config: the config in its file
+	brought  map[Substitution]bool      // whether logs must not show the value; the key has no Hidden
+	fills    int                        // references with a value
+	bad      map[string]bool            // the paths of problems
+	blamed   map[string]bool            // the tenants and modules that have problems, by path; "": the rest of the file has
+	places   map[string]Pos             // of every setting in the file, by its path
+	elements *elements
+	unread   bool             // the file could not be read to its end
+	aliased  int              // bytes that aliases expanded to
+	filled   int              // bytes of values of ${...}
+	parts    []*part          // the included files, in the order in which they count
+	waiting  map[string]bool  // tenants whose modules may be in a file that could not be read to its end
+	unused   []definition     // that another file has as well
+	home     map[string]*part // of a tenant or module of an included file, by path
 }
 
 func newLoad(env Lookup, disk disk) *load {
 	if env == nil {
 		env = func(string) (string, bool) { return "", false }
 	}
-	return &load{env: env, disk: disk, bad: map[string]bool{}, counts: map[string]int{}, places: map[string]Pos{}, shown: map[string]string{}, configs: map[string]json.RawMessage{}, nodes: map[string]*yaml.Node{}, brought: map[Substitution]bool{}, elements: map[reflect.Type]reflect.Value{}}
+	return &load{env: env, disk: disk, bad: map[string]bool{}, blamed: map[string]bool{}, counts: map[string]int{}, places: map[string]Pos{}, shown: map[string]string{},
+		configs: map[string]json.RawMessage{}, nodes: map[string]*yaml.Node{}, brought: map[Substitution]bool{}, elements: &elements{known: map[reflect.Type]reflect.Value{}}, home: map[string]*part{}, waiting: map[string]bool{}}
 }
 
 func (l *load) run(file Path, text []byte, overrides []string) (*Config, error) {
@@ -90,9 +108,10 @@ func (l *load) run(file Path, text []byte, overrides []string) (*Config, error) 
 	}
 	c.Warnings, c.Substitutions = l.warnings, l.filledIn()
 	l.show(c)
-	if len(l.problems) > 0 {
+	if l.settle(c) {
 		return nil, l.reported()
 	}
+	c.sums(overrides)
 	return c, nil
 }
 
@@ -101,9 +120,12 @@ func (l *load) finish(c *Config) {
 	if c.Modules == nil {
 		c.Modules = map[string]Module{}
 	}
-	if len(c.Tenants) == 0 {
+	if c.Tenants == nil {
+		c.Tenants = map[string]Tenant{}
+	}
+	if len(c.Tenants) == 0 && !l.lost() {
 		v := l.decoder(c.File).element(reflect.TypeFor[Tenant](), Pos{File: c.File.Written})
-		c.Tenants = map[string]Tenant{"default": v.Interface().(Tenant)}
+		c.Tenants["default"] = v.Interface().(Tenant)
 	}
 }
 
@@ -113,8 +135,8 @@ type included struct {
 	Tenants map[string]Tenant `yaml:"tenants" key:"name"`
 }
 
-// include reads each file of c.Include once. It reads files with secrets first, because
-// a pattern without secrets may match them too.
+// include reads each file of c.Include once, several at a time. Files with secrets count first,
+// because a pattern without secrets may match them too.
 func (l *load) include(c *Config) {
 	done := map[string]bool{c.File.Absolute: true}
 	for _, i := range secretsFirst(c.Include) {
@@ -134,11 +156,15 @@ func (l *load) include(c *Config) {
 			}
 			if len(done) > maxFiles {
 				l.problem(l.pos(at), at, fmt.Sprintf("includes more than %d files: join some of them", maxFiles))
-				return
+				break
 			}
 			done[file.Absolute] = true
-			l.includeFile(c, file, which.Secrets, at)
+			l.parts = append(l.parts, &part{file: l.shownFile(c, file, at), secrets: which.Secrets, at: at})
 		}
+	}
+	l.readParts()
+	for _, p := range l.parts {
+		l.mergePart(c, p)
 	}
 }
 
@@ -204,8 +230,9 @@ func literal(path string) string {
 	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(path)
 }
 
-func (l *load) includeFile(c *Config, file, secrets Path, at string) {
-	// Messages name the file relative to the main file's name.
+// shownFile returns an included file with the name that messages show. It is relative to the
+// main file's name.
+func (l *load) shownFile(c *Config, file Path, at string) Path {
 	shown := Path{Written: filepath.Join(filepath.Dir(c.File.Written), file.Written), Absolute: file.Absolute}
 	if filepath.IsAbs(file.Written) {
 		shown.Written = file.Written
@@ -213,32 +240,7 @@ func (l *load) includeFile(c *Config, file, secrets Path, at string) {
 	if _, filled := l.shown[at]; filled { // the name may contain a value of ${...}
 		shown.Written = "the included " + filepath.Base(file.Written)
 	}
-	text, err := l.disk.read(file)
-	if err != nil {
-		l.unread = true
-		l.problem(l.pos(at), at, fmt.Sprintf("cannot read %s: %s", quote(shown.Written), reason(err)))
-		return
-	}
-	var more included
-	d := l.decoder(shown)
-	d.included, d.secrets = true, secrets
-	d.decode(&more, text)
-	merge(l, &c.Modules, more.Modules, "modules", func(m Module) Pos { return m.Pos })
-	merge(l, &c.Tenants, more.Tenants, "tenants", func(t Tenant) Pos { return t.Pos })
-}
-
-func merge[T any](l *load, into *map[string]T, more map[string]T, section string, pos func(T) Pos) {
-	if *into == nil {
-		*into = map[string]T{}
-	}
-	for _, name := range sorted(more) {
-		value := more[name]
-		if first, ok := (*into)[name]; ok {
-			l.problem(pos(value), cursor{path: section}.key(name).path, "is defined twice, first at "+pos(first).String()+": remove or rename one of the two")
-			continue
-		}
-		(*into)[name] = value
-	}
+	return shown
 }
 
 // relative resolves a path that is written in file.

@@ -5,12 +5,18 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"sync"
+	"time"
 
 	"github.com/mootchat/moot/engine/files"
 )
 
 // maxFile limits one file, in bytes.
 const maxFile = 1 << 20
+
+// fileTime bounds the reading of one file, so that one file that does not answer leaves time
+// for the others.
+const fileTime = 5 * time.Second
 
 // Loader loads configurations and records the files that they depend on. When one of
 // these files changes, the next load may have another result. The zero Loader is ready
@@ -19,21 +25,34 @@ type Loader struct {
 	Files    []string      // absolute paths of files, existing or not
 	Patterns []string      // patterns of include, for filepath.Glob
 	Waiter   *files.Waiter // calls the file system; nil = a new one
+	Cache    *Cache        // of the included files; nil = none
+	InUse    *Config       // that a running server uses now; nil = none
 }
 
 // Load is like the function [Load], and records the files that it reads, even if it
 // fails. A file that cannot be read before ctx ends is a problem.
+//
+// A problem of one tenant is no error: the Config has it in Faults. Such a tenant is as in
+// InUse, or missing if it is not there.
 func (ld *Loader) Load(ctx context.Context, path string, env Lookup, overrides ...string) (*Config, error) {
+	c, _, err := ld.load(ctx, path, env, overrides...)
+	return c, err
+}
+
+// load is like Load. The problems are those of Faults.
+func (ld *Loader) load(ctx context.Context, path string, env Lookup, overrides ...string) (*Config, Problems, error) {
 	absolute, err := filepath.Abs(path)
 	if err != nil {
-		return nil, fmt.Errorf("config: %w", err)
+		return nil, nil, fmt.Errorf("config: %w", err)
 	}
 	l := newLoad(env, ld.disk(ctx))
+	l.cache, l.inUse = ld.Cache, ld.InUse
 	text, err := l.disk.read(Path{Absolute: absolute})
 	if err != nil {
-		return nil, fmt.Errorf("config: %s: %w", path, unwrapped(err))
+		return nil, nil, fmt.Errorf("config: %s: %w", path, unwrapped(err))
 	}
-	return l.run(Path{Written: path, Absolute: absolute}, text, overrides)
+	c, err := l.run(Path{Written: path, Absolute: absolute}, text, overrides)
+	return c, l.reported(), err
 }
 
 // disk is the part of the file system that a load uses.
@@ -47,6 +66,7 @@ func (ld *Loader) disk(ctx context.Context) disk {
 	if ld.Waiter == nil {
 		ld.Waiter = new(files.Waiter)
 	}
+	var mu sync.Mutex
 	seen := map[string]bool{}
 	for _, path := range ld.Files {
 		seen[path] = true
@@ -57,10 +77,14 @@ func (ld *Loader) disk(ctx context.Context) disk {
 			if path.Within != "" {
 				full = filepath.Join(path.Within, path.Absolute)
 			}
+			mu.Lock()
 			if !seen[full] {
 				seen[full] = true
 				ld.Files = append(ld.Files, full)
 			}
+			mu.Unlock()
+			ctx, cancel := context.WithTimeoutCause(ctx, fileTime, fmt.Errorf("it was not read within %v", fileTime))
+			defer cancel()
 			if path.Within != "" {
 				return ld.Waiter.ReadIn(ctx, path.Within, path.Absolute, maxFile)
 			}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"unicode"
 )
@@ -52,11 +53,79 @@ const (
 
 func (l *load) problem(pos Pos, path, message string) {
 	l.bad[path] = true
-	if l.full(pos.File) {
+	if key := keyOf(path); pos.File == overrideFile {
+		l.blamed[""] = true
+	} else {
+		l.blamed[key] = true
+	}
+	l.addProblem(Problem{pos.File, pos.Line, path, oneLine(message)})
+}
+
+// addProblem adds a problem, unless there are too many.
+func (l *load) addProblem(p Problem) {
+	if l.full(p.File) {
 		return
 	}
-	l.counts[pos.File]++
-	l.problems = append(l.problems, Problem{pos.File, pos.Line, path, oneLine(message)})
+	l.counts[p.File]++
+	l.problems = append(l.problems, p)
+}
+
+// overrideFile is the File of the position of an override.
+const overrideFile = "--set"
+
+func tenantKey(name string) string { return cursor{path: "tenants"}.key(name).path }
+func moduleKey(name string) string { return cursor{path: "modules"}.key(name).path }
+
+// keyOf returns the path of the tenant or the module to which a path belongs; "" if there is none.
+func keyOf(path string) string {
+	for _, section := range []string{"tenants.", "modules."} {
+		rest, ok := strings.CutPrefix(path, section)
+		if !ok {
+			continue
+		}
+		end := strings.IndexAny(rest, ".[")
+		if quoted, err := strconv.QuotedPrefix(rest); err == nil {
+			end = len(quoted)
+			if strings.HasPrefix(rest[end:], "...") {
+				end += len("...")
+			}
+		}
+		if end < 0 {
+			return path
+		}
+		return path[:len(section)+end]
+	}
+	return ""
+}
+
+// isBad reports whether there is a problem of the setting at path.
+func (l *load) isBad(path string) bool {
+	if l.bad[path] {
+		return true
+	}
+	p := l.home[keyOf(path)]
+	return p != nil && p.own.bad[path]
+}
+
+// has returns the position of a setting in the files.
+func (l *load) has(path string) (Pos, bool) {
+	if pos, ok := l.places[path]; ok {
+		return pos, true
+	}
+	if p := l.home[keyOf(path)]; p != nil {
+		pos, ok := p.own.places[path]
+		return pos, ok
+	}
+	return Pos{}, false
+}
+
+// shownAt returns the text by which messages show the setting at path, if it has a ${...}.
+func (l *load) shownAt(path string) (string, bool) {
+	shown, filled := l.shown[path]
+	if p := l.home[keyOf(path)]; p != nil && !filled && l.places[path] == (Pos{}) { // otherwise an override replaced the value
+		shown, filled = p.own.shown[path]
+	}
+	return shown, filled
 }
 
 // full reports whether a file has reached the limit of reported problems. If so, it
@@ -95,7 +164,7 @@ func oneLine(text string) string {
 // is written without brackets.
 func (l *load) item(list string, i int) string {
 	path := cursor{path: list}.index(i).path
-	if _, ok := l.places[path]; !ok {
+	if _, ok := l.has(path); !ok {
 		return list
 	}
 	return path
@@ -104,7 +173,7 @@ func (l *load) item(list string, i int) string {
 // pos returns the position of a setting, or of the nearest setting that contains it.
 func (l *load) pos(path string) Pos {
 	for path != "" {
-		if pos, ok := l.places[path]; ok {
+		if pos, ok := l.has(path); ok {
 			return pos
 		}
 		path = path[:max(strings.LastIndexAny(path, ".["), 0)]

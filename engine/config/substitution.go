@@ -125,15 +125,18 @@ func asFilled(written string) string { return "the value of " + quote(written) }
 
 // shows returns the text by which a message shows the value of the setting at path.
 func (l *load) shows(path, value string) string {
-	if shown, filled := l.shown[path]; filled {
+	if shown, filled := l.shownAt(path); filled {
 		return shown
 	}
 	return quote(value)
 }
 
-// show sets Shown of the chain entries, and the nodes for PosOf.
+// show sets Shown of the chain entries in the file of c, and the nodes for PosOf.
 func (l *load) show(c *Config) {
 	for name, t := range c.Tenants {
+		if t.Pos.File != c.File.Written {
+			continue
+		}
 		at := cursor{path: "tenants"}.key(name).key("chain")
 		for i := range t.Chain {
 			if t.Chain[i].Config != nil { // nil: an override replaced the chain

@@ -6,11 +6,13 @@ import "fmt"
 // and the node.
 func (l *load) checkTenant(c *Config, name string) {
 	t := c.Tenants[name]
-	l.checkJWT(t.Auth.JWT, cursor{path: "tenants"}.key(name).key("auth").key("jwt"))
-	at := cursor{path: "tenants"}.key(name).key("limits")
+	l.checkJWT(t.Auth.JWT, name)
 	least := func(key string, own, node fmt.Stringer, more bool) {
-		if path := at.key(key).path; more && !l.bad[path] {
-			shown, filled := l.shown[path]
+		if !more {
+			return
+		}
+		if path := (cursor{path: tenantKey(name)}).key("limits").key(key).path; !l.isBad(path) {
+			shown, filled := l.shownAt(path)
 			if !filled {
 				shown = own.String()
 			}
@@ -30,7 +32,7 @@ func (l *load) checkTenant(c *Config, name string) {
 // nodeLimit returns the part of a message that shows a limit of the node. It does not
 // show a limit that ${...} has set.
 func (l *load) nodeLimit(key string, node fmt.Stringer) string {
-	if _, filled := l.shown["limits."+key]; filled {
+	if _, filled := l.shownAt("limits." + key); filled {
 		return ""
 	}
 	return fmt.Sprintf(" (%s)", node)
@@ -43,9 +45,12 @@ func (n count) String() string { return fmt.Sprint(int(n)) }
 
 // checkJWT checks that there is at most one kind of key, and that without a key no
 // other field is set.
-func (l *load) checkJWT(j JWT, at cursor) {
+func (l *load) checkJWT(j JWT, tenant string) {
 	report := func(is bool, key, message string) {
-		if path := at.key(key).path; is && !l.bad[path] {
+		if !is {
+			return
+		}
+		if path := (cursor{path: tenantKey(tenant)}).key("auth").key("jwt").key(key).path; !l.isBad(path) {
 			l.problem(l.pos(path), path, message)
 		}
 	}

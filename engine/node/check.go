@@ -26,13 +26,14 @@ func ReadConfig(ctx context.Context, c Config) (*config.Config, error) {
 }
 
 // CheckConfig loads the modules, keys and certificates of a configuration like the start of a node. It
-// opens no listener and connects to no backend. The error is a ConfigError with all problems.
+// opens no listener and connects to no backend. The error is a ConfigError with all problems, also those of single
+// tenants.
 func CheckConfig(ctx context.Context, cfg *config.Config) error {
 	quiet := slog.New(slog.DiscardHandler)
 	rules, loaded, err := loadRules(ctx, cfg, quiet, nil, nil, auth.NewKeySets(nil, quiet), newSources(cfg.Cache, quiet))
 	if err == nil {
 		loaded.drop()
-		err = rules.Close()
+		err = errors.Join(loaded.err(), rules.Close())
 	}
 	return redacted(cfg, errors.Join(checkTLS(ctx, cfg), err))
 }

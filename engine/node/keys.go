@@ -14,30 +14,12 @@ import (
 	"github.com/mootchat/moot/engine/listen"
 )
 
-// tokensOf returns the token verification of each tenant that has keys. An unusable key is
-// a ConfigError. A key set at a URL is not fetched yet.
-func tokensOf(ctx context.Context, cfg *config.Config, sets *auth.KeySets) (map[string]engine.Tokens, error) {
-	all := map[string]engine.Tokens{}
-	var problems config.Problems
-	for _, name := range slices.Sorted(maps.Keys(cfg.Tenants)) {
-		j := cfg.Tenants[name].Auth.JWT
-		if !j.Keys() {
-			continue
-		}
-		tokens, err := newTokens(ctx, j, sets)
-		if err != nil {
-			problems = append(problems, problemAt(j.Pos, "tenants."+name+".auth.jwt", err))
-			continue
-		}
-		all[name] = tokens
+// newTokens returns the token verification of a tenant; nil if the tenant has no keys. A key set at a URL is not
+// fetched yet.
+func newTokens(ctx context.Context, j config.JWT, sets *auth.KeySets) (engine.Tokens, error) {
+	if !j.Keys() {
+		return nil, nil
 	}
-	if len(problems) > 0 {
-		return nil, ConfigError{problems}
-	}
-	return all, nil
-}
-
-func newTokens(ctx context.Context, j config.JWT, sets *auth.KeySets) (*auth.Tokens, error) {
 	c := auth.Config{Secret: []byte(j.Secret.Reveal()), PublicKey: []byte(j.PublicKey),
 		Audience: j.Audience, Issuer: j.Issuer, Properties: j.Properties}
 	if from := keySetOf(j); from.Address != "" {
@@ -48,14 +30,18 @@ func newTokens(ctx context.Context, j config.JWT, sets *auth.KeySets) (*auth.Tok
 		}
 		c.KeySet = sets.At(from)
 	}
-	return auth.New(c)
+	tokens, err := auth.New(c)
+	if err != nil {
+		return nil, err
+	}
+	return tokens, nil
 }
 
 // sameSecrets reports whether all tenants and modules have the same secrets. The ID of a revision is not
 // enough, because it has only a few bits of a secret.
 func sameSecrets(a, b *config.Config) bool {
 	return maps.EqualFunc(a.Tenants, b.Tenants, func(a, b config.Tenant) bool {
-		return a.Auth.JWT.Secret.Reveal() == b.Auth.JWT.Secret.Reveal() &&
+		return a.Sum != [32]byte{} && a.Sum == b.Sum || a.Auth.JWT.Secret.Reveal() == b.Auth.JWT.Secret.Reveal() &&
 			slices.EqualFunc(a.Chain, b.Chain, func(a, b config.Entry) bool { return bytes.Equal(a.Config, b.Config) })
 	})
 }

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/mootchat/moot/engine"
@@ -34,19 +36,27 @@ func (c Config) read(ctx context.Context, loader *config.Loader) (*config.Config
 
 // loaded is a configuration with its settings and rules, ready to be put into use.
 type loaded struct {
-	cfg      *config.Config
+	cfg      *config.Config // without the tenants that are refused; those that stay as before are as before
 	settings engine.Settings
-	revision *host.Revision // held until drop is called
+	revision *host.Revision   // held until drop is called
+	parts    map[string]*part // by tenant
+	faults   []fault
+	kept     map[string]map[string]config.Module // modules that the chains of tenants which stay as before name, by tenant
 }
 
 // loadRules makes a host that uses the modules and chains of the configuration. The caller drops the
-// returned configuration before it closes the host. A module that does not load is a ConfigError.
+// returned configuration before it closes the host. The error is a ConfigError if the operator's part or all
+// tenants cannot be used.
 func loadRules(ctx context.Context, cfg *config.Config, log *slog.Logger, rooms host.Rooms, store store.Store, keys *auth.KeySets, from *sources) (*host.Host, *loaded, error) {
 	h, err := host.New(host.Config{Log: log, Cache: from.cache, Scripts: from.scripts, Rooms: rooms, Store: store})
 	if err != nil {
 		return nil, nil, err
 	}
-	l, err := load(ctx, h, keys, cfg, from)
+	l, err := load(ctx, h, keys, cfg, from, nil)
+	if err == nil && len(l.parts) == 0 && len(l.faults) > 0 {
+		err = l.err()
+		l.drop()
+	}
 	if err != nil {
 		if errors.Is(err, files.ErrHangs) { // closing the host would wait for the same file; the process ends anyway
 			return nil, nil, err
@@ -61,37 +71,73 @@ func loadRules(ctx context.Context, cfg *config.Config, log *slog.Logger, rooms 
 	return h, l, nil
 }
 
-// load makes the settings and rules of a configuration without putting them into use. It fails
-// after loadTime.
-func load(ctx context.Context, h *host.Host, keys *auth.KeySets, cfg *config.Config, from *sources) (*loaded, error) {
+// loading makes a loaded configuration.
+type loading struct {
+	*loaded
+	host   *host.Host
+	keys   *auth.KeySets
+	from   *sources
+	before *loaded         // in use; nil at the start
+	failed map[string]int  // number of the fault, by tenant
+	wanted map[string]bool // modules that the chains of the tenants that failed name
+}
+
+// load makes the settings and rules of a configuration without putting them into use. before is the configuration in
+// use; nil at the start. Tenants that have not changed are taken from there. A tenant that cannot be used is one of the
+// faults, and stays as in before, or is refused. load fails after loadTime.
+func load(ctx context.Context, h *host.Host, keys *auth.KeySets, cfg *config.Config, from *sources, before *loaded) (*loaded, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, loadTime, fmt.Errorf("the modules were not loaded within %v", loadTime))
 	defer cancel()
-	tokens, err := tokensOf(ctx, cfg, keys)
-	if err != nil {
-		return nil, err
+	l := &loading{loaded: &loaded{cfg: cfg, parts: make(map[string]*part, len(cfg.Tenants)), kept: map[string]map[string]config.Module{}}, host: h, keys: keys, from: from, before: before, failed: map[string]int{}}
+	defer cfg.Forget()
+	for _, f := range cfg.Faults {
+		l.fail(fault{tenant: f.Tenant, match: f.Match, lines: linesOf(f.Problems)})
 	}
-	settings, err := settingsOf(cfg, tokens)
-	if err != nil {
-		return nil, err
+	for _, name := range slices.Sorted(maps.Keys(cfg.Tenants)) {
+		if _, failed := l.failed[name]; !failed {
+			l.makePart(ctx, name)
+		}
 	}
 	fetching, stop := context.WithTimeoutCause(ctx, fetchTime, fmt.Errorf("the modules were not fetched within %v", fetchTime))
 	defer stop()
-	rules := rulesOf(fetching, cfg, from)
-	fetchAll(cfg, &rules)
+	modules := modulesOf(fetching, cfg, from)
+	fetchAll(cfg, modules)
+	for {
+		err := l.loadRevision(ctx, modules)
+		if err != nil {
+			return nil, err
+		}
+		if !l.displace() {
+			break
+		}
+		l.revision.Close()
+	}
+	l.settings = l.settingsOf()
+	l.redact()
+	return l.loaded, nil
+}
+
+// loadRevision loads the rules of all parts.
+func (l *loading) loadRevision(ctx context.Context, modules []host.Module) error {
+	rules := l.rulesOf(modules)
 	// The host may still be reading a file that does not answer after the end of ctx. Another load must not
 	// wait for the file.
-	if err := from.disk.Hanging("load"); err != nil {
-		return nil, fmt.Errorf("the modules cannot be loaded: %w", err)
+	if err := l.from.disk.Hanging("load"); err != nil {
+		return fmt.Errorf("the modules cannot be loaded: %w", err)
 	}
-	revision, err := files.Wait(ctx, &from.disk, "load", func() (*host.Revision, error) { return h.Load(ctx, rules) }, (*host.Revision).Close)
+	var err error
+	l.revision, err = files.Wait(ctx, &l.from.disk, "load", func() (*host.Revision, error) { return l.host.Load(ctx, rules) }, (*host.Revision).Close)
 	if problems := (host.Problems)(nil); errors.As(err, &problems) {
-		placed(cfg, problems)
+		placed(l.cfg, problems)
 	}
-	cfg.Forget()
 	if err != nil {
-		return nil, err
+		return err
 	}
-	return &loaded{cfg, settings, revision}, nil
+	for _, f := range l.revision.Faults() {
+		placed(l.cfg, f.Problems)
+		l.fail(fault{tenant: f.Tenant, match: l.cfg.Tenants[f.Tenant].Match, lines: linesOf(f.Problems)})
+	}
+	return nil
 }
 
 // placed sets the positions of problems in configs of entries to the lines of their values.

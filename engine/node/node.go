@@ -123,7 +123,7 @@ func (n *Node) Addresses() Addresses { return n.addresses }
 // start reads the configuration, opens the log, the traces and the backend, and serves.
 func (n *Node) start(ctx context.Context) error {
 	read := n.shutdown.track("reading the configuration")
-	var loader config.Loader
+	loader := config.Loader{Cache: new(config.Cache)}
 	cfg, err := n.source.read(ctx, &loader)
 	if err == nil {
 		err = redacted(cfg, checkTLS(ctx, cfg))
@@ -163,6 +163,7 @@ func (n *Node) serve(ctx context.Context, loader *config.Loader, b *backend) err
 		return err
 	}
 	n.rules = rules
+	loaded.logFaults(log)
 	n.reloader = newReloader(ctx, n.source, loader, loaded, rules, n.keys, from, log, n.level)
 	closeRules := func() error { n.reloader.close(); return rules.Close() }
 	ec := engine.Config{Tenants: loaded.settings.Tenants, Limits: loaded.settings.Limits,
@@ -228,7 +229,7 @@ func (n *Node) run(ctx context.Context) error {
 	}
 	n.shutdown.serving(func() time.Duration { c := n.reloader.current.Load(); return c.DrainDelay + c.Drain })
 	n.keys.Permit(n.cfg.Limits.Networks())
-	n.keys.Use(failed, keySetsOf(n.cfg))
+	n.keys.Use(failed, keySetsOf(n.reloader.current.Load()))
 	n.serveWeb(failed, parts, open.web)
 	n.serveSockets(failed, parts, open.sockets)
 	n.part(parts, "reload", func() error { return n.reloader.run(failed, n.source.Reload) })

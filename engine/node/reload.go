@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"reflect"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -31,14 +32,18 @@ type reloader struct {
 	started  *config.Config // configuration of the start: settings that need a restart have these values
 
 	last    atomic.Pointer[api.Reload]
-	taken   atomic.Uint64                 // successful reloads and rollbacks
-	refused atomic.Uint64                 // refused reloads and rollbacks
-	restart atomic.Pointer[[]string]      // settings of the files that need a restart; nil: none
-	current atomic.Pointer[config.Config] // in use
-	watched atomic.Pointer[config.Loader] // the files of the configuration in use, and of the last refused one
-	unseen  atomic.Bool                   // the file system did not answer at the last look at the files
-	first   []fileState                   // states of the watched files at the start
+	taken   atomic.Uint64                                       // successful reloads and rollbacks
+	partial atomic.Uint64                                       // reloads without the tenants that are not configured correctly
+	refused atomic.Uint64                                       // refused reloads and rollbacks
+	faults  atomic.Pointer[[]api.TenantFault]                   // of the configuration in use
+	restart atomic.Pointer[[]string]                            // settings of the files that need a restart; nil: none
+	current atomic.Pointer[config.Config]                       // in use
+	kept    atomic.Pointer[map[string]map[string]config.Module] // see loaded
+	watched atomic.Pointer[config.Loader]                       // the files of the configuration in use, and of the last refused one
+	unseen  atomic.Bool                                         // the file system did not answer at the last look at the files
+	first   []fileState                                         // states of the watched files at the start
 
+	cache  config.Cache  // guarded by turn
 	turn   chan struct{} // has one element during a reload or rollback
 	now    *loaded       // in use; guarded by turn
 	past   []*loaded     // used before, the latest last; guarded by turn
@@ -49,6 +54,10 @@ type reloader struct {
 func newReloader(ctx context.Context, source Config, loader *config.Loader, now *loaded, h *host.Host, keys *auth.KeySets, from *sources, log *slog.Logger, level *slog.LevelVar) *reloader {
 	r := &reloader{source: source, log: log, level: level, rules: h, keys: keys, from: from, started: now.cfg, now: now, turn: make(chan struct{}, 1)}
 	r.current.Store(now.cfg)
+	if loader.Cache != nil {
+		r.cache = *loader.Cache
+	}
+	r.showFaults(now)
 	r.watch(loader, now.cfg)
 	r.first, _ = r.look(ctx) // after an error every file counts as changed as soon as it can be read
 	return r
@@ -79,17 +88,26 @@ func (r *reloader) attempt(ctx context.Context, what string, change func(context
 		out.Notes, err = change(ctx)
 	}
 	out.Notes = append(restartNotes(r.NeedsRestart()), out.Notes...)
-	out.OK, out.Revision, out.Took = err == nil, r.Revision(), millis.DurationOf(time.Since(begin).Round(time.Millisecond))
+	out.Revision, out.Took = r.Revision(), millis.DurationOf(time.Since(begin).Round(time.Millisecond))
+	out.Partial = errors.As(err, new(partialError))
+	out.OK = err == nil
 	if err != nil {
 		out.Problems = strings.Split(err.Error(), "\n")
+	}
+	if out.Partial {
+		out.Faults = *r.faults.Load()
 	}
 	r.report(what, &out)
 	return out
 }
 
-// reload reads and loads the files, and puts their configuration into use.
+// partialError means that a reload has changed everything but the tenants that are not configured correctly.
+type partialError struct{ error }
+
+// reload reads and loads the files, and puts their configuration into use. Tenants that are not configured
+// correctly stay as they are; the error is a partialError then, unless nothing else has changed.
 func (r *reloader) reload(ctx context.Context) (notes []string, err error) {
-	loader := config.Loader{Waiter: &r.from.disk}
+	loader := config.Loader{Waiter: &r.from.disk, Cache: &r.cache, InUse: r.now.cfg}
 	cfg, err := r.source.read(ctx, &loader)
 	r.watch(&loader, cfg)
 	if err != nil {
@@ -97,12 +115,20 @@ func (r *reloader) reload(ctx context.Context) (notes []string, err error) {
 	}
 	waiting := config.NeedsRestart(r.started, cfg)
 	r.restart.Store(&waiting)
-	next, err := load(ctx, r.rules, r.keys, cfg, r.from)
+	next, err := load(ctx, r.rules, r.keys, cfg, r.from, r.now)
 	if err != nil {
 		return nil, redacted(cfg, err)
 	}
-	if next.revision.ID() == r.now.revision.ID() && sameSecrets(next.cfg, r.now.cfg) {
+	for _, f := range next.faults { // their positions are needed again
+		r.cache.Drop(cfg.Tenants[f.tenant].Pos.File)
+	}
+	if next.revision.ID() == r.now.revision.ID() && sameSecrets(next.cfg, r.now.cfg) && sameRefused(next.faults, r.now.faults) {
+		r.now.faults = next.faults
+		r.showFaults(r.now)
 		next.drop()
+		if err := next.err(); err != nil {
+			return nil, err
+		}
 		return []string{"nothing has changed"}, nil
 	}
 	if err := r.use(ctx, next); err != nil {
@@ -115,7 +141,24 @@ func (r *reloader) reload(ctx context.Context) (notes []string, err error) {
 		r.past = slices.Delete(r.past, 0, 1)
 	}
 	r.now = next
+	if err := next.err(); err != nil {
+		return nil, partialError{err}
+	}
 	return nil, nil
+}
+
+// sameRefused reports whether the same tenants are refused for the same hosts and paths.
+func sameRefused(a, b []fault) bool {
+	refused := func(faults []fault) map[string]config.Match {
+		all := map[string]config.Match{}
+		for _, f := range faults {
+			if !f.kept && f.tenant != "" {
+				all[f.tenant] = f.match
+			}
+		}
+		return all
+	}
+	return reflect.DeepEqual(refused(a), refused(b))
 }
 
 // maxPast is the number of revisions kept for rollbacks.
@@ -142,6 +185,7 @@ func (r *reloader) use(ctx context.Context, next *loaded) error {
 		return err
 	}
 	r.current.Store(next.cfg)
+	r.showFaults(next)
 	r.redactor.Store(next.cfg.LogRedactor())
 	r.keys.Permit(next.cfg.Limits.Networks())
 	r.keys.Use(ctx, keySetsOf(next.cfg))
@@ -149,17 +193,33 @@ func (r *reloader) use(ctx context.Context, next *loaded) error {
 	return nil
 }
 
+// showFaults sets the faults that operators see.
+func (r *reloader) showFaults(l *loaded) {
+	faults := l.shown()
+	r.faults.Store(&faults)
+	r.kept.Store(&l.kept)
+}
+
 // report stores, counts and logs the result.
 func (r *reloader) report(what string, out *api.Reload) {
 	r.last.Store(out)
-	if out.OK {
+	switch {
+	case out.OK:
 		r.taken.Add(1)
-		r.log.Info(what, "revision", short(out.Revision), "before", short(out.Before), "took", out.Took.Std())
-	} else {
+	case out.Partial:
+		r.partial.Add(1)
+	default:
 		r.refused.Add(1)
 	}
-	for _, problem := range out.Problems {
-		r.log.Error(what+" refused, the rules stay as they are", "problem", problem, "revision", short(out.Revision))
+	if out.OK || out.Partial {
+		r.log.Info(what, "revision", short(out.Revision), "before", short(out.Before), "took", out.Took.Std())
+	}
+	if out.Partial {
+		r.now.logFaults(r.log)
+	} else {
+		for _, problem := range out.Problems {
+			r.log.Error(what+" refused, the rules stay as they are", "problem", problem, "revision", short(out.Revision))
+		}
 	}
 	for _, note := range out.Notes {
 		r.log.Warn(what, "note", note)

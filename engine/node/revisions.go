@@ -1,12 +1,14 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"strings"
 
 	"github.com/mootchat/moot/engine/api"
+	"github.com/mootchat/moot/engine/config"
 )
 
 // Revision implements api.Rules.
@@ -16,7 +18,12 @@ func (r *reloader) Revision() string { return r.rules.Revision() }
 func (r *reloader) Last() *api.Reload { return r.last.Load() }
 
 // Counts implements api.Rules.
-func (r *reloader) Counts() (taken, refused uint64) { return r.taken.Load(), r.refused.Load() }
+func (r *reloader) Counts() (taken, partial, refused uint64) {
+	return r.taken.Load(), r.partial.Load(), r.refused.Load()
+}
+
+// Faults implements api.Rules.
+func (r *reloader) Faults() []api.TenantFault { return *r.faults.Load() }
 
 // NeedsRestart implements api.Rules.
 func (r *reloader) NeedsRestart() []string {
@@ -41,21 +48,42 @@ func (r *reloader) restarted(context.Context) error {
 	return nil
 }
 
-// maxShown is the number of problems of a reload that the readiness check shows. It is small because
+// maxShown is the number of problems that the readiness check shows. It is small because
 // probes arrive every few seconds.
 const maxShown = 10
 
-// healthy is the readiness check that fails if the last reload was refused. The node then continues to
-// serve with its earlier rules.
+// healthy is the readiness check that fails if the last reload was refused, or if tenants are not configured
+// correctly. The node then continues to serve the others.
 func (r *reloader) healthy(context.Context) error {
-	last := r.last.Load()
-	if last == nil || last.OK {
+	if last := r.last.Load(); last != nil && !last.OK && !last.Partial {
+		return errors.New("the last reload was refused: " + firstOf(last.Problems))
+	}
+	var tenants, lines []string
+	for _, f := range r.Faults() {
+		tenants = append(tenants, cmp.Or(f.Tenant, "none"))
+		lines = append(lines, f.Problems...)
+	}
+	if len(tenants) == 0 {
 		return nil
 	}
-	shown := last.Problems[:min(len(last.Problems), maxShown)]
+	return fmt.Errorf("tenants that are not configured correctly: %d: %s", len(tenants), firstOf(lines))
+}
+
+// firstOf joins the first maxShown problems.
+func firstOf(problems []string) string {
+	shown := problems[:min(len(problems), maxShown)]
 	more := ""
-	if n := len(last.Problems) - len(shown); n > 0 {
+	if n := len(problems) - len(shown); n > 0 {
 		more = fmt.Sprintf("; and %d more", n)
 	}
-	return errors.New("the last reload was refused: " + strings.Join(shown, "; ") + more)
+	return strings.Join(shown, "; ") + more
+}
+
+// modulesOf returns the modules that a tenant's chain may name: those of the configuration in use, or for a tenant that
+// stays as before, those of the configuration that it is from.
+func (r *reloader) modulesOf(tenant string) map[string]config.Module {
+	if kept, ok := (*r.kept.Load())[tenant]; ok {
+		return kept
+	}
+	return r.current.Load().Modules
 }

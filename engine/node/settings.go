@@ -11,30 +11,62 @@ import (
 	"github.com/mootchat/moot/engine/glob"
 )
 
-// settingsOf returns the engine's settings from the configuration.
-func settingsOf(cfg *config.Config, tokens map[string]engine.Tokens) (engine.Settings, error) {
-	l := cfg.Limits
+// settingsOf returns the engine's settings: those of all parts, and the tenants that are refused.
+func (l *loading) settingsOf() engine.Settings {
+	n := l.cfg.Limits
 	c := engine.Settings{Limits: engine.Limits{
-		MessageBytes: int(l.MessageBytes), Connections: l.Connections, ConnectionsPerIP: l.ConnectionsPerIP,
-		RoomsPerConnection: l.RoomsPerConnection, VerbsPerSecond: float64(l.VerbsPerSecond),
-		SimultaneousActions: l.SimultaneousActions, VerbTimeout: l.VerbTimeout, OutboxBytes: int(l.OutboxBytes), WriteTimeout: l.WriteTimeout,
-	}}
-	for _, name := range slices.Sorted(maps.Keys(cfg.Tenants)) {
-		t := cfg.Tenants[name]
-		tenant := engine.TenantConfig{
-			Name: name, Hosts: t.Match.Host, Paths: t.Match.Path, StartingRooms: t.Rooms.Starting,
-			ClientsMayCreate: t.Rooms.ClientsMayCreate, MaxRooms: t.Limits.Rooms,
-			Limits: tenantLimits(t.Limits), MessagesPerSecond: float64(t.Limits.MessagesPerSecond),
-			Tokens: tokens[name], TokenRequired: t.Auth.JWT.Required,
+		MessageBytes: int(n.MessageBytes), Connections: n.Connections, ConnectionsPerIP: n.ConnectionsPerIP,
+		RoomsPerConnection: n.RoomsPerConnection, VerbsPerSecond: float64(n.VerbsPerSecond),
+		SimultaneousActions: n.SimultaneousActions, VerbTimeout: n.VerbTimeout, OutboxBytes: int(n.OutboxBytes), WriteTimeout: n.WriteTimeout,
+	}, Tenants: make([]engine.TenantConfig, 0, len(l.parts)+len(l.faults))}
+	for _, name := range slices.Sorted(maps.Keys(l.parts)) {
+		c.Tenants = append(c.Tenants, l.parts[name].settings)
+	}
+	if len(l.faults) > 0 {
+		c.Tenants = append(c.Tenants, l.refusedTenants()...)
+	}
+	return c
+}
+
+// refusedTenants returns the tenants that are refused, with the hosts and paths that no part has.
+func (l *loading) refusedTenants() (all []engine.TenantConfig) {
+	taken := map[string]bool{}
+	for _, p := range l.parts {
+		for _, text := range claimsOf(p.settings.Hosts, p.settings.Paths) {
+			taken[text] = true
 		}
-		for _, s := range t.Rooms.Settings {
-			g, err := glob.Compile(s.Match)
-			if err != nil { // config has checked the value
-				return c, fmt.Errorf("rooms.settings of tenant %s: %w", name, err)
+	}
+	free := func(kind string, texts []string) (free []string) {
+		for _, text := range texts {
+			if !taken[kind+text] {
+				taken[kind+text] = true
+				free = append(free, text)
 			}
-			tenant.Rooms = append(tenant.Rooms, roomSettings(s, g.Match))
 		}
-		c.Tenants = append(c.Tenants, tenant)
+		return free
+	}
+	for _, f := range l.faults {
+		if f.tenant != "" && !f.kept {
+			all = append(all, engine.TenantConfig{Name: f.tenant, Hosts: free("h", f.match.Host), Paths: free("p", f.match.Path), Faulty: true})
+		}
+	}
+	return all
+}
+
+// tenantSettings returns the engine's settings of a tenant.
+func tenantSettings(name string, t config.Tenant, tokens engine.Tokens) (engine.TenantConfig, error) {
+	c := engine.TenantConfig{
+		Name: name, Hosts: t.Match.Host, Paths: t.Match.Path, StartingRooms: t.Rooms.Starting,
+		ClientsMayCreate: t.Rooms.ClientsMayCreate, MaxRooms: t.Limits.Rooms,
+		Limits: tenantLimits(t.Limits), MessagesPerSecond: float64(t.Limits.MessagesPerSecond),
+		Tokens: tokens, TokenRequired: t.Auth.JWT.Required,
+	}
+	for _, s := range t.Rooms.Settings {
+		g, err := glob.Compile(s.Match)
+		if err != nil { // config has checked the value
+			return c, fmt.Errorf("rooms.settings of tenant %s: %w", name, err)
+		}
+		c.Rooms = append(c.Rooms, roomSettings(s, g.Match))
 	}
 	return c, nil
 }

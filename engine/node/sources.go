@@ -111,10 +111,10 @@ func opener(fetch func() ([]byte, error)) func() (io.ReadCloser, error) {
 
 // fetchAll fetches all modules that are not files at the same time, so that the host does not wait for
 // one after the other. The host gets the error of a fetch when it opens the module.
-func fetchAll(cfg *config.Config, rules *host.Rules) {
+func fetchAll(cfg *config.Config, modules []host.Module) {
 	var all sync.WaitGroup
-	for i := range rules.Modules {
-		m := &rules.Modules[i]
+	for i := range modules {
+		m := &modules[i]
 		if c := cfg.Modules[m.Name]; c.URL == "" && c.OCI == "" {
 			continue
 		}

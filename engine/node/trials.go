@@ -23,6 +23,7 @@ import (
 // its own share of the processors and of the memory.
 type trials struct {
 	now   func() *config.Config
+	known func(tenant string) map[string]config.Module // that the tenant's chain may name
 	from  *sources
 	rules *host.Host
 	turns *turns
@@ -118,7 +119,7 @@ func askOnce(ctx context.Context, m *trial.Module, event map[string]any, out *ap
 
 // find returns a module and its first entry in the chain of the tenant, from the host and from the configuration.
 func (t trials) find(ctx context.Context, cfg *config.Config, tenant, module string) (host.Module, host.Entry, config.Entry, error) {
-	m, ok := cfg.Modules[module]
+	m, ok := t.known(tenant)[module]
 	i := slices.IndexFunc(cfg.Tenants[tenant].Chain, func(e config.Entry) bool { return e.Module == module })
 	if ok && i >= 0 {
 		e := cfg.Tenants[tenant].Chain[i]

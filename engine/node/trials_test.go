@@ -41,13 +41,14 @@ func TestFindingAModuleCostsTheSameWithManyTenants(t *testing.T) {
 			cfg.Modules[fmt.Sprint("m", i)] = config.Module{}
 		}
 		from := newSources(config.Path{}, slog.New(slog.DiscardHandler))
+		known := func(string) map[string]config.Module { return cfg.Modules }
 		return testing.AllocsPerRun(10, func() {
-			m, _, e, err := trials{from: from}.find(t.Context(), cfg, "t0", "m")
+			m, _, e, err := trials{from: from, known: known}.find(t.Context(), cfg, "t0", "m")
 			if err != nil || m.Name != "m" || e.Module != "m" {
 				t.Fatalf("%+v, %+v: %v", m, e, err)
 			}
 			for _, of := range [][2]string{{"t0", "m0"}, {"t0", "no"}, {"no", "m"}} {
-				if _, _, _, err := (trials{from: from}).find(t.Context(), cfg, of[0], of[1]); err != api.ErrNoModule {
+				if _, _, _, err := (trials{from: from, known: known}).find(t.Context(), cfg, of[0], of[1]); err != api.ErrNoModule {
 					t.Fatalf("%s: %v", of, err)
 				}
 			}
@@ -80,7 +81,7 @@ func TestATrialShowsAConfigAsItIsWritten(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { loaded.drop(); rules.Close() })
-	all := trials{now: func() *config.Config { return cfg }, from: from, rules: rules, turns: newTurns(1)}
+	all := trials{now: func() *config.Config { return cfg }, known: func(string) map[string]config.Module { return cfg.Modules }, from: from, rules: rules, turns: newTurns(1)}
 	try := func(changed map[string]any) string {
 		t.Helper()
 		event := map[string]any{"hook": "onSayReceive", "room": "hall", "message": "what the hunter2"}
