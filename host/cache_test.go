@@ -33,7 +33,7 @@ func (c *counting) Put(name string, content []byte) { c.put++; c.entries[name] =
 func TestMachineCodeIsKept(t *testing.T) {
 	kept := &counting{entries: map[string][]byte{}}
 	for range 2 {
-		h, _ := start(t, Config{Cache: kept}, Entry{Module: "code-5"})
+		h, _ := start(t, Config{Cache: kept, Fresh: true}, Entry{Module: "code-5"}) // Fresh: accepted configs are not kept
 		if v, _ := decide(h, "hello"); v.Outcome != hook.Dropped {
 			t.Errorf("%+v", v)
 		}
@@ -84,7 +84,7 @@ func TestDamagedMachineCodeDoesNotRun(t *testing.T) {
 	load := func() {
 		t.Helper()
 		cache := diskcache.Open(diskcache.Config{Dir: dir, Log: slog.New(slog.NewTextHandler(&log, nil))})
-		h, _ := start(t, Config{Cache: cache}, Entry{Module: "code-5"})
+		h, _ := start(t, Config{Cache: cache, Fresh: true}, Entry{Module: "code-5"}) // Fresh: accepted configs are not kept
 		if v, _ := decide(h, "hello"); v.Outcome != hook.Dropped {
 			t.Errorf("%+v", v)
 		}

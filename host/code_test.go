@@ -32,7 +32,7 @@ func knownCodes(h *Host) int {
 // TestTenantsShareCode checks that tenants share the code of a binary, whatever its name, that its memory is counted
 // once, and that its last user closes it.
 func TestTenantsShareCode(t *testing.T) {
-	h, _ := start(t, Config{})
+	h, _ := start(t, Config{Cache: new(memoryCache)})
 	if knownCodes(h) != 0 || h.memory.code != 0 {
 		t.Fatalf("without modules: %d codes, %d bytes", knownCodes(h), h.memory.code)
 	}

@@ -56,6 +56,8 @@ type Host struct {
 	tracer    atomic.Pointer[Tracer] // nil: none
 	revisions sync.WaitGroup         // loaded and not yet closed
 	counted   registry
+	accepted  *accepted // nil: starts are not remembered
+	build     func() string
 	usage     usage
 	stamped   atomic.Int64 // the last stamp
 
@@ -79,6 +81,8 @@ func New(cfg Config) (*Host, error) {
 		cfg.Store = memstore.New()
 	}
 	h := &Host{cfg: cfg, memory: newMemory(cfg.Memory), scratches: make(chan *scratch, 4*runtime.GOMAXPROCS(0))}
+	h.build = sync.OnceValue(thisBuild)
+	h.accepted = newAccepted(h)
 	if h.cfg.Scripts == nil {
 		h.cfg.Scripts = script.New(script.Config{})
 	}

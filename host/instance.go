@@ -56,6 +56,7 @@ type instance struct {
 	large    bool   // a stack has become large, see renew
 	broken   bool   // it must not be called again
 	asked    bool   // it was called for an event
+	asks     bool   // since it was initialized, it has called a function that is not harmless
 	timeout  int64  // ns, of the calling entry; 0: no entry
 	hurried  bool   // less than half of timeout was left when the call began
 	tracing  *Trace // of the call under way; nil: not traced
@@ -151,6 +152,7 @@ func (in *instance) start() *failure {
 	if f := in.initialize(); f != nil {
 		return f
 	}
+	in.asks = false
 	config, program := in.generation.config, in.generation.program
 	size := max(abi.ExchangeSize, len(config))
 	if program != nil {

@@ -26,19 +26,20 @@ import (
 // loader builds one revision. Loads run one at a time: a compilation may take a processor for a
 // second.
 type loader struct {
-	host     *Host
-	ctx      context.Context
-	rules    Rules
-	old      *Revision // in use; may be nil
-	next     *Revision
-	problems Problems                // that fail the load
-	modules  map[string]*source      // by name; nil: it has problems
-	faults   map[string]Problems     // of modules, by name; not in problems
-	scripts  []*source               // read and not compiled yet
-	starting []*generation           // new generations of next
-	failed   map[*generation][]error // of starting
-	codes    []*code                 // of the sources, to be released
-	configs  configChecks
+	host         *Host
+	ctx          context.Context
+	rules        Rules
+	old          *Revision // in use; may be nil
+	next         *Revision
+	problems     Problems                // that fail the load
+	modules      map[string]*source      // by name; nil: it has problems
+	faults       map[string]Problems     // of modules, by name; not in problems
+	scripts      []*source               // read and not compiled yet
+	starting     []*generation           // new generations of next
+	failed       map[*generation][]error // of starting
+	codes        []*code                 // of the sources, to be released
+	configs      configChecks
+	declarations declarations
 }
 
 // source is a module whose file was read.
@@ -90,6 +91,7 @@ func (h *Host) Load(ctx context.Context, rules Rules) (*Revision, error) {
 		placings[i] = l.tenant(t)
 	}
 	l.startAll()
+	h.accepted.save()
 	if ctx.Err() == nil {
 		for _, p := range placings {
 			l.chains(p)

@@ -146,8 +146,19 @@ func (l *loader) start(g *generation) []error {
 	if err := g.compile(l.ctx); err != nil {
 		return []error{err}
 	}
-	in, errs := g.selfTest()
+	remembered := l.host.accepted
+	key := acceptedKey{}
+	if remembered != nil {
+		key = remembered.key(g)
+	}
+	if manifest, ok := remembered.find(key); ok && !l.host.cfg.Awake && !l.awake(g) && l.recall(g, manifest) {
+		return nil
+	}
+	in, manifest, errs := g.selfTest()
 	errs = l.checkConfig(g, in != nil, errs)
+	if in != nil && len(errs) == 0 && !in.asks {
+		remembered.add(key, manifest)
+	}
 	switch {
 	case in == nil:
 	case len(errs) == 0 && (l.host.cfg.Awake || l.awake(g)):
@@ -156,6 +167,16 @@ func (l *loader) start(g *generation) []error {
 		in.close()
 	}
 	return errs
+}
+
+// recall gives a generation that was accepted before what its manifest declares; false if it must start anyway.
+func (l *loader) recall(g *generation, manifest []byte) bool {
+	d, err := l.declarations.of(g, manifest)
+	if err != nil || len(checkCapabilities(d.requires, g.given)) > 0 {
+		return false
+	}
+	g.declared = d
+	return true
 }
 
 // awake reports whether the tenant's module has instances now.
@@ -175,31 +196,31 @@ func (g *generation) exports() func(name string) bool {
 }
 
 // selfTest makes an instance, which the caller closes, and asks it for its manifest.
-func (g *generation) selfTest() (*instance, []error) {
+func (g *generation) selfTest() (in *instance, manifest []byte, errs []error) {
 	exports := g.exports()
 	for h := abi.Connect; h <= abi.Hooks; h++ {
 		g.hooks[h] = exports(h.Export())
 	}
 	in, f := g.newInstance(true)
 	if f != nil {
-		return nil, []error{fmt.Errorf("it does not start: %w", f)}
+		return nil, nil, []error{fmt.Errorf("it does not start: %w", f)}
 	}
-	manifest := g.code.module.Manifest
+	manifest = g.code.module.Manifest
 	if fn := in.module.ExportedFunction(abi.ExportManifest); fn != nil && manifest == nil {
 		in.mark = now()
 		in.begin(in.mark+int64(g.host.cfg.StartTimeout), g.name, 0, nil)
 		defer in.end()
 		if manifest, f = in.text(fn, abi.MaxManifest); f != nil {
-			return in, []error{fmt.Errorf("its manifest cannot be read: %w", f)}
+			return in, nil, []error{fmt.Errorf("its manifest cannot be read: %w", f)}
 		}
 	}
 	if len(manifest) > abi.MaxManifest { // from a custom section
-		return in, []error{fmt.Errorf("its manifest has more than %d bytes", abi.MaxManifest)}
+		return in, nil, []error{fmt.Errorf("its manifest has more than %d bytes", abi.MaxManifest)}
 	}
 	var err error
 	g.declared, err = declare(manifest, g.binding.module, exports)
 	if err != nil {
-		return in, []error{err}
+		return in, nil, []error{err}
 	}
-	return in, checkCapabilities(g.requires, g.given)
+	return in, manifest, checkCapabilities(g.requires, g.given)
 }

@@ -12,8 +12,12 @@ import (
 // TestUsageReportsWhatModulesCost checks the numbers of bindings, instances, wakes and calls, the memory, and the
 // costliest tenants in both orders, before and after some tenants were used.
 func TestUsageReportsWhatModulesCost(t *testing.T) {
-	h, _ := start(t, Config{Memory: 256 << 20, Instances: 3})
-	swap(t, h, tenantsOf(Entry{Module: "allow"}, Entry{Module: "allow"}, Entry{Module: "allow"}, Entry{Module: "allow"}))
+	h, _ := start(t, Config{Memory: 256 << 20, Instances: 3, Cache: new(memoryCache)})
+	var entries []Entry
+	for i := range 4 { // each with a config of its own: an accepted config costs the next tenant nothing
+		entries = append(entries, Entry{Module: "allow", Config: fmt.Appendf(nil, `{"n": %d}`, i)})
+	}
+	swap(t, h, tenantsOf(entries...))
 	u := h.Usage(report.UsageQuery{Top: 10})
 	if u.Bindings != 4 || u.Asleep != 4 || u.Awake+u.Instances != 0 || u.ModulesCount != 1 || len(u.Modules) != 1 || u.Modules[0].Bindings != 4 {
 		t.Errorf("after the load: %+v", u)

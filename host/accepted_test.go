@@ -1,0 +1,232 @@
+package host
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/mootchat/moot/engine/diskcache"
+	"github.com/mootchat/moot/engine/hook"
+	"github.com/mootchat/moot/host/abi"
+	"github.com/mootchat/moot/host/hosttest/asm"
+)
+
+// memoryCache is a Cache in memory.
+type memoryCache struct {
+	mu      sync.Mutex
+	entries map[string][]byte
+}
+
+func (c *memoryCache) Get(name string) []byte {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return bytes.Clone(c.entries[name])
+}
+
+func (c *memoryCache) Put(name string, content []byte) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.entries == nil {
+		c.entries = make(map[string][]byte)
+	}
+	c.entries[name] = bytes.Clone(content)
+}
+
+// loud returns a module whose moot_init writes the line "asked" to the log, does more, and returns code.
+func loud(more func(m *asm.Module) asm.Code, code int) []byte {
+	m := blank()
+	log := m.Import(abi.ImportModule, abi.ImportLog, "i32 i32 i32 ->")
+	body := more(m)
+	m.Data(8, []byte("asked"))
+	speak(m)
+	m.Func(abi.ExportInit, "i32 i32 i32 -> i32", asm.I32(1)+asm.I32(8)+asm.I32(5)+asm.Call(log)+body+asm.I32(code))
+	m.Func("on_say_receive", "i32 -> i32", asm.I32(abi.Allow))
+	return m.Wasm()
+}
+
+func noMore(*asm.Module) asm.Code { return "" }
+
+// asked loads rules in a new host, and returns how many times a module was asked, and whether the rules could be loaded.
+func asked(t *testing.T, cache Cache, wasm []byte, e Entry) (times int, ok bool) {
+	t.Helper()
+	h, lines := start(t, Config{Cache: cache})
+	e.Module = "m"
+	r, err := h.Load(context.Background(), Rules{Modules: []Module{{Name: "m", Wasm: wasm}}, Tenants: []Tenant{{Name: "t", Chain: []Entry{e}}}})
+	if err == nil {
+		r.Close()
+	}
+	return strings.Count(lines.String(), "asked"), err == nil
+}
+
+func TestAnAcceptedConfigIsAskedOnce(t *testing.T) {
+	c := new(memoryCache)
+	wasm := loud(noMore, 0)
+	config := Entry{Config: []byte(`{"n": 1}`)}
+	for i, want := range []int{1, 0, 0} {
+		if n, ok := asked(t, c, wasm, config); n != want || !ok {
+			t.Errorf("load %d: asked %d times, %v; want %d", i, n, ok, want)
+		}
+	}
+	for name, e := range map[string]Entry{
+		"config": {Config: []byte(`{"n": 2}`)},
+		"grants": {Config: config.Config, Grants: []string{"kv"}},
+		"memory": {Config: config.Config, Memory: 32 << 20},
+	} {
+		for _, want := range []int{1, 0} {
+			if n, ok := asked(t, c, wasm, e); n != want || !ok {
+				t.Errorf("another %s: asked %d times, %v; want %d", name, n, ok, want)
+			}
+		}
+	}
+	if n, _ := asked(t, c, append(bytes.Clone(wasm), 0, 2, 1, 'x'), config); n != 1 {
+		t.Errorf("another binary: asked %d times", n)
+	}
+	if n, _ := asked(t, c, wasm, config); n != 0 {
+		t.Errorf("after others were added: asked %d times", n)
+	}
+}
+
+func TestWhatAModuleDidBesideReadingItsConfigIsAskedAgain(t *testing.T) {
+	clock := func(m *asm.Module) asm.Code {
+		now := m.Import(abi.ImportModule, abi.ImportNow, "-> i64")
+		return asm.Call(now) + asm.Drop
+	}
+	size := func(m *asm.Module) asm.Code {
+		size := m.Import(abi.ImportModule, abi.ImportRoomSize, "-> i32")
+		return asm.Call(size) + asm.Drop
+	}
+	for name, wasm := range map[string][]byte{"clock": loud(clock, 0), "rooms": loud(size, 0), "refusal": loud(noMore, 1)} {
+		c := new(memoryCache)
+		for range 2 {
+			if n, ok := asked(t, c, wasm, Entry{}); n != 1 || ok == (name == "refusal") {
+				t.Errorf("%s: asked %d times, %v", name, n, ok)
+			}
+		}
+	}
+}
+
+func TestDamagedOrForeignMemoriesAreNotUsed(t *testing.T) {
+	c := new(memoryCache)
+	wasm := loud(noMore, 0)
+	asked(t, c, wasm, Entry{})
+	var name string
+	for n := range c.entries {
+		if strings.HasPrefix(n, "accepted ") {
+			name = n
+		}
+	}
+	whole := c.entries[name]
+	for at := range whole {
+		c.Put(name, whole[:at])
+		if n, ok := asked(t, c, wasm, Entry{}); n != 1 || !ok {
+			t.Fatalf("%d of %d bytes: asked %d times, %v", at, len(whole), n, ok)
+		}
+	}
+	c.Put(name, append(binary.AppendUvarint(nil, 1<<62), whole...))
+	if n, ok := asked(t, c, wasm, Entry{}); n != 1 || !ok {
+		t.Errorf("asked %d times, %v", n, ok)
+	}
+	c.entries = map[string][]byte{"accepted another build": whole}
+	if n, _ := asked(t, c, wasm, Entry{}); n != 1 {
+		t.Errorf("that of another build was used")
+	}
+
+	dir := t.TempDir()
+	disk := diskcache.Open(diskcache.Config{Dir: dir})
+	disk.Put(name, whole)
+	if n, _ := asked(t, disk, wasm, Entry{}); n != 0 {
+		t.Errorf("whole on disk: asked %d times", n)
+	}
+	files, err := filepath.Glob(filepath.Join(dir, "*"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range files {
+		b, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b[len(b)-1] ^= 1
+		if err := os.WriteFile(file, b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n, _ := asked(t, disk, wasm, Entry{}); n != 1 {
+		t.Errorf("a flipped bit on disk: asked %d times", n)
+	}
+}
+
+// TestARefusalAtAWakeIsTheEntrysFailure checks an entry whose module is remembered to have accepted the config, and refuses it
+// when it wakes.
+func TestARefusalAtAWakeIsTheEntrysFailure(t *testing.T) {
+	for policy, want := range map[Policy]hook.Outcome{DenyOnError: hook.Failed, AllowOnError: hook.Allowed} {
+		h, lines := start(t, Config{Cache: new(memoryCache)})
+		rules := Rules{Recording: Recording{Ring: 10}, Modules: []Module{{Name: "m", Wasm: loud(noMore, 1)}},
+			Tenants: []Tenant{{Name: "t", CPU: 1, Chain: []Entry{{Module: "m", OnError: policy, Timeout: patience}}}}}
+		rememberAll(t, h, rules)
+		swap(t, h, rules)
+		if v := h.Decide(context.Background(), said("hello")); v.Outcome != want {
+			t.Errorf("policy %v: %+v", policy, v)
+		}
+		if !strings.Contains(lines.String(), "moot_init refused its config") {
+			t.Errorf("the log does not name it:\n%s", lines.String())
+		}
+	}
+}
+
+// rememberAll makes the host remember that the modules of the rules accept their configs.
+func rememberAll(t *testing.T, h *Host, rules Rules) {
+	t.Helper()
+	a := h.accepted
+	key := func(g *generation) acceptedKey { return a.key(g) }
+	l := &loader{host: h, ctx: t.Context(), rules: rules, next: &Revision{host: h, tenants: make(map[string]*tenant)}, modules: make(map[string]*source), faults: make(map[string]Problems), failed: make(map[*generation][]error)}
+	defer l.releaseCodes()
+	for _, m := range rules.Modules {
+		l.read(m)
+	}
+	for _, config := range rules.Tenants {
+		l.tenant(config)
+	}
+	for _, g := range l.starting {
+		a.add(key(g), nil)
+		g.code.release()
+	}
+	a.save()
+}
+
+func TestTheSizeOfMemoriesIsBounded(t *testing.T) {
+	a := &accepted{cache: new(memoryCache), build: func() string { return "b" }}
+	var used acceptedKey
+	for i := range maxAccepted + 10 {
+		var key acceptedKey
+		copy(key[8:], fmt.Sprint(i))
+		a.add(key, []byte("{}"))
+		used = key
+	}
+	clear(a.used)
+	a.used[used] = true
+	content := a.encode()
+	manifests, keys, ok := parseAccepted(content)
+	if _, has := keys[used]; !ok || len(keys) != maxAccepted || len(manifests) != 1 || !has {
+		t.Errorf("%v: %d keys, %d manifests, the used one is there: %v", ok, len(keys), len(manifests), has)
+	}
+	a.save()
+	for i := range 10 {
+		var key acceptedKey
+		key[0] = byte(i + 1)
+		a.add(key, bytes.Repeat([]byte{byte(i)}, maxManifests/4))
+	}
+	if content := a.encode(); len(content) > maxManifests+maxAccepted*40 {
+		t.Errorf("%d bytes", len(content))
+	}
+	if got := maps.Collect(maps.All(a.used)); len(got) != 10 {
+		t.Errorf("%d used", len(got))
+	}
+}
