@@ -233,7 +233,7 @@ func (n *Node) left(streamID, ttl string) (time.Duration, error) {
 	if err := errors.Join(err, err2); err != nil {
 		return 0, err
 	}
-	age := max(time.Now().UnixMilli()+n.skew.Load()-at, 0)
+	age := max(n.now().UnixMilli()+n.skew.Load()-at, 0)
 	return time.Duration(t-age) * time.Millisecond, nil
 }
 

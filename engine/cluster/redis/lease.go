@@ -35,6 +35,9 @@ return {ARGV[1], tonumber(ARGV[2])}`)
 // single survivor may be so slow that each of its beats begins a grace: therefore three graces in
 // a row are followed by three leases without one.
 //
+// If Redis' clock goes back, as in a failover to a server whose clock is behind, the leases of all
+// processes end one lease from then. Dead processes would otherwise live for that time longer.
+//
 //	KEYS alive taken gen settling data ends beat grace graces
 //	ARGV process lease name
 var beatScript = redis.NewScript(luaNow + luaGeneration + `
@@ -46,6 +49,11 @@ if last and math.abs(now - last) > ARGV[2] / 2 then
   if count <= 3 then
     redis.call('SET', KEYS[8], 1, 'PX', ARGV[2])
     redis.call('PEXPIRE', KEYS[9], 4 * ARGV[2])
+  end
+end
+if last and now < tonumber(last) then
+  for _, process in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '(' .. string.format('%.0f', now + ARGV[2]), '+inf')) do
+    redis.call('ZADD', KEYS[1], now + ARGV[2], process)
   end
 end
 redis.call('SET', KEYS[7], string.format('%.0f', now), 'PX', 86400000)
@@ -125,7 +133,7 @@ func (p *partition) beat(ctx context.Context) (found beatResult, err error) {
 		return found, err
 	}
 	if found, err = p.parseBeat(v); err == nil {
-		p.beaten.Store(time.Now().UnixNano())
+		p.beaten.Store(p.n.now().UnixNano())
 	}
 	return found, err
 }
@@ -144,7 +152,7 @@ func (p *partition) parseBeat(v values) (beatResult, error) {
 	if err != nil {
 		return beatResult{}, err
 	}
-	p.n.skew.Store(now - time.Now().UnixMilli())
+	p.n.skew.Store(now - p.n.now().UnixMilli())
 	return beatResult{known == 1, texts[0], texts[1], texts[2], unsettled != 0, ending != 0, time.Duration(next-now) * time.Millisecond, ended}, nil
 }
 

@@ -24,6 +24,7 @@ type link struct {
 	mu    sync.Mutex
 	cut   bool
 	deaf  bool
+	blind string        // address of a server that cannot be reached
 	delay time.Duration // delay of each read
 	still chan struct{} // closed by mend; nil: bytes pass
 	conns map[net.Conn]struct{}
@@ -33,7 +34,7 @@ var errCut = errors.New("the link is cut")
 
 func (w *link) dial(ctx context.Context, network, address string) (net.Conn, error) {
 	w.mu.Lock()
-	cut := w.cut
+	cut := w.cut || address == w.blind
 	w.mu.Unlock()
 	if cut {
 		return nil, &net.OpError{Op: "dial", Net: network, Err: errCut}
@@ -45,7 +46,7 @@ func (w *link) dial(ctx context.Context, network, address string) (net.Conn, err
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.cut {
+	if w.cut || address == w.blind {
 		c.Close()
 		return nil, &net.OpError{Op: "dial", Net: network, Err: errCut}
 	}
@@ -123,7 +124,7 @@ func (w *link) disconnect() {
 func (w *link) mend() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.cut, w.deaf, w.delay = false, false, 0
+	w.cut, w.deaf, w.blind, w.delay = false, false, "", 0
 	if w.still != nil {
 		close(w.still)
 		w.still = nil

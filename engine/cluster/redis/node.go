@@ -27,7 +27,8 @@ type Node struct {
 	calls      calls
 	roster     roster
 	answering  chan struct{} // one element for each call that the handler is answering
-	skew       atomic.Int64  // Redis' clock minus this machine's, ms
+	opened     time.Time     // when Open was called
+	skew       atomic.Int64  // Redis' clock minus now, ms
 	queued     queue         // messages that wait to be published, in all partitions
 	remembered atomic.Int64  // bytes of the batches in recent, in all partitions
 
@@ -58,6 +59,10 @@ func (n *Node) Counters() cluster.Stats {
 	}
 }
 
+// now returns the time by the machine's clock as it was when the node was opened, because the
+// clock may be set while the node runs.
+func (n *Node) now() time.Time { return n.opened.Add(time.Since(n.opened)) }
+
 // silentTime is the time without an answer of Redis after which a node is unhealthy.
 const silentTime = 2*readTimeout + time.Second
 
@@ -66,7 +71,7 @@ func (n *Node) Health() error {
 	if !n.alive() {
 		return n.gone()
 	}
-	now := time.Now().UnixNano()
+	now := n.now().UnixNano()
 	for _, p := range n.parts {
 		if now-p.beaten.Load() > int64(silentTime) {
 			return fmt.Errorf("redis does not answer at %s: this node cannot renew its lease, and verbs that need the cluster fail", n.cfg.where())
@@ -86,7 +91,7 @@ func Open(ctx context.Context, cfg Config) (*Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	n := &Node{cfg: cfg, client: cfg.dial(0), operators: cfg.dial(operatorConnections), reader: cfg.dial(0), started: make(chan struct{})}
+	n := &Node{cfg: cfg, client: cfg.dial(0), operators: cfg.dial(operatorConnections), reader: cfg.dial(0), started: make(chan struct{}), opened: time.Now()}
 	n.process = cfg.Node + "#" + token()
 	n.calls.open = map[string]chan reply{}
 	n.roster.init()

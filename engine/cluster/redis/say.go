@@ -114,7 +114,7 @@ local function publish(items, at, total, base, gen, command, token, window, room
   local function mark()
     local w, marks = call('GET', m), {}
     for t, o, b in string.gmatch(match(w, '\n.*', 109), '(%d+),(%d+),(%d+)') do
-      marks[#marks + 1] = {tonumber(t), tonumber(o), tonumber(b)}
+      marks[#marks + 1] = {min(tonumber(t), now), tonumber(o), tonumber(b)} -- the clock may have gone back
     end
     marks[#marks + 1] = {now, o, b}
     local function dropTo(horizon, most)
@@ -164,7 +164,7 @@ local function publish(items, at, total, base, gen, command, token, window, room
     local w = call('GETRANGE', m, 0, 107)
     if sub(w, 89, 108) ~= gen then w = beginEpoch() end
     o, k, b, l, a, c, ao, ttl, ends = struct.unpack(numbers, w)
-    epoch = sub(w, 73, 88) .. ':'
+    a, epoch = min(a, now), sub(w, 73, 88) .. ':'
   end
 
   local function say(entry)

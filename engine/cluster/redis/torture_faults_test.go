@@ -69,19 +69,22 @@ func anywhere(servers func() []*redistest.Server) []fault {
 		{"the way to a node is slow", spoil(func(w *link) { w.slow(80 * time.Millisecond) }, time.Second, 4*time.Second)},
 		{"a node freezes for a moment", spoil((*link).freeze, 100*time.Millisecond, 1500*time.Millisecond)},
 		{"a node freezes for longer than its lease", func(r *round) { r.cut = true; spoil((*link).freeze, 4*time.Second, 6*time.Second)(r) }},
-		{"a node dies", func(r *round) {
-			if len(r.observers) > 5 {
-				return
+		{"a node dies", func(r *round) { r.kill(r.guest()) }},
+		{"two nodes die at once", func(r *round) { r.kill(r.guest(), r.guest()) }},
+		{"a node does not reach one server", func(r *round) {
+			w, all := r.anyLink(), servers()
+			r.cut = true
+			w.block(all[r.rng.IntN(len(all))].Address())
+			r.pause(500*time.Millisecond, 6*time.Second)
+			w.mend()
+		}},
+		{"replicas lose their masters again and again", func(r *round) {
+			for range 10 {
+				for _, s := range servers() {
+					_ = s.Do("CLIENT", "KILL", "TYPE", "replica")
+				}
+				r.pause(50*time.Millisecond, 200*time.Millisecond)
 			}
-			e := r.observer(fmt.Sprint("guest-", len(r.observers)))
-			r.speak(e)
-			r.work.Go(func() { r.churn(e) })
-			r.pause(500*time.Millisecond, 2*time.Second)
-			r.mu.Lock()
-			r.dead = append(r.dead, e)
-			r.mu.Unlock()
-			e.link.disconnect()
-			e.stop(nil)
 		}},
 	}
 }
@@ -300,7 +303,9 @@ func owns(s *redistest.Server, slot int) bool {
 func (w *link) freeze() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.still = make(chan struct{})
+	if w.still == nil {
+		w.still = make(chan struct{})
+	}
 }
 
 // slow delays reads until mend.

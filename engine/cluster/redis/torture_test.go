@@ -148,7 +148,7 @@ func (e *observer) Rejoin(ctx context.Context, room cluster.RoomID, members []cl
 
 func torture(t *testing.T, seed uint64) {
 	rng := rand.New(rand.NewPCG(seed, 12))
-	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 4*time.Minute)
 	defer cancel()
 	stages := []func(*testing.T) deployment{standalone, forgetful, sentinels, shards}
 	r := &round{T: t, rng: rng, seed: seed, ctx: ctx, deployment: stages[rng.IntN(len(stages))](t)}
@@ -182,9 +182,7 @@ func torture(t *testing.T, seed uint64) {
 	}
 	r.pause(2*time.Second, 3*time.Second)
 	for range 3 + rng.IntN(4) {
-		f := r.deployment.faults[rng.IntN(len(r.deployment.faults))]
-		r.note(f.name)
-		f.do(r)
+		r.disturb()
 		r.pause(200*time.Millisecond, 3*time.Second)
 	}
 	r.settle()
