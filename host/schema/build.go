@@ -16,7 +16,8 @@ import (
 const (
 	maxSchemas = 1000
 	maxDepth   = 64
-	maxPattern = 1000 // instructions of a regular expression, about
+	maxPattern = 1000    // instructions of a regular expression, about
+	maxCost    = 1 << 18 // of all regular expressions together, see costOf
 )
 
 // Keywords by the form of their subschemas.
@@ -38,6 +39,8 @@ type builder struct {
 	steps    *int64
 	schemas  int
 	formats  map[int]string // by the number of steps
+	cost     int            // of the regular expressions so far
+	patterns map[string]*expression
 }
 
 // root copies the schema of the whole config.
@@ -188,8 +191,14 @@ func (b *builder) spend(steps int) {
 	}
 }
 
-// pattern compiles a regular expression.
+// pattern compiles a regular expression, once: the library asks for it several times.
 func (b *builder) pattern(text string) (jsonschema.Regexp, error) {
+	if e := b.patterns[text]; e != nil {
+		return e, nil
+	}
+	if b.cost += costOf(text); b.cost > maxCost {
+		return nil, errors.New("the patterns are too large together: use fewer classes such as \\p{L}, and fewer [...] after (?i)")
+	}
 	tree, err := syntax.Parse(text, syntax.Perl)
 	if err != nil {
 		return nil, err
@@ -199,7 +208,23 @@ func (b *builder) pattern(text string) (jsonschema.Regexp, error) {
 		return nil, fmt.Errorf("the pattern is too large: about %d instructions, the limit is %d", size, maxPattern)
 	}
 	compiled, err := regexp.Compile(text)
-	return &expression{compiled, b, size}, err
+	if err != nil {
+		return nil, err
+	}
+	b.patterns[text] = &expression{compiled, b, size}
+	return b.patterns[text], nil
+}
+
+// costOf estimates the cost of compiling a regular expression, in bytes of an ordinary one. A Unicode class becomes
+// hundreds of ranges. A class in brackets that ignores case is compared with 100,000 characters.
+func costOf(text string) int {
+	cost := len(text) + 1000*(strings.Count(text, `\p`)+strings.Count(text, `\P`))
+	for _, group := range strings.Split(text, "(?")[1:] {
+		if flags := group[:len(group)-len(strings.TrimLeft(group, "imsU-"))]; strings.Contains(flags, "i") {
+			return cost + 20_000*(strings.Count(text, "[")+strings.Count(text, `\p`)+strings.Count(text, `\P`))
+		}
+	}
+	return cost
 }
 
 // instructions returns about how many instructions a regular expression has; at most a little over maxPattern.

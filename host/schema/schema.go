@@ -42,7 +42,7 @@ type Fault struct {
 // Compile compiles a schema in the types of package encoding/json. It does not keep the document.
 func Compile(document any) (*Schema, error) {
 	steps := int64(maxSteps)
-	b := &builder{compiler: jsonschema.NewCompiler(), steps: &steps, formats: map[int]string{}}
+	b := &builder{compiler: jsonschema.NewCompiler(), steps: &steps, formats: map[int]string{}, patterns: map[string]*expression{}}
 	b.compiler.DefaultDraft(jsonschema.Draft2020)
 	b.compiler.UseLoader(offline{})
 	b.compiler.UseRegexpEngine(b.pattern)

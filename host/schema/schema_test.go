@@ -93,6 +93,8 @@ func TestHostileSchemasAreRefused(t *testing.T) {
 		`{"properties": {"a": {"$ref": "#/$defs/absent"}}}`:     "absent",
 		`{"pattern": "(a{1000}){1000}"}`:                        "invalid repeat count",
 		`{"patternProperties": {"(a{30}b{30}){30}": true}}`:     "too large",
+		patterns(`\\pL`, 90, 20):                                "too large together",
+		patterns(`(?i:[B-\\x{10FFFE}])`, 1, 20):                 "too large together",
 		`{"pattern": "(?=a)b"}`:                                 "invalid or unsupported Perl syntax",
 		`{"type": "text"}`:                                      "#/type:",
 		`{"properties": {"a": {"type": 5}}}`:                    "#/properties/a/type:",
@@ -103,6 +105,23 @@ func TestHostileSchemasAreRefused(t *testing.T) {
 	} {
 		if _, err := compile(t, schema); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%.100s: %v, want %s", schema, err, want)
+		}
+	}
+}
+
+// patterns returns a schema with n patterns, each of which is count times the text.
+func patterns(text string, count, n int) string {
+	list := make([]string, n)
+	for i := range list {
+		list[i] = fmt.Sprintf(`"%d%s": true`, i, strings.Repeat(text, count))
+	}
+	return `{"patternProperties": {` + strings.Join(list, ", ") + "}}"
+}
+
+func TestOrdinaryPatternsAreNoHostileOnes(t *testing.T) {
+	for _, schema := range []string{patterns(`^[\\pL\\d_-]{1,30}$`, 1, 200), patterns(`(?i)^[a-z]+$`, 1, 10), patterns(`^(?:[a-z0-9]+-)*[a-z]$`, 1, 500)} {
+		if _, err := compile(t, schema); err != nil {
+			t.Errorf("%.100s: %.200v", schema, err)
 		}
 	}
 }
