@@ -38,6 +38,7 @@ const (
 	callClose   = "close"
 
 	callHandOver = "handOver" // a session
+	callShadowed = "shadowed" // a message
 )
 
 // answer is the answer of a node to a call.
@@ -197,6 +198,14 @@ func (e *Engine) handleCall(ctx context.Context, c call) (json.RawMessage, error
 			return nil, err
 		}
 		return nil, e.handOver(ctx, t, claim)
+	}
+	if c.Do == callShadowed {
+		var m shadowed
+		if err := json.Unmarshal(c.Value, &m); err != nil {
+			return nil, err
+		}
+		e.deliverShadowed(ctx, t, c.Room, m)
+		return nil, nil
 	}
 	conn := e.local(c.Connection)
 	if conn == nil || conn.tenant != t {

@@ -296,7 +296,7 @@ func TestSanctionsAreChecked(t *testing.T) {
 		}{
 			{func(s *moderation.Sanction) { s.Tenant = "nobody" }, "no such tenant"},
 			{func(s *moderation.Sanction) { s.User = "" }, "either a user or a network"},
-			{func(s *moderation.Sanction) { s.Kind = "scold" }, `kind "scold": use mute or ban`},
+			{func(s *moderation.Sanction) { s.Kind = "scold" }, `kind "scold": use mute, shadow or ban`},
 			{func(s *moderation.Sanction) { s.Rooms = "" }, "rooms: the pattern is empty"},
 			{func(s *moderation.Sanction) { s.Reason = strings.Repeat("x", 257) }, "reason: at most 256 bytes"},
 			{func(s *moderation.Sanction) { s.Note = "\xff" }, "note: at most 1024 bytes of UTF-8"},
@@ -319,4 +319,82 @@ func TestSanctionsAreChecked(t *testing.T) {
 		_, err = plain.SetSanction(w.Context(), sanction(moderation.Mute, "ann", "*", 0))
 		w.must(err, engine.ErrNoModeration)
 	})
+}
+
+// TestAShadowedMessageReachesItsAuthorAlone checks that a message under a shadow reaches the author's connections on all
+// nodes in the form of the say chain, and nobody else, neither now nor from history.
+func TestAShadowedMessageReachesItsAuthorAlone(t *testing.T) {
+	inWorld(t, func(w *world) {
+		store := &memory.Store{}
+		a, b := w.node("a", resumes, moderated(store)), w.node("b", resumes, moderated(store))
+		effects := []hook.Effect{emit("r", "heard by all"), property("said", "true")}
+		for _, n := range []*node{a, b} {
+			n.on(hook.OnSayReceive, func(*hook.Event) hook.Verdict { return allow(effects...) })
+			n.mw.Say = func(ev *hook.Event, members []hook.Member) hook.Delivery {
+				p := wire.Payload{Message: wire.Message{Text: ev.Message.Text + "!"}, Room: ev.Room, From: ev.From, Context: ev.Context, SentAt: ev.SentAt}
+				return hook.Delivery{Answers: []wire.Payload{p}, For: make([]int32, len(members))}
+			}
+		}
+		ann, also, bob := a.as("ann").do(roomAdd("r")), b.as("ann").do(roomAdd("r")), b.as("bob").do(roomAdd("r"))
+		ann.heard()
+		also.heard()
+		s := a.sanctions(sanction(moderation.Shadow, "ann", "r", time.Hour))
+		ann.says(say("r", "psst"), ok, chat("r", ann.ID(), "psst!"))
+		also.hears(chat("r", ann.ID(), "psst!"))
+		bob.hears()
+		if got := propertiesOf(ann); got != "said=true" {
+			w.Errorf("the author has the properties %s", got)
+		}
+		bob.Run(`{"event":"roomHistory","room":"r","messageId":1}`)
+		if got := strings.Join(bob.heard(), ""); strings.Contains(got, "psst") || !strings.Contains(got, `"messages":[]`) {
+			w.Errorf("the history is %s", got)
+		}
+		removed, err := a.RemoveSanction(w.Context(), "default", s.ID, "mia")
+		w.must(err, nil)
+		effects = nil
+		ann.do(say("r", "hello"))
+		if got := strings.Join(bob.heard(), ""); !strings.Contains(got, "hello!") || !removed {
+			w.Errorf("after the removal bob hears %s", got)
+		}
+		if got := a.Stats(); got.Shadowed != 1 {
+			w.Errorf("counted %d shadowed messages", got.Shadowed)
+		}
+	})
+}
+
+// TestAShadowOfAnAddressIsOfOneConnection checks that others behind the address do not receive a shadowed message, and that
+// messages of the API on behalf of the author are shadowed as well.
+func TestAShadowOfAnAddressIsOfOneConnection(t *testing.T) {
+	inWorld(t, func(w *world) {
+		n := w.node("n", moderated(&memory.Store{}))
+		one, two := n.client().do(roomAdd("r")), n.client().do(roomAdd("r"))
+		one.heard()
+		n.sanctions(sanction(moderation.Shadow, "10.0.0.1", "*", 0))
+		one.says(say("r", "psst"), ok, chat("r", one.ID(), "psst"))
+		w.must(n.Broadcast(w.Context(), in("r"), one.ID(), []byte(`"on behalf"`)), nil)
+		one.hears(chat("r", one.ID(), "on behalf"))
+		two.hears()
+	})
+}
+
+// BenchmarkSayWithSanctions compares a say in a tenant without sanctions, and with 10,000 of other users.
+func BenchmarkSayWithSanctions(b *testing.B) {
+	for _, n := range []int{0, 10_000} {
+		b.Run(fmt.Sprint(n, " sanctions"), func(b *testing.B) {
+			store := &memory.Store{}
+			h := newHall(b, func(c *engine.Config) { c.Moderation = store })
+			defer h.stop()
+			h.enter(b, 1)
+			for i := range n {
+				if _, err := h.SetSanction(b.Context(), sanction(moderation.Mute, fmt.Sprint("user ", i), "*", 0)); err != nil {
+					b.Fatal(err)
+				}
+			}
+			r := wire.Request{Verb: "say", Room: "r", RoomGiven: true, Text: "hello", ID: []byte("1")}
+			b.ReportAllocs()
+			for b.Loop() {
+				h.members[0].Do(b.Context(), r)
+			}
+		})
+	}
 }

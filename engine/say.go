@@ -108,6 +108,9 @@ func (e *Engine) receive(ctx context.Context, t *tenant, r *room, s outgoing) ([
 		if err := s.conn.refusedBy(moderation.Mute, ev.Room); err != nil {
 			return nil, err
 		}
+		if shadow := s.conn.sanction(moderation.Shadow, ev.Room); shadow != nil {
+			return unnoticed(v.Effects), e.sayShadowed(ctx, t, &ev, shadow)
+		}
 	}
 	payload := wire.AppendPayload(make([]byte, 0, 256+len(ev.Message.Text)), payloadOf(&ev))
 	if err := e.cluster.Broker.Publish(ctx, to, payload, t.settings(to.Room).Retention); err != nil {

@@ -14,9 +14,9 @@ type stats struct {
 	verbs                                                                                                        verbStats
 	chains                                                                                                       chainStats
 
-	mu          sync.Mutex
-	closed      map[int]uint64
-	mutes, bans atomic.Uint64 // refused by sanctions
+	mu                    sync.Mutex
+	closed                map[int]uint64
+	mutes, bans, shadowed atomic.Uint64 // refused by sanctions
 }
 
 func (s *stats) countSanction(kind moderation.Kind) {
@@ -57,6 +57,7 @@ type Stats struct {
 	RoomLimit      uint64 // joins that were refused because the connection was in too many rooms
 	Muted          uint64 // messages that a mute refused
 	Banned         uint64 // joins and connections that a ban refused
+	Shadowed       uint64 // messages that only their authors received
 
 	// Closed are the numbers of connections that have ended, by the code of the [Close].
 	// The code is 0 if the client closed the connection or it was lost, 1009 if a message
@@ -86,7 +87,7 @@ func (e *Engine) Stats() Stats {
 	return Stats{
 		Connections: n, Messages: s.messages.Load(), Deliveries: s.deliveries.Load(), EmitsDropped: s.emitsDropped.Load(),
 		RoomBusy: s.busy.Load(), SlowReaders: s.slowReaders.Load(), Refused: s.refused.Load(), RateLimited: s.limited.Load(),
-		Rejected: s.rejected.Load(), RoomLimit: s.roomLimit.Load(), Muted: s.mutes.Load(), Banned: s.bans.Load(), SlowHandshakes: s.slowHandshakes.Load(), Closed: s.allClosed(), Cluster: common, Verbs: s.verbs.snapshot(), Chains: s.chains.snapshot(),
+		Rejected: s.rejected.Load(), RoomLimit: s.roomLimit.Load(), Muted: s.mutes.Load(), Banned: s.bans.Load(), Shadowed: s.shadowed.Load(), SlowHandshakes: s.slowHandshakes.Load(), Closed: s.allClosed(), Cluster: common, Verbs: s.verbs.snapshot(), Chains: s.chains.snapshot(),
 	}
 }
 

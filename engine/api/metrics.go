@@ -13,6 +13,7 @@ import (
 
 	"github.com/mootchat/moot/engine"
 	"github.com/mootchat/moot/engine/cluster"
+	"github.com/mootchat/moot/engine/moderation"
 	"github.com/mootchat/moot/host/report"
 )
 
@@ -90,8 +91,9 @@ func (c *collector) node(m sample) {
 	m.counter("moot_rate_limited_total", "Verbs refused by a rate limit.", float64(st.RateLimited))
 	m.counter("moot_rejected_total", "Frames of clients that were not valid requests.", float64(st.Rejected))
 	m.counter("moot_room_limit_total", "Joins refused because the connection was in too many rooms.", float64(st.RoomLimit))
-	m.counter("moot_sanctioned_total", "Requests that sanctions refused.", float64(st.Muted), "kind", "mute")
-	m.counter("moot_sanctioned_total", "Requests that sanctions refused.", float64(st.Banned), "kind", "ban")
+	for kind, n := range map[moderation.Kind]uint64{moderation.Mute: st.Muted, moderation.Ban: st.Banned, moderation.Shadow: st.Shadowed} {
+		m.counter("moot_sanctioned_total", "Messages, joins and connections to which a sanction was applied.", float64(n), "kind", string(kind))
+	}
 	m.counter("moot_slow_handshakes_total", "Clients closed because their handshake took too long.", float64(st.SlowHandshakes))
 	if failures := c.server.cfg.AcceptFailures; failures != nil {
 		m.counter("moot_accept_failures_total", "Times that a listener had no file descriptor for a client.", float64(failures()))

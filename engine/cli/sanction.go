@@ -16,6 +16,7 @@ import (
 
 type sanctionCommand struct {
 	Mute   muteCommand           `cmd:"" help:"Refuse the messages of a user or an address."`
+	Shadow shadowCommand         `cmd:"" help:"Deliver the messages of a user or an address only to their author, who is not told."`
 	Ban    banCommand            `cmd:"" help:"Remove a user or an address from rooms and refuse joins; without --rooms close connections, too."`
 	List   sanctionListCommand   `cmd:"" help:"List the sanctions of a tenant."`
 	Remove sanctionRemoveCommand `cmd:"" help:"Remove a sanction before it ends."`
@@ -37,11 +38,18 @@ type sanctionFlags struct {
 
 type muteCommand struct{ sanctionFlags }
 
+type shadowCommand struct{ sanctionFlags }
+
 type banCommand struct{ sanctionFlags }
 
 // Run sets the sanction and prints it.
 func (c *muteCommand) Run(ctx context.Context, t terminal) error {
 	return c.set(ctx, t, moderation.Mute)
+}
+
+// Run sets the sanction and prints it.
+func (c *shadowCommand) Run(ctx context.Context, t terminal) error {
+	return c.set(ctx, t, moderation.Shadow)
 }
 
 // Run sets the sanction and prints it.

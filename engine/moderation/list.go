@@ -104,13 +104,24 @@ func (l *List) Set(s Sanction) {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if old := l.byID[s.ID]; old != nil {
-		if old.At > s.At {
-			return
-		}
-		l.remove(old)
+	old := l.byID[s.ID]
+	switch {
+	case old == nil:
+		l.add(e)
+	case old.At <= s.At:
+		l.replace(old, e)
 	}
-	l.add(e)
+}
+
+// replace replaces an entry by one with the same ID, and therefore the same subject. One of the two holds
+// at each moment. The caller holds mu.
+func (l *List) replace(old, e *entry) {
+	l.byID[e.ID] = e
+	if e.User != "" {
+		l.users.replace(e.User, old, e)
+	} else {
+		l.networks.replace(e.Network, old, e)
+	}
 }
 
 // Remove removes the sanction with that ID, if there is one.

@@ -23,8 +23,9 @@ type Kind string
 
 // The kinds of sanctions.
 const (
-	Mute Kind = "mute" // say is refused
-	Ban  Kind = "ban"  // joins are refused and memberships end; in all rooms: connections are refused and closed
+	Mute   Kind = "mute"   // say is refused
+	Shadow Kind = "shadow" // messages reach only their author, who is not told
+	Ban    Kind = "ban"    // joins are refused and memberships end; in all rooms: connections are refused and closed
 )
 
 // Sanction restricts a user or the clients of a network of a tenant. User or Network is set, not both.
@@ -81,8 +82,8 @@ func (s *Sanction) Identify() error {
 		return errors.New("a sanction has either a user or a network")
 	case len(s.User) > MaxUser || !utf8.ValidString(s.User) || strings.ContainsRune(s.User, 0):
 		return fmt.Errorf("user: at most %d bytes of UTF-8, without NUL", MaxUser)
-	case s.Kind != Mute && s.Kind != Ban:
-		return fmt.Errorf("kind %q: use mute or ban", s.Kind)
+	case s.Kind != Mute && s.Kind != Ban && s.Kind != Shadow:
+		return fmt.Errorf("kind %q: use mute, shadow or ban", s.Kind)
 	case s.Until < 0:
 		return errors.New("until is negative: use 0 for a sanction without an end")
 	case len(s.Reason) > MaxReason || !utf8.ValidString(s.Reason):

@@ -38,6 +38,12 @@ func (t *table[K]) remove(key K, e *entry) {
 	t.set(key, slices.DeleteFunc(slices.Clone(t.get(key)), func(other *entry) bool { return other == e }))
 }
 
+func (t *table[K]) replace(key K, old, e *entry) {
+	entries := slices.Clone(t.get(key))
+	entries[slices.Index(entries, old)] = e
+	t.set(key, entries)
+}
+
 func (t *table[K]) set(key K, entries []*entry) {
 	shard := t.shard(key)
 	next := map[K][]*entry{}

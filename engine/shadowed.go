@@ -1,0 +1,87 @@
+package engine
+
+import (
+	"context"
+	"encoding/json"
+	"slices"
+	"time"
+
+	"github.com/mootchat/moot/engine/hook"
+	"github.com/mootchat/moot/engine/moderation"
+	"github.com/mootchat/moot/engine/wire"
+)
+
+// shadowed is a message of a client with a shadow sanction. Only the author receives it. It
+// is not published: it has no position, and history does not have it.
+type shadowed struct {
+	Connection string          `json:"connection"`
+	User       string          `json:"user,omitempty"` // all connections of the user are the author's; "": only the connection
+	Payload    json.RawMessage `json:"payload"`
+}
+
+// shadowTime is the time in which the other nodes receive a shadowed message.
+const shadowTime = time.Second
+
+// sayShadowed delivers the message of ev to its author, under the sanction s.
+func (e *Engine) sayShadowed(ctx context.Context, t *tenant, ev *hook.Event, s *moderation.Sanction) error {
+	e.stats.shadowed.Add(1)
+	m := shadowed{ev.Conn.ID, s.User, wire.AppendPayload(nil, payloadOf(ev))}
+	if m.User == "" {
+		e.deliverShadowed(ctx, t, ev.Room, m)
+		return nil
+	}
+	value, err := json.Marshal(m)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, shadowTime)
+	defer cancel()
+	if _, err := e.onEveryNode(ctx, call{Do: callShadowed, Tenant: t.name, Room: ev.Room, Value: value}); err != nil {
+		e.log.Warn("a shadowed message did not reach its author on all nodes", "tenant", t.name, "room", ev.Room, "error", err)
+	}
+	return nil
+}
+
+// deliverShadowed sends a shadowed message to the author's connections in the room on this node.
+func (e *Engine) deliverShadowed(ctx context.Context, t *tenant, room string, m shadowed) {
+	r := t.lookup(room)
+	if r == nil {
+		return
+	}
+	defer t.release(r)
+	members := slices.DeleteFunc(slices.Clone(r.present().members), func(one *member) bool {
+		p := one.conn.profile.Load()
+		return p.ID != m.Connection && (m.User == "" || p.User != m.User)
+	})
+	p, err := wire.ParsePayload(m.Payload)
+	if err != nil || len(members) == 0 {
+		return
+	}
+	d := delivery{room: r, payload: m.Payload}
+	v := hook.Delivery{All: hook.AsIs}
+	if e.middleware.Asks(hook.Say, t.name, room) {
+		ev := eventOf(r.id, p, 0)
+		ev.Snapshot = new(hook.MemberSnapshot)
+		v = e.askMembers(ctx, &ev, (&memberSnapshot{members: members}).forMiddleware())
+	}
+	if v.Release != nil {
+		defer v.Release()
+	}
+	for i, one := range members {
+		answer := v.All
+		if i < len(v.For) {
+			answer = v.For[i]
+		}
+		switch {
+		case answer == hook.AsIs:
+			one.conn.Send(d.asIs())
+		case answer >= 0 && int(answer) < len(v.Answers):
+			one.conn.Send(d.answer(v.Answers[answer]))
+		}
+	}
+}
+
+// unnoticed returns the effects of a shadowed message that others cannot notice.
+func unnoticed(effects []hook.Effect) []hook.Effect {
+	return slices.DeleteFunc(slices.Clone(effects), func(f hook.Effect) bool { return f.Property == nil })
+}
