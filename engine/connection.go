@@ -30,7 +30,7 @@ type Connection struct {
 	actions     sync.WaitGroup // running actions
 
 	admitted atomic.Bool // false: the connection waits for its token
-	keys     keys        // used by Do only
+	keys     *keys       // used by Do only; nil: no key was used
 	redirect string      // used by Do only: the key of the redirect that leads to its session; "": none
 	session  session
 

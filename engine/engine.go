@@ -21,6 +21,7 @@
 //	Gate.mu, Outbox.mu
 //	Engine.mu
 //	tenant.mu
+//	keys.mu
 //	sanctions.mu
 //	room.mu
 //	sessions.mu
@@ -88,6 +89,7 @@ type Engine struct {
 	ready      chan struct{}
 	notices    pendingNotices
 	sessions   sessions
+	keys       atomic.Int64    // idempotency keys of all connections
 	dying      context.Context // ends with Run, or hardCloseTime after its ctx; nothing waits for the cluster after that
 	die        context.CancelFunc
 

@@ -69,3 +69,21 @@ func NewPageTurns() PageTurns { return newPageTurns() }
 
 // Take calls take.
 func (t pageTurns) Take(ctx context.Context, encode func()) error { return t.take(ctx, encode) }
+
+// Keys returns the numbers of idempotency keys that this node remembers for the connection, for its tenant and for all
+// tenants.
+func Keys(c *Connection) (ofConnection, ofTenant, ofNode int) {
+	return len(c.keys.all()), int(c.tenant.keys.Load()), int(c.engine.keys.Load())
+}
+
+// AddKeys counts n keys of other connections.
+func AddKeys(c *Connection, n int) {
+	c.tenant.keys.Add(int64(n))
+	c.engine.keys.Add(int64(n))
+}
+
+// MaxNodeKeys and MinKeys are limits of idempotency keys.
+const (
+	MaxNodeKeys = maxNodeKeys
+	MinKeys     = minKeys
+)

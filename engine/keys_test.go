@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/mootchat/moot/engine"
@@ -88,5 +89,54 @@ func TestKeysAreBounded(t *testing.T) {
 		a.heard()
 		a.says(sayUnder("1", "x"), ok)
 		a.says(sayUnder("0", "x"), ok, chat("r", a.ID(), "x"))
+	})
+}
+
+// TestKeysOfSilentConnectionsAreForgotten checks that a connection that has used keys and then says nothing holds no
+// keys after their time, and that no key is counted after its connection has gone.
+func TestKeysOfSilentConnectionsAreForgotten(t *testing.T) {
+	inWorld(t, func(w *world) {
+		n := w.node("one")
+		a, b := n.client().do(roomAdd("r")), n.client().do(roomAdd("r"))
+		a.do(sayUnder("1", "x"), sayUnder("2", "x"), sayUnder("2", "x"))
+		time.Sleep(time.Minute)
+		a.do(sayUnder("3", "x"))
+		b.do(sayUnder("1", "x"))
+		check := func(when string, want, ofTenant int) {
+			w.Helper()
+			if own, tenant, node := engine.Keys(a.Connection); own != want || tenant != ofTenant || node != ofTenant {
+				w.Errorf("%s: %d keys, %d of the tenant, %d of the node; want %d and %d", when, own, tenant, node, want, ofTenant)
+			}
+		}
+		check("after a minute", 3, 4)
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		check("after two", 1, 2)
+		time.Sleep(2 * time.Minute)
+		synctest.Wait()
+		check("after four", 0, 0)
+		a.do(sayUnder("1", "x"))
+		check("used again", 1, 1)
+		a.HangUp()
+		check("gone", 0, 0)
+	})
+}
+
+// TestKeysOfANodeAreBounded checks that a tenant that has used up the keys of the node remembers few keys of each
+// connection.
+func TestKeysOfANodeAreBounded(t *testing.T) {
+	inWorld(t, func(w *world) {
+		n := w.node("one", func(c *engine.Config) { c.Limits.VerbsPerSecond = 1000 })
+		a := n.client().do(roomAdd("r"))
+		for i := range 3 * engine.MinKeys {
+			if i == 2*engine.MinKeys {
+				engine.AddKeys(a.Connection, engine.MaxNodeKeys/2)
+			}
+			a.do(sayUnder(fmt.Sprint(i), "x"))
+		}
+		if own, _, _ := engine.Keys(a.Connection); own != engine.MinKeys {
+			w.Errorf("%d keys, want %d", own, engine.MinKeys)
+		}
+		engine.AddKeys(a.Connection, -engine.MaxNodeKeys/2)
 	})
 }

@@ -80,7 +80,7 @@ func (c *Connection) stay(members []*member) {
 
 func parkedOf(c *Connection, rooms []*member) parkedSession {
 	p := c.profile.Load()
-	s := parkedSession{Tenant: c.tenant.name, ID: p.ID, Profile: encodeProfile(p), Keys: c.keys.order}
+	s := parkedSession{Tenant: c.tenant.name, ID: p.ID, Profile: encodeProfile(p), Keys: c.keys.all()}
 	for _, n := range p.Properties {
 		if n.Claim {
 			s.Claims = append(s.Claims, n.Name)
@@ -96,6 +96,7 @@ func parkedOf(c *Connection, rooms []*member) parkedSession {
 // release releases the resources of a connection, except its rooms, and unregisters it.
 func (e *Engine) release(c *Connection) {
 	e.forgetSession(c)
+	c.keys.clear()
 	c.out.Release()
 	c.reservation.free()
 	e.unregister(c)

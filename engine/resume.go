@@ -96,6 +96,7 @@ func (e *Engine) comeBack(ctx context.Context, c *Connection, by sessionClaim, t
 func (e *Engine) adopt(ctx context.Context, c, old *Connection) (members []*member) {
 	moved := old.beginMove(ctx)
 	e.restoreProfile(c, old.profile.Load(), nil)
+	c.keys.clear()
 	c.keys = old.keys
 	for _, m := range moved {
 		next := newMember(c, m.room)
@@ -171,7 +172,7 @@ func (e *Engine) confirm(ctx context.Context, m *member) bool {
 func (e *Engine) adoptParked(ctx context.Context, c *Connection, s parkedSession) (members []*member) {
 	e.restoreProfile(c, decodeProfile(s.Tenant, cluster.MemberRecord{ID: s.ID, Profile: s.Profile}), s.Claims)
 	for _, k := range s.Keys {
-		c.keys.remember(k)
+		c.usedKeys().remember(k)
 	}
 	c.mu.Lock()
 	c.totalActions += s.Actions

@@ -80,6 +80,7 @@ type tenant struct {
 	messages  atomic.Uint64 // published by this node
 	sanctions sanctions
 	pages     pageTurns
+	keys      atomic.Int64 // idempotency keys of its connections
 
 	mu        sync.Mutex
 	rooms     map[string]*room

@@ -253,7 +253,12 @@ func (c *Connection) roomLeave(ctx context.Context, r *wire.Request) (result, er
 }
 
 func (c *Connection) say(ctx context.Context, r *wire.Request) (result, error) {
-	effects, err := c.keys.once(r.Key, func() ([]hook.Effect, error) { return c.engine.say(ctx, c, r.Room, r.Text) })
+	publish := func() ([]hook.Effect, error) { return c.engine.say(ctx, c, r.Room, r.Text) }
+	once := publish
+	if r.Key != "" {
+		once = func() ([]hook.Effect, error) { return c.usedKeys().once(r.Key, publish) }
+	}
+	effects, err := once()
 	return result{effects: effects}, err
 }
 
