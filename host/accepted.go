@@ -163,9 +163,10 @@ func (a *accepted) encode() []byte {
 		old := a.known[key]
 		n, ok := numbers[old]
 		if m := a.manifests[old]; !ok {
-			if size += len(m); size > maxManifests {
-				break
+			if size+len(m) > maxManifests {
+				continue // others may fit
 			}
+			size += len(m)
 			n = uint64(len(numbers))
 			numbers[old] = n
 			manifests = append(binary.AppendUvarint(manifests, uint64(len(m))), m...)

@@ -230,3 +230,24 @@ func TestTheSizeOfMemoriesIsBounded(t *testing.T) {
 		t.Errorf("%d used", len(got))
 	}
 }
+
+// TestLargeManifestsOfOneModuleDisplaceNoSmallOnes remembers bindings with many large manifests, whose keys come first, and
+// others with a small one.
+func TestLargeManifestsOfOneModuleDisplaceNoSmallOnes(t *testing.T) {
+	a := &accepted{cache: new(memoryCache), build: func() string { return "b" }}
+	for i := range 200 {
+		var key acceptedKey
+		key[0] = byte(i)
+		if i < 100 {
+			a.add(key, bytes.Repeat([]byte{byte(i)}, maxManifests/50))
+		} else {
+			a.add(key, []byte("{}"))
+		}
+	}
+	_, keys, ok := parseAccepted(a.encode())
+	for i := range 100 {
+		if _, kept := keys[acceptedKey{byte(i + 100)}]; !ok || !kept {
+			t.Fatalf("%v, the binding %d with a small manifest is forgotten, %d are kept", ok, i, len(keys))
+		}
+	}
+}
