@@ -61,3 +61,25 @@ func TestNothingIsAllocatedWhereNothingIsRewritten(t *testing.T) {
 		}
 	}
 }
+
+// BenchmarkStart measures the start of an instance, with moot_init, by itself and from the image of its module.
+func BenchmarkStart(b *testing.B) {
+	for _, e := range []Entry{{Module: "allow"}, goEntry(`{}`)} {
+		for _, from := range []string{"nothing", "an image"} {
+			b.Run(e.Module+" from "+from, func(b *testing.B) {
+				h, _ := start(b, Config{}, e)
+				g := generationOf(h, "t")
+				if from == "nothing" {
+					g.images = &images{code: g.code, reason: "the benchmark wants none"}
+				}
+				for b.Loop() {
+					in, f := g.newInstance(false)
+					if f != nil {
+						b.Fatal(f)
+					}
+					in.close()
+				}
+			})
+		}
+	}
+}

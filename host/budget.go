@@ -148,6 +148,13 @@ func (m *memory) charge(n int64) error {
 	return nil
 }
 
+// all returns the limit for instances and code together.
+func (m *memory) all() int64 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.limit
+}
+
 // uncharge gives back n bytes of compiled code.
 func (m *memory) uncharge(n int64) {
 	m.mu.Lock()

@@ -23,17 +23,20 @@ type codes struct {
 	cache    wazero.CompilationCache
 	memory   *memory
 	instance wazero.ModuleConfig
+	pagemap  *pagemap // nil: not available
 
 	mu      sync.Mutex
 	known   map[[sha256.Size]byte]*code
+	imaged  int64   // bytes of all images
 	current *linked // runtime for the next modules; nil: the next module creates one
 }
 
 func newCodes(cache wazero.CompilationCache, m *memory) *codes {
 	return &codes{
-		cache:  cache,
-		memory: m,
-		known:  make(map[[sha256.Size]byte]*code),
+		cache:   cache,
+		memory:  m,
+		pagemap: openPagemap(),
+		known:   make(map[[sha256.Size]byte]*code),
 		// Guests get no random bytes from wazero. Without a source it would make one of 5 KB for each instance.
 		instance: wazero.NewModuleConfig().WithName("").WithStartFunctions().WithRandSource(rand.Reader),
 	}
@@ -44,6 +47,7 @@ type code struct {
 	codes  *codes
 	digest [sha256.Size]byte
 	users  int // of codes.mu
+	images images
 
 	mu       sync.Mutex
 	wasm     []byte        // the rewritten binary; nil before the rewrite, and after the compilation
@@ -62,6 +66,7 @@ func (cs *codes) acquire(digest [sha256.Size]byte) *code {
 	c := cs.known[digest]
 	if c == nil {
 		c = &code{codes: cs, digest: digest}
+		c.images.code = c
 		cs.known[digest] = c
 	}
 	c.users++
@@ -86,6 +91,7 @@ func (c *code) release() {
 	}
 	c.codes.mu.Unlock()
 	if last && c.linked != nil {
+		c.images.drop()
 		_ = c.compiled.Close(context.Background()) // it frees memory, and does not fail
 		c.codes.memory.uncharge(c.charged)
 		c.codes.unlink(c.linked)

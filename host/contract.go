@@ -79,6 +79,7 @@ func exportTypes() map[string]string {
 		abi.ExportInit:       "(i32, i32, i32) -> (i32)",
 		abi.ExportReason:     "() -> (i64)",
 		abi.ExportInitialize: "() -> ()",
+		abi.ExportWake:       "() -> ()",
 		script.Export:        "(i32, i32, i32) -> (i32)",
 	}
 	for h := abi.Connect; h <= abi.Hooks; h++ {

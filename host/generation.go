@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"log/slog"
+	"strings"
 	"sync/atomic"
 
 	"github.com/mootchat/moot/host/script"
@@ -34,6 +35,7 @@ type generation struct {
 	settings     map[string]json.RawMessage // the config's top level
 	program      *script.Program            // the script, if the module is a runner; nil: it is not
 	code         *code
+	images       *images // of the code, or its own if the starts of its instances are traced
 	pool         *pool
 	gate         *gate
 	slice        atomic.Int64 // fuel of the next slice of any instance; 0: no instance has run
@@ -49,6 +51,13 @@ func (g *generation) compile(ctx context.Context) error {
 	defer g.host.charge(now())
 	if err := g.code.compile(ctx); err != nil {
 		return err
+	}
+	g.images = &g.code.images
+	if g.host.trace(g.name, nil) != nil { // a replay answers what an instance asks when it starts
+		g.images = &images{code: g.code, private: true}
+	}
+	if m := g.code.module; m.Unsaved != nil {
+		g.images.refuse(strings.Join(m.Unsaved, ", "))
 	}
 	g.pool = newPool(g.host.cfg.Instances, g.newInstance, g.lost, g.memory)
 	g.pool.wakes = &g.host.usage.wakes
@@ -80,6 +89,9 @@ func (g *generation) release() {
 func (g *generation) close() {
 	if g.pool != nil {
 		g.pool.close()
+		if g.images.private {
+			g.images.drop()
+		}
 	}
 	g.code.release()
 }

@@ -23,7 +23,7 @@ type Inspection struct {
 	Exports  []meter.Export
 	Memory   meter.Memory  // pages of 64 KiB
 	Usage    []meter.Usage // use of each static limit
-	NoImage  []string      // reasons why its instances are not made from an image; nil: they are
+	NoImage  string        // the reason why its instances do not start from an image, after "it "; "": they do
 	Hooks    []abi.Hook    // of the module
 	Grants   []string      // grants that an entry needs
 	Problems []error       // errors that would fail every load
@@ -54,7 +54,7 @@ func (h *Host) Inspect(ctx context.Context, module Module, config json.RawMessag
 	if err != nil {
 		return nil, err
 	}
-	i := &Inspection{SHA256: hex.EncodeToString(s.digest[:]), Size: len(s.wasm), Imports: m.Imports, Exports: m.Exports, Usage: m.Usage, NoImage: m.Unsaved}
+	i := &Inspection{SHA256: hex.EncodeToString(s.digest[:]), Size: len(s.wasm), Imports: m.Imports, Exports: m.Exports, Usage: m.Usage}
 	i.Problems = append(checkExports(m), checkImports(m.Imports, everything)...)
 	if len(i.Problems) > 0 {
 		return i, nil
@@ -71,6 +71,10 @@ func (h *Host) Inspect(ctx context.Context, module Module, config json.RawMessag
 	if err := g.compile(ctx); err != nil {
 		return nil, err
 	}
+	if im := g.images.get(g, true); im != nil {
+		im.release()
+	}
+	i.NoImage = g.images.why()
 	if err := i.declared(g); err != nil {
 		i.Problems = append(i.Problems, err)
 	}
@@ -118,7 +122,7 @@ func (g *generation) askManifest() ([]byte, *failure) {
 	if g.code.module.Manifest != nil {
 		return g.code.module.Manifest, nil
 	}
-	in, f := g.instance(true)
+	in, f := g.instance(nil, true)
 	if f != nil {
 		return nil, f
 	}

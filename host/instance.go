@@ -26,9 +26,10 @@ type instance struct {
 	module          api.Module
 	mem             api.Memory
 	fuel, depth     api.MutableGlobal
-	chain           api.MutableGlobal // the global with the stack budget, in bytes
-	running         api.Function      // the function under way, whose stack may grow
-	widened         bool              // its stack may be large
+	chain           api.MutableGlobal   // the global with the stack budget, in bytes
+	globals         []api.MutableGlobal // of the guest, see mutables; nil: not needed yet
+	running         api.Function        // the function under way, whose stack may grow
+	widened         bool                // its stack may be large
 	hooks           [abi.Hooks + 1]api.Function
 	alloc           api.Function
 	buffer          uint32 // the exchange buffer
@@ -57,6 +58,8 @@ type instance struct {
 	broken   bool   // it must not be called again
 	asked    bool   // it was called for an event
 	asks     bool   // since it was initialized, it has called a function that is not harmless
+	used     use    // what it has asked for since it began, or since it was reset
+	draws    int    // how often it has asked for random bytes
 	timeout  int64  // ns, of the calling entry; 0: no entry
 	hurried  bool   // less than half of timeout was left when the call began
 	tracing  *Trace // of the call under way; nil: not traced
@@ -69,7 +72,11 @@ const maxWords = 8 << 10 // a trace of Go begins with the reason
 // instance, see memory.
 func (g *generation) newInstance(first bool) (*instance, *failure) {
 	begin := now()
-	in, f := g.instance(first)
+	im := g.images.get(g, first)
+	if im != nil {
+		defer im.release()
+	}
+	in, f := g.instance(im, first)
 	if f != nil { // the search for memory among thousands of idle instances takes time too
 		end := now()
 		g.gate.spend(end, end-begin)
@@ -91,13 +98,21 @@ func (g *generation) newInstance(first bool) (*instance, *failure) {
 	return in, nil
 }
 
-// instance makes an instance that has not started.
-func (g *generation) instance(first bool) (*instance, *failure) {
+// instance makes an instance that has not started, or one from an image. If the entry has less memory than the image, the
+// instance starts without it, and fails as it would without images.
+func (g *generation) instance(im *image, first bool) (*instance, *failure) {
 	memory, t := g.memorySize(), now() // filling the memory takes time too
-	l, err := newLinear(g.memory, uint64(memory.Min)<<16, uint64(memory.Max)<<16, first, g.pool)
+	var l *linear
+	var err error
+	if im != nil && im.size() <= uint64(memory.Max)<<16 {
+		l, err = newImaged(g.memory, im, uint64(memory.Max)<<16, first, g.pool)
+	} else {
+		l, err = newLinear(g.memory, uint64(memory.Min)<<16, uint64(memory.Max)<<16, first, g.pool)
+	}
 	if err != nil {
 		return nil, &failure{Memory, err}
 	}
+	l.fixed = memory.Min == memory.Max
 	in := &instance{Context: context.Background(), generation: g, linear: l, mark: t}
 	l.late = func() bool { return now() >= in.deadline }
 	if err := l.chargeBeside(g.code.module.Instance); err != nil {
@@ -116,6 +131,9 @@ func (g *generation) instance(first bool) (*instance, *failure) {
 	in.fuel, _ = in.module.ExportedGlobal(meter.FuelExport).(api.MutableGlobal)
 	in.depth, _ = in.module.ExportedGlobal(meter.DepthExport).(api.MutableGlobal)
 	in.chain, _ = in.module.ExportedGlobal(meter.StackExport).(api.MutableGlobal)
+	if l.image != nil {
+		in.setGlobals(l.image)
+	}
 	for h := abi.Connect; h <= abi.Hooks; h++ {
 		if g.hooks[h] {
 			in.hooks[h] = in.module.ExportedFunction(h.Export())
@@ -134,7 +152,7 @@ func (in *instance) instantiate() (err error) {
 	c := in.generation.code
 	ctx := experimental.WithMemoryAllocator(in, in.linear)
 	in.module, err = c.linked.runtime.InstantiateModule(ctx, c.compiled, c.codes.instance)
-	if err == nil {
+	if err == nil && in.linear.image == nil {
 		in.linear.fill(c.module.Data)
 	}
 	return err
@@ -148,8 +166,33 @@ func (g *generation) memorySize() meter.Memory {
 	return m
 }
 
+// mutables returns the guest's mutable globals.
+func (in *instance) mutables() []api.MutableGlobal {
+	names := in.generation.code.module.Globals
+	if in.globals == nil && len(names) > 0 {
+		in.globals = make([]api.MutableGlobal, len(names))
+		for i, name := range names {
+			in.globals[i], _ = in.module.ExportedGlobal(name).(api.MutableGlobal)
+		}
+	}
+	return in.globals
+}
+
+// setGlobals sets all state besides the memory to that of the image.
+func (in *instance) setGlobals(im *image) {
+	for i, global := range in.mutables() {
+		global.Set(im.globals[i])
+	}
+	in.buffer, in.capacity = im.buffer, im.capacity
+}
+
+// start starts the instance for its entry.
 func (in *instance) start() *failure {
-	if f := in.initialize(); f != nil {
+	begin := in.initialize
+	if in.linear.image != nil {
+		begin = in.reseed
+	}
+	if f := begin(); f != nil {
 		return f
 	}
 	in.asks = false

@@ -20,6 +20,31 @@ type hostFunction struct {
 	timed      bool // it may take long: its time is charged too, not only its bytes
 }
 
+// use is what a guest has asked the host for.
+type use uint8
+
+const (
+	useRandom use = 1 << iota
+	useConfig     // config_get: the same for all entries with that config
+	useTenant     // anything else that depends on the tenant, or changes
+)
+
+// useOf returns the use of a host function. Clocks count as nothing: images and diffs are renewed, see imageAge.
+func useOf(name string) use {
+	switch name {
+	case abi.ImportLog, abi.ImportNow:
+		return 0
+	case abi.ImportRandom, "random_get":
+		return useRandom
+	case abi.ImportConfigGet:
+		return useConfig
+	}
+	if _, ok := imports[name]; ok {
+		return useTenant
+	}
+	return 0 // the rest of WASI
+}
+
 // lookup returns the function with that name; false if there is none.
 func lookup(module, name string) (fn hostFunction, ok bool) {
 	switch module {
@@ -85,6 +110,7 @@ func (cs *codes) close() {
 		cs.current.close()
 		cs.current = nil
 	}
+	cs.pagemap.close()
 }
 
 // newLinked returns a runtime with all host functions. They use the raw stack, because functions called by reflection
@@ -138,16 +164,19 @@ func granted(fn hostFunction) hostFunction {
 }
 
 func export(b wazero.HostModuleBuilder, name string, fn hostFunction) {
-	asks := !slices.Contains(harmless, name)
+	asks, use := !slices.Contains(harmless, name), useOf(name)
 	call := api.GoModuleFunc(func(ctx context.Context, _ api.Module, stack []uint64) {
 		in := ctx.(*instance)
-		in.asks = in.asks || asks
+		in.asks, in.used = in.asks || asks, in.used|use
 		fn.call(in, stack)
 	})
 	if fn.timed {
 		call = func(ctx context.Context, _ api.Module, stack []uint64) {
 			in, t := ctx.(*instance), now()
-			in.asks = in.asks || asks
+			in.asks, in.used = in.asks || asks, in.used|use
+			if use == useRandom {
+				in.draws++
+			}
 			fn.call(in, stack)
 			took := now() - t
 			in.pay(took * unitsPerNanosecond)

@@ -23,19 +23,18 @@ type linear struct {
 	maker   *pool       // the pool for which its instance starts; nil: none
 	refused error       // the error of the last refused growth within max; nil: none
 	beside  int64       // bytes of the instance outside of the memory that the budget is charged with
+	limited bool        // a growth over max was refused
+	image   *image      // whose state it had at first; nil: none
+	shrinks bool        // the next Reallocate sets the size to smaller
+	smaller uint64
 }
 
 // newLinear makes a memory of min bytes that may grow to max bytes. See claim for maker.
 func newLinear(b *budget, min, max uint64, first bool, maker *pool) (*linear, error) {
-	if err := b.claim(int64(min), first, maker); err != nil {
+	l, err := newRegion(b, min, max, first, maker)
+	if err != nil {
 		return nil, err
 	}
-	r, err := reserve(max)
-	if err != nil {
-		b.give(int64(min))
-		return nil, fmt.Errorf("reserve %d bytes: %w", max, err)
-	}
-	l := &linear{budget: b, region: r, size: min, max: max, fixed: min == max, first: first, maker: maker}
 	if l.region.grow(min) == nil {
 		l.Free()
 		return nil, fmt.Errorf("the system refused %d bytes of memory", min)
@@ -53,11 +52,51 @@ func (l *linear) chargeBeside(n int64) error {
 	return nil
 }
 
+// newImaged makes a memory with the content of an image that may grow to max bytes.
+func newImaged(b *budget, im *image, max uint64, first bool, maker *pool) (*linear, error) {
+	l, err := newRegion(b, im.size(), max, first, maker)
+	if err != nil {
+		return nil, err
+	}
+	im.users.Add(1) // the caller is a user already
+	l.image = im
+	if err := l.region.load(&im.frozen); err != nil {
+		l.Free()
+		return nil, fmt.Errorf("load an image of %d bytes: %w", im.size(), err)
+	}
+	l.touchImage()
+	return l, nil
+}
+
+// newRegion claims size bytes and reserves max bytes, none of which can be used yet.
+func newRegion(b *budget, size, max uint64, first bool, maker *pool) (*linear, error) {
+	if err := b.claim(int64(size), first, maker); err != nil {
+		return nil, err
+	}
+	r, err := reserve(max)
+	if err != nil {
+		b.give(int64(size))
+		return nil, fmt.Errorf("reserve %d bytes: %w", max, err)
+	}
+	return &linear{budget: b, region: r, size: size, max: max, fixed: size == max, first: first, maker: maker}, nil
+}
+
 // Allocate implements experimental.MemoryAllocator.
 func (l *linear) Allocate(_, _ uint64) experimental.LinearMemory { return l }
 
-// Reallocate implements experimental.LinearMemory.
+// Reallocate implements experimental.LinearMemory. For a new instance, wazero asks for the module's initial memory, and
+// takes that of the image, which may be larger.
 func (l *linear) Reallocate(size uint64) []byte {
+	switch {
+	case l.shrinks:
+		l.shrinks = false
+		l.budget.give(int64(l.size - l.smaller))
+		l.size = l.smaller
+		return l.region.b[:l.size:l.size]
+	case l.image != nil && size <= l.size:
+		return l.region.b[:l.size:l.size]
+	}
+	l.limited = l.limited || size > l.max
 	if size > l.max || size < l.size {
 		return nil
 	}
@@ -99,6 +138,18 @@ func (l *linear) touch(from uint64) {
 	}
 }
 
+// touchImage is touch for a memory that begins as an image: the first write to a page copies it, which takes longer.
+func (l *linear) touchImage() {
+	const step = 256 << 10
+	b, was := l.bytes(), l.image.bytes
+	for at := 2 * untouched; at < len(was); at += pageSize {
+		if at%step == 0 {
+			runtime.Gosched()
+		}
+		b[at] = was[at]
+	}
+}
+
 // fill copies data into a new memory, and yields to other goroutines regularly: not even the garbage collector can stop
 // a copy, and each page is accessed for the first time.
 func (l *linear) fill(data []meter.Data) {
@@ -131,4 +182,8 @@ func (l *linear) Free() {
 	l.budget.give(int64(l.size) + l.beside)
 	l.size, l.max, l.beside = 0, 0, 0
 	l.region.free()
+	if l.image != nil {
+		l.image.release()
+		l.image = nil
+	}
 }

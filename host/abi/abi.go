@@ -35,6 +35,10 @@ const (
 // calls it immediately after moot_init has refused.
 const ExportReason = "moot_reason"
 
+// ExportWake is an optional export, () -> (): the host calls it in an instance that starts from an image of another
+// one, before moot_init and the first hook. The guest draws new random bytes there for state that it seeded earlier.
+const ExportWake = "moot_wake"
+
 // ManifestSection is the custom section that may contain the manifest. A module with
 // this section does not need [ExportManifest].
 const ManifestSection = "moot.manifest"

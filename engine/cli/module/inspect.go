@@ -74,10 +74,10 @@ func table(out io.Writer, file string, i *host.Inspection) error {
 	}
 	row("imports", strings.Join(imports, " "))
 	row("memory", fmt.Sprintf("%s at the start, %s at most", size(int(i.Memory.Min)<<16), size(int(i.Memory.Max)<<16)))
-	if len(i.NoImage) == 0 {
+	if i.NoImage == "" {
 		row("image", "yes")
 	} else {
-		row("image", "none: it "+strings.Join(i.NoImage, ", "))
+		row("image", "none: it "+i.NoImage)
 	}
 	for _, u := range i.Usage {
 		if u.Used > 0 && u.Max > 0 {

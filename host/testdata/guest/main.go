@@ -5,6 +5,7 @@ package main
 import (
 	"encoding/binary"
 	"encoding/json"
+	"math/rand/v2"
 	"os"
 	"strconv"
 	"strings"
@@ -158,6 +159,10 @@ func do(command string) int32 {
 		}
 	case "deep":
 		return deep(0)
+	case "rand":
+		put(44, strconv.FormatUint(rand.Uint64(), 16))
+		le.PutUint32(exchange[52:], 1)
+		return 2
 	case "hoard":
 		for {
 			hoard = append(hoard, make([]byte, 1<<20))
